@@ -1,0 +1,42 @@
+import type { LaneStream } from '#shared/link/lane-stream.ts';
+import type { EventBody, Params, Policy, Result, StreamHeader, Verb } from '#shared/link/messages.ts';
+
+/** What an assertion is bound to: the one link it is sent on. */
+export interface LinkBinding {
+  /** TLS exporter value of the control connection, label EXPORTER-sallyport-link-v1, base64url. */
+  readonly exporter: string;
+  /** Main's name: the assertion's `aud`. */
+  readonly mainName: string;
+}
+
+/**
+ * The DMZ's view of main: what every front door uses, and all it can use (S-06: nothing here dials). There is one per
+ * worker; links come and go below it. Implemented in `listener.ts`.
+ */
+export interface MainLink {
+  readonly isUp: boolean;
+  /** Latest policy main pushed; the built-in strict one before the first push. */
+  readonly policy: Policy;
+
+  /**
+   * Sends a request and resolves with its checked result. Rejects with the SallyportError main answered, or
+   * `link-down` / `deadline` / `busy`. A function as params is given the binding of the very link it will be sent on.
+   */
+  request<V extends Verb>(
+    verb: V,
+    params: Params<V> | ((binding: LinkBinding) => Promise<Params<V>>),
+    options?: { readonly timeoutMs?: number; readonly signal?: AbortSignal },
+  ): Promise<Result<V>>;
+
+  /** Opens a byte stream on the least busy lane. Throws `link-down` when there is none. */
+  openStream(header: StreamHeader): LaneStream;
+
+  /** Tells main about something at the edge. Bounded: the oldest is dropped and the gap shows in the sequence. */
+  report(event: Omit<EventBody<'edge.event'>, 'sequence' | 'atMs'>): void;
+
+  /** Each returns its own unsubscribe. */
+  onUp(listener: () => void): () => void;
+  onDown(listener: () => void): () => void;
+  onPolicy(listener: (policy: Policy) => void): () => void;
+  onSessionEnded(listener: (sessionKey: string, reason: string) => void): () => void;
+}

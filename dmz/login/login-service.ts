@@ -1,0 +1,82 @@
+import type { FileClient } from '#dmz/files/file-client.ts';
+import type {
+  AccountView,
+  ChallengeView,
+  ClientAddress,
+  FirstFactorEvidence,
+  Result,
+  SessionView,
+} from '#shared/link/messages.ts';
+import type { AgainReason, Protocol } from '#shared/login.ts';
+import type { Secret } from '#shared/secret.ts';
+
+/**
+ * The one login conversation, for every protocol: Anonymous → FirstFactorPassed → Admitted. Each state is a value
+ * that only the step before it can make, so no door can skip one. Implemented in `conversation.ts`.
+ *
+ * All methods reject with SallyportErrors: `refused` (the one word, with a reference), `rate-limited`
+ * (data.retryAfterMs), `link-down`, `delivery-failed`, `challenge-gone`.
+ */
+export interface LoginService {
+  /** Yes or no to "would you look at this key?" (RFC 4252 §7); never counts as a failure. */
+  probe(user: string, key: Buffer, client: ClientAddress): Promise<boolean>;
+  begin(attempt: {
+    readonly user: string;
+    readonly protocol: Protocol;
+    /** Which listener, e.g. `https` or `sftp`; part of what is signed. */
+    readonly listener: string;
+    readonly client: ClientAddress;
+    readonly factor: FirstFactorEvidence;
+    readonly device?: string;
+  }): Promise<FirstFactorPassed>;
+  /** The web's second step, possibly on another worker: `id` is what the half-session cookie holds. */
+  resume(id: string, client: ClientAddress, protocol: Protocol, listener: string): Promise<FirstFactorPassed>;
+  /** A session a cookie names. Rejects `no-session`. */
+  attach(sessionId: string, client: ClientAddress): Promise<Admitted>;
+}
+
+/** A right first factor; nothing is reachable yet. */
+export interface FirstFactorPassed {
+  readonly id: string;
+  readonly view: ChallengeView;
+  /** For next = admit and next = setup. */
+  admit(): Promise<Admitted>;
+  /** For next = code. An answer without an offered shape is refused here and never forwarded. */
+  answer(code: Secret, options?: { readonly rememberDevice?: boolean }): Promise<Admitted | Again>;
+  resend(): Promise<{ resendInMs: number }>;
+  /** Best effort; never throws. */
+  cancel(): Promise<void>;
+}
+
+export interface Again {
+  readonly outcome: 'again';
+  readonly reason: AgainReason;
+  readonly attemptsLeft: number;
+  readonly driftSeconds?: number;
+}
+
+/** A session main opened. Holding it is the proof; it dies when main says so. */
+export interface Admitted {
+  readonly outcome: 'admitted';
+  readonly view: SessionView;
+  /** Aborts when main ends the session (reason is the text main gave) or the door calls end(). */
+  readonly ended: AbortSignal;
+  /** New remember-device cookie, if one was made. */
+  readonly device?: { readonly value: string; readonly maxAgeMs: number };
+  /** Files; throws `setup-required` for a confined session. */
+  readonly files: FileClient;
+  account(): Promise<AccountView>;
+  readonly enrolment: Enrolment;
+  /** Sign out: dead on main before it resolves. */
+  end(): Promise<void>;
+}
+
+export interface Enrolment {
+  start(): Promise<Result<'enrol.start'>>;
+  confirm(): Promise<{ proveWithinMs: number }>;
+  prove(
+    code: Secret,
+  ): Promise<
+    Again | { outcome: 'enrolled'; recoveryCodes: string[]; requiredOn: Protocol[]; admitted: Admitted }
+  >;
+}

@@ -1,0 +1,41 @@
+import type { Method, Protocol } from '#shared/login.ts';
+
+/**
+ * One security decision or file event: who, what, from where, through which node, by which rule, how it ended.
+ * Never a secret. Written in the same transaction as what it records; `audit.jsonl` is fed from there in order.
+ */
+export interface AuditRecord {
+  /** RFC 3339 UTC with milliseconds. */
+  readonly time: string;
+  /** e.g. `login.admitted`, `login.refused`, `file.upload`, `session.ended`, `two-factor.enrolled`, `admin.reset`. */
+  readonly event: string;
+  readonly outcome: 'ok' | 'refused' | 'failed';
+  /** Who is acted on. */
+  readonly user?: string;
+  /** Who acts, when it is not the user: `socket:alice`, `system`. */
+  readonly actor?: string;
+  readonly node?: string;
+  readonly protocol?: Protocol;
+  readonly clientIp?: string;
+  readonly agent?: string;
+  readonly method?: Method;
+  /** The rule that decided, for the admin. */
+  readonly rule?: string;
+  /** What a stranger was shown; `sallyport audit show` finds the record by it. */
+  readonly reference?: string;
+  readonly sessionKey?: string;
+  /** The login assertion, as signed. */
+  readonly assertion?: string;
+  readonly path?: string;
+  readonly toPath?: string;
+  readonly bytes?: number;
+  readonly sha256?: string;
+  readonly durationMs?: number;
+  readonly detail?: string;
+}
+
+/** Standalone records; records that belong to a change go into that change's transaction (StateStore.commit). */
+export interface Audit {
+  /** Durable when it resolves. */
+  append(record: AuditRecord): Promise<void>;
+}

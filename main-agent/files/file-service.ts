@@ -1,0 +1,16 @@
+import type { FileHandlers, StreamHandler } from '#main-agent/link/handlers.ts';
+import type { AnySession } from '#main-agent/login/session.ts';
+
+/**
+ * The file service as main's link sees it: a handler per verb and one for byte streams. The rules of mounts, jail,
+ * staging and quota live behind it. Implemented in `service.ts`.
+ */
+export interface FileService {
+  readonly handlers: FileHandlers;
+  readonly onStream: StreamHandler;
+  /** Bytes a user's files take, for quota and the account page. */
+  usedBytes(username: string): Promise<number>;
+  /** Ends handles and streams of a session; partial uploads stay resumable. */
+  endSession(session: AnySession): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,40 @@
+import type { AnySession, FullSession } from '#main-agent/login/session.ts';
+import type { LaneStream } from '#shared/link/lane-stream.ts';
+import type { EventBody, EventName, Params, Result, StreamHeader, Verb } from '#shared/link/messages.ts';
+
+/**
+ * What main answers, as types: a verb's group decides what must be proven before its handler runs, so a handler
+ * receives the proof and can't forget to ask for it (S-04, S-05). `dispatch.ts` looks sessions up and calls these.
+ */
+
+/** One DMZ worker's joined control link. */
+export interface NodeLink {
+  /** Name under which main pinned this node's identity. */
+  readonly node: string;
+  readonly worker: number;
+  /** Counts up each time this worker's link (re)joins. */
+  readonly epoch: number;
+  /** TLS exporter value of the control connection, base64url. */
+  readonly exporter: string;
+  /** The node's own `validated_logins`, from its hello. */
+  readonly validatedLogins: boolean;
+  send<E extends EventName>(event: E, body: EventBody<E>): void;
+  close(reason: string): void;
+}
+
+type VerbIn<Prefix extends string> = Extract<Verb, `${Prefix}.${string}`>;
+export type LoginVerb = VerbIn<'login'>;
+export type SessionVerb = VerbIn<'session'> | VerbIn<'account'> | VerbIn<'enrol'>;
+export type FileVerb = VerbIn<'fs'>;
+
+export type LoginHandlers = {
+  readonly [V in LoginVerb]: (params: Params<V>, link: NodeLink) => Promise<Result<V>>;
+};
+export type SessionHandlers = {
+  readonly [V in SessionVerb]: (params: Params<V>, session: AnySession, link: NodeLink) => Promise<Result<V>>;
+};
+export type FileHandlers = {
+  readonly [V in FileVerb]: (params: Params<V>, session: FullSession, link: NodeLink) => Promise<Result<V>>;
+};
+/** A stream the DMZ opened on a lane, after its header was checked and its session found. */
+export type StreamHandler = (header: StreamHeader, stream: LaneStream, session: FullSession) => void;

@@ -1,0 +1,63 @@
+import type { SshPublicKey } from '#shared/ssh-key/public-key.ts';
+import type { Protocol } from '#shared/login.ts';
+import type { Secret } from '#shared/secret.ts';
+
+/** A user after inheritance (`_default` → groups → own file), checked and parsed; what every decision reads. */
+export interface EffectiveUser {
+  readonly username: string;
+  readonly displayName: string;
+  readonly email: string | undefined;
+  readonly phone: string | undefined;
+  readonly groups: readonly string[];
+  /** PHC string; undefined = no password login. */
+  readonly passwordHash: Secret | undefined;
+  readonly sshKeys: readonly SshPublicKey[];
+  readonly twoFactor: {
+    /** The admin's wish alone; the enrolment may add to it. */
+    readonly requiredOn: readonly Protocol[];
+    readonly registration: boolean;
+    readonly forceSetup: boolean;
+    /** A date (RFC 3339 full-date) or a grace from the first login. */
+    readonly requiredFrom: { readonly date: string } | { readonly graceMs: number } | undefined;
+    readonly deliveredTtlMs: number | undefined;
+    readonly sftpPasswordWithCode: boolean;
+  };
+  readonly protocols: readonly Protocol[];
+  readonly status: 'active' | 'disabled';
+  /** RFC 3339 full-date; the last day the account works. */
+  readonly expires: string | undefined;
+  /** CIDRs; undefined = anywhere, empty = nowhere. */
+  readonly allowFrom: readonly string[] | undefined;
+  readonly hours: LoginHours | undefined;
+  readonly mounts: readonly Mount[];
+  readonly quotaBytes: number | undefined;
+  readonly limits: {
+    readonly sessions: number | undefined;
+    readonly uploadBytesPerSecond: number | undefined;
+    readonly downloadBytesPerSecond: number | undefined;
+  };
+  /** Hash of all that feeds this object: equal means nothing changed. */
+  readonly version: string;
+}
+
+export interface LoginHours {
+  /** 1 = Monday … 7 = Sunday. */
+  readonly days: readonly number[];
+  /** Minutes since midnight in `zone`. */
+  readonly fromMinute: number;
+  readonly toMinute: number;
+  /** IANA time zone. */
+  readonly zone: string;
+}
+
+export type Allow = 'list' | 'read' | 'write' | 'overwrite' | 'delete' | 'rename' | 'mkdir' | 'share';
+
+export interface Mount {
+  /** Where the user sees it, as components. */
+  readonly path: readonly string[];
+  readonly storage: string;
+  /** Folder below the storage's base, `{username}` already replaced, as components. */
+  readonly root: readonly string[];
+  readonly allow: ReadonlySet<Allow>;
+  readonly uploads: 'atomic' | 'direct';
+}

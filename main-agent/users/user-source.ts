@@ -1,0 +1,42 @@
+import type { EffectiveUser } from './effective-user.ts';
+
+/** Where users come from. The YAML folder implements it; a database may. */
+export interface UserSource {
+  /** O(1); exact name only. */
+  find(username: string): EffectiveUser | undefined;
+  list(): IterableIterator<EffectiveUser>;
+  /** What is wrong with the source now; the last good version of each is in force meanwhile. */
+  problems(): readonly SourceProblem[];
+  /** Names whose effective user appeared, vanished or changed. Returns the unsubscribe. */
+  onChange(listener: (usernames: readonly string[]) => void): () => void;
+  close(): Promise<void>;
+}
+
+export interface SourceProblem {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/** One user's second factor at rest. Owned by the agent, beside the admins' tree. Implemented in `enrolments.ts`. */
+export interface Enrolment {
+  /** Grows with time (ULID); the newest per user is also in state.db, so that a restored older file is noticed. */
+  readonly id: string;
+  /** AES-256-GCM under the vault key, AAD = username and id; `sealed:v1:…`. */
+  readonly secret: string;
+  /** What `auto_enable` switched on. */
+  readonly requiredOn: readonly ('https' | 'sftp')[];
+  readonly confirmedAt: string;
+  readonly via: { readonly node: string; readonly session: string };
+  /** HMACs under the vault key, base64url; which are used stands in state.db. */
+  readonly recoveryCodes: readonly string[];
+}
+
+export interface EnrolmentSource {
+  read(username: string): Promise<Enrolment | undefined>;
+  /** Atomic and durable when it resolves. */
+  write(username: string, enrolment: Enrolment): Promise<void>;
+  remove(username: string): Promise<void>;
+}

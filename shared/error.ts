@@ -1,0 +1,102 @@
+/**
+ * The one error type of the project.
+ *
+ * An error has two halves: what a stranger may read (`code`, `publicMessage`, `reference`, `data`) and what only
+ * the log and the admin may read (`detail`, `hint`, `cause`). Only the public half crosses the link.
+ * Each protocol maps codes in one file: `dmz/https/problem.ts`, `dmz/sftp/status.ts`.
+ */
+
+/** Everything about authentication before the first factor is right is `refused`: one word, no reason (S-07). */
+export type LoginErrorCode =
+  | 'refused'
+  | 'challenge-gone'
+  | 'delivery-failed'
+  | 'rate-limited'
+  | 'setup-expired'
+  | 'setup-not-confirmed'
+  | 'already-enrolled'
+  | 'not-allowed';
+
+export type FileErrorCode =
+  | 'not-found'
+  | 'exists'
+  | 'not-empty'
+  | 'not-a-folder'
+  | 'is-a-folder'
+  | 'permission-denied'
+  | 'bad-path'
+  | 'parent-missing'
+  | 'precondition-failed'
+  | 'changed'
+  | 'quota-exceeded'
+  | 'no-space'
+  | 'too-many'
+  | 'bad-handle'
+  | 'unsupported'
+  | 'io-error';
+
+export type LinkErrorCode =
+  | 'no-session'
+  | 'setup-required'
+  | 'link-down'
+  | 'deadline'
+  | 'busy'
+  | 'bad-request'
+  | 'protocol-violation'
+  | 'internal';
+
+export type SetupErrorCode = 'config' | 'pairing' | 'conflict' | 'usage';
+
+export type ErrorCode = LoginErrorCode | FileErrorCode | LinkErrorCode | SetupErrorCode;
+
+/** Facts a client program may act on. Never secret, never free text. */
+export interface ErrorData {
+  readonly retryAfterMs?: number;
+  readonly attemptsLeft?: number;
+  readonly driftSeconds?: number;
+}
+
+export interface ErrorOptions {
+  /** Private: what happened, with the values. */
+  readonly detail?: string;
+  /** Private: what to do about it. */
+  readonly hint?: string;
+  /** Public: id an admin looks up in the audit. */
+  readonly reference?: string;
+  readonly data?: ErrorData;
+  readonly cause?: unknown;
+}
+
+export class SallyportError extends Error {
+  override readonly name = 'SallyportError';
+  readonly code: ErrorCode;
+  readonly publicMessage: string;
+  readonly detail: string | undefined;
+  readonly hint: string | undefined;
+  readonly reference: string | undefined;
+  readonly data: ErrorData | undefined;
+
+  constructor(code: ErrorCode, publicMessage: string, options: ErrorOptions = {}) {
+    super(
+      options.detail === undefined ? publicMessage : `${publicMessage} (${options.detail})`,
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
+    this.code = code;
+    this.publicMessage = publicMessage;
+    this.detail = options.detail;
+    this.hint = options.hint;
+    this.reference = options.reference;
+    this.data = options.data;
+  }
+}
+
+export function isSallyportError(value: unknown, code?: ErrorCode): value is SallyportError {
+  return value instanceof SallyportError && (code === undefined || value.code === code);
+}
+
+/** Any thrown value as a SallyportError; what we did not foresee is `internal` and tells a stranger nothing. */
+export function toSallyportError(value: unknown): SallyportError {
+  if (value instanceof SallyportError) return value;
+  const detail = value instanceof Error ? value.message : String(value);
+  return new SallyportError('internal', 'Something went wrong on our side', { detail, cause: value });
+}

@@ -1,0 +1,407 @@
+import { z } from 'zod';
+
+/**
+ * The control link's vocabulary: every request and every event, with the schema both ends check it against.
+ * What is not in this table does not exist (S-05): an unknown verb or a schema violation closes the link.
+ *
+ * Requests go from the DMZ to main only, except `link.ping`, which both ends send. Events need no answer.
+ * Wire shapes are documented for people in PROTOCOL.md; a change here is a dated line there.
+ */
+
+const id = z.string().regex(/^[A-Za-z0-9_-]{43}$/); // 256 bit, base64url
+const base64url = (max: number) =>
+  z
+    .string()
+    .regex(/^[A-Za-z0-9_-]*$/)
+    .max(max);
+const text = (max: number) => z.string().max(max);
+const milliseconds = z.number().finite();
+const count = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
+const empty = z.strictObject({});
+
+const protocol = z.enum(['https', 'sftp']);
+const againReason = z.enum(['wrong-code', 'used-code', 'clock-drift']);
+
+/** Strict only in shape; main turns it into a VirtualPath with `requireComponents`. */
+const path = z.array(text(255)).max(256);
+
+export const clientAddressSchema = z.strictObject({
+  ip: text(45),
+  port: z.number().int().min(0).max(65535),
+  /** SSH identification string or User-Agent, as sent; the DMZ's word only. */
+  agent: text(255),
+});
+
+const attributes = z.strictObject({
+  type: z.enum(['file', 'folder', 'link']),
+  size: count,
+  mtimeMs: milliseconds,
+  atimeMs: milliseconds,
+  mode: count,
+  links: count,
+  etag: text(128).optional(),
+});
+const entry = z.strictObject({ name: text(255), attributes });
+const attributeChange = z.strictObject({
+  size: count.optional(),
+  mode: count.optional(),
+  mtimeMs: milliseconds.optional(),
+  atimeMs: milliseconds.optional(),
+});
+const openMode = z.strictObject({
+  read: z.boolean(),
+  write: z.boolean(),
+  create: z.enum(['never', 'if-missing', 'exclusive']),
+  truncate: z.boolean(),
+  append: z.boolean(),
+});
+const tags = z.union([z.literal('*'), z.array(text(128)).max(32)]);
+const precondition = z.strictObject({ ifMatch: tags.optional(), ifNoneMatch: tags.optional() });
+const handle = count;
+const session = id;
+/** Counts up within a session: main answers a re-sent mutation from its record instead of doing it twice. */
+const op = count;
+
+const firstFactor = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('password'), password: text(1024) }),
+  z.strictObject({
+    type: z.literal('publickey'),
+    /** The exact octets that were signed (RFC 4252 §7), base64url. Main parses them itself. */
+    signed: base64url(16_384),
+    /** The raw signature field: string algorithm, string blob. */
+    signature: base64url(4_096),
+  }),
+]);
+
+/** What the client is asked, if it is asked. */
+const asked = z.strictObject({
+  method: z.enum(['totp', 'email', 'sms']),
+  /** Masked address, or empty. */
+  hint: text(128),
+  recovery: z.boolean(),
+  attemptsLeft: count,
+  /** When the next send is possible; only for delivered codes. */
+  resendInMs: milliseconds.optional(),
+  /** When the code that lives was sent, if it was; only for delivered codes. */
+  sentAgoMs: milliseconds.optional(),
+  /** Shapes that may be an answer; anything else the DMZ refuses without asking main. */
+  shapes: z.array(z.enum(['digits6', 'digits8', 'alphanumeric', 'recovery', 'bypass'])).max(8),
+  /** Length of a delivered code, where one may be the answer. */
+  deliveredLength: count.optional(),
+});
+
+/** The state of one login after a right first factor. */
+const challenge = z.strictObject({
+  challenge: id,
+  nonce: id,
+  expiresInMs: milliseconds,
+  username: text(255),
+  /**
+   * `admit`: send an assertion without a code, method as in `admitAs` · `code`: ask for one · `setup`: send an
+   * assertion without a code, the session will be confined to set-up · `instruct`: cannot go on here, tell the client
+   * to set up two-factor authentication on the web, then refuse.
+   */
+  next: z.enum(['admit', 'code', 'setup', 'instruct']),
+  admitAs: z.enum(['none', 'lease', 'device', 'trusted-network']).optional(),
+  asked: asked.optional(),
+});
+
+export const sessionViewSchema = z.strictObject({
+  session: id,
+  username: text(255),
+  displayName: text(255),
+  state: z.enum(['signed-in', 'setup-required']),
+  protocol,
+  method: z.enum([
+    'totp',
+    'email',
+    'sms',
+    'recovery',
+    'bypass',
+    'none',
+    'lease',
+    'device',
+    'trusted-network',
+  ]),
+  idleMs: milliseconds,
+  /** What is left of the hard limit. */
+  leftMs: milliseconds,
+  /** Extra line for the user, such as a reminder that two-factor becomes required. */
+  notice: text(1024).optional(),
+});
+
+const assertion = {
+  assertion: text(4096),
+  /** Beside the assertion, never in it: main checks the commitment, then the code. */
+  code: text(64).optional(),
+  salt: base64url(32).optional(),
+};
+
+const again = z.strictObject({
+  outcome: z.literal('again'),
+  reason: againReason,
+  attemptsLeft: count,
+  driftSeconds: z.number().optional(),
+});
+
+const accountView = z.strictObject({
+  username: text(255),
+  displayName: text(255),
+  state: z.enum(['signed-in', 'setup-required']),
+  twoFactor: z.strictObject({
+    enrolled: z.boolean(),
+    requiredOn: z.array(protocol),
+    registration: z.boolean(),
+    recoveryCodesLeft: count,
+    requiredFrom: text(64).optional(),
+  }),
+  may: z.strictObject({ password: z.boolean(), sshKeys: z.boolean() }),
+  quota: z.strictObject({ usedBytes: count, limitBytes: count.optional() }),
+  session: z.strictObject({
+    startedAt: text(40),
+    method: text(32),
+    idleMs: milliseconds,
+    leftMs: milliseconds,
+  }),
+});
+
+const usage = z.strictObject({ freeBytes: count, totalBytes: count, freeFiles: count, totalFiles: count });
+
+/** Requests the DMZ may send, in groups by what they need. */
+export const requestSchemas = {
+  // — no session —
+  /** Would this key be looked at? Same work for every name; never a failed login. */
+  'login.probe': {
+    params: z.strictObject({ user: text(255), key: base64url(4_096), client: clientAddressSchema }),
+    result: z.strictObject({ acceptable: z.boolean() }),
+  },
+  /** A first factor. Right: a challenge. Else error `refused`. */
+  'login.begin': {
+    params: z.strictObject({
+      user: text(255),
+      protocol,
+      listener: text(64),
+      client: clientAddressSchema,
+      factor: firstFactor,
+      /** The remember-device cookie, if the browser showed one. */
+      device: base64url(128).optional(),
+    }),
+    result: challenge,
+  },
+  /** The same challenge again, for a worker that did not begin it. */
+  'login.resume': {
+    params: z.strictObject({ challenge: id, client: clientAddressSchema }),
+    result: challenge,
+  },
+  /** The signed end of every login (two-factor: with the code beside it). */
+  'login.assert': {
+    params: z.strictObject({ challenge: id, ...assertion, rememberDevice: z.boolean().optional() }),
+    result: z.discriminatedUnion('outcome', [
+      z.strictObject({
+        outcome: z.literal('admitted'),
+        view: sessionViewSchema,
+        /** New remember-device cookie value and its life. */
+        device: z.strictObject({ value: base64url(128), maxAgeMs: milliseconds }).optional(),
+      }),
+      again,
+    ]),
+  },
+  'login.resend': {
+    params: z.strictObject({ challenge: id }),
+    result: z.strictObject({ resendInMs: milliseconds }),
+  },
+  'login.cancel': { params: z.strictObject({ challenge: id }), result: empty },
+
+  // — any session, confined ones included —
+  'session.attach': {
+    params: z.strictObject({ session, client: clientAddressSchema }),
+    result: sessionViewSchema,
+  },
+  'session.end': { params: z.strictObject({ session }), result: empty },
+  'account.view': { params: z.strictObject({ session }), result: accountView },
+  'enrol.start': {
+    params: z.strictObject({ session }),
+    result: z.strictObject({
+      secret: text(64),
+      otpauthUri: text(1024),
+      /** data:image/png;base64,… */
+      qr: text(65_536),
+      expiresInMs: milliseconds,
+    }),
+  },
+  /** From here the QR is hidden; `challenge` and `nonce` are for the assertion that proves it. */
+  'enrol.confirm': {
+    params: z.strictObject({ session }),
+    result: z.strictObject({ proveWithinMs: milliseconds, challenge: id, nonce: id }),
+  },
+  'enrol.prove': {
+    params: z.strictObject({ session, ...assertion }),
+    result: z.discriminatedUnion('outcome', [
+      z.strictObject({
+        outcome: z.literal('enrolled'),
+        recoveryCodes: z.array(text(32)).max(32),
+        requiredOn: z.array(protocol),
+        /** The session goes on under a new id; the old one is dead. */
+        view: sessionViewSchema,
+      }),
+      again,
+    ]),
+  },
+
+  // — full sessions only: files —
+  'fs.list': {
+    params: z.strictObject({
+      session,
+      path,
+      cursor: text(1024).optional(),
+      limit: z.number().int().min(1).max(1000),
+      sort: z.enum(['name', '-name', 'size', '-size', 'mtime', '-mtime']),
+    }),
+    result: z.strictObject({ entries: z.array(entry).max(1000), next: text(1024).optional() }),
+  },
+  'fs.stat': { params: z.strictObject({ session, path, followLinks: z.boolean() }), result: attributes },
+  'fs.usage': { params: z.strictObject({ session, path }), result: usage },
+  'fs.open-folder': { params: z.strictObject({ session, path }), result: z.strictObject({ handle }) },
+  /** Unsorted, in pages, until `end`. */
+  'fs.read-folder': {
+    params: z.strictObject({ session, handle }),
+    result: z.strictObject({ entries: z.array(entry).max(1000), end: z.boolean() }),
+  },
+  'fs.open': {
+    params: z.strictObject({ session, op, path, mode: openMode, attributes: attributeChange.optional() }),
+    result: z.strictObject({ handle, attributes, created: z.boolean() }),
+  },
+  'fs.stat-handle': { params: z.strictObject({ session, handle }), result: attributes },
+  'fs.change-handle': {
+    params: z.strictObject({ session, op, handle, change: attributeChange }),
+    result: empty,
+  },
+  'fs.sync': { params: z.strictObject({ session, handle }), result: empty },
+  /** For SFTP copy-data; lengthBytes 0 = to the end. */
+  'fs.copy-range': {
+    params: z.strictObject({
+      session,
+      op,
+      from: handle,
+      fromOffset: count,
+      lengthBytes: count,
+      to: handle,
+      toOffset: count,
+    }),
+    result: z.strictObject({ copiedBytes: count }),
+  },
+  /** Ends a handle well: an upload becomes visible here and nowhere else. */
+  'fs.commit': {
+    params: z.strictObject({
+      session,
+      op,
+      handle,
+      precondition: precondition.optional(),
+      mtimeMs: milliseconds.optional(),
+    }),
+    result: z.strictObject({ attributes, created: z.boolean(), sha256: text(64).optional() }),
+  },
+  /** Ends a handle without effect; `keepPartial` leaves a resumable upload. */
+  'fs.release': {
+    params: z.strictObject({ session, handle, keepPartial: z.boolean() }),
+    result: empty,
+  },
+  'fs.make-folder': {
+    params: z.strictObject({ session, op, path, mode: count.optional() }),
+    result: empty,
+  },
+  'fs.remove-file': {
+    params: z.strictObject({ session, op, path, precondition: precondition.optional() }),
+    result: empty,
+  },
+  'fs.remove-folder': {
+    params: z.strictObject({ session, op, path, recursive: z.boolean() }),
+    result: empty,
+  },
+  'fs.rename': {
+    params: z.strictObject({ session, op, from: path, to: path, overwrite: z.boolean() }),
+    result: z.strictObject({ replaced: z.boolean() }),
+  },
+  'fs.copy': {
+    params: z.strictObject({ session, op, from: path, to: path, overwrite: z.boolean() }),
+    result: z.strictObject({ replaced: z.boolean() }),
+  },
+  'fs.change': {
+    params: z.strictObject({ session, op, path, change: attributeChange, followLinks: z.boolean() }),
+    result: empty,
+  },
+  'fs.read-link': {
+    params: z.strictObject({ session, path }),
+    result: z.strictObject({ target: text(4096) }),
+  },
+  'fs.hash': {
+    params: z.strictObject({ session, path, algorithm: z.enum(['sha256']) }),
+    result: z.strictObject({ hex: text(128) }),
+  },
+} as const;
+
+export type Verb = keyof typeof requestSchemas;
+export type Params<V extends Verb> = z.output<(typeof requestSchemas)[V]['params']>;
+export type Result<V extends Verb> = z.output<(typeof requestSchemas)[V]['result']>;
+
+export type ChallengeView = z.output<typeof challenge>;
+export type SessionView = z.output<typeof sessionViewSchema>;
+export type AccountView = z.output<typeof accountView>;
+export type ClientAddress = z.output<typeof clientAddressSchema>;
+export type FirstFactorEvidence = z.output<typeof firstFactor>;
+
+/** First message each way on a control link. */
+export const helloSchema = z.strictObject({
+  /** Wire versions this end speaks, lowest and highest. */
+  versions: z.tuple([count, count]),
+  name: text(64),
+  software: text(64),
+  /** Random at process start; part of every challenge's identity. */
+  boot: id,
+  nowMs: milliseconds,
+  /** DMZ only: which worker this is, and the port of each. */
+  worker: count.optional(),
+  workerPorts: z.array(z.number().int().min(1).max(65535)).max(64).optional(),
+  /** The node's own master switch for second factors. */
+  validatedLogins: z.boolean(),
+});
+export type Hello = z.output<typeof helloSchema>;
+
+/** What main tells its nodes; kept in memory only. */
+export const policySchema = z.strictObject({
+  validatedLogins: z.boolean(),
+  branding: z.strictObject({ name: text(128), banner: text(4096).optional() }),
+  neverBan: z.array(text(64)).max(256),
+  bans: z.array(z.strictObject({ address: text(64), untilMs: milliseconds, reason: text(128) })).max(10_000),
+  baitNames: z.array(text(64)).max(64),
+});
+export type Policy = z.output<typeof policySchema>;
+
+/** Sessions are named by `sessionKey(id)` in events, never by id. */
+export const eventSchemas = {
+  /** main → DMZ */
+  policy: policySchema,
+  'session.ended': z.strictObject({ sessionKey: id, reason: text(128) }),
+  /** DMZ → main: may a data lane join this link? Single use, 10 s. */
+  'lane.grant': z.strictObject({ token: id }),
+  /** DMZ → main: refusals at the edge, bans, listener state; numbered per node boot so that a gap shows. */
+  'edge.event': z.strictObject({
+    sequence: count,
+    kind: z.enum(['refused', 'banned', 'listener', 'protocol-abuse', 'limit']),
+    atMs: milliseconds,
+    clientIp: text(45).optional(),
+    protocol: protocol.optional(),
+    detail: text(512),
+  }),
+} as const;
+export type EventName = keyof typeof eventSchemas;
+export type EventBody<E extends EventName> = z.output<(typeof eventSchemas)[E]>;
+
+/** Payload of an OPEN frame on a data lane: which bytes the stream carries. The DMZ opens every stream. */
+export const streamHeaderSchema = z.discriminatedUnion('kind', [
+  /** main → DMZ bytes: `lengthBytes` from `offset`, or to the end. A shorter file ends the stream early. */
+  z.strictObject({ kind: z.literal('read'), session, handle, offset: count, lengthBytes: count.optional() }),
+  /** DMZ → main bytes from `offset` (ignored by handles opened for append). Credit = bytes the kernel has. */
+  z.strictObject({ kind: z.literal('write'), session, handle, offset: count }),
+]);
+export type StreamHeader = z.output<typeof streamHeaderSchema>;
