@@ -1,0 +1,41 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+
+/** A real program that tests drive, and the Debian package that brings it. */
+interface Program {
+  readonly path: string;
+  readonly debianPackage: string;
+}
+
+const programs: readonly Program[] = [
+  { path: '/usr/bin/sftp', debianPackage: 'openssh-client' },
+  { path: '/usr/bin/ssh-keygen', debianPackage: 'openssh-client' },
+  { path: '/usr/bin/psftp', debianPackage: 'putty-tools' },
+  { path: '/usr/bin/lftp', debianPackage: 'lftp' },
+  { path: '/usr/bin/rclone', debianPackage: 'rclone' },
+  { path: '/usr/lib/python3/dist-packages/paramiko', debianPackage: 'python3-paramiko' },
+  { path: '/usr/bin/curl', debianPackage: 'curl' },
+  { path: '/usr/bin/chromium', debianPackage: 'chromium' },
+  { path: '/usr/bin/oathtool', debianPackage: 'oathtool' },
+  { path: '/usr/bin/zbarimg', debianPackage: 'zbar-tools' },
+  { path: '/usr/bin/expect', debianPackage: 'expect' },
+];
+
+function missingPrograms(): Program[] {
+  return programs.filter((program) => !existsSync(program.path));
+}
+
+/** Installs what is missing when root; returns what is still missing. */
+export function installPrograms(): readonly Program[] {
+  const missing = missingPrograms();
+  if (missing.length === 0 || process.getuid?.() !== 0) return missing;
+  const packages = [...new Set(missing.map((program) => program.debianPackage))];
+  process.stderr.write(`Installing ${packages.join(' ')} (once)\n`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  spawnSync('apt-get', ['update', '-q'], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  execFileSync('apt-get', ['install', '-y', '-q', '--no-install-recommends', ...packages], {
+    env,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  return missingPrograms();
+}
