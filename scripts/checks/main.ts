@@ -24,7 +24,11 @@ const vitestReport = z.object({
   numTodoTests: z.number(),
   numFailedTestSuites: z.number(),
   testResults: z.array(
-    z.object({ name: z.string(), status: z.string(), assertionResults: z.array(z.object({ status: z.string() })) }),
+    z.object({
+      name: z.string(),
+      status: z.string(),
+      assertionResults: z.array(z.object({ status: z.string() })),
+    }),
   ),
 });
 
@@ -94,7 +98,9 @@ const stages: Readonly<Record<string, () => void>> = {
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => stages[name] === undefined);
 if (unknown.length > 0) {
-  process.stderr.write(`unknown stage ${unknown.join(', ')}. hint: one of ${Object.keys(stages).join(' ')}\n`);
+  process.stderr.write(
+    `unknown stage ${unknown.join(', ')}. hint: one of ${Object.keys(stages).join(' ')}\n`,
+  );
   process.exit(2);
 }
 for (const [name, run] of Object.entries(stages)) if (wanted.length === 0 || wanted.includes(name)) run();

@@ -1,0 +1,139 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { version } from '#shared/version.ts';
+import { listFiles, readText, root } from './source-tree.ts';
+
+const manifest = z
+  .object({
+    version: z.string(),
+    dependencies: z.record(z.string(), z.string()),
+    devDependencies: z.record(z.string(), z.string()),
+    optionalDependencies: z.record(z.string(), z.string()),
+  })
+  .parse(JSON.parse(readText('package.json')));
+
+describe('the tree', () => {
+  it('has the top level that people and packagers rely on', () => {
+    const top = new Set(listFiles().map((file) => file.split('/')[0]));
+    for (const name of ['dmz', 'main-agent', 'shared', 'configs', 'scripts', 'test', 'package.json'])
+      expect(top, 'the top level is fixed').toContain(name);
+    for (const name of [
+      'README.md',
+      'ARCHITECTURE.md',
+      'SECURITY.md',
+      'CONTRIBUTING.md',
+      'CHANGELOG.md',
+      'LICENSE',
+    ])
+      expect(top, 'a newcomer looks for these').toContain(name);
+  });
+
+  it('speaks of itself only', () => {
+    const workplace = new RegExp(
+      ['/work', '/(main|shared)', '|\\.', 'library/|done', ' when|iss', 'ue #?\\d'].join(''),
+      'i',
+    );
+    const wrong = listFiles().filter(
+      (file) =>
+        !file.startsWith('test/repo/') &&
+        /\.(ts|tsx|md|yaml|sh|css|html|json)$/.test(file) &&
+        file !== 'package-lock.json' &&
+        workplace.test(readText(file)),
+    );
+    expect(wrong, 'the repository must make sense to somebody who has nothing but it').toEqual([]);
+  });
+
+  it('holds no unfinished marks and no skipped or focused tests', () => {
+    const marks = /\b(TODO|FIXME|XXX)\b/;
+    const focus = /\b(it|test|describe)\.(skip|todo|only)\b/;
+    const wrong = listFiles().filter(
+      (file) =>
+        /\.(ts|tsx)$/.test(file) &&
+        !file.startsWith('test/repo/') &&
+        (marks.test(readText(file)) || focus.test(readText(file))),
+    );
+    expect(wrong, 'unfinished work belongs in the tracker, a skipped test hides a fault').toEqual([]);
+  });
+
+  it('names files in kebab case', () => {
+    const wrong = listFiles().filter(
+      (file) =>
+        /\.(ts|tsx)$/.test(file) &&
+        !/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|d|config))?\.tsx?$/.test(file.split('/').at(-1) ?? ''),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('has no file called after nothing in particular', () => {
+    const vague = /(^|\/)(utils?|helpers?|common|misc|manager|index)\.tsx?$/;
+    expect(
+      listFiles().filter((file) => vague.test(file)),
+      'name a file after what is in it',
+    ).toEqual([]);
+  });
+});
+
+describe('the package', () => {
+  it('pins every dependency exactly', () => {
+    const all = { ...manifest.dependencies, ...manifest.devDependencies, ...manifest.optionalDependencies };
+    const loose = Object.entries(all).filter(([, range]) => !/^\d+\.\d+\.\d+$/.test(range));
+    expect(loose, 'a range is an update nobody reviewed').toEqual([]);
+  });
+
+  it('has a lock file that names no registry host', () => {
+    expect(readText('package-lock.json')).not.toMatch(/"resolved": *"https?:/);
+  });
+
+  it('justifies each runtime dependency in ARCHITECTURE.md', () => {
+    const text = readText('ARCHITECTURE.md');
+    const missing = Object.keys(manifest.dependencies).filter((name) => !text.includes(`\`${name}\``));
+    expect(missing, 'a dependency is a decision').toEqual([]);
+  });
+
+  it('says its version once', () => {
+    expect(version).toBe(manifest.version);
+  });
+});
+
+describe('documents', () => {
+  it('link only to files that exist', () => {
+    const broken: string[] = [];
+    for (const file of listFiles().filter((name) => name.endsWith('.md'))) {
+      for (const [, target] of readText(file).matchAll(/\]\(([^)#:\s]+)(?:#[^)]*)?\)/g)) {
+        const folder = file.includes('/') ? file.slice(0, file.lastIndexOf('/')) : '.';
+        if (target !== undefined && !existsSync(join(root, folder, target)))
+          broken.push(`${file} → ${target}`);
+      }
+    }
+    expect(broken).toEqual([]);
+  });
+
+  it('SECURITY.md places every invariant in code and in tests that name it', () => {
+    const table = readText('SECURITY.md');
+    const titles = listFiles()
+      .filter((file) => file.endsWith('.test.ts'))
+      .map((file) => ({ file, text: readText(file) }));
+    const problems: string[] = [];
+    for (let number = 1; number <= 15; number += 1) {
+      const id = `S-${String(number).padStart(2, '0')}`;
+      const row = table.split('\n').find((line) => line.startsWith(`| ${id} `));
+      if (row === undefined) {
+        problems.push(`${id}: no row`);
+        continue;
+      }
+      for (const [, path] of row.matchAll(/`([a-z-]+\/[^`\s]+)`/g)) {
+        if (path === undefined || !existsSync(join(root, path)))
+          problems.push(`${id}: ${path} does not exist`);
+        else if (
+          path.endsWith('.test.ts') &&
+          !titles.some(({ file, text }) => file === path && text.includes(id))
+        )
+          problems.push(`${id}: ${path} has no test that names it`);
+      }
+      if (!row.includes('.test.ts')) problems.push(`${id}: no test`);
+    }
+    expect(problems).toEqual([]);
+  });
+});
