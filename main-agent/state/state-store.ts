@@ -12,6 +12,11 @@ export interface StateStore {
   sessions(): Promise<readonly StoredSession[]>;
   leases(): Promise<readonly StoredLease[]>;
   twoFactorState(username: string): Promise<TwoFactorState>;
+  /** Those of `ids` that were used (`use-code`) by this user. */
+  usedCodes(username: string, ids: readonly string[]): Promise<readonly string[]>;
+  /** When this user last logged in from this address; remembered for 30 days, for the newest 256 addresses a user. */
+  lastGoodLogin(username: string, clientIp: string): Promise<number | undefined>;
+  devices(username: string): Promise<readonly StoredDevice[]>;
   failures(scope: string): Promise<FailureState>;
   /** Records after a sequence number, in order. */
   auditAfter(sequence: number, limit: number): Promise<readonly { sequence: number; record: AuditRecord }[]>;
@@ -50,14 +55,39 @@ export type Change =
   | { readonly kind: 'open-lease'; readonly lease: StoredLease }
   /** Fails if the lease is gone, over, or out of opens. */
   | { readonly kind: 'use-lease'; readonly id: string; readonly nowMs: number }
+  | { readonly kind: 'end-lease'; readonly id: string }
   | { readonly kind: 'end-leases'; readonly user: string }
-  /** Sets the newest enrolment (undefined = reset); fails if `expected` is not the present one. */
+  /**
+   * Sets the present enrolment (undefined = reset); fails if `expected` is not the present one. The newest id ever
+   * set stays known through a reset, so that an older file put back is noticed.
+   */
   | {
       readonly kind: 'set-enrolment';
       readonly user: string;
       readonly id: string | undefined;
       readonly expected: string | undefined;
     }
+  /** Never fails. Sets the first login's time once, and the last good login from this address. */
+  | { readonly kind: 'note-login'; readonly user: string; readonly clientIp: string; readonly atMs: number }
+  /** Never fails. One outstanding per user: replaces (undefined = takes away) the one before. */
+  | {
+      readonly kind: 'set-bypass-code';
+      readonly user: string;
+      readonly code: StoredBypassCode | undefined;
+    }
+  /** Fails if `id` is not the outstanding one or it is over; takes it away. */
+  | { readonly kind: 'use-bypass-code'; readonly user: string; readonly id: string; readonly nowMs: number }
+  | { readonly kind: 'open-device'; readonly device: StoredDevice }
+  /** Fails if the device is gone or over, or `oldHash` is not its present value; `oldHash` becomes `previousHash`. */
+  | {
+      readonly kind: 'rotate-device';
+      readonly id: string;
+      readonly oldHash: string;
+      readonly newHash: string;
+      readonly nowMs: number;
+    }
+  | { readonly kind: 'end-device'; readonly id: string }
+  | { readonly kind: 'end-devices'; readonly user: string }
   /** Counts a failure in a scope such as `code:alice` or `password:alice`; never undone by a failed login (S-13). */
   | {
       readonly kind: 'count-failure';
@@ -80,6 +110,12 @@ export interface StoredSession {
   readonly state: 'signed-in' | 'setup-required';
   readonly method: Method;
   readonly clientIp: string;
+  /** The first factor it was opened with: key fingerprint, or `password:<version>`. */
+  readonly credential: string;
+  /** The lease it rides on. */
+  readonly lease?: string;
+  /** Opened by a bypass code that allows to replace the factor. */
+  readonly reEnrol?: boolean;
   readonly openedAtMs: number;
   readonly usedAtMs: number;
   readonly expiresAtMs: number;
@@ -101,11 +137,37 @@ export interface StoredLease {
   readonly opensLeft: number;
 }
 
+export interface StoredBypassCode {
+  /** HMAC of the code. */
+  readonly id: string;
+  readonly expiresAtMs: number;
+  readonly reEnrol: boolean;
+}
+
+/** A browser that stands for the code for a while. */
+export interface StoredDevice {
+  readonly id: string;
+  readonly username: string;
+  readonly node: string;
+  readonly credential: string;
+  /** SHA-256 of the cookie's value, base64url; replaced at each use. */
+  readonly valueHash: string;
+  /** The value before this one; shown again it means that a copy exists. */
+  readonly previousHash?: string;
+  readonly rotatedAtMs: number;
+  readonly openedAtMs: number;
+  readonly expiresAtMs: number;
+}
+
 export interface TwoFactorState {
-  /** The newest enrolment id this store has seen; undefined = never enrolled, or reset. */
+  /** The present enrolment's id; undefined = never enrolled, or reset. */
   readonly enrolment: string | undefined;
+  /** The newest id ever set, kept through a reset. */
+  readonly newestEnrolment: string | undefined;
   readonly lastStep: number | undefined;
-  readonly usedCodes: number;
+  readonly firstLoginAtMs: number | undefined;
+  /** The outstanding one, over or not. */
+  readonly bypassCode: StoredBypassCode | undefined;
 }
 
 export interface FailureState {
