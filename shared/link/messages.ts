@@ -234,6 +234,11 @@ export const requestSchemas = {
     params: z.strictObject({ session }),
     result: z.strictObject({ proveWithinMs: milliseconds, challenge: id, nonce: id }),
   },
+  /** A confirmed set-up's challenge again, for a worker that did not confirm it; rejects `setup-not-confirmed`. */
+  'enrol.resume': {
+    params: z.strictObject({ session }),
+    result: z.strictObject({ proveWithinMs: milliseconds, challenge: id, nonce: id }),
+  },
   'enrol.prove': {
     params: z.strictObject({ session, ...assertion }),
     result: z.discriminatedUnion('outcome', [
