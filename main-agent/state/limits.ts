@@ -1,0 +1,35 @@
+/** Bounds of the state store, each with its reason. */
+
+/**
+ * Requests waiting for the writer thread. A full group commit answers thousands a second, so more than this means
+ * that the disk hangs; refusing new logins is then right (S-14), and memory stays bounded.
+ */
+export const requestsInFlightMax = 4096;
+
+/** Commits in one transaction: the first of a long batch should not wait for all of it. */
+export const commitsPerTransactionMax = 512;
+
+/** Changes in one commit; the largest that occurs (an enrolment) has about ten. */
+export const changesPerCommitMax = 256;
+
+/** Records one audit query may return. */
+export const auditPageMax = 1000;
+
+/** Records shown for one reference: one login writes a handful. */
+export const auditPerReferenceMax = 100;
+
+/** How often rows that can't matter any more are deleted. */
+export const sweepIntervalMs = 10 * 60_000;
+
+/**
+ * How long a row outlives its expiry. A used code that is forgotten could be used again if the clock went back, so
+ * the margin is far above any code's life.
+ */
+export const keepAfterExpiryMs = 24 * 3_600_000;
+
+/** Failure counters of accounts at rest; those near the limits of "in a row" stay until they are cleared. */
+export const keepFailuresMs = 90 * 24 * 3_600_000;
+export const inARowKeptFor = 10;
+
+/** How long `close` waits for the writer to finish before it is ended. */
+export const closeWaitMs = 10_000;

@@ -1,0 +1,163 @@
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
+import type { Change } from './state-store.ts';
+
+/**
+ * Each change as SQL. A condition is part of the statement that makes the change, so that checking and changing
+ * can't come apart. Runs in the writer thread, inside the caller's transaction.
+ */
+export class ChangeWriter {
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+
+  constructor(database: DatabaseSync) {
+    this.#database = database;
+  }
+
+  /** False: the change's condition does not hold, nothing was changed by it. */
+  apply(change: Change): boolean {
+    switch (change.kind) {
+      case 'use-time-step':
+        return this.#changes(
+          `INSERT INTO time_steps VALUES (?, ?, ?)
+           ON CONFLICT DO UPDATE SET step = excluded.step WHERE excluded.step > step`,
+          change.user,
+          change.enrolment,
+          change.step,
+        );
+      case 'use-code':
+        return this.#changes(
+          'INSERT INTO used_codes VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+          change.user,
+          change.id,
+          change.expiresAtMs ?? null,
+        );
+      case 'use-ssh-signature':
+        return this.#changes(
+          'INSERT INTO used_ssh_signatures VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+          change.user,
+          change.sshSession,
+          change.fingerprint,
+        );
+      case 'open-session':
+        return this.#openSession(change.session);
+      case 'replace-session':
+        return (
+          this.#changes('DELETE FROM sessions WHERE key = ?', change.oldKey) &&
+          this.#openSession(change.session)
+        );
+      case 'end-session':
+        this.#run('DELETE FROM sessions WHERE key = ?', change.key);
+        return true;
+      case 'touch-session':
+        this.#run('UPDATE sessions SET used_at = ? WHERE key = ?', change.usedAtMs, change.key);
+        return true;
+      case 'open-lease': {
+        const { lease } = change;
+        return this.#changes(
+          'INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
+          lease.id,
+          lease.username,
+          lease.usedAtMs,
+          lease.ttlMs,
+          lease.expiresAtMs,
+          lease.opensLeft,
+          JSON.stringify(lease),
+        );
+      }
+      case 'use-lease':
+        return this.#changes(
+          `UPDATE leases SET used_at = ?1, opens_left = opens_left - 1
+           WHERE id = ?2 AND opens_left > 0 AND expires_at > ?1 AND used_at + ttl > ?1`,
+          change.nowMs,
+          change.id,
+        );
+      case 'end-leases':
+        this.#run('DELETE FROM leases WHERE username = ?', change.user);
+        return true;
+      case 'set-enrolment':
+        return this.#setEnrolment(change);
+      case 'count-failure':
+        this.#countFailure(change);
+        return true;
+      case 'clear-failures':
+        this.#run('DELETE FROM failures WHERE scope = ?', change.scope);
+        this.#run('DELETE FROM failure_scopes WHERE scope = ?', change.scope);
+        return true;
+      case 'audit':
+        this.#run(
+          'INSERT INTO audit (reference, record) VALUES (?, ?)',
+          change.record.reference ?? null,
+          JSON.stringify(change.record),
+        );
+        return true;
+    }
+  }
+
+  #openSession(session: Extract<Change, { kind: 'open-session' }>['session']): boolean {
+    return this.#changes(
+      'INSERT INTO sessions VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
+      session.key,
+      session.username,
+      session.usedAtMs,
+      session.expiresAtMs,
+      JSON.stringify(session),
+    );
+  }
+
+  #setEnrolment({ user, id, expected }: Extract<Change, { kind: 'set-enrolment' }>): boolean {
+    const present = this.#prepare('SELECT id FROM enrolments WHERE username = ?').get(user)?.['id'];
+    if (present !== expected) return false;
+    if (id === undefined) this.#run('DELETE FROM enrolments WHERE username = ?', user);
+    else {
+      this.#run('INSERT INTO enrolments VALUES (?, ?) ON CONFLICT DO UPDATE SET id = excluded.id', user, id);
+    }
+    return true;
+  }
+
+  #countFailure(change: Extract<Change, { kind: 'count-failure' }>): void {
+    const { scope, atMs, windowMs } = change;
+    this.#run('DELETE FROM failures WHERE scope = ? AND at <= ?', scope, atMs - windowMs);
+    this.#run('INSERT INTO failures VALUES (?, ?)', scope, atMs);
+    this.#run(
+      `INSERT INTO failure_scopes VALUES (?1, ?2, 1, 0, NULL, ?3)
+       ON CONFLICT DO UPDATE SET window = ?2, in_a_row = in_a_row + 1, last_at = ?3`,
+      scope,
+      windowMs,
+      atMs,
+    );
+    const recent = Number(
+      this.#prepare('SELECT count(*) AS n FROM failures WHERE scope = ?').get(scope)?.['n'],
+    );
+    if (recent < change.limit) return;
+    // Each lock is twice as long as the one before. The window starts empty after it, so that the table never
+    // holds more than `limit` rows a scope and the next lock again needs `limit` failures.
+    const locks = Number(
+      this.#prepare('SELECT locks FROM failure_scopes WHERE scope = ?').get(scope)?.['locks'],
+    );
+    const lockMs = Math.min(change.lockMs * 2 ** locks, change.lockMaxMs);
+    this.#run('DELETE FROM failures WHERE scope = ?', scope);
+    this.#run(
+      'UPDATE failure_scopes SET locks = locks + 1, locked_until = max(coalesce(locked_until, 0), ?) WHERE scope = ?',
+      atMs + lockMs,
+      scope,
+    );
+  }
+
+  #prepare(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#database.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  #run(sql: string, ...values: SQLInputValue[]): void {
+    this.#prepare(sql).run(...values);
+  }
+
+  /** Did the statement change a row? */
+  #changes(sql: string, ...values: SQLInputValue[]): boolean {
+    return Number(this.#prepare(sql).run(...values).changes) > 0;
+  }
+}

@@ -1,0 +1,73 @@
+import type { DatabaseSync } from 'node:sqlite';
+import { SallyportError } from '#shared/error.ts';
+
+/**
+ * The tables of state.db. A migration is never edited once released: a new one is appended, and `user_version`
+ * counts those that ran. Sessions and leases keep their unchanging fields as JSON, so that only what is searched or
+ * updated is a column.
+ */
+const migrations: readonly string[] = [
+  `
+  CREATE TABLE sessions (
+    key TEXT PRIMARY KEY, username TEXT NOT NULL, used_at REAL NOT NULL, expires_at REAL NOT NULL, data TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX sessions_by_expiry ON sessions (expires_at);
+
+  CREATE TABLE leases (
+    id TEXT PRIMARY KEY, username TEXT NOT NULL, used_at REAL NOT NULL, ttl REAL NOT NULL,
+    expires_at REAL NOT NULL, opens_left INTEGER NOT NULL, data TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX leases_by_user ON leases (username);
+
+  CREATE TABLE enrolments (username TEXT PRIMARY KEY, id TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE time_steps (
+    username TEXT NOT NULL, enrolment TEXT NOT NULL, step INTEGER NOT NULL, PRIMARY KEY (username, enrolment)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE used_codes (
+    username TEXT NOT NULL, id TEXT NOT NULL, expires_at REAL, PRIMARY KEY (username, id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX used_codes_by_expiry ON used_codes (expires_at) WHERE expires_at IS NOT NULL;
+
+  CREATE TABLE used_ssh_signatures (
+    username TEXT NOT NULL, ssh_session TEXT NOT NULL, fingerprint TEXT NOT NULL,
+    PRIMARY KEY (ssh_session, fingerprint)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE failures (scope TEXT NOT NULL, at REAL NOT NULL) STRICT;
+  CREATE INDEX failures_by_scope ON failures (scope, at);
+
+  CREATE TABLE failure_scopes (
+    scope TEXT PRIMARY KEY, window REAL NOT NULL, in_a_row INTEGER NOT NULL, locks INTEGER NOT NULL,
+    locked_until REAL, last_at REAL NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE audit (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT, reference TEXT, record TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX audit_by_reference ON audit (reference) WHERE reference IS NOT NULL;
+  `,
+];
+
+export const schemaVersion = migrations.length;
+
+/** Brings the database to `schemaVersion`, in one transaction. A newer one is refused: we would misread it. */
+export function migrate(database: DatabaseSync): void {
+  const present = Number(database.prepare('PRAGMA user_version').get()?.['user_version']);
+  if (present > schemaVersion) {
+    throw new SallyportError('config', 'The state database is newer than this program', {
+      detail: `schema ${present}, this program knows up to ${schemaVersion}`,
+      hint: 'Run the newer version again, or restore the backup made before the upgrade.',
+    });
+  }
+  database.exec('BEGIN EXCLUSIVE');
+  try {
+    for (const migration of migrations.slice(present)) database.exec(migration);
+    database.exec(`PRAGMA user_version = ${schemaVersion}`);
+    database.exec('COMMIT');
+  } catch (cause) {
+    database.exec('ROLLBACK');
+    throw cause;
+  }
+}

@@ -1,0 +1,226 @@
+import { closeSync, fchmodSync, mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import type { AuditRecord } from '#main-agent/audit/record.ts';
+import type { Clock } from '#shared/clock.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { Log } from '#shared/log.ts';
+import { changesPerCommitMax, closeWaitMs, requestsInFlightMax, sweepIntervalMs } from './limits.ts';
+import type { Queries, QueryName, WriterData, WriterReply, WriterRequest } from './sqlite-messages.ts';
+import type {
+  Change,
+  CommitResult,
+  FailureState,
+  StateStore,
+  StoredLease,
+  StoredSession,
+  TwoFactorState,
+} from './state-store.ts';
+
+/**
+ * StateStore on SQLite, main's side: hands requests to the writer thread and waits. Fails closed (S-14): when the
+ * writer is gone every call rejects, so nobody is logged in without a durable record.
+ */
+
+export interface SqliteStateOptions {
+  /** Made if missing, mode 0600. */
+  readonly file: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Called once when the writer thread died. Nothing works after that; the process should end. */
+  readonly onFailure?: (error: SallyportError) => void;
+}
+
+/** Resolves when the database is open and migrated; rejects `config` when it can't be. */
+export async function openSqliteState(options: SqliteStateOptions): Promise<StateStore> {
+  mkdirSync(dirname(options.file), { recursive: true, mode: 0o700 });
+  const descriptor = openSync(options.file, 'a', 0o600);
+  // SQLite gives its -wal file the mode of the database.
+  fchmodSync(descriptor, 0o600);
+  closeSync(descriptor);
+  const data: WriterData = { file: options.file };
+  const worker = new Worker(new URL('./sqlite-writer.ts', import.meta.url), {
+    name: 'state-writer',
+    workerData: data,
+    env: {},
+  });
+  const store = new SqliteState(worker, options);
+  await store.opened;
+  return store;
+}
+
+interface Waiting {
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: SallyportError) => void;
+}
+
+class SqliteState implements StateStore {
+  readonly opened: Promise<void>;
+  readonly #worker: Worker;
+  readonly #options: SqliteStateOptions;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #listeners = new Set<() => void>();
+  readonly #sweeper: NodeJS.Timeout;
+  #exited: Promise<void>;
+  #nextId = 1;
+  #closing = false;
+  #failure: SallyportError | undefined;
+
+  constructor(worker: Worker, options: SqliteStateOptions) {
+    this.#worker = worker;
+    this.#options = options;
+    this.#exited = new Promise((resolve) => {
+      worker.once('exit', () => {
+        if (!this.#closing) this.#fail(new Error('the writer thread ended'));
+        resolve();
+      });
+    });
+    this.opened = new Promise((resolve, reject) => {
+      worker.on('message', (message: WriterReply) => {
+        if (message.type === 'ready') resolve();
+        else this.#settle(message);
+      });
+      worker.on('error', (cause: unknown) => {
+        reject(openError(options.file, cause));
+        this.#fail(cause);
+      });
+    });
+    this.#sweeper = setInterval(() => this.#sweep(), sweepIntervalMs);
+    this.#sweeper.unref();
+    this.opened.then(
+      () => this.#sweep(),
+      () => clearInterval(this.#sweeper),
+    );
+  }
+
+  commit(changes: readonly Change[]): Promise<CommitResult> {
+    if (changes.length > changesPerCommitMax) {
+      return Promise.reject(
+        new SallyportError('too-many', 'Too many changes at once', { detail: `${changes.length} changes` }),
+      );
+    }
+    return this.#ask((id) => ({ type: 'commit', id, changes }));
+  }
+
+  sessions(): Promise<readonly StoredSession[]> {
+    return this.#query('sessions', {});
+  }
+
+  leases(): Promise<readonly StoredLease[]> {
+    return this.#query('leases', {});
+  }
+
+  twoFactorState(username: string): Promise<TwoFactorState> {
+    return this.#query('two-factor-state', { user: username });
+  }
+
+  failures(scope: string): Promise<FailureState> {
+    return this.#query('failures', { scope, nowMs: this.#options.clock.now() });
+  }
+
+  auditAfter(sequence: number, limit: number): Promise<readonly { sequence: number; record: AuditRecord }[]> {
+    return this.#query('audit-after', { sequence, limit });
+  }
+
+  findAudit(reference: string): Promise<readonly AuditRecord[]> {
+    return this.#query('find-audit', { reference });
+  }
+
+  onAudit(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** What was asked before is done and durable first. */
+  async close(): Promise<void> {
+    if (this.#closing) return this.#exited;
+    this.#closing = true;
+    clearInterval(this.#sweeper);
+    if (this.#failure === undefined) this.#send({ type: 'close' });
+    const ender = setTimeout(() => void this.#worker.terminate(), closeWaitMs);
+    await this.#exited;
+    clearTimeout(ender);
+    this.#rejectAll(
+      new SallyportError('internal', 'Something went wrong on our side', { detail: 'state closed' }),
+    );
+  }
+
+  #query<Q extends QueryName>(name: Q, params: Queries[Q]['params']): Promise<Queries[Q]['result']> {
+    return this.#ask((id) => ({ type: 'query', id, name, params }));
+  }
+
+  #ask<R>(build: (id: number) => WriterRequest): Promise<R> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#closing) {
+      return Promise.reject(
+        new SallyportError('busy', 'The server is shutting down', { detail: 'the state store is closed' }),
+      );
+    }
+    if (this.#waiting.size >= requestsInFlightMax) {
+      return Promise.reject(
+        new SallyportError('busy', 'The server is busy', {
+          detail: `${requestsInFlightMax} state requests are waiting for the disk`,
+        }),
+      );
+    }
+    const id = this.#nextId++;
+    return new Promise<R>((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.#send(build(id));
+    });
+  }
+
+  #send(request: WriterRequest): void {
+    this.#worker.postMessage(request);
+  }
+
+  #sweep(): void {
+    if (this.#closing || this.#failure !== undefined) return;
+    this.#send({ type: 'sweep', nowMs: this.#options.clock.now() });
+  }
+
+  #settle(message: Extract<WriterReply, { type: 'answers' }>): void {
+    for (const answer of message.answers) {
+      const waiting = this.#waiting.get(answer.id);
+      this.#waiting.delete(answer.id);
+      if (answer.error === undefined) waiting?.resolve(answer.value as never);
+      else {
+        this.#options.log.error({ detail: answer.error }, 'state not written');
+        waiting?.reject(
+          new SallyportError('internal', 'Something went wrong on our side', {
+            detail: `state not written: ${answer.error}`,
+            hint: 'Is the disk of the state database full or failing?',
+          }),
+        );
+      }
+    }
+    if (message.wroteAudit) for (const listener of this.#listeners) listener();
+  }
+
+  #fail(cause: unknown): void {
+    if (this.#failure !== undefined || this.#closing) return;
+    this.#failure = new SallyportError('internal', 'Something went wrong on our side', {
+      detail: `the state writer died: ${cause instanceof Error ? cause.message : String(cause)}`,
+      cause,
+    });
+    this.#options.log.fatal({ err: cause }, 'the state writer died; nothing is admitted until restart');
+    this.#rejectAll(this.#failure);
+    this.#options.onFailure?.(this.#failure);
+  }
+
+  #rejectAll(error: SallyportError): void {
+    for (const waiting of this.#waiting.values()) waiting.reject(error);
+    this.#waiting.clear();
+  }
+}
+
+function openError(file: string, cause: unknown): SallyportError {
+  const detail = cause instanceof Error ? cause.message : String(cause);
+  return new SallyportError('config', 'The state database cannot be opened', {
+    detail: `${file}: ${detail}`,
+    hint: detail.includes('locked')
+      ? 'Another main-agent is running on this state.'
+      : 'Check the folder, its owner and the free space; or restore a backup.',
+    cause,
+  });
+}

@@ -1,0 +1,125 @@
+import { DatabaseSync } from 'node:sqlite';
+import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads';
+import { commitsPerTransactionMax } from './limits.ts';
+import { ChangeWriter } from './sqlite-changes.ts';
+import type { CommitAnswer, WriterData, WriterReply, WriterRequest } from './sqlite-messages.ts';
+import { buildQueries, sweep } from './sqlite-queries.ts';
+import { migrate } from './sqlite-schema.ts';
+
+/**
+ * The writer thread: owns state.db alone. Group commit: everything that queued up while the disk was busy goes into
+ * one transaction with a savepoint for each commit, and nobody is answered before COMMIT returned.
+ */
+
+/** Takes requests until `close`. Any error it does not foresee ends the thread, and with it the store (S-14). */
+export function runWriter(port: MessagePort, file: string): void {
+  const database = openDatabase(file);
+  const changes = new ChangeWriter(database);
+  const queries = buildQueries(database);
+  const reply = (message: WriterReply): void => port.postMessage(message);
+
+  const serve = (first: WriterRequest): void => {
+    const batch = drain(port, first);
+    let wroteAudit = false;
+    let commitFailure: string | undefined;
+    const answers: CommitAnswer[] = [];
+
+    database.exec('BEGIN IMMEDIATE');
+    try {
+      for (const request of batch.requests) {
+        if (request.type === 'commit') {
+          const answer = commitOne(database, changes, request);
+          wroteAudit ||= answer.wroteAudit;
+          answers.push(answer);
+        } else if (request.type === 'query') {
+          answers.push({ id: request.id, value: queries[request.name](request.params as never) });
+        } else if (request.type === 'sweep') {
+          sweep(database, request.nowMs);
+        }
+      }
+      database.exec('COMMIT');
+    } catch (cause) {
+      // A full or failing disk: SQLite may have rolled back already. None of this batch happened.
+      commitFailure = describe(cause);
+      if (database.isTransaction) database.exec('ROLLBACK');
+    }
+    if (commitFailure === undefined) reply({ type: 'answers', answers, wroteAudit });
+    else {
+      const failed = batch.requests.flatMap((request) =>
+        'id' in request ? [{ id: request.id, error: commitFailure }] : [],
+      );
+      reply({ type: 'answers', answers: failed, wroteAudit: false });
+    }
+    if (batch.close) {
+      database.close();
+      port.close();
+    }
+  };
+
+  port.on('message', serve);
+  reply({ type: 'ready' });
+}
+
+function openDatabase(file: string): DatabaseSync {
+  const database = new DatabaseSync(file, { timeout: 0 });
+  // EXCLUSIVE: a second main-agent on the same state is refused at start instead of sharing it by accident.
+  // FULL: each COMMIT is on the disk when it returns.
+  database.exec('PRAGMA locking_mode = EXCLUSIVE');
+  database.exec('PRAGMA journal_mode = WAL');
+  database.exec('PRAGMA synchronous = FULL');
+  database.exec('PRAGMA trusted_schema = OFF');
+  migrate(database);
+  return database;
+}
+
+/** All that waits, up to the bound. */
+function drain(
+  port: MessagePort,
+  first: WriterRequest,
+): { readonly requests: readonly WriterRequest[]; readonly close: boolean } {
+  const requests: WriterRequest[] = [];
+  let next: WriterRequest | undefined = first;
+  while (next !== undefined) {
+    if (next.type === 'close') return { requests, close: true };
+    requests.push(next);
+    if (requests.length >= commitsPerTransactionMax) break;
+    next = receiveMessageOnPort(port)?.message as WriterRequest | undefined;
+  }
+  return { requests, close: false };
+}
+
+function commitOne(
+  database: DatabaseSync,
+  changes: ChangeWriter,
+  request: Extract<WriterRequest, { type: 'commit' }>,
+): CommitAnswer & { readonly wroteAudit: boolean } {
+  const undo = (): void => {
+    database.exec('ROLLBACK TO one');
+    database.exec('RELEASE one');
+  };
+  database.exec('SAVEPOINT one');
+  try {
+    for (const change of request.changes) {
+      if (changes.apply(change)) continue;
+      undo();
+      return { id: request.id, value: { ok: false, failed: change.kind }, wroteAudit: false };
+    }
+  } catch (cause) {
+    // The disk's errors end the transaction: they are the whole batch's. Anything else is this commit's alone.
+    if (!database.isTransaction) throw cause;
+    undo();
+    return { id: request.id, error: describe(cause), wroteAudit: false };
+  }
+  database.exec('RELEASE one');
+  return {
+    id: request.id,
+    value: { ok: true },
+    wroteAudit: request.changes.some((change) => change.kind === 'audit'),
+  };
+}
+
+function describe(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+if (parentPort !== null) runWriter(parentPort, (workerData as WriterData).file);

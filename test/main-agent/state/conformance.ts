@@ -1,0 +1,256 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Change, StateStore, StoredLease, StoredSession } from '#main-agent/state/state-store.ts';
+
+/**
+ * What every StateStore must do. A second implementation runs these against itself:
+ * `describeStateStore('postgres', (now) => …)`.
+ */
+export function describeStateStore(
+  name: string,
+  open: (clock: { now(): number; monotonic(): number }) => Promise<StateStore>,
+): void {
+  describe(`${name} as a state store`, () => {
+    let store: StateStore;
+    let nowMs: number;
+
+    beforeEach(async () => {
+      nowMs = 1_000_000;
+      store = await open({ now: () => nowMs, monotonic: () => nowMs });
+    });
+    afterEach(() => store.close());
+
+    const accepted = async (...changes: Change[]): Promise<boolean> => (await store.commit(changes)).ok;
+
+    it('S-03: uses a time step once, and never one before the last', async () => {
+      const use = (step: number, enrolment = 'e1', user = 'alice'): Promise<boolean> =>
+        accepted({ kind: 'use-time-step', user, enrolment, step });
+      expect(await use(100)).toBe(true);
+      expect(await use(100)).toBe(false);
+      expect(await use(99)).toBe(false);
+      expect(await use(101)).toBe(true);
+      expect(await use(100, 'e2')).toBe(true);
+      expect(await use(100, 'e1', 'bob')).toBe(true);
+    });
+
+    it('S-03: of fifty parallel uses of one step exactly one succeeds', async () => {
+      const results = await Promise.all(
+        Array.from({ length: 50 }, () =>
+          accepted({ kind: 'use-time-step', user: 'alice', enrolment: 'e1', step: 7 }),
+        ),
+      );
+      expect(results.filter(Boolean)).toHaveLength(1);
+    });
+
+    it('S-03: uses a code once per user', async () => {
+      const use = (user: string, id: string): Promise<boolean> => accepted({ kind: 'use-code', user, id });
+      expect(await use('alice', 'h1')).toBe(true);
+      expect(await use('alice', 'h1')).toBe(false);
+      expect(await use('alice', 'h2')).toBe(true);
+    });
+
+    it('S-03: uses an SSH signature once per session id and key', async () => {
+      const use = (sshSession: string, fingerprint: string): Promise<boolean> =>
+        accepted({ kind: 'use-ssh-signature', user: 'alice', sshSession, fingerprint });
+      expect(await use('s1', 'f1')).toBe(true);
+      expect(await use('s1', 'f1')).toBe(false);
+      expect(await use('s1', 'f2')).toBe(true);
+      expect(await use('s2', 'f1')).toBe(true);
+    });
+
+    it('makes all changes of a commit or none, and names the first that failed', async () => {
+      await accepted({ kind: 'use-code', user: 'alice', id: 'used' });
+      const result = await store.commit([
+        { kind: 'open-session', session: session('k1') },
+        { kind: 'audit', record: record('REF1') },
+        { kind: 'count-failure', ...counter('code:alice', nowMs) },
+        { kind: 'use-code', user: 'alice', id: 'used' },
+        { kind: 'use-time-step', user: 'alice', enrolment: 'e', step: 1 },
+      ]);
+      expect(result).toEqual({ ok: false, failed: 'use-code' });
+      expect(await store.sessions()).toEqual([]);
+      expect(await store.findAudit('REF1')).toEqual([]);
+      expect((await store.failures('code:alice')).recent).toBe(0);
+      expect(await accepted({ kind: 'use-time-step', user: 'alice', enrolment: 'e', step: 1 })).toBe(true);
+    });
+
+    it('one failed commit among many leaves its neighbours alone', async () => {
+      const results = await Promise.all(
+        Array.from({ length: 20 }, (_, index) =>
+          accepted(
+            { kind: 'open-session', session: session(`k${index}`) },
+            { kind: 'use-code', user: 'alice', id: index % 2 === 0 ? 'same' : `own${index}` },
+          ),
+        ),
+      );
+      expect(results.filter(Boolean)).toHaveLength(11);
+      expect(await store.sessions()).toHaveLength(11);
+    });
+
+    it('opens, touches, replaces and ends sessions', async () => {
+      expect(await accepted({ kind: 'open-session', session: session('k1') })).toBe(true);
+      expect(await accepted({ kind: 'open-session', session: session('k1') })).toBe(false);
+      await accepted({ kind: 'touch-session', key: 'k1', usedAtMs: 5_000 });
+      expect(await store.sessions()).toEqual([{ ...session('k1'), usedAtMs: 5_000 }]);
+      const replace = { kind: 'replace-session', oldKey: 'k1', session: session('k2') } as const;
+      expect(await accepted(replace)).toBe(true);
+      expect(await accepted(replace)).toBe(false);
+      expect(await store.sessions()).toEqual([session('k2')]);
+      expect(await accepted({ kind: 'end-session', key: 'k2' })).toBe(true);
+      expect(await accepted({ kind: 'end-session', key: 'k2' })).toBe(true);
+      expect(await accepted({ kind: 'touch-session', key: 'k2', usedAtMs: 1 })).toBe(true);
+      expect(await store.sessions()).toEqual([]);
+    });
+
+    it('uses a lease until its opens, its idle time or its end', async () => {
+      const use = (id: string, atMs: number): Promise<boolean> =>
+        accepted({ kind: 'use-lease', id, nowMs: atMs });
+      await accepted({ kind: 'open-lease', lease: lease('l1', { opensLeft: 2 }) });
+      expect(await use('l1', 1_100)).toBe(true);
+      expect(await store.leases()).toEqual([lease('l1', { opensLeft: 1, usedAtMs: 1_100 })]);
+      expect(await use('l1', 1_200)).toBe(true);
+      expect(await use('l1', 1_300)).toBe(false);
+
+      await accepted({ kind: 'open-lease', lease: lease('l2', {}) });
+      expect(await use('l2', 1_599)).toBe(true); // slides to 2 199
+      expect(await use('l2', 2_199)).toBe(false);
+
+      await accepted({ kind: 'open-lease', lease: lease('l3', { ttlMs: 1e9 }) });
+      expect(await use('l3', 9_999)).toBe(true);
+      expect(await use('l3', 10_000)).toBe(false);
+      expect(await use('none', 1_000)).toBe(false);
+
+      await accepted({ kind: 'open-lease', lease: lease('l4', { username: 'bob' }) });
+      await accepted({ kind: 'end-leases', user: 'alice' });
+      expect((await store.leases()).map(({ id }) => id)).toEqual(['l4']);
+    });
+
+    it('sets the newest enrolment only over the expected one', async () => {
+      const set = (id: string | undefined, expected: string | undefined): Promise<boolean> =>
+        accepted({ kind: 'set-enrolment', user: 'alice', id, expected });
+      expect(await set('e1', 'e0')).toBe(false);
+      expect(await set('e1', undefined)).toBe(true);
+      expect(await set('e2', undefined)).toBe(false);
+      await accepted({ kind: 'use-time-step', user: 'alice', enrolment: 'e1', step: 42 });
+      expect(await store.twoFactorState('alice')).toMatchObject({ enrolment: 'e1', lastStep: 42 });
+      expect(await set(undefined, 'e1')).toBe(true);
+      expect(await store.twoFactorState('alice')).toMatchObject({
+        enrolment: undefined,
+        lastStep: undefined,
+      });
+      expect(await set('e2', undefined)).toBe(true);
+      expect(await store.twoFactorState('alice')).toMatchObject({ enrolment: 'e2', lastStep: undefined });
+      expect((await store.twoFactorState('bob')).enrolment).toBeUndefined();
+    });
+
+    it('locks a scope at the limit, doubles the next lock up to the maximum, and forgets on success', async () => {
+      const fail = (): Promise<boolean> =>
+        accepted({ kind: 'count-failure', ...counter('code:alice', nowMs) });
+      expect(await store.failures('code:alice')).toEqual({
+        recent: 0,
+        inARow: 0,
+        lockedUntilMs: undefined,
+      });
+      await fail();
+      await fail();
+      expect(await store.failures('code:alice')).toEqual({
+        recent: 2,
+        inARow: 2,
+        lockedUntilMs: undefined,
+      });
+      await fail();
+      expect(await store.failures('code:alice')).toMatchObject({ inARow: 3, lockedUntilMs: nowMs + 500 });
+      nowMs += 600;
+      for (let i = 0; i < 3; i++) await fail();
+      expect(await store.failures('code:alice')).toMatchObject({ inARow: 6, lockedUntilMs: nowMs + 1_000 });
+      for (let i = 0; i < 3; i++) await fail();
+      expect((await store.failures('code:alice')).lockedUntilMs).toBe(nowMs + 1_500);
+      expect((await store.failures('code:bob')).inARow).toBe(0);
+      await accepted({ kind: 'clear-failures', scope: 'code:alice' });
+      expect(await store.failures('code:alice')).toEqual({
+        recent: 0,
+        inARow: 0,
+        lockedUntilMs: undefined,
+      });
+    });
+
+    it('counts only failures inside the window', async () => {
+      const fail = (): Promise<boolean> =>
+        accepted({ kind: 'count-failure', ...counter('code:alice', nowMs) });
+      await fail();
+      nowMs += 900;
+      await fail();
+      expect((await store.failures('code:alice')).recent).toBe(2);
+      nowMs += 100; // the first is now exactly one window old
+      expect((await store.failures('code:alice')).recent).toBe(1);
+      await fail();
+      expect(await store.failures('code:alice')).toMatchObject({ recent: 2, inARow: 3 });
+    });
+
+    it('keeps audit records in order, finds them by reference and tells who listens', async () => {
+      let told = 0;
+      const stop = store.onAudit(() => told++);
+      await accepted({ kind: 'audit', record: record('R1') }, { kind: 'audit', record: record('R2') });
+      await accepted({ kind: 'audit', record: record('R1', 'second') });
+      await accepted({ kind: 'end-session', key: 'none' });
+      expect(told).toBeGreaterThan(0);
+      stop();
+      await accepted({ kind: 'audit', record: record('R3') });
+      const all = await store.auditAfter(0, 100);
+      expect(all.map((entry) => entry.record.reference)).toEqual(['R1', 'R2', 'R1', 'R3']);
+      const sequences = all.map((entry) => entry.sequence);
+      expect(sequences).toEqual(sequences.toSorted((a, b) => a - b));
+      expect(await store.auditAfter(sequences[1] ?? 0, 1)).toEqual([all[2]]);
+      expect(await store.findAudit('R1')).toEqual([record('R1'), record('R1', 'second')]);
+      expect(await store.findAudit('none')).toEqual([]);
+    });
+  });
+}
+
+function session(key: string): StoredSession {
+  return {
+    key,
+    username: 'alice',
+    node: 'dmz1',
+    worker: 0,
+    protocol: 'https',
+    state: 'signed-in',
+    method: 'totp',
+    clientIp: '203.0.113.9',
+    openedAtMs: 1_000,
+    usedAtMs: 1_000,
+    expiresAtMs: 50_000_000,
+  };
+}
+
+function lease(id: string, changed: Partial<StoredLease>): StoredLease {
+  return {
+    id,
+    username: 'alice',
+    credential: 'password:1',
+    protocol: 'sftp',
+    node: 'dmz1',
+    clientIp: '203.0.113.9',
+    agent: 'SSH-2.0-x',
+    openedAtMs: 1_000,
+    usedAtMs: 1_000,
+    ttlMs: 600,
+    expiresAtMs: 10_000,
+    opensLeft: 200,
+    ...changed,
+  };
+}
+
+function record(reference: string, detail = 'x'): Extract<Change, { kind: 'audit' }>['record'] {
+  return {
+    time: '2026-11-24T00:00:00.000Z',
+    event: 'login.refused',
+    outcome: 'refused',
+    user: 'alice',
+    reference,
+    detail,
+  };
+}
+
+function counter(scope: string, atMs: number): Omit<Extract<Change, { kind: 'count-failure' }>, 'kind'> {
+  return { scope, atMs, windowMs: 1_000, limit: 3, lockMs: 500, lockMaxMs: 1_500 };
+}

@@ -1,0 +1,124 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { DatabaseSync } from 'node:sqlite';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { requestsInFlightMax } from '#main-agent/state/limits.ts';
+import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
+import { systemClock } from '#shared/clock.ts';
+import { buildLog } from '#shared/log.ts';
+import { describeStateStore } from './conformance.ts';
+
+const log = buildLog('silent', {});
+const folders: string[] = [];
+function stateFile(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'sallyport-state-'));
+  folders.push(folder);
+  return join(folder, 'state.db');
+}
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
+describeStateStore('SQLite', (clock) => openSqliteState({ file: stateFile(), clock, log }));
+
+describe('the SQLite state', () => {
+  let file: string;
+  beforeEach(() => {
+    file = stateFile();
+  });
+  const open = () => openSqliteState({ file, clock: systemClock, log });
+
+  it('is readable by its owner only', async () => {
+    const store = await open();
+    await store.commit([{ kind: 'use-code', user: 'alice', id: 'h' }]);
+    for (const name of [file, `${file}-wal`]) expect(statSync(name).mode & 0o777).toBe(0o600);
+    await store.close();
+  });
+
+  it('S-03: still knows used evidence after a restart', async () => {
+    const before = await open();
+    await before.commit([{ kind: 'use-code', user: 'alice', id: 'h' }]);
+    await before.close();
+    const after = await open();
+    expect(await after.commit([{ kind: 'use-code', user: 'alice', id: 'h' }])).toEqual({
+      ok: false,
+      failed: 'use-code',
+    });
+    await after.close();
+  });
+
+  it('finishes what was asked before it closes, and refuses what comes after', async () => {
+    const store = await open();
+    const commits = Array.from({ length: 100 }, (_, n) =>
+      store.commit([{ kind: 'use-code', user: 'alice', id: `h${n}` }]),
+    );
+    await store.close();
+    expect((await Promise.all(commits)).every((result) => result.ok)).toBe(true);
+    await expect(store.sessions()).rejects.toMatchObject({ code: 'busy' });
+  });
+
+  it('refuses a second main-agent on the same state', async () => {
+    const store = await open();
+    await expect(open()).rejects.toMatchObject({ code: 'config', hint: expect.stringContaining('Another') });
+    await store.close();
+  });
+
+  it('refuses a database of a newer version', async () => {
+    await (await open()).close();
+    const database = new DatabaseSync(file);
+    database.exec('PRAGMA user_version = 9999');
+    database.close();
+    await expect(open()).rejects.toMatchObject({ code: 'config', detail: expect.stringContaining('newer') });
+  });
+
+  it('S-09: bounds what waits for the disk', async () => {
+    const store = await open();
+    const asked = Array.from({ length: requestsInFlightMax + 1 }, (_, n) =>
+      store.commit([{ kind: 'use-code', user: 'alice', id: `h${n}` }]).then(
+        () => 'done',
+        (error: unknown) => (error as { code: string }).code,
+      ),
+    );
+    const results = await Promise.all(asked);
+    expect(results.slice(0, requestsInFlightMax).every((result) => result === 'done')).toBe(true);
+    expect(results.at(-1)).toBe('busy');
+    await store.close();
+  });
+
+  it('a commit that SQLite cannot store fails alone', async () => {
+    const store = await open();
+    const broken = { kind: 'use-code', user: 'alice', id: undefined } as never;
+    const [bad, good] = await Promise.allSettled([
+      store.commit([broken]),
+      store.commit([{ kind: 'use-code', user: 'alice', id: 'h' }]),
+    ]);
+    expect(bad.status).toBe('rejected');
+    expect(good).toEqual({ status: 'fulfilled', value: { ok: true } });
+    await store.close();
+  });
+
+  it('S-03: after kill -9 amid commits every answered one is there, and each is whole', async () => {
+    const child = spawn(process.execPath, [join(import.meta.dirname, 'commit-until-killed.ts'), file], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const answered: number[] = [];
+    for await (const line of createInterface({ input: child.stdout })) {
+      answered.push(Number(line));
+      if (answered.length === 300) child.kill('SIGKILL');
+    }
+    if (child.signalCode === null) await once(child, 'exit');
+    expect(child.signalCode).toBe('SIGKILL');
+
+    const store = await open();
+    const sessions = new Set((await store.sessions()).map(({ key }) => key));
+    const audited = new Set((await store.auditAfter(0, 1000)).map(({ record }) => record.reference));
+    expect(answered.length).toBeGreaterThanOrEqual(300);
+    for (const n of answered) expect(sessions.has(`k${n}`)).toBe(true);
+    expect([...audited].toSorted()).toEqual([...sessions].toSorted());
+    await store.close();
+  });
+});
