@@ -1,0 +1,43 @@
+import type { Secret } from '#shared/secret.ts';
+
+/**
+ * How a one-time code reaches its user, and how a user hears of a change of their own account. The parts that send
+ * implement it; the login only says what to send and to whom, and the address always comes from the user store.
+ */
+
+export type Transport = 'email' | 'sms';
+
+export interface CodeMessage {
+  readonly username: string;
+  readonly address: string;
+  readonly transport: Transport;
+  readonly code: Secret;
+  readonly clientIp: string;
+  readonly expiresInMs: number;
+}
+
+export interface CodeDelivery {
+  /** Resolves when the relay or the gateway has accepted it; rejects when it has not. */
+  deliver(message: CodeMessage): Promise<void>;
+}
+
+/** What a user is told by mail when it happens to their account. Never holds a code or anything like one. */
+export interface AccountNotice {
+  readonly username: string;
+  readonly address: string;
+  readonly kind:
+    | 'two-factor-enrolled'
+    | 'two-factor-reset'
+    | 'recovery-code-used'
+    | 'many-wrong-codes'
+    | 'factor-disabled'
+    | 'device-copied';
+  readonly atMs: number;
+  readonly node?: string;
+  readonly clientIp?: string;
+}
+
+export interface AccountNotifier {
+  /** Best effort: never throws and never delays a verdict. */
+  notify(notice: AccountNotice): void;
+}

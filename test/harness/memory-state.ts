@@ -1,0 +1,273 @@
+import type { AuditRecord } from '#main-agent/audit/record.ts';
+import type {
+  Change,
+  CommitResult,
+  FailureState,
+  StateStore,
+  StoredBypassCode,
+  StoredDevice,
+  StoredLease,
+  StoredSession,
+  TwoFactorState,
+} from '#main-agent/state/state-store.ts';
+
+/** StateStore without a disk, for tests of what stands on it. Same conditions, same all-or-nothing. */
+
+interface Failures {
+  readonly at: readonly number[];
+  readonly windowMs: number;
+  readonly inARow: number;
+  readonly locks: number;
+  readonly lockedUntilMs: number | undefined;
+}
+
+interface Tables {
+  sessions: Map<string, StoredSession>;
+  leases: Map<string, StoredLease>;
+  devices: Map<string, StoredDevice>;
+  enrolments: Map<string, string>;
+  newestEnrolments: Map<string, string>;
+  steps: Map<string, number>;
+  usedCodes: Set<string>;
+  usedSignatures: Set<string>;
+  firstLogins: Map<string, number>;
+  goodLogins: Map<string, number>;
+  bypassCodes: Map<string, StoredBypassCode>;
+  failures: Map<string, Failures>;
+  audit: AuditRecord[];
+}
+
+export interface MemoryState extends StateStore {
+  readonly audit: readonly AuditRecord[];
+  /** Runs before the next commits are applied; throw to play a failing disk. */
+  beforeCommit: ((changes: readonly Change[]) => void | Promise<void>) | undefined;
+}
+
+const thirtyDaysMs = 30 * 24 * 3_600_000;
+
+export function buildMemoryState(now: () => number): MemoryState {
+  let tables: Tables = {
+    sessions: new Map(),
+    leases: new Map(),
+    devices: new Map(),
+    enrolments: new Map(),
+    newestEnrolments: new Map(),
+    steps: new Map(),
+    usedCodes: new Set(),
+    usedSignatures: new Set(),
+    firstLogins: new Map(),
+    goodLogins: new Map(),
+    bypassCodes: new Map(),
+    failures: new Map(),
+    audit: [],
+  };
+  const listeners = new Set<() => void>();
+
+  const store: MemoryState = {
+    beforeCommit: undefined,
+    get audit() {
+      return tables.audit;
+    },
+    async commit(changes): Promise<CommitResult> {
+      await store.beforeCommit?.(changes);
+      await Promise.resolve();
+      const copy = copyTables(tables);
+      for (const change of changes) {
+        if (!apply(copy, change)) return { ok: false, failed: change.kind };
+      }
+      tables = copy;
+      if (changes.some((change) => change.kind === 'audit')) for (const listener of listeners) listener();
+      return { ok: true };
+    },
+    sessions: async () => [...tables.sessions.values()],
+    leases: async () => [...tables.leases.values()],
+    devices: async (username) => [...tables.devices.values()].filter((one) => one.username === username),
+    twoFactorState: async (username): Promise<TwoFactorState> => {
+      const enrolment = tables.enrolments.get(username);
+      return {
+        enrolment,
+        newestEnrolment: tables.newestEnrolments.get(username),
+        lastStep: enrolment === undefined ? undefined : tables.steps.get(pair(username, enrolment)),
+        firstLoginAtMs: tables.firstLogins.get(username),
+        bypassCode: tables.bypassCodes.get(username),
+      };
+    },
+    usedCodes: async (username, ids) => ids.filter((id) => tables.usedCodes.has(pair(username, id))),
+    lastGoodLogin: async (username, clientIp) => {
+      const at = tables.goodLogins.get(pair(username, clientIp));
+      return at === undefined || at <= now() - thirtyDaysMs ? undefined : at;
+    },
+    failures: async (scope): Promise<FailureState> => {
+      const row = tables.failures.get(scope);
+      if (row === undefined) return { recent: 0, inARow: 0, lockedUntilMs: undefined };
+      return {
+        recent: row.at.filter((at) => at > now() - row.windowMs).length,
+        inARow: row.inARow,
+        lockedUntilMs: row.lockedUntilMs,
+      };
+    },
+    auditAfter: async (sequence, limit) =>
+      tables.audit
+        .map((record, index) => ({ sequence: index + 1, record }))
+        .filter((row) => row.sequence > sequence)
+        .slice(0, limit),
+    findAudit: async (reference) => tables.audit.filter((record) => record.reference === reference),
+    onAudit: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    close: async () => undefined,
+  };
+  return store;
+}
+
+function pair(one: string, other: string): string {
+  return `${one}\0${other}`;
+}
+
+function copyTables(tables: Tables): Tables {
+  return {
+    sessions: new Map(tables.sessions),
+    leases: new Map(tables.leases),
+    devices: new Map(tables.devices),
+    enrolments: new Map(tables.enrolments),
+    newestEnrolments: new Map(tables.newestEnrolments),
+    steps: new Map(tables.steps),
+    usedCodes: new Set(tables.usedCodes),
+    usedSignatures: new Set(tables.usedSignatures),
+    firstLogins: new Map(tables.firstLogins),
+    goodLogins: new Map(tables.goodLogins),
+    bypassCodes: new Map(tables.bypassCodes),
+    failures: new Map(tables.failures),
+    audit: [...tables.audit],
+  };
+}
+
+/** False: the condition does not hold. */
+function apply(tables: Tables, change: Change): boolean {
+  switch (change.kind) {
+    case 'use-time-step': {
+      const key = pair(change.user, change.enrolment);
+      if (change.step <= (tables.steps.get(key) ?? -Infinity)) return false;
+      tables.steps.set(key, change.step);
+      return true;
+    }
+    case 'use-code':
+      return addOnce(tables.usedCodes, pair(change.user, change.id));
+    case 'use-ssh-signature':
+      return addOnce(tables.usedSignatures, pair(change.sshSession, change.fingerprint));
+    case 'open-session':
+      if (tables.sessions.has(change.session.key)) return false;
+      tables.sessions.set(change.session.key, change.session);
+      return true;
+    case 'replace-session':
+      if (!tables.sessions.delete(change.oldKey)) return false;
+      tables.sessions.set(change.session.key, change.session);
+      return true;
+    case 'end-session':
+      tables.sessions.delete(change.key);
+      return true;
+    case 'touch-session': {
+      const session = tables.sessions.get(change.key);
+      if (session !== undefined) tables.sessions.set(change.key, { ...session, usedAtMs: change.usedAtMs });
+      return true;
+    }
+    case 'open-lease':
+      if (tables.leases.has(change.lease.id)) return false;
+      tables.leases.set(change.lease.id, change.lease);
+      return true;
+    case 'use-lease': {
+      const lease = tables.leases.get(change.id);
+      if (lease === undefined || lease.opensLeft <= 0 || lease.expiresAtMs <= change.nowMs) return false;
+      if (lease.usedAtMs + lease.ttlMs <= change.nowMs) return false;
+      tables.leases.set(change.id, {
+        ...lease,
+        usedAtMs: change.nowMs,
+        opensLeft: lease.opensLeft - 1,
+      });
+      return true;
+    }
+    case 'end-lease':
+      tables.leases.delete(change.id);
+      return true;
+    case 'end-leases':
+      for (const lease of tables.leases.values())
+        if (lease.username === change.user) tables.leases.delete(lease.id);
+      return true;
+    case 'set-enrolment':
+      if (tables.enrolments.get(change.user) !== change.expected) return false;
+      if (change.id === undefined) tables.enrolments.delete(change.user);
+      else {
+        tables.enrolments.set(change.user, change.id);
+        tables.newestEnrolments.set(change.user, change.id);
+      }
+      return true;
+    case 'note-login':
+      if (!tables.firstLogins.has(change.user)) tables.firstLogins.set(change.user, change.atMs);
+      tables.goodLogins.set(pair(change.user, change.clientIp), change.atMs);
+      return true;
+    case 'set-bypass-code':
+      if (change.code === undefined) tables.bypassCodes.delete(change.user);
+      else tables.bypassCodes.set(change.user, change.code);
+      return true;
+    case 'use-bypass-code': {
+      const code = tables.bypassCodes.get(change.user);
+      if (code === undefined || code.id !== change.id || code.expiresAtMs <= change.nowMs) return false;
+      return tables.bypassCodes.delete(change.user);
+    }
+    case 'open-device':
+      if (tables.devices.has(change.device.id)) return false;
+      tables.devices.set(change.device.id, change.device);
+      return true;
+    case 'rotate-device': {
+      const device = tables.devices.get(change.id);
+      if (device === undefined || device.valueHash !== change.oldHash) return false;
+      if (device.expiresAtMs <= change.nowMs) return false;
+      tables.devices.set(change.id, {
+        ...device,
+        valueHash: change.newHash,
+        previousHash: change.oldHash,
+        rotatedAtMs: change.nowMs,
+      });
+      return true;
+    }
+    case 'end-device':
+      tables.devices.delete(change.id);
+      return true;
+    case 'end-devices':
+      for (const device of tables.devices.values())
+        if (device.username === change.user) tables.devices.delete(device.id);
+      return true;
+    case 'count-failure':
+      countFailure(tables, change);
+      return true;
+    case 'clear-failures':
+      tables.failures.delete(change.scope);
+      return true;
+    case 'audit':
+      tables.audit.push(change.record);
+      return true;
+  }
+}
+
+function addOnce(set: Set<string>, key: string): boolean {
+  if (set.has(key)) return false;
+  set.add(key);
+  return true;
+}
+
+/** A lock empties the window; each lock is twice as long as the one before. */
+function countFailure(tables: Tables, change: Extract<Change, { kind: 'count-failure' }>): void {
+  const row = tables.failures.get(change.scope);
+  const at = [...(row?.at ?? []).filter((one) => one > change.atMs - change.windowMs), change.atMs];
+  const locks = row?.locks ?? 0;
+  const locking = at.length >= change.limit;
+  const lockMs = Math.min(change.lockMs * 2 ** locks, change.lockMaxMs);
+  tables.failures.set(change.scope, {
+    at: locking ? [] : at,
+    windowMs: change.windowMs,
+    inARow: (row?.inARow ?? 0) + 1,
+    locks: locking ? locks + 1 : locks,
+    lockedUntilMs: locking ? change.atMs + lockMs : row?.lockedUntilMs,
+  });
+}
