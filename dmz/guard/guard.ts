@@ -1,0 +1,42 @@
+import type { Protocol } from '#shared/login.ts';
+
+/**
+ * What the doors ask before they serve anybody, and what they tell about those who behave badly. One per worker.
+ *
+ * Counts sources only (S-13): which accounts are locked is main's to decide. Implemented in `source-guard.ts`.
+ */
+export interface Guard {
+  /**
+   * May this source have one more connection? Call it before reading a byte; call the admission's `release` when the
+   * connection is gone.
+   */
+  admitConnection(ip: string, protocol: Protocol): Admission | Refusal;
+  /** How long this source still may not log in; undefined when it may. */
+  isBanned(ip: string): number | undefined;
+
+  /**
+   * Called by the login service, not by the doors: a first factor was wrong, or a client answered a prompt with
+   * something that can't be the answer. Bait names count for submitted passwords only.
+   */
+  firstFactorFailed(ip: string, user: string, factor: 'password' | 'publickey' | 'answer'): void;
+  /** Called by the login service. Clears what this user failed from here; returns a wait when logins come too fast. */
+  firstFactorRight(ip: string, user: string): number | undefined;
+  /** Called by the doors: bytes no honest client sends. */
+  malformed(ip: string, protocol: Protocol, what: string): void;
+}
+
+export interface Admission {
+  readonly admitted: true;
+  /** SSH: the first factor was right and a code is awaited. False: too many wait from here or for this user. */
+  awaitCode(user: string): boolean;
+  /** SSH: a session is open; the connection no longer counts as unauthenticated. */
+  authenticated(): void;
+  /** Safe to call twice. */
+  release(): void;
+}
+
+export interface Refusal {
+  readonly admitted: false;
+  readonly reason: 'banned' | 'too-many-from-source' | 'too-many' | 'start-up';
+  readonly retryAfterMs: number;
+}
