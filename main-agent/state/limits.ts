@@ -33,3 +33,7 @@ export const inARowKeptFor = 10;
 
 /** How long `close` waits for the writer to finish before it is ended. */
 export const closeWaitMs = 10_000;
+
+/** Addresses remembered for each user, and for how long: what the contract promises. */
+export const goodLoginsPerUserMax = 256;
+export const keepGoodLoginsMs = 30 * 24 * 3_600_000;

@@ -1,4 +1,5 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
+import { goodLoginsPerUserMax } from './limits.ts';
 import type { Change } from './state-store.ts';
 
 /**
@@ -71,11 +72,65 @@ export class ChangeWriter {
           change.nowMs,
           change.id,
         );
+      case 'end-lease':
+        this.#run('DELETE FROM leases WHERE id = ?', change.id);
+        return true;
       case 'end-leases':
         this.#run('DELETE FROM leases WHERE username = ?', change.user);
         return true;
       case 'set-enrolment':
         return this.#setEnrolment(change);
+      case 'note-login':
+        this.#noteLogin(change);
+        return true;
+      case 'set-bypass-code':
+        this.#run('DELETE FROM bypass_codes WHERE username = ?', change.user);
+        if (change.code !== undefined) {
+          const { id, expiresAtMs, reEnrol } = change.code;
+          this.#run(
+            'INSERT INTO bypass_codes VALUES (?, ?, ?, ?)',
+            change.user,
+            id,
+            expiresAtMs,
+            Number(reEnrol),
+          );
+        }
+        return true;
+      case 'use-bypass-code':
+        return this.#changes(
+          'DELETE FROM bypass_codes WHERE username = ? AND id = ? AND expires_at > ?',
+          change.user,
+          change.id,
+          change.nowMs,
+        );
+      case 'open-device': {
+        const { device } = change;
+        return this.#changes(
+          'INSERT INTO devices VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
+          device.id,
+          device.username,
+          device.valueHash,
+          device.previousHash ?? null,
+          device.rotatedAtMs,
+          device.expiresAtMs,
+          JSON.stringify(device),
+        );
+      }
+      case 'rotate-device':
+        return this.#changes(
+          `UPDATE devices SET previous_hash = value_hash, value_hash = ?1, rotated_at = ?2
+           WHERE id = ?3 AND value_hash = ?4 AND expires_at > ?2`,
+          change.newHash,
+          change.nowMs,
+          change.id,
+          change.oldHash,
+        );
+      case 'end-device':
+        this.#run('DELETE FROM devices WHERE id = ?', change.id);
+        return true;
+      case 'end-devices':
+        this.#run('DELETE FROM devices WHERE username = ?', change.user);
+        return true;
       case 'count-failure':
         this.#countFailure(change);
         return true;
@@ -105,13 +160,36 @@ export class ChangeWriter {
   }
 
   #setEnrolment({ user, id, expected }: Extract<Change, { kind: 'set-enrolment' }>): boolean {
-    const present = this.#prepare('SELECT id FROM enrolments WHERE username = ?').get(user)?.['id'];
-    if (present !== expected) return false;
-    if (id === undefined) this.#run('DELETE FROM enrolments WHERE username = ?', user);
+    const present = this.#prepare('SELECT present FROM enrolments WHERE username = ?').get(user)?.['present'];
+    if ((present ?? undefined) !== expected) return false;
+    if (id === undefined) this.#run('UPDATE enrolments SET present = NULL WHERE username = ?', user);
     else {
-      this.#run('INSERT INTO enrolments VALUES (?, ?) ON CONFLICT DO UPDATE SET id = excluded.id', user, id);
+      // Ids grow with time; the newest one only ever moves forward.
+      this.#run(
+        `INSERT INTO enrolments VALUES (?1, ?2, ?2)
+         ON CONFLICT DO UPDATE SET present = ?2, newest = max(newest, ?2)`,
+        user,
+        id,
+      );
     }
     return true;
+  }
+
+  #noteLogin({ user, clientIp, atMs }: Extract<Change, { kind: 'note-login' }>): void {
+    this.#run('INSERT INTO first_logins VALUES (?, ?) ON CONFLICT DO NOTHING', user, atMs);
+    this.#run(
+      'INSERT INTO good_logins VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at',
+      user,
+      clientIp,
+      atMs,
+    );
+    this.#run(
+      `DELETE FROM good_logins WHERE username = ?1 AND client_ip IN (
+         SELECT client_ip FROM good_logins WHERE username = ?1 ORDER BY at DESC LIMIT -1 OFFSET ?2
+       )`,
+      user,
+      goodLoginsPerUserMax,
+    );
   }
 
   #countFailure(change: Extract<Change, { kind: 'count-failure' }>): void {

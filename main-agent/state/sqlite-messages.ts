@@ -1,7 +1,7 @@
 import type {
   Change,
-  CommitResult,
   FailureState,
+  StoredDevice,
   StoredLease,
   StoredSession,
   TwoFactorState,
@@ -12,12 +12,21 @@ import type { AuditRecord } from '#main-agent/audit/record.ts';
 
 /** Reads, by name: parameters and result. */
 export interface Queries {
-  readonly sessions: { readonly params: Record<never, never>; readonly result: readonly StoredSession[] };
-  readonly leases: { readonly params: Record<never, never>; readonly result: readonly StoredLease[] };
+  readonly sessions: { readonly params: undefined; readonly result: readonly StoredSession[] };
+  readonly leases: { readonly params: undefined; readonly result: readonly StoredLease[] };
   readonly 'two-factor-state': {
     readonly params: { readonly user: string };
     readonly result: TwoFactorState;
   };
+  readonly 'used-codes': {
+    readonly params: { readonly user: string; readonly ids: readonly string[] };
+    readonly result: readonly string[];
+  };
+  readonly 'last-good-login': {
+    readonly params: { readonly user: string; readonly clientIp: string; readonly nowMs: number };
+    readonly result: number | undefined;
+  };
+  readonly devices: { readonly params: { readonly user: string }; readonly result: readonly StoredDevice[] };
   readonly failures: {
     readonly params: { readonly scope: string; readonly nowMs: number };
     readonly result: FailureState;
@@ -32,23 +41,26 @@ export interface Queries {
   };
 }
 export type QueryName = keyof Queries;
+export type QueryCall<Q extends QueryName = QueryName> = {
+  readonly [K in Q]: { readonly name: K; readonly params: Queries[K]['params'] };
+}[Q];
 
 export type WriterRequest =
   | { readonly type: 'commit'; readonly id: number; readonly changes: readonly Change[] }
-  | { readonly type: 'query'; readonly id: number; readonly name: QueryName; readonly params: object }
+  | { readonly type: 'query'; readonly id: number; readonly call: QueryCall }
   | { readonly type: 'sweep'; readonly nowMs: number }
   | { readonly type: 'close' };
 
-export interface CommitAnswer {
+export interface WriterAnswer {
   readonly id: number;
-  readonly value?: CommitResult | object;
+  readonly value?: unknown;
   /** Not done, for a reason that is the store's and not a change's. */
   readonly error?: string;
 }
 
 export type WriterReply =
   | { readonly type: 'ready' }
-  | { readonly type: 'answers'; readonly answers: readonly CommitAnswer[]; readonly wroteAudit: boolean };
+  | { readonly type: 'answers'; readonly answers: readonly WriterAnswer[]; readonly wroteAudit: boolean };
 
 export interface WriterData {
   readonly file: string;

@@ -1,4 +1,4 @@
-import type { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
 import type { AuditRecord } from '#main-agent/audit/record.ts';
 import {
   auditPageMax,
@@ -6,9 +6,10 @@ import {
   inARowKeptFor,
   keepAfterExpiryMs,
   keepFailuresMs,
+  keepGoodLoginsMs,
 } from './limits.ts';
-import type { Queries, QueryName } from './sqlite-messages.ts';
-import type { StoredLease, StoredSession } from './state-store.ts';
+import type { Queries, QueryCall, QueryName } from './sqlite-messages.ts';
+import type { StoredDevice, StoredLease, StoredSession } from './state-store.ts';
 
 /** The reads, by name. They run in the writer thread, in order with the commits, so each sees all before it. */
 export type QueryRunners = {
@@ -18,11 +19,17 @@ export type QueryRunners = {
 export function buildQueries(database: DatabaseSync): QueryRunners {
   const sessions = database.prepare('SELECT data, used_at FROM sessions');
   const leases = database.prepare('SELECT data, used_at, opens_left FROM leases');
-  const enrolment = database.prepare('SELECT id FROM enrolments WHERE username = ?');
-  const step = database.prepare('SELECT step FROM time_steps WHERE username = ? AND enrolment = ?');
-  const usedCodes = database.prepare(
-    'SELECT count(*) AS n FROM used_codes WHERE username = ? AND expires_at IS NULL',
+  const devices = database.prepare(
+    'SELECT data, value_hash, previous_hash, rotated_at FROM devices WHERE username = ?',
   );
+  const enrolment = database.prepare('SELECT present, newest FROM enrolments WHERE username = ?');
+  const firstLogin = database.prepare('SELECT at FROM first_logins WHERE username = ?');
+  const bypassCode = database.prepare('SELECT id, expires_at, re_enrol FROM bypass_codes WHERE username = ?');
+  const goodLogin = database.prepare(
+    'SELECT at FROM good_logins WHERE username = ? AND client_ip = ? AND at > ?',
+  );
+  const step = database.prepare('SELECT step FROM time_steps WHERE username = ? AND enrolment = ?');
+  const usedCode = database.prepare('SELECT 1 FROM used_codes WHERE username = ? AND id = ?');
   const scope = database.prepare('SELECT window, in_a_row, locked_until FROM failure_scopes WHERE scope = ?');
   const recent = database.prepare('SELECT count(*) AS n FROM failures WHERE scope = ? AND at > ?');
   const auditAfter = database.prepare(
@@ -34,43 +41,69 @@ export function buildQueries(database: DatabaseSync): QueryRunners {
 
   return {
     sessions: () =>
-      sessions
-        .all()
-        .map((row) => ({ ...parse<StoredSession>(row['data']), usedAtMs: Number(row['used_at']) })),
+      sessions.all().map((row) => ({ ...parseSession(row['data']), usedAtMs: Number(row['used_at']) })),
     leases: () =>
       leases.all().map((row) => ({
-        ...parse<StoredLease>(row['data']),
+        ...parseLease(row['data']),
         usedAtMs: Number(row['used_at']),
         opensLeft: Number(row['opens_left']),
       })),
     'two-factor-state': ({ user }) => {
-      const id = enrolment.get(user)?.['id'];
-      const newest = typeof id === 'string' ? id : undefined;
-      const last = newest === undefined ? undefined : step.get(user, newest)?.['step'];
+      const known = enrolment.get(user);
+      const present = textOrUndefined(known?.['present']);
+      const bypass = bypassCode.get(user);
       return {
-        enrolment: newest,
-        lastStep: last === undefined ? undefined : Number(last),
-        usedCodes: Number(usedCodes.get(user)?.['n']),
+        enrolment: present,
+        newestEnrolment: textOrUndefined(known?.['newest']),
+        lastStep: present === undefined ? undefined : numberOrUndefined(step.get(user, present)?.['step']),
+        firstLoginAtMs: numberOrUndefined(firstLogin.get(user)?.['at']),
+        bypassCode:
+          bypass === undefined
+            ? undefined
+            : {
+                id: String(bypass['id']),
+                expiresAtMs: Number(bypass['expires_at']),
+                reEnrol: bypass['re_enrol'] === 1,
+              },
       };
     },
+    'used-codes': ({ user, ids }) => ids.filter((id) => usedCode.get(user, id) !== undefined),
+    'last-good-login': ({ user, clientIp, nowMs }) =>
+      numberOrUndefined(goodLogin.get(user, clientIp, nowMs - keepGoodLoginsMs)?.['at']),
+    devices: ({ user }) =>
+      devices.all(user).map((row) => {
+        const previousHash = textOrUndefined(row['previous_hash']);
+        return {
+          ...parseDevice(row['data']),
+          valueHash: String(row['value_hash']),
+          ...(previousHash !== undefined && { previousHash }),
+          rotatedAtMs: Number(row['rotated_at']),
+        };
+      }),
     failures: ({ scope: name, nowMs }) => {
       const row = scope.get(name);
       if (row === undefined) return { recent: 0, inARow: 0, lockedUntilMs: undefined };
-      const lockedUntil = row['locked_until'];
       return {
         recent: Number(recent.get(name, nowMs - Number(row['window']))?.['n']),
         inARow: Number(row['in_a_row']),
-        lockedUntilMs: lockedUntil === null ? undefined : Number(lockedUntil),
+        lockedUntilMs: numberOrUndefined(row['locked_until']),
       };
     },
     'audit-after': ({ sequence, limit }) =>
       auditAfter.all(sequence, Math.min(limit, auditPageMax)).map((row) => ({
         sequence: Number(row['sequence']),
-        record: parse<AuditRecord>(row['record']),
+        record: parseRecord(row['record']),
       })),
     'find-audit': ({ reference }) =>
-      findAudit.all(reference, auditPerReferenceMax).map((row) => parse<AuditRecord>(row['record'])),
+      findAudit.all(reference, auditPerReferenceMax).map((row) => parseRecord(row['record'])),
   };
+}
+
+export function runQuery<Q extends QueryName>(
+  runners: QueryRunners,
+  call: QueryCall<Q>,
+): Queries[Q]['result'] {
+  return runners[call.name](call.params);
 }
 
 /** Deletes what can't matter any more. Evidence outlives its expiry by a margin (limits.ts). */
@@ -79,6 +112,9 @@ export function sweep(database: DatabaseSync, nowMs: number): void {
   const idle = nowMs - keepFailuresMs;
   database.prepare('DELETE FROM sessions WHERE expires_at < ?').run(nowMs);
   database.prepare('DELETE FROM leases WHERE expires_at < ?').run(nowMs);
+  database.prepare('DELETE FROM devices WHERE expires_at < ?').run(nowMs);
+  database.prepare('DELETE FROM bypass_codes WHERE expires_at < ?').run(expired);
+  database.prepare('DELETE FROM good_logins WHERE at < ?').run(nowMs - keepGoodLoginsMs);
   database.prepare('DELETE FROM used_codes WHERE expires_at < ?').run(expired);
   database.prepare('DELETE FROM failures WHERE at < ?').run(idle);
   database
@@ -88,7 +124,24 @@ export function sweep(database: DatabaseSync, nowMs: number): void {
     .run(idle, inARowKeptFor, expired);
 }
 
+function textOrUndefined(column: SQLOutputValue | undefined): string | undefined {
+  return typeof column === 'string' ? column : undefined;
+}
+
+function numberOrUndefined(column: SQLOutputValue | undefined): number | undefined {
+  return typeof column === 'number' ? column : undefined;
+}
+
 /** Only this program writes these columns, in the transaction that types them. */
-function parse<T>(column: unknown): T {
-  return JSON.parse(String(column)) as T;
+function parseSession(column: unknown): StoredSession {
+  return JSON.parse(String(column));
+}
+function parseLease(column: unknown): StoredLease {
+  return JSON.parse(String(column));
+}
+function parseDevice(column: unknown): StoredDevice {
+  return JSON.parse(String(column));
+}
+function parseRecord(column: unknown): AuditRecord {
+  return JSON.parse(String(column));
 }

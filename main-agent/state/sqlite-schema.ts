@@ -19,7 +19,26 @@ const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX leases_by_user ON leases (username);
 
-  CREATE TABLE enrolments (username TEXT PRIMARY KEY, id TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE devices (
+    id TEXT PRIMARY KEY, username TEXT NOT NULL, value_hash TEXT NOT NULL, previous_hash TEXT,
+    rotated_at REAL NOT NULL, expires_at REAL NOT NULL, data TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX devices_by_user ON devices (username);
+
+  CREATE TABLE enrolments (
+    username TEXT PRIMARY KEY, present TEXT, newest TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE bypass_codes (
+    username TEXT PRIMARY KEY, id TEXT NOT NULL, expires_at REAL NOT NULL, re_enrol INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE first_logins (username TEXT PRIMARY KEY, at REAL NOT NULL) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE good_logins (
+    username TEXT NOT NULL, client_ip TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (username, client_ip)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX good_logins_by_time ON good_logins (username, at);
 
   CREATE TABLE time_steps (
     username TEXT NOT NULL, enrolment TEXT NOT NULL, step INTEGER NOT NULL, PRIMARY KEY (username, enrolment)

@@ -6,12 +6,20 @@ import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { changesPerCommitMax, closeWaitMs, requestsInFlightMax, sweepIntervalMs } from './limits.ts';
-import type { Queries, QueryName, WriterData, WriterReply, WriterRequest } from './sqlite-messages.ts';
+import type {
+  Queries,
+  QueryCall,
+  QueryName,
+  WriterData,
+  WriterReply,
+  WriterRequest,
+} from './sqlite-messages.ts';
 import type {
   Change,
   CommitResult,
   FailureState,
   StateStore,
+  StoredDevice,
   StoredLease,
   StoredSession,
   TwoFactorState,
@@ -50,8 +58,9 @@ export async function openSqliteState(options: SqliteStateOptions): Promise<Stat
 }
 
 interface Waiting {
-  readonly resolve: (value: never) => void;
-  readonly reject: (error: SallyportError) => void;
+  /** A method, so that a promise of any result fits. */
+  resolve(value: unknown): void;
+  reject(error: SallyportError): void;
 }
 
 class SqliteState implements StateStore {
@@ -103,27 +112,42 @@ class SqliteState implements StateStore {
   }
 
   sessions(): Promise<readonly StoredSession[]> {
-    return this.#query('sessions', {});
+    return this.#query({ name: 'sessions', params: undefined });
   }
 
   leases(): Promise<readonly StoredLease[]> {
-    return this.#query('leases', {});
+    return this.#query({ name: 'leases', params: undefined });
   }
 
   twoFactorState(username: string): Promise<TwoFactorState> {
-    return this.#query('two-factor-state', { user: username });
+    return this.#query({ name: 'two-factor-state', params: { user: username } });
+  }
+
+  usedCodes(username: string, ids: readonly string[]): Promise<readonly string[]> {
+    return this.#query({ name: 'used-codes', params: { user: username, ids } });
+  }
+
+  lastGoodLogin(username: string, clientIp: string): Promise<number | undefined> {
+    return this.#query({
+      name: 'last-good-login',
+      params: { user: username, clientIp, nowMs: this.#options.clock.now() },
+    });
+  }
+
+  devices(username: string): Promise<readonly StoredDevice[]> {
+    return this.#query({ name: 'devices', params: { user: username } });
   }
 
   failures(scope: string): Promise<FailureState> {
-    return this.#query('failures', { scope, nowMs: this.#options.clock.now() });
+    return this.#query({ name: 'failures', params: { scope, nowMs: this.#options.clock.now() } });
   }
 
   auditAfter(sequence: number, limit: number): Promise<readonly { sequence: number; record: AuditRecord }[]> {
-    return this.#query('audit-after', { sequence, limit });
+    return this.#query({ name: 'audit-after', params: { sequence, limit } });
   }
 
   findAudit(reference: string): Promise<readonly AuditRecord[]> {
-    return this.#query('find-audit', { reference });
+    return this.#query({ name: 'find-audit', params: { reference } });
   }
 
   onAudit(listener: () => void): () => void {
@@ -145,8 +169,8 @@ class SqliteState implements StateStore {
     );
   }
 
-  #query<Q extends QueryName>(name: Q, params: Queries[Q]['params']): Promise<Queries[Q]['result']> {
-    return this.#ask((id) => ({ type: 'query', id, name, params }));
+  #query<C extends QueryCall>(call: C): Promise<Queries[C['name']]['result']> {
+    return this.#ask((id) => ({ type: 'query', id, call }));
   }
 
   #ask<R>(build: (id: number) => WriterRequest): Promise<R> {
@@ -183,7 +207,7 @@ class SqliteState implements StateStore {
     for (const answer of message.answers) {
       const waiting = this.#waiting.get(answer.id);
       this.#waiting.delete(answer.id);
-      if (answer.error === undefined) waiting?.resolve(answer.value as never);
+      if (answer.error === undefined) waiting?.resolve(answer.value);
       else {
         this.#options.log.error({ detail: answer.error }, 'state not written');
         waiting?.reject(

@@ -2,8 +2,8 @@ import { DatabaseSync } from 'node:sqlite';
 import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads';
 import { commitsPerTransactionMax } from './limits.ts';
 import { ChangeWriter } from './sqlite-changes.ts';
-import type { CommitAnswer, WriterData, WriterReply, WriterRequest } from './sqlite-messages.ts';
-import { buildQueries, sweep } from './sqlite-queries.ts';
+import type { WriterAnswer, WriterData, WriterReply, WriterRequest } from './sqlite-messages.ts';
+import { buildQueries, runQuery, sweep } from './sqlite-queries.ts';
 import { migrate } from './sqlite-schema.ts';
 
 /**
@@ -22,7 +22,7 @@ export function runWriter(port: MessagePort, file: string): void {
     const batch = drain(port, first);
     let wroteAudit = false;
     let commitFailure: string | undefined;
-    const answers: CommitAnswer[] = [];
+    const answers: WriterAnswer[] = [];
 
     database.exec('BEGIN IMMEDIATE');
     try {
@@ -32,7 +32,7 @@ export function runWriter(port: MessagePort, file: string): void {
           wroteAudit ||= answer.wroteAudit;
           answers.push(answer);
         } else if (request.type === 'query') {
-          answers.push({ id: request.id, value: queries[request.name](request.params as never) });
+          answers.push({ id: request.id, value: runQuery(queries, request.call) });
         } else if (request.type === 'sweep') {
           sweep(database, request.nowMs);
         }
@@ -78,12 +78,12 @@ function drain(
   first: WriterRequest,
 ): { readonly requests: readonly WriterRequest[]; readonly close: boolean } {
   const requests: WriterRequest[] = [];
-  let next: WriterRequest | undefined = first;
+  let next: { readonly message: WriterRequest } | undefined = { message: first };
   while (next !== undefined) {
-    if (next.type === 'close') return { requests, close: true };
-    requests.push(next);
+    if (next.message.type === 'close') return { requests, close: true };
+    requests.push(next.message);
     if (requests.length >= commitsPerTransactionMax) break;
-    next = receiveMessageOnPort(port)?.message as WriterRequest | undefined;
+    next = receiveMessageOnPort(port);
   }
   return { requests, close: false };
 }
@@ -92,7 +92,7 @@ function commitOne(
   database: DatabaseSync,
   changes: ChangeWriter,
   request: Extract<WriterRequest, { type: 'commit' }>,
-): CommitAnswer & { readonly wroteAudit: boolean } {
+): WriterAnswer & { readonly wroteAudit: boolean } {
   const undo = (): void => {
     database.exec('ROLLBACK TO one');
     database.exec('RELEASE one');
@@ -122,4 +122,5 @@ function describe(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
 
-if (parentPort !== null) runWriter(parentPort, (workerData as WriterData).file);
+const { file }: WriterData = workerData;
+if (parentPort !== null) runWriter(parentPort, file);

@@ -10,7 +10,14 @@ const store = await openSqliteState({
 });
 
 async function commitPair(n: number): Promise<void> {
-  const common = { username: 'alice', node: 'dmz1', worker: 0, protocol: 'sftp', clientIp: '::1' } as const;
+  const common = {
+    username: 'alice',
+    node: 'dmz1',
+    worker: 0,
+    protocol: 'sftp',
+    clientIp: '::1',
+    credential: 'k',
+  } as const;
   const result = await store.commit([
     {
       kind: 'open-session',

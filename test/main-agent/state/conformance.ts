@@ -1,5 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { Change, StateStore, StoredLease, StoredSession } from '#main-agent/state/state-store.ts';
+import type {
+  Change,
+  StateStore,
+  StoredDevice,
+  StoredLease,
+  StoredSession,
+} from '#main-agent/state/state-store.ts';
 
 /**
  * What every StateStore must do. A second implementation runs these against itself:
@@ -46,6 +52,83 @@ export function describeStateStore(
       expect(await use('alice', 'h1')).toBe(true);
       expect(await use('alice', 'h1')).toBe(false);
       expect(await use('alice', 'h2')).toBe(true);
+    });
+
+    it('tells which codes were used', async () => {
+      await accepted({ kind: 'use-code', user: 'alice', id: 'h1', expiresAtMs: nowMs + 1 });
+      await accepted({ kind: 'use-code', user: 'alice', id: 'h3' });
+      expect(await store.usedCodes('alice', ['h1', 'h2', 'h3'])).toEqual(['h1', 'h3']);
+      expect(await store.usedCodes('bob', ['h1', 'h2', 'h3'])).toEqual([]);
+    });
+
+    it('S-03: uses the outstanding bypass code once, in time', async () => {
+      const use = (id: string, atMs: number): Promise<boolean> =>
+        accepted({ kind: 'use-bypass-code', user: 'alice', id, nowMs: atMs });
+      const set = (id: string | undefined): Promise<boolean> =>
+        accepted({
+          kind: 'set-bypass-code',
+          user: 'alice',
+          code: id === undefined ? undefined : { id, expiresAtMs: 2_000, reEnrol: true },
+        });
+      await set('b1');
+      await set('b2');
+      expect((await store.twoFactorState('alice')).bypassCode).toEqual({
+        id: 'b2',
+        expiresAtMs: 2_000,
+        reEnrol: true,
+      });
+      expect(await use('b1', 1_000)).toBe(false);
+      expect(await use('b2', 2_000)).toBe(false);
+      expect(await use('b2', 1_999)).toBe(true);
+      expect(await use('b2', 1_999)).toBe(false);
+      await set('b3');
+      await set(undefined);
+      expect(await use('b3', 1_000)).toBe(false);
+      expect((await store.twoFactorState('alice')).bypassCode).toBeUndefined();
+    });
+
+    it('S-03: replaces the value of a device once for each value', async () => {
+      const rotate = (oldHash: string, newHash: string, atMs = 1_500): Promise<boolean> =>
+        accepted({ kind: 'rotate-device', id: 'd1', oldHash, newHash, nowMs: atMs });
+      expect(await accepted({ kind: 'open-device', device: device('d1') })).toBe(true);
+      expect(await accepted({ kind: 'open-device', device: device('d1') })).toBe(false);
+      expect(await store.devices('alice')).toEqual([device('d1')]);
+      expect(await rotate('v1', 'v2')).toBe(true);
+      expect(await rotate('v1', 'v3')).toBe(false);
+      expect(await store.devices('alice')).toEqual([
+        { ...device('d1'), valueHash: 'v2', previousHash: 'v1', rotatedAtMs: 1_500 },
+      ]);
+      expect(await rotate('v2', 'v3', 50_000_000)).toBe(false);
+      await accepted({ kind: 'open-device', device: device('d2') });
+      await accepted({ kind: 'end-device', id: 'd1' });
+      expect(await store.devices('alice')).toEqual([device('d2')]);
+      await accepted({ kind: 'end-devices', user: 'alice' });
+      expect(await store.devices('alice')).toEqual([]);
+      expect(await rotate('v1', 'v2')).toBe(false);
+    });
+
+    it('remembers the first login, and the last good one from each address for 30 days', async () => {
+      const note = (clientIp: string): Promise<boolean> =>
+        accepted({ kind: 'note-login', user: 'alice', clientIp, atMs: nowMs });
+      const first = nowMs;
+      await note('203.0.113.1');
+      nowMs += 5_000;
+      await note('203.0.113.1');
+      expect((await store.twoFactorState('alice')).firstLoginAtMs).toBe(first);
+      expect(await store.lastGoodLogin('alice', '203.0.113.1')).toBe(nowMs);
+      expect(await store.lastGoodLogin('alice', '203.0.113.2')).toBeUndefined();
+      nowMs += 30 * 24 * 3_600_000;
+      expect(await store.lastGoodLogin('alice', '203.0.113.1')).toBeUndefined();
+    });
+
+    it('S-09: remembers the newest 256 addresses of a user', async () => {
+      for (let n = 0; n < 257; n++) {
+        nowMs += 1;
+        await accepted({ kind: 'note-login', user: 'alice', clientIp: `ip${n}`, atMs: nowMs });
+      }
+      expect(await store.lastGoodLogin('alice', 'ip0')).toBeUndefined();
+      expect(await store.lastGoodLogin('alice', 'ip1')).toBeDefined();
+      expect(await store.lastGoodLogin('alice', 'ip256')).toBe(nowMs);
     });
 
     it('S-03: uses an SSH signature once per session id and key', async () => {
@@ -120,6 +203,8 @@ export function describeStateStore(
       expect(await use('none', 1_000)).toBe(false);
 
       await accepted({ kind: 'open-lease', lease: lease('l4', { username: 'bob' }) });
+      await accepted({ kind: 'end-lease', id: 'l2' });
+      expect((await store.leases()).map(({ id }) => id)).toEqual(['l1', 'l3', 'l4']);
       await accepted({ kind: 'end-leases', user: 'alice' });
       expect((await store.leases()).map(({ id }) => id)).toEqual(['l4']);
     });
@@ -135,6 +220,7 @@ export function describeStateStore(
       expect(await set(undefined, 'e1')).toBe(true);
       expect(await store.twoFactorState('alice')).toMatchObject({
         enrolment: undefined,
+        newestEnrolment: 'e1',
         lastStep: undefined,
       });
       expect(await set('e2', undefined)).toBe(true);
@@ -216,8 +302,22 @@ function session(key: string): StoredSession {
     state: 'signed-in',
     method: 'totp',
     clientIp: '203.0.113.9',
+    credential: 'password:1',
     openedAtMs: 1_000,
     usedAtMs: 1_000,
+    expiresAtMs: 50_000_000,
+  };
+}
+
+function device(id: string): StoredDevice {
+  return {
+    id,
+    username: 'alice',
+    node: 'dmz1',
+    credential: 'password:1',
+    valueHash: 'v1',
+    rotatedAtMs: 1_000,
+    openedAtMs: 1_000,
     expiresAtMs: 50_000_000,
   };
 }
