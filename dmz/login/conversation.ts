@@ -1,0 +1,149 @@
+import type { FileClient } from '#dmz/files/file-client.ts';
+import type { Guard } from '#dmz/guard/guard.ts';
+import type { MainLink } from '#dmz/link/main-link.ts';
+import type { Clock } from '#shared/clock.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
+import type { ClientAddress } from '#shared/link/messages.ts';
+import type { Log } from '#shared/log.ts';
+import { buildAdmitted, type SessionSurroundings } from './admitted-session.ts';
+import { buildAssertionWriter, type LoginFacts } from './assertion-writer.ts';
+import { buildFirstFactorPassed } from './first-factor-passed.ts';
+import { loginTimeoutMs, passwordCharactersMax, sessionTimeoutMs, userNameCharactersMax } from './limits.ts';
+import { LiveSessions } from './live-sessions.ts';
+import type { LoginService } from './login-service.ts';
+import { asRefusal, refuse } from './refusal.ts';
+
+export interface LoginServiceOptions {
+  readonly link: MainLink;
+  readonly node: string;
+  readonly signingKeyPem: string;
+  /** This node's own switch (configuration `validated_logins`). */
+  readonly validatedLogins: boolean;
+  readonly buildFiles: (session: string) => FileClient;
+  readonly guard: Guard;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * The login conversation of this worker: collects, refuses what can't be right, signs what it saw, asks main.
+ *
+ * Trust: user names, passwords, codes and key blobs are strangers'. May not decide: whether anybody is admitted.
+ */
+export function buildLoginService(options: LoginServiceOptions): LoginService & { close(): void } {
+  const { link, guard, log, clock } = options;
+  const sessions = new LiveSessions(clock);
+  const around: SessionSurroundings & { readonly guard: Guard } = {
+    link,
+    guard,
+    sessions,
+    writeAssertion: buildAssertionWriter(options),
+    buildFiles: options.buildFiles,
+  };
+  const unsubscribe = [
+    link.onSessionEnded((key, reason) => sessions.end(key, reason)),
+    link.onDown(() => sessions.distrustAll()),
+  ];
+
+  /** Both nodes must agree before anybody gets in without the factor this node was told to ask for. */
+  function requireAgreement(): void {
+    if (!options.validatedLogins || link.policy.validatedLogins) return;
+    log.error('validated logins are on here and off on main: every login is refused until both agree');
+    throw refuse('validated_logins: on here, off on main');
+  }
+
+  function requireNotBanned(client: ClientAddress): void {
+    const retryAfterMs = guard.isBanned(client.ip);
+    if (retryAfterMs !== undefined) throw rateLimited(retryAfterMs);
+  }
+
+  return {
+    async probe(user, key, client) {
+      if (user.length > userNameCharactersMax || guard.isBanned(client.ip) !== undefined) return false;
+      const params = { user, key: key.toString('base64url'), client };
+      const { acceptable } = await link.request('login.probe', params, { timeoutMs: sessionTimeoutMs });
+      return acceptable;
+    },
+
+    async begin({ user, protocol, listener, client, factor, device }) {
+      requireNotBanned(client);
+      requireAgreement();
+      const facts: LoginFacts = {
+        user,
+        firstFactor: factor.type === 'password' ? 'pwd' : 'key',
+        protocol,
+        listener,
+        client,
+      };
+      const tooLong =
+        user.length > userNameCharactersMax ||
+        (factor.type === 'password' && factor.password.length > passwordCharactersMax);
+      if (user === '' || tooLong) {
+        guard.firstFactorFailed(client.ip, user, factor.type);
+        throw refuse(user === '' ? 'empty user name' : 'user name or password too long');
+      }
+      const params = { user, protocol, listener, client, factor };
+      const view = await link
+        .request('login.begin', device === undefined ? params : { ...params, device }, {
+          timeoutMs: loginTimeoutMs,
+        })
+        .catch((error: unknown) => {
+          if (isSallyportError(error, 'refused')) guard.firstFactorFailed(client.ip, user, factor.type);
+          throw asRefusal(error);
+        });
+      const waitMs = guard.firstFactorRight(client.ip, user);
+      const passed = buildFirstFactorPassed(around, view, { ...facts, user: view.username });
+      if (waitMs === undefined) return passed;
+      await passed.cancel();
+      throw rateLimited(waitMs);
+    },
+
+    async resume(id, client, protocol, listener) {
+      requireNotBanned(client);
+      requireAgreement();
+      const view = await link
+        .request('login.resume', { challenge: id, client }, { timeoutMs: sessionTimeoutMs })
+        .catch((error: unknown) => {
+          throw asRefusal(error);
+        });
+      return buildFirstFactorPassed(around, view, {
+        user: view.username,
+        firstFactor: 'pwd',
+        protocol,
+        listener,
+        client,
+      });
+    },
+
+    async attach(sessionId, client) {
+      const known = sessions.findTrusted(sessionId, client);
+      const live =
+        known ??
+        sessions.keep(
+          await link.request(
+            'session.attach',
+            { session: sessionId, client },
+            { timeoutMs: sessionTimeoutMs },
+          ),
+          client,
+        );
+      return buildAdmitted(around, live, {
+        user: live.view.username,
+        firstFactor: 'pwd',
+        protocol: live.view.protocol,
+        listener: live.view.protocol,
+        client,
+      });
+    },
+
+    close() {
+      for (const end of unsubscribe) end();
+    },
+  };
+}
+
+function rateLimited(retryAfterMs: number): SallyportError {
+  return new SallyportError('rate-limited', 'Too many tries; wait a little', {
+    data: { retryAfterMs: Math.max(1, Math.ceil(retryAfterMs)) },
+  });
+}

@@ -1,0 +1,87 @@
+import type { Guard } from '#dmz/guard/guard.ts';
+import type { ChallengeView } from '#shared/link/messages.ts';
+import type { Method } from '#shared/login.ts';
+import type { Secret } from '#shared/secret.ts';
+import { buildAdmitted, type SessionSurroundings } from './admitted-session.ts';
+import { toAgain } from './again.ts';
+import type { LoginFacts, Proof } from './assertion-writer.ts';
+import { recogniseCode } from './code-shape.ts';
+import { loginTimeoutMs } from './limits.ts';
+import type { Admitted, Again, FirstFactorPassed } from './login-service.ts';
+import { asRefusal, refuse } from './refusal.ts';
+
+/**
+ * Between the factors. What may come next was decided on main and is in the view; a step main did not offer is
+ * refused here, and would be refused there too.
+ */
+export function buildFirstFactorPassed(
+  around: SessionSurroundings & { readonly guard: Guard },
+  view: ChallengeView,
+  facts: LoginFacts,
+): FirstFactorPassed {
+  const { link, guard } = around;
+  let attemptsLeft = view.asked?.attemptsLeft ?? 0;
+
+  async function assert(
+    proof: Pick<Proof, 'method' | 'code'>,
+    rememberDevice = false,
+  ): Promise<Admitted | Again> {
+    const full: Proof = { purpose: 'login', challenge: view.challenge, nonce: view.nonce, ...proof };
+    try {
+      const result = await link.request(
+        'login.assert',
+        async (binding) => ({
+          challenge: view.challenge,
+          ...(await around.writeAssertion(facts, full, binding)),
+          ...(rememberDevice ? { rememberDevice } : {}),
+        }),
+        { timeoutMs: loginTimeoutMs },
+      );
+      if (result.outcome === 'again') {
+        attemptsLeft = result.attemptsLeft;
+        return toAgain(result);
+      }
+      const live = around.sessions.keep(result.view, facts.client);
+      return buildAdmitted(around, live, facts, result.device);
+    } catch (error) {
+      throw asRefusal(error);
+    }
+  }
+
+  const passed: FirstFactorPassed = {
+    id: view.challenge,
+    view,
+
+    async admit() {
+      if (view.next !== 'admit' && view.next !== 'setup') throw refuse(`admit asked, next is ${view.next}`);
+      const method: Method = view.next === 'admit' ? (view.admitAs ?? 'none') : 'none';
+      const result = await assert({ method });
+      if (result.outcome === 'again') throw refuse('main asked again where no code was given');
+      return result;
+    },
+
+    async answer(code: Secret, options = {}) {
+      if (view.next !== 'code' || view.asked === undefined) throw refuse(`code given, next is ${view.next}`);
+      const recognised = recogniseCode(code, view.asked);
+      if (recognised === undefined) {
+        guard.firstFactorFailed(facts.client.ip, facts.user, 'answer');
+        // A person mistypes and may correct it; an SSH client that answers every prompt with the saved password
+        // would go on until the factor is locked, so its attempt ends here.
+        if (facts.protocol === 'https') return { outcome: 'again', reason: 'wrong-code', attemptsLeft };
+        await passed.cancel();
+        throw refuse('answer has no offered shape');
+      }
+      return assert(recognised, options.rememberDevice === true);
+    },
+
+    async resend() {
+      if (view.next !== 'code') throw refuse(`resend asked, next is ${view.next}`);
+      return link.request('login.resend', { challenge: view.challenge }, { timeoutMs: loginTimeoutMs });
+    },
+
+    async cancel() {
+      await link.request('login.cancel', { challenge: view.challenge }).catch(() => undefined);
+    },
+  };
+  return passed;
+}
