@@ -6,14 +6,7 @@ import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { changesPerCommitMax, closeWaitMs, requestsInFlightMax, sweepIntervalMs } from './limits.ts';
-import type {
-  Queries,
-  QueryCall,
-  QueryName,
-  WriterData,
-  WriterReply,
-  WriterRequest,
-} from './sqlite-messages.ts';
+import type { Queries, QueryCall, WriterData, WriterReply, WriterRequest } from './sqlite-messages.ts';
 import type {
   Change,
   CommitResult,

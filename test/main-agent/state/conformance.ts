@@ -121,16 +121,6 @@ export function describeStateStore(
       expect(await store.lastGoodLogin('alice', '203.0.113.1')).toBeUndefined();
     });
 
-    it('S-09: remembers the newest 256 addresses of a user', async () => {
-      for (let n = 0; n < 257; n++) {
-        nowMs += 1;
-        await accepted({ kind: 'note-login', user: 'alice', clientIp: `ip${n}`, atMs: nowMs });
-      }
-      expect(await store.lastGoodLogin('alice', 'ip0')).toBeUndefined();
-      expect(await store.lastGoodLogin('alice', 'ip1')).toBeDefined();
-      expect(await store.lastGoodLogin('alice', 'ip256')).toBe(nowMs);
-    });
-
     it('S-03: uses an SSH signature once per session id and key', async () => {
       const use = (sshSession: string, fingerprint: string): Promise<boolean> =>
         accepted({ kind: 'use-ssh-signature', user: 'alice', sshSession, fingerprint });

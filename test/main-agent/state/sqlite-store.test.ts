@@ -89,6 +89,18 @@ describe('the SQLite state', () => {
     await store.close();
   });
 
+  it('S-09: remembers the newest 256 addresses of a user', async () => {
+    const store = await open();
+    const note = (clientIp: string, atMs: number): Promise<unknown> =>
+      store.commit([{ kind: 'note-login', user: 'alice', clientIp, atMs }]);
+    const startMs = Date.now();
+    await Promise.all(Array.from({ length: 257 }, (_, n) => note(`ip${n}`, startMs + n)));
+    expect(await store.lastGoodLogin('alice', 'ip0')).toBeUndefined();
+    expect(await store.lastGoodLogin('alice', 'ip1')).toBe(startMs + 1);
+    expect(await store.lastGoodLogin('alice', 'ip256')).toBe(startMs + 256);
+    await store.close();
+  });
+
   it('a commit that SQLite cannot store fails alone', async () => {
     const store = await open();
     const broken = { kind: 'use-code', user: 'alice', id: undefined } as never;
