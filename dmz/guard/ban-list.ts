@@ -1,0 +1,65 @@
+import type { BlockList } from 'node:net';
+import { BoundedMap } from './bounded-map.ts';
+import { isInRanges, parseRanges, sourceOf } from './source.ts';
+
+/** Why a source may not log in; a breach of protocol or an admin's ban also costs it the connection. */
+export type BanKind = 'failures' | 'bait' | 'malformed' | 'policy';
+
+interface Ban {
+  readonly kind: BanKind;
+  readonly untilMs: number;
+  /** Length of this ban: the next one doubles it. */
+  readonly lengthMs: number;
+}
+
+/** A day after a ban ended the source starts from the shortest again. */
+const forgetAfterMs = 24 * 60 * 60_000;
+
+/** Bans made here and bans main pushed. Times are wall-clock: main's bans name a moment. */
+export class BanList {
+  readonly #own: BoundedMap<Ban>;
+  readonly #lengthMsMax: number;
+  #pushed = new Map<string, number>();
+  #pushedRanges: { readonly set: BlockList; readonly untilMs: number }[] = [];
+
+  constructor(limits: { readonly bansMax: number; readonly banMsMax: number }) {
+    this.#own = new BoundedMap(limits.bansMax);
+    this.#lengthMsMax = limits.banMsMax;
+  }
+
+  /** Bans a source for `lengthMs`, doubled for each ban it had lately; returns the length it got. */
+  add(source: string, kind: BanKind, lengthMs: number, nowMs: number): number {
+    const last = this.#own.peek(source);
+    const isRepeat = last !== undefined && nowMs - last.untilMs < forgetAfterMs;
+    const length = Math.min(isRepeat ? Math.max(last.lengthMs * 2, lengthMs) : lengthMs, this.#lengthMsMax);
+    this.#own.put(source, { kind, untilMs: nowMs + length, lengthMs: length });
+    return length;
+  }
+
+  find(ip: string, nowMs: number): { readonly kind: BanKind; readonly leftMs: number } | undefined {
+    const source = sourceOf(ip);
+    const pushedUntil = Math.max(
+      this.#pushed.get(source) ?? 0,
+      ...this.#pushedRanges.filter(({ set }) => isInRanges(set, ip)).map(({ untilMs }) => untilMs),
+    );
+    const own = this.#own.peek(source);
+    const ownLeft = (own?.untilMs ?? 0) - nowMs;
+    const pushedLeft = pushedUntil - nowMs;
+    if (own !== undefined && ownLeft > 0 && ownLeft >= pushedLeft) return { kind: own.kind, leftMs: ownLeft };
+    return pushedLeft > 0 ? { kind: 'policy', leftMs: pushedLeft } : undefined;
+  }
+
+  /** Main's list as it now is. What was on it and no longer is, main lifted: our own ban of that source goes too. */
+  replacePushed(bans: readonly { readonly address: string; readonly untilMs: number }[]): void {
+    const next = new Map<string, number>();
+    const ranges: { set: BlockList; untilMs: number }[] = [];
+    for (const { address, untilMs } of bans) {
+      const isOwnKind = !address.includes('/') || address === sourceOf(address.replace('/64', ''));
+      if (isOwnKind) next.set(sourceOf(address.replace('/64', '')), untilMs);
+      else ranges.push({ set: parseRanges([address]).set, untilMs });
+    }
+    for (const source of this.#pushed.keys()) if (!next.has(source)) this.#own.delete(source);
+    this.#pushed = next;
+    this.#pushedRanges = ranges;
+  }
+}

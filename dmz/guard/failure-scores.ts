@@ -1,0 +1,33 @@
+import { BoundedMap } from './bounded-map.ts';
+
+/** When and for whom a source failed lately. A good login of a user takes back only what that user failed from there. */
+export class FailureScores {
+  readonly #failures: BoundedMap<readonly { readonly user: string; readonly atMs: number }[]>;
+  readonly #limits: { readonly max: number; readonly windowMs: number };
+
+  constructor(limits: { readonly max: number; readonly windowMs: number; readonly sourcesMax: number }) {
+    this.#limits = limits;
+    this.#failures = new BoundedMap(limits.sourcesMax);
+  }
+
+  /** True: that was one too many, and the score starts again. */
+  add(source: string, user: string, nowMs: number): boolean {
+    const failures = [
+      ...(this.#failures.peek(source) ?? []).filter(({ atMs }) => nowMs - atMs < this.#limits.windowMs),
+      // Names are strangers' strings; the head is enough to tell users apart here.
+      { user: user.slice(0, 64), atMs: nowMs },
+    ];
+    const tooMany = failures.length >= this.#limits.max;
+    if (tooMany) this.#failures.delete(source);
+    else this.#failures.put(source, failures);
+    return tooMany;
+  }
+
+  clear(source: string, user: string): void {
+    const failures = this.#failures.peek(source);
+    if (failures === undefined) return;
+    const left = failures.filter((failure) => failure.user !== user.slice(0, 64));
+    if (left.length === 0) this.#failures.delete(source);
+    else this.#failures.put(source, left);
+  }
+}

@@ -1,0 +1,108 @@
+import type { MainLink } from '#dmz/link/main-link.ts';
+import type { Clock } from '#shared/clock.ts';
+import type { Policy } from '#shared/link/messages.ts';
+import type { Log } from '#shared/log.ts';
+import type { Protocol } from '#shared/login.ts';
+import { BanList, type BanKind } from './ban-list.ts';
+import { ConnectionCounts } from './connection-counts.ts';
+import { FailureScores } from './failure-scores.ts';
+import type { Guard } from './guard.ts';
+import { defaultGuardLimits, type GuardLimits } from './limits.ts';
+import { LoginPace } from './login-pace.ts';
+import { isInRanges, parseRanges, plainAddress, sourceOf } from './source.ts';
+
+export interface SourceGuardOptions {
+  readonly link: Pick<MainLink, 'policy' | 'onPolicy' | 'report'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** 0 ≤ x < 1, for the start-up limit. */
+  readonly random?: () => number;
+  readonly limits?: Partial<GuardLimits>;
+}
+
+/**
+ * Penalties and limits by source address, for both doors.
+ *
+ * Trust: everything that is counted was caused by strangers, so every map is bounded and forgets the longest silent.
+ * A never-ban source is never banned and not limited by source; it counts towards totals like everyone.
+ */
+export function buildSourceGuard(options: SourceGuardOptions): Guard & { close(): void } {
+  const { link, clock, log } = options;
+  const limits = { ...defaultGuardLimits, ...options.limits };
+  const { sourcesMax, failureWindowMs: windowMs } = limits;
+  const bans = new BanList(limits);
+  const connections = new ConnectionCounts(limits, options.random ?? Math.random);
+  const failures = new FailureScores({ max: limits.failuresMax, windowMs, sourcesMax });
+  const breaches = new FailureScores({ max: limits.malformedMax, windowMs, sourcesMax });
+  const pace = new LoginPace({
+    burst: limits.loginBurst,
+    everyMs: limits.loginEveryMs,
+    keysMax: sourcesMax,
+  });
+  let neverBan = parseRanges([]).set;
+  let baitNames = new Set<string>();
+
+  function take(policy: Policy): void {
+    const { set, bad } = parseRanges(policy.neverBan);
+    if (bad.length > 0) log.warn({ entries: bad }, 'never-ban entries that are no address or range');
+    neverBan = set;
+    baitNames = new Set(policy.baitNames.map((name) => name.toLowerCase()));
+    bans.replacePushed(policy.bans);
+  }
+  take(link.policy);
+  const unsubscribe = link.onPolicy(take);
+
+  const isExempt = (ip: string): boolean => isInRanges(neverBan, ip);
+
+  function ban(ip: string, kind: BanKind, lengthMs: number, protocol?: Protocol): void {
+    const source = sourceOf(ip);
+    const length = bans.add(source, kind, lengthMs, clock.now());
+    log.warn({ source, kind, seconds: length / 1000 }, 'source banned');
+    link.report({
+      kind: 'banned',
+      clientIp: plainAddress(ip),
+      ...(protocol === undefined ? {} : { protocol }),
+      detail: `${source} for ${Math.round(length / 1000)} s: ${kind}`,
+    });
+  }
+
+  return {
+    admitConnection(ip, protocol) {
+      const exempt = isExempt(ip);
+      const found = exempt ? undefined : bans.find(ip, clock.now());
+      // A browser is let in to be told why it can't log in; an abuser of the protocol and an admin's ban are not.
+      if (found !== undefined && (protocol === 'sftp' || found.kind === 'malformed' || found.kind === 'policy'))
+        return { admitted: false, reason: 'banned', retryAfterMs: found.leftMs };
+      const outcome = connections.admit(sourceOf(ip), protocol, exempt);
+      if (!outcome.admitted)
+        link.report({ kind: 'limit', clientIp: plainAddress(ip), protocol, detail: outcome.reason });
+      return outcome;
+    },
+
+    isBanned(ip) {
+      return isExempt(ip) ? undefined : bans.find(ip, clock.now())?.leftMs;
+    },
+
+    firstFactorFailed(ip, user, factor) {
+      if (isExempt(ip)) return;
+      if (factor === 'password' && baitNames.has(user.toLowerCase())) ban(ip, 'bait', limits.baitBanMs);
+      else if (failures.add(sourceOf(ip), user, clock.now())) ban(ip, 'failures', limits.banMs);
+    },
+
+    firstFactorRight(ip, user) {
+      const source = sourceOf(ip);
+      failures.clear(source, user);
+      return isExempt(ip) ? undefined : pace.take(`${source} ${user.slice(0, 64)}`, clock.monotonic());
+    },
+
+    malformed(ip, protocol, what) {
+      log.debug({ ip, protocol, what }, 'malformed');
+      if (isExempt(ip) || !breaches.add(sourceOf(ip), '', clock.now())) return;
+      ban(ip, 'malformed', limits.banMs, protocol);
+    },
+
+    close() {
+      unsubscribe();
+    },
+  };
+}
