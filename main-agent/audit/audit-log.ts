@@ -1,0 +1,17 @@
+import type { StateStore } from '#main-agent/state/state-store.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { Audit } from './record.ts';
+
+/** Standalone records, through the same store and therefore in the same order as those of changes. */
+export function buildAudit(state: Pick<StateStore, 'commit'>): Audit {
+  return {
+    append: async (record) => {
+      const result = await state.commit([{ kind: 'audit', record }]);
+      if (!result.ok) {
+        throw new SallyportError('internal', 'Something went wrong on our side', {
+          detail: `audit record not written: ${record.event}`,
+        });
+      }
+    },
+  };
+}

@@ -1,0 +1,154 @@
+import {
+  appendFileSync,
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { buildAudit } from '#main-agent/audit/audit-log.ts';
+import { verifyChain } from '#main-agent/audit/chain.ts';
+import { startAuditFeed, type AuditFeed } from '#main-agent/audit/feed.ts';
+import type { StateStore } from '#main-agent/state/state-store.ts';
+import { buildLog } from '#shared/log.ts';
+import { buildMemoryState } from '#test/harness/memory-state.ts';
+
+const log = buildLog('silent', {});
+
+describe('the audit file', () => {
+  let folder: string;
+  let file: string;
+  let state: StateStore;
+  const feeds: AuditFeed[] = [];
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'sallyport-audit-'));
+    file = join(folder, 'audit.jsonl');
+    state = buildMemoryState(() => 0);
+  });
+  afterEach(async () => {
+    for (const feed of feeds.splice(0)) await feed.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  async function start(): Promise<AuditFeed> {
+    const feed = await startAuditFeed({ state, file, log });
+    feeds.push(feed);
+    return feed;
+  }
+  async function append(...details: string[]): Promise<void> {
+    const audit = buildAudit(state);
+    for (const detail of details) {
+      await audit.append({
+        time: '2026-11-24T00:00:00.000Z',
+        event: 'login.refused',
+        outcome: 'refused',
+        detail,
+      });
+    }
+  }
+  const details = (): unknown[] =>
+    readFileSync(file, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { detail: string }).detail);
+
+  it('holds every record in order, chained, readable by its owner only', async () => {
+    const feed = await start();
+    await append('one', 'two', 'three');
+    await feed.flush();
+    expect(details()).toEqual(['one', 'two', 'three']);
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(await verifyChain(file)).toEqual({ ok: true, records: 3, head: feed.head() });
+    expect(await verifyChain(file, feed.head())).toMatchObject({ ok: true });
+  });
+
+  it('S-14: is completed from the state at start, wherever a crash cut it', async () => {
+    await append('one', 'two', 'three', 'four');
+    await (await start()).close();
+    const whole = readFileSync(file);
+    for (let cut = 0; cut <= whole.length; cut += 7) {
+      writeFileSync(file, whole);
+      truncateSync(file, cut);
+      const feed = await startAuditFeed({ state, file, log });
+      await feed.close();
+      expect(readFileSync(file).equals(whole)).toBe(true);
+    }
+  });
+
+  it('goes on where it stopped, over pages', async () => {
+    await append(...Array.from({ length: 600 }, (_, n) => `early ${n}`));
+    await (await start()).close();
+    await append('late');
+    const feed = await start();
+    expect(details()).toHaveLength(601);
+    expect(await verifyChain(file)).toMatchObject({ ok: true, records: 601, head: feed.head() });
+  });
+
+  it('puts a damaged file aside and writes all again', async () => {
+    await append('one', 'two');
+    await (await start()).close();
+    appendFileSync(file, Buffer.alloc(100));
+    appendFileSync(file, '\n');
+    await start();
+    expect(details()).toEqual(['one', 'two']);
+    expect(readdirSync(folder).filter((name) => name.startsWith('audit.jsonl.broken-'))).toHaveLength(1);
+  });
+
+  it('keeps a name with a line break on its own line', async () => {
+    const feed = await start();
+    await append('evil\n{"sequence":99}\u2028', 'next');
+    await feed.flush();
+    expect(await verifyChain(file)).toMatchObject({ ok: true, records: 2 });
+  });
+
+  it('an edited, removed or moved line is named, and a cut end shows against a noted head', async () => {
+    const feed = await start();
+    await append('one', 'two', 'three');
+    await feed.flush();
+    const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+    const write = (changed: readonly (string | undefined)[]): void =>
+      writeFileSync(file, changed.map((line) => `${line}\n`).join(''));
+
+    write([lines[0], lines[1]?.replace('two', 'TWO'), lines[2]]);
+    expect(await verifyChain(file)).toMatchObject({ ok: false, line: 3 });
+    write([lines[0], lines[2]]);
+    expect(await verifyChain(file)).toMatchObject({ ok: false, line: 2 });
+    write([lines[1], lines[0], lines[2]]);
+    expect(await verifyChain(file)).toMatchObject({ ok: false, line: 1 });
+    write([lines[0], 'noise', lines[2]]);
+    expect(await verifyChain(file)).toMatchObject({ ok: false, line: 2, reason: 'not an audit record' });
+    write([lines[0], lines[1]]);
+    expect(await verifyChain(file)).toMatchObject({ ok: true });
+    expect(await verifyChain(file, feed.head())).toMatchObject({ ok: false, line: 3 });
+    write([lines[0], lines[1], lines[2]?.replace('three', 'THREE')]);
+    expect(await verifyChain(file, feed.head())).toMatchObject({ ok: false, line: 3 });
+  });
+
+  it('tells why it can not be written, and refuses to start so', async () => {
+    writeFileSync(join(folder, 'plain'), '');
+    const inside = join(folder, 'plain', 'audit.jsonl');
+    await expect(startAuditFeed({ state, file: inside, log })).rejects.toMatchObject({ code: 'config' });
+    chmodSync(folder, 0o700);
+  });
+
+  it('a state that fails is a health error, gone with the next record that works', async () => {
+    const feed = await start();
+    const auditAfter = state.auditAfter.bind(state);
+    state.auditAfter = () => Promise.reject(new Error('disk failed'));
+    await append('one');
+    await feed.flush();
+    expect(feed.problem()).toBe('disk failed');
+    state.auditAfter = auditAfter;
+    await append('two');
+    await feed.flush();
+    expect(feed.problem()).toBeUndefined();
+    expect(details()).toEqual(['one', 'two']);
+  });
+});
