@@ -52,7 +52,7 @@ export function buildAdmitted(
     account: () => request('account.view', { session }, { timeoutMs: sessionTimeoutMs }),
 
     enrolment: buildSessionEnrolment({
-      live,
+      session,
       request,
       write: (proof, binding) => around.writeAssertion(facts, proof, binding),
       renew: (renewed: SessionView) =>

@@ -43,6 +43,6 @@ function matches(shape: Asked['shapes'][number], code: string, asked: Asked): bo
     case 'recovery':
       return /^[A-Z2-7]{16}$/.test(code);
     case 'bypass':
-      return /^[0-9A-Z]{8,32}$/.test(code);
+      return /^[A-Z2-7]{12}$/.test(code);
   }
 }

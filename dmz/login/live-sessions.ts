@@ -14,8 +14,6 @@ export interface LiveSession {
   readonly controller: AbortController;
   /** Set by the first use of files. */
   files: FileClient | undefined;
-  /** From a confirmed set-up until it is proven. */
-  pendingProof: { readonly challenge: string; readonly nonce: string } | undefined;
   clientIp: string;
   confirmedAtMs: number;
 }
@@ -37,7 +35,6 @@ export class LiveSessions {
       view,
       controller: new AbortController(),
       files: undefined,
-      pendingProof: undefined,
       clientIp: client.ip,
       confirmedAtMs: 0,
     };

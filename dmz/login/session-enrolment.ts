@@ -5,7 +5,6 @@ import { Secret } from '#shared/secret.ts';
 import { toAgain } from './again.ts';
 import type { Evidence, Proof } from './assertion-writer.ts';
 import { sessionTimeoutMs } from './limits.ts';
-import type { LiveSession } from './live-sessions.ts';
 import type { Admitted, Enrolment } from './login-service.ts';
 
 /**
@@ -13,43 +12,36 @@ import type { Admitted, Enrolment } from './login-service.ts';
  * shown; what is proven is signed like a login, with purpose `enrol`.
  */
 export function buildSessionEnrolment(options: {
-  readonly live: LiveSession;
+  readonly session: string;
   readonly request: MainLink['request'];
   readonly write: (proof: Proof, binding: LinkBinding) => Promise<Evidence>;
   /** The session goes on under a new id. */
   readonly renew: (view: SessionView) => Admitted;
 }): Enrolment {
-  const { live, request } = options;
-  const session = live.view.session;
+  const { session, request } = options;
   const timing = { timeoutMs: sessionTimeoutMs };
 
   return {
-    async start() {
-      live.pendingProof = undefined;
-      return request('enrol.start', { session }, timing);
-    },
+    start: () => request('enrol.start', { session }, timing),
 
     async confirm() {
-      const { proveWithinMs, challenge, nonce } = await request('enrol.confirm', { session }, timing);
-      live.pendingProof = { challenge, nonce };
+      const { proveWithinMs } = await request('enrol.confirm', { session }, timing);
       return { proveWithinMs };
     },
 
     async prove(untrustedCode) {
-      const pending = live.pendingProof;
-      if (pending === undefined)
-        throw new SallyportError('setup-not-confirmed', 'Scan the code and confirm it first');
       const digits = untrustedCode.expose().replace(/[\s-]/g, '');
       if (!/^([0-9]{6}|[0-9]{8})$/.test(digits))
         throw new SallyportError('bad-request', 'Type the digits the app shows');
-      const proof: Proof = { purpose: 'enrol', method: 'totp', ...pending, code: new Secret(digits) };
+      // Asked again rather than kept: this may be another worker than the one that confirmed.
+      const { challenge, nonce } = await request('enrol.resume', { session }, timing);
+      const proof: Proof = { purpose: 'enrol', method: 'totp', challenge, nonce, code: new Secret(digits) };
       const result = await request(
         'enrol.prove',
         async (binding) => ({ session, ...(await options.write(proof, binding)) }),
         timing,
       );
       if (result.outcome === 'again') return toAgain(result);
-      live.pendingProof = undefined;
       const { recoveryCodes, requiredOn, view } = result;
       return { outcome: 'enrolled', recoveryCodes, requiredOn, admitted: options.renew(view) };
     },
