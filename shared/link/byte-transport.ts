@@ -1,0 +1,22 @@
+/**
+ * What a lane needs of a connection, in three methods, so that tests need no socket. Implementations:
+ * `socket-transport.ts` (TLS), `memory-transport.ts`, and the wrappers `recording-transport.ts`, `faulty-transport.ts`.
+ */
+export interface ByteTransport {
+  /** Call once. Nothing arrives before it. */
+  start(receiver: ByteReceiver): void;
+  /**
+   * Sends bytes in order. They must stay untouched until `done` is called: once, later, also when the connection is
+   * lost.
+   */
+  write(bytes: Uint8Array, done: () => void): void;
+  /** Ends the connection now. `onClose` follows unless it already came. */
+  close(reason: string): void;
+}
+
+export interface ByteReceiver {
+  /** The first `length` bytes of `bytes` arrived; the buffer is used again after the call. */
+  onBytes(bytes: Buffer, length: number): void;
+  /** Once; nothing is called after it but `done` of writes. */
+  onClose(reason: string): void;
+}

@@ -1,0 +1,293 @@
+/**
+ * The only parser of control messages, and of the JSON inside lane frames. Bytes in, checked values out: a message
+ * that is not exactly one of the table's shapes is a breach (S-05).
+ *
+ * Errors cross the link by their public half alone.
+ *
+ * Trust: `decodeMessage`, `decodeOpen`, `decodeTrailer`, `decodeReset`, `decodeResult` are fed by the peer.
+ */
+import { z } from 'zod';
+import { SallyportError, type ErrorCode } from '#shared/error.ts';
+import { controlMessageBytesMax } from './limits.ts';
+import {
+  eventSchemas,
+  helloSchema,
+  requestSchemas,
+  streamHeaderSchema,
+  type EventBody,
+  type EventName,
+  type Hello,
+  type Params,
+  type Result,
+  type StreamHeader,
+  type Verb,
+} from './messages.ts';
+import type { LaneSide } from './streams.ts';
+
+/** Every code, once more as a value: a Record over the union, so that the compiler notices a missing one. */
+const errorCodes: Readonly<Record<ErrorCode, true>> = {
+  refused: true,
+  'challenge-gone': true,
+  'delivery-failed': true,
+  'rate-limited': true,
+  'setup-expired': true,
+  'setup-not-confirmed': true,
+  'already-enrolled': true,
+  'not-allowed': true,
+  'not-found': true,
+  exists: true,
+  'not-empty': true,
+  'not-a-folder': true,
+  'is-a-folder': true,
+  'permission-denied': true,
+  'bad-path': true,
+  'parent-missing': true,
+  'precondition-failed': true,
+  changed: true,
+  'quota-exceeded': true,
+  'no-space': true,
+  'too-many': true,
+  'bad-handle': true,
+  unsupported: true,
+  'io-error': true,
+  'no-session': true,
+  'setup-required': true,
+  'link-down': true,
+  deadline: true,
+  busy: true,
+  'bad-request': true,
+  'protocol-violation': true,
+  internal: true,
+  config: true,
+  pairing: true,
+  conflict: true,
+  usage: true,
+};
+
+const publicMessageCharactersMax = 512;
+
+const wireErrorSchema = z.strictObject({
+  code: z.enum(Object.keys(errorCodes) as ErrorCode[]),
+  message: z.string().max(publicMessageCharactersMax),
+  reference: z.string().max(64).optional(),
+  data: z
+    .strictObject({
+      retryAfterMs: z.number().finite().optional(),
+      attemptsLeft: z.number().int().optional(),
+      driftSeconds: z.number().finite().optional(),
+    })
+    .optional(),
+});
+export type WireError = z.output<typeof wireErrorSchema>;
+
+const messageId = z.number().int().positive().max(Number.MAX_SAFE_INTEGER);
+const moment = z.number().finite();
+
+/** The envelope: `kind` says which. Params, results and bodies are checked by their own schema in a second step. */
+const envelopeSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('hello'), hello: helloSchema }),
+  z.strictObject({ kind: z.literal('request'), id: messageId, verb: z.string().max(64), params: z.unknown() }),
+  z.strictObject({ kind: z.literal('result'), id: messageId, result: z.unknown() }),
+  z.strictObject({ kind: z.literal('error'), id: messageId, error: wireErrorSchema }),
+  z.strictObject({ kind: z.literal('event'), name: z.string().max(64), body: z.unknown() }),
+  z.strictObject({ kind: z.literal('ping'), id: messageId, nowMs: moment }),
+  z.strictObject({ kind: z.literal('pong'), id: messageId, nowMs: moment }),
+]);
+
+/** Which end sends which event. */
+const eventSender: Readonly<Record<EventName, LaneSide>> = {
+  policy: 'main',
+  'session.ended': 'main',
+  'lane.grant': 'dmz',
+  'edge.event': 'dmz',
+};
+
+export type AnyRequest = { readonly [V in Verb]: { readonly verb: V; readonly params: Params<V> } }[Verb];
+export type AnyEvent = { readonly [E in EventName]: { readonly name: E; readonly body: EventBody<E> } }[EventName];
+
+export type Message =
+  | { readonly kind: 'hello'; readonly hello: Hello }
+  | { readonly kind: 'request'; readonly id: number; readonly request: AnyRequest }
+  /** Checked by `decodeResult`, once the pending request tells the verb. */
+  | { readonly kind: 'result'; readonly id: number; readonly result: unknown }
+  | { readonly kind: 'error'; readonly id: number; readonly error: SallyportError }
+  | { readonly kind: 'event'; readonly event: AnyEvent }
+  | { readonly kind: 'ping' | 'pong'; readonly id: number; readonly nowMs: number };
+
+function breach(detail: string): never {
+  throw new SallyportError('protocol-violation', 'Bad message', { detail });
+}
+
+/** Where a value failed, without the value: it may be a password (S-11). */
+function describeIssues(error: z.ZodError): string {
+  return error.issues
+    .slice(0, 3)
+    .map((issue) => `${issue.path.map(String).join('.')}: ${issue.code}`)
+    .join('; ');
+}
+
+function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8')) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Bytes from `peer` → Message, or `protocol-violation`. */
+export function decodeMessage(bytes: Buffer, peer: LaneSide): Message {
+  if (bytes.length > controlMessageBytesMax) breach('message over the bound');
+  const envelope = envelopeSchema.safeParse(parseJson(bytes));
+  if (!envelope.success) return breach(describeIssues(envelope.error));
+  const message = envelope.data;
+  switch (message.kind) {
+    case 'request':
+      if (peer !== 'dmz') return breach('a request from main');
+      return { kind: 'request', id: message.id, request: decodeRequest(message.verb, message.params) };
+    case 'event':
+      return { kind: 'event', event: decodeEvent(message.name, message.body, peer) };
+    case 'result':
+    case 'error':
+      if (peer !== 'main') return breach('an answer from the node');
+      return message.kind === 'result'
+        ? { kind: 'result', id: message.id, result: message.result }
+        : { kind: 'error', id: message.id, error: fromWireError(message.error) };
+    case 'hello':
+      return { kind: 'hello', hello: message.hello };
+    case 'ping':
+    case 'pong':
+      return message;
+  }
+}
+
+function decodeRequest(verb: string, params: unknown): AnyRequest {
+  if (!Object.hasOwn(requestSchemas, verb)) return breach('unknown verb');
+  const known = verb as Verb;
+  const parsed = requestSchemas[known].params.safeParse(params);
+  if (!parsed.success) return breach(`${known}: ${describeIssues(parsed.error)}`);
+  // The schema of `known` made the params of `known`; the compiler can't follow the pair.
+  return { verb: known, params: parsed.data } as AnyRequest;
+}
+
+function decodeEvent(name: string, body: unknown, peer: LaneSide): AnyEvent {
+  if (!Object.hasOwn(eventSchemas, name)) return breach('unknown event');
+  const known = name as EventName;
+  if (eventSender[known] !== peer) return breach(`event ${known} from the wrong side`);
+  const parsed = eventSchemas[known].safeParse(body);
+  if (!parsed.success) return breach(`${known}: ${describeIssues(parsed.error)}`);
+  return { name: known, body: parsed.data } as AnyEvent;
+}
+
+/** An answer's value → the verb's result, or `protocol-violation`. */
+export function decodeResult<V extends Verb>(verb: V, untrusted: unknown): Result<V> {
+  const parsed = requestSchemas[verb].result.safeParse(untrusted);
+  if (!parsed.success) return breach(`result of ${verb}: ${describeIssues(parsed.error)}`);
+  return parsed.data as Result<V>;
+}
+
+/**
+ * Params of our own caller, checked before they are sent: a value a stranger made too long must cost that stranger an
+ * error, not everybody the link. Throws `bad-request`.
+ */
+export function requireParams(verb: Verb, params: unknown): void {
+  const parsed = requestSchemas[verb].params.safeParse(params);
+  if (!parsed.success) {
+    throw new SallyportError('bad-request', 'That request cannot be served', {
+      detail: `${verb}: ${describeIssues(parsed.error)}`,
+    });
+  }
+}
+
+function encode(message: Record<string, unknown>): string {
+  const text = JSON.stringify(message);
+  // Three bytes is the most a UTF-16 unit takes: most messages need no count.
+  if (text.length * 3 > controlMessageBytesMax && Buffer.byteLength(text) > controlMessageBytesMax) {
+    throw new SallyportError('too-many', 'That is too much for one answer', {
+      detail: `a ${String(message['kind'])} message over ${controlMessageBytesMax} bytes`,
+    });
+  }
+  return text;
+}
+
+export function encodeHello(hello: Hello): string {
+  return encode({ kind: 'hello', hello });
+}
+
+export function encodeRequest(id: number, verb: Verb, params: unknown): string {
+  return encode({ kind: 'request', id, verb, params });
+}
+
+/** Checks the result first: what main's handler returned beyond the table never leaves (S-02). */
+export function encodeResult(id: number, verb: Verb, result: unknown): string {
+  const parsed = requestSchemas[verb].result.safeParse(result);
+  if (!parsed.success) {
+    throw new SallyportError('internal', 'Something went wrong on our side', {
+      detail: `our own result of ${verb}: ${describeIssues(parsed.error)}`,
+    });
+  }
+  return encode({ kind: 'result', id, result });
+}
+
+export function encodeError(id: number, error: SallyportError): string {
+  return encode({ kind: 'error', id, error: toWireError(error) });
+}
+
+/** Throws when the body is not of the event's shape: our own fault. */
+export function encodeEvent<E extends EventName>(name: E, body: EventBody<E>): string {
+  const parsed = eventSchemas[name].safeParse(body);
+  if (!parsed.success) throw new Error(`our own event ${name}: ${describeIssues(parsed.error)}`);
+  return encode({ kind: 'event', name, body });
+}
+
+export function encodeHeartbeat(kind: 'ping' | 'pong', id: number, nowMs: number): string {
+  return encode({ kind, id, nowMs });
+}
+
+// — JSON inside lane frames —
+
+export function decodeOpen(bytes: Buffer): StreamHeader | undefined {
+  return streamHeaderSchema.safeParse(parseJson(bytes)).data;
+}
+
+/** Facts for the stream's owner, who checks what it uses. Empty payload: none. */
+export function decodeTrailer(bytes: Buffer): Readonly<Record<string, unknown>> | undefined {
+  if (bytes.length === 0) return {};
+  const value = parseJson(bytes);
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : undefined;
+}
+
+export function encodeReset(error: SallyportError): Buffer {
+  return Buffer.from(JSON.stringify(toWireError(error)));
+}
+
+export function decodeReset(bytes: Buffer): SallyportError | undefined {
+  const parsed = wireErrorSchema.safeParse(parseJson(bytes));
+  return parsed.success ? fromWireError(parsed.data) : undefined;
+}
+
+function toWireError(error: SallyportError): WireError {
+  return {
+    code: error.code,
+    message: error.publicMessage.slice(0, publicMessageCharactersMax),
+    ...(error.reference === undefined ? {} : { reference: error.reference.slice(0, 64) }),
+    ...(error.data === undefined ? {} : { data: error.data }),
+  };
+}
+
+function fromWireError(error: WireError): SallyportError {
+  const { retryAfterMs, attemptsLeft, driftSeconds } = error.data ?? {};
+  return new SallyportError(error.code, error.message, {
+    ...(error.reference === undefined ? {} : { reference: error.reference }),
+    ...(error.data === undefined
+      ? {}
+      : {
+          data: {
+            ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+            ...(attemptsLeft === undefined ? {} : { attemptsLeft }),
+            ...(driftSeconds === undefined ? {} : { driftSeconds }),
+          },
+        }),
+  });
+}

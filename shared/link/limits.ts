@@ -1,0 +1,69 @@
+/**
+ * Every bound of the link, with its reason (S-09). Over a bound an honest peer is told so (`busy`); a peer that goes
+ * over one the protocol lets it know is in breach, and its link is closed.
+ */
+
+/** Wire versions this build speaks, lowest and highest. PROTOCOL.md has a dated line for each. */
+export const wireVersions: readonly [number, number] = [1, 1];
+
+// — control —
+
+/** One control message. The largest honest one is a full folder page (1,000 names) or the policy. */
+export const controlMessageBytesMax = 512 * 1024;
+/** Fragments of one WebSocket message: our own sender makes one, a proxyless link never re-cuts them. */
+export const controlFragmentsMax = 16;
+/** Reads the WebSocket receiver may hold for one message: 512 KiB arrive in far fewer. */
+export const controlChunksMax = 1024;
+/** A peer that does not read: past this many bytes in our socket queue the link is closed. */
+export const controlQueuedBytesMax = 16 * 1024 * 1024;
+/** Requests a link may have unanswered. The sender refuses its own callers beyond it, the answerer says `busy`. */
+export const requestsInFlightMax = 1024;
+/** Of one session: a client's pipeline may not take the link from the others. */
+export const requestsPerSessionMax = 256;
+/** Default time an answer may take. Verdicts take up to two queued password hashes, file operations a slow disk. */
+export const requestTimeoutMs = 30_000;
+/** Hashing or copying a large file, removing a deep tree: main's disk is working all the while. */
+export const longRequestTimeoutMs = 30 * 60_000;
+/** The first message must be a hello and must come soon. */
+export const helloTimeoutMs = 10_000;
+/** A ping each way this often … */
+export const heartbeatIntervalMs = 3_000;
+/** … and a peer silent for this long is dead. */
+export const heartbeatTimeoutMs = 10_000;
+
+// — lanes —
+
+/** Data connections of one link: a second one keeps streams moving while the first waits for a lost packet. */
+export const lanesPerLink = 2;
+/** What main agrees to dial for one link, whatever the node grants. */
+export const lanesPerLinkMax = 8;
+/** Life of a lane token; the dial takes milliseconds. */
+export const laneTokenLifeMs = 10_000;
+/** First frame of an accepted lane, TLS handshake included. */
+export const laneJoinTimeoutMs = 10_000;
+/** JSON of a stream's header: ids and numbers. */
+export const openBytesMax = 1024;
+/** JSON of a trailer: digests and counts. */
+export const trailerBytesMax = 4096;
+/** JSON of a reset's error: code, a public message of 512 characters however escaped, reference. */
+export const resetBytesMax = 4096;
+/** Streams of one link: each may hold a window on both sides (512 KiB × 1,024 = 512 MiB at the very worst). */
+export const streamsPerLinkMax = 1024;
+/** Of one session: an SFTP client moves few files at once; OpenSSH one, FileZilla ten. */
+export const streamsPerSessionMax = 64;
+/** Unacknowledged bytes of a stream at its start: measured best (1 and 4 MiB leave the cache). */
+export const windowBytesStart = 512 * 1024;
+/** A window may grow to this for a long fat link: 4 MiB is 1 Gbit/s at 32 ms. */
+export const windowBytesMax = 4 * 1024 * 1024;
+/** Bytes handed to a lane's socket and not yet taken by the kernel; the rest waits where a new stream can pass it. */
+export const socketQueuedBytesLow = 256 * 1024;
+/** A peer that opens and resets without reading the answers: past this much in the socket the link is closed. */
+export const socketQueuedBytesMax = 4 * 1024 * 1024;
+/** `write` says false above it: enough for the socket never to run dry … */
+export const streamQueuedBytesHigh = 256 * 1024;
+/** … and `onDrain` comes below it, so that the next file read overlaps with sending. */
+export const streamQueuedBytesLow = 128 * 1024;
+/** A writer that ignores `false`: its stream is reset. One read batch (512 KiB) and a large SFTP write fit. */
+export const streamQueuedBytesMax = 8 * 1024 * 1024;
+/** Idle frame buffers kept for re-use (16 MiB). */
+export const pooledFramesMax = 256;

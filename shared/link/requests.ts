@@ -1,0 +1,141 @@
+/** Requests in flight, seen from the end that asks and from the end that answers: ids, deadlines, bounds. */
+import { SallyportError } from '#shared/error.ts';
+import { decodeResult, encodeRequest, requireParams, type AnyRequest } from './codec.ts';
+import {
+  longRequestTimeoutMs,
+  requestsInFlightMax,
+  requestsPerSessionMax,
+  requestTimeoutMs,
+} from './limits.ts';
+import type { Params, Result, Verb } from './messages.ts';
+
+/** Verbs whose work grows with the file or the tree. */
+const longVerbs: ReadonlySet<Verb> = new Set([
+  'fs.hash',
+  'fs.copy',
+  'fs.copy-range',
+  'fs.commit',
+  'fs.sync',
+  'fs.remove-folder',
+  'fs.open',
+]);
+
+export function defaultTimeoutMs(verb: Verb): number {
+  return longVerbs.has(verb) ? longRequestTimeoutMs : requestTimeoutMs;
+}
+
+interface Pending {
+  readonly verb: Verb;
+  readonly settle: (outcome: { readonly result: unknown } | { readonly error: SallyportError }) => void;
+}
+
+/** The asking end. */
+export class OutgoingRequests {
+  readonly #send: (message: string) => void;
+  readonly #pending = new Map<number, Pending>();
+  #lastId = 0;
+  #closedBy: SallyportError | undefined;
+
+  constructor(send: (message: string) => void) {
+    this.#send = send;
+  }
+
+  get inFlight(): number {
+    return this.#pending.size;
+  }
+
+  /** Resolves with the checked result. Rejects with the peer's error, `busy`, `deadline`, `link-down`, `bad-request`. */
+  request<V extends Verb>(
+    verb: V,
+    params: Params<V>,
+    options: { readonly timeoutMs: number; readonly signal?: AbortSignal | undefined },
+  ): Promise<Result<V>> {
+    return new Promise((resolve, reject) => {
+      if (this.#closedBy !== undefined) throw this.#closedBy;
+      if (this.#pending.size >= requestsInFlightMax)
+        throw new SallyportError('busy', 'Too busy, try again in a moment');
+      options.signal?.throwIfAborted();
+      requireParams(verb, params);
+      const id = this.#lastId + 1;
+      const message = encodeRequest(id, verb, params);
+      this.#lastId = id;
+      const settle: Pending['settle'] = (outcome) => {
+        if (!this.#pending.delete(id)) return;
+        clearTimeout(timer);
+        options.signal?.removeEventListener('abort', abort);
+        if ('error' in outcome) reject(outcome.error);
+        else resolve(outcome.result as Result<V>);
+      };
+      const timer = setTimeout(() => {
+        settle({ error: new SallyportError('deadline', 'The inside did not answer in time', { detail: verb }) });
+      }, options.timeoutMs);
+      const abort = (): void => {
+        // The answer, when it comes, finds nobody and is dropped.
+        settle({ error: new SallyportError('deadline', 'Cancelled', { detail: `${verb} was aborted` }) });
+      };
+      options.signal?.addEventListener('abort', abort, { once: true });
+      this.#pending.set(id, { verb, settle });
+      this.#send(message);
+    });
+  }
+
+  /** An answer from the peer. Throws `protocol-violation`. */
+  receiveResult(id: number, untrusted: unknown): void {
+    const pending = this.#find(id);
+    if (pending === undefined) return;
+    pending.settle({ result: decodeResult(pending.verb, untrusted) });
+  }
+
+  receiveError(id: number, error: SallyportError): void {
+    this.#find(id)?.settle({ error });
+  }
+
+  /** Rejects everything in flight, and all to come. */
+  close(error: SallyportError): void {
+    this.#closedBy = error;
+    for (const pending of [...this.#pending.values()]) pending.settle({ error });
+  }
+
+  /** Undefined: the asker gave up before. An id never used is a breach. */
+  #find(id: number): Pending | undefined {
+    if (id > this.#lastId) {
+      throw new SallyportError('protocol-violation', 'Bad message', { detail: 'an answer to nothing' });
+    }
+    return this.#pending.get(id);
+  }
+}
+
+/** The answering end: counts, and refuses what goes over. */
+export class IncomingRequests {
+  readonly #perSession = new Map<string, number>();
+  #inFlight = 0;
+  #lastId = 0;
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  /**
+   * Admits a request; call the returned function once when it is answered. Throws `busy` over a bound and
+   * `protocol-violation` for an id that does not rise.
+   */
+  begin(id: number, request: AnyRequest): () => void {
+    if (id <= this.#lastId) {
+      throw new SallyportError('protocol-violation', 'Bad message', { detail: 'a request id used again' });
+    }
+    this.#lastId = id;
+    const session = 'session' in request.params ? request.params.session : undefined;
+    const ofSession = session === undefined ? 0 : (this.#perSession.get(session) ?? 0);
+    if (this.#inFlight >= requestsInFlightMax || ofSession >= requestsPerSessionMax)
+      throw new SallyportError('busy', 'Too busy, try again in a moment');
+    this.#inFlight += 1;
+    if (session !== undefined) this.#perSession.set(session, ofSession + 1);
+    return () => {
+      this.#inFlight -= 1;
+      if (session === undefined) return;
+      const left = (this.#perSession.get(session) ?? 1) - 1;
+      if (left === 0) this.#perSession.delete(session);
+      else this.#perSession.set(session, left);
+    };
+  }
+}

@@ -1,0 +1,340 @@
+/**
+ * One stream's two halves: what waits to be sent under the peer's window, and what arrived under ours.
+ * Which stream sends next, and the wire itself, are the lane's (`lane.ts`).
+ *
+ * Credit: a receiver gives window back for each released piece. On main (write streams) it does so as soon as nothing
+ * is outstanding, because a client may wait for exactly that acknowledgement; else in quarters of the window.
+ *
+ * Trust: `receiveData`, `receiveEnd` and `receiveCredit` are fed by the peer; each returns what is in breach of the
+ * protocol, and the lane then ends the link.
+ */
+import { SallyportError, toSallyportError } from '#shared/error.ts';
+import type { FramePool, PooledFrame } from './frame-pool.ts';
+import { frameCost } from './frames.ts';
+import { framePayloadBytesMax, type LaneFrame, type LaneStream } from './lane-stream.ts';
+import {
+  streamQueuedBytesHigh,
+  streamQueuedBytesLow,
+  streamQueuedBytesMax,
+  trailerBytesMax,
+  windowBytesMax,
+  windowBytesStart,
+} from './limits.ts';
+
+export type LaneSide = 'dmz' | 'main';
+type Trailer = Readonly<Record<string, unknown>>;
+
+/** What a stream asks of its lane. */
+export interface StreamHost {
+  readonly side: LaneSide;
+  readonly pool: FramePool;
+  /** The stream has something to send now. */
+  activate(stream: Stream): void;
+  sendEnd(stream: Stream, payload: Buffer): void;
+  sendReset(stream: Stream, error: SallyportError): void;
+  sendCredit(stream: Stream, acknowledgedBytes: number, windowBytes: number): void;
+  /** The stream is over; its frames are late from now on. */
+  forget(stream: Stream): void;
+  /** An owner's handler threw: our own fault, to be logged. */
+  reportFailure(error: unknown): void;
+}
+
+interface Queued {
+  /** The payload: a pooled frame that is ours, or the owner's bytes. */
+  readonly frame: PooledFrame | undefined;
+  readonly bytes: Uint8Array;
+  readonly sent: (() => void) | undefined;
+}
+
+/** One frame's worth of bytes, ready for the wire. */
+export interface Outgoing {
+  readonly frame: PooledFrame;
+  readonly payloadBytes: number;
+  /** To call when the kernel has them. */
+  readonly sent: (() => void) | undefined;
+}
+
+const ignore = (): void => undefined;
+
+export class Stream implements LaneStream {
+  readonly id: number;
+  /** Streams of one group share a turn: the session, so that nobody gains by opening more streams. */
+  readonly group: string;
+  readonly #host: StreamHost;
+  readonly #sends: boolean;
+
+  // Sending.
+  readonly #queue: Queued[] = [];
+  /** Bytes of the first queued item that are already in frames. */
+  #queueAt = 0;
+  #queuedBytes = 0;
+  #windowLeft = windowBytesStart;
+  #sentBytes = 0;
+  #acknowledgedBytes = 0;
+  #wantsDrain = false;
+  #endPayload: Buffer | undefined;
+  #endSent = false;
+
+  // Receiving.
+  #receiveWindowLeft = windowBytesStart;
+  #outstandingCost = 0;
+  #releasedBytes = 0;
+  #releasedCost = 0;
+  #creditScheduled = false;
+  #peerEnded = false;
+
+  #over = false;
+
+  onData: (bytes: Buffer, release: () => void) => void = (_bytes, release) => release();
+  onEnd: (trailer: Trailer) => void = ignore;
+  onReset: (error: SallyportError) => void = ignore;
+  onDrain: () => void = ignore;
+  onAcknowledged: (acknowledgedBytes: number) => void = ignore;
+
+  constructor(host: StreamHost, id: number, kind: 'read' | 'write', group: string) {
+    this.#host = host;
+    this.id = id;
+    this.group = group;
+    this.#sends = (kind === 'read') === (host.side === 'main');
+  }
+
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  get acknowledgedBytes(): number {
+    return this.#acknowledgedBytes;
+  }
+
+  // — the owner's side —
+
+  write(bytes: Uint8Array, sent?: () => void): boolean {
+    return this.#enqueue({ frame: undefined, bytes, sent });
+  }
+
+  acquireFrame(): LaneFrame {
+    return this.#host.pool.acquire();
+  }
+
+  writeFrame(frame: LaneFrame, lengthBytes: number): boolean {
+    const pooled = requirePooled(frame);
+    const bytes =
+      lengthBytes === framePayloadBytesMax ? pooled.payload : pooled.payload.subarray(0, lengthBytes);
+    return this.#enqueue({ frame: pooled, bytes, sent: undefined });
+  }
+
+  discardFrame(frame: LaneFrame): void {
+    this.#host.pool.release(requirePooled(frame));
+  }
+
+  end(trailer?: Trailer): void {
+    if (this.#over || this.#endPayload !== undefined) return;
+    const payload = trailer === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(trailer));
+    if (payload.length > trailerBytesMax) throw new Error(`a stream's trailer over ${trailerBytesMax} bytes`);
+    // The DMZ has nothing to end on a read stream.
+    if (!this.#sends && this.#host.side === 'dmz') return;
+    this.#endPayload = payload;
+    if (this.#sends) this.#host.activate(this);
+    else this.#endWhenReleased();
+  }
+
+  reset(error: SallyportError): void {
+    if (this.#over) return;
+    this.#host.sendReset(this, error);
+    this.#finish();
+  }
+
+  // — the lane's side: sending —
+
+  /** Whether `takeOutgoing` or the END has something now. */
+  get isReady(): boolean {
+    if (this.#over || !this.#sends) return false;
+    const next = this.#queue[0];
+    if (next === undefined) return this.#endPayload !== undefined && !this.#endSent;
+    return this.#windowLeft >= frameCost(Math.min(next.bytes.length - this.#queueAt, framePayloadBytesMax));
+  }
+
+  /** The next frame, within the window. Undefined: the END was due and is sent. Only when `isReady`. */
+  takeOutgoing(): Outgoing | undefined {
+    const next = this.#queue[0];
+    if (next === undefined) {
+      this.#endSent = true;
+      this.#host.sendEnd(this, this.#endPayload ?? Buffer.alloc(0));
+      if (this.#host.side === 'main') this.#finish();
+      return undefined;
+    }
+    const payloadBytes = Math.min(next.bytes.length - this.#queueAt, framePayloadBytesMax);
+    const isLast = this.#queueAt + payloadBytes === next.bytes.length;
+    let frame = next.frame;
+    if (frame === undefined) {
+      frame = this.#host.pool.acquire();
+      frame.payload.set(
+        isLast && this.#queueAt === 0
+          ? next.bytes
+          : next.bytes.subarray(this.#queueAt, this.#queueAt + payloadBytes),
+      );
+    }
+    if (isLast) {
+      this.#queue.shift();
+      this.#queueAt = 0;
+    } else {
+      this.#queueAt += payloadBytes;
+    }
+    this.#queuedBytes -= payloadBytes;
+    this.#sentBytes += payloadBytes;
+    this.#windowLeft -= frameCost(payloadBytes);
+    return { frame, payloadBytes, sent: isLast ? next.sent : undefined };
+  }
+
+  /** After bytes went out: the owner may write again. */
+  notifyDrained(): void {
+    if (this.#over || !this.#wantsDrain || this.#queuedBytes >= streamQueuedBytesLow) return;
+    this.#wantsDrain = false;
+    this.#guard(() => this.onDrain());
+  }
+
+  /** Returns what is in breach, if anything. */
+  receiveCredit(acknowledgedBytes: number, windowBytes: number): string | undefined {
+    if (!this.#sends) return 'credit for a side that does not send';
+    if (acknowledgedBytes === 0 && windowBytes === 0) return 'credit for nothing';
+    if (acknowledgedBytes > this.#sentBytes - this.#acknowledgedBytes) return 'credit for bytes never sent';
+    if (this.#windowLeft + windowBytes > windowBytesMax) return 'window over the bound';
+    this.#windowLeft += windowBytes;
+    this.#acknowledgedBytes += acknowledgedBytes;
+    if (acknowledgedBytes > 0) this.#guard(() => this.onAcknowledged(this.#acknowledgedBytes));
+    if (this.isReady) this.#host.activate(this);
+    return undefined;
+  }
+
+  // — the lane's side: receiving —
+
+  receiveData(payload: Buffer, frame: PooledFrame | undefined): string | undefined {
+    const cost = frameCost(payload.length);
+    const breach = this.#sends
+      ? 'data on a stream that only sends'
+      : this.#peerEnded
+        ? 'data after the end'
+        : cost > this.#receiveWindowLeft
+          ? 'data over the window'
+          : undefined;
+    if (breach !== undefined) {
+      if (frame !== undefined) this.#host.pool.release(frame);
+      return breach;
+    }
+    this.#receiveWindowLeft -= cost;
+    this.#outstandingCost += cost;
+    let released = false;
+    const release = (): void => {
+      if (released) return;
+      released = true;
+      if (frame !== undefined) this.#host.pool.release(frame);
+      this.#release(payload.length, cost);
+    };
+    this.#guard(() => this.onData(payload, release));
+    return undefined;
+  }
+
+  receiveEnd(trailer: Trailer): string | undefined {
+    if (this.#peerEnded) return 'a second end';
+    this.#peerEnded = true;
+    if (this.#host.side === 'dmz') {
+      // Main's END closes the stream whichever way its bytes go.
+      const early = this.#sends && !(this.#endSent && this.#acknowledgedBytes === this.#sentBytes);
+      if (early) return 'the end of a write stream before all its bytes were acknowledged';
+      this.#finish();
+      this.#guard(() => this.onEnd(trailer));
+      return undefined;
+    }
+    this.#guard(() => this.onEnd(trailer));
+    this.#endWhenReleased();
+    return undefined;
+  }
+
+  receiveReset(error: SallyportError): void {
+    if (this.#over) return;
+    this.#finish();
+    this.#guard(() => this.onReset(error));
+  }
+
+  #enqueue(item: Queued): boolean {
+    if (!this.#sends) throw new Error('this side of the stream only receives');
+    if (this.#over || this.#endPayload !== undefined || item.bytes.length === 0) {
+      this.#discard(item);
+      return true;
+    }
+    this.#queue.push(item);
+    this.#queuedBytes += item.bytes.length;
+    if (this.#queuedBytes > streamQueuedBytesMax) {
+      const error = new SallyportError('busy', 'Too much is waiting to be sent', {
+        detail: `a writer queued ${this.#queuedBytes} bytes on stream ${this.id}`,
+      });
+      this.reset(error);
+      queueMicrotask(() => this.#guard(() => this.onReset(error)));
+      return false;
+    }
+    if (this.isReady) this.#host.activate(this);
+    if (this.#queuedBytes < streamQueuedBytesHigh) return true;
+    this.#wantsDrain = true;
+    return false;
+  }
+
+  #discard(item: Queued): void {
+    if (item.frame !== undefined) this.#host.pool.release(item.frame);
+    const sent = item.sent;
+    if (sent !== undefined) queueMicrotask(sent);
+  }
+
+  #release(payloadBytes: number, cost: number): void {
+    if (this.#over) return;
+    this.#outstandingCost -= cost;
+    this.#releasedBytes += payloadBytes;
+    this.#releasedCost += cost;
+    const prompt = this.#host.side === 'main' && this.#outstandingCost === 0;
+    if (this.#peerEnded && this.#outstandingCost === 0) {
+      this.#endWhenReleased();
+    } else if ((prompt || this.#releasedCost >= windowBytesStart / 4) && !this.#creditScheduled) {
+      // Pieces released in one go share a credit frame.
+      this.#creditScheduled = true;
+      queueMicrotask(() => this.#giveCredit());
+    }
+  }
+
+  #giveCredit(): void {
+    this.#creditScheduled = false;
+    if (this.#over || this.#releasedCost === 0) return;
+    this.#receiveWindowLeft += this.#releasedCost;
+    this.#host.sendCredit(this, this.#releasedBytes, this.#releasedCost);
+    this.#releasedBytes = 0;
+    this.#releasedCost = 0;
+  }
+
+  /** Main's end of a write stream: everything that came has been dealt with. */
+  #endWhenReleased(): void {
+    if (this.#over || this.#host.side !== 'main' || !this.#peerEnded || this.#outstandingCost !== 0) return;
+    this.#giveCredit();
+    this.#host.sendEnd(this, this.#endPayload ?? Buffer.alloc(0));
+    this.#finish();
+  }
+
+  #finish(): void {
+    this.#over = true;
+    for (const item of this.#queue.splice(0)) this.#discard(item);
+    this.#queuedBytes = 0;
+    this.#host.forget(this);
+  }
+
+  /** An owner's handler that throws costs its own stream only. */
+  #guard(handler: () => void): void {
+    try {
+      handler();
+    } catch (error) {
+      this.#host.reportFailure(error);
+      this.reset(toSallyportError(error));
+    }
+  }
+}
+
+function requirePooled(frame: LaneFrame): PooledFrame {
+  if ('free' in frame && 'buffer' in frame) return frame as PooledFrame;
+  throw new Error('not a frame of this lane');
+}
