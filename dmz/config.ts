@@ -1,0 +1,102 @@
+import path from 'node:path';
+import { filePath, type NamedFile, type PathContext } from '#shared/config/file-path.ts';
+import { checkConfigFile, requireLoaded, type Loaded } from '#shared/config/load.ts';
+import { duration, httpUrl, keyText, listen, none, plainName, size } from '#shared/config/value-types.ts';
+import { logLevel } from '#shared/config/log-level.ts';
+import { z } from 'zod';
+
+/**
+ * `dmz.yaml`: all that the exposed node is told on its own disk. Policy about users, bans and branding is not here;
+ * main pushes it over the link and it is kept in memory only.
+ */
+
+export function buildDmzSchema(context: PathContext) {
+  const file = filePath(context);
+  const profile = z.enum(['strict', 'compat']).default('strict');
+  return z
+    .strictObject({
+      node: plainName,
+      public_url: httpUrl('https').transform((text) => new URL(text).origin),
+      https: z.strictObject({
+        listen: listen.prefault('0.0.0.0:443'),
+        certificate: file,
+        key: file,
+        profile,
+      }),
+      sftp: z
+        .strictObject({
+          listen: listen.prefault('0.0.0.0:22'),
+          host_keys: z.array(file).min(1).max(4),
+          profile,
+        })
+        .transform((s) => ({ listen: s.listen, hostKeys: s.host_keys, profile: s.profile })),
+      link: z
+        .strictObject({
+          listen,
+          main: z.strictObject({ identity: keyText }),
+          identity_key: file,
+          signing_key: file,
+        })
+        .transform((s) => ({
+          listen: s.listen,
+          main: s.main,
+          identityKey: s.identity_key,
+          signingKey: s.signing_key,
+        })),
+      validated_logins: z.boolean().default(true),
+      when_main_is_down: z.enum(['answer', 'close']).default('answer'),
+      park: z
+        .strictObject({
+          for: duration('1s', '10m').prefault('60s'),
+          memory: size.prefault('256MiB'),
+        })
+        .prefault({})
+        .transform((s) => ({ forMs: s.for, memoryBytes: s.memory })),
+      health: z.strictObject({ listen: z.union([none, listen]).prefault('127.0.0.1:9100') }).prefault({}),
+      log: z.strictObject({ level: logLevel }).prefault({}),
+    })
+    .transform((s) => ({
+      node: s.node,
+      /** Origin only, such as `https://files.example.com`. */
+      publicUrl: s.public_url,
+      https: s.https,
+      sftp: s.sftp,
+      link: s.link,
+      validatedLogins: s.validated_logins,
+      whenMainIsDown: s.when_main_is_down,
+      park: s.park,
+      health: s.health,
+      log: s.log,
+    }));
+}
+
+export type DmzConfig = z.output<ReturnType<typeof buildDmzSchema>>;
+
+export interface LoadOptions {
+  /** $CREDENTIALS_DIRECTORY, where systemd set it. */
+  readonly credentials?: string;
+}
+
+/** Rejects with one `config` error whose detail lists every problem. */
+export async function loadDmzConfig(file: string, options: LoadOptions = {}): Promise<DmzConfig> {
+  return requireLoaded(await checkDmzConfig(file, options));
+}
+
+export function checkDmzConfig(file: string, options: LoadOptions = {}): Promise<Loaded<DmzConfig>> {
+  const schema = buildDmzSchema({ folder: path.dirname(path.resolve(file)), ...options });
+  return checkConfigFile(file, schema, { namedFiles, ...options });
+}
+
+function namedFiles(config: DmzConfig): NamedFile[] {
+  return [
+    { at: ['https', 'certificate'], path: config.https.certificate, kind: 'public' },
+    { at: ['https', 'key'], path: config.https.key, kind: 'secret' },
+    ...config.sftp.hostKeys.map((key, index): NamedFile => ({
+      at: ['sftp', 'host_keys', index],
+      path: key,
+      kind: 'secret',
+    })),
+    { at: ['link', 'identity_key'], path: config.link.identityKey, kind: 'secret' },
+    { at: ['link', 'signing_key'], path: config.link.signingKey, kind: 'secret' },
+  ];
+}

@@ -1,0 +1,308 @@
+import path from 'node:path';
+import { filePath, type NamedFile, type PathContext } from '#shared/config/file-path.ts';
+import { checkConfigFile, requireLoaded, type Loaded } from '#shared/config/load.ts';
+import { logLevel } from '#shared/config/log-level.ts';
+import {
+  cidr,
+  countWithin,
+  dialAddress,
+  duration,
+  httpUrl,
+  keyText,
+  listen,
+  none,
+  onOff,
+  plainName,
+  size,
+} from '#shared/config/value-types.ts';
+import { z } from 'zod';
+import { twoFactorSchema } from './config-two-factor.ts';
+
+/** `main-agent.yaml`: the whole policy of the inner node, except the users themselves, who have a folder of their own. */
+
+export function buildMainAgentSchema(context: PathContext) {
+  const file = filePath(context);
+
+  const dmzNode = z
+    .strictObject({ name: plainName, address: dialAddress, identity: keyText, signing_key: keyText })
+    .transform((s) => ({
+      name: s.name,
+      address: s.address,
+      identity: s.identity,
+      signingKey: s.signing_key,
+    }));
+
+  const users = z
+    .strictObject({
+      source: z.literal('yaml').default('yaml'),
+      directory: file.prefault('users'),
+      broken_user_file: z.enum(['keep_last_good', 'refuse']).default('keep_last_good'),
+    })
+    .prefault({})
+    .transform((s) => ({
+      source: s.source,
+      directory: s.directory,
+      /** Owned by the agent, beside the admins' tree. */
+      enrolmentsDirectory: path.join(path.dirname(s.directory), 'enrolments'),
+      lastGoodDirectory: path.join(path.dirname(s.directory), 'last-good'),
+      brokenUserFile: s.broken_user_file,
+    }));
+
+  const smtp = z
+    .strictObject({
+      host: z.string().min(1).max(253),
+      port: z.number().int().min(1).max(65_535).default(587),
+      tls: z.enum(['starttls', 'implicit', 'none']).default('starttls'),
+      user: z.string().min(1).max(256).optional(),
+      password_file: file.optional(),
+      from: z
+        .string()
+        .max(320)
+        .regex(/^[^\r\n]*[^\s@<>]+@[^\s@<>]+>?$/, { error: 'a sender such as "Files <files@example.com>"' }),
+    })
+    .transform((s) => ({
+      host: s.host,
+      port: s.port,
+      tls: s.tls,
+      user: s.user,
+      passwordFile: s.password_file,
+      from: s.from,
+    }));
+
+  const sms = z
+    .strictObject({
+      url: z
+        .string()
+        .max(2048)
+        .regex(/^https?:\/\/\S+$/, { error: 'an address starting with https://' }),
+      method: z.enum(['POST', 'PUT', 'GET']).default('POST'),
+      headers: z
+        .record(z.string().regex(/^[A-Za-z0-9-]{1,64}$/, { error: 'a header name' }), z.string().max(1024))
+        .default({ 'Content-Type': 'application/x-www-form-urlencoded' }),
+      body: z
+        .string()
+        .max(8192)
+        .refine((text) => text.includes('{otp_token}'), { error: 'text that contains {otp_token}' })
+        .default('To={otp_to}&From={otp_from}&Body=Your+code+is+{otp_token}'),
+      username: z.string().max(256).optional(),
+      password_file: file.optional(),
+      from: z.string().max(64).default(''),
+    })
+    .transform((s) => ({
+      url: s.url,
+      method: s.method,
+      headers: s.headers,
+      body: s.body,
+      username: s.username,
+      passwordFile: s.password_file,
+      from: s.from,
+    }));
+
+  const admin = z
+    .strictObject({
+      socket: file.prefault('run/admin.sock'),
+      socket_tokens: z.enum(['optional', 'required']).default('optional'),
+      listen: z.union([none, listen]).prefault('none'),
+      certificate: file.optional(),
+      key: file.optional(),
+    })
+    .prefault({})
+    .superRefine((s, issues) => {
+      if (s.listen === undefined) return;
+      for (const name of ['certificate', 'key'] as const) {
+        if (s[name] !== undefined) continue;
+        issues.addIssue({
+          code: 'custom',
+          path: [name],
+          message: 'a file, because `listen` is set',
+          input: s[name],
+        });
+      }
+    })
+    .transform((s) => ({
+      socket: s.socket,
+      socketTokens: s.socket_tokens,
+      listen: s.listen,
+      certificate: s.certificate,
+      key: s.key,
+    }));
+
+  const sessions = z
+    .strictObject({
+      web_idle: duration('1m', '12h').prefault('15m'),
+      web_max: duration('1m', '7d').prefault('12h'),
+      sftp_idle: duration('1m', '12h').prefault('15m'),
+      sftp_max: duration('1m', '7d').prefault('12h'),
+    })
+    .prefault({})
+    .transform((s) => ({
+      https: { idleMs: s.web_idle, maxMs: s.web_max },
+      sftp: { idleMs: s.sftp_idle, maxMs: s.sftp_max },
+    }));
+
+  const uploads = z
+    .strictObject({
+      default: z.enum(['atomic', 'direct']).default('atomic'),
+      keep_partial: duration('1m', '30d').prefault('24h'),
+      keep_replaced: onOff.prefault('on'),
+    })
+    .prefault({})
+    .transform((s) => ({
+      default: s.default,
+      keepPartialMs: s.keep_partial,
+      keepReplaced: s.keep_replaced,
+    }));
+
+  const bans = z
+    .strictObject({
+      never_ban: z.array(cidr).max(256).default([]),
+      bait_names: z
+        .array(z.string().min(1).max(64))
+        .max(64)
+        .default(['root', 'admin', 'administrator', 'test', 'guest', 'oracle', 'postgres', 'ubuntu']),
+      wrong_passwords: countWithin.prefault('20 in 15m'),
+      then_one_per: duration('1s', '10m').prefault('10s'),
+    })
+    .prefault({})
+    .transform((s) => ({
+      neverBan: s.never_ban,
+      baitNames: s.bait_names,
+      /** Per user; after it one try per `thenOnePerMs` from places the user never signed in from. */
+      wrongPasswords: s.wrong_passwords,
+      thenOnePerMs: s.then_one_per,
+    }));
+
+  const webhook = z
+    .strictObject({
+      url: httpUrl('https', 'http'),
+      events: z.array(z.enum(['upload', 'download', 'delete'])).min(1),
+      secret_file: file,
+    })
+    .transform((s) => ({ url: s.url, events: s.events, secretFile: s.secret_file }));
+
+  const audit = z
+    .strictObject({
+      file: file.prefault('audit.jsonl'),
+      rotate: size.prefault('100MiB'),
+      keep: duration('1d', '4000d').prefault('400d'),
+    })
+    .prefault({})
+    .transform((s) => ({ file: s.file, rotateBytes: s.rotate, keepMs: s.keep }));
+
+  const branding = z
+    .strictObject({
+      name: z.string().min(1).max(128).default('Sallyport'),
+      banner: z.string().max(4096).optional(),
+    })
+    .prefault({});
+
+  return z
+    .strictObject({
+      name: plainName.default('main1'),
+      dmz_nodes: z.array(dmzNode).max(64).default([]),
+      identity_key: file,
+      users,
+      state: z
+        .strictObject({ store: z.literal('sqlite').default('sqlite'), file: file.prefault('state.db') })
+        .prefault({}),
+      vault_key: file,
+      storages: z
+        .record(plainName, z.strictObject({ type: z.literal('local').default('local'), base: file }))
+        .prefault({ local: { base: '/srv/sallyport' } }),
+      two_factor: twoFactorSchema,
+      smtp: smtp.optional(),
+      sms: sms.optional(),
+      admin,
+      sessions,
+      passwords: z
+        .strictObject({ minimum_length: z.number().int().min(8).max(128).default(12) })
+        .prefault({})
+        .transform((s) => ({ minimumLength: s.minimum_length })),
+      uploads,
+      bans,
+      events: z.strictObject({ webhooks: z.array(webhook).max(16).default([]) }).prefault({}),
+      audit,
+      branding,
+      log: z.strictObject({ level: logLevel }).prefault({}),
+      health: z.strictObject({ listen: z.union([none, listen]).prefault('127.0.0.1:9101') }).prefault({}),
+    })
+    .superRefine((s, issues) => {
+      const names = s.dmz_nodes.map((node) => node.name);
+      names.forEach((name, index) => {
+        if (names.indexOf(name) === index) return;
+        issues.addIssue({
+          code: 'custom',
+          path: ['dmz_nodes', index, 'name'],
+          message: 'a name that no other node has',
+          input: name,
+        });
+      });
+      if (s.two_factor.delivered.transports.includes('sms') && s.sms === undefined) {
+        issues.addIssue({
+          code: 'custom',
+          path: ['two_factor', 'delivered', 'transport'],
+          message: 'a section `sms` beside it',
+          input: 'sms',
+        });
+      }
+    })
+    .transform((s) => ({
+      name: s.name,
+      dmzNodes: s.dmz_nodes,
+      identityKey: s.identity_key,
+      users: s.users,
+      state: s.state,
+      vaultKey: s.vault_key,
+      storages: s.storages,
+      twoFactor: s.two_factor,
+      smtp: s.smtp,
+      sms: s.sms,
+      admin: s.admin,
+      sessions: s.sessions,
+      passwords: s.passwords,
+      uploads: s.uploads,
+      bans: s.bans,
+      events: s.events,
+      audit: s.audit,
+      branding: s.branding,
+      log: s.log,
+      health: s.health,
+    }));
+}
+
+export type MainAgentConfig = z.output<ReturnType<typeof buildMainAgentSchema>>;
+
+export interface LoadOptions {
+  /** $CREDENTIALS_DIRECTORY, where systemd set it. */
+  readonly credentials?: string;
+}
+
+/** Rejects with one `config` error whose detail lists every problem. */
+export async function loadMainAgentConfig(file: string, options: LoadOptions = {}): Promise<MainAgentConfig> {
+  return requireLoaded(await checkMainAgentConfig(file, options));
+}
+
+export function checkMainAgentConfig(
+  file: string,
+  options: LoadOptions = {},
+): Promise<Loaded<MainAgentConfig>> {
+  const schema = buildMainAgentSchema({ folder: path.dirname(path.resolve(file)), ...options });
+  return checkConfigFile(file, schema, { namedFiles, ...options });
+}
+
+function namedFiles(config: MainAgentConfig): NamedFile[] {
+  const maybe: readonly (Omit<NamedFile, 'path'> & { path: string | undefined })[] = [
+    { at: ['identity_key'], path: config.identityKey, kind: 'secret' },
+    { at: ['vault_key'], path: config.vaultKey, kind: 'secret' },
+    { at: ['smtp', 'password_file'], path: config.smtp?.passwordFile, kind: 'secret' },
+    { at: ['sms', 'password_file'], path: config.sms?.passwordFile, kind: 'secret' },
+    { at: ['admin', 'certificate'], path: config.admin.certificate, kind: 'public' },
+    { at: ['admin', 'key'], path: config.admin.key, kind: 'secret' },
+    ...config.events.webhooks.map((hook, index) => ({
+      at: ['events', 'webhooks', index, 'secret_file'],
+      path: hook.secretFile,
+      kind: 'secret' as const,
+    })),
+  ];
+  return maybe.flatMap(({ path: named, ...rest }) => (named === undefined ? [] : [{ ...rest, path: named }]));
+}

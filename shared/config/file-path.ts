@@ -1,0 +1,110 @@
+import { open, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { SallyportError } from '#shared/error.ts';
+import { Secret } from '#shared/secret.ts';
+import { z } from 'zod';
+
+/**
+ * Files that a configuration names. Relative paths count from the configuration file. `credential:<name>` is a file
+ * that systemd hands over (LoadCredential=); it exists only while the service runs, so a check can't demand it.
+ */
+
+const credentialPrefix = 'credential:';
+/** Keys, certificates chains and passwords; anything larger is the wrong file. */
+const fileBytesMax = 256 * 1024;
+
+export interface PathContext {
+  /** Folder of the configuration file. */
+  readonly folder: string;
+  /** $CREDENTIALS_DIRECTORY, where systemd set it. */
+  readonly credentials?: string;
+}
+
+/** Turns the text of the file into an absolute path; a credential without a directory stays as it was written. */
+export function resolvePath(text: string, context: PathContext): string {
+  if (!text.startsWith(credentialPrefix)) return path.resolve(context.folder, text);
+  return context.credentials === undefined
+    ? text
+    : path.join(context.credentials, text.slice(credentialPrefix.length));
+}
+
+export function filePath(context: PathContext) {
+  return z
+    .string({ error: 'a path, or credential:<name>' })
+    .min(1)
+    .max(4096)
+    .refine((text) => !text.includes('\0'), { error: 'a path without NUL' })
+    .refine((text) => !text.startsWith(credentialPrefix) || /^credential:[A-Za-z0-9._-]{1,64}$/.test(text), {
+      error: 'credential:<name> with a plain name',
+    })
+    .transform((text) => resolvePath(text, context));
+}
+
+export type NamedFile = {
+  /** Where in the configuration it is named. */
+  readonly at: readonly PropertyKey[];
+  readonly path: string;
+  /** `secret`: nobody but the owner may read it. */
+  readonly kind: 'secret' | 'public';
+};
+
+/** Why a named file can't be used, or undefined if it can. */
+export async function whyUnusable(
+  file: NamedFile,
+  credentials: string | undefined,
+): Promise<{ message: string; hint: string } | undefined> {
+  if (file.path.startsWith(credentialPrefix)) return undefined;
+  try {
+    const found = await stat(file.path);
+    if (!found.isFile()) return { message: `${file.path} is not a file`, hint: 'name the file itself' };
+    const ours = credentials === undefined || !file.path.startsWith(credentials + path.sep);
+    if (file.kind === 'secret' && ours && (found.mode & 0o077) !== 0) {
+      const mode = (found.mode & 0o777).toString(8).padStart(4, '0');
+      return { message: `${file.path} has mode ${mode}; others can read it`, hint: `chmod 600 ${file.path}` };
+    }
+    return undefined;
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    return code === 'ENOENT'
+      ? { message: `${file.path} does not exist`, hint: 'create it, or correct the path' }
+      : { message: `${file.path} can not be read (${code})`, hint: 'correct the path or its permissions' };
+  }
+}
+
+/** Reads a file that only its owner may read (mode 0600 or less; systemd's credentials have their own guard). */
+export async function readSecretFile(file: string, credentials?: string): Promise<Secret<Buffer>> {
+  return new Secret(await readNamed({ at: [], path: file, kind: 'secret' }, credentials));
+}
+
+/** Reads a certificate or another file that is no secret. */
+export function readPublicFile(file: string): Promise<Buffer> {
+  return readNamed({ at: [], path: file, kind: 'public' }, undefined);
+}
+
+async function readNamed(file: NamedFile, credentials: string | undefined): Promise<Buffer> {
+  if (file.path.startsWith(credentialPrefix)) {
+    throw new SallyportError('config', 'A key file is missing', {
+      detail: `${file.path}: $CREDENTIALS_DIRECTORY is not set`,
+      hint: 'start through systemd with LoadCredential=, or name a path',
+    });
+  }
+  const problem = await whyUnusable(file, credentials);
+  if (problem !== undefined) {
+    throw new SallyportError('config', 'A named file can not be used', {
+      detail: problem.message,
+      hint: problem.hint,
+    });
+  }
+  const handle = await open(file.path, 'r');
+  try {
+    const { size } = await handle.stat();
+    if (size > fileBytesMax) {
+      throw new SallyportError('config', 'A named file can not be used', {
+        detail: `${file.path} is larger than ${fileBytesMax} bytes`,
+      });
+    }
+    return await handle.readFile();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,98 @@
+import {
+  isAlias,
+  isCollection,
+  isMap,
+  isNode,
+  LineCounter,
+  parseDocument,
+  type Document,
+  type Node,
+} from 'yaml';
+import type { ConfigProblem } from './problem.ts';
+
+/**
+ * Reads YAML 1.2 (core schema) and remembers where everything stood.
+ *
+ * Trust: files of admins; broken, hostile and half-written ones must end in problems, never in a crash or in a value
+ * that looks right. YAML 1.2 has no `yes`/`no`, no times and no sexagesimals, so `07:00` is text and `on` is a word.
+ */
+
+/** No configuration or user file of ours comes near; a larger one is a mistake, and parsing is not linear in memory. */
+export const yamlBytesMax = 1024 * 1024;
+/** Expansions of anchors: enough for honest reuse, far too few for a "billion laughs" file. */
+const aliasesMax = 100;
+
+export interface YamlText {
+  readonly file: string;
+  readonly document: Document;
+  /** The plain value; undefined where the text could not be read at all. */
+  readonly value: unknown;
+  /** Syntax errors and duplicate keys. */
+  readonly problems: readonly ConfigProblem[];
+  /** Line and column of a key's value, or of the nearest thing above it that exists. */
+  locate(path: readonly PropertyKey[]): { readonly line: number; readonly column: number };
+  /** Line and column of a key itself. */
+  locateKey(path: readonly PropertyKey[]): { readonly line: number; readonly column: number };
+}
+
+export function parseYaml(text: string, file: string): YamlText {
+  const lines = new LineCounter();
+  const position = (offset: number) => {
+    const { line, col } = lines.linePos(offset);
+    return { line: Math.max(1, line), column: Math.max(1, col) };
+  };
+  const tooLong = Buffer.byteLength(text) > yamlBytesMax;
+  const document = parseDocument(tooLong ? '' : text, {
+    version: '1.2',
+    schema: 'core',
+    strict: true,
+    uniqueKeys: true,
+    stringKeys: true,
+    prettyErrors: false,
+    keepSourceTokens: false,
+    lineCounter: lines,
+  });
+  const problems: ConfigProblem[] = [...document.errors, ...document.warnings].map((error) => ({
+    file,
+    ...position(error.pos[0]),
+    message: error.code === 'DUPLICATE_KEY' ? 'this key stands here twice' : `not YAML: ${error.message}`,
+  }));
+  if (tooLong) problems.push({ file, line: 1, column: 1, message: `larger than ${yamlBytesMax} bytes` });
+
+  let value: unknown;
+  try {
+    value = tooLong ? undefined : document.toJS({ maxAliasCount: aliasesMax });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    problems.push({ file, line: 1, column: 1, message: `not usable YAML: ${why}` });
+  }
+
+  const locateNode = (node: Node | undefined) => position(node?.range?.[0] ?? 0);
+  return {
+    file,
+    document,
+    value,
+    problems,
+    locate: (path) => locateNode(nearestNode(document, path)),
+    locateKey: (path) => locateNode(keyNode(document, path) ?? nearestNode(document, path)),
+  };
+}
+
+function nearestNode(document: Document, path: readonly PropertyKey[]): Node | undefined {
+  let node: Node | undefined = isNode(document.contents) ? document.contents : undefined;
+  for (const key of path) {
+    if (isAlias(node)) node = node.resolve(document);
+    const child: unknown = isCollection(node) ? node.get(key, true) : undefined;
+    if (!isNode(child)) break;
+    node = child;
+  }
+  return node;
+}
+
+function keyNode(document: Document, path: readonly PropertyKey[]): Node | undefined {
+  const parent = nearestNode(document, path.slice(0, -1));
+  const name = path.at(-1);
+  if (!isMap(parent)) return undefined;
+  const pair = parent.items.find(({ key }) => isNode(key) && String(key) === String(name));
+  return isNode(pair?.key) ? pair.key : undefined;
+}
