@@ -1,0 +1,110 @@
+import type { Clock } from '#shared/clock.ts';
+import { SallyportError } from '#shared/error.ts';
+import { randomId } from '#shared/random-id.ts';
+import { Secret } from '#shared/secret.ts';
+import { pendingSetupsMax, proveTriesMax, totpSecretBytes } from './limits.ts';
+import type { RandomBytes } from './random.ts';
+
+/**
+ * Set-ups that are shown but not saved yet: show → confirm within `qrTtlMs` → prove within `proveTtlMs`. One per user,
+ * the newest only, and only for the session that started it. Secrets are made here, never taken from outside, and
+ * live in memory until they are proven.
+ */
+
+export interface PendingSetup {
+  readonly sessionKey: string;
+  readonly secret: Secret<Buffer>;
+  readonly shownAtMs: number;
+  /** For the assertion that proves it. */
+  readonly challenge: string;
+  readonly nonce: string;
+  confirmedAtMs: number | undefined;
+  triesLeft: number;
+}
+
+export class PendingSetups {
+  readonly #clock: Clock;
+  readonly #random: RandomBytes;
+  readonly #qrTtlMs: number;
+  readonly #proveTtlMs: number;
+  readonly #pending = new Map<string, PendingSetup>();
+
+  constructor(dependencies: {
+    readonly clock: Clock;
+    readonly random: RandomBytes;
+    readonly qrTtlMs: number;
+    readonly proveTtlMs: number;
+  }) {
+    this.#clock = dependencies.clock;
+    this.#random = dependencies.random;
+    this.#qrTtlMs = dependencies.qrTtlMs;
+    this.#proveTtlMs = dependencies.proveTtlMs;
+  }
+
+  /** A fresh secret; whatever was pending for this user is void. */
+  start(
+    username: string,
+    sessionKey: string,
+  ): { readonly setup: PendingSetup; readonly expiresInMs: number } {
+    const setup: PendingSetup = {
+      sessionKey,
+      secret: new Secret(this.#random(totpSecretBytes)),
+      shownAtMs: this.#clock.monotonic(),
+      challenge: randomId(),
+      nonce: randomId(),
+      confirmedAtMs: undefined,
+      triesLeft: proveTriesMax,
+    };
+    this.#pending.delete(username);
+    this.#pending.set(username, setup);
+    for (const oldest of this.#pending.keys()) {
+      if (this.#pending.size <= pendingSetupsMax) break;
+      this.#pending.delete(oldest);
+    }
+    return { setup, expiresInMs: this.#qrTtlMs };
+  }
+
+  /** Once confirmed, confirming again says the same: an answer may be lost. Rejects `setup-expired`. */
+  confirm(username: string, sessionKey: string): { readonly setup: PendingSetup; readonly leftMs: number } {
+    const setup = this.#require(username, sessionKey);
+    setup.confirmedAtMs ??= this.#clock.monotonic();
+    return this.confirmed(username, sessionKey);
+  }
+
+  /** Rejects `setup-not-confirmed` (the set-up stays as it is) or `setup-expired`. */
+  confirmed(username: string, sessionKey: string): { readonly setup: PendingSetup; readonly leftMs: number } {
+    const setup = this.#require(username, sessionKey);
+    if (setup.confirmedAtMs === undefined) {
+      throw new SallyportError('setup-not-confirmed', 'Confirm that the picture was scanned first');
+    }
+    return { setup, leftMs: setup.confirmedAtMs + this.#proveTtlMs - this.#clock.monotonic() };
+  }
+
+  /** One wrong proof. Returns the tries left; at none the set-up is void. */
+  countWrong(username: string, setup: PendingSetup): number {
+    setup.triesLeft -= 1;
+    if (setup.triesLeft <= 0 && this.#pending.get(username) === setup) this.#pending.delete(username);
+    return Math.max(0, setup.triesLeft);
+  }
+
+  /** It is saved, or the user is not to have it any more. */
+  end(username: string): void {
+    this.#pending.delete(username);
+  }
+
+  #require(username: string, sessionKey: string): PendingSetup {
+    const setup = this.#pending.get(username);
+    if (setup === undefined || setup.sessionKey !== sessionKey) throw expired();
+    const [sinceMs, lifeMs] =
+      setup.confirmedAtMs === undefined
+        ? [setup.shownAtMs, this.#qrTtlMs]
+        : [setup.confirmedAtMs, this.#proveTtlMs];
+    if (this.#clock.monotonic() < sinceMs + lifeMs) return setup;
+    this.#pending.delete(username);
+    throw expired();
+  }
+}
+
+function expired(): SallyportError {
+  return new SallyportError('setup-expired', 'This set-up is over; start again');
+}

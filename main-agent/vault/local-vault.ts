@@ -1,0 +1,312 @@
+import type { Change, StateStore, TwoFactorState } from '#main-agent/state/state-store.ts';
+import type { ClockGuard } from '#main-agent/two-factor/clock-guard.ts';
+import { driftReachSteps } from '#main-agent/two-factor/limits.ts';
+import type { RandomBytes } from '#main-agent/two-factor/random.ts';
+import { matchingSteps, stepAt, type TotpSettings } from '#main-agent/two-factor/totp.ts';
+import {
+  canonicalCode,
+  isBypassShaped,
+  isRecoveryShaped,
+  makeBypassCode,
+  makeRecoveryCode,
+} from '#main-agent/two-factor/typed-codes.ts';
+import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
+import type { Clock } from '#shared/clock.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { Log } from '#shared/log.ts';
+import { Secret } from '#shared/secret.ts';
+import { KeyedTurns } from './keyed-turns.ts';
+import { Sealer } from './sealing.ts';
+import { makeUlid } from './ulid.ts';
+import type { CodeVerdict, EnrolRequest, EnrolResult, FactorStatus, Vault, VaultCodeKind } from './vault.ts';
+
+export interface VaultOptions {
+  readonly vaultKey: Secret<Buffer>;
+  readonly enrolments: EnrolmentSource;
+  readonly state: StateStore;
+  readonly totp: TotpSettings;
+  readonly guard: Pick<ClockGuard, 'check'>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: RandomBytes;
+}
+
+/** What a user's file and the state store say together. */
+interface Factor {
+  readonly state: TwoFactorState;
+  readonly enrolment: Enrolment | undefined;
+  readonly problem: string | undefined;
+}
+
+export function buildVault(options: VaultOptions): Vault {
+  return new LocalVault(options);
+}
+
+/** The vault inside main's own process. */
+class LocalVault implements Vault {
+  readonly #options: VaultOptions;
+  readonly #sealer: Sealer;
+  /** Reading and changing one user's factor take turns, so that nobody sees a file without its commit. */
+  readonly #turns = new KeyedTurns();
+
+  constructor(options: VaultOptions) {
+    this.#options = options;
+    this.#sealer = new Sealer(options.vaultKey, options.random);
+  }
+
+  async status(username: string): Promise<FactorStatus> {
+    const { state, enrolment, problem } = await this.#turns.run(username, () => this.#load(username));
+    const outstanding = state.bypassCode;
+    const bypass =
+      outstanding !== undefined && outstanding.expiresAtMs > this.#options.clock.now()
+        ? { reEnrol: outstanding.reEnrol, expiresAtMs: outstanding.expiresAtMs }
+        : undefined;
+    const shared = { firstLoginAtMs: state.firstLoginAtMs, bypass };
+    if (problem !== undefined)
+      return { state: 'broken', problem, requiredOn: [], recoveryCodesLeft: 0, ...shared };
+    if (enrolment === undefined) return { state: 'none', requiredOn: [], recoveryCodesLeft: 0, ...shared };
+    const used = await this.#options.state.usedCodes(username, enrolment.recoveryCodes.map(recoveryId));
+    return {
+      state: 'enrolled',
+      id: enrolment.id,
+      confirmedAt: enrolment.confirmedAt,
+      via: enrolment.via,
+      requiredOn: enrolment.requiredOn,
+      recoveryCodesLeft: enrolment.recoveryCodes.length - used.length,
+      ...shared,
+    };
+  }
+
+  async verify(username: string, code: Secret, kinds: readonly VaultCodeKind[]): Promise<CodeVerdict> {
+    const factor = await this.#turns.run(username, () => this.#load(username));
+    const canonical = new Secret(canonicalCode(code.expose()));
+    let verdict: CodeVerdict = { kind: 'wrong' };
+    for (const kind of kinds) {
+      verdict =
+        kind === 'totp'
+          ? this.#verifyTotp(username, factor, canonical)
+          : kind === 'recovery'
+            ? await this.#verifyRecovery(username, factor, canonical)
+            : this.#verifyBypass(username, factor.state, canonical);
+      if (verdict.kind !== 'wrong') return verdict;
+    }
+    return verdict;
+  }
+
+  async prove(secret: Secret<Buffer>, code: Secret): Promise<number | undefined> {
+    this.#requireClock();
+    const { clock, totp } = this.#options;
+    const canonical = new Secret(canonicalCode(code.expose()));
+    return matchingSteps(secret, canonical, clock.now(), totp.skewSteps, totp)[0];
+  }
+
+  enrol(request: EnrolRequest): Promise<EnrolResult> {
+    return this.#turns.run(request.username, async () => {
+      const { clock, enrolments, random, state: store } = this.#options;
+      const { username } = request;
+      const before = await this.#load(username);
+      if (!request.replace && (before.enrolment !== undefined || before.problem !== undefined))
+        return { ok: false, reason: 'already-enrolled' };
+
+      const id = makeUlid(clock.now(), random, before.state.newestEnrolment);
+      const codes = Array.from({ length: request.recoveryCodes }, () => new Secret(makeRecoveryCode(random)));
+      const previous = await enrolments.read(username);
+      await enrolments.write(username, {
+        id,
+        secret: this.#sealer.seal(request.secret, username, id),
+        requiredOn: request.requiredOn,
+        confirmedAt: new Date(clock.now()).toISOString(),
+        via: request.via,
+        recoveryCodes: codes.map((code) => this.#sealer.fingerprint(code, 'recovery', username, id)),
+      });
+      const result = await store
+        .commit([
+          { kind: 'set-enrolment', user: username, id, expected: before.state.enrolment },
+          { kind: 'use-time-step', user: username, enrolment: id, step: request.step },
+          ...request.alongside,
+        ])
+        .catch(async (error: unknown) => {
+          await this.#putBack(username, previous);
+          throw error;
+        });
+      if (result.ok) return { ok: true, recoveryCodes: codes };
+      await this.#putBack(username, previous);
+      return { ok: false, reason: 'refused' };
+    });
+  }
+
+  reset(username: string, alongside: readonly Change[]): Promise<void> {
+    return this.#turns.run(username, async () => {
+      const { enrolments, state: store } = this.#options;
+      // A file that was never taken into account must not be adopted after the reset that meant it too.
+      await this.#load(username);
+      const state = await store.twoFactorState(username);
+      const result = await store.commit([
+        { kind: 'set-enrolment', user: username, id: undefined, expected: state.enrolment },
+        { kind: 'set-bypass-code', user: username, code: undefined },
+        ...alongside,
+      ]);
+      if (!result.ok) {
+        throw new SallyportError('conflict', 'The factor changed meanwhile; try again', {
+          detail: `reset of ${username}: ${result.failed}`,
+        });
+      }
+      await enrolments.remove(username);
+    });
+  }
+
+  async makeBypassCode(
+    username: string,
+    { ttlMs, reEnrol }: { readonly ttlMs: number; readonly reEnrol: boolean },
+  ): Promise<{ readonly code: Secret; readonly changes: readonly Change[] }> {
+    const code = new Secret(makeBypassCode(this.#options.random));
+    const id = this.#sealer.fingerprint(code, 'bypass', username, '');
+    const expiresAtMs = this.#options.clock.now() + ttlMs;
+    return {
+      code,
+      changes: [{ kind: 'set-bypass-code', user: username, code: { id, expiresAtMs, reEnrol } }],
+    };
+  }
+
+  #verifyTotp(username: string, factor: Factor, code: Secret): CodeVerdict {
+    const { enrolment, state, problem } = factor;
+    const { clock, totp } = this.#options;
+    if (enrolment === undefined || problem !== undefined || !/^[0-9]+$/.test(code.expose()))
+      return { kind: 'wrong' };
+    this.#requireClock();
+    const secret = this.#sealer.open(enrolment.secret, username, enrolment.id);
+    const now = clock.now();
+    const current = stepAt(now, totp);
+    const steps = matchingSteps(secret, code, now, driftReachSteps, totp);
+    const near = steps.filter((step) => Math.abs(step - current) <= totp.skewSteps);
+    const fresh = near.find((step) => step > (state.lastStep ?? -1));
+    if (fresh !== undefined) {
+      return {
+        kind: 'right',
+        method: 'totp',
+        reEnrol: false,
+        evidence: [
+          { kind: 'use-time-step', user: username, enrolment: enrolment.id, step: fresh },
+          // Fails for a step that was burned when its code was shown too early.
+          this.#spendStep(username, enrolment.id, fresh),
+        ],
+      };
+    }
+    if (near.length > 0) return { kind: 'used' };
+    const [drifted] = steps;
+    if (drifted === undefined) return { kind: 'wrong' };
+    return {
+      kind: 'drifted',
+      driftSteps: drifted - current,
+      burn: steps.map((step) => this.#spendStep(username, enrolment.id, step)),
+    };
+  }
+
+  async #verifyRecovery(username: string, factor: Factor, code: Secret): Promise<CodeVerdict> {
+    const { enrolment, problem } = factor;
+    if (enrolment === undefined || problem !== undefined || !isRecoveryShaped(code.expose()))
+      return { kind: 'wrong' };
+    const fingerprint = this.#sealer.fingerprint(code, 'recovery', username, enrolment.id);
+    if (!enrolment.recoveryCodes.includes(fingerprint)) return { kind: 'wrong' };
+    const id = recoveryId(fingerprint);
+    if ((await this.#options.state.usedCodes(username, [id])).length > 0) return { kind: 'used' };
+    return {
+      kind: 'right',
+      method: 'recovery',
+      reEnrol: false,
+      evidence: [{ kind: 'use-code', user: username, id }],
+    };
+  }
+
+  #verifyBypass(username: string, state: TwoFactorState, code: Secret): CodeVerdict {
+    const outstanding = state.bypassCode;
+    const nowMs = this.#options.clock.now();
+    if (outstanding === undefined || outstanding.expiresAtMs <= nowMs) return { kind: 'wrong' };
+    if (!isBypassShaped(code.expose())) return { kind: 'wrong' };
+    const id = this.#sealer.fingerprint(code, 'bypass', username, '');
+    if (id !== outstanding.id) return { kind: 'wrong' };
+    return {
+      kind: 'right',
+      method: 'bypass',
+      reEnrol: outstanding.reEnrol,
+      evidence: [{ kind: 'use-bypass-code', user: username, id, nowMs }],
+    };
+  }
+
+  /** Kept until no clock within reach could show that step again. */
+  #spendStep(username: string, enrolment: string, step: number): Change {
+    const { periodSeconds } = this.#options.totp;
+    return {
+      kind: 'use-code',
+      user: username,
+      id: `step:${enrolment}:${step}`,
+      expiresAtMs: (step + 2 * driftReachSteps) * periodSeconds * 1000,
+    };
+  }
+
+  #requireClock(): void {
+    const jumpedMs = this.#options.guard.check();
+    if (jumpedMs === undefined) return;
+    throw new SallyportError('busy', 'Codes of authenticator apps can not be checked at the moment', {
+      detail: `main's clock jumped by ${jumpedMs} ms`,
+      hint: 'Check the clock, then confirm it with `sallyport doctor`. Recovery and bypass codes work meanwhile.',
+    });
+  }
+
+  /**
+   * The file counts only if the state store has seen it: a missing or older one means that somebody took a factor
+   * away or put a backup back, and refuses. A newer one is a set-up whose commit was lost, or a state store that was:
+   * it is taken, but nothing up to now may be used again.
+   */
+  async #load(username: string): Promise<Factor> {
+    const { enrolments, state: store, log } = this.#options;
+    const [enrolment, state] = await Promise.all([enrolments.read(username), store.twoFactorState(username)]);
+    if (enrolment?.id === state.enrolment) return { state, enrolment, problem: undefined };
+    const newest = state.newestEnrolment;
+    if (enrolment !== undefined && (newest === undefined || enrolment.id > newest))
+      return this.#adopt(username, enrolment, state);
+    if (state.enrolment === undefined) {
+      log.warn({ user: username }, 'an enrolment file from before the last reset is ignored');
+      return { state, enrolment: undefined, problem: undefined };
+    }
+    const problem =
+      enrolment === undefined
+        ? `the enrolment ${state.enrolment} has no file`
+        : `the enrolment file is ${enrolment.id}, an older one than ${state.enrolment}`;
+    log.error({ alarm: 'enrolment-mismatch', user: username, detail: problem }, 'enrolment refused');
+    return { state, enrolment: undefined, problem };
+  }
+
+  async #adopt(username: string, enrolment: Enrolment, state: TwoFactorState): Promise<Factor> {
+    const { clock, log, state: store, totp } = this.#options;
+    const lastStep = stepAt(clock.now(), totp) + totp.skewSteps;
+    const detail = `enrolment ${enrolment.id} was not known to the state store`;
+    log.warn({ alarm: 'enrolment-adopted', user: username, detail }, 'enrolment taken over');
+    const result = await store.commit([
+      { kind: 'set-enrolment', user: username, id: enrolment.id, expected: state.enrolment },
+      { kind: 'use-time-step', user: username, enrolment: enrolment.id, step: lastStep },
+      {
+        kind: 'audit',
+        record: {
+          time: new Date(clock.now()).toISOString(),
+          event: 'two-factor.adopted',
+          outcome: 'ok',
+          user: username,
+          actor: 'system',
+          detail,
+        },
+      },
+    ]);
+    if (!result.ok) return { state, enrolment: undefined, problem: `${detail} and could not be taken over` };
+    return { state: await store.twoFactorState(username), enrolment, problem: undefined };
+  }
+
+  async #putBack(username: string, previous: Enrolment | undefined): Promise<void> {
+    const { enrolments } = this.#options;
+    await (previous === undefined ? enrolments.remove(username) : enrolments.write(username, previous));
+  }
+}
+
+function recoveryId(fingerprint: string): string {
+  return `recovery:${fingerprint}`;
+}

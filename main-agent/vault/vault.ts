@@ -1,0 +1,77 @@
+import type { Change } from '#main-agent/state/state-store.ts';
+import type { Protocol } from '#shared/login.ts';
+import type { Secret } from '#shared/secret.ts';
+
+/**
+ * The only door to stored second factors. Asynchronous and narrow, so that everything behind it can move into a
+ * process of its own without network: secrets go in and never come out, answers are yes or no.
+ *
+ * Evidence is not spent here but in the caller's transaction: `verify` hands out the changes that spend it, and a
+ * session is opened in the same commit or not at all (S-03).
+ */
+export interface Vault {
+  status(username: string): Promise<FactorStatus>;
+  /** Compares a code with what is stored, in the kinds that are offered. Changes nothing. */
+  verify(username: string, code: Secret, kinds: readonly VaultCodeKind[]): Promise<CodeVerdict>;
+  /** Compares a code with a secret that is not stored yet. The step it is right at, or undefined. */
+  prove(secret: Secret<Buffer>, code: Secret): Promise<number | undefined>;
+  /** Saves a proven secret: file first, then one commit together with `alongside`. False: that commit was refused. */
+  enrol(request: EnrolRequest): Promise<EnrolResult>;
+  /** The one way a factor goes away. One commit together with `alongside`, then the file. */
+  reset(username: string, alongside: readonly Change[]): Promise<void>;
+  /** Makes a bypass code; the changes put it in force. */
+  makeBypassCode(
+    username: string,
+    options: { readonly ttlMs: number; readonly reEnrol: boolean },
+  ): Promise<{ readonly code: Secret; readonly changes: readonly Change[] }>;
+}
+
+export type VaultCodeKind = 'totp' | 'recovery' | 'bypass';
+
+/** `broken`: the stored file and what the state store remembers disagree; only a reset helps. */
+export interface FactorStatus {
+  readonly state: 'none' | 'enrolled' | 'broken';
+  /** Why it is broken, for the admin. */
+  readonly problem?: string;
+  readonly id?: string;
+  readonly confirmedAt?: string;
+  readonly via?: { readonly node: string; readonly session: string };
+  /** What the enrolment itself requires (auto-enable). */
+  readonly requiredOn: readonly Protocol[];
+  readonly recoveryCodesLeft: number;
+  readonly firstLoginAtMs: number | undefined;
+  /** An outstanding bypass code. */
+  readonly bypass: { readonly reEnrol: boolean; readonly expiresAtMs: number } | undefined;
+}
+
+export type CodeVerdict =
+  | {
+      readonly kind: 'right';
+      readonly method: VaultCodeKind;
+      /** Spends the code; fails when somebody else did first. */
+      readonly evidence: readonly Change[];
+      /** Only for a bypass code: the session may replace the factor. */
+      readonly reEnrol: boolean;
+    }
+  /** Right, but spent: a step at or before the last used one, or a recovery code used before. */
+  | { readonly kind: 'used' }
+  /** Right only for a clock this far off. `burn` makes that code worthless for ever. */
+  | { readonly kind: 'drifted'; readonly driftSteps: number; readonly burn: readonly Change[] }
+  | { readonly kind: 'wrong' };
+
+export interface EnrolRequest {
+  readonly username: string;
+  readonly secret: Secret<Buffer>;
+  /** The step of the proving code; spent with it. */
+  readonly step: number;
+  readonly requiredOn: readonly Protocol[];
+  readonly recoveryCodes: number;
+  readonly via: { readonly node: string; readonly session: string };
+  /** May replace a factor that exists. */
+  readonly replace: boolean;
+  readonly alongside: readonly Change[];
+}
+
+export type EnrolResult =
+  | { readonly ok: true; readonly recoveryCodes: readonly Secret[] }
+  | { readonly ok: false; readonly reason: 'already-enrolled' | 'refused' };
