@@ -1,0 +1,96 @@
+import { SallyportError } from '#shared/error.ts';
+import type { Secret } from '#shared/secret.ts';
+import { createTransport } from 'nodemailer';
+
+/** Hands mails to the configured relay: one connection a mail, TLS unless the relay is this machine. */
+
+/** Mails on their way; a relay that hangs must not gather memory. Waiting is the login's, with its own limits. */
+const mailsInFlightMax = 64;
+const connectMs = 5_000;
+const silenceMs = 10_000;
+
+export interface SmtpOptions {
+  readonly host: string;
+  readonly port: number;
+  /** `none` is for a relay on this machine only. */
+  readonly tls: 'starttls' | 'implicit' | 'none';
+  readonly user?: string | undefined;
+  readonly password?: Secret | undefined;
+  /** The sender, `Name <address>`. */
+  readonly from: string;
+  /** PEM; trusted besides the system's, for relays with a private CA. */
+  readonly ca?: string | undefined;
+}
+
+export interface Mail {
+  readonly to: string;
+  readonly subject: string;
+  readonly text: string;
+  readonly html: string;
+}
+
+export interface Mailer {
+  /** Resolves when the relay has taken it; rejects `delivery-failed` or `busy`. */
+  send(mail: Mail): Promise<void>;
+  close(): void;
+}
+
+export function buildMailer(options: SmtpOptions): Mailer {
+  if (options.tls === 'none' && !isLoopback(options.host)) {
+    throw new SallyportError('config', 'Mail would leave this machine unencrypted', {
+      detail: `smtp.tls: none with ${options.host}`,
+      hint: 'use `starttls` or `implicit`; `none` is for a relay on this machine',
+    });
+  }
+  const transport = createTransport({
+    host: options.host,
+    port: options.port,
+    secure: options.tls === 'implicit',
+    requireTLS: options.tls === 'starttls',
+    ignoreTLS: options.tls === 'none',
+    tls: { minVersion: 'TLSv1.2', ...(options.ca !== undefined && { ca: options.ca }) },
+    ...(options.user !== undefined && {
+      auth: { user: options.user, pass: options.password?.expose() ?? '' },
+    }),
+    connectionTimeout: connectMs,
+    greetingTimeout: connectMs,
+    socketTimeout: silenceMs,
+    disableFileAccess: true,
+    disableUrlAccess: true,
+  });
+  let inFlight = 0;
+  return {
+    send: async (mail) => {
+      if (inFlight >= mailsInFlightMax) {
+        throw new SallyportError('busy', 'Too many mails are on their way', {
+          detail: `${mailsInFlightMax} mails wait for ${options.host}`,
+        });
+      }
+      inFlight += 1;
+      try {
+        await transport.sendMail({
+          from: options.from,
+          // As an object it is one address, whatever commas or brackets it has.
+          to: { name: '', address: mail.to },
+          subject: mail.subject,
+          text: mail.text,
+          html: mail.html,
+          headers: { 'Auto-Submitted': 'auto-generated' },
+          xMailer: false,
+        });
+      } catch (cause) {
+        throw new SallyportError('delivery-failed', 'The mail could not be sent', {
+          detail: `${options.host}:${options.port}: ${cause instanceof Error ? cause.message : String(cause)}`,
+          cause,
+        });
+      } finally {
+        inFlight -= 1;
+      }
+    },
+    close: () => transport.close(),
+  };
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
+}

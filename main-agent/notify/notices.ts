@@ -1,0 +1,68 @@
+import type { AccountNotice, AccountNotifier } from '#main-agent/two-factor/code-delivery.ts';
+import type { Log } from '#shared/log.ts';
+import type { Mail, Mailer } from './mail.ts';
+import { asHtml, hideCodeLike } from './template.ts';
+
+/** Mails that tell users what happened to their account. No number in them looks like a code. */
+
+const texts: Readonly<
+  Record<AccountNotice['kind'], { readonly subject: string; readonly happened: string }>
+> = {
+  'two-factor-enrolled': {
+    subject: 'Two-factor authentication was set up',
+    happened: 'Two-factor authentication was set up for your account.',
+  },
+  'two-factor-reset': {
+    subject: 'Two-factor authentication was reset',
+    happened: 'An administrator has reset two-factor authentication for your account.',
+  },
+  'recovery-code-used': {
+    subject: 'A recovery code was used',
+    happened: 'One of your recovery codes was used to sign in.',
+  },
+  'many-wrong-codes': {
+    subject: 'Many wrong verification codes',
+    happened: 'Somebody who knows your password has typed many wrong verification codes.',
+  },
+  'factor-disabled': {
+    subject: 'Two-factor sign-in is blocked',
+    happened:
+      'Too many wrong verification codes were typed. Sign-in with a code is blocked until an administrator acts.',
+  },
+  'device-copied': {
+    subject: 'A remembered browser was copied',
+    happened: 'A browser that you let us remember seems to have been copied. It is forgotten now.',
+  },
+};
+
+export function composeNotice(notice: AccountNotice, serviceName: string): Mail {
+  const { subject, happened } = texts[notice.kind];
+  const when = `${new Date(notice.atMs).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+  const facts = [
+    `User: ${hideCodeLike(notice.username)}`,
+    `Time: ${when}`,
+    ...(notice.clientIp === undefined ? [] : [`Address: ${hideCodeLike(notice.clientIp)}`]),
+  ];
+  const advice = 'If that was not you, tell your administrator.';
+  return {
+    to: notice.address,
+    subject: `${serviceName}: ${subject}`,
+    text: [happened, '', ...facts, '', advice, ''].join('\n'),
+    html: `<p>${asHtml(happened)}</p>\n<p>${facts.map(asHtml).join('<br>\n')}</p>\n<p>${asHtml(advice)}</p>\n`,
+  };
+}
+
+export function buildAccountNotifier(options: {
+  /** Undefined: no relay is configured, nothing is told. */
+  readonly mailer: Mailer | undefined;
+  readonly serviceName: string;
+  readonly log: Log;
+}): AccountNotifier {
+  return {
+    notify: (notice) => {
+      options.mailer?.send(composeNotice(notice, options.serviceName)).catch((error: unknown) => {
+        options.log.warn({ err: error, user: notice.username, kind: notice.kind }, 'notice not sent');
+      });
+    },
+  };
+}

@@ -1,0 +1,70 @@
+import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
+import type { AccountNotifier, CodeDelivery } from '#main-agent/two-factor/code-delivery.ts';
+import { readSecretFile } from '#shared/config/file-path.ts';
+import type { Log } from '#shared/log.ts';
+import { Secret } from '#shared/secret.ts';
+import type { EmailTemplate } from './code-mail.ts';
+import { buildCodeDelivery } from './delivery.ts';
+import { buildMailer, type SmtpOptions } from './mail.ts';
+import { buildAccountNotifier } from './notices.ts';
+import { buildSmsGateway, type SmsOptions } from './sms.ts';
+
+/** Puts the parts that send together from main-agent.yaml; reads the password files. */
+
+type FromFile<T> = Omit<T, 'password'> & { readonly passwordFile?: string | undefined };
+
+export interface NotifyOptions {
+  readonly smtp: FromFile<SmtpOptions> | undefined;
+  readonly sms: FromFile<SmsOptions> | undefined;
+  readonly emailTemplate: EmailTemplate;
+  /** How the service calls itself in mails. */
+  readonly serviceName: string;
+  /** $CREDENTIALS_DIRECTORY. */
+  readonly credentials?: string | undefined;
+  readonly log: Log;
+}
+
+export interface Notify {
+  readonly delivery: CodeDelivery;
+  readonly notifier: AccountNotifier;
+  close(): Promise<void>;
+}
+
+/** Rejects `config` when a template or a password file is wrong. */
+export async function openNotify(options: NotifyOptions): Promise<Notify> {
+  const outbound = buildOutboundClient();
+  const mailer =
+    options.smtp === undefined
+      ? undefined
+      : buildMailer({ ...options.smtp, password: await readPassword(options.smtp.passwordFile, options) });
+  const sms =
+    options.sms === undefined
+      ? undefined
+      : buildSmsGateway(
+          { ...options.sms, password: await readPassword(options.sms.passwordFile, options) },
+          outbound,
+        );
+  return {
+    delivery: buildCodeDelivery({ mailer, sms, emailTemplate: options.emailTemplate }),
+    notifier: buildAccountNotifier({ mailer, serviceName: options.serviceName, log: options.log }),
+    close: async () => {
+      mailer?.close();
+      await outbound.close();
+    },
+  };
+}
+
+/** The file's text without its last line end: editors add one. */
+async function readPassword(
+  file: string | undefined,
+  { credentials }: NotifyOptions,
+): Promise<Secret | undefined> {
+  if (file === undefined) return undefined;
+  const content = await readSecretFile(file, credentials);
+  return new Secret(
+    content
+      .expose()
+      .toString('utf8')
+      .replace(/\r?\n$/, ''),
+  );
+}

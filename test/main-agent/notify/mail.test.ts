@@ -1,0 +1,200 @@
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
+import { afterEach, describe, expect, it } from 'vitest';
+import { buildCodeDelivery } from '#main-agent/notify/delivery.ts';
+import { buildMailer, type Mailer } from '#main-agent/notify/mail.ts';
+import { buildAccountNotifier, composeNotice } from '#main-agent/notify/notices.ts';
+import type { AccountNotice } from '#main-agent/two-factor/code-delivery.ts';
+import { buildLog } from '#shared/log.ts';
+import { Secret } from '#shared/secret.ts';
+
+interface Received {
+  readonly from: string;
+  readonly to: readonly string[];
+  readonly raw: string;
+}
+
+const template = {
+  subject: 'Your code, {username}',
+  text: 'Hello {username},\n\nyour code is {auth_token}\n\nGood for {expires_in}, from {client_ip}.\n',
+  html: '<p>Hello {username}</p><p><b>{auth_token}</b> {expires_in} {client_ip}</p>',
+};
+const message = {
+  username: 'bob',
+  address: 'bob@example.com',
+  transport: 'email' as const,
+  code: new Secret('493817'),
+  clientIp: '203.0.113.9',
+  expiresInMs: 300_000,
+};
+
+describe('mail through the relay', () => {
+  const closers: (() => void)[] = [];
+  afterEach(() => {
+    for (const close of closers.splice(0)) close();
+  });
+
+  async function relay(options: SMTPServerOptions = {}): Promise<{ port: number; mails: Received[] }> {
+    const mails: Received[] = [];
+    const server = new SMTPServer({
+      authOptional: true,
+      disabledCommands: ['STARTTLS'],
+      onData(stream, session, callback) {
+        const pieces: Buffer[] = [];
+        stream.on('data', (piece: Buffer) => pieces.push(piece));
+        stream.on('end', () => {
+          const { mailFrom, rcptTo } = session.envelope;
+          mails.push({
+            from: mailFrom === false ? '' : mailFrom.address,
+            to: rcptTo.map(({ address }) => address),
+            raw: Buffer.concat(pieces).toString('utf8'),
+          });
+          callback();
+        });
+      },
+      ...options,
+    });
+    server.on('error', () => undefined);
+    server.listen(0, '127.0.0.1');
+    await once(server.server, 'listening');
+    closers.push(() => server.close());
+    return { port: (server.server.address() as AddressInfo).port, mails };
+  }
+  function mailer(port: number, options: Partial<Parameters<typeof buildMailer>[0]> = {}): Mailer {
+    const built = buildMailer({
+      host: '127.0.0.1',
+      port,
+      tls: 'none',
+      from: 'Files <files@example.com>',
+      ...options,
+    });
+    closers.push(() => built.close());
+    return built;
+  }
+  const delivery = (built: Mailer | undefined, emailTemplate = template) =>
+    buildCodeDelivery({ mailer: built, sms: undefined, emailTemplate });
+
+  it('a code mail has the code as the only six-digit number of its text part', async () => {
+    const { port, mails } = await relay();
+    await delivery(mailer(port)).deliver(message);
+    await delivery(mailer(port)).deliver({ ...message, username: '123456', clientIp: '2001:db8::1' });
+    expect(mails.map(({ from, to }) => [from, to])).toEqual([
+      ['files@example.com', ['bob@example.com']],
+      ['files@example.com', ['bob@example.com']],
+    ]);
+    for (const mail of mails) {
+      expect(partOf(mail.raw, 'text/plain').match(/\b\d{6}\b/g)).toEqual(['493817']);
+    }
+    expect(mails[0]?.raw).toContain('Subject: Your code, bob');
+    expect(partOf(mails[0]?.raw ?? '', 'text/plain')).toContain('Good for 5 minutes, from 203.0.113.9.');
+  });
+
+  it('values are escaped in HTML and can not start a header or another recipient', async () => {
+    const { port, mails } = await relay();
+    const username = '<img src=x>\r\nBcc: evil@example.com\r\n\r\n{auth_token}';
+    await delivery(mailer(port)).deliver({ ...message, username });
+    expect(mails[0]?.to).toEqual(['bob@example.com']);
+    expect(mails[0]?.raw.split('\r\n\r\n')[0]).not.toMatch(/^Bcc:/im);
+    expect(partOf(mails[0]?.raw ?? '', 'text/html')).not.toContain('<img');
+    await expect(
+      delivery(mailer(port)).deliver({ ...message, address: 'a@example.com, b@example.com' }),
+    ).rejects.toMatchObject({ code: 'delivery-failed' });
+  });
+
+  it('signs in to the relay where it has a user', async () => {
+    const seen: unknown[] = [];
+    const { port, mails } = await relay({
+      authOptional: false,
+      onAuth(auth, _session, callback) {
+        seen.push([auth.username, auth.password]);
+        callback(null, { user: auth.username });
+      },
+    });
+    await delivery(mailer(port, { user: 'relay', password: new Secret('pw') })).deliver(message);
+    expect(seen).toEqual([['relay', 'pw']]);
+    expect(mails).toHaveLength(1);
+  });
+
+  it('a relay that refuses, is gone, or has no TLS where TLS is wanted fails the delivery', async () => {
+    const refusing = await relay({
+      onRcptTo: (_to, _session, callback) => callback(new Error('no such user')),
+    });
+    await expect(delivery(mailer(refusing.port)).deliver(message)).rejects.toMatchObject({
+      code: 'delivery-failed',
+    });
+    const plain = await relay();
+    await expect(delivery(mailer(plain.port, { tls: 'starttls' })).deliver(message)).rejects.toMatchObject({
+      code: 'delivery-failed',
+    });
+    expect(plain.mails).toEqual([]);
+    await expect(delivery(undefined).deliver(message)).rejects.toMatchObject({ code: 'delivery-failed' });
+    await expect(delivery(undefined).deliver({ ...message, transport: 'sms' })).rejects.toMatchObject({
+      code: 'delivery-failed',
+    });
+  });
+
+  it('refuses to mail in clear over the network', () => {
+    expect(() => mailer(25, { host: 'relay.example.com' })).toThrow(/unencrypted/);
+  });
+
+  it('refuses at start a template that forgets the code or misspells a placeholder', () => {
+    expect(() => delivery(undefined, { ...template, text: 'no code' })).toThrow(/auth_token/);
+    expect(() => delivery(undefined, { ...template, html: '{auth_token} {user}' })).toThrow(/\{user\}/);
+  });
+
+  it('notices name what happened and hold nothing that looks like a code', async () => {
+    const { port, mails } = await relay();
+    const notice: AccountNotice = {
+      username: '123456789',
+      address: 'bob@example.com',
+      kind: 'two-factor-enrolled',
+      atMs: 1_795_500_000_000,
+      clientIp: '203.0.113.9',
+    };
+    const built = mailer(port);
+    const notifier = buildAccountNotifier({
+      mailer: built,
+      serviceName: 'Files',
+      log: buildLog('silent', {}),
+    });
+    notifier.notify(notice);
+    await expect.poll(() => mails.length).toBe(1);
+    expect(partOf(mails[0]?.raw ?? '', 'text/plain')).toContain('was set up');
+    for (const kind of [
+      'two-factor-enrolled',
+      'two-factor-reset',
+      'recovery-code-used',
+      'many-wrong-codes',
+      'factor-disabled',
+      'device-copied',
+    ] as const) {
+      const { subject, text, html } = composeNotice({ ...notice, kind }, 'Files');
+      expect(`${subject}\n${text}\n${html}`).not.toMatch(/\d{6}/);
+    }
+  });
+
+  it('a notice that can not be sent disturbs nobody', async () => {
+    const warned: unknown[] = [];
+    const log = buildLog('silent', {});
+    log.warn = (...args: unknown[]) => void warned.push(args);
+    const refused = { send: () => Promise.reject(new Error('down')), close: () => undefined };
+    buildAccountNotifier({ mailer: refused, serviceName: 'Files', log }).notify({
+      username: 'bob',
+      address: 'bob@example.com',
+      kind: 'two-factor-reset',
+      atMs: 0,
+    });
+    await expect.poll(() => warned.length).toBe(1);
+  });
+});
+
+/** One part of a multipart mail, its quoted-printable undone. */
+function partOf(raw: string, type: string): string {
+  const boundary = /boundary="([^"]+)"/.exec(raw)?.[1] ?? '';
+  const part = raw.split(`--${boundary}`).find((one) => one.includes(`Content-Type: ${type}`)) ?? '';
+  const body = part.slice(part.indexOf('\r\n\r\n') + 4);
+  return body
+    .replace(/=\r\n/g, '')
+    .replace(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+}
