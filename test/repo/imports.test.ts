@@ -86,10 +86,11 @@ describe('import directions', () => {
     expect(imports.some((one) => one.target === 'ws')).toBe(true);
   });
 
-  it('only main.ts and cli read process.argv, process.env or end the process', () => {
+  it('only main.ts, the process shell and the cli read process.argv, process.env or end the process', () => {
     const wrong = product.filter(
       (file) =>
         !/(^|\/)main\.ts$/.test(file) &&
+        !file.startsWith('shared/process/') &&
         !file.includes('/cli/') &&
         !file.startsWith('dmz/web/') &&
         /\bprocess\.(argv|env|exit|on)\b/.test(readText(file)),
