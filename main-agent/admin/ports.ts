@@ -1,0 +1,146 @@
+import type { AnySession } from '#main-agent/login/session.ts';
+import type { StoredLease } from '#main-agent/state/state-store.ts';
+import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import type { SourceProblem } from '#main-agent/users/user-source.ts';
+import type { Protocol } from '#shared/login.ts';
+import type { Secret } from '#shared/secret.ts';
+
+/**
+ * What the admin API asks of the rest of main. Each port is small, so that tests play it and `system.ts` wires it.
+ * Refusals are SallyportErrors: `not-found`, `exists`, `precondition-failed` (etag), `config` (a value that does not
+ * fit, told in `detail`), `not-allowed`, `conflict`.
+ */
+
+/** The user store with its writes. */
+export interface UserDirectory {
+  find(username: string): EffectiveUser | undefined;
+  list(): Iterable<EffectiveUser>;
+  problems(): readonly SourceProblem[];
+  /** Hash of the user's own file; undefined: there is none. */
+  etag(username: string): Promise<string | undefined>;
+  /** Every effective value with the file and line it came from. */
+  origins(username: string): Promise<readonly ValueOrigin[]>;
+  /** Keys as people write them in the file. Resolves with the new etag, when the user is in force. */
+  create(username: string, fields: Readonly<Record<string, unknown>>): Promise<string>;
+  /** Keeps comments and order. Resolves with the new etag, when the change is in force. */
+  change(username: string, changes: readonly UserChange[], ifMatch: string | undefined): Promise<string>;
+  remove(username: string, ifMatch: string | undefined): Promise<void>;
+}
+
+export interface UserChange {
+  /** `two_factor.required_on` as `['two_factor', 'required_on']`. */
+  readonly path: readonly string[];
+  /** Undefined takes the key away, so that the inherited value shows again. */
+  readonly value: unknown;
+}
+
+export interface ValueOrigin {
+  readonly key: string;
+  readonly value: unknown;
+  readonly file: string;
+  readonly line: number;
+}
+
+/** Who asks for a change, and why; both are audited in the same transaction as the change. */
+export interface AdminReason {
+  readonly actor: string;
+  readonly reason: string;
+}
+
+export interface SessionAdmin {
+  list(): readonly AnySession[];
+  /** False: there was none. */
+  end(key: string, reason: string): Promise<boolean>;
+  endAllOf(username: string, reason: string): Promise<number>;
+}
+
+export interface LeaseAdmin {
+  list(): Promise<readonly StoredLease[]>;
+  endAllOf(username: string, why: AdminReason): Promise<void>;
+}
+
+export interface TwoFactorAdmin {
+  status(username: string): Promise<TwoFactorReport>;
+  /** The one way a factor goes away; ends leases and remembered devices too. */
+  reset(username: string, why: AdminReason): Promise<void>;
+  /** Lifts a lock and forgets the failures that led to it. */
+  unlock(username: string, why: AdminReason): Promise<void>;
+  makeBypassCode(
+    username: string,
+    options: AdminReason & { readonly ttlMs: number; readonly reEnrol: boolean },
+  ): Promise<Secret>;
+}
+
+export interface TwoFactorReport {
+  readonly state: 'none' | 'enrolled' | 'broken';
+  /** Why it is broken. */
+  readonly problem?: string;
+  readonly confirmedAt?: string;
+  readonly via?: { readonly node: string; readonly session: string };
+  /** The admin's wish and the enrolment's, together, as it holds now. */
+  readonly requiredOn: readonly Protocol[];
+  readonly recoveryCodesLeft: number;
+  readonly failures: number;
+  readonly lockedUntilMs?: number;
+  readonly bypassExpiresAtMs?: number;
+  /** Where this user could not log in today: a factor is required and none can be asked. */
+  readonly lockedOutOn: readonly Protocol[];
+}
+
+export interface LoginExplainer {
+  explain(question: LoginQuestion): Promise<LoginExplanation>;
+}
+
+export interface LoginQuestion {
+  readonly user: string;
+  readonly protocol: Protocol;
+  readonly ip: string;
+  readonly node?: string;
+}
+
+export interface LoginExplanation {
+  readonly user: string;
+  readonly protocol: Protocol;
+  /** What would happen after a right first factor. */
+  readonly outcome: 'admitted' | 'totp' | 'email' | 'sms' | 'setup' | 'refused';
+  /** Each rule in the order it is asked, the deciding one last. */
+  readonly chain: readonly ExplainedRule[];
+}
+
+export interface ExplainedRule {
+  readonly rule: string;
+  readonly result: string;
+  /** `file:line` the value came from, where there is one. */
+  readonly origin?: string;
+}
+
+export interface PasswordHasher {
+  /** PHC string. Rejects `not-allowed` with a public reason when the password is too weak. */
+  hash(password: Secret): Promise<string>;
+}
+
+export interface NodeAdmin {
+  list(): readonly NodeReport[];
+}
+
+/** One DMZ node as main sees it now. */
+export interface NodeReport {
+  readonly name: string;
+  readonly address: string;
+  readonly identity: string;
+  readonly links: readonly {
+    readonly worker: number;
+    readonly up: boolean;
+    readonly epoch: number;
+    readonly lanes?: number;
+    readonly software?: string;
+    readonly clockSkewMs?: number;
+    /** Why it is down. */
+    readonly problem?: string;
+  }[];
+}
+
+/** What is wrong or switched off; empty = all is well. */
+export interface Health {
+  problems(): readonly string[];
+}
