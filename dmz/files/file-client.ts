@@ -18,7 +18,7 @@ export interface FileClient {
   list(
     path: VirtualPath,
     options: { cursor?: string; limit: number; sort: SortKey },
-  ): Promise<{ entries: Entry[]; next?: string }>;
+  ): Promise<{ entries: Entry[]; next?: string | undefined }>;
   stat(path: VirtualPath, options?: { followLinks?: boolean }): Promise<Attributes>;
   usage(path: VirtualPath): Promise<FileSystemUsage>;
   openFolder(path: VirtualPath): Promise<RemoteFolder>;
@@ -59,7 +59,7 @@ export interface RemoteFile {
   commit(options?: {
     precondition?: Precondition;
     mtimeMs?: number;
-  }): Promise<{ attributes: Attributes; created: boolean; sha256?: string }>;
+  }): Promise<{ attributes: Attributes; created: boolean; sha256?: string | undefined }>;
   /** Ends a reading handle, or gives an upload up; `keepPartial` leaves it resumable. Never throws. */
   release(options?: { keepPartial?: boolean }): Promise<void>;
 }

@@ -9,7 +9,7 @@ export interface Attributes {
   /** Hard links, for long listings. */
   readonly links: number;
   /** Strong validator (RFC 9110 §8.8.3) without quotes; files only. Changes whenever content or identity changes. */
-  readonly etag?: string;
+  readonly etag?: string | undefined;
 }
 
 export interface Entry {
