@@ -86,7 +86,12 @@ const moment = z.number().finite();
 /** The envelope: `kind` says which. Params, results and bodies are checked by their own schema in a second step. */
 const envelopeSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('hello'), hello: helloSchema }),
-  z.strictObject({ kind: z.literal('request'), id: messageId, verb: z.string().max(64), params: z.unknown() }),
+  z.strictObject({
+    kind: z.literal('request'),
+    id: messageId,
+    verb: z.string().max(64),
+    params: z.unknown(),
+  }),
   z.strictObject({ kind: z.literal('result'), id: messageId, result: z.unknown() }),
   z.strictObject({ kind: z.literal('error'), id: messageId, error: wireErrorSchema }),
   z.strictObject({ kind: z.literal('event'), name: z.string().max(64), body: z.unknown() }),
@@ -103,7 +108,9 @@ const eventSender: Readonly<Record<EventName, LaneSide>> = {
 };
 
 export type AnyRequest = { readonly [V in Verb]: { readonly verb: V; readonly params: Params<V> } }[Verb];
-export type AnyEvent = { readonly [E in EventName]: { readonly name: E; readonly body: EventBody<E> } }[EventName];
+export type AnyEvent = {
+  readonly [E in EventName]: { readonly name: E; readonly body: EventBody<E> };
+}[EventName];
 
 export type Message =
   | { readonly kind: 'hello'; readonly hello: Hello }

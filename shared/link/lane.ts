@@ -49,6 +49,7 @@ export class Lane implements StreamHost {
   readonly #transport: ByteTransport;
   readonly #reader: FrameReader;
   readonly #streams = new Map<number, Stream>();
+  readonly #perSession = new Map<string, number>();
   readonly #ring = new SendRing<Stream>();
   /** Highest stream number seen or given out. */
   #lastId = 0;
@@ -99,19 +100,34 @@ export class Lane implements StreamHost {
     return this.#streams.size;
   }
 
+  /** Streams of one session. */
+  countOf(session: string): number {
+    return this.#perSession.get(session) ?? 0;
+  }
+
+  /** Sessions with open streams. */
+  sessions(): string[] {
+    return [...this.#perSession.keys()];
+  }
+
+  /** Ends every stream of a session, and tells both its owners. */
+  abortSession(session: string, error: SallyportError): void {
+    for (const stream of [...this.#streams.values()]) if (stream.group === session) stream.abort(error);
+  }
+
   /** What is in the socket now: the lane with least is the least busy. */
   get socketQueuedBytes(): number {
     return this.#socketQueuedBytes;
   }
 
-  /** DMZ only. `group` is whose turn the stream shares. */
+  /** DMZ only. */
   open(header: StreamHeader): LaneStream {
     if (!this.isOpen) throw new SallyportError('link-down', 'The connection to the inside is down');
     const payload = Buffer.from(JSON.stringify(header));
     if (payload.length > openBytesMax) throw new SallyportError('bad-request', 'Bad stream');
     this.#lastId += 1;
     const stream = new Stream(this, this.#lastId, header.kind, header.session);
-    this.#streams.set(stream.id, stream);
+    this.#keep(stream);
     this.#send(encodeFrame(frameType.open, stream.id, payload));
     return stream;
   }
@@ -141,12 +157,20 @@ export class Lane implements StreamHost {
   }
 
   forget(stream: Stream): void {
-    this.#streams.delete(stream.id);
     this.#ring.remove(stream);
+    if (!this.#streams.delete(stream.id)) return;
+    const left = this.countOf(stream.group) - 1;
+    if (left === 0) this.#perSession.delete(stream.group);
+    else this.#perSession.set(stream.group, left);
   }
 
   reportFailure(error: unknown): void {
     this.#options.onFailure(error);
+  }
+
+  #keep(stream: Stream): void {
+    this.#streams.set(stream.id, stream);
+    this.#perSession.set(stream.group, this.countOf(stream.group) + 1);
   }
 
   #send(bytes: Buffer): void {
@@ -167,7 +191,8 @@ export class Lane implements StreamHost {
       if (stream === undefined) break;
       if (!stream.isReady) continue;
       const outgoing = stream.takeOutgoing();
-      if (outgoing !== undefined) this.#sendData(stream, outgoing.frame, outgoing.payloadBytes, outgoing.sent);
+      if (outgoing !== undefined)
+        this.#sendData(stream, outgoing.frame, outgoing.payloadBytes, outgoing.sent);
       if (stream.isReady) this.#ring.add(stream);
     }
     this.#pumping = false;
@@ -248,7 +273,7 @@ export class Lane implements StreamHost {
       this.sendReset(stream, new SallyportError('busy', 'Too many transfers at once'));
       return undefined;
     }
-    this.#streams.set(streamId, stream);
+    this.#keep(stream);
     try {
       onOpen(header, stream);
     } catch (error) {

@@ -27,9 +27,9 @@ export const longRequestTimeoutMs = 30 * 60_000;
 /** The first message must be a hello and must come soon. */
 export const helloTimeoutMs = 10_000;
 /** A ping each way this often … */
-export const heartbeatIntervalMs = 3_000;
-/** … and a peer silent for this long is dead. */
-export const heartbeatTimeoutMs = 10_000;
+export const heartbeatIntervalMs = 2_500;
+/** … and a peer silent for longer is dead: looked at with each ping, so found within 10 s. */
+export const heartbeatTimeoutMs = 7_000;
 
 // — lanes —
 

@@ -67,7 +67,9 @@ export class OutgoingRequests {
         else resolve(outcome.result as Result<V>);
       };
       const timer = setTimeout(() => {
-        settle({ error: new SallyportError('deadline', 'The inside did not answer in time', { detail: verb }) });
+        settle({
+          error: new SallyportError('deadline', 'The inside did not answer in time', { detail: verb }),
+        });
       }, options.timeoutMs);
       const abort = (): void => {
         // The answer, when it comes, finds nobody and is dropped.

@@ -16,12 +16,7 @@ import {
   type AnyEvent,
   type AnyRequest,
 } from './codec.ts';
-import {
-  controlQueuedBytesMax,
-  heartbeatIntervalMs,
-  heartbeatTimeoutMs,
-  helloTimeoutMs,
-} from './limits.ts';
+import { controlQueuedBytesMax, heartbeatIntervalMs, heartbeatTimeoutMs, helloTimeoutMs } from './limits.ts';
 import type { EventBody, EventName, Hello, Params, Result, Verb } from './messages.ts';
 import type { MessageTransport } from './message-transport.ts';
 import { IncomingRequests, OutgoingRequests } from './requests.ts';
@@ -118,7 +113,8 @@ export class ControlSession {
   #send(message: string): void {
     if (this.#closed) return;
     this.#options.transport.send(message);
-    if (this.#options.transport.queuedBytes > controlQueuedBytesMax) this.#close('the peer does not read', true);
+    if (this.#options.transport.queuedBytes > controlQueuedBytesMax)
+      this.#close('the peer does not read', true);
   }
 
   #receive(bytes: Buffer): void {

@@ -144,6 +144,13 @@ export class Stream implements LaneStream {
     this.#finish();
   }
 
+  /** Like `reset`, by somebody other than the owner, who is told. */
+  abort(error: SallyportError): void {
+    if (this.#over) return;
+    this.reset(error);
+    queueMicrotask(() => this.#guard(() => this.onReset(error)));
+  }
+
   // — the lane's side: sending —
 
   /** Whether `takeOutgoing` or the END has something now. */
@@ -265,11 +272,11 @@ export class Stream implements LaneStream {
     this.#queue.push(item);
     this.#queuedBytes += item.bytes.length;
     if (this.#queuedBytes > streamQueuedBytesMax) {
-      const error = new SallyportError('busy', 'Too much is waiting to be sent', {
-        detail: `a writer queued ${this.#queuedBytes} bytes on stream ${this.id}`,
-      });
-      this.reset(error);
-      queueMicrotask(() => this.#guard(() => this.onReset(error)));
+      this.abort(
+        new SallyportError('busy', 'Too much is waiting to be sent', {
+          detail: `a writer queued ${this.#queuedBytes} bytes on stream ${this.id}`,
+        }),
+      );
       return false;
     }
     if (this.isReady) this.#host.activate(this);

@@ -1,0 +1,252 @@
+/**
+ * The file service of one session, over the link. A thin client: every decision is main's, every error comes from
+ * there with its code. What it adds is the session's id, and a number to each change so that one sent again after a
+ * lost link is not done twice.
+ */
+import type { AttributeChange, Attributes, Entry } from '#shared/file-service/attributes.ts';
+import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
+import type { LaneStream } from '#shared/link/lane-stream.ts';
+import type { MainLink } from '#dmz/link/main-link.ts';
+import type { FileClient, RemoteFile, RemoteFolder } from './file-client.ts';
+import { OperationNumbers } from './operation-numbers.ts';
+
+export function buildRemoteFiles(options: {
+  readonly link: MainLink;
+  /** The session's id, as main gave it. */
+  readonly session: string;
+}): FileClient {
+  return new RemoteFiles(options.link, options.session);
+}
+
+const components = (path: VirtualPath): string[] => [...path.components];
+
+class RemoteFiles implements FileClient {
+  readonly #link: MainLink;
+  readonly #session: string;
+  readonly #numbers = new OperationNumbers();
+
+  constructor(link: MainLink, session: string) {
+    this.#link = link;
+    this.#session = session;
+  }
+
+  list(path: VirtualPath, options: Parameters<FileClient['list']>[1]): ReturnType<FileClient['list']> {
+    return this.#link.request('fs.list', { session: this.#session, path: components(path), ...options });
+  }
+
+  stat(path: VirtualPath, options: { followLinks?: boolean } = {}): Promise<Attributes> {
+    const followLinks = options.followLinks ?? true;
+    return this.#link.request('fs.stat', { session: this.#session, path: components(path), followLinks });
+  }
+
+  usage(path: VirtualPath): ReturnType<FileClient['usage']> {
+    return this.#link.request('fs.usage', { session: this.#session, path: components(path) });
+  }
+
+  async openFolder(path: VirtualPath): Promise<RemoteFolder> {
+    const params = { session: this.#session, path: components(path) };
+    const { handle } = await this.#link.request('fs.open-folder', params);
+    return new Folder(this.#link, this.#session, handle);
+  }
+
+  async open(
+    path: VirtualPath,
+    mode: Parameters<FileClient['open']>[1],
+    attributes?: AttributeChange,
+  ): Promise<RemoteFile> {
+    const opened = await this.#link.request('fs.open', {
+      ...this.#change(),
+      path: components(path),
+      mode,
+      ...(attributes === undefined ? {} : { attributes }),
+    });
+    return new File(this.#link, this.#session, this.#numbers, opened);
+  }
+
+  async makeFolder(path: VirtualPath, mode?: number): Promise<void> {
+    await this.#link.request('fs.make-folder', {
+      ...this.#change(),
+      path: components(path),
+      ...(mode === undefined ? {} : { mode }),
+    });
+  }
+
+  async removeFile(path: VirtualPath, precondition?: Parameters<FileClient['removeFile']>[1]): Promise<void> {
+    await this.#link.request('fs.remove-file', {
+      ...this.#change(),
+      path: components(path),
+      ...(precondition === undefined ? {} : { precondition: toWirePrecondition(precondition) }),
+    });
+  }
+
+  async removeFolder(path: VirtualPath, options: { recursive: boolean }): Promise<void> {
+    const { recursive } = options;
+    await this.#link.request('fs.remove-folder', { ...this.#change(), path: components(path), recursive });
+  }
+
+  rename(
+    from: VirtualPath,
+    to: VirtualPath,
+    options: { overwrite: boolean },
+  ): Promise<{ replaced: boolean }> {
+    return this.#link.request('fs.rename', { ...this.#move(from, to), overwrite: options.overwrite });
+  }
+
+  copy(from: VirtualPath, to: VirtualPath, options: { overwrite: boolean }): Promise<{ replaced: boolean }> {
+    return this.#link.request('fs.copy', { ...this.#move(from, to), overwrite: options.overwrite });
+  }
+
+  async change(
+    path: VirtualPath,
+    change: AttributeChange,
+    options: { followLinks?: boolean } = {},
+  ): Promise<void> {
+    const followLinks = options.followLinks ?? true;
+    await this.#link.request('fs.change', { ...this.#change(), path: components(path), change, followLinks });
+  }
+
+  async readLink(path: VirtualPath): Promise<string> {
+    const params = { session: this.#session, path: components(path) };
+    const { target } = await this.#link.request('fs.read-link', params);
+    return target;
+  }
+
+  async hash(path: VirtualPath, algorithm: 'sha256'): Promise<string> {
+    const params = { session: this.#session, path: components(path), algorithm };
+    const { hex } = await this.#link.request('fs.hash', params);
+    return hex;
+  }
+
+  #change(): { session: string; op: number } {
+    return { session: this.#session, op: this.#numbers.next() };
+  }
+
+  #move(from: VirtualPath, to: VirtualPath): { session: string; op: number; from: string[]; to: string[] } {
+    return { ...this.#change(), from: components(from), to: components(to) };
+  }
+}
+
+class Folder implements RemoteFolder {
+  readonly #link: MainLink;
+  readonly #session: string;
+  readonly #handle: number;
+  #ended = false;
+
+  constructor(link: MainLink, session: string, handle: number) {
+    this.#link = link;
+    this.#session = session;
+    this.#handle = handle;
+  }
+
+  async read(): Promise<Entry[] | undefined> {
+    if (this.#ended) return undefined;
+    const page = await this.#link.request('fs.read-folder', { session: this.#session, handle: this.#handle });
+    this.#ended = page.end;
+    return page.end && page.entries.length === 0 ? undefined : page.entries;
+  }
+
+  async close(): Promise<void> {
+    await releaseHandle(this.#link, this.#session, this.#handle, false);
+  }
+}
+
+class File implements RemoteFile {
+  readonly handle: number;
+  readonly attributes: Attributes;
+  readonly created: boolean;
+  readonly #link: MainLink;
+  readonly #session: string;
+  readonly #numbers: OperationNumbers;
+
+  constructor(
+    link: MainLink,
+    session: string,
+    numbers: OperationNumbers,
+    opened: { readonly handle: number; readonly attributes: Attributes; readonly created: boolean },
+  ) {
+    this.#link = link;
+    this.#session = session;
+    this.#numbers = numbers;
+    this.handle = opened.handle;
+    this.attributes = opened.attributes;
+    this.created = opened.created;
+  }
+
+  readStream(range: { offset: number; lengthBytes?: number }): LaneStream {
+    return this.#link.openStream({ kind: 'read', session: this.#session, handle: this.handle, ...range });
+  }
+
+  writeStream(range: { offset: number }): LaneStream {
+    return this.#link.openStream({ kind: 'write', session: this.#session, handle: this.handle, ...range });
+  }
+
+  stat(): Promise<Attributes> {
+    return this.#link.request('fs.stat-handle', { session: this.#session, handle: this.handle });
+  }
+
+  async change(change: AttributeChange): Promise<void> {
+    await this.#link.request('fs.change-handle', { ...this.#change(), change });
+  }
+
+  async sync(): Promise<void> {
+    await this.#link.request('fs.sync', { session: this.#session, handle: this.handle });
+  }
+
+  async copyRangeTo(
+    target: RemoteFile,
+    range: { fromOffset: number; lengthBytes: number; toOffset: number },
+  ): Promise<number> {
+    const { copiedBytes } = await this.#link.request('fs.copy-range', {
+      session: this.#session,
+      op: this.#numbers.next(),
+      from: this.handle,
+      to: target.handle,
+      ...range,
+    });
+    return copiedBytes;
+  }
+
+  commit(options: Parameters<RemoteFile['commit']>[0] = {}): ReturnType<RemoteFile['commit']> {
+    const { precondition, mtimeMs } = options;
+    return this.#link.request('fs.commit', {
+      ...this.#change(),
+      ...(precondition === undefined ? {} : { precondition: toWirePrecondition(precondition) }),
+      ...(mtimeMs === undefined ? {} : { mtimeMs }),
+    });
+  }
+
+  async release(options: { keepPartial?: boolean } = {}): Promise<void> {
+    await releaseHandle(this.#link, this.#session, this.handle, options.keepPartial ?? false);
+  }
+
+  #change(): { session: string; op: number; handle: number } {
+    return { session: this.#session, op: this.#numbers.next(), handle: this.handle };
+  }
+}
+
+async function releaseHandle(
+  link: MainLink,
+  session: string,
+  handle: number,
+  keepPartial: boolean,
+): Promise<void> {
+  try {
+    await link.request('fs.release', { session, handle, keepPartial });
+  } catch {
+    // Main ends a session's handles itself when the session ends; a caller that lets go can do nothing more.
+  }
+}
+
+/** The wire has mutable lists. */
+function toWirePrecondition(precondition: {
+  readonly ifMatch?: readonly string[] | '*';
+  readonly ifNoneMatch?: readonly string[] | '*';
+}): { ifMatch?: string[] | '*'; ifNoneMatch?: string[] | '*' } {
+  const { ifMatch, ifNoneMatch } = precondition;
+  return {
+    ...(ifMatch === undefined ? {} : { ifMatch: ifMatch === '*' ? ifMatch : [...ifMatch] }),
+    ...(ifNoneMatch === undefined
+      ? {}
+      : { ifNoneMatch: ifNoneMatch === '*' ? ifNoneMatch : [...ifNoneMatch] }),
+  };
+}

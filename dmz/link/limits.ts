@@ -1,0 +1,14 @@
+/** Bounds of the node's side of the link, with their reasons (S-09). */
+
+/** Longest wait of a file operation for a link that is down: clients give up after about a minute themselves. */
+export const parkForMsDefault = 60_000;
+/** Requests waiting for a link: all that were in flight when it went, and as many new ones. At most 64 KiB each. */
+export const parkedRequestsMax = 2048;
+/** Edge events kept while main is away; the oldest goes and the gap shows in the sequence. */
+export const edgeEventsMax = 1000;
+/** Connections that have not said who they are or which lane they are: main dials a handful at a time. */
+export const pendingConnectionsMax = 32;
+/** A lost lane is granted anew after this: a peer that drops each lane at once must not spin us. */
+export const laneRegrantMs = 200;
+/** TLS handshake of the inner listener: one round trip in a LAN. */
+export const handshakeTimeoutMs = 10_000;

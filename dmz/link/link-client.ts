@@ -1,0 +1,298 @@
+/**
+ * The node's one view of main (`MainLink`), kept over all the connections that come and go below it. Knows no socket:
+ * the listener hands it connections whose peer is proven to be the pinned main.
+ *
+ * A link is up when main has said hello and pushed its policy; main tells before that which sessions died meanwhile,
+ * so that nothing of them is sent again. File and session requests wait for the next link and are sent again on it,
+ * in order; login requests are bound to their link and fail with it.
+ */
+import type { Clock } from '#shared/clock.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
+import type { ByteTransport } from '#shared/link/byte-transport.ts';
+import type { AnyEvent } from '#shared/link/codec.ts';
+import { FramePool } from '#shared/link/frame-pool.ts';
+import { Lane } from '#shared/link/lane.ts';
+import type { LaneStream } from '#shared/link/lane-stream.ts';
+import { laneJoinTimeoutMs, wireVersions } from '#shared/link/limits.ts';
+import type { EventBody, Params, Policy, Result, StreamHeader, Verb } from '#shared/link/messages.ts';
+import type { MessageTransport } from '#shared/link/message-transport.ts';
+import { defaultTimeoutMs } from '#shared/link/requests.ts';
+import type { Log } from '#shared/log.ts';
+import { randomId, sessionKey } from '#shared/random-id.ts';
+import { version } from '#shared/version.ts';
+import { JoinedLink } from './joined-link.ts';
+import { edgeEventsMax, parkForMsDefault, pendingConnectionsMax } from './limits.ts';
+import type { LinkBinding, MainLink } from './main-link.ts';
+import { Parking } from './parking.ts';
+
+export interface LinkClientOptions {
+  readonly nodeName: string;
+  readonly worker: number;
+  /** Link port of each worker, for main to dial; asked at each hello. */
+  readonly workerPorts: () => readonly number[];
+  readonly validatedLogins: boolean;
+  /** How long file operations wait for a link. */
+  readonly parkForMs?: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** In force until main has spoken: nobody may skip a code, nobody is exempt from bans. */
+const strictPolicy: Policy = {
+  validatedLogins: true,
+  branding: { name: 'Sallyport' },
+  neverBan: [],
+  bans: [],
+  baitNames: ['administrator', 'admin', 'root'],
+};
+
+type Unsubscribe = () => void;
+type SurvivingVerb = Exclude<Verb, `login.${string}` | `enrol.${string}`>;
+
+/** Reads are idempotent, file changes carry an operation number: these may be sent again on the next link. */
+function survivesLink(verb: Verb): verb is SurvivingVerb {
+  return !verb.startsWith('login.') && !verb.startsWith('enrol.');
+}
+
+export class LinkClient implements MainLink {
+  readonly #options: LinkClientOptions;
+  readonly #boot = randomId();
+  readonly #pool = new FramePool();
+  readonly #parking: Parking<JoinedLink>;
+  /** Connected, but main has not spoken fully. */
+  readonly #joining = new Set<JoinedLink>();
+  /** Data connections before their JOIN frame. */
+  readonly #joiningLanes = new Set<Lane>();
+  #current: JoinedLink | undefined;
+  #policy: Policy = strictPolicy;
+  #sequence = 0;
+  #events: EventBody<'edge.event'>[] = [];
+  #closed = false;
+  readonly #upListeners = new Set<() => void>();
+  readonly #downListeners = new Set<() => void>();
+  readonly #policyListeners = new Set<(policy: Policy) => void>();
+  readonly #endListeners = new Set<(key: string, reason: string) => void>();
+
+  constructor(options: LinkClientOptions) {
+    this.#options = options;
+    this.#parking = new Parking(options.parkForMs ?? parkForMsDefault);
+  }
+
+  // — what the front doors use —
+
+  get isUp(): boolean {
+    return this.#current !== undefined;
+  }
+
+  /** Data lanes of the present link. */
+  get laneCount(): number {
+    return this.#current?.laneCount ?? 0;
+  }
+
+  get policy(): Policy {
+    return this.#policy;
+  }
+
+  async request<V extends Verb>(
+    verb: V,
+    params: Params<V> | ((binding: LinkBinding) => Promise<Params<V>>),
+    options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<Result<V>> {
+    const sendOptions = { timeoutMs: options.timeoutMs ?? defaultTimeoutMs(verb), signal: options.signal };
+    if (typeof params === 'function') {
+      const link = this.#requireLink();
+      const bound = await params(link.binding);
+      return link.session.request(verb, bound, sendOptions);
+    }
+    if (!survivesLink(verb)) return this.#requireLink().session.request(verb, params, sendOptions);
+    const key = 'session' in params ? sessionKey(params.session) : undefined;
+    for (;;) {
+      const link = this.#current ?? (await this.#parking.wait(key, options.signal));
+      try {
+        return await link.session.request(verb, params, sendOptions);
+      } catch (error) {
+        // A link that says so itself, while it is up, would have us ask for ever.
+        if (this.#closed || link === this.#current || !isSallyportError(error, 'link-down')) throw error;
+      }
+    }
+  }
+
+  openStream(header: StreamHeader): LaneStream {
+    return this.#requireLink().openStream(header);
+  }
+
+  report(event: Omit<EventBody<'edge.event'>, 'sequence' | 'atMs'>): void {
+    this.#sequence += 1;
+    this.#events.push({ ...event, sequence: this.#sequence, atMs: this.#options.clock.now() });
+    if (this.#events.length > edgeEventsMax) this.#events.shift();
+    this.#flushEvents();
+  }
+
+  onUp(listener: () => void): Unsubscribe {
+    return subscribe(this.#upListeners, listener);
+  }
+
+  onDown(listener: () => void): Unsubscribe {
+    return subscribe(this.#downListeners, listener);
+  }
+
+  onPolicy(listener: (policy: Policy) => void): Unsubscribe {
+    return subscribe(this.#policyListeners, listener);
+  }
+
+  onSessionEnded(listener: (key: string, reason: string) => void): Unsubscribe {
+    return subscribe(this.#endListeners, listener);
+  }
+
+  // — what the listener hands over —
+
+  /** A control connection of the pinned main. `exporter`: its TLS exporter value, base64url. */
+  acceptControl(transport: MessageTransport, exporter: string): void {
+    if (this.#closed || this.#joining.size >= pendingConnectionsMax) {
+      transport.close('too many connections');
+      return;
+    }
+    const { nodeName, worker, workerPorts, validatedLogins, clock, log } = this.#options;
+    const link: JoinedLink = new JoinedLink(exporter, {
+      side: 'dmz',
+      transport,
+      clock,
+      hello: {
+        versions: [...wireVersions],
+        name: nodeName,
+        software: `sallyport ${version}`,
+        boot: this.#boot,
+        worker,
+        workerPorts: [...workerPorts()],
+        validatedLogins,
+      },
+      onOpen: () => undefined,
+      onEvent: (event) => this.#receive(link, event),
+      onClose: (reason, breach) => this.#linkClosed(link, reason, breach),
+      onFailure: (error) => log.error({ err: error }, 'link: our own failure'),
+    });
+    this.#joining.add(link);
+    link.session.start();
+  }
+
+  /** A data connection of the pinned main. Its first frame must show a token of a link that is alive. */
+  acceptLane(transport: ByteTransport): void {
+    if (this.#closed || this.#joiningLanes.size >= pendingConnectionsMax) {
+      transport.close('too many connections');
+      return;
+    }
+    const timer = setTimeout(() => lane.close('no join in time'), laneJoinTimeoutMs);
+    let owner: JoinedLink | undefined;
+    const lane: Lane = new Lane({
+      side: 'dmz',
+      transport,
+      pool: this.#pool,
+      onJoin: (token) => {
+        clearTimeout(timer);
+        this.#joiningLanes.delete(lane);
+        const links = this.#current === undefined ? [...this.#joining] : [this.#current, ...this.#joining];
+        owner = links.find((link) => link.joinLane(token, lane));
+        return owner !== undefined;
+      },
+      onClose: (reason, breach) => {
+        clearTimeout(timer);
+        this.#joiningLanes.delete(lane);
+        if (breach) this.#options.log.warn({ reason }, 'link: lane closed for a breach of the protocol');
+        owner?.laneClosed(lane, reason, breach);
+      },
+      onFailure: (error) => this.#options.log.error({ err: error }, 'link: a stream handler failed'),
+    });
+    this.#joiningLanes.add(lane);
+    lane.start();
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const lane of this.#joiningLanes) lane.close('shutting down');
+    for (const link of [...this.#joining]) link.session.close('shutting down');
+    this.#current?.session.close('shutting down');
+    this.#parking.dropAll(new SallyportError('link-down', 'Shutting down'));
+  }
+
+  #requireLink(): JoinedLink {
+    if (this.#current === undefined)
+      throw new SallyportError('link-down', 'The connection to the inside is down');
+    return this.#current;
+  }
+
+  #receive(link: JoinedLink, event: AnyEvent): void {
+    switch (event.name) {
+      case 'policy':
+        this.#policy = event.body;
+        if (this.#joining.delete(link)) this.#becomeCurrent(link);
+        this.#notify(this.#policyListeners, (listener) => listener(event.body));
+        return;
+      case 'session.ended':
+        this.#endSession(event.body.sessionKey, event.body.reason);
+        return;
+      case 'lane.grant':
+      case 'edge.event':
+        // The codec lets neither through from main.
+        return;
+    }
+  }
+
+  #becomeCurrent(link: JoinedLink): void {
+    const older = this.#current;
+    this.#current = link;
+    // The older one's requests are rejected here and wait below; then all go out on the new link in their order.
+    older?.session.close('replaced by a newer link of main');
+    this.#options.log.info({ main: link.binding.mainName }, 'link: up');
+    this.#parking.resume(link);
+    this.#flushEvents();
+    // After what was parked: it came first.
+    queueMicrotask(() => this.#notify(this.#upListeners, (listener) => listener()));
+  }
+
+  #linkClosed(link: JoinedLink, reason: string, breach: boolean): void {
+    const { log } = this.#options;
+    this.#joining.delete(link);
+    if (breach) log.error({ reason }, 'link: main broke the protocol, link closed');
+    else log.warn({ reason }, 'link: closed');
+    if (this.#current !== link) return;
+    this.#current = undefined;
+    this.#notify(this.#downListeners, (listener) => listener());
+  }
+
+  #endSession(key: string, reason: string): void {
+    const error = new SallyportError('no-session', 'The session has ended', { detail: reason });
+    this.#parking.dropSession(key, error);
+    for (const lane of this.#current?.lanes() ?? []) {
+      for (const session of lane.sessions())
+        if (sessionKey(session) === key) lane.abortSession(session, error);
+    }
+    this.#notify(this.#endListeners, (listener) => listener(key, reason));
+  }
+
+  #flushEvents(): void {
+    const session = this.#current?.session;
+    if (session === undefined) return;
+    for (const event of this.#events.splice(0)) {
+      try {
+        session.sendEvent('edge.event', event);
+      } catch (error) {
+        this.#options.log.error({ err: error }, 'link: an edge event could not be sent');
+      }
+    }
+  }
+
+  #notify<L>(listeners: ReadonlySet<L>, call: (listener: L) => void): void {
+    for (const listener of [...listeners]) {
+      try {
+        call(listener);
+      } catch (error) {
+        this.#options.log.error({ err: error }, 'link: a listener failed');
+      }
+    }
+  }
+}
+
+function subscribe<L>(listeners: Set<L>, listener: L): Unsubscribe {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}

@@ -1,0 +1,23 @@
+/** Bounds of main's side of the link, with their reasons (S-09). */
+
+/** Requests for dead or foreign sessions in `strayWindowMs` beyond which a node is out of its mind, or hostile (S-05). */
+export const straysMax = 100;
+export const strayWindowMs = 10_000;
+/** After main ended a session its node's requests are still on their way: these count for nothing. */
+export const strayGraceMs = 2_000;
+
+/** Answers to changes kept for a re-send, per node: every request that can be in flight, on sixteen workers. */
+export const operationsMax = 16_384;
+/** A re-send comes within the node's parking time (60 s) and the dialer's backoff. */
+export const operationLifeMs = 180_000;
+
+/** Ended sessions a node is told of when it comes back; what is beyond it learns from `no-session`. */
+export const missedEndingsMax = 10_000;
+
+/** First wait before dialling again, doubled up to the last; jittered so that workers don't come in step. */
+export const backoffMsMin = 200;
+export const backoffMsMax = 10_000;
+/** TCP and TLS of one dial. */
+export const dialTimeoutMs = 10_000;
+/** Workers of one node that main agrees to dial, as the hello's schema has it. */
+export const workersMax = 64;

@@ -1,0 +1,218 @@
+/**
+ * Main's end of one joined control link, with its data lanes. Knows no socket: the dialer hands it a connection whose
+ * peer is proven to be the pinned node.
+ *
+ * Trust: the node's messages and frames; a hostile node ends its own link, with an alarm, and nothing else.
+ */
+import type { Clock } from '#shared/clock.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { ByteTransport } from '#shared/link/byte-transport.ts';
+import type { AnyEvent, AnyRequest } from '#shared/link/codec.ts';
+import type { FramePool } from '#shared/link/frame-pool.ts';
+import { Lane } from '#shared/link/lane.ts';
+import { lanesPerLinkMax, wireVersions } from '#shared/link/limits.ts';
+import type { EventBody, EventName, Hello, Policy } from '#shared/link/messages.ts';
+import type { MessageTransport } from '#shared/link/message-transport.ts';
+import { ControlSession } from '#shared/link/session.ts';
+import type { Log } from '#shared/log.ts';
+import { version } from '#shared/version.ts';
+import { Dispatcher, type LinkHandlers } from './dispatch.ts';
+import type { NodeLink } from './handlers.ts';
+import type { OperationLog } from './operations.ts';
+import { fitPolicy } from './policy.ts';
+
+export interface NodeConnectionOptions {
+  readonly node: string;
+  readonly worker: number;
+  readonly epoch: number;
+  readonly exporter: string;
+  readonly transport: MessageTransport;
+  readonly mainName: string;
+  readonly boot: string;
+  readonly validatedLogins: boolean;
+  readonly handlers: LinkHandlers;
+  readonly operations: OperationLog;
+  readonly pool: FramePool;
+  readonly policy: () => Policy;
+  /** Sessions that ended while the node was away, told before the policy makes the link good. */
+  readonly missedEndings: () => readonly EventBody<'session.ended'>[];
+  /** Dials a data connection to the same worker, its peer proven. */
+  readonly dialLane: () => Promise<ByteTransport>;
+  readonly onOpen: (hello: Hello) => void;
+  readonly onEdgeEvent: (event: EventBody<'edge.event'>) => void;
+  readonly onClose: (reason: string, breach: boolean) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class NodeConnection implements NodeLink {
+  readonly node: string;
+  readonly worker: number;
+  readonly epoch: number;
+  readonly exporter: string;
+  readonly #options: NodeConnectionOptions;
+  readonly #session: ControlSession;
+  readonly #dispatcher: Dispatcher;
+  readonly #lanes = new Set<Lane>();
+  #dialing = 0;
+  /** Aborts with the link: what listens to a session on its behalf goes with it. */
+  readonly #gone = new AbortController();
+  /** Sessions whose end is being watched for their streams. */
+  readonly #watched = new WeakSet<AbortSignal>();
+
+  constructor(options: NodeConnectionOptions) {
+    this.#options = options;
+    this.node = options.node;
+    this.worker = options.worker;
+    this.epoch = options.epoch;
+    this.exporter = options.exporter;
+    this.#dispatcher = new Dispatcher({
+      handlers: {
+        ...options.handlers,
+        onStream: (header, stream, session) => {
+          this.#watch(header.session, session.ended);
+          options.handlers.onStream(header, stream, session);
+        },
+      },
+      link: this,
+      operations: options.operations,
+      clock: options.clock,
+      onTooManyStrays: () => this.#session.closeAsBreach('too many requests without a session'),
+    });
+    this.#session = new ControlSession({
+      side: 'main',
+      transport: options.transport,
+      clock: options.clock,
+      hello: {
+        versions: [...wireVersions],
+        name: options.mainName,
+        software: `sallyport ${version}`,
+        boot: options.boot,
+        validatedLogins: options.validatedLogins,
+      },
+      onOpen: (hello) => this.#open(hello),
+      onRequest: (request) => this.#answer(request),
+      onEvent: (event) => this.#receive(event),
+      onClose: (reason, breach) => this.#closed(reason, breach),
+      onFailure: (error) => options.log.error({ err: error, node: options.node }, 'link: our own failure'),
+    });
+  }
+
+  start(): void {
+    this.#session.start();
+  }
+
+  get isOpen(): boolean {
+    return this.#session.isOpen;
+  }
+
+  get validatedLogins(): boolean {
+    return this.#session.peer?.validatedLogins ?? true;
+  }
+
+  get skewMs(): number | undefined {
+    return this.#session.skewMs;
+  }
+
+  get rttMs(): number | undefined {
+    return this.#session.rttMs;
+  }
+
+  get software(): string | undefined {
+    return this.#session.peer?.software;
+  }
+
+  get laneCount(): number {
+    return this.#lanes.size;
+  }
+
+  send<E extends EventName>(event: E, body: EventBody<E>): void {
+    if (!this.isOpen) return;
+    if (event === 'session.ended') this.#dispatcher.allowStrays();
+    this.#session.sendEvent(event, body);
+  }
+
+  sendPolicy(): void {
+    if (this.isOpen) this.#session.sendEvent('policy', fitPolicy(this.#options.policy(), this.#options.log));
+  }
+
+  close(reason: string): void {
+    this.#session.close(reason);
+  }
+
+  #open(hello: Hello): void {
+    const { worker, onOpen, missedEndings } = this.#options;
+    if (hello.worker !== worker) {
+      throw new SallyportError('protocol-violation', 'Bad message', {
+        detail: `worker ${String(hello.worker)} answered on the port of worker ${worker}`,
+      });
+    }
+    onOpen(hello);
+    for (const ending of missedEndings()) this.send('session.ended', ending);
+    this.sendPolicy();
+  }
+
+  #answer(request: AnyRequest): Promise<unknown> {
+    return this.#dispatcher.answer(request);
+  }
+
+  #receive(event: AnyEvent): void {
+    if (event.name === 'edge.event') this.#options.onEdgeEvent(event.body);
+    else if (event.name === 'lane.grant') void this.#joinLane(event.body.token);
+  }
+
+  async #joinLane(token: string): Promise<void> {
+    // More grants than a link has lanes: not worth a dial.
+    if (this.#lanes.size + this.#dialing >= lanesPerLinkMax) return;
+    this.#dialing += 1;
+    try {
+      const transport = await this.#options.dialLane();
+      if (!this.isOpen) {
+        transport.close('the control link is gone');
+        return;
+      }
+      this.#startLane(transport, token);
+    } catch (error) {
+      // The node grants anew when the token was not used.
+      this.#options.log.warn({ err: error, node: this.node, worker: this.worker }, 'link: lane not joined');
+    } finally {
+      this.#dialing -= 1;
+    }
+  }
+
+  #startLane(transport: ByteTransport, token: string): void {
+    const lane: Lane = new Lane({
+      side: 'main',
+      transport,
+      pool: this.#options.pool,
+      onOpen: (header, stream) => this.#dispatcher.openStream(header, stream),
+      onClose: (reason, breach) => {
+        this.#lanes.delete(lane);
+        if (breach) this.#session.closeAsBreach(reason);
+      },
+      onFailure: (error) => {
+        this.#options.log.error({ err: error, node: this.node }, 'link: a stream handler failed');
+      },
+    });
+    this.#lanes.add(lane);
+    lane.start();
+    lane.join(token);
+  }
+
+  /** Ends the streams of a session with it, whatever their owner does. */
+  #watch(sessionId: string, ended: AbortSignal): void {
+    if (this.#watched.has(ended)) return;
+    this.#watched.add(ended);
+    const end = (): void => {
+      const error = new SallyportError('no-session', 'The session has ended');
+      for (const lane of this.#lanes) lane.abortSession(sessionId, error);
+    };
+    ended.addEventListener('abort', end, { once: true, signal: this.#gone.signal });
+  }
+
+  #closed(reason: string, breach: boolean): void {
+    this.#gone.abort();
+    for (const lane of [...this.#lanes]) lane.close(reason);
+    this.#options.onClose(reason, breach);
+  }
+}
