@@ -1,0 +1,69 @@
+import { z } from 'zod';
+import type { Admitted } from '#dmz/login/login-service.ts';
+import { Secret } from '#shared/secret.ts';
+import { sendAgain } from './api-login.ts';
+import { setSession } from './cookie.ts';
+import { sendJson, type Exchange } from './exchange.ts';
+import { readJson, requireNoInput } from './json-body.ts';
+
+/** The signed-in user's own account, and setting up the second factor. Confined sessions may use all of this. */
+
+const codeSchema = z.strictObject({ code: z.string().max(64) });
+
+export async function getAccount(x: Exchange, session: Admitted): Promise<void> {
+  const { twoFactor, may, quota, session: facts, ...account } = await session.account();
+  const { notice } = session.view;
+  await sendJson(x, 200, {
+    username: account.username,
+    display_name: account.displayName,
+    state: account.state,
+    two_factor: {
+      enrolled: twoFactor.enrolled,
+      required_on: twoFactor.requiredOn,
+      registration: twoFactor.registration,
+      recovery_codes_left: twoFactor.recoveryCodesLeft,
+      ...(twoFactor.requiredFrom === undefined ? {} : { required_from: twoFactor.requiredFrom }),
+    },
+    may: { password: may.password, ssh_keys: may.sshKeys },
+    quota: {
+      used_bytes: quota.usedBytes,
+      ...(quota.limitBytes === undefined ? {} : { limit_bytes: quota.limitBytes }),
+    },
+    session: {
+      started_at: facts.startedAt,
+      method: facts.method,
+      idle_seconds: Math.floor(facts.idleMs / 1000),
+      expires_in: Math.floor(facts.leftMs / 1000),
+    },
+    ...(notice === undefined ? {} : { notice }),
+  });
+}
+
+export async function startSetup(x: Exchange, session: Admitted): Promise<void> {
+  await requireNoInput(x);
+  const { secret, otpauthUri, qr, expiresInMs } = await session.enrolment.start();
+  await sendJson(x, 201, {
+    secret,
+    otpauth_uri: otpauthUri,
+    qr,
+    expires_in: Math.floor(expiresInMs / 1000),
+  });
+}
+
+export async function confirmSetup(x: Exchange, session: Admitted): Promise<void> {
+  await requireNoInput(x);
+  const { proveWithinMs } = await session.enrolment.confirm();
+  await sendJson(x, 200, { prove_within: Math.floor(proveWithinMs / 1000) });
+}
+
+export async function proveSetup(x: Exchange, session: Admitted): Promise<void> {
+  const { code } = await readJson(x, codeSchema);
+  const result = await session.enrolment.prove(new Secret(code));
+  if (result.outcome === 'again') return sendAgain(x, result);
+  await sendJson(
+    x,
+    200,
+    { recovery_codes: result.recoveryCodes, required_on: result.requiredOn },
+    setSession(result.admitted.view.session),
+  );
+}

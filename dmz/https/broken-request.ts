@@ -1,0 +1,53 @@
+import { STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { SallyportError } from '#shared/error.ts';
+import { apiHeaders } from './headers.ts';
+import { toProblem } from './problem.ts';
+
+/** Answers to bytes that never became a request: written by hand, with the headers every answer has. */
+
+const statusOf: Readonly<Record<string, number>> = {
+  HPE_HEADER_OVERFLOW: 431,
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: 413,
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+};
+
+/** Whether the client broke the protocol, rather than went away or fell asleep. */
+export function isBreach(code: string | undefined): boolean {
+  return code?.startsWith('HPE_') === true;
+}
+
+export function answerBrokenRequest(socket: Duplex, code: string | undefined): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status = statusOf[code ?? ''] ?? 400;
+  writeRaw(socket, status);
+}
+
+/** CONNECT would make us a proxy. */
+export function refuseConnect(socket: Duplex): void {
+  writeRaw(socket, 405);
+}
+
+function writeRaw(socket: Duplex, status: number): void {
+  const error = new SallyportError('bad-request', 'That is not a request we read');
+  const { headers, body } = toProblem(error, { status });
+  const text = JSON.stringify(body);
+  const flat = [
+    ...apiHeaders,
+    ...headers,
+    'Connection',
+    'close',
+    'Content-Length',
+    String(Buffer.byteLength(text)),
+  ];
+  const lines = flat.flatMap((name, index) => (index % 2 === 0 ? [`${name}: ${flat[index + 1] ?? ''}`] : []));
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('\r\n')}\r\n\r\n${text}`,
+    () => {
+      socket.destroy();
+    },
+  );
+}

@@ -1,0 +1,54 @@
+/** Bounds of the HTTPS door. */
+
+/** Request line and headers together (security: header bombs). Node refuses more with 431. */
+export const headerBytesMax = 16 * 1024;
+export const headersMax = 100;
+/** From the first byte (or the handshake's end) to the end of the headers. */
+export const headersTimeoutMs = 10_000;
+export const handshakeTimeoutMs = 10_000;
+export const keepAliveTimeoutMs = 15_000;
+
+/** No JSON call of ours needs more; deeper nesting is an attack on whoever walks it. */
+export const jsonBytesMax = 64 * 1024;
+export const jsonDepthMax = 16;
+
+/** Clients must send bodies at 1 KiB/s at least, measured over ten seconds in which we were reading. */
+export const uploadPace = { windowMs: 10_000, bytesMin: 10 * 1024 };
+/**
+ * A download waits for its reader this long for one more piece (64 KiB). Time in which we have nothing to send, such as
+ * a restart of main, doesn't count.
+ */
+export const downloadPace = { windowMs: 120_000, bytesMin: 1 };
+/** How often slow transfers are looked for. */
+export const paceCheckMs = 1_000;
+
+/**
+ * After an early refusal the rest of the body is read and thrown away for a moment: closing with unread bytes would
+ * reset the connection and the client would never see the answer. A small rest keeps the connection usable.
+ */
+export const drainKeepAliveBytesMax = 64 * 1024;
+export const drainBytesMax = 8 * 1024 * 1024;
+export const drainMs = 2_000;
+
+/** Listing pages: the link carries at most 1000 entries a message. */
+export const listingLimitMax = 1000;
+export const cursorCharactersMax = 1024;
+/** Entity tags in one If-Match or If-None-Match, as the link carries them. */
+export const entityTagsMax = 32;
+export const entityTagCharactersMax = 128;
+
+/** Built web files are ~200 KiB; more is not our build. */
+export const staticFilesMax = 1000;
+export const staticBytesMax = 64 * 1024 * 1024;
+
+/** Answers in flight get this long when the server closes. */
+export const closeDrainMs = 3_000;
+/** A stolen ticket key opens what was sent under it: short-lived, and never on disk. */
+export const ticketKeyLifeMs = 60 * 60_000;
+/** What a client is told to wait when main is out of reach. */
+export const outageRetryAfterMs = 5_000;
+/**
+ * A connection on which nothing moves either way. Longer than any pause of ours; it is for clients that pipeline
+ * requests and never read the answers.
+ */
+export const connectionIdleMs = 180_000;

@@ -1,0 +1,31 @@
+import type { Guard } from '#dmz/guard/guard.ts';
+import type { LoginService } from '#dmz/login/login-service.ts';
+import { getAccount, confirmSetup, proveSetup, startSetup } from './api-account.ts';
+import { getFile, deleteEntry, postOperation, putFile } from './api-files.ts';
+import { buildLoginApi } from './api-login.ts';
+import type { Route } from './route.ts';
+
+/** Every door of the HTTP API, and who may knock. What is not in this table does not exist. */
+export function buildRoutes(services: {
+  readonly login: LoginService;
+  readonly guard: Guard;
+}): readonly Route[] {
+  const login = buildLoginApi(services);
+  return [
+    { method: 'POST', pattern: '/api/login', access: 'public', handler: login.postLogin },
+    { method: 'POST', pattern: '/api/login/code', access: 'half', handler: login.postCode },
+    { method: 'POST', pattern: '/api/login/resend', access: 'half', handler: login.postResend },
+    { method: 'POST', pattern: '/api/logout', access: 'half', handler: login.postLogout },
+
+    { method: 'GET', pattern: '/api/me', access: 'setup', handler: getAccount },
+    { method: 'POST', pattern: '/api/two-factor/setup', access: 'setup', handler: startSetup },
+    { method: 'POST', pattern: '/api/two-factor/setup/confirm', access: 'setup', handler: confirmSetup },
+    { method: 'POST', pattern: '/api/two-factor/setup/prove', access: 'setup', handler: proveSetup },
+
+    { method: 'GET', pattern: '/api/files', access: 'full', handler: getFile },
+    { method: 'GET', pattern: '/api/files/*', access: 'full', handler: getFile },
+    { method: 'PUT', pattern: '/api/files/*', access: 'full', handler: putFile },
+    { method: 'DELETE', pattern: '/api/files/*', access: 'full', handler: deleteEntry },
+    { method: 'POST', pattern: '/api/files/*', access: 'full', handler: postOperation },
+  ];
+}

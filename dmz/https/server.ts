@@ -1,0 +1,201 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
+import type { ListenOptions, Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import type { Registry } from 'prom-client';
+import type { Guard } from '#dmz/guard/guard.ts';
+import { plainAddress } from '#dmz/guard/source.ts';
+import type { MainLink } from '#dmz/link/main-link.ts';
+import type { LoginService } from '#dmz/login/login-service.ts';
+import type { Clock } from '#shared/clock.ts';
+import type { ClientAddress } from '#shared/link/messages.ts';
+import type { Log } from '#shared/log.ts';
+import { answerBrokenRequest, isBreach, refuseConnect } from './broken-request.ts';
+import { buildDispatch } from './dispatch.ts';
+import type { Exchange } from './exchange.ts';
+import {
+  closeDrainMs,
+  connectionIdleMs,
+  headerBytesMax,
+  headersMax,
+  headersTimeoutMs,
+  keepAliveTimeoutMs,
+  paceCheckMs,
+  ticketKeyLifeMs,
+} from './limits.ts';
+import { buildHttpsMetrics } from './metrics.ts';
+import { Pace } from './pace.ts';
+import { buildRoutes } from './routes.ts';
+import { loadStaticFiles } from './static.ts';
+import { tlsOptions, type Certificate, type TlsProfile } from './tls.ts';
+
+export interface HttpsServerOptions extends Certificate {
+  /** `{host, port}`, or `{fd}` of an inherited socket. */
+  readonly listen: ListenOptions;
+  readonly profile: TlsProfile;
+  /** Origin browsers know this node by. */
+  readonly publicUrl: string;
+  readonly login: LoginService;
+  readonly guard: Guard;
+  readonly link: Pick<MainLink, 'isUp'>;
+  /** Folder of the built web client. */
+  readonly webRoot: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly registry?: Registry;
+  /** For tests; the defaults are security's numbers. */
+  readonly timing?: { readonly headersTimeoutMs?: number; readonly paceCheckMs?: number };
+}
+
+export interface HttpsServer {
+  start(): Promise<void>;
+  /** Stops accepting, lets answers in flight finish for a moment, cuts the rest. */
+  close(): Promise<void>;
+  readonly address: { readonly host: string; readonly port: number };
+  /** A new certificate for connections from now on. */
+  reload(certificate: Certificate): void;
+}
+
+/**
+ * The HTTPS door: TLS, HTTP/1.1, the API and the web client's files.
+ *
+ * Trust: every byte comes from strangers. Nothing here knows a secret or decides who may do what.
+ */
+export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
+  const { guard, clock, log } = options;
+  const pace = new Pace(clock);
+  const metrics = buildHttpsMetrics(options.registry);
+  const headersMs = options.timing?.headersTimeoutMs ?? headersTimeoutMs;
+  const checkMs = options.timing?.paceCheckMs ?? paceCheckMs;
+  let dispatch: ReturnType<typeof buildDispatch> | undefined;
+  const timers: NodeJS.Timeout[] = [];
+  /** Sockets with an answer in progress: raw bytes written there would land in the middle of it. */
+  const answering = new WeakMap<object, number>();
+
+  const server = createServer({
+    ...tlsOptions(options.profile, options),
+    maxHeaderSize: headerBytesMax,
+    headersTimeout: headersMs,
+    // Bodies have a pace instead: a large upload may take hours.
+    requestTimeout: 0,
+    keepAliveTimeout: keepAliveTimeoutMs,
+    connectionsCheckingInterval: Math.min(headersMs, 1_000),
+    insecureHTTPParser: false,
+    // Asked for in `strictness.ts`, where the answer gets our headers.
+    requireHostHeader: false,
+    noDelay: true,
+  });
+  // One more than allowed: Node drops the rest silently, and we must know that there was a rest.
+  server.maxHeadersCount = headersMax + 1;
+  server.setTimeout(connectionIdleMs);
+
+  function handle(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
+    const { socket } = request;
+    answering.set(socket, (answering.get(socket) ?? 0) + 1);
+    response.on('close', () => {
+      answering.set(socket, (answering.get(socket) ?? 1) - 1);
+      metrics.answered(response.statusCode);
+    });
+    // A client that goes away shows as 'close', which everyone who cares listens to.
+    request.on('error', () => undefined);
+    response.on('error', () => undefined);
+    const target = request.url ?? '';
+    const mark = target.indexOf('?');
+    const exchange: Exchange = {
+      request,
+      response,
+      method: request.method ?? '',
+      path: mark === -1 ? target : target.slice(0, mark),
+      query: new URLSearchParams(mark === -1 ? '' : target.slice(mark + 1)),
+      client: addressOf(request),
+      expectsContinue,
+      pace,
+      log,
+    };
+    void dispatch?.(exchange).catch((error: unknown) => {
+      log.error({ err: error }, 'an answer could not be sent');
+      socket.destroy();
+    });
+  }
+
+  server.on('request', (request, response) => handle(request, response, false));
+  server.on('checkContinue', (request, response) => handle(request, response, true));
+  server.on('checkExpectation', (request, response) => handle(request, response, true));
+  server.on('connect', (_request, socket) => refuseConnect(socket));
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (isBreach(error.code)) {
+      const ip = socket instanceof TLSSocket ? socket.remoteAddress : undefined;
+      if (ip !== undefined) guard.malformed(plainAddress(ip), 'https', error.code ?? '');
+    }
+    if ((answering.get(socket) ?? 0) > 0) socket.destroy();
+    else answerBrokenRequest(socket, error.code);
+  });
+  server.on('tlsClientError', (error, socket) => {
+    log.debug({ err: error }, 'TLS handshake failed');
+    socket.destroy();
+  });
+  server.on('connection', (socket: Socket) => {
+    const ip = plainAddress(socket.remoteAddress ?? '');
+    const admission = guard.admitConnection(ip, 'https');
+    if (!admission.admitted) {
+      socket.destroy();
+      return;
+    }
+    metrics.connections(1);
+    socket.once('close', () => {
+      metrics.connections(-1);
+      admission.release();
+    });
+  });
+
+  function rotateTicketKeys(): void {
+    server.setTicketKeys(randomBytes(48));
+  }
+
+  return {
+    async start() {
+      const staticFiles = await loadStaticFiles(options.webRoot, log);
+      dispatch = buildDispatch({ ...options, routes: buildRoutes(options), staticFiles });
+      server.listen(options.listen);
+      await once(server, 'listening');
+      rotateTicketKeys();
+      timers.push(
+        setInterval(rotateTicketKeys, ticketKeyLifeMs).unref(),
+        setInterval(() => pace.check(), checkMs).unref(),
+      );
+      log.info({ address: server.address() }, 'https is open');
+    },
+
+    async close() {
+      for (const timer of timers) clearInterval(timer);
+      if (!server.listening) return;
+      const closed = once(server, 'close');
+      server.close();
+      server.closeIdleConnections();
+      const cut = setTimeout(() => server.closeAllConnections(), closeDrainMs);
+      await closed;
+      clearTimeout(cut);
+    },
+
+    get address() {
+      const address = server.address();
+      if (address === null || typeof address === 'string')
+        throw new Error('the https server is not listening');
+      return { host: address.address, port: address.port };
+    },
+
+    reload(certificate) {
+      server.setSecureContext(tlsOptions(options.profile, certificate));
+      rotateTicketKeys();
+    },
+  };
+}
+
+function addressOf(request: IncomingMessage): ClientAddress {
+  const { remoteAddress = '', remotePort = 0 } = request.socket;
+  // Only for people to read in the audit; control characters can't be in a header that was parsed.
+  const agent = (request.headers['user-agent'] ?? '').slice(0, 255);
+  return { ip: plainAddress(remoteAddress), port: remotePort, agent };
+}

@@ -1,0 +1,30 @@
+import { constants } from 'node:crypto';
+import type { TlsOptions } from 'node:tls';
+import { handshakeTimeoutMs } from './limits.ts';
+
+/** What the door speaks below HTTP. `compat` adds TLS 1.2 with forward secrecy and AEAD only. */
+export type TlsProfile = 'strict' | 'compat';
+
+export interface Certificate {
+  readonly certificatePem: string;
+  readonly keyPem: string;
+}
+
+const suites13 = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
+const suites12 =
+  'ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305';
+
+export function tlsOptions(profile: TlsProfile, certificate: Certificate): TlsOptions {
+  return {
+    cert: certificate.certificatePem,
+    key: certificate.keyPem,
+    minVersion: profile === 'strict' ? 'TLSv1.3' : 'TLSv1.2',
+    ciphers: profile === 'strict' ? suites13 : `${suites13}:${suites12}`,
+    // The hybrid first: what is recorded today stays closed to a quantum computer.
+    ecdhCurve: 'X25519MLKEM768:X25519:P-256:P-384',
+    honorCipherOrder: true,
+    ALPNProtocols: ['http/1.1'],
+    handshakeTimeout: handshakeTimeoutMs,
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_COMPRESSION,
+  };
+}
