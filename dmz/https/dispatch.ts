@@ -35,6 +35,8 @@ export function buildDispatch(options: {
     if (route === undefined && candidates.some(({ access }) => access === 'public'))
       return refuseMethod(x, candidates);
 
+    // File operations wait for main as transfers do; everything else is for a person, who is told at once.
+    if (!link.isUp && route !== undefined && route.access !== 'full') throw outage();
     const visitor = await recogniseVisitor(login, x.request.headers.cookie, x.client);
     if (route === undefined) {
       if (visitor.kind !== 'full') throw refuse(visitor);
@@ -56,8 +58,7 @@ export function buildDispatch(options: {
 
   /** While main is out of reach nobody can sign in: better told so than sent to the sign-in page. */
   function refuse(visitor: Visitor): SallyportError {
-    if (link.isUp || visitor.kind === 'confined') return refuseVisitor(visitor);
-    return new SallyportError('link-down', 'The server inside can not be reached; try again in a moment');
+    return link.isUp || visitor.kind === 'confined' ? refuseVisitor(visitor) : outage();
   }
 
   async function dispatchStatic(x: Exchange): Promise<void> {
@@ -82,6 +83,10 @@ export function buildDispatch(options: {
       await sendProblem(x, error);
     }
   };
+}
+
+function outage(): SallyportError {
+  return new SallyportError('link-down', 'The server inside can not be reached; try again in a moment');
 }
 
 function refuseMethod(x: Exchange, candidates: readonly Route[]): Promise<void> {

@@ -1,5 +1,6 @@
 import { constants } from 'node:crypto';
 import type { TlsOptions } from 'node:tls';
+import type { Secret } from '#shared/secret.ts';
 import { handshakeTimeoutMs } from './limits.ts';
 
 /** What the door speaks below HTTP. `compat` adds TLS 1.2 with forward secrecy and AEAD only. */
@@ -7,7 +8,7 @@ export type TlsProfile = 'strict' | 'compat';
 
 export interface Certificate {
   readonly certificatePem: string;
-  readonly keyPem: string;
+  readonly keyPem: Secret;
 }
 
 const suites13 = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
@@ -17,7 +18,7 @@ const suites12 =
 export function tlsOptions(profile: TlsProfile, certificate: Certificate): TlsOptions {
   return {
     cert: certificate.certificatePem,
-    key: certificate.keyPem,
+    key: certificate.keyPem.expose(),
     minVersion: profile === 'strict' ? 'TLSv1.3' : 'TLSv1.2',
     ciphers: profile === 'strict' ? suites13 : `${suites13}:${suites12}`,
     // The hybrid first: what is recorded today stays closed to a quantum computer.

@@ -1,9 +1,9 @@
-import { createPrivateKey, createPublicKey, createHash } from 'node:crypto';
 import type { LinkBinding } from '#dmz/link/main-link.ts';
 import type { AssertionClaims } from '#shared/assertion/claims.ts';
 import { commitToCode } from '#shared/assertion/code-commitment.ts';
 import { signAssertion } from '#shared/assertion/sign.ts';
 import type { Clock } from '#shared/clock.ts';
+import { parseIdentityKey } from '#shared/identity/identity-key.ts';
 import type { ClientAddress } from '#shared/link/messages.ts';
 import type { Method, Protocol, Purpose } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
@@ -38,12 +38,10 @@ export type AssertionWriter = (facts: LoginFacts, proof: Proof, binding: LinkBin
 /** Holds this node's signing key: what it signs, this worker really saw (two-factor: main still checks the evidence). */
 export function buildAssertionWriter(options: {
   readonly node: string;
-  readonly signingKeyPem: string;
+  readonly signingKeyPem: Secret;
   readonly clock: Clock;
 }): AssertionWriter {
-  const privateKey = createPrivateKey(options.signingKeyPem);
-  const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
-  const kid = createHash('sha256').update(spki).digest('base64url');
+  const { privateKey, fingerprint: kid } = parseIdentityKey(options.signingKeyPem);
 
   return async (facts, proof, binding) => {
     const commitment = proof.code === undefined ? undefined : commitToCode(proof.code);

@@ -5,6 +5,7 @@ import type { Clock } from '#shared/clock.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { ClientAddress } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
+import type { Secret } from '#shared/secret.ts';
 import { buildAdmitted, type SessionSurroundings } from './admitted-session.ts';
 import { buildAssertionWriter, type LoginFacts } from './assertion-writer.ts';
 import { buildFirstFactorPassed } from './first-factor-passed.ts';
@@ -16,7 +17,7 @@ import { asRefusal, refuse } from './refusal.ts';
 export interface LoginServiceOptions {
   readonly link: MainLink;
   readonly node: string;
-  readonly signingKeyPem: string;
+  readonly signingKeyPem: Secret;
   /** This node's own switch (configuration `validated_logins`). */
   readonly validatedLogins: boolean;
   readonly buildFiles: (session: string) => FileClient;

@@ -49,7 +49,7 @@ export function buildHealthServer(options: {
       send(response, 405, 'text/plain', 'only GET\n');
       return;
     }
-    switch (request.url) {
+    switch (request.url ?? '') {
       case '/healthz':
         return sendChecks(response, (check) => check.affects === 'health');
       case '/readyz':
