@@ -1,0 +1,123 @@
+import type { AuditFeed } from '#main-agent/audit/feed.ts';
+import type { StateStore } from '#main-agent/state/state-store.ts';
+import { SallyportError } from '#shared/error.ts';
+import { protocols } from '#shared/login.ts';
+import { version } from '#shared/version.ts';
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { pageDefault, pageMax } from './limits.ts';
+import type { Health, LoginExplainer, NodeAdmin, SessionAdmin, UserDirectory } from './ports.ts';
+import { defineRoute, noBody, noQuery, type Route } from './route.ts';
+
+/** `/v1/status`, `/v1/nodes`, `/v1/explain-login`, `/v1/audit`: what an admin asks when somebody asks "why". */
+
+export interface SystemPorts {
+  readonly name: string;
+  readonly startedAtMs: number;
+  readonly switches: { readonly validatedLogins: boolean; readonly autoEnable: boolean };
+  readonly users: UserDirectory;
+  readonly sessions: SessionAdmin;
+  readonly nodes: NodeAdmin;
+  readonly explainer: LoginExplainer;
+  readonly state: Pick<StateStore, 'findAudit' | 'auditAfter'>;
+  readonly auditFeed: Pick<AuditFeed, 'head' | 'problem'>;
+  readonly health: Health;
+}
+
+export function buildSystemRoutes(ports: SystemPorts): readonly Route[] {
+  return [
+    defineRoute({
+      method: 'GET',
+      pattern: '/v1/status',
+      role: 'viewer',
+      summary: 'Is all well? Links, problems in user files, what is switched off',
+      query: noQuery,
+      body: noBody,
+      handle: async () => ({ body: viewStatus(ports) }),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/v1/nodes',
+      role: 'viewer',
+      summary: 'DMZ nodes and their links',
+      query: noQuery,
+      body: noBody,
+      handle: async () => ({ body: { nodes: ports.nodes.list() } }),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/v1/explain-login',
+      role: 'viewer',
+      summary: 'What would happen if this user logged in from there, rule by rule',
+      query: z.strictObject({
+        user: z.string().min(1).max(255),
+        protocol: z.enum(protocols),
+        ip: z.string().refine((text) => isIP(text) !== 0, 'an IP address'),
+        node: z.string().max(64).optional(),
+      }),
+      body: noBody,
+      handle: async ({ query }) => {
+        const { node, ...question } = query;
+        return { body: await ports.explainer.explain({ ...question, ...(node !== undefined && { node }) }) };
+      },
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/v1/audit',
+      role: 'viewer',
+      summary: 'Records in order after a sequence number; without one, the newest',
+      query: z.strictObject({
+        after: z.coerce.number().int().min(0).optional(),
+        limit: z.coerce.number().int().min(1).max(pageMax).default(pageDefault),
+      }),
+      body: noBody,
+      handle: async ({ query }) => {
+        const { sequence } = ports.auditFeed.head();
+        const after = query.after ?? Math.max(0, sequence - query.limit);
+        const rows = await ports.state.auditAfter(after, query.limit);
+        return { body: { records: rows, next: rows.at(-1)?.sequence } };
+      },
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/v1/audit/{reference}',
+      role: 'viewer',
+      summary: 'The records of a reference that a user reads out',
+      query: noQuery,
+      body: noBody,
+      handle: async ({ param }) => {
+        const records = await ports.state.findAudit(param('reference'));
+        if (records.length > 0) return { body: { records } };
+        throw new SallyportError('not-found', 'No record has this reference', { detail: param('reference') });
+      },
+    }),
+  ];
+}
+
+function viewStatus(ports: SystemPorts): object {
+  const userProblems = ports.users.problems();
+  const auditProblem = ports.auditFeed.problem();
+  const nodes = ports.nodes.list();
+  const problems = [
+    ...ports.health.problems(),
+    ...(auditProblem === undefined ? [] : [`the audit file is not written: ${auditProblem}`]),
+    ...(userProblems.length === 0 ? [] : [`${userProblems.length} problems in user files`]),
+    ...nodes.filter(({ links }) => !links.some(({ up }) => up)).map(({ name }) => `no link to ${name}`),
+    ...(ports.switches.validatedLogins ? [] : ['validated logins are off: nobody is asked a second factor']),
+  ];
+  return {
+    ok: problems.length === 0,
+    problems,
+    name: ports.name,
+    version,
+    started_at: new Date(ports.startedAtMs).toISOString(),
+    two_factor: {
+      validated_logins: ports.switches.validatedLogins,
+      auto_enable: ports.switches.autoEnable,
+    },
+    users: { count: [...ports.users.list()].length, problems: userProblems },
+    sessions: ports.sessions.list().length,
+    nodes,
+    audit: ports.auditFeed.head(),
+  };
+}

@@ -1,0 +1,164 @@
+import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import { SallyportError } from '#shared/error.ts';
+import { Secret } from '#shared/secret.ts';
+import { z } from 'zod';
+import { pageByName, pageQuery } from './page.ts';
+import type { PasswordHasher, SessionAdmin, UserChange, UserDirectory } from './ports.ts';
+import { defineRoute, noBody, noQuery, type Answer, type Route } from './route.ts';
+import { viewUser, viewUserRow } from './user-view.ts';
+
+/** `/v1/users`: the user files, through the same checks as an editor's save. */
+
+const dottedKey = z
+  .string()
+  .max(128)
+  .regex(/^\+?[a-z_]+(\.\+?[a-z_]+)*$/, { error: 'keys joined by dots, such as two_factor.required_on' });
+const password = z
+  .string()
+  .min(1)
+  .max(1024)
+  .transform((text) => new Secret(text));
+
+export interface UserPorts {
+  readonly users: UserDirectory;
+  readonly sessions: SessionAdmin;
+  readonly passwords: PasswordHasher;
+}
+
+export function buildUserRoutes({ users, sessions, passwords }: UserPorts): readonly Route[] {
+  const answerUser = (username: string, etag: string | undefined, status?: number): Answer => ({
+    ...(status !== undefined && { status }),
+    body: viewUser(requireUser(users, username)),
+    ...(etag !== undefined && { etag }),
+  });
+
+  return [
+    defineRoute({
+      method: 'GET',
+      pattern: '/v1/users',
+      role: 'viewer',
+      summary: 'All users by name, in pages',
+      query: pageQuery(),
+      body: noBody,
+      handle: async ({ query }) => {
+        const { rows, next } = pageByName(users.list(), query);
+        return { body: { users: rows.map(viewUserRow), next } };
+      },
+    }),
+    defineRoute({
+      method: 'POST',
+      pattern: '/v1/users',
+      role: 'admin',
+      summary: 'Add a user; `fields` as they would stand in the file',
+      query: noQuery,
+      body: z.strictObject({
+        username: z.string().min(1).max(255),
+        fields: z.record(z.string().max(64), z.json()).default({}),
+        password: password.optional(),
+      }),
+      handle: async ({ body }) => {
+        requirePlainFields(body.fields);
+        const hash = body.password === undefined ? undefined : await passwords.hash(body.password);
+        const etag = await users.create(body.username, {
+          ...body.fields,
+          ...(hash !== undefined && { password: hash }),
+        });
+        return answerUser(body.username, etag, 201);
+      },
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/v1/users/{user}',
+      role: 'viewer',
+      summary: 'One user as in force',
+      query: noQuery,
+      body: noBody,
+      handle: async ({ param }) => answerUser(param('user'), await users.etag(param('user'))),
+    }),
+    defineRoute({
+      method: 'PATCH',
+      pattern: '/v1/users/{user}',
+      role: 'admin',
+      summary: 'Change the user’s own file, key by dotted key; `unset` lets the inherited value show again',
+      query: noQuery,
+      body: z.strictObject({
+        set: z.record(dottedKey, z.json()).default({}),
+        unset: z.array(dottedKey).max(64).default([]),
+      }),
+      handle: async ({ param, body, ifMatch }) => {
+        requireUser(users, param('user'));
+        requirePlainFields(body.set);
+        const changes: UserChange[] = [
+          ...Object.entries(body.set).map(([key, value]) => ({ path: key.split('.'), value })),
+          ...body.unset.map((key) => ({ path: key.split('.'), value: undefined })),
+        ];
+        if (changes.length === 0) {
+          throw new SallyportError('bad-request', 'Nothing to change', {
+            hint: 'name a key in `set` or `unset`',
+          });
+        }
+        return answerUser(param('user'), await users.change(param('user'), changes, ifMatch));
+      },
+    }),
+    defineRoute({
+      method: 'DELETE',
+      pattern: '/v1/users/{user}',
+      role: 'admin',
+      summary: 'Remove the user and end their sessions; files and enrolment stay',
+      query: noQuery,
+      body: noBody,
+      handle: async ({ param, ifMatch }) => {
+        requireUser(users, param('user'));
+        await users.remove(param('user'), ifMatch);
+        await sessions.endAllOf(param('user'), 'user removed');
+        return {};
+      },
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/v1/users/{user}/effective',
+      role: 'viewer',
+      summary: 'Each effective value with the file and line it came from',
+      query: noQuery,
+      body: noBody,
+      handle: async ({ param }) => {
+        requireUser(users, param('user'));
+        return { body: { username: param('user'), values: await users.origins(param('user')) } };
+      },
+    }),
+    defineRoute({
+      method: 'PUT',
+      pattern: '/v1/users/{user}/password',
+      role: 'admin',
+      summary: 'Set a new password and end the user’s sessions',
+      query: noQuery,
+      body: z.strictObject({ password }),
+      handle: async ({ param, body, ifMatch }) => {
+        requireUser(users, param('user'));
+        const hash = await passwords.hash(body.password);
+        await users.change(param('user'), [{ path: ['password'], value: hash }], ifMatch);
+        await sessions.endAllOf(param('user'), 'password changed');
+        return {};
+      },
+    }),
+  ];
+}
+
+export function requireUser(users: UserDirectory, username: string): EffectiveUser {
+  const user = users.find(username);
+  if (user !== undefined) return user;
+  throw new SallyportError('not-found', 'There is no such user', {
+    detail: username,
+    hint: 'sallyport users list',
+  });
+}
+
+/** Passwords come in clear over their own route only: a hash that was made elsewhere would be a way around its rules. */
+function requirePlainFields(fields: Readonly<Record<string, unknown>>): void {
+  if ('username' in fields || (fields['password'] ?? null) !== null) {
+    throw new SallyportError('bad-request', 'This key can not be set so', {
+      detail: 'username is given once and for all; password: PUT /v1/users/{user}/password',
+      hint: 'sallyport users passwd <user>',
+    });
+  }
+}
