@@ -8,7 +8,9 @@ export function cpuSeconds(pids: readonly number[]): number {
   for (const pid of pids) {
     try {
       // The command name may hold spaces and parentheses: fields are counted from after its end.
-      const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ');
+      const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+        .replace(/^.*\) /s, '')
+        .split(' ');
       for (const index of [11, 12, 13, 14]) ticks += Number(fields[index]);
     } catch {
       // It ended; its time is in its parent's children.

@@ -2,6 +2,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
+import { findFreePort } from '#scripts/demonstration/free-port.ts';
 
 /** The programs we compare ourselves with, started for one run on loopback with our own configuration files. */
 export interface Peer {
@@ -13,17 +14,6 @@ export interface Peer {
 
 /** Peers listen within a second; a minute means that they never will. */
 const readyMs = 10_000;
-
-export async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => {
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
 
 async function waitForPort(port: number): Promise<void> {
   const end = performance.now() + readyMs;
@@ -44,7 +34,11 @@ async function waitForPort(port: number): Promise<void> {
 
 function childrenOf(pid: number): number[] {
   try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+      .trim()
+      .split(' ')
+      .filter(Boolean)
+      .map(Number);
   } catch {
     return [];
   }
@@ -69,8 +63,8 @@ export async function startNginxPair(options: {
   readonly ca: string;
 }): Promise<Peer> {
   mkdirSync(options.folder, { recursive: true });
-  const back = await freePort();
-  const front = await freePort();
+  const back = await findFreePort();
+  const front = await findFreePort();
   const server = (name: string, body: string): string => {
     const file = join(options.folder, `${name}.conf`);
     writeFileSync(
@@ -108,7 +102,8 @@ http {
   await waitForPort(front);
   return {
     port: front,
-    pids: () => children.flatMap((child) => (child.pid === undefined ? [] : [child.pid, ...childrenOf(child.pid)])),
+    pids: () =>
+      children.flatMap((child) => (child.pid === undefined ? [] : [child.pid, ...childrenOf(child.pid)])),
     close: async () => {
       for (const child of children) await stopChild(child);
     },
@@ -116,7 +111,9 @@ http {
 }
 
 /** OpenSSH's own server, direct, with a key login for the account that runs the benchmark. */
-export async function startSshd(folder: string): Promise<Peer & { readonly keyFile: string; readonly hostKey: string }> {
+export async function startSshd(
+  folder: string,
+): Promise<Peer & { readonly keyFile: string; readonly hostKey: string }> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   mkdirSync('/run/sshd', { recursive: true });
   const keyFile = join(folder, 'client');
@@ -125,7 +122,7 @@ export async function startSshd(folder: string): Promise<Peer & { readonly keyFi
     execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file], { stdio: 'ignore' });
   writeFileSync(join(folder, 'authorized_keys'), readFileSync(`${keyFile}.pub`));
   chmodSync(join(folder, 'authorized_keys'), 0o600);
-  const port = await freePort();
+  const port = await findFreePort();
   const config = join(folder, 'sshd_config');
   writeFileSync(
     config,

@@ -1,0 +1,33 @@
+import { z } from 'zod';
+import { existsSync, readFileSync } from 'node:fs';
+import { writePrivateFile } from './private-file.ts';
+import type { SiteFiles } from './site-files.ts';
+
+/** What the demo remembers of its users and ports between two starts. */
+const secretsSchema = z.strictObject({
+  users: z.record(
+    z.string(),
+    z.strictObject({
+      password: z.string().optional(),
+      totpSecret: z.string().optional(),
+      sshKeyFile: z.string().optional(),
+    }),
+  ),
+  ports: z.strictObject({
+    link: z.number(),
+    mail: z.number(),
+    dmzHealth: z.number(),
+    mainHealth: z.number(),
+  }),
+});
+
+export type SiteSecrets = z.output<typeof secretsSchema>;
+
+export function readSecrets(files: SiteFiles): SiteSecrets | undefined {
+  if (!existsSync(files.secrets)) return undefined;
+  return secretsSchema.parse(JSON.parse(readFileSync(files.secrets, 'utf8')));
+}
+
+export function writeSecrets(files: SiteFiles, secrets: SiteSecrets): void {
+  writePrivateFile(files.secrets, `${JSON.stringify(secrets, undefined, 2)}\n`);
+}

@@ -1,0 +1,161 @@
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { findFreePort } from './free-port.ts';
+import { type MailSink, startMailSink } from './mail-sink.ts';
+import { writePrivateFile } from './private-file.ts';
+import { provisionSite } from './provision.ts';
+import type { SiteSecrets } from './secrets.ts';
+import { siteFiles, type SiteFiles } from './site-files.ts';
+import { supervise, type Supervised } from './supervisor.ts';
+import { demoUsers, selfCheckUser, type DemoUser } from './users.ts';
+
+/** A whole installation on loopback: one DMZ node, one main node, a mail sink; each side restarted when it dies. */
+export interface Site {
+  readonly files: SiteFiles;
+  readonly https: string;
+  readonly sftp: { readonly host: string; readonly port: number; readonly hostKey: string };
+  readonly users: SiteSecrets['users'];
+  readonly dmz: Supervised;
+  readonly main: Supervised;
+  /** From now on demo.json says where everything is, also after restarts. */
+  publish(): void;
+  stop(): Promise<void>;
+}
+
+export interface SiteOptions {
+  readonly dir: string;
+  /** 0: a free one. */
+  readonly httpsPort: number;
+  readonly sftpPort: number;
+  readonly moreUsers?: readonly DemoUser[];
+  /** Another program than main-agent/main.ts, for tests that look inside. */
+  readonly mainProgram?: readonly string[];
+}
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+/** From spawn to a joined link: a second here; a machine under load may need many more. */
+const readyMs = 60_000;
+const pollMs = 50;
+
+/**
+ * Young garbage is mostly buffers' wrappers: a small young generation keeps it in the cache. The rest narrows what
+ * code that got in could use.
+ */
+const nodeFlags = ['--max-semi-space-size=1', '--disable-proto=delete'];
+const dmzFlags = [...nodeFlags, '--disallow-code-generation-from-strings'];
+
+export async function startSite(options: SiteOptions): Promise<Site> {
+  const files = siteFiles(options.dir);
+  mkdirSync(files.dir, { recursive: true, mode: 0o700 });
+  rmSync(files.demoJson, { force: true });
+  const httpsPort = options.httpsPort === 0 ? await findFreePort() : options.httpsPort;
+  const sftpPort = options.sftpPort === 0 ? await findFreePort() : options.sftpPort;
+  const users = [...demoUsers, ...(options.moreUsers ?? [])];
+  const secrets = await provisionSite(files, { httpsPort, sftpPort, users });
+  const mail: MailSink = await startMailSink(files.mail, secrets.ports.mail);
+
+  const https = `https://localhost:${httpsPort}`;
+  const hostKey = readFileSync(`${files.dmz.hostKey}.pub`, 'utf8').trim().split(' ').slice(0, 2).join(' ');
+  const sftp = { host: '127.0.0.1', port: sftpPort, hostKey };
+  const healthOf = (port: number): string => `http://127.0.0.1:${port}`;
+  let published = false;
+
+  const write = (): void => {
+    const { [selfCheckUser]: _own, ...visible } = secrets.users;
+    const info = {
+      https,
+      ca_file: files.ca,
+      sftp: { host: sftp.host, port: sftp.port, host_key: hostKey },
+      admin_socket: files.main.socket,
+      users_dir: files.main.users,
+      files_dir: files.files,
+      audit_file: files.main.audit,
+      mail_dir: files.mail,
+      dmz: side(files.dmz.config, dmz.pid, healthOf(secrets.ports.dmzHealth)),
+      main_agent: side(files.main.config, main.pid, healthOf(secrets.ports.mainHealth)),
+      users: Object.fromEntries(
+        Object.entries(visible).map(([name, user]) => [
+          name,
+          { password: user.password, totp_secret: user.totpSecret, ssh_key_file: user.sshKeyFile },
+        ]),
+      ),
+    };
+    writePrivateFile(files.demoJson, `${JSON.stringify(info, undefined, 2)}\n`);
+  };
+  const onStart = (): void => {
+    if (published) write();
+  };
+  const main = supervise({
+    name: 'main-agent',
+    command: process.execPath,
+    args: [
+      ...nodeFlags,
+      ...(options.mainProgram ?? [`${root}main-agent/main.ts`]),
+      '--config',
+      files.main.config,
+    ],
+    logFile: files.main.log,
+    onStart,
+  });
+  const dmz = supervise({
+    name: 'dmz',
+    command: process.execPath,
+    args: [...dmzFlags, `${root}dmz/main.ts`, '--config', files.dmz.config],
+    logFile: files.dmz.log,
+    onStart,
+  });
+  const stop = async (): Promise<void> => {
+    rmSync(files.demoJson, { force: true });
+    await Promise.all([dmz.stop(), main.stop()]);
+    await mail.close();
+  };
+  try {
+    await waitUntilReady([healthOf(secrets.ports.dmzHealth), healthOf(secrets.ports.mainHealth)], files);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return {
+    files,
+    https,
+    sftp,
+    users: secrets.users,
+    dmz,
+    main,
+    publish: () => {
+      published = true;
+      write();
+    },
+    stop,
+  };
+}
+
+function side(config: string, pid: number | undefined, health: string): object {
+  return { config, pid, health: `${health}/healthz`, metrics: `${health}/metrics` };
+}
+
+async function waitUntilReady(origins: readonly string[], files: SiteFiles): Promise<void> {
+  const end = performance.now() + readyMs;
+  for (const origin of origins) {
+    while (!(await isReady(origin))) {
+      if (performance.now() > end)
+        throw new Error(
+          `a node did not become ready in ${readyMs / 1000} s\n${lastLines(files.dmz.log)}${lastLines(files.main.log)}`,
+        );
+      await new Promise((resolve) => setTimeout(resolve, pollMs));
+    }
+  }
+}
+
+async function isReady(origin: string): Promise<boolean> {
+  try {
+    return (await fetch(`${origin}/readyz`, { signal: AbortSignal.timeout(2_000) })).ok;
+  } catch {
+    return false;
+  }
+}
+
+function lastLines(file: string): string {
+  if (!existsSync(file)) return '';
+  return `${file}:\n${readFileSync(file, 'utf8').split('\n').slice(-8).join('\n')}`;
+}
