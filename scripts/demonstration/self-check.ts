@@ -33,7 +33,7 @@ const sampleBytes = 3 * 1024 * 1024 + 1;
 export async function runSelfCheck(target: SelfCheckTarget): Promise<CheckResult[]> {
   const results: CheckResult[] = [];
   const sample = randomBytes(sampleBytes);
-  const https = new HttpsSession(target, await readFile(target.caFile));
+  const session = new HttpsSession(target, await readFile(target.caFile));
   const check = async (name: string, run: () => Promise<void>): Promise<void> => {
     const start = performance.now();
     try {
@@ -46,25 +46,25 @@ export async function runSelfCheck(target: SelfCheckTarget): Promise<CheckResult
   };
 
   await check('https: a stranger gets nothing', async () => {
-    expectStatus(await https.call('GET', '/api/files/'), 401);
+    expectStatus(await session.call('GET', '/api/files/'), 401);
   });
   await check('https: password alone gets nothing', async () => {
-    const answer = await https.call('POST', '/api/login', {
+    const answer = await session.call('POST', '/api/login', {
       username: target.username,
       password: target.password,
     });
     expectStatus(answer, 200);
     if (!answer.body.toString().includes('"code-required"')) throw new Error('no code was asked');
-    expectStatus(await https.call('GET', '/api/files/'), 401);
+    expectStatus(await session.call('GET', '/api/files/'), 401);
   });
   await check('https: password and code sign in', async () => {
-    expectStatus(await https.call('POST', '/api/login/code', { code: await target.nextCode() }), 200);
+    expectStatus(await session.call('POST', '/api/login/code', { code: await target.nextCode() }), 200);
   });
   await check('https: upload', async () => {
-    expectStatus(await https.call('PUT', '/api/files/self-check.bin', sample), 201);
+    expectStatus(await session.call('PUT', '/api/files/self-check.bin', sample), 201);
   });
   await check('https: download', async () => {
-    const answer = await https.call('GET', '/api/files/self-check.bin');
+    const answer = await session.call('GET', '/api/files/self-check.bin');
     expectStatus(answer, 200);
     expectSame(answer.body, sample);
   });
@@ -82,14 +82,14 @@ export async function runSelfCheck(target: SelfCheckTarget): Promise<CheckResult
     }
   });
   await check('https: reads what sftp wrote', async () => {
-    const answer = await https.call('GET', '/api/files/self-check-sftp.bin');
+    const answer = await session.call('GET', '/api/files/self-check-sftp.bin');
     expectStatus(answer, 200);
     expectSame(answer.body, sample);
   });
   await check('https: clean up and sign out', async () => {
-    expectStatus(await https.call('DELETE', '/api/files/self-check.bin'), 204);
-    expectStatus(await https.call('DELETE', '/api/files/self-check-sftp.bin'), 204);
-    expectStatus(await https.call('POST', '/api/logout'), 204);
+    expectStatus(await session.call('DELETE', '/api/files/self-check.bin'), 204);
+    expectStatus(await session.call('DELETE', '/api/files/self-check-sftp.bin'), 204);
+    expectStatus(await session.call('POST', '/api/logout'), 204);
   });
   return results;
 }
