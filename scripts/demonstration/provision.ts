@@ -42,7 +42,7 @@ export async function provisionSite(files: SiteFiles, options: ProvisionOptions)
 async function makeSite(files: SiteFiles, options: ProvisionOptions): Promise<SiteSecrets> {
   for (const folder of [files.dir, files.files, files.mail, files.main.enrolments])
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-  await makeKeys(files);
+  makeKeys(files);
   const [link = 0, mail = 0, dmzHealth = 0, mainHealth = 0] = await findFreePorts(4);
   const users = await makeUsers(files, options.users);
   const secrets = { users, ports: { link, mail, dmzHealth, mainHealth } };
@@ -51,7 +51,7 @@ async function makeSite(files: SiteFiles, options: ProvisionOptions): Promise<Si
   return secrets;
 }
 
-async function makeKeys(files: SiteFiles): Promise<void> {
+function makeKeys(files: SiteFiles): void {
   for (const file of [files.dmz.identityKey, files.dmz.signingKey, files.main.identityKey])
     if (!existsSync(file)) writePrivateFile(file, generateIdentityKey().privateKeyPem.expose());
   if (!existsSync(files.main.vaultKey)) writePrivateFile(files.main.vaultKey, randomBytes(32));
@@ -60,8 +60,8 @@ async function makeKeys(files: SiteFiles): Promise<void> {
     writePrivateFile(files.dmz.hostKey, key.file.expose());
     writePrivateFile(`${files.dmz.hostKey}.pub`, `${key.publicLine}\n`);
   }
-  const authority = await createThrowAwayAuthority(systemClock.now());
-  const server = await authority.issueServerCertificate();
+  const authority = createThrowAwayAuthority(systemClock.now());
+  const server = authority.issueServerCertificate();
   writePrivateFile(files.ca, authority.certificatePem);
   writePrivateFile(files.dmz.certificate, server.certificatePem);
   writePrivateFile(files.dmz.key, server.privateKeyPem.expose());
