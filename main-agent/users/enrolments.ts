@@ -1,0 +1,90 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { checkYaml } from '#shared/config/check.ts';
+import { configError } from '#shared/config/problem.ts';
+import { SallyportError } from '#shared/error.ts';
+import { stringify } from 'yaml';
+import { z } from 'zod';
+import { ensureFolder, isErrno, removeDurably, writeDurably } from './durable-file.ts';
+import { isUsername } from './username.ts';
+import type { Enrolment, EnrolmentSource } from './user-source.ts';
+
+/**
+ * Second factors at rest: one YAML file per user, in a folder of the agent's own beside the admins' tree. Secrets in it
+ * are sealed under the vault key, so a copy of the folder alone gives nothing away.
+ *
+ * A file that can't be read rejects: the caller must not take it for "never enrolled".
+ */
+
+const enrolmentSchema = z
+  .strictObject({
+    id: z.string().regex(/^[0-9A-HJKMNP-TV-Z]{26}$/, { error: 'a ULID' }),
+    secret: z.string().regex(/^sealed:v1:[A-Za-z0-9_:.=+/-]{16,1024}$/, { error: 'a sealed secret' }),
+    required_on: z.array(z.enum(['https', 'sftp'])).max(2),
+    confirmed_at: z.iso.datetime(),
+    via: z.strictObject({ node: z.string().max(64), session: z.string().max(128) }),
+    recovery_codes: z.array(z.string().regex(/^[A-Za-z0-9_-]{22,128}$/, { error: 'an HMAC' })).max(32),
+  })
+  .transform((s): Enrolment => ({
+    id: s.id,
+    secret: s.secret,
+    requiredOn: s.required_on,
+    confirmedAt: s.confirmed_at,
+    via: s.via,
+    recoveryCodes: s.recovery_codes,
+  }));
+
+export function buildYamlEnrolments(options: { readonly directory: string }): EnrolmentSource {
+  const { directory } = options;
+  const fileOf = (username: string): string | undefined =>
+    isUsername(username) ? path.join(directory, `${username}.yaml`) : undefined;
+
+  return {
+    async read(username) {
+      const file = fileOf(username);
+      if (file === undefined) return undefined;
+      let text: string;
+      try {
+        text = await readFile(file, 'utf8');
+      } catch (error) {
+        if (isErrno(error, 'ENOENT')) return undefined;
+        throw error;
+      }
+      const checked = checkYaml(text, file, enrolmentSchema);
+      if (!checked.ok) throw configError(checked.problems);
+      return checked.value;
+    },
+
+    async write(username, enrolment) {
+      const file = fileOf(username);
+      if (file === undefined) {
+        throw new SallyportError('bad-request', 'No such user name', { detail: JSON.stringify(username) });
+      }
+      await ensureFolder(directory, 0o700);
+      const fields = {
+        id: enrolment.id,
+        secret: enrolment.secret,
+        required_on: enrolment.requiredOn,
+        confirmed_at: enrolment.confirmedAt,
+        via: enrolment.via,
+        recovery_codes: enrolment.recoveryCodes,
+      };
+      const text = stringify(fields, { lineWidth: 0 });
+      // What can't be read back must not become the only copy of a factor.
+      const checked = checkYaml(text, file, enrolmentSchema);
+      if (!checked.ok) throw configError(checked.problems);
+      await writeDurably(
+        file,
+        `# Owned by Sallyport. To take a factor away: sallyport two-factor reset\n${text}`,
+        {
+          mode: 0o600,
+        },
+      );
+    },
+
+    async remove(username) {
+      const file = fileOf(username);
+      if (file !== undefined) await removeDurably(file);
+    },
+  };
+}
