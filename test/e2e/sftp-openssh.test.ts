@@ -1,0 +1,153 @@
+import { execFileSync } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CurlSession } from '#test/harness/clients/curl.ts';
+import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
+import { type Product, sha256, sha256OfFile, startProduct, writeRandomFile } from '#test/harness/product.ts';
+
+/** Bigger than a credit window, many frames, not a multiple of anything. */
+const bytes = 5_000_011;
+
+describe('OpenSSH sftp', () => {
+  let product: Product;
+  beforeAll(async () => {
+    product = await startProduct();
+  });
+  afterAll(() => product.close());
+
+  const alice = async (): Promise<{ password: string; code: string }> => ({
+    password: product.password('alice'),
+    code: await product.authenticator('alice').next(),
+  });
+
+  it('logs alice in with password and code, asked in that order', async () => {
+    const result = await runOpenSshSftp(product.sftp('alice', await alice()), ['pwd']);
+    expect(result.stderr).not.toContain('denied');
+    expect(result.status).toBe(0);
+    expect(result.prompts).toEqual([
+      expect.stringContaining('Password:'),
+      expect.stringContaining('Verification code:'),
+    ]);
+    expect(result.stdout).toContain('Remote working directory: /');
+  });
+
+  it('puts, lists, renames, gets and removes, and every hash is equal', async () => {
+    const local = join(product.folder, 'openssh.bin');
+    const hash = await writeRandomFile(local, bytes);
+    const got = join(product.folder, 'openssh.got');
+    const result = await runOpenSshSftp(product.sftp('alice', { password: product.password('alice') }), [
+      'mkdir work',
+      `put ${local} work/a.bin`,
+      'ls -l work',
+      'rename work/a.bin work/b.bin',
+      `get work/b.bin ${got}`,
+      'chmod 600 work/b.bin',
+      'ls work',
+    ]);
+    expect(result.stderr).toBe('');
+    expect(result.status).toBe(0);
+    expect(result.stdout).toMatch(/-rw\S+ +\d+ .*5000011 .*a\.bin/);
+    expect(result.stdout).toContain('work/b.bin');
+    expect(sha256OfFile(got)).toBe(hash);
+    expect(sha256OfFile(join(product.site.files.files, 'alice', 'work', 'b.bin'))).toBe(hash);
+
+    const removed = await runOpenSshSftp(product.sftp('alice', { password: product.password('alice') }), [
+      'rm work/b.bin',
+      'rmdir work',
+      'ls',
+    ]);
+    expect(removed.status).toBe(0);
+    expect(removed.stdout).not.toContain('work');
+  });
+
+  it('keeps times and modes with -p', async () => {
+    const local = join(product.folder, 'times.txt');
+    await writeFile(local, 'kept', { mode: 0o640 });
+    const result = await runOpenSshSftp(product.sftp('alice', { password: product.password('alice') }), [
+      `put -p ${local} times.txt`,
+      'ls -l times.txt',
+    ]);
+    expect(result.status).toBe(0);
+    expect(result.stdout).toMatch(/-rw-r-----/);
+  });
+
+  it('uses large requests, because limits@openssh.com is there', async () => {
+    const result = await runOpenSshSftp(
+      product.sftp('alice', { password: product.password('alice') }),
+      ['pwd'],
+      ['-v', '-v'],
+    );
+    expect(result.stderr).toMatch(/Server limits:.*|max read\/write length 261120|limits@openssh.com/i);
+    expect(result.stderr).toMatch(
+      /upload\/download.*261120|Using .*write length 261120|write length 261120/i,
+    );
+  });
+
+  it('resumes an upload that broke off', async () => {
+    const local = join(product.folder, 'resume.bin');
+    const hash = await writeRandomFile(local, bytes);
+    const half = join(product.folder, 'half', 'resume.bin');
+    const content = await readFile(local);
+    await mkdir(join(product.folder, 'half'), { recursive: true });
+    await writeFile(half, content.subarray(0, 2_000_000));
+    const target = product.sftp('alice', { password: product.password('alice') });
+    const first = await runOpenSshSftp(target, [`put ${half} resume.bin`]);
+    expect(first.status).toBe(0);
+    const second = await runOpenSshSftp(target, [`reput ${local} resume.bin`]);
+    expect(second.stderr).toBe('');
+    expect(second.status).toBe(0);
+    expect(sha256OfFile(join(product.site.files.files, 'alice', 'resume.bin'))).toBe(hash);
+    const partial = join(product.folder, 'partial.bin');
+    await writeFile(partial, content.subarray(0, 1_234_567));
+    const third = await runOpenSshSftp(target, [`reget resume.bin ${partial}`]);
+    expect(third.status).toBe(0);
+    expect(sha256OfFile(partial)).toBe(hash);
+  });
+
+  it('logs erin in with key and code, without asking for a password', async () => {
+    const keyFile = product.site.users['erin']?.sshKeyFile ?? '';
+    const code = await product.authenticator('erin').next();
+    const result = await runOpenSshSftp(product.sftp('erin', { keyFile, code }), ['pwd']);
+    expect(result.stderr).not.toContain('denied');
+    expect(result.status).toBe(0);
+    expect(result.prompts).toHaveLength(1);
+    expect(result.prompts[0]).toContain('Verification code:');
+  });
+
+  it('S-07: refuses wrong code, no code, wrong password, wrong key and unknown user alike', async () => {
+    const { password, code } = await alice();
+    const stranger = join(product.folder, 'stranger');
+    execFileSync('/usr/bin/ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', stranger]);
+    const targets = [
+      product.sftp('erin', { keyFile: product.site.users['erin']?.sshKeyFile ?? '', code: '000000' }),
+      product.sftp('erin', { keyFile: product.site.users['erin']?.sshKeyFile ?? '' }),
+      product.sftp('alice', { password: 'not the password', code }),
+      product.sftp('erin', { keyFile: stranger, code }),
+      product.sftp('nobody-we-know', { password, code }),
+    ];
+    for (const target of targets) {
+      const result = await runOpenSshSftp(target, ['pwd'], ['-o', 'ControlPath=none']);
+      expect(result.status, result.stderr).not.toBe(0);
+      expect(result.stdout).not.toContain('Remote working directory');
+      expect(result.stderr).toMatch(
+        /Permission denied|Too many authentication failures|Connection closed|Disconnected/,
+      );
+    }
+  });
+
+  it('reads over HTTPS what it wrote, byte for byte', async () => {
+    const local = join(product.folder, 'both.bin');
+    const hash = await writeRandomFile(local, bytes);
+    const result = await runOpenSshSftp(product.sftp('frank', { password: product.password('frank') }), [
+      `put ${local} both.bin`,
+    ]);
+    expect(result.status).toBe(0);
+    const curl = await CurlSession.start(product.site.https, product.site.files.ca);
+    await curl.login('frank', product.password('frank'));
+    const answer = await curl.call('/api/files/both.bin');
+    await curl.close();
+    expect(answer.status).toBe(200);
+    expect(sha256(answer.body)).toBe(hash);
+  });
+});

@@ -1,0 +1,111 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Authenticator } from '#scripts/demonstration/codes.ts';
+import { type Site, startSite } from '#scripts/demonstration/site.ts';
+import type { DemoUser } from '#scripts/demonstration/users.ts';
+import type { SftpTarget } from './clients/sftp-target.ts';
+
+/**
+ * The whole product as processes, with the demo's users, in a folder of its own. Main runs as `recorded-main.ts`, which
+ * is main-agent/main.ts with every byte it sends over the link written to a file; closing checks that file for secrets.
+ */
+export interface Product {
+  readonly site: Site;
+  /** For the test's own files; gone after close. */
+  readonly folder: string;
+  authenticator(user: string): Authenticator;
+  /** Target for SFTP clients; the code, if given, is the client's answer to the second prompt. */
+  sftp(user: string, credentials?: { password?: string; code?: string; keyFile?: string }): SftpTarget;
+  password(user: string): string;
+  /** Kills main as a crash would and resolves when another one serves again. */
+  killMain(): Promise<void>;
+  /** Audit records written so far. */
+  audit(): readonly Record<string, unknown>[];
+  close(): Promise<void>;
+}
+
+const recordedMain = fileURLToPath(new URL('./recorded-main.ts', import.meta.url));
+/** A restarted main has to open its state, dial and join: seconds at most. */
+const backMs = 20_000;
+
+export async function startProduct(
+  options: { readonly moreUsers?: readonly DemoUser[]; readonly mainProgram?: string } = {},
+): Promise<Product> {
+  const folder = await mkdtemp(join(tmpdir(), 'sallyport-e2e-'));
+  const site = await startSite({
+    dir: join(folder, 'site'),
+    httpsPort: 0,
+    sftpPort: 0,
+    mainProgram: [options.mainProgram ?? recordedMain],
+    ...(options.moreUsers === undefined ? {} : { moreUsers: options.moreUsers }),
+  });
+  await mkdir(join(folder, 'local'));
+  const authenticators = new Map<string, Authenticator>();
+  const password = (user: string): string => site.users[user]?.password ?? '';
+  return {
+    site,
+    folder: join(folder, 'local'),
+    authenticator(user) {
+      const known = authenticators.get(user);
+      if (known !== undefined) return known;
+      const made = new Authenticator(site.users[user]?.totpSecret ?? '');
+      authenticators.set(user, made);
+      return made;
+    },
+    sftp: (user, credentials = {}) => ({ ...site.sftp, user, ...credentials }),
+    password,
+    async killMain() {
+      const old = site.main.pid;
+      if (old !== undefined) process.kill(old, 'SIGKILL');
+      await waitUntil(async () => {
+        if (site.main.pid === undefined || site.main.pid === old) return false;
+        const { dmzHealth } = JSON.parse(readFileSync(site.files.secrets, 'utf8')).ports;
+        return (await fetch(`http://127.0.0.1:${dmzHealth}/readyz`)).ok;
+      }, backMs);
+    },
+    audit() {
+      if (!existsSync(site.files.main.audit)) return [];
+      return readFileSync(site.files.main.audit, 'utf8')
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line) as Record<string, unknown>);
+    },
+    async close() {
+      await site.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Polls until `holds`, at most `ms`; throws what was waited for otherwise. */
+export async function waitUntil(holds: () => Promise<boolean> | boolean, ms: number): Promise<void> {
+  const end = performance.now() + ms;
+  for (;;) {
+    try {
+      if (await holds()) return;
+    } catch (error) {
+      if (performance.now() > end) throw error;
+    }
+    if (performance.now() > end) throw new Error(`did not become true in ${ms} ms: ${holds.toString()}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+export function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** A file of random bytes; resolves with its SHA-256. */
+export async function writeRandomFile(file: string, bytes: number): Promise<string> {
+  const content = randomBytes(bytes);
+  await writeFile(file, content);
+  return sha256(content);
+}
+
+export function sha256OfFile(file: string): string {
+  return sha256(readFileSync(file));
+}
