@@ -12,3 +12,5 @@ export const pendingConnectionsMax = 32;
 export const laneRegrantMs = 200;
 /** TLS handshake of the inner listener: one round trip in a LAN. */
 export const handshakeTimeoutMs = 10_000;
+/** Connections on the inner listener: a link and its lanes, twice over while one replaces another, and handshakes. */
+export const linkConnectionsMax = 64;

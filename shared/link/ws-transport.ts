@@ -103,6 +103,8 @@ export function connectControl(socket: TLSSocket): Promise<MessageTransport> {
 export class ControlAcceptor {
   readonly #server: Server;
   readonly #webSockets: WebSocketServer;
+  /** Sockets before their upgrade, each with the end of its patience. */
+  readonly #waiting = new WeakMap<Duplex, NodeJS.Timeout>();
   readonly #onControl: (transport: MessageTransport, socket: TLSSocket) => void;
 
   constructor(onControl: (transport: MessageTransport, socket: TLSSocket) => void) {
@@ -110,8 +112,6 @@ export class ControlAcceptor {
     this.#webSockets = new WebSocketServer({ ...receiverLimits, noServer: true, clientTracking: false });
     this.#server = createServer({
       maxHeaderSize: headBytesMax,
-      headersTimeout: upgradeTimeoutMs,
-      requestTimeout: upgradeTimeoutMs,
       keepAlive: false,
       insecureHTTPParser: false,
     });
@@ -121,6 +121,10 @@ export class ControlAcceptor {
   }
 
   accept(socket: TLSSocket): void {
+    // The HTTP server's own timeouts run only while it listens, and this one never does.
+    const timer = setTimeout(() => socket.destroy(), upgradeTimeoutMs);
+    this.#waiting.set(socket, timer);
+    socket.once('close', () => clearTimeout(timer));
     this.#server.emit('connection', socket);
   }
 
@@ -130,6 +134,7 @@ export class ControlAcceptor {
       socket.destroy();
       return;
     }
+    clearTimeout(this.#waiting.get(socket));
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
       this.#onControl(new WsTransport(webSocket), socket as TLSSocket);
     });

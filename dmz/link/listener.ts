@@ -1,0 +1,131 @@
+/**
+ * The inner listener: the only place where the node and main meet. Main dials it; the node never dials (S-06). Every
+ * connection's peer is proven to hold main's pinned key before anything it says is looked at.
+ *
+ * Trust: TLS handshakes of anybody who reaches the inner interface; after `requirePeer`, main's bytes.
+ */
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
+import type { Clock } from '#shared/clock.ts';
+import { requireFingerprint } from '#shared/identity/fingerprint.ts';
+import {
+  acceptOptions,
+  buildLinkIdentity,
+  controlProtocol,
+  exporterOf,
+  laneProtocol,
+  requirePeer,
+} from '#shared/link/link-tls.ts';
+import { SocketTransport } from '#shared/link/socket-transport.ts';
+import { ControlAcceptor } from '#shared/link/ws-transport.ts';
+import type { Log } from '#shared/log.ts';
+import type { ListenAt } from '#shared/process/inherited-sockets.ts';
+import type { Secret } from '#shared/secret.ts';
+import { handshakeTimeoutMs, linkConnectionsMax } from './limits.ts';
+import { LinkClient } from './link-client.ts';
+import type { MainLink } from './main-link.ts';
+
+export interface LinkListenerOptions {
+  readonly listen: ListenAt;
+  readonly identityKeyPem: Secret;
+  /** Fingerprint of main's key. */
+  readonly mainIdentity: string;
+  readonly nodeName: string;
+  readonly validatedLogins: boolean;
+  /** Which worker this is; default 0. */
+  readonly worker?: number;
+  /** Link port of each worker; default this listener's own. */
+  readonly workerPorts?: readonly number[];
+  /** How long file operations wait for a link that is down; default 60 s. */
+  readonly parkForMs?: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface LinkListener {
+  /** What the front doors use. */
+  readonly link: MainLink;
+  /** Bound port; 0 before `start`. */
+  readonly port: number;
+  start(): Promise<void>;
+  /** Ends the link: parked and running requests fail with `link-down`. */
+  close(): Promise<void>;
+}
+
+export function buildLinkListener(options: LinkListenerOptions): LinkListener {
+  return new TlsLinkListener(options);
+}
+
+class TlsLinkListener implements LinkListener {
+  readonly #options: LinkListenerOptions;
+  readonly #mainIdentity: string;
+  readonly #server: Server;
+  readonly #client: LinkClient;
+  readonly #control: ControlAcceptor;
+
+  constructor(options: LinkListenerOptions) {
+    this.#options = options;
+    this.#mainIdentity = requireFingerprint(options.mainIdentity);
+    const { nodeName, worker = 0, workerPorts, validatedLogins, parkForMs, clock, log } = options;
+    this.#client = new LinkClient({
+      nodeName,
+      worker,
+      workerPorts: () => workerPorts ?? [this.port],
+      validatedLogins,
+      ...(parkForMs === undefined ? {} : { parkForMs }),
+      clock,
+      log,
+    });
+    this.#control = new ControlAcceptor((transport, socket) =>
+      this.#client.acceptControl(transport, exporterOf(socket)),
+    );
+    const identity = buildLinkIdentity(options.identityKeyPem, nodeName);
+    this.#server = createServer(acceptOptions(identity, handshakeTimeoutMs));
+    this.#server.maxConnections = linkConnectionsMax;
+    this.#server.on('secureConnection', (socket) => this.#accept(socket));
+    this.#server.on('tlsClientError', (error, socket) => {
+      log.warn({ err: error, peer: socket.remoteAddress }, 'link: handshake failed');
+      socket.destroy();
+    });
+  }
+
+  get link(): MainLink {
+    return this.#client;
+  }
+
+  get port(): number {
+    const address = this.#server.address() as AddressInfo | string | null;
+    return typeof address === 'object' && address !== null ? address.port : 0;
+  }
+
+  async start(): Promise<void> {
+    this.#server.listen(this.#options.listen);
+    await once(this.#server, 'listening');
+  }
+
+  async close(): Promise<void> {
+    this.#client.close();
+    if (!this.#server.listening) return;
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+
+  #accept(socket: TLSSocket): void {
+    const { clock, log } = this.#options;
+    // Each user of the socket adds its own; an error must never be nobody's.
+    socket.on('error', () => undefined);
+    try {
+      const protocol = requirePeer(
+        socket,
+        { fingerprint: this.#mainIdentity, protocols: [controlProtocol, laneProtocol] },
+        clock,
+      );
+      if (protocol === controlProtocol) this.#control.accept(socket);
+      else this.#client.acceptLane(new SocketTransport(socket));
+    } catch (error) {
+      log.warn({ err: error, peer: socket.remoteAddress }, 'link: a stranger on the inner listener');
+      socket.destroy();
+    }
+  }
+}
