@@ -1,0 +1,28 @@
+import type { Http } from '#dmz/web/api/http.ts';
+
+/** Who is signed in, and what they may do. */
+
+export type Protocol = 'https' | 'sftp';
+
+export interface Account {
+  readonly username: string;
+  readonly display_name: string;
+  readonly state: 'signed-in' | 'setup-required';
+  readonly two_factor: {
+    readonly enrolled: boolean;
+    readonly required_on: readonly Protocol[];
+    readonly registration: boolean;
+    readonly recovery_codes_left: number;
+    readonly required_from?: string;
+  };
+  readonly may: { readonly password: boolean; readonly ssh_keys: boolean };
+  /** `limit_bytes` absent: unlimited. */
+  readonly quota: { readonly used_bytes: number; readonly limit_bytes?: number };
+  readonly session: { readonly started_at: string };
+  /** Something the administrator wants this person to know. */
+  readonly notice?: string;
+}
+
+export async function getAccount(http: Http): Promise<Account> {
+  return http.call<Account>({ method: 'GET', path: '/api/me' });
+}

@@ -1,0 +1,64 @@
+import type { Http } from '#dmz/web/api/http.ts';
+import type { Entry, SortKey } from '#dmz/web/files/entry.ts';
+import { toApiPath, toFolderApiPath, type FolderPath } from '#dmz/web/files/path.ts';
+import { pageEntriesMax } from '#dmz/web/limits.ts';
+
+/** Files and folders, call by call. Paths are lists of names; escaping happens here and nowhere else. */
+
+interface ListingBody {
+  readonly entries: readonly {
+    readonly name: string;
+    readonly type: 'file' | 'folder';
+    readonly size: number;
+    /** RFC 3339. */
+    readonly mtime: string;
+  }[];
+  readonly next?: string;
+}
+
+export interface Page {
+  readonly entries: readonly Entry[];
+  /** Cursor of the page after this one; absent after the last. */
+  readonly next?: string;
+}
+
+export async function getPage(
+  http: Http,
+  folder: FolderPath,
+  options: { sort: SortKey; cursor?: string; signal: AbortSignal },
+): Promise<Page> {
+  const query = new URLSearchParams({ sort: options.sort, limit: String(pageEntriesMax) });
+  if (options.cursor !== undefined) query.set('cursor', options.cursor);
+  const body = await http.call<ListingBody>({
+    method: 'GET',
+    path: `${toFolderApiPath(folder)}?${query.toString()}`,
+    signal: options.signal,
+  });
+  const entries = body.entries.map(({ name, type, size, mtime }) => ({
+    name,
+    type,
+    size,
+    mtimeMs: Date.parse(mtime),
+  }));
+  return body.next === undefined ? { entries } : { entries, next: body.next };
+}
+
+export async function makeFolder(http: Http, path: FolderPath): Promise<void> {
+  await http.call({ method: 'POST', path: `${toApiPath(path)}?op=mkdir` });
+}
+
+/** `to` is a whole path, so the same call moves. */
+export async function renameEntry(http: Http, from: FolderPath, to: FolderPath): Promise<void> {
+  await http.call({
+    method: 'POST',
+    path: `${toApiPath(from)}?op=rename`,
+    json: { to: `/${to.join('/')}`, overwrite: false },
+  });
+}
+
+export async function deleteEntry(http: Http, path: FolderPath, type: Entry['type']): Promise<void> {
+  await http.call({
+    method: 'DELETE',
+    path: type === 'folder' ? `${toApiPath(path)}?recursive=1` : toApiPath(path),
+  });
+}

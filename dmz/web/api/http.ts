@@ -1,0 +1,58 @@
+import { ApiProblem, parseProblem } from '#dmz/web/api/problem.ts';
+import { requestTimeoutMs } from '#dmz/web/limits.ts';
+
+/** The one place that talks to the server with `fetch`. Bytes of uploads go through `upload.ts`. */
+
+export interface ApiCall {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly path: string;
+  /** Sent as JSON. */
+  readonly json?: unknown;
+  readonly signal?: AbortSignal;
+}
+
+export class Http {
+  readonly #fetch: typeof fetch;
+  readonly #onProblem: (problem: ApiProblem) => void;
+
+  /** `onProblem` sees every refusal before the caller does: a dead session is noticed wherever it shows. */
+  constructor(options: { fetch: typeof fetch; onProblem: (problem: ApiProblem) => void }) {
+    this.#fetch = options.fetch;
+    this.#onProblem = options.onProblem;
+  }
+
+  /**
+   * The parsed JSON of an answer, undefined without one. Rejects ApiProblem, or the caller's own abort.
+   * `T` is what our own server promises for this call; what a broken answer could do is show nonsense in this tab.
+   */
+  async call<T = void>(call: ApiCall): Promise<T> {
+    try {
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- see above
+      return (await this.#send(call)) as T;
+    } catch (thrown) {
+      if (call.signal?.aborted === true) throw thrown;
+      const problem = thrown instanceof ApiProblem ? thrown : new ApiProblem(0);
+      this.#onProblem(problem);
+      throw problem;
+    }
+  }
+
+  async #send({ method, path, json, signal }: ApiCall): Promise<unknown> {
+    const timeout = AbortSignal.timeout(requestTimeoutMs);
+    const response = await this.#fetch(path, {
+      method,
+      headers: {
+        Accept: 'application/json',
+        ...(json === undefined ? {} : { 'Content-Type': 'application/json' }),
+      },
+      body: json === undefined ? null : JSON.stringify(json),
+      cache: 'no-store',
+      credentials: 'same-origin',
+      redirect: 'error',
+      signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
+    });
+    const body = await response.text();
+    if (!response.ok) throw parseProblem(response.status, response.headers.get('Retry-After'), body);
+    return body === '' ? undefined : JSON.parse(body);
+  }
+}

@@ -1,0 +1,37 @@
+import type { Http } from '#dmz/web/api/http.ts';
+
+/** The sign-in state machine of the server, call by call. */
+
+export interface Challenge {
+  readonly method: 'totp' | 'email' | 'sms';
+  /** Masked address, or empty. */
+  readonly hint: string;
+  /** Whether a recovery code is accepted. */
+  readonly recovery: boolean;
+  readonly attempts_left: number;
+  /** Seconds. */
+  readonly expires_in: number;
+  /** Seconds until another code may be sent; only for delivered codes. */
+  readonly resend_in?: number;
+}
+
+export type SignInStep =
+  | { readonly state: 'signed-in' }
+  | { readonly state: 'code-required'; readonly challenge: Challenge }
+  | { readonly state: 'setup-required' };
+
+export async function postLogin(http: Http, username: string, password: string): Promise<SignInStep> {
+  return http.call<SignInStep>({ method: 'POST', path: '/api/login', json: { username, password } });
+}
+
+export async function postCode(http: Http, code: string): Promise<void> {
+  await http.call({ method: 'POST', path: '/api/login/code', json: { code } });
+}
+
+export async function postResend(http: Http): Promise<void> {
+  await http.call({ method: 'POST', path: '/api/login/resend' });
+}
+
+export async function postLogout(http: Http): Promise<void> {
+  await http.call({ method: 'POST', path: '/api/logout' });
+}

@@ -1,0 +1,36 @@
+import type { Protocol } from '#dmz/web/api/account.ts';
+import type { Http } from '#dmz/web/api/http.ts';
+
+/** Setting up the second factor: show, confirm, prove. */
+
+export interface Setup {
+  /** Base32, for typing it in by hand. */
+  readonly secret: string;
+  readonly otpauth_uri: string;
+  /** data:image/png;base64,… */
+  readonly qr: string;
+  /** Seconds until it is void. */
+  readonly expires_in: number;
+}
+
+export interface Enrolled {
+  readonly recovery_codes: readonly string[];
+  readonly required_on: readonly Protocol[];
+}
+
+export async function postSetup(http: Http): Promise<Setup> {
+  return http.call<Setup>({ method: 'POST', path: '/api/two-factor/setup' });
+}
+
+/** Seconds in which one code must be typed. */
+export async function postSetupConfirm(http: Http): Promise<number> {
+  const answer = await http.call<{ prove_within: number }>({
+    method: 'POST',
+    path: '/api/two-factor/setup/confirm',
+  });
+  return answer.prove_within;
+}
+
+export async function postSetupProve(http: Http, code: string): Promise<Enrolled> {
+  return http.call<Enrolled>({ method: 'POST', path: '/api/two-factor/setup/prove', json: { code } });
+}

@@ -1,0 +1,32 @@
+import { useLayoutEffect, useRef } from 'preact/hooks';
+import { Icon } from '#dmz/web/components/icon.tsx';
+import { PageLink } from '#dmz/web/components/page-link.tsx';
+import type { FolderPath } from '#dmz/web/files/path.ts';
+import { useWords } from '#dmz/web/state/client.ts';
+
+/** The way from Home to here. On narrow windows it scrolls, showing its end. */
+export function Breadcrumbs({ path }: { readonly path: FolderPath }) {
+  const words = useWords();
+  const scroller = useRef<HTMLElement>(null);
+  useLayoutEffect(() => {
+    scroller.current?.scrollTo({ left: scroller.current.scrollWidth });
+  }, [path]);
+  const names = [words.files.home, ...path];
+  return (
+    <nav class="breadcrumbs" aria-label={words.files.path} ref={scroller}>
+      <ol>
+        {names.map((name, index) => {
+          const last = index === names.length - 1;
+          return (
+            <li key={index}>
+              {index > 0 && <Icon name="chevronRight" size={16} />}
+              <PageLink to={{ name: 'files', folder: path.slice(0, index) }} current={last}>
+                {name}
+              </PageLink>
+            </li>
+          );
+        })}
+      </ol>
+    </nav>
+  );
+}

@@ -1,0 +1,126 @@
+import { useState } from 'preact/hooks';
+import { Button } from '#dmz/web/components/button.tsx';
+import { Dialog } from '#dmz/web/components/dialog.tsx';
+import { TextField } from '#dmz/web/components/text-field.tsx';
+import type { Entry } from '#dmz/web/files/entry.ts';
+import { useClient, useWords } from '#dmz/web/state/client.ts';
+
+/** The questions the files page asks. */
+
+export function NewFolderDialog({ onClose }: { readonly onClose: () => void }) {
+  const { actions } = useClient();
+  const words = useWords();
+  const [name, setName] = useState('');
+  const [objection, setObjection] = useState<string | undefined>();
+  const [busy, setBusy] = useState(false);
+  const submit = async (): Promise<void> => {
+    if (busy) return;
+    setBusy(true);
+    const refused = await actions.createFolder(name.trim());
+    setBusy(false);
+    setObjection(refused);
+    if (refused === undefined) onClose();
+  };
+  return (
+    <Dialog title={words.newFolder.title} onClose={onClose}>
+      <form
+        noValidate
+        onSubmit={(event) => {
+          event.preventDefault();
+          void submit();
+        }}
+      >
+        <TextField
+          label={words.newFolder.label}
+          value={name}
+          onInput={(typed) => {
+            setName(typed);
+            setObjection(undefined);
+          }}
+          error={objection}
+        />
+        <div class="dialog-buttons">
+          <Button onClick={onClose}>{words.common.cancel}</Button>
+          <Button kind="primary" type="submit" busy={busy}>
+            {words.newFolder.submit}
+          </Button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+export function DeleteDialog({
+  entries,
+  onClose,
+}: {
+  readonly entries: readonly Entry[];
+  readonly onClose: () => void;
+}) {
+  const { actions, selection } = useClient();
+  const words = useWords();
+  const [busy, setBusy] = useState(false);
+  const [first] = entries;
+  const remove = async (): Promise<void> => {
+    setBusy(true);
+    await actions.remove(entries);
+    onClose();
+    selection.focusActive();
+  };
+  const consequence =
+    entries.length > 1
+      ? words.remove.many
+      : first?.type === 'folder'
+        ? words.remove.folder
+        : words.remove.file;
+  return (
+    <Dialog title={words.remove.title(entries.length, first?.name ?? '')} onClose={onClose}>
+      <p>{consequence}</p>
+      <div class="dialog-buttons">
+        <Button onClick={onClose}>{words.common.cancel}</Button>
+        <Button kind="danger" busy={busy} onClick={() => void remove()}>
+          {busy ? words.remove.working : words.remove.submit}
+        </Button>
+      </div>
+    </Dialog>
+  );
+}
+
+export function KeyboardDialog({ onClose }: { readonly onClose: () => void }) {
+  const { keyboard: words, common } = useWords();
+  const rows: readonly (readonly [string, readonly string[]])[] = [
+    [words.move, ['↑', '↓']],
+    [words.ends, [words.home, words.end]],
+    [words.open, [words.enter]],
+    [words.up, [words.backspace]],
+    [words.select, [words.space]],
+    [words.range, [words.shift, '↑', '↓']],
+    [words.all, [words.control, 'A']],
+    [words.rename, ['F2']],
+    [words.delete, [words.del]],
+    [words.filter, ['/']],
+    [words.upload, ['U']],
+    [words.help, ['?']],
+  ];
+  return (
+    <Dialog title={words.title} onClose={onClose}>
+      <dl class="keys">
+        {rows.map(([meaning, keys]) => (
+          <div key={meaning}>
+            <dt>{meaning}</dt>
+            <dd>
+              {keys.map((key) => (
+                <kbd key={key}>{key}</kbd>
+              ))}
+            </dd>
+          </div>
+        ))}
+      </dl>
+      <div class="dialog-buttons">
+        <Button kind="primary" onClick={onClose}>
+          {common.close}
+        </Button>
+      </div>
+    </Dialog>
+  );
+}

@@ -1,0 +1,207 @@
+import type { TargetedKeyboardEvent } from 'preact';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { FileRow, type RowActions } from '#dmz/web/components/file-row.tsx';
+import { Icon } from '#dmz/web/components/icon.tsx';
+import { useRowHeight } from '#dmz/web/components/row-metrics.ts';
+import { columnOf, isDescending, nextSort, type SortColumn } from '#dmz/web/files/entry.ts';
+import { scrollTopToShow, windowOf } from '#dmz/web/files/list-window.ts';
+import { useClient, useWords } from '#dmz/web/state/client.ts';
+
+/**
+ * The folder's content as a grid with one row in the tab order (WAI-ARIA grid pattern). Only the rows in view exist,
+ * and the row the keyboard is on, so that it never loses the focus by scrolling.
+ */
+export function FileList({
+  renamingName,
+  dropIndex,
+  onRenamed,
+  onGoUp,
+  onOpen,
+  onRename,
+  onDelete,
+}: {
+  readonly renamingName: string | undefined;
+  /** Folder row that files are held over. */
+  readonly dropIndex: number | undefined;
+  readonly onRenamed: () => void;
+  readonly onGoUp: () => void;
+} & RowActions) {
+  const { folder, selection } = useClient();
+  const words = useWords();
+  const rowHeight = useRowHeight();
+  const scroller = useRef<HTMLDivElement>(null);
+  const [scrollTop, setScrollTop] = useState(0);
+  const [viewportHeight, setViewportHeight] = useState(0);
+  const entries = folder.shown.value;
+  const active = Math.min(selection.active.value, Math.max(0, entries.length - 1));
+  const path = folder.path.value;
+
+  useLayoutEffect(() => {
+    const element = scroller.current;
+    if (element === null) return;
+    const observer = new ResizeObserver(() => setViewportHeight(element.clientHeight));
+    observer.observe(element);
+    setViewportHeight(element.clientHeight);
+    return () => observer.disconnect();
+  }, []);
+  useLayoutEffect(() => {
+    scroller.current?.scrollTo({ top: 0 });
+  }, [path]);
+  useEffect(() => selection.keepWithin(entries), [entries]);
+
+  const showRow = (index: number): void => {
+    const element = scroller.current;
+    if (element === null) return;
+    const next = scrollTopToShow(index, { scrollTop: element.scrollTop, viewportHeight, rowHeight });
+    if (next === element.scrollTop) return;
+    element.scrollTop = next;
+    setScrollTop(next);
+  };
+
+  const focusRequests = selection.focusRequests.value;
+  useEffect(() => {
+    if (focusRequests === 0) return;
+    showRow(active);
+    scroller.current?.querySelector<HTMLElement>(`[data-index="${active}"]`)?.focus({ preventScroll: true });
+  }, [focusRequests]);
+
+  const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>): void => {
+    if (event.altKey || entries.length === 0) return;
+    const control = event.ctrlKey || event.metaKey;
+    const pageRows = Math.max(1, Math.floor(viewportHeight / rowHeight) - 1);
+    const target = {
+      ArrowDown: active + 1,
+      ArrowUp: active - 1,
+      PageDown: active + pageRows,
+      PageUp: active - pageRows,
+      Home: 0,
+      End: entries.length - 1,
+    }[event.key];
+    if (target !== undefined) {
+      const index = Math.max(0, Math.min(entries.length - 1, target));
+      if (event.shiftKey) selection.extendTo(entries, index);
+      else selection.moveTo(index);
+      selection.focusActive();
+    } else if (event.key === ' ') selection.toggle(entries, active);
+    else if (event.key === 'Enter') onOpen(active);
+    else if (event.key === 'F2') onRename(active);
+    else if (event.key === 'Delete') onDelete(active);
+    else if (event.key === 'Backspace') onGoUp();
+    else if (event.key === 'Escape') selection.clear();
+    else if (event.key.toLowerCase() === 'a' && control) selection.all(entries);
+    else return;
+    event.preventDefault();
+  };
+
+  const { first, end } = windowOf({ scrollTop, viewportHeight, rowHeight, count: entries.length });
+  const indexes = Array.from({ length: end - first }, (_, offset) => first + offset);
+  if (entries.length > 0 && (active < first || active >= end)) indexes.push(active);
+
+  return (
+    <div
+      class="file-grid"
+      role="grid"
+      aria-label={words.files.list(path.at(-1) ?? words.files.home)}
+      aria-multiselectable
+      aria-rowcount={entries.length + 1}
+      onKeyDown={onKeyDown}
+    >
+      <FileListHead />
+      <div
+        class="file-body"
+        role="rowgroup"
+        ref={scroller}
+        onScroll={(event) => setScrollTop(event.currentTarget.scrollTop)}
+      >
+        <div class="file-canvas" role="presentation" style={{ height: `${entries.length * rowHeight}px` }}>
+          {indexes.map((index) => {
+            const entry = entries[index];
+            return (
+              entry !== undefined && (
+                <FileRow
+                  key={entry.name}
+                  entry={entry}
+                  index={index}
+                  top={index * rowHeight}
+                  selected={selection.names.value.has(entry.name)}
+                  active={index === active}
+                  renaming={entry.name === renamingName}
+                  dropTarget={index === dropIndex}
+                  onRenamed={onRenamed}
+                  onOpen={onOpen}
+                  onRename={onRename}
+                  onDelete={onDelete}
+                />
+              )
+            );
+          })}
+        </div>
+      </div>
+    </div>
+  );
+}
+
+function FileListHead() {
+  const { folder, selection } = useClient();
+  const words = useWords();
+  const entries = folder.shown.value;
+  const selectedCount = selection.names.value.size;
+  const all = entries.length > 0 && selectedCount === entries.length;
+  return (
+    <div class="file-head" role="rowgroup">
+      <div role="row" aria-rowindex={1} class="file-head-row">
+        <div role="columnheader" class="cell-check">
+          <label class="row-check">
+            <input
+              type="checkbox"
+              aria-label={words.files.selectAll}
+              checked={all}
+              indeterminate={selectedCount > 0 && !all}
+              onKeyDown={(event) => event.stopPropagation()}
+              onChange={() => (all ? selection.clear() : selection.all(entries))}
+            />
+          </label>
+        </div>
+        <SortHead column="name" label={words.files.name} class="cell-name" />
+        <SortHead column="size" label={words.files.size} class="cell-size" />
+        <SortHead column="mtime" label={words.files.modified} class="cell-modified" />
+        <div role="columnheader" class="cell-more on-desktop" aria-label={words.keyboard.open} />
+      </div>
+    </div>
+  );
+}
+
+function SortHead({
+  column,
+  label,
+  class: className,
+}: {
+  readonly column: SortColumn;
+  readonly label: string;
+  readonly class: string;
+}) {
+  const { folder, selection } = useClient();
+  const sort = folder.sort.value;
+  const sorted = columnOf(sort) === column;
+  const descending = isDescending(sort);
+  return (
+    <div
+      role="columnheader"
+      class={className}
+      aria-sort={sorted ? (descending ? 'descending' : 'ascending') : 'none'}
+    >
+      <button
+        type="button"
+        class={sorted ? 'sort-button sort-button-on' : 'sort-button'}
+        onKeyDown={(event) => event.stopPropagation()}
+        onClick={() => {
+          selection.moveTo(0);
+          void folder.sortBy(nextSort(sort, column));
+        }}
+      >
+        {label}
+        {sorted && <Icon name={descending ? 'arrowDown' : 'arrowUp'} size={14} />}
+      </button>
+    </div>
+  );
+}

@@ -1,0 +1,83 @@
+import { Breadcrumbs } from '#dmz/web/components/breadcrumbs.tsx';
+import { Button, IconButton } from '#dmz/web/components/button.tsx';
+import { Icon } from '#dmz/web/components/icon.tsx';
+import { Menu } from '#dmz/web/components/menu.tsx';
+import type { Entry } from '#dmz/web/files/entry.ts';
+import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
+
+/** Above the list: where we are and what can be added. On phones the adding floats over the list's end. */
+export function FolderBar({
+  onUpload,
+  onNewFolder,
+}: {
+  readonly onUpload: () => void;
+  readonly onNewFolder: () => void;
+}) {
+  const { folder } = useClient();
+  const words = useWords();
+  return (
+    <div class="bar">
+      <Breadcrumbs path={folder.path.value} />
+      <div class="bar-actions on-desktop">
+        <Button icon="folderPlus" onClick={onNewFolder}>
+          {words.files.newFolder}
+        </Button>
+        <Button kind="primary" icon="upload" onClick={onUpload}>
+          {words.files.upload}
+        </Button>
+      </div>
+      <div class="floating on-phone">
+        <Menu
+          class="floating-button"
+          label={words.files.add}
+          items={[
+            { label: words.files.uploadFiles, icon: 'upload', onSelect: onUpload },
+            { label: words.files.newFolder, icon: 'folderPlus', onSelect: onNewFolder },
+          ]}
+        >
+          <Icon name="plus" size={24} />
+        </Menu>
+      </div>
+    </div>
+  );
+}
+
+/** Takes the folder bar's place while something is selected; on phones it lies at the bottom. */
+export function SelectionBar({
+  chosen,
+  onRename,
+  onDelete,
+}: {
+  readonly chosen: readonly Entry[];
+  readonly onRename: () => void;
+  readonly onDelete: () => void;
+}) {
+  const { selection, actions } = useClient();
+  const words = useWords();
+  const formats = useFormats();
+  return (
+    <div
+      class="bar bar-selection"
+      role="toolbar"
+      aria-label={words.files.selected(chosen.length, formats.number(chosen.length))}
+    >
+      <IconButton icon="close" label={words.files.clearSelection} onClick={() => selection.clear()} />
+      <span class="bar-count">{words.files.selected(chosen.length, formats.number(chosen.length))}</span>
+      <div class="bar-actions">
+        {chosen.every((entry) => entry.type === 'file') && (
+          <Button icon="download" onClick={() => actions.download(chosen)}>
+            {words.files.download}
+          </Button>
+        )}
+        {chosen.length === 1 && (
+          <Button icon="pencil" onClick={onRename}>
+            {words.files.rename}
+          </Button>
+        )}
+        <Button icon="trash" kind="danger" onClick={onDelete}>
+          {words.files.delete}
+        </Button>
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,31 @@
+import { IconButton } from '#dmz/web/components/button.tsx';
+import { Icon } from '#dmz/web/components/icon.tsx';
+import { useClient, useWords } from '#dmz/web/state/client.ts';
+
+/** The page's live regions: they exist from the start, because regions that appear with their text are not read. */
+export function NoticeArea() {
+  const { notices } = useClient();
+  const words = useWords();
+  const notice = notices.current.value;
+  return (
+    <>
+      <div class="visually-hidden" aria-live="polite">
+        {notices.spoken.value}
+      </div>
+      <div class="notice-area" aria-live="polite">
+        {notice !== undefined && (
+          <div class={`notice notice-${notice.kind}`}>
+            <Icon name={notice.kind === 'failure' ? 'alert' : 'check'} />
+            <p>
+              {notice.text}
+              {notice.reference !== undefined && (
+                <span class="reference">{words.common.reference(notice.reference)}</span>
+              )}
+            </p>
+            <IconButton icon="close" label={words.common.dismiss} onClick={() => notices.dismiss()} />
+          </div>
+        )}
+      </div>
+    </>
+  );
+}

@@ -1,0 +1,76 @@
+import { useState } from 'preact/hooks';
+import { Button } from '#dmz/web/components/button.tsx';
+import { copyText } from '#dmz/web/components/clipboard.ts';
+import { useClient, useWords } from '#dmz/web/state/client.ts';
+
+/** Saves a text as a file without asking the server for it. */
+function saveText(name: string, text: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = name;
+  link.click();
+  // The browser has taken the blob over by the next task.
+  setTimeout(() => URL.revokeObjectURL(url), 0);
+}
+
+/** The codes, shown this once, and ways to keep them. */
+export function RecoveryCodes({
+  codes,
+  username,
+  onDone,
+}: {
+  readonly codes: readonly string[];
+  readonly username: string;
+  readonly onDone: () => void;
+}) {
+  const { brand, notices } = useClient();
+  const words = useWords();
+  const [stored, setStored] = useState(false);
+  const heading = words.setup.codesFile(brand);
+  const asText = `${heading} (${username})\n\n${codes.join('\n')}\n`;
+  return (
+    <div class="recovery">
+      <p>{words.setup.codesIntro}</p>
+      <div class="print-area">
+        <p class="print-only">
+          {heading} ({username})
+        </p>
+        <ol class="recovery-codes">
+          {codes.map((code) => (
+            <li key={code}>{code}</li>
+          ))}
+        </ol>
+      </div>
+      <div class="button-row">
+        <Button
+          icon="copy"
+          onClick={() => {
+            void copyText(codes.join('\n')).then((copied) =>
+              copied ? notices.info(words.setup.copied) : notices.failure(words.setup.copyFailed),
+            );
+          }}
+        >
+          {words.setup.copyCodes}
+        </Button>
+        <Button icon="download" onClick={() => saveText(`${username}-recovery-codes.txt`, asText)}>
+          {words.setup.downloadCodes}
+        </Button>
+        <Button icon="printer" onClick={() => window.print()}>
+          {words.setup.printCodes}
+        </Button>
+      </div>
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={stored}
+          onChange={(event) => setStored(event.currentTarget.checked)}
+        />
+        <span>{words.setup.stored}</span>
+      </label>
+      <Button kind="primary" wide disabled={!stored} onClick={onDone}>
+        {words.setup.done}
+      </Button>
+    </div>
+  );
+}

@@ -1,0 +1,174 @@
+import { useState } from 'preact/hooks';
+import { Button, IconButton } from '#dmz/web/components/button.tsx';
+import { Icon } from '#dmz/web/components/icon.tsx';
+import { describeFailure } from '#dmz/web/i18n/failure.ts';
+import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
+import type { ConflictChoice, Upload } from '#dmz/web/state/uploads.ts';
+
+/** More lines than this are not read by anybody; what needs a person comes first. */
+const linesMax = 100;
+
+/** Waiting for an answer first, then what moves, then what failed, then the rest. */
+const order: Readonly<Record<Upload['state']['value']['name'], number>> = {
+  conflict: 0,
+  failed: 1,
+  sending: 2,
+  saving: 2,
+  reconnecting: 2,
+  waiting: 3,
+  done: 4,
+  skipped: 4,
+  cancelled: 4,
+};
+
+function Progress({ fraction, label }: { readonly fraction: number; readonly label: string }) {
+  return (
+    <div
+      class="progress"
+      role="progressbar"
+      aria-label={label}
+      aria-valuemin={0}
+      aria-valuemax={100}
+      aria-valuenow={Math.round(fraction * 100)}
+    >
+      <div class="progress-done" style={{ width: `${fraction * 100}%` }} />
+    </div>
+  );
+}
+
+function describeState(
+  upload: Upload,
+  words: ReturnType<typeof useWords>,
+  formats: ReturnType<typeof useFormats>,
+): string {
+  const state = upload.state.value;
+  switch (state.name) {
+    case 'waiting':
+      return words.uploads.waiting;
+    case 'sending': {
+      const sent = upload.sentBytes.value;
+      const rate = upload.bytesPerSecond.value;
+      const figures = words.uploads.figures(formats.size(sent), formats.size(upload.file.size));
+      if (rate <= 0) return figures;
+      const left = words.uploads.left(formats.duration((upload.file.size - sent) / rate));
+      return `${figures} · ${words.uploads.rate(formats.size(rate))} · ${left}`;
+    }
+    case 'saving':
+      return words.uploads.saving;
+    case 'reconnecting':
+      return words.uploads.reconnecting;
+    case 'conflict':
+      return words.uploads.conflict(upload.name.value);
+    case 'failed': {
+      const { reference } = state.problem.details;
+      const text = describeFailure(state.problem, words);
+      return reference === undefined ? text : `${text} ${words.common.reference(reference)}`;
+    }
+    case 'done':
+      return words.uploads.done;
+    case 'skipped':
+      return words.uploads.skipped;
+    case 'cancelled':
+      return words.uploads.cancelled;
+  }
+}
+
+function ConflictChoices({ upload, several }: { readonly upload: Upload; readonly several: boolean }) {
+  const { uploads } = useClient();
+  const words = useWords();
+  const [forAll, setForAll] = useState(false);
+  const choose = (choice: ConflictChoice) => (): void => uploads.resolve(upload, choice, forAll);
+  return (
+    <div class="conflict">
+      <div class="button-row">
+        <Button onClick={choose('replace')}>{words.uploads.replace}</Button>
+        <Button onClick={choose('keep-both')}>{words.uploads.keepBoth}</Button>
+        <Button onClick={choose('skip')}>{words.uploads.skip}</Button>
+      </div>
+      {several && (
+        <label class="check">
+          <input
+            type="checkbox"
+            checked={forAll}
+            onChange={(event) => setForAll(event.currentTarget.checked)}
+          />
+          <span>{words.uploads.forAll}</span>
+        </label>
+      )}
+    </div>
+  );
+}
+
+function UploadLine({ upload, several }: { readonly upload: Upload; readonly several: boolean }) {
+  const { uploads } = useClient();
+  const words = useWords();
+  const formats = useFormats();
+  const state = upload.state.value.name;
+  const name = upload.name.value;
+  const moving = state === 'sending' || state === 'saving';
+  return (
+    <li class={`upload upload-${state}`}>
+      <div class="upload-text">
+        <span class="upload-name" title={name}>
+          {name}
+        </span>
+        <span class="upload-state">{describeState(upload, words, formats)}</span>
+        {moving && (
+          <Progress fraction={upload.sentBytes.value / Math.max(1, upload.file.size)} label={name} />
+        )}
+        {state === 'conflict' && <ConflictChoices upload={upload} several={several} />}
+      </div>
+      {state === 'done' && <Icon name="check" />}
+      {state === 'failed' && (
+        <IconButton icon="retry" label={words.uploads.retry(name)} onClick={() => uploads.retry(upload)} />
+      )}
+      {!upload.isOver && (
+        <IconButton icon="close" label={words.uploads.cancel(name)} onClick={() => uploads.cancel(upload)} />
+      )}
+    </li>
+  );
+}
+
+/** What is being uploaded, and what became of it. A corner of the window; a sheet at the bottom of a phone. */
+export function UploadPanel() {
+  const { uploads } = useClient();
+  const words = useWords();
+  const formats = useFormats();
+  const [open, setOpen] = useState(true);
+  const items = uploads.items.value;
+  if (items.length === 0) return null;
+  const running = uploads.running.value;
+  const fraction = uploads.fraction.value;
+  const lines = items
+    .toSorted((a, b) => order[a.state.value.name] - order[b.state.value.name] || a.id - b.id)
+    .slice(0, linesMax);
+  const done = formats.number(uploads.doneCount.value);
+  return (
+    <section class="upload-panel" aria-label={words.uploads.title}>
+      <div class="upload-head">
+        <h2>
+          {words.uploads.title}{' '}
+          <span class="muted">{words.uploads.progress(done, formats.number(items.length))}</span>
+        </h2>
+        {running && <span class="upload-percent">{formats.percent(fraction)}</span>}
+        <IconButton
+          icon={open ? 'chevronDown' : 'arrowUp'}
+          label={open ? words.uploads.collapse : words.uploads.expand}
+          expanded={open}
+          onClick={() => setOpen(!open)}
+        />
+        {!running && (
+          <IconButton icon="close" label={words.uploads.clear} onClick={() => uploads.clearOver()} />
+        )}
+      </div>
+      {running && <Progress fraction={fraction} label={words.uploads.title} />}
+      {open && (
+        <ul class="upload-list">
+          {lines.map((upload) => (
+            <UploadLine key={upload.id} upload={upload} several={items.length > 1} />
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,37 @@
+/** Every bound of the web client, with its reason. */
+
+/** File calls wait for main up to 60 s on the server; without an answer some time after that, the way is broken. */
+export const requestTimeoutMs = 75_000;
+
+/** The most the API gives at once. */
+export const pageEntriesMax = 1000;
+/** Beyond this a tab's memory, not the window on the list, becomes the problem (about 100 bytes an entry). */
+export const listedEntriesMax = 200_000;
+/** Up to here names are put in the reader's own alphabetical order; sorting more would stall the page. */
+export const locallySortedEntriesMax = 5000;
+
+/** Browsers open six connections to a host: three are left for everything else. */
+export const uploadsParallel = 3;
+/** One drop of more files than this is a mistake or a job for SFTP. */
+export const uploadsQueuedMax = 10_000;
+/** Tries after the connection broke, before a person has to press Retry. */
+export const uploadRetriesMax = 5;
+/** How often a transfer's figures are drawn: often enough to look alive, seldom enough to read. */
+export const uploadFiguresIntervalMs = 500;
+
+/** While the server inside is down, how often to look again when it didn't say. */
+export const outageRetryMs = 5_000;
+/** A longer Retry-After is cut to this, so that a page left open comes back by itself. */
+export const outageRetryMsMax = 60_000;
+
+/** Long enough to read a sentence twice. */
+export const noticeMs = 6_000;
+/** Skeleton rows appear only when a folder takes longer; shorter would flicker. */
+export const skeletonDelayMs = 150;
+/** A folder left alone for longer is read again when the page is looked at again. */
+export const staleFolderMs = 10_000;
+/** Touch held this long selects a row (the platforms' own long press). */
+export const longPressMs = 500;
+
+/** Longest name a folder or file may get; the API counts bytes, see virtual-path.ts. */
+export const nameBytesMax = 255;

@@ -1,0 +1,16 @@
+import { render } from 'preact';
+import { App } from '#dmz/web/pages/app.tsx';
+import { buildClient, ClientContext } from '#dmz/web/state/client.ts';
+
+/** Starts the web client: the only module that does something by being loaded. */
+
+const client = buildClient(window);
+await Promise.all([client.preferences.start(), client.session.refresh()]);
+const place = document.getElementById('app');
+if (place !== null)
+  render(
+    <ClientContext.Provider value={client}>
+      <App />
+    </ClientContext.Provider>,
+    place,
+  );

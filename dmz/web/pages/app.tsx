@@ -1,0 +1,46 @@
+import { NoticeArea } from '#dmz/web/components/notice-area.tsx';
+import { FilesPage } from '#dmz/web/pages/files.tsx';
+import { OptionsPage } from '#dmz/web/pages/options.tsx';
+import { SecondFactorPage } from '#dmz/web/pages/second-factor.tsx';
+import { SignInPage } from '#dmz/web/pages/sign-in.tsx';
+import { TwoFactorSetupPage } from '#dmz/web/pages/two-factor-setup.tsx';
+import { UnavailablePage } from '#dmz/web/pages/unavailable.tsx';
+import { useClient } from '#dmz/web/state/client.ts';
+
+/** Which page: the session decides first, then the address. */
+function CurrentPage() {
+  const { session, route } = useClient();
+  const outage = session.outage.value;
+  const state = session.state.value;
+  const place = route.place.value;
+  if (outage !== undefined) return <UnavailablePage outage={outage} />;
+  switch (state.name) {
+    case 'starting':
+      return null;
+    case 'signed-out':
+      return <SignInPage notice={state.notice} />;
+    case 'code-required':
+      return (
+        <SecondFactorPage
+          username={state.username}
+          challenge={state.challenge}
+          expiresAtMs={state.expiresAtMs}
+        />
+      );
+    case 'setup-required':
+      return <TwoFactorSetupPage account={state.account} forced />;
+    case 'signed-in':
+      if (place.name === 'setup') return <TwoFactorSetupPage account={state.account} forced={false} />;
+      if (place.name === 'options') return <OptionsPage account={state.account} />;
+      return <FilesPage path={place.folder} />;
+  }
+}
+
+export function App() {
+  return (
+    <>
+      <CurrentPage />
+      <NoticeArea />
+    </>
+  );
+}

@@ -1,0 +1,185 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { AppHeader } from '#dmz/web/components/app-header.tsx';
+import { useDropFiles } from '#dmz/web/components/drop-files.ts';
+import { closestTo } from '#dmz/web/components/event-target.ts';
+import { DeleteDialog, KeyboardDialog, NewFolderDialog } from '#dmz/web/components/file-dialogs.tsx';
+import { FileList } from '#dmz/web/components/file-list.tsx';
+import { FolderBar, SelectionBar } from '#dmz/web/components/file-toolbar.tsx';
+import { FilterField } from '#dmz/web/components/filter-field.tsx';
+import { EmptyFolder, FailedFolder, LoadingFolder } from '#dmz/web/components/folder-state.tsx';
+import { Icon } from '#dmz/web/components/icon.tsx';
+import { UploadPanel } from '#dmz/web/components/upload-panel.tsx';
+import type { Entry } from '#dmz/web/files/entry.ts';
+import type { FolderPath } from '#dmz/web/files/path.ts';
+import { staleFolderMs } from '#dmz/web/limits.ts';
+import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
+
+type Asked =
+  | { readonly name: 'new-folder' }
+  | { readonly name: 'delete'; readonly entries: readonly Entry[] }
+  | { readonly name: 'keyboard' };
+
+/** The folder in the address bar, and everything that can be done with what is in it. */
+export function FilesPage({ path }: { readonly path: FolderPath }) {
+  const { brand, route, folder, selection, actions, notices } = useClient();
+  const words = useWords();
+  const [asked, setAsked] = useState<Asked | undefined>();
+  const [renamingName, setRenamingName] = useState<string | undefined>();
+  const filter = useRef<HTMLInputElement>(null);
+  const picker = useRef<HTMLInputElement>(null);
+  const pathKey = path.join('/');
+  const entries = folder.shown.value;
+  const state = folder.state.value;
+  const chosen = selection.chosenFrom(entries);
+
+  useEffect(() => {
+    const moved = !folder.shows(path) || folder.entries.value.length > 0;
+    selection.reset();
+    setRenamingName(undefined);
+    void folder.open(path).then(() => {
+      // Into a folder by keyboard or click: the list has the focus there too.
+      if (moved && document.activeElement === document.body) selection.focusActive();
+    });
+  }, [pathKey]);
+  useEffect(() => {
+    document.title = `${path.at(-1) ?? words.files.title} – ${brand}`;
+  }, [pathKey, words]);
+  useEffect(() => {
+    const refresh = (): void => {
+      if (document.visibilityState === 'visible') void folder.reloadIfOlderThan(staleFolderMs);
+    };
+    document.addEventListener('visibilitychange', refresh);
+    return () => document.removeEventListener('visibilitychange', refresh);
+  }, []);
+
+  const upload = (): void => picker.current?.click();
+  useShortcuts({
+    '/': () => filter.current?.focus(),
+    u: upload,
+    '?': () => setAsked({ name: 'keyboard' }),
+  });
+
+  const open = (index: number): void => {
+    const entry = entries[index];
+    if (entry?.type === 'folder') route.go({ name: 'files', folder: [...path, entry.name] });
+    else if (entry !== undefined) actions.download([entry]);
+  };
+  const askDelete = (index: number): void => {
+    const entry = entries[index];
+    if (entry === undefined) return;
+    // The key or menu of a selected row means the whole selection.
+    const selected = selection.names.value.has(entry.name);
+    setAsked({ name: 'delete', entries: selected ? chosen : [entry] });
+  };
+
+  const drop = useDropFiles(({ files, folders }, target) => {
+    const into = target.rowIndex === undefined ? undefined : entries[target.rowIndex];
+    if (folders > 0) notices.failure(words.files.noFolders);
+    actions.upload(files, into === undefined ? path : [...path, into.name]);
+  });
+  const dropName =
+    (drop.target?.rowIndex === undefined ? undefined : entries[drop.target.rowIndex]?.name) ??
+    path.at(-1) ??
+    words.files.home;
+
+  return (
+    <div class="app app-files" {...drop.handlers}>
+      <AppHeader onShowKeyboard={() => setAsked({ name: 'keyboard' })}>
+        <FilterField inputRef={filter} />
+      </AppHeader>
+      <main class="files" id="content" tabIndex={-1}>
+        <h1 class="visually-hidden">{path.at(-1) ?? words.files.title}</h1>
+        {chosen.length > 0 ? (
+          <SelectionBar
+            chosen={chosen}
+            onRename={() => setRenamingName(chosen[0]?.name)}
+            onDelete={() => setAsked({ name: 'delete', entries: chosen })}
+          />
+        ) : (
+          <FolderBar onUpload={upload} onNewFolder={() => setAsked({ name: 'new-folder' })} />
+        )}
+        <div class={drop.target === undefined ? 'file-card' : 'file-card file-card-drop'}>
+          {state.name === 'loading' && <LoadingFolder />}
+          {state.name === 'failed' && <FailedFolder problem={state.problem} />}
+          {state.name === 'ready' && entries.length === 0 && <EmptyFolder onUpload={upload} />}
+          {state.name === 'ready' && entries.length > 0 && (
+            <>
+              <FileList
+                renamingName={renamingName}
+                dropIndex={drop.target?.rowIndex}
+                onRenamed={() => setRenamingName(undefined)}
+                onGoUp={() => {
+                  if (path.length > 0) route.go({ name: 'files', folder: path.slice(0, -1) });
+                }}
+                onOpen={open}
+                onRename={(index) => setRenamingName(entries[index]?.name)}
+                onDelete={askDelete}
+              />
+              <FolderFoot />
+            </>
+          )}
+          {drop.target !== undefined && (
+            <div class="drop-label">
+              <Icon name="upload" />
+              {words.files.drop(dropName)}
+            </div>
+          )}
+        </div>
+      </main>
+      <UploadPanel />
+      <input
+        ref={picker}
+        class="visually-hidden"
+        type="file"
+        multiple
+        tabIndex={-1}
+        aria-hidden="true"
+        onChange={(event) => {
+          actions.upload([...(event.currentTarget.files ?? [])]);
+          // The same file may be chosen again.
+          event.currentTarget.value = '';
+        }}
+      />
+      {asked?.name === 'new-folder' && <NewFolderDialog onClose={() => setAsked(undefined)} />}
+      {asked?.name === 'delete' && (
+        <DeleteDialog entries={asked.entries} onClose={() => setAsked(undefined)} />
+      )}
+      {asked?.name === 'keyboard' && <KeyboardDialog onClose={() => setAsked(undefined)} />}
+    </div>
+  );
+}
+
+/** How much there is, and whether it is all. */
+function FolderFoot() {
+  const { folder } = useClient();
+  const words = useWords();
+  const formats = useFormats();
+  const state = folder.state.value;
+  const count = folder.shown.value.length;
+  const formatted = formats.number(count);
+  return (
+    <p class="file-foot" aria-live="polite">
+      {state.name === 'ready' && state.truncated
+        ? words.files.truncated(formatted)
+        : state.name === 'ready' && !state.complete
+          ? words.files.counting(formatted)
+          : words.files.count(count, formatted)}
+    </p>
+  );
+}
+
+/** Single keys for the whole page, silent while somebody types or answers a dialog. */
+function useShortcuts(shortcuts: Readonly<Record<string, () => void>>): void {
+  useEffect(() => {
+    const onKeyDown = (event: KeyboardEvent): void => {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+      if (closestTo(event, 'input:not([type=checkbox]), textarea, dialog, [popover]') !== null) return;
+      const run = Object.hasOwn(shortcuts, event.key) ? shortcuts[event.key] : undefined;
+      if (run === undefined) return;
+      event.preventDefault();
+      run();
+    };
+    document.addEventListener('keydown', onKeyDown);
+    return () => document.removeEventListener('keydown', onKeyDown);
+  });
+}

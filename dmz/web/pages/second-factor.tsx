@@ -1,0 +1,197 @@
+import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { toApiProblem } from '#dmz/web/api/problem.ts';
+import type { Challenge } from '#dmz/web/api/sign-in.ts';
+import { Button } from '#dmz/web/components/button.tsx';
+import { Card } from '#dmz/web/components/card.tsx';
+import { cleanCode, CodeField } from '#dmz/web/components/code-field.tsx';
+import { useSecondsUntil } from '#dmz/web/components/countdown.ts';
+import { Icon } from '#dmz/web/components/icon.tsx';
+import { Message } from '#dmz/web/components/message.tsx';
+import { describeCodeFailure } from '#dmz/web/i18n/code-failure.ts';
+import type { Catalogue } from '#dmz/web/i18n/en.ts';
+import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
+
+/** How long a sent code has to travel before another may be asked for, when the server didn't say otherwise. */
+const resendSeconds = 30;
+
+function describeSource(challenge: Challenge, words: Catalogue): string {
+  switch (challenge.method) {
+    case 'totp':
+      return words.code.fromApp;
+    case 'email':
+      return words.code.byEmail(challenge.hint);
+    case 'sms':
+      return words.code.bySms(challenge.hint);
+  }
+}
+
+/** Link to another delivered code, with the wait before it. */
+function Resend({
+  challenge,
+  onResend,
+}: {
+  readonly challenge: Challenge;
+  readonly onResend: () => Promise<number>;
+}) {
+  const words = useWords();
+  const formats = useFormats();
+  const [readyAtMs, setReadyAtMs] = useState(
+    () => Date.now() + (challenge.resend_in ?? resendSeconds) * 1000,
+  );
+  const seconds = useSecondsUntil(readyAtMs);
+  return (
+    <Button
+      kind="link"
+      disabled={seconds > 0}
+      onClick={() => {
+        void onResend().then((waitMs) => setReadyAtMs(Date.now() + waitMs));
+      }}
+    >
+      {seconds > 0 ? words.code.resendIn(formats.duration(seconds)) : words.code.resend}
+    </Button>
+  );
+}
+
+/** Second step: same card, same place. Says where the code comes from, and why one was not accepted. */
+export function SecondFactorPage({
+  username,
+  challenge,
+  expiresAtMs,
+}: {
+  readonly username: string;
+  readonly challenge: Challenge;
+  readonly expiresAtMs: number;
+}) {
+  const { session } = useClient();
+  const words = useWords();
+  const formats = useFormats();
+  const sourceId = useId();
+  const field = useRef<HTMLInputElement>(null);
+  const [code, setCode] = useState('');
+  const [recovery, setRecovery] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const [attemptsLeft, setAttemptsLeft] = useState(challenge.attempts_left);
+  const [failure, setFailure] = useState<{ text: string; reference?: string | undefined } | undefined>();
+  const [sentAgain, setSentAgain] = useState(false);
+  const secondsLeft = useSecondsUntil(expiresAtMs);
+  const kind = recovery ? 'recovery' : challenge.method === 'totp' ? 'app' : 'delivered';
+
+  useEffect(() => field.current?.focus(), [recovery]);
+  useEffect(() => {
+    if (secondsLeft === 0 && !busy) session.startAgain();
+  }, [secondsLeft === 0]);
+
+  const submit = async (): Promise<void> => {
+    if (busy) return;
+    const typed = cleanCode(field.current?.value ?? code);
+    field.current?.focus();
+    if (typed === '') {
+      setFailure({ text: words.code.missing });
+      return;
+    }
+    setBusy(true);
+    setSentAgain(false);
+    try {
+      await session.answer(typed);
+    } catch (thrown) {
+      const problem = toApiProblem(thrown);
+      const left = problem.details.attemptsLeft;
+      // The half session is over: nothing typed here can work any more.
+      if (problem.status === 401 && (problem.codeReason === undefined || left === 0)) {
+        session.startAgain();
+        return;
+      }
+      if (left !== undefined) setAttemptsLeft(left);
+      setFailure({
+        text: describeCodeFailure(problem, kind, words, formats, Date.now()),
+        reference: problem.details.reference,
+      });
+      if (problem.codeReason !== undefined) setCode('');
+      setBusy(false);
+    }
+  };
+
+  /** Milliseconds until the next one may be asked for. */
+  const resend = async (): Promise<number> => {
+    setFailure(undefined);
+    try {
+      await session.resend();
+      setSentAgain(true);
+      return resendSeconds * 1000;
+    } catch (thrown) {
+      const problem = toApiProblem(thrown);
+      if (problem.status === 401) session.startAgain();
+      setFailure({ text: words.code.resendFailed, reference: problem.details.reference });
+      return problem.details.retryAfterMs ?? resendSeconds * 1000;
+    } finally {
+      field.current?.focus();
+    }
+  };
+
+  return (
+    <Card
+      title={recovery ? words.code.recoveryTitle : words.code.title}
+      above={
+        <div class="card-who">
+          <button type="button" class="button button-link" onClick={() => void session.abandonCode()}>
+            <Icon name="chevronLeft" />
+            <span>{words.code.back}</span>
+          </button>
+          <span class="muted">{username}</span>
+        </div>
+      }
+    >
+      <form
+        noValidate
+        onSubmit={(event) => {
+          event.preventDefault();
+          void submit();
+        }}
+      >
+        <p class="card-lead" id={sourceId}>
+          {recovery ? words.code.recoverySource : describeSource(challenge, words)}
+        </p>
+        <CodeField
+          label={recovery ? words.code.recoveryLabel : words.code.label}
+          value={code}
+          onInput={setCode}
+          letters={recovery}
+          invalid={failure !== undefined}
+          describedBy={sourceId}
+          inputRef={field}
+        />
+        {failure !== undefined && (
+          <Message kind="danger" reference={failure.reference}>
+            {failure.text}
+          </Message>
+        )}
+        {sentAgain && <Message kind="ok">{words.code.resent}</Message>}
+        <Button kind="primary" type="submit" wide busy={busy}>
+          {busy ? words.code.working : words.code.submit}
+        </Button>
+        <div class="card-foot">
+          <div class="card-links">
+            {challenge.method !== 'totp' && !recovery && <Resend challenge={challenge} onResend={resend} />}
+            {challenge.recovery && (
+              <Button
+                kind="link"
+                onClick={() => {
+                  setRecovery(!recovery);
+                  setCode('');
+                  setFailure(undefined);
+                }}
+              >
+                {recovery
+                  ? challenge.method === 'totp'
+                    ? words.code.useApp
+                    : words.code.useDelivered
+                  : words.code.useRecovery}
+              </Button>
+            )}
+          </div>
+          <span class="muted">{words.code.attemptsLeft(attemptsLeft)}</span>
+        </div>
+      </form>
+    </Card>
+  );
+}

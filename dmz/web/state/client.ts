@@ -1,0 +1,98 @@
+import { effect, untracked } from '@preact/signals';
+import { createContext } from 'preact';
+import { useContext } from 'preact/hooks';
+import { Http } from '#dmz/web/api/http.ts';
+import type { ApiProblem } from '#dmz/web/api/problem.ts';
+import type { Formats } from '#dmz/web/format/formats.ts';
+import type { Catalogue } from '#dmz/web/i18n/en.ts';
+import { FileActions } from '#dmz/web/state/file-actions.ts';
+import { Folder } from '#dmz/web/state/folder.ts';
+import { Notices } from '#dmz/web/state/notices.ts';
+import { Preferences } from '#dmz/web/state/preferences.ts';
+import { Route } from '#dmz/web/state/route.ts';
+import { Selection } from '#dmz/web/state/selection.ts';
+import { Session } from '#dmz/web/state/session.ts';
+import { Uploads } from '#dmz/web/state/uploads.ts';
+
+/** The parts of the client, wired once; pages reach them through `useClient`. */
+export interface Client {
+  /** Name of this place, as the page's head says. */
+  readonly brand: string;
+  readonly http: Http;
+  readonly preferences: Preferences;
+  readonly route: Route;
+  readonly session: Session;
+  readonly notices: Notices;
+  readonly folder: Folder;
+  readonly selection: Selection;
+  readonly uploads: Uploads;
+  readonly actions: FileActions;
+}
+
+export function buildClient(browser: Window): Client {
+  const named = browser.document.querySelector<HTMLMetaElement>('meta[name="application-name"]');
+  const onProblem = (problem: ApiProblem): void => session.observe(problem);
+  const http = new Http({ fetch: (input, init) => browser.fetch(input, init), onProblem });
+  const preferences = new Preferences(browser);
+  const session = new Session(http, new BroadcastChannel('sallyport'));
+  const notices = new Notices();
+  const folder = new Folder(http, preferences);
+  const selection = new Selection();
+  const uploads = new Uploads({
+    folder,
+    onProblem,
+    onFinished: (done, failed) => notices.say(preferences.words.value.uploads.finished(done, failed)),
+  });
+  const actions = new FileActions({ http, folder, selection, notices, preferences, uploads });
+  watchUser(session, uploads);
+  watchLeaving(browser, uploads);
+  return {
+    brand: named?.content || 'Sallyport',
+    http,
+    preferences,
+    route: new Route(browser),
+    session,
+    notices,
+    folder,
+    selection,
+    uploads,
+    actions,
+  };
+}
+
+/** Uploads belong to who started them: they go on after the same user's next sign-in, and are gone with another's. */
+function watchUser(session: Session, uploads: Uploads): void {
+  let owner = '';
+  effect(() => {
+    const state = session.state.value;
+    if (state.name !== 'signed-in') return;
+    const { username } = state.account;
+    untracked(() => {
+      if (owner !== '' && owner !== username) uploads.clearAll();
+      else uploads.resumeAfterSignIn();
+    });
+    owner = username;
+  });
+}
+
+function watchLeaving(browser: Window, uploads: Uploads): void {
+  browser.addEventListener('beforeunload', (event) => {
+    if (uploads.running.value) event.preventDefault();
+  });
+}
+
+export const ClientContext = createContext<Client | undefined>(undefined);
+
+export function useClient(): Client {
+  const client = useContext(ClientContext);
+  if (client === undefined) throw new Error('rendered outside of the client');
+  return client;
+}
+
+export function useWords(): Catalogue {
+  return useClient().preferences.words.value;
+}
+
+export function useFormats(): Formats {
+  return useClient().preferences.formats.value;
+}

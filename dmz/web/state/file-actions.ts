@@ -1,0 +1,134 @@
+import { deleteEntry, makeFolder, renameEntry } from '#dmz/web/api/files.ts';
+import type { Http } from '#dmz/web/api/http.ts';
+import { toApiProblem } from '#dmz/web/api/problem.ts';
+import type { Entry } from '#dmz/web/files/entry.ts';
+import { checkName, toApiPath } from '#dmz/web/files/path.ts';
+import { describeFailure } from '#dmz/web/i18n/failure.ts';
+import type { Folder } from '#dmz/web/state/folder.ts';
+import type { Notices } from '#dmz/web/state/notices.ts';
+import type { Preferences } from '#dmz/web/state/preferences.ts';
+import type { Selection } from '#dmz/web/state/selection.ts';
+import type { Uploads } from '#dmz/web/state/uploads.ts';
+
+/** What a person can do with the entries of the open folder. */
+export class FileActions {
+  readonly #http: Http;
+  readonly #folder: Folder;
+  readonly #selection: Selection;
+  readonly #notices: Notices;
+  readonly #preferences: Preferences;
+  readonly #uploads: Uploads;
+
+  constructor(parts: {
+    http: Http;
+    folder: Folder;
+    selection: Selection;
+    notices: Notices;
+    preferences: Preferences;
+    uploads: Uploads;
+  }) {
+    this.#http = parts.http;
+    this.#folder = parts.folder;
+    this.#selection = parts.selection;
+    this.#notices = parts.notices;
+    this.#preferences = parts.preferences;
+    this.#uploads = parts.uploads;
+  }
+
+  /** A sentence about what is wrong with the name, or undefined when the folder is there. */
+  async createFolder(name: string): Promise<string | undefined> {
+    const { words } = this.#preferences;
+    const objection = this.#objectTo(name);
+    if (objection !== undefined) return objection;
+    try {
+      await makeFolder(this.#http, [...this.#folder.path.value, name]);
+    } catch (thrown) {
+      return this.#explainName(name, thrown);
+    }
+    await this.#folder.reload();
+    this.#moveTo(name);
+    this.#notices.info(words.value.newFolder.done(name));
+    return undefined;
+  }
+
+  /** As `createFolder`. */
+  async rename(entry: Entry, name: string): Promise<string | undefined> {
+    if (name === entry.name) return undefined;
+    const objection = this.#objectTo(name);
+    if (objection !== undefined) return objection;
+    const folder = this.#folder.path.value;
+    try {
+      await renameEntry(this.#http, [...folder, entry.name], [...folder, name]);
+    } catch (thrown) {
+      return this.#explainName(name, thrown);
+    }
+    await this.#folder.reload();
+    this.#moveTo(name);
+    this.#notices.say(this.#preferences.words.value.rename.done(name));
+    return undefined;
+  }
+
+  /** One after the other, so that a refusal stops before the rest is gone. */
+  async remove(entries: readonly Entry[]): Promise<void> {
+    const { words } = this.#preferences;
+    const folder = this.#folder.path.value;
+    let removed = 0;
+    try {
+      for (const entry of entries) {
+        await deleteEntry(this.#http, [...folder, entry.name], entry.type);
+        removed += 1;
+      }
+      this.#notices.info(words.value.remove.done(removed, entries[0]?.name ?? ''));
+    } catch (thrown) {
+      const problem = toApiProblem(thrown);
+      this.#notices.failure(describeFailure(problem, words.value), problem.details.reference);
+    }
+    this.#selection.clear();
+    await this.#folder.reload();
+  }
+
+  /** Files only. The browser takes over: it knows where to save, shows progress and resumes. */
+  download(entries: readonly Entry[]): void {
+    for (const entry of entries) {
+      const link = document.createElement('a');
+      link.href = toApiPath([...this.#folder.path.value, entry.name]);
+      link.download = '';
+      link.click();
+    }
+  }
+
+  upload(files: readonly File[], into = this.#folder.path.value): void {
+    if (files.length > 0 && !this.#uploads.add(files, into))
+      this.#notices.failure(this.#preferences.words.value.files.tooManyFiles);
+  }
+
+  #moveTo(name: string): void {
+    const index = this.#folder.shown.value.findIndex((entry) => entry.name === name);
+    if (index >= 0) this.#selection.moveTo(index);
+    this.#selection.focusActive();
+  }
+
+  #objectTo(name: string): string | undefined {
+    const words = this.#preferences.words.value.name;
+    switch (checkName(name)) {
+      case 'empty':
+        return words.empty;
+      case 'slash':
+        return words.slash;
+      case 'too-long':
+        return words.tooLong;
+      case 'reserved':
+        return words.reserved;
+      case undefined:
+        return this.#folder.has(name) ? words.taken(name) : undefined;
+    }
+  }
+
+  #explainName(name: string, thrown: unknown): string {
+    const problem = toApiProblem(thrown);
+    const words = this.#preferences.words.value;
+    if (problem.status === 409 || problem.status === 412) return words.name.taken(name);
+    if (problem.status === 400 || problem.status === 422) return words.name.refused;
+    return describeFailure(problem, words);
+  }
+}

@@ -1,0 +1,42 @@
+import { signal } from '@preact/signals';
+import { noticeMs } from '#dmz/web/limits.ts';
+
+/** Short messages at the edge of the page, and sentences for screen readers only. */
+
+export interface Notice {
+  readonly kind: 'info' | 'failure';
+  readonly text: string;
+  readonly reference?: string;
+}
+
+export class Notices {
+  /** One at a time: the newest is the one that matters. */
+  readonly current = signal<Notice | undefined>(undefined);
+  /** Read out, not shown. */
+  readonly spoken = signal('');
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  info(text: string): void {
+    this.#show({ kind: 'info', text });
+    this.#timer = setTimeout(() => this.dismiss(), noticeMs);
+  }
+
+  /** Stays until it is dismissed or replaced: somebody may want to write the reference down. */
+  failure(text: string, reference?: string): void {
+    this.#show({ kind: 'failure', text, ...(reference === undefined ? {} : { reference }) });
+  }
+
+  say(text: string): void {
+    this.spoken.value = text;
+  }
+
+  dismiss(): void {
+    clearTimeout(this.#timer);
+    this.current.value = undefined;
+  }
+
+  #show(notice: Notice): void {
+    clearTimeout(this.#timer);
+    this.current.value = notice;
+  }
+}

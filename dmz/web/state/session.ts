@@ -1,0 +1,139 @@
+import { signal } from '@preact/signals';
+import { getAccount, type Account } from '#dmz/web/api/account.ts';
+import type { Http } from '#dmz/web/api/http.ts';
+import { toApiProblem, type ApiProblem } from '#dmz/web/api/problem.ts';
+import { postCode, postLogin, postLogout, postResend, type Challenge } from '#dmz/web/api/sign-in.ts';
+import { outageRetryMs, outageRetryMsMax } from '#dmz/web/limits.ts';
+
+/**
+ * Who is signed in, seen from the browser. The server decides everything; this only remembers what it said last, so
+ * that the right page is shown.
+ */
+
+export type SignedOutNotice = 'signed-out' | 'expired' | 'elsewhere' | 'start-again';
+
+export type SessionState =
+  | { readonly name: 'starting' }
+  | { readonly name: 'signed-out'; readonly notice?: SignedOutNotice }
+  | {
+      readonly name: 'code-required';
+      readonly username: string;
+      readonly challenge: Challenge;
+      readonly expiresAtMs: number;
+    }
+  | { readonly name: 'setup-required'; readonly account: Account }
+  | { readonly name: 'signed-in'; readonly account: Account };
+
+export interface Outage {
+  /** `main`: the server said so · `network`: nobody answered. */
+  readonly side: 'main' | 'network';
+  readonly retryAtMs: number;
+}
+
+export class Session {
+  readonly state = signal<SessionState>({ name: 'starting' });
+  /** Set while nothing works because the server, or the way to it, is down. The state behind it stays. */
+  readonly outage = signal<Outage | undefined>(undefined);
+  /** Offered again at the next sign-in of this tab. */
+  username = '';
+  readonly #http: Http;
+  readonly #channel: BroadcastChannel | undefined;
+
+  constructor(http: Http, channel?: BroadcastChannel) {
+    this.#http = http;
+    this.#channel = channel;
+    channel?.addEventListener('message', (event: MessageEvent<unknown>) => {
+      if (event.data === 'signed-out' && this.#isLive()) this.#end('elsewhere');
+    });
+  }
+
+  /** Asks the server who we are: at the start, after an outage, after something about the account changed. */
+  async refresh(): Promise<void> {
+    try {
+      const account = await getAccount(this.#http);
+      this.outage.value = undefined;
+      this.username = account.username;
+      this.state.value = { name: account.state, account };
+    } catch (thrown) {
+      const problem = toApiProblem(thrown);
+      if (problem.isOutage) {
+        this.#noteOutage(problem);
+        return;
+      }
+      this.outage.value = undefined;
+      // With a live session, `observe` has already ended it.
+      if (this.state.value.name === 'starting') this.state.value = { name: 'signed-out' };
+    }
+  }
+
+  /** Rejects ApiProblem when the server says no. */
+  async signIn(username: string, password: string): Promise<void> {
+    const step = await postLogin(this.#http, username, password);
+    this.username = username;
+    if (step.state === 'code-required') {
+      const { challenge } = step;
+      const expiresAtMs = Date.now() + challenge.expires_in * 1000;
+      this.state.value = { name: 'code-required', username, challenge, expiresAtMs };
+    } else await this.refresh();
+  }
+
+  async answer(code: string): Promise<void> {
+    await postCode(this.#http, code);
+    await this.refresh();
+  }
+
+  async resend(): Promise<void> {
+    await postResend(this.#http);
+  }
+
+  /** Out of attempts or time: back to the first step. */
+  startAgain(): void {
+    this.#end('start-again');
+  }
+
+  /** Leaves the second step by choice. */
+  async abandonCode(): Promise<void> {
+    this.state.value = { name: 'signed-out' };
+    await this.#tellServer();
+  }
+
+  async signOut(): Promise<void> {
+    await this.#tellServer();
+    this.#channel?.postMessage('signed-out');
+    this.#end('signed-out');
+  }
+
+  /** Every refused call comes by here: a session that died is noticed wherever it shows. */
+  observe(problem: ApiProblem): void {
+    if (!this.#isLive()) return;
+    if (problem.status === 401 && problem.codeReason === undefined) this.#end('expired');
+    else if (problem.status === 403 && problem.details.reason === 'setup-required') void this.refresh();
+    else if (problem.isOutage && problem.status !== 0) this.#noteOutage(problem);
+  }
+
+  #isLive(): boolean {
+    return this.state.value.name === 'signed-in' || this.state.value.name === 'setup-required';
+  }
+
+  #end(notice: SignedOutNotice): void {
+    this.outage.value = undefined;
+    this.state.value = { name: 'signed-out', notice };
+  }
+
+  #noteOutage(problem: ApiProblem): void {
+    const waitMs = Math.min(problem.details.retryAfterMs ?? outageRetryMs, outageRetryMsMax);
+    this.outage.value = {
+      side: problem.status === 0 ? 'network' : 'main',
+      retryAtMs: Date.now() + Math.max(1000, waitMs),
+    };
+  }
+
+  /** Signing out must never get stuck on the network: the cookie's session ends by itself if this fails. */
+  async #tellServer(): Promise<void> {
+    try {
+      await postLogout(this.#http);
+    } catch {
+      // See above.
+    }
+  }
+}
