@@ -1,0 +1,121 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { runProgram } from '#test/harness/clients/process.ts';
+import { waitUntil } from '#test/harness/product.ts';
+import { root } from '#test/repo/source-tree.ts';
+
+const demo = join(root, 'scripts', 'demo');
+const acceptance = join(root, '..', 'shared', 'acceptance');
+/** What is promised after Ctrl-C. */
+const goneMs = 5_000;
+/** A node that died is promised back in 2 s; the machine may be busy. */
+const backMs = 10_000;
+
+const side = z.object({ config: z.string(), pid: z.number(), health: z.string(), metrics: z.string() });
+const demoJson = z.object({
+  https: z.string(),
+  ca_file: z.string(),
+  sftp: z.object({ host: z.string(), port: z.number(), host_key: z.string().regex(/^ssh-ed25519 AAAA/) }),
+  admin_socket: z.string(),
+  users_dir: z.string(),
+  files_dir: z.string(),
+  audit_file: z.string(),
+  mail_dir: z.string(),
+  dmz: side,
+  main_agent: side,
+  users: z.record(z.string(), z.record(z.string(), z.string())),
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '')[0] !== 'Z';
+  } catch {
+    return false;
+  }
+}
+
+describe('scripts/demo', () => {
+  let folder: string;
+  let child: ChildProcess;
+  const read = (): z.output<typeof demoJson> =>
+    demoJson.parse(JSON.parse(readFileSync(join(folder, 'demo.json'), 'utf8')));
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'sallyport-demo-'));
+    child = spawn(demo, ['--dir', folder, '--https-port', '0', '--sftp-port', '0'], {
+      cwd: root,
+      stdio: 'ignore',
+    });
+    await waitUntil(() => existsSync(join(folder, 'demo.json')), 90_000);
+  });
+  afterAll(async () => {
+    child.kill('SIGKILL');
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('describes itself in demo.json once its self-check has passed', () => {
+    const info = read();
+    expect(Object.keys(info.users).toSorted()).toEqual(['alice', 'bob', 'carol', 'dave', 'erin', 'frank']);
+    expect(Object.keys(info.users['alice'] ?? {})).toEqual(['password', 'totp_secret']);
+    expect(Object.keys(info.users['erin'] ?? {})).toEqual(['totp_secret', 'ssh_key_file']);
+    expect(readFileSync(info.main_agent.config, 'utf8')).toContain('auto_enable: true');
+    for (const one of [info.dmz, info.main_agent]) expect(isAlive(one.pid)).toBe(true);
+  });
+
+  it('leaves nothing of its self-check behind', () => {
+    const info = read();
+    expect(readdirSync(join(info.files_dir, 'alice'))).toEqual([]);
+    expect(existsSync(info.mail_dir) ? readdirSync(info.mail_dir) : []).toEqual([]);
+  });
+
+  it('answers health and metrics on each side, away from the public doors', async () => {
+    const info = read();
+    for (const { health, metrics } of [info.dmz, info.main_agent]) {
+      expect((await fetch(health)).status).toBe(200);
+      expect(await (await fetch(metrics)).text()).toContain('process_resident_memory_bytes');
+    }
+  });
+
+  it('prints a live code', async () => {
+    const result = await runProgram(demo, ['--dir', folder, 'code', 'alice'], { cwd: root });
+    expect(result.stdout).toMatch(/^\d{6}\n$/);
+    const oath = await runProgram('/usr/bin/oathtool', [
+      '-b',
+      '--totp',
+      read().users['alice']?.['totp_secret'] ?? '',
+    ]);
+    expect(oath.stdout).toMatch(/^\d{6}\n$/);
+  });
+
+  it.each(['dmz', 'main_agent'] as const)('starts %s again when it dies', async (name) => {
+    const { pid } = read()[name];
+    process.kill(pid, 'SIGKILL');
+    await waitUntil(() => read()[name].pid !== pid, backMs);
+    await waitUntil(
+      async () => (await fetch(read().dmz.health.replace('healthz', 'readyz'))).status === 200,
+      backMs,
+    );
+    expect(read().https).toMatch(/^https:\/\/localhost:\d+$/);
+  });
+
+  it('is gone within 5 s of Ctrl-C, children included', async () => {
+    const info = read();
+    child.kill('SIGINT');
+    await waitUntil(() => child.exitCode !== null, goneMs);
+    expect([info.dmz.pid, info.main_agent.pid].filter(isAlive)).toEqual([]);
+    expect(existsSync(join(folder, 'demo.json'))).toBe(false);
+  });
+});
+
+// The scripts of the outside contract, where they are beside the checkout.
+describe.runIf(existsSync(acceptance))('outside scripts', () => {
+  it.each(['demo-once', 'mission', 'one-use'])('%s holds', async (name) => {
+    const result = await runProgram(join(acceptance, name), [], { cwd: root });
+    expect(result.status, result.stdout + result.stderr).toBe(0);
+  });
+});

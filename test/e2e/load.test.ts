@@ -1,0 +1,80 @@
+import { truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { residentBytes } from '#test/bench/measure.ts';
+import { HttpsSession } from '#test/harness/https-session.ts';
+import { type Product, startProduct } from '#test/harness/product.ts';
+
+const downloads = 16;
+const downloadBytes = 64 * 1024 * 1024;
+const people = Array.from({ length: 100 }, (_, index) => `user-${index}`);
+/** What each process may hold, buffers of all streams included. */
+const residentBytesMax = 300 * 1024 * 1024;
+/** Share of its file that the slowest download must have when the fastest is done; a starved one would have nothing. */
+const fairShare = 0.2;
+
+describe('many at once', () => {
+  let product: Product;
+  beforeAll(async () => {
+    product = await startProduct({
+      moreUsers: people.map((name) => ({
+        name,
+        displayName: name,
+        hasPassword: true,
+        hasKey: false,
+        isEnrolled: true,
+        requiredOn: ['https', 'sftp'],
+        registration: false,
+        forceSetup: false,
+      })),
+    });
+    const file = join(product.site.files.files, 'frank', 'large.bin');
+    await writeFile(file, '');
+    await truncate(file, downloadBytes);
+  });
+  afterAll(() => product.close());
+
+  it('16 downloads finish, none starves, while 100 users log in with codes, in bounded memory', async () => {
+    const { https, files, dmz, main } = product.site;
+    const frank = new HttpsSession(https, files.ca);
+    await frank.json('POST', '/api/login', { username: 'frank', password: product.password('frank') });
+
+    const received = Array.from({ length: downloads }, () => 0);
+    let whenFirstEnded: number[] | undefined;
+    const downloading = received.map(async (_, index) => {
+      const status = await frank.stream('GET', '/api/files/large.bin', (piece) => {
+        received[index] = (received[index] ?? 0) + piece.length;
+      });
+      whenFirstEnded ??= [...received];
+      return status;
+    });
+    let largest = 0;
+    const watch = setInterval(() => {
+      for (const pid of [dmz.pid, main.pid])
+        if (pid !== undefined) largest = Math.max(largest, residentBytes(pid));
+    }, 100);
+    const signedIn = await Promise.all(
+      people.map(async (name) => {
+        const session = new HttpsSession(https, files.ca);
+        const password = product.password(name);
+        const first = await session.json('POST', '/api/login', { username: name, password });
+        expect(first.body, name).toMatchObject({ state: 'code-required' });
+        const second = await session.json('POST', '/api/login/code', {
+          code: await product.authenticator(name).next(),
+        });
+        return second.body['state'];
+      }),
+    );
+    const statuses = await Promise.all(downloading);
+    clearInterval(watch);
+
+    expect(signedIn).toEqual(people.map(() => 'signed-in'));
+    expect(statuses).toEqual(received.map(() => 200));
+    expect(received).toEqual(received.map(() => downloadBytes));
+    expect(Math.min(...(whenFirstEnded ?? [0])) / downloadBytes, String(whenFirstEnded)).toBeGreaterThan(
+      fairShare,
+    );
+    expect(largest).toBeGreaterThan(0);
+    expect(largest).toBeLessThan(residentBytesMax);
+  });
+});
