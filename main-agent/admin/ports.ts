@@ -115,8 +115,8 @@ export interface ExplainedRule {
 }
 
 export interface PasswordHasher {
-  /** PHC string. Rejects `not-allowed` with a public reason when the password is too weak. */
-  hash(password: Secret): Promise<string>;
+  /** PHC string. Rejects, with a reason for the user, when the password is too weak for this name. */
+  hash(password: Secret, username: string): Promise<Secret>;
 }
 
 export interface NodeAdmin {

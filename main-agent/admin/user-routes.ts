@@ -58,10 +58,11 @@ export function buildUserRoutes({ users, sessions, passwords }: UserPorts): read
       }),
       handle: async ({ body }) => {
         requirePlainFields(body.fields);
-        const hash = body.password === undefined ? undefined : await passwords.hash(body.password);
+        const hash =
+          body.password === undefined ? undefined : await passwords.hash(body.password, body.username);
         const etag = await users.create(body.username, {
           ...body.fields,
-          ...(hash !== undefined && { password: hash }),
+          ...(hash !== undefined && { password: hash.expose() }),
         });
         return answerUser(body.username, etag, 201);
       },
@@ -135,8 +136,8 @@ export function buildUserRoutes({ users, sessions, passwords }: UserPorts): read
       body: z.strictObject({ password }),
       handle: async ({ param, body, ifMatch }) => {
         requireUser(users, param('user'));
-        const hash = await passwords.hash(body.password);
-        await users.change(param('user'), [{ path: ['password'], value: hash }], ifMatch);
+        const hash = await passwords.hash(body.password, param('user'));
+        await users.change(param('user'), [{ path: ['password'], value: hash.expose() }], ifMatch);
         await sessions.endAllOf(param('user'), 'password changed');
         return {};
       },

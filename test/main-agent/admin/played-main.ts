@@ -87,7 +87,7 @@ export async function startPlayedMain(changed: Partial<AdminPorts> = {}): Promis
         if (password.expose().length < 12) {
           throw new SallyportError('not-allowed', 'The password is too short', { hint: 'at least 12' });
         }
-        return `hash(${password.expose().length})`;
+        return new Secret(`hash(${password.expose().length})`);
       },
     },
     sessions: {

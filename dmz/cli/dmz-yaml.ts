@@ -1,0 +1,40 @@
+/** The dmz.yaml that `node init` writes. Every key it leaves out has a safe default; configs/dmz.yaml explains all. */
+
+/** Stands where main's identity will: no key has this fingerprint, so nobody gets past the handshake. */
+export const nobody = `SHA256:${'A'.repeat(43)}`;
+
+export interface DmzYamlValues {
+  readonly name: string;
+  readonly publicUrl: string;
+  readonly httpsListen: string;
+  readonly sftpListen: string;
+  readonly linkListen: string;
+}
+
+export function renderDmzYaml(values: DmzYamlValues): string {
+  return `# Made by \`sallyport node init\`. All settings with their defaults: configs/dmz.yaml.
+
+node: ${values.name}
+# Address at which browsers reach it.
+public_url: ${values.publicUrl}
+
+https:
+  listen: ${values.httpsListen}
+  # Self-signed until you put the certificate of your public name here.
+  certificate: tls/fullchain.pem
+  key: tls/key.pem
+
+sftp:
+  listen: ${values.sftpListen}
+  host_keys: [ssh/ed25519]
+
+link:
+  # Where main dials in: the inner interface, never the outer one. Worker number i uses this port + i.
+  listen: ${values.linkListen}
+  main:
+    # Nobody yet: \`sallyport node trust '<main's line>'\` writes main's identity here.
+    identity: ${nobody}
+  identity_key: keys/link.key
+  signing_key: keys/signing.key
+`;
+}

@@ -1,0 +1,160 @@
+import { exitCodeOf, exitCodes } from '#shared/command-line/exit-code.ts';
+import { printError, type Terminal } from '#shared/command-line/terminal.ts';
+import { dialAddress, httpUrl, listen, plainName } from '#shared/config/value-types.ts';
+import { parseYaml } from '#shared/config/yaml-text.ts';
+import { SallyportError } from '#shared/error.ts';
+import { checkWordsOf } from '#shared/pairing/check-words.ts';
+import { parseMainLine, tidyLine } from '#shared/pairing/pairing-line.ts';
+import { version } from '#shared/version.ts';
+import { Command, CommanderError } from 'commander';
+import { existsSync, readFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { resolve } from 'node:path';
+import type { z } from 'zod';
+import { initNode, nodeFiles, nodeLine } from './init.ts';
+import { chooseLinkAddress } from './link-address.ts';
+import { trustMain } from './trust.ts';
+
+/** `sallyport node …`: what is done on the DMZ box itself. It talks to nobody; it makes and edits files. */
+
+/** Exit code of one command line, after everything was printed. */
+export async function runNodeCommand(
+  args: readonly string[],
+  surroundings: { readonly terminal: Terminal; readonly nowMs: number; readonly folder: string },
+): Promise<number> {
+  const { terminal } = surroundings;
+  try {
+    await buildProgram(surroundings).parseAsync([...args], { from: 'user' });
+    return exitCodes.ok;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    printError(terminal, error, args.includes('--json'));
+    return exitCodeOf(error);
+  }
+}
+
+function buildProgram({
+  terminal,
+  nowMs,
+  folder,
+}: {
+  readonly terminal: Terminal;
+  readonly nowMs: number;
+  readonly folder: string;
+}): Command {
+  const program = new Command('sallyport node')
+    .description('Set up a DMZ node, on the DMZ box')
+    .version(version)
+    .exitOverride()
+    .configureOutput({ writeOut: terminal.out, writeErr: terminal.err })
+    .showHelpAfterError();
+
+  const printPairing = (line: string, asJson: boolean | undefined): void => {
+    const words = checkWordsOf(line);
+    if (asJson === true) {
+      terminal.out(`${JSON.stringify({ line, words })}\n`);
+      return;
+    }
+    terminal.out(`Pairing line of this node:\n\n${line}\n\nCheck words: ${words}\n`);
+    terminal.err(`\nOn main:  sallyport nodes enrol '<the line>'   (it must show the same words)\n`);
+  };
+
+  program
+    .command('init')
+    .description('make keys, SSH host key, a self-signed certificate and dmz.yaml; print the pairing line')
+    .requiredOption('--public-url <url>', 'address at which browsers reach it, https://…')
+    .option('--dir <folder>', 'where to write', '.')
+    .option('--name <name>', 'name of this node', 'dmz1')
+    .option('--link-listen <address:port>', 'where main dials in; an address of the inner network')
+    .option('--https-listen <address:port>', 'where browsers connect', '0.0.0.0:443')
+    .option('--sftp-listen <address:port>', 'where SFTP clients connect', '0.0.0.0:22')
+    .option('--json', 'print JSON')
+    .action((options: InitOptions) => {
+      requireFits('--public-url', httpUrl('https'), options.publicUrl);
+      requireFits('--name', plainName, options.name);
+      requireFits('--https-listen', listen, options.httpsListen);
+      requireFits('--sftp-listen', listen, options.sftpListen);
+      const linkListen = options.linkListen ?? chooseLinkAddress(networkInterfaces());
+      requireFits('--link-listen', listen, linkListen);
+      requireFits('--link-listen', dialAddress, linkListen);
+      const values = {
+        name: options.name,
+        publicUrl: options.publicUrl,
+        httpsListen: options.httpsListen,
+        sftpListen: options.sftpListen,
+        linkListen,
+      };
+      const target = resolve(folder, options.dir);
+      const line = initNode(target, values, nowMs);
+      terminal.err(`Made ${nodeFiles(target).config}, keys, SSH host key and a self-signed certificate.\n\n`);
+      printPairing(line, options.json);
+    });
+
+  program
+    .command('show')
+    .description('print the pairing line again')
+    .option('--dir <folder>', 'where dmz.yaml is', '.')
+    .option('--json', 'print JSON')
+    .action((options: { readonly dir: string; readonly json?: boolean }) => {
+      const target = resolve(folder, options.dir);
+      printPairing(nodeLine(target, readNames(nodeFiles(target).config)), options.json);
+    });
+
+  program
+    .command('trust')
+    .description("trust main: write the identity of its line (printed by 'nodes enrol') into dmz.yaml")
+    .argument('<line>', "main's line, in quotes")
+    .option('--dir <folder>', 'where dmz.yaml is', '.')
+    .option('--replace', 'even if another main is trusted')
+    .option('--json', 'print JSON')
+    .action(
+      (
+        line: string,
+        options: { readonly dir: string; readonly replace?: boolean; readonly json?: boolean },
+      ) => {
+        const main = parseMainLine(line);
+        const words = checkWordsOf(tidyLine(line));
+        const changed = trustMain(
+          nodeFiles(resolve(folder, options.dir)).config,
+          main,
+          options.replace === true,
+        );
+        if (options.json === true) {
+          terminal.out(`${JSON.stringify({ name: main.name, identity: main.identity, words, changed })}\n`);
+          return;
+        }
+        terminal.out(`Check words: ${words}\n`);
+        terminal.out(`${changed ? 'Trusts' : 'Already trusts'} ${main.name} (${main.identity}).\n`);
+        if (changed)
+          terminal.err('If the words differ from those on main, undo it. Restart the node if it runs.\n');
+      },
+    );
+
+  return program;
+}
+
+interface InitOptions {
+  readonly publicUrl: string;
+  readonly dir: string;
+  readonly name: string;
+  readonly linkListen?: string;
+  readonly httpsListen: string;
+  readonly sftpListen: string;
+  readonly json?: boolean;
+}
+
+function requireFits(option: string, schema: z.ZodType, value: string): void {
+  const result = schema.safeParse(value);
+  if (result.success) return;
+  throw new SallyportError('usage', `${option} does not fit`, {
+    detail: `${value}: expected ${result.error.issues.map(({ message }) => message).join(', ')}`,
+  });
+}
+
+function readNames(configFile: string): { readonly name: string; readonly address: string } {
+  if (!existsSync(configFile)) {
+    throw new SallyportError('not-found', 'There is no node here', { detail: configFile });
+  }
+  const { document } = parseYaml(readFileSync(configFile, 'utf8'), configFile);
+  return { name: String(document.getIn(['node'])), address: String(document.getIn(['link', 'listen'])) };
+}
