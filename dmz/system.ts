@@ -1,0 +1,189 @@
+import { X509Certificate } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+import { Gauge, type Registry } from 'prom-client';
+import type { DmzConfig } from '#dmz/config.ts';
+import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
+import { buildSourceGuard } from '#dmz/guard/source-guard.ts';
+import { buildHttpsServer } from '#dmz/https/server.ts';
+import { buildLinkListener } from '#dmz/link/listener.ts';
+import type { MainLink } from '#dmz/link/main-link.ts';
+import { buildLoginService } from '#dmz/login/conversation.ts';
+import { buildSftpServer, type SftpServer } from '#dmz/sftp/server.ts';
+import type { Clock } from '#shared/clock.ts';
+import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
+import type { Check } from '#shared/health/check.ts';
+import { buildHealthServer } from '#shared/health/health-server.ts';
+import { buildMetricsRegistry } from '#shared/health/metrics-registry.ts';
+import type { Log } from '#shared/log.ts';
+import { resolveListen, type InheritedSockets } from '#shared/process/inherited-sockets.ts';
+import type { System } from '#shared/process/node-process.ts';
+import { Secret } from '#shared/secret.ts';
+
+/** The DMZ node, put together. Plain wiring: what each part does is in its folder. */
+export interface DmzSurroundings {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly inherited: InheritedSockets;
+  /** $CREDENTIALS_DIRECTORY. */
+  readonly credentials?: string;
+  /** The configuration as it is on disk now, for a reload. */
+  readonly reread: () => Promise<DmzConfig>;
+}
+
+const webRoot = fileURLToPath(new URL('./web/dist', import.meta.url));
+/** A certificate that ends sooner is an alarm: renewing takes people, and people have weekends. */
+const certificateWarningMs = 14 * 24 * 60 * 60 * 1000;
+/** How long open SFTP sessions may go on after a stop was asked for. */
+const drainMs = 3_000;
+
+export async function startDmz(config: DmzConfig, around: DmzSurroundings): Promise<System> {
+  const { clock, log, inherited, credentials } = around;
+  const readPem = async (file: string): Promise<Secret> => {
+    const content = await readSecretFile(file, credentials);
+    return new Secret(content.expose().toString('utf8'));
+  };
+  const readCertificate = async (from: DmzConfig) => ({
+    certificatePem: (await readPublicFile(from.https.certificate)).toString('utf8'),
+    keyPem: await readPem(from.https.key),
+  });
+
+  const listener = buildLinkListener({
+    listen: resolveListen(config.link.listen, inherited),
+    identityKeyPem: await readPem(config.link.identityKey),
+    mainIdentity: config.link.main.identity,
+    nodeName: config.node,
+    validatedLogins: config.validatedLogins,
+    parkForMs: config.park.forMs,
+    clock,
+    log: log.child({ part: 'link' }),
+  });
+  const { link } = listener;
+  const guard = buildSourceGuard({ link, clock, log: log.child({ part: 'guard' }) });
+  const login = buildLoginService({
+    link,
+    node: config.node,
+    signingKeyPem: await readPem(config.link.signingKey),
+    validatedLogins: config.validatedLogins,
+    buildFiles: (session) => buildRemoteFiles({ link, session }),
+    guard,
+    clock,
+    log: log.child({ part: 'login' }),
+  });
+  const registry = buildMetricsRegistry({ node: config.node });
+  let certificate = await readCertificate(config);
+  const https = buildHttpsServer({
+    listen: resolveListen(config.https.listen, inherited),
+    ...certificate,
+    profile: config.https.profile,
+    publicUrl: config.publicUrl,
+    login,
+    guard,
+    link,
+    webRoot,
+    registry,
+    clock,
+    log: log.child({ part: 'https' }),
+  });
+  const hostKeys = await Promise.all(config.sftp.hostKeys.map((file) => readSecretFile(file, credentials)));
+  const sftp = buildSftpServer({
+    listen: resolveListen(config.sftp.listen, inherited),
+    hostKeysPem: hostKeys.map((key) => key.expose()),
+    login,
+    guard,
+    publicUrl: config.publicUrl,
+    banner: () => link.policy.branding.banner,
+    profile: config.sftp.profile,
+    onRefused: (what, client) =>
+      link.report({
+        kind: 'refused',
+        clientIp: client.ip,
+        protocol: 'sftp',
+        detail: `channel request: ${what}`,
+      }),
+    clock,
+    log: log.child({ part: 'sftp' }),
+  });
+  registerMetrics(registry, link, sftp);
+  const health =
+    config.health.listen === undefined
+      ? undefined
+      : buildHealthServer({
+          listen: resolveListen(config.health.listen, inherited),
+          checks: () => checks(config, link, certificate.certificatePem, clock),
+          registry,
+          log: log.child({ part: 'health' }),
+        });
+
+  await health?.start();
+  await listener.start();
+  await https.start();
+  await sftp.start();
+  log.info({ https: https.address, sftp: sftp.address(), link: listener.port }, 'started');
+
+  return {
+    async reload() {
+      const now = await around.reread();
+      certificate = await readCertificate(now);
+      https.reload(certificate);
+      log.level = now.log.level;
+      log.info('reloaded: certificate, log level');
+    },
+    async close() {
+      log.info('stopping');
+      // The doors first: what is under way still needs the link.
+      await Promise.all([https.close(), sftp.close(drainMs)]);
+      login.close();
+      guard.close();
+      await listener.close();
+      await health?.close();
+    },
+  };
+}
+
+function checks(config: DmzConfig, link: MainLink, certificatePem: string, clock: Clock): readonly Check[] {
+  const left = new X509Certificate(certificatePem).validToDate.getTime() - clock.now();
+  const agree = !link.isUp || link.policy.validatedLogins === config.validatedLogins;
+  return [
+    {
+      name: 'main-link',
+      affects: 'ready',
+      ok: link.isUp,
+      ...(link.isUp ? {} : { detail: 'main is not connected' }),
+    },
+    {
+      name: 'validated-logins-agree',
+      affects: 'health',
+      ok: agree,
+      ...(agree ? {} : { detail: `validated_logins is ${config.validatedLogins} here and not on main` }),
+    },
+    {
+      name: 'certificate-valid',
+      affects: 'health',
+      ok: left > certificateWarningMs,
+      ...(left > certificateWarningMs ? {} : { detail: `ends in ${Math.floor(left / 86_400_000)} days` }),
+    },
+  ];
+}
+
+function registerMetrics(registry: Registry, link: MainLink, sftp: SftpServer): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'sallyport_link_up',
+    help: '1 when main is connected',
+    registers,
+    collect() {
+      this.set(link.isUp ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'sallyport_sftp_connections',
+    help: 'Open SSH connections',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      const { connections, authenticated } = sftp.counts();
+      this.set({ state: 'authenticated' }, authenticated);
+      this.set({ state: 'unauthenticated' }, connections - authenticated);
+    },
+  });
+}
