@@ -1,0 +1,86 @@
+/**
+ * What sessions have open. A handle is a random number that only means something together with the session it was given
+ * to (S-04); everything of a session ends with the session.
+ */
+import { randomInt } from 'node:crypto';
+import { SallyportError } from '#shared/error.ts';
+import type { FullSession } from '#main-agent/login/session.ts';
+import { badHandle } from './file-error.ts';
+import { handlesMax, handlesPerSessionMax } from './limits.ts';
+import type { FolderPages } from './folder-pages.ts';
+import type { ReadHandle } from './read-handle.ts';
+import type { WriteHandle } from './write-handle.ts';
+
+/** `keep`: a broken upload may be resumed · `discard`: it was given up · `abandon`: this process stops. */
+export type Ending = 'keep' | 'discard' | 'abandon';
+
+export type Handle = ReadHandle | WriteHandle | FolderPages;
+
+/** Numbers are random so that none comes again after a restart; JSON keeps integers of 48 bits exactly. */
+const numberMax = 2 ** 48 - 1;
+
+export class HandleTable {
+  readonly #bySession = new Map<string, Map<number, Handle>>();
+  #count = 0;
+  #reserved = 0;
+
+  newNumber(): number {
+    return randomInt(1, numberMax);
+  }
+
+  /** Rejects `too-many` before anything is opened. Call the returned function when the opening is over. */
+  reserve(session: FullSession): () => void {
+    const own = this.#bySession.get(session.key)?.size ?? 0;
+    if (own >= handlesPerSessionMax || this.#count + this.#reserved >= handlesMax) {
+      throw new SallyportError('too-many', 'Too many files are open', {
+        detail: `${own} of this session, ${this.#count} in all`,
+      });
+    }
+    this.#reserved += 1;
+    return () => {
+      this.#reserved -= 1;
+    };
+  }
+
+  /** Throws when the session ended while the thing was being opened: then it is the caller's to end. */
+  add(session: FullSession, number: number, handle: Handle): void {
+    if (session.ended.aborted) throw new SallyportError('no-session', 'The session is over');
+    let own = this.#bySession.get(session.key);
+    if (own === undefined) this.#bySession.set(session.key, (own = new Map()));
+    if (own.size >= handlesPerSessionMax) throw new SallyportError('too-many', 'Too many files are open');
+    own.set(number, handle);
+    this.#count += 1;
+  }
+
+  find(session: FullSession, number: number): Handle | undefined {
+    return this.#bySession.get(session.key)?.get(number);
+  }
+
+  require(session: FullSession, number: number): Handle {
+    const handle = this.find(session, number);
+    if (handle === undefined) throw badHandle('no such handle in this session');
+    return handle;
+  }
+
+  /** It is no longer reachable; ending it is the caller's. */
+  take(session: FullSession, number: number): Handle | undefined {
+    const own = this.#bySession.get(session.key);
+    const handle = own?.get(number);
+    if (own === undefined || handle === undefined) return undefined;
+    own.delete(number);
+    this.#count -= 1;
+    if (own.size === 0) this.#bySession.delete(session.key);
+    return handle;
+  }
+
+  takeAllOf(sessionKey: string): readonly Handle[] {
+    const own = [...(this.#bySession.get(sessionKey)?.values() ?? [])];
+    this.#bySession.delete(sessionKey);
+    this.#count -= own.length;
+    return own;
+  }
+
+  takeAll(): readonly Handle[] {
+    return [...this.#bySession.keys()].flatMap((session) => this.takeAllOf(session));
+  }
+}

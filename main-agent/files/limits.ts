@@ -1,0 +1,61 @@
+/** Every bound of the file service, with its reason (S-09). */
+
+/** Open files and folders of one session: graphical clients keep tens open, OpenSSH one per transfer. */
+export const handlesPerSessionMax = 256;
+/** Open files and folders of all sessions; each holds one or two descriptors and systemd's hard limit is 524,288. */
+export const handlesMax = 16_384;
+/** Re-sent mutations are answered from the record of this many newest ones; the link allows 256 in flight. */
+export const operationsPerSessionMax = 512;
+
+/** Entries in one page whatever was asked, so that a page stays a small message. */
+export const pageEntriesMax = 1000;
+/** JSON bytes of one page: a slow reader's control link is not held up by a listing. */
+export const pageBytesMax = 128 * 1024;
+/** Names in one folder: more can't be sorted in memory for everybody at once. */
+export const folderEntriesMax = 1_000_000;
+/** Folder snapshots a session may page through at the same time; an older one is made again when asked for. */
+export const snapshotsPerSessionMax = 4;
+/** Names held by all snapshots together (about 400 MB at the very worst, 100 bytes a name). */
+export const snapshotNamesMax = 4_000_000;
+/** A snapshot nobody pages through any more. */
+export const snapshotIdleMs = 60_000;
+/** Attributes asked of the disk at the same time for one listing; the thread pool is everybody's. */
+export const statsAtOnce = 16;
+
+/** Frames filled by one `readv`: 8 × 64 KiB was measured best. */
+export const readBatchFrames = 8;
+/** Pieces gathered into one `writev`; a window (512 KiB) is 8 full frames or many small SFTP writes. */
+export const writeBatchPieces = 64;
+/** Buffer of hashing and range copies: one batch of the reader. */
+export const scratchBytes = 512 * 1024;
+
+/** Broken uploads kept per user; the oldest goes first. */
+export const keptUploadsPerUserMax = 100;
+/** Old versions kept per user after a shorter file replaced them. */
+export const keptVersionsPerUserMax = 100;
+/** How long they are kept. */
+export const keptVersionMs = 24 * 3_600_000;
+/** How long the outcome of a commit is remembered on disk for a DMZ that did not hear it: longer than any parking. */
+export const committedMs = 10 * 60_000;
+/** Between two sweeps of what has expired. */
+export const sweepIntervalMs = 10 * 60_000;
+/** One staging record: a path of 4 KiB twice, and facts. */
+export const stagingRecordBytesMax = 64 * 1024;
+
+/** Files and folders one recursive delete may remove; a larger tree is deleted in several goes. */
+export const removedEntriesMax = 1_000_000;
+/** Folders below each other, when a tree on disk is walked: each holds a descriptor while we are in it. */
+export const walkDepthMax = 256;
+/** Entries counted for a quota; a user with more has the rest uncounted until it shrinks. */
+export const measuredEntriesMax = 5_000_000;
+/** A user's measured bytes are trusted this long; other programs also write into the folders. */
+export const measuredFreshMs = 10 * 60_000;
+/** Users whose bytes are remembered; measuring again is only slow, not wrong. */
+export const accountsMax = 20_000;
+/** Uploads into shared folders remembered per user for the quota. */
+export const sharedUploadsPerUserMax = 10_000;
+
+/** Whole-file copies at the same time: each occupies a thread of the pool until it is done. */
+export const copiesAtOnce = 2;
+/** Receipts on their way to the audit; beyond it the next commit waits, no running transfer does. */
+export const receiptsInFlightMax = 4096;

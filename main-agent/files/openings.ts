@@ -1,0 +1,344 @@
+/** Files that are opened, written to, committed and let go of, and the streams on them. */
+import type { AttributeChange, OpenMode, Precondition } from '#shared/file-service/attributes.ts';
+import type { SallyportError } from '#shared/error.ts';
+import type { Result } from '#shared/link/messages.ts';
+import type { FullSession } from '#main-agent/login/session.ts';
+import { badHandle, denied, notFound, toFileError } from './file-error.ts';
+import type { Ending, Handle } from './handles.ts';
+import { isKeptShown, keptByName, shown } from './listing.ts';
+import type { Located, Mounted } from './mounts.ts';
+import { isAllowed, requireAllowed, requireAnyAllowed, requireFileName } from './permissions.ts';
+import { type Account, isOwnFolder } from './quota.ts';
+import { ReadHandle } from './read-handle.ts';
+import type { FileContext } from './service-context.ts';
+import type { BeginUpload, Stored, Upload, UploadStart } from './storage/storage.ts';
+import { type CommitOutcome, WriteHandle } from './write-handle.ts';
+
+/** After these a broken-off commit can't become good by resuming the upload. */
+const finalRefusals: readonly string[] = [
+  'precondition-failed',
+  'exists',
+  'permission-denied',
+  'is-a-folder',
+];
+
+export interface CommitParams {
+  readonly precondition?: Precondition | undefined;
+  readonly mtimeMs?: number | undefined;
+}
+
+/** Handles and staging files share a name, so that a handle is found again after a restart. */
+export function uploadIdOf(handle: number): string {
+  return handle.toString(36);
+}
+
+export class Openings {
+  readonly #context: FileContext;
+  readonly #adopting = new Map<string, Promise<WriteHandle | undefined>>();
+
+  constructor(context: FileContext) {
+    this.#context = context;
+  }
+
+  async open(
+    session: FullSession,
+    operation: number,
+    path: readonly string[],
+    mode: OpenMode,
+    attributes: AttributeChange,
+  ): Promise<Result<'fs.open'>> {
+    const located = this.#context.mounts.locate(session.user(), path);
+    requireFileName(located);
+    const done = this.#context.handles.reserve(session);
+    try {
+      return mode.write
+        ? await this.#openForWriting(session, operation, located, mode, attributes)
+        : await this.#openForReading(session, located);
+    } finally {
+      done();
+    }
+  }
+
+  async #openForReading(session: FullSession, located: Located): Promise<Result<'fs.open'>> {
+    const { storage, place } = requireAllowed(located, 'read');
+    const { handles, clock } = this.#context;
+    const handle = new ReadHandle(await storage.openFile(place), located, clock.now());
+    const number = handles.newNumber();
+    await this.#add(session, number, handle);
+    return { handle: number, attributes: shown(handle.attributes), created: false };
+  }
+
+  async #openForWriting(
+    session: FullSession,
+    operation: number,
+    located: Located,
+    mode: OpenMode,
+    attributes: AttributeChange,
+  ): Promise<Result<'fs.open'>> {
+    const mounted = requireAnyAllowed(located, 'write', 'overwrite');
+    if (mode.read) requireAllowed(located, 'read');
+    const { handles } = this.#context;
+    const begun = mounted.storage.findUpload(session.key, operation);
+    const number = begun === undefined ? handles.newNumber() : Number.parseInt(begun, 36);
+    const handle =
+      begun === undefined
+        ? await this.#begin(session, operation, located, mounted, mode, attributes, number)
+        : await this.requireWrite(session, number);
+    return {
+      handle: number,
+      attributes: shown(await handle.stat()),
+      created: !handle.upload.record.replaces,
+    };
+  }
+
+  async #begin(
+    session: FullSession,
+    operation: number,
+    located: Located,
+    mounted: Mounted,
+    mode: OpenMode,
+    attributes: AttributeChange,
+    number: number,
+  ): Promise<WriteHandle> {
+    const { storage, place, mount } = mounted;
+    const { quota, clock } = this.#context;
+    const account = await quota.open(located.user);
+    let reservedBytes = 0;
+    const begin: BeginUpload = {
+      record: {
+        id: uploadIdOf(number),
+        user: session.username,
+        session: session.key,
+        virtualPath: located.path.components,
+        place,
+        startedAtMs: clock.now(),
+        exclusive: mode.create === 'exclusive',
+        append: mode.append,
+        readable: mode.read,
+        operation,
+      },
+      choose: (existing, folderId) => chooseStart(session, mounted, mode, existing, folderId),
+      ...(attributes.mode !== undefined && { mode: attributes.mode }),
+      onStartBytes: (bytes) => {
+        account.reserve(bytes, session.user().quotaBytes);
+        reservedBytes += bytes;
+      },
+    };
+    let upload: Upload;
+    try {
+      upload = await (mount.uploads === 'atomic'
+        ? storage.beginUpload(place, begin)
+        : storage.openInPlace(place, begin));
+    } catch (error) {
+      account.release(reservedBytes);
+      throw error;
+    }
+    const handle = this.#writeHandle(session, located, upload, account, attributes);
+    await this.#add(session, number, handle);
+    return handle;
+  }
+
+  #writeHandle(
+    session: FullSession,
+    located: Located,
+    upload: Upload,
+    account: Account,
+    attributes: AttributeChange,
+  ): WriteHandle {
+    return new WriteHandle(upload, located, account, () => session.user().quotaBytes, attributes);
+  }
+
+  async #add(session: FullSession, number: number, handle: Handle): Promise<void> {
+    try {
+      this.#context.handles.add(session, number, handle);
+    } catch (error) {
+      await handle.end('discard');
+      throw error;
+    }
+  }
+
+  /** A handle for writing, also one that this process's predecessor gave out. Rejects `bad-handle`. */
+  async requireWrite(session: FullSession, number: number): Promise<WriteHandle> {
+    const handle = this.#context.handles.find(session, number) ?? (await this.#adopt(session, number));
+    if (handle?.kind !== 'write') throw badHandle('no such handle for writing');
+    return handle;
+  }
+
+  async requireReadable(session: FullSession, number: number): Promise<ReadHandle | WriteHandle> {
+    const handle = this.#context.handles.find(session, number) ?? (await this.#adopt(session, number));
+    if (handle === undefined || handle.kind === 'folder') throw badHandle('no such handle for reading');
+    if (handle.kind === 'write' && !handle.upload.record.readable) throw denied('opened for writing only');
+    return handle;
+  }
+
+  #adopt(session: FullSession, number: number): Promise<WriteHandle | undefined> {
+    const key = `${session.key} ${number}`;
+    const running = this.#adopting.get(key);
+    if (running !== undefined) return running;
+    const adopting = this.#adoptUpload(session, number).finally(() => this.#adopting.delete(key));
+    this.#adopting.set(key, adopting);
+    return adopting;
+  }
+
+  async #adoptUpload(session: FullSession, number: number): Promise<WriteHandle | undefined> {
+    const { mounts, quota, log } = this.#context;
+    for (const storage of mounts.storages) {
+      const upload = await storage.adoptUpload(uploadIdOf(number), session.key);
+      if (upload === undefined) continue;
+      try {
+        const user = session.user();
+        const located = mounts.locate(user, upload.record.virtualPath);
+        requireSamePlace(located, upload);
+        const account = await quota.open(user);
+        account.reserve(upload.initialSize, undefined);
+        const handle = this.#writeHandle(session, located, upload, account, {});
+        await this.#add(session, number, handle);
+        return handle;
+      } catch (error) {
+        log.warn({ err: error, upload: upload.record.id }, 'an upload could not be taken up again');
+        await upload.keep();
+        return undefined;
+      }
+    }
+    return undefined;
+  }
+
+  async commit(session: FullSession, number: number, params: CommitParams): Promise<Result<'fs.commit'>> {
+    const found = this.#context.handles.find(session, number);
+    if (found?.kind === 'read') {
+      const attributes = shown(await found.stat());
+      await this.release(session, number, 'keep');
+      return { attributes, created: false };
+    }
+    const handle = found ?? (await this.#adopt(session, number));
+    if (handle === undefined) return this.#committedBefore(session, number);
+    if (handle.kind !== 'write') throw badHandle('no such handle for writing');
+    await this.#context.receipts.room();
+    try {
+      const outcome = await this.#commitUpload(session, handle, params);
+      this.#context.handles.take(session, number);
+      return {
+        attributes: shown(outcome.attributes),
+        created: outcome.created,
+        sha256: outcome.sha256,
+      };
+    } catch (error) {
+      const failure = toFileError(error);
+      await this.release(session, number, finalRefusals.includes(failure.code) ? 'discard' : 'keep', failure);
+      throw failure;
+    }
+  }
+
+  async #commitUpload(
+    session: FullSession,
+    handle: WriteHandle,
+    { precondition, mtimeMs }: CommitParams,
+  ): Promise<CommitOutcome> {
+    const { mounts, receipts, quota } = this.#context;
+    const { record } = handle.upload;
+    // Decided now and not when it was opened: what an admin took away meanwhile is not allowed any more.
+    const located = mounts.locate(session.user(), record.virtualPath);
+    const { mount } = requireSamePlace(located, handle.upload);
+    const account = await quota.open(located.user);
+    const limitBytes = located.user.quotaBytes ?? Number.MAX_SAFE_INTEGER;
+    const isOwn = isOwnFolder(mount, session.username);
+    const outcome = await handle.commit(
+      {
+        mayReplace: mount.allow.has('overwrite') && !record.exclusive,
+        mayCreate: mount.allow.has('write'),
+        keptVersionBytesMax: Math.max(0, limitBytes - account.usedBytes),
+        ...(precondition !== undefined && { precondition }),
+        ...(mtimeMs !== undefined && { mtimeMs }),
+      },
+      (stored) => (isOwn ? undefined : stored.id),
+    );
+    receipts.write(session, {
+      event: 'file.upload',
+      path: located.path,
+      bytes: outcome.attributes.size,
+      sha256: outcome.sha256,
+      startedAtMs: record.startedAtMs,
+      detail: [
+        outcome.created ? 'new file' : 'replaced a file',
+        outcome.streamed ? 'digest made while streaming' : 'digest made by reading before the commit',
+      ].join(', '),
+    });
+    return outcome;
+  }
+
+  /** The commit happened and its answer was lost with the process that gave it. */
+  async #committedBefore(session: FullSession, number: number): Promise<Result<'fs.commit'>> {
+    for (const storage of this.#context.mounts.storages) {
+      const committed = await storage.findCommitted(uploadIdOf(number), session.key);
+      if (committed !== undefined) {
+        return { attributes: shown(committed.attributes), created: committed.created };
+      }
+    }
+    throw badHandle('no such handle in this session');
+  }
+
+  /** Lets go of a handle; unknown numbers are none of anybody's business. */
+  async release(session: FullSession, number: number, how: Ending, reason?: SallyportError): Promise<void> {
+    const { handles } = this.#context;
+    if (handles.find(session, number) === undefined) await this.#adopt(session, number);
+    const handle = handles.take(session, number);
+    if (handle !== undefined) await this.end(session, handle, how, reason);
+  }
+
+  async end(session: FullSession, handle: Handle, how: Ending, reason?: SallyportError): Promise<void> {
+    await handle.end(how);
+    if (how === 'abandon' || handle.kind === 'folder') return;
+    const { receipts } = this.#context;
+    if (handle.kind === 'read') {
+      if (!handle.wasRead) return;
+      const { path } = handle.located;
+      const { startedAtMs, sentBytes: bytes } = handle;
+      receipts.write(session, { event: 'file.download', path, bytes, startedAtMs });
+      return;
+    }
+    const { record, size: bytes } = handle.upload;
+    receipts.write(session, {
+      event: 'file.upload',
+      outcome: 'failed',
+      path: handle.located.path,
+      bytes,
+      startedAtMs: record.startedAtMs,
+      detail: `${reason === undefined ? 'not finished' : reason.code}, ${how === 'keep' ? 'may be resumed' : 'given up'}`,
+    });
+  }
+}
+
+/** What an upload starts from, if this user may write there at all; see the table in `permissions.ts`. */
+function chooseStart(
+  session: FullSession,
+  mounted: Mounted,
+  mode: OpenMode,
+  existing: Stored | undefined,
+  folderId: string,
+): UploadStart {
+  const name = mounted.place.path.at(-1) ?? '';
+  const kept =
+    mode.truncate || mode.create === 'exclusive' || mounted.mount.uploads === 'direct'
+      ? undefined
+      : keptByName(session, mounted, folderId).get(name);
+  const resumed = kept !== undefined && isKeptShown(session, kept, existing) ? kept : undefined;
+  if (existing === undefined) {
+    if (!isAllowed(mounted, 'write')) throw denied('write is not allowed on this mount');
+    if (mode.create === 'never' && resumed === undefined) throw notFound();
+  } else if (mode.create !== 'exclusive' && !isAllowed(mounted, 'overwrite')) {
+    throw denied('overwrite is not allowed on this mount');
+  }
+  if (resumed !== undefined) return { from: 'kept', id: resumed.record.id };
+  return existing !== undefined && !mode.truncate ? { from: 'present' } : { from: 'empty' };
+}
+
+/** A mount may have been moved or taken away since the upload began. */
+function requireSamePlace(located: Located, { record }: Upload): Mounted {
+  const { mounted } = located;
+  const isSame =
+    mounted !== undefined &&
+    JSON.stringify([mounted.place.root, mounted.place.path]) ===
+      JSON.stringify([record.place.root, record.place.path]);
+  if (!isSame) throw denied('the mount is not what it was when the upload began');
+  return mounted;
+}

@@ -1,0 +1,161 @@
+/** Questions: attributes, listings, space, digests. Nothing here changes a file. */
+import type { Attributes } from '#shared/file-service/attributes.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
+import type { Params, Result } from '#shared/link/messages.ts';
+import type { FullSession } from '#main-agent/login/session.ts';
+import { denied, notFound, toFileError } from './file-error.ts';
+import { FolderPages } from './folder-pages.ts';
+import { copiesAtOnce } from './limits.ts';
+import { isKeptShown, keptAttributes, keptByName, Listing, shown, virtualFolder } from './listing.ts';
+import type { Located, Mounted } from './mounts.ts';
+import { isAllowed, requireAllowed, requireFileName } from './permissions.ts';
+import type { FileContext } from './service-context.ts';
+import { Slots } from './slots.ts';
+import type { KeptUpload, Stored } from './storage/storage.ts';
+import { hashBytes } from './upload-digest.ts';
+
+/** This user's broken upload under a path, if there is one. */
+export async function findKept(session: FullSession, mounted: Mounted): Promise<KeptUpload | undefined> {
+  const { storage, place } = mounted;
+  const name = place.path.at(-1);
+  if (name === undefined || !isAllowed(mounted, 'write') || storage.keptBytes(session.username) === 0) {
+    return undefined;
+  }
+  const folder = await storage.stat({ root: place.root, path: place.path.slice(0, -1) });
+  return keptByName(session, mounted, folder.id).get(name);
+}
+
+export class Queries {
+  readonly #context: FileContext;
+  readonly #hashing = new Slots(copiesAtOnce);
+
+  constructor(context: FileContext) {
+    this.#context = context;
+  }
+
+  async list(session: FullSession, params: Params<'fs.list'>): Promise<Result<'fs.list'>> {
+    const { mounts, sortedPages, builtAtMs } = this.#context;
+    const located = mounts.locate(session.user(), params.path);
+    const listing = await Listing.open(session, mounts, located, builtAtMs);
+    try {
+      const { sort, limit, cursor } = params;
+      return await sortedPages.page({ session, path: located.path.toString(), sort, limit, cursor }, listing);
+    } finally {
+      await listing.close();
+    }
+  }
+
+  async openFolder(session: FullSession, path: readonly string[]): Promise<Result<'fs.open-folder'>> {
+    const { mounts, handles, builtAtMs } = this.#context;
+    const done = handles.reserve(session);
+    try {
+      const located = mounts.locate(session.user(), path);
+      const pages = new FolderPages(await Listing.open(session, mounts, located, builtAtMs));
+      const handle = handles.newNumber();
+      try {
+        handles.add(session, handle, pages);
+      } catch (error) {
+        await pages.end();
+        throw error;
+      }
+      return { handle };
+    } finally {
+      done();
+    }
+  }
+
+  async readFolder(session: FullSession, number: number): Promise<Result<'fs.read-folder'>> {
+    const handle = this.#context.handles.require(session, number);
+    if (handle.kind !== 'folder') throw new SallyportError('not-a-folder', 'That is not a folder');
+    return handle.next();
+  }
+
+  async stat(session: FullSession, path: readonly string[]): Promise<Attributes> {
+    const { mounts, builtAtMs } = this.#context;
+    const located = mounts.locate(session.user(), path);
+    const { mounted, mountNames } = located;
+    if (mounted === undefined) return virtualFolder(builtAtMs);
+    const existing = await this.#find(mounted);
+    if (existing === undefined && mountNames.length > 0) return virtualFolder(builtAtMs);
+    if (existing?.type === 'folder') return shown(existing);
+    const kept =
+      existing === undefined || session.protocol === 'sftp' ? await this.#kept(session, mounted) : undefined;
+    if (kept !== undefined && isKeptShown(session, kept, existing)) return keptAttributes(kept);
+    // The same answer for a file and for nothing, where the user may not know which.
+    if (!isAllowed(mounted, 'list') && !isAllowed(mounted, 'read')) throw denied('neither list nor read');
+    if (existing === undefined) throw notFound();
+    return shown(existing);
+  }
+
+  async #find({ storage, place }: Mounted): Promise<Stored | undefined> {
+    try {
+      return await storage.stat(place);
+    } catch (error) {
+      const failure = toFileError(error);
+      if (failure.code === 'not-found' || failure.code === 'not-a-folder') return undefined;
+      throw failure;
+    }
+  }
+
+  async #kept(session: FullSession, mounted: Mounted): Promise<KeptUpload | undefined> {
+    try {
+      return await findKept(session, mounted);
+    } catch (error) {
+      // Its folder does not exist: then there is nothing, and that is what is answered.
+      if (isSallyportError(toFileError(error), 'not-found')) return undefined;
+      throw error;
+    }
+  }
+
+  async usage(session: FullSession, path: readonly string[]): Promise<Result<'fs.usage'>> {
+    const { mounts, quota } = this.#context;
+    const user = session.user();
+    const mounted = anyMounted(mounts.locate(user, path), user.mounts[0]?.path, (first) =>
+      mounts.locate(user, first),
+    );
+    if (mounted === undefined) return { freeBytes: 0, totalBytes: 0, freeFiles: 0, totalFiles: 0 };
+    const disk = await mounted.storage.usage(mounted.place);
+    if (user.quotaBytes === undefined) return disk;
+    const { usedBytes } = await quota.open(user);
+    return {
+      ...disk,
+      totalBytes: Math.min(disk.totalBytes, user.quotaBytes),
+      freeBytes: Math.min(disk.freeBytes, Math.max(0, user.quotaBytes - usedBytes)),
+    };
+  }
+
+  async hash(session: FullSession, path: readonly string[]): Promise<Result<'fs.hash'>> {
+    const located = this.#context.mounts.locate(session.user(), path);
+    requireFileName(located);
+    const { storage, place } = requireAllowed(located, 'read');
+    return this.#hashing.run(async () => {
+      const file = await storage.openFile(place);
+      try {
+        const source = {
+          size: file.attributes.size,
+          read: (buffers: readonly Uint8Array[], position: number) => file.read(buffers, position),
+        };
+        return { hex: await hashBytes(source, session.ended) };
+      } finally {
+        await file.close();
+      }
+    });
+  }
+
+  async readLink(session: FullSession, path: readonly string[]): Promise<Result<'fs.read-link'>> {
+    await this.stat(session, path);
+    throw new SallyportError('unsupported', 'That is not a link', {
+      detail: 'symbolic links are not served',
+    });
+  }
+}
+
+/** Space is told for a folder of the user's even where the path itself only leads to mounts. */
+function anyMounted(
+  located: Located,
+  firstMount: readonly string[] | undefined,
+  locate: (path: readonly string[]) => Located,
+): Mounted | undefined {
+  if (located.mounted !== undefined || firstMount === undefined) return located.mounted;
+  return locate(firstMount).mounted;
+}

@@ -1,0 +1,60 @@
+import { badHandle } from './file-error.ts';
+import type { Located } from './mounts.ts';
+import type { Stored, StoredFile } from './storage/storage.ts';
+import { StreamSet } from './stream-set.ts';
+
+/** A file open for reading. Several streams may read it at the same time. */
+export class ReadHandle {
+  readonly kind = 'read';
+  readonly located: Located;
+  readonly streams = new StreamSet();
+  readonly startedAtMs: number;
+  /** For the receipt. */
+  sentBytes = 0;
+  wasRead = false;
+  readonly #file: StoredFile;
+  readonly #reading = new Set<Promise<unknown>>();
+  #isOver = false;
+
+  constructor(file: StoredFile, located: Located, startedAtMs: number) {
+    this.#file = file;
+    this.located = located;
+    this.startedAtMs = startedAtMs;
+  }
+
+  get attributes(): Stored {
+    return this.#file.attributes;
+  }
+
+  get size(): number {
+    return this.#file.attributes.size;
+  }
+
+  read(buffers: readonly Uint8Array[], position: number): Promise<number> {
+    this.wasRead = true;
+    return this.#whileOpen(() => this.#file.read(buffers, position));
+  }
+
+  stat(): Promise<Stored> {
+    return this.#whileOpen(() => this.#file.stat());
+  }
+
+  async #whileOpen<T>(act: () => Promise<T>): Promise<T> {
+    if (this.#isOver) throw badHandle('released');
+    const acting = act();
+    this.#reading.add(acting);
+    try {
+      return await acting;
+    } finally {
+      this.#reading.delete(acting);
+    }
+  }
+
+  async end(): Promise<void> {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.streams.stopAll(badHandle('released'));
+    await Promise.allSettled(this.#reading);
+    await this.#file.close();
+  }
+}

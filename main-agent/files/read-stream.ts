@@ -1,0 +1,136 @@
+/**
+ * Bytes of a file to a lane: up to 8 frames are filled by one `readv`, handed to the stream without a copy, and no more
+ * is read while the stream says that enough is queued. So each stream holds a batch or two in memory, whatever the file.
+ */
+import type { SallyportError } from '#shared/error.ts';
+import { framePayloadBytesMax, type LaneFrame, type LaneStream } from '#shared/link/lane-stream.ts';
+import { toFileError } from './file-error.ts';
+import { readBatchFrames } from './limits.ts';
+import type { RunningStream } from './stream-set.ts';
+import { wait } from './wait.ts';
+
+export interface ReadSource {
+  /** As far as is known; a hint for how many frames to fill. */
+  readonly size: number;
+  read(buffers: readonly Uint8Array[], position: number): Promise<number>;
+}
+
+export interface ReadRange {
+  readonly offset: number;
+  readonly lengthBytes?: number | undefined;
+}
+
+/** Milliseconds to wait after so many bytes, for a user's speed limit. */
+export type Pace = (bytes: number) => number;
+
+export class ReadStream implements RunningStream {
+  readonly #source: ReadSource;
+  readonly #stream: LaneStream;
+  readonly #pace: Pace;
+  readonly #onOver: (sentBytes: number) => void;
+  readonly #stopping = new AbortController();
+  #position: number;
+  #leftBytes: number;
+  #sentBytes = 0;
+  #drained: PromiseWithResolvers<void> | undefined;
+
+  constructor(
+    source: ReadSource,
+    stream: LaneStream,
+    range: ReadRange,
+    pace: Pace,
+    onOver: (sentBytes: number) => void,
+  ) {
+    this.#source = source;
+    this.#stream = stream;
+    this.#pace = pace;
+    this.#onOver = onOver;
+    this.#position = range.offset;
+    this.#leftBytes = range.lengthBytes ?? Number.POSITIVE_INFINITY;
+    stream.onDrain = () => this.#drained?.resolve();
+    stream.onReset = () => this.#halt();
+  }
+
+  stop(error: SallyportError): void {
+    this.#stream.reset(error);
+    this.#halt();
+  }
+
+  #halt(): void {
+    this.#stopping.abort();
+    this.#drained?.resolve();
+  }
+
+  async run(): Promise<void> {
+    try {
+      while (this.#leftBytes > 0 && !this.#stopping.signal.aborted) {
+        if (!(await this.#sendBatch())) break;
+      }
+      if (!this.#stopping.signal.aborted) this.#stream.end();
+    } catch (error) {
+      if (!this.#stopping.signal.aborted) this.stop(toFileError(error));
+    } finally {
+      this.#onOver(this.#sentBytes);
+    }
+  }
+
+  /** False at the end of the file. */
+  async #sendBatch(): Promise<boolean> {
+    const frames = this.#acquire();
+    const buffers = this.#buffersOf(frames);
+    const wanted = buffers.reduce((bytes, buffer) => bytes + buffer.byteLength, 0);
+    let bytes: number;
+    try {
+      bytes = await this.#source.read(buffers, this.#position);
+    } catch (error) {
+      for (const frame of frames) this.#stream.discardFrame(frame);
+      throw error;
+    }
+    if (!this.#sendFrames(frames, bytes)) await this.#waitForDrain();
+    const pauseMs = this.#pace(bytes);
+    if (pauseMs > 0) await wait(pauseMs, this.#stopping.signal);
+    return bytes === wanted;
+  }
+
+  /** One frame more than the rest of the file needs, so that the read that meets its end is this one. */
+  #acquire(): readonly LaneFrame[] {
+    const expected = Math.min(this.#leftBytes, Math.max(0, this.#source.size - this.#position) + 1);
+    const count = Math.min(readBatchFrames, Math.ceil(expected / framePayloadBytesMax));
+    return Array.from({ length: count }, () => this.#stream.acquireFrame());
+  }
+
+  #buffersOf(frames: readonly LaneFrame[]): readonly Uint8Array[] {
+    let left = this.#leftBytes;
+    return frames.map(({ payload }) => {
+      const length = Math.min(left, framePayloadBytesMax);
+      left -= length;
+      return payload.subarray(0, length);
+    });
+  }
+
+  /** Every frame is handed back exactly once; what is over or empty is discarded. */
+  #sendFrames(frames: readonly LaneFrame[], bytes: number): boolean {
+    let left = this.#stopping.signal.aborted ? 0 : bytes;
+    let hasRoom = true;
+    for (const frame of frames) {
+      const length = Math.min(left, framePayloadBytesMax);
+      if (length === 0) {
+        this.#stream.discardFrame(frame);
+        continue;
+      }
+      hasRoom = this.#stream.writeFrame(frame, length);
+      left -= length;
+      this.#position += length;
+      this.#leftBytes -= length;
+      this.#sentBytes += length;
+    }
+    return hasRoom;
+  }
+
+  async #waitForDrain(): Promise<void> {
+    if (this.#stopping.signal.aborted) return;
+    this.#drained = Promise.withResolvers<void>();
+    await this.#drained.promise;
+    this.#drained = undefined;
+  }
+}

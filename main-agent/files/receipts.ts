@@ -1,0 +1,74 @@
+/**
+ * File events for the audit. A receipt is written beside the transfer and never holds running bytes up; when the audit
+ * falls far behind, the next operation that ends waits for it.
+ */
+import type { Clock } from '#shared/clock.ts';
+import type { Log } from '#shared/log.ts';
+import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
+import type { Audit, AuditRecord } from '#main-agent/audit/record.ts';
+import type { FullSession } from '#main-agent/login/session.ts';
+import { receiptsInFlightMax } from './limits.ts';
+
+export type FileEvent =
+  'file.upload' | 'file.download' | 'file.delete' | 'file.rename' | 'file.copy' | 'file.mkdir';
+
+export interface Receipt {
+  readonly event: FileEvent;
+  readonly outcome?: AuditRecord['outcome'];
+  readonly path: VirtualPath;
+  readonly toPath?: VirtualPath;
+  readonly bytes?: number;
+  readonly sha256?: string;
+  readonly startedAtMs?: number;
+  readonly detail?: string;
+}
+
+export class Receipts {
+  readonly #audit: Audit;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #inFlight = new Set<Promise<void>>();
+
+  constructor(audit: Audit, clock: Clock, log: Log) {
+    this.#audit = audit;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  write(session: FullSession, receipt: Receipt): void {
+    const now = this.#clock.now();
+    const { path, toPath, startedAtMs, outcome, ...facts } = receipt;
+    const writing = this.#append({
+      ...facts,
+      time: new Date(now).toISOString(),
+      outcome: outcome ?? 'ok',
+      user: session.username,
+      node: session.node,
+      protocol: session.protocol,
+      clientIp: session.clientIp,
+      sessionKey: session.key,
+      path: path.toString(),
+      ...(toPath !== undefined && { toPath: toPath.toString() }),
+      ...(startedAtMs !== undefined && { durationMs: Math.max(0, now - startedAtMs) }),
+    });
+    this.#inFlight.add(writing);
+    void writing.finally(() => this.#inFlight.delete(writing));
+  }
+
+  async #append(record: AuditRecord): Promise<void> {
+    try {
+      await this.#audit.append(record);
+    } catch (error) {
+      this.#log.error({ err: error, record }, 'a file receipt could not be written to the audit');
+    }
+  }
+
+  /** Waits only when too many receipts are on their way. */
+  async room(): Promise<void> {
+    while (this.#inFlight.size >= receiptsInFlightMax) await Promise.race(this.#inFlight);
+  }
+
+  async drain(): Promise<void> {
+    await Promise.all(this.#inFlight);
+  }
+}

@@ -1,0 +1,245 @@
+/**
+ * The file service put together: a handler per verb, one for streams, and what ends with a session. Every handler maps
+ * what the kernel says to file codes, so nothing else of this host crosses the link.
+ */
+import type { Clock } from '#shared/clock.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { AttributeChange, Precondition } from '#shared/file-service/attributes.ts';
+import type { Log } from '#shared/log.ts';
+import type { Params } from '#shared/link/messages.ts';
+import type { Audit } from '#main-agent/audit/record.ts';
+import type { FileHandlers, FileVerb } from '#main-agent/link/handlers.ts';
+import type { FullSession } from '#main-agent/login/session.ts';
+import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import { Bandwidth } from './bandwidth.ts';
+import { Changes } from './changes.ts';
+import { toFileError } from './file-error.ts';
+import type { FileService } from './file-service.ts';
+import { HandleTable } from './handles.ts';
+import { sweepIntervalMs } from './limits.ts';
+import { shown } from './listing.ts';
+import { MountTree } from './mounts.ts';
+import { Openings } from './openings.ts';
+import { Operations } from './operations.ts';
+import { Queries } from './queries.ts';
+import { Quota } from './quota.ts';
+import { Receipts } from './receipts.ts';
+import type { FileContext } from './service-context.ts';
+import { SortedPages } from './sorted-pages.ts';
+import { LocalStorage } from './storage/local.ts';
+import type { Storage } from './storage/storage.ts';
+import { buildStreamHandler } from './streams.ts';
+
+export interface FileServiceOptions {
+  /** By the names that mounts use. `base`: absolute path of an existing folder. */
+  readonly storages: Readonly<Record<string, { readonly type: 'local'; readonly base: string }>>;
+  readonly uploads: {
+    /** How long a broken upload can be resumed. */
+    readonly keepPartialMs: number;
+    /** Keep a longer file for a day when a shorter one replaces it. */
+    readonly keepReplaced: boolean;
+  };
+  readonly audit: Audit;
+  /** The user as the files say now, for `usedBytes`. */
+  readonly findUser: (username: string) => EffectiveUser | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Rejects `config` when a storage's base can't be opened. */
+export async function buildFileService(options: FileServiceOptions): Promise<FileService> {
+  const storages = new Map<string, Storage>();
+  const { clock, log, audit } = options;
+  for (const [name, { base }] of Object.entries(options.storages)) {
+    storages.set(name, await LocalStorage.open({ name, base, ...options.uploads, clock, log }));
+  }
+  const closing = new AbortController();
+  const mounts = new MountTree(storages);
+  const context: FileContext = {
+    clock,
+    log,
+    builtAtMs: clock.now(),
+    mounts,
+    handles: new HandleTable(),
+    operations: new Operations(),
+    quota: new Quota(mounts, clock, log, closing.signal),
+    receipts: new Receipts(audit, clock, log),
+    bandwidth: new Bandwidth(clock),
+    sortedPages: new SortedPages(clock),
+  };
+  return new Service(context, options.findUser, closing);
+}
+
+type Act<P, R> = (params: P, session: FullSession) => Promise<R>;
+
+class Service implements FileService {
+  readonly handlers: FileHandlers;
+  readonly onStream: FileService['onStream'];
+  readonly #context: FileContext;
+  readonly #openings: Openings;
+  readonly #findUser: FileServiceOptions['findUser'];
+  readonly #closing: AbortController;
+  readonly #watched = new WeakSet<AbortSignal>();
+  readonly #sweeping: NodeJS.Timeout;
+
+  constructor(context: FileContext, findUser: FileServiceOptions['findUser'], closing: AbortController) {
+    this.#context = context;
+    this.#findUser = findUser;
+    this.#closing = closing;
+    this.#openings = new Openings(context);
+    this.handlers = this.#buildHandlers(
+      this.#openings,
+      new Queries(context),
+      new Changes(context, this.#openings),
+    );
+    const onStream = buildStreamHandler(context, this.#openings);
+    this.onStream = (header, stream, session) => {
+      this.#watch(session);
+      onStream(header, stream, session);
+    };
+    this.#sweeping = setInterval(() => void this.#sweep(), sweepIntervalMs).unref();
+  }
+
+  #buildHandlers(openings: Openings, queries: Queries, changes: Changes): FileHandlers {
+    return {
+      'fs.list': this.#guard((params, session) => queries.list(session, params)),
+      'fs.stat': this.#guard((params, session) => queries.stat(session, params.path)),
+      'fs.usage': this.#guard((params, session) => queries.usage(session, params.path)),
+      'fs.hash': this.#guard((params, session) => queries.hash(session, params.path)),
+      'fs.read-link': this.#guard((params, session) => queries.readLink(session, params.path)),
+      'fs.open-folder': this.#guard((params, session) => queries.openFolder(session, params.path)),
+      'fs.read-folder': this.#guard((params, session) => queries.readFolder(session, params.handle)),
+      'fs.open': this.#once('fs.open', (params, session) =>
+        openings.open(session, params.op, params.path, params.mode, changeOf(params.attributes)),
+      ),
+      'fs.stat-handle': this.#guard(async (params, session) => {
+        const found = this.#context.handles.find(session, params.handle);
+        const handle = found?.kind === 'read' ? found : await openings.requireWrite(session, params.handle);
+        return shown(await handle.stat());
+      }),
+      'fs.change-handle': this.#once('fs.change-handle', async (params, session) => {
+        const handle = await openings.requireWrite(session, params.handle);
+        await handle.change(changeOf(params.change));
+        return {};
+      }),
+      'fs.sync': this.#guard(async (params, session) => {
+        await (await openings.requireWrite(session, params.handle)).sync();
+        return {};
+      }),
+      'fs.copy-range': this.#once('fs.copy-range', (params, session) => changes.copyRange(session, params)),
+      'fs.commit': this.#once('fs.commit', (params, session) => {
+        const precondition = preconditionOf(params.precondition);
+        return openings.commit(session, params.handle, { ...params, precondition });
+      }),
+      'fs.release': this.#guard(async (params, session) => {
+        await openings.release(session, params.handle, params.keepPartial ? 'keep' : 'discard');
+        return {};
+      }),
+      'fs.make-folder': this.#once('fs.make-folder', async (params, session) => {
+        await changes.makeFolder(session, params.path, params.mode);
+        return {};
+      }),
+      'fs.remove-file': this.#once('fs.remove-file', async (params, session) => {
+        await changes.removeFile(session, params.path, preconditionOf(params.precondition));
+        return {};
+      }),
+      'fs.remove-folder': this.#once('fs.remove-folder', async (params, session) => {
+        await changes.removeFolder(session, params.path, params.recursive);
+        return {};
+      }),
+      'fs.rename': this.#once('fs.rename', (params, session) => changes.rename(session, params)),
+      'fs.copy': this.#once('fs.copy', (params, session) => changes.copy(session, params)),
+      'fs.change': this.#once('fs.change', async (params, session) => {
+        await changes.change(session, params.op, params.path, changeOf(params.change));
+        return {};
+      }),
+    };
+  }
+
+  #guard<P, R>(act: Act<P, R>): Act<P, R> {
+    return async (params, session) => {
+      this.#watch(session);
+      try {
+        return await act(params, session);
+      } catch (error) {
+        if (session.ended.aborted) {
+          throw new SallyportError('no-session', 'The session is over', { cause: error });
+        }
+        throw toFileError(error);
+      }
+    };
+  }
+
+  /** Mutations: a re-sent one gets the first one's outcome. */
+  #once<P extends { readonly op: number }, R>(verb: FileVerb, act: Act<P, R>): Act<P, R> {
+    return this.#guard((params, session) =>
+      this.#context.operations.once(session.key, verb, params.op, () => act(params, session)),
+    );
+  }
+
+  /** Whoever ends a session, its files end with it. */
+  #watch(session: FullSession): void {
+    if (this.#watched.has(session.ended)) return;
+    this.#watched.add(session.ended);
+    session.ended.addEventListener('abort', () => void this.endSession(session), { once: true });
+  }
+
+  async usedBytes(username: string): Promise<number> {
+    const user = this.#findUser(username);
+    return user === undefined ? 0 : (await this.#context.quota.measured(user)).usedBytes;
+  }
+
+  async endSession(session: Parameters<FileService['endSession']>[0]): Promise<void> {
+    const { handles, operations, sortedPages, log } = this.#context;
+    operations.forget(session.key);
+    sortedPages.forget(session.key);
+    for (const handle of handles.takeAllOf(session.key)) {
+      try {
+        if (session.state === 'signed-in') await this.#openings.end(session, handle, 'keep');
+        else await handle.end('keep');
+      } catch (error) {
+        log.warn({ err: error }, 'a file of an ended session could not be closed');
+      }
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    this.#context.sortedPages.sweep();
+    for (const storage of this.#context.mounts.storages) {
+      try {
+        await storage.sweep();
+      } catch (error) {
+        this.#context.log.warn({ err: error, storage: storage.name }, 'sweeping a storage failed');
+      }
+    }
+  }
+
+  /** Streams end, files close; uploads stay as they are for the next process. */
+  async close(): Promise<void> {
+    clearInterval(this.#sweeping);
+    this.#closing.abort();
+    await Promise.all(this.#context.handles.takeAll().map((handle) => handle.end('abandon')));
+    await this.#context.receipts.drain();
+    for (const storage of this.#context.mounts.storages) await storage.close();
+  }
+}
+
+/** Drops what the schema leaves `undefined`. */
+function changeOf(change: Params<'fs.open'>['attributes']): AttributeChange {
+  const { size, mode, mtimeMs, atimeMs } = change ?? {};
+  return {
+    ...(size !== undefined && { size }),
+    ...(mode !== undefined && { mode }),
+    ...(mtimeMs !== undefined && { mtimeMs }),
+    ...(atimeMs !== undefined && { atimeMs }),
+  };
+}
+
+function preconditionOf(precondition: Params<'fs.commit'>['precondition']): Precondition | undefined {
+  if (precondition === undefined) return undefined;
+  const { ifMatch, ifNoneMatch } = precondition;
+  return {
+    ...(ifMatch !== undefined && { ifMatch }),
+    ...(ifNoneMatch !== undefined && { ifNoneMatch }),
+  };
+}

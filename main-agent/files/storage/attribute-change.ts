@@ -1,0 +1,35 @@
+/** Sets mode and times of an open file or folder through the kernel's name for it: no path, no link, no race. */
+import * as fs from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import type { AttributeChange } from '#shared/file-service/attributes.ts';
+import { openFilePath } from './folder-handle.ts';
+
+/**
+ * Never set-user-id, set-group-id, sticky or writable by everybody on main; and main itself must be able to read and
+ * replace what it serves.
+ */
+function safeMode(mode: number, isFolder: boolean): number {
+  return (mode & 0o775) | (isFolder ? 0o700 : 0o600);
+}
+
+export function fileMode(mode: number | undefined): number {
+  return mode === undefined ? 0o666 : safeMode(mode, false);
+}
+
+export function folderMode(mode: number | undefined): number {
+  return mode === undefined ? 0o777 : safeMode(mode, true);
+}
+
+/**
+ * Everything but the size. By path and not `FileHandle.chmod`/`utimes`: Node's permission model switches those two off.
+ */
+export async function applyChange(file: FileHandle, change: AttributeChange): Promise<void> {
+  const { mode, mtimeMs, atimeMs } = change;
+  if (mode === undefined && mtimeMs === undefined && atimeMs === undefined) return;
+  const path = openFilePath(file);
+  const stats = await file.stat();
+  if (mode !== undefined) await fs.chmod(path, safeMode(mode, stats.isDirectory()));
+  if (mtimeMs !== undefined || atimeMs !== undefined) {
+    await fs.utimes(path, (atimeMs ?? stats.atimeMs) / 1000, (mtimeMs ?? stats.mtimeMs) / 1000);
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * The jail (S-08). A folder is held open and everything in it is reached through the kernel's name for that open
+ * folder, `/proc/self/fd/<number>/<name>`, one component at a time and never through a symbolic link: what plain Node
+ * has for `openat(…, O_NOFOLLOW)`. A folder that is swapped for a link after it was checked is still the folder that
+ * was opened, so there is no gap between check and use.
+ *
+ * Trust: `name` is a single component that `requireComponents` let through (no `/`, no `..`).
+ *
+ * Invariant: no operation by path may be pending when a folder is closed; its number may be another folder's by then.
+ * Holders therefore await all they began, also when one of several fails.
+ */
+import { constants, opendir, type BigIntStats, type Dir } from 'node:fs';
+import * as fs from 'node:fs/promises';
+import { promisify } from 'node:util';
+import type { FileHandle } from 'node:fs/promises';
+import { hasErrno, isAFolder, notFound } from '../file-error.ts';
+import { fileId } from './stored.ts';
+
+const openDirectory = promisify(opendir);
+
+const folderFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+/** O_NONBLOCK: opening a pipe somebody put there must not wait for its other end. */
+const leafFlags = constants.O_NOFOLLOW | constants.O_NONBLOCK;
+/** Names fetched from the kernel at a time. */
+const namesAtOnce = 1024;
+
+export interface RegularFile {
+  readonly file: FileHandle;
+  readonly stats: BigIntStats;
+}
+
+/** The kernel's name for an open file: changes of mode and times go to that very file, whatever its name is now. */
+export function openFilePath(file: FileHandle): string {
+  return `/proc/self/fd/${file.fd}`;
+}
+
+export class FolderHandle {
+  readonly #file: FileHandle;
+
+  private constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  /** A path of the configuration: links in it are the admin's own. */
+  static async openBase(path: string): Promise<FolderHandle> {
+    return new FolderHandle(await fs.open(path, constants.O_RDONLY | constants.O_DIRECTORY));
+  }
+
+  /** The kernel's path of something in this folder, for operations that do not follow a link in the last component. */
+  at(name: string): string {
+    return `/proc/self/fd/${this.#file.fd}/${name}`;
+  }
+
+  get path(): string {
+    return openFilePath(this.#file);
+  }
+
+  async openFolder(name: string): Promise<FolderHandle> {
+    return new FolderHandle(await fs.open(this.at(name), folderFlags));
+  }
+
+  /** Another handle of this very folder. */
+  async reopen(): Promise<FolderHandle> {
+    return new FolderHandle(await fs.open(this.path, constants.O_RDONLY | constants.O_DIRECTORY));
+  }
+
+  /** Opens a regular file; `is-a-folder` and `not-found` (links, pipes, devices) for everything else. */
+  async openRegular(name: string, flags: number, mode?: number): Promise<RegularFile> {
+    const file = await fs.open(this.at(name), flags | leafFlags, mode);
+    try {
+      const stats = await file.stat({ bigint: true });
+      if (stats.isDirectory()) throw isAFolder();
+      if (!stats.isFile()) throw notFound('a special file');
+      return { file, stats };
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** lstat; undefined when there is nothing. */
+  async find(name: string): Promise<BigIntStats | undefined> {
+    try {
+      return await fs.lstat(this.at(name), { bigint: true });
+    } catch (error) {
+      if (hasErrno(error, 'ENOENT')) return undefined;
+      throw error;
+    }
+  }
+
+  stat(): Promise<BigIntStats> {
+    return this.#file.stat({ bigint: true });
+  }
+
+  async id(): Promise<string> {
+    return fileId(await this.stat());
+  }
+
+  /** Reads names; closed by the caller. */
+  openNames(): Promise<Dir> {
+    return openDirectory(this.path, { bufferSize: namesAtOnce });
+  }
+
+  sync(): Promise<void> {
+    return this.#file.sync();
+  }
+
+  close(): Promise<void> {
+    return this.#file.close();
+  }
+}
+
+/** Walks down from a folder that stays open; the last folder of the walk is the caller's to close. */
+export async function openBeneath(
+  start: FolderHandle,
+  components: readonly string[],
+  onMissing?: (folder: FolderHandle, name: string) => Promise<void>,
+): Promise<FolderHandle> {
+  let folder = start;
+  try {
+    for (const name of components) {
+      const next = await openStep(folder, name, onMissing);
+      if (folder !== start) await folder.close();
+      folder = next;
+    }
+    return folder === start ? await start.reopen() : folder;
+  } catch (error) {
+    if (folder !== start) await folder.close();
+    throw error;
+  }
+}
+
+async function openStep(
+  folder: FolderHandle,
+  name: string,
+  onMissing: ((folder: FolderHandle, name: string) => Promise<void>) | undefined,
+): Promise<FolderHandle> {
+  try {
+    return await folder.openFolder(name);
+  } catch (error) {
+    if (onMissing === undefined || !hasErrno(error, 'ENOENT')) throw error;
+    await onMissing(folder, name);
+    return folder.openFolder(name);
+  }
+}

@@ -1,0 +1,103 @@
+/** What waits in the staging folders, in memory: broken uploads to be resumed, old versions to be put back. */
+import { keptUploadsPerUserMax, keptVersionsPerUserMax } from '../limits.ts';
+import type { KeptVersion, StagedRecord, StagingArea } from './staging.ts';
+
+export interface KeptEntry {
+  readonly area: StagingArea;
+  readonly record: StagedRecord;
+  readonly size: number;
+  readonly keptAtMs: number;
+}
+
+export interface VersionEntry {
+  readonly area: StagingArea;
+  readonly version: KeptVersion;
+}
+
+export class KeptUploads {
+  readonly #byId = new Map<string, KeptEntry>();
+  readonly #byUser = new Map<string, Set<KeptEntry>>();
+  readonly #versions = new Map<string, VersionEntry[]>();
+
+  /** Returns what has to go: an older broken upload of the same file, and the oldest beyond the bound. */
+  add(entry: KeptEntry): readonly KeptEntry[] {
+    const gone = this.of(entry.record.user, entry.record.folderId, nameOf(entry));
+    let own = this.#byUser.get(entry.record.user);
+    if (own === undefined) this.#byUser.set(entry.record.user, (own = new Set()));
+    own.add(entry);
+    this.#byId.set(entry.record.id, entry);
+    for (const old of gone) this.take(old.record.id);
+    if (own.size <= keptUploadsPerUserMax) return gone;
+    const oldest = [...own]
+      .sort((a, b) => a.keptAtMs - b.keptAtMs)
+      .slice(0, own.size - keptUploadsPerUserMax);
+    for (const old of oldest) this.take(old.record.id);
+    return [...gone, ...oldest];
+  }
+
+  get(id: string): KeptEntry | undefined {
+    return this.#byId.get(id);
+  }
+
+  take(id: string): KeptEntry | undefined {
+    const entry = this.#byId.get(id);
+    if (entry === undefined) return undefined;
+    this.#byId.delete(id);
+    const own = this.#byUser.get(entry.record.user);
+    own?.delete(entry);
+    if (own?.size === 0) this.#byUser.delete(entry.record.user);
+    return entry;
+  }
+
+  /** Newest first. */
+  of(user: string, folderId: string, name?: string): readonly KeptEntry[] {
+    return [...(this.#byUser.get(user) ?? [])]
+      .filter((entry) => entry.record.folderId === folderId && (name === undefined || nameOf(entry) === name))
+      .sort((a, b) => b.keptAtMs - a.keptAtMs);
+  }
+
+  begunBy(session: string, operation: number): KeptEntry | undefined {
+    for (const entry of this.#byId.values()) {
+      if (entry.record.session === session && entry.record.operation === operation) return entry;
+    }
+    return undefined;
+  }
+
+  bytes(user: string): number {
+    let bytes = 0;
+    for (const entry of this.#byUser.get(user) ?? []) bytes += entry.size;
+    return bytes;
+  }
+
+  olderThan(atMs: number): readonly KeptEntry[] {
+    return [...this.#byId.values()].filter((entry) => entry.keptAtMs < atMs);
+  }
+
+  /** Returns the oldest versions beyond the bound. */
+  addVersion(entry: VersionEntry): readonly VersionEntry[] {
+    const own = this.#versions.get(entry.version.user) ?? [];
+    own.push(entry);
+    this.#versions.set(entry.version.user, own);
+    return own.splice(0, Math.max(0, own.length - keptVersionsPerUserMax));
+  }
+
+  versionBytes(user: string): number {
+    return (this.#versions.get(user) ?? []).reduce((bytes, { version }) => bytes + version.bytes, 0);
+  }
+
+  /** Forgets and returns the versions kept before a time. */
+  takeVersionsOlderThan(atMs: number): readonly VersionEntry[] {
+    const gone: VersionEntry[] = [];
+    for (const [user, entries] of this.#versions) {
+      const left = entries.filter((entry) => entry.version.atMs >= atMs);
+      gone.push(...entries.filter((entry) => entry.version.atMs < atMs));
+      if (left.length === 0) this.#versions.delete(user);
+      else this.#versions.set(user, left);
+    }
+    return gone;
+  }
+}
+
+function nameOf(entry: KeptEntry): string {
+  return entry.record.place.path.at(-1) ?? '';
+}

@@ -1,0 +1,183 @@
+/**
+ * One atomic upload: bytes go to the staging file, `commit` puts it in place. Readers see the old file or the new one,
+ * never half of one: the staging file is synced, renamed (or linked, where nothing may be replaced), the folder synced.
+ */
+import * as fs from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import type { AttributeChange } from '#shared/file-service/attributes.ts';
+import type { Clock } from '#shared/clock.ts';
+import type { Log } from '#shared/log.ts';
+import { badHandle, denied, isAFolder, notFound, taken } from '../file-error.ts';
+import { applyChange } from './attribute-change.ts';
+import { moveExclusive } from './exclusive-move.ts';
+import { readBytes, writeBytes } from './file-bytes.ts';
+import type { RegularFile } from './folder-handle.ts';
+import { type Jail, lockKey, type Spot } from './jail.ts';
+import type { KeyLock } from './key-lock.ts';
+import type { KeptEntry, KeptUploads } from './kept-uploads.ts';
+import { requirePrecondition } from './precondition.ts';
+import type { StagedRecord, StagingArea } from './staging.ts';
+import type { Committed, CommitRules, Stored, Upload } from './storage.ts';
+import { toStored } from './stored.ts';
+import { requireNoTwin } from './twin-names.ts';
+
+/** What an upload needs of the storage it belongs to. */
+export interface UploadHome {
+  readonly jail: Jail;
+  readonly locks: KeyLock;
+  readonly waiting: KeptUploads;
+  readonly keepReplaced: boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** It is no longer open here. */
+  released(upload: LocalUpload): void;
+  keep(entry: KeptEntry): Promise<void>;
+  dropSuperseded(record: StagedRecord): Promise<void>;
+}
+
+export class LocalUpload implements Upload {
+  readonly record: StagedRecord;
+  readonly initialSize: number;
+  readonly atomic = true;
+  readonly #home: UploadHome;
+  readonly #area: StagingArea;
+  readonly #file: FileHandle;
+  #size: number;
+  #isOver = false;
+
+  constructor(home: UploadHome, area: StagingArea, record: StagedRecord, part: RegularFile) {
+    this.record = record;
+    this.initialSize = Number(part.stats.size);
+    this.#home = home;
+    this.#area = area;
+    this.#file = part.file;
+    this.#size = this.initialSize;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  async write(pieces: readonly Uint8Array[], position: number): Promise<void> {
+    await writeBytes(this.#file, pieces, position);
+    const end = pieces.reduce((bytes, piece) => bytes + piece.byteLength, position);
+    this.#size = Math.max(this.#size, end);
+  }
+
+  read(buffers: readonly Uint8Array[], position: number): Promise<number> {
+    return readBytes(this.#file, buffers, position, this.#size);
+  }
+
+  async change(change: AttributeChange): Promise<void> {
+    if (change.size !== undefined) {
+      await this.#file.truncate(change.size);
+      this.#size = change.size;
+    }
+    await applyChange(this.#file, change);
+  }
+
+  async stat(): Promise<Stored> {
+    const stored = toStored(await this.#file.stat({ bigint: true }));
+    if (stored === undefined) throw notFound('staging file');
+    return stored;
+  }
+
+  sync(): Promise<void> {
+    return this.#file.sync();
+  }
+
+  async commit(rules: CommitRules): Promise<Committed> {
+    this.#requireOpen();
+    if (rules.change !== undefined) await this.change(rules.change);
+    await this.#file.sync();
+    const committed = await this.#home.jail.withSpot(this.record.place, 'parent-missing', (spot) =>
+      this.#home.locks.hold([lockKey(spot)], () => this.#putInPlace(spot, rules)),
+    );
+    // Visible and durable: from here on nothing may turn success into failure.
+    await this.#afterwards(() => this.#letGo());
+    await this.#afterwards(() => this.#area.markCommitted(this.record.id));
+    await this.#afterwards(() => this.#home.dropSuperseded(this.record));
+    return committed;
+  }
+
+  async #putInPlace(spot: Spot, rules: CommitRules): Promise<Committed> {
+    const { folder, name } = spot;
+    const found = await folder.find(name);
+    const existing = found === undefined ? undefined : toStored(found);
+    if (existing?.type === 'folder') throw isAFolder();
+    if (found !== undefined && existing === undefined) throw taken('a link or special file has that name');
+    requirePrecondition(rules.precondition, existing?.etag);
+    const part = this.#area.partPath(this.record.id);
+    if (existing === undefined) {
+      if (!rules.mayCreate) throw denied('the file is gone and a new one may not be made');
+      await requireNoTwin(folder, name);
+    } else if (!rules.mayReplace) throw taken('a file is there and may not be replaced');
+    else await this.#keepReplaced(spot, existing, rules);
+
+    const mustNotReplace =
+      existing === undefined && (!rules.mayReplace || rules.precondition?.ifNoneMatch !== undefined);
+    if (mustNotReplace) await moveExclusive(part, folder.at(name));
+    else await fs.rename(part, folder.at(name));
+    await folder.sync();
+    return {
+      attributes: await this.stat(),
+      created: existing === undefined,
+      replacedBytes: existing?.size ?? 0,
+    };
+  }
+
+  /** A CLOSE does not say whether a client was finished: what got shorter may have been cut off. */
+  async #keepReplaced(spot: Spot, existing: Stored, rules: CommitRules): Promise<void> {
+    const { waiting, clock, log, keepReplaced } = this.#home;
+    const { user, virtualPath, id } = this.record;
+    if (!keepReplaced || this.#size >= existing.size) return;
+    if (waiting.versionBytes(user) + existing.size > rules.keptVersionBytesMax) return;
+    const version = { id, user, virtualPath: [...virtualPath], bytes: existing.size, atMs: clock.now() };
+    if (!(await this.#area.keepVersion(spot.folder, spot.name, version))) return;
+    log.info({ user, path: virtualPath, version: id }, 'a shorter file replaces a longer one, which is kept');
+    for (const gone of waiting.addVersion({ area: this.#area, version })) {
+      await gone.area.removeVersion(gone.version.id);
+    }
+  }
+
+  async #afterwards(act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      this.#home.log.warn({ err: error, upload: this.record.id }, 'tidying up after an upload failed');
+    }
+  }
+
+  async keep(): Promise<void> {
+    if (this.#isOver) return;
+    if (this.#size === 0) return this.discard();
+    await this.#letGo();
+    const { record } = this;
+    await this.#home.keep({
+      area: this.#area,
+      record,
+      size: this.#size,
+      keptAtMs: this.#home.clock.now(),
+    });
+  }
+
+  async discard(): Promise<void> {
+    if (this.#isOver) return;
+    await this.#letGo();
+    await this.#area.remove(this.record.id);
+  }
+
+  async abandon(): Promise<void> {
+    if (!this.#isOver) await this.#letGo();
+  }
+
+  async #letGo(): Promise<void> {
+    this.#isOver = true;
+    this.#home.released(this);
+    await this.#file.close();
+  }
+
+  #requireOpen(): void {
+    if (this.#isOver) throw badHandle('the upload is over');
+  }
+}

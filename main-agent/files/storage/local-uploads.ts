@@ -1,0 +1,316 @@
+/**
+ * Uploads of a local storage: begun, kept when broken, taken up again, swept when nobody came back for them. Which
+ * uploads are open here is known by id; two of them never share bytes.
+ */
+import { constants, type BigIntStats } from 'node:fs';
+import type { Clock } from '#shared/clock.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { Log } from '#shared/log.ts';
+import { isAFolder, notFound, taken } from '../file-error.ts';
+import { keptVersionMs } from '../limits.ts';
+import { applyChange, fileMode } from './attribute-change.ts';
+import { DirectUpload } from './direct-upload.ts';
+import { openFilePath, type RegularFile } from './folder-handle.ts';
+import { type Jail, lockKey, type Spot } from './jail.ts';
+import type { KeyLock } from './key-lock.ts';
+import { type KeptEntry, KeptUploads } from './kept-uploads.ts';
+import { LocalUpload, type UploadHome } from './local-upload.ts';
+import { StagingArea, type StagedRecord } from './staging.ts';
+import type {
+  BeginUpload,
+  CommittedUpload,
+  KeptUpload,
+  Place,
+  Stored,
+  Upload,
+  UploadStart,
+} from './storage.ts';
+import { fileId, toStored } from './stored.ts';
+import { requireNoTwin } from './twin-names.ts';
+
+export interface LocalUploadsOptions {
+  readonly keepPartialMs: number;
+  readonly keepReplaced: boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class LocalUploads implements UploadHome {
+  readonly jail: Jail;
+  readonly locks: KeyLock;
+  readonly keepReplaced: boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly waiting = new KeptUploads();
+  readonly #options: LocalUploadsOptions;
+  /** One per file system that holds users' folders; the first is the base's. */
+  readonly #areas = new Map<bigint, Promise<StagingArea>>();
+  readonly #open = new Map<string, LocalUpload>();
+  /** Names that an open upload took as "must not exist". */
+  readonly #reserved = new Set<string>();
+
+  constructor(jail: Jail, locks: KeyLock, options: LocalUploadsOptions) {
+    this.jail = jail;
+    this.locks = locks;
+    this.keepReplaced = options.keepReplaced;
+    this.clock = options.clock;
+    this.log = options.log;
+    this.#options = options;
+  }
+
+  async open(): Promise<void> {
+    await this.#areaOn((await this.jail.base.stat()).dev, this.jail.base);
+  }
+
+  begin(place: Place, begin: BeginUpload): Promise<Upload> {
+    return this.jail.withSpot(place, 'parent-missing', async (spot) => {
+      const found = await spot.folder.find(spot.name);
+      const existing = requireFileOrNothing(found);
+      const start = begin.choose(existing, spot.folderId);
+      const { exclusive } = begin.record;
+      const reservation = lockKey(spot);
+      if (exclusive && (existing !== undefined || this.#reserved.has(reservation))) {
+        throw taken('exclusive create');
+      }
+      if (exclusive) this.#reserved.add(reservation);
+      try {
+        if (existing === undefined) await requireNoTwin(spot.folder, spot.name);
+        const area = await this.#areaFor(place, spot);
+        const upload =
+          start.from === 'kept'
+            ? await this.#resume(start.id, begin, existing !== undefined, spot.folderId)
+            : await this.#start(area, spot, begin, existing, start);
+        this.#open.set(upload.record.id, upload);
+        return upload;
+      } catch (error) {
+        if (exclusive) this.#reserved.delete(reservation);
+        throw error;
+      }
+    });
+  }
+
+  async #start(
+    area: StagingArea,
+    spot: Spot,
+    begin: BeginUpload,
+    existing: Stored | undefined,
+    start: UploadStart,
+  ): Promise<LocalUpload> {
+    const { id } = begin.record;
+    // A replaced file keeps its mode, as if it had been written in place.
+    const mode = begin.mode ?? existing?.mode;
+    const part = await this.#makePart(area, spot, begin, start, fileMode(mode));
+    try {
+      if (mode !== undefined) await applyChange(part.file, { mode });
+      const record = stagedRecord(begin, existing !== undefined, spot.folderId, part.stats);
+      await area.writeRecord(record);
+      return new LocalUpload(this, area, record, part);
+    } catch (error) {
+      await part.file.close();
+      await area.remove(id);
+      throw error;
+    }
+  }
+
+  async #makePart(
+    area: StagingArea,
+    spot: Spot,
+    begin: BeginUpload,
+    start: UploadStart,
+    mode: number,
+  ): Promise<RegularFile> {
+    switch (start.from) {
+      case 'empty':
+      case 'kept':
+        return area.createPart(begin.record.id, mode);
+      case 'present':
+        return this.#copyPart(area, spot, begin);
+      case 'copy':
+        return this.jail.withSpot(start.of, 'not-found', (source) => this.#copyPart(area, source, begin));
+    }
+  }
+
+  async #copyPart(area: StagingArea, source: Spot, begin: BeginUpload): Promise<RegularFile> {
+    const original = await source.folder.openRegular(source.name, constants.O_RDONLY);
+    try {
+      begin.onStartBytes(Number(original.stats.size));
+      return await area.copyToPart(begin.record.id, openFilePath(original.file));
+    } finally {
+      await original.file.close();
+    }
+  }
+
+  async #resume(
+    keptId: string,
+    begin: BeginUpload,
+    replaces: boolean,
+    folderId: string,
+  ): Promise<LocalUpload> {
+    const kept = this.waiting.take(keptId);
+    if (kept === undefined) throw notFound('the kept upload is gone');
+    const { id } = begin.record;
+    try {
+      begin.onStartBytes(kept.size);
+      await kept.area.renamePart(keptId, id);
+    } catch (error) {
+      this.waiting.add(kept);
+      throw error;
+    }
+    const part = await kept.area.openPart(id);
+    try {
+      const record = stagedRecord(begin, replaces, folderId, part.stats);
+      await kept.area.writeRecord(record);
+      await kept.area.remove(keptId);
+      return new LocalUpload(this, kept.area, record, part);
+    } catch (error) {
+      await part.file.close();
+      throw error;
+    }
+  }
+
+  openInPlace(place: Place, begin: BeginUpload): Promise<Upload> {
+    return this.jail.withSpot(place, 'parent-missing', async (spot) => {
+      const existing = requireFileOrNothing(await spot.folder.find(spot.name));
+      const start = begin.choose(existing, spot.folderId);
+      if (begin.record.exclusive && existing !== undefined) throw taken('exclusive create');
+      if (existing === undefined) await requireNoTwin(spot.folder, spot.name);
+      const flags =
+        constants.O_RDWR |
+        (existing === undefined ? constants.O_CREAT | constants.O_EXCL : 0) |
+        (start.from === 'empty' ? constants.O_TRUNC : 0);
+      const opened = await spot.folder.openRegular(spot.name, flags, fileMode(begin.mode));
+      const record = { ...begin.record, replaces: existing !== undefined };
+      return new DirectUpload(record, opened, existing?.size ?? 0);
+    });
+  }
+
+  kept(user: string, folderId: string): readonly KeptUpload[] {
+    return this.waiting.of(user, folderId);
+  }
+
+  keptBytes(user: string): number {
+    return this.waiting.bytes(user);
+  }
+
+  findBegun(session: string, operation: number): string | undefined {
+    return this.waiting.begunBy(session, operation)?.record.id;
+  }
+
+  async discardKept(keptId: string): Promise<void> {
+    const kept = this.waiting.take(keptId);
+    await kept?.area.remove(keptId);
+  }
+
+  async adopt(id: string, session: string): Promise<Upload | undefined> {
+    const kept = this.waiting.get(id);
+    if (kept === undefined || kept.record.session !== session) return undefined;
+    this.waiting.take(id);
+    const part = await kept.area.openPart(id);
+    const upload = new LocalUpload(this, kept.area, kept.record, part);
+    this.#open.set(id, upload);
+    return upload;
+  }
+
+  async findCommitted(id: string, session: string): Promise<CommittedUpload | undefined> {
+    for (const opening of this.#areas.values()) {
+      const area = await opening;
+      const record = (await area.readCommitted(id)) ?? (await area.readRecord(id));
+      if (record === undefined || record.session !== session) continue;
+      const stats = await this.jail.withSpot(record.place, 'not-found', ({ folder, name }) =>
+        folder.find(name),
+      );
+      // Another file has the name by now: what became of ours can't be said any more.
+      if (stats === undefined || fileId(stats) !== record.partId) return undefined;
+      const attributes = toStored(stats);
+      return attributes === undefined ? undefined : { record, attributes, created: !record.replaces };
+    }
+    return undefined;
+  }
+
+  released(upload: LocalUpload): void {
+    const { id, exclusive, folderId, place } = upload.record;
+    this.#open.delete(id);
+    if (exclusive) this.#reserved.delete(lockKey({ folderId, name: place.path.at(-1) ?? '' }));
+  }
+
+  async keep(entry: KeptEntry): Promise<void> {
+    for (const gone of this.waiting.add(entry)) await gone.area.remove(gone.record.id);
+  }
+
+  /** A file was committed: this user's broken uploads of it are of no use any more. */
+  async dropSuperseded(record: StagedRecord): Promise<void> {
+    for (const old of this.waiting.of(record.user, record.folderId, record.place.path.at(-1) ?? '')) {
+      await this.discardKept(old.record.id);
+    }
+  }
+
+  async sweep(): Promise<void> {
+    const now = this.clock.now();
+    for (const kept of this.waiting.olderThan(now - this.#options.keepPartialMs)) {
+      await this.discardKept(kept.record.id);
+    }
+    for (const { area, version } of this.waiting.takeVersionsOlderThan(now - keptVersionMs)) {
+      await area.removeVersion(version.id);
+    }
+    // What this index does not know: records of commits, halves left by a crash.
+    for (const opening of this.#areas.values()) {
+      const area = await opening;
+      await area.load((id) => this.#open.has(id) || this.waiting.get(id) !== undefined);
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const upload of this.#open.values()) await upload.abandon();
+    for (const opening of this.#areas.values()) await (await opening).close();
+  }
+
+  /** Staging on the file system of the target folder, else a commit could not be a rename. */
+  async #areaFor(place: Place, spot: Spot): Promise<StagingArea> {
+    const { dev } = await spot.folder.stat();
+    const known = this.#areas.get(dev);
+    if (known !== undefined) return known;
+    return this.jail.inFolder({ root: place.root, path: [] }, 'not-found', async (root) => {
+      if ((await root.stat()).dev !== dev) {
+        throw new SallyportError('unsupported', 'Files can not be stored in this folder', {
+          detail: 'another file system is mounted inside a user mount',
+          hint: 'Give that file system a mount of its own.',
+        });
+      }
+      return this.#areaOn(dev, root);
+    });
+  }
+
+  #areaOn(dev: bigint, parent: Parameters<typeof StagingArea.open>[0]): Promise<StagingArea> {
+    const opening = this.#areas.get(dev) ?? this.#openArea(parent);
+    this.#areas.set(dev, opening);
+    opening.catch(() => this.#areas.delete(dev));
+    return opening;
+  }
+
+  async #openArea(parent: Parameters<typeof StagingArea.open>[0]): Promise<StagingArea> {
+    const area = await StagingArea.open(parent, this.#options);
+    const { uploads, versions } = await area.load((id) => this.#open.has(id));
+    for (const { record, size, touchedAtMs } of uploads) {
+      await this.keep({ area, record, size, keptAtMs: touchedAtMs });
+    }
+    for (const version of versions) this.waiting.addVersion({ area, version });
+    return area;
+  }
+}
+
+function stagedRecord(
+  begin: BeginUpload,
+  replaces: boolean,
+  folderId: string,
+  part: BigIntStats,
+): StagedRecord {
+  return { ...begin.record, replaces, folderId, partId: fileId(part) };
+}
+
+function requireFileOrNothing(found: BigIntStats | undefined): Stored | undefined {
+  if (found === undefined) return undefined;
+  const stored = toStored(found);
+  if (stored === undefined) throw taken('a link or special file has that name');
+  if (stored.type === 'folder') throw isAFolder();
+  return stored;
+}

@@ -1,0 +1,200 @@
+/**
+ * What the file service asks of a storage. `local` (a folder of the host) is the first; the shape is kept so that an
+ * object store fits behind it: ranges instead of one position, an upload that is parts until `commit`, no promise that
+ * `rename` is cheap, no descriptors, links or devices.
+ *
+ * A storage knows nothing of users, permissions, quotas or sessions: it is asked after those were decided. It keeps
+ * every operation inside the place it was given (S-08).
+ */
+import type { AttributeChange, Attributes, Precondition } from '#shared/file-service/attributes.ts';
+
+/** Where something is: the folder a mount shows (below the storage's base) and the way from there. Both checked. */
+export interface Place {
+  readonly root: readonly string[];
+  readonly path: readonly string[];
+}
+
+/** A file or folder as stored. Links and special files do not exist to a storage's callers. */
+export interface Stored extends Attributes {
+  readonly type: 'file' | 'folder';
+  /** Stable while the thing exists, also under another name. */
+  readonly id: string;
+}
+
+export interface FolderItem {
+  readonly name: string;
+  readonly type: 'file' | 'folder';
+}
+
+/** A folder being read. One call at a time. */
+export interface StoredFolder {
+  readonly attributes: Stored;
+  /** The next names, unsorted; empty = no more. */
+  next(): Promise<readonly FolderItem[]>;
+  /** Attributes for names of it, in their order; undefined for what is gone or hidden. */
+  describe(names: readonly string[]): Promise<readonly (Stored | undefined)[]>;
+  close(): Promise<void>;
+}
+
+export interface StoredFile {
+  readonly attributes: Stored;
+  /** Fills the buffers in order from `position`; fewer bytes only at the end, 0 past it. */
+  read(buffers: readonly Uint8Array[], position: number): Promise<number>;
+  stat(): Promise<Stored>;
+  close(): Promise<void>;
+}
+
+/** Whose an upload is and how it was opened; kept beside the bytes, so that it outlives this process. */
+export interface UploadRecord {
+  /** Names the upload in this storage; unique for ever, not guessable. */
+  readonly id: string;
+  readonly user: string;
+  /** `sessionKey` of the session that has it open. */
+  readonly session: string;
+  /** Where the user sees it. */
+  readonly virtualPath: readonly string[];
+  readonly place: Place;
+  readonly startedAtMs: number;
+  /** A file was there when it began. */
+  readonly replaces: boolean;
+  /** Begun as "must not exist". */
+  readonly exclusive: boolean;
+  readonly append: boolean;
+  readonly readable: boolean;
+  /** The operation number of the open, so that a re-sent open finds it. */
+  readonly operation: number;
+}
+
+export interface CommitRules {
+  /** A file that is there may be replaced. */
+  readonly mayReplace: boolean;
+  /** A name that is free may be taken. */
+  readonly mayCreate: boolean;
+  readonly precondition?: Precondition;
+  /** Applied before it becomes visible. */
+  readonly change?: AttributeChange;
+  /** A longer file that is replaced is kept a while, unless this user's old versions would then exceed so many bytes. */
+  readonly keptVersionBytesMax: number;
+}
+
+export interface Committed {
+  readonly attributes: Stored;
+  /** False: it replaced a file. */
+  readonly created: boolean;
+  /** Size of the file that is gone now. */
+  readonly replacedBytes: number;
+}
+
+/** Bytes on their way into a file. Calls must not overlap; the service sees to that. */
+export interface Upload {
+  readonly record: UploadRecord;
+  /** Bytes it would have if committed now. */
+  readonly size: number;
+  /** Bytes it began with (a resumed upload, a copy of the present file). */
+  readonly initialSize: number;
+  /** Nobody sees the bytes before `commit`; false for plain POSIX writing in place. */
+  readonly atomic: boolean;
+  /** All bytes of all pieces are with the kernel when it resolves. */
+  write(pieces: readonly Uint8Array[], position: number): Promise<void>;
+  read(buffers: readonly Uint8Array[], position: number): Promise<number>;
+  change(change: AttributeChange): Promise<void>;
+  stat(): Promise<Stored>;
+  sync(): Promise<void>;
+  /** Durable and visible when it resolves. Rejected: the upload is as it was. */
+  commit(rules: CommitRules): Promise<Committed>;
+  /** Lets go of it and leaves it to be resumed. */
+  keep(): Promise<void>;
+  /** Lets go of it without a trace. */
+  discard(): Promise<void>;
+  /** Lets go of it as a stopping process does: as if it had been killed now. */
+  abandon(): Promise<void>;
+}
+
+/** A broken upload that waits to be resumed. */
+export interface KeptUpload {
+  readonly record: UploadRecord;
+  readonly size: number;
+  readonly keptAtMs: number;
+}
+
+/**
+ * What an upload starts from. `present`: a copy of the file that is there; `copy`: a copy of another file of the same
+ * storage; `kept`: a broken upload, taken up again. Mounts that write in place know `empty` and `present` only.
+ */
+export type UploadStart =
+  | { readonly from: 'empty' }
+  | { readonly from: 'present' }
+  | { readonly from: 'copy'; readonly of: Place }
+  | { readonly from: 'kept'; readonly id: string };
+
+export interface BeginUpload {
+  readonly record: Omit<UploadRecord, 'replaces'>;
+  /** Decides by what is there now; throws to refuse. Called once, before anything is made. */
+  readonly choose: (existing: Stored | undefined, folderId: string) => UploadStart;
+  /** POSIX permission bits, where the client says so. */
+  readonly mode?: number;
+  /** Bytes the upload starts with are announced before they are copied; may throw (`quota-exceeded`). */
+  readonly onStartBytes: (bytes: number) => void;
+}
+
+export interface StorageUsage {
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+  readonly freeFiles: number;
+  readonly totalFiles: number;
+}
+
+export interface RemoveOptions {
+  readonly recursive: boolean;
+  /** Stops a long removal between two entries. */
+  readonly signal: AbortSignal;
+  readonly onRemovedFile: (bytes: number) => void;
+}
+
+export interface Storage {
+  readonly name: string;
+  stat(place: Place): Promise<Stored>;
+  openFolder(place: Place): Promise<StoredFolder>;
+  openFile(place: Place): Promise<StoredFile>;
+
+  beginUpload(place: Place, begin: BeginUpload): Promise<Upload>;
+  /** Plain POSIX writing into the file itself, for mounts with `uploads: direct`. */
+  openInPlace(place: Place, begin: BeginUpload): Promise<Upload>;
+  /** This user's kept uploads into a folder, newest first. */
+  keptUploads(user: string, folderId: string): readonly KeptUpload[];
+  discardKept(keptId: string): Promise<void>;
+  /** An upload this process's predecessor had open, if the session is the same; undefined = none. */
+  adoptUpload(id: string, session: string): Promise<Upload | undefined>;
+  /** The id of an upload that a session began as this operation and that is not open here. */
+  findUpload(session: string, operation: number): string | undefined;
+  /** How an upload ended that is gone, if that was minutes ago and the session is the same. */
+  findCommitted(id: string, session: string): Promise<CommittedUpload | undefined>;
+  /** Bytes all kept uploads of a user take. */
+  keptBytes(user: string): number;
+
+  makeFolder(place: Place, mode: number | undefined): Promise<void>;
+  /** Resolves with the bytes it had. */
+  removeFile(place: Place, precondition: Precondition | undefined): Promise<number>;
+  removeFolder(place: Place, options: RemoveOptions): Promise<void>;
+  rename(from: Place, to: Place, options: { readonly overwrite: boolean }): Promise<Renamed>;
+  change(place: Place, change: AttributeChange): Promise<void>;
+  usage(place: Place): Promise<StorageUsage>;
+  /** Bytes of all files below a mount's folder. */
+  measure(root: readonly string[], signal: AbortSignal): Promise<number>;
+  /** Removes what has expired. */
+  sweep(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface CommittedUpload {
+  readonly record: UploadRecord;
+  readonly attributes: Stored;
+  readonly created: boolean;
+}
+
+export interface Renamed {
+  readonly replaced: boolean;
+  /** Size of the file that is gone now. */
+  readonly replacedBytes: number;
+  readonly type: 'file' | 'folder';
+}

@@ -1,0 +1,35 @@
+/** From the kernel's stat to what a storage tells, and the ETag with it. */
+import { hash } from 'node:crypto';
+import type { BigIntStats } from 'node:fs';
+import type { Stored } from './storage.ts';
+
+const nanosecondsPerMillisecond = 1e6;
+
+export function fileId(stats: BigIntStats): string {
+  return `${stats.dev}:${stats.ino}`;
+}
+
+/**
+ * Strong validator: device, inode, size, times of content and of status change in nanoseconds. Any write, replacement
+ * or change of times gives another one; 132 bits of SHA-256 tell nothing of the parts.
+ */
+function etagOf(stats: BigIntStats): string {
+  const identity = `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeNs}:${stats.ctimeNs}`;
+  return hash('sha256', identity, 'base64url').slice(0, 22);
+}
+
+/** Undefined for symbolic links, pipes, sockets and devices: they are neither shown nor opened. */
+export function toStored(stats: BigIntStats): Stored | undefined {
+  const type = stats.isFile() ? 'file' : stats.isDirectory() ? 'folder' : undefined;
+  if (type === undefined) return undefined;
+  return {
+    type,
+    id: fileId(stats),
+    size: Number(stats.size),
+    mtimeMs: Number(stats.mtimeNs) / nanosecondsPerMillisecond,
+    atimeMs: Number(stats.atimeNs) / nanosecondsPerMillisecond,
+    mode: Number(stats.mode) & 0o7777,
+    links: Number(stats.nlink),
+    ...(type === 'file' && { etag: etagOf(stats) }),
+  };
+}

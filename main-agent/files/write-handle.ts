@@ -1,0 +1,171 @@
+/**
+ * A file open for writing. All that happens to it happens one after the other, so that overlapping writes keep their
+ * order whatever lane they came on, and a commit sees all that was written before it.
+ */
+import type { AttributeChange, Precondition } from '#shared/file-service/attributes.ts';
+import { badHandle, denied } from './file-error.ts';
+import type { Ending } from './handles.ts';
+import type { Located } from './mounts.ts';
+import type { Account } from './quota.ts';
+import { Serial } from './serial.ts';
+import type { Committed, CommitRules, Stored, Upload } from './storage/storage.ts';
+import { StreamSet } from './stream-set.ts';
+import { UploadDigest } from './upload-digest.ts';
+
+export interface CommitRequest {
+  readonly mayReplace: boolean;
+  readonly mayCreate: boolean;
+  readonly keptVersionBytesMax: number;
+  readonly precondition?: Precondition;
+  readonly mtimeMs?: number;
+}
+
+export interface CommitOutcome extends Committed {
+  readonly sha256: string;
+  /** False: the digest was made by reading the file before the commit. */
+  readonly streamed: boolean;
+}
+
+export class WriteHandle {
+  readonly kind = 'write';
+  readonly located: Located;
+  readonly streams = new StreamSet();
+  readonly upload: Upload;
+  readonly #account: Account;
+  readonly #limitBytes: () => number | undefined;
+  readonly #serial = new Serial();
+  readonly #digest: UploadDigest;
+  /** Mode and times the client asked for: set again at the commit, since each write changes the times. */
+  #wished: AttributeChange = {};
+  /** What the account holds for it. */
+  #countedBytes: number;
+  #isOver = false;
+
+  /** The upload's initial bytes are already reserved. */
+  constructor(
+    upload: Upload,
+    located: Located,
+    account: Account,
+    limitBytes: () => number | undefined,
+    wished: AttributeChange = {},
+  ) {
+    this.upload = upload;
+    this.located = located;
+    this.#account = account;
+    this.#limitBytes = limitBytes;
+    this.#digest = new UploadDigest(upload.initialSize);
+    this.#countedBytes = upload.initialSize;
+    this.#wished = withoutSize(wished);
+  }
+
+  get size(): number {
+    return this.upload.size;
+  }
+
+  /** `position` undefined: at the end, whatever that is when its turn comes. */
+  write(pieces: readonly Uint8Array[], position: number | undefined): Promise<void> {
+    return this.#inTurn(async () => {
+      const at = position ?? this.upload.size;
+      const end = pieces.reduce((bytes, piece) => bytes + piece.byteLength, at);
+      this.#count(Math.max(end, this.upload.size));
+      try {
+        await this.upload.write(pieces, at);
+      } finally {
+        this.#countedAsWritten();
+      }
+      this.#digest.wrote(pieces, at);
+    });
+  }
+
+  read(buffers: readonly Uint8Array[], position: number): Promise<number> {
+    if (!this.upload.record.readable) throw denied('opened for writing only');
+    return this.#inTurn(() => this.upload.read(buffers, position));
+  }
+
+  change(change: AttributeChange): Promise<void> {
+    return this.#inTurn(async () => {
+      if (change.size !== undefined) {
+        this.#count(Math.max(change.size, this.#countedBytes));
+        this.#digest.truncated(change.size);
+      }
+      try {
+        await this.upload.change(change);
+      } finally {
+        this.#countedAsWritten();
+      }
+      this.#wished = { ...this.#wished, ...withoutSize(change) };
+    });
+  }
+
+  stat(): Promise<Stored> {
+    return this.#inTurn(async () => ({ ...(await this.upload.stat()), ...timesOf(this.#wished) }));
+  }
+
+  sync(): Promise<void> {
+    return this.#inTurn(() => this.upload.sync());
+  }
+
+  /** Rejected: nothing was made visible, and the handle is still to be ended. */
+  commit(request: CommitRequest, sharedIdOf: (stored: Stored) => string | undefined): Promise<CommitOutcome> {
+    return this.#inTurn(async () => {
+      const { hex, streamed } = await this.#digest.finish(this.upload);
+      const { mtimeMs, precondition, ...rules } = request;
+      const change = { ...this.#wished, ...(mtimeMs !== undefined && { mtimeMs }) };
+      const commitRules: CommitRules = {
+        ...rules,
+        change,
+        ...(precondition !== undefined && { precondition }),
+      };
+      const committed = await this.upload.commit(commitRules);
+      this.#isOver = true;
+      const { attributes, replacedBytes } = committed;
+      this.#account.committed(this.#countedBytes, replacedBytes, sharedIdOf(attributes));
+      this.streams.stopAll(badHandle('committed'));
+      return { ...committed, sha256: hex, streamed };
+    });
+  }
+
+  async end(how: Ending): Promise<void> {
+    this.streams.stopAll(badHandle('released'));
+    await this.#serial.run(async () => {
+      if (this.#isOver) return;
+      this.#isOver = true;
+      try {
+        await this.upload[how]();
+      } finally {
+        this.#account.release(this.#countedBytes);
+      }
+    });
+  }
+
+  #inTurn<T>(act: () => Promise<T>): Promise<T> {
+    return this.#serial.run(() => {
+      if (this.#isOver) throw badHandle('released');
+      return act();
+    });
+  }
+
+  /** Reserves before the bytes go to the disk, so that no number of uploads at once gets past a quota. */
+  #count(size: number): void {
+    if (size <= this.#countedBytes) return;
+    this.#account.reserve(size - this.#countedBytes, this.#limitBytes());
+    this.#countedBytes = size;
+  }
+
+  #countedAsWritten(): void {
+    this.#account.release(this.#countedBytes - this.upload.size);
+    this.#countedBytes = this.upload.size;
+  }
+}
+
+function withoutSize({ mode, mtimeMs, atimeMs }: AttributeChange): AttributeChange {
+  return {
+    ...(mode !== undefined && { mode }),
+    ...(mtimeMs !== undefined && { mtimeMs }),
+    ...(atimeMs !== undefined && { atimeMs }),
+  };
+}
+
+function timesOf({ mtimeMs, atimeMs }: AttributeChange): Pick<AttributeChange, 'mtimeMs' | 'atimeMs'> {
+  return { ...(mtimeMs !== undefined && { mtimeMs }), ...(atimeMs !== undefined && { atimeMs }) };
+}
