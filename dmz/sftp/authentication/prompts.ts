@@ -1,0 +1,58 @@
+import type { ChallengeView } from '#shared/link/messages.ts';
+import type { Again } from '#dmz/login/login-service.ts';
+
+/**
+ * What SSH users read. In the code round the word for the first factor never stands: Cyberduck answers any prompt that
+ * has it with the saved one, and WinSCP any hidden prompt, so the code is asked with echo on. What helps goes into the
+ * instruction, which is what FileZilla shows.
+ */
+export const passwordPrompt = { text: 'Password: ', echo: false } as const;
+export const codePrompt = { text: 'Verification code: ', echo: true } as const;
+
+type Asked = NonNullable<ChallengeView['asked']>;
+
+export function codeInstruction(asked: Asked): string {
+  const recovery = asked.recovery ? ' A recovery code is accepted too.' : '';
+  return `${whereFrom(asked)}${recovery}`;
+}
+
+function whereFrom(asked: Asked): string {
+  if (asked.method === 'totp') return 'Enter the code from your authenticator app.';
+  const by = asked.method === 'email' ? 'by e-mail' : 'by text message';
+  const to = asked.hint === '' ? '' : ` to ${asked.hint}`;
+  if (asked.sentAgoMs === undefined) return `Enter the code that was sent ${by}${to}.`;
+  const seconds = Math.round(asked.sentAgoMs / 1000);
+  const when = seconds < 5 ? 'just now' : `${seconds} s ago`;
+  return `Enter the code that was sent ${by}${to} ${when}.`;
+}
+
+export function againInstruction(asked: Asked, again: Again): string {
+  const left = `${again.attemptsLeft} ${again.attemptsLeft === 1 ? 'try' : 'tries'} left.`;
+  return `${reasonText(again)} ${left}\n${codeInstruction(asked)}`;
+}
+
+function reasonText(again: Again): string {
+  switch (again.reason) {
+    case 'wrong-code':
+      return 'That code is wrong.';
+    case 'used-code':
+      return 'That code was used already: wait for the next one.';
+    case 'clock-drift': {
+      const seconds = Math.round(Math.abs(again.driftSeconds ?? 0));
+      const which = (again.driftSeconds ?? 0) < 0 ? 'slow' : 'fast';
+      return `Your device's clock is about ${seconds} s ${which}: set it right, then use the next code.`;
+    }
+  }
+}
+
+export function setupInstruction(publicUrl: string): string {
+  return `Two-factor authentication must be set up before files can be reached this way. Sign in at ${publicUrl} to do so, then connect again.`;
+}
+
+export const deliveryFailedInstruction =
+  'Your code could not be sent. Try again in a few minutes, or ask your administrator.';
+
+export const unreachableText = 'The file service can not be reached right now. Try again in a minute.';
+export const tooManyFailuresText = 'Too many authentication failures';
+export const tooSlowText = 'Login took too long';
+export const tooManyWaitingText = 'Too many logins of yours wait for a code';

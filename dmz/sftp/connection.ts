@@ -1,0 +1,169 @@
+import type { Socket } from 'node:net';
+import type { Admission, Guard } from '#dmz/guard/guard.ts';
+import type { Admitted, LoginService } from '#dmz/login/login-service.ts';
+import { Authentication } from '#dmz/sftp/authenticate.ts';
+import { Channels } from '#dmz/sftp/channels/channels.ts';
+import { SftpSession } from '#dmz/sftp/session.ts';
+import { disconnectReason, message } from '#dmz/sftp/transport/messages.ts';
+import { SshTransport, type TransportSetup } from '#dmz/sftp/transport/transport.ts';
+import { MalformedMessage } from '#dmz/sftp/wire.ts';
+import type { Clock } from '#shared/clock.ts';
+import type { ClientAddress } from '#shared/link/messages.ts';
+import type { Log } from '#shared/log.ts';
+
+export interface ConnectionOptions {
+  readonly socket: Socket;
+  readonly setup: TransportSetup;
+  readonly ident: string;
+  readonly admission: Admission;
+  readonly guard: Pick<Guard, 'malformed'>;
+  readonly login: LoginService;
+  readonly listener: string;
+  readonly publicUrl: string;
+  readonly banner: () => string | undefined;
+  readonly onRefused: (what: string, client: ClientAddress) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly onClosed: () => void;
+}
+
+/**
+ * One SSH connection from accept to close: transport, then authentication, then channels with SFTP sessions on them.
+ * Each stage gets the messages of its own time only.
+ */
+export class Connection {
+  readonly #options: ConnectionOptions;
+  readonly #transport: SshTransport;
+  readonly #ip: string;
+  readonly #port: number;
+  #authentication: Authentication | undefined;
+  #channels: Channels | undefined;
+  #admitted: Admitted | undefined;
+  readonly #sessions = new Set<Promise<void>>();
+  #isEnded = false;
+  readonly #startedAt: number;
+
+  constructor(options: ConnectionOptions) {
+    const { socket, clock } = options;
+    this.#options = options;
+    this.#startedAt = clock.monotonic();
+    this.#ip = socket.remoteAddress ?? '';
+    this.#port = socket.remotePort ?? 0;
+    this.#transport = new SshTransport({
+      socket,
+      setup: options.setup,
+      ident: options.ident,
+      clock,
+      handlers: {
+        onReady: () => undefined,
+        onMessage: (type, payload) => this.#onMessage(type, payload),
+        onWritable: () => this.#channels?.resume(),
+        onClosed: () => void this.#onClosed(),
+        onMalformed: (what) => {
+          options.log.info({ ip: this.#ip, what }, 'ssh connection broke the protocol');
+          options.guard.malformed(this.#ip, 'sftp', what);
+        },
+      },
+    });
+    this.#authentication = new Authentication({
+      peer: this.#transport,
+      login: options.login,
+      admission: options.admission,
+      client: () => this.client,
+      listener: options.listener,
+      publicUrl: options.publicUrl,
+      banner: options.banner(),
+      clock,
+      log: options.log,
+      onAdmitted: (admitted) => this.#onAdmitted(admitted),
+      onForged: () => options.guard.malformed(this.#ip, 'sftp', 'signature of another key'),
+    });
+    this.#transport.start();
+  }
+
+  get client(): ClientAddress {
+    return { ip: this.#ip, port: this.#port, agent: this.#transport.agent };
+  }
+
+  get isAuthenticated(): boolean {
+    return this.#admitted !== undefined;
+  }
+
+  sweep(): void {
+    this.#transport.sweep();
+    if (!this.#transport.isDead) this.#authentication?.sweep();
+  }
+
+  /** Ends it with a word of why; what is under way ends as if the client had gone. */
+  disconnect(text: string): void {
+    this.#transport.disconnect(disconnectReason.byApplication, text);
+  }
+
+  destroy(): void {
+    this.#transport.destroy();
+  }
+
+  #onMessage(type: number, payload: Buffer): void {
+    if (this.#channels !== undefined) {
+      // RFC 4252 §5.1: requests that were on their way when success was said are ignored.
+      if (type === message.userauthRequest) return;
+      this.#channels.onMessage(type, payload);
+    } else if (this.#authentication !== undefined) {
+      this.#authentication.onMessage(type, payload);
+    } else {
+      throw new MalformedMessage(`message ${type} out of place`);
+    }
+  }
+
+  #onAdmitted(admitted: Admitted): void {
+    const { clock, log } = this.#options;
+    this.#admitted = admitted;
+    this.#authentication = undefined;
+    const { username } = admitted.view;
+    log.info(
+      { username, ip: this.#ip, agent: this.#transport.agent, ms: clock.monotonic() - this.#startedAt },
+      'sftp session open',
+    );
+    this.#channels = new Channels({
+      carrier: this.#transport,
+      onRefused: (what) => this.#options.onRefused(what, this.client),
+      onSftp: (channel) => {
+        const finished = new Promise<void>((resolve) => {
+          const session = new SftpSession({
+            channel,
+            files: admitted.files,
+            username,
+            clock,
+            log,
+            onMalformed: (what) => this.#options.guard.malformed(this.#ip, 'sftp', what),
+            onFinished: resolve,
+          });
+          void session;
+        });
+        this.#sessions.add(finished);
+        void finished.then(() => this.#sessions.delete(finished));
+      },
+    });
+    const onEnded = () => this.disconnect(endText(admitted.ended.reason));
+    if (admitted.ended.aborted) onEnded();
+    else admitted.ended.addEventListener('abort', onEnded, { once: true });
+  }
+
+  async #onClosed(): Promise<void> {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
+    this.#options.admission.release();
+    this.#authentication?.close();
+    this.#channels?.abort();
+    // Uploads are put aside first: afterwards main would no longer know whose they are.
+    await Promise.all(this.#sessions);
+    await this.#admitted?.end().catch((error: unknown) => {
+      this.#options.log.debug({ err: error }, 'session end not delivered');
+    });
+    this.#options.onClosed();
+  }
+}
+
+function endText(reason: unknown): string {
+  return typeof reason === 'string' && reason !== '' ? `Session ended: ${reason}` : 'Session ended';
+}

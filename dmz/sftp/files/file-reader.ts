@@ -1,0 +1,235 @@
+import { readReorderBytes, recoveriesMax } from '#dmz/sftp/limits.ts';
+import { PieceQueue, type Pieces } from '#dmz/sftp/files/piece-queue.ts';
+import type { RemoteFile } from '#dmz/files/file-client.ts';
+import { isSallyportError, SallyportError, toSallyportError } from '#shared/error.ts';
+import type { LaneStream } from '#shared/link/lane-stream.ts';
+
+/**
+ * READs of one open file, each answered with its bytes in order of arrival from main.
+ *
+ * SFTP asks for ranges; main serves streams. The first read at 0, or one that begins where another ended, starts a
+ * stream to the end of the file, and the reads that follow on are cut from it: main reads ahead, and nothing waits for
+ * a round trip. Any other read gets a short stream of its own. Clients that send requests from several threads mix
+ * their order, so a read that jumps ahead a little waits for the ones between as long as the stream has work.
+ *
+ * What is read ahead and not asked for stays in the lane's window: it is not released, so main stops. When the link
+ * is lost a stream is opened again where it stood, unless the file is no longer the same.
+ */
+export interface ReadRequest {
+  readonly offset: number;
+  readonly length: number;
+  /** No bytes: the file ends at or before `offset`. Otherwise `release` the pieces when they are sent. */
+  readonly done: (error: SallyportError | undefined, bytes: Pieces | undefined) => void;
+}
+
+/** Reads that are cut from one stretch of the file. */
+class Run {
+  stream: LaneStream | undefined;
+  readonly queue: ReadRequest[] = [];
+  readonly pieces = new PieceQueue();
+  readonly #end: number | undefined;
+  /** Where the next read must begin to be served from here. */
+  position: number;
+  /** How far the bytes from main have come. */
+  receivedTo: number;
+  hasEnded = false;
+  recoveries = 0;
+
+  constructor(range: { offset: number; lengthBytes?: number }) {
+    this.position = range.offset;
+    this.receivedTo = range.offset;
+    this.#end = range.lengthBytes === undefined ? undefined : range.offset + range.lengthBytes;
+  }
+
+  /** What is still to come. */
+  get range(): { offset: number; lengthBytes?: number } {
+    if (this.#end === undefined) return { offset: this.receivedTo };
+    return { offset: this.receivedTo, lengthBytes: this.#end - this.receivedTo };
+  }
+
+  add(request: ReadRequest): void {
+    this.queue.push(request);
+    this.position += request.length;
+  }
+
+  serve(): void {
+    for (;;) {
+      const request = this.queue[0];
+      if (request === undefined) return;
+      if (this.pieces.bytes < request.length && !this.hasEnded) return;
+      this.queue.shift();
+      const bytes = this.pieces.take(request.length);
+      request.done(undefined, bytes.length > 0 ? bytes : undefined);
+    }
+  }
+}
+
+export class FileReader {
+  readonly #file: RemoteFile;
+  readonly #runs = new Set<Run>();
+  /** The run that goes to the end of the file; new reads are cut from it. */
+  #sequential: Run | undefined;
+  /** Reads ahead of the sequential run, until the ones between arrive. */
+  readonly #early: ReadRequest[] = [];
+  /** End of the latest read of its own: the next one there proves a sequence. */
+  #lastEnd = 0;
+  readonly #onIdle: (() => void)[] = [];
+
+  constructor(file: RemoteFile) {
+    this.#file = file;
+  }
+
+  get isIdle(): boolean {
+    return this.#early.length === 0 && [...this.#runs].every((run) => run.queue.length === 0);
+  }
+
+  /** When every read so far is answered. */
+  async settled(): Promise<void> {
+    while (!this.isIdle)
+      await new Promise<void>((resolve) => {
+        this.#onIdle.push(resolve);
+      });
+  }
+
+  read(request: ReadRequest): void {
+    const run = this.#sequential;
+    if (run !== undefined && !run.hasEnded) {
+      if (request.offset === run.position) {
+        run.add(request);
+        this.#addEarly(run);
+        run.serve();
+        return;
+      }
+      const ahead = request.offset - run.position;
+      if (ahead > 0 && ahead <= readReorderBytes && run.queue.length > 0) {
+        this.#early.push(request);
+        return;
+      }
+    }
+    this.#readAlone(request);
+  }
+
+  /** Ends every stream: the file changed under the read-ahead, or is being closed. Requests under way are refused. */
+  stop(reason: SallyportError): void {
+    for (const run of [...this.#runs]) {
+      run.stream?.reset(reason);
+      this.#end(run, reason);
+    }
+    for (const request of this.#early.splice(0)) request.done(reason, undefined);
+  }
+
+  #addEarly(run: Run): void {
+    for (;;) {
+      const index = this.#early.findIndex((early) => early.offset === run.position);
+      const next = index < 0 ? undefined : this.#early.splice(index, 1)[0];
+      if (next === undefined) return;
+      run.add(next);
+    }
+  }
+
+  #readAlone(request: ReadRequest): void {
+    const isSequence = request.offset === this.#lastEnd;
+    this.#lastEnd = request.offset + request.length;
+    const run = new Run(
+      isSequence ? { offset: request.offset } : { offset: request.offset, lengthBytes: request.length },
+    );
+    this.#runs.add(run);
+    run.add(request);
+    if (isSequence) {
+      const previous = this.#sequential;
+      this.#sequential = run;
+      if (previous !== undefined) this.#retire(previous);
+      this.#addEarly(run);
+    }
+    this.#open(run);
+  }
+
+  #open(run: Run): void {
+    let stream: LaneStream;
+    try {
+      stream = this.#file.readStream(run.range);
+    } catch (error) {
+      this.#onLost(run, toSallyportError(error));
+      return;
+    }
+    run.stream = stream;
+    stream.onData = (bytes, release) => {
+      run.recoveries = 0;
+      run.receivedTo += bytes.length;
+      run.pieces.add(bytes, release);
+      this.#serve(run);
+    };
+    stream.onEnd = () => {
+      run.hasEnded = true;
+      this.#serve(run);
+    };
+    stream.onReset = (error) => this.#onLost(run, error);
+  }
+
+  #onLost(run: Run, error: SallyportError): void {
+    if (!this.#runs.has(run)) return;
+    run.stream = undefined;
+    run.recoveries += 1;
+    if (!isSallyportError(error, 'link-down') || run.recoveries > recoveriesMax) {
+      this.#end(run, error);
+    } else if (run.queue.length === 0) {
+      // Nothing is waited for: the next read begins here anew.
+      this.#lastEnd = run.position;
+      this.#forget(run);
+    } else {
+      void this.#recover(run);
+    }
+  }
+
+  /** The link parks this question until main is back, or gives up for us. */
+  async #recover(run: Run): Promise<void> {
+    try {
+      const { etag } = await this.#file.stat();
+      if (!this.#runs.has(run)) return;
+      const before = this.#file.attributes.etag;
+      if (before !== undefined && etag !== undefined && etag !== before)
+        throw new SallyportError('changed', 'The file changed while it was being read');
+      this.#open(run);
+    } catch (error) {
+      if (this.#runs.has(run)) this.#end(run, toSallyportError(error));
+    }
+  }
+
+  #serve(run: Run): void {
+    run.serve();
+    if (run !== this.#sequential) this.#retire(run);
+    else if (run.queue.length === 0) this.#flushEarly();
+    this.#wakeIfIdle();
+  }
+
+  /** The gap was never asked for: the early ones go their own way. */
+  #flushEarly(): void {
+    for (const request of this.#early.splice(0)) this.#readAlone(request);
+  }
+
+  /** A run nobody will ask again goes once its last request is served. */
+  #retire(run: Run): void {
+    if (run.queue.length > 0) return;
+    if (!run.hasEnded) run.stream?.reset(new SallyportError('bad-request', 'Read no further'));
+    this.#forget(run);
+  }
+
+  #end(run: Run, error: SallyportError): void {
+    this.#forget(run);
+    for (const request of run.queue.splice(0)) request.done(error, undefined);
+    if (this.#sequential === undefined)
+      for (const request of this.#early.splice(0)) request.done(error, undefined);
+    this.#wakeIfIdle();
+  }
+
+  #forget(run: Run): void {
+    this.#runs.delete(run);
+    if (this.#sequential === run) this.#sequential = undefined;
+    run.pieces.clear();
+  }
+
+  #wakeIfIdle(): void {
+    if (this.#onIdle.length === 0 || !this.isIdle) return;
+    for (const wake of this.#onIdle.splice(0)) wake();
+  }
+}

@@ -1,0 +1,79 @@
+import { attributeFlag, typeBits } from '#dmz/sftp/protocol/constants.ts';
+import { extendedAttributesMax, extensionTextBytesMax } from '#dmz/sftp/limits.ts';
+import { MalformedMessage, type WireReader } from '#dmz/sftp/wire.ts';
+import type { AttributeChange, Attributes } from '#shared/file-service/attributes.ts';
+
+/**
+ * ATTRS of SFTP v3 (§5), both ways.
+ *
+ * Trust: `readAttributes` reads a stranger's bytes; a flag it does not know makes the message malformed, because what
+ * follows could not be found.
+ */
+export interface RequestedAttributes {
+  readonly change: AttributeChange;
+  /** The client asked for an owner, which nobody may set. */
+  readonly setsOwner: boolean;
+}
+
+const knownFlags = Object.values(attributeFlag).reduce((all, flag) => all + flag, 0);
+
+export function readAttributes(reader: WireReader): RequestedAttributes {
+  const flags = reader.uint32();
+  if ((flags & ~knownFlags) !== 0) throw new MalformedMessage(`attribute flags ${flags.toString(16)}`);
+  const size = flags & attributeFlag.size ? reader.uint64() : undefined;
+  const setsOwner = (flags & attributeFlag.owner) !== 0;
+  if (setsOwner) {
+    reader.uint32();
+    reader.uint32();
+  }
+  const mode = flags & attributeFlag.permissions ? reader.uint32() & 0o7777 : undefined;
+  let atimeMs: number | undefined;
+  let mtimeMs: number | undefined;
+  if (flags & attributeFlag.times) {
+    atimeMs = reader.uint32() * 1000;
+    mtimeMs = reader.uint32() * 1000;
+  }
+  if (flags & attributeFlag.extended) skipExtended(reader);
+  return {
+    setsOwner,
+    change: {
+      ...(size !== undefined && { size }),
+      ...(mode !== undefined && { mode }),
+      ...(atimeMs !== undefined && { atimeMs }),
+      ...(mtimeMs !== undefined && { mtimeMs }),
+    },
+  };
+}
+
+function skipExtended(reader: WireReader): void {
+  const pairs = reader.uint32();
+  if (pairs > extendedAttributesMax) throw new MalformedMessage(`${pairs} extended attributes`);
+  for (let index = 0; index < pairs; index++) {
+    reader.string(extensionTextBytesMax);
+    reader.string(extensionTextBytesMax);
+  }
+}
+
+/** Permissions with the type bits, as clients read the type from them. */
+export function posixMode(attributes: Attributes): number {
+  return typeBits[attributes.type] | (attributes.mode & 0o7777);
+}
+
+/** v3 has unsigned 32-bit seconds: earlier or later times stop at the ends. */
+function seconds(milliseconds: number): number {
+  return Math.min(0xffff_ffff, Math.max(0, Math.floor(milliseconds / 1000)));
+}
+
+/** Always size, owner 0:0 (files belong to no account a client could name), permissions and times: 32 bytes. */
+export function encodeAttributes(attributes: Attributes): Buffer {
+  const bytes = Buffer.alloc(32);
+  bytes.writeUInt32BE(
+    attributeFlag.size | attributeFlag.owner | attributeFlag.permissions | attributeFlag.times,
+    0,
+  );
+  bytes.writeBigUInt64BE(BigInt(attributes.size), 4);
+  bytes.writeUInt32BE(posixMode(attributes), 20);
+  bytes.writeUInt32BE(seconds(attributes.atimeMs), 24);
+  bytes.writeUInt32BE(seconds(attributes.mtimeMs), 28);
+  return bytes;
+}

@@ -1,0 +1,127 @@
+import { type Cipheriv, createCipheriv, createHmac, createSecretKey, type KeyObject } from 'node:crypto';
+import type { MacInfo, OutboundCipher, OutboundConfig } from '#dmz/sftp/transport/ssh2-modules.ts';
+import { incrementCounter } from '#dmz/sftp/record-layer/nonce.ts';
+
+/**
+ * Packets out: padded, encrypted, authenticated.
+ *
+ * Cheap because: the key is parsed once (KeyObject), the padding comes from a pool, the plaintext is built in memory
+ * that is reused, and nothing is joined: length, ciphertext and tag go to the socket as pieces of one writev.
+ */
+interface ScratchMemory {
+  lend(length: number): Buffer;
+  giveBack(packet: Buffer): void;
+  pad(target: Buffer, from: number): void;
+}
+
+const blockBytes = 16;
+const tagBytes = 16;
+/** RFC 4253 §6: at least four bytes of padding. */
+const paddingBytesMin = 4;
+
+/** Both modes send the length in the clear and authenticate it; what follows is a whole number of blocks. */
+function allocate(scratch: ScratchMemory, payloadLength: number): Buffer {
+  const unpadded = 1 + payloadLength;
+  let padding = blockBytes - (unpadded % blockBytes);
+  if (padding < paddingBytesMin) padding += blockBytes;
+  const packet = scratch.lend(4 + unpadded + padding);
+  packet.writeUInt32BE(unpadded + padding, 0);
+  packet[4] = padding;
+  scratch.pad(packet, 5 + payloadLength);
+  return packet;
+}
+
+export class AeadWriter implements OutboundCipher {
+  outSeqno: number;
+  readonly #scratch: ScratchMemory;
+  readonly #write: (bytes: Buffer) => void;
+  readonly #algorithm: 'aes-128-gcm' | 'aes-256-gcm';
+  readonly #key: KeyObject;
+  readonly #nonce: Buffer;
+  #isDead = false;
+
+  constructor(config: OutboundConfig, scratch: ScratchMemory) {
+    this.outSeqno = config.seqno;
+    this.#scratch = scratch;
+    this.#write = config.onWrite;
+    this.#algorithm = config.cipherInfo.keyLen === 16 ? 'aes-128-gcm' : 'aes-256-gcm';
+    this.#key = createSecretKey(config.cipherKey);
+    this.#nonce = Buffer.from(config.cipherIV);
+  }
+
+  allocPacket(payloadLength: number): Buffer {
+    return allocate(this.#scratch, payloadLength);
+  }
+
+  encrypt(packet: Buffer): void {
+    if (!this.#isDead) {
+      const cipher = createCipheriv(this.#algorithm, this.#key, this.#nonce, { authTagLength: tagBytes });
+      const length = Buffer.from(packet.subarray(0, 4));
+      cipher.setAAD(length);
+      const ciphertext = cipher.update(packet.subarray(4));
+      cipher.final();
+      incrementCounter(this.#nonce);
+      this.outSeqno = (this.outSeqno + 1) >>> 0;
+      this.#write(length);
+      this.#write(ciphertext);
+      this.#write(cipher.getAuthTag());
+    }
+    this.#scratch.giveBack(packet);
+  }
+
+  free(): void {
+    this.#isDead = true;
+  }
+}
+
+export class EtmWriter implements OutboundCipher {
+  outSeqno: number;
+  readonly #scratch: ScratchMemory;
+  readonly #write: (bytes: Buffer) => void;
+  readonly #cipher: Cipheriv;
+  readonly #hash: string;
+  readonly #macBytes: number;
+  readonly #macKey: KeyObject;
+  #isDead = false;
+
+  constructor(
+    config: OutboundConfig & { readonly macInfo: MacInfo; readonly macKey: Buffer },
+    scratch: ScratchMemory,
+  ) {
+    this.outSeqno = config.seqno;
+    this.#scratch = scratch;
+    this.#write = config.onWrite;
+    this.#cipher = createCipheriv(
+      config.cipherInfo.sslName,
+      createSecretKey(config.cipherKey),
+      config.cipherIV,
+    );
+    this.#hash = config.macInfo.sslName;
+    this.#macBytes = config.macInfo.actualLen;
+    this.#macKey = createSecretKey(config.macKey);
+  }
+
+  allocPacket(payloadLength: number): Buffer {
+    return allocate(this.#scratch, payloadLength);
+  }
+
+  encrypt(packet: Buffer): void {
+    if (!this.#isDead) {
+      // Sequence number and length, as they are authenticated; the length part is also what is sent.
+      const head = Buffer.allocUnsafe(8);
+      head.writeUInt32BE(this.outSeqno, 0);
+      packet.copy(head, 4, 0, 4);
+      const ciphertext = this.#cipher.update(packet.subarray(4));
+      const mac = createHmac(this.#hash, this.#macKey).update(head).update(ciphertext).digest();
+      this.outSeqno = (this.outSeqno + 1) >>> 0;
+      this.#write(head.subarray(4));
+      this.#write(ciphertext);
+      this.#write(mac.subarray(0, this.#macBytes));
+    }
+    this.#scratch.giveBack(packet);
+  }
+
+  free(): void {
+    this.#isDead = true;
+  }
+}

@@ -1,0 +1,160 @@
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import type { Guard } from '#dmz/guard/guard.ts';
+import type { LoginService } from '#dmz/login/login-service.ts';
+import { Connection } from '#dmz/sftp/connection.ts';
+import { sweepMs } from '#dmz/sftp/limits.ts';
+import type { AlgorithmProfile } from '#dmz/sftp/transport/algorithms.ts';
+import { buildTransportSetup, type TransportSetup } from '#dmz/sftp/transport/transport.ts';
+import type { Clock } from '#shared/clock.ts';
+import type { ClientAddress } from '#shared/link/messages.ts';
+import type { Log } from '#shared/log.ts';
+
+/**
+ * The SFTP door: listens, asks the guard about each connection before a byte of it is read, and runs the deadlines.
+ *
+ * Trust: whoever can reach the port.
+ */
+export interface SftpServerOptions {
+  /** `fd`: a listening socket from the service manager. */
+  readonly listen: { readonly host: string; readonly port: number } | { readonly fd: number };
+  /** PEM or OpenSSH private keys, without passphrase; the first of each type counts. */
+  readonly hostKeysPem: readonly Buffer[];
+  readonly login: LoginService;
+  readonly guard: Pick<Guard, 'admitConnection' | 'malformed'>;
+  /** Where users set up two-factor authentication. */
+  readonly publicUrl: string;
+  /** Shown before authentication; asked for each connection because main may change it. */
+  readonly banner?: () => string | undefined;
+  readonly profile?: AlgorithmProfile;
+  /** Part of what every login signs. */
+  readonly listener?: string;
+  /** A client asked for a shell, a port forwarding or the like. */
+  readonly onRefused?: (what: string, client: ClientAddress) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export interface SftpServer {
+  start(): Promise<void>;
+  /** Stops accepting; ends what is there after at most `drainMs`. */
+  close(drainMs?: number): Promise<void>;
+  address(): AddressInfo;
+  /** For the metrics. */
+  counts(): { readonly connections: number; readonly authenticated: number };
+}
+
+/** No version: it helps only who looks for a known hole. */
+const ident = 'Sallyport';
+/** A socket that says nothing for this long is asked by the kernel whether it still is there. */
+const keepAliveMs = 60_000;
+
+export function buildSftpServer(options: SftpServerOptions): SftpServer {
+  const { guard, clock, log } = options;
+  const connections = new Set<Connection>();
+  const onAllGone = new Set<() => void>();
+  let server: Server | undefined;
+  let sweeper: NodeJS.Timeout | undefined;
+
+  function accept(socket: Socket, setup: TransportSetup): void {
+    socket.on('error', () => undefined);
+    const ip = socket.remoteAddress;
+    if (ip === undefined) {
+      socket.destroy();
+      return;
+    }
+    const admission = guard.admitConnection(ip, 'sftp');
+    if (!admission.admitted) {
+      log.debug({ ip, reason: admission.reason }, 'ssh connection not admitted');
+      socket.destroy();
+      return;
+    }
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, keepAliveMs);
+    const connection: Connection = new Connection({
+      socket,
+      setup,
+      ident,
+      admission,
+      guard,
+      login: options.login,
+      listener: options.listener ?? 'sftp',
+      publicUrl: options.publicUrl,
+      banner: options.banner ?? (() => undefined),
+      onRefused: options.onRefused ?? (() => undefined),
+      clock,
+      log,
+      onClosed: () => {
+        connections.delete(connection);
+        if (connections.size === 0) for (const done of onAllGone) done();
+      },
+    });
+    connections.add(connection);
+  }
+
+  return {
+    async start() {
+      const setup = await buildTransportSetup(options.hostKeysPem, options.profile ?? 'strict');
+      // A client may end its side once it has asked; its answers still go out.
+      const listening = createServer({ pauseOnConnect: false, noDelay: true }, (socket) =>
+        accept(socket, setup),
+      );
+      listening.on('error', (error) => log.error({ err: error }, 'sftp listener'));
+      await new Promise<void>((resolve, reject) => {
+        listening.once('error', reject);
+        listening.listen(options.listen, resolve);
+      });
+      server = listening;
+      sweeper = setInterval(() => {
+        for (const connection of connections) connection.sweep();
+      }, sweepMs);
+      sweeper.unref();
+    },
+
+    async close(drainMs = 0) {
+      const listening = server;
+      server = undefined;
+      const stopped = new Promise<void>((resolve) => {
+        if (listening === undefined) resolve();
+        else listening.close(() => resolve());
+      });
+      const allGone = () =>
+        new Promise<void>((resolve) => {
+          if (connections.size === 0) resolve();
+          else onAllGone.add(resolve);
+        });
+      for (const connection of connections)
+        if (drainMs === 0 || !connection.isAuthenticated) connection.disconnect('The server is going down');
+      await waitAtMost(allGone(), drainMs);
+      for (const connection of connections) connection.disconnect('The server is going down');
+      await waitAtMost(allGone(), goodbyeMs);
+      for (const connection of connections) connection.destroy();
+      await Promise.all([allGone(), stopped]);
+      clearInterval(sweeper);
+    },
+
+    address() {
+      const address = server?.address();
+      if (address === null || address === undefined || typeof address === 'string')
+        throw new Error('the sftp server is not listening');
+      return address;
+    },
+
+    counts: () => ({
+      connections: connections.size,
+      authenticated: [...connections].filter((connection) => connection.isAuthenticated).length,
+    }),
+  };
+}
+
+/** For clients to read why they are being disconnected. */
+const goodbyeMs = 500;
+
+async function waitAtMost(what: Promise<void>, ms: number): Promise<void> {
+  if (ms <= 0) return;
+  let timer: NodeJS.Timeout | undefined;
+  const elapsed = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([what, elapsed]);
+  clearTimeout(timer);
+}

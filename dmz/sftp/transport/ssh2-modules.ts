@@ -1,0 +1,293 @@
+import { readFileSync } from 'node:fs';
+import { createRequire, registerHooks } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { textPatches, type TextPatch } from '#dmz/sftp/transport/patches.ts';
+import { SallyportError } from '#shared/error.ts';
+
+/**
+ * The one place that touches the ssh2 package: loads a private, hardened copy of its transport layer (version
+ * exchange, key exchange, packet protocol). Other users of ssh2 in the process, such as tests with its client, keep
+ * the stock one.
+ *
+ * Start-up refuses a version or a file that the patches were not written for.
+ */
+export const ssh2Version = '1.17.0';
+
+/** Negotiated algorithms of one key exchange. */
+export interface Negotiated {
+  readonly kex: string;
+  readonly serverHostKey: string;
+  readonly cs: { readonly cipher: string; readonly mac: string; readonly compress: string };
+  readonly sc: { readonly cipher: string; readonly mac: string; readonly compress: string };
+}
+
+export interface AlgorithmOffer {
+  readonly kex: readonly string[];
+  readonly serverHostKey: readonly string[];
+  readonly cipher: readonly string[];
+  readonly mac: readonly string[];
+}
+
+/** What `createCipher` and `createDecipher` are given: one direction of one key exchange. */
+export interface CipherInfo {
+  readonly sslName: string;
+  readonly blockLen: number;
+  readonly keyLen: number;
+  readonly ivLen: number;
+  readonly authLen: number;
+}
+export interface MacInfo {
+  readonly sslName: string;
+  readonly len: number;
+  readonly actualLen: number;
+  readonly isETM: boolean;
+}
+export interface OutboundConfig {
+  readonly onWrite: (bytes: Buffer) => void;
+  readonly seqno: number;
+  readonly cipherInfo: CipherInfo;
+  readonly cipherIV: Buffer;
+  readonly cipherKey: Buffer;
+  readonly macInfo?: MacInfo;
+  readonly macKey?: Buffer;
+}
+export interface InboundConfig {
+  /** `false` and numbers come back from ssh2's own handlers: stop here, hand the rest to another decipher. */
+  readonly onPayload: (payload: Buffer) => number | false | undefined;
+  readonly seqno: number;
+  readonly decipherInfo: CipherInfo;
+  readonly decipherIV: Buffer;
+  readonly decipherKey: Buffer;
+  readonly macInfo?: MacInfo;
+  readonly macKey?: Buffer;
+}
+/** The names ssh2 itself uses on these objects. */
+export interface OutboundCipher {
+  outSeqno: number;
+  allocPacket(payloadLength: number): Buffer;
+  encrypt(packet: Buffer): void;
+  free(): void;
+}
+export interface InboundCipher {
+  inSeqno: number;
+  _onPayload?: (payload: Buffer) => number | false | undefined;
+  decrypt(data: Buffer, position: number, end: number): number | undefined;
+  free(): void;
+}
+
+/** ssh2's Protocol, as far as we use it. */
+export interface Ssh2Protocol {
+  start: (() => void) | undefined;
+  parse(chunk: Buffer, position: number, end: number): void;
+  cleanup(): void;
+  rekey(): void;
+  _offer: unknown;
+  _kex: { sessionID?: Buffer; negotiated: Negotiated; remoteExtInfoEnabled: boolean } | undefined;
+  _kexinit: Buffer | undefined;
+  _strictMode: boolean | undefined;
+  _queue: Buffer[] | undefined;
+  _server: boolean;
+  _cipher: OutboundCipher;
+  _decipher: InboundCipher | undefined;
+  _onPayload: (payload: Buffer) => number | false | undefined;
+  _onHandshakeComplete: (negotiated: Negotiated) => void;
+  _packetRW: {
+    write: {
+      allocStart: number;
+      allocStartKEX: number;
+      alloc(length: number, force?: boolean): Buffer;
+      finalize(packet: Buffer, force?: boolean): Buffer;
+    };
+  };
+}
+
+export interface Ssh2ProtocolConfig {
+  readonly server: true;
+  readonly hostKeys: Readonly<Record<string, unknown>>;
+  readonly ident: string;
+  readonly offer: unknown;
+  readonly onWrite: (bytes: Buffer) => void;
+  readonly onError: (error: Error) => void;
+  readonly onHeader: () => void;
+  readonly messageHandlers: Readonly<Record<string, (...args: never[]) => void>>;
+}
+
+export interface Ssh2HostKey {
+  readonly type: string;
+  getPublicSSH(): Buffer;
+  getPrivatePEM(): string | null;
+}
+
+/** What is replaced by export patches when the copy is loaded. */
+export interface Ssh2Replacements {
+  readonly createCipher?: (config: OutboundConfig) => OutboundCipher | undefined;
+  readonly createDecipher?: (config: InboundConfig) => InboundCipher | undefined;
+  /** True: our KEXINIT is not to go out yet. */
+  readonly holdsKexInit: (protocol: Ssh2Protocol) => boolean;
+  /** The client's first KEXINIT, before ssh2 looks at it. */
+  readonly onClientKexInit: (protocol: Ssh2Protocol, payload: Buffer) => void;
+}
+
+export interface Ssh2Modules {
+  buildProtocol(config: Ssh2ProtocolConfig): Ssh2Protocol;
+  buildOffer(offer: AlgorithmOffer): unknown;
+  /** Throws a `config` SallyportError for what is no private key. */
+  parseHostKey(pem: Buffer): Ssh2HostKey;
+  /** Sends our KEXINIT now. */
+  sendKexInit(protocol: Ssh2Protocol): void;
+  /** Sends a packet; while keys are exchanged it waits in ssh2's queue, unless `bypass`. */
+  sendPacket(protocol: Ssh2Protocol, packet: Buffer, bypass?: boolean): void;
+}
+
+interface CryptoModule {
+  init: Promise<void>;
+  bindingAvailable: boolean;
+  createCipher: (config: { outbound: OutboundConfig }) => OutboundCipher;
+  createDecipher: (config: { inbound: InboundConfig }) => InboundCipher;
+}
+interface KexModule {
+  KexInit: new (lists: unknown) => unknown;
+  kexinit: (protocol: Ssh2Protocol) => void;
+  onKEXPayload: (this: Ssh2Protocol, state: { firstPacket: boolean }, payload: Buffer) => unknown;
+}
+interface KeyParserModule {
+  parseKey: (data: Buffer) => Ssh2HostKey | Ssh2HostKey[] | Error;
+}
+interface WireModule {
+  sendPacket: (protocol: Ssh2Protocol, packet: Buffer, bypass?: boolean) => boolean;
+}
+
+const msgKexInit = 20;
+
+export async function loadSsh2(replacements: Ssh2Replacements): Promise<Ssh2Modules> {
+  const requireModule = createRequire(import.meta.url);
+  const main = requireModule.resolve('ssh2');
+  const folder = path.dirname(main);
+  requireVersion(path.join(folder, '..', 'package.json'));
+  return withOwnCopy(requireModule, folder, async (load) => {
+    const crypto = load('protocol/crypto.js') as CryptoModule;
+    // The exposed process runs no native code; the addon is not built, and if it were it is not used.
+    if (crypto.bindingAvailable)
+      throw unfit('the native addon of ssh2 is present', 'install with --ignore-scripts');
+    patchCrypto(crypto, replacements);
+    const kex = load('protocol/kex.js') as KexModule;
+    const sendKexInit = patchKex(kex, replacements);
+    const { parseKey } = load('protocol/keyParser.js') as KeyParserModule;
+    const { sendPacket } = load('protocol/utils.js') as WireModule;
+    const Protocol = load('protocol/Protocol.js') as new (config: Ssh2ProtocolConfig) => Ssh2Protocol;
+    await crypto.init;
+    return {
+      buildProtocol: (config) => new Protocol(config),
+      buildOffer: ({ kex: kexNames, serverHostKey, cipher, mac }) => {
+        const both = { cipher, mac, compress: ['none'], lang: [] };
+        return new kex.KexInit({ kex: kexNames, serverHostKey, cs: both, sc: both });
+      },
+      parseHostKey: (pem) => requireHostKey(parseKey(pem)),
+      sendKexInit,
+      sendPacket,
+    };
+  });
+}
+
+function unfit(detail: string, hint: string): SallyportError {
+  return new SallyportError('config', 'The ssh2 package is not the one this was built for', { detail, hint });
+}
+
+function requireVersion(packageFile: string): void {
+  const { version } = JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string };
+  if (version !== ssh2Version) throw unfit(`ssh2 ${version}`, `install ssh2 ${ssh2Version}`);
+}
+
+/** Export patch 3 and 4: our record layer where it has the cipher, ssh2's otherwise. */
+function patchCrypto(crypto: CryptoModule, replacements: Ssh2Replacements): void {
+  const { createCipher, createDecipher } = crypto;
+  requireFunctions('crypto.js', { createCipher, createDecipher });
+  crypto.createCipher = (config) => replacements.createCipher?.(config.outbound) ?? createCipher(config);
+  crypto.createDecipher = (config) => replacements.createDecipher?.(config.inbound) ?? createDecipher(config);
+}
+
+/** Export patch 5: our KEXINIT waits for the client's, so that the offer can be made to fit it. */
+function patchKex(kex: KexModule, replacements: Ssh2Replacements): (protocol: Ssh2Protocol) => void {
+  const { kexinit, onKEXPayload } = kex;
+  requireFunctions('kex.js', { kexinit, onKEXPayload, KexInit: kex.KexInit });
+  kex.kexinit = (protocol) => {
+    if (!replacements.holdsKexInit(protocol)) kexinit(protocol);
+  };
+  kex.onKEXPayload = function (state, payload) {
+    if (payload[0] === msgKexInit && state.firstPacket) replacements.onClientKexInit(this, payload);
+    return onKEXPayload.call(this, state, payload);
+  };
+  return kexinit;
+}
+
+function requireFunctions(file: string, functions: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(functions))
+    if (typeof value !== 'function') throw unfit(`${file} exports no ${name}`, `install ssh2 ${ssh2Version}`);
+}
+
+function requireHostKey(parsed: Ssh2HostKey | Ssh2HostKey[] | Error): Ssh2HostKey {
+  const key = Array.isArray(parsed) ? parsed[0] : parsed;
+  if (key === undefined || key instanceof Error || key.getPrivatePEM() === null) {
+    const detail = key instanceof Error ? key.message : 'no private key in it';
+    throw new SallyportError('config', 'An SSH host key can not be read', { detail });
+  }
+  return key;
+}
+
+/** Runs `use` with a loader that gives patched modules of our own, and leaves the stock ones in the cache as they were. */
+async function withOwnCopy<T>(
+  requireModule: NodeJS.Require,
+  folder: string,
+  use: (load: (file: string) => unknown) => Promise<T>,
+): Promise<T> {
+  const stock = takeFromCache(requireModule, folder);
+  const pending = new Set(textPatches);
+  const hooks = registerHooks({
+    load(url, context, next) {
+      const result = next(url, context);
+      const file = url.startsWith('file:') ? path.relative(folder, fileURLToPath(url)) : '';
+      const patches = textPatches.filter((patch) => patch.file === file);
+      if (patches.length === 0) return result;
+      let source = (result.source ?? readFileSync(fileURLToPath(url))).toString();
+      for (const patch of patches) {
+        source = applyPatch(source, patch);
+        pending.delete(patch);
+      }
+      return { ...result, source, shortCircuit: true };
+    },
+  });
+  try {
+    return await use((file) => {
+      const loaded: unknown = requireModule(path.join(folder, file));
+      if (file === 'protocol/Protocol.js') requireAllApplied(pending);
+      return loaded;
+    });
+  } finally {
+    hooks.deregister();
+    takeFromCache(requireModule, folder);
+    Object.assign(requireModule.cache, stock);
+  }
+}
+
+function takeFromCache(requireModule: NodeJS.Require, folder: string): Record<string, NodeJS.Module> {
+  const taken: Record<string, NodeJS.Module> = {};
+  for (const [file, module] of Object.entries(requireModule.cache)) {
+    if (module === undefined || !file.startsWith(folder + path.sep)) continue;
+    taken[file] = module;
+    delete requireModule.cache[file];
+  }
+  return taken;
+}
+
+export function applyPatch(source: string, patch: TextPatch): string {
+  const parts = source.split(patch.anchor);
+  if (parts.length !== 2)
+    throw unfit(`patch ${patch.number}: ${parts.length - 1} anchors in ${patch.file}`, 'restore the package');
+  return parts.join(patch.replacement);
+}
+
+function requireAllApplied(pending: ReadonlySet<TextPatch>): void {
+  const [missing] = pending;
+  if (missing !== undefined) throw unfit(`patch ${missing.number} was not applied`, 'report this');
+}

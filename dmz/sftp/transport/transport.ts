@@ -1,0 +1,384 @@
+import type { Socket } from 'node:net';
+import {
+  clientKexInitMs,
+  idleRekeysMax,
+  keyExchangeMs,
+  lingerMs,
+  rekeyBytes,
+  rekeyMs,
+  rekeyTrafficBytes,
+  socketQueueBytesMax,
+} from '#dmz/sftp/limits.ts';
+import { RecordLayer } from '#dmz/sftp/record-layer/record-layer.ts';
+import {
+  type AlgorithmProfile,
+  blindOffer,
+  fitOffer,
+  fullOffer,
+  readClientLists,
+  sharesOnlyUnsafe,
+  signatureAlgorithms,
+} from '#dmz/sftp/transport/algorithms.ts';
+import { IdentificationReader } from '#dmz/sftp/transport/identification.ts';
+import { disconnectReason, message } from '#dmz/sftp/transport/messages.ts';
+import { SocketOutput } from '#dmz/sftp/transport/socket-output.ts';
+import {
+  type AlgorithmOffer,
+  loadSsh2,
+  type Negotiated,
+  type Ssh2HostKey,
+  type Ssh2Modules,
+  type Ssh2Protocol,
+} from '#dmz/sftp/transport/ssh2-modules.ts';
+import { WireWriter } from '#dmz/sftp/wire.ts';
+import type { Clock } from '#shared/clock.ts';
+
+/**
+ * One SSH transport (RFC 4253): ssh2's key exchange and packet protocol, hardened, over a socket that is ours. Above
+ * it is one callback that gets every message which is not the transport's own.
+ *
+ * Trust: the network. After the first bad MAC, length or message nothing more of the connection is parsed. Decides
+ * nothing about who the client is.
+ */
+export interface TransportHandlers {
+  /** First key exchange is done. */
+  onReady(): void;
+  /** A message above the transport layer. Throw `MalformedMessage` for what can't be read. */
+  onMessage(type: number, payload: Buffer): void;
+  /** Room in the socket again, or a key exchange ended. */
+  onWritable(): void;
+  /** The socket is closed. Called once, last. */
+  onClosed(): void;
+  /** The client broke the protocol; the connection is ending. */
+  onMalformed(what: string): void;
+}
+
+/** Everything the connections of one server share. */
+export interface TransportSetup {
+  readonly modules: Ssh2Modules;
+  readonly hostKeys: Readonly<Record<string, Ssh2HostKey>>;
+  readonly offer: AlgorithmOffer;
+  /** Which transport a protocol belongs to, for ssh2's callbacks. */
+  readonly owners: WeakMap<Ssh2Protocol, SshTransport>;
+}
+
+export async function buildTransportSetup(
+  hostKeysPem: readonly Buffer[],
+  profile: AlgorithmProfile,
+): Promise<TransportSetup> {
+  const owners = new WeakMap<Ssh2Protocol, SshTransport>();
+  const records = new RecordLayer();
+  const modules = await loadSsh2({
+    createCipher: (config) => records.writer(config),
+    createDecipher: (config) => records.reader(config),
+    holdsKexInit: (protocol) => owners.get(protocol)?.holdsKexInit() ?? false,
+    onClientKexInit: (protocol, payload) => owners.get(protocol)?.onClientKexInit(payload),
+  });
+  const hostKeys: Record<string, Ssh2HostKey> = {};
+  for (const pem of hostKeysPem) {
+    const key = modules.parseHostKey(pem);
+    const names = key.type === 'ssh-rsa' ? ['rsa-sha2-512', 'rsa-sha2-256'] : [key.type];
+    for (const name of names) hostKeys[name] ??= key;
+  }
+  const types = [...new Set(Object.values(hostKeys).map((key) => key.type))];
+  return { modules, hostKeys, offer: fullOffer(profile, types), owners };
+}
+
+/** ssh2 queues what is sent while keys are exchanged; more than this is a client that makes us talk. */
+const exchangeQueueMax = 1024;
+
+export class SshTransport {
+  /** The client's identification string, once it came. */
+  agent = '';
+  readonly #socket: Socket;
+  readonly #output: SocketOutput;
+  readonly #setup: TransportSetup;
+  readonly #clock: Clock;
+  readonly #handlers: TransportHandlers;
+  readonly #protocol: Ssh2Protocol;
+  readonly #identification = new IdentificationReader();
+  #isIdentified = false;
+  #isReady = false;
+  #isDead = false;
+  #exchangeSince: number | undefined;
+  #keysSince: number;
+  #keyBytes = 0;
+  #idleRekeys = 0;
+  #diesAt: number | undefined;
+
+  constructor(options: {
+    readonly socket: Socket;
+    readonly setup: TransportSetup;
+    readonly ident: string;
+    readonly clock: Clock;
+    readonly handlers: TransportHandlers;
+  }) {
+    const { socket, setup } = options;
+    this.#socket = socket;
+    this.#setup = setup;
+    this.#clock = options.clock;
+    this.#handlers = options.handlers;
+    this.#output = new SocketOutput(socket);
+    this.#keysSince = this.#clock.monotonic();
+    this.#protocol = setup.modules.buildProtocol({
+      server: true,
+      hostKeys: setup.hostKeys,
+      ident: options.ident,
+      offer: setup.modules.buildOffer(blindOffer(setup.offer)),
+      onWrite: (bytes) => {
+        this.#keyBytes += bytes.length;
+        this.#output.write(bytes);
+      },
+      // ssh2 has sent a DISCONNECT and takes nothing more; the client may read it.
+      onError: (error) => {
+        if (!this.#isDead) options.handlers.onMalformed(error.message);
+        this.#die();
+      },
+      onHeader: () => undefined,
+      messageHandlers: {},
+    });
+    setup.owners.set(this.#protocol, this);
+    this.#intercept();
+    socket.on('data', (chunk) => this.#receive(chunk));
+    socket.on('drain', () => this.#onDrain());
+    socket.on('error', () => undefined); // 'close' follows and says all there is
+    socket.on('end', () => this.#die());
+    socket.on('close', () => {
+      this.#isDead = true;
+      this.#protocol.cleanup();
+      this.#handlers.onClosed();
+    });
+  }
+
+  start(): void {
+    this.#protocol.start?.();
+  }
+
+  /** RFC 4253 §7.2: the hash of the first key exchange. */
+  get sessionId(): Buffer {
+    return this.#protocol._kex?.sessionID ?? Buffer.alloc(0);
+  }
+
+  get negotiated(): Negotiated | undefined {
+    return this.#protocol._kex?.negotiated;
+  }
+
+  get isDead(): boolean {
+    return this.#isDead;
+  }
+
+  /** Whether bulk data may be sent: not while keys are exchanged, nor past what the socket should hold. */
+  get isWritable(): boolean {
+    return (
+      !this.#isDead && this.#protocol._kexinit === undefined && this.#output.queuedBytes < socketQueueBytesMax
+    );
+  }
+
+  send(payload: Buffer): void {
+    this.sendFilled(payload.length, (packet, start) => packet.set(payload, start));
+  }
+
+  /** Like `send`, for a payload that is written straight into the packet. */
+  sendFilled(length: number, fill: (packet: Buffer, start: number) => void): void {
+    if (this.#isDead) return;
+    const { write } = this.#protocol._packetRW;
+    const start = write.allocStart;
+    const packet = write.alloc(length);
+    fill(packet, start);
+    this.#setup.modules.sendPacket(this.#protocol, write.finalize(packet));
+    if ((this.#protocol._queue?.length ?? 0) > exchangeQueueMax)
+      this.#break('too much asked for in a key exchange');
+  }
+
+  /** Tells the client why, lets it read that, and closes. Safe to call twice. */
+  disconnect(reason: number, text: string): void {
+    if (this.#isDead) return;
+    if (this.#isIdentified) this.#sendDisconnect(reason, text);
+    this.#die();
+  }
+
+  /** Closes without a word. */
+  destroy(): void {
+    this.#isDead = true;
+    this.#socket.destroy();
+  }
+
+  /** Looks at the transport's own deadlines. */
+  sweep(): void {
+    const now = this.#clock.monotonic();
+    if (this.#diesAt !== undefined && now >= this.#diesAt) this.destroy();
+    if (this.#isDead) return;
+    const exchanging = this.#exchangeSince === undefined ? 0 : now - this.#exchangeSince;
+    if (exchanging >= keyExchangeMs) this.#break('key exchange takes too long');
+    else if (!this.#isReady && exchanging >= clientKexInitMs && this.#isHolding()) this.#sendKexInit();
+    else if (this.#isReady && now - this.#keysSince >= rekeyMs) this.#rekey();
+  }
+
+  // — what ssh2 asks and tells —
+
+  /** The first KEXINIT only; later ones answer at once. */
+  holdsKexInit(): boolean {
+    return this.#protocol._kex === undefined;
+  }
+
+  onClientKexInit(payload: Buffer): void {
+    if (!this.#isHolding()) return;
+    const client = readClientLists(payload);
+    if (sharesOnlyUnsafe(this.#setup.offer, client)) {
+      this.disconnect(
+        disconnectReason.keyExchangeFailed,
+        'chacha20-poly1305 is used with strict key exchange only (CVE-2023-48795)',
+      );
+      throw new Error('chacha20-poly1305 without strict key exchange');
+    }
+    this.#protocol._offer = this.#setup.modules.buildOffer(fitOffer(this.#setup.offer, client));
+    this.#sendKexInit();
+  }
+
+  #isHolding(): boolean {
+    return this.#isIdentified && this.#protocol._kexinit === undefined && this.#protocol._kex === undefined;
+  }
+
+  #sendKexInit(): void {
+    this.#setup.modules.sendKexInit(this.#protocol);
+  }
+
+  /** ssh2's message handlers are not used: only KEXINIT goes to it, everything else is dealt with here or above. */
+  #intercept(): void {
+    const protocol = this.#protocol;
+    const toSsh2 = protocol._onPayload;
+    protocol._onPayload = (payload) => {
+      if (payload[0] !== message.kexInit) return this.#deliver(payload);
+      return this.#allowRekey() ? toSsh2(payload) : Infinity;
+    };
+    const onComplete = protocol._onHandshakeComplete;
+    protocol._onHandshakeComplete = (negotiated) => {
+      const kex = protocol._kex;
+      if (kex?.remoteExtInfoEnabled === true) {
+        kex.remoteExtInfoEnabled = false; // ssh2's own list names SHA-1 keys and lacks a comma
+        if (!this.#isReady) this.send(extInfo());
+      }
+      onComplete(negotiated);
+      this.#onKeys();
+    };
+  }
+
+  #onKeys(): void {
+    this.#exchangeSince = undefined;
+    this.#keysSince = this.#clock.monotonic();
+    this.#keyBytes = 0;
+    if (this.#isReady) {
+      this.#handlers.onWritable();
+      return;
+    }
+    this.#isReady = true;
+    this.#handlers.onReady();
+  }
+
+  #allowRekey(): boolean {
+    if (this.#keyBytes < rekeyTrafficBytes && this.#exchangeSince === undefined) this.#idleRekeys += 1;
+    if (this.#idleRekeys > idleRekeysMax) {
+      this.#break('key exchanges without traffic');
+      return false;
+    }
+    this.#exchangeSince ??= this.#clock.monotonic();
+    return true;
+  }
+
+  #rekey(): void {
+    if (this.#protocol._kexinit !== undefined) return;
+    this.#exchangeSince = this.#clock.monotonic();
+    this.#protocol.rekey();
+  }
+
+  // — bytes in —
+
+  #receive(chunk: Buffer): void {
+    if (this.#isDead) return;
+    this.#keyBytes += chunk.length;
+    try {
+      if (this.#isIdentified) this.#protocol.parse(chunk, 0, chunk.length);
+      else this.#identify(chunk);
+    } catch (error) {
+      this.#break(error instanceof Error ? error.message : String(error));
+    }
+    // A client that only asks and never reads must not make us queue its answers.
+    if (this.#output.queuedBytes > 2 * socketQueueBytesMax) this.#socket.pause();
+    if (this.#isReady && !this.#isDead && this.#keyBytes >= rekeyBytes) this.#rekey();
+  }
+
+  #identify(chunk: Buffer): void {
+    const found = this.#identification.push(chunk);
+    if (found === undefined) return;
+    this.#isIdentified = true;
+    this.agent = found.text;
+    this.#exchangeSince = this.#clock.monotonic();
+    this.#protocol.parse(found.line, 0, found.line.length);
+    if (found.rest.length > 0) this.#protocol.parse(found.rest, 0, found.rest.length);
+  }
+
+  #deliver(payload: Buffer): number | undefined {
+    const type = payload[0];
+    if (type === undefined) throw new Error('empty message');
+    switch (type) {
+      case message.disconnect:
+        this.#die();
+        break;
+      case message.ignore:
+      case message.unimplemented:
+      case message.debug:
+      case message.extInfo:
+        break;
+      default:
+        this.#handlers.onMessage(type, payload);
+    }
+    // Infinity ends ssh2's loop over the rest of the chunk.
+    return this.#isDead ? Infinity : undefined;
+  }
+
+  #onDrain(): void {
+    if (this.#socket.isPaused()) this.#socket.resume();
+    if (!this.#isDead) this.#handlers.onWritable();
+  }
+
+  // — the end —
+
+  #break(what: string): void {
+    if (this.#isDead) return;
+    this.#handlers.onMalformed(what);
+    // No farewell: its sender may not be the one who sent the rest.
+    this.destroy();
+  }
+
+  #die(): void {
+    if (this.#isDead) return;
+    this.#isDead = true;
+    this.#output.flush();
+    this.#socket.end();
+    this.#socket.resume();
+    this.#diesAt = this.#clock.monotonic() + lingerMs;
+  }
+
+  #sendDisconnect(reason: number, text: string): void {
+    const payload = new WireWriter()
+      .byte(message.disconnect)
+      .uint32(reason)
+      .string(text)
+      .string('en')
+      .finish();
+    const { write } = this.#protocol._packetRW;
+    const start = write.allocStartKEX;
+    const packet = write.alloc(payload.length, true);
+    packet.set(payload, start);
+    this.#setup.modules.sendPacket(this.#protocol, write.finalize(packet, true), true);
+  }
+}
+
+function extInfo(): Buffer {
+  return new WireWriter()
+    .byte(message.extInfo)
+    .uint32(1)
+    .string('server-sig-algs')
+    .string(signatureAlgorithms.join(','))
+    .finish();
+}

@@ -1,0 +1,277 @@
+import type { FileClient, RemoteFile, RemoteFolder } from '#dmz/files/file-client.ts';
+import type { AttributeChange, Attributes, Entry, OpenMode } from '#shared/file-service/attributes.ts';
+import { SallyportError } from '#shared/error.ts';
+import { VirtualPath } from '#shared/file-service/virtual-path.ts';
+import { MemoryReadStream, MemoryWriteStream } from './memory-stream.ts';
+
+interface Node {
+  type: 'file' | 'folder';
+  bytes: Buffer;
+  mode: number;
+  mtimeMs: number;
+}
+
+/**
+ * A file service in memory: one user's files, with main's rules as far as an SFTP client can see them. An upload
+ * becomes visible at commit. Streams, handles and calls are kept for tests to look at.
+ */
+export class MemoryFiles implements FileClient {
+  readonly nodes = new Map<string, Node>([['/', folder()]]);
+  readonly partials = new Map<string, Buffer>();
+  readonly readStreams: MemoryReadStream[] = [];
+  readonly writeStreams: MemoryWriteStream[] = [];
+  readonly calls: string[] = [];
+  openHandles = 0;
+  /** New write streams acknowledge only when told. */
+  holdsBack = false;
+  /** Bytes a file may have; beyond it a write fails as over quota. */
+  quotaBytes = Infinity;
+  folderPageEntries = 1000;
+  /** Awaited by every stat: a test can hold it, as the link parks requests. */
+  beforeStat: () => Promise<void> = () => Promise.resolve();
+
+  put(path: string, bytes: Buffer): void {
+    this.nodes.set(path, { type: 'file', bytes, mode: 0o644, mtimeMs: Date.UTC(2026, 0, 2, 3, 4, 5) });
+  }
+
+  get(path: string): Buffer | undefined {
+    return this.nodes.get(path)?.bytes;
+  }
+
+  require(path: VirtualPath): Node {
+    const node = this.nodes.get(path.toString());
+    if (node === undefined) throw new SallyportError('not-found', 'No such file');
+    return node;
+  }
+
+  list(): never {
+    throw new Error('not used by sftp');
+  }
+
+  async stat(path: VirtualPath): Promise<Attributes> {
+    await this.beforeStat();
+    return attributesOf(this.require(path));
+  }
+
+  async usage() {
+    return { freeBytes: 1 << 30, totalBytes: 1 << 31, freeFiles: 1000, totalFiles: 2000 };
+  }
+
+  async openFolder(path: VirtualPath): Promise<RemoteFolder> {
+    if (this.require(path).type !== 'folder') throw new SallyportError('not-a-folder', 'Not a folder');
+    const entries: Entry[] = [];
+    for (const [name, node] of this.nodes) {
+      if (name === '/') continue;
+      const parent = name.slice(0, name.lastIndexOf('/')) || '/';
+      if (parent === path.toString())
+        entries.push({ name: name.slice(name.lastIndexOf('/') + 1), attributes: attributesOf(node) });
+    }
+    this.openHandles += 1;
+    return {
+      read: async () => (entries.length > 0 ? entries.splice(0, this.folderPageEntries) : undefined),
+      close: async () => {
+        this.openHandles -= 1;
+      },
+    };
+  }
+
+  async open(path: VirtualPath, mode: OpenMode, attributes?: AttributeChange): Promise<RemoteFile> {
+    this.calls.push(`open ${path}`);
+    const existing = this.nodes.get(path.toString());
+    if (existing?.type === 'folder') throw new SallyportError('is-a-folder', 'Is a folder');
+    if (existing === undefined && mode.create === 'never')
+      throw new SallyportError('not-found', 'No such file');
+    if (existing !== undefined && mode.create === 'exclusive')
+      throw new SallyportError('exists', 'It exists already');
+    if (!this.nodes.has(path.parent.toString())) throw new SallyportError('parent-missing', 'No such folder');
+    const start = mode.truncate ? undefined : (existing?.bytes ?? this.partials.get(path.toString()));
+    this.openHandles += 1;
+    return new MemoryFile(this, path, mode, start ?? Buffer.alloc(0), {
+      created: existing === undefined,
+      mode: attributes?.mode,
+    });
+  }
+
+  async makeFolder(path: VirtualPath): Promise<void> {
+    if (this.nodes.has(path.toString())) throw new SallyportError('exists', 'It exists already');
+    if (!this.nodes.has(path.parent.toString())) throw new SallyportError('parent-missing', 'No such folder');
+    this.nodes.set(path.toString(), folder());
+  }
+
+  async removeFile(path: VirtualPath): Promise<void> {
+    if (this.require(path).type === 'folder') throw new SallyportError('is-a-folder', 'Is a folder');
+    this.nodes.delete(path.toString());
+  }
+
+  async removeFolder(path: VirtualPath): Promise<void> {
+    this.require(path);
+    const prefix = `${path}/`;
+    if ([...this.nodes.keys()].some((name) => name.startsWith(prefix)))
+      throw new SallyportError('not-empty', 'The folder is not empty');
+    this.nodes.delete(path.toString());
+  }
+
+  async rename(from: VirtualPath, to: VirtualPath, options: { overwrite: boolean }) {
+    const node = this.require(from);
+    const replaced = this.nodes.has(to.toString());
+    if (replaced && !options.overwrite) throw new SallyportError('exists', 'It exists already');
+    this.nodes.delete(from.toString());
+    this.nodes.set(to.toString(), node);
+    return { replaced };
+  }
+
+  copy(): never {
+    throw new Error('not used by sftp');
+  }
+
+  async change(path: VirtualPath, change: AttributeChange): Promise<void> {
+    applyChange(this.require(path), change);
+  }
+
+  async readLink(): Promise<string> {
+    throw new SallyportError('not-found', 'No such link');
+  }
+
+  hash(): never {
+    throw new Error('not used by sftp');
+  }
+}
+
+class MemoryFile implements RemoteFile {
+  readonly handle = 1;
+  readonly attributes: Attributes;
+  readonly created: boolean;
+  readonly #files: MemoryFiles;
+  readonly #path: VirtualPath;
+  readonly #mode: OpenMode;
+  readonly #node: Node;
+  #isOpen = true;
+
+  constructor(
+    files: MemoryFiles,
+    path: VirtualPath,
+    mode: OpenMode,
+    start: Buffer,
+    options: { created: boolean; mode: number | undefined },
+  ) {
+    this.#files = files;
+    this.#path = path;
+    this.#mode = mode;
+    this.created = options.created;
+    const live = mode.write ? undefined : files.nodes.get(path.toString());
+    this.#node = live ?? {
+      type: 'file',
+      bytes: Buffer.from(start),
+      mode: options.mode ?? 0o644,
+      mtimeMs: Date.now(),
+    };
+    this.attributes = attributesOf(this.#node);
+  }
+
+  readStream(range: { offset: number; lengthBytes?: number }): MemoryReadStream {
+    const stream = new MemoryReadStream(() => this.#node.bytes, range);
+    this.#files.readStreams.push(stream);
+    return stream;
+  }
+
+  writeStream(range: { offset: number }): MemoryWriteStream {
+    const start = this.#mode.append ? this.#node.bytes.length : range.offset;
+    const stream = new MemoryWriteStream(
+      start,
+      (offset, bytes) => this.#writeAt(offset, bytes),
+      this.#files.holdsBack,
+    );
+    this.#files.writeStreams.push(stream);
+    return stream;
+  }
+
+  #writeAt(offset: number, bytes: Uint8Array): SallyportError | undefined {
+    const end = offset + bytes.length;
+    if (end > this.#files.quotaBytes) return new SallyportError('quota-exceeded', 'Your quota is used up');
+    const node = this.#node;
+    if (end > node.bytes.length) {
+      // Grown by doubling, so that large uploads in tests stay linear.
+      const room =
+        node.bytes.buffer.byteLength - node.bytes.byteOffset >= end
+          ? Buffer.from(node.bytes.buffer, node.bytes.byteOffset, end)
+          : undefined;
+      if (room !== undefined && node.bytes.buffer.byteLength > 1 << 16) node.bytes = room;
+      else {
+        const grown = Buffer.alloc(Math.max(end * 2, 1 << 17));
+        node.bytes.copy(grown);
+        node.bytes = grown.subarray(0, end);
+      }
+    }
+    node.bytes.set(bytes, offset);
+    return undefined;
+  }
+
+  async stat(): Promise<Attributes> {
+    await this.#files.beforeStat();
+    return attributesOf(this.#node);
+  }
+
+  async change(change: AttributeChange): Promise<void> {
+    applyChange(this.#node, change);
+  }
+
+  async sync(): Promise<void> {
+    this.#files.calls.push(`sync ${this.#path} ${this.#node.bytes.length}`);
+  }
+
+  async copyRangeTo(
+    target: RemoteFile,
+    range: { fromOffset: number; lengthBytes: number; toOffset: number },
+  ): Promise<number> {
+    if (!(target instanceof MemoryFile)) throw new Error('foreign handle');
+    const end = range.lengthBytes === 0 ? undefined : range.fromOffset + range.lengthBytes;
+    const bytes = Buffer.from(this.#node.bytes.subarray(range.fromOffset, end));
+    target.#writeAt(range.toOffset, bytes);
+    return bytes.length;
+  }
+
+  async commit() {
+    this.#close();
+    this.#files.calls.push(`commit ${this.#path}`);
+    this.#files.nodes.set(this.#path.toString(), this.#node);
+    return { attributes: attributesOf(this.#node), created: this.created };
+  }
+
+  async release(options: { keepPartial?: boolean } = {}): Promise<void> {
+    this.#close();
+    this.#files.calls.push(`release ${this.#path}${options.keepPartial === true ? ' keep' : ''}`);
+    if (options.keepPartial === true)
+      this.#files.partials.set(this.#path.toString(), Buffer.from(this.#node.bytes));
+  }
+
+  #close(): void {
+    if (!this.#isOpen) throw new Error('closed twice');
+    this.#isOpen = false;
+    this.#files.openHandles -= 1;
+  }
+}
+
+function folder(): Node {
+  return { type: 'folder', bytes: Buffer.alloc(0), mode: 0o755, mtimeMs: Date.UTC(2026, 0, 1) };
+}
+
+function attributesOf(node: Node): Attributes {
+  return {
+    type: node.type,
+    size: node.bytes.length,
+    mtimeMs: node.mtimeMs,
+    atimeMs: node.mtimeMs,
+    mode: node.mode,
+    links: 1,
+  };
+}
+
+function applyChange(node: Node, change: AttributeChange): void {
+  if (change.mode !== undefined) node.mode = change.mode;
+  if (change.mtimeMs !== undefined) node.mtimeMs = change.mtimeMs;
+  if (change.size !== undefined) {
+    const bytes = Buffer.alloc(change.size);
+    node.bytes.copy(bytes);
+    node.bytes = bytes;
+  }
+}

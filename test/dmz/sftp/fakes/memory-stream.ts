@@ -1,0 +1,147 @@
+import type { LaneFrame, LaneStream } from '#shared/link/lane-stream.ts';
+import type { SallyportError } from '#shared/error.ts';
+
+/** As main's window: more is not sent before pieces are released. */
+const windowBytes = 512 * 1024;
+const pieceBytes = 64 * 1024;
+
+abstract class MemoryStream implements LaneStream {
+  readonly id = 0;
+  isOver = false;
+  resetWith: SallyportError | undefined;
+  acknowledgedBytes = 0;
+  queuedBytes = 0;
+  onData: LaneStream['onData'] = () => undefined;
+  onEnd: LaneStream['onEnd'] = () => undefined;
+  onReset: LaneStream['onReset'] = () => undefined;
+  onDrain: LaneStream['onDrain'] = () => undefined;
+  onAcknowledged: LaneStream['onAcknowledged'] = () => undefined;
+
+  abstract write(bytes: Uint8Array, sent?: () => void): boolean;
+  abstract end(): void;
+
+  acquireFrame(): LaneFrame {
+    return { payload: Buffer.alloc(pieceBytes) };
+  }
+
+  writeFrame(): boolean {
+    throw new Error('not used by this side');
+  }
+
+  discardFrame(): void {}
+
+  reset(error: SallyportError): void {
+    this.isOver = true;
+    this.resetWith = error;
+  }
+
+  /** As when the lane dies or main resets. */
+  fail(error: SallyportError): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    this.onReset(error);
+  }
+}
+
+/** main → DMZ: sends ahead as far as the window goes; each piece lives in a buffer that is spoiled once released. */
+export class MemoryReadStream extends MemoryStream {
+  #unreleased = 0;
+  #position: number;
+  readonly #end: number;
+  readonly #source: () => Buffer;
+  /** Set to hold everything back. */
+  isPaused = false;
+
+  constructor(source: () => Buffer, range: { offset: number; lengthBytes?: number }) {
+    super();
+    this.#source = source;
+    this.#position = range.offset;
+    this.#end = range.lengthBytes === undefined ? Infinity : range.offset + range.lengthBytes;
+    setImmediate(() => this.pump());
+  }
+
+  pump(): void {
+    while (!this.isOver && !this.isPaused) {
+      const bytes = this.#source();
+      const left = Math.min(this.#end, bytes.length) - this.#position;
+      if (left <= 0) {
+        this.isOver = true;
+        this.onEnd({});
+        return;
+      }
+      if (this.#unreleased >= windowBytes) return;
+      const piece = Buffer.from(bytes.subarray(this.#position, this.#position + Math.min(left, pieceBytes)));
+      this.#position += piece.length;
+      this.#unreleased += piece.length;
+      let released = false;
+      this.onData(piece, () => {
+        if (released) throw new Error('a piece was released twice');
+        released = true;
+        piece.fill(0xee);
+        this.#unreleased -= piece.length;
+        setImmediate(() => this.pump());
+      });
+    }
+  }
+
+  get unreleasedBytes(): number {
+    return this.#unreleased;
+  }
+
+  write(): boolean {
+    throw new Error('a read stream takes no bytes');
+  }
+
+  end(): void {}
+}
+
+/** DMZ → main. `holdsBack`: nothing is acknowledged until `acknowledge` is called. */
+export class MemoryWriteStream extends MemoryStream {
+  readonly #target: (offset: number, bytes: Uint8Array) => SallyportError | undefined;
+  #position: number;
+  #receivedBytes = 0;
+  #hasEnded = false;
+  holdsBack = false;
+
+  constructor(
+    offset: number,
+    target: (offset: number, bytes: Uint8Array) => SallyportError | undefined,
+    holdsBack: boolean,
+  ) {
+    super();
+    this.#position = offset;
+    this.#target = target;
+    this.holdsBack = holdsBack;
+  }
+
+  write(bytes: Uint8Array, sent?: () => void): boolean {
+    if (this.#hasEnded) throw new Error('write after end');
+    const error = this.isOver ? undefined : this.#target(this.#position, bytes);
+    sent?.();
+    if (error !== undefined) {
+      setImmediate(() => this.fail(error));
+      return true;
+    }
+    this.#position += bytes.length;
+    this.#receivedBytes += bytes.length;
+    if (!this.holdsBack) setImmediate(() => this.acknowledge());
+    return true;
+  }
+
+  acknowledge(bytes = this.#receivedBytes): void {
+    if (this.isOver) return;
+    if (bytes > this.acknowledgedBytes) {
+      this.acknowledgedBytes = bytes;
+      this.onAcknowledged(bytes);
+    }
+    if (this.#hasEnded && this.acknowledgedBytes === this.#receivedBytes && !this.isOver) {
+      this.isOver = true;
+      this.onEnd({});
+    }
+  }
+
+  end(): void {
+    this.#hasEnded = true;
+    if (!this.holdsBack) setImmediate(() => this.acknowledge());
+  }
+}
