@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
-import type { ListenOptions, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Registry } from 'prom-client';
 import type { Guard } from '#dmz/guard/guard.ts';
@@ -12,6 +12,7 @@ import type { LoginService } from '#dmz/login/login-service.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { ClientAddress } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
+import type { ListenAt } from '#shared/process/inherited-sockets.ts';
 import { answerBrokenRequest, isBreach, refuseConnect } from './broken-request.ts';
 import { buildDispatch } from './dispatch.ts';
 import type { Exchange } from './exchange.ts';
@@ -33,7 +34,7 @@ import { tlsOptions, type Certificate, type TlsProfile } from './tls.ts';
 
 export interface HttpsServerOptions extends Certificate {
   /** `{host, port}`, or `{fd}` of an inherited socket. */
-  readonly listen: ListenOptions;
+  readonly listen: ListenAt;
   readonly profile: TlsProfile;
   /** Origin browsers know this node by. */
   readonly publicUrl: string;

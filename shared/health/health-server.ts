@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { ListenOptions } from 'node:net';
 import type { Registry } from 'prom-client';
 import type { Log } from '#shared/log.ts';
+import type { ListenAt } from '#shared/process/inherited-sockets.ts';
 import type { Check } from './check.ts';
 
 /** A monitor asks one thing at a time; more at once is somebody else. */
@@ -23,7 +23,7 @@ export interface HealthServer {
  * Trust: answers whoever can reach it, so it says nothing about users and takes nothing but three paths.
  */
 export function buildHealthServer(options: {
-  readonly listen: ListenOptions;
+  readonly listen: ListenAt;
   readonly checks: () => Promise<readonly Check[]> | readonly Check[];
   readonly registry: Registry;
   readonly log: Log;
