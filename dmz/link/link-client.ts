@@ -209,7 +209,7 @@ export class LinkClient implements MainLink {
   close(): void {
     this.#closed = true;
     for (const lane of this.#joiningLanes) lane.close('shutting down');
-    for (const link of [...this.#joining]) link.session.close('shutting down');
+    for (const link of this.#joining) link.session.close('shutting down');
     this.#current?.session.close('shutting down');
     this.#parking.dropAll(new SallyportError('link-down', 'Shutting down'));
   }
@@ -282,7 +282,7 @@ export class LinkClient implements MainLink {
   }
 
   #notify<L>(listeners: ReadonlySet<L>, call: (listener: L) => void): void {
-    for (const listener of [...listeners]) {
+    for (const listener of listeners) {
       try {
         call(listener);
       } catch (error) {

@@ -5,7 +5,6 @@
  * Trust: TLS handshakes of anybody who reaches the inner interface; after `requirePeer`, main's bytes.
  */
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { Clock } from '#shared/clock.ts';
 import { requireFingerprint } from '#shared/identity/fingerprint.ts';
@@ -95,7 +94,7 @@ class TlsLinkListener implements LinkListener {
   }
 
   get port(): number {
-    const address = this.#server.address() as AddressInfo | string | null;
+    const address = this.#server.address();
     return typeof address === 'object' && address !== null ? address.port : 0;
   }
 

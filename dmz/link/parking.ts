@@ -46,14 +46,14 @@ export class Parking<T> {
   }
 
   resume(link: T): void {
-    for (const parked of [...this.#parked]) parked.settle({ link });
+    for (const parked of this.#parked) parked.settle({ link });
   }
 
   dropSession(sessionKey: string, error: SallyportError): void {
-    for (const parked of [...this.#parked]) if (parked.sessionKey === sessionKey) parked.settle({ error });
+    for (const parked of this.#parked) if (parked.sessionKey === sessionKey) parked.settle({ error });
   }
 
   dropAll(error: SallyportError): void {
-    for (const parked of [...this.#parked]) parked.settle({ error });
+    for (const parked of this.#parked) parked.settle({ error });
   }
 }

@@ -141,6 +141,7 @@ export class Dispatcher {
     request: AnyRequest,
     proof: readonly unknown[],
   ): Promise<unknown> {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- every table maps verbs to functions of params and proof
     const handler = (table as Readonly<Record<string, (...values: unknown[]) => Promise<unknown>>>)[
       request.verb
     ];

@@ -106,7 +106,7 @@ class Links implements MainLinks {
 
   async close(): Promise<void> {
     this.#started = false;
-    for (const name of [...this.#nodes.keys()]) this.closeNode(name, 'main is shutting down');
+    for (const name of this.#nodes.keys()) this.closeNode(name, 'main is shutting down');
   }
 
   sendToNode<E extends EventName>(node: string, event: E, body: EventBody<E>): void {
@@ -114,10 +114,7 @@ class Links implements MainLinks {
     if (registered === undefined) return;
     for (const dialer of registered.dialers.values()) {
       if (dialer.connection !== undefined) dialer.connection.send(event, body);
-      else if (event === 'session.ended') {
-        // The event's name is what makes the body one of these.
-        this.#keepEnding(registered, dialer.worker, body as EventBody<'session.ended'>);
-      }
+      else if ('sessionKey' in body) this.#keepEnding(registered, dialer.worker, body);
     }
   }
 

@@ -212,7 +212,7 @@ export class NodeConnection implements NodeLink {
 
   #closed(reason: string, breach: boolean): void {
     this.#gone.abort();
-    for (const lane of [...this.#lanes]) lane.close(reason);
+    for (const lane of this.#lanes) lane.close(reason);
     this.#options.onClose(reason, breach);
   }
 }

@@ -67,7 +67,7 @@ const errorCodes: Readonly<Record<ErrorCode, true>> = {
 const publicMessageCharactersMax = 512;
 
 const wireErrorSchema = z.strictObject({
-  code: z.enum(Object.keys(errorCodes) as ErrorCode[]),
+  code: z.custom<ErrorCode>((value) => typeof value === 'string' && Object.hasOwn(errorCodes, value)),
   message: z.string().max(publicMessageCharactersMax),
   reference: z.string().max(64).optional(),
   data: z
@@ -98,6 +98,8 @@ const envelopeSchema = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('ping'), id: messageId, nowMs: moment }),
   z.strictObject({ kind: z.literal('pong'), id: messageId, nowMs: moment }),
 ]);
+
+const trailerSchema = z.record(z.string(), z.unknown());
 
 /** Which end sends which event. */
 const eventSender: Readonly<Record<EventName, LaneSide>> = {
@@ -168,27 +170,35 @@ export function decodeMessage(bytes: Buffer, peer: LaneSide): Message {
 }
 
 function decodeRequest(verb: string, params: unknown): AnyRequest {
-  if (!Object.hasOwn(requestSchemas, verb)) return breach('unknown verb');
-  const known = verb as Verb;
-  const parsed = requestSchemas[known].params.safeParse(params);
-  if (!parsed.success) return breach(`${known}: ${describeIssues(parsed.error)}`);
-  // The schema of `known` made the params of `known`; the compiler can't follow the pair.
-  return { verb: known, params: parsed.data } as AnyRequest;
+  if (!isVerb(verb)) return breach('unknown verb');
+  const parsed = requestSchemas[verb].params.safeParse(params);
+  if (!parsed.success) return breach(`${verb}: ${describeIssues(parsed.error)}`);
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the schema of `verb` made the params of `verb`; the compiler can't follow the pair
+  return { verb, params: parsed.data } as AnyRequest;
 }
 
 function decodeEvent(name: string, body: unknown, peer: LaneSide): AnyEvent {
-  if (!Object.hasOwn(eventSchemas, name)) return breach('unknown event');
-  const known = name as EventName;
-  if (eventSender[known] !== peer) return breach(`event ${known} from the wrong side`);
-  const parsed = eventSchemas[known].safeParse(body);
-  if (!parsed.success) return breach(`${known}: ${describeIssues(parsed.error)}`);
-  return { name: known, body: parsed.data } as AnyEvent;
+  if (!isEventName(name)) return breach('unknown event');
+  if (eventSender[name] !== peer) return breach(`event ${name} from the wrong side`);
+  const parsed = eventSchemas[name].safeParse(body);
+  if (!parsed.success) return breach(`${name}: ${describeIssues(parsed.error)}`);
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as above, for events
+  return { name, body: parsed.data } as AnyEvent;
+}
+
+function isVerb(name: string): name is Verb {
+  return Object.hasOwn(requestSchemas, name);
+}
+
+function isEventName(name: string): name is EventName {
+  return Object.hasOwn(eventSchemas, name);
 }
 
 /** An answer's value → the verb's result, or `protocol-violation`. */
 export function decodeResult<V extends Verb>(verb: V, untrusted: unknown): Result<V> {
   const parsed = requestSchemas[verb].result.safeParse(untrusted);
   if (!parsed.success) return breach(`result of ${verb}: ${describeIssues(parsed.error)}`);
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as above, for results
   return parsed.data as Result<V>;
 }
 
@@ -259,10 +269,7 @@ export function decodeOpen(bytes: Buffer): StreamHeader | undefined {
 /** Facts for the stream's owner, who checks what it uses. Empty payload: none. */
 export function decodeTrailer(bytes: Buffer): Readonly<Record<string, unknown>> | undefined {
   if (bytes.length === 0) return {};
-  const value = parseJson(bytes);
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : undefined;
+  return trailerSchema.safeParse(parseJson(bytes)).data;
 }
 
 export function encodeReset(error: SallyportError): Buffer {

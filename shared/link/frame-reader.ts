@@ -89,7 +89,7 @@ export class FrameReader {
       this.#closed = true;
       breach(`type ${typeAndFlags} of stream ${streamId} with ${payloadBytes} bytes`);
     }
-    // The range table has exactly the known types.
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the range table has exactly the known types
     this.#type = typeAndFlags as FrameType;
     this.#streamId = streamId;
     this.#payloadBytes = payloadBytes;

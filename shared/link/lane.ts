@@ -112,7 +112,7 @@ export class Lane implements StreamHost {
 
   /** Ends every stream of a session, and tells both its owners. */
   abortSession(session: string, error: SallyportError): void {
-    for (const stream of [...this.#streams.values()]) if (stream.group === session) stream.abort(error);
+    for (const stream of this.#streams.values()) if (stream.group === session) stream.abort(error);
   }
 
   /** What is in the socket now: the lane with least is the least busy. */
@@ -294,7 +294,7 @@ export class Lane implements StreamHost {
     this.#transport.close(reason);
     const code: ErrorCode = 'link-down';
     const error = new SallyportError(code, 'The connection to the inside was lost', { detail: reason });
-    for (const stream of [...this.#streams.values()]) stream.receiveReset(error);
+    for (const stream of this.#streams.values()) stream.receiveReset(error);
     this.#options.onClose(reason, breach);
   }
 }

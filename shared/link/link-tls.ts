@@ -15,7 +15,7 @@ import { SallyportError } from '#shared/error.ts';
 import { buildIdentityCertificate } from '#shared/identity/certificate.ts';
 import { fingerprintOf } from '#shared/identity/fingerprint.ts';
 import type { Secret } from '#shared/secret.ts';
-import { ReadBuffer } from './socket-transport.ts';
+import type { ReadBuffer } from './socket-transport.ts';
 
 export const controlProtocol = 'sallyport-link/1';
 export const laneProtocol = 'sallyport-data/1';

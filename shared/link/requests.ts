@@ -25,8 +25,9 @@ export function defaultTimeoutMs(verb: Verb): number {
 }
 
 interface Pending {
-  readonly verb: Verb;
-  readonly settle: (outcome: { readonly result: unknown } | { readonly error: SallyportError }) => void;
+  /** Checks the answer and resolves with it. Throws `protocol-violation`. */
+  readonly resolve: (untrusted: unknown) => void;
+  readonly reject: (error: SallyportError) => void;
 }
 
 /** The asking end. */
@@ -59,43 +60,48 @@ export class OutgoingRequests {
       const id = this.#lastId + 1;
       const message = encodeRequest(id, verb, params);
       this.#lastId = id;
-      const settle: Pending['settle'] = (outcome) => {
-        if (!this.#pending.delete(id)) return;
+      const forget = (): void => {
+        this.#pending.delete(id);
         clearTimeout(timer);
         options.signal?.removeEventListener('abort', abort);
-        if ('error' in outcome) reject(outcome.error);
-        else resolve(outcome.result as Result<V>);
+      };
+      const fail = (error: SallyportError): void => {
+        forget();
+        reject(error);
       };
       const timer = setTimeout(() => {
-        settle({
-          error: new SallyportError('deadline', 'The inside did not answer in time', { detail: verb }),
-        });
+        fail(new SallyportError('deadline', 'The inside did not answer in time', { detail: verb }));
       }, options.timeoutMs);
       const abort = (): void => {
         // The answer, when it comes, finds nobody and is dropped.
-        settle({ error: new SallyportError('deadline', 'Cancelled', { detail: `${verb} was aborted` }) });
+        fail(new SallyportError('deadline', 'Cancelled', { detail: `${verb} was aborted` }));
       };
       options.signal?.addEventListener('abort', abort, { once: true });
-      this.#pending.set(id, { verb, settle });
+      this.#pending.set(id, {
+        resolve: (untrusted) => {
+          const result = decodeResult(verb, untrusted);
+          forget();
+          resolve(result);
+        },
+        reject: fail,
+      });
       this.#send(message);
     });
   }
 
   /** An answer from the peer. Throws `protocol-violation`. */
   receiveResult(id: number, untrusted: unknown): void {
-    const pending = this.#find(id);
-    if (pending === undefined) return;
-    pending.settle({ result: decodeResult(pending.verb, untrusted) });
+    this.#find(id)?.resolve(untrusted);
   }
 
   receiveError(id: number, error: SallyportError): void {
-    this.#find(id)?.settle({ error });
+    this.#find(id)?.reject(error);
   }
 
   /** Rejects everything in flight, and all to come. */
   close(error: SallyportError): void {
     this.#closedBy = error;
-    for (const pending of [...this.#pending.values()]) pending.settle({ error });
+    for (const pending of this.#pending.values()) pending.reject(error);
   }
 
   /** Undefined: the asker gave up before. An id never used is a breach. */

@@ -20,10 +20,9 @@ export class ReadBuffer {
   early = false;
   readonly onread = {
     buffer: Buffer.allocUnsafeSlow(readBufferBytes),
-    callback: (length: number, bytes: Uint8Array): boolean => {
+    callback: (length: number): boolean => {
       if (this.receiver === undefined) this.early = true;
-      // The buffer is the one we gave.
-      else this.receiver.onBytes(bytes as Buffer, length);
+      else this.receiver.onBytes(this.onread.buffer, length);
       return true;
     },
   };

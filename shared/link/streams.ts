@@ -9,7 +9,7 @@
  * protocol, and the lane then ends the link.
  */
 import { SallyportError, toSallyportError } from '#shared/error.ts';
-import type { FramePool, PooledFrame } from './frame-pool.ts';
+import { PooledFrame, type FramePool } from './frame-pool.ts';
 import { frameCost } from './frames.ts';
 import { framePayloadBytesMax, type LaneFrame, type LaneStream } from './lane-stream.ts';
 import {
@@ -342,6 +342,6 @@ export class Stream implements LaneStream {
 }
 
 function requirePooled(frame: LaneFrame): PooledFrame {
-  if ('free' in frame && 'buffer' in frame) return frame as PooledFrame;
+  if (frame instanceof PooledFrame) return frame;
   throw new Error('not a frame of this lane');
 }

@@ -103,8 +103,8 @@ export function connectControl(socket: TLSSocket): Promise<MessageTransport> {
 export class ControlAcceptor {
   readonly #server: Server;
   readonly #webSockets: WebSocketServer;
-  /** Sockets before their upgrade, each with the end of its patience. */
-  readonly #waiting = new WeakMap<Duplex, NodeJS.Timeout>();
+  /** Sockets before their upgrade. */
+  readonly #waiting = new WeakMap<Duplex, { readonly socket: TLSSocket; readonly timer: NodeJS.Timeout }>();
   readonly #onControl: (transport: MessageTransport, socket: TLSSocket) => void;
 
   constructor(onControl: (transport: MessageTransport, socket: TLSSocket) => void) {
@@ -123,20 +123,21 @@ export class ControlAcceptor {
   accept(socket: TLSSocket): void {
     // The HTTP server's own timeouts run only while it listens, and this one never does.
     const timer = setTimeout(() => socket.destroy(), upgradeTimeoutMs);
-    this.#waiting.set(socket, timer);
+    this.#waiting.set(socket, { socket, timer });
     socket.once('close', () => clearTimeout(timer));
     this.#server.emit('connection', socket);
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     // An Origin means a browser, and no browser has any business here.
-    if (request.url !== controlPath || request.headers.origin !== undefined) {
+    const waiting = this.#waiting.get(socket);
+    if (waiting === undefined || request.url !== controlPath || request.headers.origin !== undefined) {
       socket.destroy();
       return;
     }
-    clearTimeout(this.#waiting.get(socket));
+    clearTimeout(waiting.timer);
     this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
-      this.#onControl(new WsTransport(webSocket), socket as TLSSocket);
+      this.#onControl(new WsTransport(webSocket), waiting.socket);
     });
   }
 }

@@ -84,6 +84,7 @@ export async function buildTlsLink(options: TlsLinkOptions = {}): Promise<TlsLin
   };
 }
 
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller's table decides
 function unsupportedHandlers<T extends object>(): T {
   return new Proxy({} as T, {
     get: () => () => Promise.reject(new SallyportError('unsupported', 'Not supported')),
