@@ -1,0 +1,479 @@
+/**
+ * A main in memory for tests of the HTTPS door: real link, real streams, real assertions; three people, a small tree of
+ * files, and no policy. It does what the tests need and refuses the rest.
+ */
+import { createHash, createPublicKey } from 'node:crypto';
+import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
+import { buildSourceGuard } from '#dmz/guard/source-guard.ts';
+import type { GuardLimits } from '#dmz/guard/limits.ts';
+import { buildLoginService } from '#dmz/login/conversation.ts';
+import type { FileHandlers, LoginHandlers, SessionHandlers } from '#main-agent/link/handlers.ts';
+import type { AssertionClaims } from '#shared/assertion/claims.ts';
+import { isCommitmentTo } from '#shared/assertion/code-commitment.ts';
+import { verifyAssertion } from '#shared/assertion/verify.ts';
+import { systemClock, type Clock } from '#shared/clock.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { Attributes } from '#shared/file-service/attributes.ts';
+import { generateIdentityKey } from '#shared/identity/identity-key.ts';
+import type { LaneStream } from '#shared/link/lane-stream.ts';
+import type { ChallengeView, EventBody, Policy, SessionView, StreamHeader } from '#shared/link/messages.ts';
+import { buildLog } from '#shared/log.ts';
+import { randomId, sessionKey } from '#shared/random-id.ts';
+import { Secret } from '#shared/secret.ts';
+import { buildFakeSessions } from '#test/harness/fake-sessions.ts';
+import { buildMemoryLink } from '#test/harness/memory-link.ts';
+
+export const rightPassword = 'correct horse battery';
+export const rightCode = '123456';
+export const usedCode = '111111';
+export const driftCode = '222222';
+export const recoveryCode = 'ABCDEFGHIJKLMNOP';
+export const resendRefusedFor = 17_000;
+
+type Person = { readonly next: ChallengeView['next']; readonly method: 'totp' | 'email' };
+const people: Readonly<Record<string, Person>> = {
+  alice: { next: 'code', method: 'totp' },
+  bob: { next: 'code', method: 'email' },
+  dave: { next: 'setup', method: 'totp' },
+  frank: { next: 'admit', method: 'totp' },
+};
+
+interface Node {
+  readonly type: 'file' | 'folder';
+  content: Buffer;
+  mtimeMs: number;
+}
+
+export interface FakeInside {
+  readonly login: ReturnType<typeof buildLoginService>;
+  readonly guard: ReturnType<typeof buildSourceGuard>;
+  readonly memory: Awaited<ReturnType<typeof buildMemoryLink>>;
+  readonly files: Map<string, Node>;
+  readonly claims: AssertionClaims[];
+  readonly events: EventBody<'edge.event'>[];
+  /** Verbs main was asked, in order. */
+  readonly asked: string[];
+  /** Ends a session as an admin does. */
+  kick(sessionId: string): Promise<void>;
+  /** Bytes of a user's uploads that were begun and not committed. */
+  openUploads(): number;
+  /** While set, write streams are read but nothing is acknowledged. */
+  stall: boolean;
+  /** Quota of the whole tree. */
+  quotaBytes: number;
+  close(): void;
+}
+
+export async function buildFakeInside(
+  options: {
+    readonly clock?: Clock;
+    readonly limits?: Partial<GuardLimits>;
+    readonly policy?: Partial<Policy>;
+    readonly validatedLogins?: boolean;
+  } = {},
+): Promise<FakeInside> {
+  const clock = options.clock ?? systemClock;
+  const log = buildLog('silent', {});
+  const key = generateIdentityKey();
+  const publicKey = createPublicKey(key.privateKeyPem.expose());
+  const sessions = buildFakeSessions();
+  const challenges = new Map<string, { user: string; nonce: string; attemptsLeft: number; person: Person }>();
+  const views = new Map<string, SessionView>();
+  const setups = new Map<string, { state: 'shown' | 'confirmed'; challenge: string; nonce: string }>();
+  const enrolled = new Set<string>();
+  const files = new Map<string, Node>([
+    ['/', { type: 'folder', content: Buffer.alloc(0), mtimeMs: 0 }],
+    ['/docs', { type: 'folder', content: Buffer.alloc(0), mtimeMs: 0 }],
+    [
+      '/hello.txt',
+      { type: 'file', content: Buffer.from('hello world'), mtimeMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678) },
+    ],
+  ]);
+  const handles = new Map<number, { path: string; write: boolean; content: Buffer[]; created: boolean }>();
+  let lastHandle = 0;
+  const claims: AssertionClaims[] = [];
+  const events: EventBody<'edge.event'>[] = [];
+  const asked: string[] = [];
+  const state = { stall: false, quotaBytes: Number.MAX_SAFE_INTEGER };
+
+  function challengeView(id: string): ChallengeView {
+    const found = challenges.get(id);
+    if (found === undefined) throw new SallyportError('challenge-gone', 'Sign in again');
+    const { person, nonce, user, attemptsLeft } = found;
+    return {
+      challenge: id,
+      nonce,
+      expiresInMs: 119_500,
+      username: user,
+      next: person.next,
+      ...(person.next === 'admit' ? { admitAs: 'none' as const } : {}),
+      ...(person.next === 'code'
+        ? {
+            asked: {
+              method: person.method,
+              hint: person.method === 'email' ? 'b…@example.com' : '',
+              recovery: person.method === 'totp',
+              attemptsLeft,
+              shapes: ['digits6', 'recovery', 'bypass'] as ('digits6' | 'recovery' | 'bypass')[],
+              ...(person.method === 'email' ? { resendInMs: 30_000, deliveredLength: 6 } : {}),
+            },
+          }
+        : {}),
+    };
+  }
+
+  function openSession(
+    username: string,
+    sessionState: SessionView['state'],
+    method: SessionView['method'],
+  ): SessionView {
+    const session = sessions.open({ username, state: sessionState, protocol: 'https' });
+    const view: SessionView = {
+      session,
+      username,
+      displayName: `Person ${username}`,
+      state: sessionState,
+      protocol: 'https',
+      method,
+      idleMs: 900_000,
+      leftMs: 43_200_000,
+    };
+    views.set(session, view);
+    return view;
+  }
+
+  async function check(
+    assertion: { assertion: string; code?: string | undefined; salt?: string | undefined },
+    exporter: string,
+  ): Promise<AssertionClaims> {
+    const found = await verifyAssertion(assertion.assertion, {
+      audience: 'main1',
+      node: 'dmz1',
+      findKey: (kid) => (kid === key.fingerprint ? { node: 'dmz1', publicKey, status: 'active' } : undefined),
+      nowMs: clock.now(),
+    });
+    if (found.link !== exporter) throw new SallyportError('refused', 'no', { detail: 'other link' });
+    if ((found.code_commit === undefined) !== (assertion.code === undefined))
+      throw new SallyportError('refused', 'no', { detail: 'commitment' });
+    if (
+      assertion.code !== undefined &&
+      !isCommitmentTo(found.code_commit ?? '', assertion.salt ?? '', new Secret(assertion.code))
+    )
+      throw new SallyportError('refused', 'no', { detail: 'commitment' });
+    claims.push(found);
+    return found;
+  }
+
+  const login: Partial<LoginHandlers> = {
+    'login.begin': async ({ user, factor }) => {
+      asked.push('login.begin');
+      const person = Object.hasOwn(people, user) ? people[user] : undefined;
+      if (person === undefined || factor.type !== 'password' || factor.password !== rightPassword)
+        throw new SallyportError('refused', 'no', { reference: 'REFMAIN1' });
+      const id = randomId();
+      challenges.set(id, {
+        user,
+        nonce: randomId(),
+        attemptsLeft: 5,
+        person: enrolled.has(user) ? { next: 'code', method: 'totp' } : person,
+      });
+      return challengeView(id);
+    },
+    'login.resume': async ({ challenge }) => {
+      asked.push('login.resume');
+      return challengeView(challenge);
+    },
+    'login.resend': async () => {
+      throw new SallyportError('rate-limited', 'wait', { data: { retryAfterMs: resendRefusedFor } });
+    },
+    'login.cancel': async ({ challenge }) => {
+      asked.push('login.cancel');
+      challenges.delete(challenge);
+      return {};
+    },
+    'login.assert': async ({ challenge, ...evidence }, link) => {
+      asked.push('login.assert');
+      const found = challenges.get(challenge);
+      if (found === undefined) throw new SallyportError('challenge-gone', 'Sign in again');
+      const claim = await check(evidence, link.exporter);
+      if (claim.challenge !== challenge || claim.nonce !== found.nonce || claim.sub !== found.user)
+        throw new SallyportError('refused', 'no');
+      if (found.person.next === 'code') {
+        const { code } = evidence;
+        if (code !== rightCode && code !== recoveryCode) {
+          found.attemptsLeft -= 1;
+          if (found.attemptsLeft === 0) {
+            challenges.delete(challenge);
+            throw new SallyportError('refused', 'no', { reference: 'REFMAIN2' });
+          }
+          const reason = code === usedCode ? 'used-code' : code === driftCode ? 'clock-drift' : 'wrong-code';
+          return {
+            outcome: 'again',
+            reason,
+            attemptsLeft: found.attemptsLeft,
+            ...(reason === 'clock-drift' ? { driftSeconds: -95 } : {}),
+          };
+        }
+      }
+      challenges.delete(challenge);
+      return {
+        outcome: 'admitted',
+        view: openSession(
+          found.user,
+          found.person.next === 'setup' ? 'setup-required' : 'signed-in',
+          claim.method,
+        ),
+      };
+    },
+  };
+
+  const session: Partial<SessionHandlers> = {
+    'session.attach': async (params) => {
+      asked.push('session.attach');
+      const view = views.get(params.session);
+      if (view === undefined) throw new SallyportError('no-session', 'No such session');
+      return view;
+    },
+    'session.end': async (params) => {
+      asked.push('session.end');
+      await kick(params.session);
+      return {};
+    },
+    'account.view': async (params, found) => ({
+      username: found.username,
+      displayName: `Person ${found.username}`,
+      state: found.state,
+      twoFactor: {
+        enrolled: enrolled.has(found.username),
+        requiredOn: ['https', 'sftp'],
+        registration: true,
+        recoveryCodesLeft: 10,
+      },
+      may: { password: true, sshKeys: false },
+      quota: { usedBytes: 11, limitBytes: 1000 },
+      session: {
+        startedAt: '2026-01-02T03:04:05Z',
+        method: views.get(params.session)?.method ?? '',
+        idleMs: 900_000,
+        leftMs: 43_200_000,
+      },
+    }),
+    'enrol.start': async (params, { username }) => {
+      if (enrolled.has(username)) throw new SallyportError('already-enrolled', 'Already set up');
+      if (username === 'frank') throw new SallyportError('not-allowed', 'Not enabled for you');
+      setups.set(params.session, { state: 'shown', challenge: randomId(), nonce: randomId() });
+      return {
+        secret: 'JBSWY3DPEHPK3PXP',
+        otpauthUri: 'otpauth://totp/x',
+        qr: 'data:image/png;base64,AA==',
+        expiresInMs: 30_000,
+      };
+    },
+    'enrol.confirm': async (params) => {
+      const setup = setups.get(params.session);
+      if (setup === undefined) throw new SallyportError('setup-expired', 'Start again');
+      setup.state = 'confirmed';
+      return { proveWithinMs: 120_000, challenge: setup.challenge, nonce: setup.nonce };
+    },
+    'enrol.resume': async (params) => {
+      const setup = setups.get(params.session);
+      if (setup?.state !== 'confirmed') throw new SallyportError('setup-not-confirmed', 'Confirm first');
+      return { proveWithinMs: 120_000, challenge: setup.challenge, nonce: setup.nonce };
+    },
+    'enrol.prove': async (params, { username }, link) => {
+      const claim = await check(params, link.exporter);
+      const setup = setups.get(params.session);
+      if (claim.purpose !== 'enrol' || claim.challenge !== setup?.challenge || claim.nonce !== setup.nonce)
+        throw new SallyportError('refused', 'no');
+      if (params.code !== rightCode) return { outcome: 'again', reason: 'wrong-code', attemptsLeft: 4 };
+      enrolled.add(username);
+      setups.delete(params.session);
+      await kick(params.session);
+      const view = openSession(username, 'signed-in', 'totp');
+      return { outcome: 'enrolled', recoveryCodes: [recoveryCode], requiredOn: ['https'], view };
+    },
+  };
+
+  const nameOf = (components: readonly string[]): string => `/${components.join('/')}`;
+  const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/')) || '/';
+  function attributesOf(node: Node): Attributes {
+    const digest = createHash('sha256').update(node.content).update(String(node.mtimeMs)).digest('base64url');
+    return {
+      type: node.type,
+      size: node.content.length,
+      mtimeMs: node.mtimeMs,
+      atimeMs: node.mtimeMs,
+      mode: node.type === 'folder' ? 0o755 : 0o644,
+      links: 1,
+      ...(node.type === 'file' ? { etag: digest.slice(0, 16) } : {}),
+    };
+  }
+  function requireNode(path: string): Node {
+    const node = files.get(path);
+    if (node === undefined) throw new SallyportError('not-found', 'There is nothing of that name');
+    return node;
+  }
+  function requireParent(path: string): void {
+    if (files.get(parentOf(path))?.type !== 'folder')
+      throw new SallyportError('parent-missing', 'The folder for it is missing');
+  }
+  const childrenOf = (path: string): [string, Node][] =>
+    [...files].filter(([name]) => name !== '/' && parentOf(name) === path);
+  function move(from: string, to: string, overwrite: boolean, keep: boolean): { replaced: boolean } {
+    const node = requireNode(from);
+    requireParent(to);
+    const replaced = files.has(to);
+    if (replaced && !overwrite) throw new SallyportError('exists', 'That name is taken');
+    files.set(to, { ...node });
+    if (!keep) files.delete(from);
+    return { replaced };
+  }
+
+  const fileHandlers: Partial<FileHandlers> = {
+    'fs.list': async ({ path, cursor, limit, sort }) => {
+      const name = nameOf(path);
+      if (requireNode(name).type !== 'folder') throw new SallyportError('not-a-folder', 'That is a file');
+      const all = childrenOf(name)
+        .map(([child, node]) => ({
+          name: child.slice(child.lastIndexOf('/') + 1),
+          attributes: attributesOf(node),
+        }))
+        .sort((a, b) => (a.name < b.name ? -1 : 1));
+      if (sort.startsWith('-')) all.reverse();
+      const start = Number(cursor ?? 0);
+      const entries = all.slice(start, start + limit);
+      return start + limit < all.length ? { entries, next: String(start + limit) } : { entries };
+    },
+    'fs.stat': async ({ path }) => attributesOf(requireNode(nameOf(path))),
+    'fs.open': async ({ path, mode }) => {
+      const name = nameOf(path);
+      if (mode.write) requireParent(name);
+      const node = mode.write ? files.get(name) : requireNode(name);
+      if (node?.type === 'folder') throw new SallyportError('is-a-folder', 'That is a folder');
+      lastHandle += 1;
+      handles.set(lastHandle, { path: name, write: mode.write, content: [], created: node === undefined });
+      const empty: Node = { type: 'file', content: Buffer.alloc(0), mtimeMs: 0 };
+      return { handle: lastHandle, attributes: attributesOf(node ?? empty), created: node === undefined };
+    },
+    'fs.commit': async ({ handle, precondition }) => {
+      const open = handles.get(handle);
+      handles.delete(handle);
+      if (open === undefined) throw new SallyportError('bad-handle', 'No such handle');
+      const current = files.get(open.path);
+      if (precondition?.ifNoneMatch === '*' && current !== undefined)
+        throw new SallyportError('precondition-failed', 'Not as expected');
+      const node: Node = { type: 'file', content: Buffer.concat(open.content), mtimeMs: clock.now() };
+      files.set(open.path, node);
+      return { attributes: attributesOf(node), created: current === undefined };
+    },
+    'fs.release': async ({ handle }) => {
+      handles.delete(handle);
+      return {};
+    },
+    'fs.make-folder': async ({ path }) => {
+      const name = nameOf(path);
+      requireParent(name);
+      if (files.has(name)) throw new SallyportError('exists', 'That name is taken');
+      files.set(name, { type: 'folder', content: Buffer.alloc(0), mtimeMs: clock.now() });
+      return {};
+    },
+    'fs.remove-file': async ({ path }) => {
+      files.delete(nameOf(path));
+      return {};
+    },
+    'fs.remove-folder': async ({ path, recursive }) => {
+      const name = nameOf(path);
+      if (!recursive && childrenOf(name).length > 0)
+        throw new SallyportError('not-empty', 'The folder is not empty');
+      for (const child of files.keys())
+        if (child === name || child.startsWith(`${name}/`)) files.delete(child);
+      return {};
+    },
+    'fs.rename': async ({ from, to, overwrite }) => move(nameOf(from), nameOf(to), overwrite, false),
+    'fs.copy': async ({ from, to, overwrite }) => move(nameOf(from), nameOf(to), overwrite, true),
+  };
+
+  function serveStream(header: StreamHeader, stream: LaneStream): void {
+    const open = handles.get(header.handle);
+    if (open === undefined) {
+      stream.reset(new SallyportError('bad-handle', 'No such handle'));
+      return;
+    }
+    if (header.kind === 'read') {
+      const { content } = requireNode(open.path);
+      const end = header.lengthBytes === undefined ? content.length : header.offset + header.lengthBytes;
+      stream.write(content.subarray(header.offset, end));
+      stream.end();
+      return;
+    }
+    let total = 0;
+    stream.onData = (bytes, release) => {
+      total += bytes.length;
+      if (total > state.quotaBytes) {
+        release();
+        stream.reset(new SallyportError('quota-exceeded', 'Your space is used up'));
+        return;
+      }
+      open.content.push(Buffer.from(bytes));
+      if (!state.stall) release();
+    };
+  }
+
+  async function kick(sessionId: string): Promise<void> {
+    views.delete(sessionId);
+    await sessions.end(sessionKey(sessionId), 'ended');
+    memory.connection().send('session.ended', { sessionKey: sessionKey(sessionId), reason: 'ended' });
+  }
+
+  const policy: Policy = {
+    validatedLogins: true,
+    branding: { name: 'Sallyport' },
+    neverBan: [],
+    bans: [],
+    baitNames: [],
+    ...options.policy,
+  };
+  const memory = await buildMemoryLink({
+    login,
+    session,
+    files: fileHandlers,
+    onStream: serveStream,
+    sessions,
+    policy: () => policy,
+    onEdgeEvent: (event) => events.push(event),
+    clock,
+    parkForMs: 50,
+  });
+  const guard = buildSourceGuard({
+    link: memory.link,
+    clock,
+    log,
+    ...(options.limits === undefined ? {} : { limits: options.limits }),
+  });
+  const service = buildLoginService({
+    link: memory.link,
+    node: 'dmz1',
+    signingKeyPem: key.privateKeyPem,
+    validatedLogins: options.validatedLogins ?? true,
+    buildFiles: (id) => buildRemoteFiles({ link: memory.link, session: id }),
+    guard,
+    clock,
+    log,
+  });
+  return Object.assign(state, {
+    login: service,
+    guard,
+    memory,
+    files,
+    claims,
+    events,
+    asked,
+    kick,
+    openUploads: () => [...handles.values()].filter(({ write }) => write).length,
+    close: () => {
+      service.close();
+      guard.close();
+      memory.close();
+    },
+  });
+}
