@@ -1,0 +1,193 @@
+import { randomBytes } from 'node:crypto';
+import type { LoginHandlers, SessionHandlers } from '#main-agent/link/handlers.ts';
+import type { StateStore } from '#main-agent/state/state-store.ts';
+import { ClockGuard } from '#main-agent/two-factor/clock-guard.ts';
+import type { AccountNotifier, CodeDelivery, Transport } from '#main-agent/two-factor/code-delivery.ts';
+import { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
+import { PendingSetups } from '#main-agent/two-factor/pending-setups.ts';
+import type { RandomBytes } from '#main-agent/two-factor/random.ts';
+import type { EnrolmentSource, UserSource } from '#main-agent/users/user-source.ts';
+import { buildVault } from '#main-agent/vault/local-vault.ts';
+import type { Vault } from '#main-agent/vault/vault.ts';
+import type { SigningKey } from '#shared/assertion/verify.ts';
+import type { Clock } from '#shared/clock.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { EventBody, EventName } from '#shared/link/messages.ts';
+import type { Log } from '#shared/log.ts';
+import type { Secret } from '#shared/secret.ts';
+import { buildLoginAdmin, type LoginAdmin } from './admin-actions.ts';
+import { Assertions } from './assertions.ts';
+import { assess } from './assessment.ts';
+import { Challenges } from './challenges.ts';
+import { Devices } from './devices.ts';
+import { Leases } from './leases.ts';
+import type { LoginConfig } from './login-config.ts';
+import { buildLoginHandlers } from './login-handlers.ts';
+import type { LoginParts } from './login-parts.ts';
+import { Passwords } from './password.ts';
+import { buildSessionHandlers } from './session-handlers.ts';
+import { Sessions } from './sessions.ts';
+import type { SessionRegistry } from './session.ts';
+
+export interface LoginOptions {
+  /** All of main's configuration; reads only what concerns logins. */
+  readonly config: LoginConfig;
+  readonly users: UserSource;
+  readonly enrolments: EnrolmentSource;
+  readonly state: StateStore;
+  /** 32 bytes. */
+  readonly vaultKey: Secret<Buffer>;
+  readonly delivery: CodeDelivery;
+  /** Tells users of changes of their account. */
+  readonly notifier?: AccountNotifier;
+  /** A pinned signing key by its `kid`: SHA-256 of its SPKI, base64url. */
+  readonly findSigningKey: (kid: string) => SigningKey | undefined;
+  /** To every joined worker of that node; a node without a link hears it when it asks. */
+  readonly sendToNode: <E extends EventName>(node: string, event: E, body: EventBody<E>) => void;
+  /** What this user's files take. */
+  readonly usedBytes: (username: string) => Promise<number>;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random?: RandomBytes;
+}
+
+export interface Login {
+  readonly loginHandlers: LoginHandlers;
+  readonly sessionHandlers: SessionHandlers;
+  readonly sessions: SessionRegistry;
+  readonly passwords: Passwords;
+  readonly vault: Vault;
+  readonly admin: LoginAdmin;
+  /**
+   * Takes over sessions and leases of before, judged anew; nothing may be served before it resolves. Rejects `config`
+   * when the self-test finds a way past a required factor.
+   */
+  start(): Promise<void>;
+  close(): void;
+}
+
+/** The login: verdicts, sessions, second factors. */
+export function buildLogin(options: LoginOptions): Login {
+  const { clock, config, enrolments, log, state, users } = options;
+  const random = options.random ?? randomBytes;
+  const { twoFactor } = config;
+  const guard = new ClockGuard({ clock, log });
+  const vault = buildVault({
+    vaultKey: options.vaultKey,
+    enrolments,
+    state,
+    totp: twoFactor.totp,
+    guard,
+    clock,
+    log,
+    random,
+  });
+  const delivered = new DeliveredCodes({
+    settings: { ...twoFactor.delivered, transports: transportsOf(config) },
+    delivery: options.delivery,
+    clock,
+    log,
+    random,
+  });
+  const sessions: Sessions = new Sessions({
+    state,
+    users,
+    limits: config.sessions,
+    mayLiveWithoutFactor: async (user, session) => {
+      const status = await vault.status(user.username);
+      const { decision } = assess(user, status, {
+        protocol: session.protocol,
+        nowMs: clock.now(),
+        nodeValidatedLogins: twoFactor.validatedLogins,
+        config,
+        delivered,
+      });
+      return decision.outcome === 'admit';
+    },
+    tellEnded: (node, key, reason) =>
+      options.sendToNode(node, 'session.ended', { sessionKey: key, reason: reason.slice(0, 128) }),
+    clock,
+    log,
+  });
+  const parts: LoginParts = {
+    config,
+    users,
+    state,
+    vault,
+    passwords: new Passwords({ random, minimumLength: config.passwords.minimumLength }),
+    assertions: new Assertions({ mainName: config.name, findSigningKey: options.findSigningKey, clock }),
+    challenges: new Challenges(clock),
+    sessions,
+    leases: new Leases({
+      settings: twoFactor.lease,
+      state,
+      clock,
+      countRiders: (lease) => sessions.countOnLease(lease),
+    }),
+    devices: new Devices({ lifeMs: twoFactor.rememberDeviceMs, state, clock, random }),
+    delivered,
+    setups: new PendingSetups({
+      clock,
+      random,
+      qrTtlMs: twoFactor.enrolment.qrTtlMs,
+      proveTtlMs: twoFactor.enrolment.proveTtlMs,
+    }),
+    guard,
+    notifier: options.notifier,
+    clock,
+    log,
+    random,
+  };
+  const unsubscribe = users.onChange((names) => void endLeasesOfShut(parts, names));
+
+  return {
+    loginHandlers: buildLoginHandlers(parts),
+    sessionHandlers: buildSessionHandlers(parts, options.usedBytes),
+    sessions,
+    passwords: parts.passwords,
+    vault,
+    admin: buildLoginAdmin(parts),
+    start: async () => {
+      requireClosedDoors(parts);
+      await parts.leases.start();
+      await sessions.start();
+    },
+    close: () => {
+      unsubscribe();
+      sessions.close();
+      guard.close();
+    },
+  };
+}
+
+/** `smtp` delivers by mail, if a relay is configured; `sms` if a gateway is. */
+function transportsOf(config: LoginConfig): readonly Transport[] {
+  return config.twoFactor.delivered.transports.flatMap((one): Transport[] => {
+    if (one === 'smtp') return config.smtp === undefined ? [] : ['email'];
+    return config.sms === undefined ? [] : ['sms'];
+  });
+}
+
+function requireClosedDoors(parts: LoginParts): void {
+  const admin = buildLoginAdmin(parts);
+  const doors = admin.selfTest();
+  if (doors.length === 0) return;
+  throw new SallyportError('config', 'The self-test found a way past a required second factor', {
+    detail: doors.slice(0, 20).join('; '),
+    hint: 'This is a fault of the program, not of the configuration: report it with this text.',
+  });
+}
+
+/** A deleted or disabled user keeps no lease; one whose password changed finds none, because leases are bound to it. */
+async function endLeasesOfShut(parts: LoginParts, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const user = parts.users.find(name);
+    if (user !== undefined && user.status === 'active') continue;
+    parts.challenges.endAllOf(name);
+    try {
+      await parts.leases.endAllOf(name);
+    } catch (error) {
+      parts.log.error({ err: error, user: name }, 'leases could not be ended');
+    }
+  }
+}

@@ -1,0 +1,65 @@
+import type { ChallengeView } from '#shared/link/messages.ts';
+import { waiverName, type Challenge, type ChallengeNext } from './challenges.ts';
+import type { LoginParts } from './login-parts.ts';
+
+type Parts = Pick<LoginParts, 'challenges' | 'config' | 'delivered'>;
+type Asked = NonNullable<ChallengeView['asked']>;
+
+/** A challenge as the node may see it. */
+export function viewChallenge(parts: Parts, record: Challenge): ChallengeView {
+  const { next } = record;
+  const view = {
+    challenge: record.id,
+    nonce: record.nonce,
+    expiresInMs: parts.challenges.leftMs(record),
+    username: record.username,
+  };
+  switch (next.kind) {
+    case 'admit':
+      return {
+        ...view,
+        next: 'admit',
+        admitAs: next.waiver === undefined ? 'none' : waiverName(next.waiver),
+      };
+    case 'code':
+      // The code came inside the password: nothing is left to ask.
+      if (record.enclosedCode !== undefined) return { ...view, next: 'admit', admitAs: 'none' };
+      return { ...view, next: 'code', asked: viewAsked(parts, record, next) };
+    case 'setup':
+      return { ...view, next: 'setup' };
+    case 'instruct':
+      return { ...view, next: 'instruct' };
+  }
+}
+
+function viewAsked(
+  { config, delivered }: Parts,
+  record: Challenge,
+  next: Extract<ChallengeNext, { kind: 'code' }>,
+): Asked {
+  const { attemptsLeft } = record;
+  const { totp, delivered: settings } = config.twoFactor;
+  // Always offered: whether a bypass code is outstanding is nobody's business.
+  const bypass = 'bypass' as const;
+  if (next.ask === 'bypass') {
+    return { method: 'totp', hint: '', recovery: false, attemptsLeft, shapes: [bypass] };
+  }
+  if (next.recipient === undefined) {
+    const digits = totp.digits === 6 ? ('digits6' as const) : ('digits8' as const);
+    const shapes: Asked['shapes'] = next.recovery ? [digits, 'recovery', bypass] : [digits, bypass];
+    return { method: 'totp', hint: '', recovery: next.recovery, attemptsLeft, shapes };
+  }
+  const view = delivered.view(next.recipient);
+  const { length } = settings;
+  const digits = settings.charset === 'digits' && (length === 6 || length === 8);
+  return {
+    method: view.method,
+    hint: view.hint,
+    recovery: false,
+    attemptsLeft,
+    resendInMs: view.resendInMs,
+    ...(view.sentAgoMs === undefined ? {} : { sentAgoMs: view.sentAgoMs }),
+    shapes: [digits ? (length === 6 ? 'digits6' : 'digits8') : 'alphanumeric', bypass],
+    deliveredLength: length,
+  };
+}

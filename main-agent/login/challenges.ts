@@ -1,0 +1,163 @@
+import { KeyedTurns } from '#main-agent/vault/keyed-turns.ts';
+import type { Recipient } from '#main-agent/two-factor/delivered-codes.ts';
+import type { Clock } from '#shared/clock.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { ClientAddress } from '#shared/link/messages.ts';
+import type { Protocol } from '#shared/login.ts';
+import { randomId } from '#shared/random-id.ts';
+import type { Secret } from '#shared/secret.ts';
+import { challengePortsMax, challengesMax, challengesPerUserMax } from './limits.ts';
+import type { Ask, Waiver } from './policy.ts';
+
+/**
+ * Logins between a right first factor and their end. The record is what decisions read, never a claim that repeats
+ * it. In memory only: a restart of main ends every login that is under way (S-14).
+ */
+export interface Challenge {
+  readonly id: string;
+  readonly nonce: string;
+  /** The pinned identity that began it; no other node may use it. */
+  readonly node: string;
+  readonly username: string;
+  readonly factor: 'pwd' | 'key';
+  /** Key fingerprint, or `password:<version>`. */
+  readonly credential: string;
+  readonly protocol: Protocol;
+  readonly listener: string;
+  readonly clientIp: string;
+  readonly agent: string;
+  /** A browser's second step may come over another of its connections. */
+  readonly clientPorts: Set<number>;
+  readonly next: ChallengeNext;
+  /** The code that came inside the password (`sftp_password_with_code`). */
+  readonly enclosedCode: Secret | undefined;
+  expiresAtMs: number;
+  readonly startedAtMs: number;
+  attemptsLeft: number;
+  /** The drifted answer before this one, if the last one was. */
+  drift: { readonly steps: number; readonly code: Secret } | undefined;
+}
+
+export type ChallengeNext =
+  | { readonly kind: 'admit'; readonly waiver: WaiverUse | undefined }
+  | {
+      readonly kind: 'code';
+      readonly ask: Ask;
+      readonly leadsTo: 'admit' | 'setup';
+      /** Of a delivered code. */
+      readonly recipient: Recipient | undefined;
+      readonly recovery: boolean;
+    }
+  | { readonly kind: 'setup' }
+  | { readonly kind: 'instruct' };
+
+export type WaiverUse =
+  | { readonly kind: 'trusted-network'; readonly cidr: string }
+  | { readonly kind: 'lease'; readonly lease: string }
+  | { readonly kind: 'device'; readonly device: string; readonly valueHash: string };
+
+export function waiverName(use: WaiverUse): Waiver {
+  return use.kind;
+}
+
+export class Challenges {
+  readonly #clock: Clock;
+  readonly #records = new Map<string, Challenge>();
+  readonly #turns = new KeyedTurns();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  open(
+    facts: Omit<Challenge, 'id' | 'nonce' | 'startedAtMs' | 'expiresAtMs' | 'clientPorts' | 'drift'> & {
+      readonly lifeMs: number;
+      readonly clientPort: number;
+    },
+  ): Challenge {
+    this.#makeRoom(facts.username);
+    const { lifeMs, clientPort, ...rest } = facts;
+    const startedAtMs = this.#clock.monotonic();
+    const record: Challenge = {
+      ...rest,
+      id: randomId(),
+      nonce: randomId(),
+      clientPorts: new Set([clientPort]),
+      startedAtMs,
+      expiresAtMs: startedAtMs + lifeMs,
+      drift: undefined,
+    };
+    this.#records.set(record.id, record);
+    return record;
+  }
+
+  /** The living one of that id, if this node began it. Rejects `challenge-gone`, whatever the reason. */
+  require(id: string, node: string): Challenge {
+    const record = this.#records.get(id);
+    if (record !== undefined && record.node === node) {
+      if (this.#clock.monotonic() < record.expiresAtMs) return record;
+      this.#records.delete(id);
+    }
+    throw new SallyportError('challenge-gone', 'This sign-in is over; start again');
+  }
+
+  /** The same client again, over another worker or connection of the node. */
+  resume(id: string, node: string, client: ClientAddress): Challenge {
+    const record = this.require(id, node);
+    if (record.clientIp !== client.ip || record.agent !== client.agent) {
+      throw new SallyportError('challenge-gone', 'This sign-in is over; start again', {
+        detail: `begun from ${record.clientIp}, resumed from ${client.ip}`,
+      });
+    }
+    record.clientPorts.delete(client.port);
+    record.clientPorts.add(client.port);
+    for (const oldest of record.clientPorts) {
+      if (record.clientPorts.size <= challengePortsMax) break;
+      record.clientPorts.delete(oldest);
+    }
+    return record;
+  }
+
+  /** Answers to one challenge take turns, so that attempts are counted and the winner is one. */
+  inTurn<T>(id: string, work: () => Promise<T>): Promise<T> {
+    return this.#turns.run(id, work);
+  }
+
+  leftMs(record: Challenge): number {
+    return Math.max(0, record.expiresAtMs - this.#clock.monotonic());
+  }
+
+  end(id: string): void {
+    this.#records.delete(id);
+  }
+
+  endAllOf(username: string): void {
+    for (const record of this.#records.values())
+      if (record.username === username) this.#records.delete(record.id);
+  }
+
+  endNode(node: string): void {
+    for (const record of this.#records.values()) if (record.node === node) this.#records.delete(record.id);
+  }
+
+  /** The user's own oldest goes first: nobody pushes somebody else out before the whole is full. */
+  #makeRoom(username: string): void {
+    if (this.#records.size >= challengesMax) this.#dropExpired();
+    const own = [...this.#ownOf(username)];
+    if (own.length >= challengesPerUserMax) this.#records.delete(own[0]?.id ?? '');
+    if (this.#records.size < challengesMax) return;
+    throw new SallyportError('busy', 'Too many sign-ins at the moment; try again', {
+      data: { retryAfterMs: 5_000 },
+    });
+  }
+
+  *#ownOf(username: string): Generator<Challenge> {
+    for (const record of this.#records.values()) if (record.username === username) yield record;
+  }
+
+  #dropExpired(): void {
+    const now = this.#clock.monotonic();
+    for (const record of this.#records.values())
+      if (record.expiresAtMs <= now) this.#records.delete(record.id);
+  }
+}

@@ -1,0 +1,224 @@
+import type { Change } from '#main-agent/state/state-store.ts';
+import { driftAgreementSteps } from '#main-agent/two-factor/limits.ts';
+import type { VaultCodeKind } from '#main-agent/vault/vault.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { AgainReason, CodeMethod } from '#shared/login.ts';
+import type { Secret } from '#shared/secret.ts';
+import type { Challenge, ChallengeNext } from './challenges.ts';
+import { disableAfterInARow, lockMaxMs, tellUserAfterInARow } from './limits.ts';
+import { buildRecord, buildRefusal, codeScope, notifyUser, type LoginParts } from './login-parts.ts';
+
+/**
+ * One answer to "which code?": what it is, and what a wrong one costs. Failures are counted per user over every
+ * protocol and node, in a commit of their own, before the answer (S-13).
+ */
+
+export interface RightCode {
+  readonly outcome: 'right';
+  readonly method: CodeMethod;
+  /** Spends the code in the login's commit. */
+  readonly evidence: readonly Change[];
+  readonly reEnrol: boolean;
+  /** After the commit. */
+  readonly spent: () => void;
+}
+
+export interface TryAgain {
+  readonly outcome: 'again';
+  readonly reason: AgainReason;
+  readonly attemptsLeft: number;
+  readonly driftSeconds?: number;
+}
+
+type CodeStep = Extract<ChallengeNext, { kind: 'code' }>;
+
+export class CodeCheck {
+  readonly #parts: LoginParts;
+
+  constructor(parts: LoginParts) {
+    this.#parts = parts;
+  }
+
+  /** Rejects `rate-limited` while the factor is locked, `refused` at the last wrong answer. */
+  async check(record: Challenge, next: CodeStep, code: Secret): Promise<RightCode | TryAgain> {
+    const { clock, state, vault } = this.#parts;
+    const failures = await state.failures(codeScope(record.username));
+    const lockedMs = (failures.lockedUntilMs ?? 0) - clock.now();
+    const isDisabled = failures.inARow >= disableAfterInARow;
+    if (lockedMs > 0 || isDisabled) return this.#checkLocked(record, code, isDisabled, lockedMs);
+
+    const delivered = this.#matchDelivered(next, code);
+    if (delivered !== undefined && delivered !== 'used') return delivered;
+    if (delivered === 'used') return this.again(record, 'used-code');
+
+    const verdict = await vault.verify(record.username, code, kindsOf(next));
+    if (verdict.kind !== 'drifted') record.drift = undefined;
+    switch (verdict.kind) {
+      case 'right':
+        return {
+          outcome: 'right',
+          method: verdict.method,
+          evidence: verdict.evidence,
+          reEnrol: verdict.reEnrol,
+          spent: () => undefined,
+        };
+      case 'used':
+        return this.again(record, 'used-code');
+      case 'drifted':
+        return this.#drifted(record, code, verdict.driftSteps, verdict.burn);
+      case 'wrong':
+        return this.again(record, 'wrong-code');
+    }
+  }
+
+  /**
+   * Counts a wrong answer. `used-code` costs an attempt of this challenge but not the user's lock: it is what a
+   * second window or a slow thumb sends.
+   */
+  async again(
+    record: Challenge,
+    reason: AgainReason,
+    also: { readonly driftSeconds?: number; readonly burn?: readonly Change[] } = {},
+  ): Promise<TryAgain> {
+    record.attemptsLeft -= 1;
+    const isLast = record.attemptsLeft <= 0;
+    if (isLast) this.#parts.challenges.end(record.id);
+    const { reference, error } = buildRefusal(`${reason}, the last attempt`);
+    const changes = this.#failureChanges(record, reason, reference);
+    const { state } = this.#parts;
+    const result = await state.commit([...(also.burn ?? []), ...changes]);
+    // Burned already, by a parallel answer: the failure counts all the same.
+    if (!result.ok) await state.commit(changes);
+    if (reason !== 'used-code') await this.#afterFailure(record);
+    if (isLast) throw error;
+    const { driftSeconds } = also;
+    return {
+      outcome: 'again',
+      reason,
+      attemptsLeft: record.attemptsLeft,
+      ...(driftSeconds === undefined ? {} : { driftSeconds }),
+    };
+  }
+
+  /** A locked factor is not asked for anything, so guessing goes nowhere; an admin's bypass code works. */
+  async #checkLocked(
+    record: Challenge,
+    code: Secret,
+    isDisabled: boolean,
+    lockedMs: number,
+  ): Promise<RightCode> {
+    const { challenges, state, vault } = this.#parts;
+    const verdict = await vault.verify(record.username, code, ['bypass']);
+    if (verdict.kind === 'right') {
+      const { method, evidence, reEnrol } = verdict;
+      return { outcome: 'right', method, evidence, reEnrol, spent: () => undefined };
+    }
+    record.attemptsLeft -= 1;
+    if (record.attemptsLeft <= 0) challenges.end(record.id);
+    const rule = isDisabled ? 'the factor is disabled after too many wrong codes' : 'the factor is locked';
+    const { reference, error } = buildRefusal(rule);
+    await state.commit([this.#auditRefusal(record, rule, reference)]);
+    if (isDisabled) throw error;
+    throw new SallyportError('rate-limited', 'Too many wrong codes; wait, or ask your administrator', {
+      data: { retryAfterMs: lockedMs },
+      detail: rule,
+      reference,
+    });
+  }
+
+  #matchDelivered(next: CodeStep, code: Secret): RightCode | 'used' | undefined {
+    const { recipient } = next;
+    if (recipient === undefined) return undefined;
+    const { clock, delivered } = this.#parts;
+    const match = delivered.match(recipient, code);
+    if (match.kind !== 'right') return match.kind === 'used' ? 'used' : undefined;
+    const { id, method } = match;
+    return {
+      outcome: 'right',
+      method,
+      reEnrol: false,
+      evidence: [
+        { kind: 'use-code', user: recipient.username, id, expiresAtMs: clock.now() + 24 * 3_600_000 },
+      ],
+      spent: () => delivered.forget(recipient, id),
+    };
+  }
+
+  /** The drift is told when two different codes in a row agree; one alone is a lucky guess too often. */
+  #drifted(record: Challenge, code: Secret, steps: number, burn: readonly Change[]): Promise<TryAgain> {
+    const before = record.drift;
+    record.drift = { steps, code };
+    const agrees =
+      before !== undefined &&
+      before.code.expose() !== code.expose() &&
+      Math.abs(before.steps - steps) <= driftAgreementSteps;
+    if (!agrees) return this.again(record, 'wrong-code', { burn });
+    const driftSeconds = steps * this.#parts.config.twoFactor.totp.periodSeconds;
+    return this.again(record, 'clock-drift', { burn, driftSeconds });
+  }
+
+  #failureChanges(record: Challenge, reason: AgainReason, reference: string): Change[] {
+    const { attempts } = this.#parts.config.twoFactor;
+    const audit = this.#auditRefusal(record, reason, reference);
+    if (reason === 'used-code') return [audit];
+    return [
+      {
+        kind: 'count-failure',
+        scope: codeScope(record.username),
+        atMs: this.#parts.clock.now(),
+        windowMs: attempts.perUser.windowMs,
+        limit: attempts.perUser.count,
+        lockMs: attempts.lockMs,
+        lockMaxMs,
+      },
+      audit,
+    ];
+  }
+
+  #auditRefusal(record: Challenge, rule: string, reference: string): Change {
+    return {
+      kind: 'audit',
+      record: buildRecord(this.#parts, 'login.code-refused', 'refused', {
+        user: record.username,
+        node: record.node,
+        protocol: record.protocol,
+        clientIp: record.clientIp,
+        agent: record.agent,
+        rule,
+        reference,
+      }),
+    };
+  }
+
+  /** A lock ends the user's leases; many wrong codes in a row are told to the user. */
+  async #afterFailure(record: Challenge): Promise<void> {
+    const { clock, leases, log, state, users } = this.#parts;
+    const { username } = record;
+    const failures = await state.failures(codeScope(username));
+    if ((failures.lockedUntilMs ?? 0) > clock.now()) {
+      log.warn({ alarm: 'factor-locked', user: username, until: failures.lockedUntilMs }, 'factor locked');
+      await leases.endAllOf(username);
+    }
+    const user = users.find(username);
+    if (user === undefined) return;
+    const where = { node: record.node, clientIp: record.clientIp };
+    if (failures.inARow === tellUserAfterInARow) notifyUser(this.#parts, user, 'many-wrong-codes', where);
+    if (failures.inARow === disableAfterInARow) notifyUser(this.#parts, user, 'factor-disabled', where);
+  }
+}
+
+function kindsOf(next: CodeStep): readonly VaultCodeKind[] {
+  return next.ask === 'totp' ? ['totp', 'recovery', 'bypass'] : ['bypass'];
+}
+
+/** What a node may call the code it sends for this challenge. */
+export function methodsOf(next: CodeStep): ReadonlySet<string> {
+  switch (next.ask) {
+    case 'totp':
+      return new Set<CodeMethod>(next.recovery ? ['totp', 'recovery', 'bypass'] : ['totp', 'bypass']);
+    case 'delivered':
+      return new Set<CodeMethod>(['email', 'sms', 'bypass']);
+    case 'bypass':
+      return new Set<CodeMethod>(['bypass', 'totp']);
+  }
+}

@@ -1,0 +1,232 @@
+import type { NodeLink, SessionHandlers } from '#main-agent/link/handlers.ts';
+import { encodeBase32 } from '#main-agent/two-factor/base32.ts';
+import { buildOtpauthUri } from '#main-agent/two-factor/otpauth-uri.ts';
+import type { PendingSetup } from '#main-agent/two-factor/pending-setups.ts';
+import { drawQr } from '#main-agent/two-factor/qr.ts';
+import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import { KeyedTurns } from '#main-agent/vault/keyed-turns.ts';
+import type { FactorStatus } from '#main-agent/vault/vault.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { Method, Protocol } from '#shared/login.ts';
+import type { LoginConfig } from './login-config.ts';
+import { buildRecord, notifyUser, type LoginParts } from './login-parts.ts';
+import type { AnySession } from './session.ts';
+import { viewSession } from './session-view.ts';
+
+type EnrolVerb = 'enrol.start' | 'enrol.confirm' | 'enrol.resume' | 'enrol.prove';
+
+/** Sessions whose second factor was waived prove too little to set one up. */
+const tooWeak: ReadonlySet<Method> = new Set<Method>(['lease', 'device', 'trusted-network']);
+
+/** Sessions that a requirement made by the set-up itself ends: they were opened without a factor. */
+const withoutFactor: ReadonlySet<string> = new Set<Method>(['none', 'trusted-network']);
+
+/** Setting up an authenticator: show, confirm, prove. The secret goes out once, to be shown, and is saved only when proven. */
+export function buildEnrolmentHandlers(parts: LoginParts): Pick<SessionHandlers, EnrolVerb> {
+  const { config, setups, vault } = parts;
+  const turns = new KeyedTurns();
+
+  async function requireAllowed(session: AnySession): Promise<FactorStatus> {
+    const user = session.user();
+    const status = await vault.status(user.username);
+    const problem = findObstacle(user, status, session, parts);
+    if (problem !== undefined)
+      throw new SallyportError('not-allowed', 'Setting up two-factor authentication is not enabled here', {
+        detail: problem,
+      });
+    if (status.state !== 'none' && !mayReplace(parts, session))
+      throw new SallyportError('already-enrolled', 'Two-factor authentication is set up already');
+    return status;
+  }
+
+  async function prove(
+    { session: _id, ...evidence }: Parameters<SessionHandlers['enrol.prove']>[0],
+    session: AnySession,
+    link: NodeLink,
+  ): ReturnType<SessionHandlers['enrol.prove']> {
+    await requireAllowed(session);
+    const { username, key, protocol } = session;
+    const { setup } = setups.confirmed(username, key);
+    const code = await parts.assertions
+      .require(
+        evidence,
+        {
+          purpose: 'enrol',
+          challenge: setup.challenge,
+          nonce: setup.nonce,
+          username,
+          protocol,
+          methods: new Set(['totp']),
+          withCode: true,
+        },
+        link,
+      )
+      .catch((error: unknown) => {
+        parts.log.error(
+          { alarm: 'assertion-refused', node: link.node, user: username, err: error },
+          'proof refused',
+        );
+        throw error;
+      });
+    const step = code === undefined ? undefined : await vault.prove(setup.secret, code);
+    if (step === undefined) return wrongProof(session, setup);
+    return save(session, setup, step, link);
+  }
+
+  async function wrongProof(
+    session: AnySession,
+    setup: PendingSetup,
+  ): Promise<{ outcome: 'again'; reason: 'wrong-code'; attemptsLeft: number }> {
+    const attemptsLeft = setups.countWrong(session.username, setup);
+    await parts.state.commit([
+      {
+        kind: 'audit',
+        record: buildRecord(parts, 'two-factor.proof-refused', 'refused', {
+          user: session.username,
+          node: session.node,
+          sessionKey: session.key,
+          rule: `wrong code, ${attemptsLeft} tries left`,
+        }),
+      },
+    ]);
+    return { outcome: 'again', reason: 'wrong-code', attemptsLeft };
+  }
+
+  async function save(
+    session: AnySession,
+    setup: PendingSetup,
+    step: number,
+    link: NodeLink,
+  ): ReturnType<SessionHandlers['enrol.prove']> {
+    const { sessions, users } = parts;
+    const { twoFactor } = config;
+    const { username, node, protocol, method, clientIp } = session;
+    const stored = sessions.stored(session.key);
+    if (stored === undefined) throw new SallyportError('no-session', 'You are signed out');
+    const {
+      key: _old,
+      openedAtMs: _opened,
+      usedAtMs: _used,
+      expiresAtMs: _expires,
+      reEnrol: _spent,
+      ...kept
+    } = stored;
+    const renewed = sessions.prepare(
+      { ...kept, worker: link.worker, state: 'signed-in' },
+      { instead: session, sessionsMax: Infinity },
+    );
+    const requiredOn: readonly Protocol[] = twoFactor.autoEnable ? twoFactor.autoEnableProtocols : [];
+    const result = await vault
+      .enrol({
+        username,
+        secret: setup.secret,
+        step,
+        requiredOn,
+        recoveryCodes: twoFactor.enrolment.recoveryCodes,
+        via: { node, session: renewed.stored.key },
+        replace: mayReplace(parts, session),
+        alongside: [
+          renewed.change,
+          {
+            kind: 'audit',
+            record: buildRecord(parts, 'two-factor.enrolled', 'ok', {
+              user: username,
+              node,
+              protocol,
+              clientIp,
+              method,
+              sessionKey: renewed.stored.key,
+              rule: requiredOn.length === 0 ? 'not required yet' : `required on ${requiredOn.join(', ')}`,
+            }),
+          },
+        ],
+      })
+      .catch((error: unknown) => {
+        renewed.cancel();
+        throw error;
+      });
+    if (!result.ok) {
+      renewed.cancel();
+      if (result.reason === 'already-enrolled')
+        throw new SallyportError('already-enrolled', 'Two-factor authentication is set up already');
+      throw new SallyportError('setup-expired', 'This set-up is over; start again', {
+        detail: 'commit refused',
+      });
+    }
+    setups.end(username);
+    const live = renewed.open();
+    const user = users.find(username) ?? session.user();
+    notifyUser(parts, user, 'two-factor-enrolled', { node, clientIp });
+    const effective = [...new Set([...user.twoFactor.requiredOn, ...requiredOn])];
+    if (effective.length > 0)
+      await sessions.endWhereMethod(username, withoutFactor, 'a second factor is required now', live.key);
+    return {
+      outcome: 'enrolled',
+      recoveryCodes: result.recoveryCodes.map((one) => one.expose()),
+      requiredOn: effective,
+      view: await viewSession(parts, live, renewed.id),
+    };
+  }
+
+  return {
+    'enrol.start': async (_params, session) => {
+      await requireAllowed(session);
+      const { totp } = config.twoFactor;
+      const { setup, expiresInMs } = setups.start(session.username, session.key);
+      const account = totp.label.replaceAll('{username}', session.username);
+      const otpauthUri = buildOtpauthUri(setup.secret, { issuer: totp.issuer, account }, totp);
+      return {
+        secret: encodeBase32(setup.secret.expose()),
+        otpauthUri,
+        qr: await drawQr(otpauthUri),
+        expiresInMs,
+      };
+    },
+
+    'enrol.confirm': async (_params, session) => {
+      await requireAllowed(session);
+      const { setup, leftMs } = setups.confirm(session.username, session.key);
+      return { proveWithinMs: leftMs, challenge: setup.challenge, nonce: setup.nonce };
+    },
+
+    'enrol.resume': async (_params, session) => {
+      await requireAllowed(session);
+      const { setup, leftMs } = setups.confirmed(session.username, session.key);
+      return { proveWithinMs: leftMs, challenge: setup.challenge, nonce: setup.nonce };
+    },
+
+    // Proofs of one user take turns: tries are counted and one wins.
+    'enrol.prove': (params, session, link) => turns.run(session.username, () => prove(params, session, link)),
+  };
+}
+
+/** Why this session may not set anything up, for the admin. */
+function findObstacle(
+  user: EffectiveUser,
+  status: FactorStatus,
+  session: AnySession,
+  parts: LoginParts,
+): string | undefined {
+  const { enrolment, selfService } = parts.config.twoFactor;
+  const { registration, forceSetup } = user.twoFactor;
+  const replaces = mayReplace(parts, session);
+  if (!registration && !forceSetup && !replaces) return 'two_factor.registration is off';
+  if (status.state === 'broken' && !replaces) return status.problem ?? 'the enrolment is broken';
+  if (!isAllowedThrough(selfService.enrol, session.node))
+    return `self_service.enrol does not allow node ${session.node}`;
+  if (tooWeak.has(session.method)) return `a session opened by ${session.method} may not`;
+  if (session.protocol === 'sftp' && !enrolment.overSftp) return 'enrolment.over_sftp is off';
+  if (enrolment.ticket === 'required' && status.state === 'none' && session.method !== 'bypass')
+    return 'the first set-up needs a code of the admin (enrolment.ticket)';
+  return undefined;
+}
+
+/** Only a session that a bypass code with `--re-enrol` opened. */
+function mayReplace(parts: LoginParts, session: AnySession): boolean {
+  return parts.sessions.stored(session.key)?.reEnrol === true;
+}
+
+function isAllowedThrough(setting: LoginConfig['twoFactor']['selfService']['enrol'], node: string): boolean {
+  if (typeof setting === 'string') return setting === 'anywhere';
+  return setting.nodes.includes(node);
+}

@@ -1,0 +1,201 @@
+import { createHash } from 'node:crypto';
+import type { NodeLink } from '#main-agent/link/handlers.ts';
+import type { Change } from '#main-agent/state/state-store.ts';
+import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { Params } from '#shared/link/messages.ts';
+import { Secret } from '#shared/secret.ts';
+import { isUserauthSignature, parseUserauthRequest, type UserauthRequest } from '#shared/ssh-key/verify.ts';
+import { findAccountProblem } from './account-rules.ts';
+import { passwordCredential } from './credential.ts';
+import { throttledUsersMax, unknownNameBuckets } from './limits.ts';
+import { buildRecord, buildRefusal, type LoginParts } from './login-parts.ts';
+
+/**
+ * The first factor: password or key, and whether the account works at all. Before it is right every refusal is the
+ * same, in words and in work (S-07).
+ *
+ * Trust: user names, passwords and signed blobs are strangers', addresses are the DMZ's word.
+ */
+
+export interface FirstFactorProven {
+  readonly user: EffectiveUser;
+  readonly factor: 'pwd' | 'key';
+  readonly credential: string;
+  /** A code that stood at the end of the password; not checked yet. */
+  readonly enclosedCode: Secret | undefined;
+}
+
+type Begin = Params<'login.begin'>;
+type Parts = Pick<LoginParts, 'config' | 'users' | 'state' | 'passwords' | 'clock' | 'log'>;
+
+export class FirstFactor {
+  readonly #parts: Parts;
+  /** When somebody unknown to the user was last let through the throttle, by failure scope. */
+  readonly #letThrough = new Map<string, number>();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** Rejects `refused`, `rate-limited` or `busy`. Failures are counted durably before it rejects (S-13). */
+  async verify(params: Begin, link: NodeLink): Promise<FirstFactorProven> {
+    const user = this.#parts.users.find(params.user);
+    const scope = passwordScope(params.user, user !== undefined);
+    const proven =
+      params.factor.type === 'password'
+        ? await this.#verifyPassword(params, params.factor.password, user, scope, link)
+        : await this.#verifyKey(params, params.factor, user, link);
+    if (typeof proven === 'string') throw await this.refuse(params, link, proven);
+    const problem = findAccountProblem(proven.user, {
+      protocol: params.protocol,
+      clientIp: params.client.ip,
+      nowMs: this.#parts.clock.now(),
+    });
+    if (problem !== undefined) throw await this.refuse(params, link, problem);
+    return proven;
+  }
+
+  /** Writes the refusal down and makes the error. A right password of a shut account counts like a wrong one. */
+  async refuse(params: Begin, link: NodeLink, rule: string): Promise<SallyportError> {
+    const { reference, error } = buildRefusal(rule);
+    const { clock, config, state, users } = this.#parts;
+    const changes: Change[] = [
+      {
+        kind: 'audit',
+        record: buildRecord(this.#parts, 'login.refused', 'refused', {
+          user: params.user,
+          node: link.node,
+          protocol: params.protocol,
+          clientIp: params.client.ip,
+          agent: params.client.agent,
+          rule,
+          reference,
+        }),
+      },
+    ];
+    if (params.factor.type === 'password') {
+      const { count, windowMs } = config.bans.wrongPasswords;
+      changes.unshift({
+        kind: 'count-failure',
+        scope: passwordScope(params.user, users.find(params.user) !== undefined),
+        atMs: clock.now(),
+        windowMs,
+        limit: count,
+        lockMs: windowMs,
+        lockMaxMs: windowMs,
+      });
+    }
+    await state.commit(changes);
+    return error;
+  }
+
+  async #verifyPassword(
+    params: Begin,
+    text: string,
+    user: EffectiveUser | undefined,
+    scope: string,
+    link: NodeLink,
+  ): Promise<FirstFactorProven | string> {
+    const { config, passwords, state } = this.#parts;
+    const { ip } = params.client;
+    const [failures, lastGoodMs] = await Promise.all([
+      state.failures(scope),
+      state.lastGoodLogin(params.user, ip),
+    ]);
+    const known = lastGoodMs !== undefined;
+    if (!known && (failures.lockedUntilMs ?? 0) > this.#parts.clock.now()) this.#throttle(scope);
+
+    const source = { node: link.node, clientIp: ip, known };
+    const stored = user?.passwordHash;
+    const whole = new Secret(text);
+    if (await passwords.verify(whole, stored, source)) return provenPassword(user, stored, undefined);
+
+    // `<password><code>`, for clients that can't prompt. Tried for every name, or the time would tell whose it is.
+    const { digits } = config.twoFactor.totp;
+    if (params.protocol !== 'sftp' || !endsWithDigits(text, digits)) return 'wrong password';
+    const allowed = user?.twoFactor.sftpPasswordWithCode === true;
+    const password = new Secret(text.slice(0, -digits));
+    const right = await passwords.verify(password, allowed ? stored : undefined, source);
+    return right ? provenPassword(user, stored, new Secret(text.slice(-digits))) : 'wrong password';
+  }
+
+  async #verifyKey(
+    params: Begin,
+    factor: Extract<Begin['factor'], { type: 'publickey' }>,
+    user: EffectiveUser | undefined,
+    link: NodeLink,
+  ): Promise<FirstFactorProven | string> {
+    if (params.protocol !== 'sftp') return 'a key on a protocol without keys';
+    let request: UserauthRequest;
+    let isSigned: boolean;
+    try {
+      request = parseUserauthRequest(Buffer.from(factor.signed, 'base64url'));
+      // Verified whether or not the key is anybody's: the same work for every name.
+      isSigned = isUserauthSignature(request, Buffer.from(factor.signature, 'base64url'));
+    } catch (error) {
+      return `malformed signature: ${error instanceof Error ? error.message : String(error)}`;
+    }
+    if (!isSigned) return 'wrong signature';
+    if (request.user !== params.user) return 'the signed user name is another';
+    const stored = user?.sshKeys.find((key) => key.blob.equals(request.key.blob));
+    if (user === undefined || stored === undefined) return `key ${request.key.fingerprint} is not the user's`;
+
+    const { clock, log, state } = this.#parts;
+    const result = await state.commit([
+      {
+        kind: 'use-ssh-signature',
+        user: user.username,
+        sshSession: createHash('sha256').update(request.sessionId).digest('base64url'),
+        fingerprint: stored.fingerprint,
+      },
+    ]);
+    if (!result.ok) {
+      log.error(
+        { alarm: 'signature-replayed', user: user.username, node: link.node, atMs: clock.now() },
+        'an SSH signature was shown again',
+      );
+      return 'this SSH signature was used before';
+    }
+    return { user, factor: 'key', credential: stored.fingerprint, enclosedCode: undefined };
+  }
+
+  /** One try per interval from places the user never signed in from; those the user knows are not affected. */
+  #throttle(scope: string): void {
+    const { clock, config } = this.#parts;
+    const now = clock.monotonic();
+    const waitMs = (this.#letThrough.get(scope) ?? -Infinity) + config.bans.thenOnePerMs - now;
+    if (waitMs > 0) {
+      throw new SallyportError('rate-limited', 'Too many tries; wait a little', {
+        data: { retryAfterMs: Math.ceil(waitMs) },
+        detail: `${scope} is throttled after too many wrong passwords`,
+      });
+    }
+    this.#letThrough.delete(scope);
+    this.#letThrough.set(scope, now);
+    for (const oldest of this.#letThrough.keys()) {
+      if (this.#letThrough.size <= throttledUsersMax) break;
+      this.#letThrough.delete(oldest);
+    }
+  }
+}
+
+function provenPassword(
+  user: EffectiveUser | undefined,
+  stored: Secret | undefined,
+  enclosedCode: Secret | undefined,
+): FirstFactorProven | string {
+  if (user === undefined || stored === undefined) return 'wrong password';
+  return { user, factor: 'pwd', credential: passwordCredential(stored.expose()), enclosedCode };
+}
+
+function endsWithDigits(text: string, digits: number): boolean {
+  return text.length > digits && /^[0-9]+$/.test(text.slice(-digits));
+}
+
+/** Names that don't exist share a bounded number of counters; the same work, and nothing for a stranger to fill. */
+function passwordScope(username: string, exists: boolean): string {
+  if (exists) return `password:${username}`;
+  const bucket = createHash('sha256').update(username).digest().readUInt32BE(0) % unknownNameBuckets;
+  return `password?${bucket}`;
+}

@@ -1,0 +1,71 @@
+/** Bounds of the login, each with its reason. */
+
+/** argon2id takes a core and 19 MiB for ~40 ms: two at once leave main able to serve files meanwhile. */
+export const hashesAtOnceMax = 2;
+
+/** Hashes waiting: at two at once this is about 5 s, as long as anybody waits for a login page. */
+export const hashesWaitingMax = 256;
+
+/** Waiting for one (node, source): enough for an office or an SFTP client with parallel connections. */
+export const hashesWaitingPerSourceMax = 16;
+
+/** Bytes of a password as UTF-8; argon2 takes more, but a stranger should not make us hash a megabyte. */
+export const passwordBytesMax = 1024;
+
+/** Challenges alive. One is under 2 KiB and lives minutes; this is 5,000 logins a minute. */
+export const challengesMax = 20_000;
+
+/** Challenges of one user: many parallel clients, and not more to try codes on. */
+export const challengesPerUserMax = 64;
+
+/** Life of a challenge where no delivered code sets it: time to unlock a phone and open the app. */
+export const challengeLifeMs = 120_000;
+
+/** A delivered code's challenge is prolonged by a resend, but never beyond this. */
+export const challengeLifeMaxMs = 30 * 60_000;
+
+/** Client ports one challenge was seen from: a browser opens several connections. */
+export const challengePortsMax = 16;
+
+/** Assertion ids remembered; each for its life plus the leeway. Full: refuse, never forget one that could replay. */
+export const assertionIdsMax = 50_000;
+export const assertionIdKeptMs = 60_000;
+
+/** Live sessions in all, and of a user whose file says nothing. */
+export const sessionsMax = 20_000;
+export const sessionsPerUserMax = 64;
+
+/** How often a session's use is written down: after a crash it counts as that much more idle. */
+export const touchIntervalMs = 60_000;
+
+/** How often sessions are judged anew: expiry, hours and limits reach live operations within this. */
+export const sweepIntervalMs = 1_000;
+
+/** A session opened by a bypass code: long enough to set up a new phone. */
+export const bypassSessionMaxMs = 3_600_000;
+
+/** Key probes a node may ask per second, and in a burst: ≤ 16 per connection, a few hundred connections a second. */
+export const probesPerSecond = 500;
+export const probesBurst = 2_000;
+
+/** Wrong codes in a row after which the user is told, and after which only an admin helps. */
+export const tellUserAfterInARow = 10;
+export const disableAfterInARow = 100;
+
+/** A lock doubles each time up to this. */
+export const lockMaxMs = 24 * 3_600_000;
+
+/** Names that don't exist share this many failure counters, so that strangers can't fill the disk with names. */
+export const unknownNameBuckets = 1_024;
+
+/** Users whose last throttled try is remembered. */
+export const throttledUsersMax = 10_000;
+
+/** A replaced device cookie shown again within this comes from a parallel tab; later it is a copy. */
+export const deviceOverlapMs = 10_000;
+
+/** Devices of one user; the oldest makes room. */
+export const devicesPerUserMax = 16;
+
+/** Leases alive; each cost a code, so this many are many users. The oldest goes, and its client is asked again. */
+export const leasesMax = 20_000;

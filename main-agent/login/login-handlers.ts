@@ -1,0 +1,90 @@
+import type { LoginHandlers } from '#main-agent/link/handlers.ts';
+import { SallyportError } from '#shared/error.ts';
+import { parsePublicKeyBlob } from '#shared/ssh-key/parse.ts';
+import { findAccountProblem } from './account-rules.ts';
+import { Admission } from './admission.ts';
+import { LoginStart } from './begin.ts';
+import { viewChallenge } from './challenge-view.ts';
+import { challengeLifeMaxMs, probesBurst, probesPerSecond } from './limits.ts';
+import type { LoginParts } from './login-parts.ts';
+
+/** What main answers a node about logins. */
+export function buildLoginHandlers(parts: LoginParts): LoginHandlers {
+  const { challenges, clock, delivered, users } = parts;
+  const start = new LoginStart(parts);
+  const admission = new Admission(parts);
+  const probes = new ProbeBudget(() => clock.monotonic());
+
+  return {
+    /** An account that is shut looks like none (S-07). */
+    'login.probe': async ({ user: username, key, client }, link) => {
+      probes.take(link.node);
+      const user = users.find(username);
+      const acceptable = isStoredKey(key, user?.sshKeys ?? []);
+      const where = { protocol: 'sftp' as const, clientIp: client.ip, nowMs: clock.now() };
+      return {
+        acceptable: acceptable && user !== undefined && findAccountProblem(user, where) === undefined,
+      };
+    },
+
+    'login.begin': (params, link) => start.begin(params, link),
+
+    'login.resume': async ({ challenge, client }, link) =>
+      viewChallenge(parts, challenges.resume(challenge, link.node, client)),
+
+    'login.assert': (params, link) => admission.assert(params, link),
+
+    'login.resend': async ({ challenge }, link) => {
+      const record = challenges.require(challenge, link.node);
+      const { next } = record;
+      if (next.kind !== 'code' || next.recipient === undefined)
+        throw new SallyportError('not-allowed', 'No code is sent for this sign-in');
+      const view = await delivered.resend(next.recipient);
+      record.expiresAtMs = Math.min(
+        Math.max(record.expiresAtMs, clock.monotonic() + view.expiresInMs),
+        record.startedAtMs + challengeLifeMaxMs,
+      );
+      return { resendInMs: view.resendInMs };
+    },
+
+    'login.cancel': async ({ challenge }, link) => {
+      // Only the node that began it: an id alone must not end somebody else's login.
+      challenges.require(challenge, link.node);
+      challenges.end(challenge);
+      return {};
+    },
+  };
+}
+
+function isStoredKey(offered: string, stored: readonly { readonly blob: Buffer }[]): boolean {
+  try {
+    const { blob } = parsePublicKeyBlob(Buffer.from(offered, 'base64url'));
+    return stored.some((one) => one.blob.equals(blob));
+  } catch {
+    return false;
+  }
+}
+
+/** Probes are cheap questions with an own budget, so that asking for keys never slows a login. */
+class ProbeBudget {
+  readonly #now: () => number;
+  /** By pinned node name, so its size is that of the configuration. */
+  readonly #buckets = new Map<string, { left: number; atMs: number }>();
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  take(node: string): void {
+    const atMs = this.#now();
+    const before = this.#buckets.get(node) ?? { left: probesBurst, atMs };
+    const left = Math.min(probesBurst, before.left + ((atMs - before.atMs) / 1000) * probesPerSecond);
+    if (left < 1) {
+      throw new SallyportError('rate-limited', 'Too many tries; wait a little', {
+        data: { retryAfterMs: 1_000 },
+        detail: `key probes of node ${node}`,
+      });
+    }
+    this.#buckets.set(node, { left: left - 1, atMs });
+  }
+}

@@ -1,0 +1,133 @@
+import { argon2, timingSafeEqual } from 'node:crypto';
+import { promisify } from 'node:util';
+import type { RandomBytes } from '#main-agent/two-factor/random.ts';
+import { SallyportError } from '#shared/error.ts';
+import { Secret } from '#shared/secret.ts';
+import { isCommonPassword } from './common-passwords.ts';
+import { HashQueue } from './hash-queue.ts';
+import { hashesAtOnceMax, passwordBytesMax } from './limits.ts';
+
+/**
+ * Passwords: argon2id (RFC 9106) in PHC strings. Every try costs the same work, whether the user exists, has a
+ * password or not (S-07).
+ */
+
+/** OWASP's second choice of equal strength: little memory, so that two at once never hurt the file service. */
+const cost = { memory: 19_456, passes: 2, parallelism: 1 } as const;
+const tagBytes = 32;
+const saltBytes = 16;
+
+/** Strangers don't write these, but a typo in a file must not ask for a terabyte. */
+const memoryMaxKiB = 1024 * 1024;
+const passesMax = 16;
+const parallelismMax = 16;
+
+export interface HashSource {
+  readonly node: string;
+  readonly clientIp: string;
+  /** This user has logged in from there before: they go first. */
+  readonly known: boolean;
+}
+
+const hash = promisify(argon2);
+
+export class Passwords {
+  readonly #queue = new HashQueue(hashesAtOnceMax);
+  readonly #random: RandomBytes;
+  readonly #minimumLength: number;
+  /** Compared with where there is nothing to compare with; nobody knows its password. */
+  readonly #dummy: string;
+
+  constructor(dependencies: { readonly random: RandomBytes; readonly minimumLength: number }) {
+    this.#random = dependencies.random;
+    this.#minimumLength = dependencies.minimumLength;
+    this.#dummy = formatPhc(this.#random(saltBytes), this.#random(tagBytes));
+  }
+
+  /**
+   * Is it this hash's password? With `stored` undefined the same work ends in false. Rejects `busy` when too many
+   * wait, `internal` for a hash nobody could have made.
+   */
+  async verify(password: Secret, stored: Secret | undefined, source: HashSource): Promise<boolean> {
+    const phc = parsePhc(stored?.expose() ?? this.#dummy);
+    const message = Buffer.from(password.expose(), 'utf8');
+    // Too long is wrong, but costs what any wrong one costs.
+    const tooLong = message.length > passwordBytesMax;
+    const tag = await this.#queue.run(source, () =>
+      hash('argon2id', {
+        ...phc.cost,
+        message: tooLong ? message.subarray(0, passwordBytesMax) : message,
+        nonce: phc.salt,
+        tagLength: phc.tag.length,
+      }),
+    );
+    return timingSafeEqual(tag, phc.tag) && stored !== undefined && !tooLong;
+  }
+
+  /** A new password as a PHC string. Rejects `not-allowed` when it is too short, too long or a common one. */
+  async hash(password: Secret, username: string): Promise<Secret> {
+    this.requireGood(password, username);
+    const nonce = this.#random(saltBytes);
+    const tag = await hash('argon2id', {
+      ...cost,
+      message: Buffer.from(password.expose(), 'utf8'),
+      nonce,
+      tagLength: tagBytes,
+    });
+    return new Secret(formatPhc(nonce, tag));
+  }
+
+  /** Length and a list of common ones; no rules of composition (NIST SP 800-63B §5.1.1.2). */
+  requireGood(password: Secret, username: string): void {
+    const text = password.expose();
+    const bytes = Buffer.byteLength(text, 'utf8');
+    if (text.length < this.#minimumLength) {
+      throw new SallyportError('not-allowed', `A password needs at least ${this.#minimumLength} characters`);
+    }
+    if (bytes > passwordBytesMax) {
+      throw new SallyportError('not-allowed', `A password has at most ${passwordBytesMax} bytes`);
+    }
+    if (isCommonPassword(text, username)) {
+      throw new SallyportError('not-allowed', 'This password is one of the first that attackers try');
+    }
+  }
+}
+
+interface Phc {
+  readonly cost: { readonly memory: number; readonly passes: number; readonly parallelism: number };
+  readonly salt: Buffer;
+  readonly tag: Buffer;
+}
+
+function parsePhc(text: string): Phc {
+  const match =
+    /^\$argon2id\$v=19\$m=(\d{1,8}),t=(\d{1,3}),p=(\d{1,3})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{16,86})$/.exec(
+      text,
+    );
+  const [, memory, passes, parallelism, salt, tag] = match ?? [];
+  const phc = {
+    cost: { memory: Number(memory), passes: Number(passes), parallelism: Number(parallelism) },
+    salt: Buffer.from(salt ?? '', 'base64'),
+    tag: Buffer.from(tag ?? '', 'base64'),
+  };
+  const sane =
+    match !== null &&
+    phc.cost.memory <= memoryMaxKiB &&
+    phc.cost.memory >= 8 * phc.cost.parallelism &&
+    phc.cost.passes >= 1 &&
+    phc.cost.passes <= passesMax &&
+    phc.cost.parallelism >= 1 &&
+    phc.cost.parallelism <= parallelismMax;
+  if (sane) return phc;
+  throw new SallyportError('internal', 'Something went wrong on our side', {
+    detail: 'a password hash is not an argon2id PHC string',
+    hint: 'Set the password again with `sallyport users passwd`.',
+  });
+}
+
+/** https://github.com/P-H-C/phc-string-format: base64 without padding. */
+function formatPhc(salt: Buffer, tag: Buffer): string {
+  const { memory, passes, parallelism } = cost;
+  const text = (octets: Buffer): string => octets.toString('base64').replaceAll('=', '');
+  return `$argon2id$v=19$m=${memory},t=${passes},p=${parallelism}$${text(salt)}$${text(tag)}`;
+}

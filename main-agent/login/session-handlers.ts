@@ -1,0 +1,21 @@
+import type { SessionHandlers } from '#main-agent/link/handlers.ts';
+import { buildEnrolmentHandlers } from './enrolment-handlers.ts';
+import type { LoginParts } from './login-parts.ts';
+import { viewAccount, viewSession } from './session-view.ts';
+
+/** What main answers about a session that was found and may be used by the asking worker. */
+export function buildSessionHandlers(
+  parts: LoginParts,
+  usedBytes: (username: string) => Promise<number>,
+): SessionHandlers {
+  return {
+    'session.attach': ({ session: id }, session) => viewSession(parts, session, id),
+    'session.end': async (_params, session) => {
+      await parts.sessions.end(session.key, 'signed out');
+      return {};
+    },
+    'account.view': async (_params, session) =>
+      viewAccount(parts, session, await usedBytes(session.username)),
+    ...buildEnrolmentHandlers(parts),
+  };
+}

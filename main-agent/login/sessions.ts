@@ -1,0 +1,402 @@
+import type { AuditRecord } from '#main-agent/audit/record.ts';
+import type { Change, StateStore, StoredSession } from '#main-agent/state/state-store.ts';
+import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import type { UserSource } from '#main-agent/users/user-source.ts';
+import type { Clock } from '#shared/clock.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { Log } from '#shared/log.ts';
+import type { Protocol } from '#shared/login.ts';
+import { randomId, sessionKey } from '#shared/random-id.ts';
+import { findAccountProblem } from './account-rules.ts';
+import { isCredentialOf } from './credential.ts';
+import { sessionsMax, sessionsPerUserMax, sweepIntervalMs, touchIntervalMs } from './limits.ts';
+import type { AnySession, SessionRegistry } from './session.ts';
+
+/**
+ * The live sessions. Durable in the state store, so that a restart of main is a pause; judged anew against the user
+ * files at start, at every change of them and every second, so that a tightening reaches live operations (S-14).
+ */
+
+export interface SessionOptions {
+  readonly state: StateStore;
+  readonly users: UserSource;
+  readonly limits: Readonly<Record<Protocol, { readonly idleMs: number; readonly maxMs: number }>>;
+  /** Would a login like this session's, without a code, still be admitted? Asked for sessions opened without one. */
+  readonly mayLiveWithoutFactor: (user: EffectiveUser, session: StoredSession) => Promise<boolean>;
+  /** Tells the session's node. */
+  readonly tellEnded: (node: string, key: string, reason: string) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** A session about to be opened: counted at once, live only after the commit that holds `change` succeeded. */
+export interface PreparedSession {
+  readonly id: string;
+  readonly stored: StoredSession;
+  readonly change: Change;
+  /** After the commit. */
+  open(): AnySession;
+  /** Instead, when it failed. */
+  cancel(): void;
+}
+
+interface Entry {
+  readonly stored: StoredSession;
+  readonly session: AnySession;
+  readonly controller: AbortController;
+  /** Of the steady clock. */
+  readonly overAtMs: number;
+  usedAtMs: number;
+  touchedAtMs: number;
+  judged: Judgement | undefined;
+}
+
+/** What the user's file said last: it changes with the file or with the minute, not with every operation. */
+interface Judgement {
+  readonly user: EffectiveUser;
+  readonly minute: number;
+  readonly problem: string | undefined;
+}
+
+export class Sessions implements SessionRegistry {
+  readonly #options: SessionOptions;
+  readonly #entries = new Map<string, Entry>();
+  readonly #prepared = new Set<StoredSession>();
+  /** Ended here, but the disk did not take it yet. */
+  readonly #unwritten = new Map<string, AuditRecord>();
+  /** Old ids of renewed sessions: told late, so that the answer with the new id comes first. */
+  #renewed: { readonly node: string; readonly key: string }[] = [];
+  readonly #timer: NodeJS.Timeout;
+  readonly #unsubscribe: () => void;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => this.#sweepSafely(), sweepIntervalMs);
+    this.#timer.unref();
+    this.#unsubscribe = options.users.onChange((names) => {
+      for (const name of names)
+        this.rejudge(name).catch((error: unknown) =>
+          options.log.error({ err: error, user: name }, 'sessions could not be judged anew'),
+        );
+    });
+  }
+
+  /** Takes over what was live before a restart; nobody is served before it resolves. */
+  async start(): Promise<void> {
+    const stored = await this.#options.state.sessions();
+    const nowMs = this.#options.clock.now();
+    for (const session of stored) {
+      if (session.expiresAtMs <= nowMs) continue;
+      this.#add(session);
+    }
+    await Promise.all([...new Set(stored.map((one) => one.username))].map((name) => this.rejudge(name)));
+    await this.sweep();
+  }
+
+  /** Rejects `rate-limited` when the user has as many as allowed, `busy` when main has. */
+  prepare(
+    facts: Omit<StoredSession, 'key' | 'openedAtMs' | 'usedAtMs' | 'expiresAtMs'>,
+    options: {
+      readonly sessionsMax?: number | undefined;
+      readonly maxMs?: number;
+      readonly instead?: AnySession;
+    } = {},
+  ): PreparedSession {
+    const own =
+      this.#count((one) => one.username === facts.username) - (options.instead === undefined ? 0 : 1);
+    if (own >= (options.sessionsMax ?? sessionsPerUserMax)) {
+      throw new SallyportError('rate-limited', 'Too many sessions are open; end one first', {
+        detail: `${own} sessions of ${facts.username}`,
+        hint: 'Raise limits.sessions of the user, or end sessions with `sallyport sessions kick`.',
+      });
+    }
+    if (this.#entries.size + this.#prepared.size >= sessionsMax)
+      throw new SallyportError('busy', 'Too many sessions', { detail: `${sessionsMax} sessions` });
+
+    const id = randomId();
+    const nowMs = this.#options.clock.now();
+    const maxMs = Math.min(options.maxMs ?? Infinity, this.#options.limits[facts.protocol].maxMs);
+    const { instead } = options;
+    const openedAtMs = instead === undefined ? nowMs : instead.openedAtMs;
+    // A renewed session keeps its end: stepping up is no way to stay for ever.
+    const before = instead === undefined ? undefined : this.#entries.get(instead.key);
+    const expiresAtMs = before?.stored.expiresAtMs ?? nowMs + maxMs;
+    const stored: StoredSession = { ...facts, key: sessionKey(id), openedAtMs, usedAtMs: nowMs, expiresAtMs };
+    this.#prepared.add(stored);
+    return {
+      id,
+      stored,
+      change:
+        instead === undefined
+          ? { kind: 'open-session', session: stored }
+          : { kind: 'replace-session', oldKey: instead.key, session: stored },
+      open: () => {
+        this.#prepared.delete(stored);
+        if (instead !== undefined) this.#drop(instead.key, 'renewed', 'late');
+        return this.#add(stored);
+      },
+      cancel: () => void this.#prepared.delete(stored),
+    };
+  }
+
+  require(sessionId: string, from: { readonly node: string; readonly worker: number }): AnySession {
+    const entry = this.#entries.get(sessionKey(sessionId));
+    if (entry === undefined) throw noSession('unknown or over');
+    const { stored } = entry;
+    if (stored.node !== from.node) throw noSession(`of node ${stored.node}, used by ${from.node}`);
+    if (stored.protocol === 'sftp' && stored.worker !== from.worker)
+      throw noSession(`of worker ${stored.worker}, used by ${from.worker}`);
+    const problem = this.#findProblem(entry);
+    if (problem !== undefined) {
+      this.#endInBackground(stored.key, problem);
+      throw noSession(problem);
+    }
+    entry.usedAtMs = this.#options.clock.monotonic();
+    return entry.session;
+  }
+
+  list(): readonly AnySession[] {
+    return [...this.#entries.values()].map((entry) => entry.session);
+  }
+
+  /** Live sessions and those about to be that ride on a lease. */
+  countOnLease(lease: string): number {
+    return this.#count((one) => one.lease === lease);
+  }
+
+  stored(key: string): StoredSession | undefined {
+    return this.#entries.get(key)?.stored;
+  }
+
+  timesOf(key: string): { readonly idleMs: number; readonly leftMs: number } {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return { idleMs: 0, leftMs: 0 };
+    const leftMs = Math.max(0, entry.overAtMs - this.#options.clock.monotonic());
+    return { idleMs: this.#options.limits[entry.stored.protocol].idleMs, leftMs };
+  }
+
+  async end(key: string, reason: string): Promise<boolean> {
+    const entry = this.#drop(key, reason, 'now');
+    if (entry === undefined) return false;
+    this.#unwritten.set(key, this.#endRecord(entry.stored, reason));
+    await this.#writeEnds([key]);
+    return true;
+  }
+
+  async endAllOf(username: string, reason: string, except?: string): Promise<number> {
+    return this.#endWhere((one) => one.username === username && one.key !== except, reason);
+  }
+
+  /** An SFTP session lives as long as its connection: a worker that started anew has none of the old ones. */
+  async endConnectionsOf(node: string, worker: number, reason: string): Promise<number> {
+    return this.#endWhere(
+      (one) => one.protocol === 'sftp' && one.node === node && one.worker === worker,
+      reason,
+    );
+  }
+
+  async endNode(node: string, reason: string): Promise<number> {
+    return this.#endWhere((one) => one.node === node, reason);
+  }
+
+  async endOnLease(lease: string, reason: string): Promise<number> {
+    return this.#endWhere((one) => one.lease === lease, reason);
+  }
+
+  async endWhereMethod(
+    username: string,
+    methods: ReadonlySet<string>,
+    reason: string,
+    except: string,
+  ): Promise<void> {
+    await this.#endWhere(
+      (one) => one.username === username && methods.has(one.method) && one.key !== except,
+      reason,
+    );
+  }
+
+  /** Judges a user's sessions by what the files say now. */
+  async rejudge(username: string): Promise<void> {
+    for (const entry of this.#entries.values()) {
+      if (entry.stored.username !== username) continue;
+      const problem = this.#findProblem(entry) ?? (await this.#findFactorProblem(entry));
+      if (problem !== undefined) await this.end(entry.stored.key, problem);
+    }
+  }
+
+  /** Ends what is over, writes down what was used. */
+  async sweep(): Promise<void> {
+    const renewed = this.#renewed;
+    this.#renewed = [];
+    for (const { node, key } of renewed) this.#options.tellEnded(node, key, 'renewed');
+
+    for (const entry of this.#entries.values()) {
+      const problem = this.#findProblem(entry);
+      if (problem !== undefined) this.#endInBackground(entry.stored.key, problem);
+    }
+    if (this.#unwritten.size > 0) await this.#writeEnds([...this.#unwritten.keys()]);
+
+    const touches: Change[] = [];
+    const { clock, state } = this.#options;
+    for (const entry of this.#entries.values()) {
+      if (entry.usedAtMs - entry.touchedAtMs < touchIntervalMs) continue;
+      entry.touchedAtMs = entry.usedAtMs;
+      const usedAtMs = clock.now() - (clock.monotonic() - entry.usedAtMs);
+      touches.push({ kind: 'touch-session', key: entry.stored.key, usedAtMs });
+    }
+    for (const part of inParts(touches)) await state.commit(part);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#unsubscribe();
+  }
+
+  #sweepSafely(): void {
+    this.sweep().catch((error: unknown) => this.#options.log.error({ err: error }, 'session sweep failed'));
+  }
+
+  #count(matches: (one: StoredSession) => boolean): number {
+    let count = 0;
+    for (const entry of this.#entries.values()) if (matches(entry.stored)) count += 1;
+    for (const stored of this.#prepared) if (matches(stored)) count += 1;
+    return count;
+  }
+
+  #add(stored: StoredSession): AnySession {
+    const { clock, users } = this.#options;
+    const controller = new AbortController();
+    const { key, username, node, worker, protocol, method, clientIp, openedAtMs, state } = stored;
+    const session: AnySession = Object.freeze({
+      key,
+      username,
+      node,
+      worker,
+      protocol,
+      method,
+      clientIp,
+      openedAtMs,
+      state,
+      ended: controller.signal,
+      user: () => {
+        const user = users.find(username);
+        if (user === undefined) throw noSession('the user is gone');
+        return user;
+      },
+    });
+    const steadyMs = clock.monotonic();
+    const nowMs = clock.now();
+    const usedAtMs = steadyMs - Math.max(0, nowMs - stored.usedAtMs);
+    this.#entries.set(key, {
+      stored,
+      session,
+      controller,
+      overAtMs: steadyMs + stored.expiresAtMs - nowMs,
+      usedAtMs,
+      touchedAtMs: usedAtMs,
+      judged: undefined,
+    });
+    return session;
+  }
+
+  #findProblem(entry: Entry): string | undefined {
+    const { clock, limits, users } = this.#options;
+    const { stored } = entry;
+    const steadyMs = clock.monotonic();
+    if (steadyMs >= entry.overAtMs) return 'as long as a session may be';
+    if (steadyMs - entry.usedAtMs >= limits[stored.protocol].idleMs) return 'idle';
+    const user = users.find(stored.username);
+    if (user === undefined) return 'the user is gone';
+    const nowMs = clock.now();
+    const minute = Math.floor(nowMs / 60_000);
+    if (entry.judged?.user !== user || entry.judged.minute !== minute) {
+      const problem = isCredentialOf(user, stored.credential)
+        ? findAccountProblem(user, { ...stored, nowMs })
+        : 'the password or key was changed';
+      entry.judged = { user, minute, problem };
+    }
+    return entry.judged.problem;
+  }
+
+  async #findFactorProblem({ stored }: Entry): Promise<string | undefined> {
+    if (stored.state !== 'signed-in' || stored.method !== 'none') return undefined;
+    const user = this.#options.users.find(stored.username);
+    if (user === undefined) return 'the user is gone';
+    const may = await this.#options.mayLiveWithoutFactor(user, stored);
+    return may ? undefined : 'a second factor is required now';
+  }
+
+  /** Dead for every caller from here on. */
+  #drop(key: string, reason: string, tell: 'now' | 'late'): Entry | undefined {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return undefined;
+    this.#entries.delete(key);
+    entry.controller.abort(noSession(reason));
+    if (tell === 'now') this.#options.tellEnded(entry.stored.node, key, reason);
+    else this.#renewed.push({ node: entry.stored.node, key });
+    return entry;
+  }
+
+  async #endWhere(matches: (one: StoredSession) => boolean, reason: string): Promise<number> {
+    const keys = [...this.#entries.values()]
+      .filter((one) => matches(one.stored))
+      .map((one) => one.stored.key);
+    for (const key of keys) {
+      const entry = this.#drop(key, reason, 'now');
+      if (entry !== undefined) this.#unwritten.set(key, this.#endRecord(entry.stored, reason));
+    }
+    await this.#writeEnds(keys);
+    return keys.length;
+  }
+
+  #endInBackground(key: string, reason: string): void {
+    this.end(key, reason).catch((error: unknown) =>
+      this.#options.log.error({ err: error, sessionKey: key }, 'the end of a session is not written yet'),
+    );
+  }
+
+  /** What the disk did not take stays in `#unwritten`; the next sweep tries again. */
+  async #writeEnds(keys: readonly string[]): Promise<void> {
+    const changes = keys.flatMap((key): Change[] => {
+      const record = this.#unwritten.get(key);
+      return record === undefined
+        ? []
+        : [
+            { kind: 'end-session', key },
+            { kind: 'audit', record },
+          ];
+    });
+    for (const part of inParts(changes)) {
+      await this.#options.state.commit(part);
+      for (const change of part) if (change.kind === 'end-session') this.#unwritten.delete(change.key);
+    }
+  }
+
+  #endRecord(stored: StoredSession, reason: string): AuditRecord {
+    return {
+      time: new Date(this.#options.clock.now()).toISOString(),
+      event: 'session.ended',
+      outcome: 'ok',
+      user: stored.username,
+      node: stored.node,
+      protocol: stored.protocol,
+      clientIp: stored.clientIp,
+      sessionKey: stored.key,
+      rule: reason,
+    };
+  }
+}
+
+/** A commit takes a bounded number of changes; an even one, so that an end and its record stay together. */
+const changesPerCommit = 200;
+
+function inParts(changes: readonly Change[]): Change[][] {
+  const parts: Change[][] = [];
+  for (let start = 0; start < changes.length; start += changesPerCommit)
+    parts.push(changes.slice(start, start + changesPerCommit));
+  return parts;
+}
+
+function noSession(detail: string): SallyportError {
+  return new SallyportError('no-session', 'You are signed out', { detail });
+}
