@@ -16,21 +16,21 @@ export function renderDmzYaml(values: DmzYamlValues): string {
 
 node: ${values.name}
 # Address at which browsers reach it.
-public_url: ${values.publicUrl}
+public_url: "${values.publicUrl}"
 
 https:
-  listen: ${values.httpsListen}
+  listen: "${values.httpsListen}"
   # Self-signed until you put the certificate of your public name here.
   certificate: tls/fullchain.pem
   key: tls/key.pem
 
 sftp:
-  listen: ${values.sftpListen}
+  listen: "${values.sftpListen}"
   host_keys: [ssh/ed25519]
 
 link:
   # Where main dials in: the inner interface, never the outer one. Worker number i uses this port + i.
-  listen: ${values.linkListen}
+  listen: "${values.linkListen}"
   main:
     # Nobody yet: \`sallyport node trust '<main's line>'\` writes main's identity here.
     identity: ${nobody}

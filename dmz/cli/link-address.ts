@@ -11,10 +11,11 @@ export const linkPortDefault = 8444;
 export function chooseLinkAddress(
   interfaces: Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>,
 ): string {
-  const addresses = Object.values(interfaces)
+  const all = Object.values(interfaces)
     .flatMap((list) => list ?? [])
-    .filter(({ internal, address }) => !internal && !/^fe[89ab]/i.test(address))
-    .map(({ address }) => address);
+    .filter(({ internal, address }) => !internal && !/^fe[89ab]/i.test(address));
+  const ipv4 = all.filter(({ family }) => family === 'IPv4');
+  const addresses = (ipv4.length > 0 ? ipv4 : all).map(({ address }) => address);
   // No network at all: everything runs on this one box.
   if (addresses.length === 0) return withPort('127.0.0.1');
   const inner = addresses.filter(isPrivate);

@@ -1,6 +1,7 @@
 import { exitCodeOf, exitCodes } from '#shared/command-line/exit-code.ts';
 import { printError, type Terminal } from '#shared/command-line/terminal.ts';
 import { dialAddress, httpUrl, listen, plainName } from '#shared/config/value-types.ts';
+import { configError } from '#shared/config/problem.ts';
 import { parseYaml } from '#shared/config/yaml-text.ts';
 import { SallyportError } from '#shared/error.ts';
 import { checkWordsOf } from '#shared/pairing/check-words.ts';
@@ -155,6 +156,7 @@ function readNames(configFile: string): { readonly name: string; readonly addres
   if (!existsSync(configFile)) {
     throw new SallyportError('not-found', 'There is no node here', { detail: configFile });
   }
-  const { document } = parseYaml(readFileSync(configFile, 'utf8'), configFile);
+  const { document, problems } = parseYaml(readFileSync(configFile, 'utf8'), configFile);
+  if (problems.length > 0) throw configError(problems);
   return { name: String(document.getIn(['node'])), address: String(document.getIn(['link', 'listen'])) };
 }

@@ -12,7 +12,8 @@ const identityPath = ['link', 'main', 'identity'];
 
 /** Rejects `conflict` when another main is trusted and `replace` does not allow it. False: it was trusted already. */
 export function trustMain(configFile: string, main: MainPairing, replace: boolean): boolean {
-  const yaml = parseYaml(readConfig(configFile), configFile);
+  const text = readConfig(configFile);
+  const yaml = parseYaml(text, configFile);
   if (yaml.problems.length > 0) throw configError(yaml.problems);
   const present = yaml.document.getIn(identityPath);
   if (present === main.identity) return false;
@@ -22,8 +23,18 @@ export function trustMain(configFile: string, main: MainPairing, replace: boolea
       hint: 'add --replace if main has new keys; the old ones are refused from the next start on',
     });
   }
-  yaml.document.setIn(identityPath, main.identity);
-  replaceFile(configFile, yaml.document.toString({ lineWidth: 0 }), 0o600);
+  // The file is the admin's: exactly this value changes, no other byte.
+  const { line } = yaml.locate(identityPath);
+  const lines = text.split('\n');
+  const changed = lines[line - 1]?.replace(String(present), main.identity);
+  if (changed === undefined || typeof present !== 'string') {
+    throw new SallyportError('config', 'The configuration names no main', {
+      detail: `${configFile}: link.main.identity is missing`,
+      hint: `add  link: { main: { identity: ${main.identity} } }`,
+    });
+  }
+  lines[line - 1] = changed;
+  replaceFile(configFile, lines.join('\n'), 0o600);
   return true;
 }
 
