@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { ValueOrigin } from '#main-agent/admin/ports.ts';
 import type { LoginHandlers, SessionHandlers } from '#main-agent/link/handlers.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { ClockGuard } from '#main-agent/two-factor/clock-guard.ts';
@@ -15,17 +16,18 @@ import { SallyportError } from '#shared/error.ts';
 import type { EventBody, EventName } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import type { Secret } from '#shared/secret.ts';
-import { buildLoginAdmin, type LoginAdmin } from './admin-actions.ts';
 import { Assertions } from './assertions.ts';
 import { assess } from './assessment.ts';
 import { Challenges } from './challenges.ts';
 import { Devices } from './devices.ts';
 import { Leases } from './leases.ts';
 import type { LoginConfig } from './login-config.ts';
+import { buildLoginAdmin, type LoginAdmin } from './login-admin.ts';
 import { buildLoginHandlers } from './login-handlers.ts';
 import type { LoginParts } from './login-parts.ts';
 import { Passwords } from './password.ts';
 import { buildSessionHandlers } from './session-handlers.ts';
+import { findOpenDoors } from './self-test.ts';
 import { Sessions } from './sessions.ts';
 import type { SessionRegistry } from './session.ts';
 
@@ -46,6 +48,8 @@ export interface LoginOptions {
   readonly sendToNode: <E extends EventName>(node: string, event: E, body: EventBody<E>) => void;
   /** What this user's files take. */
   readonly usedBytes: (username: string) => Promise<number>;
+  /** Where each value of a user comes from, for `explain login`. */
+  readonly originsOf?: (username: string) => Promise<readonly ValueOrigin[]>;
   readonly clock: Clock;
   readonly log: Log;
   readonly random?: RandomBytes;
@@ -146,7 +150,7 @@ export function buildLogin(options: LoginOptions): Login {
     sessions,
     passwords: parts.passwords,
     vault,
-    admin: buildLoginAdmin(parts),
+    admin: buildLoginAdmin(parts, options.originsOf ?? (async () => [])),
     start: async () => {
       requireClosedDoors(parts);
       await parts.leases.start();
@@ -169,8 +173,7 @@ function transportsOf(config: LoginConfig): readonly Transport[] {
 }
 
 function requireClosedDoors(parts: LoginParts): void {
-  const admin = buildLoginAdmin(parts);
-  const doors = admin.selfTest();
+  const doors = findOpenDoors(parts);
   if (doors.length === 0) return;
   throw new SallyportError('config', 'The self-test found a way past a required second factor', {
     detail: doors.slice(0, 20).join('; '),

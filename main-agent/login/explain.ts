@@ -1,67 +1,78 @@
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import type { LoginExplanation, ValueOrigin } from '#main-agent/admin/ports.ts';
 import type { Transport } from '#main-agent/two-factor/code-delivery.ts';
 import type { FactorStatus } from '#main-agent/vault/vault.ts';
 import type { Protocol } from '#shared/login.ts';
 import { findAccountProblem, requirementStartMs } from './account-rules.ts';
 import type { Assessment } from './assessment.ts';
-import type { Waiver } from './policy.ts';
+import { isWaivable } from './policy.ts';
 
 /** Why a login would end as it would: every value that counts and what the table makes of them. Pure. */
 
-export interface ExplainStep {
+interface ExplainStep {
+  /** A key of the user's file keeps its name, so that its origin can be told. */
   readonly rule: string;
   readonly value: string;
   /** What it means for this login. */
   readonly effect: string;
 }
 
-export interface Explanation {
-  readonly user: string;
-  readonly protocol: Protocol;
-  readonly outcome: 'admitted' | 'totp' | 'email' | 'sms' | 'setup' | 'refused';
-  readonly chain: readonly ExplainStep[];
-}
-
-export interface ExplainFacts {
+interface Question {
   readonly username: string;
   readonly protocol: Protocol;
   readonly clientIp: string;
   readonly node: string | undefined;
   readonly nowMs: number;
-  /** Undefined: no such user. */
-  readonly user: EffectiveUser | undefined;
-  readonly status: FactorStatus | undefined;
-  readonly assessment: Assessment | undefined;
+}
+
+interface KnownUserFacts extends Question {
+  readonly user: EffectiveUser;
+  readonly status: FactorStatus;
+  readonly assessment: Assessment;
   /** In the order they would be tried. */
   readonly transports: readonly Transport[];
   readonly lockedUntilMs: number | undefined;
   readonly isDisabled: boolean;
-  readonly waiver: { readonly kind: Waiver; readonly detail: string } | undefined;
+  /** The one the address is in. */
+  readonly trustedNetwork: string | undefined;
+  /** Clients, by the identification they send, that may ride a lease from that address. */
+  readonly leases: readonly string[];
+  readonly origins: readonly ValueOrigin[];
 }
 
-export function explainLogin(facts: ExplainFacts): Explanation {
-  const { username, protocol, user, status, assessment } = facts;
-  const answer = (outcome: Explanation['outcome'], chain: readonly ExplainStep[]): Explanation => ({
+export type ExplainFacts = KnownUserFacts | (Question & { readonly user: undefined });
+
+export function explainLogin(facts: ExplainFacts): LoginExplanation {
+  const { username, protocol } = facts;
+  const origins = facts.user === undefined ? [] : facts.origins;
+  const answer = (outcome: LoginExplanation['outcome'], chain: readonly ExplainStep[]): LoginExplanation => ({
     user: username,
     protocol,
     outcome,
-    chain,
+    chain: chain.map(({ rule, value, effect }) => {
+      const origin = origins.find((one) => one.key === rule);
+      return {
+        rule,
+        result: `${value}: ${effect}`,
+        ...(origin?.file === undefined ? {} : { origin: `${origin.file}:${origin.line}` }),
+      };
+    }),
   });
-  if (user === undefined || status === undefined || assessment === undefined)
+  if (facts.user === undefined)
     return answer('refused', [
       { rule: 'user', value: 'not found', effect: 'refused as a wrong password is' },
     ]);
 
-  const problem = findAccountProblem(user, facts);
-  const chain = [...accountSteps(user, facts, problem), ...factorSteps(user, status, assessment, facts)];
+  const problem = findAccountProblem(facts.user, facts);
+  const chain = [...accountSteps(facts, problem), ...factorSteps(facts)];
   if (problem !== undefined)
     return answer('refused', [...chain, { rule: 'outcome', value: 'refused', effect: problem }]);
-  const { outcome, effect } = conclude(assessment, facts);
+  const { outcome, effect } = conclude(facts);
   return answer(outcome, [...chain, { rule: 'outcome', value: outcome, effect }]);
 }
 
-function accountSteps(user: EffectiveUser, facts: ExplainFacts, problem: string | undefined): ExplainStep[] {
-  const { allowFrom, expires, hours, protocols, status } = user;
+function accountSteps(facts: KnownUserFacts, problem: string | undefined): ExplainStep[] {
+  const { allowFrom, expires, hours, protocols, status } = facts.user;
   return [
     { rule: 'status', value: status, effect: status === 'active' ? 'may sign in' : 'refused' },
     { rule: 'protocols', value: protocols.join(', ') || 'none', effect: has(protocols, facts.protocol) },
@@ -80,12 +91,9 @@ function accountSteps(user: EffectiveUser, facts: ExplainFacts, problem: string 
   ];
 }
 
-function factorSteps(
-  user: EffectiveUser,
-  status: FactorStatus,
-  { input }: Assessment,
-  facts: ExplainFacts,
-): ExplainStep[] {
+function factorSteps(facts: KnownUserFacts): ExplainStep[] {
+  const { status, user } = facts;
+  const { input } = facts.assessment;
   const { requiredOn, requiredFrom } = user.twoFactor;
   const startMs = requirementStartMs(requiredFrom, { ...facts, firstLoginAtMs: status.firstLoginAtMs });
   const steps: ExplainStep[] = [
@@ -131,19 +139,22 @@ function factorSteps(
       value: 'disabled',
       effect: 'too many wrong codes in a row; `two-factor unlock`',
     });
-  if (facts.waiver !== undefined)
+  if (facts.trustedNetwork !== undefined)
     steps.push({
-      rule: 'waiver',
-      value: facts.waiver.kind,
-      effect: `factor not asked: ${facts.waiver.detail}`,
+      rule: 'trusted_networks',
+      value: facts.trustedNetwork,
+      effect: 'a code is not asked from there',
     });
+  for (const agent of facts.leases)
+    steps.push({ rule: 'lease', value: agent, effect: 'this client is not asked for a code again' });
   return steps;
 }
 
-function conclude(
-  { decision }: Assessment,
-  facts: ExplainFacts,
-): { readonly outcome: Explanation['outcome']; readonly effect: string } {
+function conclude(facts: KnownUserFacts): {
+  readonly outcome: LoginExplanation['outcome'];
+  readonly effect: string;
+} {
+  const { decision } = facts.assessment;
   switch (decision.outcome) {
     case 'admit':
       return { outcome: 'admitted', effect: 'after the right password or key' };
@@ -154,8 +165,8 @@ function conclude(
     case 'instruct':
       return { outcome: 'refused', effect: 'told to set up two-factor authentication on the web first' };
     case 'ask': {
-      if (facts.waiver !== undefined && decision.leadsTo === 'admit')
-        return { outcome: 'admitted', effect: `factor not asked: ${facts.waiver.kind}` };
+      if (facts.trustedNetwork !== undefined && isWaivable(decision))
+        return { outcome: 'admitted', effect: `factor not asked: trusted network ${facts.trustedNetwork}` };
       const after = decision.leadsTo === 'admit' ? 'then admitted' : 'then confined to set-up';
       if (decision.ask === 'totp') return { outcome: 'totp', effect: `authenticator code asked, ${after}` };
       const [transport] = facts.transports;

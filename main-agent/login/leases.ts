@@ -142,9 +142,10 @@ export class Leases {
     return lease !== undefined;
   }
 
-  async endAllOf(username: string): Promise<void> {
+  /** In one commit with `alongside`. */
+  async endAllOf(username: string, alongside: readonly Change[] = []): Promise<void> {
     this.forget(username);
-    await this.#state.commit([{ kind: 'end-leases', user: username }]);
+    await this.#state.commit([{ kind: 'end-leases', user: username }, ...alongside]);
   }
 
   /** When the change itself is part of another commit. */

@@ -1,0 +1,69 @@
+import type {
+  AdminReason,
+  LeaseAdmin,
+  LoginExplainer,
+  SessionAdmin,
+  TwoFactorAdmin,
+  ValueOrigin,
+} from '#main-agent/admin/ports.ts';
+import { buildLoginExplainer } from './login-explainer.ts';
+import { buildRecord, type LoginParts } from './login-parts.ts';
+import { buildTwoFactorAdmin } from './two-factor-admin.ts';
+
+/** What admins may do to logins, as the admin API wants it; that API checks who may. */
+export interface LoginAdmin {
+  readonly sessions: SessionAdmin;
+  readonly leases: LeaseAdmin;
+  readonly twoFactor: TwoFactorAdmin;
+  readonly explainer: LoginExplainer;
+  /** After a ban: nothing of that address goes on without a code. */
+  endLeasesFrom(clientIp: string): Promise<void>;
+  /** After a revocation: nothing of that node goes on. */
+  endNode(node: string, reason: string): Promise<void>;
+  /** A worker that started anew holds none of its old SFTP connections. */
+  endConnectionsOf(node: string, worker: number): Promise<number>;
+  /** By how much the clock jumped, while TOTP pauses for it. */
+  clockProblem(): number | undefined;
+  confirmClock(why: AdminReason): Promise<void>;
+}
+
+export function buildLoginAdmin(
+  parts: LoginParts,
+  originsOf: (username: string) => Promise<readonly ValueOrigin[]>,
+): LoginAdmin {
+  const { challenges, guard, leases, sessions, state } = parts;
+  return {
+    sessions,
+    leases: {
+      list: async () => leases.list(),
+      endAllOf: (username, { actor, reason }) =>
+        leases.endAllOf(username, [
+          {
+            kind: 'audit',
+            record: buildRecord(parts, 'lease.ended', 'ok', { user: username, actor, detail: reason }),
+          },
+        ]),
+    },
+    twoFactor: buildTwoFactorAdmin(parts),
+    explainer: buildLoginExplainer(parts, originsOf),
+
+    endLeasesFrom: (clientIp) => leases.endWhere((one) => one.clientIp === clientIp),
+
+    async endNode(node, reason) {
+      challenges.endNode(node);
+      await leases.endWhere((one) => one.node === node);
+      await sessions.endNode(node, reason);
+    },
+
+    endConnectionsOf: (node, worker) => sessions.endConnectionsOf(node, worker, 'the worker started anew'),
+
+    clockProblem: () => guard.check(),
+
+    async confirmClock({ actor, reason }) {
+      await state.commit([
+        { kind: 'audit', record: buildRecord(parts, 'clock.confirmed', 'ok', { actor, detail: reason }) },
+      ]);
+      guard.confirm();
+    },
+  };
+}

@@ -1,0 +1,105 @@
+import type { AdminReason, TwoFactorAdmin, TwoFactorReport } from '#main-agent/admin/ports.ts';
+import type { Change } from '#main-agent/state/state-store.ts';
+import { bypassTtlMaxMs } from '#main-agent/two-factor/limits.ts';
+import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import type { FactorStatus } from '#main-agent/vault/vault.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { Protocol } from '#shared/login.ts';
+import { findAccountProblem, isFactorRequired } from './account-rules.ts';
+import { assess } from './assessment.ts';
+import { buildRecord, codeScope, notifyUser, type LoginParts } from './login-parts.ts';
+
+/** What admins may do to a user's second factor. Each is audited in the commit that does it. */
+export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
+  const { challenges, clock, leases, sessions, setups, state, users, vault } = parts;
+
+  function requireUser(username: string): EffectiveUser {
+    const user = users.find(username);
+    if (user === undefined) throw new SallyportError('not-found', `There is no user ${username}`);
+    return user;
+  }
+
+  function audit(event: string, user: string, { actor, reason }: AdminReason): Change {
+    return { kind: 'audit', record: buildRecord(parts, event, 'ok', { user, actor, detail: reason }) };
+  }
+
+  return {
+    async status(username): Promise<TwoFactorReport> {
+      const user = requireUser(username);
+      const [status, failures] = await Promise.all([
+        vault.status(username),
+        state.failures(codeScope(username)),
+      ]);
+      const nowMs = clock.now();
+      const times = { nowMs, firstLoginAtMs: status.firstLoginAtMs };
+      const { problem, confirmedAt, via, bypass } = status;
+      const lockedUntilMs = failures.lockedUntilMs ?? 0;
+      return {
+        state: status.state,
+        ...(problem === undefined ? {} : { problem }),
+        ...(confirmedAt === undefined ? {} : { confirmedAt }),
+        ...(via === undefined ? {} : { via }),
+        requiredOn: user.protocols.filter((one) => isFactorRequired(user, status.requiredOn, one, times)),
+        recoveryCodesLeft: status.recoveryCodesLeft,
+        failures: failures.inARow,
+        ...(lockedUntilMs > nowMs ? { lockedUntilMs } : {}),
+        ...(bypass === undefined ? {} : { bypassExpiresAtMs: bypass.expiresAtMs }),
+        lockedOutOn: user.protocols.filter((one) => isLockedOut(parts, user, status, one)),
+      };
+    },
+
+    /** Whoever holds the lost factor loses what it opened: sessions, leases, devices, logins under way. */
+    async reset(username, why) {
+      const user = users.find(username);
+      await vault.reset(username, [
+        { kind: 'end-leases', user: username },
+        { kind: 'end-devices', user: username },
+        { kind: 'clear-failures', scope: codeScope(username) },
+        audit('two-factor.reset', username, why),
+      ]);
+      leases.forget(username);
+      challenges.endAllOf(username);
+      setups.end(username);
+      await sessions.endAllOf(username, 'two-factor was reset');
+      if (user !== undefined) notifyUser(parts, user, 'two-factor-reset');
+    },
+
+    async unlock(username, why) {
+      requireUser(username);
+      await state.commit([
+        { kind: 'clear-failures', scope: codeScope(username) },
+        audit('two-factor.unlocked', username, why),
+      ]);
+    },
+
+    async makeBypassCode(username, { ttlMs, reEnrol, ...why }) {
+      requireUser(username);
+      if (ttlMs <= 0 || ttlMs > bypassTtlMaxMs)
+        throw new SallyportError('usage', `A bypass code lives at most ${bypassTtlMaxMs / 3_600_000} h`);
+      const { code, changes } = await vault.makeBypassCode(username, { ttlMs, reEnrol });
+      await state.commit([...changes, audit('two-factor.bypass-code', username, why)]);
+      return code;
+    },
+  };
+}
+
+/** The account works, but a login would be refused for want of a factor, wherever and whenever it comes from. */
+function isLockedOut(
+  parts: LoginParts,
+  user: EffectiveUser,
+  status: FactorStatus,
+  protocol: Protocol,
+): boolean {
+  const { clock, config, delivered } = parts;
+  const nowMs = clock.now();
+  const anywhere = { ...user, allowFrom: undefined, hours: undefined };
+  if (findAccountProblem(anywhere, { protocol, clientIp: '', nowMs }) !== undefined) return false;
+  const { decision } = assess(user, status, {
+    protocol,
+    nowMs,
+    nodeValidatedLogins: config.twoFactor.validatedLogins,
+    config,
+    delivered,
+  });
+  return decision.outcome === 'refuse' || decision.outcome === 'instruct';
+}
