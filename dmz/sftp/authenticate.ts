@@ -239,6 +239,7 @@ export class Authentication {
     if (this.#state.at === 'closed' || this.#options.peer.isDead) {
       // Nobody is there any more: what was opened for them is closed again.
       await this.#admitted?.end().catch(() => undefined);
+      if (this.#admitted === undefined) await this.#passed?.cancel();
       return;
     }
     try {

@@ -92,7 +92,12 @@ export function stepAuthentication(state: AuthenticationState, event: Authentica
       return onRequest(state, event.type);
     case 'answers':
       return onAnswers(state, event.count);
-    default:
+    case 'probed':
+    case 'first-factor-right':
+    case 'refused':
+    case 'again':
+    case 'admitted':
+    case 'unreachable':
       return state.at === 'deciding' ? onDecision(state, event) : close(state, 'protocol');
   }
 }

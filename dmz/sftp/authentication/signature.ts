@@ -15,8 +15,7 @@ export function isSignatureRight(proof: {
   try {
     const request = parseUserauthRequest(proof.signed);
     if (request.algorithm !== proof.algorithm || !request.key.blob.equals(proof.key)) return false;
-    // Exactly true: nothing truthy stands for a good signature.
-    return isUserauthSignature(request, proof.signature) === true;
+    return isUserauthSignature(request, proof.signature);
   } catch {
     return false;
   }

@@ -90,7 +90,7 @@ export class Channels {
 
   /** The connection is gone. */
   abort(): void {
-    for (const { channel } of [...this.#channels.values()]) channel.abort();
+    for (const { channel } of this.#channels.values()) channel.abort();
     this.#channels.clear();
   }
 

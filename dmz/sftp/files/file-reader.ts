@@ -111,7 +111,7 @@ export class FileReader {
 
   /** Ends every stream: the file changed under the read-ahead, or is being closed. Requests under way are refused. */
   stop(reason: SallyportError): void {
-    for (const run of [...this.#runs]) {
+    for (const run of this.#runs) {
       run.stream?.reset(reason);
       this.#end(run, reason);
     }

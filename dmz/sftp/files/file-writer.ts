@@ -1,6 +1,6 @@
 import type { RemoteFile } from '#dmz/files/file-client.ts';
 import { recoveriesMax } from '#dmz/sftp/limits.ts';
-import { isSallyportError, SallyportError, toSallyportError } from '#shared/error.ts';
+import { isSallyportError, type SallyportError, toSallyportError } from '#shared/error.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 
 /**

@@ -28,13 +28,15 @@ export class SftpPacket {
     return this.head(this.length);
   }
 
-  /** What follows the first `count` bytes, as pieces. */
-  tail(count: number): Buffer[] {
+  /** The bytes from `start` to `end`, as pieces. */
+  slice(start: number, end: number): Buffer[] {
     const pieces: Buffer[] = [];
-    let skip = count;
+    let position = 0;
     for (const piece of this.#pieces) {
-      if (piece.length > skip) pieces.push(piece.subarray(skip));
-      skip = Math.max(0, skip - piece.length);
+      const from = Math.max(0, start - position);
+      const to = Math.min(piece.length, end - position);
+      if (from < to) pieces.push(piece.subarray(from, to));
+      position += piece.length;
     }
     return pieces;
   }

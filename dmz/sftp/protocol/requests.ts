@@ -93,9 +93,11 @@ function parseWrite(id: number, reader: WireReader, packet: SftpPacket): SftpReq
   const handle = readHandle(reader);
   const offset = reader.uint64();
   const length = reader.uint32();
-  if (length > sftpDataBytesMax || reader.position + length !== packet.length)
+  const end = reader.position + length;
+  // Go's pkg/sftp (rclone) sends its whole buffer behind a short last piece: what is beyond the length is ignored.
+  if (length > sftpDataBytesMax || end > packet.length)
     throw new MalformedMessage(`WRITE of ${length} bytes in a packet of ${packet.length}`);
-  return { type: 'write', id, handle, offset, length, data: packet.tail(reader.position) };
+  return { type: 'write', id, handle, offset, length, data: packet.slice(reader.position, end) };
 }
 
 function parseBody(type: number, id: number, reader: WireReader): SftpRequest {

@@ -1,3 +1,4 @@
+/* oxlint-disable no-underscore-dangle -- `_onPayload` is ssh2's name: it replaces the function while keys are exchanged */
 import {
   createDecipheriv,
   createHmac,

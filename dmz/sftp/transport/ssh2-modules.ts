@@ -14,12 +14,11 @@ import { SallyportError } from '#shared/error.ts';
  */
 export const ssh2Version = '1.17.0';
 
-/** Negotiated algorithms of one key exchange. */
+/** Negotiated algorithms of one key exchange; cs = from the client. */
 export interface Negotiated {
   readonly kex: string;
-  readonly serverHostKey: string;
-  readonly cs: { readonly cipher: string; readonly mac: string; readonly compress: string };
-  readonly sc: { readonly cipher: string; readonly mac: string; readonly compress: string };
+  readonly cs: { readonly cipher: string };
+  readonly sc: { readonly cipher: string };
 }
 
 export interface AlgorithmOffer {
@@ -76,7 +75,7 @@ export interface InboundCipher {
   free(): void;
 }
 
-/** ssh2's Protocol, as far as we use it. */
+/** ssh2's Protocol, as far as `packet-protocol.ts` uses it; the names are ssh2's. */
 export interface Ssh2Protocol {
   start: (() => void) | undefined;
   parse(chunk: Buffer, position: number, end: number): void;
@@ -154,9 +153,20 @@ interface KexModule {
 interface KeyParserModule {
   parseKey: (data: Buffer) => Ssh2HostKey | Ssh2HostKey[] | Error;
 }
+type ProtocolClass = new (config: Ssh2ProtocolConfig) => Ssh2Protocol;
 interface WireModule {
   sendPacket: (protocol: Ssh2Protocol, packet: Buffer, bypass?: boolean) => boolean;
 }
+
+/** The files we load, in this order: each picks up what was replaced in those before it. */
+interface ModuleFiles {
+  'protocol/crypto.js': CryptoModule;
+  'protocol/kex.js': KexModule;
+  'protocol/keyParser.js': KeyParserModule;
+  'protocol/utils.js': WireModule;
+  'protocol/Protocol.js': ProtocolClass;
+}
+type LoadModule = <F extends keyof ModuleFiles>(file: F) => ModuleFiles[F];
 
 const msgKexInit = 20;
 
@@ -166,16 +176,16 @@ export async function loadSsh2(replacements: Ssh2Replacements): Promise<Ssh2Modu
   const folder = path.dirname(main);
   requireVersion(path.join(folder, '..', 'package.json'));
   return withOwnCopy(requireModule, folder, async (load) => {
-    const crypto = load('protocol/crypto.js') as CryptoModule;
+    const crypto = load('protocol/crypto.js');
     // The exposed process runs no native code; the addon is not built, and if it were it is not used.
     if (crypto.bindingAvailable)
       throw unfit('the native addon of ssh2 is present', 'install with --ignore-scripts');
     patchCrypto(crypto, replacements);
-    const kex = load('protocol/kex.js') as KexModule;
+    const kex = load('protocol/kex.js');
     const sendKexInit = patchKex(kex, replacements);
-    const { parseKey } = load('protocol/keyParser.js') as KeyParserModule;
-    const { sendPacket } = load('protocol/utils.js') as WireModule;
-    const Protocol = load('protocol/Protocol.js') as new (config: Ssh2ProtocolConfig) => Ssh2Protocol;
+    const { parseKey } = load('protocol/keyParser.js');
+    const { sendPacket } = load('protocol/utils.js');
+    const Protocol = load('protocol/Protocol.js');
     await crypto.init;
     return {
       buildProtocol: (config) => new Protocol(config),
@@ -195,8 +205,8 @@ function unfit(detail: string, hint: string): SallyportError {
 }
 
 function requireVersion(packageFile: string): void {
-  const { version } = JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string };
-  if (version !== ssh2Version) throw unfit(`ssh2 ${version}`, `install ssh2 ${ssh2Version}`);
+  const found = /"version": "([^"]+)"/.exec(readFileSync(packageFile, 'utf8'))?.[1] ?? 'unknown';
+  if (found !== ssh2Version) throw unfit(`ssh2 ${found}`, `install ssh2 ${ssh2Version}`);
 }
 
 /** Export patch 3 and 4: our record layer where it has the cipher, ssh2's otherwise. */
@@ -239,7 +249,7 @@ function requireHostKey(parsed: Ssh2HostKey | Ssh2HostKey[] | Error): Ssh2HostKe
 async function withOwnCopy<T>(
   requireModule: NodeJS.Require,
   folder: string,
-  use: (load: (file: string) => unknown) => Promise<T>,
+  use: (load: LoadModule) => Promise<T>,
 ): Promise<T> {
   const stock = takeFromCache(requireModule, folder);
   const pending = new Set(textPatches);
@@ -249,7 +259,7 @@ async function withOwnCopy<T>(
       const file = url.startsWith('file:') ? path.relative(folder, fileURLToPath(url)) : '';
       const patches = textPatches.filter((patch) => patch.file === file);
       if (patches.length === 0) return result;
-      let source = (result.source ?? readFileSync(fileURLToPath(url))).toString();
+      let source = readFileSync(fileURLToPath(url), 'utf8');
       for (const patch of patches) {
         source = applyPatch(source, patch);
         pending.delete(patch);
@@ -258,10 +268,11 @@ async function withOwnCopy<T>(
     },
   });
   try {
-    return await use((file) => {
+    return await use(<F extends keyof ModuleFiles>(file: F) => {
       const loaded: unknown = requireModule(path.join(folder, file));
       if (file === 'protocol/Protocol.js') requireAllApplied(pending);
-      return loaded;
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the shapes above describe the pinned version
+      return loaded as ModuleFiles[F];
     });
   } finally {
     hooks.deregister();

@@ -21,6 +21,7 @@ import {
 } from '#dmz/sftp/transport/algorithms.ts';
 import { IdentificationReader } from '#dmz/sftp/transport/identification.ts';
 import { disconnectReason, message } from '#dmz/sftp/transport/messages.ts';
+import { PacketProtocol } from '#dmz/sftp/transport/packet-protocol.ts';
 import { SocketOutput } from '#dmz/sftp/transport/socket-output.ts';
 import {
   type AlgorithmOffer,
@@ -95,7 +96,7 @@ export class SshTransport {
   readonly #setup: TransportSetup;
   readonly #clock: Clock;
   readonly #handlers: TransportHandlers;
-  readonly #protocol: Ssh2Protocol;
+  readonly #protocol: PacketProtocol;
   readonly #identification = new IdentificationReader();
   #isIdentified = false;
   #isReady = false;
@@ -120,47 +121,51 @@ export class SshTransport {
     this.#handlers = options.handlers;
     this.#output = new SocketOutput(socket);
     this.#keysSince = this.#clock.monotonic();
-    this.#protocol = setup.modules.buildProtocol({
-      server: true,
+    this.#protocol = new PacketProtocol(setup.modules, {
       hostKeys: setup.hostKeys,
       ident: options.ident,
       offer: setup.modules.buildOffer(blindOffer(setup.offer)),
-      onWrite: (bytes) => {
-        this.#keyBytes += bytes.length;
-        this.#output.write(bytes);
+      handlers: {
+        onWrite: (bytes) => {
+          this.#keyBytes += bytes.length;
+          this.#output.write(bytes);
+        },
+        // The client may read the farewell ssh2 has sent.
+        onError: (error) => {
+          // Scanners and old clients share no algorithm with us; that is no breach.
+          const isMismatch = error.message.startsWith('Handshake failed: no matching');
+          if (!this.#isDead && !isMismatch) this.#handlers.onMalformed(error.message);
+          this.#die();
+        },
+        onMessage: (payload) => this.#deliver(payload),
+        onRekey: () => this.#allowRekey(),
+        onKeys: () => this.#onKeys(),
+        firstMessage: extInfo,
       },
-      // ssh2 has sent a DISCONNECT and takes nothing more; the client may read it.
-      onError: (error) => {
-        if (!this.#isDead) options.handlers.onMalformed(error.message);
-        this.#die();
-      },
-      onHeader: () => undefined,
-      messageHandlers: {},
     });
-    setup.owners.set(this.#protocol, this);
-    this.#intercept();
+    setup.owners.set(this.#protocol.raw, this);
     socket.on('data', (chunk) => this.#receive(chunk));
     socket.on('drain', () => this.#onDrain());
     socket.on('error', () => undefined); // 'close' follows and says all there is
     socket.on('end', () => this.#die());
     socket.on('close', () => {
       this.#isDead = true;
-      this.#protocol.cleanup();
+      this.#protocol.cleanUp();
       this.#handlers.onClosed();
     });
   }
 
   start(): void {
-    this.#protocol.start?.();
+    this.#protocol.start();
   }
 
   /** RFC 4253 §7.2: the hash of the first key exchange. */
   get sessionId(): Buffer {
-    return this.#protocol._kex?.sessionID ?? Buffer.alloc(0);
+    return this.#protocol.sessionId;
   }
 
   get negotiated(): Negotiated | undefined {
-    return this.#protocol._kex?.negotiated;
+    return this.#protocol.negotiated;
   }
 
   get isDead(): boolean {
@@ -169,9 +174,7 @@ export class SshTransport {
 
   /** Whether bulk data may be sent: not while keys are exchanged, nor past what the socket should hold. */
   get isWritable(): boolean {
-    return (
-      !this.#isDead && this.#protocol._kexinit === undefined && this.#output.queuedBytes < socketQueueBytesMax
-    );
+    return !this.#isDead && !this.#protocol.isExchanging && this.#output.queuedBytes < socketQueueBytesMax;
   }
 
   send(payload: Buffer): void {
@@ -181,13 +184,8 @@ export class SshTransport {
   /** Like `send`, for a payload that is written straight into the packet. */
   sendFilled(length: number, fill: (packet: Buffer, start: number) => void): void {
     if (this.#isDead) return;
-    const { write } = this.#protocol._packetRW;
-    const start = write.allocStart;
-    const packet = write.alloc(length);
-    fill(packet, start);
-    this.#setup.modules.sendPacket(this.#protocol, write.finalize(packet));
-    if ((this.#protocol._queue?.length ?? 0) > exchangeQueueMax)
-      this.#break('too much asked for in a key exchange');
+    this.#protocol.send(length, fill);
+    if (this.#protocol.queuedMessages > exchangeQueueMax) this.#break('too much asked for in a key exchange');
   }
 
   /** Tells the client why, lets it read that, and closes. Safe to call twice. */
@@ -210,7 +208,8 @@ export class SshTransport {
     if (this.#isDead) return;
     const exchanging = this.#exchangeSince === undefined ? 0 : now - this.#exchangeSince;
     if (exchanging >= keyExchangeMs) this.#break('key exchange takes too long');
-    else if (!this.#isReady && exchanging >= clientKexInitMs && this.#isHolding()) this.#sendKexInit();
+    else if (!this.#isReady && exchanging >= clientKexInitMs && this.#isHolding())
+      this.#protocol.sendKexInit();
     else if (this.#isReady && now - this.#keysSince >= rekeyMs) this.#rekey();
   }
 
@@ -218,7 +217,7 @@ export class SshTransport {
 
   /** The first KEXINIT only; later ones answer at once. */
   holdsKexInit(): boolean {
-    return this.#protocol._kex === undefined;
+    return this.#protocol.hasNoExchange;
   }
 
   onClientKexInit(payload: Buffer): void {
@@ -231,36 +230,12 @@ export class SshTransport {
       );
       throw new Error('chacha20-poly1305 without strict key exchange');
     }
-    this.#protocol._offer = this.#setup.modules.buildOffer(fitOffer(this.#setup.offer, client));
-    this.#sendKexInit();
+    this.#protocol.setOffer(this.#setup.modules.buildOffer(fitOffer(this.#setup.offer, client)));
+    this.#protocol.sendKexInit();
   }
 
   #isHolding(): boolean {
-    return this.#isIdentified && this.#protocol._kexinit === undefined && this.#protocol._kex === undefined;
-  }
-
-  #sendKexInit(): void {
-    this.#setup.modules.sendKexInit(this.#protocol);
-  }
-
-  /** ssh2's message handlers are not used: only KEXINIT goes to it, everything else is dealt with here or above. */
-  #intercept(): void {
-    const protocol = this.#protocol;
-    const toSsh2 = protocol._onPayload;
-    protocol._onPayload = (payload) => {
-      if (payload[0] !== message.kexInit) return this.#deliver(payload);
-      return this.#allowRekey() ? toSsh2(payload) : Infinity;
-    };
-    const onComplete = protocol._onHandshakeComplete;
-    protocol._onHandshakeComplete = (negotiated) => {
-      const kex = protocol._kex;
-      if (kex?.remoteExtInfoEnabled === true) {
-        kex.remoteExtInfoEnabled = false; // ssh2's own list names SHA-1 keys and lacks a comma
-        if (!this.#isReady) this.send(extInfo());
-      }
-      onComplete(negotiated);
-      this.#onKeys();
-    };
+    return this.#isIdentified && this.#protocol.hasNoExchange;
   }
 
   #onKeys(): void {
@@ -286,7 +261,7 @@ export class SshTransport {
   }
 
   #rekey(): void {
-    if (this.#protocol._kexinit !== undefined) return;
+    if (this.#protocol.isExchanging) return;
     this.#exchangeSince = this.#clock.monotonic();
     this.#protocol.rekey();
   }
@@ -297,7 +272,7 @@ export class SshTransport {
     if (this.#isDead) return;
     this.#keyBytes += chunk.length;
     try {
-      if (this.#isIdentified) this.#protocol.parse(chunk, 0, chunk.length);
+      if (this.#isIdentified) this.#protocol.parse(chunk);
       else this.#identify(chunk);
     } catch (error) {
       this.#break(error instanceof Error ? error.message : String(error));
@@ -313,11 +288,11 @@ export class SshTransport {
     this.#isIdentified = true;
     this.agent = found.text;
     this.#exchangeSince = this.#clock.monotonic();
-    this.#protocol.parse(found.line, 0, found.line.length);
-    if (found.rest.length > 0) this.#protocol.parse(found.rest, 0, found.rest.length);
+    this.#protocol.parse(found.line);
+    if (found.rest.length > 0) this.#protocol.parse(found.rest);
   }
 
-  #deliver(payload: Buffer): number | undefined {
+  #deliver(payload: Buffer): boolean {
     const type = payload[0];
     if (type === undefined) throw new Error('empty message');
     switch (type) {
@@ -332,8 +307,7 @@ export class SshTransport {
       default:
         this.#handlers.onMessage(type, payload);
     }
-    // Infinity ends ssh2's loop over the rest of the chunk.
-    return this.#isDead ? Infinity : undefined;
+    return !this.#isDead;
   }
 
   #onDrain(): void {
@@ -366,11 +340,7 @@ export class SshTransport {
       .string(text)
       .string('en')
       .finish();
-    const { write } = this.#protocol._packetRW;
-    const start = write.allocStartKEX;
-    const packet = write.alloc(payload.length, true);
-    packet.set(payload, start);
-    this.#setup.modules.sendPacket(this.#protocol, write.finalize(packet, true), true);
+    this.#protocol.sendAtOnce(payload);
   }
 }
 

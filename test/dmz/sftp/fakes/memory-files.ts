@@ -1,7 +1,7 @@
 import type { FileClient, RemoteFile, RemoteFolder } from '#dmz/files/file-client.ts';
 import type { AttributeChange, Attributes, Entry, OpenMode } from '#shared/file-service/attributes.ts';
 import { SallyportError } from '#shared/error.ts';
-import { VirtualPath } from '#shared/file-service/virtual-path.ts';
+import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import { MemoryReadStream, MemoryWriteStream } from './memory-stream.ts';
 
 interface Node {
@@ -76,7 +76,7 @@ export class MemoryFiles implements FileClient {
   }
 
   async open(path: VirtualPath, mode: OpenMode, attributes?: AttributeChange): Promise<RemoteFile> {
-    this.calls.push(`open ${path}`);
+    this.calls.push(`open ${path.toString()}`);
     const existing = this.nodes.get(path.toString());
     if (existing?.type === 'folder') throw new SallyportError('is-a-folder', 'Is a folder');
     if (existing === undefined && mode.create === 'never')
@@ -105,7 +105,7 @@ export class MemoryFiles implements FileClient {
 
   async removeFolder(path: VirtualPath): Promise<void> {
     this.require(path);
-    const prefix = `${path}/`;
+    const prefix = `${path.toString()}/`;
     if ([...this.nodes.keys()].some((name) => name.startsWith(prefix)))
       throw new SallyportError('not-empty', 'The folder is not empty');
     this.nodes.delete(path.toString());
@@ -216,7 +216,7 @@ class MemoryFile implements RemoteFile {
   }
 
   async sync(): Promise<void> {
-    this.#files.calls.push(`sync ${this.#path} ${this.#node.bytes.length}`);
+    this.#files.calls.push(`sync ${this.#path.toString()} ${this.#node.bytes.length}`);
   }
 
   async copyRangeTo(
@@ -232,14 +232,14 @@ class MemoryFile implements RemoteFile {
 
   async commit() {
     this.#close();
-    this.#files.calls.push(`commit ${this.#path}`);
+    this.#files.calls.push(`commit ${this.#path.toString()}`);
     this.#files.nodes.set(this.#path.toString(), this.#node);
     return { attributes: attributesOf(this.#node), created: this.created };
   }
 
   async release(options: { keepPartial?: boolean } = {}): Promise<void> {
     this.#close();
-    this.#files.calls.push(`release ${this.#path}${options.keepPartial === true ? ' keep' : ''}`);
+    this.#files.calls.push(`release ${this.#path.toString()}${options.keepPartial === true ? ' keep' : ''}`);
     if (options.keepPartial === true)
       this.#files.partials.set(this.#path.toString(), Buffer.from(this.#node.bytes));
   }
