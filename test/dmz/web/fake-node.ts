@@ -1,0 +1,386 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { readFile } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { apiHeaders, pageHeaders } from '#dmz/https/headers.ts';
+import { encodeBase32 } from '#main-agent/two-factor/base32.ts';
+import { drawQr } from '#main-agent/two-factor/qr.ts';
+import { Authenticator } from '#scripts/demonstration/codes.ts';
+import { FakeFolders, type FakeEntry } from './fake-folders.ts';
+
+/**
+ * A stand-in for a whole Sallyport, for tests of the browser code: the same routes and answers as the https door, the
+ * very headers of the real one, users and files in memory. It proves nothing about the server; the same flows run
+ * against the real processes elsewhere.
+ */
+
+export interface FakeUser {
+  readonly password: string;
+  /** What a login asks after the password. */
+  readonly asks: 'nothing' | 'totp' | 'email';
+  readonly hint?: string;
+  readonly registration: boolean;
+  readonly forced: boolean;
+  readonly quotaBytes?: number;
+  /** Base32. */
+  totpSecret?: string;
+  recoveryCodes: string[];
+  readonly usedCodes: Set<string>;
+}
+
+interface FakeSession {
+  readonly username: string;
+  state: 'code-required' | 'setup-required' | 'signed-in';
+  attemptsLeft: number;
+  setup?: { readonly secret: string; readonly expiresAtMs: number; confirmed: boolean; attemptsLeft: number };
+}
+
+const typeOf: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+};
+
+class Refusal extends Error {
+  readonly status: number;
+  readonly reason: string;
+  readonly members: Readonly<Record<string, unknown>>;
+  readonly retryAfter: number | undefined;
+
+  constructor(status: number, reason: string, members: Record<string, unknown> = {}, retryAfter?: number) {
+    super(reason);
+    this.status = status;
+    this.reason = reason;
+    this.members = members;
+    this.retryAfter = retryAfter;
+  }
+}
+
+export class FakeNode {
+  readonly users = new Map<string, FakeUser>();
+  readonly folders = new FakeFolders();
+  /** Every code that was "mailed", newest last. */
+  readonly mailedCodes: string[] = [];
+  /** Requests answered so far, as `METHOD /path`. */
+  readonly requests: string[] = [];
+  /** Seconds; main is down while set. */
+  outageRetryAfter: number | undefined;
+  /** What the next code is refused for, whatever it is. */
+  nextCodeRefusal: { readonly reason: string; readonly drift_seconds?: number } | undefined;
+  /** Uploads stop half-way until this resolves. */
+  uploadGate: Promise<void> | undefined;
+  /** Status that the next listing fails with. */
+  nextListingStatus: number | undefined;
+  listingGate: Promise<void> | undefined;
+  readonly #sessions = new Map<string, FakeSession>();
+  readonly #server: Server;
+  readonly #dist: string;
+
+  constructor(dist: string) {
+    this.#dist = dist;
+    this.#server = createServer((request, response) => {
+      void this.#answer(request, response);
+    });
+  }
+
+  async start(): Promise<string> {
+    await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
+    const address = this.#server.address();
+    if (address === null || typeof address === 'string') throw new Error('no port');
+    return `http://localhost:${address.port}`;
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  endAllSessions(): void {
+    this.#sessions.clear();
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? '/', 'http://localhost');
+    this.requests.push(`${request.method} ${url.pathname}`);
+    try {
+      if (url.pathname.startsWith('/api/')) await this.#answerApi(request, response, url);
+      else await this.#sendStatic(response, url.pathname);
+    } catch (error) {
+      const refusal =
+        error instanceof Refusal ? error : new Refusal(500, 'internal', { detail: String(error) });
+      this.#send(
+        response,
+        refusal.status,
+        {
+          title: 'Refused',
+          status: refusal.status,
+          detail: refusal.message,
+          reference: '7F3K-92QD',
+          reason: refusal.reason,
+          ...refusal.members,
+        },
+        refusal.retryAfter === undefined ? [] : ['Retry-After', String(refusal.retryAfter)],
+      );
+    }
+  }
+
+  async #sendStatic(response: ServerResponse, pathname: string): Promise<void> {
+    const isFile = /^\/(assets\/[\w.-]+|favicon\.svg)$/.test(pathname);
+    const file = join(this.#dist, isFile ? pathname : 'index.html');
+    const content = await readFile(file);
+    response.writeHead(200, [
+      ...pageHeaders,
+      'Content-Type',
+      typeOf[extname(file)] ?? 'application/octet-stream',
+    ]);
+    response.end(content);
+  }
+
+  #send(response: ServerResponse, status: number, body?: unknown, headers: readonly string[] = []): void {
+    response.writeHead(status, [...apiHeaders, 'Content-Type', 'application/json', ...headers]);
+    response.end(body === undefined ? '' : JSON.stringify(body));
+  }
+
+  async #answerApi(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
+    if (this.outageRetryAfter !== undefined) throw new Refusal(503, 'link-down', {}, this.outageRetryAfter);
+    const id = /__Host-sallyport=([^;]+)/.exec(request.headers.cookie ?? '')?.[1] ?? '';
+    const session = this.#sessions.get(id);
+    const route = `${request.method} ${url.pathname}`;
+    if (route === 'POST /api/login') return this.#login(response, JSON.parse(await readText(request)));
+    if (session === undefined) throw new Refusal(401, 'no-session');
+    if (route === 'POST /api/logout') {
+      this.#sessions.delete(id);
+      return this.#send(response, 204);
+    }
+    if (session.state === 'code-required') {
+      if (route === 'POST /api/login/code')
+        return this.#checkCode(response, session, id, JSON.parse(await readText(request)).code);
+      if (route === 'POST /api/login/resend') {
+        this.#mailCode();
+        return this.#send(response, 204);
+      }
+      throw new Refusal(401, 'no-session');
+    }
+    if (route === 'GET /api/me') return this.#send(response, 200, this.#describe(session));
+    if (url.pathname.startsWith('/api/two-factor/'))
+      return this.#setUp(response, session, route, JSON.parse((await readText(request)) || '{}'));
+    if (session.state === 'setup-required') throw new Refusal(403, 'setup-required');
+    if (url.pathname.startsWith('/api/files/')) return this.#answerFiles(request, response, url);
+    throw new Refusal(404, 'not-found');
+  }
+
+  #open(response: ServerResponse, session: FakeSession, body: unknown): void {
+    const id = randomBytes(16).toString('hex');
+    this.#sessions.set(id, session);
+    this.#send(response, 200, body, [
+      'Set-Cookie',
+      `__Host-sallyport=${id}; Path=/; Secure; HttpOnly; SameSite=Strict`,
+    ]);
+  }
+
+  #user(session: FakeSession): FakeUser {
+    const user = this.users.get(session.username);
+    if (user === undefined) throw new Refusal(401, 'no-session');
+    return user;
+  }
+
+  #login(response: ServerResponse, { username, password }: { username: string; password: string }): void {
+    const user = this.users.get(username);
+    if (user === undefined || user.password !== password) throw new Refusal(401, 'refused');
+    const asks = user.totpSecret !== undefined && user.asks !== 'nothing' ? 'totp' : user.asks;
+    if (asks === 'nothing' || (asks === 'totp' && user.totpSecret === undefined)) {
+      const state = user.forced && user.totpSecret === undefined ? 'setup-required' : 'signed-in';
+      return this.#open(response, { username, state, attemptsLeft: 0 }, { state, user: username });
+    }
+    if (asks === 'email') this.#mailCode();
+    this.#open(
+      response,
+      { username, state: 'code-required', attemptsLeft: 5 },
+      {
+        state: 'code-required',
+        challenge: {
+          method: asks,
+          hint: user.hint ?? '',
+          recovery: asks === 'totp',
+          attempts_left: 5,
+          expires_in: 300,
+          ...(asks === 'email' ? { resend_in: 30 } : {}),
+        },
+      },
+    );
+  }
+
+  #mailCode(): void {
+    this.mailedCodes.push(String(100_000 + (randomBytes(4).readUInt32BE() % 900_000)));
+  }
+
+  #checkCode(response: ServerResponse, session: FakeSession, id: string, code: string): void {
+    const user = this.#user(session);
+    const again = (reason: string, members: Record<string, unknown> = {}): never => {
+      session.attemptsLeft -= 1;
+      if (session.attemptsLeft > 0)
+        throw new Refusal(401, reason, { attempts_left: session.attemptsLeft, ...members });
+      this.#sessions.delete(id);
+      throw new Refusal(401, 'refused');
+    };
+    const refusal = this.nextCodeRefusal;
+    this.nextCodeRefusal = undefined;
+    if (refusal !== undefined) {
+      const { reason, ...members } = refusal;
+      again(reason, members);
+    }
+    const isTotp = user.totpSecret !== undefined && code === new Authenticator(user.totpSecret).now();
+    const isMailed = user.totpSecret === undefined && code === this.mailedCodes.at(-1);
+    if (!isTotp && !isMailed && !user.recoveryCodes.includes(code)) again('wrong-code');
+    if (user.usedCodes.has(code)) again('used-code');
+    user.usedCodes.add(code);
+    user.recoveryCodes = user.recoveryCodes.filter((left) => left !== code);
+    this.#sessions.delete(id);
+    this.#open(
+      response,
+      { username: session.username, state: 'signed-in', attemptsLeft: 0 },
+      { state: 'signed-in', user: session.username },
+    );
+  }
+
+  #describe(session: FakeSession): unknown {
+    const user = this.#user(session);
+    const enrolled = user.totpSecret !== undefined;
+    return {
+      username: session.username,
+      display_name: '',
+      state: session.state,
+      two_factor: {
+        enrolled,
+        required_on: enrolled ? ['https', 'sftp'] : [],
+        registration: user.registration,
+        recovery_codes_left: user.recoveryCodes.length,
+      },
+      may: { password: true, ssh_keys: false },
+      quota: {
+        used_bytes: this.folders.usedBytes(),
+        ...(user.quotaBytes === undefined ? {} : { limit_bytes: user.quotaBytes }),
+      },
+      session: {
+        started_at: new Date().toISOString(),
+        method: 'none',
+        idle_seconds: 900,
+        expires_in: 43_200,
+      },
+    };
+  }
+
+  async #setUp(
+    response: ServerResponse,
+    session: FakeSession,
+    route: string,
+    body: { code?: string },
+  ): Promise<void> {
+    const user = this.#user(session);
+    const { setup } = session;
+    switch (route) {
+      case 'POST /api/two-factor/setup': {
+        if (user.totpSecret !== undefined) throw new Refusal(409, 'already-enrolled');
+        const secret = encodeBase32(randomBytes(20));
+        const uri = `otpauth://totp/Sallyport:${session.username}?secret=${secret}&issuer=Sallyport`;
+        session.setup = { secret, expiresAtMs: Date.now() + 30_000, confirmed: false, attemptsLeft: 5 };
+        const qr = await drawQr(uri);
+        return this.#send(response, 201, { secret, otpauth_uri: uri, qr, expires_in: 30 });
+      }
+      case 'POST /api/two-factor/setup/confirm':
+        if (setup === undefined || Date.now() > setup.expiresAtMs) throw new Refusal(410, 'setup-expired');
+        setup.confirmed = true;
+        return this.#send(response, 200, { prove_within: 120 });
+      case 'POST /api/two-factor/setup/prove': {
+        if (setup?.confirmed !== true) throw new Refusal(409, 'setup-not-confirmed');
+        if (body.code !== new Authenticator(setup.secret).now()) {
+          setup.attemptsLeft -= 1;
+          throw new Refusal(401, 'wrong-code', { attempts_left: setup.attemptsLeft });
+        }
+        user.totpSecret = setup.secret;
+        user.recoveryCodes = Array.from({ length: 10 }, (_, index) => recoveryCode(setup.secret, index));
+        session.state = 'signed-in';
+        return this.#send(response, 200, {
+          recovery_codes: user.recoveryCodes,
+          required_on: ['https', 'sftp'],
+        });
+      }
+      default:
+        throw new Refusal(404, 'not-found');
+    }
+  }
+
+  async #answerFiles(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
+    const path = url.pathname
+      .slice('/api/files/'.length)
+      .split('/')
+      .filter((part) => part !== '')
+      .map((part) => decodeURIComponent(part));
+    const { folders } = this;
+    const entry = folders.find(path);
+    switch (request.method ?? '') {
+      case 'GET':
+        if (entry === undefined) throw new Refusal(404, 'not-found');
+        if (entry.children === undefined) return this.#sendFile(response, path.at(-1) ?? '', entry);
+        await this.listingGate;
+        if (this.nextListingStatus !== undefined) {
+          const status = this.nextListingStatus;
+          this.nextListingStatus = undefined;
+          throw new Refusal(status, 'io-error');
+        }
+        return this.#send(response, 200, {
+          path: `/${path.join('/')}`,
+          ...folders.page(entry, url.searchParams),
+        });
+      case 'PUT': {
+        const chunks: Buffer[] = [];
+        for await (const chunk of request) {
+          chunks.push(chunk);
+          await this.uploadGate;
+        }
+        if (entry !== undefined && request.headers['if-none-match'] === '*')
+          throw new Refusal(412, 'precondition-failed');
+        folders.putFile(path, Buffer.concat(chunks));
+        return this.#send(response, entry === undefined ? 201 : 204);
+      }
+      case 'DELETE':
+        if (!folders.remove(path)) throw new Refusal(404, 'not-found');
+        return this.#send(response, 204);
+      case 'POST': {
+        if (url.searchParams.get('op') === 'mkdir') {
+          if (entry !== undefined) throw new Refusal(409, 'exists');
+          folders.putFolder(path);
+          return this.#send(response, 201);
+        }
+        const { to } = JSON.parse(await readText(request));
+        if (!folders.rename(path, String(to).split('/').filter(Boolean))) throw new Refusal(409, 'exists');
+        return this.#send(response, 201);
+      }
+      default:
+        throw new Refusal(405, 'method-not-allowed');
+    }
+  }
+
+  #sendFile(response: ServerResponse, name: string, entry: FakeEntry): void {
+    response.writeHead(200, [
+      ...apiHeaders,
+      'Content-Type',
+      'application/octet-stream',
+      'Content-Disposition',
+      `attachment; filename*=UTF-8''${encodeURIComponent(name)}`,
+    ]);
+    response.end(entry.content);
+  }
+}
+
+async function readText(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function recoveryCode(seed: string, index: number): string {
+  const bytes = createHmac('sha256', seed).update(String(index)).digest().subarray(0, 10);
+  return (encodeBase32(bytes).match(/.{4}/g) ?? []).join('-');
+}

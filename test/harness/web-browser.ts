@@ -1,0 +1,57 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
+
+/** The real Chromium of the system, without a window and without calling home. */
+
+const executablePath = '/usr/bin/chromium';
+const quiet = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+export const desktop = { width: 1280, height: 800 };
+export const phone = { width: 390, height: 844 };
+
+export interface WebBrowser {
+  /** A page of a visitor of its own: no cookies, nothing stored. Failures of the page itself end up in `complaints`. */
+  visit(options?: BrowserContextOptions): Promise<Page>;
+  /** Uncaught errors and console errors of all pages, such as violations of the content security policy. */
+  readonly complaints: string[];
+  close(): Promise<void>;
+}
+
+/** A refused call (401, 503, …) is logged by Chromium as a console error; the page handled it. */
+const handled = /Failed to load resource: the server responded with a status of|net::ERR_/;
+
+export async function startWebBrowser(): Promise<WebBrowser> {
+  const home = await mkdtemp(join(tmpdir(), 'sallyport-browser-'));
+  const browser = await chromium.launch({ executablePath, args: quiet, env: { ...process.env, HOME: home } });
+  const complaints: string[] = [];
+  const contexts: BrowserContext[] = [];
+  return {
+    complaints,
+    async visit(options = {}) {
+      const context = await browser.newContext({ viewport: desktop, locale: 'en-GB', ...options });
+      contexts.push(context);
+      const page = await context.newPage();
+      page.on('pageerror', (error) => complaints.push(String(error)));
+      page.on('console', (message) => {
+        if (message.type() === 'error' && !handled.test(message.text())) complaints.push(message.text());
+      });
+      return page;
+    },
+    async close() {
+      await Promise.all(contexts.map((context) => context.close()));
+      await browser.close();
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+}

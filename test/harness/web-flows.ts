@@ -1,0 +1,185 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import type { Locator, Page } from 'playwright-core';
+
+/** The page's own constructor, for code that runs in it; this side of the tests has no DOM types. */
+declare const DataTransfer: new () => { readonly items: { add(file: File): void } };
+
+/**
+ * What a person does with the web client, in English, by what they see: labels, roles and words. Knows a page and an
+ * address and nothing about the server behind it, so the same flows run against a stand-in and the real processes.
+ */
+export class WebFlows {
+  readonly page: Page;
+  readonly baseUrl: string;
+
+  constructor(page: Page, baseUrl: string) {
+    this.page = page;
+    this.baseUrl = baseUrl;
+  }
+
+  async open(path = '/'): Promise<void> {
+    await this.page.goto(new URL(path, this.baseUrl).href);
+  }
+
+  // — signing in —
+
+  async submitPassword(username: string, password: string): Promise<void> {
+    await this.page.getByLabel('User name').fill(username);
+    await this.page.getByLabel('Password', { exact: true }).fill(password);
+    await this.page.getByRole('button', { name: 'Sign in', exact: true }).click();
+  }
+
+  async submitCode(code: string): Promise<void> {
+    await this.page.getByRole('textbox', { name: /code/ }).fill(code);
+    await this.page.getByRole('button', { name: 'Continue' }).click();
+  }
+
+  /** Through both steps, up to the files. */
+  async signIn(username: string, password: string, code?: () => string | Promise<string>): Promise<void> {
+    await this.submitPassword(username, password);
+    if (code !== undefined) {
+      await this.heading('Enter your code').waitFor();
+      await this.submitCode(await code());
+    }
+    await this.page.getByRole('button', { name: `Account of ${username}` }).waitFor();
+  }
+
+  async signOut(): Promise<void> {
+    await this.page.getByRole('button', { name: /^Account of/ }).click();
+    await this.page.getByRole('menuitem', { name: 'Sign out' }).click();
+    await this.heading('Sign in').waitFor();
+  }
+
+  heading(name: string | RegExp): Locator {
+    return this.page.getByRole('heading', { name });
+  }
+
+  alert(): Locator {
+    return this.page.getByRole('alert');
+  }
+
+  // — files —
+
+  row(name: string): Locator {
+    return this.page.getByRole('row').filter({ has: this.page.getByRole('link', { name, exact: true }) });
+  }
+
+  /** Names on the screen, in order. */
+  names(): Promise<string[]> {
+    return this.page.locator('[role=row] .name').allTextContents();
+  }
+
+  async openFolder(name: string): Promise<void> {
+    await this.row(name).getByRole('link', { name, exact: true }).click();
+    await this.page
+      .getByRole('navigation', { name: 'Folder path' })
+      .locator('[aria-current=page]', { hasText: name })
+      .waitFor();
+  }
+
+  async upload(files: readonly { name: string; content: string | Buffer }[]): Promise<void> {
+    await this.page.locator('input[type=file]').setInputFiles(
+      files.map(({ name, content }) => ({
+        name,
+        mimeType: 'application/octet-stream',
+        buffer: Buffer.from(content),
+      })),
+    );
+  }
+
+  /** Drops files onto the list, as from the desktop. `ontoFolder`: onto that row. */
+  async drop(files: readonly { name: string; content: string }[], ontoFolder?: string): Promise<void> {
+    const target = ontoFolder === undefined ? this.page.locator('#content') : this.row(ontoFolder);
+    const data = await this.page.evaluateHandle((list) => {
+      const transfer = new DataTransfer();
+      for (const { name, content } of list) transfer.items.add(new File([content], name));
+      return transfer;
+    }, files);
+    for (const type of ['dragenter', 'dragover', 'drop'])
+      await target.dispatchEvent(type, { dataTransfer: data });
+  }
+
+  async download(name: string): Promise<Buffer> {
+    const [download] = await Promise.all([
+      this.page.waitForEvent('download'),
+      this.row(name).getByRole('link', { name, exact: true }).click(),
+    ]);
+    const chunks: Buffer[] = [];
+    for await (const chunk of await download.createReadStream()) chunks.push(chunk as Buffer);
+    return Buffer.concat(chunks);
+  }
+
+  async createFolder(name: string): Promise<void> {
+    await this.page.getByRole('button', { name: 'New folder' }).click();
+    await this.page.getByLabel('Name of the folder').fill(name);
+    await this.page.getByRole('button', { name: 'Create' }).click();
+    await this.row(name).waitFor();
+  }
+
+  async chooseAction(name: string, action: 'Open' | 'Download' | 'Rename' | 'Delete'): Promise<void> {
+    await this.row(name)
+      .getByRole('button', { name: `Actions for ${name}` })
+      .click();
+    await this.page.getByRole('menuitem', { name: action }).click();
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.chooseAction(from, 'Rename');
+    const field = this.page.getByLabel(`New name for ${from}`);
+    await field.fill(to);
+    await field.press('Enter');
+    await this.row(to).waitFor();
+  }
+
+  async remove(name: string): Promise<void> {
+    await this.chooseAction(name, 'Delete');
+    await this.page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+    await this.row(name).waitFor({ state: 'detached' });
+  }
+
+  // — two-factor set-up —
+
+  /** From User options up to the picture. */
+  async startSetup(): Promise<void> {
+    await this.open('/options');
+    await this.page.getByRole('button', { name: 'Set up two-factor authentication' }).click();
+    await this.showQr();
+  }
+
+  async showQr(): Promise<void> {
+    await this.page.getByRole('button', { name: 'Ready to scan' }).click();
+    await this.qr().waitFor();
+  }
+
+  qr(): Locator {
+    return this.page.getByRole('img', { name: 'QR code for your authenticator app' });
+  }
+
+  /** The secret as a phone would get it: from the picture on the screen. */
+  async scanQr(): Promise<string> {
+    const picture = await this.qr().screenshot();
+    const scan = promisify(execFile)('zbarimg', ['--raw', '--quiet', '-']);
+    scan.child.stdin?.end(picture);
+    const { stdout } = await scan;
+    const secret = new URL(stdout.trim()).searchParams.get('secret');
+    if (secret === null) throw new Error('the QR code holds no secret');
+    return secret;
+  }
+
+  /** Confirm, prove; resolves with the recovery codes on the screen. */
+  async finishSetup(code: () => string | Promise<string>): Promise<string[]> {
+    await this.page.getByRole('button', { name: 'Confirm' }).click();
+    await this.page.getByLabel('Verification code').fill(await code());
+    await this.page.getByRole('button', { name: 'Finish' }).click();
+    const codes = this.page.locator('.recovery-codes li');
+    await codes.first().waitFor();
+    return codes.allTextContents();
+  }
+
+  async leaveSetup(): Promise<void> {
+    await this.page.getByLabel('I have stored them').check();
+    await this.page.getByRole('button', { name: 'Done' }).click();
+    await this.page.getByRole('button', { name: /^Account of/ }).waitFor();
+  }
+}
