@@ -77,7 +77,7 @@ async function makeUsers(files: SiteFiles, users: readonly DemoUser[]): Promise<
       enrolments: buildYamlEnrolments({ directory: files.main.enrolments }),
       state,
       totp: defaultTotpSettings,
-      guard: { check: () => systemClock.now() },
+      guard: { check: () => undefined },
       clock: systemClock,
       log,
       random: randomBytes,

@@ -1,0 +1,25 @@
+/** The main node's process: `node main-agent/main.ts --config FILE [--check-config]`. */
+import { checkMainAgentConfig, loadMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
+import { startMainAgent } from '#main-agent/system.ts';
+import { systemClock } from '#shared/clock.ts';
+import { buildLog } from '#shared/log.ts';
+import { readInheritedSockets } from '#shared/process/inherited-sockets.ts';
+import { runNodeProgram } from '#shared/process/node-process.ts';
+
+const credentials = process.env['CREDENTIALS_DIRECTORY'];
+const options = credentials === undefined ? {} : { credentials };
+
+await runNodeProgram<MainAgentConfig>({
+  name: 'main-agent',
+  check: (file) => checkMainAgentConfig(file, options),
+  start: (config, file) =>
+    startMainAgent(config, {
+      ...options,
+      clock: systemClock,
+      log: buildLog(config.log.level, { main: config.name }),
+      inherited: readInheritedSockets(process.env, process.pid),
+      reread: () => loadMainAgentConfig(file, options),
+      // A supervisor starts it again; until then nobody logs in.
+      onStateFailure: () => process.exit(1),
+    }),
+});

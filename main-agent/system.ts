@@ -1,0 +1,307 @@
+import { createHash, createPublicKey } from 'node:crypto';
+import { Gauge, type Registry } from 'prom-client';
+import type { NodeReport } from '#main-agent/admin/ports.ts';
+import { buildAdminRoutes } from '#main-agent/admin/routes.ts';
+import { startAdminServer } from '#main-agent/admin/server.ts';
+import { buildAudit } from '#main-agent/audit/audit-log.ts';
+import { startAuditFeed, type AuditFeed } from '#main-agent/audit/feed.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import { buildFileService } from '#main-agent/files/service.ts';
+import { buildMainLinks, type MainLinks } from '#main-agent/link/links.ts';
+import { buildLogin } from '#main-agent/login/build-login.ts';
+import { openNotify } from '#main-agent/notify/notify.ts';
+import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
+import type { StateStore } from '#main-agent/state/state-store.ts';
+import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';
+import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
+import { openYamlUsers } from '#main-agent/users/yaml-users.ts';
+import type { SigningKey } from '#shared/assertion/verify.ts';
+import type { Clock } from '#shared/clock.ts';
+import { readSecretFile } from '#shared/config/file-path.ts';
+import { buildHealthServer } from '#shared/health/health-server.ts';
+import { buildMetricsRegistry } from '#shared/health/metrics-registry.ts';
+import type { LinkTap } from '#shared/link/recording-transport.ts';
+import type { EventBody, Policy } from '#shared/link/messages.ts';
+import type { Log } from '#shared/log.ts';
+import { resolveListen, type InheritedSockets } from '#shared/process/inherited-sockets.ts';
+import type { System } from '#shared/process/node-process.ts';
+import { Secret } from '#shared/secret.ts';
+
+/** The main node, put together. Plain wiring: what each part does is in its folder. */
+export interface MainAgentSurroundings {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly inherited: InheritedSockets;
+  /** $CREDENTIALS_DIRECTORY. */
+  readonly credentials?: string;
+  /** The configuration as it is on disk now, for a reload. */
+  readonly reread: () => Promise<MainAgentConfig>;
+  /** The state can't be written any more: nobody may log in, the process must end (S-14). */
+  readonly onStateFailure: () => void;
+  /** For tests: sees every byte sent over the link. */
+  readonly tap?: LinkTap;
+  /** For tests: stands between main and its state. */
+  readonly wrapState?: (state: StateStore) => StateStore;
+}
+
+export async function startMainAgent(
+  config: MainAgentConfig,
+  around: MainAgentSurroundings,
+): Promise<System> {
+  const { clock, log, inherited, credentials } = around;
+  const startedAtMs = clock.now();
+  const part = (name: string): Log => log.child({ part: name });
+
+  const opened = await openSqliteState({
+    file: config.state.file,
+    clock,
+    log: part('state'),
+    onFailure: around.onStateFailure,
+  });
+  const state = around.wrapState?.(opened) ?? opened;
+  const feed = await startAuditFeed({ state, file: config.audit.file, log: part('audit') });
+  const audit = buildAudit(state);
+  const users = await openYamlUsers({
+    directory: config.users.directory,
+    lastGoodDirectory: config.users.lastGoodDirectory,
+    storages: Object.keys(config.storages),
+    defaultUploads: config.uploads.default,
+    brokenUserFile: config.users.brokenUserFile,
+    log: part('users'),
+  });
+  const directory = new YamlUserDirectory(users);
+  const notify = await openNotify({
+    smtp: config.smtp,
+    sms: config.sms,
+    emailTemplate: config.twoFactor.delivered.emailTemplate,
+    serviceName: config.branding.name,
+    ...(credentials === undefined ? {} : { credentials }),
+    log: part('notify'),
+  });
+  const files = await buildFileService({
+    storages: config.storages,
+    uploads: config.uploads,
+    audit,
+    findUser: (username) => users.find(username),
+    clock,
+    log: part('files'),
+  });
+  const signingKeys = readSigningKeys(config);
+  const login = buildLogin({
+    config,
+    users,
+    enrolments: buildYamlEnrolments({ directory: config.users.enrolmentsDirectory }),
+    state,
+    vaultKey: await readSecretFile(config.vaultKey, credentials),
+    delivery: notify.delivery,
+    notifier: notify.notifier,
+    findSigningKey: (kid) => signingKeys.get(kid),
+    sendToNode: (node, event, body) => links.sendToNode(node, event, body),
+    usedBytes: (username) => files.usedBytes(username),
+    originsOf: (username) => directory.origins(username),
+    clock,
+    log: part('login'),
+  });
+  const identity = await readSecretFile(config.identityKey, credentials);
+  const links: MainLinks = buildMainLinks({
+    nodes: config.dmzNodes,
+    identityKeyPem: new Secret(identity.expose().toString('utf8')),
+    mainName: config.name,
+    validatedLogins: config.twoFactor.validatedLogins,
+    login: login.loginHandlers,
+    session: login.sessionHandlers,
+    files: files.handlers,
+    onStream: files.onStream,
+    sessions: login.sessions,
+    policy: () => buildPolicy(config),
+    onEdgeEvent: (node, worker, event) => keepEdgeEvent(node, worker, event),
+    onAlarm: (node, worker, reason) =>
+      keep('link.protocol-violation', { outcome: 'refused', node, detail: `worker ${worker}: ${reason}` }),
+    ...(around.tap === undefined ? {} : { tap: around.tap }),
+    clock,
+    log: part('link'),
+  });
+
+  /** Records that no decision waits for. */
+  function keep(event: string, facts: Omit<Parameters<typeof audit.append>[0], 'time' | 'event'>): void {
+    audit
+      .append({ time: new Date(clock.now()).toISOString(), event, ...facts })
+      .catch((error: unknown) => log.error({ err: error, event }, 'not audited'));
+  }
+  function keepEdgeEvent(node: string, worker: number, event: EventBody<'edge.event'>): void {
+    const { clientIp, protocol } = event;
+    keep(`edge.${event.kind}`, {
+      outcome: 'refused',
+      node,
+      ...(clientIp === undefined ? {} : { clientIp }),
+      ...(protocol === undefined ? {} : { protocol }),
+      detail: `worker ${worker}, event ${event.sequence}: ${event.detail}`,
+    });
+  }
+  const problems = (): readonly string[] => listProblems(config, links, feed, users.problems().length);
+
+  await login.start();
+  const admin = await startAdminServer({
+    socket: config.admin.socket,
+    routes: buildAdminRoutes({
+      name: config.name,
+      startedAtMs,
+      switches: {
+        validatedLogins: config.twoFactor.validatedLogins,
+        autoEnable: config.twoFactor.autoEnable,
+      },
+      users: directory,
+      passwords: login.passwords,
+      sessions: login.admin.sessions,
+      leases: login.admin.leases,
+      twoFactor: login.admin.twoFactor,
+      explainer: login.admin.explainer,
+      nodes: { list: () => reportNodes(config, links) },
+      state,
+      auditFeed: feed,
+      health: { problems },
+      clock,
+    }),
+    audit,
+    clock,
+    log: part('admin'),
+  });
+  const registry = buildMetricsRegistry({ main: config.name });
+  registerMetrics(registry, links, () => login.sessions.list().length);
+  const health =
+    config.health.listen === undefined
+      ? undefined
+      : buildHealthServer({
+          listen: resolveListen(config.health.listen, inherited),
+          checks: () => [
+            { name: 'audit', affects: 'health', ...toCheck(feed.problem()) },
+            ...config.dmzNodes.map(({ name }) => ({
+              name: `link-${name}`,
+              affects: 'ready' as const,
+              ...toCheck(
+                links.states().some((one) => one.node === name && one.up) ? undefined : 'not connected',
+              ),
+            })),
+          ],
+          registry,
+          log: part('health'),
+        });
+  await health?.start();
+  links.start();
+  log.info({ nodes: config.dmzNodes.length, users: [...users.list()].length }, 'started');
+
+  return {
+    async reload() {
+      const now = await around.reread();
+      log.level = now.log.level;
+      log.info('reloaded: log level; users follow their files by themselves');
+    },
+    async close() {
+      log.info('stopping');
+      await health?.close();
+      await admin.close();
+      await links.close();
+      await files.close();
+      login.close();
+      await users.close();
+      await notify.close();
+      await feed.close();
+      await state.close();
+    },
+  };
+}
+
+/** Pinned assertion keys by `kid`: SHA-256 of the key's SPKI, base64url. */
+function readSigningKeys(config: MainAgentConfig): ReadonlyMap<string, SigningKey> {
+  return new Map(
+    config.dmzNodes.map(({ name, signingKey }) => {
+      const publicKey = createPublicKey({
+        key: { kty: 'OKP', crv: 'Ed25519', x: signingKey },
+        format: 'jwk',
+      });
+      const spki = publicKey.export({ type: 'spki', format: 'der' });
+      const kid = createHash('sha256').update(spki).digest('base64url');
+      return [kid, { node: name, publicKey, status: 'active' }];
+    }),
+  );
+}
+
+function buildPolicy(config: MainAgentConfig): Policy {
+  const { name, banner } = config.branding;
+  return {
+    validatedLogins: config.twoFactor.validatedLogins,
+    branding: { name, ...(banner === undefined ? {} : { banner }) },
+    neverBan: [...config.bans.neverBan],
+    bans: [],
+    baitNames: [...config.bans.baitNames],
+  };
+}
+
+function reportNodes(config: MainAgentConfig, links: MainLinks): NodeReport[] {
+  const states = links.states();
+  return config.dmzNodes.map(({ name, address, identity }) => ({
+    name,
+    address: `${address.host}:${address.port}`,
+    identity,
+    links: states
+      .filter((one) => one.node === name)
+      .map(({ worker, up, epoch, lanes, software, skewMs, lastError }) => ({
+        worker,
+        up,
+        epoch,
+        lanes,
+        ...(software === undefined ? {} : { software }),
+        ...(skewMs === undefined ? {} : { clockSkewMs: skewMs }),
+        ...(lastError === undefined ? {} : { problem: lastError }),
+      })),
+  }));
+}
+
+function listProblems(
+  config: MainAgentConfig,
+  links: MainLinks,
+  feed: AuditFeed,
+  userProblems: number,
+): readonly string[] {
+  const problems: string[] = [];
+  const auditProblem = feed.problem();
+  if (auditProblem !== undefined) problems.push(`the audit file is not written: ${auditProblem}`);
+  if (!config.twoFactor.validatedLogins)
+    problems.push('validated_logins is off: no second factor is ever asked');
+  if (config.dmzNodes.length === 0) problems.push('no DMZ node is enrolled');
+  const states = links.states();
+  for (const { name } of config.dmzNodes) {
+    const own = states.filter((one) => one.node === name);
+    if (!own.some((one) => one.up))
+      problems.push(`${name} is not connected: ${own[0]?.lastError ?? 'never was'}`);
+  }
+  if (userProblems > 0) problems.push(`${userProblems} problems in user files`);
+  return problems;
+}
+
+function toCheck(problem: string | undefined): { ok: boolean; detail?: string } {
+  return problem === undefined ? { ok: true } : { ok: false, detail: problem };
+}
+
+function registerMetrics(registry: Registry, links: MainLinks, sessions: () => number): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'sallyport_link_up',
+    help: '1 for each joined worker link',
+    labelNames: ['node', 'worker'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { node, worker, up } of links.states())
+        this.set({ node, worker: String(worker) }, up ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'sallyport_sessions',
+    help: 'Live sessions',
+    registers,
+    collect() {
+      this.set(sessions());
+    },
+  });
+}
