@@ -22,8 +22,10 @@ export async function sendFile(
     await finish(x, answer.status, answer.headers);
     return;
   }
-  x.response.writeHead(answer.status, [...answer.headers]);
-  await pipeBytes(x, session, file, answer.body);
+  // The headers go with the first piece: what goes wrong before it can still be told.
+  await pipeBytes(x, session, file, answer.body, () =>
+    x.response.writeHead(answer.status, [...answer.headers]),
+  );
 }
 
 /** HEAD: the same headers from what is known of the file, without opening it. */
@@ -86,6 +88,7 @@ function pipeBytes(
   session: Admitted,
   file: RemoteFile,
   range: { readonly offset: number; readonly lengthBytes: number },
+  begin: () => void,
 ): Promise<void> {
   const { response } = x;
   const stream = file.readStream(range);
@@ -111,7 +114,7 @@ function pipeBytes(
       if (!settle()) return;
       stream.reset(error);
       // Before the pieces are given back: their memory is reused at once.
-      x.request.socket.destroy();
+      if (response.headersSent) x.request.socket.destroy();
       for (const release of held) release();
       held.clear();
       reject(error);
@@ -133,6 +136,7 @@ function pipeBytes(
         fail(new SallyportError('changed', 'The file has changed', { detail: 'more bytes than announced' }));
         return;
       }
+      if (!response.headersSent) begin();
       leftBytes -= bytes.length;
       held.add(release);
       transfer.setClientsTurn(true);

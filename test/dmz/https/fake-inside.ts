@@ -2,7 +2,7 @@
  * A main in memory for tests of the HTTPS door: real link, real streams, real assertions; three people, a small tree of
  * files, and no policy. It does what the tests need and refuses the rest.
  */
-import { createHash, createPublicKey } from 'node:crypto';
+import { createPublicKey } from 'node:crypto';
 import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
 import { buildSourceGuard } from '#dmz/guard/source-guard.ts';
 import type { GuardLimits } from '#dmz/guard/limits.ts';
@@ -57,6 +57,8 @@ export interface FakeInside {
   kick(sessionId: string): Promise<void>;
   /** Bytes of a user's uploads that were begun and not committed. */
   openUploads(): number;
+  /** Streams main is sending. */
+  openStreams(): number;
   /** While set, write streams are read but nothing is acknowledged. */
   stall: boolean;
   /** Quota of the whole tree. */
@@ -90,6 +92,7 @@ export async function buildFakeInside(
     ],
   ]);
   const handles = new Map<number, { path: string; write: boolean; content: Buffer[]; created: boolean }>();
+  const streams = new Set<LaneStream>();
   let lastHandle = 0;
   const claims: AssertionClaims[] = [];
   const events: EventBody<'edge.event'>[] = [];
@@ -296,8 +299,14 @@ export async function buildFakeInside(
 
   const nameOf = (components: readonly string[]): string => `/${components.join('/')}`;
   const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/')) || '/';
+  /** A tag for each content there ever was. */
+  const tags = new WeakMap<Buffer, string>();
+  function tagOf({ content }: Node): string {
+    const tag = tags.get(content) ?? randomId().slice(0, 16);
+    tags.set(content, tag);
+    return tag;
+  }
   function attributesOf(node: Node): Attributes {
-    const digest = createHash('sha256').update(node.content).update(String(node.mtimeMs)).digest('base64url');
     return {
       type: node.type,
       size: node.content.length,
@@ -305,7 +314,7 @@ export async function buildFakeInside(
       atimeMs: node.mtimeMs,
       mode: node.type === 'folder' ? 0o755 : 0o644,
       links: 1,
-      ...(node.type === 'file' ? { etag: digest.slice(0, 16) } : {}),
+      ...(node.type === 'file' ? { etag: tagOf(node) } : {}),
     };
   }
   function requireNode(path: string): Node {
@@ -402,8 +411,9 @@ export async function buildFakeInside(
     if (header.kind === 'read') {
       const { content } = requireNode(open.path);
       const end = header.lengthBytes === undefined ? content.length : header.offset + header.lengthBytes;
-      stream.write(content.subarray(header.offset, end));
-      stream.end();
+      streams.add(stream);
+      stream.onReset = () => streams.delete(stream);
+      sendPieces(stream, content.subarray(header.offset, end), () => streams.delete(stream));
       return;
     }
     let total = 0;
@@ -417,6 +427,21 @@ export async function buildFakeInside(
       open.content.push(Buffer.from(bytes));
       if (!state.stall) release();
     };
+  }
+
+  /** As main's reader does: on while the stream takes more, and again when it has drained. */
+  function sendPieces(stream: LaneStream, bytes: Buffer, sent: () => void): void {
+    let offset = 0;
+    const pump = (): void => {
+      while (offset < bytes.length) {
+        const piece = bytes.subarray(offset, offset + 65_536);
+        offset += piece.length;
+        if (!stream.write(piece, offset >= bytes.length ? sent : undefined) && offset < bytes.length) return;
+      }
+      stream.end();
+    };
+    stream.onDrain = pump;
+    pump();
   }
 
   async function kick(sessionId: string): Promise<void> {
@@ -469,6 +494,7 @@ export async function buildFakeInside(
     events,
     asked,
     kick,
+    openStreams: () => streams.size,
     openUploads: () => [...handles.values()].filter(({ write }) => write).length,
     close: () => {
       service.close();

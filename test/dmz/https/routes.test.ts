@@ -192,18 +192,16 @@ describe('requests from elsewhere', () => {
 
   it('S-12: forwarding headers change nothing', async () => {
     const claim = '203.0.113.9';
-    await door
-      .client()
-      .post(
-        '/api/login',
-        { username: 'frank', password: rightPassword },
-        {
-          'X-Forwarded-For': claim,
-          Forwarded: `for=${claim}`,
-          'X-Real-IP': claim,
-          'X-Forwarded-Host': 'evil',
-        },
-      );
+    await door.client().post(
+      '/api/login',
+      { username: 'frank', password: rightPassword },
+      {
+        'X-Forwarded-For': claim,
+        Forwarded: `for=${claim}`,
+        'X-Real-IP': claim,
+        'X-Forwarded-Host': 'evil',
+      },
+    );
     expect(door.inside.claims.at(-1)?.client_ip).toBe('127.0.0.1');
   });
 });
