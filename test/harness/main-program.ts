@@ -1,0 +1,22 @@
+import { checkMainAgentConfig, loadMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
+import { type MainAgentSurroundings, startMainAgent } from '#main-agent/system.ts';
+import { systemClock } from '#shared/clock.ts';
+import { buildLog } from '#shared/log.ts';
+import { runNodeProgram } from '#shared/process/node-process.ts';
+
+/** What main-agent/main.ts does, with something of a test's put in. */
+export function runMainAgent(extra: (configFile: string) => Partial<MainAgentSurroundings>): Promise<void> {
+  return runNodeProgram<MainAgentConfig>({
+    name: 'main-agent',
+    check: (file) => checkMainAgentConfig(file),
+    start: (config, file) =>
+      startMainAgent(config, {
+        clock: systemClock,
+        log: buildLog(config.log.level, { main: config.name }),
+        inherited: new Map(),
+        reread: () => loadMainAgentConfig(file),
+        onStateFailure: () => process.exit(1),
+        ...extra(file),
+      }),
+  });
+}
