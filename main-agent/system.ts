@@ -1,4 +1,4 @@
-import { createHash, createPublicKey } from 'node:crypto';
+import { createPublicKey } from 'node:crypto';
 import { Gauge, type Registry } from 'prom-client';
 import type { NodeReport } from '#main-agent/admin/ports.ts';
 import { buildAdminRoutes } from '#main-agent/admin/routes.ts';
@@ -20,6 +20,7 @@ import type { Clock } from '#shared/clock.ts';
 import { readSecretFile } from '#shared/config/file-path.ts';
 import { buildHealthServer } from '#shared/health/health-server.ts';
 import { buildMetricsRegistry } from '#shared/health/metrics-registry.ts';
+import { fingerprintOf } from '#shared/identity/fingerprint.ts';
 import type { LinkTap } from '#shared/link/recording-transport.ts';
 import type { EventBody, Policy } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
@@ -211,7 +212,7 @@ export async function startMainAgent(
   };
 }
 
-/** Pinned assertion keys by `kid`: SHA-256 of the key's SPKI, base64url. */
+/** Pinned assertion keys by `kid`, which is the key's fingerprint. */
 function readSigningKeys(config: MainAgentConfig): ReadonlyMap<string, SigningKey> {
   return new Map(
     config.dmzNodes.map(({ name, signingKey }) => {
@@ -219,9 +220,7 @@ function readSigningKeys(config: MainAgentConfig): ReadonlyMap<string, SigningKe
         key: { kty: 'OKP', crv: 'Ed25519', x: signingKey },
         format: 'jwk',
       });
-      const spki = publicKey.export({ type: 'spki', format: 'der' });
-      const kid = createHash('sha256').update(spki).digest('base64url');
-      return [kid, { node: name, publicKey, status: 'active' }];
+      return [fingerprintOf(publicKey), { node: name, publicKey, status: 'active' }];
     }),
   );
 }
