@@ -1,0 +1,124 @@
+/** Two lanes joined in memory, and raw frames for those who want to misbehave. */
+import type { ByteTransport } from '#shared/link/byte-transport.ts';
+import { FramePool } from '#shared/link/frame-pool.ts';
+import { encodeFrame, frameType, type FrameType } from '#shared/link/frames.ts';
+import { Lane } from '#shared/link/lane.ts';
+import type { LaneStream } from '#shared/link/lane-stream.ts';
+import { buildMemoryBytes } from '#shared/link/memory-transport.ts';
+import type { StreamHeader } from '#shared/link/messages.ts';
+import { randomId } from '#shared/random-id.ts';
+
+export const session = randomId();
+export const readHeader: StreamHeader = { kind: 'read', session, handle: 1, offset: 0 };
+export const writeHeader: StreamHeader = { kind: 'write', session, handle: 1, offset: 0 };
+
+export interface Closing {
+  readonly reason: string;
+  readonly breach: boolean;
+}
+
+export interface LanePair {
+  readonly dmz: Lane;
+  readonly main: Lane;
+  readonly pools: { readonly dmz: FramePool; readonly main: FramePool };
+  /** Streams main was given, in order. */
+  readonly opened: LaneStream[];
+  readonly closed: { dmz?: Closing; main?: Closing };
+}
+
+type Wrap = (transport: ByteTransport) => ByteTransport;
+
+/** Joined when it resolves. `onOpen` defaults to keeping the stream as it is. */
+export async function buildLanePair(
+  options: {
+    readonly onOpen?: (header: StreamHeader, stream: LaneStream) => void;
+    readonly wrapDmz?: Wrap;
+    readonly wrapMain?: Wrap;
+  } = {},
+): Promise<LanePair> {
+  const [dmzEnd, mainEnd] = buildMemoryBytes();
+  const pools = { dmz: new FramePool(), main: new FramePool() };
+  const opened: LaneStream[] = [];
+  const closed: LanePair['closed'] = {};
+  const dmz = new Lane({
+    side: 'dmz',
+    transport: options.wrapDmz?.(dmzEnd) ?? dmzEnd,
+    pool: pools.dmz,
+    onJoin: () => true,
+    onClose: (reason, breach) => {
+      closed.dmz = { reason, breach };
+    },
+    onFailure: () => undefined,
+  });
+  const main = new Lane({
+    side: 'main',
+    transport: options.wrapMain?.(mainEnd) ?? mainEnd,
+    pool: pools.main,
+    onOpen: (header, stream) => {
+      opened.push(stream);
+      options.onOpen?.(header, stream);
+    },
+    onClose: (reason, breach) => {
+      closed.main = { reason, breach };
+    },
+    onFailure: () => undefined,
+  });
+  dmz.start();
+  main.start();
+  main.join(randomId());
+  await settle();
+  return { dmz, main, pools, opened, closed };
+}
+
+/** A lane of the given side whose peer is the test itself. */
+export async function buildRawPeer(side: 'dmz' | 'main'): Promise<{
+  readonly lane: Lane;
+  readonly pool: FramePool;
+  readonly opened: LaneStream[];
+  closing(): Closing | undefined;
+  send(type: FrameType, streamId: number, payload: Uint8Array | string): void;
+  sendBytes(bytes: Uint8Array): void;
+  received(): Buffer;
+  hangUp(): void;
+}> {
+  const [laneEnd, testEnd] = buildMemoryBytes();
+  const pool = new FramePool();
+  const opened: LaneStream[] = [];
+  const pieces: Buffer[] = [];
+  let closing: Closing | undefined;
+  const lane = new Lane({
+    side,
+    transport: laneEnd,
+    pool,
+    ...(side === 'main' ? { onOpen: (_header, stream) => void opened.push(stream) } : { onJoin: () => true }),
+    onClose: (reason, breach) => {
+      closing = { reason, breach };
+    },
+    onFailure: () => undefined,
+  });
+  testEnd.start({
+    onBytes: (bytes, length) => void pieces.push(Buffer.from(bytes.subarray(0, length))),
+    onClose: () => undefined,
+  });
+  lane.start();
+  const sendBytes = (bytes: Uint8Array): void => testEnd.write(bytes, () => undefined);
+  if (side === 'dmz') sendBytes(encodeFrame(frameType.join, 0, Buffer.from(randomId())));
+  await settle();
+  return {
+    lane,
+    pool,
+    opened,
+    closing: () => closing,
+    send: (type, streamId, payload) => sendBytes(encodeFrame(type, streamId, Buffer.from(payload))),
+    sendBytes,
+    received: () => Buffer.concat(pieces),
+    hangUp: () => testEnd.close('hung up'),
+  };
+}
+
+/** Everything in memory moves in microtasks; one turn of the loop lets all of them run. */
+export function settle(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}

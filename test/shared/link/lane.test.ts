@@ -1,0 +1,463 @@
+import { createHash, randomBytes } from 'node:crypto';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { SallyportError } from '#shared/error.ts';
+import { cutBytesAfter, delayBytes, Gate } from '#shared/link/faulty-transport.ts';
+import { encodeCredit, encodeFrame, frameType } from '#shared/link/frames.ts';
+import { framePayloadBytesMax, type LaneStream } from '#shared/link/lane-stream.ts';
+import {
+  socketQueuedBytesLow,
+  streamQueuedBytesHigh,
+  streamQueuedBytesMax,
+  streamsPerLinkMax,
+  trailerBytesMax,
+  windowBytesMax,
+  windowBytesStart,
+} from '#shared/link/limits.ts';
+import type { StreamHeader } from '#shared/link/messages.ts';
+import { randomId } from '#shared/random-id.ts';
+import { buildLanePair, buildRawPeer, readHeader, session, settle, writeHeader } from './lane-pair.ts';
+
+/** Collects what arrives; `release` all at once when asked, or at once each. */
+function collect(
+  stream: LaneStream,
+  releases?: (() => void)[],
+): { bytes(): Buffer; ended: Promise<unknown> } {
+  const pieces: Buffer[] = [];
+  stream.onData = (bytes, release) => {
+    pieces.push(Buffer.from(bytes));
+    if (releases === undefined) release();
+    else releases.push(release);
+  };
+  const ended = new Promise((resolve, reject) => {
+    stream.onEnd = resolve;
+    stream.onReset = reject;
+  });
+  return { bytes: () => Buffer.concat(pieces), ended };
+}
+
+const digest = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+const header = (of: StreamHeader): Buffer => Buffer.from(JSON.stringify(of));
+
+describe('credit', () => {
+  it('S-09: lets a sender have one window outstanding, and go on when pieces are released', async () => {
+    const pair = await buildLanePair();
+    const down = pair.dmz.open(readHeader);
+    const releases: (() => void)[] = [];
+    const { bytes, ended } = collect(down, releases);
+    await settle();
+    pair.opened[0]?.write(Buffer.alloc(windowBytesStart + 10));
+    pair.opened[0]?.end();
+    await settle();
+    expect(bytes().length).toBe(windowBytesStart);
+    expect(pair.opened[0]?.queuedBytes).toBe(10);
+    for (const release of releases.splice(0)) release();
+    await settle();
+    expect(bytes().length).toBe(windowBytesStart + 10);
+    for (const release of releases.splice(0)) release();
+    await ended;
+    expect(pair.pools.dmz.lent).toBe(0);
+    expect(pair.pools.main.lent).toBe(0);
+  });
+
+  it('acknowledges a lone 32 KiB write at once: a client may wait for exactly that', async () => {
+    const releases: (() => void)[] = [];
+    const pair = await buildLanePair({ onOpen: (_header, stream) => void collect(stream, releases) });
+    const up = pair.dmz.open(writeHeader);
+    const acknowledged: number[] = [];
+    up.onAcknowledged = (bytes) => acknowledged.push(bytes);
+    up.write(Buffer.alloc(32_768));
+    await settle();
+    expect(acknowledged).toEqual([]);
+    releases.shift()?.();
+    await settle();
+    expect(acknowledged).toEqual([32_768]);
+    expect(up.acknowledgedBytes).toBe(32_768);
+  });
+
+  it('acknowledges pieces released together in one frame', async () => {
+    const releases: (() => void)[] = [];
+    const pair = await buildLanePair({ onOpen: (_header, stream) => void collect(stream, releases) });
+    const up = pair.dmz.open(writeHeader);
+    const acknowledged: number[] = [];
+    up.onAcknowledged = (bytes) => acknowledged.push(bytes);
+    for (let piece = 0; piece < 4; piece += 1) up.write(Buffer.alloc(1000));
+    await settle();
+    for (const release of releases) release();
+    await settle();
+    expect(acknowledged).toEqual([4000]);
+  });
+
+  it('a release called twice counts once', async () => {
+    const releases: (() => void)[] = [];
+    const pair = await buildLanePair({ onOpen: (_header, stream) => void collect(stream, releases) });
+    const up = pair.dmz.open(writeHeader);
+    up.write(Buffer.alloc(1000));
+    await settle();
+    releases[0]?.();
+    releases[0]?.();
+    await settle();
+    expect(up.acknowledgedBytes).toBe(1000);
+    expect(pair.closed).toEqual({});
+  });
+
+  it('a slow reader stops its own stream and no other', async () => {
+    const pair = await buildLanePair({
+      onOpen: (_header, stream) => {
+        stream.write(Buffer.alloc(1_000_000));
+        stream.end();
+      },
+    });
+    const slow = collect(pair.dmz.open(readHeader), []);
+    const quick = collect(pair.dmz.open(readHeader));
+    await quick.ended;
+    expect(quick.bytes().length).toBe(1_000_000);
+    expect(slow.bytes().length).toBeLessThanOrEqual(windowBytesStart);
+  });
+});
+
+describe('turns', () => {
+  it('a new small stream starts while large ones fill the lane', async () => {
+    const gate = new Gate();
+    const order: number[] = [];
+    const pair = await buildLanePair({ wrapDmz: (transport) => delayBytes(transport, gate) });
+    const large = [pair.dmz.open(readHeader), pair.dmz.open(readHeader)];
+    const small = pair.dmz.open({ ...readHeader, session: randomId() });
+    for (const stream of [...large, small]) {
+      stream.onData = (_bytes, release) => {
+        order.push(stream.id);
+        release();
+      };
+    }
+    await settle();
+    for (const stream of pair.opened.slice(0, 2)) stream.write(Buffer.alloc(1_000_000));
+    pair.opened[2]?.write(Buffer.from('hello'));
+    await settle();
+    const before = order.indexOf(small.id);
+    expect(before).toBeGreaterThanOrEqual(0);
+    expect(before * framePayloadBytesMax).toBeLessThanOrEqual(2 * socketQueuedBytesLow);
+  });
+
+  it('go by session, so that fifty streams get no more than one', async () => {
+    const pair = await buildLanePair();
+    const greedy = Array.from({ length: 50 }, () => pair.dmz.open(readHeader));
+    const modest = pair.dmz.open({ ...readHeader, session: randomId() });
+    const counts = { greedy: 0, modest: 0 };
+    for (const stream of greedy) {
+      stream.onData = (bytes, release) => {
+        if (counts.modest < windowBytesStart) counts.greedy += bytes.length;
+        release();
+      };
+    }
+    modest.onData = (bytes, release) => {
+      counts.modest += bytes.length;
+      release();
+    };
+    await settle();
+    for (const stream of pair.opened) stream.write(Buffer.alloc(windowBytesStart));
+    await settle();
+    await settle();
+    expect(counts.modest).toBe(windowBytesStart);
+    expect(counts.greedy).toBeLessThanOrEqual(counts.modest + 2 * socketQueuedBytesLow);
+  });
+});
+
+describe('streams', () => {
+  it('carry any pieces whole and in order, both ways, through any frames', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 0, max: 200_000 }), { maxLength: 8 }),
+        fc.constantFrom(readHeader, writeHeader),
+        async (lengths, of) => {
+          const pieces = lengths.map((length) => randomBytes(length));
+          const whole = Buffer.concat(pieces);
+          const pair = await buildLanePair();
+          const atDmz = pair.dmz.open(of);
+          await settle();
+          const atMain = pair.opened[0];
+          if (atMain === undefined) throw new Error('not opened');
+          const [sender, receiver] = of.kind === 'read' ? [atMain, atDmz] : [atDmz, atMain];
+          const { bytes, ended } = collect(receiver);
+          let sent = 0;
+          for (const piece of pieces) sender.write(piece, () => void (sent += 1));
+          sender.end({ count: pieces.length });
+          expect(await ended).toEqual({ count: pieces.length });
+          await settle();
+          expect(digest(bytes())).toBe(digest(whole));
+          expect(sent).toBe(pieces.length);
+          expect([pair.pools.dmz.lent, pair.pools.main.lent]).toEqual([0, 0]);
+          expect([pair.dmz.streamCount, pair.main.streamCount]).toEqual([0, 0]);
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it('send pooled frames without a copy, each back in the pool once', async () => {
+    const pair = await buildLanePair({
+      onOpen: (_header, stream) => {
+        for (const length of [framePayloadBytesMax, 10, 0]) {
+          const frame = stream.acquireFrame();
+          frame.payload.fill(length & 0xff);
+          stream.writeFrame(frame, length);
+        }
+        stream.discardFrame(stream.acquireFrame());
+        stream.end();
+      },
+    });
+    const { bytes, ended } = collect(pair.dmz.open(readHeader));
+    await ended;
+    await settle();
+    expect(bytes().length).toBe(framePayloadBytesMax + 10);
+    expect(bytes().subarray(framePayloadBytesMax)).toEqual(Buffer.alloc(10, 10));
+    expect(pair.pools.main.lent).toBe(0);
+  });
+
+  it('tell a writer to wait above the high mark, and to go on', async () => {
+    const pair = await buildLanePair();
+    const { ended } = collect(pair.dmz.open(readHeader));
+    await settle();
+    const stream = pair.opened[0];
+    if (stream === undefined) throw new Error('not opened');
+    let drained = 0;
+    stream.onDrain = () => void (drained += 1);
+    expect(stream.write(Buffer.alloc(100))).toBe(true);
+    // Two windows and more: the second can't leave before the first is released.
+    expect(stream.write(Buffer.alloc(windowBytesStart + streamQueuedBytesHigh))).toBe(false);
+    expect(drained).toBe(0);
+    await settle();
+    expect(drained).toBe(1);
+    stream.end();
+    await ended;
+  });
+
+  it('S-09: reset a writer that does not stop when told to', async () => {
+    const pair = await buildLanePair();
+    pair.dmz.open(readHeader).onData = () => undefined;
+    await settle();
+    const stream = pair.opened[0];
+    if (stream === undefined) throw new Error('not opened');
+    const resets: string[] = [];
+    stream.onReset = ({ code }) => resets.push(code);
+    let discarded = 0;
+    for (let count = 0; count * 1_000_000 <= streamQueuedBytesMax + windowBytesStart; count += 1)
+      stream.write(Buffer.alloc(1_000_000), () => void (discarded += 1));
+    await settle();
+    expect(resets).toEqual(['busy']);
+    expect(discarded).toBeGreaterThan(0);
+    expect(pair.main.streamCount).toBe(0);
+    expect(pair.pools.main.lent).toBe(0);
+  });
+
+  it('end with a trailer of main on a write stream, sent when everything was released', async () => {
+    const releases: (() => void)[] = [];
+    const pair = await buildLanePair({
+      onOpen: (_header, stream) => {
+        stream.onData = (_bytes, release) => void releases.push(release);
+        stream.onEnd = () => stream.end({ sha256: 'abc' });
+      },
+    });
+    const up = pair.dmz.open(writeHeader);
+    let trailer: unknown;
+    up.onEnd = (facts) => {
+      trailer = facts;
+    };
+    up.write(Buffer.alloc(10));
+    up.end();
+    await settle();
+    expect(trailer).toBeUndefined();
+    releases[0]?.();
+    await settle();
+    expect(trailer).toEqual({ sha256: 'abc' });
+    expect(up.acknowledgedBytes).toBe(10);
+  });
+
+  it('reset both ends with the public half of the error, and discard what waits', async () => {
+    const pair = await buildLanePair();
+    const up = pair.dmz.open(writeHeader);
+    let sent = 0;
+    up.write(Buffer.alloc(windowBytesStart * 2), () => void (sent += 1));
+    await settle();
+    const error = await new Promise<SallyportError>((resolve) => {
+      up.onReset = resolve;
+      pair.opened[0]?.reset(new SallyportError('quota-exceeded', 'No room', { detail: '/srv' }));
+    });
+    expect(error).toMatchObject({ code: 'quota-exceeded', publicMessage: 'No room', detail: undefined });
+    await settle();
+    expect(sent).toBe(1);
+    expect(up.write(Buffer.alloc(5), () => void (sent += 1))).toBe(true);
+    await settle();
+    expect(sent).toBe(2);
+    expect(pair.pools.dmz.lent).toBe(0);
+  });
+
+  it('an owner that throws loses its own stream only', async () => {
+    const pair = await buildLanePair({
+      onOpen: (_header, stream) => {
+        stream.onData = () => {
+          throw new Error('bug');
+        };
+      },
+    });
+    const up = pair.dmz.open(writeHeader);
+    const reset = new Promise<SallyportError>((resolve) => {
+      up.onReset = resolve;
+    });
+    up.write(Buffer.alloc(10));
+    expect((await reset).code).toBe('internal');
+    expect(pair.closed).toEqual({});
+  });
+
+  it('refuse a trailer over its bound', async () => {
+    const pair = await buildLanePair();
+    pair.dmz.open(readHeader);
+    await settle();
+    const trailer = (bytes: number) => ({ a: 'x'.repeat(bytes - '{"a":""}'.length) });
+    expect(() => pair.opened[0]?.end(trailer(trailerBytesMax + 1))).toThrow(/trailer/);
+    pair.opened[0]?.end(trailer(trailerBytesMax));
+    await settle();
+    expect(pair.dmz.streamCount).toBe(0);
+  });
+});
+
+describe('a lane that is cut', () => {
+  it('at any byte resets every stream with link-down on both ends, and leaks no buffer', async () => {
+    const total = 12 + header(writeHeader).length + 12 + 5000 + 12;
+    for (let place = 0; place < total; place += place < 200 ? 7 : 611) {
+      const pair = await buildLanePair({ wrapMain: (transport) => cutBytesAfter(transport, place) });
+      const codes: string[] = [];
+      const up = pair.dmz.open(writeHeader);
+      up.onReset = ({ code }) => codes.push(code);
+      up.write(Buffer.alloc(5000));
+      up.end();
+      await settle();
+      expect(codes, `cut at ${place}`).toEqual(['link-down']);
+      expect(pair.closed.main?.breach).toBe(false);
+      expect([pair.pools.dmz.lent, pair.pools.main.lent]).toEqual([0, 0]);
+      expect(() => pair.dmz.open(readHeader)).toThrow(expect.objectContaining({ code: 'link-down' }));
+    }
+  });
+});
+
+describe('S-05: main closes the lane as a breach when the node', () => {
+  const open = (streamId: number, of: StreamHeader = writeHeader): Buffer =>
+    encodeFrame(frameType.open, streamId, header(of));
+  const data = (streamId: number, bytes: number): Buffer =>
+    encodeFrame(frameType.data, streamId, Buffer.alloc(bytes));
+  const end = (streamId: number): Buffer => encodeFrame(frameType.end, streamId, Buffer.alloc(0));
+  const window = Array.from({ length: windowBytesStart / framePayloadBytesMax }, () =>
+    data(1, framePayloadBytesMax),
+  );
+  const breaches: Record<string, Buffer[]> = {
+    'sends for a stream it never opened': [data(1, 10)],
+    'uses a stream number again': [open(1), end(1), open(1)],
+    'uses a lower stream number': [open(5), open(4)],
+    'opens with junk': [encodeFrame(frameType.open, 1, Buffer.from('{}'))],
+    'opens naming a user': [
+      encodeFrame(frameType.open, 1, Buffer.from(JSON.stringify({ ...writeHeader, user: 'root' }))),
+    ],
+    'sends one byte over the window': [open(1), ...window, data(1, 1)],
+    'sends more pieces than the window has room for': [
+      open(1),
+      ...Array.from({ length: 1025 }, () => data(1, 1)),
+    ],
+    'sends after its end': [open(1), data(1, 10), end(1), data(1, 1)],
+    'ends twice': [open(1), data(1, 10), end(1), end(1)],
+    'sends data on a read stream': [open(1, readHeader), data(1, 10)],
+    'gives credit for nothing': [open(1, readHeader), encodeCredit(1, 0, 0)],
+    'gives credit for bytes never sent': [open(1, readHeader), encodeCredit(1, 1, 0)],
+    'grows the window over its bound': [
+      open(1, readHeader),
+      encodeCredit(1, 0, windowBytesMax - windowBytesStart),
+      encodeCredit(1, 0, 1),
+    ],
+    'gives credit on a write stream': [open(1), encodeCredit(1, 0, 1)],
+    'sends a bad trailer': [open(1), encodeFrame(frameType.end, 1, Buffer.from('[1]'))],
+    'sends a bad reset': [open(1), encodeFrame(frameType.reset, 1, Buffer.from('{"code":"x","message":""}'))],
+    'joins a second time': [encodeFrame(frameType.join, 0, Buffer.from(randomId()))],
+    'sends an oversize frame': [open(1), Buffer.from('030000000100000001000100', 'hex')],
+    'sends junk': [Buffer.alloc(12, 0xee)],
+  };
+  it.each(Object.entries(breaches))('%s', async (_name, frames) => {
+    const peer = await buildRawPeer('main');
+    for (const frame of frames) {
+      expect(peer.closing()).toBeUndefined();
+      for (const stream of peer.opened) stream.onData = () => undefined;
+      peer.sendBytes(frame);
+      await settle();
+    }
+    expect(peer.closing()?.breach).toBe(true);
+  });
+
+  it('opens a stream to main as main does', async () => {
+    const peer = await buildRawPeer('dmz');
+    peer.send(frameType.open, 1, header(readHeader));
+    await settle();
+    expect(peer.closing()).toEqual({ reason: 'a stream opened by main', breach: true });
+  });
+});
+
+describe('S-09: bounds of a lane', () => {
+  it('a full window is taken to the byte', async () => {
+    const peer = await buildRawPeer('main');
+    peer.send(frameType.open, 1, header(writeHeader));
+    await settle();
+    for (const stream of peer.opened) stream.onData = () => undefined;
+    for (let frame = 0; frame < windowBytesStart / framePayloadBytesMax; frame += 1)
+      peer.send(frameType.data, 1, Buffer.alloc(framePayloadBytesMax));
+    await settle();
+    expect(peer.closing()).toBeUndefined();
+  });
+
+  it('streams over the bound are refused one by one, and the lane lives', async () => {
+    const peer = await buildRawPeer('main');
+    for (let id = 1; id <= streamsPerLinkMax + 1; id += 1) peer.send(frameType.open, id, header(writeHeader));
+    await settle();
+    expect(peer.opened.length).toBe(streamsPerLinkMax);
+    expect(peer.lane.streamCount).toBe(streamsPerLinkMax);
+    expect(peer.received().toString()).toContain('"busy"');
+    expect(peer.closing()).toBeUndefined();
+  });
+
+  it('frames that were on their way when a stream was reset are dropped', async () => {
+    const peer = await buildRawPeer('main');
+    peer.send(frameType.open, 1, header(writeHeader));
+    await settle();
+    peer.opened[0]?.reset(new SallyportError('quota-exceeded', 'No room'));
+    peer.send(frameType.data, 1, Buffer.alloc(60_000));
+    peer.send(frameType.end, 1, '');
+    peer.send(frameType.reset, 1, '{"code":"busy","message":""}');
+    await settle();
+    expect(peer.closing()).toBeUndefined();
+    expect(peer.pool.lent).toBe(0);
+  });
+
+  it('a peer that opens and never reads the answers is cut off', async () => {
+    const pool = (await buildRawPeer('main')).pool;
+    expect(pool.lent).toBe(0);
+    const { Lane } = await import('#shared/link/lane.ts');
+    let feed = (_bytes: Buffer): void => undefined;
+    let closing: string | undefined;
+    const lane = new Lane({
+      side: 'main',
+      pool,
+      transport: {
+        start: (receiver) => {
+          feed = (bytes) => receiver.onBytes(bytes, bytes.length);
+        },
+        // A socket that takes everything and never gets rid of it.
+        write: () => undefined,
+        close: () => undefined,
+      },
+      onOpen: (_header, stream) => stream.reset(new SallyportError('no-session', 'No such session')),
+      onClose: (reason) => {
+        closing = reason;
+      },
+      onFailure: () => undefined,
+    });
+    lane.start();
+    for (let id = 1; id < 200_000 && closing === undefined; id += 1)
+      feed(encodeFrame(frameType.open, id, header({ ...writeHeader, session })));
+    expect(closing).toBe('the peer does not read');
+  });
+});
