@@ -114,10 +114,11 @@ export async function startDmz(config: DmzConfig, around: DmzSurroundings): Prom
           log: log.child({ part: 'health' }),
         });
 
-  await health?.start();
   await listener.start();
   await https.start();
   await sftp.start();
+  // Last: who asks whether we are ready must find the doors open.
+  await health?.start();
   log.info({ https: https.address, sftp: sftp.address(), link: listener.port }, 'started');
 
   return {
