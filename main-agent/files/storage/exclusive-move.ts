@@ -1,8 +1,9 @@
+import type { PathLike } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { hasErrno } from '../file-error.ts';
 
 /** A rename that never replaces: the kernel refuses a second name where one is (EEXIST). */
-export async function moveExclusive(from: string, to: string): Promise<void> {
+export async function moveExclusive(from: PathLike, to: PathLike): Promise<void> {
   try {
     await fs.link(from, to);
   } catch (error) {

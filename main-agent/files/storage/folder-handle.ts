@@ -24,6 +24,9 @@ const leafFlags = constants.O_NOFOLLOW | constants.O_NONBLOCK;
 /** Names fetched from the kernel at a time. */
 const namesAtOnce = 1024;
 
+/** A buffer where a name need not be UTF-8. */
+export type FileName = string | Buffer;
+
 export interface RegularFile {
   readonly file: FileHandle;
   readonly stats: BigIntStats;
@@ -47,15 +50,16 @@ export class FolderHandle {
   }
 
   /** The kernel's path of something in this folder, for operations that do not follow a link in the last component. */
-  at(name: string): string {
-    return `/proc/self/fd/${this.#file.fd}/${name}`;
+  at(name: FileName): string | Buffer {
+    const prefix = `/proc/self/fd/${this.#file.fd}/`;
+    return typeof name === 'string' ? prefix + name : Buffer.concat([Buffer.from(prefix), name]);
   }
 
   get path(): string {
     return openFilePath(this.#file);
   }
 
-  async openFolder(name: string): Promise<FolderHandle> {
+  async openFolder(name: FileName): Promise<FolderHandle> {
     return new FolderHandle(await fs.open(this.at(name), folderFlags));
   }
 
@@ -79,7 +83,7 @@ export class FolderHandle {
   }
 
   /** lstat; undefined when there is nothing. */
-  async find(name: string): Promise<BigIntStats | undefined> {
+  async find(name: FileName): Promise<BigIntStats | undefined> {
     try {
       return await fs.lstat(this.at(name), { bigint: true });
     } catch (error) {
@@ -96,9 +100,9 @@ export class FolderHandle {
     return fileId(await this.stat());
   }
 
-  /** Reads names; closed by the caller. */
-  openNames(): Promise<Dir> {
-    return openDirectory(this.path, { bufferSize: namesAtOnce });
+  /** Reads names; closed by the caller. `latin1` gives each byte as a character, for names that are not UTF-8. */
+  openNames(encoding: 'utf8' | 'latin1' = 'utf8'): Promise<Dir> {
+    return openDirectory(this.path, { bufferSize: namesAtOnce, encoding });
   }
 
   sync(): Promise<void> {

@@ -9,7 +9,7 @@
  *
  * Trust: only main writes here; records are still checked when read, since they outlive the process that wrote them.
  */
-import { constants, type BigIntStats } from 'node:fs';
+import { constants, type BigIntStats, type PathLike } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { z } from 'zod';
 import type { Clock } from '#shared/clock.ts';
@@ -75,7 +75,7 @@ export interface StagingOptions {
   readonly log: Log;
 }
 
-async function removeQuietly(path: string): Promise<void> {
+async function removeQuietly(path: PathLike): Promise<void> {
   try {
     await fs.unlink(path);
   } catch (error) {
@@ -101,7 +101,7 @@ export class StagingArea {
     return new StagingArea(await parent.openFolder(stagingFolderName), options);
   }
 
-  partPath(id: string): string {
+  partPath(id: string): PathLike {
     return this.folder.at(`${id}.part`);
   }
 

@@ -7,7 +7,7 @@ import * as fs from 'node:fs/promises';
 import { SallyportError } from '#shared/error.ts';
 import { hasErrno } from '../file-error.ts';
 import { measuredEntriesMax, removedEntriesMax, walkDepthMax } from '../limits.ts';
-import type { FolderHandle } from './folder-handle.ts';
+import type { FileName, FolderHandle } from './folder-handle.ts';
 import type { RemoveOptions } from './storage.ts';
 
 /** Reading a folder while its entries go can skip some on a few file systems: look again, but not for ever. */
@@ -15,22 +15,27 @@ const rescansMax = 8;
 
 interface Level {
   readonly folder: FolderHandle;
-  readonly name: string;
+  readonly name: FileName;
   names: Dir;
   rescans: number;
 }
 
-async function openLevel(parent: FolderHandle, name: string, depth: number): Promise<Level> {
+async function openLevel(parent: FolderHandle, name: FileName, depth: number): Promise<Level> {
   if (depth >= walkDepthMax) {
     throw new SallyportError('too-many', 'The folders are nested too deeply', { detail: `${walkDepthMax}` });
   }
   const folder = await parent.openFolder(name);
   try {
-    return { folder, name, names: await folder.openNames(), rescans: 0 };
+    return { folder, name, names: await folder.openNames('latin1'), rescans: 0 };
   } catch (error) {
     await folder.close();
     throw error;
   }
+}
+
+/** The walk meets names as the disk has them, also such as no client could send. */
+function nameOf(entry: Dirent): Buffer {
+  return Buffer.from(entry.name, 'latin1');
 }
 
 async function closeLevel(level: Level): Promise<void> {
@@ -62,7 +67,7 @@ export async function removeTree(parent: FolderHandle, name: string, options: Re
       }
       const below = await enter(top, entry, levels.length);
       if (below !== undefined) levels.push(below);
-      else await removeOne(top.folder, entry.name, options);
+      else await removeOne(top.folder, nameOf(entry), options);
     }
   } finally {
     for (const level of levels) await closeLevel(level);
@@ -73,14 +78,14 @@ async function enter(top: Level, entry: Dirent, depth: number): Promise<Level | 
   // A file system may not tell the type while listing: then opening it as a folder tells.
   if (!entry.isDirectory() && (entry.isFile() || entry.isSymbolicLink())) return undefined;
   try {
-    return await openLevel(top.folder, entry.name, depth);
+    return await openLevel(top.folder, nameOf(entry), depth);
   } catch (error) {
     if (isFolderGone(error)) return undefined;
     throw error;
   }
 }
 
-async function removeOne(folder: FolderHandle, name: string, options: RemoveOptions): Promise<void> {
+async function removeOne(folder: FolderHandle, name: FileName, options: RemoveOptions): Promise<void> {
   const stats = await folder.find(name);
   if (stats === undefined) return;
   try {
@@ -99,7 +104,7 @@ async function removeEmptied(parent: FolderHandle, level: Level): Promise<boolea
   } catch (error) {
     if (hasErrno(error, 'ENOTEMPTY') && level.rescans < rescansMax) {
       level.rescans += 1;
-      const names = await level.folder.openNames();
+      const names = await level.folder.openNames('latin1');
       await level.names.close();
       level.names = names;
       return false;
@@ -112,7 +117,7 @@ async function removeEmptied(parent: FolderHandle, level: Level): Promise<boolea
 
 /** Bytes of all regular files below a folder; counts a hard-linked file at each of its names. */
 export async function measureTree(root: FolderHandle, skip: string, signal: AbortSignal): Promise<number> {
-  const levels: Level[] = [{ folder: root, name: '', names: await root.openNames(), rescans: 0 }];
+  const levels: Level[] = [{ folder: root, name: '', names: await root.openNames('latin1'), rescans: 0 }];
   let bytes = 0;
   let counted = 0;
   try {
@@ -130,7 +135,7 @@ export async function measureTree(root: FolderHandle, skip: string, signal: Abor
       const below = levels.length < walkDepthMax ? await enter(top, entry, levels.length) : undefined;
       if (below !== undefined) levels.push(below);
       else if (!entry.isSymbolicLink()) {
-        const stats = await top.folder.find(entry.name);
+        const stats = await top.folder.find(nameOf(entry));
         if (stats?.isFile() === true) bytes += Number(stats.size);
       }
     }

@@ -1,0 +1,157 @@
+import * as fs from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import type { Allow } from '#main-agent/users/effective-user.ts';
+import {
+  allVerbs,
+  type Client,
+  exclusive,
+  mountOf,
+  newFile,
+  reading,
+  resume,
+  type Rig,
+  startRig,
+  userOf,
+} from './rig.ts';
+
+/** A client with exactly these verbs on a folder that has `file`, `folder/` and `other`. */
+async function clientWith(rig: Rig, ...allow: Allow[]): Promise<Client> {
+  await fs.mkdir(rig.path('alice', 'folder'), { recursive: true });
+  await fs.writeFile(rig.path('alice', 'file'), 'content');
+  await fs.writeFile(rig.path('alice', 'other'), 'content');
+  return rig.client(userOf('alice', [mountOf([], ['alice'], allow)]));
+}
+
+const stat = (path: string[]) => ({ path, followLinks: false });
+const rename = (from: string[], to: string[], overwrite = false) => ({ from, to, overwrite });
+
+/** What each verb alone lets a user do: with it and what else it takes, and not with all the others. */
+const deeds: [Allow, string, (client: Client) => Promise<unknown>][] = [
+  ['list', 'list a folder', (client) => client.ask('fs.list', { path: [], limit: 5, sort: 'name' })],
+  ['list', 'open a folder', (client) => client.ask('fs.open-folder', { path: [] })],
+  ['read', 'read a file', (client) => client.open(['file'], reading)],
+  ['read', 'hash a file', (client) => client.ask('fs.hash', { path: ['file'], algorithm: 'sha256' })],
+  ['read', 'copy a file', (client) => client.ask('fs.copy', rename(['file'], ['copy']))],
+  ['read', 'read what is being replaced', (client) => client.open(['file'], { ...resume, read: true })],
+  ['write', 'make a file', (client) => client.open(['new'], newFile)],
+  ['write', 'make a file exclusively', (client) => client.open(['new'], exclusive)],
+  ['write', 'copy to a new name', (client) => client.ask('fs.copy', rename(['file'], ['copy']))],
+  ['overwrite', 'replace a file', (client) => client.open(['file'], newFile)],
+  ['overwrite', 'append to a file', (client) => client.open(['file'], { ...resume, append: true })],
+  ['overwrite', 'rename onto a file', (client) => client.ask('fs.rename', rename(['file'], ['other'], true))],
+  [
+    'overwrite',
+    'set the times of a file',
+    (client) => client.ask('fs.change', { path: ['file'], change: { mtimeMs: 0 }, followLinks: false }),
+  ],
+  [
+    'overwrite',
+    'cut a file',
+    (client) => client.ask('fs.change', { path: ['file'], change: { size: 1 }, followLinks: false }),
+  ],
+  ['delete', 'delete a file', (client) => client.ask('fs.remove-file', { path: ['file'] })],
+  [
+    'delete',
+    'delete a folder',
+    (client) => client.ask('fs.remove-folder', { path: ['folder'], recursive: false }),
+  ],
+  [
+    'delete',
+    'delete a tree',
+    (client) => client.ask('fs.remove-folder', { path: ['folder'], recursive: true }),
+  ],
+  ['rename', 'rename', (client) => client.ask('fs.rename', rename(['file'], ['renamed']))],
+  ['mkdir', 'make a folder', (client) => client.ask('fs.make-folder', { path: ['made'] })],
+];
+
+test.each(deeds)('without %s a user can not %s', async (verb, _deed, act) => {
+  const rig = await startRig();
+  const without = allVerbs.filter((other) => other !== verb);
+  await expect(act(await clientWith(rig, ...without))).rejects.toMatchObject({ code: 'permission-denied' });
+  expect((await fs.readdir(rig.path('alice'))).sort()).toEqual(['file', 'folder', 'other']);
+  expect(await fs.readFile(rig.path('alice', 'file'), 'utf8')).toBe('content');
+});
+
+test.each(deeds)('with every verb, %s among them, a user can %s', async (_verb, _deed, act) => {
+  const rig = await startRig();
+  await act(await clientWith(rig, ...allVerbs));
+});
+
+test('a mount that allows nothing refuses everything and tells nothing of what is there', async () => {
+  const rig = await startRig();
+  const client = await clientWith(rig);
+  for (const [, , act] of deeds)
+    await expect(act(client)).rejects.toMatchObject({ code: 'permission-denied' });
+  for (const path of [['file'], ['missing']]) {
+    await expect(client.ask('fs.stat', stat(path))).rejects.toMatchObject({ code: 'permission-denied' });
+    await expect(client.open(path, reading)).rejects.toMatchObject({ code: 'permission-denied' });
+    await expect(client.ask('fs.remove-file', { path })).rejects.toMatchObject({ code: 'permission-denied' });
+  }
+});
+
+test('in a drop box a user can put new files and see names, and can not read or replace any', async () => {
+  const rig = await startRig();
+  const client = await clientWith(rig, 'list', 'write');
+  await client.put(['mine'], 'dropped');
+  expect(await client.names()).toEqual(['file', 'folder', 'mine', 'other']);
+  await expect(client.get(['mine'])).rejects.toMatchObject({ code: 'permission-denied' });
+  for (const mode of [newFile, resume]) {
+    await expect(client.open(['file'], mode)).rejects.toMatchObject({ code: 'permission-denied' });
+  }
+  expect(await client.ask('fs.stat', stat(['mine']))).toMatchObject({ size: 7 });
+});
+
+test('two uploads of one name into a drop box: the second does not replace the first', async () => {
+  const rig = await startRig();
+  const client = await clientWith(rig, 'list', 'write');
+  const handles = [await client.open(['f'], newFile), await client.open(['f'], newFile)];
+  for (const [index, handle] of handles.entries()) await client.write(handle, `upload ${index}`);
+  await client.ask('fs.commit', { handle: handles[1] ?? 0 });
+  await expect(client.ask('fs.commit', { handle: handles[0] ?? 0 })).rejects.toMatchObject({
+    code: 'exists',
+  });
+  expect(await fs.readFile(rig.path('alice', 'f'), 'utf8')).toBe('upload 1');
+});
+
+test('what was allowed when an upload began and is not any more is refused at its commit', async () => {
+  const rig = await startRig();
+  const client = await clientWith(rig, ...allVerbs);
+  const fresh = await client.open(['new'], newFile);
+  const replacing = await client.open(['file'], newFile);
+  client.user = userOf('alice', [mountOf([], ['alice'], ['list', 'read'])]);
+  await expect(client.ask('fs.commit', { handle: fresh })).rejects.toMatchObject({
+    code: 'permission-denied',
+  });
+  await expect(client.ask('fs.commit', { handle: replacing })).rejects.toMatchObject({ code: 'exists' });
+  expect(await fs.readFile(rig.path('alice', 'file'), 'utf8')).toBe('content');
+});
+
+test('a mount taken away or pointed elsewhere refuses the commits of uploads into it', async () => {
+  const rig = await startRig();
+  const client = await clientWith(rig, ...allVerbs);
+  const first = await client.open(['new'], newFile);
+  const second = await client.open(['new2'], newFile);
+  client.user = userOf('alice', [mountOf([], ['elsewhere'])]);
+  await expect(client.ask('fs.commit', { handle: first })).rejects.toMatchObject({
+    code: 'permission-denied',
+  });
+  client.user = userOf('alice', []);
+  await expect(client.ask('fs.commit', { handle: second })).rejects.toMatchObject({ code: 'not-found' });
+});
+
+test('moving to another mount needs rename and delete there, and write here', async () => {
+  const rig = await startRig();
+  const user = (from: Allow[], to: Allow[]) =>
+    userOf('alice', [mountOf(['a'], ['alice'], from), mountOf(['b'], ['shared'], to)]);
+  await clientWith(rig);
+  const move = (from: Allow[], to: Allow[], name = 'file') =>
+    rig.client(user(from, to)).ask('fs.rename', rename(['a', name], ['b', name]));
+  const refused = { code: 'permission-denied' };
+  await expect(move(['rename'], ['write'])).rejects.toMatchObject(refused);
+  await expect(move(['delete'], ['write'])).rejects.toMatchObject(refused);
+  await expect(move(['rename', 'delete'], ['overwrite', 'rename'])).rejects.toMatchObject(refused);
+  await expect(move(['rename', 'delete'], ['write'], 'folder')).rejects.toMatchObject(refused);
+  await move(['rename', 'delete'], ['write']);
+  await move(['rename', 'delete'], ['write', 'mkdir'], 'folder');
+  expect((await fs.readdir(rig.path('shared'))).sort()).toEqual(['file', 'folder']);
+});

@@ -1,0 +1,131 @@
+import * as fs from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import { type Client, mountOf, newFile, resume, SettableClock, startRig, userOf } from './rig.ts';
+
+const kib = 1024;
+const limited = (bytes: number, mounts = [mountOf([], ['alice'])]) =>
+  userOf('alice', mounts, { quotaBytes: bytes });
+const exceeded = { code: 'quota-exceeded' };
+
+async function upload(client: Client, name: string, bytes: number): Promise<void> {
+  await client.put([name], Buffer.alloc(bytes, 1));
+}
+
+test('a quota is met to the byte: one less fits, itself fits, one more does not', async () => {
+  const rig = await startRig();
+  const client = rig.client(limited(100 * kib));
+  await upload(client, 'a', 100 * kib - 1);
+  await upload(client, 'b', 1);
+  await expect(upload(client, 'c', 1)).rejects.toMatchObject(exceeded);
+  expect(await rig.service.usedBytes('alice')).toBe(100 * kib);
+});
+
+test('of 8 uploads at the same time only as many get through as fit', async () => {
+  const rig = await startRig();
+  const user = limited(1000 * kib);
+  const settled = await Promise.allSettled(
+    Array.from({ length: 8 }, (_, index) => upload(rig.client(user), `f${index}`, 300 * kib)),
+  );
+  const done = settled.filter((one) => one.status === 'fulfilled').length;
+  expect(done).toBeLessThanOrEqual(3);
+  for (const one of settled) if (one.status === 'rejected') expect(one.reason).toMatchObject(exceeded);
+  const names = await fs.readdir(rig.path('alice'));
+  expect(names).toHaveLength(done);
+});
+
+test('it is enforced while bytes come in, not when they have come', async () => {
+  const rig = await startRig();
+  const client = rig.client(limited(100 * kib));
+  const handle = await client.open(['big'], newFile);
+  await expect(client.write(handle, Buffer.alloc(10_000 * kib))).rejects.toMatchObject(exceeded);
+  const staged = await rig.staged();
+  const part = staged.find((name) => name.endsWith('.part')) ?? '';
+  expect((await fs.stat(rig.path('.sallyport-staging', part))).size).toBeLessThanOrEqual(100 * kib);
+});
+
+test('holes, copies and appended files count, and what is deleted or given up is free again', async () => {
+  const rig = await startRig();
+  const client = rig.client(limited(100 * kib));
+  const handle = await client.open(['hole'], newFile);
+  await expect(client.write(handle, 'x', 100 * kib)).rejects.toMatchObject(exceeded);
+  await expect(client.ask('fs.change-handle', { handle, change: { size: 101 * kib } })).rejects.toMatchObject(
+    exceeded,
+  );
+  await client.ask('fs.release', { handle, keepPartial: false });
+  await upload(client, 'a', 60 * kib);
+  const copy = { from: ['a'], to: ['b'], overwrite: false };
+  await expect(client.ask('fs.copy', copy)).rejects.toMatchObject(exceeded);
+  await expect(client.open(['a'], resume)).rejects.toMatchObject(exceeded);
+  await client.ask('fs.remove-file', { path: ['a'] });
+  await upload(client, 'a', 50 * kib);
+  await client.ask('fs.copy', copy);
+  expect(await rig.service.usedBytes('alice')).toBe(100 * kib);
+});
+
+test('broken uploads count until they are gone', async () => {
+  const rig = await startRig();
+  const client = rig.client(limited(100 * kib));
+  const handle = await client.open(['half'], newFile);
+  await client.write(handle, Buffer.alloc(80 * kib));
+  await client.ask('fs.release', { handle, keepPartial: true });
+  await expect(upload(client, 'a', 30 * kib)).rejects.toMatchObject(exceeded);
+  const resumed = await client.open(['half'], resume);
+  await client.write(resumed, Buffer.alloc(20 * kib), 80 * kib);
+  await client.ask('fs.commit', { handle: resumed });
+  expect(await rig.service.usedBytes('alice')).toBe(100 * kib);
+});
+
+test('files of other programs are counted at first use and again after a while', async () => {
+  const clock = new SettableClock();
+  const rig = await startRig({ clock });
+  await fs.mkdir(rig.path('alice', 'd'), { recursive: true });
+  await fs.writeFile(rig.path('alice', 'd', 'f'), Buffer.alloc(90 * kib));
+  const client = rig.client(limited(100 * kib));
+  await expect(upload(client, 'a', 11 * kib)).rejects.toMatchObject(exceeded);
+  await fs.rm(rig.path('alice', 'd'), { recursive: true });
+  clock.aheadMs = 11 * 60_000;
+  await rig.service.usedBytes('alice');
+  await expect.poll(() => rig.service.usedBytes('alice')).toBe(0);
+  await upload(client, 'a', 11 * kib);
+});
+
+test('only folders of the user are measured, shared ones count what this user put there', async () => {
+  const rig = await startRig();
+  await fs.mkdir(rig.path('shared'));
+  await fs.writeFile(rig.path('shared', 'theirs'), Buffer.alloc(500 * kib));
+  const client = rig.client(
+    limited(100 * kib, [
+      mountOf([], ['alice']),
+      mountOf(['in'], ['shared']),
+      mountOf(['again'], ['alice', 'd']),
+    ]),
+  );
+  await upload(client, 'a', 50 * kib);
+  await client.put(['in', 'mine'], Buffer.alloc(50 * kib));
+  expect(await rig.service.usedBytes('alice')).toBe(100 * kib);
+  await expect(client.put(['in', 'more'], 'x')).rejects.toMatchObject(exceeded);
+});
+
+test('space left is told as the smaller of quota and disk, and a tightened quota holds at once', async () => {
+  const rig = await startRig();
+  const client = rig.client(limited(100 * kib));
+  await upload(client, 'a', 40 * kib);
+  expect(await client.ask('fs.usage', { path: [] })).toMatchObject({
+    totalBytes: 100 * kib,
+    freeBytes: 60 * kib,
+  });
+  const handle = await client.open(['b'], newFile);
+  await client.write(handle, Buffer.alloc(kib));
+  client.user = limited(41 * kib);
+  await expect(client.write(handle, Buffer.alloc(kib), kib)).rejects.toMatchObject(exceeded);
+});
+
+test('an old version is kept only where it fits into the quota', async () => {
+  const rig = await startRig();
+  const client = rig.client(limited(100 * kib));
+  await upload(client, 'f', 60 * kib);
+  await upload(client, 'f', 20 * kib);
+  expect((await rig.staged()).filter((name) => name.endsWith('.old'))).toEqual([]);
+  await upload(client, 'f', 10 * kib);
+  expect((await rig.staged()).filter((name) => name.endsWith('.old'))).toHaveLength(1);
+});

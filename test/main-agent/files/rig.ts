@@ -1,0 +1,281 @@
+/** A file service over a real folder, sessions to ask it with, and streams without a lane. */
+import { createHash, randomBytes } from 'node:crypto';
+import * as fs from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import type { AuditRecord } from '#main-agent/audit/record.ts';
+import type { FileService } from '#main-agent/files/file-service.ts';
+import { buildFileService, type FileServiceOptions } from '#main-agent/files/service.ts';
+import type { FileHandlers, FileVerb, NodeLink } from '#main-agent/link/handlers.ts';
+import type { FullSession } from '#main-agent/login/session.ts';
+import type { Allow, EffectiveUser, Mount } from '#main-agent/users/effective-user.ts';
+import { systemClock, type Clock } from '#shared/clock.ts';
+import type { OpenMode } from '#shared/file-service/attributes.ts';
+import type { Params, Result, StreamHeader } from '#shared/link/messages.ts';
+import { buildLog } from '#shared/log.ts';
+import type { Protocol } from '#shared/login.ts';
+import { FakeStream } from './fake-stream.ts';
+
+export const allVerbs: readonly Allow[] = ['list', 'read', 'write', 'overwrite', 'delete', 'rename', 'mkdir'];
+
+const link: NodeLink = {
+  node: 'dmz1',
+  worker: 0,
+  epoch: 1,
+  exporter: '',
+  validatedLogins: true,
+  send: () => undefined,
+  close: () => undefined,
+};
+
+export function mountOf(path: string[], root: string[], allow = allVerbs, more: Partial<Mount> = {}): Mount {
+  return { path, storage: 'local', root, allow: new Set(allow), uploads: 'atomic', ...more };
+}
+
+export function userOf(
+  username: string,
+  mounts?: readonly Mount[],
+  more: Partial<EffectiveUser> = {},
+): EffectiveUser {
+  return {
+    username,
+    displayName: username,
+    email: undefined,
+    phone: undefined,
+    groups: [],
+    passwordHash: undefined,
+    sshKeys: [],
+    twoFactor: {
+      requiredOn: [],
+      registration: false,
+      forceSetup: false,
+      requiredFrom: undefined,
+      deliveredTtlMs: undefined,
+      sftpPasswordWithCode: false,
+    },
+    protocols: ['https', 'sftp'],
+    status: 'active',
+    expires: undefined,
+    allowFrom: undefined,
+    hours: undefined,
+    mounts: mounts ?? [mountOf([], [username])],
+    quotaBytes: undefined,
+    limits: { sessions: undefined, uploadBytesPerSecond: undefined, downloadBytesPerSecond: undefined },
+    version: '1',
+    ...more,
+  };
+}
+
+/** Parameters of a verb without what the rig fills in. */
+type Asked<V extends FileVerb> = Omit<Params<V>, 'session' | 'op'>;
+
+export const newFile: OpenMode = {
+  read: false,
+  write: true,
+  create: 'if-missing',
+  truncate: true,
+  append: false,
+};
+export const resume: OpenMode = { ...newFile, truncate: false };
+export const exclusive: OpenMode = { ...newFile, create: 'exclusive' };
+export const reading: OpenMode = {
+  read: true,
+  write: false,
+  create: 'never',
+  truncate: false,
+  append: false,
+};
+
+let sessions = 0;
+
+export class Client {
+  readonly session: FullSession;
+  user: EffectiveUser;
+  readonly #ended = new AbortController();
+  readonly #service: () => FileService;
+  #operations = 0;
+
+  constructor(service: () => FileService, user: EffectiveUser, protocol: Protocol, key?: string) {
+    this.#service = service;
+    this.user = user;
+    sessions += 1;
+    this.session = {
+      state: 'signed-in',
+      key: key ?? `session-${sessions}`,
+      username: user.username,
+      node: 'dmz1',
+      worker: 0,
+      protocol,
+      method: 'none',
+      clientIp: '192.0.2.1',
+      openedAtMs: 0,
+      ended: this.#ended.signal,
+      user: () => this.user,
+    };
+  }
+
+  ask<V extends FileVerb>(verb: V, params: Asked<V>): Promise<Result<V>> {
+    this.#operations += 1;
+    return this.askAs(verb, params, this.#operations);
+  }
+
+  /** With an operation number of one's own, as a re-sent request has. */
+  askAs<V extends FileVerb>(verb: V, params: Asked<V>, op: number): Promise<Result<V>> {
+    const handler = this.#service().handlers[verb] as FileHandlers[FileVerb] as (
+      params: unknown,
+      session: FullSession,
+      link: NodeLink,
+    ) => Promise<Result<V>>;
+    return handler({ session: '', op, ...params }, this.session, link);
+  }
+
+  stream(header: {
+    kind: 'read' | 'write';
+    handle: number;
+    offset?: number;
+    lengthBytes?: number;
+  }): FakeStream {
+    const stream = new FakeStream();
+    this.#service().onStream({ session: '', offset: 0, ...header } as StreamHeader, stream, this.session);
+    return stream;
+  }
+
+  async open(path: string[], mode: OpenMode): Promise<number> {
+    return (await this.ask('fs.open', { path, mode })).handle;
+  }
+
+  async write(handle: number, bytes: Buffer | string, offset = 0): Promise<void> {
+    await this.stream({ kind: 'write', handle, offset }).sendAll(Buffer.from(bytes));
+  }
+
+  async put(path: string[], bytes: Buffer | string, mode = newFile): Promise<Result<'fs.commit'>> {
+    const handle = await this.open(path, mode);
+    await this.write(handle, bytes);
+    return this.ask('fs.commit', { handle });
+  }
+
+  async read(handle: number, range: { offset?: number; lengthBytes?: number } = {}): Promise<Buffer> {
+    return this.stream({ kind: 'read', handle, ...range }).received();
+  }
+
+  async get(path: string[]): Promise<Buffer> {
+    const handle = await this.open(path, reading);
+    const bytes = await this.read(handle);
+    await this.ask('fs.release', { handle, keepPartial: false });
+    return bytes;
+  }
+
+  async names(path: string[] = []): Promise<string[]> {
+    const { handle } = await this.ask('fs.open-folder', { path });
+    const names: string[] = [];
+    for (;;) {
+      const page = await this.ask('fs.read-folder', { handle });
+      names.push(...page.entries.map((entry) => entry.name));
+      if (page.end) break;
+    }
+    await this.ask('fs.release', { handle, keepPartial: false });
+    return names.sort();
+  }
+
+  end(): void {
+    this.#ended.abort();
+  }
+}
+
+export class Rig {
+  readonly base: string;
+  readonly records: AuditRecord[] = [];
+  readonly users = new Map<string, EffectiveUser>();
+  readonly #options: FileServiceOptions;
+  #service: FileService | undefined;
+
+  constructor(base: string, options: Partial<FileServiceOptions> = {}) {
+    this.base = base;
+    this.#options = {
+      storages: { local: { type: 'local', base } },
+      uploads: { keepPartialMs: 24 * 3_600_000, keepReplaced: true },
+      audit: {
+        append: (record) => {
+          this.records.push(record);
+          return Promise.resolve();
+        },
+      },
+      findUser: (username) => this.users.get(username),
+      clock: systemClock,
+      log: buildLog('silent', {}),
+      ...options,
+    };
+  }
+
+  get service(): FileService {
+    if (this.#service === undefined) throw new Error('not started');
+    return this.#service;
+  }
+
+  async start(): Promise<void> {
+    this.#service = await buildFileService(this.#options);
+  }
+
+  /** As after a kill: nothing is told anybody, the next process finds what is on the disk. */
+  async restart(): Promise<void> {
+    await this.close();
+    await this.start();
+  }
+
+  async close(): Promise<void> {
+    await this.#service?.close();
+    this.#service = undefined;
+  }
+
+  client(user: EffectiveUser | string = 'alice', protocol: Protocol = 'sftp', key?: string): Client {
+    const found = typeof user === 'string' ? userOf(user) : user;
+    this.users.set(found.username, found);
+    return new Client(() => this.service, found, protocol, key);
+  }
+
+  path(...names: string[]): string {
+    return join(this.base, ...names);
+  }
+
+  async staged(): Promise<string[]> {
+    return (await fs.readdir(this.path('.sallyport-staging'))).sort();
+  }
+
+  event(name: string): AuditRecord | undefined {
+    return this.records.findLast((record) => record.event === name);
+  }
+}
+
+export async function startRig(options: Partial<FileServiceOptions> = {}): Promise<Rig> {
+  const folder = await fs.mkdtemp(join(tmpdir(), 'sallyport-files-'));
+  const base = join(folder, 'base');
+  await fs.mkdir(base);
+  await fs.mkdir(join(folder, 'outside'));
+  await fs.writeFile(join(folder, 'outside', 'secret'), 'outside the jail');
+  const rig = new Rig(base, options);
+  await rig.start();
+  onTestFinished(async () => {
+    await rig.close();
+    await fs.rm(folder, { recursive: true, force: true });
+  });
+  return rig;
+}
+
+export function sha256(bytes: Buffer | string): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+export function randomContent(bytes: number): Buffer {
+  return randomBytes(bytes);
+}
+
+export class SettableClock implements Clock {
+  aheadMs = 0;
+  now(): number {
+    return Date.now() + this.aheadMs;
+  }
+  monotonic(): number {
+    return performance.now() + this.aheadMs;
+  }
+}

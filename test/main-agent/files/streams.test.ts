@@ -1,0 +1,179 @@
+import * as fs from 'node:fs/promises';
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { newFile, randomContent, reading, resume, startRig, userOf } from './rig.ts';
+
+test('any range of a file arrives as it is on the disk', { timeout: 60_000 }, async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  const size = 1_234_567;
+  const bytes = randomContent(size);
+  await client.put(['f'], bytes);
+  const handle = await client.open(['f'], reading);
+  const position = fc.oneof(
+    fc.integer({ min: 0, max: size + 100_000 }),
+    fc.constantFrom(0, 65_535, 65_536, 65_537, 524_287, 524_288, size - 1, size, size + 1),
+  );
+  await fc.assert(
+    fc.asyncProperty(position, fc.option(position, { nil: undefined }), async (offset, lengthBytes) => {
+      const received = await client.read(handle, {
+        offset,
+        ...(lengthBytes !== undefined && { lengthBytes }),
+      });
+      const end = lengthBytes === undefined ? size : offset + lengthBytes;
+      expect(received.equals(bytes.subarray(offset, end))).toBe(true);
+    }),
+    { numRuns: 80 },
+  );
+});
+
+test.each([0, 1, 65_536, 8 * 65_536, 8 * 65_536 + 1])(
+  'a file of %d bytes is read to its end',
+  async (size) => {
+    const rig = await startRig();
+    const client = rig.client();
+    const bytes = randomContent(size);
+    await client.put(['f'], bytes);
+    expect((await client.get(['f'])).equals(bytes)).toBe(true);
+  },
+);
+
+test(
+  'writes of any offsets and lengths in any order are what a plain file would be',
+  { timeout: 60_000 },
+  async () => {
+    const rig = await startRig();
+    const client = rig.client();
+    const write = fc.record({
+      offset: fc.integer({ min: 0, max: 300_000 }),
+      length: fc.integer({ min: 1, max: 200_000 }),
+      pieceBytes: fc.constantFrom(1_000, 32_768, 65_536),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(write, { minLength: 1, maxLength: 6 }), async (writes) => {
+        const handle = await client.open(['f'], newFile);
+        let expected = Buffer.alloc(0);
+        for (const { offset, length, pieceBytes } of writes) {
+          const bytes = randomContent(length);
+          await client.stream({ kind: 'write', handle, offset }).sendAll(bytes, pieceBytes);
+          const grown = Buffer.alloc(Math.max(expected.length, offset + length));
+          expected.copy(grown);
+          bytes.copy(grown, offset);
+          expected = grown;
+        }
+        await client.ask('fs.commit', { handle });
+        expect(expected.equals(await fs.readFile(rig.path('alice', 'f')))).toBe(true);
+      }),
+      { numRuns: 25 },
+    );
+  },
+);
+
+test('several streams write one file at the same time, each at its own offset', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  const bytes = randomContent(2_000_000);
+  const handle = await client.open(['f'], newFile);
+  const part = 250_000;
+  await Promise.all(
+    Array.from({ length: 8 }, (_, index) =>
+      client.write(handle, bytes.subarray(index * part, (index + 1) * part), index * part),
+    ),
+  );
+  await client.ask('fs.commit', { handle });
+  expect(bytes.equals(await fs.readFile(rig.path('alice', 'f')))).toBe(true);
+});
+
+test('a commit has all that was written before it', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  const handle = await client.open(['f'], newFile);
+  const stream = client.stream({ kind: 'write', handle });
+  await client.ask('fs.sync', { handle });
+  stream.send(Buffer.from('written'));
+  await client.ask('fs.commit', { handle });
+  expect(await fs.readFile(rig.path('alice', 'f'), 'utf8')).toBe('written');
+});
+
+test('a piece is acknowledged only when the file has it', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  const handle = await client.open(['f'], { ...newFile, read: true });
+  const stream = client.stream({ kind: 'write', handle });
+  stream.send(Buffer.from('abc'));
+  expect(stream.acknowledgedBytes).toBe(0);
+  await expect.poll(() => stream.acknowledgedBytes).toBe(3);
+  expect((await client.read(handle)).toString()).toBe('abc');
+});
+
+test('a reader that stops taking bytes stops the reading of the file', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['f'], randomContent(10_000_000));
+  const handle = await client.open(['f'], reading);
+  const stream = client.stream({ kind: 'read', handle });
+  stream.isPaused = true;
+  await expect.poll(() => stream.receivedBytes).toBeGreaterThan(0);
+  await client.ask('fs.stat-handle', { handle });
+  expect(stream.receivedBytes).toBeLessThanOrEqual(2 * 524_288);
+  stream.isPaused = false;
+  stream.drain();
+  expect(await stream.received()).toHaveLength(10_000_000);
+});
+
+test('streams of a released handle, of an ended session and of a stopping main are reset', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['f'], randomContent(5_000_000));
+  const paused = async () => {
+    const handle = await client.open(['f'], reading);
+    const stream = client.stream({ kind: 'read', handle });
+    stream.isPaused = true;
+    await expect.poll(() => stream.receivedBytes).toBeGreaterThan(0);
+    return { handle, stream };
+  };
+  const released = await paused();
+  await client.ask('fs.release', { handle: released.handle, keepPartial: false });
+  await expect(released.stream.received()).rejects.toMatchObject({ code: 'bad-handle' });
+  const ended = await paused();
+  const upload = await client.open(['g'], newFile);
+  const writing = client.stream({ kind: 'write', handle: upload });
+  writing.send(Buffer.from('abc'));
+  await expect.poll(() => writing.acknowledgedBytes).toBe(3);
+  client.end();
+  await expect(ended.stream.received()).rejects.toMatchObject({ code: 'bad-handle' });
+  await expect.poll(() => writing.error).toMatchObject({ code: 'bad-handle' });
+  await expect(client.open(['f'], reading)).rejects.toMatchObject({ code: 'no-session' });
+  expect(ended.stream.lentFrames + released.stream.lentFrames).toBe(0);
+  expect((await rig.client().ask('fs.open', { path: ['g'], mode: resume })).attributes.size).toBe(3);
+});
+
+test('streams on handles of the wrong kind, unknown ones or after the end of a session are refused', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['f'], 'x');
+  const reader = await client.open(['f'], reading);
+  const writer = await client.open(['g'], newFile);
+  const { handle: folder } = await client.ask('fs.open-folder', { path: [] });
+  await expect(client.write(reader, 'x')).rejects.toMatchObject({ code: 'bad-handle' });
+  await expect(client.read(writer)).rejects.toMatchObject({ code: 'permission-denied' });
+  await expect(client.read(folder)).rejects.toMatchObject({ code: 'bad-handle' });
+  await expect(client.write(folder, 'x')).rejects.toMatchObject({ code: 'bad-handle' });
+  await expect(client.read(12345)).rejects.toMatchObject({ code: 'bad-handle' });
+  client.end();
+  await expect(client.read(reader)).rejects.toMatchObject({
+    code: expect.stringMatching(/bad-handle|no-session/),
+  });
+});
+
+test('a user may have a speed limit, which both directions keep', async () => {
+  const rig = await startRig();
+  const limits = { sessions: undefined, uploadBytesPerSecond: 4e6, downloadBytesPerSecond: 4e6 };
+  const client = rig.client(userOf('alice', undefined, { limits }));
+  const bytes = randomContent(1_500_000);
+  const before = performance.now();
+  await client.put(['f'], bytes);
+  expect((await client.get(['f'])).equals(bytes)).toBe(true);
+  // Never faster than the limit: 3 MB at 4 MB/s, less a quarter of a second's burst each way.
+  expect(performance.now() - before).toBeGreaterThan(240);
+});

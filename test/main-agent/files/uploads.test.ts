@@ -1,0 +1,475 @@
+import * as fs from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import {
+  exclusive,
+  mountOf,
+  newFile,
+  randomContent,
+  reading,
+  resume,
+  type Rig,
+  SettableClock,
+  sha256,
+  startRig,
+  userOf,
+} from './rig.ts';
+
+async function text(rig: Rig, ...names: string[]): Promise<string> {
+  return fs.readFile(rig.path(...names), 'utf8');
+}
+
+test('a file put is there as it was sent, with its digest in the answer and in the audit', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  const bytes = randomContent(3_000_001);
+  const result = await client.put(['big.bin'], bytes);
+  expect(result).toMatchObject({ created: true, sha256: sha256(bytes), attributes: { size: bytes.length } });
+  expect(bytes.equals(await fs.readFile(rig.path('alice', 'big.bin')))).toBe(true);
+  expect(bytes.equals(await client.get(['big.bin']))).toBe(true);
+  expect(rig.event('file.upload')).toMatchObject({
+    outcome: 'ok',
+    user: 'alice',
+    path: '/big.bin',
+    bytes: bytes.length,
+    sha256: sha256(bytes),
+    detail: 'new file, digest made while streaming',
+  });
+  expect(rig.event('file.download')).toMatchObject({ path: '/big.bin', bytes: bytes.length });
+});
+
+test('until the commit nobody sees the new bytes, afterwards everybody does, and nothing is left behind', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['f'], 'old');
+  const handle = await client.open(['f'], newFile);
+  await client.write(handle, 'brand new');
+  expect(await text(rig, 'alice', 'f')).toBe('old');
+  expect((await client.get(['f'])).toString()).toBe('old');
+  expect(await client.names()).toEqual(['f']);
+  const result = await client.ask('fs.commit', { handle });
+  expect(result.created).toBe(false);
+  expect(await text(rig, 'alice', 'f')).toBe('brand new');
+  expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual([]);
+});
+
+test('a reader that has the old file open reads the old file to its end', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['f'], 'the old content');
+  const old = await client.open(['f'], reading);
+  await client.put(['f'], 'NEW');
+  expect((await client.read(old)).toString()).toBe('the old content');
+});
+
+test('readers see the old or the new file and never half of one while it is replaced again and again', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  const contents = ['a', 'b'].map((letter) => letter.repeat(300_000));
+  await client.put(['f'], contents[0] ?? '');
+  let isWriting = true;
+  const writing = (async () => {
+    for (let round = 0; round < 20; round += 1) await client.put(['f'], contents[round % 2] ?? '');
+    isWriting = false;
+  })();
+  while (isWriting) expect(contents).toContain(await text(rig, 'alice', 'f'));
+  await writing;
+});
+
+test('an upload that is killed leaves the old file, and is resumed where it was', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['f'], 'old');
+  const handle = await client.open(['new'], newFile);
+  await client.write(handle, 'first half, ');
+  const replacing = await client.open(['f'], newFile);
+  await client.write(replacing, 'gone');
+  await rig.restart();
+  expect(await text(rig, 'alice', 'f')).toBe('old');
+  const again = rig.client();
+  expect(await again.ask('fs.stat', { path: ['new'], followLinks: false })).toMatchObject({ size: 12 });
+  const opened = await again.ask('fs.open', { path: ['new'], mode: resume });
+  expect(opened).toMatchObject({ created: true, attributes: { size: 12 } });
+  await again.write(opened.handle, 'second half', 12);
+  const result = await again.ask('fs.commit', { handle: opened.handle });
+  expect(result.sha256).toBe(sha256('first half, second half'));
+  expect(rig.event('file.upload')?.detail).toContain('reading before the commit');
+  expect(await text(rig, 'alice', 'new')).toBe('first half, second half');
+});
+
+test('a session goes on with its own handle after main was killed, as if nothing had happened', async () => {
+  const rig = await startRig();
+  const before = rig.client('alice', 'sftp', 'one-session');
+  const { handle } = await before.askAs('fs.open', { path: ['f'], mode: newFile }, 7);
+  await before.write(handle, 'abc');
+  await rig.restart();
+  const after = rig.client('alice', 'sftp', 'one-session');
+  const resent = await after.askAs('fs.open', { path: ['f'], mode: newFile }, 7);
+  expect(resent).toMatchObject({ handle, created: true, attributes: { size: 3 } });
+  await Promise.all([after.write(handle, 'def', 3), after.ask('fs.stat-handle', { handle })]);
+  await after.ask('fs.commit', { handle });
+  expect(await text(rig, 'alice', 'f')).toBe('abcdef');
+});
+
+test("another session can not go on with a killed session's handle", async () => {
+  const rig = await startRig();
+  const before = rig.client('alice', 'sftp', 'one-session');
+  const handle = await before.open(['f'], newFile);
+  await before.write(handle, 'abc');
+  await rig.restart();
+  const other = rig.client('alice', 'sftp', 'other-session');
+  await expect(other.ask('fs.commit', { handle })).rejects.toMatchObject({ code: 'bad-handle' });
+  await expect(other.write(handle, 'x')).rejects.toMatchObject({ code: 'bad-handle' });
+});
+
+test('a commit whose answer was lost is answered again, by the same process and by the next one', async () => {
+  const rig = await startRig();
+  const before = rig.client('alice', 'sftp', 'one-session');
+  const handle = await before.open(['f'], newFile);
+  await before.write(handle, 'abc');
+  const first = await before.askAs('fs.commit', { handle }, 99);
+  expect(await before.askAs('fs.commit', { handle }, 99)).toEqual(first);
+  await rig.restart();
+  const after = rig.client('alice', 'sftp', 'one-session');
+  const again = await after.askAs('fs.commit', { handle }, 99);
+  expect(again).toMatchObject({ created: true, attributes: first.attributes });
+  await rig.client('alice', 'sftp', 'other').put(['f'], 'somebody else');
+  await rig.restart();
+  await expect(after.askAs('fs.commit', { handle }, 99)).rejects.toMatchObject({ code: 'bad-handle' });
+});
+
+test('of 20 exclusive creates of one name at the same time one wins', async () => {
+  const rig = await startRig();
+  const clients = Array.from({ length: 20 }, () => rig.client());
+  const settled = await Promise.allSettled(
+    clients.map((client, index) => client.put(['lock'], `winner ${index}`, exclusive)),
+  );
+  const won = settled.flatMap((one, index) => (one.status === 'fulfilled' ? [index] : []));
+  expect(won).toHaveLength(1);
+  expect(await text(rig, 'alice', 'lock')).toBe(`winner ${won[0]}`);
+  for (const one of settled)
+    if (one.status === 'rejected') expect(one.reason).toMatchObject({ code: 'exists' });
+});
+
+test('an exclusive upload does not replace a file that appeared meanwhile', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  const handle = await client.open(['f'], exclusive);
+  await client.write(handle, 'mine');
+  await fs.writeFile(rig.path('alice', 'f'), 'theirs');
+  await expect(client.ask('fs.commit', { handle })).rejects.toMatchObject({ code: 'exists' });
+  expect(await text(rig, 'alice', 'f')).toBe('theirs');
+});
+
+test('preconditions are judged when an upload is committed, not when it is opened', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  const { attributes } = await client.put(['f'], 'one');
+  const etag = attributes.etag ?? '';
+  const first = await client.open(['f'], newFile);
+  const second = await client.open(['f'], newFile);
+  await client.write(first, 'two');
+  await client.write(second, 'three');
+  await client.ask('fs.commit', { handle: first, precondition: { ifMatch: [etag] } });
+  await expect(
+    client.ask('fs.commit', { handle: second, precondition: { ifMatch: [etag] } }),
+  ).rejects.toMatchObject({ code: 'precondition-failed' });
+  expect(await text(rig, 'alice', 'f')).toBe('two');
+  const third = await client.open(['f'], newFile);
+  await expect(
+    client.ask('fs.commit', { handle: third, precondition: { ifNoneMatch: '*' } }),
+  ).rejects.toMatchObject({ code: 'precondition-failed' });
+  const fresh = await client.open(['g'], newFile);
+  await expect(
+    client.ask('fs.commit', { handle: fresh, precondition: { ifMatch: '*' } }),
+  ).rejects.toMatchObject({ code: 'precondition-failed' });
+  expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual([]);
+});
+
+test('an ETag changes with content, with replacement and with times, and not with reading', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  const etags = new Set<string | undefined>();
+  etags.add((await client.put(['f'], 'same')).attributes.etag);
+  etags.add((await client.put(['f'], 'same')).attributes.etag);
+  await client.ask('fs.change', { path: ['f'], change: { mtimeMs: 1_000_000 }, followLinks: false });
+  const stat = () => client.ask('fs.stat', { path: ['f'], followLinks: false });
+  etags.add((await stat()).etag);
+  await fs.appendFile(rig.path('alice', 'f'), '!');
+  const last = (await stat()).etag;
+  etags.add(last);
+  expect(etags.size).toBe(4);
+  await client.get(['f']);
+  expect((await stat()).etag).toBe(last);
+});
+
+test('writing without truncation starts from the present content', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['f'], 'hello world');
+  const handle = await client.open(['f'], resume);
+  await client.write(handle, 'HELLO', 0);
+  expect(await text(rig, 'alice', 'f')).toBe('hello world');
+  const result = await client.ask('fs.commit', { handle });
+  expect(await text(rig, 'alice', 'f')).toBe('HELLO world');
+  expect(result.sha256).toBe(sha256('HELLO world'));
+});
+
+test('appending goes to the end whatever offset a client names', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['log'], 'one,');
+  const handle = await client.open(['log'], { ...resume, append: true });
+  await client.write(handle, 'two,', 0);
+  await client.write(handle, 'three', 999);
+  await client.ask('fs.commit', { handle });
+  expect(await text(rig, 'alice', 'log')).toBe('one,two,three');
+});
+
+test('pieces out of order, holes and rewrites end in the right file with the right digest', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  const handle = await client.open(['f'], newFile);
+  await client.write(handle, 'end', 10);
+  await client.write(handle, 'start', 0);
+  await client.write(handle, 'S', 0);
+  const result = await client.ask('fs.commit', { handle });
+  const expected = Buffer.from('Start\0\0\0\0\0end');
+  expect(await fs.readFile(rig.path('alice', 'f'))).toEqual(expected);
+  expect(result.sha256).toBe(sha256(expected));
+});
+
+test('rewriting the beginning of a file that came in order does not spoil its digest', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  const handle = await client.open(['f'], newFile);
+  await client.write(handle, 'abcdef', 0);
+  await client.write(handle, 'X', 0);
+  expect((await client.ask('fs.commit', { handle })).sha256).toBe(sha256('Xbcdef'));
+});
+
+test('a length set on the handle counts for content and digest', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  const handle = await client.open(['f'], newFile);
+  await client.write(handle, 'abcdef', 0);
+  await client.ask('fs.change-handle', { handle, change: { size: 3 } });
+  expect((await client.ask('fs.commit', { handle })).sha256).toBe(sha256('abc'));
+});
+
+test('mode and times asked for are those of the file, without special bits', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  const { handle } = await client.ask('fs.open', {
+    path: ['f'],
+    mode: newFile,
+    attributes: { mode: 0o6777 },
+  });
+  await client.ask('fs.change-handle', { handle, change: { mtimeMs: 1_000_000_000_000, atimeMs: 2_000 } });
+  await client.write(handle, 'x');
+  expect(await client.ask('fs.stat-handle', { handle })).toMatchObject({ mtimeMs: 1_000_000_000_000 });
+  const { attributes } = await client.ask('fs.commit', { handle });
+  expect(attributes).toMatchObject({ mtimeMs: 1_000_000_000_000, mode: 0o775 });
+  await client.put(['f'], 'replaced');
+  expect((await fs.stat(rig.path('alice', 'f'))).mode & 0o7777).toBe(0o775);
+  const again = await client.open(['f'], newFile);
+  const committed = await client.ask('fs.commit', { handle: again, mtimeMs: 5_000 });
+  expect(committed.attributes.mtimeMs).toBe(5_000);
+});
+
+test('a broken upload shows to the same user in list and stat, to nobody else, and can not be read', async () => {
+  const rig = await startRig();
+  const mounts = [mountOf([], ['shared'])];
+  const alice = rig.client(userOf('alice', mounts));
+  const handle = await alice.open(['half'], newFile);
+  await alice.write(handle, 'half of it');
+  alice.end();
+  await expect.poll(() => rig.client(userOf('alice', mounts)).names()).toEqual(['half']);
+  const again = rig.client(userOf('alice', mounts), 'https');
+  expect(await again.ask('fs.stat', { path: ['half'], followLinks: false })).toMatchObject({ size: 10 });
+  const listed = await again.ask('fs.list', { path: [], limit: 10, sort: 'name' });
+  expect(listed.entries).toMatchObject([{ name: 'half', attributes: { size: 10 } }]);
+  await expect(again.get(['half'])).rejects.toMatchObject({ code: 'not-found' });
+  const bob = rig.client(userOf('bob', mounts));
+  expect(await bob.names()).toEqual([]);
+  await expect(bob.ask('fs.stat', { path: ['half'], followLinks: false })).rejects.toMatchObject({
+    code: 'not-found',
+  });
+  const opened = await bob.ask('fs.open', { path: ['half'], mode: resume });
+  expect(opened.attributes.size).toBe(0);
+});
+
+test('without the right to write there a broken upload is not seen', async () => {
+  const rig = await startRig();
+  const alice = rig.client();
+  const handle = await alice.open(['half'], newFile);
+  await alice.write(handle, 'x');
+  await alice.ask('fs.release', { handle, keepPartial: true });
+  expect(await alice.names()).toEqual(['half']);
+  alice.user = userOf('alice', [mountOf([], ['alice'], ['list', 'read'])]);
+  expect(await alice.names()).toEqual([]);
+});
+
+test('an interrupted replacement is resumed over SFTP by its size, while everybody else has the old file', async () => {
+  const rig = await startRig();
+  const sftp = rig.client('alice', 'sftp');
+  const web = rig.client('alice', 'https');
+  await sftp.put(['f'], 'the old content');
+  const handle = await sftp.open(['f'], newFile);
+  await sftp.write(handle, 'the new');
+  await sftp.ask('fs.release', { handle, keepPartial: true });
+  const stat = { path: ['f'], followLinks: false };
+  expect((await sftp.ask('fs.stat', stat)).size).toBe(7);
+  expect((await web.ask('fs.stat', stat)).size).toBe(15);
+  expect((await web.get(['f'])).toString()).toBe('the old content');
+  const resumed = await sftp.open(['f'], resume);
+  await sftp.write(resumed, ' content', 7);
+  await sftp.ask('fs.commit', { handle: resumed });
+  expect(await text(rig, 'alice', 'f')).toBe('the new content');
+});
+
+test('a broken upload can be deleted by its user, given up at once, or replaced', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  const broken = async (name: string, keepPartial: boolean) => {
+    const handle = await client.open([name], newFile);
+    await client.write(handle, 'x');
+    await client.ask('fs.release', { handle, keepPartial });
+  };
+  await broken('a', true);
+  await broken('b', false);
+  await broken('c', true);
+  expect(await client.names()).toEqual(['a', 'c']);
+  await client.ask('fs.remove-file', { path: ['a'] });
+  await client.put(['c'], 'done');
+  expect(await client.names()).toEqual(['c']);
+  expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual([]);
+});
+
+test('an empty broken upload leaves nothing', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  const handle = await client.open(['a'], newFile);
+  await client.ask('fs.release', { handle, keepPartial: true });
+  expect(await client.names()).toEqual([]);
+  expect(await rig.staged()).toEqual([]);
+});
+
+test('a user keeps 100 broken uploads, the oldest goes first', async () => {
+  const clock = new SettableClock();
+  const rig = await startRig({ clock });
+  const client = rig.client();
+  for (let index = 0; index <= 100; index += 1) {
+    clock.aheadMs += 1;
+    const handle = await client.open([`f${index}`], newFile);
+    await client.write(handle, 'x');
+    await client.ask('fs.release', { handle, keepPartial: true });
+  }
+  const names = await client.names();
+  expect(names).toHaveLength(100);
+  expect(names).not.toContain('f0');
+});
+
+test('broken uploads expire after their time, also across a restart', async () => {
+  const clock = new SettableClock();
+  const rig = await startRig({ clock });
+  const client = rig.client();
+  const handle = await client.open(['f'], newFile);
+  await client.write(handle, 'x');
+  await client.ask('fs.release', { handle, keepPartial: true });
+  clock.aheadMs = 23 * 3_600_000;
+  await rig.restart();
+  expect(await rig.client().names()).toEqual(['f']);
+  clock.aheadMs = 25 * 3_600_000;
+  await rig.restart();
+  expect(await rig.client().names()).toEqual([]);
+  expect(await rig.staged()).toEqual([]);
+});
+
+test('a shorter file that replaces a longer one leaves the longer one to the admin for a day', async () => {
+  const clock = new SettableClock();
+  const rig = await startRig({ clock });
+  const client = rig.client();
+  await client.put(['f'], 'a long content');
+  await client.put(['f'], 'a longer content');
+  expect((await rig.staged()).filter((name) => name.endsWith('.old'))).toEqual([]);
+  await client.put(['f'], 'short');
+  const kept = (await rig.staged()).filter((name) => name.endsWith('.old'));
+  expect(kept).toHaveLength(1);
+  expect(await text(rig, '.sallyport-staging', kept[0] ?? '')).toBe('a longer content');
+  const described = kept[0]?.replace('.old', '.was') ?? '';
+  expect(JSON.parse(await text(rig, '.sallyport-staging', described))).toMatchObject({
+    user: 'alice',
+    virtualPath: ['f'],
+  });
+  clock.aheadMs = 25 * 3_600_000;
+  await rig.restart();
+  expect(await rig.staged()).toEqual([]);
+  expect(await text(rig, 'alice', 'f')).toBe('short');
+});
+
+test('an upload into a folder that vanished is refused and can be resumed when the folder is back', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.ask('fs.make-folder', { path: ['d'] });
+  const handle = await client.open(['d', 'f'], newFile);
+  await client.write(handle, 'abc');
+  await client.ask('fs.rename', { from: ['d'], to: ['e'], overwrite: false });
+  await expect(client.ask('fs.commit', { handle })).rejects.toMatchObject({ code: 'parent-missing' });
+  expect(await client.names(['e'])).toEqual(['f']);
+  const again = await client.open(['e', 'f'], resume);
+  await client.ask('fs.commit', { handle: again });
+  expect(await text(rig, 'alice', 'e', 'f')).toBe('abc');
+});
+
+test('an upload to nowhere, to a folder and to a mount point is refused when it is opened', async () => {
+  const rig = await startRig();
+  const client = rig.client(userOf('alice', [mountOf([], ['alice']), mountOf(['in', 'box'], ['shared'])]));
+  await client.ask('fs.make-folder', { path: ['d'] });
+  await expect(client.open(['no', 'f'], newFile)).rejects.toMatchObject({ code: 'parent-missing' });
+  for (const path of [['d'], [], ['in'], ['in', 'box']]) {
+    await expect(client.open(path, newFile)).rejects.toMatchObject({ code: 'is-a-folder' });
+  }
+  await expect(client.open(['f'], { ...newFile, create: 'never' })).rejects.toMatchObject({
+    code: 'not-found',
+  });
+});
+
+test('mounts with direct uploads are written in place', async () => {
+  const rig = await startRig();
+  const client = rig.client(userOf('alice', [mountOf([], ['alice'], undefined, { uploads: 'direct' })]));
+  await client.put(['f'], 'hello world');
+  const handle = await client.open(['f'], { ...resume, read: true });
+  await client.write(handle, 'HELLO');
+  expect(await text(rig, 'alice', 'f')).toBe('HELLO world');
+  expect((await client.read(handle)).toString()).toBe('HELLO world');
+  const result = await client.ask('fs.commit', { handle });
+  expect(result).toMatchObject({ created: false, sha256: sha256('HELLO world') });
+  await expect(client.open(['f'], exclusive)).rejects.toMatchObject({ code: 'exists' });
+});
+
+test('a handle is gone after its commit, and a session has its own handles only', async () => {
+  const rig = await startRig();
+  const alice = rig.client();
+  const bob = rig.client('bob');
+  const handle = await alice.open(['f'], newFile);
+  await expect(bob.write(handle, 'x')).rejects.toMatchObject({ code: 'bad-handle' });
+  await expect(bob.ask('fs.stat-handle', { handle })).rejects.toMatchObject({ code: 'bad-handle' });
+  await expect(bob.ask('fs.commit', { handle })).rejects.toMatchObject({ code: 'bad-handle' });
+  await bob.ask('fs.release', { handle, keepPartial: false });
+  await alice.write(handle, 'x');
+  await alice.ask('fs.commit', { handle });
+  await expect(alice.write(handle, 'y')).rejects.toMatchObject({ code: 'bad-handle' });
+  await expect(alice.ask('fs.sync', { handle })).rejects.toMatchObject({ code: 'bad-handle' });
+});
+
+test('a session has at most 256 handles', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['f'], 'x');
+  const open = () => client.open(['f'], reading);
+  const handles = await Promise.all(Array.from({ length: 255 }, open));
+  handles.push(await open());
+  await expect(open()).rejects.toMatchObject({ code: 'too-many' });
+  await client.ask('fs.release', { handle: handles[0] ?? 0, keepPartial: false });
+  await open();
+});
