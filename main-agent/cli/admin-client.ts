@@ -1,0 +1,89 @@
+import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/http-client.ts';
+import { SallyportError, type ErrorCode } from '#shared/error.ts';
+import { z } from 'zod';
+
+/** The CLI's side of the admin API: one call over the unix socket, problems as SallyportErrors again. */
+
+/** A roll-out report reads every enrolment. */
+const timeoutMs = 30_000;
+
+const problemSchema = z.object({
+  title: z.string(),
+  detail: z.string().optional(),
+  hint: z.string().optional(),
+});
+
+/** What a status means for the exit code. */
+const codes: Readonly<Record<number, ErrorCode>> = {
+  400: 'bad-request',
+  403: 'not-allowed',
+  404: 'not-found',
+  409: 'conflict',
+  412: 'precondition-failed',
+  503: 'busy',
+};
+
+export interface AdminClient {
+  /** The answer's JSON; undefined when it had none. */
+  call(method: string, path: string, options?: CallOptions): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+export interface CallOptions {
+  readonly query?: Readonly<Record<string, string | number | undefined>>;
+  readonly body?: object;
+}
+
+/** `actor`: the name the caller goes by in the audit; stated, not proven. */
+export function buildAdminClient(socket: string, actor: string): AdminClient {
+  const client: OutboundClient = buildOutboundClient({ socketPath: socket });
+  return {
+    call: async (method, path, { query = {}, body } = {}) => {
+      const url = new URL(path, 'http://main-agent');
+      for (const [name, value] of Object.entries(query)) {
+        if (value !== undefined) url.searchParams.set(name, String(value));
+      }
+      const answer = await client
+        .send({
+          url,
+          method,
+          headers: {
+            'sallyport-actor': actor,
+            ...(body !== undefined && { 'content-type': 'application/json' }),
+          },
+          ...(body !== undefined && { body: JSON.stringify(body) }),
+          timeoutMs,
+        })
+        .catch((cause: unknown) => {
+          throw new SallyportError('link-down', 'Main-agent does not answer', {
+            detail: cause instanceof SallyportError ? (cause.detail ?? cause.message) : String(cause),
+            hint: 'is it running, may you open its socket, is --socket right?',
+            cause,
+          });
+        });
+      const json: unknown = answer.body === '' ? undefined : JSON.parse(answer.body);
+      if (answer.status < 400) return json;
+      throw toError(json, answer.status);
+    },
+    close: () => client.close(),
+  };
+}
+
+/** Path segment of a name. */
+export function segment(name: string): string {
+  return encodeURIComponent(name);
+}
+
+function toError(json: unknown, status: number): SallyportError {
+  const problem = problemSchema.safeParse(json);
+  if (!problem.success) {
+    return new SallyportError('internal', 'Main-agent answered something else', {
+      detail: `status ${status}`,
+    });
+  }
+  const { title, detail, hint } = problem.data;
+  return new SallyportError(codes[status] ?? 'internal', title, {
+    ...(detail !== undefined && { detail }),
+    ...(hint !== undefined && { hint }),
+  });
+}

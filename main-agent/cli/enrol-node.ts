@@ -1,0 +1,49 @@
+import { replaceFile } from '#shared/command-line/write-files.ts';
+import { configError } from '#shared/config/problem.ts';
+import { parseYaml } from '#shared/config/yaml-text.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { NodePairing } from '#shared/pairing/pairing-line.ts';
+import { readFileSync } from 'node:fs';
+
+/** Writes a DMZ node into main-agent.yaml: whom main dials, which key must answer, which key signs its assertions. */
+
+/** Rejects `conflict` when a node of that name has other keys and `replace` does not allow it. */
+export function enrolNode(
+  configFile: string,
+  pairing: NodePairing,
+  replace: boolean,
+): 'added' | 'same' | 'replaced' {
+  const yaml = parseYaml(readFileSync(configFile, 'utf8'), configFile);
+  if (yaml.problems.length > 0) throw configError(yaml.problems);
+  const { document } = yaml;
+  const entry = {
+    name: pairing.name,
+    address: pairing.address,
+    identity: pairing.identity,
+    signing_key: pairing.signing_key,
+  };
+  const nodes = readNodes(yaml.value);
+  const index = nodes.findIndex(({ name }) => name === pairing.name);
+  const present = nodes[index];
+  if (present !== undefined) {
+    const same = Object.entries(entry).every(([key, value]) => present[key] === value);
+    if (same) return 'same';
+    if (!replace) {
+      throw new SallyportError('conflict', 'A node of this name is enrolled with other keys', {
+        detail: `${pairing.name}: enrolled ${String(present['identity'])}, new ${pairing.identity}`,
+        hint: 'add --replace if that box was set up anew; its old keys are refused from the next start on',
+      });
+    }
+    document.setIn(['dmz_nodes', index], document.createNode(entry));
+  } else if (nodes.length === 0) document.setIn(['dmz_nodes'], document.createNode([entry]));
+  else document.addIn(['dmz_nodes'], document.createNode(entry));
+  replaceFile(configFile, document.toString({ lineWidth: 0, flowCollectionPadding: true }), 0o600);
+  return present === undefined ? 'added' : 'replaced';
+}
+
+function readNodes(config: unknown): readonly Readonly<Record<string, unknown>>[] {
+  const list =
+    typeof config === 'object' && config !== null && 'dmz_nodes' in config ? config.dmz_nodes : undefined;
+  if (!Array.isArray(list)) return [];
+  return list.map((node: unknown) => (typeof node === 'object' && node !== null ? { ...node } : {}));
+}

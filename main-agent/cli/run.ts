@@ -1,0 +1,63 @@
+import { exitCodeOf, exitCodes } from '#shared/command-line/exit-code.ts';
+import { printError, type Terminal } from '#shared/command-line/terminal.ts';
+import { version } from '#shared/version.ts';
+import { Command, CommanderError } from 'commander';
+import { buildCommandContext, type GlobalOptions } from './command-context.ts';
+import { addSessionCommands } from './session-commands.ts';
+import { addSetupCommands } from './setup-commands.ts';
+import { addSystemCommands } from './system-commands.ts';
+import { addTwoFactorCommands } from './two-factor-commands.ts';
+import { addUserCommands } from './user-commands.ts';
+
+/** The `sallyport` command of the main node. */
+
+export interface Surroundings {
+  readonly terminal: Terminal;
+  /** Where relative paths count from. */
+  readonly folder: string;
+  readonly nowMs: number;
+  /** The name the caller goes by in the audit. */
+  readonly actor: string;
+}
+
+/** Exit code of one command line, after everything was printed. */
+export async function runCommand(args: readonly string[], surroundings: Surroundings): Promise<number> {
+  const { terminal } = surroundings;
+  try {
+    await buildProgram(surroundings).parseAsync([...args], { from: 'user' });
+    return exitCodes.ok;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    printError(terminal, error, args.includes('--json'));
+    return exitCodeOf(error);
+  }
+}
+
+function buildProgram(surroundings: Surroundings): Command {
+  const { terminal } = surroundings;
+  const program = new Command('sallyport')
+    .description('Manage a Sallyport main node; `sallyport node …` sets up a DMZ node')
+    .version(version)
+    .option(
+      '--socket <file>',
+      'admin socket (default: as main-agent.yaml says, or /run/sallyport/admin.sock)',
+    )
+    .option('--config <file>', 'main-agent.yaml (default: in this folder, or in /etc/sallyport)')
+    .option('--json', 'print JSON')
+    .exitOverride()
+    .configureOutput({ writeOut: terminal.out, writeErr: terminal.err })
+    .showHelpAfterError('(add --help for what it takes)')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 refused, 5 conflict\n' +
+        '\nOn a DMZ box:\n  node init|show|trust  keys, dmz.yaml, pairing (sallyport node --help)\n',
+    );
+  const context = buildCommandContext({ ...surroundings, global: () => program.opts<GlobalOptions>() });
+  const nodes = program.command('nodes').description('the DMZ nodes');
+  addUserCommands(program, context);
+  addTwoFactorCommands(program, context);
+  addSessionCommands(program, context);
+  addSystemCommands(program, context, nodes);
+  addSetupCommands(program, context, nodes);
+  return program;
+}

@@ -1,0 +1,191 @@
+import { verifyChain, type ChainHead } from '#main-agent/audit/chain.ts';
+import { checkMainAgentConfig, loadMainAgentConfig } from '#main-agent/config.ts';
+import { configError } from '#shared/config/problem.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { Command } from 'commander';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { segment } from './admin-client.ts';
+import {
+  explanation,
+  nodesAnswer,
+  numberedRecordsAnswer,
+  readAnswer,
+  recordsAnswer,
+  statusAnswer,
+} from './answers.ts';
+import type { CommandContext } from './command-context.ts';
+import { formatFacts, formatTable } from './table.ts';
+
+/** `sallyport status`, `nodes list`, `explain`, `audit …`, `config check`. */
+
+export function addSystemCommands(program: Command, context: CommandContext, nodes: Command): void {
+  program
+    .command('status')
+    .description('is all well? links, problems in user files, what is switched off')
+    .action(async () => {
+      const json = await context.call('GET', '/v1/status');
+      context.print(json, () => showStatus(json));
+    });
+
+  nodes
+    .command('list')
+    .description('DMZ nodes and their links')
+    .action(async () => {
+      const json = await context.call('GET', '/v1/nodes');
+      context.print(json, () => showNodes(json));
+    });
+
+  program
+    .command('explain')
+    .description('why something is as it is')
+    .command('login')
+    .description('what would happen if this user logged in from there, rule by rule')
+    .argument('<user>')
+    .requiredOption('--protocol <protocol>', 'https or sftp')
+    .requiredOption('--ip <address>', 'where the client is')
+    .option('--node <name>', 'through which DMZ node')
+    .action(
+      async (
+        user: string,
+        options: { readonly protocol: string; readonly ip: string; readonly node?: string },
+      ) => {
+        const json = await context.call('GET', '/v1/explain-login', { query: { user, ...options } });
+        context.print(json, () => {
+          const { outcome, chain } = readAnswer(explanation, json);
+          const rows = chain.map(({ rule, result, origin }) => [rule, result, origin]);
+          return `${formatTable(['rule', 'result', 'from'], rows)}\nOutcome: ${outcome}\n`;
+        });
+      },
+    );
+
+  addAuditCommands(program, context);
+
+  program
+    .command('config')
+    .description('main’s configuration')
+    .command('check')
+    .description('say all that is wrong with main-agent.yaml, with file, line and column')
+    .action(async () => {
+      const file = requireConfigFile(context);
+      const checked = await checkMainAgentConfig(file);
+      if (!checked.ok) throw configError(checked.problems);
+      context.print({ ok: true, file }, () => `${file} is good.\n`);
+    });
+}
+
+function addAuditCommands(program: Command, context: CommandContext): void {
+  const audit = program.command('audit').description('who did what, and which rule decided');
+
+  audit
+    .command('show')
+    .description('the records of a reference that a user reads out')
+    .argument('<reference>')
+    .action(async (reference: string) => {
+      const json = await context.call('GET', `/v1/audit/${segment(reference.toUpperCase())}`);
+      context.print(json, () => readAnswer(recordsAnswer, json).records.map(formatFacts).join('\n'));
+    });
+
+  audit
+    .command('tail')
+    .description('the newest records')
+    .option('-n <count>', 'how many', '20')
+    .action(async (options: { readonly n: string }) => {
+      const json = await context.call('GET', '/v1/audit', { query: { limit: options.n } });
+      context.print(json, () =>
+        formatTable(
+          ['number', 'time', 'event', 'outcome', 'user', 'actor', 'address', 'rule', 'reference'],
+          readAnswer(numberedRecordsAnswer, json).records.map(({ sequence, record }) => [
+            sequence,
+            ...['time', 'event', 'outcome', 'user', 'actor', 'clientIp', 'rule', 'reference'].map(
+              (key) => record[key],
+            ),
+          ]),
+        ),
+      );
+    });
+
+  audit
+    .command('verify')
+    .description('check the hash chain of audit.jsonl; works while main is down')
+    .option('--file <file>', 'a file other than the configured one')
+    .option('--expect-head <number:hash>', 'a record noted earlier that must still be there')
+    .action(async (options: { readonly file?: string; readonly expectHead?: string }) => {
+      const expected = options.expectHead === undefined ? undefined : parseHead(options.expectHead);
+      const file =
+        options.file === undefined
+          ? (await loadMainAgentConfig(requireConfigFile(context))).audit.file
+          : resolve(context.folder, options.file);
+      const verdict = await verifyChain(file, expected).catch((cause: unknown) => {
+        throw new SallyportError('not-found', 'The audit file cannot be read', { detail: String(cause) });
+      });
+      if (!verdict.ok) {
+        throw new SallyportError('io-error', 'The audit file was changed', {
+          detail: `${file}:${verdict.line}: ${verdict.reason}`,
+          hint: `all before it is whole, up to record ${verdict.head.sequence}`,
+        });
+      }
+      const { records, head } = verdict;
+      context.print(
+        { ...verdict, file },
+        () => `${records} records, unbroken. Head: ${head.sequence}:${head.hash}\n`,
+      );
+    });
+}
+
+export function requireConfigFile(context: CommandContext): string {
+  const file = context.configFile();
+  if (file !== undefined && existsSync(file)) return file;
+  throw new SallyportError('not-found', 'There is no configuration here', {
+    ...(file !== undefined && { detail: file }),
+    hint: 'name it with --config, or make one with `sallyport main init`',
+  });
+}
+
+function parseHead(text: string): ChainHead {
+  const [, sequence, hash] = /^(\d{1,15}):([0-9a-f]{64})$/.exec(text) ?? [];
+  if (sequence === undefined || hash === undefined) {
+    throw new SallyportError('usage', '--expect-head does not fit', {
+      hint: 'number:hash, as `sallyport audit verify` printed it',
+    });
+  }
+  return { sequence: Number(sequence), hash };
+}
+
+function showStatus(json: unknown): string {
+  const status = readAnswer(statusAnswer, json);
+  const switches = status.two_factor;
+  const summary = formatFacts({
+    name: status.name,
+    version: status.version,
+    since: status.started_at,
+    'validated logins': switches.validated_logins ? 'on' : 'OFF',
+    'auto enable': switches.auto_enable ? 'on' : 'off',
+    users: status.users.count,
+    sessions: status.sessions,
+  });
+  const problems = status.problems.map((problem) => `! ${problem}\n`).join('');
+  const files = status.users.problems
+    .map(
+      ({ file, line, column, message, hint }) =>
+        `  ${file}:${line}:${column}: ${message}\n${hint === undefined ? '' : `    hint: ${hint}\n`}`,
+    )
+    .join('');
+  return `${summary}\n${showNodes(json)}\n${status.ok ? 'All is well.\n' : problems}${files}`;
+}
+
+function showNodes(json: unknown): string {
+  const rows = readAnswer(nodesAnswer, json).nodes.flatMap(({ name, address, links }) =>
+    links.length === 0
+      ? [[name, address, undefined, 'no link']]
+      : links.map((link) => [
+          name,
+          address,
+          link.worker,
+          link.up ? 'up' : `down: ${link.problem ?? 'not joined'}`,
+          link.lanes,
+          link.clockSkewMs === undefined ? undefined : `${Math.round(link.clockSkewMs)} ms`,
+        ]),
+  );
+  return formatTable(['node', 'address', 'worker', 'link', 'lanes', 'clock skew'], rows);
+}

@@ -1,0 +1,243 @@
+import { parseYaml } from '#shared/config/yaml-text.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { Secret } from '#shared/secret.ts';
+import type { Command } from 'commander';
+import { segment } from './admin-client.ts';
+import { facts, originsAnswer, readAnswer, usersPage } from './answers.ts';
+import type { CommandContext } from './command-context.ts';
+import { formatFacts, formatTable, formatValue } from './table.ts';
+
+/** `sallyport users …`. Passwords come from a prompt or standard input, never from the command line. */
+
+interface AddOptions {
+  readonly displayName?: string;
+  readonly email?: string;
+  readonly phone?: string;
+  readonly group?: readonly string[];
+  readonly password: boolean;
+}
+
+const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
+
+export function addUserCommands(program: Command, context: CommandContext): void {
+  const users = program.command('users').description('who may log in, and how');
+  const { terminal } = context;
+
+  users
+    .command('list')
+    .description('all users by name')
+    .action(async () => {
+      const all = await readAllUsers(context);
+      context.print({ users: all }, () =>
+        formatTable(
+          ['user', 'name', 'status', 'groups', 'protocols', 'code required on'],
+          all.map((user) => [
+            user.username,
+            user.display_name,
+            user.status,
+            user.groups,
+            user.protocols,
+            user.required_on,
+          ]),
+        ),
+      );
+    });
+
+  users
+    .command('show')
+    .description('one user as in force')
+    .argument('<user>')
+    .option('--origin', 'each value with the file and line it came from')
+    .action(async (user: string, options: { readonly origin?: boolean }) => {
+      if (options.origin === true) {
+        const json = await context.call('GET', `/v1/users/${segment(user)}/effective`);
+        context.print(json, () =>
+          formatTable(
+            ['key', 'value', 'from'],
+            readAnswer(originsAnswer, json).values.map(({ key, value, file, line }) => [
+              key,
+              value,
+              `${file}:${line}`,
+            ]),
+          ),
+        );
+        return;
+      }
+      const json = await context.call('GET', `/v1/users/${segment(user)}`);
+      context.print(json, () => formatFacts(flatten(readAnswer(facts, json))));
+    });
+
+  users
+    .command('add')
+    .description('add a user; asks for the password, or reads it from standard input')
+    .argument('<user>')
+    .argument('[assignments...]', 'dotted.key=<yaml>, as in `users set`')
+    .option('--display-name <name>')
+    .option('--email <address>', 'where codes and notices go')
+    .option('--phone <number>', 'where text messages go')
+    .option('--group <name>', 'a template to inherit from; may be given again', collect, [])
+    .option('--no-password', 'no password: SSH keys only')
+    .action(async (user: string, assignments: readonly string[], options: AddOptions) => {
+      const fields = {
+        ...(options.displayName !== undefined && { display_name: options.displayName }),
+        ...(options.email !== undefined && { email: options.email }),
+        ...(options.phone !== undefined && { phone: options.phone }),
+        ...(options.group !== undefined && options.group.length > 0 && { groups: options.group }),
+        ...nest(parseAssignments(assignments)),
+      };
+      const password = options.password ? await readNewPassword(context) : undefined;
+      const json = await context.call('POST', '/v1/users', {
+        body: { username: user, fields, ...(password !== undefined && { password: password.expose() }) },
+      });
+      context.print(json, () => `Added ${user}.\n`);
+    });
+
+  users
+    .command('set')
+    .description('change keys of the user’s own file')
+    .argument('<user>')
+    .argument('[assignments...]', 'dotted.key=<yaml>, such as two_factor.required_on=[https, sftp]')
+    .option('--unset <key>', 'let the inherited value show again; may be given again', collect, [])
+    .action(
+      async (
+        user: string,
+        assignments: readonly string[],
+        options: { readonly unset: readonly string[] },
+      ) => {
+        const json = await context.call('PATCH', `/v1/users/${segment(user)}`, {
+          body: { set: Object.fromEntries(parseAssignments(assignments)), unset: options.unset },
+        });
+        context.print(json, () => `Changed ${user}.\n`);
+      },
+    );
+
+  users
+    .command('disable')
+    .description('refuse the user from now on, and end their sessions')
+    .argument('<user>')
+    .action(async (user: string) => {
+      const json = await context.call('PATCH', `/v1/users/${segment(user)}`, {
+        body: { set: { status: 'disabled' } },
+      });
+      await context.call('DELETE', '/v1/sessions', { query: { user, reason: 'user disabled' } });
+      context.print(json, () => `Disabled ${user}.\n`);
+    });
+
+  users
+    .command('delete')
+    .description('remove the user and end their sessions; files and enrolment stay')
+    .argument('<user>')
+    .action(async (user: string) => {
+      const json = await context.call('DELETE', `/v1/users/${segment(user)}`);
+      context.print(json, () => `Deleted ${user}.\n`);
+    });
+
+  users
+    .command('passwd')
+    .description('set a password: asked for, or read from standard input; ends the user’s sessions')
+    .argument('<user>')
+    .action(async (user: string) => {
+      const password = await readNewPassword(context);
+      if (password === undefined) {
+        throw new SallyportError('usage', 'No password was given', {
+          hint: terminal.isInteractive ? 'type one' : 'pipe it in: standard input is read to its end',
+        });
+      }
+      const json = await context.call('PUT', `/v1/users/${segment(user)}/password`, {
+        body: { password: password.expose() },
+      });
+      context.print(json, () => `Changed the password of ${user}.\n`);
+    });
+}
+
+async function readAllUsers(context: CommandContext) {
+  const all: (typeof usersPage)['_output']['users'] = [];
+  let cursor: string | undefined;
+  do {
+    const page = readAnswer(
+      usersPage,
+      await context.call('GET', '/v1/users', { query: { cursor, limit: 1000 } }),
+    );
+    all.push(...page.users);
+    cursor = page.next;
+  } while (cursor !== undefined);
+  return all;
+}
+
+/** Twice at a terminal, once from standard input; undefined: nothing was typed. */
+async function readNewPassword({ terminal }: CommandContext): Promise<Secret | undefined> {
+  if (!terminal.isInteractive) {
+    const input = await terminal.readSecretInput();
+    return input.expose() === '' ? undefined : input;
+  }
+  const first = await terminal.askSecret('New password (empty for none): ');
+  if (first.expose() === '') return undefined;
+  const second = await terminal.askSecret('Again: ');
+  if (first.expose() !== second.expose()) throw new SallyportError('usage', 'The two differ');
+  return first;
+}
+
+/** `dotted.key=<yaml>`: the value is YAML, so `[https, sftp]`, `true` and `2027-01-15` mean what they mean in a file. */
+export function parseAssignments(assignments: readonly string[]): [string, unknown][] {
+  return assignments.map((assignment) => {
+    const [, key, text] = /^([^=]+)=(.*)$/s.exec(assignment) ?? [];
+    if (key === undefined || text === undefined) {
+      throw new SallyportError('usage', 'That is not an assignment', {
+        detail: assignment,
+        hint: 'write dotted.key=<yaml>, in quotes where it has spaces',
+      });
+    }
+    const { value, problems } = parseYaml(text, key);
+    if (problems.length > 0) {
+      throw new SallyportError('usage', 'That value is not YAML', {
+        detail: `${key}: ${problems.map(({ message }) => message).join('; ')}`,
+      });
+    }
+    return [key, value];
+  });
+}
+
+/** Dotted keys as the maps they stand for. */
+function nest(entries: readonly (readonly [string, unknown])[]): Record<string, unknown> {
+  const result = emptyMap();
+  for (const [dotted, value] of entries) {
+    const path = dotted.split('.');
+    const last = path.pop() ?? '';
+    let map = result;
+    for (const key of path) {
+      const child = map[key];
+      const next = isMap(child) ? child : emptyMap();
+      map[key] = next;
+      map = next;
+    }
+    map[last] = value;
+  }
+  return result;
+}
+
+/** Without a prototype, so that no key is special. */
+function emptyMap(): Record<string, unknown> {
+  return Object.create(null);
+}
+
+/** Maps as dotted keys, for people. */
+function flatten(value: Readonly<Record<string, unknown>>, prefix = ''): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, child]) => {
+      if (isMap(child)) return Object.entries(flatten(child, `${prefix}${key}.`));
+      const shown = Array.isArray(child) && child.some(isMap) ? child.map(showMap) : child;
+      return [[`${prefix}${key}`, shown]];
+    }),
+  );
+}
+
+function showMap(value: unknown): string {
+  if (!isMap(value)) return formatValue(value);
+  return `{ ${Object.entries(value)
+    .map(([key, child]) => `${key}: ${formatValue(child)}`)
+    .join(', ')} }`;
+}
+
+function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

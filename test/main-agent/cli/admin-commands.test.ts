@@ -1,0 +1,205 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { runCommand } from '#main-agent/cli/run.ts';
+import { startPlayedMain, type PlayedMain } from '#test/main-agent/admin/played-main.ts';
+import { buildPlayedTerminal, type PlayedTerminal } from '#test/harness/played-terminal.ts';
+
+describe('sallyport against a running main', () => {
+  let main: PlayedMain;
+  beforeEach(async () => {
+    main = await startPlayedMain();
+  });
+  afterEach(() => main.close());
+
+  interface Ran {
+    readonly code: number;
+    readonly out: string;
+    readonly err: string;
+    readonly questions: readonly string[];
+  }
+  async function runAt(terminal: PlayedTerminal, ...args: string[]): Promise<Ran> {
+    const code = await runCommand(['--socket', main.socket, ...args], {
+      terminal,
+      folder: '/nonexistent',
+      nowMs: 0,
+      actor: 'eva',
+    });
+    return { code, out: terminal.printed(), err: terminal.complained(), questions: terminal.questions };
+  }
+  const run = (...args: string[]): Promise<Ran> => runAt(buildPlayedTerminal(), ...args);
+
+  it('status: a summary, or the JSON with --json before or after the command', async () => {
+    expect((await run('status')).out).toMatch(/main1[\s\S]*dmz1 .* up [\s\S]*All is well/);
+    expect(JSON.parse((await run('status', '--json')).out)).toMatchObject({ ok: true });
+    expect(JSON.parse((await run('--json', 'status')).out)).toMatchObject({ ok: true });
+  });
+
+  it('users list and show, with where each value came from', async () => {
+    const list = (await run('users', 'list')).out.trimEnd().split('\n');
+    expect(list[0]).toMatch(/^USER +NAME +STATUS/);
+    expect(list.slice(1).map((line) => line.split(' ')[0])).toEqual(['alice', 'bob', 'carol']);
+    expect((await run('users', 'show', 'alice')).out).toMatch(/two_factor\.required_on +sftp/);
+    expect((await run('users', 'show', 'alice', '--origin')).out).toMatch(/The alice +users\/alice\.yaml:2/);
+    expect((await run('users', 'show', 'nobody')).code).toBe(3);
+  });
+
+  it('users add: the password is typed twice or piped in, never an argument', async () => {
+    const person = buildPlayedTerminal({ answers: ['long enough one', 'long enough one'] });
+    const added = await runAt(
+      person,
+      'users',
+      'add',
+      'dora',
+      '--email',
+      'd@example.com',
+      '--group',
+      'partners',
+      'two_factor.required_on=[https, sftp]',
+      'expires=2027-01-15',
+    );
+    expect(added.code).toBe(0);
+    expect(main.asked).toEqual([
+      `create dora ${JSON.stringify({
+        email: 'd@example.com',
+        groups: ['partners'],
+        two_factor: { required_on: ['https', 'sftp'] },
+        expires: '2027-01-15',
+        password: 'hash(15)',
+      })}`,
+    ]);
+    await runAt(buildPlayedTerminal({ input: 'piped in password' }), 'users', 'add', 'emil');
+    await run('users', 'add', 'fritz', '--no-password');
+    expect(main.asked.slice(1)).toEqual(['create emil {"password":"hash(17)"}', 'create fritz {}']);
+    expect((await run('users', 'add', 'fritz')).code).toBe(5);
+    const differing = buildPlayedTerminal({ answers: ['long enough one', 'another long one'] });
+    expect((await runAt(differing, 'users', 'add', 'gerd')).code).toBe(2);
+    const weak = await runAt(buildPlayedTerminal({ input: 'short' }), 'users', 'add', 'gerd');
+    expect(weak).toMatchObject({ code: 4, err: expect.stringContaining('hint: at least 12') });
+  });
+
+  it('users set reads values as YAML', async () => {
+    const { code } = await run(
+      'users',
+      'set',
+      'alice',
+      'two_factor.required_on=[https, sftp]',
+      'two_factor.registration=true',
+      'display_name=A = B',
+      'password=null',
+      '--unset',
+      'expires',
+    );
+    expect(code).toBe(0);
+    expect(main.asked).toEqual([
+      'change alice two_factor.required_on=["https","sftp"] two_factor.registration=true' +
+        ' display_name="A = B" password=null expires=(unset)',
+    ]);
+    expect((await run('users', 'set', 'alice', 'no-assignment')).code).toBe(2);
+    expect((await run('users', 'set', 'alice', 'quota=[1')).code).toBe(2);
+    expect((await run('users', 'set', 'alice')).code).toBe(2);
+    expect((await run('users', 'set', 'nobody', 'quota=1GiB')).code).toBe(3);
+  });
+
+  it('users disable, delete, passwd', async () => {
+    expect((await run('users', 'disable', 'alice')).code).toBe(0);
+    expect(
+      (await runAt(buildPlayedTerminal({ input: 'long enough one' }), 'users', 'passwd', 'bob')).code,
+    ).toBe(0);
+    expect((await run('users', 'passwd', 'bob')).code).toBe(2);
+    expect((await run('users', 'delete', 'alice')).code).toBe(0);
+    expect(main.asked).toEqual([
+      'change alice status="disabled"',
+      'end-all alice user disabled',
+      'change bob password="hash(15)"',
+      'end-all bob password changed',
+      'remove alice',
+      'end-all alice user removed',
+    ]);
+  });
+
+  it('two-factor status, reset, unlock, bypass-code', async () => {
+    expect((await run('two-factor', 'status', 'alice')).out).toMatch(/state +enrolled/);
+    expect((await run('two-factor', 'status')).out).toMatch(/carol +none +sftp +locked out/);
+    expect((await run('two-factor', 'reset', 'alice')).code).toBe(2);
+    expect((await run('two-factor', 'reset', 'alice', '--reason', 'phone lost')).code).toBe(0);
+    expect((await run('two-factor', 'unlock', 'alice')).code).toBe(0);
+    const made = await run(
+      'two-factor',
+      'bypass-code',
+      'alice',
+      '--ttl',
+      '30m',
+      '--re-enrol',
+      '--reason',
+      'phone lost',
+    );
+    expect(made.out).toMatch(/^BYPASS-CODE\n/);
+    expect((await run('two-factor', 'bypass-code', 'alice', '--ttl', '2d', '--reason', 'xyz')).code).toBe(2);
+    expect(main.asked).toEqual([
+      'reset alice socket:eva phone lost',
+      'unlock alice socket:eva unlocked by an admin',
+      'bypass alice 1800000 true phone lost',
+    ]);
+  });
+
+  it('sessions list and kick, leases', async () => {
+    expect((await run('sessions', 'list', '--user', 'bob')).out).toMatch(/^SESSION.*\nk-bob +bob/);
+    expect((await run('sessions', 'kick', 'k-bob')).code).toBe(0);
+    expect((await run('sessions', 'kick', 'gone')).code).toBe(3);
+    expect((await run('sessions', 'kick')).code).toBe(2);
+    expect((await run('sessions', 'kick', '--user', 'alice', '--reason', 'lunch')).code).toBe(0);
+    expect((await run('leases')).out).toMatch(/alice +dmz1 +sftp/);
+    expect((await run('leases', '--end', '--user', 'alice')).code).toBe(0);
+    expect(main.asked).toEqual([
+      'end k-bob kicked by an admin',
+      'end gone kicked by an admin',
+      'end-all alice lunch',
+      'end-leases alice socket:eva by an admin',
+    ]);
+  });
+
+  it('explain login prints the chain, and the agreed JSON', async () => {
+    const args = ['explain', 'login', 'alice', '--protocol', 'sftp', '--ip', '203.0.113.9'];
+    const { out } = await run(...args);
+    expect(out).toMatch(/two_factor\.required_on .*users\/alice\.yaml:4[\s\S]*Outcome: totp/);
+    const json = JSON.parse((await run(...args, '--json')).out) as Record<string, unknown>;
+    expect(Object.keys(json).toSorted()).toEqual(['chain', 'outcome', 'protocol', 'user']);
+    expect((await run('explain', 'login', 'alice', '--protocol', 'ftp', '--ip', '::1')).code).toBe(2);
+  });
+
+  it('nodes list, audit show and tail', async () => {
+    expect((await run('nodes', 'list')).out).toMatch(/dmz1 +10\.0\.1\.5:8444 +0 +up/);
+    const record = {
+      time: '2026-11-24T00:00:00.000Z',
+      event: 'login.refused',
+      outcome: 'refused',
+      user: 'alice\u001b[2J',
+      reference: 'ABCD2345',
+    } as const;
+    await main.state.commit([{ kind: 'audit', record }]);
+    const shown = (await run('audit', 'show', 'abcd2345')).out;
+    expect(shown).toMatch(/event +login\.refused/);
+    expect(shown).toContain('alice\\u001b[2J');
+    expect((await run('audit', 'tail', '-n', '2')).out).toMatch(/login\.refused +refused/);
+    expect((await run('audit', 'show', 'NONE2222')).code).toBe(3);
+  });
+
+  it('the caller’s name stands in the audit', async () => {
+    await run('users', 'list');
+    expect(main.state.audit[0]).toMatchObject({ actor: 'socket:eva' });
+  });
+
+  it('a main that is not there is a failure with a hint', async () => {
+    await main.close();
+    const { code, err } = await run('status');
+    expect(code).toBe(1);
+    expect(err).toMatch(/does not answer[\s\S]*hint: is it running/);
+    expect(JSON.parse((await run('status', '--json')).err)).toMatchObject({ error: 'link-down' });
+    main = await startPlayedMain();
+  });
+
+  it('help and usage', async () => {
+    expect(await run('--help')).toMatchObject({ code: 0, out: expect.stringContaining('Exit codes') });
+    expect((await run('nonsense')).code).toBe(2);
+    expect((await run('users', 'list', '--nonsense')).code).toBe(2);
+  });
+});
