@@ -54,12 +54,18 @@ export class BanList {
     const next = new Map<string, number>();
     const ranges: { set: BlockList; untilMs: number }[] = [];
     for (const { address, untilMs } of bans) {
-      const isOwnKind = !address.includes('/') || address === sourceOf(address.replace('/64', ''));
-      if (isOwnKind) next.set(sourceOf(address.replace('/64', '')), untilMs);
+      const source = asSource(address);
+      if (source !== undefined) next.set(source, untilMs);
       else ranges.push({ set: parseRanges([address]).set, untilMs });
     }
     for (const source of this.#pushed.keys()) if (!next.has(source)) this.#own.delete(source);
     this.#pushed = next;
     this.#pushedRanges = ranges;
   }
+}
+
+/** A single address or an IPv6 /64, as `sourceOf` names it; undefined for a wider or narrower range. */
+function asSource(address: string): string | undefined {
+  if (!address.includes('/')) return sourceOf(address);
+  return address.endsWith('/64') && address.includes(':') ? sourceOf(address.slice(0, -3)) : undefined;
 }

@@ -71,7 +71,10 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
       const exempt = isExempt(ip);
       const found = exempt ? undefined : bans.find(ip, clock.now());
       // A browser is let in to be told why it can't log in; an abuser of the protocol and an admin's ban are not.
-      if (found !== undefined && (protocol === 'sftp' || found.kind === 'malformed' || found.kind === 'policy'))
+      if (
+        found !== undefined &&
+        (protocol === 'sftp' || found.kind === 'malformed' || found.kind === 'policy')
+      )
         return { admitted: false, reason: 'banned', retryAfterMs: found.leftMs };
       const outcome = connections.admit(sourceOf(ip), protocol, exempt);
       if (!outcome.admitted)

@@ -1,0 +1,299 @@
+import { describe, expect, it } from 'vitest';
+import { buildSourceGuard } from '#dmz/guard/source-guard.ts';
+import type { Admission, Refusal } from '#dmz/guard/guard.ts';
+import type { GuardLimits } from '#dmz/guard/limits.ts';
+import type { Policy } from '#shared/link/messages.ts';
+import { buildLog } from '#shared/log.ts';
+
+const minute = 60_000;
+const hour = 60 * minute;
+const ip = '192.0.2.7';
+
+function setUp(
+  options: { policy?: Partial<Policy>; limits?: Partial<GuardLimits>; random?: () => number } = {},
+) {
+  let nowMs = 1_800_000_000_000;
+  let policy: Policy = {
+    validatedLogins: true,
+    branding: { name: 'x' },
+    neverBan: [],
+    bans: [],
+    baitNames: ['root', 'admin'],
+    ...options.policy,
+  };
+  let push: (policy: Policy) => void = () => undefined;
+  const events: { kind: string; clientIp?: string | undefined; detail: string }[] = [];
+  const guard = buildSourceGuard({
+    link: {
+      get policy() {
+        return policy;
+      },
+      onPolicy: (listener) => {
+        push = listener;
+        return () => undefined;
+      },
+      report: (event) => events.push(event),
+    },
+    clock: { now: () => nowMs, monotonic: () => nowMs },
+    log: buildLog('silent', {}),
+    random: options.random ?? (() => 0.999),
+    ...(options.limits === undefined ? {} : { limits: options.limits }),
+  });
+  return {
+    guard,
+    events,
+    wait: (ms: number) => {
+      nowMs += ms;
+    },
+    now: () => nowMs,
+    fail: (times: number, from = ip, user = 'alice') => {
+      for (let time = 0; time < times; time += 1) guard.firstFactorFailed(from, user, 'password');
+    },
+    push: (change: Partial<Policy>) => {
+      policy = { ...policy, ...change };
+      push(policy);
+    },
+  };
+}
+
+function admitted(outcome: Admission | Refusal): Admission {
+  if (!outcome.admitted) throw new Error(`refused: ${outcome.reason}`);
+  return outcome;
+}
+
+describe('bans', () => {
+  it('come with the 15th failure in ten minutes and last 15 minutes', () => {
+    const { guard, fail, wait, events } = setUp();
+    fail(14);
+    expect(guard.isBanned(ip)).toBeUndefined();
+    fail(1);
+    expect(guard.isBanned(ip)).toBe(15 * minute);
+    expect(events).toEqual([expect.objectContaining({ kind: 'banned', clientIp: ip })]);
+    wait(15 * minute - 1);
+    expect(guard.isBanned(ip)).toBe(1);
+    wait(1);
+    expect(guard.isBanned(ip)).toBeUndefined();
+  });
+
+  it('count only what happened within ten minutes', () => {
+    const { guard, fail, wait } = setUp();
+    fail(14);
+    wait(10 * minute);
+    fail(14);
+    expect(guard.isBanned(ip)).toBeUndefined();
+  });
+
+  it('double each time, up to a day, and start again a day after the last', () => {
+    const { guard, fail, wait } = setUp();
+    const lengths: (number | undefined)[] = [];
+    for (let round = 0; round < 9; round += 1) {
+      fail(15);
+      const length = guard.isBanned(ip);
+      lengths.push(length);
+      wait(length ?? 0);
+    }
+    expect(lengths.map((length) => (length ?? 0) / minute)).toEqual([
+      15, 30, 60, 120, 240, 480, 960, 1440, 1440,
+    ]);
+    wait(24 * hour);
+    fail(15);
+    expect(guard.isBanned(ip)).toBe(15 * minute);
+  });
+
+  it('a good login takes back only what that user failed', () => {
+    const { guard, fail } = setUp();
+    fail(14, ip, 'alice');
+    guard.firstFactorRight(ip, 'alice');
+    fail(7, ip, 'alice');
+    fail(7, ip, 'bob');
+    guard.firstFactorRight(ip, 'alice');
+    fail(7, ip, 'bob');
+    expect(guard.isBanned(ip)).toBeUndefined();
+    fail(1, ip, 'bob');
+    expect(guard.isBanned(ip)).toBeDefined();
+  });
+
+  it('a bait name costs an hour, for a submitted password only', () => {
+    const { guard, wait } = setUp();
+    guard.firstFactorFailed(ip, 'root', 'publickey');
+    guard.firstFactorFailed(ip, 'root', 'answer');
+    expect(guard.isBanned(ip)).toBeUndefined();
+    guard.firstFactorFailed(ip, 'ROOT', 'password');
+    expect(guard.isBanned(ip)).toBe(hour);
+    wait(hour);
+    expect(guard.isBanned(ip)).toBeUndefined();
+  });
+
+  it('20 breaches of protocol in ten minutes cost the connection too', () => {
+    const { guard } = setUp();
+    for (let time = 0; time < 19; time += 1) guard.malformed(ip, 'https', 'x');
+    expect(guard.admitConnection(ip, 'https').admitted).toBe(true);
+    guard.malformed(ip, 'https', 'x');
+    expect(guard.admitConnection(ip, 'https')).toMatchObject({ admitted: false, reason: 'banned' });
+  });
+
+  it('a source banned for failed logins may still connect to read why, over https only', () => {
+    const { guard, fail } = setUp();
+    fail(15);
+    expect(guard.admitConnection(ip, 'https').admitted).toBe(true);
+    expect(guard.admitConnection(ip, 'sftp')).toMatchObject({ reason: 'banned', retryAfterMs: 15 * minute });
+  });
+
+  it('count an IPv6 customer by /64 and an IPv4 client on a dual-stack socket by its address', () => {
+    const { guard, fail } = setUp();
+    for (let host = 0; host < 15; host += 1) fail(1, `2001:db8:0:1::${host.toString(16)}`);
+    expect(guard.isBanned('2001:db8:0:1:ffff::1')).toBeDefined();
+    expect(guard.isBanned('2001:0db8::1:0:0:0:9')).toBeDefined();
+    expect(guard.isBanned('2001:db8:0:2::1')).toBeUndefined();
+    fail(15, '::ffff:192.0.2.9');
+    expect(guard.isBanned('192.0.2.9')).toBeDefined();
+    expect(guard.isBanned('192.0.2.8')).toBeUndefined();
+  });
+
+  it('never touch a source on the never-ban list', () => {
+    const { guard, fail } = setUp({
+      policy: { neverBan: ['192.0.2.0/28', '::1', 'nonsense', '10.0.0.0/99'] },
+    });
+    fail(100);
+    guard.firstFactorFailed(ip, 'root', 'password');
+    expect(guard.isBanned(ip)).toBeUndefined();
+    expect(guard.admitConnection(ip, 'sftp').admitted).toBe(true);
+    fail(15, '192.0.2.16');
+    expect(guard.isBanned('192.0.2.16')).toBeDefined();
+  });
+
+  it("main's list bans addresses and ranges until the moment it names", () => {
+    const { guard, push, wait, now } = setUp();
+    const untilMs = now() + 1000;
+    push({
+      bans: [
+        { address: ip, untilMs, reason: 'x' },
+        { address: '198.51.100.0/24', untilMs, reason: 'x' },
+        { address: '2001:db8:0:5::/64', untilMs, reason: 'x' },
+        { address: '2001:db8:9::/48', untilMs, reason: 'x' },
+      ],
+    });
+    const banned = [ip, '198.51.100.77', '2001:db8:0:5::1', '2001:db8:9:ffff::1'];
+    for (const source of banned) expect([source, guard.isBanned(source)]).toEqual([source, 1000]);
+    for (const source of banned)
+      expect(guard.admitConnection(source, 'https')).toMatchObject({ admitted: false, reason: 'banned' });
+    expect(guard.isBanned('198.51.101.1')).toBeUndefined();
+    wait(1000);
+    for (const source of banned) expect(guard.isBanned(source)).toBeUndefined();
+  });
+
+  it("what main lifts is lifted here, whoever's ban it was", () => {
+    const { guard, fail, push, now } = setUp();
+    fail(15);
+    push({ bans: [{ address: ip, untilMs: now() + hour, reason: 'x' }] });
+    expect(guard.isBanned(ip)).toBe(hour);
+    push({ bans: [] });
+    expect(guard.isBanned(ip)).toBeUndefined();
+  });
+
+  it('S-09: forgets the longest silent source when there are too many', () => {
+    const { guard, fail } = setUp({ limits: { sourcesMax: 2 } });
+    fail(14, '192.0.2.1');
+    fail(14, '192.0.2.2');
+    fail(1, '192.0.2.3');
+    fail(1, '192.0.2.1');
+    expect(guard.isBanned('192.0.2.1')).toBeUndefined();
+    fail(13, '192.0.2.1');
+    expect(guard.isBanned('192.0.2.1')).toBeUndefined();
+    fail(1, '192.0.2.1');
+    expect(guard.isBanned('192.0.2.1')).toBeDefined();
+  });
+});
+
+describe('the pace of good logins', () => {
+  it('a burst, then one a second for each user and source', () => {
+    const { guard, wait } = setUp({ limits: { loginBurst: 3 } });
+    const login = (user = 'alice', from = ip) => guard.firstFactorRight(from, user);
+    expect([login(), login(), login()]).toEqual([undefined, undefined, undefined]);
+    expect(login()).toBe(1000);
+    expect(login('bob')).toBeUndefined();
+    expect(login('alice', '192.0.2.8')).toBeUndefined();
+    wait(1000);
+    expect(login()).toBeUndefined();
+    expect(login()).toBe(1000);
+  });
+});
+
+describe('connections', () => {
+  it('are limited by source, and given back once', () => {
+    const { guard, events } = setUp({ limits: { connectionsPerSourceMax: { https: 2, sftp: 64 } } });
+    const first = admitted(guard.admitConnection(ip, 'https'));
+    admitted(guard.admitConnection(ip, 'https'));
+    expect(guard.admitConnection(ip, 'https')).toMatchObject({ reason: 'too-many-from-source' });
+    expect(events.at(-1)?.kind).toBe('limit');
+    expect(guard.admitConnection('192.0.2.8', 'https').admitted).toBe(true);
+    first.release();
+    first.release();
+    expect(guard.admitConnection(ip, 'https').admitted).toBe(true);
+    expect(guard.admitConnection(ip, 'https').admitted).toBe(false);
+  });
+
+  it('are limited in all, for trusted sources too', () => {
+    const { guard } = setUp({
+      policy: { neverBan: [ip] },
+      limits: { connectionsMax: { https: 2, sftp: 2 }, connectionsPerSourceMax: { https: 1, sftp: 1 } },
+    });
+    admitted(guard.admitConnection(ip, 'https'));
+    const second = admitted(guard.admitConnection(ip, 'https'));
+    expect(guard.admitConnection(ip, 'https')).toMatchObject({ reason: 'too-many' });
+    second.release();
+    admitted(guard.admitConnection(ip, 'https'));
+  });
+
+  it('before their first factor are eight from one source', () => {
+    const { guard } = setUp();
+    const all = Array.from({ length: 8 }, () => admitted(guard.admitConnection(ip, 'sftp')));
+    expect(guard.admitConnection(ip, 'sftp')).toMatchObject({ reason: 'too-many-from-source' });
+    all[0]?.authenticated();
+    all[0]?.authenticated();
+    admitted(guard.admitConnection(ip, 'sftp'));
+    expect(guard.admitConnection(ip, 'sftp').admitted).toBe(false);
+  });
+
+  it('that start up are refused by chance from 10 on and always at 60', () => {
+    let chance = 0.3;
+    const { guard } = setUp({ random: () => chance });
+    const connect = (n: number) => guard.admitConnection(`10.0.0.${n}`, 'sftp');
+    for (let n = 0; n < 10; n += 1) admitted(connect(n));
+    admitted(connect(10));
+    chance = 0.29;
+    expect(connect(11)).toMatchObject({ reason: 'start-up' });
+    chance = 0.9999;
+    for (let n = 11; n < 60; n += 1) admitted(connect(n));
+    expect(connect(60)).toMatchObject({ reason: 'start-up' });
+    expect(guard.admitConnection('10.0.0.1', 'https').admitted).toBe(true);
+  });
+
+  it('that await a code leave the start-up limit and have their own: 8 a source, 2 a user', () => {
+    const { guard } = setUp();
+    const connect = () => admitted(guard.admitConnection(ip, 'sftp'));
+    const first = connect();
+    expect(first.awaitCode('u0')).toBe(true);
+    expect(connect().awaitCode('u0')).toBe(true);
+    expect(connect().awaitCode('u0')).toBe(false);
+    for (let n = 1; n < 7; n += 1) expect(connect().awaitCode(`u${n}`)).toBe(true);
+    expect(connect().awaitCode('u7')).toBe(false);
+    first.authenticated();
+    expect(connect().awaitCode('u7')).toBe(true);
+    expect(connect().awaitCode('u8')).toBe(false);
+  });
+
+  it('leave nothing behind whatever order they end in', () => {
+    const { guard } = setUp({ limits: { connectionsPerSourceMax: { https: 256, sftp: 2 } } });
+    for (let round = 0; round < 100; round += 1) {
+      const one = admitted(guard.admitConnection(ip, 'sftp'));
+      const two = admitted(guard.admitConnection(ip, 'sftp'));
+      expect(one.awaitCode('a')).toBe(true);
+      two.authenticated();
+      one.release();
+      one.authenticated();
+      expect(one.awaitCode('a')).toBe(false);
+      two.release();
+    }
+  });
+});

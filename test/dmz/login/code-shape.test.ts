@@ -1,0 +1,49 @@
+import { describe, expect, it } from 'vitest';
+import { recogniseCode } from '#dmz/login/code-shape.ts';
+import type { ChallengeView } from '#shared/link/messages.ts';
+import { Secret } from '#shared/secret.ts';
+
+type Asked = NonNullable<ChallengeView['asked']>;
+const base: Asked = { method: 'totp', hint: '', recovery: true, attemptsLeft: 5, shapes: [] };
+
+function recognise(code: string, asked: Partial<Asked>) {
+  const found = recogniseCode(new Secret(code), { ...base, ...asked });
+  return found === undefined ? undefined : [found.code.expose(), found.method];
+}
+
+describe('the shape of a code', () => {
+  it('is what was asked for, however people space it', () => {
+    const shapes: Asked['shapes'] = ['digits6', 'recovery', 'bypass'];
+    expect(recognise('123456', { shapes })).toEqual(['123456', 'totp']);
+    expect(recognise(' 123 456\n', { shapes })).toEqual(['123456', 'totp']);
+    expect(recognise('123\u2013456', { shapes })).toEqual(['123456', 'totp']);
+    expect(recognise('abcd-efgh-ijkl-2345', { shapes })).toEqual(['ABCDEFGHIJKL2345', 'recovery']);
+    expect(recognise('ABCD-EFGH-IJ23', { shapes })).toEqual(['ABCDEFGHIJ23', 'bypass']);
+  });
+
+  it('of a delivered code has its own length and method', () => {
+    const asked: Partial<Asked> = { method: 'sms', shapes: ['alphanumeric'], deliveredLength: 8 };
+    expect(recognise('ab2d ef6h', asked)).toEqual(['AB2DEF6H', 'sms']);
+    expect(recognise('AB2DEF6', asked)).toBeUndefined();
+    expect(recognise('AB2DEF6H9', asked)).toBeUndefined();
+  });
+
+  it('is nothing else', () => {
+    const shapes: Asked['shapes'] = ['digits6', 'recovery', 'bypass'];
+    for (const code of [
+      '',
+      '12345',
+      '1234567',
+      '12345a',
+      '１２３４５６',
+      'ABCDEFGHIJKLMNO1',
+      'ABCDEFGHIJKLMNOPQ',
+      'secret!',
+      ' '.repeat(65),
+    ])
+      expect([code, recognise(code, { shapes })]).toEqual([code, undefined]);
+    expect(recognise('ABCDEFGHIJKLMNOP', { shapes: ['digits6'] })).toBeUndefined();
+    expect(recognise('12345678', { shapes: ['digits6'] })).toBeUndefined();
+    expect(recognise('12345678', { shapes: ['digits8'] })).toEqual(['12345678', 'totp']);
+  });
+});

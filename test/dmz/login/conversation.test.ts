@@ -1,0 +1,152 @@
+import { describe, expect, it } from 'vitest';
+import type { ClientAddress } from '#shared/link/messages.ts';
+import { Secret } from '#shared/secret.ts';
+import { buildFakeInside, recoveryCode, rightCode, rightPassword } from '#test/dmz/https/fake-inside.ts';
+
+const client: ClientAddress = { ip: '192.0.2.7', port: 4711, agent: 'SSH-2.0-test' };
+const password = (text = rightPassword) => ({ type: 'password' as const, password: text });
+const codeOf = async (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'no error',
+    (error: { code?: string }) => error.code ?? 'not ours',
+  );
+
+function begin(
+  inside: Awaited<ReturnType<typeof buildFakeInside>>,
+  user: string,
+  options: { protocol?: 'https' | 'sftp'; password?: string } = {},
+) {
+  const protocol = options.protocol ?? 'sftp';
+  return inside.login.begin({
+    user,
+    protocol,
+    listener: protocol,
+    client,
+    factor: password(options.password),
+  });
+}
+
+describe('the conversation', () => {
+  it('signs what this node saw, bound to the link it is sent on', async () => {
+    const inside = await buildFakeInside();
+    const passed = await begin(inside, 'alice');
+    const result = await passed.answer(new Secret(rightCode));
+    expect(result.outcome).toBe('admitted');
+    expect(inside.claims.at(-1)).toMatchObject({
+      protocol: 'sftp',
+      listener: 'sftp',
+      client_ip: client.ip,
+      client_port: client.port,
+      agent: client.agent,
+      challenge: passed.id,
+    });
+    inside.close();
+  });
+
+  it('S-01: takes no step main did not offer', async () => {
+    const inside = await buildFakeInside();
+    const asked = await begin(inside, 'alice');
+    expect(await codeOf(asked.admit())).toBe('refused');
+    const admits = await begin(inside, 'frank');
+    expect(await codeOf(admits.answer(new Secret(rightCode)))).toBe('refused');
+    expect(await codeOf(admits.resend())).toBe('refused');
+    expect(inside.claims).toEqual([]);
+    inside.close();
+  });
+
+  it('ends an SSH attempt whose answer can not be a code, and tells main nothing of it', async () => {
+    const inside = await buildFakeInside();
+    const passed = await begin(inside, 'alice');
+    expect(await codeOf(passed.answer(new Secret(rightPassword)))).toBe('refused');
+    expect(inside.asked).toEqual(['login.begin', 'login.cancel']);
+    expect(await codeOf(passed.answer(new Secret(rightCode)))).toBe('challenge-gone');
+    inside.close();
+  });
+
+  it('gives confined sessions no files', async () => {
+    const inside = await buildFakeInside();
+    const admitted = await (await begin(inside, 'dave', { protocol: 'https' })).admit();
+    expect(admitted.view.state).toBe('setup-required');
+    expect(() => admitted.files).toThrow(expect.objectContaining({ code: 'setup-required' }));
+    inside.close();
+  });
+
+  it('tells who holds a session that main ended it', async () => {
+    const inside = await buildFakeInside();
+    const admitted = await (await begin(inside, 'frank')).admit();
+    expect(admitted.ended.aborted).toBe(false);
+    await inside.kick(admitted.view.session);
+    await Promise.resolve();
+    expect(admitted.ended.aborted).toBe(true);
+    inside.close();
+  });
+
+  it('asks main about a web session once in a while, at once from another address and after a lost link', async () => {
+    let nowMs = 1_000_000;
+    const clock = { now: () => Date.now(), monotonic: () => nowMs };
+    const inside = await buildFakeInside({ clock });
+    const { view } = await (await begin(inside, 'frank', { protocol: 'https' })).admit();
+    const attaches = () => inside.asked.filter((verb) => verb === 'session.attach').length;
+    await inside.login.attach(view.session, client);
+    expect(attaches()).toBe(0);
+    await inside.login.attach(view.session, { ...client, ip: '192.0.2.8' });
+    expect(attaches()).toBe(1);
+    nowMs += 30_001;
+    await inside.login.attach(view.session, { ...client, ip: '192.0.2.8' });
+    expect(attaches()).toBe(2);
+    inside.memory.cut();
+    await inside.memory.join();
+    await inside.login.attach(view.session, { ...client, ip: '192.0.2.8' });
+    expect(attaches()).toBe(3);
+    inside.close();
+  });
+
+  it('S-14: without a link nobody logs in', async () => {
+    const inside = await buildFakeInside();
+    const passed = await begin(inside, 'alice');
+    inside.memory.cut();
+    expect(await codeOf(begin(inside, 'frank'))).toBe('link-down');
+    expect(await codeOf(passed.answer(new Secret(rightCode)))).toBe('link-down');
+    inside.close();
+  });
+
+  it('refuses every login while main has validated logins off and this node on', async () => {
+    const policy = { validatedLogins: false };
+    const disagreeing = await buildFakeInside({ policy });
+    expect(await codeOf(begin(disagreeing, 'frank'))).toBe('refused');
+    expect(disagreeing.asked).toEqual([]);
+    disagreeing.close();
+    const agreeing = await buildFakeInside({ policy, validatedLogins: false });
+    expect(await codeOf(begin(agreeing, 'frank'))).toBe('no error');
+    agreeing.close();
+  });
+
+  it('counts refusals against their source, and bans it in front of main', async () => {
+    const inside = await buildFakeInside();
+    for (let time = 0; time < 15; time += 1)
+      expect(await codeOf(begin(inside, 'alice', { password: 'wrong' }))).toBe('refused');
+    const before = inside.asked.length;
+    expect(await codeOf(begin(inside, 'alice'))).toBe('rate-limited');
+    expect(inside.asked.length).toBe(before);
+    expect(inside.events.map(({ kind }) => kind)).toContain('banned');
+    inside.close();
+  });
+
+  it('bothers main with no name or password that can not exist', async () => {
+    const inside = await buildFakeInside();
+    expect(await codeOf(begin(inside, 'x'.repeat(256)))).toBe('refused');
+    expect(await codeOf(begin(inside, ''))).toBe('refused');
+    expect(await codeOf(begin(inside, 'alice', { password: 'x'.repeat(1025) }))).toBe('refused');
+    expect(inside.asked).toEqual([]);
+    inside.close();
+  });
+
+  it('S-11: shows no code and no password in what it says or keeps', async () => {
+    const inside = await buildFakeInside();
+    const passed = await begin(inside, 'alice');
+    await passed.answer(new Secret(recoveryCode));
+    expect(JSON.stringify(inside.claims)).not.toContain(recoveryCode);
+    expect(JSON.stringify(passed)).not.toContain(rightPassword);
+    inside.close();
+  });
+});
