@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { Button } from '#dmz/web/components/button.tsx';
 import { Dialog } from '#dmz/web/components/dialog.tsx';
 import { TextField } from '#dmz/web/components/text-field.tsx';
@@ -10,6 +10,7 @@ import { useClient, useWords } from '#dmz/web/state/client.ts';
 export function NewFolderDialog({ onClose }: { readonly onClose: () => void }) {
   const { actions } = useClient();
   const words = useWords();
+  const field = useRef<HTMLInputElement>(null);
   const [name, setName] = useState('');
   const [objection, setObjection] = useState<string | undefined>();
   const [busy, setBusy] = useState(false);
@@ -20,6 +21,7 @@ export function NewFolderDialog({ onClose }: { readonly onClose: () => void }) {
     setBusy(false);
     setObjection(refused);
     if (refused === undefined) onClose();
+    else field.current?.focus();
   };
   return (
     <Dialog title={words.newFolder.title} onClose={onClose}>
@@ -38,6 +40,7 @@ export function NewFolderDialog({ onClose }: { readonly onClose: () => void }) {
             setObjection(undefined);
           }}
           error={objection}
+          inputRef={field}
         />
         <div class="dialog-buttons">
           <Button onClick={onClose}>{words.common.cancel}</Button>

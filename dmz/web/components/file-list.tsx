@@ -32,6 +32,7 @@ export function FileList({
   const scroller = useRef<HTMLDivElement>(null);
   const [scrollTop, setScrollTop] = useState(0);
   const [viewportHeight, setViewportHeight] = useState(0);
+  const [scrollbarWidth, setScrollbarWidth] = useState(0);
   const entries = folder.shown.value;
   const active = Math.min(selection.active.value, Math.max(0, entries.length - 1));
   const path = folder.path.value;
@@ -39,9 +40,15 @@ export function FileList({
   useLayoutEffect(() => {
     const element = scroller.current;
     if (element === null) return;
-    const observer = new ResizeObserver(() => setViewportHeight(element.clientHeight));
+    const measure = (): void => {
+      setViewportHeight(element.clientHeight);
+      setScrollbarWidth(element.offsetWidth - element.clientWidth);
+    };
+    // The canvas too: its width changes when a scroll bar appears.
+    const observer = new ResizeObserver(measure);
     observer.observe(element);
-    setViewportHeight(element.clientHeight);
+    if (element.firstElementChild !== null) observer.observe(element.firstElementChild);
+    measure();
     return () => observer.disconnect();
   }, []);
   useLayoutEffect(() => {
@@ -104,6 +111,7 @@ export function FileList({
       aria-label={words.files.list(path.at(-1) ?? words.files.home)}
       aria-multiselectable
       aria-rowcount={entries.length + 1}
+      style={{ '--scrollbar': `${scrollbarWidth}px` }}
       onKeyDown={onKeyDown}
     >
       <FileListHead />

@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact';
 import { useClient } from '#dmz/web/state/client.ts';
-import { toAddress, type Place } from '#dmz/web/state/route.ts';
+import { toAddress, type Place } from '#dmz/web/state/place.ts';
 
 /** A real link inside the client: opens in place, and in a new tab when asked to. */
 export function PageLink({

@@ -46,7 +46,7 @@ export function SetupScan({
     <div class="scan">
       <p>{late ? words.setup.confirmLate : words.setup.scanIntro}</p>
       <div class={expired ? 'scan-code scan-code-expired' : 'scan-code'}>
-        <img src={setup.qr} width="256" height="256" alt={expired ? '' : words.setup.qr} />
+        <img src={setup.qr} width="320" height="320" alt={expired ? '' : words.setup.qr} />
         {expired && (
           <div class="scan-over">
             <p>{words.setup.expired}</p>

@@ -58,7 +58,7 @@ function describeState(
     case 'reconnecting':
       return words.uploads.reconnecting;
     case 'conflict':
-      return words.uploads.conflict(upload.name.value);
+      return words.uploads.conflict;
     case 'failed': {
       const { reference } = state.problem.details;
       const text = describeFailure(state.problem, words);
@@ -80,11 +80,9 @@ function ConflictChoices({ upload, several }: { readonly upload: Upload; readonl
   const choose = (choice: ConflictChoice) => (): void => uploads.resolve(upload, choice, forAll);
   return (
     <div class="conflict">
-      <div class="button-row">
-        <Button onClick={choose('replace')}>{words.uploads.replace}</Button>
-        <Button onClick={choose('keep-both')}>{words.uploads.keepBoth}</Button>
-        <Button onClick={choose('skip')}>{words.uploads.skip}</Button>
-      </div>
+      <Button onClick={choose('replace')}>{words.uploads.replace}</Button>
+      <Button onClick={choose('keep-both')}>{words.uploads.keepBoth}</Button>
+      <Button onClick={choose('skip')}>{words.uploads.skip}</Button>
       {several && (
         <label class="check">
           <input

@@ -72,7 +72,7 @@ function formatDuration(seconds: number): string {
 
 /** `timeZone` absent: the reader's own. */
 export function buildFormats(locale: string, timeZone?: string): Formats {
-  const full = new Intl.DateTimeFormat(locale, { timeZone, dateStyle: 'full', timeStyle: 'medium' });
+  const full = new Intl.DateTimeFormat(locale, { timeZone, dateStyle: 'full', timeStyle: 'short' });
   const percent = new Intl.NumberFormat(locale, { style: 'percent' });
   const number = new Intl.NumberFormat(locale);
   return {

@@ -187,7 +187,7 @@ export const de: Catalogue = {
     reconnecting: 'Verbindung unterbrochen. Neuer Versuch …',
     cancel: (name) => `${name} abbrechen`,
     retry: (name) => `${name} erneut versuchen`,
-    conflict: (name) => `${name} gibt es hier schon.`,
+    conflict: 'Eine Datei mit diesem Namen gibt es hier schon.',
     replace: 'Ersetzen',
     keepBoth: 'Beide behalten',
     skip: 'Überspringen',

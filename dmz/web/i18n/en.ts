@@ -179,7 +179,7 @@ export const en = {
     reconnecting: 'Connection lost. Trying again…',
     cancel: (name: string) => `Cancel ${name}`,
     retry: (name: string) => `Try ${name} again`,
-    conflict: (name: string) => `${name} already exists here.`,
+    conflict: 'A file of this name is already here.',
     replace: 'Replace',
     keepBoth: 'Keep both',
     skip: 'Skip',

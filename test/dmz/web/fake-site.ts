@@ -36,10 +36,10 @@ export function fillUsers(node: FakeNode): void {
     totpSecret: aliceSecret,
     recoveryCodes: ['ABCD-EFGH-JKLM-NPQR'],
     usedCodes: new Set(),
-    quotaBytes: 5e9,
+    quotaBytes: 50e9,
   });
   node.users.set('bob', { ...user, asks: 'email', hint: 'b…@example.com', usedCodes: new Set() });
-  node.users.set('carol', { ...user, asks: 'nothing', quotaBytes: 5e9, usedCodes: new Set() });
+  node.users.set('carol', { ...user, asks: 'nothing', quotaBytes: 50e9, usedCodes: new Set() });
   node.users.set('dave', { ...user, asks: 'nothing', forced: true, usedCodes: new Set() });
   node.users.set('frank', { ...user, asks: 'nothing', registration: false, usedCodes: new Set() });
 }
