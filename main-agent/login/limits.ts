@@ -6,8 +6,8 @@ export const hashesAtOnceMax = 2;
 /** Hashes waiting: at two at once this is about 5 s, as long as anybody waits for a login page. */
 export const hashesWaitingMax = 256;
 
-/** Waiting for one (node, source): enough for an office or an SFTP client with parallel connections. */
-export const hashesWaitingPerSourceMax = 16;
+/** Waiting for one (node, source): an office, or SFTP clients with parallel connections. Turns keep it fair. */
+export const hashesWaitingPerSourceMax = 64;
 
 /** Bytes of a password as UTF-8; argon2 takes more, but a stranger should not make us hash a megabyte. */
 export const passwordBytesMax = 1024;

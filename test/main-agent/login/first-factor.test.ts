@@ -1,0 +1,215 @@
+import { randomBytes } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parsePublicKeyBlob } from '#shared/ssh-key/parse.ts';
+import { buildRig, buildUser, playSshKey, refusal, withFactor, type Rig } from './rig.ts';
+
+let rig: Rig;
+
+beforeEach(async () => {
+  rig = await buildRig();
+  rig.users.set('frank', buildUser('frank'));
+});
+afterEach(() => rig.close());
+
+describe('the first factor', () => {
+  const shut: [string, () => void, string][] = [
+    ['an unknown user', () => rig.users.delete('frank'), 'wrong password'],
+    ['a user without a password', () => setUser({ passwordHash: undefined }), 'wrong password'],
+    ['a disabled user', () => setUser({ status: 'disabled' }), 'status is disabled'],
+    ['an expired user', () => setUser({ expires: '2026-11-23' }), 'expired after 2026-11-23'],
+    ['a protocol the user has not', () => setUser({ protocols: ['sftp'] }), 'protocol https'],
+    ['an address outside allow_from', () => setUser({ allowFrom: ['198.51.100.0/24'] }), 'allow_from'],
+    ['an empty allow_from', () => setUser({ allowFrom: [] }), 'allow_from'],
+    [
+      'hours that are over',
+      () => setUser({ hours: { days: [2], fromMinute: 0, toMinute: 60, zone: 'UTC' } }),
+      'hours',
+    ],
+    [
+      'a required factor that can not be asked',
+      () => setUser(withFactor({ requiredOn: ['https'] })),
+      'no factor can be asked',
+    ],
+  ];
+  function setUser(change: Parameters<typeof buildUser>[1]): void {
+    rig.users.set('frank', buildUser('frank', change));
+  }
+
+  for (const [name, arrange, rule] of shut) {
+    it(`S-07: the right password of ${name} gets the one refusal; the admin finds the rule`, async () => {
+      arrange();
+      const error = await refusal(rig.begin('frank'));
+      expect([error.code, error.publicMessage, error.data]).toEqual([
+        'refused',
+        'Sign-in refused',
+        undefined,
+      ]);
+      const [found] = await rig.state.findAudit(error.reference ?? '');
+      expect(found).toMatchObject({ event: 'login.refused', user: 'frank', outcome: 'refused' });
+      expect(found?.rule).toContain(rule);
+    });
+  }
+
+  it('the last day of an account still works, and an address inside allow_from', async () => {
+    setUser({ expires: '2026-11-24', allowFrom: ['203.0.113.0/24'] });
+    expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
+    expect(await rig.begin('frank', { client: { ip: '::ffff:203.0.113.9' } })).toMatchObject({
+      next: 'admit',
+    });
+  });
+
+  it('S-07: the same commits are made for a name that exists and one that does not', async () => {
+    const commits: string[][] = [];
+    rig.state.beforeCommit = (changes) => void commits.push(changes.map((one) => one.kind));
+    await refusal(rig.begin('frank', { password: 'wrong password' }));
+    await refusal(rig.begin('nobody', { password: 'wrong password' }));
+    await rig.change('frank', { status: 'disabled' });
+    commits.splice(2);
+    await refusal(rig.begin('frank'));
+    expect(commits).toEqual([
+      ['count-failure', 'audit'],
+      ['count-failure', 'audit'],
+      ['count-failure', 'audit'],
+    ]);
+  });
+
+  it('S-13: after 20 wrong passwords strangers get one try per 10 s, known places go on', async () => {
+    const home = { ip: '198.51.100.7' };
+    await rig.answer(await rig.begin('frank', { client: home }), { client: home });
+    for (let tries = 0; tries < 20; tries += 1)
+      await refusal(rig.begin('frank', { password: 'wrong', client: { ip: `203.0.113.${tries}` } }));
+
+    expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
+    const error = await refusal(rig.begin('frank', { client: { ip: '203.0.113.200' } }));
+    expect([error.code, error.data?.retryAfterMs]).toEqual(['rate-limited', 10_000]);
+    expect(await rig.begin('frank', { client: home })).toMatchObject({ next: 'admit' });
+    rig.advance(10_000);
+    expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
+    rig.advance(15 * 60_000);
+    expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
+    expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
+  });
+
+  it('S-07: a name that does not exist is throttled just the same', async () => {
+    for (let tries = 0; tries < 20; tries += 1) await refusal(rig.begin('nobody'));
+    expect((await refusal(rig.begin('nobody'))).code).toBe('refused');
+    expect((await refusal(rig.begin('nobody'))).code).toBe('rate-limited');
+  });
+});
+
+describe('keys', () => {
+  const key = playSshKey();
+
+  beforeEach(() =>
+    rig.users.set('erin', buildUser('erin', { passwordHash: undefined, sshKeys: [key.publicKey] })),
+  );
+
+  const beginWith = (
+    user: string,
+    factor: ReturnType<typeof key.signRequest>,
+    protocol: 'sftp' | 'https' = 'sftp',
+  ) =>
+    rig.login.loginHandlers['login.begin'](
+      {
+        user,
+        protocol,
+        listener: protocol,
+        client: { ip: '203.0.113.9', port: 1, agent: 'SSH-2.0-test' },
+        factor,
+      },
+      rig.node.link,
+    );
+
+  it('a stored key that signed this login is a first factor', async () => {
+    expect(await beginWith('erin', key.signRequest('erin'))).toMatchObject({ next: 'admit' });
+  });
+
+  it('S-03: a signature counts once per SSH session, also after a restart', async () => {
+    const factor = key.signRequest('erin');
+    await beginWith('erin', factor);
+    expect((await refusal(beginWith('erin', factor))).code).toBe('refused');
+    expect(rig.state.audit.at(-1)?.rule).toContain('used before');
+  });
+
+  it('S-07: refuses a foreign key, another name, a changed session, junk, and a key on the web, all alike', async () => {
+    const stranger = playSshKey();
+    const good = key.signRequest('erin');
+    const other = key.signRequest('erin', randomBytes(32));
+    for (const [user, factor, protocol] of [
+      ['erin', stranger.signRequest('erin'), 'sftp'],
+      ['erin', key.signRequest('frank'), 'sftp'],
+      ['frank', key.signRequest('frank'), 'sftp'],
+      ['nobody', key.signRequest('nobody'), 'sftp'],
+      ['erin', { ...good, signed: other.signed }, 'sftp'],
+      ['erin', { ...good, signature: 'AAAA' }, 'sftp'],
+      ['erin', { ...good, signed: '' }, 'sftp'],
+      ['erin', good, 'https'],
+    ] as const) {
+      const error = await refusal(beginWith(user, factor, protocol));
+      expect([error.code, error.publicMessage]).toEqual(['refused', 'Sign-in refused']);
+    }
+    expect(await beginWith('erin', good)).toMatchObject({ next: 'admit' });
+  });
+
+  it('S-07: a probe says yes only to a stored key of an account that works, and fails nobody', async () => {
+    const probe = async (user: string, blob: Buffer) =>
+      (
+        await rig.login.loginHandlers['login.probe'](
+          { user, key: blob.toString('base64url'), client: { ip: '203.0.113.9', port: 1, agent: '' } },
+          rig.node.link,
+        )
+      ).acceptable;
+    const { blob } = key.publicKey;
+    expect(await probe('erin', blob)).toBe(true);
+    expect(await probe('erin', playSshKey().publicKey.blob)).toBe(false);
+    expect(await probe('frank', blob)).toBe(false);
+    expect(await probe('nobody', blob)).toBe(false);
+    expect(await probe('erin', Buffer.from('junk'))).toBe(false);
+    await rig.change('erin', { status: 'disabled' });
+    expect(await probe('erin', blob)).toBe(false);
+    expect(rig.state.audit).toEqual([]);
+    expect(parsePublicKeyBlob(blob).fingerprint).toBe(key.publicKey.fingerprint);
+  });
+});
+
+describe('<password><code> for SFTP clients that can not prompt', () => {
+  beforeEach(async () => {
+    rig.users.set(
+      'alice',
+      buildUser('alice', withFactor({ requiredOn: ['sftp'], sftpPasswordWithCode: true })),
+    );
+    await rig.enrol('alice');
+  });
+  const sftp = { protocol: 'sftp' as const };
+  const whole = (code: string) => ({ ...sftp, password: `correct horse battery${code}` });
+
+  it('is checked like a code that was asked, and used up', async () => {
+    const code = rig.code('alice');
+    const view = await rig.begin('alice', whole(code));
+    expect(view).toMatchObject({ next: 'admit', admitAs: 'none' });
+    expect(await rig.answer(view, sftp)).toMatchObject({ outcome: 'admitted', view: { method: 'totp' } });
+    const elsewhere = { ...whole(code), client: { agent: 'another' } };
+    const again = await rig.begin('alice', elsewhere);
+    expect((await refusal(rig.answer(again, { ...sftp, client: { agent: 'another' } }))).code).toBe(
+      'refused',
+    );
+  });
+
+  it('rides the lease on the next connection, though its code is used', async () => {
+    const code = rig.code('alice');
+    await rig.answer(await rig.begin('alice', whole(code)), sftp);
+    const view = await rig.begin('alice', whole(code));
+    expect(view).toMatchObject({ next: 'admit', admitAs: 'lease' });
+    expect(await rig.answer(view, sftp)).toMatchObject({ outcome: 'admitted', view: { method: 'lease' } });
+  });
+
+  it('a wrong code refuses and counts; on the web, or without the switch, it is just a wrong password', async () => {
+    const wrong = await rig.begin('alice', whole('000000'));
+    expect((await refusal(rig.answer(wrong, sftp))).code).toBe('refused');
+    expect((await rig.state.failures('code:alice')).recent).toBe(1);
+    const onWeb = { ...whole(rig.code('alice')), protocol: 'https' as const };
+    expect((await refusal(rig.begin('alice', onWeb))).code).toBe('refused');
+    await rig.change('alice', withFactor({ requiredOn: ['sftp'] }));
+    expect((await refusal(rig.begin('alice', whole(rig.code('alice'))))).code).toBe('refused');
+  });
+});
