@@ -257,21 +257,11 @@ describe('the admin API', () => {
   it('status says what is wrong', async () => {
     await client.close();
     await main.close();
-    main = await startPlayedMain({
-      switches: { validatedLogins: false, autoEnable: false },
-      health: { problems: () => ['the clock jumped'] },
-      nodes: { list: () => [{ name: 'dmz1', address: 'a:1', identity: 'x', links: [] }] },
-      auditFeed: { head: () => ({ sequence: 0, hash: '' }), problem: () => 'ENOSPC' },
-    });
+    main = await startPlayedMain({ health: { problems: () => ['the clock jumped'] } });
     client = buildOutboundClient({ socketPath: main.socket });
     expect((await call('GET', '/v1/status')).json).toMatchObject({
       ok: false,
-      problems: [
-        'the clock jumped',
-        'the audit file is not written: ENOSPC',
-        'no link to dmz1',
-        'validated logins are off: nobody is asked a second factor',
-      ],
+      problems: ['the clock jumped'],
     });
   });
 

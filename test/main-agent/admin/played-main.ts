@@ -46,7 +46,7 @@ export async function startPlayedMain(changed: Partial<AdminPorts> = {}): Promis
     switches: { validatedLogins: true, autoEnable: false },
     health: { problems: () => [] },
     state,
-    auditFeed: { head: () => ({ sequence: state.audit.length, hash: 'h' }), problem: () => undefined },
+    auditFeed: { head: () => ({ sequence: state.audit.length, hash: 'h' }) },
     nodes: {
       list: () => [
         {
