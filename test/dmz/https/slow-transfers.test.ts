@@ -1,0 +1,130 @@
+import { once } from 'node:events';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Pace } from '#dmz/https/pace.ts';
+import { downloadPace, uploadPace } from '#dmz/https/limits.ts';
+import { Door } from './door.ts';
+
+describe('the pace of a transfer', () => {
+  function setUp(pace = uploadPace) {
+    let nowMs = 0;
+    const pacer = new Pace({ now: () => nowMs, monotonic: () => nowMs });
+    let tooSlow = 0;
+    const transfer = pacer.watch(pace, () => {
+      tooSlow += 1;
+    });
+    return {
+      transfer,
+      wait: (ms: number) => {
+        nowMs += ms;
+        pacer.check();
+      },
+      tooSlow: () => tooSlow,
+    };
+  }
+
+  it('is judged after ten seconds: 10 KiB are enough, a byte less is not', () => {
+    const enough = setUp();
+    enough.transfer.moved(10 * 1024);
+    enough.wait(10_000);
+    expect(enough.tooSlow()).toBe(0);
+    enough.wait(10_000);
+    expect(enough.tooSlow()).toBe(1);
+    const less = setUp();
+    less.transfer.moved(10 * 1024 - 1);
+    less.wait(9_999);
+    expect(less.tooSlow()).toBe(0);
+    less.wait(1);
+    expect(less.tooSlow()).toBe(1);
+    less.wait(100_000);
+    expect(less.tooSlow()).toBe(1);
+  });
+
+  it("counts the client's turns only", () => {
+    const { transfer, wait, tooSlow } = setUp();
+    wait(9_000);
+    transfer.setClientsTurn(false);
+    wait(1_000_000);
+    transfer.setClientsTurn(true);
+    wait(999);
+    expect(tooSlow()).toBe(0);
+    wait(1);
+    expect(tooSlow()).toBe(1);
+  });
+
+  it('is not judged once it is done', () => {
+    const { transfer, wait, tooSlow } = setUp();
+    transfer.done();
+    wait(100_000);
+    expect(tooSlow()).toBe(0);
+  });
+
+  it('of a download is one piece in two minutes', () => {
+    const { transfer, wait, tooSlow } = setUp(downloadPace);
+    wait(119_999);
+    transfer.moved(1);
+    wait(1);
+    expect(tooSlow()).toBe(0);
+    wait(120_000);
+    expect(tooSlow()).toBe(1);
+  });
+});
+
+describe('a client that crawls', () => {
+  let door: Door;
+  let nowMs = 0;
+  let cookie = '';
+  beforeAll(async () => {
+    door = await Door.open({
+      clock: { now: () => Date.now(), monotonic: () => nowMs },
+      timing: { paceCheckMs: 10 },
+    });
+    cookie = (await door.signedIn('frank')).cookie ?? '';
+  });
+  afterAll(() => door.close());
+
+  it('loses its upload, and nothing of it stays', async () => {
+    const socket = await door.raw();
+    socket.write(
+      `PUT /api/files/slow HTTP/1.1\r\nHost: x\r\nCookie: ${cookie}\r\nContent-Length: 100000\r\n\r\nhello`,
+    );
+    for (let turn = 0; turn < 200 && door.inside.openUploads() === 0; turn += 1)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    const closed = once(socket, 'close');
+    socket.resume();
+    nowMs += 10_000;
+    await closed;
+    for (let turn = 0; turn < 200 && door.inside.openUploads() > 0; turn += 1)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    expect([door.inside.openUploads(), door.inside.files.has('/slow')]).toEqual([0, false]);
+  });
+
+  it('loses its sign-in', async () => {
+    const socket = await door.raw();
+    socket.write(
+      'POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n',
+    );
+    // "100 Continue": from here the body is waited for.
+    await once(socket, 'data');
+    const closed = once(socket, 'close');
+    socket.resume();
+    nowMs += 10_000;
+    await closed;
+    expect(socket.destroyed).toBe(true);
+  });
+
+  it('loses a download it does not read', async () => {
+    door.inside.files.set('/huge', { type: 'file', content: Buffer.alloc(64 * 1024 * 1024), mtimeMs: 0 });
+    const socket = await door.raw();
+    socket.write(`GET /api/files/huge HTTP/1.1\r\nHost: x\r\nCookie: ${cookie}\r\n\r\n`);
+    await once(socket, 'data');
+    socket.pause();
+    expect(door.inside.openStreams()).toBe(1);
+    // What the kernel's buffers take counts as read; after them nothing moves.
+    for (let turn = 0; turn < 300 && door.inside.openStreams() > 0; turn += 1) {
+      nowMs += 60_000;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect(door.inside.openStreams()).toBe(0);
+    socket.destroy();
+  });
+});
