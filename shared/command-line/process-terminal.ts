@@ -28,6 +28,8 @@ export function buildProcessTerminal(streams: {
     const lines = createInterface({ input: stdin, output, terminal: true, historySize: 0 });
     try {
       return await lines.question('');
+    } catch (cause) {
+      throw new SallyportError('refused', 'Nothing was done', { detail: 'no answer was given', cause });
     } finally {
       lines.close();
       if (!shown) stderr.write('\n');
