@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import type { Secret } from '#shared/secret.ts';
 import type { SshPublicKey } from '#shared/ssh-key/public-key.ts';
 import type { EffectiveUser, Mount } from './effective-user.ts';
-import { rootComponents, type TemplateFields, type UserFields } from './user-schema.ts';
+import type { FileFields } from './user-file.ts';
+import { rootComponents, type TemplateFields } from './user-schema.ts';
 
 /**
  * `_default` → groups in order → the user's own file. The rule of each field stands in `overlay`: a scalar or a list of
@@ -10,7 +11,7 @@ import { rootComponents, type TemplateFields, type UserFields } from './user-sch
  */
 
 export interface Layer {
-  readonly fields: TemplateFields & Pick<UserFields, 'password'>;
+  readonly fields: FileFields;
   /** Fills `{group}`; empty in other files. */
   readonly group: string;
 }

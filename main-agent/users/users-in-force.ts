@@ -1,0 +1,237 @@
+import type { EffectiveUser, Mount } from './effective-user.ts';
+import { orderGroups, type GroupOrder } from './group-order.ts';
+import { buildEffectiveUser, type Layer } from './inheritance.ts';
+import {
+  defaultRelative,
+  groupRelative,
+  listedGroups,
+  userRelative,
+  type FileFields,
+  type FileId,
+  type UserFile,
+} from './user-file.ts';
+import type { SourceProblem } from './user-source.ts';
+
+/**
+ * Which version of each file counts, and the users that come of it. A file counts as it stands if it is good for itself
+ * and its groups exist and do not contain each other; otherwise its last good version counts (S-14).
+ */
+
+export interface InForceOptions {
+  readonly defaultUploads: Mount['uploads'];
+  readonly brokenUserFile: 'keep_last_good' | 'refuse';
+  /** The last good version of a file from an earlier run, parsed; undefined if there is none. */
+  readonly recall: (id: FileId) => Promise<FileFields | undefined>;
+}
+
+export class UsersInForce {
+  readonly #options: InForceOptions;
+  /** Every file as it stands now, by relative name. */
+  readonly #files = new Map<string, UserFile>();
+  /** What counts of each; also of groups that are gone while others still name them. */
+  #inForce = new Map<string, FileFields>();
+  /** What counted before the present change. */
+  #before: ReadonlyMap<string, FileFields> = new Map();
+  readonly #problems = new Map<string, SourceProblem>();
+  readonly #vanished = new Set<string>();
+  readonly #users = new Map<string, EffectiveUser>();
+
+  constructor(options: InForceOptions) {
+    this.#options = options;
+  }
+
+  find(username: string): EffectiveUser | undefined {
+    return this.#users.get(username);
+  }
+
+  list(): IterableIterator<EffectiveUser> {
+    return this.#users.values();
+  }
+
+  problems(): readonly SourceProblem[] {
+    return [...[...this.#files.values()].flatMap((file) => file.problems), ...this.#problems.values()];
+  }
+
+  problemsOf({ id, problems }: UserFile): readonly SourceProblem[] {
+    const relation = this.#problems.get(id.relative);
+    return relation === undefined ? problems : [...problems, relation];
+  }
+
+  /** Counts exactly as it stands. */
+  isInForce(file: UserFile): boolean {
+    return file.fields !== undefined && this.#inForce.get(file.id.relative) === file.fields;
+  }
+
+  /** Which version of a file counts; undefined: none. */
+  versionOf(relative: string): 'as-written' | 'last-good' | undefined {
+    if (!this.#inForce.has(relative)) return undefined;
+    const file = this.#files.get(relative);
+    return file !== undefined && this.isInForce(file) ? 'as-written' : 'last-good';
+  }
+
+  /** Relative names of all that counts or stands in the folder. */
+  relatives(): ReadonlySet<string> {
+    return new Set([...this.#files.keys(), ...this.#inForce.keys()]);
+  }
+
+  /** What is wrong with the groups this file lists, as everything else is now. */
+  judgeGroups(file: UserFile): SourceProblem | undefined {
+    if (file.fields === undefined) return undefined;
+    const order = this.#orderOf(file.fields);
+    return order.ok ? undefined : relationProblem(file, order.why);
+  }
+
+  /** Names of users who appeared, vanished or changed. */
+  async apply(changed: readonly UserFile[], removed: readonly FileId[]): Promise<readonly string[]> {
+    this.#before = new Map(this.#inForce);
+    for (const file of changed) this.#files.set(file.id.relative, file);
+    for (const { relative } of removed) {
+      this.#files.delete(relative);
+      this.#problems.delete(relative);
+    }
+    const touched = [...changed.map(({ id }) => id), ...removed];
+    const everybody = this.#vanished.size > 0 || touched.some(({ kind }) => kind !== 'user');
+    if (everybody) await this.#settleTemplates();
+    const usernames = everybody
+      ? new Set([...this.#users.keys(), ...this.#ownFiles().map(({ id }) => id.name)])
+      : new Set(touched.map(({ name }) => name));
+    const different: string[] = [];
+    for (const username of usernames) if (await this.#settleUser(username)) different.push(username);
+    return different;
+  }
+
+  /** Decides which version of `_default` and of each group counts. */
+  async #settleTemplates(): Promise<void> {
+    const templates = [...this.#files.values()].filter(({ id }) => id.kind !== 'user');
+    // Users are settled after this; until then only templates may be looked up.
+    this.#inForce = new Map();
+    for (const relative of this.#vanished) this.#problems.delete(relative);
+    this.#vanished.clear();
+    for (const { id, fields } of templates) {
+      this.#problems.delete(id.relative);
+      this.#count(id, fields ?? (await this.#lastGoodOf(id)));
+    }
+    await this.#keepVanishedGroups();
+    // A group that went wrong may be what another one needs: look again until nothing changes.
+    for (let reverted = true; reverted;) {
+      reverted = false;
+      for (const file of templates) {
+        if (!this.isInForce(file)) continue;
+        const order =
+          file.id.kind === 'group' ? this.#order([file.id.name]) : this.#order(listedGroups(file.fields));
+        if (order.ok) continue;
+        this.#problems.set(file.id.relative, relationProblem(file, order.why));
+        const older = await this.#lastGoodOf(file.id);
+        this.#count(file.id, older === file.fields ? undefined : older);
+        reverted = true;
+      }
+    }
+  }
+
+  /** A group that files still name keeps its last version, so that nobody loses a rule by its deletion. */
+  async #keepVanishedGroups(): Promise<void> {
+    const wanted = [...this.#files.values()].flatMap((file) =>
+      listedGroups(file.fields ?? this.#before.get(file.id.relative)),
+    );
+    for (let group = wanted.pop(); group !== undefined; group = wanted.pop()) {
+      const relative = groupRelative(group);
+      if (this.#inForce.has(relative) || this.#files.has(relative)) continue;
+      const id: FileId = { kind: 'group', name: group, relative };
+      const fields = await this.#lastGoodOf(id);
+      if (fields === undefined) continue;
+      this.#count(id, fields);
+      this.#vanished.add(relative);
+      this.#problems.set(relative, {
+        file: relative,
+        line: 1,
+        column: 1,
+        message: 'the group is gone, but files still name it; its last version stays in force',
+        hint: 'write it again, or take its name out of their `groups`',
+      });
+      wanted.push(...listedGroups(fields));
+    }
+  }
+
+  #count({ relative }: FileId, fields: FileFields | undefined): void {
+    if (fields === undefined) this.#inForce.delete(relative);
+    else this.#inForce.set(relative, fields);
+  }
+
+  async #lastGoodOf(id: FileId): Promise<FileFields | undefined> {
+    return this.#before.get(id.relative) ?? (await this.#options.recall(id));
+  }
+
+  /** True: the effective user changed. */
+  async #settleUser(username: string): Promise<boolean> {
+    const relative = userRelative(username);
+    const file = this.#files.get(relative);
+    this.#problems.delete(relative);
+    this.#inForce.delete(relative);
+    const user = file === undefined ? undefined : await this.#buildUser(file);
+    const old = this.#users.get(username);
+    if (user === undefined) this.#users.delete(username);
+    else this.#users.set(username, user);
+    return old?.version !== user?.version;
+  }
+
+  async #buildUser(file: UserFile): Promise<EffectiveUser | undefined> {
+    const { id, fields } = file;
+    if (fields !== undefined) {
+      const groups = this.#orderOf(fields);
+      if (groups.ok) return this.#assemble(id, fields, groups.order, false);
+      this.#problems.set(id.relative, relationProblem(file, groups.why));
+    }
+    if (this.#options.brokenUserFile === 'refuse') return undefined;
+    const older = await this.#lastGoodOf(id);
+    const groups = older === undefined ? undefined : this.#orderOf(older);
+    if (older === undefined || groups?.ok !== true) return undefined;
+    return this.#assemble(id, older, groups.order, file.saysDisabled);
+  }
+
+  #assemble(
+    id: FileId,
+    own: FileFields,
+    groups: readonly string[],
+    saysDisabled: boolean,
+  ): EffectiveUser | undefined {
+    const layers: Layer[] = [];
+    let forceDisabled = saysDisabled;
+    for (const [relative, group] of [
+      [defaultRelative, ''] as const,
+      ...groups.map((name) => [groupRelative(name), name] as const),
+    ]) {
+      const file = this.#files.get(relative);
+      const fields = this.#inForce.get(relative);
+      // Broken and never good: the rule in it may be the very one that protects this user.
+      if (fields === undefined && file !== undefined) return undefined;
+      if (fields !== undefined) layers.push({ fields, group });
+      forceDisabled ||= file?.saysDisabled === true;
+    }
+    layers.push({ fields: own, group: '' });
+    this.#count(id, own);
+    const { defaultUploads } = this.#options;
+    return buildEffectiveUser({ username: id.name, groups, layers, defaultUploads, forceDisabled });
+  }
+
+  /** All groups of a user with these fields. */
+  #orderOf(fields: FileFields): GroupOrder {
+    const inherited = listedGroups(this.#inForce.get(defaultRelative));
+    return this.#order([...(fields.groups ?? inherited), ...(fields['+groups'] ?? [])]);
+  }
+
+  #order(groups: readonly string[]): GroupOrder {
+    return orderGroups(groups, (group) => {
+      const fields = this.#inForce.get(groupRelative(group));
+      return fields === undefined ? undefined : listedGroups(fields);
+    });
+  }
+
+  #ownFiles(): UserFile[] {
+    return [...this.#files.values()].filter(({ id }) => id.kind === 'user');
+  }
+}
+
+function relationProblem(file: UserFile, why: string): SourceProblem {
+  const hint = 'groups/<name>.yaml makes a group';
+  return { file: file.file, ...file.groupsAt, message: `groups: ${why}`, hint };
+}
