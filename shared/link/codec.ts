@@ -262,6 +262,17 @@ export function encodeHeartbeat(kind: 'ping' | 'pong', id: number, nowMs: number
 
 // — JSON inside lane frames —
 
+/** Throws `bad-request`: as `requireParams`, for a stream's header. */
+export function encodeOpen(header: StreamHeader): Buffer {
+  const parsed = streamHeaderSchema.safeParse(header);
+  if (!parsed.success) {
+    throw new SallyportError('bad-request', 'That request cannot be served', {
+      detail: `stream: ${describeIssues(parsed.error)}`,
+    });
+  }
+  return Buffer.from(JSON.stringify(header));
+}
+
 export function decodeOpen(bytes: Buffer): StreamHeader | undefined {
   return streamHeaderSchema.safeParse(parseJson(bytes)).data;
 }

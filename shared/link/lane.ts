@@ -11,7 +11,7 @@
  */
 import { SallyportError, type ErrorCode } from '#shared/error.ts';
 import type { ByteTransport } from './byte-transport.ts';
-import { decodeOpen, decodeReset, decodeTrailer, encodeReset } from './codec.ts';
+import { decodeOpen, decodeReset, decodeTrailer, encodeOpen, encodeReset } from './codec.ts';
 import type { FramePool, PooledFrame } from './frame-pool.ts';
 import { FrameReader } from './frame-reader.ts';
 import {
@@ -23,7 +23,7 @@ import {
   type FrameType,
 } from './frames.ts';
 import { framePayloadBytesMax, type LaneStream } from './lane-stream.ts';
-import { openBytesMax, socketQueuedBytesLow, socketQueuedBytesMax, streamsPerLinkMax } from './limits.ts';
+import { socketQueuedBytesLow, socketQueuedBytesMax, streamsPerLinkMax } from './limits.ts';
 import type { StreamHeader } from './messages.ts';
 import { SendRing } from './send-ring.ts';
 import { Stream, type LaneSide, type StreamHost } from './streams.ts';
@@ -123,8 +123,7 @@ export class Lane implements StreamHost {
   /** DMZ only. */
   open(header: StreamHeader): LaneStream {
     if (!this.isOpen) throw new SallyportError('link-down', 'The connection to the inside is down');
-    const payload = Buffer.from(JSON.stringify(header));
-    if (payload.length > openBytesMax) throw new SallyportError('bad-request', 'Bad stream');
+    const payload = encodeOpen(header);
     this.#lastId += 1;
     const stream = new Stream(this, this.#lastId, header.kind, header.session);
     this.#keep(stream);

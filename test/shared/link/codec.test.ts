@@ -41,6 +41,16 @@ const request = {
   params: { session, path: ['a'], followLinks: true },
 };
 
+/** What it throws, if anything. */
+function failureOf(act: () => unknown): unknown {
+  try {
+    act();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
 /** Any JSON, and JSON that looks a little like ours. */
 const anyJson = fc.oneof(
   fc.jsonValue(),
@@ -69,11 +79,8 @@ describe('the codec', () => {
     'S-05: answers any bytes from %s with a message or a protocol violation, nothing else',
     (peer) => {
       const check = (bytes: Buffer): void => {
-        try {
-          decodeMessage(bytes, peer);
-        } catch (error) {
-          expect(isSallyportError(error, 'protocol-violation')).toBe(true);
-        }
+        const failure = failureOf(() => decodeMessage(bytes, peer));
+        expect(failure === undefined || isSallyportError(failure, 'protocol-violation')).toBe(true);
         decodeOpen(bytes);
         decodeTrailer(bytes);
         decodeReset(bytes);
@@ -154,12 +161,11 @@ describe('the codec', () => {
       verb: 'login.begin',
       params: { user: 'alice', factor: { type: 'password', password: 42 } },
     };
-    try {
-      decodeMessage(json({ ...bad, params: { ...bad.params, secretWord: 'hunter2' } }), 'dmz');
-      expect.unreachable();
-    } catch (error) {
-      expect(JSON.stringify([String(error), error])).not.toContain('hunter2');
-    }
+    const failure = failureOf(() =>
+      decodeMessage(json({ ...bad, params: { ...bad.params, secretWord: 'hunter2' } }), 'dmz'),
+    );
+    expect(isSallyportError(failure, 'protocol-violation')).toBe(true);
+    expect(JSON.stringify([String(failure), failure])).not.toContain('hunter2');
   });
 
   it('S-02: carries of an error its public half alone', () => {

@@ -1,0 +1,314 @@
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { LinkClient } from '#dmz/link/link-client.ts';
+import { edgeEventsMax, laneRegrantMs, parkedRequestsMax } from '#dmz/link/limits.ts';
+import { Parking } from '#dmz/link/parking.ts';
+import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
+import { SallyportError } from '#shared/error.ts';
+import { requireComponents } from '#shared/file-service/virtual-path.ts';
+import { encodeFrame, frameType } from '#shared/link/frames.ts';
+import {
+  lanesPerLink,
+  laneJoinTimeoutMs,
+  laneTokenLifeMs,
+  streamsPerSessionMax,
+} from '#shared/link/limits.ts';
+import { buildMemoryBytes, buildMemoryMessages } from '#shared/link/memory-transport.ts';
+import type { EventBody } from '#shared/link/messages.ts';
+import { buildLog } from '#shared/log.ts';
+import { randomId, sessionKey } from '#shared/random-id.ts';
+import { buildFakeSessions } from '#test/harness/fake-sessions.ts';
+import { buildMemoryLink } from '#test/harness/memory-link.ts';
+
+const clock = { now: () => Date.now(), monotonic: () => Date.now() };
+const path = requireComponents(['a']);
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const policy = { validatedLogins: true, branding: { name: 'T' }, neverBan: [], bans: [], baitNames: [] };
+
+afterEach(() => void vi.useRealTimers());
+
+/** A link whose main is the test itself. */
+function buildAlone() {
+  const client = new LinkClient({
+    nodeName: 'dmz1',
+    worker: 0,
+    workerPorts: () => [8444],
+    validatedLogins: true,
+    clock,
+    log: buildLog('silent', {}),
+  });
+  const connect = async () => {
+    const [nodeEnd, mainEnd] = buildMemoryMessages();
+    const messages: { kind: string; name?: string; body?: { token?: string }; id?: number }[] = [];
+    let closed = false;
+    mainEnd.start({
+      onMessage: (message) => messages.push(JSON.parse(message.toString())),
+      onClose: () => {
+        closed = true;
+      },
+    });
+    client.acceptControl(nodeEnd, randomId());
+    const hello = {
+      versions: [1, 1],
+      name: 'main1',
+      software: 'x',
+      boot: randomId(),
+      nowMs: 0,
+      validatedLogins: true,
+    };
+    mainEnd.send(JSON.stringify({ kind: 'hello', hello }));
+    await vi.advanceTimersByTimeAsync(0);
+    return {
+      messages,
+      tokens: () => messages.flatMap(({ body }) => (body?.token === undefined ? [] : [body.token])),
+      send: async (message: unknown) => {
+        mainEnd.send(JSON.stringify(message));
+        await vi.advanceTimersByTimeAsync(0);
+      },
+      isClosed: () => closed,
+      close: () => mainEnd.close('gone'),
+    };
+  };
+  const dialLane = async (token: string) => {
+    const [nodeEnd, mainEnd] = buildMemoryBytes();
+    let closed = false;
+    mainEnd.start({
+      onBytes: () => undefined,
+      onClose: () => {
+        closed = true;
+      },
+    });
+    client.acceptLane(nodeEnd);
+    if (token !== '') mainEnd.write(encodeFrame(frameType.join, 0, Buffer.from(token)), () => undefined);
+    await vi.advanceTimersByTimeAsync(0);
+    return { isClosed: () => closed, close: () => mainEnd.close('gone') };
+  };
+  return { client, connect, dialLane };
+}
+
+describe('a link of the node', () => {
+  it('is up only when main has said hello and pushed its policy', async () => {
+    vi.useFakeTimers();
+    const { client, connect } = buildAlone();
+    const seen: string[] = [];
+    client.onUp(() => seen.push('up'));
+    client.onPolicy((now) => seen.push(now.branding.name));
+    expect(client.policy.validatedLogins).toBe(true);
+    const main = await connect();
+    expect(client.isUp).toBe(false);
+    await main.send({ kind: 'event', name: 'policy', body: policy });
+    expect(client.isUp).toBe(true);
+    expect(seen).toEqual(['T', 'up']);
+    client.close();
+  });
+
+  it('gives way to a newer one of main, and its epoch is over', async () => {
+    vi.useFakeTimers();
+    const { client, connect, dialLane } = buildAlone();
+    const first = await connect();
+    await first.send({ kind: 'event', name: 'policy', body: policy });
+    const lane = await dialLane(first.tokens()[0] ?? '');
+    expect(lane.isClosed()).toBe(false);
+    const second = await connect();
+    expect(first.isClosed()).toBe(false);
+    await second.send({ kind: 'event', name: 'policy', body: policy });
+    expect(first.isClosed()).toBe(true);
+    expect(lane.isClosed()).toBe(true);
+    expect(client.isUp).toBe(true);
+    // A token of the old epoch is worth nothing.
+    expect((await dialLane(first.tokens()[1] ?? '')).isClosed()).toBe(true);
+    client.close();
+  });
+});
+
+describe('lane tokens', () => {
+  it('are good once, and for ten seconds', async () => {
+    vi.useFakeTimers();
+    const { client, connect, dialLane } = buildAlone();
+    const main = await connect();
+    await main.send({ kind: 'event', name: 'policy', body: policy });
+    const [first = '', second = ''] = main.tokens();
+    expect(main.tokens()).toHaveLength(lanesPerLink);
+    expect((await dialLane(first)).isClosed()).toBe(false);
+    expect((await dialLane(first)).isClosed()).toBe(true);
+    expect((await dialLane(randomId())).isClosed()).toBe(true);
+    await vi.advanceTimersByTimeAsync(laneTokenLifeMs / 2);
+    await main.send({ kind: 'ping', id: 1, nowMs: 0 });
+    await vi.advanceTimersByTimeAsync(laneTokenLifeMs / 2 - 1);
+    expect(main.tokens()).toHaveLength(lanesPerLink);
+    await vi.advanceTimersByTimeAsync(1);
+    expect((await dialLane(second)).isClosed()).toBe(true);
+    // The unused one was replaced, so that the link can come to full strength.
+    expect(main.tokens()).toHaveLength(lanesPerLink + 1);
+    client.close();
+  });
+
+  it('are given anew when a lane is lost', async () => {
+    vi.useFakeTimers();
+    const { client, connect, dialLane } = buildAlone();
+    const main = await connect();
+    await main.send({ kind: 'event', name: 'policy', body: policy });
+    const lanes = await Promise.all(main.tokens().map((token) => dialLane(token)));
+    expect(client.laneCount).toBe(lanesPerLink);
+    lanes[0]?.close();
+    await vi.advanceTimersByTimeAsync(laneRegrantMs);
+    expect(main.tokens()).toHaveLength(lanesPerLink + 1);
+    client.close();
+  });
+
+  it('a connection that never shows one is closed', async () => {
+    vi.useFakeTimers();
+    const { client, dialLane } = buildAlone();
+    const lane = await dialLane('');
+    await vi.advanceTimersByTimeAsync(laneJoinTimeoutMs - 1);
+    expect(lane.isClosed()).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(lane.isClosed()).toBe(true);
+    client.close();
+  });
+});
+
+describe('requests without a link', () => {
+  it('of files wait, and go out on the next link in the order they came', async () => {
+    const sessions = buildFakeSessions();
+    const session = sessions.open({ username: 'alice' });
+    const order: string[] = [];
+    const memory = await buildMemoryLink({
+      sessions,
+      files: {
+        'fs.make-folder': async ({ path: [name = ''] }) => {
+          order.push(name);
+          return {};
+        },
+      },
+    });
+    memory.cut();
+    await turn();
+    const files = buildRemoteFiles({ link: memory.link, session });
+    const names = Array.from({ length: 20 }, (_value, index) => `folder-${index}`);
+    const made = names.map((name) => files.makeFolder(requireComponents([name])));
+    await turn();
+    expect(order).toEqual([]);
+    await memory.join();
+    await Promise.all(made);
+    expect(order).toEqual(names);
+    memory.close();
+  });
+
+  it('of files give up after their time, or when their caller does', async () => {
+    const memory = await buildMemoryLink({ parkForMs: 50 });
+    memory.cut();
+    await turn();
+    const session = randomId();
+    const files = buildRemoteFiles({ link: memory.link, session });
+    await expect(files.stat(path)).rejects.toMatchObject({ code: 'link-down' });
+    const params = { session, path: [], followLinks: true };
+    const waiting = memory.link.request('fs.stat', params, { signal: AbortSignal.abort() });
+    await expect(waiting).rejects.toMatchObject({ code: 'deadline' });
+    memory.close();
+  });
+
+  it('S-14: of logins fail at once: they are bound to the link they were made for', async () => {
+    const memory = await buildMemoryLink();
+    memory.cut();
+    await turn();
+    for (const params of [{ challenge: randomId() }, async () => ({ challenge: randomId() })])
+      await expect(memory.link.request('login.cancel', params)).rejects.toMatchObject({ code: 'link-down' });
+    memory.close();
+  });
+
+  it('a login gets the binding of the very link it is sent on', async () => {
+    const memory = await buildMemoryLink({
+      mainName: 'main1',
+      login: { 'login.cancel': async () => ({}) },
+    });
+    await memory.link.request('login.cancel', async (binding) => {
+      expect(binding).toEqual({ exporter: memory.connection().exporter, mainName: 'main1' });
+      return { challenge: randomId() };
+    });
+    const stale = memory.link.request('login.cancel', async () => {
+      memory.cut();
+      await turn();
+      await memory.join();
+      return { challenge: randomId() };
+    });
+    await expect(stale).rejects.toMatchObject({ code: 'link-down' });
+    memory.close();
+  });
+
+  it('S-09: wait up to the bound, no further', async () => {
+    const parking = new Parking<string>(60_000);
+    const waiting = Array.from({ length: parkedRequestsMax }, () => parking.wait(undefined, undefined));
+    await expect(parking.wait(undefined, undefined)).rejects.toMatchObject({ code: 'busy' });
+    parking.resume('link');
+    expect(await Promise.all(waiting)).toHaveLength(parkedRequestsMax);
+    expect(parking.size).toBe(0);
+  });
+});
+
+describe('S-14: when main ends a session', () => {
+  it('the node drops its streams and what waits of it, and tells its doors', async () => {
+    const sessions = buildFakeSessions();
+    const session = sessions.open({ username: 'alice' });
+    const other = sessions.open({ username: 'bob' });
+    const memory = await buildMemoryLink({ sessions, onStream: () => undefined });
+    const ended: [string, string][] = [];
+    memory.link.onSessionEnded((key, reason) => ended.push([key, reason]));
+    const resets: string[] = [];
+    for (const [name, id] of [
+      ['alice', session],
+      ['bob', other],
+    ] as const) {
+      const stream = memory.link.openStream({ kind: 'read', session: id, handle: 1, offset: 0 });
+      stream.onReset = ({ code }) => resets.push(`${name} ${code}`);
+    }
+    await turn();
+    memory.connection().send('session.ended', { sessionKey: sessionKey(session), reason: 'kicked' });
+    await turn();
+    expect(resets).toEqual(['alice no-session']);
+    expect(ended).toEqual([[sessionKey(session), 'kicked']]);
+    memory.close();
+  });
+
+  it('main ends its streams itself, whatever their owner does', async () => {
+    const sessions = buildFakeSessions();
+    const session = sessions.open({ username: 'alice' });
+    const memory = await buildMemoryLink({ sessions, onStream: () => undefined });
+    const stream = memory.link.openStream({ kind: 'read', session, handle: 1, offset: 0 });
+    const reset = new Promise<SallyportError>((resolve) => {
+      stream.onReset = resolve;
+    });
+    await turn();
+    await sessions.end(sessionKey(session), 'kicked');
+    expect((await reset).code).toBe('no-session');
+    memory.close();
+  });
+});
+
+describe('S-09: bounds of the node', () => {
+  it('streams of one session', async () => {
+    const sessions = buildFakeSessions();
+    const session = sessions.open({ username: 'alice' });
+    const memory = await buildMemoryLink({ sessions, onStream: () => undefined });
+    const open = () => memory.link.openStream({ kind: 'read', session, handle: 1, offset: 0 });
+    const streams = Array.from({ length: streamsPerSessionMax }, open);
+    expect(open).toThrow(expect.objectContaining({ code: 'busy' }));
+    streams[0]?.reset(new SallyportError('io-error', 'x'));
+    expect(open().id).toBeGreaterThan(0);
+    memory.close();
+  });
+
+  it('edge events kept while main is away: the oldest go, and the gap shows', async () => {
+    const events: EventBody<'edge.event'>[] = [];
+    const memory = await buildMemoryLink({ onEdgeEvent: (event) => events.push(event) });
+    memory.cut();
+    await turn();
+    for (let count = 0; count < edgeEventsMax + 5; count += 1)
+      memory.link.report({ kind: 'refused', detail: String(count) });
+    await memory.join();
+    await turn();
+    expect(events).toHaveLength(edgeEventsMax);
+    expect(events[0]).toMatchObject({ sequence: 6, detail: '5' });
+    expect(events.at(-1)).toMatchObject({ sequence: edgeEventsMax + 5 });
+    memory.close();
+  });
+});

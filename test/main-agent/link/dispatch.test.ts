@@ -1,0 +1,174 @@
+import { describe, expect, it } from 'vitest';
+import { Dispatcher, type LinkHandlers } from '#main-agent/link/dispatch.ts';
+import type { NodeLink } from '#main-agent/link/handlers.ts';
+import { strayGraceMs, straysMax, strayWindowMs } from '#main-agent/link/limits.ts';
+import { OperationLog } from '#main-agent/link/operations.ts';
+import type { SallyportError } from '#shared/error.ts';
+import type { AnyRequest } from '#shared/link/codec.ts';
+import type { LaneStream } from '#shared/link/lane-stream.ts';
+import { requestSchemas, type Verb } from '#shared/link/messages.ts';
+import { randomId } from '#shared/random-id.ts';
+import { buildFakeSessions } from '#test/harness/fake-sessions.ts';
+
+const verbs = Object.keys(requestSchemas) as Verb[];
+const loginVerbs = verbs.filter((verb) => verb.startsWith('login.'));
+const fileVerbs = verbs.filter((verb) => verb.startsWith('fs.'));
+const sessionVerbs = verbs.filter((verb) => !verb.startsWith('fs.') && !verb.startsWith('login.'));
+
+function buildDispatcher(options: { node?: string; worker?: number } = {}) {
+  const calls: { verb: string; proof: unknown[] }[] = [];
+  const table = (): never =>
+    new Proxy(
+      {},
+      {
+        get:
+          (_target, verb: string) =>
+          async (_params: unknown, ...proof: unknown[]) => {
+            calls.push({ verb, proof });
+            return verb;
+          },
+      },
+    ) as never;
+  const sessions = buildFakeSessions();
+  const streams: string[] = [];
+  const handlers: LinkHandlers = {
+    login: table(),
+    session: table(),
+    files: table(),
+    onStream: (_header, _stream, session) => void streams.push(session.username),
+    sessions,
+  };
+  const link: NodeLink = {
+    node: options.node ?? 'dmz1',
+    worker: options.worker ?? 0,
+    epoch: 1,
+    exporter: randomId(),
+    validatedLogins: true,
+    send: () => undefined,
+    close: () => undefined,
+  };
+  const time = { ms: 0 };
+  const clock = { now: () => time.ms, monotonic: () => time.ms };
+  let tooMany = 0;
+  const dispatcher = new Dispatcher({
+    handlers,
+    link,
+    operations: new OperationLog(clock),
+    clock,
+    onTooManyStrays: () => void (tooMany += 1),
+  });
+  return { dispatcher, sessions, calls, streams, link, time, tooMany: () => tooMany };
+}
+
+/** Params are the schema's business; here only the session matters. */
+const requestOf = (verb: Verb, session?: string): AnyRequest =>
+  ({ verb, params: session === undefined ? {} : { session } }) as never;
+
+describe('the dispatcher', () => {
+  it.each(loginVerbs)('S-05: %s needs no session and gets the link as its only proof', async (verb) => {
+    const { dispatcher, calls, link } = buildDispatcher();
+    await dispatcher.answer(requestOf(verb));
+    expect(calls).toEqual([{ verb, proof: [link] }]);
+  });
+
+  it.each([...sessionVerbs, ...fileVerbs])('S-05: %s without a live session is no-session', async (verb) => {
+    const { dispatcher, calls } = buildDispatcher();
+    await expect(dispatcher.answer(requestOf(verb, randomId()))).rejects.toMatchObject({
+      code: 'no-session',
+    });
+    expect(calls).toEqual([]);
+  });
+
+  it.each([...sessionVerbs, ...fileVerbs])(
+    'S-04: %s with a session of another node or worker is no-session',
+    async (verb) => {
+      for (const from of [{ node: 'dmz2' }, { worker: 1 }]) {
+        const { dispatcher, sessions, calls } = buildDispatcher(from);
+        const session = sessions.open({ username: 'alice', node: 'dmz1', worker: 0 });
+        await expect(dispatcher.answer(requestOf(verb, session))).rejects.toMatchObject({
+          code: 'no-session',
+        });
+        expect(calls).toEqual([]);
+      }
+    },
+  );
+
+  it.each(sessionVerbs)(
+    'S-05: %s is answered for confined and full sessions, with the session as proof',
+    async (verb) => {
+      for (const state of ['setup-required', 'signed-in'] as const) {
+        const { dispatcher, sessions, calls, link } = buildDispatcher();
+        const session = sessions.open({ username: 'alice', state });
+        await dispatcher.answer(requestOf(verb, session));
+        expect(calls).toEqual([
+          { verb, proof: [expect.objectContaining({ username: 'alice', state }), link] },
+        ]);
+      }
+    },
+  );
+
+  it.each(fileVerbs)('S-01: %s of a confined session is setup-required', async (verb) => {
+    const { dispatcher, sessions, calls } = buildDispatcher();
+    const confined = sessions.open({ username: 'dave', state: 'setup-required' });
+    await expect(dispatcher.answer(requestOf(verb, confined))).rejects.toMatchObject({
+      code: 'setup-required',
+    });
+    expect(calls).toEqual([]);
+    const full = sessions.open({ username: 'alice' });
+    await dispatcher.answer(requestOf(verb, full));
+    expect(calls).toHaveLength(1);
+  });
+
+  it('S-01: streams are for full sessions of this very node', () => {
+    const { dispatcher, sessions, streams } = buildDispatcher();
+    const resets: string[] = [];
+    const stream = { reset: (error: SallyportError) => resets.push(error.code) } as unknown as LaneStream;
+    const open = (session: string) =>
+      dispatcher.openStream({ kind: 'read', session, handle: 1, offset: 0 }, stream);
+    open(randomId());
+    open(sessions.open({ username: 'dave', state: 'setup-required' }));
+    open(sessions.open({ username: 'alice', node: 'dmz2' }));
+    open(sessions.open({ username: 'alice' }));
+    expect(resets).toEqual(['no-session', 'setup-required', 'no-session']);
+    expect(streams).toEqual(['alice']);
+  });
+});
+
+describe('S-05: requests for sessions that are not', () => {
+  const stray = async (dispatcher: Dispatcher, verb: Verb = 'fs.stat'): Promise<void> => {
+    await dispatcher.answer(requestOf(verb, randomId())).catch(() => undefined);
+  };
+
+  it('are borne up to the bound within the window, no further', async () => {
+    const { dispatcher, tooMany } = buildDispatcher();
+    for (let count = 0; count < straysMax; count += 1) await stray(dispatcher);
+    expect(tooMany()).toBe(0);
+    await stray(dispatcher);
+    expect(tooMany()).toBe(1);
+  });
+
+  it('are borne for ever when they are few', async () => {
+    const { dispatcher, tooMany, time } = buildDispatcher();
+    for (let count = 0; count < straysMax * 5; count += 1) {
+      await stray(dispatcher);
+      time.ms += strayWindowMs / straysMax + 1;
+    }
+    expect(tooMany()).toBe(0);
+  });
+
+  it('count for nothing right after main ended a session', async () => {
+    const { dispatcher, tooMany, time } = buildDispatcher();
+    dispatcher.allowStrays();
+    for (let count = 0; count < straysMax * 2; count += 1) await stray(dispatcher);
+    expect(tooMany()).toBe(0);
+    time.ms += strayGraceMs;
+    for (let count = 0; count <= straysMax; count += 1) await stray(dispatcher);
+    expect(tooMany()).toBe(1);
+  });
+
+  it('count for nothing when a stranger sent a bad cookie', async () => {
+    const { dispatcher, tooMany } = buildDispatcher();
+    for (let count = 0; count < straysMax * 2; count += 1) await stray(dispatcher, 'session.attach');
+    expect(tooMany()).toBe(0);
+  });
+});

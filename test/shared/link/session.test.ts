@@ -1,0 +1,291 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { isSallyportError } from '#shared/error.ts';
+import type { AnyEvent, AnyRequest } from '#shared/link/codec.ts';
+import { cutMessagesAfter } from '#shared/link/faulty-transport.ts';
+import {
+  heartbeatTimeoutMs,
+  helloTimeoutMs,
+  requestsInFlightMax,
+  requestsPerSessionMax,
+} from '#shared/link/limits.ts';
+import { buildMemoryMessages } from '#shared/link/memory-transport.ts';
+import type { MessageTransport } from '#shared/link/message-transport.ts';
+import type { Hello } from '#shared/link/messages.ts';
+import { ControlSession, type ControlSessionOptions } from '#shared/link/session.ts';
+import { randomId } from '#shared/random-id.ts';
+
+const clock = { now: () => Date.now(), monotonic: () => Date.now() };
+
+function hello(changes: Partial<Hello> = {}): Omit<Hello, 'nowMs'> {
+  return {
+    versions: [1, 1],
+    name: 'x',
+    software: 'test',
+    boot: randomId(),
+    validatedLogins: true,
+    ...changes,
+  };
+}
+
+interface End {
+  readonly session: ControlSession;
+  readonly opened: Hello[];
+  readonly events: AnyEvent[];
+  closing: { reason: string; breach: boolean } | undefined;
+}
+
+function buildEnd(
+  side: 'dmz' | 'main',
+  transport: MessageTransport,
+  changes: Partial<ControlSessionOptions> = {},
+): End {
+  const opened: Hello[] = [];
+  const events: AnyEvent[] = [];
+  const end: End = {
+    opened,
+    events,
+    closing: undefined,
+    session: new ControlSession({
+      side,
+      transport,
+      clock,
+      hello: hello(),
+      onOpen: (peer) => opened.push(peer),
+      onEvent: (event) => events.push(event),
+      onClose: (reason, breach) => {
+        end.closing = { reason, breach };
+      },
+      onFailure: () => undefined,
+      ...changes,
+    }),
+  };
+  end.session.start();
+  return end;
+}
+
+/** A session whose peer is the test itself. */
+function buildAlone(side: 'dmz' | 'main', changes: Partial<ControlSessionOptions> = {}) {
+  const [sessionEnd, testEnd] = buildMemoryMessages();
+  const received: Record<string, unknown>[] = [];
+  testEnd.start({
+    onMessage: (message) => received.push(JSON.parse(message.toString()) as Record<string, unknown>),
+    onClose: () => undefined,
+  });
+  const end = buildEnd(side, sessionEnd, changes);
+  const send = async (...messages: unknown[]): Promise<void> => {
+    for (const message of messages)
+      testEnd.send(typeof message === 'string' ? message : JSON.stringify(message));
+    await vi.advanceTimersByTimeAsync(0);
+  };
+  return { end, send, received };
+}
+
+const peerHello = { kind: 'hello', hello: { ...hello(), nowMs: 0 } };
+const session = randomId();
+const timeoutMs = 1000;
+
+beforeEach(() => void vi.useFakeTimers({ now: 1_000_000 }));
+afterEach(() => void vi.useRealTimers());
+
+describe('the hello', () => {
+  it('opens the link on both ends, and tells the clock skew', async () => {
+    const [dmzEnd, mainEnd] = buildMemoryMessages();
+    const dmz = buildEnd('dmz', dmzEnd, {
+      hello: hello({ name: 'dmz1', worker: 0 }),
+      clock: { ...clock, now: () => Date.now() + 5000 },
+    });
+    const main = buildEnd('main', mainEnd);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(main.opened[0]).toMatchObject({ name: 'dmz1', worker: 0 });
+    expect(dmz.session.isOpen && main.session.isOpen).toBe(true);
+    expect(main.session.skewMs).toBe(5000);
+    expect(dmz.session.skewMs).toBe(-5000);
+    dmz.session.close('done');
+    main.session.close('done');
+  });
+
+  it.each([
+    [[1, 1], [1, 2], true],
+    [[1, 2], [2, 3], true],
+    [[2, 3], [1, 2], true],
+    [[1, 1], [2, 3], false],
+    [[3, 4], [1, 2], false],
+  ] as const)('of versions %j meets %j: %s', async (ours, theirs, meets) => {
+    const { end, send } = buildAlone('main', { hello: hello({ versions: [...ours] }) });
+    await send({ ...peerHello, hello: { ...peerHello.hello, versions: theirs } });
+    expect(end.session.isOpen).toBe(meets);
+    expect(end.closing?.breach).toBe(meets ? undefined : true);
+    end.session.close('done');
+  });
+
+  it('must come first, must come once, and must come soon', async () => {
+    const first = buildAlone('main');
+    await first.send({ kind: 'ping', id: 1, nowMs: 0 });
+    expect(first.end.closing).toEqual({ reason: 'ping before the hello', breach: true });
+
+    const twice = buildAlone('main');
+    await twice.send(peerHello, peerHello);
+    expect(twice.end.closing).toEqual({ reason: 'a second hello', breach: true });
+
+    const never = buildAlone('main');
+    await vi.advanceTimersByTimeAsync(helloTimeoutMs);
+    expect(never.end.closing?.breach).toBe(false);
+  });
+});
+
+describe('the heartbeat', () => {
+  it('finds a peer that fell silent, within ten seconds', async () => {
+    const { end, send } = buildAlone('main');
+    await send(peerHello);
+    await vi.advanceTimersByTimeAsync(heartbeatTimeoutMs - 1000);
+    expect(end.closing).toBeUndefined();
+    await vi.advanceTimersByTimeAsync(10_000 - heartbeatTimeoutMs + 1000);
+    expect(end.closing).toEqual({ reason: 'nothing heard from the peer', breach: false });
+  });
+
+  it('keeps an idle link of two living ends', async () => {
+    const [dmzEnd, mainEnd] = buildMemoryMessages();
+    const ends = [buildEnd('dmz', dmzEnd), buildEnd('main', mainEnd)];
+    await vi.advanceTimersByTimeAsync(60_000);
+    for (const end of ends) {
+      expect(end.closing).toBeUndefined();
+      end.session.close('done');
+    }
+  });
+});
+
+describe('requests', () => {
+  async function buildPair(onRequest: (request: AnyRequest) => Promise<unknown>) {
+    const [dmzEnd, mainEnd] = buildMemoryMessages();
+    const dmz = buildEnd('dmz', dmzEnd);
+    const main = buildEnd('main', mainEnd, { onRequest });
+    await vi.advanceTimersByTimeAsync(0);
+    return { dmz, main };
+  }
+  const usage = { freeBytes: 1, totalBytes: 2, freeFiles: 3, totalFiles: 4 };
+  const ask = (end: End, of = session) =>
+    end.session.request('fs.usage', { session: of, path: [] }, { timeoutMs });
+
+  it('S-09: may be in flight up to the bound; the next is told to wait, and the link lives', async () => {
+    const answers: (() => void)[] = [];
+    const { dmz, main } = await buildPair(() => new Promise((resolve) => answers.push(() => resolve(usage))));
+    const asked = Array.from({ length: requestsInFlightMax }, () => ask(dmz, randomId()));
+    await expect(ask(dmz, randomId())).rejects.toMatchObject({ code: 'busy' });
+    await vi.advanceTimersByTimeAsync(0);
+    for (const answer of answers.splice(0)) answer();
+    expect(await Promise.all(asked)).toHaveLength(requestsInFlightMax);
+    const next = ask(dmz);
+    await vi.advanceTimersByTimeAsync(0);
+    answers[0]?.();
+    expect(await next).toEqual(usage);
+    dmz.session.close('done');
+    main.session.close('done');
+  });
+
+  it('S-09: of one session are refused beyond its own bound', async () => {
+    const { dmz, main } = await buildPair(() => new Promise(() => undefined));
+    const outcomes: string[] = [];
+    for (let count = 0; count <= requestsPerSessionMax; count += 1)
+      ask(dmz).catch((error: unknown) => outcomes.push(isSallyportError(error) ? error.code : 'other'));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(outcomes).toEqual(['busy']);
+    dmz.session.close('done');
+    main.session.close('done');
+  });
+
+  it('end with a deadline; the late answer is dropped and the link lives', async () => {
+    let answer = (): void => undefined;
+    const { dmz, main } = await buildPair(
+      () =>
+        new Promise((resolve) => {
+          answer = () => resolve(usage);
+        }),
+    );
+    const failure = ask(dmz).catch((error: unknown) => error);
+    await vi.advanceTimersByTimeAsync(timeoutMs);
+    expect(await failure).toMatchObject({ code: 'deadline' });
+    answer();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(dmz.session.isOpen).toBe(true);
+    dmz.session.close('done');
+    main.session.close('done');
+  });
+
+  it('end when their caller gives up', async () => {
+    const { dmz, main } = await buildPair(() => new Promise(() => undefined));
+    const caller = new AbortController();
+    const options = { timeoutMs, signal: caller.signal };
+    const asked = dmz.session.request('fs.usage', { session, path: [] }, options);
+    caller.abort();
+    await expect(asked).rejects.toMatchObject({ code: 'deadline' });
+    dmz.session.close('done');
+    main.session.close('done');
+  });
+
+  it('all fail with link-down when the link goes', async () => {
+    const { dmz, main } = await buildPair(() => new Promise(() => undefined));
+    const asked = [ask(dmz), ask(dmz)];
+    main.session.close('cut');
+    for (const request of asked) await expect(request).rejects.toMatchObject({ code: 'link-down' });
+    await expect(ask(dmz)).rejects.toMatchObject({ code: 'link-down' });
+  });
+
+  it('S-11: a fault of ours is told as internal, without its text', async () => {
+    const { dmz, main } = await buildPair(() => Promise.reject(new Error('secret detail')));
+    const error: unknown = await ask(dmz).catch((reason: unknown) => reason);
+    expect(isSallyportError(error, 'internal')).toBe(true);
+    expect(String(error)).not.toContain('secret');
+    dmz.session.close('done');
+    main.session.close('done');
+  });
+
+  it('S-05: an id used again, or a request without anybody to answer, is a breach', async () => {
+    const request = { kind: 'request', id: 1, verb: 'fs.usage', params: { session, path: [] } };
+    const { end, send } = buildAlone('main', { onRequest: async () => usage });
+    await send(peerHello, request, { ...request, id: 2 }, { ...request, id: 2 });
+    expect(end.closing).toEqual({ reason: 'a request id used again', breach: true });
+  });
+
+  it.each([
+    ['an answer to nothing', { kind: 'result', id: 9, result: {} }],
+    ['an answer that breaks the schema', { kind: 'result', id: 1, result: { ...usage, extra: 1 } }],
+    ['an unknown error code', { kind: 'error', id: 1, error: { code: 'toString', message: '' } }],
+    ['a request', { kind: 'request', id: 1, verb: 'fs.usage', params: { session, path: [] } }],
+    ['junk', 'junk'],
+  ])('S-05: main that sends %s loses its link', async (_name, message) => {
+    const { end, send } = buildAlone('dmz');
+    await send(peerHello);
+    const failure = ask(end).catch((error: unknown) => error);
+    await send(message);
+    expect(await failure).toMatchObject({ code: 'link-down' });
+    expect(end.closing?.breach).toBe(true);
+  });
+});
+
+describe('a session that is cut', () => {
+  it('after any message ends on both sides, without a breach', async () => {
+    for (let messages = 0; messages < 4; messages += 1) {
+      const [dmzEnd, mainEnd] = buildMemoryMessages();
+      const dmz = buildEnd('dmz', cutMessagesAfter(dmzEnd, messages));
+      const main = buildEnd('main', mainEnd, { onRequest: async () => ({}) });
+      await vi.advanceTimersByTimeAsync(0);
+      const asked = dmz.session
+        .request('session.end', { session }, { timeoutMs })
+        .catch((error: unknown) => error);
+      await vi.advanceTimersByTimeAsync(20_000);
+      expect(await asked).toBeDefined();
+      expect([dmz.closing?.breach, main.closing?.breach]).toEqual([false, false]);
+    }
+  });
+
+  it('a peer that does not read is cut off', async () => {
+    const [transport] = buildMemoryMessages();
+    const stuffed = buildEnd('dmz', {
+      start: (receiver) => transport.start(receiver),
+      send: () => undefined,
+      close: () => undefined,
+      queuedBytes: 17 * 1024 * 1024,
+    });
+    expect(stuffed.closing).toEqual({ reason: 'the peer does not read', breach: true });
+  });
+});
