@@ -5,6 +5,7 @@ import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import { matchingSteps, stepAt, type TotpSettings } from '#main-agent/two-factor/totp.ts';
 import {
   canonicalCode,
+  groupByFour,
   isBypassShaped,
   isRecoveryShaped,
   makeBypassCode,
@@ -129,7 +130,7 @@ class LocalVault implements Vault {
           await this.#putBack(username, previous);
           throw error;
         });
-      if (result.ok) return { ok: true, recoveryCodes: codes };
+      if (result.ok) return { ok: true, recoveryCodes: codes.map(asShown) };
       await this.#putBack(username, previous);
       return { ok: false, reason: 'refused' };
     });
@@ -163,7 +164,7 @@ class LocalVault implements Vault {
     const id = this.#sealer.fingerprint(code, 'bypass', username, '');
     const expiresAtMs = this.#options.clock.now() + ttlMs;
     return {
-      code,
+      code: asShown(code),
       changes: [{ kind: 'set-bypass-code', user: username, code: { id, expiresAtMs, reEnrol } }],
     };
   }
@@ -305,6 +306,11 @@ class LocalVault implements Vault {
     const { enrolments } = this.#options;
     await (previous === undefined ? enrolments.remove(username) : enrolments.write(username, previous));
   }
+}
+
+/** Stored without, shown with dashes. */
+function asShown(code: Secret): Secret {
+  return new Secret(groupByFour(code.expose()));
 }
 
 function recoveryId(fingerprint: string): string {

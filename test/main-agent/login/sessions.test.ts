@@ -1,0 +1,230 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { sessionKey } from '#shared/random-id.ts';
+import { Secret } from '#shared/secret.ts';
+import type { Sessions } from '#main-agent/login/sessions.ts';
+import {
+  buildRig,
+  buildUser,
+  cheapHash,
+  refusal,
+  settle,
+  withFactor,
+  type Attempt,
+  type Rig,
+} from './rig.ts';
+
+let rig: Rig;
+const minute = 60_000;
+const at = (node: string, worker: number) => ({ node, worker });
+
+beforeEach(async () => {
+  rig = await buildRig();
+  rig.users.set('frank', buildUser('frank'));
+});
+afterEach(() => rig.close());
+
+async function signIn(attempt: Attempt = {}, here = rig): Promise<string> {
+  const result = await here.answer(await here.begin('frank', attempt), attempt);
+  if (result.outcome !== 'admitted') throw new Error(result.reason);
+  return result.view.session;
+}
+const sweep = async (here = rig) => (here.login.sessions as Sessions).sweep();
+
+describe('sessions', () => {
+  it('S-02: the id is known to the node only; main keeps its hash', async () => {
+    const id = await signIn();
+    expect(id).toMatch(/^[A-Za-z0-9_-]{43}$/);
+    const [stored] = await rig.state.sessions();
+    expect(stored?.key).toBe(sessionKey(id));
+    expect(JSON.stringify([stored, rig.state.audit])).not.toContain(id);
+  });
+
+  it('S-04: a web session is any worker’s of its node, an SFTP session only its own worker’s', async () => {
+    const web = await signIn();
+    const sftp = await signIn({ protocol: 'sftp' });
+    const { sessions } = rig.login;
+    expect(sessions.require(web, at('dmz1', 3)).username).toBe('frank');
+    expect(sessions.require(sftp, at('dmz1', 0)).username).toBe('frank');
+    for (const [id, from] of [
+      [web, at('dmz2', 0)],
+      [sftp, at('dmz2', 0)],
+      [sftp, at('dmz1', 1)],
+      ['A'.repeat(43), at('dmz1', 0)],
+    ] as const)
+      expect(() => sessions.require(id, from)).toThrow('signed out');
+  });
+
+  it('end after 15 min without use, and after 12 h in any case', async () => {
+    const idle = await signIn();
+    rig.advance(15 * minute - 1);
+    rig.login.sessions.require(idle, at('dmz1', 0));
+    rig.advance(15 * minute);
+    expect(() => rig.login.sessions.require(idle, at('dmz1', 0))).toThrow('signed out');
+
+    const busy = await signIn();
+    const session = rig.login.sessions.require(busy, at('dmz1', 0));
+    for (let minutes = 0; minutes < 12 * 60 - 10; minutes += 10) {
+      rig.advance(10 * minute);
+      rig.login.sessions.require(busy, at('dmz1', 0));
+    }
+    rig.advance(10 * minute);
+    await sweep();
+    expect(session.ended.aborted).toBe(true);
+    expect(rig.state.audit.at(-1)).toMatchObject({
+      event: 'session.ended',
+      rule: 'as long as a session may be',
+    });
+  });
+
+  it('signing out is durable, aborts what runs and tells the node', async () => {
+    const id = await signIn();
+    const session = rig.login.sessions.require(id, at('dmz1', 0));
+    await rig.login.sessionHandlers['session.end']({ session: id }, session, rig.node.link);
+    expect(session.ended.aborted).toBe(true);
+    expect(await rig.state.sessions()).toEqual([]);
+    expect(rig.node.ended).toEqual([{ sessionKey: sessionKey(id), reason: 'signed out' }]);
+  });
+
+  it('S-14: a session ends at once even when the disk does not take it, and is written later', async () => {
+    const id = await signIn();
+    rig.state.beforeCommit = () => {
+      throw new Error('disk full');
+    };
+    await expect(rig.login.sessions.end(sessionKey(id), 'kicked')).rejects.toThrow('disk full');
+    expect(() => rig.login.sessions.require(id, at('dmz1', 0))).toThrow('signed out');
+    rig.state.beforeCommit = undefined;
+    await sweep();
+    expect(await rig.state.sessions()).toEqual([]);
+  });
+
+  const tightenings: [string, () => Promise<void>][] = [
+    ['disabled', () => rig.change('frank', { status: 'disabled' })],
+    ['deleted', () => rig.remove('frank')],
+    ['expired', () => rig.change('frank', { expires: '2026-11-01' })],
+    ['kept from the protocol', () => rig.change('frank', { protocols: ['sftp'] })],
+    ['kept from the address', () => rig.change('frank', { allowFrom: ['198.51.100.0/24'] })],
+    [
+      'given another password',
+      () => rig.change('frank', { passwordHash: new Secret(cheapHash('another one')) }),
+    ],
+    ['required to give a second factor', () => rig.change('frank', withFactor({ requiredOn: ['https'] }))],
+    ['forced into set-up', () => rig.change('frank', withFactor({ forceSetup: true }))],
+  ];
+  for (const [name, tighten] of tightenings) {
+    it(`S-14: a user who is ${name} loses the live session at once`, async () => {
+      const id = await signIn();
+      const session = rig.login.sessions.require(id, at('dmz1', 0));
+      await tighten();
+      await settle();
+      expect(session.ended.aborted).toBe(true);
+      expect(rig.node.ended).toHaveLength(1);
+    });
+  }
+
+  it('a change that tightens nothing ends nothing', async () => {
+    const id = await signIn();
+    await rig.change('frank', { displayName: 'Franklin' });
+    await settle();
+    expect(rig.login.sessions.require(id, at('dmz1', 0)).user().displayName).toBe('Franklin');
+  });
+
+  it('S-14: expiry reaches a live session without anybody touching the file', async () => {
+    rig.users.set('frank', buildUser('frank', { expires: '2026-11-24' }));
+    const id = await signIn();
+    const session = rig.login.sessions.require(id, at('dmz1', 0));
+    for (let hours = 0; hours < 11; hours += 1) {
+      rig.advance(10 * minute);
+      rig.login.sessions.require(id, at('dmz1', 0));
+    }
+    rig.advance(14 * 60 * minute);
+    await sweep();
+    expect(session.ended.aborted).toBe(true);
+  });
+
+  it('survive a restart of main with their times; judged anew before their first operation (S-14)', async () => {
+    const id = await signIn();
+    const gone = await signIn({ protocol: 'sftp' });
+    rig.users.set('frank', buildUser('frank', { protocols: ['https'] }));
+    rig.advance(5 * minute);
+    const after = await rig.restart();
+    const session = after.login.sessions.require(id, at('dmz1', 0));
+    expect(session.username).toBe('frank');
+    expect(() => after.login.sessions.require(gone, at('dmz1', 0))).toThrow('signed out');
+    const view = await after.login.sessionHandlers['session.attach'](
+      { session: id, client: { ip: '203.0.113.9', port: 1, agent: '' } },
+      session,
+      after.node.link,
+    );
+    expect(view).toMatchObject({ session: id, leftMs: 12 * 60 * minute - 5 * minute });
+    after.close();
+  });
+
+  it('S-14: a restart that switches factors on ends sessions opened without one', async () => {
+    rig.close();
+    rig = await buildRig({ twoFactor: { validated_logins: false } });
+    rig.node.link.validatedLogins satisfies boolean;
+    rig.users.set('frank', buildUser('frank', withFactor({ requiredOn: ['https'] })));
+    const off = { ...rig.node, link: { ...rig.node.link, validatedLogins: false } };
+    const result = await rig.answer(await rig.begin('frank', { node: off }), { node: off });
+    if (result.outcome !== 'admitted') throw new Error(result.reason);
+    const after = await rig.restart({ twoFactor: {} });
+    expect(() => after.login.sessions.require(result.view.session, at('dmz1', 0))).toThrow('signed out');
+    after.close();
+  });
+
+  it('a user has as many as the file says, and one more is refused', async () => {
+    await rig.change('frank', {
+      limits: { sessions: 2, uploadBytesPerSecond: undefined, downloadBytesPerSecond: undefined },
+    });
+    await signIn();
+    await signIn();
+    expect((await refusal(signIn())).code).toBe('rate-limited');
+    const views = rig.login.sessions.list();
+    await rig.login.sessions.end(views[0]?.key ?? '', 'kicked');
+    await signIn();
+  });
+
+  it('a revoked node’s sessions and logins are gone, the other node’s go on', async () => {
+    const id = await signIn();
+    const other = await signIn({ node: rig.otherNode });
+    const view = await rig.begin('frank');
+    await rig.login.admin.endNode('dmz1', 'revoked');
+    expect(() => rig.login.sessions.require(id, at('dmz1', 0))).toThrow('signed out');
+    expect(rig.login.sessions.require(other, at('dmz2', 0)).username).toBe('frank');
+    expect((await refusal(rig.answer(view))).code).toBe('challenge-gone');
+  });
+
+  it('a worker that started anew holds none of its old SFTP connections', async () => {
+    const web = await signIn();
+    const sftp = await signIn({ protocol: 'sftp' });
+    expect(await rig.login.admin.endConnectionsOf('dmz1', 0)).toBe(1);
+    expect(() => rig.login.sessions.require(sftp, at('dmz1', 0))).toThrow('signed out');
+    expect(rig.login.sessions.require(web, at('dmz1', 0)).username).toBe('frank');
+  });
+
+  it('the account view says what the user may know', async () => {
+    const id = await signIn();
+    const session = rig.login.sessions.require(id, at('dmz1', 0));
+    const view = await rig.login.sessionHandlers['account.view']({ session: id }, session, rig.node.link);
+    expect(view).toEqual({
+      username: 'frank',
+      displayName: 'frank',
+      state: 'signed-in',
+      twoFactor: { enrolled: false, requiredOn: [], registration: true, recoveryCodesLeft: 0 },
+      may: { password: false, sshKeys: false },
+      quota: { usedBytes: 42 },
+      session: {
+        startedAt: '2026-11-24T12:00:00.000Z',
+        method: 'none',
+        idleMs: 15 * minute,
+        leftMs: 12 * 60 * minute,
+      },
+    });
+  });
+
+  it('reminds of a requirement that is still to come', async () => {
+    await rig.change('frank', withFactor({ requiredOn: ['https'], requiredFrom: { date: '2027-01-15' } }));
+    const result = await rig.answer(await rig.begin('frank'));
+    expect(result).toMatchObject({ view: { notice: expect.stringContaining('2027-01-15') as string } });
+  });
+});
