@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { Authenticator } from '#scripts/demonstration/codes.ts';
 import { type Site, startSite } from '#scripts/demonstration/site.ts';
 import type { DemoUser } from '#scripts/demonstration/users.ts';
+import { findLeaks } from './canaries.ts';
 import type { SftpTarget } from './clients/sftp-target.ts';
 
 /**
@@ -76,7 +77,9 @@ export async function startProduct(
     },
     async close() {
       await site.stop();
+      const leaks = options.mainProgram === undefined ? findLeaks(site) : [];
       await rm(folder, { recursive: true, force: true });
+      if (leaks.length > 0) throw new Error(`S-02: main sent ${leaks.join(', ')} over the link`);
     },
   };
 }

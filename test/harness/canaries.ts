@@ -1,0 +1,49 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Site } from '#scripts/demonstration/site.ts';
+import { decodeBase32 } from '#main-agent/two-factor/base32.ts';
+
+/** What main keeps and must never send (S-02), in every spelling in which it could leave. Each has a name to print. */
+export type Canary = readonly [name: string, text: string];
+
+function spellings(name: string, octets: Buffer): Canary[] {
+  return [
+    [`${name} as octets`, octets.toString('latin1')],
+    [`${name} in base64`, octets.toString('base64').replace(/=+$/, '')],
+    [`${name} in base64url`, octets.toString('base64url')],
+    [`${name} in hex`, octets.toString('hex')],
+  ];
+}
+
+export function listCanaries({ users, files }: Pick<Site, 'users' | 'files'>): Canary[] {
+  const canaries: Canary[] = spellings('vault key', readFileSync(files.main.vaultKey));
+  for (const [name, { totpSecret }] of Object.entries(users)) {
+    if (totpSecret === undefined) continue;
+    canaries.push([`${name}'s secret in base32`, totpSecret]);
+    canaries.push(...spellings(`${name}'s secret`, decodeBase32(totpSecret) ?? Buffer.alloc(0)));
+  }
+  for (const file of readdirSync(files.main.users)) {
+    const text = readFileSync(join(files.main.users, file), 'utf8');
+    for (const [, hash = ''] of text.matchAll(/\$argon2id\$\S+\$(\S+)/g))
+      canaries.push([`${file}: hash`, hash]);
+    for (const [, key = ''] of text.matchAll(/ssh-ed25519 (\S+)/g))
+      canaries.push(...spellings(`${file}: key`, Buffer.from(key, 'base64')));
+  }
+  for (const file of readdirSync(files.main.enrolments)) {
+    const text = readFileSync(join(files.main.enrolments, file), 'utf8');
+    for (const [sealed] of text.matchAll(/sealed:v1:\S+/g)) canaries.push([`${file}: sealed`, sealed]);
+  }
+  return canaries;
+}
+
+/** All that recorded-main.ts saw main send, as octets. */
+export function readSent(files: Site['files']): string {
+  return readFileSync(join(files.dir, 'main', 'link-sent')).toString('latin1');
+}
+
+export function findLeaks(site: Site): string[] {
+  const sent = readSent(site.files);
+  return listCanaries(site)
+    .filter(([, text]) => sent.includes(text))
+    .map(([name]) => name);
+}
