@@ -54,7 +54,7 @@ export class MemoryFiles implements FileClient {
   }
 
   async usage() {
-    return { freeBytes: 1 << 30, totalBytes: 1 << 31, freeFiles: 1000, totalFiles: 2000 };
+    return { freeBytes: 2 ** 30, totalBytes: 2 ** 31, freeFiles: 1000, totalFiles: 2000 };
   }
 
   async openFolder(path: VirtualPath): Promise<RemoteFolder> {
