@@ -20,3 +20,5 @@ export const reasonCharactersMax = 500;
 /** A bypass code is for the next minutes, not for next week. */
 export const bypassTtlSecondsMax = 24 * 3600;
 export const bypassTtlSecondsDefault = 15 * 60;
+/** Of what a call did, in its audit record. */
+export const detailCharactersMax = 1000;

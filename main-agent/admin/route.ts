@@ -26,6 +26,8 @@ export interface Answer {
   readonly status?: number;
   readonly body?: object;
   readonly etag?: string;
+  /** What was done, for the audit; never a secret. */
+  readonly note?: string;
 }
 
 /** A call before its route checked it. */

@@ -6,10 +6,17 @@ import { once } from 'node:events';
 import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
-import { bodyBytesMax, connectionsMax, drainMs, headerBytesMax, requestMs } from './limits.ts';
+import {
+  bodyBytesMax,
+  connectionsMax,
+  detailCharactersMax,
+  drainMs,
+  headerBytesMax,
+  requestMs,
+} from './limits.ts';
 import { describeRoutes } from './openapi.ts';
 import { toProblem } from './problem.ts';
-import { noBody, roleCovers, type Answer, type Caller, type RawCall, type Route } from './route.ts';
+import { noBody, roleCovers, type Answer, type Caller, type Route } from './route.ts';
 
 /**
  * The admin API on a unix socket of mode 0660: whoever may open it is an admin. It is reachable from this machine
@@ -126,8 +133,8 @@ async function runAudited(
   url: URL,
   options: AdminServerOptions,
 ): Promise<Answer> {
-  const user = params['user'] ?? url.searchParams.get('user') ?? undefined;
-  const record = async (outcome: 'ok' | 'refused' | 'failed', detail: string): Promise<void> =>
+  let user = params['user'] ?? url.searchParams.get('user') ?? undefined;
+  const record = async (outcome: 'ok' | 'refused' | 'failed', detail?: string): Promise<void> =>
     options.audit.append({
       time: new Date(options.clock.now()).toISOString(),
       event: 'admin.call',
@@ -135,27 +142,34 @@ async function runAudited(
       actor: caller.actor,
       ...(user !== undefined && { user: user.slice(0, 255) }),
       rule: `${route.method} ${route.pattern}`,
-      detail,
+      ...(detail !== undefined && { detail: detail.slice(0, detailCharactersMax) }),
     });
   try {
     if (!roleCovers(caller.role, route.role)) {
       throw new SallyportError('not-allowed', 'Your role may not do this', { detail: `needs ${route.role}` });
     }
-    const call: RawCall = {
+    const body = await readJson(request, route);
+    user ??= usernameIn(body);
+    const result = await route.run({
       params,
       query: Object.fromEntries(url.searchParams),
-      body: await readJson(request, route),
+      body,
       caller,
       ifMatch: headerOf(request, 'if-match')?.replace(/^"(.*)"$/, '$1'),
-    };
-    const result = await route.run(call);
-    await record('ok', 'done');
+    });
+    await record('ok', result.note);
     return result;
   } catch (error) {
     const problem = toProblem(error);
     await record(problem.status >= 500 ? 'failed' : 'refused', `${problem.code}: ${problem.title}`);
     throw error;
   }
+}
+
+/** A user that is added is named in the body. */
+function usernameIn(body: unknown): string | undefined {
+  const named = typeof body === 'object' && body !== null && 'username' in body ? body.username : undefined;
+  return typeof named === 'string' ? named : undefined;
 }
 
 function findRoute(

@@ -98,7 +98,11 @@ export function buildUserRoutes({ users, sessions, passwords }: UserPorts): read
             hint: 'name a key in `set` or `unset`',
           });
         }
-        return answerUser(param('user'), await users.change(param('user'), changes, ifMatch));
+        const etag = await users.change(param('user'), changes, ifMatch);
+        const note = changes.map(
+          ({ path, value }) => `${value === undefined ? 'unset' : 'set'} ${path.join('.')}`,
+        );
+        return { ...answerUser(param('user'), etag), note: note.join(', ') };
       },
     }),
     defineRoute({

@@ -1,8 +1,7 @@
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import { createInterface } from 'node:readline/promises';
-import type { ReadStream, WriteStream } from 'node:tty';
-import { Writable } from 'node:stream';
+import { Writable, type Readable } from 'node:stream';
 import type { Terminal } from './terminal.ts';
 
 /** The terminal a process was started in. Questions go to standard error, so that results can be piped. */
@@ -11,12 +10,12 @@ import type { Terminal } from './terminal.ts';
 const inputBytesMax = 4096;
 
 export function buildProcessTerminal(streams: {
-  readonly stdin: NodeJS.ReadStream | ReadStream;
+  readonly stdin: Readable & { readonly isTTY?: boolean };
   readonly stdout: Writable;
-  readonly stderr: WriteStream | Writable;
+  readonly stderr: Writable;
 }): Terminal {
   const { stdin, stdout, stderr } = streams;
-  const isInteractive = stdin.isTTY && 'isTTY' in stderr;
+  const isInteractive = stdin.isTTY === true && 'isTTY' in stderr;
 
   const askLine = async (question: string, shown: boolean): Promise<string> => {
     if (!isInteractive) {

@@ -190,7 +190,10 @@ describe('the admin API', () => {
 
   it('every call leaves a record with actor, rule and outcome, found by nobody else', async () => {
     await call('GET', '/v1/users/alice');
+    await call('PATCH', '/v1/users/alice', { set: { quota: '1GiB' }, unset: ['expires'] });
+    await call('POST', '/v1/users', { username: 'dora', password: 'long enough one' });
     await call('DELETE', '/v1/sessions/gone', undefined, { 'sallyport-actor': 'evil\u00e9 name' });
+    expect(JSON.stringify(main.state.audit)).not.toContain('long enough');
     expect(main.state.audit).toEqual([
       expect.objectContaining({
         event: 'admin.call',
@@ -199,6 +202,8 @@ describe('the admin API', () => {
         user: 'alice',
         rule: 'GET /v1/users/{user}',
       }),
+      expect.objectContaining({ user: 'alice', detail: 'set quota, unset expires' }),
+      expect.objectContaining({ user: 'dora', rule: 'POST /v1/users' }),
       expect.objectContaining({
         outcome: 'refused',
         actor: 'socket:unknown',

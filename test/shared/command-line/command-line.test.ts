@@ -45,7 +45,7 @@ describe('errors', () => {
 describe('a process whose input is piped', () => {
   const terminalOf = (stdin: PassThrough) =>
     buildProcessTerminal({
-      stdin: stdin as unknown as NodeJS.ReadStream,
+      stdin,
       stdout: new PassThrough(),
       stderr: new PassThrough(),
     });
