@@ -4,13 +4,12 @@ import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import type { Method } from '#shared/login.ts';
-import type { Challenge, WaiverUse } from './challenges.ts';
-import { CodeCheck, methodsOf, type RightCode, type TryAgain } from './code-check.ts';
-import { assess } from './assessment.ts';
-import { findAccountProblem } from './account-rules.ts';
-import { isCredentialOf } from './credential.ts';
+import { ChallengeCheck } from './challenge-check.ts';
+import type { Challenge } from './challenges.ts';
+import { CodeCheck, type TryAgain } from './code-check.ts';
 import { bypassSessionMaxMs } from './limits.ts';
 import { buildRecord, buildRefusal, codeScope, notifyUser, type LoginParts } from './login-parts.ts';
+import { endGone, Passages, type Passage } from './passage.ts';
 import { viewSession } from './session-view.ts';
 
 /**
@@ -20,28 +19,19 @@ import { viewSession } from './session-view.ts';
 
 type Asserted = Result<'login.assert'>;
 
-/** How a login came past the second factor, and what its commit must hold for that. */
-interface Passage {
-  readonly method: Method;
-  readonly state: 'signed-in' | 'setup-required';
-  readonly evidence: readonly Change[];
-  readonly spent: () => void;
-  readonly reEnrol: boolean;
-  readonly lease: string | undefined;
-  readonly device: { value: string; maxAgeMs: number } | undefined;
-  /** `factor not asked: …`, or the code that was right. */
-  readonly rule: string;
-}
-
 const spendingCodes: ReadonlySet<Change['kind']> = new Set(['use-time-step', 'use-code', 'use-bypass-code']);
 
 export class Admission {
   readonly #parts: LoginParts;
+  readonly #checks: ChallengeCheck;
   readonly #codes: CodeCheck;
+  readonly #passages: Passages;
 
   constructor(parts: LoginParts) {
     this.#parts = parts;
+    this.#checks = new ChallengeCheck(parts);
     this.#codes = new CodeCheck(parts);
+    this.#passages = new Passages(parts, this.#codes);
   }
 
   async assert(params: Params<'login.assert'>, link: NodeLink): Promise<Asserted> {
@@ -50,150 +40,12 @@ export class Admission {
     return challenges.inTurn(params.challenge, async () => {
       // Somebody before us in the line may have ended it.
       const record = challenges.require(params.challenge, link.node);
-      const code = await this.#requireAssertion(record, params, link);
-      const user = await this.#requireStillTrue(record, link);
-      const passage = await this.#findPassage(record, code);
+      const code = await this.#checks.requireAssertion(record, params, link);
+      const user = await this.#checks.requireStillTrue(record, link);
+      const passage = await this.#passages.find(record, code);
       if ('outcome' in passage) return passage;
       return this.#admit(record, user, passage, params, link);
     });
-  }
-
-  /** Anything wrong with a signed assertion is a node misbehaving: that login is over, and an alarm is raised. */
-  async #requireAssertion(
-    record: Challenge,
-    params: Params<'login.assert'>,
-    link: NodeLink,
-  ): ReturnType<LoginParts['assertions']['require']> {
-    const { assertions, challenges, log, state } = this.#parts;
-    const { next } = record;
-    const withCode = next.kind === 'code' && record.enclosedCode === undefined;
-    const methods: ReadonlySet<string> =
-      next.kind === 'code' && withCode
-        ? methodsOf(next)
-        : new Set([next.kind === 'admit' && next.waiver !== undefined ? next.waiver.kind : 'none']);
-    try {
-      if (next.kind === 'instruct')
-        throw new SallyportError('refused', 'Sign-in refused', { detail: 'nothing to assert' });
-      return await assertions.require(
-        params,
-        {
-          purpose: 'login',
-          challenge: record.id,
-          nonce: record.nonce,
-          username: record.username,
-          protocol: record.protocol,
-          methods,
-          withCode,
-          origin: { ...record },
-        },
-        link,
-      );
-    } catch (error) {
-      challenges.end(record.id);
-      const rule = error instanceof SallyportError ? (error.detail ?? error.code) : 'assertion';
-      const refusal = buildRefusal(rule, error);
-      log.error(
-        { alarm: 'assertion-refused', node: link.node, user: record.username, detail: rule },
-        'assertion refused',
-      );
-      await state.commit([this.#refused(record, rule, refusal.reference)]);
-      throw refusal.error;
-    }
-  }
-
-  /** What the challenge stands on may have changed since: the account, the password, the requirement. */
-  async #requireStillTrue(record: Challenge, link: NodeLink): Promise<EffectiveUser> {
-    const { challenges, clock, config, delivered, state, users, vault } = this.#parts;
-    const user = users.find(record.username);
-    const nowMs = clock.now();
-    const problem =
-      user === undefined
-        ? 'the user is gone'
-        : isCredentialOf(user, record.credential)
-          ? findAccountProblem(user, { ...record, nowMs })
-          : 'the password or key was changed meanwhile';
-    if (user === undefined || problem !== undefined) {
-      challenges.end(record.id);
-      const rule = problem ?? 'the user is gone';
-      const refusal = buildRefusal(rule);
-      await state.commit([this.#refused(record, rule, refusal.reference)]);
-      throw refusal.error;
-    }
-    const status = await vault.status(user.username);
-    const { decision } = assess(user, status, {
-      protocol: record.protocol,
-      nowMs,
-      nodeValidatedLogins: link.validatedLogins,
-      config,
-      delivered,
-    });
-    if (isSameDecision(decision, record.next)) return user;
-    challenges.end(record.id);
-    throw new SallyportError('challenge-gone', 'This sign-in is over; start again', {
-      detail: `meanwhile the decision for ${user.username} became ${decision.outcome}`,
-    });
-  }
-
-  async #findPassage(
-    record: Challenge,
-    code: Awaited<ReturnType<LoginParts['assertions']['require']>>,
-  ): Promise<Passage | TryAgain> {
-    const { next } = record;
-    switch (next.kind) {
-      case 'admit':
-        return next.waiver === undefined ? noFactorDue('signed-in') : this.#waived(record, next.waiver);
-      case 'setup':
-        return noFactorDue('setup-required');
-      case 'instruct':
-        throw buildRefusal('set-up is forced and not done').error;
-      case 'code': {
-        const answer = code ?? record.enclosedCode;
-        if (answer === undefined) throw buildRefusal('no code').error;
-        const right = await this.#codes.check(record, next, answer);
-        if (right.outcome === 'right') return rightCode(right, next.leadsTo);
-        if (record.enclosedCode === undefined) return right;
-        // The password can't be typed again in the same login: one try.
-        this.#parts.challenges.end(record.id);
-        throw buildRefusal(`the code inside the password: ${right.reason}`).error;
-      }
-    }
-  }
-
-  #waived(record: Challenge, waiver: WaiverUse): Passage {
-    const base = {
-      state: 'signed-in' as const,
-      reEnrol: false,
-      lease: undefined,
-      device: undefined,
-      spent: () => undefined,
-    };
-    if (waiver.kind === 'trusted-network') {
-      const rule = `factor not asked: trusted network ${waiver.cidr}`;
-      return { ...base, method: 'trusted-network', evidence: [], rule };
-    }
-    if (waiver.kind === 'device') {
-      const { changes, cookie } = this.#parts.devices.rotate({
-        id: waiver.device,
-        valueHash: waiver.valueHash,
-      });
-      return {
-        ...base,
-        method: 'device',
-        evidence: changes,
-        device: cookie,
-        rule: 'factor not asked: device',
-      };
-    }
-    const ride = this.#parts.leases.ride(record, waiver.lease);
-    if (ride === undefined) throw this.#gone(record, 'the lease is over or full');
-    return {
-      ...base,
-      method: 'lease',
-      evidence: ride.changes,
-      spent: ride.keep,
-      lease: waiver.lease,
-      rule: 'factor not asked: lease',
-    };
   }
 
   async #admit(
@@ -264,6 +116,9 @@ export class Admission {
     const live = session.open();
     passage.spent();
     offered?.keep();
+    // A set-up that was proven since the decision ended the sessions without a factor before this one was among them.
+    if (method === 'none') await sessions.rejudge(username);
+    if (live.ended.aborted) throw endGone(this.#parts, record, 'the session ended as it began');
     if (method === 'recovery') notifyUser(this.#parts, user, 'recovery-code-used', { node, clientIp });
     const device = passage.device ?? remembered?.cookie;
     return {
@@ -280,78 +135,15 @@ export class Admission {
       this.#parts.challenges.end(record.id);
       throw buildRefusal('the code inside the password was used before').error;
     }
-    if (failed === 'use-lease' || failed === 'rotate-device') throw this.#gone(record, `${failed} failed`);
+    if (failed === 'use-lease' || failed === 'rotate-device')
+      throw endGone(this.#parts, record, `${failed} failed`);
     throw new SallyportError('internal', 'Something went wrong on our side', {
       detail: `the login's commit failed at ${failed}`,
     });
   }
-
-  #gone(record: Challenge, detail: string): SallyportError {
-    this.#parts.challenges.end(record.id);
-    return new SallyportError('challenge-gone', 'This sign-in is over; start again', { detail });
-  }
-
-  #refused(record: Challenge, rule: string, reference: string): Change {
-    const { username, node, protocol, clientIp, agent } = record;
-    return {
-      kind: 'audit',
-      record: buildRecord(this.#parts, 'login.refused', 'refused', {
-        user: username,
-        node,
-        protocol,
-        clientIp,
-        agent,
-        rule,
-        reference,
-      }),
-    };
-  }
-}
-
-function noFactorDue(state: Passage['state']): Passage {
-  return {
-    method: 'none',
-    state,
-    evidence: [],
-    spent: () => undefined,
-    reEnrol: false,
-    lease: undefined,
-    device: undefined,
-    rule: state === 'signed-in' ? 'no factor is required' : 'confined to set-up',
-  };
-}
-
-function rightCode(right: RightCode, leadsTo: 'admit' | 'setup'): Passage {
-  return {
-    method: right.method,
-    state: leadsTo === 'admit' ? 'signed-in' : 'setup-required',
-    evidence: right.evidence,
-    spent: right.spent,
-    reEnrol: right.reEnrol,
-    lease: undefined,
-    device: undefined,
-    rule: `code: ${right.method}`,
-  };
 }
 
 /** A code that the user's own device or mailbox showed just now. */
 function isVerifiedCode(method: Method): boolean {
   return method === 'totp' || method === 'email' || method === 'sms';
-}
-
-function isSameDecision(decision: ReturnType<typeof assess>['decision'], next: Challenge['next']): boolean {
-  switch (next.kind) {
-    case 'admit':
-      return next.waiver === undefined
-        ? decision.outcome === 'admit'
-        : decision.outcome === 'ask' && decision.leadsTo === 'admit';
-    case 'setup':
-      return decision.outcome === 'setup';
-    case 'instruct':
-      return decision.outcome === 'instruct';
-    case 'code':
-      if (decision.outcome === 'ask') return decision.ask === next.ask && decision.leadsTo === next.leadsTo;
-      // The outstanding bypass code was used or ran out: it is for the code check to say so.
-      return next.ask === 'bypass' && decision.outcome !== 'admit';
-  }
 }

@@ -153,6 +153,7 @@ export function buildLogin(options: LoginOptions): Login {
     admin: buildLoginAdmin(parts, options.originsOf ?? (async () => [])),
     start: async () => {
       requireClosedDoors(parts);
+      warnOfOpenSwitches(parts);
       await parts.leases.start();
       await sessions.start();
     },
@@ -170,6 +171,14 @@ function transportsOf(config: LoginConfig): readonly Transport[] {
     if (one === 'smtp') return config.smtp === undefined ? [] : ['email'];
     return config.sms === undefined ? [] : ['sms'];
   });
+}
+
+/** Switches that a careful admin wants to be reminded of. */
+function warnOfOpenSwitches({ config, log }: LoginParts): void {
+  const { trustedNetworks, validatedLogins } = config.twoFactor;
+  if (!validatedLogins) log.warn('validated_logins is off: no second factor is asked of anybody');
+  for (const { cidr, nodes } of trustedNetworks)
+    log.warn({ cidr, nodes }, 'no code is asked from a trusted network; the address is the word of the node');
 }
 
 function requireClosedDoors(parts: LoginParts): void {

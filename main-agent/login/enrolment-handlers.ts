@@ -112,7 +112,8 @@ export function buildEnrolmentHandlers(parts: LoginParts): Pick<SessionHandlers,
       ...kept
     } = stored;
     const renewed = sessions.prepare(
-      { ...kept, worker: link.worker, state: 'signed-in' },
+      // It has proven a code now, so the requirement that the set-up makes does not end it.
+      { ...kept, worker: link.worker, state: 'signed-in', method: 'totp' },
       { instead: session, sessionsMax: Infinity },
     );
     const requiredOn: readonly Protocol[] = twoFactor.autoEnable ? twoFactor.autoEnableProtocols : [];

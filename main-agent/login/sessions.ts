@@ -1,4 +1,3 @@
-import type { AuditRecord } from '#main-agent/audit/record.ts';
 import type { Change, StateStore, StoredSession } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { UserSource } from '#main-agent/users/user-source.ts';
@@ -10,6 +9,7 @@ import { randomId, sessionKey } from '#shared/random-id.ts';
 import { findAccountProblem } from './account-rules.ts';
 import { isCredentialOf } from './credential.ts';
 import { sessionsMax, sessionsPerUserMax, sweepIntervalMs, touchIntervalMs } from './limits.ts';
+import { inParts, SessionEnds } from './session-ends.ts';
 import type { AnySession, SessionRegistry } from './session.ts';
 
 /**
@@ -62,8 +62,7 @@ export class Sessions implements SessionRegistry {
   readonly #options: SessionOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #prepared = new Set<StoredSession>();
-  /** Ended here, but the disk did not take it yet. */
-  readonly #unwritten = new Map<string, AuditRecord>();
+  readonly #ends: SessionEnds;
   /** Old ids of renewed sessions: told late, so that the answer with the new id comes first. */
   #renewed: { readonly node: string; readonly key: string }[] = [];
   readonly #timer: NodeJS.Timeout;
@@ -71,6 +70,7 @@ export class Sessions implements SessionRegistry {
 
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.#ends = new SessionEnds(options);
     this.#timer = setInterval(() => this.#sweepSafely(), sweepIntervalMs);
     this.#timer.unref();
     this.#unsubscribe = options.users.onChange((names) => {
@@ -178,8 +178,8 @@ export class Sessions implements SessionRegistry {
   async end(key: string, reason: string): Promise<boolean> {
     const entry = this.#drop(key, reason, 'now');
     if (entry === undefined) return false;
-    this.#unwritten.set(key, this.#endRecord(entry.stored, reason));
-    await this.#writeEnds([key]);
+    this.#ends.add(entry.stored, reason);
+    await this.#ends.write();
     return true;
   }
 
@@ -234,7 +234,7 @@ export class Sessions implements SessionRegistry {
       const problem = this.#findProblem(entry);
       if (problem !== undefined) this.#endInBackground(entry.stored.key, problem);
     }
-    if (this.#unwritten.size > 0) await this.#writeEnds([...this.#unwritten.keys()]);
+    await this.#ends.write();
 
     const touches: Change[] = [];
     const { clock, state } = this.#options;
@@ -343,9 +343,9 @@ export class Sessions implements SessionRegistry {
       .map((one) => one.stored.key);
     for (const key of keys) {
       const entry = this.#drop(key, reason, 'now');
-      if (entry !== undefined) this.#unwritten.set(key, this.#endRecord(entry.stored, reason));
+      if (entry !== undefined) this.#ends.add(entry.stored, reason);
     }
-    await this.#writeEnds(keys);
+    await this.#ends.write();
     return keys.length;
   }
 
@@ -354,47 +354,6 @@ export class Sessions implements SessionRegistry {
       this.#options.log.error({ err: error, sessionKey: key }, 'the end of a session is not written yet'),
     );
   }
-
-  /** What the disk did not take stays in `#unwritten`; the next sweep tries again. */
-  async #writeEnds(keys: readonly string[]): Promise<void> {
-    const changes = keys.flatMap((key): Change[] => {
-      const record = this.#unwritten.get(key);
-      return record === undefined
-        ? []
-        : [
-            { kind: 'end-session', key },
-            { kind: 'audit', record },
-          ];
-    });
-    for (const part of inParts(changes)) {
-      await this.#options.state.commit(part);
-      for (const change of part) if (change.kind === 'end-session') this.#unwritten.delete(change.key);
-    }
-  }
-
-  #endRecord(stored: StoredSession, reason: string): AuditRecord {
-    return {
-      time: new Date(this.#options.clock.now()).toISOString(),
-      event: 'session.ended',
-      outcome: 'ok',
-      user: stored.username,
-      node: stored.node,
-      protocol: stored.protocol,
-      clientIp: stored.clientIp,
-      sessionKey: stored.key,
-      rule: reason,
-    };
-  }
-}
-
-/** A commit takes a bounded number of changes; an even one, so that an end and its record stay together. */
-const changesPerCommit = 200;
-
-function inParts(changes: readonly Change[]): Change[][] {
-  const parts: Change[][] = [];
-  for (let start = 0; start < changes.length; start += changesPerCommit)
-    parts.push(changes.slice(start, start + changesPerCommit));
-  return parts;
 }
 
 function noSession(detail: string): SallyportError {

@@ -5,15 +5,9 @@ import type { Log } from '#shared/log.ts';
 import { randomId } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
 import type { CodeDelivery, Transport } from './code-delivery.ts';
-import {
-  deliveredCodesMax,
-  rememberedUsedMax,
-  sendIntervalMs,
-  sendsPerHourMax,
-  transportFallbackMs,
-  transportLastMs,
-} from './limits.ts';
+import { deliveredCodesMax, rememberedUsedMax, transportFallbackMs, transportLastMs } from './limits.ts';
 import type { RandomBytes } from './random.ts';
+import { dropOldest, SendLimits } from './send-limits.ts';
 import { canonicalCode, makeDeliveredCode, type DeliveredCharset } from './typed-codes.ts';
 
 /**
@@ -78,7 +72,7 @@ export class DeliveredCodes {
   readonly #living = new Map<string, LivingCode>();
   /** Canonical code by binding, of the ones used up last. */
   readonly #used = new Map<string, Secret>();
-  readonly #sends = new Map<string, number[]>();
+  readonly #limits: SendLimits;
 
   constructor(dependencies: {
     readonly settings: DeliveredSettings;
@@ -93,6 +87,7 @@ export class DeliveredCodes {
     this.#clock = dependencies.clock;
     this.#log = dependencies.log;
     this.#random = dependencies.random;
+    this.#limits = new SendLimits(dependencies.clock);
     this.#fallbackMs = dependencies.fallbackMs ?? transportFallbackMs;
   }
 
@@ -114,14 +109,14 @@ export class DeliveredCodes {
       await living.sending;
       return this.view(recipient);
     }
-    if (this.#waitMs(recipient.username) > 0) return this.view(recipient);
+    if (this.#limits.waitMs(recipient.username) > 0) return this.view(recipient);
     await this.#send(recipient);
     return this.view(recipient);
   }
 
   /** A new code; the older one is void. Rejects `rate-limited` inside the send interval, `delivery-failed`. */
   async resend(recipient: Recipient): Promise<DeliveryView> {
-    const waitMs = this.#waitMs(recipient.username);
+    const waitMs = this.#limits.waitMs(recipient.username);
     if (waitMs > 0) {
       throw new SallyportError('rate-limited', 'A code was sent just now', {
         data: { retryAfterMs: waitMs },
@@ -141,7 +136,7 @@ export class DeliveredCodes {
     return {
       method: shown.transport,
       hint: maskAddress(shown.transport, shown.address),
-      resendInMs: this.#waitMs(recipient.username),
+      resendInMs: this.#limits.waitMs(recipient.username),
       sentAgoMs: agoMs,
       expiresInMs: ttlMs - (agoMs ?? 0),
     };
@@ -197,13 +192,13 @@ export class DeliveredCodes {
     this.#living.set(binding, living);
     dropOldest(this.#living, deliveredCodesMax);
     // Noted before it is sent: ten logins at once must not become ten mails.
-    this.#noteSend(recipient.username, sentAtMs);
+    this.#limits.note(recipient.username, sentAtMs);
     living.sending = this.#trySend(recipient, living, ways);
     try {
       await living.sending;
     } catch (error) {
       if (this.#living.get(binding) === living) this.#living.delete(binding);
-      this.#unnoteSend(recipient.username, sentAtMs);
+      this.#limits.forget(recipient.username, sentAtMs);
       throw error;
     }
   }
@@ -238,29 +233,6 @@ export class DeliveredCodes {
     }
     throw failed('every transport failed');
   }
-
-  #waitMs(username: string): number {
-    const now = this.#clock.monotonic();
-    const sends = (this.#sends.get(username) ?? []).filter((at) => at > now - 3_600_000);
-    if (sends.length === 0) this.#sends.delete(username);
-    const last = sends.at(-1);
-    const byInterval = last === undefined ? 0 : last + sendIntervalMs - now;
-    const oldest = sends.at(-sendsPerHourMax);
-    const byHour = oldest === undefined ? 0 : oldest + 3_600_000 - now;
-    return Math.max(0, byInterval, byHour);
-  }
-
-  #noteSend(username: string, atMs: number): void {
-    const sends = [...(this.#sends.get(username) ?? []), atMs].slice(-sendsPerHourMax);
-    this.#sends.delete(username);
-    this.#sends.set(username, sends);
-    dropOldest(this.#sends, deliveredCodesMax);
-  }
-
-  #unnoteSend(username: string, atMs: number): void {
-    const sends = (this.#sends.get(username) ?? []).filter((at) => at !== atMs);
-    this.#sends.set(username, sends);
-  }
 }
 
 /** `a…@example.com`, `…4567`: enough to know where to look, not enough to learn the address. */
@@ -278,13 +250,6 @@ function isSame(one: Secret, other: Secret): boolean {
   const left = Buffer.from(one.expose());
   const right = Buffer.from(other.expose());
   return left.length === right.length && timingSafeEqual(left, right);
-}
-
-function dropOldest(map: Map<string, unknown>, max: number): void {
-  for (const key of map.keys()) {
-    if (map.size <= max) return;
-    map.delete(key);
-  }
 }
 
 function failed(detail: string): SallyportError {

@@ -18,6 +18,7 @@ import type { Log } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { KeyedTurns } from './keyed-turns.ts';
 import { Sealer } from './sealing.ts';
+import { StoredFactors, type StoredFactor } from './stored-factors.ts';
 import { makeUlid } from './ulid.ts';
 import type { CodeVerdict, EnrolRequest, EnrolResult, FactorStatus, Vault, VaultCodeKind } from './vault.ts';
 
@@ -32,13 +33,6 @@ export interface VaultOptions {
   readonly random: RandomBytes;
 }
 
-/** What a user's file and the state store say together. */
-interface Factor {
-  readonly state: TwoFactorState;
-  readonly enrolment: Enrolment | undefined;
-  readonly problem: string | undefined;
-}
-
 export function buildVault(options: VaultOptions): Vault {
   return new LocalVault(options);
 }
@@ -47,16 +41,18 @@ export function buildVault(options: VaultOptions): Vault {
 class LocalVault implements Vault {
   readonly #options: VaultOptions;
   readonly #sealer: Sealer;
+  readonly #stored: StoredFactors;
   /** Reading and changing one user's factor take turns, so that nobody sees a file without its commit. */
   readonly #turns = new KeyedTurns();
 
   constructor(options: VaultOptions) {
     this.#options = options;
     this.#sealer = new Sealer(options.vaultKey, options.random);
+    this.#stored = new StoredFactors(options);
   }
 
   async status(username: string): Promise<FactorStatus> {
-    const { state, enrolment, problem } = await this.#turns.run(username, () => this.#load(username));
+    const { state, enrolment, problem } = await this.#turns.run(username, () => this.#stored.load(username));
     const outstanding = state.bypassCode;
     const bypass =
       outstanding !== undefined && outstanding.expiresAtMs > this.#options.clock.now()
@@ -79,7 +75,7 @@ class LocalVault implements Vault {
   }
 
   async verify(username: string, code: Secret, kinds: readonly VaultCodeKind[]): Promise<CodeVerdict> {
-    const factor = await this.#turns.run(username, () => this.#load(username));
+    const factor = await this.#turns.run(username, () => this.#stored.load(username));
     const canonical = new Secret(canonicalCode(code.expose()));
     let verdict: CodeVerdict = { kind: 'wrong' };
     for (const kind of kinds) {
@@ -105,7 +101,7 @@ class LocalVault implements Vault {
     return this.#turns.run(request.username, async () => {
       const { clock, enrolments, random, state: store } = this.#options;
       const { username } = request;
-      const before = await this.#load(username);
+      const before = await this.#stored.load(username);
       if (!request.replace && (before.enrolment !== undefined || before.problem !== undefined))
         return { ok: false, reason: 'already-enrolled' };
 
@@ -140,7 +136,7 @@ class LocalVault implements Vault {
     return this.#turns.run(username, async () => {
       const { enrolments, state: store } = this.#options;
       // A file that was never taken into account must not be adopted after the reset that meant it too.
-      await this.#load(username);
+      await this.#stored.load(username);
       const state = await store.twoFactorState(username);
       const result = await store.commit([
         { kind: 'set-enrolment', user: username, id: undefined, expected: state.enrolment },
@@ -169,7 +165,7 @@ class LocalVault implements Vault {
     };
   }
 
-  #verifyTotp(username: string, factor: Factor, code: Secret): CodeVerdict {
+  #verifyTotp(username: string, factor: StoredFactor, code: Secret): CodeVerdict {
     const { enrolment, state, problem } = factor;
     const { clock, totp } = this.#options;
     if (enrolment === undefined || problem !== undefined || !/^[0-9]+$/.test(code.expose()))
@@ -203,7 +199,7 @@ class LocalVault implements Vault {
     };
   }
 
-  async #verifyRecovery(username: string, factor: Factor, code: Secret): Promise<CodeVerdict> {
+  async #verifyRecovery(username: string, factor: StoredFactor, code: Secret): Promise<CodeVerdict> {
     const { enrolment, problem } = factor;
     if (enrolment === undefined || problem !== undefined || !isRecoveryShaped(code.expose()))
       return { kind: 'wrong' };
@@ -252,54 +248,6 @@ class LocalVault implements Vault {
       detail: `main's clock jumped by ${jumpedMs} ms`,
       hint: 'Check the clock, then confirm it with `sallyport doctor`. Recovery and bypass codes work meanwhile.',
     });
-  }
-
-  /**
-   * The file counts only if the state store has seen it: a missing or older one means that somebody took a factor
-   * away or put a backup back, and refuses. A newer one is a set-up whose commit was lost, or a state store that was:
-   * it is taken, but nothing up to now may be used again.
-   */
-  async #load(username: string): Promise<Factor> {
-    const { enrolments, state: store, log } = this.#options;
-    const [enrolment, state] = await Promise.all([enrolments.read(username), store.twoFactorState(username)]);
-    if (enrolment?.id === state.enrolment) return { state, enrolment, problem: undefined };
-    const newest = state.newestEnrolment;
-    if (enrolment !== undefined && (newest === undefined || enrolment.id > newest))
-      return this.#adopt(username, enrolment, state);
-    if (state.enrolment === undefined) {
-      log.warn({ user: username }, 'an enrolment file from before the last reset is ignored');
-      return { state, enrolment: undefined, problem: undefined };
-    }
-    const problem =
-      enrolment === undefined
-        ? `the enrolment ${state.enrolment} has no file`
-        : `the enrolment file is ${enrolment.id}, an older one than ${state.enrolment}`;
-    log.error({ alarm: 'enrolment-mismatch', user: username, detail: problem }, 'enrolment refused');
-    return { state, enrolment: undefined, problem };
-  }
-
-  async #adopt(username: string, enrolment: Enrolment, state: TwoFactorState): Promise<Factor> {
-    const { clock, log, state: store, totp } = this.#options;
-    const lastStep = stepAt(clock.now(), totp) + totp.skewSteps;
-    const detail = `enrolment ${enrolment.id} was not known to the state store`;
-    log.warn({ alarm: 'enrolment-adopted', user: username, detail }, 'enrolment taken over');
-    const result = await store.commit([
-      { kind: 'set-enrolment', user: username, id: enrolment.id, expected: state.enrolment },
-      { kind: 'use-time-step', user: username, enrolment: enrolment.id, step: lastStep },
-      {
-        kind: 'audit',
-        record: {
-          time: new Date(clock.now()).toISOString(),
-          event: 'two-factor.adopted',
-          outcome: 'ok',
-          user: username,
-          actor: 'system',
-          detail,
-        },
-      },
-    ]);
-    if (!result.ok) return { state, enrolment: undefined, problem: `${detail} and could not be taken over` };
-    return { state: await store.twoFactorState(username), enrolment, problem: undefined };
   }
 
   async #putBack(username: string, previous: Enrolment | undefined): Promise<void> {

@@ -38,7 +38,7 @@ describe('login hours', () => {
     ['over midnight: the morning of its day', night, '2026-11-27T05:00:00Z', false],
   ];
   for (const [name, hours, at, expected] of cases)
-    it(name, () => {
+    it(`are judged right: ${name}`, () => {
       expect(isWithinHours(hours, Date.parse(at))).toBe(expected);
     });
 });

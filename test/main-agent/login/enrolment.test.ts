@@ -4,7 +4,16 @@ import { decodeBase32 } from '#main-agent/two-factor/base32.ts';
 import { defaultTotpSettings, stepAt, totpCodeAt } from '#main-agent/two-factor/totp.ts';
 import type { Result } from '#shared/link/messages.ts';
 import { Secret } from '#shared/secret.ts';
-import { buildRig, buildUser, refusal, signAnswer, withFactor, type Attempt, type Rig } from './rig.ts';
+import {
+  buildRig,
+  buildUser,
+  refusal,
+  settle,
+  signAnswer,
+  withFactor,
+  type Attempt,
+  type Rig,
+} from './rig.ts';
 
 let rig: Rig;
 let id: string;
@@ -113,6 +122,16 @@ describe('setting up an authenticator', () => {
     const { secret } = await start();
     await prove(await confirm(), codeOf(secret));
     expect(() => find(other)).toThrow('signed out');
+  });
+
+  it('the session that proved a code stays, also when the user’s file changes and main starts again', async () => {
+    const { secret } = await start();
+    const result = await prove(await confirm(), codeOf(secret));
+    if (result.outcome !== 'enrolled') throw new Error(result.reason);
+    await rig.change('carol', { displayName: 'Carol' });
+    await settle();
+    rig = await rig.restart();
+    expect(find(result.view.session).method).toBe('totp');
   });
 
   it('the picture is good for 30 s, and not a moment longer', async () => {
@@ -337,5 +356,26 @@ describe('recovery codes', () => {
     const views = await Promise.all(Array.from({ length: 20 }, () => rig.begin('carol')));
     const results = await Promise.all(views.map((view) => rig.answer(view, { code, method: 'recovery' })));
     expect(results.filter((one) => one.outcome === 'admitted')).toHaveLength(1);
+  });
+});
+
+describe('a set-up that is proven while another login is under way', () => {
+  it('S-01: a login decided without a factor does not stay in once one is required', async () => {
+    const { secret } = await start();
+    const pending = await confirm();
+    const view = await rig.begin('carol');
+    expect(view).toMatchObject({ next: 'admit', admitAs: 'none' });
+
+    // The other login has made its decision and waits for the disk while the set-up is saved.
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => void (release = resolve));
+    rig.state.beforeCommit = (changes) =>
+      changes.some((one) => one.kind === 'open-session') ? held : undefined;
+    const answer = rig.answer(view);
+    await settle();
+    expect(await prove(pending, codeOf(secret))).toMatchObject({ outcome: 'enrolled' });
+    release();
+    expect((await refusal(answer)).code).toBe('challenge-gone');
+    expect(rig.login.sessions.list()).toHaveLength(1);
   });
 });

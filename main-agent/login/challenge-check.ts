@@ -1,0 +1,129 @@
+import type { NodeLink } from '#main-agent/link/handlers.ts';
+import type { Change } from '#main-agent/state/state-store.ts';
+import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { Params } from '#shared/link/messages.ts';
+import type { Secret } from '#shared/secret.ts';
+import { findAccountProblem } from './account-rules.ts';
+import { assess } from './assessment.ts';
+import type { Challenge } from './challenges.ts';
+import { methodsOf } from './code-check.ts';
+import { isCredentialOf } from './credential.ts';
+import { buildRecord, buildRefusal, type LoginParts } from './login-parts.ts';
+import { isWaivable, type Decision } from './policy.ts';
+
+/** Does the assertion fit the challenge, and does what the challenge stands on still hold? */
+export class ChallengeCheck {
+  readonly #parts: LoginParts;
+
+  constructor(parts: LoginParts) {
+    this.#parts = parts;
+  }
+
+  /** Anything wrong with a signed assertion is a node misbehaving: that login is over, and an alarm is raised. */
+  async requireAssertion(
+    record: Challenge,
+    params: Params<'login.assert'>,
+    link: NodeLink,
+  ): Promise<Secret | undefined> {
+    const { assertions, challenges, log, state } = this.#parts;
+    const { next } = record;
+    const withCode = next.kind === 'code' && record.enclosedCode === undefined;
+    const methods: ReadonlySet<string> =
+      next.kind === 'code' && withCode
+        ? methodsOf(next)
+        : new Set([next.kind === 'admit' && next.waiver !== undefined ? next.waiver.kind : 'none']);
+    try {
+      if (next.kind === 'instruct')
+        throw new SallyportError('refused', 'Sign-in refused', { detail: 'nothing to assert' });
+      return await assertions.require(
+        params,
+        {
+          purpose: 'login',
+          challenge: record.id,
+          nonce: record.nonce,
+          username: record.username,
+          protocol: record.protocol,
+          methods,
+          withCode,
+          origin: { ...record },
+        },
+        link,
+      );
+    } catch (error) {
+      challenges.end(record.id);
+      const rule = error instanceof SallyportError ? (error.detail ?? error.code) : 'assertion';
+      const refusal = buildRefusal(rule, error);
+      log.error(
+        { alarm: 'assertion-refused', node: link.node, user: record.username, detail: rule },
+        'assertion refused',
+      );
+      await state.commit([this.#refused(record, rule, refusal.reference)]);
+      throw refusal.error;
+    }
+  }
+
+  /** What the challenge stands on may have changed since: the account, the password, the requirement. */
+  async requireStillTrue(record: Challenge, link: NodeLink): Promise<EffectiveUser> {
+    const { challenges, clock, config, delivered, state, users, vault } = this.#parts;
+    const user = users.find(record.username);
+    const nowMs = clock.now();
+    const problem =
+      user === undefined
+        ? 'the user is gone'
+        : isCredentialOf(user, record.credential)
+          ? findAccountProblem(user, { ...record, nowMs })
+          : 'the password or key was changed meanwhile';
+    if (user === undefined || problem !== undefined) {
+      challenges.end(record.id);
+      const rule = problem ?? 'the user is gone';
+      const refusal = buildRefusal(rule);
+      await state.commit([this.#refused(record, rule, refusal.reference)]);
+      throw refusal.error;
+    }
+    const status = await vault.status(user.username);
+    const { decision } = assess(user, status, {
+      protocol: record.protocol,
+      nowMs,
+      nodeValidatedLogins: link.validatedLogins,
+      config,
+      delivered,
+    });
+    if (isSameDecision(decision, record.next)) return user;
+    challenges.end(record.id);
+    throw new SallyportError('challenge-gone', 'This sign-in is over; start again', {
+      detail: `meanwhile the decision for ${user.username} became ${decision.outcome}`,
+    });
+  }
+
+  #refused(record: Challenge, rule: string, reference: string): Change {
+    const { username, node, protocol, clientIp, agent } = record;
+    return {
+      kind: 'audit',
+      record: buildRecord(this.#parts, 'login.refused', 'refused', {
+        user: username,
+        node,
+        protocol,
+        clientIp,
+        agent,
+        rule,
+        reference,
+      }),
+    };
+  }
+}
+
+function isSameDecision(decision: Decision, next: Challenge['next']): boolean {
+  switch (next.kind) {
+    case 'admit':
+      return next.waiver === undefined ? decision.outcome === 'admit' : isWaivable(decision);
+    case 'setup':
+      return decision.outcome === 'setup';
+    case 'instruct':
+      return decision.outcome === 'instruct';
+    case 'code':
+      if (decision.outcome === 'ask') return decision.ask === next.ask && decision.leadsTo === next.leadsTo;
+      // The outstanding bypass code was used or ran out: it is for the code check to say so.
+      return next.ask === 'bypass' && decision.outcome !== 'admit';
+  }
+}

@@ -1,0 +1,52 @@
+import type { AuditRecord } from '#main-agent/audit/record.ts';
+import type { Change, StateStore, StoredSession } from '#main-agent/state/state-store.ts';
+import type { Clock } from '#shared/clock.ts';
+
+/** Ends of sessions on their way to the disk. What it does not take now stays here and is tried again. */
+export class SessionEnds {
+  readonly #state: StateStore;
+  readonly #clock: Clock;
+  readonly #waiting = new Map<string, AuditRecord>();
+
+  constructor(dependencies: { readonly state: StateStore; readonly clock: Clock }) {
+    this.#state = dependencies.state;
+    this.#clock = dependencies.clock;
+  }
+
+  add(stored: StoredSession, reason: string): void {
+    const { key, username, node, protocol, clientIp } = stored;
+    this.#waiting.set(key, {
+      time: new Date(this.#clock.now()).toISOString(),
+      event: 'session.ended',
+      outcome: 'ok',
+      user: username,
+      node,
+      protocol,
+      clientIp,
+      sessionKey: key,
+      rule: reason,
+    });
+  }
+
+  /** Everything that waits is durable when it resolves. */
+  async write(): Promise<void> {
+    const changes = [...this.#waiting].flatMap(([key, record]): Change[] => [
+      { kind: 'end-session', key },
+      { kind: 'audit', record },
+    ]);
+    for (const part of inParts(changes)) {
+      await this.#state.commit(part);
+      for (const change of part) if (change.kind === 'end-session') this.#waiting.delete(change.key);
+    }
+  }
+}
+
+/** A commit takes a bounded number of changes; an even one, so that an end and its record stay together. */
+const changesPerCommit = 200;
+
+export function inParts(changes: readonly Change[]): Change[][] {
+  const parts: Change[][] = [];
+  for (let start = 0; start < changes.length; start += changesPerCommit)
+    parts.push(changes.slice(start, start + changesPerCommit));
+  return parts;
+}

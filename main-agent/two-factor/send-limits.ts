@@ -1,0 +1,48 @@
+import type { Clock } from '#shared/clock.ts';
+import { deliveredCodesMax, sendIntervalMs, sendsPerHourMax } from './limits.ts';
+
+const hourMs = 3_600_000;
+
+/** When a user was sent codes last, so that nobody's mailbox is flooded: one in 30 s, five in an hour. */
+export class SendLimits {
+  readonly #clock: Clock;
+  readonly #sends = new Map<string, readonly number[]>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Until the next send is allowed; 0 = now. */
+  waitMs(username: string): number {
+    const now = this.#clock.monotonic();
+    const sends = (this.#sends.get(username) ?? []).filter((at) => at > now - hourMs);
+    if (sends.length === 0) this.#sends.delete(username);
+    const last = sends.at(-1);
+    const byInterval = last === undefined ? 0 : last + sendIntervalMs - now;
+    const oldest = sends.at(-sendsPerHourMax);
+    const byHour = oldest === undefined ? 0 : oldest + hourMs - now;
+    return Math.max(0, byInterval, byHour);
+  }
+
+  note(username: string, atMs: number): void {
+    const sends = [...(this.#sends.get(username) ?? []), atMs].slice(-sendsPerHourMax);
+    this.#sends.delete(username);
+    this.#sends.set(username, sends);
+    dropOldest(this.#sends, deliveredCodesMax);
+  }
+
+  /** It was not sent after all. */
+  forget(username: string, atMs: number): void {
+    this.#sends.set(
+      username,
+      (this.#sends.get(username) ?? []).filter((at) => at !== atMs),
+    );
+  }
+}
+
+export function dropOldest(map: Map<string, unknown>, max: number): void {
+  for (const key of map.keys()) {
+    if (map.size <= max) return;
+    map.delete(key);
+  }
+}

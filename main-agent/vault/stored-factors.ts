@@ -1,0 +1,77 @@
+import type { StateStore, TwoFactorState } from '#main-agent/state/state-store.ts';
+import { stepAt, type TotpSettings } from '#main-agent/two-factor/totp.ts';
+import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
+import type { Clock } from '#shared/clock.ts';
+import type { Log } from '#shared/log.ts';
+
+/** What a user's enrolment file and the state store say together. */
+export interface StoredFactor {
+  readonly state: TwoFactorState;
+  readonly enrolment: Enrolment | undefined;
+  /** They disagree in a way that only a reset mends. */
+  readonly problem: string | undefined;
+}
+
+export interface StoredFactorOptions {
+  readonly enrolments: EnrolmentSource;
+  readonly state: StateStore;
+  readonly totp: TotpSettings;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class StoredFactors {
+  readonly #options: StoredFactorOptions;
+
+  constructor(options: StoredFactorOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The file counts only if the state store has seen it: a missing or older one means that somebody took a factor
+   * away or put a backup back, and refuses. A newer one is a set-up whose commit was lost, or a state store that was:
+   * it is taken, but nothing up to now may be used again.
+   */
+  async load(username: string): Promise<StoredFactor> {
+    const { enrolments, state: store, log } = this.#options;
+    const [enrolment, state] = await Promise.all([enrolments.read(username), store.twoFactorState(username)]);
+    if (enrolment?.id === state.enrolment) return { state, enrolment, problem: undefined };
+    const newest = state.newestEnrolment;
+    if (enrolment !== undefined && (newest === undefined || enrolment.id > newest))
+      return this.#adopt(username, enrolment, state);
+    if (state.enrolment === undefined) {
+      log.warn({ user: username }, 'an enrolment file from before the last reset is ignored');
+      return { state, enrolment: undefined, problem: undefined };
+    }
+    const problem =
+      enrolment === undefined
+        ? `the enrolment ${state.enrolment} has no file`
+        : `the enrolment file is ${enrolment.id}, an older one than ${state.enrolment}`;
+    log.error({ alarm: 'enrolment-mismatch', user: username, detail: problem }, 'enrolment refused');
+    return { state, enrolment: undefined, problem };
+  }
+
+  async #adopt(username: string, enrolment: Enrolment, state: TwoFactorState): Promise<StoredFactor> {
+    const { clock, log, state: store, totp } = this.#options;
+    const lastStep = stepAt(clock.now(), totp) + totp.skewSteps;
+    const detail = `enrolment ${enrolment.id} was not known to the state store`;
+    log.warn({ alarm: 'enrolment-adopted', user: username, detail }, 'enrolment taken over');
+    const result = await store.commit([
+      { kind: 'set-enrolment', user: username, id: enrolment.id, expected: state.enrolment },
+      { kind: 'use-time-step', user: username, enrolment: enrolment.id, step: lastStep },
+      {
+        kind: 'audit',
+        record: {
+          time: new Date(clock.now()).toISOString(),
+          event: 'two-factor.adopted',
+          outcome: 'ok',
+          user: username,
+          actor: 'system',
+          detail,
+        },
+      },
+    ]);
+    if (!result.ok) return { state, enrolment: undefined, problem: `${detail} and could not be taken over` };
+    return { state: await store.twoFactorState(username), enrolment, problem: undefined };
+  }
+}
