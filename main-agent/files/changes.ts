@@ -1,12 +1,13 @@
 /** Changes of the tree: folders made, things removed, renamed, copied, and their modes and times. */
-import type { AttributeChange, Precondition } from '#shared/file-service/attributes.ts';
+import type { AttributeChange, OpenMode, Precondition } from '#shared/file-service/attributes.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
 import { badHandle, denied, isAFolder, taken, toFileError } from './file-error.ts';
 import { copiesAtOnce, scratchBytes } from './limits.ts';
 import type { Located, Mounted } from './mounts.ts';
-import { type Openings, uploadIdOf } from './openings.ts';
+import { type HandleFinder, uploadIdOf } from './handle-finder.ts';
+import type { Openings } from './openings.ts';
 import {
   isAllowed,
   requireAllowed,
@@ -19,36 +20,47 @@ import { findKept } from './queries.ts';
 import { isOwnFolder } from './quota.ts';
 import type { FileContext } from './service-context.ts';
 import { Slots } from './slots.ts';
-import type { Committed, Renamed, StoredFile, Upload } from './storage/storage.ts';
+import type { OperationName } from './storage/journal.ts';
+import type {
+  Committed,
+  CommittedUpload,
+  Renamed,
+  RenameOptions,
+  Storage,
+  StoredFile,
+  Upload,
+} from './storage/storage.ts';
 
 export class Changes {
   readonly #context: FileContext;
   readonly #openings: Openings;
+  readonly #finder: HandleFinder;
   readonly #copying = new Slots(copiesAtOnce);
 
-  constructor(context: FileContext, openings: Openings) {
+  constructor(context: FileContext, openings: Openings, finder: HandleFinder) {
     this.#context = context;
     this.#openings = openings;
+    this.#finder = finder;
   }
 
-  async makeFolder(session: FullSession, path: readonly string[], mode: number | undefined): Promise<void> {
-    const located = this.#locate(session, path);
+  async makeFolder(session: FullSession, params: Params<'fs.make-folder'>): Promise<void> {
+    const located = this.#locate(session, params.path);
     const { storage, place } = requireAllowed(located, 'mkdir');
     requireFreeName(located);
-    await storage.makeFolder(place, mode);
+    await storage.makeFolder(place, params.mode, nameOf(session, params));
     this.#context.receipts.write(session, { event: 'file.mkdir', path: located.path });
   }
 
   async removeFile(
     session: FullSession,
-    path: readonly string[],
+    params: Params<'fs.remove-file'>,
     precondition: Precondition | undefined,
   ): Promise<void> {
-    const located = this.#locate(session, path);
+    const located = this.#locate(session, params.path);
     requireFileName(located);
     const mounted = requireAnyAllowed(located, 'delete', 'write');
     const bytes = isAllowed(mounted, 'delete')
-      ? await this.#removeStored(session, mounted, precondition)
+      ? await this.#removeStored(session, mounted, precondition, nameOf(session, params))
       : await this.#removeKept(session, mounted, denied('delete is not allowed on this mount'));
     this.#context.receipts.write(session, { event: 'file.delete', path: located.path, bytes });
   }
@@ -57,9 +69,10 @@ export class Changes {
     session: FullSession,
     mounted: Mounted,
     precondition: Precondition | undefined,
+    by: OperationName,
   ): Promise<number> {
     try {
-      const bytes = await mounted.storage.removeFile(mounted.place, precondition);
+      const bytes = await mounted.storage.removeFile(mounted.place, precondition, by);
       this.#context.quota.freed(session.username, mounted.mount, bytes);
       return bytes;
     } catch (error) {
@@ -77,14 +90,16 @@ export class Changes {
     return kept.size;
   }
 
-  async removeFolder(session: FullSession, path: readonly string[], recursive: boolean): Promise<void> {
-    const located = this.#locate(session, path);
+  async removeFolder(session: FullSession, params: Params<'fs.remove-folder'>): Promise<void> {
+    const { recursive } = params;
+    const located = this.#locate(session, params.path);
     const { storage, place, mount } = requireAllowed(located, 'delete');
     requireNoMountPoint(located);
     let bytes = 0;
     try {
       await storage.removeFolder(place, {
         recursive,
+        by: nameOf(session, params),
         signal: session.ended,
         onRemovedFile: (size) => {
           bytes += size;
@@ -112,7 +127,10 @@ export class Changes {
     requireNoMountPoint(from);
     requireFreeName(to);
     const overwrite = params.overwrite && isAllowed(target, 'overwrite');
-    const renamed = await renameStored(source, target, overwrite, params.overwrite);
+    const renamed = await renameStored(source, target, params.overwrite, {
+      overwrite,
+      by: nameOf(session, params),
+    });
     this.#context.quota.freed(session.username, target.mount, renamed.replacedBytes);
     this.#context.receipts.write(session, {
       event: 'file.rename',
@@ -123,12 +141,8 @@ export class Changes {
     return { replaced: renamed.replaced };
   }
 
-  async change(
-    session: FullSession,
-    operation: number,
-    path: readonly string[],
-    change: AttributeChange,
-  ): Promise<void> {
+  async change(session: FullSession, params: Params<'fs.change'>, change: AttributeChange): Promise<void> {
+    const { path, op } = params;
     const located = this.#locate(session, path);
     const { storage, place } = requireAnyAllowed(located, 'overwrite', 'mkdir');
     requireNoMountPoint(located);
@@ -137,16 +151,16 @@ export class Changes {
     if (change.size === undefined) return storage.change(place, change);
     if (type === 'folder') throw isAFolder();
     // A new length is new content: it goes the way of every upload.
-    const mode = {
+    const mode: OpenMode = {
       read: false,
       write: true,
       create: 'never',
       truncate: change.size === 0,
       append: false,
-    } as const;
-    const { handle } = await this.#openings.open(session, operation, path, mode, {});
+    };
+    const { handle } = await this.#openings.open(session, op, path, mode, {});
     try {
-      await (await this.#openings.requireWrite(session, handle)).change(change);
+      await (await this.#finder.requireWrite(session, handle)).change(change);
     } catch (error) {
       await this.#openings.release(session, handle, 'discard');
       throw error;
@@ -162,6 +176,8 @@ export class Changes {
     requireFileName(from);
     requireFileName(to);
     const startedAtMs = this.#context.clock.now();
+    const before = await recallCopy(target.storage, nameOf(session, params));
+    if (before !== undefined) return { replaced: !before.created };
     const committed = await this.#copying.run(() => this.#copyFile(session, source, target, to, params));
     this.#context.receipts.write(session, {
       event: 'file.copy',
@@ -181,6 +197,8 @@ export class Changes {
     { op, overwrite }: Params<'fs.copy'>,
   ): Promise<Committed> {
     const { quota, clock, handles } = this.#context;
+    const by = { session: session.key, operation: op };
+    const id = uploadIdOf(handles.newNumber());
     const account = await quota.open(to.user);
     const file = await source.storage.openFile(source.place);
     let countedBytes = 0;
@@ -194,7 +212,7 @@ export class Changes {
     try {
       upload = await target.storage.beginUpload(target.place, {
         record: {
-          id: uploadIdOf(handles.newNumber()),
+          id,
           user: session.username,
           session: session.key,
           virtualPath: to.path.components,
@@ -213,6 +231,7 @@ export class Changes {
         onStartBytes: reserve,
       });
       if (!isSameStorage) await copyBytes(file, upload, session.ended, reserve);
+      await target.storage.journal.note({ ...by, id, replaced: false });
       const committed = await upload.commit({
         mayReplace,
         mayCreate: isAllowed(target, 'write'),
@@ -233,8 +252,8 @@ export class Changes {
 
   /** SFTP copy-data: bytes of one open file into another; stops at the end of the source. */
   async copyRange(session: FullSession, params: Params<'fs.copy-range'>): Promise<Result<'fs.copy-range'>> {
-    const from = await this.#openings.requireReadable(session, params.from);
-    const to = await this.#openings.requireWrite(session, params.to);
+    const from = await this.#finder.requireReadable(session, params.from);
+    const to = await this.#finder.requireWrite(session, params.to);
     if (from === to) throw badHandle('a file can not be copied into itself');
     const lengthBytes =
       params.lengthBytes === 0 ? Math.max(0, from.size - params.fromOffset) : params.lengthBytes;
@@ -288,14 +307,26 @@ async function requireMovable(from: Located, to: Located): Promise<void> {
 async function renameStored(
   source: Mounted,
   target: Mounted,
-  overwrite: boolean,
-  wanted: boolean,
+  wantsOverwrite: boolean,
+  options: RenameOptions,
 ): Promise<Renamed> {
   try {
-    return await source.storage.rename(source.place, target.place, { overwrite });
+    return await source.storage.rename(source.place, target.place, options);
   } catch (error) {
     const failure = toFileError(error);
-    if (failure.code === 'exists' && wanted && !overwrite) throw denied('overwrite is not allowed');
+    if (failure.code === 'exists' && wantsOverwrite && !options.overwrite) {
+      throw denied('overwrite is not allowed');
+    }
     throw failure;
   }
+}
+
+/** A copy that an earlier process finished and could not answer. */
+async function recallCopy(storage: Storage, by: OperationName): Promise<CommittedUpload | undefined> {
+  const intent = storage.journal.recall(by);
+  return intent === undefined ? undefined : storage.findCommitted(intent.id, by.session);
+}
+
+function nameOf(session: FullSession, { op }: { readonly op: number }): OperationName {
+  return { session: session.key, operation: op };
 }

@@ -4,8 +4,10 @@
 export const handlesPerSessionMax = 256;
 /** Open files and folders of all sessions; each holds one or two descriptors and systemd's hard limit is 524,288. */
 export const handlesMax = 16_384;
-/** Re-sent mutations are answered from the record of this many newest ones; the link allows 256 in flight. */
-export const operationsPerSessionMax = 512;
+/** The journal is written anew past this size: some 20,000 lines, read in a moment when main starts. */
+export const journalBytesMax = 4 * 1024 * 1024;
+/** After a start, what the process before had open or was doing is remembered this long: twice the longest parking. */
+export const journalRecallMs = 10 * 60_000;
 
 /** Entries in one page whatever was asked, so that a page stays a small message. */
 export const pageEntriesMax = 1000;

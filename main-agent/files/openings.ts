@@ -8,7 +8,8 @@ import type { Ending, Handle } from './handles.ts';
 import { isKeptShown, keptByName, shown } from './listing.ts';
 import type { Located, Mounted } from './mounts.ts';
 import { isAllowed, requireAllowed, requireAnyAllowed, requireFileName } from './permissions.ts';
-import { type Account, isOwnFolder } from './quota.ts';
+import { isOwnFolder } from './quota.ts';
+import { type HandleFinder, requireSamePlace, uploadIdOf } from './handle-finder.ts';
 import { ReadHandle } from './read-handle.ts';
 import type { FileContext } from './service-context.ts';
 import type { BeginUpload, Stored, Upload, UploadStart } from './storage/storage.ts';
@@ -27,17 +28,13 @@ export interface CommitParams {
   readonly mtimeMs?: number | undefined;
 }
 
-/** Handles and staging files share a name, so that a handle is found again after a restart. */
-export function uploadIdOf(handle: number): string {
-  return handle.toString(36);
-}
-
 export class Openings {
   readonly #context: FileContext;
-  readonly #adopting = new Map<string, Promise<WriteHandle | undefined>>();
+  readonly #finder: HandleFinder;
 
-  constructor(context: FileContext) {
+  constructor(context: FileContext, finder: HandleFinder) {
     this.#context = context;
+    this.#finder = finder;
   }
 
   async open(
@@ -62,9 +59,9 @@ export class Openings {
   async #openForReading(session: FullSession, located: Located): Promise<Result<'fs.open'>> {
     const { storage, place } = requireAllowed(located, 'read');
     const { handles, clock } = this.#context;
-    const handle = new ReadHandle(await storage.openFile(place), located, clock.now());
     const number = handles.newNumber();
-    await this.#add(session, number, handle);
+    const handle = new ReadHandle(await storage.openFile(place), located, clock.now());
+    await this.#finder.addReader(session, number, handle, storage.journal);
     return { handle: number, attributes: shown(handle.attributes), created: false };
   }
 
@@ -83,7 +80,7 @@ export class Openings {
     const handle =
       begun === undefined
         ? await this.#begin(session, operation, located, mounted, mode, attributes, number)
-        : await this.requireWrite(session, number);
+        : await this.#finder.requireWrite(session, number);
     return {
       handle: number,
       attributes: shown(await handle.stat()),
@@ -133,85 +130,19 @@ export class Openings {
       account.release(reservedBytes);
       throw error;
     }
-    const handle = this.#writeHandle(session, located, upload, account, attributes);
-    await this.#add(session, number, handle);
+    const handle = new WriteHandle(upload, located, account, () => session.user().quotaBytes, attributes);
+    await this.#finder.add(session, number, handle);
     return handle;
-  }
-
-  #writeHandle(
-    session: FullSession,
-    located: Located,
-    upload: Upload,
-    account: Account,
-    attributes: AttributeChange,
-  ): WriteHandle {
-    return new WriteHandle(upload, located, account, () => session.user().quotaBytes, attributes);
-  }
-
-  async #add(session: FullSession, number: number, handle: Handle): Promise<void> {
-    try {
-      this.#context.handles.add(session, number, handle);
-    } catch (error) {
-      await handle.end('discard');
-      throw error;
-    }
-  }
-
-  /** A handle for writing, also one that this process's predecessor gave out. Rejects `bad-handle`. */
-  async requireWrite(session: FullSession, number: number): Promise<WriteHandle> {
-    const handle = this.#context.handles.find(session, number) ?? (await this.#adopt(session, number));
-    if (handle?.kind !== 'write') throw badHandle('no such handle for writing');
-    return handle;
-  }
-
-  async requireReadable(session: FullSession, number: number): Promise<ReadHandle | WriteHandle> {
-    const handle = this.#context.handles.find(session, number) ?? (await this.#adopt(session, number));
-    if (handle === undefined || handle.kind === 'folder') throw badHandle('no such handle for reading');
-    if (handle.kind === 'write' && !handle.upload.record.readable) throw denied('opened for writing only');
-    return handle;
-  }
-
-  #adopt(session: FullSession, number: number): Promise<WriteHandle | undefined> {
-    const key = `${session.key} ${number}`;
-    const running = this.#adopting.get(key);
-    if (running !== undefined) return running;
-    const adopting = this.#adoptUpload(session, number).finally(() => this.#adopting.delete(key));
-    this.#adopting.set(key, adopting);
-    return adopting;
-  }
-
-  async #adoptUpload(session: FullSession, number: number): Promise<WriteHandle | undefined> {
-    const { mounts, quota, log } = this.#context;
-    for (const storage of mounts.storages) {
-      const upload = await storage.adoptUpload(uploadIdOf(number), session.key);
-      if (upload === undefined) continue;
-      try {
-        const user = session.user();
-        const located = mounts.locate(user, upload.record.virtualPath);
-        requireSamePlace(located, upload);
-        const account = await quota.open(user);
-        account.reserve(upload.initialSize, undefined);
-        const handle = this.#writeHandle(session, located, upload, account, {});
-        await this.#add(session, number, handle);
-        return handle;
-      } catch (error) {
-        log.warn({ err: error, upload: upload.record.id }, 'an upload could not be taken up again');
-        await upload.keep();
-        return undefined;
-      }
-    }
-    return undefined;
   }
 
   async commit(session: FullSession, number: number, params: CommitParams): Promise<Result<'fs.commit'>> {
-    const found = this.#context.handles.find(session, number);
-    if (found?.kind === 'read') {
-      const attributes = shown(await found.stat());
+    const handle = await this.#finder.find(session, number);
+    if (handle === undefined) return this.#committedBefore(session, number);
+    if (handle.kind === 'read') {
+      const attributes = shown(await handle.stat());
       await this.release(session, number, 'keep');
       return { attributes, created: false };
     }
-    const handle = found ?? (await this.#adopt(session, number));
-    if (handle === undefined) return this.#committedBefore(session, number);
     if (handle.kind !== 'write') throw badHandle('no such handle for writing');
     await this.#context.receipts.room();
     try {
@@ -279,14 +210,13 @@ export class Openings {
 
   /** Lets go of a handle; unknown numbers are none of anybody's business. */
   async release(session: FullSession, number: number, how: Ending, reason?: SallyportError): Promise<void> {
-    const { handles } = this.#context;
-    if (handles.find(session, number) === undefined) await this.#adopt(session, number);
-    const handle = handles.take(session, number);
+    await this.#finder.find(session, number);
+    const handle = this.#context.handles.take(session, number);
     if (handle !== undefined) await this.end(session, handle, how, reason);
   }
 
   async end(session: FullSession, handle: Handle, how: Ending, reason?: SallyportError): Promise<void> {
-    await handle.end(how);
+    await handle.end(how, reason);
     if (how === 'abandon' || handle.kind === 'folder') return;
     const { receipts } = this.#context;
     if (handle.kind === 'read') {
@@ -330,15 +260,4 @@ function chooseStart(
   }
   if (resumed !== undefined) return { from: 'kept', id: resumed.record.id };
   return existing !== undefined && !mode.truncate ? { from: 'present' } : { from: 'empty' };
-}
-
-/** A mount may have been moved or taken away since the upload began. */
-function requireSamePlace(located: Located, { record }: Upload): Mounted {
-  const { mounted } = located;
-  const isSame =
-    mounted !== undefined &&
-    JSON.stringify([mounted.place.root, mounted.place.path]) ===
-      JSON.stringify([record.place.root, record.place.path]);
-  if (!isSame) throw denied('the mount is not what it was when the upload began');
-  return mounted;
 }

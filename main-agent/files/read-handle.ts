@@ -1,4 +1,5 @@
 import { badHandle } from './file-error.ts';
+import type { Ending } from './handles.ts';
 import type { Located } from './mounts.ts';
 import type { Stored, StoredFile } from './storage/storage.ts';
 import { StreamSet } from './stream-set.ts';
@@ -12,6 +13,7 @@ export class ReadHandle {
   /** For the receipt. */
   sentBytes = 0;
   wasRead = false;
+  onEnd: () => void = () => undefined;
   readonly #file: StoredFile;
   readonly #reading = new Set<Promise<unknown>>();
   #isOver = false;
@@ -50,10 +52,12 @@ export class ReadHandle {
     }
   }
 
-  async end(): Promise<void> {
+  /** `reason` is what running streams are told. */
+  async end(_how: Ending, reason = badHandle('released')): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.streams.stopAll(badHandle('released'));
+    this.onEnd();
+    this.streams.stopAll(reason);
     await Promise.allSettled(this.#reading);
     await this.#file.close();
   }

@@ -3,7 +3,6 @@ import type { Log } from '#shared/log.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import type { HandleTable } from './handles.ts';
 import type { MountTree } from './mounts.ts';
-import type { Operations } from './operations.ts';
 import type { Quota } from './quota.ts';
 import type { Receipts } from './receipts.ts';
 import type { SortedPages } from './sorted-pages.ts';
@@ -16,7 +15,6 @@ export interface FileContext {
   readonly builtAtMs: number;
   readonly mounts: MountTree;
   readonly handles: HandleTable;
-  readonly operations: Operations;
   readonly quota: Quota;
   readonly receipts: Receipts;
   readonly bandwidth: Bandwidth;

@@ -8,19 +8,19 @@ import type { AttributeChange, Precondition } from '#shared/file-service/attribu
 import type { Log } from '#shared/log.ts';
 import type { Params } from '#shared/link/messages.ts';
 import type { Audit } from '#main-agent/audit/record.ts';
-import type { FileHandlers, FileVerb } from '#main-agent/link/handlers.ts';
+import type { FileHandlers } from '#main-agent/link/handlers.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { Changes } from './changes.ts';
 import { toFileError } from './file-error.ts';
 import type { FileService } from './file-service.ts';
+import { HandleFinder } from './handle-finder.ts';
 import { HandleTable } from './handles.ts';
 import { sweepIntervalMs } from './limits.ts';
 import { shown } from './listing.ts';
 import { MountTree } from './mounts.ts';
 import { Openings } from './openings.ts';
-import { Operations } from './operations.ts';
 import { Queries } from './queries.ts';
 import { Quota } from './quota.ts';
 import { Receipts } from './receipts.ts';
@@ -61,7 +61,6 @@ export async function buildFileService(options: FileServiceOptions): Promise<Fil
     builtAtMs: clock.now(),
     mounts,
     handles: new HandleTable(),
-    operations: new Operations(),
     quota: new Quota(mounts, clock, log, closing.signal),
     receipts: new Receipts(audit, clock, log),
     bandwidth: new Bandwidth(clock),
@@ -86,13 +85,15 @@ class Service implements FileService {
     this.#context = context;
     this.#findUser = findUser;
     this.#closing = closing;
-    this.#openings = new Openings(context);
+    const finder = new HandleFinder(context);
+    this.#openings = new Openings(context, finder);
     this.handlers = this.#buildHandlers(
+      finder,
       this.#openings,
       new Queries(context),
-      new Changes(context, this.#openings),
+      new Changes(context, this.#openings, finder),
     );
-    const onStream = buildStreamHandler(context, this.#openings);
+    const onStream = buildStreamHandler(context, finder);
     this.onStream = (header, stream, session) => {
       this.#watch(session);
       onStream(header, stream, session);
@@ -100,7 +101,7 @@ class Service implements FileService {
     this.#sweeping = setInterval(() => void this.#sweep(), sweepIntervalMs).unref();
   }
 
-  #buildHandlers(openings: Openings, queries: Queries, changes: Changes): FileHandlers {
+  #buildHandlers(finder: HandleFinder, openings: Openings, queries: Queries, changes: Changes): FileHandlers {
     return {
       'fs.list': this.#guard((params, session) => queries.list(session, params)),
       'fs.stat': this.#guard((params, session) => queries.stat(session, params.path)),
@@ -109,25 +110,25 @@ class Service implements FileService {
       'fs.read-link': this.#guard((params, session) => queries.readLink(session, params.path)),
       'fs.open-folder': this.#guard((params, session) => queries.openFolder(session, params.path)),
       'fs.read-folder': this.#guard((params, session) => queries.readFolder(session, params.handle)),
-      'fs.open': this.#once('fs.open', (params, session) =>
+      'fs.open': this.#guard((params, session) =>
         openings.open(session, params.op, params.path, params.mode, changeOf(params.attributes)),
       ),
       'fs.stat-handle': this.#guard(async (params, session) => {
-        const found = this.#context.handles.find(session, params.handle);
-        const handle = found?.kind === 'read' ? found : await openings.requireWrite(session, params.handle);
+        const handle = await finder.requireFile(session, params.handle);
         return shown(await handle.stat());
       }),
-      'fs.change-handle': this.#once('fs.change-handle', async (params, session) => {
-        const handle = await openings.requireWrite(session, params.handle);
+      'fs.change-handle': this.#guard(async (params, session) => {
+        const handle = await finder.requireWrite(session, params.handle);
         await handle.change(changeOf(params.change));
         return {};
       }),
       'fs.sync': this.#guard(async (params, session) => {
-        await (await openings.requireWrite(session, params.handle)).sync();
+        const handle = await finder.requireFile(session, params.handle);
+        if (handle.kind === 'write') await handle.sync();
         return {};
       }),
-      'fs.copy-range': this.#once('fs.copy-range', (params, session) => changes.copyRange(session, params)),
-      'fs.commit': this.#once('fs.commit', (params, session) => {
+      'fs.copy-range': this.#guard((params, session) => changes.copyRange(session, params)),
+      'fs.commit': this.#guard((params, session) => {
         const precondition = preconditionOf(params.precondition);
         return openings.commit(session, params.handle, { ...params, precondition });
       }),
@@ -135,22 +136,22 @@ class Service implements FileService {
         await openings.release(session, params.handle, params.keepPartial ? 'keep' : 'discard');
         return {};
       }),
-      'fs.make-folder': this.#once('fs.make-folder', async (params, session) => {
-        await changes.makeFolder(session, params.path, params.mode);
+      'fs.make-folder': this.#guard(async (params, session) => {
+        await changes.makeFolder(session, params);
         return {};
       }),
-      'fs.remove-file': this.#once('fs.remove-file', async (params, session) => {
-        await changes.removeFile(session, params.path, preconditionOf(params.precondition));
+      'fs.remove-file': this.#guard(async (params, session) => {
+        await changes.removeFile(session, params, preconditionOf(params.precondition));
         return {};
       }),
-      'fs.remove-folder': this.#once('fs.remove-folder', async (params, session) => {
-        await changes.removeFolder(session, params.path, params.recursive);
+      'fs.remove-folder': this.#guard(async (params, session) => {
+        await changes.removeFolder(session, params);
         return {};
       }),
-      'fs.rename': this.#once('fs.rename', (params, session) => changes.rename(session, params)),
-      'fs.copy': this.#once('fs.copy', (params, session) => changes.copy(session, params)),
-      'fs.change': this.#once('fs.change', async (params, session) => {
-        await changes.change(session, params.op, params.path, changeOf(params.change));
+      'fs.rename': this.#guard((params, session) => changes.rename(session, params)),
+      'fs.copy': this.#guard((params, session) => changes.copy(session, params)),
+      'fs.change': this.#guard(async (params, session) => {
+        await changes.change(session, params, changeOf(params.change));
         return {};
       }),
     };
@@ -170,13 +171,6 @@ class Service implements FileService {
     };
   }
 
-  /** Mutations: a re-sent one gets the first one's outcome. */
-  #once<P extends { readonly op: number }, R>(verb: FileVerb, act: Act<P, R>): Act<P, R> {
-    return this.#guard((params, session) =>
-      this.#context.operations.once(session.key, verb, params.op, () => act(params, session)),
-    );
-  }
-
   /** Whoever ends a session, its files end with it. */
   #watch(session: FullSession): void {
     if (this.#watched.has(session.ended)) return;
@@ -190,13 +184,13 @@ class Service implements FileService {
   }
 
   async endSession(session: Parameters<FileService['endSession']>[0]): Promise<void> {
-    const { handles, operations, sortedPages, log } = this.#context;
-    operations.forget(session.key);
+    const { handles, sortedPages, log } = this.#context;
     sortedPages.forget(session.key);
+    const reason = new SallyportError('no-session', 'The session is over');
     for (const handle of handles.takeAllOf(session.key)) {
       try {
-        if (session.state === 'signed-in') await this.#openings.end(session, handle, 'keep');
-        else await handle.end('keep');
+        if (session.state === 'signed-in') await this.#openings.end(session, handle, 'keep', reason);
+        else await handle.end('keep', reason);
       } catch (error) {
         log.warn({ err: error }, 'a file of an ended session could not be closed');
       }

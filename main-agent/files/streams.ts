@@ -9,15 +9,15 @@ import type { StreamHandler } from '#main-agent/link/handlers.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
 import type { Direction } from './bandwidth.ts';
 import { toFileError } from './file-error.ts';
-import type { Openings } from './openings.ts';
+import type { HandleFinder } from './handle-finder.ts';
 import { type Pace, type ReadRange, ReadStream } from './read-stream.ts';
 import type { FileContext } from './service-context.ts';
 import { WriteStream } from './write-stream.ts';
 
-export function buildStreamHandler(context: FileContext, openings: Openings): StreamHandler {
+export function buildStreamHandler(context: FileContext, finder: HandleFinder): StreamHandler {
   return (header, stream, session) => {
-    if (header.kind === 'read') void readFile(context, openings, header, stream, session);
-    else void writeFile(context, openings, header, stream, session);
+    if (header.kind === 'read') void readFile(context, finder, header, stream, session);
+    else void writeFile(context, finder, header, stream, session);
   };
 }
 
@@ -35,13 +35,13 @@ function requireLive(session: FullSession): void {
 
 async function readFile(
   context: FileContext,
-  openings: Openings,
+  finder: HandleFinder,
   header: Extract<StreamHeader, { kind: 'read' }>,
   stream: LaneStream,
   session: FullSession,
 ): Promise<void> {
   try {
-    const handle = await openings.requireReadable(session, header.handle);
+    const handle = await finder.requireReadable(session, header.handle);
     requireLive(session);
     const range: ReadRange = { offset: header.offset, lengthBytes: header.lengthBytes };
     const reading = new ReadStream(
@@ -63,7 +63,7 @@ async function readFile(
 
 async function writeFile(
   context: FileContext,
-  openings: Openings,
+  finder: HandleFinder,
   header: Extract<StreamHeader, { kind: 'write' }>,
   stream: LaneStream,
   session: FullSession,
@@ -72,7 +72,7 @@ async function writeFile(
   // At once: the first pieces may arrive before an upload of an earlier process is found again.
   const writing = new WriteStream(stream, paceOf(context, session, 'upload'), () => forget());
   try {
-    const handle = await openings.requireWrite(session, header.handle);
+    const handle = await finder.requireWrite(session, header.handle);
     requireLive(session);
     handle.streams.add(writing);
     forget = () => handle.streams.remove(writing);

@@ -125,8 +125,9 @@ export class WriteHandle {
     });
   }
 
-  async end(how: Ending): Promise<void> {
-    this.streams.stopAll(badHandle('released'));
+  /** `reason` is what running streams are told. */
+  async end(how: Ending, reason = badHandle('released')): Promise<void> {
+    this.streams.stopAll(reason);
     await this.#serial.run(async () => {
       if (this.#isOver) return;
       this.#isOver = true;

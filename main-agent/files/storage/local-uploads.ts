@@ -12,6 +12,7 @@ import { applyChange, fileMode } from './attribute-change.ts';
 import { DirectUpload } from './direct-upload.ts';
 import { openFilePath, type RegularFile } from './folder-handle.ts';
 import { type Jail, lockKey, type Spot } from './jail.ts';
+import { Journal } from './journal.ts';
 import type { KeyLock } from './key-lock.ts';
 import { type KeptEntry, KeptUploads } from './kept-uploads.ts';
 import { LocalUpload, type UploadHome } from './local-upload.ts';
@@ -48,6 +49,7 @@ export class LocalUploads implements UploadHome {
   readonly #open = new Map<string, LocalUpload>();
   /** Names that an open upload took as "must not exist". */
   readonly #reserved = new Set<string>();
+  #journal: Journal | undefined;
 
   constructor(jail: Jail, locks: KeyLock, options: LocalUploadsOptions) {
     this.jail = jail;
@@ -59,7 +61,13 @@ export class LocalUploads implements UploadHome {
   }
 
   async open(): Promise<void> {
-    await this.#areaOn((await this.jail.base.stat()).dev, this.jail.base);
+    const area = await this.#areaOn((await this.jail.base.stat()).dev, this.jail.base);
+    this.#journal = await Journal.open(area.folder, this.clock, this.log);
+  }
+
+  get journal(): Journal {
+    if (this.#journal === undefined) throw new Error('the storage is not open');
+    return this.#journal;
   }
 
   begin(place: Place, begin: BeginUpload): Promise<Upload> {
@@ -261,6 +269,7 @@ export class LocalUploads implements UploadHome {
 
   async close(): Promise<void> {
     for (const upload of this.#open.values()) await upload.abandon();
+    await this.#journal?.close();
     for (const opening of this.#areas.values()) await (await opening).close();
   }
 

@@ -15,6 +15,7 @@ import { applyChange, folderMode } from './attribute-change.ts';
 import { moveExclusive } from './exclusive-move.ts';
 import { FolderHandle } from './folder-handle.ts';
 import { Jail, lockKey, type Spot } from './jail.ts';
+import type { Intent, Journal, OperationName } from './journal.ts';
 import { KeyLock } from './key-lock.ts';
 import { LocalFile } from './local-file.ts';
 import { LocalFolder } from './local-folder.ts';
@@ -28,6 +29,7 @@ import type {
   Place,
   RemoveOptions,
   Renamed,
+  RenameOptions,
   Storage,
   StorageUsage,
   Stored,
@@ -74,6 +76,10 @@ export class LocalStorage implements Storage {
     const storage = new LocalStorage(base, options);
     await storage.#uploads.open();
     return storage;
+  }
+
+  get journal(): Journal {
+    return this.#uploads.journal;
   }
 
   async stat(place: Place): Promise<Stored> {
@@ -128,21 +134,31 @@ export class LocalStorage implements Storage {
     return this.#uploads.keptBytes(user);
   }
 
-  async makeFolder(place: Place, mode: number | undefined): Promise<void> {
+  async makeFolder(place: Place, mode: number | undefined, by: OperationName): Promise<void> {
     await this.#jail.withSpot(place, 'parent-missing', (spot) =>
       this.#locks.hold([lockKey(spot)], async () => {
         await requireNoTwin(spot.folder, spot.name);
-        await fs.mkdir(spot.folder.at(spot.name), { mode: folderMode(mode) });
+        const isRepeated = this.journal.recall(by) !== undefined;
+        await this.journal.note({ ...by, id: '', replaced: false });
+        try {
+          await fs.mkdir(spot.folder.at(spot.name), { mode: folderMode(mode) });
+        } catch (error) {
+          const isThere = isRepeated && (await spot.folder.find(spot.name))?.isDirectory() === true;
+          if (!isThere) throw error;
+        }
       }),
     );
   }
 
-  removeFile(place: Place, precondition: Precondition | undefined): Promise<number> {
+  removeFile(place: Place, precondition: Precondition | undefined, by: OperationName): Promise<number> {
     return this.#jail.withSpot(place, 'not-found', (spot) =>
       this.#locks.hold([lockKey(spot)], async () => {
-        const stored = requireShown(await spot.folder.find(spot.name));
+        const found = await spot.folder.find(spot.name);
+        if (found === undefined && this.journal.recall(by) !== undefined) return 0;
+        const stored = requireShown(found);
         if (stored.type === 'folder') throw isAFolder();
         requirePrecondition(precondition, stored.etag);
+        await this.journal.note({ ...by, id: stored.id, replaced: false });
         await fs.unlink(spot.folder.at(spot.name));
         return stored.size;
       }),
@@ -151,18 +167,21 @@ export class LocalStorage implements Storage {
 
   async removeFolder(place: Place, options: RemoveOptions): Promise<void> {
     await this.#jail.withSpot(place, 'not-found', async ({ folder, name }) => {
-      const stored = requireShown(await folder.find(name));
+      const found = await folder.find(name);
+      if (found === undefined && this.journal.recall(options.by) !== undefined) return;
+      const stored = requireShown(found);
       if (stored.type === 'file') throw new SallyportError('not-a-folder', 'That is not a folder');
+      await this.journal.note({ ...options.by, id: stored.id, replaced: false });
       if (options.recursive) await removeTree(folder, name, options);
       else await fs.rmdir(folder.at(name));
     });
   }
 
-  rename(from: Place, to: Place, options: { readonly overwrite: boolean }): Promise<Renamed> {
+  rename(from: Place, to: Place, options: RenameOptions): Promise<Renamed> {
     return this.#jail.withSpot(from, 'not-found', (source) =>
       this.#jail.withSpot(to, 'parent-missing', (target) =>
         this.#locks.hold([lockKey(source), lockKey(target)], () =>
-          renameSpot(source, target, options.overwrite),
+          renameSpot(source, target, options, this.journal),
         ),
       ),
     );
@@ -216,17 +235,27 @@ function requireShown(stats: BigIntStats | undefined): Stored {
   return stored;
 }
 
-async function renameSpot(source: Spot, target: Spot, overwrite: boolean): Promise<Renamed> {
+async function renameSpot(
+  source: Spot,
+  target: Spot,
+  { overwrite, by }: RenameOptions,
+  journal: Journal,
+): Promise<Renamed> {
   const from = source.folder.at(source.name);
   const to = target.folder.at(target.name);
-  const moved = requireShown(await source.folder.find(source.name));
+  const found = await source.folder.find(source.name);
+  const there = await target.folder.find(target.name);
+  const done = found === undefined ? recallRename(journal.recall(by), there) : undefined;
+  if (done !== undefined) return done;
+  const moved = requireShown(found);
   const sameFolder = source.folderId === target.folderId;
   if (sameFolder && source.name === target.name) {
     return { replaced: false, replacedBytes: 0, type: moved.type };
   }
-  const there = await target.folder.find(target.name);
+  const note = (replaced: boolean): Promise<void> => journal.note({ ...by, id: moved.id, replaced });
   if (there === undefined) {
     await requireNoTwin(target.folder, target.name, sameFolder ? source.name : undefined);
+    await note(false);
     if (moved.type === 'file') await moveExclusive(from, to);
     else await fs.rename(from, to);
     return { replaced: false, replacedBytes: 0, type: moved.type };
@@ -234,6 +263,14 @@ async function renameSpot(source: Spot, target: Spot, overwrite: boolean): Promi
   const replaced = toStored(there);
   if (!overwrite || replaced === undefined) throw taken('rename target exists');
   if (replaced.type === 'folder' && moved.type === 'file') throw isAFolder();
+  await note(true);
   await fs.rename(from, to);
   return { replaced: true, replacedBytes: replaced.type === 'file' ? replaced.size : 0, type: moved.type };
+}
+
+/** The outcome of a rename that an earlier process made: what it moved has the new name. */
+function recallRename(intent: Intent | undefined, there: BigIntStats | undefined): Renamed | undefined {
+  const stored = there === undefined ? undefined : toStored(there);
+  if (intent === undefined || stored?.id !== intent.id) return undefined;
+  return { replaced: intent.replaced, replacedBytes: 0, type: stored.type };
 }

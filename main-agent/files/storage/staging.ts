@@ -222,7 +222,7 @@ export class StagingArea {
     };
     // Status change, not content: uploads carry the client's own modification time.
     const ageMs = this.#options.clock.now() - Number(stats.ctimeMs);
-    if (ageMs <= (lives[kind] ?? 0)) return false;
+    if (ageMs <= (lives[kind] ?? Number.POSITIVE_INFINITY)) return false;
     await removeQuietly(this.folder.at(name));
     return true;
   }

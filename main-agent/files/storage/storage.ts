@@ -7,6 +7,7 @@
  * every operation inside the place it was given (S-08).
  */
 import type { AttributeChange, Attributes, Precondition } from '#shared/file-service/attributes.ts';
+import type { Journal, OperationName } from './journal.ts';
 
 /** Where something is: the folder a mount shows (below the storage's base) and the way from there. Both checked. */
 export interface Place {
@@ -146,6 +147,7 @@ export interface StorageUsage {
 
 export interface RemoveOptions {
   readonly recursive: boolean;
+  readonly by: OperationName;
   /** Stops a long removal between two entries. */
   readonly signal: AbortSignal;
   readonly onRemovedFile: (bytes: number) => void;
@@ -153,6 +155,7 @@ export interface RemoveOptions {
 
 export interface Storage {
   readonly name: string;
+  readonly journal: Journal;
   stat(place: Place): Promise<Stored>;
   openFolder(place: Place): Promise<StoredFolder>;
   openFile(place: Place): Promise<StoredFile>;
@@ -172,11 +175,13 @@ export interface Storage {
   /** Bytes all kept uploads of a user take. */
   keptBytes(user: string): number;
 
-  makeFolder(place: Place, mode: number | undefined): Promise<void>;
+  // Each change has the name the session gave it: one that was made by a process that was killed before it could
+  // answer is recognised and answered, not made again.
+  makeFolder(place: Place, mode: number | undefined, by: OperationName): Promise<void>;
   /** Resolves with the bytes it had. */
-  removeFile(place: Place, precondition: Precondition | undefined): Promise<number>;
+  removeFile(place: Place, precondition: Precondition | undefined, by: OperationName): Promise<number>;
   removeFolder(place: Place, options: RemoveOptions): Promise<void>;
-  rename(from: Place, to: Place, options: { readonly overwrite: boolean }): Promise<Renamed>;
+  rename(from: Place, to: Place, options: RenameOptions): Promise<Renamed>;
   change(place: Place, change: AttributeChange): Promise<void>;
   usage(place: Place): Promise<StorageUsage>;
   /** Bytes of all files below a mount's folder. */
@@ -190,6 +195,11 @@ export interface CommittedUpload {
   readonly record: UploadRecord;
   readonly attributes: Stored;
   readonly created: boolean;
+}
+
+export interface RenameOptions {
+  readonly overwrite: boolean;
+  readonly by: OperationName;
 }
 
 export interface Renamed {

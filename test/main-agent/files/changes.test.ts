@@ -1,6 +1,16 @@
 import * as fs from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { mountOf, newFile, randomContent, reading, sha256, startRig, userOf } from './rig.ts';
+import {
+  type Client,
+  codesOf,
+  mountOf,
+  newFile,
+  randomContent,
+  reading,
+  sha256,
+  startRig,
+  userOf,
+} from './rig.ts';
 
 const move = (from: string[], to: string[], overwrite = false) => ({ from, to, overwrite });
 
@@ -58,21 +68,30 @@ test('a delete with a precondition deletes only the version it names', async () 
   await expect(client.ask('fs.remove-file', { path: ['f'] })).rejects.toMatchObject({ code: 'not-found' });
 });
 
-test('a mutation that is sent again is answered again and not done again', async () => {
+test('a change whose answer was lost with its process is answered by the next one and not made again', async () => {
   const rig = await startRig();
-  const client = rig.client();
-  await client.put(['a'], 'x');
-  const first = await client.askAs('fs.rename', move(['a'], ['b']), 1000);
-  await client.put(['a'], 'y');
-  expect(await client.askAs('fs.rename', move(['a'], ['b']), 1000)).toEqual(first);
-  expect(await client.names()).toEqual(['a', 'b']);
-  await client.askAs('fs.remove-file', { path: ['a'] }, 1001);
-  await client.askAs('fs.remove-file', { path: ['a'] }, 1001);
-  const [one, two] = await Promise.all([
-    client.askAs('fs.make-folder', { path: ['d'] }, 1002),
-    client.askAs('fs.make-folder', { path: ['d'] }, 1002),
-  ]);
-  expect(one).toEqual(two);
+  const before = rig.client('alice', 'sftp', 'one-session');
+  for (const name of ['a', 'c', 'd', 'gone']) await before.put([name], name);
+  await before.ask('fs.make-folder', { path: ['old'] });
+  const changes: [number, (client: Client, op: number) => Promise<unknown>][] = [
+    [1000, (client, op) => client.askAs('fs.rename', move(['a'], ['b']), op)],
+    [1001, (client, op) => client.askAs('fs.rename', move(['c'], ['d'], true), op)],
+    [1002, (client, op) => client.askAs('fs.remove-file', { path: ['gone'] }, op)],
+    [1003, (client, op) => client.askAs('fs.make-folder', { path: ['new'] }, op)],
+    [1004, (client, op) => client.askAs('fs.remove-folder', { path: ['old'], recursive: false }, op)],
+    [1005, (client, op) => client.askAs('fs.copy', move(['b'], ['copy']), op)],
+  ];
+  const first: unknown[] = [];
+  for (const [op, act] of changes) first.push(await act(before, op));
+  await rig.restart();
+  const after = rig.client('alice', 'sftp', 'one-session');
+  const again: unknown[] = [];
+  for (const [op, act] of changes) again.push(await act(after, op));
+  expect(again).toEqual(first);
+  expect(await after.names()).toEqual(['b', 'copy', 'd', 'new']);
+  const other = rig.client('alice', 'sftp', 'other-session');
+  const refused = await Promise.allSettled(changes.map(([op, act]) => act(other, op)));
+  expect(codesOf(refused)).toEqual(['not-found', 'not-found', 'not-found', 'exists', 'not-found', 'exists']);
 });
 
 test('a tree is deleted with all that is in it, names no client could name included', async () => {

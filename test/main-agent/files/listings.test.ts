@@ -1,13 +1,15 @@
+import { linkSync, mkdirSync, writeFileSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import type { Entry, SortKey } from '#shared/file-service/attributes.ts';
 import { type Client, mountOf, newFile, SettableClock, startRig, userOf } from './rig.ts';
 
-async function makeFiles(folder: string, count: number): Promise<void> {
-  await fs.mkdir(folder, { recursive: true });
-  for (let start = 0; start < count; start += 500) {
-    const names = Array.from({ length: Math.min(500, count - start) }, (_, index) => `f${start + index}`);
-    await Promise.all(names.map((name) => fs.writeFile(`${folder}/${name}`, '')));
+/** Names of one file, two in fact: a file system allows some 65,000 each. Far quicker than as many files. */
+function makeNames(folder: string, count: number): void {
+  mkdirSync(folder, { recursive: true });
+  for (let index = 0; index < count; index += 1) {
+    if (index < 2) writeFileSync(`${folder}/f${index}`, '');
+    else linkSync(`${folder}/f${index % 2}`, `${folder}/f${index}`);
   }
 }
 
@@ -29,7 +31,7 @@ test(
   async () => {
     const rig = await startRig();
     const client = rig.client();
-    await makeFiles(rig.path('alice', 'many'), 100_000);
+    makeNames(rig.path('alice', 'many'), 100_000);
     const { handle } = await client.ask('fs.open-folder', { path: ['many'] });
     const seen = new Set<string>();
     for (;;) {

@@ -7,12 +7,13 @@ import { onTestFinished } from 'vitest';
 import type { AuditRecord } from '#main-agent/audit/record.ts';
 import type { FileService } from '#main-agent/files/file-service.ts';
 import { buildFileService, type FileServiceOptions } from '#main-agent/files/service.ts';
-import type { FileHandlers, FileVerb, NodeLink } from '#main-agent/link/handlers.ts';
+import type { FileVerb, NodeLink } from '#main-agent/link/handlers.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
 import type { Allow, EffectiveUser, Mount } from '#main-agent/users/effective-user.ts';
 import { systemClock, type Clock } from '#shared/clock.ts';
+import { isSallyportError } from '#shared/error.ts';
 import type { OpenMode } from '#shared/file-service/attributes.ts';
-import type { Params, Result, StreamHeader } from '#shared/link/messages.ts';
+import type { Params, Result } from '#shared/link/messages.ts';
 import { buildLog } from '#shared/log.ts';
 import type { Protocol } from '#shared/login.ts';
 import { FakeStream } from './fake-stream.ts';
@@ -122,12 +123,9 @@ export class Client {
 
   /** With an operation number of one's own, as a re-sent request has. */
   askAs<V extends FileVerb>(verb: V, params: Asked<V>, op: number): Promise<Result<V>> {
-    const handler = this.#service().handlers[verb] as FileHandlers[FileVerb] as (
-      params: unknown,
-      session: FullSession,
-      link: NodeLink,
-    ) => Promise<Result<V>>;
-    return handler({ session: '', op, ...params }, this.session, link);
+    const handler: (params: Params<V>, session: FullSession, link: NodeLink) => Promise<Result<V>> =
+      this.#service().handlers[verb];
+    return handler({ session: '', op, ...params } as unknown as Params<V>, this.session, link);
   }
 
   stream(header: {
@@ -137,7 +135,7 @@ export class Client {
     lengthBytes?: number;
   }): FakeStream {
     const stream = new FakeStream();
-    this.#service().onStream({ session: '', offset: 0, ...header } as StreamHeader, stream, this.session);
+    this.#service().onStream({ session: '', offset: 0, ...header }, stream, this.session);
     return stream;
   }
 
@@ -238,8 +236,10 @@ export class Rig {
     return join(this.base, ...names);
   }
 
+  /** What lies in the staging folder, without the journal. */
   async staged(): Promise<string[]> {
-    return (await fs.readdir(this.path('.sallyport-staging'))).sort();
+    const names = await fs.readdir(this.path('.sallyport-staging'));
+    return names.filter((name) => name !== 'operations.journal').sort();
   }
 
   event(name: string): AuditRecord | undefined {
@@ -258,8 +258,19 @@ export async function startRig(options: Partial<FileServiceOptions> = {}): Promi
   onTestFinished(async () => {
     await rig.close();
     await fs.rm(folder, { recursive: true, force: true });
-  });
+  }, 60_000);
   return rig;
+}
+
+/** Codes of what was refused; `Error` for what is no SallyportError. */
+export function codesOf(settled: readonly PromiseSettledResult<unknown>[]): string[] {
+  return settled.flatMap((one) =>
+    one.status === 'rejected' ? [isSallyportError(one.reason) ? one.reason.code : String(one.reason)] : [],
+  );
+}
+
+export function valuesOf<T>(settled: readonly PromiseSettledResult<T>[]): T[] {
+  return settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
 }
 
 export function sha256(bytes: Buffer | string): string {

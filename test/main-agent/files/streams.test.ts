@@ -1,7 +1,9 @@
 import * as fs from 'node:fs/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { newFile, randomContent, reading, resume, startRig, userOf } from './rig.ts';
+import { ReadStream } from '#main-agent/files/read-stream.ts';
+import { FakeStream } from './fake-stream.ts';
+import { mountOf, newFile, randomContent, reading, resume, startRig, userOf } from './rig.ts';
 
 test('any range of a file arrives as it is on the disk', { timeout: 60_000 }, async () => {
   const rig = await startRig();
@@ -141,8 +143,8 @@ test('streams of a released handle, of an ended session and of a stopping main a
   writing.send(Buffer.from('abc'));
   await expect.poll(() => writing.acknowledgedBytes).toBe(3);
   client.end();
-  await expect(ended.stream.received()).rejects.toMatchObject({ code: 'bad-handle' });
-  await expect.poll(() => writing.error).toMatchObject({ code: 'bad-handle' });
+  await expect(ended.stream.received()).rejects.toMatchObject({ code: 'no-session' });
+  await expect.poll(() => writing.error).toMatchObject({ code: 'no-session' });
   await expect(client.open(['f'], reading)).rejects.toMatchObject({ code: 'no-session' });
   expect(ended.stream.lentFrames + released.stream.lentFrames).toBe(0);
   expect((await rig.client().ask('fs.open', { path: ['g'], mode: resume })).attributes.size).toBe(3);
@@ -166,14 +168,47 @@ test('streams on handles of the wrong kind, unknown ones or after the end of a s
   });
 });
 
-test('a user may have a speed limit, which both directions keep', async () => {
+test('a download goes on with its handle after main was killed, unless the file is another one by then', async () => {
   const rig = await startRig();
-  const limits = { sessions: undefined, uploadBytesPerSecond: 4e6, downloadBytesPerSecond: 4e6 };
-  const client = rig.client(userOf('alice', undefined, { limits }));
-  const bytes = randomContent(1_500_000);
-  const before = performance.now();
-  await client.put(['f'], bytes);
-  expect((await client.get(['f'])).equals(bytes)).toBe(true);
-  // Never faster than the limit: 3 MB at 4 MB/s, less a quarter of a second's burst each way.
-  expect(performance.now() - before).toBeGreaterThan(240);
+  const before = rig.client('alice', 'sftp', 'one-session');
+  await before.put(['f'], 'the content');
+  await before.put(['g'], 'the content');
+  const kept = await before.open(['f'], reading);
+  const changed = await before.open(['g'], reading);
+  expect((await before.read(kept, { lengthBytes: 4 })).toString()).toBe('the ');
+  await before.put(['g'], 'other content');
+  await rig.restart();
+  const after = rig.client('alice', 'sftp', 'one-session');
+  expect(await after.ask('fs.stat-handle', { handle: kept })).toMatchObject({ size: 11 });
+  expect((await after.read(kept, { offset: 4 })).toString()).toBe('content');
+  await expect(after.read(changed, { offset: 4 })).rejects.toMatchObject({ code: 'changed' });
+  const other = rig.client('alice', 'sftp', 'other-session');
+  await expect(other.read(kept)).rejects.toMatchObject({ code: 'bad-handle' });
+  after.user = userOf('alice', [mountOf([], ['alice'], ['list'])]);
+  await rig.restart();
+  await expect(after.read(kept)).rejects.toMatchObject({ code: 'permission-denied' });
+});
+
+test('a stream waits after each batch as long as its speed limit says', async () => {
+  const stream = new FakeStream();
+  const bytes = randomContent(1_200_000);
+  const paced: number[] = [];
+  const source = {
+    size: bytes.length,
+    read: (buffers: readonly Uint8Array[], position: number) => {
+      let at = position;
+      for (const buffer of buffers) {
+        buffer.set(bytes.subarray(at, at + buffer.byteLength));
+        at = Math.min(bytes.length, at + buffer.byteLength);
+      }
+      return Promise.resolve(at - position);
+    },
+  };
+  const pace = (moved: number) => {
+    paced.push(moved);
+    return 1;
+  };
+  await new ReadStream(source, stream, { offset: 0 }, pace, () => undefined).run();
+  expect((await stream.received()).equals(bytes)).toBe(true);
+  expect(paced.reduce((sum, moved) => sum + moved, 0)).toBe(bytes.length);
 });

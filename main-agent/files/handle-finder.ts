@@ -1,0 +1,150 @@
+/**
+ * From the number a session names to what is open under it. A number that this process never gave out may be one of the
+ * process before it: then the upload's record or the journal says what it was, and it is opened again as if nothing had
+ * happened.
+ */
+import { SallyportError } from '#shared/error.ts';
+import type { FullSession } from '#main-agent/login/session.ts';
+import { badHandle, denied } from './file-error.ts';
+import type { Handle } from './handles.ts';
+import type { Located, Mounted } from './mounts.ts';
+import { requireAllowed } from './permissions.ts';
+import { ReadHandle } from './read-handle.ts';
+import type { FileContext } from './service-context.ts';
+import type { Journal } from './storage/journal.ts';
+import type { Storage, Upload } from './storage/storage.ts';
+import { WriteHandle } from './write-handle.ts';
+
+/** Handles and staging files share a name, so that a handle is found again after a restart. */
+export function uploadIdOf(handle: number): string {
+  return handle.toString(36);
+}
+
+export class HandleFinder {
+  readonly #context: FileContext;
+  readonly #adopting = new Map<string, Promise<Handle | undefined>>();
+
+  constructor(context: FileContext) {
+    this.#context = context;
+  }
+
+  /** Ends the handle when the session is over meanwhile. */
+  async add(session: FullSession, number: number, handle: Handle): Promise<void> {
+    try {
+      this.#context.handles.add(session, number, handle);
+    } catch (error) {
+      await handle.end('discard');
+      throw error;
+    }
+  }
+
+  async addReader(session: FullSession, number: number, handle: ReadHandle, journal: Journal): Promise<void> {
+    await this.add(session, number, handle);
+    journal.noteReader({
+      session: session.key,
+      handle: number,
+      virtualPath: handle.located.path.components,
+      etag: handle.attributes.etag ?? '',
+      startedAtMs: handle.startedAtMs,
+    });
+    handle.onEnd = () => journal.forgetReader(number);
+  }
+
+  async find(session: FullSession, number: number): Promise<Handle | undefined> {
+    return this.#context.handles.find(session, number) ?? this.#adopt(session, number);
+  }
+
+  async requireFile(session: FullSession, number: number): Promise<ReadHandle | WriteHandle> {
+    const handle = await this.find(session, number);
+    if (handle === undefined || handle.kind === 'folder') throw badHandle('no such file handle');
+    return handle;
+  }
+
+  async requireWrite(session: FullSession, number: number): Promise<WriteHandle> {
+    const handle = await this.requireFile(session, number);
+    if (handle.kind !== 'write') throw badHandle('opened for reading only');
+    return handle;
+  }
+
+  async requireReadable(session: FullSession, number: number): Promise<ReadHandle | WriteHandle> {
+    const handle = await this.requireFile(session, number);
+    if (handle.kind === 'write' && !handle.upload.record.readable) throw denied('opened for writing only');
+    return handle;
+  }
+
+  /** Once, however many requests and streams ask at the same time. */
+  #adopt(session: FullSession, number: number): Promise<Handle | undefined> {
+    const key = `${session.key} ${number}`;
+    const running = this.#adopting.get(key);
+    if (running !== undefined) return running;
+    const adopting = this.#adoptFrom(session, number).finally(() => this.#adopting.delete(key));
+    this.#adopting.set(key, adopting);
+    return adopting;
+  }
+
+  async #adoptFrom(session: FullSession, number: number): Promise<Handle | undefined> {
+    for (const storage of this.#context.mounts.storages) {
+      const handle =
+        (await this.#adoptUpload(session, number, storage)) ??
+        (await this.#adoptReader(session, number, storage));
+      if (handle !== undefined) return handle;
+    }
+    return undefined;
+  }
+
+  async #adoptUpload(
+    session: FullSession,
+    number: number,
+    storage: Storage,
+  ): Promise<WriteHandle | undefined> {
+    const { mounts, quota, log } = this.#context;
+    const upload = await storage.adoptUpload(uploadIdOf(number), session.key);
+    if (upload === undefined) return undefined;
+    try {
+      const user = session.user();
+      const located = mounts.locate(user, upload.record.virtualPath);
+      requireSamePlace(located, upload);
+      const account = await quota.open(user);
+      // It was within the quota when it was written.
+      account.reserve(upload.initialSize, undefined);
+      const handle = new WriteHandle(upload, located, account, () => session.user().quotaBytes);
+      await this.add(session, number, handle);
+      return handle;
+    } catch (error) {
+      log.warn({ err: error, upload: upload.record.id }, 'an upload could not be taken up again');
+      await upload.keep();
+      return undefined;
+    }
+  }
+
+  async #adoptReader(
+    session: FullSession,
+    number: number,
+    storage: Storage,
+  ): Promise<ReadHandle | undefined> {
+    const reader = storage.journal.recallReader(session.key, number);
+    if (reader === undefined) return undefined;
+    const located = this.#context.mounts.locate(session.user(), reader.virtualPath);
+    const mounted = requireAllowed(located, 'read');
+    const file = await mounted.storage.openFile(mounted.place);
+    if (file.attributes.etag !== reader.etag) {
+      await file.close();
+      // Never half of one version and half of another.
+      throw new SallyportError('changed', 'The file changed while it was being read');
+    }
+    const handle = new ReadHandle(file, located, reader.startedAtMs);
+    await this.addReader(session, number, handle, mounted.storage.journal);
+    return handle;
+  }
+}
+
+/** A mount may have been moved or taken away since the upload began. */
+export function requireSamePlace(located: Located, { record }: Upload): Mounted {
+  const { mounted } = located;
+  const isSame =
+    mounted !== undefined &&
+    JSON.stringify([mounted.place.root, mounted.place.path]) ===
+      JSON.stringify([record.place.root, record.place.path]);
+  if (!isSame) throw denied('the mount is not what it was when the upload began');
+  return mounted;
+}

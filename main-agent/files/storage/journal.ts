@@ -1,0 +1,192 @@
+/**
+ * What the next process must know of this one: which files were open for reading, and which changes were being made when
+ * it was killed. One small file of JSON lines in the staging folder, appended to, never synced: it is there after a kill,
+ * not after a power cut, when the sessions' clients are gone anyway.
+ *
+ * Uploads are not in here: their records lie beside their bytes.
+ */
+import { constants } from 'node:fs';
+import * as fs from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { z } from 'zod';
+import type { Clock } from '#shared/clock.ts';
+import type { Log } from '#shared/log.ts';
+import { journalBytesMax, journalRecallMs } from '../limits.ts';
+import { writeBytes } from './file-bytes.ts';
+import type { FolderHandle } from './folder-handle.ts';
+
+/** A change as one session numbered it. */
+export interface OperationName {
+  readonly session: string;
+  readonly operation: number;
+}
+
+/** What a change was about to do. */
+export interface Intent extends OperationName {
+  /** Identity of what is moved, or the id of the upload that is committed; empty where there is none. */
+  readonly id: string;
+  readonly replaced: boolean;
+}
+
+/** A file open for reading. */
+export interface Reader {
+  readonly session: string;
+  readonly handle: number;
+  readonly virtualPath: readonly string[];
+  readonly etag: string;
+  readonly startedAtMs: number;
+}
+
+const intentSchema = z.object({
+  kind: z.literal('intent'),
+  session: z.string(),
+  operation: z.number(),
+  id: z.string(),
+  replaced: z.boolean(),
+});
+const readerSchema = z.object({
+  kind: z.literal('reader'),
+  session: z.string(),
+  handle: z.number(),
+  virtualPath: z.array(z.string()).max(256),
+  etag: z.string(),
+  startedAtMs: z.number(),
+});
+const lineSchema = z.discriminatedUnion('kind', [intentSchema, readerSchema]);
+
+const fileName = 'operations.journal';
+const newFileName = 'operations.journal-new';
+const appendFlags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT;
+
+function intentKey({ session, operation }: OperationName): string {
+  return `${session} ${operation}`;
+}
+
+export class Journal {
+  readonly #folder: FolderHandle;
+  readonly #log: Log;
+  readonly #clock: Clock;
+  readonly #openedAtMs: number;
+  readonly #intentsBefore = new Map<string, Intent>();
+  readonly #readersBefore = new Map<number, Reader>();
+  readonly #readers = new Map<number, Reader>();
+  #file: FileHandle;
+  #bytes: number;
+  #waiting: string[] = [];
+  #writing: Promise<void> | undefined;
+
+  private constructor(folder: FolderHandle, file: FileHandle, bytes: number, clock: Clock, log: Log) {
+    this.#folder = folder;
+    this.#file = file;
+    this.#bytes = bytes;
+    this.#clock = clock;
+    this.#openedAtMs = clock.monotonic();
+    this.#log = log;
+  }
+
+  static async open(folder: FolderHandle, clock: Clock, log: Log): Promise<Journal> {
+    const opened = await folder.openRegular(fileName, constants.O_RDONLY | constants.O_CREAT, 0o600);
+    let text: string;
+    try {
+      text = opened.stats.size > BigInt(4 * journalBytesMax) ? '' : await opened.file.readFile('utf8');
+    } finally {
+      await opened.file.close();
+    }
+    const { file } = await folder.openRegular(fileName, appendFlags, 0o600);
+    const journal = new Journal(folder, file, Buffer.byteLength(text), clock, log);
+    for (const line of text.split('\n')) journal.#load(line);
+    return journal;
+  }
+
+  #load(line: string): void {
+    if (line === '') return;
+    try {
+      const parsed = lineSchema.parse(JSON.parse(line));
+      if (parsed.kind === 'reader') this.#readersBefore.set(parsed.handle, parsed);
+      else this.#intentsBefore.set(intentKey(parsed), parsed);
+    } catch (error) {
+      // The last line of a process that was killed while it wrote.
+      this.#log.debug({ err: error }, 'a line of the journal is damaged and was ignored');
+    }
+  }
+
+  /** What an earlier process was about to do under this name. */
+  recall(name: OperationName): Intent | undefined {
+    this.#forgetBefore();
+    return this.#intentsBefore.get(intentKey(name));
+  }
+
+  /** A file that an earlier process had open under this handle for this session. */
+  recallReader(session: string, handle: number): Reader | undefined {
+    this.#forgetBefore();
+    const reader = this.#readersBefore.get(handle);
+    return reader?.session === session ? reader : undefined;
+  }
+
+  /** Sessions are not parked for longer: what nobody asked for by then is history. */
+  #forgetBefore(): void {
+    if (this.#clock.monotonic() - this.#openedAtMs <= journalRecallMs) return;
+    this.#intentsBefore.clear();
+    this.#readersBefore.clear();
+  }
+
+  /** The kernel has it when it resolves; a full disk must not keep anybody from deleting files, so it never rejects. */
+  async note(intent: Intent): Promise<void> {
+    await this.#append(JSON.stringify({ kind: 'intent', ...intent }));
+  }
+
+  /** Not waited for: a reader that is killed in its first moment begins again. */
+  noteReader(reader: Reader): void {
+    this.#readers.set(reader.handle, reader);
+    void this.#append(JSON.stringify({ kind: 'reader', ...reader }));
+  }
+
+  forgetReader(handle: number): void {
+    this.#readers.delete(handle);
+  }
+
+  /** Lines that come while one is written go together in the next write. */
+  async #append(line: string): Promise<void> {
+    this.#waiting.push(line);
+    // A write that has begun may not have this line: then the next one has.
+    await this.#writing;
+    this.#writing ??= this.#write().finally(() => {
+      this.#writing = undefined;
+    });
+    await this.#writing;
+  }
+
+  async #write(): Promise<void> {
+    const lines = this.#waiting;
+    if (lines.length === 0) return;
+    this.#waiting = [];
+    try {
+      if (this.#bytes > journalBytesMax) await this.#compact();
+      const bytes = Buffer.from(`${lines.join('\n')}\n`);
+      // Positions are ignored by the kernel: the file is open for appending.
+      await writeBytes(this.#file, [bytes], 0);
+      this.#bytes += bytes.length;
+    } catch (error) {
+      this.#log.warn({ err: error }, 'the journal could not be written');
+    }
+  }
+
+  /** Only what is open now goes on; intents of changes that are done are for a process killed just then. */
+  async #compact(): Promise<void> {
+    const readers = [...this.#readersBefore.values(), ...this.#readers.values()];
+    const lines = readers.map((reader) => `${JSON.stringify({ kind: 'reader', ...reader })}\n`);
+    await fs.rm(this.#folder.at(newFileName), { force: true });
+    const { file } = await this.#folder.openRegular(newFileName, appendFlags, 0o600);
+    const bytes = Buffer.from(lines.join(''));
+    await writeBytes(file, [bytes], 0);
+    await fs.rename(this.#folder.at(newFileName), this.#folder.at(fileName));
+    await this.#file.close();
+    this.#file = file;
+    this.#bytes = 0;
+  }
+
+  async close(): Promise<void> {
+    await this.#writing;
+    await this.#file.close();
+  }
+}
