@@ -187,6 +187,7 @@ export class LinkClient implements MainLink {
       side: 'dmz',
       transport,
       pool: this.#pool,
+      roundTrip: { now: () => this.#options.clock.monotonic(), rttMs: () => owner?.session.rttMs },
       onJoin: (token) => {
         clearTimeout(timer);
         this.#joiningLanes.delete(lane);

@@ -185,6 +185,7 @@ export class NodeConnection implements NodeLink {
       side: 'main',
       transport,
       pool: this.#options.pool,
+      roundTrip: { now: () => this.#options.clock.monotonic(), rttMs: () => this.#session.rttMs },
       onOpen: (header, stream) => this.#dispatcher.openStream(header, stream),
       onClose: (reason, breach) => {
         this.#lanes.delete(lane);

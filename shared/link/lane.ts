@@ -23,9 +23,15 @@ import {
   type FrameType,
 } from './frames.ts';
 import { framePayloadBytesMax, type LaneStream } from './lane-stream.ts';
-import { socketQueuedBytesLow, socketQueuedBytesMax, streamsPerLinkMax } from './limits.ts';
+import {
+  socketQueuedBytesLow,
+  socketQueuedBytesMax,
+  streamsPerLinkMax,
+  windowGrowthPerLaneMax,
+} from './limits.ts';
 import type { StreamHeader } from './messages.ts';
 import { SendRing } from './send-ring.ts';
+import type { RoundTrip } from './window-growth.ts';
 import { Stream, type LaneSide, type StreamHost } from './streams.ts';
 
 export interface LaneOptions {
@@ -38,6 +44,8 @@ export interface LaneOptions {
   readonly onJoin?: (token: string) => boolean;
   /** Once. `breach` is set when the peer broke the protocol: the whole link must go. */
   readonly onClose: (reason: string, breach: boolean) => void;
+  /** Of the control connection to the same peer: long links get wider windows. */
+  readonly roundTrip: RoundTrip;
   /** A stream owner's handler threw. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -45,6 +53,7 @@ export interface LaneOptions {
 export class Lane implements StreamHost {
   readonly side: LaneSide;
   readonly pool: FramePool;
+  readonly roundTrip: RoundTrip;
   readonly #options: LaneOptions;
   readonly #transport: ByteTransport;
   readonly #reader: FrameReader;
@@ -54,6 +63,8 @@ export class Lane implements StreamHost {
   /** Highest stream number seen or given out. */
   #lastId = 0;
   #joined: boolean;
+  /** What the windows of its streams have grown by. */
+  #grownBytes = 0;
   #socketQueuedBytes = 0;
   #pumping = false;
   #closed = false;
@@ -62,6 +73,7 @@ export class Lane implements StreamHost {
     this.#options = options;
     this.side = options.side;
     this.pool = options.pool;
+    this.roundTrip = options.roundTrip;
     this.#transport = options.transport;
     this.#joined = options.side === 'main';
     this.#reader = new FrameReader(options.pool, {
@@ -155,9 +167,16 @@ export class Lane implements StreamHost {
     this.#send(encodeCredit(stream.id, acknowledgedBytes, windowBytes));
   }
 
+  takeGrowth(bytes: number): boolean {
+    if (this.#grownBytes + bytes > windowGrowthPerLaneMax) return false;
+    this.#grownBytes += bytes;
+    return true;
+  }
+
   forget(stream: Stream): void {
     this.#ring.remove(stream);
     if (!this.#streams.delete(stream.id)) return;
+    this.#grownBytes -= stream.grownBytes;
     const left = this.countOf(stream.group) - 1;
     if (left === 0) this.#perSession.delete(stream.group);
     else this.#perSession.set(stream.group, left);

@@ -55,6 +55,10 @@ export const streamsPerSessionMax = 64;
 export const windowBytesStart = 512 * 1024;
 /** A window may grow to this for a long fat link: 4 MiB is 1 Gbit/s at 32 ms. */
 export const windowBytesMax = 4 * 1024 * 1024;
+/** What all streams of a lane may grow by together. */
+export const windowGrowthPerLaneMax = 64 * 1024 * 1024;
+/** Below it 512 KiB are enough for 800 Mbit/s, and a larger window only leaves the cache. */
+export const windowGrowthRttMsMin = 5;
 /** Bytes handed to a lane's socket and not yet taken by the kernel; the rest waits where a new stream can pass it. */
 export const socketQueuedBytesLow = 256 * 1024;
 /** A peer that opens and resets without reading the answers: past this much in the socket the link is closed. */

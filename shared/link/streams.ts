@@ -20,6 +20,7 @@ import {
   windowBytesMax,
   windowBytesStart,
 } from './limits.ts';
+import { WindowGrowth, type RoundTrip } from './window-growth.ts';
 
 export type LaneSide = 'dmz' | 'main';
 type Trailer = Readonly<Record<string, unknown>>;
@@ -33,6 +34,9 @@ export interface StreamHost {
   sendEnd(stream: Stream, payload: Buffer): void;
   sendReset(stream: Stream, error: SallyportError): void;
   sendCredit(stream: Stream, acknowledgedBytes: number, windowBytes: number): void;
+  readonly roundTrip: RoundTrip;
+  /** Whether the lane has room for a window that grows by this; given back when the stream is over. */
+  takeGrowth(bytes: number): boolean;
   /** The stream is over; its frames are late from now on. */
   forget(stream: Stream): void;
   /** An owner's handler threw: our own fault, to be logged. */
@@ -82,6 +86,7 @@ export class Stream implements LaneStream {
   #releasedCost = 0;
   #creditScheduled = false;
   #peerEnded = false;
+  readonly #growth: WindowGrowth;
 
   #over = false;
 
@@ -95,7 +100,13 @@ export class Stream implements LaneStream {
     this.#host = host;
     this.id = id;
     this.group = group;
+    this.#growth = new WindowGrowth(host.roundTrip);
     this.#sends = (kind === 'read') === (host.side === 'main');
+  }
+
+  /** What this end has let the window grow by. */
+  get grownBytes(): number {
+    return this.#growth.grownBytes;
   }
 
   get queuedBytes(): number {
@@ -309,8 +320,12 @@ export class Stream implements LaneStream {
   #giveCredit(): void {
     this.#creditScheduled = false;
     if (this.#over || this.#releasedCost === 0) return;
-    this.#receiveWindowLeft += this.#releasedCost;
-    this.#host.sendCredit(this, this.#releasedBytes, this.#releasedCost);
+    const growBytes = this.#growth.wanted(this.#releasedCost);
+    const isGrown = growBytes > 0 && this.#host.takeGrowth(growBytes);
+    if (isGrown) this.#growth.grow(growBytes);
+    const windowBytes = this.#releasedCost + (isGrown ? growBytes : 0);
+    this.#receiveWindowLeft += windowBytes;
+    this.#host.sendCredit(this, this.#releasedBytes, windowBytes);
     this.#releasedBytes = 0;
     this.#releasedCost = 0;
   }

@@ -6,11 +6,15 @@ import { Lane } from '#shared/link/lane.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 import { buildMemoryBytes } from '#shared/link/memory-transport.ts';
 import type { StreamHeader } from '#shared/link/messages.ts';
+import type { RoundTrip } from '#shared/link/window-growth.ts';
 import { randomId } from '#shared/random-id.ts';
 
 export const session = randomId();
 export const readHeader: StreamHeader = { kind: 'read', session, handle: 1, offset: 0 };
 export const writeHeader: StreamHeader = { kind: 'write', session, handle: 1, offset: 0 };
+
+/** A link in one room. */
+export const roundTrip: RoundTrip = { now: () => 0, rttMs: () => undefined };
 
 export interface Closing {
   readonly reason: string;
@@ -32,6 +36,7 @@ type Wrap = (transport: ByteTransport) => ByteTransport;
 export async function buildLanePair(
   options: {
     readonly onOpen?: (header: StreamHeader, stream: LaneStream) => void;
+    readonly roundTrip?: RoundTrip;
     readonly wrapDmz?: Wrap;
     readonly wrapMain?: Wrap;
   } = {},
@@ -44,6 +49,7 @@ export async function buildLanePair(
     side: 'dmz',
     transport: options.wrapDmz?.(dmzEnd) ?? dmzEnd,
     pool: pools.dmz,
+    roundTrip: options.roundTrip ?? roundTrip,
     onJoin: () => true,
     onClose: (reason, breach) => {
       closed.dmz = { reason, breach };
@@ -54,6 +60,7 @@ export async function buildLanePair(
     side: 'main',
     transport: options.wrapMain?.(mainEnd) ?? mainEnd,
     pool: pools.main,
+    roundTrip: options.roundTrip ?? roundTrip,
     onOpen: (header, stream) => {
       opened.push(stream);
       options.onOpen?.(header, stream);
@@ -90,6 +97,7 @@ export async function buildRawPeer(side: 'dmz' | 'main'): Promise<{
     side,
     transport: laneEnd,
     pool,
+    roundTrip,
     ...(side === 'main' ? { onOpen: (_header, stream) => void opened.push(stream) } : { onJoin: () => true }),
     onClose: (reason, breach) => {
       closing = { reason, breach };

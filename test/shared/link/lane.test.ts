@@ -15,10 +15,19 @@ import {
   trailerBytesMax,
   windowBytesMax,
   windowBytesStart,
+  windowGrowthPerLaneMax,
 } from '#shared/link/limits.ts';
 import type { StreamHeader } from '#shared/link/messages.ts';
 import { randomId } from '#shared/random-id.ts';
-import { buildLanePair, buildRawPeer, readHeader, session, settle, writeHeader } from './lane-pair.ts';
+import {
+  buildLanePair,
+  buildRawPeer,
+  readHeader,
+  roundTrip,
+  session,
+  settle,
+  writeHeader,
+} from './lane-pair.ts';
 
 /** Collects what arrives; `release` all at once when asked, or at once each. */
 function collect(
@@ -115,6 +124,53 @@ describe('credit', () => {
     await quick.ended;
     expect(quick.bytes().length).toBe(1_000_000);
     expect(slow.bytes().length).toBeLessThanOrEqual(windowBytesStart);
+  });
+});
+
+describe('the window', () => {
+  /** Downloads on a link where each window takes one round trip; gives back the bytes of each. */
+  async function downloadWindows(rttMs: number, streams: number): Promise<number[]> {
+    const time = { ms: 0 };
+    const pair = await buildLanePair({ roundTrip: { now: () => time.ms, rttMs: () => rttMs } });
+    const releases: (() => void)[] = [];
+    let arrived = 0;
+    for (let count = 0; count < streams; count += 1) {
+      pair.dmz.open({ ...readHeader, session: randomId() }).onData = (bytes, release) => {
+        arrived += bytes.length;
+        releases.push(release);
+      };
+    }
+    await settle();
+    for (const stream of pair.opened)
+      stream.onDrain = () => void stream.write(Buffer.alloc(16 * framePayloadBytesMax));
+    for (const stream of pair.opened) stream.write(Buffer.alloc(100 * framePayloadBytesMax));
+    const windows: number[] = [];
+    for (let round = 0; round < 6; round += 1) {
+      await settle();
+      await settle();
+      windows.push(arrived);
+      arrived = 0;
+      time.ms += rttMs;
+      for (const release of releases.splice(0)) release();
+    }
+    expect(pair.closed).toEqual({});
+    return windows;
+  }
+  const twice = [1, 2, 4, 8, 8, 8].map((times) => times * windowBytesStart);
+
+  it('grows on a long link up to its bound, as long as it is what holds the sender back', async () => {
+    expect(await downloadWindows(50, 1)).toEqual(twice);
+  });
+
+  it('stays as it is on a short one', async () => {
+    expect(await downloadWindows(4, 1)).toEqual(twice.map(() => windowBytesStart));
+  });
+
+  it('S-09: of all streams together grows no further than the lane can hold', async () => {
+    const streams = 40;
+    const windows = await downloadWindows(50, streams);
+    expect(windows.at(-1)).toBeLessThanOrEqual(streams * windowBytesStart + windowGrowthPerLaneMax);
+    expect(windows.at(-1)).toBeGreaterThan(streams * windowBytesStart);
   });
 });
 
@@ -441,6 +497,7 @@ describe('S-09: bounds of a lane', () => {
     const lane = new Lane({
       side: 'main',
       pool,
+      roundTrip,
       transport: {
         start: (receiver) => {
           feed = (bytes) => receiver.onBytes(bytes, bytes.length);
