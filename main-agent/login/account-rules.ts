@@ -26,7 +26,7 @@ export function findAccountProblem(
 }
 
 /** Is the admin's `required_on` in force yet? */
-export function isRequirementInForce(
+function isRequirementInForce(
   requiredFrom: EffectiveUser['twoFactor']['requiredFrom'],
   { nowMs, firstLoginAtMs }: { readonly nowMs: number; readonly firstLoginAtMs: number | undefined },
 ): boolean {

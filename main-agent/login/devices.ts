@@ -46,10 +46,6 @@ export class Devices {
     this.#random = dependencies.random;
   }
 
-  get isOn(): boolean {
-    return this.#lifeMs !== undefined;
-  }
-
   async find(value: string, facts: DeviceFacts): Promise<DeviceVerdict> {
     if (this.#lifeMs === undefined) return { kind: 'unknown' };
     const id = value.slice(0, idCharacters);

@@ -61,7 +61,8 @@ interface Judgement {
 export class Sessions implements SessionRegistry {
   readonly #options: SessionOptions;
   readonly #entries = new Map<string, Entry>();
-  readonly #prepared = new Set<StoredSession>();
+  /** About to be opened; with a reason: to be ended as soon as it is, because its end came first. */
+  readonly #prepared = new Map<StoredSession, string | undefined>();
   readonly #ends: SessionEnds;
   /** Old ids of renewed sessions: told late, so that the answer with the new id comes first. */
   #renewed: { readonly node: string; readonly key: string }[] = [];
@@ -122,7 +123,7 @@ export class Sessions implements SessionRegistry {
     const before = instead === undefined ? undefined : this.#entries.get(instead.key);
     const expiresAtMs = before?.stored.expiresAtMs ?? nowMs + maxMs;
     const stored: StoredSession = { ...facts, key: sessionKey(id), openedAtMs, usedAtMs: nowMs, expiresAtMs };
-    this.#prepared.add(stored);
+    this.#prepared.set(stored, undefined);
     return {
       id,
       stored,
@@ -131,9 +132,13 @@ export class Sessions implements SessionRegistry {
           ? { kind: 'open-session', session: stored }
           : { kind: 'replace-session', oldKey: instead.key, session: stored },
       open: () => {
+        let doom = this.#prepared.get(stored);
         this.#prepared.delete(stored);
-        if (instead !== undefined) this.#drop(instead.key, 'renewed', 'late');
-        return this.#add(stored);
+        if (instead !== undefined && this.#drop(instead.key, 'renewed', 'late') === undefined)
+          doom ??= 'ended meanwhile';
+        const session = this.#add(stored);
+        if (doom !== undefined) this.#endInBackground(stored.key, doom);
+        return session;
       },
       cancel: () => void this.#prepared.delete(stored),
     };
@@ -199,10 +204,6 @@ export class Sessions implements SessionRegistry {
     return this.#endWhere((one) => one.node === node, reason);
   }
 
-  async endOnLease(lease: string, reason: string): Promise<number> {
-    return this.#endWhere((one) => one.lease === lease, reason);
-  }
-
   async endWhereMethod(
     username: string,
     methods: ReadonlySet<string>,
@@ -259,7 +260,7 @@ export class Sessions implements SessionRegistry {
   #count(matches: (one: StoredSession) => boolean): number {
     let count = 0;
     for (const entry of this.#entries.values()) if (matches(entry.stored)) count += 1;
-    for (const stored of this.#prepared) if (matches(stored)) count += 1;
+    for (const stored of this.#prepared.keys()) if (matches(stored)) count += 1;
     return count;
   }
 
@@ -338,6 +339,7 @@ export class Sessions implements SessionRegistry {
   }
 
   async #endWhere(matches: (one: StoredSession) => boolean, reason: string): Promise<number> {
+    for (const stored of this.#prepared.keys()) if (matches(stored)) this.#prepared.set(stored, reason);
     const keys = [...this.#entries.values()]
       .filter((one) => matches(one.stored))
       .map((one) => one.stored.key);

@@ -367,14 +367,17 @@ describe('a set-up that is proven while another login is under way', () => {
     expect(view).toMatchObject({ next: 'admit', admitAs: 'none' });
 
     // The other login has made its decision and waits for the disk while the set-up is saved.
-    let release = (): void => undefined;
-    const held = new Promise<void>((resolve) => void (release = resolve));
-    rig.state.beforeCommit = (changes) =>
-      changes.some((one) => one.kind === 'open-session') ? held : undefined;
+    const reached = Promise.withResolvers<void>();
+    const held = Promise.withResolvers<void>();
+    rig.state.beforeCommit = (changes) => {
+      if (!changes.some((one) => one.kind === 'open-session')) return undefined;
+      reached.resolve();
+      return held.promise;
+    };
     const answer = rig.answer(view);
-    await settle();
+    await reached.promise;
     expect(await prove(pending, codeOf(secret))).toMatchObject({ outcome: 'enrolled' });
-    release();
+    held.resolve();
     expect((await refusal(answer)).code).toBe('challenge-gone');
     expect(rig.login.sessions.list()).toHaveLength(1);
   });

@@ -172,6 +172,25 @@ describe('sessions', () => {
     after.close();
   });
 
+  it('S-14: a kick while a login waits for the disk ends that login’s session too', async () => {
+    const view = await rig.begin('frank');
+    const reached = Promise.withResolvers<void>();
+    const held = Promise.withResolvers<void>();
+    rig.state.beforeCommit = (changes) => {
+      if (!changes.some((one) => one.kind === 'open-session')) return undefined;
+      reached.resolve();
+      return held.promise;
+    };
+    const answer = rig.answer(view);
+    await reached.promise;
+    await rig.login.sessions.endAllOf('frank', 'kicked');
+    held.resolve();
+    expect((await refusal(answer)).code).toBe('challenge-gone');
+    await settle();
+    expect(rig.login.sessions.list()).toEqual([]);
+    expect(await rig.state.sessions()).toEqual([]);
+  });
+
   it('a user has as many as the file says, and one more is refused', async () => {
     await rig.change('frank', {
       limits: { sessions: 2, uploadBytesPerSecond: undefined, downloadBytesPerSecond: undefined },
