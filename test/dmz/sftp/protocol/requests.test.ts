@@ -24,9 +24,19 @@ function statusOf(bytes: Buffer): number | undefined {
   }
 }
 
+/** Read, or refused in one of the two ways there are; anything else would be a crash. */
+function isJudged(bytes: Buffer): boolean {
+  try {
+    parse(bytes);
+    return true;
+  } catch (error) {
+    return error instanceof RequestRefused || error instanceof MalformedMessage;
+  }
+}
+
 describe('SFTP requests as raw bytes', () => {
   it('reads OPEN with its flags and attributes', () => {
-    const bytes = Buffer.from('0300000009000000022f61000000' + '1a' + '00000004' + '000081a4', 'hex');
+    const bytes = Buffer.from('0300000009000000022f610000001a00000004000081a4', 'hex');
     expect(parse(bytes)).toEqual({
       type: 'open',
       id: 9,
@@ -66,7 +76,7 @@ describe('SFTP requests as raw bytes', () => {
     const bytes = request(packetType.write).string('00000001').uint64(7).string('data').raw(Buffer.alloc(99));
     const parsed = parse(bytes.finish());
     expect(parsed).toMatchObject({ type: 'write', offset: 7, length: 4 });
-    if (parsed.type === 'write') expect(Buffer.concat(parsed.data).toString()).toBe('data');
+    expect(Buffer.concat(parsed.type === 'write' ? parsed.data : []).toString()).toBe('data');
   });
 
   it('refuses a WRITE that claims more than it brings, or more than one packet may hold', () => {
@@ -133,12 +143,7 @@ describe('SFTP requests as raw bytes', () => {
         fc.constantFrom(...Object.values(packetType), 99),
         fc.uint8Array({ maxLength: 80 }),
         (type, rest) => {
-          const bytes = Buffer.concat([Buffer.from([type]), Buffer.from(rest)]);
-          try {
-            parse(bytes);
-          } catch (error) {
-            expect(error instanceof RequestRefused || error instanceof MalformedMessage).toBe(true);
-          }
+          expect(isJudged(Buffer.concat([Buffer.from([type]), Buffer.from(rest)]))).toBe(true);
         },
       ),
       { numRuns: 3000 },
@@ -150,11 +155,7 @@ describe('SFTP requests as raw bytes', () => {
     for (let bit = 0; bit < good.length * 8; bit++) {
       const bytes = Buffer.from(good);
       bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-      try {
-        parse(bytes);
-      } catch (error) {
-        expect(error instanceof RequestRefused || error instanceof MalformedMessage).toBe(true);
-      }
+      expect(isJudged(bytes)).toBe(true);
     }
   });
 });

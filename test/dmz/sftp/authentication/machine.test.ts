@@ -1,0 +1,268 @@
+import { describe, expect, it } from 'vitest';
+import {
+  type AuthenticationAction,
+  type AuthenticationEvent,
+  type AuthenticationState,
+  initialState,
+  methodsAfterFirstFactor,
+  methodsAtStart,
+  stepAuthentication,
+} from '#dmz/sftp/authentication/machine.ts';
+import { codeRoundsMax, keyProbesMax, triesMax } from '#dmz/sftp/limits.ts';
+
+/** What a client may do next, with what makes it right or wrong. */
+const moves = [
+  'none',
+  'other',
+  'probe',
+  'right password',
+  'wrong password',
+  'right key',
+  'wrong key',
+  'keyboard-interactive',
+  'answer: right password',
+  'answer: wrong',
+  'answer: right code',
+  'no answer',
+] as const;
+type Move = (typeof moves)[number];
+
+const userClasses = ['no code', 'code', 'set-up first', 'unknown'] as const;
+type UserClass = (typeof userClasses)[number];
+
+const eventOf: Readonly<Record<Move, AuthenticationEvent>> = {
+  none: { type: 'none' },
+  other: { type: 'other' },
+  probe: { type: 'probe' },
+  'right password': { type: 'password' },
+  'wrong password': { type: 'password' },
+  'right key': { type: 'publickey' },
+  'wrong key': { type: 'publickey' },
+  'keyboard-interactive': { type: 'keyboard-interactive' },
+  'answer: right password': { type: 'answers', count: 1 },
+  'answer: wrong': { type: 'answers', count: 1 },
+  'answer: right code': { type: 'answers', count: 1 },
+  'no answer': { type: 'answers', count: 0 },
+};
+
+/** The login service and the client's view, beside the machine: knows what has really been proved. */
+class World {
+  state: AuthenticationState = initialState;
+  readonly #user: UserClass;
+  /** A challenge is alive: a first factor was right and nothing voided it. */
+  hasFirstFactor = false;
+  hasCode = false;
+  sessions = 0;
+  readonly seen: AuthenticationAction[] = [];
+
+  constructor(user: UserClass) {
+    this.#user = user;
+  }
+
+  #require(isProved: boolean, action: AuthenticationAction): void {
+    if (!isProved) throw new Error(`${action.type} without what it needs`);
+  }
+
+  play(move: Move): void {
+    this.#step(eventOf[move], move);
+  }
+
+  #step(event: AuthenticationEvent, move: Move): void {
+    const { state, actions } = stepAuthentication(this.state, event);
+    this.state = state;
+    for (const action of actions) {
+      this.seen.push(action);
+      const answer = this.#carryOut(action, move);
+      if (answer !== undefined) this.#step(answer, move);
+    }
+  }
+
+  #carryOut(action: AuthenticationAction, move: Move): AuthenticationEvent | undefined {
+    switch (action.type) {
+      case 'probe':
+        return { type: 'probed', acceptable: this.#user !== 'unknown' };
+      case 'begin': {
+        const isRight = ['right password', 'right key', 'answer: right password'].includes(move);
+        this.hasFirstFactor = isRight && this.#user !== 'unknown';
+        this.hasCode = false;
+        if (!this.hasFirstFactor) return { type: 'refused' };
+        const next = { 'no code': 'admit', code: 'code', 'set-up first': 'notice' } as const;
+        return { type: 'first-factor-right', next: next[this.#user as keyof typeof next] };
+      }
+      case 'admit':
+        this.#require(this.hasFirstFactor && this.#user === 'no code', action);
+        this.sessions += 1;
+        return { type: 'admitted' };
+      case 'answer':
+        this.#require(this.hasFirstFactor && this.#user === 'code', action);
+        if (move !== 'answer: right code') return { type: 'again' };
+        this.hasCode = true;
+        this.sessions += 1;
+        return { type: 'admitted' };
+      case 'cancel':
+        this.hasFirstFactor = false;
+        return undefined;
+      case 'fail':
+        if (!action.partial && action.methods === methodsAtStart) this.hasFirstFactor = false;
+        return undefined;
+      case 'ask-code':
+        this.#require(this.hasFirstFactor && this.#user === 'code', action);
+        return undefined;
+      case 'succeed':
+        this.#require(this.hasFirstFactor && this.sessions === 1, action);
+        this.#require(this.#user === 'no code' || (this.#user === 'code' && this.hasCode), action);
+        return undefined;
+      case 'accept-key':
+      case 'ask-password':
+      case 'tell':
+      case 'disconnect':
+        return undefined;
+    }
+  }
+}
+
+function* sequences(length: number): Generator<Move[]> {
+  if (length === 0) {
+    yield [];
+    return;
+  }
+  for (const rest of sequences(length - 1)) for (const move of moves) yield [...rest, move];
+}
+
+describe('the order of an SSH login', () => {
+  for (const user of userClasses) {
+    it(`S-01: no sequence of up to four messages admits a user (${user}) without every factor`, () => {
+      let admitted = 0;
+      for (const sequence of sequences(4)) {
+        const world = new World(user);
+        for (const move of sequence) world.play(move); // the world throws at a success without proof
+        if (world.state.at === 'done') admitted += 1;
+      }
+      // It would be easy to be safe by admitting nobody.
+      expect(admitted > 0).toBe(user === 'no code' || user === 'code');
+    });
+  }
+
+  it('S-01: while something is being decided, any message ends the connection and nothing can succeed after it', () => {
+    const decisions: AuthenticationEvent[] = [
+      { type: 'admitted' },
+      { type: 'first-factor-right', next: 'admit' },
+      { type: 'again' },
+      { type: 'probed', acceptable: true },
+      { type: 'refused' },
+    ];
+    for (const what of ['probe', 'first-factor', 'admit', 'code'] as const)
+      for (const interactive of [true, false])
+        for (const move of moves) {
+          const counts = { failures: 0, probes: 0, codeRounds: 0 };
+          const first = stepAuthentication({ ...counts, at: 'deciding', what, interactive }, eventOf[move]);
+          expect(first.actions.at(-1)).toEqual({ type: 'disconnect', why: 'protocol' });
+          for (const late of decisions) expect(stepAuthentication(first.state, late).actions).toEqual([]);
+        }
+  });
+
+  it('S-01: a decision of another kind than was asked for never succeeds', () => {
+    const counts = { failures: 0, probes: 0, codeRounds: 0 };
+    const deciding = (what: 'probe' | 'first-factor' | 'admit' | 'code'): AuthenticationState => ({
+      ...counts,
+      at: 'deciding',
+      what,
+      interactive: true,
+    });
+    for (const what of ['probe', 'first-factor'] as const) {
+      const { state, actions } = stepAuthentication(deciding(what), { type: 'admitted' });
+      expect([state.at, actions.some((action) => action.type === 'succeed')]).toEqual(['closed', false]);
+    }
+    for (const state of [initialState, { ...counts, at: 'asking-code' } as const])
+      expect(stepAuthentication(state, { type: 'admitted' }).state.at).toBe('closed');
+  });
+
+  it('after a key or password of a user who needs a code, only keyboard-interactive goes on', () => {
+    const world = new World('code');
+    world.play('right key');
+    expect(world.seen.at(-1)).toEqual({ type: 'fail', partial: true, methods: methodsAfterFirstFactor });
+    world.play('keyboard-interactive');
+    expect(world.seen.at(-1)).toEqual({ type: 'ask-code', again: false });
+    world.play('answer: right code');
+    expect(world.state.at).toBe('done');
+  });
+
+  it('another first factor voids the challenge, and key + password is not two factors', () => {
+    const world = new World('code');
+    world.play('right key');
+    world.play('right password');
+    expect(world.seen.map((action) => action.type)).toEqual(['begin', 'fail', 'cancel', 'begin', 'fail']);
+    expect(world.seen.at(-1)).toMatchObject({ partial: true });
+    expect(world.sessions).toBe(0);
+  });
+
+  it('password and code are asked in one exchange, without an empty round', () => {
+    const world = new World('code');
+    for (const move of [
+      'none',
+      'keyboard-interactive',
+      'answer: right password',
+      'answer: right code',
+    ] as const)
+      world.play(move);
+    expect(world.seen.map((action) => action.type)).toEqual([
+      'fail',
+      'ask-password',
+      'begin',
+      'ask-code',
+      'answer',
+      'succeed',
+    ]);
+  });
+
+  it('whoever must set up first is told in one empty round, then refused', () => {
+    for (const begin of [
+      ['right password', 'keyboard-interactive'],
+      ['keyboard-interactive', 'answer: right password'],
+    ] as const) {
+      const world = new World('set-up first');
+      for (const move of begin) world.play(move);
+      expect(world.seen.at(-1)).toEqual({ type: 'tell' });
+      world.play('no answer');
+      expect(world.seen.at(-1)).toEqual({ type: 'fail', partial: false, methods: methodsAtStart });
+    }
+  });
+
+  it('tries: the last one allowed fails, the one after it has nobody to fail with', () => {
+    const world = new World('code');
+    for (let count = 1; count < triesMax; count++) {
+      world.play('wrong password');
+      expect(world.seen.at(-1)?.type).toBe('fail');
+    }
+    world.play('wrong password');
+    expect(world.seen.at(-1)).toEqual({ type: 'disconnect', why: 'failures' });
+  });
+
+  it('key probes are no tries, up to their own limit', () => {
+    const world = new World('unknown');
+    for (let count = 0; count < keyProbesMax; count++) world.play('probe');
+    expect([world.state.at, world.state.failures]).toEqual(['start', 0]);
+    world.play('probe');
+    expect(world.state.at).toBe('closed');
+  });
+
+  it('code rounds end even if main never says so', () => {
+    const world = new World('code');
+    world.play('keyboard-interactive');
+    world.play('answer: right password');
+    for (let round = 1; round < codeRoundsMax; round++) {
+      world.play('answer: wrong');
+      expect(world.state.at).toBe('asking-code');
+    }
+    world.play('answer: wrong');
+    expect(world.state.at).toBe('closed');
+  });
+
+  it('a time-out or a closed connection with a challenge alive lets main forget it', () => {
+    const world = new World('code');
+    world.play('right key');
+    const { state, actions } = stepAuthentication(world.state, { type: 'timeout' });
+    expect(state.at).toBe('closed');
+    expect(actions.map((action) => action.type)).toEqual(['cancel', 'disconnect']);
+  });
+});
