@@ -1,12 +1,12 @@
-/** Changes of the tree: folders made, things removed, renamed, copied, and their modes and times. */
+/** Changes of the tree: folders made, things removed and renamed, and their modes and times. */
 import type { AttributeChange, OpenMode, Precondition } from '#shared/file-service/attributes.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
-import { badHandle, denied, isAFolder, taken, toFileError } from './file-error.ts';
-import { copiesAtOnce, scratchBytes } from './limits.ts';
+import { denied, isAFolder, toFileError } from './file-error.ts';
 import type { Located, Mounted } from './mounts.ts';
-import { type HandleFinder, uploadIdOf } from './handle-finder.ts';
+import type { HandleFinder } from './handle-finder.ts';
+import { operationName } from './operation-name.ts';
 import type { Openings } from './openings.ts';
 import {
   isAllowed,
@@ -17,25 +17,14 @@ import {
   requireNoMountPoint,
 } from './permissions.ts';
 import { findKept } from './queries.ts';
-import { isOwnFolder } from './quota.ts';
 import type { FileContext } from './service-context.ts';
-import { Slots } from './slots.ts';
 import type { OperationName } from './storage/journal.ts';
-import type {
-  Committed,
-  CommittedUpload,
-  Renamed,
-  RenameOptions,
-  Storage,
-  StoredFile,
-  Upload,
-} from './storage/storage.ts';
+import type { Renamed, RenameOptions } from './storage/storage.ts';
 
 export class Changes {
   readonly #context: FileContext;
   readonly #openings: Openings;
   readonly #finder: HandleFinder;
-  readonly #copying = new Slots(copiesAtOnce);
 
   constructor(context: FileContext, openings: Openings, finder: HandleFinder) {
     this.#context = context;
@@ -47,7 +36,7 @@ export class Changes {
     const located = this.#locate(session, params.path);
     const { storage, place } = requireAllowed(located, 'mkdir');
     requireFreeName(located);
-    await storage.makeFolder(place, params.mode, nameOf(session, params));
+    await storage.makeFolder(place, params.mode, operationName(session, params));
     this.#context.receipts.write(session, { event: 'file.mkdir', path: located.path });
   }
 
@@ -60,7 +49,7 @@ export class Changes {
     requireFileName(located);
     const mounted = requireAnyAllowed(located, 'delete', 'write');
     const bytes = isAllowed(mounted, 'delete')
-      ? await this.#removeStored(session, mounted, precondition, nameOf(session, params))
+      ? await this.#removeStored(session, mounted, precondition, operationName(session, params))
       : await this.#removeKept(session, mounted, denied('delete is not allowed on this mount'));
     this.#context.receipts.write(session, { event: 'file.delete', path: located.path, bytes });
   }
@@ -72,8 +61,8 @@ export class Changes {
     by: OperationName,
   ): Promise<number> {
     try {
-      const bytes = await mounted.storage.removeFile(mounted.place, precondition, by);
-      this.#context.quota.freed(session.username, mounted.mount, bytes);
+      const { id, bytes } = await mounted.storage.removeFile(mounted.place, precondition, by);
+      this.#context.quota.freed(session.username, mounted.mount, bytes, id);
       return bytes;
     } catch (error) {
       const failure = toFileError(error);
@@ -99,7 +88,7 @@ export class Changes {
     try {
       await storage.removeFolder(place, {
         recursive,
-        by: nameOf(session, params),
+        by: operationName(session, params),
         signal: session.ended,
         onRemovedFile: (size) => {
           bytes += size;
@@ -129,7 +118,7 @@ export class Changes {
     const overwrite = params.overwrite && isAllowed(target, 'overwrite');
     const renamed = await renameStored(source, target, params.overwrite, {
       overwrite,
-      by: nameOf(session, params),
+      by: operationName(session, params),
     });
     this.#context.quota.freed(session.username, target.mount, renamed.replacedBytes);
     this.#context.receipts.write(session, {
@@ -168,127 +157,8 @@ export class Changes {
     await this.#openings.commit(session, handle, {});
   }
 
-  async copy(session: FullSession, params: Params<'fs.copy'>): Promise<Result<'fs.copy'>> {
-    const from = this.#locate(session, params.from);
-    const to = this.#locate(session, params.to);
-    const source = requireAllowed(from, 'read');
-    const target = requireAnyAllowed(to, 'write', 'overwrite');
-    requireFileName(from);
-    requireFileName(to);
-    const startedAtMs = this.#context.clock.now();
-    const before = await recallCopy(target.storage, nameOf(session, params));
-    if (before !== undefined) return { replaced: !before.created };
-    const committed = await this.#copying.run(() => this.#copyFile(session, source, target, to, params));
-    this.#context.receipts.write(session, {
-      event: 'file.copy',
-      path: from.path,
-      toPath: to.path,
-      bytes: committed.attributes.size,
-      startedAtMs,
-    });
-    return { replaced: !committed.created };
-  }
-
-  async #copyFile(
-    session: FullSession,
-    source: Mounted,
-    target: Mounted,
-    to: Located,
-    { op, overwrite }: Params<'fs.copy'>,
-  ): Promise<Committed> {
-    const { quota, clock, handles } = this.#context;
-    const by = { session: session.key, operation: op };
-    const id = uploadIdOf(handles.newNumber());
-    const account = await quota.open(to.user);
-    const file = await source.storage.openFile(source.place);
-    let countedBytes = 0;
-    const reserve = (bytes: number): void => {
-      account.reserve(bytes, session.user().quotaBytes);
-      countedBytes += bytes;
-    };
-    const mayReplace = overwrite && isAllowed(target, 'overwrite');
-    const isSameStorage = source.storage === target.storage;
-    let upload: Upload | undefined;
-    try {
-      upload = await target.storage.beginUpload(target.place, {
-        record: {
-          id,
-          user: session.username,
-          session: session.key,
-          virtualPath: to.path.components,
-          place: target.place,
-          startedAtMs: clock.now(),
-          exclusive: false,
-          append: false,
-          readable: false,
-          operation: op,
-        },
-        choose: (existing) => {
-          if (existing !== undefined && !mayReplace) throw taken('copy target exists');
-          if (existing === undefined && !isAllowed(target, 'write')) throw denied('write is not allowed');
-          return isSameStorage ? { from: 'copy', of: source.place } : { from: 'empty' };
-        },
-        onStartBytes: reserve,
-      });
-      if (!isSameStorage) await copyBytes(file, upload, session.ended, reserve);
-      await target.storage.journal.note({ ...by, id, replaced: false });
-      const committed = await upload.commit({
-        mayReplace,
-        mayCreate: isAllowed(target, 'write'),
-        keptVersionBytesMax: 0,
-      });
-      const isOwn = isOwnFolder(target.mount, session.username);
-      const { replacedBytes, attributes } = committed;
-      account.committed(countedBytes, replacedBytes, isOwn ? undefined : attributes.id);
-      return committed;
-    } catch (error) {
-      account.release(countedBytes);
-      await upload?.discard();
-      throw error;
-    } finally {
-      await file.close();
-    }
-  }
-
-  /** SFTP copy-data: bytes of one open file into another; stops at the end of the source. */
-  async copyRange(session: FullSession, params: Params<'fs.copy-range'>): Promise<Result<'fs.copy-range'>> {
-    const from = await this.#finder.requireReadable(session, params.from);
-    const to = await this.#finder.requireWrite(session, params.to);
-    if (from === to) throw badHandle('a file can not be copied into itself');
-    const lengthBytes =
-      params.lengthBytes === 0 ? Math.max(0, from.size - params.fromOffset) : params.lengthBytes;
-    const buffer = Buffer.allocUnsafeSlow(Math.min(scratchBytes, Math.max(1, lengthBytes)));
-    let copiedBytes = 0;
-    while (copiedBytes < lengthBytes) {
-      session.ended.throwIfAborted();
-      const wanted = buffer.subarray(0, Math.min(buffer.length, lengthBytes - copiedBytes));
-      const bytes = await from.read([wanted], params.fromOffset + copiedBytes);
-      if (bytes === 0) break;
-      await to.write([wanted.subarray(0, bytes)], params.toOffset + copiedBytes);
-      copiedBytes += bytes;
-    }
-    return { copiedBytes };
-  }
-
   #locate(session: FullSession, path: readonly string[]): Located {
     return this.#context.mounts.locate(session.user(), path);
-  }
-}
-
-async function copyBytes(
-  from: StoredFile,
-  to: Upload,
-  signal: AbortSignal,
-  reserve: (bytes: number) => void,
-): Promise<void> {
-  const buffer = Buffer.allocUnsafeSlow(scratchBytes);
-  for (let position = 0; ;) {
-    signal.throwIfAborted();
-    const bytes = await from.read([buffer], position);
-    if (bytes === 0) return;
-    reserve(bytes);
-    await to.write([buffer.subarray(0, bytes)], position);
-    position += bytes;
   }
 }
 
@@ -319,14 +189,4 @@ async function renameStored(
     }
     throw failure;
   }
-}
-
-/** A copy that an earlier process finished and could not answer. */
-async function recallCopy(storage: Storage, by: OperationName): Promise<CommittedUpload | undefined> {
-  const intent = storage.journal.recall(by);
-  return intent === undefined ? undefined : storage.findCommitted(intent.id, by.session);
-}
-
-function nameOf(session: FullSession, { op }: { readonly op: number }): OperationName {
-  return { session: session.key, operation: op };
 }

@@ -8,7 +8,6 @@ import type { Ending, Handle } from './handles.ts';
 import { isKeptShown, keptByName, shown } from './listing.ts';
 import type { Located, Mounted } from './mounts.ts';
 import { isAllowed, requireAllowed, requireAnyAllowed, requireFileName } from './permissions.ts';
-import { isOwnFolder } from './quota.ts';
 import { type HandleFinder, requireSamePlace, uploadIdOf } from './handle-finder.ts';
 import { ReadHandle } from './read-handle.ts';
 import type { FileContext } from './service-context.ts';
@@ -172,17 +171,13 @@ export class Openings {
     const { mount } = requireSamePlace(located, handle.upload);
     const account = await quota.open(located.user);
     const limitBytes = located.user.quotaBytes ?? Number.MAX_SAFE_INTEGER;
-    const isOwn = isOwnFolder(mount, session.username);
-    const outcome = await handle.commit(
-      {
-        mayReplace: mount.allow.has('overwrite') && !record.exclusive,
-        mayCreate: mount.allow.has('write'),
-        keptVersionBytesMax: Math.max(0, limitBytes - account.usedBytes),
-        ...(precondition !== undefined && { precondition }),
-        ...(mtimeMs !== undefined && { mtimeMs }),
-      },
-      (stored) => (isOwn ? undefined : stored.id),
-    );
+    const outcome = await handle.commit({
+      mayReplace: mount.allow.has('overwrite') && !record.exclusive,
+      mayCreate: mount.allow.has('write'),
+      keptVersionBytesMax: Math.max(0, limitBytes - account.usedBytes),
+      ...(precondition !== undefined && { precondition }),
+      ...(mtimeMs !== undefined && { mtimeMs }),
+    });
     receipts.write(session, {
       event: 'file.upload',
       path: located.path,

@@ -129,9 +129,11 @@ export class Quota {
     return account;
   }
 
-  /** For changes of files that are no uploads: what was removed or replaced in one of the user's own folders. */
-  freed(username: string, mount: Mount, bytes: number): void {
-    if (isOwnFolder(mount, username)) this.#accounts.get(username)?.added(-bytes);
+  /** For changes that are no uploads: what was removed or replaced. */
+  freed(username: string, mount: Mount, bytes: number, id?: string): void {
+    const account = this.#accounts.get(username);
+    if (isOwnFolder(mount, username)) account?.added(-bytes);
+    else if (id !== undefined) account?.forgetShared(id);
   }
 
   #account(username: string): Account {

@@ -1,3 +1,4 @@
+import type { SallyportError } from '#shared/error.ts';
 import { badHandle } from './file-error.ts';
 import type { Ending } from './handles.ts';
 import type { Located } from './mounts.ts';
@@ -53,7 +54,7 @@ export class ReadHandle {
   }
 
   /** `reason` is what running streams are told. */
-  async end(_how: Ending, reason = badHandle('released')): Promise<void> {
+  async end(_how: Ending, reason?: SallyportError): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
     this.onEnd();

@@ -13,6 +13,7 @@ import type { FullSession } from '#main-agent/login/session.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { Changes } from './changes.ts';
+import { Copies } from './copies.ts';
 import { toFileError } from './file-error.ts';
 import type { FileService } from './file-service.ts';
 import { HandleFinder } from './handle-finder.ts';
@@ -92,6 +93,7 @@ class Service implements FileService {
       this.#openings,
       new Queries(context),
       new Changes(context, this.#openings, finder),
+      new Copies(context, finder),
     );
     const onStream = buildStreamHandler(context, finder);
     this.onStream = (header, stream, session) => {
@@ -101,7 +103,13 @@ class Service implements FileService {
     this.#sweeping = setInterval(() => void this.#sweep(), sweepIntervalMs).unref();
   }
 
-  #buildHandlers(finder: HandleFinder, openings: Openings, queries: Queries, changes: Changes): FileHandlers {
+  #buildHandlers(
+    finder: HandleFinder,
+    openings: Openings,
+    queries: Queries,
+    changes: Changes,
+    copies: Copies,
+  ): FileHandlers {
     return {
       'fs.list': this.#guard((params, session) => queries.list(session, params)),
       'fs.stat': this.#guard((params, session) => queries.stat(session, params.path)),
@@ -127,7 +135,7 @@ class Service implements FileService {
         if (handle.kind === 'write') await handle.sync();
         return {};
       }),
-      'fs.copy-range': this.#guard((params, session) => changes.copyRange(session, params)),
+      'fs.copy-range': this.#guard((params, session) => copies.copyRange(session, params)),
       'fs.commit': this.#guard((params, session) => {
         const precondition = preconditionOf(params.precondition);
         return openings.commit(session, params.handle, { ...params, precondition });
@@ -149,7 +157,7 @@ class Service implements FileService {
         return {};
       }),
       'fs.rename': this.#guard((params, session) => changes.rename(session, params)),
-      'fs.copy': this.#guard((params, session) => changes.copy(session, params)),
+      'fs.copy': this.#guard((params, session) => copies.copy(session, params)),
       'fs.change': this.#guard(async (params, session) => {
         await changes.change(session, params, changeOf(params.change));
         return {};

@@ -1,4 +1,5 @@
 import type { SallyportError } from '#shared/error.ts';
+import { badHandle } from './file-error.ts';
 
 export interface RunningStream {
   /** Ends it and tells the peer why. */
@@ -17,7 +18,10 @@ export class StreamSet {
     this.#running.delete(stream);
   }
 
-  stopAll(error: SallyportError): void {
+  /** By default because the handle was let go of. */
+  stopAll(reason?: SallyportError): void {
+    if (this.#running.size === 0) return;
+    const error = reason ?? badHandle('released');
     for (const stream of this.#running) stream.stop(error);
     this.#running.clear();
   }

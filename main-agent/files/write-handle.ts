@@ -2,11 +2,12 @@
  * A file open for writing. All that happens to it happens one after the other, so that overlapping writes keep their
  * order whatever lane they came on, and a commit sees all that was written before it.
  */
+import type { SallyportError } from '#shared/error.ts';
 import type { AttributeChange, Precondition } from '#shared/file-service/attributes.ts';
 import { badHandle, denied } from './file-error.ts';
 import type { Ending } from './handles.ts';
 import type { Located } from './mounts.ts';
-import type { Account } from './quota.ts';
+import { type Account, isOwnFolder } from './quota.ts';
 import { Serial } from './serial.ts';
 import type { Committed, CommitRules, Stored, Upload } from './storage/storage.ts';
 import { StreamSet } from './stream-set.ts';
@@ -37,11 +38,13 @@ export class WriteHandle {
   readonly #digest: UploadDigest;
   /** Mode and times the client asked for: set again at the commit, since each write changes the times. */
   #wished: AttributeChange = {};
+  /** Bytes on the disk before it, which the account has elsewhere: those of a file that is written in place. */
+  readonly #baseBytes: number;
   /** What the account holds for it. */
   #countedBytes: number;
   #isOver = false;
 
-  /** The upload's initial bytes are already reserved. */
+  /** The initial bytes of an atomic upload are already reserved. */
   constructor(
     upload: Upload,
     located: Located,
@@ -54,7 +57,8 @@ export class WriteHandle {
     this.#account = account;
     this.#limitBytes = limitBytes;
     this.#digest = new UploadDigest(upload.initialSize);
-    this.#countedBytes = upload.initialSize;
+    this.#baseBytes = upload.atomic ? 0 : upload.initialSize;
+    this.#countedBytes = upload.initialSize - this.#baseBytes;
     this.#wished = withoutSize(wished);
   }
 
@@ -85,7 +89,7 @@ export class WriteHandle {
   change(change: AttributeChange): Promise<void> {
     return this.#inTurn(async () => {
       if (change.size !== undefined) {
-        this.#count(Math.max(change.size, this.#countedBytes));
+        this.#count(change.size);
         this.#digest.truncated(change.size);
       }
       try {
@@ -106,7 +110,7 @@ export class WriteHandle {
   }
 
   /** Rejected: nothing was made visible, and the handle is still to be ended. */
-  commit(request: CommitRequest, sharedIdOf: (stored: Stored) => string | undefined): Promise<CommitOutcome> {
+  commit(request: CommitRequest): Promise<CommitOutcome> {
     return this.#inTurn(async () => {
       const { hex, streamed } = await this.#digest.finish(this.upload);
       const { mtimeMs, precondition, ...rules } = request;
@@ -119,14 +123,14 @@ export class WriteHandle {
       const committed = await this.upload.commit(commitRules);
       this.#isOver = true;
       const { attributes, replacedBytes } = committed;
-      this.#account.committed(this.#countedBytes, replacedBytes, sharedIdOf(attributes));
-      this.streams.stopAll(badHandle('committed'));
+      this.#account.committed(this.#countedBytes, replacedBytes, this.#sharedId(attributes.id));
+      this.streams.stopAll();
       return { ...committed, sha256: hex, streamed };
     });
   }
 
   /** `reason` is what running streams are told. */
-  async end(how: Ending, reason = badHandle('released')): Promise<void> {
+  async end(how: Ending, reason?: SallyportError): Promise<void> {
     this.streams.stopAll(reason);
     await this.#serial.run(async () => {
       if (this.#isOver) return;
@@ -134,7 +138,9 @@ export class WriteHandle {
       try {
         await this.upload[how]();
       } finally {
-        this.#account.release(this.#countedBytes);
+        // What was written in place is there, finished or not.
+        if (this.upload.atomic) this.#account.release(this.#countedBytes);
+        else this.#account.committed(this.#countedBytes, 0, this.#sharedId(this.upload.record.id));
       }
     });
   }
@@ -148,14 +154,22 @@ export class WriteHandle {
 
   /** Reserves before the bytes go to the disk, so that no number of uploads at once gets past a quota. */
   #count(size: number): void {
-    if (size <= this.#countedBytes) return;
-    this.#account.reserve(size - this.#countedBytes, this.#limitBytes());
-    this.#countedBytes = size;
+    const growthBytes = size - this.#baseBytes - this.#countedBytes;
+    if (growthBytes <= 0) return;
+    this.#account.reserve(growthBytes, this.#limitBytes());
+    this.#countedBytes += growthBytes;
   }
 
   #countedAsWritten(): void {
-    this.#account.release(this.#countedBytes - this.upload.size);
-    this.#countedBytes = this.upload.size;
+    const bytes = Math.max(0, this.upload.size - this.#baseBytes);
+    this.#account.release(this.#countedBytes - bytes);
+    this.#countedBytes = bytes;
+  }
+
+  /** Under which a file counts that is not in a folder of the user's own. */
+  #sharedId(id: string): string | undefined {
+    const { mounted } = this.located;
+    return mounted !== undefined && isOwnFolder(mounted.mount, this.upload.record.user) ? undefined : id;
   }
 }
 

@@ -1,8 +1,7 @@
 /** Sets mode and times of an open file or folder through the kernel's name for it: no path, no link, no race. */
 import * as fs from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
 import type { AttributeChange } from '#shared/file-service/attributes.ts';
-import { openFilePath } from './folder-handle.ts';
+import type { Descriptor } from './descriptor.ts';
 
 /**
  * Never set-user-id, set-group-id, sticky or writable by everybody on main; and main itself must be able to read and
@@ -21,15 +20,18 @@ export function folderMode(mode: number | undefined): number {
 }
 
 /**
- * Everything but the size. By path and not `FileHandle.chmod`/`utimes`: Node's permission model switches those two off.
+ * Everything but the size. By path and not by number: Node's permission model switches fchmod and futimes off.
  */
-export async function applyChange(file: FileHandle, change: AttributeChange): Promise<void> {
+export async function applyChange(file: Descriptor, change: AttributeChange): Promise<void> {
   const { mode, mtimeMs, atimeMs } = change;
   if (mode === undefined && mtimeMs === undefined && atimeMs === undefined) return;
-  const path = openFilePath(file);
   const stats = await file.stat();
-  if (mode !== undefined) await fs.chmod(path, safeMode(mode, stats.isDirectory()));
+  if (mode !== undefined) await fs.chmod(file.path, safeMode(mode, stats.isDirectory()));
   if (mtimeMs !== undefined || atimeMs !== undefined) {
-    await fs.utimes(path, (atimeMs ?? stats.atimeMs) / 1000, (mtimeMs ?? stats.mtimeMs) / 1000);
+    await fs.utimes(
+      file.path,
+      (atimeMs ?? Number(stats.atimeMs)) / 1000,
+      (mtimeMs ?? Number(stats.mtimeMs)) / 1000,
+    );
   }
 }

@@ -1,7 +1,7 @@
-import type { FileHandle } from 'node:fs/promises';
 import type { AttributeChange } from '#shared/file-service/attributes.ts';
 import { notFound } from '../file-error.ts';
 import { applyChange } from './attribute-change.ts';
+import type { Descriptor } from './descriptor.ts';
 import { readBytes, writeBytes } from './file-bytes.ts';
 import type { RegularFile } from './folder-handle.ts';
 import { requirePrecondition } from './precondition.ts';
@@ -16,18 +16,18 @@ export class DirectUpload implements Upload {
   readonly record: UploadRecord;
   readonly initialSize: number;
   readonly atomic = false;
-  readonly #file: FileHandle;
+  readonly #file: Descriptor;
   readonly #etag: string | undefined;
   readonly #replacedBytes: number;
   #size: number;
   #isOver = false;
 
-  constructor(record: UploadRecord, { file, stats }: RegularFile, replacedBytes: number) {
+  constructor(record: UploadRecord, { file, stats }: RegularFile, sizeBefore: number) {
     this.record = record;
     this.#file = file;
     this.#etag = record.replaces ? toStored(stats)?.etag : undefined;
-    this.#replacedBytes = replacedBytes;
     this.initialSize = Number(stats.size);
+    this.#replacedBytes = sizeBefore - this.initialSize;
     this.#size = this.initialSize;
   }
 
@@ -54,7 +54,7 @@ export class DirectUpload implements Upload {
   }
 
   async stat(): Promise<Stored> {
-    const stored = toStored(await this.#file.stat({ bigint: true }));
+    const stored = toStored(await this.#file.stat());
     if (stored === undefined) throw notFound();
     return stored;
   }

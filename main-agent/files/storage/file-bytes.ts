@@ -1,13 +1,14 @@
 /** Positional reads and writes that finish what they begin: the kernel may do less than it was asked. */
-import type { FileHandle } from 'node:fs/promises';
 import { SallyportError } from '#shared/error.ts';
+import type { Descriptor } from './descriptor.ts';
+import type { RegularFile } from './folder-handle.ts';
 
 /**
  * Fills the buffers in order; fewer bytes only where the file ends. `knownSize`: a short read that reaches it is
  * believed, which saves small files a second call that reads nothing.
  */
 export async function readBytes(
-  file: FileHandle,
+  file: Descriptor,
   buffers: readonly Uint8Array[],
   position: number,
   knownSize: number,
@@ -15,7 +16,7 @@ export async function readBytes(
   const wanted = buffers.reduce((bytes, buffer) => bytes + buffer.byteLength, 0);
   let done = 0;
   while (done < wanted) {
-    const { bytesRead } = await file.readv(skipBytes(buffers, done), position + done);
+    const bytesRead = await file.read(skipBytes(buffers, done), position + done);
     done += bytesRead;
     if (bytesRead === 0 || (done < wanted && position + done === knownSize)) break;
   }
@@ -23,21 +24,33 @@ export async function readBytes(
 }
 
 export async function writeBytes(
-  file: FileHandle,
+  file: Descriptor,
   pieces: readonly Uint8Array[],
   position: number,
 ): Promise<void> {
   const wanted = pieces.reduce((bytes, piece) => bytes + piece.byteLength, 0);
   let done = 0;
   while (done < wanted) {
-    const { bytesWritten } = await file.writev(skipBytes(pieces, done), position + done);
+    const bytesWritten = await file.write(skipBytes(pieces, done), position + done);
     if (bytesWritten === 0) throw new SallyportError('io-error', 'The storage failed', { detail: 'wrote 0' });
     done += bytesWritten;
   }
 }
 
-function skipBytes(buffers: readonly Uint8Array[], bytes: number): Uint8Array[] {
-  if (bytes === 0) return [...buffers];
+/** A small text file of our own, closed afterwards; empty when it is larger than it may be. */
+export async function readText({ file, stats }: RegularFile, bytesMax: number): Promise<string> {
+  try {
+    const size = Number(stats.size);
+    if (size > bytesMax) return '';
+    const buffer = Buffer.alloc(size);
+    return buffer.toString('utf8', 0, await readBytes(file, [buffer], 0, size));
+  } finally {
+    await file.close();
+  }
+}
+
+function skipBytes(buffers: readonly Uint8Array[], bytes: number): readonly Uint8Array[] {
+  if (bytes === 0) return buffers;
   const rest: Uint8Array[] = [];
   let left = bytes;
   for (const buffer of buffers) {

@@ -9,11 +9,10 @@
  * Invariant: no operation by path may be pending when a folder is closed; its number may be another folder's by then.
  * Holders therefore await all they began, also when one of several fails.
  */
-import { constants, opendir, type BigIntStats, type Dir } from 'node:fs';
-import * as fs from 'node:fs/promises';
+import { constants, lstat, opendir, type BigIntStats, type Dir } from 'node:fs';
 import { promisify } from 'node:util';
-import type { FileHandle } from 'node:fs/promises';
 import { hasErrno, isAFolder, notFound } from '../file-error.ts';
+import { Descriptor } from './descriptor.ts';
 import { fileId } from './stored.ts';
 
 const openDirectory = promisify(opendir);
@@ -28,51 +27,46 @@ const namesAtOnce = 1024;
 export type FileName = string | Buffer;
 
 export interface RegularFile {
-  readonly file: FileHandle;
+  readonly file: Descriptor;
   readonly stats: BigIntStats;
 }
 
-/** The kernel's name for an open file: changes of mode and times go to that very file, whatever its name is now. */
-export function openFilePath(file: FileHandle): string {
-  return `/proc/self/fd/${file.fd}`;
-}
-
 export class FolderHandle {
-  readonly #file: FileHandle;
+  readonly #file: Descriptor;
 
-  private constructor(file: FileHandle) {
+  private constructor(file: Descriptor) {
     this.#file = file;
   }
 
   /** A path of the configuration: links in it are the admin's own. */
   static async openBase(path: string): Promise<FolderHandle> {
-    return new FolderHandle(await fs.open(path, constants.O_RDONLY | constants.O_DIRECTORY));
+    return new FolderHandle(await Descriptor.open(path, constants.O_RDONLY | constants.O_DIRECTORY));
   }
 
   /** The kernel's path of something in this folder, for operations that do not follow a link in the last component. */
   at(name: FileName): string | Buffer {
-    const prefix = `/proc/self/fd/${this.#file.fd}/`;
+    const prefix = `${this.#file.path}/`;
     return typeof name === 'string' ? prefix + name : Buffer.concat([Buffer.from(prefix), name]);
   }
 
   get path(): string {
-    return openFilePath(this.#file);
+    return this.#file.path;
   }
 
   async openFolder(name: FileName): Promise<FolderHandle> {
-    return new FolderHandle(await fs.open(this.at(name), folderFlags));
+    return new FolderHandle(await Descriptor.open(this.at(name), folderFlags));
   }
 
   /** Another handle of this very folder. */
   async reopen(): Promise<FolderHandle> {
-    return new FolderHandle(await fs.open(this.path, constants.O_RDONLY | constants.O_DIRECTORY));
+    return new FolderHandle(await Descriptor.open(this.path, constants.O_RDONLY | constants.O_DIRECTORY));
   }
 
   /** Opens a regular file; `is-a-folder` and `not-found` (links, pipes, devices) for everything else. */
   async openRegular(name: string, flags: number, mode?: number): Promise<RegularFile> {
-    const file = await fs.open(this.at(name), flags | leafFlags, mode);
+    const file = await Descriptor.open(this.at(name), flags | leafFlags, mode);
     try {
-      const stats = await file.stat({ bigint: true });
+      const stats = await file.stat();
       if (stats.isDirectory()) throw isAFolder();
       if (!stats.isFile()) throw notFound('a special file');
       return { file, stats };
@@ -83,17 +77,18 @@ export class FolderHandle {
   }
 
   /** lstat; undefined when there is nothing. */
-  async find(name: FileName): Promise<BigIntStats | undefined> {
-    try {
-      return await fs.lstat(this.at(name), { bigint: true });
-    } catch (error) {
-      if (hasErrno(error, 'ENOENT')) return undefined;
-      throw error;
-    }
+  find(name: FileName): Promise<BigIntStats | undefined> {
+    return new Promise((resolve, reject) => {
+      lstat(this.at(name), { bigint: true }, (error, stats) => {
+        if (error === null) resolve(stats);
+        else if (error.code === 'ENOENT') resolve(undefined);
+        else reject(error);
+      });
+    });
   }
 
   stat(): Promise<BigIntStats> {
-    return this.#file.stat({ bigint: true });
+    return this.#file.stat();
   }
 
   async id(): Promise<string> {

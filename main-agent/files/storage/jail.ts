@@ -3,9 +3,11 @@
  * folder that was opened, whatever its path has become meanwhile.
  */
 import * as fs from 'node:fs/promises';
+import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import { hasErrno, isAFolder } from '../file-error.ts';
 import { type FolderHandle, openBeneath } from './folder-handle.ts';
+import { RootCache } from './root-cache.ts';
 import type { Place } from './storage.ts';
 import { normalName } from './twin-names.ts';
 
@@ -21,22 +23,55 @@ export interface Spot {
 
 export class Jail {
   readonly base: FolderHandle;
+  readonly #roots: RootCache;
 
-  constructor(base: FolderHandle) {
+  constructor(base: FolderHandle, clock: Clock) {
     this.base = base;
+    this.#roots = new RootCache(
+      (root) => this.#openRoot(root),
+      () => clock.monotonic(),
+    );
   }
 
   /** Holds the folder of a place open while something is done to a name in it. */
-  async withSpot<T>(place: Place, onMissing: OnMissing, act: (spot: Spot) => Promise<T>): Promise<T> {
+  async withName<T>(
+    place: Place,
+    onMissing: OnMissing,
+    act: (folder: FolderHandle, name: string) => Promise<T>,
+  ): Promise<T> {
     const name = place.path.at(-1);
     if (name === undefined) throw isAFolder();
-    return this.inFolder({ root: place.root, path: place.path.slice(0, -1) }, onMissing, async (folder) =>
+    const parent = { root: place.root, path: place.path.slice(0, -1) };
+    return this.inFolder(parent, onMissing, (folder) => act(folder, name));
+  }
+
+  /** The same, where the folder must also be known by its identity. */
+  withSpot<T>(place: Place, onMissing: OnMissing, act: (spot: Spot) => Promise<T>): Promise<T> {
+    return this.withName(place, onMissing, async (folder, name) =>
       act({ folder, folderId: await folder.id(), name }),
     );
   }
 
+  /** The caller closes it. */
+  openFolder(place: Place, onMissing: OnMissing): Promise<FolderHandle> {
+    return this.#roots.use(place.root, (root) => openBelow(root, place.path, onMissing));
+  }
+
+  /** Holds a folder open while something is done in it. */
+  inFolder<T>(place: Place, onMissing: OnMissing, act: (folder: FolderHandle) => Promise<T>): Promise<T> {
+    return this.#roots.use(place.root, async (root) => {
+      if (place.path.length === 0) return act(root);
+      const folder = await openBelow(root, place.path, onMissing);
+      try {
+        return await act(folder);
+      } finally {
+        await folder.close();
+      }
+    });
+  }
+
   /** The folder a mount shows; made when it is not there yet: homes come into being at first use. */
-  openRoot(root: readonly string[]): Promise<FolderHandle> {
+  #openRoot(root: readonly string[]): Promise<FolderHandle> {
     return openBeneath(this.base, root, async (parent, name) => {
       try {
         await fs.mkdir(parent.at(name), { mode: 0o750 });
@@ -46,31 +81,21 @@ export class Jail {
     });
   }
 
-  /** The caller closes it. */
-  async openFolder(place: Place, onMissing: OnMissing): Promise<FolderHandle> {
-    const root = await this.openRoot(place.root);
-    if (place.path.length === 0) return root;
-    try {
-      return await openBeneath(root, place.path);
-    } catch (error) {
-      throw walkError(error, onMissing);
-    } finally {
-      await root.close();
-    }
+  async close(): Promise<void> {
+    await this.#roots.close();
+    await this.base.close();
   }
+}
 
-  /** Holds a folder open while something is done in it. */
-  async inFolder<T>(
-    place: Place,
-    onMissing: OnMissing,
-    act: (folder: FolderHandle) => Promise<T>,
-  ): Promise<T> {
-    const folder = await this.openFolder(place, onMissing);
-    try {
-      return await act(folder);
-    } finally {
-      await folder.close();
-    }
+async function openBelow(
+  root: FolderHandle,
+  path: readonly string[],
+  onMissing: OnMissing,
+): Promise<FolderHandle> {
+  try {
+    return await openBeneath(root, path);
+  } catch (error) {
+    throw walkError(error, onMissing);
   }
 }
 

@@ -7,12 +7,12 @@
  */
 import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
 import { z } from 'zod';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import { journalBytesMax, journalRecallMs } from '../limits.ts';
-import { writeBytes } from './file-bytes.ts';
+import type { Descriptor } from './descriptor.ts';
+import { readText, writeBytes } from './file-bytes.ts';
 import type { FolderHandle } from './folder-handle.ts';
 
 /** A change as one session numbered it. */
@@ -70,12 +70,12 @@ export class Journal {
   readonly #intentsBefore = new Map<string, Intent>();
   readonly #readersBefore = new Map<number, Reader>();
   readonly #readers = new Map<number, Reader>();
-  #file: FileHandle;
+  #file: Descriptor;
   #bytes: number;
   #waiting: string[] = [];
   #writing: Promise<void> | undefined;
 
-  private constructor(folder: FolderHandle, file: FileHandle, bytes: number, clock: Clock, log: Log) {
+  private constructor(folder: FolderHandle, file: Descriptor, bytes: number, clock: Clock, log: Log) {
     this.#folder = folder;
     this.#file = file;
     this.#bytes = bytes;
@@ -86,12 +86,7 @@ export class Journal {
 
   static async open(folder: FolderHandle, clock: Clock, log: Log): Promise<Journal> {
     const opened = await folder.openRegular(fileName, constants.O_RDONLY | constants.O_CREAT, 0o600);
-    let text: string;
-    try {
-      text = opened.stats.size > BigInt(4 * journalBytesMax) ? '' : await opened.file.readFile('utf8');
-    } finally {
-      await opened.file.close();
-    }
+    const text = await readText(opened, 4 * journalBytesMax);
     const { file } = await folder.openRegular(fileName, appendFlags, 0o600);
     const journal = new Journal(folder, file, Buffer.byteLength(text), clock, log);
     for (const line of text.split('\n')) journal.#load(line);

@@ -1,5 +1,5 @@
-import type { FileHandle } from 'node:fs/promises';
 import { notFound } from '../file-error.ts';
+import type { Descriptor } from './descriptor.ts';
 import { readBytes } from './file-bytes.ts';
 import type { RegularFile } from './folder-handle.ts';
 import type { Stored, StoredFile } from './storage.ts';
@@ -8,7 +8,7 @@ import { toStored } from './stored.ts';
 /** A regular file opened for reading. It stays the file that was opened, also when another one takes its name. */
 export class LocalFile implements StoredFile {
   readonly attributes: Stored;
-  readonly #file: FileHandle;
+  readonly #file: Descriptor;
 
   constructor({ file, stats }: RegularFile) {
     const attributes = toStored(stats);
@@ -22,7 +22,7 @@ export class LocalFile implements StoredFile {
   }
 
   async stat(): Promise<Stored> {
-    return toStored(await this.#file.stat({ bigint: true })) ?? this.attributes;
+    return toStored(await this.#file.stat()) ?? this.attributes;
   }
 
   close(): Promise<void> {

@@ -3,13 +3,13 @@
  * never half of one: the staging file is synced, renamed (or linked, where nothing may be replaced), the folder synced.
  */
 import * as fs from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
 import type { AttributeChange } from '#shared/file-service/attributes.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import { badHandle, denied, isAFolder, notFound, taken } from '../file-error.ts';
 import { applyChange } from './attribute-change.ts';
 import { moveExclusive } from './exclusive-move.ts';
+import type { Descriptor } from './descriptor.ts';
 import { readBytes, writeBytes } from './file-bytes.ts';
 import type { RegularFile } from './folder-handle.ts';
 import { type Jail, lockKey, type Spot } from './jail.ts';
@@ -41,7 +41,7 @@ export class LocalUpload implements Upload {
   readonly atomic = true;
   readonly #home: UploadHome;
   readonly #area: StagingArea;
-  readonly #file: FileHandle;
+  readonly #file: Descriptor;
   #size: number;
   #isOver = false;
 
@@ -77,7 +77,7 @@ export class LocalUpload implements Upload {
   }
 
   async stat(): Promise<Stored> {
-    const stored = toStored(await this.#file.stat({ bigint: true }));
+    const stored = toStored(await this.#file.stat());
     if (stored === undefined) throw notFound('staging file');
     return stored;
   }

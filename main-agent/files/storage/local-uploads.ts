@@ -4,19 +4,19 @@
  */
 import { constants, type BigIntStats } from 'node:fs';
 import type { Clock } from '#shared/clock.ts';
-import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { isAFolder, notFound, taken } from '../file-error.ts';
 import { keptVersionMs } from '../limits.ts';
 import { applyChange, fileMode } from './attribute-change.ts';
 import { DirectUpload } from './direct-upload.ts';
-import { openFilePath, type RegularFile } from './folder-handle.ts';
+import type { FolderHandle, RegularFile } from './folder-handle.ts';
 import { type Jail, lockKey, type Spot } from './jail.ts';
 import { Journal } from './journal.ts';
 import type { KeyLock } from './key-lock.ts';
 import { type KeptEntry, KeptUploads } from './kept-uploads.ts';
 import { LocalUpload, type UploadHome } from './local-upload.ts';
-import { StagingArea, type StagedRecord } from './staging.ts';
+import { StagingAreas } from './staging-areas.ts';
+import type { StagedRecord, StagingArea } from './staging.ts';
 import type {
   BeginUpload,
   CommittedUpload,
@@ -44,8 +44,7 @@ export class LocalUploads implements UploadHome {
   readonly log: Log;
   readonly waiting = new KeptUploads();
   readonly #options: LocalUploadsOptions;
-  /** One per file system that holds users' folders; the first is the base's. */
-  readonly #areas = new Map<bigint, Promise<StagingArea>>();
+  readonly #areas: StagingAreas;
   readonly #open = new Map<string, LocalUpload>();
   /** Names that an open upload took as "must not exist". */
   readonly #reserved = new Set<string>();
@@ -58,11 +57,20 @@ export class LocalUploads implements UploadHome {
     this.clock = options.clock;
     this.log = options.log;
     this.#options = options;
+    this.#areas = new StagingAreas(jail, options, (area) => this.#loadArea(area));
   }
 
   async open(): Promise<void> {
-    const area = await this.#areaOn((await this.jail.base.stat()).dev, this.jail.base);
+    const area = await this.#areas.openBase();
     this.#journal = await Journal.open(area.folder, this.clock, this.log);
+  }
+
+  async #loadArea(area: StagingArea): Promise<void> {
+    const { uploads, versions } = await area.load((id) => this.#open.has(id));
+    for (const { record, size, touchedAtMs } of uploads) {
+      await this.keep({ area, record, size, keptAtMs: touchedAtMs });
+    }
+    for (const version of versions) this.waiting.addVersion({ area, version });
   }
 
   get journal(): Journal {
@@ -83,7 +91,7 @@ export class LocalUploads implements UploadHome {
       if (exclusive) this.#reserved.add(reservation);
       try {
         if (existing === undefined) await requireNoTwin(spot.folder, spot.name);
-        const area = await this.#areaFor(place, spot);
+        const area = await this.#areas.areaFor(place, spot);
         const upload =
           start.from === 'kept'
             ? await this.#resume(start.id, begin, existing !== undefined, spot.folderId)
@@ -132,17 +140,24 @@ export class LocalUploads implements UploadHome {
       case 'kept':
         return area.createPart(begin.record.id, mode);
       case 'present':
-        return this.#copyPart(area, spot, begin);
+        return this.#copyPart(area, spot.folder, spot.name, begin);
       case 'copy':
-        return this.jail.withSpot(start.of, 'not-found', (source) => this.#copyPart(area, source, begin));
+        return this.jail.withName(start.of, 'not-found', (folder, name) =>
+          this.#copyPart(area, folder, name, begin),
+        );
     }
   }
 
-  async #copyPart(area: StagingArea, source: Spot, begin: BeginUpload): Promise<RegularFile> {
-    const original = await source.folder.openRegular(source.name, constants.O_RDONLY);
+  async #copyPart(
+    area: StagingArea,
+    folder: FolderHandle,
+    name: string,
+    begin: BeginUpload,
+  ): Promise<RegularFile> {
+    const original = await folder.openRegular(name, constants.O_RDONLY);
     try {
       begin.onStartBytes(Number(original.stats.size));
-      return await area.copyToPart(begin.record.id, openFilePath(original.file));
+      return await area.copyToPart(begin.record.id, original.file.path);
     } finally {
       await original.file.close();
     }
@@ -220,13 +235,10 @@ export class LocalUploads implements UploadHome {
   }
 
   async findCommitted(id: string, session: string): Promise<CommittedUpload | undefined> {
-    for (const opening of this.#areas.values()) {
-      const area = await opening;
+    for (const area of await this.#areas.all()) {
       const record = (await area.readCommitted(id)) ?? (await area.readRecord(id));
       if (record === undefined || record.session !== session) continue;
-      const stats = await this.jail.withSpot(record.place, 'not-found', ({ folder, name }) =>
-        folder.find(name),
-      );
+      const stats = await this.jail.withName(record.place, 'not-found', (folder, name) => folder.find(name));
       // Another file has the name by now: what became of ours can't be said any more.
       if (stats === undefined || fileId(stats) !== record.partId) return undefined;
       const attributes = toStored(stats);
@@ -261,8 +273,7 @@ export class LocalUploads implements UploadHome {
       await area.removeVersion(version.id);
     }
     // What this index does not know: records of commits, halves left by a crash.
-    for (const opening of this.#areas.values()) {
-      const area = await opening;
+    for (const area of await this.#areas.all()) {
       await area.load((id) => this.#open.has(id) || this.waiting.get(id) !== undefined);
     }
   }
@@ -270,40 +281,7 @@ export class LocalUploads implements UploadHome {
   async close(): Promise<void> {
     for (const upload of this.#open.values()) await upload.abandon();
     await this.#journal?.close();
-    for (const opening of this.#areas.values()) await (await opening).close();
-  }
-
-  /** Staging on the file system of the target folder, else a commit could not be a rename. */
-  async #areaFor(place: Place, spot: Spot): Promise<StagingArea> {
-    const { dev } = await spot.folder.stat();
-    const known = this.#areas.get(dev);
-    if (known !== undefined) return known;
-    return this.jail.inFolder({ root: place.root, path: [] }, 'not-found', async (root) => {
-      if ((await root.stat()).dev !== dev) {
-        throw new SallyportError('unsupported', 'Files can not be stored in this folder', {
-          detail: 'another file system is mounted inside a user mount',
-          hint: 'Give that file system a mount of its own.',
-        });
-      }
-      return this.#areaOn(dev, root);
-    });
-  }
-
-  #areaOn(dev: bigint, parent: Parameters<typeof StagingArea.open>[0]): Promise<StagingArea> {
-    const opening = this.#areas.get(dev) ?? this.#openArea(parent);
-    this.#areas.set(dev, opening);
-    opening.catch(() => this.#areas.delete(dev));
-    return opening;
-  }
-
-  async #openArea(parent: Parameters<typeof StagingArea.open>[0]): Promise<StagingArea> {
-    const area = await StagingArea.open(parent, this.#options);
-    const { uploads, versions } = await area.load((id) => this.#open.has(id));
-    for (const { record, size, touchedAtMs } of uploads) {
-      await this.keep({ area, record, size, keptAtMs: touchedAtMs });
-    }
-    for (const version of versions) this.waiting.addVersion({ area, version });
-    return area;
+    for (const area of await this.#areas.all()) await area.close();
   }
 }
 

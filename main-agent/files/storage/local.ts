@@ -4,21 +4,22 @@
  * Symbolic links and special files do not exist to callers: not listed, not found, never followed, though a recursive
  * delete removes them with the folder they lie in.
  */
-import { constants, type BigIntStats } from 'node:fs';
+import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import type { AttributeChange, Precondition } from '#shared/file-service/attributes.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
-import { isAFolder, notFound, taken } from '../file-error.ts';
+import { isAFolder } from '../file-error.ts';
 import { applyChange, folderMode } from './attribute-change.ts';
-import { moveExclusive } from './exclusive-move.ts';
+import { Descriptor } from './descriptor.ts';
 import { FolderHandle } from './folder-handle.ts';
-import { Jail, lockKey, type Spot } from './jail.ts';
-import type { Intent, Journal, OperationName } from './journal.ts';
+import { Jail, lockKey } from './jail.ts';
+import type { Journal, OperationName } from './journal.ts';
 import { KeyLock } from './key-lock.ts';
 import { LocalFile } from './local-file.ts';
 import { LocalFolder } from './local-folder.ts';
+import { renameSpot } from './local-rename.ts';
 import { LocalUploads } from './local-uploads.ts';
 import { requirePrecondition } from './precondition.ts';
 import { stagingFolderName } from './staging.ts';
@@ -28,6 +29,7 @@ import type {
   KeptUpload,
   Place,
   RemoveOptions,
+  Removed,
   Renamed,
   RenameOptions,
   Storage,
@@ -37,7 +39,7 @@ import type {
   StoredFolder,
   Upload,
 } from './storage.ts';
-import { toStored } from './stored.ts';
+import { requireShown } from './stored.ts';
 import { measureTree, removeTree } from './tree-walk.ts';
 import { requireNoTwin } from './twin-names.ts';
 
@@ -59,7 +61,7 @@ export class LocalStorage implements Storage {
 
   private constructor(base: FolderHandle, options: LocalStorageOptions) {
     this.name = options.name;
-    this.#jail = new Jail(base);
+    this.#jail = new Jail(base, options.clock);
     this.#uploads = new LocalUploads(this.#jail, this.#locks, options);
   }
 
@@ -86,7 +88,7 @@ export class LocalStorage implements Storage {
     const stats =
       place.path.length === 0
         ? await this.#jail.inFolder(place, 'not-found', (folder) => folder.stat())
-        : await this.#jail.withSpot(place, 'not-found', ({ folder, name }) => folder.find(name));
+        : await this.#jail.withName(place, 'not-found', (folder, name) => folder.find(name));
     return requireShown(stats);
   }
 
@@ -95,10 +97,10 @@ export class LocalStorage implements Storage {
   }
 
   openFile(place: Place): Promise<StoredFile> {
-    return this.#jail.withSpot(
+    return this.#jail.withName(
       place,
       'not-found',
-      async ({ folder, name }) => new LocalFile(await folder.openRegular(name, constants.O_RDONLY)),
+      async (folder, name) => new LocalFile(await folder.openRegular(name, constants.O_RDONLY)),
     );
   }
 
@@ -150,23 +152,24 @@ export class LocalStorage implements Storage {
     );
   }
 
-  removeFile(place: Place, precondition: Precondition | undefined, by: OperationName): Promise<number> {
+  removeFile(place: Place, precondition: Precondition | undefined, by: OperationName): Promise<Removed> {
     return this.#jail.withSpot(place, 'not-found', (spot) =>
       this.#locks.hold([lockKey(spot)], async () => {
         const found = await spot.folder.find(spot.name);
-        if (found === undefined && this.journal.recall(by) !== undefined) return 0;
+        const intent = found === undefined ? this.journal.recall(by) : undefined;
+        if (intent !== undefined) return { id: intent.id, bytes: 0 };
         const stored = requireShown(found);
         if (stored.type === 'folder') throw isAFolder();
         requirePrecondition(precondition, stored.etag);
         await this.journal.note({ ...by, id: stored.id, replaced: false });
         await fs.unlink(spot.folder.at(spot.name));
-        return stored.size;
+        return { id: stored.id, bytes: stored.size };
       }),
     );
   }
 
   async removeFolder(place: Place, options: RemoveOptions): Promise<void> {
-    await this.#jail.withSpot(place, 'not-found', async ({ folder, name }) => {
+    await this.#jail.withName(place, 'not-found', async (folder, name) => {
       const found = await folder.find(name);
       if (found === undefined && this.journal.recall(options.by) !== undefined) return;
       const stored = requireShown(found);
@@ -188,12 +191,13 @@ export class LocalStorage implements Storage {
   }
 
   async change(place: Place, change: AttributeChange): Promise<void> {
-    if (place.path.length === 0) throw isAFolder();
-    await this.#jail.withSpot(place, 'not-found', async ({ folder, name }) => {
-      const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-      const file = await fs.open(folder.at(name), flags);
+    await this.#jail.withName(place, 'not-found', async (folder, name) => {
+      const file = await Descriptor.open(
+        folder.at(name),
+        constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
+      );
       try {
-        requireShown(await file.stat({ bigint: true }));
+        requireShown(await file.stat());
         await applyChange(file, change);
       } finally {
         await file.close();
@@ -225,52 +229,6 @@ export class LocalStorage implements Storage {
 
   async close(): Promise<void> {
     await this.#uploads.close();
-    await this.#jail.base.close();
+    await this.#jail.close();
   }
-}
-
-function requireShown(stats: BigIntStats | undefined): Stored {
-  const stored = stats === undefined ? undefined : toStored(stats);
-  if (stored === undefined) throw notFound();
-  return stored;
-}
-
-async function renameSpot(
-  source: Spot,
-  target: Spot,
-  { overwrite, by }: RenameOptions,
-  journal: Journal,
-): Promise<Renamed> {
-  const from = source.folder.at(source.name);
-  const to = target.folder.at(target.name);
-  const found = await source.folder.find(source.name);
-  const there = await target.folder.find(target.name);
-  const done = found === undefined ? recallRename(journal.recall(by), there) : undefined;
-  if (done !== undefined) return done;
-  const moved = requireShown(found);
-  const sameFolder = source.folderId === target.folderId;
-  if (sameFolder && source.name === target.name) {
-    return { replaced: false, replacedBytes: 0, type: moved.type };
-  }
-  const note = (replaced: boolean): Promise<void> => journal.note({ ...by, id: moved.id, replaced });
-  if (there === undefined) {
-    await requireNoTwin(target.folder, target.name, sameFolder ? source.name : undefined);
-    await note(false);
-    if (moved.type === 'file') await moveExclusive(from, to);
-    else await fs.rename(from, to);
-    return { replaced: false, replacedBytes: 0, type: moved.type };
-  }
-  const replaced = toStored(there);
-  if (!overwrite || replaced === undefined) throw taken('rename target exists');
-  if (replaced.type === 'folder' && moved.type === 'file') throw isAFolder();
-  await note(true);
-  await fs.rename(from, to);
-  return { replaced: true, replacedBytes: replaced.type === 'file' ? replaced.size : 0, type: moved.type };
-}
-
-/** The outcome of a rename that an earlier process made: what it moved has the new name. */
-function recallRename(intent: Intent | undefined, there: BigIntStats | undefined): Renamed | undefined {
-  const stored = there === undefined ? undefined : toStored(there);
-  if (intent === undefined || stored?.id !== intent.id) return undefined;
-  return { replaced: intent.replaced, replacedBytes: 0, type: stored.type };
 }

@@ -16,6 +16,7 @@ import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import { hasErrno } from '../file-error.ts';
 import { committedMs, keptVersionMs, stagingRecordBytesMax } from '../limits.ts';
+import { readText } from './file-bytes.ts';
 import type { FolderHandle, RegularFile } from './folder-handle.ts';
 import type { UploadRecord } from './storage.ts';
 
@@ -174,14 +175,12 @@ export class StagingArea {
       if (hasErrno(error, 'ENOENT')) return undefined;
       throw error;
     }
+    const text = await readText(opened, stagingRecordBytesMax);
     try {
-      if (opened.stats.size > BigInt(stagingRecordBytesMax)) return undefined;
-      return schema.parse(JSON.parse(await opened.file.readFile('utf8')));
+      return schema.parse(JSON.parse(text));
     } catch (error) {
       this.#options.log.warn({ err: error, record: name }, 'a staging record is damaged and was ignored');
       return undefined;
-    } finally {
-      await opened.file.close();
     }
   }
 

@@ -178,8 +178,7 @@ export interface Storage {
   // Each change has the name the session gave it: one that was made by a process that was killed before it could
   // answer is recognised and answered, not made again.
   makeFolder(place: Place, mode: number | undefined, by: OperationName): Promise<void>;
-  /** Resolves with the bytes it had. */
-  removeFile(place: Place, precondition: Precondition | undefined, by: OperationName): Promise<number>;
+  removeFile(place: Place, precondition: Precondition | undefined, by: OperationName): Promise<Removed>;
   removeFolder(place: Place, options: RemoveOptions): Promise<void>;
   rename(from: Place, to: Place, options: RenameOptions): Promise<Renamed>;
   change(place: Place, change: AttributeChange): Promise<void>;
@@ -195,6 +194,12 @@ export interface CommittedUpload {
   readonly record: UploadRecord;
   readonly attributes: Stored;
   readonly created: boolean;
+}
+
+/** The file that is gone. */
+export interface Removed {
+  readonly id: string;
+  readonly bytes: number;
 }
 
 export interface RenameOptions {

@@ -1,6 +1,7 @@
 /** From the kernel's stat to what a storage tells, and the ETag with it. */
 import { hash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
+import { notFound } from '../file-error.ts';
 import type { Stored } from './storage.ts';
 
 const nanosecondsPerMillisecond = 1e6;
@@ -32,4 +33,11 @@ export function toStored(stats: BigIntStats): Stored | undefined {
     links: Number(stats.nlink),
     ...(type === 'file' && { etag: etagOf(stats) }),
   };
+}
+
+/** Rejects `not-found` for what does not exist to callers. */
+export function requireShown(stats: BigIntStats | undefined): Stored {
+  const stored = stats === undefined ? undefined : toStored(stats);
+  if (stored === undefined) throw notFound();
+  return stored;
 }

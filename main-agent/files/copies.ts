@@ -1,0 +1,149 @@
+/** Copies on main, so that their bytes do not travel to a client and back: whole files, and ranges of open ones. */
+import type { Params, Result } from '#shared/link/messages.ts';
+import type { FullSession } from '#main-agent/login/session.ts';
+import { badHandle, denied, taken } from './file-error.ts';
+import { type HandleFinder, uploadIdOf } from './handle-finder.ts';
+import { copiesAtOnce, scratchBytes } from './limits.ts';
+import type { Located, Mounted } from './mounts.ts';
+import { operationName } from './operation-name.ts';
+import { isAllowed, requireAllowed, requireAnyAllowed, requireFileName } from './permissions.ts';
+import { isOwnFolder } from './quota.ts';
+import type { FileContext } from './service-context.ts';
+import { Slots } from './slots.ts';
+import type { OperationName } from './storage/journal.ts';
+import type { Committed, CommittedUpload, Storage, StoredFile, Upload } from './storage/storage.ts';
+
+export class Copies {
+  readonly #context: FileContext;
+  readonly #finder: HandleFinder;
+  readonly #copying = new Slots(copiesAtOnce);
+
+  constructor(context: FileContext, finder: HandleFinder) {
+    this.#context = context;
+    this.#finder = finder;
+  }
+
+  async copy(session: FullSession, params: Params<'fs.copy'>): Promise<Result<'fs.copy'>> {
+    const from = this.#context.mounts.locate(session.user(), params.from);
+    const to = this.#context.mounts.locate(session.user(), params.to);
+    const source = requireAllowed(from, 'read');
+    const target = requireAnyAllowed(to, 'write', 'overwrite');
+    requireFileName(from);
+    requireFileName(to);
+    const startedAtMs = this.#context.clock.now();
+    const before = await recallCopy(target.storage, operationName(session, params));
+    if (before !== undefined) return { replaced: !before.created };
+    const committed = await this.#copying.run(() => this.#copyFile(session, source, target, to, params));
+    this.#context.receipts.write(session, {
+      event: 'file.copy',
+      path: from.path,
+      toPath: to.path,
+      bytes: committed.attributes.size,
+      startedAtMs,
+    });
+    return { replaced: !committed.created };
+  }
+
+  async #copyFile(
+    session: FullSession,
+    source: Mounted,
+    target: Mounted,
+    to: Located,
+    params: Params<'fs.copy'>,
+  ): Promise<Committed> {
+    const { quota, clock, handles } = this.#context;
+    const id = uploadIdOf(handles.newNumber());
+    const account = await quota.open(to.user);
+    const file = await source.storage.openFile(source.place);
+    let countedBytes = 0;
+    const reserve = (bytes: number): void => {
+      account.reserve(bytes, session.user().quotaBytes);
+      countedBytes += bytes;
+    };
+    const mayReplace = params.overwrite && isAllowed(target, 'overwrite');
+    const isSameStorage = source.storage === target.storage;
+    let upload: Upload | undefined;
+    try {
+      upload = await target.storage.beginUpload(target.place, {
+        record: {
+          id,
+          user: session.username,
+          session: session.key,
+          virtualPath: to.path.components,
+          place: target.place,
+          startedAtMs: clock.now(),
+          exclusive: false,
+          append: false,
+          readable: false,
+          operation: params.op,
+        },
+        choose: (existing) => {
+          if (existing !== undefined && !mayReplace) throw taken('copy target exists');
+          if (existing === undefined && !isAllowed(target, 'write')) throw denied('write is not allowed');
+          return isSameStorage ? { from: 'copy', of: source.place } : { from: 'empty' };
+        },
+        onStartBytes: reserve,
+      });
+      if (!isSameStorage) await copyBytes(file, upload, session.ended, reserve);
+      await target.storage.journal.note({ ...operationName(session, params), id, replaced: false });
+      const committed = await upload.commit({
+        mayReplace,
+        mayCreate: isAllowed(target, 'write'),
+        keptVersionBytesMax: 0,
+      });
+      const isOwn = isOwnFolder(target.mount, session.username);
+      const { replacedBytes, attributes } = committed;
+      account.committed(countedBytes, replacedBytes, isOwn ? undefined : attributes.id);
+      return committed;
+    } catch (error) {
+      account.release(countedBytes);
+      await upload?.discard();
+      throw error;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** SFTP copy-data: bytes of one open file into another; stops at the end of the source. */
+  async copyRange(session: FullSession, params: Params<'fs.copy-range'>): Promise<Result<'fs.copy-range'>> {
+    const from = await this.#finder.requireReadable(session, params.from);
+    const to = await this.#finder.requireWrite(session, params.to);
+    if (from === to) throw badHandle('a file can not be copied into itself');
+    const lengthBytes =
+      params.lengthBytes === 0 ? Math.max(0, from.size - params.fromOffset) : params.lengthBytes;
+    const buffer = Buffer.allocUnsafeSlow(Math.min(scratchBytes, Math.max(1, lengthBytes)));
+    let copiedBytes = 0;
+    while (copiedBytes < lengthBytes) {
+      session.ended.throwIfAborted();
+      const wanted = buffer.subarray(0, Math.min(buffer.length, lengthBytes - copiedBytes));
+      const bytes = await from.read([wanted], params.fromOffset + copiedBytes);
+      if (bytes === 0) break;
+      await to.write([wanted.subarray(0, bytes)], params.toOffset + copiedBytes);
+      copiedBytes += bytes;
+    }
+    return { copiedBytes };
+  }
+}
+
+async function copyBytes(
+  from: StoredFile,
+  to: Upload,
+  signal: AbortSignal,
+  reserve: (bytes: number) => void,
+): Promise<void> {
+  const buffer = Buffer.allocUnsafeSlow(scratchBytes);
+  for (let position = 0; ;) {
+    signal.throwIfAborted();
+    const bytes = await from.read([buffer], position);
+    if (bytes === 0) return;
+    reserve(bytes);
+    await to.write([buffer.subarray(0, bytes)], position);
+    position += bytes;
+  }
+}
+
+/** A copy that an earlier process finished and could not answer. */
+async function recallCopy(storage: Storage, by: OperationName): Promise<CommittedUpload | undefined> {
+  const intent = storage.journal.recall(by);
+  return intent === undefined ? undefined : storage.findCommitted(intent.id, by.session);
+}

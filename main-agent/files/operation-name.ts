@@ -1,0 +1,7 @@
+import type { FullSession } from '#main-agent/login/session.ts';
+import type { OperationName } from './storage/journal.ts';
+
+/** A change as its session numbered it. */
+export function operationName(session: FullSession, { op }: { readonly op: number }): OperationName {
+  return { session: session.key, operation: op };
+}

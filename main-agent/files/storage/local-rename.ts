@@ -1,0 +1,50 @@
+/** Renames within a storage, by handles of both folders and under the locks of both names. */
+import type { BigIntStats } from 'node:fs';
+import * as fs from 'node:fs/promises';
+import { isAFolder, taken } from '../file-error.ts';
+import { moveExclusive } from './exclusive-move.ts';
+import type { Spot } from './jail.ts';
+import type { Intent, Journal } from './journal.ts';
+import type { Renamed, RenameOptions } from './storage.ts';
+import { requireShown, toStored } from './stored.ts';
+import { requireNoTwin } from './twin-names.ts';
+
+export async function renameSpot(
+  source: Spot,
+  target: Spot,
+  { overwrite, by }: RenameOptions,
+  journal: Journal,
+): Promise<Renamed> {
+  const from = source.folder.at(source.name);
+  const to = target.folder.at(target.name);
+  const found = await source.folder.find(source.name);
+  const there = await target.folder.find(target.name);
+  const done = found === undefined ? recallRename(journal.recall(by), there) : undefined;
+  if (done !== undefined) return done;
+  const moved = requireShown(found);
+  const sameFolder = source.folderId === target.folderId;
+  if (sameFolder && source.name === target.name) {
+    return { replaced: false, replacedBytes: 0, type: moved.type };
+  }
+  const note = (replaced: boolean): Promise<void> => journal.note({ ...by, id: moved.id, replaced });
+  if (there === undefined) {
+    await requireNoTwin(target.folder, target.name, sameFolder ? source.name : undefined);
+    await note(false);
+    if (moved.type === 'file') await moveExclusive(from, to);
+    else await fs.rename(from, to);
+    return { replaced: false, replacedBytes: 0, type: moved.type };
+  }
+  const replaced = toStored(there);
+  if (!overwrite || replaced === undefined) throw taken('rename target exists');
+  if (replaced.type === 'folder' && moved.type === 'file') throw isAFolder();
+  await note(true);
+  await fs.rename(from, to);
+  return { replaced: true, replacedBytes: replaced.type === 'file' ? replaced.size : 0, type: moved.type };
+}
+
+/** The outcome of a rename that an earlier process made: what it moved has the new name. */
+function recallRename(intent: Intent | undefined, there: BigIntStats | undefined): Renamed | undefined {
+  const stored = there === undefined ? undefined : toStored(there);
+  if (intent === undefined || stored?.id !== intent.id) return undefined;
+  return { replaced: intent.replaced, replacedBytes: 0, type: stored.type };
+}
