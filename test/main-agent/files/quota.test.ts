@@ -129,3 +129,27 @@ test('an old version is kept only where it fits into the quota', async () => {
   await upload(client, 'f', 10 * kib);
   expect((await rig.staged()).filter((name) => name.endsWith('.old'))).toHaveLength(1);
 });
+
+test('what a user put into a shared folder is free again when the user deletes it', async () => {
+  const rig = await startRig();
+  const client = rig.client(limited(100 * kib, [mountOf(['in'], ['shared'])]));
+  await client.put(['in', 'a'], Buffer.alloc(80 * kib));
+  await expect(client.put(['in', 'b'], Buffer.alloc(80 * kib))).rejects.toMatchObject(exceeded);
+  await client.ask('fs.remove-file', { path: ['in', 'a'] });
+  await client.put(['in', 'b'], Buffer.alloc(80 * kib));
+});
+
+test('files written in place count what they grew, committed or not', async () => {
+  const rig = await startRig();
+  const mounts = [mountOf([], ['alice'], undefined, { uploads: 'direct' })];
+  const client = rig.client(limited(100 * kib, mounts));
+  await upload(client, 'f', 60 * kib);
+  const handle = await client.open(['f'], resume);
+  await client.write(handle, Buffer.alloc(30 * kib), 40 * kib);
+  expect(await rig.service.usedBytes('alice')).toBe(70 * kib);
+  await client.ask('fs.release', { handle, keepPartial: false });
+  expect(await rig.service.usedBytes('alice')).toBe(70 * kib);
+  await expect(upload(client, 'g', 31 * kib)).rejects.toMatchObject(exceeded);
+  await upload(client, 'f', 10 * kib);
+  expect(await rig.service.usedBytes('alice')).toBe(10 * kib);
+});

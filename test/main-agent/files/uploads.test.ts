@@ -1,5 +1,10 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import * as fs from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { LocalStorage } from '#main-agent/files/storage/local.ts';
+import { buildLog } from '#shared/log.ts';
 import {
   codesOf,
   exclusive,
@@ -95,6 +100,26 @@ test('an upload that is killed leaves the old file, and is resumed where it was'
   expect(result.sha256).toBe(sha256('first half, second half'));
   expect(rig.event('file.upload')?.detail).toContain('reading before the commit');
   expect(await text(rig, 'alice', 'new')).toBe('first half, second half');
+});
+
+test('kill -9 in the middle of uploads: the old file is whole, acknowledged bytes are there, the handle lives on', async () => {
+  const rig = await startRig();
+  await rig.client().put(['old'], 'the old content');
+  await rig.close();
+  const program = fileURLToPath(new URL('uploader.ts', import.meta.url));
+  const main = spawn(process.execPath, [program, rig.base], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [said] = await once(main.stdout, 'data');
+  main.kill('SIGKILL');
+  await once(main, 'close');
+  expect(await text(rig, 'alice', 'old')).toBe('the old content');
+  expect(await fs.readdir(rig.path('alice'))).toEqual(['old']);
+  await rig.start();
+  const client = rig.client('alice', 'sftp', 'one-session');
+  const opened = await client.askAs('fs.open', { path: ['new'], mode: newFile }, 7);
+  expect(opened).toMatchObject({ handle: Number(said), attributes: { size: 12 } });
+  await client.write(opened.handle, ' and more', 12);
+  await client.ask('fs.commit', { handle: opened.handle });
+  expect(await text(rig, 'alice', 'new')).toBe('acknowledged and more');
 });
 
 test('a session goes on with its own handle after main was killed, as if nothing had happened', async () => {
@@ -404,6 +429,39 @@ test('a shorter file that replaces a longer one leaves the longer one to the adm
   await rig.restart();
   expect(await rig.staged()).toEqual([]);
   expect(await text(rig, 'alice', 'f')).toBe('short');
+});
+
+test('a running main sweeps what has expired and leaves what is open or young', async () => {
+  const clock = new SettableClock();
+  const rig = await startRig({ clock });
+  const storage = await LocalStorage.open({
+    name: 'local',
+    base: rig.base,
+    keepPartialMs: 24 * 3_600_000,
+    keepReplaced: true,
+    clock,
+    log: buildLog('silent', {}),
+  });
+  const begin = async (id: string) => {
+    const place = { root: ['alice'], path: [id] };
+    const names = { user: 'alice', session: 's', virtualPath: [id], place, startedAtMs: clock.now() };
+    const upload = await storage.beginUpload(place, {
+      record: { id, ...names, exclusive: false, append: false, readable: false, operation: 1 },
+      choose: () => ({ from: 'empty' }),
+      onStartBytes: () => undefined,
+    });
+    await upload.write([Buffer.from('x')], 0);
+    return upload;
+  };
+  const open = await begin('open');
+  await (await begin('old')).keep();
+  clock.aheadMs = 20 * 3_600_000;
+  await (await begin('young')).keep();
+  clock.aheadMs = 25 * 3_600_000;
+  await storage.sweep();
+  expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual(['open.part', 'young.part']);
+  await open.discard();
+  await storage.close();
 });
 
 test('an upload into a folder that vanished is refused and can be resumed when the folder is back', async () => {

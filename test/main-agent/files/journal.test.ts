@@ -1,0 +1,88 @@
+import * as fs from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { journalBytesMax, journalRecallMs } from '#main-agent/files/limits.ts';
+import { FolderHandle } from '#main-agent/files/storage/folder-handle.ts';
+import { Journal } from '#main-agent/files/storage/journal.ts';
+import { buildLog } from '#shared/log.ts';
+import { SettableClock } from './rig.ts';
+
+const reader = { session: 's', handle: 7, virtualPath: ['f'], etag: 'e', startedAtMs: 1 };
+const intent = (operation: number, id = 'x') => ({ session: 's', operation, id, replaced: false });
+
+async function startJournals() {
+  const path = await fs.mkdtemp(join(tmpdir(), 'sallyport-journal-'));
+  const folder = await FolderHandle.openBase(path);
+  const clock = new SettableClock();
+  onTestFinished(async () => {
+    await folder.close();
+    await fs.rm(path, { recursive: true });
+  });
+  return {
+    clock,
+    file: join(path, 'operations.journal'),
+    open: () => Journal.open(folder, clock, buildLog('silent', {})),
+  };
+}
+
+test('intents and readers are there for the next process, for their session, and for a while only', async () => {
+  const { open, clock } = await startJournals();
+  const first = await open();
+  first.noteReader(reader);
+  await first.note(intent(1));
+  expect(first.recall(intent(1))).toBeUndefined();
+  await first.close();
+  const second = await open();
+  expect(second.recall(intent(1))).toMatchObject(intent(1));
+  expect(second.recall(intent(2))).toBeUndefined();
+  expect(second.recall({ session: 'other', operation: 1 })).toBeUndefined();
+  expect(second.recallReader('s', 7)).toMatchObject(reader);
+  expect(second.recallReader('other', 7)).toBeUndefined();
+  clock.aheadMs += journalRecallMs + 1;
+  expect(second.recall(intent(1))).toBeUndefined();
+  expect(second.recallReader('s', 7)).toBeUndefined();
+  await second.close();
+});
+
+test('the file stays small and open readers outlive its being written anew', async () => {
+  const { open, file } = await startJournals();
+  const first = await open();
+  first.noteReader(reader);
+  first.noteReader({ ...reader, handle: 8 });
+  first.forgetReader(8);
+  const wide = 'x'.repeat(100_000);
+  for (let operation = 0; operation < 100; operation += 1) await first.note(intent(operation, wide));
+  await first.close();
+  expect((await fs.stat(file)).size).toBeLessThanOrEqual(journalBytesMax + 200_000);
+  const second = await open();
+  expect(second.recallReader('s', 7)).toMatchObject(reader);
+  expect(second.recallReader('s', 8)).toBeUndefined();
+  expect(second.recall(intent(99))).toBeDefined();
+  await second.close();
+});
+
+test('lines that come at the same time are all written', async () => {
+  const { open } = await startJournals();
+  const first = await open();
+  await Promise.all(Array.from({ length: 500 }, (_, operation) => first.note(intent(operation))));
+  await first.close();
+  const second = await open();
+  for (const operation of [0, 1, 250, 499]) expect(second.recall(intent(operation))).toBeDefined();
+  await second.close();
+});
+
+test('a line cut off by a kill, junk and another schema are ignored, the rest is read', async () => {
+  const { open, file } = await startJournals();
+  const first = await open();
+  await first.note(intent(1));
+  await first.close();
+  await fs.appendFile(file, '{"kind":"other"}\nnull\n{"kind":"intent","sess');
+  const second = await open();
+  expect(second.recall(intent(1))).toBeDefined();
+  await second.note(intent(2));
+  await second.close();
+  const third = await open();
+  expect(third.recall(intent(1))).toBeDefined();
+  await third.close();
+});

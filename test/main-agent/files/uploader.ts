@@ -1,0 +1,12 @@
+/** A main of its own, to be killed: begins the uploads, says so, then waits for its end. Argument: the base folder. */
+import { newFile, Rig } from './rig.ts';
+
+const rig = new Rig(process.argv[2] ?? '');
+await rig.start();
+const client = rig.client('alice', 'sftp', 'one-session');
+const replacing = await client.open(['old'], newFile);
+await client.write(replacing, 'half of the new');
+const { handle } = await client.askAs('fs.open', { path: ['new'], mode: newFile }, 7);
+await client.write(handle, 'acknowledged');
+process.stdout.write(`${handle}\n`);
+setInterval(() => undefined, 60_000);
