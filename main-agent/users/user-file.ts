@@ -86,7 +86,7 @@ export function parseUserFile(octets: Buffer, id: FileId, file: string, schemas:
     hash: hashOctets(octets),
     fields: isGood ? checked.value : undefined,
     problems,
-    saysDisabled: !isGood && readsDisabled(yaml.value, text),
+    saysDisabled: readsDisabled(yaml.value, isGood ? '' : text),
     groupsAt:
       isGood && checked.value.groups === undefined ? { line: 1, column: 1 } : yaml.locateKey(['groups']),
   };

@@ -35,6 +35,8 @@ export class UsersInForce {
   readonly #problems = new Map<string, SourceProblem>();
   readonly #vanished = new Set<string>();
   readonly #users = new Map<string, EffectiveUser>();
+  /** At the first time groups may be named whose file vanished before the start. */
+  #isFirst = true;
 
   constructor(options: InForceOptions) {
     this.#options = options;
@@ -90,7 +92,8 @@ export class UsersInForce {
       this.#problems.delete(relative);
     }
     const touched = [...changed.map(({ id }) => id), ...removed];
-    const everybody = this.#vanished.size > 0 || touched.some(({ kind }) => kind !== 'user');
+    const everybody = this.#isFirst || this.#vanished.size > 0 || touched.some(({ kind }) => kind !== 'user');
+    this.#isFirst = false;
     if (everybody) await this.#settleTemplates();
     const usernames = everybody
       ? new Set([...this.#users.keys(), ...this.#ownFiles().map(({ id }) => id.name)])
@@ -205,7 +208,7 @@ export class UsersInForce {
       // Broken and never good: the rule in it may be the very one that protects this user.
       if (fields === undefined && file !== undefined) return undefined;
       if (fields !== undefined) layers.push({ fields, group });
-      forceDisabled ||= file?.saysDisabled === true;
+      forceDisabled ||= file?.saysDisabled === true && !this.isInForce(file);
     }
     layers.push({ fields: own, group: '' });
     this.#count(id, own);
