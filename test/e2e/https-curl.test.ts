@@ -110,7 +110,8 @@ describe('curl over HTTPS', () => {
   it('keeps the old file when an upload breaks off', async () => {
     const before = await alice.call('/api/files/sample.bin', ['-I']);
     const slow = ['-T', local, '--limit-rate', '1M', '--max-time', '1'];
-    expect((await alice.call('/api/files/sample.bin', slow)).status).toBe(0);
+    // 100 Continue at most; never a final answer.
+    expect([0, 100]).toContain((await alice.call('/api/files/sample.bin', slow)).status);
     const after = await alice.call('/api/files/sample.bin', ['-I']);
     expect(/etag: (\S+)/i.exec(after.headers)?.[1]).toBe(/etag: (\S+)/i.exec(before.headers)?.[1]);
   });
