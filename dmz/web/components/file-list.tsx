@@ -173,7 +173,9 @@ function FileListHead() {
         <SortHead column="name" label={words.files.name} class="cell-name" />
         <SortHead column="size" label={words.files.size} class="cell-size" />
         <SortHead column="mtime" label={words.files.modified} class="cell-modified" />
-        <div role="columnheader" class="cell-more on-desktop" aria-label={words.keyboard.open} />
+        <div role="columnheader" class="cell-more on-desktop">
+          <span class="visually-hidden">{words.files.actions}</span>
+        </div>
       </div>
     </div>
   );

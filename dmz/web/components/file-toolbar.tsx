@@ -16,7 +16,7 @@ export function FolderBar({
   const { folder } = useClient();
   const words = useWords();
   return (
-    <div class="bar">
+    <div class="bar bar-folder">
       <Breadcrumbs path={folder.path.value} />
       <div class="bar-actions on-desktop">
         <Button icon="folderPlus" onClick={onNewFolder}>

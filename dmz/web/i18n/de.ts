@@ -101,6 +101,7 @@ export const de: Catalogue = {
     uploadFiles: 'Dateien hochladen',
     newFolder: 'Neuer Ordner',
     add: 'Dateien oder Ordner hinzufügen',
+    actions: 'Aktionen',
     more: (name) => `Aktionen für ${name}`,
     open: 'Öffnen',
     download: 'Herunterladen',

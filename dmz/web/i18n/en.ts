@@ -97,6 +97,7 @@ export const en = {
     uploadFiles: 'Upload files',
     newFolder: 'New folder',
     add: 'Add files or a folder',
+    actions: 'Actions',
     more: (name: string) => `Actions for ${name}`,
     open: 'Open',
     download: 'Download',

@@ -89,14 +89,13 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
       </AppHeader>
       <main class="files" id="content" tabIndex={-1}>
         <h1 class="visually-hidden">{path.at(-1) ?? words.files.title}</h1>
-        {chosen.length > 0 ? (
+        <FolderBar onUpload={upload} onNewFolder={() => setAsked({ name: 'new-folder' })} />
+        {chosen.length > 0 && (
           <SelectionBar
             chosen={chosen}
             onRename={() => setRenamingName(chosen[0]?.name)}
             onDelete={() => setAsked({ name: 'delete', entries: chosen })}
           />
-        ) : (
-          <FolderBar onUpload={upload} onNewFolder={() => setAsked({ name: 'new-folder' })} />
         )}
         <div class={drop.target === undefined ? 'file-card' : 'file-card file-card-drop'}>
           {state.name === 'loading' && <LoadingFolder />}
