@@ -54,8 +54,8 @@ describe('many at once', () => {
         if (pid !== undefined) largest = Math.max(largest, residentBytes(pid));
     }, 100);
     const signedIn = await Promise.all(
-      people.map(async (name) => {
-        const session = new HttpsSession(https, files.ca);
+      people.map(async (name, index) => {
+        const session = new HttpsSession(https, files.ca, `127.0.1.${index + 1}`);
         const password = product.password(name);
         const first = await session.json('POST', '/api/login', { username: name, password });
         expect(first.body, name).toMatchObject({ state: 'code-required' });

@@ -5,11 +5,14 @@ import https from 'node:https';
 export class HttpsSession {
   readonly #origin: string;
   readonly #ca: Buffer;
+  readonly #localAddress: string;
   #cookie = '';
 
-  constructor(origin: string, caFile: string) {
+  /** `localAddress`: which of 127.0.0.0/8 this user comes from. */
+  constructor(origin: string, caFile: string, localAddress = '127.0.0.1') {
     this.#origin = origin;
     this.#ca = readFileSync(caFile);
+    this.#localAddress = localAddress;
   }
 
   async json(
@@ -30,7 +33,8 @@ export class HttpsSession {
       const headers: Record<string, string> = {};
       if (this.#cookie !== '') headers['cookie'] = this.#cookie;
       if (body !== undefined) headers['content-type'] = 'application/json';
-      const options = { method, headers, ca: this.#ca, agent: false as const };
+      const from = { localAddress: this.#localAddress, family: 4 };
+      const options = { method, headers, ca: this.#ca, agent: false as const, ...from };
       const request = https.request(new URL(path, this.#origin), options, (response) => {
         const cookie = response.headers['set-cookie']?.[0]?.split(';')[0];
         if (cookie !== undefined) this.#cookie = cookie;
