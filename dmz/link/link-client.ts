@@ -104,7 +104,8 @@ export class LinkClient implements MainLink {
       const bound = await params(link.binding);
       return link.session.request(verb, bound, sendOptions);
     }
-    if (!survivesLink(verb)) return this.#requireLink().session.request(verb, params, sendOptions);
+    if (!survivesLink(verb) || this.#closed)
+      return this.#requireLink().session.request(verb, params, sendOptions);
     const key = 'session' in params ? sessionKey(params.session) : undefined;
     for (;;) {
       const link = this.#current ?? (await this.#parking.wait(key, options.signal));

@@ -5,6 +5,7 @@
  * Trust: TLS handshakes of anybody who reaches the inner interface; after `requirePeer`, main's bytes.
  */
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { Clock } from '#shared/clock.ts';
 import { requireFingerprint } from '#shared/identity/fingerprint.ts';
@@ -60,6 +61,8 @@ class TlsLinkListener implements LinkListener {
   readonly #options: LinkListenerOptions;
   readonly #mainIdentity: string;
   readonly #server: Server;
+  /** Bounded by the server's `maxConnections`. */
+  readonly #sockets = new Set<Socket>();
   readonly #client: LinkClient;
   readonly #control: ControlAcceptor;
 
@@ -82,6 +85,11 @@ class TlsLinkListener implements LinkListener {
     const identity = buildLinkIdentity(options.identityKeyPem, nodeName);
     this.#server = createServer(acceptOptions(identity, handshakeTimeoutMs));
     this.#server.maxConnections = linkConnectionsMax;
+    this.#server.on('error', (error) => log.error({ err: error }, 'link: the inner listener failed'));
+    this.#server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
     this.#server.on('secureConnection', (socket) => this.#accept(socket));
     this.#server.on('tlsClientError', (error, socket) => {
       log.warn({ err: error, peer: socket.remoteAddress }, 'link: handshake failed');
@@ -107,6 +115,8 @@ class TlsLinkListener implements LinkListener {
     this.#client.close();
     if (!this.#server.listening) return;
     this.#server.close();
+    // Those in the middle of a handshake or an upgrade belong to nobody yet, and would be waited for.
+    for (const socket of this.#sockets) socket.destroy();
     await once(this.#server, 'close');
   }
 

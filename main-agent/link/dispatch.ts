@@ -107,7 +107,7 @@ export class Dispatcher {
     this.#onTooManyStrays = options.onTooManyStrays;
   }
 
-  /** A session of this node was just ended: requests on their way may still name it. */
+  /** A session of this node was just ended, or the link just joined: what comes now may still name a dead one. */
   allowStrays(): void {
     this.#graceUntil = this.#clock.monotonic() + strayGraceMs;
   }

@@ -3,7 +3,7 @@
 /** Requests for dead or foreign sessions in `strayWindowMs` beyond which a node is out of its mind, or hostile (S-05). */
 export const straysMax = 100;
 export const strayWindowMs = 10_000;
-/** After main ended a session its node's requests are still on their way: these count for nothing. */
+/** After main ended a session, or the link joined, requests for dead sessions are still on their way: not counted. */
 export const strayGraceMs = 2_000;
 
 /** Answers to changes kept for a re-send, per node: every request that can be in flight, on sixteen workers. */

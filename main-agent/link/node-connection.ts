@@ -148,6 +148,8 @@ export class NodeConnection implements NodeLink {
       });
     }
     onOpen(hello);
+    // What the node kept for this link may be of sessions it does not know to be over.
+    this.#dispatcher.allowStrays();
     for (const ending of missedEndings()) this.send('session.ended', ending);
     this.sendPolicy();
   }

@@ -55,7 +55,7 @@ export class OutgoingRequests {
       if (this.#closedBy !== undefined) throw this.#closedBy;
       if (this.#pending.size >= requestsInFlightMax)
         throw new SallyportError('busy', 'Too busy, try again in a moment');
-      options.signal?.throwIfAborted();
+      if (options.signal?.aborted === true) throw cancelled(verb);
       requireParams(verb, params);
       const id = this.#lastId + 1;
       const message = encodeRequest(id, verb, params);
@@ -74,7 +74,7 @@ export class OutgoingRequests {
       }, options.timeoutMs);
       const abort = (): void => {
         // The answer, when it comes, finds nobody and is dropped.
-        fail(new SallyportError('deadline', 'Cancelled', { detail: `${verb} was aborted` }));
+        fail(cancelled(verb));
       };
       options.signal?.addEventListener('abort', abort, { once: true });
       this.#pending.set(id, {
@@ -111,6 +111,10 @@ export class OutgoingRequests {
     }
     return this.#pending.get(id);
   }
+}
+
+function cancelled(verb: Verb): SallyportError {
+  return new SallyportError('deadline', 'Cancelled', { detail: `${verb} was aborted` });
 }
 
 /** The answering end: counts, and refuses what goes over. */

@@ -207,6 +207,17 @@ describe('requests without a link', () => {
     memory.close();
   });
 
+  it('fail at once when the node is shutting down', async () => {
+    const memory = await buildMemoryLink();
+    const waiting = buildRemoteFiles({ link: memory.link, session: randomId() });
+    memory.cut();
+    await turn();
+    const parked = waiting.stat(path);
+    memory.close();
+    await expect(parked).rejects.toMatchObject({ code: 'link-down' });
+    await expect(waiting.stat(path)).rejects.toMatchObject({ code: 'link-down' });
+  });
+
   it('S-14: of logins fail at once: they are bound to the link they were made for', async () => {
     const memory = await buildMemoryLink();
     memory.cut();

@@ -218,6 +218,8 @@ describe('requests', () => {
     const asked = dmz.session.request('fs.usage', { session, path: [] }, options);
     caller.abort();
     await expect(asked).rejects.toMatchObject({ code: 'deadline' });
+    const late = dmz.session.request('fs.usage', { session, path: [] }, options);
+    await expect(late).rejects.toMatchObject({ code: 'deadline' });
     dmz.session.close('done');
     main.session.close('done');
   });

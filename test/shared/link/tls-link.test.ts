@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { connect as netConnect } from 'node:net';
 import { connect, createServer, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
@@ -200,6 +201,18 @@ describe('S-10: the node', () => {
       expect(await isClosedByPeer(await dial(port, protocol, stranger))).toBe(true);
     },
   );
+
+  it('closes at once, however many stand half-way in the door', async () => {
+    const listener = await buildListener();
+    const raw = netConnect(listener.port, '127.0.0.1');
+    raw.on('error', () => undefined);
+    await once(raw, 'connect');
+    const silent = await dial(listener.port, controlProtocol);
+    silent.on('error', () => undefined);
+    await listener.close();
+    expect(await isClosedByPeer(silent)).toBe(true);
+    raw.destroy();
+  });
 
   it('hangs up on a caller without a certificate', async () => {
     const { port } = await buildListener();
