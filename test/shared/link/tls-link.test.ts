@@ -4,7 +4,7 @@ import { connect as netConnect } from 'node:net';
 import { connect, createServer, type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { buildLinkListener, type LinkListener } from '#dmz/link/listener.ts';
+import { buildLinkListener, type LinkListener, type LinkListenerOptions } from '#dmz/link/listener.ts';
 import { backoffMs } from '#main-agent/link/worker-dialer.ts';
 import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
 import { systemClock } from '#shared/clock.ts';
@@ -44,7 +44,7 @@ async function buildLink(...options: Parameters<typeof buildTlsLink>): Promise<T
 }
 
 /** The node's listener without anybody who dials. */
-async function buildListener(): Promise<LinkListener> {
+async function buildListener(changes: Partial<LinkListenerOptions> = {}): Promise<LinkListener> {
   const listener = buildLinkListener({
     listen: { host: '127.0.0.1', port: 0 },
     identityKeyPem: nodeKey.privateKeyPem,
@@ -53,6 +53,7 @@ async function buildListener(): Promise<LinkListener> {
     validatedLogins: true,
     clock: systemClock,
     log: buildLog('silent', {}),
+    ...changes,
   });
   await listener.start();
   closers.push(() => listener.close());
@@ -165,6 +166,21 @@ describe('a link over TLS', () => {
     });
     expect(link.links.states()[0]).toMatchObject({ up: true, epoch: 2 });
     expect(ends).toEqual([key]);
+  });
+
+  it('finds the other workers by the ports the first one names', async () => {
+    const second = await buildListener({ worker: 1 });
+    const secondUp = new Promise<void>((resolve) => {
+      second.link.onUp(resolve);
+    });
+    // The first port is the one that was dialled; only the others are read.
+    const link = await buildLink({ node: { workerPorts: [1, second.port] } });
+    await secondUp;
+    const states = link.links.states().map(({ worker, up }) => ({ worker, up }));
+    expect(states).toEqual([
+      { worker: 0, up: true },
+      { worker: 1, up: true },
+    ]);
   });
 
   it('ends when the node is revoked, and is not dialled again', async () => {
