@@ -34,6 +34,12 @@ export class MemoryFiles implements FileClient {
     this.nodes.set(path, { type: 'file', bytes, mode: 0o644, mtimeMs: Date.UTC(2026, 0, 2, 3, 4, 5) });
   }
 
+  /** Another content under open handles, as when a file is changed in place. */
+  replace(path: string, bytes: Buffer): void {
+    const node = this.nodes.get(path);
+    if (node !== undefined) node.bytes = bytes;
+  }
+
   get(path: string): Buffer | undefined {
     return this.nodes.get(path)?.bytes;
   }
@@ -263,6 +269,9 @@ function attributesOf(node: Node): Attributes {
     atimeMs: node.mtimeMs,
     mode: node.mode,
     links: 1,
+    ...(node.type === 'file' && {
+      etag: `${node.bytes.length}-${node.bytes.subarray(0, 8).toString('hex')}`,
+    }),
   };
 }
 

@@ -46,6 +46,7 @@ abstract class MemoryStream implements LaneStream {
 /** main → DMZ: sends ahead as far as the window goes; each piece lives in a buffer that is spoiled once released. */
 export class MemoryReadStream extends MemoryStream {
   #unreleased = 0;
+  #isScheduled = false;
   #position: number;
   readonly #end: number;
   readonly #source: () => Buffer;
@@ -57,31 +58,41 @@ export class MemoryReadStream extends MemoryStream {
     this.#source = source;
     this.#position = range.offset;
     this.#end = range.lengthBytes === undefined ? Infinity : range.offset + range.lengthBytes;
-    setImmediate(() => this.pump());
+    this.#schedule();
   }
 
+  /** One piece per turn of the event loop, as a socket would give them. */
   pump(): void {
-    while (!this.isOver && !this.isPaused) {
-      const bytes = this.#source();
-      const left = Math.min(this.#end, bytes.length) - this.#position;
-      if (left <= 0) {
-        this.isOver = true;
-        this.onEnd({});
-        return;
-      }
-      if (this.#unreleased >= windowBytes) return;
-      const piece = Buffer.from(bytes.subarray(this.#position, this.#position + Math.min(left, pieceBytes)));
-      this.#position += piece.length;
-      this.#unreleased += piece.length;
-      let released = false;
-      this.onData(piece, () => {
-        if (released) throw new Error('a piece was released twice');
-        released = true;
-        piece.fill(0xee);
-        this.#unreleased -= piece.length;
-        setImmediate(() => this.pump());
-      });
+    if (this.isOver || this.isPaused || this.#isScheduled) return;
+    const bytes = this.#source();
+    const left = Math.min(this.#end, bytes.length) - this.#position;
+    if (left <= 0) {
+      this.isOver = true;
+      this.onEnd({});
+      return;
     }
+    if (this.#unreleased >= windowBytes) return;
+    const piece = Buffer.from(bytes.subarray(this.#position, this.#position + Math.min(left, pieceBytes)));
+    this.#position += piece.length;
+    this.#unreleased += piece.length;
+    let released = false;
+    this.#schedule();
+    this.onData(piece, () => {
+      if (released) throw new Error('a piece was released twice');
+      released = true;
+      piece.fill(0xee);
+      this.#unreleased -= piece.length;
+      this.#schedule();
+    });
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      this.pump();
+    });
   }
 
   get unreleasedBytes(): number {
