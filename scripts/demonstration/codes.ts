@@ -2,6 +2,9 @@ import { decodeBase32 } from '#main-agent/two-factor/base32.ts';
 import { defaultTotpSettings, stepAt, totpCodeAt } from '#main-agent/two-factor/totp.ts';
 import { Secret } from '#shared/secret.ts';
 
+/** Between giving a code out and its arrival at main, on a busy machine. */
+const marginMs = 10_000;
+
 /** An authenticator app, for one secret. */
 export class Authenticator {
   readonly #secret: Secret<Buffer>;
@@ -23,13 +26,15 @@ export class Authenticator {
   }
 
   /**
-   * A code that this object has not given out yet: of the step before, this one or the next, as main accepts them;
-   * waits for time to pass when all three are spent.
+   * A code that this object has not given out yet, good for at least ten seconds: of the step before, this one or the
+   * next, as main accepts them; waits for time to pass when all are spent.
    */
   async next(): Promise<string> {
     for (;;) {
       const current = stepAt(Date.now(), defaultTotpSettings);
-      const step = Math.max(this.#lastStep + 1, current - 1);
+      // The step before dies with this one.
+      const first = stepAt(Date.now() + marginMs, defaultTotpSettings) === current ? current - 1 : current;
+      const step = Math.max(this.#lastStep + 1, first);
       if (step <= current + 1) {
         this.#lastStep = step;
         return this.at(step);
