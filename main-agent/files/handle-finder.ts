@@ -28,12 +28,12 @@ export class HandleFinder {
     this.#context = context;
   }
 
-  /** Ends the handle when the session is over meanwhile. */
+  /** Ends the handle when the session is over meanwhile; an upload that was taken up again stays resumable. */
   async add(session: FullSession, number: number, handle: Handle): Promise<void> {
     try {
       this.#context.handles.add(session, number, handle);
     } catch (error) {
-      await handle.end('discard');
+      await handle.end('keep');
       throw error;
     }
   }

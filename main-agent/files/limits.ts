@@ -6,7 +6,7 @@ export const handlesPerSessionMax = 256;
 export const handlesMax = 16_384;
 /** The journal is written anew past this size: some 20,000 lines, read in a moment when main starts. */
 export const journalBytesMax = 4 * 1024 * 1024;
-/** After a start, what the process before had open or was doing is remembered this long: twice the longest parking. */
+/** After a start, what the process before had open or was doing is remembered this long: far longer than any parking. */
 export const journalRecallMs = 10 * 60_000;
 
 /** Entries in one page whatever was asked, so that a page stays a small message. */

@@ -17,6 +17,8 @@ export interface VersionEntry {
 export class KeptUploads {
   readonly #byId = new Map<string, KeptEntry>();
   readonly #byUser = new Map<string, Set<KeptEntry>>();
+  /** By session and operation number of the open. */
+  readonly #byOperation = new Map<string, KeptEntry>();
   readonly #versions = new Map<string, VersionEntry[]>();
 
   /** Returns what has to go: an older broken upload of the same file, and the oldest beyond the bound. */
@@ -26,6 +28,7 @@ export class KeptUploads {
     if (own === undefined) this.#byUser.set(entry.record.user, (own = new Set()));
     own.add(entry);
     this.#byId.set(entry.record.id, entry);
+    this.#byOperation.set(operationKey(entry.record), entry);
     for (const old of gone) this.take(old.record.id);
     if (own.size <= keptUploadsPerUserMax) return gone;
     const oldest = [...own]
@@ -43,6 +46,7 @@ export class KeptUploads {
     const entry = this.#byId.get(id);
     if (entry === undefined) return undefined;
     this.#byId.delete(id);
+    this.#byOperation.delete(operationKey(entry.record));
     const own = this.#byUser.get(entry.record.user);
     own?.delete(entry);
     if (own?.size === 0) this.#byUser.delete(entry.record.user);
@@ -57,10 +61,7 @@ export class KeptUploads {
   }
 
   begunBy(session: string, operation: number): KeptEntry | undefined {
-    for (const entry of this.#byId.values()) {
-      if (entry.record.session === session && entry.record.operation === operation) return entry;
-    }
-    return undefined;
+    return this.#byOperation.get(operationKey({ session, operation }));
   }
 
   bytes(user: string): number {
@@ -96,6 +97,10 @@ export class KeptUploads {
     }
     return gone;
   }
+}
+
+function operationKey({ session, operation }: Pick<StagedRecord, 'session' | 'operation'>): string {
+  return `${session} ${operation}`;
 }
 
 function nameOf(entry: KeptEntry): string {
