@@ -36,14 +36,14 @@ export function listCanaries({ users, files }: Pick<Site, 'users' | 'files'>): C
   return canaries;
 }
 
-/** All that recorded-main.ts saw main send, as octets. */
-export function readSent(files: Site['files']): string {
-  return readFileSync(join(files.dir, 'main', 'link-sent')).toString('latin1');
+/** All that recorded-main.ts saw main send. */
+export function readSent(files: Site['files']): Buffer {
+  return readFileSync(join(files.dir, 'main', 'link-sent'));
 }
 
 export function findLeaks(site: Site): string[] {
   const sent = readSent(site.files);
   return listCanaries(site)
-    .filter(([, text]) => sent.includes(text))
+    .filter(([, text]) => sent.includes(text, 0, 'latin1'))
     .map(([name]) => name);
 }
