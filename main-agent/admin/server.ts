@@ -27,6 +27,8 @@ import { noBody, roleCovers, type Answer, type Caller, type Route } from './rout
 
 export interface AdminServerOptions {
   readonly socket: string;
+  /** As configured. Tokens don't exist yet, so a configuration that counts on them must not start (fail closed). */
+  readonly socketTokens?: 'optional' | 'required';
   readonly routes: readonly Route[];
   readonly audit: Audit;
   readonly clock: Clock;
@@ -39,6 +41,12 @@ export interface AdminServer {
 
 /** Rejects `config` when the socket can't be made. */
 export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
+  if (options.socketTokens === 'required') {
+    throw new SallyportError('config', 'The admin socket cannot ask for tokens in this version', {
+      detail: 'admin.socket_tokens: required',
+      hint: 'set it to `optional`; owner and group of the socket decide who may use it',
+    });
+  }
   const routes = compileRoutes(options.routes);
   const description = describeRoutes(options.routes);
   const server = createServer(

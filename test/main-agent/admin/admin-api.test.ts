@@ -270,6 +270,19 @@ describe('the admin API', () => {
     });
   });
 
+  it('does not start where the configuration counts on tokens', async () => {
+    await expect(
+      startAdminServer({
+        socket: `${main.socket}.other`,
+        socketTokens: 'required',
+        routes: [],
+        audit: buildAudit(main.state),
+        clock: main.ports.clock,
+        log: buildLog('silent', {}),
+      }),
+    ).rejects.toMatchObject({ code: 'config' });
+  });
+
   it('takes over the socket of a killed main, but nothing that is not a socket', async () => {
     const options = {
       routes: [],

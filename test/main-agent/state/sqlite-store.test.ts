@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { verifyChain } from '#main-agent/audit/chain.ts';
+import { startAuditFeed } from '#main-agent/audit/feed.ts';
 import { requestsInFlightMax } from '#main-agent/state/limits.ts';
 import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
 import { systemClock } from '#shared/clock.ts';
@@ -131,6 +133,12 @@ describe('the SQLite state', () => {
     expect(answered.length).toBeGreaterThanOrEqual(300);
     for (const n of answered) expect(sessions.has(`k${n}`)).toBe(true);
     expect(audited).toEqual(sessions);
+
+    // S-14: audit.jsonl was never written by the killed process; it is completed from the state, unbroken.
+    const auditFile = `${file}.jsonl`;
+    const feed = await startAuditFeed({ state: store, file: auditFile, log });
+    await feed.close();
+    expect(await verifyChain(auditFile)).toMatchObject({ ok: true, records: audited.size });
     await store.close();
   });
 });
