@@ -19,10 +19,17 @@ export interface Exchange {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly client: ClientAddress;
-  /** The client waits for 100 Continue before it sends the body. */
-  readonly expectsContinue: boolean;
+  /** The client waits for 100 Continue before it sends the body; until `askForBody`. */
+  awaitsContinue: boolean;
   readonly pace: Pace;
   readonly log: Log;
+}
+
+/** From here on the client's body is wanted (RFC 9110 §10.1.1). */
+export function askForBody(x: Exchange): void {
+  if (!x.awaitsContinue) return;
+  x.awaitsContinue = false;
+  x.response.writeContinue();
 }
 
 /** Answers with JSON; `headers` are added to those every API answer has. */
@@ -107,11 +114,11 @@ export async function finish(
     return;
   }
   const declared = Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY);
-  const closes = declared > drainKeepAliveBytesMax || x.expectsContinue;
+  const closes = declared > drainKeepAliveBytesMax || x.awaitsContinue;
   response.writeHead(status, closes ? [...headers, 'Connection', 'close'] : [...headers]);
   if (body === undefined) response.flushHeaders();
   else response.write(body);
-  if (!x.expectsContinue) await drain(request);
+  if (!x.awaitsContinue) await drain(request);
   if (request.complete || closes) response.end();
   else request.socket.destroy();
 }

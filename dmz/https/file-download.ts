@@ -4,10 +4,10 @@ import { SallyportError } from '#shared/error.ts';
 import type { Attributes } from '#shared/file-service/attributes.ts';
 import { judgeRead, modifiedSecondMs } from './conditional.ts';
 import { labelContent } from './content.ts';
+import { DownloadBody } from './download-body.ts';
 import { finish, type Exchange } from './exchange.ts';
 import { fileHeaders } from './headers.ts';
-import { downloadPace } from './limits.ts';
-import { judgeRange } from './range.ts';
+import { judgeRange, type ByteRange } from './range.ts';
 
 /** Sends an open file, or what the request's conditions ask for instead. Leaves the handle to the caller. */
 export async function sendFile(
@@ -22,10 +22,8 @@ export async function sendFile(
     await finish(x, answer.status, answer.headers);
     return;
   }
-  // The headers go with the first piece: what goes wrong before it can still be told.
-  await pipeBytes(x, session, file, answer.body, () =>
-    x.response.writeHead(answer.status, [...answer.headers]),
-  );
+  const source = { session, file, range: answer.body };
+  await new DownloadBody(x, source, () => x.response.writeHead(answer.status, [...answer.headers])).send();
 }
 
 /** HEAD: the same headers from what is known of the file, without opening it. */
@@ -37,7 +35,7 @@ export async function sendFileHead(x: Exchange, name: string, attributes: Attrib
 interface FileAnswer {
   readonly status: number;
   readonly headers: readonly string[];
-  readonly body?: { readonly offset: number; readonly lengthBytes: number };
+  readonly body?: ByteRange;
 }
 
 function judgeFile(x: Exchange, name: string, file: Attributes): FileAnswer {
@@ -77,90 +75,4 @@ function judgeFile(x: Exchange, name: string, file: Attributes): FileAnswer {
     headers: [...described, 'Content-Range', `bytes ${body.offset}-${last}/${file.size}`],
     body,
   };
-}
-
-/**
- * Lane pieces go to the socket as they are. A piece is given back when the socket is done with it, so a reader that
- * stops stops its own stream on main, and at most one credit window waits here.
- */
-function pipeBytes(
-  x: Exchange,
-  session: Admitted,
-  file: RemoteFile,
-  range: { readonly offset: number; readonly lengthBytes: number },
-  begin: () => void,
-): Promise<void> {
-  const { response } = x;
-  const stream = file.readStream(range);
-  const held = new Set<() => void>();
-  let leftBytes = range.lengthBytes;
-
-  return new Promise((resolve, reject) => {
-    const transfer = x.pace.watch(downloadPace, () =>
-      fail(new SallyportError('deadline', 'The reader is too slow')),
-    );
-    transfer.setClientsTurn(false);
-    let isOver = false;
-
-    function settle(): boolean {
-      if (isOver) return false;
-      isOver = true;
-      transfer.done();
-      session.ended.removeEventListener('abort', endSession);
-      response.off('close', clientGone);
-      return true;
-    }
-    function fail(error: SallyportError): void {
-      if (!settle()) return;
-      stream.reset(error);
-      // Before the pieces are given back: their memory is reused at once.
-      if (response.headersSent) x.request.socket.destroy();
-      for (const release of held) release();
-      held.clear();
-      reject(error);
-    }
-    function endSession(): void {
-      fail(new SallyportError('no-session', 'The session has ended'));
-    }
-    function clientGone(): void {
-      fail(new SallyportError('bad-request', 'The client went away'));
-    }
-
-    stream.onData = (bytes, release) => {
-      if (isOver) {
-        release();
-        return;
-      }
-      if (bytes.length > leftBytes) {
-        release();
-        fail(new SallyportError('changed', 'The file has changed', { detail: 'more bytes than announced' }));
-        return;
-      }
-      if (!response.headersSent) begin();
-      leftBytes -= bytes.length;
-      held.add(release);
-      transfer.setClientsTurn(true);
-      response.write(bytes, () => {
-        if (!held.delete(release)) return;
-        release();
-        transfer.moved(bytes.length);
-        if (held.size === 0) transfer.setClientsTurn(false);
-      });
-    };
-    stream.onEnd = () => {
-      if (leftBytes > 0)
-        return fail(
-          new SallyportError('changed', 'The file has changed', { detail: 'shorter than announced' }),
-        );
-      // The last pieces are still with the socket: their callbacks, or the loss of the client, come first.
-      response.end(() => {
-        if (settle()) resolve();
-      });
-    };
-    stream.onReset = (error) => fail(error);
-    session.ended.addEventListener('abort', endSession);
-    response.on('close', clientGone);
-    if (session.ended.aborted) endSession();
-    else if (response.destroyed) clientGone();
-  });
 }

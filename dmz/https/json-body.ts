@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import { SallyportError } from '#shared/error.ts';
-import type { Exchange } from './exchange.ts';
+import { askForBody, type Exchange } from './exchange.ts';
 import { jsonBytesMax, jsonDepthMax, uploadPace } from './limits.ts';
 
 /**
@@ -38,9 +38,9 @@ export async function requireNoInput(x: Exchange): Promise<void> {
 }
 
 function readBody(x: Exchange): Promise<Buffer> {
-  const { request, response } = x;
+  const { request } = x;
   if (Number(request.headers['content-length'] ?? 0) > jsonBytesMax) throw refuse('That is too much JSON');
-  if (x.expectsContinue) response.writeContinue();
+  askForBody(x);
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let total = 0;

@@ -92,7 +92,7 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
   server.maxHeadersCount = headersMax + 1;
   server.setTimeout(connectionIdleMs);
 
-  function handle(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
+  function handle(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): void {
     const { socket } = request;
     answering.set(socket, (answering.get(socket) ?? 0) + 1);
     response.on('close', () => {
@@ -111,7 +111,7 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
       path: mark === -1 ? target : target.slice(0, mark),
       query: new URLSearchParams(mark === -1 ? '' : target.slice(mark + 1)),
       client: addressOf(request),
-      expectsContinue,
+      awaitsContinue,
       pace,
       log,
     };

@@ -162,6 +162,8 @@ export class Client {
         ...headers,
       },
     });
+    // After an early answer the rest of the body may hit a closed socket.
+    request.on('error', () => undefined);
     request.end(body);
     const [response] = await once(request, 'response');
     const chunks: Buffer[] = [];

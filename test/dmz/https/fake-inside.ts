@@ -72,6 +72,7 @@ export async function buildFakeInside(
     readonly limits?: Partial<GuardLimits>;
     readonly policy?: Partial<Policy>;
     readonly validatedLogins?: boolean;
+    readonly parkForMs?: number;
   } = {},
 ): Promise<FakeInside> {
   const clock = options.clock ?? systemClock;
@@ -364,6 +365,11 @@ export async function buildFakeInside(
       const empty: Node = { type: 'file', content: Buffer.alloc(0), mtimeMs: 0 };
       return { handle: lastHandle, attributes: attributesOf(node ?? empty), created: node === undefined };
     },
+    'fs.stat-handle': async ({ handle }) => {
+      const open = handles.get(handle);
+      if (open === undefined) throw new SallyportError('bad-handle', 'No such handle');
+      return attributesOf(files.get(open.path) ?? { type: 'file', content: Buffer.alloc(0), mtimeMs: 0 });
+    },
     'fs.commit': async ({ handle, precondition }) => {
       const open = handles.get(handle);
       handles.delete(handle);
@@ -416,7 +422,9 @@ export async function buildFakeInside(
       sendPieces(stream, content.subarray(header.offset, end), () => streams.delete(stream));
       return;
     }
-    let total = 0;
+    // A stream taken up again goes on where the kernel got to.
+    open.content = [Buffer.concat(open.content).subarray(0, header.offset)];
+    let total = header.offset;
     stream.onData = (bytes, release) => {
       total += bytes.length;
       if (total > state.quotaBytes) {
@@ -467,7 +475,7 @@ export async function buildFakeInside(
     policy: () => policy,
     onEdgeEvent: (event) => events.push(event),
     clock,
-    parkForMs: 50,
+    parkForMs: options.parkForMs ?? 50,
   });
   const guard = buildSourceGuard({
     link: memory.link,

@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { Door } from './door.ts';
+import { Door, readAll } from './door.ts';
 import { rightCode, rightPassword } from './fake-inside.ts';
 
 describe('while main is out of reach', () => {
@@ -27,6 +29,83 @@ describe('while main is out of reach', () => {
     expect((await frank.get('/api/me')).status).toBe(200);
     expect((await half.post('/api/login/code', { code: rightCode })).status).toBe(200);
     expect(door.inside.files.has('/outage')).toBe(false);
+    await door.close();
+  });
+});
+
+describe('a link that is lost in the middle of a transfer', () => {
+  const bytes = randomBytes(24 * 1024 * 1024);
+  const patient = { parkForMs: 10_000 };
+
+  it('is a pause for who downloads', async () => {
+    const door = await Door.open({ inside: patient });
+    const frank = await door.signedIn('frank');
+    door.inside.files.set('/big', { type: 'file', content: bytes, mtimeMs: 0 });
+    const socket = await door.raw();
+    socket.write(`GET /api/files/big HTTP/1.0\r\nHost: x\r\nCookie: ${frank.cookie ?? ''}\r\n\r\n`);
+    const chunks: Buffer[] = [];
+    for await (const chunk of socket) {
+      chunks.push(chunk as Buffer);
+      if (chunks.length !== 50) continue;
+      door.inside.memory.cut();
+      setImmediate(() => void door.inside.memory.join());
+    }
+    const all = Buffer.concat(chunks);
+    expect(all.subarray(all.indexOf('\r\n\r\n') + 4).equals(bytes)).toBe(true);
+    await door.close();
+  });
+
+  it('ends the download when the file is another one afterwards', async () => {
+    const door = await Door.open({ inside: patient });
+    const frank = await door.signedIn('frank');
+    door.inside.files.set('/big', { type: 'file', content: bytes, mtimeMs: 0 });
+    const socket = await door.raw();
+    socket.write(`GET /api/files/big HTTP/1.0\r\nHost: x\r\nCookie: ${frank.cookie ?? ''}\r\n\r\n`);
+    let received = 0;
+    let isCut = false;
+    socket.on('data', (chunk: Buffer) => {
+      received += chunk.length;
+      if (isCut) return;
+      isCut = true;
+      door.inside.memory.cut();
+      door.inside.files.set('/big', { type: 'file', content: randomBytes(bytes.length), mtimeMs: 1 });
+      setImmediate(() => void door.inside.memory.join());
+    });
+    await once(socket, 'close');
+    expect(received).toBeLessThan(bytes.length);
+    await door.close();
+  });
+
+  it('is a pause for who uploads, and every byte arrives once', async () => {
+    const door = await Door.open({ inside: patient });
+    const frank = await door.signedIn('frank');
+    const socket = await door.raw();
+    socket.write(
+      `PUT /api/files/up HTTP/1.0\r\nHost: x\r\nCookie: ${frank.cookie ?? ''}\r\nContent-Length: ${bytes.length}\r\n\r\n`,
+    );
+    for (let sent = 0; sent < bytes.length; sent += 1024 * 1024) {
+      if (sent === 8 * 1024 * 1024) {
+        door.inside.memory.cut();
+        setImmediate(() => void door.inside.memory.join());
+      }
+      const piece = bytes.subarray(sent, sent + 1024 * 1024);
+      await new Promise((resolve) => {
+        socket.write(piece, resolve);
+      });
+    }
+    expect(await readAll(socket, 5_000)).toMatch(/^HTTP\/1\.1 201 /);
+    expect(door.inside.files.get('/up')?.content.equals(bytes)).toBe(true);
+    await door.close();
+  });
+
+  it('is an outage when main does not come back in time', async () => {
+    const door = await Door.open();
+    const frank = await door.signedIn('frank');
+    const put = frank.send('PUT', '/api/files/up', bytes);
+    await expect.poll(() => door.inside.openUploads()).toBe(1);
+    door.inside.memory.cut();
+    const { status, json } = await put;
+    expect([status, json['reason']]).toEqual([503, 'link-down']);
     await door.close();
   });
 });
