@@ -34,10 +34,16 @@ export function hashLine(line: string): string {
   return createHash('sha256').update(line).digest('hex');
 }
 
-/** Number and predecessor of a line; undefined when it is not a line of ours. */
-export function parseLine(
-  line: string,
-): { readonly sequence: number; readonly previous: string } | undefined {
+export interface ChainLine {
+  readonly sequence: number;
+  /** Hash of the line before. */
+  readonly previous: string;
+  /** All else that stands in it. */
+  readonly record: object;
+}
+
+/** Undefined when it is not a line of ours. */
+export function parseLine(line: string): ChainLine | undefined {
   let value: unknown;
   try {
     value = JSON.parse(line);
@@ -47,11 +53,11 @@ export function parseLine(
   if (typeof value !== 'object' || value === null || !('sequence' in value) || !('previous' in value)) {
     return undefined;
   }
-  const { sequence, previous } = value;
+  const { sequence, previous, ...record } = value;
   if (!Number.isSafeInteger(sequence) || typeof sequence !== 'number' || typeof previous !== 'string') {
     return undefined;
   }
-  return { sequence, previous };
+  return { sequence, previous, record };
 }
 
 export type ChainVerdict =

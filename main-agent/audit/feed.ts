@@ -1,4 +1,5 @@
 import { open, rename, type FileHandle } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
@@ -152,23 +153,36 @@ class JsonLinesFeed implements AuditFeed {
     await handle.read(tail, 0, tail.length, from);
     const wholeEnd = tail.lastIndexOf(0x0a) + 1;
     if (wholeEnd < tail.length) await handle.truncate(from + wholeEnd);
-    if (wholeEnd === 0) {
+    if (wholeEnd === 0 && from === 0) {
       this.#head = chainStart;
       return handle;
     }
     const lastStart = tail.lastIndexOf(0x0a, wholeEnd - 2) + 1;
-    const line = tail.toString('utf8', lastStart, wholeEnd - 1);
-    const parsed = parseLine(line);
-    if (parsed !== undefined) {
-      this.#head = { sequence: parsed.sequence, hash: hashLine(line) };
+    const line = tail.toString('utf8', lastStart, Math.max(lastStart, wholeEnd - 1));
+    const sequence = await this.#findInState(line);
+    if (sequence !== undefined) {
+      this.#head = { sequence, hash: hashLine(line) };
       return handle;
     }
-    // The end is not ours: keep it as evidence, and write all the state knows into a new file.
+    // Damaged, or of another state.db whose numbers mean other records: going on after it would leave records out.
+    // It is kept as evidence, and all the state knows goes into a new file.
     await handle.close();
-    const aside = `${file}.broken-${Date.now()}`;
+    const aside = `${file}.aside-${Date.now()}`;
     await rename(file, aside);
-    log.error({ file, aside }, 'the audit file was damaged; put aside and written again from the state');
+    log.error(
+      { file, aside },
+      'the audit file does not continue in the state; put aside and written again from the state',
+    );
     this.#head = chainStart;
     return open(file, 'ax', 0o600);
+  }
+
+  /** The number of a line, if the state has the same record under it. */
+  async #findInState(line: string): Promise<number | undefined> {
+    const parsed = parseLine(line);
+    if (parsed === undefined) return undefined;
+    const [row] = await this.#options.state.auditAfter(parsed.sequence - 1, 1);
+    const isSame = row?.sequence === parsed.sequence && isDeepStrictEqual(parsed.record, row.record);
+    return isSame ? parsed.sequence : undefined;
   }
 }

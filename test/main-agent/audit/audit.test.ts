@@ -98,7 +98,25 @@ describe('the audit file', () => {
     appendFileSync(file, '\n');
     await start();
     expect(details()).toEqual(['one', 'two']);
-    expect(readdirSync(folder).filter((name) => name.startsWith('audit.jsonl.broken-'))).toHaveLength(1);
+    expect(readdirSync(folder).filter((name) => name.startsWith('audit.jsonl.aside-'))).toHaveLength(1);
+  });
+
+  it('puts a file aside whose numbers mean other records in this state', async () => {
+    await append('one', 'two', 'three');
+    await (await start()).close();
+    const before = readFileSync(file, 'utf8');
+    for (const restored of [['one'], ['one', 'two', 'other', 'four']]) {
+      writeFileSync(file, before);
+      state = buildMemoryState(() => 0);
+      await append(...restored);
+      const feed = await start();
+      await append('new');
+      await feed.flush();
+      expect(details()).toEqual([...restored, 'new']);
+      expect(await verifyChain(file)).toMatchObject({ ok: true });
+    }
+    const aside = readdirSync(folder).filter((name) => name.startsWith('audit.jsonl.aside-'));
+    expect(readFileSync(join(folder, aside[0] ?? ''), 'utf8')).toBe(before);
   });
 
   it('keeps a name with a line break on its own line', async () => {

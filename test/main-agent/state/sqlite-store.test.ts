@@ -5,12 +5,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
+import type { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { verifyChain } from '#main-agent/audit/chain.ts';
 import { startAuditFeed } from '#main-agent/audit/feed.ts';
 import { requestsInFlightMax } from '#main-agent/state/limits.ts';
 import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
 import { systemClock } from '#shared/clock.ts';
+import type { SallyportError } from '#shared/error.ts';
 import { buildLog } from '#shared/log.ts';
 import { describeStateStore } from './conformance.ts';
 
@@ -100,6 +102,27 @@ describe('the SQLite state', () => {
     expect(await store.lastGoodLogin('alice', 'ip0')).toBeUndefined();
     expect(await store.lastGoodLogin('alice', 'ip1')).toBe(startMs + 1);
     expect(await store.lastGoodLogin('alice', 'ip256')).toBe(startMs + 256);
+    await store.close();
+  });
+
+  it('S-14: when the writer thread dies nothing is answered any more but errors', async () => {
+    let writer: Worker | undefined;
+    process.once('worker', (worker) => (writer = worker));
+    const failures: SallyportError[] = [];
+    const store = await openSqliteState({
+      file,
+      clock: systemClock,
+      log,
+      onFailure: (error) => failures.push(error),
+    });
+    const waiting = store
+      .commit([{ kind: 'use-code', user: 'alice', id: 'h' }])
+      .catch((error: unknown) => error);
+    await writer?.terminate();
+    expect([{ ok: true }, failures[0]]).toContainEqual(await waiting);
+    await expect(store.commit([{ kind: 'end-session', key: 'k' }])).rejects.toBe(failures[0]);
+    await expect(store.sessions()).rejects.toBe(failures[0]);
+    expect(failures).toHaveLength(1);
     await store.close();
   });
 
