@@ -307,7 +307,7 @@ describe('writing a file', () => {
     expect(door.inside.files.has('/full')).toBe(false);
   });
 
-  it('S-08 uploads: a body that was cut off never becomes a file', async () => {
+  it('a body that was cut off never becomes a file', async () => {
     const cut = async (head: string, sent: string): Promise<void> => {
       const socket = await door.raw();
       socket.write(
