@@ -121,10 +121,10 @@ async function takeAll(
       });
       await flows.upload([
         { name: 'offer.pdf', content: 'newer' },
-        { name: 'tender.zip', content: Buffer.alloc(6_000_000) },
-        { name: 'report.docx', content: Buffer.alloc(900_000) },
-        { name: 'letter.docx', content: Buffer.alloc(900_000) },
-        { name: 'picture.png', content: Buffer.alloc(900_000) },
+        { name: 'tender.zip', content: Buffer.alloc(1_800_000) },
+        { name: 'report.docx', content: Buffer.alloc(120_000) },
+        { name: 'letter.docx', content: Buffer.alloc(120_000) },
+        { name: 'picture.png', content: Buffer.alloc(120_000) },
       ]);
       await page.getByText('Replace').waitFor();
       await page.waitForTimeout(900);

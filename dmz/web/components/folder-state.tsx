@@ -73,7 +73,7 @@ export function EmptyFolder({ onUpload }: { readonly onUpload: () => void }) {
   return (
     <Blank icon="upload" title={first ? words.files.firstTitle : words.files.emptyTitle}>
       <p>{first ? words.files.first : words.files.empty}</p>
-      <Button kind="primary" icon="upload" onClick={onUpload}>
+      <Button icon="upload" onClick={onUpload}>
         {words.files.uploadFiles}
       </Button>
     </Blank>

@@ -44,7 +44,7 @@ export function buildClient(browser: Window): Client {
     onFinished: (done, failed) => notices.say(preferences.words.value.uploads.finished(done, failed)),
   });
   const actions = new FileActions({ http, folder, selection, notices, preferences, uploads });
-  watchUser(session, uploads);
+  watchUser(session, uploads, notices);
   watchLeaving(browser, uploads);
   return {
     brand: named?.content || 'Sallyport',
@@ -61,12 +61,18 @@ export function buildClient(browser: Window): Client {
 }
 
 /** Uploads belong to who started them: they go on after the same user's next sign-in, and are gone with another's. */
-function watchUser(session: Session, uploads: Uploads): void {
+function watchUser(session: Session, uploads: Uploads, notices: Notices): void {
   let owner = '';
+  let greeted = false;
   effect(() => {
     const state = session.state.value;
-    if (state.name !== 'signed-in') return;
-    const { username } = state.account;
+    if (state.name !== 'signed-in') {
+      greeted = false;
+      return;
+    }
+    const { username, notice } = state.account;
+    if (!greeted && notice !== undefined) notices.remind(notice);
+    greeted = true;
     untracked(() => {
       if (owner !== '' && owner !== username) uploads.clearAll();
       else uploads.resumeAfterSignIn();

@@ -21,6 +21,11 @@ export class Notices {
     this.#timer = setTimeout(() => this.dismiss(), noticeMs);
   }
 
+  /** As `info`, but stays: what an administrator wants this person to know. */
+  remind(text: string): void {
+    this.#show({ kind: 'info', text });
+  }
+
   /** Stays until it is dismissed or replaced: somebody may want to write the reference down. */
   failure(text: string, reference?: string): void {
     this.#show({ kind: 'failure', text, ...(reference === undefined ? {} : { reference }) });

@@ -5,6 +5,7 @@ import { extname, join } from 'node:path';
 import { apiHeaders, pageHeaders } from '#dmz/https/headers.ts';
 import { encodeBase32 } from '#main-agent/two-factor/base32.ts';
 import { drawQr } from '#main-agent/two-factor/qr.ts';
+import { defaultTotpSettings, stepAt } from '#main-agent/two-factor/totp.ts';
 import { Authenticator } from '#scripts/demonstration/codes.ts';
 import { FakeFolders, type FakeEntry } from './fake-folders.ts';
 
@@ -230,7 +231,7 @@ export class FakeNode {
       const { reason, ...members } = refusal;
       again(reason, members);
     }
-    const isTotp = user.totpSecret !== undefined && code === new Authenticator(user.totpSecret).now();
+    const isTotp = user.totpSecret !== undefined && showedLately(user.totpSecret, code);
     const isMailed = user.totpSecret === undefined && code === this.mailedCodes.at(-1);
     if (!isTotp && !isMailed && !user.recoveryCodes.includes(code)) again('wrong-code');
     if (user.usedCodes.has(code)) again('used-code');
@@ -294,7 +295,7 @@ export class FakeNode {
         return this.#send(response, 200, { prove_within: 120 });
       case 'POST /api/two-factor/setup/prove': {
         if (setup?.confirmed !== true) throw new Refusal(409, 'setup-not-confirmed');
-        if (body.code !== new Authenticator(setup.secret).now()) {
+        if (!showedLately(setup.secret, body.code ?? '')) {
           setup.attemptsLeft -= 1;
           throw new Refusal(401, 'wrong-code', { attempts_left: setup.attemptsLeft });
         }
@@ -378,6 +379,13 @@ async function readText(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk);
   return Buffer.concat(chunks).toString('utf8');
+}
+
+/** This step's code or the one before: a test may type it just as the step ends. */
+function showedLately(secret: string, code: string): boolean {
+  const authenticator = new Authenticator(secret);
+  const step = stepAt(Date.now(), defaultTotpSettings);
+  return code === authenticator.at(step) || code === authenticator.at(step - 1);
 }
 
 function recoveryCode(seed: string, index: number): string {
