@@ -1,11 +1,11 @@
-import type { Admission } from '#dmz/guard/guard.ts';
-import type { Admitted, Again, FirstFactorPassed, LoginService } from '#dmz/login/login-service.ts';
+import type { Admitted } from '#dmz/login/login-service.ts';
 import {
   authenticationDeadlineMaxMs,
   firstFactorMs,
   messagesBeforeSuccessMax,
   serviceRequestsMax,
 } from '#dmz/sftp/limits.ts';
+import { LoginSteps, type LoginStepsOptions } from '#dmz/sftp/authentication/login-steps.ts';
 import {
   type AuthenticationAction,
   type AuthenticationEvent,
@@ -26,24 +26,15 @@ import {
   successMessage,
 } from '#dmz/sftp/authentication/messages.ts';
 import {
-  againInstruction,
-  codeInstruction,
   codePrompt,
-  deliveryFailedInstruction,
   passwordPrompt,
-  setupInstruction,
   tooManyFailuresText,
-  tooManyWaitingText,
   tooSlowText,
   unreachableText,
 } from '#dmz/sftp/authentication/prompts.ts';
-import { isSignatureRight } from '#dmz/sftp/authentication/signature.ts';
 import { disconnectReason, firstConnectionMessage, message } from '#dmz/sftp/transport/messages.ts';
 import { MalformedMessage } from '#dmz/sftp/wire.ts';
 import type { Clock } from '#shared/clock.ts';
-import { isSallyportError, toSallyportError } from '#shared/error.ts';
-import type { ClientAddress, FirstFactorEvidence } from '#shared/link/messages.ts';
-import type { Log } from '#shared/log.ts';
 import type { Secret } from '#shared/secret.ts';
 
 /** What authentication needs of the transport below it. */
@@ -54,20 +45,11 @@ export interface AuthenticationPeer {
   readonly isDead: boolean;
 }
 
-export interface AuthenticationOptions {
+export interface AuthenticationOptions extends LoginStepsOptions {
   readonly peer: AuthenticationPeer;
-  readonly login: LoginService;
-  readonly admission: Pick<Admission, 'awaitCode' | 'authenticated'>;
-  /** Ready when the first message comes: by then the client has said what it is. */
-  readonly client: () => ClientAddress;
-  readonly listener: string;
-  readonly publicUrl: string;
   readonly banner: string | undefined;
   readonly clock: Clock;
-  readonly log: Log;
   readonly onAdmitted: (admitted: Admitted) => void;
-  /** A signature that its own key did not make, which no honest client sends. */
-  readonly onForged: () => void;
 }
 
 /**
@@ -87,15 +69,12 @@ export class Authentication {
   /** What the client just sent, for the action that uses it. */
   #request: AuthenticationRequest | undefined;
   #answer: Secret | undefined;
-  #passed: FirstFactorPassed | undefined;
-  #again: Again | undefined;
-  /** What a `tell` round says. */
-  #notice = '';
-  #admitted: Admitted | undefined;
+  readonly #steps: LoginSteps;
   #deadline: number;
 
   constructor(options: AuthenticationOptions) {
     this.#options = options;
+    this.#steps = new LoginSteps(options);
     this.#deadline = options.clock.monotonic() + firstFactorMs;
   }
 
@@ -136,7 +115,7 @@ export class Authentication {
     if (this.#state.at === 'closed') return;
     const mayForget = this.#state.at === 'asking-code' || this.#state.at === 'first-factor-passed';
     this.#state = { ...this.#state, at: 'closed' };
-    if (mayForget) void this.#passed?.cancel();
+    if (mayForget) this.#steps.cancel();
   }
 
   /** Again and again is fine: paramiko asks once for each method it tries. */
@@ -183,29 +162,28 @@ export class Authentication {
         peer.send(infoRequest('', [passwordPrompt]));
         return;
       case 'ask-code':
-        peer.send(infoRequest(this.#codeInstruction(action.again), [codePrompt]));
+        peer.send(infoRequest(this.#steps.codeInstruction(action.again), [codePrompt]));
         return;
       case 'tell':
-        peer.send(infoRequest(this.#notice, []));
+        peer.send(infoRequest(this.#steps.notice, []));
         return;
       case 'succeed':
         this.#succeed();
         return;
       case 'probe':
-        void this.#decide(() => this.#probe());
+        void this.#decide(this.#steps.probe(this.#request));
         return;
       case 'begin':
-        void this.#decide(() => this.#begin());
+        void this.#decide(this.#steps.begin(this.#request, this.#takeAnswer()));
         return;
       case 'admit':
-        void this.#decide(() => this.#admit());
+        void this.#decide(this.#steps.admit());
         return;
       case 'answer':
-        void this.#decide(() => this.#answerCode());
+        void this.#decide(this.#steps.answer(this.#takeAnswer()));
         return;
       case 'cancel':
-        void this.#passed?.cancel();
-        this.#passed = undefined;
+        this.#steps.cancel();
         return;
       case 'disconnect':
         this.#disconnect(action.why);
@@ -228,20 +206,20 @@ export class Authentication {
     }
   }
 
-  /** Runs a question to the login service; whatever happens becomes exactly one event, or nothing if we are closed. */
-  async #decide(ask: () => Promise<AuthenticationEvent>): Promise<void> {
-    let event: AuthenticationEvent;
-    try {
-      event = await ask();
-    } catch (error) {
-      event = this.#toEvent(error);
-    }
+  #takeAnswer(): Secret | undefined {
+    const answer = this.#answer;
+    this.#answer = undefined;
+    return answer;
+  }
+
+  /** What came of a question to the login service; without effect if the connection is over by then. */
+  async #decide(asked: Promise<AuthenticationEvent>): Promise<void> {
+    const event = await asked;
     if (this.#state.at === 'closed' || this.#options.peer.isDead) {
-      // Nobody is there any more: what was opened for them is closed again.
-      await this.#admitted?.end().catch(() => undefined);
-      if (this.#admitted === undefined) await this.#passed?.cancel();
+      await this.#steps.abandon();
       return;
     }
+    if (event.type === 'first-factor-right') this.#prolong();
     try {
       this.#step(event);
     } catch (error) {
@@ -250,106 +228,14 @@ export class Authentication {
     }
   }
 
-  #toEvent(error: unknown): AuthenticationEvent {
-    const { code } = toSallyportError(error);
-    if (code === 'link-down' || code === 'deadline' || code === 'busy') return { type: 'unreachable' };
-    if (code === 'delivery-failed') {
-      this.#notice = deliveryFailedInstruction;
-      return { type: 'first-factor-right', next: 'notice' };
-    }
-    if (!isSallyportError(error) || code === 'internal')
-      this.#options.log.error({ err: error }, 'login failed on our side');
-    return { type: 'refused' };
-  }
-
-  async #probe(): Promise<AuthenticationEvent> {
-    const request = this.#request;
-    if (request?.method !== 'probe') return { type: 'refused' };
-    const acceptable = await this.#options.login.probe(request.user, request.key, this.#options.client());
-    return { type: 'probed', acceptable };
-  }
-
-  async #begin(): Promise<AuthenticationEvent> {
-    const factor = this.#firstFactor();
-    if (factor === undefined || this.#user === undefined) return { type: 'refused' };
-    const { login, listener, clock } = this.#options;
-    const user = this.#user;
-    const client = this.#options.client();
-    const passed = await login.begin({ user, protocol: 'sftp', listener, client, factor });
-    this.#again = undefined;
-    this.#passed = passed;
-    // From here on the challenge's life counts, not the time a silent client gets.
-    this.#deadline = clock.monotonic() + Math.min(passed.view.expiresInMs, authenticationDeadlineMaxMs);
-    const next = this.#nextOf(passed);
-    if (next === 'code' && !this.#options.admission.awaitCode(passed.view.username)) {
-      this.#notice = tooManyWaitingText;
-      await passed.cancel();
-      return { type: 'first-factor-right', next: 'notice' };
-    }
-    return { type: 'first-factor-right', next };
-  }
-
-  #nextOf(passed: FirstFactorPassed): 'admit' | 'code' | 'notice' {
-    if (passed.view.next === 'admit') return 'admit';
-    if (passed.view.next === 'code' && passed.view.asked !== undefined) return 'code';
-    // Set-up is done on the web, whichever way main says so.
-    this.#notice = setupInstruction(this.#options.publicUrl);
-    return 'notice';
-  }
-
-  #firstFactor(): FirstFactorEvidence | undefined {
-    const request = this.#request;
-    if (request?.method === 'password') return { type: 'password', password: request.password.expose() };
-    if (request?.method === 'keyboard-interactive' && this.#answer !== undefined)
-      return { type: 'password', password: this.#answer.expose() };
-    if (request?.method !== 'publickey') return undefined;
-    // Main verifies and decides; a signature that can't be right doesn't need to go there.
-    if (!isSignatureRight(request)) {
-      this.#options.onForged();
-      return undefined;
-    }
-    return {
-      type: 'publickey',
-      signed: request.signed.toString('base64url'),
-      signature: request.signature.toString('base64url'),
-    };
-  }
-
-  async #admit(): Promise<AuthenticationEvent> {
-    if (this.#passed === undefined) return { type: 'refused' };
-    return this.#keep(await this.#passed.admit());
-  }
-
-  async #answerCode(): Promise<AuthenticationEvent> {
-    const answer = this.#answer;
-    this.#answer = undefined;
-    if (this.#passed === undefined || answer === undefined) return { type: 'refused' };
-    const result = await this.#passed.answer(answer);
-    if (result.outcome === 'again') {
-      this.#again = result;
-      return { type: 'again' };
-    }
-    return this.#keep(result);
-  }
-
-  async #keep(admitted: Admitted): Promise<AuthenticationEvent> {
-    if (admitted.view.state === 'signed-in') {
-      this.#admitted = admitted;
-      return { type: 'admitted' };
-    }
-    // A session confined to set-up has no use here.
-    await admitted.end().catch(() => undefined);
-    return { type: 'refused' };
-  }
-
-  #codeInstruction(again: boolean): string {
-    const asked = this.#passed?.view.asked;
-    if (asked === undefined) return '';
-    return again && this.#again !== undefined ? againInstruction(asked, this.#again) : codeInstruction(asked);
+  /** After a right first factor the challenge's life counts, not the time a silent client gets. */
+  #prolong(): void {
+    const lifeMs = Math.min(this.#steps.challengeLifeMs ?? 0, authenticationDeadlineMaxMs);
+    this.#deadline = Math.max(this.#deadline, this.#options.clock.monotonic() + lifeMs);
   }
 
   #succeed(): void {
-    const admitted = this.#admitted;
+    const { admitted } = this.#steps;
     if (admitted === undefined) throw new Error('success without a session');
     const { peer, admission, onAdmitted } = this.#options;
     admission.authenticated();

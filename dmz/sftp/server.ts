@@ -4,7 +4,7 @@ import type { LoginService } from '#dmz/login/login-service.ts';
 import { Connection } from '#dmz/sftp/connection.ts';
 import { sweepMs } from '#dmz/sftp/limits.ts';
 import type { AlgorithmProfile } from '#dmz/sftp/transport/algorithms.ts';
-import { buildTransportSetup, type TransportSetup } from '#dmz/sftp/transport/transport.ts';
+import { buildTransportSetup, type TransportSetup } from '#dmz/sftp/transport/setup.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { ClientAddress } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';

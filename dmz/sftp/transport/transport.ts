@@ -9,12 +9,9 @@ import {
   rekeyTrafficBytes,
   socketQueueBytesMax,
 } from '#dmz/sftp/limits.ts';
-import { RecordLayer } from '#dmz/sftp/record-layer/record-layer.ts';
 import {
-  type AlgorithmProfile,
   blindOffer,
   fitOffer,
-  fullOffer,
   readClientLists,
   sharesOnlyUnsafe,
   signatureAlgorithms,
@@ -23,14 +20,8 @@ import { IdentificationReader } from '#dmz/sftp/transport/identification.ts';
 import { disconnectReason, message } from '#dmz/sftp/transport/messages.ts';
 import { PacketProtocol } from '#dmz/sftp/transport/packet-protocol.ts';
 import { SocketOutput } from '#dmz/sftp/transport/socket-output.ts';
-import {
-  type AlgorithmOffer,
-  loadSsh2,
-  type Negotiated,
-  type Ssh2HostKey,
-  type Ssh2Modules,
-  type Ssh2Protocol,
-} from '#dmz/sftp/transport/ssh2-modules.ts';
+import type { FirstExchange, TransportSetup } from '#dmz/sftp/transport/setup.ts';
+import type { Negotiated } from '#dmz/sftp/transport/ssh2-modules.ts';
 import { WireWriter } from '#dmz/sftp/wire.ts';
 import type { Clock } from '#shared/clock.ts';
 
@@ -52,37 +43,6 @@ export interface TransportHandlers {
   onClosed(): void;
   /** The client broke the protocol; the connection is ending. */
   onMalformed(what: string): void;
-}
-
-/** Everything the connections of one server share. */
-export interface TransportSetup {
-  readonly modules: Ssh2Modules;
-  readonly hostKeys: Readonly<Record<string, Ssh2HostKey>>;
-  readonly offer: AlgorithmOffer;
-  /** Which transport a protocol belongs to, for ssh2's callbacks. */
-  readonly owners: WeakMap<Ssh2Protocol, SshTransport>;
-}
-
-export async function buildTransportSetup(
-  hostKeysPem: readonly Buffer[],
-  profile: AlgorithmProfile,
-): Promise<TransportSetup> {
-  const owners = new WeakMap<Ssh2Protocol, SshTransport>();
-  const records = new RecordLayer();
-  const modules = await loadSsh2({
-    createCipher: (config) => records.writer(config),
-    createDecipher: (config) => records.reader(config),
-    holdsKexInit: (protocol) => owners.get(protocol)?.holdsKexInit() ?? false,
-    onClientKexInit: (protocol, payload) => owners.get(protocol)?.onClientKexInit(payload),
-  });
-  const hostKeys: Record<string, Ssh2HostKey> = {};
-  for (const pem of hostKeysPem) {
-    const key = modules.parseHostKey(pem);
-    const names = key.type === 'ssh-rsa' ? ['rsa-sha2-512', 'rsa-sha2-256'] : [key.type];
-    for (const name of names) hostKeys[name] ??= key;
-  }
-  const types = [...new Set(Object.values(hostKeys).map((key) => key.type))];
-  return { modules, hostKeys, offer: fullOffer(profile, types), owners };
 }
 
 /** ssh2 queues what is sent while keys are exchanged; more than this is a client that makes us talk. */
@@ -143,7 +103,11 @@ export class SshTransport {
         firstMessage: extInfo,
       },
     });
-    setup.owners.set(this.#protocol.raw, this);
+    const exchange: FirstExchange = {
+      holdsKexInit: () => this.#protocol.hasNoExchange,
+      onClientKexInit: (payload) => this.#onClientKexInit(payload),
+    };
+    setup.exchanges.set(this.#protocol.raw, exchange);
     socket.on('data', (chunk) => this.#receive(chunk));
     socket.on('drain', () => this.#onDrain());
     socket.on('error', () => undefined); // 'close' follows and says all there is
@@ -213,14 +177,10 @@ export class SshTransport {
     else if (this.#isReady && now - this.#keysSince >= rekeyMs) this.#rekey();
   }
 
-  // — what ssh2 asks and tells —
+  // — key exchanges —
 
-  /** The first KEXINIT only; later ones answer at once. */
-  holdsKexInit(): boolean {
-    return this.#protocol.hasNoExchange;
-  }
-
-  onClientKexInit(payload: Buffer): void {
+  /** The first one: the client's lists are here, ours can be fitted to them. */
+  #onClientKexInit(payload: Buffer): void {
     if (!this.#isHolding()) return;
     const client = readClientLists(payload);
     if (sharesOnlyUnsafe(this.#setup.offer, client)) {

@@ -1,0 +1,185 @@
+import type { Admission } from '#dmz/guard/guard.ts';
+import type { Admitted, Again, FirstFactorPassed, LoginService } from '#dmz/login/login-service.ts';
+import type { AuthenticationEvent } from '#dmz/sftp/authentication/machine.ts';
+import type { AuthenticationRequest } from '#dmz/sftp/authentication/messages.ts';
+import {
+  againInstruction,
+  codeInstruction,
+  deliveryFailedInstruction,
+  setupInstruction,
+  tooManyWaitingText,
+} from '#dmz/sftp/authentication/prompts.ts';
+import { isSignatureRight } from '#dmz/sftp/authentication/signature.ts';
+import { isSallyportError, toSallyportError } from '#shared/error.ts';
+import type { ClientAddress, FirstFactorEvidence } from '#shared/link/messages.ts';
+import type { Log } from '#shared/log.ts';
+import type { Secret } from '#shared/secret.ts';
+
+export interface LoginStepsOptions {
+  readonly login: LoginService;
+  readonly admission: Pick<Admission, 'awaitCode' | 'authenticated'>;
+  /** Ready when the first message comes: by then the client has said what it is. */
+  readonly client: () => ClientAddress;
+  /** Part of what every login signs. */
+  readonly listener: string;
+  readonly publicUrl: string;
+  readonly log: Log;
+  /** A signature that its own key did not make, which no honest client sends. */
+  readonly onForged: () => void;
+}
+
+/**
+ * What the machine's questions come to: each asks the login service and says in one event what came of it. Holds the
+ * challenge and the session while they live.
+ *
+ * May not decide: what is asked next, or whether anybody is let in.
+ */
+export class LoginSteps {
+  readonly #options: LoginStepsOptions;
+  #passed: FirstFactorPassed | undefined;
+  #again: Again | undefined;
+  #notice = '';
+  #admitted: Admitted | undefined;
+
+  constructor(options: LoginStepsOptions) {
+    this.#options = options;
+  }
+
+  /** What a round without a prompt says. */
+  get notice(): string {
+    return this.#notice;
+  }
+
+  get admitted(): Admitted | undefined {
+    return this.#admitted;
+  }
+
+  /** How long the challenge lives, from when it was made. */
+  get challengeLifeMs(): number | undefined {
+    return this.#passed?.view.expiresInMs;
+  }
+
+  codeInstruction(again: boolean): string {
+    const asked = this.#passed?.view.asked;
+    if (asked === undefined) return '';
+    return again && this.#again !== undefined ? againInstruction(asked, this.#again) : codeInstruction(asked);
+  }
+
+  async probe(request: AuthenticationRequest | undefined): Promise<AuthenticationEvent> {
+    if (request?.method !== 'probe') return { type: 'refused' };
+    const { login, client } = this.#options;
+    return this.#toEvent(async () => ({
+      type: 'probed',
+      acceptable: await login.probe(request.user, request.key, client()),
+    }));
+  }
+
+  /** A first factor: what the request brought, or the answer to the password prompt. */
+  async begin(
+    request: AuthenticationRequest | undefined,
+    answer: Secret | undefined,
+  ): Promise<AuthenticationEvent> {
+    const factor = request === undefined ? undefined : this.#evidence(request, answer);
+    if (request === undefined || factor === undefined) return { type: 'refused' };
+    const { user } = request;
+    const { login, listener, client } = this.#options;
+    return this.#toEvent(async () => {
+      const attempt = { user, protocol: 'sftp', listener, client: client(), factor } as const;
+      this.#passed = await login.begin(attempt);
+      this.#again = undefined;
+      return { type: 'first-factor-right', next: await this.#nextOf(this.#passed) };
+    });
+  }
+
+  async admit(): Promise<AuthenticationEvent> {
+    const passed = this.#passed;
+    if (passed === undefined) return { type: 'refused' };
+    return this.#toEvent(async () => this.#keep(await passed.admit()));
+  }
+
+  async answer(code: Secret | undefined): Promise<AuthenticationEvent> {
+    const passed = this.#passed;
+    if (passed === undefined || code === undefined) return { type: 'refused' };
+    return this.#toEvent(async () => {
+      const result = await passed.answer(code);
+      if (result.outcome === 'admitted') return this.#keep(result);
+      this.#again = result;
+      return { type: 'again' };
+    });
+  }
+
+  /** The challenge is void; main may forget it. */
+  cancel(): void {
+    void this.#passed?.cancel();
+    this.#passed = undefined;
+  }
+
+  /** Nobody is there any more: what was opened for them is closed again. */
+  async abandon(): Promise<void> {
+    if (this.#admitted === undefined) await this.#passed?.cancel();
+    else await this.#admitted.end().catch(() => undefined);
+  }
+
+  async #nextOf(passed: FirstFactorPassed): Promise<'admit' | 'code' | 'notice'> {
+    const { admission, publicUrl } = this.#options;
+    if (passed.view.next === 'admit') return 'admit';
+    if (passed.view.next === 'code' && passed.view.asked !== undefined) {
+      if (admission.awaitCode(passed.view.username)) return 'code';
+      this.#notice = tooManyWaitingText;
+    } else {
+      // Set-up is done on the web, whichever way main says so.
+      this.#notice = setupInstruction(publicUrl);
+    }
+    await passed.cancel();
+    return 'notice';
+  }
+
+  #evidence(request: AuthenticationRequest, answer: Secret | undefined): FirstFactorEvidence | undefined {
+    switch (request.method) {
+      case 'password':
+        return { type: 'password', password: request.password.expose() };
+      case 'keyboard-interactive':
+        return answer === undefined ? undefined : { type: 'password', password: answer.expose() };
+      case 'publickey':
+        // Main verifies and decides; a signature that can't be right doesn't need to go there.
+        if (isSignatureRight(request))
+          return {
+            type: 'publickey',
+            signed: request.signed.toString('base64url'),
+            signature: request.signature.toString('base64url'),
+          };
+        this.#options.onForged();
+        return undefined;
+      case 'none':
+      case 'probe':
+      case 'other':
+        return undefined;
+    }
+  }
+
+  async #keep(admitted: Admitted): Promise<AuthenticationEvent> {
+    if (admitted.view.state === 'signed-in') {
+      this.#admitted = admitted;
+      return { type: 'admitted' };
+    }
+    // A session confined to set-up has no use here.
+    await admitted.end().catch(() => undefined);
+    return { type: 'refused' };
+  }
+
+  async #toEvent(ask: () => Promise<AuthenticationEvent>): Promise<AuthenticationEvent> {
+    try {
+      return await ask();
+    } catch (error) {
+      const { code } = toSallyportError(error);
+      if (code === 'link-down' || code === 'deadline' || code === 'busy') return { type: 'unreachable' };
+      if (code === 'delivery-failed') {
+        this.#notice = deliveryFailedInstruction;
+        return { type: 'first-factor-right', next: 'notice' };
+      }
+      if (!isSallyportError(error) || code === 'internal')
+        this.#options.log.error({ err: error }, 'login failed on our side');
+      return { type: 'refused' };
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import type { FolderReader } from '#dmz/sftp/files/folder-reader.ts';
+import { OpenFile } from '#dmz/sftp/files/open-file.ts';
+import { handlesMax } from '#dmz/sftp/limits.ts';
+import { SallyportError } from '#shared/error.ts';
+
+/** The open files and folders of one session, by the names the client has for them. */
+export class Handles {
+  readonly #open = new Map<string, OpenFile | FolderReader>();
+  /** CLOSEs under way: the client said that these uploads are whole, so they may finish even if it is gone. */
+  readonly #closing = new Set<Promise<void>>();
+  #opening = 0;
+  #count = 0;
+  #isOver = false;
+
+  /** Opens something and names it. At most `handlesMax` are held, whatever stage they are in. */
+  async add(open: () => Promise<OpenFile | FolderReader>): Promise<string> {
+    if (this.#open.size + this.#opening + this.#closing.size >= handlesMax)
+      throw new SallyportError('too-many', 'Too many open files');
+    this.#opening += 1;
+    let opened: OpenFile | FolderReader;
+    try {
+      opened = await open();
+    } finally {
+      this.#opening -= 1;
+    }
+    if (this.#isOver) {
+      await opened.abandon();
+      throw new SallyportError('bad-handle', 'The connection is closed');
+    }
+    this.#count += 1;
+    const handle = this.#count.toString(16).padStart(8, '0');
+    this.#open.set(handle, opened);
+    return handle;
+  }
+
+  findFile(handle: string): OpenFile | undefined {
+    const found = this.#open.get(handle);
+    return found instanceof OpenFile ? found : undefined;
+  }
+
+  require(handle: string): OpenFile | FolderReader {
+    const found = this.#open.get(handle);
+    if (found === undefined) throw badHandle();
+    return found;
+  }
+
+  requireFile(handle: string): OpenFile {
+    const file = this.findFile(handle);
+    if (file === undefined) throw badHandle();
+    return file;
+  }
+
+  requireFolder(handle: string): FolderReader {
+    const found = this.require(handle);
+    if (found instanceof OpenFile) throw badHandle();
+    return found;
+  }
+
+  async close(handle: string): Promise<void> {
+    const found = this.require(handle);
+    // Gone at once: a second CLOSE, or anything else that names it, is refused even while this one waits.
+    this.#open.delete(handle);
+    const closing = found.close();
+    this.#closing.add(closing);
+    try {
+      await closing;
+    } finally {
+      this.#closing.delete(closing);
+    }
+  }
+
+  /**
+   * The client is gone. What it did not close stays a partial upload: only a CLOSE says that an upload is whole.
+   * Resolves when main has let go of everything.
+   */
+  async abandonAll(): Promise<void> {
+    this.#isOver = true;
+    const open = [...this.#open.values()];
+    this.#open.clear();
+    await Promise.allSettled([...this.#closing, ...open.map((handle) => handle.abandon())]);
+  }
+}
+
+export function badHandle(): SallyportError {
+  return new SallyportError('bad-handle', 'No such handle');
+}
