@@ -71,7 +71,13 @@ function printAgain(text: string, { path, value }: YamlChange): string {
       const above = path.slice(0, length);
       if (!isMap(document.getIn(above))) document.setIn(above, document.createNode({}));
     }
-    document.setIn(path, document.createNode(value));
+    const old: unknown = document.getIn(path, true);
+    const fresh = document.createNode(value);
+    if (isNode(old)) {
+      fresh.comment = old.comment ?? null;
+      fresh.commentBefore = old.commentBefore ?? null;
+    }
+    document.setIn(path, fresh);
   }
   return document.toString({ lineWidth: 0 });
 }
@@ -117,11 +123,13 @@ function replaceValue(text: string, pair: Pair<Node, Node | null>, value: unknow
   const start = pair.value?.range?.[0];
   const end = endOf(pair.value);
   if (start === undefined || end === undefined) return undefined;
-  const indent = columnOf(text, pair.key.range?.[0] ?? 0);
-  // An empty value begins right behind the colon; a block list begins on a line of its own.
-  const before = text.slice(0, start).trimEnd();
-  const printed = print(value, indent);
-  return `${before}${printed.startsWith('\n') ? '' : ' '}${printed}${text.slice(end)}`;
+  const printed = print(value, columnOf(text, pair.key.range?.[0] ?? 0));
+  const rest = text.slice(end);
+  // A block list stays below the comments that stood between key and value; anything else goes before them.
+  if (printed.startsWith('\n')) return `${text.slice(0, start).trimEnd()}${printed}${rest}`;
+  const colon = text.indexOf(':', pair.key.range?.[1]);
+  if (colon === -1 || colon >= start) return undefined;
+  return `${text.slice(0, colon + 1)} ${printed}${text.slice(colon + 1, start).trimEnd()}${rest}`;
 }
 
 function insertPair(text: string, map: YAMLMap, key: string, value: unknown): string | undefined {
@@ -148,10 +156,20 @@ function insertPair(text: string, map: YAMLMap, key: string, value: unknown): st
 function removePair(text: string, map: YAMLMap, pair: Pair<Node, Node | null>): string | undefined {
   const start = pair.key.range?.[0];
   const end = endOf(pair.value) ?? pair.key.range?.[1];
-  if (start === undefined || end === undefined || map.flow === true) return undefined;
+  if (start === undefined || end === undefined) return undefined;
+  if (map.flow === true) return removeFromFlow(text, map, pair);
   const lineStart = start - columnOf(text, start);
   const lineEnd = endOfLine(text, end);
   return text.slice(0, lineStart) + text.slice(Math.min(text.length, lineEnd + 1));
+}
+
+/** The one-line map is written anew; what stands around it stays. */
+function removeFromFlow(text: string, map: YAMLMap, pair: Pair<Node, Node | null>): string | undefined {
+  const [start, end] = map.range ?? [];
+  const { [String(pair.key)]: _removed, ...kept }: Record<string, unknown> = map.toJSON();
+  return start === undefined || end === undefined
+    ? undefined
+    : text.slice(0, start) + printInline(kept) + text.slice(end);
 }
 
 /** Where the last visible octet of a value ends; a block collection's own range runs on into blank lines. */

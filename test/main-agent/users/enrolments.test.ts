@@ -1,0 +1,79 @@
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';
+import type { Enrolment } from '#main-agent/users/user-source.ts';
+
+const enrolment: Enrolment = {
+  id: '01JDEM00000000000000000000',
+  secret: `sealed:v1:${'A'.repeat(64)}`,
+  requiredOn: ['https', 'sftp'],
+  confirmedAt: '2026-11-24T03:00:00.000Z',
+  via: { node: 'dmz1', session: 'c2Vzc2lvbg' },
+  recoveryCodes: ['A'.repeat(43), '-'.repeat(43)],
+};
+
+let base: string;
+let directory: string;
+beforeEach(async () => {
+  base = await mkdtemp(path.join(tmpdir(), 'sallyport-enrolments-'));
+  directory = path.join(base, 'enrolments');
+});
+afterEach(() => rm(base, { recursive: true, force: true }));
+
+describe('an enrolment', () => {
+  test('is read as it was written, from a private file in a private folder', async () => {
+    const source = buildYamlEnrolments({ directory });
+    expect(await source.read('alice')).toBeUndefined();
+    await source.write('alice', enrolment);
+    expect(await source.read('alice')).toEqual(enrolment);
+    expect((await stat(directory)).mode & 0o777).toBe(0o700);
+    expect((await stat(path.join(directory, 'alice.yaml'))).mode & 0o777).toBe(0o600);
+    expect(await readdir(directory)).toEqual(['alice.yaml']);
+  });
+
+  test('replaces the one before, and is gone when removed, twice if need be', async () => {
+    const source = buildYamlEnrolments({ directory });
+    await source.write('alice', enrolment);
+    await source.write('alice', { ...enrolment, requiredOn: [] });
+    expect(await source.read('alice')).toMatchObject({ requiredOn: [] });
+    await source.remove('alice');
+    await source.remove('alice');
+    expect(await source.read('alice')).toBeUndefined();
+  });
+
+  test('that can not be read rejects instead of looking like none', async () => {
+    const source = buildYamlEnrolments({ directory });
+    await source.write('alice', enrolment);
+    const file = path.join(directory, 'alice.yaml');
+    const good = await readFile(file, 'utf8');
+    for (const broken of [
+      '',
+      good.replace('id:', 'di:'),
+      good.replace('sealed:v1', 'plain'),
+      good.slice(0, 60),
+    ]) {
+      await writeFile(file, broken);
+      await expect(source.read('alice')).rejects.toMatchObject({ code: 'config' });
+    }
+  });
+
+  test('that could not be read back is not written', async () => {
+    const source = buildYamlEnrolments({ directory });
+    await expect(source.write('alice', { ...enrolment, secret: 'JBSWY3DPEHPK3PXP' })).rejects.toMatchObject({
+      code: 'config',
+    });
+    expect(await source.read('alice')).toBeUndefined();
+  });
+
+  test('never leaves its folder, whatever the name', async () => {
+    const source = buildYamlEnrolments({ directory });
+    for (const name of ['../alice', 'a/b', '', '.', 'alice\0', '_default']) {
+      expect(await source.read(name)).toBeUndefined();
+      await expect(source.write(name, enrolment)).rejects.toMatchObject({ code: 'bad-request' });
+      await source.remove(name);
+    }
+    expect(await readdir(base)).toEqual([]);
+  });
+});
