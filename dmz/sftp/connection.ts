@@ -120,6 +120,7 @@ export class Connection {
     const { clock, log } = this.#options;
     this.#admitted = admitted;
     this.#authentication = undefined;
+    this.#transport.allowRenewal();
     const { username } = admitted.view;
     log.info(
       { username, ip: this.#ip, agent: this.#transport.agent, ms: clock.monotonic() - this.#startedAt },

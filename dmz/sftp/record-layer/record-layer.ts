@@ -6,7 +6,7 @@ import type {
   InboundConfig,
   OutboundCipher,
   OutboundConfig,
-} from '#dmz/sftp/transport/ssh2-modules.ts';
+} from '#dmz/sftp/transport/ssh2-shapes.ts';
 
 /**
  * SSH's binary packet protocol (RFC 4253 §6) for AES-GCM (RFC 5647) and AES-CTR with encrypt-then-MAC, on node:crypto

@@ -1,14 +1,5 @@
 import type { Socket } from 'node:net';
-import {
-  clientKexInitMs,
-  idleRekeysMax,
-  keyExchangeMs,
-  lingerMs,
-  rekeyBytes,
-  rekeyMs,
-  rekeyTrafficBytes,
-  socketQueueBytesMax,
-} from '#dmz/sftp/limits.ts';
+import { clientKexInitMs, keyExchangeMs, lingerMs, socketQueueBytesMax } from '#dmz/sftp/limits.ts';
 import {
   blindOffer,
   fitOffer,
@@ -16,12 +7,13 @@ import {
   sharesOnlyUnsafe,
   signatureAlgorithms,
 } from '#dmz/sftp/transport/algorithms.ts';
+import { KeyAge } from '#dmz/sftp/transport/key-age.ts';
 import { IdentificationReader } from '#dmz/sftp/transport/identification.ts';
 import { disconnectReason, message } from '#dmz/sftp/transport/messages.ts';
 import { PacketProtocol } from '#dmz/sftp/transport/packet-protocol.ts';
 import { SocketOutput } from '#dmz/sftp/transport/socket-output.ts';
 import type { FirstExchange, TransportSetup } from '#dmz/sftp/transport/setup.ts';
-import type { Negotiated } from '#dmz/sftp/transport/ssh2-modules.ts';
+import type { Negotiated } from '#dmz/sftp/transport/ssh2-shapes.ts';
 import { WireWriter } from '#dmz/sftp/wire.ts';
 import type { Clock } from '#shared/clock.ts';
 
@@ -60,11 +52,10 @@ export class SshTransport {
   readonly #identification = new IdentificationReader();
   #isIdentified = false;
   #isReady = false;
+  #mayRenew = false;
   #isDead = false;
   #exchangeSince: number | undefined;
-  #keysSince: number;
-  #keyBytes = 0;
-  #idleRekeys = 0;
+  readonly #keys: KeyAge;
   #diesAt: number | undefined;
 
   constructor(options: {
@@ -80,14 +71,14 @@ export class SshTransport {
     this.#clock = options.clock;
     this.#handlers = options.handlers;
     this.#output = new SocketOutput(socket);
-    this.#keysSince = this.#clock.monotonic();
+    this.#keys = new KeyAge(this.#clock.monotonic());
     this.#protocol = new PacketProtocol(setup.modules, {
       hostKeys: setup.hostKeys,
       ident: options.ident,
       offer: setup.modules.buildOffer(blindOffer(setup.offer)),
       handlers: {
         onWrite: (bytes) => {
-          this.#keyBytes += bytes.length;
+          this.#keys.count(bytes.length);
           this.#output.write(bytes);
         },
         // The client may read the farewell ssh2 has sent.
@@ -121,6 +112,11 @@ export class SshTransport {
 
   start(): void {
     this.#protocol.start();
+  }
+
+  /** From now on we renew keys ourselves: OpenSSH takes a key exchange before its success for a breach. */
+  allowRenewal(): void {
+    this.#mayRenew = true;
   }
 
   /** RFC 4253 §7.2: the hash of the first key exchange. */
@@ -174,7 +170,7 @@ export class SshTransport {
     if (exchanging >= keyExchangeMs) this.#break('key exchange takes too long');
     else if (!this.#isReady && exchanging >= clientKexInitMs && this.#isHolding())
       this.#protocol.sendKexInit();
-    else if (this.#isReady && now - this.#keysSince >= rekeyMs) this.#rekey();
+    else this.#rekeyWhenDue(now);
   }
 
   // — key exchanges —
@@ -200,8 +196,7 @@ export class SshTransport {
 
   #onKeys(): void {
     this.#exchangeSince = undefined;
-    this.#keysSince = this.#clock.monotonic();
-    this.#keyBytes = 0;
+    this.#keys.renew(this.#clock.monotonic());
     if (this.#isReady) {
       this.#handlers.onWritable();
       return;
@@ -211,8 +206,8 @@ export class SshTransport {
   }
 
   #allowRekey(): boolean {
-    if (this.#keyBytes < rekeyTrafficBytes && this.#exchangeSince === undefined) this.#idleRekeys += 1;
-    if (this.#idleRekeys > idleRekeysMax) {
+    // The answer to an exchange of ours is no wish of the client's.
+    if (this.#exchangeSince === undefined && !this.#keys.mayRenew()) {
       this.#break('key exchanges without traffic');
       return false;
     }
@@ -220,9 +215,9 @@ export class SshTransport {
     return true;
   }
 
-  #rekey(): void {
-    if (this.#protocol.isExchanging) return;
-    this.#exchangeSince = this.#clock.monotonic();
+  #rekeyWhenDue(now: number): void {
+    if (this.#isDead || !this.#mayRenew || this.#protocol.isExchanging || !this.#keys.isDue(now)) return;
+    this.#exchangeSince = now;
     this.#protocol.rekey();
   }
 
@@ -230,7 +225,7 @@ export class SshTransport {
 
   #receive(chunk: Buffer): void {
     if (this.#isDead) return;
-    this.#keyBytes += chunk.length;
+    this.#keys.count(chunk.length);
     try {
       if (this.#isIdentified) this.#protocol.parse(chunk);
       else this.#identify(chunk);
@@ -239,7 +234,7 @@ export class SshTransport {
     }
     // A client that only asks and never reads must not make us queue its answers.
     if (this.#output.queuedBytes > 2 * socketQueueBytesMax) this.#socket.pause();
-    if (this.#isReady && !this.#isDead && this.#keyBytes >= rekeyBytes) this.#rekey();
+    this.#rekeyWhenDue(this.#clock.monotonic());
   }
 
   #identify(chunk: Buffer): void {
