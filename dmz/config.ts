@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { filePath, type NamedFile, type PathContext } from '#shared/config/file-path.ts';
 import { checkConfigFile, requireLoaded, type Loaded } from '#shared/config/load.ts';
-import { duration, httpUrl, keyText, listen, none, plainName, size } from '#shared/config/value-types.ts';
+import { duration, httpUrl, keyText, listen, none, plainName } from '#shared/config/value-types.ts';
 import { logLevel } from '#shared/config/log-level.ts';
 import { z } from 'zod';
 
@@ -44,14 +44,10 @@ export function buildDmzSchema(context: PathContext) {
           signingKey: s.signing_key,
         })),
       validated_logins: z.boolean().default(true),
-      when_main_is_down: z.enum(['answer', 'close']).default('answer'),
       park: z
-        .strictObject({
-          for: duration('1s', '10m').prefault('60s'),
-          memory: size.prefault('256MiB'),
-        })
+        .strictObject({ for: duration('0s', '10m').prefault('60s') })
         .prefault({})
-        .transform((s) => ({ forMs: s.for, memoryBytes: s.memory })),
+        .transform((s) => ({ forMs: s.for })),
       health: z.strictObject({ listen: z.union([none, listen]).prefault('127.0.0.1:9100') }).prefault({}),
       log: z.strictObject({ level: logLevel }).prefault({}),
     })
@@ -63,7 +59,6 @@ export function buildDmzSchema(context: PathContext) {
       sftp: s.sftp,
       link: s.link,
       validatedLogins: s.validated_logins,
-      whenMainIsDown: s.when_main_is_down,
       park: s.park,
       health: s.health,
       log: s.log,

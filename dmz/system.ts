@@ -167,24 +167,27 @@ function checks(config: DmzConfig, link: MainLink, certificatePem: string, clock
 }
 
 function registerMetrics(registry: Registry, link: MainLink, sftp: SftpServer): void {
-  const registers = [registry];
-  new Gauge({
-    name: 'sallyport_link_up',
-    help: '1 when main is connected',
-    registers,
-    collect() {
-      this.set(link.isUp ? 1 : 0);
-    },
-  });
-  new Gauge({
-    name: 'sallyport_sftp_connections',
-    help: 'Open SSH connections',
-    labelNames: ['state'],
-    registers,
-    collect() {
-      const { connections, authenticated } = sftp.counts();
-      this.set({ state: 'authenticated' }, authenticated);
-      this.set({ state: 'unauthenticated' }, connections - authenticated);
-    },
-  });
+  registry.registerMetric(
+    new Gauge({
+      name: 'sallyport_link_up',
+      help: '1 when main is connected',
+      registers: [],
+      collect() {
+        this.set(link.isUp ? 1 : 0);
+      },
+    }),
+  );
+  registry.registerMetric(
+    new Gauge({
+      name: 'sallyport_sftp_connections',
+      help: 'Open SSH connections',
+      labelNames: ['state'],
+      registers: [],
+      collect() {
+        const { connections, authenticated } = sftp.counts();
+        this.set({ state: 'authenticated' }, authenticated);
+        this.set({ state: 'unauthenticated' }, connections - authenticated);
+      },
+    }),
+  );
 }

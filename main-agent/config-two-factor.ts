@@ -136,11 +136,8 @@ const nodes = z.union([
 const selfService = z
   .strictObject({
     enrol: nodes.default('anywhere'),
-    password: nodes.default('anywhere'),
-    ssh_keys: nodes.default('off'),
   })
-  .prefault({})
-  .transform((s) => ({ enrol: s.enrol, password: s.password, sshKeys: s.ssh_keys }));
+  .prefault({});
 
 const attempts = z
   .strictObject({

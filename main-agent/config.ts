@@ -7,13 +7,11 @@ import {
   countWithin,
   dialAddress,
   duration,
-  httpUrl,
   keyText,
   listen,
   none,
   onOff,
   plainName,
-  size,
 } from '#shared/config/value-types.ts';
 import { z } from 'zod';
 import { twoFactorSchema } from './config-two-factor.ts';
@@ -98,34 +96,7 @@ export function buildMainAgentSchema(context: PathContext) {
       from: s.from,
     }));
 
-  const admin = z
-    .strictObject({
-      socket: file.prefault('run/admin.sock'),
-      socket_tokens: z.enum(['optional', 'required']).default('optional'),
-      listen: z.union([none, listen]).prefault('none'),
-      certificate: file.optional(),
-      key: file.optional(),
-    })
-    .prefault({})
-    .superRefine((s, issues) => {
-      if (s.listen === undefined) return;
-      for (const name of ['certificate', 'key'] as const) {
-        if (s[name] !== undefined) continue;
-        issues.addIssue({
-          code: 'custom',
-          path: [name],
-          message: 'a file, because `listen` is set',
-          input: s[name],
-        });
-      }
-    })
-    .transform((s) => ({
-      socket: s.socket,
-      socketTokens: s.socket_tokens,
-      listen: s.listen,
-      certificate: s.certificate,
-      key: s.key,
-    }));
+  const admin = z.strictObject({ socket: file.prefault('run/admin.sock') }).prefault({});
 
   const sessions = z
     .strictObject({
@@ -172,22 +143,7 @@ export function buildMainAgentSchema(context: PathContext) {
       thenOnePerMs: s.then_one_per,
     }));
 
-  const webhook = z
-    .strictObject({
-      url: httpUrl('https', 'http'),
-      events: z.array(z.enum(['upload', 'download', 'delete'])).min(1),
-      secret_file: file,
-    })
-    .transform((s) => ({ url: s.url, events: s.events, secretFile: s.secret_file }));
-
-  const audit = z
-    .strictObject({
-      file: file.prefault('audit.jsonl'),
-      rotate: size.prefault('100MiB'),
-      keep: duration('1d', '4000d').prefault('400d'),
-    })
-    .prefault({})
-    .transform((s) => ({ file: s.file, rotateBytes: s.rotate, keepMs: s.keep }));
+  const audit = z.strictObject({ file: file.prefault('audit.jsonl') }).prefault({});
 
   const branding = z
     .strictObject({
@@ -196,78 +152,80 @@ export function buildMainAgentSchema(context: PathContext) {
     })
     .prefault({});
 
-  return z
-    .strictObject({
-      name: plainName.default('main1'),
-      dmz_nodes: z.array(dmzNode).max(64).default([]),
-      identity_key: file,
-      users,
-      state: z
-        .strictObject({ store: z.literal('sqlite').default('sqlite'), file: file.prefault('state.db') })
-        .prefault({}),
-      vault_key: file,
-      storages: z
-        .record(plainName, z.strictObject({ type: z.literal('local').default('local'), base: file }))
-        .prefault({ local: { base: '/srv/sallyport' } }),
-      two_factor: twoFactorSchema,
-      smtp: smtp.optional(),
-      sms: sms.optional(),
-      admin,
-      sessions,
-      passwords: z
-        .strictObject({ minimum_length: z.number().int().min(8).max(128).default(12) })
-        .prefault({})
-        .transform((s) => ({ minimumLength: s.minimum_length })),
-      uploads,
-      bans,
-      events: z.strictObject({ webhooks: z.array(webhook).max(16).default([]) }).prefault({}),
-      audit,
-      branding,
-      log: z.strictObject({ level: logLevel }).prefault({}),
-      health: z.strictObject({ listen: z.union([none, listen]).prefault('127.0.0.1:9101') }).prefault({}),
-    })
-    .superRefine((s, issues) => {
-      const names = s.dmz_nodes.map((node) => node.name);
-      names.forEach((name, index) => {
-        if (names.indexOf(name) === index) return;
-        issues.addIssue({
-          code: 'custom',
-          path: ['dmz_nodes', index, 'name'],
-          message: 'a name that no other node has',
-          input: name,
+  return (
+    z
+      .strictObject({
+        name: plainName.default('main1'),
+        dmz_nodes: z.array(dmzNode).max(64).default([]),
+        identity_key: file,
+        users,
+        state: z
+          .strictObject({ store: z.literal('sqlite').default('sqlite'), file: file.prefault('state.db') })
+          .prefault({}),
+        vault_key: file,
+        storages: z
+          .record(plainName, z.strictObject({ type: z.literal('local').default('local'), base: file }))
+          .prefault({ local: { base: '/srv/sallyport' } }),
+        two_factor: twoFactorSchema,
+        smtp: smtp.optional(),
+        sms: sms.optional(),
+        admin,
+        sessions,
+        passwords: z
+          .strictObject({ minimum_length: z.number().int().min(8).max(128).default(12) })
+          .prefault({})
+          .transform((s) => ({ minimumLength: s.minimum_length })),
+        uploads,
+        bans,
+        audit,
+        branding,
+        log: z.strictObject({ level: logLevel }).prefault({}),
+        health: z.strictObject({ listen: z.union([none, listen]).prefault('127.0.0.1:9101') }).prefault({}),
+      })
+      // A transform, because it runs only when every part fits by itself.
+      .transform((s, issues) => {
+        const names = s.dmz_nodes.map((node) => node.name);
+        names.forEach((name, index) => {
+          if (names.indexOf(name) === index) return;
+          issues.addIssue({
+            code: 'custom',
+            path: ['dmz_nodes', index, 'name'],
+            message: 'a name that no other node has',
+            input: name,
+          });
         });
-      });
-      if (s.two_factor.delivered.transports.includes('sms') && s.sms === undefined) {
-        issues.addIssue({
-          code: 'custom',
-          path: ['two_factor', 'delivered', 'transport'],
-          message: 'a section `sms` beside it',
-          input: 'sms',
-        });
-      }
-    })
-    .transform((s) => ({
-      name: s.name,
-      dmzNodes: s.dmz_nodes,
-      identityKey: s.identity_key,
-      users: s.users,
-      state: s.state,
-      vaultKey: s.vault_key,
-      storages: s.storages,
-      twoFactor: s.two_factor,
-      smtp: s.smtp,
-      sms: s.sms,
-      admin: s.admin,
-      sessions: s.sessions,
-      passwords: s.passwords,
-      uploads: s.uploads,
-      bans: s.bans,
-      events: s.events,
-      audit: s.audit,
-      branding: s.branding,
-      log: s.log,
-      health: s.health,
-    }));
+        if (s.two_factor.delivered.transports.includes('sms') && s.sms === undefined) {
+          issues.addIssue({
+            code: 'custom',
+            path: ['two_factor', 'delivered', 'transport'],
+            message: 'a section `sms` beside it',
+            input: 'sms',
+          });
+        }
+        return s;
+      })
+      .transform((s) => ({
+        name: s.name,
+        dmzNodes: s.dmz_nodes,
+        identityKey: s.identity_key,
+        users: s.users,
+        state: s.state,
+        vaultKey: s.vault_key,
+        storages: s.storages,
+        twoFactor: s.two_factor,
+        smtp: s.smtp,
+        sms: s.sms,
+        admin: s.admin,
+        sessions: s.sessions,
+        passwords: s.passwords,
+        uploads: s.uploads,
+        bans: s.bans,
+        audit: s.audit,
+        branding: s.branding,
+        log: s.log,
+        health: s.health,
+      }))
+  );
 }
 
 export type MainAgentConfig = z.output<ReturnType<typeof buildMainAgentSchema>>;
@@ -296,13 +254,6 @@ function namedFiles(config: MainAgentConfig): NamedFile[] {
     { at: ['vault_key'], path: config.vaultKey, kind: 'secret' },
     { at: ['smtp', 'password_file'], path: config.smtp?.passwordFile, kind: 'secret' },
     { at: ['sms', 'password_file'], path: config.sms?.passwordFile, kind: 'secret' },
-    { at: ['admin', 'certificate'], path: config.admin.certificate, kind: 'public' },
-    { at: ['admin', 'key'], path: config.admin.key, kind: 'secret' },
-    ...config.events.webhooks.map((hook, index) => ({
-      at: ['events', 'webhooks', index, 'secret_file'],
-      path: hook.secretFile,
-      kind: 'secret' as const,
-    })),
   ];
   return maybe.flatMap(({ path: named, ...rest }) => (named === undefined ? [] : [{ ...rest, path: named }]));
 }

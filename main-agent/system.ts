@@ -283,24 +283,27 @@ function toCheck(problem: string | undefined): { ok: boolean; detail?: string } 
 }
 
 function registerMetrics(registry: Registry, links: MainLinks, sessions: () => number): void {
-  const registers = [registry];
-  new Gauge({
-    name: 'sallyport_link_up',
-    help: '1 for each joined worker link',
-    labelNames: ['node', 'worker'],
-    registers,
-    collect() {
-      this.reset();
-      for (const { node, worker, up } of links.states())
-        this.set({ node, worker: String(worker) }, up ? 1 : 0);
-    },
-  });
-  new Gauge({
-    name: 'sallyport_sessions',
-    help: 'Live sessions',
-    registers,
-    collect() {
-      this.set(sessions());
-    },
-  });
+  registry.registerMetric(
+    new Gauge({
+      name: 'sallyport_link_up',
+      help: '1 for each joined worker link',
+      labelNames: ['node', 'worker'],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const { node, worker, up } of links.states())
+          this.set({ node, worker: String(worker) }, up ? 1 : 0);
+      },
+    }),
+  );
+  registry.registerMetric(
+    new Gauge({
+      name: 'sallyport_sessions',
+      help: 'Live sessions',
+      registers: [],
+      collect() {
+        this.set(sessions());
+      },
+    }),
+  );
 }

@@ -31,6 +31,9 @@ const compressedFromBytes = 1024;
 /** The bundler puts a hash of the content into every name under assets/. */
 const hashedName = /^\/assets\/[^/]+-[A-Za-z0-9_-]{8,}\.[a-z0-9]+$/;
 
+/** Addresses the web client makes itself: reloaded or bookmarked, each is the client again. */
+const clientPage = /^\/(files(\/.*)?|options\/?|setup\/?)$/;
+
 interface StaticFile {
   readonly plain: Buffer;
   readonly gzip?: Buffer;
@@ -101,7 +104,7 @@ async function prepare(name: string, plain: Buffer): Promise<StaticFile> {
 }
 
 function sendFrom(files: ReadonlyMap<string, StaticFile>, x: Exchange): boolean {
-  const file = files.get(x.path);
+  const file = files.get(x.path) ?? (clientPage.test(x.path) ? files.get('/') : undefined);
   if (file === undefined) return false;
   const { request, response } = x;
   if (request.headers['if-none-match']?.includes(file.etag) === true) {

@@ -40,10 +40,11 @@ export class Admission {
     return challenges.inTurn(params.challenge, async () => {
       // Somebody before us in the line may have ended it.
       const record = challenges.require(params.challenge, link.node);
-      const code = await this.#checks.requireAssertion(record, params, link);
+      const { code, method } = await this.#checks.requireAssertion(record, params, link);
       const user = await this.#checks.requireStillTrue(record, link);
       const passage = await this.#passages.find(record, code);
       if ('outcome' in passage) return passage;
+      if (code !== undefined) await this.#checks.requireNamed(record, method, passage.method, link);
       return this.#admit(record, user, passage, params, link);
     });
   }

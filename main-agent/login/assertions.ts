@@ -4,7 +4,7 @@ import { isCommitmentTo } from '#shared/assertion/code-commitment.ts';
 import { verifyAssertion, type SigningKey } from '#shared/assertion/verify.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
-import type { Protocol, Purpose } from '#shared/login.ts';
+import type { Method, Protocol, Purpose } from '#shared/login.ts';
 import { Secret } from '#shared/secret.ts';
 import { assertionIdKeptMs, assertionIdsMax } from './limits.ts';
 
@@ -58,12 +58,12 @@ export class Assertions {
     this.#clock = dependencies.clock;
   }
 
-  /** The code that came with it, if one must. Rejects `refused` with the reason in its detail. */
+  /** What it proves: the code that came with it, if one must. Rejects `refused` with the reason in its detail. */
   async require(
     evidence: SignedEvidence,
     expected: ExpectedClaims,
     link: Pick<NodeLink, 'node' | 'exporter'>,
-  ): Promise<Secret | undefined> {
+  ): Promise<{ readonly code: Secret | undefined; readonly method: Method }> {
     const claims = await verifyAssertion(evidence.assertion, {
       audience: this.#audience,
       node: link.node,
@@ -73,7 +73,7 @@ export class Assertions {
     this.#requireFirstUse(claims.jti);
     const difference = findDifference(claims, expected, link);
     if (difference !== undefined) throw refuse(`claim ${difference} is not what main recorded`);
-    return requireCode(claims, evidence, expected.withCode);
+    return { code: requireCode(claims, evidence, expected.withCode), method: claims.method };
   }
 
   #requireFirstUse(jti: string): void {

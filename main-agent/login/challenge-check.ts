@@ -3,6 +3,7 @@ import type { Change } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Params } from '#shared/link/messages.ts';
+import type { Method } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
 import { findAccountProblem } from './account-rules.ts';
 import { assess } from './assessment.ts';
@@ -25,8 +26,8 @@ export class ChallengeCheck {
     record: Challenge,
     params: Params<'login.assert'>,
     link: NodeLink,
-  ): Promise<Secret | undefined> {
-    const { assertions, challenges, log, state } = this.#parts;
+  ): Promise<{ readonly code: Secret | undefined; readonly method: Method }> {
+    const { assertions } = this.#parts;
     const { next } = record;
     const withCode = next.kind === 'code' && record.enclosedCode === undefined;
     const methods: ReadonlySet<string> =
@@ -51,16 +52,32 @@ export class ChallengeCheck {
         link,
       );
     } catch (error) {
-      challenges.end(record.id);
-      const rule = error instanceof SallyportError ? (error.detail ?? error.code) : 'assertion';
-      const refusal = buildRefusal(rule, error);
-      log.error(
-        { alarm: 'assertion-refused', node: link.node, user: record.username, detail: rule },
-        'assertion refused',
-      );
-      await state.commit([this.#refused(record, rule, refusal.reference)]);
-      throw refusal.error;
+      throw await this.#accuse(record, error, link);
     }
+  }
+
+  /**
+   * The assertion must name what the code turned out to be. E-mailed and texted are one (a resend may fall back), and a
+   * delivered code may have the shape of a bypass code.
+   */
+  async requireNamed(record: Challenge, claimed: Method, found: Method, link: NodeLink): Promise<void> {
+    if (claimed === found) return;
+    if (isDelivered(found) && (isDelivered(claimed) || claimed === 'bypass')) return;
+    const detail = `claim method ${claimed} is not what the code is: ${found}`;
+    throw await this.#accuse(record, new SallyportError('refused', 'Sign-in refused', { detail }), link);
+  }
+
+  async #accuse(record: Challenge, error: unknown, link: NodeLink): Promise<SallyportError> {
+    const { challenges, log, state } = this.#parts;
+    challenges.end(record.id);
+    const rule = error instanceof SallyportError ? (error.detail ?? error.code) : 'assertion';
+    const refusal = buildRefusal(rule, error);
+    log.error(
+      { alarm: 'assertion-refused', node: link.node, user: record.username, detail: rule },
+      'assertion refused',
+    );
+    await state.commit([this.#refused(record, rule, refusal.reference)]);
+    return refusal.error;
   }
 
   /** What the challenge stands on may have changed since: the account, the password, the requirement. */
@@ -111,6 +128,10 @@ export class ChallengeCheck {
       }),
     };
   }
+}
+
+function isDelivered(method: Method): boolean {
+  return method === 'email' || method === 'sms';
 }
 
 function isSameDecision(decision: Decision, next: Challenge['next']): boolean {

@@ -47,7 +47,7 @@ export function buildEnrolmentHandlers(parts: LoginParts): Pick<SessionHandlers,
     await requireAllowed(session);
     const { username, key, protocol } = session;
     const { setup } = setups.confirmed(username, key);
-    const code = await parts.assertions
+    const { code } = await parts.assertions
       .require(
         evidence,
         {

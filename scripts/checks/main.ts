@@ -87,6 +87,7 @@ const stages: Readonly<Record<string, () => void>> = {
   types: () => {
     runCheck('types', 'tsc', ['-p', 'tsconfig.json']);
     runCheck('types of the web client', 'tsc', ['-p', 'dmz/web/tsconfig.json']);
+    runCheck('types of the browser tests', 'tsc', ['-p', 'tsconfig.browser-tests.json']);
   },
   lint: () => runCheck('lint', 'oxlint', ['--type-aware', '--deny-warnings']),
   format: () => runCheck('format', 'prettier', ['--check', '--log-level', 'warn', '.']),

@@ -40,7 +40,7 @@ describe('other SFTP clients', () => {
     expect(result.stdout).toContain('psftp.bin');
     expect(sha256OfFile(got)).toBe(hash);
     expect(stored('alice', 'psftp2.bin')).toBe(hash);
-    expect(() => stored('alice', 'gone.bin')).toThrow();
+    expect(() => stored('alice', 'gone.bin')).toThrow('ENOENT');
   });
 
   it('psftp is refused with a wrong code', async () => {
@@ -63,7 +63,7 @@ describe('other SFTP clients', () => {
     expect(result.status, result.stderr).toBe(0);
     expect(result.stdout).toContain('lftp2.bin');
     expect(sha256OfFile(got)).toBe(hash);
-    expect(() => stored('alice', 'lftp2.bin')).toThrow();
+    expect(() => stored('alice', 'lftp2.bin')).toThrow('ENOENT');
   });
 
   it('lftp is refused with a wrong password', async () => {
@@ -84,7 +84,7 @@ describe('other SFTP clients', () => {
     expect(listed.stdout).toMatch(new RegExp(`${bytes} .*rclone.bin`));
     expect((await runRclone(target, ['moveto', 'remote:rclone.bin', 'remote:moved.bin'])).status).toBe(0);
     expect((await runRclone(target, ['deletefile', 'remote:moved.bin'])).status).toBe(0);
-    expect(() => stored('frank', 'moved.bin')).toThrow();
+    expect(() => stored('frank', 'moved.bin')).toThrow('ENOENT');
   });
 
   it('rclone works as alice on the lease that OpenSSH opened, if it names itself alike', async () => {

@@ -60,7 +60,6 @@ const packageOwners: Readonly<Record<string, { folders: readonly string[]; becau
     folders: ['shared/config/', 'main-agent/users/'],
     because: 'configuration and users are read by two checked readers, nowhere else',
   },
-  '@peculiar/x509': { folders: ['shared/identity/'], because: 'certificates are made in one room' },
   commander: {
     folders: ['main-agent/cli/', 'dmz/cli/'],
     because: 'only the command line has a command line',

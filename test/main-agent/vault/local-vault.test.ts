@@ -56,6 +56,15 @@ describe('the vault', () => {
     });
   });
 
+  it('S-15: remembers through which node and session, and when, a factor was enrolled', async () => {
+    const { vault, enrol } = open();
+    await enrol();
+    expect(await vault.status('alice')).toMatchObject({
+      via: { node: 'dmz1', session: 's' },
+      confirmedAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
+    });
+  });
+
   it('S-03: verifying spends nothing; the changes it hands out do, once', async () => {
     const { vault, state, enrol, codeAt } = open();
     await enrol();
