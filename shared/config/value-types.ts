@@ -165,14 +165,17 @@ export function buildAddressSet(cidrs: readonly string[]): (address: string) => 
 }
 
 /** Name of a node, storage or bait: short, plain, safe in logs, paths and certificates. */
-export const plainName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/, {
-  error: 'a short name of letters, digits, - and _',
-});
+export const plainName = word('a short name of letters, digits, - and _', /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/);
 
 /** An Ed25519 fingerprint or public key as the pairing commands print it: 32 octets in base64, with or without prefix. */
-export const keyText = z.string().regex(/^(?:[A-Za-z0-9]{1,16}:)?[A-Za-z0-9+/_-]{43}=?$/, {
-  error: 'a key or fingerprint as `sallyport node init` and `sallyport main init` print it',
-});
+export const keyText = word(
+  'a key or fingerprint as `sallyport node init` and `sallyport main init` print it',
+  /^(?:[A-Za-z0-9]{1,16}:)?[A-Za-z0-9+/_-]{43}=?$/,
+);
+
+function word(expectation: string, pattern: RegExp) {
+  return z.string({ error: expectation }).regex(pattern, { error: expectation });
+}
 
 /** Absolute http(s) address without credentials, query or fragment. */
 export function httpUrl(...schemes: readonly ('http' | 'https')[]) {

@@ -1,0 +1,162 @@
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { checkDmzConfig, loadDmzConfig } from '#dmz/config.ts';
+import { loadMainAgentConfig } from '#main-agent/config.ts';
+import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
+import { isSallyportError } from '#shared/error.ts';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'sallyport-config-'));
+  for (const name of ['tls.key', 'ssh.key', 'link.key', 'signing.key']) {
+    await writeFile(path.join(folder, name), 'key', { mode: 0o600 });
+  }
+  await writeFile(path.join(folder, 'tls.pem'), 'certificate');
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const dmzYaml = `node: dmz1
+public_url: https://files.example.com/
+https: { certificate: tls.pem, key: tls.key }
+sftp: { host_keys: [ssh.key] }
+link:
+  listen: 10.0.1.5:8444
+  main: { identity: ${'A'.repeat(43)} }
+  identity_key: link.key
+  signing_key: signing.key
+`;
+
+async function writeConfig(text: string): Promise<string> {
+  const file = path.join(folder, 'dmz.yaml');
+  await writeFile(file, text);
+  return file;
+}
+
+async function whyRefused(text: string): Promise<string> {
+  try {
+    await loadDmzConfig(await writeConfig(text));
+  } catch (error) {
+    if (isSallyportError(error, 'config')) return error.detail ?? '';
+    throw error;
+  }
+  return 'accepted';
+}
+
+describe('a configuration', () => {
+  test('finds its files relative to itself, and its public address is an origin', async () => {
+    const config = await loadDmzConfig(await writeConfig(dmzYaml));
+    expect(config.https.key).toBe(path.join(folder, 'tls.key'));
+    expect(config.publicUrl).toBe('https://files.example.com');
+    expect(config.link.signingKey).toBe(path.join(folder, 'signing.key'));
+  });
+
+  test('that names a missing file, or a key others can read, is refused with all of them and how to mend it', async () => {
+    await writeFile(path.join(folder, 'open.key'), 'key', { mode: 0o640 });
+    const text = dmzYaml
+      .replace('link.key', 'open.key')
+      .replace('tls.pem', 'none.pem')
+      .replace('tls.key', '.');
+    const why = await whyRefused(text);
+    expect(why).toContain(`dmz.yaml:3:23: https.certificate: ${folder}/none.pem does not exist`);
+    expect(why).toContain(`https.key: ${folder} is not a file`);
+    expect(why).toContain('open.key has mode 0640; others can read it');
+    expect(why).toContain(`hint: chmod 600 ${folder}/open.key`);
+  });
+
+  test('that does not exist is refused by name', async () => {
+    await expect(loadDmzConfig(path.join(folder, 'nowhere.yaml'))).rejects.toMatchObject({ code: 'config' });
+  });
+
+  test('names systemd’s credentials, which are found where systemd puts them', async () => {
+    const file = await writeConfig(dmzYaml.replace('link.key', 'credential:link-key'));
+    expect(await loadDmzConfig(file)).toMatchObject({ link: { identityKey: 'credential:link-key' } });
+    const credentials = path.join(folder, 'credentials');
+    expect((await checkDmzConfig(file, { credentials })).ok).toBe(false);
+    await mkdir(credentials);
+    // systemd's own guard is the folder; a group bit in there is its access list, not a leak.
+    await writeFile(path.join(credentials, 'link-key'), 'secret', { mode: 0o440 });
+    const config = await loadDmzConfig(file, { credentials });
+    expect(config.link.identityKey).toBe(path.join(credentials, 'link-key'));
+    expect((await readSecretFile(config.link.identityKey, credentials)).expose().toString()).toBe('secret');
+  });
+
+  test.each(['credential:../x', 'credential:', 'credential:a/b', ''])(
+    'may not name a file %j',
+    async (name) => {
+      expect(await whyRefused(dmzYaml.replace('link.key', JSON.stringify(name)))).not.toBe('accepted');
+    },
+  );
+});
+
+describe('a named file', () => {
+  test('that is secret is refused while others can read it, at any bit', async () => {
+    for (const mode of [0o600, 0o400]) {
+      const file = path.join(folder, `${mode}.key`);
+      await writeFile(file, 'k', { mode });
+      expect((await readSecretFile(file)).expose().toString()).toBe('k');
+    }
+    for (const mode of [0o604, 0o640, 0o601, 0o610, 0o602]) {
+      const file = path.join(folder, `${mode}.key`);
+      await writeFile(file, 'k');
+      await chmod(file, mode);
+      await expect(readSecretFile(file)).rejects.toMatchObject({ code: 'config' });
+    }
+  });
+
+  test('may be as large as a certificate chain and no larger', async () => {
+    const file = path.join(folder, 'chain.pem');
+    await writeFile(file, Buffer.alloc(256 * 1024));
+    expect((await readPublicFile(file)).length).toBe(256 * 1024);
+    await writeFile(file, Buffer.alloc(256 * 1024 + 1));
+    await expect(readPublicFile(file)).rejects.toMatchObject({ code: 'config' });
+  });
+
+  test('that is a credential without systemd says so', async () => {
+    await expect(readSecretFile('credential:link-key')).rejects.toMatchObject({
+      hint: expect.stringContaining('LoadCredential'),
+    });
+  });
+});
+
+describe('main-agent.yaml', () => {
+  const main = (more: string) => `identity_key: link.key\nvault_key: ssh.key\n${more}`;
+  const load = async (more: string) => {
+    const file = path.join(folder, 'main-agent.yaml');
+    await writeFile(file, main(more));
+    return loadMainAgentConfig(file);
+  };
+
+  test('keeps users, enrolments and last good versions side by side', async () => {
+    expect((await load('users: { directory: data/users }\n')).users).toMatchObject({
+      directory: path.join(folder, 'data/users'),
+      enrolmentsDirectory: path.join(folder, 'data/enrolments'),
+      lastGoodDirectory: path.join(folder, 'data/last-good'),
+    });
+  });
+
+  test.each([
+    [
+      'two nodes of one name',
+      `dmz_nodes:\n${`  - { name: a, address: h:1, identity: ${'A'.repeat(43)}, signing_key: ${'A'.repeat(43)} }\n`.repeat(2)}`,
+    ],
+    ['texting without a gateway', 'two_factor: { delivered: { transport: [smtp, sms] } }\n'],
+    ['a code mail without its code', 'two_factor: { delivered: { email_template: { text: hello } } }\n'],
+    ['a code that lives too long', 'two_factor: { delivered: { ttl: 11m } }\n'],
+    ['a set-up that stays open', 'two_factor: { enrolment: { qr_ttl: 11m } }\n'],
+    ['no attempts', 'two_factor: { attempts: { per_login: 0 } }\n'],
+    ['an unknown storage type', 'storages: { s: { type: s3, base: x } }\n'],
+    ['a sender that breaks the header', 'smtp: { host: h, from: "a@b\\r\\nBcc: c@d" }\n'],
+    ['a text message without its code', 'sms: { url: https://h/, body: hello }\n'],
+  ])('with %s is refused', async (_name, more) => {
+    await expect(load(more)).rejects.toMatchObject({ code: 'config' });
+  });
+
+  test('may switch leases off and device cookies on', async () => {
+    expect((await load('two_factor: { lease: off, remember_device: 30d }\n')).twoFactor).toMatchObject({
+      lease: undefined,
+      rememberDeviceMs: 30 * 86_400_000,
+    });
+  });
+});
