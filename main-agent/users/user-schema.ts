@@ -133,8 +133,8 @@ const mountPath = parsedText('an absolute path such as / or /inbox', /^\//, (tex
   }
 });
 
-export const usernamePlaceholder = '{username}';
-export const groupPlaceholder = '{group}';
+const usernamePlaceholder = '{username}';
+const groupPlaceholder = '{group}';
 
 /** A folder below the storage's base with the placeholders still in it. */
 function mountRoot(mayUseGroup: boolean) {

@@ -21,7 +21,7 @@ export interface PathContext {
 }
 
 /** Turns the text of the file into an absolute path; a credential without a directory stays as it was written. */
-export function resolvePath(text: string, context: PathContext): string {
+function resolvePath(text: string, context: PathContext): string {
   if (!text.startsWith(credentialPrefix)) return path.resolve(context.folder, text);
   return context.credentials === undefined
     ? text

@@ -1,4 +1,4 @@
-import { BlockList, isIP } from 'node:net';
+import { isIP } from 'node:net';
 import { z } from 'zod';
 
 /**
@@ -62,7 +62,7 @@ const sizeUnits: Readonly<Record<string, number>> = {
 const sizePattern = /^(\d{1,6}(?:\.\d{1,3})?) ?(B|KiB|MiB|GiB|TiB|kB|MB|GB|TB)$/;
 
 /** `20GiB` → bytes. */
-export function parseSize(text: string): number | undefined {
+function parseSize(text: string): number | undefined {
   const [, amount, name] = sizePattern.exec(text) ?? [];
   const factor = sizeUnits[name ?? ''];
   if (amount === undefined || factor === undefined) return undefined;
@@ -135,7 +135,7 @@ export const listen = parsedText(
 );
 
 /** A network or one address, kept as written once it is known to be one. */
-export function isCidr(text: string): boolean {
+function isCidr(text: string): boolean {
   const [address = '', bits, ...rest] = text.split('/');
   const family = isIP(address);
   if (family === 0 || rest.length > 0 || address.includes('%')) return false;
@@ -148,21 +148,6 @@ export const cidr = parsedText(
   /^[0-9A-Fa-f:.]+(\/\d{1,3})?$/,
   (text) => (isCidr(text) ? text : undefined),
 );
-
-/** Whether any of these networks holds the address; an IPv4-mapped IPv6 address counts as the IPv4 one. */
-export function buildAddressSet(cidrs: readonly string[]): (address: string) => boolean {
-  const list = new BlockList();
-  for (const entry of cidrs) {
-    const [network = '', bits] = entry.split('/');
-    const family = isIP(network) === 6 ? 'ipv6' : 'ipv4';
-    list.addSubnet(network, bits === undefined ? (family === 'ipv6' ? 128 : 32) : Number(bits), family);
-  }
-  return (address) => {
-    const plain = address.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, '');
-    const family = isIP(plain);
-    return family !== 0 && list.check(plain, family === 6 ? 'ipv6' : 'ipv4');
-  };
-}
 
 /** Name of a node, storage or bait: short, plain, safe in logs, paths and certificates. */
 export const plainName = word('a short name of letters, digits, - and _', /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/);
