@@ -78,10 +78,6 @@ export class Authentication {
     this.#deadline = options.clock.monotonic() + firstFactorMs;
   }
 
-  get isDone(): boolean {
-    return this.#state.at === 'done';
-  }
-
   /** Any message before success. Throws MalformedMessage. */
   onMessage(type: number, payload: Buffer): void {
     this.#messages += 1;

@@ -122,26 +122,17 @@ export class Connection {
     this.#authentication = undefined;
     this.#transport.allowRenewal();
     const { username } = admitted.view;
-    log.info(
-      { username, ip: this.#ip, agent: this.#transport.agent, ms: clock.monotonic() - this.#startedAt },
-      'sftp session open',
-    );
+    const { kex, cs } = this.#transport.negotiated ?? {};
+    const algorithms = { kex, cipher: cs?.cipher };
+    const ms = Math.round(clock.monotonic() - this.#startedAt);
+    log.info({ username, ...this.client, ...algorithms, ms }, 'sftp session open');
     this.#channels = new Channels({
       carrier: this.#transport,
       onRefused: (what) => this.#options.onRefused(what, this.client),
       onSftp: (channel) => {
-        const finished = new Promise<void>((resolve) => {
-          const session = new SftpSession({
-            channel,
-            files: admitted.files,
-            username,
-            clock,
-            log,
-            onMalformed: (what) => this.#options.guard.malformed(this.#ip, 'sftp', what),
-            onFinished: resolve,
-          });
-          void session;
-        });
+        const onMalformed = (what: string) => this.#options.guard.malformed(this.#ip, 'sftp', what);
+        const { files } = admitted;
+        const { finished } = new SftpSession({ channel, files, username, clock, log, onMalformed });
         this.#sessions.add(finished);
         void finished.then(() => this.#sessions.delete(finished));
       },
@@ -166,6 +157,8 @@ export class Connection {
   }
 }
 
+/** The text main gave, if it gave one. */
 function endText(reason: unknown): string {
-  return typeof reason === 'string' && reason !== '' ? `Session ended: ${reason}` : 'Session ended';
+  const text = reason instanceof Error ? reason.message : reason;
+  return typeof text === 'string' && text !== '' ? `Session ended: ${text}` : 'Session ended';
 }

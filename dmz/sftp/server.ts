@@ -128,7 +128,11 @@ export function buildSftpServer(options: SftpServerOptions): SftpServer {
       for (const connection of connections) connection.disconnect('The server is going down');
       await waitAtMost(allGone(), goodbyeMs);
       for (const connection of connections) connection.destroy();
-      await Promise.all([allGone(), stopped]);
+      // Main may be away, and then it can't be told which uploads to keep; it finds that out by itself.
+      await waitAtMost(
+        Promise.all([allGone(), stopped]).then(() => undefined),
+        farewellMs,
+      );
       clearInterval(sweeper);
     },
 
@@ -148,6 +152,8 @@ export function buildSftpServer(options: SftpServerOptions): SftpServer {
 
 /** For clients to read why they are being disconnected. */
 const goodbyeMs = 500;
+/** For main to be told that sessions and uploads end. */
+const farewellMs = 1_000;
 
 async function waitAtMost(what: Promise<void>, ms: number): Promise<void> {
   if (ms <= 0) return;

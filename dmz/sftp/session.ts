@@ -24,8 +24,6 @@ export interface SftpSessionOptions {
   readonly log: Log;
   /** Bytes no honest client sends: for the guard. */
   readonly onMalformed: (what: string) => void;
-  /** Everything is answered and released. Called once. */
-  readonly onFinished: () => void;
 }
 
 type RequestOf<T extends SftpRequest['type']> = Extract<SftpRequest, { type: T }>;
@@ -40,6 +38,8 @@ type RequestOf<T extends SftpRequest['type']> = Extract<SftpRequest, { type: T }
  * Trust: the client is signed in and may still be hostile. Decides nothing about rights: main does, for every call.
  */
 export class SftpSession {
+  /** Everything is answered, and main has let go of every file. */
+  readonly finished: Promise<void>;
   readonly #options: SftpSessionOptions;
   readonly #channel: ByteChannel;
   readonly #assembler = new PacketAssembler();
@@ -51,9 +51,13 @@ export class SftpSession {
   #isWorking = false;
   #clientHasEnded = false;
   #isOver = false;
+  readonly #onFinished: () => void;
 
   constructor(options: SftpSessionOptions) {
     this.#options = options;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.finished = promise;
+    this.#onFinished = resolve;
     this.#channel = options.channel;
     this.#plain = new PlainRequests({ ...options, handles: this.#handles });
     this.#channel.onData = (bytes) => {
@@ -217,7 +221,7 @@ export class SftpSession {
     this.#isOver = true;
     await this.#handles.abandonAll();
     this.#channel.end();
-    this.#options.onFinished();
+    this.#onFinished();
   }
 }
 

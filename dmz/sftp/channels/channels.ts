@@ -94,6 +94,12 @@ export class Channels {
     this.#channels.clear();
   }
 
+  /** Each is refused, or done once, and goes into logs: nobody needs many. */
+  #count(): void {
+    this.#requests += 1;
+    if (this.#requests > channelRequestsMax) throw new MalformedMessage('too many requests');
+  }
+
   #readData(reader: WireReader): Buffer {
     const data = reader.string(channelPacketBytesMax);
     reader.requireEnd();
@@ -110,6 +116,7 @@ export class Channels {
     const type = reader.string(nameBytesMax).toString('latin1');
     const remote = { id: reader.uint32(), window: reader.uint32(), packetBytes: reader.uint32() };
     if (type !== 'session') {
+      this.#count();
       this.#options.onRefused(`channel ${type}`);
       this.#refuseOpen(remote.id, openFailure.prohibited, 'Only sftp sessions are served here');
     } else if (this.#channels.size >= channelsMax || remote.packetBytes < peerPacketBytesMin) {
@@ -140,8 +147,7 @@ export class Channels {
   }
 
   #onRequest(reader: WireReader): void {
-    this.#requests += 1;
-    if (this.#requests > channelRequestsMax) throw new MalformedMessage('too many channel requests');
+    this.#count();
     const entry = this.#require(reader.uint32());
     const type = reader.string(nameBytesMax).toString('latin1');
     const wantsReply = reader.boolean();
@@ -162,7 +168,10 @@ export class Channels {
     const wantsReply = reader.boolean();
     // Keep-alives ask for a reply, and any reply will do; no-more-sessions asks for none and changes nothing here.
     const isHarmless = name === 'keepalive@openssh.com' || name === 'no-more-sessions@openssh.com';
-    if (!isHarmless) this.#options.onRefused(`global request ${name}`);
+    if (!isHarmless) {
+      this.#count();
+      this.#options.onRefused(`global request ${name}`);
+    }
     if (wantsReply) this.#options.carrier.send(new WireWriter().byte(message.requestFailure).finish());
   }
 }

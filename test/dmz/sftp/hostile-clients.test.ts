@@ -542,7 +542,7 @@ describe('hostile clients after the login', () => {
   it('when main ends the session the connection closes at once, with the reason', async () => {
     const raw = await signedIn();
     await raw.openSftp();
-    running.login.sessions.at(-1)?.controller.abort('kicked by an admin');
+    running.login.sessions.at(-1)?.controller.abort(new Error('kicked by an admin'));
     const goodbye = await raw.next();
     goodbye?.reader.uint32();
     expect([goodbye?.type, goodbye?.reader.text(200)]).toEqual([1, 'Session ended: kicked by an admin']);

@@ -20,18 +20,14 @@ async function start(): Promise<void> {
   channel = new MemoryChannel();
   files = new MemoryFiles();
   breaches = [];
-  finished = new Promise((resolve) => {
-    const session = new SftpSession({
-      channel,
-      files,
-      username: 'alice',
-      clock: { now: () => now, monotonic: () => 0 },
-      log: buildLog('silent', {}),
-      onMalformed: (what) => void breaches.push(what),
-      onFinished: resolve,
-    });
-    void session;
-  });
+  ({ finished } = new SftpSession({
+    channel,
+    files,
+    username: 'alice',
+    clock: { now: () => now, monotonic: () => 0 },
+    log: buildLog('silent', {}),
+    onMalformed: (what) => void breaches.push(what),
+  }));
   channel.sendPacket(Buffer.from([type.init, 0, 0, 0, 3]));
   await channel.reply();
 }
@@ -72,7 +68,6 @@ describe('an SFTP session', () => {
       clock: { now: () => now, monotonic: () => 0 },
       log: buildLog('silent', {}),
       onMalformed: () => undefined,
-      onFinished: () => undefined,
     });
     void session;
     channel.sendPacket(Buffer.from([type.init, 0, 0, 0, 3]));
@@ -402,18 +397,14 @@ describe('an SFTP session', () => {
   ])('ends at %s', async (_name, bytes, isFirst) => {
     if (isFirst) {
       channel = new MemoryChannel();
-      finished = new Promise((resolve) => {
-        const session = new SftpSession({
-          channel,
-          files,
-          username: 'a',
-          clock: { now: () => now, monotonic: () => 0 },
-          log: buildLog('silent', {}),
-          onMalformed: (what) => void breaches.push(what),
-          onFinished: resolve,
-        });
-        void session;
-      });
+      ({ finished } = new SftpSession({
+        channel,
+        files,
+        username: 'a',
+        clock: { now: () => now, monotonic: () => 0 },
+        log: buildLog('silent', {}),
+        onMalformed: (what) => void breaches.push(what),
+      }));
     }
     channel.sendRaw(bytes);
     await finished;
