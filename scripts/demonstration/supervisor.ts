@@ -22,6 +22,7 @@ export function supervise(options: {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
   readonly logFile: string;
   /** Each new life, the first included. */
   readonly onStart: (pid: number) => void;
@@ -33,7 +34,8 @@ export function supervise(options: {
 
   const start = (): void => {
     const log = openSync(options.logFile, 'a', 0o600);
-    child = spawn(options.command, options.args, { stdio: ['ignore', log, log] });
+    const env = { ...process.env, ...options.env };
+    child = spawn(options.command, options.args, { env, stdio: ['ignore', log, log] });
     closeSync(log);
     child.once('spawn', () => {
       if (child?.pid !== undefined) options.onStart(child.pid);

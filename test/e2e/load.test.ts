@@ -8,6 +8,8 @@ import { type Product, startProduct } from '#test/harness/product.ts';
 const downloads = 16;
 const downloadBytes = 64 * 1024 * 1024;
 const people = Array.from({ length: 100 }, (_, index) => `user-${index}`);
+/** A rush: every one of them waits for a password hash. */
+const loginsAtOnce = 25;
 /** What each process may hold, buffers of all streams included. */
 const residentBytesMax = 300 * 1024 * 1024;
 /** Share of its file that the slowest download must have when the fastest is done; a starved one would have nothing. */
@@ -48,23 +50,28 @@ describe('many at once', () => {
       whenFirstEnded ??= [...received];
       return status;
     });
-    let largest = 0;
+    const largest = { dmz: 0, main: 0 };
     const watch = setInterval(() => {
-      for (const pid of [dmz.pid, main.pid])
-        if (pid !== undefined) largest = Math.max(largest, residentBytes(pid));
+      for (const [name, { pid }] of [
+        ['dmz', dmz],
+        ['main', main],
+      ] as const)
+        if (pid !== undefined) largest[name] = Math.max(largest[name], residentBytes(pid));
     }, 100);
-    const signedIn = await Promise.all(
-      people.map(async (name, index) => {
+    const signedIn: unknown[] = [];
+    const waiting = [...people.entries()];
+    const logIn = async (): Promise<void> => {
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+        const [index, name] = next;
         const session = new HttpsSession(https, files.ca, `127.0.1.${index + 1}`);
         const password = product.password(name);
         const first = await session.json('POST', '/api/login', { username: name, password });
-        expect(first.body, name).toMatchObject({ state: 'code-required' });
-        const second = await session.json('POST', '/api/login/code', {
-          code: await product.authenticator(name).next(),
-        });
-        return second.body['state'] ?? second.body;
-      }),
-    );
+        const code = product.authenticator(name).now();
+        const second = await session.json('POST', '/api/login/code', { code });
+        signedIn[index] = second.body['state'] ?? [first.body, second.body];
+      }
+    };
+    await Promise.all(Array.from({ length: loginsAtOnce }, logIn));
     const statuses = await Promise.all(downloading);
     clearInterval(watch);
 
@@ -74,7 +81,9 @@ describe('many at once', () => {
     expect(Math.min(...(whenFirstEnded ?? [0])) / downloadBytes, String(whenFirstEnded)).toBeGreaterThan(
       fairShare,
     );
-    expect(largest).toBeGreaterThan(0);
-    expect(largest).toBeLessThan(residentBytesMax);
+    for (const bytes of [largest.dmz, largest.main]) {
+      expect(bytes).toBeGreaterThan(0);
+      expect(bytes, JSON.stringify(largest)).toBeLessThan(residentBytesMax);
+    }
   });
 });
