@@ -118,6 +118,11 @@ export async function startMainAgent(
     onEdgeEvent: (node, worker, event) => keepEdgeEvent(node, worker, event),
     onAlarm: (node, worker, reason) =>
       keep('link.protocol-violation', { outcome: 'refused', node, detail: `worker ${worker}: ${reason}` }),
+    onWorkerRestart: (node, worker) => {
+      login.admin
+        .endConnectionsOf(node, worker)
+        .catch((error: unknown) => log.error({ err: error, node, worker }, 'old connections not ended'));
+    },
     ...(around.tap === undefined ? {} : { tap: around.tap }),
     clock,
     log: part('link'),
@@ -195,7 +200,8 @@ export async function startMainAgent(
     async reload() {
       const now = await around.reread();
       log.level = now.log.level;
-      log.info('reloaded: log level; users follow their files by themselves');
+      await users.refresh();
+      log.info('reloaded: log level, users');
     },
     async close() {
       log.info('stopping');

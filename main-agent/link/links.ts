@@ -33,6 +33,8 @@ export interface MainLinksOptions extends LinkHandlers {
   readonly onEdgeEvent: (node: string, worker: number, event: EventBody<'edge.event'>) => void;
   /** A node broke the protocol and its link was closed: for the audit and the admins. */
   readonly onAlarm?: (node: string, worker: number, reason: string) => void;
+  /** A worker joined again as another process: what lived in the old one is gone. */
+  readonly onWorkerRestart?: (node: string, worker: number) => void;
   /** Sees every byte main sends, for tests. */
   readonly tap?: LinkTap;
   readonly clock: Clock;
@@ -80,6 +82,8 @@ interface Registered {
   readonly dialers: Map<number, WorkerDialer>;
   readonly operations: OperationLog;
   readonly epochs: Map<number, number>;
+  /** Which process each worker was at its last hello. */
+  readonly boots: Map<number, string>;
   /** Endings each worker has not been told of. */
   readonly missed: Map<number, EventBody<'session.ended'>[]>;
 }
@@ -161,6 +165,7 @@ class Links implements MainLinks {
       dialers: new Map(),
       operations: new OperationLog(this.#options.clock),
       epochs: new Map(),
+      boots: new Map(),
       missed: new Map(),
     };
     this.#nodes.set(node.name, registered);
@@ -168,8 +173,9 @@ class Links implements MainLinks {
   }
 
   #dialWorker(registered: Registered, worker: number, port: number): void {
-    const { node, dialers, epochs, operations, missed } = registered;
-    const { tap, clock, log, mainName, validatedLogins, policy, onEdgeEvent, onAlarm } = this.#options;
+    const { node, dialers, epochs, boots, operations, missed } = registered;
+    const { tap, clock, log, mainName, validatedLogins, policy, onEdgeEvent, onAlarm, onWorkerRestart } =
+      this.#options;
     const dialer = new WorkerDialer({
       node: node.name,
       worker,
@@ -207,6 +213,9 @@ class Links implements MainLinks {
           onOpen: (hello) => {
             dialer.markUp();
             log.info({ node: node.name, worker, epoch, software: hello.software }, 'link: up');
+            const before = boots.get(worker);
+            boots.set(worker, hello.boot);
+            if (before !== undefined && before !== hello.boot) onWorkerRestart?.(node.name, worker);
             if (worker === 0) this.#followWorkers(registered, hello);
           },
           onEdgeEvent: (event) => onEdgeEvent(node.name, worker, event),

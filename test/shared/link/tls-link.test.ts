@@ -168,6 +168,20 @@ describe('a link over TLS', () => {
     expect(ends).toEqual([key]);
   });
 
+  it('tells a worker that is another process now from one whose link only broke', async () => {
+    const restarts: string[] = [];
+    const onWorkerRestart = (node: string, worker: number): void => void restarts.push(`${node} ${worker}`);
+    const link = await buildLink({ main: { onWorkerRestart } });
+    expect(restarts).toEqual([]);
+    const { port } = link.listener;
+    await link.listener.close();
+    const next = await buildListener({ listen: { host: '127.0.0.1', port } });
+    await new Promise<void>((resolve) => {
+      next.link.onUp(resolve);
+    });
+    expect(restarts).toEqual(['dmz1 0']);
+  });
+
   it('finds the other workers by the ports the first one names', async () => {
     const second = await buildListener({ worker: 1 });
     const secondUp = new Promise<void>((resolve) => {
