@@ -23,7 +23,7 @@ import { startSite, type Site } from '#scripts/demonstration/site.ts';
 import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
 import { runProgram } from '#test/harness/clients/process.ts';
 import { measure, median, percentile, residentBytes, type Sample } from './measure.ts';
-import { startNginxPair, startSshd } from './peers.ts';
+import { findMissingPrograms, startNginxPair, startSshd } from './peers.ts';
 
 const { values } = parseArgs({
   options: { size: { type: 'string', default: '1024' }, rounds: { type: 'string', default: '3' } },
@@ -87,11 +87,11 @@ async function roundTripsOf(origin: string, ca: Buffer, cookie: string): Promise
   return times;
 }
 
-async function cookieOf(curlFolderOrigin: string, site: Site): Promise<string> {
+async function cookieOf(origin: string, site: Site): Promise<string> {
   const body = JSON.stringify({ username: 'frank', password: site.users['frank']?.password });
   return new Promise((resolve, reject) => {
     const request = https.request(
-      `${curlFolderOrigin}/api/login`,
+      `${origin}/api/login`,
       { method: 'POST', ca: readFileSync(site.files.ca), headers: { 'content-type': 'application/json' } },
       (response) => {
         response.resume();
@@ -202,7 +202,7 @@ async function main(): Promise<void> {
     }
     say('');
     say(
-      `GET /api/me, a control round trip: idle p50 ${median(idle).toFixed(1)} ms, p99 ${percentile(idle, 99).toFixed(1)} ms; under ${streams} downloads p50 ${median(busy).toFixed(1)} ms, p99 ${percentile(busy, 99).toFixed(1)} ms (client in the same process pool)`,
+      `GET /api/me, a control round trip: idle p50 ${median(idle).toFixed(1)} ms, p99 ${percentile(idle, 99).toFixed(1)} ms; under ${streams} downloads p50 ${median(busy).toFixed(1)} ms, p99 ${percentile(busy, 99).toFixed(1)} ms (the clients share the machine)`,
     );
     say(`resident: dmz ${megabytesOf(site.dmz.pid)} MiB, main-agent ${megabytesOf(site.main.pid)} MiB`);
   } finally {
@@ -225,6 +225,11 @@ function megabytesOf(pid: number | undefined): string {
   return pid === undefined ? '?' : (residentBytes(pid) / 2 ** 20).toFixed(0);
 }
 
+const missing = findMissingPrograms();
+if (missing !== undefined) {
+  process.stderr.write(`Programs to compare with are missing.\n${missing}\n`);
+  process.exit(2);
+}
 try {
   await main();
 } finally {

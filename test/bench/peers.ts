@@ -1,8 +1,22 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { findFreePort } from '#scripts/demonstration/free-port.ts';
+
+const programs = [
+  { path: '/usr/sbin/nginx', debianPackage: 'nginx-light' },
+  { path: '/usr/sbin/sshd', debianPackage: 'openssh-server' },
+  { path: '/usr/bin/sftp', debianPackage: 'openssh-client' },
+  { path: '/usr/bin/curl', debianPackage: 'curl' },
+];
+
+/** What is missing to compare with, as one line of advice; undefined when nothing is. */
+export function findMissingPrograms(): string | undefined {
+  const missing = programs.filter(({ path }) => !existsSync(path));
+  if (missing.length === 0) return undefined;
+  return `hint: apt-get install ${missing.map(({ debianPackage }) => debianPackage).join(' ')}`;
+}
 
 /** The programs we compare ourselves with, started for one run on loopback with our own configuration files. */
 export interface Peer {
