@@ -39,8 +39,14 @@ export class ConnectionCounts {
         leaveStage = () => undefined;
         const perSource = this.#awaitingBySource.get(source) ?? 0;
         const perUser = this.#awaitingByUser.get(user) ?? 0;
-        if (!trusted && perSource >= this.#limits.awaitingCodePerSourceMax) return false;
-        if (!trusted && perUser >= this.#limits.awaitingCodePerUserMax) return false;
+        const isFull =
+          perSource >= this.#limits.awaitingCodePerSourceMax ||
+          perUser >= this.#limits.awaitingCodePerUserMax;
+        if (!trusted && isFull) {
+          // It stays a connection without a login, and is counted as one.
+          leaveStage = protocol === 'sftp' ? this.#startUp(source) : () => undefined;
+          return false;
+        }
         const leaveAwaitingSource = enter(this.#awaitingBySource, source);
         const leaveAwaitingUser = enter(this.#awaitingByUser, user);
         leaveStage = () => {

@@ -4,12 +4,16 @@ import type { Policy } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import type { Protocol } from '#shared/login.ts';
 import { BanList, type BanKind } from './ban-list.ts';
+import { BoundedMap } from './bounded-map.ts';
 import { ConnectionCounts } from './connection-counts.ts';
 import { FailureScores } from './failure-scores.ts';
 import type { Guard } from './guard.ts';
 import { defaultGuardLimits, type GuardLimits } from './limits.ts';
 import { LoginPace } from './login-pace.ts';
 import { isInRanges, parseRanges, plainAddress, sourceOf } from './source.ts';
+
+/** Often enough to see an attack going on, rare enough not to fill the audit with it. */
+const limitReportEveryMs = 60_000;
 
 export interface SourceGuardOptions {
   readonly link: Pick<MainLink, 'policy' | 'onPolicy' | 'report'>;
@@ -31,6 +35,7 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
   const limits = { ...defaultGuardLimits, ...options.limits };
   const { sourcesMax, failureWindowMs: windowMs } = limits;
   const bans = new BanList(limits);
+  const limitToldAt = new BoundedMap<number>(sourcesMax);
   const connections = new ConnectionCounts(limits, options.random ?? Math.random);
   const failures = new FailureScores({ max: limits.failuresMax, windowMs, sourcesMax });
   const breaches = new FailureScores({ max: limits.malformedMax, windowMs, sourcesMax });
@@ -66,6 +71,15 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
     });
   }
 
+  /** Each refusal costs a stranger one TCP handshake and main one audit record: tell of a limit once in a while. */
+  function reportLimit(ip: string, protocol: Protocol, reason: string): void {
+    const key = reason === 'too-many-from-source' ? `${protocol} ${sourceOf(ip)}` : `${protocol} ${reason}`;
+    const now = clock.monotonic();
+    if (now - (limitToldAt.peek(key) ?? Number.NEGATIVE_INFINITY) < limitReportEveryMs) return;
+    limitToldAt.put(key, now);
+    link.report({ kind: 'limit', clientIp: plainAddress(ip), protocol, detail: reason });
+  }
+
   return {
     admitConnection(ip, protocol) {
       const exempt = isExempt(ip);
@@ -77,8 +91,7 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
       )
         return { admitted: false, reason: 'banned', retryAfterMs: found.leftMs };
       const outcome = connections.admit(sourceOf(ip), protocol, exempt);
-      if (!outcome.admitted)
-        link.report({ kind: 'limit', clientIp: plainAddress(ip), protocol, detail: outcome.reason });
+      if (!outcome.admitted) reportLimit(ip, protocol, outcome.reason);
       return outcome;
     },
 

@@ -56,3 +56,9 @@ export const outageRetryAfterMs = 5_000;
  * requests and never read the answers.
  */
 export const connectionIdleMs = 180_000;
+
+/**
+ * Requests of one connection in the air at once. Browsers don't pipeline and scripts send a few; Node reads on while
+ * nothing is answered, so a connection that only asks would hold any number.
+ */
+export const pipelinedMax = 16;

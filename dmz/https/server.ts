@@ -24,6 +24,7 @@ import {
   headersTimeoutMs,
   keepAliveTimeoutMs,
   paceCheckMs,
+  pipelinedMax,
   ticketKeyLifeMs,
 } from './limits.ts';
 import { buildHttpsMetrics } from './metrics.ts';
@@ -94,7 +95,14 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
 
   function handle(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): void {
     const { socket } = request;
-    answering.set(socket, (answering.get(socket) ?? 0) + 1);
+    const inFlight = answering.get(socket) ?? 0;
+    if (inFlight >= pipelinedMax) {
+      request.on('error', () => undefined);
+      response.on('error', () => undefined);
+      socket.destroy();
+      return;
+    }
+    answering.set(socket, inFlight + 1);
     response.on('close', () => {
       answering.set(socket, (answering.get(socket) ?? 1) - 1);
       metrics.answered(response.statusCode);

@@ -1,15 +1,22 @@
 import type { FileClient } from '#dmz/files/file-client.ts';
 import type { Guard } from '#dmz/guard/guard.ts';
+import { sourceOf } from '#dmz/guard/source.ts';
 import type { MainLink } from '#dmz/link/main-link.ts';
 import type { Clock } from '#shared/clock.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
-import type { ClientAddress } from '#shared/link/messages.ts';
+import type { ClientAddress, SessionView } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import type { Secret } from '#shared/secret.ts';
 import { buildAdmitted, type SessionSurroundings } from './admitted-session.ts';
 import { buildAssertionWriter, type LoginFacts } from './assertion-writer.ts';
 import { buildFirstFactorPassed } from './first-factor-passed.ts';
-import { loginTimeoutMs, passwordCharactersMax, sessionTimeoutMs, userNameCharactersMax } from './limits.ts';
+import {
+  attachesPerSourceMax,
+  loginTimeoutMs,
+  passwordCharactersMax,
+  sessionTimeoutMs,
+  userNameCharactersMax,
+} from './limits.ts';
 import { LiveSessions } from './live-sessions.ts';
 import type { LoginService } from './login-service.ts';
 import { asRefusal, refuse } from './refusal.ts';
@@ -45,6 +52,24 @@ export function buildLoginService(options: LoginServiceOptions): LoginService & 
     link.onSessionEnded((key, reason) => sessions.end(key, reason)),
     link.onDown(() => sessions.distrustAll()),
   ];
+
+  /** An invented cookie costs a stranger nothing: one source may keep main, or the waiting line for it, only so busy. */
+  const asking = new Map<string, number>();
+  async function askForSession(sessionId: string, client: ClientAddress): Promise<SessionView> {
+    const source = sourceOf(client.ip);
+    const inFlight = asking.get(source) ?? 0;
+    if (inFlight >= attachesPerSourceMax)
+      throw new SallyportError('busy', 'Too many requests at once; try again');
+    asking.set(source, inFlight + 1);
+    try {
+      const params = { session: sessionId, client };
+      return await link.request('session.attach', params, { timeoutMs: sessionTimeoutMs });
+    } finally {
+      const left = (asking.get(source) ?? 1) - 1;
+      if (left === 0) asking.delete(source);
+      else asking.set(source, left);
+    }
+  }
 
   /** Both nodes must agree before anybody gets in without the factor this node was told to ask for. */
   function requireAgreement(): void {
@@ -118,16 +143,7 @@ export function buildLoginService(options: LoginServiceOptions): LoginService & 
 
     async attach(sessionId, client) {
       const known = sessions.findTrusted(sessionId, client);
-      const live =
-        known ??
-        sessions.keep(
-          await link.request(
-            'session.attach',
-            { session: sessionId, client },
-            { timeoutMs: sessionTimeoutMs },
-          ),
-          client,
-        );
+      const live = known ?? sessions.keep(await askForSession(sessionId, client), client);
       return buildAdmitted(around, live, {
         user: live.view.username,
         firstFactor: 'pwd',

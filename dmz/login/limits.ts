@@ -16,3 +16,9 @@ export const passwordCharactersMax = 1024;
 export const loginTimeoutMs = 20_000;
 /** Everything else main answers from memory or one disk write. */
 export const sessionTimeoutMs = 10_000;
+
+/**
+ * Questions "is this session alive" of one source under way at once. A browser has six connections and asks once in
+ * 30 s; an office behind one address fits several times.
+ */
+export const attachesPerSourceMax = 64;

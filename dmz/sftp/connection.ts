@@ -48,7 +48,7 @@ export class Connection {
     const { socket, clock } = options;
     this.#options = options;
     this.#startedAt = clock.monotonic();
-    this.#ip = socket.remoteAddress ?? '';
+    this.#ip = plainAddress(socket.remoteAddress ?? '');
     this.#port = socket.remotePort ?? 0;
     this.#transport = new SshTransport({
       socket,
