@@ -1,3 +1,4 @@
+import { plainAddress } from '#dmz/guard/source.ts';
 import type { Socket } from 'node:net';
 import type { Admission, Guard } from '#dmz/guard/guard.ts';
 import type { Admitted, LoginService } from '#dmz/login/login-service.ts';

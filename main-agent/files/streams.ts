@@ -40,9 +40,15 @@ async function readFile(
   stream: LaneStream,
   session: FullSession,
 ): Promise<void> {
+  // The node may give up before there is anything to stop.
+  let isGone = false;
+  stream.onReset = () => {
+    isGone = true;
+  };
   try {
     const handle = await finder.requireReadable(session, header.handle);
     requireLive(session);
+    if (isGone) return;
     const range: ReadRange = { offset: header.offset, lengthBytes: header.lengthBytes };
     const reading = new ReadStream(
       handle,

@@ -10,7 +10,12 @@ import type { ByteTransport } from '#shared/link/byte-transport.ts';
 import type { AnyEvent, AnyRequest } from '#shared/link/codec.ts';
 import type { FramePool } from '#shared/link/frame-pool.ts';
 import { Lane } from '#shared/link/lane.ts';
-import { lanesPerLinkMax, wireVersions } from '#shared/link/limits.ts';
+import {
+  lanesPerLinkMax,
+  streamsPerLinkMax,
+  streamsPerSessionMax,
+  wireVersions,
+} from '#shared/link/limits.ts';
 import type { EventBody, EventName, Hello, Policy } from '#shared/link/messages.ts';
 import type { MessageTransport } from '#shared/link/message-transport.ts';
 import { ControlSession } from '#shared/link/session.ts';
@@ -188,7 +193,11 @@ export class NodeConnection implements NodeLink {
       transport,
       pool: this.#options.pool,
       roundTrip: { now: () => this.#options.clock.monotonic(), rttMs: () => this.#session.rttMs },
-      onOpen: (header, stream) => this.#dispatcher.openStream(header, stream),
+      onOpen: (header, stream) => {
+        if (this.#isFull(header.session))
+          stream.reset(new SallyportError('busy', 'Too many transfers at once'));
+        else this.#dispatcher.openStream(header, stream);
+      },
       onClose: (reason, breach) => {
         this.#lanes.delete(lane);
         if (breach) this.#session.closeAsBreach(reason);
@@ -200,6 +209,17 @@ export class NodeConnection implements NodeLink {
     this.#lanes.add(lane);
     lane.start();
     lane.join(token);
+  }
+
+  /** The node keeps these bounds itself; one that does not must not make main hold more. Counts the new stream too. */
+  #isFull(session: string): boolean {
+    let streams = 0;
+    let ofSession = 0;
+    for (const lane of this.#lanes) {
+      streams += lane.streamCount;
+      ofSession += lane.countOf(session);
+    }
+    return streams > streamsPerLinkMax || ofSession > streamsPerSessionMax;
   }
 
   /** Ends the streams of a session with it, whatever their owner does. */

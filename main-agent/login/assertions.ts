@@ -45,8 +45,8 @@ export class Assertions {
   readonly #audience: string;
   readonly #findSigningKey: (kid: string) => SigningKey | undefined;
   readonly #clock: Clock;
-  /** `jti` by the time it may be forgotten, oldest first. */
-  readonly #seen = new Map<string, number>();
+  /** By node, so that none can fill the others' places: `jti` by the time it may be forgotten, oldest first. */
+  readonly #seen = new Map<string, Map<string, number>>();
 
   constructor(dependencies: {
     readonly mainName: string;
@@ -70,22 +70,25 @@ export class Assertions {
       findKey: this.#findSigningKey,
       nowMs: this.#clock.now(),
     });
-    this.#requireFirstUse(claims.jti);
     const difference = findDifference(claims, expected, link);
     if (difference !== undefined) throw refuse(`claim ${difference} is not what main recorded`);
+    // After the comparison: what is wrong anyway must not take a place here.
+    this.#requireFirstUse(link.node, claims.jti);
     return { code: requireCode(claims, evidence, expected.withCode), method: claims.method };
   }
 
-  #requireFirstUse(jti: string): void {
+  #requireFirstUse(node: string, jti: string): void {
     const now = this.#clock.monotonic();
-    for (const [old, until] of this.#seen) {
+    const seen = this.#seen.get(node) ?? new Map<string, number>();
+    this.#seen.set(node, seen);
+    for (const [old, until] of seen) {
       if (until > now) break;
-      this.#seen.delete(old);
+      seen.delete(old);
     }
-    if (this.#seen.has(jti)) throw refuse('assertion was used before');
+    if (seen.has(jti)) throw refuse('assertion was used before');
     // Forgetting one that could still be replayed is worse than refusing a login.
-    if (this.#seen.size >= assertionIdsMax) throw new SallyportError('busy', 'Too many sign-ins; try again');
-    this.#seen.set(jti, now + assertionIdKeptMs);
+    if (seen.size >= assertionIdsMax) throw new SallyportError('busy', 'Too many sign-ins; try again');
+    seen.set(jti, now + assertionIdKeptMs);
   }
 }
 

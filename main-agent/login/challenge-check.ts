@@ -145,6 +145,9 @@ function isSameDecision(decision: Decision, next: Challenge['next']): boolean {
     case 'code':
       if (decision.outcome === 'ask') return decision.ask === next.ask && decision.leadsTo === next.leadsTo;
       // The outstanding bypass code was used or ran out: it is for the code check to say so.
-      return next.ask === 'bypass' && decision.outcome !== 'admit';
+      return (
+        next.ask === 'bypass' &&
+        (decision.outcome === 'refuse' || (decision.outcome === 'instruct' && next.leadsTo === 'setup'))
+      );
   }
 }

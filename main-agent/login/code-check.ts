@@ -1,5 +1,6 @@
 import type { Change } from '#main-agent/state/state-store.ts';
 import { driftAgreementSteps } from '#main-agent/two-factor/limits.ts';
+import { KeyedTurns } from '#main-agent/vault/keyed-turns.ts';
 import type { VaultCodeKind } from '#main-agent/vault/vault.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { AgainReason, CodeMethod } from '#shared/login.ts';
@@ -33,6 +34,7 @@ export interface TryAgain {
 type CodeStep = Extract<ChallengeNext, { kind: 'code' }>;
 
 export class CodeCheck {
+  readonly #turns = new KeyedTurns();
   readonly #parts: LoginParts;
 
   constructor(parts: LoginParts) {
@@ -40,7 +42,12 @@ export class CodeCheck {
   }
 
   /** Rejects `rate-limited` while the factor is locked, `refused` at the last wrong answer. */
-  async check(record: Challenge, next: CodeStep, code: Secret): Promise<RightCode | TryAgain> {
+  check(record: Challenge, next: CodeStep, code: Secret): Promise<RightCode | TryAgain> {
+    // One answer of a user at a time: in parallel, each would see the counter before any of the others counts.
+    return this.#turns.run(record.username, () => this.#checkInTurn(record, next, code));
+  }
+
+  async #checkInTurn(record: Challenge, next: CodeStep, code: Secret): Promise<RightCode | TryAgain> {
     const { clock, state, vault } = this.#parts;
     const failures = await state.failures(codeScope(record.username));
     const lockedMs = (failures.lockedUntilMs ?? 0) - clock.now();

@@ -11,7 +11,7 @@ import { frameHeaderBytes, frameType, payloadRange, type FrameType } from './fra
 import { framePayloadBytesMax } from './lane-stream.ts';
 
 /** Below it a payload gets a buffer of its own size: a pooled 64 KiB one would be held for a few bytes. */
-const pooledPayloadBytesMin = 4096;
+const pooledPayloadBytesMin = 32_768;
 
 export interface FrameSink {
   /**

@@ -254,6 +254,8 @@ export class Stream implements LaneStream {
 
   receiveEnd(trailer: Trailer): string | undefined {
     if (this.#peerEnded) return 'a second end';
+    if (this.#sends && this.#host.side === 'main')
+      return 'an end of a stream that carries nothing from there';
     this.#peerEnded = true;
     if (this.#host.side === 'dmz') {
       // Main's END closes the stream whichever way its bytes go.
