@@ -6,6 +6,7 @@ import { findFreePort } from '#scripts/demonstration/free-port.ts';
 
 const programs = [
   { path: '/usr/sbin/nginx', debianPackage: 'nginx-light' },
+  { path: '/usr/bin/openssl', debianPackage: 'openssl' },
   { path: '/usr/sbin/sshd', debianPackage: 'openssh-server' },
   { path: '/usr/bin/sftp', debianPackage: 'openssh-client' },
   { path: '/usr/bin/curl', debianPackage: 'curl' },
@@ -67,7 +68,8 @@ async function stopChild(child: ChildProcess): Promise<void> {
 
 /**
  * nginx in front of nginx: TLS to the client, mutual TLS with kept-alive connections to the back, files served and
- * received (WebDAV PUT) by the back. What a careful admin would set up in our place.
+ * received (WebDAV PUT) by the back. What a careful admin would set up in our place. The front's
+ * own certificate is self-signed and the only one the back trusts.
  */
 export async function startNginxPair(options: {
   readonly folder: string;
@@ -77,6 +79,11 @@ export async function startNginxPair(options: {
   readonly ca: string;
 }): Promise<Peer> {
   mkdirSync(options.folder, { recursive: true });
+  const client = { certificate: join(options.folder, 'client.pem'), key: join(options.folder, 'client.key') };
+  const request = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=front -days 2';
+  execFileSync('openssl', [...request.split(' '), '-keyout', client.key, '-out', client.certificate], {
+    stdio: 'ignore',
+  });
   const back = await findFreePort();
   const front = await findFreePort();
   const server = (name: string, body: string): string => {
@@ -98,7 +105,7 @@ http {
   };
   const backConfig = server(
     'back',
-    `server { listen 127.0.0.1:${back} ssl; ssl_client_certificate ${options.ca}; ssl_verify_client on; root ${options.files};
+    `server { listen 127.0.0.1:${back} ssl; ssl_client_certificate ${client.certificate}; ssl_verify_client on; root ${options.files};
       location / { dav_methods PUT DELETE; create_full_put_path on; } }`,
   );
   const frontConfig = server(
@@ -106,7 +113,7 @@ http {
     `upstream back { server 127.0.0.1:${back}; keepalive 32; }
     server { listen 127.0.0.1:${front} ssl; location / {
       proxy_pass https://back; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_request_buffering off;
-      proxy_max_temp_file_size 0; proxy_ssl_certificate ${options.certificate}; proxy_ssl_certificate_key ${options.key};
+      proxy_max_temp_file_size 0; proxy_ssl_certificate ${client.certificate}; proxy_ssl_certificate_key ${client.key};
       proxy_ssl_protocols TLSv1.3; proxy_ssl_trusted_certificate ${options.ca}; proxy_ssl_verify on; proxy_ssl_name localhost; } }`,
   );
   const children = [backConfig, frontConfig].map((file) =>
