@@ -422,6 +422,7 @@ describe('S-05: main closes the lane as a breach when the node', () => {
     'sends after its end': [open(1), data(1, 10), end(1), data(1, 1)],
     'ends twice': [open(1), data(1, 10), end(1), end(1)],
     'sends data on a read stream': [open(1, readHeader), data(1, 10)],
+    'ends a read stream, which carries nothing of its': [open(1, readHeader), end(1)],
     'gives credit for nothing': [open(1, readHeader), encodeCredit(1, 0, 0)],
     'gives credit for bytes never sent': [open(1, readHeader), encodeCredit(1, 1, 0)],
     'grows the window over its bound': [
