@@ -1,3 +1,4 @@
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runLftp } from '#test/harness/clients/lftp.ts';
@@ -50,11 +51,15 @@ describe('other SFTP clients', () => {
     expect(result.stdout).not.toContain('Remote directory is');
   });
 
-  it('lftp logs in with password and code and moves files both ways', async () => {
+  it('lftp logs in with password and code and moves files both ways, also resumed', async () => {
+    const half = join(product.folder, 'half.bin');
+    await writeFile(half, (await readFile(local)).subarray(0, 1_000_000));
     const got = join(product.folder, 'lftp.got');
     const code = await product.authenticator('alice').next();
     const result = await runLftp(product.sftp('alice', { password: product.password('alice'), code }), [
       `put ${local} -o lftp.bin`,
+      `put ${half} -o resumed.bin`,
+      `put -c ${local} -o resumed.bin`,
       'mv lftp.bin lftp2.bin',
       'ls',
       `get lftp2.bin -o ${got}`,
@@ -63,6 +68,7 @@ describe('other SFTP clients', () => {
     expect(result.status, result.stderr).toBe(0);
     expect(result.stdout).toContain('lftp2.bin');
     expect(sha256OfFile(got)).toBe(hash);
+    expect(stored('alice', 'resumed.bin')).toBe(hash);
     expect(() => stored('alice', 'lftp2.bin')).toThrow('ENOENT');
   });
 
