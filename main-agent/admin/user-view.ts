@@ -7,6 +7,7 @@ export function viewUser(user: EffectiveUser): object {
     username: user.username,
     display_name: user.displayName,
     status: user.status,
+    admin_role: user.adminRole,
     groups: user.groups,
     email: user.email,
     phone: user.phone,

@@ -24,6 +24,8 @@ export interface EffectiveUser {
   };
   readonly protocols: readonly Protocol[];
   readonly status: 'active' | 'disabled';
+  /** The most that an admin token of this person may do; undefined: tokens of theirs do nothing. */
+  readonly adminRole?: AdminRole | undefined;
   /** RFC 3339 full-date; the last day the account works. */
   readonly expires: string | undefined;
   /** CIDRs; undefined = anywhere, empty = nowhere. */
@@ -39,6 +41,8 @@ export interface EffectiveUser {
   /** Hash of all that feeds this object: equal means nothing changed. */
   readonly version: string;
 }
+
+export type AdminRole = 'viewer' | 'helpdesk' | 'admin';
 
 export interface LoginHours {
   /** 1 = Monday … 7 = Sunday. */

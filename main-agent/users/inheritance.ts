@@ -33,6 +33,7 @@ interface Merged {
   readonly twoFactor: TwoFactor;
   readonly protocols: EffectiveUser['protocols'];
   readonly status: EffectiveUser['status'];
+  readonly adminRole: EffectiveUser['adminRole'];
   readonly expires: string | undefined;
   readonly allowFrom: readonly string[] | undefined;
   readonly hours: NonNullable<TemplateFields['hours']> | undefined;
@@ -58,6 +59,7 @@ const nothing: Merged = {
   },
   protocols: ['https', 'sftp'],
   status: 'active',
+  adminRole: undefined,
   expires: undefined,
   allowFrom: undefined,
   hours: undefined,
@@ -78,6 +80,7 @@ function overlay(base: Merged, { fields, group }: Layer): Merged {
     twoFactor: overlayTwoFactor(base.twoFactor, fields.two_factor),
     protocols: distinct(list(base.protocols, fields.protocols, fields['+protocols'])),
     status: fields.status ?? base.status,
+    adminRole: scalar(base.adminRole, fields.admin_role),
     expires: scalar(base.expires, fields.expires),
     allowFrom: overlayPlaces(base.allowFrom, fields),
     hours: fields.hours === null ? undefined : overlaySection(base.hours, fields.hours),

@@ -209,6 +209,7 @@ function templateFields(storages: readonly string[], mayUseGroup: boolean) {
     protocols: protocolList.optional(),
     '+protocols': protocolList.optional(),
     status: z.enum(['active', 'disabled']).optional(),
+    admin_role: z.enum(['viewer', 'helpdesk', 'admin']).nullable().optional(),
     expires: fullDate.nullable().optional(),
     allow_from: cidrs.nullable().optional(),
     '+allow_from': cidrs.optional(),
