@@ -1,6 +1,5 @@
-import { execFile } from 'node:child_process';
-import { promisify } from 'node:util';
 import type { Locator, Page } from 'playwright-core';
+import { readQrCode, secretOfUri } from './qr-code.ts';
 
 /** The page's own constructor, for code that runs in it; this side of the tests has no DOM types. */
 declare const DataTransfer: new () => { readonly items: { add(file: File): void } };
@@ -158,13 +157,14 @@ export class WebFlows {
 
   /** The secret as a phone would get it: from the picture on the screen. */
   async scanQr(): Promise<string> {
-    const picture = await this.qr().screenshot();
-    const scan = promisify(execFile)('zbarimg', ['--raw', '--quiet', '-']);
-    scan.child.stdin?.end(picture);
-    const { stdout } = await scan;
-    const secret = new URL(stdout.trim()).searchParams.get('secret');
-    if (secret === null) throw new Error('the QR code holds no secret');
-    return secret;
+    return secretOfUri(await this.scanScreen());
+  }
+
+  /** What a phone reads that is held before the whole screen. */
+  async scanScreen(): Promise<string> {
+    // Drawn, not only loaded: the screen is what counts.
+    await this.qr().scrollIntoViewIfNeeded();
+    return readQrCode(await this.page.screenshot());
   }
 
   /** Confirm, prove; resolves with the recovery codes on the screen. */

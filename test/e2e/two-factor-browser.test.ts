@@ -1,0 +1,218 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import type { Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Authenticator } from '#scripts/demonstration/codes.ts';
+import type { DemoUser } from '#scripts/demonstration/users.ts';
+import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
+import { askSallyport } from '#test/harness/clients/sallyport.ts';
+import { Mailbox } from '#test/harness/mailbox.ts';
+import { startProduct, type Product } from '#test/harness/product.ts';
+import { oathtoolCode, secretOfUri } from '#test/harness/qr-code.ts';
+import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
+import { WebFlows } from '#test/harness/web-flows.ts';
+
+/**
+ * The scenarios an admin and a user play together, with everything real: both nodes as processes, Chromium, an SMTP
+ * server, and an authenticator that knows only what it read from the screen.
+ */
+
+let product: Product;
+let browser: WebBrowser;
+
+/** Whose factor the admin requires only after the set-up. */
+const grace: DemoUser = {
+  name: 'grace',
+  displayName: 'Grace Example',
+  hasPassword: true,
+  hasKey: false,
+  isEnrolled: false,
+  requiredOn: [],
+  registration: true,
+  forceSetup: false,
+};
+
+/** Long enough for a loaded machine. */
+const patienceMs = 60_000;
+
+beforeAll(async () => {
+  [product, browser] = await Promise.all([startProduct({ moreUsers: [grace] }), startWebBrowser()]);
+});
+afterAll(async () => {
+  await browser.close();
+  await product.close();
+});
+afterEach(() => {
+  const complaints = browser.complaints.splice(0);
+  if (complaints.length > 0) throw new Error(`the page complained: ${complaints.join(' | ')}`);
+});
+
+/** A person at their own browser, who has looked up their password. */
+async function visit(): Promise<{ page: Page; flows: WebFlows }> {
+  const page = await browser.visit({ ignoreHTTPSErrors: true });
+  page.setDefaultTimeout(patienceMs);
+  const flows = new WebFlows(page, product.site.https);
+  await flows.open();
+  return { page, flows };
+}
+
+/** From "Ready to scan" to the files, with an authenticator of its own that is handed back. */
+async function setUp(flows: WebFlows): Promise<{ app: Authenticator; recovery: string[]; uri: string }> {
+  const { page } = flows;
+  const ring = page.getByRole('timer');
+  const first = await ring.textContent();
+  await expect.poll(() => ring.textContent(), { timeout: patienceMs }).not.toBe(first);
+  const uri = await flows.scanScreen();
+  const app = new Authenticator(secretOfUri(uri));
+  const recovery = await flows.finishSetup(() => app.next());
+  await flows.leaveSetup();
+  return { app, recovery, uri };
+}
+
+async function setAutoEnable(on: boolean): Promise<void> {
+  const { config } = product.site.files.main;
+  const text = await readFile(config, 'utf8');
+  await writeFile(config, text.replace(/auto_enable: \w+/, `auto_enable: ${on}`));
+  await product.killMain();
+}
+
+describe('auto_enable is on and nothing is required', () => {
+  let app: Authenticator;
+  let recovery: string[];
+
+  it('asks the code from the next sign-in on, once the user has set it up', async () => {
+    const { page, flows } = await visit();
+    await flows.signIn('carol', product.password('carol'));
+    await flows.startSetup();
+    const made = await setUp(flows);
+    ({ app, recovery } = made);
+    expect(recovery).toHaveLength(10);
+    expect(made.uri).toContain('carol');
+    await page.getByText('A code is asked for: this website, SFTP').waitFor();
+    await flows.signOut();
+
+    await flows.submitPassword('carol', product.password('carol'));
+    await page.getByText('From your authenticator app').waitFor();
+    await flows.submitCode(await app.next());
+    await page.getByRole('button', { name: 'Account of carol' }).waitFor();
+    await flows.signOut();
+  });
+
+  it('says whether a code was wrong or used, and takes a recovery code in its place, once', async () => {
+    const { page, flows } = await visit();
+    await flows.submitPassword('carol', product.password('carol'));
+    await flows.submitCode('000000');
+    await page.getByText('That code is not right').waitFor();
+    await page.getByText('4 tries left').waitFor();
+    await page.getByRole('button', { name: 'Use a recovery code' }).click();
+    await flows.submitCode(recovery[0] ?? '');
+    await page.getByRole('button', { name: 'Account of carol' }).waitFor();
+    await flows.signOut();
+
+    await flows.submitPassword('carol', product.password('carol'));
+    await page.getByRole('button', { name: 'Use a recovery code' }).click();
+    await flows.submitCode(recovery[0] ?? '');
+    await page.getByText('That code is already used. Each code works once.').waitFor();
+    await page.getByRole('button', { name: 'Use your authenticator app' }).click();
+    const code = await app.next();
+    await flows.submitCode(code);
+    await page.getByRole('button', { name: 'Account of carol' }).waitFor();
+    await flows.signOut();
+
+    await flows.submitPassword('carol', product.password('carol'));
+    await flows.submitCode(code);
+    await page.getByText(/already used\. Wait for the next one \(\d+ s\)/).waitFor();
+    expect(await page.getByText('4 tries left').isVisible()).toBe(true);
+  });
+});
+
+describe('a user whose set-up is forced', () => {
+  it('reaches nothing but the set-up page before it is done, and everything after it', async () => {
+    const target = product.sftp('dave', { password: product.password('dave') });
+    const before = await runOpenSshSftp(target, ['ls']);
+    expect(before.status).not.toBe(0);
+    expect(before.stderr).toContain(`Sign in at ${product.site.https}`);
+
+    const { page, flows } = await visit();
+    await flows.submitPassword('dave', product.password('dave'));
+    await flows.heading('Set up two-factor authentication').waitFor();
+    await page.getByText('Your administrator asks you to do this once').waitFor();
+    await flows.open('/files');
+    await flows.heading('Set up two-factor authentication').waitFor();
+    expect((await page.request.get(`${product.site.https}/api/files/`)).status()).toBe(403);
+
+    await flows.showQr();
+    const { app } = await setUp(flows);
+    expect((await page.request.get(`${product.site.https}/api/files/`)).status()).toBe(200);
+    await flows.signOut();
+
+    await flows.signIn('dave', product.password('dave'), () => app.next());
+    const after = await runOpenSshSftp({ ...target, code: await app.next() }, ['ls']);
+    expect(after.status, after.stderr).toBe(0);
+    expect(after.prompts).toHaveLength(2);
+  });
+});
+
+describe('auto_enable is off', () => {
+  let bob: { page: Page; flows: WebFlows };
+  let mailbox: Mailbox;
+  beforeAll(async () => {
+    await setAutoEnable(false);
+    mailbox = new Mailbox(product.site.files.mail, 'bob@example.com');
+  });
+
+  it('mails a code to a user of whom one is required, and says where it went', async () => {
+    bob = await visit();
+    await bob.flows.submitPassword('bob', product.password('bob'));
+    await bob.page.getByText('We sent it to b…@example.com').waitFor();
+    expect(await mailbox.code(1)).toMatch(/^\d{6}$/);
+    expect(await bob.page.getByRole('button', { name: /^Send a new code \(in/ }).isDisabled()).toBe(true);
+  });
+
+  it('keeps sign-ins as they are after a set-up that nobody required, until the admin requires it', async () => {
+    const { page, flows } = await visit();
+    await flows.signIn('grace', product.password('grace'));
+    await flows.startSetup();
+    const { app } = await setUp(flows);
+    await page.getByText('A code is not asked for yet. Your administrator switches that on.').waitFor();
+    await flows.signOut();
+    await flows.signIn('grace', product.password('grace'));
+    await flows.signOut();
+
+    const socket = product.site.files.main.socket;
+    await askSallyport(socket, ['users', 'set', 'grace', 'two_factor.required_on=[https, sftp]']);
+    await flows.submitPassword('grace', product.password('grace'));
+    await page.getByText('From your authenticator app').waitFor();
+    await flows.submitCode(await app.next());
+    await page.getByRole('button', { name: 'Account of grace' }).waitFor();
+  });
+
+  it('mails another code when asked, which makes the first one worthless', async () => {
+    const { page, flows } = bob;
+    await page.getByRole('button', { name: 'Send a new code', exact: true }).click();
+    await page.getByText('A new code is on its way').waitFor();
+    const [first, second] = [await mailbox.code(1), await mailbox.code(2)];
+    expect(second).not.toBe(first);
+    await flows.submitCode(first);
+    await page.getByText(/That code is (not right|already used)/).waitFor();
+    await flows.submitCode(second);
+    await page.getByRole('button', { name: 'Account of bob' }).waitFor();
+  });
+
+  it('mails nothing more once that user has set up an authenticator, and asks for its code', async () => {
+    const { page, flows } = bob;
+    await flows.startSetup();
+    const uri = await flows.scanScreen();
+    // An independent authenticator, on nothing but the picture.
+    await flows.finishSetup(() => oathtoolCode(secretOfUri(uri)));
+    await flows.leaveSetup();
+    await flows.signOut();
+
+    await flows.submitPassword('bob', product.password('bob'));
+    await page.getByText('From your authenticator app').waitFor();
+    const soon = new Date(Date.now() + 30_000).toISOString().replace('T', ' ').slice(0, 19);
+    await flows.submitCode(await oathtoolCode(secretOfUri(uri), `${soon} UTC`));
+    await page.getByRole('button', { name: 'Account of bob' }).waitFor();
+    expect(mailbox.codes()).toHaveLength(2);
+    expect(mailbox.about(/Two-factor authentication was set up/)).toHaveLength(1);
+  });
+});
