@@ -21,6 +21,7 @@ export async function getAccount(x: Exchange, session: Admitted): Promise<void> 
       enrolled: twoFactor.enrolled,
       required_on: twoFactor.requiredOn,
       registration: twoFactor.registration,
+      may_set_up: twoFactor.maySetUp,
       recovery_codes_left: twoFactor.recoveryCodesLeft,
       ...(twoFactor.requiredFrom === undefined ? {} : { required_from: twoFactor.requiredFrom }),
     },

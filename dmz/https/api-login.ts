@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isGivenOnly } from '#dmz/login/code-shape.ts';
 import type { Admitted, Again, FirstFactorPassed, LoginService } from '#dmz/login/login-service.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
@@ -144,6 +145,7 @@ function describeChallenge(passed: FirstFactorPassed): Record<string, unknown> {
     method: asked.method,
     hint: asked.hint,
     recovery: asked.recovery,
+    ...(isGivenOnly(asked) ? { given: true } : {}),
     attempts_left: asked.attemptsLeft,
     expires_in: Math.floor(expiresInMs / 1000),
     ...(asked.resendInMs === undefined ? {} : { resend_in: Math.ceil(asked.resendInMs / 1000) }),

@@ -46,3 +46,8 @@ function matches(shape: Asked['shapes'][number], code: string, asked: Asked): bo
       return /^[A-Z2-7]{12}$/.test(code);
   }
 }
+
+/** Nothing is accepted but a code the administrator gave: the user has neither an authenticator nor an address. */
+export function isGivenOnly({ shapes }: Pick<Asked, 'shapes'>): boolean {
+  return shapes.every((shape) => shape === 'bypass');
+}

@@ -3,20 +3,16 @@ import { encodeBase32 } from '#main-agent/two-factor/base32.ts';
 import { buildOtpauthUri } from '#main-agent/two-factor/otpauth-uri.ts';
 import type { PendingSetup } from '#main-agent/two-factor/pending-setups.ts';
 import { drawQr } from '#main-agent/two-factor/qr.ts';
-import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { KeyedTurns } from '#main-agent/vault/keyed-turns.ts';
 import type { FactorStatus } from '#main-agent/vault/vault.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Method, Protocol } from '#shared/login.ts';
-import type { LoginConfig } from './login-config.ts';
+import { findSetupObstacle, mayReplace } from './enrolment-rules.ts';
 import { buildRecord, notifyUser, type LoginParts } from './login-parts.ts';
 import type { AnySession } from './session.ts';
 import { viewSession } from './session-view.ts';
 
 type EnrolVerb = 'enrol.start' | 'enrol.confirm' | 'enrol.resume' | 'enrol.prove';
-
-/** Sessions whose second factor was waived prove too little to set one up. */
-const tooWeak: ReadonlySet<Method> = new Set<Method>(['lease', 'device', 'trusted-network']);
 
 /** Sessions that a requirement made by the set-up itself ends: they were opened without a factor. */
 const withoutFactor: ReadonlySet<string> = new Set<Method>(['none', 'trusted-network']);
@@ -27,9 +23,8 @@ export function buildEnrolmentHandlers(parts: LoginParts): Pick<SessionHandlers,
   const turns = new KeyedTurns();
 
   async function requireAllowed(session: AnySession): Promise<FactorStatus> {
-    const user = session.user();
-    const status = await vault.status(user.username);
-    const problem = findObstacle(user, status, session, parts);
+    const status = await vault.status(session.username);
+    const problem = findSetupObstacle(parts, session, status);
     if (problem !== undefined)
       throw new SallyportError('not-allowed', 'Setting up two-factor authentication is not enabled here', {
         detail: problem,
@@ -199,35 +194,4 @@ export function buildEnrolmentHandlers(parts: LoginParts): Pick<SessionHandlers,
     // Proofs of one user take turns: tries are counted and one wins.
     'enrol.prove': (params, session, link) => turns.run(session.username, () => prove(params, session, link)),
   };
-}
-
-/** Why this session may not set anything up, for the admin. */
-function findObstacle(
-  user: EffectiveUser,
-  status: FactorStatus,
-  session: AnySession,
-  parts: LoginParts,
-): string | undefined {
-  const { enrolment, selfService } = parts.config.twoFactor;
-  const { registration, forceSetup } = user.twoFactor;
-  const replaces = mayReplace(parts, session);
-  if (!registration && !forceSetup && !replaces) return 'two_factor.registration is off';
-  if (status.state === 'broken' && !replaces) return status.problem ?? 'the enrolment is broken';
-  if (!isAllowedThrough(selfService.enrol, session.node))
-    return `self_service.enrol does not allow node ${session.node}`;
-  if (tooWeak.has(session.method)) return `a session opened by ${session.method} may not`;
-  if (session.protocol === 'sftp' && !enrolment.overSftp) return 'enrolment.over_sftp is off';
-  if (enrolment.ticket === 'required' && status.state === 'none' && session.method !== 'bypass')
-    return 'the first set-up needs a code of the admin (enrolment.ticket)';
-  return undefined;
-}
-
-/** Only a session that a bypass code with `--re-enrol` opened. */
-function mayReplace(parts: LoginParts, session: AnySession): boolean {
-  return parts.sessions.stored(session.key)?.reEnrol === true;
-}
-
-function isAllowedThrough(setting: LoginConfig['twoFactor']['selfService']['enrol'], node: string): boolean {
-  if (typeof setting === 'string') return setting === 'anywhere';
-  return setting.nodes.includes(node);
 }

@@ -1,9 +1,10 @@
 import type { AccountView, SessionView } from '#shared/link/messages.ts';
 import { requirementStartMs } from './account-rules.ts';
+import { maySetUp } from './enrolment-rules.ts';
 import type { LoginParts } from './login-parts.ts';
 import type { AnySession } from './session.ts';
 
-type Parts = Pick<LoginParts, 'sessions' | 'vault' | 'clock'>;
+type Parts = Pick<LoginParts, 'config' | 'sessions' | 'vault' | 'clock'>;
 
 /** A session as its node may see it; the only place where its id is told. */
 export async function viewSession(parts: Parts, session: AnySession, id: string): Promise<SessionView> {
@@ -41,6 +42,7 @@ export async function viewAccount(
       enrolled: status.state !== 'none',
       requiredOn: [...new Set([...requiredOn, ...status.requiredOn])],
       registration,
+      maySetUp: maySetUp(parts, session, status),
       recoveryCodesLeft: status.recoveryCodesLeft,
       ...(fromMs === undefined ? {} : { requiredFrom: new Date(fromMs).toISOString() }),
     },

@@ -152,6 +152,8 @@ const accountView = z.strictObject({
     enrolled: z.boolean(),
     requiredOn: z.array(protocol),
     registration: z.boolean(),
+    /** This session may set up an authenticator now, or replace the present one. */
+    maySetUp: z.boolean(),
     recoveryCodesLeft: count,
     requiredFrom: text(64).optional(),
   }),

@@ -1,4 +1,5 @@
 import type { ChallengeView } from '#shared/link/messages.ts';
+import { isGivenOnly } from '#dmz/login/code-shape.ts';
 import type { Again } from '#dmz/login/login-service.ts';
 
 /**
@@ -17,6 +18,7 @@ export function codeInstruction(asked: Asked): string {
 }
 
 function whereFrom(asked: Asked): string {
+  if (isGivenOnly(asked)) return 'Enter the code that your administrator gave you.';
   if (asked.method === 'totp') return 'Enter the code from your authenticator app.';
   const by = asked.method === 'email' ? 'by e-mail' : 'by text message';
   const to = asked.hint === '' ? '' : ` to ${asked.hint}`;

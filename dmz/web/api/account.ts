@@ -12,6 +12,8 @@ export interface Account {
     readonly enrolled: boolean;
     readonly required_on: readonly Protocol[];
     readonly registration: boolean;
+    /** Here and now: also to replace the present one, with a code from the administrator. */
+    readonly may_set_up: boolean;
     readonly recovery_codes_left: number;
     readonly required_from?: string;
   };

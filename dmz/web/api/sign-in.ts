@@ -8,6 +8,8 @@ export interface Challenge {
   readonly hint: string;
   /** Whether a recovery code is accepted. */
   readonly recovery: boolean;
+  /** Only a code that the administrator gave is accepted. */
+  readonly given?: boolean;
   readonly attempts_left: number;
   /** Seconds. */
   readonly expires_in: number;

@@ -78,6 +78,9 @@ export function SetupScan({
               </div>
             </div>
           </div>
+          <a class="on-touch" href={setup.otpauth_uri}>
+            {words.setup.openApp}
+          </a>
           <Button kind="primary" wide busy={busy} onClick={onConfirm}>
             {words.setup.confirm}
           </Button>

@@ -74,7 +74,7 @@ function TwoFactorSection({ account }: { readonly account: Account }) {
   const { route } = useClient();
   const words = useWords();
   const formats = useFormats();
-  const { enrolled, required_on: requiredOn, registration, ...twoFactor } = account.two_factor;
+  const { enrolled, required_on: requiredOn, may_set_up: maySetUp, ...twoFactor } = account.two_factor;
   const protocols = (names: readonly Protocol[]): string =>
     names.map((name) => (name === 'https' ? words.options.https : words.options.sftp)).join(', ');
   const badge = !enrolled ? (
@@ -89,8 +89,10 @@ function TwoFactorSection({ account }: { readonly account: Account }) {
     <Section title={words.options.twoFactor} badge={badge}>
       <p>
         {enrolled
-          ? words.options.twoFactorOn
-          : registration
+          ? maySetUp
+            ? words.options.twoFactorReplace
+            : words.options.twoFactorOn
+          : maySetUp
             ? words.options.twoFactorOff
             : words.options.twoFactorClosed}
       </p>
@@ -105,9 +107,9 @@ function TwoFactorSection({ account }: { readonly account: Account }) {
           {words.options.recoveryLeft(twoFactor.recovery_codes_left)}
         </p>
       )}
-      {!enrolled && registration && (
+      {maySetUp && (
         <Button kind="primary" icon="shield" onClick={() => route.go({ name: 'setup' })}>
-          {words.options.setUp}
+          {enrolled ? words.options.replace : words.options.setUp}
         </Button>
       )}
     </Section>

@@ -68,15 +68,25 @@ export function SecondFactorPage({
   const sourceId = useId();
   const field = useRef<HTMLInputElement>(null);
   const [code, setCode] = useState('');
-  const [recovery, setRecovery] = useState(false);
+  /** Typing letters: a recovery code, or one from the administrator. */
+  const [letters, setLetters] = useState(challenge.given === true);
   const [busy, setBusy] = useState(false);
   const [attemptsLeft, setAttemptsLeft] = useState(challenge.attempts_left);
   const [failure, setFailure] = useState<{ text: string; reference?: string | undefined } | undefined>();
   const [sentAgain, setSentAgain] = useState(false);
   const secondsLeft = useSecondsUntil(expiresAtMs);
-  const kind = recovery ? 'recovery' : challenge.method === 'totp' ? 'app' : 'delivered';
+  const kind = letters ? 'recovery' : challenge.method === 'totp' ? 'app' : 'delivered';
+  const text = !letters
+    ? { title: words.code.title, source: describeSource(challenge, words), label: words.code.label }
+    : challenge.recovery
+      ? {
+          title: words.code.recoveryTitle,
+          source: words.code.recoverySource,
+          label: words.code.recoveryLabel,
+        }
+      : { title: words.code.givenTitle, source: words.code.givenSource, label: words.code.givenLabel };
 
-  useEffect(() => field.current?.focus(), [recovery]);
+  useEffect(() => field.current?.focus(), [letters]);
   useEffect(() => {
     if (secondsLeft === 0 && !busy) session.startAgain();
   }, [secondsLeft === 0]);
@@ -130,7 +140,7 @@ export function SecondFactorPage({
 
   return (
     <Card
-      title={recovery ? words.code.recoveryTitle : words.code.title}
+      title={text.title}
       above={
         <div class="card-who">
           <button type="button" class="button button-link" onClick={() => void session.abandonCode()}>
@@ -149,13 +159,13 @@ export function SecondFactorPage({
         }}
       >
         <p class="card-lead" id={sourceId}>
-          {recovery ? words.code.recoverySource : describeSource(challenge, words)}
+          {text.source}
         </p>
         <CodeField
-          label={recovery ? words.code.recoveryLabel : words.code.label}
+          label={text.label}
           value={code}
           onInput={setCode}
-          letters={recovery}
+          letters={letters}
           invalid={failure !== undefined}
           describedBy={sourceId}
           inputRef={field}
@@ -171,21 +181,23 @@ export function SecondFactorPage({
         </Button>
         <div class="card-foot">
           <div class="card-links">
-            {challenge.method !== 'totp' && !recovery && <Resend challenge={challenge} onResend={resend} />}
-            {challenge.recovery && (
+            {challenge.method !== 'totp' && !letters && <Resend challenge={challenge} onResend={resend} />}
+            {challenge.given !== true && (
               <Button
                 kind="link"
                 onClick={() => {
-                  setRecovery(!recovery);
+                  setLetters(!letters);
                   setCode('');
                   setFailure(undefined);
                 }}
               >
-                {recovery
+                {letters
                   ? challenge.method === 'totp'
                     ? words.code.useApp
                     : words.code.useDelivered
-                  : words.code.useRecovery}
+                  : challenge.recovery
+                    ? words.code.useRecovery
+                    : words.code.useGiven}
               </Button>
             )}
           </div>

@@ -67,6 +67,8 @@ function watchUser(session: Session, uploads: Uploads, notices: Notices): void {
   effect(() => {
     const state = session.state.value;
     if (state.name !== 'signed-in') {
+      // What was said to one person is not for who signs in next.
+      if (greeted) notices.dismiss();
       greeted = false;
       return;
     }

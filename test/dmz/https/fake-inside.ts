@@ -251,6 +251,7 @@ export async function buildFakeInside(
         enrolled: enrolled.has(found.username),
         requiredOn: ['https', 'sftp'],
         registration: true,
+        maySetUp: true,
         recoveryCodesLeft: 10,
       },
       may: { password: true, sshKeys: false },

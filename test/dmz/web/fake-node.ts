@@ -256,6 +256,7 @@ export class FakeNode {
         enrolled,
         required_on: enrolled ? ['https', 'sftp'] : [],
         registration: user.registration,
+        may_set_up: user.registration && !enrolled,
         recovery_codes_left: user.recoveryCodes.length,
       },
       may: { password: true, ssh_keys: false },

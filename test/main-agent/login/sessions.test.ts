@@ -229,7 +229,13 @@ describe('sessions', () => {
       username: 'frank',
       displayName: 'frank',
       state: 'signed-in',
-      twoFactor: { enrolled: false, requiredOn: [], registration: true, recoveryCodesLeft: 0 },
+      twoFactor: {
+        enrolled: false,
+        requiredOn: [],
+        registration: true,
+        maySetUp: true,
+        recoveryCodesLeft: 0,
+      },
       may: { password: false, sshKeys: false },
       quota: { usedBytes: 42 },
       session: {
