@@ -15,16 +15,21 @@ import { generatePrivateKeyFile } from '#shared/ssh-key/private-key-file.ts';
 import { findFreePorts } from './free-port.ts';
 import { writePrivateFile } from './private-file.ts';
 import { readSecrets, type SiteSecrets, writeSecrets } from './secrets.ts';
-import type { SiteFiles } from './site-files.ts';
+import type { NodeFiles, SiteFiles } from './site-files.ts';
 import type { DemoUser } from './users.ts';
 
 /**
- * Makes the folder of a demo: keys, configuration of both nodes, users with passwords and second factors. What is
- * there already stays; only the DMZ's configuration is written at each start, because its ports are options.
+ * Makes the folder of a demo: keys, configuration of all nodes, users with passwords and second factors. What is
+ * there already stays; only a DMZ node's configuration is written at each start, because its ports are options.
  */
-export interface ProvisionOptions {
+export interface DoorPorts {
   readonly httpsPort: number;
   readonly sftpPort: number;
+}
+
+export interface ProvisionOptions extends DoorPorts {
+  /** With it the site has a second DMZ node. */
+  readonly second?: DoorPorts;
   readonly users: readonly DemoUser[];
 }
 
@@ -35,36 +40,66 @@ export async function provisionSite(files: SiteFiles, options: ProvisionOptions)
   const known = readSecrets(files);
   // The secrets are written last: without them the folder is half made and is made again.
   const secrets = known ?? (await makeSite(files, options));
-  writeDmzConfig(files, secrets, options);
+  for (const node of listNodes(files, secrets, options)) writeDmzConfig(files, node);
   return secrets;
+}
+
+/** One DMZ node: its name, where it keeps what, where it listens. */
+export interface ProvisionedNode extends DoorPorts {
+  readonly name: string;
+  readonly files: NodeFiles;
+  readonly link: number;
+  readonly health: number;
+}
+
+export function listNodes(
+  files: SiteFiles,
+  { ports }: Pick<SiteSecrets, 'ports'>,
+  { second, httpsPort, sftpPort }: Pick<ProvisionOptions, 'second' | keyof DoorPorts>,
+): readonly [ProvisionedNode, ...ProvisionedNode[]] {
+  const { link, dmzHealth: health } = ports;
+  const first = { name: 'dmz1', files: files.dmz, httpsPort, sftpPort, link, health };
+  if (second === undefined || ports.second === undefined) return [first];
+  return [first, { name: 'dmz2', files: files.secondDmz, ...second, ...ports.second }];
 }
 
 async function makeSite(files: SiteFiles, options: ProvisionOptions): Promise<SiteSecrets> {
   for (const folder of [files.dir, files.files, files.mail, files.main.enrolments])
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-  makeKeys(files);
-  const [link = 0, mail = 0, dmzHealth = 0, mainHealth = 0] = await findFreePorts(4);
+  const hasSecond = options.second !== undefined;
+  makeKeys(files, hasSecond ? [files.dmz, files.secondDmz] : [files.dmz]);
+  const [link = 0, mail = 0, dmzHealth = 0, mainHealth = 0, link2 = 0, health2 = 0] = await findFreePorts(
+    hasSecond ? 6 : 4,
+  );
   const users = await makeUsers(files, options.users);
-  const secrets = { users, ports: { link, mail, dmzHealth, mainHealth } };
-  writeMainConfig(files, secrets);
+  const second = hasSecond ? { second: { link: link2, health: health2 } } : {};
+  const secrets = { users, ports: { link, mail, dmzHealth, mainHealth, ...second } };
+  writeMainConfig(files, secrets, listNodes(files, secrets, options));
   writeSecrets(files, secrets);
   return secrets;
 }
 
-function makeKeys(files: SiteFiles): void {
-  for (const file of [files.dmz.identityKey, files.dmz.signingKey, files.main.identityKey])
-    if (!existsSync(file)) writePrivateFile(file, generateIdentityKey().privateKeyPem.expose());
+function makeKeys(files: SiteFiles, nodes: readonly NodeFiles[]): void {
   if (!existsSync(files.main.vaultKey)) writePrivateFile(files.main.vaultKey, randomBytes(32));
-  if (!existsSync(files.dmz.hostKey)) {
-    const key = generatePrivateKeyFile('sallyport demo host key');
-    writePrivateFile(files.dmz.hostKey, key.file.expose());
-    writePrivateFile(`${files.dmz.hostKey}.pub`, `${key.publicLine}\n`);
-  }
+  makeIdentityKey(files.main.identityKey);
   const authority = createThrowAwayAuthority(systemClock.now());
-  const server = authority.issueServerCertificate();
   writePrivateFile(files.ca, authority.certificatePem);
-  writePrivateFile(files.dmz.certificate, server.certificatePem);
-  writePrivateFile(files.dmz.key, server.privateKeyPem.expose());
+  for (const node of nodes) {
+    makeIdentityKey(node.identityKey);
+    makeIdentityKey(node.signingKey);
+    if (!existsSync(node.hostKey)) {
+      const key = generatePrivateKeyFile('sallyport demo host key');
+      writePrivateFile(node.hostKey, key.file.expose());
+      writePrivateFile(`${node.hostKey}.pub`, `${key.publicLine}\n`);
+    }
+    const server = authority.issueServerCertificate();
+    writePrivateFile(node.certificate, server.certificatePem);
+    writePrivateFile(node.key, server.privateKeyPem.expose());
+  }
+}
+
+function makeIdentityKey(file: string): void {
+  if (!existsSync(file)) writePrivateFile(file, generateIdentityKey().privateKeyPem.expose());
 }
 
 async function makeUsers(files: SiteFiles, users: readonly DemoUser[]): Promise<SiteSecrets['users']> {
@@ -140,38 +175,44 @@ function readKeyPem(file: string): Secret {
   return new Secret(readFileSync(file, 'utf8'));
 }
 
-function writeDmzConfig(files: SiteFiles, secrets: SiteSecrets, options: ProvisionOptions): void {
-  const main = parseIdentityKey(readKeyPem(files.main.identityKey)).fingerprint;
+function writeDmzConfig(site: SiteFiles, node: ProvisionedNode): void {
+  const main = parseIdentityKey(readKeyPem(site.main.identityKey)).fingerprint;
+  const { files } = node;
   writePrivateFile(
-    files.dmz.config,
-    `node: dmz1
-public_url: https://localhost:${options.httpsPort}
+    files.config,
+    `node: ${node.name}
+public_url: https://localhost:${node.httpsPort}
 https:
-  listen: 127.0.0.1:${options.httpsPort}
-  certificate: ${files.dmz.certificate}
-  key: ${files.dmz.key}
+  listen: 127.0.0.1:${node.httpsPort}
+  certificate: ${files.certificate}
+  key: ${files.key}
 sftp:
-  listen: 127.0.0.1:${options.sftpPort}
-  host_keys: [${files.dmz.hostKey}]
+  listen: 127.0.0.1:${node.sftpPort}
+  host_keys: [${files.hostKey}]
 link:
-  listen: 127.0.0.1:${secrets.ports.link}
+  listen: 127.0.0.1:${node.link}
   main: { identity: ${main} }
-  identity_key: ${files.dmz.identityKey}
-  signing_key: ${files.dmz.signingKey}
-health: { listen: 127.0.0.1:${secrets.ports.dmzHealth} }
+  identity_key: ${files.identityKey}
+  signing_key: ${files.signingKey}
+health: { listen: 127.0.0.1:${node.health} }
 `,
   );
 }
 
-function writeMainConfig(files: SiteFiles, secrets: SiteSecrets): void {
-  const identity = parseIdentityKey(readKeyPem(files.dmz.identityKey)).fingerprint;
-  const signing = createPublicKey(parseIdentityKey(readKeyPem(files.dmz.signingKey)).privateKey);
+/** One line of main's `dmz_nodes`. */
+function pinNode({ name, files, link }: ProvisionedNode): string {
+  const identity = parseIdentityKey(readKeyPem(files.identityKey)).fingerprint;
+  const signing = createPublicKey(parseIdentityKey(readKeyPem(files.signingKey)).privateKey);
   const { x = '' } = signing.export({ format: 'jwk' });
+  return `  - { name: ${name}, address: 127.0.0.1:${link}, identity: ${identity}, signing_key: ${x} }`;
+}
+
+function writeMainConfig(files: SiteFiles, secrets: SiteSecrets, nodes: readonly ProvisionedNode[]): void {
   writePrivateFile(
     files.main.config,
     `name: main1
 dmz_nodes:
-  - { name: dmz1, address: 127.0.0.1:${secrets.ports.link}, identity: ${identity}, signing_key: ${x} }
+${nodes.map(pinNode).join('\n')}
 identity_key: ${files.main.identityKey}
 vault_key: ${files.main.vaultKey}
 users: { source: yaml, directory: ${files.main.users} }

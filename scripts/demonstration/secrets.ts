@@ -18,6 +18,8 @@ const secretsSchema = z.strictObject({
     mail: z.number(),
     dmzHealth: z.number(),
     mainHealth: z.number(),
+    /** Of a site with two DMZ nodes. */
+    second: z.strictObject({ link: z.number(), health: z.number() }).optional(),
   }),
 });
 

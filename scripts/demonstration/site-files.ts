@@ -1,5 +1,21 @@
 import { join } from 'node:path';
 
+/** Where everything of one DMZ node lies. */
+function nodeFiles(folder: string) {
+  const at = (...parts: string[]): string => join(folder, ...parts);
+  return {
+    config: at('dmz.yaml'),
+    log: at('dmz.log'),
+    certificate: at('tls', 'certificate.pem'),
+    key: at('tls', 'key.pem'),
+    hostKey: at('ssh', 'ed25519'),
+    identityKey: at('keys', 'link.key'),
+    signingKey: at('keys', 'signing.key'),
+  } as const;
+}
+
+export type NodeFiles = ReturnType<typeof nodeFiles>;
+
 /** Where everything of one demo lies, below one folder. */
 export function siteFiles(dir: string) {
   const at = (...parts: string[]): string => join(dir, ...parts);
@@ -12,15 +28,9 @@ export function siteFiles(dir: string) {
     mail: at('mail'),
     files: at('files'),
     erinKey: at('erin_ed25519'),
-    dmz: {
-      config: at('dmz', 'dmz.yaml'),
-      log: at('dmz', 'dmz.log'),
-      certificate: at('dmz', 'tls', 'certificate.pem'),
-      key: at('dmz', 'tls', 'key.pem'),
-      hostKey: at('dmz', 'ssh', 'ed25519'),
-      identityKey: at('dmz', 'keys', 'link.key'),
-      signingKey: at('dmz', 'keys', 'signing.key'),
-    },
+    dmz: nodeFiles(at('dmz')),
+    /** Of a site with two DMZ nodes. */
+    secondDmz: nodeFiles(at('dmz2')),
     main: {
       config: at('main', 'main-agent.yaml'),
       log: at('main', 'main-agent.log'),

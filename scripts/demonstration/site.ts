@@ -3,19 +3,32 @@ import { fileURLToPath } from 'node:url';
 import { findFreePort } from './free-port.ts';
 import { type MailSink, startMailSink } from './mail-sink.ts';
 import { writePrivateFile } from './private-file.ts';
-import { provisionSite } from './provision.ts';
+import { listNodes, provisionSite, type ProvisionedNode } from './provision.ts';
 import type { SiteSecrets } from './secrets.ts';
-import { siteFiles, type SiteFiles } from './site-files.ts';
+import { siteFiles, type NodeFiles, type SiteFiles } from './site-files.ts';
 import { supervise, type Supervised } from './supervisor.ts';
 import { demoUsers, selfCheckUser, type DemoUser } from './users.ts';
 
-/** A whole installation on loopback: one DMZ node, one main node, a mail sink; each side restarted when it dies. */
-export interface Site {
-  readonly files: SiteFiles;
+/** A running DMZ node. */
+export interface SiteNode {
+  readonly name: string;
+  readonly files: NodeFiles;
   readonly https: string;
   readonly sftp: { readonly host: string; readonly port: number; readonly hostKey: string };
-  readonly users: SiteSecrets['users'];
+  readonly process: Supervised;
+  /** Origin of its health listener. */
+  readonly health: string;
+}
+
+/** A whole installation on loopback: a DMZ node or two, main, a mail sink; each restarted when it dies. */
+export interface Site {
+  readonly files: SiteFiles;
+  readonly nodes: readonly SiteNode[];
+  /** Of the first node. */
+  readonly https: SiteNode['https'];
+  readonly sftp: SiteNode['sftp'];
   readonly dmz: Supervised;
+  readonly users: SiteSecrets['users'];
   readonly main: Supervised;
   /** From now on demo.json says where everything is, also after restarts. */
   publish(): void;
@@ -27,6 +40,8 @@ export interface SiteOptions {
   /** 0: a free one. */
   readonly httpsPort: number;
   readonly sftpPort: number;
+  /** A second DMZ node, on free ports. */
+  readonly withSecondNode?: boolean;
   readonly moreUsers?: readonly DemoUser[];
   /** Another program than main-agent/main.ts, for tests that look inside. */
   readonly mainProgram?: readonly string[];
@@ -56,29 +71,30 @@ export async function startSite(options: SiteOptions): Promise<Site> {
   rmSync(files.demoJson, { force: true });
   const httpsPort = options.httpsPort === 0 ? await findFreePort() : options.httpsPort;
   const sftpPort = options.sftpPort === 0 ? await findFreePort() : options.sftpPort;
+  const second =
+    options.withSecondNode === true
+      ? { second: { httpsPort: await findFreePort(), sftpPort: await findFreePort() } }
+      : {};
   const users = [...demoUsers, ...(options.moreUsers ?? [])];
-  const secrets = await provisionSite(files, { httpsPort, sftpPort, users });
+  const provision = { httpsPort, sftpPort, ...second, users };
+  const secrets = await provisionSite(files, provision);
   const mail: MailSink = await startMailSink(files.mail, secrets.ports.mail);
-
-  const https = `https://localhost:${httpsPort}`;
-  const hostKey = readFileSync(`${files.dmz.hostKey}.pub`, 'utf8').trim().split(' ').slice(0, 2).join(' ');
-  const sftp = { host: '127.0.0.1', port: sftpPort, hostKey };
-  const healthOf = (port: number): string => `http://127.0.0.1:${port}`;
+  const mainHealth = healthOf(secrets.ports.mainHealth);
   let published = false;
 
   const write = (): void => {
     const { [selfCheckUser]: _own, ...visible } = secrets.users;
     const info = {
-      https,
+      https: first.https,
       ca_file: files.ca,
-      sftp: { host: sftp.host, port: sftp.port, host_key: hostKey },
+      sftp: { host: first.sftp.host, port: first.sftp.port, host_key: first.sftp.hostKey },
       admin_socket: files.main.socket,
       users_dir: files.main.users,
       files_dir: files.files,
       audit_file: files.main.audit,
       mail_dir: files.mail,
-      dmz: side(files.dmz.config, dmz.pid, healthOf(secrets.ports.dmzHealth)),
-      main_agent: side(files.main.config, main.pid, healthOf(secrets.ports.mainHealth)),
+      dmz: side(files.dmz.config, first.process.pid, first.health),
+      main_agent: side(files.main.config, main.pid, mainHealth),
       users: Object.fromEntries(
         Object.entries(visible).map(([name, user]) => [
           name,
@@ -104,30 +120,28 @@ export async function startSite(options: SiteOptions): Promise<Site> {
     logFile: files.main.log,
     onStart,
   });
-  const dmz = supervise({
-    name: 'dmz',
-    command: process.execPath,
-    args: [...dmzFlags, `${root}dmz/main.ts`, '--config', files.dmz.config],
-    logFile: files.dmz.log,
-    onStart,
-  });
+  const [one, ...others] = listNodes(files, secrets, provision);
+  const first = startNode(one, onStart);
+  const nodes = [first, ...others.map((node) => startNode(node, onStart))];
   const stop = async (): Promise<void> => {
     rmSync(files.demoJson, { force: true });
-    await Promise.all([dmz.stop(), main.stop()]);
+    await Promise.all([...nodes.map((node) => node.process.stop()), main.stop()]);
     await mail.close();
   };
   try {
-    await waitUntilReady([healthOf(secrets.ports.dmzHealth), healthOf(secrets.ports.mainHealth)], files);
+    const logs = [...nodes.map((node) => node.files.log), files.main.log];
+    await waitUntilReady([...nodes.map((node) => node.health), mainHealth], logs);
   } catch (error) {
     await stop();
     throw error;
   }
   return {
     files,
-    https,
-    sftp,
+    nodes,
+    https: first.https,
+    sftp: first.sftp,
+    dmz: first.process,
     users: secrets.users,
-    dmz,
     main,
     publish: () => {
       published = true;
@@ -137,17 +151,39 @@ export async function startSite(options: SiteOptions): Promise<Site> {
   };
 }
 
+function startNode({ name, files, ...ports }: ProvisionedNode, onStart: () => void): SiteNode {
+  const hostKey = readFileSync(`${files.hostKey}.pub`, 'utf8').trim().split(' ').slice(0, 2).join(' ');
+  return {
+    name,
+    files,
+    https: `https://localhost:${ports.httpsPort}`,
+    sftp: { host: '127.0.0.1', port: ports.sftpPort, hostKey },
+    health: healthOf(ports.health),
+    process: supervise({
+      name,
+      command: process.execPath,
+      args: [...dmzFlags, `${root}dmz/main.ts`, '--config', files.config],
+      logFile: files.log,
+      onStart,
+    }),
+  };
+}
+
+function healthOf(port: number): string {
+  return `http://127.0.0.1:${port}`;
+}
+
 function side(config: string, pid: number | undefined, health: string): object {
   return { config, pid, health: `${health}/healthz`, metrics: `${health}/metrics` };
 }
 
-async function waitUntilReady(origins: readonly string[], files: SiteFiles): Promise<void> {
+async function waitUntilReady(origins: readonly string[], logs: readonly string[]): Promise<void> {
   const end = performance.now() + readyMs;
   for (const origin of origins) {
     while (!(await isReady(origin))) {
       if (performance.now() > end)
         throw new Error(
-          `a node did not become ready in ${readyMs / 1000} s\n${lastLines(files.dmz.log)}${lastLines(files.main.log)}`,
+          `a node did not become ready in ${readyMs / 1000} s\n${logs.map(lastLines).join('')}`,
         );
       await new Promise((resolve) => setTimeout(resolve, pollMs));
     }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Authenticator } from '#scripts/demonstration/codes.ts';
-import { type Site, startSite } from '#scripts/demonstration/site.ts';
+import { type Site, type SiteNode, startSite } from '#scripts/demonstration/site.ts';
 import type { DemoUser } from '#scripts/demonstration/users.ts';
 import { findLeaks } from './canaries.ts';
 import type { SftpTarget } from './clients/sftp-target.ts';
@@ -20,7 +20,11 @@ export interface Product {
   readonly folder: string;
   authenticator(user: string): Authenticator;
   /** Target for SFTP clients; the code, if given, is the client's answer to the second prompt. */
-  sftp(user: string, credentials?: { password?: string; code?: string; keyFile?: string }): SftpTarget;
+  sftp(
+    user: string,
+    credentials?: { password?: string; code?: string; keyFile?: string },
+    node?: SiteNode,
+  ): SftpTarget;
   password(user: string): string;
   /** Kills main as a crash would and resolves when another one serves again. */
   killMain(): Promise<void>;
@@ -34,13 +38,19 @@ const recordedMain = fileURLToPath(new URL('./recorded-main.ts', import.meta.url
 const backMs = 20_000;
 
 export async function startProduct(
-  options: { readonly moreUsers?: readonly DemoUser[]; readonly mainProgram?: string } = {},
+  options: {
+    readonly moreUsers?: readonly DemoUser[];
+    readonly mainProgram?: string;
+    /** DMZ nodes on the one main, one or two: `site.nodes`. */
+    readonly nodes?: 1 | 2;
+  } = {},
 ): Promise<Product> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-e2e-'));
   const site = await startSite({
     dir: join(folder, 'site'),
     httpsPort: 0,
     sftpPort: 0,
+    withSecondNode: options.nodes === 2,
     mainProgram: [options.mainProgram ?? recordedMain],
     ...(options.moreUsers === undefined ? {} : { moreUsers: options.moreUsers }),
   });
@@ -57,15 +67,17 @@ export async function startProduct(
       authenticators.set(user, made);
       return made;
     },
-    sftp: (user, credentials = {}) => ({ ...site.sftp, user, ...credentials }),
+    sftp: (user, credentials = {}, node) => ({ ...(node ?? site).sftp, user, ...credentials }),
     password,
     async killMain() {
       const old = site.main.pid;
       if (old !== undefined) process.kill(old, 'SIGKILL');
       await waitUntil(async () => {
         if (site.main.pid === undefined || site.main.pid === old) return false;
-        const { dmzHealth } = JSON.parse(readFileSync(site.files.secrets, 'utf8')).ports;
-        return (await fetch(`http://127.0.0.1:${dmzHealth}/readyz`)).ok;
+        const ready = await Promise.all(
+          site.nodes.map(async ({ health }) => (await fetch(`${health}/readyz`)).ok),
+        );
+        return ready.every(Boolean);
       }, backMs);
     },
     audit() {
