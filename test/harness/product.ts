@@ -8,6 +8,7 @@ import { Authenticator } from '#scripts/demonstration/codes.ts';
 import { type Site, type SiteNode, startSite } from '#scripts/demonstration/site.ts';
 import type { DemoUser } from '#scripts/demonstration/users.ts';
 import { findLeaks } from './canaries.ts';
+import { runProgram } from './clients/process.ts';
 import type { SftpTarget } from './clients/sftp-target.ts';
 
 /**
@@ -28,11 +29,16 @@ export interface Product {
   password(user: string): string;
   /** Kills main as a crash would and resolves when another one serves again. */
   killMain(): Promise<void>;
+  /** Resolves when another main than `old` serves over every node. */
+  mainIsBack(old: number | undefined): Promise<void>;
+  /** The `sallyport` command; resolves with what it printed, rejects with what it complained. */
+  sallyport(...args: readonly string[]): Promise<string>;
   /** Audit records written so far. */
   audit(): readonly Record<string, unknown>[];
   close(): Promise<void>;
 }
 
+const root = fileURLToPath(new URL('../..', import.meta.url));
 const recordedMain = fileURLToPath(new URL('./recorded-main.ts', import.meta.url));
 /** A restarted main has to open its state, dial and join: seconds at most. */
 const backMs = 20_000;
@@ -57,6 +63,15 @@ export async function startProduct(
   await mkdir(join(folder, 'local'));
   const authenticators = new Map<string, Authenticator>();
   const password = (user: string): string => site.users[user]?.password ?? '';
+  const mainIsBack = async (old: number | undefined): Promise<void> => {
+    await waitUntil(async () => {
+      if (site.main.pid === undefined || site.main.pid === old) return false;
+      const ready = await Promise.all(
+        site.nodes.map(async ({ health }) => (await fetch(`${health}/readyz`)).ok),
+      );
+      return ready.every(Boolean);
+    }, backMs);
+  };
   return {
     site,
     folder: join(folder, 'local'),
@@ -72,13 +87,14 @@ export async function startProduct(
     async killMain() {
       const old = site.main.pid;
       if (old !== undefined) process.kill(old, 'SIGKILL');
-      await waitUntil(async () => {
-        if (site.main.pid === undefined || site.main.pid === old) return false;
-        const ready = await Promise.all(
-          site.nodes.map(async ({ health }) => (await fetch(`${health}/readyz`)).ok),
-        );
-        return ready.every(Boolean);
-      }, backMs);
+      await mainIsBack(old);
+    },
+    mainIsBack,
+    async sallyport(...args) {
+      const command = ['--socket', site.files.main.socket, ...args];
+      const { status, stdout, stderr } = await runProgram(join(root, 'scripts', 'sallyport'), command);
+      if (status !== 0) throw new Error(`sallyport ${args.join(' ')} ended with ${status}: ${stderr}`);
+      return stdout;
     },
     audit() {
       if (!existsSync(site.files.main.audit)) return [];
