@@ -8,6 +8,7 @@ import {
   type Document,
   type Node,
 } from 'yaml';
+import { readPlainYaml } from './plain-yaml.ts';
 import type { ConfigProblem } from './problem.ts';
 
 /**
@@ -35,7 +36,33 @@ export interface YamlText {
   locateKey(path: readonly PropertyKey[]): { readonly line: number; readonly column: number };
 }
 
+/** A plain text gets its value from the plain reader, and a document only when a place in it is asked for. */
 export function parseYaml(text: string, file: string): YamlText {
+  const value = readPlainYaml(text);
+  if (value === undefined) return parseWhole(text, file);
+  let parsed: YamlText | undefined;
+  const whole = (): YamlText => (parsed ??= parseWhole(text, file));
+  return {
+    file,
+    value,
+    problems: [],
+    get document() {
+      return whole().document;
+    },
+    locate: (path) => whole().locate(path),
+    locateKey: (path) =>
+      (path.length === 1 ? locatePlainKey(text, path) : undefined) ?? whole().locateKey(path),
+  };
+}
+
+/** Keys of a plain text's top level begin their lines. */
+function locatePlainKey(text: string, [key]: readonly PropertyKey[]) {
+  const at = `\n${text}`.indexOf(`\n${String(key)}:`);
+  return at === -1 ? undefined : { line: text.slice(0, at).split('\n').length, column: 1 };
+}
+
+/** The whole language, with all its errors. */
+export function parseWhole(text: string, file: string): YamlText {
   const lines = new LineCounter();
   const position = (offset: number) => {
     const { line, col } = lines.linePos(offset);

@@ -44,10 +44,19 @@ export function parsePublicKeyBlob(blob: Buffer, comment = ''): SshPublicKey {
   if (blob.length > blobBytesMax) throw malformed(`key is longer than ${blobBytesMax} bytes`);
   const reader = new WireReader(blob);
   const type = requireKnownType(reader.name());
-  const key = readKey(type, reader);
+  const importKey = readKey(type, reader);
   reader.end();
   const fingerprint = `SHA256:${createHash('sha256').update(blob).digest('base64').replace(/=+$/, '')}`;
-  return { type, blob: Buffer.from(blob), fingerprint, comment, key };
+  let key: KeyObject | undefined;
+  return {
+    type,
+    blob: Buffer.from(blob),
+    fingerprint,
+    comment,
+    get key() {
+      return (key ??= importKey());
+    },
+  };
 }
 
 export function formatPublicKeyLine(key: SshPublicKey): string {
@@ -70,16 +79,20 @@ function requireKnownType(type: string): KeyType {
   }
 }
 
-function readKey(type: KeyType, reader: WireReader): KeyObject {
+/** What makes the key object; all that can be wrong with the key is found before. */
+function readKey(type: KeyType, reader: WireReader): () => KeyObject {
   if (type === 'ssh-ed25519') return readEd25519(reader);
-  return type === 'ssh-rsa' ? readRsa(reader) : readEcdsa(type, reader);
+  const key = type === 'ssh-rsa' ? readRsa(reader) : readEcdsa(type, reader);
+  return () => key;
 }
 
-function readEd25519(reader: WireReader): KeyObject {
+/** Imported when it is used: of ten thousand stored keys few are, and each costs memory outside the heap. */
+function readEd25519(reader: WireReader): () => KeyObject {
   const octets = reader.string();
   if (octets.length !== 32) throw malformed('an Ed25519 key has 32 octets');
   requireStrongPoint(octets);
-  return importJwk({ kty: 'OKP', crv: 'Ed25519', x: octets.toString('base64url') });
+  const x = octets.toString('base64url');
+  return () => importJwk({ kty: 'OKP', crv: 'Ed25519', x });
 }
 
 function readRsa(reader: WireReader): KeyObject {
