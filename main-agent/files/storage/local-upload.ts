@@ -3,14 +3,10 @@
  * never half of one: the staging file is synced, renamed (or linked, where nothing may be replaced), the folder synced.
  */
 import * as fs from 'node:fs/promises';
-import type { AttributeChange } from '#shared/file-service/attributes.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
-import { badHandle, denied, isAFolder, notFound, taken } from '../file-error.ts';
-import { applyChange } from './attribute-change.ts';
+import { badHandle, denied, isAFolder, taken } from '../file-error.ts';
 import { moveExclusive } from './exclusive-move.ts';
-import type { Descriptor } from './descriptor.ts';
-import { readBytes, writeBytes } from './file-bytes.ts';
 import type { RegularFile } from './folder-handle.ts';
 import { type Jail, lockKey, type Spot } from './jail.ts';
 import type { KeyLock } from './key-lock.ts';
@@ -20,6 +16,7 @@ import type { StagedRecord, StagingArea } from './staging.ts';
 import type { Committed, CommitRules, Stored, Upload } from './storage.ts';
 import { toStored } from './stored.ts';
 import { requireNoTwin } from './twin-names.ts';
+import { UploadBytes } from './upload-bytes.ts';
 
 /** What an upload needs of the storage it belongs to. */
 export interface UploadHome {
@@ -35,61 +32,24 @@ export interface UploadHome {
   dropSuperseded(record: StagedRecord): Promise<void>;
 }
 
-export class LocalUpload implements Upload {
+export class LocalUpload extends UploadBytes implements Upload {
   readonly record: StagedRecord;
-  readonly initialSize: number;
   readonly atomic = true;
   readonly #home: UploadHome;
   readonly #area: StagingArea;
-  readonly #file: Descriptor;
-  #size: number;
   #isOver = false;
 
   constructor(home: UploadHome, area: StagingArea, record: StagedRecord, part: RegularFile) {
+    super(part);
     this.record = record;
-    this.initialSize = Number(part.stats.size);
     this.#home = home;
     this.#area = area;
-    this.#file = part.file;
-    this.#size = this.initialSize;
-  }
-
-  get size(): number {
-    return this.#size;
-  }
-
-  async write(pieces: readonly Uint8Array[], position: number): Promise<void> {
-    await writeBytes(this.#file, pieces, position);
-    const end = pieces.reduce((bytes, piece) => bytes + piece.byteLength, position);
-    this.#size = Math.max(this.#size, end);
-  }
-
-  read(buffers: readonly Uint8Array[], position: number): Promise<number> {
-    return readBytes(this.#file, buffers, position, this.#size);
-  }
-
-  async change(change: AttributeChange): Promise<void> {
-    if (change.size !== undefined) {
-      await this.#file.truncate(change.size);
-      this.#size = change.size;
-    }
-    await applyChange(this.#file, change);
-  }
-
-  async stat(): Promise<Stored> {
-    const stored = toStored(await this.#file.stat());
-    if (stored === undefined) throw notFound('staging file');
-    return stored;
-  }
-
-  sync(): Promise<void> {
-    return this.#file.sync();
   }
 
   async commit(rules: CommitRules): Promise<Committed> {
     this.#requireOpen();
     if (rules.change !== undefined) await this.change(rules.change);
-    await this.#file.sync();
+    await this.file.sync();
     const committed = await this.#home.jail.withSpot(this.record.place, 'parent-missing', (spot) =>
       this.#home.locks.hold([lockKey(spot)], () => this.#putInPlace(spot, rules)),
     );
@@ -130,7 +90,7 @@ export class LocalUpload implements Upload {
   async #keepReplaced(spot: Spot, existing: Stored, rules: CommitRules): Promise<void> {
     const { waiting, clock, log, keepReplaced } = this.#home;
     const { user, virtualPath, id } = this.record;
-    if (!keepReplaced || this.#size >= existing.size) return;
+    if (!keepReplaced || this.size >= existing.size) return;
     if (waiting.versionBytes(user) + existing.size > rules.keptVersionBytesMax) return;
     const version = { id, user, virtualPath: [...virtualPath], bytes: existing.size, atMs: clock.now() };
     if (!(await this.#area.keepVersion(spot.folder, spot.name, version))) return;
@@ -150,13 +110,13 @@ export class LocalUpload implements Upload {
 
   async keep(): Promise<void> {
     if (this.#isOver) return;
-    if (this.#size === 0) return this.discard();
+    if (this.size === 0) return this.discard();
     await this.#letGo();
     const { record } = this;
     await this.#home.keep({
       area: this.#area,
       record,
-      size: this.#size,
+      size: this.size,
       keptAtMs: this.#home.clock.now(),
     });
   }
@@ -174,7 +134,7 @@ export class LocalUpload implements Upload {
   async #letGo(): Promise<void> {
     this.#isOver = true;
     this.#home.released(this);
-    await this.#file.close();
+    await this.file.close();
   }
 
   #requireOpen(): void {
