@@ -110,8 +110,8 @@ describe('the plain reader', () => {
 
   test('reads a usual user file, and its keys are found where they stand', () => {
     expect(readPlainYaml(usual)).toStrictEqual(parseWhole(usual, 'f').value);
-    for (const key of ['groups', '+protocols', 'files', 'nowhere']) {
-      expect(parseYaml(usual, 'f').locateKey([key])).toEqual(parseWhole(usual, 'f').locateKey([key]));
+    for (const name of ['groups', '+protocols', 'files', 'nowhere']) {
+      expect(parseYaml(usual, 'f').locateKey([name])).toEqual(parseWhole(usual, 'f').locateKey([name]));
     }
     expect(parseYaml(usual, 'f').locate(['two_factor', 'registration'])).toEqual({ line: 11, column: 17 });
   });
