@@ -102,7 +102,7 @@ export interface LoginExplanation {
   readonly user: string;
   readonly protocol: Protocol;
   /** What would happen after a right first factor. */
-  readonly outcome: 'admitted' | 'totp' | 'email' | 'sms' | 'setup' | 'refused';
+  readonly outcome: 'admitted' | 'totp' | 'email' | 'sms' | 'bypass' | 'setup' | 'refused';
   /** Each rule in the order it is asked, the deciding one last. */
   readonly chain: readonly ExplainedRule[];
 }

@@ -172,7 +172,7 @@ function conclude(facts: KnownUserFacts): {
       const [transport] = facts.transports;
       if (decision.ask === 'delivered' && transport !== undefined)
         return { outcome: transport, effect: `a code is sent and asked, ${after}` };
-      return { outcome: 'refused', effect: `unless the outstanding bypass code is given, ${after}` };
+      return { outcome: 'bypass', effect: `only the outstanding bypass code can be asked, ${after}` };
     }
   }
 }

@@ -12,7 +12,7 @@ import { commitToCode } from '#shared/assertion/code-commitment.ts';
 import { signAssertion } from '#shared/assertion/sign.ts';
 import type { SigningKey } from '#shared/assertion/verify.ts';
 import { SallyportError } from '#shared/error.ts';
-import type { ChallengeView, ClientAddress, EventBody, Result } from '#shared/link/messages.ts';
+import type { ChallengeView, ClientAddress, EventBody, Params, Result } from '#shared/link/messages.ts';
 import { buildLog } from '#shared/log.ts';
 import type { Method, Protocol } from '#shared/login.ts';
 import { randomId } from '#shared/random-id.ts';
@@ -36,6 +36,8 @@ export interface Attempt {
   readonly node?: PlayedNode;
   readonly client?: Partial<ClientAddress>;
   readonly password?: string;
+  /** Instead of a password. */
+  readonly factor?: Params<'login.begin'>['factor'];
   readonly device?: string;
 }
 
@@ -282,7 +284,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
           protocol,
           listener: protocol,
           client: { ip: '203.0.113.9', port: 50_000, agent: 'test client', ...attempt.client },
-          factor: { type: 'password', password: attempt.password ?? password },
+          factor: attempt.factor ?? { type: 'password', password: attempt.password ?? password },
           ...(attempt.device === undefined ? {} : { device: attempt.device }),
         },
         link,

@@ -1,0 +1,300 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ChallengeView } from '#shared/link/messages.ts';
+import type { Method, Protocol } from '#shared/login.ts';
+import {
+  buildRig,
+  buildUser,
+  playSshKey,
+  refusal,
+  startMs,
+  withFactor,
+  type Answer,
+  type Attempt,
+  type PlayedNode,
+  type Rig,
+} from './rig.ts';
+
+/**
+ * The decision at login, as written down, through main's own handlers: every combination of the switches, with each
+ * first factor, a really signed assertion, and every other way a node could try to go on.
+ */
+
+interface Case {
+  /** V on main, and on the node. */
+  readonly main: boolean;
+  readonly node: boolean;
+  /** The admin's `required_on`. */
+  readonly wished: boolean;
+  readonly inForce: boolean;
+  readonly enrolled: boolean;
+  readonly address: boolean;
+  readonly forced: boolean;
+  readonly bypass: boolean;
+  readonly protocol: Protocol;
+  readonly factor: 'pwd' | 'key';
+}
+
+/** What has to happen after a right first factor. */
+type Outcome =
+  | 'refused'
+  | 'instruct'
+  | 'admitted'
+  | 'setup'
+  | 'totp'
+  | 'email'
+  | 'email, then set-up'
+  /** Nothing but the admin's bypass code could be asked. */
+  | 'bypass';
+
+const both = [false, true];
+
+function* allCases(): Generator<Case> {
+  for (const main of both)
+    for (const node of both)
+      for (const wished of both)
+        for (const inForce of both)
+          for (const enrolled of both)
+            for (const address of both)
+              for (const forced of both)
+                for (const bypass of both)
+                  for (const [protocol, factor] of [
+                    ['https', 'pwd'],
+                    ['sftp', 'pwd'],
+                    ['sftp', 'key'],
+                  ] as const)
+                    yield {
+                      main,
+                      node,
+                      wished,
+                      inForce,
+                      enrolled,
+                      address,
+                      forced,
+                      bypass,
+                      protocol,
+                      factor,
+                    };
+}
+
+/** The rows as written: V U S D F, then https and sftp. `-`: either. */
+const rows: readonly [string, Outcome, Outcome][] = [
+  ['0----', 'admitted', 'admitted'],
+  ['100-0', 'admitted', 'admitted'],
+  ['101--', 'admitted', 'admitted'],
+  ['111--', 'totp', 'totp'],
+  ['11010', 'email', 'email'],
+  ['11011', 'email, then set-up', 'instruct'],
+  ['11001', 'setup', 'instruct'],
+  ['11000', 'refused', 'refused'],
+  ['100-1', 'setup', 'instruct'],
+];
+
+function expectedOf(one: Case): Outcome {
+  const bits = [one.main, one.wished && one.inForce, one.enrolled, one.address, one.forced];
+  const found = rows.filter(([row]) => bits.every((bit, at) => row[at] === '-' || (row[at] === '1') === bit));
+  expect(found, `one row for ${nameOf(one)}`).toHaveLength(1);
+  const [row, onHttps, onSftp] = found[0] ?? ['', 'refused', 'refused'];
+  const outcome = one.protocol === 'https' ? onHttps : onSftp;
+  if (!one.main) return one.node ? 'refused' : outcome;
+  if (!one.node) return outcome === 'admitted' ? 'admitted' : 'refused';
+  return row === '11000' && one.bypass ? 'bypass' : outcome;
+}
+
+function nameOf(one: Case): string {
+  const bit = (value: boolean): string => (value ? '1' : '0');
+  const { main, node, wished, inForce, enrolled, address, forced, bypass, protocol, factor } = one;
+  const bits = [main, node, wished, inForce, enrolled, address, forced, bypass].map(bit).join('');
+  return `vnuisdfb${bits}${protocol}${factor}`;
+}
+
+const key = playSshKey();
+const methods: readonly Method[] = [
+  'totp',
+  'email',
+  'sms',
+  'recovery',
+  'bypass',
+  'none',
+  'lease',
+  'device',
+  'trusted-network',
+];
+
+/** What the right answer calls itself, and what its session is. */
+const happyEnds: Readonly<Record<Outcome, { method: Method; state: string } | undefined>> = {
+  refused: undefined,
+  instruct: undefined,
+  admitted: { method: 'none', state: 'signed-in' },
+  setup: { method: 'none', state: 'setup-required' },
+  totp: { method: 'totp', state: 'signed-in' },
+  email: { method: 'email', state: 'signed-in' },
+  'email, then set-up': { method: 'email', state: 'setup-required' },
+  bypass: { method: 'bypass', state: 'signed-in' },
+};
+
+describe('the decision at login, through the login itself', () => {
+  const rigs = new Map<boolean, Rig>();
+  beforeAll(async () => {
+    for (const validated_logins of both)
+      rigs.set(
+        validated_logins,
+        await buildRig({ twoFactor: { validated_logins, lease: 'off', remember_device: '30d' } }),
+      );
+  });
+  afterAll(() => {
+    for (const rig of rigs.values()) rig.close();
+  });
+
+  for (const main of both)
+    for (const node of both)
+      it(`S-01: validated logins ${main ? 'on' : 'off'} on main, ${node ? 'on' : 'off'} on the node: each combination ends as its row says, and no other way in`, async () => {
+        const rig = rigs.get(main);
+        if (rig === undefined) throw new Error('no rig');
+        for (const one of allCases())
+          if (one.main === main && one.node === node) await play(rig, one, expectedOf(one));
+      }, 120_000);
+
+  async function play(rig: Rig, one: Case, expected: Outcome): Promise<void> {
+    const username = nameOf(one);
+    const bypassCode = await arrange(rig, one, username);
+    const { link } = rig.node;
+    const node: PlayedNode = { ...rig.node, link: { ...link, validatedLogins: one.node } };
+    const begin = (): Promise<ChallengeView> => rig.begin(username, attemptOf(one, node, username));
+    const answer = (view: ChallengeView, given: Answer): ReturnType<Rig['answer']> =>
+      rig.answer(view, {
+        node,
+        protocol: one.protocol,
+        ...given,
+        claims: { amr: given.code === undefined ? [one.factor] : [one.factor, 'otp'] },
+      });
+    const sessions = (): { state: string; method: Method }[] =>
+      rig.login.sessions
+        .list()
+        .filter((session) => session.username === username)
+        .map(({ state, method }) => ({ state, method }));
+
+    if (one.main === one.node) await compareWithExplanation(rig, one, username, expected);
+    if (expected === 'refused') {
+      expect((await refusal(begin())).code, username).toBe('refused');
+      expect(sessions(), username).toEqual([]);
+      return;
+    }
+    const view = await begin();
+    expect(seenOf(view), username).toBe(expected === 'email, then set-up' ? 'email' : expected);
+    const happy = happyEnds[expected];
+    const withCode = expected === 'totp' || expected === 'bypass' || expected.startsWith('email');
+    const wrongCode = '000000';
+
+    // Every other way on, each on a fresh login: an assertion that does not fit ends its own.
+    for (const method of methods) {
+      if (method !== happy?.method || withCode)
+        expect(
+          await denied(answer(await begin(), { method })),
+          `${username}: ${method} without a code`,
+        ).toMatch(/refused/);
+      const rightName = withCode && isNameFor(method, expected);
+      const code = rightName ? wrongCode : rightCodeOf(rig, one, username, bypassCode);
+      expect(await denied(answer(await begin(), { method, code })), `${username}: ${method} with ${code}`).toMatch(
+        rightName ? /wrong-code/ : /refused/,
+      );
+    }
+    expect(sessions(), username).toEqual([]);
+    if (happy === undefined) return;
+
+    const { method } = happy;
+    const right = await begin();
+    const code = withCode ? rightCodeOf(rig, one, username, bypassCode) : undefined;
+    const result = await answer(right, { method, ...(code === undefined ? {} : { code }) });
+    expect(result, username).toMatchObject({ outcome: 'admitted', view: happy });
+    expect(sessions(), username).toEqual([happy]);
+    // The same assertion again opens nothing: the login is over.
+    expect((await refusal(answer(right, { method, ...(code === undefined ? {} : { code }) }))).code).toBe(
+      'challenge-gone',
+    );
+    if (withCode && bypassCode !== undefined && method !== 'bypass') {
+      const second = await answer(await begin(), { method: 'bypass', code: bypassCode });
+      expect(second, `${username}: a bypass code wherever a code is asked`).toMatchObject({
+        outcome: 'admitted',
+        view: { method: 'bypass', state: happy.state },
+      });
+    }
+  }
+
+  /** Sets the user up as the case says; the outstanding bypass code. */
+  async function arrange(rig: Rig, one: Case, username: string): Promise<string | undefined> {
+    const date = new Date(startMs + (one.inForce ? -1 : 1) * 86_400_000).toISOString().slice(0, 10);
+    rig.users.set(
+      username,
+      buildUser(username, {
+        ...withFactor({
+          requiredOn: one.wished ? [one.protocol] : [],
+          requiredFrom: { date },
+          forceSetup: one.forced,
+        }),
+        email: one.address ? `${username}@example.com` : undefined,
+        sshKeys: one.factor === 'key' ? [key.publicKey] : [],
+      }),
+    );
+    if (one.enrolled) await rig.enrol(username);
+    if (!one.bypass) return undefined;
+    const why = { actor: 'test', reason: 'lost phone', ttlMs: 900_000, reEnrol: false };
+    return (await rig.login.admin.twoFactor.makeBypassCode(username, why)).expose();
+  }
+
+  function attemptOf(one: Case, node: PlayedNode, username: string): Attempt {
+    return {
+      node,
+      protocol: one.protocol,
+      ...(one.factor === 'key' ? { factor: key.signRequest(username) } : {}),
+    };
+  }
+
+  /** The code that would be right if it were asked. */
+  function rightCodeOf(rig: Rig, one: Case, username: string, bypassCode: string | undefined): string {
+    if (one.enrolled) return rig.code(username);
+    const mailed = rig.sent.findLast((message) => message.username === username);
+    return mailed?.code.expose() ?? bypassCode ?? '000000';
+  }
+
+  /** What a node may call the code that is due; whether it is one is for the code to say. */
+  function isNameFor(method: Method, expected: Outcome): boolean {
+    if (method === 'bypass') return true;
+    if (expected === 'totp' || expected === 'bypass') return method === 'totp';
+    return method === 'email' || method === 'sms';
+  }
+
+  function seenOf(view: ChallengeView): Outcome {
+    if (view.next === 'instruct' || view.next === 'setup') return view.next;
+    if (view.next === 'admit') return 'admitted';
+    const { asked } = view;
+    if (asked?.method === 'email') return 'email';
+    return asked?.shapes.includes('digits6') === true ? 'totp' : 'bypass';
+  }
+
+  async function denied(work: ReturnType<Rig['answer']>): Promise<string> {
+    try {
+      const result = await work;
+      return result.outcome === 'again' ? result.reason : result.outcome;
+    } catch (error) {
+      return String((error as { code?: string }).code);
+    }
+  }
+
+  /** `explain login` and the login are two readers of one table: they must never differ. */
+  async function compareWithExplanation(
+    rig: Rig,
+    one: Case,
+    username: string,
+    expected: Outcome,
+  ): Promise<void> {
+    const { protocol } = one;
+    const { outcome } = await rig.login.admin.explainer.explain({
+      user: username,
+      protocol,
+      ip: '203.0.113.9',
+      node: rig.node.link.node,
+    });
+    const said = expected === 'instruct' ? 'refused' : expected === 'email, then set-up' ? 'email' : expected;
+    expect(outcome, `explain ${username}`).toBe(said);
+  }
+});
