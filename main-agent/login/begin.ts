@@ -12,6 +12,7 @@ import { viewChallenge } from './challenge-view.ts';
 import { FirstFactor, type FirstFactorProven } from './first-factor.ts';
 import { challengeLifeMs } from './limits.ts';
 import { buildRecord, codeScope, notifyUser, type LoginParts } from './login-parts.ts';
+import { nextOf } from './next-step.ts';
 import { isWaivable, type Decision } from './policy.ts';
 
 /** `login.begin`: from a first factor to a challenge. */
@@ -70,27 +71,12 @@ export class LoginStart {
     decision: Exclude<Decision, { outcome: 'refuse' }>,
     status: FactorStatus,
   ): Promise<ChallengeNext> {
-    switch (decision.outcome) {
-      case 'admit':
-        return { kind: 'admit', waiver: undefined };
-      case 'setup':
-        return { kind: 'setup' };
-      case 'instruct':
-        return { kind: 'instruct' };
-      case 'ask': {
-        if (isWaivable(decision)) {
-          const waiver = await this.#findWaiver(params, link, proven);
-          if (waiver !== undefined) return { kind: 'admit', waiver };
-        }
-        return {
-          kind: 'code',
-          ask: decision.ask,
-          leadsTo: decision.leadsTo,
-          recovery: decision.ask === 'totp' && status.recoveryCodesLeft > 0,
-          recipient: decision.ask === 'delivered' ? recipientOf(proven.user, params, link) : undefined,
-        };
-      }
+    if (isWaivable(decision)) {
+      const waiver = await this.#findWaiver(params, link, proven);
+      if (waiver !== undefined) return { kind: 'admit', waiver };
     }
+    const recipient = recipientOf(proven.user, params, link);
+    return nextOf(decision, { recovery: status.recoveryCodesLeft > 0, recipient });
   }
 
   /** Why the code need not be asked, if it need not (S-01: the only exceptions). */

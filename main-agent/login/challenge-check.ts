@@ -8,9 +8,9 @@ import type { Secret } from '#shared/secret.ts';
 import { findAccountProblem } from './account-rules.ts';
 import { assess } from './assessment.ts';
 import type { Challenge } from './challenges.ts';
-import { methodsOf } from './code-check.ts';
 import { isCredentialOf } from './credential.ts';
 import { buildRecord, buildRefusal, type LoginParts } from './login-parts.ts';
+import { acceptedMethods } from './next-step.ts';
 import { isWaivable, type Decision } from './policy.ts';
 
 /** Does the assertion fit the challenge, and does what the challenge stands on still hold? */
@@ -30,10 +30,8 @@ export class ChallengeCheck {
     const { assertions } = this.#parts;
     const { next } = record;
     const withCode = next.kind === 'code' && record.enclosedCode === undefined;
-    const methods: ReadonlySet<string> =
-      next.kind === 'code' && withCode
-        ? methodsOf(next)
-        : new Set([next.kind === 'admit' && next.waiver !== undefined ? next.waiver.kind : 'none']);
+    // A code that came inside the password has no name of its own.
+    const methods = record.enclosedCode === undefined ? acceptedMethods(next) : enclosedMethods;
     try {
       if (next.kind === 'instruct')
         throw new SallyportError('refused', 'Sign-in refused', { detail: 'nothing to assert' });
@@ -129,6 +127,8 @@ export class ChallengeCheck {
     };
   }
 }
+
+const enclosedMethods: ReadonlySet<string> = new Set(['none']);
 
 function isDelivered(method: Method): boolean {
   return method === 'email' || method === 'sms';

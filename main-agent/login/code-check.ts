@@ -217,15 +217,3 @@ export class CodeCheck {
 function kindsOf(next: CodeStep): readonly VaultCodeKind[] {
   return next.ask === 'totp' ? ['totp', 'recovery', 'bypass'] : ['bypass'];
 }
-
-/** What a node may call the code it sends for this challenge. */
-export function methodsOf(next: CodeStep): ReadonlySet<string> {
-  switch (next.ask) {
-    case 'totp':
-      return new Set<CodeMethod>(next.recovery ? ['totp', 'recovery', 'bypass'] : ['totp', 'bypass']);
-    case 'delivered':
-      return new Set<CodeMethod>(['email', 'sms', 'bypass']);
-    case 'bypass':
-      return new Set<CodeMethod>(['bypass', 'totp']);
-  }
-}

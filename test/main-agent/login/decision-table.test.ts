@@ -194,9 +194,10 @@ describe('the decision at login, through the login itself', () => {
         ).toMatch(/refused/);
       const rightName = withCode && isNameFor(method, expected);
       const code = rightName ? wrongCode : rightCodeOf(rig, one, username, bypassCode);
-      expect(await denied(answer(await begin(), { method, code })), `${username}: ${method} with ${code}`).toMatch(
-        rightName ? /wrong-code/ : /refused/,
-      );
+      expect(
+        await denied(answer(await begin(), { method, code })),
+        `${username}: ${method} with ${code}`,
+      ).toMatch(rightName ? /wrong-code/ : /refused/);
     }
     expect(sessions(), username).toEqual([]);
     if (happy === undefined) return;

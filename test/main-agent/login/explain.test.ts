@@ -1,9 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
-import { findOpenDoors } from '#main-agent/login/self-test.ts';
-import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { Protocol } from '#shared/login.ts';
-import { buildConfig, buildRig, buildUser, startMs, withFactor, type Rig } from './rig.ts';
+import { buildRig, buildUser, withFactor, type Rig } from './rig.ts';
 
 let rig: Rig;
 
@@ -75,47 +72,5 @@ describe('explain login', () => {
       state: 'enrolled',
       lockedOutOn: [],
     });
-  });
-});
-
-describe('start-up self-test', () => {
-  const check = (users: readonly EffectiveUser[], twoFactor: object) => {
-    const config = buildConfig({ twoFactor });
-    const delivered = new DeliveredCodes({
-      settings: { ...config.twoFactor.delivered, transports: ['email'] },
-      delivery: { deliver: async () => undefined },
-      clock: { now: () => startMs, monotonic: () => 0 },
-      log: undefined as never,
-      random: undefined as never,
-    });
-    return findOpenDoors({
-      config,
-      delivered,
-      clock: { now: () => startMs, monotonic: () => 0 },
-      users: {
-        find: () => undefined,
-        list: () => users.values(),
-        problems: () => [],
-        onChange: () => () => undefined,
-        close: async () => undefined,
-      },
-    });
-  };
-
-  it('S-01: finds no way past a required factor, whatever users and switches', () => {
-    const users: EffectiveUser[] = [];
-    for (const requiredOn of [[], ['https'], ['sftp'], ['https', 'sftp']] as Protocol[][])
-      for (const forceSetup of [false, true])
-        for (const email of [undefined, 'x@example.com'])
-          for (const requiredFrom of [undefined, { date: '2027-01-01' }, { graceMs: 1000 }])
-            users.push(
-              buildUser(
-                `user${users.length}`,
-                withFactor({ requiredOn, forceSetup, requiredFrom }, { email }),
-              ),
-            );
-    for (const over_sftp of [false, true])
-      for (const ticket of ['none', 'required'])
-        expect(check(users, { enrolment: { over_sftp, ticket } })).toEqual([]);
   });
 });
