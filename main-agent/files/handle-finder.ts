@@ -139,7 +139,7 @@ export class HandleFinder {
 }
 
 /** A mount may have been moved or taken away since the upload began. */
-export function requireSamePlace(located: Located, { record }: Upload): Mounted {
+export function requireSamePlace(located: Located, { record }: Pick<Upload, 'record'>): Mounted {
   const { mounted } = located;
   const isSame =
     mounted !== undefined &&

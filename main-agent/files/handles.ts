@@ -16,6 +16,12 @@ export type Ending = 'keep' | 'discard' | 'abandon';
 
 export type Handle = ReadHandle | WriteHandle | FolderPages;
 
+export interface OpenResumable {
+  readonly sessionKey: string;
+  readonly number: number;
+  readonly handle: WriteHandle;
+}
+
 /** Numbers are random so that none comes again after a restart; JSON keeps integers of 48 bits exactly. */
 const numberMax = 2 ** 48 - 1;
 
@@ -63,7 +69,7 @@ export class HandleTable {
   }
 
   /** It is no longer reachable; ending it is the caller's. */
-  take(session: FullSession, number: number): Handle | undefined {
+  take(session: { readonly key: string }, number: number): Handle | undefined {
     const own = this.#bySession.get(session.key);
     const handle = own?.get(number);
     if (own === undefined || handle === undefined) return undefined;
@@ -71,6 +77,17 @@ export class HandleTable {
     this.#count -= 1;
     if (own.size === 0) this.#bySession.delete(session.key);
     return handle;
+  }
+
+  /** The user's resumable uploads that are open, in whatever session. */
+  *openResumables(username: string): Iterable<OpenResumable> {
+    for (const [sessionKey, own] of this.#bySession) {
+      for (const [number, handle] of own) {
+        if (handle.kind !== 'write') continue;
+        const { user, resumable } = handle.upload.record;
+        if (user === username && resumable !== undefined) yield { sessionKey, number, handle };
+      }
+    }
   }
 
   takeAllOf(sessionKey: string): readonly Handle[] {

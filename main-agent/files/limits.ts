@@ -33,6 +33,10 @@ export const scratchBytes = 512 * 1024;
 
 /** Broken uploads kept per user; the oldest goes first. */
 export const keptUploadsPerUserMax = 100;
+/** How long a resumable upload that became a file is still found, for a client that did not hear of it. */
+export const finishedUploadMs = 10 * 60_000;
+/** How many of them: what is beyond it looks as if it had expired. */
+export const finishedUploadsMax = 10_000;
 /** Old versions kept per user after a shorter file replaced them. */
 export const keptVersionsPerUserMax = 100;
 /** How long they are kept. */

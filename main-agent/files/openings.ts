@@ -22,6 +22,11 @@ const finalRefusals: readonly string[] = [
   'is-a-folder',
 ];
 
+/** A resumable upload outlives every refusal: its user may make room for it, or remove it. */
+function endingAfter(failure: SallyportError, { upload }: WriteHandle): Ending {
+  return upload.record.resumable === undefined && finalRefusals.includes(failure.code) ? 'discard' : 'keep';
+}
+
 export interface CommitParams {
   readonly precondition?: Precondition | undefined;
   readonly mtimeMs?: number | undefined;
@@ -154,7 +159,7 @@ export class Openings {
       };
     } catch (error) {
       const failure = toFileError(error);
-      await this.release(session, number, finalRefusals.includes(failure.code) ? 'discard' : 'keep', failure);
+      await this.release(session, number, endingAfter(failure, handle), failure);
       throw failure;
     }
   }
@@ -169,15 +174,19 @@ export class Openings {
     // Decided now and not when it was opened: what an admin took away meanwhile is not allowed any more.
     const located = mounts.locate(session.user(), record.virtualPath);
     const { mount } = requireSamePlace(located, handle.upload);
+    const { resumable } = record;
+    if (resumable !== undefined && handle.size !== resumable.lengthBytes)
+      throw badHandle(`${handle.size} of ${resumable.lengthBytes} bytes`);
     const account = await quota.open(located.user);
     const limitBytes = located.user.quotaBytes ?? Number.MAX_SAFE_INTEGER;
     const outcome = await handle.commit({
-      mayReplace: mount.allow.has('overwrite') && !record.exclusive,
+      mayReplace: mount.allow.has('overwrite') && !record.exclusive && resumable?.overwrite !== false,
       mayCreate: mount.allow.has('write'),
       keptVersionBytesMax: Math.max(0, limitBytes - account.usedBytes),
       ...(precondition !== undefined && { precondition }),
-      ...(mtimeMs !== undefined && { mtimeMs }),
+      ...withMtime(mtimeMs ?? resumable?.mtimeMs),
     });
+    if (resumable !== undefined) this.#context.finishedUploads.add(record);
     receipts.write(session, {
       event: 'file.upload',
       path: located.path,
@@ -231,6 +240,10 @@ export class Openings {
       detail: `${reason === undefined ? 'not finished' : reason.code}, ${how === 'keep' ? 'may be resumed' : 'given up'}`,
     });
   }
+}
+
+function withMtime(mtimeMs: number | undefined): { mtimeMs?: number } {
+  return mtimeMs === undefined ? {} : { mtimeMs };
 }
 
 /** What an upload starts from, if this user may write there at all; see the table in `permissions.ts`. */

@@ -1,6 +1,7 @@
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import type { Bandwidth } from './bandwidth.ts';
+import type { FinishedUploads } from './finished-uploads.ts';
 import type { HandleTable } from './handles.ts';
 import type { MountTree } from './mounts.ts';
 import type { Quota } from './quota.ts';
@@ -18,5 +19,6 @@ export interface FileContext {
   readonly quota: Quota;
   readonly receipts: Receipts;
   readonly bandwidth: Bandwidth;
+  readonly finishedUploads: FinishedUploads;
   readonly sortedPages: SortedPages;
 }

@@ -16,6 +16,7 @@ import { Changes } from './changes.ts';
 import { Copies } from './copies.ts';
 import { toFileError } from './file-error.ts';
 import type { FileService } from './file-service.ts';
+import { FinishedUploads } from './finished-uploads.ts';
 import { HandleFinder } from './handle-finder.ts';
 import { HandleTable } from './handles.ts';
 import { sweepIntervalMs } from './limits.ts';
@@ -26,6 +27,7 @@ import { Queries } from './queries.ts';
 import { Quota } from './quota.ts';
 import { Receipts } from './receipts.ts';
 import type { FileContext } from './service-context.ts';
+import { ResumableUploads } from './resumable-uploads.ts';
 import { SortedPages } from './sorted-pages.ts';
 import { LocalStorage } from './storage/local.ts';
 import type { Storage } from './storage/storage.ts';
@@ -65,9 +67,10 @@ export async function buildFileService(options: FileServiceOptions): Promise<Fil
     quota: new Quota(mounts, clock, log, closing.signal),
     receipts: new Receipts(audit, clock, log),
     bandwidth: new Bandwidth(clock),
+    finishedUploads: new FinishedUploads(clock),
     sortedPages: new SortedPages(clock),
   };
-  return new Service(context, options.findUser, closing);
+  return new Service(context, options, closing);
 }
 
 type Act<P, R> = (params: P, session: FullSession) => Promise<R>;
@@ -82,9 +85,9 @@ class Service implements FileService {
   readonly #watched = new WeakSet<AbortSignal>();
   readonly #sweeping: NodeJS.Timeout;
 
-  constructor(context: FileContext, findUser: FileServiceOptions['findUser'], closing: AbortController) {
+  constructor(context: FileContext, options: FileServiceOptions, closing: AbortController) {
     this.#context = context;
-    this.#findUser = findUser;
+    this.#findUser = options.findUser;
     this.#closing = closing;
     const finder = new HandleFinder(context);
     this.#openings = new Openings(context, finder);
@@ -94,6 +97,7 @@ class Service implements FileService {
       new Queries(context),
       new Changes(context, this.#openings, finder),
       new Copies(context, finder),
+      new ResumableUploads(context, finder, options.uploads.keepPartialMs),
     );
     const onStream = buildStreamHandler(context, finder);
     this.onStream = (header, stream, session) => {
@@ -109,6 +113,7 @@ class Service implements FileService {
     queries: Queries,
     changes: Changes,
     copies: Copies,
+    uploads: ResumableUploads,
   ): FileHandlers {
     return {
       'fs.list': this.#guard((params, session) => queries.list(session, params)),
@@ -142,6 +147,14 @@ class Service implements FileService {
       }),
       'fs.release': this.#guard(async (params, session) => {
         await openings.release(session, params.handle, params.keepPartial ? 'keep' : 'discard');
+        return {};
+      }),
+      'fs.create-upload': this.#guard((params, session) => uploads.create(session, params)),
+      'fs.find-upload': this.#guard(async (params, session) => uploads.find(session, params.upload)),
+      'fs.list-uploads': this.#guard(async (_params, session) => ({ uploads: uploads.list(session) })),
+      'fs.open-upload': this.#guard((params, session) => uploads.open(session, params)),
+      'fs.remove-upload': this.#guard(async (params, session) => {
+        await uploads.remove(session, params.upload);
         return {};
       }),
       'fs.make-folder': this.#guard(async (params, session) => {

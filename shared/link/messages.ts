@@ -8,6 +8,9 @@ import { z } from 'zod';
  * Wire shapes are documented for people in PROTOCOL.md; a change here is a dated line there.
  */
 
+/** Resumable uploads of one user: with paths of 4 KiB the list still fits into one message. */
+export const uploadsMax = 100;
+
 const id = z.string().regex(/^[A-Za-z0-9_-]{43}$/); // 256 bit, base64url
 const base64url = (max: number) =>
   z
@@ -24,6 +27,9 @@ const againReason = z.enum(['wrong-code', 'used-code', 'clock-drift']);
 
 /** Strict only in shape; main turns it into a VirtualPath with `requireComponents`. */
 const path = z.array(text(255)).max(256);
+
+/** 128 bit, base64url. */
+const uploadName = z.string().regex(/^[A-Za-z0-9_-]{22}$/);
 
 export const clientAddressSchema = z.strictObject({
   ip: text(45),
@@ -54,6 +60,17 @@ const openMode = z.strictObject({
   create: z.enum(['never', 'if-missing', 'exclusive']),
   truncate: z.boolean(),
   append: z.boolean(),
+});
+const upload = z.strictObject({
+  /** Names it in every session of its user, until it is a file. */
+  upload: uploadName,
+  path,
+  lengthBytes: count,
+  /** Bytes main's disk has. */
+  storedBytes: count,
+  mtimeMs: milliseconds.optional(),
+  overwrite: z.boolean(),
+  expiresAtMs: milliseconds,
 });
 const tags = z.union([z.literal('*'), z.array(text(128)).max(32)]);
 const precondition = z.strictObject({ ifMatch: tags.optional(), ifNoneMatch: tags.optional() });
@@ -313,6 +330,30 @@ export const requestSchemas = {
     params: z.strictObject({ session, handle, keepPartial: z.boolean() }),
     result: empty,
   },
+  /** An upload that any later session of the same user may take up where it broke off. Nothing is open afterwards. */
+  'fs.create-upload': {
+    params: z.strictObject({
+      session,
+      op,
+      path,
+      lengthBytes: count,
+      mtimeMs: milliseconds.optional(),
+      overwrite: z.boolean(),
+    }),
+    result: upload,
+  },
+  /** Also finds one that became a file minutes ago: all its bytes are stored. */
+  'fs.find-upload': { params: z.strictObject({ session, upload: uploadName }), result: upload },
+  'fs.list-uploads': {
+    params: z.strictObject({ session }),
+    result: z.strictObject({ uploads: z.array(upload).max(uploadsMax) }),
+  },
+  /** Takes it from whoever else has it open: a client that comes back is the one that counts. Ends with `fs.commit`. */
+  'fs.open-upload': {
+    params: z.strictObject({ session, op, upload: uploadName }),
+    result: z.strictObject({ handle, attributes, upload }),
+  },
+  'fs.remove-upload': { params: z.strictObject({ session, op, upload: uploadName }), result: empty },
   'fs.make-folder': {
     params: z.strictObject({ session, op, path, mode: count.optional() }),
     result: empty,
@@ -354,6 +395,7 @@ export type Result<V extends Verb> = z.output<(typeof requestSchemas)[V]['result
 export type ChallengeView = z.output<typeof challenge>;
 export type SessionView = z.output<typeof sessionViewSchema>;
 export type AccountView = z.output<typeof accountView>;
+export type UploadView = z.output<typeof upload>;
 export type ClientAddress = z.output<typeof clientAddressSchema>;
 export type FirstFactorEvidence = z.output<typeof firstFactor>;
 

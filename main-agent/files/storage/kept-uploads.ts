@@ -23,17 +23,19 @@ export class KeptUploads {
 
   /** Returns what has to go: an older broken upload of the same file, and the oldest beyond the bound. */
   add(entry: KeptEntry): readonly KeptEntry[] {
-    const gone = this.of(entry.record.user, entry.record.folderId, nameOf(entry));
+    // Resumable ones are taken up by name: another upload of the same file is none of theirs.
+    const gone = isResumable(entry) ? [] : this.of(entry.record.user, entry.record.folderId, nameOf(entry));
     let own = this.#byUser.get(entry.record.user);
     if (own === undefined) this.#byUser.set(entry.record.user, (own = new Set()));
     own.add(entry);
     this.#byId.set(entry.record.id, entry);
     this.#byOperation.set(operationKey(entry.record), entry);
     for (const old of gone) this.take(old.record.id);
-    if (own.size <= keptUploadsPerUserMax) return gone;
-    const oldest = [...own]
+    const alike = [...own].filter((one) => isResumable(one) === isResumable(entry));
+    if (alike.length <= keptUploadsPerUserMax) return gone;
+    const oldest = alike
       .sort((a, b) => a.keptAtMs - b.keptAtMs)
-      .slice(0, own.size - keptUploadsPerUserMax);
+      .slice(0, alike.length - keptUploadsPerUserMax);
     for (const old of oldest) this.take(old.record.id);
     return [...gone, ...oldest];
   }
@@ -53,11 +55,21 @@ export class KeptUploads {
     return entry;
   }
 
-  /** Newest first. */
+  /** Newest first, without the resumable ones. */
   of(user: string, folderId: string, name?: string): readonly KeptEntry[] {
     return [...(this.#byUser.get(user) ?? [])]
-      .filter((entry) => entry.record.folderId === folderId && (name === undefined || nameOf(entry) === name))
+      .filter(
+        (entry) =>
+          !isResumable(entry) &&
+          entry.record.folderId === folderId &&
+          (name === undefined || nameOf(entry) === name),
+      )
       .sort((a, b) => b.keptAtMs - a.keptAtMs);
+  }
+
+  /** Newest first. */
+  resumableOf(user: string): readonly KeptEntry[] {
+    return [...(this.#byUser.get(user) ?? [])].filter(isResumable).sort((a, b) => b.keptAtMs - a.keptAtMs);
   }
 
   begunBy(session: string, operation: number): KeptEntry | undefined {
@@ -101,6 +113,10 @@ export class KeptUploads {
 
 function operationKey({ session, operation }: Pick<StagedRecord, 'session' | 'operation'>): string {
   return `${session} ${operation}`;
+}
+
+function isResumable({ record }: KeptEntry): boolean {
+  return record.resumable !== undefined;
 }
 
 function nameOf(entry: KeptEntry): string {

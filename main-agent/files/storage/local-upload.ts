@@ -110,7 +110,7 @@ export class LocalUpload extends UploadBytes implements Upload {
 
   async keep(): Promise<void> {
     if (this.#isOver) return;
-    if (this.size === 0) return this.discard();
+    if (this.size === 0 && this.record.resumable === undefined) return this.discard();
     await this.#letGo();
     const { record } = this;
     await this.#home.keep({

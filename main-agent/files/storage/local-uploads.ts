@@ -211,6 +211,10 @@ export class LocalUploads implements UploadHome {
     return this.waiting.of(user, folderId);
   }
 
+  resumable(user: string): readonly KeptUpload[] {
+    return this.waiting.resumableOf(user);
+  }
+
   keptBytes(user: string): number {
     return this.waiting.bytes(user);
   }

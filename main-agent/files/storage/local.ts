@@ -116,6 +116,10 @@ export class LocalStorage implements Storage {
     return this.#uploads.kept(user, folderId);
   }
 
+  resumableUploads(user: string): readonly KeptUpload[] {
+    return this.#uploads.resumable(user);
+  }
+
   discardKept(keptId: string): Promise<void> {
     return this.#uploads.discardKept(keptId);
   }

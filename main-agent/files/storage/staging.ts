@@ -36,6 +36,14 @@ const recordSchema = z.object({
   append: z.boolean(),
   readable: z.boolean(),
   operation: z.number(),
+  resumable: z
+    .object({
+      name: z.string(),
+      lengthBytes: z.number(),
+      mtimeMs: z.number().optional(),
+      overwrite: z.boolean(),
+    })
+    .optional(),
   /** Of the folder the file is to be in. */
   folderId: z.string(),
   /** Of the staging file itself: after the commit this is the file's identity. */

@@ -45,6 +45,16 @@ export interface StoredFile {
   close(): Promise<void>;
 }
 
+/** Of an upload that its user may take up again in any session, by name. Nobody sees it in a folder. */
+export interface Resumable {
+  readonly name: string;
+  /** It is complete with so many bytes. */
+  readonly lengthBytes: number;
+  readonly mtimeMs?: number | undefined;
+  /** A file that is there at the commit is replaced. */
+  readonly overwrite: boolean;
+}
+
 /** Whose an upload is and how it was opened; kept beside the bytes, so that it outlives this process. */
 export interface UploadRecord {
   /** Names the upload in this storage; unique for ever, not guessable. */
@@ -64,6 +74,7 @@ export interface UploadRecord {
   readonly readable: boolean;
   /** The operation number of the open, so that a re-sent open finds it. */
   readonly operation: number;
+  readonly resumable?: Resumable | undefined;
 }
 
 export interface CommitRules {
@@ -165,6 +176,8 @@ export interface Storage {
   openInPlace(place: Place, begin: BeginUpload): Promise<Upload>;
   /** This user's kept uploads into a folder, newest first. */
   keptUploads(user: string, folderId: string): readonly KeptUpload[];
+  /** This user's resumable uploads that are not open, newest first. */
+  resumableUploads(user: string): readonly KeptUpload[];
   discardKept(keptId: string): Promise<void>;
   /** An upload this process's predecessor had open, if the session is the same; undefined = none. */
   adoptUpload(id: string, session: string): Promise<Upload | undefined>;

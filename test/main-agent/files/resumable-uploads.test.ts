@@ -1,0 +1,245 @@
+import * as fs from 'node:fs/promises';
+import { describe, expect, test } from 'vitest';
+import { uploadsMax } from '#shared/link/messages.ts';
+import {
+  allVerbs,
+  type Client,
+  codesOf,
+  mountOf,
+  newFile,
+  randomContent,
+  type Rig,
+  SettableClock,
+  sha256,
+  startRig,
+  userOf,
+} from './rig.ts';
+
+async function create(client: Client, path: string[], lengthBytes: number, more: object = {}) {
+  return client.ask('fs.create-upload', { path, lengthBytes, overwrite: false, ...more });
+}
+
+/** Opens it, sends the next bytes, and lets go as a door does when its client is gone. */
+async function go(client: Client, upload: string, content: Buffer, bytes: number): Promise<void> {
+  const opened = await client.ask('fs.open-upload', { upload });
+  const from = opened.upload.storedBytes;
+  await client.write(opened.handle, content.subarray(from, from + bytes), from);
+  await client.ask('fs.release', { handle: opened.handle, keepPartial: true });
+}
+
+async function finish(client: Client, upload: string, content: Buffer) {
+  const opened = await client.ask('fs.open-upload', { upload });
+  const from = opened.upload.storedBytes;
+  if (from < content.length) await client.write(opened.handle, content.subarray(from), from);
+  return client.ask('fs.commit', { handle: opened.handle });
+}
+
+async function refusals(...tries: readonly Promise<unknown>[]): Promise<string[]> {
+  return codesOf(await Promise.allSettled(tries));
+}
+
+async function content(rig: Rig, name: string): Promise<Buffer> {
+  return fs.readFile(rig.path('alice', name));
+}
+
+describe('an upload that is taken up by name', () => {
+  test('goes on in another session after another start, and ends as one whole file with its own time', async () => {
+    const rig = await startRig();
+    const bytes = randomContent(700_000);
+    const first = rig.client('alice', 'https');
+    const { upload } = await create(first, ['big.bin'], bytes.length, { mtimeMs: 1_600_000_000_000 });
+    await go(first, upload, bytes, 300_000);
+    first.end();
+    await rig.restart();
+
+    const second = rig.client('alice', 'https');
+    expect((await second.ask('fs.list-uploads', {})).uploads).toMatchObject([
+      { upload, path: ['big.bin'], lengthBytes: 700_000, storedBytes: 300_000 },
+    ]);
+    expect(await second.names()).toEqual([]);
+    const done = await finish(second, upload, bytes);
+    expect(done).toMatchObject({ created: true, sha256: sha256(bytes) });
+    expect(done.attributes.mtimeMs).toBe(1_600_000_000_000);
+    expect(bytes.equals(await content(rig, 'big.bin'))).toBe(true);
+    expect((await second.ask('fs.list-uploads', {})).uploads).toEqual([]);
+    expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual([]);
+  });
+
+  test('is found with all its bytes for a while after it became a file', async () => {
+    const clock = new SettableClock();
+    const rig = await startRig({ clock });
+    const client = rig.client('alice', 'https');
+    const { upload } = await create(client, ['f'], 3);
+    await finish(client, upload, Buffer.from('abc'));
+    expect(await client.ask('fs.find-upload', { upload })).toMatchObject({ storedBytes: 3, lengthBytes: 3 });
+    const other = rig.client('bob', 'https');
+    expect(await refusals(other.ask('fs.find-upload', { upload }))).toEqual(['not-found']);
+    clock.aheadMs += 10 * 60_000 + 1;
+    expect(await refusals(client.ask('fs.find-upload', { upload }))).toEqual(['not-found']);
+  });
+
+  test('belongs to its user: nobody else finds, opens or removes it', async () => {
+    const rig = await startRig();
+    const { upload } = await create(rig.client('alice', 'https'), ['f'], 10);
+    const other = rig.client('bob', 'https');
+    expect(
+      await refusals(
+        other.ask('fs.find-upload', { upload }),
+        other.ask('fs.open-upload', { upload }),
+        other.ask('fs.remove-upload', { upload }),
+      ),
+    ).toEqual(['not-found', 'not-found', 'not-found']);
+    expect((await other.ask('fs.list-uploads', {})).uploads).toEqual([]);
+  });
+
+  test('goes to the newest connection; the older one can neither write nor commit any more', async () => {
+    const rig = await startRig();
+    const bytes = randomContent(1000);
+    const old = rig.client('alice', 'https');
+    const { upload } = await create(old, ['f'], 1000);
+    const stale = await old.ask('fs.open-upload', { upload });
+    await old.write(stale.handle, bytes.subarray(0, 400), 0);
+    const fresh = rig.client('alice', 'https');
+    expect((await fresh.ask('fs.find-upload', { upload })).storedBytes).toBe(400);
+    const opened = await fresh.ask('fs.open-upload', { upload });
+    expect(opened.upload.storedBytes).toBe(400);
+    expect(await refusals(old.ask('fs.commit', { handle: stale.handle }))).toEqual(['bad-handle']);
+    await fresh.write(opened.handle, bytes.subarray(400), 400);
+    await fresh.ask('fs.commit', { handle: opened.handle });
+    expect(bytes.equals(await content(rig, 'f'))).toBe(true);
+  });
+
+  test('two that open it at once: one has it, and every byte is right', async () => {
+    const rig = await startRig();
+    const client = rig.client('alice', 'https');
+    const bytes = randomContent(50_000);
+    const { upload } = await create(client, ['f'], bytes.length);
+    const opened = await Promise.all([1, 2, 3].map(() => client.ask('fs.open-upload', { upload })));
+    const alive = await Promise.allSettled(
+      opened.map(({ handle }) => client.ask('fs.stat-handle', { handle })),
+    );
+    expect(alive.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    await finish(client, upload, bytes);
+    expect(bytes.equals(await content(rig, 'f'))).toBe(true);
+  });
+
+  test('is no file before it is whole', async () => {
+    const rig = await startRig();
+    const client = rig.client('alice', 'https');
+    const { upload } = await create(client, ['f'], 10);
+    const opened = await client.ask('fs.open-upload', { upload });
+    await client.write(opened.handle, 'nine byte', 0);
+    expect(await refusals(client.ask('fs.commit', { handle: opened.handle }))).toEqual(['bad-handle']);
+    expect((await client.ask('fs.find-upload', { upload })).storedBytes).toBe(9);
+    expect(await client.names()).toEqual([]);
+  });
+
+  test('a file that appeared meanwhile is not replaced unasked, and the bytes sent are not lost', async () => {
+    const rig = await startRig();
+    const client = rig.client('alice', 'https');
+    const { upload } = await create(client, ['f'], 3);
+    await client.put(['f'], 'other');
+    expect(await refusals(finish(client, upload, Buffer.from('abc')))).toEqual(['exists']);
+    expect((await client.ask('fs.find-upload', { upload })).storedBytes).toBe(3);
+    await client.ask('fs.remove-file', { path: ['f'] });
+    await finish(client, upload, Buffer.from('abc'));
+    expect((await content(rig, 'f')).toString()).toBe('abc');
+  });
+
+  test('where a file is, only one that was told to overwrite may begin', async () => {
+    const rig = await startRig();
+    const client = rig.client('alice', 'https');
+    await client.put(['f'], 'old');
+    expect(await refusals(create(client, ['f'], 3))).toEqual(['exists']);
+    const { upload } = await create(client, ['f'], 3, { overwrite: true });
+    await finish(client, upload, Buffer.from('new'));
+    expect((await content(rig, 'f')).toString()).toBe('new');
+  });
+
+  test('an empty one is an empty file', async () => {
+    const rig = await startRig();
+    const client = rig.client('alice', 'https');
+    const { upload } = await create(client, ['empty'], 0);
+    await finish(client, upload, Buffer.alloc(0));
+    expect((await content(rig, 'empty')).length).toBe(0);
+  });
+
+  test('is asked for its rights again each time it is opened and at the commit', async () => {
+    const rig = await startRig();
+    const client = rig.client('alice', 'https');
+    const { upload } = await create(client, ['f'], 3);
+    client.user = userOf('alice', [mountOf([], ['alice'], ['list', 'read'])]);
+    expect(await refusals(client.ask('fs.open-upload', { upload }))).toEqual(['permission-denied']);
+    client.user = userOf('alice');
+    const opened = await client.ask('fs.open-upload', { upload });
+    await client.write(opened.handle, 'abc', 0);
+    client.user = userOf('alice', [mountOf([], ['elsewhere'], allVerbs)]);
+    expect(await refusals(client.ask('fs.commit', { handle: opened.handle }))).toEqual(['permission-denied']);
+    expect((await client.ask('fs.find-upload', { upload })).storedBytes).toBe(3);
+  });
+
+  test('one that can not fit into the quota is refused before a byte is sent', async () => {
+    const rig = await startRig();
+    const client = rig.client(userOf('alice', undefined, { quotaBytes: 1000 }), 'https');
+    expect(await refusals(create(client, ['f'], 1001))).toEqual(['quota-exceeded']);
+    await create(client, ['f'], 1000);
+  });
+
+  test(`a user has at most ${uploadsMax} unfinished; the next is refused and none is lost`, async () => {
+    const rig = await startRig();
+    const client = rig.client('alice', 'https');
+    for (let index = 0; index < uploadsMax; index += 1) await create(client, [`f${index}`], 1);
+    expect(await refusals(create(client, ['one-more'], 1))).toEqual(['too-many']);
+    const { uploads } = await client.ask('fs.list-uploads', {});
+    expect(uploads).toHaveLength(uploadsMax);
+    await client.ask('fs.remove-upload', { upload: uploads[0]?.upload ?? '' });
+    await create(client, ['one-more'], 1);
+  });
+
+  test('a create and an open sent again after a kill are answered, not done twice', async () => {
+    const rig = await startRig();
+    const client = rig.client('alice', 'https', 'the-session');
+    const params = { path: ['f'], lengthBytes: 4, overwrite: false };
+    const made = await client.askAs('fs.create-upload', params, 900);
+    await rig.restart();
+    expect((await client.askAs('fs.create-upload', params, 900)).upload).toBe(made.upload);
+    const opened = await client.askAs('fs.open-upload', { upload: made.upload }, 901);
+    await client.write(opened.handle, 'ab', 0);
+    await rig.restart();
+    const again = await client.askAs('fs.open-upload', { upload: made.upload }, 901);
+    expect(again).toMatchObject({ handle: opened.handle, upload: { storedBytes: 2 } });
+    await client.write(again.handle, 'cd', 2);
+    await client.ask('fs.commit', { handle: again.handle });
+    expect((await content(rig, 'f')).toString()).toBe('abcd');
+  });
+
+  test('neither an SFTP partial of the same name nor a commit of that file touches it', async () => {
+    const rig = await startRig();
+    const web = rig.client('alice', 'https');
+    const { upload } = await create(web, ['f'], 6);
+    await go(web, upload, Buffer.from('abcdef'), 3);
+    const sftp = rig.client('alice', 'sftp');
+    expect(await refusals(sftp.ask('fs.stat', { path: ['f'], followLinks: true }))).toEqual(['not-found']);
+    const handle = await sftp.open(['f'], newFile);
+    await sftp.write(handle, 'partial');
+    await sftp.ask('fs.release', { handle, keepPartial: true });
+    await sftp.put(['f'], 'by sftp');
+    await sftp.ask('fs.remove-file', { path: ['f'] });
+    await finish(web, upload, Buffer.from('abcdef'));
+    expect((await content(rig, 'f')).toString()).toBe('abcdef');
+  });
+
+  test('nobody came back for it for a day: it is swept, and its bytes leave the quota', async () => {
+    const clock = new SettableClock();
+    const rig = await startRig({ clock });
+    const client = rig.client(userOf('alice', undefined, { quotaBytes: 1000 }), 'https');
+    const { upload, expiresAtMs } = await create(client, ['f'], 1000);
+    await go(client, upload, randomContent(1000), 900);
+    expect(Math.round((expiresAtMs - clock.now()) / 60_000)).toBe(24 * 60);
+    expect(await refusals(client.put(['g'], randomContent(200)))).toEqual(['quota-exceeded']);
+    clock.aheadMs += 24 * 3_600_000 + 1;
+    await rig.restart();
+    expect(await refusals(client.ask('fs.find-upload', { upload }))).toEqual(['not-found']);
+    await client.put(['g'], randomContent(200));
+  });
+});
