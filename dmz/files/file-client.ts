@@ -9,6 +9,7 @@ import type {
 } from '#shared/file-service/attributes.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
+import type { UploadView } from '#shared/link/messages.ts';
 
 /**
  * The file service as a front door sees it: one object per session, made by the login, so that holding it is the
@@ -31,6 +32,21 @@ export interface FileClient {
   change(path: VirtualPath, change: AttributeChange, options?: { followLinks?: boolean }): Promise<void>;
   readLink(path: VirtualPath): Promise<string>;
   hash(path: VirtualPath, algorithm: 'sha256'): Promise<string>;
+  /** Uploads that outlive this session. */
+  readonly uploads: UploadClient;
+}
+
+/** Uploads of the session's user that any later session may take up again, each by its name. */
+export interface UploadClient {
+  create(
+    path: VirtualPath,
+    facts: { lengthBytes: number; mtimeMs?: number; overwrite: boolean },
+  ): Promise<UploadView>;
+  find(upload: string): Promise<UploadView>;
+  list(): Promise<UploadView[]>;
+  /** Takes it from whoever else has it open. The file ends with `commit`, or with `release({keepPartial: true})`. */
+  open(upload: string): Promise<{ readonly file: RemoteFile; readonly upload: UploadView }>;
+  remove(upload: string): Promise<void>;
 }
 
 export interface RemoteFolder {

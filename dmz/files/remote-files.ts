@@ -7,7 +7,7 @@ import type { AttributeChange, Attributes, Entry } from '#shared/file-service/at
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 import type { MainLink } from '#dmz/link/main-link.ts';
-import type { FileClient, RemoteFile, RemoteFolder } from './file-client.ts';
+import type { FileClient, RemoteFile, RemoteFolder, UploadClient } from './file-client.ts';
 import { OperationNumbers } from './operation-numbers.ts';
 
 export function buildRemoteFiles(options: {
@@ -24,10 +24,12 @@ class RemoteFiles implements FileClient {
   readonly #link: MainLink;
   readonly #session: string;
   readonly #numbers = new OperationNumbers();
+  readonly uploads: UploadClient;
 
   constructor(link: MainLink, session: string) {
     this.#link = link;
     this.#session = session;
+    this.uploads = buildUploads(link, session, this.#numbers);
   }
 
   list(path: VirtualPath, options: Parameters<FileClient['list']>[1]): ReturnType<FileClient['list']> {
@@ -124,6 +126,28 @@ class RemoteFiles implements FileClient {
   #move(from: VirtualPath, to: VirtualPath): { session: string; op: number; from: string[]; to: string[] } {
     return { ...this.#change(), from: components(from), to: components(to) };
   }
+}
+
+function buildUploads(link: MainLink, session: string, numbers: OperationNumbers): UploadClient {
+  return {
+    create: (path, facts) =>
+      link.request('fs.create-upload', {
+        session,
+        op: numbers.next(),
+        path: components(path),
+        ...facts,
+      }),
+    find: (upload) => link.request('fs.find-upload', { session, upload }),
+    list: async () => (await link.request('fs.list-uploads', { session })).uploads,
+    async open(name) {
+      const params = { session, op: numbers.next(), upload: name };
+      const { upload, ...opened } = await link.request('fs.open-upload', params);
+      return { file: new File(link, session, numbers, { ...opened, created: true }), upload };
+    },
+    async remove(upload) {
+      await link.request('fs.remove-upload', { session, op: numbers.next(), upload });
+    },
+  };
 }
 
 class Folder implements RemoteFolder {

@@ -6,6 +6,7 @@ import type { Entry, SortKey } from '#shared/file-service/attributes.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import { breaksPrecondition, toPrecondition } from './conditional.ts';
 import { sendEmpty, sendJson, type Exchange } from './exchange.ts';
+import { sendArchive } from './file-archive.ts';
 import { sendFile, sendFileHead } from './file-download.ts';
 import { parseFilePath, parseJsonPath } from './file-path.ts';
 import { receiveFile, statIfThere } from './file-upload.ts';
@@ -29,7 +30,7 @@ function pathOf(x: Exchange): { readonly path: VirtualPath; readonly isFolderFor
 /** GET and HEAD: a folder is listed, a file is sent. Which it is, main says; one question where the form tells. */
 export async function getFile(x: Exchange, session: Admitted): Promise<void> {
   const { path, isFolderForm } = pathOf(x);
-  if (x.query.has('zip')) throw new SallyportError('not-found', 'There is no such thing here');
+  if (x.query.get('zip') === '1') return sendArchive(x, session, path, x.query.getAll('name'));
   if (isFolderForm) return sendListing(x, session, path);
   if (x.method === 'HEAD') {
     const attributes = await session.files.stat(path);

@@ -1,10 +1,9 @@
-import { setTimeout as wait } from 'node:timers/promises';
 import type { RemoteFile } from '#dmz/files/file-client.ts';
 import type { Admitted } from '#dmz/login/login-service.ts';
-import { isSallyportError, SallyportError, toSallyportError } from '#shared/error.ts';
-import type { LaneStream } from '#shared/link/lane-stream.ts';
+import { SallyportError } from '#shared/error.ts';
 import type { Exchange } from './exchange.ts';
-import { downloadPace, recoveriesMax, recoveryPauseMs } from './limits.ts';
+import { FileBytes } from './file-bytes.ts';
+import { downloadPace } from './limits.ts';
 import type { Transfer } from './pace.ts';
 import type { ByteRange } from './range.ts';
 
@@ -12,22 +11,17 @@ import type { ByteRange } from './range.ts';
  * The bytes of one download, from main's lane to the client's socket.
  *
  * Lane pieces go to the socket as they are and are given back when the socket is done with them, so a reader that stops
- * stops its own stream on main, and at most one credit window waits here. A lost link is a pause: the stream is taken
- * up where it broke off, if the file is still the same.
+ * stops its own stream on main, and at most one credit window waits here.
  */
 export class DownloadBody {
   readonly #x: Exchange;
   readonly #session: Admitted;
-  readonly #file: RemoteFile;
   readonly #begin: () => void;
+  readonly #bytes: FileBytes;
   readonly #transfer: Transfer;
   /** Pieces the socket still has. */
   readonly #held = new Set<() => void>();
   readonly #outcome = Promise.withResolvers<void>();
-  #offset: number;
-  #leftBytes: number;
-  #stream: LaneStream | undefined;
-  #recoveries = 0;
   #isOver = false;
 
   /** `begin` writes the headers; it is called with the first piece, so that what goes wrong before can still be told. */
@@ -38,10 +32,12 @@ export class DownloadBody {
   ) {
     this.#x = x;
     this.#session = source.session;
-    this.#file = source.file;
-    this.#offset = source.range.offset;
-    this.#leftBytes = source.range.lengthBytes;
     this.#begin = begin;
+    this.#bytes = new FileBytes(source.file, source.range, {
+      onData: (bytes, release) => this.#pass(bytes, release),
+      onEnd: () => this.#finish(),
+      onError: (error) => this.#fail(error),
+    });
     this.#transfer = x.pace.watch(downloadPace, () =>
       this.#fail(new SallyportError('deadline', 'The reader is too slow')),
     );
@@ -56,7 +52,7 @@ export class DownloadBody {
     response.on('close', this.#onClientGone);
     if (ended.aborted) this.#onSessionEnded();
     else if (response.destroyed) this.#onClientGone();
-    else this.#open();
+    else this.#bytes.start();
     return this.#outcome.promise;
   }
 
@@ -64,31 +60,9 @@ export class DownloadBody {
     this.#fail(new SallyportError('no-session', 'The session has ended'));
   readonly #onClientGone = (): void => this.#fail(new SallyportError('bad-request', 'The client went away'));
 
-  #open(): void {
-    let stream: LaneStream;
-    try {
-      stream = this.#file.readStream({ offset: this.#offset, lengthBytes: this.#leftBytes });
-    } catch (error) {
-      this.#onLost(toSallyportError(error));
-      return;
-    }
-    this.#stream = stream;
-    stream.onData = (bytes, release) => this.#pass(bytes, release);
-    stream.onEnd = () => this.#finish();
-    stream.onReset = (error) => this.#onLost(error);
-  }
-
   #pass(bytes: Buffer, release: () => void): void {
-    if (this.#isOver || bytes.length > this.#leftBytes) {
-      release();
-      this.#fail(changed('more bytes than announced'));
-      return;
-    }
     const { response } = this.#x;
     if (!response.headersSent) this.#begin();
-    this.#recoveries = 0;
-    this.#offset += bytes.length;
-    this.#leftBytes -= bytes.length;
     this.#held.add(release);
     this.#transfer.setClientsTurn(true);
     response.write(bytes, () => {
@@ -100,39 +74,15 @@ export class DownloadBody {
   }
 
   #finish(): void {
-    if (this.#leftBytes > 0) {
-      this.#fail(changed('fewer bytes than announced'));
-      return;
-    }
     // The last pieces are still with the socket: their callbacks, or the loss of the client, come first.
     this.#x.response.end(() => {
       if (this.#settle()) this.#outcome.resolve();
     });
   }
 
-  #onLost(error: SallyportError): void {
-    this.#stream = undefined;
-    this.#recoveries += 1;
-    if (!isSallyportError(error, 'link-down') || this.#recoveries > recoveriesMax) this.#fail(error);
-    else void this.#recover();
-  }
-
-  /** The link parks the question until main is back, or gives up for us. */
-  async #recover(): Promise<void> {
-    try {
-      const { etag } = await this.#file.stat();
-      if (etag !== this.#file.attributes.etag) throw changed('another version after a lost link');
-      // The link is up before its lanes are.
-      await wait(recoveryPauseMs * (this.#recoveries - 1));
-      if (!this.#isOver) this.#open();
-    } catch (error) {
-      this.#fail(toSallyportError(error));
-    }
-  }
-
   #fail(error: SallyportError): void {
     if (!this.#settle()) return;
-    this.#stream?.reset(error);
+    this.#bytes.stop(error);
     // Before the pieces are given back: their memory is reused at once.
     if (this.#x.response.headersSent) this.#x.request.socket.destroy();
     for (const release of this.#held) release();
@@ -148,8 +98,4 @@ export class DownloadBody {
     this.#x.response.off('close', this.#onClientGone);
     return true;
   }
-}
-
-function changed(detail: string): SallyportError {
-  return new SallyportError('changed', 'The file has changed', { detail });
 }

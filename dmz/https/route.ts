@@ -11,7 +11,7 @@ export type Visitor =
   | { readonly kind: 'full'; readonly session: Admitted };
 
 interface RouteBase {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS';
   /** A path, matched byte for byte; a trailing `*` takes whatever follows. */
   readonly pattern: string;
 }

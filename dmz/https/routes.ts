@@ -3,6 +3,14 @@ import type { LoginService } from '#dmz/login/login-service.ts';
 import { getAccount, confirmSetup, proveSetup, startSetup } from './api-account.ts';
 import { getFile, deleteEntry, postOperation, putFile } from './api-files.ts';
 import { buildLoginApi } from './api-login.ts';
+import {
+  createUpload,
+  deleteUpload,
+  describeTus,
+  getUpload,
+  listUploads,
+  patchUpload,
+} from './api-uploads.ts';
 import type { Route } from './route.ts';
 
 /** Every door of the HTTP API, and who may knock. What is not in this table does not exist. */
@@ -27,5 +35,12 @@ export function buildRoutes(services: {
     { method: 'PUT', pattern: '/api/files/*', access: 'full', handler: putFile },
     { method: 'DELETE', pattern: '/api/files/*', access: 'full', handler: deleteEntry },
     { method: 'POST', pattern: '/api/files/*', access: 'full', handler: postOperation },
+
+    { method: 'OPTIONS', pattern: '/api/uploads', access: 'full', handler: describeTus },
+    { method: 'GET', pattern: '/api/uploads', access: 'full', handler: listUploads },
+    { method: 'POST', pattern: '/api/uploads', access: 'full', handler: createUpload },
+    { method: 'GET', pattern: '/api/uploads/*', access: 'full', handler: getUpload },
+    { method: 'PATCH', pattern: '/api/uploads/*', access: 'full', handler: patchUpload },
+    { method: 'DELETE', pattern: '/api/uploads/*', access: 'full', handler: deleteUpload },
   ];
 }

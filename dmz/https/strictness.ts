@@ -22,6 +22,11 @@ const singletons = new Set([
   'origin',
   'sec-fetch-site',
   'sallyport-code',
+  'upload-offset',
+  'upload-length',
+  'upload-metadata',
+  'upload-checksum',
+  'tus-resumable',
 ]);
 const bodiless = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS']);
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);

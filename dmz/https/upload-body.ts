@@ -18,18 +18,39 @@ export class UploadBody {
   readonly #session: Admitted;
   readonly #file: RemoteFile;
   readonly #transfer: Transfer;
-  readonly #outcome = Promise.withResolvers<void>();
+  readonly #outcome = Promise.withResolvers<number>();
+  readonly #offset: number;
   /** Chunks main's kernel may not have yet, with the offset of each one's end. */
   #unacknowledged: { readonly chunk: Buffer; readonly end: number }[] = [];
-  #acknowledgedBytes = 0;
-  #receivedBytes = 0;
+  /** Both count from the start of the file. */
+  #acknowledgedBytes: number;
+  #receivedBytes: number;
+  readonly #endBytesMax: number;
+  readonly #onChunk: ((chunk: Buffer) => void) | undefined;
   #hasEnded = false;
   #stream: LaneStream | undefined;
   #isRecovering = false;
   #recoveries = 0;
   #isOver = false;
 
-  constructor(x: Exchange, target: { readonly session: Admitted; readonly file: RemoteFile }) {
+  /** The body's first byte is the file's at `offset`; a body that would pass `endBytesMax` is refused. */
+  constructor(
+    x: Exchange,
+    target: {
+      readonly session: Admitted;
+      readonly file: RemoteFile;
+      readonly offset?: number;
+      readonly endBytesMax?: number;
+      /** Sees every chunk as it comes. */
+      readonly onChunk?: (chunk: Buffer) => void;
+    },
+  ) {
+    const { offset = 0, endBytesMax = Number.MAX_SAFE_INTEGER } = target;
+    this.#acknowledgedBytes = offset;
+    this.#receivedBytes = offset;
+    this.#endBytesMax = endBytesMax;
+    this.#onChunk = target.onChunk;
+    this.#offset = offset;
     this.#x = x;
     this.#session = target.session;
     this.#file = target.file;
@@ -39,8 +60,8 @@ export class UploadBody {
     });
   }
 
-  /** Resolves when main's kernel has every byte; rejects with why it has not. */
-  receive(): Promise<void> {
+  /** Resolves with where the file ends now, when main's kernel has every byte; rejects with why it has not. */
+  receive(): Promise<number> {
     const { request } = this.#x;
     const { ended } = this.#session;
     ended.addEventListener('abort', this.#onSessionEnded);
@@ -53,6 +74,11 @@ export class UploadBody {
   readonly #take = (chunk: Buffer): void => {
     this.#transfer.moved(chunk.length);
     this.#receivedBytes += chunk.length;
+    if (this.#receivedBytes > this.#endBytesMax) {
+      this.#fail(new SallyportError('bad-request', 'That is more than the upload was to have'));
+      return;
+    }
+    this.#onChunk?.(chunk);
     this.#unacknowledged.push({ chunk, end: this.#receivedBytes });
     if (this.#stream === undefined) {
       // The first chunk opens the stream. While a lost one is taken up again, the chunk goes with the others.
@@ -64,7 +90,7 @@ export class UploadBody {
   readonly #onEnd = (): void => {
     this.#hasEnded = true;
     this.#transfer.setClientsTurn(false);
-    if (this.#receivedBytes === 0) this.#finish();
+    if (this.#receivedBytes === this.#offset) this.#finish();
     else this.#stream?.end();
   };
 
@@ -144,7 +170,7 @@ export class UploadBody {
   }
 
   #finish(): void {
-    if (this.#settle()) this.#outcome.resolve();
+    if (this.#settle()) this.#outcome.resolve(this.#receivedBytes);
   }
 
   #fail(error: SallyportError): void {

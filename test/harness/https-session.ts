@@ -15,6 +15,11 @@ export class HttpsSession {
     this.#localAddress = localAddress;
   }
 
+  /** For a program that is to go on with this session. */
+  get cookie(): string {
+    return this.#cookie;
+  }
+
   async json(
     method: string,
     path: string,

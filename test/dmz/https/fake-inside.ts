@@ -16,7 +16,14 @@ import { SallyportError } from '#shared/error.ts';
 import type { Attributes } from '#shared/file-service/attributes.ts';
 import { generateIdentityKey } from '#shared/identity/identity-key.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
-import type { ChallengeView, EventBody, Policy, SessionView, StreamHeader } from '#shared/link/messages.ts';
+import type {
+  ChallengeView,
+  EventBody,
+  Policy,
+  SessionView,
+  StreamHeader,
+  UploadView,
+} from '#shared/link/messages.ts';
 import { buildLog } from '#shared/log.ts';
 import { randomId, sessionKey } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
@@ -57,10 +64,14 @@ export interface FakeInside {
   kick(sessionId: string): Promise<void>;
   /** Bytes of a user's uploads that were begun and not committed. */
   openUploads(): number;
+  /** Files that are open for anything. */
+  openHandles(): number;
   /** Streams main is sending. */
   openStreams(): number;
   /** While set, write streams are read but nothing is acknowledged. */
   stall: boolean;
+  /** A file whose streams end too early, as when it is cut while it is read. */
+  shorten: string | undefined;
   /** Quota of the whole tree. */
   quotaBytes: number;
   close(): void;
@@ -92,13 +103,25 @@ export async function buildFakeInside(
       { type: 'file', content: Buffer.from('hello world'), mtimeMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678) },
     ],
   ]);
-  const handles = new Map<number, { path: string; write: boolean; content: Buffer[]; created: boolean }>();
+  const handles = new Map<
+    number,
+    { path: string; write: boolean; content: Buffer[]; created: boolean; upload?: string }
+  >();
+  const uploads = new Map<
+    string,
+    { content: Buffer; facts: Pick<UploadView, 'path' | 'lengthBytes' | 'mtimeMs' | 'overwrite'> }
+  >();
+  const emptyFile: Node = { type: 'file', content: Buffer.alloc(0), mtimeMs: 0 };
   const streams = new Set<LaneStream>();
   let lastHandle = 0;
   const claims: AssertionClaims[] = [];
   const events: EventBody<'edge.event'>[] = [];
   const asked: string[] = [];
-  const state = { stall: false, quotaBytes: Number.MAX_SAFE_INTEGER };
+  const state: Pick<FakeInside, 'stall' | 'shorten' | 'quotaBytes'> = {
+    stall: false,
+    shorten: undefined,
+    quotaBytes: Number.MAX_SAFE_INTEGER,
+  };
 
   function challengeView(id: string): ChallengeView {
     const found = challenges.get(id);
@@ -340,6 +363,14 @@ export async function buildFakeInside(
     return { replaced };
   }
 
+  function uploadView(upload: string): UploadView {
+    const found = uploads.get(upload);
+    if (found === undefined) throw new SallyportError('not-found', 'There is nothing of that name');
+    const open = [...handles.values()].find((one) => one.upload === upload);
+    const storedBytes = open === undefined ? found.content.length : Buffer.concat(open.content).length;
+    return { upload, ...found.facts, storedBytes, expiresAtMs: Date.UTC(2030, 0, 1) };
+  }
+
   const fileHandlers: Partial<FileHandlers> = {
     'fs.list': async ({ path, cursor, limit, sort }) => {
       const name = nameOf(path);
@@ -363,13 +394,12 @@ export async function buildFakeInside(
       if (node?.type === 'folder') throw new SallyportError('is-a-folder', 'That is a folder');
       lastHandle += 1;
       handles.set(lastHandle, { path: name, write: mode.write, content: [], created: node === undefined });
-      const empty: Node = { type: 'file', content: Buffer.alloc(0), mtimeMs: 0 };
-      return { handle: lastHandle, attributes: attributesOf(node ?? empty), created: node === undefined };
+      return { handle: lastHandle, attributes: attributesOf(node ?? emptyFile), created: node === undefined };
     },
     'fs.stat-handle': async ({ handle }) => {
       const open = handles.get(handle);
       if (open === undefined) throw new SallyportError('bad-handle', 'No such handle');
-      return attributesOf(files.get(open.path) ?? { type: 'file', content: Buffer.alloc(0), mtimeMs: 0 });
+      return attributesOf(files.get(open.path) ?? emptyFile);
     },
     'fs.commit': async ({ handle, precondition }) => {
       const open = handles.get(handle);
@@ -380,10 +410,51 @@ export async function buildFakeInside(
         throw new SallyportError('precondition-failed', 'Not as expected');
       const node: Node = { type: 'file', content: Buffer.concat(open.content), mtimeMs: clock.now() };
       files.set(open.path, node);
+      uploads.delete(open.upload ?? '');
       return { attributes: attributesOf(node), created: current === undefined };
     },
-    'fs.release': async ({ handle }) => {
+    'fs.release': async ({ handle, keepPartial }) => {
+      const open = handles.get(handle);
+      const upload = uploads.get(open?.upload ?? '');
+      if (keepPartial && open !== undefined && upload !== undefined)
+        upload.content = Buffer.concat(open.content);
       handles.delete(handle);
+      return {};
+    },
+    'fs.create-upload': async ({ path, lengthBytes, mtimeMs, overwrite }) => {
+      const name = nameOf(path);
+      requireParent(name);
+      if (files.has(name) && !overwrite) throw new SallyportError('exists', 'That name is taken');
+      const upload = randomId().slice(0, 22);
+      uploads.set(upload, {
+        content: Buffer.alloc(0),
+        facts: { path, lengthBytes, overwrite, ...(mtimeMs === undefined ? {} : { mtimeMs }) },
+      });
+      return uploadView(upload);
+    },
+    'fs.find-upload': async ({ upload }) => uploadView(upload),
+    'fs.list-uploads': async () => ({ uploads: [...uploads.keys()].map(uploadView) }),
+    'fs.open-upload': async ({ upload }) => {
+      const view = uploadView(upload);
+      for (const [number, open] of handles) if (open.upload === upload) handles.delete(number);
+      lastHandle += 1;
+      handles.set(lastHandle, {
+        path: nameOf(view.path),
+        write: true,
+        content: [uploads.get(upload)?.content ?? Buffer.alloc(0)],
+        created: true,
+        upload,
+      });
+      return { handle: lastHandle, attributes: attributesOf(emptyFile), upload: view };
+    },
+    'fs.remove-upload': async ({ upload }) => {
+      uploadView(upload);
+      uploads.delete(upload);
+      return {};
+    },
+    'fs.change-handle': async ({ handle, change }) => {
+      const open = handles.get(handle);
+      if (open !== undefined) open.content = [Buffer.concat(open.content).subarray(0, change.size)];
       return {};
     },
     'fs.make-folder': async ({ path }) => {
@@ -417,7 +488,8 @@ export async function buildFakeInside(
     }
     if (header.kind === 'read') {
       const { content } = requireNode(open.path);
-      const end = header.lengthBytes === undefined ? content.length : header.offset + header.lengthBytes;
+      const whole = header.lengthBytes === undefined ? content.length : header.offset + header.lengthBytes;
+      const end = state.shorten === open.path ? whole - 1 : whole;
       streams.add(stream);
       stream.onReset = () => streams.delete(stream);
       sendPieces(stream, content.subarray(header.offset, end), () => streams.delete(stream));
@@ -504,6 +576,7 @@ export async function buildFakeInside(
     asked,
     kick,
     openStreams: () => streams.size,
+    openHandles: () => handles.size,
     openUploads: () => [...handles.values()].filter(({ write }) => write).length,
     close: () => {
       service.close();

@@ -223,9 +223,8 @@ describe('reading a file', () => {
     );
   });
 
-  it('says 404 for what is not there, and for a ZIP nobody makes', async () => {
+  it('says 404 for what is not there', async () => {
     expect((await client.get('/api/files/nope')).status).toBe(404);
-    expect((await client.get('/api/files/docs?zip=1')).status).toBe(404);
   });
 
   it('gives the file back to main when the client goes away', async () => {

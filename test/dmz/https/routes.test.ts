@@ -38,7 +38,7 @@ describe('S-01: every route, as everybody', () => {
   const unlisted = [
     '/api',
     '/api/',
-    '/api/uploads',
+    '/api/upload',
     '/api/users',
     '/api/me/',
     '/api/me/sessions',

@@ -1,4 +1,4 @@
-import type { FileClient, RemoteFile, RemoteFolder } from '#dmz/files/file-client.ts';
+import type { FileClient, RemoteFile, RemoteFolder, UploadClient } from '#dmz/files/file-client.ts';
 import type { AttributeChange, Attributes, Entry, OpenMode } from '#shared/file-service/attributes.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
@@ -29,6 +29,11 @@ export class MemoryFiles implements FileClient {
   folderPageEntries = 1000;
   /** Awaited by every stat: a test can hold it, as the link parks requests. */
   beforeStat: () => Promise<void> = () => Promise.resolve();
+
+  /** SFTP has its own way to resume. */
+  get uploads(): UploadClient {
+    throw new Error('not asked for over SFTP');
+  }
 
   put(path: string, bytes: Buffer): void {
     this.nodes.set(path, { type: 'file', bytes, mode: 0o644, mtimeMs: Date.UTC(2026, 0, 2, 3, 4, 5) });

@@ -1,0 +1,126 @@
+import { createHash, type Hash, timingSafeEqual } from 'node:crypto';
+import { isUtf8 } from 'node:buffer';
+import type { IncomingHttpHeaders } from 'node:http';
+import { SallyportError } from '#shared/error.ts';
+import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
+import type { UploadView } from '#shared/link/messages.ts';
+import { parseJsonPath } from './file-path.ts';
+import { tusMetadataCharactersMax } from './limits.ts';
+
+/**
+ * The headers of tus 1.0.0 (resumable uploads): read strictly, written in one place.
+ *
+ * Trust: every header is a stranger's. Rejects `bad-request`.
+ */
+
+export const tusVersion = '1.0.0';
+export const tusContentType = 'application/offset+octet-stream';
+
+/** SHA-1 because every tus server must offer it; it is a check for accidents and no proof of anything. */
+const checksumAlgorithms = ['sha1', 'sha256'] as const;
+
+/** Flat name, value list, on every answer about uploads. */
+export const tusHeaders: readonly string[] = ['Tus-Resumable', tusVersion];
+
+export const tusDescription: readonly string[] = [
+  ...tusHeaders,
+  'Tus-Version',
+  tusVersion,
+  'Tus-Extension',
+  'creation,creation-with-upload,termination,checksum,expiration',
+  'Tus-Checksum-Algorithm',
+  checksumAlgorithms.join(','),
+];
+
+/** A count of bytes in a header; undefined: the header is missing. */
+export function parseByteCount(headers: IncomingHttpHeaders, name: string): number | undefined {
+  const value = headers[name];
+  if (value === undefined) return undefined;
+  if (typeof value !== 'string' || !/^\d{1,15}$/.test(value)) throw refuse(`${name} is a number of bytes`);
+  return Number(value);
+}
+
+export interface UploadFacts {
+  readonly path: VirtualPath;
+  readonly mtimeMs?: number;
+  readonly overwrite: boolean;
+}
+
+/** `Upload-Metadata`: `path` (or, for clients that know no better, `filename`: into the top folder), `mtime`, `overwrite`. */
+export function parseUploadMetadata(header: string | undefined): UploadFacts {
+  const values = new Map<string, string>();
+  if (header === undefined || header.length > tusMetadataCharactersMax)
+    throw refuse('Upload-Metadata must name the path');
+  for (const pair of header.split(',')) {
+    const [key = '', encoded = '', ...rest] = pair.trim().split(' ');
+    if (!/^[\u0021-\u002b\u002d-\u007e]+$/.test(key) || rest.length > 0 || values.has(key))
+      throw refuse('Upload-Metadata can not be read');
+    values.set(key, decode(encoded));
+  }
+  const filename = values.get('filename');
+  const path = values.get('path') ?? (filename === undefined ? undefined : `/${filename}`);
+  if (path === undefined) throw refuse('Upload-Metadata must name the path');
+  const mtime = values.get('mtime');
+  return {
+    path: parseJsonPath(path),
+    ...(mtime === undefined ? {} : { mtimeMs: parseTime(mtime) }),
+    overwrite: parseSwitch(values.get('overwrite')),
+  };
+}
+
+export function formatUploadMetadata({ path, mtimeMs, overwrite }: UploadView): string {
+  const encode = (text: string): string => Buffer.from(text).toString('base64');
+  return [
+    `path ${encode(`/${path.join('/')}`)}`,
+    ...(mtimeMs === undefined ? [] : [`mtime ${encode(new Date(mtimeMs).toISOString())}`]),
+    ...(overwrite ? [`overwrite ${encode('true')}`] : []),
+  ].join(',');
+}
+
+/** `Upload-Checksum: sha1 <base64>`. */
+export interface Checksum {
+  readonly hash: Hash;
+  /** Call once, after the last byte. */
+  holds(): boolean;
+}
+
+export function parseChecksum(header: string | undefined): Checksum | undefined {
+  if (header === undefined) return undefined;
+  const [, name, encoded = ''] = /^([a-z0-9]+) ([A-Za-z0-9+/]+={0,2})$/.exec(header) ?? [];
+  const algorithm = checksumAlgorithms.find((one) => one === name);
+  if (algorithm === undefined) throw refuse(`Upload-Checksum is one of ${checksumAlgorithms.join(', ')}`);
+  const expected = Buffer.from(encoded, 'base64');
+  const hash = createHash(algorithm);
+  return {
+    hash,
+    holds: () => {
+      const actual = hash.digest();
+      return actual.length === expected.length && timingSafeEqual(actual, expected);
+    },
+  };
+}
+
+function decode(encoded: string): string {
+  const bytes = Buffer.from(encoded, 'base64');
+  const isCanonical = bytes.toString('base64').replace(/=+$/, '') === encoded.replace(/=+$/, '');
+  if (!isCanonical || !isUtf8(bytes)) throw refuse('Upload-Metadata is base64 of UTF-8');
+  return bytes.toString('utf8');
+}
+
+/** RFC 3339, or milliseconds since 1970 as browsers give them. */
+function parseTime(text: string): number {
+  const isDate = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$/.test(text);
+  const timeMs = /^\d{1,15}$/.test(text) ? Number(text) : isDate ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(timeMs)) throw refuse('mtime is a time such as 2026-01-15T08:30:00Z');
+  return timeMs;
+}
+
+function parseSwitch(text: string | undefined): boolean {
+  if (text === undefined || text === 'false' || text === '0') return false;
+  if (text === 'true' || text === '1') return true;
+  throw refuse('overwrite is true or false');
+}
+
+function refuse(message: string): SallyportError {
+  return new SallyportError('bad-request', message);
+}
