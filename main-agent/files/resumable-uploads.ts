@@ -154,7 +154,7 @@ export class ResumableUploads {
   /** A connection that is still there has lost its user, who is asking here. */
   async #takeFromOthers(username: string, name: string): Promise<Waiting> {
     const { handles } = this.#context;
-    for (const { sessionKey, number, handle } of [...handles.openResumables(username)]) {
+    for (const { sessionKey, number, handle } of handles.openResumables(username)) {
       if (handle.upload.record.resumable?.name !== name) continue;
       handles.take({ key: sessionKey }, number);
       await handle.end('keep', new SallyportError('changed', 'The upload goes on in another connection'));

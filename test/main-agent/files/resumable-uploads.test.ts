@@ -20,17 +20,17 @@ async function create(client: Client, path: string[], lengthBytes: number, more:
 }
 
 /** Opens it, sends the next bytes, and lets go as a door does when its client is gone. */
-async function go(client: Client, upload: string, content: Buffer, bytes: number): Promise<void> {
+async function go(client: Client, upload: string, bytes: Buffer, count: number): Promise<void> {
   const opened = await client.ask('fs.open-upload', { upload });
   const from = opened.upload.storedBytes;
-  await client.write(opened.handle, content.subarray(from, from + bytes), from);
+  await client.write(opened.handle, bytes.subarray(from, from + count), from);
   await client.ask('fs.release', { handle: opened.handle, keepPartial: true });
 }
 
-async function finish(client: Client, upload: string, content: Buffer) {
+async function finish(client: Client, upload: string, bytes: Buffer) {
   const opened = await client.ask('fs.open-upload', { upload });
   const from = opened.upload.storedBytes;
-  if (from < content.length) await client.write(opened.handle, content.subarray(from), from);
+  if (from < bytes.length) await client.write(opened.handle, bytes.subarray(from), from);
   return client.ask('fs.commit', { handle: opened.handle });
 }
 
