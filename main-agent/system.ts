@@ -162,6 +162,7 @@ export async function startMainAgent(
       leases: login.admin.leases,
       twoFactor: login.admin.twoFactor,
       explainer: login.admin.explainer,
+      deliveryTester: login.deliveryTester,
       nodes: { list: () => reportNodes(config, links) },
       state,
       auditFeed: feed,

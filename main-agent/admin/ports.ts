@@ -1,4 +1,5 @@
 import type { AnySession } from '#main-agent/login/session.ts';
+import type { Transport } from '#main-agent/two-factor/code-delivery.ts';
 import type { StoredLease } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { SourceProblem } from '#main-agent/users/user-source.ts';
@@ -69,6 +70,21 @@ export interface TwoFactorAdmin {
     username: string,
     options: AdminReason & { readonly ttlMs: number; readonly reEnrol: boolean },
   ): Promise<Secret>;
+}
+
+/** Sends a message as a code would go. */
+export interface DeliveryTester {
+  /** By every transport the user has an address for. Rejects `not-found` when there is none. */
+  test(username: string): Promise<readonly DeliveryTestResult[]>;
+}
+
+export interface DeliveryTestResult {
+  readonly transport: Transport;
+  /** Masked. */
+  readonly address: string;
+  readonly tookMs: number;
+  /** Why it was not accepted; undefined: relay or gateway took it. */
+  readonly problem?: string;
 }
 
 export interface TwoFactorReport {

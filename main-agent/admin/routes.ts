@@ -1,5 +1,6 @@
 import type { Clock } from '#shared/clock.ts';
-import type { LeaseAdmin, TwoFactorAdmin } from './ports.ts';
+import { buildDeliveryRoutes } from './delivery-routes.ts';
+import type { DeliveryTester, LeaseAdmin, TwoFactorAdmin } from './ports.ts';
 import type { Route } from './route.ts';
 import { buildSessionRoutes } from './session-routes.ts';
 import { buildSystemRoutes, type SystemPorts } from './system-routes.ts';
@@ -9,6 +10,7 @@ import { buildUserRoutes, type UserPorts } from './user-routes.ts';
 export interface AdminPorts extends SystemPorts, UserPorts {
   readonly leases: LeaseAdmin;
   readonly twoFactor: TwoFactorAdmin;
+  readonly deliveryTester: DeliveryTester;
   readonly clock: Clock;
 }
 
@@ -18,6 +20,7 @@ export function buildAdminRoutes(ports: AdminPorts): readonly Route[] {
     ...buildSystemRoutes(ports),
     ...buildUserRoutes(ports),
     ...buildTwoFactorRoutes(ports),
+    ...buildDeliveryRoutes(ports),
     ...buildSessionRoutes(ports),
   ];
 }

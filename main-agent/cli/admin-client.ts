@@ -20,6 +20,7 @@ const codes: Readonly<Record<number, ErrorCode>> = {
   404: 'not-found',
   409: 'conflict',
   412: 'precondition-failed',
+  502: 'delivery-failed',
   503: 'busy',
 };
 

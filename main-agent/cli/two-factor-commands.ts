@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { segment } from './admin-client.ts';
 import { bypassAnswer, facts, readAnswer, rollOutPage } from './answers.ts';
 import type { CommandContext } from './command-context.ts';
+import { addDeliveryCommands } from './delivery-commands.ts';
 import { formatFacts, formatTable } from './table.ts';
 
 /** `sallyport two-factor …`: the help desk's commands. */
@@ -16,6 +17,7 @@ interface BypassOptions {
 
 export function addTwoFactorCommands(program: Command, context: CommandContext): void {
   const twoFactor = program.command('two-factor').description('second factors');
+  addDeliveryCommands(twoFactor, context);
 
   twoFactor
     .command('status')

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { ValueOrigin } from '#main-agent/admin/ports.ts';
+import type { DeliveryTester, ValueOrigin } from '#main-agent/admin/ports.ts';
 import type { LoginHandlers, SessionHandlers } from '#main-agent/link/handlers.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { ClockGuard } from '#main-agent/two-factor/clock-guard.ts';
@@ -19,6 +19,7 @@ import type { Secret } from '#shared/secret.ts';
 import { Assertions } from './assertions.ts';
 import { assess } from './assessment.ts';
 import { Challenges } from './challenges.ts';
+import { buildDeliveryTester } from './delivery-test.ts';
 import { Devices } from './devices.ts';
 import { Leases } from './leases.ts';
 import type { LoginConfig } from './login-config.ts';
@@ -62,6 +63,7 @@ export interface Login {
   readonly passwords: Passwords;
   readonly vault: Vault;
   readonly admin: LoginAdmin;
+  readonly deliveryTester: DeliveryTester;
   /**
    * Takes over sessions and leases of before, judged anew; nothing may be served before it resolves. Rejects `config`
    * when the self-test finds a way past a required factor.
@@ -151,6 +153,7 @@ export function buildLogin(options: LoginOptions): Login {
     passwords: parts.passwords,
     vault,
     admin: buildLoginAdmin(parts, options.originsOf ?? (async () => [])),
+    deliveryTester: buildDeliveryTester(parts, options.delivery),
     start: async () => {
       requireClosedDoors(parts);
       warnOfOpenSwitches(parts);

@@ -1,5 +1,5 @@
 import type { OutboundClient } from '#main-agent/outbound/http-client.ts';
-import { SallyportError } from '#shared/error.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Secret } from '#shared/secret.ts';
 import {
   asJsonString,
@@ -31,6 +31,9 @@ export interface SmsGateway {
   /** Resolves when the gateway answered 2xx; rejects `delivery-failed`. */
   send(message: { readonly to: string; readonly token: Secret }): Promise<void>;
 }
+
+/** Gateways answer with a receipt; nothing of it is read. */
+const answerBytesMax = 64 * 1024;
 
 const known = ['otp_to', 'otp_from', 'otp_token', 'otp_username', 'otp_password'];
 const urlParts = /^(https?:\/\/)(?:([^/?#@]*)@)?([^/?#@{}]+)([/?].*)?$/;
@@ -71,7 +74,7 @@ export function buildSmsGateway(options: SmsOptions, outbound: OutboundClient): 
         otp_password: options.password?.expose() ?? '',
       };
       const url = new URL(fillTemplate(rest, values, asUrlPart), origin);
-      if (url.origin !== origin) throw failed(host, 'the address left the configured host');
+      if (url.origin !== origin) throw failed(`${host}: the address left the configured host`);
       const headers = Object.fromEntries(
         Object.entries(options.headers).map(([name, value]) => [name, fillTemplate(value, values, asLine)]),
       );
@@ -84,14 +87,15 @@ export function buildSmsGateway(options: SmsOptions, outbound: OutboundClient): 
           url,
           method: options.method,
           headers,
+          answerBytesMax,
           ...(options.method !== 'GET' && { body: fillTemplate(options.body, values, escapeBody) }),
         })
         .catch((cause: unknown) => {
-          throw failed(host, cause instanceof Error ? cause.message : String(cause), cause);
+          throw failed(describeOutbound(host, cause), cause);
         });
       if (answer.status >= 300 && answer.status < 400)
-        throw failed(host, `redirect (${answer.status}) refused`);
-      if (answer.status < 200 || answer.status >= 300) throw failed(host, `status ${answer.status}`);
+        throw failed(`${host}: redirect (${answer.status}) refused`);
+      if (answer.status < 200 || answer.status >= 300) throw failed(`${host}: status ${answer.status}`);
     },
   };
 }
@@ -139,9 +143,13 @@ function hasHeader(headers: Readonly<Record<string, string>>, name: string): boo
   return Object.keys(headers).some((one) => one.toLowerCase() === name);
 }
 
-function failed(host: string, why: string, cause?: unknown): SallyportError {
-  return new SallyportError('delivery-failed', 'The text message could not be sent', {
-    detail: `${host}: ${why}`,
-    cause,
-  });
+/** Names no more of the request than its host. */
+function describeOutbound(host: string, cause: unknown): string {
+  if (isSallyportError(cause, 'deadline')) return `${host}: no answer in time`;
+  if (isSallyportError(cause)) return cause.detail ?? cause.publicMessage;
+  return `${host}: ${cause instanceof Error ? cause.message : String(cause)}`;
+}
+
+function failed(detail: string, cause?: unknown): SallyportError {
+  return new SallyportError('delivery-failed', 'The text message could not be sent', { detail, cause });
 }

@@ -11,8 +11,8 @@ import { Agent, request } from 'undici';
 
 /** From the first packet to the last byte of the answer. */
 export const timeoutDefaultMs = 10_000;
-/** Gateways answer with a receipt; the admin API with a page of records. */
-const answerBytesMax = 8 * 1024 * 1024;
+/** The admin API answers with a page of records. */
+const answerBytesDefault = 8 * 1024 * 1024;
 const connectionsPerHostMax = 8;
 
 export interface OutboundRequest {
@@ -22,6 +22,8 @@ export interface OutboundRequest {
   readonly body?: string;
   /** Milliseconds; undefined = 10 s. */
   readonly timeoutMs?: number;
+  /** Larger answers reject; undefined = 8 MiB. */
+  readonly answerBytesMax?: number;
 }
 
 export interface OutboundAnswer {
@@ -64,7 +66,7 @@ export function buildOutboundClient(options: OutboundOptions = {}): OutboundClie
         return {
           status: answer.statusCode,
           headers: flattenHeaders(answer.headers),
-          body: await readBounded(answer.body),
+          body: await readBounded(answer.body, one.answerBytesMax ?? answerBytesDefault),
         };
       } catch (cause) {
         if (signal.aborted) {
@@ -92,12 +94,12 @@ function flattenHeaders(headers: Record<string, string | string[] | undefined>):
   );
 }
 
-async function readBounded(body: AsyncIterable<Buffer>): Promise<string> {
+async function readBounded(body: AsyncIterable<Buffer>, bytesMax: number): Promise<string> {
   const pieces: Buffer[] = [];
   let bytes = 0;
   for await (const piece of body) {
     bytes += piece.length;
-    if (bytes > answerBytesMax) throw new Error(`the answer is larger than ${answerBytesMax} bytes`);
+    if (bytes > bytesMax) throw new Error(`the answer is larger than ${bytesMax} bytes`);
     pieces.push(piece);
   }
   return Buffer.concat(pieces).toString('utf8');
@@ -105,5 +107,5 @@ async function readBounded(body: AsyncIterable<Buffer>): Promise<string> {
 
 function describe(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
-  return 'code' in cause ? String(cause.code) : cause.message;
+  return 'code' in cause && typeof cause.code === 'string' ? cause.code : cause.message;
 }

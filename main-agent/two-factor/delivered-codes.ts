@@ -9,6 +9,7 @@ import { deliveredCodesMax, rememberedUsedMax, transportFallbackMs, transportLas
 import type { RandomBytes } from './random.ts';
 import { dropOldest, SendLimits } from './send-limits.ts';
 import { canonicalCode, makeDeliveredCode, type DeliveredCharset } from './typed-codes.ts';
+import { within } from './within.ts';
 
 /**
  * One-time codes by mail or text message. A code is bound to user, node, protocol and client address; a further login
@@ -208,6 +209,7 @@ export class DeliveredCodes {
     living: LivingCode,
     ways: readonly { transport: Transport; address: string }[],
   ): Promise<void> {
+    const reasons: string[] = [];
     for (const [index, way] of ways.entries()) {
       const isLast = index === ways.length - 1;
       try {
@@ -225,13 +227,16 @@ export class DeliveredCodes {
         living.address = way.address;
         return;
       } catch (error) {
+        reasons.push(
+          `${way.transport}: ${error instanceof SallyportError ? (error.detail ?? error.publicMessage) : String(error)}`,
+        );
         this.#log.error(
           { alarm: 'delivery-failed', user: recipient.username, transport: way.transport, err: error },
           'a one-time code could not be sent',
         );
       }
     }
-    throw failed('every transport failed');
+    throw failed(reasons.join('; '));
   }
 }
 
@@ -256,13 +261,5 @@ function failed(detail: string): SallyportError {
   return new SallyportError('delivery-failed', 'The code could not be sent', {
     detail,
     hint: 'Run `sallyport two-factor test-delivery`, and look at the mail relay or the SMS gateway.',
-  });
-}
-
-/** Rejects when it takes longer; the late outcome is ignored. */
-function within(work: Promise<void>, limitMs: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`not accepted within ${limitMs} ms`)), limitMs);
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }

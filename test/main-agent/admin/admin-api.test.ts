@@ -149,6 +149,27 @@ describe('the admin API', () => {
     }
   });
 
+  it('sends a test message and says what became of it, which the audit keeps', async () => {
+    expect(await call('POST', '/v1/test-delivery', { user: 'alice' })).toMatchObject({
+      status: 200,
+      json: {
+        user: 'alice',
+        results: [
+          { transport: 'sms', accepted: false, problem: 'gateway.example: status 500', took_ms: 12 },
+          { transport: 'email', accepted: true, address: 'a…@example.com' },
+        ],
+      },
+    });
+    expect(main.state.audit.at(-1)).toMatchObject({
+      rule: 'POST /v1/test-delivery',
+      detail: 'alice: sms gateway.example: status 500; alice: email accepted',
+    });
+    expect((await call('POST', '/v1/test-delivery', { user: 'nobody' })).status).toBe(404);
+    expect((await call('POST', '/v1/test-delivery', { user: 'alice', to: 'x@example.com' })).status).toBe(
+      400,
+    );
+  });
+
   it('reports the roll-out: who is protected, and who would be locked out', async () => {
     expect((await call('GET', '/v1/two-factor/roll-out')).json).toMatchObject({
       users: [

@@ -114,6 +114,15 @@ export async function startPlayedMain(changed: Partial<AdminPorts> = {}): Promis
         return new Secret('BYPASS-CODE');
       },
     },
+    deliveryTester: {
+      test: async (name) => {
+        asked.push(`test-delivery ${name}`);
+        return [
+          { transport: 'sms', address: '…42', tookMs: 12, problem: 'gateway.example: status 500' },
+          { transport: 'email', address: 'a…@example.com', tookMs: 7 },
+        ];
+      },
+    },
     explainer: { explain: async (question) => explain(question) },
     ...changed,
   };

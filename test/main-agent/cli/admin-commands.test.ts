@@ -116,6 +116,15 @@ describe('sallyport against a running main', () => {
     ]);
   });
 
+  it('two-factor test-delivery: what became of each message; failed when one was', async () => {
+    const tested = await run('two-factor', 'test-delivery', 'alice');
+    expect(tested.code).toBe(1);
+    expect(tested.out).toMatch(/sms +…42 +failed: gateway\.example: status 500 +12 ms/);
+    expect(tested.out).toMatch(/email +a…@example\.com +accepted +7 ms/);
+    expect(tested.err).toContain('Not every message was accepted');
+    expect((await run('two-factor', 'test-delivery', 'nobody')).code).toBe(3);
+  });
+
   it('two-factor status, reset, unlock, bypass-code', async () => {
     expect((await run('two-factor', 'status', 'alice')).out).toMatch(/state +enrolled/);
     expect((await run('two-factor', 'status')).out).toMatch(/carol +none +sftp +locked out/);

@@ -83,6 +83,7 @@ export interface Rig {
 export interface RigOptions {
   readonly twoFactor?: object;
   readonly smtp?: boolean;
+  readonly sms?: boolean;
   readonly around?: Pick<Rig, 'state' | 'users' | 'enrolments' | 'secrets' | 'node' | 'otherNode'> & {
     readonly clock: { wall: number; steady: number };
     readonly vaultKey: Secret<Buffer>;
@@ -190,7 +191,18 @@ export function buildConfig(options: RigOptions): LoginConfig {
             passwordFile: undefined,
             from: 'files@example.com',
           },
-    sms: undefined,
+    sms:
+      options.sms === true
+        ? {
+            url: 'https://gateway.test/',
+            method: 'POST',
+            headers: {},
+            body: '{otp_token}',
+            username: undefined,
+            passwordFile: undefined,
+            from: '',
+          }
+        : undefined,
   };
 }
 

@@ -1,0 +1,43 @@
+import { z } from 'zod';
+import type { DeliveryTester, UserDirectory } from './ports.ts';
+import { defineRoute, noQuery, type Route } from './route.ts';
+import { requireUser } from './user-routes.ts';
+
+/** `/v1/test-delivery`: does a code reach this user? */
+export function buildDeliveryRoutes({
+  users,
+  deliveryTester,
+}: {
+  readonly users: UserDirectory;
+  readonly deliveryTester: DeliveryTester;
+}): readonly Route[] {
+  return [
+    defineRoute({
+      method: 'POST',
+      pattern: '/v1/test-delivery',
+      role: 'helpdesk',
+      summary: 'Send a test mail or text message to the user’s own address, by every way a code would go',
+      query: noQuery,
+      body: z.strictObject({ user: z.string().min(1).max(256) }),
+      handle: async ({ body }) => {
+        requireUser(users, body.user);
+        const results = await deliveryTester.test(body.user);
+        return {
+          body: {
+            user: body.user,
+            results: results.map(({ transport, address, tookMs, problem }) => ({
+              transport,
+              address,
+              accepted: problem === undefined,
+              took_ms: tookMs,
+              problem,
+            })),
+          },
+          note: results
+            .map((one) => `${body.user}: ${one.transport} ${one.problem ?? 'accepted'}`)
+            .join('; '),
+        };
+      },
+    }),
+  ];
+}
