@@ -8,7 +8,12 @@ import { Secret } from '#shared/secret.ts';
 import { isUserauthSignature, parseUserauthRequest, type UserauthRequest } from '#shared/ssh-key/verify.ts';
 import { findAccountProblem } from './account-rules.ts';
 import { passwordCredential } from './credential.ts';
-import { throttledUsersMax, unknownNameBuckets } from './limits.ts';
+import {
+  nodeThenOnePerMs,
+  throttledScopesMax,
+  unknownNameBuckets,
+  wrongPasswordsPerNodeMax,
+} from './limits.ts';
 import { buildRecord, buildRefusal, type LoginParts } from './login-parts.ts';
 
 /**
@@ -33,6 +38,8 @@ export class FirstFactor {
   readonly #parts: Parts;
   /** When somebody unknown to the user was last let through the throttle, by failure scope. */
   readonly #letThrough = new Map<string, number>();
+  /** Until when each node is throttled, as far as the admins were told. */
+  readonly #alarmed = new Map<string, number>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -76,15 +83,19 @@ export class FirstFactor {
     ];
     if (params.factor.type === 'password') {
       const { count, windowMs } = config.bans.wrongPasswords;
-      changes.unshift({
+      const atMs = clock.now();
+      const failure = {
         kind: 'count-failure',
-        scope: passwordScope(params.user, users.find(params.user) !== undefined),
-        atMs: clock.now(),
+        atMs,
         windowMs,
-        limit: count,
         lockMs: windowMs,
         lockMaxMs: windowMs,
-      });
+      } as const;
+      const scope = passwordScope(params.user, users.find(params.user) !== undefined);
+      changes.unshift(
+        { ...failure, scope, limit: count },
+        { ...failure, scope: nodeScope(link.node), limit: wrongPasswordsPerNodeMax },
+      );
     }
     await state.commit(changes);
     return error;
@@ -99,12 +110,20 @@ export class FirstFactor {
   ): Promise<FirstFactorProven | string> {
     const { config, passwords, state } = this.#parts;
     const { ip } = params.client;
-    const [failures, lastGoodMs] = await Promise.all([
+    const [ofUser, ofNode, lastGoodMs] = await Promise.all([
       state.failures(scope),
+      state.failures(nodeScope(link.node)),
       state.lastGoodLogin(params.user, ip),
     ]);
     const known = lastGoodMs !== undefined;
-    if (!known && (failures.lockedUntilMs ?? 0) > this.#parts.clock.now()) this.#throttle(scope);
+    const nowMs = this.#parts.clock.now();
+    const isNodeThrottled = (ofNode.lockedUntilMs ?? 0) > nowMs;
+    if (isNodeThrottled) this.#alarm(link.node, ofNode.lockedUntilMs ?? 0);
+    if (!known)
+      this.#throttle([
+        ...((ofUser.lockedUntilMs ?? 0) > nowMs ? [{ scope, everyMs: config.bans.thenOnePerMs }] : []),
+        ...(isNodeThrottled ? [{ scope: nodeScope(link.node), everyMs: nodeThenOnePerMs }] : []),
+      ]);
 
     const source = { node: link.node, clientIp: ip, known };
     const stored = user?.passwordHash;
@@ -161,22 +180,36 @@ export class FirstFactor {
   }
 
   /** One try per interval from places the user never signed in from; those the user knows are not affected. */
-  #throttle(scope: string): void {
-    const { clock, config } = this.#parts;
-    const now = clock.monotonic();
-    const waitMs = (this.#letThrough.get(scope) ?? -Infinity) + config.bans.thenOnePerMs - now;
+  #throttle(limits: readonly { readonly scope: string; readonly everyMs: number }[]): void {
+    const now = this.#parts.clock.monotonic();
+    const waits = limits.map(
+      ({ scope, everyMs }) => (this.#letThrough.get(scope) ?? -Infinity) + everyMs - now,
+    );
+    const waitMs = Math.max(0, ...waits);
     if (waitMs > 0) {
       throw new SallyportError('rate-limited', 'Too many tries; wait a little', {
         data: { retryAfterMs: Math.ceil(waitMs) },
-        detail: `${scope} is throttled after too many wrong passwords`,
+        detail: `${limits.map((one) => one.scope).join(' and ')} throttled after too many wrong passwords`,
       });
     }
-    this.#letThrough.delete(scope);
-    this.#letThrough.set(scope, now);
+    for (const { scope } of limits) {
+      this.#letThrough.delete(scope);
+      this.#letThrough.set(scope, now);
+    }
     for (const oldest of this.#letThrough.keys()) {
-      if (this.#letThrough.size <= throttledUsersMax) break;
+      if (this.#letThrough.size <= throttledScopesMax) break;
       this.#letThrough.delete(oldest);
     }
+  }
+
+  /** Once each time it begins; the map has a place for each pinned node. */
+  #alarm(node: string, untilMs: number): void {
+    if (this.#alarmed.get(node) === untilMs) return;
+    this.#alarmed.set(node, untilMs);
+    this.#parts.log.error(
+      { alarm: 'many-wrong-passwords', node, untilMs },
+      'many wrong passwords come through one node: strangers are let through slowly',
+    );
   }
 }
 
@@ -198,4 +231,9 @@ function passwordScope(username: string, exists: boolean): string {
   if (exists) return `password:${username}`;
   const bucket = createHash('sha256').update(username).digest().readUInt32BE(0) % unknownNameBuckets;
   return `password?${bucket}`;
+}
+
+/** All that a node brings, whatever user and address it names. */
+function nodeScope(node: string): string {
+  return `password@${node}`;
 }

@@ -58,8 +58,18 @@ export const lockMaxMs = 24 * 3_600_000;
 /** Names that don't exist share this many failure counters, so that strangers can't fill the disk with names. */
 export const unknownNameBuckets = 1_024;
 
-/** Users whose last throttled try is remembered. */
-export const throttledUsersMax = 10_000;
+/**
+ * Wrong passwords through one node, over all users, in the window of `bans.wrong_passwords`. A node that was broken
+ * into names whatever address it likes, so no ban of a source keeps it from trying a few passwords on everybody. Ten
+ * thousand people who come back from holidays mistype about half as often.
+ */
+export const wrongPasswordsPerNodeMax = 1_000;
+
+/** Through such a node then one try per this, of those who never signed in from where they are: as many again in 15 min. */
+export const nodeThenOnePerMs = 1_000;
+
+/** Users, and nodes, whose last throttled try is remembered. */
+export const throttledScopesMax = 10_000;
 
 /** A replaced device cookie shown again within this comes from a parallel tab; later it is a copy. */
 export const deviceOverlapMs = 10_000;

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parsePublicKeyBlob } from '#shared/ssh-key/parse.ts';
+import { wrongPasswordsPerNodeMax } from '#main-agent/login/limits.ts';
 import { buildRig, buildUser, playSshKey, refusal, withFactor, type Rig } from './rig.ts';
 
 let rig: Rig;
@@ -66,11 +67,8 @@ describe('the first factor', () => {
     await rig.change('frank', { status: 'disabled' });
     commits.splice(2);
     await refusal(rig.begin('frank'));
-    expect(commits).toEqual([
-      ['count-failure', 'audit'],
-      ['count-failure', 'audit'],
-      ['count-failure', 'audit'],
-    ]);
+    const counted = ['count-failure', 'count-failure', 'audit'];
+    expect(commits).toEqual([counted, counted, counted]);
   });
 
   it('S-13: after 20 wrong passwords strangers get one try per 10 s, known places go on', async () => {
@@ -88,6 +86,66 @@ describe('the first factor', () => {
     rig.advance(15 * 60_000);
     expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
     expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
+  });
+
+  describe('through a node that names whatever address it likes', () => {
+    /** One wrong password for each of many users, each from another address: no user and no address stands out. */
+    async function spray(tries: number, node = rig.node): Promise<void> {
+      for (let number = 0; number < tries; number += 1)
+        await refusal(
+          rig.begin(`user-${number}`, {
+            node,
+            password: 'wrong',
+            client: { ip: `198.18.${number % 250}.9` },
+          }),
+        );
+    }
+    beforeEach(async () => {
+      for (let number = 0; number < wrongPasswordsPerNodeMax; number += 1)
+        rig.users.set(`user-${number}`, buildUser(`user-${number}`));
+    });
+
+    it('S-13: a thousand wrong passwords over all users slow strangers down, of that node only, and not one less', async () => {
+      const home = { ip: '198.51.100.7' };
+      await rig.answer(await rig.begin('frank', { client: home }), { client: home });
+      await spray(wrongPasswordsPerNodeMax - 1);
+      expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
+      expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
+
+      await spray(1);
+      expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
+      const error = await refusal(rig.begin('frank', { client: { ip: '203.0.113.200' } }));
+      expect([error.code, error.data?.retryAfterMs]).toEqual(['rate-limited', 1_000]);
+      expect((await refusal(rig.begin('user-7', { password: 'wrong' }))).code).toBe('rate-limited');
+      expect(await rig.begin('frank', { client: home })).toMatchObject({ next: 'admit' });
+      expect(await rig.begin('frank', { node: rig.otherNode })).toMatchObject({ next: 'admit' });
+      rig.advance(1_000);
+      expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
+      rig.advance(15 * 60_000);
+      expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
+      expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
+    });
+
+    it('S-13: the count survives a restart', async () => {
+      await spray(wrongPasswordsPerNodeMax);
+      const after = await rig.restart();
+      await after.begin('frank');
+      expect((await refusal(after.begin('frank'))).code).toBe('rate-limited');
+      after.close();
+    });
+
+    it("S-13: a try that the node's throttle refuses does not take the user's turn", async () => {
+      await spray(wrongPasswordsPerNodeMax);
+      for (let tries = 0; tries < 20; tries += 1) {
+        rig.advance(1_000);
+        await refusal(rig.begin('frank', { password: 'wrong' }));
+      }
+      rig.advance(10_000);
+      await refusal(rig.begin('user-1', { password: 'wrong' }));
+      expect((await refusal(rig.begin('frank'))).data?.retryAfterMs).toBe(1_000);
+      rig.advance(1_000);
+      expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
+    });
   });
 
   it('S-07: a name that does not exist is throttled just the same', async () => {
