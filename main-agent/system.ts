@@ -182,6 +182,11 @@ export async function startMainAgent(
           listen: resolveListen(config.health.listen, inherited),
           checks: () => [
             { name: 'audit', affects: 'health', ...toCheck(feed.problem()) },
+            {
+              name: 'validated-logins-agree',
+              affects: 'health',
+              ...toCheck(findDisagreements(config, links)[0]),
+            },
             ...config.dmzNodes.map(({ name }) => ({
               name: `link-${name}`,
               affects: 'ready' as const,
@@ -274,6 +279,7 @@ function listProblems(
   if (auditProblem !== undefined) problems.push(`the audit file is not written: ${auditProblem}`);
   if (!config.twoFactor.validatedLogins)
     problems.push('validated_logins is off: no second factor is ever asked');
+  problems.push(...findDisagreements(config, links));
   if (config.dmzNodes.length === 0) problems.push('no DMZ node is enrolled');
   const states = links.states();
   for (const { name } of config.dmzNodes) {
@@ -283,6 +289,20 @@ function listProblems(
   }
   if (userProblems > 0) problems.push(`${userProblems} problems in user files`);
   return problems;
+}
+
+/** Each node whose `validated_logins` is not main's, and what that does to logins through it. */
+function findDisagreements(config: MainAgentConfig, links: MainLinks): string[] {
+  const here = config.twoFactor.validatedLogins;
+  const nodes = links
+    .states()
+    .filter(({ validatedLogins }) => validatedLogins !== undefined && validatedLogins !== here)
+    .map(({ node }) => node);
+  const effect = here ? 'each login that needs a code' : 'every login';
+  return [...new Set(nodes)].map(
+    (node) =>
+      `validated_logins is ${here ? 'on' : 'OFF'} here and ${here ? 'OFF' : 'on'} on ${node}: ${effect} through it is refused`,
+  );
 }
 
 function toCheck(problem: string | undefined): { ok: boolean; detail?: string } {

@@ -54,6 +54,8 @@ export interface LinkState {
   readonly skewMs: number | undefined;
   readonly rttMs: number | undefined;
   readonly software: string | undefined;
+  /** The node's own switch, as its hello said; undefined while the link is down. */
+  readonly validatedLogins: boolean | undefined;
   /** Why it is down. */
   readonly lastError: string | undefined;
 }
@@ -139,6 +141,7 @@ class Links implements MainLinks {
         skewMs: dialer.connection?.skewMs,
         rttMs: dialer.connection?.rttMs,
         software: dialer.connection?.software,
+        validatedLogins: dialer.connection?.validatedLogins,
         lastError: dialer.lastError,
       })),
     );

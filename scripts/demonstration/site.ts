@@ -30,6 +30,7 @@ export interface Site {
   readonly dmz: Supervised;
   readonly users: SiteSecrets['users'];
   readonly main: Supervised;
+  readonly mainHealth: string;
   /** From now on demo.json says where everything is, also after restarts. */
   publish(): void;
   stop(): Promise<void>;
@@ -143,6 +144,7 @@ export async function startSite(options: SiteOptions): Promise<Site> {
     dmz: first.process,
     users: secrets.users,
     main,
+    mainHealth,
     publish: () => {
       published = true;
       write();
