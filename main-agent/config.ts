@@ -7,11 +7,13 @@ import {
   countWithin,
   dialAddress,
   duration,
+  httpUrl,
   keyText,
   listen,
   none,
   onOff,
   plainName,
+  size,
 } from '#shared/config/value-types.ts';
 import { z } from 'zod';
 import { twoFactorSchema } from './config-two-factor.ts';
@@ -143,7 +145,24 @@ export function buildMainAgentSchema(context: PathContext) {
       thenOnePerMs: s.then_one_per,
     }));
 
-  const audit = z.strictObject({ file: file.prefault('audit.jsonl') }).prefault({});
+  const audit = z
+    .strictObject({
+      file: file.prefault('audit.jsonl'),
+      rotate: size.prefault('100MiB'),
+      keep: duration('1d', '36500d').prefault('400d'),
+      checkpoints_to: z
+        .array(z.union([httpUrl('https', 'http'), file]))
+        .max(8)
+        .default([]),
+    })
+    .prefault({})
+    .transform((s) => ({
+      file: s.file,
+      rotateBytes: s.rotate,
+      keepMs: s.keep,
+      /** Addresses, and files on another disk. */
+      checkpointsTo: s.checkpoints_to,
+    }));
 
   const branding = z
     .strictObject({

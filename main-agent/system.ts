@@ -4,12 +4,14 @@ import type { NodeReport } from '#main-agent/admin/ports.ts';
 import { buildAdminRoutes } from '#main-agent/admin/routes.ts';
 import { startAdminServer } from '#main-agent/admin/server.ts';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
+import { Checkpoints } from '#main-agent/audit/checkpoints.ts';
 import { startAuditFeed, type AuditFeed } from '#main-agent/audit/feed.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
 import { buildFileService } from '#main-agent/files/service.ts';
 import { buildMainLinks, type MainLinks } from '#main-agent/link/links.ts';
 import { buildLogin } from '#main-agent/login/build-login.ts';
 import { openNotify } from '#main-agent/notify/notify.ts';
+import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
 import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';
@@ -21,6 +23,7 @@ import { readSecretFile } from '#shared/config/file-path.ts';
 import { buildHealthServer } from '#shared/health/health-server.ts';
 import { buildMetricsRegistry } from '#shared/health/metrics-registry.ts';
 import { fingerprintOf } from '#shared/identity/fingerprint.ts';
+import { parseIdentityKey } from '#shared/identity/identity-key.ts';
 import type { LinkTap } from '#shared/link/recording-transport.ts';
 import type { EventBody, Policy } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
@@ -60,7 +63,7 @@ export async function startMainAgent(
     onFailure: around.onStateFailure,
   });
   const state = around.wrapState?.(opened) ?? opened;
-  const feed = await startAuditFeed({ state, file: config.audit.file, log: part('audit') });
+  const feed = await startAuditFeed({ state, ...config.audit, clock, log: part('audit') });
   const audit = buildAudit(state);
   const users = await openYamlUsers({
     directory: config.users.directory,
@@ -104,9 +107,10 @@ export async function startMainAgent(
     log: part('login'),
   });
   const identity = await readSecretFile(config.identityKey, credentials);
+  const identityPem = new Secret(identity.expose().toString('utf8'));
   const links: MainLinks = buildMainLinks({
     nodes: config.dmzNodes,
-    identityKeyPem: new Secret(identity.expose().toString('utf8')),
+    identityKeyPem: identityPem,
     mainName: config.name,
     validatedLogins: config.twoFactor.validatedLogins,
     login: login.loginHandlers,
@@ -144,7 +148,25 @@ export async function startMainAgent(
       detail: `worker ${worker}, event ${event.sequence}: ${event.detail}`,
     });
   }
-  const problems = (): readonly string[] => listProblems(config, links, feed, users.problems().length);
+  const outbound = buildOutboundClient();
+  const checkpoints = new Checkpoints({
+    main: config.name,
+    auditFile: config.audit.file,
+    privateKey: parseIdentityKey(identityPem).privateKey,
+    targets: config.audit.checkpointsTo,
+    head: () => feed.head(),
+    state,
+    outbound,
+    tellNodes: () => undefined,
+    clock,
+    log: part('audit'),
+  });
+  await checkpoints.start();
+  const problems = (): readonly string[] => [
+    ...listProblems(config, links, feed, users.problems().length),
+    ...checkpoints.problems(),
+  ];
+  const closing = new AbortController();
 
   await login.start();
   const admin = await startAdminServer({
@@ -166,6 +188,8 @@ export async function startMainAgent(
       nodes: { list: () => reportNodes(config, links) },
       state,
       auditFeed: feed,
+      nodeHeads: () => [],
+      closing: closing.signal,
       health: { problems },
       clock,
     }),
@@ -212,12 +236,16 @@ export async function startMainAgent(
     async close() {
       log.info('stopping');
       await health?.close();
+      closing.abort();
       await admin.close();
       await links.close();
       await files.close();
       login.close();
       await users.close();
       await notify.close();
+      await feed.flush();
+      await checkpoints.close();
+      await outbound.close();
       await feed.close();
       await state.close();
     },

@@ -1,9 +1,15 @@
 import { pino, type Logger } from 'pino';
+import { showInvisibleInLine } from './visible-text.ts';
 
-/** Structured JSON logs, one line a record; control characters are escaped by JSON, so a name can't forge a line. */
+/** Structured JSON logs, one line a record; what a terminal would obey is escaped, so a name can't forge a line or paint one. */
 export type Log = Logger;
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
 export function buildLog(level: LogLevel, base: Readonly<Record<string, string>>): Log {
-  return pino({ level, base, timestamp: pino.stdTimeFunctions.isoTime });
+  return pino({
+    level,
+    base,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    hooks: { streamWrite: showInvisibleInLine },
+  });
 }

@@ -22,3 +22,6 @@ export const bypassTtlSecondsMax = 24 * 3600;
 export const bypassTtlSecondsDefault = 15 * 60;
 /** Of what a call did, in its audit record. */
 export const detailCharactersMax = 1000;
+
+/** How long a call may wait for the next audit record; callers ask again. */
+export const auditWaitMs = 20_000;

@@ -1,4 +1,5 @@
 import type { Clock } from '#shared/clock.ts';
+import { buildAuditRoutes, type AuditPorts } from './audit-routes.ts';
 import { buildDeliveryRoutes } from './delivery-routes.ts';
 import type { DeliveryTester, LeaseAdmin, TwoFactorAdmin } from './ports.ts';
 import type { Route } from './route.ts';
@@ -7,7 +8,7 @@ import { buildSystemRoutes, type SystemPorts } from './system-routes.ts';
 import { buildTwoFactorRoutes } from './two-factor-routes.ts';
 import { buildUserRoutes, type UserPorts } from './user-routes.ts';
 
-export interface AdminPorts extends SystemPorts, UserPorts {
+export interface AdminPorts extends SystemPorts, UserPorts, AuditPorts {
   readonly leases: LeaseAdmin;
   readonly twoFactor: TwoFactorAdmin;
   readonly deliveryTester: DeliveryTester;
@@ -18,6 +19,7 @@ export interface AdminPorts extends SystemPorts, UserPorts {
 export function buildAdminRoutes(ports: AdminPorts): readonly Route[] {
   return [
     ...buildSystemRoutes(ports),
+    ...buildAuditRoutes(ports),
     ...buildUserRoutes(ports),
     ...buildTwoFactorRoutes(ports),
     ...buildDeliveryRoutes(ports),

@@ -1,15 +1,12 @@
 import type { AuditFeed } from '#main-agent/audit/feed.ts';
-import type { StateStore } from '#main-agent/state/state-store.ts';
-import { SallyportError } from '#shared/error.ts';
 import { protocols } from '#shared/login.ts';
 import { version } from '#shared/version.ts';
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { pageDefault, pageMax } from './limits.ts';
 import type { Health, LoginExplainer, NodeAdmin, SessionAdmin, UserDirectory } from './ports.ts';
 import { defineRoute, noBody, noQuery, type Route } from './route.ts';
 
-/** `/v1/status`, `/v1/nodes`, `/v1/explain-login`, `/v1/audit`: what an admin asks when somebody asks "why". */
+/** `/v1/status`, `/v1/nodes`, `/v1/explain-login`: what an admin asks when somebody asks "why". */
 
 export interface SystemPorts {
   readonly name: string;
@@ -19,7 +16,6 @@ export interface SystemPorts {
   readonly sessions: SessionAdmin;
   readonly nodes: NodeAdmin;
   readonly explainer: LoginExplainer;
-  readonly state: Pick<StateStore, 'findAudit' | 'auditAfter'>;
   readonly auditFeed: Pick<AuditFeed, 'head'>;
   readonly health: Health;
 }
@@ -59,36 +55,6 @@ export function buildSystemRoutes(ports: SystemPorts): readonly Route[] {
       handle: async ({ query }) => {
         const { node, ...question } = query;
         return { body: await ports.explainer.explain({ ...question, ...(node !== undefined && { node }) }) };
-      },
-    }),
-    defineRoute({
-      method: 'GET',
-      pattern: '/v1/audit',
-      role: 'viewer',
-      summary: 'Records in order after a sequence number; without one, the newest',
-      query: z.strictObject({
-        after: z.coerce.number().int().min(0).optional(),
-        limit: z.coerce.number().int().min(1).max(pageMax).default(pageDefault),
-      }),
-      body: noBody,
-      handle: async ({ query }) => {
-        const { sequence } = ports.auditFeed.head();
-        const after = query.after ?? Math.max(0, sequence - query.limit);
-        const rows = await ports.state.auditAfter(after, query.limit);
-        return { body: { records: rows, next: rows.at(-1)?.sequence } };
-      },
-    }),
-    defineRoute({
-      method: 'GET',
-      pattern: '/v1/audit/{reference}',
-      role: 'viewer',
-      summary: 'The records of a reference that a user reads out',
-      query: noQuery,
-      body: noBody,
-      handle: async ({ param }) => {
-        const records = await ports.state.findAudit(param('reference'));
-        if (records.length > 0) return { body: { records } };
-        throw new SallyportError('not-found', 'No record has this reference', { detail: param('reference') });
       },
     }),
   ];

@@ -1,13 +1,12 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
+import { showInvisible } from '#shared/visible-text.ts';
 import type { AuditRecord } from './record.ts';
 
 /**
- * The hash chain of audit.jsonl. Each line is JSON that carries its sequence number and the SHA-256 of the line
- * before; a line is a function of record, number and chain, so the file can be written again from state.db.
- * Whoever owns main can cut the tail and be believed by the file alone: compare with state.db or with a head
- * (number and hash) that was noted elsewhere.
+ * The hash chain of the audit files. Each line is JSON that carries its sequence number and the SHA-256 of the line
+ * before; a line is a function of record, number and chain, so a file can be written again from state.db.
+ * Whoever owns main can cut the tail and be believed by the files alone: compare with a checkpoint, with state.db or
+ * with what a DMZ node remembers (verify.ts).
  */
 
 export interface ChainHead {
@@ -19,15 +18,9 @@ export interface ChainHead {
 /** What stands before the first line. */
 export const chainStart: ChainHead = { sequence: 0, hash: '0'.repeat(64) };
 
-/** What JSON leaves as it is and a terminal or an editor takes for a command or a line end. */
-const invisible = /[\u007f-\u009f\u2028-\u202e\u2066-\u2069\ufeff]/g;
-
 /** One line without its newline; whatever a stranger named themselves, it shows and stays on this line. */
 export function formatLine(sequence: number, record: AuditRecord, previous: ChainHead): string {
-  return JSON.stringify({ sequence, previous: previous.hash, ...record }).replace(
-    invisible,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return showInvisible(JSON.stringify({ sequence, previous: previous.hash, ...record }));
 }
 
 export function hashLine(line: string): string {
@@ -58,49 +51,4 @@ export function parseLine(line: string): ChainLine | undefined {
     return undefined;
   }
   return { sequence, previous, record };
-}
-
-export type ChainVerdict =
-  | { readonly ok: true; readonly records: number; readonly head: ChainHead }
-  | {
-      readonly ok: false;
-      /** The first broken record: line in the file, from 1. */
-      readonly line: number;
-      readonly reason: string;
-      readonly head: ChainHead;
-    };
-
-/** Works offline, on the file alone. `expected`: a head noted elsewhere that the file must contain. */
-export async function verifyChain(file: string, expected?: ChainHead): Promise<ChainVerdict> {
-  const lines = createInterface({ input: createReadStream(file, 'utf8'), crlfDelay: Infinity });
-  let head = chainStart;
-  let line = 0;
-  let found = expected === undefined || expected.sequence === 0;
-  for await (const text of lines) {
-    line += 1;
-    const parsed = parseLine(text);
-    if (parsed === undefined) return { ok: false, line, reason: 'not an audit record', head };
-    if (parsed.previous !== head.hash) {
-      return { ok: false, line, reason: 'does not continue the line before it', head };
-    }
-    if (parsed.sequence <= head.sequence) {
-      return { ok: false, line, reason: `number ${parsed.sequence} after ${head.sequence}`, head };
-    }
-    head = { sequence: parsed.sequence, hash: hashLine(text) };
-    if (head.sequence === expected?.sequence) {
-      if (head.hash !== expected.hash) {
-        return { ok: false, line, reason: 'differs from the expected head', head };
-      }
-      found = true;
-    }
-  }
-  if (!found) {
-    return {
-      ok: false,
-      line: line + 1,
-      reason: `record ${expected?.sequence} is missing: the end was cut`,
-      head,
-    };
-  }
-  return { ok: true, records: line, head };
 }

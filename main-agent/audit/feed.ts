@@ -1,27 +1,29 @@
-import { open, rename, type FileHandle } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { StateStore } from '#main-agent/state/state-store.ts';
+import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
-import { chainStart, formatLine, hashLine, parseLine, type ChainHead } from './chain.ts';
+import { chainStart, type ChainHead } from './chain.ts';
+import { Housekeeping } from './housekeeping.ts';
+import { housekeepingIntervalMs, pageMax, retryMs } from './limits.ts';
+import { RotatingFile } from './rotating-file.ts';
 
 /**
- * Writes audit.jsonl from state.db, in order. The record itself is durable in state.db before anybody is answered
- * (S-14), so the file may lag and needs no fsync of its own: what a crash took from it is written again at start.
- * A file that can't be written is a health error, told once, and tried again with each record and each retry.
+ * Writes the audit files from state.db, in order. The record itself is durable in state.db before anybody is answered
+ * (S-14), so the file may lag and needs no fsync of its own until it is rotated: what a crash took from it is written
+ * again at start. A file that can't be written is a health error, told once, and tried again with each record and each
+ * retry.
  */
 
-/** Records copied at a time; bounds memory when the file is far behind. */
-const pageMax = 256;
-/** How often a failing file is tried again. */
-const retryMs = 5_000;
-/** How far from the end the last line is looked for: a record with its assertion takes about 10 KiB. */
-const tailBytesMax = 1024 * 1024;
-
 export interface AuditFeedOptions {
-  readonly state: Pick<StateStore, 'auditAfter' | 'onAudit'>;
+  readonly state: Pick<StateStore, 'auditAfter' | 'auditExtent' | 'commit' | 'onAudit'>;
   /** Made if missing, mode 0600. */
   readonly file: string;
+  /** A file is full at this size; a day's end ends it too. */
+  readonly rotateBytes: number;
+  /** How long a full file is kept. */
+  readonly keepMs: number;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -32,6 +34,8 @@ export interface AuditFeed {
   head(): ChainHead;
   /** Resolves when every record committed before the call stands in the file, or could not be written. */
   flush(): Promise<void>;
+  /** Removes what retention no longer keeps; runs by itself too. */
+  keepHouse(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -44,7 +48,8 @@ export async function startAuditFeed(options: AuditFeedOptions): Promise<AuditFe
 
 class JsonLinesFeed implements AuditFeed {
   readonly #options: AuditFeedOptions;
-  #handle: FileHandle | undefined;
+  readonly #housekeeping: Housekeeping;
+  #file: RotatingFile | undefined;
   #head: ChainHead = chainStart;
   #problem: string | undefined;
   #running: Promise<void> | undefined;
@@ -52,23 +57,29 @@ class JsonLinesFeed implements AuditFeed {
   #closed = false;
   #unsubscribe: (() => void) | undefined;
   #retry: NodeJS.Timeout | undefined;
+  #interval: NodeJS.Timeout | undefined;
+  #keeping: Promise<void> = Promise.resolve();
 
   constructor(options: AuditFeedOptions) {
     this.#options = options;
+    this.#housekeeping = new Housekeeping(options);
   }
 
   async start(): Promise<void> {
-    const { file } = this.#options;
+    const { file, state } = this.#options;
     try {
-      this.#handle = await this.#openAtEnd();
+      this.#file = await this.#open();
     } catch (cause) {
       throw new SallyportError('config', 'The audit file cannot be written', {
         detail: `${file}: ${cause instanceof Error ? cause.message : String(cause)}`,
         cause,
       });
     }
-    this.#unsubscribe = this.#options.state.onAudit(() => void this.flush());
+    this.#unsubscribe = state.onAudit(() => void this.flush());
     await this.flush();
+    this.#interval = setInterval(() => void this.keepHouse(), housekeepingIntervalMs);
+    this.#interval.unref();
+    await this.keepHouse();
   }
 
   problem(): string | undefined {
@@ -86,12 +97,22 @@ class JsonLinesFeed implements AuditFeed {
     return this.#running;
   }
 
+  /** Never rejects; one after the other. */
+  keepHouse(): Promise<void> {
+    this.#keeping = this.#keeping
+      .then(() => this.#housekeeping.run())
+      .catch((error: unknown) => this.#options.log.error({ err: error }, 'audit files not tidied up'));
+    return this.#keeping;
+  }
+
   async close(): Promise<void> {
     this.#unsubscribe?.();
+    clearInterval(this.#interval);
+    await this.#keeping;
     await this.flush();
     this.#closed = true;
     clearTimeout(this.#retry);
-    await this.#handle?.close();
+    await this.#file?.close();
   }
 
   /** Until nothing new came while copying. Never rejects. */
@@ -99,8 +120,8 @@ class JsonLinesFeed implements AuditFeed {
     while (this.#again) {
       this.#again = false;
       try {
-        this.#handle ??= await this.#openAtEnd();
-        while (await this.#copyPage(this.#handle));
+        this.#file ??= await this.#open();
+        while (await this.#copyPage(this.#file));
         this.#problem = undefined;
       } catch (error) {
         await this.#giveUpForNow(error);
@@ -110,18 +131,12 @@ class JsonLinesFeed implements AuditFeed {
     this.#running = undefined;
   }
 
-  async #copyPage(handle: FileHandle): Promise<boolean> {
+  async #copyPage(file: RotatingFile): Promise<boolean> {
     const rows = await this.#options.state.auditAfter(this.#head.sequence, pageMax);
     if (rows.length === 0) return false;
-    let text = '';
-    let head = this.#head;
-    for (const { sequence, record } of rows) {
-      const line = formatLine(sequence, record, head);
-      head = { sequence, hash: hashLine(line) };
-      text += `${line}\n`;
-    }
-    await handle.appendFile(text);
-    this.#head = head;
+    const rotated = await file.append(rows);
+    this.#head = file.head;
+    if (rotated && this.#interval !== undefined) void this.keepHouse();
     return rows.length === pageMax;
   }
 
@@ -130,10 +145,10 @@ class JsonLinesFeed implements AuditFeed {
     const problem = error instanceof Error ? error.message : String(error);
     if (this.#problem === undefined) this.#options.log.error({ detail: problem }, 'audit file not written');
     this.#problem = problem;
-    const handle = this.#handle;
-    this.#handle = undefined;
+    const file = this.#file;
+    this.#file = undefined;
     try {
-      await handle?.close();
+      await file?.close();
     } catch {
       // What could not be written may not be closable either; it is opened anew.
     }
@@ -142,47 +157,19 @@ class JsonLinesFeed implements AuditFeed {
     this.#retry.unref();
   }
 
-  /** Opens the file, cuts off a line that a crash left unfinished, and reads the head from the last whole one. */
-  async #openAtEnd(): Promise<FileHandle> {
-    const { file, log } = this.#options;
-    const handle = await open(file, 'a+', 0o600);
-    await handle.chmod(0o600);
-    const { size } = await handle.stat();
-    const from = Math.max(0, size - tailBytesMax);
-    const tail = Buffer.alloc(size - from);
-    await handle.read(tail, 0, tail.length, from);
-    const wholeEnd = tail.lastIndexOf(0x0a) + 1;
-    if (wholeEnd < tail.length) await handle.truncate(from + wholeEnd);
-    if (wholeEnd === 0 && from === 0) {
-      this.#head = chainStart;
-      return handle;
-    }
-    const lastStart = tail.lastIndexOf(0x0a, wholeEnd - 2) + 1;
-    const line = tail.toString('utf8', lastStart, Math.max(lastStart, wholeEnd - 1));
-    const sequence = await this.#findInState(line);
-    if (sequence !== undefined) {
-      this.#head = { sequence, hash: hashLine(line) };
-      return handle;
-    }
-    // Damaged, or of another state.db whose numbers mean other records: going on after it would leave records out.
-    // It is kept as evidence, and all the state knows goes into a new file.
-    await handle.close();
-    const aside = `${file}.aside-${Date.now()}`;
-    await rename(file, aside);
-    log.error(
-      { file, aside },
-      'the audit file does not continue in the state; put aside and written again from the state',
-    );
-    this.#head = chainStart;
-    return open(file, 'ax', 0o600);
-  }
-
-  /** The number of a line, if the state has the same record under it. */
-  async #findInState(line: string): Promise<number | undefined> {
-    const parsed = parseLine(line);
-    if (parsed === undefined) return undefined;
-    const [row] = await this.#options.state.auditAfter(parsed.sequence - 1, 1);
-    const isSame = row?.sequence === parsed.sequence && isDeepStrictEqual(parsed.record, row.record);
-    return isSame ? parsed.sequence : undefined;
+  async #open(): Promise<RotatingFile> {
+    const { state, clock, file, rotateBytes, log } = this.#options;
+    const opened = await RotatingFile.open({
+      file,
+      rotateBytes,
+      isInState: async (sequence, record) => {
+        const [row] = await state.auditAfter(sequence - 1, 1);
+        return row?.sequence === sequence && isDeepStrictEqual(record, row.record);
+      },
+      now: () => clock.now(),
+      log,
+    });
+    this.#head = opened.head;
+    return opened;
   }
 }

@@ -7,7 +7,7 @@ import type { Method, Protocol } from '#shared/login.ts';
 export interface AuditRecord {
   /** RFC 3339 UTC with milliseconds. */
   readonly time: string;
-  /** e.g. `login.admitted`, `login.refused`, `file.upload`, `session.ended`, `two-factor.enrolled`, `admin.reset`. */
+  /** e.g. `login.admitted`, `login.refused`, `file.upload`, `session.ended`, `two-factor.enrolled`, `edge.gap`. */
   readonly event: string;
   readonly outcome: 'ok' | 'refused' | 'failed';
   /** Who is acted on. */
@@ -32,6 +32,19 @@ export interface AuditRecord {
   readonly sha256?: string;
   readonly durationMs?: number;
   readonly detail?: string;
+  /** Where an event of a DMZ node stands in that node's own count. */
+  readonly edge?: EdgePosition;
+}
+
+export interface EdgePosition {
+  readonly worker: number;
+  /** The node's process; its count starts at 1 with each. */
+  readonly boot: string;
+  readonly sequence: number;
+  /** In `edge.gap`: how many events from `sequence` on never came. */
+  readonly missing?: number;
+  /** The node's own signature of the event (shared/edge-event). */
+  readonly signature?: string;
 }
 
 /** Standalone records; records that belong to a change go into that change's transaction (StateStore.commit). */

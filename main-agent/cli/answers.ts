@@ -115,8 +115,16 @@ export const explanation = z.object({
 });
 
 export const recordsAnswer = z.object({ records: z.array(facts) });
-export const numberedRecordsAnswer = z.object({
+export const auditPage = z.object({
   records: z.array(z.object({ sequence: z.number(), record: facts })),
+  next: z.number(),
+});
+
+const head = z.object({ sequence: z.number(), hash: z.string() });
+export const auditHeads = z.object({
+  file: head,
+  state: z.object({ last: z.number(), head: head.optional() }),
+  nodes: z.array(head.extend({ node: z.string(), worker: z.number() })),
 });
 
 /** An answer of another version than ours is told, not guessed at. */

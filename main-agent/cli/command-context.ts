@@ -1,5 +1,6 @@
 import type { Terminal } from '#shared/command-line/terminal.ts';
 import { buildAdminClient, type CallOptions } from './admin-client.ts';
+import { showInvisible } from '#shared/visible-text.ts';
 import { findConfigFile, findSocket } from './socket-path.ts';
 
 /** What every command gets: the terminal, the folder, and main behind its socket. */
@@ -45,6 +46,8 @@ export function buildCommandContext(options: {
       }
     },
     print: (json, human) =>
-      terminal.out(global().json === true ? `${JSON.stringify(json ?? { ok: true })}\n` : human()),
+      terminal.out(
+        global().json === true ? `${showInvisible(JSON.stringify(json ?? { ok: true }))}\n` : human(),
+      ),
   };
 }

@@ -2,6 +2,7 @@ import { exitCodeOf, exitCodes } from '#shared/command-line/exit-code.ts';
 import { printError, type Terminal } from '#shared/command-line/terminal.ts';
 import { version } from '#shared/version.ts';
 import { Command, CommanderError } from 'commander';
+import { addAuditCommands } from './audit-commands.ts';
 import { buildCommandContext, type GlobalOptions } from './command-context.ts';
 import { addSessionCommands } from './session-commands.ts';
 import { addSetupCommands } from './setup-commands.ts';
@@ -58,6 +59,7 @@ function buildProgram(surroundings: Surroundings): Command {
   addTwoFactorCommands(program, context);
   addSessionCommands(program, context);
   addSystemCommands(program, context, nodes);
+  addAuditCommands(program, context);
   addSetupCommands(program, context, nodes);
   return program;
 }

@@ -1,23 +1,13 @@
-import { verifyChain, type ChainHead } from '#main-agent/audit/chain.ts';
-import { checkMainAgentConfig, loadMainAgentConfig } from '#main-agent/config.ts';
+import { checkMainAgentConfig } from '#main-agent/config.ts';
 import { configError } from '#shared/config/problem.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { segment } from './admin-client.ts';
-import {
-  explanation,
-  nodesAnswer,
-  numberedRecordsAnswer,
-  readAnswer,
-  recordsAnswer,
-  statusAnswer,
-} from './answers.ts';
+import { explanation, nodesAnswer, readAnswer, statusAnswer } from './answers.ts';
 import type { CommandContext } from './command-context.ts';
 import { formatFacts, formatTable } from './table.ts';
 
-/** `sallyport status`, `nodes list`, `explain`, `audit …`, `config check`. */
+/** `sallyport status`, `nodes list`, `explain`, `config check`. */
 
 export function addSystemCommands(program: Command, context: CommandContext, nodes: Command): void {
   program
@@ -59,8 +49,6 @@ export function addSystemCommands(program: Command, context: CommandContext, nod
       },
     );
 
-  addAuditCommands(program, context);
-
   program
     .command('config')
     .description('main’s configuration')
@@ -74,65 +62,6 @@ export function addSystemCommands(program: Command, context: CommandContext, nod
     });
 }
 
-function addAuditCommands(program: Command, context: CommandContext): void {
-  const audit = program.command('audit').description('who did what, and which rule decided');
-
-  audit
-    .command('show')
-    .description('the records of a reference that a user reads out')
-    .argument('<reference>')
-    .action(async (reference: string) => {
-      const json = await context.call('GET', `/v1/audit/${segment(reference.toUpperCase())}`);
-      context.print(json, () => readAnswer(recordsAnswer, json).records.map(formatFacts).join('\n'));
-    });
-
-  audit
-    .command('tail')
-    .description('the newest records')
-    .option('-n <count>', 'how many', '20')
-    .action(async (options: { readonly n: string }) => {
-      const json = await context.call('GET', '/v1/audit', { query: { limit: options.n } });
-      context.print(json, () =>
-        formatTable(
-          ['number', 'time', 'event', 'outcome', 'user', 'actor', 'address', 'rule', 'reference'],
-          readAnswer(numberedRecordsAnswer, json).records.map(({ sequence, record }) => [
-            sequence,
-            ...['time', 'event', 'outcome', 'user', 'actor', 'clientIp', 'rule', 'reference'].map(
-              (key) => record[key],
-            ),
-          ]),
-        ),
-      );
-    });
-
-  audit
-    .command('verify')
-    .description('check the hash chain of audit.jsonl; works while main is down')
-    .option('--file <file>', 'a file other than the configured one')
-    .option('--expect-head <number:hash>', 'a record noted earlier that must still be there')
-    .action(async (options: { readonly file?: string; readonly expectHead?: string }) => {
-      const expected = options.expectHead === undefined ? undefined : parseHead(options.expectHead);
-      const file =
-        options.file === undefined
-          ? (await loadMainAgentConfig(requireConfigFile(context))).audit.file
-          : resolve(context.folder, options.file);
-      const verdict = await verifyChain(file, expected).catch((cause: unknown) => {
-        throw new SallyportError('not-found', 'The audit file cannot be read', { detail: String(cause) });
-      });
-      if (!verdict.ok) {
-        throw new SallyportError('io-error', 'The audit file was changed', {
-          detail: `${file}:${verdict.line}: ${verdict.reason}`,
-          hint: `all before it is whole, up to record ${verdict.head.sequence}`,
-        });
-      }
-      const { records, head } = verdict;
-      context.print(
-        { ...verdict, file },
-        () => `${records} records, unbroken. Head: ${head.sequence}:${head.hash}\n`,
-      );
-    });
-}
-
 export function requireConfigFile(context: CommandContext): string {
   const file = context.configFile();
   if (file !== undefined && existsSync(file)) return file;
@@ -140,16 +69,6 @@ export function requireConfigFile(context: CommandContext): string {
     ...(file !== undefined && { detail: file }),
     hint: 'name it with --config, or make one with `sallyport main init`',
   });
-}
-
-function parseHead(text: string): ChainHead {
-  const [, sequence, hash] = /^(\d{1,15}):([0-9a-f]{64})$/.exec(text) ?? [];
-  if (sequence === undefined || hash === undefined) {
-    throw new SallyportError('usage', '--expect-head does not fit', {
-      hint: 'number:hash, as `sallyport audit verify` printed it',
-    });
-  }
-  return { sequence: Number(sequence), hash };
 }
 
 function showStatus(json: unknown): string {

@@ -1,3 +1,5 @@
+import { showInvisible } from '#shared/visible-text.ts';
+
 /** Tables and values for people. */
 
 /** Columns as wide as their widest cell; control characters shown, so that a name can't paint the terminal. */
@@ -29,8 +31,5 @@ export function formatValue(value: unknown): string {
   if (value === undefined || value === null) return '-';
   if (Array.isArray(value)) return value.length === 0 ? '-' : value.map(formatValue).join(', ');
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return text.replace(
-    /[\p{Cc}\u2028-\u202e\u2066-\u2069]/gu,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return showInvisible(text);
 }

@@ -34,7 +34,9 @@ export class ChangeWriter {
         );
       case 'use-ssh-signature':
         return this.#changes(
-          'INSERT INTO used_ssh_signatures VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+          `INSERT INTO used_ssh_signatures SELECT ?1, ?2, ?3
+           WHERE NOT EXISTS (SELECT 1 FROM removed_keys WHERE fingerprint = ?3 AND forgotten = 1)
+           ON CONFLICT DO NOTHING`,
           change.user,
           change.sshSession,
           change.fingerprint,
@@ -145,7 +147,66 @@ export class ChangeWriter {
           JSON.stringify(change.record),
         );
         return true;
+      case 'note-audit-head':
+        this.#run(
+          `INSERT INTO audit_head VALUES (1, ?1, ?2) ON CONFLICT DO UPDATE SET sequence = ?1, hash = ?2`,
+          change.head.sequence,
+          change.head.hash,
+        );
+        return true;
+      case 'prune-audit':
+        this.#run('DELETE FROM audit WHERE sequence < ?', change.before);
+        return true;
+      case 'note-edge-event':
+        return this.#changes(
+          `INSERT INTO edge_counts VALUES (?1, ?2, ?3, ?4)
+           ON CONFLICT DO UPDATE SET boot = ?3, sequence = ?4 WHERE boot <> ?3 OR sequence < ?4`,
+          change.node,
+          change.worker,
+          change.count.boot,
+          change.count.sequence,
+        );
+      case 'note-webhook':
+        this.#run(
+          'INSERT INTO webhook_positions VALUES (?1, ?2) ON CONFLICT DO UPDATE SET sequence = ?2',
+          change.webhook,
+          change.sequence,
+        );
+        return true;
+      case 'forget-removed-keys':
+        this.#forgetRemovedKeys(change);
+        return true;
     }
+  }
+
+  #forgetRemovedKeys(change: Extract<Change, { kind: 'forget-removed-keys' }>): void {
+    const stored = JSON.stringify(change.stored);
+    // A key that is back before it was forgotten is as if it had never gone.
+    this.#run(
+      'DELETE FROM removed_keys WHERE forgotten = 0 AND fingerprint IN (SELECT value FROM json_each(?))',
+      stored,
+    );
+    // One look into the index for each key, however many signatures it has.
+    this.#run(
+      `WITH RECURSIVE keys (fingerprint) AS (
+         SELECT min(fingerprint) FROM used_ssh_signatures
+         UNION ALL
+         SELECT (SELECT min(fingerprint) FROM used_ssh_signatures WHERE fingerprint > keys.fingerprint)
+         FROM keys WHERE keys.fingerprint IS NOT NULL
+       )
+       INSERT INTO removed_keys SELECT fingerprint, ?1, 0 FROM keys
+       WHERE fingerprint IS NOT NULL AND fingerprint NOT IN (SELECT value FROM json_each(?2))
+       ON CONFLICT DO NOTHING`,
+      change.nowMs,
+      stored,
+    );
+    this.#run(
+      'UPDATE removed_keys SET forgotten = 1 WHERE forgotten = 0 AND since < ?',
+      change.removedBeforeMs,
+    );
+    this.#run(
+      'DELETE FROM used_ssh_signatures WHERE fingerprint IN (SELECT fingerprint FROM removed_keys WHERE forgotten = 1)',
+    );
   }
 
   #openSession(session: Extract<Change, { kind: 'open-session' }>['session']): boolean {

@@ -1,5 +1,7 @@
 import type {
+  AuditExtent,
   Change,
+  EdgeCount,
   FailureState,
   StoredDevice,
   StoredLease,
@@ -38,6 +40,15 @@ export interface Queries {
   readonly 'find-audit': {
     readonly params: { readonly reference: string };
     readonly result: readonly AuditRecord[];
+  };
+  readonly 'audit-extent': { readonly params: undefined; readonly result: AuditExtent };
+  readonly 'edge-position': {
+    readonly params: { readonly node: string; readonly worker: number };
+    readonly result: EdgeCount | undefined;
+  };
+  readonly 'webhook-position': {
+    readonly params: { readonly webhook: string };
+    readonly result: number | undefined;
   };
 }
 export type QueryName = keyof Queries;

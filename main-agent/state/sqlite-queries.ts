@@ -38,6 +38,12 @@ export function buildQueries(database: DatabaseSync): QueryRunners {
   const findAudit = database.prepare(
     'SELECT record FROM audit WHERE reference = ? ORDER BY sequence LIMIT ?',
   );
+  const auditExtent = database.prepare('SELECT min(sequence) AS first, max(sequence) AS last FROM audit');
+  const auditHead = database.prepare('SELECT sequence, hash FROM audit_head');
+  const edgePosition = database.prepare(
+    'SELECT boot, sequence FROM edge_counts WHERE node = ? AND worker = ?',
+  );
+  const webhookPosition = database.prepare('SELECT sequence FROM webhook_positions WHERE webhook = ?');
 
   return {
     sessions: () =>
@@ -96,6 +102,21 @@ export function buildQueries(database: DatabaseSync): QueryRunners {
       })),
     'find-audit': ({ reference }) =>
       findAudit.all(reference, auditPerReferenceMax).map((row) => parseRecord(row['record'])),
+    'audit-extent': () => {
+      const extent = auditExtent.get();
+      const head = auditHead.get();
+      return {
+        first: Number(extent?.['first'] ?? 0),
+        last: Number(extent?.['last'] ?? 0),
+        head:
+          head === undefined ? undefined : { sequence: Number(head['sequence']), hash: String(head['hash']) },
+      };
+    },
+    'edge-position': ({ node, worker }) => {
+      const row = edgePosition.get(node, worker);
+      return row === undefined ? undefined : { boot: String(row['boot']), sequence: Number(row['sequence']) };
+    },
+    'webhook-position': ({ webhook }) => numberOrUndefined(webhookPosition.get(webhook)?.['sequence']),
   };
 }
 

@@ -67,6 +67,23 @@ const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX audit_by_reference ON audit (reference) WHERE reference IS NOT NULL;
   `,
+  `
+  CREATE TABLE audit_head (
+    id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL, hash TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE edge_counts (
+    node TEXT NOT NULL, worker INTEGER NOT NULL, boot TEXT NOT NULL, sequence INTEGER NOT NULL,
+    PRIMARY KEY (node, worker)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE webhook_positions (webhook TEXT PRIMARY KEY, sequence INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE removed_keys (
+    fingerprint TEXT PRIMARY KEY, since REAL NOT NULL, forgotten INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX used_ssh_signatures_by_key ON used_ssh_signatures (fingerprint);
+  `,
 ];
 
 export const schemaVersion = migrations.length;

@@ -8,8 +8,10 @@ import type { Log } from '#shared/log.ts';
 import { changesPerCommitMax, closeWaitMs, requestsInFlightMax, sweepIntervalMs } from './limits.ts';
 import type { Queries, QueryCall, WriterData, WriterReply, WriterRequest } from './sqlite-messages.ts';
 import type {
+  AuditExtent,
   Change,
   CommitResult,
+  EdgeCount,
   FailureState,
   StateStore,
   StoredDevice,
@@ -141,6 +143,18 @@ class SqliteState implements StateStore {
 
   findAudit(reference: string): Promise<readonly AuditRecord[]> {
     return this.#query({ name: 'find-audit', params: { reference } });
+  }
+
+  auditExtent(): Promise<AuditExtent> {
+    return this.#query({ name: 'audit-extent', params: undefined });
+  }
+
+  edgePosition(node: string, worker: number): Promise<EdgeCount | undefined> {
+    return this.#query({ name: 'edge-position', params: { node, worker } });
+  }
+
+  webhookPosition(webhook: string): Promise<number | undefined> {
+    return this.#query({ name: 'webhook-position', params: { webhook } });
   }
 
   onAudit(listener: () => void): () => void {

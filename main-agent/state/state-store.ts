@@ -1,3 +1,4 @@
+import type { ChainHead } from '#main-agent/audit/chain.ts';
 import type { AuditRecord } from '#main-agent/audit/record.ts';
 import type { Method, Protocol } from '#shared/login.ts';
 
@@ -21,6 +22,11 @@ export interface StateStore {
   /** Records after a sequence number, in order. */
   auditAfter(sequence: number, limit: number): Promise<readonly { sequence: number; record: AuditRecord }[]>;
   findAudit(reference: string): Promise<readonly AuditRecord[]>;
+  auditExtent(): Promise<AuditExtent>;
+  /** The last event of a node's worker that is audited. */
+  edgePosition(node: string, worker: number): Promise<EdgeCount | undefined>;
+  /** The last record a webhook was told of; undefined = none ever. */
+  webhookPosition(webhook: string): Promise<number | undefined>;
   /** Called after each commit that wrote audit records. Returns the unsubscribe. */
   onAudit(listener: () => void): () => void;
   close(): Promise<void>;
@@ -39,7 +45,7 @@ export type Change =
     }
   /** Fails if already used. `id` is unique per code (HMAC). */
   | { readonly kind: 'use-code'; readonly user: string; readonly id: string; readonly expiresAtMs?: number }
-  /** Fails if this (SSH session id, key) was used before. */
+  /** Fails if this (SSH session id, key) was used before, or the key was forgotten. */
   | {
       readonly kind: 'use-ssh-signature';
       readonly user: string;
@@ -99,7 +105,45 @@ export type Change =
       readonly lockMaxMs: number;
     }
   | { readonly kind: 'clear-failures'; readonly scope: string }
-  | { readonly kind: 'audit'; readonly record: AuditRecord };
+  | { readonly kind: 'audit'; readonly record: AuditRecord }
+  /** Never fails. The head of the audit files, so that they can be compared with it. */
+  | { readonly kind: 'note-audit-head'; readonly head: ChainHead }
+  /** Never fails. Only for records that are durable in the audit files. */
+  | { readonly kind: 'prune-audit'; readonly before: number }
+  /** Fails if this boot's count stands there already. */
+  | {
+      readonly kind: 'note-edge-event';
+      readonly node: string;
+      readonly worker: number;
+      readonly count: EdgeCount;
+    }
+  /** Never fails. */
+  | { readonly kind: 'note-webhook'; readonly webhook: string; readonly sequence: number }
+  /**
+   * Never fails. Signatures of keys that have not been among `stored` since before `removedBeforeMs` are forgotten, and
+   * with them the key: `use-ssh-signature` fails for it for ever, so that nothing forgotten can be used again.
+   */
+  | {
+      readonly kind: 'forget-removed-keys';
+      readonly stored: readonly string[];
+      readonly nowMs: number;
+      readonly removedBeforeMs: number;
+    };
+
+/** What of the audit stands in the store. */
+export interface AuditExtent {
+  /** Numbers of the oldest and the newest record; 0 = none. */
+  readonly first: number;
+  readonly last: number;
+  /** As noted last. */
+  readonly head: ChainHead | undefined;
+}
+
+/** How far a node's process has counted its events. */
+export interface EdgeCount {
+  readonly boot: string;
+  readonly sequence: number;
+}
 
 export interface StoredSession {
   readonly key: string;

@@ -1,5 +1,6 @@
 import { toSallyportError } from '#shared/error.ts';
 import type { Secret } from '#shared/secret.ts';
+import { showInvisible } from '#shared/visible-text.ts';
 
 /** A command's surroundings, so that tests can be the person at the terminal. */
 export interface Terminal {
@@ -21,11 +22,11 @@ export interface Terminal {
 export function printError(terminal: Pick<Terminal, 'err'>, error: unknown, asJson: boolean): void {
   const { code, publicMessage, detail, hint } = toSallyportError(error);
   if (asJson) {
-    terminal.err(`${JSON.stringify({ error: code, message: publicMessage, detail, hint })}\n`);
+    terminal.err(`${showInvisible(JSON.stringify({ error: code, message: publicMessage, detail, hint }))}\n`);
     return;
   }
   const lines = [`error: ${publicMessage}`];
   if (detail !== undefined) lines.push(...detail.split('\n').map((line) => `  ${line}`));
   if (hint !== undefined) lines.push(`hint: ${hint}`);
-  terminal.err(`${lines.join('\n')}\n`);
+  terminal.err(`${lines.map(showInvisible).join('\n')}\n`);
 }

@@ -1,7 +1,9 @@
 import type { AuditRecord } from '#main-agent/audit/record.ts';
+import type { ChainHead } from '#main-agent/audit/chain.ts';
 import type {
   Change,
   CommitResult,
+  EdgeCount,
   FailureState,
   StateStore,
   StoredBypassCode,
@@ -35,6 +37,11 @@ interface Tables {
   bypassCodes: Map<string, StoredBypassCode>;
   failures: Map<string, Failures>;
   audit: AuditRecord[];
+  auditHead: ChainHead | undefined;
+  auditPrunedBefore: number;
+  edgeCounts: Map<string, EdgeCount>;
+  webhooks: Map<string, number>;
+  removedKeys: Map<string, { readonly sinceMs: number; readonly forgotten: boolean }>;
 }
 
 export interface MemoryState extends StateStore {
@@ -60,6 +67,11 @@ export function buildMemoryState(now: () => number): MemoryState {
     bypassCodes: new Map(),
     failures: new Map(),
     audit: [],
+    auditHead: undefined,
+    auditPrunedBefore: 0,
+    edgeCounts: new Map(),
+    webhooks: new Map(),
+    removedKeys: new Map(),
   };
   const listeners = new Set<() => void>();
 
@@ -109,9 +121,16 @@ export function buildMemoryState(now: () => number): MemoryState {
     auditAfter: async (sequence, limit) =>
       tables.audit
         .map((record, index) => ({ sequence: index + 1, record }))
-        .filter((row) => row.sequence > sequence)
+        .filter((row) => row.sequence > sequence && row.sequence >= tables.auditPrunedBefore)
         .slice(0, limit),
     findAudit: async (reference) => tables.audit.filter((record) => record.reference === reference),
+    auditExtent: async () => ({
+      first: Math.min(Math.max(1, tables.auditPrunedBefore), tables.audit.length),
+      last: tables.audit.length,
+      head: tables.auditHead,
+    }),
+    edgePosition: async (node, worker) => tables.edgeCounts.get(pair(node, String(worker))),
+    webhookPosition: async (webhook) => tables.webhooks.get(webhook),
     onAudit: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);
@@ -140,6 +159,11 @@ function copyTables(tables: Tables): Tables {
     bypassCodes: new Map(tables.bypassCodes),
     failures: new Map(tables.failures),
     audit: [...tables.audit],
+    auditHead: tables.auditHead,
+    auditPrunedBefore: tables.auditPrunedBefore,
+    edgeCounts: new Map(tables.edgeCounts),
+    webhooks: new Map(tables.webhooks),
+    removedKeys: new Map(tables.removedKeys),
   };
 }
 
@@ -155,6 +179,7 @@ function apply(tables: Tables, change: Change): boolean {
     case 'use-code':
       return addOnce(tables.usedCodes, pair(change.user, change.id));
     case 'use-ssh-signature':
+      if (tables.removedKeys.get(change.fingerprint)?.forgotten === true) return false;
       return addOnce(tables.usedSignatures, pair(change.sshSession, change.fingerprint));
     case 'open-session':
       if (tables.sessions.has(change.session.key)) return false;
@@ -247,6 +272,41 @@ function apply(tables: Tables, change: Change): boolean {
     case 'audit':
       tables.audit.push(change.record);
       return true;
+    case 'note-audit-head':
+      tables.auditHead = change.head;
+      return true;
+    case 'prune-audit':
+      tables.auditPrunedBefore = Math.max(tables.auditPrunedBefore, change.before);
+      return true;
+    case 'note-edge-event': {
+      const key = pair(change.node, String(change.worker));
+      const known = tables.edgeCounts.get(key);
+      if (known?.boot === change.count.boot && known.sequence >= change.count.sequence) return false;
+      tables.edgeCounts.set(key, change.count);
+      return true;
+    }
+    case 'note-webhook':
+      tables.webhooks.set(change.webhook, change.sequence);
+      return true;
+    case 'forget-removed-keys':
+      forgetRemovedKeys(tables, change);
+      return true;
+  }
+}
+
+function forgetRemovedKeys(tables: Tables, change: Extract<Change, { kind: 'forget-removed-keys' }>): void {
+  const fingerprints = new Set([...tables.usedSignatures].map((one) => one.split('\0')[1] ?? ''));
+  for (const fingerprint of change.stored)
+    if (tables.removedKeys.get(fingerprint)?.forgotten === false) tables.removedKeys.delete(fingerprint);
+  for (const fingerprint of fingerprints) {
+    if (change.stored.includes(fingerprint) || tables.removedKeys.has(fingerprint)) continue;
+    tables.removedKeys.set(fingerprint, { sinceMs: change.nowMs, forgotten: false });
+  }
+  for (const [fingerprint, { sinceMs }] of tables.removedKeys) {
+    if (sinceMs >= change.removedBeforeMs) continue;
+    tables.removedKeys.set(fingerprint, { sinceMs, forgotten: true });
+    for (const one of tables.usedSignatures)
+      if (one.endsWith(`\0${fingerprint}`)) tables.usedSignatures.delete(one);
   }
 }
 

@@ -34,6 +34,7 @@ export async function startPlayedMain(changed: Partial<AdminPorts> = {}): Promis
   const users = new Map(['alice', 'bob', 'carol'].map((name) => [name, playedUser(name)]));
   const sessions = [playedSession('k-alice', 'alice'), playedSession('k-bob', 'bob')];
   const asked: string[] = [];
+  const closing = new AbortController();
   const requireEtag = (ifMatch: string | undefined): void => {
     if (ifMatch === undefined || ifMatch === 'etag1') return;
     throw new SallyportError('precondition-failed', 'The user file has changed');
@@ -46,6 +47,8 @@ export async function startPlayedMain(changed: Partial<AdminPorts> = {}): Promis
     switches: { validatedLogins: true, autoEnable: false },
     health: { problems: () => [] },
     state,
+    nodeHeads: () => [{ node: 'dmz1', worker: 0, sequence: 1, hash: 'h' }],
+    closing: closing.signal,
     auditFeed: { head: () => ({ sequence: state.audit.length, hash: 'h' }) },
     nodes: {
       list: () => [
@@ -141,6 +144,7 @@ export async function startPlayedMain(changed: Partial<AdminPorts> = {}): Promis
     asked,
     ports,
     close: async () => {
+      closing.abort();
       await server.close();
       rmSync(folder, { recursive: true, force: true });
     },

@@ -13,13 +13,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
-import { verifyChain } from '#main-agent/audit/chain.ts';
 import { startAuditFeed, type AuditFeed } from '#main-agent/audit/feed.ts';
+import { verifyAudit } from '#main-agent/audit/verify.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { buildLog } from '#shared/log.ts';
 import { buildMemoryState } from '#test/harness/memory-state.ts';
 
 const log = buildLog('silent', {});
+const nowMs = Date.parse('2026-11-24T00:00:00.000Z');
 
 describe('the audit file', () => {
   let folder: string;
@@ -37,8 +38,16 @@ describe('the audit file', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
+  const options = () => ({
+    state,
+    file,
+    rotateBytes: 1e9,
+    keepMs: 1e15,
+    clock: { now: () => nowMs, monotonic: () => nowMs },
+    log,
+  });
   async function start(): Promise<AuditFeed> {
-    const feed = await startAuditFeed({ state, file, log });
+    const feed = await startAuditFeed(options());
     feeds.push(feed);
     return feed;
   }
@@ -65,8 +74,8 @@ describe('the audit file', () => {
     await feed.flush();
     expect(details()).toEqual(['one', 'two', 'three']);
     expect(statSync(file).mode & 0o777).toBe(0o600);
-    expect(await verifyChain(file)).toEqual({ ok: true, records: 3, head: feed.head() });
-    expect(await verifyChain(file, feed.head())).toMatchObject({ ok: true });
+    expect(await verifyAudit(file)).toMatchObject({ ok: true, records: 3, head: feed.head() });
+    expect(await verifyAudit(file, [{ ...feed.head(), from: 'a note' }])).toMatchObject({ ok: true });
   });
 
   it('S-14: is completed from the state at start, wherever a crash cut it', async () => {
@@ -76,7 +85,7 @@ describe('the audit file', () => {
     for (let cut = 0; cut <= whole.length; cut += 7) {
       writeFileSync(file, whole);
       truncateSync(file, cut);
-      const feed = await startAuditFeed({ state, file, log });
+      const feed = await startAuditFeed(options());
       await feed.close();
       expect(readFileSync(file).equals(whole)).toBe(true);
     }
@@ -88,7 +97,7 @@ describe('the audit file', () => {
     await append('late');
     const feed = await start();
     expect(details()).toHaveLength(601);
-    expect(await verifyChain(file)).toMatchObject({ ok: true, records: 601, head: feed.head() });
+    expect(await verifyAudit(file)).toMatchObject({ ok: true, records: 601, head: feed.head() });
   });
 
   it('puts a damaged file aside and writes all again', async () => {
@@ -113,7 +122,7 @@ describe('the audit file', () => {
       await append('new');
       await feed.flush();
       expect(details()).toEqual([...restored, 'new']);
-      expect(await verifyChain(file)).toMatchObject({ ok: true });
+      expect(await verifyAudit(file)).toMatchObject({ ok: true });
     }
     const aside = readdirSync(folder).filter((name) => name.startsWith('audit.jsonl.aside-'));
     expect(readFileSync(join(folder, aside[0] ?? ''), 'utf8')).toBe(before);
@@ -123,7 +132,7 @@ describe('the audit file', () => {
     const feed = await start();
     await append('evil\n{"sequence":99}\u2028', 'next');
     await feed.flush();
-    expect(await verifyChain(file)).toMatchObject({ ok: true, records: 2 });
+    expect(await verifyAudit(file)).toMatchObject({ ok: true, records: 2 });
   });
 
   it('an edited, removed or moved line is named, and a cut end shows against a noted head', async () => {
@@ -135,24 +144,30 @@ describe('the audit file', () => {
       writeFileSync(file, changed.map((line) => `${line}\n`).join(''));
 
     write([lines[0], lines[1]?.replace('two', 'TWO'), lines[2]]);
-    expect(await verifyChain(file)).toMatchObject({ ok: false, line: 3 });
+    expect(await verifyAudit(file)).toMatchObject({ ok: false, line: 3 });
     write([lines[0], lines[2]]);
-    expect(await verifyChain(file)).toMatchObject({ ok: false, line: 2 });
+    expect(await verifyAudit(file)).toMatchObject({ ok: false, line: 2 });
     write([lines[1], lines[0], lines[2]]);
-    expect(await verifyChain(file)).toMatchObject({ ok: false, line: 1 });
+    expect(await verifyAudit(file)).toMatchObject({ ok: false, line: 1 });
     write([lines[0], 'noise', lines[2]]);
-    expect(await verifyChain(file)).toMatchObject({ ok: false, line: 2, reason: 'not an audit record' });
+    expect(await verifyAudit(file)).toMatchObject({ ok: false, line: 2, reason: 'not an audit record' });
     write([lines[0], lines[1]]);
-    expect(await verifyChain(file)).toMatchObject({ ok: true });
-    expect(await verifyChain(file, feed.head())).toMatchObject({ ok: false, line: 3 });
+    expect(await verifyAudit(file)).toMatchObject({ ok: true });
+    expect(await verifyAudit(file, [{ ...feed.head(), from: 'a note' }])).toMatchObject({
+      ok: false,
+      line: 3,
+    });
     write([lines[0], lines[1], lines[2]?.replace('three', 'THREE')]);
-    expect(await verifyChain(file, feed.head())).toMatchObject({ ok: false, line: 3 });
+    expect(await verifyAudit(file, [{ ...feed.head(), from: 'a note' }])).toMatchObject({
+      ok: false,
+      line: 3,
+    });
   });
 
   it('tells why it can not be written, and refuses to start so', async () => {
     writeFileSync(join(folder, 'plain'), '');
     const inside = join(folder, 'plain', 'audit.jsonl');
-    await expect(startAuditFeed({ state, file: inside, log })).rejects.toMatchObject({ code: 'config' });
+    await expect(startAuditFeed({ ...options(), file: inside })).rejects.toMatchObject({ code: 'config' });
     chmodSync(folder, 0o700);
   });
 

@@ -10,6 +10,7 @@ import { buildAudit } from '#main-agent/audit/audit-log.ts';
 import { startAuditFeed } from '#main-agent/audit/feed.ts';
 import { runCommand } from '#main-agent/cli/run.ts';
 import { loadMainAgentConfig } from '#main-agent/config.ts';
+import { systemClock } from '#shared/clock.ts';
 import { parseIdentityKey } from '#shared/identity/identity-key.ts';
 import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
@@ -148,7 +149,14 @@ describe('setting up two boxes', () => {
     await initMain();
     const state = buildMemoryState(() => 0);
     const file = join(mainFolder, 'audit.jsonl');
-    const feed = await startAuditFeed({ state, file, log: buildLog('silent', {}) });
+    const feed = await startAuditFeed({
+      state,
+      file,
+      rotateBytes: 1e9,
+      keepMs: 1e15,
+      clock: systemClock,
+      log: buildLog('silent', {}),
+    });
     for (const detail of ['one', 'two']) {
       await buildAudit(state).append({ time: 't', event: 'e', outcome: 'ok', detail });
     }

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import type { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { verifyChain } from '#main-agent/audit/chain.ts';
+import { verifyAudit } from '#main-agent/audit/verify.ts';
 import { startAuditFeed } from '#main-agent/audit/feed.ts';
 import { requestsInFlightMax } from '#main-agent/state/limits.ts';
 import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
@@ -159,9 +159,16 @@ describe('the SQLite state', () => {
 
     // S-14: audit.jsonl was never written by the killed process; it is completed from the state, unbroken.
     const auditFile = `${file}.jsonl`;
-    const feed = await startAuditFeed({ state: store, file: auditFile, log });
+    const feed = await startAuditFeed({
+      state: store,
+      file: auditFile,
+      rotateBytes: 4096,
+      keepMs: 1e15,
+      clock: systemClock,
+      log,
+    });
     await feed.close();
-    expect(await verifyChain(auditFile)).toMatchObject({ ok: true, records: audited.size });
+    expect(await verifyAudit(auditFile)).toMatchObject({ ok: true, records: audited.size });
     await store.close();
   });
 });

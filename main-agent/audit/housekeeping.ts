@@ -1,0 +1,95 @@
+import { open, rm } from 'node:fs/promises';
+import type { StateStore } from '#main-agent/state/state-store.ts';
+import type { Clock } from '#shared/clock.ts';
+import { listRotated, type RotatedFile } from './audit-files.ts';
+import { hashLine, parseLine, type ChainHead } from './chain.ts';
+import { readLastLine } from './file-lines.ts';
+import { auditInStateMs, pruneStep } from './limits.ts';
+
+/**
+ * What leaves: full files past their retention, each after a record that says where the chain begins from now on, and
+ * records in state.db that are old and durable in a full file.
+ */
+
+export interface HousekeepingOptions {
+  readonly state: Pick<StateStore, 'auditExtent' | 'commit'>;
+  readonly file: string;
+  readonly keepMs: number;
+  readonly clock: Clock;
+}
+
+interface EndedFile extends RotatedFile {
+  readonly last: ChainHead;
+  readonly endedAtMs: number;
+}
+
+export class Housekeeping {
+  readonly #options: HousekeepingOptions;
+
+  constructor(options: HousekeepingOptions) {
+    this.#options = options;
+  }
+
+  async run(): Promise<void> {
+    const nowMs = this.#options.clock.now();
+    const ended: EndedFile[] = [];
+    for (const one of await listRotated(this.#options.file)) {
+      const file = await readEnd(one);
+      // A file whose end can't be read is evidence of something; nothing from it on is touched.
+      if (file === undefined) break;
+      ended.push(file);
+    }
+    // The newest stays: the chain is found in it when the active file is lost.
+    const older = ended.slice(0, -1);
+    for (const file of older) {
+      if (nowMs - file.endedAtMs <= this.#options.keepMs) break;
+      await this.#retire(file);
+    }
+    const safe = ended.findLast(({ endedAtMs }) => nowMs - endedAtMs > auditInStateMs);
+    // The last record of a file stays in the state: it is how the file is known to belong to it.
+    if (safe !== undefined) await this.#prune(safe.last.sequence);
+  }
+
+  /** The record is durable before the file goes, so that a chain that begins late is explained by itself. */
+  async #retire({ path, last }: EndedFile): Promise<void> {
+    const { state, clock } = this.#options;
+    await state.commit([
+      {
+        kind: 'audit',
+        record: {
+          time: new Date(clock.now()).toISOString(),
+          event: 'audit.retired',
+          outcome: 'ok',
+          actor: 'system',
+          rule: 'audit.keep',
+          path,
+          detail: `${last.sequence}:${last.hash}`,
+        },
+      },
+    ]);
+    await rm(path, { force: true });
+  }
+
+  async #prune(before: number): Promise<void> {
+    const { state } = this.#options;
+    let { first } = await state.auditExtent();
+    while (first > 0 && first < before) {
+      first = Math.min(first + pruneStep, before);
+      await state.commit([{ kind: 'prune-audit', before: first }]);
+    }
+  }
+}
+
+async function readEnd(file: RotatedFile): Promise<EndedFile | undefined> {
+  const handle = await open(file.path, 'r');
+  try {
+    const { text } = await readLastLine(handle);
+    const line = parseLine(text ?? '');
+    if (text === undefined || line === undefined) return undefined;
+    const time = 'time' in line.record ? Date.parse(String(line.record.time)) : Number.NaN;
+    if (Number.isNaN(time)) return undefined;
+    return { ...file, last: { sequence: line.sequence, hash: hashLine(text) }, endedAtMs: time };
+  } finally {
+    await handle.close();
+  }
+}

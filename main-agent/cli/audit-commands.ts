@@ -1,0 +1,142 @@
+import { exportAudit } from '#main-agent/audit/export.ts';
+import type { AuditFilter } from '#main-agent/audit/audit-query.ts';
+import { loadMainAgentConfig } from '#main-agent/config.ts';
+import { parseDuration } from '#shared/config/value-types.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { Command } from 'commander';
+import { resolve } from 'node:path';
+import { segment } from './admin-client.ts';
+import { auditPage, readAnswer, recordsAnswer } from './answers.ts';
+import { addAuditVerify } from './audit-verify.ts';
+import type { CommandContext } from './command-context.ts';
+import { requireConfigFile } from './system-commands.ts';
+import { formatFacts, formatTable } from './table.ts';
+
+/** `sallyport audit …`: who did what, and which rule decided. */
+
+interface FilterOptions {
+  readonly user?: string;
+  readonly event?: string;
+  readonly outcome?: string;
+  readonly node?: string;
+  readonly reference?: string;
+  readonly since?: string;
+  readonly until?: string;
+}
+
+export function addAuditCommands(program: Command, context: CommandContext): void {
+  const audit = program.command('audit').description('who did what, and which rule decided');
+
+  audit
+    .command('show')
+    .description('the records of a reference that a user reads out')
+    .argument('<reference>')
+    .action(async (reference: string) => {
+      const json = await context.call('GET', `/v1/audit/${segment(reference.toUpperCase())}`);
+      context.print(json, () => readAnswer(recordsAnswer, json).records.map(formatFacts).join('\n'));
+    });
+
+  withFilter(audit.command('tail').description('the newest records, or those since a time'))
+    .option('-n <count>', 'how many', '20')
+    .option('-f, --follow', 'go on with new records as they come, until interrupted')
+    .action(async (options: FilterOptions & { readonly n: string; readonly follow?: boolean }) => {
+      const filter = readFilter(options, context.nowMs);
+      let query: Readonly<Record<string, string | number | undefined>> = { ...filter, limit: options.n };
+      for (;;) {
+        const json = await context.call('GET', '/v1/audit', { query });
+        const { records, next } = readAnswer(auditPage, json);
+        if (options.follow !== true) {
+          context.print(json, () => showRecords(records));
+          return;
+        }
+        for (const one of records) context.print(one, () => showLine(one));
+        query = { ...filter, after: next, wait: 'yes' };
+      }
+    });
+
+  addAuditVerify(audit, context);
+
+  withFilter(
+    audit
+      .command('export')
+      .description(
+        'records as JSON lines, with their numbers and hashes, from the files; works while main is down',
+      ),
+  )
+    .option('--file <file>', 'a file other than the configured one')
+    .action(async (options: FilterOptions & { readonly file?: string }) => {
+      const file = await findAuditFile(context, options.file);
+      const filter = readFilter(options, context.nowMs);
+      for await (const line of exportAudit(file, filter)) context.terminal.out(`${line}\n`);
+    });
+}
+
+/** The file named, or the one that the configuration names. */
+export async function findAuditFile(context: CommandContext, named: string | undefined): Promise<string> {
+  if (named !== undefined) return resolve(context.folder, named);
+  return (await loadMainAgentConfig(requireConfigFile(context))).audit.file;
+}
+
+function withFilter(command: Command): Command {
+  return command
+    .option('--user <name>', 'acted on, or acting')
+    .option('--event <name>', 'such as login.refused, or login.*')
+    .option('--outcome <outcome>', 'ok, refused or failed')
+    .option('--node <name>', 'through which DMZ node')
+    .option('--reference <reference>', 'that a user was shown')
+    .option('--since <time>', '2026-11-24T08:00:00Z, 2026-11-24, or 12h for twelve hours ago')
+    .option('--until <time>', 'as --since');
+}
+
+function readFilter(options: FilterOptions, nowMs: number): AuditFilter {
+  const { user, event, outcome, node, reference, since, until } = options;
+  return {
+    user,
+    event,
+    outcome,
+    node,
+    reference: reference?.toUpperCase(),
+    since: since === undefined ? undefined : readTime('--since', since, nowMs),
+    until: until === undefined ? undefined : readTime('--until', until, nowMs),
+  };
+}
+
+function readTime(option: string, text: string, nowMs: number): string {
+  const ago = parseDuration(text);
+  const atMs = ago === undefined ? Date.parse(text) : nowMs - ago;
+  if (Number.isNaN(atMs)) {
+    throw new SallyportError('usage', `${option} does not fit`, {
+      detail: text,
+      hint: 'a time such as 2026-11-24T08:00:00Z, or how long ago, such as 12h',
+    });
+  }
+  return new Date(atMs).toISOString();
+}
+
+type NumberedFacts = Readonly<{ sequence: number; record: Readonly<Record<string, unknown>> }>;
+
+const columns = ['time', 'event', 'outcome', 'user', 'actor', 'node', 'clientIp', 'rule', 'reference'];
+
+function showRecords(records: readonly NumberedFacts[]): string {
+  return formatTable(
+    ['number', 'time', 'event', 'outcome', 'user', 'actor', 'node', 'address', 'rule', 'reference'],
+    records.map(({ sequence, record }) => [sequence, ...columns.map((key) => record[key])]),
+  );
+}
+
+/** Lines that come one by one have no table to stand in. */
+function showLine({ sequence, record }: NumberedFacts): string {
+  const { time, event, outcome, ...facts } = record;
+  return formatTable(
+    [],
+    [
+      [
+        sequence,
+        time,
+        event,
+        outcome,
+        ...Object.entries(facts).map(([key, value]) => `${key}=${String(value)}`),
+      ],
+    ],
+  );
+}

@@ -1,0 +1,24 @@
+/**
+ * Text a stranger chose, made safe to look at: what a terminal, an editor or a log viewer would obey instead of show
+ * (control characters, line and paragraph separators, bidirectional and other format characters, lone surrogates)
+ * is written as `\uXXXX`. Inside JSON the result is the same JSON, so it serves log lines as well.
+ */
+
+const invisible = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
+
+export function showInvisible(text: string): string {
+  return text.replace(invisible, escapeUnits);
+}
+
+/** For one JSON text that ends in a line feed of its own. */
+export function showInvisibleInLine(line: string): string {
+  return line.endsWith('\n') ? `${showInvisible(line.slice(0, -1))}\n` : showInvisible(line);
+}
+
+/** Characters beyond the basic plane are two units and two escapes, as JSON has it. */
+function escapeUnits(character: string): string {
+  let escaped = '';
+  for (let unit = 0; unit < character.length; unit += 1)
+    escaped += `\\u${character.charCodeAt(unit).toString(16).padStart(4, '0')}`;
+  return escaped;
+}
