@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -86,8 +86,8 @@ describe('a code shown many times at once', () => {
     if (first === undefined) throw new Error('a way');
     const joined = await beginAll('bob', Array<Way>(10).fill(first));
     const elsewhere = await beginAll('bob', ways(5, 100).slice(1));
-    expect(mails()).toHaveLength(1);
-    const code = newestMailedCode();
+    expect(product.mails()).toHaveLength(1);
+    const code = product.newestMailedCode();
     const verdicts = await verdictsDuring('bob', 14, async () => {
       const outcomes = await answerAll([...elsewhere, ...joined], code);
       expect(outcomes.filter((one) => one === 'admitted')).toHaveLength(1);
@@ -120,7 +120,7 @@ describe('a code shown many times at once', () => {
   });
 
   const crashes: readonly [what: string, user: string, code: () => Promise<string>][] = [
-    ['a mailed code', 'bob', async () => newestMailedCode()],
+    ['a mailed code', 'bob', async () => product.newestMailedCode()],
     ['a recovery code', 'carol', async () => recoveryCodes.pop() ?? ''],
     ['a bypass code', 'alice', makeBypassCode],
   ];
@@ -142,16 +142,6 @@ describe('a code shown many times at once', () => {
         await again.close();
       }
     });
-  }
-
-  function mails(): string[] {
-    return readdirSync(product.site.files.mail).filter((name) => name.endsWith('.eml'));
-  }
-
-  function newestMailedCode(): string {
-    const [newest = ''] = mails().toSorted().toReversed();
-    const mail = readFileSync(join(product.site.files.mail, newest), 'utf8');
-    return /\b\d{6}\b/.exec(mail.slice(mail.indexOf('text/plain')))?.[0] ?? '';
   }
 
   /** Limits on sending live with the process. */

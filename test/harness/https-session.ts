@@ -6,18 +6,17 @@ export class HttpsSession {
   readonly #origin: string;
   readonly #ca: Buffer;
   readonly #localAddress: string;
-  #cookie = '';
+  /**
+   * Sent with each request, and replaced by what the answers set. A program that goes on with this session reads it,
+   * a thief sets another's.
+   */
+  cookie = '';
 
   /** `localAddress`: which of 127.0.0.0/8 this user comes from. */
   constructor(origin: string, caFile: string, localAddress = '127.0.0.1') {
     this.#origin = origin;
     this.#ca = readFileSync(caFile);
     this.#localAddress = localAddress;
-  }
-
-  /** For a program that is to go on with this session. */
-  get cookie(): string {
-    return this.#cookie;
   }
 
   async json(
@@ -36,13 +35,13 @@ export class HttpsSession {
   stream(method: string, path: string, onPiece: (piece: Buffer) => void, body?: string): Promise<number> {
     return new Promise((resolve, reject) => {
       const headers: Record<string, string> = {};
-      if (this.#cookie !== '') headers['cookie'] = this.#cookie;
+      if (this.cookie !== '') headers['cookie'] = this.cookie;
       if (body !== undefined) headers['content-type'] = 'application/json';
       const from = { localAddress: this.#localAddress, family: 4 };
       const options = { method, headers, ca: this.#ca, agent: false as const, ...from };
       const request = https.request(new URL(path, this.#origin), options, (response) => {
         const cookie = response.headers['set-cookie']?.[0]?.split(';')[0];
-        if (cookie !== undefined) this.#cookie = cookie;
+        if (cookie !== undefined) this.cookie = cookie;
         response.on('data', onPiece);
         response.on('error', reject);
         response.on('end', () => resolve(response.statusCode ?? 0));

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,6 +33,10 @@ export interface Product {
   mainIsBack(old: number | undefined): Promise<void>;
   /** The `sallyport` command; resolves with what it printed, rejects with what it complained. */
   sallyport(...args: readonly string[]): Promise<string>;
+  /** Mails that arrived, oldest first, as file names. */
+  mails(): readonly string[];
+  /** The only six digits of the last mail. */
+  newestMailedCode(): string;
   /** Audit records written so far. */
   audit(): readonly Record<string, unknown>[];
   close(): Promise<void>;
@@ -63,6 +67,10 @@ export async function startProduct(
   await mkdir(join(folder, 'local'));
   const authenticators = new Map<string, Authenticator>();
   const password = (user: string): string => site.users[user]?.password ?? '';
+  const mails = (): readonly string[] =>
+    readdirSync(site.files.mail)
+      .filter((name) => name.endsWith('.eml'))
+      .toSorted();
   const mainIsBack = async (old: number | undefined): Promise<void> => {
     await waitUntil(async () => {
       if (site.main.pid === undefined || site.main.pid === old) return false;
@@ -95,6 +103,11 @@ export async function startProduct(
       const { status, stdout, stderr } = await runProgram(join(root, 'scripts', 'sallyport'), command);
       if (status !== 0) throw new Error(`sallyport ${args.join(' ')} ended with ${status}: ${stderr}`);
       return stdout;
+    },
+    mails,
+    newestMailedCode() {
+      const mail = readFileSync(join(site.files.mail, mails().at(-1) ?? ''), 'utf8');
+      return /\b\d{6}\b/.exec(mail.slice(mail.indexOf('text/plain')))?.[0] ?? '';
     },
     audit() {
       if (!existsSync(site.files.main.audit)) return [];
