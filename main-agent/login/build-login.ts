@@ -144,7 +144,12 @@ export function buildLogin(options: LoginOptions): Login {
     log,
     random,
   };
-  const unsubscribe = users.onChange((names) => void endLeasesOfShut(parts, names));
+  const imitateUsers = (): void =>
+    parts.passwords.imitate([...users.list()].flatMap((user) => user.passwordHash ?? []));
+  const unsubscribe = users.onChange((names) => {
+    imitateUsers();
+    void endLeasesOfShut(parts, names);
+  });
 
   return {
     loginHandlers: buildLoginHandlers(parts),
@@ -155,6 +160,7 @@ export function buildLogin(options: LoginOptions): Login {
     admin: buildLoginAdmin(parts, options.originsOf ?? (async () => [])),
     deliveryTester: buildDeliveryTester(parts, options.delivery),
     start: async () => {
+      imitateUsers();
       requireClosedDoors(parts);
       warnOfOpenSwitches(parts);
       await parts.leases.start();

@@ -54,11 +54,7 @@ export class FirstFactor {
         ? await this.#verifyPassword(params, params.factor.password, user, scope, link)
         : await this.#verifyKey(params, params.factor, user, link);
     if (typeof proven === 'string') throw await this.refuse(params, link, proven);
-    const problem = findAccountProblem(proven.user, {
-      protocol: params.protocol,
-      clientIp: params.client.ip,
-      nowMs: this.#parts.clock.now(),
-    });
+    const problem = this.#findProblem(proven.user, params);
     if (problem !== undefined) throw await this.refuse(params, link, problem);
     return proven;
   }
@@ -101,6 +97,11 @@ export class FirstFactor {
     return error;
   }
 
+  #findProblem(user: EffectiveUser | undefined, { protocol, client }: Begin): string | undefined {
+    if (user === undefined) return undefined;
+    return findAccountProblem(user, { protocol, clientIp: client.ip, nowMs: this.#parts.clock.now() });
+  }
+
   async #verifyPassword(
     params: Begin,
     text: string,
@@ -128,15 +129,18 @@ export class FirstFactor {
     const source = { node: link.node, clientIp: ip, known };
     const stored = user?.passwordHash;
     const whole = new Secret(text);
-    if (await passwords.verify(whole, stored, source)) return provenPassword(user, stored, undefined);
+    const isRight = await passwords.verify(whole, params.user, stored, source);
+    const proven = isRight ? provenPassword(user, stored, undefined) : 'wrong password';
+    // Where the account is shut a right password must not be told by an answer that comes sooner.
+    if (isRight && this.#findProblem(user, params) === undefined) return proven;
 
     // `<password><code>`, for clients that can't prompt. Tried for every name, or the time would tell whose it is.
     const { digits } = config.twoFactor.totp;
-    if (params.protocol !== 'sftp' || !endsWithDigits(text, digits)) return 'wrong password';
-    const allowed = user?.twoFactor.sftpPasswordWithCode === true;
-    const password = new Secret(text.slice(0, -digits));
-    const right = await passwords.verify(password, allowed ? stored : undefined, source);
-    return right ? provenPassword(user, stored, new Secret(text.slice(-digits))) : 'wrong password';
+    if (params.protocol !== 'sftp' || !endsWithDigits(text, digits)) return proven;
+    const isAllowed = user?.twoFactor.sftpPasswordWithCode === true;
+    const start = new Secret(text.slice(0, -digits));
+    const isStartRight = await passwords.verify(start, params.user, isAllowed ? stored : undefined, source);
+    return isStartRight && !isRight ? provenPassword(user, stored, new Secret(text.slice(-digits))) : proven;
   }
 
   async #verifyKey(
@@ -228,9 +232,8 @@ function endsWithDigits(text: string, digits: number): boolean {
 
 /** Names that don't exist share a bounded number of counters; the same work, and nothing for a stranger to fill. */
 function passwordScope(username: string, exists: boolean): string {
-  if (exists) return `password:${username}`;
   const bucket = createHash('sha256').update(username).digest().readUInt32BE(0) % unknownNameBuckets;
-  return `password?${bucket}`;
+  return exists ? `password:${username}` : `password?${bucket}`;
 }
 
 /** All that a node brings, whatever user and address it names. */

@@ -4,6 +4,7 @@ import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import { isCommonPassword } from './common-passwords.ts';
+import { DecoyHashes } from './decoy-hashes.ts';
 import { HashQueue } from './hash-queue.ts';
 import { hashesAtOnceMax, passwordBytesMax } from './limits.ts';
 
@@ -35,21 +36,32 @@ export class Passwords {
   readonly #queue = new HashQueue(hashesAtOnceMax);
   readonly #random: RandomBytes;
   readonly #minimumLength: number;
-  /** Compared with where there is nothing to compare with; nobody knows its password. */
-  readonly #dummy: string;
+  readonly #decoys: DecoyHashes;
 
   constructor(dependencies: { readonly random: RandomBytes; readonly minimumLength: number }) {
     this.#random = dependencies.random;
     this.#minimumLength = dependencies.minimumLength;
-    this.#dummy = formatPhc(this.#random(saltBytes), this.#random(tagBytes));
+    this.#decoys = new DecoyHashes(this.#random, formatCost());
+  }
+
+  /** The hashes of all users, whenever they change: tries at names without one take as long as theirs. */
+  imitate(hashes: Iterable<Secret>): void {
+    this.#decoys.imitate(hashes);
   }
 
   /**
-   * Is it this hash's password? With `stored` undefined the same work ends in false. Rejects `busy` when too many
-   * wait, `internal` for a hash nobody could have made.
+   * Is it this hash's password? With `stored` undefined the work of another user's hash ends in false. Rejects `busy`
+   * when too many wait, `internal` for a hash nobody could have made.
    */
-  async verify(password: Secret, stored: Secret | undefined, source: HashSource): Promise<boolean> {
-    const phc = parsePhc(stored?.expose() ?? this.#dummy);
+  async verify(
+    password: Secret,
+    username: string,
+    stored: Secret | undefined,
+    source: HashSource,
+  ): Promise<boolean> {
+    // Looked up for every name, so that the looking tells nothing.
+    const decoy = this.#decoys.forName(username);
+    const phc = parsePhc((stored ?? decoy).expose());
     const message = Buffer.from(password.expose(), 'utf8');
     // Too long is wrong, but costs what any wrong one costs.
     const tooLong = message.length > passwordBytesMax;
@@ -127,7 +139,10 @@ function parsePhc(text: string): Phc {
 
 /** https://github.com/P-H-C/phc-string-format: base64 without padding. */
 function formatPhc(salt: Buffer, tag: Buffer): string {
-  const { memory, passes, parallelism } = cost;
   const text = (octets: Buffer): string => octets.toString('base64').replaceAll('=', '');
-  return `$argon2id$v=19$m=${memory},t=${passes},p=${parallelism}$${text(salt)}$${text(tag)}`;
+  return `$argon2id$v=19$${formatCost()}$${text(salt)}$${text(tag)}`;
+}
+
+function formatCost(): string {
+  return `m=${cost.memory},t=${cost.passes},p=${cost.parallelism}`;
 }

@@ -18,19 +18,21 @@ describe('passwords', () => {
       /^\$argon2id\$v=19\$m=19456,t=2,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/,
     );
     expect(first.expose()).not.toBe(second.expose());
-    expect(await passwords.verify(password, first, source)).toBe(true);
-    expect(await passwords.verify(new Secret('correct horse batterz'), first, source)).toBe(false);
+    expect(await passwords.verify(password, 'alice', first, source)).toBe(true);
+    expect(await passwords.verify(new Secret('correct horse batterz'), 'alice', first, source)).toBe(false);
   });
 
   it('S-07: nothing to compare with is compared all the same, and is never right', async () => {
-    expect(await passwords.verify(new Secret('anything at all'), undefined, source)).toBe(false);
+    expect(await passwords.verify(new Secret('anything at all'), 'alice', undefined, source)).toBe(false);
   });
 
   it('1,024 bytes are looked at, 1,025 are wrong', async () => {
     const longest = 'x'.repeat(1024);
-    expect(await passwords.verify(new Secret(longest), new Secret(cheapHash(longest)), source)).toBe(true);
+    expect(await passwords.verify(new Secret(longest), 'alice', new Secret(cheapHash(longest)), source)).toBe(
+      true,
+    );
     const stored = new Secret(cheapHash(longest));
-    expect(await passwords.verify(new Secret(`${longest}x`), stored, source)).toBe(false);
+    expect(await passwords.verify(new Secret(`${longest}x`), 'alice', stored, source)).toBe(false);
   });
 
   it('a hash that is no argon2id PHC string is our mistake and says so', async () => {
@@ -40,9 +42,9 @@ describe('passwords', () => {
       '$2b$10$abcdefghijklmnopqrstuv',
       '$argon2id$v=19$m=9999999,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA',
     ])
-      expect((await refusal(passwords.verify(new Secret('x'), new Secret(stored), source))).code).toBe(
-        'internal',
-      );
+      expect(
+        (await refusal(passwords.verify(new Secret('x'), 'alice', new Secret(stored), source))).code,
+      ).toBe('internal');
   });
 
   it('new ones need 12 characters, at most 1,024 bytes, and not to be what attackers try first', () => {

@@ -1,0 +1,59 @@
+import { createHash } from 'node:crypto';
+import type { RandomBytes } from '#main-agent/two-factor/random.ts';
+import { Secret } from '#shared/secret.ts';
+
+/**
+ * What a password is compared with where there is nothing to compare with. Hashes that came from another system may
+ * cost more or less than ours, and a name that always takes our time would then be known not to exist. So a name
+ * without a hash is given one of the costs that users have, as often as users have it, and always the same (S-07).
+ */
+
+/** Kinds of cost told apart; a company's systems used two or three. */
+const costsMax = 16;
+const saltBytes = 16;
+const tagBytes = 32;
+
+interface Decoy {
+  readonly hash: Secret;
+  readonly users: number;
+}
+
+export class DecoyHashes {
+  readonly #random: RandomBytes;
+  readonly #ownCost: string;
+  #decoys: readonly Decoy[] = [];
+  #users = 0;
+
+  constructor(random: RandomBytes, ownCost: string) {
+    this.#random = random;
+    this.#ownCost = ownCost;
+    this.imitate([]);
+  }
+
+  /** All users' hashes, whenever they change. */
+  imitate(hashes: Iterable<Secret>): void {
+    const counts = new Map<string, number>();
+    for (const hash of hashes) {
+      const cost = hash.expose().split('$')[3] ?? this.#ownCost;
+      if (counts.size < costsMax || counts.has(cost)) counts.set(cost, (counts.get(cost) ?? 0) + 1);
+    }
+    if (counts.size === 0) counts.set(this.#ownCost, 1);
+    this.#decoys = [...counts].map(([cost, users]) => ({ hash: this.#make(cost), users }));
+    this.#users = this.#decoys.reduce((sum, one) => sum + one.users, 0);
+  }
+
+  /** Nobody knows its password. */
+  forName(name: string): Secret {
+    let place = createHash('sha256').update(name).digest().readUInt32BE(4) % this.#users;
+    for (const { hash, users } of this.#decoys) {
+      if (place < users) return hash;
+      place -= users;
+    }
+    throw new Error('more places than users');
+  }
+
+  #make(cost: string): Secret {
+    const text = (bytes: number): string => this.#random(bytes).toString('base64').replaceAll('=', '');
+    return new Secret(`$argon2id$v=19$${cost}$${text(saltBytes)}$${text(tagBytes)}`);
+  }
+}
