@@ -20,3 +20,5 @@ export const pollMs = 30_000;
 export const pollUnwatchedMs = 1_000;
 /** Problems of one change that go to the log one by one; a thousand more would only hide what else it says. */
 export const loggedProblemsMax = 20;
+/** Files parsed or users put together before others get their turn: some ten milliseconds. */
+export const usersInOneGo = 256;

@@ -16,8 +16,12 @@ export interface LayerText {
   readonly text: string;
 }
 
-/** Merged key by key; everything else is replaced whole. */
 const sections: ReadonlySet<string> = new Set(['two_factor', 'limits', 'hours']);
+
+/** Merged key by key; everything else is replaced whole. */
+export function isSection(key: string): boolean {
+  return sections.has(key);
+}
 
 /** Layers from first to last, as they are in force. */
 export function findOrigins(layers: readonly LayerText[]): readonly ValueOrigin[] {
@@ -29,7 +33,7 @@ export function findOrigins(layers: readonly LayerText[]): readonly ValueOrigin[
       for (const [name, child] of Object.entries(value)) {
         const at = [...path, name];
         const key = at.join('.');
-        if (sections.has(key) && child !== null) {
+        if (isSection(key) && child !== null) {
           visit(child, at);
           continue;
         }

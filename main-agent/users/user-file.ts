@@ -46,7 +46,8 @@ export function identifyFile(relative: string): FileId | 'misnamed' | undefined 
   const name = base.slice(0, -'.yaml'.length);
   if (relative === defaultRelative) return { kind: 'default', name: '_default', relative };
   if (!isUsername(name)) return 'misnamed';
-  return { kind: path.dirname(relative) === groupsFolder ? 'group' : 'user', name, relative };
+  if (relative === userRelative(name)) return { kind: 'user', name, relative };
+  return relative === groupRelative(name) ? { kind: 'group', name, relative } : 'misnamed';
 }
 
 export function describeMisnamed(file: string): SourceProblem {

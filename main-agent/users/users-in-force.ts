@@ -1,6 +1,8 @@
+import { setImmediate } from 'node:timers/promises';
 import type { EffectiveUser, Mount } from './effective-user.ts';
 import { orderGroups, type GroupOrder } from './group-order.ts';
 import { buildEffectiveUser, type Layer } from './inheritance.ts';
+import { usersInOneGo } from './limits.ts';
 import {
   defaultRelative,
   groupRelative,
@@ -76,10 +78,20 @@ export class UsersInForce {
     return new Set([...this.#files.keys(), ...this.#inForce.keys()]);
   }
 
+  /** Every file as it stands now. */
+  files(): IterableIterator<UserFile> {
+    return this.#files.values();
+  }
+
+  fileOf(relative: string): UserFile | undefined {
+    return this.#files.get(relative);
+  }
+
   /** What is wrong with the groups this file lists, as everything else is now. */
   judgeGroups(file: UserFile): SourceProblem | undefined {
-    if (file.fields === undefined) return undefined;
-    const order = this.#orderOf(file.fields);
+    const { fields, id } = file;
+    if (fields === undefined) return undefined;
+    const order = id.kind === 'group' ? this.#order([id.name], file) : this.#orderOf(fields);
     return order.ok ? undefined : relationProblem(file, order.why);
   }
 
@@ -99,7 +111,12 @@ export class UsersInForce {
       ? new Set([...this.#users.keys(), ...this.#ownFiles().map(({ id }) => id.name)])
       : new Set(touched.map(({ name }) => name));
     const different: string[] = [];
-    for (const username of usernames) if (await this.#settleUser(username)) different.push(username);
+    let settled = 0;
+    for (const username of usernames) {
+      if (await this.#settleUser(username)) different.push(username);
+      settled += 1;
+      if (settled % usersInOneGo === 0) await setImmediate();
+    }
     return different;
   }
 
@@ -222,9 +239,11 @@ export class UsersInForce {
     return this.#order([...(fields.groups ?? inherited), ...(fields['+groups'] ?? [])]);
   }
 
-  #order(groups: readonly string[]): GroupOrder {
+  /** `instead`: a group as it would be. */
+  #order(groups: readonly string[], instead?: UserFile): GroupOrder {
     return orderGroups(groups, (group) => {
-      const fields = this.#inForce.get(groupRelative(group));
+      const relative = groupRelative(group);
+      const fields = instead?.id.relative === relative ? instead.fields : this.#inForce.get(relative);
       return fields === undefined ? undefined : listedGroups(fields);
     });
   }

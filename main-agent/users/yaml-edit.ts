@@ -10,6 +10,7 @@ import {
   type Pair,
   type YAMLMap,
 } from 'yaml';
+import { readPlainYaml } from '#shared/config/plain-yaml.ts';
 import { SallyportError } from '#shared/error.ts';
 
 /**
@@ -211,10 +212,7 @@ function printInline(value: unknown): string {
 
 /** Text that needs no quotes anywhere in YAML; anything doubtful gets them (JSON's are YAML's). */
 function isPlain(text: string): boolean {
-  return (
-    /^[A-Za-z_/][A-Za-z0-9_./@-]*( [A-Za-z0-9_./@-]+)*$/.test(text) &&
-    !/^(true|false|null|yes|no|on|off)$/i.test(text)
-  );
+  return /^[\w./@ -]+$/.test(text) && isDeepStrictEqual(readPlainYaml(`k: [${text}]`), { k: [text] });
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

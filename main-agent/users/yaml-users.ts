@@ -1,12 +1,15 @@
 import path from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import type { Log } from '#shared/log.ts';
 import type { EffectiveUser, Mount } from './effective-user.ts';
 import { LastGoodCopies } from './last-good.ts';
-import { loggedProblemsMax } from './limits.ts';
+import { loggedProblemsMax, usersInOneGo } from './limits.ts';
+import { finishApply, removeLeftovers } from './store-apply.ts';
 import {
   defaultRelative,
   describeMisnamed,
   groupRelative,
+  hashOctets,
   identifyFile,
   parseUserFile,
   unreadableUserFile,
@@ -107,6 +110,46 @@ export class YamlUsers implements UserSource {
     await this.#lastGood.stop();
   }
 
+  /**
+   * `work` writes several files: nothing is read between them, and all are in force when it resolves. If it rejects,
+   * what it left is.
+   */
+  async changeTogether(work: (directory: string) => Promise<void>): Promise<void> {
+    const done = this.#turn.then(() => work(this.#options.directory));
+    this.#turn = done.catch(() => undefined);
+    try {
+      await done;
+    } finally {
+      await this.refresh();
+    }
+  }
+
+  /** Every file as it was last read. */
+  files(): IterableIterator<UserFile> {
+    return this.#inForce.files();
+  }
+
+  /** What would come of a folder with exactly these files and no past. */
+  async tryOut(wanted: ReadonlyMap<string, Buffer>): Promise<Pick<UsersInForce, 'list' | 'problems'>> {
+    const files: UserFile[] = [];
+    for (const [relative, octets] of wanted) {
+      const id = identifyFile(relative);
+      if (typeof id !== 'object') continue;
+      const present = this.#inForce.fileOf(relative);
+      const isSame = present?.hash === hashOctets(octets) && present.problems.length === 0;
+      files.push(isSame ? present : parseUserFile(octets, id, relative, this.#schemas));
+      if (files.length % usersInOneGo === 0) await setImmediate();
+    }
+    const { defaultUploads } = this.#options;
+    const trial = new UsersInForce({
+      defaultUploads,
+      brokenUserFile: 'refuse',
+      recall: async () => undefined,
+    });
+    await trial.apply(files, []);
+    return trial;
+  }
+
   /** When every file in force has its copy. */
   copiesKept(): Promise<void> {
     return this.#lastGood.settled();
@@ -139,7 +182,10 @@ export class YamlUsers implements UserSource {
   }
 
   async #refresh(): Promise<void> {
-    const names = await listFolder(this.#options.directory);
+    const { directory, log } = this.#options;
+    await finishApply(directory, log);
+    if (this.#isFirst) await removeLeftovers(directory);
+    const names = await listFolder(directory);
     const ids: FileId[] = [];
     const misnamed: SourceProblem[] = [];
     for (const name of names) {

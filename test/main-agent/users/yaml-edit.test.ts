@@ -43,7 +43,7 @@ describe('an edit', () => {
   test.each<[string, unknown, string[], string[]]>([
     ['status', 'disabled', ['status: disabled'], ["status: 'active'"]],
     ['username', 'alicia', ['username: alicia   # never changes'], ['username: alice   # never changes']],
-    ['quota', '20GiB', ['quota: "20GiB"'], ['quota:']],
+    ['quota', '20GiB', ['quota: 20GiB'], ['quota:']],
     ['limits.sessions', 9, ['    sessions: 9   # odd indent'], ['    sessions: 8   # odd indent']],
     ['limits.download', 'none', ['    download: none'], []],
     [

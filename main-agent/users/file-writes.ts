@@ -1,0 +1,115 @@
+import { stat } from 'node:fs/promises';
+import { configError } from '#shared/config/problem.ts';
+import { SallyportError } from '#shared/error.ts';
+import { removeDurably, writeDurably } from './durable-file.ts';
+import { hashOctets, type FileId } from './user-file.ts';
+import { readIfThere } from './user-folder.ts';
+import { editYaml, type YamlChange } from './yaml-edit.ts';
+import type { YamlUsers } from './yaml-users.ts';
+
+/**
+ * Writes one file of the admins' folder on their behalf (API, command line, a user's own password). Comments, order and
+ * formatting stay; a file that changed underneath is never overwritten; what would be broken is not written. One write
+ * at a time.
+ */
+
+/** Of a new file: it may hold a password hash. */
+export const newFileMode = 0o600;
+
+export class FileWrites {
+  readonly #users: YamlUsers;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(users: YamlUsers) {
+    this.#users = users;
+  }
+
+  /** Undefined: there is none. */
+  read(id: FileId): Promise<Buffer | undefined> {
+    return readIfThere(this.#users.fileOf(id));
+  }
+
+  /** Resolves with the etag when the file is in force. Rejects `exists`, `config`. */
+  create(id: FileId, text: string, fields: readonly YamlChange[]): Promise<string> {
+    return this.inTurn(async () => {
+      const octets = Buffer.from(editYaml(text, fields), 'utf8');
+      this.#requireGood(octets, id);
+      await writeDurably(this.#users.fileOf(id), octets.toString('utf8'), {
+        mode: newFileMode,
+        exclusive: true,
+      });
+      await this.#users.refresh();
+      return hashOctets(octets);
+    });
+  }
+
+  /** Rejects `not-found`, `precondition-failed` (the file is not the one of `ifMatch`), `conflict`, `config`. */
+  change(id: FileId, changes: readonly YamlChange[], ifMatch: string | undefined): Promise<string> {
+    return this.inTurn(async () => {
+      const file = this.#users.fileOf(id);
+      const old = await this.#readMatching(id, ifMatch);
+      const octets = Buffer.from(editYaml(old.toString('utf8'), changes), 'utf8');
+      this.#requireGood(octets, id);
+      const { mode } = await stat(file);
+      await writeDurably(file, octets.toString('utf8'), {
+        mode: mode & 0o777,
+        beforeRename: () => this.#requireSame(id, old),
+      });
+      await this.#users.refresh();
+      return hashOctets(octets);
+    });
+  }
+
+  /** Gone when it resolves. `requireUnused` throws to refuse. Rejects `not-found`, `precondition-failed`. */
+  remove(id: FileId, ifMatch: string | undefined, requireUnused?: () => void): Promise<void> {
+    return this.inTurn(async () => {
+      await this.#readMatching(id, ifMatch);
+      requireUnused?.();
+      await removeDurably(this.#users.fileOf(id));
+      await this.#users.refresh();
+    });
+  }
+
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  async #readMatching(id: FileId, ifMatch: string | undefined): Promise<Buffer> {
+    const octets = await this.read(id);
+    if (octets === undefined) throw fileNotFound(id);
+    if (ifMatch !== undefined && ifMatch !== hashOctets(octets)) {
+      throw new SallyportError('precondition-failed', `The ${nounOf(id)} was changed meanwhile`, {
+        detail: `${id.name}: etag ${hashOctets(octets)}, asked for ${ifMatch}`,
+        hint: 'read it again',
+      });
+    }
+    return octets;
+  }
+
+  /** Just before the rename; an editor that saves within the same few microseconds still loses or wins whole. */
+  async #requireSame(id: FileId, old: Buffer): Promise<void> {
+    const now = await this.read(id);
+    if (now?.equals(old) === true) return;
+    throw new SallyportError('conflict', 'The file was changed at the same moment', {
+      detail: this.#users.fileOf(id),
+      hint: 'try again',
+    });
+  }
+
+  #requireGood(octets: Buffer, id: FileId): void {
+    const problems = this.#users.judge(octets, id);
+    if (problems.length > 0) throw configError(problems);
+  }
+}
+
+export function fileNotFound(id: FileId): SallyportError {
+  return new SallyportError('not-found', `There is no such ${nounOf(id)}`, {
+    detail: JSON.stringify(id.name),
+  });
+}
+
+function nounOf({ kind }: FileId): string {
+  return kind === 'user' ? 'user' : 'group';
+}

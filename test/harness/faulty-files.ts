@@ -1,0 +1,72 @@
+import fs from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
+
+/**
+ * `node:fs/promises` on which the disk fails, or the process dies, at one chosen step of everything that changes a
+ * disk. Once failed it stays failed until `restore`, so that what runs afterwards can't tidy up: as after a crash.
+ */
+export interface FaultyFiles {
+  /** Steps so far. */
+  readonly steps: number;
+  restore(): void;
+}
+
+/** What happens instead of step number `at` (from 1): `fails` rejects, `dies` ends the process halfway through. */
+export interface Fault {
+  readonly at: number;
+  readonly how: 'fails' | 'dies';
+  /** Only that one step fails, and the process lives on. */
+  readonly once?: boolean;
+}
+
+const changing = ['open', 'rename', 'link', 'unlink', 'rm', 'mkdir'] as const;
+
+export function breakFiles(fault: Fault): FaultyFiles {
+  const originals = changing.map((name) => [name, fs[name]] as const);
+  const state = { steps: 0 };
+  const step = async (half?: () => Promise<unknown>): Promise<void> => {
+    state.steps += 1;
+    if (state.steps < fault.at || (fault.once === true && state.steps > fault.at)) return;
+    if (state.steps === fault.at) await half?.();
+    if (fault.how === 'dies') process.kill(process.pid, 'SIGKILL');
+    throw Object.assign(new Error('EIO: played disk error'), { code: 'EIO' });
+  };
+  for (const [name, original] of originals) {
+    const act = original as (...args: unknown[]) => Promise<unknown>;
+    Object.assign(fs, {
+      [name]: async (...args: unknown[]) => {
+        await step();
+        const result = await act(...args);
+        return name === 'open' ? breakHandle(result as fs.FileHandle, step) : result;
+      },
+    });
+  }
+  syncBuiltinESMExports();
+  return {
+    get steps() {
+      return state.steps;
+    },
+    restore() {
+      Object.assign(fs, Object.fromEntries(originals));
+      syncBuiltinESMExports();
+    },
+  };
+}
+
+function breakHandle(
+  handle: fs.FileHandle,
+  step: (half?: () => Promise<unknown>) => Promise<void>,
+): fs.FileHandle {
+  const write = handle.writeFile.bind(handle);
+  const sync = handle.sync.bind(handle);
+  return Object.assign(handle, {
+    writeFile: async (data: string | Buffer) => {
+      await step(() => write(data.slice(0, data.length / 2)));
+      await write(data);
+    },
+    sync: async () => {
+      await step();
+      await sync();
+    },
+  });
+}
