@@ -15,6 +15,9 @@ import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
 import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';
+import { FileWrites } from '#main-agent/users/file-writes.ts';
+import { YamlGroups } from '#main-agent/users/group-writes.ts';
+import { StorePlans } from '#main-agent/users/store-plan.ts';
 import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
 import { openYamlUsers } from '#main-agent/users/yaml-users.ts';
 import type { SigningKey } from '#shared/assertion/verify.ts';
@@ -73,7 +76,8 @@ export async function startMainAgent(
     brokenUserFile: config.users.brokenUserFile,
     log: part('users'),
   });
-  const directory = new YamlUserDirectory(users);
+  const writes = new FileWrites(users);
+  const directory = new YamlUserDirectory(users, writes);
   const notify = await openNotify({
     smtp: config.smtp,
     sms: config.sms,
@@ -179,6 +183,8 @@ export async function startMainAgent(
         autoEnable: config.twoFactor.autoEnable,
       },
       users: directory,
+      groups: new YamlGroups(users, writes),
+      plans: new StorePlans(users, writes, part('users')),
       passwords: login.passwords,
       sessions: login.admin.sessions,
       leases: login.admin.leases,

@@ -4,6 +4,9 @@
 export const connectionsMax = 64;
 /** A whole user with many keys is a few KiB. */
 export const bodyBytesMax = 256 * 1024;
+/** A whole user store in one call: ten thousand users of 3 KiB. */
+export const storeBytesMax = 32 * 1024 * 1024;
+export const filesPerStoreMax = 100_000;
 export const headerBytesMax = 16 * 1024;
 /** From the first header byte to the last body byte; the socket is on this machine. */
 export const requestMs = 10_000;

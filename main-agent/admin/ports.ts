@@ -2,6 +2,8 @@ import type { AnySession } from '#main-agent/login/session.ts';
 import type { Transport } from '#main-agent/two-factor/code-delivery.ts';
 import type { StoredLease } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import type { GroupSummary, GroupView } from '#main-agent/users/group-writes.ts';
+import type { StoreFiles, StorePlan } from '#main-agent/users/store-plan.ts';
 import type { SourceProblem } from '#main-agent/users/user-source.ts';
 import type { Protocol } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
@@ -40,6 +42,23 @@ export interface ValueOrigin {
   readonly value: unknown;
   readonly file: string;
   readonly line: number;
+}
+
+/** Groups, `_default` among them. Comments, order and etags as with users. */
+export interface GroupDirectory {
+  list(): readonly GroupSummary[];
+  show(name: string): Promise<GroupView>;
+  create(name: string, fields: Readonly<Record<string, unknown>>): Promise<string>;
+  change(name: string, changes: readonly UserChange[], ifMatch: string | undefined): Promise<string>;
+  /** Rejects `conflict` while anybody is in it. */
+  remove(name: string, ifMatch: string | undefined): Promise<void>;
+}
+
+/** The whole user store as code. */
+export interface UserStorePlans {
+  plan(files: StoreFiles): Promise<StorePlan>;
+  /** All or nothing; rejects `precondition-failed` when the store is not the one of `etag`. */
+  apply(files: StoreFiles, etag: string): Promise<StorePlan>;
 }
 
 /** Who asks for a change, and why; both are audited in the same transaction as the change. */

@@ -48,6 +48,8 @@ export interface Route {
   readonly summary: string;
   readonly query: z.ZodType;
   readonly body: z.ZodType;
+  /** Where a body is larger than those of other routes. */
+  readonly bodyBytesMax?: number;
   /** Rejects `bad-request` when a schema does not fit. */
   run(call: RawCall): Promise<Answer>;
 }
@@ -74,9 +76,10 @@ export function defineRoute<Pattern extends string, Query extends z.ZodType, Bod
   readonly summary: string;
   readonly query: Query;
   readonly body: Body;
+  readonly bodyBytesMax?: number;
   handle(call: CheckedCall<Pattern, z.output<Query>, z.output<Body>>): Promise<Answer>;
 }): Route {
-  const { method, pattern, role, summary, query, body } = route;
+  const { method, pattern, role, summary, query, body, bodyBytesMax } = route;
   return {
     method,
     pattern,
@@ -84,6 +87,7 @@ export function defineRoute<Pattern extends string, Query extends z.ZodType, Bod
     summary,
     query,
     body,
+    ...(bodyBytesMax !== undefined && { bodyBytesMax }),
     run: async (call) =>
       route.handle({
         // The server fills exactly the names of the pattern.

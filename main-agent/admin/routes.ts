@@ -1,7 +1,9 @@
 import type { Clock } from '#shared/clock.ts';
 import { buildAuditRoutes, type AuditPorts } from './audit-routes.ts';
 import { buildDeliveryRoutes } from './delivery-routes.ts';
-import type { DeliveryTester, LeaseAdmin, TwoFactorAdmin } from './ports.ts';
+import { buildGroupRoutes } from './group-routes.ts';
+import { buildPlanRoutes } from './plan-routes.ts';
+import type { DeliveryTester, GroupDirectory, LeaseAdmin, TwoFactorAdmin, UserStorePlans } from './ports.ts';
 import type { Route } from './route.ts';
 import { buildSessionRoutes } from './session-routes.ts';
 import { buildSystemRoutes, type SystemPorts } from './system-routes.ts';
@@ -12,6 +14,8 @@ export interface AdminPorts extends SystemPorts, UserPorts, AuditPorts {
   readonly leases: LeaseAdmin;
   readonly twoFactor: TwoFactorAdmin;
   readonly deliveryTester: DeliveryTester;
+  readonly groups: GroupDirectory;
+  readonly plans: UserStorePlans;
   readonly clock: Clock;
 }
 
@@ -21,6 +25,8 @@ export function buildAdminRoutes(ports: AdminPorts): readonly Route[] {
     ...buildSystemRoutes(ports),
     ...buildAuditRoutes(ports),
     ...buildUserRoutes(ports),
+    ...buildPlanRoutes(ports),
+    ...buildGroupRoutes(ports),
     ...buildTwoFactorRoutes(ports),
     ...buildDeliveryRoutes(ports),
     ...buildSessionRoutes(ports),

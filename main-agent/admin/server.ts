@@ -236,12 +236,13 @@ function headerOf(request: IncomingMessage, name: string): string | undefined {
 
 async function readJson(request: IncomingMessage, route: Route): Promise<unknown> {
   const pieces: Buffer[] = [];
+  const most = route.bodyBytesMax ?? bodyBytesMax;
   let bytes = 0;
   for await (const piece of request as AsyncIterable<Buffer>) {
     bytes += piece.length;
-    if (bytes > bodyBytesMax) {
+    if (bytes > most) {
       throw new SallyportError('too-many', 'The body is too large', {
-        detail: `more than ${bodyBytesMax} bytes`,
+        detail: `more than ${most} bytes`,
       });
     }
     pieces.push(piece);

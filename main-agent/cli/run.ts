@@ -4,6 +4,7 @@ import { version } from '#shared/version.ts';
 import { Command, CommanderError } from 'commander';
 import { addAuditCommands } from './audit-commands.ts';
 import { buildCommandContext, type GlobalOptions } from './command-context.ts';
+import { addGroupCommands } from './group-commands.ts';
 import { addSessionCommands } from './session-commands.ts';
 import { addSetupCommands } from './setup-commands.ts';
 import { addSystemCommands } from './system-commands.ts';
@@ -56,6 +57,7 @@ function buildProgram(surroundings: Surroundings): Command {
   const context = buildCommandContext({ ...surroundings, global: () => program.opts<GlobalOptions>() });
   const nodes = program.command('nodes').description('the DMZ nodes');
   addUserCommands(program, context);
+  addGroupCommands(program, context);
   addTwoFactorCommands(program, context);
   addSessionCommands(program, context);
   addSystemCommands(program, context, nodes);

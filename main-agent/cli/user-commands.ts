@@ -1,11 +1,12 @@
-import { parseYaml } from '#shared/config/yaml-text.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { Command } from 'commander';
 import { segment } from './admin-client.ts';
 import { facts, originsAnswer, readAnswer, usersPage } from './answers.ts';
+import { collect, flatten, nest, parseAssignments } from './assignments.ts';
 import type { CommandContext } from './command-context.ts';
-import { formatFacts, formatTable, formatValue } from './table.ts';
+import { addPlanCommands } from './plan-commands.ts';
+import { formatFacts, formatTable } from './table.ts';
 
 /** `sallyport users …`. Passwords come from a prompt or standard input, never from the command line. */
 
@@ -17,10 +18,9 @@ interface AddOptions {
   readonly password: boolean;
 }
 
-const collect = (value: string, before: readonly string[]): readonly string[] => [...before, value];
-
 export function addUserCommands(program: Command, context: CommandContext): void {
   const users = program.command('users').description('who may log in, and how');
+  addPlanCommands(users, context);
   const { terminal } = context;
 
   users
@@ -175,69 +175,4 @@ async function readNewPassword({ terminal }: CommandContext): Promise<Secret | u
   const second = await terminal.askSecret('Again: ');
   if (first.expose() !== second.expose()) throw new SallyportError('usage', 'The two differ');
   return first;
-}
-
-/** `dotted.key=<yaml>`: the value is YAML, so `[https, sftp]`, `true` and `2027-01-15` mean what they mean in a file. */
-export function parseAssignments(assignments: readonly string[]): [string, unknown][] {
-  return assignments.map((assignment) => {
-    const [, key, text] = /^([^=]+)=(.*)$/s.exec(assignment) ?? [];
-    if (key === undefined || text === undefined) {
-      throw new SallyportError('usage', 'That is not an assignment', {
-        detail: assignment,
-        hint: 'write dotted.key=<yaml>, in quotes where it has spaces',
-      });
-    }
-    const { value, problems } = parseYaml(text, key);
-    if (problems.length > 0) {
-      throw new SallyportError('usage', 'That value is not YAML', {
-        detail: `${key}: ${problems.map(({ message }) => message).join('; ')}`,
-      });
-    }
-    return [key, value];
-  });
-}
-
-/** Dotted keys as the maps they stand for. */
-function nest(entries: readonly (readonly [string, unknown])[]): Record<string, unknown> {
-  const result = emptyMap();
-  for (const [dotted, value] of entries) {
-    const path = dotted.split('.');
-    const last = path.pop() ?? '';
-    let map = result;
-    for (const key of path) {
-      const child = map[key];
-      const next = isMap(child) ? child : emptyMap();
-      map[key] = next;
-      map = next;
-    }
-    map[last] = value;
-  }
-  return result;
-}
-
-/** Without a prototype, so that no key is special. */
-function emptyMap(): Record<string, unknown> {
-  return Object.create(null);
-}
-
-/** Maps as dotted keys, for people. */
-function flatten(value: Readonly<Record<string, unknown>>, prefix = ''): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(value).flatMap(([key, child]) => {
-      if (isMap(child)) return Object.entries(flatten(child, `${prefix}${key}.`));
-      const shown = Array.isArray(child) && child.some(isMap) ? child.map(showMap) : child;
-      return [[`${prefix}${key}`, shown]];
-    }),
-  );
-}
-
-function showMap(value: unknown): string {
-  if (!isMap(value)) return formatValue(value);
-  return `{ ${Object.entries(value)
-    .map(([key, child]) => `${key}: ${formatValue(child)}`)
-    .join(', ')} }`;
-}
-
-function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -85,6 +85,17 @@ export async function startPlayedMain(changed: Partial<AdminPorts> = {}): Promis
         users.delete(name);
       },
     },
+    groups: {
+      list: () => [{ name: 'partners', groups: [], users: 3, isBroken: false }],
+      show: async (name) => ({ name, fields: { quota: '1GiB' }, users: ['alice'], etag: 'etag1' }),
+      create: async () => 'etag1',
+      change: async () => 'etag2',
+      remove: async () => undefined,
+    },
+    plans: {
+      plan: async () => ({ etag: 'etag1', files: [], unchanged: 3 }),
+      apply: async () => ({ etag: 'etag1', files: [], unchanged: 3 }),
+    },
     passwords: {
       hash: async (password) => {
         if (password.expose().length < 12) {

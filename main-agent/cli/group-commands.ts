@@ -1,0 +1,89 @@
+import type { Command } from 'commander';
+import { z } from 'zod';
+import { segment } from './admin-client.ts';
+import { readAnswer } from './answers.ts';
+import { collect, flatten, nest, parseAssignments } from './assignments.ts';
+import type { CommandContext } from './command-context.ts';
+import { formatFacts, formatTable } from './table.ts';
+
+/** `sallyport groups …`: the templates that users inherit from; `_default` is the one that everybody is in. */
+
+const names = z.array(z.string());
+const groupsAnswer = z.object({
+  groups: z.array(z.object({ name: z.string(), groups: names, users: z.number(), broken: z.boolean() })),
+});
+const groupAnswer = z.object({ fields: z.record(z.string(), z.unknown()), users: names });
+
+export function addGroupCommands(program: Command, context: CommandContext): void {
+  const groups = program.command('groups').description('templates that users inherit from');
+
+  groups
+    .command('list')
+    .description('all groups, with how many users are in each')
+    .action(async () => {
+      const json = await context.call('GET', '/v1/groups');
+      context.print(json, () =>
+        formatTable(
+          ['group', 'groups', 'users', 'file'],
+          readAnswer(groupsAnswer, json).groups.map((group) => [
+            group.name,
+            group.groups,
+            group.users,
+            group.broken ? 'BROKEN' : 'good',
+          ]),
+        ),
+      );
+    });
+
+  groups
+    .command('show')
+    .description('the keys of a group’s file, and who is in it')
+    .argument('<group>', 'a name, or _default')
+    .action(async (group: string) => {
+      const json = await context.call('GET', `/v1/groups/${segment(group)}`);
+      context.print(json, () => {
+        const { fields, users } = readAnswer(groupAnswer, json);
+        return formatFacts({ ...flatten(fields), users });
+      });
+    });
+
+  groups
+    .command('add')
+    .description('add a group')
+    .argument('<group>')
+    .argument('[assignments...]', 'dotted.key=<yaml>, as in `users set`')
+    .action(async (group: string, assignments: readonly string[]) => {
+      const json = await context.call('POST', '/v1/groups', {
+        body: { name: group, fields: nest(parseAssignments(assignments)) },
+      });
+      context.print(json, () => `Added group ${group}.\n`);
+    });
+
+  groups
+    .command('set')
+    .description('change keys of a group’s file; all who are in it change at once')
+    .argument('<group>', 'a name, or _default')
+    .argument('[assignments...]', 'dotted.key=<yaml>, such as quota=20GiB')
+    .option('--unset <key>', 'take the key away; may be given again', collect, [])
+    .action(
+      async (
+        group: string,
+        assignments: readonly string[],
+        options: { readonly unset: readonly string[] },
+      ) => {
+        const json = await context.call('PATCH', `/v1/groups/${segment(group)}`, {
+          body: { set: Object.fromEntries(parseAssignments(assignments)), unset: options.unset },
+        });
+        context.print(json, () => `Changed group ${group}.\n`);
+      },
+    );
+
+  groups
+    .command('delete')
+    .description('remove a group that nobody is in')
+    .argument('<group>')
+    .action(async (group: string) => {
+      const json = await context.call('DELETE', `/v1/groups/${segment(group)}`);
+      context.print(json, () => `Deleted group ${group}.\n`);
+    });
+}
