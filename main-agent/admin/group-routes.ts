@@ -26,14 +26,12 @@ export function buildGroupRoutes({ groups }: { readonly groups: GroupDirectory }
       body: noBody,
       handle: async () => ({
         body: {
-          groups: groups
-            .list()
-            .map(({ name, groups: above, users, isBroken }) => ({
-              name,
-              groups: above,
-              users,
-              broken: isBroken,
-            })),
+          groups: groups.list().map(({ name, groups: above, users, isBroken }) => ({
+            name,
+            groups: above,
+            users,
+            broken: isBroken,
+          })),
         },
       }),
     }),
