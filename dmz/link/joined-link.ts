@@ -7,13 +7,9 @@
 import { ControlSession, type ControlSessionOptions } from '#shared/link/session.ts';
 import type { Lane } from '#shared/link/lane.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
-import {
-  lanesPerLink,
-  laneTokenLifeMs,
-  streamsPerLinkMax,
-  streamsPerSessionMax,
-} from '#shared/link/limits.ts';
+import { lanesPerLink, laneTokenLifeMs } from '#shared/link/limits.ts';
 import type { StreamHeader } from '#shared/link/messages.ts';
+import { areStreamsFull } from '#shared/link/stream-bounds.ts';
 import { SallyportError } from '#shared/error.ts';
 import { randomId } from '#shared/random-id.ts';
 import { laneRegrantMs } from './limits.ts';
@@ -77,15 +73,9 @@ export class JoinedLink {
 
   openStream(header: StreamHeader): LaneStream {
     let best: Lane | undefined;
-    let streams = 0;
-    let ofSession = 0;
-    for (const lane of this.#lanes) {
-      streams += lane.streamCount;
-      ofSession += lane.countOf(header.session);
-      if (best === undefined || isLessBusy(lane, best)) best = lane;
-    }
+    for (const lane of this.#lanes) if (best === undefined || isLessBusy(lane, best)) best = lane;
     if (best === undefined) throw new SallyportError('link-down', 'The connection to the inside is down');
-    if (streams >= streamsPerLinkMax || ofSession >= streamsPerSessionMax)
+    if (areStreamsFull(this.#lanes, header.session, 1))
       throw new SallyportError('busy', 'Too many transfers at once');
     return best.open(header);
   }

@@ -1,10 +1,19 @@
 /** Bounds of main's side of the link, with their reasons (S-09). */
+import { requestsInFlightMax, requestsPerSessionMax } from '#shared/link/limits.ts';
 
 /** Requests for dead or foreign sessions in `strayWindowMs` beyond which a node is out of its mind, or hostile (S-05). */
 export const straysMax = 100;
 export const strayWindowMs = 10_000;
 /** After main ended a session, or the link joined, requests for dead sessions are still on their way: not counted. */
 export const strayGraceMs = 2_000;
+
+/**
+ * Requests of one node at work on main, over all its links. What a lost link left at work goes on, and an honest node
+ * sends it again over the next one: room for both. Without it a node that only hangs up and comes back could pile up
+ * hashing and copying without end.
+ */
+export const nodeRequestsMax = 2 * requestsInFlightMax;
+export const nodeRequestsPerSessionMax = 2 * requestsPerSessionMax;
 
 /** Answers to changes kept for a re-send, per node: every request that can be in flight, on sixteen workers. */
 export const operationsMax = 16_384;

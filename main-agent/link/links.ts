@@ -7,12 +7,13 @@ import { requireFingerprint } from '#shared/identity/fingerprint.ts';
 import { FramePool } from '#shared/link/frame-pool.ts';
 import { buildLinkIdentity, type LinkIdentity } from '#shared/link/link-tls.ts';
 import type { EventBody, EventName, Hello, Policy } from '#shared/link/messages.ts';
+import { RequestCounts } from '#shared/link/requests.ts';
 import { recordBytes, recordMessages, type LinkTap } from '#shared/link/recording-transport.ts';
 import type { Log } from '#shared/log.ts';
 import { randomId } from '#shared/random-id.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { LinkHandlers } from './dispatch.ts';
-import { missedEndingsMax, workersMax } from './limits.ts';
+import { missedEndingsMax, nodeRequestsMax, nodeRequestsPerSessionMax, workersMax } from './limits.ts';
 import { NodeConnection } from './node-connection.ts';
 import { OperationLog } from './operations.ts';
 import { WorkerDialer } from './worker-dialer.ts';
@@ -83,6 +84,7 @@ interface Registered {
   readonly node: DmzNode;
   readonly dialers: Map<number, WorkerDialer>;
   readonly operations: OperationLog;
+  readonly atWork: RequestCounts;
   readonly epochs: Map<number, number>;
   /** Which process each worker was at its last hello. */
   readonly boots: Map<number, string>;
@@ -167,6 +169,7 @@ class Links implements MainLinks {
       node,
       dialers: new Map(),
       operations: new OperationLog(this.#options.clock),
+      atWork: new RequestCounts({ inAllMax: nodeRequestsMax, perSessionMax: nodeRequestsPerSessionMax }),
       epochs: new Map(),
       boots: new Map(),
       missed: new Map(),
@@ -176,7 +179,7 @@ class Links implements MainLinks {
   }
 
   #dialWorker(registered: Registered, worker: number, port: number): void {
-    const { node, dialers, epochs, boots, operations, missed } = registered;
+    const { node, dialers, epochs, boots, operations, atWork, missed } = registered;
     const { tap, clock, log, mainName, validatedLogins, policy, onEdgeEvent, onAlarm, onWorkerRestart } =
       this.#options;
     const dialer = new WorkerDialer({
@@ -206,6 +209,7 @@ class Links implements MainLinks {
           validatedLogins,
           handlers: this.#options,
           operations,
+          atWork,
           pool: this.#pool,
           policy,
           missedEndings: () => {

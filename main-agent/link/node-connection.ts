@@ -10,15 +10,12 @@ import type { ByteTransport } from '#shared/link/byte-transport.ts';
 import type { AnyEvent, AnyRequest } from '#shared/link/codec.ts';
 import type { FramePool } from '#shared/link/frame-pool.ts';
 import { Lane } from '#shared/link/lane.ts';
-import {
-  lanesPerLinkMax,
-  streamsPerLinkMax,
-  streamsPerSessionMax,
-  wireVersions,
-} from '#shared/link/limits.ts';
+import { lanesPerLinkMax, wireVersions } from '#shared/link/limits.ts';
 import type { EventBody, EventName, Hello, Policy } from '#shared/link/messages.ts';
 import type { MessageTransport } from '#shared/link/message-transport.ts';
+import type { RequestCounts } from '#shared/link/requests.ts';
 import { ControlSession } from '#shared/link/session.ts';
+import { areStreamsFull } from '#shared/link/stream-bounds.ts';
 import type { Log } from '#shared/log.ts';
 import { version } from '#shared/version.ts';
 import { Dispatcher, type LinkHandlers } from './dispatch.ts';
@@ -37,6 +34,8 @@ export interface NodeConnectionOptions {
   readonly validatedLogins: boolean;
   readonly handlers: LinkHandlers;
   readonly operations: OperationLog;
+  /** What the node has main do now, over all its links, those that are gone included. */
+  readonly atWork: RequestCounts;
   readonly pool: FramePool;
   readonly policy: () => Policy;
   /** Sessions that ended while the node was away, told before the policy makes the link good. */
@@ -159,8 +158,13 @@ export class NodeConnection implements NodeLink {
     this.sendPolicy();
   }
 
-  #answer(request: AnyRequest): Promise<unknown> {
-    return this.#dispatcher.answer(request);
+  async #answer(request: AnyRequest): Promise<unknown> {
+    const finish = this.#options.atWork.enter(request);
+    try {
+      return await this.#dispatcher.answer(request);
+    } finally {
+      finish();
+    }
   }
 
   #receive(event: AnyEvent): void {
@@ -194,7 +198,7 @@ export class NodeConnection implements NodeLink {
       pool: this.#options.pool,
       roundTrip: { now: () => this.#options.clock.monotonic(), rttMs: () => this.#session.rttMs },
       onOpen: (header, stream) => {
-        if (this.#isFull(header.session))
+        if (areStreamsFull(this.#lanes, header.session, 0))
           stream.reset(new SallyportError('busy', 'Too many transfers at once'));
         else this.#dispatcher.openStream(header, stream);
       },
@@ -209,17 +213,6 @@ export class NodeConnection implements NodeLink {
     this.#lanes.add(lane);
     lane.start();
     lane.join(token);
-  }
-
-  /** The node keeps these bounds itself; one that does not must not make main hold more. Counts the new stream too. */
-  #isFull(session: string): boolean {
-    let streams = 0;
-    let ofSession = 0;
-    for (const lane of this.#lanes) {
-      streams += lane.streamCount;
-      ofSession += lane.countOf(session);
-    }
-    return streams > streamsPerLinkMax || ofSession > streamsPerSessionMax;
   }
 
   /** Ends the streams of a session with it, whatever their owner does. */

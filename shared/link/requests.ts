@@ -117,37 +117,56 @@ function cancelled(verb: Verb): SallyportError {
   return new SallyportError('deadline', 'Cancelled', { detail: `${verb} was aborted` });
 }
 
-/** The answering end: counts, and refuses what goes over. */
-export class IncomingRequests {
+/** How many requests are being answered, in all and of each session. */
+export class RequestCounts {
+  readonly #limits: { readonly inAllMax: number; readonly perSessionMax: number };
   readonly #perSession = new Map<string, number>();
-  #inFlight = 0;
-  #lastId = 0;
+  #inAll = 0;
 
-  get inFlight(): number {
-    return this.#inFlight;
+  constructor(limits: { readonly inAllMax: number; readonly perSessionMax: number }) {
+    this.#limits = limits;
   }
 
-  /**
-   * Admits a request; call the returned function once when it is answered. Throws `busy` over a bound and
-   * `protocol-violation` for an id that does not rise.
-   */
-  begin(id: number, request: AnyRequest): () => void {
-    if (id <= this.#lastId) {
-      throw new SallyportError('protocol-violation', 'Bad message', { detail: 'a request id used again' });
-    }
-    this.#lastId = id;
+  get inAll(): number {
+    return this.#inAll;
+  }
+
+  /** Call the returned function once when the request is answered. Throws `busy` over a bound. */
+  enter(request: AnyRequest): () => void {
     const session = 'session' in request.params ? request.params.session : undefined;
     const ofSession = session === undefined ? 0 : (this.#perSession.get(session) ?? 0);
-    if (this.#inFlight >= requestsInFlightMax || ofSession >= requestsPerSessionMax)
+    if (this.#inAll >= this.#limits.inAllMax || ofSession >= this.#limits.perSessionMax)
       throw new SallyportError('busy', 'Too busy, try again in a moment');
-    this.#inFlight += 1;
+    this.#inAll += 1;
     if (session !== undefined) this.#perSession.set(session, ofSession + 1);
     return () => {
-      this.#inFlight -= 1;
+      this.#inAll -= 1;
       if (session === undefined) return;
       const left = (this.#perSession.get(session) ?? 1) - 1;
       if (left === 0) this.#perSession.delete(session);
       else this.#perSession.set(session, left);
     };
+  }
+}
+
+/** The answering end: counts, and refuses what goes over. */
+export class IncomingRequests {
+  readonly #counts = new RequestCounts({
+    inAllMax: requestsInFlightMax,
+    perSessionMax: requestsPerSessionMax,
+  });
+  #lastId = 0;
+
+  get inFlight(): number {
+    return this.#counts.inAll;
+  }
+
+  /** Admits a request, as `RequestCounts`. Throws `protocol-violation` too, for an id that does not rise. */
+  begin(id: number, request: AnyRequest): () => void {
+    if (id <= this.#lastId) {
+      throw new SallyportError('protocol-violation', 'Bad message', { detail: 'a request id used again' });
+    }
+    this.#lastId = id;
+    return this.#counts.enter(request);
   }
 }

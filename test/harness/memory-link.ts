@@ -11,6 +11,7 @@ import type {
   SessionHandlers,
   StreamHandler,
 } from '#main-agent/link/handlers.ts';
+import { nodeRequestsMax, nodeRequestsPerSessionMax } from '#main-agent/link/limits.ts';
 import { NodeConnection } from '#main-agent/link/node-connection.ts';
 import { OperationLog } from '#main-agent/link/operations.ts';
 import type { SessionRegistry } from '#main-agent/login/session.ts';
@@ -21,6 +22,7 @@ import { lanesPerLink } from '#shared/link/limits.ts';
 import { buildMemoryBytes, buildMemoryMessages } from '#shared/link/memory-transport.ts';
 import type { EventBody, Policy } from '#shared/link/messages.ts';
 import { recordBytes, recordMessages, type LinkTap } from '#shared/link/recording-transport.ts';
+import { RequestCounts } from '#shared/link/requests.ts';
 import { buildLog, type Log } from '#shared/log.ts';
 import { randomId } from '#shared/random-id.ts';
 
@@ -63,6 +65,7 @@ export async function buildMemoryLink(options: MemoryLinkOptions = {}): Promise<
   const worker = options.worker ?? 0;
   const pool = new FramePool();
   const operations = new OperationLog(clock);
+  const atWork = new RequestCounts({ inAllMax: nodeRequestsMax, perSessionMax: nodeRequestsPerSessionMax });
   const client = new LinkClient({
     nodeName: options.node ?? 'dmz1',
     worker,
@@ -97,6 +100,7 @@ export async function buildMemoryLink(options: MemoryLinkOptions = {}): Promise<
         sessions: options.sessions ?? noSessions,
       },
       operations,
+      atWork,
       pool,
       policy: options.policy ?? (() => defaultPolicy),
       missedEndings: () => [],
