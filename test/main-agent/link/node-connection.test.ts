@@ -34,8 +34,15 @@ function buildMainEnd() {
   const streams: LaneStream[] = [];
   const atWork = new RequestCounts({ inAllMax: nodeRequestsMax, perSessionMax: nodeRequestsPerSessionMax });
   const operations = new OperationLog(clock);
-  const unused = <T extends object>(): T =>
-    new Proxy({} as T, { get: () => () => Promise.reject(new Error('not asked here')) });
+  const hash = () =>
+    new Promise((resolve) => {
+      hashing.push(() => resolve({ hex: '' }));
+    });
+  /** Every other verb is not asked here. */
+  const handlers = new Proxy(
+    {},
+    { get: (_target, verb) => (verb === 'fs.hash' ? hash : undefined) },
+  ) as never;
 
   async function join(lanes = 0) {
     const [nodeEnd, mainEnd] = buildMemoryMessages();
@@ -50,15 +57,9 @@ function buildMainEnd() {
       boot: randomId(),
       validatedLogins: true,
       handlers: {
-        login: unused(),
-        session: unused(),
-        files: {
-          ...unused(),
-          'fs.hash': () =>
-            new Promise((resolve) => {
-              hashing.push(() => resolve({ hex: '' }));
-            }),
-        },
+        login: handlers,
+        session: handlers,
+        files: handlers,
         onStream: (_header, stream) => void streams.push(stream),
         sessions,
       },
