@@ -6,7 +6,7 @@ import type { Params, Result } from '#shared/link/messages.ts';
 import type { Method } from '#shared/login.ts';
 import { ChallengeCheck } from './challenge-check.ts';
 import type { Challenge } from './challenges.ts';
-import { CodeCheck, type TryAgain } from './code-check.ts';
+import { CodeCheck } from './code-check.ts';
 import { bypassSessionMaxMs } from './limits.ts';
 import { buildRecord, buildRefusal, codeScope, notifyUser, type LoginParts } from './login-parts.ts';
 import { endGone, Passages, type Passage } from './passage.ts';
@@ -44,7 +44,9 @@ export class Admission {
       const user = await this.#checks.requireStillTrue(record, link);
       const passage = await this.#passages.find(record, code);
       if ('outcome' in passage) return passage;
-      if (code !== undefined) await this.#checks.requireNamed(record, method, passage.method, link);
+      // The lease is ours to find; the node named the code it was given.
+      if (code !== undefined && passage.method !== 'lease')
+        await this.#checks.requireNamed(record, method, passage.method, link);
       return this.#admit(record, user, passage, params, link);
     });
   }
@@ -111,7 +113,7 @@ export class Admission {
     });
     if (!result.ok) {
       session.cancel();
-      return this.#lostRace(record, result.failed);
+      return this.#lostRace(record, result.failed, user, params, link);
     }
     challenges.end(record.id);
     const live = session.open();
@@ -130,11 +132,24 @@ export class Admission {
   }
 
   /** Somebody else spent it first. */
-  #lostRace(record: Challenge, failed: Change['kind']): Promise<TryAgain> {
+  async #lostRace(
+    record: Challenge,
+    failed: Change['kind'],
+    user: EffectiveUser,
+    params: Params<'login.assert'>,
+    link: NodeLink,
+  ): Promise<Asserted> {
+    const { next } = record;
     if (spendingCodes.has(failed)) {
-      if (record.enclosedCode === undefined) return this.#codes.again(record, 'used-code');
-      this.#parts.challenges.end(record.id);
-      throw buildRefusal('the code inside the password was used before').error;
+      if (record.enclosedCode !== undefined) {
+        this.#parts.challenges.end(record.id);
+        throw buildRefusal('the code inside the password was used before').error;
+      }
+      if (next.kind !== 'code' || next.recipient === undefined || failed !== 'use-code')
+        return this.#codes.again(record, 'used-code');
+      const lost = await this.#codes.usedDelivered(record, next);
+      if (lost.outcome === 'again') return lost;
+      return this.#admit(record, user, this.#passages.ride(record, lost.lease), params, link);
     }
     if (failed === 'use-lease' || failed === 'rotate-device')
       throw endGone(this.#parts, record, `${failed} failed`);

@@ -9,6 +9,7 @@ import { PendingSetups } from '#main-agent/two-factor/pending-setups.ts';
 import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import type { EnrolmentSource, UserSource } from '#main-agent/users/user-source.ts';
 import { buildVault } from '#main-agent/vault/local-vault.ts';
+import { Sealer } from '#main-agent/vault/sealing.ts';
 import type { Vault } from '#main-agent/vault/vault.ts';
 import type { SigningKey } from '#shared/assertion/verify.ts';
 import type { Clock } from '#shared/clock.ts';
@@ -88,9 +89,12 @@ export function buildLogin(options: LoginOptions): Login {
     log,
     random,
   });
+  const sealer = new Sealer(options.vaultKey, random);
   const delivered = new DeliveredCodes({
     settings: { ...twoFactor.delivered, transports: transportsOf(config) },
     delivery: options.delivery,
+    state,
+    fingerprint: (code, username, id) => sealer.fingerprint(code, 'delivered', username, id),
     clock,
     log,
     random,
@@ -164,6 +168,7 @@ export function buildLogin(options: LoginOptions): Login {
       requireClosedDoors(parts);
       warnOfOpenSwitches(parts);
       await parts.leases.start();
+      await delivered.start();
       await sessions.start();
     },
     close: () => {

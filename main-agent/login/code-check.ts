@@ -24,6 +24,12 @@ export interface RightCode {
   readonly spent: () => void;
 }
 
+/** The code was spent by another connection of this client, and the lease that its login earned carries this one. */
+export interface Carried {
+  readonly outcome: 'carried';
+  readonly lease: string;
+}
+
 export interface TryAgain {
   readonly outcome: 'again';
   readonly reason: AgainReason;
@@ -42,12 +48,16 @@ export class CodeCheck {
   }
 
   /** Rejects `rate-limited` while the factor is locked, `refused` at the last wrong answer. */
-  check(record: Challenge, next: CodeStep, code: Secret): Promise<RightCode | TryAgain> {
+  check(record: Challenge, next: CodeStep, code: Secret): Promise<RightCode | Carried | TryAgain> {
     // One answer of a user at a time: in parallel, each would see the counter before any of the others counts.
     return this.#turns.run(record.username, () => this.#checkInTurn(record, next, code));
   }
 
-  async #checkInTurn(record: Challenge, next: CodeStep, code: Secret): Promise<RightCode | TryAgain> {
+  async #checkInTurn(
+    record: Challenge,
+    next: CodeStep,
+    code: Secret,
+  ): Promise<RightCode | Carried | TryAgain> {
     const { clock, state, vault } = this.#parts;
     const failures = await state.failures(codeScope(record.username));
     const lockedMs = (failures.lockedUntilMs ?? 0) - clock.now();
@@ -56,7 +66,7 @@ export class CodeCheck {
 
     const delivered = this.#matchDelivered(next, code);
     if (delivered !== undefined && delivered !== 'used') return delivered;
-    if (delivered === 'used') return this.again(record, 'used-code');
+    if (delivered === 'used') return this.usedDelivered(record, next);
 
     const verdict = await vault.verify(record.username, code, kindsOf(next));
     if (verdict.kind !== 'drifted') record.drift = undefined;
@@ -76,6 +86,16 @@ export class CodeCheck {
       case 'wrong':
         return this.again(record, 'wrong-code');
     }
+  }
+
+  /**
+   * A delivered code that was right, and was used. Parallel connections of one client all joined it before the first
+   * was answered, and its user types the same code for each: they ride the lease, as a connection begun now would.
+   */
+  async usedDelivered(record: Challenge, next: CodeStep): Promise<Carried | TryAgain> {
+    const lease = next.leadsTo === 'admit' ? this.#parts.leases.find(record) : undefined;
+    if (lease !== undefined) return { outcome: 'carried', lease: lease.id };
+    return this.again(record, 'used-code');
   }
 
   /**

@@ -42,6 +42,7 @@ export class Passages {
         if (answer === undefined) throw buildRefusal('no code').error;
         const right = await this.#codes.check(record, next, answer);
         if (right.outcome === 'right') return rightCode(right, next.leadsTo);
+        if (right.outcome === 'carried') return this.ride(record, right.lease);
         if (record.enclosedCode === undefined) return right;
         // The password can't be typed again in the same login: one try.
         this.#parts.challenges.end(record.id);
@@ -75,15 +76,22 @@ export class Passages {
         rule: 'factor not asked: device',
       };
     }
-    const ride = this.#parts.leases.ride(record, waiver.lease);
+    return this.ride(record, waiver.lease);
+  }
+
+  ride(record: Challenge, lease: string): Passage {
+    const ride = this.#parts.leases.ride(record, lease);
     if (ride === undefined) throw endGone(this.#parts, record, 'the lease is over or full');
     return {
-      ...base,
       method: 'lease',
+      state: 'signed-in',
       evidence: ride.changes,
       spent: ride.keep,
-      lease: waiver.lease,
-      rule: 'factor not asked: lease',
+      reEnrol: false,
+      lease,
+      device: undefined,
+      rule:
+        record.next.kind === 'code' ? 'code used by another connection: lease' : 'factor not asked: lease',
     };
   }
 }

@@ -32,6 +32,20 @@ export class ChangeWriter {
           change.id,
           change.expiresAtMs ?? null,
         );
+      case 'keep-delivered-code': {
+        const { id, username, node, protocol, clientIp, sentAtMs, expiresAtMs } = change.code;
+        const binding = JSON.stringify([username, node, protocol, clientIp]);
+        this.#run('UPDATE delivered_codes SET expires_at = 0 WHERE binding = ?', binding);
+        this.#run(
+          'INSERT INTO delivered_codes VALUES (?, ?, ?, ?, ?)',
+          id,
+          binding,
+          sentAtMs,
+          expiresAtMs,
+          JSON.stringify(change.code),
+        );
+        return true;
+      }
       case 'use-ssh-signature':
         return this.#changes(
           `INSERT INTO used_ssh_signatures SELECT ?1, ?2, ?3

@@ -3,6 +3,7 @@ import type {
   Change,
   EdgeCount,
   FailureState,
+  StoredDeliveredCode,
   StoredDevice,
   StoredLease,
   StoredSession,
@@ -29,6 +30,10 @@ export interface Queries {
     readonly result: number | undefined;
   };
   readonly devices: { readonly params: { readonly user: string }; readonly result: readonly StoredDevice[] };
+  readonly 'delivered-codes': {
+    readonly params: { readonly nowMs: number };
+    readonly result: readonly StoredDeliveredCode[];
+  };
   readonly failures: {
     readonly params: { readonly scope: string; readonly nowMs: number };
     readonly result: FailureState;

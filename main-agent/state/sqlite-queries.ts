@@ -5,11 +5,12 @@ import {
   auditPerReferenceMax,
   inARowKeptFor,
   keepAfterExpiryMs,
+  keepDeliveredCodesMs,
   keepFailuresMs,
   keepGoodLoginsMs,
 } from './limits.ts';
 import type { Queries, QueryCall, QueryName } from './sqlite-messages.ts';
-import type { StoredDevice, StoredLease, StoredSession } from './state-store.ts';
+import type { StoredDeliveredCode, StoredDevice, StoredLease, StoredSession } from './state-store.ts';
 
 /** The reads, by name. They run in the writer thread, in order with the commits, so each sees all before it. */
 export type QueryRunners = {
@@ -30,6 +31,12 @@ export function buildQueries(database: DatabaseSync): QueryRunners {
   );
   const step = database.prepare('SELECT step FROM time_steps WHERE username = ? AND enrolment = ?');
   const usedCode = database.prepare('SELECT 1 FROM used_codes WHERE username = ? AND id = ?');
+  const deliveredCodes = database.prepare(
+    `SELECT data, delivered_codes.expires_at, used_codes.id IS NOT NULL AS is_used
+     FROM delivered_codes LEFT JOIN used_codes
+       ON used_codes.id = delivered_codes.id AND used_codes.username = delivered_codes.data ->> 'username'
+     WHERE delivered_codes.expires_at > ?1 OR sent_at > ?2 ORDER BY sent_at`,
+  );
   const scope = database.prepare('SELECT window, in_a_row, locked_until FROM failure_scopes WHERE scope = ?');
   const recent = database.prepare('SELECT count(*) AS n FROM failures WHERE scope = ? AND at > ?');
   const auditAfter = database.prepare(
@@ -86,6 +93,12 @@ export function buildQueries(database: DatabaseSync): QueryRunners {
           rotatedAtMs: Number(row['rotated_at']),
         };
       }),
+    'delivered-codes': ({ nowMs }) =>
+      deliveredCodes.all(nowMs, nowMs - keepDeliveredCodesMs).map((row) => ({
+        ...parseDeliveredCode(row['data']),
+        expiresAtMs: Number(row['expires_at']),
+        isUsed: row['is_used'] === 1,
+      })),
     failures: ({ scope: name, nowMs }) => {
       const row = scope.get(name);
       if (row === undefined) return { recent: 0, inARow: 0, lockedUntilMs: undefined };
@@ -137,6 +150,9 @@ export function sweep(database: DatabaseSync, nowMs: number): void {
   database.prepare('DELETE FROM bypass_codes WHERE expires_at < ?').run(expired);
   database.prepare('DELETE FROM good_logins WHERE at < ?').run(nowMs - keepGoodLoginsMs);
   database.prepare('DELETE FROM used_codes WHERE expires_at < ?').run(expired);
+  database
+    .prepare('DELETE FROM delivered_codes WHERE expires_at < ? AND sent_at < ?')
+    .run(nowMs, nowMs - keepDeliveredCodesMs);
   database.prepare('DELETE FROM failures WHERE at < ?').run(idle);
   database
     .prepare(
@@ -161,6 +177,9 @@ function parseLease(column: unknown): StoredLease {
   return JSON.parse(String(column));
 }
 function parseDevice(column: unknown): StoredDevice {
+  return JSON.parse(String(column));
+}
+function parseDeliveredCode(column: unknown): StoredDeliveredCode {
   return JSON.parse(String(column));
 }
 function parseRecord(column: unknown): AuditRecord {

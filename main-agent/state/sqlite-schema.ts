@@ -84,6 +84,12 @@ const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX used_ssh_signatures_by_key ON used_ssh_signatures (fingerprint);
   `,
+  `
+  CREATE TABLE delivered_codes (
+    id TEXT PRIMARY KEY, binding TEXT NOT NULL, sent_at REAL NOT NULL, expires_at REAL NOT NULL, data TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX delivered_codes_by_binding ON delivered_codes (binding);
+  `,
 ];
 
 export const schemaVersion = migrations.length;

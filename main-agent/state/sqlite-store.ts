@@ -14,6 +14,7 @@ import type {
   EdgeCount,
   FailureState,
   StateStore,
+  StoredDeliveredCode,
   StoredDevice,
   StoredLease,
   StoredSession,
@@ -131,6 +132,10 @@ class SqliteState implements StateStore {
 
   devices(username: string): Promise<readonly StoredDevice[]> {
     return this.#query({ name: 'devices', params: { user: username } });
+  }
+
+  deliveredCodes(): Promise<readonly StoredDeliveredCode[]> {
+    return this.#query({ name: 'delivered-codes', params: { nowMs: this.#options.clock.now() } });
   }
 
   failures(scope: string): Promise<FailureState> {

@@ -18,6 +18,8 @@ export interface StateStore {
   /** When this user last logged in from this address; remembered for 30 days, for the newest 256 addresses a user. */
   lastGoodLogin(username: string, clientIp: string): Promise<number | undefined>;
   devices(username: string): Promise<readonly StoredDevice[]>;
+  /** Those that live or were sent within the last hour, used or not; oldest first. */
+  deliveredCodes(): Promise<readonly StoredDeliveredCode[]>;
   failures(scope: string): Promise<FailureState>;
   /** Records after a sequence number, in order. */
   auditAfter(sequence: number, limit: number): Promise<readonly { sequence: number; record: AuditRecord }[]>;
@@ -45,6 +47,8 @@ export type Change =
     }
   /** Fails if already used. `id` is unique per code (HMAC). */
   | { readonly kind: 'use-code'; readonly user: string; readonly id: string; readonly expiresAtMs?: number }
+  /** Never fails. A newer one of the same user, node, protocol and client address makes the older void. */
+  | { readonly kind: 'keep-delivered-code'; readonly code: StoredDeliveredCode }
   /** Fails if this (SSH session id, key) was used before, or the key was forgotten. */
   | {
       readonly kind: 'use-ssh-signature';
@@ -186,6 +190,25 @@ export interface StoredBypassCode {
   readonly id: string;
   readonly expiresAtMs: number;
   readonly reEnrol: boolean;
+}
+
+/** A code that was mailed or texted. */
+export interface StoredDeliveredCode {
+  /** Names it in `use-code`. */
+  readonly id: string;
+  readonly username: string;
+  readonly node: string;
+  readonly protocol: string;
+  readonly clientIp: string;
+  /** HMAC of the code. */
+  readonly fingerprint: string;
+  readonly transport: 'email' | 'sms';
+  /** The masked address. */
+  readonly hint: string;
+  readonly sentAtMs: number;
+  /** 0: void. */
+  readonly expiresAtMs: number;
+  readonly isUsed: boolean;
 }
 
 /** A browser that stands for the code for a while. */

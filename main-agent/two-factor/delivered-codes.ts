@@ -1,4 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
+import type { StateStore, StoredDeliveredCode } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
@@ -13,8 +14,8 @@ import { within } from './within.ts';
 
 /**
  * One-time codes by mail or text message. A code is bound to user, node, protocol and client address; a further login
- * with the same four joins the living code instead of sending another. Codes live in memory only: after a restart
- * they are dead, which is the safe side. Using one up is durable (`use-code`), so no copy of main revives it.
+ * with the same four joins the living code instead of sending another, also after a restart of main: what was sent is durable
+ * before anybody is asked for it, as an HMAC under the vault key. So is its use (`use-code`).
  */
 
 export interface DeliveredSettings {
@@ -51,11 +52,13 @@ export interface DeliveryView {
 interface LivingCode {
   /** Names it in `use-code`. */
   readonly id: string;
-  readonly code: Secret;
+  readonly fingerprint: string;
   readonly ttlMs: number;
+  /** On the steady clock. */
   readonly sentAtMs: number;
   transport: Transport;
-  address: string;
+  /** Masked address. */
+  hint: string;
   sending: Promise<void>;
 }
 
@@ -70,14 +73,19 @@ export class DeliveredCodes {
   readonly #log: Log;
   readonly #random: RandomBytes;
   readonly #fallbackMs: number;
+  readonly #state: Pick<StateStore, 'commit' | 'deliveredCodes'>;
+  readonly #fingerprint: (code: Secret, username: string, id: string) => string;
   readonly #living = new Map<string, LivingCode>();
-  /** Canonical code by binding, of the ones used up last. */
-  readonly #used = new Map<string, Secret>();
+  /** By binding, of the ones used up last. */
+  readonly #used = new Map<string, Pick<LivingCode, 'id' | 'fingerprint'>>();
   readonly #limits: SendLimits;
 
   constructor(dependencies: {
     readonly settings: DeliveredSettings;
     readonly delivery: CodeDelivery;
+    readonly state: Pick<StateStore, 'commit' | 'deliveredCodes'>;
+    /** HMAC of a canonical code under the vault key. */
+    readonly fingerprint: (code: Secret, username: string, id: string) => string;
     readonly clock: Clock;
     readonly log: Log;
     readonly random: RandomBytes;
@@ -85,11 +93,43 @@ export class DeliveredCodes {
   }) {
     this.#settings = dependencies.settings;
     this.#delivery = dependencies.delivery;
+    this.#state = dependencies.state;
+    this.#fingerprint = dependencies.fingerprint;
     this.#clock = dependencies.clock;
     this.#log = dependencies.log;
     this.#random = dependencies.random;
     this.#limits = new SendLimits(dependencies.clock);
     this.#fallbackMs = dependencies.fallbackMs ?? transportFallbackMs;
+  }
+
+  /** Takes over what was sent before a restart: living codes, used ones, and what counts against the sends. */
+  async start(): Promise<void> {
+    for (const code of await this.#state.deliveredCodes()) {
+      const agoMs = this.#clock.now() - code.sentAtMs;
+      const sentAtMs = this.#clock.monotonic() - Math.max(0, agoMs);
+      this.#limits.note(code.username, sentAtMs);
+      const binding = bindingOf(code);
+      // Oldest first: a newer code of the same four takes the place of what the older one left.
+      this.#living.delete(binding);
+      this.#used.delete(binding);
+      if (code.isUsed) this.#used.set(binding, code);
+      // Sent in the future: the clock went back, and nobody knows how old it is.
+      else if (agoMs >= 0 && code.expiresAtMs > this.#clock.now()) {
+        const { id, fingerprint, transport, hint } = code;
+        const ttlMs = code.expiresAtMs - code.sentAtMs;
+        this.#living.set(binding, {
+          id,
+          fingerprint,
+          ttlMs,
+          sentAtMs,
+          transport,
+          hint,
+          sending: Promise.resolve(),
+        });
+      }
+    }
+    dropOldest(this.#living, deliveredCodesMax);
+    dropOldest(this.#used, rememberedUsedMax);
   }
 
   /** The transports this user could be reached by, in order. Empty: no code can be delivered. */
@@ -129,14 +169,14 @@ export class DeliveredCodes {
 
   view(recipient: Recipient): DeliveryView {
     const living = this.#alive(recipient);
-    const [first] = this.transportsFor(recipient);
+    const [first] = this.transportsFor(recipient).map(masked);
     const shown = living ?? first;
     if (shown === undefined) throw failed('no address');
     const agoMs = living === undefined ? undefined : this.#clock.monotonic() - living.sentAtMs;
     const ttlMs = living?.ttlMs ?? recipient.ttlMs ?? this.#settings.ttlMs;
     return {
       method: shown.transport,
-      hint: maskAddress(shown.transport, shown.address),
+      hint: shown.hint,
       resendInMs: this.#limits.waitMs(recipient.username),
       sentAgoMs: agoMs,
       expiresInMs: ttlMs - (agoMs ?? 0),
@@ -148,11 +188,11 @@ export class DeliveredCodes {
     const binding = bindingOf(recipient);
     const typed = new Secret(canonicalCode(code.expose()));
     const living = this.#alive(recipient);
-    if (living !== undefined && isSame(living.code, typed)) {
+    if (living !== undefined && this.#isOf(living, recipient, typed)) {
       return { kind: 'right', id: living.id, method: living.transport };
     }
     const used = this.#used.get(binding);
-    return { kind: used !== undefined && isSame(used, typed) ? 'used' : 'wrong' };
+    return { kind: used !== undefined && this.#isOf(used, recipient, typed) ? 'used' : 'wrong' };
   }
 
   /** It was used up: everybody who joined it hears `used-code` from now on. */
@@ -162,8 +202,14 @@ export class DeliveredCodes {
     if (living?.id !== id) return;
     this.#living.delete(binding);
     this.#used.delete(binding);
-    this.#used.set(binding, living.code);
+    this.#used.set(binding, living);
     dropOldest(this.#used, rememberedUsedMax);
+  }
+
+  #isOf(code: Pick<LivingCode, 'id' | 'fingerprint'>, { username }: Recipient, typed: Secret): boolean {
+    const fingerprint = this.#fingerprint(typed, username, code.id);
+    // Both are SHA-256 as base64url.
+    return timingSafeEqual(Buffer.from(fingerprint), Buffer.from(code.fingerprint));
   }
 
   #alive(recipient: Recipient): LivingCode | undefined {
@@ -181,12 +227,14 @@ export class DeliveredCodes {
     if (first === undefined) throw failed('no address');
     const binding = bindingOf(recipient);
     const sentAtMs = this.#clock.monotonic();
+    const id = `delivered:${randomId()}`;
+    const code = new Secret(makeDeliveredCode(this.#settings.length, this.#settings.charset, this.#random));
     const living: LivingCode = {
-      id: `delivered:${randomId()}`,
-      code: new Secret(makeDeliveredCode(this.#settings.length, this.#settings.charset, this.#random)),
+      id,
+      fingerprint: this.#fingerprint(code, recipient.username, id),
       ttlMs: recipient.ttlMs ?? this.#settings.ttlMs,
       sentAtMs,
-      ...first,
+      ...masked(first),
       sending: Promise.resolve(),
     };
     this.#living.delete(binding);
@@ -194,7 +242,7 @@ export class DeliveredCodes {
     dropOldest(this.#living, deliveredCodesMax);
     // Noted before it is sent: ten logins at once must not become ten mails.
     this.#limits.note(recipient.username, sentAtMs);
-    living.sending = this.#trySend(recipient, living, ways);
+    living.sending = this.#trySend(recipient, living, code, ways).then(() => this.#keep(recipient, living));
     try {
       await living.sending;
     } catch (error) {
@@ -207,6 +255,7 @@ export class DeliveredCodes {
   async #trySend(
     recipient: Recipient,
     living: LivingCode,
+    code: Secret,
     ways: readonly { transport: Transport; address: string }[],
   ): Promise<void> {
     const reasons: string[] = [];
@@ -217,14 +266,13 @@ export class DeliveredCodes {
           this.#delivery.deliver({
             username: recipient.username,
             ...way,
-            code: living.code,
+            code,
             clientIp: recipient.clientIp,
             expiresInMs: living.ttlMs,
           }),
           isLast ? transportLastMs : this.#fallbackMs,
         );
-        living.transport = way.transport;
-        living.address = way.address;
+        Object.assign(living, masked(way));
         return;
       } catch (error) {
         reasons.push(
@@ -238,6 +286,27 @@ export class DeliveredCodes {
     }
     throw failed(reasons.join('; '));
   }
+
+  /** After it was accepted: a code that never left, or one that main died over, is sent anew by the next login. */
+  async #keep(recipient: Recipient, living: LivingCode): Promise<void> {
+    const { id, fingerprint, ttlMs, transport, hint } = living;
+    const { username, node, protocol, clientIp } = recipient;
+    const sentAtMs = this.#clock.now() - (this.#clock.monotonic() - living.sentAtMs);
+    const code: StoredDeliveredCode = {
+      id,
+      username,
+      node,
+      protocol,
+      clientIp,
+      fingerprint,
+      transport,
+      hint,
+      sentAtMs,
+      expiresAtMs: sentAtMs + ttlMs,
+      isUsed: false,
+    };
+    await this.#state.commit([{ kind: 'keep-delivered-code', code }]);
+  }
 }
 
 /** `a…@example.com`, `…4567`: enough to know where to look, not enough to learn the address. */
@@ -247,14 +316,15 @@ export function maskAddress(transport: Transport, address: string): string {
   return `${address.slice(0, 1)}…${address.slice(at)}`;
 }
 
-function bindingOf(recipient: Recipient): string {
-  return JSON.stringify([recipient.username, recipient.node, recipient.protocol, recipient.clientIp]);
+function masked(way: { readonly transport: Transport; readonly address: string }): {
+  readonly transport: Transport;
+  readonly hint: string;
+} {
+  return { transport: way.transport, hint: maskAddress(way.transport, way.address) };
 }
 
-function isSame(one: Secret, other: Secret): boolean {
-  const left = Buffer.from(one.expose());
-  const right = Buffer.from(other.expose());
-  return left.length === right.length && timingSafeEqual(left, right);
+function bindingOf(recipient: Pick<Recipient, 'username' | 'node' | 'protocol' | 'clientIp'>): string {
+  return JSON.stringify([recipient.username, recipient.node, recipient.protocol, recipient.clientIp]);
 }
 
 function failed(detail: string): SallyportError {

@@ -65,7 +65,7 @@ export class Sealer {
   }
 
   /** A code's name at rest, base64url; different for each owner, id and use. */
-  fingerprint(code: Secret, use: 'recovery' | 'bypass', owner: string, id: string): string {
+  fingerprint(code: Secret, use: 'recovery' | 'bypass' | 'delivered', owner: string, id: string): string {
     return createHmac('sha256', this.#codeKey)
       .update(JSON.stringify([use, owner, id, code.expose()]))
       .digest('base64url');

@@ -7,6 +7,7 @@ import type {
   FailureState,
   StateStore,
   StoredBypassCode,
+  StoredDeliveredCode,
   StoredDevice,
   StoredLease,
   StoredSession,
@@ -31,6 +32,7 @@ interface Tables {
   newestEnrolments: Map<string, string>;
   steps: Map<string, number>;
   usedCodes: Set<string>;
+  deliveredCodes: Map<string, StoredDeliveredCode>;
   usedSignatures: Set<string>;
   firstLogins: Map<string, number>;
   goodLogins: Map<string, number>;
@@ -50,6 +52,7 @@ export interface MemoryState extends StateStore {
   beforeCommit: ((changes: readonly Change[]) => void | Promise<void>) | undefined;
 }
 
+const hourMs = 3_600_000;
 const thirtyDaysMs = 30 * 24 * 3_600_000;
 
 export function buildMemoryState(now: () => number): MemoryState {
@@ -61,6 +64,7 @@ export function buildMemoryState(now: () => number): MemoryState {
     newestEnrolments: new Map(),
     steps: new Map(),
     usedCodes: new Set(),
+    deliveredCodes: new Map(),
     usedSignatures: new Set(),
     firstLogins: new Map(),
     goodLogins: new Map(),
@@ -105,6 +109,10 @@ export function buildMemoryState(now: () => number): MemoryState {
       };
     },
     usedCodes: async (username, ids) => ids.filter((id) => tables.usedCodes.has(pair(username, id))),
+    deliveredCodes: async () =>
+      [...tables.deliveredCodes.values()]
+        .filter((code) => code.expiresAtMs > now() || code.sentAtMs > now() - hourMs)
+        .map((code) => ({ ...code, isUsed: tables.usedCodes.has(pair(code.username, code.id)) })),
     lastGoodLogin: async (username, clientIp) => {
       const at = tables.goodLogins.get(pair(username, clientIp));
       return at === undefined || at <= now() - thirtyDaysMs ? undefined : at;
@@ -153,6 +161,7 @@ function copyTables(tables: Tables): Tables {
     newestEnrolments: new Map(tables.newestEnrolments),
     steps: new Map(tables.steps),
     usedCodes: new Set(tables.usedCodes),
+    deliveredCodes: new Map(tables.deliveredCodes),
     usedSignatures: new Set(tables.usedSignatures),
     firstLogins: new Map(tables.firstLogins),
     goodLogins: new Map(tables.goodLogins),
@@ -178,6 +187,13 @@ function apply(tables: Tables, change: Change): boolean {
     }
     case 'use-code':
       return addOnce(tables.usedCodes, pair(change.user, change.id));
+    case 'keep-delivered-code': {
+      const { code } = change;
+      for (const one of tables.deliveredCodes.values())
+        if (hasSameBinding(one, code)) tables.deliveredCodes.set(one.id, { ...one, expiresAtMs: 0 });
+      tables.deliveredCodes.set(code.id, code);
+      return true;
+    }
     case 'use-ssh-signature':
       if (tables.removedKeys.get(change.fingerprint)?.forgotten === true) return false;
       return addOnce(tables.usedSignatures, pair(change.sshSession, change.fingerprint));
@@ -314,6 +330,10 @@ function addOnce(set: Set<string>, key: string): boolean {
   if (set.has(key)) return false;
   set.add(key);
   return true;
+}
+
+function hasSameBinding(one: StoredDeliveredCode, other: StoredDeliveredCode): boolean {
+  return (['username', 'node', 'protocol', 'clientIp'] as const).every((name) => one[name] === other[name]);
 }
 
 /** A lock empties the window; each lock is twice as long as the one before. */

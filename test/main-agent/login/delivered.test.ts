@@ -62,6 +62,32 @@ describe('codes by mail', () => {
     expect(results.filter((one) => one.outcome === 'again' && one.reason === 'used-code')).toHaveLength(19);
   });
 
+  it('S-03: connections of one client that joined it go on by the lease its first use earned', async () => {
+    const sftp = { protocol: 'sftp' as const };
+    const views = await Promise.all(Array.from({ length: 4 }, () => rig.begin('bob', sftp)));
+    expect(rig.sent).toHaveLength(1);
+    const answers = views.map((view) => rig.answer(view, { ...sftp, code: lastCode() }));
+    const methods = (await Promise.all(answers)).map((one) => one.outcome === 'admitted' && one.view.method);
+    expect(methods.toSorted()).toEqual(['email', 'lease', 'lease', 'lease']);
+    expect(rig.state.audit.at(-1)).toMatchObject({ rule: 'code used by another connection: lease' });
+  });
+
+  it('S-03: another client that joined it does not ride that lease', async () => {
+    const first = { protocol: 'sftp' as const };
+    const other = { ...first, client: { agent: 'another client' } };
+    const views = [await rig.begin('bob', first), await rig.begin('bob', other)] as const;
+    await rig.answer(views[0], { ...first, code: lastCode() });
+    expect(await rig.answer(views[1], { ...other, code: lastCode() })).toMatchObject({ reason: 'used-code' });
+  });
+
+  it('S-03: a wrong code rides nothing', async () => {
+    const sftp = { protocol: 'sftp' as const };
+    const views = [await rig.begin('bob', sftp), await rig.begin('bob', sftp)] as const;
+    await rig.answer(views[0], { ...sftp, code: lastCode() });
+    const wrong = lastCode() === '000000' ? '000001' : '000000';
+    expect(await rig.answer(views[1], { ...sftp, code: wrong })).toMatchObject({ reason: 'wrong-code' });
+  });
+
   for (const [name, attempt] of [
     ['protocol', { protocol: 'sftp' as const }],
     ['address', { client: { ip: '203.0.113.10' } }],
@@ -165,5 +191,108 @@ describe('codes by mail', () => {
     expect((await refusal(rig.answer(await rig.begin('bob'), { code: lastCode() }))).code).toBe(
       'rate-limited',
     );
+  });
+});
+
+describe('codes by mail and a restart of main', () => {
+  const restart = async (): Promise<void> => {
+    rig = await rig.restart();
+  };
+
+  it('a code that was sent before opens a new login after, without another mail, for the rest of its life', async () => {
+    const view = await rig.begin('bob');
+    const code = lastCode();
+    rig.advance(240_000);
+    await restart();
+    expect((await refusal(rig.answer(view, { code }))).code).toBe('challenge-gone');
+    const after = await rig.begin('bob');
+    expect(rig.sent).toEqual([]);
+    expect(after).toMatchObject({
+      expiresInMs: 60_000,
+      asked: { method: 'email', hint: 'b…@example.com', sentAgoMs: 240_000 },
+    });
+    const wrong = code === '000000' ? '000001' : '000000';
+    expect(await rig.answer(after, { code: wrong })).toMatchObject({ reason: 'wrong-code' });
+    expect(await rig.answer(after, { code })).toMatchObject({ view: { method: 'email' } });
+  });
+
+  it('S-03: a code whose use was written, but not answered, stays used', async () => {
+    const view = await rig.begin('bob');
+    const code = lastCode();
+    await rig.answer(view, { code });
+    rig.advance(30_000);
+    await restart();
+    const after = await rig.begin('bob');
+    expect(rig.sent).toHaveLength(1);
+    expect(lastCode()).not.toBe(code);
+    expect(await rig.answer(after, { code })).toMatchObject({ reason: 'used-code' });
+  });
+
+  it('S-03: inside the send interval a used code is known as used, and nothing is sent', async () => {
+    const view = await rig.begin('bob');
+    const code = lastCode();
+    await rig.answer(view, { code });
+    await restart();
+    const after = await rig.begin('bob');
+    expect(rig.sent).toEqual([]);
+    expect(after.asked?.sentAgoMs).toBeUndefined();
+    expect(await rig.answer(after, { code })).toMatchObject({ reason: 'used-code' });
+  });
+
+  it('S-03: main that dies before the use is written leaves the code good, once', async () => {
+    const view = await rig.begin('bob');
+    const code = lastCode();
+    rig.state.beforeCommit = () => Promise.reject(new Error('killed'));
+    await expect(rig.answer(view, { code })).rejects.toThrow('killed');
+    rig.state.beforeCommit = undefined;
+    await restart();
+    expect(await rig.answer(await rig.begin('bob'), { code })).toMatchObject({ outcome: 'admitted' });
+    expect(await rig.answer(await rig.begin('bob'), { code })).toMatchObject({ reason: 'used-code' });
+  });
+
+  it('main that dies between the mail and its record sends another, rather than wait for one nobody has', async () => {
+    rig.state.beforeCommit = () => Promise.reject(new Error('killed'));
+    await expect(rig.begin('bob')).rejects.toThrow('killed');
+    rig.state.beforeCommit = undefined;
+    await restart();
+    expect(await rig.begin('bob')).toMatchObject({ asked: { sentAgoMs: 0 } });
+    expect(rig.sent).toHaveLength(1);
+  });
+
+  it('a code made void by a resend stays void, also when the newer one is dead', async () => {
+    const view = await rig.begin('bob');
+    const old = lastCode();
+    rig.advance(30_000);
+    await rig.change('bob', withFactor({ requiredOn: ['https'], deliveredTtlMs: 60_000 }));
+    await resend(view);
+    await restart();
+    expect(await rig.answer(await rig.begin('bob'), { code: old })).toMatchObject({ reason: 'wrong-code' });
+    rig.advance(60_000);
+    await restart();
+    expect(await rig.answer(await rig.begin('bob'), { code: old })).toMatchObject({ reason: 'wrong-code' });
+  });
+
+  it('five sends an hour are five, however often main restarts', async () => {
+    for (let sends = 0; sends < 5; sends += 1) {
+      await rig.begin('bob', { client: { ip: `203.0.113.${sends}` } });
+      rig.advance(30_000);
+      await restart();
+    }
+    const view = await rig.begin('bob', { client: { ip: '203.0.113.99' } });
+    expect(view.asked).toMatchObject({ resendInMs: 3_600_000 - 5 * 30_000 });
+    expect(rig.sent).toEqual([]);
+  });
+
+  it('a clock that went back makes a living code dead, not longer', async () => {
+    await rig.begin('bob');
+    const code = lastCode();
+    rig.jump(-1);
+    await restart();
+    expect(await rig.answer(await rig.begin('bob'), { code })).toMatchObject({ reason: 'wrong-code' });
+  });
+
+  it('S-01: is kept as a fingerprint only', async () => {
+    await rig.begin('bob');
+    expect(JSON.stringify(await rig.state.deliveredCodes())).not.toContain(lastCode());
   });
 });

@@ -9,7 +9,9 @@ import type { Mail } from '#main-agent/notify/mail.ts';
 import { buildSmsGateway } from '#main-agent/notify/sms.ts';
 import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
 import { DeliveredCodes, type Recipient } from '#main-agent/two-factor/delivered-codes.ts';
+import { Sealer } from '#main-agent/vault/sealing.ts';
 import { Secret } from '#shared/secret.ts';
+import { buildMemoryState } from '#test/harness/memory-state.ts';
 import { startLoopbackGateway } from './loopback-gateway.ts';
 import { buildRecordedLog } from './recorded-log.ts';
 
@@ -24,6 +26,7 @@ const recipient: Recipient = {
   protocol: 'https',
   clientIp: '203.0.113.9',
 };
+const sealer = new Sealer(new Secret(randomBytes(32)), randomBytes);
 const password = 's3cret-of-the-gateway';
 
 describe('an SMS gateway that does not take the code', () => {
@@ -60,6 +63,8 @@ describe('an SMS gateway that does not take the code', () => {
         ),
         emailTemplate: { subject: 'Code', text: '{auth_token}', html: '{auth_token}' },
       }),
+      state: buildMemoryState(() => 0),
+      fingerprint: (code, username, id) => sealer.fingerprint(code, 'delivered', username, id),
       clock: { now: () => 0, monotonic: () => 0 },
       log,
       random: randomBytes,

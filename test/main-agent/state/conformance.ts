@@ -61,6 +61,43 @@ export function describeStateStore(
       expect(await store.usedCodes('bob', ['h1', 'h2', 'h3'])).toEqual([]);
     });
 
+    it('S-03: keeps sent codes for an hour or their life, a newer one making the older void, and says which were used', async () => {
+      const at = nowMs;
+      const keep = (id: string, ttlMs: number, clientIp = '203.0.113.9'): Promise<boolean> =>
+        accepted({
+          kind: 'keep-delivered-code',
+          code: {
+            id,
+            username: 'alice',
+            node: 'dmz1',
+            protocol: 'sftp',
+            clientIp,
+            fingerprint: 'f',
+            transport: 'email',
+            hint: 'a…@example.com',
+            sentAtMs: nowMs,
+            expiresAtMs: nowMs + ttlMs,
+            isUsed: false,
+          },
+        });
+      const kept = async (): Promise<unknown[]> =>
+        (await store.deliveredCodes()).map((code) => [code.id, code.expiresAtMs - at, code.isUsed]);
+      await keep('c1', 60_000);
+      nowMs += 1_000;
+      await keep('c2', 2 * 3_600_000);
+      nowMs += 1_000;
+      await keep('c3', 60_000, '203.0.113.10');
+      await accepted({ kind: 'use-code', user: 'alice', id: 'c3', expiresAtMs: nowMs + 1 });
+      await accepted({ kind: 'use-code', user: 'bob', id: 'c2' });
+      expect(await kept()).toEqual([
+        ['c1', -at, false],
+        ['c2', 7_201_000, false],
+        ['c3', 62_000, true],
+      ]);
+      nowMs = at + 3_602_000;
+      expect(await kept()).toEqual([['c2', 7_201_000, false]]);
+    });
+
     it('S-03: uses the outstanding bypass code once, in time', async () => {
       const use = (id: string, atMs: number): Promise<boolean> =>
         accepted({ kind: 'use-bypass-code', user: 'alice', id, nowMs: atMs });

@@ -2,8 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { CodeMessage, Transport } from '#main-agent/two-factor/code-delivery.ts';
 import { DeliveredCodes, maskAddress, type Recipient } from '#main-agent/two-factor/delivered-codes.ts';
+import { Sealer } from '#main-agent/vault/sealing.ts';
 import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
+import { buildMemoryState } from '#test/harness/memory-state.ts';
+
+const sealer = new Sealer(new Secret(randomBytes(32)), randomBytes);
 
 const recipient: Recipient = {
   username: 'bob',
@@ -25,6 +29,8 @@ function build(accept: (message: CodeMessage) => Promise<void>, transports: read
         return accept(message);
       },
     },
+    state: buildMemoryState(() => 0),
+    fingerprint: (code, username, id) => sealer.fingerprint(code, 'delivered', username, id),
     clock: { now: () => 0, monotonic: () => 0 },
     log: buildLog('silent', {}),
     random: randomBytes,
