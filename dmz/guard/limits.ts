@@ -21,7 +21,10 @@ export interface GuardLimits {
   readonly unauthenticatedPerSourceMax: number;
   /** SSH connections before their first factor, in all: refused by chance from `begin` on, always from `full` on (sshd's MaxStartups). */
   readonly startUp: { readonly begin: number; readonly rate: number; readonly full: number };
-  /** SSH connections that wait for a code; they no longer fill the start-up limit. */
+  /**
+   * SSH connections that wait for a code; they no longer fill the start-up limit. Four of a user: what a client that
+   * moves files over parallel connections (FileZilla, WinSCP, rclone) opens at once, all answered with one code.
+   */
   readonly awaitingCodePerSourceMax: number;
   readonly awaitingCodePerUserMax: number;
   /** Good logins of one user from one source: a burst, then one per `loginEveryMs`. */
@@ -46,7 +49,7 @@ export const defaultGuardLimits: GuardLimits = {
   unauthenticatedPerSourceMax: 8,
   startUp: { begin: 10, rate: 0.3, full: 60 },
   awaitingCodePerSourceMax: 8,
-  awaitingCodePerUserMax: 2,
+  awaitingCodePerUserMax: 4,
   loginBurst: 60,
   loginEveryMs: 1000,
 };

@@ -27,6 +27,7 @@ import {
 } from '#dmz/sftp/authentication/messages.ts';
 import {
   codePrompt,
+  lostInstruction,
   passwordPrompt,
   tooManyFailuresText,
   tooSlowText,
@@ -108,10 +109,11 @@ export class Authentication {
 
   /** The connection is gone. */
   close(): void {
-    if (this.#state.at === 'closed') return;
-    const mayForget = this.#state.at === 'asking-code' || this.#state.at === 'first-factor-passed';
+    const { at } = this.#state;
+    if (at === 'closed') return;
     this.#state = { ...this.#state, at: 'closed' };
-    if (mayForget) this.#steps.cancel();
+    // What is being decided is seen to when the decision comes; what is done is the session's.
+    if (at !== 'deciding' && at !== 'done') void this.#steps.abandon();
   }
 
   /** Again and again is fine: paramiko asks once for each method it tries. */
@@ -155,10 +157,13 @@ export class Authentication {
           peer.send(keyAcceptable(this.#request.algorithm, this.#request.key));
         return;
       case 'ask-password':
-        peer.send(infoRequest('', [passwordPrompt]));
+        peer.send(infoRequest(action.lost ? lostInstruction : '', [passwordPrompt]));
         return;
       case 'ask-code':
         peer.send(infoRequest(this.#steps.codeInstruction(action.again), [codePrompt]));
+        return;
+      case 'ask-proof':
+        peer.send(infoRequest(this.#steps.proofInstruction(action.again), [codePrompt]));
         return;
       case 'tell':
         peer.send(infoRequest(this.#steps.notice, []));
@@ -178,8 +183,11 @@ export class Authentication {
       case 'answer':
         void this.#decide(this.#steps.answer(this.#takeAnswer()));
         return;
+      case 'prove':
+        void this.#decide(this.#steps.prove(this.#takeAnswer()));
+        return;
       case 'cancel':
-        this.#steps.cancel();
+        void this.#steps.abandon();
         return;
       case 'disconnect':
         this.#disconnect(action.why);
@@ -215,7 +223,8 @@ export class Authentication {
       await this.#steps.abandon();
       return;
     }
-    if (event.type === 'first-factor-right') this.#prolong();
+    if (event.type === 'first-factor-right' || event.type === 'setup') this.#prolong(this.#steps.lifeMs);
+    if (event.type === 'lost') this.#prolong(firstFactorMs);
     try {
       this.#step(event);
     } catch (error) {
@@ -224,10 +233,10 @@ export class Authentication {
     }
   }
 
-  /** After a right first factor the challenge's life counts, not the time a silent client gets. */
-  #prolong(): void {
-    const lifeMs = Math.min(this.#steps.challengeLifeMs ?? 0, authenticationDeadlineMaxMs);
-    this.#deadline = Math.max(this.#deadline, this.#options.clock.monotonic() + lifeMs);
+  /** After a right first factor the life of what was asked counts, not the time a silent client gets. */
+  #prolong(lifeMs: number): void {
+    const untilMs = this.#options.clock.monotonic() + Math.min(lifeMs, authenticationDeadlineMaxMs);
+    this.#deadline = Math.max(this.#deadline, untilMs);
   }
 
   #succeed(): void {

@@ -17,6 +17,8 @@ export const triesMax = 4;
 export const keyProbesMax = 16;
 /** Rounds of the code prompt in one login, above main's own count of attempts, so that a broken main can't loop us. */
 export const codeRoundsMax = 8;
+/** Times a login that main lost (a restart, a cut link) is asked anew within one connection; then main is really away. */
+export const restartsMax = 3;
 /** Messages before success. OpenSSH with a full agent sends about 40; more is somebody exercising our state machine. */
 export const messagesBeforeSuccessMax = 128;
 /** Repeated `ssh-userauth` service requests: paramiko sends one per method it tries. */

@@ -6,6 +6,9 @@ import {
   againInstruction,
   codeInstruction,
   deliveryFailedInstruction,
+  enrolledText,
+  proofAgainInstruction,
+  proofInstruction,
   setupInstruction,
   tooManyWaitingText,
 } from '#dmz/sftp/authentication/prompts.ts';
@@ -37,6 +40,12 @@ export interface LoginStepsOptions {
 export class LoginSteps {
   readonly #options: LoginStepsOptions;
   #passed: FirstFactorPassed | undefined;
+  /** A password can be asked for again in the same exchange, a signature can't. */
+  #isPassword = false;
+  #lifeMs = 0;
+  /** A session that may do nothing but set up a second factor. */
+  #confined: Admitted | undefined;
+  #proof = '';
   #again: Again | undefined;
   #notice = '';
   #admitted: Admitted | undefined;
@@ -54,15 +63,19 @@ export class LoginSteps {
     return this.#admitted;
   }
 
-  /** How long the challenge lives, from when it was made. */
-  get challengeLifeMs(): number | undefined {
-    return this.#passed?.view.expiresInMs;
+  /** How long an answer to what was asked last is of use, from when it was asked. */
+  get lifeMs(): number {
+    return this.#lifeMs;
   }
 
   codeInstruction(again: boolean): string {
     const asked = this.#passed?.view.asked;
     if (asked === undefined) return '';
     return again && this.#again !== undefined ? againInstruction(asked, this.#again) : codeInstruction(asked);
+  }
+
+  proofInstruction(again: boolean): string {
+    return again && this.#again !== undefined ? proofAgainInstruction(this.#again) : this.#proof;
   }
 
   async probe(request: AuthenticationRequest | undefined): Promise<AuthenticationEvent> {
@@ -87,6 +100,8 @@ export class LoginSteps {
       const attempt = { user, protocol: 'sftp', listener, client: client(), factor } as const;
       this.#passed = await login.begin(attempt);
       this.#again = undefined;
+      this.#isPassword = factor.type === 'password';
+      this.#lifeMs = this.#passed.view.expiresInMs;
       return { type: 'first-factor-right', next: await this.#nextOf(this.#passed) };
     });
   }
@@ -101,23 +116,47 @@ export class LoginSteps {
     const passed = this.#passed;
     if (passed === undefined || code === undefined) return { type: 'refused' };
     return this.#toEvent(async () => {
-      const result = await passed.answer(code);
-      if (result.outcome === 'admitted') return this.#keep(result);
-      this.#again = result;
-      return { type: 'again' };
+      try {
+        const result = await passed.answer(code);
+        if (result.outcome === 'admitted') return await this.#keep(result);
+        this.#again = result;
+        return { type: 'again' };
+      } catch (error) {
+        // Main was away between the two factors, or thinks otherwise by now. Nothing the client did counts for that.
+        if (this.#confined !== undefined || !isLost(error)) throw error;
+        return { type: this.#isPassword ? 'lost' : 'unreachable' };
+      }
     });
   }
 
-  /** The challenge is void; main may forget it. */
-  cancel(): void {
-    void this.#passed?.cancel();
-    this.#passed = undefined;
+  /** A code made from the key that was shown. */
+  async prove(code: Secret | undefined): Promise<AuthenticationEvent> {
+    const confined = this.#confined;
+    if (confined === undefined || code === undefined) return { type: 'refused' };
+    return this.#toEvent(async () => {
+      const result = await confined.enrolment.prove(code);
+      if (result.outcome === 'again') {
+        this.#again = result;
+        if (result.attemptsLeft > 0) return { type: 'again' };
+        await this.abandon();
+        return { type: 'refused' };
+      }
+      this.#confined = undefined;
+      this.#admitted = result.admitted;
+      this.#notice = enrolledText(result.recoveryCodes);
+      return { type: 'enrolled' };
+    });
   }
 
-  /** Nobody is there any more: what was opened for them is closed again. */
+  /** Nobody is there any more, or all is void: what was opened on main is closed again. */
   async abandon(): Promise<void> {
-    if (this.#admitted === undefined) await this.#passed?.cancel();
-    else await this.#admitted.end().catch(() => undefined);
+    const session = this.#admitted ?? this.#confined;
+    const passed = this.#passed;
+    this.#admitted = undefined;
+    this.#confined = undefined;
+    this.#passed = undefined;
+    if (session === undefined) await passed?.cancel();
+    else await session.end().catch(() => undefined);
   }
 
   async #nextOf(passed: FirstFactorPassed): Promise<'admit' | 'code' | 'notice'> {
@@ -162,9 +201,18 @@ export class LoginSteps {
       this.#admitted = admitted;
       return { type: 'admitted' };
     }
-    // A session confined to set-up has no use here.
-    await admitted.end().catch(() => undefined);
-    return { type: 'refused' };
+    this.#confined = admitted;
+    return this.#startSetup(admitted);
+  }
+
+  /** Nobody scans a picture here: the key is shown as text, so showing it is confirming it. */
+  async #startSetup({ enrolment }: Admitted): Promise<AuthenticationEvent> {
+    const { secret } = await enrolment.start();
+    const { proveWithinMs } = await enrolment.confirm();
+    this.#again = undefined;
+    this.#lifeMs = proveWithinMs;
+    this.#proof = proofInstruction(secret, proveWithinMs);
+    return { type: 'setup' };
   }
 
   async #toEvent(ask: () => Promise<AuthenticationEvent>): Promise<AuthenticationEvent> {
@@ -172,6 +220,8 @@ export class LoginSteps {
       return await ask();
     } catch (error) {
       const { code } = toSallyportError(error);
+      // Without its set-up a confined session has no use here.
+      if (this.#confined !== undefined) await this.abandon();
       if (code === 'link-down' || code === 'deadline' || code === 'busy') return { type: 'unreachable' };
       if (code === 'delivery-failed') {
         this.#notice = deliveryFailedInstruction;
@@ -182,4 +232,8 @@ export class LoginSteps {
       return { type: 'refused' };
     }
   }
+}
+
+function isLost(error: unknown): boolean {
+  return isSallyportError(error, 'link-down') || isSallyportError(error, 'challenge-gone');
 }

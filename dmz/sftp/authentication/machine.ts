@@ -1,4 +1,4 @@
-import { codeRoundsMax, keyProbesMax, triesMax } from '#dmz/sftp/limits.ts';
+import { codeRoundsMax, keyProbesMax, restartsMax, triesMax } from '#dmz/sftp/limits.ts';
 
 /**
  * The order of an SSH login, as a pure function: state and event in, state and actions out. It knows nothing of
@@ -21,6 +21,8 @@ export type AuthenticationState = {
   readonly failures: number;
   readonly probes: number;
   readonly codeRounds: number;
+  /** Logins that were lost on their way through no fault of the client. */
+  readonly restarts: number;
 } & (
   | { readonly at: 'start' }
   /** The password prompt is out. */
@@ -28,15 +30,17 @@ export type AuthenticationState = {
   /** The login service is being asked; `interactive` says whether a prompt may follow in the same exchange. */
   | {
       readonly at: 'deciding';
-      readonly what: 'probe' | 'first-factor' | 'admit' | 'code';
+      readonly what: 'probe' | 'first-factor' | 'admit' | 'code' | 'proof';
       readonly interactive: boolean;
     }
   /** First factor right by key or password method; the client has been told to go on with keyboard-interactive. */
   | { readonly at: 'first-factor-passed'; readonly next: 'code' | 'notice' }
   /** The code prompt is out. */
   | { readonly at: 'asking-code' }
+  /** Set-up inside the login: the key was shown, the prompt for a code made from it is out. */
+  | { readonly at: 'asking-proof' }
   /** The instruction without a prompt is out. */
-  | { readonly at: 'telling' }
+  | { readonly at: 'telling'; readonly then: 'fail' | 'succeed' }
   | { readonly at: 'done' }
   | { readonly at: 'closed' }
 );
@@ -53,6 +57,12 @@ export type AuthenticationEvent =
   | { readonly type: 'refused' }
   | { readonly type: 'again' }
   | { readonly type: 'admitted' }
+  /** The code was right, and set-up must be done now. */
+  | { readonly type: 'setup' }
+  /** The set-up is proven and a session is open; there is something to read before. */
+  | { readonly type: 'enrolled' }
+  /** The login is gone (main was away); the client did nothing wrong and may start over with its first factor. */
+  | { readonly type: 'lost' }
   | { readonly type: 'unreachable' }
   // from the clock and the guard
   | { readonly type: 'timeout' };
@@ -60,13 +70,13 @@ export type AuthenticationEvent =
 export type AuthenticationAction =
   | { readonly type: 'fail'; readonly partial: boolean; readonly methods: readonly string[] }
   | { readonly type: 'accept-key' }
-  | { readonly type: 'ask-password' }
-  | { readonly type: 'ask-code'; readonly again: boolean }
+  | { readonly type: 'ask-password'; readonly lost: boolean }
+  | { readonly type: 'ask-code' | 'ask-proof'; readonly again: boolean }
   | { readonly type: 'tell' }
   | { readonly type: 'succeed' }
   /** Ask the login service. `begin-…` use what the client just sent. */
-  | { readonly type: 'probe' | 'begin' | 'admit' | 'answer' }
-  /** The challenge is void: main may forget it. */
+  | { readonly type: 'probe' | 'begin' | 'admit' | 'answer' | 'prove' }
+  /** The challenge, or the session that is not handed over yet, is void: main may forget it. */
   | { readonly type: 'cancel' }
   | { readonly type: 'disconnect'; readonly why: 'protocol' | 'failures' | 'unreachable' | 'timeout' };
 
@@ -75,9 +85,15 @@ export interface Step {
   readonly actions: readonly AuthenticationAction[];
 }
 
-export const initialState: AuthenticationState = { at: 'start', failures: 0, probes: 0, codeRounds: 0 };
+export const initialState: AuthenticationState = {
+  at: 'start',
+  failures: 0,
+  probes: 0,
+  codeRounds: 0,
+  restarts: 0,
+};
 
-type Counts = Pick<AuthenticationState, 'failures' | 'probes' | 'codeRounds'>;
+type Counts = Pick<AuthenticationState, 'failures' | 'probes' | 'codeRounds' | 'restarts'>;
 
 export function stepAuthentication(state: AuthenticationState, event: AuthenticationEvent): Step {
   if (state.at === 'closed' || state.at === 'done') return { state, actions: [] };
@@ -97,13 +113,17 @@ export function stepAuthentication(state: AuthenticationState, event: Authentica
     case 'refused':
     case 'again':
     case 'admitted':
+    case 'setup':
+    case 'enrolled':
+    case 'lost':
     case 'unreachable':
       return state.at === 'deciding' ? onDecision(state, event) : close(state, 'protocol');
   }
 }
 
 function counts(state: AuthenticationState): Counts {
-  return { failures: state.failures, probes: state.probes, codeRounds: state.codeRounds };
+  const { failures, probes, codeRounds, restarts } = state;
+  return { failures, probes, codeRounds, restarts };
 }
 
 function close(state: AuthenticationState, why: 'protocol' | 'failures' | 'unreachable' | 'timeout'): Step {
@@ -113,7 +133,12 @@ function close(state: AuthenticationState, why: 'protocol' | 'failures' | 'unrea
 
 /** While main decides about the code or the admission the challenge is in use; its end is main's to record. */
 function hasChallenge(state: AuthenticationState): boolean {
-  return state.at === 'asking-code' || (state.at === 'first-factor-passed' && state.next === 'code');
+  return (
+    state.at === 'asking-code' ||
+    state.at === 'asking-proof' ||
+    (state.at === 'telling' && state.then === 'succeed') ||
+    (state.at === 'first-factor-passed' && state.next === 'code')
+  );
 }
 
 /** A try that failed. The challenge, if there was one, does not outlive it. */
@@ -140,6 +165,8 @@ function onRequest(state: AuthenticationState, type: RequestType): Step {
       return type === 'keyboard-interactive' ? askPasswordAgain(state) : close(state, 'protocol');
     case 'asking-code':
       return type === 'keyboard-interactive' ? askCode(state, false) : close(state, 'protocol');
+    case 'asking-proof':
+      return type === 'keyboard-interactive' ? askProof(state, false) : close(state, 'protocol');
     case 'telling':
     case 'deciding':
       return close(state, 'protocol');
@@ -171,7 +198,10 @@ function onFirstRequest(state: AuthenticationState, type: RequestType): Step {
     case 'publickey':
       return { state: deciding('first-factor'), actions: [{ type: 'begin' }] };
     case 'keyboard-interactive':
-      return { state: { ...counts(state), at: 'asking-password' }, actions: [{ type: 'ask-password' }] };
+      return {
+        state: { ...counts(state), at: 'asking-password' },
+        actions: [{ type: 'ask-password', lost: false }],
+      };
   }
 }
 
@@ -180,7 +210,7 @@ function askPasswordAgain(state: AuthenticationState): Step {
   if (failed.state.at === 'closed') return failed;
   return {
     state: { ...counts(failed.state), at: 'asking-password' },
-    actions: [{ type: 'ask-password' }],
+    actions: [{ type: 'ask-password', lost: false }],
   };
 }
 
@@ -192,7 +222,7 @@ function onRequestAfterFirstFactor(
     return { state, actions: [{ type: 'fail', partial: false, methods: methodsAfterFirstFactor }] };
   if (type === 'keyboard-interactive') {
     if (state.next === 'code') return askCode(state, false);
-    return { state: { ...counts(state), at: 'telling' }, actions: [{ type: 'tell' }] };
+    return tell(state, 'fail');
   }
   // Another first factor (or anything else) voids the challenge and starts over, as a failed try.
   const cancel: AuthenticationAction[] = hasChallenge(state) ? [{ type: 'cancel' }] : [];
@@ -215,6 +245,33 @@ function askCode(state: AuthenticationState, again: boolean): Step {
   };
 }
 
+function askProof(state: AuthenticationState, again: boolean): Step {
+  const codeRounds = state.codeRounds + 1;
+  if (codeRounds > codeRoundsMax) return close(state, 'failures');
+  return {
+    state: { ...counts(state), codeRounds, at: 'asking-proof' },
+    actions: [{ type: 'ask-proof', again }],
+  };
+}
+
+function tell(state: AuthenticationState, then: 'fail' | 'succeed'): Step {
+  return { state: { ...counts(state), at: 'telling', then }, actions: [{ type: 'tell' }] };
+}
+
+function succeed(state: AuthenticationState): Step {
+  return { state: { ...counts(state), at: 'done' }, actions: [{ type: 'succeed' }] };
+}
+
+/** In the same exchange, so that it costs the client none of its own tries. */
+function startOver(state: AuthenticationState): Step {
+  const restarts = state.restarts + 1;
+  if (restarts > restartsMax) return close(state, 'unreachable');
+  return {
+    state: { ...counts(state), restarts, codeRounds: 0, at: 'asking-password' },
+    actions: [{ type: 'ask-password', lost: true }],
+  };
+}
+
 function onAnswers(state: AuthenticationState, count: number): Step {
   if (state.at === 'asking-password' && count === 1)
     return {
@@ -226,13 +283,29 @@ function onAnswers(state: AuthenticationState, count: number): Step {
       state: { ...counts(state), at: 'deciding', what: 'code', interactive: true },
       actions: [{ type: 'answer' }],
     };
-  if (state.at === 'telling' && count === 0) return fail(state);
+  if (state.at === 'asking-proof' && count === 1)
+    return {
+      state: { ...counts(state), at: 'deciding', what: 'proof', interactive: true },
+      actions: [{ type: 'prove' }],
+    };
+  if (state.at === 'telling' && count === 0) return state.then === 'succeed' ? succeed(state) : fail(state);
   return close(state, 'protocol');
 }
 
 type Decision = Extract<
   AuthenticationEvent,
-  { type: 'probed' | 'first-factor-right' | 'refused' | 'again' | 'admitted' | 'unreachable' }
+  {
+    type:
+      | 'probed'
+      | 'first-factor-right'
+      | 'refused'
+      | 'again'
+      | 'admitted'
+      | 'setup'
+      | 'enrolled'
+      | 'lost'
+      | 'unreachable';
+  }
 >;
 
 function onDecision(state: Extract<AuthenticationState, { at: 'deciding' }>, event: Decision): Step {
@@ -250,10 +323,18 @@ function onDecision(state: Extract<AuthenticationState, { at: 'deciding' }>, eve
     case 'first-factor-right':
       return state.what === 'first-factor' ? onFirstFactor(state, event.next) : close(state, 'protocol');
     case 'again':
+      if (state.what === 'proof') return askProof(state, true);
       return state.what === 'code' ? askCode(state, true) : close(state, 'protocol');
+    case 'setup':
+      // The rounds of the code were another question's.
+      return state.what === 'code' ? askProof({ ...state, codeRounds: 0 }, false) : close(state, 'protocol');
+    case 'enrolled':
+      return state.what === 'proof' ? tell(state, 'succeed') : close(state, 'protocol');
+    case 'lost':
+      return state.what === 'code' ? startOver(state) : close(state, 'unreachable');
     case 'admitted':
-      if (state.what !== 'admit' && state.what !== 'code') return close(state, 'protocol');
-      return { state: { ...counts(state), at: 'done' }, actions: [{ type: 'succeed' }] };
+      if (state.what === 'probe' || state.what === 'first-factor') return close(state, 'protocol');
+      return succeed(state);
   }
 }
 
@@ -271,6 +352,5 @@ function onFirstFactor(state: Extract<AuthenticationState, { at: 'deciding' }>, 
       state: { ...counts(state), at: 'first-factor-passed', next },
       actions: [{ type: 'fail', partial: true, methods: methodsAfterFirstFactor }],
     };
-  if (next === 'code') return askCode(state, false);
-  return { state: { ...counts(state), at: 'telling' }, actions: [{ type: 'tell' }] };
+  return next === 'code' ? askCode(state, false) : tell(state, 'fail');
 }

@@ -22,7 +22,10 @@ function whereFrom(asked: Asked): string {
   if (asked.method === 'totp') return 'Enter the code from your authenticator app.';
   const by = asked.method === 'email' ? 'by e-mail' : 'by text message';
   const to = asked.hint === '' ? '' : ` to ${asked.hint}`;
-  if (asked.sentAgoMs === undefined) return `Enter the code that was sent ${by}${to}.`;
+  if (asked.sentAgoMs === undefined) {
+    const wait = Math.ceil((asked.resendInMs ?? 0) / 1000);
+    return `No code could be sent ${by}${to} so soon after the last one. Connect again in ${wait} s.`;
+  }
   const seconds = Math.round(asked.sentAgoMs / 1000);
   const when = seconds < 5 ? 'just now' : `${seconds} s ago`;
   return `Enter the code that was sent ${by}${to} ${when}.`;
@@ -30,15 +33,17 @@ function whereFrom(asked: Asked): string {
 
 export function againInstruction(asked: Asked, again: Again): string {
   const left = `${again.attemptsLeft} ${again.attemptsLeft === 1 ? 'try' : 'tries'} left.`;
-  return `${reasonText(again)} ${left}\n${codeInstruction(asked)}`;
+  return `${reasonText(again, asked.method)} ${left}\n${codeInstruction(asked)}`;
 }
 
-function reasonText(again: Again): string {
+function reasonText(again: Again, method: Asked['method']): string {
   switch (again.reason) {
     case 'wrong-code':
       return 'That code is wrong.';
     case 'used-code':
-      return 'That code was used already: wait for the next one.';
+      return method === 'totp'
+        ? 'That code was used already: wait for the next one.'
+        : 'That code was used already. Connect again to be sent another.';
     case 'clock-drift': {
       const seconds = Math.round(Math.abs(again.driftSeconds ?? 0));
       const which = (again.driftSeconds ?? 0) < 0 ? 'slow' : 'fast';
@@ -50,6 +55,33 @@ function reasonText(again: Again): string {
 export function setupInstruction(publicUrl: string): string {
   return `Two-factor authentication must be set up before files can be reached this way. Sign in at ${publicUrl} to do so, then connect again.`;
 }
+
+/** The key stands in groups of four, as apps show it; every app reads it without the blanks. */
+export function proofInstruction(secret: string, withinMs: number): string {
+  const key = secret.replaceAll(/.{4}(?=.)/g, '$& ');
+  return [
+    'Two-factor authentication must be set up now. Add an account to your authenticator app with this key (time-based):',
+    key,
+    `Then enter the code that the app shows, within ${Math.round(withinMs / 1000)} s.`,
+    'Whoever reads the key can make your codes: if your program keeps a log of this dialogue, delete it.',
+  ].join('\n');
+}
+
+export function proofAgainInstruction(again: Again): string {
+  const left = `${again.attemptsLeft} ${again.attemptsLeft === 1 ? 'try' : 'tries'} left.`;
+  return `That code is wrong. ${left}\nEnter the code that your authenticator app shows for the new account.`;
+}
+
+export function enrolledText(recoveryCodes: readonly string[]): string {
+  const done = 'Two-factor authentication is set up.';
+  if (recoveryCodes.length === 0) return done;
+  return [
+    `${done} Keep these recovery codes in a safe place; each replaces one code of the app, and they are not shown again:`,
+    ...recoveryCodes,
+  ].join('\n');
+}
+
+export const lostInstruction = 'The file service was away for a moment. Please sign in again.';
 
 export const deliveryFailedInstruction =
   'Your code could not be sent. Try again in a few minutes, or ask your administrator.';

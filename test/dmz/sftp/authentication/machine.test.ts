@@ -8,7 +8,7 @@ import {
   methodsAtStart,
   stepAuthentication,
 } from '#dmz/sftp/authentication/machine.ts';
-import { codeRoundsMax, keyProbesMax, triesMax } from '#dmz/sftp/limits.ts';
+import { codeRoundsMax, keyProbesMax, restartsMax, triesMax } from '#dmz/sftp/limits.ts';
 
 /** What a client may do next, with what makes it right or wrong. */
 const moves = [
@@ -27,7 +27,7 @@ const moves = [
 ] as const;
 type Move = (typeof moves)[number];
 
-const userClasses = ['no code', 'code', 'set-up first', 'unknown'] as const;
+const userClasses = ['no code', 'code', 'set-up first', 'set-up here', 'unknown'] as const;
 type UserClass = (typeof userClasses)[number];
 
 const eventOf: Readonly<Record<Move, AuthenticationEvent>> = {
@@ -52,11 +52,16 @@ class World {
   /** A challenge is alive: a first factor was right and nothing voided it. */
   hasFirstFactor = false;
   hasCode = false;
+  hasProof = false;
   sessions = 0;
   readonly seen: AuthenticationAction[] = [];
 
   constructor(user: UserClass) {
     this.#user = user;
+  }
+
+  get #isAsked(): boolean {
+    return this.#user === 'code' || this.#user === 'set-up here';
   }
 
   #require(isProved: boolean, action: AuthenticationAction): void {
@@ -86,7 +91,12 @@ class World {
         this.hasFirstFactor = isRight && this.#user !== 'unknown';
         this.hasCode = false;
         if (!this.hasFirstFactor) return { type: 'refused' };
-        const next = { 'no code': 'admit', code: 'code', 'set-up first': 'notice' } as const;
+        const next = {
+          'no code': 'admit',
+          code: 'code',
+          'set-up here': 'code',
+          'set-up first': 'notice',
+        } as const;
         return { type: 'first-factor-right', next: next[this.#user as keyof typeof next] };
       }
       case 'admit':
@@ -94,23 +104,35 @@ class World {
         this.sessions += 1;
         return { type: 'admitted' };
       case 'answer':
-        this.#require(this.hasFirstFactor && this.#user === 'code', action);
+        this.#require(this.hasFirstFactor && this.#isAsked, action);
         if (move !== 'answer: right code') return { type: 'again' };
         this.hasCode = true;
+        if (this.#user === 'set-up here') return { type: 'setup' };
         this.sessions += 1;
         return { type: 'admitted' };
+      case 'prove':
+        this.#require(this.hasCode && this.#user === 'set-up here', action);
+        if (move !== 'answer: right code') return { type: 'again' };
+        this.hasProof = true;
+        this.sessions += 1;
+        return { type: 'enrolled' };
       case 'cancel':
         this.hasFirstFactor = false;
+        this.hasCode = false;
         return undefined;
       case 'fail':
         if (!action.partial && action.methods === methodsAtStart) this.hasFirstFactor = false;
         return undefined;
       case 'ask-code':
-        this.#require(this.hasFirstFactor && this.#user === 'code', action);
+        this.#require(this.hasFirstFactor && this.#isAsked, action);
+        return undefined;
+      case 'ask-proof':
+        this.#require(this.hasCode && this.#user === 'set-up here', action);
         return undefined;
       case 'succeed':
         this.#require(this.hasFirstFactor && this.sessions === 1, action);
-        this.#require(this.#user === 'no code' || (this.#user === 'code' && this.hasCode), action);
+        this.#require(this.#user === 'no code' || this.hasCode, action);
+        this.#require(this.#user !== 'set-up here' || this.hasProof, action);
         return undefined;
       case 'accept-key':
       case 'ask-password':
@@ -150,11 +172,14 @@ describe('the order of an SSH login', () => {
       { type: 'again' },
       { type: 'probed', acceptable: true },
       { type: 'refused' },
+      { type: 'setup' },
+      { type: 'enrolled' },
+      { type: 'lost' },
     ];
-    for (const what of ['probe', 'first-factor', 'admit', 'code'] as const)
+    for (const what of ['probe', 'first-factor', 'admit', 'code', 'proof'] as const)
       for (const interactive of [true, false])
         for (const move of moves) {
-          const counts = { failures: 0, probes: 0, codeRounds: 0 };
+          const counts = { failures: 0, probes: 0, codeRounds: 0, restarts: 0 };
           const first = stepAuthentication({ ...counts, at: 'deciding', what, interactive }, eventOf[move]);
           expect(first.actions.at(-1)).toEqual({ type: 'disconnect', why: 'protocol' });
           for (const late of decisions) expect(stepAuthentication(first.state, late).actions).toEqual([]);
@@ -162,8 +187,9 @@ describe('the order of an SSH login', () => {
   });
 
   it('S-01: a decision of another kind than was asked for never succeeds', () => {
-    const counts = { failures: 0, probes: 0, codeRounds: 0 };
-    const deciding = (what: 'probe' | 'first-factor' | 'admit' | 'code'): AuthenticationState => ({
+    const counts = { failures: 0, probes: 0, codeRounds: 0, restarts: 0 };
+    type What = 'probe' | 'first-factor' | 'admit' | 'code' | 'proof';
+    const deciding = (what: What): AuthenticationState => ({
       ...counts,
       at: 'deciding',
       what,
@@ -173,6 +199,11 @@ describe('the order of an SSH login', () => {
       const { state, actions } = stepAuthentication(deciding(what), { type: 'admitted' });
       expect([state.at, actions.some((action) => action.type === 'succeed')]).toEqual(['closed', false]);
     }
+    for (const what of ['probe', 'first-factor', 'admit', 'code'] as const)
+      expect(stepAuthentication(deciding(what), { type: 'enrolled' }).state.at).toBe('closed');
+    for (const what of ['probe', 'first-factor', 'admit', 'proof'] as const)
+      for (const type of ['setup', 'lost'] as const)
+        expect(stepAuthentication(deciding(what), { type }).state.at).toBe('closed');
     for (const state of [initialState, { ...counts, at: 'asking-code' } as const])
       expect(stepAuthentication(state, { type: 'admitted' }).state.at).toBe('closed');
   });
@@ -226,6 +257,51 @@ describe('the order of an SSH login', () => {
       world.play('no answer');
       expect(world.seen.at(-1)).toEqual({ type: 'fail', partial: false, methods: methodsAtStart });
     }
+  });
+
+  it('S-01: set-up inside the login comes after its code, and the session after its proof', () => {
+    const world = new World('set-up here');
+    for (const move of ['keyboard-interactive', 'answer: right password', 'answer: right code'] as const)
+      world.play(move);
+    expect(world.seen.at(-1)).toEqual({ type: 'ask-proof', again: false });
+    world.play('answer: wrong');
+    expect(world.seen.at(-1)).toEqual({ type: 'ask-proof', again: true });
+    expect(world.sessions).toBe(0);
+    world.play('answer: right code');
+    expect(world.seen.at(-1)).toEqual({ type: 'tell' });
+    world.play('no answer');
+    expect(world.state.at).toBe('done');
+  });
+
+  it('a time-out between a proof and the session lets main end that session', () => {
+    const world = new World('set-up here');
+    for (const move of ['keyboard-interactive', 'answer: right password', 'answer: right code'] as const)
+      world.play(move);
+    const asking = stepAuthentication(world.state, { type: 'timeout' });
+    expect(asking.actions.map((action) => action.type)).toEqual(['cancel', 'disconnect']);
+    world.play('answer: right code');
+    const telling = stepAuthentication(world.state, { type: 'timeout' });
+    expect(telling.actions.map((action) => action.type)).toEqual(['cancel', 'disconnect']);
+  });
+
+  it('a login that main lost is asked anew in the same exchange and costs no try, a few times', () => {
+    const world = new World('code');
+    world.play('keyboard-interactive');
+    const lose = (): void => {
+      world.play('answer: right password');
+      const { state } = stepAuthentication(world.state, { type: 'answers', count: 1 });
+      const lost = stepAuthentication(state, { type: 'lost' });
+      world.state = lost.state;
+      world.seen.push(...lost.actions);
+      world.hasFirstFactor = false;
+    };
+    for (let count = 0; count < restartsMax; count += 1) {
+      lose();
+      expect(world.seen.at(-1)).toEqual({ type: 'ask-password', lost: true });
+      expect([world.state.at, world.state.failures]).toEqual(['asking-password', 0]);
+    }
+    lose();
+    expect(world.seen.at(-1)).toEqual({ type: 'disconnect', why: 'unreachable' });
   });
 
   it('tries: the last one allowed fails, the one after it has nobody to fail with', () => {
