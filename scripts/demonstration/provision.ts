@@ -167,7 +167,9 @@ function userYaml(user: DemoUser, hash: string | undefined, publicKey: string | 
   if (hash !== undefined) lines.push(`password: ${hash}`);
   if (publicKey !== undefined) lines.push('ssh_keys:', `  - ${publicKey}`);
   lines.push('two_factor:', `  required_on: [${user.requiredOn.join(', ')}]`);
-  lines.push(`  registration: ${user.registration}`, `  force_setup: ${user.forceSetup}`, '');
+  lines.push(`  registration: ${user.registration}`, `  force_setup: ${user.forceSetup}`);
+  if (user.sftpPasswordWithCode === true) lines.push('  sftp_password_with_code: true');
+  lines.push('');
   return lines.join('\n');
 }
 

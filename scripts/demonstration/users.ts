@@ -9,6 +9,7 @@ export interface DemoUser {
   readonly requiredOn: readonly ('https' | 'sftp')[];
   readonly registration: boolean;
   readonly forceSetup: boolean;
+  readonly sftpPasswordWithCode?: boolean;
 }
 
 const both = ['https', 'sftp'] as const;

@@ -40,7 +40,7 @@ export type AuthenticationState = {
   /** Set-up inside the login: the key was shown, the prompt for a code made from it is out. */
   | { readonly at: 'asking-proof' }
   /** The instruction without a prompt is out. */
-  | { readonly at: 'telling'; readonly then: 'fail' | 'succeed' }
+  | { readonly at: 'telling'; readonly leadsTo: 'fail' | 'succeed' }
   | { readonly at: 'done' }
   | { readonly at: 'closed' }
 );
@@ -136,7 +136,7 @@ function hasChallenge(state: AuthenticationState): boolean {
   return (
     state.at === 'asking-code' ||
     state.at === 'asking-proof' ||
-    (state.at === 'telling' && state.then === 'succeed') ||
+    (state.at === 'telling' && state.leadsTo === 'succeed') ||
     (state.at === 'first-factor-passed' && state.next === 'code')
   );
 }
@@ -254,8 +254,8 @@ function askProof(state: AuthenticationState, again: boolean): Step {
   };
 }
 
-function tell(state: AuthenticationState, then: 'fail' | 'succeed'): Step {
-  return { state: { ...counts(state), at: 'telling', then }, actions: [{ type: 'tell' }] };
+function tell(state: AuthenticationState, leadsTo: 'fail' | 'succeed'): Step {
+  return { state: { ...counts(state), at: 'telling', leadsTo }, actions: [{ type: 'tell' }] };
 }
 
 function succeed(state: AuthenticationState): Step {
@@ -288,7 +288,8 @@ function onAnswers(state: AuthenticationState, count: number): Step {
       state: { ...counts(state), at: 'deciding', what: 'proof', interactive: true },
       actions: [{ type: 'prove' }],
     };
-  if (state.at === 'telling' && count === 0) return state.then === 'succeed' ? succeed(state) : fail(state);
+  if (state.at === 'telling' && count === 0)
+    return state.leadsTo === 'succeed' ? succeed(state) : fail(state);
   return close(state, 'protocol');
 }
 

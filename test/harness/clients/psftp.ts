@@ -12,7 +12,18 @@ log_user 1
 spawn -noecho /usr/bin/psftp {*}$argv
 expect {
   -nocase "password: " { send -- "$env(LOGIN_PASSWORD)\\r"; exp_continue }
-  -nocase "code: " { send -- "$env(LOGIN_CODE)\\r"; exp_continue }
+  -nocase "code: " {
+    set code $env(LOGIN_CODE)
+    if {$env(CODE_FILE) ne ""} {
+      while {![file exists $env(CODE_FILE)]} { after 100 }
+      after $env(CODE_DELAY)
+      set file [open $env(CODE_FILE)]
+      gets $file code
+      close $file
+    }
+    send -- "$code\\r"
+    exp_continue
+  }
   -nocase "y/n" { send -- "n\\r"; exp_continue }
   timeout { puts "no answer"; exit 99 }
   eof
@@ -21,8 +32,12 @@ lassign [wait] pid spawnid oserror status
 exit $status
 `;
 
-/** Runs a batch with PuTTY's psftp. A key file must be in PuTTY's format. */
-export async function runPsftp(target: SftpTarget, commands: readonly string[]): Promise<Outcome> {
+/** Runs a batch with PuTTY's psftp. `codeDelayMs` is how long the code of a `codeFile` takes to be read and typed. */
+export async function runPsftp(
+  target: SftpTarget,
+  commands: readonly string[],
+  codeDelayMs = 0,
+): Promise<Outcome> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-psftp-'));
   try {
     const script = join(folder, 'dialogue.exp');
@@ -32,9 +47,19 @@ export async function runPsftp(target: SftpTarget, commands: readonly string[]):
     const blob = Buffer.from(target.hostKey.split(' ')[1] ?? '', 'base64');
     const fingerprint = `SHA256:${createHash('sha256').update(blob).digest('base64').replace(/=+$/, '')}`;
     const args = ['-hostkey', fingerprint, '-P', String(target.port), '-b', batch, '-noagent'];
-    if (target.keyFile !== undefined) args.push('-i', target.keyFile);
+    if (target.keyFile !== undefined) {
+      const ppk = join(folder, 'key.ppk');
+      await runProgram('/usr/bin/puttygen', [target.keyFile, '-O', 'private', '-o', ppk]);
+      args.push('-i', ppk);
+    }
     return await runProgram('/usr/bin/expect', [script, '--', ...args, `${target.user}@${target.host}`], {
-      env: { LOGIN_PASSWORD: target.password ?? '', LOGIN_CODE: target.code ?? '', HOME: folder },
+      env: {
+        LOGIN_PASSWORD: target.password ?? '',
+        LOGIN_CODE: target.code ?? '',
+        CODE_FILE: target.codeFile ?? '',
+        CODE_DELAY: String(codeDelayMs),
+        HOME: folder,
+      },
     });
   } finally {
     await rm(folder, { recursive: true, force: true });
