@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
 import { afterEach, describe, expect, it } from 'vitest';
+import { twoFactorSchema } from '#main-agent/config-two-factor.ts';
 import { buildCodeDelivery } from '#main-agent/notify/delivery.ts';
 import { buildMailer, type Mailer } from '#main-agent/notify/mail.ts';
 import { buildAccountNotifier, composeNotice } from '#main-agent/notify/notices.ts';
@@ -101,6 +102,54 @@ describe('mail through the relay', () => {
       delivery(mailer(port)).deliver({ ...message, address: 'a@example.com, b@example.com' }),
     ).rejects.toMatchObject({ code: 'delivery-failed' });
   });
+
+  it('has the code in a text part and in an HTML part, with the built-in template too', async () => {
+    const { port, mails } = await relay();
+    const builtIn = twoFactorSchema.parse({}).delivered.emailTemplate;
+    for (const emailTemplate of [template, builtIn]) {
+      await delivery(mailer(port), emailTemplate).deliver({
+        ...message,
+        username: 'user123456',
+        clientIp: '2001:db8:1234:5678:9012:3456:7890:1234',
+        expiresInMs: 599_999,
+      });
+      const raw = mails.at(-1)?.raw ?? '';
+      expect(raw).toMatch(/^Content-Type: multipart\/alternative/m);
+      for (const type of ['text/plain', 'text/html'])
+        expect(partOf(raw, type).match(/\d{6,}/g), type).toEqual(['493817']);
+    }
+  });
+
+  for (const [what, evil] of [
+    ['a user name', { username: 'bob\r\nBcc: evil@example.com\r\n\r\n<script>&"\'' }],
+    ['a client address', { clientIp: '::1\r\nBcc: evil@example.com\n.\r\n<script>&"\'' }],
+    ['an address', { address: 'bob@example.com\r\nBcc: evil@example.com' }],
+    ['an address with SMTP in it', { address: 'bob@example.com>\r\nRCPT TO:<evil@example.com' }],
+  ] as const) {
+    it(`${what} with line ends in it starts no header, adds no recipient and no element`, async () => {
+      const { port, mails } = await relay();
+      // In a subject as well: that is a header.
+      const emailTemplate = { ...template, subject: 'Your code, {username} {client_ip}' };
+      await delivery(mailer(port), emailTemplate)
+        .deliver({ ...message, ...evil })
+        .catch(() => undefined);
+      const notifier = buildAccountNotifier({
+        mailer: mailer(port),
+        serviceName: 'Files',
+        log: buildLog('silent', {}),
+      });
+      notifier.notify({ ...message, ...evil, kind: 'two-factor-reset', atMs: 1_795_500_000_000 });
+      // What the relay refuses is not sent, which is as good.
+      await delivery(mailer(port)).deliver(message);
+      for (const { to, raw } of mails) {
+        expect(to).toHaveLength(1);
+        expect(to).not.toContain('evil@example.com');
+        const [headers = ''] = raw.split('\r\n\r\n');
+        expect(headers).not.toMatch(/^Bcc:/im);
+        expect(partOf(raw, 'text/html')).not.toContain('<script>');
+      }
+    });
+  }
 
   it('signs in to the relay where it has a user', async () => {
     const seen: unknown[] = [];

@@ -51,6 +51,14 @@ describe('sealing', () => {
     expect(new Set(all).size).toBe(4);
     expect(sealer.fingerprint(code, 'recovery', 'alice', '1')).toBe(all[0]);
   });
+
+  it('S-02: a fingerprint says nothing to who has not the vault key', () => {
+    const code = new Secret('ABCDEFGHIJKLMNOP');
+    const other = new Sealer(new Secret(randomBytes(32)), randomBytes);
+    expect(other.fingerprint(code, 'recovery', 'alice', '1')).not.toBe(
+      sealer.fingerprint(code, 'recovery', 'alice', '1'),
+    );
+  });
 });
 
 describe('enrolment ids', () => {
