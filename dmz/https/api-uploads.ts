@@ -76,7 +76,8 @@ export const createUpload = withTus(async (x, session) => {
   const upload = await session.files.uploads.create(path, { lengthBytes, ...rest });
   const location = ['Location', `${prefix}${upload.upload}`];
   // An empty file is whole at once.
-  if (!hasBody && lengthBytes > 0) return sendEmpty(x, 201, [...offsetHeaders(upload, 0), ...location]);
+  if (!hasBody && lengthBytes > 0)
+    return sendJson(x, 201, describe(upload), [...offsetHeaders(upload, 0), ...location]);
   const opened = await session.files.uploads.open(upload.upload);
   const received = await receive(x, session, opened);
   if (received === 'wrong-checksum') return refuseChecksum(x, location);

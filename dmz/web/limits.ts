@@ -14,8 +14,10 @@ export const locallySortedEntriesMax = 5000;
 export const uploadsParallel = 3;
 /** One drop of more files than this is a mistake or a job for SFTP. */
 export const uploadsQueuedMax = 10_000;
-/** Tries after the connection broke, before a person has to press Retry. */
-export const uploadRetriesMax = 5;
+/** Smaller files are sent in one request; beginning again costs less than asking where one stopped. */
+export const uploadResumableBytesMin = 8 * 1024 * 1024;
+/** Unfinished uploads whose samples are remembered; the server keeps a hundred of a user. */
+export const uploadSamplesMax = 200;
 /** How often a transfer's figures are drawn: often enough to look alive, seldom enough to read. */
 export const uploadFiguresIntervalMs = 500;
 

@@ -78,7 +78,7 @@ export class WebFlows {
   }
 
   async upload(files: readonly { name: string; content: string | Buffer }[]): Promise<void> {
-    await this.page.locator('input[type=file]').setInputFiles(
+    await this.page.locator('main ~ input[type=file]:not([webkitdirectory])').setInputFiles(
       files.map(({ name, content }) => ({
         name,
         mimeType: 'application/octet-stream',

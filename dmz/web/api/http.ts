@@ -8,6 +8,7 @@ export interface ApiCall {
   readonly path: string;
   /** Sent as JSON. */
   readonly json?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
 }
 
@@ -37,13 +38,14 @@ export class Http {
     }
   }
 
-  async #send({ method, path, json, signal }: ApiCall): Promise<unknown> {
+  async #send({ method, path, json, headers, signal }: ApiCall): Promise<unknown> {
     const timeout = AbortSignal.timeout(requestTimeoutMs);
     const response = await this.#fetch(path, {
       method,
       headers: {
         Accept: 'application/json',
         ...(json === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...headers,
       },
       body: json === undefined ? null : JSON.stringify(json),
       cache: 'no-store',

@@ -1,26 +1,109 @@
+import type { Http } from '#dmz/web/api/http.ts';
 import { ApiProblem, parseProblem } from '#dmz/web/api/problem.ts';
 import { toApiPath, type FolderPath } from '#dmz/web/files/path.ts';
 
 /**
- * One file to the server. XMLHttpRequest, because `fetch` still doesn't tell how much of a body has left.
- * The server makes the file visible whole or not at all.
+ * Files to the server: small ones in one request, large ones as resumable uploads (tus 1.0.0), which outlive the
+ * connection, the page and the session. The server makes a file visible whole or not at all.
  */
+
+/** A resumable upload as the server knows it. */
+export interface StoredUpload {
+  readonly id: string;
+  /** `/a/b.bin`. */
+  readonly path: string;
+  readonly length: number;
+  /** Bytes on the server's disk. */
+  readonly offset: number;
+  /** RFC 3339. */
+  readonly mtime?: string;
+  readonly overwrite: boolean;
+  readonly expires: string;
+}
+
+const tus = { 'Tus-Resumable': '1.0.0' };
+const uploadPath = (id: string): string => `/api/uploads/${id}`;
+
 export function putFile(options: {
   readonly path: FolderPath;
   readonly body: Blob;
   /** False: refuse (412) when the name is taken. */
   readonly overwrite: boolean;
   readonly signal: AbortSignal;
-  readonly onProgress: (sentBytes: number) => void;
 }): Promise<void> {
-  const { path, body, overwrite, signal, onProgress } = options;
+  return sendBody('PUT', toApiPath(options.path), options.body, options.signal, {
+    'Content-Type': 'application/octet-stream',
+    ...(options.overwrite ? {} : { 'If-None-Match': '*' }),
+  });
+}
+
+/** Rejects 409 `exists` when the name is taken and may not be replaced. */
+export function createUpload(
+  http: Http,
+  facts: {
+    readonly path: FolderPath;
+    readonly length: number;
+    readonly mtimeMs: number;
+    readonly overwrite: boolean;
+  },
+): Promise<StoredUpload> {
+  const values = {
+    path: `/${facts.path.join('/')}`,
+    mtime: new Date(facts.mtimeMs).toISOString(),
+    ...(facts.overwrite ? { overwrite: 'true' } : {}),
+  };
+  const metadata = Object.entries(values).map(([key, value]) => `${key} ${toBase64(value)}`);
+  return http.call({
+    method: 'POST',
+    path: '/api/uploads',
+    headers: { ...tus, 'Upload-Length': String(facts.length), 'Upload-Metadata': metadata.join(',') },
+  });
+}
+
+export function findUpload(http: Http, id: string, signal?: AbortSignal): Promise<StoredUpload> {
+  return http.call({ method: 'GET', path: uploadPath(id), ...(signal === undefined ? {} : { signal }) });
+}
+
+export async function listUploads(http: Http): Promise<readonly StoredUpload[]> {
+  const body = await http.call<{ readonly uploads: readonly StoredUpload[] }>({
+    method: 'GET',
+    path: '/api/uploads',
+  });
+  return body.uploads;
+}
+
+export async function removeUpload(http: Http, id: string): Promise<void> {
+  await http.call({ method: 'DELETE', path: uploadPath(id), headers: tus });
+}
+
+/** The bytes from `offset` on; with the last of them the file is there. */
+export function sendRest(options: {
+  readonly id: string;
+  readonly offset: number;
+  readonly file: Blob;
+  readonly signal: AbortSignal;
+}): Promise<void> {
+  const { id, offset, file, signal } = options;
+  return sendBody('PATCH', uploadPath(id), file.slice(offset), signal, {
+    ...tus,
+    'Upload-Offset': String(offset),
+    'Content-Type': 'application/offset+octet-stream',
+  });
+}
+
+/** XMLHttpRequest: `fetch` reads a whole file before it sends, where it may send one at all. */
+function sendBody(
+  method: 'PUT' | 'PATCH',
+  path: string,
+  body: Blob,
+  signal: AbortSignal,
+  headers: Readonly<Record<string, string>>,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     const abort = (): void => request.abort();
-    request.open('PUT', toApiPath(path));
-    if (!overwrite) request.setRequestHeader('If-None-Match', '*');
-    request.setRequestHeader('Content-Type', 'application/octet-stream');
-    request.upload.addEventListener('progress', (event) => onProgress(event.loaded));
+    request.open(method, path);
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.addEventListener('load', () => {
       if (request.status >= 200 && request.status < 300) resolve();
       else
@@ -30,6 +113,11 @@ export function putFile(options: {
     request.addEventListener('abort', () => reject(new DOMException('cancelled', 'AbortError')));
     request.addEventListener('loadend', () => signal.removeEventListener('abort', abort));
     signal.addEventListener('abort', abort);
-    request.send(body);
+    if (signal.aborted) reject(new DOMException('cancelled', 'AbortError'));
+    else request.send(body);
   });
+}
+
+function toBase64(text: string): string {
+  return btoa(String.fromCharCode(...new TextEncoder().encode(text)));
 }

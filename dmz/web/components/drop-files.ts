@@ -1,5 +1,6 @@
 import type { TargetedDragEvent } from 'preact';
 import { useRef, useState } from 'preact/hooks';
+import { type DroppedFiles, readDropped } from '#dmz/web/components/dropped-files.ts';
 import { closestTo } from '#dmz/web/components/event-target.ts';
 
 /** Where dragged files would land: the open folder, or the folder row under the pointer. */
@@ -16,23 +17,8 @@ function rowUnder(event: DragEvent): number | undefined {
   return row?.dataset['index'] === undefined ? undefined : Number(row.dataset['index']);
 }
 
-/** Directories come as entries without content; their files can't be read this way. */
-function splitDropped(data: DataTransfer): { files: File[]; folders: number } {
-  const files: File[] = [];
-  let folders = 0;
-  for (const item of data.items) {
-    if (item.kind !== 'file') continue;
-    const file = item.getAsFile();
-    if (item.webkitGetAsEntry()?.isDirectory === true) folders += 1;
-    else if (file !== null) files.push(file);
-  }
-  return { files, folders };
-}
-
 /** Handlers for an area onto which files may be dropped, and where they are held right now. */
-export function useDropFiles(
-  onDrop: (dropped: { files: File[]; folders: number }, target: DropTarget) => void,
-) {
+export function useDropFiles(onDrop: (dropped: Promise<DroppedFiles>, target: DropTarget) => void) {
   const [target, setTarget] = useState<DropTarget | undefined>();
   // Every child the pointer passes sends enter and leave; only their balance tells when it left the area.
   const depth = useRef(0);
@@ -64,7 +50,7 @@ export function useDropFiles(
         setTarget(undefined);
         if (!holdsFiles(event) || event.dataTransfer === null) return;
         event.preventDefault();
-        onDrop(splitDropped(event.dataTransfer), { rowIndex: rowUnder(event) });
+        onDrop(readDropped(event.dataTransfer), { rowIndex: rowUnder(event) });
       },
     },
   };

@@ -8,9 +8,11 @@ import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
 /** Above the list: where we are and what can be added. On phones the adding floats over the list's end. */
 export function FolderBar({
   onUpload,
+  onUploadFolder,
   onNewFolder,
 }: {
   readonly onUpload: () => void;
+  readonly onUploadFolder: () => void;
   readonly onNewFolder: () => void;
 }) {
   const { folder } = useClient();
@@ -22,6 +24,9 @@ export function FolderBar({
         <Button icon="folderPlus" onClick={onNewFolder}>
           {words.files.newFolder}
         </Button>
+        <Button icon="folderUp" onClick={onUploadFolder}>
+          {words.files.uploadFolder}
+        </Button>
         <Button kind="primary" icon="upload" onClick={onUpload}>
           {words.files.upload}
         </Button>
@@ -32,6 +37,7 @@ export function FolderBar({
           label={words.files.add}
           items={[
             { label: words.files.uploadFiles, icon: 'upload', onSelect: onUpload },
+            { label: words.files.uploadFolder, icon: 'folderUp', onSelect: onUploadFolder },
             { label: words.files.newFolder, icon: 'folderPlus', onSelect: onNewFolder },
           ]}
         >

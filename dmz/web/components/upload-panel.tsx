@@ -1,9 +1,9 @@
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { Button, IconButton } from '#dmz/web/components/button.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
 import { describeFailure } from '#dmz/web/i18n/failure.ts';
 import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
-import type { ConflictChoice, Upload } from '#dmz/web/state/uploads.ts';
+import type { ConflictChoice, Upload } from '#dmz/web/state/upload.ts';
 
 /** More lines than this are not read by anybody; what needs a person comes first. */
 const linesMax = 100;
@@ -12,9 +12,10 @@ const linesMax = 100;
 const order: Readonly<Record<Upload['state']['value']['name'], number>> = {
   conflict: 0,
   failed: 1,
+  'needs-file': 1,
   sending: 2,
-  saving: 2,
   reconnecting: 2,
+  paused: 2,
   waiting: 3,
   done: 4,
   skipped: 4,
@@ -46,15 +47,19 @@ function describeState(
     case 'waiting':
       return words.uploads.waiting;
     case 'sending': {
-      const sent = upload.sentBytes.value;
+      const stored = upload.storedBytes.value;
       const rate = upload.bytesPerSecond.value;
-      const figures = words.uploads.figures(formats.size(sent), formats.size(upload.file.size));
+      const figures = words.uploads.figures(formats.size(stored), formats.size(upload.sizeBytes));
       if (rate <= 0) return figures;
-      const left = words.uploads.left(formats.duration((upload.file.size - sent) / rate));
+      const left = words.uploads.left(formats.duration((upload.sizeBytes - stored) / rate));
       return `${figures} · ${words.uploads.rate(formats.size(rate))} · ${left}`;
     }
-    case 'saving':
-      return words.uploads.saving;
+    case 'paused':
+      return words.uploads.paused;
+    case 'needs-file':
+      return state.refused
+        ? words.uploads.otherFile
+        : words.uploads.needsFile(formats.percent(fractionOf(upload)));
     case 'reconnecting':
       return words.uploads.reconnecting;
     case 'conflict':
@@ -97,33 +102,81 @@ function ConflictChoices({ upload, several }: { readonly upload: Upload; readonl
   );
 }
 
+function fractionOf({ storedBytes, sizeBytes }: Upload): number {
+  return sizeBytes === 0 ? 0 : storedBytes.value / sizeBytes;
+}
+
+/** For an upload that was begun before the page was opened. */
+function FileChooser({ upload }: { readonly upload: Upload }) {
+  const { uploads } = useClient();
+  const words = useWords();
+  const picker = useRef<HTMLInputElement>(null);
+  return (
+    <div class="conflict">
+      <Button onClick={() => picker.current?.click()}>{words.uploads.chooseFile}</Button>
+      <input
+        ref={picker}
+        class="visually-hidden upload-chooser"
+        type="file"
+        tabIndex={-1}
+        aria-label={words.uploads.chooseFileFor(upload.name.value)}
+        onChange={(event) => {
+          const file = event.currentTarget.files?.[0];
+          if (file !== undefined) void uploads.provide(upload, file);
+          event.currentTarget.value = '';
+        }}
+      />
+    </div>
+  );
+}
+
 function UploadLine({ upload, several }: { readonly upload: Upload; readonly several: boolean }) {
   const { uploads } = useClient();
   const words = useWords();
   const formats = useFormats();
   const state = upload.state.value.name;
   const name = upload.name.value;
-  const moving = state === 'sending' || state === 'saving';
+  const begun = state === 'sending' || state === 'paused' || state === 'needs-file';
   return (
     <li class={`upload upload-${state}`}>
       <div class="upload-text">
-        <span class="upload-name" title={name}>
+        <span class="upload-name" title={[...upload.folder, name].join('/')}>
           {name}
         </span>
         <span class="upload-state">{describeState(upload, words, formats)}</span>
-        {moving && (
-          <Progress fraction={upload.sentBytes.value / Math.max(1, upload.file.size)} label={name} />
-        )}
+        {begun && <Progress fraction={fractionOf(upload)} label={name} />}
         {state === 'conflict' && <ConflictChoices upload={upload} several={several} />}
+        {state === 'needs-file' && <FileChooser upload={upload} />}
       </div>
       {state === 'done' && <Icon name="check" />}
       {state === 'failed' && (
         <IconButton icon="retry" label={words.uploads.retry(name)} onClick={() => uploads.retry(upload)} />
       )}
+      {upload.isRunning && (
+        <IconButton icon="pause" label={words.uploads.pause(name)} onClick={() => uploads.pause(upload)} />
+      )}
+      {state === 'paused' && (
+        <IconButton icon="play" label={words.uploads.resume(name)} onClick={() => uploads.resume(upload)} />
+      )}
       {!upload.isOver && (
         <IconButton icon="close" label={words.uploads.cancel(name)} onClick={() => uploads.cancel(upload)} />
       )}
     </li>
+  );
+}
+
+/** Over everything: how fast, how long still. */
+function TotalFigures() {
+  const { uploads } = useClient();
+  const words = useWords();
+  const formats = useFormats();
+  const rate = uploads.bytesPerSecond.value;
+  if (rate <= 0) return null;
+  return (
+    <p class="upload-total muted">
+      {words.uploads.rate(formats.size(rate))} ·{' '}
+      {words.uploads.left(formats.duration(uploads.secondsLeft.value))}
+    </p>
   );
 }
 
@@ -137,6 +190,7 @@ export function UploadPanel() {
   if (items.length === 0) return null;
   const running = uploads.running.value;
   const fraction = uploads.fraction.value;
+  const several = items.length > 1;
   const lines = items
     .toSorted((a, b) => order[a.state.value.name] - order[b.state.value.name] || a.id - b.id)
     .slice(0, linesMax);
@@ -155,15 +209,22 @@ export function UploadPanel() {
           expanded={open}
           onClick={() => setOpen(!open)}
         />
+        {several && running && (
+          <IconButton icon="pause" label={words.uploads.pauseAll} onClick={() => uploads.pauseAll()} />
+        )}
+        {several && !running && uploads.paused.value && (
+          <IconButton icon="play" label={words.uploads.resumeAll} onClick={() => uploads.resumeAll()} />
+        )}
         {!running && (
           <IconButton icon="close" label={words.uploads.clear} onClick={() => uploads.clearOver()} />
         )}
       </div>
       {running && <Progress fraction={fraction} label={words.uploads.title} />}
+      {running && several && <TotalFigures />}
       {open && (
         <ul class="upload-list">
           {lines.map((upload) => (
-            <UploadLine key={upload.id} upload={upload} several={items.length > 1} />
+            <UploadLine key={upload.id} upload={upload} several={several} />
           ))}
         </ul>
       )}

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { AppHeader } from '#dmz/web/components/app-header.tsx';
 import { useDropFiles } from '#dmz/web/components/drop-files.ts';
+import { placeChosen } from '#dmz/web/components/dropped-files.ts';
 import { closestTo } from '#dmz/web/components/event-target.ts';
 import { DeleteDialog, KeyboardDialog, NewFolderDialog } from '#dmz/web/components/file-dialogs.tsx';
 import { FileList } from '#dmz/web/components/file-list.tsx';
@@ -21,12 +22,13 @@ type Asked =
 
 /** The folder in the address bar, and everything that can be done with what is in it. */
 export function FilesPage({ path }: { readonly path: FolderPath }) {
-  const { brand, route, folder, selection, actions, notices } = useClient();
+  const { brand, route, folder, selection, actions } = useClient();
   const words = useWords();
   const [asked, setAsked] = useState<Asked | undefined>();
   const [renamingName, setRenamingName] = useState<string | undefined>();
   const filter = useRef<HTMLInputElement>(null);
   const picker = useRef<HTMLInputElement>(null);
+  const folderPicker = useRef<HTMLInputElement>(null);
   const pathKey = path.join('/');
   const entries = folder.shown.value;
   const state = folder.state.value;
@@ -52,7 +54,17 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
     return () => document.removeEventListener('visibilitychange', refresh);
   }, []);
 
+  useEffect(() => {
+    const paste = (event: ClipboardEvent): void => {
+      const files = [...(event.clipboardData?.files ?? [])];
+      if (files.length > 0) void actions.upload(files.map((file) => ({ file, folder: [] })));
+    };
+    document.addEventListener('paste', paste);
+    return () => document.removeEventListener('paste', paste);
+  }, []);
+
   const upload = (): void => picker.current?.click();
+  const uploadFolder = (): void => folderPicker.current?.click();
   useShortcuts({
     '/': () => filter.current?.focus(),
     u: upload,
@@ -72,10 +84,9 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
     setAsked({ name: 'delete', entries: selected ? chosen : [entry] });
   };
 
-  const drop = useDropFiles(({ files, folders }, target) => {
+  const drop = useDropFiles((dropped, target) => {
     const into = target.rowIndex === undefined ? undefined : entries[target.rowIndex];
-    if (folders > 0) notices.failure(words.files.noFolders);
-    actions.upload(files, into === undefined ? path : [...path, into.name]);
+    void actions.uploadDropped(dropped, into === undefined ? path : [...path, into.name]);
   });
   const dropName =
     (drop.target?.rowIndex === undefined ? undefined : entries[drop.target.rowIndex]?.name) ??
@@ -89,7 +100,11 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
       </AppHeader>
       <main class="files" id="content" tabIndex={-1}>
         <h1 class="visually-hidden">{path.at(-1) ?? words.files.title}</h1>
-        <FolderBar onUpload={upload} onNewFolder={() => setAsked({ name: 'new-folder' })} />
+        <FolderBar
+          onUpload={upload}
+          onUploadFolder={uploadFolder}
+          onNewFolder={() => setAsked({ name: 'new-folder' })}
+        />
         {chosen.length > 0 && (
           <SelectionBar
             chosen={chosen}
@@ -134,8 +149,22 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
         tabIndex={-1}
         aria-hidden="true"
         onChange={(event) => {
-          actions.upload([...(event.currentTarget.files ?? [])]);
+          void actions.upload(placeChosen([...(event.currentTarget.files ?? [])]));
           // The same file may be chosen again.
+          event.currentTarget.value = '';
+        }}
+      />
+      <input
+        ref={(input) => {
+          folderPicker.current = input;
+          if (input !== null) input.webkitdirectory = true;
+        }}
+        class="visually-hidden"
+        type="file"
+        tabIndex={-1}
+        aria-hidden="true"
+        onChange={(event) => {
+          void actions.upload(placeChosen([...(event.currentTarget.files ?? [])]));
           event.currentTarget.value = '';
         }}
       />

@@ -6,6 +6,7 @@ import type { ApiProblem } from '#dmz/web/api/problem.ts';
 import type { Formats } from '#dmz/web/format/formats.ts';
 import type { Catalogue } from '#dmz/web/i18n/en.ts';
 import { FileActions } from '#dmz/web/state/file-actions.ts';
+import { FileSamples } from '#dmz/web/state/file-samples.ts';
 import { Folder } from '#dmz/web/state/folder.ts';
 import { Notices } from '#dmz/web/state/notices.ts';
 import { Preferences } from '#dmz/web/state/preferences.ts';
@@ -39,6 +40,8 @@ export function buildClient(browser: Window): Client {
   const folder = new Folder(http, preferences);
   const selection = new Selection();
   const uploads = new Uploads({
+    http,
+    samples: new FileSamples(browser),
     folder,
     onProblem,
     onFinished: (done, failed) => notices.say(preferences.words.value.uploads.finished(done, failed)),
@@ -77,7 +80,7 @@ function watchUser(session: Session, uploads: Uploads, notices: Notices): void {
     greeted = true;
     untracked(() => {
       if (owner !== '' && owner !== username) uploads.clearAll();
-      else uploads.resumeAfterSignIn();
+      else void uploads.resumeAfterSignIn();
     });
     owner = username;
   });
@@ -87,6 +90,7 @@ function watchLeaving(browser: Window, uploads: Uploads): void {
   browser.addEventListener('beforeunload', (event) => {
     if (uploads.running.value) event.preventDefault();
   });
+  browser.addEventListener('online', () => uploads.reconnect());
 }
 
 export const ClientContext = createContext<Client | undefined>(undefined);

@@ -3,12 +3,13 @@ import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem } from '#dmz/web/api/problem.ts';
 import type { Entry } from '#dmz/web/files/entry.ts';
 import { checkName, toApiPath } from '#dmz/web/files/path.ts';
+import type { DroppedFiles } from '#dmz/web/components/dropped-files.ts';
 import { describeFailure } from '#dmz/web/i18n/failure.ts';
 import type { Folder } from '#dmz/web/state/folder.ts';
 import type { Notices } from '#dmz/web/state/notices.ts';
 import type { Preferences } from '#dmz/web/state/preferences.ts';
 import type { Selection } from '#dmz/web/state/selection.ts';
-import type { Uploads } from '#dmz/web/state/uploads.ts';
+import type { PlacedFile, Uploads } from '#dmz/web/state/uploads.ts';
 
 /** What a person can do with the entries of the open folder. */
 export class FileActions {
@@ -97,9 +98,29 @@ export class FileActions {
     }
   }
 
-  upload(files: readonly File[], into = this.#folder.path.value): void {
-    if (files.length > 0 && !this.#uploads.add(files, into))
+  async upload(placed: readonly PlacedFile[], into = this.#folder.path.value): Promise<void> {
+    if (placed.length > 0 && !(await this.#uploads.add(placed, into)))
       this.#notices.failure(this.#preferences.words.value.files.tooManyFiles);
+  }
+
+  /** Files and folders; empty folders are made too. */
+  async uploadDropped(dropped: Promise<DroppedFiles>, into = this.#folder.path.value): Promise<void> {
+    const { words } = this.#preferences;
+    try {
+      const { files, folders } = await dropped;
+      await this.upload(files, into);
+      const filled = new Set(files.map(({ folder }) => folder.join('/')));
+      const empty = folders.filter((folder) => !filled.has(folder.join('/')));
+      for (const folder of empty) await this.#uploads.makeFolder([...into, ...folder]);
+      if (empty.length > 0) await this.#folder.reload();
+    } catch (thrown) {
+      // A file that vanished while it was dropped, or a folder that can't be made.
+      const problem = toApiProblem(thrown);
+      this.#notices.failure(
+        thrown instanceof DOMException ? words.value.files.unreadable : describeFailure(problem, words.value),
+        problem.details.reference,
+      );
+    }
   }
 
   #moveTo(name: string): void {

@@ -1,76 +1,63 @@
 import { computed, signal } from '@preact/signals';
+import { makeFolder } from '#dmz/web/api/files.ts';
+import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem, type ApiProblem } from '#dmz/web/api/problem.ts';
-import { putFile } from '#dmz/web/api/upload.ts';
+import { listUploads, removeUpload, type StoredUpload } from '#dmz/web/api/upload.ts';
+import { sampleFile } from '#dmz/web/files/file-sample.ts';
 import { nextFreeName, type FolderPath } from '#dmz/web/files/path.ts';
-import {
-  outageRetryMs,
-  uploadFiguresIntervalMs,
-  uploadRetriesMax,
-  uploadsParallel,
-  uploadsQueuedMax,
-} from '#dmz/web/limits.ts';
+import { outageRetryMs, outageRetryMsMax, uploadsParallel, uploadsQueuedMax } from '#dmz/web/limits.ts';
+import type { FileSamples } from '#dmz/web/state/file-samples.ts';
 import type { Folder } from '#dmz/web/state/folder.ts';
+import { transferFile } from '#dmz/web/state/upload-transfer.ts';
+import { Upload, type ConflictChoice, type UploadState } from '#dmz/web/state/upload.ts';
 
-/**
- * Files on their way to the server: a queue with a few lanes, and one small state machine per file.
- * Nothing is ever replaced unless a person said so: every file is first sent with "only if the name is free".
- */
-
-export type UploadState =
-  | { readonly name: 'waiting' | 'sending' | 'saving' | 'reconnecting' | 'conflict' }
-  | { readonly name: 'done' | 'skipped' | 'cancelled' }
-  | { readonly name: 'failed'; readonly problem: ApiProblem };
-
-export type ConflictChoice = 'replace' | 'keep-both' | 'skip';
-
-export class Upload {
-  readonly id: number;
+/** A file and the folder it belongs in, below the one that is open. */
+export interface PlacedFile {
   readonly file: File;
   readonly folder: FolderPath;
-  readonly name = signal('');
-  readonly state = signal<UploadState>({ name: 'waiting' });
-  readonly sentBytes = signal(0);
-  readonly bytesPerSecond = signal(0);
-  /** Names already found taken, when both are to be kept. */
-  readonly takenNames = new Set<string>();
-  choice: ConflictChoice | undefined;
-  tries = 0;
-  cancelling = new AbortController();
-
-  constructor(id: number, file: File, folder: FolderPath) {
-    this.id = id;
-    this.file = file;
-    this.folder = folder;
-    this.name.value = file.name;
-  }
-
-  get isWaiting(): boolean {
-    return this.state.value.name === 'waiting';
-  }
-
-  get isOver(): boolean {
-    return ['done', 'skipped', 'cancelled', 'failed'].includes(this.state.value.name);
-  }
 }
 
+/**
+ * Files on their way to the server: a queue with a few lanes.
+ * Nothing is ever replaced unless a person said so: every file is first sent with "only if the name is free".
+ */
 export class Uploads {
   readonly items = signal<readonly Upload[]>([]);
   readonly doneCount = computed(() => this.#count('done'));
   readonly failedCount = computed(() => this.#count('failed'));
-  readonly running = computed(() => this.items.value.some((upload) => !upload.isOver));
+  readonly running = computed(() => this.items.value.some((upload) => upload.isRunning));
+  readonly paused = computed(() => this.items.value.some((upload) => upload.state.value.name === 'paused'));
   /** 0…1 over everything in the list. */
   readonly fraction = computed(() => {
-    let sent = 0;
+    const { stored, all } = this.#sums.value;
+    return all === 0 ? 1 : stored / all;
+  });
+  readonly bytesPerSecond = computed(() =>
+    this.items.value.reduce(
+      (sum, upload) => (upload.state.value.name === 'sending' ? sum + upload.bytesPerSecond.value : sum),
+      0,
+    ),
+  );
+  readonly secondsLeft = computed(() => {
+    const { stored, all } = this.#sums.value;
+    return (all - stored) / this.bytesPerSecond.value;
+  });
+  readonly #sums = computed(() => {
+    let stored = 0;
     let all = 0;
     for (const upload of this.items.value) {
-      all += upload.file.size;
-      sent += upload.isOver ? upload.file.size : upload.sentBytes.value;
+      all += upload.sizeBytes;
+      stored += upload.isOver ? upload.sizeBytes : upload.storedBytes.value;
     }
-    return all === 0 ? 1 : sent / all;
+    return { stored, all };
   });
+  readonly #http: Http;
+  readonly #samples: FileSamples;
   readonly #folder: Folder;
   readonly #onProblem: (problem: ApiProblem) => void;
   readonly #onFinished: (done: number, failed: number) => void;
+  /** Folders made, or being made, for files that go into them. */
+  readonly #madeFolders = new Map<string, Promise<void>>();
   #lastId = 0;
   #sending = 0;
   /** "For all": how to answer the conflicts still to come, until the queue is empty. */
@@ -78,23 +65,32 @@ export class Uploads {
   #reloadTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: {
+    http: Http;
+    samples: FileSamples;
     folder: Folder;
     onProblem: (problem: ApiProblem) => void;
     onFinished: (done: number, failed: number) => void;
   }) {
+    this.#http = options.http;
+    this.#samples = options.samples;
     this.#folder = options.folder;
     this.#onProblem = options.onProblem;
     this.#onFinished = options.onFinished;
   }
 
-  /** False: too many, none taken. */
-  add(files: readonly File[], folder: FolderPath): boolean {
-    if (this.items.value.length + files.length > uploadsQueuedMax) this.clearOver();
-    if (this.items.value.length + files.length > uploadsQueuedMax) return false;
-    const added = files.map((file) => {
+  /** False: too many, none taken. Files that go on with an unfinished upload do so. */
+  async add(placed: readonly PlacedFile[], into: FolderPath): Promise<boolean> {
+    if (this.items.value.length + placed.length > uploadsQueuedMax) this.clearOver();
+    if (this.items.value.length + placed.length > uploadsQueuedMax) return false;
+    const added: Upload[] = [];
+    for (const { file, folder } of placed) {
+      const target = [...into, ...folder];
+      const unfinished = this.#findUnfinished(file, target);
+      if (unfinished !== undefined && (await this.provide(unfinished, file))) continue;
       this.#lastId += 1;
-      return new Upload(this.#lastId, file, folder);
-    });
+      const facts = { folder: target, name: file.name, sizeBytes: file.size, mtimeMs: file.lastModified };
+      added.push(new Upload(this.#lastId, { ...facts, file }));
+    }
     this.items.value = [...this.items.value, ...added];
     this.#pump();
     return true;
@@ -103,8 +99,29 @@ export class Uploads {
   cancel(upload: Upload): void {
     if (upload.isOver) return;
     upload.state.value = { name: 'cancelled' };
-    upload.cancelling.abort();
+    upload.stopping.abort();
+    this.#dropStored(upload);
     this.#settle();
+    this.#pump();
+  }
+
+  pause(upload: Upload): void {
+    if (!upload.isRunning) return;
+    upload.state.value = { name: 'paused' };
+    upload.stopping.abort();
+  }
+
+  resume(upload: Upload): void {
+    if (upload.state.value.name === 'paused') this.#requeue(upload);
+    this.#pump();
+  }
+
+  pauseAll(): void {
+    for (const upload of this.items.value) this.pause(upload);
+  }
+
+  resumeAll(): void {
+    for (const upload of this.items.value) this.resume(upload);
   }
 
   retry(upload: Upload): void {
@@ -123,23 +140,87 @@ export class Uploads {
     this.#pump();
   }
 
+  /** The file an unfinished upload was waiting for; false: it is another one. */
+  async provide(upload: Upload, file: File): Promise<boolean> {
+    if (!(await this.#isTheFile(upload, file))) {
+      upload.state.value = { name: 'needs-file', refused: true };
+      return false;
+    }
+    upload.file = file;
+    this.#requeue(upload);
+    this.#pump();
+    return true;
+  }
+
   clearOver(): void {
     this.items.value = this.items.value.filter((upload) => !upload.isOver);
   }
 
   /** Everything, running transfers included: somebody else signed in. */
   clearAll(): void {
-    for (const upload of this.items.value) upload.cancelling.abort();
+    for (const upload of this.items.value) upload.stopping.abort();
     this.items.value = [];
+    this.#madeFolders.clear();
   }
 
-  /** What stopped only because the session ended goes on with the new one. */
-  resumeAfterSignIn(): void {
+  /** What stopped only because the session ended goes on with the new one, and what was left unfinished is shown. */
+  async resumeAfterSignIn(): Promise<void> {
     for (const upload of this.items.value) {
       const state = upload.state.value;
       if (state.name === 'failed' && state.problem.status === 401) this.#requeue(upload);
     }
     this.#pump();
+    try {
+      this.#showUnfinished(await listUploads(this.#http));
+    } catch {
+      // Shown the next time.
+    }
+  }
+
+  /** The way is there again: no need to wait for the next try. */
+  reconnect(): void {
+    for (const upload of this.items.value)
+      if (upload.state.value.name === 'reconnecting') this.#requeue(upload);
+    this.#pump();
+  }
+
+  #showUnfinished(stored: readonly StoredUpload[]): void {
+    const known = new Set(this.items.value.map((upload) => upload.serverId));
+    const found = stored
+      .filter(({ id }) => !known.has(id))
+      .map((one) => {
+        this.#lastId += 1;
+        const path = one.path.split('/').slice(1);
+        const upload = new Upload(this.#lastId, {
+          folder: path.slice(0, -1),
+          name: path.at(-1) ?? '',
+          sizeBytes: one.length,
+          mtimeMs: one.mtime === undefined ? Number.NaN : Date.parse(one.mtime),
+        });
+        upload.serverId = one.id;
+        upload.storedBytes.value = one.offset;
+        upload.state.value = { name: 'needs-file', refused: false };
+        if (one.overwrite) upload.choice = 'replace';
+        return upload;
+      });
+    if (found.length > 0) this.items.value = [...this.items.value, ...found];
+  }
+
+  #findUnfinished(file: File, folder: FolderPath): Upload | undefined {
+    return this.items.value.find(
+      (upload) =>
+        upload.state.value.name === 'needs-file' &&
+        upload.originalName === file.name &&
+        upload.sizeBytes === file.size &&
+        upload.folder.join('/') === folder.join('/'),
+    );
+  }
+
+  async #isTheFile(upload: Upload, file: File): Promise<boolean> {
+    if (file.size !== upload.sizeBytes) return false;
+    if (!Number.isNaN(upload.mtimeMs) && file.lastModified !== upload.mtimeMs) return false;
+    const sample = this.#samples.get(upload.serverId ?? '');
+    return sample === undefined || sample === (await sampleFile(file));
   }
 
   #count(name: UploadState['name']): number {
@@ -147,9 +228,8 @@ export class Uploads {
   }
 
   #requeue(upload: Upload): void {
-    upload.sentBytes.value = 0;
     upload.bytesPerSecond.value = 0;
-    upload.cancelling = new AbortController();
+    upload.stopping = new AbortController();
     upload.state.value = { name: 'waiting' };
   }
 
@@ -161,10 +241,13 @@ export class Uploads {
     }
   }
 
-  /** Saves sending a big file only to hear that its name is taken; the server's 412 remains the rule. */
+  /** Saves asking in vain; the server's word remains the rule. */
   #isKnownTaken(upload: Upload): boolean {
     return (
-      upload.choice === undefined && this.#folder.shows(upload.folder) && this.#folder.has(upload.name.value)
+      upload.serverId === undefined &&
+      upload.choice === undefined &&
+      this.#folder.shows(upload.folder) &&
+      this.#folder.has(upload.name.value)
     );
   }
 
@@ -177,6 +260,8 @@ export class Uploads {
 
   #choose(upload: Upload, choice: ConflictChoice): void {
     upload.choice = choice;
+    // It was begun under the old name and the old rule.
+    this.#dropStored(upload);
     if (choice === 'skip') {
       upload.state.value = { name: 'skipped' };
       return;
@@ -184,7 +269,7 @@ export class Uploads {
     if (choice === 'keep-both') {
       const isTaken = (name: string): boolean =>
         upload.takenNames.has(name) || (this.#folder.shows(upload.folder) && this.#folder.has(name));
-      upload.name.value = nextFreeName(upload.file.name, isTaken);
+      upload.name.value = nextFreeName(upload.originalName, isTaken);
     }
     this.#requeue(upload);
   }
@@ -192,58 +277,67 @@ export class Uploads {
   async #send(upload: Upload): Promise<void> {
     this.#sending += 1;
     upload.state.value = { name: 'sending' };
+    const { signal: stopped } = upload.stopping;
     try {
-      await putFile({
-        path: [...upload.folder, upload.name.value],
-        body: upload.file,
-        overwrite: upload.choice === 'replace',
-        signal: upload.cancelling.signal,
-        onProgress: this.#trackProgress(upload),
-      });
-      upload.sentBytes.value = upload.file.size;
-      upload.state.value = { name: 'done' };
+      await this.makeFolder(upload.folder);
+      await transferFile(upload, this.#http, this.#samples);
+      if (!stopped.aborted) upload.state.value = { name: 'done' };
       this.#reloadSoon(upload.folder);
     } catch (thrown) {
-      if (!upload.cancelling.signal.aborted) this.#handleProblem(upload, toApiProblem(thrown));
+      if (!stopped.aborted) this.#handleProblem(upload, toApiProblem(thrown));
     }
     this.#sending -= 1;
     this.#settle();
     this.#pump();
   }
 
+  /** Each once, the outer before the inner; that it is there already is as good. */
+  makeFolder(folder: FolderPath): Promise<void> {
+    if (folder.length === 0 || this.#folder.shows(folder)) return Promise.resolve();
+    const key = folder.join('/');
+    const known = this.#madeFolders.get(key);
+    if (known !== undefined) return known;
+    const making = this.makeFolder(folder.slice(0, -1))
+      .then(() => makeFolder(this.#http, folder))
+      .catch((thrown: unknown) => {
+        // 403: it may be there without this person being allowed to make one; the file will tell.
+        if (![409, 403].includes(toApiProblem(thrown).status)) throw thrown;
+      });
+    this.#madeFolders.set(key, making);
+    making.catch(() => this.#madeFolders.delete(key));
+    return making;
+  }
+
   #handleProblem(upload: Upload, problem: ApiProblem): void {
-    if (problem.status === 412) {
+    const { reason, retryAfterMs } = problem.details;
+    if (problem.status === 412 || (problem.status === 409 && reason === 'exists')) {
       this.#meetConflict(upload);
-    } else if (problem.isOutage && upload.tries < uploadRetriesMax) {
+    } else if (problem.isOutage || reason === 'wrong-offset') {
       upload.tries += 1;
       upload.state.value = { name: 'reconnecting' };
-      setTimeout(() => {
-        if (upload.state.value.name !== 'reconnecting') return;
-        this.#requeue(upload);
-        this.#pump();
-      }, problem.details.retryAfterMs ?? outageRetryMs);
+      setTimeout(
+        () => {
+          if (upload.state.value.name !== 'reconnecting') return;
+          this.#requeue(upload);
+          this.#pump();
+        },
+        // As long as the page is open: a person who left for the night finds it done, or may cancel.
+        Math.min(outageRetryMsMax, (retryAfterMs ?? outageRetryMs) * Math.min(upload.tries, 6)),
+      );
     } else {
       upload.state.value = { name: 'failed', problem };
       this.#onProblem(problem);
     }
   }
 
-  /** Speed over the last interval, smoothed so that the time left doesn't dance. */
-  #trackProgress(upload: Upload): (sentBytes: number) => void {
-    let sinceMs = performance.now();
-    let sinceBytes = 0;
-    return (sentBytes) => {
-      const nowMs = performance.now();
-      if (sentBytes >= upload.file.size && upload.state.value.name === 'sending')
-        upload.state.value = { name: 'saving' };
-      if (nowMs - sinceMs < uploadFiguresIntervalMs && sentBytes < upload.file.size) return;
-      const latest = ((sentBytes - sinceBytes) / Math.max(1, nowMs - sinceMs)) * 1000;
-      const smoothed = upload.bytesPerSecond.value;
-      upload.bytesPerSecond.value = smoothed === 0 ? latest : smoothed * 0.7 + latest * 0.3;
-      upload.sentBytes.value = Math.min(sentBytes, upload.file.size);
-      sinceMs = nowMs;
-      sinceBytes = sentBytes;
-    };
+  #dropStored(upload: Upload): void {
+    const { serverId } = upload;
+    if (serverId === undefined) return;
+    upload.serverId = undefined;
+    upload.storedBytes.value = 0;
+    this.#samples.remove(serverId);
+    // If this fails it expires by itself.
+    removeUpload(this.#http, serverId).catch(() => undefined);
   }
 
   /** Many small files must not read the folder again for each. */
@@ -251,7 +345,8 @@ export class Uploads {
     clearTimeout(this.#reloadTimer);
     this.#reloadTimer = setTimeout(
       () => {
-        if (this.#folder.shows(folder)) void this.#folder.reload();
+        const shown = this.#folder.path.value;
+        if (shown.every((name, index) => name === folder[index])) void this.#folder.reload();
       },
       this.running.value ? 1000 : 0,
     );
@@ -260,6 +355,7 @@ export class Uploads {
   #settle(): void {
     if (this.running.value) return;
     this.#standingChoice = undefined;
+    this.#madeFolders.clear();
     if (this.doneCount.value + this.failedCount.value > 0)
       this.#onFinished(this.doneCount.value, this.failedCount.value);
   }
