@@ -23,6 +23,11 @@ export const phone = { width: 390, height: 844 };
 export interface WebBrowser {
   /** A page of a visitor of its own: no cookies, nothing stored. Failures of the page itself end up in `complaints`. */
   visit(options?: BrowserContextOptions): Promise<Page>;
+  /** A whole browser with a profile in `folder`, as one person has it: what it stores is there again the next time. */
+  startProfile(
+    folder: string,
+    more?: { readonly args: readonly string[] },
+  ): Promise<{ readonly page: Page; close(): Promise<void> }>;
   /** Uncaught errors and console errors of all pages, such as violations of the content security policy. */
   readonly complaints: string[];
   close(): Promise<void>;
@@ -36,17 +41,30 @@ export async function startWebBrowser(): Promise<WebBrowser> {
   const browser = await chromium.launch({ executablePath, args: quiet, env: { ...process.env, HOME: home } });
   const complaints: string[] = [];
   const contexts: BrowserContext[] = [];
+  const listen = (page: Page): Page => {
+    page.on('pageerror', (error) => complaints.push(String(error)));
+    page.on('console', (message) => {
+      if (message.type() === 'error' && !handled.test(message.text())) complaints.push(message.text());
+    });
+    return page;
+  };
   return {
     complaints,
     async visit(options = {}) {
       const context = await browser.newContext({ viewport: desktop, locale: 'en-GB', ...options });
       contexts.push(context);
-      const page = await context.newPage();
-      page.on('pageerror', (error) => complaints.push(String(error)));
-      page.on('console', (message) => {
-        if (message.type() === 'error' && !handled.test(message.text())) complaints.push(message.text());
+      return listen(await context.newPage());
+    },
+    async startProfile(folder, more = { args: [] }) {
+      const context = await chromium.launchPersistentContext(folder, {
+        executablePath,
+        args: [...quiet, ...more.args],
+        env: { ...process.env, HOME: home },
+        viewport: desktop,
+        locale: 'en-GB',
+        ignoreHTTPSErrors: true,
       });
-      return page;
+      return { page: listen(await context.newPage()), close: () => context.close() };
     },
     async close() {
       await Promise.all(contexts.map((context) => context.close()));

@@ -66,7 +66,6 @@ const packageOwners: Readonly<Record<string, { folders: readonly string[]; becau
   },
   yazl: { folders: ['dmz/https/'], because: 'archives are made where they are sent' },
   preact: { folders: ['dmz/web/'], because: 'browser code only' },
-  'tus-js-client': { folders: ['dmz/web/'], because: 'browser code only' },
   '@preact/signals': { folders: ['dmz/web/'], because: 'browser code only' },
   vite: { folders: ['dmz/web/'], because: 'the bundler builds browser code only' },
 };
