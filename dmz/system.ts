@@ -47,9 +47,11 @@ export async function startDmz(config: DmzConfig, around: DmzSurroundings): Prom
     keyPem: await readPem(from.https.key),
   });
 
+  const signingKeyPem = await readPem(config.link.signingKey);
   const listener = buildLinkListener({
     listen: resolveListen(config.link.listen, inherited),
     identityKeyPem: await readPem(config.link.identityKey),
+    signingKeyPem,
     mainIdentity: config.link.main.identity,
     nodeName: config.node,
     validatedLogins: config.validatedLogins,
@@ -62,7 +64,7 @@ export async function startDmz(config: DmzConfig, around: DmzSurroundings): Prom
   const login = buildLoginService({
     link,
     node: config.node,
-    signingKeyPem: await readPem(config.link.signingKey),
+    signingKeyPem,
     validatedLogins: config.validatedLogins,
     buildFiles: (session) => buildRemoteFiles({ link, session }),
     guard,
@@ -119,6 +121,10 @@ export async function startDmz(config: DmzConfig, around: DmzSurroundings): Prom
   await sftp.start();
   // Last: who asks whether we are ready must find the doors open.
   await health?.start();
+  link.report({
+    kind: 'listener',
+    detail: `started: https ${JSON.stringify(https.address)}, sftp ${JSON.stringify(sftp.address())}`,
+  });
   log.info({ https: https.address, sftp: sftp.address(), link: listener.port }, 'started');
 
   return {

@@ -5,7 +5,9 @@ import { buildAdminRoutes } from '#main-agent/admin/routes.ts';
 import { startAdminServer } from '#main-agent/admin/server.ts';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
 import { Checkpoints } from '#main-agent/audit/checkpoints.ts';
+import { EdgeEvents } from '#main-agent/audit/edge-events.ts';
 import { startAuditFeed, type AuditFeed } from '#main-agent/audit/feed.ts';
+import { NodeHeads } from '#main-agent/audit/node-heads.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
 import { buildFileService } from '#main-agent/files/service.ts';
 import { buildMainLinks, type MainLinks } from '#main-agent/link/links.ts';
@@ -28,7 +30,7 @@ import { buildMetricsRegistry } from '#shared/health/metrics-registry.ts';
 import { fingerprintOf } from '#shared/identity/fingerprint.ts';
 import { parseIdentityKey } from '#shared/identity/identity-key.ts';
 import type { LinkTap } from '#shared/link/recording-transport.ts';
-import type { EventBody, Policy } from '#shared/link/messages.ts';
+import type { Policy } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import { resolveListen, type InheritedSockets } from '#shared/process/inherited-sockets.ts';
 import type { System } from '#shared/process/node-process.ts';
@@ -123,7 +125,9 @@ export async function startMainAgent(
     onStream: files.onStream,
     sessions: login.sessions,
     policy: () => buildPolicy(config),
-    onEdgeEvent: (node, worker, event) => keepEdgeEvent(node, worker, event),
+    onEdgeEvent: (node, worker, event) => edgeEvents.take(node, worker, event),
+    onJoined: (node) => links.sendToNode(node, 'audit.head', feed.head()),
+    onAuditKnown: (node, worker, head) => nodeHeads.take(node, worker, head),
     onAlarm: (node, worker, reason) =>
       keep('link.protocol-violation', { outcome: 'refused', node, detail: `worker ${worker}: ${reason}` }),
     onWorkerRestart: (node, worker) => {
@@ -142,16 +146,20 @@ export async function startMainAgent(
       .append({ time: new Date(clock.now()).toISOString(), event, ...facts })
       .catch((error: unknown) => log.error({ err: error, event }, 'not audited'));
   }
-  function keepEdgeEvent(node: string, worker: number, event: EventBody<'edge.event'>): void {
-    const { clientIp, protocol } = event;
-    keep(`edge.${event.kind}`, {
-      outcome: 'refused',
-      node,
-      ...(clientIp === undefined ? {} : { clientIp }),
-      ...(protocol === undefined ? {} : { protocol }),
-      detail: `worker ${worker}, event ${event.sequence}: ${event.detail}`,
-    });
-  }
+  const edgeEvents = new EdgeEvents({
+    state,
+    publicKeyOf: (node) => [...signingKeys.values()].find((key) => key.node === node)?.publicKey,
+    acknowledge: (node, count) => links.sendToNode(node, 'edge.taken', count),
+    clock,
+    log: part('audit'),
+  });
+  const nodeHeads = new NodeHeads({
+    head: () => feed.head(),
+    onContradiction: (node, detail) => {
+      log.error({ alarm: 'audit-cut', node, detail }, 'a node knows more of the audit than the audit has');
+      keep('audit.contradicted', { outcome: 'failed', node, detail });
+    },
+  });
   const outbound = buildOutboundClient();
   const checkpoints = new Checkpoints({
     main: config.name,
@@ -161,7 +169,9 @@ export async function startMainAgent(
     head: () => feed.head(),
     state,
     outbound,
-    tellNodes: () => undefined,
+    tellNodes: (head) => {
+      for (const { name } of config.dmzNodes) links.sendToNode(name, 'audit.head', head);
+    },
     clock,
     log: part('audit'),
   });
@@ -169,6 +179,8 @@ export async function startMainAgent(
   const problems = (): readonly string[] => [
     ...listProblems(config, links, feed, users.problems().length),
     ...checkpoints.problems(),
+    ...edgeEvents.problems(),
+    ...nodeHeads.problems(),
   ];
   const closing = new AbortController();
 
@@ -194,7 +206,7 @@ export async function startMainAgent(
       nodes: { list: () => reportNodes(config, links) },
       state,
       auditFeed: feed,
-      nodeHeads: () => [],
+      nodeHeads: () => nodeHeads.list(),
       closing: closing.signal,
       health: { problems },
       clock,
@@ -245,6 +257,7 @@ export async function startMainAgent(
       closing.abort();
       await admin.close();
       await links.close();
+      edgeEvents.close();
       await files.close();
       login.close();
       await users.close();

@@ -4,8 +4,12 @@
 export const parkForMsDefault = 60_000;
 /** Requests waiting for a link: all that were in flight when it went, and as many new ones. At most 64 KiB each. */
 export const parkedRequestsMax = 2048;
-/** Edge events kept while main is away; the oldest goes and the gap shows in the sequence. */
-export const edgeEventsMax = 1000;
+/** Each event is a durable record on main, and strangers cause them: what is beyond is counted, and the count told. */
+export const edgeEventsPerSecond = 20;
+/** Enough for a whole office's bans at once. */
+export const edgeEventsBurst = 1000;
+/** As the message's schema has it. */
+export const edgeDetailCharactersMax = 512;
 /** Connections that have not said who they are or which lane they are: main dials a handful at a time. */
 export const pendingConnectionsMax = 32;
 /** A lost lane is granted anew after this: a peer that drops each lane at once must not spin us. */

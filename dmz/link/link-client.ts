@@ -6,6 +6,7 @@
  * so that nothing of them is sent again. File and session requests wait for the next link and are sent again on it,
  * in order; login requests are bound to their link and fail with it.
  */
+import type { KeyObject } from 'node:crypto';
 import type { Clock } from '#shared/clock.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { ByteTransport } from '#shared/link/byte-transport.ts';
@@ -14,14 +15,23 @@ import { FramePool } from '#shared/link/frame-pool.ts';
 import { Lane } from '#shared/link/lane.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 import { laneJoinTimeoutMs, wireVersions } from '#shared/link/limits.ts';
-import type { EventBody, Params, Policy, Result, StreamHeader, Verb } from '#shared/link/messages.ts';
+import type {
+  EventBody,
+  EventName,
+  Params,
+  Policy,
+  Result,
+  StreamHeader,
+  Verb,
+} from '#shared/link/messages.ts';
 import type { MessageTransport } from '#shared/link/message-transport.ts';
 import { defaultTimeoutMs } from '#shared/link/requests.ts';
 import type { Log } from '#shared/log.ts';
 import { randomId, sessionKey } from '#shared/random-id.ts';
 import { version } from '#shared/version.ts';
+import { EdgeReports, type EdgeReport } from './edge-reports.ts';
 import { JoinedLink } from './joined-link.ts';
-import { edgeEventsMax, parkForMsDefault, pendingConnectionsMax } from './limits.ts';
+import { parkForMsDefault, pendingConnectionsMax } from './limits.ts';
 import type { LinkBinding, MainLink } from './main-link.ts';
 import { Parking } from './parking.ts';
 
@@ -31,6 +41,8 @@ export interface LinkClientOptions {
   /** Link port of each worker, for main to dial; asked at each hello. */
   readonly workerPorts: () => readonly number[];
   readonly validatedLogins: boolean;
+  /** Signs what this node reports. */
+  readonly signingKey: KeyObject;
   /** How long file operations wait for a link. */
   readonly parkForMs?: number;
   readonly clock: Clock;
@@ -65,8 +77,8 @@ export class LinkClient implements MainLink {
   readonly #joiningLanes = new Set<Lane>();
   #current: JoinedLink | undefined;
   #policy: Policy = strictPolicy;
-  #sequence = 0;
-  #events: EventBody<'edge.event'>[] = [];
+  readonly #reports: EdgeReports;
+  #auditHead: EventBody<'audit.head'> | undefined;
   #closed = false;
   readonly #upListeners = new Set<() => void>();
   readonly #downListeners = new Set<() => void>();
@@ -76,6 +88,14 @@ export class LinkClient implements MainLink {
   constructor(options: LinkClientOptions) {
     this.#options = options;
     this.#parking = new Parking(options.parkForMs ?? parkForMsDefault);
+    this.#reports = new EdgeReports({
+      node: options.nodeName,
+      worker: options.worker,
+      boot: this.#boot,
+      signingKey: options.signingKey,
+      clock: options.clock,
+      send: (event) => this.#sendEvent('edge.event', event),
+    });
   }
 
   // — what the front doors use —
@@ -122,11 +142,8 @@ export class LinkClient implements MainLink {
     return this.#requireLink().openStream(header);
   }
 
-  report(event: Omit<EventBody<'edge.event'>, 'sequence' | 'atMs'>): void {
-    this.#sequence += 1;
-    this.#events.push({ ...event, sequence: this.#sequence, atMs: this.#options.clock.now() });
-    if (this.#events.length > edgeEventsMax) this.#events.shift();
-    this.#flushEvents();
+  report(report: EdgeReport): void {
+    this.#reports.add(report);
   }
 
   onUp(listener: () => void): Unsubscribe {
@@ -210,6 +227,7 @@ export class LinkClient implements MainLink {
 
   close(): void {
     this.#closed = true;
+    this.#reports.close();
     for (const lane of this.#joiningLanes) lane.close('shutting down');
     for (const link of this.#joining) link.session.close('shutting down');
     this.#current?.session.close('shutting down');
@@ -232,9 +250,16 @@ export class LinkClient implements MainLink {
       case 'session.ended':
         this.#endSession(event.body.sessionKey, event.body.reason);
         return;
+      case 'audit.head':
+        this.#rememberHead(link, event.body);
+        return;
+      case 'edge.taken':
+        this.#reports.taken(event.body.boot, event.body.sequence);
+        return;
       case 'lane.grant':
       case 'edge.event':
-        // The codec lets neither through from main.
+      case 'audit.known':
+        // The codec lets none of these through from main.
         return;
     }
   }
@@ -246,7 +271,7 @@ export class LinkClient implements MainLink {
     older?.session.close('replaced by a newer link of main');
     this.#options.log.info({ main: link.binding.mainName }, 'link: up');
     this.#parking.resume(link);
-    this.#flushEvents();
+    this.#reports.sendAgain();
     // After what was parked: it came first.
     queueMicrotask(() => this.#notify(this.#upListeners, (listener) => listener()));
   }
@@ -271,15 +296,17 @@ export class LinkClient implements MainLink {
     this.#notify(this.#endListeners, (listener) => listener(key, reason));
   }
 
-  #flushEvents(): void {
-    const session = this.#current?.session;
-    if (session === undefined) return;
-    for (const event of this.#events.splice(0)) {
-      try {
-        session.sendEvent('edge.event', event);
-      } catch (error) {
-        this.#options.log.error({ err: error }, 'link: an edge event could not be sent');
-      }
+  /** Never goes back: a main that lost records can't make the node forget that they were there. */
+  #rememberHead(link: JoinedLink, head: EventBody<'audit.head'>): void {
+    if (this.#auditHead === undefined || head.sequence > this.#auditHead.sequence) this.#auditHead = head;
+    link.session.sendEvent('audit.known', this.#auditHead);
+  }
+
+  #sendEvent<E extends EventName>(name: E, body: EventBody<E>): void {
+    try {
+      this.#current?.session.sendEvent(name, body);
+    } catch (error) {
+      this.#options.log.error({ err: error }, `link: ${name} could not be sent`);
     }
   }
 

@@ -9,6 +9,7 @@ import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { Clock } from '#shared/clock.ts';
 import { requireFingerprint } from '#shared/identity/fingerprint.ts';
+import { parseIdentityKey } from '#shared/identity/identity-key.ts';
 import {
   acceptOptions,
   buildLinkIdentity,
@@ -29,6 +30,8 @@ import type { MainLink } from './main-link.ts';
 export interface LinkListenerOptions {
   readonly listen: ListenAt;
   readonly identityKeyPem: Secret;
+  /** Signs what this node reports. */
+  readonly signingKeyPem: Secret;
   /** Fingerprint of main's key. */
   readonly mainIdentity: string;
   readonly nodeName: string;
@@ -75,6 +78,7 @@ class TlsLinkListener implements LinkListener {
       worker,
       workerPorts: () => workerPorts ?? [this.port],
       validatedLogins,
+      signingKey: parseIdentityKey(options.signingKeyPem).privateKey,
       ...(parkForMs === undefined ? {} : { parkForMs }),
       clock,
       log,

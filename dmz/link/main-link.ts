@@ -1,5 +1,7 @@
 import type { LaneStream } from '#shared/link/lane-stream.ts';
-import type { EventBody, Params, Policy, Result, StreamHeader, Verb } from '#shared/link/messages.ts';
+import type { Params, Policy, Result, StreamHeader, Verb } from '#shared/link/messages.ts';
+
+import type { EdgeReport } from './edge-reports.ts';
 
 /** What an assertion is bound to: the one link it is sent on. */
 export interface LinkBinding {
@@ -31,8 +33,8 @@ export interface MainLink {
   /** Opens a byte stream on the least busy lane. Throws `link-down` when there is none. */
   openStream(header: StreamHeader): LaneStream;
 
-  /** Tells main about something at the edge. Bounded: the oldest is dropped and the gap shows in the sequence. */
-  report(event: Omit<EventBody<'edge.event'>, 'sequence' | 'atMs'>): void;
+  /** Tells main about something at the edge, now or when it is back. Bounded: what is beyond is counted and told. */
+  report(report: EdgeReport): void;
 
   /** Each returns its own unsubscribe. */
   onUp(listener: () => void): () => void;

@@ -1,4 +1,3 @@
-import type { ChainHead } from '#main-agent/audit/chain.ts';
 import {
   findSequenceAt,
   queryAudit,
@@ -7,6 +6,7 @@ import {
   type AuditPage,
 } from '#main-agent/audit/audit-query.ts';
 import type { AuditFeed } from '#main-agent/audit/feed.ts';
+import type { NodeHead } from '#main-agent/audit/node-heads.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { SallyportError } from '#shared/error.ts';
 import { z } from 'zod';
@@ -22,11 +22,6 @@ export interface AuditPorts {
   readonly nodeHeads: () => readonly NodeHead[];
   /** Aborts when main stops: nobody waits for records then. */
   readonly closing: AbortSignal;
-}
-
-export interface NodeHead extends ChainHead {
-  readonly node: string;
-  readonly worker: number;
 }
 
 const moment = z.iso.datetime({ offset: true });

@@ -16,3 +16,7 @@ export const pruneStep = 2_000;
 export const checkpointIntervalMs = 60_000;
 /** Records one question may look at: about half a second of main's time, in pieces. */
 export const recordsScannedMax = 50_000;
+/** Each makes up to three changes, and a commit takes 256. */
+export const edgeEventsPerCommit = 64;
+/** How long `status` shows that events of a node were lost; the audit shows it for ever. */
+export const problemToldForMs = 24 * 3_600_000;

@@ -43,7 +43,8 @@ export interface EdgePosition {
   readonly sequence: number;
   /** In `edge.gap`: how many events from `sequence` on never came. */
   readonly missing?: number;
-  /** The node's own signature of the event (shared/edge-event). */
+  /** The node's own clock, and its signature of the event (shared/link/edge-event.ts). */
+  readonly atMs?: number;
   readonly signature?: string;
 }
 

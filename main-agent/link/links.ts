@@ -32,6 +32,10 @@ export interface MainLinksOptions extends LinkHandlers {
   readonly validatedLogins: boolean;
   readonly policy: () => Policy;
   readonly onEdgeEvent: (node: string, worker: number, event: EventBody<'edge.event'>) => void;
+  /** A worker's link is up, and it may be told things. */
+  readonly onJoined?: (node: string, worker: number) => void;
+  /** The highest audit head a worker was ever told. */
+  readonly onAuditKnown?: (node: string, worker: number, head: EventBody<'audit.known'>) => void;
   /** A node broke the protocol and its link was closed: for the audit and the admins. */
   readonly onAlarm?: (node: string, worker: number, reason: string) => void;
   /** A worker joined again as another process: what lived in the old one is gone. */
@@ -226,6 +230,8 @@ class Links implements MainLinks {
             if (worker === 0) this.#followWorkers(registered, hello);
           },
           onEdgeEvent: (event) => onEdgeEvent(node.name, worker, event),
+          onJoined: () => this.#options.onJoined?.(node.name, worker),
+          onAuditKnown: (head) => this.#options.onAuditKnown?.(node.name, worker, head),
           onClose: (reason, breach) => {
             if (breach) {
               log.error(

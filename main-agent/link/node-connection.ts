@@ -44,6 +44,9 @@ export interface NodeConnectionOptions {
   readonly dialLane: () => Promise<ByteTransport>;
   readonly onOpen: (hello: Hello) => void;
   readonly onEdgeEvent: (event: EventBody<'edge.event'>) => void;
+  /** The node may be told things now. */
+  readonly onJoined?: () => void;
+  readonly onAuditKnown?: (head: EventBody<'audit.known'>) => void;
   readonly onClose: (reason: string, breach: boolean) => void;
   readonly clock: Clock;
   readonly log: Log;
@@ -156,6 +159,7 @@ export class NodeConnection implements NodeLink {
     this.#dispatcher.allowStrays();
     for (const ending of missedEndings()) this.send('session.ended', ending);
     this.sendPolicy();
+    this.#options.onJoined?.();
   }
 
   async #answer(request: AnyRequest): Promise<unknown> {
@@ -169,6 +173,7 @@ export class NodeConnection implements NodeLink {
 
   #receive(event: AnyEvent): void {
     if (event.name === 'edge.event') this.#options.onEdgeEvent(event.body);
+    else if (event.name === 'audit.known') this.#options.onAuditKnown?.(event.body);
     else if (event.name === 'lane.grant') void this.#joinLane(event.body.token);
   }
 

@@ -106,6 +106,9 @@ const eventSender: Readonly<Record<EventName, LaneSide>> = {
   policy: 'main',
   'session.ended': 'main',
   'lane.grant': 'dmz',
+  'audit.head': 'main',
+  'audit.known': 'dmz',
+  'edge.taken': 'main',
   'edge.event': 'dmz',
 };
 

@@ -31,6 +31,9 @@ export const heartbeatIntervalMs = 2_500;
 /** … and a peer silent for longer is dead: looked at with each ping, so found within 10 s. */
 export const heartbeatTimeoutMs = 7_000;
 
+/** Edge events a node keeps until main has them (about 1 MiB), and main has under way from one worker. */
+export const edgeEventsMax = 1000;
+
 // — lanes —
 
 /** Data connections of one link: a second one keeps streams moving while the first waits for a lost packet. */

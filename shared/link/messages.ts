@@ -426,6 +426,8 @@ export const policySchema = z.strictObject({
 });
 export type Policy = z.output<typeof policySchema>;
 
+const auditHead = z.strictObject({ sequence: count, hash: z.string().regex(/^[0-9a-f]{64}$/) });
+
 /** Sessions are named by `sessionKey(id)` in events, never by id. */
 export const eventSchemas = {
   /** main → DMZ */
@@ -433,14 +435,23 @@ export const eventSchemas = {
   'session.ended': z.strictObject({ sessionKey: id, reason: text(128) }),
   /** DMZ → main: may a data lane join this link? Single use, 10 s. */
   'lane.grant': z.strictObject({ token: id }),
+  /** main → DMZ: the head of the audit chain; the node remembers the highest, and answers with it. */
+  'audit.head': auditHead,
+  /** DMZ → main: the highest head this process was told. */
+  'audit.known': auditHead,
+  /** main → DMZ: all edge events of that boot up to this one are in the audit. */
+  'edge.taken': z.strictObject({ boot: id, sequence: count }),
   /** DMZ → main: refusals at the edge, bans, listener state; numbered per node boot so that a gap shows. */
   'edge.event': z.strictObject({
-    sequence: count,
+    boot: id,
+    sequence: count.min(1),
     kind: z.enum(['refused', 'banned', 'listener', 'protocol-abuse', 'limit']),
     atMs: milliseconds,
     clientIp: text(45).optional(),
     protocol: protocol.optional(),
     detail: text(512),
+    /** Ed25519 by the node's signing key (edge-event.ts). */
+    signature: z.string().regex(/^[A-Za-z0-9_-]{86}$/),
   }),
 } as const;
 export type EventName = keyof typeof eventSchemas;

@@ -64,6 +64,7 @@ export async function startEvilDmz(): Promise<EvilDmz> {
   const listener = buildLinkListener({
     listen: { host: '127.0.0.1', port: secrets.ports.link },
     identityKeyPem: new Secret(readFileSync(files.dmz.identityKey, 'utf8')),
+    signingKeyPem: new Secret(readFileSync(files.dmz.signingKey, 'utf8')),
     mainIdentity,
     nodeName: 'dmz1',
     validatedLogins: true,

@@ -3,6 +3,7 @@
  * and streams between them. For tests of the front doors (give handlers, use `link`) and of main's services (use the
  * handlers through `link`, as a node would).
  */
+import { generateKeyPairSync } from 'node:crypto';
 import { LinkClient } from '#dmz/link/link-client.ts';
 import type { MainLink } from '#dmz/link/main-link.ts';
 import type {
@@ -26,6 +27,9 @@ import { RequestCounts } from '#shared/link/requests.ts';
 import { buildLog, type Log } from '#shared/log.ts';
 import { randomId } from '#shared/random-id.ts';
 
+/** What the node signs its events with. */
+export const memorySigningKey = generateKeyPairSync('ed25519');
+
 export interface MemoryLinkOptions {
   /** What main answers; a verb without a handler is answered `unsupported`. */
   readonly login?: Partial<LoginHandlers>;
@@ -36,6 +40,7 @@ export interface MemoryLinkOptions {
   readonly sessions?: SessionRegistry;
   readonly policy?: () => Policy;
   readonly onEdgeEvent?: (event: EventBody<'edge.event'>) => void;
+  readonly onAuditKnown?: (head: EventBody<'audit.known'>) => void;
   readonly node?: string;
   readonly worker?: number;
   readonly mainName?: string;
@@ -71,6 +76,7 @@ export async function buildMemoryLink(options: MemoryLinkOptions = {}): Promise<
     worker,
     workerPorts: () => [8444],
     validatedLogins: true,
+    signingKey: memorySigningKey.privateKey,
     ...(options.parkForMs === undefined ? {} : { parkForMs: options.parkForMs }),
     clock,
     log,
@@ -111,6 +117,7 @@ export async function buildMemoryLink(options: MemoryLinkOptions = {}): Promise<
       },
       onOpen: () => undefined,
       onEdgeEvent: options.onEdgeEvent ?? (() => undefined),
+      onAuditKnown: options.onAuditKnown ?? (() => undefined),
       onClose: () => undefined,
       clock,
       log,

@@ -33,6 +33,7 @@ export async function buildTlsLink(options: TlsLinkOptions = {}): Promise<TlsLin
   const listener = buildLinkListener({
     listen: { host: '127.0.0.1', port: 0 },
     identityKeyPem: nodeKey.privateKeyPem,
+    signingKeyPem: nodeKey.privateKeyPem,
     mainIdentity: mainKey.fingerprint,
     nodeName: 'dmz1',
     validatedLogins: true,

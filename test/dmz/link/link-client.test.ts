@@ -1,23 +1,24 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { LinkClient } from '#dmz/link/link-client.ts';
-import { edgeEventsMax, laneRegrantMs, parkedRequestsMax } from '#dmz/link/limits.ts';
+import { edgeEventsBurst, edgeEventsPerSecond, laneRegrantMs, parkedRequestsMax } from '#dmz/link/limits.ts';
 import { Parking } from '#dmz/link/parking.ts';
 import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
 import { SallyportError } from '#shared/error.ts';
 import { requireComponents } from '#shared/file-service/virtual-path.ts';
 import { encodeFrame, frameType } from '#shared/link/frames.ts';
+import { isEdgeEventOf, type EdgeEvent } from '#shared/link/edge-event.ts';
 import {
+  edgeEventsMax,
   lanesPerLink,
   laneJoinTimeoutMs,
   laneTokenLifeMs,
   streamsPerSessionMax,
 } from '#shared/link/limits.ts';
 import { buildMemoryBytes, buildMemoryMessages } from '#shared/link/memory-transport.ts';
-import type { EventBody } from '#shared/link/messages.ts';
 import { buildLog } from '#shared/log.ts';
 import { randomId, sessionKey } from '#shared/random-id.ts';
 import { buildFakeSessions } from '#test/harness/fake-sessions.ts';
-import { buildMemoryLink } from '#test/harness/memory-link.ts';
+import { buildMemoryLink, memorySigningKey } from '#test/harness/memory-link.ts';
 
 const clock = { now: () => Date.now(), monotonic: () => Date.now() };
 const path = requireComponents(['a']);
@@ -33,6 +34,7 @@ function buildAlone() {
     worker: 0,
     workerPorts: () => [8444],
     validatedLogins: true,
+    signingKey: memorySigningKey.privateKey,
     clock,
     log: buildLog('silent', {}),
   });
@@ -307,19 +309,112 @@ describe('S-09: bounds of the node', () => {
     expect(open().id).toBeGreaterThan(0);
     memory.close();
   });
+});
 
-  it('edge events kept while main is away: the oldest go, and the gap shows', async () => {
-    const events: EventBody<'edge.event'>[] = [];
-    const memory = await buildMemoryLink({ onEdgeEvent: (event) => events.push(event) });
+describe('what the node tells of its edge', () => {
+  async function join() {
+    const events: EdgeEvent[] = [];
+    let nowMs = 0;
+    const memory = await buildMemoryLink({
+      onEdgeEvent: (event) => events.push(event),
+      clock: { now: () => nowMs, monotonic: () => nowMs },
+    });
+    return {
+      memory,
+      events,
+      pass: (ms: number) => (nowMs += ms),
+      rejoin: async () => {
+        events.length = 0;
+        await memory.join();
+        await turn();
+      },
+      take: (sequence: number) => {
+        const [first] = events;
+        if (first !== undefined) memory.connection().send('edge.taken', { boot: first.boot, sequence });
+        return turn();
+      },
+    };
+  }
+  const numbers = (events: readonly EdgeEvent[]): number[] => events.map(({ sequence }) => sequence);
+
+  it('is signed by the node, for this node and worker alone', async () => {
+    const { memory, events } = await join();
+    memory.link.report({ kind: 'banned', clientIp: '192.0.2.1', detail: 'x'.repeat(600) });
+    await turn();
+    const [event] = events;
+    if (event === undefined) throw new Error('no event came');
+    const { publicKey } = memorySigningKey;
+    expect(event.detail).toHaveLength(512);
+    expect(isEdgeEventOf(event, { node: 'dmz1', worker: 0 }, publicKey)).toBe(true);
+    expect(isEdgeEventOf(event, { node: 'dmz2', worker: 0 }, publicKey)).toBe(false);
+    expect(isEdgeEventOf(event, { node: 'dmz1', worker: 1 }, publicKey)).toBe(false);
+    for (const change of [
+      { sequence: 2 },
+      { clientIp: '192.0.2.2' },
+      { atMs: 5 },
+      { kind: 'limit' as const },
+    ])
+      expect(isEdgeEventOf({ ...event, ...change }, { node: 'dmz1', worker: 0 }, publicKey)).toBe(false);
+    memory.close();
+  });
+
+  it('is sent again on each new link until main has it, and events of an outage come too', async () => {
+    const { memory, events, rejoin, take } = await join();
+    for (const detail of ['a', 'b', 'c']) memory.link.report({ kind: 'refused', detail });
+    await turn();
+    expect(numbers(events)).toEqual([1, 2, 3]);
+    await take(2);
+    memory.cut();
+    memory.link.report({ kind: 'refused', detail: 'd' });
+    await rejoin();
+    expect(numbers(events)).toEqual([3, 4]);
+    await take(4);
+    await rejoin();
+    expect(numbers(events)).toEqual([]);
+    memory.close();
+  });
+
+  it('S-09: keeps a bounded number while main is away, counts the others, and tells the count', async () => {
+    const { memory, events, rejoin, take, pass } = await join();
     memory.cut();
     await turn();
     for (let count = 0; count < edgeEventsMax + 5; count += 1)
       memory.link.report({ kind: 'refused', detail: String(count) });
-    await memory.join();
+    await rejoin();
+    expect(numbers(events)).toEqual(Array.from({ length: edgeEventsMax }, (_, n) => n + 1));
+    pass(1000);
+    await take(edgeEventsMax);
+    expect(events.at(-1)).toMatchObject({
+      sequence: edgeEventsMax + 1,
+      kind: 'limit',
+      detail: expect.stringMatching(/^5 events were not kept/),
+    });
+    memory.close();
+  });
+
+  it('S-09: a flood is counted, not told one by one', async () => {
+    const { memory, events, take, pass } = await join();
+    const flood = async (count: number): Promise<void> => {
+      for (let n = 0; n < count; n += 1) memory.link.report({ kind: 'refused', detail: 'flood' });
+      await turn();
+      await take(events.length);
+    };
+    await flood(edgeEventsBurst + 100);
+    expect(events).toHaveLength(edgeEventsBurst);
+    pass(1000);
+    await flood(100);
+    expect(events).toHaveLength(edgeEventsBurst + edgeEventsPerSecond);
+    expect(events[edgeEventsBurst]).toMatchObject({ detail: expect.stringMatching(/^100 events/) });
+    memory.close();
+  });
+
+  it('remembers the highest audit head and answers with it, whatever main says later', async () => {
+    const known: number[] = [];
+    const memory = await buildMemoryLink({ onAuditKnown: (head) => known.push(head.sequence) });
+    for (const sequence of [3, 7, 5])
+      memory.connection().send('audit.head', { sequence, hash: String(sequence).repeat(64) });
     await turn();
-    expect(events).toHaveLength(edgeEventsMax);
-    expect(events[0]).toMatchObject({ sequence: 6, detail: '5' });
-    expect(events.at(-1)).toMatchObject({ sequence: edgeEventsMax + 5 });
+    expect(known).toEqual([3, 7, 7]);
     memory.close();
   });
 });

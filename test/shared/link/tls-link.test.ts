@@ -48,6 +48,7 @@ async function buildListener(changes: Partial<LinkListenerOptions> = {}): Promis
   const listener = buildLinkListener({
     listen: { host: '127.0.0.1', port: 0 },
     identityKeyPem: nodeKey.privateKeyPem,
+    signingKeyPem: nodeKey.privateKeyPem,
     mainIdentity: mainKey.fingerprint,
     nodeName: 'dmz1',
     validatedLogins: true,

@@ -1,0 +1,185 @@
+import type { KeyObject } from 'node:crypto';
+import type { Change, EdgeCount, StateStore } from '#main-agent/state/state-store.ts';
+import type { Clock } from '#shared/clock.ts';
+import { isEdgeEventOf, type EdgeEvent } from '#shared/link/edge-event.ts';
+import { edgeEventsMax } from '#shared/link/limits.ts';
+import type { Log } from '#shared/log.ts';
+import { edgeEventsPerCommit, problemToldForMs, retryMs } from './limits.ts';
+import type { AuditRecord } from './record.ts';
+
+/**
+ * What DMZ nodes tell of their edge, into the audit: each event once, in the node's own order, with the node's
+ * signature; a number that is missing gets a record of its own. A node is told what it need not keep any more.
+ *
+ * Trust: events are the node's word; what strangers chose in them is text.
+ */
+
+export interface EdgeEventsOptions {
+  readonly state: Pick<StateStore, 'commit' | 'edgePosition'>;
+  readonly publicKeyOf: (node: string) => KeyObject | undefined;
+  readonly acknowledge: (node: string, count: EdgeCount) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What waits from one worker of a node. */
+interface Inbox {
+  readonly node: string;
+  readonly worker: number;
+  readonly events: EdgeEvent[];
+  /** The last one that is audited; `unknown` until the state was asked. */
+  position: EdgeCount | undefined | 'unknown';
+  running: boolean;
+  /** The boot whose wrong signatures are told already. */
+  forgedBoot: string | undefined;
+}
+
+interface Problem {
+  readonly text: string;
+  readonly atMs: number;
+}
+
+export class EdgeEvents {
+  readonly #options: EdgeEventsOptions;
+  readonly #inboxes = new Map<string, Inbox>();
+  readonly #problems = new Map<string, Problem>();
+  #closed = false;
+
+  constructor(options: EdgeEventsOptions) {
+    this.#options = options;
+  }
+
+  take(node: string, worker: number, event: EdgeEvent): void {
+    const key = `${node}/${worker}`;
+    const inbox = this.#inboxes.get(key) ?? {
+      node,
+      worker,
+      events: [],
+      position: 'unknown',
+      running: false,
+      forgedBoot: undefined,
+    };
+    this.#inboxes.set(key, inbox);
+    // An honest node has no more under way; it will send again what it is not told to be taken.
+    if (inbox.events.length >= edgeEventsMax) return;
+    inbox.events.push(event);
+    this.#start(inbox);
+  }
+
+  /** Events that never came, of the last day. */
+  problems(): readonly string[] {
+    const now = this.#options.clock.now();
+    return [...this.#problems.values()]
+      .filter(({ atMs }) => now - atMs < problemToldForMs)
+      .map(({ text }) => text);
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  #start(inbox: Inbox): void {
+    if (inbox.running || this.#closed) return;
+    inbox.running = true;
+    this.#drain(inbox)
+      .catch((error: unknown) => {
+        this.#options.log.error({ err: error, node: inbox.node }, 'edge events not audited; tried again');
+        setTimeout(() => this.#start(inbox), retryMs).unref();
+      })
+      .finally(() => (inbox.running = false));
+  }
+
+  async #drain(inbox: Inbox): Promise<void> {
+    const { state, acknowledge } = this.#options;
+    const { node, worker, events } = inbox;
+    if (inbox.position === 'unknown') inbox.position = await state.edgePosition(node, worker);
+    while (events.length > 0) {
+      const batch = events.slice(0, edgeEventsPerCommit);
+      const changes: Change[] = [];
+      let position: EdgeCount | undefined = inbox.position;
+      for (const event of batch) {
+        const next = this.#judge(inbox, event, position, changes);
+        if (next === undefined) continue;
+        position = next;
+        changes.push({ kind: 'note-edge-event', node, worker, count: position });
+      }
+      const result = changes.length === 0 ? { ok: true } : await state.commit(changes);
+      if (!result.ok) {
+        // The state knows more of this worker than we thought: judged again by what it knows.
+        inbox.position = await state.edgePosition(node, worker);
+        continue;
+      }
+      inbox.position = position;
+      events.splice(0, batch.length);
+      if (position !== undefined) acknowledge(node, position);
+    }
+  }
+
+  /** Puts its records into `changes`; undefined: it is one that is audited already, or none of the node's. */
+  #judge(
+    inbox: Inbox,
+    event: EdgeEvent,
+    position: EdgeCount | undefined,
+    changes: Change[],
+  ): EdgeCount | undefined {
+    const { node, worker } = inbox;
+    const { boot, sequence } = event;
+    const publicKey = this.#options.publicKeyOf(node);
+    if (publicKey === undefined || !isEdgeEventOf(event, { node, worker }, publicKey)) {
+      if (inbox.forgedBoot !== boot) changes.push(this.#tellForged(inbox, event));
+      return undefined;
+    }
+    const last = position?.boot === boot ? position.sequence : 0;
+    if (sequence <= last) return undefined;
+    const missing = sequence - last - 1;
+    if (missing > 0) {
+      const text = `${missing} events of ${node} never came, from its event ${last + 1} on`;
+      this.#tell(`gap ${node}`, text);
+      changes.push(
+        this.#record('edge.gap', 'failed', {
+          node,
+          rule: 'a node’s events are numbered',
+          detail: text,
+          edge: { worker, boot, sequence: last + 1, missing },
+        }),
+      );
+    }
+    const { kind, clientIp, protocol, detail, atMs, signature } = event;
+    changes.push(
+      this.#record(`edge.${kind}`, kind === 'listener' ? 'ok' : 'refused', {
+        node,
+        ...(clientIp === undefined ? {} : { clientIp }),
+        ...(protocol === undefined ? {} : { protocol }),
+        detail,
+        edge: { worker, boot, sequence, atMs, signature },
+      }),
+    );
+    return { boot, sequence };
+  }
+
+  #tellForged(inbox: Inbox, { boot }: EdgeEvent): Change {
+    inbox.forgedBoot = boot;
+    const { node, worker } = inbox;
+    const text = `${node} sends events that its signing key did not sign`;
+    this.#tell(`forged ${node}`, text);
+    return this.#record('edge.forged', 'refused', {
+      node,
+      rule: 'events are signed with the pinned signing key',
+      detail: `worker ${worker}: ${text}; none is audited`,
+    });
+  }
+
+  #tell(key: string, text: string): void {
+    this.#options.log.error({ alarm: 'edge-events', detail: text }, 'events of a node are missing or forged');
+    this.#problems.set(key, { text, atMs: this.#options.clock.now() });
+  }
+
+  #record(
+    event: string,
+    outcome: AuditRecord['outcome'],
+    facts: Omit<AuditRecord, 'time' | 'event' | 'outcome'>,
+  ): Change {
+    const time = new Date(this.#options.clock.now()).toISOString();
+    return { kind: 'audit', record: { time, event, outcome, ...facts } };
+  }
+}
