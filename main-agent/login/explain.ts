@@ -1,6 +1,7 @@
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { LoginExplanation, ValueOrigin } from '#main-agent/admin/ports.ts';
 import type { Transport } from '#main-agent/two-factor/code-delivery.ts';
+import { maskAddress } from '#main-agent/two-factor/delivered-codes.ts';
 import type { FactorStatus } from '#main-agent/vault/vault.ts';
 import type { Protocol } from '#shared/login.ts';
 import { findAccountProblem, requirementStartMs } from './account-rules.ts';
@@ -18,6 +19,9 @@ interface ExplainStep {
 }
 
 interface Question {
+  /** A submitted password at this name is taken for an attack. */
+  readonly isBaitName: boolean;
+  readonly isNeverBanned: boolean;
   readonly username: string;
   readonly protocol: Protocol;
   readonly clientIp: string;
@@ -33,6 +37,10 @@ interface KnownUserFacts extends Question {
   readonly transports: readonly Transport[];
   readonly lockedUntilMs: number | undefined;
   readonly isDisabled: boolean;
+  /** What throttles passwords from this place now, in words; empty: nothing. */
+  readonly passwordThrottles: readonly string[];
+  /** The user has signed in from there in the last 30 days, so that no throttle of strangers counts. */
+  readonly isKnownPlace: boolean;
   /** The one the address is in. */
   readonly trustedNetwork: string | undefined;
   /** Clients, by the identification they send, that may ride a lease from that address. */
@@ -50,25 +58,65 @@ export function explainLogin(facts: ExplainFacts): LoginExplanation {
     protocol,
     outcome,
     chain: chain.map(({ rule, value, effect }) => {
-      const origin = origins.find((one) => one.key === rule);
-      return {
-        rule,
-        result: `${value}: ${effect}`,
-        ...(origin?.file === undefined ? {} : { origin: `${origin.file}:${origin.line}` }),
-      };
+      const origin = originsOf(rule, origins);
+      return { rule, result: `${value}: ${effect}`, ...(origin === '' ? {} : { origin }) };
     }),
   });
   if (facts.user === undefined)
     return answer('refused', [
+      ...doorSteps(facts),
       { rule: 'user', value: 'not found', effect: 'refused as a wrong password is' },
     ]);
 
   const problem = findAccountProblem(facts.user, facts);
-  const chain = [...accountSteps(facts, problem), ...factorSteps(facts)];
+  const chain = [
+    ...doorSteps(facts),
+    ...accountSteps(facts, problem),
+    ...passwordSteps(facts),
+    ...factorSteps(facts),
+  ];
   if (problem !== undefined)
     return answer('refused', [...chain, { rule: 'outcome', value: 'refused', effect: problem }]);
   const { outcome, effect } = conclude(facts);
   return answer(outcome, [...chain, { rule: 'outcome', value: outcome, effect }]);
+}
+
+/** `file:line` of the value, or of each part where it is put together. */
+function originsOf(rule: string, origins: readonly ValueOrigin[]): string {
+  const parts = rule.split('.');
+  const appended = [...parts.slice(0, -1), `+${parts.at(-1)}`].join('.');
+  return origins
+    .filter(({ key }) => key === rule || key === appended || key.startsWith(`${rule}.`))
+    .map(({ file, line }) => `${file}:${line}`)
+    .join(', ');
+}
+
+/** What the nodes are told about sources; whom they shut out at the moment is theirs to know. */
+function doorSteps({ clientIp, isBaitName, isNeverBanned }: Question): ExplainStep[] {
+  const steps: ExplainStep[] = [
+    {
+      rule: 'bans',
+      value: isNeverBanned ? `${clientIp} is in never_ban` : 'kept by each node at its door',
+      effect: isNeverBanned ? 'no node shuts it out' : 'a banned address does not get as far as this',
+    },
+  ];
+  if (isBaitName)
+    steps.push({
+      rule: 'bans.bait_names',
+      value: 'a bait',
+      effect: 'a password submitted for it bans its source',
+    });
+  return steps;
+}
+
+function passwordSteps({ isKnownPlace, passwordThrottles, clientIp }: KnownUserFacts): ExplainStep[] {
+  if (passwordThrottles.length === 0)
+    return [{ rule: 'wrong passwords', value: 'not throttled', effect: 'every try is looked at' }];
+  return passwordThrottles.map((value) => ({
+    rule: 'wrong passwords',
+    value,
+    effect: isKnownPlace ? `not for ${clientIp}, where the user has signed in` : `for ${clientIp} too`,
+  }));
 }
 
 function accountSteps(facts: KnownUserFacts, problem: string | undefined): ExplainStep[] {
@@ -125,6 +173,8 @@ function factorSteps(facts: KnownUserFacts): ExplainStep[] {
       value: status.state,
       effect: status.problem ?? `recovery codes left: ${status.recoveryCodesLeft}`,
     },
+    { rule: 'email', value: mask('email', user.email), effect: 'where mails go' },
+    { rule: 'phone', value: mask('sms', user.phone), effect: 'where text messages go' },
     { rule: 'delivery', value: facts.transports.join(', ') || 'none', effect: 'how a code could be sent' },
     { rule: 'two_factor.force_setup', value: yesNo(input.forceSetup), effect: 'nothing else before set-up' },
     { rule: 'bypass code', value: yesNo(input.bypass), effect: 'accepted wherever a code is asked' },
@@ -175,6 +225,10 @@ function conclude(facts: KnownUserFacts): {
       return { outcome: 'bypass', effect: `only the outstanding bypass code can be asked, ${after}` };
     }
   }
+}
+
+function mask(transport: Transport, address: string | undefined): string {
+  return address === undefined ? 'none' : maskAddress(transport, address);
 }
 
 function has(protocols: readonly Protocol[], protocol: Protocol): string {

@@ -231,12 +231,12 @@ function endsWithDigits(text: string, digits: number): boolean {
 }
 
 /** Names that don't exist share a bounded number of counters; the same work, and nothing for a stranger to fill. */
-function passwordScope(username: string, exists: boolean): string {
+export function passwordScope(username: string, exists: boolean): string {
   const bucket = createHash('sha256').update(username).digest().readUInt32BE(0) % unknownNameBuckets;
   return exists ? `password:${username}` : `password?${bucket}`;
 }
 
 /** All that a node brings, whatever user and address it names. */
-function nodeScope(node: string): string {
+export function nodeScope(node: string): string {
   return `password@${node}`;
 }

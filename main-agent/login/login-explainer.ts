@@ -2,6 +2,7 @@ import type { LoginExplainer, LoginQuestion, ValueOrigin } from '#main-agent/adm
 import { isInNetworks } from './account-rules.ts';
 import { assess } from './assessment.ts';
 import { explainLogin } from './explain.ts';
+import { nodeScope, passwordScope } from './first-factor.ts';
 import { disableAfterInARow } from './limits.ts';
 import { codeScope, type LoginParts } from './login-parts.ts';
 
@@ -22,12 +23,16 @@ export function buildLoginExplainer(
         clientIp: question.ip,
         node: question.node,
         nowMs,
+        isBaitName: user === undefined && config.bans.baitNames.includes(question.user),
+        isNeverBanned: isInNetworks(question.ip, config.bans.neverBan),
       };
       if (user === undefined) return explainLogin({ ...asked, user });
-      const [status, failures, origins] = await Promise.all([
+      const [status, failures, origins, passwordThrottles, lastGoodMs] = await Promise.all([
         vault.status(user.username),
         state.failures(codeScope(user.username)),
         originsOf(user.username),
+        listThrottles(parts, question),
+        state.lastGoodLogin(user.username, question.ip),
       ]);
       return explainLogin({
         ...asked,
@@ -43,6 +48,8 @@ export function buildLoginExplainer(
         transports: delivered.transportsFor(user).map((one) => one.transport),
         lockedUntilMs: failures.lockedUntilMs,
         isDisabled: failures.inARow >= disableAfterInARow,
+        passwordThrottles,
+        isKnownPlace: lastGoodMs !== undefined,
         trustedNetwork: findTrustedNetwork(parts, question),
         leases: parts.leases
           .list()
@@ -53,6 +60,21 @@ export function buildLoginExplainer(
       });
     },
   };
+}
+
+/** Until when strangers' tries are let through slowly, for this user and through this node. */
+async function listThrottles({ clock, state }: LoginParts, question: LoginQuestion): Promise<string[]> {
+  const { node, user } = question;
+  const scopes = [
+    { of: user, scope: passwordScope(user, true) },
+    ...(node === undefined ? [] : [{ of: `node ${node}`, scope: nodeScope(node) }]),
+  ];
+  const found = await Promise.all(
+    scopes.map(async ({ of, scope }) => ({ of, untilMs: (await state.failures(scope)).lockedUntilMs ?? 0 })),
+  );
+  return found
+    .filter(({ untilMs }) => untilMs > clock.now())
+    .map(({ of, untilMs }) => `${of} throttled until ${new Date(untilMs).toISOString()}`);
 }
 
 function findTrustedNetwork({ config }: LoginParts, question: LoginQuestion): string | undefined {

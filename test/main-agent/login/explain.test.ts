@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { findOrigins } from '#main-agent/users/origins.ts';
 import type { Protocol } from '#shared/login.ts';
 import { buildRig, buildUser, withFactor, type Rig } from './rig.ts';
 
@@ -54,6 +55,69 @@ describe('explain login', () => {
               : (view.asked?.method ?? view.next);
         expect(happened, `${user} on ${protocol}`).toBe(outcome);
       }
+    }
+  });
+
+  it('tells file and line of every value of the user, also where it was inherited or put together', async () => {
+    rig.close();
+    rig = await buildRig({
+      originsOf: async () =>
+        findOrigins([
+          { file: '_default.yaml', text: 'protocols: [https]\ntwo_factor:\n  required_on: [sftp]\n' },
+          {
+            file: 'frank.yaml',
+            text: [
+              'username: frank',
+              'email: frank@example.com',
+              '+protocols: [sftp]',
+              'expires: 2027-01-15',
+              'hours:',
+              '  days: [1]',
+              '  zone: UTC',
+              'two_factor:',
+              '  force_setup: true',
+              '',
+            ].join('\n'),
+          },
+        ]),
+    });
+    rig.users.set('frank', buildUser('frank', { email: 'frank@example.com' }));
+    const { chain } = await explain('frank', 'sftp');
+    const origins = Object.fromEntries(chain.map(({ rule, origin }) => [rule, origin]));
+    expect(origins).toMatchObject({
+      protocols: '_default.yaml:1, frank.yaml:3',
+      expires: 'frank.yaml:4',
+      hours: 'frank.yaml:6, frank.yaml:7',
+      email: 'frank.yaml:2',
+      'two_factor.required_on': '_default.yaml:3',
+      'two_factor.force_setup': 'frank.yaml:9',
+    });
+    expect(chain).toContainEqual(
+      expect.objectContaining({ rule: 'email', result: 'f…@example.com: where mails go' }),
+    );
+  });
+
+  it('tells what throttles wrong passwords, and whether that counts for this place', async () => {
+    await rig.answer(await rig.begin('carol'));
+    for (let tries = 0; tries < 20; tries += 1)
+      await rig.begin('carol', { password: 'wrong', client: { ip: '198.51.100.7' } }).catch(() => undefined);
+    const result = async (ip: string) =>
+      (await explain('carol', 'https', ip)).chain.find((one) => one.rule === 'wrong passwords')?.result;
+    const until = new Date(rig.now() + 15 * 60_000).toISOString();
+    expect(await result('198.51.100.7')).toBe(`carol throttled until ${until}: for 198.51.100.7 too`);
+    expect(await result('203.0.113.9')).toBe(
+      `carol throttled until ${until}: not for 203.0.113.9, where the user has signed in`,
+    );
+    rig.advance(15 * 60_000);
+    expect(await result('198.51.100.7')).toBe('not throttled: every try is looked at');
+  });
+
+  it('ends every chain with the outcome, and begins it at the door', async () => {
+    for (const user of [...rig.users.keys(), 'nobody']) {
+      const { chain, outcome } = await explain(user, 'https');
+      expect(chain[0]).toMatchObject({ rule: 'bans' });
+      if (user === 'nobody') continue;
+      expect(chain.at(-1)?.result).toMatch(new RegExp(`^${outcome}: `));
     }
   });
 

@@ -1,7 +1,7 @@
 import { argon2Sync, createHash, generateKeyPairSync, randomBytes, sign, type KeyObject } from 'node:crypto';
 import { twoFactorSchema } from '#main-agent/config-two-factor.ts';
 import type { NodeLink } from '#main-agent/link/handlers.ts';
-import { buildLogin, type Login } from '#main-agent/login/build-login.ts';
+import { buildLogin, type Login, type LoginOptions } from '#main-agent/login/build-login.ts';
 import type { LoginConfig } from '#main-agent/login/login-config.ts';
 import type { AccountNotice, CodeMessage } from '#main-agent/two-factor/code-delivery.ts';
 import { defaultTotpSettings, stepAt, totpCodeAt } from '#main-agent/two-factor/totp.ts';
@@ -84,6 +84,7 @@ export interface RigOptions {
   readonly twoFactor?: object;
   readonly smtp?: boolean;
   readonly sms?: boolean;
+  readonly originsOf?: LoginOptions['originsOf'];
   readonly around?: Pick<Rig, 'state' | 'users' | 'enrolments' | 'secrets' | 'node' | 'otherNode'> & {
     readonly clock: { wall: number; steady: number };
     readonly vaultKey: Secret<Buffer>;
@@ -252,6 +253,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       if (event === 'session.ended') played?.ended.push(body as EventBody<'session.ended'>);
     },
     usedBytes: async () => 42,
+    ...(options.originsOf === undefined ? {} : { originsOf: options.originsOf }),
     clock: { now: () => clock.wall, monotonic: () => clock.steady },
     log: buildLog('silent', {}),
   });
