@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import type { AssertionClaims } from '#shared/assertion/claims.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { ChallengeView } from '#shared/link/messages.ts';
@@ -46,7 +46,14 @@ type Outcome =
   | 'email'
   | 'email, then set-up'
   /** Nothing but the admin's bypass code could be asked. */
-  | 'bypass';
+  | 'bypass'
+  | 'bypass, then set-up';
+
+/** Switches of enrolment, which change what a forced user meets. */
+interface Variant {
+  readonly over_sftp: boolean;
+  readonly ticket: 'none' | 'required';
+}
 
 const both = [false, true];
 
@@ -103,6 +110,14 @@ function expectedOf(one: Case): Outcome {
   return row === '11000' && one.bypass ? 'bypass' : outcome;
 }
 
+/** A forced user who is not enrolled, where set-up is possible over SFTP or needs the admin's code. */
+function expectedOfForced({ protocol, address, bypass }: Case, { over_sftp, ticket }: Variant): Outcome {
+  if (protocol === 'https') return bypass ? 'bypass, then set-up' : 'refused';
+  if (!over_sftp) return 'instruct';
+  if (address && ticket === 'none') return 'email, then set-up';
+  return bypass ? 'bypass, then set-up' : 'instruct';
+}
+
 function nameOf(one: Case): string {
   const bit = (value: boolean): string => (value ? '1' : '0');
   const { main, node, wished, inForce, enrolled, address, forced, bypass, protocol, factor } = one;
@@ -133,6 +148,7 @@ const explained: Readonly<Record<Outcome, string>> = {
   email: 'email',
   'email, then set-up': 'email',
   bypass: 'bypass',
+  'bypass, then set-up': 'bypass',
 };
 
 type Tell = (what: string, seen: unknown, wanted: unknown) => void;
@@ -147,39 +163,54 @@ const happyEnds: Readonly<Record<Outcome, { state: string; method: Method } | un
   email: { method: 'email', state: 'signed-in' },
   'email, then set-up': { method: 'email', state: 'setup-required' },
   bypass: { method: 'bypass', state: 'signed-in' },
+  'bypass, then set-up': { method: 'bypass', state: 'setup-required' },
 };
 
 describe('the decision at login, through the login itself', () => {
-  const rigs = new Map<boolean, Rig>();
-  beforeAll(async () => {
-    for (const validated_logins of both)
-      rigs.set(
-        validated_logins,
-        await buildRig({ twoFactor: { validated_logins, lease: 'off', remember_device: '30d' } }),
-      );
-  });
-  afterAll(() => {
-    for (const rig of rigs.values()) rig.close();
-  });
+  let opened: Rig;
+  afterEach(() => opened.close());
+
+  /** Plays every such case with these switches; all that came out otherwise than it must. */
+  async function playAll(
+    twoFactor: object,
+    isMeant: (one: Case) => boolean,
+    expected: (one: Case) => Outcome,
+  ): Promise<string[]> {
+    const rig = (opened = await buildRig({
+      twoFactor: { lease: 'off', remember_device: '30d', ...twoFactor },
+    }));
+    const differences: string[] = [];
+    for (const one of allCases()) {
+      if (!isMeant(one)) continue;
+      await play(rig, one, expected(one), (what, seen, wanted) => {
+        if (isDeepStrictEqual(seen, wanted)) return;
+        differences.push(`${nameOf(one)}, ${what}: ${JSON.stringify(seen)} is not ${JSON.stringify(wanted)}`);
+      });
+    }
+    return differences;
+  }
 
   for (const main of both)
     for (const node of both)
       it(`S-01: validated logins ${main ? 'on' : 'off'} on main, ${node ? 'on' : 'off'} on the node: each combination ends as its row says, and no other way in`, async () => {
-        const rig = rigs.get(main);
-        if (rig === undefined) throw new Error('no rig');
-        const differences: string[] = [];
-        for (const one of allCases())
-          if (one.main === main && one.node === node) {
-            const tell: Tell = (what, seen, wanted) => {
-              if (!isDeepStrictEqual(seen, wanted))
-                differences.push(
-                  `${nameOf(one)}, ${what}: ${JSON.stringify(seen)} is not ${JSON.stringify(wanted)}`,
-                );
-            };
-            await play(rig, one, expectedOf(one), tell);
-          }
-        expect(differences).toEqual([]);
+        const isMeant = (one: Case): boolean => one.main === main && one.node === node;
+        expect(await playAll({ validated_logins: main }, isMeant, expectedOf)).toEqual([]);
       }, 120_000);
+
+  for (const variant of [
+    { over_sftp: true, ticket: 'none' },
+    { over_sftp: false, ticket: 'required' },
+    { over_sftp: true, ticket: 'required' },
+  ] as const)
+    it(`S-01: set-up ${variant.over_sftp ? 'over SFTP too' : 'on the web only'}, ticket ${variant.ticket}: forced users come to set-up by a code, or not at all`, async () => {
+      const isForced = ({ main, node, enrolled, forced }: Case): boolean =>
+        main && node && forced && !enrolled;
+      const expected = (one: Case): Outcome =>
+        one.protocol === 'https' && variant.ticket === 'none'
+          ? expectedOf(one)
+          : expectedOfForced(one, variant);
+      expect(await playAll({ enrolment: variant }, isForced, expected)).toEqual([]);
+    }, 120_000);
 
   async function play(rig: Rig, one: Case, expected: Outcome, tell: Tell): Promise<void> {
     const username = nameOf(one);
@@ -208,9 +239,9 @@ describe('the decision at login, through the login itself', () => {
       tell('sessions', sessions(), []);
       return;
     }
-    tell('begin', seenOf(await begin()), expected === 'email, then set-up' ? 'email' : expected);
+    tell('begin', seenOf(await begin()), expected.replace(', then set-up', ''));
     const happy = happyEnds[expected];
-    const withCode = expected === 'totp' || expected === 'bypass' || expected.startsWith('email');
+    const withCode = expected === 'totp' || /^(bypass|email)/.test(expected);
 
     // Every other way on, each on a fresh login: an assertion that does not fit ends its own.
     for (const method of methods) {
@@ -277,7 +308,7 @@ describe('the decision at login, through the login itself', () => {
   /** What a node may call the code that is due; whether it is one is for the code to say. */
   function isNameFor(method: Method, expected: Outcome): boolean {
     if (method === 'bypass') return true;
-    if (expected === 'totp' || expected === 'bypass') return method === 'totp';
+    if (expected === 'totp' || expected.startsWith('bypass')) return method === 'totp';
     return method === 'email' || method === 'sms';
   }
 
