@@ -1,4 +1,3 @@
-import { readFile, writeFile } from 'node:fs/promises';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Authenticator } from '#scripts/demonstration/codes.ts';
@@ -6,7 +5,7 @@ import type { DemoUser } from '#scripts/demonstration/users.ts';
 import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
 import { askSallyport } from '#test/harness/clients/sallyport.ts';
 import { Mailbox } from '#test/harness/mailbox.ts';
-import { startProduct, type Product } from '#test/harness/product.ts';
+import { setAutoEnable, startProduct, type Product } from '#test/harness/product.ts';
 import { oathtoolCode, secretOfUri } from '#test/harness/qr-code.ts';
 import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
@@ -66,13 +65,6 @@ async function setUp(flows: WebFlows): Promise<{ app: Authenticator; recovery: s
   const recovery = await flows.finishSetup(() => app.next());
   await flows.leaveSetup();
   return { app, recovery, uri };
-}
-
-async function setAutoEnable(on: boolean): Promise<void> {
-  const { config } = product.site.files.main;
-  const text = await readFile(config, 'utf8');
-  await writeFile(config, text.replace(/auto_enable: \w+/, `auto_enable: ${on}`));
-  await product.killMain();
 }
 
 describe('auto_enable is on and nothing is required', () => {
@@ -156,7 +148,7 @@ describe('auto_enable is off', () => {
   let bob: { page: Page; flows: WebFlows };
   let mailbox: Mailbox;
   beforeAll(async () => {
-    await setAutoEnable(false);
+    await setAutoEnable(product, false);
     mailbox = new Mailbox(product.site.files.mail, 'bob@example.com');
   });
 

@@ -125,6 +125,13 @@ export async function startProduct(
   };
 }
 
+/** Changes main's `auto_enable`, with the restart that it takes. */
+export async function setAutoEnable(product: Product, on: boolean): Promise<void> {
+  const { config } = product.site.files.main;
+  await writeFile(config, readFileSync(config, 'utf8').replace(/auto_enable: \w+/, `auto_enable: ${on}`));
+  await product.killMain();
+}
+
 /** Polls until `holds`, at most `ms`; throws what was waited for otherwise. */
 export async function waitUntil(holds: () => Promise<boolean> | boolean, ms: number): Promise<void> {
   const end = performance.now() + ms;
