@@ -1,3 +1,4 @@
+import type { LockOut } from '#main-agent/login/lock-out.ts';
 import type { AnySession } from '#main-agent/login/session.ts';
 import type { Transport } from '#main-agent/two-factor/code-delivery.ts';
 import type { StoredLease } from '#main-agent/state/state-store.ts';
@@ -81,6 +82,8 @@ export interface LeaseAdmin {
 
 export interface TwoFactorAdmin {
   status(username: string): Promise<TwoFactorReport>;
+  /** What an admin should know of the switches that make a second factor worth less. */
+  warnings(): readonly string[];
   /** The one way a factor goes away; ends leases and remembered devices too. */
   reset(username: string, why: AdminReason): Promise<void>;
   /** Lifts a lock and forgets the failures that led to it. */
@@ -106,7 +109,7 @@ export interface DeliveryTestResult {
   readonly problem?: string;
 }
 
-export interface TwoFactorReport {
+export interface TwoFactorReport extends LockOut {
   readonly state: 'none' | 'enrolled' | 'broken';
   /** Why it is broken. */
   readonly problem?: string;
@@ -118,8 +121,6 @@ export interface TwoFactorReport {
   readonly failures: number;
   readonly lockedUntilMs?: number;
   readonly bypassExpiresAtMs?: number;
-  /** Where this user could not log in today: a factor is required and none can be asked. */
-  readonly lockedOutOn: readonly Protocol[];
 }
 
 export interface LoginExplainer {

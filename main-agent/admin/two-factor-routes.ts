@@ -1,14 +1,10 @@
 import type { Clock } from '#shared/clock.ts';
 import { z } from 'zod';
-import {
-  bypassTtlSecondsDefault,
-  bypassTtlSecondsMax,
-  reasonCharactersMax,
-  rollOutPageMax,
-} from './limits.ts';
-import { pageByName, pageQuery } from './page.ts';
-import type { TwoFactorAdmin, TwoFactorReport, UserDirectory } from './ports.ts';
+import { bypassTtlSecondsDefault, bypassTtlSecondsMax, reasonCharactersMax } from './limits.ts';
+import type { TwoFactorAdmin, UserDirectory } from './ports.ts';
+import { buildRollOutRoute } from './roll-out-route.ts';
 import { defineRoute, noBody, noQuery, type Route } from './route.ts';
+import { viewTwoFactor } from './two-factor-view.ts';
 import { requireUser } from './user-routes.ts';
 
 /** `/v1/users/{user}/two-factor` and the roll-out report. No answer holds a secret but the bypass code, once. */
@@ -34,7 +30,7 @@ export function buildTwoFactorRoutes({
       body: noBody,
       handle: async ({ param }) => {
         requireUser(users, param('user'));
-        return { body: viewReport(param('user'), await twoFactor.status(param('user'))) };
+        return { body: viewTwoFactor(param('user'), await twoFactor.status(param('user'))) };
       },
     }),
     defineRoute({
@@ -89,48 +85,6 @@ export function buildTwoFactorRoutes({
         };
       },
     }),
-    defineRoute({
-      method: 'GET',
-      pattern: '/v1/two-factor/roll-out',
-      role: 'viewer',
-      summary: 'Who is enrolled, who is required, who would be locked out today; in pages by name',
-      query: pageQuery(rollOutPageMax),
-      body: noBody,
-      handle: async ({ query }) => {
-        const { rows, next } = pageByName(users.list(), query);
-        const reports = await Promise.all(
-          rows.map(async (user) => {
-            const report = await twoFactor.status(user.username);
-            return { ...viewReport(user.username, report), protection: protectionOf(report, user.protocols) };
-          }),
-        );
-        return { body: { users: reports, next } };
-      },
-    }),
+    buildRollOutRoute({ users, twoFactor }),
   ];
-}
-
-function viewReport(username: string, report: TwoFactorReport): object {
-  const time = (ms: number | undefined): string | undefined =>
-    ms === undefined ? undefined : new Date(ms).toISOString();
-  return {
-    username,
-    state: report.state,
-    problem: report.problem,
-    confirmed_at: report.confirmedAt,
-    via: report.via,
-    required_on: report.requiredOn,
-    recovery_codes_left: report.recoveryCodesLeft,
-    failures: report.failures,
-    locked_until: time(report.lockedUntilMs),
-    bypass_code_until: time(report.bypassExpiresAtMs),
-    locked_out_on: report.lockedOutOn,
-  };
-}
-
-function protectionOf(report: TwoFactorReport, protocols: readonly string[]): string {
-  if (report.lockedOutOn.length > 0) return 'locked out';
-  const covered = protocols.filter((protocol) => report.requiredOn.some((one) => one === protocol));
-  if (covered.length === 0) return 'not required';
-  return covered.length === protocols.length ? 'protected' : 'partly protected';
 }

@@ -26,20 +26,6 @@ export const originsAnswer = z.object({
 
 export const facts = z.record(z.string(), z.unknown());
 
-export const rollOutPage = z.object({
-  users: z.array(
-    z.object({
-      username: z.string(),
-      state: z.string(),
-      required_on: names,
-      protection: z.string(),
-      locked_until: optionalText,
-      locked_out_on: names,
-    }),
-  ),
-  next: optionalText,
-});
-
 export const bypassAnswer = z.object({ code: z.string(), expires_at: z.string() });
 
 export const sessionsAnswer = z.object({

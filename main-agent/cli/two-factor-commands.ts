@@ -2,10 +2,11 @@ import { duration } from '#shared/config/value-types.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
 import { segment } from './admin-client.ts';
-import { bypassAnswer, facts, readAnswer, rollOutPage } from './answers.ts';
+import { bypassAnswer, facts, readAnswer } from './answers.ts';
 import type { CommandContext } from './command-context.ts';
 import { addDeliveryCommands } from './delivery-commands.ts';
-import { formatFacts, formatTable } from './table.ts';
+import { formatRollOut, readRollOut } from './roll-out.ts';
+import { formatFacts } from './table.ts';
 
 /** `sallyport two-factor …`: the help desk's commands. */
 
@@ -21,7 +22,7 @@ export function addTwoFactorCommands(program: Command, context: CommandContext):
 
   twoFactor
     .command('status')
-    .description('one user, or everybody: enrolled, required, locked out')
+    .description('one user, or the roll-out: who is enrolled, required, would be locked out')
     .argument('[user]')
     .action(async (user: string | undefined) => {
       if (user !== undefined) {
@@ -29,27 +30,8 @@ export function addTwoFactorCommands(program: Command, context: CommandContext):
         context.print(json, () => formatFacts(readAnswer(facts, json)));
         return;
       }
-      const all: (typeof rollOutPage)['_output']['users'] = [];
-      let cursor: string | undefined;
-      do {
-        const json = await context.call('GET', '/v1/two-factor/roll-out', { query: { cursor } });
-        const page = readAnswer(rollOutPage, json);
-        all.push(...page.users);
-        cursor = page.next;
-      } while (cursor !== undefined);
-      context.print({ users: all }, () =>
-        formatTable(
-          ['user', 'factor', 'required on', 'protection', 'locked until', 'locked out on'],
-          all.map((one) => [
-            one.username,
-            one.state,
-            one.required_on,
-            one.protection,
-            one.locked_until,
-            one.locked_out_on,
-          ]),
-        ),
-      );
+      const rollOut = await readRollOut(context);
+      context.print(rollOut, () => formatRollOut(rollOut));
     });
 
   twoFactor

@@ -2,16 +2,14 @@ import type { AdminReason, TwoFactorAdmin, TwoFactorReport } from '#main-agent/a
 import type { Change } from '#main-agent/state/state-store.ts';
 import { bypassTtlMaxMs } from '#main-agent/two-factor/limits.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
-import type { FactorStatus } from '#main-agent/vault/vault.ts';
 import { SallyportError } from '#shared/error.ts';
-import type { Protocol } from '#shared/login.ts';
-import { findAccountProblem, isFactorRequired } from './account-rules.ts';
-import { assess } from './assessment.ts';
+import { isFactorRequired } from './account-rules.ts';
+import { findLockOut } from './lock-out.ts';
 import { buildRecord, codeScope, notifyUser, type LoginParts } from './login-parts.ts';
 
 /** What admins may do to a user's second factor. Each is audited in the commit that does it. */
 export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
-  const { challenges, clock, leases, sessions, setups, state, users, vault } = parts;
+  const { challenges, clock, config, leases, sessions, setups, state, users, vault } = parts;
 
   function requireUser(username: string): EffectiveUser {
     const user = users.find(username);
@@ -44,9 +42,19 @@ export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
         failures: failures.inARow,
         ...(lockedUntilMs > nowMs ? { lockedUntilMs } : {}),
         ...(bypass === undefined ? {} : { bypassExpiresAtMs: bypass.expiresAtMs }),
-        lockedOutOn: user.protocols.filter((one) => isLockedOut(parts, user, status, one)),
+        ...findLockOut(parts, user, status),
       };
     },
+
+    warnings: () => [
+      ...(config.twoFactor.validatedLogins
+        ? []
+        : ['validated_logins is off: no code is asked of anybody, whatever stands below']),
+      ...config.twoFactor.trustedNetworks.map(
+        ({ cidr, nodes }) =>
+          `no code is asked from ${cidr} through ${nodes.join(', ')}: the address is the node’s word, so who takes the node over needs no code`,
+      ),
+    ],
 
     /** Whoever holds the lost factor loses what it opened: sessions, leases, devices, logins under way. */
     async reset(username, why) {
@@ -81,25 +89,4 @@ export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
       return code;
     },
   };
-}
-
-/** The account works, but a login would be refused for want of a factor, wherever and whenever it comes from. */
-function isLockedOut(
-  parts: LoginParts,
-  user: EffectiveUser,
-  status: FactorStatus,
-  protocol: Protocol,
-): boolean {
-  const { clock, config, delivered } = parts;
-  const nowMs = clock.now();
-  const anywhere = { ...user, allowFrom: undefined, hours: undefined };
-  if (findAccountProblem(anywhere, { protocol, clientIp: '', nowMs }) !== undefined) return false;
-  const { decision } = assess(user, status, {
-    protocol,
-    nowMs,
-    nodeValidatedLogins: config.twoFactor.validatedLogins,
-    config,
-    delivered,
-  });
-  return decision.outcome === 'refuse' || decision.outcome === 'instruct';
 }

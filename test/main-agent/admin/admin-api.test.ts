@@ -174,9 +174,15 @@ describe('the admin API', () => {
     expect((await call('GET', '/v1/two-factor/roll-out')).json).toMatchObject({
       users: [
         { username: 'alice', state: 'enrolled', protection: 'partly protected' },
-        { username: 'bob', state: 'none', protection: 'partly protected' },
+        {
+          username: 'bob',
+          protection: 'partly protected',
+          required_from: '2027-01-15T00:00:00.000Z',
+          locked_out_then_on: ['https'],
+        },
         { username: 'carol', protection: 'locked out', locked_out_on: ['sftp'] },
       ],
+      warnings: ['no code is asked from 10.0.0.0/8'],
     });
   });
 

@@ -121,6 +121,7 @@ export async function startPlayedMain(changed: Partial<AdminPorts> = {}): Promis
     },
     twoFactor: {
       status: async (name) => playedReport(name),
+      warnings: () => ['no code is asked from 10.0.0.0/8'],
       reset: async (name, { actor, reason }) => void asked.push(`reset ${name} ${actor} ${reason}`),
       unlock: async (name, { actor, reason }) => void asked.push(`unlock ${name} ${actor} ${reason}`),
       makeBypassCode: async (name, { ttlMs, reEnrol, reason }) => {
@@ -166,7 +167,7 @@ function showChange({ path, value }: UserChange): string {
   return `${path.join('.')}=${value === undefined ? '(unset)' : JSON.stringify(value)}`;
 }
 
-function playedUser(username: string): EffectiveUser {
+export function playedUser(username: string): EffectiveUser {
   return {
     username,
     displayName: `The ${username}`,
@@ -236,6 +237,8 @@ function playedReport(username: string): TwoFactorReport {
     recoveryCodesLeft: enrolled ? 9 : 0,
     failures: 0,
     lockedOutOn: username === 'carol' ? ['sftp'] : [],
+    setupDueOn: [],
+    ...(username === 'bob' && { requiredFromMs: Date.UTC(2027, 0, 15), lockedOutThenOn: ['https'] }),
   };
 }
 

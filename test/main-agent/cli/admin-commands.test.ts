@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runCommand } from '#main-agent/cli/run.ts';
-import { startPlayedMain, type PlayedMain } from '#test/main-agent/admin/played-main.ts';
+import { playedUser, startPlayedMain, type PlayedMain } from '#test/main-agent/admin/played-main.ts';
 import { buildPlayedTerminal, type PlayedTerminal } from '#test/harness/played-terminal.ts';
 
 describe('sallyport against a running main', () => {
@@ -127,7 +127,16 @@ describe('sallyport against a running main', () => {
 
   it('two-factor status, reset, unlock, bypass-code', async () => {
     expect((await run('two-factor', 'status', 'alice')).out).toMatch(/state +enrolled/);
-    expect((await run('two-factor', 'status')).out).toMatch(/carol +none +sftp +locked out/);
+    const rollOut = (await run('two-factor', 'status')).out;
+    expect(rollOut).toMatch(/^bob +none +sftp +2027-01-15 +partly protected +- +https from 2027-01-15$/m);
+    expect(rollOut).toMatch(/^carol +none +sftp +- +locked out +- +sftp$/m);
+    expect(rollOut).toContain('3 users\n1 have set up an authenticator\n');
+    expect(rollOut).toContain('! no code is asked from 10.0.0.0/8\n');
+    expect(JSON.parse((await run('--json', 'two-factor', 'status')).out)).toMatchObject({
+      summary: { users: 3, enrolled: 1, required: 3, locked_out: 1, locked_out_later: 1 },
+      users: [{ username: 'alice' }, { username: 'bob' }, { username: 'carol' }],
+      warnings: ['no code is asked from 10.0.0.0/8'],
+    });
     expect((await run('two-factor', 'reset', 'alice')).code).toBe(2);
     expect((await run('two-factor', 'reset', 'alice', '--reason', 'phone lost')).code).toBe(0);
     expect((await run('two-factor', 'unlock', 'alice')).code).toBe(0);
@@ -148,6 +157,16 @@ describe('sallyport against a running main', () => {
       'unlock alice socket:eva unlocked by an admin',
       'bypass alice 1800000 true phone lost',
     ]);
+  });
+
+  it('reads the roll-out page by page', async () => {
+    for (let index = 0; index < 450; index += 1) {
+      const name = `user${String(index).padStart(3, '0')}`;
+      main.users.set(name, playedUser(name));
+    }
+    const { users, summary } = JSON.parse((await run('--json', 'two-factor', 'status')).out);
+    expect([users.length, summary.users]).toEqual([453, 453]);
+    expect(users.at(-1).username).toBe('user449');
   });
 
   it('sessions list and kick, leases', async () => {

@@ -131,7 +131,10 @@ describe('explain login', () => {
       requiredOn: ['https', 'sftp'],
       lockedOutOn: ['https', 'sftp'],
     });
-    expect(await rig.login.admin.twoFactor.status('dave')).toMatchObject({ lockedOutOn: ['sftp'] });
+    expect(await rig.login.admin.twoFactor.status('dave')).toMatchObject({
+      lockedOutOn: [],
+      setupDueOn: ['https', 'sftp'],
+    });
     expect(await rig.login.admin.twoFactor.status('alice')).toMatchObject({
       state: 'enrolled',
       lockedOutOn: [],

@@ -1,0 +1,44 @@
+import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import { rollOutPageMax } from './limits.ts';
+import { pageByName, pageQuery } from './page.ts';
+import type { TwoFactorAdmin, TwoFactorReport, UserDirectory } from './ports.ts';
+import { defineRoute, noBody, type Route } from './route.ts';
+import { viewTwoFactor } from './two-factor-view.ts';
+
+/** `/v1/two-factor/roll-out`: how far the second factor has come, user by user, and whom it would stop. */
+export function buildRollOutRoute({
+  users,
+  twoFactor,
+}: {
+  readonly users: UserDirectory;
+  readonly twoFactor: TwoFactorAdmin;
+}): Route {
+  return defineRoute({
+    method: 'GET',
+    pattern: '/v1/two-factor/roll-out',
+    role: 'viewer',
+    summary: 'Who is enrolled, who is required, who would be locked out today or later; in pages by name',
+    query: pageQuery(rollOutPageMax),
+    body: noBody,
+    handle: async ({ query }) => {
+      const { rows, next } = pageByName(users.list(), query);
+      const reports = await Promise.all(
+        rows.map(async (user) => {
+          const report = await twoFactor.status(user.username);
+          return { ...viewTwoFactor(user.username, report), protection: protectionOf(report, user) };
+        }),
+      );
+      return { body: { users: reports, warnings: twoFactor.warnings(), next } };
+    },
+  });
+}
+
+/** One word for the whole of it. */
+function protectionOf(report: TwoFactorReport, { protocols, status }: EffectiveUser): string {
+  if (status !== 'active') return 'disabled';
+  if (report.lockedOutOn.length > 0) return 'locked out';
+  if (report.setupDueOn.length > 0) return 'set-up due';
+  const covered = protocols.filter((protocol) => report.requiredOn.some((one) => one === protocol));
+  if (covered.length === 0) return 'not required';
+  return covered.length === protocols.length ? 'protected' : 'partly protected';
+}

@@ -1,0 +1,25 @@
+import type { TwoFactorReport } from './ports.ts';
+
+/** A user's second factor as JSON. Holds no secret. */
+export function viewTwoFactor(username: string, report: TwoFactorReport): object {
+  return {
+    username,
+    state: report.state,
+    problem: report.problem,
+    confirmed_at: report.confirmedAt,
+    via: report.via,
+    required_on: report.requiredOn,
+    required_from: time(report.requiredFromMs),
+    recovery_codes_left: report.recoveryCodesLeft,
+    failures: report.failures,
+    locked_until: time(report.lockedUntilMs),
+    bypass_code_until: time(report.bypassExpiresAtMs),
+    locked_out_on: report.lockedOutOn,
+    locked_out_then_on: report.lockedOutThenOn,
+    setup_due_on: report.setupDueOn,
+  };
+}
+
+function time(ms: number | undefined): string | undefined {
+  return ms === undefined ? undefined : new Date(ms).toISOString();
+}

@@ -1,0 +1,90 @@
+import { z } from 'zod';
+import { readAnswer } from './answers.ts';
+import type { CommandContext } from './command-context.ts';
+import { formatTable } from './table.ts';
+
+/** `sallyport two-factor status` without a user: how far the second factor has come. */
+
+const names = z.array(z.string());
+const page = z.object({
+  users: z.array(
+    z.object({
+      username: z.string(),
+      state: z.string(),
+      required_on: names,
+      required_from: z.string().optional(),
+      protection: z.string(),
+      locked_until: z.string().optional(),
+      locked_out_on: names,
+      locked_out_then_on: names.optional(),
+      setup_due_on: names,
+    }),
+  ),
+  warnings: names,
+  next: z.string().optional(),
+});
+
+type RollOutUser = z.output<typeof page>['users'][number];
+
+export interface RollOut {
+  /** In number of users. */
+  readonly summary: Readonly<Record<(typeof counts)[number][0], number>>;
+  readonly warnings: readonly string[];
+  readonly users: readonly RollOutUser[];
+}
+
+/** What is counted, in the words that people read. */
+const counts = [
+  ['users', 'users', () => true],
+  ['enrolled', 'have set up an authenticator', (user) => user.state === 'enrolled'],
+  ['broken', 'have an enrolment that can’t be read', (user) => user.state === 'broken'],
+  ['required', 'are asked for a factor today', (user) => user.required_on.length > 0],
+  ['setup_due', 'must set one up before anything else', (user) => user.setup_due_on.length > 0],
+  ['locked_out', 'are locked out today', (user) => user.locked_out_on.length > 0],
+  [
+    'locked_out_later',
+    'will be locked out once their requirement begins',
+    (user) => (user.locked_out_then_on ?? []).length > 0,
+  ],
+] as const satisfies readonly (readonly [string, string, (user: RollOutUser) => boolean])[];
+
+export async function readRollOut(context: CommandContext): Promise<RollOut> {
+  const users: RollOutUser[] = [];
+  let warnings: readonly string[] = [];
+  let cursor: string | undefined;
+  do {
+    const json = await context.call('GET', '/v1/two-factor/roll-out', { query: { cursor } });
+    const read = readAnswer(page, json);
+    users.push(...read.users);
+    ({ warnings, next: cursor } = read);
+  } while (cursor !== undefined);
+  const summary = Object.fromEntries(counts.map(([key, , holds]) => [key, users.filter(holds).length]));
+  return { summary: summary as RollOut['summary'], warnings, users };
+}
+
+export function formatRollOut({ summary, warnings, users }: RollOut): string {
+  const table = formatTable(
+    ['user', 'factor', 'required on', 'from', 'protection', 'locked until', 'locked out on'],
+    users.map((user) => [
+      user.username,
+      user.state,
+      user.required_on,
+      user.required_from?.slice(0, 10),
+      user.protection,
+      user.locked_until,
+      lockedOutText(user),
+    ]),
+  );
+  const totals = counts
+    .filter(([key]) => key === 'users' || summary[key] > 0)
+    .map(([key, words]) => `${summary[key]} ${words}`);
+  return `${table}\n${totals.join('\n')}\n${warnings.map((warning) => `! ${warning}\n`).join('')}`;
+}
+
+function lockedOutText(user: RollOutUser): string | undefined {
+  if (user.locked_out_on.length > 0) return user.locked_out_on.join(', ');
+  const later = user.locked_out_then_on ?? [];
+  return later.length === 0
+    ? undefined
+    : `${later.join(', ')} from ${user.required_from?.slice(0, 10) ?? ''}`;
+}
