@@ -181,6 +181,7 @@ export async function startMainAgent(
     ...checkpoints.problems(),
     ...edgeEvents.problems(),
     ...nodeHeads.problems(),
+    ...login.admin.problems(),
   ];
   const closing = new AbortController();
 
@@ -201,6 +202,7 @@ export async function startMainAgent(
       sessions: login.admin.sessions,
       leases: login.admin.leases,
       twoFactor: login.admin.twoFactor,
+      confirmClock: login.admin.confirmClock,
       explainer: login.admin.explainer,
       deliveryTester: login.deliveryTester,
       nodes: { list: () => reportNodes(config, links) },

@@ -1,9 +1,17 @@
 import type { Clock } from '#shared/clock.ts';
 import { buildAuditRoutes, type AuditPorts } from './audit-routes.ts';
+import { buildClockRoute } from './clock-route.ts';
 import { buildDeliveryRoutes } from './delivery-routes.ts';
 import { buildGroupRoutes } from './group-routes.ts';
 import { buildPlanRoutes } from './plan-routes.ts';
-import type { DeliveryTester, GroupDirectory, LeaseAdmin, TwoFactorAdmin, UserStorePlans } from './ports.ts';
+import type {
+  AdminReason,
+  DeliveryTester,
+  GroupDirectory,
+  LeaseAdmin,
+  TwoFactorAdmin,
+  UserStorePlans,
+} from './ports.ts';
 import type { Route } from './route.ts';
 import { buildSessionRoutes } from './session-routes.ts';
 import { buildSystemRoutes, type SystemPorts } from './system-routes.ts';
@@ -17,6 +25,7 @@ export interface AdminPorts extends SystemPorts, UserPorts, AuditPorts {
   readonly groups: GroupDirectory;
   readonly plans: UserStorePlans;
   readonly clock: Clock;
+  readonly confirmClock: (why: AdminReason) => Promise<void>;
 }
 
 /** The whole table. */
@@ -28,6 +37,7 @@ export function buildAdminRoutes(ports: AdminPorts): readonly Route[] {
     ...buildPlanRoutes(ports),
     ...buildGroupRoutes(ports),
     ...buildTwoFactorRoutes(ports),
+    buildClockRoute(ports),
     ...buildDeliveryRoutes(ports),
     ...buildSessionRoutes(ports),
   ];

@@ -59,6 +59,15 @@ export function addTwoFactorCommands(program: Command, context: CommandContext):
     });
 
   twoFactor
+    .command('confirm-clock')
+    .description('after main’s clock jumped: it is right now, accept authenticator codes again')
+    .requiredOption('--reason <text>', 'what you looked at; it is audited')
+    .action(async (options: { readonly reason: string }) => {
+      const json = await context.call('POST', '/v1/clock/confirm', { body: { reason: options.reason } });
+      context.print(json, () => 'Codes of authenticator apps are accepted again.\n');
+    });
+
+  twoFactor
     .command('bypass-code')
     .description('make a one-time code for a lost phone')
     .argument('<user>')

@@ -5,6 +5,7 @@ import type { StateStore } from '#main-agent/state/state-store.ts';
 import { ClockGuard } from '#main-agent/two-factor/clock-guard.ts';
 import type { AccountNotifier, CodeDelivery, Transport } from '#main-agent/two-factor/code-delivery.ts';
 import { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
+import { DriftWatch } from '#main-agent/two-factor/drift-watch.ts';
 import { PendingSetups } from '#main-agent/two-factor/pending-setups.ts';
 import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import type { EnrolmentSource, UserSource } from '#main-agent/users/user-source.ts';
@@ -28,6 +29,7 @@ import { buildLoginAdmin, type LoginAdmin } from './login-admin.ts';
 import { buildLoginHandlers } from './login-handlers.ts';
 import type { LoginParts } from './login-parts.ts';
 import { Passwords } from './password.ts';
+import { Reminders } from './reminders.ts';
 import { buildSessionHandlers } from './session-handlers.ts';
 import { findOpenDoors } from './self-test.ts';
 import { Sessions } from './sessions.ts';
@@ -64,6 +66,7 @@ export interface Login {
   readonly passwords: Passwords;
   readonly vault: Vault;
   readonly admin: LoginAdmin;
+  readonly reminders: Pick<Reminders, 'sweep'>;
   readonly deliveryTester: DeliveryTester;
   /**
    * Takes over sessions and leases of before, judged anew; nothing may be served before it resolves. Rejects `config`
@@ -143,11 +146,13 @@ export function buildLogin(options: LoginOptions): Login {
       proveTtlMs: twoFactor.enrolment.proveTtlMs,
     }),
     guard,
+    driftWatch: new DriftWatch(clock, twoFactor.totp),
     notifier: options.notifier,
     clock,
     log,
     random,
   };
+  const reminders = new Reminders(parts);
   const imitateUsers = (): void =>
     parts.passwords.imitate([...users.list()].flatMap((user) => user.passwordHash ?? []));
   const unsubscribe = users.onChange((names) => {
@@ -161,6 +166,7 @@ export function buildLogin(options: LoginOptions): Login {
     sessions,
     passwords: parts.passwords,
     vault,
+    reminders,
     admin: buildLoginAdmin(parts, options.originsOf ?? (async () => [])),
     deliveryTester: buildDeliveryTester(parts, options.delivery),
     start: async () => {
@@ -170,9 +176,11 @@ export function buildLogin(options: LoginOptions): Login {
       await parts.leases.start();
       await delivered.start();
       await sessions.start();
+      reminders.start();
     },
     close: () => {
       unsubscribe();
+      reminders.close();
       sessions.close();
       guard.close();
     },

@@ -1,4 +1,5 @@
 import type { Change } from '#main-agent/state/state-store.ts';
+import { describeSuspicion } from '#main-agent/two-factor/drift-watch.ts';
 import { driftAgreementSteps } from '#main-agent/two-factor/limits.ts';
 import { KeyedTurns } from '#main-agent/vault/keyed-turns.ts';
 import type { VaultCodeKind } from '#main-agent/vault/vault.ts';
@@ -172,7 +173,8 @@ export class CodeCheck {
   }
 
   /** The drift is told when two different codes in a row agree; one alone is a lucky guess too often. */
-  #drifted(record: Challenge, code: Secret, steps: number, burn: readonly Change[]): Promise<TryAgain> {
+  async #drifted(record: Challenge, code: Secret, steps: number, burn: readonly Change[]): Promise<TryAgain> {
+    await this.#watchClock(record.username, steps);
     const before = record.drift;
     record.drift = { steps, code };
     const agrees =
@@ -182,6 +184,18 @@ export class CodeCheck {
     if (!agrees) return this.again(record, 'wrong-code', { burn });
     const driftSeconds = steps * this.#parts.config.twoFactor.totp.periodSeconds;
     return this.again(record, 'clock-drift', { burn, driftSeconds });
+  }
+
+  /** Many users with the same drift: told once, as an alarm and in the audit. */
+  async #watchClock(username: string, steps: number): Promise<void> {
+    const { driftWatch, log, state } = this.#parts;
+    const suspicion = driftWatch.note(username, steps);
+    if (suspicion === undefined) return;
+    const detail = describeSuspicion(suspicion);
+    log.error({ alarm: 'clock-suspect', ...suspicion }, detail);
+    await state.commit([
+      { kind: 'audit', record: buildRecord(this.#parts, 'clock.suspect', 'failed', { detail }) },
+    ]);
   }
 
   #failureChanges(record: Challenge, reason: AgainReason, reference: string): Change[] {

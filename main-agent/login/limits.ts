@@ -79,3 +79,13 @@ export const devicesPerUserMax = 16;
 
 /** Leases alive; each cost a code, so this many are many users. The oldest goes, and its client is asked again. */
 export const leasesMax = 20_000;
+
+/** Reminders of one user are this far apart: often enough to be seen, too rare to be filtered away. */
+export const reminderIntervalMs = 7 * 24 * 3_600_000;
+
+/** A few users a minute are 14,400 a day, and never more mails at once than the relay takes. */
+export const reminderSweepMs = 60_000;
+export const reminderLooksPerSweep = 10;
+
+/** Somebody who was looked at is looked at again a day later: the day may have come nearer, the factor been set up. */
+export const reminderLookAgainMs = 24 * 3_600_000;

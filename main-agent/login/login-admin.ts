@@ -6,6 +6,7 @@ import type {
   TwoFactorAdmin,
   ValueOrigin,
 } from '#main-agent/admin/ports.ts';
+import { describeSuspicion } from '#main-agent/two-factor/drift-watch.ts';
 import { buildLoginExplainer } from './login-explainer.ts';
 import { buildRecord, type LoginParts } from './login-parts.ts';
 import { buildTwoFactorAdmin } from './two-factor-admin.ts';
@@ -25,13 +26,15 @@ export interface LoginAdmin {
   /** By how much the clock jumped, while TOTP pauses for it. */
   clockProblem(): number | undefined;
   confirmClock(why: AdminReason): Promise<void>;
+  /** What is wrong with logins as a whole, for `status`. */
+  problems(): readonly string[];
 }
 
 export function buildLoginAdmin(
   parts: LoginParts,
   originsOf: (username: string) => Promise<readonly ValueOrigin[]>,
 ): LoginAdmin {
-  const { challenges, guard, leases, sessions, state } = parts;
+  const { challenges, driftWatch, guard, leases, sessions, state } = parts;
   return {
     sessions,
     leases: {
@@ -64,6 +67,19 @@ export function buildLoginAdmin(
         { kind: 'audit', record: buildRecord(parts, 'clock.confirmed', 'ok', { actor, detail: reason }) },
       ]);
       guard.confirm();
+    },
+
+    problems: () => {
+      const jumpMs = guard.check();
+      const suspicion = driftWatch.suspicion();
+      return [
+        ...(jumpMs === undefined
+          ? []
+          : [
+              `the clock jumped by ${Math.round(jumpMs / 1000)} s: codes of authenticator apps wait for \`sallyport two-factor confirm-clock\``,
+            ]),
+        ...(suspicion === undefined ? [] : [`${describeSuspicion(suspicion)}: check it (NTP)`]),
+      ];
     },
   };
 }

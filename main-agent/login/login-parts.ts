@@ -3,6 +3,7 @@ import type { StateStore } from '#main-agent/state/state-store.ts';
 import type { ClockGuard } from '#main-agent/two-factor/clock-guard.ts';
 import type { AccountNotice, AccountNotifier } from '#main-agent/two-factor/code-delivery.ts';
 import type { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
+import type { DriftWatch } from '#main-agent/two-factor/drift-watch.ts';
 import type { PendingSetups } from '#main-agent/two-factor/pending-setups.ts';
 import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
@@ -35,6 +36,7 @@ export interface LoginParts {
   readonly delivered: DeliveredCodes;
   readonly setups: PendingSetups;
   readonly guard: ClockGuard;
+  readonly driftWatch: DriftWatch;
   readonly notifier: AccountNotifier | undefined;
   readonly clock: Clock;
   readonly log: Log;
@@ -68,17 +70,15 @@ export function notifyUser(
   parts: Pick<LoginParts, 'notifier' | 'clock'>,
   user: EffectiveUser,
   kind: AccountNotice['kind'],
-  where: { readonly node?: string; readonly clientIp?: string } = {},
+  facts: Pick<AccountNotice, 'node' | 'clientIp' | 'requiredFromMs'> = {},
 ): void {
   if (user.email === undefined) return;
-  const { node, clientIp } = where;
   parts.notifier?.notify({
     username: user.username,
     address: user.email,
     kind,
     atMs: parts.clock.now(),
-    ...(node === undefined ? {} : { node }),
-    ...(clientIp === undefined ? {} : { clientIp }),
+    ...facts,
   });
 }
 

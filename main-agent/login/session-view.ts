@@ -65,5 +65,9 @@ async function findNotice(parts: Parts, session: AnySession): Promise<string | u
   const nowMs = parts.clock.now();
   const fromMs = requirementStartMs(twoFactor.requiredFrom, { nowMs, firstLoginAtMs: status.firstLoginAtMs });
   if (status.state === 'enrolled' || fromMs === undefined || fromMs <= nowMs) return undefined;
-  return `Two-factor authentication is required from ${new Date(fromMs).toISOString().slice(0, 10)}. Set it up in User Options.`;
+  const how =
+    twoFactor.registration || twoFactor.forceSetup
+      ? 'Set it up on the web before, in User options.'
+      : 'Ask your administrator how to set it up.';
+  return `Two-factor authentication is required from ${new Date(fromMs).toISOString().slice(0, 10)}. ${how}`;
 }

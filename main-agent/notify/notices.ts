@@ -6,7 +6,10 @@ import { asHtml, hideCodeLike } from './template.ts';
 /** Mails that tell users what happened to their account. No number in them looks like a code. */
 
 const texts: Readonly<
-  Record<AccountNotice['kind'], { readonly subject: string; readonly happened: string }>
+  Record<
+    AccountNotice['kind'],
+    { readonly subject: string; readonly happened: string; readonly advice?: string }
+  >
 > = {
   'two-factor-enrolled': {
     subject: 'Two-factor authentication was set up',
@@ -33,17 +36,23 @@ const texts: Readonly<
     subject: 'A remembered browser was copied',
     happened: 'A browser that you let us remember seems to have been copied. It is forgotten now.',
   },
+  'two-factor-due': {
+    subject: 'Set up two-factor authentication',
+    happened: 'Signing in will soon need a code from your phone besides your password.',
+    advice: 'Set it up before: sign in on the web, choose User options, and have your phone at hand.',
+  },
 };
 
 export function composeNotice(notice: AccountNotice, serviceName: string): Mail {
-  const { subject, happened } = texts[notice.kind];
+  const { subject, happened, advice = 'If that was not you, tell your administrator.' } = texts[notice.kind];
   const when = `${new Date(notice.atMs).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
   const facts = [
     `User: ${hideCodeLike(notice.username)}`,
-    `Time: ${when}`,
+    ...(notice.requiredFromMs === undefined
+      ? [`Time: ${when}`]
+      : [`Required from: ${new Date(notice.requiredFromMs).toISOString().slice(0, 10)}`]),
     ...(notice.clientIp === undefined ? [] : [`Address: ${hideCodeLike(notice.clientIp)}`]),
   ];
-  const advice = 'If that was not you, tell your administrator.';
   return {
     to: notice.address,
     subject: `${serviceName}: ${subject}`,

@@ -40,3 +40,6 @@ export const closeWaitMs = 10_000;
 /** Addresses remembered for each user, and for how long: what the contract promises. */
 export const goodLoginsPerUserMax = 256;
 export const keepGoodLoginsMs = 30 * 24 * 3_600_000;
+
+/** Far longer than reminders are apart, so that a forgotten one can't come too early. */
+export const keepRemindersMs = 90 * 24 * 3_600_000;

@@ -99,6 +99,14 @@ export class ChangeWriter {
       case 'note-login':
         this.#noteLogin(change);
         return true;
+      case 'note-reminder':
+        return this.#changes(
+          `INSERT INTO reminders VALUES (?1, ?2)
+           ON CONFLICT DO UPDATE SET at = excluded.at WHERE at + ?3 <= excluded.at`,
+          change.user,
+          change.atMs,
+          change.intervalMs,
+        );
       case 'set-bypass-code':
         this.#run('DELETE FROM bypass_codes WHERE username = ?', change.user);
         if (change.code !== undefined) {

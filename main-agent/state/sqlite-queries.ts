@@ -8,6 +8,7 @@ import {
   keepDeliveredCodesMs,
   keepFailuresMs,
   keepGoodLoginsMs,
+  keepRemindersMs,
 } from './limits.ts';
 import type { Queries, QueryCall, QueryName } from './sqlite-messages.ts';
 import type { StoredDeliveredCode, StoredDevice, StoredLease, StoredSession } from './state-store.ts';
@@ -149,6 +150,7 @@ export function sweep(database: DatabaseSync, nowMs: number): void {
   database.prepare('DELETE FROM devices WHERE expires_at < ?').run(nowMs);
   database.prepare('DELETE FROM bypass_codes WHERE expires_at < ?').run(expired);
   database.prepare('DELETE FROM good_logins WHERE at < ?').run(nowMs - keepGoodLoginsMs);
+  database.prepare('DELETE FROM reminders WHERE at < ?').run(nowMs - keepRemindersMs);
   database.prepare('DELETE FROM used_codes WHERE expires_at < ?').run(expired);
   database
     .prepare('DELETE FROM delivered_codes WHERE expires_at < ? AND sent_at < ?')

@@ -90,6 +90,9 @@ const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX delivered_codes_by_binding ON delivered_codes (binding);
   `,
+  `
+  CREATE TABLE reminders (username TEXT PRIMARY KEY, at REAL NOT NULL) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 export const schemaVersion = migrations.length;

@@ -79,6 +79,13 @@ export type Change =
     }
   /** Never fails. Sets the first login's time once, and the last good login from this address. */
   | { readonly kind: 'note-login'; readonly user: string; readonly clientIp: string; readonly atMs: number }
+  /** Fails if the user was reminded less than `intervalMs` before. */
+  | {
+      readonly kind: 'note-reminder';
+      readonly user: string;
+      readonly atMs: number;
+      readonly intervalMs: number;
+    }
   /** Never fails. One outstanding per user: replaces (undefined = takes away) the one before. */
   | {
       readonly kind: 'set-bypass-code';

@@ -31,10 +31,13 @@ export interface AccountNotice {
     | 'recovery-code-used'
     | 'many-wrong-codes'
     | 'factor-disabled'
-    | 'device-copied';
+    | 'device-copied'
+    | 'two-factor-due';
   readonly atMs: number;
   readonly node?: string;
   readonly clientIp?: string;
+  /** Of `two-factor-due`: when the requirement begins. */
+  readonly requiredFromMs?: number;
 }
 
 export interface AccountNotifier {

@@ -9,6 +9,13 @@ export const driftReachSteps = 10;
 /** Two drifted codes must agree within this to be believed: one is a lucky guess too often. */
 export const driftAgreementSteps = 1;
 
+/** So many users with the same drift within this time: it is not their phones, it is our clock. */
+export const driftSuspectUsers = 5;
+export const driftWindowMs = 3_600_000;
+
+/** Users whose last drift is remembered; far more than it takes to be sure. */
+export const driftUsersMax = 1_000;
+
 /** Recovery codes: 80 bit each, so that their HMACs can't be tried even by who steals the vault key. */
 export const recoveryCodeLength = 16;
 

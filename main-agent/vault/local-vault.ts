@@ -246,7 +246,7 @@ class LocalVault implements Vault {
     if (jumpedMs === undefined) return;
     throw new SallyportError('busy', 'Codes of authenticator apps can not be checked at the moment', {
       detail: `main's clock jumped by ${jumpedMs} ms`,
-      hint: 'Check the clock, then confirm it with `sallyport doctor`. Recovery and bypass codes work meanwhile.',
+      hint: 'Check the clock, then confirm it with `sallyport two-factor confirm-clock`. Recovery and bypass codes work meanwhile.',
     });
   }
 

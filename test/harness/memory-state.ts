@@ -36,6 +36,7 @@ interface Tables {
   usedSignatures: Set<string>;
   firstLogins: Map<string, number>;
   goodLogins: Map<string, number>;
+  reminders: Map<string, number>;
   bypassCodes: Map<string, StoredBypassCode>;
   failures: Map<string, Failures>;
   audit: AuditRecord[];
@@ -68,6 +69,7 @@ export function buildMemoryState(now: () => number): MemoryState {
     usedSignatures: new Set(),
     firstLogins: new Map(),
     goodLogins: new Map(),
+    reminders: new Map(),
     bypassCodes: new Map(),
     failures: new Map(),
     audit: [],
@@ -165,6 +167,7 @@ function copyTables(tables: Tables): Tables {
     usedSignatures: new Set(tables.usedSignatures),
     firstLogins: new Map(tables.firstLogins),
     goodLogins: new Map(tables.goodLogins),
+    reminders: new Map(tables.reminders),
     bypassCodes: new Map(tables.bypassCodes),
     failures: new Map(tables.failures),
     audit: [...tables.audit],
@@ -247,6 +250,12 @@ function apply(tables: Tables, change: Change): boolean {
       if (!tables.firstLogins.has(change.user)) tables.firstLogins.set(change.user, change.atMs);
       tables.goodLogins.set(pair(change.user, change.clientIp), change.atMs);
       return true;
+    case 'note-reminder': {
+      const before = tables.reminders.get(change.user) ?? -Infinity;
+      if (before + change.intervalMs > change.atMs) return false;
+      tables.reminders.set(change.user, change.atMs);
+      return true;
+    }
     case 'set-bypass-code':
       if (change.code === undefined) tables.bypassCodes.delete(change.user);
       else tables.bypassCodes.set(change.user, change.code);

@@ -9,6 +9,8 @@ export interface Formats {
   readonly modified: (mtimeMs: number, nowMs: number) => string;
   /** Everything, for tooltips. */
   readonly fullDate: (timeMs: number) => string;
+  /** The day alone. */
+  readonly day: (timeMs: number) => string;
   /** 0…1 → 62 %. */
   readonly percent: (fraction: number) => string;
   readonly number: (value: number) => string;
@@ -73,12 +75,14 @@ function formatDuration(seconds: number): string {
 /** `timeZone` absent: the reader's own. */
 export function buildFormats(locale: string, timeZone?: string): Formats {
   const full = new Intl.DateTimeFormat(locale, { timeZone, dateStyle: 'full', timeStyle: 'short' });
+  const day = new Intl.DateTimeFormat(locale, { timeZone, dateStyle: 'long' });
   const percent = new Intl.NumberFormat(locale, { style: 'percent' });
   const number = new Intl.NumberFormat(locale);
   return {
     size: buildSize(locale),
     modified: buildModified(locale, timeZone),
     fullDate: (timeMs) => (Number.isFinite(timeMs) ? full.format(timeMs) : ''),
+    day: (timeMs) => day.format(timeMs),
     percent: (fraction) => percent.format(fraction),
     number: (value) => number.format(value),
     duration: formatDuration,

@@ -258,6 +258,10 @@ export const de: Catalogue = {
     requiredOn: (protocols) => `Ein Code wird verlangt für: ${protocols}.`,
     requiredNowhere: 'Ein Code wird noch nicht verlangt. Ihre Administration schaltet das ein.',
     requiredFrom: (date) => `Ab ${date} wird ein Code verlangt.`,
+    reminder: (date) =>
+      `Ab ${date} brauchen Sie zum Anmelden einen Code von Ihrem Telefon. Richten Sie das vorher ein, unter „Einstellungen“.`,
+    reminderClosed: (date) =>
+      `Ab ${date} brauchen Sie zum Anmelden einen Code von Ihrem Telefon. Fragen Sie Ihre Administration, wie Sie das einrichten.`,
     https: 'diese Website',
     sftp: 'SFTP',
     recoveryLeft: (left) =>

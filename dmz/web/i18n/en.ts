@@ -251,6 +251,10 @@ export const en = {
     requiredOn: (protocols: string) => `A code is asked for: ${protocols}.`,
     requiredNowhere: 'A code is not asked for yet. Your administrator switches that on.',
     requiredFrom: (date: string) => `A code will be required from ${date}.`,
+    reminder: (date: string) =>
+      `From ${date} on, signing in needs a code from your phone. Set it up before, in User options.`,
+    reminderClosed: (date: string) =>
+      `From ${date} on, signing in needs a code from your phone. Ask your administrator how to set it up.`,
     https: 'this website',
     sftp: 'SFTP',
     recoveryLeft: (left: number) =>

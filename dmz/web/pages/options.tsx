@@ -85,6 +85,7 @@ function TwoFactorSection({ account }: { readonly account: Account }) {
     </span>
   );
   const requiredFrom = Date.parse(twoFactor.required_from ?? '');
+  const isLater = requiredFrom > Date.now();
   return (
     <Section title={words.options.twoFactor} badge={badge}>
       <p>
@@ -96,11 +97,9 @@ function TwoFactorSection({ account }: { readonly account: Account }) {
             ? words.options.twoFactorOff
             : words.options.twoFactorClosed}
       </p>
-      {requiredOn.length > 0 && <p>{words.options.requiredOn(protocols(requiredOn))}</p>}
+      {requiredOn.length > 0 && !isLater && <p>{words.options.requiredOn(protocols(requiredOn))}</p>}
       {enrolled && requiredOn.length === 0 && <p>{words.options.requiredNowhere}</p>}
-      {Number.isFinite(requiredFrom) && requiredFrom > Date.now() && (
-        <p>{words.options.requiredFrom(formats.fullDate(requiredFrom))}</p>
-      )}
+      {isLater && <p>{words.options.requiredFrom(formats.day(requiredFrom))}</p>}
       {enrolled && (
         <p class="with-icon">
           <Icon name="key" />

@@ -1,6 +1,7 @@
 import { effect, untracked } from '@preact/signals';
 import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
+import type { Account } from '#dmz/web/api/account.ts';
 import { Http } from '#dmz/web/api/http.ts';
 import type { ApiProblem } from '#dmz/web/api/problem.ts';
 import type { Formats } from '#dmz/web/format/formats.ts';
@@ -47,7 +48,7 @@ export function buildClient(browser: Window): Client {
     onFinished: (done, failed) => notices.say(preferences.words.value.uploads.finished(done, failed)),
   });
   const actions = new FileActions({ http, folder, selection, notices, preferences, uploads });
-  watchUser(session, uploads, notices);
+  watchUser(session, uploads, notices, preferences);
   watchLeaving(browser, uploads);
   return {
     brand: named?.content || 'Sallyport',
@@ -63,8 +64,17 @@ export function buildClient(browser: Window): Client {
   };
 }
 
+/** What this person is told once after signing in; in their language where we have the words. */
+function findReminder({ two_factor: factor, notice }: Account, preferences: Preferences): string | undefined {
+  const fromMs = Date.parse(factor.required_from ?? '');
+  if (factor.enrolled || !(fromMs > Date.now())) return notice;
+  const date = preferences.formats.value.day(fromMs);
+  const { reminder, reminderClosed } = preferences.words.value.options;
+  return factor.may_set_up ? reminder(date) : reminderClosed(date);
+}
+
 /** Uploads belong to who started them: they go on after the same user's next sign-in, and are gone with another's. */
-function watchUser(session: Session, uploads: Uploads, notices: Notices): void {
+function watchUser(session: Session, uploads: Uploads, notices: Notices, preferences: Preferences): void {
   let owner = '';
   let greeted = false;
   effect(() => {
@@ -75,8 +85,11 @@ function watchUser(session: Session, uploads: Uploads, notices: Notices): void {
       greeted = false;
       return;
     }
-    const { username, notice } = state.account;
-    if (!greeted && notice !== undefined) notices.remind(notice);
+    const { username } = state.account;
+    untracked(() => {
+      const reminder = greeted ? undefined : findReminder(state.account, preferences);
+      if (reminder !== undefined) notices.remind(reminder);
+    });
     greeted = true;
     untracked(() => {
       if (owner !== '' && owner !== username) uploads.clearAll();

@@ -119,6 +119,7 @@ export async function startPlayedMain(changed: Partial<AdminPorts> = {}): Promis
       list: async () => [playedLease('l1', 'alice')],
       endAllOf: async (name, { actor, reason }) => void asked.push(`end-leases ${name} ${actor} ${reason}`),
     },
+    confirmClock: async ({ actor, reason }) => void asked.push(`clock ${actor} ${reason}`),
     twoFactor: {
       status: async (name) => playedReport(name),
       warnings: () => ['no code is asked from 10.0.0.0/8'],

@@ -151,11 +151,14 @@ describe('sallyport against a running main', () => {
       'phone lost',
     );
     expect(made.out).toMatch(/^BYPASS-CODE\n/);
+    expect((await run('two-factor', 'confirm-clock')).code).toBe(2);
+    expect((await run('two-factor', 'confirm-clock', '--reason', 'ntpq looks well')).code).toBe(0);
     expect((await run('two-factor', 'bypass-code', 'alice', '--ttl', '2d', '--reason', 'xyz')).code).toBe(2);
     expect(main.asked).toEqual([
       'reset alice socket:eva phone lost',
       'unlock alice socket:eva unlocked by an admin',
       'bypass alice 1800000 true phone lost',
+      'clock socket:eva ntpq looks well',
     ]);
   });
 

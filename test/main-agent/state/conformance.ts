@@ -98,6 +98,16 @@ export function describeStateStore(
       expect(await kept()).toEqual([['c2', 7_201_000, false]]);
     });
 
+    it('notes a reminder when the last one is long enough ago, user by user', async () => {
+      const note = (user: string, atMs: number): Promise<boolean> =>
+        accepted({ kind: 'note-reminder', user, atMs, intervalMs: 100 });
+      expect(await note('alice', nowMs)).toBe(true);
+      expect(await note('alice', nowMs + 99)).toBe(false);
+      expect(await note('bob', nowMs + 99)).toBe(true);
+      expect(await note('alice', nowMs + 100)).toBe(true);
+      expect(await note('alice', nowMs + 199)).toBe(false);
+    });
+
     it('S-03: uses the outstanding bypass code once, in time', async () => {
       const use = (id: string, atMs: number): Promise<boolean> =>
         accepted({ kind: 'use-bypass-code', user: 'alice', id, nowMs: atMs });
