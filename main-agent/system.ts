@@ -202,7 +202,7 @@ export async function startMainAgent(
       sessions: login.admin.sessions,
       leases: login.admin.leases,
       twoFactor: login.admin.twoFactor,
-      confirmClock: login.admin.confirmClock,
+      confirmClock: (why) => login.admin.confirmClock(why),
       explainer: login.admin.explainer,
       deliveryTester: login.deliveryTester,
       nodes: { list: () => reportNodes(config, links) },

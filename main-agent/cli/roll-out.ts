@@ -27,26 +27,35 @@ const page = z.object({
 type RollOutUser = z.output<typeof page>['users'][number];
 
 export interface RollOut {
-  /** In number of users. */
-  readonly summary: Readonly<Record<(typeof counts)[number][0], number>>;
+  readonly summary: ReturnType<typeof summarise>;
   readonly warnings: readonly string[];
   readonly users: readonly RollOutUser[];
 }
 
-/** What is counted, in the words that people read. */
-const counts = [
-  ['users', 'users', () => true],
-  ['enrolled', 'have set up an authenticator', (user) => user.state === 'enrolled'],
-  ['broken', 'have an enrolment that can’t be read', (user) => user.state === 'broken'],
-  ['required', 'are asked for a factor today', (user) => user.required_on.length > 0],
-  ['setup_due', 'must set one up before anything else', (user) => user.setup_due_on.length > 0],
-  ['locked_out', 'are locked out today', (user) => user.locked_out_on.length > 0],
-  [
-    'locked_out_later',
-    'will be locked out once their requirement begins',
-    (user) => (user.locked_out_then_on ?? []).length > 0,
-  ],
-] as const satisfies readonly (readonly [string, string, (user: RollOutUser) => boolean])[];
+/** In number of users. */
+function summarise(users: readonly RollOutUser[]) {
+  const count = (holds: (user: RollOutUser) => boolean): number => users.filter(holds).length;
+  return {
+    users: users.length,
+    enrolled: count((user) => user.state === 'enrolled'),
+    broken: count((user) => user.state === 'broken'),
+    required: count((user) => user.required_on.length > 0),
+    setup_due: count((user) => user.setup_due_on.length > 0),
+    locked_out: count((user) => user.locked_out_on.length > 0),
+    locked_out_later: count((user) => (user.locked_out_then_on ?? []).length > 0),
+  };
+}
+
+/** What people read for each count, in this order; what counts none is left out. */
+const words: readonly (readonly [keyof RollOut['summary'], string])[] = [
+  ['users', 'users'],
+  ['enrolled', 'have set up an authenticator'],
+  ['broken', 'have an enrolment that can’t be read'],
+  ['required', 'are asked for a factor today'],
+  ['setup_due', 'must set one up before anything else'],
+  ['locked_out', 'are locked out today'],
+  ['locked_out_later', 'will be locked out once their requirement begins'],
+];
 
 export async function readRollOut(context: CommandContext): Promise<RollOut> {
   const users: RollOutUser[] = [];
@@ -58,8 +67,7 @@ export async function readRollOut(context: CommandContext): Promise<RollOut> {
     users.push(...read.users);
     ({ warnings, next: cursor } = read);
   } while (cursor !== undefined);
-  const summary = Object.fromEntries(counts.map(([key, , holds]) => [key, users.filter(holds).length]));
-  return { summary: summary as RollOut['summary'], warnings, users };
+  return { summary: summarise(users), warnings, users };
 }
 
 export function formatRollOut({ summary, warnings, users }: RollOut): string {
@@ -75,9 +83,9 @@ export function formatRollOut({ summary, warnings, users }: RollOut): string {
       lockedOutText(user),
     ]),
   );
-  const totals = counts
-    .filter(([key]) => key === 'users' || summary[key] > 0)
-    .map(([key, words]) => `${summary[key]} ${words}`);
+  const totals = words
+    .filter(([key]) => summary[key] > 0)
+    .map(([key, meaning]) => `${summary[key]} ${meaning}`);
   return `${table}\n${totals.join('\n')}\n${warnings.map((warning) => `! ${warning}\n`).join('')}`;
 }
 

@@ -12,7 +12,7 @@ export class Reminders {
   /** When a user need not be looked at before; as many as there are users. */
   readonly #nextLookMs = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
-  #running: Promise<void> | undefined;
+  #isSweeping = false;
 
   constructor(parts: LoginParts) {
     this.#parts = parts;
@@ -20,9 +20,12 @@ export class Reminders {
 
   start(): void {
     this.#timer = setInterval(() => {
-      this.#running ??= this.sweep()
+      // A slow disk must not make sweeps overlap.
+      if (this.#isSweeping) return;
+      this.#isSweeping = true;
+      this.sweep()
         .catch((error: unknown) => this.#parts.log.error({ err: error }, 'reminders not sent'))
-        .finally(() => (this.#running = undefined));
+        .finally(() => (this.#isSweeping = false));
     }, reminderSweepMs);
     this.#timer.unref();
   }
