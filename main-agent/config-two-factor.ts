@@ -136,8 +136,11 @@ const nodes = z.union([
 const selfService = z
   .strictObject({
     enrol: nodes.default('anywhere'),
+    password: nodes.default('anywhere'),
+    ssh_keys: nodes.default('off'),
   })
-  .prefault({});
+  .prefault({})
+  .transform((s) => ({ enrol: s.enrol, password: s.password, sshKeys: s.ssh_keys }));
 
 const attempts = z
   .strictObject({

@@ -19,6 +19,7 @@ import type { StateStore } from '#main-agent/state/state-store.ts';
 import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';
 import { FileWrites } from '#main-agent/users/file-writes.ts';
 import { YamlGroups } from '#main-agent/users/group-writes.ts';
+import { buildOwnCredentials } from '#main-agent/users/own-credentials.ts';
 import { StorePlans } from '#main-agent/users/store-plan.ts';
 import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
 import { openYamlUsers } from '#main-agent/users/yaml-users.ts';
@@ -101,6 +102,7 @@ export async function startMainAgent(
     config,
     users,
     enrolments: buildYamlEnrolments({ directory: config.users.enrolmentsDirectory }),
+    credentials: buildOwnCredentials(directory),
     state,
     vaultKey: await readSecretFile(config.vaultKey, credentials),
     delivery: notify.delivery,
@@ -121,6 +123,7 @@ export async function startMainAgent(
     validatedLogins: config.twoFactor.validatedLogins,
     login: login.loginHandlers,
     session: login.sessionHandlers,
+    account: login.accountHandlers,
     files: files.handlers,
     onStream: files.onStream,
     sessions: login.sessions,

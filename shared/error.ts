@@ -15,7 +15,11 @@ export type LoginErrorCode =
   | 'setup-expired'
   | 'setup-not-confirmed'
   | 'already-enrolled'
-  | 'not-allowed';
+  | 'not-allowed'
+  /** The first set-up needs a one-time code of the administrator, and this is none. */
+  | 'ticket-required'
+  /** A new password or key that is too weak; the message says why. */
+  | 'too-weak';
 
 export type FileErrorCode =
   | 'not-found'

@@ -11,4 +11,7 @@ export type CodeMethod = 'totp' | 'email' | 'sms' | 'recovery' | 'bypass';
 /** What an assertion is good for. A login assertion admits; every other purpose proves one named change. */
 export type Purpose = 'login' | 'enrol' | 'recovery-codes' | 'password' | 'ssh-key';
 
+/** Purposes that a step-up proves. */
+export type StepUpPurpose = Exclude<Purpose, 'login' | 'enrol'>;
+
 export type AgainReason = 'wrong-code' | 'used-code' | 'clock-drift';

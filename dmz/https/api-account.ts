@@ -4,10 +4,11 @@ import { Secret } from '#shared/secret.ts';
 import { sendAgain } from './api-login.ts';
 import { setSession } from './cookie.ts';
 import { sendJson, type Exchange } from './exchange.ts';
-import { readJson, requireNoInput } from './json-body.ts';
+import { readJson, readOptionalJson, requireNoInput } from './json-body.ts';
 
 /** The signed-in user's own account, and setting up the second factor. Confined sessions may use all of this. */
 
+const setupSchema = z.strictObject({ ticket: z.string().max(64).optional() });
 const codeSchema = z.strictObject({ code: z.string().max(64) });
 
 export async function getAccount(x: Exchange, session: Admitted): Promise<void> {
@@ -41,8 +42,10 @@ export async function getAccount(x: Exchange, session: Admitted): Promise<void> 
 }
 
 export async function startSetup(x: Exchange, session: Admitted): Promise<void> {
-  await requireNoInput(x);
-  const { secret, otpauthUri, qr, expiresInMs } = await session.enrolment.start();
+  const { ticket } = await readOptionalJson(x, setupSchema, {});
+  const { secret, otpauthUri, qr, expiresInMs } = await session.enrolment.start(
+    ticket === undefined ? undefined : new Secret(ticket),
+  );
   await sendJson(x, 201, {
     secret,
     otpauth_uri: otpauthUri,

@@ -14,6 +14,7 @@ import {
 import { sendEmpty, sendJson, sendProblem, type Exchange } from './exchange.ts';
 import { readJson, requireNoInput } from './json-body.ts';
 import type { Visitor } from './route.ts';
+import { describeAgain } from './try-again.ts';
 
 /**
  * Signing in and out. Each step that succeeds gives a new cookie; the value before it is dead on main by then.
@@ -127,12 +128,7 @@ function sendAdmitted(x: Exchange, admitted: Admitted): Promise<void> {
 /** 401 with what the person can do about it; the half or set-up session lives on under the same cookie. */
 export function sendAgain(x: Exchange, again: Again): Promise<void> {
   const { reason, attemptsLeft, driftSeconds } = again;
-  const messages = {
-    'wrong-code': 'That code is not right',
-    'used-code': 'That code is already used; wait for the next one',
-    'clock-drift': 'The clock of your device is wrong; set it to automatic time',
-  };
-  const error = new SallyportError('refused', messages[reason], {
+  const error = new SallyportError('refused', describeAgain(reason), {
     data: driftSeconds === undefined ? { attemptsLeft } : { attemptsLeft, driftSeconds },
   });
   return sendProblem(x, error, { reason });
@@ -148,6 +144,7 @@ function describeChallenge(passed: FirstFactorPassed): Record<string, unknown> {
     ...(isGivenOnly(asked) ? { given: true } : {}),
     attempts_left: asked.attemptsLeft,
     expires_in: Math.floor(expiresInMs / 1000),
+    ...(asked.rememberDevice === true ? { remember_device: true } : {}),
     ...(asked.resendInMs === undefined ? {} : { resend_in: Math.ceil(asked.resendInMs / 1000) }),
   };
 }

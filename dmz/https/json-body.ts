@@ -32,9 +32,15 @@ export async function readJson<T>(x: Exchange, schema: z.ZodType<T>): Promise<T>
 
 /** For routes that take nothing: no body, or an empty JSON object. */
 export async function requireNoInput(x: Exchange): Promise<void> {
+  await readOptionalJson(x, z.strictObject({}), {});
+}
+
+/** `absent` where there is no body. */
+export async function readOptionalJson<T>(x: Exchange, schema: z.ZodType<T>, absent: T): Promise<T> {
   const { headers } = x.request;
-  if (headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0) return;
-  await readJson(x, z.strictObject({}));
+  if (headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0)
+    return absent;
+  return readJson(x, schema);
 }
 
 function readBody(x: Exchange): Promise<Buffer> {

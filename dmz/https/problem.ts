@@ -11,6 +11,8 @@ const statusOf: Readonly<Record<ErrorCode, number>> = {
   'no-session': 401,
   'setup-required': 403,
   'not-allowed': 403,
+  'ticket-required': 403,
+  'too-weak': 422,
   'delivery-failed': 503,
   'rate-limited': 429,
   'setup-expired': 410,

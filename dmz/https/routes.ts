@@ -11,6 +11,19 @@ import {
   listUploads,
   patchUpload,
 } from './api-uploads.ts';
+import {
+  deleteDevice,
+  deleteLease,
+  deleteSession,
+  deleteSshKey,
+  getDevices,
+  getLeases,
+  getSessions,
+  getSshKeys,
+  postPassword,
+  postRecoveryCodes,
+  postSshKey,
+} from './api-self-service.ts';
 import type { Route } from './route.ts';
 
 /** Every door of the HTTP API, and who may knock. What is not in this table does not exist. */
@@ -29,6 +42,18 @@ export function buildRoutes(services: {
     { method: 'POST', pattern: '/api/two-factor/setup', access: 'setup', handler: startSetup },
     { method: 'POST', pattern: '/api/two-factor/setup/confirm', access: 'setup', handler: confirmSetup },
     { method: 'POST', pattern: '/api/two-factor/setup/prove', access: 'setup', handler: proveSetup },
+
+    { method: 'POST', pattern: '/api/two-factor/recovery-codes', access: 'full', handler: postRecoveryCodes },
+    { method: 'POST', pattern: '/api/me/password', access: 'full', handler: postPassword },
+    { method: 'GET', pattern: '/api/me/ssh-keys', access: 'full', handler: getSshKeys },
+    { method: 'POST', pattern: '/api/me/ssh-keys', access: 'full', handler: postSshKey },
+    { method: 'DELETE', pattern: '/api/me/ssh-keys/*', access: 'full', handler: deleteSshKey },
+    { method: 'GET', pattern: '/api/me/sessions', access: 'full', handler: getSessions },
+    { method: 'DELETE', pattern: '/api/me/sessions/*', access: 'full', handler: deleteSession },
+    { method: 'GET', pattern: '/api/me/leases', access: 'full', handler: getLeases },
+    { method: 'DELETE', pattern: '/api/me/leases/*', access: 'full', handler: deleteLease },
+    { method: 'GET', pattern: '/api/me/devices', access: 'full', handler: getDevices },
+    { method: 'DELETE', pattern: '/api/me/devices/*', access: 'full', handler: deleteDevice },
 
     { method: 'GET', pattern: '/api/files', access: 'full', handler: getFile },
     { method: 'GET', pattern: '/api/files/*', access: 'full', handler: getFile },

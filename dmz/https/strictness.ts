@@ -27,6 +27,7 @@ const singletons = new Set([
   'upload-metadata',
   'upload-checksum',
   'tus-resumable',
+  'sallyport-password',
 ]);
 const bodiless = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS']);
 const methods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);

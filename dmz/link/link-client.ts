@@ -59,11 +59,16 @@ const strictPolicy: Policy = {
 };
 
 type Unsubscribe = () => void;
-type SurvivingVerb = Exclude<Verb, `login.${string}` | `enrol.${string}`>;
+type BoundVerb =
+  `login.${string}` | `enrol.${string}` | Exclude<Extract<Verb, `account.${string}`>, 'account.view'>;
+type SurvivingVerb = Exclude<Verb, BoundVerb>;
 
-/** Reads are idempotent, file changes carry an operation number: these may be sent again on the next link. */
+/**
+ * Reads are idempotent, file changes carry an operation number: these may be sent again on the next link. What a person
+ * waits for in front of a form is told at once.
+ */
 function survivesLink(verb: Verb): verb is SurvivingVerb {
-  return !verb.startsWith('login.') && !verb.startsWith('enrol.');
+  return verb === 'account.view' || !/^(login|enrol|account)\./.test(verb);
 }
 
 export class LinkClient implements MainLink {

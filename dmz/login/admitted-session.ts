@@ -1,11 +1,12 @@
 import type { FileClient } from '#dmz/files/file-client.ts';
-import type { MainLink } from '#dmz/link/main-link.ts';
+import type { LinkBinding, MainLink } from '#dmz/link/main-link.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { SessionView } from '#shared/link/messages.ts';
-import type { AssertionWriter, LoginFacts } from './assertion-writer.ts';
+import type { AssertionWriter, LoginFacts, Proof } from './assertion-writer.ts';
 import { sessionTimeoutMs } from './limits.ts';
 import type { LiveSession, LiveSessions } from './live-sessions.ts';
 import type { Admitted } from './login-service.ts';
+import { buildSelfService } from './self-service.ts';
 import { buildSessionEnrolment } from './session-enrolment.ts';
 
 /** What every admitted session needs of the conversation that made it. */
@@ -36,6 +37,14 @@ export function buildAdmitted(
     }
   };
 
+  const within = {
+    session,
+    request,
+    write: (proof: Proof, binding: LinkBinding) => around.writeAssertion(facts, proof, binding),
+    renew: (renewed: SessionView) =>
+      buildAdmitted(around, around.sessions.keep(renewed, facts.client), facts),
+  };
+
   return {
     outcome: 'admitted',
     view,
@@ -51,13 +60,8 @@ export function buildAdmitted(
 
     account: () => request('account.view', { session }, { timeoutMs: sessionTimeoutMs }),
 
-    enrolment: buildSessionEnrolment({
-      session,
-      request,
-      write: (proof, binding) => around.writeAssertion(facts, proof, binding),
-      renew: (renewed: SessionView) =>
-        buildAdmitted(around, around.sessions.keep(renewed, facts.client), facts),
-    }),
+    enrolment: buildSessionEnrolment(within),
+    selfService: buildSelfService(within),
 
     async end() {
       await request('session.end', { session }, { timeoutMs: sessionTimeoutMs });

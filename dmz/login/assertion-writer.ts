@@ -24,6 +24,8 @@ export interface Proof {
   readonly challenge: string;
   readonly nonce: string;
   readonly code?: Secret;
+  /** What it commits to, if it asks for a change. */
+  readonly change?: string;
 }
 
 /** The fields of a request that carries evidence; the code and its salt travel beside the assertion. */
@@ -55,6 +57,7 @@ export function buildAssertionWriter(options: {
       amr: proof.code === undefined ? [facts.firstFactor] : [facts.firstFactor, 'otp'],
       method: proof.method,
       ...(commitment === undefined ? {} : { code_commit: commitment.commitment }),
+      ...(proof.change === undefined ? {} : { change: proof.change }),
       protocol: facts.protocol,
       client_ip: facts.client.ip,
       client_port: facts.client.port,

@@ -10,6 +10,7 @@ import { Secret } from '#shared/secret.ts';
  */
 
 type Asked = NonNullable<ChallengeView['asked']>;
+type Shape = Asked['shapes'][number];
 
 /** Longer input is no code with spaces in it; refused before it is looked at. */
 const inputCharactersMax = 64;
@@ -19,27 +20,33 @@ export function recogniseCode(
   untrusted: Secret,
   asked: Asked,
 ): { readonly code: Secret; readonly method: CodeMethod } | undefined {
+  const found = recogniseShape(untrusted, asked.shapes, asked.deliveredLength);
+  if (found === undefined) return undefined;
+  const { code, shape } = found;
+  return { code, method: shape === 'recovery' || shape === 'bypass' ? shape : asked.method };
+}
+
+/** The code in its one spelling, and the first of these shapes that it has. */
+export function recogniseShape(
+  untrusted: Secret,
+  shapes: readonly Shape[],
+  deliveredLength?: number,
+): { readonly code: Secret; readonly shape: Shape } | undefined {
   const input = untrusted.expose();
   if (input.length > inputCharactersMax) return undefined;
   const code = input.replace(/[\s\-\u2010-\u2015]/g, '').toUpperCase();
-  for (const shape of asked.shapes) {
-    if (matches(shape, code, asked))
-      return {
-        code: new Secret(code),
-        method: shape === 'recovery' || shape === 'bypass' ? shape : asked.method,
-      };
-  }
-  return undefined;
+  const shape = shapes.find((one) => matches(one, code, deliveredLength));
+  return shape === undefined ? undefined : { code: new Secret(code), shape };
 }
 
-function matches(shape: Asked['shapes'][number], code: string, asked: Asked): boolean {
+function matches(shape: Shape, code: string, deliveredLength: number | undefined): boolean {
   switch (shape) {
     case 'digits6':
       return /^[0-9]{6}$/.test(code);
     case 'digits8':
       return /^[0-9]{8}$/.test(code);
     case 'alphanumeric':
-      return /^[0-9A-Z]+$/.test(code) && code.length === asked.deliveredLength;
+      return /^[0-9A-Z]+$/.test(code) && code.length === deliveredLength;
     case 'recovery':
       return /^[A-Z2-7]{16}$/.test(code);
     case 'bypass':

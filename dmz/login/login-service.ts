@@ -9,6 +9,7 @@ import type {
 } from '#shared/link/messages.ts';
 import type { AgainReason, Protocol } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
+import type { SelfService } from './self-service.ts';
 
 /**
  * The one login conversation, for every protocol: Anonymous → FirstFactorPassed → Admitted. Each state is a value
@@ -67,12 +68,15 @@ export interface Admitted {
   readonly files: FileClient;
   account(): Promise<AccountView>;
   readonly enrolment: Enrolment;
+  /** Own account; main refuses it to confined sessions and over SFTP. */
+  readonly selfService: SelfService;
   /** Sign out: dead on main before it resolves. */
   end(): Promise<void>;
 }
 
 export interface Enrolment {
-  start(): Promise<Result<'enrol.start'>>;
+  /** Rejects `ticket-required` when that is due and not the administrator's one-time code. */
+  start(ticket?: Secret): Promise<Result<'enrol.start'>>;
   confirm(): Promise<{ proveWithinMs: number }>;
   prove(
     code: Secret,

@@ -22,7 +22,12 @@ export function buildSessionEnrolment(options: {
   const timing = { timeoutMs: sessionTimeoutMs };
 
   return {
-    start: () => request('enrol.start', { session }, timing),
+    start: (ticket) =>
+      request(
+        'enrol.start',
+        ticket === undefined ? { session } : { session, ticket: ticket.expose() },
+        timing,
+      ),
 
     async confirm() {
       const { proveWithinMs } = await request('enrol.confirm', { session }, timing);

@@ -43,6 +43,8 @@ const statusOf: Readonly<Record<ErrorCode, StatusCode>> = {
   'setup-not-confirmed': failure,
   'already-enrolled': failure,
   'not-allowed': permissionDenied,
+  'ticket-required': permissionDenied,
+  'too-weak': failure,
   config: failure,
   pairing: failure,
   conflict: failure,

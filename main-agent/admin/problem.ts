@@ -8,6 +8,7 @@ const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
   config: 400,
   'bad-path': 400,
   'not-allowed': 403,
+  'too-weak': 403,
   refused: 403,
   'permission-denied': 403,
   'not-found': 404,

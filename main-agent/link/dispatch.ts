@@ -1,7 +1,7 @@
 /**
  * Main's table of requests: which verb needs what proof, and who then answers it (S-05). Login verbs need none; session
- * verbs a live session of this very node; file verbs and streams one that is past its second factor. The handler gets
- * the proof as a value, so that none can forget to ask.
+ * verbs a live session of this very node; file verbs and streams one that is past its second factor; verbs about the
+ * user's own account such a one of the web. The handler gets the proof as a value, so that none can forget to ask.
  *
  * A verb that is not in the table never gets here: the codec closes the link. What names a dead or foreign session is
  * answered `no-session` and counted; a node that keeps at it is cut off.
@@ -15,6 +15,8 @@ import type { AnyRequest } from '#shared/link/codec.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 import type { StreamHeader, Verb } from '#shared/link/messages.ts';
 import type {
+  AccountHandlers,
+  AccountVerb,
   FileHandlers,
   FileVerb,
   LoginHandlers,
@@ -31,13 +33,14 @@ import type { OperationLog } from './operations.ts';
 export interface LinkHandlers {
   readonly login: LoginHandlers;
   readonly session: SessionHandlers;
+  readonly account: AccountHandlers;
   readonly files: FileHandlers;
   readonly onStream: StreamHandler;
   readonly sessions: SessionRegistry;
 }
 
 /** The table. A Record over all verbs: a new verb without a row does not compile. */
-const proofs: Readonly<Record<Verb, 'nothing' | 'session' | 'full session'>> = {
+const proofs: Readonly<Record<Verb, 'nothing' | 'session' | 'web session' | 'full session'>> = {
   'login.probe': 'nothing',
   'login.begin': 'nothing',
   'login.resume': 'nothing',
@@ -51,6 +54,13 @@ const proofs: Readonly<Record<Verb, 'nothing' | 'session' | 'full session'>> = {
   'enrol.confirm': 'session',
   'enrol.resume': 'session',
   'enrol.prove': 'session',
+  'account.sessions': 'web session',
+  'account.leases': 'web session',
+  'account.devices': 'web session',
+  'account.ssh-keys': 'web session',
+  'account.end': 'web session',
+  'account.step-up': 'web session',
+  'account.change': 'web session',
   'fs.list': 'full session',
   'fs.stat': 'full session',
   'fs.usage': 'full session',
@@ -86,6 +96,10 @@ function isLoginRequest(request: AnyRequest): request is RequestOf<LoginVerb> {
 
 function isSessionRequest(request: AnyRequest): request is RequestOf<SessionVerb> {
   return proofs[request.verb] === 'session';
+}
+
+function isAccountRequest(request: AnyRequest): request is RequestOf<AccountVerb> {
+  return proofs[request.verb] === 'web session';
 }
 
 export class Dispatcher {
@@ -124,6 +138,11 @@ export class Dispatcher {
       return this.#call(this.#handlers.session, request, [session, this.#link]);
     }
     const session = this.#requireFullSession(request.params.session, request.verb);
+    if (isAccountRequest(request)) {
+      if (session.protocol !== 'https')
+        throw new SallyportError('not-allowed', 'Your account can be changed on the web only');
+      return this.#call(this.#handlers.account, request, [session, this.#link]);
+    }
     const act = (): Promise<unknown> => this.#call(this.#handlers.files, request, [session, this.#link]);
     return changes(request) ? this.#operations.run(session.key, request, act) : act();
   }
@@ -142,7 +161,7 @@ export class Dispatcher {
 
   /** The handler of exactly this verb, its params, then the proof. One place for what the compiler can't pair up. */
   async #call(
-    table: LoginHandlers | SessionHandlers | FileHandlers,
+    table: LoginHandlers | SessionHandlers | AccountHandlers | FileHandlers,
     request: AnyRequest,
     proof: readonly unknown[],
   ): Promise<unknown> {
@@ -164,7 +183,7 @@ export class Dispatcher {
     }
   }
 
-  #requireFullSession(sessionId: string, verb: FileVerb | 'stream'): FullSession {
+  #requireFullSession(sessionId: string, verb: AccountVerb | FileVerb | 'stream'): FullSession {
     const session = this.#requireSession(sessionId, verb);
     if (session.state === 'signed-in') return session;
     throw new SallyportError('setup-required', 'Two-factor authentication must be set up first');

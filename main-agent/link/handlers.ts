@@ -24,7 +24,8 @@ export interface NodeLink {
 
 type VerbIn<Prefix extends string> = Extract<Verb, `${Prefix}.${string}`>;
 export type LoginVerb = VerbIn<'login'>;
-export type SessionVerb = VerbIn<'session'> | VerbIn<'account'> | VerbIn<'enrol'>;
+export type SessionVerb = VerbIn<'session'> | 'account.view' | VerbIn<'enrol'>;
+export type AccountVerb = Exclude<VerbIn<'account'>, SessionVerb>;
 export type FileVerb = VerbIn<'fs'>;
 
 export type LoginHandlers = {
@@ -32,6 +33,14 @@ export type LoginHandlers = {
 };
 export type SessionHandlers = {
   readonly [V in SessionVerb]: (params: Params<V>, session: AnySession, link: NodeLink) => Promise<Result<V>>;
+};
+/** Own account: for full sessions of the web; over SFTP there is nothing of it. */
+export type AccountHandlers = {
+  readonly [V in AccountVerb]: (
+    params: Params<V>,
+    session: FullSession,
+    link: NodeLink,
+  ) => Promise<Result<V>>;
 };
 export type FileHandlers = {
   readonly [V in FileVerb]: (params: Params<V>, session: FullSession, link: NodeLink) => Promise<Result<V>>;

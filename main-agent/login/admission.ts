@@ -6,7 +6,7 @@ import type { Params, Result } from '#shared/link/messages.ts';
 import type { Method } from '#shared/login.ts';
 import { ChallengeCheck } from './challenge-check.ts';
 import type { Challenge } from './challenges.ts';
-import { CodeCheck } from './code-check.ts';
+import type { CodeCheck } from './code-check.ts';
 import { bypassSessionMaxMs } from './limits.ts';
 import { buildRecord, buildRefusal, codeScope, notifyUser, type LoginParts } from './login-parts.ts';
 import { endGone, Passages, type Passage } from './passage.ts';
@@ -27,10 +27,10 @@ export class Admission {
   readonly #codes: CodeCheck;
   readonly #passages: Passages;
 
-  constructor(parts: LoginParts) {
+  constructor(parts: LoginParts, codes: CodeCheck) {
     this.#parts = parts;
     this.#checks = new ChallengeCheck(parts);
-    this.#codes = new CodeCheck(parts);
+    this.#codes = codes;
     this.#passages = new Passages(parts, this.#codes);
   }
 
@@ -151,7 +151,7 @@ export class Admission {
       if (lost.outcome === 'again') return lost;
       return this.#admit(record, user, this.#passages.ride(record, lost.lease), params, link);
     }
-    if (failed === 'use-lease' || failed === 'rotate-device')
+    if (failed === 'use-lease' || failed === 'rotate-device' || failed === 'require-enrolment')
       throw endGone(this.#parts, record, `${failed} failed`);
     throw new SallyportError('internal', 'Something went wrong on our side', {
       detail: `the login's commit failed at ${failed}`,

@@ -1,9 +1,11 @@
 import type { NodeLink } from '#main-agent/link/handlers.ts';
 import type { AssertionClaims } from '#shared/assertion/claims.ts';
+import { isCommitmentToChange } from '#shared/assertion/account-change.ts';
 import { isCommitmentTo } from '#shared/assertion/code-commitment.ts';
 import { verifyAssertion, type SigningKey } from '#shared/assertion/verify.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
+import type { AccountChange } from '#shared/link/messages.ts';
 import type { Method, Protocol, Purpose } from '#shared/login.ts';
 import { Secret } from '#shared/secret.ts';
 import { assertionIdKeptMs, assertionIdsMax } from './limits.ts';
@@ -19,6 +21,7 @@ export interface SignedEvidence {
   readonly assertion: string;
   readonly code?: string | undefined;
   readonly salt?: string | undefined;
+  readonly changeSalt?: string | undefined;
 }
 
 /** What the assertion must say. Absent facts are not checked. */
@@ -31,6 +34,8 @@ export interface ExpectedClaims {
   readonly methods: ReadonlySet<string>;
   /** A code must come with it, or must not. */
   readonly withCode: boolean;
+  /** It must commit to exactly this; undefined: to nothing. */
+  readonly change?: AccountChange;
   /** Where it must have begun; a session's client may move, a login's may not. */
   readonly origin?: {
     readonly factor: 'pwd' | 'key';
@@ -72,6 +77,7 @@ export class Assertions {
     });
     const difference = findDifference(claims, expected, link);
     if (difference !== undefined) throw refuse(`claim ${difference} is not what main recorded`);
+    requireChange(claims, evidence, expected.change);
     // After the comparison: what is wrong anyway must not take a place here.
     this.#requireFirstUse(link.node, claims.jti);
     return { code: requireCode(claims, evidence, expected.withCode), method: claims.method };
@@ -116,6 +122,21 @@ function findDifference(
   const amr = expected.withCode ? 'otp' : undefined;
   if (claims.amr[1] !== amr || claims.amr.length > 2) return 'amr';
   return undefined;
+}
+
+/** Signed for this change and no other. */
+function requireChange(
+  claims: AssertionClaims,
+  { changeSalt }: SignedEvidence,
+  change: AccountChange | undefined,
+): void {
+  if (change === undefined) {
+    if (claims.change === undefined && changeSalt === undefined) return;
+    throw refuse('a change where none is asked for');
+  }
+  if (claims.change === undefined || changeSalt === undefined) throw refuse('signed for no change');
+  if (!isCommitmentToChange(claims.change, changeSalt, change))
+    throw refuse('the change is not the committed one');
 }
 
 function requireCode(

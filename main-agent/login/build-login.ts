@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { DeliveryTester, ValueOrigin } from '#main-agent/admin/ports.ts';
-import type { LoginHandlers, SessionHandlers } from '#main-agent/link/handlers.ts';
+import type { AccountHandlers, LoginHandlers, SessionHandlers } from '#main-agent/link/handlers.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { ClockGuard } from '#main-agent/two-factor/clock-guard.ts';
 import type { AccountNotifier, CodeDelivery, Transport } from '#main-agent/two-factor/code-delivery.ts';
@@ -8,6 +8,7 @@ import { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
 import { DriftWatch } from '#main-agent/two-factor/drift-watch.ts';
 import { PendingSetups } from '#main-agent/two-factor/pending-setups.ts';
 import type { RandomBytes } from '#main-agent/two-factor/random.ts';
+import type { OwnCredentials } from '#main-agent/users/own-credentials.ts';
 import type { EnrolmentSource, UserSource } from '#main-agent/users/user-source.ts';
 import { buildVault } from '#main-agent/vault/local-vault.ts';
 import { Sealer } from '#main-agent/vault/sealing.ts';
@@ -18,9 +19,11 @@ import { SallyportError } from '#shared/error.ts';
 import type { EventBody, EventName } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import type { Secret } from '#shared/secret.ts';
+import { buildAccountHandlers } from './account-handlers.ts';
 import { Assertions } from './assertions.ts';
 import { assess } from './assessment.ts';
 import { Challenges } from './challenges.ts';
+import { CodeCheck } from './code-check.ts';
 import { buildDeliveryTester } from './delivery-test.ts';
 import { Devices } from './devices.ts';
 import { Leases } from './leases.ts';
@@ -34,12 +37,15 @@ import { buildSessionHandlers } from './session-handlers.ts';
 import { findOpenDoors } from './self-test.ts';
 import { Sessions } from './sessions.ts';
 import type { SessionRegistry } from './session.ts';
+import { StepUps } from './step-ups.ts';
 
 export interface LoginOptions {
   /** All of main's configuration; reads only what concerns logins. */
   readonly config: LoginConfig;
   readonly users: UserSource;
   readonly enrolments: EnrolmentSource;
+  /** Writes what users change themselves into their files. */
+  readonly credentials: OwnCredentials;
   readonly state: StateStore;
   /** 32 bytes. */
   readonly vaultKey: Secret<Buffer>;
@@ -62,6 +68,7 @@ export interface LoginOptions {
 export interface Login {
   readonly loginHandlers: LoginHandlers;
   readonly sessionHandlers: SessionHandlers;
+  readonly accountHandlers: AccountHandlers;
   readonly sessions: SessionRegistry;
   readonly passwords: Passwords;
   readonly vault: Vault;
@@ -145,6 +152,8 @@ export function buildLogin(options: LoginOptions): Login {
       qrTtlMs: twoFactor.enrolment.qrTtlMs,
       proveTtlMs: twoFactor.enrolment.proveTtlMs,
     }),
+    stepUps: new StepUps({ clock, codesMax: twoFactor.attempts.perLogin }),
+    credentials: options.credentials,
     guard,
     driftWatch: new DriftWatch(clock, twoFactor.totp),
     notifier: options.notifier,
@@ -153,6 +162,8 @@ export function buildLogin(options: LoginOptions): Login {
     random,
   };
   const reminders = new Reminders(parts);
+  // One for all: a user's answers take turns wherever they are given.
+  const codes = new CodeCheck(parts);
   const imitateUsers = (): void =>
     parts.passwords.imitate([...users.list()].flatMap((user) => user.passwordHash ?? []));
   const unsubscribe = users.onChange((names) => {
@@ -161,8 +172,9 @@ export function buildLogin(options: LoginOptions): Login {
   });
 
   return {
-    loginHandlers: buildLoginHandlers(parts),
-    sessionHandlers: buildSessionHandlers(parts, options.usedBytes),
+    loginHandlers: buildLoginHandlers(parts, codes),
+    sessionHandlers: buildSessionHandlers(parts, codes, options.usedBytes),
+    accountHandlers: buildAccountHandlers(parts, codes),
     sessions,
     passwords: parts.passwords,
     vault,

@@ -24,12 +24,32 @@ export function viewChallenge(parts: Parts, record: Challenge): ChallengeView {
     case 'code':
       // The code came inside the password: nothing is left to ask.
       if (record.enclosedCode !== undefined) return { ...view, next: 'admit', admitAs: 'none' };
-      return { ...view, next: 'code', asked: viewAsked(parts, record, next) };
+      return {
+        ...view,
+        next: 'code',
+        asked: {
+          ...viewAsked(parts, record, next),
+          ...(mayBeRemembered(parts, record, next) ? { rememberDevice: true } : {}),
+        },
+      };
     case 'setup':
       return { ...view, next: 'setup' };
     case 'instruct':
       return { ...view, next: 'instruct' };
   }
+}
+
+function mayBeRemembered(
+  { config }: Parts,
+  { protocol }: Challenge,
+  next: Extract<ChallengeNext, { kind: 'code' }>,
+): boolean {
+  return (
+    config.twoFactor.rememberDeviceMs !== undefined &&
+    protocol === 'https' &&
+    next.leadsTo === 'admit' &&
+    next.ask !== 'bypass'
+  );
 }
 
 function viewAsked(

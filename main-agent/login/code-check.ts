@@ -40,6 +40,12 @@ export interface TryAgain {
 
 type CodeStep = Extract<ChallengeNext, { kind: 'code' }>;
 
+/** Who answers, and how often they still may: a login's challenge, or a step-up. */
+export type CodeAttempt = Pick<
+  Challenge,
+  'id' | 'username' | 'node' | 'protocol' | 'clientIp' | 'agent' | 'attemptsLeft' | 'drift'
+>;
+
 export class CodeCheck {
   readonly #turns = new KeyedTurns();
   readonly #parts: LoginParts;
@@ -48,28 +54,47 @@ export class CodeCheck {
     this.#parts = parts;
   }
 
-  /** Rejects `rate-limited` while the factor is locked, `refused` at the last wrong answer. */
+  /** Of a login. Rejects `rate-limited` while the factor is locked, `refused` at the last wrong answer. */
   check(record: Challenge, next: CodeStep, code: Secret): Promise<RightCode | Carried | TryAgain> {
-    // One answer of a user at a time: in parallel, each would see the counter before any of the others counts.
-    return this.#turns.run(record.username, () => this.#checkInTurn(record, next, code));
+    return this.#inTurn<Carried>(record, kindsOf(next), code, async () => {
+      const delivered = this.#matchDelivered(next, code);
+      return delivered === 'used' ? this.usedDelivered(record, next) : delivered;
+    });
   }
 
-  async #checkInTurn(
-    record: Challenge,
-    next: CodeStep,
+  /** As `check`, where no code is delivered: of a step-up. */
+  checkStored(
+    attempt: CodeAttempt,
+    kinds: readonly VaultCodeKind[],
     code: Secret,
-  ): Promise<RightCode | Carried | TryAgain> {
-    const { clock, state, vault } = this.#parts;
-    const failures = await state.failures(codeScope(record.username));
-    const lockedMs = (failures.lockedUntilMs ?? 0) - clock.now();
-    const isDisabled = failures.inARow >= disableAfterInARow;
-    if (lockedMs > 0 || isDisabled) return this.#checkLocked(record, code, isDisabled, lockedMs);
+  ): Promise<RightCode | TryAgain> {
+    return this.#inTurn<never>(attempt, kinds, code, async () => undefined);
+  }
 
-    const delivered = this.#matchDelivered(next, code);
-    if (delivered !== undefined && delivered !== 'used') return delivered;
-    if (delivered === 'used') return this.usedDelivered(record, next);
+  /** One answer of a user at a time: in parallel, each would see the counter before any of the others counts. */
+  #inTurn<More>(
+    attempt: CodeAttempt,
+    kinds: readonly VaultCodeKind[],
+    code: Secret,
+    checkDelivered: () => Promise<RightCode | TryAgain | More | undefined>,
+  ): Promise<RightCode | TryAgain | More> {
+    return this.#turns.run(attempt.username, async () => {
+      const { clock, state } = this.#parts;
+      const failures = await state.failures(codeScope(attempt.username));
+      const lockedMs = (failures.lockedUntilMs ?? 0) - clock.now();
+      const isDisabled = failures.inARow >= disableAfterInARow;
+      if (lockedMs > 0 || isDisabled)
+        return this.#checkLocked(attempt, kinds, code, isDisabled ? 'disabled' : lockedMs);
+      return (await checkDelivered()) ?? this.#verify(attempt, kinds, code);
+    });
+  }
 
-    const verdict = await vault.verify(record.username, code, kindsOf(next));
+  async #verify(
+    record: CodeAttempt,
+    kinds: readonly VaultCodeKind[],
+    code: Secret,
+  ): Promise<RightCode | TryAgain> {
+    const verdict = await this.#parts.vault.verify(record.username, code, kinds);
     if (verdict.kind !== 'drifted') record.drift = undefined;
     switch (verdict.kind) {
       case 'right':
@@ -104,7 +129,7 @@ export class CodeCheck {
    * second window or a slow thumb sends.
    */
   async again(
-    record: Challenge,
+    record: CodeAttempt,
     reason: AgainReason,
     also: { readonly driftSeconds?: number; readonly burn?: readonly Change[] } = {},
   ): Promise<TryAgain> {
@@ -130,25 +155,27 @@ export class CodeCheck {
 
   /** A locked factor is not asked for anything, so guessing goes nowhere; an admin's bypass code works. */
   async #checkLocked(
-    record: Challenge,
+    record: CodeAttempt,
+    kinds: readonly VaultCodeKind[],
     code: Secret,
-    isDisabled: boolean,
-    lockedMs: number,
+    locked: 'disabled' | number,
   ): Promise<RightCode> {
     const { challenges, state, vault } = this.#parts;
-    const verdict = await vault.verify(record.username, code, ['bypass']);
+    const working = kinds.filter((kind) => kind === 'bypass');
+    const verdict = await vault.verify(record.username, code, working);
     if (verdict.kind === 'right') {
       const { method, evidence, reEnrol } = verdict;
       return { outcome: 'right', method, evidence, reEnrol, spent: () => undefined };
     }
     record.attemptsLeft -= 1;
     if (record.attemptsLeft <= 0) challenges.end(record.id);
+    const isDisabled = locked === 'disabled';
     const rule = isDisabled ? 'the factor is disabled after too many wrong codes' : 'the factor is locked';
     const { reference, error } = buildRefusal(rule);
     await state.commit([this.#auditRefusal(record, rule, reference)]);
     if (isDisabled) throw error;
     throw new SallyportError('rate-limited', 'Too many wrong codes; wait, or ask your administrator', {
-      data: { retryAfterMs: lockedMs },
+      data: { retryAfterMs: locked },
       detail: rule,
       reference,
     });
@@ -173,7 +200,12 @@ export class CodeCheck {
   }
 
   /** The drift is told when two different codes in a row agree; one alone is a lucky guess too often. */
-  async #drifted(record: Challenge, code: Secret, steps: number, burn: readonly Change[]): Promise<TryAgain> {
+  async #drifted(
+    record: CodeAttempt,
+    code: Secret,
+    steps: number,
+    burn: readonly Change[],
+  ): Promise<TryAgain> {
     await this.#watchClock(record.username, steps);
     const before = record.drift;
     record.drift = { steps, code };
@@ -198,7 +230,7 @@ export class CodeCheck {
     ]);
   }
 
-  #failureChanges(record: Challenge, reason: AgainReason, reference: string): Change[] {
+  #failureChanges(record: CodeAttempt, reason: AgainReason, reference: string): Change[] {
     const { attempts } = this.#parts.config.twoFactor;
     const audit = this.#auditRefusal(record, reason, reference);
     if (reason === 'used-code') return [audit];
@@ -216,7 +248,7 @@ export class CodeCheck {
     ];
   }
 
-  #auditRefusal(record: Challenge, rule: string, reference: string): Change {
+  #auditRefusal(record: CodeAttempt, rule: string, reference: string): Change {
     return {
       kind: 'audit',
       record: buildRecord(this.#parts, 'login.code-refused', 'refused', {
@@ -232,7 +264,7 @@ export class CodeCheck {
   }
 
   /** A lock ends the user's leases; many wrong codes in a row are told to the user. */
-  async #afterFailure(record: Challenge): Promise<void> {
+  async #afterFailure(record: CodeAttempt): Promise<void> {
     const { clock, leases, log, state, users } = this.#parts;
     const { username } = record;
     const failures = await state.failures(codeScope(username));

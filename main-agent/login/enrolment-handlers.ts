@@ -1,4 +1,5 @@
 import type { NodeLink, SessionHandlers } from '#main-agent/link/handlers.ts';
+import type { Change } from '#main-agent/state/state-store.ts';
 import { encodeBase32 } from '#main-agent/two-factor/base32.ts';
 import { buildOtpauthUri } from '#main-agent/two-factor/otpauth-uri.ts';
 import type { PendingSetup } from '#main-agent/two-factor/pending-setups.ts';
@@ -7,10 +8,13 @@ import { KeyedTurns } from '#main-agent/vault/keyed-turns.ts';
 import type { FactorStatus } from '#main-agent/vault/vault.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Method, Protocol } from '#shared/login.ts';
-import { findSetupObstacle, mayReplace } from './enrolment-rules.ts';
+import { Secret } from '#shared/secret.ts';
+import { findSetupObstacle, mayReplace, needsTicket } from './enrolment-rules.ts';
 import { buildRecord, notifyUser, type LoginParts } from './login-parts.ts';
 import type { AnySession } from './session.ts';
+import { factsOf } from './session-facts.ts';
 import { viewSession } from './session-view.ts';
+import type { StepUpCheck } from './step-up-check.ts';
 
 type EnrolVerb = 'enrol.start' | 'enrol.confirm' | 'enrol.resume' | 'enrol.prove';
 
@@ -18,7 +22,10 @@ type EnrolVerb = 'enrol.start' | 'enrol.confirm' | 'enrol.resume' | 'enrol.prove
 const withoutFactor: ReadonlySet<string> = new Set<Method>(['none', 'trusted-network']);
 
 /** Setting up an authenticator: show, confirm, prove. The secret goes out once, to be shown, and is saved only when proven. */
-export function buildEnrolmentHandlers(parts: LoginParts): Pick<SessionHandlers, EnrolVerb> {
+export function buildEnrolmentHandlers(
+  parts: LoginParts,
+  stepUp: StepUpCheck,
+): Pick<SessionHandlers, EnrolVerb> {
   const { config, setups, vault } = parts;
   const turns = new KeyedTurns();
 
@@ -32,6 +39,17 @@ export function buildEnrolmentHandlers(parts: LoginParts): Pick<SessionHandlers,
     if (status.state !== 'none' && !mayReplace(parts, session))
       throw new SallyportError('already-enrolled', 'Two-factor authentication is set up already');
     return status;
+  }
+
+  /** It is spent when the set-up is saved: a picture that ran out must not cost the user a ticket. */
+  async function requireTicket(ticket: string | undefined, session: AnySession): Promise<readonly Change[]> {
+    if (ticket === undefined)
+      throw new SallyportError('ticket-required', 'Setting up needs a code from your administrator');
+    const shown = await stepUp.checkCode(session, ['bypass'], new Secret(ticket));
+    if (shown.outcome === 'right') return shown.evidence;
+    throw new SallyportError('ticket-required', 'That is not the code from your administrator', {
+      data: { attemptsLeft: shown.attemptsLeft },
+    });
   }
 
   async function prove(
@@ -96,16 +114,7 @@ export function buildEnrolmentHandlers(parts: LoginParts): Pick<SessionHandlers,
     const { sessions, users } = parts;
     const { twoFactor } = config;
     const { username, node, protocol, method, clientIp } = session;
-    const stored = sessions.stored(session.key);
-    if (stored === undefined) throw new SallyportError('no-session', 'You are signed out');
-    const {
-      key: _old,
-      openedAtMs: _opened,
-      usedAtMs: _used,
-      expiresAtMs: _expires,
-      reEnrol: _spent,
-      ...kept
-    } = stored;
+    const { reEnrol: _spent, ...kept } = factsOf(sessions, session);
     const renewed = sessions.prepare(
       // It has proven a code now, so the requirement that the set-up makes does not end it.
       { ...kept, worker: link.worker, state: 'signed-in', method: 'totp' },
@@ -121,8 +130,21 @@ export function buildEnrolmentHandlers(parts: LoginParts): Pick<SessionHandlers,
         recoveryCodes: twoFactor.enrolment.recoveryCodes,
         via: { node, session: renewed.stored.key },
         replace: mayReplace(parts, session),
-        alongside: [
+        alongside: (id) => [
+          ...setup.spends,
           renewed.change,
+          {
+            kind: 'note-account-change',
+            change: {
+              kind: 'enrolled',
+              username,
+              node,
+              session: renewed.stored.key,
+              clientIp,
+              atMs: parts.clock.now(),
+              subject: id,
+            },
+          },
           {
             kind: 'audit',
             record: buildRecord(parts, 'two-factor.enrolled', 'ok', {
@@ -165,10 +187,11 @@ export function buildEnrolmentHandlers(parts: LoginParts): Pick<SessionHandlers,
   }
 
   return {
-    'enrol.start': async (_params, session) => {
-      await requireAllowed(session);
+    'enrol.start': async ({ ticket }, session) => {
+      const status = await requireAllowed(session);
+      const spends = needsTicket(parts, session, status) ? await requireTicket(ticket, session) : [];
       const { totp } = config.twoFactor;
-      const { setup, expiresInMs } = setups.start(session.username, session.key);
+      const { setup, expiresInMs } = setups.start(session.username, session.key, spends);
       const account = totp.label.replaceAll('{username}', session.username);
       const otpauthUri = buildOtpauthUri(setup.secret, { issuer: totp.issuer, account }, totp);
       return {

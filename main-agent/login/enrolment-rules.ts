@@ -1,7 +1,7 @@
 import type { FactorStatus } from '#main-agent/vault/vault.ts';
 import type { Method } from '#shared/login.ts';
-import type { LoginConfig } from './login-config.ts';
 import type { LoginParts } from './login-parts.ts';
+import { isAllowedThrough } from './self-service.ts';
 import type { AnySession } from './session.ts';
 
 /** Which sessions may set up an authenticator, or replace the present one. */
@@ -32,17 +32,19 @@ export function findSetupObstacle(
     return `self_service.enrol does not allow node ${session.node}`;
   if (tooWeak.has(session.method)) return `a session opened by ${session.method} may not`;
   if (session.protocol === 'sftp' && !enrolment.overSftp) return 'enrolment.over_sftp is off';
-  if (enrolment.ticket === 'required' && status.state === 'none' && session.method !== 'bypass')
-    return 'the first set-up needs a code of the admin (enrolment.ticket)';
   return undefined;
+}
+
+/** The first set-up needs a one-time code of the admin, and this session was not opened by one. */
+export function needsTicket(
+  { config }: Pick<LoginParts, 'config'>,
+  { method }: AnySession,
+  { state }: FactorStatus,
+): boolean {
+  return config.twoFactor.enrolment.ticket === 'required' && state === 'none' && method !== 'bypass';
 }
 
 /** Only a session that a bypass code with `--re-enrol` opened. */
 export function mayReplace(parts: Parts, session: AnySession): boolean {
   return parts.sessions.stored(session.key)?.reEnrol === true;
-}
-
-function isAllowedThrough(setting: LoginConfig['twoFactor']['selfService']['enrol'], node: string): boolean {
-  if (typeof setting === 'string') return setting === 'anywhere';
-  return setting.nodes.includes(node);
 }

@@ -134,11 +134,11 @@ export class Leases {
     );
   }
 
-  /** False: there was none. */
-  async end(id: string): Promise<boolean> {
+  /** In one commit with `alongside`. False: there was none. */
+  async end(id: string, alongside: readonly Change[] = []): Promise<boolean> {
     const lease = [...this.#byBinding.values()].find((one) => one.id === id);
     if (lease !== undefined) this.#byBinding.delete(keyOf(lease));
-    await this.#state.commit([{ kind: 'end-lease', id }]);
+    await this.#state.commit([{ kind: 'end-lease', id }, ...alongside]);
     return lease !== undefined;
   }
 

@@ -77,6 +77,19 @@ export const deviceOverlapMs = 10_000;
 /** Devices of one user; the oldest makes room. */
 export const devicesPerUserMax = 16;
 
+/** Wrong passwords in one session before it ends: a stolen session is no place to try them. */
+export const stepUpPasswordsMax = 5;
+export const stepUpWindowMs = 24 * 3_600_000;
+
+/** A step-up is opened and used by one request of a client, both in the same moment. */
+export const stepUpLifeMs = 30_000;
+
+/** Sessions with a step-up that was opened or failed; the oldest is forgotten, its user's counters are not. */
+export const stepUpsMax = 5_000;
+
+/** A comment says whose key it is; longer ones only fill the user's file. */
+export const keyCommentCharactersMax = 128;
+
 /** Leases alive; each cost a code, so this many are many users. The oldest goes, and its client is asked again. */
 export const leasesMax = 20_000;
 

@@ -4,15 +4,16 @@ import { parsePublicKeyBlob } from '#shared/ssh-key/parse.ts';
 import { findAccountProblem } from './account-rules.ts';
 import { Admission } from './admission.ts';
 import { LoginStart } from './begin.ts';
+import type { CodeCheck } from './code-check.ts';
 import { viewChallenge } from './challenge-view.ts';
 import { challengeLifeMaxMs, probesBurst, probesPerSecond } from './limits.ts';
 import type { LoginParts } from './login-parts.ts';
 
 /** What main answers a node about logins. */
-export function buildLoginHandlers(parts: LoginParts): LoginHandlers {
+export function buildLoginHandlers(parts: LoginParts, codes: CodeCheck): LoginHandlers {
   const { challenges, clock, delivered, users } = parts;
   const start = new LoginStart(parts);
-  const admission = new Admission(parts);
+  const admission = new Admission(parts, codes);
   const probes = new ProbeBudget(() => clock.monotonic());
 
   return {

@@ -7,6 +7,7 @@ import type { DriftWatch } from '#main-agent/two-factor/drift-watch.ts';
 import type { PendingSetups } from '#main-agent/two-factor/pending-setups.ts';
 import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import type { OwnCredentials } from '#main-agent/users/own-credentials.ts';
 import type { UserSource } from '#main-agent/users/user-source.ts';
 import type { Vault } from '#main-agent/vault/vault.ts';
 import type { Clock } from '#shared/clock.ts';
@@ -20,6 +21,7 @@ import type { Leases } from './leases.ts';
 import type { LoginConfig } from './login-config.ts';
 import type { Passwords } from './password.ts';
 import type { Sessions } from './sessions.ts';
+import type { StepUps } from './step-ups.ts';
 
 /** What the steps of a login work with; built once by `build-login.ts`. */
 export interface LoginParts {
@@ -35,6 +37,8 @@ export interface LoginParts {
   readonly devices: Devices;
   readonly delivered: DeliveredCodes;
   readonly setups: PendingSetups;
+  readonly stepUps: StepUps;
+  readonly credentials: OwnCredentials;
   readonly guard: ClockGuard;
   readonly driftWatch: DriftWatch;
   readonly notifier: AccountNotifier | undefined;

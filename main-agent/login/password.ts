@@ -76,16 +76,21 @@ export class Passwords {
     return timingSafeEqual(tag, phc.tag) && stored !== undefined && !tooLong;
   }
 
-  /** A new password as a PHC string. Rejects `not-allowed` when it is too short, too long or a common one. */
-  async hash(password: Secret, username: string): Promise<Secret> {
+  /**
+   * A new password as a PHC string; whoever asks through a node takes turns with the logins. Rejects `too-weak` when
+   * it is too short, too long or a common one, `busy` when too many wait.
+   */
+  async hash(password: Secret, username: string, source?: HashSource): Promise<Secret> {
     this.requireGood(password, username);
     const nonce = this.#random(saltBytes);
-    const tag = await hash('argon2id', {
-      ...cost,
-      message: Buffer.from(password.expose(), 'utf8'),
-      nonce,
-      tagLength: tagBytes,
-    });
+    const work = (): Promise<Buffer> =>
+      hash('argon2id', {
+        ...cost,
+        message: Buffer.from(password.expose(), 'utf8'),
+        nonce,
+        tagLength: tagBytes,
+      });
+    const tag = await (source === undefined ? work() : this.#queue.run(source, work));
     return new Secret(formatPhc(nonce, tag));
   }
 
@@ -94,13 +99,13 @@ export class Passwords {
     const text = password.expose();
     const bytes = Buffer.byteLength(text, 'utf8');
     if (text.length < this.#minimumLength) {
-      throw new SallyportError('not-allowed', `A password needs at least ${this.#minimumLength} characters`);
+      throw new SallyportError('too-weak', `A password needs at least ${this.#minimumLength} characters`);
     }
     if (bytes > passwordBytesMax) {
-      throw new SallyportError('not-allowed', `A password has at most ${passwordBytesMax} bytes`);
+      throw new SallyportError('too-weak', `A password has at most ${passwordBytesMax} bytes`);
     }
     if (isCommonPassword(text, username)) {
-      throw new SallyportError('not-allowed', 'This password is one of the first that attackers try');
+      throw new SallyportError('too-weak', 'This password is one of the first that attackers try');
     }
   }
 }

@@ -1,11 +1,14 @@
 import type { SessionHandlers } from '#main-agent/link/handlers.ts';
+import type { CodeCheck } from './code-check.ts';
 import { buildEnrolmentHandlers } from './enrolment-handlers.ts';
 import type { LoginParts } from './login-parts.ts';
 import { viewAccount, viewSession } from './session-view.ts';
+import { StepUpCheck } from './step-up-check.ts';
 
 /** What main answers about a session that was found and may be used by the asking worker. */
 export function buildSessionHandlers(
   parts: LoginParts,
+  codes: CodeCheck,
   usedBytes: (username: string) => Promise<number>,
 ): SessionHandlers {
   return {
@@ -16,6 +19,6 @@ export function buildSessionHandlers(
     },
     'account.view': async (_params, session) =>
       viewAccount(parts, session, await usedBytes(session.username)),
-    ...buildEnrolmentHandlers(parts),
+    ...buildEnrolmentHandlers(parts, new StepUpCheck(parts, codes)),
   };
 }

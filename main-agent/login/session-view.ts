@@ -2,6 +2,7 @@ import type { AccountView, SessionView } from '#shared/link/messages.ts';
 import { requirementStartMs } from './account-rules.ts';
 import { maySetUp } from './enrolment-rules.ts';
 import type { LoginParts } from './login-parts.ts';
+import { findChangeObstacle } from './self-service.ts';
 import type { AnySession } from './session.ts';
 
 type Parts = Pick<LoginParts, 'config' | 'sessions' | 'vault' | 'clock'>;
@@ -23,7 +24,7 @@ export async function viewSession(parts: Parts, session: AnySession, id: string)
 }
 
 export async function viewAccount(
-  parts: Parts,
+  parts: Parts & Pick<LoginParts, 'config'>,
   session: AnySession,
   usedBytes: number,
 ): Promise<AccountView> {
@@ -46,8 +47,10 @@ export async function viewAccount(
       recoveryCodesLeft: status.recoveryCodesLeft,
       ...(fromMs === undefined ? {} : { requiredFrom: new Date(fromMs).toISOString() }),
     },
-    // The link has no request that would change them yet.
-    may: { password: false, sshKeys: false },
+    may: {
+      password: findChangeObstacle(parts.config, session, 'password') === undefined,
+      sshKeys: findChangeObstacle(parts.config, session, 'ssh-key') === undefined,
+    },
     quota: { usedBytes, ...(user.quotaBytes === undefined ? {} : { limitBytes: user.quotaBytes }) },
     session: {
       startedAt: new Date(session.openedAtMs).toISOString(),

@@ -44,6 +44,8 @@ interface Entry {
   readonly stored: StoredSession;
   readonly session: AnySession;
   readonly controller: AbortController;
+  /** See `prepare`. */
+  readonly credentialBefore: string | undefined;
   /** Of the steady clock. */
   readonly overAtMs: number;
   usedAtMs: number;
@@ -101,6 +103,8 @@ export class Sessions implements SessionRegistry {
       readonly sessionsMax?: number | undefined;
       readonly maxMs?: number;
       readonly instead?: AnySession;
+      /** What `credential` is about to replace: until the user's file says so, this one counts as well. */
+      readonly credentialBefore?: string;
     } = {},
   ): PreparedSession {
     const own =
@@ -136,7 +140,7 @@ export class Sessions implements SessionRegistry {
         this.#prepared.delete(stored);
         if (instead !== undefined && this.#drop(instead.key, 'renewed', 'late') === undefined)
           doom ??= 'ended meanwhile';
-        const session = this.#add(stored);
+        const session = this.#add(stored, options.credentialBefore);
         if (doom !== undefined) this.#endInBackground(stored.key, doom);
         return session;
       },
@@ -264,7 +268,7 @@ export class Sessions implements SessionRegistry {
     return count;
   }
 
-  #add(stored: StoredSession): AnySession {
+  #add(stored: StoredSession, credentialBefore?: string): AnySession {
     const { clock, users } = this.#options;
     const controller = new AbortController();
     const { key, username, node, worker, protocol, method, clientIp, openedAtMs, state } = stored;
@@ -292,6 +296,7 @@ export class Sessions implements SessionRegistry {
       stored,
       session,
       controller,
+      credentialBefore,
       overAtMs: steadyMs + stored.expiresAtMs - nowMs,
       usedAtMs,
       touchedAtMs: usedAtMs,
@@ -311,7 +316,11 @@ export class Sessions implements SessionRegistry {
     const nowMs = clock.now();
     const minute = Math.floor(nowMs / 60_000);
     if (entry.judged?.user !== user || entry.judged.minute !== minute) {
-      const problem = isCredentialOf(user, stored.credential)
+      const { credentialBefore } = entry;
+      const stands =
+        isCredentialOf(user, stored.credential) ||
+        (credentialBefore !== undefined && isCredentialOf(user, credentialBefore));
+      const problem = stands
         ? findAccountProblem(user, { ...stored, nowMs })
         : 'the password or key was changed';
       entry.judged = { user, minute, problem };

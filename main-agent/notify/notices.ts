@@ -41,6 +41,27 @@ const texts: Readonly<
     happened: 'Signing in will soon need a code from your phone besides your password.',
     advice: 'Set it up before: sign in on the web, choose User options, and have your phone at hand.',
   },
+  'password-changed': {
+    subject: 'Your password was changed',
+    happened: 'The password of your account was changed. All other sessions were ended.',
+  },
+  'ssh-key-added': {
+    subject: 'An SSH key was added',
+    happened: 'An SSH key was added to your account.',
+  },
+  'ssh-key-removed': {
+    subject: 'An SSH key was removed',
+    happened: 'An SSH key was removed from your account.',
+  },
+  'recovery-codes-renewed': {
+    subject: 'New recovery codes were made',
+    happened: 'New recovery codes were made for your account. The ones before do not work any more.',
+  },
+  'changes-revoked': {
+    subject: 'Changes of your account were undone',
+    happened:
+      'An administrator has undone changes of your account that were made while a server could not be trusted.',
+  },
 };
 
 export function composeNotice(notice: AccountNotice, serviceName: string): Mail {

@@ -18,6 +18,13 @@ export const auditPageMax = 1000;
 /** Records shown for one reference: one login writes a handful. */
 export const auditPerReferenceMax = 100;
 
+/**
+ * Changes of accounts one query returns, and how long they are kept: longer than a break-in stays unnoticed. Each cost
+ * its user a step-up, so that they are few.
+ */
+export const accountChangesPageMax = 10_000;
+export const keepAccountChangesMs = 2 * 365 * 24 * 3_600_000;
+
 /** How often rows that can't matter any more are deleted. */
 export const sweepIntervalMs = 10 * 60_000;
 

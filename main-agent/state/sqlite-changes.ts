@@ -1,4 +1,4 @@
-import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { goodLoginsPerUserMax } from './limits.ts';
 import type { Change } from './state-store.ts';
 
@@ -96,6 +96,8 @@ export class ChangeWriter {
         return true;
       case 'set-enrolment':
         return this.#setEnrolment(change);
+      case 'require-enrolment':
+        return this.#presentEnrolment(change.user) === change.id;
       case 'note-login':
         this.#noteLogin(change);
         return true;
@@ -161,6 +163,24 @@ export class ChangeWriter {
       case 'clear-failures':
         this.#run('DELETE FROM failures WHERE scope = ?', change.scope);
         this.#run('DELETE FROM failure_scopes WHERE scope = ?', change.scope);
+        return true;
+      case 'note-account-change': {
+        const { username, node, atMs, kind, subject } = change.change;
+        this.#run(
+          'INSERT INTO account_changes VALUES (?, ?, ?, ?, ?, ?)',
+          username,
+          node,
+          atMs,
+          kind,
+          subject,
+          JSON.stringify(change.change),
+        );
+        return true;
+      }
+      case 'forget-user':
+        this.#run('DELETE FROM first_logins WHERE username = ?', change.user);
+        this.#run('DELETE FROM good_logins WHERE username = ?', change.user);
+        this.#run('DELETE FROM account_changes WHERE username = ?', change.user);
         return true;
       case 'audit':
         this.#run(
@@ -242,9 +262,13 @@ export class ChangeWriter {
     );
   }
 
-  #setEnrolment({ user, id, expected }: Extract<Change, { kind: 'set-enrolment' }>): boolean {
+  #presentEnrolment(user: string): SQLOutputValue | undefined {
     const present = this.#prepare('SELECT present FROM enrolments WHERE username = ?').get(user)?.['present'];
-    if ((present ?? undefined) !== expected) return false;
+    return present ?? undefined;
+  }
+
+  #setEnrolment({ user, id, expected }: Extract<Change, { kind: 'set-enrolment' }>): boolean {
+    if (this.#presentEnrolment(user) !== expected) return false;
     if (id === undefined) this.#run('UPDATE enrolments SET present = NULL WHERE username = ?', user);
     else {
       // Ids grow with time; the newest one only ever moves forward.

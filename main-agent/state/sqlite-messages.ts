@@ -3,6 +3,7 @@ import type {
   Change,
   EdgeCount,
   FailureState,
+  StoredAccountChange,
   StoredDeliveredCode,
   StoredDevice,
   StoredLease,
@@ -33,6 +34,23 @@ export interface Queries {
   readonly 'delivered-codes': {
     readonly params: { readonly nowMs: number };
     readonly result: readonly StoredDeliveredCode[];
+  };
+  readonly 'devices-through': {
+    readonly params: { readonly node: string };
+    readonly result: readonly StoredDevice[];
+  };
+  readonly 'account-changes': {
+    readonly params: {
+      readonly node: string;
+      readonly fromMs: number;
+      readonly toMs: number;
+      readonly limit: number;
+    };
+    readonly result: readonly StoredAccountChange[];
+  };
+  readonly 'ssh-key-additions': {
+    readonly params: { readonly user: string };
+    readonly result: readonly StoredAccountChange[];
   };
   readonly failures: {
     readonly params: { readonly scope: string; readonly nowMs: number };

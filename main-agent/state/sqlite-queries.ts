@@ -1,9 +1,11 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
 import type { AuditRecord } from '#main-agent/audit/record.ts';
 import {
+  accountChangesPageMax,
   auditPageMax,
   auditPerReferenceMax,
   inARowKeptFor,
+  keepAccountChangesMs,
   keepAfterExpiryMs,
   keepDeliveredCodesMs,
   keepFailuresMs,
@@ -11,7 +13,13 @@ import {
   keepRemindersMs,
 } from './limits.ts';
 import type { Queries, QueryCall, QueryName } from './sqlite-messages.ts';
-import type { StoredDeliveredCode, StoredDevice, StoredLease, StoredSession } from './state-store.ts';
+import type {
+  StoredAccountChange,
+  StoredDeliveredCode,
+  StoredDevice,
+  StoredLease,
+  StoredSession,
+} from './state-store.ts';
 
 /** The reads, by name. They run in the writer thread, in order with the commits, so each sees all before it. */
 export type QueryRunners = {
@@ -23,6 +31,16 @@ export function buildQueries(database: DatabaseSync): QueryRunners {
   const leases = database.prepare('SELECT data, used_at, opens_left FROM leases');
   const devices = database.prepare(
     'SELECT data, value_hash, previous_hash, rotated_at FROM devices WHERE username = ?',
+  );
+  const devicesThrough = database.prepare(
+    `SELECT data, value_hash, previous_hash, rotated_at FROM devices WHERE data ->> '$.node' = ?`,
+  );
+  const accountChanges = database.prepare(
+    'SELECT data FROM account_changes WHERE node = ? AND at >= ? AND at < ? ORDER BY at, rowid LIMIT ?',
+  );
+  // With max() the other columns are of the row that has it: https://sqlite.org/lang_select.html#bareagg
+  const sshKeyAdditions = database.prepare(
+    `SELECT data, max(at) FROM account_changes WHERE username = ? AND kind = 'ssh-key-added' GROUP BY subject`,
   );
   const enrolment = database.prepare('SELECT present, newest FROM enrolments WHERE username = ?');
   const firstLogin = database.prepare('SELECT at FROM first_logins WHERE username = ?');
@@ -84,16 +102,14 @@ export function buildQueries(database: DatabaseSync): QueryRunners {
     'used-codes': ({ user, ids }) => ids.filter((id) => usedCode.get(user, id) !== undefined),
     'last-good-login': ({ user, clientIp, nowMs }) =>
       numberOrUndefined(goodLogin.get(user, clientIp, nowMs - keepGoodLoginsMs)?.['at']),
-    devices: ({ user }) =>
-      devices.all(user).map((row) => {
-        const previousHash = textOrUndefined(row['previous_hash']);
-        return {
-          ...parseDevice(row['data']),
-          valueHash: String(row['value_hash']),
-          ...(previousHash !== undefined && { previousHash }),
-          rotatedAtMs: Number(row['rotated_at']),
-        };
-      }),
+    devices: ({ user }) => devices.all(user).map(readDevice),
+    'devices-through': ({ node }) => devicesThrough.all(node).map(readDevice),
+    'account-changes': ({ node, fromMs, toMs, limit }) =>
+      accountChanges
+        .all(node, fromMs, toMs, Math.min(limit, accountChangesPageMax))
+        .map((row) => parseAccountChange(row['data'])),
+    'ssh-key-additions': ({ user }) =>
+      sshKeyAdditions.all(user).map((row) => parseAccountChange(row['data'])),
     'delivered-codes': ({ nowMs }) =>
       deliveredCodes.all(nowMs, nowMs - keepDeliveredCodesMs).map((row) => ({
         ...parseDeliveredCode(row['data']),
@@ -151,6 +167,7 @@ export function sweep(database: DatabaseSync, nowMs: number): void {
   database.prepare('DELETE FROM bypass_codes WHERE expires_at < ?').run(expired);
   database.prepare('DELETE FROM good_logins WHERE at < ?').run(nowMs - keepGoodLoginsMs);
   database.prepare('DELETE FROM reminders WHERE at < ?').run(nowMs - keepRemindersMs);
+  database.prepare('DELETE FROM account_changes WHERE at < ?').run(nowMs - keepAccountChangesMs);
   database.prepare('DELETE FROM used_codes WHERE expires_at < ?').run(expired);
   database
     .prepare('DELETE FROM delivered_codes WHERE expires_at < ? AND sent_at < ?')
@@ -161,6 +178,16 @@ export function sweep(database: DatabaseSync, nowMs: number): void {
       'DELETE FROM failure_scopes WHERE last_at < ? AND in_a_row < ? AND coalesce(locked_until, 0) < ?',
     )
     .run(idle, inARowKeptFor, expired);
+}
+
+function readDevice(row: Record<string, SQLOutputValue>): StoredDevice {
+  const previousHash = textOrUndefined(row['previous_hash']);
+  return {
+    ...parseDevice(row['data']),
+    valueHash: String(row['value_hash']),
+    ...(previousHash !== undefined && { previousHash }),
+    rotatedAtMs: Number(row['rotated_at']),
+  };
 }
 
 function textOrUndefined(column: SQLOutputValue | undefined): string | undefined {
@@ -182,6 +209,9 @@ function parseDevice(column: unknown): StoredDevice {
   return JSON.parse(String(column));
 }
 function parseDeliveredCode(column: unknown): StoredDeliveredCode {
+  return JSON.parse(String(column));
+}
+function parseAccountChange(column: unknown): StoredAccountChange {
   return JSON.parse(String(column));
 }
 function parseRecord(column: unknown): AuditRecord {

@@ -93,6 +93,14 @@ const migrations: readonly string[] = [
   `
   CREATE TABLE reminders (username TEXT PRIMARY KEY, at REAL NOT NULL) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE account_changes (
+    username TEXT NOT NULL, node TEXT NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL,
+    data TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX account_changes_by_node ON account_changes (node, at);
+  CREATE INDEX account_changes_by_user ON account_changes (username);
+  `,
 ];
 
 export const schemaVersion = migrations.length;

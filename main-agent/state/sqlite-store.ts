@@ -14,6 +14,7 @@ import type {
   EdgeCount,
   FailureState,
   StateStore,
+  StoredAccountChange,
   StoredDeliveredCode,
   StoredDevice,
   StoredLease,
@@ -136,6 +137,23 @@ class SqliteState implements StateStore {
 
   deliveredCodes(): Promise<readonly StoredDeliveredCode[]> {
     return this.#query({ name: 'delivered-codes', params: { nowMs: this.#options.clock.now() } });
+  }
+
+  devicesThrough(node: string): Promise<readonly StoredDevice[]> {
+    return this.#query({ name: 'devices-through', params: { node } });
+  }
+
+  accountChanges(
+    node: string,
+    fromMs: number,
+    toMs: number,
+    limit: number,
+  ): Promise<readonly StoredAccountChange[]> {
+    return this.#query({ name: 'account-changes', params: { node, fromMs, toMs, limit } });
+  }
+
+  sshKeyAdditions(username: string): Promise<readonly StoredAccountChange[]> {
+    return this.#query({ name: 'ssh-key-additions', params: { user: username } });
   }
 
   failures(scope: string): Promise<FailureState> {

@@ -20,6 +20,17 @@ export interface StateStore {
   devices(username: string): Promise<readonly StoredDevice[]>;
   /** Those that live or were sent within the last hour, used or not; oldest first. */
   deliveredCodes(): Promise<readonly StoredDeliveredCode[]>;
+  /** Devices remembered through this node. */
+  devicesThrough(node: string): Promise<readonly StoredDevice[]>;
+  /** What users changed through this node from `fromMs` to before `toMs`, oldest first; at most `limit`. */
+  accountChanges(
+    node: string,
+    fromMs: number,
+    toMs: number,
+    limit: number,
+  ): Promise<readonly StoredAccountChange[]>;
+  /** The latest addition of each SSH key of this user. */
+  sshKeyAdditions(username: string): Promise<readonly StoredAccountChange[]>;
   failures(scope: string): Promise<FailureState>;
   /** Records after a sequence number, in order. */
   auditAfter(sequence: number, limit: number): Promise<readonly { sequence: number; record: AuditRecord }[]>;
@@ -77,6 +88,8 @@ export type Change =
       readonly id: string | undefined;
       readonly expected: string | undefined;
     }
+  /** Fails if that is not the present enrolment: evidence of one that was reset or renewed meanwhile. */
+  | { readonly kind: 'require-enrolment'; readonly user: string; readonly id: string }
   /** Never fails. Sets the first login's time once, and the last good login from this address. */
   | { readonly kind: 'note-login'; readonly user: string; readonly clientIp: string; readonly atMs: number }
   /** Fails if the user was reminded less than `intervalMs` before. */
@@ -116,6 +129,10 @@ export type Change =
       readonly lockMaxMs: number;
     }
   | { readonly kind: 'clear-failures'; readonly scope: string }
+  /** Never fails. What a user changed through a node, so that it can be found and revoked (S-15). */
+  | { readonly kind: 'note-account-change'; readonly change: StoredAccountChange }
+  /** Never fails. A new user of that name starts as a stranger: first and good logins, changes are forgotten. */
+  | { readonly kind: 'forget-user'; readonly user: string }
   | { readonly kind: 'audit'; readonly record: AuditRecord }
   /** Never fails. The head of the audit files, so that they can be compared with it. */
   | { readonly kind: 'note-audit-head'; readonly head: ChainHead }
@@ -154,6 +171,18 @@ export interface AuditExtent {
 export interface EdgeCount {
   readonly boot: string;
   readonly sequence: number;
+}
+
+export interface StoredAccountChange {
+  readonly kind: 'enrolled' | 'recovery-codes' | 'password' | 'ssh-key-added' | 'ssh-key-removed';
+  readonly username: string;
+  readonly node: string;
+  /** Key of the session it was made in, as it was called afterwards. */
+  readonly session: string;
+  readonly clientIp: string;
+  readonly atMs: number;
+  /** What it made: enrolment id, credential of the password, or fingerprint of the key. */
+  readonly subject: string;
 }
 
 export interface StoredSession {

@@ -32,7 +32,12 @@ export interface AccountNotice {
     | 'many-wrong-codes'
     | 'factor-disabled'
     | 'device-copied'
-    | 'two-factor-due';
+    | 'two-factor-due'
+    | 'password-changed'
+    | 'ssh-key-added'
+    | 'ssh-key-removed'
+    | 'recovery-codes-renewed'
+    | 'changes-revoked';
   readonly atMs: number;
   readonly node?: string;
   readonly clientIp?: string;

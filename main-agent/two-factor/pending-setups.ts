@@ -1,3 +1,4 @@
+import type { Change } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import { randomId } from '#shared/random-id.ts';
@@ -18,6 +19,8 @@ export interface PendingSetup {
   /** For the assertion that proves it. */
   readonly challenge: string;
   readonly nonce: string;
+  /** What saving it spends: the administrator's ticket, if one was shown. */
+  readonly spends: readonly Change[];
   confirmedAtMs: number | undefined;
   triesLeft: number;
 }
@@ -45,6 +48,7 @@ export class PendingSetups {
   start(
     username: string,
     sessionKey: string,
+    spends: readonly Change[] = [],
   ): { readonly setup: PendingSetup; readonly expiresInMs: number } {
     const setup: PendingSetup = {
       sessionKey,
@@ -52,6 +56,7 @@ export class PendingSetups {
       shownAtMs: this.#clock.monotonic(),
       challenge: randomId(),
       nonce: randomId(),
+      spends,
       confirmedAtMs: undefined,
       triesLeft: proveTriesMax,
     };

@@ -4,6 +4,8 @@
 export const userFileBytesMax = 256 * 1024;
 /** Ten times what the product is measured for; a folder with more is the wrong folder. */
 export const filesMax = 100_000;
+/** SSH keys of one user, inherited ones included in what they may add. */
+export const sshKeysMax = 64;
 /** Groups of groups: deeper nesting is a mistake nobody could follow. */
 export const groupDepthMax = 16;
 /** All groups of one user together. */

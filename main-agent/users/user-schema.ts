@@ -12,6 +12,7 @@ import { parseVirtualPath, requireComponents } from '#shared/file-service/virtua
 import { Secret } from '#shared/secret.ts';
 import { parsePublicKeyLine } from '#shared/ssh-key/parse.ts';
 import { z } from 'zod';
+import { sshKeysMax } from './limits.ts';
 import { isUsername, usernameExpectation } from './username.ts';
 
 /**
@@ -44,7 +45,7 @@ const sshKey = z
       return z.NEVER;
     }
   });
-const sshKeyList = z.array(sshKey).max(64);
+const sshKeyList = z.array(sshKey).max(sshKeysMax);
 
 const fullDate = parsedText('a date such as 2027-12-31', /^\d{4}-\d{2}-\d{2}$/, (text) => {
   const time = Date.parse(`${text}T00:00:00Z`);

@@ -33,8 +33,13 @@ export class YamlUserDirectory {
 
   /** Hash of the user's own file; undefined: there is none. */
   async etag(username: string): Promise<string | undefined> {
+    return (await this.readOwn(username))?.etag;
+  }
+
+  /** The user's own file as it is now. */
+  async readOwn(username: string): Promise<{ readonly text: string; readonly etag: string } | undefined> {
     const octets = isUsername(username) ? await this.#writes.read(idOf(username)) : undefined;
-    return octets === undefined ? undefined : hashOctets(octets);
+    return octets === undefined ? undefined : { text: octets.toString('utf8'), etag: hashOctets(octets) };
   }
 
   /** Every value that counts, with the file and line it came from. Rejects `not-found`. */

@@ -20,7 +20,16 @@ import { KeyedTurns } from './keyed-turns.ts';
 import { Sealer } from './sealing.ts';
 import { StoredFactors, type StoredFactor } from './stored-factors.ts';
 import { makeUlid } from './ulid.ts';
-import type { CodeVerdict, EnrolRequest, EnrolResult, FactorStatus, Vault, VaultCodeKind } from './vault.ts';
+import type {
+  CodeVerdict,
+  EnrolRequest,
+  EnrolResult,
+  FactorStatus,
+  RenewalRequest,
+  RenewalResult,
+  Vault,
+  VaultCodeKind,
+} from './vault.ts';
 
 export interface VaultOptions {
   readonly vaultKey: Secret<Buffer>;
@@ -120,7 +129,7 @@ class LocalVault implements Vault {
         .commit([
           { kind: 'set-enrolment', user: username, id, expected: before.state.enrolment },
           { kind: 'use-time-step', user: username, enrolment: id, step: request.step },
-          ...request.alongside,
+          ...request.alongside(id),
         ])
         .catch(async (error: unknown) => {
           await this.#putBack(username, previous);
@@ -130,6 +139,71 @@ class LocalVault implements Vault {
       await this.#putBack(username, previous);
       return { ok: false, reason: 'refused' };
     });
+  }
+
+  renewRecoveryCodes({
+    username,
+    recoveryCodes,
+    evidence,
+    alongside,
+  }: RenewalRequest): Promise<RenewalResult> {
+    return this.#turns.run(username, async () => {
+      const { clock, enrolments, random, state: store } = this.#options;
+      const { enrolment, state, problem } = await this.#stored.load(username);
+      if (enrolment === undefined || problem !== undefined) return { ok: false, failed: undefined };
+      const id = makeUlid(clock.now(), random, state.newestEnrolment);
+      const codes = Array.from({ length: recoveryCodes }, () => new Secret(makeRecoveryCode(random)));
+      const used = evidence.find((change) => change.kind === 'use-time-step')?.step ?? state.lastStep;
+      const spent = await this.#carrySpentSteps(username, enrolment.id, id, used);
+      await enrolments.write(username, {
+        ...enrolment,
+        id,
+        secret: this.#sealer.seal(this.#sealer.open(enrolment.secret, username, enrolment.id), username, id),
+        recoveryCodes: codes.map((code) => this.#sealer.fingerprint(code, 'recovery', username, id)),
+      });
+      const result = await store
+        .commit([
+          // First: it is about the enrolment under its old id.
+          ...evidence,
+          { kind: 'set-enrolment', user: username, id, expected: enrolment.id },
+          ...spent,
+          ...alongside(id),
+        ])
+        .catch(async (error: unknown) => {
+          await this.#putBack(username, enrolment);
+          throw error;
+        });
+      if (result.ok) return { ok: true, recoveryCodes: codes.map(asShown) };
+      await this.#putBack(username, enrolment);
+      return result;
+    });
+  }
+
+  /** What is spent of an enrolment stays spent under its new id: the last step, and codes burned for later ones. */
+  async #carrySpentSteps(
+    username: string,
+    from: string,
+    to: string,
+    lastStep: number | undefined,
+  ): Promise<Change[]> {
+    const { clock, state, totp } = this.#options;
+    const current = stepAt(clock.now(), totp);
+    const reach = 2 * driftReachSteps;
+    const steps = Array.from({ length: 2 * reach + 1 }, (_, index) => current - reach + index);
+    const burned = new Set(
+      await state.usedCodes(
+        username,
+        steps.map((step) => stepId(from, step)),
+      ),
+    );
+    return [
+      ...(lastStep === undefined
+        ? []
+        : [{ kind: 'use-time-step' as const, user: username, enrolment: to, step: lastStep }]),
+      ...steps
+        .filter((step) => burned.has(stepId(from, step)))
+        .map((step) => this.#spendStep(username, to, step)),
+    ];
   }
 
   reset(username: string, alongside: readonly Change[]): Promise<void> {
@@ -183,6 +257,7 @@ class LocalVault implements Vault {
         method: 'totp',
         reEnrol: false,
         evidence: [
+          { kind: 'require-enrolment', user: username, id: enrolment.id },
           { kind: 'use-time-step', user: username, enrolment: enrolment.id, step: fresh },
           // Fails for a step that was burned when its code was shown too early.
           this.#spendStep(username, enrolment.id, fresh),
@@ -211,7 +286,10 @@ class LocalVault implements Vault {
       kind: 'right',
       method: 'recovery',
       reEnrol: false,
-      evidence: [{ kind: 'use-code', user: username, id }],
+      evidence: [
+        { kind: 'require-enrolment', user: username, id: enrolment.id },
+        { kind: 'use-code', user: username, id },
+      ],
     };
   }
 
@@ -236,7 +314,7 @@ class LocalVault implements Vault {
     return {
       kind: 'use-code',
       user: username,
-      id: `step:${enrolment}:${step}`,
+      id: stepId(enrolment, step),
       expiresAtMs: (step + 2 * driftReachSteps) * periodSeconds * 1000,
     };
   }
@@ -259,6 +337,10 @@ class LocalVault implements Vault {
 /** Stored without, shown with dashes. */
 function asShown(code: Secret): Secret {
   return new Secret(groupByFour(code.expose()));
+}
+
+function stepId(enrolment: string, step: number): string {
+  return `step:${enrolment}:${step}`;
 }
 
 function recoveryId(fingerprint: string): string {

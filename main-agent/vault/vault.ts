@@ -19,6 +19,11 @@ export interface Vault {
   enrol(request: EnrolRequest): Promise<EnrolResult>;
   /** The one way a factor goes away. One commit together with `alongside`, then the file. */
   reset(username: string, alongside: readonly Change[]): Promise<void>;
+  /**
+   * New recovery codes for the present enrolment, which goes on under a new id: a restored older file brings no old
+   * code back. File first, then one commit together with `alongside`.
+   */
+  renewRecoveryCodes(request: RenewalRequest): Promise<RenewalResult>;
   /** Makes a bypass code; the changes put it in force. */
   makeBypassCode(
     username: string,
@@ -69,8 +74,23 @@ export interface EnrolRequest {
   readonly via: { readonly node: string; readonly session: string };
   /** May replace a factor that exists. */
   readonly replace: boolean;
-  readonly alongside: readonly Change[];
+  /** Made for the id of the enrolment. */
+  readonly alongside: (enrolment: string) => readonly Change[];
 }
+
+export interface RenewalRequest {
+  readonly username: string;
+  readonly recoveryCodes: number;
+  /** What `verify` gave for the code that proves the wish. */
+  readonly evidence: readonly Change[];
+  /** Made for the enrolment's id after the renewal. */
+  readonly alongside: (enrolment: string) => readonly Change[];
+}
+
+export type RenewalResult =
+  | { readonly ok: true; readonly recoveryCodes: readonly Secret[] }
+  /** Which change was refused; undefined: there is no factor. */
+  | { readonly ok: false; readonly failed: Change['kind'] | undefined };
 
 export type EnrolResult =
   | { readonly ok: true; readonly recoveryCodes: readonly Secret[] }

@@ -138,7 +138,7 @@ async function makeUsers(files: SiteFiles, users: readonly DemoUser[]): Promise<
           recoveryCodes: 10,
           via: { node: 'demo', session: 'demo' },
           replace: true,
-          alongside: [],
+          alongside: () => [],
         });
         if (!enrolled.ok) throw new Error(`${user.name} could not be enrolled: ${enrolled.reason}`);
       }

@@ -60,6 +60,8 @@ export const claimsSchema = z.strictObject({
   ]),
   /** `commitToCode` of the code beside the assertion; absent where none was asked. */
   code_commit: id.optional(),
+  /** `commitToChange` of the change that purposes other than `login` and `enrol` ask for; absent in those two. */
+  change: id.optional(),
   protocol: z.enum(['https', 'sftp']),
   client_ip: z.string().min(1).max(45),
   client_port: z.number().int().min(0).max(65_535),

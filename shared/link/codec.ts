@@ -34,6 +34,8 @@ const errorCodes: Readonly<Record<ErrorCode, true>> = {
   'setup-not-confirmed': true,
   'already-enrolled': true,
   'not-allowed': true,
+  'ticket-required': true,
+  'too-weak': true,
   'not-found': true,
   exists: true,
   'not-empty': true,

@@ -90,6 +90,9 @@ const firstFactor = z.discriminatedUnion('type', [
   }),
 ]);
 
+/** Kinds of code, by shape. */
+const codeShape = z.enum(['digits6', 'digits8', 'alphanumeric', 'recovery', 'bypass']);
+
 /** What the client is asked, if it is asked. */
 const asked = z.strictObject({
   method: z.enum(['totp', 'email', 'sms']),
@@ -102,9 +105,11 @@ const asked = z.strictObject({
   /** When the code that lives was sent, if it was; only for delivered codes. */
   sentAgoMs: milliseconds.optional(),
   /** Shapes that may be an answer; anything else the DMZ refuses without asking main. */
-  shapes: z.array(z.enum(['digits6', 'digits8', 'alphanumeric', 'recovery', 'bypass'])).max(8),
+  shapes: z.array(codeShape).max(8),
   /** Length of a delivered code, where one may be the answer. */
   deliveredLength: count.optional(),
+  /** The client may ask to be remembered with its answer. */
+  rememberDevice: z.literal(true).optional(),
 });
 
 /** The state of one login after a right first factor. */
@@ -184,6 +189,55 @@ const accountView = z.strictObject({
   }),
 });
 
+/** What a user may change about their own account; each needs a step-up. */
+export const accountChangeSchema = z.discriminatedUnion('kind', [
+  /** The new one. */
+  z.strictObject({ kind: z.literal('password'), value: text(1024) }),
+  /** A line as in `id_ed25519.pub`. */
+  z.strictObject({ kind: z.literal('add-ssh-key'), value: text(8192) }),
+  /** Id of the key. */
+  z.strictObject({ kind: z.literal('remove-ssh-key'), value: id }),
+  z.strictObject({ kind: z.literal('recovery-codes') }),
+]);
+
+/** A user's own key as its user may see it: never the key itself (S-02). */
+const ownSshKey = z.strictObject({
+  id,
+  type: text(64),
+  fingerprint: text(64),
+  comment: text(8192),
+  /** False: the administrator gave it, and only the administrator takes it away. */
+  removable: z.boolean(),
+  /** Where and when the user added it, if the user did. */
+  added: z.strictObject({ atMs: milliseconds, node: text(64) }).optional(),
+});
+const ownSession = z.strictObject({
+  id,
+  current: z.boolean(),
+  node: text(64),
+  protocol,
+  method: text(32),
+  clientIp: text(45),
+  startedAtMs: milliseconds,
+});
+const ownLease = z.strictObject({
+  id,
+  node: text(64),
+  protocol,
+  clientIp: text(45),
+  agent: text(255),
+  startedAtMs: milliseconds,
+  usedAtMs: milliseconds,
+  expiresAtMs: milliseconds,
+});
+const ownDevice = z.strictObject({
+  id,
+  node: text(64),
+  startedAtMs: milliseconds,
+  usedAtMs: milliseconds,
+  expiresAtMs: milliseconds,
+});
+
 const usage = z.strictObject({ freeBytes: count, totalBytes: count, freeFiles: count, totalFiles: count });
 
 /** Requests the DMZ may send, in groups by what they need. */
@@ -239,7 +293,8 @@ export const requestSchemas = {
   'session.end': { params: z.strictObject({ session }), result: empty },
   'account.view': { params: z.strictObject({ session }), result: accountView },
   'enrol.start': {
-    params: z.strictObject({ session }),
+    /** `ticket`: the administrator's one-time code, where the first set-up needs one. */
+    params: z.strictObject({ session, ticket: text(64).optional() }),
     result: z.strictObject({
       secret: text(64),
       otpauthUri: text(1024),
@@ -269,6 +324,55 @@ export const requestSchemas = {
         view: sessionViewSchema,
       }),
       again,
+    ]),
+  },
+
+  // — full sessions of the web only: the user's own account —
+  'account.sessions': {
+    params: z.strictObject({ session }),
+    result: z.strictObject({ sessions: z.array(ownSession).max(1000) }),
+  },
+  'account.leases': {
+    params: z.strictObject({ session }),
+    result: z.strictObject({ leases: z.array(ownLease).max(1000) }),
+  },
+  'account.devices': {
+    params: z.strictObject({ session }),
+    result: z.strictObject({ devices: z.array(ownDevice).max(64) }),
+  },
+  'account.ssh-keys': {
+    params: z.strictObject({ session }),
+    result: z.strictObject({ sshKeys: z.array(ownSshKey).max(64) }),
+  },
+  /** Ends one of the user's own; rejects `not-found`. */
+  'account.end': {
+    params: z.strictObject({ session, what: z.enum(['session', 'lease', 'device']), id }),
+    result: empty,
+  },
+  /** Opens a step-up: what its assertion must name, and which codes it takes (none: the password alone). */
+  'account.step-up': {
+    params: z.strictObject({ session, purpose: z.enum(['password', 'ssh-key', 'recovery-codes']) }),
+    result: z.strictObject({ challenge: id, nonce: id, shapes: z.array(codeShape).max(8) }),
+  },
+  /** One change with everything that proves its user wants it. Done at most once, and durable when answered. */
+  'account.change': {
+    params: z.strictObject({
+      session,
+      change: accountChangeSchema,
+      changeSalt: base64url(32),
+      /** The present password. */
+      current: text(1024),
+      ...assertion,
+    }),
+    result: z.discriminatedUnion('outcome', [
+      z.strictObject({
+        outcome: z.literal('changed'),
+        /** The session goes on under a new id; the old one is dead. */
+        view: sessionViewSchema,
+        recoveryCodes: z.array(text(32)).max(32).optional(),
+        sshKey: ownSshKey.optional(),
+      }),
+      again.extend({ reason: z.enum([...againReason.options, 'wrong-password']) }),
     ]),
   },
 
@@ -396,6 +500,8 @@ export type ChallengeView = z.output<typeof challenge>;
 export type SessionView = z.output<typeof sessionViewSchema>;
 export type AccountView = z.output<typeof accountView>;
 export type UploadView = z.output<typeof upload>;
+export type AccountChange = z.output<typeof accountChangeSchema>;
+export type OwnSshKey = z.output<typeof ownSshKey>;
 export type ClientAddress = z.output<typeof clientAddressSchema>;
 export type FirstFactorEvidence = z.output<typeof firstFactor>;
 

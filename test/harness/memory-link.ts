@@ -10,6 +10,7 @@ import type {
   FileHandlers,
   LoginHandlers,
   SessionHandlers,
+  AccountHandlers,
   StreamHandler,
 } from '#main-agent/link/handlers.ts';
 import { nodeRequestsMax, nodeRequestsPerSessionMax } from '#main-agent/link/limits.ts';
@@ -34,6 +35,7 @@ export interface MemoryLinkOptions {
   /** What main answers; a verb without a handler is answered `unsupported`. */
   readonly login?: Partial<LoginHandlers>;
   readonly session?: Partial<SessionHandlers>;
+  readonly account?: Partial<AccountHandlers>;
   readonly files?: Partial<FileHandlers>;
   readonly onStream?: StreamHandler;
   /** Default: no session exists. */
@@ -101,6 +103,7 @@ export async function buildMemoryLink(options: MemoryLinkOptions = {}): Promise<
       handlers: {
         login: withDefaults(options.login),
         session: withDefaults(options.session),
+        account: withDefaults(options.account),
         files: withDefaults(options.files),
         onStream: options.onStream ?? ((_header, stream) => stream.reset(unsupported('stream'))),
         sessions: options.sessions ?? noSessions,

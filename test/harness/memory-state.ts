@@ -6,6 +6,7 @@ import type {
   EdgeCount,
   FailureState,
   StateStore,
+  StoredAccountChange,
   StoredBypassCode,
   StoredDeliveredCode,
   StoredDevice,
@@ -39,6 +40,7 @@ interface Tables {
   reminders: Map<string, number>;
   bypassCodes: Map<string, StoredBypassCode>;
   failures: Map<string, Failures>;
+  accountChanges: readonly StoredAccountChange[];
   audit: AuditRecord[];
   auditHead: ChainHead | undefined;
   auditPrunedBefore: number;
@@ -72,6 +74,7 @@ export function buildMemoryState(now: () => number): MemoryState {
     reminders: new Map(),
     bypassCodes: new Map(),
     failures: new Map(),
+    accountChanges: [],
     audit: [],
     auditHead: undefined,
     auditPrunedBefore: 0,
@@ -100,6 +103,18 @@ export function buildMemoryState(now: () => number): MemoryState {
     sessions: async () => [...tables.sessions.values()],
     leases: async () => [...tables.leases.values()],
     devices: async (username) => [...tables.devices.values()].filter((one) => one.username === username),
+    devicesThrough: async (node) => [...tables.devices.values()].filter((one) => one.node === node),
+    accountChanges: async (node, fromMs, toMs, limit) =>
+      tables.accountChanges
+        .filter((one) => one.node === node && one.atMs >= fromMs && one.atMs < toMs)
+        .toSorted((one, other) => one.atMs - other.atMs)
+        .slice(0, limit),
+    sshKeyAdditions: async (username) => {
+      const latest = new Map<string, StoredAccountChange>();
+      for (const one of tables.accountChanges)
+        if (one.username === username && one.kind === 'ssh-key-added') latest.set(one.subject, one);
+      return [...latest.values()];
+    },
     twoFactorState: async (username): Promise<TwoFactorState> => {
       const enrolment = tables.enrolments.get(username);
       return {
@@ -169,6 +184,7 @@ function copyTables(tables: Tables): Tables {
     goodLogins: new Map(tables.goodLogins),
     reminders: new Map(tables.reminders),
     bypassCodes: new Map(tables.bypassCodes),
+    accountChanges: tables.accountChanges,
     failures: new Map(tables.failures),
     audit: [...tables.audit],
     auditHead: tables.auditHead,
@@ -246,6 +262,8 @@ function apply(tables: Tables, change: Change): boolean {
         tables.newestEnrolments.set(change.user, change.id);
       }
       return true;
+    case 'require-enrolment':
+      return tables.enrolments.get(change.user) === change.id;
     case 'note-login':
       if (!tables.firstLogins.has(change.user)) tables.firstLogins.set(change.user, change.atMs);
       tables.goodLogins.set(pair(change.user, change.clientIp), change.atMs);
@@ -293,6 +311,15 @@ function apply(tables: Tables, change: Change): boolean {
       return true;
     case 'clear-failures':
       tables.failures.delete(change.scope);
+      return true;
+    case 'note-account-change':
+      tables.accountChanges = [...tables.accountChanges, change.change];
+      return true;
+    case 'forget-user':
+      tables.firstLogins.delete(change.user);
+      for (const key of tables.goodLogins.keys())
+        if (key.startsWith(pair(change.user, ''))) tables.goodLogins.delete(key);
+      tables.accountChanges = tables.accountChanges.filter(({ username }) => username !== change.user);
       return true;
     case 'audit':
       tables.audit.push(change.record);

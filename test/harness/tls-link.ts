@@ -60,6 +60,7 @@ export async function buildTlsLink(options: TlsLinkOptions = {}): Promise<TlsLin
     onAlarm: (_node, _worker, reason) => alarms.push(reason),
     login: unsupportedHandlers(),
     session: unsupportedHandlers(),
+    account: unsupportedHandlers(),
     files: unsupportedHandlers(),
     onStream: (_header, stream) => stream.reset(new SallyportError('unsupported', 'Not supported')),
     sessions,

@@ -13,7 +13,11 @@ import { buildFakeSessions } from '#test/harness/fake-sessions.ts';
 const verbs = Object.keys(requestSchemas) as Verb[];
 const loginVerbs = verbs.filter((verb) => verb.startsWith('login.'));
 const fileVerbs = verbs.filter((verb) => verb.startsWith('fs.'));
-const sessionVerbs = verbs.filter((verb) => !verb.startsWith('fs.') && !verb.startsWith('login.'));
+const accountVerbs = verbs.filter((verb) => verb.startsWith('account.') && verb !== 'account.view');
+const sessionVerbs = verbs.filter(
+  (verb) => ![...loginVerbs, ...fileVerbs, ...accountVerbs].some((one) => one === verb),
+);
+const provenVerbs = [...sessionVerbs, ...accountVerbs, ...fileVerbs];
 
 function buildDispatcher(options: { node?: string; worker?: number } = {}) {
   const calls: { verb: string; proof: unknown[] }[] = [];
@@ -34,6 +38,7 @@ function buildDispatcher(options: { node?: string; worker?: number } = {}) {
   const handlers: LinkHandlers = {
     login: table(),
     session: table(),
+    account: table(),
     files: table(),
     onStream: (_header, _stream, session) => void streams.push(session.username),
     sessions,
@@ -71,7 +76,7 @@ describe('the dispatcher', () => {
     expect(calls).toEqual([{ verb, proof: [link] }]);
   });
 
-  it.each([...sessionVerbs, ...fileVerbs])('S-05: %s without a live session is no-session', async (verb) => {
+  it.each(provenVerbs)('S-05: %s without a live session is no-session', async (verb) => {
     const { dispatcher, calls } = buildDispatcher();
     await expect(dispatcher.answer(requestOf(verb, randomId()))).rejects.toMatchObject({
       code: 'no-session',
@@ -79,19 +84,16 @@ describe('the dispatcher', () => {
     expect(calls).toEqual([]);
   });
 
-  it.each([...sessionVerbs, ...fileVerbs])(
-    'S-04: %s with a session of another node or worker is no-session',
-    async (verb) => {
-      for (const from of [{ node: 'dmz2' }, { worker: 1 }]) {
-        const { dispatcher, sessions, calls } = buildDispatcher(from);
-        const session = sessions.open({ username: 'alice', node: 'dmz1', worker: 0 });
-        await expect(dispatcher.answer(requestOf(verb, session))).rejects.toMatchObject({
-          code: 'no-session',
-        });
-        expect(calls).toEqual([]);
-      }
-    },
-  );
+  it.each(provenVerbs)('S-04: %s with a session of another node or worker is no-session', async (verb) => {
+    for (const from of [{ node: 'dmz2' }, { worker: 1 }]) {
+      const { dispatcher, sessions, calls } = buildDispatcher(from);
+      const session = sessions.open({ username: 'alice', node: 'dmz1', worker: 0 });
+      await expect(dispatcher.answer(requestOf(verb, session))).rejects.toMatchObject({
+        code: 'no-session',
+      });
+      expect(calls).toEqual([]);
+    }
+  });
 
   it.each(sessionVerbs)(
     'S-05: %s is answered for confined and full sessions, with the session as proof',
@@ -107,16 +109,27 @@ describe('the dispatcher', () => {
     },
   );
 
-  it.each(fileVerbs)('S-01: %s of a confined session is setup-required', async (verb) => {
+  it.each([...accountVerbs, ...fileVerbs])(
+    'S-01: %s of a confined session is setup-required',
+    async (verb) => {
+      const { dispatcher, sessions, calls } = buildDispatcher();
+      const protocol = 'https' as const;
+      const confined = sessions.open({ username: 'dave', state: 'setup-required', protocol });
+      await expect(dispatcher.answer(requestOf(verb, confined))).rejects.toMatchObject({
+        code: 'setup-required',
+      });
+      expect(calls).toEqual([]);
+      const full = sessions.open({ username: 'alice', protocol });
+      await dispatcher.answer(requestOf(verb, full));
+      expect(calls).toHaveLength(1);
+    },
+  );
+
+  it.each(accountVerbs)('S-05: %s of an SFTP session is not allowed', async (verb) => {
     const { dispatcher, sessions, calls } = buildDispatcher();
-    const confined = sessions.open({ username: 'dave', state: 'setup-required' });
-    await expect(dispatcher.answer(requestOf(verb, confined))).rejects.toMatchObject({
-      code: 'setup-required',
-    });
+    const session = sessions.open({ username: 'alice', protocol: 'sftp' });
+    await expect(dispatcher.answer(requestOf(verb, session))).rejects.toMatchObject({ code: 'not-allowed' });
     expect(calls).toEqual([]);
-    const full = sessions.open({ username: 'alice' });
-    await dispatcher.answer(requestOf(verb, full));
-    expect(calls).toHaveLength(1);
   });
 
   it('S-01: streams are for full sessions of this very node', () => {

@@ -6,6 +6,7 @@ import type { LoginConfig } from '#main-agent/login/login-config.ts';
 import type { AccountNotice, CodeMessage } from '#main-agent/two-factor/code-delivery.ts';
 import { defaultTotpSettings, stepAt, totpCodeAt } from '#main-agent/two-factor/totp.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import { requireRoom, type OwnCredentials } from '#main-agent/users/own-credentials.ts';
 import type { Enrolment, EnrolmentSource, UserSource } from '#main-agent/users/user-source.ts';
 import type { AssertionClaims } from '#shared/assertion/claims.ts';
 import { commitToCode } from '#shared/assertion/code-commitment.ts';
@@ -63,6 +64,8 @@ export interface Rig {
   readonly node: PlayedNode;
   readonly otherNode: PlayedNode;
   readonly secrets: Map<string, Secret<Buffer>>;
+  /** Fingerprints of keys that are not the users' own. */
+  readonly given: Set<string>;
   /** Replaces how codes leave; undefined: they arrive. */
   deliver: ((message: CodeMessage) => Promise<void>) | undefined;
   now(): number;
@@ -216,6 +219,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
   const node = options.around?.node ?? playNode('dmz1', keys);
   const otherNode = options.around?.otherNode ?? playNode('dmz2', keys);
   const vaultKey = options.around?.vaultKey ?? new Secret(randomBytes(32));
+  const given = new Set<string>();
   const sent: CodeMessage[] = [];
   const notices: AccountNotice[] = [];
   const listeners = new Set<(names: readonly string[]) => void>();
@@ -238,6 +242,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     config: buildConfig(options),
     users: userSource,
     enrolments: enrolmentSource,
+    credentials: playCredentials(users, (name, change) => rig.change(name, change), given),
     state,
     vaultKey,
     delivery: {
@@ -268,6 +273,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     node,
     otherNode,
     secrets,
+    given,
     deliver: undefined,
     now: () => clock.wall,
     advance: (ms) => {
@@ -327,7 +333,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
         recoveryCodes: 0,
         via: { node: 'dmz1', session: 'test' },
         replace: true,
-        alongside: [],
+        alongside: () => [],
       });
       if (!result.ok) throw new Error(result.reason);
     },
@@ -349,6 +355,39 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
   };
   await login.start();
   return rig;
+}
+
+/** Users' files, as far as users change them. */
+function playCredentials(
+  users: ReadonlyMap<string, EffectiveUser>,
+  change: Rig['change'],
+  given: ReadonlySet<string>,
+): OwnCredentials {
+  const keysOf = (name: string) => users.get(name)?.sshKeys ?? [];
+  return {
+    etag: async (name) => users.get(name)?.version,
+    setPassword: async (name, hash, ifMatch) => {
+      if (ifMatch !== undefined && users.get(name)?.version !== ifMatch)
+        throw new SallyportError('precondition-failed', 'The user was changed meanwhile');
+      await change(name, { passwordHash: hash });
+    },
+    ownKeys: async (name) =>
+      new Set(
+        keysOf(name)
+          .map((key) => key.fingerprint)
+          .filter((one) => !given.has(one)),
+      ),
+    addKey: async (name, key) => {
+      requireRoom(keysOf(name), key);
+      await change(name, { sshKeys: [...keysOf(name), key] });
+    },
+    removeKey: async (name, fingerprint) => {
+      const kept = keysOf(name).filter((key) => key.fingerprint !== fingerprint);
+      const found = kept.length < keysOf(name).length;
+      await change(name, { sshKeys: kept });
+      return found;
+    },
+  };
 }
 
 /** The assertion of a DMZ: honest unless told otherwise. */

@@ -236,7 +236,7 @@ describe('sessions', () => {
         maySetUp: true,
         recoveryCodesLeft: 0,
       },
-      may: { password: false, sshKeys: false },
+      may: { password: true, sshKeys: false },
       quota: { usedBytes: 42 },
       session: {
         startedAt: '2026-11-24T12:00:00.000Z',

@@ -35,7 +35,7 @@ function open(files = new Map<string, Enrolment>(), state = buildMemoryState(() 
       recoveryCodes: 2,
       via: { node: 'dmz1', session: 's' },
       replace: false,
-      alongside: [],
+      alongside: () => [],
     });
   const codeAt = (steps: number) =>
     new Secret(totpCodeAt(secret, stepAt(nowMs, defaultTotpSettings) + steps, defaultTotpSettings));

@@ -56,6 +56,9 @@ export function buildFakeLogin(
       get enrolment(): never {
         throw new Error('not used');
       },
+      get selfService(): never {
+        throw new Error('not used');
+      },
       end: async () => {
         session.ended = true;
         record.calls.push(`end ${user}`);

@@ -1,0 +1,106 @@
+import type { LinkBinding, MainLink } from '#dmz/link/main-link.ts';
+import { commitToChange, purposeOf } from '#shared/assertion/account-change.ts';
+import type { AccountChange, OwnSshKey, Result, SessionView } from '#shared/link/messages.ts';
+import type { AgainReason } from '#shared/login.ts';
+import type { Secret } from '#shared/secret.ts';
+import type { Evidence, Proof } from './assertion-writer.ts';
+import { recogniseShape } from './code-shape.ts';
+import { loginTimeoutMs, sessionTimeoutMs } from './limits.ts';
+import type { Admitted } from './login-service.ts';
+
+/**
+ * The signed-in user's own account: what is open, ending it, and changes. What the user typed to prove a change is
+ * signed for that change alone and judged on main; nothing of it is kept here.
+ */
+export interface SelfService {
+  sessions(): Promise<Result<'account.sessions'>['sessions']>;
+  leases(): Promise<Result<'account.leases'>['leases']>;
+  devices(): Promise<Result<'account.devices'>['devices']>;
+  sshKeys(): Promise<readonly OwnSshKey[]>;
+  /** Rejects `not-found`. */
+  end(what: 'session' | 'lease' | 'device', id: string): Promise<void>;
+  /** Rejects `not-allowed`, `too-weak`, `exists`, `too-many`, `not-found`, `conflict`. */
+  change(
+    change: AccountChange,
+    proof: { readonly current: Secret; readonly code: Secret | undefined },
+  ): Promise<StepUpAgain | Changed>;
+}
+
+export interface StepUpAgain {
+  readonly outcome: 'again';
+  /** `code-required`: none came, and nothing was counted. */
+  readonly reason: AgainReason | 'wrong-password' | 'code-required';
+  readonly attemptsLeft?: number;
+  readonly driftSeconds?: number;
+}
+
+export interface Changed {
+  readonly outcome: 'changed';
+  /** The same session under its new id. */
+  readonly admitted: Admitted;
+  readonly recoveryCodes?: readonly string[] | undefined;
+  readonly sshKey?: OwnSshKey | undefined;
+}
+
+export function buildSelfService(options: {
+  readonly session: string;
+  readonly request: MainLink['request'];
+  readonly write: (proof: Proof, binding: LinkBinding) => Promise<Evidence>;
+  /** The session goes on under a new id. */
+  readonly renew: (view: SessionView) => Admitted;
+}): SelfService {
+  const { session, request } = options;
+  const timing = { timeoutMs: sessionTimeoutMs };
+
+  return {
+    sessions: async () => (await request('account.sessions', { session }, timing)).sessions,
+    leases: async () => (await request('account.leases', { session }, timing)).leases,
+    devices: async () => (await request('account.devices', { session }, timing)).devices,
+    sshKeys: async () => (await request('account.ssh-keys', { session }, timing)).sshKeys,
+
+    async end(what, id) {
+      await request('account.end', { session, what, id }, timing);
+    },
+
+    async change(change, { current, code: typed }) {
+      const purpose = purposeOf(change);
+      const { challenge, nonce, shapes } = await request('account.step-up', { session, purpose }, timing);
+      const isCodeDue = shapes.length > 0;
+      if (isCodeDue && typed === undefined) return { outcome: 'again', reason: 'code-required' };
+      const code = isCodeDue && typed !== undefined ? recogniseShape(typed, shapes) : undefined;
+      // What has no offered shape can't be right; it goes no further, and counts for nobody.
+      if (isCodeDue && code === undefined) return { outcome: 'again', reason: 'wrong-code' };
+      const commitment = commitToChange(change);
+      const proof: Proof = {
+        purpose,
+        challenge,
+        nonce,
+        change: commitment.commitment,
+        method: code === undefined ? 'none' : code.shape === 'recovery' ? 'recovery' : 'totp',
+        ...(code === undefined ? {} : { code: code.code }),
+      };
+      const result = await request(
+        'account.change',
+        async (binding) => ({
+          session,
+          change,
+          changeSalt: commitment.salt,
+          current: current.expose(),
+          ...(await options.write(proof, binding)),
+        }),
+        { timeoutMs: loginTimeoutMs },
+      );
+      if (result.outcome === 'again') {
+        const { reason, attemptsLeft, driftSeconds } = result;
+        return {
+          outcome: 'again',
+          reason,
+          attemptsLeft,
+          ...(driftSeconds === undefined ? {} : { driftSeconds }),
+        };
+      }
+      const { view, recoveryCodes, sshKey } = result;
+      return { outcome: 'changed', admitted: options.renew(view), recoveryCodes, sshKey };
+    },
+  };
+}
