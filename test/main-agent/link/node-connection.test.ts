@@ -59,6 +59,7 @@ function buildMainEnd() {
       handlers: {
         login: handlers,
         session: handlers,
+        account: handlers,
         files: handlers,
         onStream: (_header, stream) => void streams.push(stream),
         sessions,
