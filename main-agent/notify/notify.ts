@@ -33,6 +33,8 @@ export interface Notify {
 /** Rejects `config` when a template or a password file is wrong. */
 export async function openNotify(options: NotifyOptions): Promise<Notify> {
   const outbound = buildOutboundClient();
+  if (options.sms?.url.startsWith('http:') === true)
+    options.log.warn('codes and credentials go to the SMS gateway unencrypted: sms.url is not https');
   const mailer =
     options.smtp === undefined
       ? undefined

@@ -50,6 +50,25 @@ describe('the life of a challenge', () => {
   });
 });
 
+describe('a locked factor', () => {
+  it('ends no live session, only the leases; the next login hears that it waits', async () => {
+    const first = await rig.answer(await rig.begin('alice', sftp), { code: rig.code('alice'), ...sftp });
+    expect(first.outcome).toBe('admitted');
+    expect(await rig.state.leases()).toHaveLength(1);
+    for (let logins = 0; logins < 5; logins += 1) {
+      const view = await rig.begin('alice');
+      await rig.answer(view, { code: '000000' });
+      await rig.answer(view, { code: '000000' });
+    }
+    expect(rig.login.sessions.list()).toMatchObject([{ username: 'alice', method: 'totp' }]);
+    expect(await rig.state.leases()).toEqual([]);
+    const view = await rig.begin('alice', sftp);
+    expect((await refusal(rig.answer(view, { code: rig.code('alice', 1), ...sftp }))).code).toBe(
+      'rate-limited',
+    );
+  });
+});
+
 describe('a bypass code', () => {
   it('has 60 bit, in groups that can be read out on the phone', async () => {
     expect(await makeBypassCode()).toMatch(/^[A-Z2-7]{4}-[A-Z2-7]{4}-[A-Z2-7]{4}$/);
