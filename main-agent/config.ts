@@ -164,6 +164,23 @@ export function buildMainAgentSchema(context: PathContext) {
       checkpointsTo: s.checkpoints_to,
     }));
 
+  const webhook = z
+    .strictObject({
+      url: httpUrl('https', 'http'),
+      events: z
+        .array(
+          z
+            .string()
+            .regex(/^([a-z]+[a-z.-]*)?\*?$/, { error: 'an event such as login.refused, login.* or *' }),
+        )
+        .min(1)
+        .max(64)
+        .default(['*']),
+      secret_file: file,
+    })
+    .transform((s) => ({ url: s.url, events: s.events, secretFile: s.secret_file }));
+  const events = z.strictObject({ webhooks: z.array(webhook).max(16).default([]) }).prefault({});
+
   const branding = z
     .strictObject({
       name: z.string().min(1).max(128).default('Sallyport'),
@@ -197,6 +214,7 @@ export function buildMainAgentSchema(context: PathContext) {
         uploads,
         bans,
         audit,
+        events,
         branding,
         log: z.strictObject({ level: logLevel }).prefault({}),
         health: z.strictObject({ listen: z.union([none, listen]).prefault('127.0.0.1:9101') }).prefault({}),
@@ -240,6 +258,7 @@ export function buildMainAgentSchema(context: PathContext) {
         uploads: s.uploads,
         bans: s.bans,
         audit: s.audit,
+        events: s.events,
         branding: s.branding,
         log: s.log,
         health: s.health,
@@ -273,6 +292,10 @@ function namedFiles(config: MainAgentConfig): NamedFile[] {
     { at: ['vault_key'], path: config.vaultKey, kind: 'secret' },
     { at: ['smtp', 'password_file'], path: config.smtp?.passwordFile, kind: 'secret' },
     { at: ['sms', 'password_file'], path: config.sms?.passwordFile, kind: 'secret' },
+    ...config.events.webhooks.map(
+      ({ secretFile }, index) =>
+        ({ at: ['events', 'webhooks', index, 'secret_file'], path: secretFile, kind: 'secret' }) as const,
+    ),
   ];
   return maybe.flatMap(({ path: named, ...rest }) => (named === undefined ? [] : [{ ...rest, path: named }]));
 }

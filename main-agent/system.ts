@@ -13,6 +13,7 @@ import { buildFileService } from '#main-agent/files/service.ts';
 import { buildMainLinks, type MainLinks } from '#main-agent/link/links.ts';
 import { buildLogin } from '#main-agent/login/build-login.ts';
 import { openNotify } from '#main-agent/notify/notify.ts';
+import { startWebhooks } from '#main-agent/notify/webhooks.ts';
 import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
 import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
@@ -179,9 +180,18 @@ export async function startMainAgent(
     log: part('audit'),
   });
   await checkpoints.start();
+  const webhooks = await startWebhooks(config.events.webhooks, {
+    main: config.name,
+    state,
+    outbound,
+    ...(credentials === undefined ? {} : { credentials }),
+    clock,
+    log: part('events'),
+  });
   const problems = (): readonly string[] => [
     ...listProblems(config, links, feed, users.problems().length),
     ...checkpoints.problems(),
+    ...webhooks.problems(),
     ...edgeEvents.problems(),
     ...nodeHeads.problems(),
     ...login.admin.problems(),
@@ -269,6 +279,7 @@ export async function startMainAgent(
       await notify.close();
       await feed.flush();
       await checkpoints.close();
+      await webhooks.close();
       await outbound.close();
       await feed.close();
       await state.close();

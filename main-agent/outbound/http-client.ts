@@ -22,6 +22,8 @@ export interface OutboundRequest {
   readonly body?: string;
   /** Milliseconds; undefined = 10 s. */
   readonly timeoutMs?: number;
+  /** Gives it up sooner. */
+  readonly signal?: AbortSignal;
   /** Larger answers reject; undefined = 8 MiB. */
   readonly answerBytesMax?: number;
 }
@@ -54,7 +56,8 @@ export function buildOutboundClient(options: OutboundOptions = {}): OutboundClie
   });
   return {
     send: async (one) => {
-      const signal = AbortSignal.timeout(one.timeoutMs ?? timeoutDefaultMs);
+      const timeout = AbortSignal.timeout(one.timeoutMs ?? timeoutDefaultMs);
+      const signal = one.signal === undefined ? timeout : AbortSignal.any([timeout, one.signal]);
       try {
         const answer = await request(one.url, {
           dispatcher: agent,

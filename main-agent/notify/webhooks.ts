@@ -1,0 +1,35 @@
+import { readSecretFile } from '#shared/config/file-path.ts';
+import { Secret } from '#shared/secret.ts';
+import { Webhook, type WebhookOptions } from './webhook.ts';
+import { parseWebhookSecret } from './webhook-message.ts';
+
+export interface WebhookConfig {
+  readonly url: string;
+  readonly events: readonly string[];
+  readonly secretFile: string;
+}
+
+export interface Webhooks {
+  problems(): readonly string[];
+  close(): Promise<void>;
+}
+
+/** All of the configuration. Rejects `config` when a secret can't be used. */
+export async function startWebhooks(
+  configured: readonly WebhookConfig[],
+  around: Omit<WebhookOptions, 'url' | 'events' | 'secret'> & { readonly credentials?: string },
+): Promise<Webhooks> {
+  const { credentials, ...rest } = around;
+  const started: Webhook[] = [];
+  for (const { url, events, secretFile } of configured) {
+    const content = await readSecretFile(secretFile, credentials);
+    const secret = new Secret(parseWebhookSecret(content.expose()));
+    const webhook = new Webhook({ ...rest, url: new URL(url), events, secret });
+    await webhook.start();
+    started.push(webhook);
+  }
+  return {
+    problems: () => started.flatMap((webhook) => webhook.problem() ?? []),
+    close: async () => void (await Promise.all(started.map((webhook) => webhook.close()))),
+  };
+}
