@@ -233,6 +233,29 @@ describe('connections', () => {
     expect(guard.admitConnection(ip, 'https').admitted).toBe(false);
   });
 
+  it('S-09: that are refused are told of once a minute for each source, door and limit, not each time', () => {
+    const { guard, events, wait } = setUp({ limits: { connectionsPerSourceMax: { https: 0, sftp: 0 } } });
+    const refuse = (from: string, door: 'https' | 'sftp') =>
+      expect(guard.admitConnection(from, door).admitted).toBe(false);
+    for (let time = 0; time < 100; time += 1) refuse(ip, 'https');
+    expect(events).toHaveLength(1);
+    refuse(ip, 'sftp');
+    refuse('192.0.2.8', 'https');
+    expect(events).toHaveLength(3);
+    wait(minute - 1);
+    refuse(ip, 'https');
+    expect(events).toHaveLength(3);
+    wait(1);
+    refuse(ip, 'https');
+    expect(events).toHaveLength(4);
+  });
+
+  it('S-09: a limit that is nobody in particular is told of once a minute, whoever meets it', () => {
+    const { guard, events } = setUp({ limits: { connectionsMax: { https: 0, sftp: 0 } } });
+    for (let host = 1; host < 100; host += 1) guard.admitConnection(`192.0.2.${host}`, 'https');
+    expect(events.map(({ kind, detail }) => [kind, detail])).toEqual([['limit', 'too-many']]);
+  });
+
   it('are limited in all, for trusted sources too', () => {
     const { guard } = setUp({
       policy: { neverBan: [ip] },
@@ -281,6 +304,15 @@ describe('connections', () => {
     first.authenticated();
     expect(connect().awaitCode('u7')).toBe(true);
     expect(connect().awaitCode('u8')).toBe(false);
+  });
+
+  it('whose wait for a code was refused count as not logged in until they are gone', () => {
+    const { guard } = setUp({ limits: { awaitingCodePerUserMax: 0, unauthenticatedPerSourceMax: 2 } });
+    const all = [1, 2].map(() => admitted(guard.admitConnection(ip, 'sftp')));
+    for (const one of all) expect(one.awaitCode('alice')).toBe(false);
+    expect(guard.admitConnection(ip, 'sftp')).toMatchObject({ reason: 'too-many-from-source' });
+    all[0]?.release();
+    expect(guard.admitConnection(ip, 'sftp').admitted).toBe(true);
   });
 
   it('leave nothing behind whatever order they end in', () => {

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pipelinedMax } from '#dmz/https/limits.ts';
 import { Door, readAll } from './door.ts';
 
 let door: Door;
@@ -198,5 +199,17 @@ describe('below HTTP', () => {
     });
     await once(hybrid, 'secureConnect');
     hybrid.destroy();
+  });
+});
+
+describe('requests sent before the answers to earlier ones', () => {
+  const one = 'GET /favicon.svg HTTP/1.1\r\nHost: x\r\n\r\n';
+
+  it('S-09: are all answered up to the bound; one more and the connection is gone', async () => {
+    const allowed = await door.exchangeRaw(one.repeat(pipelinedMax - 1) + next);
+    expect(statusesOf(allowed)).toEqual(Array<number>(pipelinedMax).fill(200));
+    const tooMany = await door.exchangeRaw(one.repeat(pipelinedMax) + next);
+    expect(statusesOf(tooMany).length).toBeLessThan(pipelinedMax);
+    expect((await door.client().get('/favicon.svg')).status).toBe(200);
   });
 });

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { attachesPerSourceMax } from '#dmz/login/limits.ts';
 import type { ClientAddress } from '#shared/link/messages.ts';
+import { randomId } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
 import { buildFakeInside, recoveryCode, rightCode, rightPassword } from '#test/dmz/https/fake-inside.ts';
 
@@ -98,6 +100,20 @@ describe('the conversation', () => {
     await inside.memory.join();
     await inside.login.attach(view.session, { ...client, ip: '192.0.2.8' });
     expect(attaches()).toBe(3);
+    inside.close();
+  });
+
+  it('S-09: one source has so many questions about sessions in the air, and takes nobody else their place', async () => {
+    const inside = await buildFakeInside();
+    // Without a link each waits for the next one.
+    inside.memory.cut();
+    const ask = (from = client) => codeOf(inside.login.attach(randomId(), from));
+    const waiting = Array.from({ length: attachesPerSourceMax }, () => ask());
+    expect(await ask()).toBe('busy');
+    const other = ask({ ...client, ip: '192.0.2.8' });
+    await inside.memory.join();
+    expect(new Set(await Promise.all([...waiting, other]))).toEqual(new Set(['no-session']));
+    expect(await ask()).toBe('no-session');
     inside.close();
   });
 

@@ -2,6 +2,7 @@ import * as fs from 'node:fs/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ReadStream } from '#main-agent/files/read-stream.ts';
+import { SallyportError } from '#shared/error.ts';
 import { FakeStream } from './fake-stream.ts';
 import { mountOf, newFile, randomContent, reading, resume, startRig, userOf } from './rig.ts';
 
@@ -211,4 +212,16 @@ test('a stream waits after each batch as long as its speed limit says', async ()
   await new ReadStream(source, stream, { offset: 0 }, pace, () => undefined).run();
   expect((await stream.received()).equals(bytes)).toBe(true);
   expect(paced.reduce((sum, moved) => sum + moved, 0)).toBe(bytes.length);
+});
+
+test('S-09: a reader that gives up before its handle was found is read nothing for', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['f'], randomContent(1_000_000));
+  const handle = await client.open(['f'], reading);
+  const stream = client.stream({ kind: 'read', handle, offset: 0 });
+  stream.onReset(new SallyportError('deadline', 'Cancelled'));
+  // A whole file later there would be something.
+  await client.get(['f']);
+  expect(stream.receivedBytes).toBe(0);
 });

@@ -198,6 +198,17 @@ describe('wrong codes', () => {
     expect((await rig.state.failures('code:alice')).lockedUntilMs).toBe(rig.now() + 30 * minute);
   });
 
+  it('S-13: twenty at once on as many logins count one by one: ten are looked at, the others find the lock', async () => {
+    const views = await Promise.all(Array.from({ length: 20 }, () => rig.begin('alice')));
+    const answers = await Promise.allSettled(views.map((view) => rig.answer(view, { code: '000000' })));
+    const outcomes = answers.map((one) =>
+      one.status === 'fulfilled' ? one.value.outcome : (one.reason as { code: string }).code,
+    );
+    expect(outcomes.filter((one) => one === 'again')).toHaveLength(10);
+    expect(outcomes.filter((one) => one === 'rate-limited')).toHaveLength(10);
+    expect((await rig.state.failures('code:alice')).inARow).toBe(10);
+  });
+
   it('S-13: used codes never lock anybody out', async () => {
     const code = rig.code('alice');
     await rig.answer(await rig.begin('alice'), { code });
@@ -266,6 +277,31 @@ describe('bypass codes', () => {
     expect(await rig.answer(await rig.begin('alice'), { code: third, method: 'bypass' })).toMatchObject({
       reason: 'wrong-code',
     });
+  });
+
+  it('S-01: a login that waits for one is over when set-up becomes due meanwhile, and the code stays good', async () => {
+    rig.users.set('erin', buildUser('erin', withFactor({ requiredOn: ['https'] })));
+    const code = (
+      await rig.login.admin.twoFactor.makeBypassCode('erin', { ...why, ttlMs: 15 * minute, reEnrol: false })
+    ).expose();
+    const view = await rig.begin('erin');
+    expect(view).toMatchObject({ next: 'code' });
+    await rig.change('erin', withFactor({ requiredOn: ['https'], forceSetup: true }));
+    const answer = { code, method: 'bypass' as const };
+    expect((await refusal(rig.answer(view, answer))).code).toBe('challenge-gone');
+    expect(rig.login.sessions.list()).toEqual([]);
+    await rig.change('erin', withFactor({ requiredOn: ['https'] }));
+    expect(await rig.answer(await rig.begin('erin'), answer)).toMatchObject({ outcome: 'admitted' });
+  });
+
+  it('a login that waits for one that was used elsewhere hears that the code is wrong', async () => {
+    rig.users.set('erin', buildUser('erin', withFactor({ requiredOn: ['https'] })));
+    const code = (
+      await rig.login.admin.twoFactor.makeBypassCode('erin', { ...why, ttlMs: 15 * minute, reEnrol: false })
+    ).expose();
+    const [first, second] = [await rig.begin('erin'), await rig.begin('erin')];
+    await rig.answer(first, { code, method: 'bypass' });
+    expect(await rig.answer(second, { code, method: 'bypass' })).toMatchObject({ reason: 'wrong-code' });
   });
 
   it('give no lease and no remembered device', async () => {
