@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { Gauge, type Registry } from 'prom-client';
 import type { DmzConfig } from '#dmz/config.ts';
@@ -55,6 +55,7 @@ export async function startDmz(config: DmzConfig, around: DmzSurroundings): Prom
     mainIdentity: config.link.main.identity,
     nodeName: config.node,
     validatedLogins: config.validatedLogins,
+    configHash: createHash('sha256').update(JSON.stringify(config)).digest('base64url'),
     parkForMs: config.park.forMs,
     clock,
     log: log.child({ part: 'link' }),

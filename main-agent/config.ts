@@ -14,6 +14,7 @@ import {
   onOff,
   plainName,
   size,
+  type Listen,
 } from '#shared/config/value-types.ts';
 import { z } from 'zod';
 import { twoFactorSchema } from './config-two-factor.ts';
@@ -98,7 +99,24 @@ export function buildMainAgentSchema(context: PathContext) {
       from: s.from,
     }));
 
-  const admin = z.strictObject({ socket: file.prefault('run/admin.sock') }).prefault({});
+  const admin = z
+    .strictObject({
+      socket: file.prefault('run/admin.sock'),
+      socket_tokens: z.enum(['optional', 'required']).default('optional'),
+      listen: z.union([none, listen]).prefault('none'),
+      any_interface: z.boolean().default(false),
+      certificate: file.optional(),
+      key: file.optional(),
+    })
+    .prefault({})
+    .transform((s) => ({
+      socket: s.socket,
+      socketTokens: s.socket_tokens,
+      listen: s.listen,
+      anyInterface: s.any_interface,
+      certificate: s.certificate,
+      key: s.key,
+    }));
 
   const sessions = z
     .strictObject({
@@ -239,6 +257,8 @@ export function buildMainAgentSchema(context: PathContext) {
             input: 'sms',
           });
         }
+        for (const { path: at, message } of adminProblems(s.admin))
+          issues.addIssue({ code: 'custom', path: ['admin', at], message, input: undefined });
         return s;
       })
       .transform((s) => ({
@@ -266,6 +286,25 @@ export function buildMainAgentSchema(context: PathContext) {
   );
 }
 
+/** The admin API leaves this machine only with a certificate, and to every network only when somebody says so. */
+function adminProblems(admin: {
+  readonly listen: Listen | undefined;
+  readonly anyInterface: boolean;
+  readonly certificate: string | undefined;
+  readonly key: string | undefined;
+}): readonly { readonly path: string; readonly message: string }[] {
+  const { listen: where } = admin;
+  if (where === undefined) return [];
+  const problems = [];
+  if (admin.certificate === undefined)
+    problems.push({ path: 'listen', message: '`certificate` beside it: the listener speaks TLS only' });
+  if (admin.key === undefined) problems.push({ path: 'listen', message: '`key` beside it' });
+  const isAnywhere = where.type === 'tcp' && /^(0\.0\.0\.0|::|\[::\])$/.test(where.host);
+  if (isAnywhere && !admin.anyInterface)
+    problems.push({ path: 'listen', message: 'an address of the inner network, or `any_interface: true`' });
+  return problems;
+}
+
 export type MainAgentConfig = z.output<ReturnType<typeof buildMainAgentSchema>>;
 
 export interface LoadOptions {
@@ -290,6 +329,8 @@ function namedFiles(config: MainAgentConfig): NamedFile[] {
   const maybe: readonly (Omit<NamedFile, 'path'> & { path: string | undefined })[] = [
     { at: ['identity_key'], path: config.identityKey, kind: 'secret' },
     { at: ['vault_key'], path: config.vaultKey, kind: 'secret' },
+    { at: ['admin', 'certificate'], path: config.admin.certificate, kind: 'public' },
+    { at: ['admin', 'key'], path: config.admin.key, kind: 'secret' },
     { at: ['smtp', 'password_file'], path: config.smtp?.passwordFile, kind: 'secret' },
     { at: ['sms', 'password_file'], path: config.sms?.passwordFile, kind: 'secret' },
     ...config.events.webhooks.map(

@@ -1,16 +1,21 @@
-import { createPublicKey } from 'node:crypto';
 import { Gauge, type Registry } from 'prom-client';
 import type { NodeReport } from '#main-agent/admin/ports.ts';
 import { buildAdminRoutes } from '#main-agent/admin/routes.ts';
+import type { Certificate } from '#main-agent/admin/listeners.ts';
 import { startAdminServer } from '#main-agent/admin/server.ts';
+import { Tokens } from '#main-agent/admin/tokens.ts';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
 import { Checkpoints } from '#main-agent/audit/checkpoints.ts';
 import { EdgeEvents } from '#main-agent/audit/edge-events.ts';
 import { startAuditFeed, type AuditFeed } from '#main-agent/audit/feed.ts';
 import { NodeHeads } from '#main-agent/audit/node-heads.ts';
+import { Bans, type EdgeBan } from '#main-agent/bans/bans.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
+import { buildDoctor } from '#main-agent/doctor/doctor.ts';
 import { buildFileService } from '#main-agent/files/service.ts';
+import { KnownNodes } from '#main-agent/link/known-nodes.ts';
 import { buildMainLinks, type MainLinks } from '#main-agent/link/links.ts';
+import { buildNodeAdmin } from '#main-agent/link/node-admin.ts';
 import { buildLogin } from '#main-agent/login/build-login.ts';
 import { openNotify } from '#main-agent/notify/notify.ts';
 import { startWebhooks } from '#main-agent/notify/webhooks.ts';
@@ -24,12 +29,10 @@ import { buildOwnCredentials } from '#main-agent/users/own-credentials.ts';
 import { StorePlans } from '#main-agent/users/store-plan.ts';
 import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
 import { openYamlUsers } from '#main-agent/users/yaml-users.ts';
-import type { SigningKey } from '#shared/assertion/verify.ts';
 import type { Clock } from '#shared/clock.ts';
-import { readSecretFile } from '#shared/config/file-path.ts';
+import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
 import { buildHealthServer } from '#shared/health/health-server.ts';
 import { buildMetricsRegistry } from '#shared/health/metrics-registry.ts';
-import { fingerprintOf } from '#shared/identity/fingerprint.ts';
 import { parseIdentityKey } from '#shared/identity/identity-key.ts';
 import type { LinkTap } from '#shared/link/recording-transport.ts';
 import type { Policy } from '#shared/link/messages.ts';
@@ -98,7 +101,16 @@ export async function startMainAgent(
     clock,
     log: part('files'),
   });
-  const signingKeys = readSigningKeys(config);
+  const known = new KnownNodes({ configured: config.dmzNodes, state, clock });
+  await known.start();
+  const bans = new Bans({
+    state,
+    neverBan: config.bans.neverBan,
+    push: () => links.pushPolicy(),
+    endMatching: (matches, reason) => login.admin.endMatching(matches, reason),
+    clock,
+  });
+  await bans.start();
   const login = buildLogin({
     config,
     users,
@@ -108,7 +120,9 @@ export async function startMainAgent(
     vaultKey: await readSecretFile(config.vaultKey, credentials),
     delivery: notify.delivery,
     notifier: notify.notifier,
-    findSigningKey: (kid) => signingKeys.get(kid),
+    findSigningKey: (kid) => known.findSigningKey(kid),
+    findBan: (username, clientIp) => bans.find(username, clientIp),
+    findEdgeBan: (clientIp) => describeEdgeBan(bans.findEdge(clientIp)),
     sendToNode: (node, event, body) => links.sendToNode(node, event, body),
     usedBytes: (username) => files.usedBytes(username),
     originsOf: (username) => directory.origins(username),
@@ -118,7 +132,8 @@ export async function startMainAgent(
   const identity = await readSecretFile(config.identityKey, credentials);
   const identityPem = new Secret(identity.expose().toString('utf8'));
   const links: MainLinks = buildMainLinks({
-    nodes: config.dmzNodes,
+    nodes: known.trusted(),
+    identitiesOf: (node) => known.identitiesOf(node),
     identityKeyPem: identityPem,
     mainName: config.name,
     validatedLogins: config.twoFactor.validatedLogins,
@@ -128,8 +143,11 @@ export async function startMainAgent(
     files: files.handlers,
     onStream: files.onStream,
     sessions: login.sessions,
-    policy: () => buildPolicy(config),
-    onEdgeEvent: (node, worker, event) => edgeEvents.take(node, worker, event),
+    policy: () => buildPolicy(config, bans),
+    onEdgeEvent: (node, worker, event) => {
+      bans.noteEdge(node, event);
+      edgeEvents.take(node, worker, event);
+    },
     onJoined: (node) => links.sendToNode(node, 'audit.head', feed.head()),
     onAuditKnown: (node, worker, head) => nodeHeads.take(node, worker, head),
     onAlarm: (node, worker, reason) =>
@@ -152,7 +170,7 @@ export async function startMainAgent(
   }
   const edgeEvents = new EdgeEvents({
     state,
-    publicKeyOf: (node) => [...signingKeys.values()].find((key) => key.node === node)?.publicKey,
+    publicKeysOf: (node) => known.signingKeysOf(node),
     acknowledge: (node, count) => links.sendToNode(node, 'edge.taken', count),
     clock,
     log: part('audit'),
@@ -164,6 +182,17 @@ export async function startMainAgent(
       keep('audit.contradicted', { outcome: 'failed', node, detail });
     },
   });
+  const nodes = buildNodeAdmin({
+    known,
+    links,
+    endNode: (node, reason) => login.admin.endNode(node, reason),
+    clock,
+    log: part('link'),
+  });
+  const tokens = new Tokens({ state, findUser: (name) => users.find(name), clock, log: part('admin') });
+  await tokens.start();
+  const certificate = await readAdminCertificate(config, credentials);
+
   const outbound = buildOutboundClient();
   const checkpoints = new Checkpoints({
     main: config.name,
@@ -189,7 +218,7 @@ export async function startMainAgent(
     log: part('events'),
   });
   const problems = (): readonly string[] => [
-    ...listProblems(config, links, feed, users.problems().length),
+    ...listProblems(config, nodes.list(), links, feed, users.problems().length),
     ...checkpoints.problems(),
     ...webhooks.problems(),
     ...edgeEvents.problems(),
@@ -199,8 +228,15 @@ export async function startMainAgent(
   const closing = new AbortController();
 
   await login.start();
+  await nodes.start();
   const admin = await startAdminServer({
     socket: config.admin.socket,
+    socketTokens: config.admin.socketTokens,
+    ...(config.admin.listen !== undefined && certificate !== undefined
+      ? { tls: { listen: resolveListen(config.admin.listen, inherited), certificate } }
+      : {}),
+    tokens,
+    findUser: (name) => users.find(name),
     routes: buildAdminRoutes({
       name: config.name,
       startedAtMs,
@@ -218,7 +254,21 @@ export async function startMainAgent(
       confirmClock: (why) => login.admin.confirmClock(why),
       explainer: login.admin.explainer,
       deliveryTester: login.deliveryTester,
-      nodes: { list: () => reportNodes(config, links) },
+      nodes,
+      tokens,
+      bans,
+      transfers: files.transfers,
+      doctor: buildDoctor({
+        config,
+        nodes: () => nodes.list(),
+        userProblems: () => users.problems(),
+        auditProblem: () => feed.problem(),
+        clockProblem: () => login.admin.clockProblem(),
+        checkMail: () => notify.checkMail(),
+        certificatePem: certificate?.certificatePem,
+        clock,
+      }),
+      config,
       state,
       auditFeed: feed,
       nodeHeads: () => nodeHeads.list(),
@@ -244,7 +294,7 @@ export async function startMainAgent(
               affects: 'health',
               ...toCheck(findDisagreements(config, links)[0]),
             },
-            ...config.dmzNodes.map(({ name }) => ({
+            ...known.trusted().map(({ name }) => ({
               name: `link-${name}`,
               affects: 'ready' as const,
               ...toCheck(
@@ -264,13 +314,16 @@ export async function startMainAgent(
       const now = await around.reread();
       log.level = now.log.level;
       await users.refresh();
-      log.info('reloaded: log level, users');
+      const renewed = await readAdminCertificate(now, credentials);
+      if (renewed !== undefined) admin.useCertificate(renewed);
+      log.info('reloaded: log level, users, admin certificate');
     },
     async close() {
       log.info('stopping');
       await health?.close();
       closing.abort();
       await admin.close();
+      nodes.close();
       await links.close();
       edgeEvents.close();
       await files.close();
@@ -287,52 +340,38 @@ export async function startMainAgent(
   };
 }
 
-/** Pinned assertion keys by `kid`, which is the key's fingerprint. */
-function readSigningKeys(config: MainAgentConfig): ReadonlyMap<string, SigningKey> {
-  return new Map(
-    config.dmzNodes.map(({ name, signingKey }) => {
-      const publicKey = createPublicKey({
-        key: { kty: 'OKP', crv: 'Ed25519', x: signingKey },
-        format: 'jwk',
-      });
-      return [fingerprintOf(publicKey), { node: name, publicKey, status: 'active' }];
-    }),
-  );
+/** Undefined: the admin API does not listen on TLS. */
+async function readAdminCertificate(
+  { admin }: MainAgentConfig,
+  credentials: string | undefined,
+): Promise<Certificate | undefined> {
+  if (admin.listen === undefined || admin.certificate === undefined || admin.key === undefined)
+    return undefined;
+  const key = await readSecretFile(admin.key, credentials);
+  return {
+    certificatePem: (await readPublicFile(admin.certificate)).toString('utf8'),
+    keyPem: new Secret(key.expose().toString('utf8')),
+  };
 }
 
-function buildPolicy(config: MainAgentConfig): Policy {
+function describeEdgeBan(ban: EdgeBan | undefined): string | undefined {
+  return ban === undefined ? undefined : `banned by ${ban.node} itself: ${ban.cause}`;
+}
+
+function buildPolicy(config: MainAgentConfig, bans: Bans): Policy {
   const { name, banner } = config.branding;
   return {
     validatedLogins: config.twoFactor.validatedLogins,
     branding: { name, ...(banner === undefined ? {} : { banner }) },
     neverBan: [...config.bans.neverBan],
-    bans: [],
+    ...bans.forPolicy(),
     baitNames: [...config.bans.baitNames],
   };
 }
 
-function reportNodes(config: MainAgentConfig, links: MainLinks): NodeReport[] {
-  const states = links.states();
-  return config.dmzNodes.map(({ name, address, identity }) => ({
-    name,
-    address: `${address.host}:${address.port}`,
-    identity,
-    links: states
-      .filter((one) => one.node === name)
-      .map(({ worker, up, epoch, lanes, software, skewMs, lastError }) => ({
-        worker,
-        up,
-        epoch,
-        lanes,
-        ...(software === undefined ? {} : { software }),
-        ...(skewMs === undefined ? {} : { clockSkewMs: skewMs }),
-        ...(lastError === undefined ? {} : { problem: lastError }),
-      })),
-  }));
-}
-
 function listProblems(
   config: MainAgentConfig,
+  nodes: readonly NodeReport[],
   links: MainLinks,
   feed: AuditFeed,
   userProblems: number,
@@ -344,11 +383,9 @@ function listProblems(
     problems.push('validated_logins is off: no second factor is ever asked');
   problems.push(...findDisagreements(config, links));
   if (config.dmzNodes.length === 0) problems.push('no DMZ node is enrolled');
-  const states = links.states();
-  for (const { name } of config.dmzNodes) {
-    const own = states.filter((one) => one.node === name);
-    if (!own.some((one) => one.up))
-      problems.push(`${name} is not connected: ${own[0]?.lastError ?? 'never was'}`);
+  for (const { name, state, links: own } of nodes) {
+    if (state === 'revoked') problems.push(`${name} is revoked`);
+    if (state === 'down') problems.push(`${name} is not connected: ${own[0]?.problem ?? 'never was'}`);
   }
   if (userProblems > 0) problems.push(`${userProblems} problems in user files`);
   return problems;

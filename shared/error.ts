@@ -51,7 +51,10 @@ export type LinkErrorCode =
 
 export type SetupErrorCode = 'config' | 'pairing' | 'conflict' | 'usage';
 
-export type ErrorCode = LoginErrorCode | FileErrorCode | LinkErrorCode | SetupErrorCode;
+/** Only the admin API says these. */
+export type AdminErrorCode = 'not-authenticated' | 'precondition-required';
+
+export type ErrorCode = LoginErrorCode | FileErrorCode | LinkErrorCode | SetupErrorCode | AdminErrorCode;
 
 /** Facts a client program may act on. Never secret, never free text. */
 export interface ErrorData {

@@ -19,6 +19,8 @@ const forgetAfterMs = 24 * 60 * 60_000;
 export class BanList {
   readonly #own: BoundedMap<Ban>;
   readonly #lengthMsMax: number;
+  /** Orders of main to lift a ban that were followed. */
+  #followed = new Set<string>();
   #pushed = new Map<string, number>();
   #pushedRanges: { readonly set: BlockList; readonly untilMs: number }[] = [];
 
@@ -61,6 +63,15 @@ export class BanList {
     for (const source of this.#pushed.keys()) if (!next.has(source)) this.#own.delete(source);
     this.#pushed = next;
     this.#pushedRanges = ranges;
+  }
+
+  /** Each order counts once, so that a ban made after it stays. */
+  lift(orders: readonly { readonly id: string; readonly address: string }[]): void {
+    for (const { id, address } of orders) {
+      const source = asSource(address);
+      if (source !== undefined && !this.#followed.has(id)) this.#own.delete(source);
+    }
+    this.#followed = new Set(orders.map(({ id }) => id));
   }
 }
 

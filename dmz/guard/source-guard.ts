@@ -53,13 +53,14 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
     neverBan = set;
     baitNames = new Set(policy.baitNames.map((name) => name.toLowerCase()));
     bans.replacePushed(policy.bans);
+    bans.lift(policy.lifted ?? []);
   }
   take(link.policy);
   const unsubscribe = link.onPolicy(take);
 
   const isExempt = (ip: string): boolean => isInRanges(neverBan, ip);
 
-  function ban(ip: string, kind: BanKind, lengthMs: number, protocol?: Protocol): void {
+  function ban(ip: string, kind: Exclude<BanKind, 'policy'>, lengthMs: number, protocol?: Protocol): void {
     const source = sourceOf(ip);
     const length = bans.add(source, kind, lengthMs, clock.now());
     log.warn({ source, kind, seconds: length / 1000 }, 'source banned');
@@ -68,6 +69,7 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
       clientIp: plainAddress(ip),
       ...(protocol === undefined ? {} : { protocol }),
       detail: `${source} for ${Math.round(length / 1000)} s: ${kind}`,
+      ban: { source, cause: kind, forMs: length },
     });
   }
 

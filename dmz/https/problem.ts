@@ -44,6 +44,8 @@ const statusOf: Readonly<Record<ErrorCode, number>> = {
   pairing: 500,
   conflict: 409,
   usage: 500,
+  'not-authenticated': 500,
+  'precondition-required': 500,
 };
 
 /** A sign-in that ran out of time or tries starts again, whatever the reason was. */

@@ -43,6 +43,7 @@ export interface LinkClientOptions {
   readonly validatedLogins: boolean;
   /** Signs what this node reports. */
   readonly signingKey: KeyObject;
+  readonly configHash?: string;
   /** How long file operations wait for a link. */
   readonly parkForMs?: number;
   readonly clock: Clock;
@@ -175,7 +176,7 @@ export class LinkClient implements MainLink {
       transport.close('too many connections');
       return;
     }
-    const { nodeName, worker, workerPorts, validatedLogins, clock, log } = this.#options;
+    const { nodeName, worker, workerPorts, validatedLogins, configHash, clock, log } = this.#options;
     const link: JoinedLink = new JoinedLink(exporter, {
       side: 'dmz',
       transport,
@@ -188,6 +189,7 @@ export class LinkClient implements MainLink {
         worker,
         workerPorts: [...workerPorts()],
         validatedLogins,
+        ...(configHash === undefined ? {} : { configHash }),
       },
       onOpen: () => undefined,
       onEvent: (event) => this.#receive(link, event),

@@ -36,6 +36,8 @@ export interface LinkListenerOptions {
   readonly mainIdentity: string;
   readonly nodeName: string;
   readonly validatedLogins: boolean;
+  /** SHA-256 of the configuration, for main's list of nodes. */
+  readonly configHash?: string;
   /** Which worker this is; default 0. */
   readonly worker?: number;
   /** Link port of each worker; default this listener's own. */
@@ -72,13 +74,14 @@ class TlsLinkListener implements LinkListener {
   constructor(options: LinkListenerOptions) {
     this.#options = options;
     this.#mainIdentity = requireFingerprint(options.mainIdentity);
-    const { nodeName, worker = 0, workerPorts, validatedLogins, parkForMs, clock, log } = options;
+    const { nodeName, worker = 0, workerPorts, validatedLogins, configHash, parkForMs, clock, log } = options;
     this.#client = new LinkClient({
       nodeName,
       worker,
       workerPorts: () => workerPorts ?? [this.port],
       validatedLogins,
       signingKey: parseIdentityKey(options.signingKeyPem).privateKey,
+      ...(configHash === undefined ? {} : { configHash }),
       ...(parkForMs === undefined ? {} : { parkForMs }),
       clock,
       log,
@@ -131,7 +134,7 @@ class TlsLinkListener implements LinkListener {
     try {
       const protocol = requirePeer(
         socket,
-        { fingerprint: this.#mainIdentity, protocols: [controlProtocol, laneProtocol] },
+        { fingerprints: [this.#mainIdentity], protocols: [controlProtocol, laneProtocol] },
         clock,
       );
       if (protocol === controlProtocol) this.#control.accept(socket);

@@ -49,6 +49,8 @@ const statusOf: Readonly<Record<ErrorCode, StatusCode>> = {
   pairing: failure,
   conflict: failure,
   usage: failure,
+  'not-authenticated': failure,
+  'precondition-required': failure,
 };
 
 /** Long enough for a sentence; public messages are ours, this only guards against a future one that isn't. */

@@ -1,13 +1,24 @@
 import { z } from 'zod';
 import { pageDefault, pageMax } from './limits.ts';
 
-/** Pages by name: the cursor is the last name of the page before. */
+/** Pages by a key that orders the rows: the cursor is the last key of the page before. */
+
+export const cursorCharactersMax = 255;
+
+export function pageParameters(max: number = pageMax) {
+  return {
+    cursor: z.string().max(cursorCharactersMax).optional(),
+    limit: z.coerce.number().int().min(1).max(max).default(Math.min(pageDefault, max)),
+  };
+}
 
 export function pageQuery(max: number = pageMax) {
-  return z.strictObject({
-    cursor: z.string().max(255).optional(),
-    limit: z.coerce.number().int().min(1).max(max).default(Math.min(pageDefault, max)),
-  });
+  return z.strictObject(pageParameters(max));
+}
+
+export interface PageWish {
+  readonly cursor?: string | undefined;
+  readonly limit: number;
 }
 
 export interface Page<T> {
@@ -16,13 +27,24 @@ export interface Page<T> {
   readonly next: string | undefined;
 }
 
+/** `keyOf` must be different for each row and at most `cursorCharactersMax` long. */
+export function pageBy<T>(all: Iterable<T>, keyOf: (row: T) => string, { cursor, limit }: PageWish): Page<T> {
+  const after = [...all]
+    .map((row) => ({ row, key: keyOf(row) }))
+    .filter(({ key }) => cursor === undefined || key > cursor)
+    .toSorted((a, b) => (a.key < b.key ? -1 : 1));
+  const rows = after.slice(0, limit);
+  return { rows: rows.map(({ row }) => row), next: after.length > limit ? rows.at(-1)?.key : undefined };
+}
+
 export function pageByName<T extends { readonly username: string }>(
   all: Iterable<T>,
-  { cursor, limit }: { readonly cursor?: string | undefined; readonly limit: number },
+  wish: PageWish,
 ): Page<T> {
-  const after = [...all]
-    .filter(({ username }) => cursor === undefined || username > cursor)
-    .toSorted((a, b) => (a.username < b.username ? -1 : 1));
-  const rows = after.slice(0, limit);
-  return { rows, next: after.length > limit ? rows.at(-1)?.username : undefined };
+  return pageBy(all, ({ username }) => username, wish);
+}
+
+/** Orders by time, then by id. */
+export function timeKey(atMs: number, id: string): string {
+  return `${String(Math.floor(atMs)).padStart(15, '0')}.${id}`;
 }

@@ -77,6 +77,8 @@ export interface SessionAdmin {
 
 export interface LeaseAdmin {
   list(): Promise<readonly StoredLease[]>;
+  /** False: there was none. */
+  end(id: string): Promise<boolean>;
   endAllOf(username: string, why: AdminReason): Promise<void>;
 }
 
@@ -157,23 +159,73 @@ export interface PasswordHasher {
 
 export interface NodeAdmin {
   list(): readonly NodeReport[];
+  /** For good: its links end now, its sessions and leases with them, and a restart does not dial it. Sessions ended. */
+  revoke(name: string, why: AdminReason): Promise<number>;
+  /** Takes a revocation back. */
+  unrevoke(name: string, why: AdminReason): Promise<void>;
+  /** New keys by a line that the node's present key signed; both are good for `overlapMs`. */
+  rotate(
+    line: string,
+    overlapMs: number,
+    why: AdminReason,
+  ): Promise<{ readonly name: string; readonly identity: string }>;
 }
 
 /** One DMZ node as main sees it now. */
 export interface NodeReport {
   readonly name: string;
   readonly address: string;
+  readonly state: 'up' | 'down' | 'revoked';
   readonly identity: string;
+  readonly signingKey: string;
+  readonly revoked?: { readonly atMs: number; readonly by: string; readonly reason: string };
+  readonly rotation?: { readonly oldIdentity: string; readonly untilMs: number };
   readonly links: readonly {
     readonly worker: number;
     readonly up: boolean;
+    readonly sinceMs?: number;
     readonly epoch: number;
     readonly lanes?: number;
     readonly software?: string;
     readonly clockSkewMs?: number;
+    readonly rttMs?: number;
+    readonly configHash?: string;
     /** Why it is down. */
     readonly problem?: string;
   }[];
+}
+
+/** Bytes on their way, by open file. */
+export interface TransferAdmin {
+  list(): readonly Transfer[];
+  /** False: there was none. */
+  end(id: string): Promise<boolean>;
+}
+
+export interface Transfer {
+  readonly id: string;
+  readonly username: string;
+  readonly path: string;
+  readonly direction: 'upload' | 'download';
+  readonly bytes: number;
+  readonly bytesPerSecond: number;
+  readonly startedAtMs: number;
+  readonly sessionKey: string;
+  readonly node: string;
+  readonly protocol: Protocol;
+  readonly clientIp: string;
+}
+
+/** `doctor`: what is not as it should be, and how to mend it. */
+export interface Doctor {
+  examine(): Promise<readonly Finding[]>;
+}
+
+export interface Finding {
+  readonly check: string;
+  readonly state: 'good' | 'warning' | 'bad';
+  readonly detail: string;
+  readonly hint?: string;
 }
 
 /** What is wrong or switched off; empty = all is well. */

@@ -7,6 +7,7 @@ const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
   usage: 400,
   config: 400,
   'bad-path': 400,
+  'not-authenticated': 401,
   'not-allowed': 403,
   'too-weak': 403,
   refused: 403,
@@ -19,6 +20,7 @@ const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
   'not-empty': 409,
   'precondition-failed': 412,
   changed: 412,
+  'precondition-required': 428,
   'too-many': 413,
   'rate-limited': 429,
   busy: 503,
@@ -35,10 +37,12 @@ export interface Problem {
   readonly detail?: string;
   readonly hint?: string;
   readonly reference?: string;
+  readonly retryAfterSeconds?: number;
 }
 
 export function toProblem(error: unknown): Problem {
   const known: SallyportError = toSallyportError(error);
+  const retryAfterMs = known.data?.retryAfterMs;
   return {
     type: 'about:blank',
     title: known.publicMessage,
@@ -47,5 +51,6 @@ export function toProblem(error: unknown): Problem {
     ...(known.detail !== undefined && { detail: known.detail }),
     ...(known.hint !== undefined && { hint: known.hint }),
     ...(known.reference !== undefined && { reference: known.reference }),
+    ...(retryAfterMs !== undefined && { retryAfterSeconds: Math.ceil(retryAfterMs / 1000) }),
   };
 }

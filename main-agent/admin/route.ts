@@ -1,3 +1,4 @@
+import type { AdminRole } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
 import { z } from 'zod';
 
@@ -6,19 +7,25 @@ import { z } from 'zod';
  * the CLI's expectations and `/openapi.json` all come from this table.
  */
 
-export type Role = 'viewer' | 'helpdesk' | 'admin';
+export type Role = AdminRole;
 const ranks: Readonly<Record<Role, number>> = { viewer: 0, helpdesk: 1, admin: 2 };
 
 export function roleCovers(role: Role, needed: Role): boolean {
   return ranks[role] >= ranks[needed];
 }
 
+export function lowerRole(one: Role, other: Role): Role {
+  return roleCovers(one, other) ? other : one;
+}
+
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
-/** Who calls. On the socket nobody can be asked, so the name is what the caller states: `socket:<name>`. */
+/** Who calls: `token:<owner>:<id>`, or `socket:<name>` with a name that the caller only states. */
 export interface Caller {
   readonly actor: string;
   readonly role: Role;
+  /** Acts only on users of these groups; undefined: on all. */
+  readonly groups?: readonly string[];
 }
 
 export interface Answer {
@@ -37,10 +44,31 @@ export interface RawCall {
   /** Parsed JSON; undefined: no body was sent. */
   readonly body: unknown;
   readonly caller: Caller;
+  /** The entity tag the change is meant for; undefined: `*`, or none was needed. */
   readonly ifMatch: string | undefined;
 }
 
-export interface Route {
+/** Before its body was checked: what the questions below may look at. */
+export type UncheckedCall = Pick<RawCall, 'params' | 'query' | 'body'>;
+
+export interface RouteExtras {
+  /** Where a body is larger than those of other routes. */
+  readonly bodyBytesMax?: number;
+  /** What a good answer looks like; undefined: it has no body. */
+  readonly answer?: z.ZodType;
+  /**
+   * Whom a call acts on, where that is not the `user` of path, query or body. A helpdesk of some groups may act only
+   * where this names a user of them.
+   */
+  subject?(call: UncheckedCall): string | undefined | Promise<string | undefined>;
+  /**
+   * The present entity tag of what is changed. A route that has it answers 428 without If-Match and 412 to a stale one:
+   * whoever replaces or removes what others edit too must have read it, or say `*`.
+   */
+  etag?(call: UncheckedCall): Promise<string | undefined>;
+}
+
+export interface Route extends RouteExtras {
   readonly method: Method;
   /** `/v1/users/{user}`. */
   readonly pattern: string;
@@ -48,8 +76,6 @@ export interface Route {
   readonly summary: string;
   readonly query: z.ZodType;
   readonly body: z.ZodType;
-  /** Where a body is larger than those of other routes. */
-  readonly bodyBytesMax?: number;
   /** Rejects `bad-request` when a schema does not fit. */
   run(call: RawCall): Promise<Answer>;
 }
@@ -69,25 +95,20 @@ interface CheckedCall<Pattern extends string, Query, Body> {
 export const noQuery = z.strictObject({});
 export const noBody = z.undefined();
 
-export function defineRoute<Pattern extends string, Query extends z.ZodType, Body extends z.ZodType>(route: {
-  readonly method: Method;
-  readonly pattern: Pattern;
-  readonly role: Role;
-  readonly summary: string;
-  readonly query: Query;
-  readonly body: Body;
-  readonly bodyBytesMax?: number;
-  handle(call: CheckedCall<Pattern, z.output<Query>, z.output<Body>>): Promise<Answer>;
-}): Route {
-  const { method, pattern, role, summary, query, body, bodyBytesMax } = route;
+export function defineRoute<Pattern extends string, Query extends z.ZodType, Body extends z.ZodType>(
+  route: RouteExtras & {
+    readonly method: Method;
+    readonly pattern: Pattern;
+    readonly role: Role;
+    readonly summary: string;
+    readonly query: Query;
+    readonly body: Body;
+    handle(call: CheckedCall<Pattern, z.output<Query>, z.output<Body>>): Promise<Answer>;
+  },
+): Route {
+  const { query, body } = route;
   return {
-    method,
-    pattern,
-    role,
-    summary,
-    query,
-    body,
-    ...(bodyBytesMax !== undefined && { bodyBytesMax }),
+    ...route,
     run: async (call) =>
       route.handle({
         // The server fills exactly the names of the pattern.

@@ -1,8 +1,12 @@
 import type { Clock } from '#shared/clock.ts';
 import { buildAuditRoutes, type AuditPorts } from './audit-routes.ts';
+import { buildBanRoutes, type BanPorts } from './ban-routes.ts';
 import { buildClockRoute } from './clock-route.ts';
 import { buildDeliveryRoutes } from './delivery-routes.ts';
+import { buildDoctorRoutes, type DoctorPorts } from './doctor-routes.ts';
 import { buildGroupRoutes } from './group-routes.ts';
+import { buildLeaseRoutes } from './lease-routes.ts';
+import { buildNodeRoutes, type NodePorts } from './node-routes.ts';
 import { buildPlanRoutes } from './plan-routes.ts';
 import type {
   AdminReason,
@@ -15,10 +19,17 @@ import type {
 import type { Route } from './route.ts';
 import { buildSessionRoutes } from './session-routes.ts';
 import { buildSystemRoutes, type SystemPorts } from './system-routes.ts';
+import { buildTokenRoutes, type TokenPorts } from './token-routes.ts';
+import { buildTransferRoutes, type TransferPorts } from './transfer-routes.ts';
 import { buildTwoFactorRoutes } from './two-factor-routes.ts';
 import { buildUserRoutes, type UserPorts } from './user-routes.ts';
 
-export interface AdminPorts extends SystemPorts, UserPorts, AuditPorts {
+export interface AdminPorts
+  extends SystemPorts, UserPorts, TokenPorts, BanPorts, NodePorts, TransferPorts, DoctorPorts, AuditPorts {
+  // Both of these ask for less.
+  readonly users: UserPorts['users'];
+  readonly nodes: NodePorts['nodes'];
+  readonly sessions: UserPorts['sessions'];
   readonly leases: LeaseAdmin;
   readonly twoFactor: TwoFactorAdmin;
   readonly deliveryTester: DeliveryTester;
@@ -40,5 +51,11 @@ export function buildAdminRoutes(ports: AdminPorts): readonly Route[] {
     buildClockRoute(ports),
     ...buildDeliveryRoutes(ports),
     ...buildSessionRoutes(ports),
+    ...buildLeaseRoutes(ports),
+    ...buildTransferRoutes(ports),
+    ...buildBanRoutes(ports),
+    ...buildNodeRoutes(ports),
+    ...buildTokenRoutes(ports),
+    ...buildDoctorRoutes(ports),
   ];
 }

@@ -1,50 +1,53 @@
 import type { AnySession } from '#main-agent/login/session.ts';
-import type { StoredLease } from '#main-agent/state/state-store.ts';
 import { SallyportError } from '#shared/error.ts';
+import { protocols } from '#shared/login.ts';
 import { z } from 'zod';
+import { ended, sessionsPage } from './answers.ts';
 import { reasonCharactersMax } from './limits.ts';
-import type { LeaseAdmin, SessionAdmin } from './ports.ts';
+import { pageBy, pageParameters, timeKey } from './page.ts';
+import type { SessionAdmin } from './ports.ts';
 import { defineRoute, noBody, type Route } from './route.ts';
 
-/** `/v1/sessions` and `/v1/leases`: who is in now, and what lets them in again without a code. */
+/** `/v1/sessions`: who is in now. */
 
-const ofUser = z.strictObject({ user: z.string().max(255).optional() });
-const oneUser = z.strictObject({
-  user: z.string().min(1).max(255),
-  reason: z.string().max(reasonCharactersMax).default('by an admin'),
-});
+const reason = z.string().max(reasonCharactersMax).default('by an admin');
 
-export function buildSessionRoutes({
-  sessions,
-  leases,
-}: {
-  readonly sessions: SessionAdmin;
-  readonly leases: LeaseAdmin;
-}): readonly Route[] {
+export function buildSessionRoutes({ sessions }: { readonly sessions: SessionAdmin }): readonly Route[] {
   return [
     defineRoute({
       method: 'GET',
       pattern: '/v1/sessions',
       role: 'viewer',
-      summary: 'Live sessions',
-      query: ofUser,
-      body: noBody,
-      handle: async ({ query }) => ({
-        body: {
-          sessions: sessions
-            .list()
-            .filter(({ username }) => query.user === undefined || username === query.user)
-            .map(viewSession),
-        },
+      summary: 'Live sessions, the oldest first',
+      query: z.strictObject({
+        ...pageParameters(),
+        user: z.string().max(255).optional(),
+        node: z.string().max(64).optional(),
+        protocol: z.enum(protocols).optional(),
       }),
+      body: noBody,
+      answer: sessionsPage,
+      handle: async ({ query }) => {
+        const all = sessions
+          .list()
+          .filter(
+            (one) =>
+              (query.user === undefined || one.username === query.user) &&
+              (query.node === undefined || one.node === query.node) &&
+              (query.protocol === undefined || one.protocol === query.protocol),
+          );
+        const { rows, next } = pageBy(all, ({ key, openedAtMs }) => timeKey(openedAtMs, key), query);
+        return { body: { sessions: rows.map(viewSession), next } };
+      },
     }),
     defineRoute({
       method: 'DELETE',
       pattern: '/v1/sessions',
       role: 'helpdesk',
       summary: 'End all sessions of a user now',
-      query: oneUser,
+      query: z.strictObject({ user: z.string().min(1).max(255), reason }),
       body: noBody,
+      answer: ended,
       handle: async ({ query }) => ({
         body: { ended: await sessions.endAllOf(query.user, query.reason) },
       }),
@@ -54,8 +57,9 @@ export function buildSessionRoutes({
       pattern: '/v1/sessions/{key}',
       role: 'helpdesk',
       summary: 'End one session now',
-      query: z.strictObject({ reason: z.string().max(reasonCharactersMax).default('by an admin') }),
+      query: z.strictObject({ reason }),
       body: noBody,
+      subject: ({ params }) => sessions.list().find(({ key }) => key === params['key'])?.username,
       handle: async ({ param, query }) => {
         if (await sessions.end(param('key'), query.reason)) return {};
         throw new SallyportError('not-found', 'There is no such session', {
@@ -63,37 +67,10 @@ export function buildSessionRoutes({
         });
       },
     }),
-    defineRoute({
-      method: 'GET',
-      pattern: '/v1/leases',
-      role: 'viewer',
-      summary: 'Leases: further connections without a new code',
-      query: ofUser,
-      body: noBody,
-      handle: async ({ query }) => ({
-        body: {
-          leases: (await leases.list())
-            .filter(({ username }) => query.user === undefined || username === query.user)
-            .map(viewLease),
-        },
-      }),
-    }),
-    defineRoute({
-      method: 'DELETE',
-      pattern: '/v1/leases',
-      role: 'helpdesk',
-      summary: 'End all leases of a user',
-      query: oneUser,
-      body: noBody,
-      handle: async ({ query, caller }) => {
-        await leases.endAllOf(query.user, { actor: caller.actor, reason: query.reason });
-        return {};
-      },
-    }),
   ];
 }
 
-function viewSession(session: AnySession): object {
+function viewSession(session: AnySession): z.output<typeof sessionsPage>['sessions'][number] {
   return {
     key: session.key,
     user: session.username,
@@ -103,20 +80,5 @@ function viewSession(session: AnySession): object {
     method: session.method,
     client_ip: session.clientIp,
     opened_at: new Date(session.openedAtMs).toISOString(),
-  };
-}
-
-function viewLease(lease: StoredLease): object {
-  return {
-    id: lease.id,
-    user: lease.username,
-    protocol: lease.protocol,
-    node: lease.node,
-    client_ip: lease.clientIp,
-    agent: lease.agent,
-    opened_at: new Date(lease.openedAtMs).toISOString(),
-    used_at: new Date(lease.usedAtMs).toISOString(),
-    expires_at: new Date(Math.min(lease.expiresAtMs, lease.usedAtMs + lease.ttlMs)).toISOString(),
-    opens_left: lease.opensLeft,
   };
 }

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { Health, LoginExplainer, NodeAdmin, SessionAdmin, UserDirectory } from './ports.ts';
 import { defineRoute, noBody, noQuery, type Route } from './route.ts';
 
-/** `/v1/status`, `/v1/nodes`, `/v1/explain-login`: what an admin asks when somebody asks "why". */
+/** `/v1/status`, `/v1/explain-login`: what an admin asks when somebody asks "why". */
 
 export interface SystemPorts {
   readonly name: string;
@@ -30,15 +30,6 @@ export function buildSystemRoutes(ports: SystemPorts): readonly Route[] {
       query: noQuery,
       body: noBody,
       handle: async () => ({ body: viewStatus(ports) }),
-    }),
-    defineRoute({
-      method: 'GET',
-      pattern: '/v1/nodes',
-      role: 'viewer',
-      summary: 'DMZ nodes and their links',
-      query: noQuery,
-      body: noBody,
-      handle: async () => ({ body: { nodes: ports.nodes.list() } }),
     }),
     defineRoute({
       method: 'GET',

@@ -1,15 +1,14 @@
 import type { Clock } from '#shared/clock.ts';
 import { z } from 'zod';
-import { bypassTtlSecondsDefault, bypassTtlSecondsMax, reasonCharactersMax } from './limits.ts';
+import { bypassTtlSecondsDefault, bypassTtlSecondsMax } from './limits.ts';
 import type { TwoFactorAdmin, UserDirectory } from './ports.ts';
 import { buildRollOutRoute } from './roll-out-route.ts';
+import { reason } from './reason.ts';
 import { defineRoute, noBody, noQuery, type Route } from './route.ts';
 import { viewTwoFactor } from './two-factor-view.ts';
 import { requireUser } from './user-routes.ts';
 
 /** `/v1/users/{user}/two-factor` and the roll-out report. No answer holds a secret but the bypass code, once. */
-
-const reason = z.string().trim().min(3, 'say why').max(reasonCharactersMax);
 
 export function buildTwoFactorRoutes({
   users,

@@ -4,7 +4,7 @@ import { Secret } from '#shared/secret.ts';
 import { z } from 'zod';
 import { pageByName, pageQuery } from './page.ts';
 import type { PasswordHasher, SessionAdmin, UserChange, UserDirectory } from './ports.ts';
-import { defineRoute, noBody, noQuery, type Answer, type Route } from './route.ts';
+import { defineRoute, noBody, noQuery, type Answer, type Route, type UncheckedCall } from './route.ts';
 import { viewUser, viewUserRow } from './user-view.ts';
 
 /** `/v1/users`: the user files, through the same checks as an editor's save. */
@@ -31,6 +31,9 @@ export function buildUserRoutes({ users, sessions, passwords }: UserPorts): read
     body: viewUser(requireUser(users, username)),
     ...(etag !== undefined && { etag }),
   });
+
+  const etagOf = async ({ params }: UncheckedCall): Promise<string | undefined> =>
+    users.etag(params['user'] ?? '');
 
   return [
     defineRoute({
@@ -81,6 +84,7 @@ export function buildUserRoutes({ users, sessions, passwords }: UserPorts): read
       pattern: '/v1/users/{user}',
       role: 'admin',
       summary: 'Change the user’s own file, key by dotted key; `unset` lets the inherited value show again',
+      etag: etagOf,
       query: noQuery,
       body: z.strictObject({
         set: z.record(dottedKey, z.json()).default({}),
@@ -110,6 +114,7 @@ export function buildUserRoutes({ users, sessions, passwords }: UserPorts): read
       pattern: '/v1/users/{user}',
       role: 'admin',
       summary: 'Remove the user and end their sessions; files and enrolment stay',
+      etag: etagOf,
       query: noQuery,
       body: noBody,
       handle: async ({ param, ifMatch }) => {

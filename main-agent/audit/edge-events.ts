@@ -16,7 +16,8 @@ import type { AuditRecord } from './record.ts';
 
 export interface EdgeEventsOptions {
   readonly state: Pick<StateStore, 'commit' | 'edgePosition'>;
-  readonly publicKeyOf: (node: string) => KeyObject | undefined;
+  /** Two while keys are rotated; none of a node that is not trusted. */
+  readonly publicKeysOf: (node: string) => readonly KeyObject[];
   readonly acknowledge: (node: string, count: EdgeCount) => void;
   readonly clock: Clock;
   readonly log: Log;
@@ -124,8 +125,8 @@ export class EdgeEvents {
   ): EdgeCount | undefined {
     const { node, worker } = inbox;
     const { boot, sequence } = event;
-    const publicKey = this.#options.publicKeyOf(node);
-    if (publicKey === undefined || !isEdgeEventOf(event, { node, worker }, publicKey)) {
+    const keys = this.#options.publicKeysOf(node);
+    if (!keys.some((key) => isEdgeEventOf(event, { node, worker }, key))) {
       if (inbox.forgedBoot !== boot) changes.push(this.#tellForged(inbox, event));
       return undefined;
     }

@@ -16,11 +16,13 @@ const problemSchema = z.object({
 /** What a status means for the exit code. */
 const codes: Readonly<Record<number, ErrorCode>> = {
   400: 'bad-request',
+  401: 'not-authenticated',
   403: 'not-allowed',
   404: 'not-found',
   409: 'conflict',
   412: 'precondition-failed',
   502: 'delivery-failed',
+  428: 'precondition-required',
   503: 'busy',
 };
 
@@ -33,13 +35,15 @@ export interface AdminClient {
 export interface CallOptions {
   readonly query?: Readonly<Record<string, string | number | undefined>>;
   readonly body?: object;
+  /** The ETag that was read, or `*`: what a change is for. */
+  readonly ifMatch?: string;
 }
 
 /** `actor`: the name the caller goes by in the audit; stated, not proven. */
 export function buildAdminClient(socket: string, actor: string): AdminClient {
   const client: OutboundClient = buildOutboundClient({ socketPath: socket });
   return {
-    call: async (method, path, { query = {}, body } = {}) => {
+    call: async (method, path, { query = {}, body, ifMatch } = {}) => {
       const url = new URL(path, 'http://main-agent');
       for (const [name, value] of Object.entries(query)) {
         if (value !== undefined) url.searchParams.set(name, String(value));
@@ -50,6 +54,7 @@ export function buildAdminClient(socket: string, actor: string): AdminClient {
           method,
           headers: {
             'sallyport-actor': actor,
+            ...(ifMatch !== undefined && { 'if-match': ifMatch }),
             ...(body !== undefined && { 'content-type': 'application/json' }),
           },
           ...(body !== undefined && { body: JSON.stringify(body) }),

@@ -106,6 +106,7 @@ export function addUserCommands(program: Command, context: CommandContext): void
       ) => {
         const json = await context.call('PATCH', `/v1/users/${segment(user)}`, {
           body: { set: Object.fromEntries(parseAssignments(assignments)), unset: options.unset },
+          ifMatch: '*',
         });
         context.print(json, () => `Changed ${user}.\n`);
       },
@@ -118,6 +119,7 @@ export function addUserCommands(program: Command, context: CommandContext): void
     .action(async (user: string) => {
       const json = await context.call('PATCH', `/v1/users/${segment(user)}`, {
         body: { set: { status: 'disabled' } },
+        ifMatch: '*',
       });
       await context.call('DELETE', '/v1/sessions', { query: { user, reason: 'user disabled' } });
       context.print(json, () => `Disabled ${user}.\n`);
@@ -128,7 +130,7 @@ export function addUserCommands(program: Command, context: CommandContext): void
     .description('remove the user and end their sessions; files and enrolment stay')
     .argument('<user>')
     .action(async (user: string) => {
-      const json = await context.call('DELETE', `/v1/users/${segment(user)}`);
+      const json = await context.call('DELETE', `/v1/users/${segment(user)}`, { ifMatch: '*' });
       context.print(json, () => `Deleted ${user}.\n`);
     });
 

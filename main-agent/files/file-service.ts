@@ -1,3 +1,4 @@
+import type { TransferAdmin } from '#main-agent/admin/ports.ts';
 import type { FileHandlers, StreamHandler } from '#main-agent/link/handlers.ts';
 import type { AnySession } from '#main-agent/login/session.ts';
 
@@ -8,6 +9,8 @@ import type { AnySession } from '#main-agent/login/session.ts';
 export interface FileService {
   readonly handlers: FileHandlers;
   readonly onStream: StreamHandler;
+  /** What flows now, for admins. */
+  readonly transfers: TransferAdmin;
   /** Bytes a user's files take, for quota and the account page. */
   usedBytes(username: string): Promise<number>;
   /** Ends handles and streams of a session; partial uploads stay resumable. */

@@ -22,11 +22,17 @@ export interface OpenResumable {
   readonly handle: WriteHandle;
 }
 
+export interface Opened {
+  readonly session: FullSession;
+  readonly number: number;
+  readonly handle: Handle;
+}
+
 /** Numbers are random so that none comes again after a restart; JSON keeps integers of 48 bits exactly. */
 const numberMax = 2 ** 48 - 1;
 
 export class HandleTable {
-  readonly #bySession = new Map<string, Map<number, Handle>>();
+  readonly #bySession = new Map<string, Map<number, Opened>>();
   #count = 0;
   #reserved = 0;
 
@@ -54,12 +60,12 @@ export class HandleTable {
     let own = this.#bySession.get(session.key);
     if (own === undefined) this.#bySession.set(session.key, (own = new Map()));
     if (own.size >= handlesPerSessionMax) throw new SallyportError('too-many', 'Too many files are open');
-    own.set(number, handle);
+    own.set(number, { session, number, handle });
     this.#count += 1;
   }
 
   find(session: FullSession, number: number): Handle | undefined {
-    return this.#bySession.get(session.key)?.get(number);
+    return this.#bySession.get(session.key)?.get(number)?.handle;
   }
 
   require(session: FullSession, number: number): Handle {
@@ -71,7 +77,7 @@ export class HandleTable {
   /** It is no longer reachable; ending it is the caller's. */
   take(session: { readonly key: string }, number: number): Handle | undefined {
     const own = this.#bySession.get(session.key);
-    const handle = own?.get(number);
+    const handle = own?.get(number)?.handle;
     if (own === undefined || handle === undefined) return undefined;
     own.delete(number);
     this.#count -= 1;
@@ -82,7 +88,7 @@ export class HandleTable {
   /** The user's resumable uploads that are open, in whatever session. */
   *openResumables(username: string): Iterable<OpenResumable> {
     for (const [sessionKey, own] of this.#bySession) {
-      for (const [number, handle] of own) {
+      for (const [number, { handle }] of own) {
         if (handle.kind !== 'write') continue;
         const { user, resumable } = handle.upload.record;
         if (user === username && resumable !== undefined) yield { sessionKey, number, handle };
@@ -91,10 +97,14 @@ export class HandleTable {
   }
 
   takeAllOf(sessionKey: string): readonly Handle[] {
-    const own = [...(this.#bySession.get(sessionKey)?.values() ?? [])];
+    const own = [...(this.#bySession.get(sessionKey)?.values() ?? [])].map(({ handle }) => handle);
     this.#bySession.delete(sessionKey);
     this.#count -= own.length;
     return own;
+  }
+
+  *list(): Generator<Opened> {
+    for (const own of this.#bySession.values()) yield* own.values();
   }
 
   takeAll(): readonly Handle[] {

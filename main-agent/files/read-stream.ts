@@ -51,6 +51,10 @@ export class ReadStream implements RunningStream {
     stream.onReset = () => this.#halt();
   }
 
+  get sentBytes(): number {
+    return this.#sentBytes;
+  }
+
   stop(error: SallyportError): void {
     this.#stream.reset(error);
     this.#halt();

@@ -32,6 +32,7 @@ import { SortedPages } from './sorted-pages.ts';
 import { LocalStorage } from './storage/local.ts';
 import type { Storage } from './storage/storage.ts';
 import { buildStreamHandler } from './streams.ts';
+import { Transfers } from './transfers.ts';
 
 export interface FileServiceOptions {
   /** By the names that mounts use. `base`: absolute path of an existing folder. */
@@ -78,6 +79,7 @@ type Act<P, R> = (params: P, session: FullSession) => Promise<R>;
 class Service implements FileService {
   readonly handlers: FileHandlers;
   readonly onStream: FileService['onStream'];
+  readonly transfers: Transfers;
   readonly #context: FileContext;
   readonly #openings: Openings;
   readonly #findUser: FileServiceOptions['findUser'];
@@ -91,6 +93,7 @@ class Service implements FileService {
     this.#closing = closing;
     const finder = new HandleFinder(context);
     this.#openings = new Openings(context, finder);
+    this.transfers = new Transfers(context.handles, this.#openings, context.clock);
     this.handlers = this.#buildHandlers(
       finder,
       this.#openings,

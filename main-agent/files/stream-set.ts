@@ -2,6 +2,8 @@ import type { SallyportError } from '#shared/error.ts';
 import { badHandle } from './file-error.ts';
 
 export interface RunningStream {
+  /** Bytes it has sent so far; 0 for one that receives. */
+  readonly sentBytes: number;
   /** Ends it and tells the peer why. */
   stop(error: SallyportError): void;
 }
@@ -16,6 +18,16 @@ export class StreamSet {
 
   remove(stream: RunningStream): void {
     this.#running.delete(stream);
+  }
+
+  get isRunning(): boolean {
+    return this.#running.size > 0;
+  }
+
+  get runningBytes(): number {
+    let bytes = 0;
+    for (const stream of this.#running) bytes += stream.sentBytes;
+    return bytes;
   }
 
   /** By default because the handle was let go of. */

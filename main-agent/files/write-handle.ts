@@ -32,6 +32,8 @@ export class WriteHandle {
   readonly located: Located;
   readonly streams = new StreamSet();
   readonly upload: Upload;
+  /** Since it was opened, for admins who look. */
+  writtenBytes = 0;
   readonly #account: Account;
   readonly #limitBytes: () => number | undefined;
   readonly #serial = new Serial();
@@ -77,6 +79,7 @@ export class WriteHandle {
       } finally {
         this.#countedAsWritten();
       }
+      this.writtenBytes += end - at;
       this.#digest.wrote(pieces, at);
     });
   }

@@ -21,6 +21,7 @@ interface Piece {
 }
 
 export class WriteStream implements RunningStream {
+  readonly sentBytes = 0;
   readonly #stream: LaneStream;
   readonly #pace: Pace;
   readonly #onOver: () => void;

@@ -27,6 +27,8 @@ export interface DmzNode {
 
 export interface MainLinksOptions extends LinkHandlers {
   readonly nodes: readonly DmzNode[];
+  /** The keys a node may show now; by default the one of its `identity`. */
+  readonly identitiesOf?: (node: string) => readonly string[];
   readonly identityKeyPem: Secret;
   readonly mainName: string;
   readonly validatedLogins: boolean;
@@ -61,6 +63,8 @@ export interface LinkState {
   readonly software: string | undefined;
   /** The node's own switch, as its hello said; undefined while the link is down. */
   readonly validatedLogins: boolean | undefined;
+  /** Of the node's configuration. */
+  readonly configHash: string | undefined;
   /** Why it is down. */
   readonly lastError: string | undefined;
 }
@@ -148,6 +152,7 @@ class Links implements MainLinks {
         rttMs: dialer.connection?.rttMs,
         software: dialer.connection?.software,
         validatedLogins: dialer.connection?.validatedLogins,
+        configHash: dialer.connection?.configHash,
         lastError: dialer.lastError,
       })),
     );
@@ -192,7 +197,7 @@ class Links implements MainLinks {
       host: node.address.host,
       port,
       identity: this.#identity,
-      fingerprint: node.identity,
+      fingerprints: () => this.#options.identitiesOf?.(node.name) ?? [node.identity],
       clock,
       log,
       connect: ({ transport, exporter, dialLane, onClose }) => {

@@ -129,6 +129,10 @@ export class NodeConnection implements NodeLink {
     return this.#session.peer?.software;
   }
 
+  get configHash(): string | undefined {
+    return this.#session.peer?.configHash;
+  }
+
   get laneCount(): number {
     return this.#lanes.size;
   }

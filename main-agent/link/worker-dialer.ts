@@ -26,8 +26,8 @@ export interface WorkerDialerOptions {
   readonly host: string;
   readonly port: number;
   readonly identity: LinkIdentity;
-  /** The node's key. */
-  readonly fingerprint: string;
+  /** The node's key, asked at each dial; two while keys are rotated. */
+  readonly fingerprints: () => readonly string[];
   /** Makes the connection object of a dialled control connection; it is started here. */
   readonly connect: (dialled: {
     readonly transport: MessageTransport;
@@ -120,13 +120,13 @@ export class WorkerDialer {
   }
 
   #dialPeer(protocol: typeof controlProtocol | typeof laneProtocol, readBuffer?: ReadBuffer) {
-    const { host, port, identity, fingerprint, clock } = this.#options;
+    const { host, port, identity, fingerprints, clock } = this.#options;
     return dialPeer({
       host,
       port,
       protocol,
       identity,
-      fingerprint,
+      fingerprints: fingerprints(),
       timeoutMs: dialTimeoutMs,
       clock,
       ...(readBuffer === undefined ? {} : { readBuffer }),

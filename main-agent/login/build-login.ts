@@ -56,6 +56,10 @@ export interface LoginOptions {
   readonly findSigningKey: (kid: string) => SigningKey | undefined;
   /** To every joined worker of that node; a node without a link hears it when it asks. */
   readonly sendToNode: <E extends EventName>(node: string, event: E, body: EventBody<E>) => void;
+  /** The rule by which an admin shut out this user or address, if one did. */
+  readonly findBan?: (username: string, clientIp: string) => string | undefined;
+  /** What a node banned this address for by itself, to explain it. */
+  readonly findEdgeBan?: (clientIp: string) => string | undefined;
   /** What this user's files take. */
   readonly usedBytes: (username: string) => Promise<number>;
   /** Where each value of a user comes from, for `explain login`. */
@@ -156,6 +160,7 @@ export function buildLogin(options: LoginOptions): Login {
     credentials: options.credentials,
     guard,
     driftWatch: new DriftWatch(clock, twoFactor.totp),
+    findBan: options.findBan ?? (() => undefined),
     notifier: options.notifier,
     clock,
     log,
@@ -179,7 +184,11 @@ export function buildLogin(options: LoginOptions): Login {
     passwords: parts.passwords,
     vault,
     reminders,
-    admin: buildLoginAdmin(parts, options.originsOf ?? (async () => [])),
+    admin: buildLoginAdmin(
+      parts,
+      options.originsOf ?? (async () => []),
+      options.findEdgeBan ?? (() => undefined),
+    ),
     deliveryTester: buildDeliveryTester(parts, options.delivery),
     start: async () => {
       imitateUsers();

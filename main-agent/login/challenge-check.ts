@@ -80,14 +80,14 @@ export class ChallengeCheck {
 
   /** What the challenge stands on may have changed since: the account, the password, the requirement. */
   async requireStillTrue(record: Challenge, link: NodeLink): Promise<EffectiveUser> {
-    const { challenges, clock, config, delivered, state, users, vault } = this.#parts;
+    const { challenges, clock, config, delivered, findBan, state, users, vault } = this.#parts;
     const user = users.find(record.username);
     const nowMs = clock.now();
     const problem =
       user === undefined
         ? 'the user is gone'
         : isCredentialOf(user, record.credential)
-          ? findAccountProblem(user, { ...record, nowMs })
+          ? (findBan(user.username, record.clientIp) ?? findAccountProblem(user, { ...record, nowMs }))
           : 'the password or key was changed meanwhile';
     if (user === undefined || problem !== undefined) {
       challenges.end(record.id);

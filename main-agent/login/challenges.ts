@@ -136,8 +136,8 @@ export class Challenges {
       if (record.username === username) this.#records.delete(record.id);
   }
 
-  endNode(node: string): void {
-    for (const record of this.#records.values()) if (record.node === node) this.#records.delete(record.id);
+  endWhere(matches: (record: Challenge) => boolean): void {
+    for (const record of this.#records.values()) if (matches(record)) this.#records.delete(record.id);
   }
 
   /** The user's own oldest goes first: nobody pushes somebody else out before the whole is full. */

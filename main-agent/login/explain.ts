@@ -19,6 +19,8 @@ interface ExplainStep {
 }
 
 interface Question {
+  /** An admin's ban, or a node's own. */
+  readonly ban: string | undefined;
   /** A submitted password at this name is taken for an attack. */
   readonly isBaitName: boolean;
   readonly isNeverBanned: boolean;
@@ -68,7 +70,7 @@ export function explainLogin(facts: ExplainFacts): LoginExplanation {
       { rule: 'user', value: 'not found', effect: 'refused as a wrong password is' },
     ]);
 
-  const problem = findAccountProblem(facts.user, facts);
+  const problem = facts.ban ?? findAccountProblem(facts.user, facts);
   const chain = [
     ...doorSteps(facts),
     ...accountSteps(facts, problem),
@@ -92,13 +94,15 @@ function originsOf(rule: string, origins: readonly ValueOrigin[]): string {
 }
 
 /** What the nodes are told about sources; whom they shut out at the moment is theirs to know. */
-function doorSteps({ clientIp, isBaitName, isNeverBanned }: Question): ExplainStep[] {
+function doorSteps({ ban, clientIp, isBaitName, isNeverBanned }: Question): ExplainStep[] {
   const steps: ExplainStep[] = [
-    {
-      rule: 'bans',
-      value: isNeverBanned ? `${clientIp} is in never_ban` : 'kept by each node at its door',
-      effect: isNeverBanned ? 'no node shuts it out' : 'a banned address does not get as far as this',
-    },
+    ban !== undefined
+      ? { rule: 'bans', value: ban, effect: 'refused' }
+      : {
+          rule: 'bans',
+          value: isNeverBanned ? `${clientIp} is in never_ban` : 'kept by each node at its door',
+          effect: isNeverBanned ? 'no node shuts it out' : 'a banned address does not get as far as this',
+        },
   ];
   if (isBaitName)
     steps.push({

@@ -32,7 +32,7 @@ export interface FirstFactorProven {
 }
 
 type Begin = Params<'login.begin'>;
-type Parts = Pick<LoginParts, 'config' | 'users' | 'state' | 'passwords' | 'clock' | 'log'>;
+type Parts = Pick<LoginParts, 'config' | 'users' | 'state' | 'passwords' | 'findBan' | 'clock' | 'log'>;
 
 export class FirstFactor {
   readonly #parts: Parts;
@@ -99,7 +99,9 @@ export class FirstFactor {
 
   #findProblem(user: EffectiveUser | undefined, { protocol, client }: Begin): string | undefined {
     if (user === undefined) return undefined;
-    return findAccountProblem(user, { protocol, clientIp: client.ip, nowMs: this.#parts.clock.now() });
+    const { clock, findBan } = this.#parts;
+    const where = { protocol, clientIp: client.ip, nowMs: clock.now() };
+    return findBan(user.username, client.ip) ?? findAccountProblem(user, where);
   }
 
   async #verifyPassword(

@@ -17,10 +17,10 @@ export interface LoginAdmin {
   readonly leases: LeaseAdmin;
   readonly twoFactor: TwoFactorAdmin;
   readonly explainer: LoginExplainer;
-  /** After a ban: nothing of that address goes on without a code. */
-  endLeasesFrom(clientIp: string): Promise<void>;
-  /** After a revocation: nothing of that node goes on. */
-  endNode(node: string, reason: string): Promise<void>;
+  /** After a ban: nothing goes on of those it shuts out. */
+  endMatching(matches: (username: string, clientIp: string) => boolean, reason: string): Promise<void>;
+  /** After a revocation: nothing of that node goes on. How many sessions were ended. */
+  endNode(node: string, reason: string): Promise<number>;
   /** A worker that started anew holds none of its old SFTP connections. */
   endConnectionsOf(node: string, worker: number): Promise<number>;
   /** By how much the clock jumped, while TOTP pauses for it. */
@@ -33,12 +33,14 @@ export interface LoginAdmin {
 export function buildLoginAdmin(
   parts: LoginParts,
   originsOf: (username: string) => Promise<readonly ValueOrigin[]>,
+  findEdgeBan: (clientIp: string) => string | undefined,
 ): LoginAdmin {
   const { challenges, driftWatch, guard, leases, sessions, state } = parts;
   return {
     sessions,
     leases: {
       list: async () => leases.list(),
+      end: (id) => leases.end(id),
       endAllOf: (username, { actor, reason }) =>
         leases.endAllOf(username, [
           {
@@ -48,14 +50,18 @@ export function buildLoginAdmin(
         ]),
     },
     twoFactor: buildTwoFactorAdmin(parts),
-    explainer: buildLoginExplainer(parts, originsOf),
+    explainer: buildLoginExplainer(parts, originsOf, findEdgeBan),
 
-    endLeasesFrom: (clientIp) => leases.endWhere((one) => one.clientIp === clientIp),
+    async endMatching(matches, reason) {
+      challenges.endWhere((one) => matches(one.username, one.clientIp));
+      await leases.endWhere((one) => matches(one.username, one.clientIp));
+      await sessions.endMatching(matches, reason);
+    },
 
     async endNode(node, reason) {
-      challenges.endNode(node);
+      challenges.endWhere((one) => one.node === node);
       await leases.endWhere((one) => one.node === node);
-      await sessions.endNode(node, reason);
+      return sessions.endNode(node, reason);
     },
 
     endConnectionsOf: (node, worker) => sessions.endConnectionsOf(node, worker, 'the worker started anew'),

@@ -10,6 +10,7 @@ import { codeScope, type LoginParts } from './login-parts.ts';
 export function buildLoginExplainer(
   parts: LoginParts,
   originsOf: (username: string) => Promise<readonly ValueOrigin[]>,
+  findEdgeBan: (clientIp: string) => string | undefined,
 ): LoginExplainer {
   const { clock, config, delivered, state, users, vault } = parts;
 
@@ -22,6 +23,7 @@ export function buildLoginExplainer(
         protocol: question.protocol,
         clientIp: question.ip,
         node: question.node,
+        ban: parts.findBan(question.user, question.ip) ?? findEdgeBan(question.ip),
         nowMs,
         isBaitName: user === undefined && config.bans.baitNames.includes(question.user),
         isNeverBanned: isInNetworks(question.ip, config.bans.neverBan),

@@ -41,6 +41,7 @@ export interface LoginParts {
   readonly credentials: OwnCredentials;
   readonly guard: ClockGuard;
   readonly driftWatch: DriftWatch;
+  readonly findBan: (username: string, clientIp: string) => string | undefined;
   readonly notifier: AccountNotifier | undefined;
   readonly clock: Clock;
   readonly log: Log;

@@ -208,6 +208,14 @@ export class Sessions implements SessionRegistry {
     return this.#endWhere((one) => one.node === node, reason);
   }
 
+  /** Of users, or of addresses. */
+  async endMatching(
+    matches: (username: string, clientIp: string) => boolean,
+    reason: string,
+  ): Promise<number> {
+    return this.#endWhere((one) => matches(one.username, one.clientIp), reason);
+  }
+
   async endWhereMethod(
     username: string,
     methods: ReadonlySet<string>,

@@ -32,6 +32,8 @@ export interface Mail {
 export interface Mailer {
   /** Resolves when the relay has taken it; rejects `delivery-failed` or `busy`. */
   send(mail: Mail): Promise<void>;
+  /** Why the relay can't be used: it does not answer, or does not take our name; undefined: it can. */
+  check(): Promise<string | undefined>;
   close(): void;
 }
 
@@ -85,6 +87,14 @@ export function buildMailer(options: SmtpOptions): Mailer {
         });
       } finally {
         inFlight -= 1;
+      }
+    },
+    check: async () => {
+      try {
+        await transport.verify();
+        return undefined;
+      } catch (cause) {
+        return cause instanceof Error ? cause.message : String(cause);
       }
     },
     close: () => transport.close(),

@@ -27,6 +27,8 @@ export interface NotifyOptions {
 export interface Notify {
   readonly delivery: CodeDelivery;
   readonly notifier: AccountNotifier;
+  /** Why the mail relay can't be used; undefined: it can, or there is none. */
+  checkMail(): Promise<string | undefined>;
   close(): Promise<void>;
 }
 
@@ -49,6 +51,7 @@ export async function openNotify(options: NotifyOptions): Promise<Notify> {
   return {
     delivery: buildCodeDelivery({ mailer, sms, emailTemplate: options.emailTemplate }),
     notifier: buildAccountNotifier({ mailer, serviceName: options.serviceName, log: options.log }),
+    checkMail: async () => mailer?.check(),
     close: async () => {
       mailer?.close();
       await outbound.close();

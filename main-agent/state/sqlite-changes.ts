@@ -182,6 +182,16 @@ export class ChangeWriter {
         this.#run('DELETE FROM good_logins WHERE username = ?', change.user);
         this.#run('DELETE FROM account_changes WHERE username = ?', change.user);
         return true;
+      case 'keep-record':
+        this.#run(
+          'INSERT INTO kept_records VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET data = ?3',
+          change.list,
+          change.record.id,
+          JSON.stringify(change.record),
+        );
+        return true;
+      case 'drop-record':
+        return this.#changes('DELETE FROM kept_records WHERE list = ? AND id = ?', change.list, change.id);
       case 'audit':
         this.#run(
           'INSERT INTO audit (reference, record) VALUES (?, ?)',

@@ -10,6 +10,7 @@ import type {
   StoredSession,
   TwoFactorState,
 } from './state-store.ts';
+import type { KeptList, KeptLists } from './kept-records.ts';
 import type { AuditRecord } from '#main-agent/audit/record.ts';
 
 /** What main's thread and the writer thread say to each other. Structured clones of plain data. */
@@ -55,6 +56,10 @@ export interface Queries {
   readonly failures: {
     readonly params: { readonly scope: string; readonly nowMs: number };
     readonly result: FailureState;
+  };
+  readonly kept: {
+    readonly params: { readonly list: KeptList };
+    readonly result: readonly KeptLists[KeptList][];
   };
   readonly 'audit-after': {
     readonly params: { readonly sequence: number; readonly limit: number };

@@ -12,6 +12,7 @@ import {
   keepGoodLoginsMs,
   keepRemindersMs,
 } from './limits.ts';
+import type { KeptList, KeptLists } from './kept-records.ts';
 import type { Queries, QueryCall, QueryName } from './sqlite-messages.ts';
 import type {
   StoredAccountChange,
@@ -58,6 +59,7 @@ export function buildQueries(database: DatabaseSync): QueryRunners {
   );
   const scope = database.prepare('SELECT window, in_a_row, locked_until FROM failure_scopes WHERE scope = ?');
   const recent = database.prepare('SELECT count(*) AS n FROM failures WHERE scope = ? AND at > ?');
+  const kept = database.prepare('SELECT data FROM kept_records WHERE list = ? ORDER BY id');
   const auditAfter = database.prepare(
     'SELECT sequence, record FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?',
   );
@@ -125,6 +127,7 @@ export function buildQueries(database: DatabaseSync): QueryRunners {
         lockedUntilMs: numberOrUndefined(row['locked_until']),
       };
     },
+    kept: ({ list }) => kept.all(list).map((row) => parseKept(row['data'])),
     'audit-after': ({ sequence, limit }) =>
       auditAfter.all(sequence, Math.min(limit, auditPageMax)).map((row) => ({
         sequence: Number(row['sequence']),
@@ -212,6 +215,9 @@ function parseDeliveredCode(column: unknown): StoredDeliveredCode {
   return JSON.parse(String(column));
 }
 function parseAccountChange(column: unknown): StoredAccountChange {
+  return JSON.parse(String(column));
+}
+function parseKept(column: unknown): KeptLists[KeptList] {
   return JSON.parse(String(column));
 }
 function parseRecord(column: unknown): AuditRecord {

@@ -101,6 +101,11 @@ const migrations: readonly string[] = [
   CREATE INDEX account_changes_by_node ON account_changes (node, at);
   CREATE INDEX account_changes_by_user ON account_changes (username);
   `,
+  `
+  CREATE TABLE kept_records (
+    list TEXT NOT NULL, id TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (list, id)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 export const schemaVersion = migrations.length;

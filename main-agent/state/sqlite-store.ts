@@ -6,6 +6,7 @@ import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { changesPerCommitMax, closeWaitMs, requestsInFlightMax, sweepIntervalMs } from './limits.ts';
+import type { KeptList, KeptLists } from './kept-records.ts';
 import type { Queries, QueryCall, WriterData, WriterReply, WriterRequest } from './sqlite-messages.ts';
 import type {
   AuditExtent,
@@ -158,6 +159,11 @@ class SqliteState implements StateStore {
 
   failures(scope: string): Promise<FailureState> {
     return this.#query({ name: 'failures', params: { scope, nowMs: this.#options.clock.now() } });
+  }
+
+  kept<L extends KeptList>(list: L): Promise<readonly KeptLists[L][]>;
+  kept(list: KeptList): Promise<readonly KeptLists[KeptList][]> {
+    return this.#query({ name: 'kept', params: { list } });
   }
 
   auditAfter(sequence: number, limit: number): Promise<readonly { sequence: number; record: AuditRecord }[]> {

@@ -1,6 +1,7 @@
 import type { ChainHead } from '#main-agent/audit/chain.ts';
 import type { AuditRecord } from '#main-agent/audit/record.ts';
 import type { Method, Protocol } from '#shared/login.ts';
+import type { DropRecord, KeepRecord, KeptList, KeptLists } from './kept-records.ts';
 
 /**
  * What machines write often. One call = one transaction: all changes, or none and the name of the first that could
@@ -32,6 +33,7 @@ export interface StateStore {
   /** The latest addition of each SSH key of this user. */
   sshKeyAdditions(username: string): Promise<readonly StoredAccountChange[]>;
   failures(scope: string): Promise<FailureState>;
+  kept<L extends KeptList>(list: L): Promise<readonly KeptLists[L][]>;
   /** Records after a sequence number, in order. */
   auditAfter(sequence: number, limit: number): Promise<readonly { sequence: number; record: AuditRecord }[]>;
   findAudit(reference: string): Promise<readonly AuditRecord[]>;
@@ -133,6 +135,8 @@ export type Change =
   | { readonly kind: 'note-account-change'; readonly change: StoredAccountChange }
   /** Never fails. A new user of that name starts as a stranger: first and good logins, changes are forgotten. */
   | { readonly kind: 'forget-user'; readonly user: string }
+  | KeepRecord
+  | DropRecord
   | { readonly kind: 'audit'; readonly record: AuditRecord }
   /** Never fails. The head of the audit files, so that they can be compared with it. */
   | { readonly kind: 'note-audit-head'; readonly head: ChainHead }

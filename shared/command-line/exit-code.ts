@@ -10,10 +10,12 @@ const byCode: Readonly<Partial<Record<ErrorCode, number>>> = {
   'not-found': exitCodes.notFound,
   'no-session': exitCodes.notFound,
   refused: exitCodes.refused,
+  'not-authenticated': exitCodes.refused,
   'not-allowed': exitCodes.refused,
   'permission-denied': exitCodes.refused,
   exists: exitCodes.conflict,
   conflict: exitCodes.conflict,
+  'precondition-required': exitCodes.conflict,
   'precondition-failed': exitCodes.conflict,
   changed: exitCodes.conflict,
 };

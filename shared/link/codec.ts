@@ -64,6 +64,8 @@ const errorCodes: Readonly<Record<ErrorCode, true>> = {
   pairing: true,
   conflict: true,
   usage: true,
+  'not-authenticated': true,
+  'precondition-required': true,
 };
 
 const publicMessageCharactersMax = 512;

@@ -60,16 +60,16 @@ export function acceptOptions(identity: LinkIdentity, handshakeTimeoutMs: number
   };
 }
 
-/** Throws unless the peer of a finished handshake holds the pinned key and all else is as it must be. */
+/** Throws unless the peer of a finished handshake holds the pinned key (one of two while keys are rotated) and all else is as it must be. */
 export function requirePeer(
   socket: TLSSocket,
-  expected: { readonly fingerprint: string; readonly protocols: readonly LinkProtocol[] },
+  expected: { readonly fingerprints: readonly string[]; readonly protocols: readonly LinkProtocol[] },
   clock: Clock,
 ): LinkProtocol {
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) throw refuse('the peer showed no certificate');
   const fingerprint = fingerprintOf(certificate.publicKey);
-  if (fingerprint !== expected.fingerprint) throw refuse(`the peer's key is ${fingerprint}`);
+  if (!expected.fingerprints.includes(fingerprint)) throw refuse(`the peer's key is ${fingerprint}`);
   const now = clock.now();
   if (certificate.validFromDate.getTime() > now || certificate.validToDate.getTime() < now)
     throw refuse("the peer's certificate is out of date");
@@ -90,8 +90,8 @@ export interface DialOptions {
   readonly port: number;
   readonly protocol: LinkProtocol;
   readonly identity: LinkIdentity;
-  /** The peer's key. */
-  readonly fingerprint: string;
+  /** The peer's key; two while keys are rotated. */
+  readonly fingerprints: readonly string[];
   readonly timeoutMs: number;
   readonly clock: Clock;
   /** For lanes: reads go to one buffer. */
@@ -122,7 +122,7 @@ export function dialPeer(options: DialOptions): Promise<TLSSocket> {
       try {
         requirePeer(
           socket,
-          { fingerprint: options.fingerprint, protocols: [options.protocol] },
+          { fingerprints: options.fingerprints, protocols: [options.protocol] },
           options.clock,
         );
       } catch (error) {

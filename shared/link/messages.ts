@@ -519,6 +519,8 @@ export const helloSchema = z.strictObject({
   workerPorts: z.array(z.number().int().min(1).max(65535)).max(64).optional(),
   /** The node's own master switch for second factors. */
   validatedLogins: z.boolean(),
+  /** DMZ only: SHA-256 of its configuration, so that two nodes can be compared. */
+  configHash: text(64).optional(),
 });
 export type Hello = z.output<typeof helloSchema>;
 
@@ -528,6 +530,11 @@ export const policySchema = z.strictObject({
   branding: z.strictObject({ name: text(128), banner: text(4096).optional() }),
   neverBan: z.array(text(64)).max(256),
   bans: z.array(z.strictObject({ address: text(64), untilMs: milliseconds, reason: text(128) })).max(10_000),
+  /** Bans of its own that a node lifts, each once. */
+  lifted: z
+    .array(z.strictObject({ id: text(32), address: text(64) }))
+    .max(256)
+    .optional(),
   baitNames: z.array(text(64)).max(64),
 });
 export type Policy = z.output<typeof policySchema>;
@@ -558,6 +565,14 @@ export const eventSchemas = {
     detail: text(512),
     /** Ed25519 by the node's signing key (edge-event.ts). */
     signature: z.string().regex(/^[A-Za-z0-9_-]{86}$/),
+    /** Of kind `banned`: the source as the node counts it, an address or a /64. */
+    ban: z
+      .strictObject({
+        source: text(64),
+        cause: z.enum(['failures', 'bait', 'malformed']),
+        forMs: milliseconds,
+      })
+      .optional(),
   }),
 } as const;
 export type EventName = keyof typeof eventSchemas;

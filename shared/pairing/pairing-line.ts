@@ -15,7 +15,7 @@ import { z } from 'zod';
 /** `SHA256:` and 43 characters base64url, as `shared/identity` makes them. */
 const fingerprint = z.string().regex(/^SHA256:[A-Za-z0-9_-]{43}$/, { error: 'a key fingerprint' });
 
-const nodeSchema = z.strictObject({
+export const nodeSchema = z.strictObject({
   name: plainName,
   /** Where main dials. */
   address: z
@@ -59,11 +59,11 @@ export function tidyLine(line: string): string {
   return line.trim().split(/\s+/).join(' ');
 }
 
-function formatLine(head: string, fields: Readonly<Record<string, string>>): string {
+export function formatLine(head: string, fields: Readonly<Record<string, string>>): string {
   return [head, ...Object.entries(fields).map(([key, value]) => `${key}=${value}`)].join(' ');
 }
 
-function parseLine<T>(head: string, schema: z.ZodType<T>, line: string, maker: string): T {
+export function parseLine<T>(head: string, schema: z.ZodType<T>, line: string, maker: string): T {
   const refuse = (detail: string): SallyportError =>
     new SallyportError('pairing', 'That is not the pairing line', {
       detail,

@@ -1,5 +1,6 @@
 import type { AuditRecord } from '#main-agent/audit/record.ts';
 import type { ChainHead } from '#main-agent/audit/chain.ts';
+import type { KeepRecord, KeptList, KeptLists } from '#main-agent/state/kept-records.ts';
 import type {
   Change,
   CommitResult,
@@ -41,6 +42,7 @@ interface Tables {
   bypassCodes: Map<string, StoredBypassCode>;
   failures: Map<string, Failures>;
   accountChanges: readonly StoredAccountChange[];
+  kept: { readonly [L in KeptList]: Map<string, KeptLists[L]> };
   audit: AuditRecord[];
   auditHead: ChainHead | undefined;
   auditPrunedBefore: number;
@@ -75,6 +77,12 @@ export function buildMemoryState(now: () => number): MemoryState {
     bypassCodes: new Map(),
     failures: new Map(),
     accountChanges: [],
+    kept: {
+      token: new Map(),
+      ban: new Map(),
+      'revoked-node': new Map(),
+      'node-rotation': new Map(),
+    },
     audit: [],
     auditHead: undefined,
     auditPrunedBefore: 0,
@@ -143,6 +151,7 @@ export function buildMemoryState(now: () => number): MemoryState {
         lockedUntilMs: row.lockedUntilMs,
       };
     },
+    kept: async (list) => [...tables.kept[list].values()],
     auditAfter: async (sequence, limit) =>
       tables.audit
         .map((record, index) => ({ sequence: index + 1, record }))
@@ -186,6 +195,12 @@ function copyTables(tables: Tables): Tables {
     bypassCodes: new Map(tables.bypassCodes),
     accountChanges: tables.accountChanges,
     failures: new Map(tables.failures),
+    kept: {
+      token: new Map(tables.kept.token),
+      ban: new Map(tables.kept.ban),
+      'revoked-node': new Map(tables.kept['revoked-node']),
+      'node-rotation': new Map(tables.kept['node-rotation']),
+    },
     audit: [...tables.audit],
     auditHead: tables.auditHead,
     auditPrunedBefore: tables.auditPrunedBefore,
@@ -321,6 +336,11 @@ function apply(tables: Tables, change: Change): boolean {
         if (key.startsWith(pair(change.user, ''))) tables.goodLogins.delete(key);
       tables.accountChanges = tables.accountChanges.filter(({ username }) => username !== change.user);
       return true;
+    case 'keep-record':
+      keepRecord(tables, change);
+      return true;
+    case 'drop-record':
+      return tables.kept[change.list].delete(change.id);
     case 'audit':
       tables.audit.push(change.record);
       return true;
@@ -360,6 +380,11 @@ function forgetRemovedKeys(tables: Tables, change: Extract<Change, { kind: 'forg
     for (const one of tables.usedSignatures)
       if (one.endsWith(`\0${fingerprint}`)) tables.usedSignatures.delete(one);
   }
+}
+
+function keepRecord(tables: Tables, change: KeepRecord): void {
+  const list: Map<string, unknown> = tables.kept[change.list];
+  list.set(change.record.id, change.record);
 }
 
 function addOnce(set: Set<string>, key: string): boolean {

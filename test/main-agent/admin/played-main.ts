@@ -1,14 +1,17 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { LoginQuestion, TwoFactorReport, UserChange } from '#main-agent/admin/ports.ts';
+import type { LoginQuestion, Transfer, TwoFactorReport, UserChange } from '#main-agent/admin/ports.ts';
 import { buildAdminRoutes, type AdminPorts } from '#main-agent/admin/routes.ts';
 import { startAdminServer, type AdminServer } from '#main-agent/admin/server.ts';
+import { Tokens, type NewToken } from '#main-agent/admin/tokens.ts';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
+import { Bans } from '#main-agent/bans/bans.ts';
 import type { AnySession } from '#main-agent/login/session.ts';
 import type { StoredLease } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
+import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.ts';
 import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { buildMemoryState, type MemoryState } from '#test/harness/memory-state.ts';
@@ -16,6 +19,13 @@ import { buildMemoryState, type MemoryState } from '#test/harness/memory-state.t
 /** A main without login, files and links, behind a real admin socket: what the API asks of the others is played. */
 export interface PlayedMain {
   readonly socket: string;
+  readonly folder: string;
+  /** Of the TLS listener, and what it is trusted by. */
+  readonly url: string;
+  readonly certificate: string;
+  /** By default an admin's, of a service. */
+  makeToken(wish?: Partial<NewToken>): Promise<string>;
+  pass(ms: number): void;
   readonly state: MemoryState;
   readonly users: Map<string, EffectiveUser>;
   readonly sessions: AnySession[];
@@ -27,7 +37,12 @@ export interface PlayedMain {
 
 export const nowMs = 1_795_500_000_000;
 
-export async function startPlayedMain(changed: Partial<AdminPorts> = {}): Promise<PlayedMain> {
+const authority = createThrowAwayAuthority(nowMs - 3_600_000);
+
+export async function startPlayedMain(
+  changed: Partial<AdminPorts> = {},
+  options: { readonly socketTokens?: 'required' } = {},
+): Promise<PlayedMain> {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-admin-'));
   const socket = join(folder, 'run', 'admin.sock');
   const state = buildMemoryState(() => nowMs);
@@ -40,10 +55,25 @@ export async function startPlayedMain(changed: Partial<AdminPorts> = {}): Promis
     throw new SallyportError('precondition-failed', 'The user file has changed');
   };
 
+  const requireNode = (name: string): void => {
+    if (name !== 'dmz1') throw new SallyportError('not-found', 'There is no such node');
+  };
+  let passedMs = 0;
+  const clock = { now: () => nowMs + passedMs, monotonic: () => nowMs + passedMs };
+  const log = buildLog('silent', {});
+  const tokens = new Tokens({ state, findUser: (name) => users.get(name), clock, log });
+  const bans = new Bans({
+    state,
+    neverBan: ['192.0.2.0/24'],
+    push: () => void asked.push('push'),
+    endMatching: async () => undefined,
+    clock,
+  });
+
   const ports: AdminPorts = {
     name: 'main1',
     startedAtMs: nowMs - 60_000,
-    clock: { now: () => nowMs, monotonic: () => nowMs },
+    clock,
     switches: { validatedLogins: true, autoEnable: false },
     health: { problems: () => [] },
     state,
@@ -55,11 +85,42 @@ export async function startPlayedMain(changed: Partial<AdminPorts> = {}): Promis
         {
           name: 'dmz1',
           address: '10.0.1.5:8444',
+          state: 'up',
           identity: 'SHA256:x',
+          signingKey: 'k',
           links: [{ worker: 0, up: true, epoch: 3, lanes: 2, clockSkewMs: 12 }],
         },
       ],
+      revoke: async (name, { actor, reason }) => {
+        requireNode(name);
+        asked.push(`revoke ${name} ${actor} ${reason}`);
+        return 2;
+      },
+      unrevoke: async (name, { actor }) => {
+        requireNode(name);
+        asked.push(`unrevoke ${name} ${actor}`);
+      },
+      rotate: async (line, overlapMs) => {
+        asked.push(`rotate ${line} ${overlapMs}`);
+        return { name: 'dmz1', identity: 'SHA256:y' };
+      },
     },
+    tokens,
+    bans,
+    transfers: {
+      list: () => [playedTransfer('t1', 'alice')],
+      end: async (id) => {
+        asked.push(`end-transfer ${id}`);
+        return id === 't1';
+      },
+    },
+    doctor: {
+      examine: async () => [
+        { check: 'clock', state: 'good', detail: 'runs evenly' },
+        { check: 'mail', state: 'bad', detail: 'no answer', hint: 'is the relay up?' },
+      ],
+    },
+    config: { name: 'main1' },
     users: {
       find: (name) => users.get(name),
       list: () => users.values(),
@@ -117,6 +178,10 @@ export async function startPlayedMain(changed: Partial<AdminPorts> = {}): Promis
     },
     leases: {
       list: async () => [playedLease('l1', 'alice')],
+      end: async (id) => {
+        asked.push(`end-lease ${id}`);
+        return id === 'l1';
+      },
       endAllOf: async (name, { actor, reason }) => void asked.push(`end-leases ${name} ${actor} ${reason}`),
     },
     confirmClock: async ({ actor, reason }) => void asked.push(`clock ${actor} ${reason}`),
@@ -142,15 +207,38 @@ export async function startPlayedMain(changed: Partial<AdminPorts> = {}): Promis
     explainer: { explain: async (question) => explain(question) },
     ...changed,
   };
+  const issued = authority.issueServerCertificate();
   const server: AdminServer = await startAdminServer({
     socket,
+    socketTokens: options.socketTokens ?? 'optional',
+    tls: {
+      listen: { host: '127.0.0.1', port: 0 },
+      certificate: { certificatePem: issued.certificatePem, keyPem: issued.privateKeyPem },
+    },
+    tokens,
+    findUser: (name) => users.get(name),
     routes: buildAdminRoutes(ports),
     audit: buildAudit(state),
-    clock: ports.clock,
-    log: buildLog('silent', {}),
+    clock,
+    log,
   });
   return {
     socket,
+    folder,
+    url: `https://localhost:${server.port}`,
+    certificate: authority.certificatePem,
+    makeToken: async (wish) => {
+      const { text } = await tokens.make({
+        owner: { service: 'test' },
+        role: 'admin',
+        note: '',
+        lifeMs: 3_600_000,
+        createdBy: 'test',
+        ...wish,
+      });
+      return text.expose();
+    },
+    pass: (ms) => void (passedMs += ms),
     state,
     users,
     sessions,
@@ -227,6 +315,22 @@ function playedLease(id: string, username: string): StoredLease {
     ttlMs: 600_000,
     expiresAtMs: nowMs + 3_600_000,
     opensLeft: 199,
+  };
+}
+
+function playedTransfer(id: string, username: string): Transfer {
+  return {
+    id,
+    username,
+    path: '/report.pdf',
+    direction: 'upload',
+    bytes: 1_048_576,
+    bytesPerSecond: 65_536,
+    startedAtMs: nowMs - 16_000,
+    sessionKey: `k-${username}`,
+    node: 'dmz1',
+    protocol: 'https',
+    clientIp: '203.0.113.9',
   };
 }
 

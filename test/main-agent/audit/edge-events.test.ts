@@ -26,7 +26,7 @@ describe('events of DMZ nodes', () => {
   const open = (): EdgeEvents =>
     new EdgeEvents({
       state,
-      publicKeyOf: (node) => (node === 'dmz1' ? publicKey : undefined),
+      publicKeysOf: (node) => (node === 'dmz1' ? [publicKey] : []),
       acknowledge: (_node, count) => acknowledged.push(count.sequence),
       clock,
       log,

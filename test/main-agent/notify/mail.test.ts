@@ -227,7 +227,11 @@ describe('mail through the relay', () => {
     const warned: unknown[] = [];
     const log = buildLog('silent', {});
     log.warn = (...args: unknown[]) => void warned.push(args);
-    const refused = { send: () => Promise.reject(new Error('down')), close: () => undefined };
+    const refused = {
+      send: () => Promise.reject(new Error('down')),
+      check: async () => undefined,
+      close: () => undefined,
+    };
     buildAccountNotifier({ mailer: refused, serviceName: 'Files', log }).notify({
       username: 'bob',
       address: 'bob@example.com',

@@ -43,7 +43,11 @@ describe('an SMS gateway that does not take the code', () => {
     const codes = new DeliveredCodes({
       settings: { transports: ['sms', 'email'], length: 6, charset: 'digits', ttlMs: 300_000 },
       delivery: buildCodeDelivery({
-        mailer: { send: async (mail) => void mails.push(mail), close: () => undefined },
+        mailer: {
+          send: async (mail) => void mails.push(mail),
+          check: async () => undefined,
+          close: () => undefined,
+        },
         sms: buildSmsGateway(
           {
             url: `http://account:${password}@${host}/send?key=${password}`,

@@ -71,7 +71,7 @@ function dial(
     port,
     protocol,
     identity,
-    fingerprint: nodeKey.fingerprint,
+    fingerprints: [nodeKey.fingerprint],
     timeoutMs: 5000,
     clock: systemClock,
   });

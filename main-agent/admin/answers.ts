@@ -1,0 +1,134 @@
+import { z } from 'zod';
+
+/**
+ * What answers look like, for `/openapi.json` and for the CLI, which reads them with these very schemas. Times are
+ * RFC 3339 in UTC.
+ */
+
+export const time = z.string();
+const names = z.array(z.string());
+const next = z.string().optional();
+
+export const tokenRow = z.object({
+  id: z.string(),
+  owner: z.string(),
+  kind: z.enum(['user', 'service']),
+  role: z.string(),
+  /** What it may do now: not more than its person. */
+  effective_role: z.string(),
+  groups: names.optional(),
+  note: z.string(),
+  created_by: z.string(),
+  created_at: time,
+  expires_at: time,
+  used_at: time.optional(),
+});
+export const tokensPage = z.object({ tokens: z.array(tokenRow), next });
+export const madeToken = z.object({ token: z.string(), id: z.string(), expires_at: time });
+
+export const banRow = z.object({
+  id: z.string(),
+  made_by: z.enum(['admin', 'edge']),
+  address: z.string().optional(),
+  user: z.string().optional(),
+  node: z.string().optional(),
+  reason: z.string(),
+  created_by: z.string(),
+  created_at: time,
+  until: time,
+});
+export const bansPage = z.object({ bans: z.array(banRow), next });
+export const lifted = z.object({ lifted: z.number() });
+
+const link = z.object({
+  worker: z.number(),
+  up: z.boolean(),
+  since: time.optional(),
+  epoch: z.number(),
+  lanes: z.number().optional(),
+  software: z.string().optional(),
+  clockSkewMs: z.number().optional(),
+  rttMs: z.number().optional(),
+  configHash: z.string().optional(),
+  problem: z.string().optional(),
+});
+export const nodeRow = z.object({
+  name: z.string(),
+  address: z.string(),
+  state: z.enum(['up', 'down', 'revoked']),
+  identity: z.string(),
+  signing_key: z.string(),
+  software: z.string().optional(),
+  config_hash: z.string().optional(),
+  clock_skew_ms: z.number().optional(),
+  sessions: z.number(),
+  revoked: z.object({ at: time, by: z.string(), reason: z.string() }).optional(),
+  rotation: z.object({ old_identity: z.string(), until: time }).optional(),
+  links: z.array(link),
+});
+export const nodesPage = z.object({ nodes: z.array(nodeRow), next });
+export const ended = z.object({ ended: z.number() });
+
+export const transferRow = z.object({
+  id: z.string(),
+  user: z.string(),
+  path: z.string(),
+  direction: z.enum(['upload', 'download']),
+  bytes: z.number(),
+  bytes_per_second: z.number(),
+  since: time,
+  session: z.string(),
+  node: z.string(),
+  protocol: z.string(),
+  client_ip: z.string(),
+});
+export const finishedTransferRow = z.object({
+  sequence: z.number(),
+  time,
+  user: z.string(),
+  path: z.string(),
+  direction: z.enum(['upload', 'download']),
+  outcome: z.string(),
+  bytes: z.number(),
+  duration_ms: z.number().optional(),
+  node: z.string().optional(),
+  protocol: z.string().optional(),
+});
+export const transfersPage = z.object({ transfers: z.array(transferRow), next });
+export const finishedTransfersPage = z.object({ transfers: z.array(finishedTransferRow), next });
+
+export const sessionRow = z.object({
+  key: z.string(),
+  user: z.string(),
+  node: z.string(),
+  protocol: z.string(),
+  state: z.string(),
+  method: z.string(),
+  client_ip: z.string(),
+  opened_at: time,
+});
+export const sessionsPage = z.object({ sessions: z.array(sessionRow), next });
+
+export const leaseRow = z.object({
+  id: z.string(),
+  user: z.string(),
+  protocol: z.string(),
+  node: z.string(),
+  client_ip: z.string(),
+  agent: z.string(),
+  opened_at: time,
+  used_at: time,
+  expires_at: time,
+  opens_left: z.number(),
+});
+export const leasesPage = z.object({ leases: z.array(leaseRow), next });
+
+export const finding = z.object({
+  check: z.string(),
+  state: z.enum(['good', 'warning', 'bad']),
+  detail: z.string(),
+  hint: z.string().optional(),
+});
+export const findings = z.object({ findings: z.array(finding) });
+
+export const identityAnswer = z.object({ actor: z.string(), role: z.string(), groups: names.optional() });

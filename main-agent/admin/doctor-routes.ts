@@ -1,0 +1,37 @@
+import { z } from 'zod';
+import { findings } from './answers.ts';
+import type { Doctor } from './ports.ts';
+import { defineRoute, noBody, noQuery, type Route } from './route.ts';
+
+/** `/v1/doctor` and `/v1/config`: what is wrong with this installation, and how it is set up. */
+
+export interface DoctorPorts {
+  readonly doctor: Doctor;
+  /** The configuration in force. It names files of secrets, and holds none. */
+  readonly config: object;
+}
+
+export function buildDoctorRoutes({ doctor, config }: DoctorPorts): readonly Route[] {
+  return [
+    defineRoute({
+      method: 'GET',
+      pattern: '/v1/doctor',
+      role: 'viewer',
+      summary: 'What is not as it should be, each with a hint',
+      query: noQuery,
+      body: noBody,
+      answer: findings,
+      handle: async () => ({ body: { findings: await doctor.examine() } }),
+    }),
+    defineRoute({
+      method: 'GET',
+      pattern: '/v1/config',
+      role: 'admin',
+      summary: 'The configuration in force, defaults included; secrets are files that it names',
+      query: noQuery,
+      body: noBody,
+      answer: z.record(z.string(), z.unknown()),
+      handle: async () => ({ body: config }),
+    }),
+  ];
+}

@@ -1,0 +1,35 @@
+import type { Clock } from '#shared/clock.ts';
+import { throttledSourcesMax, throttleMs, wrongTokensMax } from './limits.ts';
+
+/** Counts wrong tokens by address. Trust: addresses come from the kernel; the map is bounded all the same. */
+export class Throttle {
+  readonly #clock: Clock;
+  readonly #failures = new Map<string, { readonly count: number; readonly untilMs: number }>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** How long this address must wait; undefined: it may try. */
+  waitMs(source: string): number | undefined {
+    const seen = this.#failures.get(source);
+    if (seen === undefined) return undefined;
+    const leftMs = seen.untilMs - this.#clock.monotonic();
+    if (leftMs <= 0) {
+      this.#failures.delete(source);
+      return undefined;
+    }
+    return seen.count >= wrongTokensMax ? leftMs : undefined;
+  }
+
+  failed(source: string): void {
+    const untilMs = this.#clock.monotonic() + throttleMs;
+    const count = (this.#failures.get(source)?.count ?? 0) + 1;
+    this.#failures.delete(source);
+    this.#failures.set(source, { count, untilMs });
+    for (const oldest of this.#failures.keys()) {
+      if (this.#failures.size <= throttledSourcesMax) break;
+      this.#failures.delete(oldest);
+    }
+  }
+}

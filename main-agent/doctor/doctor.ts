@@ -1,0 +1,191 @@
+import type { Doctor, Finding, NodeReport } from '#main-agent/admin/ports.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { SourceProblem } from '#main-agent/users/user-source.ts';
+import type { Clock } from '#shared/clock.ts';
+import { X509Certificate } from 'node:crypto';
+
+/** What a running main knows about its own health, each with what to do about it. */
+
+export interface DoctorParts {
+  readonly config: MainAgentConfig;
+  readonly nodes: () => readonly NodeReport[];
+  readonly userProblems: () => readonly SourceProblem[];
+  /** Why audit.jsonl is not being written. */
+  readonly auditProblem: () => string | undefined;
+  /** By how much the clock jumped. */
+  readonly clockProblem: () => number | undefined;
+  /** Why the relay can't be used; undefined: it answers. */
+  readonly checkMail: () => Promise<string | undefined>;
+  /** Of the admin listener. */
+  readonly certificatePem: string | undefined;
+  readonly clock: Clock;
+}
+
+/** More apart and codes of the time begin to fail. */
+const skewMsMax = 5_000;
+const certificateWarningMs = 14 * 24 * 3_600_000;
+/** Of problems in user files; the rest are counted. */
+const problemsShownMax = 10;
+
+export function buildDoctor(parts: DoctorParts): Doctor {
+  return {
+    examine: async () => [
+      ...examineSwitches(parts.config),
+      ...examineNodes(parts.nodes()),
+      examineClock(parts.clockProblem()),
+      ...examineUsers(parts.userProblems()),
+      examineAudit(parts.auditProblem()),
+      await examineMail(parts),
+      ...examineCertificate(parts),
+    ],
+  };
+}
+
+function examineSwitches({ twoFactor, admin }: MainAgentConfig): Finding[] {
+  const found: Finding[] = [
+    twoFactor.validatedLogins
+      ? { check: 'validated logins', state: 'good', detail: 'on' }
+      : {
+          check: 'validated logins',
+          state: 'bad',
+          detail: 'off: no second factor is asked of anybody',
+          hint: 'two_factor.validated_logins: true in main-agent.yaml and dmz.yaml',
+        },
+  ];
+  for (const { cidr, nodes } of twoFactor.trustedNetworks) {
+    found.push({
+      check: 'trusted networks',
+      state: 'warning',
+      detail: `no code is asked from ${cidr} through ${nodes.join(', ')}; the address is the word of the node`,
+      hint: 'two_factor.trusted_networks: remove it unless it must be',
+    });
+  }
+  if (admin.listen?.type === 'tcp' && admin.anyInterface) {
+    found.push({
+      check: 'admin listener',
+      state: 'warning',
+      detail: `listens on ${admin.listen.host}:${admin.listen.port}, which may be every network`,
+      hint: 'admin.listen: an address of the inner network',
+    });
+  }
+  return found;
+}
+
+function examineNodes(nodes: readonly NodeReport[]): Finding[] {
+  if (nodes.length === 0) {
+    return [
+      {
+        check: 'nodes',
+        state: 'bad',
+        detail: 'no DMZ node is enrolled',
+        hint: "sallyport nodes enrol '<pairing line>'",
+      },
+    ];
+  }
+  return nodes.flatMap((node): Finding[] => {
+    const check = `node ${node.name}`;
+    if (node.state === 'revoked') {
+      return [
+        {
+          check,
+          state: 'warning',
+          detail: 'revoked',
+          hint: `pair it anew, or sallyport nodes unrevoke ${node.name}`,
+        },
+      ];
+    }
+    if (node.state === 'down') {
+      const problem = node.links[0]?.problem ?? 'never joined';
+      return [
+        {
+          check,
+          state: 'bad',
+          detail: `not connected: ${problem}`,
+          hint: `is it running, is ${node.address} reachable from here, is main trusted there? sallyport node doctor on that box`,
+        },
+      ];
+    }
+    const skewMs = Math.max(...node.links.map((link) => Math.abs(link.clockSkewMs ?? 0)));
+    if (skewMs <= skewMsMax) return [{ check, state: 'good', detail: 'connected' }];
+    return [
+      {
+        check,
+        state: 'bad',
+        detail: `its clock is ${Math.round(skewMs / 1000)} s from ours`,
+        hint: 'let both follow the same time servers (timedatectl)',
+      },
+    ];
+  });
+}
+
+function examineClock(jumpedMs: number | undefined): Finding {
+  if (jumpedMs === undefined) return { check: 'clock', state: 'good', detail: 'runs evenly' };
+  return {
+    check: 'clock',
+    state: 'bad',
+    detail: `jumped by ${Math.round(jumpedMs / 1000)} s; codes of the time are not accepted`,
+    hint: 'look at it, then confirm it: sallyport --help says how',
+  };
+}
+
+function examineUsers(problems: readonly SourceProblem[]): Finding[] {
+  const found = problems.slice(0, problemsShownMax).map(({ file, line, column, message, hint }): Finding => ({
+    check: 'user files',
+    state: 'bad',
+    detail: `${file}:${line}:${column}: ${message}`,
+    hint: hint ?? 'correct the file; the last good version is in force until then',
+  }));
+  if (problems.length > problemsShownMax)
+    found.push({
+      check: 'user files',
+      state: 'bad',
+      detail: `and ${problems.length - problemsShownMax} more`,
+    });
+  return found.length > 0 ? found : [{ check: 'user files', state: 'good', detail: 'all can be read' }];
+}
+
+function examineAudit(problem: string | undefined): Finding {
+  if (problem === undefined) return { check: 'audit', state: 'good', detail: 'is being written' };
+  return {
+    check: 'audit',
+    state: 'bad',
+    detail: problem,
+    hint: 'is there room on the disk, may the service write there? Nothing is lost: state.db has it',
+  };
+}
+
+async function examineMail({ config, checkMail }: DoctorParts): Promise<Finding> {
+  if (config.smtp === undefined) {
+    return {
+      check: 'mail',
+      state: 'warning',
+      detail: 'no relay is configured: no codes or notices by mail',
+      hint: 'section smtp of main-agent.yaml',
+    };
+  }
+  const where = `${config.smtp.host}:${config.smtp.port}`;
+  const problem = await checkMail();
+  if (problem === undefined) return { check: 'mail', state: 'good', detail: `${where} answers` };
+  return {
+    check: 'mail',
+    state: 'bad',
+    detail: `${where}: ${problem}`,
+    hint: 'host, port, tls, user and password_file of section smtp; may this machine reach it?',
+  };
+}
+
+function examineCertificate({ certificatePem, clock }: DoctorParts): Finding[] {
+  if (certificatePem === undefined) return [];
+  const leftMs = new X509Certificate(certificatePem).validToDate.getTime() - clock.now();
+  const days = Math.floor(leftMs / 86_400_000);
+  const check = 'admin certificate';
+  if (leftMs > certificateWarningMs) return [{ check, state: 'good', detail: `good for ${days} days` }];
+  return [
+    {
+      check,
+      state: leftMs > 0 ? 'warning' : 'bad',
+      detail: leftMs > 0 ? `ends in ${days} days` : 'has ended',
+      hint: 'renew admin.certificate, then reload (SIGHUP)',
+    },
+  ];
+}

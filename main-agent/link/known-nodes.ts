@@ -1,0 +1,203 @@
+import { createPublicKey, type KeyObject } from 'node:crypto';
+import type { StoredRevocation, StoredRotation } from '#main-agent/state/kept-records.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
+import type { SigningKey } from '#shared/assertion/verify.ts';
+import type { Clock } from '#shared/clock.ts';
+import { SallyportError } from '#shared/error.ts';
+import { fingerprintOf } from '#shared/identity/fingerprint.ts';
+import type { RotationLine } from '#shared/pairing/rotation-line.ts';
+import type { DmzNode } from './links.ts';
+
+/**
+ * Which nodes main trusts now, by which keys: those of the configuration, less the revoked, with the keys that were
+ * rotated since. Durable: a restart does not forget a revocation. Both are bound to the key the configuration names, so
+ * that a node paired anew starts afresh.
+ */
+
+export interface ConfiguredNode extends DmzNode {
+  /** Ed25519 public key, base64url. */
+  readonly signingKey: string;
+}
+
+export interface Why {
+  readonly actor: string;
+  readonly reason: string;
+}
+
+interface Keys {
+  readonly identity: string;
+  readonly signingKey: string;
+}
+
+export class KnownNodes {
+  readonly #state: Pick<StateStore, 'commit' | 'kept'>;
+  readonly #clock: Clock;
+  readonly #configured: ReadonlyMap<string, ConfiguredNode>;
+  readonly #revoked = new Map<string, StoredRevocation>();
+  readonly #rotated = new Map<string, StoredRotation>();
+
+  constructor(dependencies: {
+    readonly configured: readonly ConfiguredNode[];
+    readonly state: Pick<StateStore, 'commit' | 'kept'>;
+    readonly clock: Clock;
+  }) {
+    this.#state = dependencies.state;
+    this.#clock = dependencies.clock;
+    this.#configured = new Map(dependencies.configured.map((node) => [node.name, node]));
+  }
+
+  async start(): Promise<void> {
+    for (const one of await this.#state.kept('revoked-node'))
+      if (this.#configured.get(one.id)?.identity === one.identity) this.#revoked.set(one.id, one);
+    for (const one of await this.#state.kept('node-rotation'))
+      if (this.#configured.get(one.id)?.identity === one.configuredIdentity) this.#rotated.set(one.id, one);
+  }
+
+  list(): readonly ConfiguredNode[] {
+    return [...this.#configured.values()];
+  }
+
+  /** Those to dial. */
+  trusted(): readonly ConfiguredNode[] {
+    return this.list().filter(({ name }) => !this.#revoked.has(name));
+  }
+
+  revocationOf(name: string): StoredRevocation | undefined {
+    return this.#revoked.get(name);
+  }
+
+  /** While both keys are good. */
+  rotationOf(name: string): StoredRotation | undefined {
+    const rotation = this.#rotated.get(name);
+    return rotation !== undefined && rotation.overlapUntilMs > this.#clock.now() ? rotation : undefined;
+  }
+
+  /** The newest keys. */
+  keysOf(name: string): Keys | undefined {
+    return this.#rotated.get(name) ?? this.#configured.get(name);
+  }
+
+  /** Link keys that are good now; none of a revoked node. */
+  identitiesOf(name: string): readonly string[] {
+    const keys = this.#revoked.has(name) ? undefined : this.keysOf(name);
+    if (keys === undefined) return [];
+    const rotation = this.rotationOf(name);
+    return rotation === undefined ? [keys.identity] : [keys.identity, rotation.oldIdentity];
+  }
+
+  /** Signing keys that are good now; none of a revoked node. */
+  signingKeysOf(name: string): readonly KeyObject[] {
+    return this.#signingKeys(name).flatMap(({ publicKey, status }) =>
+      status === 'active' ? [publicKey] : [],
+    );
+  }
+
+  /** A pinned signing key by its fingerprint, with what it is worth now. */
+  findSigningKey(kid: string): SigningKey | undefined {
+    for (const name of this.#configured.keys()) {
+      const found = this.#signingKeys(name).find(({ publicKey }) => fingerprintOf(publicKey) === kid);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  #signingKeys(node: string): readonly SigningKey[] {
+    const current = this.keysOf(node)?.signingKey;
+    const old = this.#rotated.get(node)?.oldSigningKey;
+    return [current, old].flatMap((text) => {
+      if (text === undefined) return [];
+      const publicKey = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x: text }, format: 'jwk' });
+      const isGood = text === current || this.rotationOf(node) !== undefined;
+      const status = this.#revoked.has(node) ? 'revoked' : isGood ? 'active' : 'retired';
+      return [{ node, publicKey, status }];
+    });
+  }
+
+  /** Rejects `not-found`, `conflict` (it is revoked already). Nothing of it is accepted when it resolves. */
+  async revoke(name: string, why: Why): Promise<void> {
+    const node = this.require(name);
+    if (this.#revoked.has(name))
+      throw new SallyportError('conflict', 'This node is revoked already', { detail: name });
+    const record: StoredRevocation = {
+      id: name,
+      identity: node.identity,
+      reason: why.reason,
+      createdBy: why.actor,
+      createdAtMs: this.#clock.now(),
+    };
+    await this.#state.commit([
+      { kind: 'keep-record', list: 'revoked-node', record },
+      this.#audit('node.revoked', name, why),
+    ]);
+    this.#revoked.set(name, record);
+  }
+
+  /** Rejects `not-found`, `conflict` (it is not revoked). */
+  async unrevoke(name: string, why: Why): Promise<ConfiguredNode> {
+    const node = this.require(name);
+    if (!this.#revoked.has(name))
+      throw new SallyportError('conflict', 'This node is not revoked', { detail: name });
+    await this.#state.commit([
+      { kind: 'drop-record', list: 'revoked-node', id: name },
+      this.#audit('node.unrevoked', name, why),
+    ]);
+    this.#revoked.delete(name);
+    return node;
+  }
+
+  /** New keys, by a line that the present link key signed. The old ones are good for `overlapMs` more. */
+  async rotate(line: RotationLine, overlapMs: number, why: Why): Promise<StoredRotation> {
+    const { name } = line;
+    const node = this.require(name);
+    const keys = this.keysOf(name) ?? node;
+    if (line.signedBy !== keys.identity) {
+      throw new SallyportError('not-allowed', 'The line is not signed by the key of this node', {
+        detail: `signed by ${line.signedBy}, pinned is ${keys.identity}`,
+        hint: 'make it anew on the DMZ box: sallyport node rotate',
+      });
+    }
+    const nowMs = this.#clock.now();
+    const record: StoredRotation = {
+      id: name,
+      configuredIdentity: node.identity,
+      oldIdentity: keys.identity,
+      oldSigningKey: keys.signingKey,
+      identity: line.identity,
+      signingKey: line.signing_key,
+      createdBy: why.actor,
+      createdAtMs: nowMs,
+      overlapUntilMs: nowMs + overlapMs,
+    };
+    await this.#state.commit([
+      { kind: 'keep-record', list: 'node-rotation', record },
+      this.#audit('node.rotated', name, why, `${keys.identity} -> ${line.identity}`),
+    ]);
+    this.#rotated.set(name, record);
+    return record;
+  }
+
+  require(name: string): ConfiguredNode {
+    const node = this.#configured.get(name);
+    if (node !== undefined) return node;
+    throw new SallyportError('not-found', 'There is no such node', {
+      detail: name,
+      hint: 'sallyport nodes list',
+    });
+  }
+
+  #audit(event: string, node: string, { actor, reason }: Why, rule?: string): Change {
+    const time = new Date(this.#clock.now()).toISOString();
+    return {
+      kind: 'audit',
+      record: {
+        time,
+        event,
+        outcome: 'ok',
+        node,
+        actor,
+        ...(rule !== undefined && { rule }),
+        detail: reason,
+      },
+    };
+  }
+}

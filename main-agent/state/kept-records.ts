@@ -1,0 +1,82 @@
+import type { AdminRole } from '#main-agent/users/effective-user.ts';
+
+/**
+ * Small lists that are held in memory by their owner and kept here over a restart: each record by its id, as a whole.
+ * They are bounded by their owners, so they are read whole.
+ */
+export interface KeptLists {
+  readonly token: StoredToken;
+  readonly ban: StoredBan;
+  readonly 'revoked-node': StoredRevocation;
+  readonly 'node-rotation': StoredRotation;
+}
+export type KeptList = keyof KeptLists;
+
+/** Puts a record in place of the one of that id, if there is one. */
+export type KeepRecord = {
+  readonly [L in KeptList]: {
+    readonly kind: 'keep-record';
+    readonly list: L;
+    readonly record: KeptLists[L];
+  };
+}[KeptList];
+
+/** Fails if there is none of that id. */
+export interface DropRecord {
+  readonly kind: 'drop-record';
+  readonly list: KeptList;
+  readonly id: string;
+}
+
+/** A bearer token of the admin API. Of the token itself only the hash is known. */
+export interface StoredToken {
+  readonly id: string;
+  /** SHA-256 of the whole token, base64url. */
+  readonly hash: string;
+  /** A user of the user store; undefined: a service of this name. */
+  readonly owner: { readonly user: string } | { readonly service: string };
+  readonly role: AdminRole;
+  /** A helpdesk token acts only on users of these groups; undefined: on all. */
+  readonly groups?: readonly string[];
+  readonly note: string;
+  readonly createdBy: string;
+  readonly createdAtMs: number;
+  readonly expiresAtMs: number;
+  readonly usedAtMs?: number;
+}
+
+/** A ban by an admin: of an address or network, of a user, or of a user from there. */
+export interface StoredBan {
+  readonly id: string;
+  readonly address?: string;
+  readonly user?: string;
+  readonly reason: string;
+  readonly createdBy: string;
+  readonly createdAtMs: number;
+  readonly untilMs: number;
+}
+
+/** A node that is not dialled although the configuration names it; of this key only, so that pairing anew helps. */
+export interface StoredRevocation {
+  /** The node's name. */
+  readonly id: string;
+  readonly identity: string;
+  readonly reason: string;
+  readonly createdBy: string;
+  readonly createdAtMs: number;
+}
+
+/** Keys that take the place of the configured ones; the ones before are good until `overlapUntilMs`. */
+export interface StoredRotation {
+  /** The node's name. */
+  readonly id: string;
+  /** What the configuration says; a node that is paired anew with other keys has no rotation. */
+  readonly configuredIdentity: string;
+  readonly oldIdentity: string;
+  readonly oldSigningKey: string;
+  readonly identity: string;
+  readonly signingKey: string;
+  readonly createdBy: string;
+  readonly createdAtMs: number;
+  readonly overlapUntilMs: number;
+}
