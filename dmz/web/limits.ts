@@ -37,3 +37,13 @@ export const longPressMs = 500;
 
 /** Longest name a folder or file may get; the API counts bytes, see virtual-path.ts. */
 export const nameBytesMax = 255;
+
+/** A picture a phone can still decode; a larger one is downloaded. */
+export const previewImageBytesMax = 30_000_000;
+/** More text than this is not read in a preview. */
+export const previewTextBytesMax = 512_000;
+/** Folders to choose from at one place; who has more types the way in the address bar. */
+export const pickedFoldersMax = 2_000;
+/** Names of a selection that still fit into the address of one ZIP download. */
+export const archiveNamesMax = 500;
+export const archiveAddressCharactersMax = 8_000;

@@ -241,7 +241,9 @@ describe('files', () => {
   });
 
   it('are downloaded by a click on the name', async () => {
-    expect((await flows.download('notes.txt')).toString()).toBe('content of notes.txt\n');
+    const click = (): Promise<void> =>
+      flows.row('offer.pdf').getByRole('link', { name: 'offer.pdf' }).click();
+    expect((await flows.saved(click)).toString()).toBe('content of offer.pdf\n');
   });
 
   it('are uploaded by button and by dropping, also onto a folder', async () => {

@@ -100,10 +100,12 @@ export class WebFlows {
   }
 
   async download(name: string): Promise<Buffer> {
-    const [download] = await Promise.all([
-      this.page.waitForEvent('download'),
-      this.row(name).getByRole('link', { name, exact: true }).click(),
-    ]);
+    return this.saved(() => this.chooseAction(name, 'Download'));
+  }
+
+  /** What the browser saves because of `act`. */
+  async saved(act: () => Promise<void>): Promise<Buffer> {
+    const [download] = await Promise.all([this.page.waitForEvent('download'), act()]);
     const chunks: Buffer[] = [];
     for await (const chunk of await download.createReadStream()) chunks.push(chunk as Buffer);
     return Buffer.concat(chunks);
@@ -116,11 +118,14 @@ export class WebFlows {
     await this.row(name).waitFor();
   }
 
-  async chooseAction(name: string, action: 'Open' | 'Download' | 'Rename' | 'Delete'): Promise<void> {
+  async chooseAction(
+    name: string,
+    action: 'Open' | 'Download' | 'Rename' | 'Move' | 'Copy' | 'Delete',
+  ): Promise<void> {
     await this.row(name)
       .getByRole('button', { name: `Actions for ${name}` })
       .click();
-    await this.page.getByRole('menuitem', { name: action }).click();
+    await this.page.getByRole('menuitem', { name: action, exact: true }).click();
   }
 
   async rename(from: string, to: string): Promise<void> {

@@ -47,13 +47,36 @@ export async function makeFolder(http: Http, path: FolderPath): Promise<void> {
   await http.call({ method: 'POST', path: `${toApiPath(path)}?op=mkdir` });
 }
 
-/** `to` is a whole path, so the same call moves. */
-export async function renameEntry(http: Http, from: FolderPath, to: FolderPath): Promise<void> {
+/** `to` is a whole path, so `rename` also moves. Rejects 409 `exists` when the name is taken and may not be replaced. */
+export async function relocateEntry(
+  http: Http,
+  op: 'rename' | 'copy',
+  from: FolderPath,
+  to: FolderPath,
+  overwrite = false,
+): Promise<void> {
   await http.call({
     method: 'POST',
-    path: `${toApiPath(from)}?op=rename`,
-    json: { to: `/${to.join('/')}`, overwrite: false },
+    path: `${toApiPath(from)}?op=${op}`,
+    json: { to: `/${to.join('/')}`, overwrite },
   });
+}
+
+/** The first bytes of a file. */
+export function getFileStart(
+  http: Http,
+  path: FolderPath,
+  options: { readonly bytesMax: number; readonly signal: AbortSignal },
+): Promise<Blob> {
+  const { bytesMax, signal } = options;
+  const headers = bytesMax === 0 ? {} : { Range: `bytes=0-${bytesMax - 1}` };
+  return http.bytes({ method: 'GET', path: toApiPath(path), headers, signal });
+}
+
+/** Address of one archive of some of a folder's entries, or of all of it. */
+export function toArchivePath(folder: FolderPath, names: readonly string[]): string {
+  const query = new URLSearchParams([['zip', '1'], ...names.map((name) => ['name', name])]);
+  return `${toFolderApiPath(folder)}?${query.toString()}`;
 }
 
 export async function deleteEntry(http: Http, path: FolderPath, type: Entry['type']): Promise<void> {

@@ -26,10 +26,22 @@ export class Http {
    * The parsed JSON of an answer, undefined without one. Rejects ApiProblem, or the caller's own abort.
    * `T` is what our own server promises for this call; what a broken answer could do is show nonsense in this tab.
    */
-  async call<T = void>(call: ApiCall): Promise<T> {
-    try {
+  call<T = void>(call: ApiCall): Promise<T> {
+    return this.#watched(call, async (response) => {
+      const body = await response.text();
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- see above
-      return (await this.#send(call)) as T;
+      return (body === '' ? undefined : JSON.parse(body)) as T;
+    });
+  }
+
+  /** The body as it is. */
+  bytes(call: ApiCall): Promise<Blob> {
+    return this.#watched(call, (response) => response.blob());
+  }
+
+  async #watched<T>(call: ApiCall, read: (response: Response) => Promise<T>): Promise<T> {
+    try {
+      return await read(await this.#send(call));
     } catch (thrown) {
       if (call.signal?.aborted === true) throw thrown;
       const problem = thrown instanceof ApiProblem ? thrown : new ApiProblem(0);
@@ -38,7 +50,7 @@ export class Http {
     }
   }
 
-  async #send({ method, path, json, headers, signal }: ApiCall): Promise<unknown> {
+  async #send({ method, path, json, headers, signal }: ApiCall): Promise<Response> {
     const timeout = AbortSignal.timeout(requestTimeoutMs);
     const response = await this.#fetch(path, {
       method,
@@ -53,8 +65,7 @@ export class Http {
       redirect: 'error',
       signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
     });
-    const body = await response.text();
-    if (!response.ok) throw parseProblem(response.status, response.headers.get('Retry-After'), body);
-    return body === '' ? undefined : JSON.parse(body);
+    if (response.ok) return response;
+    throw parseProblem(response.status, response.headers.get('Retry-After'), await response.text());
   }
 }

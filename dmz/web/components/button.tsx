@@ -40,9 +40,10 @@ interface IconButtonProps {
   readonly tabIndex?: number | undefined;
   readonly pressed?: boolean | undefined;
   readonly expanded?: boolean | undefined;
+  readonly disabled?: boolean | undefined;
 }
 
-export function IconButton({ icon, label, onClick, tabIndex, pressed, expanded }: IconButtonProps) {
+export function IconButton({ icon, label, onClick, tabIndex, pressed, expanded, disabled }: IconButtonProps) {
   return (
     <button
       type="button"
@@ -52,6 +53,7 @@ export function IconButton({ icon, label, onClick, tabIndex, pressed, expanded }
       tabIndex={tabIndex}
       aria-pressed={pressed}
       aria-expanded={expanded}
+      disabled={disabled}
       onClick={onClick}
     >
       <Icon name={icon} />

@@ -4,11 +4,15 @@ import { useId, useLayoutEffect, useRef } from 'preact/hooks';
 /** A modal question. The browser's own `<dialog>` keeps the focus inside and gives it back afterwards. */
 export function Dialog({
   title,
+  class: className,
   onClose,
+  onKey,
   children,
 }: {
   readonly title: string;
+  readonly class?: string;
   readonly onClose: () => void;
+  readonly onKey?: (key: string) => void;
   readonly children: ComponentChildren;
 }) {
   const titleId = useId();
@@ -22,13 +26,16 @@ export function Dialog({
   return (
     <dialog
       ref={dialog}
-      class="dialog"
+      class={className === undefined ? 'dialog' : `dialog ${className}`}
       aria-labelledby={titleId}
       onCancel={(event) => {
         event.preventDefault();
         onClose();
       }}
-      onKeyDown={(event) => event.stopPropagation()}
+      onKeyDown={(event) => {
+        event.stopPropagation();
+        onKey?.(event.key);
+      }}
       onMouseDown={(event) => {
         if (event.target === dialog.current) onClose();
       }}

@@ -16,9 +16,7 @@ export function FileList({
   dropIndex,
   onRenamed,
   onGoUp,
-  onOpen,
-  onRename,
-  onDelete,
+  ...rowActions
 }: {
   readonly renamingName: string | undefined;
   /** Folder row that files are held over. */
@@ -90,9 +88,9 @@ export function FileList({
       else selection.moveTo(index);
       selection.focusActive();
     } else if (event.key === ' ') selection.toggle(entries, active);
-    else if (event.key === 'Enter') onOpen(active);
-    else if (event.key === 'F2') onRename(active);
-    else if (event.key === 'Delete') onDelete(active);
+    else if (event.key === 'Enter') rowActions.onOpen(active);
+    else if (event.key === 'F2') rowActions.onRename(active);
+    else if (event.key === 'Delete') rowActions.onDelete(active);
     else if (event.key === 'Backspace') onGoUp();
     else if (event.key === 'Escape') selection.clear();
     else if (event.key.toLowerCase() === 'a' && control) selection.all(entries);
@@ -136,9 +134,7 @@ export function FileList({
                   renaming={entry.name === renamingName}
                   dropTarget={index === dropIndex}
                   onRenamed={onRenamed}
-                  onOpen={onOpen}
-                  onRename={onRename}
-                  onDelete={onDelete}
+                  {...rowActions}
                 />
               )
             );

@@ -1,11 +1,13 @@
 import type { TargetedPointerEvent } from 'preact';
 import { useRef } from 'preact/hooks';
+import { startRowDrag } from '#dmz/web/components/drop-files.ts';
 import { closestTo } from '#dmz/web/components/event-target.ts';
 import { Icon, type IconName } from '#dmz/web/components/icon.tsx';
 import { Menu, type MenuItem } from '#dmz/web/components/menu.tsx';
 import { PageLink } from '#dmz/web/components/page-link.tsx';
 import { RenameField } from '#dmz/web/components/rename-field.tsx';
 import type { Entry } from '#dmz/web/files/entry.ts';
+import { previewKindOf } from '#dmz/web/files/preview.ts';
 import { toApiPath } from '#dmz/web/files/path.ts';
 import { longPressMs } from '#dmz/web/limits.ts';
 import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
@@ -23,6 +25,8 @@ function iconOf(entry: Entry): IconName {
 
 export interface RowActions {
   readonly onOpen: (index: number) => void;
+  readonly onDownload: (index: number) => void;
+  readonly onMove: (index: number, kind: 'move' | 'copy') => void;
   readonly onRename: (index: number) => void;
   readonly onDelete: (index: number) => void;
 }
@@ -53,6 +57,7 @@ export function FileRow({
   const formats = useFormats();
   const pressed = useLongPress(() => selection.toggle(folder.shown.value, index));
   const size = entry.type === 'file' ? formats.size(entry.size) : '–';
+  const canPreview = entry.type === 'file' && previewKindOf(entry.name) !== undefined;
   const modified = formats.modified(entry.mtimeMs, Date.now());
 
   /** Before the name's own link gets the tap: while rows are being selected by touch, a tap only selects. */
@@ -70,8 +75,12 @@ export function FileRow({
     const entries = folder.shown.value;
     const withKeys = event.shiftKey || event.ctrlKey || event.metaKey;
     if (closestTo(event, 'a') !== null) {
-      if (!withKeys) return;
+      if (!withKeys && !canPreview) return;
       event.preventDefault();
+      if (!withKeys) {
+        rowActions.onOpen(index);
+        return;
+      }
     }
     if (event.shiftKey) selection.extendTo(entries, index);
     else if (withKeys) selection.toggle(entries, index);
@@ -95,6 +104,12 @@ export function FileRow({
       aria-selected={selected}
       tabIndex={active ? 0 : -1}
       data-index={index}
+      draggable={!renaming}
+      onDragStart={(event) => {
+        // What is dragged is the selection, or this row alone.
+        if (!selected) selection.only(folder.shown.value, index);
+        startRowDrag(event);
+      }}
       onClickCapture={interceptTap}
       onClick={choose}
       onDblClick={() => {
@@ -160,12 +175,20 @@ function itemsFor(
   words: ReturnType<typeof useWords>,
 ): MenuItem[] {
   const isFolder = entry.type === 'folder';
+  const opens = isFolder || previewKindOf(entry.name) !== undefined;
+  const open: MenuItem = {
+    label: words.files.open,
+    icon: isFolder ? 'folder' : 'eye',
+    onSelect: () => rowActions.onOpen(index),
+  };
+  const copy: MenuItem = {
+    label: words.files.copy,
+    icon: 'copy',
+    onSelect: () => rowActions.onMove(index, 'copy'),
+  };
   return [
-    {
-      label: isFolder ? words.files.open : words.files.download,
-      icon: isFolder ? 'folder' : 'download',
-      onSelect: () => rowActions.onOpen(index),
-    },
+    ...(opens ? [open] : []),
+    { label: words.files.download, icon: 'download', onSelect: () => rowActions.onDownload(index) },
     {
       label: words.files.rename,
       icon: 'pencil',
@@ -174,6 +197,8 @@ function itemsFor(
         rowActions.onRename(index);
       },
     },
+    { label: words.files.move, icon: 'move', onSelect: () => rowActions.onMove(index, 'move') },
+    ...(isFolder ? [] : [copy]),
     { label: words.files.delete, icon: 'trash', danger: true, onSelect: () => rowActions.onDelete(index) },
   ];
 }

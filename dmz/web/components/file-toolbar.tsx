@@ -2,6 +2,7 @@ import { Breadcrumbs } from '#dmz/web/components/breadcrumbs.tsx';
 import { Button, IconButton } from '#dmz/web/components/button.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
 import { Menu } from '#dmz/web/components/menu.tsx';
+import type { MoveKind } from '#dmz/web/components/move-dialog.tsx';
 import type { Entry } from '#dmz/web/files/entry.ts';
 import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
 
@@ -52,10 +53,12 @@ export function FolderBar({
 export function SelectionBar({
   chosen,
   onRename,
+  onMove,
   onDelete,
 }: {
   readonly chosen: readonly Entry[];
   readonly onRename: () => void;
+  readonly onMove: (kind: MoveKind) => void;
   readonly onDelete: () => void;
 }) {
   const { selection, actions } = useClient();
@@ -70,9 +73,15 @@ export function SelectionBar({
       <IconButton icon="close" label={words.files.clearSelection} onClick={() => selection.clear()} />
       <span class="bar-count">{words.files.selected(chosen.length, formats.number(chosen.length))}</span>
       <div class="bar-actions">
+        <Button icon="download" onClick={() => actions.download(chosen)}>
+          {words.files.download}
+        </Button>
+        <Button icon="move" onClick={() => onMove('move')}>
+          {words.files.move}
+        </Button>
         {chosen.every((entry) => entry.type === 'file') && (
-          <Button icon="download" onClick={() => actions.download(chosen)}>
-            {words.files.download}
+          <Button icon="copy" onClick={() => onMove('copy')}>
+            {words.files.copy}
           </Button>
         )}
         {chosen.length === 1 && (

@@ -71,6 +71,12 @@ const outlines = {
       <path d="M12 16v-5M9.5 13 12 10.5l2.5 2.5" />
     </>
   ),
+  move: (
+    <>
+      <path d="M3 7a2 2 0 0 1 2-2h4l2 2.5h8a2 2 0 0 1 2 2V17a2 2 0 0 1-2 2H5a2 2 0 0 1-2-2z" />
+      <path d="M8.5 13.3h6M12.2 10.8l2.5 2.5-2.5 2.5" />
+    </>
+  ),
   pause: <path d="M8.5 5.5v13M15.5 5.5v13" />,
   play: <path d="M8 5.5v13l10-6.5z" />,
   folderPlus: (

@@ -111,6 +111,8 @@ export const de: Catalogue = {
     open: 'Öffnen',
     download: 'Herunterladen',
     rename: 'Umbenennen',
+    move: 'Verschieben',
+    copy: 'Kopieren',
     delete: 'Löschen',
     select: (name) => `${name} auswählen`,
     selectThis: 'Auswählen',
@@ -139,6 +141,7 @@ export const de: Catalogue = {
     goHome: 'Zum Start',
     drop: (folder) => `Loslassen, um nach ${folder} hochzuladen`,
     unreadable: 'Ein Teil davon lässt sich nicht lesen. Vielleicht wurde er verschoben oder gelöscht.',
+    tooManyForArchive: 'Das ist zu viel für einen Download. Wählen Sie weniger oder den ganzen Ordner.',
     tooManyFiles: 'Das sind zu viele Dateien auf einmal. Nutzen Sie dafür SFTP.',
   },
   newFolder: {
@@ -156,8 +159,24 @@ export const de: Catalogue = {
     slash: 'Ein Name darf keinen Schrägstrich enthalten.',
     tooLong: 'Dieser Name ist zu lang.',
     reserved: 'Ein Name darf nicht auf Punkt oder Leerzeichen enden.',
+    takenThere: (name) => `${name} gibt es dort schon.`,
     taken: (name) => `${name} gibt es hier schon. Wählen Sie einen anderen Namen.`,
     refused: 'Dieser Name ist nicht erlaubt. Wählen Sie einen anderen.',
+  },
+  move: {
+    title: (kind, count, name) =>
+      `${plural(count, name, `${count} Einträge`)} ${kind === 'move' ? 'verschieben' : 'kopieren'}`,
+    submit: (kind) => (kind === 'move' ? 'Hierher verschieben' : 'Hierher kopieren'),
+    noFolders: 'Hier gibt es keine Ordner.',
+    working: (done, all) => `${done} von ${all} erledigt`,
+    done: (kind, count, name, folder) =>
+      `${plural(count, name, `${count} Einträge`)} nach ${folder} ${kind === 'move' ? 'verschoben' : 'kopiert'}.`,
+  },
+  preview: {
+    before: 'Vorige',
+    after: 'Nächste',
+    tooLarge: 'Dieses Bild ist zu groß, um es hier zu zeigen. Laden Sie es stattdessen herunter.',
+    cut: (size) => `Gezeigt werden nur die ersten ${size}.`,
   },
   remove: {
     title: (count, name) => plural(count, `${name} löschen?`, `${count} Einträge löschen?`),

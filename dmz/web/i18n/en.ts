@@ -108,6 +108,8 @@ export const en = {
     open: 'Open',
     download: 'Download',
     rename: 'Rename',
+    move: 'Move',
+    copy: 'Copy',
     delete: 'Delete',
     select: (name: string) => `Select ${name}`,
     selectThis: 'Select',
@@ -134,6 +136,7 @@ export const en = {
     goHome: 'Go to Home',
     drop: (folder: string) => `Drop to upload to ${folder}`,
     unreadable: 'Some of that can’t be read. It may have been moved or deleted.',
+    tooManyForArchive: 'That is too much for one download. Choose fewer, or the whole folder.',
     tooManyFiles: 'That is too many files at once. Use SFTP for this many.',
   },
   newFolder: {
@@ -151,8 +154,24 @@ export const en = {
     slash: 'A name can’t contain a slash.',
     tooLong: 'That name is too long.',
     reserved: 'A name can’t end in a dot or a space.',
+    takenThere: (name: string) => `${name} already exists there.`,
     taken: (name: string) => `${name} already exists here. Choose another name.`,
     refused: 'That name is not allowed. Choose another one.',
+  },
+  move: {
+    title: (kind: 'move' | 'copy', count: number, name: string) =>
+      `${kind === 'move' ? 'Move' : 'Copy'} ${plural(count, name, `${count} items`)}`,
+    submit: (kind: 'move' | 'copy'): string => (kind === 'move' ? 'Move here' : 'Copy here'),
+    noFolders: 'No folders in here.',
+    working: (done: string, all: string) => `${done} of ${all} done`,
+    done: (kind: 'move' | 'copy', count: number, name: string, folder: string) =>
+      `${plural(count, name, `${count} items`)} ${kind === 'move' ? 'moved' : 'copied'} to ${folder}.`,
+  },
+  preview: {
+    before: 'Previous',
+    after: 'Next',
+    tooLarge: 'This picture is too large to show here. Download it instead.',
+    cut: (size: string) => `Only the first ${size} are shown.`,
   },
   remove: {
     title: (count: number, name: string) => plural(count, `Delete ${name}?`, `Delete ${count} items?`),

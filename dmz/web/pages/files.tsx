@@ -9,8 +9,11 @@ import { FolderBar, SelectionBar } from '#dmz/web/components/file-toolbar.tsx';
 import { FilterField } from '#dmz/web/components/filter-field.tsx';
 import { EmptyFolder, FailedFolder, LoadingFolder } from '#dmz/web/components/folder-state.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
+import { MoveDialog, type MoveKind } from '#dmz/web/components/move-dialog.tsx';
+import { PreviewDialog } from '#dmz/web/components/preview-dialog.tsx';
 import { UploadPanel } from '#dmz/web/components/upload-panel.tsx';
 import type { Entry } from '#dmz/web/files/entry.ts';
+import { previewKindOf } from '#dmz/web/files/preview.ts';
 import type { FolderPath } from '#dmz/web/files/path.ts';
 import { staleFolderMs } from '#dmz/web/limits.ts';
 import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
@@ -18,6 +21,13 @@ import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
 type Asked =
   | { readonly name: 'new-folder' }
   | { readonly name: 'delete'; readonly entries: readonly Entry[] }
+  | {
+      readonly name: 'move';
+      readonly kind: MoveKind;
+      readonly entries: readonly Entry[];
+      readonly target?: FolderPath;
+    }
+  | { readonly name: 'preview'; readonly entry: Entry }
   | { readonly name: 'keyboard' };
 
 /** The folder in the address bar, and everything that can be done with what is in it. */
@@ -74,19 +84,30 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
   const open = (index: number): void => {
     const entry = entries[index];
     if (entry?.type === 'folder') route.go({ name: 'files', folder: [...path, entry.name] });
+    else if (entry !== undefined && previewKindOf(entry.name) !== undefined)
+      setAsked({ name: 'preview', entry });
     else if (entry !== undefined) actions.download([entry]);
   };
-  const askDelete = (index: number): void => {
+  /** The key or menu of a selected row means the whole selection. */
+  const meantBy = (index: number): readonly Entry[] => {
     const entry = entries[index];
-    if (entry === undefined) return;
-    // The key or menu of a selected row means the whole selection.
-    const selected = selection.names.value.has(entry.name);
-    setAsked({ name: 'delete', entries: selected ? chosen : [entry] });
+    if (entry === undefined) return [];
+    return selection.names.value.has(entry.name) ? chosen : [entry];
+  };
+  const ask = (question: Asked & { readonly entries: readonly Entry[] }): void => {
+    if (question.entries.length > 0) setAsked(question);
   };
 
-  const drop = useDropFiles((dropped, target) => {
-    const into = target.rowIndex === undefined ? undefined : entries[target.rowIndex];
-    void actions.uploadDropped(dropped, into === undefined ? path : [...path, into.name]);
+  const drop = useDropFiles({
+    files: (dropped, rowIndex) => {
+      const into = rowIndex === undefined ? undefined : entries[rowIndex];
+      void actions.uploadDropped(dropped, into === undefined ? path : [...path, into.name]);
+    },
+    rows: (rowIndex) => {
+      const into = entries[rowIndex];
+      if (into === undefined || selection.names.value.has(into.name)) return;
+      setAsked({ name: 'move', kind: 'move', entries: chosen, target: [...path, into.name] });
+    },
   });
   const dropName =
     (drop.target?.rowIndex === undefined ? undefined : entries[drop.target.rowIndex]?.name) ??
@@ -109,10 +130,11 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
           <SelectionBar
             chosen={chosen}
             onRename={() => setRenamingName(chosen[0]?.name)}
+            onMove={(kind) => setAsked({ name: 'move', kind, entries: chosen })}
             onDelete={() => setAsked({ name: 'delete', entries: chosen })}
           />
         )}
-        <div class={drop.target === undefined ? 'file-card' : 'file-card file-card-drop'}>
+        <div class={drop.target?.ofRows === false ? 'file-card file-card-drop' : 'file-card'}>
           {state.name === 'loading' && <LoadingFolder />}
           {state.name === 'failed' && <FailedFolder problem={state.problem} />}
           {state.name === 'ready' && entries.length === 0 && <EmptyFolder onUpload={upload} />}
@@ -127,12 +149,14 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
                 }}
                 onOpen={open}
                 onRename={(index) => setRenamingName(entries[index]?.name)}
-                onDelete={askDelete}
+                onDownload={(index) => actions.download(meantBy(index))}
+                onMove={(index, kind) => ask({ name: 'move', kind, entries: meantBy(index) })}
+                onDelete={(index) => ask({ name: 'delete', entries: meantBy(index) })}
               />
               <FolderFoot />
             </>
           )}
-          {drop.target !== undefined && (
+          {drop.target?.ofRows === false && (
             <div class="drop-label">
               <Icon name="upload" />
               {words.files.drop(dropName)}
@@ -171,6 +195,25 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
       {asked?.name === 'new-folder' && <NewFolderDialog onClose={() => setAsked(undefined)} />}
       {asked?.name === 'delete' && (
         <DeleteDialog entries={asked.entries} onClose={() => setAsked(undefined)} />
+      )}
+      {asked?.name === 'move' && (
+        <MoveDialog
+          kind={asked.kind}
+          entries={asked.entries}
+          target={asked.target}
+          onClose={() => setAsked(undefined)}
+        />
+      )}
+      {asked?.name === 'preview' && (
+        <PreviewDialog
+          entry={asked.entry}
+          among={entries.filter(({ type, name }) => type === 'file' && previewKindOf(name) !== undefined)}
+          onShow={(entry) => setAsked({ name: 'preview', entry })}
+          onClose={() => {
+            setAsked(undefined);
+            selection.focusActive();
+          }}
+        />
       )}
       {asked?.name === 'keyboard' && <KeyboardDialog onClose={() => setAsked(undefined)} />}
     </div>

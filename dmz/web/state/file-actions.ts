@@ -1,15 +1,31 @@
-import { deleteEntry, makeFolder, renameEntry } from '#dmz/web/api/files.ts';
+import { deleteEntry, makeFolder, relocateEntry, toArchivePath } from '#dmz/web/api/files.ts';
 import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem } from '#dmz/web/api/problem.ts';
 import type { Entry } from '#dmz/web/files/entry.ts';
-import { checkName, toApiPath } from '#dmz/web/files/path.ts';
+import { checkName, nextFreeName, toApiPath, type FolderPath } from '#dmz/web/files/path.ts';
 import type { DroppedFiles } from '#dmz/web/components/dropped-files.ts';
+import { archiveAddressCharactersMax, archiveNamesMax } from '#dmz/web/limits.ts';
 import { describeFailure } from '#dmz/web/i18n/failure.ts';
 import type { Folder } from '#dmz/web/state/folder.ts';
 import type { Notices } from '#dmz/web/state/notices.ts';
 import type { Preferences } from '#dmz/web/state/preferences.ts';
 import type { Selection } from '#dmz/web/state/selection.ts';
+import type { ConflictChoice } from '#dmz/web/state/upload.ts';
 import type { PlacedFile, Uploads } from '#dmz/web/state/uploads.ts';
+
+/** What a move or copy tells whoever asked for it. */
+export interface MoveWork {
+  readonly signal: AbortSignal;
+  readonly onProgress: (done: number) => void;
+  readonly onConflict: (entry: Entry) => Promise<{ choice: ConflictChoice; forAll: boolean }>;
+}
+
+function saveFrom(address: string): void {
+  const link = document.createElement('a');
+  link.href = address;
+  link.download = '';
+  link.click();
+}
 
 /** What a person can do with the entries of the open folder. */
 export class FileActions {
@@ -59,7 +75,7 @@ export class FileActions {
     if (objection !== undefined) return objection;
     const folder = this.#folder.path.value;
     try {
-      await renameEntry(this.#http, [...folder, entry.name], [...folder, name]);
+      await relocateEntry(this.#http, 'rename', [...folder, entry.name], [...folder, name]);
     } catch (thrown) {
       return this.#explainName(name, thrown);
     }
@@ -88,13 +104,81 @@ export class FileActions {
     await this.#folder.reload();
   }
 
-  /** Files only. The browser takes over: it knows where to save, shows progress and resumes. */
+  /** The browser takes over: it knows where to save and shows progress. Several, or folders: one archive. */
   download(entries: readonly Entry[]): void {
-    for (const entry of entries) {
-      const link = document.createElement('a');
-      link.href = toApiPath([...this.#folder.path.value, entry.name]);
-      link.download = '';
-      link.click();
+    const [only] = entries;
+    if (only === undefined) return;
+    const folder = this.#folder.path.value;
+    if (entries.length === 1 && only.type === 'file') {
+      saveFrom(toApiPath([...folder, only.name]));
+      return;
+    }
+    const isAll = entries.length === this.#folder.entries.value.length;
+    const address = toArchivePath(folder, isAll ? [] : entries.map(({ name }) => name));
+    if (!isAll && (entries.length > archiveNamesMax || address.length > archiveAddressCharactersMax))
+      this.#notices.failure(this.#preferences.words.value.files.tooManyForArchive);
+    else saveFrom(address);
+  }
+
+  /** One after the other. A name that is taken is asked about; nothing is replaced unasked. */
+  async moveOrCopy(
+    kind: 'move' | 'copy',
+    entries: readonly Entry[],
+    target: FolderPath,
+    work: MoveWork,
+  ): Promise<void> {
+    const { words } = this.#preferences;
+    const folder = this.#folder.path.value;
+    let done = 0;
+    let standing: ConflictChoice | undefined;
+    try {
+      for (const [index, entry] of entries.entries()) {
+        if (work.signal.aborted) break;
+        const decide = async (): Promise<ConflictChoice> => {
+          if (standing !== undefined) return standing;
+          const { choice, forAll } = await work.onConflict(entry);
+          if (forAll) standing = choice;
+          return choice;
+        };
+        if (await this.#relocate(kind, [...folder, entry.name], target, decide)) done += 1;
+        work.onProgress(index + 1);
+      }
+      const into = target.at(-1) ?? words.value.files.home;
+      if (done > 0) this.#notices.info(words.value.move.done(kind, done, entries[0]?.name ?? '', into));
+    } catch (thrown) {
+      const problem = toApiProblem(thrown);
+      this.#notices.failure(describeFailure(problem, words.value), problem.details.reference);
+    }
+    this.#selection.clear();
+    await this.#folder.reload();
+    this.#selection.focusActive();
+  }
+
+  /** False: skipped. */
+  async #relocate(
+    kind: 'move' | 'copy',
+    from: FolderPath,
+    target: FolderPath,
+    decide: () => Promise<ConflictChoice>,
+  ): Promise<boolean> {
+    const op = kind === 'move' ? 'rename' : 'copy';
+    const original = from.at(-1) ?? '';
+    const taken = new Set<string>();
+    let name = original;
+    let choice: ConflictChoice | undefined;
+    for (;;) {
+      try {
+        await relocateEntry(this.#http, op, from, [...target, name], choice === 'replace');
+        return true;
+      } catch (thrown) {
+        const problem = toApiProblem(thrown);
+        // A taken name that may be replaced and still is in the way is a folder: then the failure is told.
+        if (problem.details.reason !== 'exists' || choice === 'replace') throw thrown;
+      }
+      taken.add(name);
+      choice ??= await decide();
+      if (choice === 'skip') return false;
+      if (choice === 'keep-both') name = nextFreeName(original, (one) => taken.has(one));
     }
   }
 

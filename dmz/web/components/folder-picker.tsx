@@ -1,0 +1,90 @@
+import { useEffect, useState } from 'preact/hooks';
+import { getPage } from '#dmz/web/api/files.ts';
+import { toApiProblem } from '#dmz/web/api/problem.ts';
+import { Icon } from '#dmz/web/components/icon.tsx';
+import { Message } from '#dmz/web/components/message.tsx';
+import type { FolderPath } from '#dmz/web/files/path.ts';
+import { describeFailure } from '#dmz/web/i18n/failure.ts';
+import { pickedFoldersMax } from '#dmz/web/limits.ts';
+import { useClient, useWords } from '#dmz/web/state/client.ts';
+
+/** Walks through the folders to choose one. `isClosed`: folders that can't be entered (a folder being moved). */
+export function FolderPicker({
+  path,
+  isClosed,
+  onGo,
+}: {
+  readonly path: FolderPath;
+  readonly isClosed: (folder: FolderPath) => boolean;
+  readonly onGo: (folder: FolderPath) => void;
+}) {
+  const words = useWords();
+  const { names, problem } = useFolderNames(path);
+  const crumbs = [words.files.home, ...path];
+  return (
+    <div class="folder-picker">
+      <nav class="picker-path" aria-label={words.files.path}>
+        {crumbs.map((name, index) => (
+          <span key={index}>
+            {index > 0 && <Icon name="chevronRight" size={14} />}
+            <button
+              type="button"
+              aria-current={index === crumbs.length - 1 ? 'location' : undefined}
+              onClick={() => onGo(path.slice(0, index))}
+            >
+              {name}
+            </button>
+          </span>
+        ))}
+      </nav>
+      <ul class="picker-list" aria-busy={names === undefined}>
+        {names?.map((name) => (
+          <li key={name}>
+            <button type="button" disabled={isClosed([...path, name])} onClick={() => onGo([...path, name])}>
+              <Icon name="folder" />
+              <span>{name}</span>
+            </button>
+          </li>
+        ))}
+        {names?.length === 0 && <li class="muted picker-empty">{words.move.noFolders}</li>}
+      </ul>
+      {problem !== undefined && <Message kind="danger">{problem}</Message>}
+    </div>
+  );
+}
+
+function useFolderNames(path: FolderPath): {
+  readonly names: readonly string[] | undefined;
+  readonly problem: string | undefined;
+} {
+  const { http } = useClient();
+  const words = useWords();
+  const [names, setNames] = useState<readonly string[] | undefined>();
+  const [problem, setProblem] = useState<string | undefined>();
+  useEffect(() => {
+    const leaving = new AbortController();
+    setNames(undefined);
+    setProblem(undefined);
+    const read = async (): Promise<void> => {
+      const found: string[] = [];
+      let cursor: string | undefined;
+      do {
+        const page = await getPage(http, path, {
+          sort: 'name',
+          signal: leaving.signal,
+          ...(cursor === undefined ? {} : { cursor }),
+        });
+        found.push(...page.entries.filter(({ type }) => type === 'folder').map(({ name }) => name));
+        cursor = page.next;
+      } while (cursor !== undefined && found.length < pickedFoldersMax);
+      if (!leaving.signal.aborted) setNames(found);
+    };
+    read().catch((thrown: unknown) => {
+      if (leaving.signal.aborted) return;
+      setNames([]);
+      setProblem(describeFailure(toApiProblem(thrown), words));
+    });
+    return () => leaving.abort();
+  }, [path.join('/')]);
+  return { names, problem };
+}

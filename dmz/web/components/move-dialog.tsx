@@ -1,0 +1,122 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { Button } from '#dmz/web/components/button.tsx';
+import { Dialog } from '#dmz/web/components/dialog.tsx';
+import { FolderPicker } from '#dmz/web/components/folder-picker.tsx';
+import type { Entry } from '#dmz/web/files/entry.ts';
+import type { FolderPath } from '#dmz/web/files/path.ts';
+import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
+import type { ConflictChoice } from '#dmz/web/state/upload.ts';
+
+export type MoveKind = 'move' | 'copy';
+
+type Step =
+  | { readonly name: 'choosing' }
+  | { readonly name: 'working'; readonly done: number }
+  | {
+      readonly name: 'conflict';
+      readonly entry: Entry;
+      readonly answer: (choice: ConflictChoice, forAll: boolean) => void;
+    };
+
+/** Where to, then how far it got, then what to do about names that are taken. `target`: chosen already, by dropping. */
+export function MoveDialog({
+  kind,
+  entries,
+  target,
+  onClose,
+}: {
+  readonly kind: MoveKind;
+  readonly entries: readonly Entry[];
+  readonly target?: FolderPath | undefined;
+  readonly onClose: () => void;
+}) {
+  const { folder, actions } = useClient();
+  const words = useWords();
+  const formats = useFormats();
+  const [from] = useState(folder.path.value);
+  const [path, setPath] = useState(target ?? from);
+  const [step, setStep] = useState<Step>({ name: 'choosing' });
+  const [forAll, setForAll] = useState(false);
+  const stopping = useRef(new AbortController());
+  const isHere = path.join('/') === from.join('/');
+  const several = entries.length > 1;
+
+  const start = async (into: FolderPath): Promise<void> => {
+    setStep({ name: 'working', done: 0 });
+    await actions.moveOrCopy(kind, entries, into, {
+      signal: stopping.current.signal,
+      onProgress: (done) => setStep({ name: 'working', done }),
+      onConflict: (entry) =>
+        new Promise((resolve) => {
+          setForAll(false);
+          const answer = (choice: ConflictChoice, all: boolean): void => resolve({ choice, forAll: all });
+          setStep({ name: 'conflict', entry, answer });
+        }),
+    });
+    onClose();
+  };
+  useEffect(() => {
+    if (target !== undefined) void start(target);
+  }, []);
+
+  const cancel = (): void => {
+    stopping.current.abort();
+    if (step.name === 'conflict') step.answer('skip', true);
+    else if (step.name === 'choosing') onClose();
+  };
+  const moved = entries.filter(({ type }) => type === 'folder').map(({ name }) => [...from, name].join('/'));
+  const title = words.move.title(kind, entries.length, entries[0]?.name ?? '');
+  return (
+    <Dialog title={title} onClose={cancel}>
+      {step.name === 'choosing' && (
+        <>
+          <FolderPicker path={path} isClosed={(one) => moved.includes(one.join('/'))} onGo={setPath} />
+          <div class="dialog-buttons">
+            <Button onClick={cancel}>{words.common.cancel}</Button>
+            <Button kind="primary" disabled={kind === 'move' && isHere} onClick={() => void start(path)}>
+              {words.move.submit(kind)}
+            </Button>
+          </div>
+        </>
+      )}
+      {step.name === 'working' && (
+        <>
+          <progress
+            class="meter"
+            max={entries.length}
+            value={step.done}
+            aria-label={words.move.working(formats.number(step.done), formats.number(entries.length))}
+          />
+          <p role="status">{words.move.working(formats.number(step.done), formats.number(entries.length))}</p>
+          <div class="dialog-buttons">
+            <Button onClick={cancel}>{words.common.cancel}</Button>
+          </div>
+        </>
+      )}
+      {step.name === 'conflict' && (
+        <>
+          <p role="alert">{words.name.takenThere(step.entry.name)}</p>
+          {several && (
+            <label class="check">
+              <input
+                type="checkbox"
+                checked={forAll}
+                onChange={(event) => setForAll(event.currentTarget.checked)}
+              />
+              <span>{words.uploads.forAll}</span>
+            </label>
+          )}
+          <div class="dialog-buttons">
+            <Button onClick={() => step.answer('skip', forAll)}>{words.uploads.skip}</Button>
+            <Button onClick={() => step.answer('keep-both', forAll)}>{words.uploads.keepBoth}</Button>
+            {step.entry.type === 'file' && (
+              <Button kind="danger" onClick={() => step.answer('replace', forAll)}>
+                {words.uploads.replace}
+              </Button>
+            )}
+          </div>
+        </>
+      )}
+    </Dialog>
+  );
+}

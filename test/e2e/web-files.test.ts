@@ -1,0 +1,222 @@
+import axe from 'axe-core';
+import { readFile, mkdir, writeFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { runProgram } from '#test/harness/clients/process.ts';
+import { type Product, startProduct } from '#test/harness/product.ts';
+import { phone, startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
+import { WebFlows } from '#test/harness/web-flows.ts';
+
+/** What people do with their files in a real Chromium, on the real processes. */
+
+let product: Product;
+let browser: WebBrowser;
+let page: Page;
+let flows: WebFlows;
+const patienceMs = 60_000;
+
+beforeAll(async () => {
+  [product, browser] = await Promise.all([startProduct(), startWebBrowser()]);
+});
+afterAll(async () => {
+  await browser.close();
+  await product.close();
+});
+beforeEach(async () => {
+  page = await browser.visit({ ignoreHTTPSErrors: true });
+  page.setDefaultTimeout(patienceMs);
+  flows = new WebFlows(page, product.site.https);
+});
+afterEach(async () => {
+  await page.context().close();
+  const complaints = browser.complaints.splice(0);
+  if (complaints.length > 0) throw new Error(`the page complained: ${complaints.join(' | ')}`);
+});
+
+const onDisk = (...names: string[]): string => join(product.site.files.files, 'frank', ...names);
+async function put(names: readonly string[], content: string | Buffer): Promise<void> {
+  await mkdir(onDisk(...names.slice(0, -1)), { recursive: true });
+  await writeFile(onDisk(...names), content);
+}
+async function open(path: string): Promise<void> {
+  await flows.open(path);
+  await flows.signIn('frank', product.password('frank'));
+}
+async function select(...names: string[]): Promise<void> {
+  for (const name of names) await page.getByRole('checkbox', { name: `Select ${name}`, exact: true }).check();
+}
+async function expectNoViolations(): Promise<void> {
+  await page.evaluate(axe.source);
+  const found: string[] = [];
+  for (const viewport of [{ width: 1280, height: 800 }, phone])
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.setViewportSize(viewport);
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+      const { violations } = (await page.evaluate('axe.run()')) as axe.AxeResults;
+      for (const { id, nodes } of violations)
+        found.push(`${colorScheme} ${viewport.width}: ${id} at ${nodes.map(({ html }) => html).join(' , ')}`);
+    }
+  expect(found).toEqual([]);
+  await page.setViewportSize({ width: 1280, height: 800 });
+}
+
+/** One red pixel. */
+const png = Buffer.from(
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==',
+  'base64',
+);
+
+describe('a preview', () => {
+  it('shows pictures and texts one after the other, and never runs what is in them', async () => {
+    await put(['look', 'a red.png'], png);
+    await put(['look', 'b notes.txt'], '<script>document.title = "run"</script>\nsecond line');
+    await put(['look', 'c page.html'], '<h1>not shown</h1>');
+    await open('/files/look');
+    await flows.row('a red.png').getByRole('link', { name: 'a red.png' }).click();
+    const dialog = page.getByRole('dialog', { name: 'a red.png' });
+    await expect
+      .poll(() =>
+        dialog.getByRole('img').evaluate((image) => (image as { naturalWidth?: number }).naturalWidth),
+      )
+      .toBe(1);
+    await expectNoViolations();
+    await page.keyboard.press('ArrowRight');
+    await page.getByRole('dialog', { name: 'b notes.txt' }).getByText('second line').waitFor();
+    expect(await page.title()).not.toBe('run');
+    expect(await page.getByRole('button', { name: 'Next' }).isDisabled()).toBe(true);
+    const saved = await flows.saved(() =>
+      page.getByRole('dialog').getByRole('button', { name: 'Download' }).click(),
+    );
+    expect(saved.toString()).toContain('second line');
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    // A page is bytes to save.
+    expect((await flows.download('c page.html')).toString()).toBe('<h1>not shown</h1>');
+  });
+});
+
+describe('moving and copying', () => {
+  it('goes to a folder chosen in a dialog', async () => {
+    await put(['work', 'one.txt'], 'one');
+    await put(['work', 'two.txt'], 'two');
+    await put(['work', 'archive', 'old', 'x'], '');
+    await open('/files/work');
+    await select('one.txt', 'two.txt');
+    await page.getByRole('toolbar').getByRole('button', { name: 'Move' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Move 2 items' });
+    expect(await dialog.getByRole('button', { name: 'Move here' }).isDisabled()).toBe(true);
+    await expectNoViolations();
+    await dialog.getByRole('button', { name: 'archive' }).click();
+    await dialog.getByRole('button', { name: 'old' }).click();
+    await dialog.getByText('No folders in here.').waitFor();
+    await dialog.getByRole('button', { name: 'Move here' }).click();
+    await page.getByText('2 items moved to old.').waitFor();
+    expect((await readdir(onDisk('work', 'archive', 'old'))).sort()).toEqual(['one.txt', 'two.txt', 'x']);
+    expect(await readdir(onDisk('work'))).toEqual(['archive']);
+  });
+
+  it('asks about names that are taken: keep both, replace, skip, and for all', async () => {
+    for (const name of ['a', 'b', 'c', 'd']) {
+      await put(['clash', name], `new ${name}`);
+      await put(['clash', 'there', name], `old ${name}`);
+    }
+    await open('/files/clash');
+    await select('a', 'b', 'c', 'd');
+    await page.getByRole('toolbar').getByRole('button', { name: 'Copy' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'there' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Copy here' }).click();
+    const answer = async (name: string, choice: string): Promise<void> => {
+      await page.getByRole('dialog').getByText(`${name} already exists there.`).waitFor();
+      await page.getByRole('dialog').getByRole('button', { name: choice }).click();
+    };
+    await answer('a', 'Keep both');
+    await answer('b', 'Replace');
+    await page.getByRole('dialog').getByText('c already exists there.').waitFor();
+    await page.getByRole('dialog').getByLabel('For all').check();
+    await page.getByRole('dialog').getByRole('button', { name: 'Skip' }).click();
+    await page.getByText('2 items copied to there.').waitFor();
+    const content = async (name: string): Promise<string> =>
+      (await readFile(onDisk('clash', 'there', name))).toString();
+    expect(await Promise.all(['a', 'a (2)', 'b', 'c', 'd'].map(content))).toEqual([
+      'old a',
+      'new a',
+      'new b',
+      'old c',
+      'old d',
+    ]);
+    expect((await readdir(onDisk('clash'))).sort()).toEqual(['a', 'b', 'c', 'd', 'there']);
+  });
+
+  it('happens by dragging rows onto a folder', async () => {
+    await put(['drag', 'me.txt'], 'dragged');
+    await put(['drag', 'too.txt'], 'dragged too');
+    await put(['drag', 'into', 'x'], '');
+    await open('/files/drag');
+    await select('me.txt', 'too.txt');
+    await flows.row('me.txt').dragTo(flows.row('into'));
+    await page.getByText('2 items moved to into.').waitFor();
+    expect((await readdir(onDisk('drag', 'into'))).sort()).toEqual(['me.txt', 'too.txt', 'x']);
+  });
+});
+
+describe('a selection', () => {
+  it('is downloaded as one archive', async () => {
+    await put(['pack', 'a.txt'], 'a');
+    await put(['pack', 'sub', 'b.txt'], 'b');
+    await put(['pack', 'not.txt'], 'not');
+    await open('/files/pack');
+    await select('a.txt', 'sub');
+    const zip = await flows.saved(() =>
+      page.getByRole('toolbar').getByRole('button', { name: 'Download' }).click(),
+    );
+    const file = join(product.folder, 'pack.zip');
+    await writeFile(file, zip);
+    const { stdout } = await runProgram('python3', ['-m', 'zipfile', '-l', file]);
+    expect(stdout).toContain('a.txt');
+    expect(stdout).toContain('sub/b.txt');
+    expect(stdout).not.toContain('not.txt');
+  });
+});
+
+describe('a folder of 100,000 entries', () => {
+  it('opens, filters and scrolls; the longest pauses are reported', async () => {
+    const count = 100_000;
+    await mkdir(onDisk('many'), { recursive: true });
+    const script =
+      'import sys\nfor i in range(int(sys.argv[2])): open(f"{sys.argv[1]}/file {i:06d}.bin","w").close()';
+    await runProgram('python3', ['-c', script, onDisk('many'), String(count)]);
+    await page.addInitScript(
+      'globalThis.pauses = []; new PerformanceObserver((list) => { for (const { duration } of list.getEntries()) globalThis.pauses.push(duration); }).observe({ type: "longtask" });',
+    );
+    const pauses = async (what: string): Promise<string> => {
+      const all = (await page.evaluate('globalThis.pauses.splice(0)')) as number[];
+      const longest = Math.round(Math.max(0, ...all));
+      return `${what}: ${all.length} tasks over 50 ms, longest ${longest} ms`;
+    };
+    const report: string[] = [];
+    await open('/files/many');
+    await page.getByText('100,000 items', { exact: true }).waitFor();
+    report.push(await pauses('open'));
+    const filter = page.getByLabel('Filter this folder');
+    await filter.fill('99999');
+    await page.getByText('1 item', { exact: true }).waitFor();
+    await filter.fill('');
+    await page.getByText('100,000 items', { exact: true }).waitFor();
+    report.push(await pauses('filter'));
+    const list = page.locator('.file-body');
+    for (let step = 0; step < 60; step += 1) {
+      await list.evaluate((element, by) => {
+        (element as unknown as { scrollTop: number }).scrollTop += by;
+      }, 65_000);
+    }
+    await list.evaluate((element) => {
+      const body = element as unknown as { scrollTop: number; scrollHeight: number };
+      body.scrollTop = body.scrollHeight;
+    });
+    await flows.row('file 099999.bin').waitFor();
+    report.push(await pauses('scroll'));
+    console.info(`100,000 entries — ${report.join(' · ')}`);
+    expect((await flows.names()).length).toBeLessThan(100);
+  });
+});
