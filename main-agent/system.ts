@@ -251,6 +251,7 @@ export async function startMainAgent(
       sessions: login.admin.sessions,
       leases: login.admin.leases,
       twoFactor: login.admin.twoFactor,
+      nodeChanges: login.admin.nodeChanges,
       confirmClock: (why) => login.admin.confirmClock(why),
       explainer: login.admin.explainer,
       deliveryTester: login.deliveryTester,

@@ -1,7 +1,7 @@
 import type { LockOut } from '#main-agent/login/lock-out.ts';
 import type { AnySession } from '#main-agent/login/session.ts';
 import type { Transport } from '#main-agent/two-factor/code-delivery.ts';
-import type { StoredLease } from '#main-agent/state/state-store.ts';
+import type { StoredAccountChange, StoredLease } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { GroupSummary, GroupView } from '#main-agent/users/group-writes.ts';
 import type { StoreFiles, StorePlan } from '#main-agent/users/store-plan.ts';
@@ -75,6 +75,35 @@ export interface SessionAdmin {
   endAllOf(username: string, reason: string): Promise<number>;
 }
 
+/** What users changed through a DMZ node (S-15). */
+export interface NodeChangeAdmin {
+  /** Made from `fromMs` to before `toMs`, oldest first. */
+  list(node: string, fromMs: number, toMs: number): Promise<NodeChanges>;
+  /** Undoes what is in force of it, one by one: what fails does not keep the others. */
+  revoke(node: string, fromMs: number, toMs: number, why: AdminReason): Promise<NodeChanges>;
+}
+
+export interface NodeChanges {
+  readonly changes: readonly NodeChange[];
+  /** There are more than one answer holds: ask again from the time of the last. */
+  readonly isCut: boolean;
+}
+
+export interface NodeChange {
+  readonly kind: StoredAccountChange['kind'] | 'device' | 'lease';
+  readonly user: string;
+  readonly atMs: number;
+  /** Key of the session it was made in, where one is known. */
+  readonly session?: string;
+  readonly clientIp?: string;
+  /** Enrolment id, credential or key fingerprint. */
+  readonly subject?: string;
+  /** `gone`: something later took its place, or it can't be undone (a removed key). */
+  readonly state: 'in force' | 'gone' | 'revoked' | 'failed';
+  /** What to do now, or why it failed. */
+  readonly note?: string;
+}
+
 export interface LeaseAdmin {
   list(): Promise<readonly StoredLease[]>;
   /** False: there was none. */
@@ -88,6 +117,8 @@ export interface TwoFactorAdmin {
   warnings(): readonly string[];
   /** The one way a factor goes away; ends leases and remembered devices too. */
   reset(username: string, why: AdminReason): Promise<void>;
+  /** After the user was removed: nothing of theirs is there for a new user of that name. */
+  forget(username: string, why: AdminReason): Promise<void>;
   /** Lifts a lock and forgets the failures that led to it. */
   unlock(username: string, why: AdminReason): Promise<void>;
   makeBypassCode(

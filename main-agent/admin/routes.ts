@@ -6,6 +6,7 @@ import { buildDeliveryRoutes } from './delivery-routes.ts';
 import { buildDoctorRoutes, type DoctorPorts } from './doctor-routes.ts';
 import { buildGroupRoutes } from './group-routes.ts';
 import { buildLeaseRoutes } from './lease-routes.ts';
+import { buildNodeChangeRoutes } from './node-change-routes.ts';
 import { buildNodeRoutes, type NodePorts } from './node-routes.ts';
 import { buildPlanRoutes } from './plan-routes.ts';
 import type {
@@ -13,6 +14,7 @@ import type {
   DeliveryTester,
   GroupDirectory,
   LeaseAdmin,
+  NodeChangeAdmin,
   TwoFactorAdmin,
   UserStorePlans,
 } from './ports.ts';
@@ -32,6 +34,7 @@ export interface AdminPorts
   readonly sessions: UserPorts['sessions'];
   readonly leases: LeaseAdmin;
   readonly twoFactor: TwoFactorAdmin;
+  readonly nodeChanges: NodeChangeAdmin;
   readonly deliveryTester: DeliveryTester;
   readonly groups: GroupDirectory;
   readonly plans: UserStorePlans;
@@ -57,5 +60,6 @@ export function buildAdminRoutes(ports: AdminPorts): readonly Route[] {
     ...buildNodeRoutes(ports),
     ...buildTokenRoutes(ports),
     ...buildDoctorRoutes(ports),
+    ...buildNodeChangeRoutes(ports),
   ];
 }

@@ -3,7 +3,7 @@ import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import { z } from 'zod';
 import { pageByName, pageQuery } from './page.ts';
-import type { PasswordHasher, SessionAdmin, UserChange, UserDirectory } from './ports.ts';
+import type { PasswordHasher, SessionAdmin, TwoFactorAdmin, UserChange, UserDirectory } from './ports.ts';
 import { defineRoute, noBody, noQuery, type Answer, type Route, type UncheckedCall } from './route.ts';
 import { viewUser, viewUserRow } from './user-view.ts';
 
@@ -23,9 +23,10 @@ export interface UserPorts {
   readonly users: UserDirectory;
   readonly sessions: SessionAdmin;
   readonly passwords: PasswordHasher;
+  readonly twoFactor: Pick<TwoFactorAdmin, 'forget'>;
 }
 
-export function buildUserRoutes({ users, sessions, passwords }: UserPorts): readonly Route[] {
+export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserPorts): readonly Route[] {
   const answerUser = (username: string, etag: string | undefined, status?: number): Answer => ({
     ...(status !== undefined && { status }),
     body: viewUser(requireUser(users, username)),
@@ -113,14 +114,15 @@ export function buildUserRoutes({ users, sessions, passwords }: UserPorts): read
       method: 'DELETE',
       pattern: '/v1/users/{user}',
       role: 'admin',
-      summary: 'Remove the user and end their sessions; files and enrolment stay',
+      summary: 'Remove the user with sessions, leases, devices and second factor; files stay',
       etag: etagOf,
       query: noQuery,
       body: noBody,
-      handle: async ({ param, ifMatch }) => {
+      handle: async ({ param, caller, ifMatch }) => {
         requireUser(users, param('user'));
+        // The file first: a user whose factor is gone must never be there to sign in.
         await users.remove(param('user'), ifMatch);
-        await sessions.endAllOf(param('user'), 'user removed');
+        await twoFactor.forget(param('user'), { actor: caller.actor, reason: 'the user was removed' });
         return {};
       },
     }),

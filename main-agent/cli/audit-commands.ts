@@ -101,7 +101,7 @@ function readFilter(options: FilterOptions, nowMs: number): AuditFilter {
   };
 }
 
-function readTime(option: string, text: string, nowMs: number): string {
+export function readTime(option: string, text: string, nowMs: number): string {
   const ago = parseDuration(text);
   const atMs = ago === undefined ? Date.parse(text) : nowMs - ago;
   if (Number.isNaN(atMs)) {

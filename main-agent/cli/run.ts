@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { addAuditCommands } from './audit-commands.ts';
 import { buildCommandContext, type GlobalOptions } from './command-context.ts';
 import { addGroupCommands } from './group-commands.ts';
+import { addNodeChangeCommands } from './node-change-commands.ts';
 import { addSessionCommands } from './session-commands.ts';
 import { addSetupCommands } from './setup-commands.ts';
 import { addSystemCommands } from './system-commands.ts';
@@ -62,6 +63,7 @@ function buildProgram(surroundings: Surroundings): Command {
   addSessionCommands(program, context);
   addSystemCommands(program, context, nodes);
   addAuditCommands(program, context);
+  addNodeChangeCommands(nodes, context);
   addSetupCommands(program, context, nodes);
   return program;
 }

@@ -2,6 +2,7 @@ import type {
   AdminReason,
   LeaseAdmin,
   LoginExplainer,
+  NodeChangeAdmin,
   SessionAdmin,
   TwoFactorAdmin,
   ValueOrigin,
@@ -9,6 +10,7 @@ import type {
 import { describeSuspicion } from '#main-agent/two-factor/drift-watch.ts';
 import { buildLoginExplainer } from './login-explainer.ts';
 import { buildRecord, type LoginParts } from './login-parts.ts';
+import { buildNodeChangeAdmin } from './node-changes.ts';
 import { buildTwoFactorAdmin } from './two-factor-admin.ts';
 
 /** What admins may do to logins, as the admin API wants it; that API checks who may. */
@@ -16,6 +18,7 @@ export interface LoginAdmin {
   readonly sessions: SessionAdmin;
   readonly leases: LeaseAdmin;
   readonly twoFactor: TwoFactorAdmin;
+  readonly nodeChanges: NodeChangeAdmin;
   readonly explainer: LoginExplainer;
   /** After a ban: nothing goes on of those it shuts out. */
   endMatching(matches: (username: string, clientIp: string) => boolean, reason: string): Promise<void>;
@@ -36,6 +39,7 @@ export function buildLoginAdmin(
   findEdgeBan: (clientIp: string) => string | undefined,
 ): LoginAdmin {
   const { challenges, driftWatch, guard, leases, sessions, state } = parts;
+  const twoFactor = buildTwoFactorAdmin(parts);
   return {
     sessions,
     leases: {
@@ -49,7 +53,8 @@ export function buildLoginAdmin(
           },
         ]),
     },
-    twoFactor: buildTwoFactorAdmin(parts),
+    twoFactor,
+    nodeChanges: buildNodeChangeAdmin(parts, twoFactor),
     explainer: buildLoginExplainer(parts, originsOf, findEdgeBan),
 
     async endMatching(matches, reason) {

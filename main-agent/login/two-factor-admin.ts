@@ -5,6 +5,7 @@ import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
 import { isFactorRequired } from './account-rules.ts';
 import { findLockOut } from './lock-out.ts';
+import { passwordScope } from './first-factor.ts';
 import { buildRecord, codeScope, notifyUser, type LoginParts } from './login-parts.ts';
 
 /** What admins may do to a user's second factor. Each is audited in the commit that does it. */
@@ -70,6 +71,21 @@ export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
       setups.end(username);
       await sessions.endAllOf(username, 'two-factor was reset');
       if (user !== undefined) notifyUser(parts, user, 'two-factor-reset');
+    },
+
+    async forget(username, why) {
+      await vault.reset(username, [
+        { kind: 'end-leases', user: username },
+        { kind: 'end-devices', user: username },
+        { kind: 'clear-failures', scope: codeScope(username) },
+        { kind: 'clear-failures', scope: passwordScope(username, true) },
+        { kind: 'forget-user', user: username },
+        audit('user.forgotten', username, why),
+      ]);
+      leases.forget(username);
+      challenges.endAllOf(username);
+      setups.end(username);
+      await sessions.endAllOf(username, 'the user was removed');
     },
 
     async unlock(username, why) {

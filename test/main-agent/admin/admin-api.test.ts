@@ -104,7 +104,7 @@ describe('the admin API', () => {
       'change bob password="hash(15)"',
       'end-all bob password changed',
       'remove alice',
-      'end-all alice user removed',
+      'forget alice socket:root the user was removed',
     ]);
     expect((await call('PUT', '/v1/users/nobody/password', { password: 'long enough one' })).status).toBe(
       404,

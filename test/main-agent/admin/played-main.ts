@@ -1,7 +1,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { LoginQuestion, Transfer, TwoFactorReport, UserChange } from '#main-agent/admin/ports.ts';
+import type {
+  NodeChange,
+  LoginQuestion,
+  Transfer,
+  TwoFactorReport,
+  UserChange,
+} from '#main-agent/admin/ports.ts';
 import { buildAdminRoutes, type AdminPorts } from '#main-agent/admin/routes.ts';
 import { startAdminServer, type AdminServer } from '#main-agent/admin/server.ts';
 import { Tokens, type NewToken } from '#main-agent/admin/tokens.ts';
@@ -189,6 +195,7 @@ export async function startPlayedMain(
       status: async (name) => playedReport(name),
       warnings: () => ['no code is asked from 10.0.0.0/8'],
       reset: async (name, { actor, reason }) => void asked.push(`reset ${name} ${actor} ${reason}`),
+      forget: async (name, { actor, reason }) => void asked.push(`forget ${name} ${actor} ${reason}`),
       unlock: async (name, { actor, reason }) => void asked.push(`unlock ${name} ${actor} ${reason}`),
       makeBypassCode: async (name, { ttlMs, reEnrol, reason }) => {
         asked.push(`bypass ${name} ${ttlMs} ${reEnrol} ${reason}`);
@@ -202,6 +209,16 @@ export async function startPlayedMain(
           { transport: 'sms', address: '…42', tookMs: 12, problem: 'gateway.example: status 500' },
           { transport: 'email', address: 'a…@example.com', tookMs: 7 },
         ];
+      },
+    },
+    nodeChanges: {
+      list: async (node, fromMs, toMs) => {
+        asked.push(`changes ${node} ${fromMs} ${toMs}`);
+        return { changes: [playedChange('in force')], isCut: false };
+      },
+      revoke: async (node, fromMs, toMs, { actor, reason }) => {
+        asked.push(`revoke ${node} ${fromMs} ${toMs} ${actor} ${reason}`);
+        return { changes: [playedChange('revoked')], isCut: false };
       },
     },
     explainer: { explain: async (question) => explain(question) },
@@ -283,6 +300,10 @@ export function playedUser(username: string): EffectiveUser {
     limits: { sessions: undefined, uploadBytesPerSecond: undefined, downloadBytesPerSecond: undefined },
     version: '1',
   };
+}
+
+function playedChange(state: NodeChange['state']): NodeChange {
+  return { kind: 'ssh-key-added', user: 'alice', atMs: nowMs, subject: 'SHA256:x', state };
 }
 
 function playedSession(key: string, username: string): AnySession {

@@ -112,7 +112,7 @@ describe('sallyport against a running main', () => {
       'change bob password="hash(15)"',
       'end-all bob password changed',
       'remove alice',
-      'end-all alice user removed',
+      'forget alice socket:eva the user was removed',
     ]);
   });
 
@@ -232,5 +232,20 @@ describe('sallyport against a running main', () => {
     expect(await run('--help')).toMatchObject({ code: 0, out: expect.stringContaining('Exit codes') });
     expect((await run('nonsense')).code).toBe(2);
     expect((await run('users', 'list', '--nonsense')).code).toBe(2);
+  });
+
+  it('S-15: nodes changes lists what came through a node, and revokes it only for a reason', async () => {
+    const listed = await run('nodes', 'changes', 'dmz1', '--since', '2026-11-24T08:00:00Z');
+    expect(listed.out).toMatch(/alice +ssh-key-added .*SHA256:x +in force/);
+    const window = ['--since', '2026-11-24T08:00:00Z', '--until', '2026-11-24T09:00:00Z'];
+    expect((await run('nodes', 'changes', 'dmz1', ...window, '--revoke')).code).toBe(2);
+    expect((await run('nodes', 'changes', 'dmz1', '--since', 'yesterday')).code).toBe(2);
+    const revoked = await run('nodes', 'changes', 'dmz1', ...window, '--revoke', '--reason', 'broken into');
+    expect(revoked.out).toMatch(/alice +ssh-key-added .*revoked/);
+    const [since, until] = [Date.UTC(2026, 10, 24, 8), Date.UTC(2026, 10, 24, 9)];
+    expect(main.asked).toEqual([
+      expect.stringMatching(`^changes dmz1 ${since} `),
+      `revoke dmz1 ${since} ${until} socket:eva broken into`,
+    ]);
   });
 });

@@ -581,4 +581,103 @@ describe('what users changed through a node (S-15)', () => {
     expect(noted.at(-1)).toMatchObject({ session: sessionKey(id), atMs: rig.now(), clientIp: '203.0.113.9' });
     expect(await rig.state.accountChanges('dmz2', 0, rig.now() + 1, 100)).toEqual([]);
   });
+
+  const why = { actor: 'socket:root', reason: 'dmz1 was broken into' };
+  const admin = () => rig.login.admin.nodeChanges;
+  const statesOf = async (from = 0) =>
+    (await admin().list('dmz1', from, rig.now() + 1)).changes.map(({ kind, user, state }) => [
+      kind,
+      user,
+      state,
+    ]);
+
+  it('S-15: one command undoes keys, passwords, factors, devices and leases that came through the node', async () => {
+    const { change, fingerprint } = newKey();
+    await done(change);
+    rig.advance(30_000);
+    await done({ kind: 'recovery-codes' });
+    rig.advance(30_000);
+    await signIn('alice', { protocol: 'sftp' });
+    await signIn('alice', { rememberDevice: true });
+    const frank = await signIn('frank');
+    await done({ kind: 'password', value: next }, { session: frank, user: 'frank' });
+    expect(await statesOf()).toEqual([
+      ['ssh-key-added', 'alice', 'in force'],
+      ['recovery-codes', 'alice', 'in force'],
+      ['lease', 'alice', 'in force'],
+      ['device', 'alice', 'in force'],
+      ['password', 'frank', 'in force'],
+    ]);
+    const { changes } = await admin().revoke('dmz1', 0, rig.now() + 1, why);
+    expect(new Set(changes.map(({ state }) => state))).toEqual(new Set(['revoked']));
+    expect(changes.find(({ kind }) => kind === 'password')?.note).toContain('sallyport users passwd frank');
+    expect(rig.users.get('alice')?.sshKeys.map((key) => key.fingerprint)).not.toContain(fingerprint);
+    expect(await rig.login.vault.status('alice')).toMatchObject({ state: 'none' });
+    expect(await rig.state.devices('alice')).toEqual([]);
+    expect(await rig.state.leases()).toEqual([]);
+    expect((await refusal(rig.begin('frank', { password: next }))).code).toBe('refused');
+    await settle();
+    expect(rig.login.sessions.list()).toEqual([]);
+    expect(await statesOf()).toEqual([
+      ['ssh-key-added', 'alice', 'gone'],
+      ['recovery-codes', 'alice', 'gone'],
+      ['password', 'frank', 'gone'],
+    ]);
+    expect(rig.state.audit.filter(({ actor }) => actor === why.actor).map(({ event }) => event)).toEqual(
+      expect.arrayContaining(['two-factor.reset', 'account.password-revoked', 'account.ssh-key-revoked']),
+    );
+  });
+
+  it('S-15: leaves what came through other nodes, at other times, or was replaced since', async () => {
+    await done(newKey().change);
+    const from = rig.now() + 1;
+    rig.advance(30_000);
+    const other = await signIn('alice', { node: rig.otherNode });
+    await done(newKey().change, { session: other, node: rig.otherNode });
+    rig.advance(30_000);
+    await done(toNext);
+    await rig.change('alice', { passwordHash: rig.users.get('frank')?.passwordHash });
+    expect(await statesOf(from)).toEqual([['password', 'alice', 'gone']]);
+    await admin().revoke('dmz1', from, rig.now() + 1, why);
+    expect(rig.users.get('alice')?.sshKeys).toHaveLength(2);
+    expect(await rig.begin('alice')).toMatchObject({ next: 'code' });
+  });
+
+  it('S-15: what can not be undone does not keep the rest', async () => {
+    await done(newKey().change);
+    rig.advance(30_000);
+    await done({ kind: 'recovery-codes' });
+    rig.state.beforeCommit = (changes) => {
+      if (changes.some(({ kind }) => kind === 'set-enrolment')) throw new Error('disk full');
+    };
+    const { changes } = await admin().revoke('dmz1', 0, rig.now() + 1, why);
+    expect(changes.map(({ kind, state }) => [kind, state])).toEqual([
+      ['ssh-key-added', 'revoked'],
+      ['recovery-codes', 'failed'],
+    ]);
+  });
+});
+
+describe('a user who was removed', () => {
+  it('leaves nothing for a new user of the same name: factor, lease, device, counters, known addresses', async () => {
+    await signIn('alice', { protocol: 'sftp' });
+    await signIn('alice', { rememberDevice: true });
+    await ask(toNext, { current: 'not the password' });
+    await ask(toNext, { code: '000000' });
+    await rig.remove('alice');
+    await rig.login.admin.twoFactor.forget('alice', { actor: 'socket:root', reason: 'left' });
+    rig.users.set('alice', buildUser('alice'));
+    expect(await rig.login.vault.status('alice')).toMatchObject({ state: 'none', firstLoginAtMs: undefined });
+    expect(rig.enrolments.has('alice')).toBe(false);
+    expect(await rig.begin('alice')).toMatchObject({ next: 'admit' });
+    expect(await rig.state.devices('alice')).toEqual([]);
+    expect(await rig.state.leases()).toEqual([]);
+    expect(await rig.state.failures('code:alice')).toMatchObject({ inARow: 0 });
+    expect(await rig.state.failures('password:alice')).toMatchObject({ inARow: 0 });
+    expect(await rig.state.lastGoodLogin('alice', '203.0.113.9')).toBeUndefined();
+    expect(audited('user.forgotten')).toMatchObject([
+      { user: 'alice', actor: 'socket:root', detail: 'left' },
+    ]);
+    expect(() => find(id)).toThrow('signed out');
+  });
 });

@@ -311,6 +311,46 @@ describe('a forced user', () => {
     expect(result).toMatchObject({ view: { state: 'setup-required', method: 'email' } });
   });
 
+  it('S-01: with a ticket required a voluntary set-up takes the admin’s code, and spends it when it is saved', async () => {
+    rig = await rig.restart({ twoFactor: { enrolment: { ticket: 'required' } } });
+    const show = (ticket?: string) =>
+      rig.login.sessionHandlers['enrol.start'](
+        ticket === undefined ? { session: id } : { session: id, ticket },
+        find(id),
+        rig.node.link,
+      );
+    expect((await refusal(show())).code).toBe('ticket-required');
+    const made = await rig.login.admin.twoFactor.makeBypassCode('carol', {
+      actor: 'socket:root',
+      reason: 'first phone',
+      ttlMs: 900_000,
+      reEnrol: false,
+    });
+    const wrong = await refusal(show('AAAA-AAAA-AAAA'));
+    expect([wrong.code, wrong.data]).toEqual(['ticket-required', { attemptsLeft: 4 }]);
+    expect(await rig.state.failures('code:carol')).toMatchObject({ recent: 1 });
+    await show(made.expose());
+    rig.advance(qrTtl);
+    const { secret } = await show(made.expose());
+    expect(await prove(await confirm(), codeOf(secret))).toMatchObject({ outcome: 'enrolled' });
+    expect((await rig.login.vault.status('carol')).bypass).toBeUndefined();
+  });
+
+  it('S-03: a ticket that was spent meanwhile saves nothing', async () => {
+    rig = await rig.restart({ twoFactor: { enrolment: { ticket: 'required' } } });
+    const why = { actor: 'socket:root', reason: 'first phone', ttlMs: 900_000, reEnrol: false };
+    const made = await rig.login.admin.twoFactor.makeBypassCode('carol', why);
+    const { secret } = await rig.login.sessionHandlers['enrol.start'](
+      { session: id, ticket: made.expose() },
+      find(id),
+      rig.node.link,
+    );
+    const pending = await confirm();
+    await rig.login.admin.twoFactor.makeBypassCode('carol', why);
+    expect((await refusal(prove(pending, codeOf(secret)))).code).toBe('setup-expired');
+    expect(await rig.login.vault.status('carol')).toMatchObject({ state: 'none' });
+  });
+
   it('S-01: with a ticket required only an admin’s code leads to set-up', async () => {
     rig = await rig.restart({ twoFactor: { enrolment: { ticket: 'required' } } });
     expect((await refusal(rig.begin('dave'))).code).toBe('refused');

@@ -1,0 +1,62 @@
+import type { Clock } from '#shared/clock.ts';
+import { z } from 'zod';
+import { reasonCharactersMax } from './limits.ts';
+import type { NodeChange, NodeChangeAdmin, NodeChanges } from './ports.ts';
+import { defineRoute, noBody, noQuery, type Route } from './route.ts';
+
+/** `/v1/nodes/{node}/changes`: what users changed through a node, and undoing it. */
+
+const time = z.iso.datetime({ offset: true });
+
+export function buildNodeChangeRoutes({
+  nodeChanges,
+  clock,
+}: {
+  readonly nodeChanges: NodeChangeAdmin;
+  readonly clock: Clock;
+}): readonly Route[] {
+  const endOf = (until: string | undefined): number =>
+    until === undefined ? clock.now() + 1 : Date.parse(until);
+
+  return [
+    defineRoute({
+      method: 'GET',
+      pattern: '/v1/nodes/{node}/changes',
+      role: 'viewer',
+      summary: 'Enrolments, passwords, keys, devices and leases that came through a node, by time',
+      query: z.strictObject({ since: time, until: time.optional() }),
+      body: noBody,
+      // No look at the configured nodes: one that was taken out is asked about most.
+      handle: async ({ param, query: { since, until } }) => ({
+        body: view(await nodeChanges.list(param('node'), Date.parse(since), endOf(until))),
+      }),
+    }),
+    defineRoute({
+      method: 'POST',
+      pattern: '/v1/nodes/{node}/changes/revoke',
+      role: 'admin',
+      summary: 'Undo all of it that is in force; users whose password goes need a new one from you',
+      query: noQuery,
+      body: z.strictObject({
+        since: time,
+        until: time.optional(),
+        reason: z.string().trim().min(3, 'say why').max(reasonCharactersMax),
+      }),
+      handle: async ({ param, body: { since, until, reason }, caller }) => {
+        const why = { actor: caller.actor, reason };
+        const done = await nodeChanges.revoke(param('node'), Date.parse(since), endOf(until), why);
+        const count = done.changes.filter((one) => one.state === 'revoked').length;
+        return { body: view(done), note: `revoked ${count} changes through ${param('node')}` };
+      },
+    }),
+  ];
+}
+
+function view({ changes, isCut }: NodeChanges): object {
+  return { changes: changes.map(viewChange), more: isCut };
+}
+
+function viewChange({ kind, user, atMs, session, clientIp, subject, state, note }: NodeChange): object {
+  const at = new Date(atMs).toISOString();
+  return { kind, user, at, session, client_ip: clientIp, subject, state, note };
+}
