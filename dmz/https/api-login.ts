@@ -127,9 +127,10 @@ function sendAdmitted(x: Exchange, admitted: Admitted): Promise<void> {
 
 /** 401 with what the person can do about it; the half or set-up session lives on under the same cookie. */
 export function sendAgain(x: Exchange, again: Again): Promise<void> {
-  const { reason, attemptsLeft, driftSeconds } = again;
+  const { reason, attemptsLeft, driftSeconds, reference } = again;
   const error = new SallyportError('refused', describeAgain(reason), {
     data: driftSeconds === undefined ? { attemptsLeft } : { attemptsLeft, driftSeconds },
+    ...(reference === undefined ? {} : { reference }),
   });
   return sendProblem(x, error, { reason });
 }

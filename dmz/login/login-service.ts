@@ -54,6 +54,8 @@ export interface Again {
   readonly reason: AgainReason;
   readonly attemptsLeft: number;
   readonly driftSeconds?: number;
+  /** Of main's audit record. */
+  readonly reference?: string;
 }
 
 /** A session main opened. Holding it is the proof; it dies when main says so. */

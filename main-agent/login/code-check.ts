@@ -36,6 +36,7 @@ export interface TryAgain {
   readonly reason: AgainReason;
   readonly attemptsLeft: number;
   readonly driftSeconds?: number;
+  readonly reference: string;
 }
 
 type CodeStep = Extract<ChallengeNext, { kind: 'code' }>;
@@ -149,6 +150,7 @@ export class CodeCheck {
       outcome: 'again',
       reason,
       attemptsLeft: record.attemptsLeft,
+      reference,
       ...(driftSeconds === undefined ? {} : { driftSeconds }),
     };
   }

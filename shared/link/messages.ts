@@ -164,6 +164,8 @@ const again = z.strictObject({
   reason: againReason,
   attemptsLeft: count,
   driftSeconds: z.number().optional(),
+  /** Of the audit record; what the user reads out. */
+  reference: text(32).optional(),
 });
 
 const accountView = z.strictObject({

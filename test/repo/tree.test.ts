@@ -25,6 +25,7 @@ describe('the tree', () => {
       'SECURITY.md',
       'CONTRIBUTING.md',
       'CHANGELOG.md',
+      'HELPDESK.md',
       'LICENSE',
     ])
       expect(top, 'a newcomer looks for these').toContain(name);

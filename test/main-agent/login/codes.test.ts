@@ -101,12 +101,17 @@ describe('authenticator codes', () => {
 
   it('keeps the login until its attempts are used up, then refuses', async () => {
     const view = await rig.begin('alice');
-    for (const left of [4, 3, 2, 1])
-      expect(await rig.answer(view, { code: '000000' })).toEqual({
+    for (const left of [4, 3, 2, 1]) {
+      const again = await rig.answer(view, { code: '000000' });
+      // What the user reads out finds the record.
+      expect(rig.state.audit.at(-1)).toMatchObject({ rule: 'wrong-code' });
+      expect(again).toEqual({
         outcome: 'again',
         reason: 'wrong-code',
+        reference: rig.state.audit.at(-1)?.reference,
         attemptsLeft: left,
       });
+    }
     expect((await refusal(rig.answer(view, { code: '000000' }))).code).toBe('refused');
     expect((await refusal(rig.answer(view, { code: rig.code('alice') }))).code).toBe('challenge-gone');
   });

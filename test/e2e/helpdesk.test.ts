@@ -1,0 +1,218 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Authenticator } from '#scripts/demonstration/codes.ts';
+import type { DemoUser } from '#scripts/demonstration/users.ts';
+import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
+import { askSallyport } from '#test/harness/clients/sallyport.ts';
+import { Guide } from '#test/harness/guide.ts';
+import { HttpsUser } from '#test/harness/https-user.ts';
+import { startProduct, type Product } from '#test/harness/product.ts';
+import { root } from '#test/repo/source-tree.ts';
+
+/** HELPDESK.md, walked from end to end: each of its commands is run as it stands there, and does what it says. */
+
+let product: Product;
+let guide: Guide;
+let alice: HttpsUser;
+
+/** Required and neither enrolled nor reachable: what a roll-out must not leave behind. */
+const mia: DemoUser = {
+  name: 'mia',
+  displayName: 'Mia Example',
+  hasPassword: true,
+  hasKey: false,
+  isEnrolled: false,
+  requiredOn: ['https', 'sftp'],
+  registration: false,
+  forceSetup: false,
+};
+const asMia = { alice: 'mia' };
+
+beforeAll(async () => {
+  product = await startProduct({ moreUsers: [mia] });
+  guide = new Guide(join(root, 'HELPDESK.md'), product.site.files.main.socket);
+  alice = new HttpsUser(product, 'alice');
+});
+afterAll(() => product.close());
+
+const signedIn = { status: 200, body: { state: 'signed-in' } };
+
+const explain = (user = 'alice'): Promise<Record<string, unknown>> =>
+  askSallyport(product.site.files.main.socket, [
+    'explain',
+    'login',
+    user,
+    '--protocol',
+    'https',
+    '--ip',
+    '203.0.113.9',
+  ]);
+function records(event: string, user = 'alice'): readonly Record<string, unknown>[] {
+  return product.audit().filter((one) => one['event'] === event && one['user'] === user);
+}
+async function sftp(code: string): Promise<number | null> {
+  const target = product.sftp('alice', { password: product.password('alice'), code });
+  // A ride on the lease of an earlier code would prove nothing about this one.
+  await askSallyport(product.site.files.main.socket, ['leases', '--end', '--user', 'alice']);
+  return (await runOpenSshSftp(target, ['ls'])).status;
+}
+
+describe('why can’t she sign in', () => {
+  it('is found by the reference she reads out, in the newest records, and by asking what would happen', async () => {
+    const wrong = await alice.signIn('000000');
+    const reference = String(wrong.body['reference']);
+    const shown = await guide.run('sallyport audit show', { '<reference>': reference });
+    expect(shown).toMatch(/rule +wrong-code/);
+    expect(shown).toMatch(/user +alice/);
+    expect(await guide.run('sallyport audit tail')).toContain(reference);
+    expect(await guide.run('sallyport explain login alice --protocol https')).toMatch(
+      /two_factor\.required_on .*alice\.yaml:\d+\n[^]*Outcome: totp\n$/,
+    );
+    expect(await guide.run('sallyport explain login alice --protocol sftp')).toContain('Outcome: totp');
+    expect(await guide.run('sallyport two-factor status alice')).toMatch(/state +enrolled/);
+    expect(await guide.run('sallyport status')).toContain('All is well.');
+  });
+});
+
+describe('her phone is gone', () => {
+  let old: Authenticator;
+  let app: Authenticator;
+  let recovery: readonly string[];
+
+  it('a bypass code lets her in once and leaves the phone as it is', async () => {
+    old = product.authenticator('alice');
+    const made = await guide.run('sallyport two-factor bypass-code alice --ttl 15m --reason "called');
+    const code = made.split('\n')[0] ?? '';
+    expect((await explain())['outcome']).toBe('totp');
+    expect(await alice.signIn(code)).toMatchObject(signedIn);
+    expect(await alice.call('POST', '/api/two-factor/setup')).toMatchObject({ status: 403 });
+    expect(await alice.signIn(code)).toMatchObject({ status: 401 });
+    expect(await alice.signIn(await old.next())).toMatchObject(signedIn);
+    expect(records('two-factor.bypass-code')).toMatchObject([{ detail: 'called back, phone at home' }]);
+    expect(records('login.admitted').map((one) => one['method'])).toEqual(['bypass', 'totp']);
+  });
+
+  it('with --re-enrol she moves to a new phone, and the old one is worthless', async () => {
+    const made = await guide.run('sallyport two-factor bypass-code alice --re-enrol');
+    expect(await alice.signIn(made.split('\n')[0] ?? '')).toMatchObject(signedIn);
+    expect((await alice.call('GET', '/api/me')).body).toMatchObject({ two_factor: { may_set_up: true } });
+    ({ app, recovery } = await alice.setUp());
+    expect(await alice.signIn(await old.next())).toMatchObject({
+      status: 401,
+      body: { reason: 'wrong-code' },
+    });
+    expect(await alice.signIn(await app.next())).toMatchObject(signedIn);
+    expect(records('two-factor.enrolled')).toMatchObject([{ method: 'bypass' }]);
+  });
+
+  it('a recovery code works once, on the web and over SFTP', async () => {
+    const [first = '', second = ''] = recovery;
+    expect(await alice.signIn(first)).toMatchObject(signedIn);
+    expect(await alice.signIn(first)).toMatchObject({ status: 401, body: { reason: 'used-code' } });
+    expect(await sftp(second.toLowerCase())).toBe(0);
+    expect(await sftp(second)).not.toBe(0);
+    const admitted = records('login.admitted').filter((one) => one['method'] === 'recovery');
+    expect(admitted.map((one) => one['protocol'])).toEqual(['https', 'sftp']);
+    expect((await alice.signIn(recovery[2])).status).toBe(200);
+    expect((await alice.call('GET', '/api/me')).body).toMatchObject({
+      two_factor: { recovery_codes_left: 7 },
+    });
+  });
+
+  it('ten wrong codes lock the factor, which she, explain and the audit are told, until it is unlocked', async () => {
+    let last = await alice.signIn('000000');
+    for (let tries = 2; tries <= 10; tries += 1)
+      last = last.body['reason'] === 'refused' ? await alice.signIn('000000') : await alice.code('000000');
+    // The tenth was the last of its sign-in as well.
+    expect(last).toMatchObject({ status: 401, body: { reason: 'refused' } });
+    const locked = await alice.signIn(app.now());
+    expect(locked.status).toBe(429);
+    const shown = await guide.run('sallyport audit show', {
+      '<reference>': String(locked.body['reference']),
+    });
+    expect(shown).toMatch(/rule +the factor is locked/);
+    expect((await explain())['chain']).toContainEqual(expect.objectContaining({ rule: 'factor lock' }));
+
+    await guide.run('sallyport two-factor unlock alice');
+    expect(await alice.signIn(await app.next())).toMatchObject(signedIn);
+    expect(records('two-factor.unlocked')).toMatchObject([
+      { detail: 'typed them herself, called back', actor: expect.stringContaining('socket:') as string },
+    ]);
+  });
+
+  it('a reset closes what the factor had opened, and a forced set-up lets her begin anew', async () => {
+    expect((await alice.call('GET', '/api/files/')).status).toBe(200);
+    await guide.run('sallyport two-factor reset alice');
+    expect((await alice.call('GET', '/api/files/')).status).toBe(401);
+    const refused = await alice.signIn();
+    expect(refused).toMatchObject({ status: 401, body: { reason: 'refused' } });
+    const shown = await guide.run('sallyport audit show', {
+      '<reference>': String(refused.body['reference']),
+    });
+    expect(shown).toContain('no factor can be asked');
+    expect(await explain()).toMatchObject({ outcome: 'refused' });
+
+    await guide.run('sallyport users set alice two_factor.force_setup=true');
+    expect(await explain()).toMatchObject({ outcome: 'setup' });
+    expect(await alice.signIn()).toMatchObject({ status: 200, body: { state: 'setup-required' } });
+    ({ app } = await alice.setUp());
+    expect(await alice.signIn(await app.next())).toMatchObject(signedIn);
+    expect(records('two-factor.reset')).toMatchObject([{ detail: 'phone stolen, called back' }]);
+  });
+});
+
+describe('before a requirement begins', () => {
+  async function rollOutOf(user: string): Promise<unknown> {
+    const { users } = JSON.parse(await guide.run('sallyport --json two-factor status')) as {
+      users: { username: string }[];
+    };
+    return users.find(({ username }) => username === user);
+  }
+
+  it('shows who is locked out, and who is not once there is more time', async () => {
+    const table = await guide.run('sallyport two-factor status');
+    expect(table).toMatch(/^mia +none +https, sftp +- +locked out +- +https, sftp$/m);
+    expect(table).toMatch(/^1 are locked out today$/m);
+
+    const day = new Date(Date.now() + 30 * 24 * 3_600_000).toISOString().slice(0, 10);
+    await guide.run('sallyport users set alice two_factor.required_from', { ...asMia, '2027-01-15': day });
+    expect(await rollOutOf('mia')).toMatchObject({
+      protection: 'not required',
+      locked_out_on: [],
+      locked_out_then_on: ['https', 'sftp'],
+    });
+    const user = new HttpsUser(product, 'mia');
+    expect(await user.signIn()).toMatchObject(signedIn);
+    expect((await user.call('GET', '/api/me')).body['notice']).toContain(`required from ${day}`);
+    const target = product.sftp('mia', { password: product.password('mia') });
+    expect((await runOpenSshSftp(target, ['ls'])).stderr).toContain(`required from ${day}`);
+
+    await guide.run('sallyport users set alice two_factor.registration=true', asMia);
+    await user.signIn();
+    await user.setUp();
+    expect(await rollOutOf('mia')).toMatchObject({ state: 'enrolled', locked_out_then_on: [] });
+  });
+
+  it('helps who has nothing to be asked for: an address, or a code for one sign-in', async () => {
+    const user = new HttpsUser(product, 'mia');
+    await guide.run('sallyport two-factor reset alice', asMia);
+    await askSallyport(product.site.files.main.socket, [
+      'users',
+      'set',
+      'mia',
+      '--unset',
+      'two_factor.required_from',
+    ]);
+    expect(await user.signIn()).toMatchObject({ status: 401 });
+    const made = await guide.run('sallyport two-factor bypass-code alice --ttl 15m --reason "first', asMia);
+    expect(await user.password()).toMatchObject({ body: { challenge: { given: true } } });
+    expect(await user.code(made.split('\n')[0] ?? '')).toMatchObject(signedIn);
+
+    await guide.run('sallyport users set alice email=', asMia);
+    expect(await user.password()).toMatchObject({ body: { challenge: { method: 'email' } } });
+  });
+});
+
+it('runs every command of the guide', () => {
+  expect(guide.left()).toEqual([]);
+});
