@@ -6,6 +6,7 @@ import {
   isPair,
   isSeq,
   parseDocument,
+  type Document,
   type Node,
   type Pair,
   type YAMLMap,
@@ -34,12 +35,12 @@ export function editYaml(text: string, changes: readonly YamlChange[]): string {
 }
 
 function editOne(text: string, change: YamlChange): string {
-  const wanted = withChange(parseDocument(text).toJS(), change);
+  const wanted = withChange(readValue(parseDocument(text)), change);
   for (const edit of [spliceValue, printAgain]) {
-    const result = edit(text, change);
+    const result = orUndefined(() => edit(text, change));
     if (result === undefined) continue;
     const document = parseDocument(result);
-    if (document.errors.length === 0 && isDeepStrictEqual(document.toJS(), wanted)) return result;
+    if (document.errors.length === 0 && isDeepStrictEqual(readValue(document), wanted)) return result;
   }
   throw new SallyportError('config', 'The file can not be changed by a program', {
     detail: `no way found to set ${change.path.join('.')}`,
@@ -47,11 +48,26 @@ function editOne(text: string, change: YamlChange): string {
   });
 }
 
+function readValue(document: Document): unknown {
+  return orUndefined(() => document.toJS());
+}
+
+/** The library throws where an alias has lost its anchor. */
+function orUndefined<T>(act: () => T): T | undefined {
+  try {
+    return act();
+  } catch {
+    return undefined;
+  }
+}
+
 /** The same change to the plain value; what the edited text must mean. */
 function withChange(root: unknown, { path, value }: YamlChange): unknown {
   const [key, ...rest] = path;
   if (key === undefined) return value;
   const map = isRecord(root) ? { ...root } : {};
+  // Nothing to take away from what is no section.
+  if (value === undefined && rest.length > 0 && !isRecord(map[key])) return map;
   const child = rest.length === 0 ? value : withChange(map[key], { path: rest, value });
   const emptied =
     rest.length > 0 && value === undefined && isRecord(child) && Object.keys(child).length === 0;
@@ -130,7 +146,10 @@ function replaceValue(text: string, pair: Pair<Node, Node | null>, value: unknow
   if (printed.startsWith('\n')) return `${text.slice(0, start).trimEnd()}${printed}${rest}`;
   const colon = text.indexOf(':', pair.key.range?.[1]);
   if (colon === -1 || colon >= start) return undefined;
-  return `${text.slice(0, colon + 1)} ${printed}${text.slice(colon + 1, start).trimEnd()}${rest}`;
+  const between = text.slice(colon + 1, start).trimEnd();
+  // The last entry's comment must not run into one that stood above it.
+  const after = between.includes('#') && /^ *#/.test(rest) ? `\n${rest.trimStart()}` : rest;
+  return `${text.slice(0, colon + 1)} ${printed}${between}${after}`;
 }
 
 function insertPair(text: string, map: YAMLMap, key: string, value: unknown): string | undefined {
@@ -139,7 +158,7 @@ function insertPair(text: string, map: YAMLMap, key: string, value: unknown): st
     if (text[close] !== '}') return undefined;
     const before = text.slice(0, close).trimEnd();
     const separator = before.endsWith('{') || before.endsWith(',') ? ' ' : ', ';
-    return `${before}${separator}${key}: ${printInline(value)} }${text.slice(close + 1)}`;
+    return `${before}${separator}${printKey(key)}: ${printInline(value)} }${text.slice(close + 1)}`;
   }
   const last = map.items.at(-1);
   const first = map.items[0];
@@ -148,9 +167,8 @@ function insertPair(text: string, map: YAMLMap, key: string, value: unknown): st
   if (end === undefined) return undefined;
   const indent = columnOf(text, first.key.range?.[0] ?? 0);
   const lineEnd = endOfLine(text, end);
-  const name = /^[A-Za-z_]+$/.test(key) ? key : JSON.stringify(key);
   const printed = print(value, indent);
-  const line = `${' '.repeat(indent)}${name}:${printed.startsWith('\n') ? '' : ' '}${printed}`;
+  const line = `${' '.repeat(indent)}${printKey(key)}:${printed.startsWith('\n') ? '' : ' '}${printed}`;
   return `${text.slice(0, lineEnd)}\n${line}${text.slice(lineEnd) === '' ? '\n' : text.slice(lineEnd)}`;
 }
 
@@ -200,10 +218,14 @@ function print(value: unknown, indent: number): string {
   return entries.map((entry) => `\n${' '.repeat(indent + 2)}- ${printInline(entry)}`).join('');
 }
 
+function printKey(key: string): string {
+  return /^\+?[A-Za-z_]+$/.test(key) ? key : JSON.stringify(key);
+}
+
 function printInline(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(printInline).join(', ')}]`;
   if (isRecord(value)) {
-    const entries = Object.entries(value).map(([key, child]) => `${printInline(key)}: ${printInline(child)}`);
+    const entries = Object.entries(value).map(([key, child]) => `${printKey(key)}: ${printInline(child)}`);
     return entries.length === 0 ? '{}' : `{ ${entries.join(', ')} }`;
   }
   if (typeof value === 'string' && !isPlain(value)) return JSON.stringify(value);
