@@ -54,8 +54,12 @@ export const removedEntriesMax = 1_000_000;
 export const walkDepthMax = 256;
 /** Entries counted for a quota; a user with more has the rest uncounted until it shrinks. */
 export const measuredEntriesMax = 5_000_000;
-/** A user's measured bytes are trusted this long; other programs also write into the folders. */
-export const measuredFreshMs = 10 * 60_000;
+/**
+ * A user's measured bytes are trusted this long, since other programs also write into the folders: a hundred times as
+ * long as measuring took, so that it costs a hundredth of the time whatever the folders hold.
+ */
+export const measuredFreshMs = { least: 10_000, most: 10 * 60_000 };
+export const measureShare = 100;
 /** Users whose bytes are remembered; measuring again is only slow, not wrong. */
 export const accountsMax = 20_000;
 /** Uploads into shared folders remembered per user for the quota. */

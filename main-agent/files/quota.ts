@@ -11,7 +11,7 @@ import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import type { EffectiveUser, Mount } from '#main-agent/users/effective-user.ts';
-import { accountsMax, measuredFreshMs, sharedUploadsPerUserMax } from './limits.ts';
+import { accountsMax, measuredFreshMs, measureShare, sharedUploadsPerUserMax } from './limits.ts';
 import type { MountTree } from './mounts.ts';
 
 export class Account {
@@ -24,6 +24,7 @@ export class Account {
   #addedWhileMeasuring = 0;
   #measuring: Promise<void> | undefined;
   #measuredAtMs: number | undefined;
+  #freshMs = 0;
   readonly #keptBytes: () => number;
 
   constructor(keptBytes: () => number) {
@@ -35,7 +36,7 @@ export class Account {
   }
 
   isFresh(nowMs: number): boolean {
-    return this.#measuredAtMs !== undefined && nowMs - this.#measuredAtMs <= measuredFreshMs;
+    return this.#measuredAtMs !== undefined && nowMs - this.#measuredAtMs <= this.#freshMs;
   }
 
   get isMeasured(): boolean {
@@ -52,9 +53,12 @@ export class Account {
 
   async #measure(walk: () => Promise<number>, nowMs: () => number): Promise<void> {
     this.#addedWhileMeasuring = 0;
+    const startedAtMs = nowMs();
     const bytes = await walk();
     this.#ownBytes = bytes + this.#addedWhileMeasuring;
     this.#measuredAtMs = nowMs();
+    const tookMs = this.#measuredAtMs - startedAtMs;
+    this.#freshMs = Math.min(measuredFreshMs.most, Math.max(measuredFreshMs.least, tookMs * measureShare));
   }
 
   /** Rejects `quota-exceeded` and takes nothing. */

@@ -20,8 +20,13 @@ export interface ReadRange {
   readonly lengthBytes?: number | undefined;
 }
 
-/** Milliseconds to wait after so many bytes, for a user's speed limit. */
-export type Pace = (bytes: number) => number;
+/** How a stream goes on, by the user as the files say now. */
+export interface Pace {
+  /** The most to move in one turn. */
+  turnBytes(): number;
+  /** Milliseconds to wait before so many bytes may be moved. Throws when the stream may not go on. */
+  waitBefore(bytes: number): number;
+}
 
 export class ReadStream implements RunningStream {
   readonly #source: ReadSource;
@@ -32,6 +37,8 @@ export class ReadStream implements RunningStream {
   #position: number;
   #leftBytes: number;
   #sentBytes = 0;
+  /** A file may have grown since it was opened: what came unexpected is paid before the next turn. */
+  #unpacedBytes = 0;
   #drained: PromiseWithResolvers<void> | undefined;
 
   constructor(
@@ -80,8 +87,13 @@ export class ReadStream implements RunningStream {
 
   /** False at the end of the file. */
   async #sendBatch(): Promise<boolean> {
-    const frames = this.#acquire();
-    const buffers = this.#buffersOf(frames);
+    const turnBytes = Math.min(this.#leftBytes, this.#pace.turnBytes());
+    const expected = Math.min(turnBytes, Math.max(0, this.#source.size - this.#position));
+    const pauseMs = this.#pace.waitBefore(expected + this.#unpacedBytes);
+    if (pauseMs > 0) await wait(pauseMs, this.#stopping.signal);
+    if (this.#stopping.signal.aborted) return false;
+    const frames = this.#acquire(turnBytes);
+    const buffers = this.#buffersOf(frames, turnBytes);
     const wanted = buffers.reduce((bytes, buffer) => bytes + buffer.byteLength, 0);
     let bytes: number;
     try {
@@ -91,20 +103,19 @@ export class ReadStream implements RunningStream {
       throw error;
     }
     if (!this.#sendFrames(frames, bytes)) await this.#waitForDrain();
-    const pauseMs = this.#pace(bytes);
-    if (pauseMs > 0) await wait(pauseMs, this.#stopping.signal);
+    this.#unpacedBytes = Math.max(0, bytes - expected);
     return bytes === wanted;
   }
 
   /** One frame more than the rest of the file needs, so that the read that meets its end is this one. */
-  #acquire(): readonly LaneFrame[] {
-    const expected = Math.min(this.#leftBytes, Math.max(0, this.#source.size - this.#position) + 1);
+  #acquire(turnBytes: number): readonly LaneFrame[] {
+    const expected = Math.min(turnBytes, Math.max(0, this.#source.size - this.#position) + 1);
     const count = Math.min(readBatchFrames, Math.ceil(expected / framePayloadBytesMax));
     return Array.from({ length: count }, () => this.#stream.acquireFrame());
   }
 
-  #buffersOf(frames: readonly LaneFrame[]): readonly Uint8Array[] {
-    let left = this.#leftBytes;
+  #buffersOf(frames: readonly LaneFrame[], turnBytes: number): readonly Uint8Array[] {
+    let left = turnBytes;
     return frames.map(({ payload }) => {
       const length = Math.min(left, framePayloadBytesMax);
       left -= length;

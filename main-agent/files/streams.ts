@@ -7,10 +7,12 @@ import type { LaneStream } from '#shared/link/lane-stream.ts';
 import type { StreamHeader } from '#shared/link/messages.ts';
 import type { StreamHandler } from '#main-agent/link/handlers.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
-import type { Direction } from './bandwidth.ts';
+import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import { type Direction, turnBytesAt } from './bandwidth.ts';
 import { toFileError } from './file-error.ts';
 import type { HandleFinder } from './handle-finder.ts';
 import { type Pace, type ReadRange, ReadStream } from './read-stream.ts';
+import { requireAllowed, requireAnyAllowed } from './permissions.ts';
 import type { FileContext } from './service-context.ts';
 import { WriteStream } from './write-stream.ts';
 
@@ -21,11 +23,25 @@ export function buildStreamHandler(context: FileContext, finder: HandleFinder): 
   };
 }
 
-function paceOf(context: FileContext, session: FullSession, direction: Direction): Pace {
-  return (bytes) => {
+function buildPace(
+  context: FileContext,
+  session: FullSession,
+  direction: Direction,
+  requireStillAllowed: (user: EffectiveUser) => void,
+): Pace {
+  let judged: EffectiveUser | undefined;
+  const rate = (): number | undefined => {
     const { uploadBytesPerSecond, downloadBytesPerSecond } = session.user().limits;
-    const rate = direction === 'upload' ? uploadBytesPerSecond : downloadBytesPerSecond;
-    return context.bandwidth.take(session.username, direction, bytes, rate);
+    return direction === 'upload' ? uploadBytesPerSecond : downloadBytesPerSecond;
+  };
+  return {
+    turnBytes: () => turnBytesAt(rate()),
+    waitBefore: (bytes) => {
+      const user = session.user();
+      if (user !== judged) requireStillAllowed(user);
+      judged = user;
+      return context.bandwidth.take(session.username, direction, bytes, rate());
+    },
   };
 }
 
@@ -50,16 +66,15 @@ async function readFile(
     requireLive(session);
     if (isGone) return;
     const range: ReadRange = { offset: header.offset, lengthBytes: header.lengthBytes };
-    const reading = new ReadStream(
-      handle,
-      stream,
-      range,
-      paceOf(context, session, 'download'),
-      (sentBytes) => {
-        handle.streams.remove(reading);
-        if (handle.kind === 'read') handle.sentBytes += sentBytes;
-      },
-    );
+    // Taken away while it runs, a right to read ends it.
+    const pace = buildPace(context, session, 'download', (user) => {
+      if (handle.kind !== 'read') return;
+      requireAllowed(context.mounts.locate(user, handle.located.path.components), 'read');
+    });
+    const reading = new ReadStream(handle, stream, range, pace, (sentBytes) => {
+      handle.streams.remove(reading);
+      if (handle.kind === 'read') handle.sentBytes += sentBytes;
+    });
     handle.streams.add(reading);
     await reading.run();
   } catch (error) {
@@ -76,12 +91,18 @@ async function writeFile(
 ): Promise<void> {
   let forget = (): void => undefined;
   // At once: the first pieces may arrive before an upload of an earlier process is found again.
-  const writing = new WriteStream(stream, paceOf(context, session, 'upload'), () => forget());
+  let path: readonly string[] = [];
+  // The commit decides for good; this only ends early what could not be committed any more.
+  const pace = buildPace(context, session, 'upload', (user) => {
+    requireAnyAllowed(context.mounts.locate(user, path), 'write', 'overwrite');
+  });
+  const writing = new WriteStream(stream, pace, () => forget());
   try {
     const handle = await finder.requireWrite(session, header.handle);
     requireLive(session);
     handle.streams.add(writing);
     forget = () => handle.streams.remove(writing);
+    path = handle.upload.record.virtualPath;
     writing.start(handle, handle.upload.record.append ? undefined : header.offset);
   } catch (error) {
     writing.stop(toFileError(error));

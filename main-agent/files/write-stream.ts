@@ -30,6 +30,8 @@ export class WriteStream implements RunningStream {
   readonly #waiting: Piece[] = [];
   #target: WriteTarget | undefined;
   #position: number | undefined;
+  /** Of this turn; below zero after a piece that was larger. */
+  #allowedBytes = 0;
   #isWriting = false;
   #isOver = false;
   #hasEnded = false;
@@ -81,17 +83,32 @@ export class WriteStream implements RunningStream {
     void this.#writeWaiting(this.#target);
   }
 
+  /** Pieces are not cut: what one turn has too much the next has less, or nothing. */
+  #takeTurn(): readonly Piece[] {
+    const turnBytes = this.#pace.turnBytes();
+    this.#allowedBytes = Math.min(turnBytes, this.#allowedBytes + turnBytes);
+    let count = 0;
+    while (count < Math.min(writeBatchPieces, this.#waiting.length)) {
+      if (this.#allowedBytes <= 0) break;
+      this.#allowedBytes -= this.#waiting[count]?.bytes.byteLength ?? 0;
+      count += 1;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
   async #writeWaiting(target: WriteTarget): Promise<void> {
-    const pieces = this.#waiting.splice(0, writeBatchPieces);
+    const pieces = this.#takeTurn();
     const bytes = pieces.reduce((sum, piece) => sum + piece.bytes.byteLength, 0);
     try {
-      await target.write(
-        pieces.map((piece) => piece.bytes),
-        this.#position,
-      );
-      if (this.#position !== undefined) this.#position += bytes;
-      const pauseMs = this.#pace(bytes);
+      const pauseMs = this.#pace.waitBefore(bytes);
       if (pauseMs > 0) await wait(pauseMs, this.#stopping.signal);
+      if (pieces.length > 0 && !this.#stopping.signal.aborted) {
+        await target.write(
+          pieces.map((piece) => piece.bytes),
+          this.#position,
+        );
+        if (this.#position !== undefined) this.#position += bytes;
+      }
     } catch (error) {
       // Before the release: bytes the disk did not take must not be acknowledged.
       if (!this.#stopping.signal.aborted) this.stop(toFileError(error));

@@ -190,7 +190,28 @@ test('a download goes on with its handle after main was killed, unless the file 
   await expect(after.read(kept)).rejects.toMatchObject({ code: 'permission-denied' });
 });
 
-test('a stream waits after each batch as long as its speed limit says', async () => {
+test('a right that is taken away ends what runs on it, and what begins on an open handle', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['a'], randomContent(8_000_000));
+  const reader = await client.open(['a'], reading);
+  const stream = client.stream({ kind: 'read', handle: reader });
+  stream.isPaused = true;
+  await expect.poll(() => stream.queuedBytes).toBeGreaterThan(0);
+  const writer = await client.open(['b'], newFile);
+  await client.write(writer, 'some');
+  client.user = userOf('alice', [mountOf([], ['alice'], ['list'])]);
+  stream.isPaused = false;
+  stream.drain();
+  const denied = { code: 'permission-denied' };
+  await expect(stream.received()).rejects.toMatchObject(denied);
+  await expect(client.read(reader)).rejects.toMatchObject(denied);
+  await expect(client.write(writer, 'more', 4)).rejects.toMatchObject(denied);
+  client.user = userOf('alice', [mountOf([], ['alice'], ['list', 'read'])]);
+  expect((await client.read(reader)).byteLength).toBe(8_000_000);
+});
+
+test('a stream waits before each batch as long as its speed limit says', async () => {
   const stream = new FakeStream();
   const bytes = randomContent(1_200_000);
   const paced: number[] = [];
@@ -205,9 +226,12 @@ test('a stream waits after each batch as long as its speed limit says', async ()
       return Promise.resolve(at - position);
     },
   };
-  const pace = (moved: number) => {
-    paced.push(moved);
-    return 1;
+  const pace = {
+    turnBytes: () => 512 * 1024,
+    waitBefore: (moved: number) => {
+      paced.push(moved);
+      return 1;
+    },
   };
   await new ReadStream(source, stream, { offset: 0 }, pace, () => undefined).run();
   expect((await stream.received()).equals(bytes)).toBe(true);
