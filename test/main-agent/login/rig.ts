@@ -7,7 +7,7 @@ import type { AccountNotice, CodeMessage } from '#main-agent/two-factor/code-del
 import { defaultTotpSettings, stepAt, totpCodeAt } from '#main-agent/two-factor/totp.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { requireRoom, type OwnCredentials } from '#main-agent/users/own-credentials.ts';
-import type { Enrolment, EnrolmentSource, UserSource } from '#main-agent/users/user-source.ts';
+import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
 import type { AssertionClaims } from '#shared/assertion/claims.ts';
 import { commitToCode } from '#shared/assertion/code-commitment.ts';
 import { signAssertion } from '#shared/assertion/sign.ts';
@@ -20,6 +20,7 @@ import { randomId } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
 import { parsePublicKeyBlob } from '#shared/ssh-key/parse.ts';
 import { buildMemoryState, type MemoryState } from '#test/harness/memory-state.ts';
+import { buildMemoryUsers } from '#test/harness/memory-users.ts';
 
 /** Main's login with everything around it in memory, and a node that signs as a real one would, or not. */
 
@@ -222,17 +223,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
   const given = new Set<string>();
   const sent: CodeMessage[] = [];
   const notices: AccountNotice[] = [];
-  const listeners = new Set<(names: readonly string[]) => void>();
-  const userSource: UserSource = {
-    find: (name) => users.get(name),
-    list: () => users.values(),
-    problems: () => [],
-    onChange: (listener) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-    close: async () => undefined,
-  };
+  const userSource = buildMemoryUsers(users);
   const enrolmentSource: EnrolmentSource = {
     read: async (name) => enrolments.get(name),
     write: async (name, enrolment) => void enrolments.set(name, enrolment),
@@ -282,17 +273,15 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     },
     jump: (ms) => void (clock.wall += ms),
     change: async (username, change) => {
-      users.set(username, {
+      userSource.put({
         ...(users.get(username) ?? buildUser(username)),
         ...change,
         version: randomId(),
       });
-      for (const listener of listeners) listener([username]);
       await settle();
     },
     remove: async (username) => {
-      users.delete(username);
-      for (const listener of listeners) listener([username]);
+      userSource.remove(username);
       await settle();
     },
     begin: (username, attempt = {}) => {

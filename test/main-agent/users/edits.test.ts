@@ -175,10 +175,9 @@ function changesOnly(before: string, after: string, where: readonly string[]): b
   return outside.length === 0;
 }
 
-function expectOnly(before: string, after: string, { path: where }: YamlChange): void {
-  // A section that came or went with its only key is a change of the section.
-  const isSo = changesOnly(before, after, where) || changesOnly(before, after, where.slice(0, 1));
-  expect(isSo, `${where.join('.')} in\n${before}\n---\n${after}`).toBe(true);
+/** A section that came or went with its only key is a change of the section. */
+function touchesOnly(before: string, after: string, { path: where }: YamlChange): boolean {
+  return changesOnly(before, after, where) || changesOnly(before, after, where.slice(0, 1));
 }
 
 describe('edits of files as people write them', () => {
@@ -188,7 +187,9 @@ describe('edits of files as people write them', () => {
         let before = text;
         for (const one of changes) {
           const after = editYaml(before, [one]);
-          expectOnly(before, after, one);
+          expect(touchesOnly(before, after, one), `${one.path.join('.')} in\n${before}\n---\n${after}`).toBe(
+            true,
+          );
           before = after;
         }
       }),
@@ -224,7 +225,7 @@ describe('edits of files as people write them', () => {
         const etag = await directory.etag('alice');
         await directory.change('alice', [one], etag);
         const after = await readFile(path.join(folder.directory, 'alice.yaml'), 'utf8');
-        expectOnly(text, after, one);
+        expect(touchesOnly(text, after, one), `${text}\n---\n${after}`).toBe(true);
         expect(users.problems(), after).toEqual([]);
         const data: unknown = parse(after);
         const said = one.path.reduce<unknown>((map, key) => Object(map)[key], data);
