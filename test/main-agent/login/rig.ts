@@ -80,7 +80,8 @@ export interface Rig {
   enrol(username: string): Promise<void>;
   /** The authenticator's code, `steps` from now. */
   code(username: string, steps?: number): string;
-  restart(change?: { readonly twoFactor?: object }): Promise<Rig>;
+  /** Another main over the same state, or over what a test put around it. */
+  restart(change?: { readonly twoFactor?: object; readonly state?: MemoryState }): Promise<Rig>;
   close(): void;
 }
 
@@ -337,7 +338,16 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       return buildRig({
         ...options,
         ...(twoFactor === undefined ? {} : { twoFactor }),
-        around: { clock, users, enrolments, secrets, state, node, otherNode, vaultKey },
+        around: {
+          clock,
+          users,
+          enrolments,
+          secrets,
+          state: change.state ?? state,
+          node,
+          otherNode,
+          vaultKey,
+        },
       });
     },
     close: () => login.close(),
