@@ -46,23 +46,11 @@ async function waitTurns(turns: number): Promise<void> {
   for (let turn = 0; turn < turns; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
-const evidenceKinds: ReadonlySet<Change['kind']> = new Set([
-  'use-time-step',
-  'use-code',
-  'use-bypass-code',
-  'use-lease',
-]);
-
+/** What one change spends; undefined for those that spend nothing. */
 function nameEvidence(change: Change): string | undefined {
-  switch (change.kind) {
-    case 'use-time-step':
-      return `step ${change.enrolment} ${change.step}`;
-    case 'use-code':
-    case 'use-bypass-code':
-      return `${change.kind} ${change.id}`;
-    default:
-      return undefined;
-  }
+  if (change.kind === 'use-time-step') return `step ${change.enrolment} ${change.step}`;
+  if (change.kind === 'use-code' || change.kind === 'use-bypass-code') return `${change.kind} ${change.id}`;
+  return change.kind === 'use-lease' ? 'lease' : undefined;
 }
 
 class World {
@@ -214,8 +202,7 @@ class World {
 
   #note(changes: readonly Change[], { ok }: { readonly ok: boolean }): void {
     if (!ok || !changes.some((change) => change.kind === 'open-session')) return;
-    const evidence = changes.filter((change) => evidenceKinds.has(change.kind));
-    this.opened.push(evidence.map((change) => nameEvidence(change) ?? 'lease'));
+    this.opened.push(changes.map(nameEvidence).filter((name) => name !== undefined));
   }
 }
 
