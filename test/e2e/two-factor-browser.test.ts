@@ -117,6 +117,61 @@ describe('auto_enable is on and nothing is required', () => {
   });
 });
 
+describe('a user who lost the phone', () => {
+  it('types the code from the administrator and moves to another phone, with new recovery codes', async () => {
+    const { page, flows } = await visit();
+    const made = await askSallyport(product.site.files.main.socket, [
+      'two-factor',
+      'bypass-code',
+      'alice',
+      '--re-enrol',
+      '--reason',
+      'seen in person',
+    ]);
+    await flows.signIn('alice', product.password('alice'), async () => {
+      await page.getByRole('button', { name: 'Use a recovery code' }).click();
+      return String(made['code']).toLowerCase();
+    });
+    await flows.open('/options');
+    await page.getByText('the old phone’s codes then stop working').waitFor();
+    await page.getByRole('button', { name: 'Set up another phone' }).click();
+    await flows.showQr();
+    const { app, recovery } = await setUp(flows);
+    expect(recovery).toHaveLength(10);
+    expect(await page.getByRole('button', { name: 'Set up another phone' }).count()).toBe(0);
+    await flows.signOut();
+    await flows.submitPassword('alice', product.password('alice'));
+    await flows.submitCode(await product.authenticator('alice').next());
+    await page.getByText('That code is not right').waitFor();
+    await flows.submitCode(await app.next());
+    await page.getByRole('button', { name: 'Account of alice' }).waitFor();
+  });
+});
+
+describe('a user of whom a factor will be required', () => {
+  it('is reminded after the sign-in, with the day, in the language of the page', async () => {
+    const day = new Date(Date.now() + 30 * 24 * 3_600_000).toISOString().slice(0, 10);
+    await askSallyport(product.site.files.main.socket, [
+      'users',
+      'set',
+      'frank',
+      'two_factor.required_on=[https]',
+      `two_factor.required_from=${day}`,
+    ]);
+    const { page, flows } = await visit();
+    await flows.signIn('frank', product.password('frank'));
+    await page.getByText(/^From .* on, signing in needs a code from your phone\. Ask/).waitFor();
+    const german = await browser.visit({ ignoreHTTPSErrors: true, locale: 'de-DE' });
+    await german.goto(product.site.https);
+    await german.getByLabel('Benutzername').fill('frank');
+    await german.getByLabel('Passwort', { exact: true }).fill(product.password('frank'));
+    await german.getByRole('button', { name: 'Anmelden', exact: true }).click();
+    const reminder = german.getByText(/^Ab .* brauchen Sie zum Anmelden einen Code/);
+    await reminder.waitFor();
+    expect(await reminder.textContent()).toContain(day.slice(0, 4));
+  });
+});
+
 describe('a user whose set-up is forced', () => {
   it('reaches nothing but the set-up page before it is done, and everything after it', async () => {
     const target = product.sftp('dave', { password: product.password('dave') });
