@@ -47,3 +47,12 @@ export const pickedFoldersMax = 2_000;
 /** Names of a selection that still fit into the address of one ZIP download. */
 export const archiveNamesMax = 500;
 export const archiveAddressCharactersMax = 8_000;
+
+/** Long enough to come back to the keyboard, short enough not to nag. */
+export const sessionEndWarningMs = 120_000;
+/** How often the session's end is looked for. */
+export const sessionEndCheckMs = 5_000;
+/** How often other tabs are told that this one is used. */
+export const sessionUseTellMs = 30_000;
+/** As the server's default; it has the last word. */
+export const newPasswordCharactersMin = 12;

@@ -20,7 +20,12 @@ export interface Account {
   readonly may: { readonly password: boolean; readonly ssh_keys: boolean };
   /** `limit_bytes` absent: unlimited. */
   readonly quota: { readonly used_bytes: number; readonly limit_bytes?: number };
-  readonly session: { readonly started_at: string };
+  readonly session: {
+    readonly started_at: string;
+    /** Without use it ends after so many seconds; whatever happens, `expires_in` seconds from now. */
+    readonly idle_seconds: number;
+    readonly expires_in: number;
+  };
   /** Something the administrator wants this person to know. */
   readonly notice?: string;
 }

@@ -14,11 +14,17 @@ export interface ApiCall {
 
 export class Http {
   readonly #fetch: typeof fetch;
+  readonly #onAnswer: () => void;
   readonly #onProblem: (problem: ApiProblem) => void;
 
   /** `onProblem` sees every refusal before the caller does: a dead session is noticed wherever it shows. */
-  constructor(options: { fetch: typeof fetch; onProblem: (problem: ApiProblem) => void }) {
+  constructor(options: {
+    fetch: typeof fetch;
+    onAnswer: () => void;
+    onProblem: (problem: ApiProblem) => void;
+  }) {
     this.#fetch = options.fetch;
+    this.#onAnswer = options.onAnswer;
     this.#onProblem = options.onProblem;
   }
 
@@ -65,7 +71,10 @@ export class Http {
       redirect: 'error',
       signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
     });
-    if (response.ok) return response;
+    if (response.ok) {
+      this.#onAnswer();
+      return response;
+    }
     throw parseProblem(response.status, response.headers.get('Retry-After'), await response.text());
   }
 }

@@ -34,6 +34,12 @@ export class ApiProblem extends Error {
     return reason === 'wrong-code' || reason === 'used-code' || reason === 'clock-drift' ? reason : undefined;
   }
 
+  /** What was typed is not right, and nothing else is wrong: the session goes on. */
+  get isAnotherTry(): boolean {
+    const { reason } = this.details;
+    return this.codeReason !== undefined || reason === 'wrong-password' || reason === 'code-required';
+  }
+
   /** Nothing to do with the request: the server, or the way to it, is down. */
   get isOutage(): boolean {
     return (

@@ -10,6 +10,8 @@ export interface Challenge {
   readonly recovery: boolean;
   /** Only a code that the administrator gave is accepted. */
   readonly given?: boolean;
+  /** This browser may be remembered: its next sign-ins ask for no code. */
+  readonly remember_device?: boolean;
   readonly attempts_left: number;
   /** Seconds. */
   readonly expires_in: number;
@@ -26,8 +28,9 @@ export async function postLogin(http: Http, username: string, password: string):
   return http.call<SignInStep>({ method: 'POST', path: '/api/login', json: { username, password } });
 }
 
-export async function postCode(http: Http, code: string): Promise<void> {
-  await http.call({ method: 'POST', path: '/api/login/code', json: { code } });
+export async function postCode(http: Http, code: string, rememberDevice: boolean): Promise<void> {
+  const remember = rememberDevice ? { remember_device: true } : {};
+  await http.call({ method: 'POST', path: '/api/login/code', json: { code, ...remember } });
 }
 
 export async function postResend(http: Http): Promise<void> {

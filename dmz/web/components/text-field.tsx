@@ -7,7 +7,8 @@ export interface TextFieldProps {
   readonly onInput: (value: string) => void;
   readonly name?: string | undefined;
   readonly type?: 'text' | 'password' | undefined;
-  readonly autocomplete?: 'username' | 'current-password' | 'one-time-code' | 'off' | undefined;
+  readonly autocomplete?:
+    'username' | 'current-password' | 'new-password' | 'one-time-code' | 'off' | undefined;
   readonly inputMode?: 'text' | 'numeric' | undefined;
   readonly maxLength?: number | undefined;
   readonly error?: string | undefined;

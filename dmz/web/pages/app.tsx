@@ -1,4 +1,5 @@
 import { NoticeArea } from '#dmz/web/components/notice-area.tsx';
+import { SessionEndWarning } from '#dmz/web/components/session-end-warning.tsx';
 import { FilesPage } from '#dmz/web/pages/files.tsx';
 import { OptionsPage } from '#dmz/web/pages/options.tsx';
 import { SecondFactorPage } from '#dmz/web/pages/second-factor.tsx';
@@ -39,6 +40,7 @@ function CurrentPage() {
 export function App() {
   return (
     <>
+      <SessionEndWarning />
       <CurrentPage />
       <NoticeArea />
     </>

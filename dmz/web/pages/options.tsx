@@ -1,4 +1,3 @@
-import type { ComponentChildren } from 'preact';
 import { useEffect } from 'preact/hooks';
 import type { Account, Protocol } from '#dmz/web/api/account.ts';
 import { AppHeader } from '#dmz/web/components/app-header.tsx';
@@ -6,29 +5,14 @@ import { Button } from '#dmz/web/components/button.tsx';
 import { Choice } from '#dmz/web/components/choice.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
 import { PageLink } from '#dmz/web/components/page-link.tsx';
+import { Panel } from '#dmz/web/components/panel.tsx';
+import { PasswordPanel } from '#dmz/web/components/password-panel.tsx';
+import { RecoveryCodesPanel } from '#dmz/web/components/recovery-codes-panel.tsx';
+import { SessionsPanel } from '#dmz/web/components/sessions-panel.tsx';
+import { SshKeysPanel } from '#dmz/web/components/ssh-keys-panel.tsx';
 import { languageNames, languages } from '#dmz/web/i18n/language.ts';
 import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
 import { themes } from '#dmz/web/state/preferences.ts';
-
-function Section({
-  title,
-  badge,
-  children,
-}: {
-  readonly title: string;
-  readonly badge?: ComponentChildren;
-  readonly children: ComponentChildren;
-}) {
-  return (
-    <section class="panel">
-      <div class="panel-head">
-        <h2>{title}</h2>
-        {badge}
-      </div>
-      {children}
-    </section>
-  );
-}
 
 function AccountSection({ account }: { readonly account: Account }) {
   const { session } = useClient();
@@ -36,7 +20,7 @@ function AccountSection({ account }: { readonly account: Account }) {
   const formats = useFormats();
   const { used_bytes: used, limit_bytes: limit } = account.quota;
   return (
-    <Section title={words.options.account}>
+    <Panel title={words.options.account}>
       <dl class="facts">
         <dt>{words.options.username}</dt>
         <dd>{account.username}</dd>
@@ -66,7 +50,7 @@ function AccountSection({ account }: { readonly account: Account }) {
       <Button icon="signOut" onClick={() => void session.signOut()}>
         {words.header.signOut}
       </Button>
-    </Section>
+    </Panel>
   );
 }
 
@@ -87,7 +71,7 @@ function TwoFactorSection({ account }: { readonly account: Account }) {
   const requiredFrom = Date.parse(twoFactor.required_from ?? '');
   const isLater = requiredFrom > Date.now();
   return (
-    <Section title={words.options.twoFactor} badge={badge}>
+    <Panel title={words.options.twoFactor} badge={badge}>
       <p>
         {enrolled
           ? maySetUp
@@ -100,18 +84,12 @@ function TwoFactorSection({ account }: { readonly account: Account }) {
       {requiredOn.length > 0 && !isLater && <p>{words.options.requiredOn(protocols(requiredOn))}</p>}
       {enrolled && requiredOn.length === 0 && <p>{words.options.requiredNowhere}</p>}
       {isLater && <p>{words.options.requiredFrom(formats.day(requiredFrom))}</p>}
-      {enrolled && (
-        <p class="with-icon">
-          <Icon name="key" />
-          {words.options.recoveryLeft(twoFactor.recovery_codes_left)}
-        </p>
-      )}
       {maySetUp && (
         <Button kind="primary" icon="shield" onClick={() => route.go({ name: 'setup' })}>
           {enrolled ? words.options.replace : words.options.setUp}
         </Button>
       )}
-    </Section>
+    </Panel>
   );
 }
 
@@ -119,7 +97,7 @@ function AppearanceSection() {
   const { preferences } = useClient();
   const words = useWords();
   return (
-    <Section title={words.options.appearance}>
+    <Panel title={words.options.appearance}>
       <Choice
         label={words.options.theme}
         value={preferences.theme.value}
@@ -136,7 +114,7 @@ function AppearanceSection() {
         }))}
         onChange={(language) => void preferences.chooseLanguage(language)}
       />
-    </Section>
+    </Panel>
   );
 }
 
@@ -161,6 +139,12 @@ export function OptionsPage({ account }: { readonly account: Account }) {
         </PageLink>
         <h1>{words.options.title}</h1>
         <TwoFactorSection account={account} />
+        {account.two_factor.enrolled && (
+          <RecoveryCodesPanel username={account.username} left={account.two_factor.recovery_codes_left} />
+        )}
+        {account.may.password && <PasswordPanel />}
+        <SshKeysPanel mayChange={account.may.ssh_keys} />
+        <SessionsPanel />
         <AccountSection account={account} />
         <AppearanceSection />
       </main>

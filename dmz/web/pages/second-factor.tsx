@@ -73,6 +73,7 @@ export function SecondFactorPage({
   const [busy, setBusy] = useState(false);
   const [attemptsLeft, setAttemptsLeft] = useState(challenge.attempts_left);
   const [failure, setFailure] = useState<{ text: string; reference?: string | undefined } | undefined>();
+  const [remember, setRemember] = useState(false);
   const [sentAgain, setSentAgain] = useState(false);
   const secondsLeft = useSecondsUntil(expiresAtMs);
   const kind = letters ? 'recovery' : challenge.method === 'totp' ? 'app' : 'delivered';
@@ -102,7 +103,7 @@ export function SecondFactorPage({
     setBusy(true);
     setSentAgain(false);
     try {
-      await session.answer(typed);
+      await session.answer(typed, remember);
     } catch (thrown) {
       const problem = toApiProblem(thrown);
       const left = problem.details.attemptsLeft;
@@ -174,6 +175,16 @@ export function SecondFactorPage({
           <Message kind="danger" reference={failure.reference}>
             {failure.text}
           </Message>
+        )}
+        {challenge.remember_device === true && (
+          <label class="check">
+            <input
+              type="checkbox"
+              checked={remember}
+              onChange={(event) => setRemember(event.currentTarget.checked)}
+            />
+            <span>{words.code.remember}</span>
+          </label>
         )}
         {sentAgain && <Message kind="ok">{words.code.resent}</Message>}
         <Button kind="primary" type="submit" wide busy={busy}>

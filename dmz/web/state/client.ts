@@ -13,6 +13,7 @@ import { Notices } from '#dmz/web/state/notices.ts';
 import { Preferences } from '#dmz/web/state/preferences.ts';
 import { Route } from '#dmz/web/state/route.ts';
 import { Selection } from '#dmz/web/state/selection.ts';
+import { SessionEndWatch } from '#dmz/web/state/session-end.ts';
 import { Session } from '#dmz/web/state/session.ts';
 import { Uploads } from '#dmz/web/state/uploads.ts';
 
@@ -24,6 +25,7 @@ export interface Client {
   readonly preferences: Preferences;
   readonly route: Route;
   readonly session: Session;
+  readonly sessionEnd: SessionEndWatch;
   readonly notices: Notices;
   readonly folder: Folder;
   readonly selection: Selection;
@@ -34,7 +36,11 @@ export interface Client {
 export function buildClient(browser: Window): Client {
   const named = browser.document.querySelector<HTMLMetaElement>('meta[name="application-name"]');
   const onProblem = (problem: ApiProblem): void => session.observe(problem);
-  const http = new Http({ fetch: (input, init) => browser.fetch(input, init), onProblem });
+  const http = new Http({
+    fetch: (input, init) => browser.fetch(input, init),
+    onAnswer: () => session.noteUse(),
+    onProblem,
+  });
   const preferences = new Preferences(browser);
   const session = new Session(http, new BroadcastChannel('sallyport'));
   const notices = new Notices();
@@ -56,6 +62,7 @@ export function buildClient(browser: Window): Client {
     preferences,
     route: new Route(browser),
     session,
+    sessionEnd: new SessionEndWatch(session),
     notices,
     folder,
     selection,

@@ -3,7 +3,7 @@ import { getAccount, type Account } from '#dmz/web/api/account.ts';
 import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem, type ApiProblem } from '#dmz/web/api/problem.ts';
 import { postCode, postLogin, postLogout, postResend, type Challenge } from '#dmz/web/api/sign-in.ts';
-import { outageRetryMs, outageRetryMsMax } from '#dmz/web/limits.ts';
+import { outageRetryMs, outageRetryMsMax, sessionUseTellMs } from '#dmz/web/limits.ts';
 
 /**
  * Who is signed in, seen from the browser. The server decides everything; this only remembers what it said last, so
@@ -36,6 +36,9 @@ export class Session {
   readonly outage = signal<Outage | undefined>(undefined);
   /** Offered again at the next sign-in of this tab. */
   username = '';
+  /** When the server last heard of this session, from any tab. */
+  usedAtMs = Date.now();
+  #toldAtMs = 0;
   readonly #http: Http;
   readonly #channel: BroadcastChannel | undefined;
 
@@ -43,6 +46,7 @@ export class Session {
     this.#http = http;
     this.#channel = channel;
     channel?.addEventListener('message', (event: MessageEvent<unknown>) => {
+      if (event.data === 'used') this.usedAtMs = Date.now();
       if (event.data === 'signed-out' && this.#isLive()) this.#end('elsewhere');
     });
   }
@@ -77,8 +81,8 @@ export class Session {
     } else await this.refresh();
   }
 
-  async answer(code: string): Promise<void> {
-    await postCode(this.#http, code);
+  async answer(code: string, rememberDevice: boolean): Promise<void> {
+    await postCode(this.#http, code, rememberDevice);
     await this.refresh();
   }
 
@@ -103,10 +107,18 @@ export class Session {
     this.#end('signed-out');
   }
 
+  /** Every answered call comes by here; the other tabs need not warn then. */
+  noteUse(): void {
+    this.usedAtMs = Date.now();
+    if (this.usedAtMs - this.#toldAtMs < sessionUseTellMs) return;
+    this.#toldAtMs = this.usedAtMs;
+    this.#channel?.postMessage('used');
+  }
+
   /** Every refused call comes by here: a session that died is noticed wherever it shows. */
   observe(problem: ApiProblem): void {
     if (!this.#isLive()) return;
-    if (problem.status === 401 && problem.codeReason === undefined) this.#end('expired');
+    if (problem.status === 401 && !problem.isAnotherTry) this.#end('expired');
     else if (problem.status === 403 && problem.details.reason === 'setup-required') void this.refresh();
     else if (problem.isOutage && problem.status !== 0) this.#noteOutage(problem);
   }

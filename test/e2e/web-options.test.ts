@@ -1,0 +1,181 @@
+import axe from 'axe-core';
+import type { Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { DemoUser } from '#scripts/demonstration/users.ts';
+import { generatePrivateKeyFile } from '#shared/ssh-key/private-key-file.ts';
+import { type Product, startProduct } from '#test/harness/product.ts';
+import { phone, startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
+import { WebFlows } from '#test/harness/web-flows.ts';
+
+/** What people change about their own account in a real Chromium, on the real processes. */
+
+let product: Product;
+let browser: WebBrowser;
+let page: Page;
+let flows: WebFlows;
+const patienceMs = 60_000;
+
+const person = (name: string): DemoUser => ({
+  name,
+  displayName: `${name} Example`,
+  hasPassword: true,
+  hasKey: false,
+  isEnrolled: name === 'olga',
+  requiredOn: name === 'olga' ? ['https'] : [],
+  registration: false,
+  forceSetup: false,
+});
+
+beforeAll(async () => {
+  [product, browser] = await Promise.all([
+    startProduct({ moreUsers: [person('olga'), person('otto')] }),
+    startWebBrowser(),
+  ]);
+});
+afterAll(async () => {
+  await browser.close();
+  await product.close();
+});
+beforeEach(async () => {
+  page = await browser.visit({ ignoreHTTPSErrors: true });
+  page.setDefaultTimeout(patienceMs);
+  flows = new WebFlows(page, product.site.https);
+});
+afterEach(async () => {
+  await page.context().close();
+  const complaints = browser.complaints.splice(0);
+  if (complaints.length > 0) throw new Error(`the page complained: ${complaints.join(' | ')}`);
+});
+
+async function signIn(user: string, password = product.password(user)): Promise<void> {
+  await flows.open('/options');
+  const code = user === 'olga' ? () => product.authenticator('olga').next() : undefined;
+  await flows.signIn(user, password, code);
+  await flows.heading('User options').waitFor();
+}
+async function expectNoViolations(): Promise<void> {
+  await page.evaluate(axe.source);
+  const found: string[] = [];
+  for (const viewport of [{ width: 1280, height: 800 }, phone])
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.setViewportSize(viewport);
+      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
+      const { violations } = (await page.evaluate('axe.run()')) as axe.AxeResults;
+      for (const { id, nodes } of violations)
+        found.push(`${colorScheme} ${viewport.width}: ${id} at ${nodes.map(({ html }) => html).join(' , ')}`);
+    }
+  expect(found).toEqual([]);
+  await page.setViewportSize({ width: 1280, height: 800 });
+}
+
+describe('a password', () => {
+  it('is changed with the present one; other windows are signed out and the old one is dead', async () => {
+    const other = await browser.visit({ ignoreHTTPSErrors: true });
+    other.setDefaultTimeout(patienceMs);
+    const otherFlows = new WebFlows(other, product.site.https);
+    await otherFlows.open();
+    await otherFlows.signIn('otto', product.password('otto'));
+
+    await signIn('otto');
+    await page.getByRole('button', { name: 'Change password' }).click();
+    const submit = page.locator('form').getByRole('button', { name: 'Change password' });
+    const type = async (next: string, again: string, present: string): Promise<void> => {
+      await page.getByLabel('New password', { exact: true }).fill(next);
+      await page.getByLabel('New password, once more').fill(again);
+      await page.getByLabel('Present password').fill(present);
+      await submit.click();
+    };
+    const right = product.password('otto');
+    await type('short', 'short', right);
+    await page.getByText('The new password needs at least 12 characters.').waitFor();
+    await type('a new long password', 'a new wrong password', right);
+    await page.getByText('The new password is not the same in both fields.').waitFor();
+    await expectNoViolations();
+    await type('a new long password', 'a new long password', 'not it');
+    await page.getByText('That is not your present password.').waitFor();
+    await type('a new long password', 'a new long password', right);
+    await page.getByText('Password changed.').waitFor();
+
+    await other.reload();
+    await otherFlows.heading('Sign in').waitFor();
+    await other.context().close();
+    await flows.signOut();
+    await flows.submitPassword('otto', right);
+    await page.getByText('User name and password don’t match.').waitFor();
+    await flows.signIn('otto', 'a new long password');
+  });
+});
+
+describe('recovery codes', () => {
+  it('are made anew with password and a fresh code; the old ones stop working', async () => {
+    await signIn('olga');
+    await page.getByRole('button', { name: 'Make new codes' }).click();
+    await page.getByLabel('Present password').fill(product.password('olga'));
+    await page.getByLabel('Verification code').fill('000000');
+    await page.locator('form').getByRole('button', { name: 'Make new codes' }).click();
+    await page.getByText('That code is not right.').waitFor();
+    await page.getByLabel('Verification code').fill(await product.authenticator('olga').next());
+    await page.locator('form').getByRole('button', { name: 'Make new codes' }).click();
+    const codes = page.locator('.recovery-codes li');
+    await codes.first().waitFor();
+    const [first = ''] = await codes.allTextContents();
+    expect(await codes.count()).toBe(10);
+    await page.getByLabel('I have stored them').check();
+    await page.getByRole('button', { name: 'Done' }).click();
+    await page.getByText('10 recovery codes left').waitFor();
+    await flows.signOut();
+    await flows.submitPassword('olga', product.password('olga'));
+    await page.getByRole('button', { name: 'Use a recovery code' }).click();
+    await flows.submitCode(first);
+    await page.getByRole('button', { name: 'Account of olga' }).waitFor();
+  });
+});
+
+describe('sessions', () => {
+  it('are listed, and another one is ended from here', async () => {
+    const other = await browser.visit({ ignoreHTTPSErrors: true });
+    other.setDefaultTimeout(patienceMs);
+    const otherFlows = new WebFlows(other, product.site.https);
+    await otherFlows.open();
+    await otherFlows.signIn('frank', product.password('frank'));
+    await signIn('frank');
+    const list = page.locator('section', {
+      has: page.getByRole('heading', { name: 'Where you are signed in' }),
+    });
+    await list.getByText('This one').waitFor();
+    expect(await list.locator('li').count()).toBe(2);
+    await expectNoViolations();
+    await list
+      .locator('li')
+      .filter({ hasNotText: 'This one' })
+      .getByRole('button', { name: 'Sign out' })
+      .click();
+    await expect.poll(() => list.locator('li').count()).toBe(1);
+    await other.reload();
+    await otherFlows.heading('Sign in').waitFor();
+    await other.context().close();
+  });
+});
+
+describe('the end of a session', () => {
+  it('is announced two minutes before, and put off by a click', async () => {
+    await page.clock.install();
+    await signIn('frank');
+    await page.clock.fastForward('12:50');
+    expect(await page.getByText('You will be signed out in').count()).toBe(0);
+    await page.clock.fastForward('00:20');
+    await page.getByText('You will be signed out in').waitFor();
+    await expectNoViolations();
+    await page.getByRole('button', { name: 'Stay signed in' }).click();
+    await page.getByText('You will be signed out in').waitFor({ state: 'detached' });
+  });
+});
+
+describe('SSH keys', () => {
+  it('are not offered where the administrator keeps them', async () => {
+    await signIn('frank');
+    await flows.heading('Where you are signed in').waitFor();
+    expect(await flows.heading('SSH keys').count()).toBe(0);
+    expect(generatePrivateKeyFile('x').publicLine).toMatch(/^ssh-ed25519 /);
+  });
+});
