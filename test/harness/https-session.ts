@@ -23,18 +23,25 @@ export class HttpsSession {
     method: string,
     path: string,
     value?: object,
+    extraHeaders: Readonly<Record<string, string>> = {},
   ): Promise<{ status: number; body: Record<string, unknown> }> {
     const pieces: Buffer[] = [];
     const body = value === undefined ? undefined : JSON.stringify(value);
-    const status = await this.stream(method, path, (piece) => pieces.push(piece), body);
+    const status = await this.stream(method, path, (piece) => pieces.push(piece), body, extraHeaders);
     const text = Buffer.concat(pieces).toString();
     return { status, body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>) };
   }
 
   /** Resolves with the status after the last byte. */
-  stream(method: string, path: string, onPiece: (piece: Buffer) => void, body?: string): Promise<number> {
+  stream(
+    method: string,
+    path: string,
+    onPiece: (piece: Buffer) => void,
+    body?: string,
+    extraHeaders: Readonly<Record<string, string>> = {},
+  ): Promise<number> {
     return new Promise((resolve, reject) => {
-      const headers: Record<string, string> = {};
+      const headers: Record<string, string> = { ...extraHeaders };
       if (this.cookie !== '') headers['cookie'] = this.cookie;
       if (body !== undefined) headers['content-type'] = 'application/json';
       const from = { localAddress: this.#localAddress, family: 4 };

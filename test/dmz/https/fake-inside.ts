@@ -7,7 +7,13 @@ import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
 import { buildSourceGuard } from '#dmz/guard/source-guard.ts';
 import type { GuardLimits } from '#dmz/guard/limits.ts';
 import { buildLoginService } from '#dmz/login/conversation.ts';
-import type { FileHandlers, LoginHandlers, SessionHandlers } from '#main-agent/link/handlers.ts';
+import type {
+  AccountHandlers,
+  FileHandlers,
+  LoginHandlers,
+  SessionHandlers,
+} from '#main-agent/link/handlers.ts';
+import { isCommitmentToChange, purposeOf } from '#shared/assertion/account-change.ts';
 import type { AssertionClaims } from '#shared/assertion/claims.ts';
 import { isCommitmentTo } from '#shared/assertion/code-commitment.ts';
 import { verifyAssertion } from '#shared/assertion/verify.ts';
@@ -322,6 +328,74 @@ export async function buildFakeInside(
     },
   };
 
+  const steps = new Map<string, { challenge: string; nonce: string }>();
+  const ownKey = {
+    id: sessionKey('key'),
+    type: 'ssh-ed25519',
+    fingerprint: 'SHA256:x',
+    comment: 'me',
+    removable: true,
+    added: { atMs: 0, node: 'dmz1' },
+  };
+  const account: Partial<AccountHandlers> = {
+    'account.sessions': async (_params, { key }) => ({
+      sessions: [
+        {
+          id: key,
+          current: true,
+          node: 'dmz1',
+          protocol: 'https',
+          method: 'totp',
+          clientIp: '192.0.2.1',
+          startedAtMs: 0,
+        },
+      ],
+    }),
+    'account.leases': async () => ({ leases: [] }),
+    'account.devices': async () => ({
+      devices: [{ id: sessionKey('device'), node: 'dmz1', startedAtMs: 0, usedAtMs: 1, expiresAtMs: 2 }],
+    }),
+    'account.ssh-keys': async () => ({ sshKeys: [ownKey] }),
+    'account.end': async ({ what, id: named, session: own }) => {
+      if (what === 'session' && named === sessionKey(own)) await kick(own);
+      else if (named !== sessionKey(what)) throw new SallyportError('not-found', 'no such thing');
+      return {};
+    },
+    'account.step-up': async (params, { username }) => {
+      if (params.purpose === 'ssh-key' && username === 'bob')
+        throw new SallyportError('not-allowed', 'Not allowed here');
+      const step = { challenge: randomId(), nonce: randomId() };
+      steps.set(params.session, step);
+      return { ...step, shapes: username === 'frank' ? [] : ['digits6', 'recovery'] };
+    },
+    'account.change': async (params, { username }, link) => {
+      const claim = await check(params, link.exporter);
+      const step = steps.get(params.session);
+      steps.delete(params.session);
+      if (claim.challenge !== step?.challenge || claim.nonce !== step.nonce || claim.sub !== username)
+        throw new SallyportError('refused', 'no');
+      const isSigned =
+        claim.purpose === purposeOf(params.change) &&
+        isCommitmentToChange(claim.change ?? '', params.changeSalt, params.change);
+      if (!isSigned) throw new SallyportError('refused', 'no');
+      if (params.current !== rightPassword)
+        return { outcome: 'again', reason: 'wrong-password', attemptsLeft: 4 };
+      if (params.code === usedCode) return { outcome: 'again', reason: 'used-code', attemptsLeft: 3 };
+      if (params.change.kind === 'password' && params.change.value.length < 12)
+        throw new SallyportError('too-weak', 'A password needs at least 12 characters');
+      if (params.change.kind === 'add-ssh-key' && params.change.value === 'known')
+        throw new SallyportError('exists', 'This key is there already');
+      await kick(params.session);
+      const view = openSession(username, 'signed-in', 'totp');
+      return {
+        outcome: 'changed',
+        view,
+        ...(params.change.kind === 'recovery-codes' ? { recoveryCodes: [recoveryCode] } : {}),
+        ...(params.change.kind === 'add-ssh-key' ? { sshKey: ownKey } : {}),
+      };
+    },
+  };
+
   const nameOf = (components: readonly string[]): string => `/${components.join('/')}`;
   const parentOf = (path: string): string => path.slice(0, path.lastIndexOf('/')) || '/';
   /** A tag for each content there ever was. */
@@ -542,6 +616,7 @@ export async function buildFakeInside(
   const memory = await buildMemoryLink({
     login,
     session,
+    account,
     files: fileHandlers,
     onStream: serveStream,
     sessions,
