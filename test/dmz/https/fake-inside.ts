@@ -338,10 +338,10 @@ export async function buildFakeInside(
     added: { atMs: 0, node: 'dmz1' },
   };
   const account: Partial<AccountHandlers> = {
-    'account.sessions': async (_params, { key }) => ({
+    'account.sessions': async (_params, own) => ({
       sessions: [
         {
-          id: key,
+          id: own.key,
           current: true,
           node: 'dmz1',
           protocol: 'https',
