@@ -2,6 +2,8 @@ import { IconButton } from '#dmz/web/components/button.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
 import { useClient, useWords } from '#dmz/web/state/client.ts';
 
+const icons = { info: 'check', reminder: 'shield', failure: 'alert' } as const;
+
 /** The page's live regions: they exist from the start, because regions that appear with their text are not read. */
 export function NoticeArea() {
   const { notices } = useClient();
@@ -15,7 +17,7 @@ export function NoticeArea() {
       <div class="notice-area" aria-live="polite">
         {notice !== undefined && (
           <div class={`notice notice-${notice.kind}`}>
-            <Icon name={notice.kind === 'failure' ? 'alert' : 'check'} />
+            <Icon name={icons[notice.kind]} />
             <p>
               {notice.text}
               {notice.reference !== undefined && (

@@ -367,7 +367,7 @@ export const en = {
     scanIntro: 'Scan this with your app, then confirm.',
     qr: 'QR code for your authenticator app',
     key: 'Or type this key into the app',
-    openApp: 'App on this device? Open it',
+    openApp: 'Is the app on this device? Open it',
     copyKey: 'Copy key',
     copied: 'Copied.',
     copyFailed: 'Copying didn’t work. Mark the text and copy it by hand.',

@@ -4,7 +4,7 @@ import { noticeMs } from '#dmz/web/limits.ts';
 /** Short messages at the edge of the page, and sentences for screen readers only. */
 
 export interface Notice {
-  readonly kind: 'info' | 'failure';
+  readonly kind: 'info' | 'reminder' | 'failure';
   readonly text: string;
   readonly reference?: string;
 }
@@ -23,7 +23,7 @@ export class Notices {
 
   /** As `info`, but stays: what an administrator wants this person to know. */
   remind(text: string): void {
-    this.#show({ kind: 'info', text });
+    this.#show({ kind: 'reminder', text });
   }
 
   /** Stays until it is dismissed or replaced: somebody may want to write the reference down. */
