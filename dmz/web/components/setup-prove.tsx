@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { Button } from '#dmz/web/components/button.tsx';
 import { cleanCode, CodeField } from '#dmz/web/components/code-field.tsx';
 import { useSecondsUntil } from '#dmz/web/components/countdown.ts';
@@ -28,7 +28,8 @@ export function SetupProve({
   const [missing, setMissing] = useState(false);
   const seconds = useSecondsUntil(expiresAtMs);
   useEffect(() => field.current?.focus(), []);
-  useEffect(() => {
+  // Before anybody sees the message: what is typed after it must stay.
+  useLayoutEffect(() => {
     if (failure === undefined) return;
     setCode('');
     field.current?.focus();
