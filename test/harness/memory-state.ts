@@ -119,7 +119,7 @@ export function buildMemoryState(now: () => number): MemoryState {
         .slice(0, limit),
     sshKeyAdditions: async (username) => {
       const latest = new Map<string, StoredAccountChange>();
-      for (const one of tables.accountChanges)
+      for (const one of tables.accountChanges.toSorted((a, b) => a.atMs - b.atMs))
         if (one.username === username && one.kind === 'ssh-key-added') latest.set(one.subject, one);
       return [...latest.values()];
     },

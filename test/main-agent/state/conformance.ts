@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type {
   Change,
   StateStore,
+  StoredAccountChange,
   StoredDevice,
   StoredLease,
   StoredSession,
@@ -152,6 +153,53 @@ export function describeStateStore(
       await accepted({ kind: 'end-devices', user: 'alice' });
       expect(await store.devices('alice')).toEqual([]);
       expect(await rotate('v1', 'v2')).toBe(false);
+    });
+
+    it('S-15: finds what was changed through a node by time, and what added a key last', async () => {
+      const note = (atMs: number, more: Partial<StoredAccountChange> = {}): Promise<boolean> =>
+        accepted({ kind: 'note-account-change', change: { ...accountChange, atMs, ...more } });
+      for (const atMs of [30, 10, 20]) await note(atMs);
+      await note(15, { node: 'dmz2' });
+      await note(40, { username: 'bob' });
+      const timesOf = async (fromMs: number, toMs: number, limit = 10): Promise<number[]> =>
+        (await store.accountChanges('dmz1', fromMs, toMs, limit)).map(({ atMs }) => atMs);
+      expect(await timesOf(10, 40)).toEqual([10, 20, 30]);
+      expect(await timesOf(11, 41)).toEqual([20, 30, 40]);
+      expect(await timesOf(0, 100, 2)).toEqual([10, 20]);
+      expect(await store.accountChanges('dmz2', 0, 100, 10)).toEqual([
+        { ...accountChange, atMs: 15, node: 'dmz2' },
+      ]);
+      await note(50, { kind: 'ssh-key-removed' });
+      expect(await store.sshKeyAdditions('alice')).toEqual([{ ...accountChange, atMs: 30 }]);
+    });
+
+    it('finds the devices that were remembered through a node', async () => {
+      await accepted({ kind: 'open-device', device: device('d1') });
+      await accepted({ kind: 'open-device', device: { ...device('d2'), node: 'dmz9' } });
+      expect(await store.devicesThrough('dmz9')).toEqual([{ ...device('d2'), node: 'dmz9' }]);
+    });
+
+    it('S-03: takes evidence of the present enrolment only', async () => {
+      const isPresent = (id: string): Promise<boolean> =>
+        accepted({ kind: 'require-enrolment', user: 'alice', id });
+      expect(await isPresent('e1')).toBe(false);
+      await accepted({ kind: 'set-enrolment', user: 'alice', id: 'e1', expected: undefined });
+      expect(await isPresent('e1')).toBe(true);
+      await accepted({ kind: 'set-enrolment', user: 'alice', id: 'e2', expected: 'e1' });
+      expect(await isPresent('e1')).toBe(false);
+    });
+
+    it('forgets a user: logins, addresses and changes', async () => {
+      for (const user of ['alice', 'bob']) {
+        await accepted({ kind: 'note-login', user, clientIp: '203.0.113.1', atMs: nowMs });
+        await accepted({ kind: 'note-account-change', change: { ...accountChange, username: user } });
+      }
+      await accepted({ kind: 'forget-user', user: 'alice' });
+      expect((await store.twoFactorState('alice')).firstLoginAtMs).toBeUndefined();
+      expect(await store.lastGoodLogin('alice', '203.0.113.1')).toBeUndefined();
+      expect(await store.lastGoodLogin('bob', '203.0.113.1')).toBe(nowMs);
+      const left = await store.accountChanges('dmz1', 0, nowMs, 10);
+      expect(left.map(({ username }) => username)).toEqual(['bob']);
     });
 
     it('remembers the first login, and the last good one from each address for 30 days', async () => {
@@ -391,3 +439,13 @@ function record(reference: string, detail = 'x'): Extract<Change, { kind: 'audit
 function counter(scope: string, atMs: number): Omit<Extract<Change, { kind: 'count-failure' }>, 'kind'> {
   return { scope, atMs, windowMs: 1_000, limit: 3, lockMs: 500, lockMaxMs: 1_500 };
 }
+
+const accountChange: StoredAccountChange = {
+  kind: 'ssh-key-added',
+  username: 'alice',
+  node: 'dmz1',
+  session: 's1',
+  clientIp: '203.0.113.1',
+  atMs: 10,
+  subject: 'SHA256:x',
+};
