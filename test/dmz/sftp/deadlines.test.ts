@@ -4,13 +4,25 @@ import { authenticationDeadlineMaxMs, clientKexInitMs, firstFactorMs, lingerMs }
 import { RawClient } from './fakes/raw-client.ts';
 import { startTestServer, type TestServer } from './fakes/test-server.ts';
 
+/** What main says of a code it just had mailed. */
+const deliveredLifeMs = 300_000;
+
 let running: TestServer;
 let monotonic = 0;
 
 beforeEach(async () => {
   monotonic = 0;
   running = await startTestServer(
-    { alice: { password: 'correct horse', next: 'code', code: '123456' } },
+    {
+      alice: { password: 'correct horse', next: 'code', code: '123456' },
+      bob: {
+        password: 'correct horse',
+        next: 'code',
+        code: '123456',
+        asked: { method: 'email', shapes: ['digits6'] },
+        expiresInMs: deliveredLifeMs,
+      },
+    },
     { clock: { now: () => 0, monotonic: () => monotonic } },
   );
 });
@@ -35,7 +47,7 @@ describe('deadlines', () => {
     await expect.poll(() => running.server.counts().connections, soon).toBe(100);
     monotonic = firstFactorMs;
     await expect.poll(() => clients.every((client) => client.isClosed()), soon).toBe(true);
-    expect(running.guard.open.size).toBe(0);
+    await expect.poll(() => running.guard.open.size, soon).toBe(0);
   });
 
   it('a client that waits for our KEXINIT gets it, without ChaCha20', async () => {
@@ -63,6 +75,39 @@ describe('deadlines', () => {
     expect((await raw.next())?.type).toBe(1);
     await raw.closed();
     expect(running.login.calls).toContain('cancel alice');
+  });
+
+  it('a mailed code that arrives after three minutes, or in its last second, still lets its user in', async () => {
+    for (const afterMs of [180_000, deliveredLifeMs - 1_000]) {
+      monotonic = 0;
+      const raw = await RawClient.connect({ port: running.port });
+      await raw.startAuthentication();
+      raw.interactive('bob');
+      await raw.next();
+      raw.answer('correct horse');
+      expect((await raw.next())?.type).toBe(60);
+      const silent = silentClient();
+      await expect.poll(() => running.server.counts().connections, soon).toBe(2);
+      monotonic = afterMs;
+      // Deadlines were looked at since: who has shown no first factor is gone.
+      await expect.poll(() => silent.isClosed(), soon).toBe(true);
+      raw.answer('123456');
+      expect((await raw.next())?.type).toBe(52);
+      raw.socket.destroy();
+      await expect.poll(() => running.server.counts().connections, soon).toBe(0);
+    }
+  });
+
+  it('who does not get it in time is told so', async () => {
+    const raw = await RawClient.connect({ port: running.port });
+    await raw.startAuthentication();
+    raw.interactive('bob');
+    await raw.next();
+    raw.answer('correct horse');
+    await raw.next();
+    monotonic = deliveredLifeMs;
+    expect((await raw.next())?.type).toBe(1);
+    await raw.closed();
   });
 
   it('a key exchange that does not end ends the connection', async () => {

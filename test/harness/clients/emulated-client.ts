@@ -58,11 +58,11 @@ interface Ssh2Protocol {
   };
 }
 
-/** `code` is the person who reads it somewhere. A saved password is `target.password`; it is also what a person types. */
+/** `code` is the person who reads it somewhere, maybe in the instruction. A saved password is `target.password`; it is also what a person types. */
 export function logInEmulated(
   client: EmulatedClient,
   target: SftpTarget,
-  code: () => Promise<string>,
+  code: (instruction: string) => Promise<string>,
 ): Promise<EmulatedLogin> {
   const connection = new ssh2.Client();
   const prompts: PromptSeen[] = [];
@@ -72,7 +72,7 @@ export function logInEmulated(
 
   const answer = async (text: string, by: PromptSeen['by']): Promise<string> => {
     prompts.push({ text, by });
-    return by === 'saved' || text.includes('assword') ? (target.password ?? '') : code();
+    return by === 'saved' || text.includes('assword') ? (target.password ?? '') : code(texts.at(-1) ?? '');
   };
   connection.on('keyboard-interactive', (_name, _instructions, _language, fields, finish) => {
     const answers = fields.map(({ prompt, echo }, index) => {

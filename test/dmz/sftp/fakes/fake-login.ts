@@ -12,6 +12,7 @@ export interface FakeUser {
   readonly asked?: Partial<NonNullable<ChallengeView['asked']>>;
   readonly code?: string;
   readonly attempts?: number;
+  readonly expiresInMs?: number;
   /** What `answer` says of codes before the right one, in order. */
   readonly wrong?: Again['reason'];
   readonly notice?: string;
@@ -73,7 +74,7 @@ export function buildFakeLogin(
       view: {
         challenge: 'c'.repeat(43),
         nonce: 'n'.repeat(43),
-        expiresInMs: 120_000,
+        expiresInMs: spec.expiresInMs ?? 120_000,
         username: user,
         next: spec.next,
         ...(spec.next === 'admit' && { admitAs: spec.admitAs ?? 'none' }),
