@@ -91,7 +91,9 @@ export class Passages {
       lease,
       device: undefined,
       rule:
-        record.next.kind === 'code' ? 'code used by another connection: lease' : 'factor not asked: lease',
+        record.next.kind === 'code'
+          ? 'factor not asked: lease (the code was used by another connection)'
+          : 'factor not asked: lease',
     };
   }
 }

@@ -76,7 +76,9 @@ describe('codes by mail', () => {
       'lease',
       'lease',
     ]);
-    expect(rig.state.audit.at(-1)).toMatchObject({ rule: 'code used by another connection: lease' });
+    expect(rig.state.audit.at(-1)).toMatchObject({
+      rule: 'factor not asked: lease (the code was used by another connection)',
+    });
   });
 
   it('S-03: another client that joined it does not ride that lease', async () => {
