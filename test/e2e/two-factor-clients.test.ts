@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type DrivenClient, listClients, summarise } from '#test/harness/clients/behaviour.ts';
 import { type Outcome } from '#test/harness/clients/process.ts';
+import { runRclone } from '#test/harness/clients/rclone.ts';
 import { runPsftp } from '#test/harness/clients/psftp.ts';
 import { Mailbox } from '#test/harness/mailbox.ts';
 import { type Product, startProduct } from '#test/harness/product.ts';
@@ -64,6 +65,7 @@ const scenarios = [
 describe('two factors with SFTP clients', () => {
   let product: Product;
   let slowMail: Promise<Outcome>;
+  let clients: DrivenClient[];
 
   beforeAll(async () => {
     product = await startProduct({ moreUsers });
@@ -106,7 +108,7 @@ describe('two factors with SFTP clients', () => {
 
   it('is as CLIENTS.md says', async () => {
     let files = 0;
-    const clients = await listClients((code) => {
+    clients = await listClients((code) => {
       const file = join(product.folder, `code-${files++}`);
       void code().then(
         (text) => {
@@ -142,6 +144,17 @@ describe('two factors with SFTP clients', () => {
     expect(readFileSync(document, 'utf8'), 'UPDATE_CLIENTS=1 writes what is true now').toContain(
       `\n${table}\n`,
     );
+  });
+
+  it('a program without prompts goes on with the plain password after one with the code appended', async () => {
+    // On the lease of the login above, of the same program.
+    const slot = clients.findIndex(({ name }) => name === 'rclone');
+    const user = `joined${slot}`;
+    const result = await runRclone(product.sftp(user, { password: product.password(user) }), [
+      'lsf',
+      'remote:',
+    ]);
+    expect(result.status, result.stderr).toBe(0);
   });
 
   it('a code that is typed long after the time for a first factor still logs a psftp user in', async () => {

@@ -157,6 +157,16 @@ describe('codes by mail', () => {
     expect((await rig.begin('bob')).expiresInMs).toBe(60_000);
   });
 
+  it('a code that is typed after three minutes, or in its last millisecond, is good, and a joiner has what is left', async () => {
+    for (const afterMs of [180_000, 299_999]) {
+      const view = await rig.begin('bob');
+      rig.advance(afterMs - 1);
+      expect((await rig.begin('bob')).expiresInMs).toBe(300_001 - afterMs);
+      rig.advance(1);
+      expect(await rig.answer(view, { code: lastCode() })).toMatchObject({ view: { method: 'email' } });
+    }
+  });
+
   it('a failed send is told after the right password only, alarms, and may be tried again at once', async () => {
     rig.deliver = async () => {
       throw new Error('relay refused');
