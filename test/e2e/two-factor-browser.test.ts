@@ -231,9 +231,11 @@ describe('auto_enable is off', () => {
     await page.getByText('From your authenticator app').waitFor();
     await flows.submitCode(await app.next());
     await page.getByRole('button', { name: 'Account of grace' }).waitFor();
-    expect(product.audit().filter((one) => one['user'] === 'grace' && one['method'] === 'totp')).toHaveLength(
-      1,
-    );
+    await expect
+      .poll(() => product.audit().filter((one) => one['user'] === 'grace' && one['method'] === 'totp'), {
+        timeout: patienceMs,
+      })
+      .toHaveLength(1);
   });
 
   it('mails another code when asked, which makes the first one worthless', async () => {
