@@ -127,7 +127,7 @@ export function addUserCommands(program: Command, context: CommandContext): void
 
   users
     .command('delete')
-    .description('remove the user and end their sessions; files and enrolment stay')
+    .description('remove the user with sessions, leases, devices and second factor; files stay')
     .argument('<user>')
     .action(async (user: string) => {
       const json = await context.call('DELETE', `/v1/users/${segment(user)}`, { ifMatch: '*' });
