@@ -149,6 +149,32 @@ describe('changing the password', () => {
     expect(find(id).username).toBe('alice');
   });
 
+  it('S-14: a judgement between commit and file ends neither the session nor the change', async () => {
+    rig.beforeWrite = () => rig.change('alice', { displayName: 'Alice' });
+    await done(toNext);
+    expect(find(id).username).toBe('alice');
+    expect(await rig.begin('alice', { password: next })).toMatchObject({ next: 'code' });
+  });
+
+  it('ends a session that an SSH key opened, too', async () => {
+    const key = playSshKey();
+    await rig.change('alice', { sshKeys: [key.publicKey] });
+    const sftp = { protocol: 'sftp' as const, listener: 'sftp' };
+    const client = { ip: '203.0.113.9', port: 50_000, agent: 'test client' };
+    const factor = key.signRequest('alice');
+    const begin = { user: 'alice', ...sftp, client, factor };
+    const view = await rig.login.loginHandlers['login.begin'](begin, rig.node.link);
+    const result = await rig.answer(view, {
+      code: rig.code('alice'),
+      protocol: 'sftp',
+      claims: { amr: ['key', 'otp'] },
+    });
+    if (result.outcome !== 'admitted') throw new Error(result.reason);
+    rig.advance(30_000);
+    await done(toNext);
+    expect(() => find(result.view.session)).toThrow('signed out');
+  });
+
   it('refuses a weak one, and the one there is, before a code is spent', async () => {
     for (const value of ['short', 'x'.repeat(1025), 'passwordpassword', password]) {
       const error = await refusal(ask({ kind: 'password', value }));

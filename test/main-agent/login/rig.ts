@@ -67,6 +67,8 @@ export interface Rig {
   readonly secrets: Map<string, Secret<Buffer>>;
   /** Fingerprints of keys that are not the users' own. */
   readonly given: Set<string>;
+  /** Between the commit of a new password and its file. */
+  beforeWrite: (() => Promise<void>) | undefined;
   /** Replaces how codes leave; undefined: they arrive. */
   deliver: ((message: CodeMessage) => Promise<void>) | undefined;
   now(): number;
@@ -234,7 +236,12 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     config: buildConfig(options),
     users: userSource,
     enrolments: enrolmentSource,
-    credentials: playCredentials(users, (name, change) => rig.change(name, change), given),
+    credentials: playCredentials(
+      users,
+      (name, change) => rig.change(name, change),
+      given,
+      async () => rig.beforeWrite?.(),
+    ),
     state,
     vaultKey,
     delivery: {
@@ -266,6 +273,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     otherNode,
     secrets,
     given,
+    beforeWrite: undefined,
     deliver: undefined,
     now: () => clock.wall,
     advance: (ms) => {
@@ -361,6 +369,7 @@ function playCredentials(
   users: ReadonlyMap<string, EffectiveUser>,
   change: Rig['change'],
   given: ReadonlySet<string>,
+  beforeWrite: () => Promise<void>,
 ): OwnCredentials {
   const keysOf = (name: string) => users.get(name)?.sshKeys ?? [];
   return {
@@ -368,6 +377,7 @@ function playCredentials(
     setPassword: async (name, hash, ifMatch) => {
       if (ifMatch !== undefined && users.get(name)?.version !== ifMatch)
         throw new SallyportError('precondition-failed', 'The user was changed meanwhile');
+      await beforeWrite();
       await change(name, { passwordHash: hash });
     },
     ownKeys: async (name) =>
