@@ -130,6 +130,33 @@ async function takeAll(
       await page.waitForTimeout(900);
       setTimeout(open, 3000);
     },
+    'files-unfinished': async (flows, page) => {
+      node.uploads = [
+        {
+          id: 'x',
+          path: '/Projects/film.mov',
+          length: 4_800_000_000,
+          offset: 2_900_000_000,
+          overwrite: false,
+          mtime: '2026-01-01T00:00:00Z',
+          expires: '2030-01-01T00:00:00Z',
+        },
+      ];
+      await signIn(flows, '/');
+      await page.getByText('Choose the same file').waitFor();
+      node.uploads = [];
+    },
+    'files-move': async (flows, page) => {
+      await signIn(flows, '/');
+      await flows.chooseAction('offer.pdf', 'Move');
+      await page.getByRole('dialog').getByRole('button', { name: 'Projects' }).click();
+      await page.getByRole('dialog').getByRole('button', { name: '2026' }).waitFor();
+    },
+    'files-preview': async (flows, page) => {
+      await signIn(flows, '/');
+      await flows.chooseAction('notes.txt', 'Open');
+      await page.getByRole('dialog').getByText('content of').waitFor();
+    },
     'files-keyboard': async (flows, page) => {
       await signIn(flows, '/');
       await flows.row('offer.pdf').waitFor();
@@ -148,6 +175,18 @@ async function takeAll(
     options: async (flows) => {
       await signIn(flows, '/options', 'carol');
       await flows.heading('User options').waitFor();
+    },
+    'options-password': async (flows, page) => {
+      await signIn(flows, '/options');
+      await page.getByRole('button', { name: 'Change password' }).click();
+      await page.getByLabel('New password', { exact: true }).fill('seven words in one row');
+      await page.getByLabel('Present password').scrollIntoViewIfNeeded();
+    },
+    'session-end': async (flows, page) => {
+      await page.clock.install();
+      await signIn(flows, '/', 'carol');
+      await page.clock.fastForward('13:30');
+      await page.getByText('Stay signed in').waitFor();
     },
     'options-enrolled': async (flows) => {
       await signIn(flows, '/options');
@@ -229,7 +268,8 @@ async function takeAll(
     } catch (error) {
       process.stderr.write(`${variant} ${name}: ${String(error)}\n`);
     }
-    await page.screenshot({ path: `${folder}${name}-${variant}.png` });
+    // Settings are longer than a screen.
+    await page.screenshot({ path: `${folder}${name}-${variant}.png`, fullPage: name.startsWith('options') });
     await page.context().close();
   }
 }

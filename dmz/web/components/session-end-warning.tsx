@@ -8,7 +8,11 @@ import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
 export function SessionEndWarning() {
   const { sessionEnd } = useClient();
   const warning = sessionEnd.warning.value;
-  return <div role="alert">{warning !== undefined && <Warning key={warning.atMs} warning={warning} />}</div>;
+  return (
+    <div aria-live="assertive">
+      {warning !== undefined && <Warning key={warning.atMs} warning={warning} />}
+    </div>
+  );
 }
 
 function Warning({ warning }: { readonly warning: SessionEnd }) {

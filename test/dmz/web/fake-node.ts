@@ -70,6 +70,8 @@ export class FakeNode {
   /** What the next code is refused for, whatever it is. */
   nextCodeRefusal: { readonly reason: string; readonly drift_seconds?: number } | undefined;
   /** Uploads stop half-way until this resolves. */
+  /** Unfinished uploads, as the API lists them. */
+  uploads: object[] = [];
   uploadGate: Promise<void> | undefined;
   /** Status that the next listing fails with. */
   nextListingStatus: number | undefined;
@@ -168,7 +170,47 @@ export class FakeNode {
       return this.#setUp(response, session, route, JSON.parse((await readText(request)) || '{}'));
     if (session.state === 'setup-required') throw new Refusal(403, 'setup-required');
     if (url.pathname.startsWith('/api/files/')) return this.#answerFiles(request, response, url);
+    const own = this.#describeOwn()[route];
+    if (own !== undefined) return this.#send(response, 200, own);
     throw new Refusal(404, 'not-found');
+  }
+
+  /** A person with a second session, a lease, a remembered browser, a key, and one upload left unfinished. */
+  #describeOwn(): Readonly<Record<string, object>> {
+    const at = (hoursAgo: number): string => new Date(Date.now() - hoursAgo * 3_600_000).toISOString();
+    const session = { protocol: 'https', client_ip: '203.0.113.9', started_at: at(2) };
+    return {
+      'GET /api/me/sessions': {
+        sessions: [
+          { ...session, id: 'a', current: true },
+          {
+            ...session,
+            id: 'b',
+            current: false,
+            protocol: 'sftp',
+            client_ip: '2001:db8::17',
+            started_at: at(50),
+          },
+        ],
+      },
+      'GET /api/me/leases': {
+        leases: [{ id: 'c', client_ip: '203.0.113.9', agent: 'SSH-2.0-OpenSSH_9.2', expires_at: at(-1) }],
+      },
+      'GET /api/me/devices': { devices: [{ id: 'd', started_at: at(200), used_at: at(20) }] },
+      'GET /api/me/ssh-keys': {
+        ssh_keys: [
+          {
+            id: 'e',
+            type: 'ssh-ed25519',
+            fingerprint: 'SHA256:6z9Zb1nqM1m3xkz1m0JrT5v0h8o2bq1nqM1m3xkz1m0',
+            comment: 'laptop',
+            removable: true,
+            added_at: at(400),
+          },
+        ],
+      },
+      'GET /api/uploads': { uploads: [...this.uploads] },
+    };
   }
 
   #open(response: ServerResponse, session: FakeSession, body: unknown): void {
@@ -259,7 +301,7 @@ export class FakeNode {
         may_set_up: user.registration && !enrolled,
         recovery_codes_left: user.recoveryCodes.length,
       },
-      may: { password: true, ssh_keys: false },
+      may: { password: true, ssh_keys: true },
       quota: {
         used_bytes: this.folders.usedBytes(),
         ...(user.quotaBytes === undefined ? {} : { limit_bytes: user.quotaBytes }),
