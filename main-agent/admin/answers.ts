@@ -82,20 +82,7 @@ export const transferRow = z.object({
   protocol: z.string(),
   client_ip: z.string(),
 });
-export const finishedTransferRow = z.object({
-  sequence: z.number(),
-  time,
-  user: z.string(),
-  path: z.string(),
-  direction: z.enum(['upload', 'download']),
-  outcome: z.string(),
-  bytes: z.number(),
-  duration_ms: z.number().optional(),
-  node: z.string().optional(),
-  protocol: z.string().optional(),
-});
 export const transfersPage = z.object({ transfers: z.array(transferRow), next });
-export const finishedTransfersPage = z.object({ transfers: z.array(finishedTransferRow), next });
 
 export const sessionRow = z.object({
   key: z.string(),

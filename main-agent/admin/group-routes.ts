@@ -1,7 +1,7 @@
 import { SallyportError } from '#shared/error.ts';
 import { z } from 'zod';
 import type { GroupDirectory, UserChange } from './ports.ts';
-import { defineRoute, noBody, noQuery, type Answer, type Route } from './route.ts';
+import { defineRoute, noBody, noQuery, type Answer, type Route, type UncheckedCall } from './route.ts';
 
 /** `/v1/groups`: the templates that users inherit from; `_default` is the one that everybody is in. */
 
@@ -16,6 +16,9 @@ export function buildGroupRoutes({ groups }: { readonly groups: GroupDirectory }
     const { etag, ...body } = await groups.show(name);
     return { ...(status !== undefined && { status }), body, etag };
   };
+  const etagOf = async ({ params }: UncheckedCall): Promise<string | undefined> =>
+    (await groups.show(params['group'] ?? '')).etag;
+
   return [
     defineRoute({
       method: 'GET',
@@ -60,6 +63,7 @@ export function buildGroupRoutes({ groups }: { readonly groups: GroupDirectory }
       method: 'PATCH',
       pattern: '/v1/groups/{group}',
       role: 'admin',
+      etag: etagOf,
       summary: 'Change the group’s file, key by dotted key',
       query: noQuery,
       body: z.strictObject({
@@ -87,6 +91,7 @@ export function buildGroupRoutes({ groups }: { readonly groups: GroupDirectory }
       method: 'DELETE',
       pattern: '/v1/groups/{group}',
       role: 'admin',
+      etag: etagOf,
       summary: 'Remove a group that nobody is in',
       query: noQuery,
       body: noBody,

@@ -1,4 +1,5 @@
 import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/http-client.ts';
+import type { Secret } from '#shared/secret.ts';
 import { SallyportError, type ErrorCode } from '#shared/error.ts';
 import { z } from 'zod';
 
@@ -39,12 +40,23 @@ export interface CallOptions {
   readonly ifMatch?: string;
 }
 
-/** `actor`: the name the caller goes by in the audit; stated, not proven. */
-export function buildAdminClient(socket: string, actor: string): AdminClient {
-  const client: OutboundClient = buildOutboundClient({ socketPath: socket });
+/** Where main is reached, and as whom. */
+export interface AdminAddress {
+  readonly target: { readonly socket: string } | { readonly url: string; readonly ca: string | undefined };
+  readonly token: Secret | undefined;
+  /** The name a caller without a token goes by in the audit; stated, not proven. */
+  readonly actor: string;
+}
+
+export function buildAdminClient({ target, token, actor }: AdminAddress): AdminClient {
+  const client: OutboundClient =
+    'socket' in target
+      ? buildOutboundClient({ socketPath: target.socket })
+      : buildOutboundClient(target.ca === undefined ? {} : { ca: target.ca });
+  const base = 'socket' in target ? 'http://main-agent' : target.url;
   return {
     call: async (method, path, { query = {}, body, ifMatch } = {}) => {
-      const url = new URL(path, 'http://main-agent');
+      const url = new URL(path, base);
       for (const [name, value] of Object.entries(query)) {
         if (value !== undefined) url.searchParams.set(name, String(value));
       }
@@ -54,6 +66,7 @@ export function buildAdminClient(socket: string, actor: string): AdminClient {
           method,
           headers: {
             'sallyport-actor': actor,
+            ...(token !== undefined && { authorization: `Bearer ${token.expose()}` }),
             ...(ifMatch !== undefined && { 'if-match': ifMatch }),
             ...(body !== undefined && { 'content-type': 'application/json' }),
           },
@@ -63,7 +76,7 @@ export function buildAdminClient(socket: string, actor: string): AdminClient {
         .catch((cause: unknown) => {
           throw new SallyportError('link-down', 'Main-agent does not answer', {
             detail: cause instanceof SallyportError ? (cause.detail ?? cause.message) : String(cause),
-            hint: 'is it running, may you open its socket, is --socket right?',
+            hint: 'is it running, may you open its socket, is --socket or --url right?',
             cause,
           });
         });

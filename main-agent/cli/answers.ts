@@ -28,36 +28,6 @@ export const facts = z.record(z.string(), z.unknown());
 
 export const bypassAnswer = z.object({ code: z.string(), expires_at: z.string() });
 
-export const sessionsAnswer = z.object({
-  sessions: z.array(
-    z.object({
-      key: z.string(),
-      user: z.string(),
-      node: z.string(),
-      protocol: z.string(),
-      state: z.string(),
-      method: z.string(),
-      client_ip: z.string(),
-      opened_at: z.string(),
-    }),
-  ),
-});
-
-export const leasesAnswer = z.object({
-  leases: z.array(
-    z.object({
-      id: z.string(),
-      user: z.string(),
-      node: z.string(),
-      protocol: z.string(),
-      client_ip: z.string(),
-      agent: z.string(),
-      expires_at: z.string(),
-      opens_left: z.number(),
-    }),
-  ),
-});
-
 const link = z.object({
   worker: z.number(),
   up: z.boolean(),
@@ -104,6 +74,7 @@ export const recordsAnswer = z.object({ records: z.array(facts) });
 export const auditPage = z.object({
   records: z.array(z.object({ sequence: z.number(), record: facts })),
   next: z.number(),
+  more: z.boolean().optional(),
 });
 
 const head = z.object({ sequence: z.number(), hash: z.string() });

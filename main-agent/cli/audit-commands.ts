@@ -1,8 +1,6 @@
 import { exportAudit } from '#main-agent/audit/export.ts';
 import type { AuditFilter } from '#main-agent/audit/audit-query.ts';
 import { loadMainAgentConfig } from '#main-agent/config.ts';
-import { parseDuration } from '#shared/config/value-types.ts';
-import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
 import { resolve } from 'node:path';
 import { segment } from './admin-client.ts';
@@ -11,6 +9,7 @@ import { addAuditVerify } from './audit-verify.ts';
 import type { CommandContext } from './command-context.ts';
 import { requireConfigFile } from './system-commands.ts';
 import { formatFacts, formatTable } from './table.ts';
+import { readTime } from './time-option.ts';
 
 /** `sallyport audit …`: who did what, and which rule decided. */
 
@@ -101,19 +100,7 @@ function readFilter(options: FilterOptions, nowMs: number): AuditFilter {
   };
 }
 
-export function readTime(option: string, text: string, nowMs: number): string {
-  const ago = parseDuration(text);
-  const atMs = ago === undefined ? Date.parse(text) : nowMs - ago;
-  if (Number.isNaN(atMs)) {
-    throw new SallyportError('usage', `${option} does not fit`, {
-      detail: text,
-      hint: 'a time such as 2026-11-24T08:00:00Z, or how long ago, such as 12h',
-    });
-  }
-  return new Date(atMs).toISOString();
-}
-
-type NumberedFacts = Readonly<{ sequence: number; record: Readonly<Record<string, unknown>> }>;
+export type NumberedFacts = Readonly<{ sequence: number; record: Readonly<Record<string, unknown>> }>;
 
 const columns = ['time', 'event', 'outcome', 'user', 'actor', 'node', 'clientIp', 'rule', 'reference'];
 

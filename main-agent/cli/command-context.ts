@@ -1,5 +1,10 @@
+import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
+import { httpUrl } from '#shared/config/value-types.ts';
+import { SallyportError } from '#shared/error.ts';
+import { Secret } from '#shared/secret.ts';
+import { resolve } from 'node:path';
 import type { Terminal } from '#shared/command-line/terminal.ts';
-import { buildAdminClient, type CallOptions } from './admin-client.ts';
+import { buildAdminClient, type AdminAddress, type CallOptions } from './admin-client.ts';
 import { showInvisible } from '#shared/visible-text.ts';
 import { findConfigFile, findSocket } from './socket-path.ts';
 
@@ -7,6 +12,9 @@ import { findConfigFile, findSocket } from './socket-path.ts';
 
 export interface GlobalOptions {
   readonly socket?: string;
+  readonly url?: string;
+  readonly tokenFile?: string;
+  readonly caFile?: string;
   readonly config?: string;
   readonly json?: boolean;
 }
@@ -32,13 +40,27 @@ export function buildCommandContext(options: {
 }): CommandContext {
   const { terminal, folder, nowMs, actor, global } = options;
   const configFile = (): string | undefined => findConfigFile(global().config, folder);
+  const findAddress = async (): Promise<AdminAddress> => {
+    const { url, socket, tokenFile, caFile } = global();
+    const token = tokenFile === undefined ? undefined : await readToken(resolve(folder, tokenFile));
+    if (url === undefined)
+      return { target: { socket: findSocket(socket, configFile(), folder) }, token, actor };
+    if (token === undefined)
+      throw new SallyportError('usage', '--url needs --token-file', {
+        hint: 'sallyport tokens add, on main',
+      });
+    if (!httpUrl('https').safeParse(url).success)
+      throw new SallyportError('usage', '--url does not fit', { detail: 'https://host:port' });
+    const ca = caFile === undefined ? undefined : await readPublicFile(resolve(folder, caFile));
+    return { target: { url, ca: ca?.toString('utf8') }, token, actor };
+  };
   return {
     terminal,
     folder,
     nowMs,
     configFile,
     call: async (method, path, callOptions) => {
-      const client = buildAdminClient(findSocket(global().socket, configFile(), folder), actor);
+      const client = buildAdminClient(await findAddress());
       try {
         return await client.call(method, path, callOptions);
       } finally {
@@ -50,4 +72,9 @@ export function buildCommandContext(options: {
         global().json === true ? `${showInvisible(JSON.stringify(json ?? { ok: true }))}\n` : human(),
       ),
   };
+}
+
+/** From a file that only its owner reads: an argument would stand in everybody's process list. */
+async function readToken(file: string): Promise<Secret> {
+  return new Secret((await readSecretFile(file)).expose().toString('utf8').trim());
 }

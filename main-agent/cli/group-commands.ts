@@ -73,6 +73,7 @@ export function addGroupCommands(program: Command, context: CommandContext): voi
       ) => {
         const json = await context.call('PATCH', `/v1/groups/${segment(group)}`, {
           body: { set: Object.fromEntries(parseAssignments(assignments)), unset: options.unset },
+          ifMatch: '*',
         });
         context.print(json, () => `Changed group ${group}.\n`);
       },
@@ -83,7 +84,7 @@ export function addGroupCommands(program: Command, context: CommandContext): voi
     .description('remove a group that nobody is in')
     .argument('<group>')
     .action(async (group: string) => {
-      const json = await context.call('DELETE', `/v1/groups/${segment(group)}`);
+      const json = await context.call('DELETE', `/v1/groups/${segment(group)}`, { ifMatch: '*' });
       context.print(json, () => `Deleted group ${group}.\n`);
     });
 }

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { z } from 'zod';
 import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
-import { readTime } from './audit-commands.ts';
+import { readTime } from './time-option.ts';
 import type { CommandContext } from './command-context.ts';
 import { formatTable } from './table.ts';
 
@@ -48,13 +48,13 @@ export function addNodeChangeCommands(nodes: Command, context: CommandContext): 
 
 function ask(context: CommandContext, node: string, options: Options): Promise<unknown> {
   const { revoke, reason } = options;
-  const path = `/v1/nodes/${segment(node)}/changes`;
   const since = readTime('--since', options.since, context.nowMs);
   const until = options.until === undefined ? undefined : readTime('--until', options.until, context.nowMs);
-  if (revoke !== true) return context.call('GET', path, { query: { since, until } });
+  if (revoke !== true)
+    return context.call('GET', `/v1/nodes/${segment(node)}/changes`, { query: { since, until } });
   if (reason === undefined)
     throw new SallyportError('usage', 'Say why', { hint: '--reason "dmz1 was broken into"' });
-  return context.call('POST', `${path}/revoke`, {
+  return context.call('POST', `/v1/nodes/${segment(node)}/changes/revoke`, {
     body: { since, ...(until === undefined ? {} : { until }), reason },
   });
 }

@@ -1,11 +1,18 @@
 import { exitCodeOf, exitCodes } from '#shared/command-line/exit-code.ts';
 import { printError, type Terminal } from '#shared/command-line/terminal.ts';
 import { version } from '#shared/version.ts';
-import { Command, CommanderError } from 'commander';
+import { Argument, Command, CommanderError } from 'commander';
+import { addBanCommands } from './ban-commands.ts';
 import { addAuditCommands } from './audit-commands.ts';
 import { buildCommandContext, type GlobalOptions } from './command-context.ts';
 import { addGroupCommands } from './group-commands.ts';
 import { addNodeChangeCommands } from './node-change-commands.ts';
+import { renderCompletion } from './completion.ts';
+import { addDoctorCommands } from './doctor-commands.ts';
+import { addLeaseCommands } from './lease-commands.ts';
+import { addNodeCommands } from './node-commands.ts';
+import { addTokenCommands } from './token-commands.ts';
+import { addTransferCommands } from './transfer-commands.ts';
 import { addSessionCommands } from './session-commands.ts';
 import { addSetupCommands } from './setup-commands.ts';
 import { addSystemCommands } from './system-commands.ts';
@@ -45,6 +52,9 @@ function buildProgram(surroundings: Surroundings): Command {
       '--socket <file>',
       'admin socket (default: as main-agent.yaml says, or /run/sallyport/admin.sock)',
     )
+    .option('--url <url>', 'main’s TLS listener instead of its socket, https://…; needs a token')
+    .option('--token-file <file>', 'file of mode 0600 with the token to call with')
+    .option('--ca-file <file>', 'certificate authority of the TLS listener, where it is a private one')
     .option('--config <file>', 'main-agent.yaml (default: in this folder, or in /etc/sallyport)')
     .option('--json', 'print JSON')
     .exitOverride()
@@ -53,7 +63,7 @@ function buildProgram(surroundings: Surroundings): Command {
     .addHelpText(
       'after',
       '\nExit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 refused, 5 conflict\n' +
-        '\nOn a DMZ box:\n  node init|show|trust  keys, dmz.yaml, pairing (sallyport node --help)\n',
+        '\nOn a DMZ box:\n  node init|show|trust|rotate|doctor  keys, dmz.yaml, pairing, health (sallyport node --help)\n',
     );
   const context = buildCommandContext({ ...surroundings, global: () => program.opts<GlobalOptions>() });
   const nodes = program.command('nodes').description('the DMZ nodes');
@@ -61,9 +71,20 @@ function buildProgram(surroundings: Surroundings): Command {
   addGroupCommands(program, context);
   addTwoFactorCommands(program, context);
   addSessionCommands(program, context);
-  addSystemCommands(program, context, nodes);
+  addLeaseCommands(program, context);
+  addTransferCommands(program, context);
+  addBanCommands(program, context);
+  addNodeCommands(nodes, context);
+  addTokenCommands(program, context);
+  addDoctorCommands(program, context);
+  addSystemCommands(program, context);
   addAuditCommands(program, context);
   addNodeChangeCommands(nodes, context);
   addSetupCommands(program, context, nodes);
+  program
+    .command('completion')
+    .description('a script that completes these commands: source it, or put it where bash looks')
+    .addArgument(new Argument('<shell>').choices(['bash']))
+    .action(() => terminal.out(renderCompletion(program)));
   return program;
 }

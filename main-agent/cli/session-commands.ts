@@ -1,11 +1,18 @@
+import { sessionsPage } from '#main-agent/admin/answers.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
 import { segment } from './admin-client.ts';
-import { leasesAnswer, readAnswer, sessionsAnswer } from './answers.ts';
 import type { CommandContext } from './command-context.ts';
+import { readPages } from './pages.ts';
 import { formatTable } from './table.ts';
 
-/** `sallyport sessions …` and `sallyport leases`. */
+/** `sallyport sessions …`: who is in now. */
+
+interface Filter {
+  readonly user?: string;
+  readonly node?: string;
+  readonly protocol?: string;
+}
 
 export function addSessionCommands(program: Command, context: CommandContext): void {
   const sessions = program.command('sessions').description('who is in now');
@@ -14,12 +21,19 @@ export function addSessionCommands(program: Command, context: CommandContext): v
     .command('list')
     .description('live sessions')
     .option('--user <name>')
-    .action(async (options: { readonly user?: string }) => {
-      const json = await context.call('GET', '/v1/sessions', { query: { user: options.user } });
-      context.print(json, () =>
+    .option('--node <name>')
+    .option('--protocol <protocol>', 'https or sftp')
+    .action(async (filter: Filter) => {
+      const all = await readPages(
+        context,
+        '/v1/sessions',
+        { ...filter },
+        { key: 'sessions', schema: sessionsPage },
+      );
+      context.print({ sessions: all }, () =>
         formatTable(
           ['session', 'user', 'node', 'protocol', 'state', 'factor', 'address', 'since'],
-          readAnswer(sessionsAnswer, json).sessions.map((one) => [
+          all.map((one) => [
             one.key,
             one.user,
             one.node,
@@ -54,34 +68,5 @@ export function addSessionCommands(program: Command, context: CommandContext): v
               query: { reason: options.reason },
             });
       context.print(json, () => 'Ended.\n');
-    });
-
-  program
-    .command('leases')
-    .description('further connections without a new code; with --end, end those of a user')
-    .option('--user <name>')
-    .option('--end', 'end all leases of --user')
-    .action(async (options: { readonly user?: string; readonly end?: boolean }) => {
-      if (options.end === true) {
-        if (options.user === undefined) throw new SallyportError('usage', '--end needs --user');
-        const json = await context.call('DELETE', '/v1/leases', { query: { user: options.user } });
-        context.print(json, () => 'Ended.\n');
-        return;
-      }
-      const json = await context.call('GET', '/v1/leases', { query: { user: options.user } });
-      context.print(json, () =>
-        formatTable(
-          ['user', 'node', 'protocol', 'address', 'client', 'until', 'opens left'],
-          readAnswer(leasesAnswer, json).leases.map((one) => [
-            one.user,
-            one.node,
-            one.protocol,
-            one.client_ip,
-            one.agent,
-            one.expires_at,
-            one.opens_left,
-          ]),
-        ),
-      );
     });
 }

@@ -7,23 +7,15 @@ import { explanation, nodesAnswer, readAnswer, statusAnswer } from './answers.ts
 import type { CommandContext } from './command-context.ts';
 import { formatFacts, formatTable } from './table.ts';
 
-/** `sallyport status`, `nodes list`, `explain`, `config check`. */
+/** `sallyport status`, `explain`, `config check`. */
 
-export function addSystemCommands(program: Command, context: CommandContext, nodes: Command): void {
+export function addSystemCommands(program: Command, context: CommandContext): void {
   program
     .command('status')
     .description('is all well? links, problems in user files, what is switched off')
     .action(async () => {
       const json = await context.call('GET', '/v1/status');
       context.print(json, () => showStatus(json));
-    });
-
-  nodes
-    .command('list')
-    .description('DMZ nodes and their links')
-    .action(async () => {
-      const json = await context.call('GET', '/v1/nodes');
-      context.print(json, () => showNodes(json));
     });
 
   program
@@ -49,9 +41,17 @@ export function addSystemCommands(program: Command, context: CommandContext, nod
       },
     );
 
-  program
-    .command('config')
-    .description('main’s configuration')
+  const config = program.command('config').description('main’s configuration');
+
+  config
+    .command('show')
+    .description('the configuration in force, defaults included')
+    .action(async () => {
+      const json = await context.call('GET', '/v1/config');
+      context.print(json, () => `${JSON.stringify(json, undefined, 2)}\n`);
+    });
+
+  config
     .command('check')
     .description('say all that is wrong with main-agent.yaml, with file, line and column')
     .action(async () => {

@@ -47,12 +47,15 @@ export interface OutboundClient {
 export interface OutboundOptions {
   /** Every request goes to this unix socket, whatever host it names. */
   readonly socketPath?: string;
+  /** PEM; what HTTPS servers are trusted by instead of the system's authorities. */
+  readonly ca?: string;
 }
 
 export function buildOutboundClient(options: OutboundOptions = {}): OutboundClient {
   const agent = new Agent({
     connections: connectionsPerHostMax,
     ...(options.socketPath !== undefined && { connect: { socketPath: options.socketPath } }),
+    ...(options.ca !== undefined && { connect: { ca: options.ca } }),
   });
   return {
     send: async (one) => {

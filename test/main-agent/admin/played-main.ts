@@ -32,6 +32,8 @@ export interface PlayedMain {
   /** By default an admin's, of a service. */
   makeToken(wish?: Partial<NewToken>): Promise<string>;
   pass(ms: number): void;
+  /** As if the file said nothing special. */
+  userOf(name: string): EffectiveUser;
   readonly state: MemoryState;
   readonly users: Map<string, EffectiveUser>;
   readonly sessions: AnySession[];
@@ -256,6 +258,7 @@ export async function startPlayedMain(
       return text.expose();
     },
     pass: (ms) => void (passedMs += ms),
+    userOf: playedUser,
     state,
     users,
     sessions,

@@ -1,0 +1,201 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { NewToken } from '#main-agent/admin/tokens.ts';
+import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/http-client.ts';
+import { startPlayedMain, type PlayedMain } from './played-main.ts';
+
+/** Every route of `/openapi.json` against everybody who may not, over the socket and over TLS, on a started server. */
+
+interface Operation {
+  readonly method: string;
+  readonly pattern: string;
+  readonly role: 'viewer' | 'helpdesk' | 'admin';
+  readonly needsEtag: boolean;
+}
+
+const roles = ['viewer', 'helpdesk', 'admin'] as const;
+/** What each parameter of a path is, where it must be something that is there. */
+const samples: Readonly<Record<string, string>> = {
+  user: 'alice',
+  group: 'partners',
+  node: 'dmz1',
+  key: 'k-alice',
+};
+
+let main: PlayedMain;
+const doors: { readonly name: string; readonly client: OutboundClient; readonly base: string }[] = [];
+let operations: Operation[] = [];
+
+beforeAll(async () => {
+  main = await startPlayedMain({}, { socketTokens: 'required' });
+  const overSocket = buildOutboundClient({ socketPath: main.socket });
+  const overTls = buildOutboundClient({ ca: main.certificate });
+  doors.push(
+    { name: 'socket', client: overSocket, base: 'http://main' },
+    { name: 'TLS', client: overTls, base: main.url },
+  );
+  const { body } = await overSocket.send({ url: new URL('http://main/openapi.json'), method: 'GET' });
+  operations = readOperations(body);
+});
+afterAll(async () => {
+  for (const { client } of doors) await client.close();
+  await main.close();
+});
+
+function readOperations(json: string): Operation[] {
+  const { paths } = JSON.parse(json) as { paths: Record<string, Record<string, Record<string, unknown>>> };
+  return Object.entries(paths).flatMap(([pattern, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({
+      method: method.toUpperCase(),
+      pattern,
+      role: roles.find((role) => role === operation['x-role']) ?? 'admin',
+      needsEtag: JSON.stringify(operation['parameters']).includes('If-Match'),
+    })),
+  );
+}
+
+interface Sent {
+  readonly status: number;
+  readonly code: unknown;
+}
+
+async function send(
+  door: (typeof doors)[number],
+  { method, pattern }: Operation,
+  token: string | undefined,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Sent> {
+  const path = pattern.replaceAll(/\{([^}]+)\}/g, (_all, name: string) => samples[name] ?? 'x');
+  // A wait for records is not what is asked here.
+  const answer = await door.client.send({
+    url: new URL(path, door.base),
+    method,
+    headers: { ...(token !== undefined && { authorization: `Bearer ${token}` }), ...headers },
+  });
+  const json = answer.body === '' ? {} : (JSON.parse(answer.body) as Record<string, unknown>);
+  return { status: answer.status, code: json['code'] };
+}
+
+/** `METHOD /path over door: …` of each that did not answer as it must. */
+async function listWrong(
+  token: string | undefined,
+  isRight: (operation: Operation, sent: Sent) => boolean,
+  options: {
+    readonly headers?: Readonly<Record<string, string>>;
+    readonly only?: (operation: Operation) => boolean;
+  } = {},
+): Promise<string[]> {
+  const wrong: string[] = [];
+  for (const door of doors) {
+    for (const operation of operations.filter(options.only ?? (() => true))) {
+      // More wrong tokens than one address may show: each gets a minute of its own.
+      main.pass(61_000);
+      const sent = await send(door, operation, token, options.headers);
+      if (isRight(operation, sent)) continue;
+      wrong.push(
+        `${operation.method} ${operation.pattern} over ${door.name}: ${sent.status} ${String(sent.code)}`,
+      );
+    }
+  }
+  return wrong;
+}
+
+const isUnauthenticated = (_operation: Operation, { status }: Sent): boolean => status === 401;
+const life = { lifeMs: 365 * 24 * 3_600_000 };
+
+describe('the role sweep', () => {
+  it('knows every route', () => {
+    expect(operations.length).toBeGreaterThan(40);
+  });
+
+  it('nobody without a token, with half of one, or with one of another maker', async () => {
+    expect(await listWrong(undefined, isUnauthenticated)).toEqual([]);
+    expect(await listWrong(`slp_${'0'.repeat(12)}_${'A'.repeat(43)}`, isUnauthenticated)).toEqual([]);
+    expect(await listWrong('eyJhbGciOiJub25lIn0.e30.', isUnauthenticated)).toEqual([]);
+  });
+
+  it('no expired token', async () => {
+    const token = await main.makeToken({ lifeMs: 60_000 });
+    main.pass(60_000);
+    expect(await listWrong(token, isUnauthenticated)).toEqual([]);
+  });
+
+  it('no revoked token', async () => {
+    const token = await main.makeToken(life);
+    await main.ports.tokens.revoke(token.split('_')[1] ?? '');
+    expect(await listWrong(token, isUnauthenticated)).toEqual([]);
+  });
+
+  it('no token of a person who is disabled, gone or without admin_role', async () => {
+    for (const change of ['disabled', 'gone', 'no role'] as const) {
+      main.users.set('dan', { ...main.userOf('dan'), adminRole: 'admin' });
+      const token = await main.makeToken({ ...life, owner: { user: 'dan' } });
+      if (change === 'gone') main.users.delete('dan');
+      else if (change === 'disabled')
+        main.users.set('dan', { ...main.userOf('dan'), adminRole: 'admin', status: 'disabled' });
+      else main.users.set('dan', main.userOf('dan'));
+      expect(await listWrong(token, isUnauthenticated), change).toEqual([]);
+    }
+  });
+
+  it.each(roles)('%s may do what its role covers, and nothing else', async (role) => {
+    const token = await main.makeToken({ ...life, role });
+    const rank = roles.indexOf(role);
+    const wrong = await listWrong(token, (operation, { status }) =>
+      roles.indexOf(operation.role) > rank ? status === 403 : status !== 401 && status !== 403,
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('a token never does more than the admin_role of its person', async () => {
+    main.users.set('eva', { ...main.userOf('eva'), adminRole: 'admin' });
+    const token = await main.makeToken({ ...life, owner: { user: 'eva' } });
+    main.users.set('eva', { ...main.userOf('eva'), adminRole: 'viewer' });
+    const wrong = await listWrong(token, (operation, { status }) =>
+      operation.role === 'viewer' ? status !== 403 : status === 403,
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('a helpdesk of another group changes nothing, and reads', async () => {
+    const foreign: Partial<NewToken> = { ...life, role: 'helpdesk', groups: ['others'] };
+    const wrong = await listWrong(await main.makeToken(foreign), (operation, { status }) =>
+      operation.method === 'GET' && operation.role !== 'admin' ? status !== 403 : status === 403,
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('428 without an etag and 412 with a stale one, wherever people edit the same thing', async () => {
+    const token = await main.makeToken(life);
+    const only = (operation: Operation): boolean => operation.needsEtag;
+    expect(operations.filter(only).length).toBeGreaterThan(2);
+    expect(await listWrong(token, (_operation, { status }) => status === 428, { only })).toEqual([]);
+    const stale = { headers: { 'if-match': '"stale"' }, only };
+    expect(await listWrong(token, (_operation, { status }) => status === 412, stale)).toEqual([]);
+    const weak = { headers: { 'if-match': 'W/"etag1"' }, only };
+    expect(await listWrong(token, (_operation, { status }) => status === 412, weak)).toEqual([]);
+  });
+
+  it('every refusal is in the audit with who and what, and no token in it', async () => {
+    const token = await main.makeToken({ ...life, role: 'viewer' });
+    const before = main.state.audit.length;
+    const [door] = doors;
+    if (door === undefined) throw new Error('no door');
+    await send(
+      door,
+      { method: 'DELETE', pattern: '/v1/sessions/{key}', role: 'helpdesk', needsEtag: false },
+      token,
+    );
+    await send(door, { method: 'GET', pattern: '/v1/users', role: 'viewer', needsEtag: false }, undefined);
+    expect(main.state.audit.slice(before)).toMatchObject([
+      {
+        event: 'admin.call',
+        outcome: 'refused',
+        actor: expect.stringMatching(/^token:service\.test:/),
+        rule: 'DELETE /v1/sessions/{key}',
+      },
+      { event: 'admin.refused', outcome: 'refused', actor: 'nobody', detail: 'no token' },
+    ]);
+    expect(JSON.stringify(main.state.audit)).not.toContain(token);
+    expect(JSON.stringify(main.state.audit)).not.toMatch(/slp_/);
+  });
+});
