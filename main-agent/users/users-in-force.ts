@@ -1,4 +1,6 @@
+import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { nearestWord } from '#shared/config/nearest-word.ts';
 import type { EffectiveUser, Mount } from './effective-user.ts';
 import { orderGroups, type GroupOrder } from './group-order.ts';
 import { buildEffectiveUser, type Layer } from './inheritance.ts';
@@ -6,6 +8,7 @@ import { usersInOneGo } from './limits.ts';
 import {
   defaultRelative,
   groupRelative,
+  groupsFolder,
   listedGroups,
   userRelative,
   type FileFields,
@@ -92,7 +95,7 @@ export class UsersInForce {
     const { fields, id } = file;
     if (fields === undefined) return undefined;
     const order = id.kind === 'group' ? this.#order([id.name], file) : this.#orderOf(fields);
-    return order.ok ? undefined : relationProblem(file, order.why);
+    return order.ok ? undefined : this.#relationProblem(file, order.why);
   }
 
   /** Names of users who appeared, vanished or changed. */
@@ -140,7 +143,7 @@ export class UsersInForce {
         const order =
           file.id.kind === 'group' ? this.#order([file.id.name]) : this.#order(listedGroups(file.fields));
         if (order.ok) continue;
-        this.#problems.set(file.id.relative, relationProblem(file, order.why));
+        this.#problems.set(file.id.relative, this.#relationProblem(file, order.why));
         const older = await this.#lastGoodOf(file.id);
         this.#count(file.id, older === file.fields ? undefined : older);
         reverted = true;
@@ -199,7 +202,7 @@ export class UsersInForce {
     if (fields !== undefined) {
       const groups = this.#orderOf(fields);
       if (groups.ok) return this.#assemble(id, fields, groups.order, false);
-      this.#problems.set(id.relative, relationProblem(file, groups.why));
+      this.#problems.set(id.relative, this.#relationProblem(file, groups.why));
     }
     if (this.#options.brokenUserFile === 'refuse') return undefined;
     const older = await this.#lastGoodOf(id);
@@ -251,9 +254,13 @@ export class UsersInForce {
   #ownFiles(): UserFile[] {
     return [...this.#files.values()].filter(({ id }) => id.kind === 'user');
   }
-}
 
-function relationProblem(file: UserFile, why: string): SourceProblem {
-  const hint = 'groups/<name>.yaml makes a group';
-  return { file: file.file, ...file.groupsAt, message: `groups: ${why}`, hint };
+  #relationProblem(file: UserFile, why: string): SourceProblem {
+    const groups = [...this.#inForce.keys()].filter((one) => path.dirname(one) === groupsFolder);
+    const known = groups.map((one) => path.basename(one, '.yaml'));
+    const unknown = listedGroups(file.fields).find((group) => !known.includes(group));
+    const near = unknown === undefined ? undefined : nearestWord(unknown, known);
+    const hint = near === undefined ? 'groups/<name>.yaml makes a group' : `did you mean \`${near}\`?`;
+    return { file: file.file, ...file.groupsAt, message: `groups: ${why}`, hint };
+  }
 }

@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: transfers through both nodes beside nginx→nginx (mutual TLS) and OpenSSH's sshd, on this machine, in
- * this run, in turns; medians, printed as ratios. Options: --size MiB (1024), --rounds N (3).
+ * this run, in turns; medians, printed as ratios. Then what ten thousand users cost. Options: --size MiB (1024),
+ * --rounds N (3), --only transfers|users.
  *
  * Files lie in memory (/dev/shm) where there is one, so that no disk is measured. Clients are curl and OpenSSH's sftp
  * for everybody. CPU is what the servers' processes used, clients not included.
@@ -24,9 +25,14 @@ import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
 import { runProgram } from '#test/harness/clients/process.ts';
 import { measure, median, percentile, residentBytes, type Sample } from './measure.ts';
 import { findMissingPrograms, startNginxPair, startSshd } from './peers.ts';
+import { benchUsers } from './users.ts';
 
 const { values } = parseArgs({
-  options: { size: { type: 'string', default: '1024' }, rounds: { type: 'string', default: '3' } },
+  options: {
+    size: { type: 'string', default: '1024' },
+    rounds: { type: 'string', default: '3' },
+    only: { type: 'string' },
+  },
 });
 const bytes = Number(values.size) * 1024 * 1024;
 const rounds = Number(values.rounds);
@@ -225,13 +231,15 @@ function megabytesOf(pid: number | undefined): string {
   return pid === undefined ? '?' : (residentBytes(pid) / 2 ** 20).toFixed(0);
 }
 
-const missing = findMissingPrograms();
+const isAsked = (part: string): boolean => values.only === undefined || values.only === part;
+const missing = isAsked('transfers') ? findMissingPrograms() : undefined;
 if (missing !== undefined) {
   process.stderr.write(`Programs to compare with are missing.\n${missing}\n`);
   process.exit(2);
 }
 try {
-  await main();
+  if (isAsked('transfers')) await main();
+  if (isAsked('users')) await benchUsers(folder, say);
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

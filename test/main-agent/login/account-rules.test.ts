@@ -1,5 +1,36 @@
 import { describe, expect, it } from 'vitest';
-import { isInNetworks, isWithinHours } from '#main-agent/login/account-rules.ts';
+import { findAccountProblem, isInNetworks, isWithinHours } from '#main-agent/login/account-rules.ts';
+import { buildUser } from './rig.ts';
+
+describe('an account', () => {
+  const here = { protocol: 'https', clientIp: '203.0.113.9', nowMs: Date.UTC(2027, 11, 31) } as const;
+
+  it('works through the whole last day it expires on, in UTC, and not a millisecond longer', () => {
+    const user = buildUser('alice', { expires: '2027-12-31' });
+    const at = (nowMs: number) => findAccountProblem(user, { ...here, nowMs });
+    expect(at(Date.UTC(2027, 11, 31))).toBeUndefined();
+    expect(at(Date.UTC(2028, 0, 1) - 1)).toBeUndefined();
+    expect(at(Date.UTC(2028, 0, 1))).toBe('expired after 2027-12-31');
+  });
+
+  it('works from the first to the last address of its networks; [] is nowhere and absent is anywhere', () => {
+    const from = (clientIp: string, allowFrom: readonly string[] | undefined) =>
+      findAccountProblem(buildUser('alice', { allowFrom }), { ...here, clientIp });
+    for (const ip of ['10.1.2.0', '10.1.2.127', '2001:db8::', '2001:db8::ffff'])
+      expect(from(ip, ['10.1.2.0/25', '2001:db8::/112'])).toBeUndefined();
+    for (const ip of ['10.1.1.255', '10.1.2.128', '2001:db7:ffff::', '2001:db8::1:0'])
+      expect(from(ip, ['10.1.2.0/25', '2001:db8::/112'])).toContain('allow_from');
+    expect(from('10.1.2.0', [])).toContain('allow_from');
+    expect(from('10.1.2.0', undefined)).toBeUndefined();
+  });
+
+  it('works through its protocols only, and disabled through none', () => {
+    const sftpOnly = buildUser('alice', { protocols: ['sftp'] });
+    expect(findAccountProblem(sftpOnly, here)).toContain('protocol https');
+    expect(findAccountProblem(sftpOnly, { ...here, protocol: 'sftp' })).toBeUndefined();
+    expect(findAccountProblem(buildUser('alice', { status: 'disabled' }), here)).toBe('status is disabled');
+  });
+});
 
 describe('networks', () => {
   const cases: [string, string[], boolean][] = [

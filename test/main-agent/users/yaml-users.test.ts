@@ -162,6 +162,16 @@ describe('problems', () => {
     );
     expect(JSON.stringify(users.problems())).not.toContain('hunter2');
   });
+
+  test('of a group that does not exist guess which was meant', async () => {
+    await using folder = await makeUsersFolder({
+      'groups/partners.yaml': 'quota: 1GiB\n',
+      'bob.yaml': 'username: bob\n+groups: [partners, partnrs]\n',
+      'carol.yaml': 'username: carol\ngroups: [nothing-like-it]\n',
+    });
+    const hints = (await folder.open()).problems().map(({ hint }) => hint);
+    expect(hints.toSorted()).toEqual(['did you mean `partners`?', 'groups/<name>.yaml makes a group']);
+  });
 });
 
 describe('S-14: a broken file', () => {
@@ -224,6 +234,18 @@ describe('S-14: a broken file', () => {
     await folder.write('alice.yaml', '');
     await users.refresh();
     expect(users.find('alice')).toBeUndefined();
+  });
+
+  test('refuses its user over a restart too, and takes them back when it is mended', async () => {
+    await using folder = await makeUsersFolder({ 'alice.yaml': good, 'bob.yaml': 'username: bob\n' });
+    await folder.open({ brokenUserFile: 'refuse' });
+    await folder.write('alice.yaml', `${good}qouta: 1GiB\n`);
+    const users = await folder.open({ brokenUserFile: 'refuse' });
+    expect(users.find('alice')).toBeUndefined();
+    expect(users.find('bob')).toBeDefined();
+    await folder.write('alice.yaml', good);
+    await users.refresh();
+    expect(users.find('alice')?.quotaBytes).toBe(2 ** 30);
   });
 
   test('of a deleted user does not come back with an old version', async () => {
