@@ -165,13 +165,20 @@ export function sweep(database: DatabaseSync, nowMs: number): void {
   const expired = nowMs - keepAfterExpiryMs;
   const idle = nowMs - keepFailuresMs;
   database.prepare('DELETE FROM sessions WHERE expires_at < ?').run(nowMs);
-  database.prepare('DELETE FROM leases WHERE expires_at < ?').run(nowMs);
+  database.prepare('DELETE FROM leases WHERE expires_at < ? OR used_at + ttl < ?').run(nowMs, expired);
   database.prepare('DELETE FROM devices WHERE expires_at < ?').run(nowMs);
   database.prepare('DELETE FROM bypass_codes WHERE expires_at < ?').run(expired);
   database.prepare('DELETE FROM good_logins WHERE at < ?').run(nowMs - keepGoodLoginsMs);
   database.prepare('DELETE FROM reminders WHERE at < ?').run(nowMs - keepRemindersMs);
   database.prepare('DELETE FROM account_changes WHERE at < ?').run(nowMs - keepAccountChangesMs);
   database.prepare('DELETE FROM used_codes WHERE expires_at < ?').run(expired);
+  // Enrolment ids only grow, so that of an older one no code can be right again.
+  database.exec(
+    `DELETE FROM time_steps WHERE EXISTS (
+       SELECT 1 FROM enrolments WHERE enrolments.username = time_steps.username
+       AND time_steps.enrolment < newest AND time_steps.enrolment IS NOT present
+     )`,
+  );
   database
     .prepare('DELETE FROM delivered_codes WHERE expires_at < ? AND sent_at < ?')
     .run(nowMs, nowMs - keepDeliveredCodesMs);
