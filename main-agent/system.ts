@@ -21,6 +21,7 @@ import { openNotify } from '#main-agent/notify/notify.ts';
 import { startWebhooks } from '#main-agent/notify/webhooks.ts';
 import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
 import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
+import { forgetKeysIntervalMs, removedKeysKeptMs } from '#main-agent/state/limits.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';
 import { FileWrites } from '#main-agent/users/file-writes.ts';
@@ -226,6 +227,15 @@ export async function startMainAgent(
     ...login.admin.problems(),
   ];
   const closing = new AbortController();
+  const forgetRemovedKeys = (): void => {
+    const nowMs = clock.now();
+    const stored = [...users.list()].flatMap((user) => user.sshKeys.map((key) => key.fingerprint));
+    state
+      .commit([{ kind: 'forget-removed-keys', stored, nowMs, removedBeforeMs: nowMs - removedKeysKeptMs }])
+      .catch((error: unknown) => log.error({ err: error }, 'signatures of removed keys not forgotten'));
+  };
+  const forgetting = setInterval(forgetRemovedKeys, forgetKeysIntervalMs).unref();
+  forgetRemovedKeys();
 
   await login.start();
   await nodes.start();
@@ -323,6 +333,7 @@ export async function startMainAgent(
       log.info('stopping');
       await health?.close();
       closing.abort();
+      clearInterval(forgetting);
       await admin.close();
       nodes.close();
       await links.close();

@@ -8,7 +8,7 @@ import { auditPage, readAnswer, recordsAnswer } from './answers.ts';
 import { addAuditVerify } from './audit-verify.ts';
 import type { CommandContext } from './command-context.ts';
 import { requireConfigFile } from './system-commands.ts';
-import { formatFacts, formatTable } from './table.ts';
+import { formatFacts, formatTable, formatValue } from './table.ts';
 import { readTime } from './time-option.ts';
 
 /** `sallyport audit …`: who did what, and which rule decided. */
@@ -114,16 +114,6 @@ function showRecords(records: readonly NumberedFacts[]): string {
 /** Lines that come one by one have no table to stand in. */
 function showLine({ sequence, record }: NumberedFacts): string {
   const { time, event, outcome, ...facts } = record;
-  return formatTable(
-    [],
-    [
-      [
-        sequence,
-        time,
-        event,
-        outcome,
-        ...Object.entries(facts).map(([key, value]) => `${key}=${String(value)}`),
-      ],
-    ],
-  );
+  const named = Object.entries(facts).map(([key, value]) => `${key}=${formatValue(value)}`);
+  return `${[sequence, time, event, outcome].map(formatValue).join('  ')}  ${named.join(' ')}\n`;
 }

@@ -48,6 +48,45 @@ export function describeStateStore(
       expect(results.filter(Boolean)).toHaveLength(1);
     });
 
+    it('S-03: a key forgotten with its signatures can never be used again; one that came back in time can', async () => {
+      const use = (sshSession: string, fingerprint: string): Promise<boolean> =>
+        accepted({ kind: 'use-ssh-signature', user: 'alice', sshSession, fingerprint });
+      const forget = (stored: readonly string[], atMs: number): Promise<boolean> =>
+        accepted({ kind: 'forget-removed-keys', stored, nowMs: atMs, removedBeforeMs: atMs - 100 });
+      await use('s1', 'kept');
+      await use('s1', 'back');
+      await use('s1', 'gone');
+      await forget(['kept'], 1_000);
+      await forget(['kept', 'back'], 1_100);
+      expect(await use('s1', 'gone')).toBe(false);
+      expect(await use('s2', 'gone')).toBe(true);
+      await forget(['kept', 'back'], 1_101);
+      expect(await use('s1', 'gone')).toBe(false);
+      expect(await use('s3', 'gone')).toBe(false);
+      await forget(['kept', 'back', 'gone'], 1_102);
+      expect(await use('s3', 'gone')).toBe(false);
+      for (const key of ['kept', 'back']) {
+        expect(await use('s1', key)).toBe(false);
+        expect(await use('s2', key)).toBe(true);
+      }
+    });
+
+    it('takes the events of a node’s process once each, and a webhook’s place and the audit head as noted', async () => {
+      const note = (boot: string, sequence: number): Promise<boolean> =>
+        accepted({ kind: 'note-edge-event', node: 'dmz1', worker: 0, count: { boot, sequence } });
+      expect(await store.edgePosition('dmz1', 0)).toBeUndefined();
+      expect([await note('b1', 5), await note('b1', 5), await note('b1', 4)]).toEqual([true, false, false]);
+      expect(await note('b2', 1)).toBe(true);
+      expect(await store.edgePosition('dmz1', 0)).toEqual({ boot: 'b2', sequence: 1 });
+      expect(await store.webhookPosition('w')).toBeUndefined();
+      await accepted({ kind: 'note-webhook', webhook: 'w', sequence: 3 });
+      await accepted({ kind: 'note-webhook', webhook: 'w', sequence: 8 });
+      expect(await store.webhookPosition('w')).toBe(8);
+      const head = { sequence: 2, hash: 'h' };
+      await accepted({ kind: 'note-audit-head', head });
+      expect(await store.auditExtent()).toEqual({ first: 0, last: 0, head });
+    });
+
     it('S-03: uses a code once per user', async () => {
       const use = (user: string, id: string): Promise<boolean> => accepted({ kind: 'use-code', user, id });
       expect(await use('alice', 'h1')).toBe(true);
