@@ -123,10 +123,14 @@ export async function startMainAgent(
     notifier: notify.notifier,
     findSigningKey: (kid) => known.findSigningKey(kid),
     findBan: (username, clientIp) => bans.find(username, clientIp),
-    findEdgeBan: (clientIp) => describeEdgeBan(bans.findEdge(clientIp)),
     sendToNode: (node, event, body) => links.sendToNode(node, event, body),
     usedBytes: (username) => files.usedBytes(username),
-    originsOf: (username) => directory.origins(username),
+    explained: {
+      originsOf: (username) => directory.origins(username),
+      findEdgeBan: (clientIp) => describeEdgeBan(bans.findEdge(clientIp)),
+      nodeValidatedLogins: (node) =>
+        links.states().find((one) => one.node === node && one.up)?.validatedLogins,
+    },
     clock,
     log: part('login'),
   });

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { DeliveryTester, ValueOrigin } from '#main-agent/admin/ports.ts';
+import type { DeliveryTester } from '#main-agent/admin/ports.ts';
 import type { AccountHandlers, LoginHandlers, SessionHandlers } from '#main-agent/link/handlers.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { ClockGuard } from '#main-agent/two-factor/clock-guard.ts';
@@ -29,6 +29,7 @@ import { Devices } from './devices.ts';
 import { Leases } from './leases.ts';
 import type { LoginConfig } from './login-config.ts';
 import { buildLoginAdmin, type LoginAdmin } from './login-admin.ts';
+import type { ExplainedFacts } from './login-explainer.ts';
 import { buildLoginHandlers } from './login-handlers.ts';
 import type { LoginParts } from './login-parts.ts';
 import { Passwords } from './password.ts';
@@ -58,12 +59,10 @@ export interface LoginOptions {
   readonly sendToNode: <E extends EventName>(node: string, event: E, body: EventBody<E>) => void;
   /** The rule by which an admin shut out this user or address, if one did. */
   readonly findBan?: (username: string, clientIp: string) => string | undefined;
-  /** What a node banned this address for by itself, to explain it. */
-  readonly findEdgeBan?: (clientIp: string) => string | undefined;
   /** What this user's files take. */
   readonly usedBytes: (username: string) => Promise<number>;
-  /** Where each value of a user comes from, for `explain login`. */
-  readonly originsOf?: (username: string) => Promise<readonly ValueOrigin[]>;
+  /** What only `explain login` asks. */
+  readonly explained?: ExplainedFacts;
   readonly clock: Clock;
   readonly log: Log;
   readonly random?: RandomBytes;
@@ -186,8 +185,11 @@ export function buildLogin(options: LoginOptions): Login {
     reminders,
     admin: buildLoginAdmin(
       parts,
-      options.originsOf ?? (async () => []),
-      options.findEdgeBan ?? (() => undefined),
+      options.explained ?? {
+        originsOf: async () => [],
+        findEdgeBan: () => undefined,
+        nodeValidatedLogins: () => undefined,
+      },
     ),
     deliveryTester: buildDeliveryTester(parts, options.delivery),
     start: async () => {

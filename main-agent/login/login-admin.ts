@@ -5,10 +5,9 @@ import type {
   NodeChangeAdmin,
   SessionAdmin,
   TwoFactorAdmin,
-  ValueOrigin,
 } from '#main-agent/admin/ports.ts';
 import { describeSuspicion } from '#main-agent/two-factor/drift-watch.ts';
-import { buildLoginExplainer } from './login-explainer.ts';
+import { buildLoginExplainer, type ExplainedFacts } from './login-explainer.ts';
 import { buildRecord, type LoginParts } from './login-parts.ts';
 import { buildNodeChangeAdmin } from './node-changes.ts';
 import { buildTwoFactorAdmin } from './two-factor-admin.ts';
@@ -33,11 +32,7 @@ export interface LoginAdmin {
   problems(): readonly string[];
 }
 
-export function buildLoginAdmin(
-  parts: LoginParts,
-  originsOf: (username: string) => Promise<readonly ValueOrigin[]>,
-  findEdgeBan: (clientIp: string) => string | undefined,
-): LoginAdmin {
+export function buildLoginAdmin(parts: LoginParts, explained: ExplainedFacts): LoginAdmin {
   const { challenges, driftWatch, guard, leases, sessions, state } = parts;
   const twoFactor = buildTwoFactorAdmin(parts);
   return {
@@ -55,7 +50,7 @@ export function buildLoginAdmin(
     },
     twoFactor,
     nodeChanges: buildNodeChangeAdmin(parts, twoFactor),
-    explainer: buildLoginExplainer(parts, originsOf, findEdgeBan),
+    explainer: buildLoginExplainer(parts, explained),
 
     async endMatching(matches, reason) {
       challenges.endWhere((one) => matches(one.username, one.clientIp));

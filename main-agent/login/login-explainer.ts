@@ -6,12 +6,18 @@ import { nodeScope, passwordScope } from './first-factor.ts';
 import { disableAfterInARow } from './limits.ts';
 import { codeScope, type LoginParts } from './login-parts.ts';
 
+/** Facts that no login needs. */
+export interface ExplainedFacts {
+  /** Where each value of a user comes from. */
+  originsOf(username: string): Promise<readonly ValueOrigin[]>;
+  /** What a node banned this address for by itself. */
+  findEdgeBan(clientIp: string): string | undefined;
+  /** The node's own switch; undefined: it is not connected. */
+  nodeValidatedLogins(node: string): boolean | undefined;
+}
+
 /** Looks up what `explain login` explains. */
-export function buildLoginExplainer(
-  parts: LoginParts,
-  originsOf: (username: string) => Promise<readonly ValueOrigin[]>,
-  findEdgeBan: (clientIp: string) => string | undefined,
-): LoginExplainer {
+export function buildLoginExplainer(parts: LoginParts, facts: ExplainedFacts): LoginExplainer {
   const { clock, config, delivered, state, users, vault } = parts;
 
   return {
@@ -23,7 +29,7 @@ export function buildLoginExplainer(
         protocol: question.protocol,
         clientIp: question.ip,
         node: question.node,
-        ban: parts.findBan(question.user, question.ip) ?? findEdgeBan(question.ip),
+        ban: parts.findBan(question.user, question.ip) ?? facts.findEdgeBan(question.ip),
         nowMs,
         isBaitName: user === undefined && config.bans.baitNames.includes(question.user),
         isNeverBanned: isInNetworks(question.ip, config.bans.neverBan),
@@ -32,7 +38,7 @@ export function buildLoginExplainer(
       const [status, failures, origins, passwordThrottles, lastGoodMs] = await Promise.all([
         vault.status(user.username),
         state.failures(codeScope(user.username)),
-        originsOf(user.username),
+        facts.originsOf(user.username),
         listThrottles(parts, question),
         state.lastGoodLogin(user.username, question.ip),
       ]);
@@ -43,7 +49,9 @@ export function buildLoginExplainer(
         assessment: assess(user, status, {
           protocol: question.protocol,
           nowMs,
-          nodeValidatedLogins: config.twoFactor.validatedLogins,
+          // Of a node that is not named or not there nothing else is known.
+          nodeValidatedLogins:
+            facts.nodeValidatedLogins(question.node ?? '') ?? config.twoFactor.validatedLogins,
           config,
           delivered,
         }),

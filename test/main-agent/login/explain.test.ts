@@ -61,25 +61,27 @@ describe('explain login', () => {
   it('tells file and line of every value of the user, also where it was inherited or put together', async () => {
     rig.close();
     rig = await buildRig({
-      originsOf: async () =>
-        findOrigins([
-          { file: '_default.yaml', text: 'protocols: [https]\ntwo_factor:\n  required_on: [sftp]\n' },
-          {
-            file: 'frank.yaml',
-            text: [
-              'username: frank',
-              'email: frank@example.com',
-              '+protocols: [sftp]',
-              'expires: 2027-01-15',
-              'hours:',
-              '  days: [1]',
-              '  zone: UTC',
-              'two_factor:',
-              '  force_setup: true',
-              '',
-            ].join('\n'),
-          },
-        ]),
+      explained: {
+        originsOf: async () =>
+          findOrigins([
+            { file: '_default.yaml', text: 'protocols: [https]\ntwo_factor:\n  required_on: [sftp]\n' },
+            {
+              file: 'frank.yaml',
+              text: [
+                'username: frank',
+                'email: frank@example.com',
+                '+protocols: [sftp]',
+                'expires: 2027-01-15',
+                'hours:',
+                '  days: [1]',
+                '  zone: UTC',
+                'two_factor:',
+                '  force_setup: true',
+                '',
+              ].join('\n'),
+            },
+          ]),
+      },
     });
     rig.users.set('frank', buildUser('frank', { email: 'frank@example.com' }));
     const { chain } = await explain('frank', 'sftp');
@@ -139,5 +141,15 @@ describe('explain login', () => {
       state: 'enrolled',
       lockedOutOn: [],
     });
+  });
+
+  it('says what a login through a node comes to whose own switch says otherwise', async () => {
+    rig.close();
+    rig = await buildRig({ explained: { nodeValidatedLogins: (node) => node !== 'dmz2' } });
+    const outcome = async (node: string): Promise<string> =>
+      (await rig.login.admin.explainer.explain({ user: 'bob', protocol: 'https', ip: '192.0.2.1', node }))
+        .outcome;
+    expect(await outcome('dmz1')).toBe('email');
+    expect(await outcome('dmz2')).toBe('refused');
   });
 });

@@ -91,7 +91,7 @@ export interface RigOptions {
   readonly twoFactor?: object;
   readonly smtp?: boolean;
   readonly sms?: boolean;
-  readonly originsOf?: LoginOptions['originsOf'];
+  readonly explained?: Partial<NonNullable<LoginOptions['explained']>>;
   readonly around?: Pick<Rig, 'state' | 'users' | 'enrolments' | 'secrets' | 'node' | 'otherNode'> & {
     readonly clock: { wall: number; steady: number };
     readonly vaultKey: Secret<Buffer>;
@@ -257,7 +257,12 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       if (event === 'session.ended') played?.ended.push(body as EventBody<'session.ended'>);
     },
     usedBytes: async () => 42,
-    ...(options.originsOf === undefined ? {} : { originsOf: options.originsOf }),
+    explained: {
+      originsOf: async () => [],
+      findEdgeBan: () => undefined,
+      nodeValidatedLogins: () => undefined,
+      ...options.explained,
+    },
     clock: { now: () => clock.wall, monotonic: () => clock.steady },
     log: buildLog('silent', {}),
   });
