@@ -146,6 +146,10 @@ describe('explain login', () => {
   it('says what a login through a node comes to whose own switch says otherwise', async () => {
     rig.close();
     rig = await buildRig({ explained: { nodeValidatedLogins: (node) => node !== 'dmz2' } });
+    rig.users.set(
+      'bob',
+      buildUser('bob', withFactor({ requiredOn: ['https'] }, { email: 'bob@example.com' })),
+    );
     const outcome = async (node: string): Promise<string> =>
       (await rig.login.admin.explainer.explain({ user: 'bob', protocol: 'https', ip: '192.0.2.1', node }))
         .outcome;
