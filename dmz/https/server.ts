@@ -41,7 +41,7 @@ export interface HttpsServerOptions extends Certificate {
   readonly publicUrl: string;
   readonly login: LoginService;
   readonly guard: Guard;
-  readonly link: Pick<MainLink, 'isUp'>;
+  readonly link: Pick<MainLink, 'isUp' | 'policy'>;
   /** Folder of the built web client. */
   readonly webRoot: string;
   readonly clock: Clock;
@@ -165,7 +165,11 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
 
   return {
     async start() {
-      const staticFiles = await loadStaticFiles(options.webRoot, log);
+      const staticFiles = await loadStaticFiles(
+        options.webRoot,
+        () => options.link.policy.branding.name,
+        log,
+      );
       dispatch = buildDispatch({ ...options, routes: buildRoutes(options), staticFiles });
       server.listen(options.listen);
       await once(server, 'listening');

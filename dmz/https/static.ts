@@ -4,6 +4,7 @@ import { extname, join, relative, sep } from 'node:path';
 import { promisify } from 'node:util';
 import { brotliCompress, constants, gzip } from 'node:zlib';
 import type { Log } from '#shared/log.ts';
+import { buildClientPage } from './client-page.ts';
 import type { Exchange } from './exchange.ts';
 import { pageHeaders } from './headers.ts';
 import { staticBytesMax, staticFilesMax } from './limits.ts';
@@ -32,7 +33,7 @@ const compressedFromBytes = 1024;
 const hashedName = /^\/assets\/[^/]+-[A-Za-z0-9_-]{8,}\.[a-z0-9]+$/;
 
 /** Addresses the web client makes itself: reloaded or bookmarked, each is the client again. */
-const clientPage = /^\/(files(\/.*)?|options\/?|setup\/?)$/;
+const clientPage = /^\/(index\.html|files(\/.*)?|options\/?|setup\/?)?$/;
 
 interface StaticFile {
   readonly plain: Buffer;
@@ -47,7 +48,12 @@ export interface StaticFiles {
   send(x: Exchange): boolean;
 }
 
-export async function loadStaticFiles(folder: string, log: Log): Promise<StaticFiles> {
+/** `serviceName`: what the client's page calls the service, asked again for every page. */
+export async function loadStaticFiles(
+  folder: string,
+  serviceName: () => string,
+  log: Log,
+): Promise<StaticFiles> {
   const files = new Map<string, StaticFile>();
   let totalBytes = 0;
   for (const path of await listFiles(folder, log)) {
@@ -60,14 +66,22 @@ export async function loadStaticFiles(folder: string, log: Log): Promise<StaticF
     const name = `/${relative(folder, path).split(sep).join('/')}`;
     files.set(name, await prepare(name, content));
   }
-  const index =
-    files.get('/index.html') ??
-    (await prepare(
-      '/none.txt',
-      Buffer.from('The web client is not built on this node. Run: npm run web:build\n'),
-    ));
-  files.set('/', index);
-  return { send: (x) => sendFrom(files, x) };
+  const built = files.get('/index.html');
+  files.delete('/index.html');
+  const unbuilt = await prepare(
+    '/none.txt',
+    Buffer.from('The web client is not built on this node. Run: npm run web:build\n'),
+  );
+  const page =
+    built === undefined ? () => unbuilt : buildClientPage(built.plain.toString('utf8'), serviceName);
+  return {
+    send(x) {
+      const file = files.get(x.path) ?? (clientPage.test(x.path) ? page() : undefined);
+      if (file === undefined) return false;
+      sendStatic(file, x);
+      return true;
+    },
+  };
 }
 
 async function listFiles(folder: string, log: Log): Promise<string[]> {
@@ -103,14 +117,12 @@ async function prepare(name: string, plain: Buffer): Promise<StaticFile> {
   return { plain, gzip: gzipped, brotli, headers, etag };
 }
 
-function sendFrom(files: ReadonlyMap<string, StaticFile>, x: Exchange): boolean {
-  const file = files.get(x.path) ?? (clientPage.test(x.path) ? files.get('/') : undefined);
-  if (file === undefined) return false;
+function sendStatic(file: StaticFile, x: Exchange): void {
   const { request, response } = x;
   if (request.headers['if-none-match']?.includes(file.etag) === true) {
     response.writeHead(304, [...file.headers]);
     response.end();
-    return true;
+    return;
   }
   const { encoding, bytes } = choose(file, request.headers['accept-encoding'] ?? '');
   response.writeHead(200, [
@@ -120,7 +132,6 @@ function sendFrom(files: ReadonlyMap<string, StaticFile>, x: Exchange): boolean 
     ...(encoding === undefined ? [] : ['Content-Encoding', encoding]),
   ]);
   response.end(bytes);
-  return true;
 }
 
 function choose(file: StaticFile, accepted: string): { encoding?: string; bytes: Buffer } {

@@ -28,13 +28,17 @@ export interface WebBrowser {
     folder: string,
     more?: { readonly args: readonly string[] },
   ): Promise<{ readonly page: Page; close(): Promise<void> }>;
-  /** Uncaught errors and console errors of all pages, such as violations of the content security policy. */
+  /** Uncaught errors, console errors and violations of the content security policy, Trusted Types included, of all pages. */
   readonly complaints: string[];
   close(): Promise<void>;
 }
 
 /** A refused call (401, 503, …) is logged by Chromium as a console error; the page handled it. */
 const handled = /Failed to load resource: the server responded with a status of|net::ERR_/;
+
+/** Runs in every page before its own scripts. Chromium logs most violations by itself; this one counts them all. */
+const reportViolations = `addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI, sample }) =>
+  console.error('policy violation: ' + [violatedDirective, blockedURI, sample].join(' ')));`;
 
 export async function startWebBrowser(): Promise<WebBrowser> {
   const home = await mkdtemp(join(tmpdir(), 'sallyport-browser-'));
@@ -53,6 +57,7 @@ export async function startWebBrowser(): Promise<WebBrowser> {
     async visit(options = {}) {
       const context = await browser.newContext({ viewport: desktop, locale: 'en-GB', ...options });
       contexts.push(context);
+      await context.addInitScript(reportViolations);
       return listen(await context.newPage());
     },
     async startProfile(folder, more = { args: [] }) {
@@ -64,6 +69,7 @@ export async function startWebBrowser(): Promise<WebBrowser> {
         locale: 'en-GB',
         ignoreHTTPSErrors: true,
       });
+      await context.addInitScript(reportViolations);
       return { page: listen(await context.newPage()), close: () => context.close() };
     },
     async close() {

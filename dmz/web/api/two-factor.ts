@@ -18,8 +18,13 @@ export interface Enrolled {
   readonly required_on: readonly Protocol[];
 }
 
-export async function postSetup(http: Http): Promise<Setup> {
-  return http.call<Setup>({ method: 'POST', path: '/api/two-factor/setup' });
+/** `ticket`: the administrator's one-time code, where a set-up needs one. */
+export async function postSetup(http: Http, ticket: string | undefined): Promise<Setup> {
+  return http.call<Setup>({
+    method: 'POST',
+    path: '/api/two-factor/setup',
+    ...(ticket === undefined ? {} : { json: { ticket } }),
+  });
 }
 
 /** Seconds in which one code must be typed. */

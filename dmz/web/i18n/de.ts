@@ -373,6 +373,9 @@ export const de: Catalogue = {
     readyAdd: 'Wählen Sie, ein Konto per QR-Code hinzuzufügen.',
     readyTime: 'Kommen Sie hierher zurück, wenn die Kamera offen ist: Der Code ist nur kurze Zeit zu sehen.',
     readySubmit: 'Bereit zum Scannen',
+    ticketIntro: 'Zum Einrichten brauchen Sie einen Einmalcode. Sie bekommen ihn von Ihrer Administration.',
+    ticketWrong:
+      'Das ist nicht der Code von Ihrer Administration. Prüfen Sie ihn oder bitten Sie um einen neuen.',
     scanIntro: 'Scannen Sie dies mit Ihrer App und bestätigen Sie dann.',
     qr: 'QR-Code für Ihre Authenticator-App',
     key: 'Oder geben Sie diesen Schlüssel in die App ein',

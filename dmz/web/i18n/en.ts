@@ -364,6 +364,8 @@ export const en = {
     readyAdd: 'Choose to add an account by scanning a QR code.',
     readyTime: 'Come back here when the camera is open: the code is shown for a short time only.',
     readySubmit: 'Ready to scan',
+    ticketIntro: 'Setting up needs a one-time code. Your administrator gives it to you.',
+    ticketWrong: 'That is not the code from your administrator. Check it, or ask for a new one.',
     scanIntro: 'Scan this with your app, then confirm.',
     qr: 'QR code for your authenticator app',
     key: 'Or type this key into the app',

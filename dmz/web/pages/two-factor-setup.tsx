@@ -1,15 +1,17 @@
 import { useState } from 'preact/hooks';
 import type { Account } from '#dmz/web/api/account.ts';
-import { toApiProblem } from '#dmz/web/api/problem.ts';
+import { toApiProblem, type ApiProblem } from '#dmz/web/api/problem.ts';
 import { postSetup, postSetupConfirm, postSetupProve, type Setup } from '#dmz/web/api/two-factor.ts';
 import { Button } from '#dmz/web/components/button.tsx';
 import { Card } from '#dmz/web/components/card.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
 import { Message } from '#dmz/web/components/message.tsx';
 import { RecoveryCodes } from '#dmz/web/components/recovery-codes.tsx';
+import { SetupReady, type TicketQuestion } from '#dmz/web/components/setup-ready.tsx';
 import { SetupProve } from '#dmz/web/components/setup-prove.tsx';
 import { SetupScan } from '#dmz/web/components/setup-scan.tsx';
 import { describeCodeFailure } from '#dmz/web/i18n/code-failure.ts';
+import type { Catalogue } from '#dmz/web/i18n/en.ts';
 import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
 
 /** Where the set-up is: each step holds only what the step before it gave. */
@@ -42,6 +44,11 @@ function Steps({ current }: { readonly current: Step['name'] }) {
   );
 }
 
+function describeStart(problem: ApiProblem, words: Catalogue): string {
+  if (problem.status === 409) return words.setup.already;
+  return problem.status === 403 ? words.setup.notAllowed : words.setup.failed;
+}
+
 /**
  * Setting up the second factor, by choice from the options or because the session is confined to this page.
  * The server decides what is saved and when; the countdowns here only tell the person how long it will wait.
@@ -57,6 +64,9 @@ export function TwoFactorSetupPage({
   const words = useWords();
   const formats = useFormats();
   const [step, setStep] = useState<Step>({ name: 'ready' });
+  /** The administrator's code, kept for showing the picture again: it is spent only by a finished set-up. */
+  const [ticket, setTicket] = useState<string | undefined>();
+  const [question, setQuestion] = useState<TicketQuestion | undefined>();
   const [busy, setBusy] = useState(false);
   const [failure, setFailure] = useState<{ text: string; reference?: string | undefined } | undefined>();
   const [attemptsLeft, setAttemptsLeft] = useState<number | undefined>();
@@ -68,20 +78,20 @@ export function TwoFactorSetupPage({
     notices.say(words.setup.step(stepNames.indexOf(next.name) + 1, words.setup.steps[next.name]));
   };
 
-  const start = async (late = false): Promise<void> => {
+  const start = async (shownTicket: string | undefined, late = false): Promise<void> => {
     setBusy(true);
     try {
-      const setup = await postSetup(http);
+      const setup = await postSetup(http, shownTicket);
+      setTicket(shownTicket);
+      setQuestion(undefined);
       show({ name: 'scan', setup, expiresAtMs: Date.now() + setup.expires_in * 1000, late });
     } catch (thrown) {
       const problem = toApiProblem(thrown);
-      const text =
-        problem.status === 409
-          ? words.setup.already
-          : problem.status === 403
-            ? words.setup.notAllowed
-            : words.setup.failed;
-      setFailure({ text, reference: problem.details.reference });
+      if (problem.details.reason === 'ticket-required') {
+        if (step.name !== 'ready') show({ name: 'ready' });
+        setFailure(undefined);
+        setQuestion({ wrong: shownTicket !== undefined, attemptsLeft: problem.details.attemptsLeft });
+      } else setFailure({ text: describeStart(problem, words), reference: problem.details.reference });
     }
     setBusy(false);
   };
@@ -93,7 +103,7 @@ export function TwoFactorSetupPage({
       show({ name: 'prove', expiresAtMs: Date.now() + proveWithin * 1000 });
     } catch (thrown) {
       const problem = toApiProblem(thrown);
-      if (problem.status === 410) await start(true);
+      if (problem.status === 410) await start(ticket, true);
       else setFailure({ text: words.setup.failed, reference: problem.details.reference });
     }
     setBusy(false);
@@ -160,17 +170,7 @@ export function TwoFactorSetupPage({
         </Message>
       )}
       {step.name === 'ready' && (
-        <div class="setup-ready">
-          <p>{words.setup.readyIntro}</p>
-          <ol class="numbered">
-            <li>{words.setup.readyApp}</li>
-            <li>{words.setup.readyAdd}</li>
-            <li>{words.setup.readyTime}</li>
-          </ol>
-          <Button kind="primary" wide busy={busy} onClick={() => void start()}>
-            {words.setup.readySubmit}
-          </Button>
-        </div>
+        <SetupReady question={question} busy={busy} onReady={(typed) => void start(typed ?? ticket)} />
       )}
       {step.name === 'scan' && (
         <SetupScan
@@ -179,7 +179,7 @@ export function TwoFactorSetupPage({
           late={step.late}
           busy={busy}
           onConfirm={() => void confirm()}
-          onNewCode={() => void start()}
+          onNewCode={() => void start(ticket)}
         />
       )}
       {step.name === 'prove' && (
