@@ -57,7 +57,7 @@ async function records(event: string, count: number): Promise<readonly Record<st
 async function sftp(code: string): Promise<number | null> {
   const target = product.sftp('alice', { password: product.password('alice'), code });
   // A ride on the lease of an earlier code would prove nothing about this one.
-  await askSallyport(product.site.files.main.socket, ['leases', '--end', '--user', 'alice']);
+  await askSallyport(product.site.files.main.socket, ['leases', 'end', '--user', 'alice']);
   return (await runOpenSshSftp(target, ['ls'])).status;
 }
 

@@ -161,6 +161,9 @@ describe('the end of a session', () => {
   it('is announced two minutes before, and put off by a click', async () => {
     await page.clock.install();
     await signIn('frank');
+    // Its last answer counts as use: nothing of the page may still be on its way.
+    await page.getByText('This one').waitFor();
+    await page.waitForLoadState('networkidle');
     await page.clock.fastForward('12:50');
     const warning = page.locator('.session-end');
     expect(await warning.count()).toBe(0);
