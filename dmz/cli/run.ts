@@ -1,4 +1,6 @@
 import { exitCodeOf, exitCodes } from '#shared/command-line/exit-code.ts';
+import { loadDmzConfig } from '#dmz/config.ts';
+import { formatFindings } from '#shared/command-line/findings.ts';
 import { printError, type Terminal } from '#shared/command-line/terminal.ts';
 import { dialAddress, httpUrl, listen, plainName } from '#shared/config/value-types.ts';
 import { configError } from '#shared/config/problem.ts';
@@ -12,8 +14,11 @@ import { existsSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
 import type { z } from 'zod';
+import { examineNode } from './doctor.ts';
 import { initNode, nodeFiles, nodeLine } from './init.ts';
+import { readKernelSockets } from './kernel-sockets.ts';
 import { chooseLinkAddress } from './link-address.ts';
+import { finishRotation, prepareRotation } from './rotate.ts';
 import { trustMain } from './trust.ts';
 
 /** `sallyport node …`: what is done on the DMZ box itself. It talks to nobody; it makes and edits files. */
@@ -130,6 +135,47 @@ function buildProgram({
           terminal.err('If the words differ from those on main, undo it. Restart the node if it runs.\n');
       },
     );
+
+  program
+    .command('rotate')
+    .description('make new keys and print the line that main must approve; with --finish, use them')
+    .option('--dir <folder>', 'where dmz.yaml is', '.')
+    .option('--finish', 'main has approved them: put them in the place of the old ones')
+    .option('--json', 'print JSON')
+    .action(async (options: { readonly dir: string; readonly finish?: boolean; readonly json?: boolean }) => {
+      const { link, node } = await loadDmzConfig(nodeFiles(resolve(folder, options.dir)).config);
+      if (options.finish === true) {
+        finishRotation(link);
+        terminal.out(options.json === true ? '{"ok":true}\n' : 'The new keys are in place.\n');
+        terminal.err('Restart the node now: it goes on with the old ones until then.\n');
+        return;
+      }
+      const line = prepareRotation(node, link);
+      const words = checkWordsOf(line);
+      if (options.json === true) {
+        terminal.out(`${JSON.stringify({ line, words })}\n`);
+        return;
+      }
+      terminal.out(`New keys of this node:\n\n${line}\n\nCheck words: ${words}\n`);
+      terminal.err(
+        `\nOn main:  sallyport nodes rotate '<the line>'\nThen here:  sallyport node rotate --finish\n`,
+      );
+    });
+
+  program
+    .command('doctor')
+    .description('look for what is not as it should be on this box, and say how to mend it')
+    .option('--dir <folder>', 'where dmz.yaml is', '.')
+    .option('--json', 'print JSON')
+    .action(async (options: { readonly dir: string; readonly json?: boolean }) => {
+      const file = nodeFiles(resolve(folder, options.dir)).config;
+      const found = await examineNode(file, { nowMs, sockets: () => readKernelSockets() });
+      terminal.out(
+        options.json === true ? `${JSON.stringify({ findings: found })}\n` : formatFindings(found),
+      );
+      if (found.some(({ state }) => state === 'bad'))
+        throw new SallyportError('internal', 'Something is not as it should be');
+    });
 
   return program;
 }

@@ -1,0 +1,109 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync, chmodSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { examineNode } from '#dmz/cli/doctor.ts';
+import { initNode, nodeFiles } from '#dmz/cli/init.ts';
+import { readKernelSockets, type KernelSockets } from '#dmz/cli/kernel-sockets.ts';
+import { runNodeCommand } from '#dmz/cli/run.ts';
+import { parseIdentityKey } from '#shared/identity/identity-key.ts';
+import { parseRotationLine } from '#shared/pairing/rotation-line.ts';
+import { Secret } from '#shared/secret.ts';
+import { buildPlayedTerminal } from '#test/harness/played-terminal.ts';
+
+const nowMs = 1_795_500_000_000;
+const dayMs = 86_400_000;
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sallyport-doctor-'));
+  const listens = { httpsListen: '0.0.0.0:8443', sftpListen: '0.0.0.0:2222', linkListen: '127.0.0.1:8444' };
+  initNode(folder, { name: 'dmz1', publicUrl: 'https://files.example.com', ...listens }, nowMs);
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const running: KernelSockets = { listening: new Set([8443, 2222, 8444]), connected: new Set([8444]) };
+
+async function bad(sockets: KernelSockets, at = nowMs): Promise<string[]> {
+  const found = await examineNode(nodeFiles(folder).config, { nowMs: at, sockets: () => sockets });
+  for (const one of found) if (one.state !== 'good') expect(one.hint, one.check).toMatch(/\S/);
+  return found.filter(({ state }) => state !== 'good').map(({ check, detail }) => `${check}: ${detail}`);
+}
+
+function edit(from: RegExp, to: string): void {
+  const { config } = nodeFiles(folder);
+  writeFileSync(config, readFileSync(config, 'utf8').replace(from, to));
+}
+
+describe('sallyport node doctor', () => {
+  it('finds nothing on a paired node that runs', async () => {
+    edit(/identity: SHA256:A+/, `identity: SHA256:${'B'.repeat(43)}`);
+    expect(await bad(running)).toEqual([]);
+  });
+
+  it('names what is missing: pairing, listeners, main', async () => {
+    expect(await bad({ listening: new Set([8443]), connected: new Set() })).toEqual([
+      'pairing: no main is trusted yet',
+      'sftp listener: nobody listens on port 2222',
+      'link listener: nobody listens on port 8444',
+      'link to main: nobody is connected to port 8444',
+    ]);
+  });
+
+  it('looks at the certificate’s name and end, and the master switch', async () => {
+    edit(/identity: SHA256:A+/, `identity: SHA256:${'B'.repeat(43)}`);
+    edit(/files\.example\.com/, 'other.example.com');
+    edit(/$/, '\nvalidated_logins: false\n');
+    expect(await bad(running, nowMs + 390 * dayMs)).toEqual([
+      expect.stringMatching(/^certificate: is not for other\.example\.com/),
+      expect.stringMatching(/^certificate: ends in \d days/),
+      'validated logins: off: this node asks nobody for a second factor',
+    ]);
+    expect(await bad(running, nowMs + 400 * dayMs)).toContain('certificate: has ended');
+  });
+
+  it('tells of keys that others can read', async () => {
+    chmodSync(nodeFiles(folder).signingKey, 0o644);
+    expect(await bad(running)).toEqual([expect.stringMatching(/signing\.key has mode 0644/)]);
+  });
+
+  it('reads the kernel’s table of sockets', () => {
+    const head = '  sl  local_address rem_address   st\n';
+    const tcp = `${head}   0: 00000000:20FB 00000000:0000 0A\n   1: 0100007F:20FC 0100007F:C350 01\n`;
+    const found = readKernelSockets((file) => (file.endsWith('tcp') ? tcp : head));
+    expect(found).toEqual({ listening: new Set([8443]), connected: new Set([8444]) });
+  });
+});
+
+describe('sallyport node rotate', () => {
+  const run = async (...args: string[]) => {
+    const terminal = buildPlayedTerminal();
+    const code = await runNodeCommand([...args, '--dir', folder], { terminal, nowMs, folder });
+    return { code, out: terminal.printed(), err: terminal.complained() };
+  };
+  const fingerprint = (): string =>
+    parseIdentityKey(new Secret(readFileSync(nodeFiles(folder).identityKey, 'utf8'))).fingerprint;
+
+  it('makes new keys beside the old, signs them with the old, and puts them in place when told', async () => {
+    const old = fingerprint();
+    expect((await run('rotate', '--finish')).code).toBe(3);
+    const made = JSON.parse((await run('rotate', '--json')).out) as { line: string };
+    const line = parseRotationLine(made.line);
+    expect(line).toMatchObject({ name: 'dmz1', signedBy: old });
+    expect(fingerprint()).toBe(old);
+    // Asked again it is the same keys: the admin may have approved them already.
+    expect(JSON.parse((await run('rotate', '--json')).out)).toEqual(made);
+    expect((await run('rotate', '--finish')).code).toBe(0);
+    expect(fingerprint()).toBe(line.identity);
+    expect((await run('rotate', '--finish')).code).toBe(3);
+  });
+
+  it('a line that was changed anywhere is refused', async () => {
+    const { line } = JSON.parse((await run('rotate', '--json')).out) as { line: string };
+    for (const changed of [
+      line.replace('name=dmz1', 'name=dmz2'),
+      line.replace(/identity=SHA256:./, 'identity=SHA256:Z'),
+      line.slice(0, -2),
+    ])
+      expect(() => parseRotationLine(changed)).toThrow();
+  });
+});

@@ -1,0 +1,86 @@
+import { createPublicKey } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { KnownNodes } from '#main-agent/link/known-nodes.ts';
+import { fingerprintOf } from '#shared/identity/fingerprint.ts';
+import { generateIdentityKey, parseIdentityKey } from '#shared/identity/identity-key.ts';
+import { buildMemoryState } from '#test/harness/memory-state.ts';
+
+const why = { actor: 'socket:eva', reason: 'was broken into' };
+
+function makeKeys() {
+  const identity = generateIdentityKey();
+  const signing = createPublicKey(parseIdentityKey(generateIdentityKey().privateKeyPem).privateKey);
+  return {
+    identity: identity.fingerprint,
+    signingKey: signing.export({ format: 'jwk' }).x ?? '',
+    kid: fingerprintOf(signing),
+  };
+}
+
+const first = makeKeys();
+const second = makeKeys();
+const node = { name: 'dmz1', address: { host: '10.0.1.5', port: 8444 }, ...first };
+
+function setUp() {
+  let nowMs = 1_000_000;
+  const clock = { now: () => nowMs, monotonic: () => nowMs };
+  const state = buildMemoryState(() => nowMs);
+  const open = async (configured = [node]): Promise<KnownNodes> => {
+    const known = new KnownNodes({ configured, state, clock });
+    await known.start();
+    return known;
+  };
+  return { open, state, pass: (ms: number) => void (nowMs += ms) };
+}
+
+describe('nodes that main trusts', () => {
+  it('a revoked one has no key that is good, also after a restart, until it is taken back', async () => {
+    const { open, state } = setUp();
+    const known = await open();
+    expect(known.trusted()).toHaveLength(1);
+    await known.revoke('dmz1', why);
+    for (const one of [known, await open()]) {
+      expect(one.trusted()).toEqual([]);
+      expect(one.identitiesOf('dmz1')).toEqual([]);
+      expect(one.signingKeysOf('dmz1')).toEqual([]);
+      expect(one.findSigningKey(first.kid)?.status).toBe('revoked');
+    }
+    expect(state.audit).toMatchObject([{ event: 'node.revoked', node: 'dmz1', actor: 'socket:eva' }]);
+    await expect(known.revoke('dmz1', why)).rejects.toMatchObject({ code: 'conflict' });
+    await expect(known.revoke('dmz9', why)).rejects.toMatchObject({ code: 'not-found' });
+    await known.unrevoke('dmz1', why);
+    expect((await open()).trusted()).toHaveLength(1);
+  });
+
+  it('one paired anew with other keys is not the one that was revoked', async () => {
+    const { open } = setUp();
+    await (await open()).revoke('dmz1', why);
+    expect((await open([{ ...node, ...second }])).trusted()).toHaveLength(1);
+  });
+
+  it('rotated keys are good at once, the old ones for the overlap only, over a restart', async () => {
+    const { open, pass } = setUp();
+    const known = await open();
+    const line = {
+      name: 'dmz1',
+      identity: second.identity,
+      signing_key: second.signingKey,
+      signedBy: first.identity,
+    };
+    await expect(known.rotate({ ...line, signedBy: second.identity }, 60_000, why)).rejects.toMatchObject({
+      code: 'not-allowed',
+    });
+    await known.rotate(line, 60_000, why);
+    pass(59_999);
+    expect(known.identitiesOf('dmz1')).toEqual([second.identity, first.identity]);
+    expect(known.findSigningKey(first.kid)?.status).toBe('active');
+    pass(1);
+    for (const one of [known, await open()]) {
+      expect(one.identitiesOf('dmz1')).toEqual([second.identity]);
+      expect(one.findSigningKey(first.kid)?.status).toBe('retired');
+      expect(one.findSigningKey(second.kid)?.status).toBe('active');
+    }
+    // Whoever still has the old key can't rotate with it.
+    await expect(known.rotate(line, 60_000, why)).rejects.toMatchObject({ code: 'not-allowed' });
+  });
+});
