@@ -10,7 +10,13 @@ import type { FullSession } from '#main-agent/login/session.ts';
 import { receiptsInFlightMax } from './limits.ts';
 
 export type FileEvent =
-  'file.upload' | 'file.download' | 'file.delete' | 'file.rename' | 'file.copy' | 'file.mkdir';
+  | 'file.upload'
+  | 'file.download'
+  | 'file.delete'
+  | 'file.rename'
+  | 'file.copy'
+  | 'file.mkdir'
+  | 'file.refused';
 
 export interface Receipt {
   readonly event: FileEvent;
@@ -20,6 +26,8 @@ export interface Receipt {
   readonly bytes?: number;
   readonly sha256?: string;
   readonly startedAtMs?: number;
+  /** What decided, where it was refused. */
+  readonly rule?: string;
   readonly detail?: string;
 }
 

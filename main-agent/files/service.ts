@@ -5,6 +5,7 @@
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { AttributeChange, Precondition } from '#shared/file-service/attributes.ts';
+import { requireComponents } from '#shared/file-service/virtual-path.ts';
 import type { Log } from '#shared/log.ts';
 import type { Params } from '#shared/link/messages.ts';
 import type { Audit } from '#main-agent/audit/record.ts';
@@ -72,6 +73,15 @@ export async function buildFileService(options: FileServiceOptions): Promise<Fil
     sortedPages: new SortedPages(clock),
   };
   return new Service(context, options, closing);
+}
+
+/** What a request is about, as far as it says so. */
+interface Target {
+  readonly session: string;
+  readonly op?: number;
+  readonly path?: readonly string[];
+  readonly from?: readonly string[] | number;
+  readonly to?: readonly string[] | number;
 }
 
 type Act<P, R> = (params: P, session: FullSession) => Promise<R>;
@@ -181,7 +191,7 @@ class Service implements FileService {
     };
   }
 
-  #guard<P, R>(act: Act<P, R>): Act<P, R> {
+  #guard<P extends Target, R>(act: Act<P, R>): Act<P, R> {
     return async (params, session) => {
       this.#watch(session);
       try {
@@ -190,9 +200,30 @@ class Service implements FileService {
         if (session.ended.aborted) {
           throw new SallyportError('no-session', 'The session is over', { cause: error });
         }
-        throw toFileError(error);
+        const failure = toFileError(error);
+        await this.#noteRefusal(session, params, failure);
+        throw failure;
       }
     };
+  }
+
+  /** Opening and changing carry an operation number: what an admin's rule forbids of these leaves a record. */
+  async #noteRefusal(session: FullSession, params: Target, { code, detail }: SallyportError): Promise<void> {
+    if (code !== 'permission-denied' && code !== 'quota-exceeded') return;
+    const { op, path, from, to } = params;
+    const components = path ?? from;
+    // Without a path: a handle, whose opening was judged and told.
+    if (op === undefined || components === undefined || typeof components === 'number') return;
+    const { receipts } = this.#context;
+    await receipts.room();
+    receipts.write(session, {
+      event: 'file.refused',
+      outcome: 'refused',
+      path: requireComponents(components),
+      ...(to !== undefined && typeof to !== 'number' && { toPath: requireComponents(to) }),
+      rule: code,
+      ...(detail !== undefined && { detail }),
+    });
   }
 
   /** Whoever ends a session, its files end with it. */

@@ -112,7 +112,7 @@ describe('a help desk and an admin at work', () => {
     const revoked = await product.sallyport('nodes', 'revoke', 'dmz1', '--reason', 'was broken into');
     expect(revoked).toMatch(/ended \d+ sessions/);
     expect(JSON.parse(await product.sallyport('sessions', 'list', '--json'))).toEqual({ sessions: [] });
-    await waitUntil(async () => (await dmzReady()) === false, withinMs);
+    await waitUntil(async () => !(await dmzReady()), withinMs);
     expect(await product.sallyport('nodes', 'list')).toMatch(/revoked: was broken into/);
 
     const old = product.site.main.pid;

@@ -25,8 +25,9 @@ const running: KernelSockets = { listening: new Set([8443, 2222, 8444]), connect
 
 async function bad(sockets: KernelSockets, at = nowMs): Promise<string[]> {
   const found = await examineNode(nodeFiles(folder).config, { nowMs: at, sockets: () => sockets });
-  for (const one of found) if (one.state !== 'good') expect(one.hint, one.check).toMatch(/\S/);
-  return found.filter(({ state }) => state !== 'good').map(({ check, detail }) => `${check}: ${detail}`);
+  const findings = found.filter(({ state }) => state !== 'good');
+  for (const { check, hint } of findings) expect(hint, check).toMatch(/\S/);
+  return findings.map(({ check, detail }) => `${check}: ${detail}`);
 }
 
 function edit(from: RegExp, to: string): void {
@@ -104,6 +105,6 @@ describe('sallyport node rotate', () => {
       line.replace(/identity=SHA256:(.)/, (_all, first) => `identity=SHA256:${first === 'Z' ? 'Y' : 'Z'}`),
       line.slice(0, -2),
     ])
-      expect(() => parseRotationLine(changed)).toThrow();
+      expect(() => parseRotationLine(changed)).toThrow('line');
   });
 });

@@ -4,6 +4,7 @@ import type { Allow } from '#main-agent/users/effective-user.ts';
 import {
   allVerbs,
   type Client,
+  codesOf,
   exclusive,
   mountOf,
   newFile,
@@ -155,4 +156,21 @@ test('moving to another mount needs rename and delete there, and write here', as
   await move(['rename', 'delete'], ['write']);
   await move(['rename', 'delete'], ['write', 'mkdir'], 'folder');
   expect((await fs.readdir(rig.path('shared'))).sort()).toEqual(['file', 'folder']);
+});
+
+test('what a rule of an admin forbids leaves a record that names the rule', async () => {
+  const rig = await startRig();
+  const client = rig.client(userOf('alice', [mountOf([], ['alice'], ['list', 'read'])]), 'https');
+  const refusals = codesOf(
+    await Promise.allSettled([
+      client.ask('fs.make-folder', { path: ['new'] }),
+      client.ask('fs.rename', { from: ['a'], to: ['b'], overwrite: false }),
+    ]),
+  );
+  expect(refusals).toEqual(['permission-denied', 'permission-denied']);
+  const records = rig.records.filter(({ event }) => event === 'file.refused');
+  expect(records.map(({ path, toPath, rule, outcome }) => ({ path, toPath, rule, outcome }))).toEqual([
+    { path: '/new', toPath: undefined, rule: 'permission-denied', outcome: 'refused' },
+    { path: '/a', toPath: '/b', rule: 'permission-denied', outcome: 'refused' },
+  ]);
 });
