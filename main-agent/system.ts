@@ -1,5 +1,3 @@
-import { Gauge, type Registry } from 'prom-client';
-import type { NodeReport } from '#main-agent/admin/ports.ts';
 import { buildAdminRoutes } from '#main-agent/admin/routes.ts';
 import type { Certificate } from '#main-agent/admin/listeners.ts';
 import { startAdminServer } from '#main-agent/admin/server.ts';
@@ -7,7 +5,7 @@ import { Tokens } from '#main-agent/admin/tokens.ts';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
 import { Checkpoints } from '#main-agent/audit/checkpoints.ts';
 import { EdgeEvents } from '#main-agent/audit/edge-events.ts';
-import { startAuditFeed, type AuditFeed } from '#main-agent/audit/feed.ts';
+import { startAuditFeed } from '#main-agent/audit/feed.ts';
 import { NodeHeads } from '#main-agent/audit/node-heads.ts';
 import { Bans, type EdgeBan } from '#main-agent/bans/bans.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
@@ -16,12 +14,15 @@ import { buildFileService } from '#main-agent/files/service.ts';
 import { KnownNodes } from '#main-agent/link/known-nodes.ts';
 import { buildMainLinks, type MainLinks } from '#main-agent/link/links.ts';
 import { buildNodeAdmin } from '#main-agent/link/node-admin.ts';
+import { buildPolicy } from '#main-agent/link/policy.ts';
 import { buildLogin } from '#main-agent/login/build-login.ts';
+import { registerMetrics } from '#main-agent/metrics.ts';
 import { openNotify } from '#main-agent/notify/notify.ts';
 import { startWebhooks } from '#main-agent/notify/webhooks.ts';
 import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
+import { findDisagreements, listProblems } from '#main-agent/problems.ts';
+import { startForgettingRemovedKeys } from '#main-agent/users/removed-keys.ts';
 import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
-import { forgetKeysIntervalMs, removedKeysKeptMs } from '#main-agent/state/limits.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';
 import { FileWrites } from '#main-agent/users/file-writes.ts';
@@ -36,7 +37,6 @@ import { buildHealthServer } from '#shared/health/health-server.ts';
 import { buildMetricsRegistry } from '#shared/health/metrics-registry.ts';
 import { parseIdentityKey } from '#shared/identity/identity-key.ts';
 import type { LinkTap } from '#shared/link/recording-transport.ts';
-import type { Policy } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import { resolveListen, type InheritedSockets } from '#shared/process/inherited-sockets.ts';
 import type { System } from '#shared/process/node-process.ts';
@@ -231,15 +231,7 @@ export async function startMainAgent(
     ...login.admin.problems(),
   ];
   const closing = new AbortController();
-  const forgetRemovedKeys = (): void => {
-    const nowMs = clock.now();
-    const stored = [...users.list()].flatMap((user) => user.sshKeys.map((key) => key.fingerprint));
-    state
-      .commit([{ kind: 'forget-removed-keys', stored, nowMs, removedBeforeMs: nowMs - removedKeysKeptMs }])
-      .catch((error: unknown) => log.error({ err: error }, 'signatures of removed keys not forgotten'));
-  };
-  const forgetting = setInterval(forgetRemovedKeys, forgetKeysIntervalMs).unref();
-  forgetRemovedKeys();
+  const removedKeys = startForgettingRemovedKeys({ state, users, clock, log: part('state') });
 
   await login.start();
   await nodes.start();
@@ -337,7 +329,7 @@ export async function startMainAgent(
       log.info('stopping');
       await health?.close();
       closing.abort();
-      clearInterval(forgetting);
+      removedKeys.close();
       await admin.close();
       nodes.close();
       await links.close();
@@ -374,79 +366,6 @@ function describeEdgeBan(ban: EdgeBan | undefined): string | undefined {
   return ban === undefined ? undefined : `banned by ${ban.node} itself: ${ban.cause}`;
 }
 
-function buildPolicy(config: MainAgentConfig, bans: Bans): Policy {
-  const { name, banner } = config.branding;
-  return {
-    validatedLogins: config.twoFactor.validatedLogins,
-    branding: { name, ...(banner === undefined ? {} : { banner }) },
-    neverBan: [...config.bans.neverBan],
-    ...bans.forPolicy(),
-    baitNames: [...config.bans.baitNames],
-  };
-}
-
-function listProblems(
-  config: MainAgentConfig,
-  nodes: readonly NodeReport[],
-  links: MainLinks,
-  feed: AuditFeed,
-  userProblems: number,
-): readonly string[] {
-  const problems: string[] = [];
-  const auditProblem = feed.problem();
-  if (auditProblem !== undefined) problems.push(`the audit file is not written: ${auditProblem}`);
-  if (!config.twoFactor.validatedLogins)
-    problems.push('validated_logins is off: no second factor is ever asked');
-  problems.push(...findDisagreements(config, links));
-  if (config.dmzNodes.length === 0) problems.push('no DMZ node is enrolled');
-  for (const { name, state, links: own } of nodes) {
-    if (state === 'revoked') problems.push(`${name} is revoked`);
-    if (state === 'down') problems.push(`${name} is not connected: ${own[0]?.problem ?? 'never was'}`);
-  }
-  if (userProblems > 0) problems.push(`${userProblems} problems in user files`);
-  return problems;
-}
-
-/** Each node whose `validated_logins` is not main's, and what that does to logins through it. */
-function findDisagreements(config: MainAgentConfig, links: MainLinks): string[] {
-  const here = config.twoFactor.validatedLogins;
-  const nodes = links
-    .states()
-    .filter(({ validatedLogins }) => validatedLogins !== undefined && validatedLogins !== here)
-    .map(({ node }) => node);
-  const effect = here ? 'each login that needs a code' : 'every login';
-  return [...new Set(nodes)].map(
-    (node) =>
-      `validated_logins is ${here ? 'on' : 'OFF'} here and ${here ? 'OFF' : 'on'} on ${node}: ${effect} through it is refused`,
-  );
-}
-
 function toCheck(problem: string | undefined): { ok: boolean; detail?: string } {
   return problem === undefined ? { ok: true } : { ok: false, detail: problem };
-}
-
-function registerMetrics(registry: Registry, links: MainLinks, sessions: () => number): void {
-  registry.registerMetric(
-    new Gauge({
-      name: 'sallyport_link_up',
-      help: '1 for each joined worker link',
-      labelNames: ['node', 'worker'],
-      registers: [],
-      collect() {
-        this.reset();
-        for (const { node, worker, up } of links.states())
-          this.set({ node, worker: String(worker) }, up ? 1 : 0);
-      },
-    }),
-  );
-  registry.registerMetric(
-    new Gauge({
-      name: 'sallyport_sessions',
-      help: 'Live sessions',
-      registers: [],
-      collect() {
-        this.set(sessions());
-      },
-    }),
-  );
 }

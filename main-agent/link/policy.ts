@@ -1,4 +1,6 @@
-/** The policy as one control message can carry it. */
+/** What main tells its nodes to enforce at the door, as one control message can carry it. */
+import type { Bans } from '#main-agent/bans/bans.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
 import { controlMessageBytesMax } from '#shared/link/limits.ts';
 import type { Policy } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
@@ -20,4 +22,15 @@ export function fitPolicy(policy: Policy, log: Log): Policy {
   }
   log.warn({ bans: policy.bans.length, sent: bans.length }, 'link: too many bans for one message');
   return { ...policy, bans };
+}
+
+export function buildPolicy(config: MainAgentConfig, bans: Pick<Bans, 'forPolicy'>): Policy {
+  const { name, banner } = config.branding;
+  return {
+    validatedLogins: config.twoFactor.validatedLogins,
+    branding: { name, ...(banner === undefined ? {} : { banner }) },
+    neverBan: [...config.bans.neverBan],
+    ...bans.forPolicy(),
+    baitNames: [...config.bans.baitNames],
+  };
 }
