@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import axe from 'axe-core';
 import type { Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -521,6 +522,75 @@ describe('accessibility: axe finds nothing on', () => {
       await flows.signIn('carol', password);
       await flows.heading('User options').waitFor();
     },
+    'a password being changed': async () => {
+      await flows.open('/options');
+      await flows.signIn('carol', password);
+      await page.getByRole('button', { name: 'Change password' }).click();
+      await page.getByLabel('New password', { exact: true }).fill('seven words');
+      await page.locator('form').getByRole('button', { name: 'Change password' }).click();
+      await flows.alert().waitFor();
+    },
+    'an SSH key being added': async () => {
+      await flows.open('/options');
+      await flows.signIn('alice', password, aliceCode);
+      await page.getByRole('button', { name: 'Add key' }).click();
+      await page.getByLabel('Public key').waitFor();
+    },
+    'the move dialog': async () => {
+      await flows.open();
+      await flows.signIn('carol', password);
+      await flows.chooseAction('offer.pdf', 'Move');
+      await page.getByRole('dialog').getByRole('button', { name: 'Projects' }).waitFor();
+    },
+    'a preview': async () => {
+      await flows.open();
+      await flows.signIn('carol', password);
+      await flows.chooseAction('notes.txt', 'Open');
+      await page.getByRole('dialog').getByText('content of').waitFor();
+    },
+    'the keyboard map': async () => {
+      await flows.open();
+      await flows.signIn('carol', password);
+      await flows.row('notes.txt').waitFor();
+      await page.keyboard.press('?');
+      await page.getByRole('dialog').waitFor();
+    },
+    'a selection': async () => {
+      await flows.open();
+      await flows.signIn('carol', password);
+      await flows.row('notes.txt').getByRole('checkbox').check();
+    },
+    'uploads, one in conflict and one left unfinished': async () => {
+      node.uploads = [
+        {
+          id: 'x',
+          path: '/film.mov',
+          length: 4_800_000_000,
+          offset: 2_900_000_000,
+          overwrite: false,
+          mtime: '2026-01-01T00:00:00Z',
+          expires: '2030-01-01T00:00:00Z',
+        },
+      ];
+      await flows.open();
+      await flows.signIn('carol', password);
+      await flows.upload([
+        { name: 'notes.txt', content: 'new' },
+        { name: 'fresh.txt', content: 'new' },
+      ]);
+      await page.getByText('Choose the same file').waitFor();
+      await page.getByRole('button', { name: 'Keep both' }).waitFor();
+      node.uploads = [];
+    },
+    'the warning before the end': async () => {
+      await page.clock.install();
+      await flows.open();
+      await flows.signIn('carol', password);
+      await flows.row('notes.txt').waitFor();
+      await page.waitForLoadState('networkidle');
+      await page.clock.fastForward('13:30');
+      await page.getByRole('button', { name: 'Stay signed in' }).waitFor();
+    },
     'the QR code': async () => {
       await flows.open('/setup');
       await flows.submitPassword('carol', password);
@@ -556,6 +626,20 @@ describe('accessibility: axe finds nothing on', () => {
         }
       expect(found).toEqual([]);
     });
+});
+
+describe('the first visit', () => {
+  it('loads at most 60 KiB of JavaScript, compressed', async () => {
+    const scripts: Promise<Buffer>[] = [];
+    page.on('response', (response) => {
+      if (response.url().endsWith('.js')) scripts.push(response.body());
+    });
+    await flows.open();
+    await flows.heading('Sign in').waitFor();
+    const bytes = (await Promise.all(scripts)).map((body) => gzipSync(body).length);
+    expect(bytes.length).toBeGreaterThan(0);
+    expect(bytes.reduce((sum, one) => sum + one, 0)).toBeLessThanOrEqual(60 * 1024);
+  });
 });
 
 describe('narrow windows', () => {

@@ -1,5 +1,6 @@
 import type { TargetedKeyboardEvent } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { closestTo } from '#dmz/web/components/event-target.ts';
 import { FileRow, type RowActions } from '#dmz/web/components/file-row.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
 import { useRowHeight } from '#dmz/web/components/row-metrics.ts';
@@ -71,7 +72,8 @@ export function FileList({
   }, [focusRequests]);
 
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>): void => {
-    if (event.altKey || entries.length === 0) return;
+    // The head's own buttons are pressed with these keys; the page's shortcuts still reach them.
+    if (event.altKey || entries.length === 0 || closestTo(event, '.file-head') !== null) return;
     const control = event.ctrlKey || event.metaKey;
     const pageRows = Math.max(1, Math.floor(viewportHeight / rowHeight) - 1);
     const target = {
@@ -161,7 +163,6 @@ function FileListHead() {
               aria-label={words.files.selectAll}
               checked={all}
               indeterminate={selectedCount > 0 && !all}
-              onKeyDown={(event) => event.stopPropagation()}
               onChange={() => (all ? selection.clear() : selection.all(entries))}
             />
           </label>
@@ -199,7 +200,6 @@ function SortHead({
       <button
         type="button"
         class={sorted ? 'sort-button sort-button-on' : 'sort-button'}
-        onKeyDown={(event) => event.stopPropagation()}
         onClick={() => {
           selection.moveTo(0);
           void folder.sortBy(nextSort(sort, column));

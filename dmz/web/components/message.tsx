@@ -18,7 +18,7 @@ export function Message({
     <div class={`message message-${kind}`} role={kind === 'danger' ? 'alert' : 'status'}>
       {kind !== 'info' && <Icon name={icon} />}
       <p>
-        {children}
+        {children}{' '}
         {reference !== undefined && <span class="reference">{words.common.reference(reference)}</span>}
       </p>
     </div>

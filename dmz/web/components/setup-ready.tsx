@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { Button } from '#dmz/web/components/button.tsx';
 import { cleanCode, CodeField } from '#dmz/web/components/code-field.tsx';
 import { Message } from '#dmz/web/components/message.tsx';
@@ -25,7 +25,8 @@ export function SetupReady({
   const field = useRef<HTMLInputElement>(null);
   const [ticket, setTicket] = useState('');
   const [missing, setMissing] = useState(false);
-  useEffect(() => {
+  // With the question, not after it: somebody may type at once.
+  useLayoutEffect(() => {
     setTicket('');
     field.current?.focus();
   }, [question]);

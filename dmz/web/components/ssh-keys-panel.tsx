@@ -88,7 +88,7 @@ export function SshKeysPanel({ mayChange }: { readonly mayChange: boolean }) {
       )}
       {asked?.name === 'remove' && (
         <StepUpForm
-          submit={words.files.delete}
+          submit={words.sshKeys.removeSubmit}
           danger
           onCancel={() => setAsked(undefined)}
           onSubmit={async (proof) => {

@@ -339,6 +339,7 @@ export const de: Catalogue = {
     remove: (name) => `Schlüssel ${name} entfernen`,
     removeQuestion: (fingerprint) =>
       `Schlüssel ${fingerprint} entfernen? Programme, die ihn verwenden, können sich dann nicht mehr anmelden.`,
+    removeSubmit: 'Schlüssel entfernen',
     removedDone: 'Schlüssel entfernt.',
   },
   sessions: {

@@ -330,6 +330,7 @@ export const en = {
     remove: (name: string) => `Remove key ${name}`,
     removeQuestion: (fingerprint: string) =>
       `Remove the key ${fingerprint}? Programs that use it can’t sign in any more.`,
+    removeSubmit: 'Remove key',
     removedDone: 'Key removed.',
   },
   sessions: {

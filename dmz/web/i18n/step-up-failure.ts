@@ -16,13 +16,12 @@ export function describeStepUpFailure(
     case 'code-required':
       return words.code.missing;
     case 'weak-password':
-      return problem.details.detail ?? words.password.weak;
-    case 'weak-key':
-      return problem.details.detail ?? words.sshKeys.refused;
+      return words.password.weak;
     case 'exists':
       return words.sshKeys.known;
     case 'not-allowed':
       return words.stepUp.notAllowed;
+    case 'weak-key':
     case 'bad-request':
       return words.sshKeys.refused;
     case undefined:

@@ -75,9 +75,13 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
 
   const upload = (): void => picker.current?.click();
   const uploadFolder = (): void => folderPicker.current?.click();
+  const goUp = (): void => {
+    if (path.length > 0) route.go({ name: 'files', folder: path.slice(0, -1) });
+  };
   useShortcuts({
     '/': () => filter.current?.focus(),
     u: upload,
+    Backspace: goUp,
     '?': () => setAsked({ name: 'keyboard' }),
   });
 
@@ -144,9 +148,7 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
                 renamingName={renamingName}
                 dropIndex={drop.target?.rowIndex}
                 onRenamed={() => setRenamingName(undefined)}
-                onGoUp={() => {
-                  if (path.length > 0) route.go({ name: 'files', folder: path.slice(0, -1) });
-                }}
+                onGoUp={goUp}
                 onOpen={open}
                 onRename={(index) => setRenamingName(entries[index]?.name)}
                 onDownload={(index) => actions.download(meantBy(index))}

@@ -47,6 +47,7 @@ export class Session {
     this.#channel = channel;
     channel?.addEventListener('message', (event: MessageEvent<unknown>) => {
       if (event.data === 'used') this.usedAtMs = Date.now();
+      if (event.data === 'signed-in' && this.state.value.name === 'signed-out') void this.refresh();
       if (event.data === 'signed-out' && this.#isLive()) this.#end('elsewhere');
     });
   }
@@ -78,12 +79,17 @@ export class Session {
       const { challenge } = step;
       const expiresAtMs = Date.now() + challenge.expires_in * 1000;
       this.state.value = { name: 'code-required', username, challenge, expiresAtMs };
-    } else await this.refresh();
+    } else await this.#arrive();
   }
 
   async answer(code: string, rememberDevice: boolean): Promise<void> {
     await postCode(this.#http, code, rememberDevice);
+    await this.#arrive();
+  }
+
+  async #arrive(): Promise<void> {
     await this.refresh();
+    this.#channel?.postMessage('signed-in');
   }
 
   async resend(): Promise<void> {
