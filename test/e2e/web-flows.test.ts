@@ -152,6 +152,7 @@ describe('a session', () => {
     await page.getByText('You signed out in another window').waitFor();
     await otherFlows.signIn('frank', product.password('frank'));
     await page.getByRole('button', { name: 'Account of frank' }).waitFor();
+    expect(await flows.heading('Sign in').count()).toBe(0);
   });
 
   it('outlives main: the page says that files are safe and comes back by itself', async () => {
@@ -162,6 +163,7 @@ describe('a session', () => {
     await page.reload();
     await back;
     await flows.row('a.txt').waitFor();
+    expect(await flows.names()).toEqual(['a.txt']);
   });
 });
 
@@ -237,6 +239,7 @@ describe('files', () => {
     await flows.heading('This folder is gone').waitFor();
     await page.getByRole('navigation', { name: 'Folder path' }).getByRole('link', { name: 'Home' }).click();
     await page.getByRole('grid').waitFor();
+    expect(new URL(page.url()).pathname).toMatch(/^\/(files\/)?$/);
   });
 });
 
@@ -260,6 +263,7 @@ describe('the account', () => {
       .getByRole('button', { name: /Remove/ })
       .click();
     await page.getByText('Key removed.').waitFor();
+    expect(await page.getByRole('button', { name: /^Remove key/ }).count()).toBe(0);
   });
 
   it('is given a second factor only with the administrator’s code, where that is the rule', async () => {
@@ -271,11 +275,16 @@ describe('the account', () => {
     await page.getByRole('button', { name: 'Ready to scan' }).click();
     await page.getByText('That is not the code from your administrator.').waitFor();
     const made = await askSallyport(product.site.files.main.socket, [
-      ...['two-factor', 'bypass-code', 'carol', '--reason', 'seen in person'],
+      'two-factor',
+      'bypass-code',
+      'carol',
+      '--reason',
+      'seen in person',
     ]);
     await field.fill(String(made['code']));
     await page.getByRole('button', { name: 'Ready to scan' }).click();
     await flows.qr().waitFor();
+    expect(await flows.scanQr()).toMatch(/^[A-Z2-7]{32}$/);
   });
 
   it('is shown in German where the browser is, and in the theme that was chosen, at 320 px too', async () => {
