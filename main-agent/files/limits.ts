@@ -33,6 +33,9 @@ export const scratchBytes = 512 * 1024;
 
 /** Broken uploads kept per user; the oldest goes first. */
 export const keptUploadsPerUserMax = 100;
+/** A connection lets go of an upload as soon as its last write is done; so many looks are ten seconds of a slow disk. */
+export const takeOverTriesMax = 500;
+export const takeOverPauseMs = 20;
 /** How long a resumable upload that became a file is still found, for a client that did not hear of it. */
 export const finishedUploadMs = 10 * 60_000;
 /** How many of them: what is beyond it looks as if it had expired. */

@@ -5,15 +5,25 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { FullSession } from '#main-agent/login/session.ts';
-import { SallyportError } from '#shared/error.ts';
+import { setTimeout as wait } from 'node:timers/promises';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
 import { type Params, type Result, type UploadView, uploadsMax } from '#shared/link/messages.ts';
 import { denied, notFound, taken } from './file-error.ts';
 import { type HandleFinder, requireSamePlace, uploadIdOf } from './handle-finder.ts';
 import { shown } from './listing.ts';
 import { isAllowed, requireAnyAllowed, requireFileName } from './permissions.ts';
 import type { FileContext } from './service-context.ts';
+import { takeOverPauseMs, takeOverTriesMax } from './limits.ts';
 import { KeyLock } from './storage/key-lock.ts';
-import type { BeginUpload, KeptUpload, Resumable, Storage, Stored, UploadRecord } from './storage/storage.ts';
+import type {
+  BeginUpload,
+  KeptUpload,
+  Resumable,
+  ResumableUpload,
+  Storage,
+  Stored,
+  UploadRecord,
+} from './storage/storage.ts';
 import { WriteHandle } from './write-handle.ts';
 
 /** Nobody can guess the name of another's upload, and it would not help: the user must be the same. */
@@ -37,7 +47,12 @@ export class ResumableUploads {
     this.#keepMs = keepMs;
   }
 
-  async create(session: FullSession, params: Params<'fs.create-upload'>): Promise<UploadView> {
+  create(session: FullSession, params: Params<'fs.create-upload'>): Promise<UploadView> {
+    // One after the other, so that no number of them at once gets past the bound.
+    return this.#turns.hold([`create ${session.username}`], () => this.#create(session, params));
+  }
+
+  async #create(session: FullSession, params: Params<'fs.create-upload'>): Promise<UploadView> {
     const { mounts, handles, quota, clock } = this.#context;
     const { op, lengthBytes, mtimeMs, overwrite } = params;
     const located = mounts.locate(session.user(), params.path);
@@ -119,9 +134,16 @@ export class ResumableUploads {
         const handle = await this.#finder.requireWrite(session, begun);
         return this.#opened(begun, handle);
       }
-      const waiting = await this.#takeFromOthers(session.username, name);
-      const number = this.#context.handles.newNumber();
-      return this.#opened(number, await this.#resume(session, number, op, waiting));
+      for (let tries = 1; ; tries += 1) {
+        const waiting = await this.#takeFromOthers(session.username, name);
+        const number = this.#context.handles.newNumber();
+        try {
+          return await this.#opened(number, await this.#resume(session, number, op, waiting));
+        } catch (error) {
+          // A connection that lost it let go of it just now, and had it in hand for a moment.
+          if (!isSallyportError(error, 'not-found') || tries === takeOverTriesMax) throw error;
+        }
+      }
     });
   }
 
@@ -154,14 +176,18 @@ export class ResumableUploads {
   /** A connection that is still there has lost its user, who is asking here. */
   async #takeFromOthers(username: string, name: string): Promise<Waiting> {
     const { handles } = this.#context;
-    for (const { sessionKey, number, handle } of handles.openResumables(username)) {
-      if (handle.upload.record.resumable?.name !== name) continue;
-      handles.take({ key: sessionKey }, number);
-      await handle.end('keep', new SallyportError('changed', 'The upload goes on in another connection'));
+    for (let tries = 0; tries < takeOverTriesMax; tries += 1) {
+      for (const { sessionKey, number, handle } of handles.openResumables(username)) {
+        if (handle.upload.record.resumable?.name !== name) continue;
+        handles.take({ key: sessionKey }, number);
+        await handle.end('keep', new SallyportError('changed', 'The upload goes on in another connection'));
+      }
+      const found = this.#stored(username).find(({ kept }) => kept.record.resumable?.name === name);
+      if (found === undefined) throw gone();
+      if (found.kept.held === undefined) return found;
+      await Promise.race([found.kept.held, wait(takeOverPauseMs)]);
     }
-    const waiting = this.#waiting(username).find(({ kept }) => kept.record.resumable?.name === name);
-    if (waiting === undefined) throw gone();
-    return waiting;
+    throw new SallyportError('busy', 'The upload is in use; try again in a moment');
   }
 
   async #resume(
@@ -201,27 +227,15 @@ export class ResumableUploads {
     }
   }
 
-  /** Open and waiting ones, newest first. */
   #all(username: string): { readonly record: UploadRecord; readonly view: UploadView }[] {
-    const now = this.#context.clock.now();
-    const open = [...this.#context.handles.openResumables(username)].map(({ handle: { upload } }) => ({
-      record: upload.record,
-      size: upload.size,
-      touchedAtMs: now,
-    }));
-    const waiting = this.#waiting(username).map(({ kept }) => ({
-      record: kept.record,
-      size: kept.size,
-      touchedAtMs: kept.keptAtMs,
-    }));
-    return [...open, ...waiting].flatMap(({ record, size, touchedAtMs }) =>
+    return this.#stored(username).flatMap(({ kept: { record, size, keptAtMs } }) =>
       record.resumable === undefined
         ? []
-        : [{ record, view: this.#view(record, record.resumable, size, touchedAtMs) }],
+        : [{ record, view: this.#view(record, record.resumable, size, keptAtMs) }],
     );
   }
 
-  #waiting(username: string): Waiting[] {
+  #stored(username: string): { readonly storage: Storage; readonly kept: ResumableUpload }[] {
     return [...this.#context.mounts.storages].flatMap((storage) =>
       storage.resumableUploads(username).map((kept) => ({ storage, kept })),
     );

@@ -37,6 +37,7 @@ export class LocalUpload extends UploadBytes implements Upload {
   readonly atomic = true;
   readonly #home: UploadHome;
   readonly #area: StagingArea;
+  readonly #over = Promise.withResolvers<void>();
   #isOver = false;
 
   constructor(home: UploadHome, area: StagingArea, record: StagedRecord, part: RegularFile) {
@@ -44,6 +45,11 @@ export class LocalUpload extends UploadBytes implements Upload {
     this.record = record;
     this.#home = home;
     this.#area = area;
+  }
+
+  /** Settles when it is not open any more. */
+  get over(): Promise<void> {
+    return this.#over.promise;
   }
 
   async commit(rules: CommitRules): Promise<Committed> {
@@ -111,14 +117,15 @@ export class LocalUpload extends UploadBytes implements Upload {
   async keep(): Promise<void> {
     if (this.#isOver) return;
     if (this.size === 0 && this.record.resumable === undefined) return this.discard();
-    await this.#letGo();
-    const { record } = this;
-    await this.#home.keep({
-      area: this.#area,
-      record,
-      size: this.size,
-      keptAtMs: this.#home.clock.now(),
-    });
+    this.#isOver = true;
+    try {
+      await this.file.close();
+      const { record, size } = this;
+      await this.#home.keep({ area: this.#area, record, size, keptAtMs: this.#home.clock.now() });
+    } finally {
+      // Not before: whoever asks for it in between must find it.
+      this.#release();
+    }
   }
 
   async discard(): Promise<void> {
@@ -133,8 +140,13 @@ export class LocalUpload extends UploadBytes implements Upload {
 
   async #letGo(): Promise<void> {
     this.#isOver = true;
-    this.#home.released(this);
+    this.#release();
     await this.file.close();
+  }
+
+  #release(): void {
+    this.#home.released(this);
+    this.#over.resolve();
   }
 
   #requireOpen(): void {

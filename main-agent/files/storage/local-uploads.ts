@@ -22,6 +22,7 @@ import type {
   CommittedUpload,
   KeptUpload,
   Place,
+  ResumableUpload,
   Stored,
   Upload,
   UploadStart,
@@ -46,6 +47,8 @@ export class LocalUploads implements UploadHome {
   readonly #options: LocalUploadsOptions;
   readonly #areas: StagingAreas;
   readonly #open = new Map<string, LocalUpload>();
+  /** Kept ones on their way to being open again, by the name they were kept under. */
+  readonly #resuming = new Map<string, KeptEntry>();
   /** Names that an open upload took as "must not exist". */
   readonly #reserved = new Set<string>();
   #journal: Journal | undefined;
@@ -97,6 +100,7 @@ export class LocalUploads implements UploadHome {
             ? await this.#resume(start.id, begin, existing !== undefined, spot.folderId)
             : await this.#start(area, spot, begin, existing, start);
         this.#open.set(upload.record.id, upload);
+        if (start.from === 'kept') this.#resuming.delete(start.id);
         return upload;
       } catch (error) {
         if (exclusive) this.#reserved.delete(reservation);
@@ -171,7 +175,24 @@ export class LocalUploads implements UploadHome {
   ): Promise<LocalUpload> {
     const kept = this.waiting.take(keptId);
     if (kept === undefined) throw notFound('the kept upload is gone');
+    // Until `begin` has it among the open ones.
+    this.#resuming.set(keptId, kept);
+    try {
+      return await this.#takeUp(kept, begin, replaces, folderId);
+    } catch (error) {
+      this.#resuming.delete(keptId);
+      throw error;
+    }
+  }
+
+  async #takeUp(
+    kept: KeptEntry,
+    begin: BeginUpload,
+    replaces: boolean,
+    folderId: string,
+  ): Promise<LocalUpload> {
     const { id } = begin.record;
+    const { id: keptId } = kept.record;
     try {
       begin.onStartBytes(kept.size);
       await kept.area.renamePart(keptId, id);
@@ -211,8 +232,21 @@ export class LocalUploads implements UploadHome {
     return this.waiting.of(user, folderId);
   }
 
-  resumable(user: string): readonly KeptUpload[] {
-    return this.waiting.resumableOf(user);
+  resumable(user: string): readonly ResumableUpload[] {
+    const keptAtMs = this.clock.now();
+    const open = [...this.#open.values()]
+      .filter(({ record }) => record.user === user && record.resumable !== undefined)
+      .map(({ record, size, over }) => ({ record, size, keptAtMs, held: over }));
+    const changing = [...this.#resuming.values()]
+      .filter(({ record }) => record.user === user && record.resumable !== undefined)
+      // Nobody can say when; whoever waits looks again.
+      .map((entry) => ({ ...entry, held: new Promise<void>(() => undefined) }));
+    const waiting = this.waiting.resumableOf(user).map((entry) => ({ ...entry, held: undefined }));
+    // For a moment of letting go it both waits and is open: then it waits.
+    const byName = new Map(
+      [...open, ...changing, ...waiting].map((one) => [one.record.resumable?.name, one] as const),
+    );
+    return [...byName.values()];
   }
 
   keptBytes(user: string): number {
@@ -232,10 +266,17 @@ export class LocalUploads implements UploadHome {
     const kept = this.waiting.get(id);
     if (kept === undefined || kept.record.session !== session) return undefined;
     this.waiting.take(id);
-    const part = await kept.area.openPart(id);
-    const upload = new LocalUpload(this, kept.area, kept.record, part);
-    this.#open.set(id, upload);
-    return upload;
+    this.#resuming.set(id, kept);
+    try {
+      const upload = new LocalUpload(this, kept.area, kept.record, await kept.area.openPart(id));
+      this.#open.set(id, upload);
+      return upload;
+    } catch (error) {
+      this.waiting.add(kept);
+      throw error;
+    } finally {
+      this.#resuming.delete(id);
+    }
   }
 
   async findCommitted(id: string, session: string): Promise<CommittedUpload | undefined> {

@@ -27,6 +27,7 @@ import type {
   BeginUpload,
   CommittedUpload,
   KeptUpload,
+  ResumableUpload,
   Place,
   RemoveOptions,
   Removed,
@@ -116,7 +117,7 @@ export class LocalStorage implements Storage {
     return this.#uploads.kept(user, folderId);
   }
 
-  resumableUploads(user: string): readonly KeptUpload[] {
+  resumableUploads(user: string): readonly ResumableUpload[] {
     return this.#uploads.resumable(user);
   }
 

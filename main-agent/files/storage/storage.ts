@@ -129,6 +129,12 @@ export interface KeptUpload {
   readonly keptAtMs: number;
 }
 
+/** A resumable upload, whatever is being done to it just now. */
+export interface ResumableUpload extends KeptUpload {
+  /** Undefined: it waits to be taken up. Else somebody has it, and this settles when they have let go of it. */
+  readonly held: Promise<void> | undefined;
+}
+
 /**
  * What an upload starts from. `present`: a copy of the file that is there; `copy`: a copy of another file of the same
  * storage; `kept`: a broken upload, taken up again. Mounts that write in place know `empty` and `present` only.
@@ -176,8 +182,8 @@ export interface Storage {
   openInPlace(place: Place, begin: BeginUpload): Promise<Upload>;
   /** This user's kept uploads into a folder, newest first. */
   keptUploads(user: string, folderId: string): readonly KeptUpload[];
-  /** This user's resumable uploads that are not open, newest first. */
-  resumableUploads(user: string): readonly KeptUpload[];
+  /** All resumable uploads of a user; each is found at every moment of its life. */
+  resumableUploads(user: string): readonly ResumableUpload[];
   discardKept(keptId: string): Promise<void>;
   /** An upload this process's predecessor had open, if the session is the same; undefined = none. */
   adoptUpload(id: string, session: string): Promise<Upload | undefined>;
