@@ -11,7 +11,13 @@ import { labelContent } from './content.ts';
 import type { Exchange } from './exchange.ts';
 import { FileBytes } from './file-bytes.ts';
 import { fileHeaders } from './headers.ts';
-import { archiveDepthMax, archiveEntriesMax, archiveNamesMax, downloadPace } from './limits.ts';
+import {
+  archiveDepthMax,
+  archiveEntriesMax,
+  archiveNamesMax,
+  archivesPerSessionMax,
+  downloadPace,
+} from './limits.ts';
 
 /**
  * A folder, or some of what is in it, as one ZIP. Nothing is stored on the way: the tree is listed first, so that what
@@ -29,7 +35,27 @@ interface ArchiveEntry {
 
 const readMode = { read: true, write: false, create: 'never', truncate: false, append: false } as const;
 
+/** Archives on their way, by the session's end: the one thing all its requests share. */
+const running = new WeakMap<AbortSignal, number>();
+
 export async function sendArchive(
+  x: Exchange,
+  session: Admitted,
+  folder: VirtualPath,
+  names: readonly string[],
+): Promise<void> {
+  const count = running.get(session.ended) ?? 0;
+  if (count >= archivesPerSessionMax)
+    throw new SallyportError('too-many', `At most ${archivesPerSessionMax} archives at the same time`);
+  running.set(session.ended, count + 1);
+  try {
+    await listAndSend(x, session, folder, names);
+  } finally {
+    running.set(session.ended, (running.get(session.ended) ?? 1) - 1);
+  }
+}
+
+async function listAndSend(
   x: Exchange,
   session: Admitted,
   folder: VirtualPath,
@@ -37,7 +63,8 @@ export async function sendArchive(
 ): Promise<void> {
   if (names.length > archiveNamesMax)
     throw new SallyportError('too-many', `At most ${archiveNamesMax} names in one archive`);
-  const entries = await listTree(session.files, folder, names);
+  const isWanted = (): boolean => !x.response.destroyed && !session.ended.aborted;
+  const entries = await listTree(session.files, folder, names, isWanted);
   if (x.method === 'HEAD') {
     x.response.writeHead(200, [...archiveHeaders(folder, names)]);
     x.response.end();
@@ -57,11 +84,14 @@ async function listTree(
   files: FileClient,
   folder: VirtualPath,
   names: readonly string[],
+  isWanted: () => boolean,
 ): Promise<readonly ArchiveEntry[]> {
   const entries: ArchiveEntry[] = [];
   const add = (entry: ArchiveEntry): void => {
     if (entries.length === archiveEntriesMax)
       throw new SallyportError('too-many', `At most ${archiveEntriesMax} files in one archive`);
+    // A client that went away must not leave main listing for it.
+    if (!isWanted()) throw new SallyportError('bad-request', 'Nobody waits for the archive any more');
     entries.push(entry);
   };
   const walk = async (path: VirtualPath, prefix: string, depth: number): Promise<void> => {
@@ -145,7 +175,7 @@ class Archive {
   async #addAll(): Promise<void> {
     for (const { path, name, attributes } of this.#entries) {
       this.#stopping.signal.throwIfAborted();
-      const options = { mtime: new Date(attributes.mtimeMs), mode: attributes.mode & 0o777 };
+      const options = { mtime: toZipTime(attributes.mtimeMs), mode: attributes.mode & 0o777 };
       if (attributes.type === 'folder') this.#zip.addEmptyDirectory(zipName(name), options);
       else await this.#addFile(path, zipName(name), options);
     }
@@ -165,9 +195,14 @@ class Archive {
   }
 }
 
-/** ZIP has one separator and Windows two: a backslash in a name would become a folder there. */
+/** A backslash would become a folder on Windows, a colon a drive or a stream beside the file. */
 function zipName(name: string): string {
-  return name.replaceAll('\\', '_');
+  return name.replace(/[\\:]/g, '_');
+}
+
+/** yazl throws where nobody can catch it when a time is before 1970, and so would end this process. */
+function toZipTime(mtimeMs: number): Date {
+  return new Date(Math.max(0, mtimeMs));
 }
 
 type OpenFile = Awaited<ReturnType<FileClient['open']>>;

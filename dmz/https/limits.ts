@@ -39,10 +39,12 @@ export const listingLimitMax = 1000;
 export const cursorCharactersMax = 1024;
 /** A path of 4 KiB in base64, and two short values. */
 export const tusMetadataCharactersMax = 8 * 1024;
-/** Files and folders in one archive: its table of contents waits in memory, about 300 bytes each, until the end. */
+/** Files and folders in one archive: its table of contents waits in memory, about 850 bytes each, until the end. */
 export const archiveEntriesMax = 50_000;
 /** Names asked for in one archive; the address of the request has to hold them. */
 export const archiveNamesMax = 500;
+/** Archives one session downloads at the same time: browsers save a few, and each may hold a table of contents. */
+export const archivesPerSessionMax = 4;
 /** Folders below each other in one archive. */
 export const archiveDepthMax = 64;
 /** Entity tags in one If-Match or If-None-Match, as the link carries them. */

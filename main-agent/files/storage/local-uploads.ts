@@ -200,14 +200,19 @@ export class LocalUploads implements UploadHome {
       this.waiting.add(kept);
       throw error;
     }
-    const part = await kept.area.openPart(id);
+    let part: RegularFile | undefined;
     try {
+      part = await kept.area.openPart(id);
       const record = stagedRecord(begin, replaces, folderId, part.stats);
       await kept.area.writeRecord(record);
       await kept.area.remove(keptId);
       return new LocalUpload(this, kept.area, record, part);
     } catch (error) {
-      await part.file.close();
+      await part?.file.close();
+      // A full disk, or no descriptor left: what was stored waits on, as it did.
+      await kept.area.renamePart(id, keptId);
+      this.waiting.add(kept);
+      await kept.area.remove(id);
       throw error;
     }
   }

@@ -4,8 +4,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { archiveNamesMax } from '#dmz/https/limits.ts';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { archiveNamesMax, archivesPerSessionMax } from '#dmz/https/limits.ts';
 import { type Client, Door } from './door.ts';
 
 const run = promisify(execFile);
@@ -94,6 +94,67 @@ describe('an archive', () => {
     door.inside.shorten = '/cut/a';
     await expect(client.get('/api/files/cut/?zip=1')).rejects.toThrow(/aborted/);
     door.inside.shorten = undefined;
+  });
+
+  it('holds files from before 1970 and long after, with the nearest time that ZIP can say', async () => {
+    put('/old', undefined);
+    door.inside.files.set('/old/a', { type: 'file', content: Buffer.from('a'), mtimeMs: -1 });
+    door.inside.files.set('/old/b', { type: 'folder', content: Buffer.alloc(0), mtimeMs: -1e13 });
+    door.inside.files.set('/old/c', { type: 'file', content: Buffer.from('c'), mtimeMs: 8e15 });
+    expect(Object.keys(await unpack((await client.get('/api/files/old?zip=1')).body))).toEqual([
+      'a',
+      'b/',
+      'c',
+    ]);
+  });
+
+  it('of one large file from before 1970 is whole too', async () => {
+    put('/old-big', undefined);
+    const content = randomBytes(4_000_000);
+    door.inside.files.set('/old-big/a', { type: 'file', content, mtimeMs: -1 });
+    expect(Object.keys(await unpack((await client.get('/api/files/old-big?zip=1')).body))).toEqual(['a']);
+  });
+
+  it('holds names that look like a drive or a stream of Windows, without what makes them one', async () => {
+    put('/odd', undefined);
+    put('/odd/C:x', Buffer.from('1'));
+    put('/odd/a:b', undefined);
+    put('/odd/a:b/c:d', Buffer.from('2'));
+    const { body } = await client.get('/api/files/odd?zip=1');
+    expect(Object.keys(await unpack(body)).sort()).toEqual(['C_x', 'a_b/', 'a_b/c_d']);
+  });
+
+  it('asks main no more once the client is gone, while the tree is still being listed', async () => {
+    put('/wide', undefined);
+    for (let index = 0; index < 2000; index += 1) put(`/wide/${index}`, undefined);
+    const asked = (): number => door.inside.asked.filter((verb) => verb === 'fs.list').length;
+    const socket = await door.raw();
+    const before = asked();
+    socket.write(
+      `GET /api/files/wide?zip=1 HTTP/1.1\r\nHost: localhost\r\nCookie: ${client.cookie ?? ''}\r\n\r\n`,
+    );
+    await vi.waitUntil(() => asked() > before + 1, { interval: 1 });
+    socket.destroy();
+    let last = -1;
+    await vi.waitUntil(() => last === (last = asked()), { interval: 50, timeout: 20_000 });
+    expect(asked() - before).toBeLessThan(2000);
+  });
+
+  it(`goes to one session at most ${archivesPerSessionMax} times at once`, async () => {
+    put('/many', undefined);
+    put('/many/a', randomBytes(4_000_000));
+    const sockets = await Promise.all(Array.from({ length: archivesPerSessionMax }, () => door.raw()));
+    for (const socket of sockets) {
+      socket.write(
+        `GET /api/files/many?zip=1 HTTP/1.1\r\nHost: localhost\r\nCookie: ${client.cookie ?? ''}\r\n\r\n`,
+      );
+      socket.pause();
+    }
+    await vi.waitUntil(() => door.inside.openStreams() === archivesPerSessionMax);
+    expect((await client.get('/api/files/many?zip=1')).status).toBe(429);
+    for (const socket of sockets) socket.destroy();
+    await vi.waitUntil(() => door.inside.openHandles() === 0);
+    expect((await client.get('/api/files/many?zip=1')).status).toBe(200);
   });
 
   it('lets go of every file it read', async () => {

@@ -3,6 +3,7 @@
  * files, and no policy. It does what the tests need and refuses the rest.
  */
 import { createPublicKey } from 'node:crypto';
+import { setImmediate as turn } from 'node:timers/promises';
 import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
 import { buildSourceGuard } from '#dmz/guard/source-guard.ts';
 import type { GuardLimits } from '#dmz/guard/limits.ts';
@@ -447,6 +448,9 @@ export async function buildFakeInside(
 
   const fileHandlers: Partial<FileHandlers> = {
     'fs.list': async ({ path, cursor, limit, sort }) => {
+      asked.push('fs.list');
+      // As over a network: the door's sockets have their turn in between.
+      await turn();
       const name = nameOf(path);
       if (requireNode(name).type !== 'folder') throw new SallyportError('not-a-folder', 'That is a file');
       const all = childrenOf(name)

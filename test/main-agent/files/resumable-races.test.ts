@@ -1,4 +1,5 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
+import { StagingArea } from '#main-agent/files/storage/staging.ts';
 import { uploadsMax } from '#shared/link/messages.ts';
 import { type Client, codesOf, randomContent, startRig, valuesOf } from './rig.ts';
 
@@ -77,5 +78,21 @@ describe('an upload that is taken up by name, while it changes hands', () => {
     const opened = await client.ask('fs.open-upload', { upload });
     expect(opened.upload.storedBytes).toBe(500);
     await releasing;
+  });
+
+  test('a full disk while it is taken up costs nothing that was stored', async () => {
+    const rig = await startRig();
+    const client = rig.client('alice', 'https');
+    const upload = await create(client, 'f', 1000);
+    const { handle } = await client.ask('fs.open-upload', { upload });
+    await client.write(handle, randomContent(500));
+    await client.ask('fs.release', { handle, keepPartial: true });
+    const full = vi
+      .spyOn(StagingArea.prototype, 'writeRecord')
+      .mockRejectedValueOnce(Object.assign(new Error('full'), { code: 'ENOSPC' }));
+    const tried = await Promise.allSettled([client.ask('fs.open-upload', { upload })]);
+    full.mockRestore();
+    expect(codesOf(tried)).toEqual(['no-space']);
+    expect((await client.ask('fs.open-upload', { upload })).upload.storedBytes).toBe(500);
   });
 });
