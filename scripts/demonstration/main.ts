@@ -141,6 +141,9 @@ function describeSite(running: Site, checks: readonly CheckResult[]): string {
     line('erin', `key ${users['erin']?.sshKeyFile ?? ''} and code`),
     line('frank', 'password only'),
     '',
+    running.isDmzCutOff
+      ? 'The DMZ node has its listening sockets and no network: it can dial nobody.'
+      : 'As root the DMZ node would run without a network, as it is deployed; here it has yours.',
     'Ctrl-C ends it.',
     '',
   ].join('\n');

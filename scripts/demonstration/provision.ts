@@ -31,6 +31,8 @@ export interface ProvisionOptions extends DoorPorts {
   /** With it the site has a second DMZ node. */
   readonly second?: DoorPorts;
   readonly users: readonly DemoUser[];
+  /** The DMZ nodes get their listening sockets instead of opening them. */
+  readonly inheritsListeners?: boolean;
 }
 
 /** 120 bits that a person can still type. */
@@ -40,7 +42,8 @@ export async function provisionSite(files: SiteFiles, options: ProvisionOptions)
   const known = readSecrets(files);
   // The secrets are written last: without them the folder is half made and is made again.
   const secrets = known ?? (await makeSite(files, options));
-  for (const node of listNodes(files, secrets, options)) writeDmzConfig(files, node);
+  for (const node of listNodes(files, secrets, options))
+    writeDmzConfig(files, node, options.inheritsListeners ?? false);
   return secrets;
 }
 
@@ -177,26 +180,28 @@ function readKeyPem(file: string): Secret {
   return new Secret(readFileSync(file, 'utf8'));
 }
 
-function writeDmzConfig(site: SiteFiles, node: ProvisionedNode): void {
+function writeDmzConfig(site: SiteFiles, node: ProvisionedNode, inheritsListeners: boolean): void {
   const main = parseIdentityKey(readKeyPem(site.main.identityKey)).fingerprint;
   const { files } = node;
+  const at = (name: string, port: number): string =>
+    inheritsListeners ? `systemd:${name}` : `127.0.0.1:${port}`;
   writePrivateFile(
     files.config,
     `node: ${node.name}
 public_url: https://localhost:${node.httpsPort}
 https:
-  listen: 127.0.0.1:${node.httpsPort}
+  listen: ${at('https', node.httpsPort)}
   certificate: ${files.certificate}
   key: ${files.key}
 sftp:
-  listen: 127.0.0.1:${node.sftpPort}
+  listen: ${at('sftp', node.sftpPort)}
   host_keys: [${files.hostKey}]
 link:
-  listen: 127.0.0.1:${node.link}
+  listen: ${at('link', node.link)}
   main: { identity: ${main} }
   identity_key: ${files.identityKey}
   signing_key: ${files.signingKey}
-health: { listen: 127.0.0.1:${node.health} }
+health: { listen: "${at('health', node.health)}" }
 `,
   );
 }

@@ -1,10 +1,13 @@
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findFreePort } from './free-port.ts';
+import { bindListeners, canLeaveNetwork, type InheritedListeners } from './inherited-listeners.ts';
 import { type MailSink, startMailSink } from './mail-sink.ts';
 import { writePrivateFile } from './private-file.ts';
 import { listNodes, provisionSite, type ProvisionedNode } from './provision.ts';
 import type { SiteSecrets } from './secrets.ts';
+import { readServiceCommand } from './service-command.ts';
 import { siteFiles, type NodeFiles, type SiteFiles } from './site-files.ts';
 import { supervise, type Supervised } from './supervisor.ts';
 import { demoUsers, selfCheckUser, type DemoUser } from './users.ts';
@@ -31,6 +34,8 @@ export interface Site {
   readonly users: SiteSecrets['users'];
   readonly main: Supervised;
   readonly mainHealth: string;
+  /** Whether the DMZ nodes run as they are deployed: with the listening sockets they were given and no network. */
+  readonly isDmzCutOff: boolean;
   /** From now on demo.json says where everything is, also after restarts. */
   publish(): void;
   stop(): Promise<void>;
@@ -45,26 +50,15 @@ export interface SiteOptions {
   readonly withSecondNode?: boolean;
   readonly moreUsers?: readonly DemoUser[];
   /** Another program than main-agent/main.ts, for tests that look inside. */
-  readonly mainProgram?: readonly string[];
+  readonly mainProgram?: string;
 }
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
+/** What the unit file starts. */
+const mainInstalled = '/opt/sallyport/main-agent/main.ts';
 /** From spawn to a joined link: a second here; a machine under load may need many more. */
 const readyMs = 60_000;
 const pollMs = 50;
-
-/**
- * Young garbage is mostly buffers' wrappers: a small young generation keeps it in the cache. The rest narrows what
- * code that got in could use.
- */
-const nodeFlags = ['--max-semi-space-size=1', '--disable-proto=delete'];
-const dmzFlags = [...nodeFlags, '--disallow-code-generation-from-strings'];
-
-/**
- * A password hash takes 19 MiB for a moment. glibc would learn to keep blocks of that size in an arena per thread for
- * ever (about 100 MiB after a rush of logins); with a fixed threshold it gives each back to the kernel.
- */
-const mainEnvironment = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: String(4 * 1024 * 1024) };
 
 export async function startSite(options: SiteOptions): Promise<Site> {
   const files = siteFiles(options.dir);
@@ -77,7 +71,8 @@ export async function startSite(options: SiteOptions): Promise<Site> {
       ? { second: { httpsPort: await findFreePort(), sftpPort: await findFreePort() } }
       : {};
   const users = [...demoUsers, ...(options.moreUsers ?? [])];
-  const provision = { httpsPort, sftpPort, ...second, users };
+  const isDmzCutOff = canLeaveNetwork();
+  const provision = { httpsPort, sftpPort, ...second, users, inheritsListeners: isDmzCutOff };
   const secrets = await provisionSite(files, provision);
   const mail: MailSink = await startMailSink(files.mail, secrets.ports.mail);
   const mainHealth = healthOf(secrets.ports.mainHealth);
@@ -108,22 +103,20 @@ export async function startSite(options: SiteOptions): Promise<Site> {
   const onStart = (): void => {
     if (published) write();
   };
+  const command = readServiceCommand('main-agent', {
+    ...(options.mainProgram !== undefined && { [mainInstalled]: options.mainProgram }),
+    '/opt/sallyport/': root,
+    '%d': dirname(files.main.config),
+  });
   const main = supervise({
     name: 'main-agent',
-    command: process.execPath,
-    args: [
-      ...nodeFlags,
-      ...(options.mainProgram ?? [`${root}main-agent/main.ts`]),
-      '--config',
-      files.main.config,
-    ],
-    env: mainEnvironment,
+    ...command,
     logFile: files.main.log,
     onStart,
   });
   const [one, ...others] = listNodes(files, secrets, provision);
-  const first = startNode(one, onStart);
-  const nodes = [first, ...others.map((node) => startNode(node, onStart))];
+  const first = startNode(one, isDmzCutOff, onStart);
+  const nodes = [first, ...others.map((node) => startNode(node, isDmzCutOff, onStart))];
   const stop = async (): Promise<void> => {
     rmSync(files.demoJson, { force: true });
     await Promise.all([...nodes.map((node) => node.process.stop()), main.stop()]);
@@ -145,6 +138,7 @@ export async function startSite(options: SiteOptions): Promise<Site> {
     users: secrets.users,
     main,
     mainHealth,
+    isDmzCutOff,
     publish: () => {
       published = true;
       write();
@@ -153,7 +147,15 @@ export async function startSite(options: SiteOptions): Promise<Site> {
   };
 }
 
-function startNode({ name, files, ...ports }: ProvisionedNode, onStart: () => void): SiteNode {
+function startNode(
+  { name, files, ...ports }: ProvisionedNode,
+  isCutOff: boolean,
+  onStart: () => void,
+): SiteNode {
+  const { httpsPort: https, sftpPort: sftp, link, health } = ports;
+  const listeners: InheritedListeners | undefined = isCutOff
+    ? bindListeners({ https, sftp, link, health })
+    : undefined;
   const hostKey = readFileSync(`${files.hostKey}.pub`, 'utf8').trim().split(' ').slice(0, 2).join(' ');
   return {
     name,
@@ -163,8 +165,8 @@ function startNode({ name, files, ...ports }: ProvisionedNode, onStart: () => vo
     health: healthOf(ports.health),
     process: supervise({
       name,
-      command: process.execPath,
-      args: [...dmzFlags, `${root}dmz/main.ts`, '--config', files.config],
+      ...readServiceCommand('dmz', { '/opt/sallyport/': root, '%d': dirname(files.config) }),
+      ...(listeners !== undefined && { listeners }),
       logFile: files.log,
       onStart,
     }),

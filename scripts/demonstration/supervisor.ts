@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { openSync, closeSync } from 'node:fs';
+import type { InheritedListeners } from './inherited-listeners.ts';
 
 /**
- * Keeps one node of the product running, as systemd would: started again when it dies, ended on stop. What systemd
- * adds (sandbox, sockets, watchdog) is in configs/systemd, not here.
+ * Keeps one node of the product running, as systemd would: started again when it dies, with the same listening sockets
+ * and without a network where its unit says so, ended on stop. The rest of the sandbox is systemd's: configs/systemd.
  */
 export interface Supervised {
   readonly name: string;
@@ -20,9 +21,11 @@ const stopMs = 3_500;
 
 export function supervise(options: {
   readonly name: string;
-  readonly command: string;
+  /** Of Node. */
   readonly args: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env: Readonly<Record<string, string>>;
+  /** With them the node has these sockets and no network (PrivateNetwork=yes). Closed on stop. */
+  readonly listeners?: InheritedListeners;
   readonly logFile: string;
   /** Each new life, the first included. */
   readonly onStart: (pid: number) => void;
@@ -34,8 +37,23 @@ export function supervise(options: {
 
   const start = (): void => {
     const log = openSync(options.logFile, 'a', 0o600);
-    const env = { ...process.env, ...options.env };
-    child = spawn(options.command, options.args, { env, stdio: ['ignore', log, log] });
+    const { listeners, args } = options;
+    child =
+      listeners === undefined
+        ? spawn(process.execPath, args, {
+            env: { ...process.env, ...options.env },
+            stdio: ['ignore', log, log],
+          })
+        : // unshare becomes the node: the process id stays.
+          spawn('unshare', ['--net', process.execPath, ...args], {
+            env: {
+              ...process.env,
+              ...options.env,
+              LISTEN_FDS: String(listeners.descriptors.length),
+              LISTEN_FDNAMES: listeners.names.join(':'),
+            },
+            stdio: ['ignore', log, log, ...listeners.descriptors],
+          });
     closeSync(log);
     child.once('spawn', () => {
       if (child?.pid !== undefined) options.onStart(child.pid);
@@ -64,7 +82,10 @@ export function supervise(options: {
       stopping = true;
       clearTimeout(timer);
       const last = child;
-      if (last === undefined) return;
+      if (last === undefined) {
+        options.listeners?.close();
+        return;
+      }
       const exited = new Promise<void>((resolve) => {
         gone = resolve;
       });
@@ -72,6 +93,7 @@ export function supervise(options: {
       const killer = setTimeout(() => last.kill('SIGKILL'), stopMs);
       await exited;
       clearTimeout(killer);
+      options.listeners?.close();
     },
   };
 }

@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { canLeaveNetwork } from '#scripts/demonstration/inherited-listeners.ts';
 import { runProgram } from '#test/harness/clients/process.ts';
 import { waitUntil } from '#test/harness/product.ts';
 import { root } from '#test/repo/source-tree.ts';
@@ -81,6 +82,27 @@ describe('scripts/demo', () => {
       expect((await fetch(health)).status).toBe(200);
       expect(await (await fetch(metrics)).text()).toContain('process_resident_memory_bytes');
     }
+  });
+
+  it('S-06: the DMZ node has its listening sockets and no network to dial in, unless nobody here may take it away', async () => {
+    const { dmz, main_agent } = read();
+    const networkOf = (pid: number | 'self'): string => readlinkSync(`/proc/${pid}/ns/net`);
+    expect(networkOf(main_agent.pid)).toBe(networkOf('self'));
+    if (!canLeaveNetwork()) {
+      expect(networkOf(dmz.pid)).toBe(networkOf('self'));
+      return;
+    }
+    const main = new URL(main_agent.health);
+    const targets = [`${main.hostname}:${main.port}`, '192.0.2.1:443', '10.0.0.1:22', '[2001:db8::1]:443'];
+    const dial = `for (const target of process.argv.slice(1)) {
+      const { hostname: host, port } = new URL('tcp://' + target);
+      require('node:net').connect(Number(port), host.replace(/[\\[\\]]/g, ''))
+        .on('connect', () => console.log('connected'))
+        .on('error', ({ code }) => console.log(code));
+    }`;
+    const enter = ['-t', String(dmz.pid), '-n', process.execPath, '-e', dial, ...targets];
+    const { stdout } = await runProgram('/usr/bin/nsenter', enter);
+    expect(stdout.trim().split('\n')).toEqual(targets.map(() => 'ENETUNREACH'));
   });
 
   it('prints a live code', async () => {

@@ -61,7 +61,7 @@ export async function startProduct(
     httpsPort: 0,
     sftpPort: 0,
     withSecondNode: options.nodes === 2,
-    mainProgram: [options.mainProgram ?? recordedMain],
+    mainProgram: options.mainProgram ?? recordedMain,
     ...(options.moreUsers === undefined ? {} : { moreUsers: options.moreUsers }),
   });
   await mkdir(join(folder, 'local'));
