@@ -19,6 +19,9 @@ const programs: readonly Program[] = [
   { path: '/usr/bin/oathtool', debianPackage: 'oathtool' },
   { path: '/usr/bin/zbarimg', debianPackage: 'zbar-tools' },
   { path: '/usr/bin/expect', debianPackage: 'expect' },
+  { path: '/usr/bin/systemd-analyze', debianPackage: 'systemd' },
+  { path: '/usr/sbin/nft', debianPackage: 'nftables' },
+  { path: '/usr/sbin/ip', debianPackage: 'iproute2' },
 ];
 
 function missingPrograms(): Program[] {

@@ -93,10 +93,10 @@ describe('scripts/demo', () => {
       return;
     }
     const main = new URL(main_agent.health);
-    const targets = [`${main.hostname}:${main.port}`, '192.0.2.1:443', '10.0.0.1:22', '[2001:db8::1]:443'];
+    const targets = [`${main.hostname}:${main.port}`, '192.0.2.1:443', '10.0.0.1:22'];
     const dial = `for (const target of process.argv.slice(1)) {
       const { hostname: host, port } = new URL('tcp://' + target);
-      require('node:net').connect(Number(port), host.replace(/[\\[\\]]/g, ''))
+      require('node:net').connect(Number(port), host)
         .on('connect', () => console.log('connected'))
         .on('error', ({ code }) => console.log(code));
     }`;

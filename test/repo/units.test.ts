@@ -1,0 +1,80 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { listFiles, readText, root } from './source-tree.ts';
+
+const units = listFiles().filter((file) => /^configs\/systemd\/.*\.(service|socket|timer)$/.test(file));
+
+/** 0 is nothing to attack, 10 no sandbox at all. Both leave out what V8 needs; main also has a network. */
+const exposureMax = [
+  { unit: 'dmz.service', tenths: 8 },
+  { unit: 'main-agent.service', tenths: 13 },
+] as const;
+
+/** Names that a unit hands over, and names that the shipped configuration expects. */
+function listNames(unit: string, config: string) {
+  return {
+    handedOver: [...readText(`configs/systemd/${unit}`).matchAll(/^LoadCredential=([^:]+):/gm)].map(
+      ([, name]) => name,
+    ),
+    expected: [...readText(`configs/${config}`).matchAll(/^[^#\n]*\bcredential:([a-z-]+)/gm)].map(
+      ([, name]) => name,
+    ),
+  };
+}
+
+describe('the systemd units', () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'sallyport-units-'));
+    for (const unit of units)
+      writeFileSync(
+        join(folder, unit.replace('configs/systemd/', '')),
+        // systemd looks whether what it is to start is there.
+        readText(unit).replaceAll('/opt/sallyport', root.replace(/\/$/, '')),
+      );
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  function analyze(...args: readonly string[]) {
+    return spawnSync('systemd-analyze', ['--no-pager', ...args], { cwd: folder, encoding: 'utf8' });
+  }
+
+  it('have nothing that systemd would complain about', () => {
+    const names = units.map((unit) => unit.replace('configs/systemd/', './'));
+    const { status, stderr, stdout } = analyze('verify', '--man=no', ...names);
+    expect(stderr + stdout).toBe('');
+    expect(status).toBe(0);
+  });
+
+  it.each(exposureMax)('leave $unit at most $tenths tenths of exposure', ({ unit, tenths }) => {
+    const options = ['security', '--offline=yes', `--threshold=${tenths}`];
+    const { status, stdout } = analyze(...options, `./${unit}`);
+    expect(status, stdout).toBe(0);
+    expect(stdout).toContain('Overall exposure level');
+  });
+
+  it.each([
+    ['dmz.service', 'dmz.yaml'],
+    ['main-agent.service', 'main-agent.yaml'],
+  ])('%s hands over the keys that configs/%s names', (unit, config) => {
+    const { handedOver, expected } = listNames(unit, config);
+    expect(handedOver.toSorted()).toEqual([...expected, config].toSorted());
+  });
+
+  it('the DMZ node has a socket unit for each of its listeners', () => {
+    const names = units
+      .filter((unit) => unit.endsWith('.socket'))
+      .map((unit) => /^FileDescriptorName=(.*)$/m.exec(readText(unit))?.[1]);
+    expect(names.toSorted()).toEqual(['health', 'https', 'link', 'sftp']);
+  });
+
+  it('S-06: dmz.service has no network and may not make a socket', () => {
+    const text = readText('configs/systemd/dmz.service');
+    expect(text).toMatch(/^PrivateNetwork=yes$/m);
+    expect(text).toMatch(/^RestrictAddressFamilies=none$/m);
+    expect(text).toMatch(/^SystemCallFilter=~socket bind connect$/m);
+  });
+});
