@@ -17,10 +17,10 @@ const exposureMax = [
 function listNames(unit: string, config: string) {
   return {
     handedOver: [...readText(`configs/systemd/${unit}`).matchAll(/^LoadCredential=([^:]+):/gm)].map(
-      ([, name]) => name,
+      ([, name = '']) => name,
     ),
     expected: [...readText(`configs/${config}`).matchAll(/^[^#\n]*\bcredential:([a-z-]+)/gm)].map(
-      ([, name]) => name,
+      ([, name = '']) => name,
     ),
   };
 }
@@ -67,7 +67,7 @@ describe('the systemd units', () => {
   it('the DMZ node has a socket unit for each of its listeners', () => {
     const names = units
       .filter((unit) => unit.endsWith('.socket'))
-      .map((unit) => /^FileDescriptorName=(.*)$/m.exec(readText(unit))?.[1]);
+      .map((unit) => /^FileDescriptorName=(.*)$/m.exec(readText(unit))?.[1] ?? '');
     expect(names.toSorted()).toEqual(['health', 'https', 'link', 'sftp']);
   });
 
