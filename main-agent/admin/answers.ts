@@ -1,13 +1,11 @@
+import { protocols } from '#shared/login.ts';
 import { z } from 'zod';
+import { names, next, time } from './answer-values.ts';
 
 /**
- * What answers look like, for `/openapi.json` and for the CLI, which reads them with these very schemas. Times are
- * RFC 3339 in UTC.
+ * What answers look like, for `/openapi.json` and for the CLI, which reads them with these very schemas; those about
+ * users, groups and second factors are in `user-answers.ts`, the audit's in `audit-answers.ts`.
  */
-
-export const time = z.string();
-const names = z.array(z.string());
-const next = z.string().optional();
 
 export const tokenRow = z.object({
   id: z.string(),
@@ -119,3 +117,63 @@ export const finding = z.object({
 export const findings = z.object({ findings: z.array(finding) });
 
 export const identityAnswer = z.object({ actor: z.string(), role: z.string(), groups: names.optional() });
+
+const head = z.object({ sequence: z.number(), hash: z.string() });
+export const statusAnswer = z.object({
+  ok: z.boolean(),
+  problems: names,
+  name: z.string(),
+  version: z.string(),
+  started_at: time,
+  two_factor: z.object({ validated_logins: z.boolean(), auto_enable: z.boolean() }),
+  users: z.object({
+    count: z.number(),
+    /** Of user files. */
+    problems: z.array(
+      z.object({
+        file: z.string(),
+        line: z.number(),
+        column: z.number(),
+        message: z.string(),
+        hint: z.string().optional(),
+      }),
+    ),
+  }),
+  sessions: z.number(),
+  nodes: z.array(nodeRow),
+  audit: head,
+});
+
+export const explanation = z.object({
+  user: z.string(),
+  protocol: z.enum(protocols),
+  outcome: z.enum(['admitted', 'totp', 'email', 'sms', 'bypass', 'setup', 'refused']),
+  chain: z.array(z.object({ rule: z.string(), result: z.string(), origin: z.string().optional() })),
+});
+
+export const nodeChangesPage = z.object({
+  changes: z.array(
+    z.object({
+      kind: z.enum([
+        'enrolled',
+        'recovery-codes',
+        'password',
+        'ssh-key-added',
+        'ssh-key-removed',
+        'device',
+        'lease',
+      ]),
+      user: z.string(),
+      at: time,
+      session: z.string().optional(),
+      client_ip: z.string().optional(),
+      subject: z.string().optional(),
+      state: z.enum(['in force', 'gone', 'revoked', 'failed']),
+      note: z.string().optional(),
+    }),
+  ),
+  /** Ask again from the time of the last. */
+  more: z.boolean(),
+});
+export const rotatedNode = z.object({ name: z.string(), identity: z.string() });
+export const config = z.record(z.string(), z.unknown());

@@ -10,6 +10,7 @@ import type { NodeHead } from '#main-agent/audit/node-heads.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { SallyportError } from '#shared/error.ts';
 import { z } from 'zod';
+import { auditHeads, auditPage, auditRecords } from './audit-answers.ts';
 import { auditWaitMs, pageDefault, pageMax } from './limits.ts';
 import { defineRoute, noBody, noQuery, type Route } from './route.ts';
 
@@ -47,6 +48,7 @@ export function buildAuditRoutes(ports: AuditPorts): readonly Route[] {
         wait: z.enum(['yes']).optional(),
       }),
       body: noBody,
+      answer: auditPage,
       handle: async ({ query }) => {
         const { after, limit, wait, ...filter } = query;
         let page = await findPage(ports, filter, after, limit);
@@ -63,6 +65,7 @@ export function buildAuditRoutes(ports: AuditPorts): readonly Route[] {
       summary: 'The head of the hash chain as the file, the state and each DMZ node know it',
       query: noQuery,
       body: noBody,
+      answer: auditHeads,
       handle: async () => {
         const { head, last } = await ports.state.auditExtent();
         return { body: { file: ports.auditFeed.head(), state: { last, head }, nodes: ports.nodeHeads() } };
@@ -75,6 +78,7 @@ export function buildAuditRoutes(ports: AuditPorts): readonly Route[] {
       summary: 'The records of a reference that a user reads out',
       query: noQuery,
       body: noBody,
+      answer: auditRecords,
       handle: async ({ param }) => {
         const records = await ports.state.findAudit(param('reference'));
         if (records.length > 0) return { body: { records } };

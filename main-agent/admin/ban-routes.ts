@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { banRow, bansPage, lifted } from './answers.ts';
 import { pageBy, pageParameters } from './page.ts';
 import { reason } from './reason.ts';
-import { defineRoute, noQuery, noBody, type Route } from './route.ts';
+import { defineRoute, noAnswer, noBody, noQuery, type Route } from './route.ts';
 
 /** `/v1/bans`: those of admins, and those that the nodes made by themselves. */
 
@@ -61,6 +61,7 @@ export function buildBanRoutes({ bans }: BanPorts): readonly Route[] {
           error: '`address`, `user` or both',
         }),
       answer: banRow,
+      status: 201,
       handle: async ({ body, caller }) => {
         const ban = await bans.add({
           ...(body.address !== undefined && { address: body.address }),
@@ -69,7 +70,7 @@ export function buildBanRoutes({ bans }: BanPorts): readonly Route[] {
           actor: caller.actor,
           forMs: body.for_seconds * 1000,
         });
-        return { status: 201, body: viewBan(ban), note: `ban ${ban.id}` };
+        return { body: viewBan(ban), note: `ban ${ban.id}` };
       },
     }),
     defineRoute({
@@ -79,6 +80,7 @@ export function buildBanRoutes({ bans }: BanPorts): readonly Route[] {
       summary: 'Take one ban back; one that a node made is lifted on all nodes',
       query: z.strictObject({ reason: defaultReason }),
       body: noBody,
+      answer: noAnswer,
       subject: ({ params }) => userOf(bans.get(params['id'] ?? '')),
       handle: async ({ param, query, caller }) => {
         if (await bans.remove(param('id'), caller.actor, query.reason)) return { note: `ban ${param('id')}` };

@@ -9,7 +9,7 @@ import { requireIfMatch } from './entity-tag.ts';
 import { detailCharactersMax } from './limits.ts';
 import { toProblem } from './problem.ts';
 import { readJson } from './request-body.ts';
-import type { Answer, Caller } from './route.ts';
+import { statusOf, type Answer, type Caller } from './route.ts';
 import type { FindRoute, FoundRoute } from './route-table.ts';
 
 /** One call from its bytes to its answer: who, what, may they, is it still so, do it, write it down. */
@@ -22,11 +22,15 @@ export interface CallOptions {
   readonly clock: Clock;
 }
 
+export interface DoneCall extends Answer {
+  readonly status: number;
+}
+
 export async function answerCall(
   request: IncomingMessage,
   source: CallSource,
   options: CallOptions,
-): Promise<Answer> {
+): Promise<DoneCall> {
   const url = parseUrl(request.url);
   const { method = '' } = request;
   const { headers } = request;
@@ -55,7 +59,7 @@ async function runAudited(
   caller: Caller,
   source: CallSource,
   options: CallOptions,
-): Promise<Answer> {
+): Promise<DoneCall> {
   const query = Object.fromEntries(url.searchParams);
   let body: unknown;
   const record = async (outcome: 'ok' | 'refused' | 'failed', detail?: string): Promise<void> => {
@@ -79,7 +83,7 @@ async function runAudited(
     const ifMatch = await requireIfMatch(route, request.headers['if-match'], call);
     const result = await route.run({ ...call, caller, ifMatch });
     await record('ok', result.note);
-    return result;
+    return { ...result, status: statusOf(route) };
   } catch (error) {
     const problem = toProblem(error);
     await record(problem.status >= 500 ? 'failed' : 'refused', `${problem.code}: ${problem.title}`);

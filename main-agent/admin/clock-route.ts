@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { reasonCharactersMax } from './limits.ts';
 import type { AdminReason } from './ports.ts';
-import { defineRoute, noQuery, type Route } from './route.ts';
+import { reason } from './reason.ts';
+import { defineRoute, noAnswer, noQuery, type Route } from './route.ts';
 
 /** `/v1/clock/confirm`: codes of authenticator apps pause after a jump of main's clock until somebody looked at it. */
 export function buildClockRoute({
@@ -15,7 +15,8 @@ export function buildClockRoute({
     role: 'admin',
     summary: 'The clock is right: codes of authenticator apps are accepted again after a jump',
     query: noQuery,
-    body: z.strictObject({ reason: z.string().trim().min(3, 'say why').max(reasonCharactersMax) }),
+    body: z.strictObject({ reason }),
+    answer: noAnswer,
     handle: async ({ body, caller }) => {
       await confirmClock({ actor: caller.actor, reason: body.reason });
       return {};

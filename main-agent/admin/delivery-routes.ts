@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { DeliveryTester, UserDirectory } from './ports.ts';
 import { defineRoute, noQuery, type Route } from './route.ts';
+import { deliveryResults } from './user-answers.ts';
 import { requireUser } from './user-routes.ts';
 
 /** `/v1/test-delivery`: does a code reach this user? */
@@ -19,6 +20,7 @@ export function buildDeliveryRoutes({
       summary: 'Send a test mail or text message to the user’s own address, by every way a code would go',
       query: noQuery,
       body: z.strictObject({ user: z.string().min(1).max(256) }),
+      answer: deliveryResults,
       handle: async ({ body }) => {
         requireUser(users, body.user);
         const results = await deliveryTester.test(body.user);

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { version } from '#shared/version.ts';
 import type { z } from 'zod';
 import { toJsonSchema } from './openapi.ts';
-import { noBody, type Route } from './route.ts';
+import { noAnswer, noBody, type Route } from './route.ts';
 
 /** `/docs`: the table of routes as a page for people. One file, no scripts, nothing from elsewhere. */
 
@@ -59,7 +59,7 @@ function renderRoute(route: Route): string {
     parts.push(`<dl>${rows.join('')}</dl>`);
   }
   if (route.body !== noBody) parts.push(renderSchema('Body', route.body, 'input'));
-  if (route.answer !== undefined) parts.push(renderSchema('Answer', route.answer, 'output'));
+  if (route.answer !== noAnswer) parts.push(renderSchema('Answer', route.answer, 'output'));
   return `${parts.join('\n')}</section>`;
 }
 

@@ -1,5 +1,4 @@
-import { z } from 'zod';
-import { findings } from './answers.ts';
+import { config as configAnswer, findings } from './answers.ts';
 import type { Doctor } from './ports.ts';
 import { defineRoute, noBody, noQuery, type Route } from './route.ts';
 
@@ -30,8 +29,8 @@ export function buildDoctorRoutes({ doctor, config }: DoctorPorts): readonly Rou
       summary: 'The configuration in force, defaults included; secrets are files that it names',
       query: noQuery,
       body: noBody,
-      answer: z.record(z.string(), z.unknown()),
-      handle: async () => ({ body: config }),
+      answer: configAnswer,
+      handle: async () => ({ body: { ...config } }),
     }),
   ];
 }

@@ -1,20 +1,22 @@
 import { SallyportError } from '#shared/error.ts';
 import { z } from 'zod';
 import type { GroupDirectory, UserChange } from './ports.ts';
-import { defineRoute, noBody, noQuery, type Answer, type Route, type UncheckedCall } from './route.ts';
+import { pageBy, pageQuery } from './page.ts';
+import { groupAnswer, groupsPage } from './user-answers.ts';
+import { defineRoute, noAnswer, noBody, noQuery, type Route, type UncheckedCall } from './route.ts';
 
 /** `/v1/groups`: the templates that users inherit from; `_default` is the one that everybody is in. */
 
-const fields = z.record(z.string().max(64), z.json());
+const fields = z.record(z.string().max(64), z.unknown());
 const dottedKey = z
   .string()
   .max(128)
   .regex(/^\+?[a-z_]+(\.\+?[a-z_]+)*$/, { error: 'keys joined by dots, such as two_factor.required_on' });
 
 export function buildGroupRoutes({ groups }: { readonly groups: GroupDirectory }): readonly Route[] {
-  const answerGroup = async (name: string, status?: number): Promise<Answer> => {
+  const answerGroup = async (name: string) => {
     const { etag, ...body } = await groups.show(name);
-    return { ...(status !== undefined && { status }), body, etag };
+    return { body, etag };
   };
   const etagOf = async ({ params }: UncheckedCall): Promise<string | undefined> =>
     (await groups.show(params['group'] ?? '')).etag;
@@ -24,19 +26,19 @@ export function buildGroupRoutes({ groups }: { readonly groups: GroupDirectory }
       method: 'GET',
       pattern: '/v1/groups',
       role: 'viewer',
-      summary: 'All groups, with how many users are in each',
-      query: noQuery,
+      summary: 'All groups by name, with how many users are in each; in pages',
+      query: pageQuery(),
       body: noBody,
-      handle: async () => ({
-        body: {
-          groups: groups.list().map(({ name, groups: above, users, isBroken }) => ({
-            name,
-            groups: above,
-            users,
-            broken: isBroken,
-          })),
-        },
-      }),
+      answer: groupsPage,
+      handle: async ({ query }) => {
+        const { rows, next } = pageBy(groups.list(), ({ name }) => name, query);
+        return {
+          body: {
+            groups: rows.map(({ isBroken, ...group }) => ({ ...group, broken: isBroken })),
+            next,
+          },
+        };
+      },
     }),
     defineRoute({
       method: 'POST',
@@ -45,9 +47,11 @@ export function buildGroupRoutes({ groups }: { readonly groups: GroupDirectory }
       summary: 'Add a group; `fields` as they would stand in the file',
       query: noQuery,
       body: z.strictObject({ name: z.string().min(1).max(255), fields: fields.default({}) }),
+      answer: groupAnswer,
+      status: 201,
       handle: async ({ body }) => {
         await groups.create(body.name, body.fields);
-        return { ...(await answerGroup(body.name, 201)), note: body.name };
+        return { ...(await answerGroup(body.name)), note: body.name };
       },
     }),
     defineRoute({
@@ -57,6 +61,7 @@ export function buildGroupRoutes({ groups }: { readonly groups: GroupDirectory }
       summary: 'One group: the keys of its file, and who is in it',
       query: noQuery,
       body: noBody,
+      answer: groupAnswer,
       handle: async ({ param }) => answerGroup(param('group')),
     }),
     defineRoute({
@@ -67,9 +72,10 @@ export function buildGroupRoutes({ groups }: { readonly groups: GroupDirectory }
       summary: 'Change the group’s file, key by dotted key',
       query: noQuery,
       body: z.strictObject({
-        set: z.record(dottedKey, z.json()).default({}),
+        set: z.record(dottedKey, z.unknown()).default({}),
         unset: z.array(dottedKey).max(64).default([]),
       }),
+      answer: groupAnswer,
       handle: async ({ param, body, ifMatch }) => {
         const changes: UserChange[] = [
           ...Object.entries(body.set).map(([key, value]) => ({ path: key.split('.'), value })),
@@ -95,6 +101,7 @@ export function buildGroupRoutes({ groups }: { readonly groups: GroupDirectory }
       summary: 'Remove a group that nobody is in',
       query: noQuery,
       body: noBody,
+      answer: noAnswer,
       handle: async ({ param, ifMatch }) => {
         await groups.remove(param('group'), ifMatch);
         return { note: param('group') };

@@ -5,7 +5,7 @@ import { leasesPage } from './answers.ts';
 import { reasonCharactersMax } from './limits.ts';
 import { pageBy, pageParameters, timeKey } from './page.ts';
 import type { LeaseAdmin } from './ports.ts';
-import { defineRoute, noBody, noQuery, type Route } from './route.ts';
+import { defineRoute, noAnswer, noBody, noQuery, type Route } from './route.ts';
 
 /** `/v1/leases`: what lets a client in again without a new code. */
 
@@ -37,6 +37,7 @@ export function buildLeaseRoutes({ leases }: { readonly leases: LeaseAdmin }): r
         reason: z.string().max(reasonCharactersMax).default('by an admin'),
       }),
       body: noBody,
+      answer: noAnswer,
       handle: async ({ query, caller }) => {
         await leases.endAllOf(query.user, { actor: caller.actor, reason: query.reason });
         return {};
@@ -49,6 +50,7 @@ export function buildLeaseRoutes({ leases }: { readonly leases: LeaseAdmin }): r
       summary: 'End one lease',
       query: noQuery,
       body: noBody,
+      answer: noAnswer,
       subject: async ({ params }) => (await leases.list()).find(({ id }) => id === params['id'])?.username,
       handle: async ({ param }) => {
         if (await leases.end(param('id'))) return {};

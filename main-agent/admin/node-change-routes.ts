@@ -1,7 +1,8 @@
 import type { Clock } from '#shared/clock.ts';
 import { z } from 'zod';
-import { reasonCharactersMax } from './limits.ts';
+import { nodeChangesPage } from './answers.ts';
 import type { NodeChange, NodeChangeAdmin, NodeChanges } from './ports.ts';
+import { reason } from './reason.ts';
 import { defineRoute, noBody, noQuery, type Route } from './route.ts';
 
 /** `/v1/nodes/{node}/changes`: what users changed through a node, and undoing it. */
@@ -26,6 +27,7 @@ export function buildNodeChangeRoutes({
       summary: 'Enrolments, passwords, keys, devices and leases that came through a node, by time',
       query: z.strictObject({ since: time, until: time.optional() }),
       body: noBody,
+      answer: nodeChangesPage,
       // No look at the configured nodes: one that was taken out is asked about most.
       handle: async ({ param, query: { since, until } }) => ({
         body: view(await nodeChanges.list(param('node'), Date.parse(since), endOf(until))),
@@ -40,11 +42,14 @@ export function buildNodeChangeRoutes({
       body: z.strictObject({
         since: time,
         until: time.optional(),
-        reason: z.string().trim().min(3, 'say why').max(reasonCharactersMax),
+        reason,
       }),
-      handle: async ({ param, body: { since, until, reason }, caller }) => {
-        const why = { actor: caller.actor, reason };
-        const done = await nodeChanges.revoke(param('node'), Date.parse(since), endOf(until), why);
+      answer: nodeChangesPage,
+      handle: async ({ param, body: { since, until, reason: why }, caller }) => {
+        const done = await nodeChanges.revoke(param('node'), Date.parse(since), endOf(until), {
+          actor: caller.actor,
+          reason: why,
+        });
         const count = done.changes.filter((one) => one.state === 'revoked').length;
         return { body: view(done), note: `revoked ${count} changes through ${param('node')}` };
       },
@@ -52,11 +57,22 @@ export function buildNodeChangeRoutes({
   ];
 }
 
-function view({ changes, isCut }: NodeChanges): object {
+type ChangesAnswer = z.output<typeof nodeChangesPage>;
+
+function view({ changes, isCut }: NodeChanges): ChangesAnswer {
   return { changes: changes.map(viewChange), more: isCut };
 }
 
-function viewChange({ kind, user, atMs, session, clientIp, subject, state, note }: NodeChange): object {
+function viewChange({
+  kind,
+  user,
+  atMs,
+  session,
+  clientIp,
+  subject,
+  state,
+  note,
+}: NodeChange): ChangesAnswer['changes'][number] {
   const at = new Date(atMs).toISOString();
   return { kind, user, at, session, client_ip: clientIp, subject, state, note };
 }

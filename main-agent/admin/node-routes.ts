@@ -1,9 +1,10 @@
+import type { AnySession } from '#main-agent/login/session.ts';
 import { z } from 'zod';
-import { ended, nodesPage } from './answers.ts';
+import { ended, nodeRow, nodesPage, rotatedNode } from './answers.ts';
 import { pageBy, pageQuery } from './page.ts';
 import type { NodeAdmin, NodeReport, SessionAdmin } from './ports.ts';
 import { reason } from './reason.ts';
-import { defineRoute, noBody, noQuery, type Route } from './route.ts';
+import { defineRoute, noAnswer, noBody, noQuery, type Route } from './route.ts';
 
 /** `/v1/nodes`: the DMZ nodes, whether main trusts them, and their keys. */
 
@@ -26,10 +27,7 @@ export function buildNodeRoutes({ nodes, sessions }: NodePorts): readonly Route[
       answer: nodesPage,
       handle: async ({ query }) => {
         const { rows, next } = pageBy(nodes.list(), ({ name }) => name, query);
-        const counts = Map.groupBy(sessions.list(), ({ node }) => node);
-        return {
-          body: { nodes: rows.map((node) => viewNode(node, counts.get(node.name)?.length ?? 0)), next },
-        };
+        return { body: { nodes: viewNodes(rows, sessions.list()), next } };
       },
     }),
     defineRoute({
@@ -52,6 +50,7 @@ export function buildNodeRoutes({ nodes, sessions }: NodePorts): readonly Route[
       summary: 'Take a revocation back: the node is dialled again',
       query: z.strictObject({ reason: reason.default('by an admin') }),
       body: noBody,
+      answer: noAnswer,
       handle: async ({ param, query, caller }) => {
         await nodes.unrevoke(param('node'), { actor: caller.actor, reason: query.reason });
         return { note: `node ${param('node')}` };
@@ -74,7 +73,7 @@ export function buildNodeRoutes({ nodes, sessions }: NodePorts): readonly Route[
           .default(dayS),
         reason: reason.default('keys rotated'),
       }),
-      answer: z.object({ name: z.string(), identity: z.string() }),
+      answer: rotatedNode,
       handle: async ({ body, caller }) => {
         const why = { actor: caller.actor, reason: body.reason };
         const done = await nodes.rotate(body.line, body.overlap_seconds * 1000, why);
@@ -84,7 +83,16 @@ export function buildNodeRoutes({ nodes, sessions }: NodePorts): readonly Route[
   ];
 }
 
-export function viewNode(node: NodeReport, sessions: number): z.output<typeof nodesPage>['nodes'][number] {
+/** Each with how many of these sessions it has. */
+export function viewNodes(
+  nodes: readonly NodeReport[],
+  sessions: readonly AnySession[],
+): z.output<typeof nodeRow>[] {
+  const counts = Map.groupBy(sessions, ({ node }) => node);
+  return nodes.map((node) => viewNode(node, counts.get(node.name)?.length ?? 0));
+}
+
+function viewNode(node: NodeReport, sessions: number): z.output<typeof nodeRow> {
   const iso = (ms: number): string => new Date(ms).toISOString();
   const up = node.links.find((link) => link.up);
   const { revoked, rotation } = node;

@@ -1,6 +1,6 @@
 import { version } from '#shared/version.ts';
 import { z } from 'zod';
-import { noBody, type Route } from './route.ts';
+import { noAnswer, noBody, statusOf, type Route } from './route.ts';
 
 /** OpenAPI 3.1 from the very table that serves and validates, so that it can't say anything else. */
 
@@ -66,9 +66,9 @@ function describeRoute(route: Route): object {
       },
     }),
     responses: {
-      '2XX': {
+      [statusOf(route)]: {
         description: 'Done',
-        ...(route.answer !== undefined && {
+        ...(route.answer !== noAnswer && {
           content: { 'application/json': { schema: toJsonSchema(route.answer, 'output') } },
         }),
       },

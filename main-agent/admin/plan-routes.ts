@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { filesPerStoreMax, storeBytesMax } from './limits.ts';
 import type { UserStorePlans } from './ports.ts';
 import { defineRoute, noQuery, type Route } from './route.ts';
+import { storePlan } from './user-answers.ts';
 
 /** `/v1/users/plan` and `/v1/users/apply`: the whole user store as code. */
 
@@ -22,6 +23,7 @@ export function buildPlanRoutes({ plans }: { readonly plans: UserStorePlans }): 
       query: noQuery,
       bodyBytesMax: storeBytesMax,
       body: z.strictObject({ files }),
+      answer: storePlan,
       handle: async ({ body }) => ({ body: await plans.plan(body.files) }),
     }),
     defineRoute({
@@ -32,6 +34,7 @@ export function buildPlanRoutes({ plans }: { readonly plans: UserStorePlans }): 
       query: noQuery,
       bodyBytesMax: storeBytesMax,
       body: z.strictObject({ files, etag: z.string().max(64) }),
+      answer: storePlan,
       handle: async ({ body }) => {
         const plan = await plans.apply(body.files, body.etag);
         return { body: plan, note: describePlan(plan) };

@@ -1,8 +1,10 @@
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import type { z } from 'zod';
 import { rollOutPageMax } from './limits.ts';
 import { pageByName, pageQuery } from './page.ts';
 import type { TwoFactorAdmin, TwoFactorReport, UserDirectory } from './ports.ts';
 import { defineRoute, noBody, type Route } from './route.ts';
+import { rollOutPage, type rollOutRow } from './user-answers.ts';
 import { viewTwoFactor } from './two-factor-view.ts';
 
 /** `/v1/two-factor/roll-out`: how far the second factor has come, user by user, and whom it would stop. */
@@ -20,6 +22,7 @@ export function buildRollOutRoute({
     summary: 'Who is enrolled, who is required, who would be locked out today or later; in pages by name',
     query: pageQuery(rollOutPageMax),
     body: noBody,
+    answer: rollOutPage,
     handle: async ({ query }) => {
       const { rows, next } = pageByName(users.list(), query);
       const reports = await Promise.all(
@@ -34,7 +37,10 @@ export function buildRollOutRoute({
 }
 
 /** One word for the whole of it. */
-function protectionOf(report: TwoFactorReport, { protocols, status }: EffectiveUser): string {
+function protectionOf(
+  report: TwoFactorReport,
+  { protocols, status }: EffectiveUser,
+): z.output<typeof rollOutRow>['protection'] {
   if (status !== 'active') return 'disabled';
   if (report.lockedOutOn.length > 0) return 'locked out';
   if (report.setupDueOn.length > 0) return 'set-up due';

@@ -29,9 +29,7 @@ export interface Caller {
 }
 
 export interface Answer {
-  /** Default 200, or 204 without a body. */
-  readonly status?: number;
-  readonly body?: object;
+  readonly body?: unknown;
   readonly etag?: string;
   /** What was done, for the audit; never a secret. */
   readonly note?: string;
@@ -54,8 +52,8 @@ export type UncheckedCall = Pick<RawCall, 'params' | 'query' | 'body'>;
 export interface RouteExtras {
   /** Where a body is larger than those of other routes. */
   readonly bodyBytesMax?: number;
-  /** What a good answer looks like; undefined: it has no body. */
-  readonly answer?: z.ZodType;
+  /** Of a good answer; default 200, or 204 without a body. */
+  readonly status?: 201;
   /**
    * Whom a call acts on, where that is not the `user` of path, query or body. A helpdesk of some groups may act only
    * where this names a user of them.
@@ -76,6 +74,8 @@ export interface Route extends RouteExtras {
   readonly summary: string;
   readonly query: z.ZodType;
   readonly body: z.ZodType;
+  /** What a good answer looks like. */
+  readonly answer: z.ZodType;
   /** Rejects `bad-request` when a schema does not fit. */
   run(call: RawCall): Promise<Answer>;
 }
@@ -94,8 +94,28 @@ interface CheckedCall<Pattern extends string, Query, Body> {
 
 export const noQuery = z.strictObject({});
 export const noBody = z.undefined();
+export const noAnswer = z.undefined();
 
-export function defineRoute<Pattern extends string, Query extends z.ZodType, Body extends z.ZodType>(
+/** Handlers give what they have; nobody changes it on its way out. */
+export type Given<T> = T extends readonly (infer Item)[]
+  ? readonly Given<Item>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: Given<T[Key]> }
+    : T;
+
+type AnswerOf<Body> = Answer &
+  (undefined extends Body ? { readonly body?: undefined } : { readonly body: Given<Body> });
+
+export function statusOf(route: Pick<Route, 'answer' | 'status'>): number {
+  return route.status ?? (route.answer === noAnswer ? 204 : 200);
+}
+
+export function defineRoute<
+  Pattern extends string,
+  Query extends z.ZodType,
+  Body extends z.ZodType,
+  Shown extends z.ZodType,
+>(
   route: RouteExtras & {
     readonly method: Method;
     readonly pattern: Pattern;
@@ -103,7 +123,8 @@ export function defineRoute<Pattern extends string, Query extends z.ZodType, Bod
     readonly summary: string;
     readonly query: Query;
     readonly body: Body;
-    handle(call: CheckedCall<Pattern, z.output<Query>, z.output<Body>>): Promise<Answer>;
+    readonly answer: Shown;
+    handle(call: CheckedCall<Pattern, z.output<Query>, z.output<Body>>): Promise<AnswerOf<z.output<Shown>>>;
   },
 ): Route {
   const { query, body } = route;

@@ -5,12 +5,12 @@ import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import type { ListenAt } from '#shared/process/inherited-sockets.ts';
 import { Authentication, type CallSource } from './authentication.ts';
-import { answerCall, type CallOptions } from './call.ts';
+import { answerCall, type CallOptions, type DoneCall } from './call.ts';
 import { docsContentSecurityPolicy, renderDocs } from './docs-page.ts';
 import { closeServer, listenOnSocket, listenOnTls, portOf, type Certificate } from './listeners.ts';
 import { describeRoutes } from './openapi.ts';
 import { toProblem } from './problem.ts';
-import type { Answer, Route } from './route.ts';
+import type { Route } from './route.ts';
 import { buildRouteTable } from './route-table.ts';
 import type { Tokens } from './tokens.ts';
 
@@ -121,9 +121,9 @@ async function answer(
   }
 }
 
-function sendAnswer(response: ServerResponse, { body, etag, status }: Answer): void {
+function sendAnswer(response: ServerResponse, { body, etag, status }: DoneCall): void {
   const text = body === undefined ? '' : `${JSON.stringify(body)}\n`;
-  write(response, status ?? (text === '' ? 204 : 200), text, 'application/json', {
+  write(response, status, text, 'application/json', {
     ...(etag !== undefined && { etag: `"${etag}"` }),
   });
 }

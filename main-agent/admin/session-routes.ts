@@ -6,7 +6,7 @@ import { ended, sessionsPage } from './answers.ts';
 import { reasonCharactersMax } from './limits.ts';
 import { pageBy, pageParameters, timeKey } from './page.ts';
 import type { SessionAdmin } from './ports.ts';
-import { defineRoute, noBody, type Route } from './route.ts';
+import { defineRoute, noAnswer, noBody, type Route } from './route.ts';
 
 /** `/v1/sessions`: who is in now. */
 
@@ -59,6 +59,7 @@ export function buildSessionRoutes({ sessions }: { readonly sessions: SessionAdm
       summary: 'End one session now',
       query: z.strictObject({ reason }),
       body: noBody,
+      answer: noAnswer,
       subject: ({ params }) => sessions.list().find(({ key }) => key === params['key'])?.username,
       handle: async ({ param, query }) => {
         if (await sessions.end(param('key'), query.reason)) return {};

@@ -3,6 +3,8 @@ import { protocols } from '#shared/login.ts';
 import { version } from '#shared/version.ts';
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { explanation, statusAnswer } from './answers.ts';
+import { viewNodes } from './node-routes.ts';
 import type { Health, LoginExplainer, NodeAdmin, SessionAdmin, UserDirectory } from './ports.ts';
 import { defineRoute, noBody, noQuery, type Route } from './route.ts';
 
@@ -29,6 +31,7 @@ export function buildSystemRoutes(ports: SystemPorts): readonly Route[] {
       summary: 'Is all well? Links, problems in user files, what is switched off',
       query: noQuery,
       body: noBody,
+      answer: statusAnswer,
       handle: async () => ({ body: viewStatus(ports) }),
     }),
     defineRoute({
@@ -43,6 +46,7 @@ export function buildSystemRoutes(ports: SystemPorts): readonly Route[] {
         node: z.string().max(64).optional(),
       }),
       body: noBody,
+      answer: explanation,
       handle: async ({ query }) => {
         const { node, ...question } = query;
         return { body: await ports.explainer.explain({ ...question, ...(node !== undefined && { node }) }) };
@@ -51,8 +55,9 @@ export function buildSystemRoutes(ports: SystemPorts): readonly Route[] {
   ];
 }
 
-function viewStatus(ports: SystemPorts): object {
+function viewStatus(ports: SystemPorts) {
   const problems = ports.health.problems();
+  const sessions = ports.sessions.list();
   return {
     ok: problems.length === 0,
     problems,
@@ -64,8 +69,8 @@ function viewStatus(ports: SystemPorts): object {
       auto_enable: ports.switches.autoEnable,
     },
     users: { count: [...ports.users.list()].length, problems: ports.users.problems() },
-    sessions: ports.sessions.list().length,
-    nodes: ports.nodes.list(),
+    sessions: sessions.length,
+    nodes: viewNodes(ports.nodes.list(), sessions),
     audit: ports.auditFeed.head(),
   };
 }

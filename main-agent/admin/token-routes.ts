@@ -3,7 +3,7 @@ import { SallyportError } from '#shared/error.ts';
 import type { StoredToken } from '#main-agent/state/kept-records.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { z } from 'zod';
-import { identityAnswer, madeToken, tokensPage } from './answers.ts';
+import { identityAnswer, madeToken, tokenRow, tokensPage } from './answers.ts';
 import {
   reasonCharactersMax,
   tokenLifeSecondsDefault,
@@ -11,7 +11,7 @@ import {
   tokenLifeSecondsMin,
 } from './limits.ts';
 import { pageBy, pageQuery } from './page.ts';
-import { defineRoute, lowerRole, noBody, noQuery, type Route } from './route.ts';
+import { defineRoute, lowerRole, noAnswer, noBody, noQuery, type Given, type Route } from './route.ts';
 import type { Tokens } from './tokens.ts';
 
 /** `/v1/tokens`: who may call this API. The token itself is in one answer, once. */
@@ -79,6 +79,7 @@ export function buildTokenRoutes({ tokens, users }: TokenPorts): readonly Route[
           error: 'either `user` or `service`',
         }),
       answer: madeToken,
+      status: 201,
       handle: async ({ body, caller }) => {
         const { token, text } = await tokens.make({
           owner: body.user === undefined ? { service: body.service ?? '' } : { user: body.user },
@@ -90,7 +91,6 @@ export function buildTokenRoutes({ tokens, users }: TokenPorts): readonly Route[
         });
         const { id, expiresAtMs } = token;
         return {
-          status: 201,
           body: { token: text.expose(), id, expires_at: new Date(expiresAtMs).toISOString() },
           note: `token ${id}, ${ownerOf(token)}, ${token.role}`,
         };
@@ -103,6 +103,7 @@ export function buildTokenRoutes({ tokens, users }: TokenPorts): readonly Route[
       summary: 'Revoke a token; its next call is refused',
       query: noQuery,
       body: noBody,
+      answer: noAnswer,
       handle: async ({ param }) => {
         if (await tokens.revoke(param('id'))) return { note: `token ${param('id')}` };
         throw new SallyportError('not-found', 'There is no such token', { hint: 'sallyport tokens list' });
@@ -115,7 +116,7 @@ function ownerOf({ owner: of }: StoredToken): string {
   return 'user' in of ? of.user : of.service;
 }
 
-function viewToken(token: StoredToken, effectiveRole: string): object {
+function viewToken(token: StoredToken, effectiveRole: string): Given<z.output<typeof tokenRow>> {
   const iso = (ms: number): string => new Date(ms).toISOString();
   return {
     id: token.id,

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { transfersPage } from './answers.ts';
 import { pageBy, pageParameters, timeKey } from './page.ts';
 import type { Transfer, TransferAdmin } from './ports.ts';
-import { defineRoute, noBody, noQuery, type Route } from './route.ts';
+import { defineRoute, noAnswer, noBody, noQuery, type Route } from './route.ts';
 
 /** `/v1/transfers`: what flows now. What is finished is in the audit. */
 
@@ -44,6 +44,7 @@ export function buildTransferRoutes({ transfers }: TransferPorts): readonly Rout
       summary: 'End one transfer; an upload may be resumed',
       query: noQuery,
       body: noBody,
+      answer: noAnswer,
       subject: ({ params }) => transfers.list().find(({ id }) => id === params['id'])?.username,
       handle: async ({ param }) => {
         if (await transfers.end(param('id'))) return {};

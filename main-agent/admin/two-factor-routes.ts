@@ -4,7 +4,8 @@ import { bypassTtlSecondsDefault, bypassTtlSecondsMax } from './limits.ts';
 import type { TwoFactorAdmin, UserDirectory } from './ports.ts';
 import { buildRollOutRoute } from './roll-out-route.ts';
 import { reason } from './reason.ts';
-import { defineRoute, noBody, noQuery, type Route } from './route.ts';
+import { defineRoute, noAnswer, noBody, noQuery, type Route } from './route.ts';
+import { bypassAnswer, twoFactorAnswer } from './user-answers.ts';
 import { viewTwoFactor } from './two-factor-view.ts';
 import { requireUser } from './user-routes.ts';
 
@@ -27,6 +28,7 @@ export function buildTwoFactorRoutes({
       summary: 'The user’s second factor: enrolled, required, locked',
       query: noQuery,
       body: noBody,
+      answer: twoFactorAnswer,
       handle: async ({ param }) => {
         requireUser(users, param('user'));
         return { body: viewTwoFactor(param('user'), await twoFactor.status(param('user'))) };
@@ -39,6 +41,7 @@ export function buildTwoFactorRoutes({
       summary: 'Reset: the factor, its recovery codes, leases and remembered devices are gone',
       query: noQuery,
       body: z.strictObject({ reason }),
+      answer: noAnswer,
       // No `requireUser`: an enrolment may outlive its user's file and must still be removable.
       handle: async ({ param, body, caller }) => {
         await twoFactor.reset(param('user'), { actor: caller.actor, reason: body.reason });
@@ -52,6 +55,7 @@ export function buildTwoFactorRoutes({
       summary: 'Lift the lock that wrong codes led to',
       query: noQuery,
       body: z.strictObject({ reason }),
+      answer: noAnswer,
       handle: async ({ param, body, caller }) => {
         requireUser(users, param('user'));
         await twoFactor.unlock(param('user'), { actor: caller.actor, reason: body.reason });
@@ -69,6 +73,8 @@ export function buildTwoFactorRoutes({
         ttl_seconds: z.number().int().min(60).max(bypassTtlSecondsMax).default(bypassTtlSecondsDefault),
         re_enrol: z.boolean().default(false),
       }),
+      answer: bypassAnswer,
+      status: 201,
       handle: async ({ param, body, caller }) => {
         requireUser(users, param('user'));
         const ttlMs = body.ttl_seconds * 1000;
@@ -79,7 +85,6 @@ export function buildTwoFactorRoutes({
           reEnrol: body.re_enrol,
         });
         return {
-          status: 201,
           body: { code: code.expose(), expires_at: new Date(clock.now() + ttlMs).toISOString() },
         };
       },

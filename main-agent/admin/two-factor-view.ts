@@ -1,7 +1,13 @@
+import type { z } from 'zod';
 import type { TwoFactorReport } from './ports.ts';
+import type { Given } from './route.ts';
+import type { twoFactorAnswer } from './user-answers.ts';
 
 /** A user's second factor as JSON. Holds no secret. */
-export function viewTwoFactor(username: string, report: TwoFactorReport): object {
+export function viewTwoFactor(
+  username: string,
+  report: TwoFactorReport,
+): Given<z.output<typeof twoFactorAnswer>> {
   return {
     username,
     state: report.state,

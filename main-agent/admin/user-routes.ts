@@ -4,7 +4,8 @@ import { Secret } from '#shared/secret.ts';
 import { z } from 'zod';
 import { pageByName, pageQuery } from './page.ts';
 import type { PasswordHasher, SessionAdmin, TwoFactorAdmin, UserChange, UserDirectory } from './ports.ts';
-import { defineRoute, noBody, noQuery, type Answer, type Route, type UncheckedCall } from './route.ts';
+import { defineRoute, noAnswer, noBody, noQuery, type Route, type UncheckedCall } from './route.ts';
+import { originsAnswer, userAnswer, usersPage } from './user-answers.ts';
 import { viewUser, viewUserRow } from './user-view.ts';
 
 /** `/v1/users`: the user files, through the same checks as an editor's save. */
@@ -27,8 +28,7 @@ export interface UserPorts {
 }
 
 export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserPorts): readonly Route[] {
-  const answerUser = (username: string, etag: string | undefined, status?: number): Answer => ({
-    ...(status !== undefined && { status }),
+  const answerUser = (username: string, etag: string | undefined) => ({
     body: viewUser(requireUser(users, username)),
     ...(etag !== undefined && { etag }),
   });
@@ -44,6 +44,7 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
       summary: 'All users by name, in pages',
       query: pageQuery(),
       body: noBody,
+      answer: usersPage,
       handle: async ({ query }) => {
         const { rows, next } = pageByName(users.list(), query);
         return { body: { users: rows.map(viewUserRow), next } };
@@ -57,9 +58,11 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
       query: noQuery,
       body: z.strictObject({
         username: z.string().min(1).max(255),
-        fields: z.record(z.string().max(64), z.json()).default({}),
+        fields: z.record(z.string().max(64), z.unknown()).default({}),
         password: password.optional(),
       }),
+      answer: userAnswer,
+      status: 201,
       handle: async ({ body }) => {
         requirePlainFields(body.fields);
         const hash =
@@ -68,7 +71,7 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
           ...body.fields,
           ...(hash !== undefined && { password: hash.expose() }),
         });
-        return answerUser(body.username, etag, 201);
+        return answerUser(body.username, etag);
       },
     }),
     defineRoute({
@@ -78,6 +81,7 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
       summary: 'One user as in force',
       query: noQuery,
       body: noBody,
+      answer: userAnswer,
       handle: async ({ param }) => answerUser(param('user'), await users.etag(param('user'))),
     }),
     defineRoute({
@@ -88,9 +92,10 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
       etag: etagOf,
       query: noQuery,
       body: z.strictObject({
-        set: z.record(dottedKey, z.json()).default({}),
+        set: z.record(dottedKey, z.unknown()).default({}),
         unset: z.array(dottedKey).max(64).default([]),
       }),
+      answer: userAnswer,
       handle: async ({ param, body, ifMatch }) => {
         requireUser(users, param('user'));
         requirePlainFields(body.set);
@@ -118,6 +123,7 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
       etag: etagOf,
       query: noQuery,
       body: noBody,
+      answer: noAnswer,
       handle: async ({ param, caller, ifMatch }) => {
         requireUser(users, param('user'));
         // The file first: a user whose factor is gone must never be there to sign in.
@@ -133,6 +139,7 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
       summary: 'Each effective value with the file and line it came from',
       query: noQuery,
       body: noBody,
+      answer: originsAnswer,
       handle: async ({ param }) => {
         requireUser(users, param('user'));
         return { body: { username: param('user'), values: await users.origins(param('user')) } };
@@ -145,6 +152,7 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
       summary: 'Set a new password and end the user’s sessions',
       query: noQuery,
       body: z.strictObject({ password }),
+      answer: noAnswer,
       handle: async ({ param, body, ifMatch }) => {
         requireUser(users, param('user'));
         const hash = await passwords.hash(body.password, param('user'));

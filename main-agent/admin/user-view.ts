@@ -1,8 +1,13 @@
-import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import type { EffectiveUser, LoginHours } from '#main-agent/users/effective-user.ts';
+import type { z } from 'zod';
+import type { Given } from './route.ts';
+import type { userAnswer, userRow } from './user-answers.ts';
 
 /** An effective user as JSON, keys as in the user files. Never the password's hash (S-11). */
 
-export function viewUser(user: EffectiveUser): object {
+type UserAnswer = z.output<typeof userAnswer>;
+
+export function viewUser(user: EffectiveUser): Given<UserAnswer> {
   return {
     username: user.username,
     display_name: user.displayName,
@@ -24,7 +29,7 @@ export function viewUser(user: EffectiveUser): object {
     },
     expires: user.expires,
     allow_from: user.allowFrom,
-    hours: user.hours,
+    hours: viewHours(user.hours),
     files: user.mounts.map((mount) => ({
       path: `/${mount.path.join('/')}`,
       storage: mount.storage,
@@ -42,7 +47,7 @@ export function viewUser(user: EffectiveUser): object {
 }
 
 /** The row of a list. */
-export function viewUserRow(user: EffectiveUser): object {
+export function viewUserRow(user: EffectiveUser): Given<z.output<typeof userRow>> {
   return {
     username: user.username,
     display_name: user.displayName,
@@ -53,7 +58,23 @@ export function viewUserRow(user: EffectiveUser): object {
   };
 }
 
-function viewRequiredFrom(value: EffectiveUser['twoFactor']['requiredFrom']): object | string | undefined {
+function viewRequiredFrom(
+  value: EffectiveUser['twoFactor']['requiredFrom'],
+): UserAnswer['two_factor']['required_from'] {
   if (value === undefined) return undefined;
   return 'date' in value ? value.date : { grace_ms: value.graceMs };
+}
+
+function viewHours(hours: LoginHours | undefined): Given<UserAnswer['hours']> {
+  if (hours === undefined) return undefined;
+  const { days, fromMinute, toMinute, zone } = hours;
+  return { days, from: clockTime(fromMinute), to: clockTime(toMinute), zone };
+}
+
+/** `07:30` */
+function clockTime(minute: number): string {
+  const [hours, minutes] = [Math.floor(minute / 60), minute % 60].map((part) =>
+    String(part).padStart(2, '0'),
+  );
+  return `${hours}:${minutes}`;
 }

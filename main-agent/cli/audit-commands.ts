@@ -1,10 +1,11 @@
+import { auditPage, auditRecords } from '#main-agent/admin/audit-answers.ts';
 import { exportAudit } from '#main-agent/audit/export.ts';
 import type { AuditFilter } from '#main-agent/audit/audit-query.ts';
 import { loadMainAgentConfig } from '#main-agent/config.ts';
 import type { Command } from 'commander';
 import { resolve } from 'node:path';
 import { segment } from './admin-client.ts';
-import { auditPage, readAnswer, recordsAnswer } from './answers.ts';
+import { readAnswer } from './answers.ts';
 import { addAuditVerify } from './audit-verify.ts';
 import type { CommandContext } from './command-context.ts';
 import { requireConfigFile } from './system-commands.ts';
@@ -32,7 +33,7 @@ export function addAuditCommands(program: Command, context: CommandContext): voi
     .argument('<reference>')
     .action(async (reference: string) => {
       const json = await context.call('GET', `/v1/audit/${segment(reference.toUpperCase())}`);
-      context.print(json, () => readAnswer(recordsAnswer, json).records.map(formatFacts).join('\n'));
+      context.print(json, () => readAnswer(auditRecords, json).records.map(formatFacts).join('\n'));
     });
 
   withFilter(audit.command('tail').description('the newest records, or those since a time'))

@@ -1,3 +1,4 @@
+import { auditHeads } from '#main-agent/admin/audit-answers.ts';
 import type { ChainHead } from '#main-agent/audit/chain.ts';
 import { isSignedBy, type Checkpoint } from '#main-agent/audit/checkpoint.ts';
 import { checkpointFileOf, readNewestCheckpoint } from '#main-agent/audit/checkpoint-file.ts';
@@ -10,7 +11,7 @@ import { parseIdentityKey } from '#shared/identity/identity-key.ts';
 import { Secret } from '#shared/secret.ts';
 import type { Command } from 'commander';
 import { resolve } from 'node:path';
-import { auditHeads, readAnswer } from './answers.ts';
+import { readAnswer } from './answers.ts';
 import type { CommandContext } from './command-context.ts';
 import { requireConfigFile } from './system-commands.ts';
 

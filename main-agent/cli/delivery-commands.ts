@@ -1,23 +1,11 @@
+import { deliveryResults } from '#main-agent/admin/user-answers.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
-import { z } from 'zod';
 import { readAnswer } from './answers.ts';
 import type { CommandContext } from './command-context.ts';
 import { formatTable } from './table.ts';
 
 /** `sallyport two-factor test-delivery`: beside the help desk's other commands. */
-
-const deliveryAnswer = z.object({
-  results: z.array(
-    z.object({
-      transport: z.string(),
-      address: z.string(),
-      accepted: z.boolean(),
-      took_ms: z.number(),
-      problem: z.string().optional(),
-    }),
-  ),
-});
 
 export function addDeliveryCommands(twoFactor: Command, context: CommandContext): void {
   twoFactor
@@ -26,7 +14,7 @@ export function addDeliveryCommands(twoFactor: Command, context: CommandContext)
     .argument('<user>')
     .action(async (user: string) => {
       const json = await context.call('POST', '/v1/test-delivery', { body: { user } });
-      const { results } = readAnswer(deliveryAnswer, json);
+      const { results } = readAnswer(deliveryResults, json);
       context.print(json, () =>
         formatTable(
           ['by', 'to', 'result', 'took'],

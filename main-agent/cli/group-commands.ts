@@ -1,18 +1,13 @@
+import { groupAnswer, groupsPage } from '#main-agent/admin/user-answers.ts';
 import type { Command } from 'commander';
-import { z } from 'zod';
 import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
 import { collect, flatten, nest, parseAssignments } from './assignments.ts';
 import type { CommandContext } from './command-context.ts';
+import { readPages } from './pages.ts';
 import { formatFacts, formatTable } from './table.ts';
 
 /** `sallyport groups …`: the templates that users inherit from; `_default` is the one that everybody is in. */
-
-const names = z.array(z.string());
-const groupsAnswer = z.object({
-  groups: z.array(z.object({ name: z.string(), groups: names, users: z.number(), broken: z.boolean() })),
-});
-const groupAnswer = z.object({ fields: z.record(z.string(), z.unknown()), users: names });
 
 export function addGroupCommands(program: Command, context: CommandContext): void {
   const groups = program.command('groups').description('templates that users inherit from');
@@ -21,16 +16,11 @@ export function addGroupCommands(program: Command, context: CommandContext): voi
     .command('list')
     .description('all groups, with how many users are in each')
     .action(async () => {
-      const json = await context.call('GET', '/v1/groups');
-      context.print(json, () =>
+      const all = await readPages(context, '/v1/groups', {}, { key: 'groups', schema: groupsPage });
+      context.print({ groups: all }, () =>
         formatTable(
           ['group', 'groups', 'users', 'file'],
-          readAnswer(groupsAnswer, json).groups.map((group) => [
-            group.name,
-            group.groups,
-            group.users,
-            group.broken ? 'BROKEN' : 'good',
-          ]),
+          all.map((group) => [group.name, group.groups, group.users, group.broken ? 'BROKEN' : 'good']),
         ),
       );
     });

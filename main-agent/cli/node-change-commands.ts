@@ -1,6 +1,6 @@
+import { nodeChangesPage } from '#main-agent/admin/answers.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
-import { z } from 'zod';
 import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
 import { readTime } from './time-option.ts';
@@ -15,21 +15,6 @@ interface Options {
   readonly revoke?: boolean;
   readonly reason?: string;
 }
-
-const changesAnswer = z.object({
-  changes: z.array(
-    z.object({
-      kind: z.string(),
-      user: z.string(),
-      at: z.string(),
-      client_ip: z.string().optional(),
-      subject: z.string().optional(),
-      state: z.string(),
-      note: z.string().optional(),
-    }),
-  ),
-  more: z.boolean(),
-});
 
 export function addNodeChangeCommands(nodes: Command, context: CommandContext): void {
   nodes
@@ -60,7 +45,7 @@ function ask(context: CommandContext, node: string, options: Options): Promise<u
 }
 
 function show(json: unknown): string {
-  const { changes, more } = readAnswer(changesAnswer, json);
+  const { changes, more } = readAnswer(nodeChangesPage, json);
   const headings = ['time', 'user', 'what', 'address', 'subject', 'state', 'note'];
   const rows = changes.map(({ at, user, kind, client_ip: ip, subject, state, note }) => [
     at,

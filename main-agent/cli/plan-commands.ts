@@ -1,26 +1,16 @@
+import { storePlan } from '#main-agent/admin/user-answers.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
 import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { readAnswer } from './answers.ts';
 import type { CommandContext } from './command-context.ts';
 import { formatValue } from './table.ts';
 
 /** `sallyport users plan|apply <folder>`: a folder of user files against the live store. */
 
-const planAnswer = z.object({
-  etag: z.string(),
-  unchanged: z.number(),
-  files: z.array(
-    z.object({
-      file: z.string(),
-      action: z.enum(['add', 'change', 'remove']),
-      keys: z.array(z.object({ key: z.string(), old: z.unknown().optional(), new: z.unknown().optional() })),
-    }),
-  ),
-});
-type Plan = z.output<typeof planAnswer>;
+type Plan = z.output<typeof storePlan>;
 
 const signs = { add: '+', change: '~', remove: '-' };
 const doneWords = { add: 'added', change: 'changed', remove: 'removed' };
@@ -39,7 +29,7 @@ export function addPlanCommands(users: Command, context: CommandContext): void {
       const files = await readStore(resolve(context.folder, folder));
       const json = await context.call('POST', '/v1/users/plan', { body: { files } });
       context.print(json, () => {
-        const plan = readAnswer(planAnswer, json);
+        const plan = readAnswer(storePlan, json);
         return plan.files.length === 0 ? showPlan(plan) : `${showPlan(plan)}Store: ${plan.etag}\n`;
       });
     });
@@ -53,9 +43,9 @@ export function addPlanCommands(users: Command, context: CommandContext): void {
       const files = await readStore(resolve(context.folder, folder));
       const etag =
         options.expect ??
-        readAnswer(planAnswer, await context.call('POST', '/v1/users/plan', { body: { files } })).etag;
+        readAnswer(storePlan, await context.call('POST', '/v1/users/plan', { body: { files } })).etag;
       const json = await context.call('POST', '/v1/users/apply', { body: { files, etag } });
-      context.print(json, () => showPlan(readAnswer(planAnswer, json)));
+      context.print(json, () => showPlan(readAnswer(storePlan, json)));
     });
 }
 

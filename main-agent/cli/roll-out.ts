@@ -1,30 +1,12 @@
-import { z } from 'zod';
+import { rollOutPage, type rollOutRow } from '#main-agent/admin/user-answers.ts';
+import type { z } from 'zod';
 import { readAnswer } from './answers.ts';
 import type { CommandContext } from './command-context.ts';
 import { formatTable } from './table.ts';
 
 /** `sallyport two-factor status` without a user: how far the second factor has come. */
 
-const names = z.array(z.string());
-const page = z.object({
-  users: z.array(
-    z.object({
-      username: z.string(),
-      state: z.string(),
-      required_on: names,
-      required_from: z.string().optional(),
-      protection: z.string(),
-      locked_until: z.string().optional(),
-      locked_out_on: names,
-      locked_out_then_on: names.optional(),
-      setup_due_on: names,
-    }),
-  ),
-  warnings: names,
-  next: z.string().optional(),
-});
-
-type RollOutUser = z.output<typeof page>['users'][number];
+type RollOutUser = z.output<typeof rollOutRow>;
 
 export interface RollOut {
   readonly summary: ReturnType<typeof summarise>;
@@ -63,7 +45,7 @@ export async function readRollOut(context: CommandContext): Promise<RollOut> {
   let cursor: string | undefined;
   do {
     const json = await context.call('GET', '/v1/two-factor/roll-out', { query: { cursor } });
-    const read = readAnswer(page, json);
+    const read = readAnswer(rollOutPage, json);
     users.push(...read.users);
     ({ warnings, next: cursor } = read);
   } while (cursor !== undefined);

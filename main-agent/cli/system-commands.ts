@@ -1,9 +1,11 @@
+import { explanation, statusAnswer } from '#main-agent/admin/answers.ts';
 import { checkMainAgentConfig } from '#main-agent/config.ts';
 import { configError } from '#shared/config/problem.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
 import { existsSync } from 'node:fs';
-import { explanation, nodesAnswer, readAnswer, statusAnswer } from './answers.ts';
+import type { z } from 'zod';
+import { readAnswer } from './answers.ts';
 import type { CommandContext } from './command-context.ts';
 import { formatFacts, formatTable } from './table.ts';
 
@@ -90,11 +92,11 @@ function showStatus(json: unknown): string {
         `  ${file}:${line}:${column}: ${message}\n${hint === undefined ? '' : `    hint: ${hint}\n`}`,
     )
     .join('');
-  return `${summary}\n${showNodes(json)}\n${status.ok ? 'All is well.\n' : problems}${files}`;
+  return `${summary}\n${showNodes(status)}\n${status.ok ? 'All is well.\n' : problems}${files}`;
 }
 
-function showNodes(json: unknown): string {
-  const rows = readAnswer(nodesAnswer, json).nodes.flatMap(({ name, address, links }) =>
+function showNodes({ nodes }: Pick<z.output<typeof statusAnswer>, 'nodes'>): string {
+  const rows = nodes.flatMap(({ name, address, links }) =>
     links.length === 0
       ? [[name, address, undefined, 'no link']]
       : links.map((link) => [

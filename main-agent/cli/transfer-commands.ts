@@ -1,7 +1,8 @@
+import { auditPage } from '#main-agent/admin/audit-answers.ts';
 import { transfersPage } from '#main-agent/admin/answers.ts';
 import type { Command } from 'commander';
 import { segment } from './admin-client.ts';
-import { auditPage, readAnswer } from './answers.ts';
+import { readAnswer } from './answers.ts';
 import type { CommandContext } from './command-context.ts';
 import { readPages } from './pages.ts';
 import { readTime } from './time-option.ts';
@@ -113,9 +114,9 @@ async function readFinished(
       const { event, path, bytes, time, outcome } = record;
       if (event !== 'file.upload' && event !== 'file.download') continue;
       const direction = event === 'file.upload' ? 'upload' : 'download';
-      found.push({ user: record['user'], direction, path, bytes, time, node: record['node'], outcome });
+      found.push({ user: record.user, direction, path, bytes, time, node: record.node, outcome });
     }
-    if (answer.more !== true || answer.next === after || found.length >= recordsMax) return found;
+    if (!answer.more || answer.next === after || found.length >= recordsMax) return found;
     after = answer.next;
   }
 }

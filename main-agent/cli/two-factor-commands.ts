@@ -1,8 +1,9 @@
+import { bypassAnswer, twoFactorAnswer } from '#main-agent/admin/user-answers.ts';
 import { duration } from '#shared/config/value-types.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
 import { segment } from './admin-client.ts';
-import { bypassAnswer, facts, readAnswer } from './answers.ts';
+import { readAnswer } from './answers.ts';
 import type { CommandContext } from './command-context.ts';
 import { addDeliveryCommands } from './delivery-commands.ts';
 import { formatRollOut, readRollOut } from './roll-out.ts';
@@ -27,7 +28,7 @@ export function addTwoFactorCommands(program: Command, context: CommandContext):
     .action(async (user: string | undefined) => {
       if (user !== undefined) {
         const json = await context.call('GET', `/v1/users/${segment(user)}/two-factor`);
-        context.print(json, () => formatFacts(readAnswer(facts, json)));
+        context.print(json, () => formatFacts(readAnswer(twoFactorAnswer, json)));
         return;
       }
       const rollOut = await readRollOut(context);

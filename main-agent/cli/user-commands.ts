@@ -1,11 +1,13 @@
+import { originsAnswer, userAnswer, usersPage } from '#main-agent/admin/user-answers.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { Command } from 'commander';
 import { segment } from './admin-client.ts';
-import { facts, originsAnswer, readAnswer, usersPage } from './answers.ts';
+import { readAnswer } from './answers.ts';
 import { collect, flatten, nest, parseAssignments } from './assignments.ts';
 import type { CommandContext } from './command-context.ts';
 import { addPlanCommands } from './plan-commands.ts';
+import { readPages } from './pages.ts';
 import { formatFacts, formatTable } from './table.ts';
 
 /** `sallyport users …`. Passwords come from a prompt or standard input, never from the command line. */
@@ -27,7 +29,7 @@ export function addUserCommands(program: Command, context: CommandContext): void
     .command('list')
     .description('all users by name')
     .action(async () => {
-      const all = await readAllUsers(context);
+      const all = await readPages(context, '/v1/users', {}, { key: 'users', schema: usersPage });
       context.print({ users: all }, () =>
         formatTable(
           ['user', 'name', 'status', 'groups', 'protocols', 'code required on'],
@@ -64,7 +66,7 @@ export function addUserCommands(program: Command, context: CommandContext): void
         return;
       }
       const json = await context.call('GET', `/v1/users/${segment(user)}`);
-      context.print(json, () => formatFacts(flatten(readAnswer(facts, json))));
+      context.print(json, () => formatFacts(flatten(readAnswer(userAnswer, json))));
     });
 
   users
@@ -150,20 +152,6 @@ export function addUserCommands(program: Command, context: CommandContext): void
       });
       context.print(json, () => `Changed the password of ${user}.\n`);
     });
-}
-
-async function readAllUsers(context: CommandContext) {
-  const all: (typeof usersPage)['_output']['users'] = [];
-  let cursor: string | undefined;
-  do {
-    const page = readAnswer(
-      usersPage,
-      await context.call('GET', '/v1/users', { query: { cursor, limit: 1000 } }),
-    );
-    all.push(...page.users);
-    cursor = page.next;
-  } while (cursor !== undefined);
-  return all;
 }
 
 /** Twice at a terminal, once from standard input; undefined: nothing was typed. */

@@ -16,6 +16,21 @@ interface Called {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+interface Operation {
+  readonly operationId: string;
+  readonly parameters: readonly { readonly in: string; readonly name: string; readonly required: boolean }[];
+  readonly responses: Readonly<
+    Record<string, { readonly description: string; readonly content?: Readonly<Record<string, unknown>> }>
+  >;
+}
+
+/** Each object of a JSON schema says what other keys it takes: none, or any (a map). */
+function expectClosed(schema: unknown): void {
+  if (typeof schema !== 'object' || schema === null) return;
+  if ('properties' in schema) expect(schema).toHaveProperty('additionalProperties', false);
+  for (const part of Object.values(schema)) expectClosed(part);
+}
+
 describe('the admin API', () => {
   let main: PlayedMain;
   let client: OutboundClient;
@@ -267,6 +282,35 @@ describe('the admin API', () => {
     const served = buildAdminRoutes(main.ports).map(({ method, pattern }) => `${method} ${pattern}`);
     expect(described.toSorted()).toEqual(served.toSorted());
     expect(new Set(served).size).toBe(served.length);
+  });
+
+  it('openapi.json holds together: references lead somewhere, names are unique, objects are closed', async () => {
+    const { json } = await call('GET', '/openapi.json');
+    const operations = Object.entries(json['paths'] as Record<string, Record<string, Operation>>).flatMap(
+      ([path, methods]) => Object.values(methods).map((operation) => ({ path, ...operation })),
+    );
+    const ids = operations.map(({ operationId }) => operationId);
+    expect(new Set(ids).size).toBe(ids.length);
+    for (const { path, parameters, responses } of operations) {
+      const named = parameters
+        .filter((one) => one.in === 'path' && one.required)
+        .map(({ name }) => `{${name}}`);
+      expect(named).toEqual(path.match(/\{[^}]+\}/g) ?? []);
+      const good = Object.keys(responses).filter((status) => /^2\d\d$/.test(status));
+      expect(good, path).toHaveLength(1);
+      for (const [status, response] of Object.entries(responses)) {
+        expect(response.description).not.toBe('');
+        expect(response.content === undefined, `${path} ${status}`).toBe(status === '204');
+      }
+    }
+    const text = JSON.stringify(json);
+    for (const [, reference = ''] of text.matchAll(/"\$ref":"([^"]+)"/g)) {
+      expect(reference).toBe('#/components/schemas/Problem');
+    }
+    // What an answer may hold is all said: a key that is not named would be a lie.
+    for (const { responses } of operations) {
+      for (const response of Object.values(responses)) expectClosed(response.content?.['application/json']);
+    }
   });
 
   it('refuses what does not fit: unknown routes, bodies that are no JSON or too large, unknown keys', async () => {

@@ -16,6 +16,7 @@ import { Bans } from '#main-agent/bans/bans.ts';
 import type { AnySession } from '#main-agent/login/session.ts';
 import type { StoredLease } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import type { StorePlan } from '#main-agent/users/store-plan.ts';
 import { SallyportError } from '#shared/error.ts';
 import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.ts';
 import { buildLog } from '#shared/log.ts';
@@ -96,7 +97,8 @@ export async function startPlayedMain(
           state: 'up',
           identity: 'SHA256:x',
           signingKey: 'k',
-          links: [{ worker: 0, up: true, epoch: 3, lanes: 2, clockSkewMs: 12 }],
+          rotation: { oldIdentity: 'SHA256:w', untilMs: nowMs + 3_600_000 },
+          links: [{ worker: 0, up: true, sinceMs: nowMs, epoch: 3, lanes: 2, clockSkewMs: 12 }],
         },
       ],
       revoke: async (name, { actor, reason }) => {
@@ -162,8 +164,8 @@ export async function startPlayedMain(
       remove: async () => undefined,
     },
     plans: {
-      plan: async () => ({ etag: 'etag1', files: [], unchanged: 3 }),
-      apply: async () => ({ etag: 'etag1', files: [], unchanged: 3 }),
+      plan: async () => playedPlan,
+      apply: async () => playedPlan,
     },
     passwords: {
       hash: async (password) => {
@@ -308,6 +310,22 @@ export function playedUser(username: string): EffectiveUser {
 function playedChange(state: NodeChange['state']): NodeChange {
   return { kind: 'ssh-key-added', user: 'alice', atMs: nowMs, subject: 'SHA256:x', state };
 }
+
+const playedPlan: StorePlan = {
+  etag: 'etag1',
+  files: [
+    {
+      file: 'alice.yaml',
+      action: 'change',
+      keys: [
+        { key: 'quota', old: undefined, new: '1GiB' },
+        { key: 'email', old: null, new: undefined },
+      ],
+    },
+    { file: 'bob.yaml', action: 'remove', keys: [] },
+  ],
+  unchanged: 3,
+};
 
 function playedSession(key: string, username: string): AnySession {
   return {

@@ -1,6 +1,11 @@
+import { isDeepStrictEqual } from 'node:util';
+import { z } from 'zod';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { NewToken } from '#main-agent/admin/tokens.ts';
 import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/http-client.ts';
+import { noAnswer, roleCovers, statusOf, type Role, type Route } from '#main-agent/admin/route.ts';
+import { buildAdminRoutes } from '#main-agent/admin/routes.ts';
+import { goodRequests } from './good-requests.ts';
 import { startPlayedMain, type PlayedMain } from './played-main.ts';
 
 /** Every route of `/openapi.json` against everybody who may not, over the socket and over TLS, on a started server. */
@@ -99,6 +104,43 @@ async function listWrong(
   return wrong;
 }
 
+/** One good call of a main of its own; what is wrong with its answer. */
+async function callForReal(route: Route, role: Role): Promise<string | undefined> {
+  const name = `${route.method} ${route.pattern}`;
+  const request = goodRequests[name];
+  if (request === undefined) return 'has no good request in good-requests.ts';
+  const played = await startPlayedMain({}, { socketTokens: 'required' });
+  const client = buildOutboundClient({ socketPath: played.socket });
+  try {
+    const id = await request.before?.(played);
+    const token = await played.makeToken({ role });
+    const { status, body } = await client.send({
+      url: new URL(request.path.replace('{id}', id ?? ''), 'http://main'),
+      method: route.method,
+      headers: {
+        authorization: `Bearer ${token}`,
+        'if-match': '*',
+        ...(request.body !== undefined && { 'content-type': 'application/json' }),
+      },
+      ...(request.body !== undefined && { body: JSON.stringify(request.body) }),
+    });
+    if (!roleCovers(role, route.role)) return status === 403 ? undefined : `${status} ${body}`;
+    if (status !== statusOf(route)) return `${status} ${body}`;
+    if (route.answer === noAnswer) return body === '' ? undefined : `a body: ${body}`;
+    return compare(route, JSON.parse(body));
+  } finally {
+    await client.close();
+    await played.close();
+  }
+}
+
+/** The schema takes unknown keys away, so what it gives is the body itself only when there are none. */
+function compare(route: Route, body: unknown): string | undefined {
+  const parsed = route.answer.safeParse(body);
+  if (!parsed.success) return z.prettifyError(parsed.error);
+  return isDeepStrictEqual(parsed.data, body) ? undefined : `unknown keys in ${JSON.stringify(body)}`;
+}
+
 const isUnauthenticated = (_operation: Operation, { status }: Sent): boolean => status === 401;
 const life = { lifeMs: 365 * 24 * 3_600_000 };
 
@@ -145,6 +187,18 @@ describe('the role sweep', () => {
     );
     expect(wrong).toEqual([]);
   });
+
+  it.each(roles)(
+    '%s: each route it may call answers what openapi.json says, and not a key more',
+    async (role) => {
+      const wrong: string[] = [];
+      for (const route of buildAdminRoutes(main.ports)) {
+        const problem = await callForReal(route, role);
+        if (problem !== undefined) wrong.push(`${route.method} ${route.pattern}: ${problem}`);
+      }
+      expect(wrong).toEqual([]);
+    },
+  );
 
   it('a token never does more than the admin_role of its person', async () => {
     main.users.set('eva', { ...main.userOf('eva'), adminRole: 'admin' });
