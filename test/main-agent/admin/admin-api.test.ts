@@ -75,6 +75,27 @@ describe('the admin API', () => {
     expect(second.json['next']).toBeUndefined();
   });
 
+  it('lists groups by name, in pages', async () => {
+    const groups = ['suppliers', 'partners', '_default'].map((name) => ({
+      name,
+      groups: [],
+      users: 0,
+      isBroken: false,
+    }));
+    const { ports } = main;
+    await client.close();
+    await main.close();
+    main = await startPlayedMain({ groups: { ...ports.groups, list: () => groups } });
+    client = buildOutboundClient({ socketPath: main.socket });
+    const first = await call('GET', '/v1/groups?limit=2');
+    expect(first.json).toMatchObject({
+      groups: [{ name: '_default', broken: false }, { name: 'partners' }],
+      next: 'partners',
+    });
+    const { json } = await call('GET', '/v1/groups?limit=2&cursor=partners');
+    expect(json).toEqual({ groups: [{ name: 'suppliers', groups: [], users: 0, broken: false }] });
+  });
+
   it('S-02: shows a user without the password hash, with an etag', async () => {
     const { json, headers } = await call('GET', '/v1/users/alice');
     expect(json).toMatchObject({ username: 'alice', password: 'set', files: [{ path: '/', root: 'alice' }] });

@@ -42,6 +42,19 @@ describe('sallyport against a running main', () => {
     expect((await run('users', 'show', 'nobody')).code).toBe(3);
   });
 
+  it('users list and groups list: all pages of them', async () => {
+    const names = Array.from({ length: 1_001 }, (_, at) => `g${String(at).padStart(4, '0')}`);
+    const groups = names.map((name) => ({ name, groups: [], users: 0, isBroken: false }));
+    const { ports } = main;
+    await main.close();
+    main = await startPlayedMain({ groups: { ...ports.groups, list: () => groups } });
+    for (const name of names) main.users.set(name, playedUser(name));
+    const listed = JSON.parse((await run('groups', 'list', '--json')).out) as { groups: { name: string }[] };
+    expect(listed.groups.map(({ name }) => name)).toEqual(names);
+    const users = (await run('users', 'list')).out.trimEnd().split('\n');
+    expect(users).toHaveLength(1 + 3 + names.length);
+  });
+
   it('users add: the password is typed twice or piped in, never an argument', async () => {
     const person = buildPlayedTerminal({ answers: ['long enough one', 'long enough one'] });
     const added = await runAt(
