@@ -1,6 +1,6 @@
 import type { AnySession } from '#main-agent/login/session.ts';
 import { z } from 'zod';
-import { ended, nodeRow, nodesPage, rotatedNode } from './answers.ts';
+import { ended, type nodeRow, nodesPage, rotatedNode } from './answers.ts';
 import { pageBy, pageQuery } from './page.ts';
 import type { NodeAdmin, NodeReport, SessionAdmin } from './ports.ts';
 import { reason } from './reason.ts';

@@ -3,7 +3,7 @@ import { SallyportError } from '#shared/error.ts';
 import type { StoredToken } from '#main-agent/state/kept-records.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { z } from 'zod';
-import { identityAnswer, madeToken, tokenRow, tokensPage } from './answers.ts';
+import { identityAnswer, madeToken, type tokenRow, tokensPage } from './answers.ts';
 import {
   reasonCharactersMax,
   tokenLifeSecondsDefault,

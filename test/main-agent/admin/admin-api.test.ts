@@ -24,11 +24,12 @@ interface Operation {
   >;
 }
 
-/** Each object of a JSON schema says what other keys it takes: none, or any (a map). */
-function expectClosed(schema: unknown): void {
-  if (typeof schema !== 'object' || schema === null) return;
-  if ('properties' in schema) expect(schema).toHaveProperty('additionalProperties', false);
-  for (const part of Object.values(schema)) expectClosed(part);
+/** Objects of a JSON schema that name keys and take others too. */
+function listOpen(schema: unknown): unknown[] {
+  if (typeof schema !== 'object' || schema === null) return [];
+  const isClosed = 'additionalProperties' in schema && schema.additionalProperties === false;
+  const own = 'properties' in schema && !isClosed ? [schema] : [];
+  return [...own, ...Object.values(schema).flatMap(listOpen)];
 }
 
 describe('the admin API', () => {
@@ -329,9 +330,8 @@ describe('the admin API', () => {
       expect(reference).toBe('#/components/schemas/Problem');
     }
     // What an answer may hold is all said: a key that is not named would be a lie.
-    for (const { responses } of operations) {
-      for (const response of Object.values(responses)) expectClosed(response.content?.['application/json']);
-    }
+    const answers = operations.flatMap(({ responses }) => Object.values(responses));
+    expect(listOpen(answers.map(({ content }) => content?.['application/json']))).toEqual([]);
   });
 
   it('refuses what does not fit: unknown routes, bodies that are no JSON or too large, unknown keys', async () => {

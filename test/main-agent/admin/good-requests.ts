@@ -44,9 +44,9 @@ async function addToken(main: PlayedMain): Promise<string> {
 }
 
 /** With all that a user file can say. */
-async function fillAlice({ users, userOf }: PlayedMain): Promise<void> {
-  const alice = userOf('alice');
-  users.set('alice', {
+async function fillAlice(main: PlayedMain): Promise<void> {
+  const alice = main.userOf('alice');
+  main.users.set('alice', {
     ...alice,
     adminRole: 'viewer',
     email: 'alice@example.com',
