@@ -21,7 +21,8 @@ export class UploadDigest {
     this.#isInOrder = initialSize === 0;
   }
 
-  wrote(pieces: readonly Uint8Array[], position: number): void {
+  /** Bytes that are being written; if that fails, say so with `failed`. */
+  writes(pieces: readonly Uint8Array[], position: number): void {
     if (!this.#isInOrder) return;
     if (position !== this.#hashedBytes) {
       this.#isInOrder = false;
@@ -31,6 +32,11 @@ export class UploadDigest {
       this.#hash.update(piece);
       this.#hashedBytes += piece.byteLength;
     }
+  }
+
+  /** Bytes that were hashed may not be in the file. */
+  failed(): void {
+    this.#isInOrder = false;
   }
 
   truncated(size: number): void {

@@ -75,12 +75,17 @@ export class WriteHandle {
       const end = pieces.reduce((bytes, piece) => bytes + piece.byteLength, at);
       this.#count(Math.max(end, this.upload.size));
       try {
-        await this.upload.write(pieces, at);
+        const written = this.upload.write(pieces, at);
+        // Meanwhile the disk works, in a thread of its own.
+        this.#digest.writes(pieces, at);
+        await written;
+      } catch (error) {
+        this.#digest.failed();
+        throw error;
       } finally {
         this.#countedAsWritten();
       }
       this.writtenBytes += end - at;
-      this.#digest.wrote(pieces, at);
     });
   }
 

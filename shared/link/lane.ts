@@ -32,7 +32,7 @@ import {
 import type { StreamHeader } from './messages.ts';
 import { SendRing } from './send-ring.ts';
 import type { RoundTrip } from './window-growth.ts';
-import { Stream, type LaneSide, type StreamHost } from './streams.ts';
+import { Stream, type LaneSide, type Outgoing, type StreamHost } from './streams.ts';
 
 export interface LaneOptions {
   readonly side: LaneSide;
@@ -155,6 +155,10 @@ export class Lane implements StreamHost {
     this.#pump();
   }
 
+  afterTurn(callback: () => void): void {
+    setImmediate(callback);
+  }
+
   sendEnd(stream: Stream, payload: Buffer): void {
     this.#send(encodeFrame(frameType.end, stream.id, payload));
   }
@@ -209,14 +213,13 @@ export class Lane implements StreamHost {
       if (stream === undefined) break;
       if (!stream.isReady) continue;
       const outgoing = stream.takeOutgoing();
-      if (outgoing !== undefined)
-        this.#sendData(stream, outgoing.frame, outgoing.payloadBytes, outgoing.sent);
+      if (outgoing !== undefined) this.#sendData(stream, outgoing);
       if (stream.isReady) this.#ring.add(stream);
     }
     this.#pumping = false;
   }
 
-  #sendData(stream: Stream, frame: PooledFrame, payloadBytes: number, sent: (() => void) | undefined): void {
+  #sendData(stream: Stream, { frame, payloadBytes, sent }: Outgoing): void {
     writeFrameHeader(frame.buffer, frameType.data, stream.id, payloadBytes);
     const bytes =
       payloadBytes === framePayloadBytesMax
@@ -226,9 +229,9 @@ export class Lane implements StreamHost {
     this.#transport.write(bytes, () => {
       this.#socketQueuedBytes -= bytes.length;
       this.pool.release(frame);
-      if (sent !== undefined) {
+      for (const tell of sent) {
         try {
-          sent();
+          tell();
         } catch (error) {
           this.#options.onFailure(error);
         }
