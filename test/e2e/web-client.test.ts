@@ -1,11 +1,10 @@
 import { gzipSync } from 'node:zlib';
-import axe from 'axe-core';
 import type { Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Authenticator } from '#scripts/demonstration/codes.ts';
 import type { FakeNode } from '#test/dmz/web/fake-node.ts';
 import { aliceSecret, fillFolders, fillUsers, password, startFakeSite } from '#test/dmz/web/fake-site.ts';
-import { phone, startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
+import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
 
 /** The built web client in a real browser, on a stand-in server with the real one's headers. */
@@ -480,154 +479,6 @@ describe('language and theme', () => {
   });
 });
 
-describe('accessibility: axe finds nothing on', () => {
-  const open = {
-    'sign-in': async () => {
-      await flows.open();
-      await flows.submitPassword('alice', 'wrong');
-      await flows.alert().waitFor();
-    },
-    'second factor': async () => {
-      await flows.open();
-      await flows.submitPassword('bob', password);
-      await flows.submitCode('000000');
-      await flows.alert().waitFor();
-    },
-    files: async () => {
-      await flows.open();
-      await flows.signIn('carol', password);
-      await flows.row('notes.txt').getByRole('checkbox').check();
-      await flows.upload([{ name: 'offer.pdf', content: 'again' }]);
-      await page.getByText('A file of this name is already here').waitFor();
-    },
-    'files with a menu open': async () => {
-      await flows.open();
-      await flows.signIn('carol', password);
-      await page.getByRole('button', { name: 'Actions for notes.txt' }).click();
-      await page.getByRole('menuitem', { name: 'Rename' }).waitFor();
-    },
-    'a dialog': async () => {
-      await flows.open();
-      await flows.signIn('carol', password);
-      await flows.chooseAction('notes.txt', 'Delete');
-      await page.getByRole('dialog').waitFor();
-    },
-    'an empty folder': async () => {
-      await flows.open('/files/Invoices');
-      await flows.signIn('carol', password);
-      await flows.heading('Nothing here yet').waitFor();
-    },
-    'user options': async () => {
-      await flows.open('/options');
-      await flows.signIn('carol', password);
-      await flows.heading('User options').waitFor();
-    },
-    'a password being changed': async () => {
-      await flows.open('/options');
-      await flows.signIn('carol', password);
-      await page.getByRole('button', { name: 'Change password' }).click();
-      await page.getByLabel('New password', { exact: true }).fill('seven words');
-      await page.locator('form').getByRole('button', { name: 'Change password' }).click();
-      await flows.alert().waitFor();
-    },
-    'an SSH key being added': async () => {
-      await flows.open('/options');
-      await flows.signIn('alice', password, aliceCode);
-      await page.getByRole('button', { name: 'Add key' }).click();
-      await page.getByLabel('Public key').waitFor();
-    },
-    'the move dialog': async () => {
-      await flows.open();
-      await flows.signIn('carol', password);
-      await flows.chooseAction('offer.pdf', 'Move');
-      await page.getByRole('dialog').getByRole('button', { name: 'Projects' }).waitFor();
-    },
-    'a preview': async () => {
-      await flows.open();
-      await flows.signIn('carol', password);
-      await flows.chooseAction('notes.txt', 'Open');
-      await page.getByRole('dialog').getByText('content of').waitFor();
-    },
-    'the keyboard map': async () => {
-      await flows.open();
-      await flows.signIn('carol', password);
-      await flows.row('notes.txt').waitFor();
-      await page.keyboard.press('?');
-      await page.getByRole('dialog').waitFor();
-    },
-    'a selection': async () => {
-      await flows.open();
-      await flows.signIn('carol', password);
-      await flows.row('notes.txt').getByRole('checkbox').check();
-    },
-    'uploads, one in conflict and one left unfinished': async () => {
-      node.uploads = [
-        {
-          id: 'x',
-          path: '/film.mov',
-          length: 4_800_000_000,
-          offset: 2_900_000_000,
-          overwrite: false,
-          mtime: '2026-01-01T00:00:00Z',
-          expires: '2030-01-01T00:00:00Z',
-        },
-      ];
-      await flows.open();
-      await flows.signIn('carol', password);
-      await flows.upload([
-        { name: 'notes.txt', content: 'new' },
-        { name: 'fresh.txt', content: 'new' },
-      ]);
-      await page.getByText('Choose the same file').waitFor();
-      await page.getByRole('button', { name: 'Keep both' }).waitFor();
-      node.uploads = [];
-    },
-    'the warning before the end': async () => {
-      await page.clock.install();
-      await flows.open();
-      await flows.signIn('carol', password);
-      await flows.row('notes.txt').waitFor();
-      await page.waitForLoadState('networkidle');
-      await page.clock.fastForward('13:30');
-      await page.getByRole('button', { name: 'Stay signed in' }).waitFor();
-    },
-    'the QR code': async () => {
-      await flows.open('/setup');
-      await flows.submitPassword('carol', password);
-      await flows.showQr();
-    },
-    'recovery codes': async () => {
-      await flows.open('/setup');
-      await flows.submitPassword('dave', password);
-      await flows.showQr();
-      const secret = await flows.scanQr();
-      await flows.finishSetup(() => new Authenticator(secret).now());
-    },
-    'the outage page': async () => {
-      node.outageRetryAfter = 60;
-      await flows.open();
-      await flows.heading('Back in a moment').waitFor();
-    },
-  } satisfies Record<string, () => Promise<void>>;
-  for (const [name, play] of Object.entries(open))
-    it(`${name}, in both themes, on desktop and phone`, async () => {
-      await play();
-      await page.evaluate(axe.source);
-      const found: string[] = [];
-      for (const viewport of [{ width: 1280, height: 800 }, phone])
-        for (const colorScheme of ['light', 'dark'] as const) {
-          await page.setViewportSize(viewport);
-          await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-          const { violations } = (await page.evaluate('axe.run()')) as axe.AxeResults;
-          for (const { id, nodes } of violations)
-            found.push(
-              `${colorScheme} ${viewport.width}: ${id} at ${nodes.map((one) => one.html).join(' , ')}`,
-            );
-        }
-      expect(found).toEqual([]);
-    });
-});
-
 describe('the first visit', () => {
   it('loads at most 60 KiB of JavaScript, compressed', async () => {
     const scripts: Promise<Buffer>[] = [];
@@ -639,24 +490,6 @@ describe('the first visit', () => {
     const bytes = (await Promise.all(scripts)).map((body) => gzipSync(body).length);
     expect(bytes.length).toBeGreaterThan(0);
     expect(bytes.reduce((sum, one) => sum + one, 0)).toBeLessThanOrEqual(60 * 1024);
-  });
-});
-
-describe('narrow windows', () => {
-  it('at 320 px nothing is cut off sideways', async () => {
-    await page.setViewportSize({ width: 320, height: 640 });
-    const overflow = (): Promise<unknown> =>
-      page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth');
-    await flows.open('/setup');
-    await flows.submitPassword('carol', password);
-    await flows.showQr();
-    expect(await overflow()).toBeLessThanOrEqual(0);
-    await flows.open('/options');
-    await flows.heading('User options').waitFor();
-    expect(await overflow()).toBeLessThanOrEqual(0);
-    await flows.open('/files/Projects/2026/Drawings');
-    await flows.heading('Nothing here yet').waitFor();
-    expect(await overflow()).toBeLessThanOrEqual(0);
   });
 });
 

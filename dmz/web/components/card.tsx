@@ -5,12 +5,15 @@ import { useClient } from '#dmz/web/state/client.ts';
 
 /** The card in the middle of an otherwise empty page: everything before and outside of the files. */
 export function Card({
+  view,
   title,
   wide,
   focusTitle,
   above,
   children,
 }: {
+  /** What this is, in the page's own words: the catalogue of scenes finds it by this name. */
+  readonly view: string;
   readonly title: string;
   readonly wide?: boolean;
   /** Read the title out when the card appears (no field in it takes the focus). */
@@ -25,7 +28,7 @@ export function Card({
     if (focusTitle === true) heading.current?.focus();
   }, [title]);
   return (
-    <main class="card-page">
+    <main class="card-page" data-view={view}>
       <div class={wide === true ? 'card card-wide' : 'card'}>
         <div class="card-brand">
           <BrandMark />

@@ -3,12 +3,15 @@ import { useId, useLayoutEffect, useRef } from 'preact/hooks';
 
 /** A modal question. The browser's own `<dialog>` keeps the focus inside and gives it back afterwards. */
 export function Dialog({
+  view,
   title,
   class: className,
   onClose,
   onKey,
   children,
 }: {
+  /** What this is, in the page's own words: the catalogue of scenes finds it by this name. */
+  readonly view: string;
   readonly title: string;
   readonly class?: string;
   readonly onClose: () => void;
@@ -26,6 +29,7 @@ export function Dialog({
   return (
     <dialog
       ref={dialog}
+      data-view={view}
       class={className === undefined ? 'dialog' : `dialog ${className}`}
       aria-labelledby={titleId}
       onCancel={(event) => {

@@ -24,7 +24,7 @@ export function NewFolderDialog({ onClose }: { readonly onClose: () => void }) {
     else field.current?.focus();
   };
   return (
-    <Dialog title={words.newFolder.title} onClose={onClose}>
+    <Dialog view="new-folder" title={words.newFolder.title} onClose={onClose}>
       <form
         noValidate
         onSubmit={(event) => {
@@ -77,7 +77,7 @@ export function DeleteDialog({
         ? words.remove.folder
         : words.remove.file;
   return (
-    <Dialog title={words.remove.title(entries.length, first?.name ?? '')} onClose={onClose}>
+    <Dialog view="delete" title={words.remove.title(entries.length, first?.name ?? '')} onClose={onClose}>
       <p>{consequence}</p>
       <div class="dialog-buttons">
         <Button onClick={onClose}>{words.common.cancel}</Button>
@@ -106,7 +106,7 @@ export function KeyboardDialog({ onClose }: { readonly onClose: () => void }) {
     [words.help, ['?']],
   ];
   return (
-    <Dialog title={words.title} onClose={onClose}>
+    <Dialog view="keyboard-map" title={words.title} onClose={onClose}>
       <dl class="keys">
         {rows.map(([meaning, keys]) => (
           <div key={meaning}>

@@ -10,16 +10,18 @@ import { useClient, useWords } from '#dmz/web/state/client.ts';
 
 /** What stands in the list's place when there is no list. */
 function Blank({
+  view,
   icon,
   title,
   children,
 }: {
+  readonly view: string;
   readonly icon: IconName;
   readonly title: string;
   readonly children: ComponentChildren;
 }) {
   return (
-    <div class="blank">
+    <div class="blank" data-view={view}>
       <span class="blank-icon">
         <Icon name={icon} size={28} />
       </span>
@@ -38,7 +40,7 @@ export function LoadingFolder() {
     return () => clearTimeout(timer);
   }, []);
   return (
-    <div class="skeleton" role="status" aria-label={words.common.loading}>
+    <div class="skeleton" data-view="folder-loading" role="status" aria-label={words.common.loading}>
       {visible &&
         Array.from({ length: 8 }, (_, index) => (
           <div class="skeleton-row" key={index}>
@@ -58,7 +60,7 @@ export function EmptyFolder({ onUpload }: { readonly onUpload: () => void }) {
   const typed = folder.filter.value;
   if (folder.entries.value.length > 0)
     return (
-      <Blank icon="search" title={words.files.noHitTitle}>
+      <Blank view="folder-no-hit" icon="search" title={words.files.noHitTitle}>
         <p>{words.files.noHit(typed)}</p>
         <Button
           onClick={() => {
@@ -71,7 +73,11 @@ export function EmptyFolder({ onUpload }: { readonly onUpload: () => void }) {
     );
   const first = folder.path.value.length === 0;
   return (
-    <Blank icon="upload" title={first ? words.files.firstTitle : words.files.emptyTitle}>
+    <Blank
+      view={first ? 'first-visit' : 'folder-empty'}
+      icon="upload"
+      title={first ? words.files.firstTitle : words.files.emptyTitle}
+    >
       <p>{first ? words.files.first : words.files.empty}</p>
       <Button icon="upload" onClick={onUpload}>
         {words.files.uploadFiles}
@@ -99,7 +105,11 @@ export function FailedFolder({ problem }: { readonly problem: ApiProblem }) {
         ? describeFailure(problem, words)
         : words.files.broken;
   return (
-    <Blank icon={problem.status === 0 ? 'wifiOff' : 'alert'} title={title}>
+    <Blank
+      view={gone ? 'folder-gone' : forbidden ? 'folder-forbidden' : 'folder-broken'}
+      icon={problem.status === 0 ? 'wifiOff' : 'alert'}
+      title={title}
+    >
       <p role="alert">
         {text}
         {reference !== undefined && <span class="reference">{words.common.reference(reference)}</span>}

@@ -74,6 +74,7 @@ export function Menu({
         ref={popup}
         id={id}
         class="menu"
+        data-view="menu"
         role="menu"
         aria-label={label}
         popover="auto"

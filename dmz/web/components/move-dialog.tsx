@@ -67,7 +67,11 @@ export function MoveDialog({
   const moved = entries.filter(({ type }) => type === 'folder').map(({ name }) => [...from, name].join('/'));
   const title = words.move.title(kind, entries.length, entries[0]?.name ?? '');
   return (
-    <Dialog title={title} onClose={cancel}>
+    <Dialog
+      view={step.name === 'conflict' ? 'move-conflict' : step.name === 'working' ? 'move-working' : 'move'}
+      title={title}
+      onClose={cancel}
+    >
       {step.name === 'choosing' && (
         <>
           <FolderPicker path={path} isClosed={(one) => moved.includes(one.join('/'))} onGo={setPath} />

@@ -16,7 +16,7 @@ export function NoticeArea() {
       </div>
       <div class="notice-area" aria-live="polite">
         {notice !== undefined && (
-          <div class={`notice notice-${notice.kind}`}>
+          <div class={`notice notice-${notice.kind}`} data-view="notice">
             <Icon name={icons[notice.kind]} />
             <p>
               {notice.text}

@@ -29,7 +29,7 @@ export function OutageCountdown({
   }, [seconds, outage.retryAtMs]);
 
   return (
-    <div class="outage">
+    <div class="outage" data-view="outage">
       <p role="status">{outage.side === 'main' ? words.outage.main : words.outage.network}</p>
       <p class="muted" aria-live="off">
         {retrying || seconds === 0 ? words.outage.retrying : words.outage.retryIn(formats.duration(seconds))}

@@ -28,7 +28,7 @@ export function PasswordPanel() {
   };
   const strength = strengthOf(password);
   return (
-    <Panel title={words.password.title}>
+    <Panel view="password" title={words.password.title}>
       {!open && (
         <Button icon="key" onClick={() => setOpen(true)}>
           {words.password.change}

@@ -36,6 +36,7 @@ export function PreviewDialog({
   const [before, after] = [among[at - 1], among[at + 1]];
   return (
     <Dialog
+      view="preview"
       title={entry.name}
       class="dialog-preview"
       onClose={onClose}

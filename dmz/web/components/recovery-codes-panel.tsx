@@ -13,7 +13,7 @@ export function RecoveryCodesPanel({ username, left }: { readonly username: stri
   const [open, setOpen] = useState(false);
   const [codes, setCodes] = useState<readonly string[] | undefined>();
   return (
-    <Panel title={words.recoveryCodes.title}>
+    <Panel view="recovery-codes" title={words.recoveryCodes.title}>
       {codes === undefined && <p>{words.options.recoveryLeft(left)}</p>}
       {codes !== undefined && (
         <RecoveryCodes codes={codes} username={username} onDone={() => setCodes(undefined)} />

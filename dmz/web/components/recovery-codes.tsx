@@ -30,7 +30,7 @@ export function RecoveryCodes({
   const heading = words.setup.codesFile(brand);
   const asText = `${heading} (${username})\n\n${codes.join('\n')}\n`;
   return (
-    <div class="recovery">
+    <div class="recovery" data-view="recovery-codes-shown">
       <p>{words.setup.codesIntro}</p>
       <div class="print-area">
         <p class="print-only">

@@ -33,7 +33,7 @@ export function RenameField({ entry, onClose }: { readonly entry: Entry; readonl
   };
 
   return (
-    <div class="rename">
+    <div class="rename" data-view="rename">
       <input
         ref={field}
         aria-label={words.rename.label(entry.name)}

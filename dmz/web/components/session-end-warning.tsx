@@ -21,7 +21,7 @@ function Warning({ warning }: { readonly warning: SessionEnd }) {
   const formats = useFormats();
   const seconds = useSecondsUntil(warning.atMs);
   return (
-    <div class="session-end">
+    <div class="session-end" data-view="session-end">
       <Icon name="alert" />
       <p>
         {/* Read out once: a number that changes each second would be read each second. */}

@@ -35,7 +35,7 @@ export function SessionsPanel() {
   if (own === undefined) return null;
   return (
     <>
-      <Panel title={words.sessions.title}>
+      <Panel view="sessions" title={words.sessions.title}>
         <ul class="own-list">
           {own.sessions.map((one) => (
             <li key={one.id}>
@@ -65,7 +65,7 @@ export function SessionsPanel() {
         </ul>
       </Panel>
       {own.devices.length > 0 && (
-        <Panel title={words.sessions.devices}>
+        <Panel view="devices" title={words.sessions.devices}>
           <p>{words.sessions.devicesIntro}</p>
           <ul class="own-list">
             {own.devices.map((one) => (

@@ -40,6 +40,7 @@ export function SetupProve({
   const shown = missing ? words.code.missing : failure;
   return (
     <form
+      data-view="setup-prove"
       noValidate
       onSubmit={(event) => {
         event.preventDefault();

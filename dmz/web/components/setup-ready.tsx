@@ -38,6 +38,7 @@ export function SetupReady({
   return (
     <form
       class="setup-ready"
+      data-view={question === undefined ? 'setup-ready' : 'setup-ticket'}
       noValidate
       onSubmit={(event) => {
         event.preventDefault();

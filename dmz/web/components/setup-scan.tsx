@@ -43,7 +43,7 @@ export function SetupScan({
   useEffect(() => setCopied(false), [setup.secret]);
 
   return (
-    <div class="scan">
+    <div class="scan" data-view={expired ? 'setup-scan-expired' : 'setup-scan'}>
       <p>{late ? words.setup.confirmLate : words.setup.scanIntro}</p>
       <div class={expired ? 'scan-code scan-code-expired' : 'scan-code'}>
         <img src={setup.qr} width="320" height="320" alt={expired ? '' : words.setup.qr} />

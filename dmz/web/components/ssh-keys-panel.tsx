@@ -33,7 +33,7 @@ export function SshKeysPanel({ mayChange }: { readonly mayChange: boolean }) {
   };
   if (keys.length === 0 && !mayChange) return null;
   return (
-    <Panel title={words.sshKeys.title}>
+    <Panel view="ssh-keys" title={words.sshKeys.title}>
       {keys.length === 0 && <p>{words.sshKeys.none}</p>}
       <ul class="own-list">
         {keys.map((key) => (

@@ -64,6 +64,7 @@ export function StepUpForm({
   return (
     <form
       class="step-up"
+      data-view="step-up"
       noValidate
       onSubmit={(event) => {
         event.preventDefault();

@@ -196,7 +196,7 @@ export function UploadPanel() {
     .slice(0, linesMax);
   const done = formats.number(uploads.doneCount.value);
   return (
-    <section class="upload-panel" aria-label={words.uploads.title}>
+    <section class="upload-panel" data-view="uploads" aria-label={words.uploads.title}>
       <div class="upload-head">
         <h2>
           {words.uploads.title}{' '}

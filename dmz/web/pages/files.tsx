@@ -123,7 +123,7 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
       <AppHeader onShowKeyboard={() => setAsked({ name: 'keyboard' })}>
         <FilterField inputRef={filter} />
       </AppHeader>
-      <main class="files" id="content" tabIndex={-1}>
+      <main class="files" data-view="files" id="content" tabIndex={-1}>
         <h1 class="visually-hidden">{path.at(-1) ?? words.files.title}</h1>
         <FolderBar
           onUpload={upload}
@@ -159,7 +159,7 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
             </>
           )}
           {drop.target?.ofRows === false && (
-            <div class="drop-label">
+            <div class="drop-label" data-view="drop">
               <Icon name="upload" />
               {words.files.drop(dropName)}
             </div>

@@ -20,7 +20,7 @@ function AccountSection({ account }: { readonly account: Account }) {
   const formats = useFormats();
   const { used_bytes: used, limit_bytes: limit } = account.quota;
   return (
-    <Panel title={words.options.account}>
+    <Panel view="account" title={words.options.account}>
       <dl class="facts">
         <dt>{words.options.username}</dt>
         <dd>{account.username}</dd>
@@ -71,7 +71,7 @@ function TwoFactorSection({ account }: { readonly account: Account }) {
   const requiredFrom = Date.parse(twoFactor.required_from ?? '');
   const isLater = requiredFrom > Date.now();
   return (
-    <Panel title={words.options.twoFactor} badge={badge}>
+    <Panel view="two-factor" title={words.options.twoFactor} badge={badge}>
       <p>
         {enrolled
           ? maySetUp
@@ -97,7 +97,7 @@ function AppearanceSection() {
   const { preferences } = useClient();
   const words = useWords();
   return (
-    <Panel title={words.options.appearance}>
+    <Panel view="appearance" title={words.options.appearance}>
       <Choice
         label={words.options.theme}
         value={preferences.theme.value}
@@ -132,7 +132,7 @@ export function OptionsPage({ account }: { readonly account: Account }) {
   return (
     <div class="app">
       <AppHeader />
-      <main class="column" id="content" tabIndex={-1}>
+      <main class="column" data-view="options" id="content" tabIndex={-1}>
         <PageLink class="back-link" to={{ name: 'files', folder: [] }}>
           <Icon name="chevronLeft" />
           {words.options.back}

@@ -141,6 +141,7 @@ export function SecondFactorPage({
 
   return (
     <Card
+      view="second-factor"
       title={text.title}
       above={
         <div class="card-who">

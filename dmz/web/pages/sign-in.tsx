@@ -78,7 +78,7 @@ export function SignInPage({ notice }: { readonly notice: SignedOutNotice | unde
   };
 
   return (
-    <Card title={words.signIn.title}>
+    <Card view="sign-in" title={words.signIn.title}>
       {failure === undefined && !missing && notice !== undefined && (
         <Message kind={notice === 'signed-out' ? 'ok' : 'warn'}>{describeNotice(notice, words)}</Message>
       )}

@@ -140,6 +140,7 @@ export function TwoFactorSetupPage({
 
   return (
     <Card
+      view="two-factor-setup"
       title={words.setup.title}
       wide
       focusTitle

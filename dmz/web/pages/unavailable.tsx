@@ -8,7 +8,7 @@ export function UnavailablePage({ outage }: { readonly outage: Outage }) {
   const { session } = useClient();
   const words = useWords();
   return (
-    <Card title={words.outage.title} focusTitle>
+    <Card view="unavailable" title={words.outage.title} focusTitle>
       <OutageCountdown outage={outage} onRetry={() => session.refresh()} />
     </Card>
   );

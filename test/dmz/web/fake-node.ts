@@ -22,6 +22,17 @@ export interface FakeUser {
   readonly hint?: string;
   readonly registration: boolean;
   readonly forced: boolean;
+  /** Only a code from the administrator is accepted. */
+  readonly given?: true;
+  /** The browser may be remembered. */
+  readonly remembers?: true;
+  /** What the administrator wants to hear before a set-up. */
+  readonly ticket?: string;
+  /** Two-factor becomes a duty then. */
+  readonly requiredFrom?: string;
+  readonly mayChange?: false;
+  /** Seconds that a session lasts at most. */
+  readonly sessionSeconds?: number;
   readonly quotaBytes?: number;
   /** Base32. */
   totpSecret?: string;
@@ -69,12 +80,17 @@ export class FakeNode {
   outageRetryAfter: number | undefined;
   /** What the next code is refused for, whatever it is. */
   nextCodeRefusal: { readonly reason: string; readonly drift_seconds?: number } | undefined;
-  /** Uploads stop half-way until this resolves. */
   /** Unfinished uploads, as the API lists them. */
   uploads: object[] = [];
+  /** Uploads stop half-way until this resolves. */
   uploadGate: Promise<void> | undefined;
   /** Status that the next listing fails with. */
   nextListingStatus: number | undefined;
+  /** Status that every upload fails with. */
+  uploadStatus: number | undefined;
+  /** What the next change of the account is refused for. */
+  nextChangeRefusal:
+    { readonly status: number; readonly reason: string; readonly [member: string]: unknown } | undefined;
   listingGate: Promise<void> | undefined;
   readonly #sessions = new Map<string, FakeSession>();
   readonly #server: Server;
@@ -101,6 +117,22 @@ export class FakeNode {
 
   endAllSessions(): void {
     this.#sessions.clear();
+  }
+
+  endSessionsOf(username: string): void {
+    for (const [id, session] of this.#sessions) if (session.username === username) this.#sessions.delete(id);
+  }
+
+  /** Nothing fails and nothing is held up any more. */
+  mend(): void {
+    this.outageRetryAfter = undefined;
+    this.nextCodeRefusal = undefined;
+    this.nextListingStatus = undefined;
+    this.nextChangeRefusal = undefined;
+    this.uploadStatus = undefined;
+    this.uploadGate = undefined;
+    this.listingGate = undefined;
+    this.uploads = [];
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -172,6 +204,7 @@ export class FakeNode {
     if (url.pathname.startsWith('/api/files/')) return this.#answerFiles(request, response, url);
     const own = this.#describeOwn()[route];
     if (own !== undefined) return this.#send(response, 200, own);
+    if (url.pathname.startsWith('/api/me/')) return this.#change(response);
     throw new Refusal(404, 'not-found');
   }
 
@@ -213,6 +246,14 @@ export class FakeNode {
     };
   }
 
+  #change(response: ServerResponse): void {
+    const refusal = this.nextChangeRefusal;
+    this.nextChangeRefusal = undefined;
+    if (refusal === undefined) return this.#send(response, 204);
+    const { status, reason, ...members } = refusal;
+    throw new Refusal(status, reason, members);
+  }
+
   #open(response: ServerResponse, session: FakeSession, body: unknown): void {
     const id = randomBytes(16).toString('hex');
     this.#sessions.set(id, session);
@@ -245,7 +286,9 @@ export class FakeNode {
         challenge: {
           method: asks,
           hint: user.hint ?? '',
-          recovery: asks === 'totp',
+          recovery: asks === 'totp' && user.given !== true,
+          ...(user.given === true ? { given: true } : {}),
+          ...(user.remembers === true ? { remember_device: true } : {}),
           attempts_left: 5,
           expires_in: 300,
           ...(asks === 'email' ? { resend_in: 30 } : {}),
@@ -300,8 +343,9 @@ export class FakeNode {
         registration: user.registration,
         may_set_up: user.registration && !enrolled,
         recovery_codes_left: user.recoveryCodes.length,
+        ...(user.requiredFrom === undefined ? {} : { required_from: user.requiredFrom }),
       },
-      may: { password: true, ssh_keys: true },
+      may: { password: user.mayChange !== false, ssh_keys: user.mayChange !== false },
       quota: {
         used_bytes: this.folders.usedBytes(),
         ...(user.quotaBytes === undefined ? {} : { limit_bytes: user.quotaBytes }),
@@ -310,7 +354,7 @@ export class FakeNode {
         started_at: new Date().toISOString(),
         method: 'none',
         idle_seconds: 900,
-        expires_in: 43_200,
+        expires_in: user.sessionSeconds ?? 43_200,
       },
     };
   }
@@ -319,13 +363,15 @@ export class FakeNode {
     response: ServerResponse,
     session: FakeSession,
     route: string,
-    body: { code?: string },
+    body: { code?: string; ticket?: string },
   ): Promise<void> {
     const user = this.#user(session);
     const { setup } = session;
     switch (route) {
       case 'POST /api/two-factor/setup': {
         if (user.totpSecret !== undefined) throw new Refusal(409, 'already-enrolled');
+        if (user.ticket !== undefined && body.ticket !== user.ticket)
+          throw new Refusal(403, 'ticket-required', body.ticket === undefined ? {} : { attempts_left: 4 });
         const secret = encodeBase32(randomBytes(20));
         const uri = `otpauth://totp/Sallyport:${session.username}?secret=${secret}&issuer=Sallyport`;
         session.setup = { secret, expiresAtMs: Date.now() + 30_000, confirmed: false, attemptsLeft: 5 };
@@ -343,13 +389,17 @@ export class FakeNode {
           throw new Refusal(401, 'wrong-code', { attempts_left: setup.attemptsLeft });
         }
         user.totpSecret = setup.secret;
-        user.recoveryCodes = Array.from({ length: 10 }, (_, index) => recoveryCode(setup.secret, index));
+        user.recoveryCodes = recoveryCodes(setup.secret);
         session.state = 'signed-in';
         return this.#send(response, 200, {
           recovery_codes: user.recoveryCodes,
           required_on: ['https', 'sftp'],
         });
       }
+      case 'POST /api/two-factor/recovery-codes':
+        if (this.nextChangeRefusal !== undefined) return this.#change(response);
+        user.recoveryCodes = recoveryCodes(user.totpSecret ?? '');
+        return this.#send(response, 200, { recovery_codes: user.recoveryCodes });
       default:
         throw new Refusal(404, 'not-found');
     }
@@ -383,6 +433,7 @@ export class FakeNode {
           chunks.push(chunk);
           await this.uploadGate;
         }
+        if (this.uploadStatus !== undefined) throw new Refusal(this.uploadStatus, 'refused');
         if (entry !== undefined && request.headers['if-none-match'] === '*')
           throw new Refusal(412, 'precondition-failed');
         folders.putFile(path, Buffer.concat(chunks));
@@ -429,6 +480,10 @@ function showedLately(secret: string, code: string): boolean {
   const authenticator = new Authenticator(secret);
   const step = stepAt(Date.now(), defaultTotpSettings);
   return code === authenticator.at(step) || code === authenticator.at(step - 1);
+}
+
+function recoveryCodes(seed: string): string[] {
+  return Array.from({ length: 10 }, (_, index) => recoveryCode(seed, index));
 }
 
 function recoveryCode(seed: string, index: number): string {

@@ -38,10 +38,40 @@ export function fillUsers(node: FakeNode): void {
     usedCodes: new Set(),
     quotaBytes: 50e9,
   });
-  node.users.set('bob', { ...user, asks: 'email', hint: 'b…@example.com', usedCodes: new Set() });
+  node.users.set('bob', {
+    ...user,
+    asks: 'email',
+    hint: 'b…@example.com',
+    remembers: true,
+    usedCodes: new Set(),
+  });
   node.users.set('carol', { ...user, asks: 'nothing', quotaBytes: 50e9, usedCodes: new Set() });
   node.users.set('dave', { ...user, asks: 'nothing', forced: true, usedCodes: new Set() });
-  node.users.set('frank', { ...user, asks: 'nothing', registration: false, usedCodes: new Set() });
+  node.users.set('frank', {
+    ...user,
+    asks: 'nothing',
+    registration: false,
+    mayChange: false,
+    usedCodes: new Set(),
+  });
+  node.users.set('erin', { ...user, asks: 'nothing', ticket: 'KLMN-PQRS', usedCodes: new Set() });
+  node.users.set('grace', { ...user, asks: 'nothing', sessionSeconds: 110, usedCodes: new Set() });
+  const requiredFrom = new Date(Date.now() + 20 * dayMs).toISOString();
+  node.users.set('heidi', { ...user, asks: 'nothing', requiredFrom, quotaBytes: 13e9, usedCodes: new Set() });
+  node.users.set('ivan', {
+    ...user,
+    asks: 'totp',
+    totpSecret: aliceSecret,
+    given: true,
+    usedCodes: new Set(),
+  });
+}
+
+/** As at the start, but whoever is signed in stays so. */
+export function resetSite(node: FakeNode): void {
+  node.mend();
+  fillUsers(node);
+  fillFolders(node);
 }
 
 export function fillFolders(node: FakeNode): void {
@@ -67,8 +97,9 @@ export function fillFolders(node: FakeNode): void {
   file('minutes.md', 5_300, 300 * dayMs);
 }
 
-export async function startFakeSite(): Promise<{ node: FakeNode; baseUrl: string }> {
-  const node = new FakeNode(await buildWebClient());
+/** `dist`: built already. */
+export async function startFakeSite(dist?: string): Promise<{ node: FakeNode; baseUrl: string }> {
+  const node = new FakeNode(dist ?? (await buildWebClient()));
   fillUsers(node);
   fillFolders(node);
   return { node, baseUrl: await node.start() };
