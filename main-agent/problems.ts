@@ -2,6 +2,7 @@ import type { NodeReport } from '#main-agent/admin/ports.ts';
 import type { AuditFeed } from '#main-agent/audit/feed.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
 import type { MainLinks } from '#main-agent/link/links.ts';
+import type { OrphanedName } from '#main-agent/users/departures.ts';
 
 /** What an admin should know that no single part can say: shown by `sallyport status`, empty when all is well. */
 export function listProblems(
@@ -38,4 +39,31 @@ export function findDisagreements(config: MainAgentConfig, links: MainLinks): st
     (node) =>
       `validated_logins is ${here ? 'on' : 'OFF'} here and ${here ? 'OFF' : 'on'} on ${node}: ${effect} through it is refused`,
   );
+}
+
+/** Named in one line before "and … more". */
+const orphansNamedMax = 5;
+
+/** Names whose user is gone or came back, and the command that decides. */
+export function listOrphans(orphans: readonly OrphanedName[]): readonly string[] {
+  const returned = orphans.filter(({ returnedAtMs }) => returnedAtMs !== undefined);
+  const gone = orphans.filter(({ returnedAtMs }) => returnedAtMs === undefined);
+  return [
+    ...(returned.length === 0
+      ? []
+      : [
+          `came back after their users had gone and open nothing until you decide: ${nameSome(returned)}: \`sallyport two-factor keep <user>\` (or \`--all\`) for the same person, \`two-factor reset <user>\` for a new one`,
+        ]),
+    ...(gone.length === 0
+      ? []
+      : [
+          `users are gone and left a second factor or a token: ${nameSome(gone)}: \`sallyport two-factor reset <user>\` takes it away`,
+        ]),
+  ];
+}
+
+function nameSome(orphans: readonly OrphanedName[]): string {
+  const names = orphans.slice(0, orphansNamedMax).map(({ username }) => username);
+  const more = orphans.length - names.length;
+  return `${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
 }

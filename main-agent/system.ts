@@ -20,10 +20,11 @@ import { registerMetrics } from '#main-agent/metrics.ts';
 import { openNotify } from '#main-agent/notify/notify.ts';
 import { startWebhooks } from '#main-agent/notify/webhooks.ts';
 import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
-import { findDisagreements, listProblems } from '#main-agent/problems.ts';
+import { findDisagreements, listOrphans, listProblems } from '#main-agent/problems.ts';
 import { startForgettingRemovedKeys } from '#main-agent/users/removed-keys.ts';
 import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
+import { Departures } from '#main-agent/users/departures.ts';
 import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';
 import { FileWrites } from '#main-agent/users/file-writes.ts';
 import { YamlGroups } from '#main-agent/users/group-writes.ts';
@@ -84,6 +85,9 @@ export async function startMainAgent(
     brokenUserFile: config.users.brokenUserFile,
     log: part('users'),
   });
+  const enrolments = buildYamlEnrolments({ directory: config.users.enrolmentsDirectory });
+  const departures = new Departures({ state, users, enrolments, clock, log: part('users') });
+  await departures.start();
   const writes = new FileWrites(users);
   const directory = new YamlUserDirectory(users, writes);
   const notify = await openNotify({
@@ -99,6 +103,7 @@ export async function startMainAgent(
     uploads: config.uploads,
     audit,
     findUser: (username) => users.find(username),
+    formerUntilMs: (username) => departures.formerUntilMs(username),
     clock,
     log: part('files'),
   });
@@ -115,7 +120,8 @@ export async function startMainAgent(
   const login = buildLogin({
     config,
     users,
-    enrolments: buildYamlEnrolments({ directory: config.users.enrolmentsDirectory }),
+    departures,
+    enrolments,
     credentials: buildOwnCredentials(directory),
     state,
     vaultKey: await readSecretFile(config.vaultKey, credentials),
@@ -194,7 +200,13 @@ export async function startMainAgent(
     clock,
     log: part('link'),
   });
-  const tokens = new Tokens({ state, findUser: (name) => users.find(name), clock, log: part('admin') });
+  const tokens = new Tokens({
+    state,
+    findUser: (name) => users.find(name),
+    departures,
+    clock,
+    log: part('admin'),
+  });
   await tokens.start();
   const certificate = await readAdminCertificate(config, credentials);
 
@@ -229,6 +241,7 @@ export async function startMainAgent(
     ...edgeEvents.problems(),
     ...nodeHeads.problems(),
     ...login.admin.problems(),
+    ...listOrphans(departures.list()),
   ];
   const closing = new AbortController();
   const removedKeys = startForgettingRemovedKeys({ state, users, clock, log: part('state') });
@@ -270,6 +283,7 @@ export async function startMainAgent(
         nodes: () => nodes.list(),
         userProblems: () => users.problems(),
         auditProblem: () => feed.problem(),
+        orphans: () => departures.list(),
         clockProblem: () => login.admin.clockProblem(),
         checkMail: () => notify.checkMail(),
         certificatePem: certificate?.certificatePem,
@@ -337,6 +351,7 @@ export async function startMainAgent(
       await files.close();
       login.close();
       await users.close();
+      await departures.close();
       await notify.close();
       await feed.flush();
       await checkpoints.close();

@@ -43,3 +43,5 @@ export const tokenLifeSecondsMax = 400 * 24 * 3600;
 export const tokenLifeSecondsDefault = 90 * 24 * 3600;
 /** How often the last use of a token is written down. */
 export const tokenTouchMs = 60_000;
+/** Names one call may keep; each is a commit of its own. A command asks as often as it takes. */
+export const namesKeptAtOnceMax = 500;

@@ -2,6 +2,7 @@ import type { LockOut } from '#main-agent/login/lock-out.ts';
 import type { AnySession } from '#main-agent/login/session.ts';
 import type { Transport } from '#main-agent/two-factor/code-delivery.ts';
 import type { StoredAccountChange, StoredLease } from '#main-agent/state/state-store.ts';
+import type { OrphanedName } from '#main-agent/users/departures.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { GroupSummary, GroupView } from '#main-agent/users/group-writes.ts';
 import type { StoreFiles, StorePlan } from '#main-agent/users/store-plan.ts';
@@ -119,6 +120,10 @@ export interface TwoFactorAdmin {
   reset(username: string, why: AdminReason): Promise<void>;
   /** After the user was removed: nothing of theirs is there for a new user of that name. */
   forget(username: string, why: AdminReason): Promise<void>;
+  /** Names whose user is gone while a second factor or a token is left, and those that came back undecided. */
+  orphans(): readonly OrphanedName[];
+  /** A name that came back is the same person's: what waits counts again. False: it waits for no decision. */
+  keep(username: string, why: AdminReason): Promise<boolean>;
   /** Lifts a lock and forgets the failures that led to it. */
   unlock(username: string, why: AdminReason): Promise<void>;
   makeBypassCode(

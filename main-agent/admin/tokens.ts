@@ -1,5 +1,6 @@
 import type { StoredToken } from '#main-agent/state/kept-records.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
+import type { Departures } from '#main-agent/users/departures.ts';
 import type { AdminRole, EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -30,6 +31,7 @@ export type TokenVerdict =
 export class Tokens {
   readonly #state: Pick<StateStore, 'commit' | 'kept'>;
   readonly #findUser: (username: string) => EffectiveUser | undefined;
+  readonly #departures: Pick<Departures, 'findProblem' | 'formerUntilMs'>;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #byHash = new Map<string, StoredToken>();
@@ -37,11 +39,14 @@ export class Tokens {
   constructor(dependencies: {
     readonly state: Pick<StateStore, 'commit' | 'kept'>;
     readonly findUser: (username: string) => EffectiveUser | undefined;
+    /** Whether a person's name, and a token made for it, are still that person's. */
+    readonly departures: Pick<Departures, 'findProblem' | 'formerUntilMs'>;
     readonly clock: Clock;
     readonly log: Log;
   }) {
     this.#state = dependencies.state;
     this.#findUser = dependencies.findUser;
+    this.#departures = dependencies.departures;
     this.#clock = dependencies.clock;
     this.#log = dependencies.log;
   }
@@ -93,7 +98,7 @@ export class Tokens {
     if (token === undefined) return { ok: false, why: 'unknown or revoked token' };
     const { id, owner, groups } = token;
     if (this.#clock.now() >= token.expiresAtMs) return { ok: false, why: 'expired token', id };
-    const person = 'user' in owner ? this.#judgePerson(owner.user) : token.role;
+    const person = 'user' in owner ? this.#judgePerson(owner.user, token) : token.role;
     if (typeof person === 'object') return { ok: false, why: person.why, id };
     this.#touch(token);
     const name = 'user' in owner ? owner.user : `service.${owner.service}`;
@@ -107,9 +112,13 @@ export class Tokens {
     };
   }
 
-  #judgePerson(username: string): AdminRole | { readonly why: string } {
+  #judgePerson(username: string, { createdAtMs }: StoredToken): AdminRole | { readonly why: string } {
     const user = this.#findUser(username);
     if (user === undefined) return { why: `${username} is gone` };
+    const problem = this.#departures.findProblem(username);
+    if (problem !== undefined) return { why: problem };
+    if (createdAtMs <= (this.#departures.formerUntilMs(username) ?? -Infinity))
+      return { why: `${username} is another person now` };
     if (user.status !== 'active') return { why: `${username} is disabled` };
     const today = new Date(this.#clock.now()).toISOString().slice(0, 10);
     if (user.expires !== undefined && today > user.expires) return { why: `${username} is expired` };

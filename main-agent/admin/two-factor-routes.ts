@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { bypassTtlSecondsDefault, bypassTtlSecondsMax } from './limits.ts';
 import type { TwoFactorAdmin, UserDirectory } from './ports.ts';
 import { buildRollOutRoute } from './roll-out-route.ts';
+import { buildOrphanRoutes } from './orphan-routes.ts';
 import { reason } from './reason.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route } from './route.ts';
 import { bypassAnswer, twoFactorAnswer } from './user-answers.ts';
@@ -48,6 +49,7 @@ export function buildTwoFactorRoutes({
         return {};
       },
     }),
+    ...buildOrphanRoutes({ users, twoFactor }),
     defineRoute({
       method: 'POST',
       pattern: '/v1/users/{user}/two-factor/unlock',

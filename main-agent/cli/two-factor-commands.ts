@@ -6,6 +6,7 @@ import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
 import type { CommandContext } from './command-context.ts';
 import { addDeliveryCommands } from './delivery-commands.ts';
+import { addOrphanCommands } from './orphan-commands.ts';
 import { formatRollOut, readRollOut } from './roll-out.ts';
 import { formatFacts } from './table.ts';
 
@@ -46,6 +47,8 @@ export function addTwoFactorCommands(program: Command, context: CommandContext):
       });
       context.print(json, () => `Reset the second factor of ${user}.\n`);
     });
+
+  addOrphanCommands(twoFactor, context);
 
   twoFactor
     .command('unlock')

@@ -1,5 +1,7 @@
 import type { Doctor, Finding, NodeReport } from '#main-agent/admin/ports.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
+import { listOrphans } from '#main-agent/problems.ts';
+import type { OrphanedName } from '#main-agent/users/departures.ts';
 import type { SourceProblem } from '#main-agent/users/user-source.ts';
 import type { Clock } from '#shared/clock.ts';
 import { X509Certificate } from 'node:crypto';
@@ -12,6 +14,8 @@ export interface DoctorParts {
   readonly userProblems: () => readonly SourceProblem[];
   /** Why audit.jsonl is not being written. */
   readonly auditProblem: () => string | undefined;
+  /** Names whose users are gone, or that came back undecided. */
+  readonly orphans: () => readonly OrphanedName[];
   /** By how much the clock jumped. */
   readonly clockProblem: () => number | undefined;
   /** Why the relay can't be used; undefined: it answers. */
@@ -34,6 +38,7 @@ export function buildDoctor(parts: DoctorParts): Doctor {
       ...examineNodes(parts.nodes()),
       examineClock(parts.clockProblem()),
       ...examineUsers(parts.userProblems()),
+      ...examineOrphans(parts.orphans()),
       examineAudit(parts.auditProblem()),
       await examineMail(parts),
       ...examineCertificate(parts),
@@ -142,6 +147,18 @@ function examineUsers(problems: readonly SourceProblem[]): Finding[] {
       detail: `and ${problems.length - problemsShownMax} more`,
     });
   return found.length > 0 ? found : [{ check: 'user files', state: 'good', detail: 'all can be read' }];
+}
+
+function examineOrphans(orphans: readonly OrphanedName[]): Finding[] {
+  const problems = listOrphans(orphans);
+  if (problems.length === 0)
+    return [{ check: 'given names', state: 'good', detail: 'no name waits for a decision' }];
+  return problems.map((detail) => ({
+    check: 'given names',
+    state: 'warning',
+    detail,
+    hint: 'sallyport two-factor orphans lists them all',
+  }));
 }
 
 function examineAudit(problem: string | undefined): Finding {

@@ -47,6 +47,8 @@ export interface FileServiceOptions {
   readonly audit: Audit;
   /** The user as the files say now, for `usedBytes`. */
   readonly findUser: (username: string) => EffectiveUser | undefined;
+  /** A user's uploads begun until then are an earlier holder's of the name. */
+  readonly formerUntilMs: (username: string) => number | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -54,9 +56,12 @@ export interface FileServiceOptions {
 /** Rejects `config` when a storage's base can't be opened. */
 export async function buildFileService(options: FileServiceOptions): Promise<FileService> {
   const storages = new Map<string, Storage>();
-  const { clock, log, audit } = options;
+  const { clock, log, audit, formerUntilMs } = options;
   for (const [name, { base }] of Object.entries(options.storages)) {
-    storages.set(name, await LocalStorage.open({ name, base, ...options.uploads, clock, log }));
+    storages.set(
+      name,
+      await LocalStorage.open({ name, base, ...options.uploads, formerUntilMs, clock, log }),
+    );
   }
   const closing = new AbortController();
   const mounts = new MountTree(storages);

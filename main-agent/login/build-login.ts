@@ -8,6 +8,7 @@ import { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
 import { DriftWatch } from '#main-agent/two-factor/drift-watch.ts';
 import { PendingSetups } from '#main-agent/two-factor/pending-setups.ts';
 import type { RandomBytes } from '#main-agent/two-factor/random.ts';
+import type { Departures } from '#main-agent/users/departures.ts';
 import type { OwnCredentials } from '#main-agent/users/own-credentials.ts';
 import type { EnrolmentSource, UserSource } from '#main-agent/users/user-source.ts';
 import { buildVault } from '#main-agent/vault/local-vault.ts';
@@ -44,6 +45,8 @@ export interface LoginOptions {
   /** All of main's configuration; reads only what concerns logins. */
   readonly config: LoginConfig;
   readonly users: UserSource;
+  /** Started. */
+  readonly departures: Departures;
   readonly enrolments: EnrolmentSource;
   /** Writes what users change themselves into their files. */
   readonly credentials: OwnCredentials;
@@ -88,13 +91,14 @@ export interface Login {
 
 /** The login: verdicts, sessions, second factors. */
 export function buildLogin(options: LoginOptions): Login {
-  const { clock, config, enrolments, log, state, users } = options;
+  const { clock, config, departures, enrolments, log, state, users } = options;
   const random = options.random ?? randomBytes;
   const { twoFactor } = config;
   const guard = new ClockGuard({ clock, log });
   const vault = buildVault({
     vaultKey: options.vaultKey,
     enrolments,
+    departures,
     state,
     totp: twoFactor.totp,
     guard,
@@ -135,6 +139,7 @@ export function buildLogin(options: LoginOptions): Login {
   const parts: LoginParts = {
     config,
     users,
+    departures,
     state,
     vault,
     passwords: new Passwords({ random, minimumLength: config.passwords.minimumLength }),

@@ -6,6 +6,7 @@ import type { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
 import type { DriftWatch } from '#main-agent/two-factor/drift-watch.ts';
 import type { PendingSetups } from '#main-agent/two-factor/pending-setups.ts';
 import type { RandomBytes } from '#main-agent/two-factor/random.ts';
+import type { Departures } from '#main-agent/users/departures.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { OwnCredentials } from '#main-agent/users/own-credentials.ts';
 import type { UserSource } from '#main-agent/users/user-source.ts';
@@ -27,6 +28,7 @@ import type { StepUps } from './step-ups.ts';
 export interface LoginParts {
   readonly config: LoginConfig;
   readonly users: UserSource;
+  readonly departures: Departures;
   readonly state: StateStore;
   readonly vault: Vault;
   readonly passwords: Passwords;

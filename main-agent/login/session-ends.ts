@@ -1,4 +1,5 @@
 import type { AuditRecord } from '#main-agent/audit/record.ts';
+import { inParts } from '#main-agent/state/in-parts.ts';
 import type { Change, StateStore, StoredSession } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
 
@@ -39,14 +40,4 @@ export class SessionEnds {
       for (const change of part) if (change.kind === 'end-session') this.#waiting.delete(change.key);
     }
   }
-}
-
-/** A commit takes a bounded number of changes; an even one, so that an end and its record stay together. */
-const changesPerCommit = 200;
-
-export function inParts(changes: readonly Change[]): Change[][] {
-  const parts: Change[][] = [];
-  for (let start = 0; start < changes.length; start += changesPerCommit)
-    parts.push(changes.slice(start, start + changesPerCommit));
-  return parts;
 }

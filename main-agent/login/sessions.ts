@@ -1,3 +1,4 @@
+import { inParts } from '#main-agent/state/in-parts.ts';
 import type { Change, StateStore, StoredSession } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { UserSource } from '#main-agent/users/user-source.ts';
@@ -9,7 +10,7 @@ import { randomId, sessionKey } from '#shared/random-id.ts';
 import { findAccountProblem } from './account-rules.ts';
 import { isCredentialOf } from './credential.ts';
 import { sessionsMax, sessionsPerUserMax, sweepIntervalMs, touchIntervalMs } from './limits.ts';
-import { inParts, SessionEnds } from './session-ends.ts';
+import { SessionEnds } from './session-ends.ts';
 import type { AnySession, SessionRegistry } from './session.ts';
 
 /**

@@ -10,7 +10,7 @@ import { buildRecord, codeScope, notifyUser, type LoginParts } from './login-par
 
 /** What admins may do to a user's second factor. Each is audited in the commit that does it. */
 export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
-  const { challenges, clock, config, leases, sessions, setups, state, users, vault } = parts;
+  const { challenges, clock, config, departures, leases, sessions, setups, state, users, vault } = parts;
 
   function requireUser(username: string): EffectiveUser {
     const user = users.find(username);
@@ -60,12 +60,16 @@ export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
     /** Whoever holds the lost factor loses what it opened: sessions, leases, devices, logins under way. */
     async reset(username, why) {
       const user = users.find(username);
-      await vault.reset(username, [
-        { kind: 'end-leases', user: username },
-        { kind: 'end-devices', user: username },
-        { kind: 'clear-failures', scope: codeScope(username) },
-        audit('two-factor.reset', username, why),
-      ]);
+      const takeAway = (more: readonly Change[]): Promise<void> =>
+        vault.reset(username, [
+          { kind: 'end-leases', user: username },
+          { kind: 'end-devices', user: username },
+          { kind: 'clear-failures', scope: codeScope(username) },
+          audit('two-factor.reset', username, why),
+          ...more,
+        ]);
+      // A name whose user had gone: whoever has it now or next is somebody else.
+      await (departures.isNoted(username) ? departures.end(username, takeAway) : takeAway([]));
       leases.forget(username);
       challenges.endAllOf(username);
       setups.end(username);
@@ -74,19 +78,25 @@ export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
     },
 
     async forget(username, why) {
-      await vault.reset(username, [
-        { kind: 'end-leases', user: username },
-        { kind: 'end-devices', user: username },
-        { kind: 'clear-failures', scope: codeScope(username) },
-        { kind: 'clear-failures', scope: passwordScope(username, true) },
-        { kind: 'forget-user', user: username },
-        audit('user.forgotten', username, why),
-      ]);
+      await departures.end(username, (more) =>
+        vault.reset(username, [
+          { kind: 'end-leases', user: username },
+          { kind: 'end-devices', user: username },
+          { kind: 'clear-failures', scope: codeScope(username) },
+          { kind: 'clear-failures', scope: passwordScope(username, true) },
+          audit('user.forgotten', username, why),
+          ...more,
+        ]),
+      );
       leases.forget(username);
       challenges.endAllOf(username);
       setups.end(username);
       await sessions.endAllOf(username, 'the user was removed');
     },
+
+    orphans: () => departures.list(),
+
+    keep: (username, why) => departures.keep(username, [audit('two-factor.kept', username, why)]),
 
     async unlock(username, why) {
       requireUser(username);

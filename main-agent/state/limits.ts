@@ -51,6 +51,9 @@ export const keepGoodLoginsMs = 30 * 24 * 3_600_000;
 /** Far longer than reminders are apart, so that a forgotten one can't come too early. */
 export const keepRemindersMs = 90 * 24 * 3_600_000;
 
+/** How long things of a name's earlier holder are told apart: longer than a token or a broken upload can live. */
+export const keepFormerMs = 400 * 24 * 3_600_000;
+
 /** How often used SSH signatures are compared with the keys that users have. */
 export const forgetKeysIntervalMs = 24 * 3_600_000;
 /** A key that a user has not had for so long is forgotten with its signatures, and refused should it come back. */

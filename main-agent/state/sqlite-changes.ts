@@ -182,6 +182,30 @@ export class ChangeWriter {
         this.#run('DELETE FROM good_logins WHERE username = ?', change.user);
         this.#run('DELETE FROM account_changes WHERE username = ?', change.user);
         return true;
+      case 'note-departure':
+        this.#run(
+          `INSERT INTO departures (username, gone_at) VALUES (?1, ?2)
+           ON CONFLICT DO UPDATE SET gone_at = coalesce(gone_at, ?2), returned_at = NULL`,
+          change.user,
+          change.atMs,
+        );
+        return true;
+      case 'note-return':
+        this.#run(
+          'UPDATE departures SET returned_at = ? WHERE username = ? AND gone_at IS NOT NULL',
+          change.atMs,
+          change.user,
+        );
+        return true;
+      case 'settle-departure':
+        this.#run(
+          `INSERT INTO departures (username, former_until) VALUES (?1, ?2)
+           ON CONFLICT DO UPDATE SET gone_at = NULL, returned_at = NULL, former_until = coalesce(?2, former_until)`,
+          change.user,
+          change.formerUntilMs ?? null,
+        );
+        this.#run('DELETE FROM departures WHERE username = ? AND former_until IS NULL', change.user);
+        return true;
       case 'keep-record':
         this.#run(
           'INSERT INTO kept_records VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET data = ?3',

@@ -3,8 +3,10 @@ import type {
   Change,
   EdgeCount,
   FailureState,
+  RememberedName,
   StoredAccountChange,
   StoredDeliveredCode,
+  StoredDeparture,
   StoredDevice,
   StoredLease,
   StoredSession,
@@ -56,6 +58,11 @@ export interface Queries {
   readonly failures: {
     readonly params: { readonly scope: string; readonly nowMs: number };
     readonly result: FailureState;
+  };
+  readonly departures: { readonly params: undefined; readonly result: readonly StoredDeparture[] };
+  readonly 'remembered-names': {
+    readonly params: { readonly nowMs: number };
+    readonly result: readonly RememberedName[];
   };
   readonly kept: {
     readonly params: { readonly list: KeptList };

@@ -9,6 +9,7 @@ import {
   keepAfterExpiryMs,
   keepDeliveredCodesMs,
   keepFailuresMs,
+  keepFormerMs,
   keepGoodLoginsMs,
   keepRemindersMs,
 } from './limits.ts';
@@ -60,6 +61,19 @@ export function buildQueries(database: DatabaseSync): QueryRunners {
   const scope = database.prepare('SELECT window, in_a_row, locked_until FROM failure_scopes WHERE scope = ?');
   const recent = database.prepare('SELECT count(*) AS n FROM failures WHERE scope = ? AND at > ?');
   const kept = database.prepare('SELECT data FROM kept_records WHERE list = ? ORDER BY id');
+  const departures = database.prepare(
+    'SELECT username, gone_at, returned_at, former_until FROM departures ORDER BY username',
+  );
+  const rememberedNames = database.prepare(
+    `SELECT username, max(held) AS held FROM (
+       SELECT username, 1 AS held FROM enrolments WHERE present IS NOT NULL
+       UNION ALL
+       SELECT data ->> '$.owner.user', 1 FROM kept_records WHERE list = 'token'
+         AND data ->> '$.owner.user' IS NOT NULL AND data ->> '$.expiresAtMs' > ?1
+       UNION ALL SELECT username, 0 FROM bypass_codes
+       UNION ALL SELECT DISTINCT username, 0 FROM good_logins
+     ) GROUP BY username`,
+  );
   const auditAfter = database.prepare(
     'SELECT sequence, record FROM audit WHERE sequence > ? ORDER BY sequence LIMIT ?',
   );
@@ -127,6 +141,17 @@ export function buildQueries(database: DatabaseSync): QueryRunners {
         lockedUntilMs: numberOrUndefined(row['locked_until']),
       };
     },
+    departures: () =>
+      departures.all().map((row) => ({
+        username: String(row['username']),
+        goneAtMs: numberOrUndefined(row['gone_at']),
+        returnedAtMs: numberOrUndefined(row['returned_at']),
+        formerUntilMs: numberOrUndefined(row['former_until']),
+      })),
+    'remembered-names': ({ nowMs }) =>
+      rememberedNames
+        .all(nowMs)
+        .map((row) => ({ username: String(row['username']), isHeld: row['held'] === 1 })),
     kept: ({ list }) => kept.all(list).map((row) => parseKept(row['data'])),
     'audit-after': ({ sequence, limit }) =>
       auditAfter.all(sequence, Math.min(limit, auditPageMax)).map((row) => ({
@@ -171,6 +196,9 @@ export function sweep(database: DatabaseSync, nowMs: number): void {
   database.prepare('DELETE FROM good_logins WHERE at < ?').run(nowMs - keepGoodLoginsMs);
   database.prepare('DELETE FROM reminders WHERE at < ?').run(nowMs - keepRemindersMs);
   database.prepare('DELETE FROM account_changes WHERE at < ?').run(nowMs - keepAccountChangesMs);
+  database
+    .prepare('DELETE FROM departures WHERE gone_at IS NULL AND former_until < ?')
+    .run(nowMs - keepFormerMs);
   database.prepare('DELETE FROM used_codes WHERE expires_at < ?').run(expired);
   // Enrolment ids only grow, so that of an older one no code can be right again.
   database.exec(

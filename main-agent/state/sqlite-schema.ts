@@ -106,6 +106,11 @@ const migrations: readonly string[] = [
     list TEXT NOT NULL, id TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY (list, id)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  CREATE TABLE departures (
+    username TEXT PRIMARY KEY, gone_at REAL, returned_at REAL, former_until REAL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
 
 export const schemaVersion = migrations.length;

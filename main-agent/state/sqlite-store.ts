@@ -14,9 +14,11 @@ import type {
   CommitResult,
   EdgeCount,
   FailureState,
+  RememberedName,
   StateStore,
   StoredAccountChange,
   StoredDeliveredCode,
+  StoredDeparture,
   StoredDevice,
   StoredLease,
   StoredSession,
@@ -164,6 +166,14 @@ class SqliteState implements StateStore {
   kept<L extends KeptList>(list: L): Promise<readonly KeptLists[L][]>;
   kept(list: KeptList): Promise<readonly KeptLists[KeptList][]> {
     return this.#query({ name: 'kept', params: { list } });
+  }
+
+  departures(): Promise<readonly StoredDeparture[]> {
+    return this.#query({ name: 'departures', params: undefined });
+  }
+
+  rememberedNames(): Promise<readonly RememberedName[]> {
+    return this.#query({ name: 'remembered-names', params: { nowMs: this.#options.clock.now() } });
   }
 
   auditAfter(sequence: number, limit: number): Promise<readonly { sequence: number; record: AuditRecord }[]> {

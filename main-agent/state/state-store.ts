@@ -34,6 +34,10 @@ export interface StateStore {
   sshKeyAdditions(username: string): Promise<readonly StoredAccountChange[]>;
   failures(scope: string): Promise<FailureState>;
   kept<L extends KeptList>(list: L): Promise<readonly KeptLists[L][]>;
+  /** Names that their users left, and what of earlier holders must not count any more. */
+  departures(): Promise<readonly StoredDeparture[]>;
+  /** Names that something is stored under which a login, a token or a bypass code would use. */
+  rememberedNames(): Promise<readonly RememberedName[]>;
   /** Records after a sequence number, in order. */
   auditAfter(sequence: number, limit: number): Promise<readonly { sequence: number; record: AuditRecord }[]>;
   findAudit(reference: string): Promise<readonly AuditRecord[]>;
@@ -135,6 +139,16 @@ export type Change =
   | { readonly kind: 'note-account-change'; readonly change: StoredAccountChange }
   /** Never fails. A new user of that name starts as a stranger: first and good logins, changes are forgotten. */
   | { readonly kind: 'forget-user'; readonly user: string }
+  /** Never fails. The name's user is gone; a time noted before stands, so that coming and going stretches nothing. */
+  | { readonly kind: 'note-departure'; readonly user: string; readonly atMs: number }
+  /** Never fails. Somebody has the name again, and it must be decided who that is. */
+  | { readonly kind: 'note-return'; readonly user: string; readonly atMs: number }
+  /** Never fails. Decided: the same person (undefined), or another one from this time on. */
+  | {
+      readonly kind: 'settle-departure';
+      readonly user: string;
+      readonly formerUntilMs: number | undefined;
+    }
   | KeepRecord
   | DropRecord
   | { readonly kind: 'audit'; readonly record: AuditRecord }
@@ -175,6 +189,23 @@ export interface AuditExtent {
 export interface EdgeCount {
   readonly boot: string;
   readonly sequence: number;
+}
+
+/** A name whose user is or was gone. */
+export interface StoredDeparture {
+  readonly username: string;
+  /** Undefined: it is decided who has the name. */
+  readonly goneAtMs: number | undefined;
+  /** Given again since, and not decided. */
+  readonly returnedAtMs: number | undefined;
+  /** What was made until then is another person's. */
+  readonly formerUntilMs: number | undefined;
+}
+
+export interface RememberedName {
+  readonly username: string;
+  /** An authenticator or a token of the admin API: things that must never pass to another person. */
+  readonly isHeld: boolean;
 }
 
 export interface StoredAccountChange {

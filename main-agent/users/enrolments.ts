@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { checkYaml } from '#shared/config/check.ts';
 import { configError } from '#shared/config/problem.ts';
@@ -40,6 +40,17 @@ export function buildYamlEnrolments(options: { readonly directory: string }): En
     isUsername(username) ? path.join(directory, `${username}.yaml`) : undefined;
 
   return {
+    async list() {
+      const names = await readdir(directory).catch((error: unknown) => {
+        if (isErrno(error, 'ENOENT')) return [];
+        throw error;
+      });
+      return names.flatMap((name) => {
+        const username = path.basename(name, '.yaml');
+        return name.endsWith('.yaml') && isUsername(username) ? username : [];
+      });
+    },
+
     async read(username) {
       const file = fileOf(username);
       if (file === undefined) return undefined;

@@ -24,3 +24,8 @@ export const pollUnwatchedMs = 1_000;
 export const loggedProblemsMax = 20;
 /** Files parsed or users put together before others get their turn: some ten milliseconds. */
 export const usersInOneGo = 256;
+/**
+ * A name that comes back within this time is taken for the same person's: a folder that an editor, `git checkout` or a
+ * deployment swaps is back within seconds or minutes, and no joiner gets a leaver's name so soon.
+ */
+export const returnGraceMs = 10 * 60_000;

@@ -5,9 +5,13 @@ export interface UserSource {
   /** O(1); exact name only. */
   find(username: string): EffectiveUser | undefined;
   list(): IterableIterator<EffectiveUser>;
+  /** Somebody has this name, also while what is written of them is broken and they can't sign in. */
+  isGiven(username: string): boolean;
+  /** False until the source could be read for the first time: that it holds nobody says nothing before. */
+  isLoaded(): boolean;
   /** What is wrong with the source now; the last good version of each is in force meanwhile. */
   problems(): readonly SourceProblem[];
-  /** Names whose effective user appeared, vanished or changed. Returns the unsubscribe. */
+  /** Names that were given or taken away, and whose effective user changed. Returns the unsubscribe. */
   onChange(listener: (usernames: readonly string[]) => void): () => void;
   close(): Promise<void>;
 }
@@ -35,6 +39,8 @@ export interface Enrolment {
 }
 
 export interface EnrolmentSource {
+  /** Whose there are, readable or not. */
+  list(): Promise<readonly string[]>;
   read(username: string): Promise<Enrolment | undefined>;
   /** Atomic and durable when it resolves. */
   write(username: string, enrolment: Enrolment): Promise<void>;

@@ -98,9 +98,13 @@ export class UsersInForce {
     return order.ok ? undefined : this.#relationProblem(file, order.why);
   }
 
-  /** Names of users who appeared, vanished or changed. */
+  /** Names that were given or taken away, and whose effective user changed. */
   async apply(changed: readonly UserFile[], removed: readonly FileId[]): Promise<readonly string[]> {
     this.#before = new Map(this.#inForce);
+    const different = new Set<string>();
+    for (const { kind, name, relative } of changed.map(({ id }) => id))
+      if (kind === 'user' && !this.#files.has(relative)) different.add(name);
+    for (const { kind, name } of removed) if (kind === 'user') different.add(name);
     for (const file of changed) this.#files.set(file.id.relative, file);
     for (const { relative } of removed) {
       this.#files.delete(relative);
@@ -113,14 +117,13 @@ export class UsersInForce {
     const usernames = everybody
       ? new Set([...this.#users.keys(), ...this.#ownFiles().map(({ id }) => id.name)])
       : new Set(touched.map(({ name }) => name));
-    const different: string[] = [];
     let settled = 0;
     for (const username of usernames) {
-      if (await this.#settleUser(username)) different.push(username);
+      if (await this.#settleUser(username)) different.add(username);
       settled += 1;
       if (settled % usersInOneGo === 0) await setImmediate();
     }
-    return different;
+    return [...different];
   }
 
   /** Decides which version of `_default` and of each group counts. */

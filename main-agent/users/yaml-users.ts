@@ -64,6 +64,7 @@ export class YamlUsers implements UserSource {
   #misnamed: readonly SourceProblem[] = [];
   #folderProblem: SourceProblem | undefined;
   #isFirst = true;
+  #isLoaded = false;
   #turn: Promise<void> = Promise.resolve();
   #stopWatching: (() => void) | undefined;
 
@@ -80,6 +81,14 @@ export class YamlUsers implements UserSource {
 
   list(): IterableIterator<EffectiveUser> {
     return this.#inForce.list();
+  }
+
+  isGiven(username: string): boolean {
+    return this.#inForce.fileOf(userRelative(username)) !== undefined;
+  }
+
+  isLoaded(): boolean {
+    return this.#isLoaded;
   }
 
   problems(): readonly SourceProblem[] {
@@ -208,10 +217,12 @@ export class YamlUsers implements UserSource {
     if (changed.length > 0 || removed.length > 0) await this.#apply(changed, removed);
     if (this.#isFirst) this.#lastGood.keepOnly(this.#inForce.relatives());
     this.#isFirst = false;
+    this.#isLoaded = true;
   }
 
   async #apply(changed: readonly UserFile[], removed: readonly FileId[]): Promise<void> {
     const different = await this.#inForce.apply(changed, removed);
+    this.#isLoaded = true;
     const kept = this.#inForce.relatives();
     this.#lastGood.remove(removed.map(({ relative }) => relative).filter((relative) => !kept.has(relative)));
     this.#lastGood.save(

@@ -11,6 +11,7 @@ import {
   makeBypassCode,
   makeRecoveryCode,
 } from '#main-agent/two-factor/typed-codes.ts';
+import type { Departures } from '#main-agent/users/departures.ts';
 import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -34,6 +35,7 @@ import type {
 export interface VaultOptions {
   readonly vaultKey: Secret<Buffer>;
   readonly enrolments: EnrolmentSource;
+  readonly departures: Pick<Departures, 'findProblem'>;
   readonly state: StateStore;
   readonly totp: TotpSettings;
   readonly guard: Pick<ClockGuard, 'check'>;
@@ -296,6 +298,7 @@ class LocalVault implements Vault {
   #verifyBypass(username: string, state: TwoFactorState, code: Secret): CodeVerdict {
     const outstanding = state.bypassCode;
     const nowMs = this.#options.clock.now();
+    if (this.#options.departures.findProblem(username) !== undefined) return { kind: 'wrong' };
     if (outstanding === undefined || outstanding.expiresAtMs <= nowMs) return { kind: 'wrong' };
     if (!isBypassShaped(code.expose())) return { kind: 'wrong' };
     const id = this.#sealer.fingerprint(code, 'bypass', username, '');

@@ -1,5 +1,6 @@
 import type { StateStore, TwoFactorState } from '#main-agent/state/state-store.ts';
 import { stepAt, type TotpSettings } from '#main-agent/two-factor/totp.ts';
+import type { Departures } from '#main-agent/users/departures.ts';
 import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
@@ -14,6 +15,8 @@ export interface StoredFactor {
 
 export interface StoredFactorOptions {
   readonly enrolments: EnrolmentSource;
+  /** Why what is stored under a name may be another person's. */
+  readonly departures: Pick<Departures, 'findProblem'>;
   readonly state: StateStore;
   readonly totp: TotpSettings;
   readonly clock: Clock;
@@ -33,6 +36,13 @@ export class StoredFactors {
    * it is taken, but nothing up to now may be used again.
    */
   async load(username: string): Promise<StoredFactor> {
+    const found = await this.#find(username);
+    // Asked last: what was read before somebody got the name must not be used after.
+    const problem = this.#options.departures.findProblem(username) ?? found.problem;
+    return problem === undefined ? found : { state: found.state, enrolment: undefined, problem };
+  }
+
+  async #find(username: string): Promise<StoredFactor> {
     const { enrolments, state: store, log } = this.#options;
     const [enrolment, state] = await Promise.all([enrolments.read(username), store.twoFactorState(username)]);
     if (enrolment?.id === state.enrolment) return { state, enrolment, problem: undefined };

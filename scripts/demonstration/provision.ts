@@ -113,6 +113,7 @@ async function makeUsers(files: SiteFiles, users: readonly DemoUser[]): Promise<
     const vault = buildVault({
       vaultKey: new Secret(readFileSync(files.main.vaultKey)),
       enrolments: buildYamlEnrolments({ directory: files.main.enrolments }),
+      departures: { findProblem: () => undefined },
       state,
       totp: defaultTotpSettings,
       guard: { check: () => undefined },

@@ -10,6 +10,7 @@ import type {
   StoredAccountChange,
   StoredBypassCode,
   StoredDeliveredCode,
+  StoredDeparture,
   StoredDevice,
   StoredLease,
   StoredSession,
@@ -42,6 +43,7 @@ interface Tables {
   bypassCodes: Map<string, StoredBypassCode>;
   failures: Map<string, Failures>;
   accountChanges: readonly StoredAccountChange[];
+  departures: Map<string, StoredDeparture>;
   kept: { readonly [L in KeptList]: Map<string, KeptLists[L]> };
   audit: AuditRecord[];
   auditHead: ChainHead | undefined;
@@ -77,6 +79,7 @@ export function buildMemoryState(now: () => number): MemoryState {
     bypassCodes: new Map(),
     failures: new Map(),
     accountChanges: [],
+    departures: new Map(),
     kept: {
       token: new Map(),
       ban: new Map(),
@@ -152,6 +155,16 @@ export function buildMemoryState(now: () => number): MemoryState {
       };
     },
     kept: async (list) => [...tables.kept[list].values()],
+    departures: async () => [...tables.departures.values()],
+    rememberedNames: async () => {
+      const owners = [...tables.kept.token.values()].flatMap(({ owner, expiresAtMs }) =>
+        'user' in owner && expiresAtMs > now() ? owner.user : [],
+      );
+      const held = new Set([...tables.enrolments.keys(), ...owners]);
+      const places = [...tables.goodLogins.keys()].map((key) => key.split('\0')[0] ?? '');
+      const names = new Set([...held, ...tables.bypassCodes.keys(), ...places]);
+      return [...names].map((username) => ({ username, isHeld: held.has(username) }));
+    },
     auditAfter: async (sequence, limit) =>
       tables.audit
         .map((record, index) => ({ sequence: index + 1, record }))
@@ -194,6 +207,7 @@ function copyTables(tables: Tables): Tables {
     reminders: new Map(tables.reminders),
     bypassCodes: new Map(tables.bypassCodes),
     accountChanges: tables.accountChanges,
+    departures: new Map(tables.departures),
     failures: new Map(tables.failures),
     kept: {
       token: new Map(tables.kept.token),
@@ -336,6 +350,34 @@ function apply(tables: Tables, change: Change): boolean {
         if (key.startsWith(pair(change.user, ''))) tables.goodLogins.delete(key);
       tables.accountChanges = tables.accountChanges.filter(({ username }) => username !== change.user);
       return true;
+    case 'note-departure': {
+      const before = tables.departures.get(change.user);
+      tables.departures.set(change.user, {
+        username: change.user,
+        goneAtMs: before?.goneAtMs ?? change.atMs,
+        returnedAtMs: undefined,
+        formerUntilMs: before?.formerUntilMs,
+      });
+      return true;
+    }
+    case 'note-return': {
+      const before = tables.departures.get(change.user);
+      if (before?.goneAtMs !== undefined)
+        tables.departures.set(change.user, { ...before, returnedAtMs: change.atMs });
+      return true;
+    }
+    case 'settle-departure': {
+      const formerUntilMs = change.formerUntilMs ?? tables.departures.get(change.user)?.formerUntilMs;
+      tables.departures.delete(change.user);
+      if (formerUntilMs !== undefined)
+        tables.departures.set(change.user, {
+          username: change.user,
+          goneAtMs: undefined,
+          returnedAtMs: undefined,
+          formerUntilMs,
+        });
+      return true;
+    }
     case 'keep-record':
       keepRecord(tables, change);
       return true;

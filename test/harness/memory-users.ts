@@ -15,6 +15,8 @@ export function buildMemoryUsers(users = new Map<string, EffectiveUser>()): Memo
   return {
     find: (name) => users.get(name),
     list: () => users.values(),
+    isGiven: (name) => users.has(name),
+    isLoaded: () => true,
     problems: () => [],
     onChange: (listener) => {
       listeners.add(listener);

@@ -50,6 +50,8 @@ export interface LocalStorageOptions {
   readonly base: string;
   readonly keepPartialMs: number;
   readonly keepReplaced: boolean;
+  /** A user's uploads begun until then are an earlier holder's of the name. */
+  readonly formerUntilMs: (user: string) => number | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -59,11 +61,13 @@ export class LocalStorage implements Storage {
   readonly #jail: Jail;
   readonly #locks = new KeyLock();
   readonly #uploads: LocalUploads;
+  readonly #formerUntilMs: LocalStorageOptions['formerUntilMs'];
 
   private constructor(base: FolderHandle, options: LocalStorageOptions) {
     this.name = options.name;
     this.#jail = new Jail(base, options.clock);
     this.#uploads = new LocalUploads(this.#jail, this.#locks, options);
+    this.#formerUntilMs = options.formerUntilMs;
   }
 
   static async open(options: LocalStorageOptions): Promise<LocalStorage> {
@@ -114,11 +118,17 @@ export class LocalStorage implements Storage {
   }
 
   keptUploads(user: string, folderId: string): readonly KeptUpload[] {
-    return this.#uploads.kept(user, folderId);
+    return this.#ofPresentHolder(user, this.#uploads.kept(user, folderId));
   }
 
   resumableUploads(user: string): readonly ResumableUpload[] {
-    return this.#uploads.resumable(user);
+    return this.#ofPresentHolder(user, this.#uploads.resumable(user));
+  }
+
+  /** What an earlier holder of the name left is swept in its time and goes to nobody. */
+  #ofPresentHolder<U extends KeptUpload>(user: string, uploads: readonly U[]): readonly U[] {
+    const untilMs = this.#formerUntilMs(user);
+    return untilMs === undefined ? uploads : uploads.filter(({ record }) => record.startedAtMs > untilMs);
   }
 
   discardKept(keptId: string): Promise<void> {

@@ -15,6 +15,7 @@ import { buildAudit } from '#main-agent/audit/audit-log.ts';
 import { Bans } from '#main-agent/bans/bans.ts';
 import type { AnySession } from '#main-agent/login/session.ts';
 import type { StoredLease } from '#main-agent/state/state-store.ts';
+import type { OrphanedName } from '#main-agent/users/departures.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { StorePlan } from '#main-agent/users/store-plan.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -38,6 +39,10 @@ export interface PlayedMain {
   readonly state: MemoryState;
   readonly users: Map<string, EffectiveUser>;
   readonly sessions: AnySession[];
+  /** Names whose users went, and may have come back. */
+  readonly orphans: OrphanedName[];
+  /** Until when a name was another person's. */
+  readonly former: Map<string, number>;
   /** What was asked of the ports, in order. */
   readonly asked: string[];
   readonly ports: AdminPorts;
@@ -70,7 +75,16 @@ export async function startPlayedMain(
   let passedMs = 0;
   const clock = { now: () => nowMs + passedMs, monotonic: () => nowMs + passedMs };
   const log = buildLog('silent', {});
-  const tokens = new Tokens({ state, findUser: (name) => users.get(name), clock, log });
+  const orphans: OrphanedName[] = [];
+  const departures = {
+    findProblem: (name: string) =>
+      orphans.some((one) => one.username === name && one.returnedAtMs !== undefined)
+        ? 'the name was given again'
+        : undefined,
+    formerUntilMs: (name: string) => former.get(name),
+  };
+  const former = new Map<string, number>();
+  const tokens = new Tokens({ state, findUser: (name) => users.get(name), departures, clock, log });
   const bans = new Bans({
     state,
     neverBan: ['192.0.2.0/24'],
@@ -200,6 +214,13 @@ export async function startPlayedMain(
       warnings: () => ['no code is asked from 10.0.0.0/8'],
       reset: async (name, { actor, reason }) => void asked.push(`reset ${name} ${actor} ${reason}`),
       forget: async (name, { actor, reason }) => void asked.push(`forget ${name} ${actor} ${reason}`),
+      orphans: () => orphans,
+      keep: async (name, { actor, reason }) => {
+        const index = orphans.findIndex((one) => one.username === name && one.returnedAtMs !== undefined);
+        if (index >= 0) orphans.splice(index, 1);
+        asked.push(`keep ${name} ${actor} ${reason}`);
+        return index >= 0;
+      },
       unlock: async (name, { actor, reason }) => void asked.push(`unlock ${name} ${actor} ${reason}`),
       makeBypassCode: async (name, { ttlMs, reEnrol, reason }) => {
         asked.push(`bypass ${name} ${ttlMs} ${reEnrol} ${reason}`);
@@ -264,6 +285,8 @@ export async function startPlayedMain(
     state,
     users,
     sessions,
+    orphans,
+    former,
     asked,
     ports,
     close: async () => {

@@ -185,6 +185,7 @@ export class Rig {
   readonly base: string;
   readonly records: AuditRecord[] = [];
   readonly users = new Map<string, EffectiveUser>();
+  readonly formerUntilMs = new Map<string, number>();
   readonly #options: FileServiceOptions;
   #service: FileService | undefined;
 
@@ -200,6 +201,7 @@ export class Rig {
         },
       },
       findUser: (username) => this.users.get(username),
+      formerUntilMs: (username) => this.formerUntilMs.get(username),
       clock: systemClock,
       log: buildLog('silent', {}),
       ...options,

@@ -439,6 +439,7 @@ test('a running main sweeps what has expired and leaves what is open or young', 
     base: rig.base,
     keepPartialMs: 24 * 3_600_000,
     keepReplaced: true,
+    formerUntilMs: () => undefined,
     clock,
     log: buildLog('silent', {}),
   });

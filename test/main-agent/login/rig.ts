@@ -5,6 +5,7 @@ import { buildLogin, type Login, type LoginOptions } from '#main-agent/login/bui
 import type { LoginConfig } from '#main-agent/login/login-config.ts';
 import type { AccountNotice, CodeMessage } from '#main-agent/two-factor/code-delivery.ts';
 import { defaultTotpSettings, stepAt, totpCodeAt } from '#main-agent/two-factor/totp.ts';
+import { Departures } from '#main-agent/users/departures.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { requireRoom, type OwnCredentials } from '#main-agent/users/own-credentials.ts';
 import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
@@ -57,6 +58,7 @@ export interface Answer {
 
 export interface Rig {
   readonly login: Login;
+  readonly departures: Departures;
   readonly state: MemoryState;
   readonly users: Map<string, EffectiveUser>;
   readonly enrolments: Map<string, Enrolment>;
@@ -228,13 +230,23 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
   const notices: AccountNotice[] = [];
   const userSource = buildMemoryUsers(users);
   const enrolmentSource: EnrolmentSource = {
+    list: async () => [...enrolments.keys()],
     read: async (name) => enrolments.get(name),
     write: async (name, enrolment) => void enrolments.set(name, enrolment),
     remove: async (name) => void enrolments.delete(name),
   };
+  const departures = new Departures({
+    state,
+    users: userSource,
+    enrolments: enrolmentSource,
+    clock: { now: () => clock.wall, monotonic: () => clock.steady },
+    log: buildLog('silent', {}),
+  });
+  await departures.start();
   const login = buildLogin({
     config: buildConfig(options),
     users: userSource,
+    departures,
     enrolments: enrolmentSource,
     credentials: playCredentials(
       users,
@@ -269,6 +281,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
 
   const rig: Rig = {
     login,
+    departures,
     state,
     users,
     enrolments,
@@ -347,6 +360,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     },
     restart: async (change = {}) => {
       login.close();
+      await departures.close();
       const twoFactor = change.twoFactor ?? options.twoFactor;
       return buildRig({
         ...options,

@@ -194,6 +194,45 @@ export function describeStateStore(
       expect(await rotate('v1', 'v2')).toBe(false);
     });
 
+    it('S-16: keeps the first time a name was left through every return, until it is decided', async () => {
+      const of = async (): Promise<unknown> => (await store.departures()).at(0);
+      const undecided = { username: 'alice', returnedAtMs: undefined, formerUntilMs: undefined };
+      await accepted({ kind: 'note-return', user: 'alice', atMs: 5 });
+      expect(await store.departures()).toEqual([]);
+      await accepted({ kind: 'note-departure', user: 'alice', atMs: 10 });
+      await accepted({ kind: 'note-return', user: 'alice', atMs: 20 });
+      expect(await of()).toEqual({ ...undecided, goneAtMs: 10, returnedAtMs: 20 });
+      await accepted({ kind: 'note-departure', user: 'alice', atMs: 30 });
+      expect(await of()).toEqual({ ...undecided, goneAtMs: 10 });
+      await accepted({ kind: 'settle-departure', user: 'alice', formerUntilMs: 40 });
+      expect(await of()).toEqual({ ...undecided, goneAtMs: undefined, formerUntilMs: 40 });
+      await accepted({ kind: 'note-departure', user: 'alice', atMs: 50 });
+      await accepted({ kind: 'settle-departure', user: 'alice', formerUntilMs: undefined });
+      expect(await of()).toEqual({ ...undecided, goneAtMs: undefined, formerUntilMs: 40 });
+      await accepted({ kind: 'note-departure', user: 'bob', atMs: 60 });
+      await accepted({ kind: 'settle-departure', user: 'bob', formerUntilMs: undefined });
+      expect(await store.departures()).toHaveLength(1);
+    });
+
+    it('S-16: remembers names by factor, token, bypass code and place, and which of it must pass to nobody', async () => {
+      const token = { hash: 'h', role: 'admin', note: '', createdBy: 'x', createdAtMs: 0 } as const;
+      await accepted({ kind: 'set-enrolment', user: 'enrolled', id: 'e1', expected: undefined });
+      await accepted({ kind: 'set-enrolment', user: 'reset', id: 'e1', expected: undefined });
+      await accepted({ kind: 'set-enrolment', user: 'reset', id: undefined, expected: 'e1' });
+      const code = { id: 'b', expiresAtMs: nowMs + 1, reEnrol: false };
+      await accepted({ kind: 'set-bypass-code', user: 'helped', code });
+      await accepted({ kind: 'note-login', user: 'seen', clientIp: '203.0.113.9', atMs: nowMs });
+      await accepted({ kind: 'note-login', user: 'enrolled', clientIp: '203.0.113.9', atMs: nowMs });
+      for (const [id, owner, expiresAtMs] of [
+        ['t1', { user: 'admin' }, nowMs + 1],
+        ['t2', { user: 'once' }, nowMs],
+        ['t3', { service: 'backup' }, nowMs + 1],
+      ] as const)
+        await accepted({ kind: 'keep-record', list: 'token', record: { ...token, id, owner, expiresAtMs } });
+      const names = (await store.rememberedNames()).map(({ username, isHeld }) => [username, isHeld]);
+      expect(Object.fromEntries(names)).toEqual({ enrolled: true, helped: false, seen: false, admin: true });
+    });
+
     it('S-15: finds what was changed through a node by time, and what added a key last', async () => {
       const note = (atMs: number, more: Partial<StoredAccountChange> = {}): Promise<boolean> =>
         accepted({ kind: 'note-account-change', change: { ...accountChange, atMs, ...more } });
