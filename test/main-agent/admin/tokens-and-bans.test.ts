@@ -114,6 +114,25 @@ describe('tokens', () => {
     expect((await call('DELETE', '/v1/tokens/000000000000', admin)).status).toBe(404);
   });
 
+  it('S-16: are their person’s alone: refused while a name that came back waits, and for good once it is another’s', async () => {
+    main.users.set('eva', { ...main.userOf('eva'), adminRole: 'admin' });
+    const token = await main.makeToken({ owner: { user: 'eva' } });
+    const status = async (of: string): Promise<number> => (await call('GET', '/v1/whoami', of)).status;
+    expect(await status(token)).toBe(200);
+    main.orphans.push({ username: 'eva', goneAtMs: 0, returnedAtMs: 1 });
+    expect(await status(token)).toBe(401);
+    expect(main.state.audit.at(-1)).toMatchObject({
+      event: 'admin.refused',
+      detail: expect.stringContaining('given again'),
+    });
+    main.orphans.length = 0;
+    expect(await status(token)).toBe(200);
+    main.former.set('eva', main.ports.clock.now());
+    expect(await status(token)).toBe(401);
+    main.pass(1);
+    expect(await status(await main.makeToken({ owner: { user: 'eva' } }))).toBe(200);
+  });
+
   it('belong to a person whose admin_role covers them, or to a service, never to both', async () => {
     const admin = await main.makeToken();
     main.users.set('eva', { ...main.userOf('eva'), adminRole: 'helpdesk' });

@@ -138,6 +138,30 @@ describe('sallyport against a running main', () => {
     expect((await run('two-factor', 'test-delivery', 'nobody')).code).toBe(3);
   });
 
+  it('two-factor orphans and keep: one name, or all that came back, never one that is only gone', async () => {
+    expect((await run('two-factor', 'orphans')).out).toBe('No name waits for a decision.\n');
+    for (const username of ['alice', 'bob', 'carol'])
+      main.orphans.push({ username, goneAtMs: 0, returnedAtMs: 60_000 });
+    main.orphans.push({ username: 'dora', goneAtMs: 0, returnedAtMs: undefined });
+    expect((await run('two-factor', 'orphans')).out).toMatch(
+      /^alice +1970.*two-factor keep alice.*\n[^]*^dora .*reset dora\n$/m,
+    );
+    expect((await run('two-factor', 'keep', 'alice')).code).toBe(2);
+    for (const wrong of [['alice', '--all'], []])
+      expect((await run('two-factor', 'keep', ...wrong, '--reason', 'backup')).code).toBe(2);
+    expect((await run('two-factor', 'keep', 'alice', '--reason', 'seen in person')).code).toBe(0);
+    expect(await run('two-factor', 'keep', 'alice', '--reason', 'again')).toMatchObject({
+      code: 5,
+      err: expect.stringContaining('hint: sallyport two-factor orphans'),
+    });
+    const all = await run('two-factor', 'keep', '--all', '--reason', 'restored the backup');
+    expect(all).toMatchObject({ code: 0, out: expect.stringContaining('bob, carol.') });
+    expect(main.asked.filter((one) => one.startsWith('keep')).at(-1)).toBe(
+      'keep carol socket:eva restored the backup',
+    );
+    expect(main.orphans.map(({ username }) => username)).toEqual(['dora']);
+  });
+
   it('two-factor status, reset, unlock, bypass-code', async () => {
     expect((await run('two-factor', 'status', 'alice')).out).toMatch(/state +enrolled/);
     const rollOut = (await run('two-factor', 'status')).out;

@@ -92,6 +92,35 @@ describe('an upload that is taken up by name', () => {
     expect((await other.ask('fs.list-uploads', {})).uploads).toEqual([]);
   });
 
+  test('S-16: is nobody’s once its user’s name is another person’s, and takes none of that person’s places', async () => {
+    const clock = new SettableClock();
+    const rig = await startRig({ clock });
+    const former = rig.client('alice', 'https');
+    const { upload } = await create(former, ['secret plan.pdf'], 10);
+    await go(former, upload, Buffer.from('half of it'), 5);
+    const broken = await former.ask('fs.open', { path: ['broken.bin'], mode: newFile });
+    await former.write(broken.handle, Buffer.from('half'), 0);
+    await former.ask('fs.release', { handle: broken.handle, keepPartial: true });
+    former.end();
+    clock.aheadMs += 1_000;
+    rig.formerUntilMs.set('alice', clock.now());
+    clock.aheadMs += 1_000;
+
+    const present = rig.client('alice', 'https');
+    expect((await present.ask('fs.list-uploads', {})).uploads).toEqual([]);
+    expect(await present.names()).toEqual([]);
+    expect(
+      await refusals(
+        present.ask('fs.find-upload', { upload }),
+        present.ask('fs.open-upload', { upload }),
+        present.ask('fs.remove-upload', { upload }),
+      ),
+    ).toEqual(['not-found', 'not-found', 'not-found']);
+    const own = await create(present, ['secret plan.pdf'], 3);
+    await finish(present, own.upload, Buffer.from('own'));
+    expect((await content(rig, 'secret plan.pdf')).toString()).toBe('own');
+  });
+
   test('goes to the newest connection; the older one can neither write nor commit any more', async () => {
     const rig = await startRig();
     const bytes = randomContent(1000);

@@ -1,6 +1,11 @@
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { keepAfterExpiryMs, keepFailuresMs, keepGoodLoginsMs } from '#main-agent/state/limits.ts';
+import {
+  keepAfterExpiryMs,
+  keepFailuresMs,
+  keepFormerMs,
+  keepGoodLoginsMs,
+} from '#main-agent/state/limits.ts';
 import { ChangeWriter } from '#main-agent/state/sqlite-changes.ts';
 import { sweep } from '#main-agent/state/sqlite-queries.ts';
 import { migrate } from '#main-agent/state/sqlite-schema.ts';
@@ -11,7 +16,7 @@ const dayMs = 24 * 3_600_000;
 /** Why no table grows for ever. A new table has to be put into one of these. */
 const tables = {
   swept: [
-    'account_changes bypass_codes delivered_codes devices failure_scopes failures good_logins leases reminders',
+    'account_changes bypass_codes delivered_codes departures devices failure_scopes failures good_logins leases reminders',
     'sessions time_steps used_codes',
   ],
   'a row for each user, node, hook or setting': [
@@ -66,6 +71,14 @@ describe('sweeping the state', () => {
     };
     apply({ kind: 'open-lease', lease: lease as StoredLease });
     expect(leftAt('leases', 1_000 + keepAfterExpiryMs, 1_001 + keepAfterExpiryMs)).toEqual([1, 0]);
+  });
+
+  it('S-16: forgets until when a name was another’s once nothing of then can live, and no name that waits', () => {
+    apply(
+      { kind: 'settle-departure', user: 'alice', formerUntilMs: 0 },
+      { kind: 'note-departure', user: 'bob', atMs: 0 },
+    );
+    expect(leftAt('departures', keepFormerMs, keepFormerMs + 1)).toEqual([2, 1]);
   });
 
   it('S-03: keeps a used code a day beyond its life, and one without an end for ever', () => {

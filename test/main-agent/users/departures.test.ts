@@ -1,0 +1,146 @@
+import { rename, rm } from 'node:fs/promises';
+import { describe, expect, test } from 'vitest';
+import { Departures } from '#main-agent/users/departures.ts';
+import { returnGraceMs } from '#main-agent/users/limits.ts';
+import type { YamlUsers, YamlUsersOptions } from '#main-agent/users/yaml-users.ts';
+import { buildLog } from '#shared/log.ts';
+import { buildMemoryState } from '#test/harness/memory-state.ts';
+import { exampleHash, makeUsersFolder } from './users-folder.ts';
+
+/** What a real users folder does to the notes of who is gone. */
+
+const files = {
+  '_default.yaml': 'quota: 1GiB\n',
+  'alice.yaml': `username: alice\npassword: ${exampleHash}\n`,
+  'bob.yaml': 'username: bob\n',
+  'new.yaml': 'username: new\n',
+};
+
+async function setUp(change: Partial<YamlUsersOptions> = {}, before?: (directory: string) => Promise<void>) {
+  let nowMs = 1_000_000_000;
+  const clock = { now: () => nowMs, monotonic: () => nowMs };
+  const folder = await makeUsersFolder(files);
+  const state = buildMemoryState(() => nowMs);
+  // Each has signed in before; alice and bob have an authenticator.
+  for (const user of ['alice', 'bob'])
+    await state.commit([{ kind: 'set-enrolment', user, id: 'e1', expected: undefined }]);
+  await before?.(folder.directory);
+  const users = await folder.open(change);
+  const departures = new Departures({
+    state,
+    users,
+    enrolments: { list: async () => [] },
+    clock,
+    log: buildLog('silent', {}),
+  });
+  await departures.start();
+  return {
+    folder,
+    users,
+    state,
+    departures,
+    pass: (ms: number) => void (nowMs += ms),
+    async look() {
+      await users.refresh();
+      await departures.settled();
+    },
+    names: () => departures.list().map(({ username }) => username),
+    problems: () => ['alice', 'bob', 'new'].filter((name) => departures.findProblem(name) !== undefined),
+    [Symbol.asyncDispose]: async () => {
+      await departures.close();
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** The folder's name taken by another one, and back. */
+const aside = (directory: string): string => `${directory}.aside`;
+
+describe('who is gone from the users folder', () => {
+  test('S-16: is noted when the file vanishes, and so is who left by `users apply`', async () => {
+    await using site = await setUp();
+    await site.folder.remove('bob.yaml');
+    await site.look();
+    expect(site.names()).toEqual(['bob']);
+    await (site.users as YamlUsers).changeTogether((directory) => rm(`${directory}/alice.yaml`));
+    await site.departures.settled();
+    expect(site.names()).toEqual(['alice', 'bob']);
+    expect(await site.state.departures()).toHaveLength(2);
+  });
+
+  test('S-16: is nobody while the folder is not there, at a start either', async () => {
+    await using site = await setUp({}, (directory) => rename(directory, aside(directory)));
+    site.pass(returnGraceMs + 1);
+    await site.look();
+    expect(site.names()).toEqual([]);
+    await rename(aside(site.folder.directory), site.folder.directory);
+    await site.look();
+    expect(site.users.find('alice')).toBeDefined();
+    await rename(site.folder.directory, aside(site.folder.directory));
+    site.pass(returnGraceMs + 1);
+    await site.look();
+    expect(site.users.find('alice')).toBeDefined();
+    expect([site.names(), site.problems()]).toEqual([[], []]);
+  });
+
+  test('S-16: are all who were enrolled when the folder is empty; back in time they are the same, later they wait', async () => {
+    await using site = await setUp({}, async (directory) => {
+      for (const name of Object.keys(files)) await rename(`${directory}/${name}`, `${directory}/../${name}`);
+    });
+    const { base, directory } = site.folder;
+    const move = async (from: string, to: string): Promise<void> => {
+      for (const name of Object.keys(files)) await rename(`${from}/${name}`, `${to}/${name}`);
+      await site.look();
+    };
+    expect(site.names()).toEqual(['alice', 'bob']);
+    site.pass(returnGraceMs);
+    await move(base, directory);
+    expect([site.names(), site.problems()]).toEqual([[], []]);
+    await move(directory, base);
+    site.pass(returnGraceMs + 1);
+    await move(base, directory);
+    expect([site.names(), site.problems()]).toEqual([
+      ['alice', 'bob'],
+      ['alice', 'bob'],
+    ]);
+    expect(site.users.find('alice')).toBeDefined();
+  });
+
+  test.each(['keep_last_good', 'refuse'] as const)(
+    'S-16: is nobody whose file is broken, however long (broken_user_file: %s)',
+    async (brokenUserFile) => {
+      await using site = await setUp({ brokenUserFile });
+      await site.folder.write('alice.yaml', 'username: alice\nqouta: 1GiB\n');
+      await site.folder.write('_default.yaml', 'qouta: 1GiB\n');
+      await site.look();
+      site.pass(returnGraceMs + 1);
+      for (const [name, text] of Object.entries(files)) await site.folder.write(name, text);
+      await site.look();
+      expect([site.names(), site.problems()]).toEqual([[], []]);
+    },
+  );
+
+  test('S-16: counts as back with a broken file, which has nothing of the old person’s', async () => {
+    await using site = await setUp();
+    await site.folder.remove('alice.yaml');
+    await site.look();
+    site.pass(returnGraceMs + 1);
+    await site.folder.write('alice.yaml', 'username: alice\nqouta: 1GiB\n');
+    await site.look();
+    expect(site.users.find('alice')).toBeUndefined();
+    expect(site.departures.list()).toMatchObject([{ username: 'alice', returnedAtMs: expect.any(Number) }]);
+    site.pass(1);
+    await site.folder.write('alice.yaml', files['alice.yaml']);
+    await site.look();
+    expect(site.problems()).toEqual(['alice']);
+  });
+
+  test('S-16: a broken file that goes is noted although nobody could sign in with it', async () => {
+    await using site = await setUp({ brokenUserFile: 'refuse' });
+    await site.folder.write('alice.yaml', '');
+    await site.look();
+    await site.folder.remove('alice.yaml');
+    await site.look();
+    expect(site.names()).toEqual(['alice']);
+  });
+});
