@@ -108,11 +108,6 @@ export const leaseRow = z.object({
 });
 export const leasesPage = z.object({ leases: z.array(leaseRow), next });
 
-export const orphanRow = z.object({ user: z.string(), gone_at: time, returned_at: time.optional() });
-export const orphansAnswer = z.object({ orphans: z.array(orphanRow) });
-/** `not_waiting`: nobody has the name, or it is decided already. */
-export const keptAnswer = z.object({ kept: names, not_waiting: names });
-
 export const finding = z.object({
   check: z.string(),
   state: z.enum(['good', 'warning', 'bad']),

@@ -1,10 +1,10 @@
 import { SallyportError } from '#shared/error.ts';
 import { z } from 'zod';
-import { keptAnswer, orphansAnswer } from './answers.ts';
 import { namesKeptAtOnceMax } from './limits.ts';
 import type { TwoFactorAdmin, UserDirectory } from './ports.ts';
 import { reason } from './reason.ts';
-import { defineRoute, noBody, noQuery, type Route } from './route.ts';
+import { defineRoute, noAnswer, noBody, noQuery, type Route } from './route.ts';
+import { keptAnswer, orphansAnswer } from './user-answers.ts';
 import { requireUser } from './user-routes.ts';
 
 /** Names whose users are gone, and names that came back: whose is the second factor that is left? */
@@ -62,6 +62,7 @@ export function buildOrphanRoutes({
       summary: 'The name came back with the same person: the second factor that was left counts again',
       query: noQuery,
       body: z.strictObject({ reason }),
+      answer: noAnswer,
       handle: async ({ param, body, caller }) => {
         requireUser(users, param('user'));
         if (await twoFactor.keep(param('user'), { actor: caller.actor, reason: body.reason })) return {};

@@ -141,3 +141,9 @@ export const deliveryResults = z.object({
     }),
   ),
 });
+
+/** Whose user is gone, and maybe back undecided. */
+export const orphanRow = z.object({ user: z.string(), gone_at: time, returned_at: time.optional() });
+export const orphansAnswer = z.object({ orphans: z.array(orphanRow) });
+/** `not_waiting`: nobody has the name, or it is decided already. */
+export const keptAnswer = z.object({ kept: names, not_waiting: names });

@@ -1,4 +1,4 @@
-import { keptAnswer, orphansAnswer } from '#main-agent/admin/answers.ts';
+import { keptAnswer, orphansAnswer } from '#main-agent/admin/user-answers.ts';
 import { namesKeptAtOnceMax } from '#main-agent/admin/limits.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
