@@ -62,6 +62,11 @@ async function fillAlice(main: PlayedMain): Promise<void> {
   });
 }
 
+/** She went and came back. */
+async function orphanAlice({ orphans }: PlayedMain): Promise<void> {
+  orphans.push({ username: 'alice', goneAtMs: 0, returnedAtMs: 60_000 });
+}
+
 export const goodRequests: Readonly<Record<string, GoodRequest>> = {
   'GET /v1/status': { path: '/v1/status' },
   'GET /v1/explain-login': { path: '/v1/explain-login?user=alice&protocol=sftp&ip=203.0.113.9' },
@@ -102,6 +107,17 @@ export const goodRequests: Readonly<Record<string, GoodRequest>> = {
     body: { reason },
   },
   'GET /v1/two-factor/roll-out': { path: '/v1/two-factor/roll-out' },
+  'GET /v1/two-factor/orphans': { path: '/v1/two-factor/orphans', before: orphanAlice },
+  'POST /v1/two-factor/orphans/keep': {
+    path: '/v1/two-factor/orphans/keep',
+    body: { users: ['alice', 'bob'], reason },
+    before: orphanAlice,
+  },
+  'POST /v1/users/{user}/two-factor/keep': {
+    path: '/v1/users/alice/two-factor/keep',
+    body: { reason },
+    before: orphanAlice,
+  },
   'POST /v1/clock/confirm': { path: '/v1/clock/confirm', body: { reason } },
   'POST /v1/test-delivery': { path: '/v1/test-delivery', body: { user: 'alice' } },
   'GET /v1/sessions': { path: '/v1/sessions' },

@@ -1,5 +1,4 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { AuditRecord } from '#main-agent/audit/record.ts';
 import { returnGraceMs } from '#main-agent/users/limits.ts';
 import { Secret } from '#shared/secret.ts';
 import { buildRig, buildUser, refusal, settle, withFactor, type Rig, type RigOptions } from './rig.ts';
@@ -40,7 +39,7 @@ async function goFor(ms: number): Promise<void> {
 }
 const events = (user = 'alice'): readonly string[] =>
   rig.state.audit
-    .filter((one: AuditRecord) => one.user === user && /^two-factor\./.test(one.event))
+    .filter((one) => one.user === user && one.event.startsWith('two-factor.'))
     .map((one) => one.event);
 
 describe('a name that is given again', () => {

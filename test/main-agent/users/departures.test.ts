@@ -2,7 +2,7 @@ import { rename, rm } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { Departures } from '#main-agent/users/departures.ts';
 import { returnGraceMs } from '#main-agent/users/limits.ts';
-import type { YamlUsers, YamlUsersOptions } from '#main-agent/users/yaml-users.ts';
+import type { YamlUsersOptions } from '#main-agent/users/yaml-users.ts';
 import { buildLog } from '#shared/log.ts';
 import { buildMemoryState } from '#test/harness/memory-state.ts';
 import { exampleHash, makeUsersFolder } from './users-folder.ts';
@@ -62,7 +62,7 @@ describe('who is gone from the users folder', () => {
     await site.folder.remove('bob.yaml');
     await site.look();
     expect(site.names()).toEqual(['bob']);
-    await (site.users as YamlUsers).changeTogether((directory) => rm(`${directory}/alice.yaml`));
+    await site.users.changeTogether((directory) => rm(`${directory}/alice.yaml`));
     await site.departures.settled();
     expect(site.names()).toEqual(['alice', 'bob']);
     expect(await site.state.departures()).toHaveLength(2);
