@@ -47,7 +47,9 @@ export function buildTransferRoutes({ transfers }: TransferPorts): readonly Rout
       answer: noAnswer,
       subject: ({ params }) => transfers.list().find(({ id }) => id === params['id'])?.username,
       handle: async ({ param }) => {
-        if (await transfers.end(param('id'))) return {};
+        const found = transfers.list().find(({ id }) => id === param('id'));
+        if (await transfers.end(param('id')))
+          return { note: `transfer ${param('id')}, ${found?.direction ?? 'done'} of ${found?.path ?? ''}` };
         throw new SallyportError('not-found', 'There is no such transfer', { hint: 'sallyport transfers' });
       },
     }),

@@ -74,11 +74,7 @@ export function buildAdminClient({ target, token, actor }: AdminAddress): AdminC
           timeoutMs,
         })
         .catch((cause: unknown) => {
-          throw new SallyportError('link-down', 'Main-agent does not answer', {
-            detail: cause instanceof SallyportError ? (cause.detail ?? cause.message) : String(cause),
-            hint: 'is it running, may you open its socket, is --socket or --url right?',
-            cause,
-          });
+          throw toUnreachable(cause);
         });
       const json: unknown = answer.body === '' ? undefined : JSON.parse(answer.body);
       if (answer.status < 400) return json;
@@ -86,6 +82,22 @@ export function buildAdminClient({ target, token, actor }: AdminAddress): AdminC
     },
     close: () => client.close(),
   };
+}
+
+function toUnreachable(cause: unknown): SallyportError {
+  const detail = cause instanceof SallyportError ? (cause.detail ?? cause.message) : String(cause);
+  // As OpenSSL and Node name what is wrong with a certificate.
+  return /CERT|LEAF_SIGNATURE/.test(detail)
+    ? new SallyportError('link-down', 'Main-agent’s certificate is not trusted', {
+        detail,
+        hint: '--ca-file names the authority that signed it; --url must have the name in it',
+        cause,
+      })
+    : new SallyportError('link-down', 'Main-agent does not answer', {
+        detail,
+        hint: 'is it running, may you open its socket, is --socket or --url right?',
+        cause,
+      });
 }
 
 /** Path segment of a name. */

@@ -11,8 +11,17 @@ _sallyport() {
   local word words path="" index
   for ((index = 1; index < COMP_CWORD; index++)); do
     word=\${COMP_WORDS[index]}
-    case $word in -*) ;; *) path="\${path:+$path }$word" ;; esac
+    case $word in
+    # bash makes three words of --option=value.
+    =) index=$((index + 1)) ;;
+    ${[...listValueOptions(program)].join('|')}) [ "\${COMP_WORDS[index + 1]}" = "=" ] || index=$((index + 1)) ;;
+    -*) ;;
+    *) path="\${path:+$path }$word" ;;
+    esac
   done
+  # A value is the user's to type, or a file.
+  COMPREPLY=()
+  [ "$index" = "$COMP_CWORD" ] || return 0
   words=""
   while :; do
     case $path in
@@ -23,8 +32,17 @@ ${cases.join('\n')}
   done
   COMPREPLY=($(compgen -W "$words" -- "\${COMP_WORDS[COMP_CWORD]}"))
 }
-complete -F _sallyport sallyport
+complete -o default -F _sallyport sallyport
 `;
+}
+
+/** Whose next word is no command. */
+function listValueOptions(command: Command): Set<string> {
+  const own = command.options.filter((option) => option.required || option.optional);
+  return new Set([
+    ...own.flatMap(({ long, short }) => [long, short].filter((name) => name !== undefined)),
+    ...command.commands.flatMap((one) => [...listValueOptions(one)]),
+  ]);
 }
 
 function listCommands(

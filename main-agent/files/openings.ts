@@ -220,6 +220,7 @@ export class Openings {
   }
 
   async end(session: FullSession, handle: Handle, how: Ending, reason?: SallyportError): Promise<void> {
+    const isCut = reason !== undefined && handle.kind === 'read' && handle.streams.isRunning;
     await handle.end(how, reason);
     if (how === 'abandon' || handle.kind === 'folder') return;
     const { receipts } = this.#context;
@@ -227,7 +228,8 @@ export class Openings {
       if (!handle.wasRead) return;
       const { path } = handle.located;
       const { startedAtMs, sentBytes: bytes } = handle;
-      receipts.write(session, { event: 'file.download', path, bytes, startedAtMs });
+      const cut = isCut ? { outcome: 'failed' as const, detail: reason.publicMessage } : {};
+      receipts.write(session, { event: 'file.download', path, bytes, startedAtMs, ...cut });
       return;
     }
     const { record, size: bytes } = handle.upload;

@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises';
+import path from 'node:path';
 import { configError } from '#shared/config/problem.ts';
 import { SallyportError } from '#shared/error.ts';
-import { removeDurably, writeDurably } from './durable-file.ts';
+import { ensureFolder, removeDurably, writeDurably } from './durable-file.ts';
 import { hashOctets, type FileId } from './user-file.ts';
 import { readIfThere } from './user-folder.ts';
 import { editYaml, type YamlChange } from './yaml-edit.ts';
@@ -15,6 +16,8 @@ import type { YamlUsers } from './yaml-users.ts';
 
 /** Of a new file: it may hold a password hash. */
 export const newFileMode = 0o600;
+/** Of `groups/`, when the first group comes. */
+const groupsFolderMode = 0o750;
 
 export class FileWrites {
   readonly #users: YamlUsers;
@@ -34,7 +37,9 @@ export class FileWrites {
     return this.inTurn(async () => {
       const octets = Buffer.from(editYaml(text, fields), 'utf8');
       this.#requireGood(octets, id);
-      await writeDurably(this.#users.fileOf(id), octets.toString('utf8'), {
+      const file = this.#users.fileOf(id);
+      if (id.kind === 'group') await ensureFolder(path.dirname(file), groupsFolderMode);
+      await writeDurably(file, octets.toString('utf8'), {
         mode: newFileMode,
         exclusive: true,
       });

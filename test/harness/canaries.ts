@@ -22,7 +22,8 @@ export function listCanaries({ users, files }: Pick<Site, 'users' | 'files'>): C
     canaries.push([`${name}'s secret in base32`, totpSecret]);
     canaries.push(...spellings(`${name}'s secret`, decodeBase32(totpSecret) ?? Buffer.alloc(0)));
   }
-  for (const file of readdirSync(files.main.users)) {
+  for (const file of readdirSync(files.main.users, { recursive: true, encoding: 'utf8' })) {
+    if (!file.endsWith('.yaml')) continue;
     const text = readFileSync(join(files.main.users, file), 'utf8');
     for (const [, hash = ''] of text.matchAll(/\$argon2id\$\S+\$(\S+)/g))
       canaries.push([`${file}: hash`, hash]);

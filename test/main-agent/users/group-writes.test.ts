@@ -41,6 +41,14 @@ describe('groups', () => {
     });
   });
 
+  test('the first one comes with its folder', async () => {
+    await using folder = await makeUsersFolder({ 'alice.yaml': 'username: alice\n' });
+    const users = await folder.open();
+    const groups = new YamlGroups(users, new FileWrites(users));
+    await groups.create('staff', { quota: '2GiB' });
+    expect(groups.list()).toMatchObject([{ name: 'staff', isBroken: false }]);
+  });
+
   test('keep their comments when changed, and a change counts for all in them when it resolves', async () => {
     await using site = await setUp();
     const { etag } = await site.groups.show('staff');
