@@ -12,7 +12,7 @@ const setupSchema = z.strictObject({ ticket: z.string().max(64).optional() });
 const codeSchema = z.strictObject({ code: z.string().max(64) });
 
 export async function getAccount(x: Exchange, session: Admitted): Promise<void> {
-  const { twoFactor, may, quota, session: facts, ...account } = await session.account();
+  const { twoFactor, may, mounts, quota, session: facts, ...account } = await session.account();
   const { notice } = session.view;
   await sendJson(x, 200, {
     username: account.username,
@@ -27,6 +27,7 @@ export async function getAccount(x: Exchange, session: Admitted): Promise<void> 
       ...(twoFactor.requiredFrom === undefined ? {} : { required_from: twoFactor.requiredFrom }),
     },
     may: { password: may.password, ssh_keys: may.sshKeys },
+    files: mounts.map(({ path, allow }) => ({ path: `/${path.join('/')}`, allow })),
     quota: {
       used_bytes: quota.usedBytes,
       ...(quota.limitBytes === undefined ? {} : { limit_bytes: quota.limitBytes }),

@@ -1,4 +1,4 @@
-import type { AccountView, SessionView } from '#shared/link/messages.ts';
+import { mountsToldMax, type AccountView, type SessionView } from '#shared/link/messages.ts';
 import { requirementStartMs } from './account-rules.ts';
 import { maySetUp } from './enrolment-rules.ts';
 import type { LoginParts } from './login-parts.ts';
@@ -51,6 +51,9 @@ export async function viewAccount(
       password: findChangeObstacle(parts.config, session, 'password') === undefined,
       sshKeys: findChangeObstacle(parts.config, session, 'ssh-key') === undefined,
     },
+    mounts: user.mounts
+      .slice(0, mountsToldMax)
+      .map(({ path, allow }) => ({ path: [...path], allow: [...allow] })),
     quota: { usedBytes, ...(user.quotaBytes === undefined ? {} : { limitBytes: user.quotaBytes }) },
     session: {
       startedAt: new Date(session.openedAtMs).toISOString(),

@@ -11,6 +11,9 @@ import { z } from 'zod';
 /** Resumable uploads of one user: with paths of 4 KiB the list still fits into one message. */
 export const uploadsMax = 100;
 
+/** Mounts of one user that a node is told of; templates give a few, and with long paths they still fit into a message. */
+export const mountsToldMax = 256;
+
 const id = z.string().regex(/^[A-Za-z0-9_-]{43}$/); // 256 bit, base64url
 const base64url = (max: number) =>
   z
@@ -182,6 +185,8 @@ const accountView = z.strictObject({
     requiredFrom: text(64).optional(),
   }),
   may: z.strictObject({ password: z.boolean(), sshKeys: z.boolean() }),
+  /** What the user may do where; the longest path above a place counts. Nothing of where that lies on a disk. */
+  mounts: z.array(z.strictObject({ path, allow: z.array(text(16)).max(16) })).max(mountsToldMax),
   quota: z.strictObject({ usedBytes: count, limitBytes: count.optional() }),
   session: z.strictObject({
     startedAt: text(40),

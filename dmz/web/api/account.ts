@@ -1,4 +1,5 @@
 import type { Http } from '#dmz/web/api/http.ts';
+import type { Grant } from '#dmz/web/files/rights.ts';
 
 /** Who is signed in, and what they may do. */
 
@@ -18,6 +19,8 @@ export interface Account {
     readonly required_from?: string;
   };
   readonly may: { readonly password: boolean; readonly ssh_keys: boolean };
+  /** What may be done where. */
+  readonly files: readonly Grant[];
   /** `limit_bytes` absent: unlimited. */
   readonly quota: { readonly used_bytes: number; readonly limit_bytes?: number };
   readonly session: {

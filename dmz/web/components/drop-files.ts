@@ -34,6 +34,7 @@ function rowUnder(event: DragEvent): number | undefined {
 
 /** Handlers for an area onto which files may be dropped, and where they are held right now. */
 export function useDropFiles(on: {
+  readonly mayDrop: (rowIndex: number | undefined, ofRows: boolean) => boolean;
   readonly files: (dropped: Promise<DroppedFiles>, rowIndex: number | undefined) => void;
   /** Rows only move into a folder under the pointer. */
   readonly rows: (rowIndex: number) => void;
@@ -53,9 +54,13 @@ export function useDropFiles(on: {
       onDragOver: (event: AreaEvent): void => {
         const ofRows = holdsRows(event);
         const rowIndex = rowUnder(event);
-        // Where rows can't go, the browser shows so by not being prevented.
-        if (!holdsFiles(event) && !(ofRows && rowIndex !== undefined)) {
-          if (ofRows) setTarget(undefined);
+        const canLand = holdsFiles(event) || (ofRows && rowIndex !== undefined);
+        if (!canLand || !on.mayDrop(rowIndex, ofRows)) {
+          setTarget(undefined);
+          // The browser shows that this is no place by not being prevented; files it would open instead of the page.
+          if (!holdsFiles(event) || event.dataTransfer === null) return;
+          event.preventDefault();
+          event.dataTransfer.dropEffect = 'none';
           return;
         }
         event.preventDefault();
@@ -75,10 +80,10 @@ export function useDropFiles(on: {
         const rowIndex = rowUnder(event);
         if (holdsRows(event)) {
           event.preventDefault();
-          if (rowIndex !== undefined) on.rows(rowIndex);
+          if (rowIndex !== undefined && on.mayDrop(rowIndex, true)) on.rows(rowIndex);
         } else if (holdsFiles(event) && event.dataTransfer !== null) {
           event.preventDefault();
-          on.files(readDropped(event.dataTransfer), rowIndex);
+          if (on.mayDrop(rowIndex, false)) on.files(readDropped(event.dataTransfer), rowIndex);
         }
       },
     },

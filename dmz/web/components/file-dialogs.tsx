@@ -93,6 +93,7 @@ export function KeyboardDialog({ onClose }: { readonly onClose: () => void }) {
   const { keyboard: words, common } = useWords();
   const rows: readonly (readonly [string, readonly string[]])[] = [
     [words.move, ['↑', '↓']],
+    [words.page, [words.pageUp, words.pageDown]],
     [words.ends, [words.home, words.end]],
     [words.open, [words.enter]],
     [words.up, [words.backspace]],

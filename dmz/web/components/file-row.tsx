@@ -7,6 +7,7 @@ import { Menu, type MenuItem } from '#dmz/web/components/menu.tsx';
 import { PageLink } from '#dmz/web/components/page-link.tsx';
 import { RenameField } from '#dmz/web/components/rename-field.tsx';
 import type { Entry } from '#dmz/web/files/entry.ts';
+import type { EntryRights } from '#dmz/web/files/rights.ts';
 import { previewKindOf } from '#dmz/web/files/preview.ts';
 import { toApiPath } from '#dmz/web/files/path.ts';
 import { longPressMs } from '#dmz/web/limits.ts';
@@ -52,13 +53,16 @@ export function FileRow({
   readonly dropTarget: boolean;
   readonly onRenamed: () => void;
 } & RowActions) {
-  const { folder, selection } = useClient();
+  const { folder, selection, session } = useClient();
   const words = useWords();
   const formats = useFormats();
   const pressed = useLongPress(() => selection.toggle(folder.shown.value, index));
   const size = entry.type === 'file' ? formats.size(entry.size) : '–';
-  const canPreview = entry.type === 'file' && previewKindOf(entry.name) !== undefined;
+  const may = session.rights.value.over(folder.path.value, [entry]);
+  const canPreview = entry.type === 'file' && may.download && previewKindOf(entry.name) !== undefined;
   const modified = formats.modified(entry.mtimeMs, Date.now());
+
+  const items = itemsFor(entry, index, rowActions, selection, may, words);
 
   /** Before the name's own link gets the tap: while rows are being selected by touch, a tap only selects. */
   const interceptTap = (event: MouseEvent): void => {
@@ -140,7 +144,7 @@ export function FileRow({
           <RenameField entry={entry} onClose={onRenamed} />
         ) : (
           <div class="name-lines">
-            <NameLink entry={entry} />
+            <NameLink entry={entry} opens={may.download} />
             <span class="name-facts on-phone">
               {entry.type === 'file' ? `${size} · ${modified}` : modified}
             </span>
@@ -154,14 +158,11 @@ export function FileRow({
         {modified}
       </div>
       <div role="gridcell" class="cell-more" onClick={(event) => event.stopPropagation()}>
-        <Menu
-          class="icon-button"
-          label={words.files.more(entry.name)}
-          tabIndex={-1}
-          items={itemsFor(entry, index, rowActions, selection, words)}
-        >
-          <Icon name="more" />
-        </Menu>
+        {items.length > 0 && (
+          <Menu class="icon-button" label={words.files.more(entry.name)} tabIndex={-1} items={items}>
+            <Icon name="more" />
+          </Menu>
+        )}
       </div>
     </div>
   );
@@ -172,10 +173,11 @@ function itemsFor(
   index: number,
   rowActions: RowActions,
   selection: ReturnType<typeof useClient>['selection'],
+  may: EntryRights,
   words: ReturnType<typeof useWords>,
 ): MenuItem[] {
   const isFolder = entry.type === 'folder';
-  const opens = isFolder || previewKindOf(entry.name) !== undefined;
+  const opens = isFolder || (may.download && previewKindOf(entry.name) !== undefined);
   const open: MenuItem = {
     label: words.files.open,
     icon: isFolder ? 'folder' : 'eye',
@@ -186,9 +188,12 @@ function itemsFor(
     icon: 'copy',
     onSelect: () => rowActions.onMove(index, 'copy'),
   };
-  return [
-    ...(opens ? [open] : []),
-    { label: words.files.download, icon: 'download', onSelect: () => rowActions.onDownload(index) },
+  const download: MenuItem = {
+    label: words.files.download,
+    icon: 'download',
+    onSelect: () => rowActions.onDownload(index),
+  };
+  const relocate: readonly MenuItem[] = [
     {
       label: words.files.rename,
       icon: 'pencil',
@@ -198,13 +203,24 @@ function itemsFor(
       },
     },
     { label: words.files.move, icon: 'move', onSelect: () => rowActions.onMove(index, 'move') },
-    ...(isFolder ? [] : [copy]),
-    { label: words.files.delete, icon: 'trash', danger: true, onSelect: () => rowActions.onDelete(index) },
+  ];
+  const remove: MenuItem = {
+    label: words.files.delete,
+    icon: 'trash',
+    danger: true,
+    onSelect: () => rowActions.onDelete(index),
+  };
+  return [
+    ...(opens ? [open] : []),
+    ...(may.download ? [download] : []),
+    ...(may.relocate ? relocate : []),
+    ...(may.copy ? [copy] : []),
+    ...(may.remove ? [remove] : []),
   ];
 }
 
 /** The name is a real link: it can be copied, and a folder opened in a new tab. */
-function NameLink({ entry }: { readonly entry: Entry }) {
+function NameLink({ entry, opens }: { readonly entry: Entry; readonly opens: boolean }) {
   const { folder } = useClient();
   const path = [...folder.path.value, entry.name];
   return (
@@ -213,10 +229,12 @@ function NameLink({ entry }: { readonly entry: Entry }) {
         <PageLink to={{ name: 'files', folder: path }} tabIndex={-1}>
           {entry.name}
         </PageLink>
-      ) : (
+      ) : opens ? (
         <a href={toApiPath(path)} download="" tabIndex={-1} draggable={false}>
           {entry.name}
         </a>
+      ) : (
+        entry.name
       )}
     </span>
   );

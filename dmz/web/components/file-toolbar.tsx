@@ -1,7 +1,7 @@
 import { Breadcrumbs } from '#dmz/web/components/breadcrumbs.tsx';
 import { Button, IconButton } from '#dmz/web/components/button.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
-import { Menu } from '#dmz/web/components/menu.tsx';
+import { Menu, type MenuItem } from '#dmz/web/components/menu.tsx';
 import type { MoveKind } from '#dmz/web/components/move-dialog.tsx';
 import type { Entry } from '#dmz/web/files/entry.ts';
 import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
@@ -16,35 +16,48 @@ export function FolderBar({
   readonly onUploadFolder: () => void;
   readonly onNewFolder: () => void;
 }) {
-  const { folder } = useClient();
+  const { folder, session } = useClient();
   const words = useWords();
+  const path = folder.path.value;
+  const rights = session.rights.value;
+  const mayUpload = rights.may(path, 'write');
+  const mayMake = rights.may(path, 'mkdir');
+  const items: readonly MenuItem[] = [
+    ...(mayUpload ? [{ label: words.files.uploadFiles, icon: 'upload' as const, onSelect: onUpload }] : []),
+    ...(mayUpload && mayMake
+      ? [{ label: words.files.uploadFolder, icon: 'folderUp' as const, onSelect: onUploadFolder }]
+      : []),
+    ...(mayMake
+      ? [{ label: words.files.newFolder, icon: 'folderPlus' as const, onSelect: onNewFolder }]
+      : []),
+  ];
   return (
     <div class="bar bar-folder">
-      <Breadcrumbs path={folder.path.value} />
+      <Breadcrumbs path={path} />
       <div class="bar-actions on-desktop">
-        <Button icon="folderPlus" onClick={onNewFolder}>
-          {words.files.newFolder}
-        </Button>
-        <Button icon="folderUp" onClick={onUploadFolder}>
-          {words.files.uploadFolder}
-        </Button>
-        <Button kind="primary" icon="upload" onClick={onUpload}>
-          {words.files.upload}
-        </Button>
+        {mayMake && (
+          <Button icon="folderPlus" onClick={onNewFolder}>
+            {words.files.newFolder}
+          </Button>
+        )}
+        {mayUpload && mayMake && (
+          <Button icon="folderUp" onClick={onUploadFolder}>
+            {words.files.uploadFolder}
+          </Button>
+        )}
+        {mayUpload && (
+          <Button kind="primary" icon="upload" onClick={onUpload}>
+            {words.files.upload}
+          </Button>
+        )}
       </div>
-      <div class="floating on-phone">
-        <Menu
-          class="floating-button"
-          label={words.files.add}
-          items={[
-            { label: words.files.uploadFiles, icon: 'upload', onSelect: onUpload },
-            { label: words.files.uploadFolder, icon: 'folderUp', onSelect: onUploadFolder },
-            { label: words.files.newFolder, icon: 'folderPlus', onSelect: onNewFolder },
-          ]}
-        >
-          <Icon name="plus" size={24} />
-        </Menu>
-      </div>
+      {items.length > 0 && (
+        <div class="floating on-phone">
+          <Menu class="floating-button" label={words.files.add} items={items}>
+            <Icon name="plus" size={24} />
+          </Menu>
+        </div>
+      )}
     </div>
   );
 }
@@ -61,9 +74,10 @@ export function SelectionBar({
   readonly onMove: (kind: MoveKind) => void;
   readonly onDelete: () => void;
 }) {
-  const { selection, actions } = useClient();
+  const { folder, selection, session, actions } = useClient();
   const words = useWords();
   const formats = useFormats();
+  const may = session.rights.value.over(folder.path.value, chosen);
   return (
     <div
       class="bar bar-selection"
@@ -73,25 +87,31 @@ export function SelectionBar({
       <IconButton icon="close" label={words.files.clearSelection} onClick={() => selection.clear()} />
       <span class="bar-count">{words.files.selected(chosen.length, formats.number(chosen.length))}</span>
       <div class="bar-actions">
-        <Button icon="download" onClick={() => actions.download(chosen)}>
-          {words.files.download}
-        </Button>
-        <Button icon="move" onClick={() => onMove('move')}>
-          {words.files.move}
-        </Button>
-        {chosen.every((entry) => entry.type === 'file') && (
+        {may.download && (
+          <Button icon="download" onClick={() => actions.download(chosen)}>
+            {words.files.download}
+          </Button>
+        )}
+        {may.relocate && (
+          <Button icon="move" onClick={() => onMove('move')}>
+            {words.files.move}
+          </Button>
+        )}
+        {may.copy && (
           <Button icon="copy" onClick={() => onMove('copy')}>
             {words.files.copy}
           </Button>
         )}
-        {chosen.length === 1 && (
+        {may.relocate && chosen.length === 1 && (
           <Button icon="pencil" onClick={onRename}>
             {words.files.rename}
           </Button>
         )}
-        <Button icon="trash" kind="danger" onClick={onDelete}>
-          {words.files.delete}
-        </Button>
+        {may.remove && (
+          <Button icon="trash" kind="danger" onClick={onDelete}>
+            {words.files.delete}
+          </Button>
+        )}
       </div>
     </div>
   );

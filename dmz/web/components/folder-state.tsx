@@ -18,7 +18,7 @@ function Blank({
   readonly view: string;
   readonly icon: IconName;
   readonly title: string;
-  readonly children: ComponentChildren;
+  readonly children?: ComponentChildren;
 }) {
   return (
     <div class="blank" data-view={view}>
@@ -54,7 +54,8 @@ export function LoadingFolder() {
   );
 }
 
-export function EmptyFolder({ onUpload }: { readonly onUpload: () => void }) {
+/** `onUpload` undefined: nothing may be put in here. */
+export function EmptyFolder({ onUpload }: { readonly onUpload: (() => void) | undefined }) {
   const { folder } = useClient();
   const words = useWords();
   const typed = folder.filter.value;
@@ -71,6 +72,7 @@ export function EmptyFolder({ onUpload }: { readonly onUpload: () => void }) {
         </Button>
       </Blank>
     );
+  if (onUpload === undefined) return <Blank icon="folder" title={words.files.emptyTitle} />;
   const first = folder.path.value.length === 0;
   return (
     <Blank
@@ -87,7 +89,7 @@ export function EmptyFolder({ onUpload }: { readonly onUpload: () => void }) {
 }
 
 export function FailedFolder({ problem }: { readonly problem: ApiProblem }) {
-  const { folder } = useClient();
+  const { folder, session } = useClient();
   const words = useWords();
   const { reference } = problem.details;
   const gone = problem.status === 404 || problem.status === 409;
@@ -100,7 +102,9 @@ export function FailedFolder({ problem }: { readonly problem: ApiProblem }) {
   const text = gone
     ? words.files.missing
     : forbidden
-      ? words.files.forbidden
+      ? session.rights.value.may(folder.path.value, 'write')
+        ? words.files.dropBox
+        : words.files.forbidden
       : problem.isOutage
         ? describeFailure(problem, words)
         : words.files.broken;

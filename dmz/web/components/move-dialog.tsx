@@ -30,7 +30,7 @@ export function MoveDialog({
   readonly target?: FolderPath | undefined;
   readonly onClose: () => void;
 }) {
-  const { folder, actions } = useClient();
+  const { session, folder, actions } = useClient();
   const words = useWords();
   const formats = useFormats();
   const [from] = useState(folder.path.value);
@@ -113,7 +113,7 @@ export function MoveDialog({
           <div class="dialog-buttons">
             <Button onClick={() => step.answer('skip', forAll)}>{words.uploads.skip}</Button>
             <Button onClick={() => step.answer('keep-both', forAll)}>{words.uploads.keepBoth}</Button>
-            {step.entry.type === 'file' && (
+            {step.entry.type === 'file' && session.rights.value.may(path, 'overwrite') && (
               <Button kind="danger" onClick={() => step.answer('replace', forAll)}>
                 {words.uploads.replace}
               </Button>

@@ -79,13 +79,14 @@ function describeState(
 }
 
 function ConflictChoices({ upload, several }: { readonly upload: Upload; readonly several: boolean }) {
-  const { uploads } = useClient();
+  const { session, uploads } = useClient();
   const words = useWords();
+  const mayReplace = session.rights.value.may(upload.folder, 'overwrite');
   const [forAll, setForAll] = useState(false);
   const choose = (choice: ConflictChoice) => (): void => uploads.resolve(upload, choice, forAll);
   return (
     <div class="conflict">
-      <Button onClick={choose('replace')}>{words.uploads.replace}</Button>
+      {mayReplace && <Button onClick={choose('replace')}>{words.uploads.replace}</Button>}
       <Button onClick={choose('keep-both')}>{words.uploads.keepBoth}</Button>
       <Button onClick={choose('skip')}>{words.uploads.skip}</Button>
       {several && (

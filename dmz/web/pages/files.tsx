@@ -32,7 +32,7 @@ type Asked =
 
 /** The folder in the address bar, and everything that can be done with what is in it. */
 export function FilesPage({ path }: { readonly path: FolderPath }) {
-  const { brand, route, folder, selection, actions } = useClient();
+  const { brand, route, session, folder, selection, actions } = useClient();
   const words = useWords();
   const [asked, setAsked] = useState<Asked | undefined>();
   const [renamingName, setRenamingName] = useState<string | undefined>();
@@ -43,6 +43,8 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
   const entries = folder.shown.value;
   const state = folder.state.value;
   const chosen = selection.chosenFrom(entries);
+  const rights = session.rights.value;
+  const mayUpload = rights.may(path, 'write');
 
   useEffect(() => {
     const moved = !folder.shows(path) || folder.entries.value.length > 0;
@@ -67,13 +69,15 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
   useEffect(() => {
     const paste = (event: ClipboardEvent): void => {
       const files = [...(event.clipboardData?.files ?? [])];
-      if (files.length > 0) void actions.upload(files.map((file) => ({ file, folder: [] })));
+      if (files.length > 0 && mayUpload) void actions.upload(files.map((file) => ({ file, folder: [] })));
     };
     document.addEventListener('paste', paste);
     return () => document.removeEventListener('paste', paste);
-  }, []);
+  }, [mayUpload]);
 
-  const upload = (): void => picker.current?.click();
+  const upload = (): void => {
+    if (mayUpload) picker.current?.click();
+  };
   const uploadFolder = (): void => folderPicker.current?.click();
   const goUp = (): void => {
     if (path.length > 0) route.go({ name: 'files', folder: path.slice(0, -1) });
@@ -88,9 +92,9 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
   const open = (index: number): void => {
     const entry = entries[index];
     if (entry?.type === 'folder') route.go({ name: 'files', folder: [...path, entry.name] });
-    else if (entry !== undefined && previewKindOf(entry.name) !== undefined)
-      setAsked({ name: 'preview', entry });
-    else if (entry !== undefined) actions.download([entry]);
+    else if (entry === undefined || !rights.may(path, 'read')) return;
+    else if (previewKindOf(entry.name) !== undefined) setAsked({ name: 'preview', entry });
+    else actions.download([entry]);
   };
   /** The key or menu of a selected row means the whole selection. */
   const meantBy = (index: number): readonly Entry[] => {
@@ -98,11 +102,20 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
     if (entry === undefined) return [];
     return selection.names.value.has(entry.name) ? chosen : [entry];
   };
-  const ask = (question: Asked & { readonly entries: readonly Entry[] }): void => {
-    if (question.entries.length > 0) setAsked(question);
+  /** The keys do no more than the menus offer. */
+  const askToDelete = (doomed: readonly Entry[]): void => {
+    if (doomed.length > 0 && rights.over(path, doomed).remove) setAsked({ name: 'delete', entries: doomed });
+  };
+  const rename = (entry: Entry | undefined): void => {
+    if (entry !== undefined && rights.over(path, [entry]).relocate) setRenamingName(entry.name);
   };
 
   const drop = useDropFiles({
+    mayDrop: (rowIndex, ofRows) => {
+      const into = rowIndex === undefined ? undefined : entries[rowIndex];
+      const target = into === undefined ? path : [...path, into.name];
+      return rights.may(target, 'write') && (!ofRows || rights.over(path, chosen).relocate);
+    },
     files: (dropped, rowIndex) => {
       const into = rowIndex === undefined ? undefined : entries[rowIndex];
       void actions.uploadDropped(dropped, into === undefined ? path : [...path, into.name]);
@@ -133,15 +146,17 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
         {chosen.length > 0 && (
           <SelectionBar
             chosen={chosen}
-            onRename={() => setRenamingName(chosen[0]?.name)}
+            onRename={() => rename(chosen[0])}
             onMove={(kind) => setAsked({ name: 'move', kind, entries: chosen })}
-            onDelete={() => setAsked({ name: 'delete', entries: chosen })}
+            onDelete={() => askToDelete(chosen)}
           />
         )}
         <div class={drop.target?.ofRows === false ? 'file-card file-card-drop' : 'file-card'}>
           {state.name === 'loading' && <LoadingFolder />}
           {state.name === 'failed' && <FailedFolder problem={state.problem} />}
-          {state.name === 'ready' && entries.length === 0 && <EmptyFolder onUpload={upload} />}
+          {state.name === 'ready' && entries.length === 0 && (
+            <EmptyFolder onUpload={mayUpload ? upload : undefined} />
+          )}
           {state.name === 'ready' && entries.length > 0 && (
             <>
               <FileList
@@ -150,10 +165,10 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
                 onRenamed={() => setRenamingName(undefined)}
                 onGoUp={goUp}
                 onOpen={open}
-                onRename={(index) => setRenamingName(entries[index]?.name)}
+                onRename={(index) => rename(entries[index])}
                 onDownload={(index) => actions.download(meantBy(index))}
-                onMove={(index, kind) => ask({ name: 'move', kind, entries: meantBy(index) })}
-                onDelete={(index) => ask({ name: 'delete', entries: meantBy(index) })}
+                onMove={(index, kind) => setAsked({ name: 'move', kind, entries: meantBy(index) })}
+                onDelete={(index) => askToDelete(meantBy(index))}
               />
               <FolderFoot />
             </>

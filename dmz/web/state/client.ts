@@ -56,6 +56,10 @@ export function buildClient(browser: Window): Client {
   const actions = new FileActions({ http, folder, selection, notices, preferences, uploads });
   watchUser(session, uploads, notices, preferences);
   watchLeaving(browser, uploads);
+  browser.addEventListener('online', () => {
+    uploads.reconnect();
+    void folder.reconnect();
+  });
   return {
     brand: named?.content || 'Sallyport',
     http,
@@ -110,7 +114,6 @@ function watchLeaving(browser: Window, uploads: Uploads): void {
   browser.addEventListener('beforeunload', (event) => {
     if (uploads.running.value) event.preventDefault();
   });
-  browser.addEventListener('online', () => uploads.reconnect());
 }
 
 export const ClientContext = createContext<Client | undefined>(undefined);

@@ -66,6 +66,12 @@ export class Folder {
     await this.#read();
   }
 
+  /** The way is there again: what failed for want of it is read without anybody's help. */
+  async reconnect(): Promise<void> {
+    const state = this.state.value;
+    if (state.name === 'failed' && state.problem.isOutage) await this.open(this.path.value);
+  }
+
   async reloadIfOlderThan(ageMs: number): Promise<void> {
     if (this.state.value.name !== 'loading' && Date.now() - this.#readAtMs > ageMs) await this.#read();
   }

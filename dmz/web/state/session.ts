@@ -1,8 +1,9 @@
-import { signal } from '@preact/signals';
+import { computed, signal } from '@preact/signals';
 import { getAccount, type Account } from '#dmz/web/api/account.ts';
 import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem, type ApiProblem } from '#dmz/web/api/problem.ts';
 import { postCode, postLogin, postLogout, postResend, type Challenge } from '#dmz/web/api/sign-in.ts';
+import { Rights } from '#dmz/web/files/rights.ts';
 import { outageRetryMs, outageRetryMsMax, sessionUseTellMs } from '#dmz/web/limits.ts';
 
 /**
@@ -34,6 +35,10 @@ export class Session {
   readonly state = signal<SessionState>({ name: 'starting' });
   /** Set while nothing works because the server, or the way to it, is down. The state behind it stays. */
   readonly outage = signal<Outage | undefined>(undefined);
+  readonly rights = computed(() => {
+    const state = this.state.value;
+    return new Rights(state.name === 'signed-in' ? state.account.files : []);
+  });
   /** Offered again at the next sign-in of this tab. */
   username = '';
   /** When the server last heard of this session, from any tab. */
@@ -126,7 +131,20 @@ export class Session {
     if (!this.#isLive()) return;
     if (problem.status === 401 && !problem.isAnotherTry) this.#end('expired');
     else if (problem.status === 403 && problem.details.reason === 'setup-required') void this.refresh();
+    else if (problem.details.reason === 'permission-denied') void this.#learnRights();
     else if (problem.isOutage && problem.status !== 0) this.#noteOutage(problem);
+  }
+
+  /** Something was offered and then refused: the administrator changed what this person may do. */
+  async #learnRights(): Promise<void> {
+    try {
+      const account = await getAccount(this.#http);
+      const { value } = this.state;
+      const known = value.name === 'signed-in' ? JSON.stringify(value.account.files) : undefined;
+      if (known !== JSON.stringify(account.files)) this.state.value = { name: account.state, account };
+    } catch {
+      // The refusal itself is told elsewhere.
+    }
   }
 
   #isLive(): boolean {

@@ -285,6 +285,7 @@ export async function buildFakeInside(
         recoveryCodesLeft: 10,
       },
       may: { password: true, sshKeys: false },
+      mounts: [{ path: ['in', 'box'], allow: ['list', 'write'] }],
       quota: { usedBytes: 11, limitBytes: 1000 },
       session: {
         startedAt: '2026-01-02T03:04:05Z',

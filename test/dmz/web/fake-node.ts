@@ -346,6 +346,7 @@ export class FakeNode {
         ...(user.requiredFrom === undefined ? {} : { required_from: user.requiredFrom }),
       },
       may: { password: user.mayChange !== false, ssh_keys: user.mayChange !== false },
+      files: [{ path: '/', allow: ['list', 'read', 'write', 'overwrite', 'delete', 'rename', 'mkdir'] }],
       quota: {
         used_bytes: this.folders.usedBytes(),
         ...(user.quotaBytes === undefined ? {} : { limit_bytes: user.quotaBytes }),

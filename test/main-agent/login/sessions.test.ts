@@ -222,6 +222,8 @@ describe('sessions', () => {
   });
 
   it('the account view says what the user may know', async () => {
+    const inbox = { path: ['inbox'], storage: 'local', root: ['frank'], uploads: 'atomic' } as const;
+    await rig.change('frank', { mounts: [{ ...inbox, allow: new Set(['list', 'write']) }] });
     const id = await signIn();
     const session = rig.login.sessions.require(id, at('dmz1', 0));
     const view = await rig.login.sessionHandlers['account.view']({ session: id }, session, rig.node.link);
@@ -237,6 +239,7 @@ describe('sessions', () => {
         recoveryCodesLeft: 0,
       },
       may: { password: true, sshKeys: false },
+      mounts: [{ path: ['inbox'], allow: ['list', 'write'] }],
       quota: { usedBytes: 42 },
       session: {
         startedAt: '2026-11-24T12:00:00.000Z',

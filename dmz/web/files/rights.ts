@@ -1,0 +1,65 @@
+import type { Entry } from '#dmz/web/files/entry.ts';
+import type { FolderPath } from '#dmz/web/files/path.ts';
+
+/** What a person may do where, as the server said: for offering only what works. The server decides. */
+
+export type Verb = 'list' | 'read' | 'write' | 'overwrite' | 'delete' | 'rename' | 'mkdir';
+
+/** The longest path above a place counts. */
+export interface Grant {
+  /** `/inbox` */
+  readonly path: string;
+  /** With verbs that this client may not know yet. */
+  readonly allow: readonly string[];
+}
+
+export interface EntryRights {
+  readonly download: boolean;
+  /** Rename and move. */
+  readonly relocate: boolean;
+  readonly copy: boolean;
+  readonly remove: boolean;
+}
+
+export class Rights {
+  readonly #grants: readonly { readonly path: FolderPath; readonly allow: readonly string[] }[];
+
+  constructor(grants: readonly Grant[]) {
+    this.#grants = grants.map(({ path, allow }) => ({ path: path.split('/').filter(Boolean), allow }));
+  }
+
+  /** In that folder, each of the verbs. */
+  may(folder: FolderPath, ...verbs: readonly Verb[]): boolean {
+    const [nearest] = this.#grants
+      .filter(({ path }) => isAbove(path, folder))
+      .toSorted((a, b) => b.path.length - a.path.length);
+    return nearest !== undefined && verbs.every((verb) => nearest.allow.includes(verb));
+  }
+
+  /** What can be done with each of these in that folder. */
+  over(folder: FolderPath, entries: readonly Entry[]): EntryRights {
+    const all = (test: (entry: Entry, place: FolderPath) => boolean): boolean =>
+      entries.every((entry) => test(entry, [...folder, entry.name]));
+    return {
+      download: all(({ type }, place) =>
+        type === 'file' ? this.may(folder, 'read') : this.may(place, 'list', 'read'),
+      ),
+      relocate: all((_, place) => this.may(folder, 'rename') && !this.#isFixed(place)),
+      copy: all(({ type }) => type === 'file' && this.may(folder, 'read')) && this.#mayWriteSomewhere(),
+      remove: all((_, place) => this.may(folder, 'delete') && !this.#isFixed(place)),
+    };
+  }
+
+  /** A place that was given as it is, or leads to one that was, stays where it is. */
+  #isFixed(place: FolderPath): boolean {
+    return this.#grants.some(({ path }) => isAbove(place, path));
+  }
+
+  #mayWriteSomewhere(): boolean {
+    return this.#grants.some(({ allow }) => allow.includes('write'));
+  }
+}
+
+function isAbove(above: FolderPath, below: FolderPath): boolean {
+  return above.length <= below.length && above.every((name, index) => name === below[index]);
+}
