@@ -146,6 +146,7 @@ function describeChallenge(passed: FirstFactorPassed): Record<string, unknown> {
     attempts_left: asked.attemptsLeft,
     expires_in: Math.floor(expiresInMs / 1000),
     ...(asked.rememberDevice === true ? { remember_device: true } : {}),
+    ...(asked.sentAgoMs === undefined ? {} : { sent_ago: Math.round(asked.sentAgoMs / 1000) }),
     ...(asked.resendInMs === undefined ? {} : { resend_in: Math.ceil(asked.resendInMs / 1000) }),
   };
 }

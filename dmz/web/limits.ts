@@ -30,6 +30,8 @@ export const outageRetryMsMax = 60_000;
 export const noticeMs = 6_000;
 /** Skeleton rows appear only when a folder takes longer; shorter would flicker. */
 export const skeletonDelayMs = 150;
+/** An answer that takes longer than this wants a sign that something happens. */
+export const startingDelayMs = 300;
 /** A folder left alone for longer is read again when the page is looked at again. */
 export const staleFolderMs = 10_000;
 /** Touch held this long selects a row (the platforms' own long press). */

@@ -5,7 +5,8 @@ import { buildClient, ClientContext } from '#dmz/web/state/client.ts';
 /** Starts the web client: the only module that does something by being loaded. */
 
 const client = buildClient(window);
-await Promise.all([client.preferences.start(), client.session.refresh()]);
+void client.session.refresh();
+await client.preferences.start();
 const place = document.getElementById('app');
 if (place !== null)
   render(

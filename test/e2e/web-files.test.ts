@@ -1,11 +1,11 @@
-import axe from 'axe-core';
 import { readFile, mkdir, writeFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { runProgram } from '#test/harness/clients/process.ts';
 import { type Product, startProduct } from '#test/harness/product.ts';
-import { phone, startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
+import { expectNoViolations, expectNothingCutOff } from '#test/harness/web-accessibility.ts';
+import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
 
 /** What people do with their files in a real Chromium, on the real processes. */
@@ -46,20 +46,6 @@ async function open(path: string): Promise<void> {
 async function select(...names: string[]): Promise<void> {
   for (const name of names) await page.getByRole('checkbox', { name: `Select ${name}`, exact: true }).check();
 }
-async function expectNoViolations(): Promise<void> {
-  await page.evaluate(axe.source);
-  const found: string[] = [];
-  for (const viewport of [{ width: 1280, height: 800 }, phone])
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.setViewportSize(viewport);
-      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-      const { violations } = (await page.evaluate('axe.run()')) as axe.AxeResults;
-      for (const { id, nodes } of violations)
-        found.push(`${colorScheme} ${viewport.width}: ${id} at ${nodes.map(({ html }) => html).join(' , ')}`);
-    }
-  expect(found).toEqual([]);
-  await page.setViewportSize({ width: 1280, height: 800 });
-}
 
 /** One red pixel. */
 const png = Buffer.from(
@@ -80,7 +66,8 @@ describe('a preview', () => {
         dialog.getByRole('img').evaluate((image) => (image as { naturalWidth?: number }).naturalWidth),
       )
       .toBe(1);
-    await expectNoViolations();
+    await expectNoViolations(page);
+    await expectNothingCutOff(page);
     await page.keyboard.press('ArrowRight');
     await page.getByRole('dialog', { name: 'b notes.txt' }).getByText('second line').waitFor();
     expect(await page.title()).not.toBe('run');
@@ -106,7 +93,8 @@ describe('moving and copying', () => {
     await page.getByRole('toolbar').getByRole('button', { name: 'Move' }).click();
     const dialog = page.getByRole('dialog', { name: 'Move 2 items' });
     expect(await dialog.getByRole('button', { name: 'Move here' }).isDisabled()).toBe(true);
-    await expectNoViolations();
+    await expectNoViolations(page);
+    await expectNothingCutOff(page);
     await dialog.getByRole('button', { name: 'archive' }).click();
     await dialog.getByRole('button', { name: 'old' }).click();
     await dialog.getByText('No folders in here.').waitFor();

@@ -1,9 +1,9 @@
-import axe from 'axe-core';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { DemoUser } from '#scripts/demonstration/users.ts';
 import { type Product, startProduct } from '#test/harness/product.ts';
-import { phone, startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
+import { expectNoViolations, expectNothingCutOff } from '#test/harness/web-accessibility.ts';
+import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
 
 /** What people change about their own account in a real Chromium, on the real processes. */
@@ -52,20 +52,6 @@ async function signIn(user: string, password = product.password(user)): Promise<
   await flows.signIn(user, password, code);
   await flows.heading('User options').waitFor();
 }
-async function expectNoViolations(): Promise<void> {
-  await page.evaluate(axe.source);
-  const found: string[] = [];
-  for (const viewport of [{ width: 1280, height: 800 }, phone])
-    for (const colorScheme of ['light', 'dark'] as const) {
-      await page.setViewportSize(viewport);
-      await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
-      const { violations } = (await page.evaluate('axe.run()')) as axe.AxeResults;
-      for (const { id, nodes } of violations)
-        found.push(`${colorScheme} ${viewport.width}: ${id} at ${nodes.map(({ html }) => html).join(' , ')}`);
-    }
-  expect(found).toEqual([]);
-  await page.setViewportSize({ width: 1280, height: 800 });
-}
 
 describe('a password', () => {
   it('is changed with the present one; other windows are signed out and the old one is dead', async () => {
@@ -89,7 +75,8 @@ describe('a password', () => {
     await page.getByText('The new password needs at least 12 characters.').waitFor();
     await type('a new long password', 'a new wrong password', right);
     await page.getByText('The new password is not the same in both fields.').waitFor();
-    await expectNoViolations();
+    await expectNoViolations(page);
+    await expectNothingCutOff(page);
     await type('a new long password', 'a new long password', 'not it');
     await page.getByText('That is not your present password.').waitFor();
     await type('a new long password', 'a new long password', right);
@@ -144,7 +131,8 @@ describe('sessions', () => {
     });
     await list.getByText('This one').waitFor();
     expect(await list.locator('li').count()).toBe(2);
-    await expectNoViolations();
+    await expectNoViolations(page);
+    await expectNothingCutOff(page);
     await list
       .locator('li')
       .filter({ hasNotText: 'This one' })
@@ -169,7 +157,8 @@ describe('the end of a session', () => {
     expect(await warning.count()).toBe(0);
     await page.clock.fastForward('00:20');
     await warning.getByText('You will be signed out in 2 min.').waitFor();
-    await expectNoViolations();
+    await expectNoViolations(page);
+    await expectNothingCutOff(page);
     await page.getByRole('button', { name: 'Stay signed in' }).click();
     await warning.waitFor({ state: 'detached' });
   });

@@ -1,22 +1,31 @@
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { checkMainAgentConfig, loadMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
 import { type MainAgentSurroundings, startMainAgent } from '#main-agent/system.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
 import { runNodeProgram } from '#shared/process/node-process.ts';
 
+/** Beside the configuration: while it is there a main that was started stays down. See `Product.holdMain`. */
+export const holdFileName = 'hold-main';
+const holdPollMs = 50;
+
 /** What main-agent/main.ts does, with something of a test's put in. */
 export function runMainAgent(extra: (configFile: string) => Partial<MainAgentSurroundings>): Promise<void> {
   return runNodeProgram<MainAgentConfig>({
     name: 'main-agent',
     check: (file) => checkMainAgentConfig(file),
-    start: (config, file) =>
-      startMainAgent(config, {
+    start: async (config, file) => {
+      while (existsSync(join(dirname(file), holdFileName))) await wait(holdPollMs);
+      return startMainAgent(config, {
         clock: systemClock,
         log: buildLog(config.log.level, { main: config.name }),
         inherited: new Map(),
         reread: () => loadMainAgentConfig(file),
         onStateFailure: () => process.exit(1),
         ...extra(file),
-      }),
+      });
+    },
   });
 }

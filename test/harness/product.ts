@@ -2,13 +2,14 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Authenticator } from '#scripts/demonstration/codes.ts';
 import { type Site, type SiteNode, startSite } from '#scripts/demonstration/site.ts';
 import type { DemoUser } from '#scripts/demonstration/users.ts';
 import { findLeaks } from './canaries.ts';
 import { runProgram } from './clients/process.ts';
+import { holdFileName } from './main-program.ts';
 import type { SftpTarget } from './clients/sftp-target.ts';
 
 /**
@@ -29,6 +30,8 @@ export interface Product {
   password(user: string): string;
   /** Kills main as a crash would and resolves when another one serves again. */
   killMain(): Promise<void>;
+  /** Kills main and keeps it down; resolves when every node has noticed, with what lets it start again. */
+  holdMain(): Promise<() => Promise<void>>;
   /** Resolves when another main than `old` serves over every node. */
   mainIsBack(old: number | undefined): Promise<void>;
   /** The `sallyport` command; resolves with what it printed, rejects with what it complained. */
@@ -96,6 +99,22 @@ export async function startProduct(
       const old = site.main.pid;
       if (old !== undefined) process.kill(old, 'SIGKILL');
       await mainIsBack(old);
+    },
+    async holdMain() {
+      const hold = join(dirname(site.files.main.config), holdFileName);
+      const old = site.main.pid;
+      await writeFile(hold, '');
+      if (old !== undefined) process.kill(old, 'SIGKILL');
+      await waitUntil(async () => {
+        const ready = await Promise.all(
+          site.nodes.map(async ({ health }) => (await fetch(`${health}/readyz`)).ok),
+        );
+        return !ready.some(Boolean);
+      }, backMs);
+      return async () => {
+        await rm(hold);
+        await mainIsBack(old);
+      };
     },
     mainIsBack,
     async sallyport(...args) {

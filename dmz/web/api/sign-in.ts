@@ -15,6 +15,8 @@ export interface Challenge {
   readonly attempts_left: number;
   /** Seconds. */
   readonly expires_in: number;
+  /** Seconds since the code that lives was sent; absent for a delivered code: none could be sent yet. */
+  readonly sent_ago?: number;
   /** Seconds until another code may be sent; only for delivered codes. */
   readonly resend_in?: number;
 }

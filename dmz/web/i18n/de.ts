@@ -41,6 +41,7 @@ export const de: Catalogue = {
     fromApp: 'Aus Ihrer Authenticator-App',
     byEmail: (hint) =>
       hint === '' ? 'Wir haben ihn an Ihre E-Mail-Adresse gesendet' : `Wir haben ihn an ${hint} gesendet`,
+    notSent: 'Der letzte Code wurde eben erst gesendet. Warten Sie kurz und fordern Sie dann einen neuen an.',
     bySms: (hint) =>
       hint === '' ? 'Wir haben ihn Ihnen als SMS gesendet' : `Wir haben ihn als SMS an ${hint} gesendet`,
     label: 'Bestätigungscode',

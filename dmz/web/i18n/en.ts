@@ -40,6 +40,7 @@ export const en = {
     back: 'Back',
     fromApp: 'From your authenticator app',
     byEmail: (hint: string) => (hint === '' ? 'We sent it to your e-mail address' : `We sent it to ${hint}`),
+    notSent: 'The last code was sent only a moment ago. Wait a little, then send a new one.',
     bySms: (hint: string) =>
       hint === '' ? 'We sent it to your phone by text message' : `We texted it to ${hint}`,
     label: 'Verification code',

@@ -4,6 +4,7 @@ import { FilesPage } from '#dmz/web/pages/files.tsx';
 import { OptionsPage } from '#dmz/web/pages/options.tsx';
 import { SecondFactorPage } from '#dmz/web/pages/second-factor.tsx';
 import { SignInPage } from '#dmz/web/pages/sign-in.tsx';
+import { StartingPage } from '#dmz/web/pages/starting.tsx';
 import { TwoFactorSetupPage } from '#dmz/web/pages/two-factor-setup.tsx';
 import { UnavailablePage } from '#dmz/web/pages/unavailable.tsx';
 import { useClient } from '#dmz/web/state/client.ts';
@@ -17,7 +18,7 @@ function CurrentPage() {
   if (outage !== undefined) return <UnavailablePage outage={outage} />;
   switch (state.name) {
     case 'starting':
-      return null;
+      return <StartingPage />;
     case 'signed-out':
       return <SignInPage notice={state.notice} />;
     case 'code-required':

@@ -14,7 +14,8 @@ import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
 /** How long a sent code has to travel before another may be asked for, when the server didn't say otherwise. */
 const resendSeconds = 30;
 
-function describeSource(challenge: Challenge, words: Catalogue): string {
+function describeSource(challenge: Challenge, sent: boolean, words: Catalogue): string {
+  if (!sent) return words.code.notSent;
   switch (challenge.method) {
     case 'totp':
       return words.code.fromApp;
@@ -75,10 +76,11 @@ export function SecondFactorPage({
   const [failure, setFailure] = useState<{ text: string; reference?: string | undefined } | undefined>();
   const [remember, setRemember] = useState(false);
   const [sentAgain, setSentAgain] = useState(false);
+  const sent = challenge.method === 'totp' || challenge.sent_ago !== undefined || sentAgain;
   const secondsLeft = useSecondsUntil(expiresAtMs);
   const kind = letters ? 'recovery' : challenge.method === 'totp' ? 'app' : 'delivered';
   const text = !letters
-    ? { title: words.code.title, source: describeSource(challenge, words), label: words.code.label }
+    ? { title: words.code.title, source: describeSource(challenge, sent, words), label: words.code.label }
     : challenge.recovery
       ? {
           title: words.code.recoveryTitle,
@@ -101,7 +103,6 @@ export function SecondFactorPage({
       return;
     }
     setBusy(true);
-    setSentAgain(false);
     try {
       await session.answer(typed, remember);
     } catch (thrown) {
@@ -187,7 +188,7 @@ export function SecondFactorPage({
             <span>{words.code.remember}</span>
           </label>
         )}
-        {sentAgain && <Message kind="ok">{words.code.resent}</Message>}
+        {sentAgain && failure === undefined && <Message kind="ok">{words.code.resent}</Message>}
         <Button kind="primary" type="submit" wide busy={busy}>
           {busy ? words.code.working : words.code.submit}
         </Button>

@@ -149,7 +149,7 @@ export async function buildFakeInside(
               recovery: person.method === 'totp',
               attemptsLeft,
               shapes: ['digits6', 'recovery', 'bypass'] as ('digits6' | 'recovery' | 'bypass')[],
-              ...(person.method === 'email' ? { resendInMs: 30_000, deliveredLength: 6 } : {}),
+              ...(person.method === 'email' ? { resendInMs: 30_000, sentAgoMs: 0, deliveredLength: 6 } : {}),
             },
           }
         : {}),

@@ -51,6 +51,7 @@ describe('signing in', () => {
     expect(answer.json['challenge']).toMatchObject({
       method: 'email',
       hint: 'b…@example.com',
+      sent_ago: 0,
       resend_in: 30,
     });
     const resend = await client.post('/api/login/resend', {});

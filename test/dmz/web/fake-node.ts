@@ -291,7 +291,7 @@ export class FakeNode {
           ...(user.remembers === true ? { remember_device: true } : {}),
           attempts_left: 5,
           expires_in: 300,
-          ...(asks === 'email' ? { resend_in: 30 } : {}),
+          ...(asks === 'email' ? { sent_ago: 0, resend_in: 30 } : {}),
         },
       },
     );
