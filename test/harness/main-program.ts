@@ -6,9 +6,8 @@ import { type MainAgentSurroundings, startMainAgent } from '#main-agent/system.t
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
 import { runNodeProgram } from '#shared/process/node-process.ts';
+import { holdFileName } from './hold-file.ts';
 
-/** Beside the configuration: while it is there a main that was started stays down. See `Product.holdMain`. */
-export const holdFileName = 'hold-main';
 const holdPollMs = 50;
 
 /** What main-agent/main.ts does, with something of a test's put in. */

@@ -9,7 +9,7 @@ import { type Site, type SiteNode, startSite } from '#scripts/demonstration/site
 import type { DemoUser } from '#scripts/demonstration/users.ts';
 import { findLeaks } from './canaries.ts';
 import { runProgram } from './clients/process.ts';
-import { holdFileName } from './main-program.ts';
+import { holdFileName } from './hold-file.ts';
 import type { SftpTarget } from './clients/sftp-target.ts';
 
 /**

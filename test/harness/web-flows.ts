@@ -1,8 +1,10 @@
-import type { Locator, Page } from 'playwright-core';
+import type { JSHandle, Locator, Page } from 'playwright-core';
 import { readQrCode, secretOfUri } from './qr-code.ts';
 
-/** The page's own constructor, for code that runs in it; this side of the tests has no DOM types. */
+/** The page's own things, for code that runs in it; this side of the tests has no DOM types. */
 declare const DataTransfer: new () => { readonly items: { add(file: File): void } };
+declare const ClipboardEvent: new (type: string, init: { clipboardData: object; bubbles: boolean }) => Event;
+declare const document: EventTarget;
 
 /**
  * What a person does with the web client, in English, by what they see: labels, roles and words. Knows a page and an
@@ -60,8 +62,13 @@ export class WebFlows {
 
   // — files —
 
-  row(name: string): Locator {
-    return this.page.getByRole('row').filter({ has: this.page.getByRole('link', { name, exact: true }) });
+  /** `text`: the row of a file that may not be opened. */
+  row(name: string, as: 'link' | 'text' = 'link'): Locator {
+    const label =
+      as === 'link'
+        ? this.page.getByRole('link', { name, exact: true })
+        : this.page.locator('.name').getByText(name, { exact: true });
+    return this.page.getByRole('row').filter({ has: label });
   }
 
   /** Names on the screen, in order. */
@@ -90,13 +97,37 @@ export class WebFlows {
   /** Drops files onto the list, as from the desktop. `ontoFolder`: onto that row. */
   async drop(files: readonly { name: string; content: string }[], ontoFolder?: string): Promise<void> {
     const target = ontoFolder === undefined ? this.page.locator('#content') : this.row(ontoFolder);
-    const data = await this.page.evaluateHandle((list) => {
+    const data = await this.#transfer(files);
+    for (const type of ['dragenter', 'dragover', 'drop'])
+      await target.dispatchEvent(type, { dataTransfer: data });
+  }
+
+  /** Pastes files, as copied on the desktop. */
+  async paste(files: readonly { name: string; content: string }[]): Promise<void> {
+    await this.page.evaluate(
+      (clipboardData) => {
+        document.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true }));
+      },
+      await this.#transfer(files),
+    );
+  }
+
+  #transfer(files: readonly { name: string; content: string }[]): Promise<JSHandle<object>> {
+    return this.page.evaluateHandle((list) => {
       const transfer = new DataTransfer();
       for (const { name, content } of list) transfer.items.add(new File([content], name));
       return transfer;
     }, files);
-    for (const type of ['dragenter', 'dragover', 'drop'])
-      await target.dispatchEvent(type, { dataTransfer: data });
+  }
+
+  /** What a screen reader says from now on, besides what has the focus. */
+  async listen(): Promise<() => Promise<string[]>> {
+    await this.page.evaluate(`{
+      const region = document.querySelector('.visually-hidden[aria-live=polite]');
+      globalThis.heard = [];
+      new MutationObserver(() => globalThis.heard.push(region.textContent)).observe(region, { childList: true, characterData: true, subtree: true });
+    }`);
+    return () => this.page.evaluate('globalThis.heard');
   }
 
   async download(name: string): Promise<Buffer> {
