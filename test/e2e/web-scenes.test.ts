@@ -1,8 +1,7 @@
-import axe from 'axe-core';
-import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildWebClient, startFakeSite } from '#test/dmz/web/fake-site.ts';
 import { listFiles, readText } from '#test/repo/source-tree.ts';
+import { findCutOff, findViolations, narrowest } from '#test/harness/web-accessibility.ts';
 import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { scenes } from '#test/harness/web-scenes.ts';
 import { ScenePlayer } from '#test/harness/web-stage.ts';
@@ -11,9 +10,6 @@ import { ScenePlayer } from '#test/harness/web-stage.ts';
  * Every scene of the web client, on a desktop in English and on a phone in German (whose words are the longest): axe
  * finds nothing in either theme, and nothing is cut off sideways in the narrowest window.
  */
-
-/** WCAG 2.2, 1.4.10: what must do without scrolling sideways. */
-const narrow = { width: 320, height: 640 };
 
 let browser: WebBrowser;
 let players: readonly ScenePlayer[];
@@ -35,46 +31,6 @@ beforeAll(async () => {
 });
 afterAll(() => stop());
 
-/** What axe finds in both themes. The dark one differs in colours only, so only those are looked at again. */
-async function findViolations(page: Page): Promise<string[]> {
-  const found: string[] = [];
-  await page.evaluate(axe.source);
-  const run = async (colorScheme: 'light' | 'dark', options: axe.RunOptions): Promise<void> => {
-    await page.emulateMedia({ colorScheme });
-    const { violations } = (await page.evaluate(`axe.run(${JSON.stringify(options)})`)) as axe.AxeResults;
-    for (const { id, nodes } of violations)
-      found.push(`${id} (${colorScheme}) at ${nodes.map(({ html }) => html).join(' , ')}`);
-  };
-  await run('light', { resultTypes: ['violations'] });
-  await run('dark', { resultTypes: ['violations'], runOnly: ['color-contrast', 'link-in-text-block'] });
-  await page.emulateMedia({ colorScheme: null });
-  return found;
-}
-
-/** Everything visible that reaches over the window's sides, or over those of a box that hides what reaches over. */
-const findCutOff = `(() => {
-  const cut = [];
-  const describe = (element) => element.outerHTML.slice(0, 120);
-  for (const element of document.querySelectorAll('body *')) {
-    if (!element.checkVisibility({ visibilityProperty: true })) continue;
-    if (element.closest('.visually-hidden, svg, .skip-link') !== null) continue;
-    const { left, right, width } = element.getBoundingClientRect();
-    if (width === 0) continue;
-    // What can be scrolled to, or ends in three dots on purpose with its whole text at hand, is not cut off.
-    let box = element;
-    let scrolls = false;
-    while ((box = box.parentElement) !== null && !scrolls) {
-      const { overflowX, textOverflow } = getComputedStyle(box);
-      scrolls = overflowX === 'auto' || overflowX === 'scroll' || textOverflow === 'ellipsis';
-    }
-    if (!scrolls && (left < -1 || right > innerWidth + 1)) cut.push('over the side: ' + describe(element));
-    const { overflowX, textOverflow } = getComputedStyle(element);
-    if (overflowX === 'hidden' && textOverflow !== 'ellipsis' && element.scrollWidth > element.clientWidth + 1)
-      cut.push('hidden: ' + describe(element));
-  }
-  return cut;
-})()`;
-
 describe('every scene', () => {
   for (const [name, scene] of Object.entries(scenes))
     it(`${name}: accessible in both themes, whole in a narrow window`, async () => {
@@ -86,8 +42,8 @@ describe('every scene', () => {
             const violations = await findViolations(page);
             const before = page.viewportSize();
             if (player.device === 'desktop' || before === null) return { violations, cutOff: [] };
-            await page.setViewportSize(narrow);
-            const cutOff = (await page.evaluate(findCutOff)) as string[];
+            await page.setViewportSize(narrowest);
+            const cutOff = await findCutOff(page);
             await page.setViewportSize(before);
             return { violations, cutOff };
           }),

@@ -58,6 +58,15 @@ const signIn = {
       await stage.submitPassword('alice');
     },
   },
+  starting: {
+    shows: ['starting'],
+    as: 'frank',
+    spoils: true,
+    play: async (stage) => {
+      await stage.holdAccount();
+      await stage.page.reload();
+    },
+  },
   'signed-out': {
     shows: ['sign-in'],
     as: 'frank',
@@ -282,6 +291,8 @@ const files = {
       await stage.page.reload();
     },
   },
+  'files-look-only': { shows: ['files'], as: 'frank', play: (stage) => stage.select('notes.txt') },
+  'folder-closed': { shows: ['files', 'folder-closed'], as: 'frank', at: '/files/Invoices' },
   'folder-no-hit': {
     shows: ['files', 'folder-no-hit'],
     as: 'carol',

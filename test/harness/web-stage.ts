@@ -176,6 +176,11 @@ export class Stage {
     this.node.listingGate = this.#props.hold();
   }
 
+  /** For good, in this window. */
+  async holdAccount(): Promise<void> {
+    await this.page.route('**/api/me', () => undefined);
+  }
+
   holdUploads(): void {
     this.node.uploadGate = this.#props.hold();
   }

@@ -72,7 +72,8 @@ export function EmptyFolder({ onUpload }: { readonly onUpload: (() => void) | un
         </Button>
       </Blank>
     );
-  if (onUpload === undefined) return <Blank icon="folder" title={words.files.emptyTitle} />;
+  if (onUpload === undefined)
+    return <Blank view="folder-closed" icon="folder" title={words.files.emptyTitle} />;
   const first = folder.path.value.length === 0;
   return (
     <Blank

@@ -13,7 +13,7 @@ export function StartingPage() {
   }, []);
   if (!visible) return null;
   return (
-    <Card title={words.common.loading} focusTitle>
+    <Card view="starting" title={words.common.loading} focusTitle>
       <span class="spinner" aria-hidden="true" />
     </Card>
   );

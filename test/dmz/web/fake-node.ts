@@ -31,6 +31,8 @@ export interface FakeUser {
   /** Two-factor becomes a duty then. */
   readonly requiredFrom?: string;
   readonly mayChange?: false;
+  /** Sees everything and changes nothing. */
+  readonly mayOnlyLook?: true;
   /** Seconds that a session lasts at most. */
   readonly sessionSeconds?: number;
   readonly quotaBytes?: number;
@@ -46,6 +48,8 @@ interface FakeSession {
   attemptsLeft: number;
   setup?: { readonly secret: string; readonly expiresAtMs: number; confirmed: boolean; attemptsLeft: number };
 }
+
+const verbs = ['list', 'read', 'write', 'overwrite', 'delete', 'rename', 'mkdir'];
 
 const typeOf: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -346,7 +350,7 @@ export class FakeNode {
         ...(user.requiredFrom === undefined ? {} : { required_from: user.requiredFrom }),
       },
       may: { password: user.mayChange !== false, ssh_keys: user.mayChange !== false },
-      files: [{ path: '/', allow: ['list', 'read', 'write', 'overwrite', 'delete', 'rename', 'mkdir'] }],
+      files: [{ path: '/', allow: user.mayOnlyLook === true ? verbs.slice(0, 2) : verbs }],
       quota: {
         used_bytes: this.folders.usedBytes(),
         ...(user.quotaBytes === undefined ? {} : { limit_bytes: user.quotaBytes }),

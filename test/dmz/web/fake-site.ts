@@ -52,6 +52,7 @@ export function fillUsers(node: FakeNode): void {
     asks: 'nothing',
     registration: false,
     mayChange: false,
+    mayOnlyLook: true,
     usedCodes: new Set(),
   });
   node.users.set('erin', { ...user, asks: 'nothing', ticket: 'KLMN-PQRS', usedCodes: new Set() });
