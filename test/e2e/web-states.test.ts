@@ -85,7 +85,7 @@ describe('a place with nothing in it', () => {
     await page.getByText('Nothing here has “zzz” in its name.').waitFor();
     await expectNothingCutOff(page);
     await page.getByRole('main').getByRole('button', { name: 'Clear filter' }).click();
-    await flows.row('offer.pdf').waitFor();
+    await expect.poll(() => flows.names()).toEqual(['offer.pdf']);
   });
 });
 
@@ -171,7 +171,7 @@ describe('what a person may not do', () => {
     await uploadLine('late.txt')
       .getByText(/^You may not do this here\. .* Reference \S+/)
       .waitFor();
-    await page.getByRole('button', { name: 'Upload', exact: true }).waitFor({ state: 'detached' });
+    await expect.poll(() => button('Upload')).toBe(0);
   });
 });
 
@@ -220,7 +220,7 @@ describe('a folder', () => {
     // The disk was mended.
     await rm(broken);
     await page.getByRole('button', { name: 'Try again' }).click();
-    await flows.row('saved.txt').waitFor();
+    await expect.poll(() => flows.names()).toEqual(['saved.txt']);
   });
 
   it('that takes longer shows grey rows, a quick one does not', async () => {
