@@ -32,6 +32,7 @@ for (const [device, language, colorSchemes] of sets) {
       const page = await player.play(scene);
       for (const colorScheme of colorSchemes) {
         await page.emulateMedia({ colorScheme });
+        await page.evaluate('scrollTo(0, 0)');
         const path = `${folder}${name}-${device}-${language}-${colorScheme}.png`;
         // Settings are longer than a screen.
         await page.screenshot({ path, fullPage: scene.at === '/options', animations: 'disabled' });

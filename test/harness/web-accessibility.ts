@@ -26,7 +26,8 @@ export async function findViolations(page: Page): Promise<string[]> {
   return found;
 }
 
-const cutOffNow = `(() => {
+/** `width`: the window's own; where a page is too wide, a phone's innerWidth grows with it. */
+const cutOffNow = (width: number): string => `(() => {
   const cut = [];
   const describe = (element) => element.outerHTML.slice(0, 120);
   for (const element of document.querySelectorAll('body *')) {
@@ -41,17 +42,19 @@ const cutOffNow = `(() => {
       const { overflowX, textOverflow } = getComputedStyle(box);
       scrolls = overflowX === 'auto' || overflowX === 'scroll' || textOverflow === 'ellipsis';
     }
-    if (!scrolls && (left < -1 || right > innerWidth + 1)) cut.push('over the side: ' + describe(element));
+    if (!scrolls && (left < -1 || right > ${width} + 1)) cut.push('over the side: ' + describe(element));
     const { overflowX, textOverflow } = getComputedStyle(element);
     if (overflowX === 'hidden' && textOverflow !== 'ellipsis' && element.scrollWidth > element.clientWidth + 1)
       cut.push('hidden: ' + describe(element));
+    if (element.matches('button') && element.scrollWidth > element.clientWidth + 1)
+      cut.push('over its button: ' + describe(element));
   }
   return cut;
 })()`;
 
 /** Everything visible that reaches over the window's sides, or over those of a box that hides what reaches over. */
 export async function findCutOff(page: Page): Promise<string[]> {
-  return (await page.evaluate(cutOffNow)) as string[];
+  return (await page.evaluate(cutOffNow(page.viewportSize()?.width ?? desktop.width))) as string[];
 }
 
 /** On a desktop and on a phone. */

@@ -240,7 +240,10 @@ export class ScenePlayer {
   /** Resolves when everything the scene shows is on the screen. */
   async play(scene: Scene): Promise<Page> {
     const { node, baseUrl } = this.#site;
+    // What the last scene began must not end in this one.
+    await this.#window?.page.goto('about:blank');
     this.#props.release();
+    await node.settle();
     resetSite(node);
     if (this.#window?.as !== scene.as || scene.clock === true) await this.close();
     const page = this.#window?.page ?? (await this.#visit());

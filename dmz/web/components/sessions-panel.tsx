@@ -31,7 +31,7 @@ export function SessionsPanel() {
     }
     await load();
   };
-  const date = (time: string): string => formats.fullDate(Date.parse(time));
+  const date = (time: string): string => formats.modified(Date.parse(time), Date.now());
   if (own === undefined) return null;
   return (
     <>

@@ -5,7 +5,7 @@
 export interface Formats {
   /** Decimal units: 1.2 MB. */
   readonly size: (bytes: number) => string;
-  /** Relative for a week (today 09:31, Mon 14:02), then the date. */
+  /** Relative for a week (today 09:31, Mon 14:02) and for tomorrow, else the date. */
   readonly modified: (mtimeMs: number, nowMs: number) => string;
   /** Everything, for tooltips. */
   readonly fullDate: (timeMs: number) => string;
@@ -57,7 +57,7 @@ function buildModified(locale: string, timeZone: string | undefined): Formats['m
   return (mtimeMs, nowMs) => {
     if (!Number.isFinite(mtimeMs)) return '';
     const daysAgo = dayNumber(nowMs) - dayNumber(mtimeMs);
-    if (daysAgo === 0 || daysAgo === 1) return `${relative.format(-daysAgo, 'day')} ${time.format(mtimeMs)}`;
+    if (Math.abs(daysAgo) <= 1) return `${relative.format(-daysAgo, 'day')} ${time.format(mtimeMs)}`;
     if (daysAgo > 1 && daysAgo < 7) return `${weekday.format(mtimeMs)} ${time.format(mtimeMs)}`;
     return date.format(mtimeMs);
   };

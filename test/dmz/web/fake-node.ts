@@ -97,13 +97,15 @@ export class FakeNode {
     { readonly status: number; readonly reason: string; readonly [member: string]: unknown } | undefined;
   listingGate: Promise<void> | undefined;
   readonly #sessions = new Map<string, FakeSession>();
+  readonly #answering = new Set<Promise<void>>();
   readonly #server: Server;
   readonly #dist: string;
 
   constructor(dist: string) {
     this.#dist = dist;
     this.#server = createServer((request, response) => {
-      void this.#answer(request, response);
+      const answering = this.#answer(request, response).finally(() => this.#answering.delete(answering));
+      this.#answering.add(answering);
     });
   }
 
@@ -125,6 +127,11 @@ export class FakeNode {
 
   endSessionsOf(username: string): void {
     for (const [id, session] of this.#sessions) if (session.username === username) this.#sessions.delete(id);
+  }
+
+  /** Resolves when every request that came in is answered. */
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#answering);
   }
 
   /** Nothing fails and nothing is held up any more. */
