@@ -56,11 +56,28 @@ export type AdminErrorCode = 'not-authenticated' | 'precondition-required';
 
 export type ErrorCode = LoginErrorCode | FileErrorCode | LinkErrorCode | SetupErrorCode | AdminErrorCode;
 
+/** What `too-weak` is about, in a word, so that a page can say it in its reader's language. */
+export const weaknesses = [
+  'too-short',
+  'too-long',
+  'common',
+  'user-name',
+  'unchanged',
+  'key-unreadable',
+  'key-type',
+  'key-too-short',
+  'key-comment',
+] as const;
+export type Weakness = (typeof weaknesses)[number];
+
 /** Facts a client program may act on. Never secret, never free text. */
 export interface ErrorData {
   readonly retryAfterMs?: number;
   readonly attemptsLeft?: number;
   readonly driftSeconds?: number;
+  readonly weakness?: Weakness;
+  /** With `too-short` the characters, with `key-too-short` the bits that are enough. */
+  readonly minimum?: number;
 }
 
 export interface ErrorOptions {

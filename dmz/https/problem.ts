@@ -64,7 +64,7 @@ export function toProblem(
 ): Problem {
   const status = special.status ?? statusOf[error.code];
   const reason = special.reason ?? reasonOf[error.code] ?? error.code;
-  const { attemptsLeft, driftSeconds } = error.data ?? {};
+  const { attemptsLeft, driftSeconds, weakness, minimum } = error.data ?? {};
   const retryAfterMs =
     error.data?.retryAfterMs ?? (status === 503 || status === 429 ? outageRetryAfterMs : undefined);
   return {
@@ -87,6 +87,8 @@ export function toProblem(
       reason,
       ...(attemptsLeft === undefined ? {} : { attempts_left: attemptsLeft }),
       ...(driftSeconds === undefined ? {} : { drift_seconds: Math.round(driftSeconds) }),
+      ...(weakness === undefined ? {} : { weakness }),
+      ...(minimum === undefined ? {} : { minimum }),
     },
   };
 }

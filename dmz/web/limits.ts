@@ -58,3 +58,5 @@ export const sessionEndCheckMs = 5_000;
 export const sessionUseTellMs = 30_000;
 /** As the server's default; it has the last word. */
 export const newPasswordCharactersMin = 12;
+/** As the server's rule, for the case that it does not say. */
+export const rsaBitsMin = 3072;

@@ -87,7 +87,9 @@ export class AccountChanges {
         const next = new Secret(change.value);
         passwords.requireGood(next, username);
         if (change.value === current)
-          throw new SallyportError('too-weak', 'That is the password you have now');
+          throw new SallyportError('too-weak', 'That is the password you have now', {
+            data: { weakness: 'unchanged' },
+          });
         return { kind: 'password', next, etag: await credentials.etag(username) };
       }
       case 'add-ssh-key': {
@@ -348,12 +350,16 @@ function parseKey(line: string): SshPublicKey {
   try {
     key = parsePublicKeyLine(line);
   } catch (error) {
-    const why = isSallyportError(error) ? (error.detail ?? '') : '';
+    const known = isSallyportError(error) ? error : undefined;
+    const why = known?.detail ?? '';
     throw new SallyportError('too-weak', `That is no SSH key for here: ${why.slice(0, 200)}`, {
+      data: { weakness: 'key-unreadable', ...known?.data },
       cause: error,
     });
   }
   if (key.comment.length > keyCommentCharactersMax)
-    throw new SallyportError('too-weak', `The key's comment is longer than ${keyCommentCharactersMax}`);
+    throw new SallyportError('too-weak', `The key's comment is longer than ${keyCommentCharactersMax}`, {
+      data: { weakness: 'key-comment' },
+    });
   return key;
 }

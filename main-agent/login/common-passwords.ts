@@ -102,11 +102,11 @@ const common = new Set([
   'sallyport1234',
 ]);
 
-export function isCommonPassword(password: string, username: string): boolean {
+/** Why it is among the first guesses: everybody's, or this user's own name with little added. */
+export function findGuess(password: string, username: string): 'common' | 'user-name' | undefined {
   const lower = password.toLowerCase();
-  const letters = new Set(lower);
-  // One or two different characters, or the user's own name with little added.
-  if (letters.size <= 2) return true;
+  // One or two different characters are as good as none.
+  if (new Set(lower).size <= 2 || common.has(lower)) return 'common';
   const rest = username.length >= 4 ? lower.replaceAll(username.toLowerCase(), '') : lower;
-  return common.has(lower) || rest.length < lower.length - rest.length;
+  return rest.length < lower.length - rest.length ? 'user-name' : undefined;
 }

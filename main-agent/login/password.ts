@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
-import { isCommonPassword } from './common-passwords.ts';
+import { findGuess } from './common-passwords.ts';
 import { DecoyHashes } from './decoy-hashes.ts';
 import { HashQueue } from './hash-queue.ts';
 import { hashesAtOnceMax, passwordBytesMax } from './limits.ts';
@@ -99,13 +99,20 @@ export class Passwords {
     const text = password.expose();
     const bytes = Buffer.byteLength(text, 'utf8');
     if (text.length < this.#minimumLength) {
-      throw new SallyportError('too-weak', `A password needs at least ${this.#minimumLength} characters`);
+      throw new SallyportError('too-weak', `A password needs at least ${this.#minimumLength} characters`, {
+        data: { weakness: 'too-short', minimum: this.#minimumLength },
+      });
     }
     if (bytes > passwordBytesMax) {
-      throw new SallyportError('too-weak', `A password has at most ${passwordBytesMax} bytes`);
+      throw new SallyportError('too-weak', `A password has at most ${passwordBytesMax} bytes`, {
+        data: { weakness: 'too-long' },
+      });
     }
-    if (isCommonPassword(text, username)) {
-      throw new SallyportError('too-weak', 'This password is one of the first that attackers try');
+    const weakness = findGuess(text, username);
+    if (weakness !== undefined) {
+      throw new SallyportError('too-weak', 'This password is one of the first that attackers try', {
+        data: { weakness },
+      });
     }
   }
 }

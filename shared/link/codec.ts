@@ -7,7 +7,7 @@
  * Trust: `decodeMessage`, `decodeOpen`, `decodeTrailer`, `decodeReset`, `decodeResult` are fed by the peer.
  */
 import { z } from 'zod';
-import { SallyportError, type ErrorCode } from '#shared/error.ts';
+import { SallyportError, weaknesses, type ErrorCode } from '#shared/error.ts';
 import { controlMessageBytesMax } from './limits.ts';
 import {
   eventSchemas,
@@ -79,6 +79,8 @@ const wireErrorSchema = z.strictObject({
       retryAfterMs: z.number().finite().optional(),
       attemptsLeft: z.number().int().optional(),
       driftSeconds: z.number().finite().optional(),
+      weakness: z.enum(weaknesses).optional(),
+      minimum: z.number().int().optional(),
     })
     .optional(),
 });
@@ -309,7 +311,7 @@ function toWireError(error: SallyportError): WireError {
 }
 
 function fromWireError(error: WireError): SallyportError {
-  const { retryAfterMs, attemptsLeft, driftSeconds } = error.data ?? {};
+  const { retryAfterMs, attemptsLeft, driftSeconds, weakness, minimum } = error.data ?? {};
   return new SallyportError(error.code, error.message, {
     ...(error.reference === undefined ? {} : { reference: error.reference }),
     ...(error.data === undefined
@@ -319,6 +321,8 @@ function fromWireError(error: WireError): SallyportError {
             ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
             ...(attemptsLeft === undefined ? {} : { attemptsLeft }),
             ...(driftSeconds === undefined ? {} : { driftSeconds }),
+            ...(weakness === undefined ? {} : { weakness }),
+            ...(minimum === undefined ? {} : { minimum }),
           },
         }),
   });

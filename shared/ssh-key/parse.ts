@@ -1,4 +1,5 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
+import type { ErrorData } from '#shared/error.ts';
 import type { SshPublicKey } from './public-key.ts';
 import { malformed, WireReader } from './wire.ts';
 
@@ -7,7 +8,7 @@ import { malformed, WireReader } from './wire.ts';
  *
  * Trust: blobs come from strangers, lines from admins and users. One key has exactly one blob here, so that comparing
  * blobs compares keys. Weak keys and kinds whose proof we can't check (`sk-`, certificates, DSA) are refused.
- * Errors: `bad-request`, with what is wrong in the private detail.
+ * Errors: `bad-request`, with what is wrong in the private detail, and in a word where people can choose another key.
  */
 
 /** A 16,384-bit RSA key takes 2 KiB. */
@@ -18,6 +19,8 @@ const rsaBitsMin = 3_072;
 const rsaBitsMax = 16_384;
 
 type KeyType = SshPublicKey['type'];
+
+const otherType: ErrorData = { weakness: 'key-type' };
 
 const curves = {
   'ecdsa-sha2-nistp256': { name: 'nistp256', jwk: 'P-256', octets: 32 },
@@ -72,9 +75,9 @@ function requireKnownType(type: string): KeyType {
     case 'ecdsa-sha2-nistp521':
       return type;
     default:
-      if (type.startsWith('sk-')) throw malformed('security-key types (sk-…) are not supported');
-      if (type.includes('-cert-')) throw malformed('certificates are not supported');
-      if (type === 'ssh-dss') throw malformed('DSA keys are too weak');
+      if (type.startsWith('sk-')) throw malformed('security-key types (sk-…) are not supported', otherType);
+      if (type.includes('-cert-')) throw malformed('certificates are not supported', otherType);
+      if (type === 'ssh-dss') throw malformed('DSA keys are too weak', otherType);
       throw malformed(`unknown key type ${JSON.stringify(type.slice(0, 64))}`);
   }
 }
@@ -99,7 +102,11 @@ function readRsa(reader: WireReader): KeyObject {
   const e = reader.positiveInteger();
   const n = reader.positiveInteger();
   const bits = n.length * 8 - Math.clz32(n[0] ?? 0) + 24;
-  if (bits < rsaBitsMin) throw malformed(`RSA key of ${bits} bits; at least ${rsaBitsMin}`);
+  if (bits < rsaBitsMin)
+    throw malformed(`RSA key of ${bits} bits; at least ${rsaBitsMin}`, {
+      weakness: 'key-too-short',
+      minimum: rsaBitsMin,
+    });
   if (bits > rsaBitsMax) throw malformed(`RSA key of ${bits} bits; at most ${rsaBitsMax}`);
   // e = 1 would let anybody sign; above 32 bits a check would cost far more than any honest key needs.
   if (e.length > 4 || ((e.at(-1) ?? 0) & 1) === 0 || (e.length === 1 && (e[0] ?? 0) < 3)) {

@@ -1,4 +1,4 @@
-import { SallyportError } from '#shared/error.ts';
+import { SallyportError, type ErrorData } from '#shared/error.ts';
 
 /** SSH data types (RFC 4251 §5), read strictly: what does not fit exactly is an error, and nothing may be left over. */
 export class WireReader {
@@ -79,6 +79,9 @@ export function wireUint32(value: number): Buffer {
   return octets;
 }
 
-export function malformed(why: string): SallyportError {
-  return new SallyportError('bad-request', 'Not valid SSH key data', { detail: why });
+export function malformed(why: string, data?: ErrorData): SallyportError {
+  return new SallyportError('bad-request', 'Not valid SSH key data', {
+    detail: why,
+    ...(data === undefined ? {} : { data }),
+  });
 }

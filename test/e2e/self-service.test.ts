@@ -58,7 +58,12 @@ describe('users who change their own account over the public API', () => {
     const [current, next] = [product.password('pia'), 'a wholly different phrase'];
     expect(await change({ current, new: 'short' }, { 'Sallyport-Code': '000000' })).toMatchObject({
       status: 422,
-      body: { reason: 'weak-password', detail: 'A password needs at least 12 characters' },
+      body: {
+        reason: 'weak-password',
+        detail: 'A password needs at least 12 characters',
+        weakness: 'too-short',
+        minimum: 12,
+      },
     });
     expect(await change({ current, new: next })).toMatchObject({
       status: 401,
@@ -125,7 +130,7 @@ describe('users who change their own account over the public API', () => {
     expect(await add(key, { 'Sallyport-Code': '000000' })).toMatchObject({ status: 409 });
     expect(await add('ssh-rsa AAAA', { 'Sallyport-Code': '000000' })).toMatchObject({
       status: 422,
-      body: { reason: 'weak-key' },
+      body: { reason: 'weak-key', weakness: 'key-unreadable' },
     });
     const listed = (await kim.json('GET', '/api/me/ssh-keys')).body;
     expect(listed).toEqual({ ssh_keys: [added.body] });

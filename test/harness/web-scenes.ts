@@ -652,7 +652,12 @@ const options = {
     play: async (stage) => {
       await stage.press(stage.words.sshKeys.add);
       await stage.page.getByLabel(stage.words.sshKeys.line).fill('ssh-rsa AAAAB3NzaC1yc2E old laptop');
-      stage.node.nextChangeRefusal = { status: 422, reason: 'weak-key' };
+      stage.node.nextChangeRefusal = {
+        status: 422,
+        reason: 'weak-key',
+        weakness: 'key-too-short',
+        minimum: 3072,
+      };
       await stage.stepUp(stage.words.sshKeys.add);
       await stage.alert();
     },

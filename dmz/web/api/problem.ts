@@ -14,6 +14,9 @@ interface ProblemDetails {
   /** Seconds the phone's clock is ahead; negative: behind. */
   readonly driftSeconds?: number;
   readonly retryAfterMs?: number;
+  /** What a password or key was refused for, and what would be enough (characters, bits). */
+  readonly weakness?: string;
+  readonly minimum?: number;
 }
 
 export class ApiProblem extends Error {
@@ -79,6 +82,8 @@ export function parseProblem(status: number, retryAfter: string | null, untruste
     reference: text(body['reference']),
     attemptsLeft: finite(body['attempts_left']),
     driftSeconds: finite(body['drift_seconds']),
+    weakness: text(body['weakness']),
+    minimum: finite(body['minimum']),
     retryAfterMs: parseRetryAfterMs(retryAfter),
   };
   return new ApiProblem(

@@ -39,7 +39,8 @@ export function PasswordPanel() {
           submit={words.password.change}
           onCancel={close}
           onSubmit={async (proof) => {
-            if (password.length < newPasswordCharactersMin) return words.password.short;
+            if (password.length < newPasswordCharactersMin)
+              return words.password.short(newPasswordCharactersMin);
             if (password !== again) return words.password.different;
             await changePassword(http, password, proof);
             notices.info(words.password.done);
@@ -59,7 +60,9 @@ export function PasswordPanel() {
           <p class="strength" aria-live="polite">
             <progress class="meter" max={3} value={strength} aria-label={words.password.strength} />
             <span class="muted">
-              {password === '' ? words.password.rule : words.password.strengths[strength]}
+              {password === ''
+                ? words.password.rule(newPasswordCharactersMin)
+                : words.password.strengths[strength]}
             </span>
           </p>
           <TextField

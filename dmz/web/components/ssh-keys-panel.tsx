@@ -68,6 +68,8 @@ export function SshKeysPanel({ mayChange }: { readonly mayChange: boolean }) {
           onCancel={() => setAsked(undefined)}
           onSubmit={async (proof) => {
             if (line.trim() === '') return words.sshKeys.missing;
+            // Not even to our own server.
+            if (line.includes('PRIVATE KEY')) return words.sshKeys.isPrivate;
             await addSshKey(http, line.trim(), proof);
             return done(words.sshKeys.addedDone);
           }}

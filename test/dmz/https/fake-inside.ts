@@ -384,7 +384,9 @@ export async function buildFakeInside(
         return { outcome: 'again', reason: 'wrong-password', attemptsLeft: 4 };
       if (params.code === usedCode) return { outcome: 'again', reason: 'used-code', attemptsLeft: 3 };
       if (params.change.kind === 'password' && params.change.value.length < 12)
-        throw new SallyportError('too-weak', 'A password needs at least 12 characters');
+        throw new SallyportError('too-weak', 'A password needs at least 12 characters', {
+          data: { weakness: 'too-short', minimum: 12 },
+        });
       if (params.change.kind === 'add-ssh-key' && params.change.value === 'known')
         throw new SallyportError('exists', 'This key is there already');
       await kick(params.session);

@@ -72,6 +72,8 @@ describe('changing credentials', () => {
       3,
     ]);
     expect(await ask({ current: rightPassword, new: 'short' })).toEqual([422, 'weak-password', undefined]);
+    const weak = await client.post('/api/me/password', { current: rightPassword, new: 'short' }, code);
+    expect(weak.json).toMatchObject({ weakness: 'too-short', minimum: 12 });
     expect(await ask({ current: rightPassword })).toEqual([400, 'bad-request', undefined]);
     expect(await ask({ current: rightPassword, new: 'x'.repeat(1025) })).toEqual([
       400,

@@ -33,7 +33,8 @@ describe('dates', () => {
     ['2026-11-22T14:02:00Z', 'Sun 14:02'],
     ['2026-11-18T14:02:00Z', 'Wed 14:02'],
     ['2026-11-17T14:02:00Z', '17 Nov 2026'],
-    ['2026-11-25T08:00:00Z', '25 Nov 2026'],
+    ['2026-11-25T08:00:00Z', 'tomorrow 08:00'],
+    ['2026-11-26T08:00:00Z', '26 Nov 2026'],
   ])('%s reads as %s', (time, text) => {
     expect(english.modified(Date.parse(time), now)).toBe(text);
   });

@@ -176,9 +176,16 @@ describe('changing the password', () => {
   });
 
   it('refuses a weak one, and the one there is, before a code is spent', async () => {
-    for (const value of ['short', 'x'.repeat(1025), 'passwordpassword', password]) {
+    const weak = {
+      short: { weakness: 'too-short', minimum: 12 },
+      ['x'.repeat(1025)]: { weakness: 'too-long' },
+      passwordpassword: { weakness: 'common' },
+      'alice alice 1': { weakness: 'user-name' },
+      [password]: { weakness: 'unchanged' },
+    };
+    for (const [value, data] of Object.entries(weak)) {
       const error = await refusal(ask({ kind: 'password', value }));
-      expect([value.slice(0, 20), error.code]).toEqual([value.slice(0, 20), 'too-weak']);
+      expect([error.code, error.data]).toEqual(['too-weak', data]);
     }
     expect(await done(toNext)).toMatchObject({ outcome: 'changed' });
   });
@@ -445,10 +452,19 @@ describe('SSH keys', () => {
     const blob = Buffer.concat([part(Buffer.from('ssh-rsa')), part(e), part(n)]);
     const rsa = await refusal(ask({ kind: 'add-ssh-key', value: `ssh-rsa ${blob.toString('base64')}` }));
     expect([rsa.code, rsa.publicMessage]).toEqual(['too-weak', expect.stringContaining('at least 3072')]);
-    for (const value of ['', 'ssh-ed25519', 'command="sh" ssh-ed25519 AAAA'])
-      expect((await refusal(ask({ kind: 'add-ssh-key', value }))).code).toBe('too-weak');
+    expect(rsa.data).toEqual({ weakness: 'key-too-short', minimum: 3072 });
+    const unreadable = ['', 'ssh-ed25519', 'command="sh" ssh-ed25519 AAAA'];
+    const otherType = ['sk-ssh-ed25519@openssh.com AAAA', 'ssh-dss AAAA'];
     const long = `${(change as { value: string }).value} ${'c'.repeat(129)}`;
-    expect((await refusal(ask({ kind: 'add-ssh-key', value: long }))).code).toBe('too-weak');
+    for (const [values, weakness] of [
+      [unreadable, 'key-unreadable'],
+      [otherType, 'key-type'],
+      [[long], 'key-comment'],
+    ] as const)
+      for (const value of values) {
+        const error = await refusal(ask({ kind: 'add-ssh-key', value }));
+        expect([value, error.code, error.data]).toEqual([value, 'too-weak', { weakness }]);
+      }
     await rig.change('alice', { sshKeys: Array.from({ length: 64 }, () => playSshKey().publicKey) });
     expect((await refusal(ask(newKey().change))).code).toBe('too-many');
     const unknown: AccountChange = { kind: 'remove-ssh-key', value: 'A'.repeat(43) };
