@@ -1,16 +1,30 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { appendFile, readFile, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, rename, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { returnGraceMs } from '#main-agent/users/limits.ts';
+import type { Authenticator } from '#scripts/demonstration/codes.ts';
 import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
 import { type Outcome, runProgram } from '#test/harness/clients/process.ts';
 import { runSallyport } from '#test/harness/clients/sallyport.ts';
 import { HttpsSession } from '#test/harness/https-session.ts';
+import { HttpsUser } from '#test/harness/https-user.ts';
 import { type Product, startProduct, waitUntil } from '#test/harness/product.ts';
 
 const people = ['gone', 'expired', 'moved', 'doors', 'reader', 'broken', 'full'] as const;
 type Person = (typeof people)[number];
+/** Must have a second factor. */
+const leavers = ['stayed', 'left'] as const;
+const nobody = {
+  hasPassword: true,
+  hasKey: false,
+  isEnrolled: false,
+  requiredOn: [],
+  registration: false,
+  forceSetup: false,
+};
 const mib = 1024 * 1024;
 /** Slow enough that every transfer is in its middle when the file is edited. */
 const slow = 'limits: { upload: 512KiB/s, download: 512KiB/s }\n';
@@ -23,16 +37,16 @@ describe('a user file edited under live sessions', () => {
   let large: string;
   beforeAll(async () => {
     product = await startProduct({
-      moreUsers: people.map((name) => ({
-        name,
-        displayName: name,
-        hasPassword: true,
-        hasKey: false,
-        isEnrolled: false,
-        requiredOn: [],
-        registration: false,
-        forceSetup: false,
-      })),
+      moreUsers: [
+        ...people.map((name) => ({ ...nobody, name, displayName: name })),
+        ...leavers.map((name) => ({
+          ...nobody,
+          name,
+          displayName: name,
+          requiredOn: ['https', 'sftp'] as const,
+          forceSetup: true,
+        })),
+      ],
     });
     large = join(product.folder, 'large.bin');
     await writeFile(large, '');
@@ -173,6 +187,56 @@ describe('a user file edited under live sessions', () => {
     await waitUntil(async () => !(await status()).includes('broken.yaml'), 10_000);
   });
 
+  it('S-16: a name that comes back late opens nothing with the old factor, until it is kept or reset', async () => {
+    const { users, state, socket } = product.site.files.main;
+    const people = leavers.map((name) => new HttpsUser(product, name));
+    const apps: { readonly app: Authenticator; readonly recovery: readonly string[] }[] = [];
+    for (const user of people) {
+      expect(await user.signIn()).toMatchObject({ body: { state: 'setup-required' } });
+      apps.push(await user.setUp());
+    }
+    const files = leavers.map((name) => join(users, `${name}.yaml`));
+    const aside = files.map((file) => `${file}.aside`);
+    for (const [index, file] of files.entries()) await rename(file, aside[index] ?? '');
+    await waitUntil(
+      () => product.audit().filter(({ event }) => event === 'two-factor.orphaned').length === leavers.length,
+      10_000,
+    );
+    expect((await runSallyport(socket, ['two-factor', 'orphans'])).stdout).toMatch(/^left .*\nstayed .*$/m);
+
+    // As if main had been down and the folder aside for longer than the grace.
+    const old = product.site.main.pid;
+    if (old !== undefined) process.kill(old, 'SIGKILL');
+    await waitUntil(() => makeDeparturesOlder(state, returnGraceMs), 5_000);
+    for (const [index, file] of files.entries()) await rename(aside[index] ?? '', file);
+    await product.mainIsBack(old);
+
+    for (const [index, user] of people.entries()) {
+      const unknown = { status: 401, body: { reason: 'refused' } };
+      expect(await user.signIn()).toMatchObject(unknown);
+      expect(await user.signIn(await apps[index]?.app.next())).toMatchObject(unknown);
+      expect(await user.signIn(apps[index]?.recovery[0])).toMatchObject(unknown);
+      const target = product.sftp(user.name, { password: product.password(user.name) });
+      expect((await runOpenSshSftp(target, ['ls'])).status).not.toBe(0);
+    }
+    expect((await runSallyport(socket, ['status'])).stdout).toContain('two-factor keep <user>');
+    await product.sallyport('two-factor', 'keep', '--all', '--reason', 'restored the backup');
+    const [stayed, left] = people;
+    expect(await stayed?.signIn(await apps[0]?.app.next())).toMatchObject({ status: 200 });
+    expect(await stayed?.signIn(apps[0]?.recovery[0])).toMatchObject({ status: 200 });
+
+    await product.sallyport('two-factor', 'reset', 'left', '--reason', 'a new person');
+    expect(await left?.signIn()).toMatchObject({ body: { state: 'setup-required' } });
+    const own = await left?.setUp();
+    const wrong = { status: 401, body: { reason: 'wrong-code' } };
+    expect(await left?.signIn(await apps[1]?.app.next())).toMatchObject(wrong);
+    expect(await left?.signIn(apps[1]?.recovery[1])).toMatchObject(wrong);
+    expect(await left?.signIn(await own?.app.next())).toMatchObject({ status: 200 });
+    const decided = product.audit().map(({ event }) => event);
+    for (const event of ['two-factor.returned', 'two-factor.kept', 'two-factor.reset'])
+      expect(decided).toContain(event);
+  });
+
   it('a quota holds under eight uploads over both doors at once, and is right after a crash', async () => {
     const quotaBytes = 20 * mib;
     await writeFile(join(homeOf('full'), 'of-another-program.bin'), Buffer.alloc(2 * mib));
@@ -213,4 +277,17 @@ describe('a user file edited under live sessions', () => {
 
 function sizeOf(file: string | undefined): number {
   return file === undefined ? 0 : (statSync(file, { throwIfNoEntry: false })?.size ?? 0);
+}
+
+/** False: main's process has the database still. */
+function makeDeparturesOlder(state: string, byMs: number): boolean {
+  const database = new DatabaseSync(state);
+  try {
+    database.prepare('UPDATE departures SET gone_at = gone_at - ?').run(byMs);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    database.close();
+  }
 }
