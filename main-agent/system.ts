@@ -88,7 +88,7 @@ export async function startMainAgent(
   const enrolments = buildYamlEnrolments({ directory: config.users.enrolmentsDirectory });
   const departures = new Departures({ state, users, enrolments, clock, log: part('users') });
   await departures.start();
-  const writes = new FileWrites(users);
+  const writes = new FileWrites(users, clock);
   const directory = new YamlUserDirectory(users, writes);
   const notify = await openNotify({
     smtp: config.smtp,
@@ -265,7 +265,7 @@ export async function startMainAgent(
       },
       users: directory,
       groups: new YamlGroups(users, writes),
-      plans: new StorePlans(users, writes, part('users')),
+      plans: new StorePlans(users, writes, clock, part('users')),
       passwords: login.passwords,
       sessions: login.admin.sessions,
       leases: login.admin.leases,

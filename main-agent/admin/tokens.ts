@@ -2,6 +2,7 @@ import type { StoredToken } from '#main-agent/state/kept-records.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import type { Departures } from '#main-agent/users/departures.ts';
 import type { AdminRole, EffectiveUser } from '#main-agent/users/effective-user.ts';
+import { isExpired } from '#main-agent/users/expiry.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
@@ -120,8 +121,7 @@ export class Tokens {
     if (createdAtMs <= (this.#departures.formerUntilMs(username) ?? -Infinity))
       return { why: `${username} is another person now` };
     if (user.status !== 'active') return { why: `${username} is disabled` };
-    const today = new Date(this.#clock.now()).toISOString().slice(0, 10);
-    if (user.expires !== undefined && today > user.expires) return { why: `${username} is expired` };
+    if (isExpired(user.expires, this.#clock.now())) return { why: `${username} is expired` };
     return user.adminRole ?? { why: `${username} has no admin_role` };
   }
 

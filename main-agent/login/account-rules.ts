@@ -1,5 +1,6 @@
 import { BlockList, isIPv4, isIPv6 } from 'node:net';
 import type { EffectiveUser, LoginHours } from '#main-agent/users/effective-user.ts';
+import { isExpired } from '#main-agent/users/expiry.ts';
 import type { Protocol } from '#shared/login.ts';
 
 /**
@@ -17,7 +18,7 @@ export function findAccountProblem(
   }: { readonly protocol: Protocol; readonly clientIp: string; readonly nowMs: number },
 ): string | undefined {
   if (user.status !== 'active') return 'status is disabled';
-  if (user.expires !== undefined && nowMs >= endOfDayMs(user.expires)) return `expired after ${user.expires}`;
+  if (isExpired(user.expires, nowMs)) return `expired after ${user.expires}`;
   if (!user.protocols.includes(protocol)) return `protocol ${protocol} is not among the user's`;
   if (user.allowFrom !== undefined && !isInNetworks(clientIp, user.allowFrom))
     return `${clientIp} is not in allow_from`;
@@ -71,10 +72,6 @@ export function isInNetworks(address: string, networks: readonly string[]): bool
     list.addSubnet(base, prefix, family);
     return list.check(plain, family);
   });
-}
-
-function endOfDayMs(date: string): number {
-  return Date.parse(`${date}T00:00:00Z`) + 24 * 3_600_000;
 }
 
 const weekdays = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'];

@@ -1,8 +1,10 @@
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { configError } from '#shared/config/problem.ts';
+import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import { ensureFolder, removeDurably, writeDurably } from './durable-file.ts';
+import { isAdmin, requireAdminLeft } from './last-admin.ts';
 import { hashOctets, type FileId } from './user-file.ts';
 import { readIfThere } from './user-folder.ts';
 import { editYaml, type YamlChange } from './yaml-edit.ts';
@@ -21,10 +23,12 @@ const groupsFolderMode = 0o750;
 
 export class FileWrites {
   readonly #users: YamlUsers;
+  readonly #clock: Pick<Clock, 'now'>;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(users: YamlUsers) {
+  constructor(users: YamlUsers, clock: Pick<Clock, 'now'>) {
     this.#users = users;
+    this.#clock = clock;
   }
 
   /** Undefined: there is none. */
@@ -32,11 +36,12 @@ export class FileWrites {
     return readIfThere(this.#users.fileOf(id));
   }
 
-  /** Resolves with the etag when the file is in force. Rejects `exists`, `config`. */
+  /** Resolves with the etag when the file is in force. Rejects `exists`, `config`, `not-allowed` (the last admin). */
   create(id: FileId, text: string, fields: readonly YamlChange[]): Promise<string> {
     return this.inTurn(async () => {
       const octets = Buffer.from(editYaml(text, fields), 'utf8');
       this.#requireGood(octets, id);
+      await this.#requireAdminLeft(id, octets);
       const file = this.#users.fileOf(id);
       if (id.kind === 'group') await ensureFolder(path.dirname(file), groupsFolderMode);
       await writeDurably(file, octets.toString('utf8'), {
@@ -48,13 +53,17 @@ export class FileWrites {
     });
   }
 
-  /** Rejects `not-found`, `precondition-failed` (the file is not the one of `ifMatch`), `conflict`, `config`. */
+  /**
+   * Rejects `not-found`, `precondition-failed` (the file is not the one of `ifMatch`), `conflict`, `config`,
+   * `not-allowed` (the last admin).
+   */
   change(id: FileId, changes: readonly YamlChange[], ifMatch: string | undefined): Promise<string> {
     return this.inTurn(async () => {
       const file = this.#users.fileOf(id);
       const old = await this.#readMatching(id, ifMatch);
       const octets = Buffer.from(editYaml(old.toString('utf8'), changes), 'utf8');
       this.#requireGood(octets, id);
+      await this.#requireAdminLeft(id, octets);
       const { mode } = await stat(file);
       await writeDurably(file, octets.toString('utf8'), {
         mode: mode & 0o777,
@@ -65,11 +74,12 @@ export class FileWrites {
     });
   }
 
-  /** Gone when it resolves. `requireUnused` throws to refuse. Rejects `not-found`, `precondition-failed`. */
+  /** Gone when it resolves. `requireUnused` throws to refuse. Rejects as `change` does. */
   remove(id: FileId, ifMatch: string | undefined, requireUnused?: () => void): Promise<void> {
     return this.inTurn(async () => {
       await this.#readMatching(id, ifMatch);
       requireUnused?.();
+      await this.#requireAdminLeft(id, undefined);
       await removeDurably(this.#users.fileOf(id));
       await this.#users.refresh();
     });
@@ -101,6 +111,16 @@ export class FileWrites {
       detail: this.#users.fileOf(id),
       hint: 'try again',
     });
+  }
+
+  /** Everybody is put together anew only where the one file could cost the last admin the role. */
+  async #requireAdminLeft(id: FileId, octets: Buffer | undefined): Promise<void> {
+    const nowMs = this.#clock.now();
+    const admins = [...this.#users.list()].filter((user) => isAdmin(user, nowMs));
+    const isOfOthers = id.kind === 'user' && admins.some(({ username }) => username !== id.name);
+    if (admins.length === 0 || isOfOthers) return;
+    const trial = await this.#users.tryChange(id, octets);
+    requireAdminLeft(admins, trial.list(), nowMs);
   }
 
   #requireGood(octets: Buffer, id: FileId): void {

@@ -2,10 +2,11 @@ import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { parseYaml } from '#shared/config/yaml-text.ts';
 import { configError } from '#shared/config/problem.ts';
+import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
-import type { EffectiveUser } from './effective-user.ts';
 import type { FileWrites } from './file-writes.ts';
+import { requireAdminLeft } from './last-admin.ts';
 import { isSection } from './origins.ts';
 import { applyFiles, type FileChange } from './store-apply.ts';
 import { hashOctets, identifyFile } from './user-file.ts';
@@ -50,11 +51,13 @@ interface Worked {
 export class StorePlans {
   readonly #users: YamlUsers;
   readonly #writes: FileWrites;
+  readonly #clock: Pick<Clock, 'now'>;
   readonly #log: Log;
 
-  constructor(users: YamlUsers, writes: FileWrites, log: Log) {
+  constructor(users: YamlUsers, writes: FileWrites, clock: Pick<Clock, 'now'>, log: Log) {
     this.#users = users;
     this.#writes = writes;
+    this.#clock = clock;
     this.#log = log;
   }
 
@@ -114,22 +117,12 @@ export class StorePlans {
     const trial = await this.#users.tryOut(wanted);
     const problems = trial.problems();
     if (problems.length > 0) throw configError(problems);
-    const before = countAdmins(this.#users.list());
-    if (before > 0 && countAdmins(trial.list()) === 0) {
-      throw new SallyportError('not-allowed', 'That would leave nobody with the admin role', {
-        detail: `${before} active users have admin_role: admin now, none would`,
-        hint: 'keep one, or take the role away with `sallyport users set`',
-      });
-    }
+    requireAdminLeft(this.#users.list(), trial.list(), this.#clock.now());
   }
 }
 
 function isWritten({ action }: PlannedFile): boolean {
   return action !== 'remove';
-}
-
-function countAdmins(users: Iterable<EffectiveUser>): number {
-  return [...users].filter(({ adminRole, status }) => adminRole === 'admin' && status === 'active').length;
 }
 
 function hashStore(files: readonly (readonly [string, string])[]): string {

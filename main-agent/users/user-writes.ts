@@ -1,6 +1,6 @@
 import { SallyportError } from '#shared/error.ts';
 import type { EffectiveUser } from './effective-user.ts';
-import { fileNotFound, FileWrites } from './file-writes.ts';
+import { fileNotFound, type FileWrites } from './file-writes.ts';
 import { findOrigins, type ValueOrigin } from './origins.ts';
 import { hashOctets, userRelative, type FileId } from './user-file.ts';
 import { readIfThere } from './user-folder.ts';
@@ -14,7 +14,7 @@ export class YamlUserDirectory {
   readonly #users: YamlUsers;
   readonly #writes: FileWrites;
 
-  constructor(users: YamlUsers, writes = new FileWrites(users)) {
+  constructor(users: YamlUsers, writes: FileWrites) {
     this.#users = users;
     this.#writes = writes;
   }
@@ -65,7 +65,7 @@ export class YamlUserDirectory {
     return this.#writes.create(idOf(username), `username: ${JSON.stringify(username)}\n`, changes);
   }
 
-  /** Rejects `not-found`, `precondition-failed` (the file is not the one of `ifMatch`), `conflict`, `config`. */
+  /** Rejects as `FileWrites.change` does. */
   async change(
     username: string,
     changes: readonly YamlChange[],
@@ -78,7 +78,7 @@ export class YamlUserDirectory {
     return this.#writes.change(id, changes, ifMatch);
   }
 
-  /** The user is gone when it resolves. Rejects `not-found`, `precondition-failed`. */
+  /** The user is gone when it resolves. Rejects `not-found`, `precondition-failed`, `not-allowed` (the last admin). */
   async remove(username: string, ifMatch: string | undefined): Promise<void> {
     return this.#writes.remove(requireId(username), ifMatch);
   }

@@ -76,6 +76,11 @@ export class UsersInForce {
     return file !== undefined && this.isInForce(file) ? 'as-written' : 'last-good';
   }
 
+  /** What counts of a file. */
+  fieldsInForce(relative: string): FileFields | undefined {
+    return this.#inForce.get(relative);
+  }
+
   /** Relative names of all that counts or stands in the folder. */
   relatives(): ReadonlySet<string> {
     return new Set([...this.#files.keys(), ...this.#inForce.keys()]);

@@ -159,6 +159,20 @@ export class YamlUsers implements UserSource {
     return trial;
   }
 
+  /** Who would be in force if this file were these octets, or gone, and everything else as it is now. */
+  async tryChange(id: FileId, octets: Buffer | undefined): Promise<Pick<UsersInForce, 'list'>> {
+    const others = [...this.#inForce.files()].filter((file) => file.id.relative !== id.relative);
+    const changed = octets === undefined ? [] : [parseUserFile(octets, id, this.fileOf(id), this.#schemas)];
+    const { brokenUserFile, defaultUploads } = this.#options;
+    const trial = new UsersInForce({
+      defaultUploads,
+      brokenUserFile,
+      recall: async ({ relative }) => this.#inForce.fieldsInForce(relative),
+    });
+    await trial.apply([...others, ...changed], []);
+    return trial;
+  }
+
   /** When every file in force has its copy. */
   copiesKept(): Promise<void> {
     return this.#lastGood.settled();

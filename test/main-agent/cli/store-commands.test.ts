@@ -6,6 +6,7 @@ import { FileWrites } from '#main-agent/users/file-writes.ts';
 import { YamlGroups } from '#main-agent/users/group-writes.ts';
 import { StorePlans } from '#main-agent/users/store-plan.ts';
 import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
+import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
 import { buildPlayedTerminal } from '#test/harness/played-terminal.ts';
 import { startPlayedMain, type PlayedMain } from '#test/main-agent/admin/played-main.ts';
@@ -23,11 +24,11 @@ describe('sallyport on a user store', () => {
       'bob.yaml': 'username: bob\n',
     });
     const users = await live.open();
-    const writes = new FileWrites(users);
+    const writes = new FileWrites(users, systemClock);
     main = await startPlayedMain({
       users: new YamlUserDirectory(users, writes),
       groups: new YamlGroups(users, writes),
-      plans: new StorePlans(users, writes, buildLog('silent', {})),
+      plans: new StorePlans(users, writes, systemClock, buildLog('silent', {})),
     });
   });
   afterEach(async () => {

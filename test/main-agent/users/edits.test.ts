@@ -3,8 +3,10 @@ import path from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
+import { FileWrites } from '#main-agent/users/file-writes.ts';
 import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
 import { editYaml, type YamlChange } from '#main-agent/users/yaml-edit.ts';
+import { systemClock } from '#shared/clock.ts';
 import { exampleKey, makeUsersFolder } from './users-folder.ts';
 
 /** Files as people write them: each key in one of its ways, comments and blank lines anywhere. */
@@ -216,7 +218,7 @@ describe('edits of files as people write them', () => {
       'groups/night.yaml': '{}\n',
     });
     const users = await folder.open();
-    const directory = new YamlUserDirectory(users);
+    const directory = new YamlUserDirectory(users, new FileWrites(users, systemClock));
     await fc.assert(
       fc.asyncProperty(file, change, async (text, one) => {
         await folder.write('alice.yaml', text);

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { FileWrites } from '#main-agent/users/file-writes.ts';
 import { YamlGroups } from '#main-agent/users/group-writes.ts';
+import { systemClock } from '#shared/clock.ts';
 import { makeUsersFolder } from './users-folder.ts';
 
 const files = {
@@ -20,7 +21,7 @@ async function setUp() {
   return {
     folder,
     users,
-    groups: new YamlGroups(users, new FileWrites(users)),
+    groups: new YamlGroups(users, new FileWrites(users, systemClock)),
     read: (name: string) => readFile(path.join(folder.directory, name), 'utf8'),
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };

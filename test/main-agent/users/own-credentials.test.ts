@@ -2,7 +2,9 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { buildOwnCredentials, requireRoom } from '#main-agent/users/own-credentials.ts';
+import { FileWrites } from '#main-agent/users/file-writes.ts';
 import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
+import { systemClock } from '#shared/clock.ts';
 import { Secret } from '#shared/secret.ts';
 import { generatePrivateKeyFile } from '#shared/ssh-key/private-key-file.ts';
 import { parsePublicKeyLine } from '#shared/ssh-key/parse.ts';
@@ -12,7 +14,8 @@ const newKey = (comment: string) => parsePublicKeyLine(generatePrivateKeyFile(co
 
 async function setUp(files: Readonly<Record<string, string>>) {
   const folder = await makeUsersFolder(files);
-  const directory = new YamlUserDirectory(await folder.open());
+  const users = await folder.open();
+  const directory = new YamlUserDirectory(users, new FileWrites(users, systemClock));
   return {
     directory,
     credentials: buildOwnCredentials(directory),

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { FileWrites } from '#main-agent/users/file-writes.ts';
 import { journalName } from '#main-agent/users/store-apply.ts';
 import { StorePlans, type StoreFiles } from '#main-agent/users/store-plan.ts';
+import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
 import { breakFiles } from '#test/harness/faulty-files.ts';
 import { exampleHash, makeUsersFolder, type UsersFolder } from './users-folder.ts';
@@ -31,7 +32,7 @@ async function setUp(files: StoreFiles = before) {
   return {
     folder,
     users,
-    plans: new StorePlans(users, new FileWrites(users), buildLog('silent', {})),
+    plans: new StorePlans(users, new FileWrites(users, systemClock), systemClock, buildLog('silent', {})),
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };
 }

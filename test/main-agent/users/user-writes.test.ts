@@ -1,7 +1,9 @@
 import { chmod, readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { FileWrites } from '#main-agent/users/file-writes.ts';
 import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
+import { systemClock } from '#shared/clock.ts';
 import { exampleHash, makeUsersFolder } from './users-folder.ts';
 
 const alice = '# Alice\nusername: alice\nquota: 1GiB # small\n';
@@ -12,7 +14,7 @@ async function setUp(files: Readonly<Record<string, string>> = { 'alice.yaml': a
   return {
     folder,
     users,
-    directory: new YamlUserDirectory(users),
+    directory: new YamlUserDirectory(users, new FileWrites(users, systemClock)),
     read: (name: string) => readFile(path.join(folder.directory, name), 'utf8'),
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };
@@ -116,7 +118,7 @@ describe('a new user', () => {
     await using site = await setUp({ 'bob.yaml': 'broken' });
     await expect(site.directory.create('bob', {})).rejects.toMatchObject({ code: 'exists' });
     expect(await site.read('bob.yaml')).toBe('broken');
-    const other = new YamlUserDirectory(site.users);
+    const other = new YamlUserDirectory(site.users, new FileWrites(site.users, systemClock));
     const results = await Promise.allSettled([site.directory.create('carol', {}), other.create('carol', {})]);
     expect(results.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
   });
