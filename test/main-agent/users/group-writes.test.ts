@@ -45,7 +45,7 @@ describe('groups', () => {
   test('the first one comes with its folder', async () => {
     await using folder = await makeUsersFolder({ 'alice.yaml': 'username: alice\n' });
     const users = await folder.open();
-    const groups = new YamlGroups(users, new FileWrites(users));
+    const groups = new YamlGroups(users, new FileWrites(users, systemClock));
     await groups.create('staff', { quota: '2GiB' });
     expect(groups.list()).toMatchObject([{ name: 'staff', isBroken: false }]);
   });
