@@ -189,9 +189,9 @@ describe('a user file edited under live sessions', () => {
 
   it('S-16: a name that comes back late opens nothing with the old factor, until it is kept or reset', async () => {
     const { users, state, socket } = product.site.files.main;
-    const people = leavers.map((name) => new HttpsUser(product, name));
+    const returning = leavers.map((name) => new HttpsUser(product, name));
     const apps: { readonly app: Authenticator; readonly recovery: readonly string[] }[] = [];
-    for (const user of people) {
+    for (const user of returning) {
       expect(await user.signIn()).toMatchObject({ body: { state: 'setup-required' } });
       apps.push(await user.setUp());
     }
@@ -211,7 +211,7 @@ describe('a user file edited under live sessions', () => {
     for (const [index, file] of files.entries()) await rename(aside[index] ?? '', file);
     await product.mainIsBack(old);
 
-    for (const [index, user] of people.entries()) {
+    for (const [index, user] of returning.entries()) {
       const unknown = { status: 401, body: { reason: 'refused' } };
       expect(await user.signIn()).toMatchObject(unknown);
       expect(await user.signIn(await apps[index]?.app.next())).toMatchObject(unknown);
@@ -221,7 +221,7 @@ describe('a user file edited under live sessions', () => {
     }
     expect((await runSallyport(socket, ['status'])).stdout).toContain('two-factor keep <user>');
     await product.sallyport('two-factor', 'keep', '--all', '--reason', 'restored the backup');
-    const [stayed, left] = people;
+    const [stayed, left] = returning;
     expect(await stayed?.signIn(await apps[0]?.app.next())).toMatchObject({ status: 200 });
     expect(await stayed?.signIn(apps[0]?.recovery[0])).toMatchObject({ status: 200 });
 
