@@ -1,5 +1,4 @@
-import path from 'node:path';
-import { filePath, type NamedFile, type PathContext } from '#shared/config/file-path.ts';
+import { filePath, pathContextOf, type NamedFile, type PathContext } from '#shared/config/file-path.ts';
 import { checkConfigFile, requireLoaded, type Loaded } from '#shared/config/load.ts';
 import { duration, httpUrl, keyText, listen, none, plainName } from '#shared/config/value-types.ts';
 import { logLevel } from '#shared/config/log-level.ts';
@@ -78,7 +77,7 @@ export async function loadDmzConfig(file: string, options: LoadOptions = {}): Pr
 }
 
 export function checkDmzConfig(file: string, options: LoadOptions = {}): Promise<Loaded<DmzConfig>> {
-  const schema = buildDmzSchema({ folder: path.dirname(path.resolve(file)), ...options });
+  const schema = buildDmzSchema(pathContextOf(file, options.credentials));
   return checkConfigFile(file, schema, { namedFiles, ...options });
 }
 

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { filePath, type NamedFile, type PathContext } from '#shared/config/file-path.ts';
+import { filePath, pathContextOf, type NamedFile, type PathContext } from '#shared/config/file-path.ts';
 import { checkConfigFile, requireLoaded, type Loaded } from '#shared/config/load.ts';
 import { logLevel } from '#shared/config/log-level.ts';
 import {
@@ -321,7 +321,7 @@ export function checkMainAgentConfig(
   file: string,
   options: LoadOptions = {},
 ): Promise<Loaded<MainAgentConfig>> {
-  const schema = buildMainAgentSchema({ folder: path.dirname(path.resolve(file)), ...options });
+  const schema = buildMainAgentSchema(pathContextOf(file, options.credentials));
   return checkConfigFile(file, schema, { namedFiles, ...options });
 }
 

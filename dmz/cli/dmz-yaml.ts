@@ -11,7 +11,11 @@ export interface DmzYamlValues {
   readonly linkListen: string;
 }
 
-export function renderDmzYaml(values: DmzYamlValues): string {
+/** `forSystemd`: sockets and keys are handed over, by the names of configs/systemd. */
+export function renderDmzYaml(values: DmzYamlValues, forSystemd: boolean): string {
+  const listen = (name: string, address: string): string => (forSystemd ? `systemd:${name}` : address);
+  const file = (credential: string, path: string): string => (forSystemd ? `credential:${credential}` : path);
+  const health = forSystemd ? '\nhealth:\n  listen: systemd:health\n' : '';
   return `# Made by \`sallyport node init\`. All settings with their defaults: configs/dmz.yaml.
 
 node: ${values.name}
@@ -19,22 +23,36 @@ node: ${values.name}
 public_url: "${values.publicUrl}"
 
 https:
-  listen: "${values.httpsListen}"
+  listen: "${listen('https', values.httpsListen)}"
   # Self-signed until you put the certificate of your public name here.
-  certificate: tls/fullchain.pem
-  key: tls/key.pem
+  certificate: ${file('https-certificate', 'tls/fullchain.pem')}
+  key: ${file('https-key', 'tls/key.pem')}
 
 sftp:
-  listen: "${values.sftpListen}"
-  host_keys: [ssh/ed25519]
+  listen: "${listen('sftp', values.sftpListen)}"
+  host_keys: [${file('ssh-host-key', 'ssh/ed25519')}]
 
 link:
   # Where main dials in: the inner interface, never the outer one. Worker number i uses this port + i.
-  listen: "${values.linkListen}"
+  listen: "${listen('link', values.linkListen)}"
   main:
     # Nobody yet: \`sallyport node trust '<main's line>'\` writes main's identity here.
     identity: ${nobody}
-  identity_key: keys/link.key
-  signing_key: keys/signing.key
+  identity_key: ${file('link-key', 'keys/link.key')}
+  signing_key: ${file('signing-key', 'keys/signing.key')}
+${health}`;
+}
+
+/** A drop-in for dmz-link.socket. The first, empty line takes back what the unit itself says. */
+export function renderLinkSocket(address: string): string {
+  return `# Made by \`sallyport node init\`: where main dials in, on the inner interface.
+[Socket]
+ListenStream=
+ListenStream=${address}
 `;
+}
+
+/** What `renderLinkSocket` was given. */
+export function parseLinkSocket(text: string): string | undefined {
+  return /^ListenStream=(.+)$/m.exec(text)?.[1];
 }

@@ -4,21 +4,38 @@ import { SallyportError } from '#shared/error.ts';
 import { generateIdentityKey, parseIdentityKey } from '#shared/identity/identity-key.ts';
 import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.ts';
 import { Secret } from '#shared/secret.ts';
+import { credentialsFolder } from '#shared/config/file-path.ts';
 import { generatePrivateKeyFile, parsePrivateKeyFile } from '#shared/ssh-key/private-key-file.ts';
 import { createPublicKey } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { renderDmzYaml, type DmzYamlValues } from './dmz-yaml.ts';
+import { renderDmzYaml, renderLinkSocket, type DmzYamlValues } from './dmz-yaml.ts';
 
 /**
  * Makes a DMZ node: its two keys, SSH host key, a self-signed certificate and dmz.yaml. The private keys never leave
  * this machine; what main must know is one line without secrets. Keys that are there already are kept.
  */
 
-export function nodeFiles(folder: string) {
+export function nodeFiles(folder: string, forSystemd = existsSync(join(folder, credentialsFolder))) {
   const at = (...parts: string[]): string => join(folder, ...parts);
+  const config = at('dmz.yaml');
+  // Of dmz-link.socket, which is systemd's; configs/systemd and `scripts/install` say the same names.
+  const linkSocket = at('dmz-link.socket.d', 'address.conf');
+  if (forSystemd) {
+    const credential = (name: string): string => at(credentialsFolder, name);
+    return {
+      config,
+      linkSocket,
+      identityKey: credential('link-key'),
+      signingKey: credential('signing-key'),
+      hostKey: credential('ssh-host-key'),
+      certificate: credential('https-certificate'),
+      certificateKey: credential('https-key'),
+    } as const;
+  }
   return {
-    config: at('dmz.yaml'),
+    config,
+    linkSocket: undefined,
     identityKey: at('keys', 'link.key'),
     signingKey: at('keys', 'signing.key'),
     hostKey: at('ssh', 'ed25519'),
@@ -28,8 +45,8 @@ export function nodeFiles(folder: string) {
 }
 
 /** Rejects `conflict` where a node is already. Returns the pairing line. */
-export function initNode(folder: string, values: DmzYamlValues, nowMs: number): string {
-  const files = nodeFiles(folder);
+export function initNode(folder: string, values: DmzYamlValues, nowMs: number, forSystemd = false): string {
+  const files = nodeFiles(folder, forSystemd);
   if (existsSync(files.config)) {
     throw new SallyportError('conflict', 'There is a node already', {
       detail: files.config,
@@ -52,8 +69,10 @@ export function initNode(folder: string, values: DmzYamlValues, nowMs: number): 
     replaceFile(files.certificateKey, privateKeyPem.expose(), 0o600);
     replaceFile(files.certificate, certificatePem + authority.certificatePem, 0o644);
   }
+  if (files.linkSocket !== undefined)
+    replaceFile(files.linkSocket, renderLinkSocket(values.linkListen), 0o644);
   // Last: without it the folder is half made, and init may run again.
-  replaceFile(files.config, renderDmzYaml(values), 0o600);
+  replaceFile(files.config, renderDmzYaml(values, forSystemd), 0o600);
   return nodeLine(folder, { name: values.name, address: values.linkListen });
 }
 

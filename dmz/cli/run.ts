@@ -14,6 +14,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
 import type { z } from 'zod';
+import { parseLinkSocket } from './dmz-yaml.ts';
 import { examineNode } from './doctor.ts';
 import { initNode, nodeFiles, nodeLine } from './init.ts';
 import { readKernelSockets } from './kernel-sockets.ts';
@@ -22,6 +23,9 @@ import { finishRotation, prepareRotation } from './rotate.ts';
 import { trustMain } from './trust.ts';
 
 /** `sallyport node …`: what is done on the DMZ box itself. It talks to nobody; it makes and edits files. */
+
+/** Where `init --systemd` puts a node, and where the units look for it. */
+const installedFolder = '/etc/sallyport';
 
 /** Exit code of one command line, after everything was printed. */
 export async function runNodeCommand(
@@ -69,11 +73,15 @@ function buildProgram({
     .command('init')
     .description('make keys, SSH host key, a self-signed certificate and dmz.yaml; print the pairing line')
     .requiredOption('--public-url <url>', 'address at which browsers reach it, https://…')
-    .option('--dir <folder>', 'where to write', '.')
+    .option('--dir <folder>', `where to write (default: here; with --systemd ${installedFolder})`)
     .option('--name <name>', 'name of this node', 'dmz1')
     .option('--link-listen <address:port>', 'where main dials in; an address of the inner network')
     .option('--https-listen <address:port>', 'where browsers connect', '0.0.0.0:443')
     .option('--sftp-listen <address:port>', 'where SFTP clients connect', '0.0.0.0:22')
+    .option(
+      '--systemd',
+      'for the units of configs/systemd: they open the HTTPS and SFTP ports and hand over the keys',
+    )
     .option('--json', 'print JSON')
     .action((options: InitOptions) => {
       requireFits('--public-url', httpUrl('https'), options.publicUrl);
@@ -90,8 +98,8 @@ function buildProgram({
         sftpListen: options.sftpListen,
         linkListen,
       };
-      const target = resolve(folder, options.dir);
-      const line = initNode(target, values, nowMs);
+      const target = resolve(folder, options.dir ?? (options.systemd === true ? installedFolder : '.'));
+      const line = initNode(target, values, nowMs, options.systemd);
       terminal.err(`Made ${nodeFiles(target).config}, keys, SSH host key and a self-signed certificate.\n\n`);
       printPairing(line, options.json);
     });
@@ -99,29 +107,29 @@ function buildProgram({
   program
     .command('show')
     .description('print the pairing line again')
-    .option('--dir <folder>', 'where dmz.yaml is', '.')
+    .option('--dir <folder>', `where dmz.yaml is (default: here, or ${installedFolder})`)
     .option('--json', 'print JSON')
-    .action((options: { readonly dir: string; readonly json?: boolean }) => {
-      const target = resolve(folder, options.dir);
-      printPairing(nodeLine(target, readNames(nodeFiles(target).config)), options.json);
+    .action((options: { readonly dir?: string; readonly json?: boolean }) => {
+      const target = findNode(folder, options.dir);
+      printPairing(nodeLine(target, readNames(target)), options.json);
     });
 
   program
     .command('trust')
     .description("trust main: write the identity of its line (printed by 'nodes enrol') into dmz.yaml")
     .argument('<line>', "main's line, in quotes")
-    .option('--dir <folder>', 'where dmz.yaml is', '.')
+    .option('--dir <folder>', `where dmz.yaml is (default: here, or ${installedFolder})`)
     .option('--replace', 'even if another main is trusted')
     .option('--json', 'print JSON')
     .action(
       (
         line: string,
-        options: { readonly dir: string; readonly replace?: boolean; readonly json?: boolean },
+        options: { readonly dir?: string; readonly replace?: boolean; readonly json?: boolean },
       ) => {
         const main = parseMainLine(line);
         const words = checkWordsOf(tidyLine(line));
         const changed = trustMain(
-          nodeFiles(resolve(folder, options.dir)).config,
+          nodeFiles(findNode(folder, options.dir)).config,
           main,
           options.replace === true,
         );
@@ -139,36 +147,38 @@ function buildProgram({
   program
     .command('rotate')
     .description('make new keys and print the line that main must approve; with --finish, use them')
-    .option('--dir <folder>', 'where dmz.yaml is', '.')
+    .option('--dir <folder>', `where dmz.yaml is (default: here, or ${installedFolder})`)
     .option('--finish', 'main has approved them: put them in the place of the old ones')
     .option('--json', 'print JSON')
-    .action(async (options: { readonly dir: string; readonly finish?: boolean; readonly json?: boolean }) => {
-      const { link, node } = await loadDmzConfig(nodeFiles(resolve(folder, options.dir)).config);
-      if (options.finish === true) {
-        finishRotation(link);
-        terminal.out(options.json === true ? '{"ok":true}\n' : 'The new keys are in place.\n');
-        terminal.err('Restart the node now: it goes on with the old ones until then.\n');
-        return;
-      }
-      const line = prepareRotation(node, link);
-      const words = checkWordsOf(line);
-      if (options.json === true) {
-        terminal.out(`${JSON.stringify({ line, words })}\n`);
-        return;
-      }
-      terminal.out(`New keys of this node:\n\n${line}\n\nCheck words: ${words}\n`);
-      terminal.err(
-        `\nOn main:  sallyport nodes rotate '<the line>'\nThen here:  sallyport node rotate --finish\n`,
-      );
-    });
+    .action(
+      async (options: { readonly dir?: string; readonly finish?: boolean; readonly json?: boolean }) => {
+        const { link, node } = await loadDmzConfig(nodeFiles(findNode(folder, options.dir)).config);
+        if (options.finish === true) {
+          finishRotation(link);
+          terminal.out(options.json === true ? '{"ok":true}\n' : 'The new keys are in place.\n');
+          terminal.err('Restart the node now: it goes on with the old ones until then.\n');
+          return;
+        }
+        const line = prepareRotation(node, link);
+        const words = checkWordsOf(line);
+        if (options.json === true) {
+          terminal.out(`${JSON.stringify({ line, words })}\n`);
+          return;
+        }
+        terminal.out(`New keys of this node:\n\n${line}\n\nCheck words: ${words}\n`);
+        terminal.err(
+          `\nOn main:  sallyport nodes rotate '<the line>'\nThen here:  sallyport node rotate --finish\n`,
+        );
+      },
+    );
 
   program
     .command('doctor')
     .description('look for what is not as it should be on this box, and say how to mend it')
-    .option('--dir <folder>', 'where dmz.yaml is', '.')
+    .option('--dir <folder>', `where dmz.yaml is (default: here, or ${installedFolder})`)
     .option('--json', 'print JSON')
-    .action(async (options: { readonly dir: string; readonly json?: boolean }) => {
-      const file = nodeFiles(resolve(folder, options.dir)).config;
+    .action(async (options: { readonly dir?: string; readonly json?: boolean }) => {
+      const file = nodeFiles(findNode(folder, options.dir)).config;
       const found = await examineNode(file, { nowMs, sockets: () => readKernelSockets() });
       terminal.out(
         options.json === true ? `${JSON.stringify({ findings: found })}\n` : formatFindings(found),
@@ -182,11 +192,12 @@ function buildProgram({
 
 interface InitOptions {
   readonly publicUrl: string;
-  readonly dir: string;
+  readonly dir?: string;
   readonly name: string;
   readonly linkListen?: string;
   readonly httpsListen: string;
   readonly sftpListen: string;
+  readonly systemd?: boolean;
   readonly json?: boolean;
 }
 
@@ -198,11 +209,20 @@ function requireFits(option: string, schema: z.ZodType, value: string): void {
   });
 }
 
-function readNames(configFile: string): { readonly name: string; readonly address: string } {
+/** The folder named, or the one we are in if a node is here, or the installed one. */
+function findNode(folder: string, named: string | undefined): string {
+  if (named !== undefined) return resolve(folder, named);
+  return [folder, installedFolder].find((one) => existsSync(nodeFiles(one).config)) ?? folder;
+}
+
+function readNames(node: string): { readonly name: string; readonly address: string } {
+  const { config: configFile, linkSocket } = nodeFiles(node);
   if (!existsSync(configFile)) {
     throw new SallyportError('not-found', 'There is no node here', { detail: configFile });
   }
   const { document, problems } = parseYaml(readFileSync(configFile, 'utf8'), configFile);
   if (problems.length > 0) throw configError(problems);
-  return { name: String(document.getIn(['node'])), address: String(document.getIn(['link', 'listen'])) };
+  const listens = String(document.getIn(['link', 'listen']));
+  const handedOver = linkSocket === undefined ? undefined : parseLinkSocket(readFileSync(linkSocket, 'utf8'));
+  return { name: String(document.getIn(['node'])), address: handedOver ?? listens };
 }

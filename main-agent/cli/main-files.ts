@@ -1,4 +1,5 @@
 import { makePrivateFile, replaceFile } from '#shared/command-line/write-files.ts';
+import { credentialsFolder } from '#shared/config/file-path.ts';
 import { SallyportError } from '#shared/error.ts';
 import { generateIdentityKey } from '#shared/identity/identity-key.ts';
 import { randomBytes } from 'node:crypto';
@@ -10,8 +11,19 @@ import { join } from 'node:path';
 /** AES-256 and HMAC keys are derived from it. */
 const vaultKeyBytes = 32;
 
+/** What `main init` is told. */
+export interface MainPlace {
+  readonly name: string;
+  /**
+   * For the units of configs/systemd: keys are handed over, and what main writes lies apart from its configuration, in
+   * this folder.
+   */
+  readonly systemdState?: string;
+}
+
 /** Rejects `conflict` where a main is already. Keys that are there are kept. */
-export function initMain(folder: string, name: string): string {
+export function initMain(folder: string, place: MainPlace): string {
+  const { systemdState } = place;
   const at = (...parts: string[]): string => join(folder, ...parts);
   const config = at('main-agent.yaml');
   if (existsSync(config)) {
@@ -20,15 +32,35 @@ export function initMain(folder: string, name: string): string {
       hint: '`sallyport nodes enrol` adds DMZ nodes to it',
     });
   }
-  makePrivateFile(at('keys', 'link.key'), () => generateIdentityKey().privateKeyPem.expose());
-  makePrivateFile(at('keys', 'vault.key'), () => randomBytes(vaultKeyBytes));
-  makePrivateFile(at('users', '_default.yaml'), () => defaultUserYaml);
-  for (const made of [at('users', 'groups'), at('files')]) mkdirSync(made, { recursive: true, mode: 0o700 });
-  replaceFile(config, renderMainYaml(name), 0o600);
+  const isInstalled = systemdState !== undefined;
+  const key = (credential: string, file: string): string =>
+    isInstalled ? at(credentialsFolder, credential) : at('keys', file);
+  const state = systemdState ?? folder;
+  makePrivateFile(key('link-key', 'link.key'), () => generateIdentityKey().privateKeyPem.expose());
+  makePrivateFile(key('vault-key', 'vault.key'), () => randomBytes(vaultKeyBytes));
+  makePrivateFile(join(state, 'users', '_default.yaml'), () => defaultUserYaml);
+  const folders = [join(state, 'users', 'groups'), ...(isInstalled ? [] : [at('files')])];
+  for (const made of folders) mkdirSync(made, { recursive: true, mode: 0o700 });
+  replaceFile(config, renderMainYaml(place), 0o600);
   return config;
 }
 
-function renderMainYaml(name: string): string {
+function renderMainYaml({ name, systemdState }: MainPlace): string {
+  const key = (credential: string, file: string): string =>
+    systemdState === undefined ? file : `credential:${credential}`;
+  const inState = (file: string): string => (systemdState === undefined ? file : join(systemdState, file));
+  const outside = (installed: string, file: string): string =>
+    systemdState === undefined ? file : installed;
+  const written =
+    systemdState === undefined
+      ? ''
+      : `state:
+  file: ${inState('state.db')}
+
+audit:
+  file: ${inState('audit.jsonl')}
+
+`;
   return `# Made by \`sallyport main init\`. All settings with their defaults: configs/main-agent.yaml.
 
 name: ${name}
@@ -36,29 +68,29 @@ name: ${name}
 # The DMZ nodes to dial, pinned by their keys; \`sallyport nodes enrol\` adds them.
 dmz_nodes: []
 
-identity_key: keys/link.key
+identity_key: ${key('link-key', 'keys/link.key')}
 # Encrypts TOTP secrets and keys the hashes of recovery codes. Keep a copy where only you find it.
-vault_key: keys/vault.key
+vault_key: ${key('vault-key', 'keys/vault.key')}
 
 users:
-  directory: users
+  directory: ${inState('users')}
 
-storages:
+${written}storages:
   local:
-    base: files
+    base: ${outside('/srv/sallyport', 'files')}
 
 two_factor:
   # true: a user who sets up two-factor is required to use it from then on.
   auto_enable: false
 
 admin:
-  socket: run/admin.sock
+  socket: ${outside('/run/sallyport/admin.sock', 'run/admin.sock')}
 
 # For code mails and notices:
 #smtp:
 #  host: relay.example.com
 #  user: files@example.com
-#  password_file: keys/smtp-password
+#  password_file: ${key('smtp-password', 'keys/smtp-password')}
 #  from: Files <files@example.com>
 `;
 }

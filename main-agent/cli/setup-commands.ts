@@ -16,6 +16,16 @@ import { requireConfigFile } from './system-commands.ts';
 
 /** `sallyport main init` and `sallyport nodes enrol`: files on main's disk, done before main runs or beside it. */
 
+interface InitOptions {
+  readonly dir?: string;
+  readonly name: string;
+  readonly systemd?: boolean;
+  readonly state: string;
+}
+
+/** Where the unit looks for its configuration. */
+const installedFolder = '/etc/sallyport';
+
 export function addSetupCommands(program: Command, context: CommandContext, nodes: Command): void {
   const { terminal } = context;
 
@@ -24,13 +34,19 @@ export function addSetupCommands(program: Command, context: CommandContext, node
     .description('set up the main node')
     .command('init')
     .description('make keys, main-agent.yaml and users/_default.yaml')
-    .option('--dir <folder>', 'where to write', '.')
+    .option('--dir <folder>', 'where to write (default: here; with --systemd /etc/sallyport)')
     .option('--name <name>', 'name of this node', 'main1')
-    .action((options: { readonly dir: string; readonly name: string }) => {
+    .option('--systemd', 'for the unit of configs/systemd: it hands over the keys')
+    .option('--state <folder>', 'with --systemd: users, sessions and audit', '/var/lib/sallyport')
+    .action((options: InitOptions) => {
       if (!plainName.safeParse(options.name).success) {
         throw new SallyportError('usage', '--name does not fit', { detail: 'letters, digits, - and _' });
       }
-      const config = initMain(resolve(context.folder, options.dir), options.name);
+      const isInstalled = options.systemd === true;
+      const config = initMain(resolve(context.folder, options.dir ?? (isInstalled ? installedFolder : '.')), {
+        name: options.name,
+        ...(isInstalled && { systemdState: resolve(context.folder, options.state) }),
+      });
       context.print({ config }, () => `Made ${config}, keys and users/_default.yaml.\n`);
       terminal.err("Next:  sallyport nodes enrol '<pairing line of the DMZ node>'\n");
     });

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { SallyportError } from '#shared/error.ts';
@@ -6,10 +7,13 @@ import { z } from 'zod';
 
 /**
  * Files that a configuration names. Relative paths count from the configuration file. `credential:<name>` is a file
- * that systemd hands over (LoadCredential=); it exists only while the service runs, so a check can't demand it.
+ * that systemd hands over (LoadCredential=), from the folder `credentials` beside the configuration if `init --systemd`
+ * made it. Where there is neither, a check can't demand it.
  */
 
 const credentialPrefix = 'credential:';
+/** Beside the configuration; the unit files name it in LoadCredential=. */
+export const credentialsFolder = 'credentials';
 /** Keys, certificates chains and passwords; anything larger is the wrong file. */
 const fileBytesMax = 256 * 1024;
 
@@ -18,6 +22,14 @@ export interface PathContext {
   readonly folder: string;
   /** $CREDENTIALS_DIRECTORY, where systemd set it. */
   readonly credentials?: string;
+}
+
+/** Of one configuration file. Commands run without systemd and find what it will hand over where it takes it from. */
+export function pathContextOf(file: string, credentials: string | undefined): PathContext {
+  const folder = path.dirname(path.resolve(file));
+  const kept = path.join(folder, credentialsFolder);
+  const found = credentials ?? (existsSync(kept) ? kept : undefined);
+  return { folder, ...(found !== undefined && { credentials: found }) };
 }
 
 /** Turns the text of the file into an absolute path; a credential without a directory stays as it was written. */
