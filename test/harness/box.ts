@@ -1,0 +1,142 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, rmdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Outcome, runProgram } from './clients/process.ts';
+import { waitUntil } from './product.ts';
+
+/**
+ * Machines of a small world, as namespaces of this one: boxes with a systemd of their own, and a bare network with
+ * nothing in it. Takes root. All of it is gone with the process that made it.
+ */
+export interface Place {
+  /** A process that is in the place; its network is the place's. */
+  readonly pid: number;
+  run(command: string, args: readonly string[], options?: { readonly input?: string }): Promise<Outcome>;
+  close(): Promise<void>;
+}
+
+export interface Box extends Place {
+  /** A line for the box's own shell, as an administrator types it there; rejects when it fails. */
+  shell(line: string, input?: string): Promise<string>;
+}
+
+const bootScript = fileURLToPath(new URL('./boot-box', import.meta.url));
+const checkout = fileURLToPath(new URL('../..', import.meta.url));
+/** A second when nobody else needs the processor. */
+const bootMs = 60_000;
+
+/** A network namespace without anything in it. */
+export async function openNetwork(): Promise<Place> {
+  const holder = spawnUntilWeEnd(['unshare', '--net', 'sh', '-c', 'ip link set lo up; exec sleep infinity']);
+  const pid = holder.pid ?? 0;
+  await waitUntil(() => readFileSync(`/proc/${pid}/comm`, 'utf8') === 'sleep\n', bootMs);
+  return {
+    pid,
+    run: (command, args, options) =>
+      runProgram('nsenter', ['-t', String(pid), '-n', command, ...args], options),
+    close: () => end(holder),
+  };
+}
+
+export async function startBox(): Promise<Box> {
+  const group = `sallyport-box-${randomBytes(6).toString('hex')}`;
+  const groups = controlGroupRoots().map((root) => join(root, group));
+  for (const folder of groups) mkdirSync(folder);
+  const namespaces = ['--pid', '--mount', '--net', '--uts', '--ipc', '--cgroup'];
+  // The box's control groups must lie below a group of its own: it enters before it looks from inside.
+  const enter = `for group in ${groups.join(' ')}; do echo $$ >$group/cgroup.procs; done; exec "$@"`;
+  const unshare = ['unshare', ...namespaces, '--fork', '--kill-child', bootScript, checkout];
+  const holder = spawnUntilWeEnd(['sh', '-c', enter, 'sh', ...unshare]);
+  const close = async (): Promise<void> => {
+    await end(holder);
+    for (const folder of groups) await waitUntil(() => removeGroups(folder), bootMs);
+  };
+  try {
+    const { pid: parent } = holder;
+    await waitUntil(() => childOf(parent) !== undefined, bootMs);
+    const pid = childOf(parent) ?? 0;
+    const run: Place['run'] = (command, args, options) =>
+      runProgram('nsenter', ['-t', String(pid), '-a', '-r', '-w', command, ...args], options);
+    await waitUntil(async () => {
+      const { stdout } = await run('/usr/bin/systemctl', ['is-active', 'basic.target']);
+      return stdout === 'active\n';
+    }, bootMs);
+    return {
+      pid,
+      run,
+      async shell(line, input) {
+        const { status, stdout, stderr } = await run('/bin/sh', ['-c', line], {
+          ...(input !== undefined && { input }),
+        });
+        if (status !== 0) throw new Error(`${line}\nended with ${status}: ${stderr}${stdout}`);
+        return stdout;
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** A wire between two places, with an address at either end. */
+export async function connect(
+  one: { readonly place: Place; readonly name: string; readonly address: string },
+  other: { readonly place: Place; readonly name: string; readonly address: string },
+): Promise<void> {
+  const ends = [one, other].flatMap(({ place, name }) => [name, 'netns', String(place.pid)]);
+  const [first = [], second = []] = [ends.slice(0, 3), ends.slice(3)];
+  await ip(['link', 'add', ...first, 'type', 'veth', 'peer', 'name', ...second]);
+  for (const { place, name, address } of [one, other]) {
+    const enter = ['-t', String(place.pid), '-n', 'ip'];
+    for (const args of [
+      ['address', 'add', address, 'dev', name],
+      ['link', 'set', name, 'up'],
+    ]) {
+      const { status, stderr } = await runProgram('nsenter', [...enter, ...args]);
+      if (status !== 0) throw new Error(stderr);
+    }
+  }
+}
+
+async function ip(args: readonly string[]): Promise<void> {
+  const { status, stderr } = await runProgram('ip', args);
+  if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${stderr}`);
+}
+
+function spawnUntilWeEnd(command: readonly string[]): ChildProcess {
+  return spawn('setpriv', ['--pdeathsig', 'KILL', ...command], { stdio: 'ignore' });
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await gone;
+}
+
+function childOf(pid: number | undefined): number | undefined {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+  return children[0] === '' ? undefined : Number(children[0]);
+}
+
+/** Where process groups are made: the one hierarchy, or systemd's two where there are many. */
+function controlGroupRoots(): readonly string[] {
+  const root = '/sys/fs/cgroup';
+  if (existsSync(join(root, 'cgroup.procs'))) return [root];
+  return [join(root, 'systemd'), join(root, 'unified')];
+}
+
+/** False while something in it still ends. */
+function removeGroups(folder: string): boolean {
+  try {
+    for (const entry of readdirSync(folder, { withFileTypes: true }))
+      if (entry.isDirectory() && !removeGroups(join(folder, entry.name))) return false;
+    rmdirSync(folder);
+    return true;
+  } catch {
+    return false;
+  }
+}
