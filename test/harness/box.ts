@@ -140,3 +140,37 @@ function removeGroups(folder: string): boolean {
     return false;
   }
 }
+
+/** How long a dial may say nothing before it counts as dropped; wires here have no length. */
+const dialMs = 1_500;
+
+/** What somebody in the place gets who dials: `connected`, an error's code, or `silent`. UDP is only sent. */
+export async function dial(
+  from: Place,
+  host: string,
+  port: number,
+  protocol: 'tcp' | 'udp' = 'tcp',
+): Promise<string> {
+  const say = '(word) => { console.log(word); process.exit(); }';
+  const script =
+    protocol === 'tcp'
+      ? `const say = ${say};
+         require('node:net').connect(${port}, '${host}')
+           .on('connect', () => say('connected')).on('error', ({ code }) => say(code));
+         setTimeout(say, ${dialMs}, 'silent');`
+      : `const say = ${say};
+         require('node:dgram').createSocket('udp4')
+           .send('?', ${port}, '${host}', (error) => say(error?.code ?? 'sent'));`;
+  // The network of the place, the Node of ours.
+  const enter = ['-t', String(from.pid), '-n', process.execPath, '-e', script];
+  return (await runProgram('nsenter', enter)).stdout.trim();
+}
+
+/** Somebody in the place who takes every connection to a port. */
+export async function listenOn(place: Place, port: number): Promise<Place> {
+  const script = `require('node:net').createServer((socket) => socket.on('error', () => {})).listen(${port})`;
+  const enter = ['nsenter', '-t', String(place.pid), '-n', process.execPath, '-e', script];
+  const holder = spawnUntilWeEnd(enter);
+  await waitUntil(async () => (await dial(place, '127.0.0.1', port)) === 'connected', bootMs);
+  return { ...place, close: () => end(holder) };
+}

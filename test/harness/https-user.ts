@@ -1,6 +1,5 @@
 import { Authenticator } from '#scripts/demonstration/codes.ts';
 import { HttpsSession } from './https-session.ts';
-import type { Product } from './product.ts';
 import { pngOfDataUrl, readQrCode, secretOfUri } from './qr-code.ts';
 
 /** Somebody who uses the public HTTPS API without a browser. One object is one sign-in after the other. */
@@ -10,12 +9,20 @@ export interface ApiAnswer {
   readonly body: Record<string, unknown>;
 }
 
+/** What of a product is asked; the whole one has it. */
+export interface Front {
+  readonly site: { readonly https: string; readonly files: { readonly ca: string } };
+  /** Of this machine, to come from; 127.0.0.1 if it is not said. */
+  readonly localAddress?: string;
+  password(user: string): string;
+}
+
 export class HttpsUser {
   readonly name: string;
-  readonly #product: Product;
+  readonly #product: Front;
   #session: HttpsSession;
 
-  constructor(product: Product, name: string) {
+  constructor(product: Front, name: string) {
     this.#product = product;
     this.name = name;
     this.#session = this.#fresh();
@@ -60,7 +67,8 @@ export class HttpsUser {
   }
 
   #fresh(): HttpsSession {
-    return new HttpsSession(this.#product.site.https, this.#product.site.files.ca);
+    const { site, localAddress } = this.#product;
+    return new HttpsSession(site.https, site.files.ca, localAddress);
   }
 }
 

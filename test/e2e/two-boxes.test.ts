@@ -1,0 +1,208 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { readKernelSockets } from '#dmz/cli/kernel-sockets.ts';
+import { canLeaveNetwork } from '#scripts/demonstration/inherited-listeners.ts';
+import { type Box, connect, dial, listenOn, openNetwork, type Place, startBox } from '#test/harness/box.ts';
+import { runProgram } from '#test/harness/clients/process.ts';
+import { waitUntil } from '#test/harness/product.ts';
+import { readText } from '#test/repo/source-tree.ts';
+
+/**
+ * The deployment of the README, command for command, with its systemd units and its firewall rules: a DMZ box between
+ * the Internet and a main node that nobody reaches. The one test that takes root, and is skipped without it.
+ */
+
+const outside = { dmz: '203.0.113.10', visitor: '203.0.113.99' };
+const inside = { dmz: '10.77.0.5', main: '10.77.0.10' };
+const publicName = 'files.example.com';
+const password = 'correct horse battery staple';
+/** A login, an upload: seconds. Starting two systemds and two nodes on a busy machine: many. */
+const patienceMs = 60_000;
+
+/** The commands of one of the README's blocks, each with the box it is for. */
+function commandsOf(block: number): readonly { readonly on: string; readonly line: string }[] {
+  const section = readText('README.md').split('\n## Two boxes for real\n')[1]?.split('\n## ')[0] ?? '';
+  const blocks = [...section.matchAll(/^```\n(.*?)^```$/gms)].map(([, text = '']) => text);
+  return [...(blocks[block] ?? '').matchAll(/^([DM])# (.*?)(?: {2,}# .*)?$/gm)].map(
+    ([, on = '', line = '']) => ({ on, line }),
+  );
+}
+
+/** A rule file with what its administrator sets at the top. */
+function setAddresses(file: string, values: Readonly<Record<string, string>>): string {
+  return Object.entries(values).reduce((text, [name, value]) => {
+    const changed = text.replace(new RegExp(`^define ${name} = .*$`, 'm'), `define ${name} = ${value}`);
+    if (changed === text)
+      throw new Error(`${file} does not define ${name}, or is for the test's own network`);
+    return changed;
+  }, readText(file));
+}
+
+describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () => {
+  let folder: string;
+  let dmz: Box;
+  let main: Box;
+  let internet: Place;
+  const places: Place[] = [];
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'sallyport-boxes-'));
+    const keep = async <T extends Place>(place: Promise<T>): Promise<T> => {
+      places.push(await place);
+      return place;
+    };
+    [dmz, main, internet] = await Promise.all([keep(startBox()), keep(startBox()), keep(openNetwork())]);
+    await connect(
+      { place: dmz, name: 'outer', address: `${outside.dmz}/24` },
+      { place: internet, name: 'wire', address: `${outside.visitor}/24` },
+    );
+    await connect(
+      { place: dmz, name: 'inner', address: `${inside.dmz}/24` },
+      { place: main, name: 'lan', address: `${inside.main}/24` },
+    );
+    // There is a way out: what stays inside must be kept there.
+    await dmz.shell(`ip route add default via ${outside.visitor}`);
+    places.push(await listenOn(internet, 443), await listenOn(main, 8080));
+  }, 2 * patienceMs);
+
+  afterAll(async () => {
+    // The last first: listeners are in the networks of the others.
+    for (const place of places.toReversed()) await place.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('eight commands make both boxes work', async () => {
+    const commands = commandsOf(0);
+    expect(commands).toHaveLength(8);
+    let printed = '';
+    for (const { on, line } of commands) {
+      const box = on === 'D' ? dmz : main;
+      const pairing = /^sallyport-(?:node|main)\/1 .*$/m.exec(printed)?.[0] ?? '';
+      const typed = line.replace(/'<.* line>'/, `'${pairing}'`);
+      const input = line.includes('users add') ? `${password}\n` : undefined;
+      const output = await box.shell(`cd /opt/sallyport && ${typed}`, input);
+      if (output.includes('sallyport-')) printed = output;
+      if (line.endsWith('enable --now dmz')) await linkIsUp();
+    }
+  });
+
+  it('before the firewall is loaded, the boxes can reach each other and the Internet', async () => {
+    expect(await dial(dmz, inside.main, 8080)).toBe('connected');
+    expect(await dial(dmz, outside.visitor, 443)).toBe('connected');
+    expect(await dial(internet, outside.dmz, 2222)).toBe('ECONNREFUSED');
+  });
+
+  it('S-06: the DMZ node itself has no network even then', async () => {
+    const pid = Number(await dmz.shell('systemctl show --property=MainPID --value dmz'));
+    const node = '/opt/sallyport/node_modules/.bin/node';
+    const targets = [`8080,'${inside.main}'`, `443,'${outside.visitor}'`, `9100,'127.0.0.1'`];
+    for (const target of targets) {
+      const script = `require('node:net').connect(${target}).on('error', ({ code }) => console.log(code))`;
+      const { stdout } = await dmz.run('nsenter', ['-t', String(pid), '-n', node, '-e', script]);
+      expect(stdout).toBe('ENETUNREACH\n');
+    }
+  });
+
+  it('the firewall rules load with the addresses of this network', async () => {
+    const rules = {
+      dmz: setAddresses('configs/nftables/dmz.nft', {
+        main_address: inside.main,
+        link_address: inside.dmz,
+        admin_addresses: '{ 10.77.1.0/24 }',
+      }),
+      'main-agent': setAddresses('configs/nftables/main-agent.nft', {
+        dmz_networks: `{ ${inside.dmz}, ${outside.dmz} }`,
+        admin_addresses: '{ 10.77.1.0/24 }',
+      }),
+    };
+    await dmz.shell('cat >/etc/sallyport/dmz.nft', rules.dmz);
+    await main.shell('cat >/etc/sallyport/main-agent.nft', rules['main-agent']);
+    const commands = commandsOf(1);
+    expect(commands).toHaveLength(2);
+    for (const { on, line } of commands) await (on === 'D' ? dmz : main).shell(line);
+  });
+
+  it('from the Internet a user sets up a second factor, uploads and downloads, over HTTPS and SFTP', async () => {
+    const ca = join(folder, 'ca.pem');
+    const chain = await dmz.shell('cat /etc/sallyport/credentials/https-certificate');
+    writeFileSync(ca, chain.slice(chain.lastIndexOf('-----BEGIN')));
+    const hosts = join(folder, 'hosts');
+    writeFileSync(hosts, `127.0.0.1 localhost\n${outside.dmz} ${publicName}\n`);
+    const hostKey = await dmz.shell('cut -d" " -f1,2 /etc/sallyport/credentials/ssh-host-key.pub');
+    const visit = {
+      origin: `https://${publicName}`,
+      ca,
+      sftp: { host: publicName, port: 22, hostKey: hostKey.trim() },
+      username: 'alice',
+      password,
+      localAddress: outside.visitor,
+    };
+    const visitor = fileURLToPath(new URL('../harness/internet-visitor.ts', import.meta.url));
+    const { stdout, stderr } = await internet.run('unshare', [
+      '--mount',
+      'sh',
+      '-c',
+      'mount --bind "$1" /etc/hosts && shift && exec "$@"',
+      'sh',
+      hosts,
+      process.execPath,
+      visitor,
+      JSON.stringify(visit),
+    ]);
+    expect(stderr).toBe('');
+    const results = z.array(z.object({ name: z.string(), ok: z.boolean() })).parse(JSON.parse(stdout));
+    expect(results.filter(({ ok }) => !ok)).toEqual([]);
+    expect(results.length).toBeGreaterThan(6);
+  });
+
+  it('from the Internet two ports answer and the link does not', async () => {
+    for (const port of [443, 22]) expect(await dial(internet, outside.dmz, port)).toBe('connected');
+    for (const port of [8444, 9100, 2222])
+      expect(await dial(internet, outside.dmz, port)).not.toBe('connected');
+    // Whoever routes to the inner address through the outer wire is nobody, either.
+    await internet.run('ip', ['route', 'add', inside.dmz, 'via', outside.dmz]);
+    expect(await dial(internet, inside.dmz, 8444)).not.toBe('connected');
+    expect(await dial(main, inside.dmz, 8444)).toBe('connected');
+  });
+
+  it('S-06: from the DMZ box nothing can be dialled: not main, not the Internet, no name server', async () => {
+    expect(await dial(dmz, inside.main, 8080)).not.toBe('connected');
+    expect(await dial(dmz, outside.visitor, 443)).not.toBe('connected');
+    expect(await dial(dmz, outside.visitor, 53, 'udp')).toBe('EPERM');
+  });
+
+  it('main has no port that the DMZ box reaches', async () => {
+    const { listening } = readKernelSockets((file) =>
+      readFileSync(`/proc/${main.pid}/net/${file.slice('/proc/net/'.length)}`, 'utf8'),
+    );
+    expect([...listening]).toContain(8080);
+    // With the DMZ's own rules gone, as after a break-in, main's still hold.
+    await dmz.shell('nft delete table inet sallyport');
+    for (const port of listening) expect(await dial(dmz, inside.main, port)).not.toBe('connected');
+    await dmz.shell(commandsOf(1)[0]?.line ?? '');
+  });
+
+  it('after main restarts the link comes back; while the DMZ node restarts nobody is refused', async () => {
+    await main.shell('systemctl restart main-agent');
+    await linkIsUp();
+    await dmz.shell('systemctl kill --signal=KILL dmz');
+    expect(await dial(internet, outside.dmz, 443)).toBe('connected');
+    await linkIsUp();
+  });
+
+  it('main’s socket is there for root and the command finds it', async () => {
+    expect(await main.shell('sallyport nodes list')).toContain('dmz1');
+  });
+
+  async function linkIsUp(): Promise<void> {
+    await waitUntil(async () => {
+      const asked = ['-s', '-o', '/dev/null', '-w', '%{http_code}', 'http://127.0.0.1:9100/readyz'];
+      const { stdout } = await runProgram('nsenter', ['-t', String(dmz.pid), '-n', 'curl', ...asked]);
+      return stdout === '200';
+    }, patienceMs);
+  }
+});
