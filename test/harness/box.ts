@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmdirSync, readdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Outcome, runProgram } from './clients/process.ts';
@@ -41,17 +41,16 @@ export async function openNetwork(): Promise<Place> {
 }
 
 export async function startBox(): Promise<Box> {
-  const group = `sallyport-box-${randomBytes(6).toString('hex')}`;
-  const groups = controlGroupRoots().map((root) => join(root, group));
-  for (const folder of groups) mkdirSync(folder);
+  const group = join(controlGroupRoot(), `sallyport-box-${randomBytes(6).toString('hex')}`);
+  mkdirSync(group);
   const namespaces = ['--pid', '--mount', '--net', '--uts', '--ipc', '--cgroup'];
-  // The box's control groups must lie below a group of its own: it enters before it looks from inside.
-  const enter = `for group in ${groups.join(' ')}; do echo $$ >$group/cgroup.procs; done; exec "$@"`;
+  // Its control groups lie below this one: it enters before it looks from inside.
+  const enter = `echo $$ >${group}/cgroup.procs && exec "$@"`;
   const unshare = ['unshare', ...namespaces, '--fork', '--kill-child', bootScript, checkout];
   const holder = spawnUntilWeEnd(['sh', '-c', enter, 'sh', ...unshare]);
   const close = async (): Promise<void> => {
     await end(holder);
-    for (const folder of groups) await waitUntil(() => removeGroups(folder), bootMs);
+    await waitUntil(() => removeGroups(group), bootMs);
   };
   try {
     const { pid: parent } = holder;
@@ -122,11 +121,14 @@ function childOf(pid: number | undefined): number | undefined {
   return children[0] === '' ? undefined : Number(children[0]);
 }
 
-/** Where process groups are made: the one hierarchy, or systemd's two where there are many. */
-function controlGroupRoots(): readonly string[] {
-  const root = '/sys/fs/cgroup';
-  if (existsSync(join(root, 'cgroup.procs'))) return [root];
-  return [join(root, 'systemd'), join(root, 'unified')];
+/** Of the unified hierarchy, which some machines have beside older ones. */
+function controlGroupRoot(): string {
+  const mount = / - cgroup2 /;
+  const line = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .find((one) => mount.test(one));
+  if (line === undefined) throw new Error('this machine has no cgroup2');
+  return line.split(' ')[4] ?? '';
 }
 
 /** False while something in it still ends. */
