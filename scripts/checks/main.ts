@@ -34,6 +34,7 @@ const vitestReport = z.object({
 
 const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
 const failures: string[] = [];
+const skipped: string[] = [];
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
@@ -65,6 +66,9 @@ function runVitest(project: string): void {
     tally.failed += report.numFailedTests;
     tally.skipped += report.numPendingTests + report.numTodoTests;
     if (report.numFailedTests > 0) failures.push(`${project}: ${report.numFailedTests} tests`);
+    for (const suite of report.testResults)
+      if (suite.assertionResults.some(({ status: one }) => one === 'skipped' || one === 'pending'))
+        skipped.push(suite.name);
     // A file that could not even be loaded has no tests to count.
     for (const suite of report.testResults) {
       if (suite.status === 'failed' && suite.assertionResults.every((result) => result.status !== 'failed'))
@@ -105,6 +109,7 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 for (const [name, run] of Object.entries(stages)) if (wanted.length === 0 || wanted.includes(name)) run();
+for (const name of skipped) say(`skipped: ${name} needs root`);
 for (const failure of failures) say(`failed: ${failure}`);
 say(`${tally.passed} passed, ${tally.failed} failed, ${tally.skipped} skipped`);
 process.exit(tally.failed === 0 ? 0 : 1);

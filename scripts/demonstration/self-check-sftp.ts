@@ -27,7 +27,9 @@ export async function checkSftpWithOpenSsh(check: SftpCheck): Promise<void> {
   );
   await chmod(askpass, 0o700);
   const knownHosts = join(check.folder, 'known_hosts');
-  await writeFile(knownHosts, `[${check.sftp.host}]:${check.sftp.port} ${check.sftp.hostKey}\n`);
+  const { host, port, hostKey } = check.sftp;
+  // OpenSSH writes its own port without saying so.
+  await writeFile(knownHosts, `${port === 22 ? host : `[${host}]:${port}`} ${hostKey}\n`);
   const batch = join(check.folder, 'batch');
   const got = join(check.folder, 'got.bin');
   await writeFile(batch, `put ${check.local} self-check-sftp.bin\nget self-check-sftp.bin ${got}\n`);

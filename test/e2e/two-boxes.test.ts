@@ -75,28 +75,50 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it('eight commands make both boxes work', async () => {
-    const commands = commandsOf(0);
-    expect(commands).toHaveLength(8);
-    let printed = '';
-    for (const { on, line } of commands) {
-      const box = on === 'D' ? dmz : main;
-      const pairing = /^sallyport-(?:node|main)\/1 .*$/m.exec(printed)?.[0] ?? '';
-      const typed = line.replace(/'<.* line>'/, `'${pairing}'`);
-      const input = line.includes('users add') ? `${password}\n` : undefined;
-      const output = await box.shell(`cd /opt/sallyport && ${typed}`, input);
-      if (output.includes('sallyport-')) printed = output;
-      if (line.endsWith('enable --now dmz')) await linkIsUp();
-    }
+  it('the README has eight commands, and two for the firewalls', () => {
+    expect([0, 1, 2].map((block) => commandsOf(block).length)).toEqual([2, 2, 6]);
   });
 
-  it('before the firewall is loaded, the boxes can reach each other and the Internet', async () => {
+  it('both sides are installed', async () => {
+    for (const { on, line } of commandsOf(0)) await boxOf(on).shell(`cd /opt/sallyport && ${line}`);
+  });
+
+  it('without the firewalls the boxes reach each other and the Internet', async () => {
     expect(await dial(dmz, inside.main, 8080)).toBe('connected');
     expect(await dial(dmz, outside.visitor, 443)).toBe('connected');
+    expect(await dial(dmz, outside.visitor, 53, 'udp')).toBe('sent');
     expect(await dial(internet, outside.dmz, 2222)).toBe('ECONNREFUSED');
   });
 
-  it('S-06: the DMZ node itself has no network even then', async () => {
+  it('the firewall rules load with the addresses of this network', async () => {
+    const rules = {
+      D: setAddresses('configs/nftables/dmz.nft', {
+        main_address: inside.main,
+        link_address: inside.dmz,
+        admin_addresses: '{ 10.77.1.0/24 }',
+      }),
+      M: setAddresses('configs/nftables/main-agent.nft', {
+        dmz_networks: `{ ${inside.dmz}, ${outside.dmz} }`,
+        admin_addresses: '{ 10.77.1.0/24 }',
+      }),
+    };
+    await dmz.shell('cat >/etc/sallyport/dmz.nft', rules.D);
+    await main.shell('cat >/etc/sallyport/main-agent.nft', rules.M);
+    for (const { on, line } of commandsOf(1)) await boxOf(on).shell(line);
+  });
+
+  it('the nodes are paired and started', async () => {
+    let printed = '';
+    for (const { on, line } of commandsOf(2)) {
+      const pairing = /^sallyport-(?:node|main)\/1 .*$/m.exec(printed)?.[0] ?? '';
+      const typed = line.replace(/'<.* line>'/, `'${pairing}'`);
+      const isUser = line.startsWith('sallyport users add');
+      printed = await boxOf(on).shell(`cd /opt/sallyport && ${typed}`, isUser ? `${password}\n` : undefined);
+      if (line.endsWith('main-agent')) await linkIsUp();
+    }
+  });
+
+  it('S-06: the DMZ node itself has no network, whatever the firewall says', async () => {
     const pid = Number(await dmz.shell('systemctl show --property=MainPID --value dmz'));
     const node = '/opt/sallyport/node_modules/.bin/node';
     const targets = [`8080,'${inside.main}'`, `443,'${outside.visitor}'`];
@@ -105,25 +127,6 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
       const { stdout } = await dmz.run('nsenter', ['-t', String(pid), '-n', node, '-e', script]);
       expect(stdout).toBe('ENETUNREACH\n');
     }
-  });
-
-  it('the firewall rules load with the addresses of this network', async () => {
-    const rules = {
-      dmz: setAddresses('configs/nftables/dmz.nft', {
-        main_address: inside.main,
-        link_address: inside.dmz,
-        admin_addresses: '{ 10.77.1.0/24 }',
-      }),
-      'main-agent': setAddresses('configs/nftables/main-agent.nft', {
-        dmz_networks: `{ ${inside.dmz}, ${outside.dmz} }`,
-        admin_addresses: '{ 10.77.1.0/24 }',
-      }),
-    };
-    await dmz.shell('cat >/etc/sallyport/dmz.nft', rules.dmz);
-    await main.shell('cat >/etc/sallyport/main-agent.nft', rules['main-agent']);
-    const commands = commandsOf(1);
-    expect(commands).toHaveLength(2);
-    for (const { on, line } of commands) await (on === 'D' ? dmz : main).shell(line);
   });
 
   it('from the Internet a user sets up a second factor, uploads and downloads, over HTTPS and SFTP', async () => {
@@ -197,6 +200,10 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
   it('main’s socket is there for root and the command finds it', async () => {
     expect(await main.shell('sallyport nodes list')).toContain('dmz1');
   });
+
+  function boxOf(on: string): Box {
+    return on === 'D' ? dmz : main;
+  }
 
   async function linkIsUp(): Promise<void> {
     await waitUntil(async () => {
