@@ -85,24 +85,18 @@ export async function connect(
   one: { readonly place: Place; readonly name: string; readonly address: string },
   other: { readonly place: Place; readonly name: string; readonly address: string },
 ): Promise<void> {
-  const ends = [one, other].flatMap(({ place, name }) => [name, 'netns', String(place.pid)]);
-  const [first = [], second = []] = [ends.slice(0, 3), ends.slice(3)];
-  await ip(['link', 'add', ...first, 'type', 'veth', 'peer', 'name', ...second]);
+  const endIn = ({ place, name }: typeof one): string[] => [name, 'netns', String(place.pid)];
+  await must('ip', ['link', 'add', ...endIn(one), 'type', 'veth', 'peer', 'name', ...endIn(other)]);
   for (const { place, name, address } of [one, other]) {
     const enter = ['-t', String(place.pid), '-n', 'ip'];
-    for (const args of [
-      ['address', 'add', address, 'dev', name],
-      ['link', 'set', name, 'up'],
-    ]) {
-      const { status, stderr } = await runProgram('nsenter', [...enter, ...args]);
-      if (status !== 0) throw new Error(stderr);
-    }
+    await must('nsenter', [...enter, 'address', 'add', address, 'dev', name]);
+    await must('nsenter', [...enter, 'link', 'set', name, 'up']);
   }
 }
 
-async function ip(args: readonly string[]): Promise<void> {
-  const { status, stderr } = await runProgram('ip', args);
-  if (status !== 0) throw new Error(`ip ${args.join(' ')}: ${stderr}`);
+async function must(command: string, args: readonly string[]): Promise<void> {
+  const { status, stderr } = await runProgram(command, args);
+  if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${stderr}`);
 }
 
 function spawnUntilWeEnd(command: readonly string[]): ChildProcess {
