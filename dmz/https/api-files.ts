@@ -4,6 +4,7 @@ import type { Admitted } from '#dmz/login/login-service.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Entry, SortKey } from '#shared/file-service/attributes.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
+import type { ArchiveRoom } from './archive-room.ts';
 import { breaksPrecondition, toPrecondition } from './conditional.ts';
 import { sendEmpty, sendJson, type Exchange } from './exchange.ts';
 import { sendArchive } from './file-archive.ts';
@@ -27,10 +28,18 @@ function pathOf(x: Exchange): { readonly path: VirtualPath; readonly isFolderFor
   return parseFilePath(x.path.slice(prefix.length));
 }
 
-/** GET and HEAD: a folder is listed, a file is sent. Which it is, main says; one question where the form tells. */
-export async function getFile(x: Exchange, session: Admitted): Promise<void> {
+/** GET and HEAD: a folder is listed or archived, a file is sent. */
+export function buildGetFile(archives: ArchiveRoom): (x: Exchange, session: Admitted) => Promise<void> {
+  return async (x, session) => {
+    if (x.query.get('zip') !== '1') return getFile(x, session);
+    const wanted = { folder: pathOf(x).path, names: x.query.getAll('name') };
+    return sendArchive(x, session, wanted, archives);
+  };
+}
+
+/** Whether it is a folder, main says; one question where the form tells. */
+async function getFile(x: Exchange, session: Admitted): Promise<void> {
   const { path, isFolderForm } = pathOf(x);
-  if (x.query.get('zip') === '1') return sendArchive(x, session, path, x.query.getAll('name'));
   if (isFolderForm) return sendListing(x, session, path);
   if (x.method === 'HEAD') {
     const attributes = await session.files.stat(path);

@@ -1,14 +1,12 @@
-import type { RemoteFile } from '#dmz/files/file-client.ts';
 import type { Admitted } from '#dmz/login/login-service.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Exchange } from './exchange.ts';
-import { FileBytes } from './file-bytes.ts';
+import type { ByteReceiver, ByteSource } from './file-bytes.ts';
 import { downloadPace } from './limits.ts';
 import type { Transfer } from './pace.ts';
-import type { ByteRange } from './range.ts';
 
 /**
- * The bytes of one download, from main's lane to the client's socket.
+ * The bytes of one download, a file or an archive, from main's lane to the client's socket.
  *
  * Lane pieces go to the socket as they are and are given back when the socket is done with them, so a reader that stops
  * stops its own stream on main, and at most one credit window waits here.
@@ -17,7 +15,7 @@ export class DownloadBody {
   readonly #x: Exchange;
   readonly #session: Admitted;
   readonly #begin: () => void;
-  readonly #bytes: FileBytes;
+  readonly #bytes: ByteSource;
   readonly #transfer: Transfer;
   /** Pieces the socket still has. */
   readonly #held = new Set<() => void>();
@@ -25,15 +23,11 @@ export class DownloadBody {
   #isOver = false;
 
   /** `begin` writes the headers; it is called with the first piece, so that what goes wrong before can still be told. */
-  constructor(
-    x: Exchange,
-    source: { readonly session: Admitted; readonly file: RemoteFile; readonly range: ByteRange },
-    begin: () => void,
-  ) {
+  constructor(x: Exchange, session: Admitted, connect: (to: ByteReceiver) => ByteSource, begin: () => void) {
     this.#x = x;
-    this.#session = source.session;
+    this.#session = session;
     this.#begin = begin;
-    this.#bytes = new FileBytes(source.file, source.range, {
+    this.#bytes = connect({
       onData: (bytes, release) => this.#pass(bytes, release),
       onEnd: () => this.#finish(),
       onError: (error) => this.#fail(error),

@@ -9,16 +9,16 @@ import type { ByteRange } from './range.ts';
  * A range of an open file, from main's lane to whoever wants it. A lost link is a pause: the stream is taken up where it
  * broke off, if the file is still the same.
  */
-export class FileBytes {
+export class FileBytes implements ByteSource {
   readonly #file: RemoteFile;
-  readonly #to: FileBytesReceiver;
+  readonly #to: ByteReceiver;
   #offset: number;
   #leftBytes: number;
   #stream: LaneStream | undefined;
   #recoveries = 0;
   #isOver = false;
 
-  constructor(file: RemoteFile, range: ByteRange, to: FileBytesReceiver) {
+  constructor(file: RemoteFile, range: ByteRange, to: ByteReceiver) {
     this.#file = file;
     this.#to = to;
     this.#offset = range.offset;
@@ -92,7 +92,13 @@ export class FileBytes {
   }
 }
 
-export interface FileBytesReceiver {
+/** What a download is made of. After `stop` its receiver hears nothing more. */
+export interface ByteSource {
+  start(): void;
+  stop(error: SallyportError): void;
+}
+
+export interface ByteReceiver {
   /** Call `release` exactly once when done with `bytes`; so much credit is main given to go on. */
   onData(bytes: Buffer, release: () => void): void;
   onEnd(): void;

@@ -5,6 +5,7 @@ import type { Attributes } from '#shared/file-service/attributes.ts';
 import { judgeRead, modifiedSecondMs } from './conditional.ts';
 import { labelContent } from './content.ts';
 import { DownloadBody } from './download-body.ts';
+import { FileBytes } from './file-bytes.ts';
 import { finish, type Exchange } from './exchange.ts';
 import { fileHeaders } from './headers.ts';
 import { judgeRange, type ByteRange } from './range.ts';
@@ -22,8 +23,9 @@ export async function sendFile(
     await finish(x, answer.status, answer.headers);
     return;
   }
-  const source = { session, file, range: answer.body };
-  await new DownloadBody(x, source, () => x.response.writeHead(answer.status, [...answer.headers])).send();
+  const { status, headers, body } = answer;
+  const begin = (): void => void x.response.writeHead(status, [...headers]);
+  await new DownloadBody(x, session, (to) => new FileBytes(file, body, to), begin).send();
 }
 
 /** HEAD: the same headers from what is known of the file, without opening it. */

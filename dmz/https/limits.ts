@@ -39,12 +39,20 @@ export const listingLimitMax = 1000;
 export const cursorCharactersMax = 1024;
 /** A path of 4 KiB in base64, and two short values. */
 export const tusMetadataCharactersMax = 8 * 1024;
-/** Files and folders in one archive: its table of contents waits in memory, about 850 bytes each, until the end. */
+/** Files and folders in one archive: what it holds of each, about 850 bytes, waits in memory until the end. */
 export const archiveEntriesMax = 50_000;
+/** A name is held three times over, so a long one counts as an entry more for every so many characters. */
+export const archiveNameCharacters = 256;
+/** What one user's archives hold together, over all their sessions. */
+export const archivedEntriesOfUserMax = 2 * archiveEntriesMax;
+/** What all archives of this process hold together: at most 200 MB. */
+export const archivedEntriesMax = 200_000;
 /** Names asked for in one archive; the address of the request has to hold them. */
 export const archiveNamesMax = 500;
-/** Archives one session downloads at the same time: browsers save a few, and each may hold a table of contents. */
-export const archivesPerSessionMax = 4;
+/** Archives one user downloads at the same time: browsers save a few. */
+export const archivesOfUserMax = 4;
+/** Records of an archive that go to the client in one piece. */
+export const archivePieceBytes = 16 * 1024;
 /** Folders below each other in one archive. */
 export const archiveDepthMax = 64;
 /** Entity tags in one If-Match or If-None-Match, as the link carries them. */

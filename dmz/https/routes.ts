@@ -1,7 +1,7 @@
 import type { Guard } from '#dmz/guard/guard.ts';
 import type { LoginService } from '#dmz/login/login-service.ts';
 import { getAccount, confirmSetup, proveSetup, startSetup } from './api-account.ts';
-import { getFile, deleteEntry, postOperation, putFile } from './api-files.ts';
+import { buildGetFile, deleteEntry, postOperation, putFile } from './api-files.ts';
 import { buildLoginApi } from './api-login.ts';
 import {
   createUpload,
@@ -24,6 +24,7 @@ import {
   postRecoveryCodes,
   postSshKey,
 } from './api-self-service.ts';
+import { ArchiveRoom } from './archive-room.ts';
 import type { Route } from './route.ts';
 
 /** Every door of the HTTP API, and who may knock. What is not in this table does not exist. */
@@ -32,6 +33,7 @@ export function buildRoutes(services: {
   readonly guard: Guard;
 }): readonly Route[] {
   const login = buildLoginApi(services);
+  const getFile = buildGetFile(new ArchiveRoom());
   return [
     { method: 'POST', pattern: '/api/login', access: 'public', handler: login.postLogin },
     { method: 'POST', pattern: '/api/login/code', access: 'half', handler: login.postCode },

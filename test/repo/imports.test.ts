@@ -64,7 +64,6 @@ const packageOwners: Readonly<Record<string, { folders: readonly string[]; becau
     folders: ['main-agent/cli/', 'dmz/cli/'],
     because: 'only the command line has a command line',
   },
-  yazl: { folders: ['dmz/https/'], because: 'archives are made where they are sent' },
   preact: { folders: ['dmz/web/'], because: 'browser code only' },
   '@preact/signals': { folders: ['dmz/web/'], because: 'browser code only' },
   vite: { folders: ['dmz/web/'], because: 'the bundler builds browser code only' },

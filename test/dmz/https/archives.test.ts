@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { archiveNamesMax, archivesPerSessionMax } from '#dmz/https/limits.ts';
-import { type Client, Door } from './door.ts';
+import { archiveNamesMax, archivesOfUserMax } from '#dmz/https/limits.ts';
+import { type Client, Door, readAll } from './door.ts';
 
 const run = promisify(execFile);
 
@@ -124,6 +124,48 @@ describe('an archive', () => {
     expect(Object.keys(await unpack(body)).sort()).toEqual(['C_x', 'a_b/', 'a_b/c_d']);
   });
 
+  it('never makes one name of two', async () => {
+    put('/same', undefined);
+    put('/same/a:b.txt', Buffer.from('colon'));
+    put('/same/a\\b.txt', Buffer.from('backslash'));
+    put('/same/a_b.txt', Buffer.from('neither'));
+    put('/same/a__b.txt', undefined);
+    const { body } = await client.get('/api/files/same?zip=1');
+    expect(await unpack(body)).toEqual({
+      'a_b.txt': await digest(Buffer.from('neither')),
+      'a__b.txt/': await digest(Buffer.alloc(0)),
+      'a___b.txt': await digest(Buffer.from('colon')),
+      'a____b.txt': await digest(Buffer.from('backslash')),
+    });
+  });
+
+  it('may hold thousands of folders behind a file', async () => {
+    put('/nest', undefined);
+    put('/nest/a', randomBytes(1_000_000));
+    for (let index = 0; index < 6000; index += 1) put(`/nest/d${index}`, undefined);
+    const { body } = await client.get('/api/files/nest?zip=1');
+    expect(Object.keys(await unpack(body))).toHaveLength(6001);
+  }, 60_000);
+
+  it('may be given up at any moment', async () => {
+    put('/small', undefined);
+    for (let index = 0; index < 200; index += 1) put(`/small/${index}`, randomBytes(500));
+    for (let round = 0; round < 30; round += 1) {
+      const socket = await door.raw();
+      socket.write(
+        `GET /api/files/small?zip=1 HTTP/1.1\r\nHost: localhost\r\nCookie: ${client.cookie ?? ''}\r\n\r\n`,
+      );
+      let seen = 0;
+      for await (const chunk of socket) {
+        seen += (chunk as Buffer).length;
+        if (seen > round * 2000) break;
+      }
+      socket.destroy();
+    }
+    await vi.waitUntil(() => door.inside.openHandles() === 0);
+    expect((await client.get('/api/files/small?zip=1')).status).toBe(200);
+  });
+
   it('asks main no more once the client is gone, while the tree is still being listed', async () => {
     put('/wide', undefined);
     for (let index = 0; index < 2000; index += 1) put(`/wide/${index}`, undefined);
@@ -140,18 +182,20 @@ describe('an archive', () => {
     expect(asked() - before).toBeLessThan(2000);
   });
 
-  it(`goes to one session at most ${archivesPerSessionMax} times at once`, async () => {
+  it(`goes to one user at most ${archivesOfUserMax} times at once, whatever the session`, async () => {
     put('/many', undefined);
-    put('/many/a', randomBytes(4_000_000));
-    const sockets = await Promise.all(Array.from({ length: archivesPerSessionMax }, () => door.raw()));
+    put('/many/a', randomBytes(24_000_000));
+    const sockets = await Promise.all(Array.from({ length: archivesOfUserMax }, () => door.raw()));
     for (const socket of sockets) {
       socket.write(
         `GET /api/files/many?zip=1 HTTP/1.1\r\nHost: localhost\r\nCookie: ${client.cookie ?? ''}\r\n\r\n`,
       );
       socket.pause();
     }
-    await vi.waitUntil(() => door.inside.openStreams() === archivesPerSessionMax);
+    await vi.waitUntil(() => door.inside.openStreams() === archivesOfUserMax);
     expect((await client.get('/api/files/many?zip=1')).status).toBe(429);
+    expect((await (await door.signedIn('frank')).get('/api/files/many?zip=1')).status).toBe(429);
+    expect((await (await door.signedIn('alice')).get('/api/files/many?zip=1')).status).toBe(200);
     for (const socket of sockets) socket.destroy();
     await vi.waitUntil(() => door.inside.openHandles() === 0);
     expect((await client.get('/api/files/many?zip=1')).status).toBe(200);
@@ -160,5 +204,26 @@ describe('an archive', () => {
   it('lets go of every file it read', async () => {
     expect(door.inside.openStreams()).toBe(0);
     expect(door.inside.openHandles()).toBe(0);
+  });
+});
+
+describe('an archive whose session ends under way', () => {
+  it('is cut', async () => {
+    const other = await Door.open();
+    try {
+      const { cookie = '' } = await other.signedIn('frank');
+      const content = randomBytes(8_000_000);
+      other.inside.files.set('/kicked', { type: 'file', content, mtimeMs: 0 });
+      const socket = await other.raw();
+      socket.write(
+        `GET /api/files?zip=1&name=kicked HTTP/1.1\r\nHost: localhost\r\nCookie: ${cookie}\r\n\r\n`,
+      );
+      await vi.waitUntil(() => other.inside.openStreams() === 1);
+      await other.inside.kick(cookie.split('s.')[1] ?? '');
+      expect(await readAll(socket)).not.toContain('PK\u0005\u0006');
+      await vi.waitUntil(() => other.inside.openStreams() === 0);
+    } finally {
+      await other.close();
+    }
   });
 });

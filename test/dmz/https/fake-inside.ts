@@ -429,8 +429,10 @@ export async function buildFakeInside(
     if (files.get(parentOf(path))?.type !== 'folder')
       throw new SallyportError('parent-missing', 'The folder for it is missing');
   }
-  const childrenOf = (path: string): [string, Node][] =>
-    [...files].filter(([name]) => name !== '/' && parentOf(name) === path);
+  const childrenOf = (path: string): [string, Node][] => {
+    const prefix = path === '/' ? path : `${path}/`;
+    return [...files].filter(([name]) => name.startsWith(prefix) && name !== '/' && parentOf(name) === path);
+  };
   function move(from: string, to: string, overwrite: boolean, keep: boolean): { replaced: boolean } {
     const node = requireNode(from);
     requireParent(to);
@@ -469,6 +471,7 @@ export async function buildFakeInside(
     },
     'fs.stat': async ({ path }) => attributesOf(requireNode(nameOf(path))),
     'fs.open': async ({ path, mode }) => {
+      await turn();
       const name = nameOf(path);
       if (mode.write) requireParent(name);
       const node = mode.write ? files.get(name) : requireNode(name);

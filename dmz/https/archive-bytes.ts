@@ -1,0 +1,136 @@
+import { crc32 } from 'node:zlib';
+import type { FileClient, RemoteFile } from '#dmz/files/file-client.ts';
+import { SallyportError, toSallyportError } from '#shared/error.ts';
+import type { ArchiveEntry } from './archive-tree.ts';
+import { FileBytes, type ByteSource, type ByteReceiver } from './file-bytes.ts';
+import { archivePieceBytes } from './limits.ts';
+import { formatCentralRecord, formatDescriptor, formatEnd, formatLocalHeader } from './zip.ts';
+
+const readMode = { read: true, write: false, create: 'never', truncate: false, append: false } as const;
+
+/**
+ * The bytes of an archive: one file after the other as main sends it, with the records of ZIP around. What is ours
+ * waits until the client has taken it, so at most one file's window of main's bytes is on its way.
+ */
+export class ArchiveBytes implements ByteSource {
+  readonly #files: FileClient;
+  readonly #entries: readonly ArchiveEntry[];
+  readonly #to: ByteReceiver;
+  /** Rejects once nobody wants the rest. */
+  readonly #stopped = Promise.withResolvers<never>();
+  #isOver = false;
+  #offset = 0;
+  /** Records that have not been passed on. */
+  #pending: Buffer[] = [];
+  #pendingBytes = 0;
+
+  constructor(files: FileClient, entries: readonly ArchiveEntry[], to: ByteReceiver) {
+    this.#files = files;
+    this.#entries = entries;
+    this.#to = to;
+    this.#stopped.promise.catch(() => undefined);
+  }
+
+  start(): void {
+    void this.#sendAll().then(
+      () => this.#to.onEnd(),
+      (error: unknown) => {
+        // Who stopped it knows why.
+        if (!this.#isOver) this.#to.onError(toSallyportError(error));
+      },
+    );
+  }
+
+  stop(error: SallyportError): void {
+    this.#isOver = true;
+    this.#stopped.reject(error);
+  }
+
+  async #sendAll(): Promise<void> {
+    const records: Buffer[] = [];
+    for (const entry of this.#entries)
+      records.push(await (entry.isFolder ? this.#sendFolder(entry) : this.#sendFile(entry)));
+    const offset = this.#offset;
+    for (const record of records) await this.#add(record);
+    const directory = { offset, lengthBytes: this.#offset - offset };
+    await this.#add(formatEnd(records.length, directory));
+    await this.#flush();
+  }
+
+  /** As `#sendFile`, resolves with its record in the table of contents. */
+  async #sendFolder(folder: ArchiveEntry): Promise<Buffer> {
+    const entry = { ...folder, size: 0, offset: this.#offset };
+    await this.#add(formatLocalHeader(entry));
+    return formatCentralRecord(entry, 0);
+  }
+
+  async #sendFile({ path, ...known }: ArchiveEntry): Promise<Buffer> {
+    const opening = this.#files.open(path, readMode);
+    let file: RemoteFile;
+    try {
+      file = await this.#unlessStopped(opening);
+    } catch (error) {
+      // Nobody waits for it; it must not stay open.
+      opening.then((late) => void late.release()).catch(() => undefined);
+      throw error;
+    }
+    try {
+      const { size } = file.attributes;
+      const entry = { ...known, size, offset: this.#offset };
+      await this.#add(formatLocalHeader(entry));
+      await this.#flush();
+      const crc = size === 0 ? 0 : await this.#pass(file, size);
+      this.#offset += size;
+      await this.#add(formatDescriptor(entry, crc));
+      return formatCentralRecord(entry, crc);
+    } finally {
+      void file.release();
+    }
+  }
+
+  /** Resolves with the checksum when the last piece has been passed on. */
+  async #pass(file: RemoteFile, lengthBytes: number): Promise<number> {
+    const over = Promise.withResolvers<void>();
+    let crc = 0;
+    const bytes = new FileBytes(
+      file,
+      { offset: 0, lengthBytes },
+      {
+        onData: (piece, release) => {
+          crc = crc32(piece, crc);
+          this.#to.onData(piece, release);
+        },
+        onEnd: over.resolve,
+        onError: over.reject,
+      },
+    );
+    bytes.start();
+    try {
+      await this.#unlessStopped(over.promise);
+    } catch (error) {
+      bytes.stop(toSallyportError(error));
+      throw error;
+    }
+    return crc;
+  }
+
+  async #add(record: Buffer): Promise<void> {
+    this.#offset += record.length;
+    this.#pending.push(record);
+    this.#pendingBytes += record.length;
+    if (this.#pendingBytes >= archivePieceBytes) await this.#flush();
+  }
+
+  /** Resolves when the client's socket has taken it. */
+  async #flush(): Promise<void> {
+    const piece = Buffer.concat(this.#pending);
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    if (piece.length === 0) return;
+    await this.#unlessStopped(new Promise<void>((resolve) => this.#to.onData(piece, resolve)));
+  }
+
+  async #unlessStopped<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([this.#stopped.promise, work]);
+  }
+}
