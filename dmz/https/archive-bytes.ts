@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib';
 import type { FileClient, RemoteFile } from '#dmz/files/file-client.ts';
-import { SallyportError, toSallyportError } from '#shared/error.ts';
+import { toSallyportError, type SallyportError } from '#shared/error.ts';
 import type { ArchiveEntry } from './archive-tree.ts';
 import { FileBytes, type ByteSource, type ByteReceiver } from './file-bytes.ts';
 import { archivePieceBytes } from './limits.ts';
