@@ -19,7 +19,7 @@ export function NoticeArea() {
           <div class={`notice notice-${notice.kind}`} data-view="notice">
             <Icon name={icons[notice.kind]} />
             <p>
-              {notice.text}
+              {notice.text}{' '}
               {notice.reference !== undefined && (
                 <span class="reference">{words.common.reference(notice.reference)}</span>
               )}

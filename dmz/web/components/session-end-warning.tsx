@@ -9,7 +9,7 @@ export function SessionEndWarning() {
   const { sessionEnd } = useClient();
   const warning = sessionEnd.warning.value;
   return (
-    <div aria-live="assertive">
+    <div class="session-end-area" aria-live="assertive">
       {warning !== undefined && <Warning key={warning.atMs} warning={warning} />}
     </div>
   );

@@ -42,8 +42,8 @@ export function SshKeysPanel({ mayChange }: { readonly mayChange: boolean }) {
               <span class="own-name">{key.comment === '' ? key.type : `${key.comment} (${key.type})`}</span>
               <span class="own-facts mono">{key.fingerprint}</span>
               {key.added_at !== undefined && (
-                <span class="own-facts">
-                  {words.sshKeys.added(formats.fullDate(Date.parse(key.added_at)))}
+                <span class="own-facts" title={formats.fullDate(Date.parse(key.added_at))}>
+                  {words.sshKeys.added(formats.modified(Date.parse(key.added_at), Date.now()))}
                 </span>
               )}
             </div>
