@@ -6,6 +6,7 @@ import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
 import { askSallyport } from '#test/harness/clients/sallyport.ts';
 import { Guide } from '#test/harness/guide.ts';
 import { HttpsUser } from '#test/harness/https-user.ts';
+import { comeBackLate, leave } from '#test/harness/leavers.ts';
 import { startProduct, waitUntil, type Product } from '#test/harness/product.ts';
 import { root } from '#test/repo/source-tree.ts';
 
@@ -27,9 +28,11 @@ const mia: DemoUser = {
   forceSetup: false,
 };
 const asMia = { alice: 'mia' };
+/** Nothing happens to her before her file is gone. */
+const noa: DemoUser = { ...mia, name: 'noa', displayName: 'Noa Example', isEnrolled: true };
 
 beforeAll(async () => {
-  product = await startProduct({ moreUsers: [mia] });
+  product = await startProduct({ moreUsers: [mia, noa] });
   guide = new Guide(join(root, 'HELPDESK.md'), product.site.files.main.socket);
   alice = new HttpsUser(product, 'alice');
 });
@@ -78,10 +81,12 @@ describe('why can’t she sign in', () => {
   });
 });
 
+/** Her present ones. */
+let app: Authenticator;
+let recovery: readonly string[];
+
 describe('her phone is gone', () => {
   let old: Authenticator;
-  let app: Authenticator;
-  let recovery: readonly string[];
 
   it('a bypass code lets her in once and leaves the phone as it is', async () => {
     old = product.authenticator('alice');
@@ -161,9 +166,36 @@ describe('her phone is gone', () => {
     await guide.run('sallyport users set alice two_factor.force_setup=true');
     expect(await explain()).toMatchObject({ outcome: 'setup' });
     expect(await alice.signIn()).toMatchObject({ status: 200, body: { state: 'setup-required' } });
-    ({ app } = await alice.setUp());
+    ({ app, recovery } = await alice.setUp());
     expect(await alice.signIn(await app.next())).toMatchObject(signedIn);
     expect(await records('two-factor.reset', 1)).toMatchObject([{ detail: 'phone stolen, called back' }]);
+  });
+});
+
+describe('her name came back', () => {
+  it('opens nothing until it is kept: hers alone, or all that came back with it', async () => {
+    const other = new HttpsUser(product, 'noa');
+    const refused = { status: 401, body: { reason: 'refused' } };
+    const comeBack = await leave(product, ['alice', 'noa']);
+    await comeBackLate(product, comeBack);
+    const answer = await alice.signIn();
+    expect(answer).toMatchObject(refused);
+    const shown = await guide.run('sallyport audit show', {
+      '<reference>': String(answer.body['reference']),
+    });
+    expect(shown).toContain('the name was given again');
+    expect(await guide.run('sallyport two-factor orphans')).toMatch(/^alice .*\nnoa .*keep noa/m);
+    expect(await guide.run('sallyport status')).toContain('alice, noa');
+
+    await guide.run('sallyport two-factor keep alice');
+    expect(await alice.signIn(recovery[0])).toMatchObject(signedIn);
+    expect(await other.signIn()).toMatchObject(refused);
+    await guide.run('sallyport two-factor keep --all');
+    expect(await other.signIn(await product.authenticator('noa').next())).toMatchObject(signedIn);
+    expect(await guide.run('sallyport status')).toContain('All is well.');
+    expect(await records('two-factor.kept', 1)).toMatchObject([
+      { detail: 'same person, her file was moved by mistake' },
+    ]);
   });
 });
 

@@ -1,16 +1,15 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { appendFile, readFile, rename, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { returnGraceMs } from '#main-agent/users/limits.ts';
 import type { Authenticator } from '#scripts/demonstration/codes.ts';
 import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
 import { type Outcome, runProgram } from '#test/harness/clients/process.ts';
 import { runSallyport } from '#test/harness/clients/sallyport.ts';
 import { HttpsSession } from '#test/harness/https-session.ts';
 import { HttpsUser } from '#test/harness/https-user.ts';
+import { comeBackLate, leave } from '#test/harness/leavers.ts';
 import { type Product, startProduct, waitUntil } from '#test/harness/product.ts';
 
 const people = ['gone', 'expired', 'moved', 'doors', 'reader', 'broken', 'full'] as const;
@@ -188,33 +187,21 @@ describe('a user file edited under live sessions', () => {
   });
 
   it('S-16: a name that comes back late opens nothing with the old factor, until it is kept or reset', async () => {
-    const { users, state, socket } = product.site.files.main;
+    const { socket } = product.site.files.main;
     const returning = leavers.map((name) => new HttpsUser(product, name));
     const apps: { readonly app: Authenticator; readonly recovery: readonly string[] }[] = [];
     for (const user of returning) {
       expect(await user.signIn()).toMatchObject({ body: { state: 'setup-required' } });
       apps.push(await user.setUp());
     }
-    const files = leavers.map((name) => join(users, `${name}.yaml`));
-    const aside = files.map((file) => `${file}.aside`);
-    for (const [index, file] of files.entries()) await rename(file, aside[index] ?? '');
-    await waitUntil(
-      () => product.audit().filter(({ event }) => event === 'two-factor.orphaned').length === leavers.length,
-      10_000,
-    );
+    const comeBack = await leave(product, leavers);
     expect((await runSallyport(socket, ['two-factor', 'orphans'])).stdout).toMatch(/^left .*\nstayed .*$/m);
 
-    // As if main had been down and the folder aside for longer than the grace.
-    const old = product.site.main.pid;
-    if (old !== undefined) process.kill(old, 'SIGKILL');
-    await waitUntil(() => makeDeparturesOlder(state, returnGraceMs), 5_000);
-    for (const [index, file] of files.entries()) await rename(aside[index] ?? '', file);
-    await product.mainIsBack(old);
-
+    await comeBackLate(product, comeBack);
     for (const [index, user] of returning.entries()) {
       const unknown = { status: 401, body: { reason: 'refused' } };
       expect(await user.signIn()).toMatchObject(unknown);
-      expect(await user.signIn(await apps[index]?.app.next())).toMatchObject(unknown);
+      expect(await user.signIn(apps[index]?.app.now())).toMatchObject(unknown);
       expect(await user.signIn(apps[index]?.recovery[0])).toMatchObject(unknown);
       const target = product.sftp(user.name, { password: product.password(user.name) });
       expect((await runOpenSshSftp(target, ['ls'])).status).not.toBe(0);
@@ -277,17 +264,4 @@ describe('a user file edited under live sessions', () => {
 
 function sizeOf(file: string | undefined): number {
   return file === undefined ? 0 : (statSync(file, { throwIfNoEntry: false })?.size ?? 0);
-}
-
-/** False: main's process has the database still. */
-function makeDeparturesOlder(state: string, byMs: number): boolean {
-  const database = new DatabaseSync(state);
-  try {
-    database.prepare('UPDATE departures SET gone_at = gone_at - ?').run(byMs);
-    return true;
-  } catch {
-    return false;
-  } finally {
-    database.close();
-  }
 }
