@@ -122,6 +122,8 @@ export interface TwoFactorAdmin {
   forget(username: string, why: AdminReason): Promise<void>;
   /** Names whose user is gone while a second factor or a token is left, and those that came back undecided. */
   orphans(): readonly OrphanedName[];
+  /** Before a user is added: if the name's user is gone, this is somebody else until an admin says otherwise. */
+  expectAnother(username: string): void;
   /** A name that came back is the same person's: what waits counts again. False: it waits for no decision. */
   keep(username: string, why: AdminReason): Promise<boolean>;
   /** Lifts a lock and forgets the failures that led to it. */

@@ -24,7 +24,7 @@ export interface UserPorts {
   readonly users: UserDirectory;
   readonly sessions: SessionAdmin;
   readonly passwords: PasswordHasher;
-  readonly twoFactor: Pick<TwoFactorAdmin, 'forget'>;
+  readonly twoFactor: Pick<TwoFactorAdmin, 'forget' | 'expectAnother'>;
 }
 
 export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserPorts): readonly Route[] {
@@ -67,6 +67,7 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
         requirePlainFields(body.fields);
         const hash =
           body.password === undefined ? undefined : await passwords.hash(body.password, body.username);
+        twoFactor.expectAnother(body.username);
         const etag = await users.create(body.username, {
           ...body.fields,
           ...(hash !== undefined && { password: hash.expose() }),

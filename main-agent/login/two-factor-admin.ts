@@ -22,6 +22,28 @@ export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
     return { kind: 'audit', record: buildRecord(parts, event, 'ok', { user, actor, detail: reason }) };
   }
 
+  function takeAway(username: string, alongside: readonly Change[]): Promise<void> {
+    return vault.reset(username, [
+      { kind: 'end-leases', user: username },
+      { kind: 'end-devices', user: username },
+      { kind: 'clear-failures', scope: codeScope(username) },
+      ...alongside,
+    ]);
+  }
+
+  function giveToAnother(username: string, record: Change): Promise<void> {
+    const passwords: Change = { kind: 'clear-failures', scope: passwordScope(username, true) };
+    return departures.end(username, (changes) => takeAway(username, [passwords, record, ...changes]));
+  }
+
+  /** What lives in memory. */
+  async function end(username: string, reason: string): Promise<void> {
+    leases.forget(username);
+    challenges.endAllOf(username);
+    setups.end(username);
+    await sessions.endAllOf(username, reason);
+  }
+
   return {
     async status(username): Promise<TwoFactorReport> {
       const user = requireUser(username);
@@ -60,41 +82,22 @@ export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
     /** Whoever holds the lost factor loses what it opened: sessions, leases, devices, logins under way. */
     async reset(username, why) {
       const user = users.find(username);
-      const takeAway = (more: readonly Change[]): Promise<void> =>
-        vault.reset(username, [
-          { kind: 'end-leases', user: username },
-          { kind: 'end-devices', user: username },
-          { kind: 'clear-failures', scope: codeScope(username) },
-          audit('two-factor.reset', username, why),
-          ...more,
-        ]);
+      const record = audit('two-factor.reset', username, why);
       // A name whose user had gone: whoever has it now or next is somebody else.
-      await (departures.isNoted(username) ? departures.end(username, takeAway) : takeAway([]));
-      leases.forget(username);
-      challenges.endAllOf(username);
-      setups.end(username);
-      await sessions.endAllOf(username, 'two-factor was reset');
+      if (departures.isNoted(username)) await giveToAnother(username, record);
+      else await takeAway(username, [record]);
+      await end(username, 'two-factor was reset');
       if (user !== undefined) notifyUser(parts, user, 'two-factor-reset');
     },
 
     async forget(username, why) {
-      await departures.end(username, (more) =>
-        vault.reset(username, [
-          { kind: 'end-leases', user: username },
-          { kind: 'end-devices', user: username },
-          { kind: 'clear-failures', scope: codeScope(username) },
-          { kind: 'clear-failures', scope: passwordScope(username, true) },
-          audit('user.forgotten', username, why),
-          ...more,
-        ]),
-      );
-      leases.forget(username);
-      challenges.endAllOf(username);
-      setups.end(username);
-      await sessions.endAllOf(username, 'the user was removed');
+      await giveToAnother(username, audit('user.forgotten', username, why));
+      await end(username, 'the user was removed');
     },
 
     orphans: () => departures.list(),
+
+    expectAnother: (username) => departures.endGrace(username),
 
     keep: (username, why) => departures.keep(username, [audit('two-factor.kept', username, why)]),
 

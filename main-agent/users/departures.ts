@@ -86,11 +86,17 @@ export class Departures {
       .toSorted((one, other) => (one.username < other.username ? -1 : 1));
   }
 
+  /** An admin is adding a user of this name: that is somebody new and no folder that was swapped, however soon it is. */
+  endGrace(username: string): void {
+    const note = this.#notes.get(username);
+    if (note !== undefined) this.#notes.set(username, { ...note, sinceMs: -Infinity });
+  }
+
   /** The same person came back. False: the name waits for no decision. */
   keep(username: string, alongside: readonly Change[]): Promise<boolean> {
     return this.#inTurn(async () => {
       const note = this.#notes.get(username);
-      if (note?.returnedAtMs === undefined || !this.#options.users.isGiven(username)) return false;
+      if (note?.returnedAtMs === undefined) return false;
       await this.#options.state.commit([settle(username, undefined), ...alongside]);
       // Gone again while that was written: it is another note by now, and stands.
       if (this.#notes.get(username) === note) this.#notes.delete(username);

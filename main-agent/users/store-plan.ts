@@ -15,7 +15,7 @@ import type { YamlUsers } from './yaml-users.ts';
 
 /**
  * A whole user store as code: what would change if the folder held exactly these files, and the change itself, all or
- * nothing. Enrolments lie elsewhere and are never touched: who is removed and added again is still enrolled.
+ * nothing. Enrolments lie elsewhere and are never touched: whose file goes and comes back is judged by `departures.ts`.
  */
 
 export interface StorePlan {

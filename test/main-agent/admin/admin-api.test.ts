@@ -105,6 +105,12 @@ describe('the admin API', () => {
     expect((await call('GET', '/v1/users/nobody')).status).toBe(404);
   });
 
+  it('S-16: a user who is added is somebody else than the one who had that name', async () => {
+    main.orphans.push({ username: 'dora', goneAtMs: 0, returnedAtMs: undefined });
+    await call('POST', '/v1/users', { username: 'dora' });
+    expect(main.asked).toEqual(['expect-another dora', 'create dora {}']);
+  });
+
   it('adds a user with a hashed password, once', async () => {
     const body = { username: 'dora', fields: { email: 'd@example.com' }, password: 'long enough one' };
     expect(await call('POST', '/v1/users', body)).toMatchObject({ status: 201, json: { username: 'dora' } });

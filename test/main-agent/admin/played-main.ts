@@ -215,6 +215,9 @@ export async function startPlayedMain(
       reset: async (name, { actor, reason }) => void asked.push(`reset ${name} ${actor} ${reason}`),
       forget: async (name, { actor, reason }) => void asked.push(`forget ${name} ${actor} ${reason}`),
       orphans: () => orphans,
+      expectAnother: (name) => {
+        if (orphans.some(({ username }) => username === name)) asked.push(`expect-another ${name}`);
+      },
       keep: async (name, { actor, reason }) => {
         const index = orphans.findIndex((one) => one.username === name && one.returnedAtMs !== undefined);
         if (index >= 0) orphans.splice(index, 1);

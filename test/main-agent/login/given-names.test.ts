@@ -37,6 +37,9 @@ async function goFor(ms: number): Promise<void> {
   await rig.departures.settled();
   rig.advance(ms);
 }
+/** Lives longer than the grace. */
+const makeBypassCode = (): Promise<Secret> =>
+  rig.login.admin.twoFactor.makeBypassCode('alice', { ...why, ttlMs: 24 * 3_600_000, reEnrol: true });
 const events = (user = 'alice'): readonly string[] =>
   rig.state.audit
     .filter((one) => one.user === user && one.event.startsWith('two-factor.'))
@@ -54,11 +57,7 @@ describe('a name that is given again', () => {
 
   it('S-16: after the grace opens nothing with the old factor, and nothing without one', async () => {
     await start();
-    const bypass = await rig.login.admin.twoFactor.makeBypassCode('alice', {
-      ...why,
-      ttlMs: 24 * 3_600_000,
-      reEnrol: true,
-    });
+    const bypass = await makeBypassCode();
     await goFor(returnGraceMs + 1);
     await giveAgain();
     const error = await refusal(rig.begin('alice'));
@@ -77,8 +76,19 @@ describe('a name that is given again', () => {
     });
   });
 
+  it('S-16: added by an admin is somebody else’s, however soon', async () => {
+    await start();
+    await goFor(1_000);
+    rig.login.admin.twoFactor.expectAnother('alice');
+    await giveAgain();
+    expect((await refusal(rig.begin('alice'))).detail).toContain('the name was given again');
+    rig = await rig.restart();
+    expect((await refusal(rig.begin('alice'))).detail).toContain('the name was given again');
+  });
+
   it('S-16: is refused from the first moment, before its return was written down', async () => {
     await start();
+    const bypass = await makeBypassCode();
     await goFor(returnGraceMs + 1);
     let release = (): void => undefined;
     const held = new Promise<void>((resolve) => (release = resolve));
@@ -86,6 +96,7 @@ describe('a name that is given again', () => {
       changes.some((one) => one.kind === 'note-return') ? held : undefined;
     await rig.change('alice', required);
     expect((await refusal(rig.begin('alice'))).detail).toContain('the name was given again');
+    expect((await rig.login.vault.verify('alice', bypass, ['bypass'])).kind).toBe('wrong');
     release();
     await rig.departures.settled();
     expect(rig.departures.list()).toHaveLength(1);
@@ -135,6 +146,22 @@ describe('a name that is given again', () => {
     expect((await refusal(rig.begin('alice'))).detail).toContain('the name was given again');
   });
 
+  it('S-16: that goes again while it is being kept is not kept for the next', async () => {
+    await start();
+    await goFor(returnGraceMs + 1);
+    await giveAgain();
+    rig.state.beforeCommit = async (changes) => {
+      if (!changes.some((one) => one.kind === 'settle-departure')) return;
+      rig.state.beforeCommit = undefined;
+      await rig.remove('alice');
+    };
+    expect(await rig.login.admin.twoFactor.keep('alice', why)).toBe(true);
+    await giveAgain();
+    expect((await refusal(rig.begin('alice'))).detail).toContain('the name was given again');
+    rig = await rig.restart();
+    expect((await refusal(rig.begin('alice'))).detail).toContain('the name was given again');
+  });
+
   it('S-16: a clock that is set back stretches no grace', async () => {
     await start();
     await rig.remove('alice');
@@ -149,6 +176,8 @@ describe('a name that is given again', () => {
     await start();
     await rig.remove('alice');
     await rig.login.admin.twoFactor.forget('alice', why);
+    expect(rig.departures.formerUntilMs('alice')).toBe(rig.now());
+    expect((await rig.state.twoFactorState('alice')).firstLoginAtMs).toBeUndefined();
     await giveAgain();
     rig.advance(returnGraceMs * 2);
     expect(await signIn('alice')).toBe('setup');
@@ -172,11 +201,7 @@ describe('a name that is given again', () => {
     expect(await signIn('alice')).toBe('admit');
     const view = await rig.begin('alice');
     await rig.answer(view);
-    const code = await rig.login.admin.twoFactor.makeBypassCode('alice', {
-      ...why,
-      ttlMs: 24 * 3_600_000,
-      reEnrol: true,
-    });
+    const code = await makeBypassCode();
     await goFor(returnGraceMs + 1);
     await rig.change('alice', {});
     await rig.departures.settled();
