@@ -12,6 +12,7 @@ import { sendFile, sendFileHead } from './file-download.ts';
 import { parseFilePath, parseJsonPath } from './file-path.ts';
 import { receiveFile, statIfThere } from './file-upload.ts';
 import { readJson, requireNoInput } from './json-body.ts';
+import { formatTime } from './time.ts';
 import { cursorCharactersMax, listingLimitMax } from './limits.ts';
 
 /**
@@ -90,7 +91,7 @@ function describeEntry({ name, attributes }: Entry): Record<string, unknown> {
     name,
     type: type === 'folder' ? 'folder' : 'file',
     size,
-    mtime: new Date(mtimeMs).toISOString(),
+    mtime: formatTime(mtimeMs),
     ...(etag === undefined ? {} : { etag }),
   };
 }

@@ -8,6 +8,7 @@ import { Secret } from '#shared/secret.ts';
 import { clearSession, setSession } from './cookie.ts';
 import { sendEmpty, sendJson, sendProblem, type Exchange } from './exchange.ts';
 import { readJson } from './json-body.ts';
+import { formatTime } from './time.ts';
 import { describeAgain } from './try-again.ts';
 
 /**
@@ -33,7 +34,7 @@ export const getSessions: Handler = async (x, session) => {
     protocol: one.protocol,
     method: one.method,
     client_ip: one.clientIp,
-    started_at: toTime(one.startedAtMs),
+    started_at: formatTime(one.startedAtMs),
   }));
   await sendJson(x, 200, { sessions });
 };
@@ -45,9 +46,9 @@ export const getLeases: Handler = async (x, session) => {
     protocol: one.protocol,
     client_ip: one.clientIp,
     agent: one.agent,
-    started_at: toTime(one.startedAtMs),
-    used_at: toTime(one.usedAtMs),
-    expires_at: toTime(one.expiresAtMs),
+    started_at: formatTime(one.startedAtMs),
+    used_at: formatTime(one.usedAtMs),
+    expires_at: formatTime(one.expiresAtMs),
   }));
   await sendJson(x, 200, { leases });
 };
@@ -56,9 +57,9 @@ export const getDevices: Handler = async (x, session) => {
   const devices = (await session.selfService.devices()).map((one) => ({
     id: one.id,
     node: one.node,
-    started_at: toTime(one.startedAtMs),
-    used_at: toTime(one.usedAtMs),
-    expires_at: toTime(one.expiresAtMs),
+    started_at: formatTime(one.startedAtMs),
+    used_at: formatTime(one.usedAtMs),
+    expires_at: formatTime(one.expiresAtMs),
   }));
   await sendJson(x, 200, { devices });
 };
@@ -157,7 +158,7 @@ function describeKey({ id, type, fingerprint, comment, removable, added }: OwnSs
     fingerprint,
     comment,
     removable,
-    ...(added === undefined ? {} : { added_at: toTime(added.atMs), added_through: added.node }),
+    ...(added === undefined ? {} : { added_at: formatTime(added.atMs), added_through: added.node }),
   };
 }
 
@@ -177,8 +178,4 @@ function readPasswordHeader(x: Exchange): string {
     // Not percent-encoded UTF-8: told like one that is too long.
   }
   throw new SallyportError('bad-request', 'Send Sallyport-Password as percent-encoded UTF-8');
-}
-
-function toTime(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -7,12 +7,14 @@ import {
   formatUploadMetadata,
   parseByteCount,
   parseChecksum,
+  type Checksum,
   parseUploadMetadata,
   tusContentType,
   tusDescription,
   tusHeaders,
   tusVersion,
 } from './tus.ts';
+import { formatHttpDate, formatTime } from './time.ts';
 import { UploadBody } from './upload-body.ts';
 
 /**
@@ -116,15 +118,16 @@ async function receive(
 ): Promise<number | 'wrong-checksum'> {
   const { storedBytes: offset, lengthBytes } = upload;
   let end: number;
+  let checksum: Checksum | undefined;
   try {
-    const checksum = parseChecksum(headerOf(x, 'upload-checksum'));
+    checksum = parseChecksum(headerOf(x, 'upload-checksum'));
     askForBody(x);
     end = await new UploadBody(x, {
       session,
       file,
       offset,
       endBytesMax: lengthBytes,
-      ...(checksum === undefined ? {} : { onChunk: (chunk) => void checksum.hash.update(chunk) }),
+      ...(checksum === undefined ? {} : { onChunk: checksum.update }),
     }).receive();
     if (checksum !== undefined && !checksum.holds()) {
       await file.change({ size: offset });
@@ -132,12 +135,22 @@ async function receive(
       return 'wrong-checksum';
     }
   } catch (error) {
-    void file.release({ keepPartial: true });
+    void letGo(file, checksum === undefined ? undefined : offset);
     throw error;
   }
   if (end === lengthBytes) await file.commit();
   else await file.release({ keepPartial: true });
   return end;
+}
+
+/** What came under a checksum and could not be held against it is not kept: the client asked for that. */
+async function letGo(file: RemoteFile, verifiedBytes: number | undefined): Promise<void> {
+  try {
+    if (verifiedBytes !== undefined) await file.change({ size: verifiedBytes });
+  } catch {
+    // The session is over, or a newer connection has the upload.
+  }
+  await file.release({ keepPartial: true });
 }
 
 function nameOf(x: Exchange): string {
@@ -164,13 +177,7 @@ function refuseContent(x: Exchange): Promise<void> {
 }
 
 function offsetHeaders({ expiresAtMs }: UploadView, offset: number): readonly string[] {
-  return [
-    ...tusHeaders,
-    'Upload-Offset',
-    String(offset),
-    'Upload-Expires',
-    new Date(expiresAtMs).toUTCString(),
-  ];
+  return [...tusHeaders, 'Upload-Offset', String(offset), 'Upload-Expires', formatHttpDate(expiresAtMs)];
 }
 
 function refuseOffset(x: Exchange, upload: UploadView): Promise<void> {
@@ -196,8 +203,8 @@ function describe(upload: UploadView): Record<string, unknown> {
     path: `/${path.join('/')}`,
     length: lengthBytes,
     offset: storedBytes,
-    ...(mtimeMs === undefined ? {} : { mtime: new Date(mtimeMs).toISOString() }),
+    ...(mtimeMs === undefined ? {} : { mtime: formatTime(mtimeMs) }),
     overwrite,
-    expires: new Date(expiresAtMs).toISOString(),
+    expires: formatTime(expiresAtMs),
   };
 }

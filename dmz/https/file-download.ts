@@ -8,6 +8,7 @@ import { DownloadBody } from './download-body.ts';
 import { FileBytes } from './file-bytes.ts';
 import { finish, type Exchange } from './exchange.ts';
 import { fileHeaders } from './headers.ts';
+import { formatHttpDate } from './time.ts';
 import { judgeRange, type ByteRange } from './range.ts';
 
 /** Sends an open file, or what the request's conditions ask for instead. Leaves the handle to the caller. */
@@ -45,7 +46,7 @@ function judgeFile(x: Exchange, name: string, file: Attributes): FileAnswer {
   const validators = [
     ...(file.etag === undefined ? [] : ['ETag', `"${file.etag}"`]),
     'Last-Modified',
-    new Date(modifiedSecondMs(file)).toUTCString(),
+    formatHttpDate(modifiedSecondMs(file)),
   ];
   const instead = judgeRead(headers, file);
   if (instead === 412) throw new SallyportError('precondition-failed', 'The file is not as you expected');

@@ -1,4 +1,4 @@
-import { createHash, type Hash, timingSafeEqual } from 'node:crypto';
+import { createHash, timingSafeEqual } from 'node:crypto';
 import { isUtf8 } from 'node:buffer';
 import type { IncomingHttpHeaders } from 'node:http';
 import { SallyportError } from '#shared/error.ts';
@@ -6,6 +6,7 @@ import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import type { UploadView } from '#shared/link/messages.ts';
 import { parseJsonPath } from './file-path.ts';
 import { tusMetadataCharactersMax } from './limits.ts';
+import { formatTime } from './time.ts';
 
 /**
  * The headers of tus 1.0.0 (resumable uploads): read strictly, written in one place.
@@ -72,14 +73,14 @@ export function formatUploadMetadata({ path, mtimeMs, overwrite }: UploadView): 
   const encode = (text: string): string => Buffer.from(text).toString('base64');
   return [
     `path ${encode(`/${path.join('/')}`)}`,
-    ...(mtimeMs === undefined ? [] : [`mtime ${encode(new Date(mtimeMs).toISOString())}`]),
+    ...(mtimeMs === undefined ? [] : [`mtime ${encode(formatTime(mtimeMs))}`]),
     ...(overwrite ? [`overwrite ${encode('true')}`] : []),
   ].join(',');
 }
 
 /** `Upload-Checksum: sha1 <base64>`. */
 export interface Checksum {
-  readonly hash: Hash;
+  readonly update: (chunk: Buffer) => void;
   /** Call once, after the last byte. */
   holds(): boolean;
 }
@@ -92,7 +93,7 @@ export function parseChecksum(header: string | undefined): Checksum | undefined 
   const expected = Buffer.from(encoded, 'base64');
   const hash = createHash(algorithm);
   return {
-    hash,
+    update: (chunk) => void hash.update(chunk),
     holds: () => {
       const actual = hash.digest();
       return actual.length === expected.length && timingSafeEqual(actual, expected);

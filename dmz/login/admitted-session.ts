@@ -61,7 +61,7 @@ export function buildAdmitted(
     account: () => request('account.view', { session }, { timeoutMs: sessionTimeoutMs }),
 
     enrolment: buildSessionEnrolment(within),
-    selfService: buildSelfService(within),
+    selfService: buildSelfService({ ...within, turn: live }),
 
     async end() {
       await request('session.end', { session }, { timeoutMs: sessionTimeoutMs });

@@ -14,6 +14,8 @@ export interface LiveSession {
   readonly controller: AbortController;
   /** Set by the first use of files. */
   files: FileClient | undefined;
+  /** Its user's account, by a request under way. */
+  isChanging: boolean;
   clientIp: string;
   confirmedAtMs: number;
 }
@@ -35,6 +37,7 @@ export class LiveSessions {
       view,
       controller: new AbortController(),
       files: undefined,
+      isChanging: false,
       clientIp: client.ip,
       confirmedAtMs: 0,
     };

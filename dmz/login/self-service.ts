@@ -1,6 +1,7 @@
 import type { LinkBinding, MainLink } from '#dmz/link/main-link.ts';
 import { commitToChange, purposeOf } from '#shared/assertion/account-change.ts';
 import type { AccountChange, OwnSshKey, Result, SessionView } from '#shared/link/messages.ts';
+import { SallyportError } from '#shared/error.ts';
 import type { AgainReason } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { Evidence, Proof } from './assertion-writer.ts';
@@ -46,11 +47,58 @@ export function buildSelfService(options: {
   readonly session: string;
   readonly request: MainLink['request'];
   readonly write: (proof: Proof, binding: LinkBinding) => Promise<Evidence>;
+  /** Of the session, whatever request of it asks. */
+  readonly turn: { isChanging: boolean };
   /** The session goes on under a new id. */
   readonly renew: (view: SessionView) => Admitted;
 }): SelfService {
-  const { session, request } = options;
+  const { session, request, turn } = options;
   const timing = { timeoutMs: sessionTimeoutMs };
+
+  /** One step-up: opened, signed for this change alone, judged. */
+  async function stepUp(
+    change: AccountChange,
+    { current, code: typed }: { readonly current: Secret; readonly code: Secret | undefined },
+  ): Promise<StepUpAgain | Changed> {
+    const purpose = purposeOf(change);
+    const { challenge, nonce, shapes } = await request('account.step-up', { session, purpose }, timing);
+    const isCodeDue = shapes.length > 0;
+    if (isCodeDue && typed === undefined) return { outcome: 'again', reason: 'code-required' };
+    const code = isCodeDue && typed !== undefined ? recogniseShape(typed, shapes) : undefined;
+    // What has no offered shape can't be right; it goes no further, and counts for nobody.
+    if (isCodeDue && code === undefined) return { outcome: 'again', reason: 'wrong-code' };
+    const commitment = commitToChange(change);
+    const proof: Proof = {
+      purpose,
+      challenge,
+      nonce,
+      change: commitment.commitment,
+      method: code === undefined ? 'none' : code.shape === 'recovery' ? 'recovery' : 'totp',
+      ...(code === undefined ? {} : { code: code.code }),
+    };
+    const result = await request(
+      'account.change',
+      async (binding) => ({
+        session,
+        change,
+        changeSalt: commitment.salt,
+        current: current.expose(),
+        ...(await options.write(proof, binding)),
+      }),
+      { timeoutMs: loginTimeoutMs },
+    );
+    if (result.outcome === 'again') {
+      const { reason, attemptsLeft, driftSeconds } = result;
+      return {
+        outcome: 'again',
+        reason,
+        attemptsLeft,
+        ...(driftSeconds === undefined ? {} : { driftSeconds }),
+      };
+    }
+    const { view, recoveryCodes, sshKey } = result;
+    return { outcome: 'changed', admitted: options.renew(view), recoveryCodes, sshKey };
+  }
 
   return {
     sessions: async () => (await request('account.sessions', { session }, timing)).sessions,
@@ -62,45 +110,16 @@ export function buildSelfService(options: {
       await request('account.end', { session, what, id }, timing);
     },
 
-    async change(change, { current, code: typed }) {
-      const purpose = purposeOf(change);
-      const { challenge, nonce, shapes } = await request('account.step-up', { session, purpose }, timing);
-      const isCodeDue = shapes.length > 0;
-      if (isCodeDue && typed === undefined) return { outcome: 'again', reason: 'code-required' };
-      const code = isCodeDue && typed !== undefined ? recogniseShape(typed, shapes) : undefined;
-      // What has no offered shape can't be right; it goes no further, and counts for nobody.
-      if (isCodeDue && code === undefined) return { outcome: 'again', reason: 'wrong-code' };
-      const commitment = commitToChange(change);
-      const proof: Proof = {
-        purpose,
-        challenge,
-        nonce,
-        change: commitment.commitment,
-        method: code === undefined ? 'none' : code.shape === 'recovery' ? 'recovery' : 'totp',
-        ...(code === undefined ? {} : { code: code.code }),
-      };
-      const result = await request(
-        'account.change',
-        async (binding) => ({
-          session,
-          change,
-          changeSalt: commitment.salt,
-          current: current.expose(),
-          ...(await options.write(proof, binding)),
-        }),
-        { timeoutMs: loginTimeoutMs },
-      );
-      if (result.outcome === 'again') {
-        const { reason, attemptsLeft, driftSeconds } = result;
-        return {
-          outcome: 'again',
-          reason,
-          attemptsLeft,
-          ...(driftSeconds === undefined ? {} : { driftSeconds }),
-        };
+    async change(wanted, proof) {
+      // Main keeps one step-up a session: the proof of the first would fail as if this node had forged it.
+      if (turn.isChanging)
+        throw new SallyportError('conflict', 'Something else is being changed right now; try again');
+      turn.isChanging = true;
+      try {
+        return await stepUp(wanted, proof);
+      } finally {
+        turn.isChanging = false;
       }
-      const { view, recoveryCodes, sshKey } = result;
-      return { outcome: 'changed', admitted: options.renew(view), recoveryCodes, sshKey };
     },
   };
 }

@@ -72,3 +72,9 @@ export const sharedUploadsPerUserMax = 10_000;
 export const copiesAtOnce = 2;
 /** Receipts on their way to the audit; beyond it the next commit waits, no running transfer does. */
 export const receiptsInFlightMax = 4096;
+
+/**
+ * A list of unfinished uploads as it goes over the link, whose messages end at 512 KiB: names full of quotes are twice as
+ * long there. What is left out shows once others are finished; each can be taken up by its name all the while.
+ */
+export const uploadListOctetsMax = 448 * 1024;

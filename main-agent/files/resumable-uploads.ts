@@ -13,7 +13,7 @@ import { type HandleFinder, requireSamePlace, uploadIdOf } from './handle-finder
 import { shown } from './listing.ts';
 import { isAllowed, requireAnyAllowed, requireFileName } from './permissions.ts';
 import type { FileContext } from './service-context.ts';
-import { takeOverPauseMs, takeOverTriesMax } from './limits.ts';
+import { takeOverPauseMs, takeOverTriesMax, uploadListOctetsMax } from './limits.ts';
 import { KeyLock } from './storage/key-lock.ts';
 import type {
   BeginUpload,
@@ -119,9 +119,14 @@ export class ResumableUploads {
   }
 
   list(session: FullSession): UploadView[] {
-    return this.#all(session.username)
-      .slice(0, uploadsMax)
-      .map(({ view }) => view);
+    const shown: UploadView[] = [];
+    let octets = 0;
+    for (const { view } of this.#all(session.username).slice(0, uploadsMax)) {
+      octets += Buffer.byteLength(JSON.stringify(view));
+      if (octets > uploadListOctetsMax) break;
+      shown.push(view);
+    }
+    return shown;
   }
 
   open(

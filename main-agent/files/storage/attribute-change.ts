@@ -30,8 +30,16 @@ export async function applyChange(file: Descriptor, change: AttributeChange): Pr
   if (mtimeMs !== undefined || atimeMs !== undefined) {
     await fs.utimes(
       file.path,
-      (atimeMs ?? Number(stats.atimeMs)) / 1000,
-      (mtimeMs ?? Number(stats.mtimeMs)) / 1000,
+      toFileTime(atimeMs ?? Number(stats.atimeMs)),
+      toFileTime(mtimeMs ?? Number(stats.mtimeMs)),
     );
   }
+}
+
+/** The farthest a `Date` reaches. */
+const dateMsMax = 8.64e15;
+
+/** Not a number of seconds: Node takes a negative one, a time before 1970, for now. */
+function toFileTime(ms: number): Date {
+  return new Date(Math.min(dateMsMax, Math.max(-dateMsMax, ms)));
 }

@@ -524,3 +524,19 @@ describe('headers', () => {
     });
   });
 });
+
+describe('a file with a time that no answer can say', () => {
+  it('is listed and sent with the nearest one that can be said', async () => {
+    const content = Buffer.from('x');
+    door.inside.files.set('/times', { type: 'folder', content: Buffer.alloc(0), mtimeMs: 0 });
+    door.inside.files.set('/times/far', { type: 'file', content, mtimeMs: 1e17 });
+    door.inside.files.set('/times/old', { type: 'file', content, mtimeMs: -1e17 });
+    const { status, json } = await client.get('/api/files/times/');
+    expect([status, json['entries']]).toMatchObject([
+      200,
+      [{ mtime: '9999-12-31T23:59:59.000Z' }, { mtime: '0000-01-01T00:00:00.000Z' }],
+    ]);
+    const sent = await client.get('/api/files/times/far');
+    expect([sent.status, sent.headers['last-modified']]).toEqual([200, 'Fri, 31 Dec 9999 23:59:59 GMT']);
+  });
+});

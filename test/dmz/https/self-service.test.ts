@@ -59,6 +59,16 @@ describe('changing credentials', () => {
     expect(door.inside.claims.at(-1)).toMatchObject({ method: 'none', amr: ['pwd'] });
   });
 
+  it('is one at a time in a session: the other is told so, and main is not shown a proof for another', async () => {
+    const client = await signIn('alice');
+    const body = { current: rightPassword, new: next };
+    const before = door.inside.claims.length;
+    const answers = await Promise.all([1, 2, 3].map(() => client.post('/api/me/password', body, code)));
+    expect(answers.map(({ status }) => status).sort()).toEqual([204, 409, 409]);
+    expect(door.inside.claims).toHaveLength(before + 1);
+    expect((await client.post('/api/me/password', body, code)).status).toBe(204);
+  });
+
   it('says what was wrong: password, code, weakness', async () => {
     const client = await signIn('alice');
     const ask = async (body: object, headers: Record<string, string> = code) => {

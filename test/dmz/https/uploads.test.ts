@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { connect } from 'node:tls';
 import { once } from 'node:events';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Answer, type Client, Door } from './door.ts';
 
 let door: Door;
@@ -216,6 +216,22 @@ describe('checksums', () => {
     expect((await client.send('HEAD', location, undefined, tus)).headers['upload-offset']).toBe('3');
     await patch(location, 3, 'def');
     expect(content('/up.bin')).toBe('abcdef');
+  });
+
+  it('keeps nothing of a piece that was cut off before its checksum could be held against it', async () => {
+    const location = await created('/up.bin', 1_000_000);
+    await patch(location, 0, 'abc');
+    const socket = await door.raw();
+    socket.write(
+      `PATCH ${location} HTTP/1.1\r\nHost: localhost\r\nCookie: ${client.cookie ?? ''}\r\n` +
+        `Content-Type: application/offset+octet-stream\r\nTus-Resumable: 1.0.0\r\nUpload-Offset: 3\r\n` +
+        `Upload-Checksum: ${sum('sha1', 'never whole')}\r\nContent-Length: 900000\r\n\r\n${'x'.repeat(200_000)}`,
+    );
+    const offset = async (): Promise<string> =>
+      String((await client.send('HEAD', location, undefined, tus)).headers['upload-offset']);
+    await vi.waitUntil(async () => (await offset()) === '200003');
+    socket.destroy();
+    await vi.waitUntil(async () => (await offset()) === '3');
   });
 
   it('refuses an algorithm it does not offer', async () => {

@@ -65,6 +65,28 @@ describe('an upload that is taken up by name', () => {
     expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual([]);
   });
 
+  test('may be of a file from before 1970', async () => {
+    const rig = await startRig();
+    const client = rig.client('alice', 'https');
+    const mtimeMs = Date.UTC(1969, 6, 20, 20, 17, 40);
+    const { upload } = await create(client, ['moon'], 3, { mtimeMs });
+    expect((await finish(client, upload, Buffer.from('abc'))).attributes.mtimeMs).toBe(mtimeMs);
+  });
+
+  test('is listed with the others as far as one answer goes', async () => {
+    const rig = await startRig();
+    const client = rig.client('alice', 'https');
+    const folder = Array.from({ length: 14 }, (_, level) => '"'.repeat(250) + level);
+    for (let depth = 1; depth <= folder.length; depth += 1)
+      await client.ask('fs.make-folder', { path: folder.slice(0, depth) });
+    for (let index = 0; index < uploadsMax; index += 1)
+      await create(client, [...folder, '"'.repeat(250) + index], 1);
+    const { uploads } = await client.ask('fs.list-uploads', {});
+    expect(Buffer.byteLength(JSON.stringify(uploads))).toBeLessThan(500 * 1024);
+    expect(uploads.length).toBeGreaterThan(50);
+    expect(uploads.length).toBeLessThan(uploadsMax);
+  });
+
   test('is found with all its bytes for a while after it became a file', async () => {
     const clock = new SettableClock();
     const rig = await startRig({ clock });

@@ -1,0 +1,20 @@
+/**
+ * Times as answers say them. RFC 3339 and HTTP dates have years of four digits; a disk may hold times far outside, which
+ * become the nearest that can be said. `Date` would throw at the farthest, and one such file would hide its folder.
+ */
+const firstMs = Date.parse('0000-01-01T00:00:00Z');
+const lastMs = Date.parse('9999-12-31T23:59:59Z');
+
+function toDate(ms: number): Date {
+  return new Date(Math.min(lastMs, Math.max(firstMs, ms)));
+}
+
+/** RFC 3339. */
+export function formatTime(ms: number): string {
+  return toDate(ms).toISOString();
+}
+
+/** RFC 9110 §5.6.7. */
+export function formatHttpDate(ms: number): string {
+  return toDate(ms).toUTCString();
+}
