@@ -119,14 +119,14 @@ export class ResumableUploads {
   }
 
   list(session: FullSession): UploadView[] {
-    const shown: UploadView[] = [];
+    const listed: UploadView[] = [];
     let octets = 0;
     for (const { view } of this.#all(session.username).slice(0, uploadsMax)) {
       octets += Buffer.byteLength(JSON.stringify(view));
       if (octets > uploadListOctetsMax) break;
-      shown.push(view);
+      listed.push(view);
     }
-    return shown;
+    return listed;
   }
 
   open(

@@ -30,11 +30,15 @@ function CurrentPage() {
         />
       );
     case 'setup-required':
-      return <TwoFactorSetupPage account={state.account} forced />;
-    case 'signed-in':
-      if (place.name === 'setup') return <TwoFactorSetupPage account={state.account} forced={false} />;
-      if (place.name === 'options') return <OptionsPage account={state.account} />;
-      return <FilesPage path={place.folder} />;
+      return <TwoFactorSetupPage key={state.account.username} account={state.account} forced />;
+    case 'signed-in': {
+      // Another person's page begins anew: what the one before typed or was shown in it is not theirs.
+      const user = state.account.username;
+      if (place.name === 'setup')
+        return <TwoFactorSetupPage key={user} account={state.account} forced={false} />;
+      if (place.name === 'options') return <OptionsPage key={user} account={state.account} />;
+      return <FilesPage key={user} path={place.folder} />;
+    }
   }
 }
 

@@ -1,7 +1,5 @@
-import { effect, untracked } from '@preact/signals';
 import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
-import type { Account } from '#dmz/web/api/account.ts';
 import { Http } from '#dmz/web/api/http.ts';
 import type { ApiProblem } from '#dmz/web/api/problem.ts';
 import type { Formats } from '#dmz/web/format/formats.ts';
@@ -16,6 +14,7 @@ import { Selection } from '#dmz/web/state/selection.ts';
 import { SessionEndWatch } from '#dmz/web/state/session-end.ts';
 import { Session } from '#dmz/web/state/session.ts';
 import { Uploads } from '#dmz/web/state/uploads.ts';
+import { watchUser } from '#dmz/web/state/watch-user.ts';
 
 /** The parts of the client, wired once; pages reach them through `useClient`. */
 export interface Client {
@@ -54,7 +53,7 @@ export function buildClient(browser: Window): Client {
     onFinished: (done, failed) => notices.say(preferences.words.value.uploads.finished(done, failed)),
   });
   const actions = new FileActions({ http, folder, selection, notices, preferences, uploads });
-  watchUser(session, uploads, notices, preferences);
+  watchUser({ session, uploads, folder, selection, notices, preferences });
   watchLeaving(browser, uploads);
   browser.addEventListener('online', () => {
     uploads.reconnect();
@@ -73,41 +72,6 @@ export function buildClient(browser: Window): Client {
     uploads,
     actions,
   };
-}
-
-/** What this person is told once after signing in; in their language where we have the words. */
-function findReminder({ two_factor: factor, notice }: Account, preferences: Preferences): string | undefined {
-  const fromMs = Date.parse(factor.required_from ?? '');
-  if (factor.enrolled || !(fromMs > Date.now())) return notice;
-  const date = preferences.formats.value.day(fromMs);
-  const { reminder, reminderClosed } = preferences.words.value.options;
-  return factor.may_set_up ? reminder(date) : reminderClosed(date);
-}
-
-/** Uploads belong to who started them: they go on after the same user's next sign-in, and are gone with another's. */
-function watchUser(session: Session, uploads: Uploads, notices: Notices, preferences: Preferences): void {
-  let owner = '';
-  let greeted = false;
-  effect(() => {
-    const state = session.state.value;
-    if (state.name !== 'signed-in') {
-      // What was said to one person is not for who signs in next.
-      if (greeted) notices.dismiss();
-      greeted = false;
-      return;
-    }
-    const { username } = state.account;
-    untracked(() => {
-      const reminder = greeted ? undefined : findReminder(state.account, preferences);
-      if (reminder !== undefined) notices.remind(reminder);
-    });
-    greeted = true;
-    untracked(() => {
-      if (owner !== '' && owner !== username) uploads.clearAll();
-      else void uploads.resumeAfterSignIn();
-    });
-    owner = username;
-  });
 }
 
 function watchLeaving(browser: Window, uploads: Uploads): void {

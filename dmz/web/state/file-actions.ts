@@ -190,8 +190,10 @@ export class FileActions {
   /** Files and folders; empty folders are made too. */
   async uploadDropped(dropped: Promise<DroppedFiles>, into = this.#folder.path.value): Promise<void> {
     const { words } = this.#preferences;
+    const { era } = this.#uploads;
     try {
       const { files, folders } = await dropped;
+      if (era !== this.#uploads.era) return;
       await this.upload(files, into);
       const filled = new Set(files.map(({ folder }) => folder.join('/')));
       const empty = folders.filter((folder) => !filled.has(folder.join('/')));

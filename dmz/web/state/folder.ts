@@ -61,6 +61,13 @@ export class Folder {
     await this.#read();
   }
 
+  /** Nobody may see it any more; answers still on their way are dropped. */
+  close(): void {
+    this.#reading.abort();
+    this.filter.value = '';
+    this.#forget();
+  }
+
   /** Reads it again; what is shown stays until the new content is whole. */
   async reload(): Promise<void> {
     await this.#read();

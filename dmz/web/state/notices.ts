@@ -38,6 +38,7 @@ export class Notices {
   dismiss(): void {
     clearTimeout(this.#timer);
     this.current.value = undefined;
+    this.spoken.value = '';
   }
 
   #show(notice: Notice): void {

@@ -44,6 +44,8 @@ export class Session {
   /** When the server last heard of this session, from any tab. */
   usedAtMs = Date.now();
   #toldAtMs = 0;
+  /** Counts what says who is here, so that a late answer about somebody before is dropped. */
+  #turn = 0;
   readonly #http: Http;
   readonly #channel: BroadcastChannel | undefined;
 
@@ -52,19 +54,24 @@ export class Session {
     this.#channel = channel;
     channel?.addEventListener('message', (event: MessageEvent<unknown>) => {
       if (event.data === 'used') this.usedAtMs = Date.now();
-      if (event.data === 'signed-in' && this.state.value.name === 'signed-out') void this.refresh();
+      // Also when somebody is signed in here: it may be another person now, under the one cookie.
+      if (event.data === 'signed-in' && this.state.value.name !== 'code-required') void this.refresh();
       if (event.data === 'signed-out' && this.#isLive()) this.#end('elsewhere');
     });
   }
 
   /** Asks the server who we are: at the start, after an outage, after something about the account changed. */
   async refresh(): Promise<void> {
+    this.#turn += 1;
+    const turn = this.#turn;
     try {
       const account = await getAccount(this.#http);
+      if (turn !== this.#turn) return;
       this.outage.value = undefined;
       this.username = account.username;
       this.state.value = { name: account.state, account };
     } catch (thrown) {
+      if (turn !== this.#turn) return;
       const problem = toApiProblem(thrown);
       if (problem.isOutage) {
         this.#noteOutage(problem);
@@ -137,8 +144,10 @@ export class Session {
 
   /** Something was offered and then refused: the administrator changed what this person may do. */
   async #learnRights(): Promise<void> {
+    const turn = this.#turn;
     try {
       const account = await getAccount(this.#http);
+      if (turn !== this.#turn) return;
       const { value } = this.state;
       const known = value.name === 'signed-in' ? JSON.stringify(value.account.files) : undefined;
       if (known !== JSON.stringify(account.files)) this.state.value = { name: account.state, account };
@@ -152,6 +161,7 @@ export class Session {
   }
 
   #end(notice: SignedOutNotice): void {
+    this.#turn += 1;
     this.outage.value = undefined;
     this.state.value = { name: 'signed-out', notice };
   }

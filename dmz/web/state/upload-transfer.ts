@@ -50,7 +50,9 @@ async function findStored(upload: Upload, http: Http): Promise<StoredUpload | un
 }
 
 async function begin(upload: Upload, file: File, http: Http, samples: FileSamples): Promise<StoredUpload> {
+  const { signal } = upload.stopping;
   const sample = await sampleFile(file);
+  signal.throwIfAborted();
   const stored = await createUpload(http, {
     path: [...upload.folder, upload.name.value],
     length: file.size,

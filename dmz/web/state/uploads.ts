@@ -59,6 +59,10 @@ export class Uploads {
   /** Folders made, or being made, for files that go into them. */
   readonly #madeFolders = new Map<string, Promise<void>>();
   #lastId = 0;
+  /** Nobody is signed in. */
+  #isHeld = false;
+  /** Counts the people of this page: what one of them began does not go on with the next. */
+  #era = 0;
   #sending = 0;
   /** "For all": how to answer the conflicts still to come, until the queue is empty. */
   #standingChoice: ConflictChoice | undefined;
@@ -78,10 +82,15 @@ export class Uploads {
     this.#onFinished = options.onFinished;
   }
 
+  get era(): number {
+    return this.#era;
+  }
+
   /** False: too many, none taken. Files that go on with an unfinished upload do so. */
   async add(placed: readonly PlacedFile[], into: FolderPath): Promise<boolean> {
     if (this.items.value.length + placed.length > uploadsQueuedMax) this.clearOver();
     if (this.items.value.length + placed.length > uploadsQueuedMax) return false;
+    const era = this.#era;
     const added: Upload[] = [];
     for (const { file, folder } of placed) {
       const target = [...into, ...folder];
@@ -91,6 +100,7 @@ export class Uploads {
       const facts = { folder: target, name: file.name, sizeBytes: file.size, mtimeMs: file.lastModified };
       added.push(new Upload(this.#lastId, { ...facts, file }));
     }
+    if (era !== this.#era) return true;
     this.items.value = [...this.items.value, ...added];
     this.#pump();
     return true;
@@ -142,7 +152,10 @@ export class Uploads {
 
   /** The file an unfinished upload was waiting for; false: it is another one. */
   async provide(upload: Upload, file: File): Promise<boolean> {
-    if (!(await this.#isTheFile(upload, file))) {
+    const era = this.#era;
+    const isIt = await this.#isTheFile(upload, file);
+    if (era !== this.#era) return false;
+    if (!isIt) {
       upload.state.value = { name: 'needs-file', refused: true };
       return false;
     }
@@ -156,8 +169,21 @@ export class Uploads {
     this.items.value = this.items.value.filter((upload) => !upload.isOver);
   }
 
+  /** Nothing is sent until somebody is signed in: by then the cookie may be another person's. */
+  hold(): void {
+    this.#isHeld = true;
+    clearTimeout(this.#reloadTimer);
+    for (const upload of this.items.value) {
+      if (!upload.isRunning) continue;
+      upload.stopping.abort();
+      this.#requeue(upload);
+    }
+  }
+
   /** Everything, running transfers included: somebody else signed in. */
   clearAll(): void {
+    this.#era += 1;
+    this.#standingChoice = undefined;
     for (const upload of this.items.value) upload.stopping.abort();
     this.items.value = [];
     this.#madeFolders.clear();
@@ -165,13 +191,16 @@ export class Uploads {
 
   /** What stopped only because the session ended goes on with the new one, and what was left unfinished is shown. */
   async resumeAfterSignIn(): Promise<void> {
+    this.#isHeld = false;
+    const era = this.#era;
     for (const upload of this.items.value) {
       const state = upload.state.value;
       if (state.name === 'failed' && state.problem.status === 401) this.#requeue(upload);
     }
     this.#pump();
     try {
-      this.#showUnfinished(await listUploads(this.#http));
+      const stored = await listUploads(this.#http);
+      if (era === this.#era) this.#showUnfinished(stored);
     } catch {
       // Shown the next time.
     }
@@ -234,6 +263,7 @@ export class Uploads {
   }
 
   #pump(): void {
+    if (this.#isHeld) return;
     for (const upload of this.items.value) {
       if (this.#sending >= uploadsParallel) return;
       if (upload.isWaiting && this.#isKnownTaken(upload)) this.#meetConflict(upload);
@@ -280,6 +310,7 @@ export class Uploads {
     const { signal: stopped } = upload.stopping;
     try {
       await this.makeFolder(upload.folder);
+      stopped.throwIfAborted();
       await transferFile(upload, this.#http, this.#samples);
       if (!stopped.aborted) upload.state.value = { name: 'done' };
       this.#reloadSoon(upload.folder);
@@ -297,8 +328,12 @@ export class Uploads {
     const key = folder.join('/');
     const known = this.#madeFolders.get(key);
     if (known !== undefined) return known;
+    const era = this.#era;
     const making = this.makeFolder(folder.slice(0, -1))
-      .then(() => makeFolder(this.#http, folder))
+      .then(() => {
+        if (era !== this.#era || this.#isHeld) throw new DOMException('nobody is here', 'AbortError');
+        return makeFolder(this.#http, folder);
+      })
       .catch((thrown: unknown) => {
         // 403: it may be there without this person being allowed to make one; the file will tell.
         if (![409, 403].includes(toApiProblem(thrown).status)) throw thrown;

@@ -1,0 +1,64 @@
+import { effect, untracked } from '@preact/signals';
+import type { Account } from '#dmz/web/api/account.ts';
+import type { Folder } from '#dmz/web/state/folder.ts';
+import type { Notices } from '#dmz/web/state/notices.ts';
+import type { Preferences } from '#dmz/web/state/preferences.ts';
+import type { Selection } from '#dmz/web/state/selection.ts';
+import type { Session } from '#dmz/web/state/session.ts';
+import type { Uploads } from '#dmz/web/state/uploads.ts';
+
+/**
+ * People may follow each other on one page without a reload. What one of them saw is gone before the next can see it,
+ * and nothing that one began is ever sent with the other's cookie: uploads wait while nobody is signed in, go on when it
+ * is the same person again, and are dropped when it is another.
+ */
+export function watchUser(parts: {
+  readonly session: Session;
+  readonly uploads: Uploads;
+  readonly folder: Folder;
+  readonly selection: Selection;
+  readonly notices: Notices;
+  readonly preferences: Preferences;
+}): void {
+  const { session, uploads, folder, selection, notices, preferences } = parts;
+  let owner = '';
+  let isHere = false;
+
+  function leave(): void {
+    isHere = false;
+    notices.dismiss();
+    uploads.hold();
+    folder.close();
+    selection.reset();
+  }
+
+  function arrive(account: Account): void {
+    const isAnother = owner !== '' && owner !== account.username;
+    if (isAnother) {
+      leave();
+      uploads.clearAll();
+    }
+    owner = account.username;
+    const reminder = isHere ? undefined : findReminder(account, preferences);
+    if (reminder !== undefined) notices.remind(reminder);
+    isHere = true;
+    void uploads.resumeAfterSignIn();
+  }
+
+  effect(() => {
+    const state = session.state.value;
+    untracked(() => {
+      if (state.name === 'signed-in') arrive(state.account);
+      else if (isHere) leave();
+    });
+  });
+}
+
+/** What this person is told once after signing in; in their language where we have the words. */
+function findReminder({ two_factor: factor, notice }: Account, preferences: Preferences): string | undefined {
+  const fromMs = Date.parse(factor.required_from ?? '');
+  if (factor.enrolled || !(fromMs > Date.now())) return notice;
+  const date = preferences.formats.value.day(fromMs);
+  const { reminder, reminderClosed } = preferences.words.value.options;
+  return factor.may_set_up ? reminder(date) : reminderClosed(date);
+}
