@@ -6,7 +6,7 @@ import type { Log } from '#shared/log.ts';
 import type { ChainHead } from './chain.ts';
 import { appendCheckpoint, checkpointFileOf } from './checkpoint-file.ts';
 import { signCheckpoint, type Checkpoint } from './checkpoint.ts';
-import { checkpointIntervalMs } from './limits.ts';
+import { checkpointCloseMs, checkpointIntervalMs } from './limits.ts';
 
 /**
  * Once a minute, when the chain moved: the head is noted in state.db, signed into the checkpoint file, told to the DMZ
@@ -33,6 +33,7 @@ export class Checkpoints {
   #noted = 0;
   #running: Promise<void> = Promise.resolve();
   #interval: NodeJS.Timeout | undefined;
+  readonly #givingUp = new AbortController();
 
   constructor(options: CheckpointsOptions) {
     this.#options = options;
@@ -58,9 +59,12 @@ export class Checkpoints {
     return this.#running;
   }
 
+  /** Takes a last one. A target that hangs does not hold the stop up: the file has what it was not told. */
   async close(): Promise<void> {
     clearInterval(this.#interval);
+    const patience = setTimeout(() => this.#givingUp.abort(), checkpointCloseMs);
     await this.take();
+    clearTimeout(patience);
   }
 
   async #take(): Promise<void> {
@@ -83,6 +87,7 @@ export class Checkpoints {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(checkpoint),
+      signal: this.#givingUp.signal,
     });
     if (status < 200 || status > 299) throw new Error(`status ${status}`);
   }

@@ -14,6 +14,8 @@ export const auditInStateMs = 30 * 24 * 3_600_000;
 export const pruneStep = 2_000;
 /** What can be cut from the end unseen by those who hold checkpoints is at most this young. */
 export const checkpointIntervalMs = 60_000;
+/** For the last one, when main stops: a target that works answers at once. */
+export const checkpointCloseMs = 1_500;
 /** Records one question may look at: about half a second of main's time, in pieces. */
 export const recordsScannedMax = 50_000;
 /** Each makes up to three changes, and a commit takes 256. */

@@ -125,6 +125,7 @@ export class Changes {
       event: 'file.rename',
       path: from.path,
       toPath: to.path,
+      ...(renamed.type === 'file' && { bytes: renamed.movedBytes }),
       detail: renamed.replaced ? `${renamed.type}, replaced what was there` : renamed.type,
     });
     return { replaced: renamed.replaced };
@@ -137,7 +138,20 @@ export class Changes {
     requireNoMountPoint(located);
     const { type } = await storage.stat(place);
     if (type === 'file') requireAllowed(located, 'overwrite');
-    if (change.size === undefined) return storage.change(place, change);
+    if (change.size === undefined) {
+      const { receipts } = this.#context;
+      await receipts.room();
+      await storage.change(place, change);
+      const changed = describeChange(change);
+      // SETSTAT without a flag asks for nothing.
+      if (changed !== '')
+        receipts.write(session, {
+          event: 'file.attributes',
+          path: located.path,
+          detail: `${type}, ${changed}`,
+        });
+      return;
+    }
     if (type === 'folder') throw isAFolder();
     // A new length is new content: it goes the way of every upload.
     const mode: OpenMode = {
@@ -160,6 +174,22 @@ export class Changes {
   #locate(session: FullSession, path: readonly string[]): Located {
     return this.#context.mounts.locate(session.user(), path);
   }
+}
+
+/** `mode 0640, mtime 2026-11-24T08:00:00.000Z` */
+function describeChange({ mode, mtimeMs, atimeMs }: AttributeChange): string {
+  const words = [
+    mode === undefined ? [] : [`mode ${mode.toString(8).padStart(4, '0')}`],
+    mtimeMs === undefined ? [] : [`mtime ${showTime(mtimeMs)}`],
+    atimeMs === undefined ? [] : [`atime ${showTime(atimeMs)}`],
+  ];
+  return words.flat().join(', ');
+}
+
+/** Whatever a node says is a time. */
+function showTime(ms: number): string {
+  const time = new Date(ms);
+  return Number.isNaN(time.getTime()) ? String(ms) : time.toISOString();
 }
 
 /** From one mount to another: it leaves the one and comes into being in the other. */

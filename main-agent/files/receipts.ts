@@ -16,6 +16,7 @@ export type FileEvent =
   | 'file.rename'
   | 'file.copy'
   | 'file.mkdir'
+  | 'file.attributes'
   | 'file.refused';
 
 export interface Receipt {

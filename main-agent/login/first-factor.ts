@@ -14,6 +14,7 @@ import {
   unknownNameBuckets,
   wrongPasswordsPerNodeMax,
 } from './limits.ts';
+import { TurnedAway } from './turned-away.ts';
 import { buildRecord, buildRefusal, type LoginParts } from './login-parts.ts';
 
 /**
@@ -40,9 +41,11 @@ export class FirstFactor {
   readonly #letThrough = new Map<string, number>();
   /** Until when each node is throttled, as far as the admins were told. */
   readonly #alarmed = new Map<string, number>();
+  readonly #turnedAway: TurnedAway;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#turnedAway = new TurnedAway(parts.clock);
   }
 
   /** Rejects `refused`, `rate-limited` or `busy`. Failures are counted durably before it rejects (S-13). */
@@ -122,11 +125,14 @@ export class FirstFactor {
     const nowMs = this.#parts.clock.now();
     const isNodeThrottled = (ofNode.lockedUntilMs ?? 0) > nowMs;
     if (isNodeThrottled) this.#alarm(link.node, ofNode.lockedUntilMs ?? 0);
-    if (!known)
-      this.#throttle([
+    if (!known) {
+      const limits = [
         ...((ofUser.lockedUntilMs ?? 0) > nowMs ? [{ scope, everyMs: config.bans.thenOnePerMs }] : []),
         ...(isNodeThrottled ? [{ scope: nodeScope(link.node), everyMs: nodeThenOnePerMs }] : []),
-      ]);
+      ];
+      const waitMs = this.#throttle(limits);
+      if (waitMs > 0) throw await this.#turnAway(params, link, limits, waitMs);
+    }
 
     const source = { node: link.node, clientIp: ip, known };
     const stored = user?.passwordHash;
@@ -185,19 +191,17 @@ export class FirstFactor {
     return { user, factor: 'key', credential: stored.fingerprint, enclosedCode: undefined };
   }
 
-  /** One try per interval from places the user never signed in from; those the user knows are not affected. */
-  #throttle(limits: readonly { readonly scope: string; readonly everyMs: number }[]): void {
+  /**
+   * One try per interval from places the user never signed in from; those the user knows are not affected. How long
+   * this one would have to wait; 0 lets it through.
+   */
+  #throttle(limits: readonly Limit[]): number {
     const now = this.#parts.clock.monotonic();
     const waits = limits.map(
       ({ scope, everyMs }) => (this.#letThrough.get(scope) ?? -Infinity) + everyMs - now,
     );
     const waitMs = Math.max(0, ...waits);
-    if (waitMs > 0) {
-      throw new SallyportError('rate-limited', 'Too many tries; wait a little', {
-        data: { retryAfterMs: Math.ceil(waitMs) },
-        detail: `${limits.map((one) => one.scope).join(' and ')} throttled after too many wrong passwords`,
-      });
-    }
+    if (waitMs > 0) return waitMs;
     for (const { scope } of limits) {
       this.#letThrough.delete(scope);
       this.#letThrough.set(scope, now);
@@ -206,6 +210,34 @@ export class FirstFactor {
       if (this.#letThrough.size <= throttledScopesMax) break;
       this.#letThrough.delete(oldest);
     }
+    return 0;
+  }
+
+  async #turnAway(
+    params: Begin,
+    link: NodeLink,
+    limits: readonly Limit[],
+    waitMs: number,
+  ): Promise<SallyportError> {
+    const rule = `${limits.map((one) => one.scope).join(' and ')} throttled after too many wrong passwords`;
+    // The widest one: what comes through a node is told as one, whatever names it tries.
+    const tries = this.#turnedAway.count(limits.at(-1)?.scope ?? '');
+    if (tries !== undefined) {
+      const record = buildRecord(this.#parts, 'login.throttled', 'refused', {
+        user: params.user,
+        node: link.node,
+        protocol: params.protocol,
+        clientIp: params.client.ip,
+        agent: params.client.agent,
+        rule,
+        detail: tries === 1 ? 'one try' : `${tries} tries since the last record, this one the latest`,
+      });
+      await this.#parts.state.commit([{ kind: 'audit', record }]);
+    }
+    return new SallyportError('rate-limited', 'Too many tries; wait a little', {
+      data: { retryAfterMs: Math.ceil(waitMs) },
+      detail: rule,
+    });
   }
 
   /** Once each time it begins; the map has a place for each pinned node. */
@@ -217,6 +249,11 @@ export class FirstFactor {
       'many wrong passwords come through one node: strangers are let through slowly',
     );
   }
+}
+
+interface Limit {
+  readonly scope: string;
+  readonly everyMs: number;
 }
 
 function provenPassword(

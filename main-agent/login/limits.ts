@@ -70,6 +70,8 @@ export const nodeThenOnePerMs = 1_000;
 
 /** Users, and nodes, whose last throttled try is remembered. */
 export const throttledScopesMax = 10_000;
+/** Of the tries that a throttle turned away, how often the audit is told: enough to see it go on, no flood. */
+export const throttledToldEveryMs = 60_000;
 
 /** A replaced device cookie shown again within this comes from a parallel tab; later it is a copy. */
 export const deviceOverlapMs = 10_000;

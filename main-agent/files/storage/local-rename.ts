@@ -5,7 +5,7 @@ import { isAFolder, taken } from '../file-error.ts';
 import { moveExclusive } from './exclusive-move.ts';
 import type { Spot } from './jail.ts';
 import type { Intent, Journal } from './journal.ts';
-import type { Renamed, RenameOptions } from './storage.ts';
+import type { Renamed, RenameOptions, Stored } from './storage.ts';
 import { requireShown, toStored } from './stored.ts';
 import { requireNoTwin } from './twin-names.ts';
 
@@ -22,9 +22,11 @@ export async function renameSpot(
   const done = found === undefined ? recallRename(journal.recall(by), there) : undefined;
   if (done !== undefined) return done;
   const moved = requireShown(found);
+  const { type } = moved;
+  const movedBytes = bytesOf(moved);
   const sameFolder = source.folderId === target.folderId;
   if (sameFolder && source.name === target.name) {
-    return { replaced: false, replacedBytes: 0, type: moved.type };
+    return { replaced: false, replacedBytes: 0, type, movedBytes };
   }
   const note = (replaced: boolean): Promise<void> => journal.note({ ...by, id: moved.id, replaced });
   if (there === undefined) {
@@ -32,19 +34,24 @@ export async function renameSpot(
     await note(false);
     if (moved.type === 'file') await moveExclusive(from, to);
     else await fs.rename(from, to);
-    return { replaced: false, replacedBytes: 0, type: moved.type };
+    return { replaced: false, replacedBytes: 0, type, movedBytes };
   }
   const replaced = toStored(there);
   if (!overwrite || replaced === undefined) throw taken('rename target exists');
   if (replaced.type === 'folder' && moved.type === 'file') throw isAFolder();
   await note(true);
   await fs.rename(from, to);
-  return { replaced: true, replacedBytes: replaced.type === 'file' ? replaced.size : 0, type: moved.type };
+  return { replaced: true, replacedBytes: bytesOf(replaced), type, movedBytes };
 }
 
 /** The outcome of a rename that an earlier process made: what it moved has the new name. */
 function recallRename(intent: Intent | undefined, there: BigIntStats | undefined): Renamed | undefined {
   const stored = there === undefined ? undefined : toStored(there);
   if (intent === undefined || stored?.id !== intent.id) return undefined;
-  return { replaced: intent.replaced, replacedBytes: 0, type: stored.type };
+  const { type } = stored;
+  return { replaced: intent.replaced, replacedBytes: 0, type, movedBytes: bytesOf(stored) };
+}
+
+function bytesOf({ type, size }: Stored): number {
+  return type === 'file' ? size : 0;
 }

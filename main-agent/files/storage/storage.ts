@@ -231,4 +231,6 @@ export interface Renamed {
   /** Size of the file that is gone now. */
   readonly replacedBytes: number;
   readonly type: 'file' | 'folder';
+  /** Size of the file that has the new name; 0 for a folder. */
+  readonly movedBytes: number;
 }

@@ -5,12 +5,13 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { ChainHead } from '#main-agent/audit/chain.ts';
 import { readNewestCheckpoint } from '#main-agent/audit/checkpoint-file.ts';
 import { isSignedBy, parseCheckpoint } from '#main-agent/audit/checkpoint.ts';
 import { Checkpoints } from '#main-agent/audit/checkpoints.ts';
-import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
+import { checkpointCloseMs } from '#main-agent/audit/limits.ts';
+import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/http-client.ts';
 import { fingerprintOf } from '#shared/identity/fingerprint.ts';
 import { buildLog } from '#shared/log.ts';
 import { buildMemoryState, type MemoryState } from '#test/harness/memory-state.ts';
@@ -55,7 +56,11 @@ describe('checkpoints of the audit', () => {
   });
 
   const url = (): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}/sallyport`;
-  async function start(targets: readonly string[] = [], key: KeyObject = privateKey): Promise<Checkpoints> {
+  async function start(
+    targets: readonly string[] = [],
+    key: KeyObject = privateKey,
+    sender: OutboundClient = outbound,
+  ): Promise<Checkpoints> {
     const checkpoints = new Checkpoints({
       main: 'main1',
       auditFile: join(folder, 'audit.jsonl'),
@@ -63,7 +68,7 @@ describe('checkpoints of the audit', () => {
       targets,
       head: () => head,
       state,
-      outbound,
+      outbound: sender,
       tellNodes: ({ sequence }) => told.push(sequence),
       clock: { now: () => nowMs, monotonic: () => nowMs },
       log: buildLog('silent', {}),
@@ -109,6 +114,32 @@ describe('checkpoints of the audit', () => {
       JSON.stringify({ ...made, sequence: 1.5 }),
     ])
       expect(parseCheckpoint(line)).toBeUndefined();
+  });
+
+  it('a target that hangs does not hold up the end, and is told as a problem', async () => {
+    const sent = Promise.withResolvers<void>();
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const checkpoints = await start(['https://hangs.example/'], privateKey, {
+        close: async () => undefined,
+        send: ({ signal }) =>
+          new Promise((_resolve, reject) => {
+            signal?.addEventListener('abort', () => reject(new Error('given up')));
+            sent.resolve();
+          }),
+      });
+      let isClosed = false;
+      const closing = checkpoints.close().then(() => (isClosed = true));
+      await sent.promise;
+      await vi.advanceTimersByTimeAsync(checkpointCloseMs - 1);
+      expect(isClosed).toBe(false);
+      await vi.advanceTimersByTimeAsync(1);
+      await closing;
+      expect(checkpoints.problems()).toEqual([expect.stringContaining('hangs.example/: given up')]);
+      expect(readFileSync(file(), 'utf8').trimEnd().split('\n')).toHaveLength(1);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('that do not arrive are a problem until one does; redirects are not followed', async () => {

@@ -149,8 +149,10 @@ test('renames of files and folders keep what is there unless told to replace it'
     code: 'parent-missing',
   });
   expect(await client.ask('fs.rename', move(['a'], ['b'], true))).toEqual({ replaced: true });
+  expect(rig.event('file.rename')).toMatchObject({ path: '/a', toPath: '/b', bytes: 1 });
   expect(await client.ask('fs.rename', move(['b'], ['d', 'c']))).toEqual({ replaced: false });
   expect(await client.ask('fs.rename', move(['d'], ['e']))).toEqual({ replaced: false });
+  expect(rig.event('file.rename')).not.toHaveProperty('bytes');
   expect(await client.ask('fs.rename', move(['e'], ['e'], true))).toEqual({ replaced: false });
   expect((await client.get(['e', 'c'])).toString()).toBe('A');
 });
@@ -195,12 +197,25 @@ test('times and modes are changed in place, a length by a new version of the fil
   await change(['f'], { mtimeMs: 1_500_000_000_123, mode: 0o4600 });
   const stats = await fs.stat(rig.path('alice', 'f'));
   expect([stats.mode & 0o7777, Math.round(stats.mtimeMs)]).toEqual([0o600, 1_500_000_000_123]);
+  expect(rig.event('file.attributes')).toMatchObject({
+    outcome: 'ok',
+    user: 'alice',
+    path: '/f',
+    detail: 'file, mode 4600, mtime 2017-07-14T02:40:00.123Z',
+  });
   const reader = await client.open(['f'], reading);
   await change(['f'], { size: 3 });
   expect((await client.get(['f'])).toString()).toBe('abc');
   expect((await client.read(reader)).toString()).toBe('abcdef');
   await client.ask('fs.make-folder', { path: ['d'] });
   await change(['d'], { mtimeMs: 0, mode: 0 });
+  expect(rig.event('file.attributes')).toMatchObject({
+    path: '/d',
+    detail: expect.stringMatching(/^folder, /),
+  });
+  const told = rig.records.length;
+  await change(['d'], {});
+  expect(rig.records).toHaveLength(told);
   expect((await fs.stat(rig.path('alice', 'd'))).mode & 0o7777).toBe(0o700);
   await expect(change(['d'], { size: 3 })).rejects.toMatchObject({ code: 'is-a-folder' });
 });

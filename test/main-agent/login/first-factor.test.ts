@@ -88,6 +88,36 @@ describe('the first factor', () => {
     expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
   });
 
+  it('S-13: tries that were turned away are in the audit: the first at once, then one number a minute', async () => {
+    for (let tries = 0; tries < 20; tries += 1) await refusal(rig.begin('frank', { password: 'wrong' }));
+    await rig.begin('frank');
+    const before = rig.state.audit.length;
+    const turnAway = async (tries: number): Promise<void> => {
+      for (let number = 0; number < tries; number += 1)
+        expect((await refusal(rig.begin('frank'))).code).toBe('rate-limited');
+    };
+    await turnAway(100);
+    const told = (): unknown[] => rig.state.audit.slice(before).map(({ detail }) => detail);
+    expect(rig.state.audit.slice(before)).toMatchObject([
+      {
+        event: 'login.throttled',
+        outcome: 'refused',
+        user: 'frank',
+        node: 'dmz1',
+        clientIp: '203.0.113.9',
+        rule: 'password:frank throttled after too many wrong passwords',
+        detail: 'one try',
+      },
+    ]);
+    rig.advance(59_999);
+    await rig.begin('frank');
+    await turnAway(1);
+    expect(told()).toEqual(['one try']);
+    rig.advance(1);
+    await turnAway(50);
+    expect(told()).toEqual(['one try', '101 tries since the last record, this one the latest']);
+  });
+
   describe('through a node that names whatever address it likes', () => {
     /** One wrong password for each of many users, each from another address: no user and no address stands out. */
     async function spray(tries: number, node = rig.node): Promise<void> {
