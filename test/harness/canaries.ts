@@ -6,7 +6,7 @@ import { decodeBase32 } from '#main-agent/two-factor/base32.ts';
 /** What main keeps and must never send (S-02), in every spelling in which it could leave. Each has a name to print. */
 export type Canary = readonly [name: string, text: string];
 
-function spellings(name: string, octets: Buffer): Canary[] {
+export function spellings(name: string, octets: Buffer): Canary[] {
   return [
     [`${name} as octets`, octets.toString('latin1')],
     [`${name} in base64`, octets.toString('base64').replace(/=+$/, '')],
