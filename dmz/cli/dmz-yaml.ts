@@ -42,17 +42,3 @@ link:
   signing_key: ${file('signing-key', 'keys/signing.key')}
 ${health}`;
 }
-
-/** A drop-in for dmz-link.socket. The first, empty line takes back what the unit itself says. */
-export function renderLinkSocket(address: string): string {
-  return `# Made by \`sallyport node init\`: where main dials in, on the inner interface.
-[Socket]
-ListenStream=
-ListenStream=${address}
-`;
-}
-
-/** What `renderLinkSocket` was given. */
-export function parseLinkSocket(text: string): string | undefined {
-  return /^ListenStream=(.+)$/m.exec(text)?.[1];
-}

@@ -1,11 +1,13 @@
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
+import { dirname } from 'node:path';
 import { checkDmzConfig, type DmzConfig } from '#dmz/config.ts';
 import type { ShownFinding } from '#shared/command-line/findings.ts';
-import type { Listen } from '#shared/config/value-types.ts';
+import { listen, type Listen } from '#shared/config/value-types.ts';
 import { nobody } from './dmz-yaml.ts';
 import type { KernelSockets } from './kernel-sockets.ts';
+import { readLinkSocket } from './link-socket.ts';
 
 /** What is not as it should be on this DMZ box, each with what to do about it. Reads files and the kernel's tables. */
 
@@ -28,6 +30,8 @@ export async function examineNode(
   }
   const { config } = checked;
   const sockets = around.sockets();
+  const linkSocket = readLinkSocket(dirname(configFile));
+  const link = linkSocket === undefined ? config.link.listen : listen.parse(linkSocket);
   return [
     { check: 'configuration', state: 'good', detail: `${configFile}; its key files are its owner's alone` },
     examineTrust(config),
@@ -35,8 +39,8 @@ export async function examineNode(
     examineSwitch(config),
     examinePort('https', config.https.listen, sockets),
     examinePort('sftp', config.sftp.listen, sockets),
-    examinePort('link', config.link.listen, sockets),
-    examineLink(config, sockets),
+    examinePort('link', link, sockets),
+    examineLink(link, sockets),
   ];
 }
 
@@ -116,20 +120,20 @@ function examinePort(name: string, listen: Listen, { listening }: KernelSockets)
   };
 }
 
-function examineLink({ link }: DmzConfig, { connected }: KernelSockets): ShownFinding {
+function examineLink(link: Listen, { connected }: KernelSockets): ShownFinding {
   const check = 'link to main';
-  if (link.listen.type === 'systemd')
+  if (link.type === 'systemd')
     return {
       check,
       state: 'warning',
       detail: 'its port is systemd’s',
       hint: 'the node’s /readyz says whether main has joined',
     };
-  if (connected.has(link.listen.port)) return { check, state: 'good', detail: 'main is connected' };
+  if (connected.has(link.port)) return { check, state: 'good', detail: 'main is connected' };
   return {
     check,
     state: 'bad',
-    detail: `nobody is connected to port ${link.listen.port}`,
+    detail: `nobody is connected to port ${link.port}`,
     hint: 'does main run, does it dial this address, does the firewall let it in? sallyport doctor on main',
   };
 }

@@ -9,7 +9,8 @@ import { generatePrivateKeyFile, parsePrivateKeyFile } from '#shared/ssh-key/pri
 import { createPublicKey } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { renderDmzYaml, renderLinkSocket, type DmzYamlValues } from './dmz-yaml.ts';
+import { renderDmzYaml, type DmzYamlValues } from './dmz-yaml.ts';
+import { writeLinkSocket } from './link-socket.ts';
 
 /**
  * Makes a DMZ node: its two keys, SSH host key, a self-signed certificate and dmz.yaml. The private keys never leave
@@ -19,13 +20,10 @@ import { renderDmzYaml, renderLinkSocket, type DmzYamlValues } from './dmz-yaml.
 export function nodeFiles(folder: string, forSystemd = existsSync(join(folder, credentialsFolder))) {
   const at = (...parts: string[]): string => join(folder, ...parts);
   const config = at('dmz.yaml');
-  // Of dmz-link.socket, which is systemd's; configs/systemd and `scripts/install` say the same names.
-  const linkSocket = at('dmz-link.socket.d', 'address.conf');
   if (forSystemd) {
     const credential = (name: string): string => at(credentialsFolder, name);
     return {
       config,
-      linkSocket,
       identityKey: credential('link-key'),
       signingKey: credential('signing-key'),
       hostKey: credential('ssh-host-key'),
@@ -35,7 +33,6 @@ export function nodeFiles(folder: string, forSystemd = existsSync(join(folder, c
   }
   return {
     config,
-    linkSocket: undefined,
     identityKey: at('keys', 'link.key'),
     signingKey: at('keys', 'signing.key'),
     hostKey: at('ssh', 'ed25519'),
@@ -69,8 +66,7 @@ export function initNode(folder: string, values: DmzYamlValues, nowMs: number, f
     replaceFile(files.certificateKey, privateKeyPem.expose(), 0o600);
     replaceFile(files.certificate, certificatePem + authority.certificatePem, 0o644);
   }
-  if (files.linkSocket !== undefined)
-    replaceFile(files.linkSocket, renderLinkSocket(values.linkListen), 0o644);
+  if (forSystemd) writeLinkSocket(folder, values.linkListen);
   // Last: without it the folder is half made, and init may run again.
   replaceFile(files.config, renderDmzYaml(values, forSystemd), 0o600);
   return nodeLine(folder, { name: values.name, address: values.linkListen });

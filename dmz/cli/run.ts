@@ -14,11 +14,11 @@ import { existsSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
 import type { z } from 'zod';
-import { parseLinkSocket } from './dmz-yaml.ts';
 import { examineNode } from './doctor.ts';
 import { initNode, nodeFiles, nodeLine } from './init.ts';
 import { readKernelSockets } from './kernel-sockets.ts';
 import { chooseLinkAddress } from './link-address.ts';
+import { readLinkSocket } from './link-socket.ts';
 import { finishRotation, prepareRotation } from './rotate.ts';
 import { trustMain } from './trust.ts';
 
@@ -216,13 +216,12 @@ function findNode(folder: string, named: string | undefined): string {
 }
 
 function readNames(node: string): { readonly name: string; readonly address: string } {
-  const { config: configFile, linkSocket } = nodeFiles(node);
+  const { config: configFile } = nodeFiles(node);
   if (!existsSync(configFile)) {
     throw new SallyportError('not-found', 'There is no node here', { detail: configFile });
   }
   const { document, problems } = parseYaml(readFileSync(configFile, 'utf8'), configFile);
   if (problems.length > 0) throw configError(problems);
   const listens = String(document.getIn(['link', 'listen']));
-  const handedOver = linkSocket === undefined ? undefined : parseLinkSocket(readFileSync(linkSocket, 'utf8'));
-  return { name: String(document.getIn(['node'])), address: handedOver ?? listens };
+  return { name: String(document.getIn(['node'])), address: readLinkSocket(node) ?? listens };
 }

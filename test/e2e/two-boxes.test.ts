@@ -122,12 +122,26 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
     expect(await main.shell('sallyport nodes list')).toContain('dmz1');
   });
 
+  it('doctor finds nothing wrong on either box', async () => {
+    const found = z.object({
+      findings: z.array(z.looseObject({ state: z.string() })),
+    });
+    for (const [box, line] of [
+      [dmz, 'sallyport node doctor --json'],
+      [main, 'sallyport --json doctor'],
+    ] as const) {
+      const { findings } = found.parse(JSON.parse(await box.shell(line)));
+      expect(findings.filter(({ state }) => state === 'bad')).toEqual([]);
+    }
+  });
+
   it('S-06: the DMZ node itself has no network, whatever the firewall says', async () => {
     const pid = Number(await dmz.shell('systemctl show --property=MainPID --value dmz'));
     const node = '/opt/sallyport/node_modules/.bin/node';
     const targets = [`8080,'${inside.main}'`, `443,'${outside.visitor}'`];
     for (const target of targets) {
-      const script = `require('node:net').connect(${target}).on('error', ({ code }) => console.log(code))`;
+      const script = `require('node:net').connect(${target})
+        .on('connect', () => process.exit()).on('error', ({ code }) => console.log(code))`;
       const { stdout } = await dmz.run('nsenter', ['-t', String(pid), '-n', node, '-e', script]);
       expect(stdout).toBe('ENETUNREACH\n');
     }

@@ -50,6 +50,17 @@ describe('sallyport node doctor', () => {
     ]);
   });
 
+  it('sees main’s connection to a socket of systemd', async () => {
+    folder = join(folder, 'installed');
+    const listens = { httpsListen: '', sftpListen: '', linkListen: '[fd00::5]:8444' };
+    initNode(folder, { name: 'dmz1', publicUrl: 'https://files.example.com', ...listens }, nowMs, true);
+    edit(/identity: SHA256:A+/, `identity: SHA256:${'B'.repeat(43)}`);
+    expect(await bad(running)).toEqual([]);
+    expect(await bad({ listening: new Set([8444]), connected: new Set() })).toEqual([
+      'link to main: nobody is connected to port 8444',
+    ]);
+  });
+
   it('looks at the certificate’s name and end, and the master switch', async () => {
     edit(/identity: SHA256:A+/, `identity: SHA256:${'B'.repeat(43)}`);
     edit(/files\.example\.com/, 'other.example.com');

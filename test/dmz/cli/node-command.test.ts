@@ -38,6 +38,27 @@ describe('sallyport node', () => {
     expect(config.sftp.hostKeys.map((file) => statSync(file).mode & 0o777)).toEqual([0o600]);
   });
 
+  it('init --systemd makes a node of handed-over sockets and keys, which the commands find all the same', async () => {
+    const first = JSON.parse((await init('--systemd', '--dir', folder, '--json')).out) as { line: string };
+    const credentials = join(folder, 'credentials');
+    const config = await loadDmzConfig(join(folder, 'dmz.yaml'));
+    expect(config.https).toMatchObject({
+      listen: { type: 'systemd', name: 'https' },
+      key: join(credentials, 'https-key'),
+    });
+    expect(config.health.listen).toEqual({ type: 'systemd', name: 'health' });
+    for (const file of [config.link.identityKey, config.link.signingKey, ...config.sftp.hostKeys])
+      expect([file.startsWith(credentials), statSync(file).mode & 0o777]).toEqual([true, 0o600]);
+    expect(readFileSync(join(folder, 'dmz-link.socket.d', 'address.conf'), 'utf8')).toMatch(
+      /^ListenStream=\nListenStream=\[fd00::5\]:8444$/m,
+    );
+    expect(parseNodeLine(first.line)).toMatchObject({ address: '[fd00::5]:8444' });
+    expect(JSON.parse((await run('show', '--json')).out)).toEqual(first);
+    const running = await loadDmzConfig(join(folder, 'dmz.yaml'), { credentials }).then(({ link }) => link);
+    expect(running.identityKey).toBe(join(credentials, 'link-key'));
+    expect((await run('rotate')).code).toBe(0);
+  });
+
   it('prints the pairing line with its words, and prints it again', async () => {
     const first = JSON.parse((await init('--json')).out) as { line: string; words: string };
     expect(parseNodeLine(first.line)).toMatchObject({ name: 'dmz1', address: '[fd00::5]:8444' });

@@ -90,6 +90,24 @@ describe('setting up two boxes', () => {
     expect((await initMain()).code).toBe(5);
   });
 
+  it('main init --systemd keeps keys, what main writes and what it serves apart; enrol finds the key', async () => {
+    const state = join(folder, 'state');
+    const where = ['--dir', mainFolder, '--state', state];
+    expect((await main(quiet(), 'main', 'init', '--systemd', ...where)).code).toBe(0);
+    const config = await loadMainAgentConfig(join(mainFolder, 'main-agent.yaml'));
+    expect(config).toMatchObject({
+      identityKey: join(mainFolder, 'credentials', 'link-key'),
+      vaultKey: join(mainFolder, 'credentials', 'vault-key'),
+      users: { directory: join(state, 'users'), enrolmentsDirectory: join(state, 'enrolments') },
+      state: { file: join(state, 'state.db') },
+      audit: { file: join(state, 'audit.jsonl') },
+      storages: { local: { base: '/srv/sallyport' } },
+      admin: { socket: '/run/sallyport/admin.sock' },
+    });
+    expect(statSync(join(state, 'users', '_default.yaml')).mode & 0o777).toBe(0o600);
+    expect((await main(quiet(), 'nodes', 'enrol', (await initNode()).line)).code).toBe(0);
+  });
+
   it('enrol keeps comments, adds further nodes, and knows one that is there', async () => {
     await initMain();
     const file = join(mainFolder, 'main-agent.yaml');
