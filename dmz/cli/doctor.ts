@@ -104,11 +104,11 @@ function examineSwitch({ validatedLogins }: DmzConfig): ShownFinding {
   };
 }
 
-function examinePort(name: string, listen: Listen, { listening }: KernelSockets): ShownFinding {
+function examinePort(name: string, at: Listen, { listening }: KernelSockets): ShownFinding {
   const check = `${name} listener`;
-  if (listen.type === 'systemd')
-    return { check, state: 'good', detail: `held by systemd as ${listen.name}: systemctl status shows it` };
-  const { host, port } = listen;
+  if (at.type === 'systemd')
+    return { check, state: 'good', detail: `held by systemd as ${at.name}: systemctl status shows it` };
+  const { host, port } = at;
   if (port === 0)
     return { check, state: 'warning', detail: 'takes a free port at each start', hint: 'name one' };
   if (listening.has(port)) return { check, state: 'good', detail: `${host}:${port} is listened on` };
