@@ -113,6 +113,11 @@ export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
       requireUser(username);
       if (ttlMs <= 0 || ttlMs > bypassTtlMaxMs)
         throw new SallyportError('usage', `A bypass code lives at most ${bypassTtlMaxMs / 3_600_000} h`);
+      const problem = departures.findProblem(username);
+      if (problem !== undefined)
+        throw new SallyportError('conflict', 'A code would let nobody in before this name is decided', {
+          detail: problem,
+        });
       const { code, changes } = await vault.makeBypassCode(username, { ttlMs, reEnrol });
       await state.commit([...changes, audit('two-factor.bypass-code', username, why)]);
       return code;

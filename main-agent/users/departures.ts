@@ -193,7 +193,9 @@ export class Departures {
     await this.#noteGone(gone, remembered);
     await this.#commitEach(back, (name) => [
       settle(name, undefined),
-      this.#record('two-factor.orphan-back', name, 'the user is there again within the grace'),
+      ...(remembered.get(name) === true
+        ? [this.#record('two-factor.orphan-back', name, 'the user is there again within the grace')]
+        : []),
     ]);
     await this.#noteLate(late, remembered);
   }

@@ -70,6 +70,7 @@ describe('a name that is given again', () => {
     );
     expect(events()).toEqual(['two-factor.bypass-code', 'two-factor.orphaned', 'two-factor.returned']);
     expect(rig.departures.list()).toMatchObject([{ username: 'alice', returnedAtMs: rig.now() }]);
+    await expect(makeBypassCode()).rejects.toMatchObject({ code: 'conflict' });
     expect(await rig.login.admin.twoFactor.status('alice')).toMatchObject({
       state: 'broken',
       lockedOutOn: ['https', 'sftp'],
