@@ -96,7 +96,8 @@ export class Departures {
   keep(username: string, alongside: readonly Change[]): Promise<boolean> {
     return this.#inTurn(async () => {
       const note = this.#notes.get(username);
-      if (note?.returnedAtMs === undefined) return false;
+      // Also where its return could not be written down.
+      if (note === undefined || !this.#isLate(note) || !this.#options.users.isGiven(username)) return false;
       await this.#options.state.commit([settle(username, undefined), ...alongside]);
       // Gone again while that was written: it is another note by now, and stands.
       if (this.#notes.get(username) === note) this.#notes.delete(username);
@@ -148,15 +149,16 @@ export class Departures {
         else continue;
         gone.push(name);
       } else if (note !== undefined && note.returnedAtMs === undefined) {
-        if (this.#isLate(note)) late.push(name);
-        else {
-          this.#notes.delete(name);
-          back.push(name);
-        }
+        (this.#takeBack(name, note) ? back : late).push(name);
       }
     }
     if (gone.length + back.length + late.length === 0) return;
     this.#inBackground(() => this.#write(gone, back, late));
+  }
+
+  /** False: it is too late for that. */
+  #takeBack(name: string, note: Note): boolean {
+    return !this.#isLate(note) && this.#notes.delete(name);
   }
 
   /** Once, when the source can be read: who went or came while nobody looked. */
@@ -174,11 +176,7 @@ export class Departures {
       const isHeld = remembered.get(name);
       if (users.isGiven(name)) {
         if (note.returnedAtMs !== undefined) continue;
-        if (this.#isLate(note)) late.push(name);
-        else {
-          this.#notes.delete(name);
-          back.push(name);
-        }
+        (this.#takeBack(name, note) ? back : late).push(name);
       } else if (isHeld === undefined) {
         this.#notes.delete(name);
         unknown.push(name);

@@ -283,4 +283,16 @@ describe('a restart of main', () => {
     await settle();
     expect((await refusal(rig.begin('alice'))).detail).toContain('the name was given again');
   });
+
+  it('S-16: a return that could not be written down can be decided all the same', async () => {
+    await start();
+    await goFor(returnGraceMs + 1);
+    rig.state.beforeCommit = (changes) => {
+      if (changes.some((one) => one.kind === 'note-return')) throw new Error('no space left');
+    };
+    await giveAgain();
+    expect((await refusal(rig.begin('alice'))).detail).toContain('the name was given again');
+    expect(await rig.login.admin.twoFactor.keep('alice', why)).toBe(true);
+    expect(await signIn('alice')).toBe('admitted');
+  });
 });
