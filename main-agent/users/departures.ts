@@ -227,10 +227,8 @@ export class Departures {
     ]);
   }
 
-  async #noteLate(all: readonly string[], remembered: ReadonlyMap<string, boolean>): Promise<void> {
+  async #noteLate(names: readonly string[], remembered: ReadonlyMap<string, boolean>): Promise<void> {
     const atMs = this.#options.clock.now();
-    // Gone again meanwhile: as late at the next return.
-    const names = all.filter((name) => this.#options.users.isGiven(name));
     const [held, free] = [
       names.filter((name) => remembered.get(name) === true),
       names.filter((name) => remembered.get(name) !== true),
@@ -242,8 +240,7 @@ export class Departures {
     ]);
     for (const name of held) {
       const note = this.#notes.get(name);
-      if (note !== undefined && this.#options.users.isGiven(name))
-        this.#notes.set(name, { ...note, isHeld: true, returnedAtMs: atMs });
+      if (note !== undefined) this.#notes.set(name, { ...note, isHeld: true, returnedAtMs: atMs });
       this.#options.log.warn(
         { alarm: 'name-returned', user: name },
         'a name came back; nothing under it counts',
