@@ -59,7 +59,7 @@ describe('a place with nothing in it', () => {
   it('says on the first visit what it is and how to fill it, and in a folder that it is empty', async () => {
     await open('/', 'nina');
     await flows.heading('Your files will live here').waitFor();
-    await page.getByText('Drop files onto this page, or use Upload.').waitFor();
+    await page.getByText('Drop files here, or use Upload.').waitFor();
     await expectNothingCutOff(page);
     const [chooser] = await Promise.all([
       page.waitForEvent('filechooser'),

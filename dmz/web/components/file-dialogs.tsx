@@ -100,10 +100,12 @@ export function KeyboardDialog({ onClose }: { readonly onClose: () => void }) {
     [words.select, [words.space]],
     [words.range, [words.shift, '↑', '↓']],
     [words.all, [words.control, 'A']],
+    [words.clear, [words.escape]],
     [words.rename, ['F2']],
     [words.delete, [words.del]],
     [words.filter, ['/']],
     [words.upload, ['U']],
+    [words.neighbours, ['←', '→']],
     [words.help, ['?']],
   ];
   return (

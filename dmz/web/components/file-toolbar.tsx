@@ -20,8 +20,10 @@ export function FolderBar({
   const words = useWords();
   const path = folder.path.value;
   const rights = session.rights.value;
-  const mayUpload = rights.may(path, 'write');
-  const mayMake = rights.may(path, 'mkdir');
+  const state = folder.state.value;
+  const gone = state.name === 'failed' && [404, 409].includes(state.problem.status);
+  const mayUpload = !gone && rights.may(path, 'write');
+  const mayMake = !gone && rights.may(path, 'mkdir');
   const items: readonly MenuItem[] = [
     ...(mayUpload ? [{ label: words.files.uploadFiles, icon: 'upload' as const, onSelect: onUpload }] : []),
     ...(mayUpload && mayMake

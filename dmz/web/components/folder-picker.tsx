@@ -1,4 +1,5 @@
-import { useEffect, useState } from 'preact/hooks';
+import type { TargetedKeyboardEvent } from 'preact';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { getPage } from '#dmz/web/api/files.ts';
 import { toApiProblem } from '#dmz/web/api/problem.ts';
 import { Icon } from '#dmz/web/components/icon.tsx';
@@ -8,7 +9,10 @@ import { describeFailure } from '#dmz/web/i18n/failure.ts';
 import { pickedFoldersMax } from '#dmz/web/limits.ts';
 import { useClient, useWords } from '#dmz/web/state/client.ts';
 
-/** Walks through the folders to choose one. `isClosed`: folders that can't be entered (a folder being moved). */
+/**
+ * Walks through the folders to choose one; the list is one stop of the Tab key, with arrows inside. `isClosed`: folders
+ * that can't be entered (a folder being moved).
+ */
 export function FolderPicker({
   path,
   isClosed,
@@ -21,14 +25,52 @@ export function FolderPicker({
   const words = useWords();
   const { names, problem } = useFolderNames(path);
   const crumbs = [words.files.home, ...path];
+  const list = useRef<HTMLUListElement>(null);
+  const here = useRef<HTMLButtonElement>(null);
+  /** The button that was pressed is gone when the next folder is there: the focus goes on in that. */
+  const takesFocus = useRef(true);
+  const [focused, setFocused] = useState<string | undefined>();
+  const open = names?.filter((name) => !isClosed([...path, name])) ?? [];
+  const inTabOrder = open.find((name) => name === focused) ?? open[0];
+  const choices = (): HTMLButtonElement[] => [
+    ...(list.current?.querySelectorAll<HTMLButtonElement>('button:enabled') ?? []),
+  ];
+  useLayoutEffect(() => {
+    if (names === undefined || !takesFocus.current) return;
+    takesFocus.current = false;
+    (choices()[0] ?? here.current)?.focus();
+  }, [names]);
+  const go = (folder: FolderPath): void => {
+    takesFocus.current = true;
+    onGo(folder);
+  };
+  const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>): void => {
+    const all = choices();
+    const at = all.findIndex((button) => button === document.activeElement);
+    const rowsInView = (list.current?.clientHeight ?? 0) / (all[0]?.offsetHeight ?? 1);
+    const pageRows = Math.max(1, Math.floor(rowsInView) - 1);
+    const target = {
+      ArrowDown: at + 1,
+      ArrowUp: at - 1,
+      PageDown: at + pageRows,
+      PageUp: at - pageRows,
+      Home: 0,
+      End: all.length - 1,
+    }[event.key];
+    if (target !== undefined) all[Math.max(0, Math.min(all.length - 1, target))]?.focus();
+    else if (event.key === 'Backspace' && path.length > 0) go(path.slice(0, -1));
+    else return;
+    event.preventDefault();
+  };
   return (
-    <div class="folder-picker">
+    <div class="folder-picker" onKeyDown={onKeyDown}>
       <nav class="picker-path" aria-label={words.files.path}>
         {crumbs.map((name, index) => (
           <span key={index}>
             {index > 0 && <Icon name="chevronRight" size={14} />}
             <button
               type="button"
+              ref={index === crumbs.length - 1 ? here : null}
               aria-current={index === crumbs.length - 1 ? 'location' : undefined}
               onClick={() => onGo(path.slice(0, index))}
             >
@@ -37,10 +79,16 @@ export function FolderPicker({
           </span>
         ))}
       </nav>
-      <ul class="picker-list" aria-busy={names === undefined}>
+      <ul class="picker-list" ref={list} aria-busy={names === undefined}>
         {names?.map((name) => (
           <li key={name}>
-            <button type="button" disabled={isClosed([...path, name])} onClick={() => onGo([...path, name])}>
+            <button
+              type="button"
+              disabled={isClosed([...path, name])}
+              tabIndex={name === inTabOrder ? 0 : -1}
+              onFocus={() => setFocused(name)}
+              onClick={() => go([...path, name])}
+            >
               <Icon name="folder" />
               <span>{name}</span>
             </button>

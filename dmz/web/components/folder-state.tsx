@@ -81,7 +81,8 @@ export function EmptyFolder({ onUpload }: { readonly onUpload: (() => void) | un
       icon="upload"
       title={first ? words.files.firstTitle : words.files.emptyTitle}
     >
-      <p>{first ? words.files.first : words.files.empty}</p>
+      {first && <p>{words.files.first}</p>}
+      <p class="off-touch">{words.files.empty}</p>
       <Button icon="upload" onClick={onUpload}>
         {words.files.uploadFiles}
       </Button>
