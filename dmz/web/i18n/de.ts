@@ -238,7 +238,7 @@ export const de: Catalogue = {
   keyboard: {
     title: 'Tastenkürzel',
     move: 'Durch die Liste gehen',
-    page: 'Eine Seite weiter oder zurück',
+    page: 'Seitenweise blättern',
     ends: 'Anfang und Ende',
     open: 'Öffnen oder herunterladen',
     up: 'Übergeordneter Ordner',

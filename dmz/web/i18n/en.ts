@@ -378,7 +378,7 @@ export const en = {
     title: 'Set up two-factor authentication',
     forced: 'Your administrator asks you to do this once, before you can go on.',
     step: (step: number, name: string) => `Step ${step} of 4: ${name}`,
-    steps: { ready: 'Get ready', scan: 'Scan', prove: 'Type a code', codes: 'Recovery codes' },
+    steps: { ready: 'Get ready', scan: 'Scan', prove: 'Type a code', codes: 'Save codes' },
     readyIntro:
       'You need an authenticator app on your phone, such as Google Authenticator or Microsoft Authenticator.',
     readyApp: 'Open the app on your phone.',
