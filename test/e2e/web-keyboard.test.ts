@@ -32,7 +32,8 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await page.context().close();
-  expect(browser.complaints.splice(0)).toEqual([]);
+  const complaints = browser.complaints.splice(0);
+  if (complaints.length > 0) throw new Error(`the page complained: ${complaints.join(' | ')}`);
 });
 
 /** Name of the list's row, or text of the button, that the keyboard is on. */
@@ -40,7 +41,9 @@ const focused = (): Promise<string> =>
   page.evaluate(
     '(document.activeElement.querySelector(".name") ?? document.activeElement).textContent',
   ) as Promise<string>;
-const isAt = (name: string): Promise<void> => expect.poll(focused).toBe(name);
+const isAt = async (name: string): Promise<void> => {
+  await expect.poll(focused).toBe(name);
+};
 const selected = (count: number): Promise<void> => page.getByText(`${count} selected`).first().waitFor();
 const press = async (...keys: string[]): Promise<void> => {
   for (const key of keys) await page.keyboard.press(key);
