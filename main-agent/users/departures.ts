@@ -41,7 +41,9 @@ interface Note {
 
 export class Departures {
   readonly #options: DeparturesOptions;
+  /** Names that were users and under which something is stored (S-09): an entry each, as in state.db. */
   readonly #notes = new Map<string, Note>();
+  /** Those that changed hands; state.db forgets them in time, this at the next start. */
   readonly #former = new Map<string, number>();
   /** The store was compared with the users once; before, changes are not looked at one by one. */
   #isCompared = false;
