@@ -16,9 +16,10 @@ export class ArchiveBytes implements ByteSource {
   readonly #files: FileClient;
   readonly #entries: readonly ArchiveEntry[];
   readonly #to: ByteReceiver;
-  /** Rejects once nobody wants the rest. */
-  readonly #stopped = Promise.withResolvers<never>();
-  #isOver = false;
+  /** Why nobody wants the rest. */
+  #stopped: SallyportError | undefined;
+  /** Of the one thing that is waited for. */
+  #giveUp: ((error: SallyportError) => void) | undefined;
   #offset = 0;
   /** Records that have not been passed on. */
   #pending: Buffer[] = [];
@@ -28,7 +29,6 @@ export class ArchiveBytes implements ByteSource {
     this.#files = files;
     this.#entries = entries;
     this.#to = to;
-    this.#stopped.promise.catch(() => undefined);
   }
 
   start(): void {
@@ -36,14 +36,14 @@ export class ArchiveBytes implements ByteSource {
       () => this.#to.onEnd(),
       (error: unknown) => {
         // Who stopped it knows why.
-        if (!this.#isOver) this.#to.onError(toSallyportError(error));
+        if (this.#stopped === undefined) this.#to.onError(toSallyportError(error));
       },
     );
   }
 
   stop(error: SallyportError): void {
-    this.#isOver = true;
-    this.#stopped.reject(error);
+    this.#stopped = error;
+    this.#giveUp?.(error);
   }
 
   async #sendAll(): Promise<void> {
@@ -127,10 +127,16 @@ export class ArchiveBytes implements ByteSource {
     this.#pending = [];
     this.#pendingBytes = 0;
     if (piece.length === 0) return;
+    if (this.#stopped !== undefined) throw this.#stopped;
     await this.#unlessStopped(new Promise<void>((resolve) => this.#to.onData(piece, resolve)));
   }
 
-  async #unlessStopped<T>(work: Promise<T>): Promise<T> {
-    return Promise.race([this.#stopped.promise, work]);
+  /** No `Promise.race` with one promise for the whole archive: that would remember every piece until the end. */
+  #unlessStopped<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#giveUp = reject;
+      work.then(resolve, reject);
+      if (this.#stopped !== undefined) reject(this.#stopped);
+    });
   }
 }

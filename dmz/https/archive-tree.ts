@@ -130,17 +130,31 @@ async function resolve(
 
 /**
  * What a folder's entries are called in the archive, in their order. A backslash would become a folder on Windows, a
- * colon a drive or a stream beside the file. Two names never become one: unpacking would lose a file.
+ * colon a drive or a stream beside the file. Two names never become one: unpacking would lose a file. Each base counts
+ * for itself, so that no choice of names makes this slow.
  */
 function chooseNames(names: readonly string[]): readonly string[] {
   const marks = /[\\:]/g;
   const given = new Set(names.filter((name) => name.search(marks) === -1));
+  const numbers = new Map<string, number>();
   return names.map((name) => {
     if (given.has(name)) return name;
-    let width = 1;
-    while (given.has(name.replace(marks, '_'.repeat(width)))) width += 1;
-    const safe = name.replace(marks, '_'.repeat(width));
+    const base = name.replace(marks, '_');
+    let safe = base;
+    let number = numbers.get(base) ?? 1;
+    while (given.has(safe)) {
+      number += 1;
+      safe = withNumber(base, number);
+    }
+    numbers.set(base, number);
     given.add(safe);
     return safe;
   });
+}
+
+/** `offer.pdf` → `offer (2).pdf`. */
+function withNumber(name: string, number: number): string {
+  const dot = name.lastIndexOf('.');
+  const end = dot > 0 ? dot : name.length;
+  return `${name.slice(0, end)} (${number})${name.slice(end)}`;
 }

@@ -76,6 +76,18 @@ describe('what goes into an archive', () => {
     expect((await listTree(files, VirtualPath.root, [], nobody)).map(({ name }) => name)).toEqual(['box/']);
   });
 
+  it('has as many names as entries, also when thousands would become one', async () => {
+    const names = Array.from({ length: 2 ** 14 }, (_, index) =>
+      index.toString(2).padStart(14, '0').replaceAll('0', ':').replaceAll('1', '\\'),
+    );
+    const files = buildFiles({
+      list: () => ({ entries: names.map((name) => ({ name, attributes: file })) }),
+    });
+    const found = await listTree(files, VirtualPath.root, [], nobody);
+    expect(new Set(found.map(({ name }) => name)).size).toBe(names.length);
+    expect(found.filter(({ name }) => /[\\:]/.test(name))).toEqual([]);
+  });
+
   it('is counted as it is listed: full folders in full folders hold no more than the bound', async () => {
     let listed = 0;
     const files = buildFiles({

@@ -129,13 +129,13 @@ describe('an archive', () => {
     put('/same/a:b.txt', Buffer.from('colon'));
     put('/same/a\\b.txt', Buffer.from('backslash'));
     put('/same/a_b.txt', Buffer.from('neither'));
-    put('/same/a__b.txt', undefined);
+    put('/same/a_b (2).txt', undefined);
     const { body } = await client.get('/api/files/same?zip=1');
     expect(await unpack(body)).toEqual({
       'a_b.txt': await digest(Buffer.from('neither')),
-      'a__b.txt/': await digest(Buffer.alloc(0)),
-      'a___b.txt': await digest(Buffer.from('colon')),
-      'a____b.txt': await digest(Buffer.from('backslash')),
+      'a_b (2).txt/': await digest(Buffer.alloc(0)),
+      'a_b (3).txt': await digest(Buffer.from('colon')),
+      'a_b (4).txt': await digest(Buffer.from('backslash')),
     });
   });
 
