@@ -1,12 +1,13 @@
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Authenticator } from '#scripts/demonstration/codes.ts';
-import type { DemoUser } from '#scripts/demonstration/users.ts';
 import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
 import { askSallyport } from '#test/harness/clients/sallyport.ts';
+import { buildDemoUser } from '#test/harness/demo-user.ts';
 import { Mailbox } from '#test/harness/mailbox.ts';
 import { setAutoEnable, startProduct, type Product } from '#test/harness/product.ts';
-import { oathtoolCode, secretOfUri } from '#test/harness/qr-code.ts';
+import { oathtoolCode, readQrCode, secretOfUri } from '#test/harness/qr-code.ts';
+import { expectNothingCutOff } from '#test/harness/web-accessibility.ts';
 import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
 
@@ -18,23 +19,17 @@ import { WebFlows } from '#test/harness/web-flows.ts';
 let product: Product;
 let browser: WebBrowser;
 
-/** Whose factor the admin requires only after the set-up. */
-const grace: DemoUser = {
-  name: 'grace',
-  displayName: 'Grace Example',
-  hasPassword: true,
-  hasKey: false,
-  isEnrolled: false,
-  requiredOn: [],
-  registration: true,
-  forceSetup: false,
-};
+const people = [
+  // Whose factor the admin requires only after the set-up.
+  buildDemoUser('grace', { registration: true }),
+  buildDemoUser('heidi', { registration: true }),
+];
 
 /** Long enough for a loaded machine. */
 const patienceMs = 60_000;
 
 beforeAll(async () => {
-  [product, browser] = await Promise.all([startProduct({ moreUsers: [grace] }), startWebBrowser()]);
+  [product, browser] = await Promise.all([startProduct({ moreUsers: people }), startWebBrowser()]);
 });
 afterAll(async () => {
   await browser.close();
@@ -61,8 +56,11 @@ async function setUp(flows: WebFlows): Promise<{ app: Authenticator; recovery: s
   const first = await ring.textContent();
   await expect.poll(() => ring.textContent(), { timeout: patienceMs }).not.toBe(first);
   const uri = await flows.scanScreen();
+  const shown = (await page.locator('.secret').textContent()) ?? '';
+  expect(shown.replaceAll(' ', '')).toBe(secretOfUri(uri));
   const app = new Authenticator(secretOfUri(uri));
   const recovery = await flows.finishSetup(() => app.next());
+  expect(await page.getByRole('button', { name: 'Done' }).isDisabled()).toBe(true);
   await flows.leaveSetup();
   return { app, recovery, uri };
 }
@@ -114,6 +112,55 @@ describe('auto_enable is on and nothing is required', () => {
     await flows.submitCode(code);
     await page.getByText(/already used\. Wait for the next one \(\d+ s\)/).waitFor();
     expect(await page.getByText('4 tries left').isVisible()).toBe(true);
+  });
+});
+
+describe('a set-up that takes too long, or goes wrong', () => {
+  it('hides the picture when its time is up, saves nothing after too many wrong codes, and starts again', async () => {
+    const { page, flows } = await visit();
+    await page.clock.install();
+    await flows.open('/setup');
+    await flows.submitPassword('heidi', product.password('heidi'));
+    await expectNothingCutOff(page);
+    await flows.showQr();
+    const first = await flows.scanScreen();
+    const heard = await flows.listen();
+    await page.clock.runFor(31_000);
+    await page.getByRole('main').getByText('This code has run out').waitFor();
+    expect(await heard()).toEqual([
+      '20 seconds left',
+      '10 seconds left',
+      '5 seconds left',
+      'This code has run out.',
+    ]);
+    expect(await page.getByRole('button', { name: 'Confirm' }).count()).toBe(0);
+    await expect(readQrCode(await page.screenshot())).rejects.toThrow('no QR code');
+    await page.getByRole('button', { name: 'Show a new code' }).click();
+    await flows.qr().waitFor();
+    expect(await flows.scanScreen()).not.toBe(first);
+    await expectNothingCutOff(page);
+
+    await page.getByRole('button', { name: 'Confirm' }).click();
+    for (let left = 4; left >= 0; left -= 1) {
+      await page.getByLabel('Verification code').fill('000000');
+      await page.getByRole('button', { name: 'Finish' }).click();
+      if (left > 0) await page.getByText(left === 1 ? '1 try left' : `${left} tries left`).waitFor();
+      if (left === 4) await expectNothingCutOff(page);
+    }
+    await page.getByText('Too many wrong codes, so nothing was saved').waitFor();
+
+    await flows.showQr();
+    const uri = await flows.scanScreen();
+    await flows.finishSetup(() => new Authenticator(secretOfUri(uri)).now());
+    await expectNothingCutOff(page);
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: 'Download' }).click(),
+    ]);
+    expect(download.suggestedFilename()).toBe('heidi-recovery-codes.txt');
+    await flows.leaveSetup();
+    await page.getByText('10 recovery codes left').waitFor();
+    await page.context().close();
   });
 });
 

@@ -1,11 +1,11 @@
-import { readFile, mkdir, writeFile, readdir } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { runProgram } from '#test/harness/clients/process.ts';
 import { type Product, startProduct } from '#test/harness/product.ts';
 import { expectNoViolations, expectNothingCutOff } from '#test/harness/web-accessibility.ts';
-import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
+import { phone, startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
 
 /** What people do with their files in a real Chromium, on the real processes. */
@@ -167,6 +167,79 @@ describe('a selection', () => {
   });
 });
 
+describe('files from outside', () => {
+  it('arrive by pasting, and by dropping a folder with all that is in it, empty folders too', async () => {
+    await put(['outside', 'before.txt'], 'x');
+    const photos = join(product.folder, 'photos');
+    await mkdir(join(photos, 'day 1', 'nothing'), { recursive: true });
+    await writeFile(join(photos, 'cover.txt'), 'cover');
+    await writeFile(join(photos, 'day 1', 'sun.txt'), 'sun');
+    await open('/files/outside');
+    await flows.row('before.txt').waitFor();
+    await flows.paste([{ name: 'pasted.txt', content: 'pasted' }]);
+    await flows.row('pasted.txt').waitFor();
+    await flows.dropFromDisk([photos]);
+    await flows.row('photos').waitFor();
+    await page.getByText('3 of 3').waitFor();
+    await expect.poll(() => readdir(onDisk('outside', 'photos', 'day 1'))).toEqual(['nothing', 'sun.txt']);
+    expect((await readFile(onDisk('outside', 'pasted.txt'))).toString()).toBe('pasted');
+    expect((await readFile(onDisk('outside', 'photos', 'cover.txt'))).toString()).toBe('cover');
+    expect((await readFile(onDisk('outside', 'photos', 'day 1', 'sun.txt'))).toString()).toBe('sun');
+    await expectNothingCutOff(page);
+  });
+
+  it('that are all there already are asked about once: for all', async () => {
+    for (const name of ['a.txt', 'b.txt']) await put(['again', name], 'old');
+    await open('/files/again');
+    await flows.row('b.txt').waitFor();
+    await flows.upload(['a.txt', 'b.txt', 'c.txt'].map((name) => ({ name, content: 'new' })));
+    await flows.row('c.txt').waitFor();
+    await page.getByLabel('For all').first().check();
+    await page.getByRole('button', { name: 'Skip' }).first().click();
+    await expect.poll(() => page.getByText('Skipped').count()).toBe(2);
+    const content = async (name: string): Promise<string> =>
+      (await readFile(onDisk('again', name))).toString();
+    expect(await Promise.all(['a.txt', 'b.txt', 'c.txt'].map(content))).toEqual(['old', 'old', 'new']);
+  });
+});
+
+describe('on a phone', () => {
+  it('a long press selects, the actions lie at the bottom, and the round button adds', async () => {
+    await put(['touch', 'one.txt'], '1');
+    await put(['touch', 'two.txt'], '2');
+    await put(['touch', 'three.txt'], '3');
+    const hand = await browser.visit({
+      ignoreHTTPSErrors: true,
+      viewport: phone,
+      hasTouch: true,
+      isMobile: true,
+    });
+    hand.setDefaultTimeout(patienceMs);
+    const touch = new WebFlows(hand, product.site.https);
+    await touch.open('/files/touch');
+    await touch.signIn('frank', product.password('frank'));
+    await touch.longPress(touch.row('one.txt'));
+    await hand.getByText('1 selected').first().waitFor();
+    await touch.row('two.txt').tap();
+    await hand.getByText('2 selected').first().waitFor();
+    const bar = hand.getByRole('toolbar');
+    const box = await bar.boundingBox();
+    expect((box?.y ?? 0) + (box?.height ?? 0)).toBeGreaterThan(phone.height - 20);
+    await bar.getByRole('button', { name: 'Delete' }).tap();
+    await hand.getByRole('dialog').getByRole('button', { name: 'Delete' }).tap();
+    await touch.row('one.txt').waitFor({ state: 'detached' });
+    expect(await readdir(onDisk('touch'))).toEqual(['three.txt']);
+    await hand.getByRole('button', { name: 'Add files or a folder' }).tap();
+    await hand.getByRole('menuitem', { name: 'New folder' }).tap();
+    await hand.getByLabel('Name of the folder').fill('made');
+    await hand.getByRole('button', { name: 'Create' }).tap();
+    await touch.row('made').waitFor();
+    await touch.row('made').tap();
+    await touch.heading('Nothing here yet').waitFor();
+    await hand.context().close();
+  });
+});
+
 describe('a folder of 100,000 entries', () => {
   it('opens, filters and scrolls; the longest pauses are reported', async () => {
     const count = 100_000;
@@ -198,10 +271,8 @@ describe('a folder of 100,000 entries', () => {
         (element as unknown as { scrollTop: number }).scrollTop += by;
       }, 65_000);
     }
-    await list.evaluate((element) => {
-      const body = element as unknown as { scrollTop: number; scrollHeight: number };
-      body.scrollTop = body.scrollHeight;
-    });
+    await page.locator('[role=row][tabindex="0"]').focus();
+    await page.keyboard.press('End');
     await flows.row('file 099999.bin').waitFor();
     report.push(await pauses('scroll'));
     process.stdout.write(`100,000 entries — ${report.join(' · ')}\n`);

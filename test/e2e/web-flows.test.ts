@@ -2,10 +2,13 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { DemoUser } from '#scripts/demonstration/users.ts';
+import { defaultTotpSettings, stepAt } from '#main-agent/two-factor/totp.ts';
 import { askSallyport } from '#test/harness/clients/sallyport.ts';
+import { buildDemoUser } from '#test/harness/demo-user.ts';
+import { Mailbox } from '#test/harness/mailbox.ts';
 import { type Product, startProduct } from '#test/harness/product.ts';
-import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
+import { expectNothingCutOff } from '#test/harness/web-accessibility.ts';
+import { phone, startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
 
 /** The everyday of a person with the web client, in a real Chromium, on the real processes. */
@@ -16,22 +19,17 @@ let page: Page;
 let flows: WebFlows;
 const patienceMs = 30_000;
 
-const person = (name: string): DemoUser => ({
-  name,
-  displayName: `${name} Example`,
-  hasPassword: true,
-  hasKey: false,
-  isEnrolled: name === 'sara',
-  requiredOn: name === 'sara' ? ['https'] : [],
-  registration: true,
-  forceSetup: false,
-});
+const enrolled = { isEnrolled: true, requiredOn: ['https'] } as const;
+const people = [
+  buildDemoUser('kai', { registration: true }),
+  buildDemoUser('sara', enrolled),
+  buildDemoUser('tom', enrolled),
+  buildDemoUser('uma', enrolled),
+  buildDemoUser('mia', { requiredOn: ['https'], email: 'mia@example.com' }),
+];
 
 beforeAll(async () => {
-  [product, browser] = await Promise.all([
-    startProduct({ moreUsers: [person('kai'), person('sara')] }),
-    startWebBrowser(),
-  ]);
+  [product, browser] = await Promise.all([startProduct({ moreUsers: people }), startWebBrowser()]);
   const { config } = product.site.files.main;
   const text = await readFile(config, 'utf8');
   const switches =
@@ -67,6 +65,8 @@ async function fill(folder: string, contents: Readonly<Record<string, string>>):
   for (const [name, content] of Object.entries(contents))
     await (name.endsWith('/') ? mkdir(onDisk(folder, name)) : writeFile(onDisk(folder, name), content));
 }
+const focused = (): Promise<unknown> =>
+  page.evaluate('document.activeElement.querySelector(".name")?.textContent');
 async function open(path: string, user = 'frank'): Promise<void> {
   await flows.open(path);
   await flows.signIn(user, product.password(user));
@@ -94,12 +94,17 @@ describe('signing in', () => {
       ).toBe(1);
     }
     expect(said[0]).toBe(said[1]);
+    await expectNothingCutOff(page);
   });
 
   it('is done with the keyboard, and the folder in the address survives it and a reload', async () => {
     await fill('deep', { 'plan.txt': 'plan' });
     await flows.open('/files/deep');
-    await page.getByLabel('User name').waitFor();
+    const username = page.getByLabel('User name');
+    expect(await username.getAttribute('autocomplete')).toBe('username');
+    const password = page.getByLabel('Password', { exact: true });
+    expect(await password.getAttribute('autocomplete')).toBe('current-password');
+    expect(await page.evaluate('document.activeElement.name')).toBe('username');
     await page.keyboard.type('frank');
     await page.keyboard.press('Tab');
     await page.keyboard.type(product.password('frank'));
@@ -125,6 +130,87 @@ describe('signing in', () => {
     await flows.signOut();
     await flows.submitPassword('sara', product.password('sara'));
     expect(await flows.heading('Enter your code').waitFor()).toBeUndefined();
+  });
+});
+
+describe('the code', () => {
+  it('is pasted with blanks and taken with Enter, and the phone’s keyboard offers it', async () => {
+    await flows.open();
+    await flows.submitPassword('uma', product.password('uma'));
+    await page.getByText('From your authenticator app').waitFor();
+    const field = page.getByLabel('Verification code');
+    expect(await field.getAttribute('autocomplete')).toBe('one-time-code');
+    expect(await field.getAttribute('inputmode')).toBe('numeric');
+    await expectNothingCutOff(page);
+    const code = await product.authenticator('uma').next();
+    await page.keyboard.insertText(` ${code.slice(0, 3)} ${code.slice(3)} `);
+    await page.keyboard.press('Enter');
+    await page.getByRole('button', { name: 'Account of uma' }).waitFor();
+  });
+
+  it('of a phone whose clock is wrong says by how much; after too many tries the sign-in starts again', async () => {
+    await flows.open();
+    await flows.submitPassword('tom', product.password('tom'));
+    // One code of the past may be a lucky guess; the second is believed.
+    const step = stepAt(Date.now(), defaultTotpSettings);
+    const app = product.authenticator('tom');
+    await flows.submitCode(app.at(step - 4));
+    await page.getByText('4 tries left').waitFor();
+    await expectNothingCutOff(page);
+    await flows.submitCode(app.at(step - 3));
+    await page
+      .getByText(/^Your phone’s clock is about \d+ seconds slow\. Set it to automatic time/)
+      .waitFor();
+    for (let left = 3; left > 0; left -= 1) {
+      await page.getByText(left === 1 ? '1 try left' : `${left} tries left`).waitFor();
+      await flows.submitCode('000000');
+    }
+    await page.getByText('That sign-in is over: too many wrong codes, or too much time.').waitFor();
+    expect(await page.getByLabel('User name').inputValue()).toBe('tom');
+  });
+
+  it('need not be typed by who goes back: the half session is dead', async () => {
+    await flows.open();
+    await flows.submitPassword('uma', product.password('uma'));
+    await flows.heading('Enter your code').waitFor();
+    const half =
+      (await page.context().cookies()).find(({ name }) => name === '__Host-sallyport')?.value ?? '';
+    const ask = async (): Promise<unknown> => {
+      const headers = { Cookie: `__Host-sallyport=${half}` };
+      const answer = await stranger.request.post(`${product.site.https}/api/login/code`, {
+        headers,
+        data: { code: '000000' },
+      });
+      return ((await answer.json()) as { reason: unknown }).reason;
+    };
+    const stranger = await browser.visit({ ignoreHTTPSErrors: true });
+    expect(await ask()).toBe('wrong-code');
+    const told = page.waitForResponse('**/api/logout');
+    await page.getByRole('button', { name: 'Back' }).click();
+    await flows.heading('Sign in').waitFor();
+    await told;
+    expect(await ask()).toBe('refused');
+    await stranger.context().close();
+  });
+
+  it('that was mailed is not said to be on its way when none could be sent so soon', async () => {
+    const mailbox = new Mailbox(product.site.files.mail, 'mia@example.com');
+    await flows.open();
+    await flows.submitPassword('mia', product.password('mia'));
+    await page.getByText('We sent it to m…@example.com').waitFor();
+    await flows.submitCode(await mailbox.code(1));
+    await page.getByRole('button', { name: 'Account of mia' }).waitFor();
+    await flows.signOut();
+    await flows.submitPassword('mia', product.password('mia'));
+    await page
+      .getByText('The last code was sent only a moment ago. Wait a little, then send a new one.')
+      .waitFor();
+    expect(await page.getByText('We sent it to').count()).toBe(0);
+    expect(await page.getByRole('button', { name: /^Send a new code \(in \d+ s\)$/ }).isDisabled()).toBe(
+      true,
+    );
+    await expectNothingCutOff(page);
+    expect(mailbox.codes()).toHaveLength(1);
   });
 });
 
@@ -154,17 +240,6 @@ describe('a session', () => {
     await page.getByRole('button', { name: 'Account of frank' }).waitFor();
     expect(await flows.heading('Sign in').count()).toBe(0);
   });
-
-  it('outlives main: the page says that files are safe and comes back by itself', async () => {
-    await fill('safe', { 'a.txt': 'a' });
-    await open('/files/safe');
-    await flows.row('a.txt').waitFor();
-    const back = product.killMain();
-    await page.reload();
-    await back;
-    await flows.row('a.txt').waitFor();
-    expect(await flows.names()).toEqual(['a.txt']);
-  });
 });
 
 describe('files', () => {
@@ -178,8 +253,23 @@ describe('files', () => {
     await page.keyboard.press('/');
     await page.keyboard.type('uber');
     await expect.poll(() => flows.names()).toEqual(['Übersicht.txt']);
-    await page.keyboard.type('zzz');
-    await page.getByText('Nothing here has “uberzzz” in its name.').waitFor();
+    // Back to the list, everything in it again.
+    await page.keyboard.press('Escape');
+    await expect.poll(() => flows.names()).toHaveLength(4);
+    expect(await page.evaluate('document.activeElement.getAttribute("role")')).toBe('row');
+  });
+
+  it('are reached through folders, breadcrumbs and the browser’s own back; a PDF is downloaded', async () => {
+    await fill('way', { 'deep/': '' });
+    await writeFile(onDisk('way', 'deep', 'plan.pdf'), 'a plan');
+    await open('/files/way');
+    await flows.openFolder('deep');
+    const name = flows.row('plan.pdf').getByRole('link', { name: 'plan.pdf' });
+    expect((await flows.saved(() => name.click())).toString()).toBe('a plan');
+    await page.getByRole('navigation', { name: 'Folder path' }).getByRole('link', { name: 'way' }).click();
+    await flows.row('deep').waitFor();
+    await page.goBack();
+    await expect.poll(() => flows.names()).toEqual(['plan.pdf']);
   });
 
   it('are made, renamed, replaced only when asked, and deleted with what is in them', async () => {
@@ -187,6 +277,19 @@ describe('files', () => {
     await open('/files/work');
     await flows.createFolder('Contracts');
     await flows.rename('one.txt', 'two.txt');
+    await flows.chooseAction('two.txt', 'Rename');
+    const field = page.getByLabel('New name for two.txt');
+    await field.fill('Contracts');
+    await field.press('Enter');
+    await flows.alert().getByText('Contracts already exists here. Choose another name.').waitFor();
+    await field.press('Escape');
+    await flows.row('two.txt').waitFor();
+    await page.getByRole('button', { name: 'New folder' }).click();
+    await page.getByLabel('Name of the folder').fill('Contracts');
+    await expectNothingCutOff(page);
+    await page.getByRole('button', { name: 'Create' }).click();
+    await flows.alert().getByText('Contracts already exists here.').waitFor();
+    await page.keyboard.press('Escape');
     const again = [{ name: 'two.txt', content: 'new' }];
     await flows.upload(again);
     await page.getByRole('button', { name: 'Keep both' }).click();
@@ -202,6 +305,11 @@ describe('files', () => {
     expect((await readFile(onDisk('work', 'came.txt'))).toString()).toBe('theirs');
     await flows.drop([{ name: 'c.txt', content: 'ccc' }], 'Contracts');
     await expect.poll(() => readdir(onDisk('work', 'Contracts'))).toEqual(['c.txt']);
+    await flows.chooseAction('Contracts', 'Delete');
+    await page.getByText('The folder and everything in it can’t be brought back.').waitFor();
+    await expectNothingCutOff(page);
+    await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+    expect(await readdir(onDisk('work', 'Contracts'))).toEqual(['c.txt']);
     await flows.remove('Contracts');
     expect((await readdir(onDisk('work'))).toSorted()).toEqual(['came.txt', 'two (2).txt', 'two.txt']);
   });
@@ -210,8 +318,6 @@ describe('files', () => {
     await fill('keys', { 'a/': '', 'b.txt': 'b', 'c.txt': 'c' });
     await open('/files/keys');
     await flows.row('c.txt').waitFor();
-    const focused = (): Promise<unknown> =>
-      page.evaluate('document.activeElement.querySelector(".name")?.textContent');
     await page.locator('[role=row][tabindex="0"]').focus();
     await page.keyboard.press('Enter');
     await flows.heading('Nothing here yet').waitFor();
@@ -229,9 +335,53 @@ describe('files', () => {
     await page.keyboard.press('Enter');
     await expect.poll(focused).toBe('d.txt');
     await page.keyboard.press('Delete');
+    await page.getByRole('dialog').waitFor();
+    await page.keyboard.press('Escape');
+    await expect.poll(focused).toBe('d.txt');
+    await page.keyboard.press('Delete');
     await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).press('Enter');
     await flows.row('d.txt').waitFor({ state: 'detached' });
     expect((await readdir(onDisk('keys'))).toSorted()).toEqual(['a', 'b.txt']);
+  });
+
+  it('are leafed through and uploaded by keys, all of which `?` shows', async () => {
+    const names = Array.from({ length: 60 }, (_, index) => `n ${String(index).padStart(2, '0')}`);
+    await fill('pages', Object.fromEntries(names.map((name) => [name, ''])));
+    await open('/files/pages');
+    await flows.row('n 00').waitFor();
+    // From the start, or the key is faster than the watch for what it opens.
+    const chooser = page.waitForEvent('filechooser');
+    await page.locator('[role=row][tabindex="0"]').focus();
+    await page.keyboard.press('PageDown');
+    await expect.poll(focused).not.toBe('n 00');
+    const leafed = names.indexOf(String(await focused()));
+    expect(leafed).toBeGreaterThan(5);
+    expect(leafed).toBeLessThan(30);
+    await page.keyboard.press('PageDown');
+    await expect.poll(focused).toBe(names[2 * leafed]);
+    await page.keyboard.press('Shift+PageUp');
+    await page
+      .getByText(`${leafed + 1} selected`)
+      .first()
+      .waitFor();
+    await page.keyboard.press('Home');
+    await expect.poll(focused).toBe('n 00');
+    await page.keyboard.press('u');
+    await (
+      await chooser
+    ).setFiles({ name: 'by key.txt', mimeType: 'text/plain', buffer: Buffer.from('key') });
+    await page.getByText('1 of 1').waitFor();
+    expect((await readFile(onDisk('pages', 'by key.txt'))).toString()).toBe('key');
+    await page.keyboard.press('?');
+    const map = page.getByRole('dialog', { name: 'Keyboard shortcuts' });
+    const keys = await map.locator('kbd').allTextContents();
+    for (const key of ['↑', '↓', 'Home', 'End', 'Page up', 'Page down', 'Space', 'Shift', 'A', 'Enter', 'F2'])
+      expect(keys).toContain(key);
+    for (const key of ['Del', 'Backspace', '/', 'U', '?']) expect(keys).toContain(key);
+    await expectNothingCutOff(page);
+    await page.keyboard.press('Escape');
+    await map.waitFor({ state: 'detached' });
+    await expect.poll(focused).toBe('n 00');
   });
 
   it('in a folder that is gone say so, and lead home over the breadcrumbs', async () => {
@@ -263,7 +413,7 @@ describe('the account', () => {
       .getByRole('button', { name: /Remove/ })
       .click();
     await page.getByText('Key removed.').waitFor();
-    expect(await page.getByRole('button', { name: /^Remove key/ }).count()).toBe(0);
+    await expect.poll(() => page.getByRole('button', { name: /^Remove key/ }).count()).toBe(0);
   });
 
   it('is given a second factor only with the administrator’s code, where that is the rule', async () => {
@@ -287,25 +437,35 @@ describe('the account', () => {
     expect(await flows.scanQr()).toMatch(/^[A-Z2-7]{32}$/);
   });
 
-  it('is shown in German where the browser is, and in the theme that was chosen, at 320 px too', async () => {
+  it('is shown in German where the browser is, on a phone, until another language and theme are chosen', async () => {
+    await fill('deutsch', {});
+    await writeFile(onDisk('deutsch', 'Angebot.pdf'), Buffer.alloc(1_234_567));
     const german = await browser.visit({
       ignoreHTTPSErrors: true,
       locale: 'de-DE',
-      viewport: { width: 320, height: 640 },
+      viewport: phone,
+      hasTouch: true,
+      isMobile: true,
     });
     german.setDefaultTimeout(patienceMs);
-    await german.goto(`${product.site.https}/options`);
+    await german.goto(`${product.site.https}/files/deutsch`);
     await german.getByLabel('Benutzername').fill('frank');
     await german.getByLabel('Passwort', { exact: true }).fill(product.password('frank'));
     await german.getByRole('button', { name: 'Anmelden', exact: true }).click();
+    await german.getByText(/^1,2 MB · heute/).waitFor();
+    await german.goto(`${product.site.https}/options`);
     await german.getByLabel('Dunkel').check();
     await german.reload();
     await german.getByLabel('Dunkel').waitFor();
     expect(await german.locator('html').getAttribute('lang')).toBe('de');
-    expect(await german.locator('html').getAttribute('data-theme')).toBe('dark');
-    expect(
-      await german.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth'),
-    ).toBeLessThanOrEqual(0);
+    expect(await german.evaluate('getComputedStyle(document.documentElement).backgroundColor')).toBe(
+      'rgb(16, 20, 26)',
+    );
+    await expectNothingCutOff(german);
+    await german.getByLabel('English').check();
+    await german.reload();
+    await german.getByRole('heading', { name: 'User options' }).waitFor();
+    expect(await german.locator('html').getAttribute('lang')).toBe('en');
     await german.context().close();
   });
 });

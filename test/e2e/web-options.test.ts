@@ -1,6 +1,7 @@
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { DemoUser } from '#scripts/demonstration/users.ts';
+import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
+import { buildDemoUser } from '#test/harness/demo-user.ts';
 import { type Product, startProduct } from '#test/harness/product.ts';
 import { expectNoViolations, expectNothingCutOff } from '#test/harness/web-accessibility.ts';
 import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
@@ -14,20 +15,15 @@ let page: Page;
 let flows: WebFlows;
 const patienceMs = 60_000;
 
-const person = (name: string): DemoUser => ({
-  name,
-  displayName: `${name} Example`,
-  hasPassword: true,
-  hasKey: false,
-  isEnrolled: name === 'olga',
-  requiredOn: name === 'olga' ? ['https'] : [],
-  registration: false,
-  forceSetup: false,
-});
-
 beforeAll(async () => {
   [product, browser] = await Promise.all([
-    startProduct({ moreUsers: [person('olga'), person('otto')] }),
+    startProduct({
+      moreUsers: [
+        buildDemoUser('olga', { isEnrolled: true, requiredOn: ['https'] }),
+        buildDemoUser('lea', { isEnrolled: true, requiredOn: ['https', 'sftp'] }),
+        buildDemoUser('otto'),
+      ],
+    }),
     startWebBrowser(),
   ]);
 });
@@ -48,7 +44,8 @@ afterEach(async () => {
 
 async function signIn(user: string, password = product.password(user)): Promise<void> {
   await flows.open('/options');
-  const code = user === 'olga' ? () => product.authenticator('olga').next() : undefined;
+  const isEnrolled = user === 'olga' || user === 'lea';
+  const code = isEnrolled ? () => product.authenticator(user).next() : undefined;
   await flows.signIn(user, password, code);
   await flows.heading('User options').waitFor();
 }
@@ -107,6 +104,7 @@ describe('recovery codes', () => {
     await codes.first().waitFor();
     const [first = ''] = await codes.allTextContents();
     expect(await codes.count()).toBe(10);
+    await expectNothingCutOff(page);
     await page.getByLabel('I have stored them').check();
     await page.getByRole('button', { name: 'Done' }).click();
     await page.getByText('10 recovery codes left').waitFor();
@@ -145,6 +143,21 @@ describe('sessions', () => {
   });
 });
 
+describe('what SFTP may do without a new code', () => {
+  it('is listed with where it came from, and ended from here', async () => {
+    const target = product.sftp('lea', { password: product.password('lea') });
+    const code = await product.authenticator('lea').next();
+    expect((await runOpenSshSftp({ ...target, code }, ['ls'])).prompts).toHaveLength(2);
+    expect((await runOpenSshSftp(target, ['ls'])).prompts).toHaveLength(1);
+    await signIn('lea');
+    const lease = page.locator('li', { hasText: 'SFTP without a new code, from 127.0.0.1' });
+    await lease.getByText(/OpenSSH.* · Until /).waitFor();
+    await lease.getByRole('button', { name: 'End', exact: true }).click();
+    await lease.waitFor({ state: 'detached' });
+    expect((await runOpenSshSftp(target, ['ls'])).prompts[1]).toContain('Verification code');
+  });
+});
+
 describe('the end of a session', () => {
   it('is announced two minutes before, and put off by a click', async () => {
     await page.clock.install();
@@ -164,10 +177,12 @@ describe('the end of a session', () => {
   });
 });
 
-describe('SSH keys', () => {
+describe('SSH keys and two-factor set-up', () => {
   it('are not offered where the administrator keeps them', async () => {
     await signIn('frank');
     await flows.heading('Where you are signed in').waitFor();
+    await page.getByText('Your administrator decides when you can set it up').waitFor();
+    expect(await page.getByRole('button', { name: /Set up two-factor/ }).count()).toBe(0);
     expect(await flows.heading('SSH keys').count()).toBe(0);
   });
 });

@@ -117,6 +117,7 @@ describe('one large file', () => {
     // Paused: it stands still, and what is shown is never more than what main has.
     await waitForPercent(page, 'large.bin', 5);
     expect(await shownPercent(page, 'large.bin')).toBeLessThanOrEqual(await diskPercent());
+    await page.getByText(/^[\d.]+ \wB of 2\.1 GB · [\d.]+ \wB\/s · .* left$/).waitFor();
     await page.getByRole('button', { name: 'Pause large.bin' }).click();
     await page.getByText('Paused').waitFor();
     const atPause = await shownPercent(page, 'large.bin');

@@ -102,6 +102,30 @@ export class WebFlows {
       await target.dispatchEvent(type, { dataTransfer: data });
   }
 
+  /** Drops files and folders of this machine onto the list, as the desktop does it. */
+  async dropFromDisk(files: readonly string[]): Promise<void> {
+    const box = await this.page.locator('#content').boundingBox();
+    if (box === null) throw new Error('nowhere to drop');
+    const desktop = await this.page.context().newCDPSession(this.page);
+    const data = { items: [], files: [...files], dragOperationsMask: 1 };
+    const [x, y] = [box.x + box.width / 2, box.y + box.height - 40];
+    for (const type of ['dragEnter', 'dragOver', 'drop'] as const)
+      await desktop.send('Input.dispatchDragEvent', { type, x, y, data });
+    await desktop.detach();
+  }
+
+  /** A finger held on something until the page has noticed. */
+  async longPress(target: Locator): Promise<void> {
+    const box = await target.boundingBox();
+    if (box === null) throw new Error('nothing to press');
+    const finger = await this.page.context().newCDPSession(this.page);
+    const touchPoints = [{ x: box.x + box.width / 2, y: box.y + box.height / 2 }];
+    await finger.send('Input.dispatchTouchEvent', { type: 'touchStart', touchPoints });
+    await this.page.getByRole('toolbar').waitFor();
+    await finger.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] });
+    await finger.detach();
+  }
+
   /** Pastes files, as copied on the desktop. */
   async paste(files: readonly { name: string; content: string }[]): Promise<void> {
     await this.page.evaluate(
