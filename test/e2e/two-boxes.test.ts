@@ -64,6 +64,9 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
       { place: dmz, name: 'inner', address: `${inside.dmz}/24` },
       { place: main, name: 'lan', address: `${inside.main}/24` },
     );
+    // This checkout's packages will do; there is no registry in this world to fetch others from.
+    for (const box of [dmz, main])
+      await box.shell('cd /opt/sallyport && printf %s "$(cksum <package-lock.json)" >node_modules/.installed');
     // There is a way out: what stays inside must be kept there.
     await dmz.shell(`ip route add default via ${outside.visitor}`);
     places.push(await listenOn(internet, 443), await listenOn(main, 8080));
@@ -178,6 +181,9 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
     const results = z.array(z.looseObject({ ok: z.boolean() })).parse(JSON.parse(stdout));
     expect(results.filter(({ ok }) => !ok)).toEqual([]);
     expect(results.length).toBeGreaterThan(6);
+    const audit = await main.shell('cat /var/lib/sallyport/audit.jsonl');
+    expect(audit).toContain(`"${outside.visitor}"`);
+    expect(audit, 'an IPv4 client of a socket for both is written as one').not.toContain('::ffff');
   });
 
   it('from the Internet two ports answer and the link does not', async () => {
@@ -218,6 +224,19 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
   function boxOf(on: string): Box {
     return on === 'D' ? dmz : main;
   }
+
+  it.each(['dmz', 'main-agent'])('a hanging %s is started anew', async (unit) => {
+    const box = unit === 'dmz' ? dmz : main;
+    const pid = () => box.shell(`systemctl show --property=MainPID --value ${unit}`);
+    const before = await pid();
+    expect(await box.shell(`systemctl is-active ${unit}-watch.timer`)).toBe('active\n');
+    await box.shell(`systemctl start ${unit}-watch`);
+    expect(await pid()).toBe(before);
+    await box.shell(`systemctl kill --signal=STOP ${unit}`);
+    await box.shell(`systemctl start ${unit}-watch`);
+    await linkIsUp();
+    expect(await pid()).not.toBe(before);
+  });
 
   async function linkIsUp(): Promise<void> {
     await waitUntil(async () => {
