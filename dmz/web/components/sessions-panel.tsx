@@ -41,7 +41,7 @@ export function SessionsPanel() {
             <li key={one.id}>
               <div class="own-text">
                 <span class="own-name">
-                  {words.sessions.from(words.options[one.protocol], one.client_ip)}
+                  {words.sessions.from(words.sessions.doors[one.protocol], one.client_ip)}
                   {one.current && <span class="badge badge-ok">{words.sessions.current}</span>}
                 </span>
                 <span class="own-facts">{words.sessions.since(date(one.started_at))}</span>

@@ -367,7 +367,8 @@ export const de: Catalogue = {
   },
   sessions: {
     title: 'Wo Sie angemeldet sind',
-    from: (protocol, address) => `${protocol}, von ${address}`,
+    doors: { https: 'Diese Website', sftp: 'SFTP' },
+    from: (door, address) => `${door}, von ${address}`,
     current: 'Diese Sitzung',
     since: (date) => `Seit ${date}`,
     until: (date) => `Bis ${date}`,

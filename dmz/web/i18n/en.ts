@@ -355,7 +355,8 @@ export const en = {
   },
   sessions: {
     title: 'Where you are signed in',
-    from: (protocol: string, address: string) => `${protocol}, from ${address}`,
+    doors: { https: 'This website', sftp: 'SFTP' },
+    from: (door: string, address: string) => `${door}, from ${address}`,
     current: 'This one',
     since: (date: string) => `Since ${date}`,
     until: (date: string) => `Until ${date}`,
