@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { Language } from '#dmz/web/i18n/language.ts';
 import { startFakeSite } from '#test/dmz/web/fake-site.ts';
 import { startWebBrowser } from '#test/harness/web-browser.ts';
-import { scenes } from '#test/harness/web-scenes.ts';
+import { scenes, type Scene } from '#test/harness/web-scenes.ts';
 import { ScenePlayer } from '#test/harness/web-stage.ts';
 
 /**
@@ -26,7 +26,7 @@ const browser = await startWebBrowser();
 
 for (const [device, language, colorSchemes] of sets) {
   const player = new ScenePlayer(browser, site, device, language);
-  for (const [name, scene] of Object.entries(scenes)) {
+  for (const [name, scene] of Object.entries<Scene>(scenes)) {
     if (!name.includes(only) || !player.plays(scene)) continue;
     try {
       const page = await player.play(scene);

@@ -3,7 +3,7 @@ import { buildWebClient, startFakeSite } from '#test/dmz/web/fake-site.ts';
 import { listFiles, readText } from '#test/repo/source-tree.ts';
 import { findCutOff, findViolations, narrowest } from '#test/harness/web-accessibility.ts';
 import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
-import { scenes } from '#test/harness/web-scenes.ts';
+import { scenes, type Scene } from '#test/harness/web-scenes.ts';
 import { ScenePlayer } from '#test/harness/web-stage.ts';
 
 /**
@@ -12,13 +12,14 @@ import { ScenePlayer } from '#test/harness/web-stage.ts';
  */
 
 let browser: WebBrowser;
+let dist: string;
 let players: readonly ScenePlayer[];
 let stop: () => Promise<void>;
 
 beforeAll(async () => {
   browser = await startWebBrowser();
   // Each device has a server of its own, so that both play at once.
-  const dist = await buildWebClient();
+  dist = await buildWebClient();
   const sites = [await startFakeSite(dist), await startFakeSite(dist)] as const;
   players = [
     new ScenePlayer(browser, sites[0], 'desktop', 'en'),
@@ -32,7 +33,7 @@ beforeAll(async () => {
 afterAll(() => stop());
 
 describe('every scene', () => {
-  for (const [name, scene] of Object.entries(scenes))
+  for (const [name, scene] of Object.entries<Scene>(scenes))
     it(`${name}: accessible in both themes, whole in a narrow window`, async () => {
       const played = await Promise.all(
         players
@@ -55,6 +56,17 @@ describe('every scene', () => {
     });
 });
 
+describe('a private key', () => {
+  it('that is pasted for a public one is not sent to anybody', async () => {
+    const site = await startFakeSite(dist);
+    await new ScenePlayer(browser, site, 'desktop', 'en').play(scenes['ssh-key-private']);
+    expect(site.node.requests).not.toContain('POST /api/me/ssh-keys');
+    await new ScenePlayer(browser, site, 'desktop', 'en').play(scenes['ssh-key-refused']);
+    expect(site.node.requests).toContain('POST /api/me/ssh-keys');
+    await site.node.stop();
+  });
+});
+
 describe('the catalogue of scenes', () => {
   const sources = listFiles().filter((file) => /^dmz\/web\/(pages|components)\/.*\.tsx$/.test(file));
   /** The `data-view`s a source gives to what it renders. */
@@ -66,7 +78,7 @@ describe('the catalogue of scenes', () => {
     );
 
   it('shows every page, dialog and panel there is', () => {
-    const shown = new Set(Object.values(scenes).flatMap((scene) => scene.shows));
+    const shown = new Set(Object.values<Scene>(scenes).flatMap((scene) => scene.shows));
     const missing = sources.flatMap((file) =>
       viewsIn(readText(file))
         .filter((view) => !shown.has(view))
@@ -92,7 +104,9 @@ describe('the catalogue of scenes', () => {
 
   it('shows nothing that is no longer there', () => {
     const there = new Set(sources.flatMap((file) => viewsIn(readText(file))));
-    const stale = Object.entries(scenes).filter(([, scene]) => scene.shows.some((view) => !there.has(view)));
+    const stale = Object.entries<Scene>(scenes).filter(([, scene]) =>
+      scene.shows.some((view) => !there.has(view)),
+    );
     expect(stale.map(([name]) => name)).toEqual([]);
   });
 });

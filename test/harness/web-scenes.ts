@@ -662,6 +662,17 @@ const options = {
       await stage.alert();
     },
   },
+  'ssh-key-private': {
+    shows: ['ssh-keys', 'step-up'],
+    as: 'alice',
+    at: '/options',
+    play: async (stage) => {
+      await stage.press(stage.words.sshKeys.add);
+      await stage.page.getByLabel(stage.words.sshKeys.line).fill('-----BEGIN OPENSSH PRIVATE KEY-----');
+      await stage.stepUp(stage.words.sshKeys.add);
+      await stage.alert();
+    },
+  },
   'ssh-key-remove': {
     shows: ['ssh-keys', 'step-up'],
     as: 'alice',
@@ -670,11 +681,11 @@ const options = {
   },
 } satisfies Record<string, Scene>;
 
-export const scenes: Readonly<Record<string, Scene>> = {
+export const scenes = {
   ...signIn,
   ...setUp,
   ...files,
   ...dialogs,
   ...uploads,
   ...options,
-};
+} satisfies Record<string, Scene>;

@@ -34,7 +34,7 @@ export const de: Catalogue = {
       'Sie wurden abgemeldet, weil die Sitzung zu Ende war. Melden Sie sich an, dann geht es an derselben Stelle weiter.',
     elsewhere: 'Sie haben sich in einem anderen Fenster abgemeldet.',
     startAgain:
-      'Diese Anmeldung ist abgelaufen: zu viele falsche Codes oder zu viel Zeit. Melden Sie sich erneut an.',
+      'Diese Anmeldung ist beendet: Es waren zu viele falsche Codes, oder die Zeit war um. Melden Sie sich erneut an.',
   },
   code: {
     title: 'Code eingeben',
@@ -68,7 +68,7 @@ export const de: Catalogue = {
     attemptsLeft: (left) => plural(left, 'Noch 1 Versuch', `Noch ${left} Versuche`),
     missing: 'Geben Sie zuerst den Code ein.',
     wrong: 'Der Code stimmt nicht. Prüfen Sie ihn und versuchen Sie es erneut.',
-    wrongRecovery: 'Der Code stimmt nicht. Prüfen Sie jeden Buchstaben und versuchen Sie es erneut.',
+    wrongRecovery: 'Der Code stimmt nicht. Prüfen Sie jedes Zeichen und versuchen Sie es erneut.',
     used: (wait) => `Dieser Code wurde schon verwendet. Warten Sie auf den nächsten (${wait}).`,
     usedOnce: 'Dieser Code wurde schon verwendet. Jeder Code gilt nur einmal.',
     clockSlow: (seconds) =>

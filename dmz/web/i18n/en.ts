@@ -65,7 +65,7 @@ export const en = {
     attemptsLeft: (left: number) => plural(left, '1 try left', `${left} tries left`),
     missing: 'Type the code first.',
     wrong: 'That code is not right. Check it and try again.',
-    wrongRecovery: 'That code is not right. Check each letter and try again.',
+    wrongRecovery: 'That code is not right. Check each character and try again.',
     used: (wait: string) => `That code is already used. Wait for the next one (${wait}).`,
     usedOnce: 'That code is already used. Each code works once.',
     clockSlow: (seconds: number) =>
