@@ -49,11 +49,11 @@ export function buildAccountHandlers(parts: LoginParts, codes: CodeCheck): Accou
         .list()
         .filter(({ username }) => username === session.username)
         .map((one) => viewOwnSession(one, session))
-        .slice(0, listMax),
+        .slice(0, listedMax),
     }),
 
     'account.leases': async (_params, session) => ({
-      leases: leasesOf(session).map(viewOwnLease).slice(0, listMax),
+      leases: leasesOf(session).slice(0, listedMax).map(viewOwnLease),
     }),
 
     'account.devices': async (_params, session) => ({
@@ -84,5 +84,5 @@ export function buildAccountHandlers(parts: LoginParts, codes: CodeCheck): Accou
   };
 }
 
-/** As many as the link carries in one answer. */
-const listMax = 1000;
+/** As many as one answer over the link holds, whatever their clients called themselves. */
+const listedMax = 500;

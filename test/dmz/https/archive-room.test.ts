@@ -7,7 +7,7 @@ function fill(place: ArchivePlace, entries: number): void {
 }
 
 describe('room for archives', () => {
-  it(`is for ${archivesOfUserMax} archives of a user, and free again when one leaves`, () => {
+  it(`S-09: is for ${archivesOfUserMax} archives of a user, and free again when one leaves`, () => {
     const room = new ArchiveRoom();
     const places = Array.from({ length: archivesOfUserMax }, () => room.enter('alice'));
     expect(() => room.enter('alice')).toThrow(/At most/);
@@ -36,7 +36,7 @@ describe('room for archives', () => {
     expect(() => place.take(1)).toThrow(/other archives/);
   });
 
-  it(`is for ${archivedEntriesMax} entries of everybody`, () => {
+  it(`S-09: is for ${archivedEntriesMax} entries of everybody`, () => {
     const room = new ArchiveRoom();
     const users = archivedEntriesMax / archivedEntriesOfUserMax;
     const places = Array.from({ length: users }, (_, index) => room.enter(`user${index}`));

@@ -76,6 +76,36 @@ describe('a link that is lost in the middle of a transfer', () => {
     await door.close();
   });
 
+  it('is a pause for an archive, and its end if main does not come back', async () => {
+    for (const comesBack of [true, false]) {
+      const door = await Door.open(comesBack ? { inside: patient } : {});
+      const frank = await door.signedIn('frank');
+      door.inside.files.set('/big', { type: 'file', content: bytes, mtimeMs: 0 });
+      const socket = await door.raw();
+      socket.write(
+        `GET /api/files?zip=1&name=big HTTP/1.1\r\nHost: x\r\nCookie: ${frank.cookie ?? ''}\r\n\r\n`,
+      );
+      socket.setTimeout(15_000, () => socket.destroy());
+      let received = Buffer.alloc(0);
+      let isCut = false;
+      for await (const chunk of socket) {
+        received = Buffer.concat([received.subarray(-100), chunk as Buffer]);
+        // The last chunk of the transfer: whole, as far as a client can tell.
+        if (received.includes('\r\n0\r\n\r\n')) break;
+        if (isCut) continue;
+        isCut = true;
+        door.inside.memory.cut();
+        if (comesBack) setImmediate(() => void door.inside.memory.join());
+      }
+      expect([comesBack, received.includes('PK\u0005\u0006'), received.includes('\r\n0\r\n\r\n')]).toEqual([
+        comesBack,
+        comesBack,
+        comesBack,
+      ]);
+      await door.close();
+    }
+  });
+
   it('is a pause for who uploads, and every byte arrives once', async () => {
     const door = await Door.open({ inside: patient });
     const frank = await door.signedIn('frank');
