@@ -26,6 +26,9 @@ export async function sendArchive(
   const { folder, names } = wanted;
   if (names.length > archiveNamesMax)
     throw new SallyportError('too-many', `At most ${archiveNamesMax} names in one archive`);
+  // Its length is not known before, and HTTP/1.0 says the end by closing: a client could not tell a cut one.
+  if (x.request.httpVersion === '1.0')
+    throw new SallyportError('unsupported', 'Archives are sent over HTTP/1.1 only');
   const only = names.length === 1 ? names[0] : undefined;
   const { type, disposition } = labelContent(`${only ?? (folder.isRoot ? 'files' : folder.name)}.zip`);
   const headers = [...fileHeaders, 'Content-Type', type, 'Content-Disposition', disposition];

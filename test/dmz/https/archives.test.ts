@@ -88,6 +88,11 @@ describe('an archive', () => {
     expect((await client.get('/api/files/nowhere?zip=1')).status).toBe(404);
   });
 
+  it('is not for HTTP/1.0, which can not say that something was cut', async () => {
+    const request = `GET /api/files?zip=1 HTTP/1.0\r\nHost: x\r\nCookie: ${client.cookie ?? ''}\r\n\r\n`;
+    expect(await door.exchangeRaw(request)).toMatch(/^HTTP\/1\.1 501 /);
+  });
+
   it('is cut, not shortened, when a file in it changes under way', async () => {
     put('/cut', undefined);
     put('/cut/a', randomBytes(1_000_000));
