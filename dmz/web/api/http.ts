@@ -15,13 +15,13 @@ export interface ApiCall {
 export class Http {
   readonly #fetch: typeof fetch;
   readonly #onAnswer: () => void;
-  readonly #onProblem: (problem: ApiProblem) => void;
+  readonly #onProblem: (problem: ApiProblem, askedAtMs: number) => void;
 
   /** `onProblem` sees every refusal before the caller does: a dead session is noticed wherever it shows. */
   constructor(options: {
     fetch: typeof fetch;
     onAnswer: () => void;
-    onProblem: (problem: ApiProblem) => void;
+    onProblem: (problem: ApiProblem, askedAtMs: number) => void;
   }) {
     this.#fetch = options.fetch;
     this.#onAnswer = options.onAnswer;
@@ -46,12 +46,13 @@ export class Http {
   }
 
   async #watched<T>(call: ApiCall, read: (response: Response) => Promise<T>): Promise<T> {
+    const askedAtMs = performance.now();
     try {
       return await read(await this.#send(call));
     } catch (thrown) {
       if (call.signal?.aborted === true) throw thrown;
       const problem = thrown instanceof ApiProblem ? thrown : new ApiProblem(0);
-      this.#onProblem(problem);
+      this.#onProblem(problem, askedAtMs);
       throw problem;
     }
   }

@@ -34,7 +34,7 @@ export interface Client {
 
 export function buildClient(browser: Window): Client {
   const named = browser.document.querySelector<HTMLMetaElement>('meta[name="application-name"]');
-  const onProblem = (problem: ApiProblem): void => session.observe(problem);
+  const onProblem = (problem: ApiProblem, askedAtMs?: number): void => session.observe(problem, askedAtMs);
   const http = new Http({
     fetch: (input, init) => browser.fetch(input, init),
     onAnswer: () => session.noteUse(),

@@ -46,6 +46,7 @@ export class Session {
   #toldAtMs = 0;
   /** Counts what says who is here, so that a late answer about somebody before is dropped. */
   #turn = 0;
+  #arrivedAtMs = 0;
   readonly #http: Http;
   readonly #channel: BroadcastChannel | undefined;
 
@@ -100,6 +101,7 @@ export class Session {
   }
 
   async #arrive(): Promise<void> {
+    this.#arrivedAtMs = performance.now();
     await this.refresh();
     this.#channel?.postMessage('signed-in');
   }
@@ -134,8 +136,9 @@ export class Session {
   }
 
   /** Every refused call comes by here: a session that died is noticed wherever it shows. */
-  observe(problem: ApiProblem): void {
-    if (!this.#isLive()) return;
+  observe(problem: ApiProblem, askedAtMs = performance.now()): void {
+    // A late refusal of what somebody before asked says nothing about who is here.
+    if (!this.#isLive() || askedAtMs < this.#arrivedAtMs) return;
     if (problem.status === 401 && !problem.isAnotherTry) this.#end('expired');
     else if (problem.status === 403 && problem.details.reason === 'setup-required') void this.refresh();
     else if (problem.details.reason === 'permission-denied') void this.#learnRights();

@@ -76,7 +76,7 @@ function build(channel?: BroadcastChannel) {
   const http = new Http({
     fetch: server.fetch,
     onAnswer: () => undefined,
-    onProblem: (problem) => session.observe(problem),
+    onProblem: (problem, askedAtMs) => session.observe(problem, askedAtMs),
   });
   const session = new Session(http, channel);
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a browser is far more than this
@@ -221,6 +221,20 @@ describe('people who follow each other on one page', () => {
     late.resolve(json(accountOf('alice')));
     await asking;
     expect(page.session.state.value.name).toBe('signed-out');
+  });
+
+  it('are not signed out by a late refusal of the one before', async () => {
+    const page = build();
+    await page.signIn('alice');
+    const late = Promise.withResolvers<Response>();
+    page.server.answers.set('POST /api/files/slower?op=mkdir', () => late.promise);
+    const making = page.uploads.makeFolder(['slower']).catch(() => undefined);
+    await vi.waitUntil(() => page.server.asked.includes('alice: POST /api/files/slower?op=mkdir'));
+    await page.signOut();
+    await page.signIn('bob');
+    late.resolve(refusal(401));
+    await making;
+    expect(page.session.state.value).toMatchObject({ name: 'signed-in', account: { username: 'bob' } });
   });
 
   it('are noticed when they signed in on another page of the browser', async () => {
