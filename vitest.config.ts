@@ -28,6 +28,8 @@ export default defineConfig({
           testTimeout: 180_000,
           hookTimeout: 180_000,
           fileParallelism: false,
+          // What is polled for comes at once; a loaded machine may take longer.
+          expect: { poll: { timeout: 30_000 } },
         },
       },
     ],
