@@ -11,8 +11,8 @@ import { FakeFolders, type FakeEntry } from './fake-folders.ts';
 
 /**
  * A stand-in for a whole Sallyport, for tests of the browser code: the same routes and answers as the https door, the
- * very headers of the real one, users and files in memory. It proves nothing about the server; the same flows run
- * against the real processes elsewhere.
+ * very headers of the real one, users and files in memory. It proves nothing about the server and is for scenes; what
+ * people do with the client runs against the real processes (`test/e2e/web-*`).
  */
 
 export interface FakeUser {
@@ -82,8 +82,6 @@ export class FakeNode {
   readonly requests: string[] = [];
   /** Seconds; main is down while set. */
   outageRetryAfter: number | undefined;
-  /** What the next code is refused for, whatever it is. */
-  nextCodeRefusal: { readonly reason: string; readonly drift_seconds?: number } | undefined;
   /** Unfinished uploads, as the API lists them. */
   uploads: object[] = [];
   /** Uploads stop half-way until this resolves. */
@@ -121,10 +119,6 @@ export class FakeNode {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
-  endAllSessions(): void {
-    this.#sessions.clear();
-  }
-
   endSessionsOf(username: string): void {
     for (const [id, session] of this.#sessions) if (session.username === username) this.#sessions.delete(id);
   }
@@ -137,7 +131,6 @@ export class FakeNode {
   /** Nothing fails and nothing is held up any more. */
   mend(): void {
     this.outageRetryAfter = undefined;
-    this.nextCodeRefusal = undefined;
     this.nextListingStatus = undefined;
     this.nextChangeRefusal = undefined;
     this.uploadStatus = undefined;
@@ -321,12 +314,6 @@ export class FakeNode {
       this.#sessions.delete(id);
       throw new Refusal(401, 'refused');
     };
-    const refusal = this.nextCodeRefusal;
-    this.nextCodeRefusal = undefined;
-    if (refusal !== undefined) {
-      const { reason, ...members } = refusal;
-      again(reason, members);
-    }
     const isTotp = user.totpSecret !== undefined && showedLately(user.totpSecret, code);
     const isMailed = user.totpSecret === undefined && code === this.mailedCodes.at(-1);
     if (!isTotp && !isMailed && !user.recoveryCodes.includes(code)) again('wrong-code');
