@@ -185,7 +185,7 @@ describe('a user who lost the phone', () => {
     await flows.showQr();
     const { app, recovery } = await setUp(flows);
     expect(recovery).toHaveLength(10);
-    expect(await page.getByRole('button', { name: 'Set up another phone' }).count()).toBe(0);
+    await expect.poll(() => page.getByRole('button', { name: 'Set up another phone' }).count()).toBe(0);
     await flows.signOut();
     await flows.submitPassword('alice', product.password('alice'));
     await flows.submitCode(await product.authenticator('alice').next());

@@ -237,12 +237,17 @@ describe('a folder', () => {
     });
     const loading = page.getByRole('status', { name: 'Loading' });
     await page.clock.install();
+    await page.clock.pauseAt(Date.now() + 60_000);
     await flows.row('slow').getByRole('link', { name: 'slow' }).click();
     await page.clock.runFor(140);
     expect(await loading.locator('.skeleton-row').count()).toBe(0);
-    await page.clock.runFor(20);
-    await expect.poll(() => loading.locator('.skeleton-row').count()).toBe(8);
+    const rowsLater = async (): Promise<number> => {
+      await page.clock.runFor(50);
+      return loading.locator('.skeleton-row').count();
+    };
+    await expect.poll(rowsLater).toBe(8);
     answer();
+    await page.clock.resume();
     await flows.row('a.txt').waitFor();
     expect(await loading.count()).toBe(0);
   });
