@@ -103,7 +103,13 @@ describe('the keyboard map', () => {
         await expect.poll(() => page.evaluate('document.activeElement.ariaLabel')).toBe('Filter this folder');
         await press('Escape');
       },
-      Upload: () => Promise.all([page.waitForEvent('filechooser'), press('u')]),
+      Upload: async () => {
+        const chooser = page.waitForEvent('filechooser');
+        // The watch has reached the browser once it has answered something asked after it.
+        await focused();
+        await press('u');
+        await chooser;
+      },
       'In a preview: previous and next': async () => {
         await press('End', 'ArrowUp', 'ArrowUp', 'ArrowUp', 'ArrowUp', 'ArrowUp', 'ArrowUp');
         await isAt('notes.txt');
