@@ -8,6 +8,8 @@ export class SessionEnds {
   readonly #state: StateStore;
   readonly #clock: Clock;
   readonly #waiting = new Map<string, AuditRecord>();
+  /** One write at a time: what one is committing still waits, and another would write it down a second time. */
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(dependencies: { readonly state: StateStore; readonly clock: Clock }) {
     this.#state = dependencies.state;
@@ -30,7 +32,13 @@ export class SessionEnds {
   }
 
   /** Everything that waits is durable when it resolves. */
-  async write(): Promise<void> {
+  write(): Promise<void> {
+    const written = this.#turn.then(() => this.#writeWaiting());
+    this.#turn = written.catch(() => undefined);
+    return written;
+  }
+
+  async #writeWaiting(): Promise<void> {
     const changes = [...this.#waiting].flatMap(([key, record]): Change[] => [
       { kind: 'end-session', key },
       { kind: 'audit', record },

@@ -30,6 +30,9 @@ export interface CheckResult {
 /** Big enough to cross many frames and a credit window, small enough not to slow a start. */
 const sampleBytes = 3 * 1024 * 1024 + 1;
 
+/** Of the step before, this one and the next. */
+const codesInForce = 3;
+
 export async function runSelfCheck(target: SelfCheckTarget): Promise<CheckResult[]> {
   const results: CheckResult[] = [];
   const sample = randomBytes(sampleBytes);
@@ -58,7 +61,11 @@ export async function runSelfCheck(target: SelfCheckTarget): Promise<CheckResult
     expectStatus(await session.call('GET', '/api/files/'), 401);
   });
   await check('https: password and code sign in', async () => {
-    expectStatus(await session.call('POST', '/api/login/code', { code: await target.nextCode() }), 200);
+    let answer = await session.call('POST', '/api/login/code', { code: await target.nextCode() });
+    // A demo that ran a moment ago has used codes of this time already.
+    for (let spent = 0; spent < codesInForce && answer.body.toString().includes('"used-code"'); spent += 1)
+      answer = await session.call('POST', '/api/login/code', { code: await target.nextCode() });
+    expectStatus(answer, 200);
   });
   await check('https: upload', async () => {
     expectStatus(await session.call('PUT', '/api/files/self-check.bin', sample), 201);

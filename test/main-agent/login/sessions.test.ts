@@ -85,6 +85,13 @@ describe('sessions', () => {
     expect(rig.node.ended).toEqual([{ sessionKey: sessionKey(id), reason: 'signed out' }]);
   });
 
+  it('whose ends overlap are written down once each', async () => {
+    const ids = [await signIn(), await signIn(), await signIn()];
+    await Promise.all(ids.map((id) => (rig.login.sessions as Sessions).end(sessionKey(id), 'signed-out')));
+    const ends = rig.state.audit.filter(({ event }) => event === 'session.ended');
+    expect(ends.map((one) => one.sessionKey).toSorted()).toEqual(ids.map(sessionKey).toSorted());
+  });
+
   it('S-14: a session ends at once even when the disk does not take it, and is written later', async () => {
     const id = await signIn();
     rig.state.beforeCommit = () => {
