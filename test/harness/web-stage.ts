@@ -247,6 +247,7 @@ export class ScenePlayer {
     resetSite(node);
     if (this.#window?.as !== scene.as || scene.clock === true) await this.close();
     const page = this.#window?.page ?? (await this.#visit());
+    await page.emulateMedia({ colorScheme: null });
     if (scene.clock === true) await page.clock.install();
     const isNew = this.#window === undefined;
     this.#window = { page, as: scene.clock === true || scene.spoils === true ? 'spoiled' : scene.as };

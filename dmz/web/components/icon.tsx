@@ -97,7 +97,7 @@ const outlines = {
       <path d="M6.5 10h.1M10 10h.1M14 10h.1M17.5 10h.1M8 14h8" />
     </>
   ),
-  more: <path d="M5.5 12h.1M12 12h.1M18.5 12h.1" />,
+  more: <path d="M5.5 12h.1M12 12h.1M18.5 12h.1" stroke-width="2.75" />,
   pencil: <path d="M4.5 19.5 5.5 15 16 4.5 19.5 8 9 18.5zM13.5 7l3.5 3.5" />,
   plus: <path d="M12 5v14M5 12h14" />,
   printer: (
