@@ -24,7 +24,7 @@ afterAll(async () => {
 beforeEach(async () => {
   resetSite(node);
   page = await browser.visit();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(patience.timeout);
   flows = new WebFlows(page, baseUrl);
   await flows.open();
   await flows.signIn('carol', password);
@@ -36,13 +36,16 @@ afterEach(async () => {
   if (complaints.length > 0) throw new Error(`the page complained: ${complaints.join(' | ')}`);
 });
 
+/** Long enough for a loaded machine; nothing here waits for time to pass. */
+const patience = { timeout: 20_000 };
+
 /** Name of the list's row, or text of the button, that the keyboard is on. */
 const focused = (): Promise<string> =>
   page.evaluate(
     '(document.activeElement.querySelector(".name") ?? document.activeElement).textContent',
   ) as Promise<string>;
 const isAt = async (name: string): Promise<void> => {
-  await expect.poll(focused).toBe(name);
+  await expect.poll(focused, patience).toBe(name);
 };
 const selected = (count: number): Promise<void> => page.getByText(`${count} selected`).first().waitFor();
 const press = async (...keys: string[]): Promise<void> => {
@@ -58,7 +61,7 @@ describe('the keyboard map', () => {
       'A page up or down': async () => {
         await page.setViewportSize({ width: 1280, height: 400 });
         await press('PageDown');
-        await expect.poll(focused).not.toBe('Invoices');
+        await expect.poll(focused, patience).not.toBe('Invoices');
         await press('PageUp', 'PageUp');
         await isAt('Invoices');
         await page.setViewportSize({ width: 1280, height: 800 });
@@ -86,7 +89,7 @@ describe('the keyboard map', () => {
       'Select all': () => press('Control+a').then(() => selected(12)),
       'Clear the selection': async () => {
         await press('Control+a', 'Escape');
-        await expect.poll(() => page.getByText('12 selected').count()).toBe(0);
+        await expect.poll(() => page.getByText('12 selected').count(), patience).toBe(0);
       },
       Rename: async () => {
         await press('F2');
@@ -100,7 +103,9 @@ describe('the keyboard map', () => {
       },
       Filter: async () => {
         await press('/');
-        await expect.poll(() => page.evaluate('document.activeElement.ariaLabel')).toBe('Filter this folder');
+        await expect
+          .poll(() => page.evaluate('document.activeElement.ariaLabel'), patience)
+          .toBe('Filter this folder');
         await press('Escape');
       },
       Upload: async () => {
@@ -120,6 +125,8 @@ describe('the keyboard map', () => {
         await press('ArrowRight');
         await flows.heading('notes.txt').waitFor();
         await press('Escape');
+        await page.getByRole('dialog').waitFor({ state: 'detached' });
+        await isAt('notes.txt');
       },
       'This list': () => press('?').then(() => flows.heading('Keyboard shortcuts').waitFor()),
     };
