@@ -53,8 +53,11 @@ export function IconButton({ icon, label, onClick, tabIndex, pressed, expanded, 
       tabIndex={tabIndex}
       aria-pressed={pressed}
       aria-expanded={expanded}
-      disabled={disabled}
-      onClick={onClick}
+      // As above: somebody who pages through pictures keeps the focus at the last one.
+      aria-disabled={disabled === true ? true : undefined}
+      onClick={() => {
+        if (disabled !== true) onClick();
+      }}
     >
       <Icon name={icon} />
     </button>
