@@ -137,8 +137,9 @@ describe('the keyboard map', () => {
       await press('Escape');
       await page.getByRole('dialog').waitFor({ state: 'detached' });
       await page.locator('[role=row][tabindex="0"]').focus();
-      await press('Escape', 'Home');
-      await isAt('Invoices');
+      await press('Escape');
+      // Again until it is there: a dialog that just closed may still be giving the focus back.
+      await expect.poll(() => press('Home').then(focused), patience).toBe('Invoices');
       await promises[line]?.();
     }
   });
