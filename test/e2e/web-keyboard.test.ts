@@ -187,3 +187,14 @@ describe('choosing a folder', () => {
     expect(await page.getByRole('dialog').getByRole('button', { name: 'Projects' }).isDisabled()).toBe(true);
   });
 });
+
+describe('a dialog', () => {
+  it('that the browser closed by itself is closed for the page as well', async () => {
+    await flows.chooseAction('offer.pdf', 'Delete');
+    await page.getByRole('dialog').waitFor();
+    await page.evaluate('document.querySelector("dialog").close()');
+    await page.locator('dialog').waitFor({ state: 'detached' });
+    await flows.chooseAction('offer.pdf', 'Move');
+    await page.getByRole('dialog').getByRole('button', { name: 'Move here' }).waitFor();
+  });
+});

@@ -20,11 +20,19 @@ export function Dialog({
 }) {
   const titleId = useId();
   const dialog = useRef<HTMLDialogElement>(null);
+  const latestOnClose = useRef(onClose);
+  latestOnClose.current = onClose;
   useLayoutEffect(() => {
     const element = dialog.current;
     if (element === null) return;
+    // Without a click or key since the last one was closed, a browser closes a dialog without asking by `cancel`.
+    const onClosed = (): void => latestOnClose.current();
+    element.addEventListener('close', onClosed);
     element.showModal();
-    return () => element.close();
+    return () => {
+      element.removeEventListener('close', onClosed);
+      element.close();
+    };
   }, []);
   return (
     <dialog
