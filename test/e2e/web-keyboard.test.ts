@@ -195,6 +195,7 @@ describe('a dialog', () => {
     await page.evaluate('document.querySelector("dialog").close()');
     await page.locator('dialog').waitFor({ state: 'detached' });
     await flows.chooseAction('offer.pdf', 'Move');
-    await page.getByRole('dialog').getByRole('button', { name: 'Move here' }).waitFor();
+    const button = page.getByRole('dialog').getByRole('button', { name: 'Move here' });
+    await expect.poll(() => button.isVisible()).toBe(true);
   });
 });
