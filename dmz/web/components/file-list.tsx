@@ -65,7 +65,8 @@ export function FileList({
   };
 
   const focusRequests = selection.focusRequests.value;
-  useEffect(() => {
+  // With the drawing, not after it: the next key may already be on its way to somewhere else.
+  useLayoutEffect(() => {
     if (focusRequests === 0) return;
     showRow(active);
     scroller.current?.querySelector<HTMLElement>(`[data-index="${active}"]`)?.focus({ preventScroll: true });
