@@ -49,6 +49,28 @@ async function visit(): Promise<{ page: Page; flows: WebFlows }> {
   return { page, flows };
 }
 
+const clipboardOf = (page: Page): Promise<string> =>
+  page.evaluate('navigator.clipboard.readText()') as Promise<string>;
+
+/** Copies, saves and prints the recovery codes on the screen. */
+async function takeAlong(flows: WebFlows, codes: readonly string[]): Promise<void> {
+  const { page } = flows;
+  await page.getByRole('button', { name: 'Copy', exact: true }).click();
+  await expect.poll(() => clipboardOf(page)).toBe(codes.join('\n'));
+  const file = await flows.saved(() => page.getByRole('button', { name: 'Download' }).click());
+  expect(file.toString()).toContain(`\n${codes.join('\n')}\n`);
+  await page.evaluate('window.print = () => { window.isPrinted = true; }');
+  await page.getByRole('button', { name: 'Print' }).click();
+  expect(await page.evaluate('window.isPrinted')).toBe(true);
+  await page.emulateMedia({ media: 'print' });
+  expect(await page.getByText(codes[9] ?? '').isVisible()).toBe(true);
+  expect(await page.getByRole('button', { name: 'Print' }).isVisible()).toBe(false);
+  expect(await page.evaluate('getComputedStyle(document.querySelector(".recovery-codes li")).color')).toBe(
+    'rgb(0, 0, 0)',
+  );
+  await page.emulateMedia({ media: 'screen' });
+}
+
 /** From "Ready to scan" to the files, with an authenticator of its own that is handed back. */
 async function setUp(flows: WebFlows): Promise<{ app: Authenticator; recovery: string[]; uri: string }> {
   const { page } = flows;
@@ -58,9 +80,13 @@ async function setUp(flows: WebFlows): Promise<{ app: Authenticator; recovery: s
   const uri = await flows.scanScreen();
   const shown = (await page.locator('.secret').textContent()) ?? '';
   expect(shown.replaceAll(' ', '')).toBe(secretOfUri(uri));
+  await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+  await page.getByRole('button', { name: 'Copy key' }).click();
+  await expect.poll(() => clipboardOf(page)).toBe(secretOfUri(uri));
   const app = new Authenticator(secretOfUri(uri));
   const recovery = await flows.finishSetup(() => app.next());
   expect(await page.getByRole('button', { name: 'Done' }).isDisabled()).toBe(true);
+  await takeAlong(flows, recovery);
   await flows.leaveSetup();
   return { app, recovery, uri };
 }
