@@ -481,19 +481,3 @@ describe('the watch over these tests', () => {
     browser.complaints.splice(0);
   });
 });
-
-// Last: nobody signs in from this address after it.
-describe('an address that the node has banned', () => {
-  it('is told to wait, and for how long', async () => {
-    await flows.open();
-    await flows.submitPassword('administrator', 'guess');
-    await flows.alert().waitFor();
-    await expect
-      .poll(async () => {
-        await flows.submitPassword('kai', 'wrong');
-        return flows.alert().textContent();
-      })
-      .toMatch(/Too many tries\. You can try again in \d+/);
-    await expectNothingCutOff(page);
-  });
-});
