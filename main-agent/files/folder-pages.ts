@@ -1,7 +1,7 @@
+import { Serial } from '#main-agent/serial.ts';
 import type { Entry } from '#shared/file-service/attributes.ts';
 import { pageBytesMax, pageEntriesMax } from './limits.ts';
 import type { Listing } from './listing.ts';
-import { Serial } from './serial.ts';
 
 export interface FolderPage {
   readonly entries: Entry[];

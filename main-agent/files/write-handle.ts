@@ -2,13 +2,13 @@
  * A file open for writing. All that happens to it happens one after the other, so that overlapping writes keep their
  * order whatever lane they came on, and a commit sees all that was written before it.
  */
+import { Serial } from '#main-agent/serial.ts';
 import type { SallyportError } from '#shared/error.ts';
 import type { AttributeChange, Precondition } from '#shared/file-service/attributes.ts';
 import { badHandle, denied } from './file-error.ts';
 import type { Ending } from './handles.ts';
 import type { Located } from './mounts.ts';
 import { type Account, isOwnFolder } from './quota.ts';
-import { Serial } from './serial.ts';
 import type { Committed, CommitRules, Stored, Upload } from './storage/storage.ts';
 import { StreamSet } from './stream-set.ts';
 import { UploadDigest } from './upload-digest.ts';

@@ -70,11 +70,7 @@ export class FirstFactor {
       {
         kind: 'audit',
         record: buildRecord(this.#parts, 'login.refused', 'refused', {
-          user: params.user,
-          node: link.node,
-          protocol: params.protocol,
-          clientIp: params.client.ip,
-          agent: params.client.agent,
+          ...whoTried(params, link),
           rule,
           reference,
         }),
@@ -224,11 +220,7 @@ export class FirstFactor {
     const tries = this.#turnedAway.count(limits.at(-1)?.scope ?? '');
     if (tries !== undefined) {
       const record = buildRecord(this.#parts, 'login.throttled', 'refused', {
-        user: params.user,
-        node: link.node,
-        protocol: params.protocol,
-        clientIp: params.client.ip,
-        agent: params.client.agent,
+        ...whoTried(params, link),
         rule,
         detail: tries === 1 ? 'one try' : `${tries} tries since the last record, this one the latest`,
       });
@@ -278,4 +270,9 @@ export function passwordScope(username: string, exists: boolean): string {
 /** All that a node brings, whatever user and address it names. */
 export function nodeScope(node: string): string {
   return `password@${node}`;
+}
+
+/** Of an audit record: who tried to come in, where and from where. */
+function whoTried({ user, protocol, client }: Begin, { node }: NodeLink) {
+  return { user, node, protocol, clientIp: client.ip, agent: client.agent };
 }

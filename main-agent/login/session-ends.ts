@@ -1,4 +1,5 @@
 import type { AuditRecord } from '#main-agent/audit/record.ts';
+import { Serial } from '#main-agent/serial.ts';
 import { inParts } from '#main-agent/state/in-parts.ts';
 import type { Change, StateStore, StoredSession } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
@@ -9,7 +10,7 @@ export class SessionEnds {
   readonly #clock: Clock;
   readonly #waiting = new Map<string, AuditRecord>();
   /** One write at a time: what one is committing still waits, and another would write it down a second time. */
-  #turn: Promise<void> = Promise.resolve();
+  readonly #turns = new Serial();
 
   constructor(dependencies: { readonly state: StateStore; readonly clock: Clock }) {
     this.#state = dependencies.state;
@@ -33,9 +34,7 @@ export class SessionEnds {
 
   /** Everything that waits is durable when it resolves. */
   write(): Promise<void> {
-    const written = this.#turn.then(() => this.#writeWaiting());
-    this.#turn = written.catch(() => undefined);
-    return written;
+    return this.#turns.run(() => this.#writeWaiting());
   }
 
   async #writeWaiting(): Promise<void> {

@@ -1,3 +1,4 @@
+import { Serial } from '#main-agent/serial.ts';
 import { inParts } from '#main-agent/state/in-parts.ts';
 import type { Change, RememberedName, StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
@@ -48,7 +49,7 @@ export class Departures {
   /** The store was compared with the users once; before, changes are not looked at one by one. */
   #isCompared = false;
   /** Everything that is written is written in the order it happened. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Serial();
   #unsubscribe: (() => void) | undefined;
 
   constructor(options: DeparturesOptions) {
@@ -65,7 +66,7 @@ export class Departures {
       this.#notes.set(username, returnedAtMs === undefined ? times : { ...times, returnedAtMs });
     }
     this.#unsubscribe = users.onChange((names) => this.#look(names));
-    await this.#inTurn(() => this.#compare());
+    await this.#turns.run(() => this.#compare());
   }
 
   /** Why nothing that is stored under this name may be used now, for the admin. */
@@ -96,7 +97,7 @@ export class Departures {
 
   /** The same person came back. False: the name waits for no decision. */
   keep(username: string, alongside: readonly Change[]): Promise<boolean> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       const note = this.#notes.get(username);
       // Also where its return could not be written down.
       if (note === undefined || !this.#isLate(note) || !this.#options.users.isGiven(username)) return false;
@@ -109,7 +110,7 @@ export class Departures {
 
   /** Whoever has the name next, or now, is another person: `commit` takes everything away, these changes with it. */
   end(username: string, commit: (changes: readonly Change[]) => Promise<void>): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       const nowMs = this.#options.clock.now();
       await commit([settle(username, nowMs), { kind: 'forget-user', user: username }]);
       this.#notes.delete(username);
@@ -124,12 +125,12 @@ export class Departures {
 
   /** When all that was noticed is durable. */
   async settled(): Promise<void> {
-    await this.#turn;
+    await this.#turns.settled();
   }
 
   async close(): Promise<void> {
     this.#unsubscribe?.();
-    await this.#turn;
+    await this.#turns.settled();
   }
 
   /** At once, before anybody can ask: what the source says now. */
@@ -287,17 +288,13 @@ export class Departures {
     for (const part of inParts(names.flatMap(changes))) await this.#options.state.commit(part);
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(work);
-    this.#turn = result.catch(() => undefined);
-    return result;
-  }
-
   /** What could not be written stands in memory: it fails closed, and after a start it is found anew. */
   #inBackground(work: () => Promise<void>): void {
-    this.#inTurn(work).catch((error: unknown) =>
-      this.#options.log.error({ err: error }, 'names whose users went or came back are not noted'),
-    );
+    this.#turns
+      .run(work)
+      .catch((error: unknown) =>
+        this.#options.log.error({ err: error }, 'names whose users went or came back are not noted'),
+      );
   }
 }
 

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { configError } from '#shared/config/problem.ts';
 import type { Clock } from '#shared/clock.ts';
+import { Serial } from '#main-agent/serial.ts';
 import { SallyportError } from '#shared/error.ts';
 import { ensureFolder, removeDurably, writeDurably } from './durable-file.ts';
 import { isAdmin, requireAdminLeft } from './last-admin.ts';
@@ -24,7 +25,7 @@ const groupsFolderMode = 0o750;
 export class FileWrites {
   readonly #users: YamlUsers;
   readonly #clock: Pick<Clock, 'now'>;
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Serial();
 
   constructor(users: YamlUsers, clock: Pick<Clock, 'now'>) {
     this.#users = users;
@@ -86,9 +87,7 @@ export class FileWrites {
   }
 
   inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(work);
-    this.#turn = result.catch(() => undefined);
-    return result;
+    return this.#turns.run(work);
   }
 
   async #readMatching(id: FileId, ifMatch: string | undefined): Promise<Buffer> {

@@ -9,7 +9,7 @@ import { runRclone } from '#test/harness/clients/rclone.ts';
 import { runPsftp } from '#test/harness/clients/psftp.ts';
 import { Mailbox } from '#test/harness/mailbox.ts';
 import { type Product, startProduct } from '#test/harness/product.ts';
-import type { DemoUser } from '#scripts/demonstration/users.ts';
+import { buildDemoUser } from '#test/harness/demo-user.ts';
 import type { SftpTarget } from '#test/harness/clients/sftp-target.ts';
 
 /**
@@ -24,32 +24,11 @@ const clientsAtOnce = 4;
 const slowMailMs = 33_000;
 
 const slots = Array.from({ length: 9 }, (_, index) => index);
-const plain = {
-  hasPassword: true,
-  hasKey: false,
-  isEnrolled: false,
-  requiredOn: [],
-  registration: false,
-  forceSetup: false,
-} satisfies Partial<DemoUser>;
 /** Users of their own for each client, or one client's code and lease would be another's. */
-const moreUsers = slots.flatMap((slot): DemoUser[] => [
-  { ...plain, name: `app${slot}`, displayName: 'App', hasKey: true, isEnrolled: true, requiredOn: ['sftp'] },
-  {
-    ...plain,
-    name: `mail${slot}`,
-    displayName: 'Mail',
-    email: `mail${slot}@example.com`,
-    requiredOn: ['sftp'],
-  },
-  {
-    ...plain,
-    name: `joined${slot}`,
-    displayName: 'Joined',
-    isEnrolled: true,
-    requiredOn: ['sftp'],
-    sftpPasswordWithCode: true,
-  },
+const moreUsers = slots.flatMap((slot) => [
+  buildDemoUser(`app${slot}`, { hasKey: true, isEnrolled: true, requiredOn: ['sftp'] }),
+  buildDemoUser(`mail${slot}`, { email: `mail${slot}@example.com`, requiredOn: ['sftp'] }),
+  buildDemoUser(`joined${slot}`, { isEnrolled: true, requiredOn: ['sftp'], sftpPasswordWithCode: true }),
 ]);
 
 const scenarios = [

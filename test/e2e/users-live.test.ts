@@ -7,6 +7,7 @@ import type { Authenticator } from '#scripts/demonstration/codes.ts';
 import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
 import { type Outcome, runProgram } from '#test/harness/clients/process.ts';
 import { runSallyport } from '#test/harness/clients/sallyport.ts';
+import { buildDemoUser } from '#test/harness/demo-user.ts';
 import { HttpsSession } from '#test/harness/https-session.ts';
 import { HttpsUser } from '#test/harness/https-user.ts';
 import { comeBackLate, leave } from '#test/harness/leavers.ts';
@@ -16,14 +17,6 @@ const people = ['gone', 'expired', 'moved', 'doors', 'reader', 'broken', 'full']
 type Person = (typeof people)[number];
 /** Must have a second factor. */
 const leavers = ['stayed', 'left'] as const;
-const nobody = {
-  hasPassword: true,
-  hasKey: false,
-  isEnrolled: false,
-  requiredOn: [],
-  registration: false,
-  forceSetup: false,
-};
 const mib = 1024 * 1024;
 /** Slow enough that every transfer is in its middle when the file is edited. */
 const slow = 'limits: { upload: 512KiB/s, download: 512KiB/s }\n';
@@ -37,14 +30,8 @@ describe('a user file edited under live sessions', () => {
   beforeAll(async () => {
     product = await startProduct({
       moreUsers: [
-        ...people.map((name) => ({ ...nobody, name, displayName: name })),
-        ...leavers.map((name) => ({
-          ...nobody,
-          name,
-          displayName: name,
-          requiredOn: ['https', 'sftp'] as const,
-          forceSetup: true,
-        })),
+        ...people.map((name) => buildDemoUser(name)),
+        ...leavers.map((name) => buildDemoUser(name, { requiredOn: ['https', 'sftp'], forceSetup: true })),
       ],
     });
     large = join(product.folder, 'large.bin');

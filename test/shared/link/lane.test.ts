@@ -175,64 +175,55 @@ describe('the window', () => {
 });
 
 describe('an upload’s pieces', () => {
-  async function framesOf(write: (stream: LaneStream) => void): Promise<readonly number[]> {
+  /** The pieces main gets of what `write` does in one turn. */
+  async function piecesOf(write: (stream: LaneStream) => void): Promise<readonly Buffer[]> {
     const pair = await buildLanePair();
     const stream = pair.dmz.open(writeHeader);
     await settle();
-    const sizes: number[] = [];
     const main = pair.opened[0];
     if (main === undefined) throw new Error('not opened');
+    const pieces: Buffer[] = [];
     main.onData = (bytes, release) => {
-      sizes.push(bytes.length);
+      pieces.push(Buffer.from(bytes));
       release();
     };
     write(stream);
     await settle();
     await settle();
-    return sizes;
+    return pieces;
   }
+  const sizesOf = (pieces: readonly Buffer[]): readonly number[] => pieces.map(({ length }) => length);
   const record = Buffer.alloc(16_384);
 
   it('that come in one turn go in whole frames, what is left at its end as it is', async () => {
-    const sizes = await framesOf((stream) => {
+    const pieces = await piecesOf((stream) => {
       for (let index = 0; index < 9; index += 1) stream.write(record);
     });
-    expect(sizes).toEqual([framePayloadBytesMax, framePayloadBytesMax, record.length]);
+    expect(sizesOf(pieces)).toEqual([framePayloadBytesMax, framePayloadBytesMax, record.length]);
   });
 
   it('are cut where a frame is full, keep their order and tell their owner once each', async () => {
     const told: number[] = [];
     const sent: Buffer[] = [];
-    const pair = await buildLanePair();
-    const stream = pair.dmz.open(writeHeader);
-    await settle();
-    const arrived: Buffer[] = [];
-    const main = pair.opened[0];
-    if (main === undefined) throw new Error('not opened');
-    main.onData = (bytes, release) => {
-      arrived.push(Buffer.from(bytes));
-      release();
-    };
-    for (const [index, length] of [5, 70_000, 1, 65_535, 16_384, 200_000, 3].entries()) {
-      const bytes = Buffer.alloc(length, index + 1);
-      sent.push(bytes);
-      stream.write(bytes, () => told.push(index));
-    }
-    stream.end();
-    await settle();
-    await settle();
+    const arrived = await piecesOf((stream) => {
+      for (const [index, length] of [5, 70_000, 1, 65_535, 16_384, 200_000, 3].entries()) {
+        const bytes = Buffer.alloc(length, index + 1);
+        sent.push(bytes);
+        stream.write(bytes, () => told.push(index));
+      }
+      stream.end();
+    });
     expect(Buffer.concat(arrived).equals(Buffer.concat(sent))).toBe(true);
     expect(told).toEqual([0, 1, 2, 3, 4, 5, 6]);
     expect(arrived.slice(0, -1).every((bytes) => bytes.length === framePayloadBytesMax)).toBe(true);
   });
 
   it('do not wait for more when the end is there', async () => {
-    expect(
-      await framesOf((stream) => {
-        stream.write(record);
-        stream.end();
-      }),
-    ).toEqual([record.length]);
+    const pieces = await piecesOf((stream) => {
+      stream.write(record);
+      stream.end();
+    });
+    expect(sizesOf(pieces)).toEqual([record.length]);
   });
 });
 

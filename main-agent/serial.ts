@@ -7,4 +7,9 @@ export class Serial {
     this.#tail = mine.catch(() => undefined);
     return mine;
   }
+
+  /** When all that was asked so far is over, however it ended. */
+  async settled(): Promise<void> {
+    await this.#tail;
+  }
 }
