@@ -1,5 +1,5 @@
 import type { BlockList } from 'node:net';
-import { BoundedMap } from './bounded-map.ts';
+import { BoundedMap } from '#shared/bounded-map.ts';
 import { isInRanges, parseRanges, sourceOf } from './source.ts';
 
 /** Why a source may not log in; a breach of protocol or an admin's ban also costs it the connection. */

@@ -1,4 +1,4 @@
-import { BoundedMap } from './bounded-map.ts';
+import { BoundedMap } from '#shared/bounded-map.ts';
 
 /** When and for whom a source failed lately. A good login of a user takes back only what that user failed from there. */
 export class FailureScores {

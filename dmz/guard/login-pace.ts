@@ -1,4 +1,4 @@
-import { BoundedMap } from './bounded-map.ts';
+import { BoundedMap } from '#shared/bounded-map.ts';
 
 /** A token bucket per key: good logins come at a person's pace, not a looping program's. */
 export class LoginPace {

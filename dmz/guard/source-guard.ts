@@ -4,7 +4,7 @@ import type { Policy } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import type { Protocol } from '#shared/login.ts';
 import { BanList, type BanKind } from './ban-list.ts';
-import { BoundedMap } from './bounded-map.ts';
+import { BoundedMap } from '#shared/bounded-map.ts';
 import { ConnectionCounts } from './connection-counts.ts';
 import { FailureScores } from './failure-scores.ts';
 import type { Guard } from './guard.ts';

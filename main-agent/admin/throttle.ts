@@ -1,10 +1,13 @@
+import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
 import { throttledSourcesMax, throttleMs, wrongTokensMax } from './limits.ts';
 
 /** Counts wrong tokens by address. Trust: addresses come from the kernel; the map is bounded all the same. */
 export class Throttle {
   readonly #clock: Clock;
-  readonly #failures = new Map<string, { readonly count: number; readonly untilMs: number }>();
+  readonly #failures = new BoundedMap<{ readonly count: number; readonly untilMs: number }>(
+    throttledSourcesMax,
+  );
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -12,7 +15,7 @@ export class Throttle {
 
   /** How long this address must wait; undefined: it may try. */
   waitMs(source: string): number | undefined {
-    const seen = this.#failures.get(source);
+    const seen = this.#failures.peek(source);
     if (seen === undefined) return undefined;
     const leftMs = seen.untilMs - this.#clock.monotonic();
     if (leftMs <= 0) {
@@ -24,12 +27,7 @@ export class Throttle {
 
   failed(source: string): void {
     const untilMs = this.#clock.monotonic() + throttleMs;
-    const count = (this.#failures.get(source)?.count ?? 0) + 1;
-    this.#failures.delete(source);
-    this.#failures.set(source, { count, untilMs });
-    for (const oldest of this.#failures.keys()) {
-      if (this.#failures.size <= throttledSourcesMax) break;
-      this.#failures.delete(oldest);
-    }
+    const count = (this.#failures.peek(source)?.count ?? 0) + 1;
+    this.#failures.put(source, { count, untilMs });
   }
 }

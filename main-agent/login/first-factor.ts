@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { NodeLink } from '#main-agent/link/handlers.ts';
 import type { Change } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import { BoundedMap } from '#shared/bounded-map.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Params } from '#shared/link/messages.ts';
 import { Secret } from '#shared/secret.ts';
@@ -38,7 +39,7 @@ type Parts = Pick<LoginParts, 'config' | 'users' | 'state' | 'passwords' | 'find
 export class FirstFactor {
   readonly #parts: Parts;
   /** When somebody unknown to the user was last let through the throttle, by failure scope. */
-  readonly #letThrough = new Map<string, number>();
+  readonly #letThrough = new BoundedMap<number>(throttledScopesMax);
   /** Until when each node is throttled, as far as the admins were told. */
   readonly #alarmed = new Map<string, number>();
   readonly #turnedAway: TurnedAway;
@@ -194,18 +195,11 @@ export class FirstFactor {
   #throttle(limits: readonly Limit[]): number {
     const now = this.#parts.clock.monotonic();
     const waits = limits.map(
-      ({ scope, everyMs }) => (this.#letThrough.get(scope) ?? -Infinity) + everyMs - now,
+      ({ scope, everyMs }) => (this.#letThrough.peek(scope) ?? -Infinity) + everyMs - now,
     );
     const waitMs = Math.max(0, ...waits);
     if (waitMs > 0) return waitMs;
-    for (const { scope } of limits) {
-      this.#letThrough.delete(scope);
-      this.#letThrough.set(scope, now);
-    }
-    for (const oldest of this.#letThrough.keys()) {
-      if (this.#letThrough.size <= throttledScopesMax) break;
-      this.#letThrough.delete(oldest);
-    }
+    for (const { scope } of limits) this.#letThrough.put(scope, now);
     return 0;
   }
 

@@ -1,3 +1,4 @@
+import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
 import { throttledScopesMax, throttledToldEveryMs } from './limits.ts';
 
@@ -7,7 +8,7 @@ import { throttledScopesMax, throttledToldEveryMs } from './limits.ts';
  */
 export class TurnedAway {
   readonly #clock: Pick<Clock, 'monotonic'>;
-  readonly #scopes = new Map<string, { readonly toldAtMs: number; untold: number }>();
+  readonly #scopes = new BoundedMap<{ readonly toldAtMs: number; untold: number }>(throttledScopesMax);
 
   constructor(clock: Pick<Clock, 'monotonic'>) {
     this.#clock = clock;
@@ -16,17 +17,12 @@ export class TurnedAway {
   /** Of how many tries to tell now; undefined: this one is told of with a later one. */
   count(scope: string): number | undefined {
     const now = this.#clock.monotonic();
-    const known = this.#scopes.get(scope);
+    const known = this.#scopes.peek(scope);
     if (known !== undefined && now - known.toldAtMs < throttledToldEveryMs) {
       known.untold += 1;
       return undefined;
     }
-    this.#scopes.delete(scope);
-    this.#scopes.set(scope, { toldAtMs: now, untold: 0 });
-    for (const oldest of this.#scopes.keys()) {
-      if (this.#scopes.size <= throttledScopesMax) break;
-      this.#scopes.delete(oldest);
-    }
+    this.#scopes.put(scope, { toldAtMs: now, untold: 0 });
     return (known?.untold ?? 0) + 1;
   }
 }
