@@ -71,6 +71,19 @@ describe('the systemd units', () => {
     expect(names.toSorted()).toEqual(['health', 'https', 'link', 'sftp']);
   });
 
+  it.each(['dmz.service', 'main-agent.service'])('%s fixes all thresholds of malloc or none', (unit) => {
+    const names = ['MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_', 'MALLOC_TOP_PAD_'];
+    const environment =
+      readText(`configs/systemd/${unit}`)
+        .match(/^Environment=.*$/gm)
+        ?.join(' ') ?? '';
+    const fixed = names.filter((name) => environment.includes(`${name}=`));
+    expect(
+      [[], names],
+      'fixing one freezes the others where glibc starts, and a burst then slows for ever',
+    ).toContainEqual(fixed);
+  });
+
   it('S-06: dmz.service has no network and may not make a socket', () => {
     const text = readText('configs/systemd/dmz.service');
     expect(text).toMatch(/^PrivateNetwork=yes$/m);

@@ -36,5 +36,10 @@ it('a node is started with the arguments and the environment of its unit file', 
   );
   expect(dmz.args.join(' ')).not.toMatch(/--allow-(fs-write|worker|child-process|addons|wasi|inspector)/);
   const main = readServiceCommand('main-agent', {});
-  expect(main.env).toEqual({ MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '4194304' });
+  expect(main.env).toEqual({
+    MALLOC_ARENA_MAX: '2',
+    MALLOC_MMAP_THRESHOLD_: '4194304',
+    MALLOC_TRIM_THRESHOLD_: '134217728',
+    MALLOC_TOP_PAD_: '8388608',
+  });
 });
