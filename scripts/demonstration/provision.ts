@@ -173,6 +173,7 @@ function userYaml(user: DemoUser, hash: string | undefined, publicKey: string | 
   lines.push('two_factor:', `  required_on: [${user.requiredOn.join(', ')}]`);
   lines.push(`  registration: ${user.registration}`, `  force_setup: ${user.forceSetup}`);
   if (user.sftpPasswordWithCode === true) lines.push('  sftp_password_with_code: true');
+  if (user.mounts !== undefined) lines.push('files:', ...user.mounts.map((mount) => `  - ${mount}`));
   lines.push('');
   return lines.join('\n');
 }

@@ -10,6 +10,8 @@ export interface DemoUser {
   readonly registration: boolean;
   readonly forceSetup: boolean;
   readonly sftpPasswordWithCode?: boolean;
+  /** Mounts as the user's file has them, such as `{ path: /, storage: local, root: x, allow: [read] }`; none: inherited. */
+  readonly mounts?: readonly string[];
 }
 
 const both = ['https', 'sftp'] as const;

@@ -6,7 +6,6 @@
  * Files lie in memory (/dev/shm) where there is one, so that no disk is measured. Clients are curl and OpenSSH's sftp
  * for everybody. CPU is what the servers' processes used, clients not included.
  */
-import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -23,8 +22,10 @@ import { parseArgs } from 'node:util';
 import { startSite, type Site } from '#scripts/demonstration/site.ts';
 import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
 import { runProgram } from '#test/harness/clients/process.ts';
+import type { SftpTarget } from '#test/harness/clients/sftp-target.ts';
+import { startPrivateSshd } from '#test/harness/private-sshd.ts';
 import { measure, median, percentile, residentBytes, type Sample } from './measure.ts';
-import { findMissingPrograms, startNginxPair, startSshd } from './peers.ts';
+import { findMissingPrograms, startNginxPair } from './peers.ts';
 import { benchUsers } from './users.ts';
 
 const { values } = parseArgs({
@@ -120,7 +121,7 @@ async function main(): Promise<void> {
     key: site.files.dmz.key,
     ca: site.files.ca,
   });
-  const sshd = await startSshd(join(folder, 'sshd'));
+  const sshd = await startPrivateSshd(join(folder, 'sshd'));
   try {
     const home = join(site.files.files, 'frank');
     const source = join(folder, 'source.bin');
@@ -135,15 +136,7 @@ async function main(): Promise<void> {
     const peerOrigin = `https://localhost:${nginx.port}`;
     const oursPids = (): number[] => [site.dmz.pid ?? 0, site.main.pid ?? 0];
     const frank = { ...site.sftp, user: 'frank', password: site.users['frank']?.password ?? '' };
-    const account = execFileSync('id', ['-un'], { encoding: 'utf8' }).trim();
-    const direct = {
-      host: '127.0.0.1',
-      port: sshd.port,
-      hostKey: sshd.hostKey,
-      user: account,
-      keyFile: sshd.keyFile,
-    };
-    const sftp = async (target: typeof frank | typeof direct, command: string): Promise<void> => {
+    const sftp = async (target: SftpTarget, command: string): Promise<void> => {
       const result = await runOpenSshSftp(target, [command]);
       requireOk(command, result.status === 0, result.stderr);
     };
@@ -164,9 +157,11 @@ async function main(): Promise<void> {
         curlTo([...peer, '-T', source, `${peerOrigin}/put.bin`], 'nginx upload'),
       );
       await timed(runs, 'sftp get', oursPids, () => sftp(frank, 'get get.bin /dev/null'));
-      await timed(runs, 'sshd get', sshd.pids, () => sftp(direct, `get ${peerFiles}/get.bin /dev/null`));
+      await timed(runs, 'sshd get', sshd.pids, () => sftp(sshd.target, `get ${peerFiles}/get.bin /dev/null`));
       await timed(runs, 'sftp put', oursPids, () => sftp(frank, `put ${source} sftp-put.bin`));
-      await timed(runs, 'sshd put', sshd.pids, () => sftp(direct, `put ${source} ${peerFiles}/sftp-put.bin`));
+      await timed(runs, 'sshd put', sshd.pids, () =>
+        sftp(sshd.target, `put ${source} ${peerFiles}/sftp-put.bin`),
+      );
       await timed(runs, '16 gets', oursPids, () =>
         many((index) =>
           curlTo(

@@ -1,8 +1,8 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findFreePort } from '#scripts/demonstration/free-port.ts';
+import { descendantsOf, type Peer, stopChild, waitForPort } from '#test/harness/peer.ts';
 
 const programs = [
   { path: '/usr/sbin/nginx', debianPackage: 'nginx-light' },
@@ -17,53 +17,6 @@ export function findMissingPrograms(): string | undefined {
   const missing = programs.filter(({ path }) => !existsSync(path));
   if (missing.length === 0) return undefined;
   return `hint: apt-get install ${missing.map(({ debianPackage }) => debianPackage).join(' ')}`;
-}
-
-/** The programs we compare ourselves with, started for one run on loopback with our own configuration files. */
-export interface Peer {
-  readonly port: number;
-  /** Processes whose CPU time is the peer's; children that ended count through their parent. */
-  readonly pids: () => number[];
-  close(): Promise<void>;
-}
-
-/** Peers listen within a second; a minute means that they never will. */
-const readyMs = 10_000;
-
-async function waitForPort(port: number): Promise<void> {
-  const end = performance.now() + readyMs;
-  for (;;) {
-    const open = await new Promise<boolean>((resolve) => {
-      const socket = net.connect(port, '127.0.0.1');
-      socket.once('connect', () => {
-        socket.destroy();
-        resolve(true);
-      });
-      socket.once('error', () => resolve(false));
-    });
-    if (open) return;
-    if (performance.now() > end) throw new Error(`nothing listens on port ${port}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
-function childrenOf(pid: number): number[] {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
-      .trim()
-      .split(' ')
-      .filter(Boolean)
-      .map(Number);
-  } catch {
-    return [];
-  }
-}
-
-async function stopChild(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return;
-  const exited = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGTERM');
-  await exited;
 }
 
 /**
@@ -123,50 +76,9 @@ http {
   await waitForPort(front);
   return {
     port: front,
-    pids: () =>
-      children.flatMap((child) => (child.pid === undefined ? [] : [child.pid, ...childrenOf(child.pid)])),
+    pids: () => children.flatMap(({ pid }) => (pid === undefined ? [] : [pid, ...descendantsOf(pid)])),
     close: async () => {
       for (const child of children) await stopChild(child);
     },
-  };
-}
-
-/** OpenSSH's own server, direct, with a key login for the account that runs the benchmark. */
-export async function startSshd(
-  folder: string,
-): Promise<Peer & { readonly keyFile: string; readonly hostKey: string }> {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  mkdirSync('/run/sshd', { recursive: true });
-  const keyFile = join(folder, 'client');
-  const hostKeyFile = join(folder, 'host');
-  for (const file of [keyFile, hostKeyFile])
-    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file], { stdio: 'ignore' });
-  writeFileSync(join(folder, 'authorized_keys'), readFileSync(`${keyFile}.pub`));
-  chmodSync(join(folder, 'authorized_keys'), 0o600);
-  const port = await findFreePort();
-  const config = join(folder, 'sshd_config');
-  writeFileSync(
-    config,
-    [
-      `Port ${port}`,
-      'ListenAddress 127.0.0.1',
-      `HostKey ${hostKeyFile}`,
-      `AuthorizedKeysFile ${folder}/authorized_keys`,
-      `PidFile ${folder}/sshd.pid`,
-      'StrictModes no',
-      'UsePAM no',
-      'PermitRootLogin yes',
-      'Subsystem sftp internal-sftp',
-      '',
-    ].join('\n'),
-  );
-  const child = spawn('/usr/sbin/sshd', ['-D', '-e', '-f', config], { stdio: 'ignore' });
-  await waitForPort(port);
-  return {
-    port,
-    keyFile,
-    hostKey: readFileSync(`${hostKeyFile}.pub`, 'utf8').trim(),
-    pids: () => (child.pid === undefined ? [] : [child.pid]),
-    close: () => stopChild(child),
   };
 }
