@@ -37,6 +37,7 @@ export class Changes {
     const { storage, place } = requireAllowed(located, 'mkdir');
     requireFreeName(located);
     await storage.makeFolder(place, params.mode, operationName(session, params));
+    await storage.dropKept(session.username, place);
     this.#context.receipts.write(session, { event: 'file.mkdir', path: located.path });
   }
 
@@ -63,6 +64,8 @@ export class Changes {
     try {
       const { id, bytes } = await mounted.storage.removeFile(mounted.place, precondition, by);
       this.#context.quota.freed(session.username, mounted.mount, bytes, id);
+      // Nothing is left under a name that was removed, neither what a try to replace it left.
+      await mounted.storage.dropKept(session.username, mounted.place);
       return bytes;
     } catch (error) {
       const failure = toFileError(error);
@@ -121,6 +124,8 @@ export class Changes {
       by: operationName(session, params),
     });
     this.#context.quota.freed(session.username, target.mount, renamed.replacedBytes);
+    await source.storage.dropKept(session.username, source.place);
+    await target.storage.dropKept(session.username, target.place);
     this.#context.receipts.write(session, {
       event: 'file.rename',
       path: from.path,

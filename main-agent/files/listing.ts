@@ -1,14 +1,13 @@
 /**
- * One folder as its user sees it: what the storage has, mount points laid over it, and the user's own broken uploads,
- * which can be resumed and therefore must show their size.
+ * One folder as its user sees it: what the storage has, and mount points laid over it. What a broken upload left is no
+ * file and in no folder.
  */
 import type { Attributes, Entry } from '#shared/file-service/attributes.ts';
 import { isSallyportError } from '#shared/error.ts';
-import type { FullSession } from '#main-agent/login/session.ts';
 import { denied, notFound } from './file-error.ts';
-import type { Located, Mounted, MountTree } from './mounts.ts';
+import type { Located, MountTree } from './mounts.ts';
 import { isAllowed } from './permissions.ts';
-import type { FolderItem, KeptUpload, Stored, StoredFolder } from './storage/storage.ts';
+import type { FolderItem, Stored, StoredFolder } from './storage/storage.ts';
 
 /** A folder without a place on a disk, or one whose place can't be looked at now. */
 export function virtualFolder(atMs: number): Attributes {
@@ -20,76 +19,27 @@ export function shown({ type, size, mtimeMs, atimeMs, mode, links, etag }: Attri
   return { type, size, mtimeMs, atimeMs, mode, links, ...(etag !== undefined && { etag }) };
 }
 
-export function keptAttributes(kept: KeptUpload): Attributes {
-  return {
-    type: 'file',
-    size: kept.size,
-    mtimeMs: kept.keptAtMs,
-    atimeMs: kept.keptAtMs,
-    mode: 0o600,
-    links: 1,
-  };
-}
-
-/**
- * Whether a broken upload is what its user gets to see under that name. A name that has no file: yes. A file that was
- * being replaced: only over SFTP, whose clients resume by the size they see; everywhere else the old file is the file.
- */
-export function isKeptShown(session: FullSession, kept: KeptUpload, existing: Stored | undefined): boolean {
-  if (existing === undefined) return true;
-  return session.protocol === 'sftp' && existing.type === 'file' && kept.keptAtMs >= existing.mtimeMs;
-}
-
-/** This user's broken uploads into a folder, newest per name; none where nothing may be written. */
-export function keptByName(
-  session: FullSession,
-  mounted: Mounted,
-  folderId: string,
-): ReadonlyMap<string, KeptUpload> {
-  const byName = new Map<string, KeptUpload>();
-  if (!isAllowed(mounted, 'write')) return byName;
-  for (const kept of mounted.storage.keptUploads(session.username, folderId)) {
-    const name = kept.record.place.path.at(-1) ?? '';
-    if (!byName.has(name)) byName.set(name, kept);
-  }
-  return byName;
-}
-
 export class Listing {
-  readonly #session: FullSession;
   readonly #mounts: MountTree;
   readonly #located: Located;
   readonly #folder: StoredFolder | undefined;
-  readonly #kept: ReadonlyMap<string, KeptUpload>;
   readonly #builtAtMs: number;
   #isFirst = true;
 
   private constructor(
-    session: FullSession,
     mounts: MountTree,
     located: Located,
     folder: StoredFolder | undefined,
     builtAtMs: number,
   ) {
-    this.#session = session;
     this.#mounts = mounts;
     this.#located = located;
     this.#folder = folder;
     this.#builtAtMs = builtAtMs;
-    const { mounted } = located;
-    this.#kept =
-      mounted === undefined || folder === undefined
-        ? new Map()
-        : keptByName(session, mounted, folder.attributes.id);
   }
 
   /** The user must be allowed to list there; a folder that leads to mounts always shows these. */
-  static async open(
-    session: FullSession,
-    mounts: MountTree,
-    located: Located,
-    builtAtMs: number,
-  ): Promise<Listing> {
+  static async open(mounts: MountTree, located: Located, builtAtMs: number): Promise<Listing> {
     const { mounted, mountNames } = located;
     const mayList = mounted !== undefined && isAllowed(mounted, 'list');
     if (!mayList && mounted !== undefined && mountNames.length === 0) throw denied('list is not allowed');
@@ -102,30 +52,20 @@ export class Listing {
         if (mountNames.length === 0 || !isSallyportErrorOrMissing(error)) throw error;
       }
     }
-    return new Listing(session, mounts, located, folder, builtAtMs);
+    return new Listing(mounts, located, folder, builtAtMs);
   }
 
   /** The next names, unsorted; empty = no more. */
   async next(): Promise<readonly FolderItem[]> {
-    const first = this.#isFirst ? await this.#firstItems() : [];
-    this.#isFirst = false;
     const { mountNames } = this.#located;
+    const first: FolderItem[] = this.#isFirst ? mountNames.map((name) => ({ name, type: 'folder' })) : [];
+    this.#isFirst = false;
     // A page may be all mount points; only an empty one from the storage is the end.
     for (;;) {
       const stored = (await this.#folder?.next()) ?? [];
       const items = [...first, ...stored.filter((item) => !mountNames.includes(item.name))];
       if (items.length > 0 || stored.length === 0) return items;
     }
-  }
-
-  async #firstItems(): Promise<readonly FolderItem[]> {
-    const items: FolderItem[] = this.#located.mountNames.map((name) => ({ name, type: 'folder' }));
-    const keptNames = [...this.#kept.keys()];
-    const stored = (await this.#folder?.describe(keptNames)) ?? [];
-    keptNames.forEach((name, index) => {
-      if (stored[index] === undefined) items.push({ name, type: 'file' });
-    });
-    return items;
   }
 
   /** In their order, without those that are gone meanwhile. */
@@ -141,8 +81,6 @@ export class Listing {
 
   async #attributesOf(name: string, stored: Stored | undefined): Promise<Attributes | undefined> {
     if (this.#located.mountNames.includes(name)) return this.#mountPoint(name);
-    const kept = this.#kept.get(name);
-    if (kept !== undefined && isKeptShown(this.#session, kept, stored)) return keptAttributes(kept);
     return stored === undefined ? undefined : shown(stored);
   }
 

@@ -5,13 +5,13 @@ import type { Result } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
 import { badHandle, denied, notFound, toFileError } from './file-error.ts';
 import type { Ending, Handle } from './handles.ts';
-import { isKeptShown, keptByName, shown } from './listing.ts';
+import { shown } from './listing.ts';
 import type { Located, Mounted } from './mounts.ts';
 import { isAllowed, requireAllowed, requireAnyAllowed, requireFileName } from './permissions.ts';
 import { type HandleFinder, requireSamePlace, uploadIdOf } from './handle-finder.ts';
 import { ReadHandle } from './read-handle.ts';
 import type { FileContext } from './service-context.ts';
-import type { BeginUpload, Stored, Upload, UploadStart } from './storage/storage.ts';
+import type { BeginUpload, KeptUpload, Stored, Upload, UploadStart } from './storage/storage.ts';
 import { type CommitOutcome, WriteHandle } from './write-handle.ts';
 
 /** After these a broken-off commit can't become good by resuming the upload. */
@@ -118,7 +118,7 @@ export class Openings {
         readable: mode.read,
         operation,
       },
-      choose: (existing, folderId) => chooseStart(session, mounted, mode, existing, folderId),
+      choose: (existing, kept) => chooseStart(mounted, mode, existing, kept),
       ...(attributes.mode !== undefined && { mode: attributes.mode }),
       onStartBytes: (bytes) => {
         account.reserve(bytes, session.user().quotaBytes);
@@ -250,18 +250,12 @@ function withMtime(mtimeMs: number | undefined): { mtimeMs?: number } {
 
 /** What an upload starts from, if this user may write there at all; see the table in `permissions.ts`. */
 function chooseStart(
-  session: FullSession,
   mounted: Mounted,
   mode: OpenMode,
   existing: Stored | undefined,
-  folderId: string,
+  kept: KeptUpload | undefined,
 ): UploadStart {
-  const name = mounted.place.path.at(-1) ?? '';
-  const kept =
-    mode.truncate || mode.create === 'exclusive' || mounted.mount.uploads === 'direct'
-      ? undefined
-      : keptByName(session, mounted, folderId).get(name);
-  const resumed = kept !== undefined && isKeptShown(session, kept, existing) ? kept : undefined;
+  const resumed = mode.truncate || mode.create === 'exclusive' ? undefined : kept;
   if (existing === undefined) {
     if (!isAllowed(mounted, 'write')) throw denied('write is not allowed on this mount');
     if (mode.create === 'never' && resumed === undefined) throw notFound();

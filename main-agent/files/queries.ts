@@ -6,7 +6,7 @@ import type { FullSession } from '#main-agent/login/session.ts';
 import { denied, notFound, toFileError } from './file-error.ts';
 import { FolderPages } from './folder-pages.ts';
 import { copiesAtOnce } from './limits.ts';
-import { isKeptShown, keptAttributes, keptByName, Listing, shown, virtualFolder } from './listing.ts';
+import { Listing, shown, virtualFolder } from './listing.ts';
 import type { Located, Mounted } from './mounts.ts';
 import { isAllowed, requireAllowed, requireFileName } from './permissions.ts';
 import type { FileContext } from './service-context.ts';
@@ -14,15 +14,16 @@ import { Slots } from './slots.ts';
 import type { KeptUpload, Stored } from './storage/storage.ts';
 import { hashBytes } from './upload-digest.ts';
 
-/** This user's broken upload under a path, if there is one. */
+/** What this user's broken upload left under a path, if no file has it. */
 export async function findKept(session: FullSession, mounted: Mounted): Promise<KeptUpload | undefined> {
   const { storage, place } = mounted;
-  const name = place.path.at(-1);
-  if (name === undefined || !isAllowed(mounted, 'write') || storage.keptBytes(session.username) === 0) {
-    return undefined;
-  }
-  const folder = await storage.stat({ root: place.root, path: place.path.slice(0, -1) });
-  return keptByName(session, mounted, folder.id).get(name);
+  if (place.path.length === 0 || !isAllowed(mounted, 'write')) return undefined;
+  return storage.keptUpload(session.username, place);
+}
+
+/** A client that resumes asks for the size. */
+function keptAttributes({ size, keptAtMs }: KeptUpload): Attributes {
+  return { type: 'file', size, mtimeMs: keptAtMs, atimeMs: keptAtMs, mode: 0o600, links: 1 };
 }
 
 export class Queries {
@@ -36,7 +37,7 @@ export class Queries {
   async list(session: FullSession, params: Params<'fs.list'>): Promise<Result<'fs.list'>> {
     const { mounts, sortedPages, builtAtMs } = this.#context;
     const located = mounts.locate(session.user(), params.path);
-    const listing = await Listing.open(session, mounts, located, builtAtMs);
+    const listing = await Listing.open(mounts, located, builtAtMs);
     try {
       const { sort, limit, cursor } = params;
       return await sortedPages.page({ session, path: located.path.toString(), sort, limit, cursor }, listing);
@@ -50,7 +51,7 @@ export class Queries {
     const done = handles.reserve(session);
     try {
       const located = mounts.locate(session.user(), path);
-      const pages = new FolderPages(await Listing.open(session, mounts, located, builtAtMs));
+      const pages = new FolderPages(await Listing.open(mounts, located, builtAtMs));
       const handle = handles.newNumber();
       try {
         handles.add(session, handle, pages);
@@ -78,9 +79,10 @@ export class Queries {
     const existing = await this.#find(mounted);
     if (existing === undefined && mountNames.length > 0) return virtualFolder(builtAtMs);
     if (existing?.type === 'folder') return shown(existing);
+    // No file; but over SFTP asking for exactly this name is how a client finds out where to go on.
     const kept =
-      existing === undefined || session.protocol === 'sftp' ? await this.#kept(session, mounted) : undefined;
-    if (kept !== undefined && isKeptShown(session, kept, existing)) return keptAttributes(kept);
+      existing === undefined && session.protocol === 'sftp' ? await this.#kept(session, mounted) : undefined;
+    if (kept !== undefined) return keptAttributes(kept);
     // The same answer for a file and for nothing, where the user may not know which.
     if (!isAllowed(mounted, 'list') && !isAllowed(mounted, 'read')) throw denied('neither list nor read');
     if (existing === undefined) throw notFound();

@@ -1,6 +1,8 @@
 /** What waits in the staging folders, in memory: broken uploads to be resumed, old versions to be put back. */
 import { keptUploadsPerUserMax, keptVersionsPerUserMax } from '../limits.ts';
+import { isBelow, isSamePlace } from './places.ts';
 import type { KeptVersion, StagedRecord, StagingArea } from './staging.ts';
+import type { Place } from './storage.ts';
 
 export interface KeptEntry {
   readonly area: StagingArea;
@@ -24,7 +26,7 @@ export class KeptUploads {
   /** Returns what has to go: an older broken upload of the same file, and the oldest beyond the bound. */
   add(entry: KeptEntry): readonly KeptEntry[] {
     // Resumable ones are taken up by name: another upload of the same file is none of theirs.
-    const gone = isResumable(entry) ? [] : this.of(entry.record.user, entry.record.folderId, nameOf(entry));
+    const gone = isResumable(entry) ? [] : this.at(entry.record.user, entry.record.place);
     let own = this.#byUser.get(entry.record.user);
     if (own === undefined) this.#byUser.set(entry.record.user, (own = new Set()));
     own.add(entry);
@@ -55,16 +57,18 @@ export class KeptUploads {
     return entry;
   }
 
-  /** Newest first, without the resumable ones. */
-  of(user: string, folderId: string, name?: string): readonly KeptEntry[] {
-    return [...(this.#byUser.get(user) ?? [])]
-      .filter(
-        (entry) =>
-          !isResumable(entry) &&
-          entry.record.folderId === folderId &&
-          (name === undefined || nameOf(entry) === name),
-      )
-      .sort((a, b) => b.keptAtMs - a.keptAtMs);
+  /** All that this user left under a path, whatever folder was there then. Without the resumable ones. */
+  at(user: string, place: Place): readonly KeptEntry[] {
+    return [...(this.#byUser.get(user) ?? [])].filter(
+      (entry) => !isResumable(entry) && isSamePlace(entry.record.place, place),
+    );
+  }
+
+  /** Everybody's, without the resumable ones. */
+  below(folder: Place): readonly KeptEntry[] {
+    return [...this.#byId.values()].filter(
+      (entry) => !isResumable(entry) && isBelow(entry.record.place, folder),
+    );
   }
 
   /** Newest first. */
@@ -117,8 +121,4 @@ function operationKey({ session, operation }: Pick<StagedRecord, 'session' | 'op
 
 function isResumable({ record }: KeptEntry): boolean {
   return record.resumable !== undefined;
-}
-
-function nameOf(entry: KeptEntry): string {
-  return entry.record.place.path.at(-1) ?? '';
 }

@@ -33,6 +33,8 @@ import { requireNoTwin } from './twin-names.ts';
 export interface LocalUploadsOptions {
   readonly keepPartialMs: number;
   readonly keepReplaced: boolean;
+  /** A user's uploads begun until then are an earlier holder's of the name. */
+  readonly formerUntilMs: (user: string) => number | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -85,7 +87,8 @@ export class LocalUploads implements UploadHome {
     return this.jail.withSpot(place, 'parent-missing', async (spot) => {
       const found = await spot.folder.find(spot.name);
       const existing = requireFileOrNothing(found);
-      const start = begin.choose(existing, spot.folderId);
+      const kept = existing === undefined ? this.#keptIn(spot, begin.record.user, place) : undefined;
+      const start = begin.choose(existing, kept);
       const { exclusive } = begin.record;
       const reservation = lockKey(spot);
       if (exclusive && (existing !== undefined || this.#reserved.has(reservation))) {
@@ -220,7 +223,7 @@ export class LocalUploads implements UploadHome {
   openInPlace(place: Place, begin: BeginUpload): Promise<Upload> {
     return this.jail.withSpot(place, 'parent-missing', async (spot) => {
       const existing = requireFileOrNothing(await spot.folder.find(spot.name));
-      const start = begin.choose(existing, spot.folderId);
+      const start = begin.choose(existing, undefined);
       if (begin.record.exclusive && existing !== undefined) throw taken('exclusive create');
       if (existing === undefined) await requireNoTwin(spot.folder, spot.name);
       const flags =
@@ -233,8 +236,34 @@ export class LocalUploads implements UploadHome {
     });
   }
 
-  kept(user: string, folderId: string): readonly KeptUpload[] {
-    return this.waiting.of(user, folderId);
+  async kept(user: string, place: Place): Promise<KeptUpload | undefined> {
+    // Asked for every name that is missing: most users never left anything.
+    if (this.waiting.at(user, place).length === 0) return undefined;
+    return this.jail.withSpot(place, 'not-found', async (spot) =>
+      (await spot.folder.find(spot.name)) === undefined ? this.#keptIn(spot, user, place) : undefined,
+    );
+  }
+
+  #keptIn({ folderId }: Pick<Spot, 'folderId'>, user: string, place: Place): KeptUpload | undefined {
+    const sinceMs = this.clock.now() - this.#options.keepPartialMs;
+    return this.#ofPresentHolder(user, this.waiting.at(user, place))
+      .filter(({ record, keptAtMs }) => record.folderId === folderId && keptAtMs >= sinceMs)
+      .sort((a, b) => b.keptAtMs - a.keptAtMs)[0];
+  }
+
+  /** What an earlier holder of the name left is swept in its time and goes to nobody. */
+  #ofPresentHolder<U extends KeptUpload>(user: string, uploads: readonly U[]): U[] {
+    const untilMs = this.#options.formerUntilMs(user);
+    return uploads.filter(({ record }) => untilMs === undefined || record.startedAtMs > untilMs);
+  }
+
+  async dropKept(user: string, place: Place): Promise<void> {
+    for (const { record } of this.waiting.at(user, place)) await this.discardKept(record.id);
+  }
+
+  /** A folder is gone, or is another one now. */
+  async dropBelow(folder: Place): Promise<void> {
+    for (const { record } of this.waiting.below(folder)) await this.discardKept(record.id);
   }
 
   resumable(user: string): readonly ResumableUpload[] {
@@ -251,7 +280,7 @@ export class LocalUploads implements UploadHome {
     const byName = new Map(
       [...open, ...changing, ...waiting].map((one) => [one.record.resumable?.name, one] as const),
     );
-    return [...byName.values()];
+    return this.#ofPresentHolder(user, [...byName.values()]);
   }
 
   keptBytes(user: string): number {
@@ -308,10 +337,8 @@ export class LocalUploads implements UploadHome {
   }
 
   /** A file was committed: this user's broken uploads of it are of no use any more. */
-  async dropSuperseded(record: StagedRecord): Promise<void> {
-    for (const old of this.waiting.of(record.user, record.folderId, record.place.path.at(-1) ?? '')) {
-      await this.discardKept(old.record.id);
-    }
+  dropSuperseded(record: StagedRecord): Promise<void> {
+    return this.dropKept(record.user, record.place);
   }
 
   async sweep(): Promise<void> {

@@ -21,6 +21,7 @@ import { LocalFile } from './local-file.ts';
 import { LocalFolder } from './local-folder.ts';
 import { renameSpot } from './local-rename.ts';
 import { LocalUploads } from './local-uploads.ts';
+import { isSamePlace } from './places.ts';
 import { requirePrecondition } from './precondition.ts';
 import { stagingFolderName } from './staging.ts';
 import type {
@@ -61,13 +62,11 @@ export class LocalStorage implements Storage {
   readonly #jail: Jail;
   readonly #locks = new KeyLock();
   readonly #uploads: LocalUploads;
-  readonly #formerUntilMs: LocalStorageOptions['formerUntilMs'];
 
   private constructor(base: FolderHandle, options: LocalStorageOptions) {
     this.name = options.name;
     this.#jail = new Jail(base, options.clock);
     this.#uploads = new LocalUploads(this.#jail, this.#locks, options);
-    this.#formerUntilMs = options.formerUntilMs;
   }
 
   static async open(options: LocalStorageOptions): Promise<LocalStorage> {
@@ -117,18 +116,16 @@ export class LocalStorage implements Storage {
     return this.#uploads.openInPlace(place, begin);
   }
 
-  keptUploads(user: string, folderId: string): readonly KeptUpload[] {
-    return this.#ofPresentHolder(user, this.#uploads.kept(user, folderId));
+  keptUpload(user: string, place: Place): Promise<KeptUpload | undefined> {
+    return this.#uploads.kept(user, place);
+  }
+
+  dropKept(user: string, place: Place): Promise<void> {
+    return this.#uploads.dropKept(user, place);
   }
 
   resumableUploads(user: string): readonly ResumableUpload[] {
-    return this.#ofPresentHolder(user, this.#uploads.resumable(user));
-  }
-
-  /** What an earlier holder of the name left is swept in its time and goes to nobody. */
-  #ofPresentHolder<U extends KeptUpload>(user: string, uploads: readonly U[]): readonly U[] {
-    const untilMs = this.#formerUntilMs(user);
-    return untilMs === undefined ? uploads : uploads.filter(({ record }) => record.startedAtMs > untilMs);
+    return this.#uploads.resumable(user);
   }
 
   discardKept(keptId: string): Promise<void> {
@@ -193,16 +190,22 @@ export class LocalStorage implements Storage {
       if (options.recursive) await removeTree(folder, name, options);
       else await fs.rmdir(folder.at(name));
     });
+    await this.#uploads.dropBelow(place);
   }
 
-  rename(from: Place, to: Place, options: RenameOptions): Promise<Renamed> {
-    return this.#jail.withSpot(from, 'not-found', (source) =>
+  async rename(from: Place, to: Place, options: RenameOptions): Promise<Renamed> {
+    const renamed = await this.#jail.withSpot(from, 'not-found', (source) =>
       this.#jail.withSpot(to, 'parent-missing', (target) =>
         this.#locks.hold([lockKey(source), lockKey(target)], () =>
           renameSpot(source, target, options, this.journal),
         ),
       ),
     );
+    if (renamed.type === 'folder' && !isSamePlace(from, to)) {
+      await this.#uploads.dropBelow(from);
+      await this.#uploads.dropBelow(to);
+    }
+    return renamed;
   }
 
   async change(place: Place, change: AttributeChange): Promise<void> {

@@ -147,8 +147,11 @@ export type UploadStart =
 
 export interface BeginUpload {
   readonly record: Omit<UploadRecord, 'replaces'>;
-  /** Decides by what is there now; throws to refuse. Called once, before anything is made. */
-  readonly choose: (existing: Stored | undefined, folderId: string) => UploadStart;
+  /**
+   * Decides by what is there now: a file, or else what this user's last try left under the name. Throws to refuse.
+   * Called once, before anything is made.
+   */
+  readonly choose: (existing: Stored | undefined, kept: KeptUpload | undefined) => UploadStart;
   /** POSIX permission bits, where the client says so. */
   readonly mode?: number;
   /** Bytes the upload starts with are announced before they are copied; may throw (`quota-exceeded`). */
@@ -180,8 +183,13 @@ export interface Storage {
   beginUpload(place: Place, begin: BeginUpload): Promise<Upload>;
   /** Plain POSIX writing into the file itself, for mounts with `uploads: direct`. */
   openInPlace(place: Place, begin: BeginUpload): Promise<Upload>;
-  /** This user's kept uploads into a folder, newest first. */
-  keptUploads(user: string, folderId: string): readonly KeptUpload[];
+  /**
+   * What this user's broken upload left under a name, to be gone on with: only where no file has the name, and in the
+   * very folder it was begun in. Rejects where that folder is missing.
+   */
+  keptUpload(user: string, place: Place): Promise<KeptUpload | undefined>;
+  /** The name means something else now: what this user's broken uploads left under it is of no use. */
+  dropKept(user: string, place: Place): Promise<void>;
   /** All resumable uploads of a user; each is found at every moment of its life. */
   resumableUploads(user: string): readonly ResumableUpload[];
   discardKept(keptId: string): Promise<void>;

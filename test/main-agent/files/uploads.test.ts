@@ -300,115 +300,6 @@ test('mode and times asked for are those of the file, without special bits', asy
   expect(committed.attributes.mtimeMs).toBe(5_000);
 });
 
-test('a broken upload shows to the same user in list and stat, to nobody else, and can not be read', async () => {
-  const rig = await startRig();
-  const mounts = [mountOf([], ['shared'])];
-  const alice = rig.client(userOf('alice', mounts));
-  const handle = await alice.open(['half'], newFile);
-  await alice.write(handle, 'half of it');
-  alice.end();
-  await expect.poll(() => rig.client(userOf('alice', mounts)).names()).toEqual(['half']);
-  const again = rig.client(userOf('alice', mounts), 'https');
-  expect(await again.ask('fs.stat', { path: ['half'], followLinks: false })).toMatchObject({ size: 10 });
-  const listed = await again.ask('fs.list', { path: [], limit: 10, sort: 'name' });
-  expect(listed.entries).toMatchObject([{ name: 'half', attributes: { size: 10 } }]);
-  await expect(again.get(['half'])).rejects.toMatchObject({ code: 'not-found' });
-  const bob = rig.client(userOf('bob', mounts));
-  expect(await bob.names()).toEqual([]);
-  await expect(bob.ask('fs.stat', { path: ['half'], followLinks: false })).rejects.toMatchObject({
-    code: 'not-found',
-  });
-  const opened = await bob.ask('fs.open', { path: ['half'], mode: resume });
-  expect(opened.attributes.size).toBe(0);
-});
-
-test('without the right to write there a broken upload is not seen', async () => {
-  const rig = await startRig();
-  const alice = rig.client();
-  const handle = await alice.open(['half'], newFile);
-  await alice.write(handle, 'x');
-  await alice.ask('fs.release', { handle, keepPartial: true });
-  expect(await alice.names()).toEqual(['half']);
-  alice.user = userOf('alice', [mountOf([], ['alice'], ['list', 'read'])]);
-  expect(await alice.names()).toEqual([]);
-});
-
-test('an interrupted replacement is resumed over SFTP by its size, while everybody else has the old file', async () => {
-  const rig = await startRig();
-  const sftp = rig.client('alice', 'sftp');
-  const web = rig.client('alice', 'https');
-  await sftp.put(['f'], 'the old content');
-  const handle = await sftp.open(['f'], newFile);
-  await sftp.write(handle, 'the new');
-  await sftp.ask('fs.release', { handle, keepPartial: true });
-  const stat = { path: ['f'], followLinks: false };
-  expect((await sftp.ask('fs.stat', stat)).size).toBe(7);
-  expect((await web.ask('fs.stat', stat)).size).toBe(15);
-  expect((await web.get(['f'])).toString()).toBe('the old content');
-  const resumed = await sftp.open(['f'], resume);
-  await sftp.write(resumed, ' content', 7);
-  await sftp.ask('fs.commit', { handle: resumed });
-  expect(await text(rig, 'alice', 'f')).toBe('the new content');
-});
-
-test('a broken upload can be deleted by its user, given up at once, or replaced', async () => {
-  const rig = await startRig();
-  const client = rig.client();
-  const broken = async (name: string, keepPartial: boolean) => {
-    const handle = await client.open([name], newFile);
-    await client.write(handle, 'x');
-    await client.ask('fs.release', { handle, keepPartial });
-  };
-  await broken('a', true);
-  await broken('b', false);
-  await broken('c', true);
-  expect(await client.names()).toEqual(['a', 'c']);
-  await client.ask('fs.remove-file', { path: ['a'] });
-  await client.put(['c'], 'done');
-  expect(await client.names()).toEqual(['c']);
-  expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual([]);
-});
-
-test('an empty broken upload leaves nothing', async () => {
-  const rig = await startRig();
-  const client = rig.client();
-  const handle = await client.open(['a'], newFile);
-  await client.ask('fs.release', { handle, keepPartial: true });
-  expect(await client.names()).toEqual([]);
-  expect(await rig.staged()).toEqual([]);
-});
-
-test('a user keeps 100 broken uploads, the oldest goes first', async () => {
-  const clock = new SettableClock();
-  const rig = await startRig({ clock });
-  const client = rig.client();
-  for (let index = 0; index <= 100; index += 1) {
-    clock.aheadMs += 1;
-    const handle = await client.open([`f${index}`], newFile);
-    await client.write(handle, 'x');
-    await client.ask('fs.release', { handle, keepPartial: true });
-  }
-  const names = await client.names();
-  expect(names).toHaveLength(100);
-  expect(names).not.toContain('f0');
-});
-
-test('broken uploads expire after their time, also across a restart', async () => {
-  const clock = new SettableClock();
-  const rig = await startRig({ clock });
-  const client = rig.client();
-  const handle = await client.open(['f'], newFile);
-  await client.write(handle, 'x');
-  await client.ask('fs.release', { handle, keepPartial: true });
-  clock.aheadMs = 23 * 3_600_000;
-  await rig.restart();
-  expect(await rig.client().names()).toEqual(['f']);
-  clock.aheadMs = 25 * 3_600_000;
-  await rig.restart();
-  expect(await rig.client().names()).toEqual([]);
-  expect(await rig.staged()).toEqual([]);
-});
-
 test('a shorter file that replaces a longer one leaves the longer one to the admin for a day', async () => {
   const clock = new SettableClock();
   const rig = await startRig({ clock });
@@ -463,20 +354,6 @@ test('a running main sweeps what has expired and leaves what is open or young', 
   expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual(['open.part', 'young.part']);
   await open.discard();
   await storage.close();
-});
-
-test('an upload into a folder that vanished is refused and can be resumed when the folder is back', async () => {
-  const rig = await startRig();
-  const client = rig.client();
-  await client.ask('fs.make-folder', { path: ['d'] });
-  const handle = await client.open(['d', 'f'], newFile);
-  await client.write(handle, 'abc');
-  await client.ask('fs.rename', { from: ['d'], to: ['e'], overwrite: false });
-  await expect(client.ask('fs.commit', { handle })).rejects.toMatchObject({ code: 'parent-missing' });
-  expect(await client.names(['e'])).toEqual(['f']);
-  const again = await client.open(['e', 'f'], resume);
-  await client.ask('fs.commit', { handle: again });
-  expect(await text(rig, 'alice', 'e', 'f')).toBe('abc');
 });
 
 test('an upload to nowhere, to a folder and to a mount point is refused when it is opened', async () => {
