@@ -14,6 +14,15 @@ const programs: readonly Program[] = [
   { path: '/usr/bin/lftp', debianPackage: 'lftp' },
   { path: '/usr/bin/rclone', debianPackage: 'rclone' },
   { path: '/usr/lib/python3/dist-packages/paramiko', debianPackage: 'python3-paramiko' },
+  { path: '/usr/bin/go', debianPackage: 'golang-go' },
+  {
+    path: '/usr/share/gocode/src/github.com/pkg/sftp',
+    debianPackage: 'golang-github-pkg-sftp-dev',
+  },
+  {
+    path: '/usr/share/gocode/src/github.com/stretchr/testify',
+    debianPackage: 'golang-github-stretchr-testify-dev',
+  },
   { path: '/usr/bin/curl', debianPackage: 'curl' },
   { path: '/usr/bin/chromium', debianPackage: 'chromium' },
   { path: '/usr/bin/oathtool', debianPackage: 'oathtool' },

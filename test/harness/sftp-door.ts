@@ -26,6 +26,8 @@ export interface Account {
   /** Verbs of the account's one mount; the default is what an ordinary user has. OpenSSH knows none and allows all. */
   readonly allow?: readonly string[];
   readonly uploads?: 'atomic' | 'direct';
+  /** Whose files it has; its own by default. */
+  readonly filesOf?: string;
 }
 
 const usualVerbs = ['list', 'read', 'write', 'overwrite', 'delete', 'rename', 'mkdir'];
@@ -37,13 +39,14 @@ export async function startSftpDoor(accounts: Readonly<Record<string, Account>>)
 
 async function startOurs(accounts: Readonly<Record<string, Account>>): Promise<SftpDoor> {
   const product = await startProduct({
-    moreUsers: Object.entries(accounts).map(([name, { allow = usualVerbs, uploads = 'atomic' }]) =>
-      buildDemoUser(name, {
-        hasKey: true,
-        mounts: [
-          `{ path: /, storage: local, root: ${name}, allow: [${allow.join(', ')}], uploads: ${uploads} }`,
-        ],
-      }),
+    moreUsers: Object.entries(accounts).map(
+      ([name, { allow = usualVerbs, uploads = 'atomic', filesOf = name }]) =>
+        buildDemoUser(name, {
+          hasKey: true,
+          mounts: [
+            `{ path: /, storage: local, root: ${filesOf}, allow: [${allow.join(', ')}], uploads: ${uploads} }`,
+          ],
+        }),
     ),
   });
   return {
@@ -59,8 +62,8 @@ async function startReference(accounts: Readonly<Record<string, Account>>): Prom
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-reference-'));
   const sshd = await startPrivateSshd(join(folder, 'sshd'));
   const targets = new Map<string, SftpTarget>();
-  for (const account of Object.keys(accounts)) {
-    const home = join(folder, 'files', account);
+  for (const [account, { filesOf = account }] of Object.entries(accounts)) {
+    const home = join(folder, 'files', filesOf);
     await mkdir(home, { recursive: true });
     await chmod(home, 0o700);
     targets.set(account, sshd.targetIn(home));
