@@ -44,6 +44,8 @@ export type LinkErrorCode =
   | 'setup-required'
   | 'link-down'
   | 'deadline'
+  /** A client that sent its bytes too slowly, or stopped. */
+  | 'too-slow'
   | 'busy'
   | 'bad-request'
   | 'protocol-violation'

@@ -1,6 +1,6 @@
 import type { RemoteFile } from '#dmz/files/file-client.ts';
 import type { Admitted } from '#dmz/login/login-service.ts';
-import { SallyportError } from '#shared/error.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { UploadView } from '#shared/link/messages.ts';
 import { askForBody, sendEmpty, sendJson, sendProblem, type Exchange } from './exchange.ts';
 import {
@@ -39,7 +39,9 @@ function withTus(handle: Handler): Handler {
     try {
       await handle(x, session);
     } catch (error) {
-      await sendProblem(x, error, { headers: tusHeaders });
+      // To tus clients every 4xx but 409 and 423 is the end; one that stalled shall come back for the rest.
+      const isPause = isSallyportError(error, 'too-slow');
+      await sendProblem(x, error, { headers: tusHeaders, ...(isPause ? { status: 503 } : {}) });
     }
   };
 }

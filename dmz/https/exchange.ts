@@ -64,7 +64,7 @@ export async function sendProblem(
     code: error.code,
     reference: problem.body['reference'],
   };
-  if (problem.status >= 500 && error.code !== 'link-down')
+  if (problem.status >= 500 && error.code !== 'link-down' && error.code !== 'too-slow')
     x.log.error({ ...facts, detail: error.detail, err: error.cause }, 'request failed');
   else x.log.debug({ ...facts, detail: error.detail }, 'request refused');
   if (x.response.headersSent || x.response.destroyed) {
@@ -114,8 +114,9 @@ export async function finish(
     return;
   }
   const declared = Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY);
-  const closes = declared > drainKeepAliveBytesMax || x.awaitsContinue;
-  response.writeHead(status, closes ? [...headers, 'Connection', 'close'] : [...headers]);
+  const isEnd = headers.includes('Connection');
+  const closes = isEnd || declared > drainKeepAliveBytesMax || x.awaitsContinue;
+  response.writeHead(status, closes && !isEnd ? [...headers, 'Connection', 'close'] : [...headers]);
   if (body === undefined) response.flushHeaders();
   else response.write(body);
   if (!x.awaitsContinue) await drain(request);

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { SallyportError } from '#shared/error.ts';
 import { askForBody, type Exchange } from './exchange.ts';
 import { jsonBytesMax, jsonDepthMax, uploadPace } from './limits.ts';
+import { tooSlow } from './pace.ts';
 
 /**
  * A request's JSON, read within bounds and checked against the schema of its route.
@@ -50,12 +51,12 @@ function readBody(x: Exchange): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let total = 0;
-    const transfer = x.pace.watch(uploadPace, () => request.socket.destroy());
     const settle = (act: () => void): void => {
       transfer.done();
       request.off('data', take).off('end', end).off('close', close);
       act();
     };
+    const transfer = x.pace.watch(uploadPace, () => settle(() => reject(tooSlow())));
     const take = (chunk: Buffer): void => {
       transfer.moved(chunk.length);
       total += chunk.length;

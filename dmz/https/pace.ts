@@ -1,4 +1,5 @@
 import type { Clock } from '#shared/clock.ts';
+import { SallyportError } from '#shared/error.ts';
 
 /**
  * Ends transfers that crawl on purpose. Time counts only while it is the client's turn, so that our own pauses (a slow
@@ -68,4 +69,9 @@ export class Pace {
     one.waitedMs += nowMs - one.turnSinceMs;
     one.turnSinceMs = nowMs;
   }
+}
+
+/** What a client is told whose body came too slowly, or stopped coming. */
+export function tooSlow(): SallyportError {
+  return new SallyportError('too-slow', 'The rest of the request did not come in time; send it again');
 }

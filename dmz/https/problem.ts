@@ -36,6 +36,7 @@ const statusOf: Readonly<Record<ErrorCode, number>> = {
   'io-error': 500,
   'link-down': 503,
   deadline: 503,
+  'too-slow': 408,
   busy: 503,
   'bad-request': 400,
   'protocol-violation': 500,
@@ -77,6 +78,8 @@ export function toProblem(
         : ['Retry-After', String(Math.max(1, Math.ceil(retryAfterMs / 1000)))]),
       // RFC 9110 §15.5.2 wants a challenge with a 401; no browser acts on this scheme.
       ...(status === 401 ? ['WWW-Authenticate', 'Sallyport'] : []),
+      // RFC 9110 §15.5.9: what is still to come of the request is not waited for.
+      ...(error.code === 'too-slow' ? ['Connection', 'close'] : []),
     ],
     body: {
       type: `urn:sallyport:problem:${reason}`,

@@ -9,8 +9,9 @@ export interface ByteRange {
 }
 
 /**
- * Which part of a file is asked for (RFC 9110 §14). Undefined: all of it. A Range we can't read is passed over, as the
- * RFC wants; several ranges at once are refused, because each costs a header and a seek that nobody pays for.
+ * Which part of a file is asked for (RFC 9110 §14). Undefined: all of it, as for a Range we can't read and for several
+ * ranges at once, which a server may pass over (§14.2). A client that asks for pieces gets the bytes they are pieces of,
+ * and no list of ranges, however long or overlapping, makes the answer larger than the file.
  */
 export function judgeRange(
   headers: IncomingHttpHeaders,
@@ -21,8 +22,10 @@ export function judgeRange(
     return undefined;
   const spec = /^bytes=(.+)$/i.exec(range.trim())?.[1];
   if (spec === undefined) return undefined;
-  if (spec.includes(',')) return 'unsatisfiable';
-  const match = /^\s*(\d{0,15})-(\d{0,15})\s*$/.exec(spec);
+  // A list may have empty members (§5.6.1); two that are not are several ranges.
+  const [only = '', ...more] = spec.split(',').filter((member) => member.trim() !== '');
+  if (more.length > 0) return undefined;
+  const match = /^\s*(\d{0,15})-(\d{0,15})\s*$/.exec(only);
   const [, first = '', last = ''] = match ?? [];
   if (first === '' && last === '') return undefined;
   if (first === '') {

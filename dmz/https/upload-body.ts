@@ -5,7 +5,7 @@ import { isSallyportError, SallyportError, toSallyportError } from '#shared/erro
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 import type { Exchange } from './exchange.ts';
 import { recoveriesMax, recoveryPauseMs, uploadPace } from './limits.ts';
-import type { Transfer } from './pace.ts';
+import { tooSlow, type Transfer } from './pace.ts';
 
 /**
  * The body of one upload, from the client's socket to main's lane.
@@ -54,10 +54,7 @@ export class UploadBody {
     this.#x = x;
     this.#session = target.session;
     this.#file = target.file;
-    this.#transfer = x.pace.watch(uploadPace, () => {
-      this.#fail(new SallyportError('deadline', 'The upload is too slow'));
-      x.request.socket.destroy();
-    });
+    this.#transfer = x.pace.watch(uploadPace, () => this.#fail(tooSlow()));
   }
 
   /** Resolves with where the file ends now, when main's kernel has every byte; rejects with why it has not. */

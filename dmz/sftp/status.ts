@@ -30,6 +30,7 @@ const statusOf: Readonly<Record<ErrorCode, StatusCode>> = {
   'setup-required': permissionDenied,
   'link-down': failure,
   deadline: failure,
+  'too-slow': failure,
   busy: failure,
   'bad-request': badMessage,
   'protocol-violation': failure,

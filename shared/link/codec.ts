@@ -56,6 +56,7 @@ const errorCodes: Readonly<Record<ErrorCode, true>> = {
   'setup-required': true,
   'link-down': true,
   deadline: true,
+  'too-slow': true,
   busy: true,
   'bad-request': true,
   'protocol-violation': true,

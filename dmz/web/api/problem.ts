@@ -47,6 +47,7 @@ export class ApiProblem extends Error {
   get isOutage(): boolean {
     return (
       this.status === 0 ||
+      this.status === 408 ||
       this.status === 502 ||
       this.status === 504 ||
       (this.status === 503 && this.details.reason !== 'delivery-failed')

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Pace } from '#dmz/https/pace.ts';
 import { downloadPace, uploadPace } from '#dmz/https/limits.ts';
-import { Door } from './door.ts';
+import { Door, readAll } from './door.ts';
 
 describe('the pace of a transfer', () => {
   function setUp(pace = uploadPace) {
@@ -82,34 +82,65 @@ describe('a client that crawls', () => {
   });
   afterAll(() => door.close());
 
-  it('loses its upload, and nothing of it stays', async () => {
+  /** Waits for a while until the door has one upload open, or none. */
+  async function untilUploads(count: number): Promise<void> {
+    for (let turn = 0; turn < 500 && door.inside.openUploads() !== count; turn += 1)
+      await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+
+  const toldSlow = (text: string, status: number): void => {
+    const [head = '', body = ''] = text.split('\r\n\r\n');
+    expect(head).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    expect(head).toMatch(/\r\nConnection: close(\r\n|$)/);
+    expect(head).toContain('\r\nContent-Type: application/problem+json');
+    expect(JSON.parse(body)).toMatchObject({ status, reason: 'too-slow' });
+  };
+
+  it.for([100_000, 100])(
+    'is told so (408) when it stops in an upload of %i bytes, and nothing of it stays',
+    async (bytes) => {
+      const socket = await door.raw();
+      socket.write(
+        `PUT /api/files/slow HTTP/1.1\r\nHost: x\r\nCookie: ${cookie}\r\nContent-Length: ${bytes}\r\n\r\nhello`,
+      );
+      await untilUploads(1);
+      nowMs += 10_000;
+      toldSlow(await readAll(socket, 10_000), 408);
+      await untilUploads(0);
+      expect([door.inside.openUploads(), door.inside.files.has('/slow')]).toEqual([0, false]);
+    },
+  );
+
+  it('is told so in a way that has tus clients come back, and what came stays', async () => {
+    const client = await door.signedIn('frank');
+    const { headers } = await client.send('POST', '/api/uploads', undefined, {
+      'Tus-Resumable': '1.0.0',
+      'Upload-Length': '100000',
+      'Upload-Metadata': `path ${Buffer.from('/slow-tus').toString('base64')}`,
+    });
+    const location = headers.location ?? '';
     const socket = await door.raw();
     socket.write(
-      `PUT /api/files/slow HTTP/1.1\r\nHost: x\r\nCookie: ${cookie}\r\nContent-Length: 100000\r\n\r\nhello`,
+      `PATCH ${location} HTTP/1.1\r\nHost: x\r\nCookie: ${client.cookie ?? ''}\r\nTus-Resumable: 1.0.0\r\n` +
+        'Upload-Offset: 0\r\nContent-Type: application/offset+octet-stream\r\nContent-Length: 100000\r\n\r\nhello',
     );
-    for (let turn = 0; turn < 200 && door.inside.openUploads() === 0; turn += 1)
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    const closed = once(socket, 'close');
-    socket.resume();
+    await untilUploads(1);
     nowMs += 10_000;
-    await closed;
-    for (let turn = 0; turn < 200 && door.inside.openUploads() > 0; turn += 1)
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    expect([door.inside.openUploads(), door.inside.files.has('/slow')]).toEqual([0, false]);
+    toldSlow(await readAll(socket, 10_000), 503);
+    const offset = async (): Promise<unknown> =>
+      (await client.send('HEAD', location, undefined, { 'Tus-Resumable': '1.0.0' })).headers['upload-offset'];
+    await expect.poll(offset).toBe('5');
   });
 
-  it('loses its sign-in', async () => {
+  it('is told so when it stops in a sign-in', async () => {
     const socket = await door.raw();
     socket.write(
       'POST /api/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 100\r\n\r\n',
     );
     // "100 Continue": from here the body is waited for.
     await once(socket, 'data');
-    const closed = once(socket, 'close');
-    socket.resume();
     nowMs += 10_000;
-    await closed;
-    expect(socket.destroyed).toBe(true);
+    toldSlow(await readAll(socket, 10_000), 408);
   });
 
   it('loses a download it does not read', async () => {
