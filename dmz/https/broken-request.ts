@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { SallyportError } from '#shared/error.ts';
 import { apiHeaders } from './headers.ts';
+import { drainMs } from './limits.ts';
 import { toProblem } from './problem.ts';
 
 /** Answers to bytes that never became a request: written by hand, with the headers every answer has. */
@@ -33,10 +34,27 @@ export function refuseConnect(socket: Duplex): void {
 
 function writeRaw(socket: Duplex, status: number): void {
   const error = new SallyportError('bad-request', 'That is not a request we read');
-  const { headers, body } = toProblem(error, { status });
+  endWithProblem(socket, error, { status }, apiHeaders);
+}
+
+/**
+ * The last answer of a connection, written by hand. What the client is still sending is read and thrown away for a
+ * moment: closing with unread bytes would reset the connection, and it would never see the answer.
+ */
+export function endWithProblem(
+  socket: Duplex,
+  error: SallyportError,
+  special: { readonly status: number; readonly reason?: string },
+  common: readonly string[],
+): void {
+  const cut = setTimeout(() => socket.destroy(), drainMs);
+  socket.once('close', () => clearTimeout(cut));
+  socket.resume();
+  const { status } = special;
+  const { headers, body } = toProblem(error, special);
   const text = JSON.stringify(body);
   const flat = [
-    ...apiHeaders,
+    ...common,
     ...headers,
     'Connection',
     'close',
@@ -44,10 +62,5 @@ function writeRaw(socket: Duplex, status: number): void {
     String(Buffer.byteLength(text)),
   ];
   const lines = flat.flatMap((name, index) => (index % 2 === 0 ? [`${name}: ${flat[index + 1] ?? ''}`] : []));
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('\r\n')}\r\n\r\n${text}`,
-    () => {
-      socket.destroy();
-    },
-  );
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\n${lines.join('\r\n')}\r\n\r\n${text}`);
 }

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
-import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Registry } from 'prom-client';
 import type { Guard } from '#dmz/guard/guard.ts';
@@ -16,9 +15,11 @@ import type { ListenAt } from '#shared/process/inherited-sockets.ts';
 import { answerBrokenRequest, isBreach, refuseConnect } from './broken-request.ts';
 import { buildDispatch } from './dispatch.ts';
 import type { Exchange } from './exchange.ts';
+import { startTlsAfterFirstByte } from './first-byte.ts';
 import {
   closeDrainMs,
   connectionIdleMs,
+  drainBytesMax,
   headerBytesMax,
   headersMax,
   headersTimeoutMs,
@@ -134,6 +135,11 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
   server.on('checkExpectation', (request, response) => handle(request, response, true));
   server.on('connect', (_request, socket) => refuseConnect(socket));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    // Told already; Node's parser stumbles over each piece that still comes.
+    if (socket.writableEnded) {
+      if (socket instanceof TLSSocket && socket.bytesRead > drainBytesMax) socket.destroy();
+      return;
+    }
     if (isBreach(error.code)) {
       const ip = socket instanceof TLSSocket ? socket.remoteAddress : undefined;
       if (ip !== undefined) guard.malformed(plainAddress(ip), 'https', error.code ?? '');
@@ -145,18 +151,15 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
     log.debug({ err: error }, 'TLS handshake failed');
     socket.destroy();
   });
-  server.on('connection', (socket: Socket) => {
-    const ip = plainAddress(socket.remoteAddress ?? '');
-    const admission = guard.admitConnection(ip, 'https');
-    if (!admission.admitted) {
-      socket.destroy();
-      return;
-    }
+  const endSilent = startTlsAfterFirstByte(server, (socket) => {
+    const admission = guard.admitConnection(plainAddress(socket.remoteAddress ?? ''), 'https');
+    if (!admission.admitted) return false;
     metrics.connections(1);
     socket.once('close', () => {
       metrics.connections(-1);
       admission.release();
     });
+    return true;
   });
 
   function rotateTicketKeys(): void {
@@ -186,6 +189,7 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
       if (!server.listening) return;
       const closed = once(server, 'close');
       server.close();
+      endSilent();
       server.closeIdleConnections();
       const cut = setTimeout(() => server.closeAllConnections(), closeDrainMs);
       await closed;

@@ -24,7 +24,8 @@ export function tlsOptions(profile: TlsProfile, certificate: Certificate): TlsOp
     // The hybrid first: what is recorded today stays closed to a quantum computer.
     ecdhCurve: 'X25519MLKEM768:X25519:P-256:P-384',
     honorCipherOrder: true,
-    ALPNProtocols: ['http/1.1'],
+    // curl -0 and old clients offer HTTP/1.0 alone; without it here they would be told nothing but a TLS alert.
+    ALPNProtocols: ['http/1.1', 'http/1.0'],
     handshakeTimeout: handshakeTimeoutMs,
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION | constants.SSL_OP_NO_COMPRESSION,
   };

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { Agent, request as httpsRequest } from 'node:https';
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
@@ -113,7 +114,7 @@ export class Door {
   }
 }
 
-export async function readAll(socket: TLSSocket, silentMs = 400): Promise<string> {
+export async function readAll(socket: Socket, silentMs = 400): Promise<string> {
   const chunks: Buffer[] = [];
   socket.setTimeout(silentMs, () => socket.destroy());
   socket.on('data', (chunk: Buffer) => chunks.push(chunk));

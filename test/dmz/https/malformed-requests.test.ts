@@ -1,6 +1,11 @@
 import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { connect as connectPlain, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pipelinedMax } from '#dmz/https/limits.ts';
+import { runProgram } from '#test/harness/clients/process.ts';
 import { Door, readAll } from './door.ts';
 
 let door: Door;
@@ -182,6 +187,105 @@ describe('below HTTP', () => {
     expect(await refused({ maxVersion: 'TLSv1.2' })).toBe('refused');
     expect(await refused({ ALPNProtocols: ['h2'] })).toBe('refused');
     expect(await refused({ ALPNProtocols: ['h2', 'http/1.1'] })).toBe('http/1.1');
+  });
+
+  it('speaks HTTP/1.0 with those who offer nothing else', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'sallyport-curl-'));
+    const ca = join(folder, 'ca.pem');
+    await writeFile(ca, door.ca);
+    const curl = (...args: string[]) =>
+      runProgram('/usr/bin/curl', [
+        '-sS',
+        '-0',
+        '--max-time',
+        '20',
+        '--cacert',
+        ca,
+        '-b',
+        cookie,
+        '-w',
+        '|%{http_code} %{http_version}',
+        ...args,
+      ]);
+    const at = (path: string): string => `https://localhost:${door.port}${path}`;
+    try {
+      const page = await curl('--resolve', `localhost:${door.port}:127.0.0.1`, at('/favicon.svg'));
+      expect(page.stdout).toBe('<svg xmlns="http://www.w3.org/2000/svg"/>|200 1.1');
+      const file = join(folder, 'up');
+      await writeFile(file, 'hello from 1.0');
+      expect((await curl('-T', file, at('/api/files/curl-0.txt'))).stdout).toBe('|201 1.1');
+      expect((await curl(at('/api/files/curl-0.txt'))).stdout).toBe('hello from 1.0|200 1.1');
+      // Without a length nobody could tell a cut archive from a whole one.
+      expect((await curl(at('/api/files/?zip=1'))).stdout).toMatch(/"reason":"unsupported".*\|501 1\.1$/);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  describe('HTTP without TLS', () => {
+    const plain = async (bytes: string | Buffer): Promise<{ text: string; socket: Socket }> => {
+      const socket = connectPlain({ host: '127.0.0.1', port: door.port });
+      socket.on('error', () => undefined);
+      socket.write(bytes);
+      return { text: await readAll(socket, 5_000), socket };
+    };
+
+    it.for(['GET / HTTP/1.1\r\nHost: x\r\n\r\n', 'DELETE /api/files/x HTTP/1.0\r\n\r\n', 'O'])(
+      'is told once, in HTTP, that this is HTTPS: %s',
+      async (request) => {
+        const { text } = await plain(request);
+        expect(statusesOf(text)).toEqual([400]);
+        expect(text).toMatch(/\r\nConnection: close\r\n/);
+        expect(text).toContain('Content-Type: application/problem+json');
+        expect(text).toContain('"reason":"https-only"');
+        expect(text).toContain('https://');
+      },
+    );
+
+    it('is told that also with a large body behind it, and to curl', async () => {
+      const { text } = await plain(`PUT /api/files/x HTTP/1.1\r\nHost: x\r\n\r\n${'x'.repeat(200_000)}`);
+      expect(statusesOf(text)).toEqual([400]);
+      const { stdout } = await runProgram('/usr/bin/curl', [
+        '-sS',
+        '--max-time',
+        '20',
+        '-w',
+        '|%{http_code}',
+        `http://127.0.0.1:${door.port}/`,
+      ]);
+      expect(stdout).toMatch(/https:\/\/.*\|400$/);
+    });
+
+    it('is told nothing where the source is not served at all', async () => {
+      const banned = await Door.open();
+      try {
+        for (let turn = 0; turn < 20; turn += 1) banned.inside.guard.malformed('127.0.0.1', 'https', 'test');
+        const socket = connectPlain({ host: '127.0.0.1', port: banned.port });
+        socket.on('error', () => undefined);
+        socket.write('GET / HTTP/1.1\r\n\r\n');
+        expect(await readAll(socket, 5_000)).toBe('');
+      } finally {
+        await banned.close();
+      }
+    });
+
+    it('is not what other bytes are: they get what TLS has for them', async () => {
+      for (const bytes of ['nonsense', '\x16\x03\x01\xff\xff', '\0'])
+        expect((await plain(Buffer.from(bytes, 'latin1'))).text).not.toContain('HTTP');
+    });
+
+    it('does not keep the door from closing, said or not', async () => {
+      const other = await Door.open();
+      const silent = connectPlain({ host: '127.0.0.1', port: other.port });
+      silent.on('error', () => undefined);
+      await once(silent, 'connect');
+      const gone = once(silent, 'close');
+      silent.resume();
+      // The connection is the server's once it answers a later one.
+      expect((await other.client().get('/favicon.svg')).status).toBe(200);
+      await other.close();
+      await gone;
+    });
   });
 
   it('agrees on a hybrid key exchange', async () => {
