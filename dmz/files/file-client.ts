@@ -40,7 +40,7 @@ export interface FileClient {
 export interface UploadClient {
   create(
     path: VirtualPath,
-    facts: { lengthBytes: number; mtimeMs?: number; overwrite: boolean },
+    facts: { lengthBytes: number; mtimeMs?: number; overwrite: boolean; metadata?: string },
   ): Promise<UploadView>;
   find(upload: string): Promise<UploadView>;
   list(): Promise<UploadView[]>;

@@ -37,8 +37,6 @@ export const drainMs = 2_000;
 /** Listing pages: the link carries at most 1000 entries a message. */
 export const listingLimitMax = 1000;
 export const cursorCharactersMax = 1024;
-/** A path of 4 KiB in base64, and two short values. */
-export const tusMetadataCharactersMax = 8 * 1024;
 /** Files and folders in one archive: what it holds of each, about 850 bytes, waits in memory until the end. */
 export const archiveEntriesMax = 50_000;
 /** A name is held three times over, so a long one counts as an entry more for every so many characters. */

@@ -3,9 +3,8 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingHttpHeaders } from 'node:http';
 import { SallyportError } from '#shared/error.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
-import type { UploadView } from '#shared/link/messages.ts';
+import { uploadMetadataCharactersMax, type UploadView } from '#shared/link/messages.ts';
 import { parseJsonPath } from './file-path.ts';
-import { tusMetadataCharactersMax } from './limits.ts';
 import { formatTime } from './time.ts';
 
 /**
@@ -42,6 +41,8 @@ export function parseByteCount(headers: IncomingHttpHeaders, name: string): numb
 }
 
 export interface UploadFacts {
+  /** The header as it came: tus wants it back unchanged. */
+  readonly metadata: string;
   readonly path: VirtualPath;
   readonly mtimeMs?: number;
   readonly overwrite: boolean;
@@ -50,8 +51,9 @@ export interface UploadFacts {
 /** `Upload-Metadata`: `path` (or, for clients that know no better, `filename`: into the top folder), `mtime`, `overwrite`. */
 export function parseUploadMetadata(header: string | undefined): UploadFacts {
   const values = new Map<string, string>();
-  if (header === undefined || header.length > tusMetadataCharactersMax)
+  if (header === undefined || header.length > uploadMetadataCharactersMax)
     throw refuse('Upload-Metadata must name the path');
+  if (!/^[\u0020-\u007e]*$/.test(header)) throw refuse('Upload-Metadata can not be read');
   for (const pair of header.split(',')) {
     const [key = '', encoded = '', ...rest] = pair.trim().split(' ');
     if (!/^[\u0021-\u002b\u002d-\u007e]+$/.test(key) || rest.length > 0 || values.has(key))
@@ -63,13 +65,16 @@ export function parseUploadMetadata(header: string | undefined): UploadFacts {
   if (path === undefined) throw refuse('Upload-Metadata must name the path');
   const mtime = values.get('mtime');
   return {
+    metadata: header,
     path: parseJsonPath(path),
     ...(mtime === undefined ? {} : { mtimeMs: parseTime(mtime) }),
     overwrite: parseSwitch(values.get('overwrite')),
   };
 }
 
-export function formatUploadMetadata({ path, mtimeMs, overwrite }: UploadView): string {
+/** As the client gave it; for an upload begun before it was kept, in our own words. */
+export function formatUploadMetadata({ path, mtimeMs, overwrite, metadata }: UploadView): string {
+  if (metadata !== undefined) return metadata;
   const encode = (text: string): string => Buffer.from(text).toString('base64');
   return [
     `path ${encode(`/${path.join('/')}`)}`,

@@ -40,6 +40,8 @@ export const takeOverPauseMs = 20;
 export const finishedUploadMs = 10 * 60_000;
 /** How many of them: what is beyond it looks as if it had expired. */
 export const finishedUploadsMax = 10_000;
+/** What their clients said of them may be 8 KiB each; together no more than this. */
+export const finishedMetadataCharactersMax = 8 * 1024 * 1024;
 /** Old versions kept per user after a shorter file replaced them. */
 export const keptVersionsPerUserMax = 100;
 /** How long they are kept. */

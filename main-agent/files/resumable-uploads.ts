@@ -54,7 +54,7 @@ export class ResumableUploads {
 
   async #create(session: FullSession, params: Params<'fs.create-upload'>): Promise<UploadView> {
     const { mounts, handles, quota, clock } = this.#context;
-    const { op, lengthBytes, mtimeMs, overwrite } = params;
+    const { op, lengthBytes, mtimeMs, overwrite, metadata } = params;
     const located = mounts.locate(session.user(), params.path);
     requireFileName(located);
     const mounted = requireAnyAllowed(located, 'write', 'overwrite');
@@ -77,6 +77,7 @@ export class ResumableUploads {
       lengthBytes,
       overwrite,
       ...(mtimeMs !== undefined && { mtimeMs }),
+      ...(metadata !== undefined && { metadata }),
     };
     const upload = await storage.beginUpload(place, {
       record: {
@@ -107,15 +108,12 @@ export class ResumableUploads {
 
   find(session: FullSession, name: string): UploadView {
     const found = this.#all(session.username).find(({ view }) => view.upload === name);
-    if (found !== undefined) return found.view;
+    if (found !== undefined) return withMetadata(found.view, found.record.resumable);
     const finished = this.#context.finishedUploads.find(session.username, name);
     if (finished?.resumable === undefined) throw gone();
-    return this.#view(
-      finished,
-      finished.resumable,
-      finished.resumable.lengthBytes,
-      this.#context.clock.now(),
-    );
+    const { resumable } = finished;
+    const view = this.#view(finished, resumable, resumable.lengthBytes, this.#context.clock.now());
+    return withMetadata(view, resumable);
   }
 
   list(session: FullSession): UploadView[] {
@@ -154,6 +152,8 @@ export class ResumableUploads {
 
   remove(session: FullSession, name: string): Promise<void> {
     return this.#turns.hold([name], async () => {
+      // What became of it is a file now, and the verbs of files are for that.
+      if (this.#context.finishedUploads.forget(session.username, name)) return;
       const { storage, kept } = await this.#takeFromOthers(session.username, name);
       await storage.discardKept(kept.record.id);
     });
@@ -262,6 +262,11 @@ export class ResumableUploads {
       expiresAtMs: touchedAtMs + this.#keepMs,
     };
   }
+}
+
+function withMetadata(view: UploadView, resumable: Resumable | undefined): UploadView {
+  const metadata = resumable?.metadata;
+  return metadata === undefined ? view : { ...view, metadata };
 }
 
 function recordFacts(record: UploadRecord): Omit<UploadRecord, 'replaces'> {

@@ -10,6 +10,8 @@ import { z } from 'zod';
 
 /** Resumable uploads of one user: with paths of 4 KiB the list still fits into one message. */
 export const uploadsMax = 100;
+/** tus's Upload-Metadata: a path of 4 KiB in base64, and a few short values. */
+export const uploadMetadataCharactersMax = 8 * 1024;
 
 /** Mounts of one user that a node is told of; templates give a few, and with long paths they still fit into a message. */
 export const mountsToldMax = 256;
@@ -64,6 +66,11 @@ const openMode = z.strictObject({
   truncate: z.boolean(),
   append: z.boolean(),
 });
+/** What the client said of it, word for word; main only keeps it. */
+const uploadMetadata = z
+  .string()
+  .max(uploadMetadataCharactersMax)
+  .regex(/^[\u0020-\u007e]*$/);
 const upload = z.strictObject({
   /** Names it in every session of its user, until it is a file. */
   upload: uploadName,
@@ -74,6 +81,8 @@ const upload = z.strictObject({
   mtimeMs: milliseconds.optional(),
   overwrite: z.boolean(),
   expiresAtMs: milliseconds,
+  /** Only where one upload is asked for. */
+  metadata: uploadMetadata.optional(),
 });
 const tags = z.union([z.literal('*'), z.array(text(128)).max(32)]);
 const precondition = z.strictObject({ ifMatch: tags.optional(), ifNoneMatch: tags.optional() });
@@ -450,6 +459,7 @@ export const requestSchemas = {
       lengthBytes: count,
       mtimeMs: milliseconds.optional(),
       overwrite: z.boolean(),
+      metadata: uploadMetadata.optional(),
     }),
     result: upload,
   },
@@ -464,6 +474,7 @@ export const requestSchemas = {
     params: z.strictObject({ session, op, upload: uploadName }),
     result: z.strictObject({ handle, attributes, upload }),
   },
+  /** Of one that became a file minutes ago only the name is forgotten; the file stays. */
   'fs.remove-upload': { params: z.strictObject({ session, op, upload: uploadName }), result: empty },
   'fs.make-folder': {
     params: z.strictObject({ session, op, path, mode: count.optional() }),

@@ -75,6 +75,8 @@ describe('curl over HTTPS', () => {
     const tail = await alice.call('/api/files/sample.bin', ['-r', '-5']);
     expect([tail.status, tail.body.equals(content.subarray(-5))]).toEqual([206, true]);
     expect((await alice.call('/api/files/sample.bin', ['-r', `${bytes}-`])).status).toBe(416);
+    const pieces = await alice.call('/api/files/sample.bin', ['-r', '0-1,5-6']);
+    expect([pieces.status, sha256(pieces.body)]).toEqual([200, hash]);
     const head = await alice.call('/api/files/sample.bin', ['-I']);
     expect(head.status).toBe(200);
     expect(head.headers).toMatch(new RegExp(`content-length: ${bytes}`, 'i'));

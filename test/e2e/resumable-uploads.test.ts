@@ -112,6 +112,19 @@ describe('resumable uploads', () => {
     expect(sha256OfFile(stored('killed.bin'))).toBe(hash);
   });
 
+  it('tus-js-client may give a finished upload up: its address is gone, the file stays', async () => {
+    const session = await signIn();
+    let url = '';
+    await uploadWithTus(session, { path: '/ended.bin' }, (_sent, upload) => {
+      url = upload.url ?? '';
+    });
+    const ca = await readFile(product.site.files.ca);
+    const options = { headers: { Cookie: session.cookie }, httpStack: new DefaultHttpStack({ ca }) };
+    await Upload.terminate(url, options);
+    expect(sha256OfFile(stored('ended.bin'))).toBe(hash);
+    await expect(Upload.terminate(url, { ...options, retryDelays: [] })).rejects.toThrow(/404/);
+  });
+
   it('curl creates, sends half, asks how far it got, sends the rest with its checksum, and removes another', async () => {
     const frank = await CurlSession.start(product.site.https, product.site.files.ca);
     await frank.json('POST', '/api/login', { username: 'frank', password: product.password('frank') });

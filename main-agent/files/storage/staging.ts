@@ -13,6 +13,7 @@ import { constants, type BigIntStats, type PathLike } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { z } from 'zod';
 import type { Clock } from '#shared/clock.ts';
+import { uploadMetadataCharactersMax } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import { hasErrno } from '../file-error.ts';
 import { committedMs, keptVersionMs, stagingRecordBytesMax } from '../limits.ts';
@@ -42,6 +43,7 @@ const recordSchema = z.object({
       lengthBytes: z.number(),
       mtimeMs: z.number().optional(),
       overwrite: z.boolean(),
+      metadata: z.string().max(uploadMetadataCharactersMax).optional(),
     })
     .optional(),
   /** Of the folder the file is to be in. */

@@ -53,6 +53,8 @@ export interface Resumable {
   readonly mtimeMs?: number | undefined;
   /** A file that is there at the commit is replaced. */
   readonly overwrite: boolean;
+  /** What its client wants to be told again; nothing here reads it. */
+  readonly metadata?: string | undefined;
 }
 
 /** Whose an upload is and how it was opened; kept beside the bytes, so that it outlives this process. */

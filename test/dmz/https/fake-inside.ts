@@ -116,7 +116,10 @@ export async function buildFakeInside(
   >();
   const uploads = new Map<
     string,
-    { content: Buffer; facts: Pick<UploadView, 'path' | 'lengthBytes' | 'mtimeMs' | 'overwrite'> }
+    {
+      content: Buffer;
+      facts: Pick<UploadView, 'path' | 'lengthBytes' | 'mtimeMs' | 'overwrite' | 'metadata'>;
+    }
   >();
   const emptyFile: Node = { type: 'file', content: Buffer.alloc(0), mtimeMs: 0 };
   const streams = new Set<LaneStream>();
@@ -505,14 +508,20 @@ export async function buildFakeInside(
       handles.delete(handle);
       return {};
     },
-    'fs.create-upload': async ({ path, lengthBytes, mtimeMs, overwrite }) => {
+    'fs.create-upload': async ({ path, lengthBytes, mtimeMs, overwrite, metadata }) => {
       const name = nameOf(path);
       requireParent(name);
       if (files.has(name) && !overwrite) throw new SallyportError('exists', 'That name is taken');
       const upload = randomId().slice(0, 22);
       uploads.set(upload, {
         content: Buffer.alloc(0),
-        facts: { path, lengthBytes, overwrite, ...(mtimeMs === undefined ? {} : { mtimeMs }) },
+        facts: {
+          path,
+          lengthBytes,
+          overwrite,
+          ...(mtimeMs !== undefined && { mtimeMs }),
+          ...(metadata !== undefined && { metadata }),
+        },
       });
       return uploadView(upload);
     },

@@ -90,6 +90,8 @@ describe('creation', () => {
       { 'Upload-Length': '5', 'Upload-Metadata': `path ${base64('/a')},mtime ${base64('soon')}` },
       { 'Upload-Length': '5', 'Upload-Metadata': `path ${base64('/a')},overwrite ${base64('maybe')}` },
       { 'Upload-Length': '5', 'Upload-Metadata': `path ${base64('/\u0000')}` },
+      { 'Upload-Length': '5', 'Upload-Metadata': `path ${base64('/a')},\u00a0note ${base64('b')}` },
+      { 'Upload-Length': '5', 'Upload-Metadata': `path ${base64('/a')},note ${'A'.repeat(8 * 1024)}` },
     ];
     for (const headers of tries) {
       const answer = await client.send('POST', '/api/uploads', undefined, { ...tus, ...headers });
@@ -132,6 +134,20 @@ describe('going on', () => {
     const last = await patch(location, 6, 'world');
     expect([last.status, last.headers['upload-offset']]).toEqual([204, '11']);
     expect(content('/up.bin')).toBe('hello world');
+  });
+
+  it('gives back what its client said of it, word for word', async () => {
+    const metadata = `filename ${base64('up-said.txt')}, filetype ${base64('text/plain')},is_confidential,x`;
+    const { headers } = await client.send('POST', '/api/uploads', undefined, {
+      ...tus,
+      'Upload-Length': '3',
+      'Upload-Metadata': metadata,
+    });
+    const location = headers.location ?? '';
+    const head = await client.send('HEAD', location, undefined, tus);
+    expect(head.headers['upload-metadata']).toBe(metadata);
+    await patch(location, 0, 'a');
+    expect((await client.get(location)).headers['upload-metadata']).toBe(metadata);
   });
 
   it('refuses another offset than the stored one and tells which it is', async () => {

@@ -100,6 +100,38 @@ describe('an upload that is taken up by name', () => {
     expect(await refusals(client.ask('fs.find-upload', { upload }))).toEqual(['not-found']);
   });
 
+  test('keeps what its client said of it over a start and until it is forgotten as a file; lists leave it out', async () => {
+    const rig = await startRig();
+    const first = rig.client('alice', 'https');
+    const metadata = `path L2Y=,note ${'A'.repeat(8_000)}`;
+    const { upload } = await create(first, ['f'], 3, { metadata });
+    first.end();
+    await rig.restart();
+    const client = rig.client('alice', 'https');
+    expect((await client.ask('fs.find-upload', { upload })).metadata).toBe(metadata);
+    expect((await client.ask('fs.list-uploads', {})).uploads).toEqual([
+      expect.not.objectContaining({ metadata: expect.anything() }),
+    ]);
+    await go(client, upload, Buffer.from('abc'), 1);
+    expect((await client.ask('fs.find-upload', { upload })).metadata).toBe(metadata);
+    await finish(client, upload, Buffer.from('abc'));
+    expect((await client.ask('fs.find-upload', { upload })).metadata).toBe(metadata);
+  });
+
+  test('is forgotten by name when it is removed after it became a file, and the file stays', async () => {
+    const rig = await startRig();
+    const client = rig.client('alice', 'https');
+    const { upload } = await create(client, ['f'], 3);
+    await finish(client, upload, Buffer.from('abc'));
+    const other = rig.client('bob', 'https');
+    expect(await refusals(other.ask('fs.remove-upload', { upload }))).toEqual(['not-found']);
+    await client.ask('fs.remove-upload', { upload });
+    expect(
+      await refusals(client.ask('fs.find-upload', { upload }), client.ask('fs.remove-upload', { upload })),
+    ).toEqual(['not-found', 'not-found']);
+    expect((await content(rig, 'f')).toString()).toBe('abc');
+  });
+
   test('belongs to its user: nobody else finds, opens or removes it', async () => {
     const rig = await startRig();
     const { upload } = await create(rig.client('alice', 'https'), ['f'], 10);
