@@ -72,6 +72,9 @@ export const weaknesses = [
 ] as const;
 export type Weakness = (typeof weaknesses)[number];
 
+/** What there is too much of for one archive, in a word: files in it, folders below each other, names asked for, archives at once. */
+export type ArchiveBound = 'entries' | 'depth' | 'names' | 'archives';
+
 /** Facts a client program may act on. Never secret, never free text. */
 export interface ErrorData {
   readonly retryAfterMs?: number;
@@ -80,6 +83,9 @@ export interface ErrorData {
   readonly weakness?: Weakness;
   /** With `too-short` the characters, with `key-too-short` the bits that are enough. */
   readonly minimum?: number;
+  /** With `too-many` of an archive: of what, and how many there may be. */
+  readonly bound?: ArchiveBound;
+  readonly maximum?: number;
 }
 
 export interface ErrorOptions {

@@ -13,7 +13,7 @@ import { parseFilePath, parseJsonPath } from './file-path.ts';
 import { receiveFile, statIfThere } from './file-upload.ts';
 import { readJson, requireNoInput } from './json-body.ts';
 import { formatTime } from './time.ts';
-import { cursorCharactersMax, listingLimitMax } from './limits.ts';
+import { archiveNamesMax, cursorCharactersMax, listingLimitMax } from './limits.ts';
 
 /**
  * Files over HTTP. A thin translation: who may do what, and what happens, is decided on main call by call.
@@ -33,7 +33,7 @@ function pathOf(x: Exchange): { readonly path: VirtualPath; readonly isFolderFor
 export function buildGetFile(archives: ArchiveRoom): (x: Exchange, session: Admitted) => Promise<void> {
   return async (x, session) => {
     if (x.query.get('zip') !== '1') return getFile(x, session);
-    const wanted = { folder: pathOf(x).path, names: x.query.getAll('name') };
+    const wanted = { folder: pathOf(x).path, names: x.query.getAll('name'), namesMax: archiveNamesMax };
     return sendArchive(x, session, wanted, archives);
   };
 }

@@ -18,7 +18,9 @@ export class ArchiveRoom {
   enter(username: string): ArchivePlace {
     const user = this.#users.get(username) ?? { archives: 0, entries: 0 };
     if (user.archives >= archivesOfUserMax)
-      throw new SallyportError('too-many', `At most ${archivesOfUserMax} archives at the same time`);
+      throw new SallyportError('too-many', `At most ${archivesOfUserMax} archives at the same time`, {
+        data: { bound: 'archives', maximum: archivesOfUserMax },
+      });
     this.#users.set(username, user);
     user.archives += 1;
     let taken = 0;
@@ -26,7 +28,9 @@ export class ArchiveRoom {
       take: (nameCharacters) => {
         const room = 1 + Math.floor(nameCharacters / archiveNameCharacters);
         if (user.entries + room > archivedEntriesOfUserMax)
-          throw new SallyportError('too-many', 'Wait until one of your other archives is done');
+          throw new SallyportError('too-many', 'Wait until one of your other archives is done', {
+            data: { bound: 'archives' },
+          });
         if (this.#entries + room > archivedEntriesMax)
           throw new SallyportError('busy', 'Too many archives are on their way; try again in a moment');
         taken += room;

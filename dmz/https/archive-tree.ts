@@ -2,7 +2,7 @@ import type { FileClient } from '#dmz/files/file-client.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Attributes, Entry } from '#shared/file-service/attributes.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
-import { archiveDepthMax, archiveEntriesMax, listingLimitMax } from './limits.ts';
+import { archiveDepthMax, archiveEntriesMax, archiveNamesAtOnce, listingLimitMax } from './limits.ts';
 
 /** What goes into an archive: some of a folder's entries, or all, with everything below that this user may list. */
 
@@ -44,7 +44,9 @@ export async function listTree(
   let taken = 0;
   const countOne = (nameCharacters: number): void => {
     if (taken === archiveEntriesMax)
-      throw new SallyportError('too-many', `At most ${archiveEntriesMax} files in one archive`);
+      throw new SallyportError('too-many', `At most ${archiveEntriesMax} files in one archive`, {
+        data: { bound: 'entries', maximum: archiveEntriesMax },
+      });
     asked.take(nameCharacters);
     taken += 1;
   };
@@ -64,16 +66,23 @@ export async function listTree(
   if (names.length === 0) open.push(top);
   else {
     const chosen: Entry[] = [];
-    for (const name of new Set(names)) {
-      countOne(name.length);
-      const attributes = await files.stat(folder.child(name));
-      if (isWhole(attributes)) chosen.push({ name, attributes });
+    const different = [...new Set(names)];
+    for (let at = 0; at < different.length; at += archiveNamesAtOnce) {
+      const some = different.slice(at, at + archiveNamesAtOnce);
+      asked.requireWanted();
+      for (const name of some) countOne(name.length);
+      const found = await Promise.all(
+        some.map(async (name) => ({ name, attributes: await files.stat(folder.child(name)) })),
+      );
+      chosen.push(...found.filter(({ attributes }) => isWhole(attributes)));
     }
     addAll(chosen, top);
   }
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     if (next.depth >= archiveDepthMax)
-      throw new SallyportError('too-many', 'The folders are too deep to archive');
+      throw new SallyportError('too-many', 'The folders are too deep to archive', {
+        data: { bound: 'depth', maximum: archiveDepthMax },
+      });
     const entries: Entry[] = [];
     for await (const { name, attributes } of listFolder(files, next.path, asked)) {
       countOne(next.prefix.length + name.length);

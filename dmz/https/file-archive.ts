@@ -3,12 +3,11 @@ import { SallyportError } from '#shared/error.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import { ArchiveBytes } from './archive-bytes.ts';
 import type { ArchiveRoom } from './archive-room.ts';
-import { listTree } from './archive-tree.ts';
+import { listTree, type ArchiveEntry } from './archive-tree.ts';
 import { labelContent } from './content.ts';
 import { DownloadBody } from './download-body.ts';
 import type { Exchange } from './exchange.ts';
 import { fileHeaders } from './headers.ts';
-import { archiveNamesMax } from './limits.ts';
 
 /**
  * A folder, or some of what is in it, as one ZIP. Nothing is stored on the way: the tree is listed first, so that what
@@ -17,21 +16,37 @@ import { archiveNamesMax } from './limits.ts';
  *
  * Files are stored, not deflated: the exposed host has better things to do than to compress strangers' videos.
  */
-export async function sendArchive(
+
+/** What was asked for. Empty `names`: all of the folder. */
+export interface WantedArchive {
+  readonly folder: VirtualPath;
+  readonly names: readonly string[];
+  /** Names that this way of asking has room for. */
+  readonly namesMax: number;
+}
+
+/** An archive that is listed and takes its place in memory until it is sent, or dropped. */
+export interface ListedArchive {
+  /** What it is called where it is saved. */
+  readonly name: string;
+  readonly entries: readonly ArchiveEntry[];
+  /** Gives its place free. Once. */
+  leave(): void;
+}
+
+/** Rejects with everything that speaks against it before the first byte. */
+export async function listArchive(
   x: Exchange,
   session: Admitted,
-  wanted: { readonly folder: VirtualPath; readonly names: readonly string[] },
+  wanted: WantedArchive,
   room: ArchiveRoom,
-): Promise<void> {
-  const { folder, names } = wanted;
-  if (names.length > archiveNamesMax)
-    throw new SallyportError('too-many', `At most ${archiveNamesMax} names in one archive`);
-  // Its length is not known before, and HTTP/1.0 says the end by closing: a client could not tell a cut one.
-  if (x.request.httpVersion === '1.0')
-    throw new SallyportError('unsupported', 'Archives are sent over HTTP/1.1 only');
+): Promise<ListedArchive> {
+  const { folder, names, namesMax } = wanted;
+  if (names.length > namesMax)
+    throw new SallyportError('too-many', `At most ${namesMax} names in one archive`, {
+      data: { bound: 'names', maximum: namesMax },
+    });
   const only = names.length === 1 ? names[0] : undefined;
-  const { type, disposition } = labelContent(`${only ?? (folder.isRoot ? 'files' : folder.name)}.zip`);
-  const headers = [...fileHeaders, 'Content-Type', type, 'Content-Disposition', disposition];
   const place = room.enter(session.view.username);
   try {
     const entries = await listTree(session.files, folder, names, {
@@ -42,14 +57,50 @@ export async function sendArchive(
       },
       take: (nameCharacters) => place.take(nameCharacters),
     });
-    if (x.method === 'HEAD') {
-      x.response.writeHead(200, headers);
-      x.response.end();
-      return;
-    }
-    const begin = (): void => void x.response.writeHead(200, headers);
-    await new DownloadBody(x, session, (to) => new ArchiveBytes(session.files, entries, to), begin).send();
-  } finally {
+    const name = `${only ?? (folder.isRoot ? 'files' : folder.name)}.zip`;
+    return { name, entries, leave: () => place.leave() };
+  } catch (error) {
     place.leave();
+    throw error;
+  }
+}
+
+/** Leaves the archive's place to the caller. */
+export async function sendListed(x: Exchange, session: Admitted, archive: ListedArchive): Promise<void> {
+  const { type, disposition } = labelContent(archive.name);
+  const headers = [...fileHeaders, 'Content-Type', type, 'Content-Disposition', disposition];
+  if (x.method === 'HEAD') {
+    x.response.writeHead(200, headers);
+    x.response.end();
+    return;
+  }
+  const begin = (): void => void x.response.writeHead(200, headers);
+  const bytes = new DownloadBody(
+    x,
+    session,
+    (to) => new ArchiveBytes(session.files, archive.entries, to),
+    begin,
+  );
+  await bytes.send();
+}
+
+/** Its length is not known before, and HTTP/1.0 says the end by closing: a client could not tell a cut one. */
+export function requireToldEnd(x: Exchange): void {
+  if (x.request.httpVersion === '1.0')
+    throw new SallyportError('unsupported', 'Archives are sent over HTTP/1.1 only');
+}
+
+export async function sendArchive(
+  x: Exchange,
+  session: Admitted,
+  wanted: WantedArchive,
+  room: ArchiveRoom,
+): Promise<void> {
+  requireToldEnd(x);
+  const archive = await listArchive(x, session, wanted, room);
+  try {
+    await sendListed(x, session, archive);
+  } finally {
+    archive.leave();
   }
 }

@@ -17,6 +17,11 @@ export function parseFilePath(escaped: string): {
   return { path: requireComponents(parts.map(unescape)), isFolderForm };
 }
 
+/** The other way round: as the rest of `/api/files/…`. */
+export function formatFilePath({ components }: VirtualPath): string {
+  return components.map(encodeURIComponent).join('/');
+}
+
 /** A path in JSON (`/a/b`), not escaped. Absolute, and read as strictly as one in a URL. */
 export function parseJsonPath(text: string): VirtualPath {
   if (!text.startsWith('/')) throw badPath('not absolute');

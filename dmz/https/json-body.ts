@@ -10,11 +10,15 @@ import { tooSlow } from './pace.ts';
  *
  * Trust: the body is a stranger's. Rejects `bad-request`.
  */
-export async function readJson<T>(x: Exchange, schema: z.ZodType<T>): Promise<T> {
+export async function readJson<T>(
+  x: Exchange,
+  schema: z.ZodType<T>,
+  options: { readonly bytesMax: number } = { bytesMax: jsonBytesMax },
+): Promise<T> {
   const type = x.request.headers['content-type'] ?? '';
   if (!/^application\/json(;\s*charset="?utf-8"?)?$/i.test(type.trim()))
     throw refuse('Send application/json');
-  const bytes = await readBody(x);
+  const bytes = await readBody(x, options.bytesMax);
   if (!isUtf8(bytes)) throw refuse('Send UTF-8');
   let value: unknown;
   try {
@@ -44,9 +48,9 @@ export async function readOptionalJson<T>(x: Exchange, schema: z.ZodType<T>, abs
   return readJson(x, schema);
 }
 
-function readBody(x: Exchange): Promise<Buffer> {
+function readBody(x: Exchange, bytesMax: number): Promise<Buffer> {
   const { request } = x;
-  if (Number(request.headers['content-length'] ?? 0) > jsonBytesMax) throw refuse('That is too much JSON');
+  if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw refuse('That is too much JSON');
   askForBody(x);
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
@@ -61,7 +65,7 @@ function readBody(x: Exchange): Promise<Buffer> {
       transfer.moved(chunk.length);
       total += chunk.length;
       chunks.push(chunk);
-      if (total > jsonBytesMax) settle(() => reject(refuse('That is too much JSON')));
+      if (total > bytesMax) settle(() => reject(refuse('That is too much JSON')));
     };
     const end = (): void => settle(() => resolve(Buffer.concat(chunks)));
     const close = (): void => settle(() => reject(refuse('The request was cut off')));

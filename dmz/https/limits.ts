@@ -45,8 +45,16 @@ export const archiveNameCharacters = 256;
 export const archivedEntriesOfUserMax = 2 * archiveEntriesMax;
 /** What all archives of this process hold together: at most 200 MB. */
 export const archivedEntriesMax = 200_000;
-/** Names asked for in one archive; the address of the request has to hold them. */
+/** Names asked for in the address of one archive, which has to hold them. */
 export const archiveNamesMax = 500;
+/** Names asked for in the body that asks for a download: nobody ticks more, and each is one question to main. */
+export const downloadNamesMax = 10_000;
+/** As many names as may be, each as long as may be (255 octets, two quotes and a comma), and the folder. */
+export const downloadJsonBytesMax = downloadNamesMax * 258 + 16 * 1024;
+/** Names that main is asked about at the same time. */
+export const archiveNamesAtOnce = 16;
+/** From the answer to the request that follows it at once; what was listed waits in memory that long. */
+export const downloadTicketMs = 30_000;
 /** Archives one user downloads at the same time: browsers save a few. */
 export const archivesOfUserMax = 4;
 /** Records of an archive that go to the client in one piece. */

@@ -65,7 +65,7 @@ export function toProblem(
 ): Problem {
   const status = special.status ?? statusOf[error.code];
   const reason = special.reason ?? reasonOf[error.code] ?? error.code;
-  const { attemptsLeft, driftSeconds, weakness, minimum } = error.data ?? {};
+  const { attemptsLeft, driftSeconds, weakness, minimum, bound, maximum } = error.data ?? {};
   const retryAfterMs =
     error.data?.retryAfterMs ?? (status === 503 || status === 429 ? outageRetryAfterMs : undefined);
   return {
@@ -92,6 +92,8 @@ export function toProblem(
       ...(driftSeconds === undefined ? {} : { drift_seconds: Math.round(driftSeconds) }),
       ...(weakness === undefined ? {} : { weakness }),
       ...(minimum === undefined ? {} : { minimum }),
+      ...(bound === undefined ? {} : { bound }),
+      ...(maximum === undefined ? {} : { maximum }),
     },
   };
 }

@@ -1,6 +1,7 @@
 import type { Guard } from '#dmz/guard/guard.ts';
 import type { LoginService } from '#dmz/login/login-service.ts';
 import { getAccount, confirmSetup, proveSetup, startSetup } from './api-account.ts';
+import { buildDownloadApi } from './api-downloads.ts';
 import { buildGetFile, deleteEntry, postOperation, putFile } from './api-files.ts';
 import { buildLoginApi } from './api-login.ts';
 import {
@@ -33,7 +34,9 @@ export function buildRoutes(services: {
   readonly guard: Guard;
 }): readonly Route[] {
   const login = buildLoginApi(services);
-  const getFile = buildGetFile(new ArchiveRoom());
+  const archives = new ArchiveRoom();
+  const getFile = buildGetFile(archives);
+  const downloads = buildDownloadApi(archives);
   return [
     { method: 'POST', pattern: '/api/login', access: 'public', handler: login.postLogin },
     { method: 'POST', pattern: '/api/login/code', access: 'half', handler: login.postCode },
@@ -62,6 +65,9 @@ export function buildRoutes(services: {
     { method: 'PUT', pattern: '/api/files/*', access: 'full', handler: putFile },
     { method: 'DELETE', pattern: '/api/files/*', access: 'full', handler: deleteEntry },
     { method: 'POST', pattern: '/api/files/*', access: 'full', handler: postOperation },
+
+    { method: 'POST', pattern: '/api/downloads', access: 'full', handler: downloads.postDownload },
+    { method: 'GET', pattern: '/api/downloads/*', access: 'full', handler: downloads.getDownload },
 
     { method: 'OPTIONS', pattern: '/api/uploads', access: 'full', handler: describeTus },
     { method: 'GET', pattern: '/api/uploads', access: 'full', handler: listUploads },

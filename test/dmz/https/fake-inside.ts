@@ -79,6 +79,8 @@ export interface FakeInside {
   stall: boolean;
   /** A file whose streams end too early, as when it is cut while it is read. */
   shorten: string | undefined;
+  /** A folder whose files nobody may read. */
+  closed: string | undefined;
   /** Quota of the whole tree. */
   quotaBytes: number;
   close(): void;
@@ -127,9 +129,10 @@ export async function buildFakeInside(
   const claims: AssertionClaims[] = [];
   const events: EventBody<'edge.event'>[] = [];
   const asked: string[] = [];
-  const state: Pick<FakeInside, 'stall' | 'shorten' | 'quotaBytes'> = {
+  const state: Pick<FakeInside, 'stall' | 'shorten' | 'closed' | 'quotaBytes'> = {
     stall: false,
     shorten: undefined,
+    closed: undefined,
     quotaBytes: Number.MAX_SAFE_INTEGER,
   };
 
@@ -479,6 +482,8 @@ export async function buildFakeInside(
       if (mode.write) requireParent(name);
       const node = mode.write ? files.get(name) : requireNode(name);
       if (node?.type === 'folder') throw new SallyportError('is-a-folder', 'That is a folder');
+      if (state.closed !== undefined && parentOf(name) === state.closed)
+        throw new SallyportError('permission-denied', 'You may not read this');
       lastHandle += 1;
       handles.set(lastHandle, { path: name, write: mode.write, content: [], created: node === undefined });
       return { handle: lastHandle, attributes: attributesOf(node ?? emptyFile), created: node === undefined };
