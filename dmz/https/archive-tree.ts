@@ -71,10 +71,10 @@ export async function listTree(
       const some = different.slice(at, at + archiveNamesAtOnce);
       asked.requireWanted();
       for (const name of some) countOne(name.length);
-      const found = await Promise.all(
+      const answers = await Promise.all(
         some.map(async (name) => ({ name, attributes: await files.stat(folder.child(name)) })),
       );
-      chosen.push(...found.filter(({ attributes }) => isWhole(attributes)));
+      chosen.push(...answers.filter(({ attributes }) => isWhole(attributes)));
     }
     addAll(chosen, top);
   }

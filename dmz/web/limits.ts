@@ -46,9 +46,8 @@ export const previewImageBytesMax = 30_000_000;
 export const previewTextBytesMax = 512_000;
 /** Folders to choose from at one place; who has more types the way in the address bar. */
 export const pickedFoldersMax = 2_000;
-/** Names of a selection that still fit into the address of one ZIP download. */
-export const archiveNamesMax = 500;
-export const archiveAddressCharactersMax = 8_000;
+/** Names of a selection that the server takes for one download. */
+export const downloadNamesMax = 10_000;
 
 /** Long enough to come back to the keyboard, short enough not to nag. */
 export const sessionEndWarningMs = 120_000;

@@ -579,6 +579,24 @@ const uploads = {
       await stage.press(stage.words.remove.submit);
     },
   },
+  'download-prepared': {
+    shows: ['files', 'notice'],
+    as: 'carol',
+    play: async (stage) => {
+      stage.holdDownloads();
+      await stage.choose('Projects', stage.words.files.download);
+      await stage.text(stage.words.download.working);
+    },
+  },
+  'download-refused': {
+    shows: ['files', 'notice'],
+    as: 'carol',
+    play: async (stage) => {
+      stage.node.downloadRefusal = { status: 429, reason: 'too-many', bound: 'entries', maximum: 50_000 };
+      await stage.choose('Projects', stage.words.files.download);
+      await stage.text(/50[.,]000/, 'part');
+    },
+  },
   'notice-reminder': { shows: ['files', 'notice'], as: 'heidi' },
 } satisfies Record<string, Scene>;
 

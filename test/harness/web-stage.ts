@@ -185,6 +185,10 @@ export class Stage {
     this.node.uploadGate = this.#props.hold();
   }
 
+  holdDownloads(): void {
+    this.node.downloadGate = this.#props.hold();
+  }
+
   async failListing(status: number): Promise<void> {
     await this.listed(this.page.url().includes('Projects') ? '2026' : 'offer.pdf');
     this.node.nextListingStatus = status;

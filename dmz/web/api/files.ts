@@ -73,10 +73,24 @@ export function getFileStart(
   return http.bytes({ method: 'GET', path: toApiPath(path), headers, signal });
 }
 
-/** Address of one archive of some of a folder's entries, or of all of it. */
-export function toArchivePath(folder: FolderPath, names: readonly string[]): string {
-  const query = new URLSearchParams([['zip', '1'], ...names.map((name) => ['name', name])]);
-  return `${toFolderApiPath(folder)}?${query.toString()}`;
+/**
+ * Asks for a download of some of a folder's entries, or of all of it; resolves with the address to follow, at once and
+ * once. A single file comes as it is, anything else as one archive. Rejects with what speaks against it.
+ */
+export async function askForDownload(
+  http: Http,
+  folder: FolderPath,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<string> {
+  const json = { folder: `/${folder.join('/')}`, names };
+  const { address } = await http.call<{ readonly address: string }>({
+    method: 'POST',
+    path: '/api/downloads',
+    json,
+    signal,
+  });
+  return address;
 }
 
 export async function deleteEntry(http: Http, path: FolderPath, type: Entry['type']): Promise<void> {

@@ -17,6 +17,9 @@ interface ProblemDetails {
   /** What a password or key was refused for, and what would be enough (characters, bits). */
   readonly weakness?: string;
   readonly minimum?: number;
+  /** What there is too much of for one download (`entries`, `depth`, `names`, `archives`), and how many there may be. */
+  readonly bound?: string;
+  readonly maximum?: number;
 }
 
 export class ApiProblem extends Error {
@@ -85,6 +88,8 @@ export function parseProblem(status: number, retryAfter: string | null, untruste
     driftSeconds: finite(body['drift_seconds']),
     weakness: text(body['weakness']),
     minimum: finite(body['minimum']),
+    bound: text(body['bound']),
+    maximum: finite(body['maximum']),
     retryAfterMs: parseRetryAfterMs(retryAfter),
   };
   return new ApiProblem(

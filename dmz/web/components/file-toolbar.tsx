@@ -90,7 +90,7 @@ export function SelectionBar({
       <span class="bar-count">{words.files.selected(chosen.length, formats.number(chosen.length))}</span>
       <div class="bar-actions">
         {may.download && (
-          <Button icon="download" onClick={() => actions.download(chosen)}>
+          <Button icon="download" onClick={() => void actions.download(chosen)}>
             {words.files.download}
           </Button>
         )}

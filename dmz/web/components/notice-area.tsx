@@ -1,4 +1,4 @@
-import { IconButton } from '#dmz/web/components/button.tsx';
+import { Button, IconButton } from '#dmz/web/components/button.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
 import { useClient, useWords } from '#dmz/web/state/client.ts';
 
@@ -17,14 +17,18 @@ export function NoticeArea() {
       <div class="notice-area" aria-live="polite">
         {notice !== undefined && (
           <div class={`notice notice-${notice.kind}`} data-view="notice">
-            <Icon name={icons[notice.kind]} />
+            {notice.kind === 'work' ? <span class="spinner" /> : <Icon name={icons[notice.kind]} />}
             <p>
               {notice.text}{' '}
               {notice.reference !== undefined && (
                 <span class="reference">{words.common.reference(notice.reference)}</span>
               )}
             </p>
-            <IconButton icon="close" label={words.common.dismiss} onClick={() => notices.dismiss()} />
+            {notice.onCancel === undefined ? (
+              <IconButton icon="close" label={words.common.dismiss} onClick={() => notices.dismiss()} />
+            ) : (
+              <Button onClick={notice.onCancel}>{words.common.cancel}</Button>
+            )}
           </div>
         )}
       </div>

@@ -78,7 +78,7 @@ export function PreviewDialog({
           onClick={() => after !== undefined && onShow(after)}
         />
         <span class="preview-size muted">{formats.size(entry.size)}</span>
-        <Button icon="download" onClick={() => actions.download([entry])}>
+        <Button icon="download" onClick={() => void actions.download([entry])}>
           {words.files.download}
         </Button>
         <Button kind="primary" onClick={onClose}>

@@ -144,9 +144,23 @@ export const de: Catalogue = {
     goHome: 'Zurück zum Start',
     drop: (folder) => `Loslassen, um nach ${folder} hochzuladen`,
     unreadable: 'Ein Teil davon lässt sich nicht lesen. Vielleicht wurde er verschoben oder gelöscht.',
-    tooManyForArchive:
-      'Das ist zu viel, um es auf einmal herunterzuladen. Wählen Sie weniger oder den ganzen Ordner.',
     tooManyFiles: 'Das sind zu viele Dateien auf einmal. So viele laden Sie besser per SFTP hoch.',
+  },
+  download: {
+    working: 'Ihr Download wird zusammengestellt …',
+    tooManyFiles: (maximum) =>
+      `Das sind mehr als ${maximum} Dateien, zu viele für einen Download. Öffnen Sie den Ordner und wählen Sie weniger aus, oder nehmen Sie SFTP.`,
+    tooManyNames: (maximum) =>
+      `Sie haben mehr als ${maximum} Einträge ausgewählt. Wählen Sie weniger aus, oder laden Sie den ganzen Ordner herunter.`,
+    tooDeep:
+      'Die Ordner darin sind für einen Download zu tief verschachtelt. Öffnen Sie zuerst einen weiter unten.',
+    others:
+      'Ihre anderen Downloads laufen noch. Warten Sie, bis einer fertig ist, und versuchen Sie es dann noch einmal.',
+    busy: 'Gerade laden viele etwas herunter. Versuchen Sie es gleich noch einmal.',
+    tooFast: (wait) => `Das war zu viel in kurzer Zeit. Versuchen Sie es in ${wait} noch einmal.`,
+    noFiles: 'Darin sind keine Dateien, die Sie herunterladen könnten.',
+    unreadable:
+      'Sie dürfen nicht alles herunterladen, was darin liegt. Wählen Sie etwas anderes aus, oder fragen Sie Ihren Administrator.',
   },
   newFolder: {
     title: 'Neuer Ordner',

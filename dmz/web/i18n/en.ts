@@ -139,8 +139,21 @@ export const en = {
     goHome: 'Go to Home',
     drop: (folder: string) => `Drop to upload to ${folder}`,
     unreadable: 'Some of that can’t be read. It may have been moved or deleted.',
-    tooManyForArchive: 'That is too much for one download. Choose fewer, or the whole folder.',
     tooManyFiles: 'That is too many files at once. Use SFTP for this many.',
+  },
+  download: {
+    working: 'Putting your download together…',
+    tooManyFiles: (maximum: string) =>
+      `That is more than ${maximum} files, too many for one download. Open the folder and choose fewer, or use SFTP.`,
+    tooManyNames: (maximum: string) =>
+      `You selected more than ${maximum} items. Select fewer, or download the whole folder.`,
+    tooDeep: 'The folders in there are nested too deeply for one download. Open one further down first.',
+    others: 'Your other downloads are still on their way. Wait until one is done, then try again.',
+    busy: 'Many people are downloading just now. Try again in a moment.',
+    tooFast: (wait: string) => `That was too much in a short time. Try again in ${wait}.`,
+    noFiles: 'There are no files in there to download.',
+    unreadable:
+      'You may not download everything that is in there. Select something else, or ask your administrator.',
   },
   newFolder: {
     title: 'New folder',

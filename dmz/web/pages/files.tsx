@@ -94,7 +94,7 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
     if (entry?.type === 'folder') route.go({ name: 'files', folder: [...path, entry.name] });
     else if (entry === undefined || !rights.may(path, 'read')) return;
     else if (previewKindOf(entry.name) !== undefined) setAsked({ name: 'preview', entry });
-    else actions.download([entry]);
+    else void actions.download([entry]);
   };
   /** The key or menu of a selected row means the whole selection. */
   const meantBy = (index: number): readonly Entry[] => {
@@ -166,7 +166,7 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
                 onGoUp={goUp}
                 onOpen={open}
                 onRename={(index) => rename(entries[index])}
-                onDownload={(index) => actions.download(meantBy(index))}
+                onDownload={(index) => void actions.download(meantBy(index))}
                 onMove={(index, kind) => setAsked({ name: 'move', kind, entries: meantBy(index) })}
                 onDelete={(index) => askToDelete(meantBy(index))}
               />

@@ -1,11 +1,11 @@
-import { deleteEntry, makeFolder, relocateEntry, toArchivePath } from '#dmz/web/api/files.ts';
+import { askForDownload, deleteEntry, makeFolder, relocateEntry } from '#dmz/web/api/files.ts';
 import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem } from '#dmz/web/api/problem.ts';
 import type { Entry } from '#dmz/web/files/entry.ts';
-import { checkName, nextFreeName, toApiPath, type FolderPath } from '#dmz/web/files/path.ts';
+import { checkName, nextFreeName, type FolderPath } from '#dmz/web/files/path.ts';
 import type { DroppedFiles } from '#dmz/web/components/dropped-files.ts';
-import { archiveAddressCharactersMax, archiveNamesMax } from '#dmz/web/limits.ts';
-import { describeFailure } from '#dmz/web/i18n/failure.ts';
+import { downloadNamesMax } from '#dmz/web/limits.ts';
+import { describeDownloadFailure, describeFailure } from '#dmz/web/i18n/failure.ts';
 import type { Folder } from '#dmz/web/state/folder.ts';
 import type { Notices } from '#dmz/web/state/notices.ts';
 import type { Preferences } from '#dmz/web/state/preferences.ts';
@@ -104,20 +104,37 @@ export class FileActions {
     await this.#folder.reload();
   }
 
-  /** The browser takes over: it knows where to save and shows progress. Several, or folders: one archive. */
-  download(entries: readonly Entry[]): void {
-    const [only] = entries;
-    if (only === undefined) return;
+  /**
+   * Asked for first, so that a no can be told; then the browser takes over: it knows where to save and shows progress.
+   * Several, or folders: one archive.
+   */
+  async download(entries: readonly Entry[]): Promise<void> {
+    if (entries.length === 0) return;
+    const { words, formats } = this.#preferences;
     const folder = this.#folder.path.value;
-    if (entries.length === 1 && only.type === 'file') {
-      saveFrom(toApiPath([...folder, only.name]));
+    const { era } = this.#uploads;
+    const isAll = this.#folder.isComplete && entries.length === this.#folder.entries.value.length;
+    // One name stays one: its file comes as it is.
+    const names = isAll && entries.length > 1 ? [] : entries.map(({ name }) => name);
+    if (names.length > downloadNamesMax) {
+      this.#notices.failure(words.value.download.tooManyNames(formats.value.number(downloadNamesMax)));
       return;
     }
-    const isAll = entries.length === this.#folder.entries.value.length;
-    const address = toArchivePath(folder, isAll ? [] : entries.map(({ name }) => name));
-    if (!isAll && (entries.length > archiveNamesMax || address.length > archiveAddressCharactersMax))
-      this.#notices.failure(this.#preferences.words.value.files.tooManyForArchive);
-    else saveFrom(address);
+    const cancelling = new AbortController();
+    const done = this.#notices.work(words.value.download.working, () => cancelling.abort());
+    try {
+      const address = await askForDownload(this.#http, folder, names, cancelling.signal);
+      // Somebody else may be here by now, under the same cookie.
+      if (era === this.#uploads.era) saveFrom(address);
+    } catch (thrown) {
+      if (cancelling.signal.aborted || era !== this.#uploads.era) return;
+      const problem = toApiProblem(thrown);
+      const text = describeDownloadFailure(problem, words.value, formats.value);
+      this.#notices.failure(text, problem.details.reference);
+      if (problem.status === 404) await this.#folder.reload();
+    } finally {
+      done();
+    }
   }
 
   /** One after the other. A name that is taken is asked about; nothing is replaced unasked. */

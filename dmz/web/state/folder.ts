@@ -47,6 +47,12 @@ export class Folder {
     return this.#names.value.has(name);
   }
 
+  /** What is listed is all there is. */
+  get isComplete(): boolean {
+    const state = this.state.value;
+    return state.name === 'ready' && state.complete && !state.truncated;
+  }
+
   shows(folder: FolderPath): boolean {
     const path = this.path.value;
     return path.length === folder.length && path.every((name, index) => name === folder[index]);

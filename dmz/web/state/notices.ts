@@ -1,11 +1,13 @@
 import { signal } from '@preact/signals';
-import { noticeMs } from '#dmz/web/limits.ts';
+import { noticeMs, startingDelayMs } from '#dmz/web/limits.ts';
 
 /** Short messages at the edge of the page, and sentences for screen readers only. */
 
 export interface Notice {
-  readonly kind: 'info' | 'reminder' | 'failure';
+  readonly kind: 'info' | 'reminder' | 'failure' | 'work';
   readonly text: string;
+  /** Of work under way. */
+  readonly onCancel?: () => void;
   readonly reference?: string;
 }
 
@@ -29,6 +31,16 @@ export class Notices {
   /** Stays until it is dismissed or replaced: somebody may want to write the reference down. */
   failure(text: string, reference?: string): void {
     this.#show({ kind: 'failure', text, ...(reference === undefined ? {} : { reference }) });
+  }
+
+  /** Something takes longer. Shown after a moment, and until what it returns is called. */
+  work(text: string, onCancel: () => void): () => void {
+    const notice: Notice = { kind: 'work', text, onCancel };
+    const timer = setTimeout(() => this.#show(notice), startingDelayMs);
+    return () => {
+      clearTimeout(timer);
+      if (this.current.value === notice) this.dismiss();
+    };
   }
 
   say(text: string): void {

@@ -142,7 +142,9 @@ export class Session {
     if (problem.status === 401 && !problem.isAnotherTry) this.#end('expired');
     else if (problem.status === 403 && problem.details.reason === 'setup-required') void this.refresh();
     else if (problem.details.reason === 'permission-denied') void this.#learnRights();
-    else if (problem.isOutage && problem.status !== 0) this.#noteOutage(problem);
+    // Busy is a no to this one call.
+    else if (problem.isOutage && problem.status !== 0 && problem.details.reason !== 'busy')
+      this.#noteOutage(problem);
   }
 
   /** Something was offered and then refused: the administrator changed what this person may do. */

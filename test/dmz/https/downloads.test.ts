@@ -128,7 +128,7 @@ describe('the ticket of a download', () => {
   it('is gone when nobody came for it in time, and its archive with it', () => {
     vi.useFakeTimers();
     const tickets = new DownloadTickets();
-    const leave = vi.fn();
+    const leave = vi.fn<() => void>();
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- nothing else of it is looked at
     const session = { view: { session: 'one' }, ended: new AbortController().signal } as Admitted;
     const archive = { name: 'a.zip', entries: [], leave };

@@ -90,6 +90,11 @@ export class FakeNode {
   nextListingStatus: number | undefined;
   /** Status that every upload fails with. */
   uploadStatus: number | undefined;
+  /** Downloads are put together until this resolves. */
+  downloadGate: Promise<void> | undefined;
+  /** What every download is refused for. */
+  downloadRefusal:
+    { readonly status: number; readonly reason: string; readonly [member: string]: unknown } | undefined;
   /** What the next change of the account is refused for. */
   nextChangeRefusal:
     { readonly status: number; readonly reason: string; readonly [member: string]: unknown } | undefined;
@@ -132,6 +137,8 @@ export class FakeNode {
   mend(): void {
     this.outageRetryAfter = undefined;
     this.nextListingStatus = undefined;
+    this.downloadGate = undefined;
+    this.downloadRefusal = undefined;
     this.nextChangeRefusal = undefined;
     this.uploadStatus = undefined;
     this.uploadGate = undefined;
@@ -206,6 +213,8 @@ export class FakeNode {
       return this.#setUp(response, session, route, JSON.parse((await readText(request)) || '{}'));
     if (session.state === 'setup-required') throw new Refusal(403, 'setup-required');
     if (url.pathname.startsWith('/api/files/')) return this.#answerFiles(request, response, url);
+    if (route === 'POST /api/downloads')
+      return this.#prepareDownload(response, JSON.parse(await readText(request)));
     const own = this.#describeOwn()[route];
     if (own !== undefined) return this.#send(response, 200, own);
     if (url.pathname.startsWith('/api/me/')) return this.#change(response);
@@ -248,6 +257,22 @@ export class FakeNode {
       },
       'GET /api/uploads': { uploads: [...this.uploads] },
     };
+  }
+
+  /** Archives are not made here: their address leads nowhere. */
+  async #prepareDownload(
+    response: ServerResponse,
+    { folder, names }: { readonly folder: string; readonly names: readonly string[] },
+  ): Promise<void> {
+    await this.downloadGate;
+    if (this.downloadRefusal !== undefined) {
+      const { status, reason, ...members } = this.downloadRefusal;
+      throw new Refusal(status, reason, members);
+    }
+    const path = [...folder.split('/').filter(Boolean), ...names];
+    const address =
+      names.length === 1 ? `/api/files/${path.map(encodeURIComponent).join('/')}` : '/api/downloads/x';
+    this.#send(response, 201, { address });
   }
 
   #change(response: ServerResponse): void {
