@@ -26,6 +26,10 @@ export const statsAtOnce = 16;
 
 /** Frames filled by one `readv`: 8 × 64 KiB was measured best. */
 export const readBatchFrames = 8;
+/** A longer file that was edited in place is not read at its CLOSE, to say its digest: one line more must not cost a log. */
+export const inPlaceDigestBytesMax = 16 * 1024 * 1024;
+/** Openings of a name whose file vanishes each time it was just seen: somebody removes it in a loop. */
+export const vanishedTriesMax = 3;
 /** Pieces gathered into one `writev`; a window (512 KiB) is 8 full frames or many small SFTP writes. */
 export const writeBatchPieces = 64;
 /** Buffer of hashing and range copies: one batch of the reader. */

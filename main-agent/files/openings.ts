@@ -9,9 +9,11 @@ import { shown } from './listing.ts';
 import type { Located, Mounted } from './mounts.ts';
 import { isAllowed, requireAllowed, requireAnyAllowed, requireFileName } from './permissions.ts';
 import { type HandleFinder, requireSamePlace, uploadIdOf } from './handle-finder.ts';
+import { inPlaceDigestBytesMax } from './limits.ts';
 import { ReadHandle } from './read-handle.ts';
 import type { FileContext } from './service-context.ts';
 import type { BeginUpload, KeptUpload, Stored, Upload, UploadStart } from './storage/storage.ts';
+import type { Digest } from './upload-digest.ts';
 import { type CommitOutcome, WriteHandle } from './write-handle.ts';
 
 /** After these a broken-off commit can't become good by resuming the upload. */
@@ -155,7 +157,7 @@ export class Openings {
       return {
         attributes: shown(outcome.attributes),
         created: outcome.created,
-        sha256: outcome.sha256,
+        ...(outcome.digest.sha256 !== undefined && { sha256: outcome.digest.sha256 }),
       };
     } catch (error) {
       const failure = toFileError(error);
@@ -191,12 +193,9 @@ export class Openings {
       event: 'file.upload',
       path: located.path,
       bytes: outcome.attributes.size,
-      sha256: outcome.sha256,
+      ...(outcome.digest.sha256 !== undefined && { sha256: outcome.digest.sha256 }),
       startedAtMs: record.startedAtMs,
-      detail: [
-        outcome.created ? 'new file' : 'replaced a file',
-        outcome.streamed ? 'digest made while streaming' : 'digest made by reading before the commit',
-      ].join(', '),
+      detail: `${describeUpload(handle, outcome)}, ${digestWords[outcome.digest.how]}`,
     });
     return outcome;
   }
@@ -232,16 +231,36 @@ export class Openings {
       receipts.write(session, { event: 'file.download', path, bytes, startedAtMs, ...cut });
       return;
     }
-    const { record, size: bytes } = handle.upload;
+    const { record, size: bytes, atomic } = handle.upload;
+    // Opened and closed, and nothing happened to the file.
+    if (!atomic && record.replaces && !handle.hasChanged) return;
     receipts.write(session, {
       event: 'file.upload',
       outcome: 'failed',
       path: handle.located.path,
       bytes,
       startedAtMs: record.startedAtMs,
-      detail: `${reason === undefined ? 'not finished' : reason.code}, ${how === 'keep' ? 'may be resumed' : 'given up'}`,
+      detail: `${reason === undefined ? 'not finished' : reason.code}, ${leftBehind(handle, how)}`,
     });
   }
+}
+
+function leftBehind({ upload, writtenBytes }: WriteHandle, how: Ending): string {
+  if (!upload.atomic) return `edited in place, ${writtenBytes} bytes written`;
+  return how === 'keep' ? 'may be resumed' : 'given up';
+}
+
+const digestWords: Readonly<Record<Digest['how'], string>> = {
+  streamed: 'digest made while streaming',
+  read: 'digest made by reading before the commit',
+  'too-long': `digest not made of more than ${inPlaceDigestBytesMax / 1024 ** 2} MiB`,
+};
+
+function describeUpload({ upload, writtenBytes }: WriteHandle, { created }: CommitOutcome): string {
+  if (created) return 'new file';
+  return upload.atomic || upload.freedBytes > 0
+    ? 'replaced a file'
+    : `edited in place, ${writtenBytes} bytes written`;
 }
 
 function withMtime(mtimeMs: number | undefined): { mtimeMs?: number } {

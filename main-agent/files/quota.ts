@@ -76,6 +76,13 @@ export class Account {
     this.#openBytes = Math.max(0, this.#openBytes - bytes);
   }
 
+  /** A file grew in place by so many bytes, or shrank; `reservedBytes` were taken for it before. */
+  grew(bytes: number, reservedBytes: number, sharedId: string | undefined): void {
+    this.release(reservedBytes);
+    if (sharedId === undefined) this.added(bytes);
+    else this.#setShared(sharedId, Math.max(0, (this.#shared.get(sharedId) ?? 0) + bytes));
+  }
+
   /** An upload of `bytes` became a file; `sharedId` where the folder is not the user's own. */
   committed(bytes: number, replacedBytes: number, sharedId: string | undefined): void {
     this.release(bytes);

@@ -1,17 +1,18 @@
 /**
- * A file open for writing. All that happens to it happens one after the other, so that overlapping writes keep their
- * order whatever lane they came on, and a commit sees all that was written before it.
+ * A file open for writing. All that happens to it happens one after the other, by whichever handle of it, so that
+ * overlapping writes keep their order whatever lane they came on, and a commit sees all that was written before it.
  */
-import { Serial } from '#main-agent/serial.ts';
 import type { SallyportError } from '#shared/error.ts';
 import type { AttributeChange, Precondition } from '#shared/file-service/attributes.ts';
 import { badHandle, denied } from './file-error.ts';
 import type { Ending } from './handles.ts';
+import { inPlaceDigestBytesMax } from './limits.ts';
 import type { Located } from './mounts.ts';
 import { type Account, isOwnFolder } from './quota.ts';
 import type { Committed, CommitRules, Stored, Upload } from './storage/storage.ts';
 import { StreamSet } from './stream-set.ts';
-import { UploadDigest } from './upload-digest.ts';
+import { lengthOf } from './storage/file-bytes.ts';
+import { type Digest, UploadDigest } from './upload-digest.ts';
 
 export interface CommitRequest {
   readonly mayReplace: boolean;
@@ -22,9 +23,7 @@ export interface CommitRequest {
 }
 
 export interface CommitOutcome extends Committed {
-  readonly sha256: string;
-  /** False: the digest was made by reading the file before the commit. */
-  readonly streamed: boolean;
+  readonly digest: Digest;
 }
 
 export class WriteHandle {
@@ -34,16 +33,13 @@ export class WriteHandle {
   readonly upload: Upload;
   /** Since it was opened, for admins who look. */
   writtenBytes = 0;
+  /** Anything of the file, by this handle. */
+  hasChanged = false;
   readonly #account: Account;
   readonly #limitBytes: () => number | undefined;
-  readonly #serial = new Serial();
   readonly #digest: UploadDigest;
   /** Mode and times the client asked for: set again at the commit, since each write changes the times. */
   #wished: AttributeChange = {};
-  /** Bytes on the disk before it, which the account has elsewhere: those of a file that is written in place. */
-  readonly #baseBytes: number;
-  /** What the account holds for it. */
-  #countedBytes: number;
   #isOver = false;
 
   /** The initial bytes of an atomic upload are already reserved. */
@@ -58,9 +54,9 @@ export class WriteHandle {
     this.located = located;
     this.#account = account;
     this.#limitBytes = limitBytes;
-    this.#digest = new UploadDigest(upload.initialSize);
-    this.#baseBytes = upload.atomic ? 0 : upload.initialSize;
-    this.#countedBytes = upload.initialSize - this.#baseBytes;
+    this.#digest = new UploadDigest(upload);
+    if (upload.atomic) upload.shared.heldBytes = upload.initialSize;
+    else account.grew(-upload.freedBytes, 0, this.#sharedId);
     this.#wished = withoutSize(wished);
   }
 
@@ -68,24 +64,28 @@ export class WriteHandle {
     return this.upload.size;
   }
 
-  /** `position` undefined: at the end, whatever that is when its turn comes. */
+  /** `position` undefined: at the end, whatever that is when its turn comes; so is every write of a handle that appends. */
   write(pieces: readonly Uint8Array[], position: number | undefined): Promise<void> {
+    const { upload } = this;
+    const bytes = lengthOf(pieces);
     return this.#inTurn(async () => {
-      const at = position ?? this.upload.size;
-      const end = pieces.reduce((bytes, piece) => bytes + piece.byteLength, at);
-      this.#count(Math.max(end, this.upload.size));
-      try {
-        const written = this.upload.write(pieces, at);
-        // Meanwhile the disk works, in a thread of its own.
-        this.#digest.writes(pieces, at);
-        await written;
-      } catch (error) {
-        this.#digest.failed();
-        throw error;
-      } finally {
-        this.#countedAsWritten();
-      }
-      this.writtenBytes += end - at;
+      this.hasChanged = true;
+      const isAppended = upload.record.append || position === undefined;
+      // Programs on main's host may write to a file too.
+      if (isAppended && upload.shared.visibility === 'visible') await upload.stat();
+      const at = isAppended ? upload.size : position;
+      await this.#counted(at + bytes, async () => {
+        try {
+          const written = isAppended ? upload.append(pieces) : upload.write(pieces, at);
+          // Meanwhile the disk works, in a thread of its own.
+          this.#digest.writes(pieces, at);
+          await written;
+        } catch (error) {
+          this.#digest.failed();
+          throw error;
+        }
+      });
+      this.writtenBytes += bytes;
     });
   }
 
@@ -96,15 +96,9 @@ export class WriteHandle {
 
   change(change: AttributeChange): Promise<void> {
     return this.#inTurn(async () => {
-      if (change.size !== undefined) {
-        this.#count(change.size);
-        this.#digest.truncated(change.size);
-      }
-      try {
-        await this.upload.change(change);
-      } finally {
-        this.#countedAsWritten();
-      }
+      this.hasChanged = true;
+      if (change.size !== undefined) this.#digest.truncated(change.size);
+      await this.#counted(change.size ?? 0, () => this.upload.change(change));
       this.#wished = { ...this.#wished, ...withoutSize(change) };
     });
   }
@@ -120,7 +114,7 @@ export class WriteHandle {
   /** Rejected: nothing was made visible, and the handle is still to be ended. */
   commit(request: CommitRequest): Promise<CommitOutcome> {
     return this.#inTurn(async () => {
-      const { hex, streamed } = await this.#digest.finish(this.upload);
+      const digest = await this.#digest.finish(this.upload.atomic ? Infinity : inPlaceDigestBytesMax);
       const { mtimeMs, precondition, ...rules } = request;
       const change = { ...this.#wished, ...(mtimeMs !== undefined && { mtimeMs }) };
       const commitRules: CommitRules = {
@@ -130,54 +124,67 @@ export class WriteHandle {
       };
       const committed = await this.upload.commit(commitRules);
       this.#isOver = true;
-      const { attributes, replacedBytes } = committed;
-      this.#account.committed(this.#countedBytes, replacedBytes, this.#sharedId(attributes.id));
+      if (this.upload.atomic) {
+        this.#account.committed(this.#takeHeldBytes(), committed.replacedBytes, this.#sharedId);
+      }
       this.streams.stopAll();
-      return { ...committed, sha256: hex, streamed };
+      return { ...committed, digest };
     });
   }
 
   /** `reason` is what running streams are told. */
   async end(how: Ending, reason?: SallyportError): Promise<void> {
     this.streams.stopAll(reason);
-    await this.#serial.run(async () => {
+    await this.upload.shared.turns.run(async () => {
       if (this.#isOver) return;
       this.#isOver = true;
       try {
         await this.upload[how]();
       } finally {
-        // What was written in place is there, finished or not.
-        if (this.upload.atomic) this.#account.release(this.#countedBytes);
-        else this.#account.committed(this.#countedBytes, 0, this.#sharedId(this.upload.record.id));
+        if (this.upload.atomic) this.#account.release(this.#takeHeldBytes());
       }
     });
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {
-    return this.#serial.run(() => {
+    return this.upload.shared.turns.run(() => {
       if (this.#isOver) throw badHandle('released');
       return act();
     });
   }
 
-  /** Reserves before the bytes go to the disk, so that no number of uploads at once gets past a quota. */
-  #count(size: number): void {
-    const growthBytes = size - this.#baseBytes - this.#countedBytes;
-    if (growthBytes <= 0) return;
-    this.#account.reserve(growthBytes, this.#limitBytes());
-    this.#countedBytes += growthBytes;
+  /**
+   * Reserves what a file will grow by before the bytes go to the disk, so that no number of writers at once gets past a
+   * quota. What is staged stays reserved until the commit; a file that is written in place has grown at once, whoever
+   * else has it open.
+   */
+  async #counted(size: number, act: () => Promise<void>): Promise<void> {
+    const { shared } = this.upload;
+    const before = shared.size;
+    const reservedBytes = Math.max(0, size - before);
+    this.#account.reserve(reservedBytes, this.#limitBytes());
+    try {
+      await act();
+    } finally {
+      const grownBytes = shared.size - before;
+      if (shared.visibility === 'staged') {
+        this.#account.release(reservedBytes - grownBytes);
+        shared.heldBytes += grownBytes;
+      } else this.#account.grew(grownBytes, reservedBytes, this.#sharedId);
+    }
   }
 
-  #countedAsWritten(): void {
-    const bytes = Math.max(0, this.upload.size - this.#baseBytes);
-    this.#account.release(this.#countedBytes - bytes);
-    this.#countedBytes = bytes;
+  #takeHeldBytes(): number {
+    const { heldBytes } = this.upload.shared;
+    this.upload.shared.heldBytes = 0;
+    return heldBytes;
   }
 
   /** Under which a file counts that is not in a folder of the user's own. */
-  #sharedId(id: string): string | undefined {
+  get #sharedId(): string | undefined {
     const { mounted } = this.located;
-    return mounted !== undefined && isOwnFolder(mounted.mount, this.upload.record.user) ? undefined : id;
+    const { shared, record } = this.upload;
+    return mounted !== undefined && isOwnFolder(mounted.mount, record.user) ? undefined : shared.id;
   }
 }
 

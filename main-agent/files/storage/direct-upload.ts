@@ -1,34 +1,71 @@
 import type { RegularFile } from './folder-handle.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { AttributeChange } from '#shared/file-service/attributes.ts';
+import type { OpenFiles } from './open-files.ts';
 import { requirePrecondition } from './precondition.ts';
 import type { Committed, CommitRules, Upload, UploadRecord } from './storage.ts';
 import { toStored } from './stored.ts';
 import { UploadBytes } from './upload-bytes.ts';
 
 /**
- * Plain POSIX writing into the file itself, for mounts with `uploads: direct`: everybody sees each write at once, a
- * broken upload is a short file, and preconditions only judge what is there at the commit.
+ * Plain POSIX writing into the file itself: everybody sees each write at once, two writers lose nothing of each other, a
+ * broken write is a short one, and preconditions only judge what is there at the commit.
  */
 export class DirectUpload extends UploadBytes implements Upload {
   readonly record: UploadRecord;
+  readonly freedBytes: number;
   readonly atomic = false;
   readonly #etag: string | undefined;
-  readonly #replacedBytes: number;
   #isOver = false;
 
-  constructor(record: UploadRecord, opened: RegularFile, sizeBefore: number) {
-    super(opened);
+  private constructor(
+    record: UploadRecord,
+    opened: RegularFile,
+    files: OpenFiles,
+    { truncate }: { readonly truncate: boolean },
+  ) {
+    super(opened, files, 'visible', truncate ? 0 : Number(opened.stats.size));
     this.record = record;
+    this.freedBytes = truncate ? Number(opened.stats.size) : 0;
     this.#etag = record.replaces ? toStored(opened.stats)?.etag : undefined;
-    this.#replacedBytes = sizeBefore - this.initialSize;
+  }
+
+  /** `opened` is closed when this rejects. */
+  static async open(
+    record: UploadRecord,
+    opened: RegularFile,
+    files: OpenFiles,
+    options: { readonly truncate: boolean },
+  ): Promise<DirectUpload> {
+    const upload = new DirectUpload(record, opened, files, options);
+    try {
+      // In turn with what others write to it.
+      if (options.truncate) await upload.shared.turns.run(() => upload.change({ size: 0 }));
+      return upload;
+    } catch (error) {
+      await upload.abandon();
+      throw error;
+    }
+  }
+
+  override write(pieces: readonly Uint8Array[], position: number): Promise<void> {
+    this.#requireLive();
+    return super.write(pieces, position);
+  }
+
+  override change(change: AttributeChange): Promise<void> {
+    this.#requireLive();
+    return super.change(change);
   }
 
   async commit(rules: CommitRules): Promise<Committed> {
+    this.#requireLive();
     requirePrecondition(rules.precondition, this.#etag);
     if (rules.change !== undefined) await this.change(rules.change);
     await this.file.sync();
     const attributes = await this.stat();
     await this.#letGo();
-    return { attributes, created: !this.record.replaces, replacedBytes: this.#replacedBytes };
+    return { attributes, created: !this.record.replaces, replacedBytes: 0 };
   }
 
   keep(): Promise<void> {
@@ -46,6 +83,13 @@ export class DirectUpload extends UploadBytes implements Upload {
   async #letGo(): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
-    await this.file.close();
+    await this.closeFile();
+  }
+
+  /** The file may be an upload of another handle, which was given up. */
+  #requireLive(): void {
+    if (this.shared.visibility === 'gone') {
+      throw new SallyportError('changed', 'The upload that this file belongs to was broken off');
+    }
   }
 }

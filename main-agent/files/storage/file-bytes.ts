@@ -3,6 +3,10 @@ import { SallyportError } from '#shared/error.ts';
 import type { Descriptor } from './descriptor.ts';
 import type { RegularFile } from './folder-handle.ts';
 
+export function lengthOf(pieces: readonly Uint8Array[]): number {
+  return pieces.reduce((bytes, piece) => bytes + piece.byteLength, 0);
+}
+
 /**
  * Fills the buffers in order; fewer bytes only where the file ends. `knownSize`: a short read that reaches it is
  * believed, which saves small files a second call that reads nothing.
@@ -13,7 +17,7 @@ export async function readBytes(
   position: number,
   knownSize: number,
 ): Promise<number> {
-  const wanted = buffers.reduce((bytes, buffer) => bytes + buffer.byteLength, 0);
+  const wanted = lengthOf(buffers);
   let done = 0;
   while (done < wanted) {
     const bytesRead = await file.read(skipBytes(buffers, done), position + done);
@@ -28,7 +32,7 @@ export async function writeBytes(
   pieces: readonly Uint8Array[],
   position: number,
 ): Promise<void> {
-  const wanted = pieces.reduce((bytes, piece) => bytes + piece.byteLength, 0);
+  const wanted = lengthOf(pieces);
   let done = 0;
   while (done < wanted) {
     const bytesWritten = await file.write(skipBytes(pieces, done), position + done);

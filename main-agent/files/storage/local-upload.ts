@@ -11,6 +11,7 @@ import type { RegularFile } from './folder-handle.ts';
 import { type Jail, lockKey, type Spot } from './jail.ts';
 import type { KeyLock } from './key-lock.ts';
 import type { KeptEntry, KeptUploads } from './kept-uploads.ts';
+import type { OpenFiles } from './open-files.ts';
 import { requirePrecondition } from './precondition.ts';
 import type { StagedRecord, StagingArea } from './staging.ts';
 import type { Committed, CommitRules, Stored, Upload } from './storage.ts';
@@ -26,6 +27,7 @@ export interface UploadHome {
   readonly keepReplaced: boolean;
   readonly clock: Clock;
   readonly log: Log;
+  readonly files: OpenFiles;
   /** It is no longer open here. */
   released(upload: LocalUpload): void;
   keep(entry: KeptEntry): Promise<void>;
@@ -35,13 +37,14 @@ export interface UploadHome {
 export class LocalUpload extends UploadBytes implements Upload {
   readonly record: StagedRecord;
   readonly atomic = true;
+  readonly freedBytes = 0;
   readonly #home: UploadHome;
   readonly #area: StagingArea;
   readonly #over = Promise.withResolvers<void>();
   #isOver = false;
 
   constructor(home: UploadHome, area: StagingArea, record: StagedRecord, part: RegularFile) {
-    super(part);
+    super(part, home.files, 'staged');
     this.record = record;
     this.#home = home;
     this.#area = area;
@@ -59,6 +62,7 @@ export class LocalUpload extends UploadBytes implements Upload {
     const committed = await this.#home.jail.withSpot(this.record.place, 'parent-missing', (spot) =>
       this.#home.locks.hold([lockKey(spot)], () => this.#putInPlace(spot, rules)),
     );
+    this.shared.visibility = 'visible';
     // Visible and durable: from here on nothing may turn success into failure.
     await this.#afterwards(() => this.#letGo());
     await this.#afterwards(() => this.#area.markCommitted(this.record.id));
@@ -118,8 +122,9 @@ export class LocalUpload extends UploadBytes implements Upload {
     if (this.#isOver) return;
     if (this.size === 0 && this.record.resumable === undefined) return this.discard();
     this.#isOver = true;
+    this.shared.visibility = 'gone';
     try {
-      await this.file.close();
+      await this.closeFile();
       const { record, size } = this;
       await this.#home.keep({ area: this.#area, record, size, keptAtMs: this.#home.clock.now() });
     } finally {
@@ -130,6 +135,7 @@ export class LocalUpload extends UploadBytes implements Upload {
 
   async discard(): Promise<void> {
     if (this.#isOver) return;
+    this.shared.visibility = 'gone';
     await this.#letGo();
     await this.#area.remove(this.record.id);
   }
@@ -141,7 +147,7 @@ export class LocalUpload extends UploadBytes implements Upload {
   async #letGo(): Promise<void> {
     this.#isOver = true;
     this.#release();
-    await this.file.close();
+    await this.closeFile();
   }
 
   #release(): void {

@@ -5,8 +5,8 @@
 import { constants, type BigIntStats } from 'node:fs';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
-import { isAFolder, notFound, taken } from '../file-error.ts';
-import { keptVersionMs } from '../limits.ts';
+import { hasErrno, isAFolder, notFound, taken } from '../file-error.ts';
+import { keptVersionMs, vanishedTriesMax } from '../limits.ts';
 import { applyChange, fileMode } from './attribute-change.ts';
 import { DirectUpload } from './direct-upload.ts';
 import type { FolderHandle, RegularFile } from './folder-handle.ts';
@@ -15,6 +15,7 @@ import { Journal } from './journal.ts';
 import type { KeyLock } from './key-lock.ts';
 import { type KeptEntry, KeptUploads } from './kept-uploads.ts';
 import { LocalUpload, type UploadHome } from './local-upload.ts';
+import { OpenFiles } from './open-files.ts';
 import { StagingAreas } from './staging-areas.ts';
 import type { StagedRecord, StagingArea } from './staging.ts';
 import type {
@@ -45,6 +46,7 @@ export class LocalUploads implements UploadHome {
   readonly keepReplaced: boolean;
   readonly clock: Clock;
   readonly log: Log;
+  readonly files = new OpenFiles();
   readonly waiting = new KeptUploads();
   readonly #options: LocalUploadsOptions;
   readonly #areas: StagingAreas;
@@ -84,12 +86,17 @@ export class LocalUploads implements UploadHome {
   }
 
   begin(place: Place, begin: BeginUpload): Promise<Upload> {
+    return againIfGone(() => this.#begin(place, begin));
+  }
+
+  #begin(place: Place, begin: BeginUpload): Promise<Upload> {
     return this.jail.withSpot(place, 'parent-missing', async (spot) => {
       const found = await spot.folder.find(spot.name);
       const existing = requireFileOrNothing(found);
       const kept = existing === undefined ? this.#keptIn(spot, begin.record.user, place) : undefined;
       const start = begin.choose(existing, kept);
       const { exclusive } = begin.record;
+      if (start.from === 'present' && !exclusive) return this.#openPresent(spot, begin, start);
       const reservation = lockKey(spot);
       if (exclusive && (existing !== undefined || this.#reserved.has(reservation))) {
         throw taken('exclusive create');
@@ -122,7 +129,7 @@ export class LocalUploads implements UploadHome {
     const { id } = begin.record;
     // A replaced file keeps its mode, as if it had been written in place.
     const mode = begin.mode ?? existing?.mode;
-    const part = await this.#makePart(area, spot, begin, start, fileMode(mode));
+    const part = await this.#makePart(area, begin, start, fileMode(mode));
     try {
       if (mode !== undefined) await applyChange(part.file, { mode });
       const record = stagedRecord(begin, existing !== undefined, spot.folderId, part.stats);
@@ -137,22 +144,14 @@ export class LocalUploads implements UploadHome {
 
   async #makePart(
     area: StagingArea,
-    spot: Spot,
     begin: BeginUpload,
     start: UploadStart,
     mode: number,
   ): Promise<RegularFile> {
-    switch (start.from) {
-      case 'empty':
-      case 'kept':
-        return area.createPart(begin.record.id, mode);
-      case 'present':
-        return this.#copyPart(area, spot.folder, spot.name, begin);
-      case 'copy':
-        return this.jail.withName(start.of, 'not-found', (folder, name) =>
-          this.#copyPart(area, folder, name, begin),
-        );
-    }
+    if (start.from !== 'copy') return area.createPart(begin.record.id, mode);
+    return this.jail.withName(start.of, 'not-found', (folder, name) =>
+      this.#copyPart(area, folder, name, begin),
+    );
   }
 
   async #copyPart(
@@ -221,19 +220,28 @@ export class LocalUploads implements UploadHome {
   }
 
   openInPlace(place: Place, begin: BeginUpload): Promise<Upload> {
+    return againIfGone(() => this.#openInPlace(place, begin));
+  }
+
+  #openInPlace(place: Place, begin: BeginUpload): Promise<Upload> {
     return this.jail.withSpot(place, 'parent-missing', async (spot) => {
       const existing = requireFileOrNothing(await spot.folder.find(spot.name));
       const start = begin.choose(existing, undefined);
       if (begin.record.exclusive && existing !== undefined) throw taken('exclusive create');
-      if (existing === undefined) await requireNoTwin(spot.folder, spot.name);
-      const flags =
-        constants.O_RDWR |
-        (existing === undefined ? constants.O_CREAT | constants.O_EXCL : 0) |
-        (start.from === 'empty' ? constants.O_TRUNC : 0);
+      if (existing !== undefined) return this.#openPresent(spot, begin, start);
+      await requireNoTwin(spot.folder, spot.name);
+      const flags = inPlaceFlags(begin) | constants.O_CREAT | constants.O_EXCL;
       const opened = await spot.folder.openRegular(spot.name, flags, fileMode(begin.mode));
-      const record = { ...begin.record, replaces: existing !== undefined };
-      return new DirectUpload(record, opened, existing?.size ?? 0);
+      const record = { ...begin.record, replaces: false };
+      return DirectUpload.open(record, opened, this.files, { truncate: false });
     });
+  }
+
+  /** The file that has the name now: since it was looked at, another may have taken its place. */
+  async #openPresent(spot: Spot, begin: BeginUpload, { from }: UploadStart): Promise<Upload> {
+    const opened = await spot.folder.openRegular(spot.name, inPlaceFlags(begin));
+    const record = { ...begin.record, replaces: true };
+    return DirectUpload.open(record, opened, this.files, { truncate: from === 'empty' });
   }
 
   async kept(user: string, place: Place): Promise<KeptUpload | undefined> {
@@ -360,6 +368,22 @@ export class LocalUploads implements UploadHome {
     await this.#journal?.close();
     for (const area of await this.#areas.all()) await area.close();
   }
+}
+
+/** A file removed between a look at its name and its opening is not there: then that is decided about anew. */
+async function againIfGone(open: () => Promise<Upload>): Promise<Upload> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await open();
+    } catch (error) {
+      if (!hasErrno(error, 'ENOENT') || tries === vanishedTriesMax) throw error;
+    }
+  }
+}
+
+/** Appending is the kernel's: wherever the end is, of programs on this host too. */
+function inPlaceFlags({ record }: BeginUpload): number {
+  return constants.O_RDWR | (record.append ? constants.O_APPEND : 0);
 }
 
 function stagedRecord(

@@ -7,6 +7,7 @@
  * every operation inside the place it was given (S-08).
  */
 import type { AttributeChange, Attributes, Precondition } from '#shared/file-service/attributes.ts';
+import type { Serial } from '#main-agent/serial.ts';
 import type { Journal, OperationName } from './journal.ts';
 
 /** Where something is: the folder a mount shows (below the storage's base) and the way from there. Both checked. */
@@ -99,17 +100,39 @@ export interface Committed {
   readonly replacedBytes: number;
 }
 
-/** Bytes on their way into a file. Calls must not overlap; the service sees to that. */
+/** What all who have one file open for writing have in common, whatever sessions they belong to. */
+export interface SharedFile {
+  /** Of the file itself, not of a name (`Stored.id`). */
+  readonly id: string;
+  /** All that is done through any of them, one after the other. */
+  readonly turns: Serial;
+  readonly size: number;
+  /** Counts writes and new lengths, by whomever. */
+  readonly changes: number;
+  /** `staged`: only the session that uploads it sees it · `visible`: a stored file · `gone`: an upload given up. */
+  readonly visibility: 'staged' | 'visible' | 'gone';
+  /** Bytes an account holds for it while it is staged: the service's to set, the same for all who have it open. */
+  heldBytes: number;
+}
+
+/** Bytes on their way into a file. Calls on one file take turns (`shared.turns`); the service sees to that. */
 export interface Upload {
   readonly record: UploadRecord;
+  readonly shared: SharedFile;
   /** Bytes it would have if committed now. */
   readonly size: number;
-  /** Bytes it began with (a resumed upload, a copy of the present file). */
+  /** Bytes it began with (a resumed upload, a file that is written in place). */
   readonly initialSize: number;
+  /** Bytes of the present file that are gone because it begins anew in place. */
+  readonly freedBytes: number;
   /** Nobody sees the bytes before `commit`; false for plain POSIX writing in place. */
   readonly atomic: boolean;
+  /** Landed by `append` of this handle. */
+  readonly appendedBytes: number;
   /** All bytes of all pieces are with the kernel when it resolves. */
   write(pieces: readonly Uint8Array[], position: number): Promise<void>;
+  /** The same at the end of the file, for uploads whose record says `append`; these are written in no other way. */
+  append(pieces: readonly Uint8Array[]): Promise<void>;
   read(buffers: readonly Uint8Array[], position: number): Promise<number>;
   change(change: AttributeChange): Promise<void>;
   stat(): Promise<Stored>;
@@ -138,8 +161,9 @@ export interface ResumableUpload extends KeptUpload {
 }
 
 /**
- * What an upload starts from. `present`: a copy of the file that is there; `copy`: a copy of another file of the same
- * storage; `kept`: a broken upload, taken up again. Mounts that write in place know `empty` and `present` only.
+ * What an upload starts from. `present`: it is no upload, the file that is there is written in place; `copy`: a copy of
+ * another file of the same storage; `kept`: a broken upload, taken up again. Mounts that write in place know `empty` and
+ * `present` only.
  */
 export type UploadStart =
   | { readonly from: 'empty' }
@@ -151,7 +175,7 @@ export interface BeginUpload {
   readonly record: Omit<UploadRecord, 'replaces'>;
   /**
    * Decides by what is there now: a file, or else what this user's last try left under the name. Throws to refuse.
-   * Called once, before anything is made.
+   * Called before anything is made, again if that changed meanwhile.
    */
   readonly choose: (existing: Stored | undefined, kept: KeptUpload | undefined) => UploadStart;
   /** POSIX permission bits, where the client says so. */
@@ -182,8 +206,9 @@ export interface Storage {
   openFolder(place: Place): Promise<StoredFolder>;
   openFile(place: Place): Promise<StoredFile>;
 
+  /** What starts as `present` is written in place, everything else is atomic. */
   beginUpload(place: Place, begin: BeginUpload): Promise<Upload>;
-  /** Plain POSIX writing into the file itself, for mounts with `uploads: direct`. */
+  /** Plain POSIX writing into the file itself whatever it starts from, for mounts with `uploads: direct`. */
   openInPlace(place: Place, begin: BeginUpload): Promise<Upload>;
   /**
    * What this user's broken upload left under a name, to be gone on with: only where no file has the name, and in the

@@ -2,41 +2,63 @@ import type { AttributeChange } from '#shared/file-service/attributes.ts';
 import { notFound } from '../file-error.ts';
 import { applyChange } from './attribute-change.ts';
 import type { Descriptor } from './descriptor.ts';
-import { readBytes, writeBytes } from './file-bytes.ts';
+import { lengthOf, readBytes, writeBytes } from './file-bytes.ts';
 import type { RegularFile } from './folder-handle.ts';
-import type { Stored } from './storage.ts';
+import type { OpenFile, OpenFiles } from './open-files.ts';
+import type { SharedFile, Stored } from './storage.ts';
 import { toStored } from './stored.ts';
 
 /** The bytes of an open upload, wherever they lie until it is committed: a staging file, or the file itself. */
 export class UploadBytes {
   readonly initialSize: number;
+  readonly shared: OpenFile;
+  appendedBytes = 0;
   protected readonly file: Descriptor;
-  #size: number;
+  readonly #files: OpenFiles;
 
-  constructor({ file, stats }: RegularFile) {
+  constructor(
+    { file, stats }: RegularFile,
+    files: OpenFiles,
+    visibility: SharedFile['visibility'],
+    initialSize = Number(stats.size),
+  ) {
     this.file = file;
-    this.initialSize = Number(stats.size);
-    this.#size = this.initialSize;
+    this.#files = files;
+    this.shared = files.join(stats, visibility);
+    this.initialSize = initialSize;
   }
 
   get size(): number {
-    return this.#size;
+    return this.shared.size;
   }
 
   async write(pieces: readonly Uint8Array[], position: number): Promise<void> {
+    this.shared.changes += 1;
     await writeBytes(this.file, pieces, position);
-    const end = pieces.reduce((bytes, piece) => bytes + piece.byteLength, position);
-    this.#size = Math.max(this.#size, end);
+    this.shared.size = Math.max(this.shared.size, position + lengthOf(pieces));
+  }
+
+  async append(pieces: readonly Uint8Array[]): Promise<void> {
+    const at = this.shared.size;
+    try {
+      await this.write(pieces, at);
+    } catch (error) {
+      // A full disk takes what it can.
+      this.appendedBytes += Math.max(0, (await this.stat()).size - at);
+      throw error;
+    }
+    this.appendedBytes += lengthOf(pieces);
   }
 
   read(buffers: readonly Uint8Array[], position: number): Promise<number> {
-    return readBytes(this.file, buffers, position, this.#size);
+    return readBytes(this.file, buffers, position, this.shared.size);
   }
 
   async change(change: AttributeChange): Promise<void> {
     if (change.size !== undefined) {
+      this.shared.changes += 1;
       await this.file.truncate(change.size);
-      this.#size = change.size;
+      this.shared.size = change.size;
     }
     await applyChange(this.file, change);
   }
@@ -44,10 +66,20 @@ export class UploadBytes {
   async stat(): Promise<Stored> {
     const stored = toStored(await this.file.stat());
     if (stored === undefined) throw notFound('open upload');
+    this.shared.size = stored.size;
     return stored;
   }
 
   sync(): Promise<void> {
     return this.file.sync();
+  }
+
+  /** Once. */
+  protected async closeFile(): Promise<void> {
+    try {
+      await this.file.close();
+    } finally {
+      this.#files.leave(this.shared);
+    }
   }
 }

@@ -55,7 +55,9 @@ test('holes, copies and appended files count, and what is deleted or given up is
   await upload(client, 'a', 60 * kib);
   const copy = { from: ['a'], to: ['b'], overwrite: false };
   await expect(client.ask('fs.copy', copy)).rejects.toMatchObject(exceeded);
-  await expect(client.open(['a'], resume)).rejects.toMatchObject(exceeded);
+  const appending = await client.open(['a'], { ...resume, append: true });
+  await expect(client.write(appending, Buffer.alloc(41 * kib))).rejects.toMatchObject(exceeded);
+  await client.ask('fs.release', { handle: appending, keepPartial: false });
   await client.ask('fs.remove-file', { path: ['a'] });
   await upload(client, 'a', 50 * kib);
   await client.ask('fs.copy', copy);

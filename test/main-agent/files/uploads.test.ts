@@ -226,13 +226,13 @@ test('an ETag changes with content, with replacement and with times, and not wit
   expect((await stat()).etag).toBe(last);
 });
 
-test('writing without truncation starts from the present content', async () => {
+test('writing without truncation is done in the file itself, and everybody sees it at once', async () => {
   const rig = await startRig();
   const client = rig.client();
   await client.put(['f'], 'hello world');
   const handle = await client.open(['f'], resume);
   await client.write(handle, 'HELLO', 0);
-  expect(await text(rig, 'alice', 'f')).toBe('hello world');
+  expect(await text(rig, 'alice', 'f')).toBe('HELLO world');
   const result = await client.ask('fs.commit', { handle });
   expect(await text(rig, 'alice', 'f')).toBe('HELLO world');
   expect(result.sha256).toBe(sha256('HELLO world'));

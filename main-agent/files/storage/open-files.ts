@@ -1,0 +1,43 @@
+/**
+ * Files that somebody has open for writing, by their identity and not by their names. All handles of one file, whatever
+ * sessions and users they belong to, agree here on what it is: whose turn it is, how long the file is, what was done.
+ */
+import type { BigIntStats } from 'node:fs';
+import { Serial } from '#main-agent/serial.ts';
+import type { SharedFile } from './storage.ts';
+import { fileId } from './stored.ts';
+
+export class OpenFile implements SharedFile {
+  readonly id: string;
+  readonly turns = new Serial();
+  size: number;
+  changes = 0;
+  heldBytes = 0;
+  visibility: SharedFile['visibility'];
+  handles = 0;
+
+  constructor(stats: BigIntStats, visibility: SharedFile['visibility']) {
+    this.id = fileId(stats);
+    this.size = Number(stats.size);
+    this.visibility = visibility;
+  }
+}
+
+export class OpenFiles {
+  /** As many as there are handles at most; an inode's number is nobody else's while it is open. */
+  readonly #byId = new Map<string, OpenFile>();
+
+  /** Of a file that its caller holds open until `leave`. `visibility` counts where it is the first to have it open. */
+  join(stats: BigIntStats, visibility: SharedFile['visibility']): OpenFile {
+    const id = fileId(stats);
+    let file = this.#byId.get(id);
+    if (file === undefined) this.#byId.set(id, (file = new OpenFile(stats, visibility)));
+    file.handles += 1;
+    return file;
+  }
+
+  leave(file: OpenFile): void {
+    file.handles -= 1;
+    if (file.handles === 0) this.#byId.delete(file.id);
+  }
+}

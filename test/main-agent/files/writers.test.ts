@@ -1,0 +1,182 @@
+import * as fs from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import { inPlaceDigestBytesMax } from '#main-agent/files/limits.ts';
+import { type Client, mountOf, newFile, resume, type Rig, sha256, startRig, userOf } from './rig.ts';
+
+const kib = 1024;
+const appending = { ...resume, append: true };
+const shared = (username: string, quotaBytes?: number) =>
+  userOf(username, [mountOf([], [username]), mountOf(['s'], ['shared'])], { quotaBytes });
+
+async function text(rig: Rig, ...names: string[]): Promise<string> {
+  return fs.readFile(rig.path(...names), 'utf8');
+}
+
+async function close(client: Client, handle: number): Promise<void> {
+  await client.ask('fs.commit', { handle });
+}
+
+test('two sessions that write into one file at the same time lose nothing of each other', async () => {
+  const rig = await startRig();
+  const [one, two] = [rig.client(), rig.client()];
+  await one.put(['f'], '----------');
+  const handles = [await one.open(['f'], resume), await two.open(['f'], resume)] as const;
+  await Promise.all([one.write(handles[0], 'AAA', 0), two.write(handles[1], 'BBB', 7)]);
+  await close(one, handles[0]);
+  await two.write(handles[1], 'C', 5);
+  await close(two, handles[1]);
+  expect(await text(rig, 'alice', 'f')).toBe('AAA--C-BBB');
+});
+
+test('two sessions that append a thousand lines each leave two thousand whole lines', async () => {
+  const rig = await startRig();
+  const clients = [rig.client(shared('alice')), rig.client(shared('bob'))];
+  await clients[0]?.put(['s', 'log'], '');
+  await Promise.all(
+    clients.map(async (client, who) => {
+      const handle = await client.open(['s', 'log'], appending);
+      for (let line = 0; line < 1000; line += 1) await client.write(handle, `${who} ${line}\n`, 7);
+      await close(client, handle);
+    }),
+  );
+  const lines = (await text(rig, 'shared', 'log')).trimEnd().split('\n');
+  expect(lines).toHaveLength(2000);
+  for (const who of [0, 1]) {
+    const own = lines.filter((line) => line.startsWith(`${who} `));
+    expect(own).toEqual(Array.from({ length: 1000 }, (_, line) => `${who} ${line}`));
+  }
+});
+
+test('what another program appends to a file stays when a client appends to it', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['log'], 'one\n');
+  const handle = await client.open(['log'], appending);
+  await fs.appendFile(rig.path('alice', 'log'), 'from the host\n');
+  await client.write(handle, 'two\n');
+  await close(client, handle);
+  expect(await text(rig, 'alice', 'log')).toBe('one\nfrom the host\ntwo\n');
+});
+
+test('an upload that replaces a file replaces it whole, whatever is written in place meanwhile', async () => {
+  const rig = await startRig();
+  const [one, two] = [rig.client(), rig.client()];
+  await one.put(['f'], 'old old old');
+  const replacing = await one.open(['f'], newFile);
+  const editing = await two.open(['f'], resume);
+  await one.write(replacing, 'new');
+  await two.write(editing, 'EDIT', 4);
+  expect(await text(rig, 'alice', 'f')).toBe('old EDITold');
+  await close(one, replacing);
+  // To the file that has no name any more.
+  await two.write(editing, 'lost', 0);
+  await close(two, editing);
+  expect(await text(rig, 'alice', 'f')).toBe('new');
+});
+
+test('what must not exist is not opened in place', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['f'], 'x');
+  await expect(client.open(['f'], { ...resume, create: 'exclusive' })).rejects.toMatchObject({
+    code: 'exists',
+  });
+});
+
+test('opening for writing without being allowed to overwrite is refused, and nothing is touched', async () => {
+  const rig = await startRig();
+  const client = rig.client(userOf('alice', [mountOf([], ['alice'], ['list', 'read', 'write'])]));
+  await client.put(['f'], 'x');
+  for (const mode of [resume, appending]) {
+    await expect(client.open(['f'], mode)).rejects.toMatchObject({ code: 'permission-denied' });
+  }
+});
+
+test('what a file grows by counts once, however many have it open, and what it shrinks by is free', async () => {
+  const rig = await startRig();
+  const user = userOf('alice', undefined, { quotaBytes: 100 * kib });
+  const [one, two] = [rig.client(user), rig.client(user)];
+  await one.put(['f'], Buffer.alloc(60 * kib));
+  const handles = [await one.open(['f'], resume), await two.open(['f'], appending)] as const;
+  await one.write(handles[0], Buffer.alloc(20 * kib), 50 * kib);
+  expect(await rig.service.usedBytes('alice')).toBe(70 * kib);
+  await two.write(handles[1], Buffer.alloc(30 * kib));
+  expect(await rig.service.usedBytes('alice')).toBe(100 * kib);
+  await expect(two.write(handles[1], 'x')).rejects.toMatchObject({ code: 'quota-exceeded' });
+  await one.ask('fs.change-handle', { handle: handles[0], change: { size: 10 * kib } });
+  expect(await rig.service.usedBytes('alice')).toBe(10 * kib);
+  await close(one, handles[0]);
+  await two.ask('fs.release', { handle: handles[1], keepPartial: true });
+  expect(await rig.service.usedBytes('alice')).toBe(10 * kib);
+  await one.put(['g'], Buffer.alloc(90 * kib));
+});
+
+test("in a shared folder a user's quota has what this user added to a file", async () => {
+  const rig = await startRig();
+  const [alice, bob] = [rig.client(shared('alice', 100 * kib)), rig.client(shared('bob', 100 * kib))];
+  await alice.put(['s', 'f'], Buffer.alloc(50 * kib));
+  const handle = await bob.open(['s', 'f'], appending);
+  await bob.write(handle, Buffer.alloc(80 * kib));
+  await expect(bob.write(handle, Buffer.alloc(30 * kib))).rejects.toMatchObject({ code: 'quota-exceeded' });
+  await bob.ask('fs.release', { handle, keepPartial: false });
+  expect(await rig.service.usedBytes('alice')).toBe(50 * kib);
+  expect(await rig.service.usedBytes('bob')).toBe(80 * kib);
+});
+
+test('a receipt of an edited file says so, with a digest where it costs little', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['f'], 'hello world');
+  const handle = await client.open(['f'], resume);
+  await client.write(handle, 'HELLO');
+  expect(await client.ask('fs.commit', { handle })).toMatchObject({
+    created: false,
+    sha256: sha256('HELLO world'),
+  });
+  expect(rig.event('file.upload')).toMatchObject({
+    outcome: 'ok',
+    bytes: 11,
+    detail: 'edited in place, 5 bytes written, digest made by reading before the commit',
+  });
+  await fs.truncate(rig.path('alice', 'f'), inPlaceDigestBytesMax);
+  const log = await client.open(['f'], appending);
+  await client.write(log, 'x');
+  expect(await client.ask('fs.commit', { handle: log })).not.toHaveProperty('sha256');
+  const receipt = rig.event('file.upload');
+  expect(receipt).not.toHaveProperty('sha256');
+  expect(receipt?.detail).toBe('edited in place, 1 bytes written, digest not made of more than 16 MiB');
+});
+
+test('a digest made along the way is not told when somebody else wrote meanwhile', async () => {
+  const rig = await startRig();
+  const user = userOf('alice', [mountOf([], ['alice'], undefined, { uploads: 'direct' })]);
+  const [one, two] = [rig.client(user), rig.client(user)];
+  const first = await one.open(['f'], newFile);
+  await one.write(first, 'mine');
+  const second = await two.open(['f'], resume);
+  await two.write(second, 'Y', 0);
+  const { sha256: told } = await one.ask('fs.commit', { handle: first });
+  expect(told).toBe(sha256('Yine'));
+});
+
+test('a file that was only opened for writing and closed leaves no record', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['f'], 'x');
+  const told = rig.records.length;
+  const handle = await client.open(['f'], resume);
+  await client.ask('fs.release', { handle, keepPartial: false });
+  expect(rig.records).toHaveLength(told);
+});
+
+test('a connection that is lost leaves what was written in place, and the record says so', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['f'], 'abcdef');
+  const handle = await client.open(['f'], resume);
+  await client.write(handle, 'XY', 2);
+  client.end();
+  await expect.poll(() => rig.event('file.upload')?.outcome).toBe('failed');
+  expect(rig.event('file.upload')?.detail).toBe('no-session, edited in place, 2 bytes written');
+  expect(await text(rig, 'alice', 'f')).toBe('abXYef');
+});
