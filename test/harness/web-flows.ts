@@ -4,7 +4,6 @@ import { readQrCode, secretOfUri } from './qr-code.ts';
 /** The page's own things, for code that runs in it; this side of the tests has no DOM types. */
 declare const DataTransfer: new () => { readonly items: { add(file: File): void } };
 declare const ClipboardEvent: new (type: string, init: { clipboardData: object; bubbles: boolean }) => Event;
-declare const document: EventTarget;
 
 /**
  * What a person does with the web client, in English, by what they see: labels, roles and words. Knows a page and an
@@ -127,10 +126,10 @@ export class WebFlows {
   }
 
   /** Pastes files, as copied on the desktop. */
-  async paste(files: readonly { name: string; content: string }[]): Promise<void> {
-    await this.page.evaluate(
-      (clipboardData) => {
-        document.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true }));
+  async paste(files: readonly { name: string; content: string }[], into = 'body'): Promise<void> {
+    await this.page.locator(into).evaluate(
+      (target: EventTarget, clipboardData) => {
+        target.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true }));
       },
       await this.#transfer(files),
     );

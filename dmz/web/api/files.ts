@@ -35,6 +35,7 @@ export async function getPage(
     signal: options.signal,
   });
   const entries = body.entries.map(({ name, type, size, mtime }) => ({
+    parent: folder,
     name,
     type,
     size,

@@ -1,7 +1,11 @@
 import type { ComponentChildren } from 'preact';
 import { useId, useLayoutEffect, useRef } from 'preact/hooks';
+import { useClient } from '#dmz/web/state/client.ts';
 
-/** A modal question. The browser's own `<dialog>` keeps the focus inside and gives it back afterwards. */
+/**
+ * A modal question. The browser's own `<dialog>` keeps the focus inside and gives it back afterwards; going back in the
+ * browser closes it too.
+ */
 export function Dialog({
   view,
   title,
@@ -18,6 +22,7 @@ export function Dialog({
   readonly onKey?: (key: string) => void;
   readonly children: ComponentChildren;
 }) {
+  const { route } = useClient();
   const titleId = useId();
   const dialog = useRef<HTMLDialogElement>(null);
   const latestOnClose = useRef(onClose);
@@ -29,7 +34,9 @@ export function Dialog({
     const onClosed = (): void => latestOnClose.current();
     element.addEventListener('close', onClosed);
     element.showModal();
+    const uncover = route.cover(onClosed);
     return () => {
+      uncover();
       element.removeEventListener('close', onClosed);
       element.close();
     };

@@ -1,23 +1,37 @@
-import { useRef, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { Button } from '#dmz/web/components/button.tsx';
 import { Dialog } from '#dmz/web/components/dialog.tsx';
+import { FullPath, NamedPlaces } from '#dmz/web/components/full-path.tsx';
 import { TextField } from '#dmz/web/components/text-field.tsx';
 import type { Entry } from '#dmz/web/files/entry.ts';
+import type { FolderPath } from '#dmz/web/files/path.ts';
 import { useClient, useWords } from '#dmz/web/state/client.ts';
 
 /** The questions the files page asks. */
 
-export function NewFolderDialog({ onClose }: { readonly onClose: () => void }) {
-  const { actions } = useClient();
+export function NewFolderDialog({
+  parent,
+  onClose,
+}: {
+  readonly parent: FolderPath;
+  readonly onClose: () => void;
+}) {
+  const { actions, notices } = useClient();
   const words = useWords();
   const field = useRef<HTMLInputElement>(null);
   const [name, setName] = useState('');
   const [objection, setObjection] = useState<string | undefined>();
   const [busy, setBusy] = useState(false);
+  const isGone = useRef(false);
+  useEffect(() => () => void (isGone.current = true), []);
   const submit = async (): Promise<void> => {
     if (busy) return;
     setBusy(true);
-    const refused = await actions.createFolder(name.trim());
+    const refused = await actions.createFolder(parent, name.trim());
+    if (isGone.current) {
+      if (refused !== undefined) notices.failure(refused);
+      return;
+    }
     setBusy(false);
     setObjection(refused);
     if (refused === undefined) onClose();
@@ -32,6 +46,9 @@ export function NewFolderDialog({ onClose }: { readonly onClose: () => void }) {
           void submit();
         }}
       >
+        <p class="dialog-place">
+          <FullPath path={parent} />
+        </p>
         <TextField
           label={words.newFolder.label}
           value={name}
@@ -78,6 +95,7 @@ export function DeleteDialog({
         : words.remove.file;
   return (
     <Dialog view="delete" title={words.remove.title(entries.length, first?.name ?? '')} onClose={onClose}>
+      <NamedPlaces entries={entries} />
       <p>{consequence}</p>
       <div class="dialog-buttons">
         <Button onClick={onClose}>{words.common.cancel}</Button>

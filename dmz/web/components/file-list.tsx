@@ -4,7 +4,7 @@ import { closestTo } from '#dmz/web/components/event-target.ts';
 import { FileRow, type RowActions } from '#dmz/web/components/file-row.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
 import { useRowHeight } from '#dmz/web/components/row-metrics.ts';
-import { columnOf, isDescending, nextSort, type SortColumn } from '#dmz/web/files/entry.ts';
+import { columnOf, isDescending, nextSort, type Entry, type SortColumn } from '#dmz/web/files/entry.ts';
 import { scrollTopToShow, windowOf } from '#dmz/web/files/list-window.ts';
 import { useClient, useWords } from '#dmz/web/state/client.ts';
 
@@ -13,13 +13,13 @@ import { useClient, useWords } from '#dmz/web/state/client.ts';
  * and the row the keyboard is on, so that it never loses the focus by scrolling.
  */
 export function FileList({
-  renamingName,
+  renaming,
   dropIndex,
   onRenamed,
   onGoUp,
   ...rowActions
 }: {
-  readonly renamingName: string | undefined;
+  readonly renaming: Entry | undefined;
   /** Folder row that files are held over. */
   readonly dropIndex: number | undefined;
   readonly onRenamed: () => void;
@@ -75,6 +75,7 @@ export function FileList({
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>): void => {
     // The head's own buttons are pressed with these keys; the page's shortcuts still reach them.
     if (event.altKey || entries.length === 0 || closestTo(event, '.file-head') !== null) return;
+    const here = entries[active];
     const control = event.ctrlKey || event.metaKey;
     const pageRows = Math.max(1, Math.floor(viewportHeight / rowHeight) - 1);
     const target = {
@@ -91,9 +92,9 @@ export function FileList({
       else selection.moveTo(index);
       selection.focusActive();
     } else if (event.key === ' ') selection.toggle(entries, active);
-    else if (event.key === 'Enter') rowActions.onOpen(active);
-    else if (event.key === 'F2') rowActions.onRename(active);
-    else if (event.key === 'Delete') rowActions.onDelete(active);
+    else if (event.key === 'Enter' && here !== undefined) rowActions.onOpen(here);
+    else if (event.key === 'F2' && here !== undefined) rowActions.onRename(here);
+    else if (event.key === 'Delete' && here !== undefined) rowActions.onDelete(here);
     else if (event.key === 'Backspace') onGoUp();
     else if (event.key === 'Escape') selection.clear();
     else if (event.key.toLowerCase() === 'a' && control) selection.all(entries);
@@ -134,7 +135,7 @@ export function FileList({
                   top={index * rowHeight}
                   selected={selection.names.value.has(entry.name)}
                   active={index === active}
-                  renaming={entry.name === renamingName}
+                  renaming={entry.name === renaming?.name}
                   dropTarget={index === dropIndex}
                   onRenamed={onRenamed}
                   {...rowActions}

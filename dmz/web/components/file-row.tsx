@@ -6,7 +6,7 @@ import { Icon, type IconName } from '#dmz/web/components/icon.tsx';
 import { Menu, type MenuItem } from '#dmz/web/components/menu.tsx';
 import { PageLink } from '#dmz/web/components/page-link.tsx';
 import { RenameField } from '#dmz/web/components/rename-field.tsx';
-import type { Entry } from '#dmz/web/files/entry.ts';
+import { pathOf, type Entry } from '#dmz/web/files/entry.ts';
 import type { EntryRights } from '#dmz/web/files/rights.ts';
 import { previewKindOf } from '#dmz/web/files/preview.ts';
 import { toApiPath } from '#dmz/web/files/path.ts';
@@ -25,11 +25,13 @@ function iconOf(entry: Entry): IconName {
 }
 
 export interface RowActions {
-  readonly onOpen: (index: number) => void;
-  readonly onDownload: (index: number) => void;
-  readonly onMove: (index: number, kind: 'move' | 'copy') => void;
-  readonly onRename: (index: number) => void;
-  readonly onDelete: (index: number) => void;
+  readonly onOpen: (entry: Entry) => void;
+  readonly onDownload: (entry: Entry) => void;
+  readonly onMove: (entry: Entry, kind: 'move' | 'copy') => void;
+  readonly onRename: (entry: Entry) => void;
+  readonly onDelete: (entry: Entry) => void;
+  /** Its row is being dragged, alone or with what is selected. */
+  readonly onDrag: (entry: Entry) => void;
 }
 
 /** One line of the list. `top`: pixels from the list's beginning. */
@@ -58,7 +60,7 @@ export function FileRow({
   const formats = useFormats();
   const pressed = useLongPress(() => selection.toggle(folder.shown.value, index));
   const size = entry.type === 'file' ? formats.size(entry.size) : '–';
-  const may = session.rights.value.over(folder.path.value, [entry]);
+  const may = session.rights.value.over([entry]);
   const canPreview = entry.type === 'file' && may.download && previewKindOf(entry.name) !== undefined;
   const modified = formats.modified(entry.mtimeMs, Date.now());
 
@@ -82,13 +84,13 @@ export function FileRow({
       if (!withKeys && !canPreview) return;
       event.preventDefault();
       if (!withKeys) {
-        rowActions.onOpen(index);
+        rowActions.onOpen(entry);
         return;
       }
     }
     if (event.shiftKey) selection.extendTo(entries, index);
     else if (withKeys) selection.toggle(entries, index);
-    else if (isTouch(event)) rowActions.onOpen(index);
+    else if (isTouch(event)) rowActions.onOpen(entry);
     else selection.only(entries, index);
     selection.focusActive();
   };
@@ -112,12 +114,13 @@ export function FileRow({
       onDragStart={(event) => {
         // What is dragged is the selection, or this row alone.
         if (!selected) selection.only(folder.shown.value, index);
+        rowActions.onDrag(entry);
         startRowDrag(event);
       }}
       onClickCapture={interceptTap}
       onClick={choose}
       onDblClick={() => {
-        if (!renaming) rowActions.onOpen(index);
+        if (!renaming) rowActions.onOpen(entry);
       }}
       onFocus={() => {
         if (!active) selection.active.value = index;
@@ -181,17 +184,17 @@ function itemsFor(
   const open: MenuItem = {
     label: words.files.open,
     icon: isFolder ? 'folder' : 'eye',
-    onSelect: () => rowActions.onOpen(index),
+    onSelect: () => rowActions.onOpen(entry),
   };
   const copy: MenuItem = {
     label: words.files.copy,
     icon: 'copy',
-    onSelect: () => rowActions.onMove(index, 'copy'),
+    onSelect: () => rowActions.onMove(entry, 'copy'),
   };
   const download: MenuItem = {
     label: words.files.download,
     icon: 'download',
-    onSelect: () => rowActions.onDownload(index),
+    onSelect: () => rowActions.onDownload(entry),
   };
   const relocate: readonly MenuItem[] = [
     {
@@ -199,16 +202,16 @@ function itemsFor(
       icon: 'pencil',
       onSelect: () => {
         selection.moveTo(index);
-        rowActions.onRename(index);
+        rowActions.onRename(entry);
       },
     },
-    { label: words.files.move, icon: 'move', onSelect: () => rowActions.onMove(index, 'move') },
+    { label: words.files.move, icon: 'move', onSelect: () => rowActions.onMove(entry, 'move') },
   ];
   const remove: MenuItem = {
     label: words.files.delete,
     icon: 'trash',
     danger: true,
-    onSelect: () => rowActions.onDelete(index),
+    onSelect: () => rowActions.onDelete(entry),
   };
   return [
     ...(opens ? [open] : []),
@@ -221,8 +224,7 @@ function itemsFor(
 
 /** The name is a real link: it can be copied, and a folder opened in a new tab. */
 function NameLink({ entry, opens }: { readonly entry: Entry; readonly opens: boolean }) {
-  const { folder } = useClient();
-  const path = [...folder.path.value, entry.name];
+  const path = pathOf(entry);
   return (
     <span class="name" title={entry.name}>
       {entry.type === 'folder' ? (

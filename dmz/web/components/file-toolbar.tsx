@@ -76,10 +76,10 @@ export function SelectionBar({
   readonly onMove: (kind: MoveKind) => void;
   readonly onDelete: () => void;
 }) {
-  const { folder, selection, session, actions } = useClient();
+  const { selection, session, actions } = useClient();
   const words = useWords();
   const formats = useFormats();
-  const may = session.rights.value.over(folder.path.value, chosen);
+  const may = session.rights.value.over(chosen);
   return (
     <div
       class="bar bar-selection"

@@ -1,8 +1,9 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Button } from '#dmz/web/components/button.tsx';
 import { Dialog } from '#dmz/web/components/dialog.tsx';
+import { FullPath, NamedPlaces } from '#dmz/web/components/full-path.tsx';
 import { FolderPicker } from '#dmz/web/components/folder-picker.tsx';
-import type { Entry } from '#dmz/web/files/entry.ts';
+import { pathOf, type Entry } from '#dmz/web/files/entry.ts';
 import type { FolderPath } from '#dmz/web/files/path.ts';
 import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
 import type { ConflictChoice } from '#dmz/web/state/upload.ts';
@@ -30,10 +31,10 @@ export function MoveDialog({
   readonly target?: FolderPath | undefined;
   readonly onClose: () => void;
 }) {
-  const { session, folder, actions } = useClient();
+  const { session, actions } = useClient();
   const words = useWords();
   const formats = useFormats();
-  const [from] = useState(folder.path.value);
+  const from = entries[0]?.parent ?? [];
   const [path, setPath] = useState(target ?? from);
   const [step, setStep] = useState<Step>({ name: 'choosing' });
   const [forAll, setForAll] = useState(false);
@@ -55,16 +56,22 @@ export function MoveDialog({
     });
     onClose();
   };
+  /** Ends after what is being moved right now; also when the page goes elsewhere. */
+  const stop = useRef((): void => undefined);
+  stop.current = (): void => {
+    stopping.current.abort();
+    if (step.name === 'conflict') step.answer('skip', true);
+  };
   useEffect(() => {
     if (target !== undefined) void start(target);
+    return () => stop.current();
   }, []);
 
   const cancel = (): void => {
-    stopping.current.abort();
-    if (step.name === 'conflict') step.answer('skip', true);
-    else if (step.name === 'choosing') onClose();
+    stop.current();
+    if (step.name === 'choosing') onClose();
   };
-  const moved = entries.filter(({ type }) => type === 'folder').map(({ name }) => [...from, name].join('/'));
+  const moved = entries.filter(({ type }) => type === 'folder').map((entry) => pathOf(entry).join('/'));
   const title = words.move.title(kind, entries.length, entries[0]?.name ?? '');
   return (
     <Dialog
@@ -74,6 +81,7 @@ export function MoveDialog({
     >
       {step.name === 'choosing' && (
         <>
+          <NamedPlaces entries={entries} />
           <FolderPicker path={path} isClosed={(one) => moved.includes(one.join('/'))} onGo={setPath} />
           <div class="dialog-buttons">
             <Button onClick={cancel}>{words.common.cancel}</Button>
@@ -85,6 +93,9 @@ export function MoveDialog({
       )}
       {step.name === 'working' && (
         <>
+          <p class="dialog-place">
+            <FullPath path={path} />
+          </p>
           <progress
             class="meter"
             max={entries.length}
@@ -100,6 +111,9 @@ export function MoveDialog({
       {step.name === 'conflict' && (
         <>
           <p role="alert">{words.name.takenThere(step.entry.name)}</p>
+          <p class="dialog-place">
+            <FullPath path={[...path, step.entry.name]} />
+          </p>
           {several && (
             <label class="check">
               <input

@@ -4,7 +4,7 @@ import { toApiProblem } from '#dmz/web/api/problem.ts';
 import { Button, IconButton } from '#dmz/web/components/button.tsx';
 import { Dialog } from '#dmz/web/components/dialog.tsx';
 import { Message } from '#dmz/web/components/message.tsx';
-import type { Entry } from '#dmz/web/files/entry.ts';
+import { pathOf, type Entry } from '#dmz/web/files/entry.ts';
 import { previewKindOf } from '#dmz/web/files/preview.ts';
 import { describeFailure } from '#dmz/web/i18n/failure.ts';
 import { previewImageBytesMax, previewTextBytesMax } from '#dmz/web/limits.ts';
@@ -90,7 +90,7 @@ export function PreviewDialog({
 }
 
 function useContent(entry: Entry): Content {
-  const { http, folder } = useClient();
+  const { http } = useClient();
   const words = useWords();
   const [content, setContent] = useState<Content>({ name: 'loading' });
   useEffect(() => {
@@ -102,7 +102,7 @@ function useContent(entry: Entry): Content {
       if (isImage && entry.size > previewImageBytesMax)
         return { name: 'failed', sentence: words.preview.tooLarge };
       const bytesMax = isImage ? previewImageBytesMax : previewTextBytesMax;
-      const bytes = await getFileStart(http, [...folder.path.value, entry.name], {
+      const bytes = await getFileStart(http, pathOf(entry), {
         bytesMax: entry.size === 0 ? 0 : bytesMax,
         signal: leaving.signal,
       });
@@ -125,6 +125,6 @@ function useContent(entry: Entry): Content {
       leaving.abort();
       if (url !== undefined) URL.revokeObjectURL(url);
     };
-  }, [entry.name]);
+  }, [pathOf(entry).join('/')]);
   return content;
 }

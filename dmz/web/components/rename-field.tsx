@@ -1,16 +1,18 @@
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { Entry } from '#dmz/web/files/entry.ts';
 import { stemLength } from '#dmz/web/files/path.ts';
 import { useClient, useWords } from '#dmz/web/state/client.ts';
 
 /** A new name, typed in place. Enter takes it, Escape or leaving it unchanged doesn't. */
 export function RenameField({ entry, onClose }: { readonly entry: Entry; readonly onClose: () => void }) {
-  const { actions, selection } = useClient();
+  const { actions, selection, notices } = useClient();
   const words = useWords();
   const field = useRef<HTMLInputElement>(null);
   const [name, setName] = useState(entry.name);
   const [objection, setObjection] = useState<string | undefined>();
   const [busy, setBusy] = useState(false);
+  const isGone = useRef(false);
+  useEffect(() => () => void (isGone.current = true), []);
   useLayoutEffect(() => {
     field.current?.focus();
     field.current?.setSelectionRange(0, entry.type === 'file' ? stemLength(entry.name) : entry.name.length);
@@ -24,6 +26,10 @@ export function RenameField({ entry, onClose }: { readonly entry: Entry; readonl
     if (busy) return;
     setBusy(true);
     const refused = await actions.rename(entry, name);
+    if (isGone.current) {
+      if (refused !== undefined) notices.failure(refused);
+      return;
+    }
     setBusy(false);
     if (refused === undefined) close();
     else {

@@ -1,5 +1,6 @@
 import { useRef, useState } from 'preact/hooks';
 import { Button, IconButton } from '#dmz/web/components/button.tsx';
+import { FullPath } from '#dmz/web/components/full-path.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
 import { describeFailure } from '#dmz/web/i18n/failure.ts';
 import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
@@ -86,6 +87,7 @@ function ConflictChoices({ upload, several }: { readonly upload: Upload; readonl
   const choose = (choice: ConflictChoice) => (): void => uploads.resolve(upload, choice, forAll);
   return (
     <div class="conflict">
+      <FullPath path={[...upload.folder, upload.name.value]} />
       {mayReplace && <Button onClick={choose('replace')}>{words.uploads.replace}</Button>}
       <Button onClick={choose('keep-both')}>{words.uploads.keepBoth}</Button>
       <Button onClick={choose('skip')}>{words.uploads.skip}</Button>

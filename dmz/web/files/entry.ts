@@ -1,10 +1,20 @@
-/** One line of a folder, as the client keeps it. */
+import type { FolderPath } from '#dmz/web/files/path.ts';
+
+/**
+ * One line of a folder, as the client keeps it. It carries where it lies: whatever is asked about it and answered later
+ * means that place, not the folder that happens to be on the screen by then.
+ */
 export interface Entry {
+  readonly parent: FolderPath;
   readonly name: string;
   readonly type: 'file' | 'folder';
   /** Bytes; of no meaning for folders. */
   readonly size: number;
   readonly mtimeMs: number;
+}
+
+export function pathOf(entry: Entry): FolderPath {
+  return [...entry.parent, entry.name];
 }
 
 export type SortColumn = 'name' | 'size' | 'mtime';

@@ -1,4 +1,4 @@
-import type { Entry } from '#dmz/web/files/entry.ts';
+import { pathOf, type Entry } from '#dmz/web/files/entry.ts';
 import type { FolderPath } from '#dmz/web/files/path.ts';
 
 /** What a person may do where, as the server said: for offering only what works. The server decides. */
@@ -36,17 +36,18 @@ export class Rights {
     return nearest !== undefined && verbs.every((verb) => nearest.allow.includes(verb));
   }
 
-  /** What can be done with each of these in that folder. */
-  over(folder: FolderPath, entries: readonly Entry[]): EntryRights {
-    const all = (test: (entry: Entry, place: FolderPath) => boolean): boolean =>
-      entries.every((entry) => test(entry, [...folder, entry.name]));
+  /** What can be done with each of these where they lie. */
+  over(entries: readonly Entry[]): EntryRights {
+    const all = (test: (entry: Entry) => boolean): boolean => entries.every(test);
+    const isLoose = (entry: Entry): boolean => !this.#isFixed(pathOf(entry));
     return {
-      download: all(({ type }, place) =>
-        type === 'file' ? this.may(folder, 'read') : this.may(place, 'list', 'read'),
+      download: all((entry) =>
+        entry.type === 'file' ? this.may(entry.parent, 'read') : this.may(pathOf(entry), 'list', 'read'),
       ),
-      relocate: all((_, place) => this.may(folder, 'rename') && !this.#isFixed(place)),
-      copy: all(({ type }) => type === 'file' && this.may(folder, 'read')) && this.#mayWriteSomewhere(),
-      remove: all((_, place) => this.may(folder, 'delete') && !this.#isFixed(place)),
+      relocate: all((entry) => this.may(entry.parent, 'rename') && isLoose(entry)),
+      copy:
+        all(({ type, parent }) => type === 'file' && this.may(parent, 'read')) && this.#mayWriteSomewhere(),
+      remove: all((entry) => this.may(entry.parent, 'delete') && isLoose(entry)),
     };
   }
 

@@ -13,6 +13,7 @@ export const de: Catalogue = {
     reference: (id) => `Kennung ${id}`,
     seconds: (seconds) => `${seconds} s`,
     loading: 'Wird geladen',
+    more: (formatted) => `und ${formatted} weitere`,
   },
   signIn: {
     title: 'Anmelden',

@@ -16,6 +16,7 @@ export const en = {
     reference: (id: string) => `Reference ${id}`,
     seconds: (seconds: number) => `${seconds} s`,
     loading: 'Loading',
+    more: (formatted: string) => `and ${formatted} more`,
   },
   signIn: {
     title: 'Sign in',

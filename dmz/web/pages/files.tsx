@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { AppHeader } from '#dmz/web/components/app-header.tsx';
 import { useDropFiles } from '#dmz/web/components/drop-files.ts';
 import { placeChosen } from '#dmz/web/components/dropped-files.ts';
@@ -12,14 +12,15 @@ import { Icon } from '#dmz/web/components/icon.tsx';
 import { MoveDialog, type MoveKind } from '#dmz/web/components/move-dialog.tsx';
 import { PreviewDialog } from '#dmz/web/components/preview-dialog.tsx';
 import { UploadPanel } from '#dmz/web/components/upload-panel.tsx';
-import type { Entry } from '#dmz/web/files/entry.ts';
+import { pathOf, type Entry } from '#dmz/web/files/entry.ts';
 import { previewKindOf } from '#dmz/web/files/preview.ts';
 import type { FolderPath } from '#dmz/web/files/path.ts';
 import { staleFolderMs } from '#dmz/web/limits.ts';
 import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
 
+/** With all that the answer needs to know about where: the page may show another folder by then. */
 type Asked =
-  | { readonly name: 'new-folder' }
+  | { readonly name: 'new-folder'; readonly parent: FolderPath }
   | { readonly name: 'delete'; readonly entries: readonly Entry[] }
   | {
       readonly name: 'move';
@@ -31,32 +32,40 @@ type Asked =
   | { readonly name: 'keyboard' };
 
 /** The folder in the address bar, and everything that can be done with what is in it. */
-export function FilesPage({ path }: { readonly path: FolderPath }) {
+export function FilesPage({ path: address }: { readonly path: FolderPath }) {
   const { brand, route, session, folder, selection, actions } = useClient();
+  // What is on the screen, which follows the address.
+  const path = folder.path.value;
   const words = useWords();
   const [asked, setAsked] = useState<Asked | undefined>();
-  const [renamingName, setRenamingName] = useState<string | undefined>();
+  const [renaming, setRenaming] = useState<Entry | undefined>();
   const filter = useRef<HTMLInputElement>(null);
   const picker = useRef<HTMLInputElement>(null);
   const folderPicker = useRef<HTMLInputElement>(null);
-  const pathKey = path.join('/');
+  /** The folder that was open when the browser was asked to let files be chosen. */
+  const chosenInto = useRef<FolderPath | undefined>(undefined);
+  /** The rows that were taken when the drag began. */
+  const dragged = useRef<readonly Entry[]>([]);
+  const pathKey = address.join('/');
   const entries = folder.shown.value;
   const state = folder.state.value;
   const chosen = selection.chosenFrom(entries);
   const rights = session.rights.value;
   const mayUpload = rights.may(path, 'write');
 
-  useEffect(() => {
-    const moved = !folder.shows(path) || folder.entries.value.length > 0;
+  // Before anything is drawn: nothing of the folder before is to be seen under the new address.
+  useLayoutEffect(() => {
+    const moved = !folder.shows(address) || folder.entries.value.length > 0;
     selection.reset();
-    setRenamingName(undefined);
-    void folder.open(path).then(() => {
+    setRenaming(undefined);
+    setAsked(undefined);
+    void folder.open(address).then(() => {
       // Into a folder by keyboard or click: the list has the focus there too.
       if (moved && document.activeElement === document.body) selection.focusActive();
     });
   }, [pathKey]);
   useEffect(() => {
-    document.title = `${path.at(-1) ?? words.files.title} – ${brand}`;
+    document.title = `${address.at(-1) ?? words.files.title} – ${brand}`;
   }, [pathKey, words]);
   useEffect(() => {
     const refresh = (): void => {
@@ -68,17 +77,35 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
 
   useEffect(() => {
     const paste = (event: ClipboardEvent): void => {
+      if (closestTo(event, 'input, textarea, dialog') !== null) return;
       const files = [...(event.clipboardData?.files ?? [])];
-      if (files.length > 0 && mayUpload) void actions.upload(files.map((file) => ({ file, folder: [] })));
+      const into = folder.path.peek();
+      if (files.length > 0 && session.rights.peek().may(into, 'write'))
+        void actions.upload(
+          files.map((file) => ({ file, folder: [] })),
+          into,
+        );
     };
     document.addEventListener('paste', paste);
     return () => document.removeEventListener('paste', paste);
-  }, [mayUpload]);
+  }, []);
 
   const upload = (): void => {
+    chosenInto.current = path;
     if (mayUpload) picker.current?.click();
   };
-  const uploadFolder = (): void => folderPicker.current?.click();
+  const uploadFolder = (): void => {
+    chosenInto.current = path;
+    folderPicker.current?.click();
+  };
+  const takeChosen = (input: HTMLInputElement): void => {
+    void actions.upload(placeChosen([...(input.files ?? [])]), chosenInto.current ?? path);
+    chosenInto.current = undefined;
+    // The same file may be chosen again.
+    input.value = '';
+  };
+  /** An answer that comes late closes its own question, not the one asked since. */
+  const close = (): void => setAsked((now) => (now === asked ? undefined : now));
   const goUp = (): void => {
     if (path.length > 0) route.go({ name: 'files', folder: path.slice(0, -1) });
   };
@@ -89,41 +116,41 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
     '?': () => setAsked({ name: 'keyboard' }),
   });
 
-  const open = (index: number): void => {
-    const entry = entries[index];
-    if (entry?.type === 'folder') route.go({ name: 'files', folder: [...path, entry.name] });
-    else if (entry === undefined || !rights.may(path, 'read')) return;
+  const open = (entry: Entry): void => {
+    if (entry.type === 'folder') route.go({ name: 'files', folder: pathOf(entry) });
+    else if (!rights.may(entry.parent, 'read')) return;
     else if (previewKindOf(entry.name) !== undefined) setAsked({ name: 'preview', entry });
     else void actions.download([entry]);
   };
   /** The key or menu of a selected row means the whole selection. */
-  const meantBy = (index: number): readonly Entry[] => {
-    const entry = entries[index];
-    if (entry === undefined) return [];
-    return selection.names.value.has(entry.name) ? chosen : [entry];
-  };
+  const meantBy = (entry: Entry): readonly Entry[] =>
+    chosen.some(({ name, parent }) => name === entry.name && parent === entry.parent) ? chosen : [entry];
   /** The keys do no more than the menus offer. */
   const askToDelete = (doomed: readonly Entry[]): void => {
-    if (doomed.length > 0 && rights.over(path, doomed).remove) setAsked({ name: 'delete', entries: doomed });
+    if (doomed.length > 0 && rights.over(doomed).remove) setAsked({ name: 'delete', entries: doomed });
   };
   const rename = (entry: Entry | undefined): void => {
-    if (entry !== undefined && rights.over(path, [entry]).relocate) setRenamingName(entry.name);
+    if (entry !== undefined && rights.over([entry]).relocate) setRenaming(entry);
   };
 
   const drop = useDropFiles({
     mayDrop: (rowIndex, ofRows) => {
       const into = rowIndex === undefined ? undefined : entries[rowIndex];
-      const target = into === undefined ? path : [...path, into.name];
-      return rights.may(target, 'write') && (!ofRows || rights.over(path, chosen).relocate);
+      const target = into === undefined ? path : pathOf(into);
+      return rights.may(target, 'write') && (!ofRows || rights.over(dragged.current).relocate);
     },
     files: (dropped, rowIndex) => {
       const into = rowIndex === undefined ? undefined : entries[rowIndex];
-      void actions.uploadDropped(dropped, into === undefined ? path : [...path, into.name]);
+      void actions.uploadDropped(dropped, into === undefined ? path : pathOf(into));
     },
     rows: (rowIndex) => {
       const into = entries[rowIndex];
-      if (into === undefined || selection.names.value.has(into.name)) return;
-      setAsked({ name: 'move', kind: 'move', entries: chosen, target: [...path, into.name] });
+      if (
+        into === undefined ||
+        dragged.current.some(({ name, parent }) => name === into.name && parent === into.parent)
+      )
+        return;
+      setAsked({ name: 'move', kind: 'move', entries: dragged.current, target: pathOf(into) });
     },
   });
   const dropName =
@@ -141,7 +168,7 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
         <FolderBar
           onUpload={upload}
           onUploadFolder={uploadFolder}
-          onNewFolder={() => setAsked({ name: 'new-folder' })}
+          onNewFolder={() => setAsked({ name: 'new-folder', parent: path })}
         />
         {chosen.length > 0 && (
           <SelectionBar
@@ -160,15 +187,19 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
           {state.name === 'ready' && entries.length > 0 && (
             <>
               <FileList
-                renamingName={renamingName}
+                key={pathKey}
+                renaming={renaming}
                 dropIndex={drop.target?.rowIndex}
-                onRenamed={() => setRenamingName(undefined)}
+                onRenamed={() => setRenaming((now) => (now === renaming ? undefined : now))}
+                onDrag={(entry) => {
+                  dragged.current = meantBy(entry);
+                }}
                 onGoUp={goUp}
                 onOpen={open}
-                onRename={(index) => rename(entries[index])}
-                onDownload={(index) => void actions.download(meantBy(index))}
-                onMove={(index, kind) => setAsked({ name: 'move', kind, entries: meantBy(index) })}
-                onDelete={(index) => askToDelete(meantBy(index))}
+                onRename={rename}
+                onDownload={(entry) => void actions.download(meantBy(entry))}
+                onMove={(entry, kind) => setAsked({ name: 'move', kind, entries: meantBy(entry) })}
+                onDelete={(entry) => askToDelete(meantBy(entry))}
               />
               <FolderFoot />
             </>
@@ -189,11 +220,7 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
         multiple
         tabIndex={-1}
         aria-hidden="true"
-        onChange={(event) => {
-          void actions.upload(placeChosen([...(event.currentTarget.files ?? [])]));
-          // The same file may be chosen again.
-          event.currentTarget.value = '';
-        }}
+        onChange={(event) => takeChosen(event.currentTarget)}
       />
       <input
         ref={(input) => {
@@ -204,22 +231,12 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
         type="file"
         tabIndex={-1}
         aria-hidden="true"
-        onChange={(event) => {
-          void actions.upload(placeChosen([...(event.currentTarget.files ?? [])]));
-          event.currentTarget.value = '';
-        }}
+        onChange={(event) => takeChosen(event.currentTarget)}
       />
-      {asked?.name === 'new-folder' && <NewFolderDialog onClose={() => setAsked(undefined)} />}
-      {asked?.name === 'delete' && (
-        <DeleteDialog entries={asked.entries} onClose={() => setAsked(undefined)} />
-      )}
+      {asked?.name === 'new-folder' && <NewFolderDialog parent={asked.parent} onClose={close} />}
+      {asked?.name === 'delete' && <DeleteDialog entries={asked.entries} onClose={close} />}
       {asked?.name === 'move' && (
-        <MoveDialog
-          kind={asked.kind}
-          entries={asked.entries}
-          target={asked.target}
-          onClose={() => setAsked(undefined)}
-        />
+        <MoveDialog kind={asked.kind} entries={asked.entries} target={asked.target} onClose={close} />
       )}
       {asked?.name === 'preview' && (
         <PreviewDialog
@@ -227,12 +244,12 @@ export function FilesPage({ path }: { readonly path: FolderPath }) {
           among={entries.filter(({ type, name }) => type === 'file' && previewKindOf(name) !== undefined)}
           onShow={(entry) => setAsked({ name: 'preview', entry })}
           onClose={() => {
-            setAsked(undefined);
+            close();
             selection.focusActive();
           }}
         />
       )}
-      {asked?.name === 'keyboard' && <KeyboardDialog onClose={() => setAsked(undefined)} />}
+      {asked?.name === 'keyboard' && <KeyboardDialog onClose={close} />}
     </div>
   );
 }

@@ -52,7 +52,7 @@ export function buildClient(browser: Window): Client {
     onProblem,
     onFinished: (done, failed) => notices.say(preferences.words.value.uploads.finished(done, failed)),
   });
-  const actions = new FileActions({ http, folder, selection, notices, preferences, uploads });
+  const actions = new FileActions({ http, screen: folder, selection, notices, preferences, uploads });
   watchUser({ session, uploads, folder, selection, notices, preferences });
   watchLeaving(browser, uploads);
   browser.addEventListener('online', () => {

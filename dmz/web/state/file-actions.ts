@@ -1,7 +1,7 @@
 import { askForDownload, deleteEntry, makeFolder, relocateEntry } from '#dmz/web/api/files.ts';
 import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem } from '#dmz/web/api/problem.ts';
-import type { Entry } from '#dmz/web/files/entry.ts';
+import { pathOf, type Entry } from '#dmz/web/files/entry.ts';
 import { checkName, nextFreeName, type FolderPath } from '#dmz/web/files/path.ts';
 import type { DroppedFiles } from '#dmz/web/components/dropped-files.ts';
 import { downloadNamesMax } from '#dmz/web/limits.ts';
@@ -27,10 +27,16 @@ function saveFrom(address: string): void {
   link.click();
 }
 
-/** What a person can do with the entries of the open folder. */
+/** Of the folder on the screen only what is needed to show what was done, and deliberately not which one it is. */
+type Screen = Pick<Folder, 'shows' | 'lists' | 'shown' | 'entries' | 'isComplete' | 'reload'>;
+
+/**
+ * What a person can do with files and folders. Each action is told in full what it is about: between a question and its
+ * answer the page may have gone to another folder, where the same name is another thing.
+ */
 export class FileActions {
   readonly #http: Http;
-  readonly #folder: Folder;
+  readonly #screen: Screen;
   readonly #selection: Selection;
   readonly #notices: Notices;
   readonly #preferences: Preferences;
@@ -38,14 +44,14 @@ export class FileActions {
 
   constructor(parts: {
     http: Http;
-    folder: Folder;
+    screen: Screen;
     selection: Selection;
     notices: Notices;
     preferences: Preferences;
     uploads: Uploads;
   }) {
     this.#http = parts.http;
-    this.#folder = parts.folder;
+    this.#screen = parts.screen;
     this.#selection = parts.selection;
     this.#notices = parts.notices;
     this.#preferences = parts.preferences;
@@ -53,17 +59,18 @@ export class FileActions {
   }
 
   /** A sentence about what is wrong with the name, or undefined when the folder is there. */
-  async createFolder(name: string): Promise<string | undefined> {
+  async createFolder(parent: FolderPath, name: string): Promise<string | undefined> {
     const { words } = this.#preferences;
-    const objection = this.#objectTo(name);
+    const made = [...parent, name];
+    const objection = this.#objectTo(made);
     if (objection !== undefined) return objection;
     try {
-      await makeFolder(this.#http, [...this.#folder.path.value, name]);
+      await makeFolder(this.#http, made);
     } catch (thrown) {
       return this.#explainName(name, thrown);
     }
-    await this.#folder.reload();
-    this.#moveTo(name);
+    await this.#screen.reload();
+    this.#moveTo(made);
     this.#notices.info(words.value.newFolder.done(name));
     return undefined;
   }
@@ -71,16 +78,16 @@ export class FileActions {
   /** As `createFolder`. */
   async rename(entry: Entry, name: string): Promise<string | undefined> {
     if (name === entry.name) return undefined;
-    const objection = this.#objectTo(name);
+    const renamed = [...entry.parent, name];
+    const objection = this.#objectTo(renamed);
     if (objection !== undefined) return objection;
-    const folder = this.#folder.path.value;
     try {
-      await relocateEntry(this.#http, 'rename', [...folder, entry.name], [...folder, name]);
+      await relocateEntry(this.#http, 'rename', pathOf(entry), renamed);
     } catch (thrown) {
       return this.#explainName(name, thrown);
     }
-    await this.#folder.reload();
-    this.#moveTo(name);
+    await this.#screen.reload();
+    this.#moveTo(renamed);
     this.#notices.say(this.#preferences.words.value.rename.done(name));
     return undefined;
   }
@@ -88,11 +95,10 @@ export class FileActions {
   /** One after the other, so that a refusal stops before the rest is gone. */
   async remove(entries: readonly Entry[]): Promise<void> {
     const { words } = this.#preferences;
-    const folder = this.#folder.path.value;
     let removed = 0;
     try {
       for (const entry of entries) {
-        await deleteEntry(this.#http, [...folder, entry.name], entry.type);
+        await deleteEntry(this.#http, pathOf(entry), entry.type);
         removed += 1;
       }
       this.#notices.info(words.value.remove.done(removed, entries[0]?.name ?? ''));
@@ -100,8 +106,8 @@ export class FileActions {
       const problem = toApiProblem(thrown);
       this.#notices.failure(describeFailure(problem, words.value), problem.details.reference);
     }
-    this.#selection.clear();
-    await this.#folder.reload();
+    this.#deselect(entries);
+    await this.#screen.reload();
   }
 
   /**
@@ -109,11 +115,13 @@ export class FileActions {
    * Several, or folders: one archive.
    */
   async download(entries: readonly Entry[]): Promise<void> {
-    if (entries.length === 0) return;
+    const [first] = entries;
+    if (first === undefined) return;
     const { words, formats } = this.#preferences;
-    const folder = this.#folder.path.value;
+    const folder = first.parent;
     const { era } = this.#uploads;
-    const isAll = this.#folder.isComplete && entries.length === this.#folder.entries.value.length;
+    const screen = this.#screen;
+    const isAll = screen.shows(folder) && screen.isComplete && entries.length === screen.entries.value.length;
     // One name stays one: its file comes as it is.
     const names = isAll && entries.length > 1 ? [] : entries.map(({ name }) => name);
     if (names.length > downloadNamesMax) {
@@ -131,7 +139,7 @@ export class FileActions {
       const problem = toApiProblem(thrown);
       const text = describeDownloadFailure(problem, words.value, formats.value);
       this.#notices.failure(text, problem.details.reference);
-      if (problem.status === 404) await this.#folder.reload();
+      if (problem.status === 404) await this.#screen.reload();
     } finally {
       done();
     }
@@ -145,7 +153,6 @@ export class FileActions {
     work: MoveWork,
   ): Promise<void> {
     const { words } = this.#preferences;
-    const folder = this.#folder.path.value;
     let done = 0;
     let standing: ConflictChoice | undefined;
     try {
@@ -157,7 +164,7 @@ export class FileActions {
           if (forAll) standing = choice;
           return choice;
         };
-        if (await this.#relocate(kind, [...folder, entry.name], target, decide)) done += 1;
+        if (await this.#relocate(kind, pathOf(entry), target, decide)) done += 1;
         work.onProgress(index + 1);
       }
       const into = target.at(-1) ?? words.value.files.home;
@@ -166,8 +173,8 @@ export class FileActions {
       const problem = toApiProblem(thrown);
       this.#notices.failure(describeFailure(problem, words.value), problem.details.reference);
     }
-    this.#selection.clear();
-    await this.#folder.reload();
+    this.#deselect(entries);
+    await this.#screen.reload();
     this.#selection.focusActive();
   }
 
@@ -199,13 +206,13 @@ export class FileActions {
     }
   }
 
-  async upload(placed: readonly PlacedFile[], into = this.#folder.path.value): Promise<void> {
+  async upload(placed: readonly PlacedFile[], into: FolderPath): Promise<void> {
     if (placed.length > 0 && !(await this.#uploads.add(placed, into)))
       this.#notices.failure(this.#preferences.words.value.files.tooManyFiles);
   }
 
   /** Files and folders; empty folders are made too. */
-  async uploadDropped(dropped: Promise<DroppedFiles>, into = this.#folder.path.value): Promise<void> {
+  async uploadDropped(dropped: Promise<DroppedFiles>, into: FolderPath): Promise<void> {
     const { words } = this.#preferences;
     const { era } = this.#uploads;
     try {
@@ -215,7 +222,7 @@ export class FileActions {
       const filled = new Set(files.map(({ folder }) => folder.join('/')));
       const empty = folders.filter((folder) => !filled.has(folder.join('/')));
       for (const folder of empty) await this.#uploads.makeFolder([...into, ...folder]);
-      if (empty.length > 0) await this.#folder.reload();
+      if (empty.length > 0) await this.#screen.reload();
     } catch (thrown) {
       // A file that vanished while it was dropped, or a folder that can't be made.
       const problem = toApiProblem(thrown);
@@ -226,13 +233,20 @@ export class FileActions {
     }
   }
 
-  #moveTo(name: string): void {
-    const index = this.#folder.shown.value.findIndex((entry) => entry.name === name);
+  /** Who went elsewhere meanwhile keeps what is selected there. */
+  #deselect(entries: readonly Entry[]): void {
+    if (entries.some(({ parent }) => this.#screen.shows(parent))) this.#selection.clear();
+  }
+
+  #moveTo(path: FolderPath): void {
+    if (!this.#screen.shows(path.slice(0, -1))) return;
+    const index = this.#screen.shown.value.findIndex((entry) => entry.name === path.at(-1));
     if (index >= 0) this.#selection.moveTo(index);
     this.#selection.focusActive();
   }
 
-  #objectTo(name: string): string | undefined {
+  #objectTo(path: FolderPath): string | undefined {
+    const name = path.at(-1) ?? '';
     const words = this.#preferences.words.value.name;
     switch (checkName(name)) {
       case 'empty':
@@ -244,7 +258,7 @@ export class FileActions {
       case 'reserved':
         return words.reserved;
       case undefined:
-        return this.#folder.has(name) ? words.taken(name) : undefined;
+        return this.#screen.lists(path) ? words.taken(name) : undefined;
     }
   }
 

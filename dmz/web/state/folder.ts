@@ -43,8 +43,9 @@ export class Folder {
     this.#preferences = preferences;
   }
 
-  has(name: string): boolean {
-    return this.#names.value.has(name);
+  /** Whether that is listed on the screen right now. */
+  lists(path: FolderPath): boolean {
+    return this.shows(path.slice(0, -1)) && this.#names.value.has(path.at(-1) ?? '');
   }
 
   /** What is listed is all there is. */

@@ -11,7 +11,7 @@ import type { Folder } from '#dmz/web/state/folder.ts';
 import { transferFile } from '#dmz/web/state/upload-transfer.ts';
 import { Upload, type ConflictChoice, type UploadState } from '#dmz/web/state/upload.ts';
 
-/** A file and the folder it belongs in, below the one that is open. */
+/** A file and the folder it belongs in, below the one it was dropped on or chosen for. */
 export interface PlacedFile {
   readonly file: File;
   readonly folder: FolderPath;
@@ -276,8 +276,7 @@ export class Uploads {
     return (
       upload.serverId === undefined &&
       upload.choice === undefined &&
-      this.#folder.shows(upload.folder) &&
-      this.#folder.has(upload.name.value)
+      this.#folder.lists([...upload.folder, upload.name.value])
     );
   }
 
@@ -298,7 +297,7 @@ export class Uploads {
     }
     if (choice === 'keep-both') {
       const isTaken = (name: string): boolean =>
-        upload.takenNames.has(name) || (this.#folder.shows(upload.folder) && this.#folder.has(name));
+        upload.takenNames.has(name) || this.#folder.lists([...upload.folder, name]);
       upload.name.value = nextFreeName(upload.originalName, isTaken);
     }
     this.#requeue(upload);

@@ -2,8 +2,14 @@ import { describe, expect, it } from 'vitest';
 import { buildNameOrder, filterEntries, foldersFirst, sortEntries } from '#dmz/web/files/entry-order.ts';
 import { nextSort, type Entry, type SortKey } from '#dmz/web/files/entry.ts';
 
-const file = (name: string, size = 1, mtimeMs = 0): Entry => ({ name, type: 'file', size, mtimeMs });
-const folder = (name: string, mtimeMs = 0): Entry => ({ name, type: 'folder', size: 0, mtimeMs });
+const file = (name: string, size = 1, mtimeMs = 0): Entry => ({
+  parent: [],
+  name,
+  type: 'file',
+  size,
+  mtimeMs,
+});
+const folder = (name: string, mtimeMs = 0): Entry => ({ parent: [], name, type: 'folder', size: 0, mtimeMs });
 const byName = buildNameOrder('en');
 const namesOf = (entries: readonly Entry[]): string[] => entries.map((entry) => entry.name);
 const sorted = (entries: readonly Entry[], sort: SortKey): string[] =>

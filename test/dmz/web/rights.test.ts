@@ -23,8 +23,14 @@ describe('what a person may do', () => {
     expect(new Rights([]).may(['a'])).toBe(false);
   });
 
-  const file: Entry = { name: 'a.txt', type: 'file', size: 1, mtimeMs: 0 };
-  const folder = (name: string): Entry => ({ name, type: 'folder', size: 0, mtimeMs: 0 });
+  const file: Entry = { parent: [], name: 'a.txt', type: 'file', size: 1, mtimeMs: 0 };
+  const folder = (name: string, parent: readonly string[] = []): Entry => ({
+    parent,
+    name,
+    type: 'folder',
+    size: 0,
+    mtimeMs: 0,
+  });
 
   it('with several things is what may be done with each of them', () => {
     const everything = new Rights([
@@ -32,9 +38,9 @@ describe('what a person may do', () => {
       { path: '/in/box', allow: ['write'] },
     ]);
     const full = { download: true, relocate: true, copy: true, remove: true };
-    expect(everything.over([], [file])).toEqual(full);
-    expect(everything.over([], [file, folder('b')])).toEqual({ ...full, copy: false });
-    expect(everything.over(['in'], [folder('box')])).toEqual({
+    expect(everything.over([file])).toEqual(full);
+    expect(everything.over([file, folder('b')])).toEqual({ ...full, copy: false });
+    expect(everything.over([folder('box', ['in'])])).toEqual({
       download: false,
       relocate: false,
       copy: false,
@@ -47,14 +53,14 @@ describe('what a person may do', () => {
       { path: '/', allow: ['delete', 'rename'] },
       { path: '/in/box', allow: ['delete', 'rename'] },
     ]);
-    const moves = (path: readonly string[], name: string): boolean => all.over(path, [folder(name)]).relocate;
+    const moves = (path: readonly string[], name: string): boolean => all.over([folder(name, path)]).relocate;
     expect([moves([], 'in'), moves(['in'], 'box'), moves(['in', 'box'], 'deep'), moves([], 'other')]).toEqual(
       [false, false, true, true],
     );
   });
 
   it('includes copying only when there is a place to copy to', () => {
-    expect(new Rights([{ path: '/', allow: ['read'] }]).over([], [file]).copy).toBe(false);
-    expect(rights.over([], [file]).copy).toBe(true);
+    expect(new Rights([{ path: '/', allow: ['read'] }]).over([file]).copy).toBe(false);
+    expect(rights.over([file]).copy).toBe(true);
   });
 });

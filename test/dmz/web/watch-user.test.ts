@@ -199,7 +199,7 @@ describe('people who follow each other on one page', () => {
     const page = build();
     await page.signIn('alice');
     await page.folder.open([]);
-    expect(page.folder.has("alice's")).toBe(true);
+    expect(page.folder.lists(["alice's"])).toBe(true);
     page.selection.all(page.folder.entries.value);
     page.notices.info('alice did something');
     page.notices.say('alice heard something');
@@ -247,7 +247,7 @@ describe('people who follow each other on one page', () => {
       there.postMessage('signed-in');
       await vi.waitUntil(() => page.shown().includes('bob.bin'));
       expect(page.session.state.value).toMatchObject({ name: 'signed-in', account: { username: 'bob' } });
-      expect(page.folder.has("alice's")).toBe(false);
+      expect(page.folder.lists(["alice's"])).toBe(false);
       expect(page.shown()).toEqual(['bob.bin']);
     } finally {
       here.close();

@@ -1,0 +1,31 @@
+import { pathOf, type Entry } from '#dmz/web/files/entry.ts';
+import type { FolderPath } from '#dmz/web/files/path.ts';
+import { namedInQuestionMax } from '#dmz/web/limits.ts';
+import { useFormats, useWords } from '#dmz/web/state/client.ts';
+
+/** A place in full, as a question names it: `Home / Projects / 2026`. No name can contain the slash. */
+export function FullPath({ path }: { readonly path: FolderPath }) {
+  const words = useWords();
+  return (
+    <span class="full-path" translate={false}>
+      {[words.files.home, ...path].join(' / ')}
+    </span>
+  );
+}
+
+/** What a question is about, in full; of many the first ones, and how many more. */
+export function NamedPlaces({ entries }: { readonly entries: readonly Entry[] }) {
+  const words = useWords();
+  const formats = useFormats();
+  const more = entries.length - namedInQuestionMax;
+  return (
+    <ul class="dialog-places">
+      {entries.slice(0, namedInQuestionMax).map((entry) => (
+        <li key={entry.name}>
+          <FullPath path={pathOf(entry)} />
+        </li>
+      ))}
+      {more > 0 && <li class="muted">{words.common.more(formats.number(more))}</li>}
+    </ul>
+  );
+}
