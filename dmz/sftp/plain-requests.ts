@@ -14,9 +14,10 @@ import {
   usageReply,
 } from '#dmz/sftp/protocol/replies.ts';
 import { readOpenFlags, type SftpRequest } from '#dmz/sftp/protocol/requests.ts';
+import type { PlaceKind, RequestOrder } from '#dmz/sftp/request-order.ts';
 import type { Clock } from '#shared/clock.ts';
-import { SallyportError } from '#shared/error.ts';
-import type { AttributeChange, Attributes } from '#shared/file-service/attributes.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
+import type { AttributeChange, OpenMode } from '#shared/file-service/attributes.ts';
 import { parseVirtualPath, type VirtualPath } from '#shared/file-service/virtual-path.ts';
 
 /** Every request but the two that carry file content, which the session answers without a promise each. */
@@ -24,104 +25,197 @@ export type PlainRequest = Exclude<SftpRequest, { type: 'init' | 'read' | 'write
 type RequestOf<T extends PlainRequest['type']> = Extract<PlainRequest, { type: T }>;
 
 /**
- * One request in, one whole answer out, or a SallyportError that `status.ts` knows how to say.
+ * One request in, one whole answer out, or a SallyportError that `status.ts` knows how to say. Each takes its place in
+ * the session's order at once, and acts when it has its turn: `answer` is called in the order of arrival.
  *
  * Trust: paths and handles are the client's words; paths become a VirtualPath here and nowhere later.
  */
 export class PlainRequests {
   readonly #files: FileClient;
   readonly #handles: Handles;
+  readonly #order: RequestOrder;
   readonly #username: string;
   readonly #clock: Clock;
 
   constructor(options: {
     readonly files: FileClient;
     readonly handles: Handles;
+    readonly order: RequestOrder;
     readonly username: string;
     readonly clock: Clock;
   }) {
     this.#files = options.files;
     this.#handles = options.handles;
+    this.#order = options.order;
     this.#username = options.username;
     this.#clock = options.clock;
   }
 
   async answer(request: PlainRequest): Promise<Buffer> {
     const { id } = request;
+    const done = () => ok(id);
     switch (request.type) {
-      case 'open':
-        return handleReply(id, await this.#open(request));
-      case 'close':
-        await this.#handles.close(request.handle);
-        return ok(id);
-      case 'stat':
-        return attributesReply(id, await this.#files.stat(toPath(request.path)));
-      case 'lstat':
-        return attributesReply(id, await this.#files.stat(toPath(request.path), { followLinks: false }));
-      case 'fstat':
-        return attributesReply(id, await this.#statHandle(request.handle));
-      case 'setstat':
-      case 'lsetstat':
-        await this.#files.change(toPath(request.path), requireChange(request.attributes), {
-          followLinks: request.type === 'setstat',
-        });
-        return ok(id);
-      case 'fsetstat':
-        await this.#handles.requireFile(request.handle).change(requireChange(request.attributes));
-        return ok(id);
-      case 'opendir':
-        return handleReply(id, await this.#openFolder(toPath(request.path)));
-      case 'readdir': {
-        const names = await this.#handles.requireFolder(request.handle).read();
-        return names.length > 0 ? nameReply(id, names) : statusReply(id, statusCode.eof, 'End of folder');
+      case 'open': {
+        const mode = requireOpenMode(request.flags);
+        const path = toPath(request.path);
+        const open = async () => handleReply(id, await this.#open(path, mode, request));
+        return this.#byPath(mode.write ? 'change' : 'question', [path], open);
       }
-      case 'remove':
-        await this.#files.removeFile(toPath(request.path));
-        return ok(id);
-      case 'mkdir':
-        await this.#files.makeFolder(toPath(request.path), request.attributes.change.mode);
-        return ok(id);
-      case 'rmdir':
-        await this.#files.removeFolder(toPath(request.path), { recursive: false });
-        return ok(id);
+      case 'close': {
+        const kind = this.#handles.findFile(request.handle)?.mayWrite === true ? 'change' : 'handle-question';
+        return this.#byHandle(kind, (turn) => this.#handles.close(request.handle, turn).then(done), {
+          mustAct: true,
+        });
+      }
+      case 'stat':
+      case 'lstat': {
+        const path = toPath(request.path);
+        const followLinks = request.type === 'stat';
+        return this.#byPath('question', [path], async () =>
+          attributesReply(id, await this.#files.stat(path, { followLinks })),
+        );
+      }
+      case 'fstat': {
+        const found = this.#handles.require(request.handle);
+        return this.#byHandle('handle-question', async (turn) => {
+          const stat = async () => turn.then(() => this.#files.stat(found.path));
+          return attributesReply(id, await (found instanceof OpenFile ? found.stat(turn) : stat()));
+        });
+      }
+      case 'setstat':
+      case 'lsetstat': {
+        const path = toPath(request.path);
+        const change = requireChange(request.attributes);
+        const followLinks = request.type === 'setstat';
+        return this.#byPath('change', [path], () =>
+          this.#files.change(path, change, { followLinks }).then(done),
+        );
+      }
+      case 'fsetstat': {
+        const file = this.#handles.requireFile(request.handle);
+        const change = requireChange(request.attributes);
+        return this.#byHandle('change', (turn) => file.change(change, turn).then(done));
+      }
+      case 'opendir': {
+        const path = toPath(request.path);
+        return this.#byPath('question', [path], async () => handleReply(id, await this.#openFolder(path)));
+      }
+      case 'readdir': {
+        const folder = this.#handles.requireFolder(request.handle);
+        // A listing shows sizes, so it waits for WRITEs.
+        return this.#byHandle('question', async (turn) => {
+          const names = await folder.read(turn);
+          return names.length > 0 ? nameReply(id, names) : statusReply(id, statusCode.eof, 'End of folder');
+        });
+      }
+      case 'remove': {
+        const path = toPath(request.path);
+        return this.#byPath('change', [path], async () => {
+          await this.#files.removeFile(path);
+          this.#handles.removed(path);
+          return ok(id);
+        });
+      }
+      case 'mkdir': {
+        const path = toPath(request.path);
+        const { mode } = request.attributes.change;
+        return this.#byPath('change', [path], () => this.#files.makeFolder(path, mode).then(done));
+      }
+      case 'rmdir': {
+        const path = toPath(request.path);
+        return this.#byPath('change', [path], () =>
+          this.#files.removeFolder(path, { recursive: false }).then(done),
+        );
+      }
+      case 'rename': {
+        const from = toPath(request.from);
+        const to = toPath(request.to);
+        const renaming = this.#byPath('change', [from, to], async () => {
+          await this.#files.rename(from, to, { overwrite: request.overwrite });
+          this.#handles.renamed(from, to);
+          return ok(id);
+        });
+        return renaming.finally(this.#handles.beginRename().over);
+      }
+      case 'readlink': {
+        const path = toPath(request.path);
+        return this.#byPath('question', [path], async () => pathReply(id, await this.#files.readLink(path)));
+      }
+      case 'statvfs': {
+        const path = toPath(request.path);
+        return this.#byPath('question', [], async () => usageReply(id, await this.#files.usage(path)));
+      }
+      case 'fstatvfs': {
+        const { path } = this.#handles.require(request.handle);
+        return this.#byPath('question', [], async () => usageReply(id, await this.#files.usage(path)));
+      }
+      case 'fsync': {
+        const file = this.#handles.requireFile(request.handle);
+        return this.#byHandle('handle-question', (turn) => file.sync(turn).then(done));
+      }
+      case 'copy-data':
+        return this.#byHandle('change', (turn) => this.#copy(request, turn).then(done));
+      // What follows touches nothing and waits for nothing.
       case 'realpath':
         return pathReply(id, toPath(request.path).toString());
       case 'expand-path':
         return pathReply(id, toPath(request.path.replace(/^~(?=\/|$)/, '')).toString());
       case 'home-directory':
         return pathReply(id, '/');
-      case 'rename':
-        await this.#files.rename(toPath(request.from), toPath(request.to), { overwrite: request.overwrite });
-        return ok(id);
-      case 'readlink':
-        return pathReply(id, await this.#files.readLink(toPath(request.path)));
-      case 'symlink':
-        throw new SallyportError('permission-denied', 'Links are not made here');
       case 'limits':
         return limitsReply(id);
-      case 'statvfs':
-        return usageReply(id, await this.#files.usage(toPath(request.path)));
-      case 'fstatvfs':
-        return usageReply(id, await this.#files.usage(this.#handles.require(request.handle).path));
-      case 'fsync':
-        await this.#handles.requireFile(request.handle).sync();
-        return ok(id);
-      case 'copy-data':
-        await this.#copy(request);
-        return ok(id);
+      case 'symlink':
+        throw new SallyportError('permission-denied', 'Links are not made here');
       case 'unsupported':
         return statusReply(id, statusCode.unsupported, `Not supported: ${request.what}`);
     }
   }
 
-  async #open(request: RequestOf<'open'>): Promise<string> {
-    const mode = readOpenFlags(request.flags);
-    if (mode === undefined) throw new SallyportError('bad-request', 'Open flags without meaning');
-    const path = toPath(request.path);
+  async #byPath(kind: PlaceKind, paths: readonly VirtualPath[], act: () => Promise<Buffer>): Promise<Buffer> {
+    const release = this.#holdOpenFiles(kind, paths);
+    try {
+      return await this.#byHandle(kind, (turn) => turn.then(act));
+    } finally {
+      release();
+    }
+  }
+
+  /** `act` takes its place in the order of the handle at once, and waits there for its turn. */
+  async #byHandle(
+    kind: PlaceKind,
+    act: (turn: Promise<void>) => Promise<Buffer>,
+    options: { readonly mustAct?: boolean } = {},
+  ): Promise<Buffer> {
+    const place = this.#order.enter(kind, options);
+    try {
+      return await act(place.turn);
+    } catch (error) {
+      // What waits has waited as long as this one, for the same link.
+      if (isSallyportError(error, 'link-down')) this.#order.release(error);
+      throw error;
+    } finally {
+      place.leave();
+    }
+  }
+
+  /** READs and WRITEs of a file that is named by its path come before that request, or after it. */
+  #holdOpenFiles(kind: PlaceKind, paths: readonly VirtualPath[]): () => void {
+    const orders = this.#handles.ordersOf(paths);
+    if (orders.length === 0) return () => undefined;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    for (const order of orders)
+      void order.inTurn(async () => {
+        await promise;
+        if (kind === 'change') order.dropReadAhead();
+      });
+    return resolve;
+  }
+
+  async #open(path: VirtualPath, mode: OpenMode, request: RequestOf<'open'>): Promise<string> {
     // An owner in OPEN is ignored, as OpenSSH does: clients send it along without meaning it.
     return this.#handles.add(async () => {
       const remote = await this.#files.open(path, mode, request.attributes.change);
-      return new OpenFile(path, remote, mode);
+      return new OpenFile(remote, mode, this.#handles.orderOf(path));
     });
   }
 
@@ -138,12 +232,7 @@ export class PlainRequests {
     });
   }
 
-  async #statHandle(handle: string): Promise<Attributes> {
-    const found = this.#handles.require(handle);
-    return found instanceof OpenFile ? found.stat() : this.#files.stat(found.path);
-  }
-
-  async #copy(request: RequestOf<'copy-data'>): Promise<void> {
+  async #copy(request: RequestOf<'copy-data'>, turn: Promise<void>): Promise<void> {
     const from = this.#handles.requireFile(request.from);
     const to = this.#handles.requireFile(request.to);
     const lengthBytes = request.length;
@@ -153,12 +242,18 @@ export class PlainRequests {
         end(request.fromOffset) <= request.toOffset || end(request.toOffset) <= request.fromOffset;
       if (!isDisjoint) throw new SallyportError('unsupported', 'Ranges of one file overlap');
     }
-    await from.copyTo(to, { fromOffset: request.fromOffset, toOffset: request.toOffset, lengthBytes });
+    await from.copyTo(to, { fromOffset: request.fromOffset, toOffset: request.toOffset, lengthBytes }, turn);
   }
 }
 
 function toPath(untrustedPath: string): VirtualPath {
   return parseVirtualPath(untrustedPath);
+}
+
+function requireOpenMode(flags: number): OpenMode {
+  const mode = readOpenFlags(flags);
+  if (mode === undefined) throw new SallyportError('bad-request', 'Open flags without meaning');
+  return mode;
 }
 
 function requireChange(requested: { change: AttributeChange; setsOwner: boolean }): AttributeChange {

@@ -8,10 +8,11 @@ import { sftpVersion, statusCode } from '#dmz/sftp/protocol/constants.ts';
 import { PacketAssembler } from '#dmz/sftp/protocol/packet-assembler.ts';
 import { dataReplyHead, statusReply, versionReply } from '#dmz/sftp/protocol/replies.ts';
 import { parseRequest, RequestRefused, type SftpRequest } from '#dmz/sftp/protocol/requests.ts';
+import { RequestOrder } from '#dmz/sftp/request-order.ts';
 import { toStatus } from '#dmz/sftp/status.ts';
 import { MalformedMessage } from '#dmz/sftp/wire.ts';
 import type { Clock } from '#shared/clock.ts';
-import { isSallyportError } from '#shared/error.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 
 export interface SftpSessionOptions {
@@ -31,8 +32,8 @@ type RequestOf<T extends SftpRequest['type']> = Extract<SftpRequest, { type: T }
 /**
  * One SFTP conversation (version 3) on one channel: reads requests, asks the file service, answers.
  *
- * Requests run side by side, as clients expect that pipeline them; what belongs together on one file keeps its order
- * (`OpenFile`). It stops reading the channel while too much is under way, so that a client can't make it hold more
+ * Requests run side by side where nobody can tell; each sees the effects of those before it (`RequestOrder`, and
+ * `FileOrder` for the content of one file). It stops reading the channel while too much is under way, so that a client can't make it hold more
  * than the bounds of `limits.ts`.
  *
  * Trust: the client is signed in and may still be hostile. Decides nothing about rights: main does, for every call.
@@ -44,6 +45,7 @@ export class SftpSession {
   readonly #channel: ByteChannel;
   readonly #assembler = new PacketAssembler();
   readonly #handles = new Handles();
+  readonly #order = new RequestOrder();
   readonly #plain: PlainRequests;
   #hasVersion = false;
   #outstanding = 0;
@@ -59,7 +61,7 @@ export class SftpSession {
     this.finished = promise;
     this.#onFinished = resolve;
     this.#channel = options.channel;
-    this.#plain = new PlainRequests({ ...options, handles: this.#handles });
+    this.#plain = new PlainRequests({ ...options, handles: this.#handles, order: this.#order });
     this.#channel.onData = (bytes) => {
       this.#assembler.push(bytes);
       this.#work();
@@ -168,11 +170,13 @@ export class SftpSession {
       return;
     }
     this.#outstandingReadBytes += request.length;
+    const stretch = this.#order.beginRead();
     file.read({
       offset: request.offset,
       length: request.length,
       done: (error, pieces) => {
         this.#outstandingReadBytes -= request.length;
+        this.#order.endRead(stretch);
         if (error !== undefined) {
           pieces?.release();
           answered(failed(request.id, error));
@@ -207,11 +211,15 @@ export class SftpSession {
       answered(ok(request.id));
       return;
     }
+    const stretch = this.#order.beginWrite();
     file.write({
       offset: request.offset,
       length: request.length,
       data: request.data,
-      done: (error) => answered(error === undefined ? ok(request.id) : failed(request.id, error)),
+      done: (error) => {
+        this.#order.endWrite(stretch);
+        answered(error === undefined ? ok(request.id) : failed(request.id, error));
+      },
     });
   }
 
@@ -219,6 +227,7 @@ export class SftpSession {
   async #finish(): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
+    this.#order.release(new SallyportError('bad-handle', 'The connection is closed'));
     await this.#handles.abandonAll();
     this.#channel.end();
     this.#onFinished();

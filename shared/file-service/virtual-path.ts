@@ -43,6 +43,11 @@ export class VirtualPath {
     return ancestor.components.every((component, index) => this.components[index] === component);
   }
 
+  /** What `inner` (within this path) is called when this path is called `target`. */
+  rebase(inner: VirtualPath, target: VirtualPath): VirtualPath {
+    return new VirtualPath([...target.components, ...inner.components.slice(this.components.length)]);
+  }
+
   toString(): string {
     return `/${this.components.join('/')}`;
   }

@@ -80,7 +80,9 @@ export class FileReader {
   }
 
   get isIdle(): boolean {
-    return this.#early.length === 0 && [...this.#runs].every((run) => run.queue.length === 0);
+    if (this.#early.length > 0) return false;
+    for (const run of this.#runs) if (run.queue.length > 0) return false;
+    return true;
   }
 
   /** When every read so far is answered. */
@@ -109,7 +111,12 @@ export class FileReader {
     this.#readAlone(request);
   }
 
-  /** Ends every stream: the file changed under the read-ahead, or is being closed. Requests under way are refused. */
+  /** The file is being changed: what came ahead of the READs is of yesterday. To be called when idle. */
+  dropReadAhead(): void {
+    if (this.#runs.size > 0) this.stop(new SallyportError('changed', 'The file was written to'));
+  }
+
+  /** Ends every stream: the file is being closed. Requests under way are refused. */
   stop(reason: SallyportError): void {
     for (const run of this.#runs) {
       run.stream?.reset(reason);

@@ -20,8 +20,11 @@ export class FolderReader {
   }
 
   /** The next names, encoded; none after the last. */
-  read(): Promise<Buffer[]> {
-    const result = this.#last.then(() => this.#readNext());
+  read(turn: Promise<void>): Promise<Buffer[]> {
+    const result = this.#last.then(async () => {
+      await turn;
+      return this.#readNext();
+    });
     this.#last = result.catch(() => undefined);
     return result;
   }
@@ -44,8 +47,9 @@ export class FolderReader {
     return names;
   }
 
-  close(): Promise<void> {
-    return this.#remote.close();
+  async close(turn: Promise<void>): Promise<void> {
+    await turn;
+    await this.#remote.close();
   }
 
   async abandon(): Promise<void> {

@@ -1,4 +1,5 @@
 import type { RemoteFile } from '#dmz/files/file-client.ts';
+import type { FileOrder, FileParty } from '#dmz/sftp/files/file-order.ts';
 import { FileReader, type ReadRequest } from '#dmz/sftp/files/file-reader.ts';
 import { FileWriter, type WriteRequest } from '#dmz/sftp/files/file-writer.ts';
 import type { AttributeChange, Attributes, OpenMode } from '#shared/file-service/attributes.ts';
@@ -6,140 +7,131 @@ import { SallyportError } from '#shared/error.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 
 /**
- * One file handle of an SFTP session: keeps its requests in an order in which each sees what came before it, and knows
- * whether closing it makes something visible.
+ * One file handle of an SFTP session: each of its requests takes its place in the order of the file when it comes, and
+ * acts when it has its turn in the session's order too. Knows whether closing it makes something visible.
  */
-export class OpenFile {
-  readonly path: VirtualPath;
+export class OpenFile implements FileParty {
   readonly remote: RemoteFile;
+  readonly reader: FileReader;
+  readonly writer: FileWriter;
   readonly #mode: OpenMode;
-  readonly #reader: FileReader;
-  readonly #writer: FileWriter;
+  readonly #order: FileOrder;
   #hasChanged = false;
-  #isClosing = false;
-  /** Operations that must see all before them run one after the other, in order of arrival. */
-  #queue: Promise<unknown> = Promise.resolve();
-  #queued = 0;
+  #closing: Promise<void> | undefined;
 
-  constructor(path: VirtualPath, remote: RemoteFile, mode: OpenMode) {
-    this.path = path;
+  constructor(remote: RemoteFile, mode: OpenMode, order: FileOrder) {
     this.remote = remote;
     this.#mode = mode;
-    this.#reader = new FileReader(remote);
-    this.#writer = new FileWriter(remote, { appends: mode.append });
+    this.#order = order;
+    this.reader = new FileReader(remote);
+    this.writer = new FileWriter(remote, { appends: mode.append });
+    order.join(this);
+  }
+
+  get path(): VirtualPath {
+    return this.#order.path;
+  }
+
+  get mayWrite(): boolean {
+    return this.#mode.write;
   }
 
   read(request: ReadRequest): void {
     if (!this.#mode.read) {
       request.done(new SallyportError('permission-denied', 'Not open for reading'), undefined);
-    } else if (this.#queued > 0 || !this.#writer.isIdle) {
-      void this.#enqueue(() => this.#reader.read(request));
     } else {
-      this.#reader.read(request);
+      this.#order.read(() => this.reader.read(request));
     }
   }
 
   write(request: WriteRequest): void {
     if (!this.#mode.write) {
       request.done(new SallyportError('permission-denied', 'Not open for writing'));
-    } else if (this.#queued > 0 || !this.#reader.isIdle) {
-      void this.#enqueue(() => this.#writeNow(request));
     } else {
-      this.#writeNow(request);
+      this.#order.write(this, () => this.writer.write(request));
     }
   }
 
-  #writeNow(request: WriteRequest): void {
-    // What was read ahead may be what is being overwritten.
-    if (this.#mode.read) this.#reader.stop(new SallyportError('changed', 'The file was written to'));
-    this.#writer.write(request);
+  stat(turn: Promise<void>): Promise<Attributes> {
+    return this.#order.inTurn(async () => {
+      await turn;
+      return this.remote.stat();
+    });
   }
 
-  stat(): Promise<Attributes> {
-    return this.#enqueue(() => this.remote.stat());
-  }
-
-  change(change: AttributeChange): Promise<void> {
+  change(change: AttributeChange, turn: Promise<void>): Promise<void> {
     this.#hasChanged = true;
-    return this.#enqueue(async () => {
-      await this.#writer.endRun();
+    return this.#order.inTurn(async () => {
+      await turn;
+      this.#order.dropReadAhead();
+      await this.writer.endRun();
       await this.remote.change(change);
     });
   }
 
-  sync(): Promise<void> {
-    return this.#enqueue(() => {
-      if (this.#writer.failure !== undefined) throw this.#writer.failure;
-      return this.remote.sync();
+  sync(turn: Promise<void>): Promise<void> {
+    return this.#order.inTurn(async () => {
+      await turn;
+      if (this.writer.failure !== undefined) throw this.writer.failure;
+      await this.remote.sync();
     });
   }
 
   copyTo(
     target: OpenFile,
     range: { fromOffset: number; lengthBytes: number; toOffset: number },
+    turn: Promise<void>,
   ): Promise<number> {
     if (!this.#mode.read || !target.#mode.write)
       throw new SallyportError('permission-denied', 'Not open for that');
     target.#hasChanged = true;
-    // What came before on this handle, without holding its queue: two handles may be copied into each other.
-    const before = this.#enqueue(() => undefined);
-    return target.#enqueue(async () => {
-      if (target !== this) await before;
-      await target.#writer.endRun();
+    const copy = async () => {
+      await turn;
+      target.#order.dropReadAhead();
+      await target.writer.endRun();
       return this.remote.copyRangeTo(target.remote, range);
-    });
+    };
+    const copied = target.#order.inTurn(copy);
+    // What comes after on this file must not change what is being copied.
+    if (this.#order !== target.#order) void this.#order.inTurn(() => copied.catch(() => undefined));
+    return copied;
   }
 
   /**
    * CLOSE: an upload becomes visible here, unless a write of it failed; then it stays a partial one and the client is
    * told once more.
    */
-  close(): Promise<void> {
-    this.#isClosing = true;
-    return this.#enqueue(async () => {
-      this.#reader.stop(closed());
-      if (!this.#mode.write) return this.remote.release();
-      await this.#writer.endRun();
-      const { failure } = this.#writer;
-      if (failure !== undefined) {
-        await this.remote.release({ keepPartial: true });
-        throw failure;
-      }
-      const isUpload =
-        this.remote.created || this.#mode.truncate || this.#writer.hasWritten || this.#hasChanged;
-      if (isUpload) await this.remote.commit();
-      else await this.remote.release();
-    });
+  close(turn: Promise<void>): Promise<void> {
+    this.#closing = this.#order
+      .inTurn(async () => {
+        await turn;
+        this.reader.stop(closed());
+        if (!this.#mode.write) return this.remote.release();
+        await this.writer.endRun();
+        const { failure } = this.writer;
+        if (failure !== undefined) {
+          await this.remote.release({ keepPartial: true });
+          throw failure;
+        }
+        const isUpload =
+          this.remote.created || this.#mode.truncate || this.writer.hasWritten || this.#hasChanged;
+        if (isUpload) await this.remote.commit();
+        else await this.remote.release();
+      })
+      .finally(() => this.#order.leave(this));
+    return this.#closing;
   }
 
   /** The connection is gone: nothing becomes visible; what was uploaded so far can be resumed. */
   async abandon(): Promise<void> {
-    if (this.#isClosing) {
-      await this.#queue;
+    if (this.#closing !== undefined) {
+      await this.#closing.catch(() => undefined);
       return;
     }
-    this.#isClosing = true;
-    this.#reader.stop(closed());
-    this.#writer.stop(closed());
+    this.reader.stop(closed());
+    this.writer.stop(closed());
+    this.#order.leave(this);
     await this.remote.release({ keepPartial: this.#mode.write });
-  }
-
-  #enqueue<T>(action: () => T | Promise<T>): Promise<T> {
-    this.#queued += 1;
-    const result = this.#queue.then(async () => {
-      await this.#reader.settled();
-      await this.#writer.settled();
-      return action();
-    });
-    this.#queue = result.then(
-      () => this.#leaveQueue(),
-      () => this.#leaveQueue(),
-    );
-    return result;
-  }
-
-  #leaveQueue(): void {
-    this.#queued -= 1;
   }
 }
 

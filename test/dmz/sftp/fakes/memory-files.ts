@@ -29,6 +29,8 @@ export class MemoryFiles implements FileClient {
   folderPageEntries = 1000;
   /** Awaited by every stat: a test can hold it, as the link parks requests. */
   beforeStat: () => Promise<void> = () => Promise.resolve();
+  /** On the way to main and back, for each call and each piece of a stream: a test can let calls overtake each other. */
+  delay: (() => Promise<void>) | undefined;
 
   /** SFTP has its own way to resume. */
   get uploads(): UploadClient {
@@ -55,20 +57,33 @@ export class MemoryFiles implements FileClient {
     return node;
   }
 
+  async late<T>(act: () => T): Promise<T> {
+    await this.delay?.();
+    try {
+      return act();
+    } finally {
+      await this.delay?.();
+    }
+  }
+
   list(): never {
     throw new Error('not used by sftp');
   }
 
   async stat(path: VirtualPath): Promise<Attributes> {
     await this.beforeStat();
-    return attributesOf(this.require(path));
+    return this.late(() => attributesOf(this.require(path)));
   }
 
   async usage() {
     return { freeBytes: 2 ** 30, totalBytes: 2 ** 31, freeFiles: 1000, totalFiles: 2000 };
   }
 
-  async openFolder(path: VirtualPath): Promise<RemoteFolder> {
+  openFolder(path: VirtualPath): Promise<RemoteFolder> {
+    return this.late(() => this.#openFolder(path));
+  }
+
+  #openFolder(path: VirtualPath): RemoteFolder {
     if (this.require(path).type !== 'folder') throw new SallyportError('not-a-folder', 'Not a folder');
     const entries: Entry[] = [];
     for (const [name, node] of this.nodes) {
@@ -86,7 +101,11 @@ export class MemoryFiles implements FileClient {
     };
   }
 
-  async open(path: VirtualPath, mode: OpenMode, attributes?: AttributeChange): Promise<RemoteFile> {
+  open(path: VirtualPath, mode: OpenMode, attributes?: AttributeChange): Promise<RemoteFile> {
+    return this.late(() => this.#open(path, mode, attributes));
+  }
+
+  #open(path: VirtualPath, mode: OpenMode, attributes: AttributeChange | undefined): RemoteFile {
     this.calls.push(`open ${path.toString()}`);
     const existing = this.nodes.get(path.toString());
     if (existing?.type === 'folder') throw new SallyportError('is-a-folder', 'Is a folder');
@@ -103,18 +122,28 @@ export class MemoryFiles implements FileClient {
     });
   }
 
-  async makeFolder(path: VirtualPath): Promise<void> {
+  makeFolder(path: VirtualPath): Promise<void> {
+    return this.late(() => this.#makeFolder(path));
+  }
+
+  #makeFolder(path: VirtualPath): void {
     if (this.nodes.has(path.toString())) throw new SallyportError('exists', 'It exists already');
     if (!this.nodes.has(path.parent.toString())) throw new SallyportError('parent-missing', 'No such folder');
     this.nodes.set(path.toString(), folder());
   }
 
-  async removeFile(path: VirtualPath): Promise<void> {
-    if (this.require(path).type === 'folder') throw new SallyportError('is-a-folder', 'Is a folder');
-    this.nodes.delete(path.toString());
+  removeFile(path: VirtualPath): Promise<void> {
+    return this.late(() => {
+      if (this.require(path).type === 'folder') throw new SallyportError('is-a-folder', 'Is a folder');
+      this.nodes.delete(path.toString());
+    });
   }
 
-  async removeFolder(path: VirtualPath): Promise<void> {
+  removeFolder(path: VirtualPath): Promise<void> {
+    return this.late(() => this.#removeFolder(path));
+  }
+
+  #removeFolder(path: VirtualPath): void {
     this.require(path);
     const prefix = `${path.toString()}/`;
     if ([...this.nodes.keys()].some((name) => name.startsWith(prefix)))
@@ -122,12 +151,24 @@ export class MemoryFiles implements FileClient {
     this.nodes.delete(path.toString());
   }
 
-  async rename(from: VirtualPath, to: VirtualPath, options: { overwrite: boolean }) {
-    const node = this.require(from);
+  rename(from: VirtualPath, to: VirtualPath, options: { overwrite: boolean }) {
+    return this.late(() => this.#rename(from, to, options));
+  }
+
+  #rename(from: VirtualPath, to: VirtualPath, options: { overwrite: boolean }): { replaced: boolean } {
+    this.require(from);
     const replaced = this.nodes.has(to.toString());
     if (replaced && !options.overwrite) throw new SallyportError('exists', 'It exists already');
-    this.nodes.delete(from.toString());
-    this.nodes.set(to.toString(), node);
+    if (!this.nodes.has(to.parent.toString())) throw new SallyportError('parent-missing', 'No such folder');
+    if (to.isWithin(from)) throw new SallyportError('bad-request', 'A folder does not go into itself');
+    const target = `${to.toString()}/`;
+    if ([...this.nodes.keys()].some((path) => path.startsWith(target)))
+      throw new SallyportError('not-empty', 'The folder is not empty');
+    for (const [path, inner] of [...this.nodes]) {
+      if (path !== from.toString() && !path.startsWith(`${from.toString()}/`)) continue;
+      this.nodes.delete(path);
+      this.nodes.set(`${to.toString()}${path.slice(from.toString().length)}`, inner);
+    }
     return { replaced };
   }
 
@@ -135,8 +176,8 @@ export class MemoryFiles implements FileClient {
     throw new Error('not used by sftp');
   }
 
-  async change(path: VirtualPath, change: AttributeChange): Promise<void> {
-    applyChange(this.require(path), change);
+  change(path: VirtualPath, change: AttributeChange): Promise<void> {
+    return this.late(() => applyChange(this.require(path), change));
   }
 
   async readLink(): Promise<string> {
@@ -156,6 +197,7 @@ class MemoryFile implements RemoteFile {
   readonly #path: VirtualPath;
   readonly #mode: OpenMode;
   readonly #node: Node;
+  readonly #isInPlace: boolean;
   #isOpen = true;
 
   constructor(
@@ -169,7 +211,9 @@ class MemoryFile implements RemoteFile {
     this.#path = path;
     this.#mode = mode;
     this.created = options.created;
-    const live = mode.write ? undefined : files.nodes.get(path.toString());
+    // A reader has the file itself, and so has who writes to it without emptying it first.
+    const live = mode.write && mode.truncate ? undefined : files.nodes.get(path.toString());
+    this.#isInPlace = live !== undefined;
     this.#node = live ?? {
       type: 'file',
       bytes: Buffer.from(start),
@@ -180,7 +224,7 @@ class MemoryFile implements RemoteFile {
   }
 
   readStream(range: { offset: number; lengthBytes?: number }): MemoryReadStream {
-    const stream = new MemoryReadStream(() => this.#node.bytes, range);
+    const stream = new MemoryReadStream(() => this.#node.bytes, range, this.#files.delay);
     this.#files.readStreams.push(stream);
     return stream;
   }
@@ -191,6 +235,7 @@ class MemoryFile implements RemoteFile {
       start,
       (offset, bytes) => this.#writeAt(offset, bytes),
       this.#files.holdsBack,
+      this.#files.delay,
     );
     this.#files.writeStreams.push(stream);
     return stream;
@@ -219,11 +264,11 @@ class MemoryFile implements RemoteFile {
 
   async stat(): Promise<Attributes> {
     await this.#files.beforeStat();
-    return attributesOf(this.#node);
+    return this.#files.late(() => attributesOf(this.#node));
   }
 
-  async change(change: AttributeChange): Promise<void> {
-    applyChange(this.#node, change);
+  change(change: AttributeChange): Promise<void> {
+    return this.#files.late(() => applyChange(this.#node, change));
   }
 
   async sync(): Promise<void> {
@@ -236,16 +281,20 @@ class MemoryFile implements RemoteFile {
   ): Promise<number> {
     if (!(target instanceof MemoryFile)) throw new Error('foreign handle');
     const end = range.lengthBytes === 0 ? undefined : range.fromOffset + range.lengthBytes;
-    const bytes = Buffer.from(this.#node.bytes.subarray(range.fromOffset, end));
-    target.#writeAt(range.toOffset, bytes);
-    return bytes.length;
+    return this.#files.late(() => {
+      const bytes = Buffer.from(this.#node.bytes.subarray(range.fromOffset, end));
+      target.#writeAt(range.toOffset, bytes);
+      return bytes.length;
+    });
   }
 
   async commit() {
     this.#close();
-    this.#files.calls.push(`commit ${this.#path.toString()}`);
-    this.#files.nodes.set(this.#path.toString(), this.#node);
-    return { attributes: attributesOf(this.#node), created: this.created };
+    return this.#files.late(() => {
+      this.#files.calls.push(`commit ${this.#path.toString()}`);
+      if (!this.#isInPlace) this.#files.nodes.set(this.#path.toString(), this.#node);
+      return { attributes: attributesOf(this.#node), created: this.created };
+    });
   }
 
   async release(options: { keepPartial?: boolean } = {}): Promise<void> {

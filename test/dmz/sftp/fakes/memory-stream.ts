@@ -50,11 +50,17 @@ export class MemoryReadStream extends MemoryStream {
   #position: number;
   readonly #end: number;
   readonly #source: () => Buffer;
+  readonly #delay: (() => Promise<void>) | undefined;
   /** Set to hold everything back. */
   isPaused = false;
 
-  constructor(source: () => Buffer, range: { offset: number; lengthBytes?: number }) {
+  constructor(
+    source: () => Buffer,
+    range: { offset: number; lengthBytes?: number },
+    delay?: () => Promise<void>,
+  ) {
     super();
+    this.#delay = delay;
     this.#source = source;
     this.#position = range.offset;
     this.#end = range.lengthBytes === undefined ? Infinity : range.offset + range.lengthBytes;
@@ -89,10 +95,12 @@ export class MemoryReadStream extends MemoryStream {
   #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    setImmediate(() => {
+    const pump = () => {
       this.#isScheduled = false;
       this.pump();
-    });
+    };
+    if (this.#delay === undefined) setImmediate(pump);
+    else void this.#delay().then(pump);
   }
 
   get unreleasedBytes(): number {
@@ -113,13 +121,18 @@ export class MemoryWriteStream extends MemoryStream {
   #receivedBytes = 0;
   #hasEnded = false;
   holdsBack = false;
+  readonly #delay: (() => Promise<void>) | undefined;
+  /** Bytes on their way, one after the other. */
+  #way: Promise<void> = Promise.resolve();
 
   constructor(
     offset: number,
     target: (offset: number, bytes: Uint8Array) => SallyportError | undefined,
     holdsBack: boolean,
+    delay?: () => Promise<void>,
   ) {
     super();
+    this.#delay = delay;
     this.#position = offset;
     this.#target = target;
     this.holdsBack = holdsBack;
@@ -127,16 +140,27 @@ export class MemoryWriteStream extends MemoryStream {
 
   write(bytes: Uint8Array, sent?: () => void): boolean {
     if (this.#hasEnded) throw new Error('write after end');
-    const error = this.isOver ? undefined : this.#target(this.#position, bytes);
+    const delay = this.#delay;
+    if (delay === undefined) {
+      this.#take(bytes);
+      sent?.();
+      return true;
+    }
+    const copy = Buffer.from(bytes);
     sent?.();
+    this.#way = this.#way.then(delay).then(() => this.#take(copy));
+    return true;
+  }
+
+  #take(bytes: Uint8Array): void {
+    const error = this.isOver ? undefined : this.#target(this.#position, bytes);
     if (error !== undefined) {
       setImmediate(() => this.fail(error));
-      return true;
+      return;
     }
     this.#position += bytes.length;
     this.#receivedBytes += bytes.length;
     if (!this.holdsBack) setImmediate(() => this.acknowledge());
-    return true;
   }
 
   acknowledge(bytes = this.#receivedBytes): void {
@@ -152,7 +176,9 @@ export class MemoryWriteStream extends MemoryStream {
   }
 
   end(): void {
-    this.#hasEnded = true;
-    if (!this.holdsBack) setImmediate(() => this.acknowledge());
+    void this.#way.then(() => {
+      this.#hasEnded = true;
+      if (!this.holdsBack) setImmediate(() => this.acknowledge());
+    });
   }
 }
