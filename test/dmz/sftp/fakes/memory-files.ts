@@ -164,8 +164,10 @@ export class MemoryFiles implements FileClient {
     const target = `${to.toString()}/`;
     if ([...this.nodes.keys()].some((path) => path.startsWith(target)))
       throw new SallyportError('not-empty', 'The folder is not empty');
-    for (const [path, inner] of [...this.nodes]) {
-      if (path !== from.toString() && !path.startsWith(`${from.toString()}/`)) continue;
+    const moved = [...this.nodes].filter(
+      ([path]) => path === from.toString() || path.startsWith(`${from.toString()}/`),
+    );
+    for (const [path, inner] of moved) {
       this.nodes.delete(path);
       this.nodes.set(`${to.toString()}${path.slice(from.toString().length)}`, inner);
     }
