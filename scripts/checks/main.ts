@@ -2,7 +2,7 @@
  * Runs every check of the project in order and counts them in one closing line. Each static check counts as one
  * test; vitest's tests count as themselves. Later stages run even when earlier ones failed, so that one run shows all.
  *
- * Arguments: names of stages to run (`types lint format unit integration e2e`); none = all.
+ * Arguments: names of stages to run (`types lint format unit integration conformance e2e`); none = all.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -97,6 +97,7 @@ const stages: Readonly<Record<string, () => void>> = {
   format: () => runCheck('format', 'prettier', ['--check', '--log-level', 'warn', '.']),
   unit: () => runVitest('unit'),
   integration: () => runVitest('integration'),
+  conformance: () => runVitest('conformance'),
   e2e: () => runVitest('e2e'),
 };
 

@@ -10,6 +10,7 @@ interface Program {
 const programs: readonly Program[] = [
   { path: '/usr/bin/sftp', debianPackage: 'openssh-client' },
   { path: '/usr/bin/ssh-keygen', debianPackage: 'openssh-client' },
+  { path: '/usr/sbin/sshd', debianPackage: 'openssh-server' },
   { path: '/usr/bin/psftp', debianPackage: 'putty-tools' },
   { path: '/usr/bin/lftp', debianPackage: 'lftp' },
   { path: '/usr/bin/rclone', debianPackage: 'rclone' },

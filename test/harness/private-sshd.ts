@@ -44,6 +44,8 @@ export async function startPrivateSshd(folder: string): Promise<PrivateSshd> {
       'UsePAM no',
       'PermitRootLogin yes',
       'AcceptEnv LANG LC_*',
+      // Tests sign in many times at once, from one address.
+      'MaxStartups 100',
       'Subsystem sftp internal-sftp',
       '',
     ].join('\n'),
