@@ -1,13 +1,14 @@
 /** Changes of the tree: folders made, things removed and renamed, and their modes and times. */
 import type { AttributeChange, OpenMode, Precondition } from '#shared/file-service/attributes.ts';
-import { SallyportError } from '#shared/error.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
-import { denied, isAFolder, toFileError } from './file-error.ts';
+import { denied, isAFolder, taken, toFileError } from './file-error.ts';
 import type { Located, Mounted } from './mounts.ts';
 import type { HandleFinder } from './handle-finder.ts';
 import { operationName } from './operation-name.ts';
 import type { Openings } from './openings.ts';
+import type { OwnUploads } from './own-uploads.ts';
 import {
   isAllowed,
   requireAllowed,
@@ -21,21 +22,27 @@ import type { FileContext } from './service-context.ts';
 import type { OperationName } from './storage/journal.ts';
 import type { Renamed, RenameOptions } from './storage/storage.ts';
 
+const ownUpload = 'an upload that this session has open';
+
 export class Changes {
   readonly #context: FileContext;
   readonly #openings: Openings;
   readonly #finder: HandleFinder;
+  readonly #ownUploads: OwnUploads;
 
-  constructor(context: FileContext, openings: Openings, finder: HandleFinder) {
+  constructor(context: FileContext, openings: Openings, finder: HandleFinder, ownUploads: OwnUploads) {
     this.#context = context;
     this.#openings = openings;
     this.#finder = finder;
+    this.#ownUploads = ownUploads;
   }
 
   async makeFolder(session: FullSession, params: Params<'fs.make-folder'>): Promise<void> {
     const located = this.#locate(session, params.path);
-    const { storage, place } = requireAllowed(located, 'mkdir');
+    const mounted = requireAllowed(located, 'mkdir');
+    const { storage, place } = mounted;
     requireFreeName(located);
+    if ((await this.#ownUploads.at(session, mounted)) !== undefined) throw taken(ownUpload);
     await storage.makeFolder(place, params.mode, operationName(session, params));
     await storage.dropKept(session.username, place);
     this.#context.receipts.write(session, { event: 'file.mkdir', path: located.path });
@@ -85,8 +92,11 @@ export class Changes {
   async removeFolder(session: FullSession, params: Params<'fs.remove-folder'>): Promise<void> {
     const { recursive } = params;
     const located = this.#locate(session, params.path);
-    const { storage, place, mount } = requireAllowed(located, 'delete');
+    const mounted = requireAllowed(located, 'delete');
+    const { storage, place, mount } = mounted;
     requireNoMountPoint(located);
+    if ((await this.#ownUploads.below(session, mounted)).length > 0)
+      throw new SallyportError('not-empty', 'The folder is not empty', { detail: ownUpload });
     let bytes = 0;
     try {
       await storage.removeFolder(place, {
@@ -139,6 +149,7 @@ export class Changes {
   async change(session: FullSession, params: Params<'fs.change'>, change: AttributeChange): Promise<void> {
     const { path, op } = params;
     const located = this.#locate(session, path);
+    if (await this.#changeOwn(session, located, change)) return;
     const { storage, place } = requireAnyAllowed(located, 'overwrite', 'mkdir');
     requireNoMountPoint(located);
     const { type } = await storage.stat(place);
@@ -174,6 +185,19 @@ export class Changes {
       throw error;
     }
     await this.#openings.commit(session, handle, {});
+  }
+
+  /** What is set on an upload by its name is set on its handle. False: this session has none open there. */
+  async #changeOwn(session: FullSession, { mounted }: Located, change: AttributeChange): Promise<boolean> {
+    const own = mounted === undefined ? undefined : await this.#ownUploads.at(session, mounted);
+    if (own === undefined) return false;
+    try {
+      await own.change(change);
+      return true;
+    } catch (error) {
+      if (isSallyportError(error, 'bad-handle')) return false;
+      throw error;
+    }
   }
 
   #locate(session: FullSession, path: readonly string[]): Located {

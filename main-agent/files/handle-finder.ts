@@ -11,8 +11,8 @@ import type { Located, Mounted } from './mounts.ts';
 import { requireAllowed } from './permissions.ts';
 import { ReadHandle } from './read-handle.ts';
 import type { FileContext } from './service-context.ts';
-import type { Journal } from './storage/journal.ts';
-import type { Storage, Upload } from './storage/storage.ts';
+import type { Journal, Reader } from './storage/journal.ts';
+import type { Storage, StoredFile, Upload } from './storage/storage.ts';
 import { WriteHandle } from './write-handle.ts';
 
 /** Handles and staging files share a name, so that a handle is found again after a restart. */
@@ -38,7 +38,14 @@ export class HandleFinder {
     }
   }
 
-  async addReader(session: FullSession, number: number, handle: ReadHandle, journal: Journal): Promise<void> {
+  /** `upload`: the id of the session's own open upload, where its bytes are what is read. */
+  async addReader(
+    session: FullSession,
+    number: number,
+    handle: ReadHandle,
+    journal: Journal,
+    upload?: string,
+  ): Promise<void> {
     await this.add(session, number, handle);
     journal.noteReader({
       session: session.key,
@@ -46,6 +53,7 @@ export class HandleFinder {
       virtualPath: handle.located.path.components,
       etag: handle.attributes.etag ?? '',
       startedAtMs: handle.startedAtMs,
+      ...(upload !== undefined && { beside: { upload, fileId: handle.attributes.id } }),
     });
     handle.onEnd = () => journal.forgetReader(number);
   }
@@ -70,6 +78,13 @@ export class HandleFinder {
     const handle = await this.requireFile(session, number);
     if (handle.kind === 'write' && !handle.upload.record.readable) throw denied('opened for writing only');
     return handle;
+  }
+
+  /** All that the session had open for writing when an earlier process ended, whether or not it is named again. */
+  async adoptAll(session: FullSession): Promise<void> {
+    for (const storage of this.#context.mounts.storages) {
+      for (const id of storage.openBefore(session.key)) await this.find(session, Number.parseInt(id, 36));
+    }
   }
 
   /** Once, however many requests and streams ask at the same time. */
@@ -126,15 +141,24 @@ export class HandleFinder {
     if (reader === undefined) return undefined;
     const located = this.#context.mounts.locate(session.user(), reader.virtualPath);
     const mounted = requireAllowed(located, 'read');
-    const file = await mounted.storage.openFile(mounted.place);
-    if (file.attributes.etag !== reader.etag) {
+    const file = (await this.#openBeside(session, reader)) ?? (await mounted.storage.openFile(mounted.place));
+    const { beside, etag } = reader;
+    const isSame =
+      beside === undefined ? file.attributes.etag === etag : file.attributes.id === beside.fileId;
+    if (!isSame) {
       await file.close();
       // Never half of one version and half of another.
       throw new SallyportError('changed', 'The file changed while it was being read');
     }
     const handle = new ReadHandle(file, located, reader.startedAtMs);
-    await this.addReader(session, number, handle, mounted.storage.journal);
+    await this.addReader(session, number, handle, mounted.storage.journal, beside?.upload);
     return handle;
+  }
+
+  async #openBeside(session: FullSession, { beside }: Reader): Promise<StoredFile | undefined> {
+    if (beside === undefined) return undefined;
+    const writing = await this.find(session, Number.parseInt(beside.upload, 36));
+    return writing?.kind === 'write' ? writing.openBeside() : undefined;
   }
 }
 

@@ -96,6 +96,18 @@ export class HandleTable {
     }
   }
 
+  /** Oldest first. */
+  uploadsOf(session: FullSession): readonly WriteHandle[] {
+    const own = this.#bySession.get(session.key)?.values() ?? [];
+    return [...own].flatMap(({ handle }) => (handle.kind === 'write' ? [handle] : []));
+  }
+
+  /** The id of the upload that this session opened with an operation of that number. */
+  uploadBegunBy(session: FullSession, operation: number): string | undefined {
+    const own = this.uploadsOf(session).find(({ upload }) => upload.record.operation === operation);
+    return own?.upload.record.id;
+  }
+
   takeAllOf(sessionKey: string): readonly Handle[] {
     const own = [...(this.#bySession.get(sessionKey)?.values() ?? [])].map(({ handle }) => handle);
     this.#bySession.delete(sessionKey);

@@ -1,13 +1,17 @@
 /**
- * One folder as its user sees it: what the storage has, and mount points laid over it. What a broken upload left is no
- * file and in no folder.
+ * One folder as its user sees it: what the storage has, mount points laid over it, and what the session itself is
+ * writing there. What a broken upload left is no file and in no folder.
  */
 import type { Attributes, Entry } from '#shared/file-service/attributes.ts';
 import { isSallyportError } from '#shared/error.ts';
 import { denied, notFound } from './file-error.ts';
+import type { FullSession } from '#main-agent/login/session.ts';
 import type { Located, MountTree } from './mounts.ts';
+import type { OwnUploads } from './own-uploads.ts';
 import { isAllowed } from './permissions.ts';
+import type { FileContext } from './service-context.ts';
 import type { FolderItem, Stored, StoredFolder } from './storage/storage.ts';
+import type { WriteHandle } from './write-handle.ts';
 
 /** A folder without a place on a disk, or one whose place can't be looked at now. */
 export function virtualFolder(atMs: number): Attributes {
@@ -19,10 +23,13 @@ export function shown({ type, size, mtimeMs, atimeMs, mode, links, etag }: Attri
   return { type, size, mtimeMs, atimeMs, mode, links, ...(etag !== undefined && { etag }) };
 }
 
+const noUploads: ReadonlyMap<string, WriteHandle> = new Map();
+
 export class Listing {
   readonly #mounts: MountTree;
   readonly #located: Located;
   readonly #folder: StoredFolder | undefined;
+  readonly #own: ReadonlyMap<string, WriteHandle>;
   readonly #builtAtMs: number;
   #isFirst = true;
 
@@ -30,16 +37,23 @@ export class Listing {
     mounts: MountTree,
     located: Located,
     folder: StoredFolder | undefined,
+    own: ReadonlyMap<string, WriteHandle>,
     builtAtMs: number,
   ) {
     this.#mounts = mounts;
     this.#located = located;
     this.#folder = folder;
+    this.#own = own;
     this.#builtAtMs = builtAtMs;
   }
 
   /** The user must be allowed to list there; a folder that leads to mounts always shows these. */
-  static async open(mounts: MountTree, located: Located, builtAtMs: number): Promise<Listing> {
+  static async open(
+    session: FullSession,
+    { mounts, builtAtMs }: Pick<FileContext, 'mounts' | 'builtAtMs'>,
+    ownUploads: OwnUploads,
+    located: Located,
+  ): Promise<Listing> {
     const { mounted, mountNames } = located;
     const mayList = mounted !== undefined && isAllowed(mounted, 'list');
     if (!mayList && mounted !== undefined && mountNames.length === 0) throw denied('list is not allowed');
@@ -52,20 +66,31 @@ export class Listing {
         if (mountNames.length === 0 || !isSallyportErrorOrMissing(error)) throw error;
       }
     }
-    return new Listing(mounts, located, folder, builtAtMs);
+    const own = mounted === undefined ? noUploads : await ownUploads.inFolder(session, mounted);
+    return new Listing(mounts, located, folder, folder === undefined ? noUploads : own, builtAtMs);
   }
 
   /** The next names, unsorted; empty = no more. */
   async next(): Promise<readonly FolderItem[]> {
     const { mountNames } = this.#located;
-    const first: FolderItem[] = this.#isFirst ? mountNames.map((name) => ({ name, type: 'folder' })) : [];
+    const first = this.#isFirst ? this.#firstItems() : [];
     this.#isFirst = false;
+    const isFirst = ({ name }: FolderItem): boolean => mountNames.includes(name) || this.#own.has(name);
     // A page may be all mount points; only an empty one from the storage is the end.
     for (;;) {
       const stored = (await this.#folder?.next()) ?? [];
-      const items = [...first, ...stored.filter((item) => !mountNames.includes(item.name))];
+      const items = [...first, ...stored.filter((item) => !isFirst(item))];
       if (items.length > 0 || stored.length === 0) return items;
     }
+  }
+
+  #firstItems(): readonly FolderItem[] {
+    const { mountNames } = this.#located;
+    const own = [...this.#own.keys()].filter((name) => !mountNames.includes(name));
+    return [
+      ...mountNames.map((name) => ({ name, type: 'folder' as const })),
+      ...own.map((name) => ({ name, type: 'file' as const })),
+    ];
   }
 
   /** In their order, without those that are gone meanwhile. */
@@ -81,7 +106,13 @@ export class Listing {
 
   async #attributesOf(name: string, stored: Stored | undefined): Promise<Attributes | undefined> {
     if (this.#located.mountNames.includes(name)) return this.#mountPoint(name);
-    return stored === undefined ? undefined : shown(stored);
+    const own = this.#own.get(name);
+    const open = own === undefined ? undefined : await own.statIfOpen();
+    if (open !== undefined) return shown(open);
+    if (own === undefined) return stored === undefined ? undefined : shown(stored);
+    // Closed in between: what was looked up before may be older than that.
+    const [now] = (await this.#folder?.describe([name])) ?? [];
+    return now === undefined ? undefined : shown(now);
   }
 
   async #mountPoint(name: string): Promise<Attributes> {

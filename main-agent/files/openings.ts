@@ -3,10 +3,11 @@ import type { AttributeChange, OpenMode, Precondition } from '#shared/file-servi
 import type { SallyportError } from '#shared/error.ts';
 import type { Result } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
-import { badHandle, denied, notFound, toFileError } from './file-error.ts';
+import { badHandle, denied, notFound, taken, toFileError } from './file-error.ts';
 import type { Ending, Handle } from './handles.ts';
 import { shown } from './listing.ts';
 import type { Located, Mounted } from './mounts.ts';
+import type { OwnUploads } from './own-uploads.ts';
 import { isAllowed, requireAllowed, requireAnyAllowed, requireFileName } from './permissions.ts';
 import { type HandleFinder, requireSamePlace, uploadIdOf } from './handle-finder.ts';
 import { inPlaceDigestBytesMax } from './limits.ts';
@@ -37,10 +38,12 @@ export interface CommitParams {
 export class Openings {
   readonly #context: FileContext;
   readonly #finder: HandleFinder;
+  readonly #ownUploads: OwnUploads;
 
-  constructor(context: FileContext, finder: HandleFinder) {
+  constructor(context: FileContext, finder: HandleFinder, ownUploads: OwnUploads) {
     this.#context = context;
     this.#finder = finder;
+    this.#ownUploads = ownUploads;
   }
 
   async open(
@@ -63,11 +66,16 @@ export class Openings {
   }
 
   async #openForReading(session: FullSession, located: Located): Promise<Result<'fs.open'>> {
-    const { storage, place } = requireAllowed(located, 'read');
+    const mounted = requireAllowed(located, 'read');
+    const { storage, place } = mounted;
     const { handles, clock } = this.#context;
     const number = handles.newNumber();
-    const handle = new ReadHandle(await storage.openFile(place), located, clock.now());
-    await this.#finder.addReader(session, number, handle, storage.journal);
+    const own = await this.#ownUploads.at(session, mounted);
+    const beside = await own?.openBeside();
+    const file = beside ?? (await storage.openFile(place));
+    const handle = new ReadHandle(file, located, clock.now());
+    const uploadId = beside === undefined ? undefined : own?.upload.record.id;
+    await this.#finder.addReader(session, number, handle, storage.journal, uploadId);
     return { handle: number, attributes: shown(handle.attributes), created: false };
   }
 
@@ -81,7 +89,11 @@ export class Openings {
     const mounted = requireAnyAllowed(located, 'write', 'overwrite');
     if (mode.read) requireAllowed(located, 'read');
     const { handles } = this.#context;
-    const begun = mounted.storage.findUpload(session.key, operation);
+    const own = await this.#ownUploads.at(session, mounted);
+    const begun =
+      handles.uploadBegunBy(session, operation) ?? mounted.storage.findUpload(session.key, operation);
+    if (begun === undefined && own !== undefined && mode.create === 'exclusive')
+      throw taken('an upload that this session has open');
     const number = begun === undefined ? handles.newNumber() : Number.parseInt(begun, 36);
     const handle =
       begun === undefined

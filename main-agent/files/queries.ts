@@ -8,6 +8,7 @@ import { FolderPages } from './folder-pages.ts';
 import { copiesAtOnce } from './limits.ts';
 import { Listing, shown, virtualFolder } from './listing.ts';
 import type { Located, Mounted } from './mounts.ts';
+import type { OwnUploads } from './own-uploads.ts';
 import { isAllowed, requireAllowed, requireFileName } from './permissions.ts';
 import type { FileContext } from './service-context.ts';
 import { Slots } from './slots.ts';
@@ -28,16 +29,18 @@ function keptAttributes({ size, keptAtMs }: KeptUpload): Attributes {
 
 export class Queries {
   readonly #context: FileContext;
+  readonly #ownUploads: OwnUploads;
   readonly #hashing = new Slots(copiesAtOnce);
 
-  constructor(context: FileContext) {
+  constructor(context: FileContext, ownUploads: OwnUploads) {
     this.#context = context;
+    this.#ownUploads = ownUploads;
   }
 
   async list(session: FullSession, params: Params<'fs.list'>): Promise<Result<'fs.list'>> {
-    const { mounts, sortedPages, builtAtMs } = this.#context;
+    const { mounts, sortedPages } = this.#context;
     const located = mounts.locate(session.user(), params.path);
-    const listing = await Listing.open(mounts, located, builtAtMs);
+    const listing = await Listing.open(session, this.#context, this.#ownUploads, located);
     try {
       const { sort, limit, cursor } = params;
       return await sortedPages.page({ session, path: located.path.toString(), sort, limit, cursor }, listing);
@@ -47,11 +50,11 @@ export class Queries {
   }
 
   async openFolder(session: FullSession, path: readonly string[]): Promise<Result<'fs.open-folder'>> {
-    const { mounts, handles, builtAtMs } = this.#context;
+    const { mounts, handles } = this.#context;
     const done = handles.reserve(session);
     try {
       const located = mounts.locate(session.user(), path);
-      const pages = new FolderPages(await Listing.open(mounts, located, builtAtMs));
+      const pages = new FolderPages(await Listing.open(session, this.#context, this.#ownUploads, located));
       const handle = handles.newNumber();
       try {
         handles.add(session, handle, pages);
@@ -76,6 +79,8 @@ export class Queries {
     const located = mounts.locate(session.user(), path);
     const { mounted, mountNames } = located;
     if (mounted === undefined) return virtualFolder(builtAtMs);
+    const own = await (await this.#ownUploads.at(session, mounted))?.statIfOpen();
+    if (own !== undefined) return shown(own);
     const existing = await this.#find(mounted);
     if (existing === undefined && mountNames.length > 0) return virtualFolder(builtAtMs);
     if (existing?.type === 'folder') return shown(existing);

@@ -24,6 +24,7 @@ import { sweepIntervalMs } from './limits.ts';
 import { shown } from './listing.ts';
 import { MountTree } from './mounts.ts';
 import { Openings } from './openings.ts';
+import { OwnUploads } from './own-uploads.ts';
 import { Queries } from './queries.ts';
 import { Quota } from './quota.ts';
 import { Receipts } from './receipts.ts';
@@ -107,13 +108,14 @@ class Service implements FileService {
     this.#findUser = options.findUser;
     this.#closing = closing;
     const finder = new HandleFinder(context);
-    this.#openings = new Openings(context, finder);
+    const ownUploads = new OwnUploads(context.handles, finder);
+    this.#openings = new Openings(context, finder, ownUploads);
     this.transfers = new Transfers(context.handles, this.#openings, context.clock);
     this.handlers = this.#buildHandlers(
       finder,
       this.#openings,
-      new Queries(context),
-      new Changes(context, this.#openings, finder),
+      new Queries(context, ownUploads),
+      new Changes(context, this.#openings, finder, ownUploads),
       new Copies(context, finder),
       new ResumableUploads(context, finder, options.uploads.keepPartialMs),
     );

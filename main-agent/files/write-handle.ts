@@ -9,7 +9,7 @@ import type { Ending } from './handles.ts';
 import { inPlaceDigestBytesMax } from './limits.ts';
 import type { Located } from './mounts.ts';
 import { type Account, isOwnFolder } from './quota.ts';
-import type { Committed, CommitRules, Stored, Upload } from './storage/storage.ts';
+import type { Committed, CommitRules, Stored, StoredFile, Upload } from './storage/storage.ts';
 import { StreamSet } from './stream-set.ts';
 import { lengthOf } from './storage/file-bytes.ts';
 import { type Digest, UploadDigest } from './upload-digest.ts';
@@ -60,6 +60,11 @@ export class WriteHandle {
     this.#wished = withoutSize(wished);
   }
 
+  /** Whether it will have its name, and nobody else sees it before. */
+  get isByName(): boolean {
+    return !this.#isOver && this.upload.atomic && this.upload.record.resumable === undefined;
+  }
+
   get size(): number {
     return this.upload.size;
   }
@@ -103,8 +108,22 @@ export class WriteHandle {
     });
   }
 
+  /** The bytes as they are, for reading beside the writing. Undefined where it was closed meanwhile. */
+  openBeside(): Promise<StoredFile | undefined> {
+    return this.#ifOpen(() => this.upload.openBeside());
+  }
+
   stat(): Promise<Stored> {
-    return this.#inTurn(async () => ({ ...(await this.upload.stat()), ...timesOf(this.#wished) }));
+    return this.#inTurn(() => this.#stat());
+  }
+
+  async #stat(): Promise<Stored> {
+    return { ...(await this.upload.stat()), ...timesOf(this.#wished) };
+  }
+
+  /** Undefined where it was closed meanwhile. */
+  statIfOpen(): Promise<Stored | undefined> {
+    return this.#ifOpen(() => this.#stat());
   }
 
   sync(): Promise<void> {
@@ -144,6 +163,10 @@ export class WriteHandle {
         if (this.upload.atomic) this.#account.release(this.#takeHeldBytes());
       }
     });
+  }
+
+  #ifOpen<T>(act: () => Promise<T>): Promise<T | undefined> {
+    return this.upload.shared.turns.run(() => (this.#isOver ? Promise.resolve(undefined) : act()));
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {

@@ -35,6 +35,8 @@ export interface Reader {
   readonly virtualPath: readonly string[];
   readonly etag: string;
   readonly startedAtMs: number;
+  /** An upload of the session's own that is read while it grows: the file tells, its etag changes. */
+  readonly beside?: { readonly upload: string; readonly fileId: string } | undefined;
 }
 
 const intentSchema = z.object({
@@ -51,6 +53,7 @@ const readerSchema = z.object({
   virtualPath: z.array(z.string()).max(256),
   etag: z.string(),
   startedAtMs: z.number(),
+  beside: z.object({ upload: z.string(), fileId: z.string() }).optional(),
 });
 const lineSchema = z.discriminatedUnion('kind', [intentSchema, readerSchema]);
 

@@ -21,6 +21,8 @@ export class KeptUploads {
   readonly #byUser = new Map<string, Set<KeptEntry>>();
   /** By session and operation number of the open. */
   readonly #byOperation = new Map<string, KeptEntry>();
+  /** By session, what an earlier process had open for it. */
+  readonly #openBefore = new Map<string, Set<string>>();
   readonly #versions = new Map<string, VersionEntry[]>();
 
   /** Returns what has to go: an older broken upload of the same file, and the oldest beyond the bound. */
@@ -32,6 +34,7 @@ export class KeptUploads {
     own.add(entry);
     this.#byId.set(entry.record.id, entry);
     this.#byOperation.set(operationKey(entry.record), entry);
+    if (entry.record.left !== true && !isResumable(entry)) this.#addOpen(entry.record);
     for (const old of gone) this.take(old.record.id);
     const alike = [...own].filter((one) => isResumable(one) === isResumable(entry));
     if (alike.length <= keptUploadsPerUserMax) return gone;
@@ -51,6 +54,7 @@ export class KeptUploads {
     if (entry === undefined) return undefined;
     this.#byId.delete(id);
     this.#byOperation.delete(operationKey(entry.record));
+    this.#forgetOpen(entry.record);
     const own = this.#byUser.get(entry.record.user);
     own?.delete(entry);
     if (own?.size === 0) this.#byUser.delete(entry.record.user);
@@ -74,6 +78,21 @@ export class KeptUploads {
   /** Newest first. */
   resumableOf(user: string): readonly KeptEntry[] {
     return [...(this.#byUser.get(user) ?? [])].filter(isResumable).sort((a, b) => b.keptAtMs - a.keptAtMs);
+  }
+
+  openBefore(session: string): readonly string[] {
+    return [...(this.#openBefore.get(session) ?? [])];
+  }
+
+  #addOpen({ session, id }: StagedRecord): void {
+    const own = this.#openBefore.get(session) ?? new Set();
+    this.#openBefore.set(session, own.add(id));
+  }
+
+  #forgetOpen({ session, id }: StagedRecord): void {
+    const own = this.#openBefore.get(session);
+    own?.delete(id);
+    if (own?.size === 0) this.#openBefore.delete(session);
   }
 
   begunBy(session: string, operation: number): KeptEntry | undefined {

@@ -125,8 +125,14 @@ export class LocalUpload extends UploadBytes implements Upload {
     this.shared.visibility = 'gone';
     try {
       await this.closeFile();
-      const { record, size } = this;
-      await this.#home.keep({ area: this.#area, record, size, keptAtMs: this.#home.clock.now() });
+      const record = { ...this.record, left: true };
+      await this.#afterwards(() => this.#area.rewriteRecord(record));
+      await this.#home.keep({
+        area: this.#area,
+        record,
+        size: this.size,
+        keptAtMs: this.#home.clock.now(),
+      });
     } finally {
       // Not before: whoever asks for it in between must find it.
       this.#release();

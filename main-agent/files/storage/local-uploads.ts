@@ -299,6 +299,10 @@ export class LocalUploads implements UploadHome {
     return this.waiting.begunBy(session, operation)?.record.id;
   }
 
+  openBefore(session: string): readonly string[] {
+    return this.waiting.openBefore(session);
+  }
+
   async discardKept(keptId: string): Promise<void> {
     const kept = this.waiting.take(keptId);
     await kept?.area.remove(keptId);

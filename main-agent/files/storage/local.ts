@@ -136,6 +136,10 @@ export class LocalStorage implements Storage {
     return this.#uploads.adopt(id, session);
   }
 
+  openBefore(session: string): readonly string[] {
+    return this.#uploads.openBefore(session);
+  }
+
   findUpload(session: string, operation: number): string | undefined {
     return this.#uploads.findBegun(session, operation);
   }

@@ -50,12 +50,15 @@ const recordSchema = z.object({
   folderId: z.string(),
   /** Of the staging file itself: after the commit this is the file's identity. */
   partId: z.string(),
+  /** Let go of by its session; else a process that is gone had it open. */
+  left: z.boolean().optional(),
 });
 
 /** An upload's record as it stands on disk. */
 export interface StagedRecord extends UploadRecord {
   readonly folderId: string;
   readonly partId: string;
+  readonly left?: boolean | undefined;
 }
 
 export interface StagedUpload {
@@ -143,6 +146,13 @@ export class StagingArea {
     return fs.writeFile(this.folder.at(`${record.id}.json`), JSON.stringify(record), { mode: 0o600 });
   }
 
+  /** Whole before or whole after, whenever the process ends. */
+  async rewriteRecord(record: StagedRecord): Promise<void> {
+    const path = this.folder.at(`${record.id}.json-new`);
+    await fs.writeFile(path, JSON.stringify(record), { mode: 0o600 });
+    await fs.rename(path, this.folder.at(`${record.id}.json`));
+  }
+
   markCommitted(id: string): Promise<void> {
     return fs.rename(this.folder.at(`${id}.json`), this.folder.at(`${id}.done`));
   }
@@ -225,6 +235,7 @@ export class StagingArea {
     const lives: Readonly<Record<string, number>> = {
       part: this.#options.keepPartialMs,
       json: this.#options.keepPartialMs,
+      'json-new': this.#options.keepPartialMs,
       done: committedMs,
       old: keptVersionMs,
       was: keptVersionMs,

@@ -136,6 +136,8 @@ export interface Upload {
   read(buffers: readonly Uint8Array[], position: number): Promise<number>;
   change(change: AttributeChange): Promise<void>;
   stat(): Promise<Stored>;
+  /** Its bytes, read beside it and for longer than it. */
+  openBeside(): Promise<StoredFile>;
   sync(): Promise<void>;
   /** Durable and visible when it resolves. Rejected: the upload is as it was. */
   commit(rules: CommitRules): Promise<Committed>;
@@ -222,6 +224,8 @@ export interface Storage {
   discardKept(keptId: string): Promise<void>;
   /** An upload this process's predecessor had open, if the session is the same; undefined = none. */
   adoptUpload(id: string, session: string): Promise<Upload | undefined>;
+  /** Ids of what this session had open in an earlier process and was not asked for since. */
+  openBefore(session: string): readonly string[];
   /** The id of an upload that a session began as this operation and that is not open here. */
   findUpload(session: string, operation: number): string | undefined;
   /** How an upload ended that is gone, if that was minutes ago and the session is the same. */

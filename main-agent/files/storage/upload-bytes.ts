@@ -1,11 +1,13 @@
+import { constants } from 'node:fs';
 import type { AttributeChange } from '#shared/file-service/attributes.ts';
 import { notFound } from '../file-error.ts';
 import { applyChange } from './attribute-change.ts';
-import type { Descriptor } from './descriptor.ts';
+import { Descriptor } from './descriptor.ts';
 import { lengthOf, readBytes, writeBytes } from './file-bytes.ts';
 import type { RegularFile } from './folder-handle.ts';
+import { LocalFile } from './local-file.ts';
 import type { OpenFile, OpenFiles } from './open-files.ts';
-import type { SharedFile, Stored } from './storage.ts';
+import type { SharedFile, Stored, StoredFile } from './storage.ts';
 import { toStored } from './stored.ts';
 
 /** The bytes of an open upload, wherever they lie until it is committed: a staging file, or the file itself. */
@@ -68,6 +70,11 @@ export class UploadBytes {
     if (stored === undefined) throw notFound('open upload');
     this.shared.size = stored.size;
     return stored;
+  }
+
+  async openBeside(): Promise<StoredFile> {
+    const file = await Descriptor.open(this.file.path, constants.O_RDONLY);
+    return new LocalFile({ file, stats: await file.stat() });
   }
 
   sync(): Promise<void> {
