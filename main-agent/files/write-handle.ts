@@ -56,7 +56,7 @@ export class WriteHandle {
     this.#limitBytes = limitBytes;
     this.#digest = new UploadDigest(upload);
     if (upload.atomic) upload.shared.heldBytes = upload.initialSize;
-    else account.grew(-upload.freedBytes, 0, this.#sharedId);
+    else this.#grew(-upload.freedBytes, 0);
     this.#wished = withoutSize(wished);
   }
 
@@ -189,12 +189,16 @@ export class WriteHandle {
     try {
       await act();
     } finally {
-      const grownBytes = shared.size - before;
-      if (shared.visibility === 'staged') {
-        this.#account.release(reservedBytes - grownBytes);
-        shared.heldBytes += grownBytes;
-      } else this.#account.grew(grownBytes, reservedBytes, this.#sharedId);
+      this.#grew(shared.size - before, reservedBytes);
     }
+  }
+
+  #grew(bytes: number, reservedBytes: number): void {
+    const { shared } = this.upload;
+    if (shared.visibility === 'staged') {
+      this.#account.release(reservedBytes - bytes);
+      shared.heldBytes += bytes;
+    } else this.#account.grew(bytes, reservedBytes, this.#sharedId);
   }
 
   #takeHeldBytes(): number {

@@ -48,14 +48,14 @@ export class DirectUpload extends UploadBytes implements Upload {
     }
   }
 
-  override write(pieces: readonly Uint8Array[], position: number): Promise<void> {
+  override async write(pieces: readonly Uint8Array[], position: number): Promise<void> {
     this.#requireLive();
-    return super.write(pieces, position);
+    await super.write(pieces, position);
   }
 
-  override change(change: AttributeChange): Promise<void> {
+  override async change(change: AttributeChange): Promise<void> {
     this.#requireLive();
-    return super.change(change);
+    await super.change(change);
   }
 
   async commit(rules: CommitRules): Promise<Committed> {

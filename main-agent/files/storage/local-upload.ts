@@ -6,6 +6,7 @@ import * as fs from 'node:fs/promises';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import { badHandle, denied, isAFolder, taken } from '../file-error.ts';
+import { Descriptor } from './descriptor.ts';
 import { moveExclusive } from './exclusive-move.ts';
 import type { RegularFile } from './folder-handle.ts';
 import { type Jail, lockKey, type Spot } from './jail.ts';
@@ -53,6 +54,20 @@ export class LocalUpload extends UploadBytes implements Upload {
   /** Settles when it is not open any more. */
   get over(): Promise<void> {
     return this.#over.promise;
+  }
+
+  /** The same bytes once more, whatever name they have; undefined when the upload is over. */
+  reopen(flags: number): Promise<RegularFile | undefined> {
+    return this.shared.turns.run(async () => {
+      if (this.#isOver) return undefined;
+      const file = await Descriptor.open(this.file.path, flags);
+      try {
+        return { file, stats: await file.stat() };
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+    });
   }
 
   async commit(rules: CommitRules): Promise<Committed> {

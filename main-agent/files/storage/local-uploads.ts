@@ -21,6 +21,7 @@ import type { StagedRecord, StagingArea } from './staging.ts';
 import type {
   BeginUpload,
   CommittedUpload,
+  JoinUpload,
   KeptUpload,
   Place,
   ResumableUpload,
@@ -237,6 +238,12 @@ export class LocalUploads implements UploadHome {
     });
   }
 
+  async join(id: string, { record, truncate }: JoinUpload): Promise<Upload | undefined> {
+    const opened = await this.#open.get(id)?.reopen(inPlaceFlags({ record }));
+    if (opened === undefined) return undefined;
+    return DirectUpload.open({ ...record, replaces: true }, opened, this.files, { truncate });
+  }
+
   /** The file that has the name now: since it was looked at, another may have taken its place. */
   async #openPresent(spot: Spot, begin: BeginUpload, { from }: UploadStart): Promise<Upload> {
     const opened = await spot.folder.openRegular(spot.name, inPlaceFlags(begin));
@@ -386,7 +393,7 @@ async function againIfGone(open: () => Promise<Upload>): Promise<Upload> {
 }
 
 /** Appending is the kernel's: wherever the end is, of programs on this host too. */
-function inPlaceFlags({ record }: BeginUpload): number {
+function inPlaceFlags({ record }: Pick<BeginUpload, 'record'>): number {
   return constants.O_RDWR | (record.append ? constants.O_APPEND : 0);
 }
 

@@ -27,6 +27,7 @@ import { stagingFolderName } from './staging.ts';
 import type {
   BeginUpload,
   CommittedUpload,
+  JoinUpload,
   KeptUpload,
   ResumableUpload,
   Place,
@@ -114,6 +115,10 @@ export class LocalStorage implements Storage {
 
   openInPlace(place: Place, begin: BeginUpload): Promise<Upload> {
     return this.#uploads.openInPlace(place, begin);
+  }
+
+  joinUpload(id: string, join: JoinUpload): Promise<Upload | undefined> {
+    return this.#uploads.join(id, join);
   }
 
   keptUpload(user: string, place: Place): Promise<KeptUpload | undefined> {

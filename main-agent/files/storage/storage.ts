@@ -186,6 +186,12 @@ export interface BeginUpload {
   readonly onStartBytes: (bytes: number) => void;
 }
 
+/** Another handle of an upload that is open. */
+export interface JoinUpload {
+  readonly record: Omit<UploadRecord, 'replaces'>;
+  readonly truncate: boolean;
+}
+
 export interface StorageUsage {
   readonly freeBytes: number;
   readonly totalBytes: number;
@@ -212,6 +218,11 @@ export interface Storage {
   beginUpload(place: Place, begin: BeginUpload): Promise<Upload>;
   /** Plain POSIX writing into the file itself whatever it starts from, for mounts with `uploads: direct`. */
   openInPlace(place: Place, begin: BeginUpload): Promise<Upload>;
+  /**
+   * Opens the bytes of an upload that is open here once more, to be written in place. Its `commit` makes nothing visible;
+   * once the upload itself was committed it goes on in the file that came of it. Undefined: that upload is over.
+   */
+  joinUpload(id: string, join: JoinUpload): Promise<Upload | undefined>;
   /**
    * What this user's broken upload left under a name, to be gone on with: only where no file has the name, and in the
    * very folder it was begun in. Rejects where that folder is missing.

@@ -1,6 +1,9 @@
 import * as fs from 'node:fs/promises';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { inPlaceDigestBytesMax } from '#main-agent/files/limits.ts';
+import { LocalStorage } from '#main-agent/files/storage/local.ts';
+import { systemClock } from '#shared/clock.ts';
+import { buildLog } from '#shared/log.ts';
 import { type Client, mountOf, newFile, resume, type Rig, sha256, startRig, userOf } from './rig.ts';
 
 const kib = 1024;
@@ -179,4 +182,90 @@ test('a connection that is lost leaves what was written in place, and the record
   await expect.poll(() => rig.event('file.upload')?.outcome).toBe('failed');
   expect(rig.event('file.upload')?.detail).toBe('no-session, edited in place, 2 bytes written');
   expect(await text(rig, 'alice', 'f')).toBe('abXYef');
+});
+
+/** A storage without a service, and an upload of `f` that is open in it. */
+async function openUpload(rig: Rig) {
+  const storage = await LocalStorage.open({
+    name: 'local',
+    base: rig.base,
+    keepPartialMs: 3_600_000,
+    keepReplaced: true,
+    formerUntilMs: () => undefined,
+    clock: systemClock,
+    log: buildLog('silent', {}),
+  });
+  onTestFinished(() => storage.close());
+  const place = { root: ['alice'], path: ['f'] };
+  const record = {
+    user: 'alice',
+    session: 's',
+    virtualPath: ['f'],
+    place,
+    startedAtMs: systemClock.now(),
+    exclusive: false,
+    append: false,
+    readable: true,
+    operation: 1,
+  };
+  const first = await storage.beginUpload(place, {
+    record: { ...record, id: 'first' },
+    choose: () => ({ from: 'empty' }),
+    onStartBytes: () => undefined,
+  });
+  await first.write([Buffer.from('abcdef')], 0);
+  const join = async (id: string, more: { append?: boolean; truncate?: boolean } = {}) => {
+    const { append = false, truncate = false } = more;
+    const joined = await storage.joinUpload('first', { record: { ...record, id, append }, truncate });
+    if (joined === undefined) throw new Error('the upload is over');
+    return joined;
+  };
+  const rules = { mayReplace: true, mayCreate: true, keptVersionBytesMax: 0 };
+  return { storage, first, join, rules };
+}
+
+test('an upload that is opened once more is the same file before it is committed and after', async () => {
+  const rig = await startRig();
+  const { storage, first, join, rules } = await openUpload(rig);
+  const second = await join('second');
+  expect(second.size).toBe(6);
+  await second.write([Buffer.from('CD')], 2);
+  const third = await join('third', { append: true });
+  await third.append([Buffer.from('gh')]);
+  expect([first.size, second.size]).toEqual([8, 8]);
+  const closed = await join('fourth');
+  await closed.commit(rules);
+  expect(await fs.readdir(rig.path('alice'))).toEqual([]);
+  await first.commit(rules);
+  expect(await text(rig, 'alice', 'f')).toBe('abCDefgh');
+  await second.write([Buffer.from('X')], 0);
+  await second.commit(rules);
+  await third.append([Buffer.from('i')]);
+  await third.commit(rules);
+  expect(await text(rig, 'alice', 'f')).toBe('XbCDefghi');
+  expect(
+    await storage.joinUpload('first', { record: { ...first.record, id: 'late' }, truncate: false }),
+  ).toBeUndefined();
+});
+
+test('an upload that is opened once more with truncation begins anew', async () => {
+  const rig = await startRig();
+  const { first, join, rules } = await openUpload(rig);
+  const second = await join('second', { truncate: true });
+  expect([first.size, second.freedBytes]).toEqual([0, 6]);
+  await second.write([Buffer.from('new')], 0);
+  await second.commit(rules);
+  await first.commit(rules);
+  expect(await text(rig, 'alice', 'f')).toBe('new');
+});
+
+test('an upload that was given up takes nothing more through its other handles', async () => {
+  const rig = await startRig();
+  const { first, join, rules } = await openUpload(rig);
+  const second = await join('second');
+  await first.discard();
+  for (const act of [() => second.write([Buffer.from('x')], 0), () => second.commit(rules)]) {
+    await expect(act()).rejects.toMatchObject({ code: 'changed' });
+  }
+  await second.discard();
 });
