@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Admitted } from '#dmz/login/login-service.ts';
+import { isSallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import { sendAgain } from './api-login.ts';
 import { setSession } from './cookie.ts';
@@ -40,6 +41,23 @@ export async function getAccount(x: Exchange, session: Admitted): Promise<void> 
     },
     ...(notice === undefined ? {} : { notice }),
   });
+}
+
+/** How far a set-up of this session is, for a page that was loaded again in the middle of it. */
+export async function getSetup(x: Exchange, session: Admitted): Promise<void> {
+  try {
+    const { proveWithinMs } = await session.enrolment.resume();
+    await sendJson(x, 200, { state: 'confirmed', prove_within: Math.floor(proveWithinMs / 1000) });
+  } catch (error) {
+    const isNone =
+      isSallyportError(error, 'setup-expired') ||
+      isSallyportError(error, 'setup-not-confirmed') ||
+      isSallyportError(error, 'already-enrolled') ||
+      isSallyportError(error, 'not-allowed');
+    if (!isNone) throw error;
+    // What was shown and not confirmed yet is shown anew: the picture is not given twice.
+    await sendJson(x, 200, { state: 'none' });
+  }
 }
 
 export async function startSetup(x: Exchange, session: Admitted): Promise<void> {

@@ -31,6 +31,7 @@ type HandlerFor<V extends unknown[]> = (x: Exchange, ...visitor: V) => Promise<v
 
 export function buildLoginApi({ login }: { readonly login: LoginService }): {
   readonly postLogin: HandlerFor<[]>;
+  readonly getCode: HandlerFor<[Known]>;
   readonly postCode: HandlerFor<[Known]>;
   readonly postResend: HandlerFor<[Known]>;
   readonly postLogout: HandlerFor<[Known]>;
@@ -52,6 +53,17 @@ export function buildLoginApi({ login }: { readonly login: LoginService }): {
     if (visitor.kind !== 'half')
       throw new SallyportError('challenge-gone', 'Sign-in refused', { detail: 'a session, not a half one' });
     return login.resume(visitor.challenge, x.client, 'https', listener);
+  }
+
+  /** Once the half session is over its cookie is worth nothing, and sign-in starts again. */
+  async function whileItLasts(x: Exchange, visitor: Known, act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      const isOver = isSallyportError(error, 'refused') || isSallyportError(error, 'challenge-gone');
+      if (!isOver || visitor.kind !== 'half') throw error;
+      await sendProblem(x, error, { headers: clearSession() });
+    }
   }
 
   return {
@@ -86,19 +98,21 @@ export function buildLoginApi({ login }: { readonly login: LoginService }): {
       }
     },
 
-    async postCode(x, visitor) {
-      try {
+    /** What is asked, for a page that was loaded again between the steps. */
+    getCode: (x, visitor) =>
+      whileItLasts(x, visitor, async () => {
+        const passed = await resume(x, visitor);
+        const challenge = describeChallenge(passed);
+        await sendJson(x, 200, { state: 'code-required', username: passed.view.username, challenge });
+      }),
+
+    postCode: (x, visitor) =>
+      whileItLasts(x, visitor, async () => {
         const { code, remember_device: rememberDevice = false } = await readJson(x, codeSchema);
         const passed = await resume(x, visitor);
         const result = await passed.answer(new Secret(code), { rememberDevice });
         await (result.outcome === 'again' ? sendAgain(x, result) : sendAdmitted(x, result));
-      } catch (error) {
-        // The half session is over: its cookie is worth nothing, and sign-in starts again.
-        const isOver = isSallyportError(error, 'refused') || isSallyportError(error, 'challenge-gone');
-        if (!isOver || visitor.kind !== 'half') throw error;
-        await sendProblem(x, error, { headers: clearSession() });
-      }
-    },
+      }),
 
     async postResend(x, visitor) {
       await requireNoInput(x);

@@ -1,6 +1,6 @@
 import type { Guard } from '#dmz/guard/guard.ts';
 import type { LoginService } from '#dmz/login/login-service.ts';
-import { getAccount, confirmSetup, proveSetup, startSetup } from './api-account.ts';
+import { getAccount, getSetup, confirmSetup, proveSetup, startSetup } from './api-account.ts';
 import { buildDownloadApi } from './api-downloads.ts';
 import { buildGetFile, deleteEntry, postOperation, putFile } from './api-files.ts';
 import { buildLoginApi } from './api-login.ts';
@@ -39,11 +39,13 @@ export function buildRoutes(services: {
   const downloads = buildDownloadApi(archives);
   return [
     { method: 'POST', pattern: '/api/login', access: 'public', handler: login.postLogin },
+    { method: 'GET', pattern: '/api/login/code', access: 'half', handler: login.getCode },
     { method: 'POST', pattern: '/api/login/code', access: 'half', handler: login.postCode },
     { method: 'POST', pattern: '/api/login/resend', access: 'half', handler: login.postResend },
     { method: 'POST', pattern: '/api/logout', access: 'half', handler: login.postLogout },
 
     { method: 'GET', pattern: '/api/me', access: 'setup', handler: getAccount },
+    { method: 'GET', pattern: '/api/two-factor/setup', access: 'setup', handler: getSetup },
     { method: 'POST', pattern: '/api/two-factor/setup', access: 'setup', handler: startSetup },
     { method: 'POST', pattern: '/api/two-factor/setup/confirm', access: 'setup', handler: confirmSetup },
     { method: 'POST', pattern: '/api/two-factor/setup/prove', access: 'setup', handler: proveSetup },

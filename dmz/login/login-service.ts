@@ -80,6 +80,8 @@ export interface Enrolment {
   /** Rejects `ticket-required` when that is due and not the administrator's one-time code. */
   start(ticket?: Secret): Promise<Result<'enrol.start'>>;
   confirm(): Promise<{ proveWithinMs: number }>;
+  /** Of one that is confirmed. Rejects `setup-not-confirmed` or `setup-expired`. */
+  resume(): Promise<{ proveWithinMs: number }>;
   prove(
     code: Secret,
   ): Promise<

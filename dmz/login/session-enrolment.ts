@@ -34,6 +34,11 @@ export function buildSessionEnrolment(options: {
       return { proveWithinMs };
     },
 
+    async resume() {
+      const { proveWithinMs } = await request('enrol.resume', { session }, timing);
+      return { proveWithinMs };
+    },
+
     async prove(untrustedCode) {
       const digits = untrustedCode.expose().replace(/[\s-]/g, '');
       if (!/^([0-9]{6}|[0-9]{8})$/.test(digits))

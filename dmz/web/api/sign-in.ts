@@ -30,6 +30,13 @@ export async function postLogin(http: Http, username: string, password: string):
   return http.call<SignInStep>({ method: 'POST', path: '/api/login', json: { username, password } });
 }
 
+/** What the half session of this browser waits for. Rejects 401 when there is none. */
+export async function getCode(
+  http: Http,
+): Promise<{ readonly username: string; readonly challenge: Challenge }> {
+  return http.call({ method: 'GET', path: '/api/login/code' });
+}
+
 export async function postCode(http: Http, code: string, rememberDevice: boolean): Promise<void> {
   const remember = rememberDevice ? { remember_device: true } : {};
   await http.call({ method: 'POST', path: '/api/login/code', json: { code, ...remember } });

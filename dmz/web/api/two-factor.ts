@@ -27,6 +27,15 @@ export async function postSetup(http: Http, ticket: string | undefined): Promise
   });
 }
 
+/** Of a set-up that was confirmed before the page was loaded again: seconds in which one code must be typed. */
+export async function getConfirmedSetup(http: Http): Promise<number | undefined> {
+  const { prove_within: seconds } = await http.call<{ readonly prove_within?: number }>({
+    method: 'GET',
+    path: '/api/two-factor/setup',
+  });
+  return seconds;
+}
+
 /** Seconds in which one code must be typed. */
 export async function postSetupConfirm(http: Http): Promise<number> {
   const answer = await http.call<{ prove_within: number }>({

@@ -1,4 +1,4 @@
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { Button } from '#dmz/web/components/button.tsx';
 import { copyText } from '#dmz/web/components/clipboard.ts';
 import { useClient, useWords } from '#dmz/web/state/client.ts';
@@ -27,6 +27,13 @@ export function RecoveryCodes({
   const { brand, notices } = useClient();
   const words = useWords();
   const [stored, setStored] = useState(false);
+  useEffect(() => {
+    if (stored) return;
+    // Nothing shows them a second time.
+    const ask = (event: BeforeUnloadEvent): void => event.preventDefault();
+    window.addEventListener('beforeunload', ask);
+    return () => window.removeEventListener('beforeunload', ask);
+  }, [stored]);
   const heading = words.setup.codesFile(brand);
   const asText = `${heading} (${username})\n\n${codes.join('\n')}\n`;
   return (

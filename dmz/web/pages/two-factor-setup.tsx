@@ -1,7 +1,13 @@
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Account } from '#dmz/web/api/account.ts';
 import { toApiProblem, type ApiProblem } from '#dmz/web/api/problem.ts';
-import { postSetup, postSetupConfirm, postSetupProve, type Setup } from '#dmz/web/api/two-factor.ts';
+import {
+  getConfirmedSetup,
+  postSetup,
+  postSetupConfirm,
+  postSetupProve,
+  type Setup,
+} from '#dmz/web/api/two-factor.ts';
 import { Button } from '#dmz/web/components/button.tsx';
 import { Card } from '#dmz/web/components/card.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
@@ -78,7 +84,20 @@ export function TwoFactorSetupPage({
     notices.say(words.setup.step(stepNames.indexOf(next.name) + 1, words.setup.steps[next.name]));
   };
 
+  /** Loaded again while one code was due: the app has its entry already, and no second one is wanted. */
+  const hasBegun = useRef(false);
+  useEffect(() => {
+    getConfirmedSetup(http).then(
+      (seconds) => {
+        if (seconds !== undefined && !hasBegun.current)
+          show({ name: 'prove', expiresAtMs: Date.now() + seconds * 1000 });
+      },
+      () => undefined,
+    );
+  }, []);
+
   const start = async (shownTicket: string | undefined, late = false): Promise<void> => {
+    hasBegun.current = true;
     setBusy(true);
     try {
       const setup = await postSetup(http, shownTicket);

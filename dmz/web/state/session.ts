@@ -2,7 +2,14 @@ import { computed, signal } from '@preact/signals';
 import { getAccount, type Account } from '#dmz/web/api/account.ts';
 import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem, type ApiProblem } from '#dmz/web/api/problem.ts';
-import { postCode, postLogin, postLogout, postResend, type Challenge } from '#dmz/web/api/sign-in.ts';
+import {
+  getCode,
+  postCode,
+  postLogin,
+  postLogout,
+  postResend,
+  type Challenge,
+} from '#dmz/web/api/sign-in.ts';
 import { Rights } from '#dmz/web/files/rights.ts';
 import { outageRetryMs, outageRetryMsMax, sessionUseTellMs } from '#dmz/web/limits.ts';
 
@@ -55,8 +62,8 @@ export class Session {
     this.#channel = channel;
     channel?.addEventListener('message', (event: MessageEvent<unknown>) => {
       if (event.data === 'used') this.usedAtMs = Date.now();
-      // Also when somebody is signed in here: it may be another person now, under the one cookie.
-      if (event.data === 'signed-in' && this.state.value.name !== 'code-required') void this.refresh();
+      // Also when somebody is signed in here, or half: it may be another person now, under the one cookie.
+      if (event.data === 'signed-in') void this.refresh();
       if (event.data === 'signed-out' && this.#isLive()) this.#end('elsewhere');
     });
   }
@@ -80,19 +87,35 @@ export class Session {
       }
       this.outage.value = undefined;
       // With a live session, `observe` has already ended it.
-      if (this.state.value.name === 'starting') this.state.value = { name: 'signed-out' };
+      if (this.state.value.name === 'starting') await this.#resumeSignIn(turn);
     }
+  }
+
+  /** Loaded again between the steps of a sign-in: the cookie of the half session is still there. */
+  async #resumeSignIn(turn: number): Promise<void> {
+    try {
+      const { username, challenge } = await getCode(this.#http);
+      if (turn === this.#turn) this.#askForCode(username, challenge);
+    } catch (thrown) {
+      if (turn !== this.#turn) return;
+      const problem = toApiProblem(thrown);
+      if (problem.isOutage) this.#noteOutage(problem);
+      else this.state.value = { name: 'signed-out' };
+    }
+  }
+
+  #askForCode(username: string, challenge: Challenge): void {
+    this.username = username;
+    const expiresAtMs = Date.now() + challenge.expires_in * 1000;
+    this.state.value = { name: 'code-required', username, challenge, expiresAtMs };
   }
 
   /** Rejects ApiProblem when the server says no. */
   async signIn(username: string, password: string): Promise<void> {
     const step = await postLogin(this.#http, username, password);
     this.username = username;
-    if (step.state === 'code-required') {
-      const { challenge } = step;
-      const expiresAtMs = Date.now() + challenge.expires_in * 1000;
-      this.state.value = { name: 'code-required', username, challenge, expiresAtMs };
-    } else await this.#arrive();
+    if (step.state === 'code-required') this.#askForCode(username, step.challenge);
+    else await this.#arrive();
   }
 
   async answer(code: string, rememberDevice: boolean): Promise<void> {

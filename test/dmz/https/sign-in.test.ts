@@ -91,6 +91,23 @@ describe('signing in', () => {
     expect((await client.post('/api/login/code', { code: rightCode })).status).toBe(200);
   });
 
+  it('tells a half session again what it waits for, and nothing else', async () => {
+    const client = door.client();
+    const { json } = await client.post('/api/login', login('alice'));
+    const { cookie } = client;
+    const again = await client.get('/api/login/code');
+    expect([again.status, again.json]).toEqual([200, { ...json, username: 'alice' }]);
+    await client.post('/api/login/code', { code: '000000' });
+    expect((await client.get('/api/login/code')).json['challenge']).toMatchObject({ attempts_left: 4 });
+    expect(client.cookie).toBe(cookie);
+    expect((await client.post('/api/login/code', { code: rightCode })).status).toBe(200);
+    // Neither a session nor a half session that is over has anything to tell.
+    expect((await client.get('/api/login/code')).status).toBe(401);
+    client.cookie = cookie;
+    const over = await client.get('/api/login/code');
+    expect([over.status, over.json['reason'], client.cookie]).toEqual([401, 'refused', undefined]);
+  });
+
   it('ends the half session when its tries are used up', async () => {
     const client = door.client();
     await client.post('/api/login', login('alice'));
@@ -206,8 +223,13 @@ describe('setting up the second factor', () => {
       expires_in: 30,
     });
     expect((await client.post('/api/two-factor/setup/prove', { code: rightCode })).status).toBe(409);
+    expect((await client.get('/api/two-factor/setup')).json).toEqual({ state: 'none' });
     const confirm = await client.post('/api/two-factor/setup/confirm', {});
     expect([confirm.status, confirm.json]).toEqual([200, { prove_within: 120 }]);
+    expect((await client.get('/api/two-factor/setup')).json).toEqual({
+      state: 'confirmed',
+      prove_within: 120,
+    });
     const wrong = await client.post('/api/two-factor/setup/prove', { code: '000000' });
     expect([wrong.status, wrong.json['reason'], wrong.json['attempts_left']]).toEqual([401, 'wrong-code', 4]);
     const confined = client.cookie;

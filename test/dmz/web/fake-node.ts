@@ -202,6 +202,7 @@ export class FakeNode {
     if (session.state === 'code-required') {
       if (route === 'POST /api/login/code')
         return this.#checkCode(response, session, id, JSON.parse(await readText(request)).code);
+      if (route === 'GET /api/login/code') return this.#askAgain(response, session);
       if (route === 'POST /api/login/resend') {
         this.#mailCode();
         return this.#send(response, 204);
@@ -310,20 +311,31 @@ export class FakeNode {
     this.#open(
       response,
       { username, state: 'code-required', attemptsLeft: 5 },
-      {
-        state: 'code-required',
-        challenge: {
-          method: asks,
-          hint: user.hint ?? '',
-          recovery: asks === 'totp' && user.given !== true,
-          ...(user.given === true ? { given: true } : {}),
-          ...(user.remembers === true ? { remember_device: true } : {}),
-          attempts_left: 5,
-          expires_in: 300,
-          ...(asks === 'email' ? { sent_ago: 0, resend_in: 30 } : {}),
-        },
-      },
+      { state: 'code-required', challenge: this.#challengeOf(user, asks, 5) },
     );
+  }
+
+  #challengeOf(user: FakeUser, asks: string, attemptsLeft: number): object {
+    return {
+      method: asks,
+      hint: user.hint ?? '',
+      recovery: asks === 'totp' && user.given !== true,
+      ...(user.given === true ? { given: true } : {}),
+      ...(user.remembers === true ? { remember_device: true } : {}),
+      attempts_left: attemptsLeft,
+      expires_in: 300,
+      ...(asks === 'email' ? { sent_ago: 0, resend_in: 30 } : {}),
+    };
+  }
+
+  #askAgain(response: ServerResponse, session: FakeSession): void {
+    const user = this.#user(session);
+    const challenge = this.#challengeOf(
+      user,
+      user.totpSecret === undefined ? user.asks : 'totp',
+      session.attemptsLeft,
+    );
+    this.#send(response, 200, { state: 'code-required', username: session.username, challenge });
   }
 
   #mailCode(): void {
@@ -392,6 +404,12 @@ export class FakeNode {
     const user = this.#user(session);
     const { setup } = session;
     switch (route) {
+      case 'GET /api/two-factor/setup':
+        return this.#send(
+          response,
+          200,
+          setup?.confirmed === true ? { state: 'confirmed', prove_within: 120 } : { state: 'none' },
+        );
       case 'POST /api/two-factor/setup': {
         if (user.totpSecret !== undefined) throw new Refusal(409, 'already-enrolled');
         if (user.ticket !== undefined && body.ticket !== user.ticket)
