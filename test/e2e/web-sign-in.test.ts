@@ -77,6 +77,7 @@ describe('a page that is loaded again at the code step', () => {
     await flows.heading('Sign in').waitFor();
     await page.reload();
     await flows.heading('Sign in').waitFor();
+    expect(await page.getByRole('textbox', { name: /code/ }).count()).toBe(0);
   });
 });
 
