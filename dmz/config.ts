@@ -1,6 +1,6 @@
 import { filePath, pathContextOf, type NamedFile, type PathContext } from '#shared/config/file-path.ts';
 import { checkConfigFile, requireLoaded, type Loaded } from '#shared/config/load.ts';
-import { duration, httpUrl, keyText, listen, none, plainName } from '#shared/config/value-types.ts';
+import { cidr, duration, httpUrl, keyText, listen, none, plainName } from '#shared/config/value-types.ts';
 import { logLevel } from '#shared/config/log-level.ts';
 import { z } from 'zod';
 
@@ -11,24 +11,34 @@ import { z } from 'zod';
 
 export function buildDmzSchema(context: PathContext) {
   const file = filePath(context);
+  const proxyProtocol = z.strictObject({ from: z.array(cidr).min(1).max(64) }).optional();
   const profile = z.enum(['strict', 'compat']).default('strict');
   return z
     .strictObject({
       node: plainName,
       public_url: httpUrl('https').transform((text) => new URL(text).origin),
-      https: z.strictObject({
-        listen: listen.prefault('0.0.0.0:443'),
-        certificate: file,
-        key: file,
-        profile,
-      }),
+      https: z
+        .strictObject({
+          listen: listen.prefault('0.0.0.0:443'),
+          proxy_protocol: proxyProtocol,
+          certificate: file,
+          key: file,
+          profile,
+        })
+        .transform(({ proxy_protocol, ...s }) => ({ ...s, proxiesFrom: proxy_protocol?.from })),
       sftp: z
         .strictObject({
           listen: listen.prefault('0.0.0.0:22'),
+          proxy_protocol: proxyProtocol,
           host_keys: z.array(file).min(1).max(4),
           profile,
         })
-        .transform((s) => ({ listen: s.listen, hostKeys: s.host_keys, profile: s.profile })),
+        .transform((s) => ({
+          listen: s.listen,
+          proxiesFrom: s.proxy_protocol?.from,
+          hostKeys: s.host_keys,
+          profile: s.profile,
+        })),
       link: z
         .strictObject({
           listen,

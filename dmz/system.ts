@@ -76,6 +76,7 @@ export async function startDmz(config: DmzConfig, around: DmzSurroundings): Prom
   let certificate = await readCertificate(config);
   const https = buildHttpsServer({
     listen: resolveListen(config.https.listen, inherited),
+    proxiesFrom: config.https.proxiesFrom,
     ...certificate,
     profile: config.https.profile,
     publicUrl: config.publicUrl,
@@ -90,6 +91,8 @@ export async function startDmz(config: DmzConfig, around: DmzSurroundings): Prom
   const hostKeys = await Promise.all(config.sftp.hostKeys.map((file) => readSecretFile(file, credentials)));
   const sftp = buildSftpServer({
     listen: resolveListen(config.sftp.listen, inherited),
+    proxiesFrom: config.sftp.proxiesFrom,
+    registry,
     hostKeysPem: hostKeys.map((key) => key.expose()),
     login,
     guard,

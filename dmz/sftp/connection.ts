@@ -1,6 +1,6 @@
-import { plainAddress } from '#dmz/guard/source.ts';
 import type { Socket } from 'node:net';
 import type { Admission, Guard } from '#dmz/guard/guard.ts';
+import type { Endpoint } from '#dmz/guard/proxy-header.ts';
 import type { Admitted, LoginService } from '#dmz/login/login-service.ts';
 import { Authentication } from '#dmz/sftp/authenticate.ts';
 import { Channels } from '#dmz/sftp/channels/channels.ts';
@@ -15,6 +15,8 @@ import type { Log } from '#shared/log.ts';
 
 export interface ConnectionOptions {
   readonly socket: Socket;
+  /** Who it really is; behind a balancer the socket knows only the balancer. */
+  readonly peer: Endpoint;
   readonly setup: TransportSetup;
   readonly ident: string;
   readonly admission: Admission;
@@ -49,8 +51,8 @@ export class Connection {
     const { socket, clock } = options;
     this.#options = options;
     this.#startedAt = clock.monotonic();
-    this.#ip = plainAddress(socket.remoteAddress ?? '');
-    this.#port = socket.remotePort ?? 0;
+    this.#ip = options.peer.ip;
+    this.#port = options.peer.port;
     this.#transport = new SshTransport({
       socket,
       setup: options.setup,

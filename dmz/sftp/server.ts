@@ -1,5 +1,8 @@
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Registry } from 'prom-client';
+import { buildDoorListener } from '#dmz/guard/door-listener.ts';
 import type { Guard } from '#dmz/guard/guard.ts';
+import type { Endpoint } from '#dmz/guard/proxy-header.ts';
 import type { LoginService } from '#dmz/login/login-service.ts';
 import { Connection } from '#dmz/sftp/connection.ts';
 import { sweepMs } from '#dmz/sftp/limits.ts';
@@ -8,6 +11,7 @@ import { buildTransportSetup, type TransportSetup } from '#dmz/sftp/transport/se
 import type { Clock } from '#shared/clock.ts';
 import type { ClientAddress } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
+import type { ListenAt } from '#shared/process/inherited-sockets.ts';
 
 /**
  * The SFTP door: listens, asks the guard about each connection before a byte of it is read, and runs the deadlines.
@@ -16,7 +20,9 @@ import type { Log } from '#shared/log.ts';
  */
 export interface SftpServerOptions {
   /** `fd`: a listening socket from the service manager. */
-  readonly listen: { readonly host: string; readonly port: number } | { readonly fd: number };
+  readonly listen: ListenAt;
+  /** Balancers that say in a PROXY header whose connection it is. */
+  readonly proxiesFrom?: readonly string[] | undefined;
   /** PEM or OpenSSH private keys, without passphrase; the first of each type counts. */
   readonly hostKeysPem: readonly Buffer[];
   readonly login: LoginService;
@@ -30,6 +36,7 @@ export interface SftpServerOptions {
   readonly listener?: string;
   /** A client asked for a shell, a port forwarding or the like. */
   readonly onRefused?: (what: string, client: ClientAddress) => void;
+  readonly registry?: Registry | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -52,13 +59,12 @@ export function buildSftpServer(options: SftpServerOptions): SftpServer {
   const { guard, clock, log } = options;
   const connections = new Set<Connection>();
   const onAllGone = new Set<() => void>();
-  let server: Server | undefined;
+  let setup: TransportSetup | undefined;
   let sweeper: NodeJS.Timeout | undefined;
+  const listener = buildDoorListener({ ...options, protocol: 'sftp', onConnection: accept });
 
-  function accept(socket: Socket, setup: TransportSetup): void {
-    socket.on('error', () => undefined);
-    const ip = socket.remoteAddress;
-    if (ip === undefined) {
+  function accept(socket: Socket, { ip, port }: Endpoint): void {
+    if (setup === undefined) {
       socket.destroy();
       return;
     }
@@ -68,10 +74,10 @@ export function buildSftpServer(options: SftpServerOptions): SftpServer {
       socket.destroy();
       return;
     }
-    socket.setNoDelay(true);
     socket.setKeepAlive(true, keepAliveMs);
     const connection: Connection = new Connection({
       socket,
+      peer: { ip, port },
       setup,
       ident,
       admission,
@@ -93,17 +99,8 @@ export function buildSftpServer(options: SftpServerOptions): SftpServer {
 
   return {
     async start() {
-      const setup = await buildTransportSetup(options.hostKeysPem, options.profile ?? 'strict');
-      // A client may end its side once it has asked; its answers still go out.
-      const listening = createServer({ pauseOnConnect: false, noDelay: true }, (socket) =>
-        accept(socket, setup),
-      );
-      listening.on('error', (error) => log.error({ err: error }, 'sftp listener'));
-      await new Promise<void>((resolve, reject) => {
-        listening.once('error', reject);
-        listening.listen(options.listen, resolve);
-      });
-      server = listening;
+      setup = await buildTransportSetup(options.hostKeysPem, options.profile ?? 'strict');
+      await listener.start();
       sweeper = setInterval(() => {
         for (const connection of connections) connection.sweep();
       }, sweepMs);
@@ -111,12 +108,7 @@ export function buildSftpServer(options: SftpServerOptions): SftpServer {
     },
 
     async close(drainMs = 0) {
-      const listening = server;
-      server = undefined;
-      const stopped = new Promise<void>((resolve) => {
-        if (listening === undefined) resolve();
-        else listening.close(() => resolve());
-      });
+      const stopped = listener.close();
       const allGone = () =>
         new Promise<void>((resolve) => {
           if (connections.size === 0) resolve();
@@ -136,12 +128,7 @@ export function buildSftpServer(options: SftpServerOptions): SftpServer {
       clearInterval(sweeper);
     },
 
-    address() {
-      const address = server?.address();
-      if (address === null || address === undefined || typeof address === 'string')
-        throw new Error('the sftp server is not listening');
-      return address;
-    },
+    address: () => listener.address(),
 
     counts: () => ({
       connections: connections.size,
