@@ -34,7 +34,12 @@ export function recogniseShape(
 ): { readonly code: Secret; readonly shape: Shape } | undefined {
   const input = untrusted.expose();
   if (input.length > inputCharactersMax) return undefined;
-  const code = input.replace(/[\s\-\u2010-\u2015]/g, '').toUpperCase();
+  // Full-width digits of an East Asian keyboard, and what a copied code brings along unseen (zero-width space, BOM,
+  // direction marks), make no other code.
+  const code = input
+    .normalize('NFKC')
+    .replaceAll(/[\s\p{Cf}\p{Pd}]/gu, '')
+    .toUpperCase();
   const shape = shapes.find((one) => matches(one, code, deliveredLength));
   return shape === undefined ? undefined : { code: new Secret(code), shape };
 }

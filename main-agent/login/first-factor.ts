@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { NodeLink } from '#main-agent/link/handlers.ts';
 import type { Change } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import { foldUsername } from '#main-agent/users/username.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Params } from '#shared/link/messages.ts';
@@ -9,12 +10,7 @@ import { Secret } from '#shared/secret.ts';
 import { isUserauthSignature, parseUserauthRequest, type UserauthRequest } from '#shared/ssh-key/verify.ts';
 import { findAccountProblem } from './account-rules.ts';
 import { passwordCredential } from './credential.ts';
-import {
-  nodeThenOnePerMs,
-  throttledScopesMax,
-  unknownNameBuckets,
-  wrongPasswordsPerNodeMax,
-} from './limits.ts';
+import { nodeThenOnePerMs, throttledScopesMax, wrongPasswordsPerNodeMax } from './limits.ts';
 import { TurnedAway } from './turned-away.ts';
 import { buildRecord, buildRefusal, type LoginParts } from './login-parts.ts';
 
@@ -51,11 +47,11 @@ export class FirstFactor {
 
   /** Rejects `refused`, `rate-limited` or `busy`. Failures are counted durably before it rejects (S-13). */
   async verify(params: Begin, link: NodeLink): Promise<FirstFactorProven> {
-    const user = this.#parts.users.find(params.user);
-    const scope = passwordScope(params.user, user !== undefined);
+    const user = this.#parts.users.resolve(params.user);
+    const name = user?.username ?? foldUsername(params.user);
     const proven =
       params.factor.type === 'password'
-        ? await this.#verifyPassword(params, params.factor.password, user, scope, link)
+        ? await this.#verifyPassword(params, params.factor.password, user, name, link)
         : await this.#verifyKey(params, params.factor, user, link);
     if (typeof proven === 'string') throw await this.refuse(params, link, proven);
     const problem = this.#findProblem(proven.user, params);
@@ -71,7 +67,7 @@ export class FirstFactor {
       {
         kind: 'audit',
         record: buildRecord(this.#parts, 'login.refused', 'refused', {
-          ...whoTried(params, link),
+          ...this.#whoTried(params, link),
           rule,
           reference,
         }),
@@ -87,7 +83,7 @@ export class FirstFactor {
         lockMs: windowMs,
         lockMaxMs: windowMs,
       } as const;
-      const scope = passwordScope(params.user, users.find(params.user) !== undefined);
+      const scope = passwordScope(users.resolve(params.user)?.username ?? params.user);
       changes.unshift(
         { ...failure, scope, limit: count },
         { ...failure, scope: nodeScope(link.node), limit: wrongPasswordsPerNodeMax },
@@ -108,15 +104,16 @@ export class FirstFactor {
     params: Begin,
     text: string,
     user: EffectiveUser | undefined,
-    scope: string,
+    name: string,
     link: NodeLink,
   ): Promise<FirstFactorProven | string> {
     const { config, passwords, state } = this.#parts;
     const { ip } = params.client;
+    const scope = passwordScope(name);
     const [ofUser, ofNode, lastGoodMs] = await Promise.all([
       state.failures(scope),
       state.failures(nodeScope(link.node)),
-      state.lastGoodLogin(params.user, ip),
+      state.lastGoodLogin(name, ip),
     ]);
     const known = lastGoodMs !== undefined;
     const nowMs = this.#parts.clock.now();
@@ -124,8 +121,12 @@ export class FirstFactor {
     if (isNodeThrottled) this.#alarm(link.node, ofNode.lockedUntilMs ?? 0);
     if (!known) {
       const limits = [
-        ...((ofUser.lockedUntilMs ?? 0) > nowMs ? [{ scope, everyMs: config.bans.thenOnePerMs }] : []),
-        ...(isNodeThrottled ? [{ scope: nodeScope(link.node), everyMs: nodeThenOnePerMs }] : []),
+        ...((ofUser.lockedUntilMs ?? 0) > nowMs
+          ? [{ scope, of: 'this name', everyMs: config.bans.thenOnePerMs }]
+          : []),
+        ...(isNodeThrottled
+          ? [{ scope: nodeScope(link.node), of: `node ${link.node}`, everyMs: nodeThenOnePerMs }]
+          : []),
       ];
       const waitMs = this.#throttle(limits);
       if (waitMs > 0) throw await this.#turnAway(params, link, limits, waitMs);
@@ -134,8 +135,8 @@ export class FirstFactor {
     const source = { node: link.node, clientIp: ip, known };
     const stored = user?.passwordHash;
     const whole = new Secret(text);
-    const isRight = await passwords.verify(whole, params.user, stored, source);
-    const proven = isRight ? provenPassword(user, stored, undefined) : 'wrong password';
+    const isRight = await passwords.verify(whole, name, stored, source);
+    const proven = isRight ? provenPassword(user, stored, undefined) : describeWrong(user);
     // Where the account is shut a right password must not be told by an answer that comes sooner.
     if (isRight && this.#findProblem(user, params) === undefined) return proven;
 
@@ -144,7 +145,7 @@ export class FirstFactor {
     if (params.protocol !== 'sftp' || !endsWithDigits(text, digits)) return proven;
     const isAllowed = user?.twoFactor.sftpPasswordWithCode === true;
     const start = new Secret(text.slice(0, -digits));
-    const isStartRight = await passwords.verify(start, params.user, isAllowed ? stored : undefined, source);
+    const isStartRight = await passwords.verify(start, name, isAllowed ? stored : undefined, source);
     return isStartRight && !isRight ? provenPassword(user, stored, new Secret(text.slice(-digits))) : proven;
   }
 
@@ -167,7 +168,8 @@ export class FirstFactor {
     if (!isSigned) return 'wrong signature';
     if (request.user !== params.user) return 'the signed user name is another';
     const stored = user?.sshKeys.find((key) => key.blob.equals(request.key.blob));
-    if (user === undefined || stored === undefined) return `key ${request.key.fingerprint} is not the user's`;
+    if (user === undefined) return `no such user; offered key ${request.key.fingerprint}`;
+    if (stored === undefined) return `key ${request.key.fingerprint} is not the user's`;
 
     const { clock, log, state } = this.#parts;
     const result = await state.commit([
@@ -209,12 +211,12 @@ export class FirstFactor {
     limits: readonly Limit[],
     waitMs: number,
   ): Promise<SallyportError> {
-    const rule = `${limits.map((one) => one.scope).join(' and ')} throttled after too many wrong passwords`;
+    const rule = `${limits.map(({ of }) => of).join(' and ')} throttled after too many wrong passwords`;
     // The widest one: what comes through a node is told as one, whatever names it tries.
     const tries = this.#turnedAway.count(limits.at(-1)?.scope ?? '');
     if (tries !== undefined) {
       const record = buildRecord(this.#parts, 'login.throttled', 'refused', {
-        ...whoTried(params, link),
+        ...this.#whoTried(params, link),
         rule,
         detail: tries === 1 ? 'one try' : `${tries} tries since the last record, this one the latest`,
       });
@@ -224,6 +226,13 @@ export class FirstFactor {
       data: { retryAfterMs: Math.ceil(waitMs) },
       detail: rule,
     });
+  }
+
+  /** Of an audit record: who tried to come in, where and from where; under the name that admins know. */
+  #whoTried({ user, protocol, client }: Begin, { node }: NodeLink) {
+    const { users } = this.#parts;
+    const username = users.resolve(user)?.username ?? user;
+    return { user: username, node, protocol, clientIp: client.ip, agent: client.agent };
   }
 
   /** Once each time it begins; the map has a place for each pinned node. */
@@ -239,6 +248,8 @@ export class FirstFactor {
 
 interface Limit {
   readonly scope: string;
+  /** Whose it is, for people. */
+  readonly of: string;
   readonly everyMs: number;
 }
 
@@ -247,26 +258,29 @@ function provenPassword(
   stored: Secret | undefined,
   enclosedCode: Secret | undefined,
 ): FirstFactorProven | string {
-  if (user === undefined || stored === undefined) return 'wrong password';
+  if (user === undefined || stored === undefined) return describeWrong(user);
   return { user, factor: 'pwd', credential: passwordCredential(stored.expose()), enclosedCode };
+}
+
+/** For the audit alone: an admin who looks for a mistyped name needs to see that nobody has it. */
+function describeWrong(user: EffectiveUser | undefined): string {
+  return user === undefined ? 'no such user' : 'wrong password';
 }
 
 function endsWithDigits(text: string, digits: number): boolean {
   return text.length > digits && /^[0-9]+$/.test(text.slice(-digits));
 }
 
-/** Names that don't exist share a bounded number of counters; the same work, and nothing for a stranger to fill. */
-export function passwordScope(username: string, exists: boolean): string {
-  const bucket = createHash('sha256').update(username).digest().readUInt32BE(0) % unknownNameBuckets;
-  return exists ? `password:${username}` : `password?${bucket}`;
+/**
+ * One counter for a name, whoever has it and whether anybody does (S-07): a name without a user that shared its counter
+ * with others would be told from one with a user by when it is throttled. What strangers type may be a password, so it
+ * is not kept as they typed it. How many there are is bounded by the tries that a node is let have in the window.
+ */
+export function passwordScope(name: string): string {
+  return `password:${createHash('sha256').update(foldUsername(name)).digest('base64url').slice(0, 22)}`;
 }
 
 /** All that a node brings, whatever user and address it names. */
 export function nodeScope(node: string): string {
   return `password@${node}`;
-}
-
-/** Of an audit record: who tried to come in, where and from where. */
-function whoTried({ user, protocol, client }: Begin, { node }: NodeLink) {
-  return { user, node, protocol, clientIp: client.ip, agent: client.agent };
 }

@@ -55,9 +55,6 @@ export const disableAfterInARow = 100;
 /** A lock doubles each time up to this. */
 export const lockMaxMs = 24 * 3_600_000;
 
-/** Names that don't exist share this many failure counters, so that strangers can't fill the disk with names. */
-export const unknownNameBuckets = 1_024;
-
 /**
  * Wrong passwords through one node, over all users, in the window of `bans.wrong_passwords`. A node that was broken
  * into names whatever address it likes, so no ban of a source keeps it from trying a few passwords on everybody. Ten

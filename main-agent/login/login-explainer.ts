@@ -76,7 +76,7 @@ export function buildLoginExplainer(parts: LoginParts, facts: ExplainedFacts): L
 async function listThrottles({ clock, state }: LoginParts, question: LoginQuestion): Promise<string[]> {
   const { node, user } = question;
   const scopes = [
-    { of: user, scope: passwordScope(user, true) },
+    { of: user, scope: passwordScope(user) },
     ...(node === undefined ? [] : [{ of: `node ${node}`, scope: nodeScope(node) }]),
   ];
   const found = await Promise.all(

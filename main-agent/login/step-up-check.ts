@@ -139,7 +139,7 @@ export class StepUpCheck {
       },
       {
         kind: 'count-failure',
-        scope: passwordScope(username, true),
+        scope: passwordScope(username),
         atMs: nowMs,
         windowMs,
         limit: count,

@@ -32,7 +32,7 @@ export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
   }
 
   function giveToAnother(username: string, record: Change): Promise<void> {
-    const passwords: Change = { kind: 'clear-failures', scope: passwordScope(username, true) };
+    const passwords: Change = { kind: 'clear-failures', scope: passwordScope(username) };
     return departures.end(username, (changes) => takeAway(username, [passwords, record, ...changes]));
   }
 

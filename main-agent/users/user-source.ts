@@ -4,6 +4,8 @@ import type { EffectiveUser } from './effective-user.ts';
 export interface UserSource {
   /** O(1); exact name only. */
   find(username: string): EffectiveUser | undefined;
+  /** Whom a name means that a person typed; undefined where it means nobody, or one of two without saying which. */
+  resolve(untrustedName: string): EffectiveUser | undefined;
   list(): IterableIterator<EffectiveUser>;
   /** Somebody has this name, also while what is written of them is broken and they can't sign in. */
   isGiven(username: string): boolean;

@@ -5,7 +5,7 @@ import { findOrigins, type ValueOrigin } from './origins.ts';
 import { hashOctets, userRelative, type FileId } from './user-file.ts';
 import { readIfThere } from './user-folder.ts';
 import type { SourceProblem } from './user-source.ts';
-import { isUsername, usernameExpectation } from './username.ts';
+import { foldUsername, isUsername, usernameExpectation } from './username.ts';
 import type { YamlChange } from './yaml-edit.ts';
 import type { YamlUsers } from './yaml-users.ts';
 
@@ -57,6 +57,14 @@ export class YamlUserDirectory {
     if (!isUsername(username)) {
       throw new SallyportError('config', 'That is no user name', {
         detail: `${JSON.stringify(username)}; expected ${usernameExpectation}`,
+      });
+    }
+    const form = foldUsername(username);
+    for (const { id } of this.#users.files()) {
+      if (id.kind !== 'user' || id.name === username || foldUsername(id.name) !== form) continue;
+      throw new SallyportError('exists', 'Another user has that name but for case', {
+        detail: `${id.name} is there`,
+        hint: 'names that differ only in case would be one person at the sign-in; choose another',
       });
     }
     const changes = Object.entries(fields)

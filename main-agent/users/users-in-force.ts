@@ -16,6 +16,7 @@ import {
   type UserFile,
 } from './user-file.ts';
 import type { SourceProblem } from './user-source.ts';
+import { foldUsername } from './username.ts';
 
 /**
  * Which version of each file counts, and the users that come of it. A file counts as it stands if it is good for itself
@@ -40,6 +41,8 @@ export class UsersInForce {
   readonly #problems = new Map<string, SourceProblem>();
   readonly #vanished = new Set<string>();
   readonly #users = new Map<string, EffectiveUser>();
+  /** Names of users by the form they are looked for under. */
+  readonly #spellings = new Map<string, Set<string>>();
   /** At the first time groups may be named whose file vanished before the start. */
   #isFirst = true;
 
@@ -51,12 +54,39 @@ export class UsersInForce {
     return this.#users.get(username);
   }
 
+  /** Where names from before the rule differ only in case, each is only itself. */
+  resolve(untrustedName: string): EffectiveUser | undefined {
+    const [spelling, ...more] = this.#spellings.get(foldUsername(untrustedName)) ?? [];
+    const isOne = spelling !== undefined && more.length === 0;
+    return this.#users.get(isOne ? spelling : untrustedName);
+  }
+
   list(): IterableIterator<EffectiveUser> {
     return this.#users.values();
   }
 
   problems(): readonly SourceProblem[] {
-    return [...[...this.#files.values()].flatMap((file) => file.problems), ...this.#problems.values()];
+    const own = [...this.#files.values()].flatMap((file) => file.problems);
+    return [...own, ...this.#problems.values(), ...this.#twins()];
+  }
+
+  /** Another user whose name differs from this one only in case. */
+  twinOf(username: string): string | undefined {
+    return [...(this.#spellings.get(foldUsername(username)) ?? [])].find((one) => one !== username);
+  }
+
+  #twins(): SourceProblem[] {
+    return [...this.#spellings.values()].flatMap((spellings) =>
+      spellings.size < 2
+        ? []
+        : [...spellings].map((name) => ({
+            file: this.#files.get(userRelative(name))?.file ?? userRelative(name),
+            line: 1,
+            column: 1,
+            message: `users whose names differ only in case: ${[...spellings].join(', ')}`,
+            hint: 'rename all but one; until then each signs in with exactly its own spelling',
+          })),
+    );
   }
 
   problemsOf({ id, problems }: UserFile): readonly SourceProblem[] {
@@ -202,7 +232,17 @@ export class UsersInForce {
     const old = this.#users.get(username);
     if (user === undefined) this.#users.delete(username);
     else this.#users.set(username, user);
+    this.#noteSpelling(username, user !== undefined);
     return old?.version !== user?.version;
+  }
+
+  #noteSpelling(username: string, isGiven: boolean): void {
+    const form = foldUsername(username);
+    const spellings = this.#spellings.get(form) ?? new Set();
+    if (isGiven) spellings.add(username);
+    else spellings.delete(username);
+    if (spellings.size === 0) this.#spellings.delete(form);
+    else this.#spellings.set(form, spellings);
   }
 
   async #buildUser(file: UserFile): Promise<EffectiveUser | undefined> {

@@ -79,6 +79,10 @@ export class YamlUsers implements UserSource {
     return this.#inForce.find(username);
   }
 
+  resolve(untrustedName: string): EffectiveUser | undefined {
+    return this.#inForce.resolve(untrustedName);
+  }
+
   list(): IterableIterator<EffectiveUser> {
     return this.#inForce.list();
   }

@@ -1,5 +1,6 @@
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { UserSource } from '#main-agent/users/user-source.ts';
+import { foldUsername } from '#main-agent/users/username.ts';
 
 /** UserSource without files, for tests of what stands on it: what is put into it is in force at once. */
 export interface MemoryUsers extends UserSource {
@@ -14,10 +15,23 @@ export function buildMemoryUsers(users = new Map<string, EffectiveUser>()): Memo
   };
   return {
     find: (name) => users.get(name),
+    resolve: (name) => {
+      const form = foldUsername(name);
+      if (users.has(name) || form === name) return users.get(name);
+      const [one, ...more] = [...users.values()].filter(({ username }) => foldUsername(username) === form);
+      return more.length > 0 ? undefined : one;
+    },
     list: () => users.values(),
     isGiven: (name) => users.has(name),
     isLoaded: () => true,
-    problems: () => [],
+    problems: () => {
+      const names = [...users.keys()];
+      const twins = names.filter((name) =>
+        names.some((one) => one !== name && foldUsername(one) === foldUsername(name)),
+      );
+      const message = `users whose names differ only in case: ${twins.join(', ')}`;
+      return twins.map((file) => ({ file, line: 1, column: 1, message }));
+    },
     onChange: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);

@@ -21,6 +21,18 @@ describe('the shape of a code', () => {
     expect(recognise('ABCD-EFGH-IJ23', { shapes })).toEqual(['ABCDEFGHIJ23', 'bypass']);
   });
 
+  it('is the same in full-width characters and with characters that are not seen', () => {
+    const shapes: Asked['shapes'] = ['digits6', 'recovery'];
+    const unseen = ['\u200b', '\u200e', '\u2060', '\ufeff', '\u00ad', '\u00a0', '\u3000'];
+    expect(recognise('１２３４５６', { shapes })).toEqual(['123456', 'totp']);
+    expect(recognise('ａｂｃｄ－ｅｆｇｈ－ｉｊｋｌ－２３４５', { shapes })).toEqual([
+      'ABCDEFGHIJKL2345',
+      'recovery',
+    ]);
+    for (const one of unseen)
+      expect([one, recognise(`${one}123${one}456${one}`, { shapes })]).toEqual([one, ['123456', 'totp']]);
+  });
+
   it('of a delivered code has its own length and method', () => {
     const asked: Partial<Asked> = { method: 'sms', shapes: ['alphanumeric'], deliveredLength: 8 };
     expect(recognise('ab2d ef6h', asked)).toEqual(['AB2DEF6H', 'sms']);
@@ -35,7 +47,7 @@ describe('the shape of a code', () => {
       '12345',
       '1234567',
       '12345a',
-      '１２３４５６',
+      '١٢٣٤٥٦',
       'ABCDEFGHIJKLMNO1',
       'ABCDEFGHIJKLMNOPQ',
       'secret!',

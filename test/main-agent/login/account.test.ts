@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AnySession, FullSession } from '#main-agent/login/session.ts';
+import { passwordScope } from '#main-agent/login/first-factor.ts';
 import { stepUpPasswordsMax } from '#main-agent/login/limits.ts';
 import { commitToChange, purposeOf } from '#shared/assertion/account-change.ts';
 import type { AccountChange, Result } from '#shared/link/messages.ts';
@@ -337,7 +338,7 @@ describe('step-up', () => {
       });
     expect((await refusal(ask(toNext, { current: 'not the password' }))).code).toBe('no-session');
     expect(() => find(id)).toThrow('signed out');
-    expect(await rig.state.failures('password:alice')).toMatchObject({ recent: stepUpPasswordsMax });
+    expect(await rig.state.failures(passwordScope('alice'))).toMatchObject({ recent: stepUpPasswordsMax });
     expect(await rig.state.failures('code:alice')).toMatchObject({ recent: 0 });
   });
 
@@ -715,7 +716,7 @@ describe('a user who was removed', () => {
     expect(await rig.state.devices('alice')).toEqual([]);
     expect(await rig.state.leases()).toEqual([]);
     expect(await rig.state.failures('code:alice')).toMatchObject({ inARow: 0 });
-    expect(await rig.state.failures('password:alice')).toMatchObject({ inARow: 0 });
+    expect(await rig.state.failures(passwordScope('alice'))).toMatchObject({ inARow: 0 });
     expect(await rig.state.lastGoodLogin('alice', '203.0.113.9')).toBeUndefined();
     expect(audited('user.forgotten')).toMatchObject([
       { user: 'alice', actor: 'socket:root', detail: 'left' },

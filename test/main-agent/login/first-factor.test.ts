@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parsePublicKeyBlob } from '#shared/ssh-key/parse.ts';
 import { wrongPasswordsPerNodeMax } from '#main-agent/login/limits.ts';
@@ -14,7 +14,7 @@ afterEach(() => rig.close());
 
 describe('the first factor', () => {
   const shut: [string, () => void, string][] = [
-    ['an unknown user', () => rig.users.delete('frank'), 'wrong password'],
+    ['an unknown user', () => rig.users.delete('frank'), 'no such user'],
     ['a user without a password', () => setUser({ passwordHash: undefined }), 'wrong password'],
     ['a disabled user', () => setUser({ status: 'disabled' }), 'status is disabled'],
     ['an expired user', () => setUser({ expires: '2026-11-23' }), 'expired after 2026-11-23'],
@@ -105,7 +105,7 @@ describe('the first factor', () => {
         user: 'frank',
         node: 'dmz1',
         clientIp: '203.0.113.9',
-        rule: 'password:frank throttled after too many wrong passwords',
+        rule: 'this name throttled after too many wrong passwords',
         detail: 'one try',
       },
     ]);
@@ -176,6 +176,34 @@ describe('the first factor', () => {
       rig.advance(1_000);
       expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
     });
+  });
+
+  it.each(['frank ', ' frank', 'Frank', 'ＦＲＡＮＫ', 'fra\u200bnk'])(
+    'takes %j for the user it means, who is called by the right name from there on',
+    async (typed) => {
+      expect(await rig.begin(typed)).toMatchObject({ next: 'admit', username: 'frank' });
+      await refusal(rig.begin(typed, { password: 'wrong' }));
+      expect(rig.state.audit.at(-1)).toMatchObject({ event: 'login.refused', user: 'frank' });
+    },
+  );
+
+  it('S-13: another spelling of a name is no new row of tries', async () => {
+    for (const typed of ['frank', 'Frank', 'FRANK', ' frank'])
+      for (let tries = 0; tries < 5; tries += 1) await refusal(rig.begin(typed, { password: 'wrong' }));
+    await refusal(rig.begin('frank', { password: 'wrong' }));
+    expect((await refusal(rig.begin('fRANK'))).code).toBe('rate-limited');
+  });
+
+  it('S-07: tries at names that share a short hash with a name throttle neither one with a user nor one without', async () => {
+    const bucketOf = (name: string) => createHash('sha256').update(name).digest().readUInt32BE(0) % 1_024;
+    for (const name of ['frank', 'nobody']) {
+      const alike = Array.from({ length: 60_000 }, (_, number) => `made-up-${number}`)
+        .filter((one) => bucketOf(one) === bucketOf(name))
+        .slice(0, 25);
+      expect(alike).toHaveLength(25);
+      for (const one of alike) await refusal(rig.begin(one, { password: 'wrong' }));
+      expect([name, (await refusal(rig.begin(name, { password: 'wrong' }))).code]).toEqual([name, 'refused']);
+    }
   });
 
   it('S-07: a name that does not exist is throttled just the same', async () => {

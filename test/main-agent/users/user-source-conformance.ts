@@ -46,6 +46,26 @@ export function describeUserSource(name: string, open: () => Promise<PlayedSourc
         expect(source.find(other)).toBeUndefined();
     });
 
+    it('resolves what a person typed to the user it means, and to nobody where it means two', async () => {
+      await played.put('alice', {});
+      for (const typed of ['alice', 'Alice', 'ALICE ', ' alice', 'ａｌｉｃｅ', 'ali\u200bce'])
+        expect([typed, source.resolve(typed)?.username]).toEqual([typed, 'alice']);
+      for (const typed of ['', ' ', 'alic', 'a lice', '__proto__', 'constructor'])
+        expect([typed, source.resolve(typed)]).toEqual([typed, undefined]);
+      await played.put('Alice', {});
+      expect([source.resolve('alice')?.username, source.resolve('Alice')?.username]).toEqual([
+        'alice',
+        'Alice',
+      ]);
+      expect(source.resolve('ALICE')).toBeUndefined();
+      expect(source.problems().map(({ message }) => message)).toContain(
+        'users whose names differ only in case: alice, Alice',
+      );
+      await played.remove('Alice');
+      expect(source.resolve('ALICE')?.username).toBe('alice');
+      expect(source.problems()).toEqual([]);
+    });
+
     it('fills in what nobody said: active, both doors, no factor, no files, no limits', async () => {
       await played.put('alice', {});
       expect(source.find('alice')).toMatchObject({
