@@ -54,6 +54,12 @@ export function buildMainAgentSchema(context: PathContext) {
       host: z.string().min(1).max(253),
       port: z.number().int().min(1).max(65_535).default(587),
       tls: z.enum(['starttls', 'implicit', 'none']).default('starttls'),
+      name: z
+        .string()
+        .regex(/^(?=.{1,253}$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+$/, {
+          error: 'a full host name such as main.example.com',
+        })
+        .optional(),
       user: z.string().min(1).max(256).optional(),
       password_file: file.optional(),
       from: z
@@ -65,6 +71,7 @@ export function buildMainAgentSchema(context: PathContext) {
       host: s.host,
       port: s.port,
       tls: s.tls,
+      name: s.name,
       user: s.user,
       passwordFile: s.password_file,
       from: s.from,

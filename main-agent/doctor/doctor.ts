@@ -1,5 +1,6 @@
 import type { Doctor, Finding, NodeReport } from '#main-agent/admin/ports.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
+import { greetingName } from '#main-agent/notify/mail.ts';
 import { listOrphans } from '#main-agent/problems.ts';
 import type { OrphanedName } from '#main-agent/users/departures.ts';
 import type { SourceProblem } from '#main-agent/users/user-source.ts';
@@ -182,12 +183,15 @@ async function examineMail({ config, checkMail }: DoctorParts): Promise<Finding>
   }
   const where = `${config.smtp.host}:${config.smtp.port}`;
   const problem = await checkMail();
-  if (problem === undefined) return { check: 'mail', state: 'good', detail: `${where} answers` };
+  if (problem === undefined) {
+    const detail = `${where} answers; this host calls itself ${greetingName(config.smtp)} to it`;
+    return { check: 'mail', state: 'good', detail };
+  }
   return {
     check: 'mail',
     state: 'bad',
     detail: `${where}: ${problem}`,
-    hint: 'host, port, tls, user and password_file of section smtp; may this machine reach it?',
+    hint: 'host, port, tls, name, user and password_file of section smtp; may this machine reach it?',
   };
 }
 

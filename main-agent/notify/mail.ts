@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { SallyportError } from '#shared/error.ts';
 import type { Secret } from '#shared/secret.ts';
 import { createTransport } from 'nodemailer';
@@ -14,6 +15,8 @@ export interface SmtpOptions {
   readonly port: number;
   /** `none` is for a relay on this machine only. */
   readonly tls: 'starttls' | 'implicit' | 'none';
+  /** What this host calls itself to the relay; undefined: its own full name, or the sender's domain. */
+  readonly name?: string | undefined;
   readonly user?: string | undefined;
   readonly password?: Secret | undefined;
   /** The sender, `Name <address>`. */
@@ -47,6 +50,7 @@ export function buildMailer(options: SmtpOptions): Mailer {
   const transport = createTransport({
     host: options.host,
     port: options.port,
+    name: greetingName(options),
     secure: options.tls === 'implicit',
     requireTLS: options.tls === 'starttls',
     ignoreTLS: options.tls === 'none',
@@ -103,4 +107,14 @@ export function buildMailer(options: SmtpOptions): Mailer {
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
+}
+
+/**
+ * What we call ourselves to the relay (RFC 5321 §4.1.1.1: a full host name). Relays that look (Google's does) refuse the
+ * address literal of the loopback, which is what a host without a full name of its own would send.
+ */
+export function greetingName({ name, from }: Pick<SmtpOptions, 'name' | 'from'>, host = hostname()): string {
+  if (name !== undefined) return name;
+  if (/^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$/.test(host)) return host;
+  return /@([^\s@<>]+)>?$/.exec(from)?.[1] ?? host;
 }

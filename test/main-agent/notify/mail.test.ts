@@ -4,7 +4,7 @@ import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
 import { afterEach, describe, expect, it } from 'vitest';
 import { twoFactorSchema } from '#main-agent/config-two-factor.ts';
 import { buildCodeDelivery } from '#main-agent/notify/delivery.ts';
-import { buildMailer, type Mailer } from '#main-agent/notify/mail.ts';
+import { buildMailer, greetingName, type Mailer } from '#main-agent/notify/mail.ts';
 import { buildAccountNotifier, composeNotice } from '#main-agent/notify/notices.ts';
 import type { AccountNotice } from '#main-agent/two-factor/code-delivery.ts';
 import { buildLog } from '#shared/log.ts';
@@ -14,6 +14,8 @@ interface Received {
   readonly from: string;
   readonly to: readonly string[];
   readonly raw: string;
+  /** What the sender called itself. */
+  readonly greeting: string;
 }
 
 const template = {
@@ -50,6 +52,7 @@ describe('mail through the relay', () => {
             from: mailFrom === false ? '' : mailFrom.address,
             to: rcptTo.map(({ address }) => address),
             raw: Buffer.concat(pieces).toString('utf8'),
+            greeting: session.hostNameAppearsAs,
           });
           callback();
         });
@@ -89,6 +92,19 @@ describe('mail through the relay', () => {
     }
     expect(mails[0]?.raw).toContain('Subject: Your code, bob');
     expect(partOf(mails[0]?.raw ?? '', 'text/plain')).toContain('Good for 5 minutes, from 203.0.113.9.');
+  });
+
+  it('greets the relay with a full host name: its own, the sender’s domain, or the configured one', async () => {
+    const { port, mails } = await relay();
+    await delivery(mailer(port)).deliver(message);
+    await delivery(mailer(port, { name: 'main.inside.example' })).deliver(message);
+    const [first, second] = mails.map(({ greeting }) => greeting);
+    expect(first).toMatch(/^[a-z0-9-]+(\.[a-z0-9-]+)+$/i);
+    expect(second).toBe('main.inside.example');
+    const from = 'Files <files@example.com>';
+    expect(greetingName({ from }, 'main.corp.example')).toBe('main.corp.example');
+    expect(greetingName({ from }, 'main')).toBe('example.com');
+    expect(greetingName({ from: 'files@example.com' }, 'main')).toBe('example.com');
   });
 
   it('values are escaped in HTML and can not start a header or another recipient', async () => {
