@@ -197,6 +197,7 @@ export function buildConfig(options: RigOptions): LoginConfig {
             host: 'relay.test',
             port: 25,
             tls: 'none',
+            name: undefined,
             user: undefined,
             passwordFile: undefined,
             from: 'files@example.com',
