@@ -76,6 +76,7 @@ export async function startDmz(config: DmzConfig, around: DmzSurroundings): Prom
   let certificate = await readCertificate(config);
   const https = buildHttpsServer({
     listen: resolveListen(config.https.listen, inherited),
+    proxiesFrom: config.https.proxiesFrom,
     ...certificate,
     profile: config.https.profile,
     publicUrl: config.publicUrl,

@@ -15,20 +15,19 @@ import { drainBytesMax, handshakeTimeoutMs } from './limits.ts';
 const isMethodByte = (byte: number): boolean => byte >= 0x41 && byte <= 0x5a;
 
 /**
- * Takes over when the server begins TLS. `admit`: whether the connection is served at all; asked before any byte.
- * Returns how to end what has not said anything yet.
+ * Takes over when the server begins TLS. `arrive` is asked first, with what to do when the connection shall be served;
+ * until then it belongs to `arrive`. Returns how to end what has not said anything yet.
  */
-export function startTlsAfterFirstByte(server: Server, admit: (socket: Socket) => boolean): () => void {
+export function startTlsAfterFirstByte(
+  server: Server,
+  arrive: (socket: Socket, serve: () => void) => void,
+): () => void {
   const silent = new Set<Socket>();
   // TLS is begun by the only listener there is; it takes connections that others hand it as well.
   const [beginTls, ...others] = server.listeners('connection');
   if (beginTls === undefined || others.length > 0) throw new Error('tls.Server is not as we know it');
   server.removeAllListeners('connection');
-  server.on('connection', (socket: Socket) => {
-    if (!admit(socket)) {
-      socket.destroy();
-      return;
-    }
+  const serve = (socket: Socket): void => {
     socket.on('error', () => undefined);
     const tooLate = setTimeout(() => socket.destroy(), handshakeTimeoutMs);
     silent.add(socket);
@@ -49,7 +48,8 @@ export function startTlsAfterFirstByte(server: Server, admit: (socket: Socket) =
       Reflect.apply(beginTls, server, [socket]);
     };
     socket.on('readable', look);
-  });
+  };
+  server.on('connection', (socket: Socket) => arrive(socket, () => serve(socket)));
   return () => {
     for (const socket of silent) socket.destroy();
   };

@@ -2,10 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
+import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Registry } from 'prom-client';
 import type { Guard } from '#dmz/guard/guard.ts';
-import { plainAddress } from '#dmz/guard/source.ts';
+import type { Endpoint } from '#dmz/guard/proxy-header.ts';
+import { buildRealClients } from '#dmz/guard/real-clients.ts';
 import type { MainLink } from '#dmz/link/main-link.ts';
 import type { LoginService } from '#dmz/login/login-service.ts';
 import type { Clock } from '#shared/clock.ts';
@@ -37,6 +39,8 @@ import { tlsOptions, type Certificate, type TlsProfile } from './tls.ts';
 export interface HttpsServerOptions extends Certificate {
   /** `{host, port}`, or `{fd}` of an inherited socket. */
   readonly listen: ListenAt;
+  /** Balancers that say in a PROXY header whose connection it is. */
+  readonly proxiesFrom?: readonly string[] | undefined;
   readonly profile: TlsProfile;
   /** Origin browsers know this node by. */
   readonly publicUrl: string;
@@ -119,7 +123,7 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
       method: request.method ?? '',
       path: mark === -1 ? target : target.slice(0, mark),
       query: new URLSearchParams(mark === -1 ? '' : target.slice(mark + 1)),
-      client: addressOf(request),
+      client: addressOf(request, clientOf.get(socket)),
       awaitsContinue,
       pace,
       log,
@@ -141,8 +145,8 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
       return;
     }
     if (isBreach(error.code)) {
-      const ip = socket instanceof TLSSocket ? socket.remoteAddress : undefined;
-      if (ip !== undefined) guard.malformed(plainAddress(ip), 'https', error.code ?? '');
+      const client = clientOf.get(socket);
+      if (client !== undefined) guard.malformed(client.ip, 'https', error.code ?? '');
     }
     if ((answering.get(socket) ?? 0) > 0) socket.destroy();
     else answerBrokenRequest(socket, error.code);
@@ -151,16 +155,33 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
     log.debug({ err: error }, 'TLS handshake failed');
     socket.destroy();
   });
-  const endSilent = startTlsAfterFirstByte(server, (socket) => {
-    const admission = guard.admitConnection(plainAddress(socket.remoteAddress ?? ''), 'https');
-    if (!admission.admitted) return false;
-    metrics.connections(1);
-    socket.once('close', () => {
-      metrics.connections(-1);
-      admission.release();
-    });
-    return true;
+  const clients = buildRealClients({ ...options, protocol: 'https' });
+  /** Who is behind a connection; TLS connections by themselves, others by their ends, until TLS is there. */
+  const clientOf = new WeakMap<object, Endpoint>();
+  const clientByEnds = new Map<string, Endpoint>();
+  server.on('secureConnection', (socket) => {
+    const client = clientByEnds.get(endsOf(socket));
+    if (client === undefined) socket.destroy();
+    else clientOf.set(socket, client);
   });
+  const endSilent = startTlsAfterFirstByte(server, (socket, serve) =>
+    clients.accept(socket, (client) => {
+      const admission = guard.admitConnection(client.ip, 'https');
+      if (!admission.admitted) {
+        socket.destroy();
+        return;
+      }
+      const ends = endsOf(socket);
+      clientByEnds.set(ends, client);
+      metrics.connections(1);
+      socket.once('close', () => {
+        clientByEnds.delete(ends);
+        metrics.connections(-1);
+        admission.release();
+      });
+      serve();
+    }),
+  );
 
   function rotateTicketKeys(): void {
     server.setTicketKeys(randomBytes(48));
@@ -190,6 +211,7 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
       const closed = once(server, 'close');
       server.close();
       endSilent();
+      clients.close();
       server.closeIdleConnections();
       const cut = setTimeout(() => server.closeAllConnections(), closeDrainMs);
       await closed;
@@ -210,9 +232,13 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
   };
 }
 
-function addressOf(request: IncomingMessage): ClientAddress {
-  const { remoteAddress = '', remotePort = 0 } = request.socket;
+/** The socket under TLS can't be had from the one above it; both have the same ends. */
+function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return [remoteAddress, remotePort, localAddress, localPort].join(' ');
+}
+
+function addressOf(request: IncomingMessage, client: Endpoint | undefined): ClientAddress {
   // Only for people to read in the audit; control characters can't be in a header that was parsed.
   const agent = (request.headers['user-agent'] ?? '').slice(0, 255);
-  return { ip: plainAddress(remoteAddress), port: remotePort, agent };
+  return { ip: client?.ip ?? '', port: client?.port ?? 0, agent };
 }

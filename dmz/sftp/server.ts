@@ -1,8 +1,8 @@
-import type { AddressInfo, Socket } from 'node:net';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Registry } from 'prom-client';
-import { buildDoorListener } from '#dmz/guard/door-listener.ts';
 import type { Guard } from '#dmz/guard/guard.ts';
 import type { Endpoint } from '#dmz/guard/proxy-header.ts';
+import { buildRealClients } from '#dmz/guard/real-clients.ts';
 import type { LoginService } from '#dmz/login/login-service.ts';
 import { Connection } from '#dmz/sftp/connection.ts';
 import { sweepMs } from '#dmz/sftp/limits.ts';
@@ -59,15 +59,10 @@ export function buildSftpServer(options: SftpServerOptions): SftpServer {
   const { guard, clock, log } = options;
   const connections = new Set<Connection>();
   const onAllGone = new Set<() => void>();
-  let setup: TransportSetup | undefined;
+  let server: Server | undefined;
   let sweeper: NodeJS.Timeout | undefined;
-  const listener = buildDoorListener({ ...options, protocol: 'sftp', onConnection: accept });
 
-  function accept(socket: Socket, { ip, port }: Endpoint): void {
-    if (setup === undefined) {
-      socket.destroy();
-      return;
-    }
+  function accept(socket: Socket, { ip, port }: Endpoint, setup: TransportSetup): void {
     const admission = guard.admitConnection(ip, 'sftp');
     if (!admission.admitted) {
       log.debug({ ip, reason: admission.reason }, 'ssh connection not admitted');
@@ -99,8 +94,19 @@ export function buildSftpServer(options: SftpServerOptions): SftpServer {
 
   return {
     async start() {
-      setup = await buildTransportSetup(options.hostKeysPem, options.profile ?? 'strict');
-      await listener.start();
+      const setup = await buildTransportSetup(options.hostKeysPem, options.profile ?? 'strict');
+      const clients = buildRealClients({ ...options, protocol: 'sftp' });
+      // A client may end its side once it has asked; its answers still go out.
+      const listening = createServer({ pauseOnConnect: false, noDelay: true }, (socket) =>
+        clients.accept(socket, (client) => accept(socket, client, setup)),
+      );
+      listening.on('error', (error) => log.error({ err: error }, 'sftp listener'));
+      listening.on('close', () => clients.close());
+      await new Promise<void>((resolve, reject) => {
+        listening.once('error', reject);
+        listening.listen(options.listen, resolve);
+      });
+      server = listening;
       sweeper = setInterval(() => {
         for (const connection of connections) connection.sweep();
       }, sweepMs);
@@ -108,7 +114,12 @@ export function buildSftpServer(options: SftpServerOptions): SftpServer {
     },
 
     async close(drainMs = 0) {
-      const stopped = listener.close();
+      const listening = server;
+      server = undefined;
+      const stopped = new Promise<void>((resolve) => {
+        if (listening === undefined) resolve();
+        else listening.close(() => resolve());
+      });
       const allGone = () =>
         new Promise<void>((resolve) => {
           if (connections.size === 0) resolve();
@@ -128,7 +139,12 @@ export function buildSftpServer(options: SftpServerOptions): SftpServer {
       clearInterval(sweeper);
     },
 
-    address: () => listener.address(),
+    address() {
+      const address = server?.address();
+      if (address === null || address === undefined || typeof address === 'string')
+        throw new Error('the sftp server is not listening');
+      return address;
+    },
 
     counts: () => ({
       connections: connections.size,

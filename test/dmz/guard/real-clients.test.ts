@@ -1,8 +1,8 @@
 import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Registry } from 'prom-client';
-import { buildDoorListener, type DoorListener, type DoorListenerOptions } from '#dmz/guard/door-listener.ts';
+import { buildRealClients, type RealClientsOptions } from '#dmz/guard/real-clients.ts';
 import type { Endpoint } from '#dmz/guard/proxy-header.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
@@ -19,28 +19,32 @@ interface Accepted {
 }
 
 interface Rig {
-  readonly listener: DoorListener;
+  readonly port: number;
   readonly accepted: Accepted[];
   readonly registry: Registry;
   refused(): Promise<Record<string, number>>;
 }
 
-async function start(options: Partial<DoorListenerOptions>): Promise<Rig> {
+async function start(options: Partial<RealClientsOptions>): Promise<Rig> {
   const accepted: Accepted[] = [];
   const registry = new Registry();
-  const listener = buildDoorListener({
-    listen: { host: '127.0.0.1', port: 0 },
+  const clients = buildRealClients({
     protocol: 'sftp',
-    onConnection: (socket, client) => accepted.push({ client, bytes: readAll(socket) }),
     clock: systemClock,
     log: buildLog('silent', {}),
     registry,
     ...options,
   });
-  await listener.start();
-  open.push(() => listener.close());
+  const server = createServer((socket) =>
+    clients.accept(socket, (client) => accepted.push({ client, bytes: readAll(socket) })),
+  ).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  open.push(() => {
+    server.close();
+    clients.close();
+  });
   return {
-    listener,
+    port: (server.address() as AddressInfo).port,
     accepted,
     registry,
     async refused() {
@@ -59,8 +63,8 @@ async function readAll(socket: Socket): Promise<string> {
   return text;
 }
 
-async function dial({ listener }: Rig, from = '127.0.0.1'): Promise<Socket> {
-  const socket = connect({ host: '127.0.0.1', port: listener.address().port, localAddress: from });
+async function dial({ port }: Rig, from = '127.0.0.1'): Promise<Socket> {
+  const socket = connect({ host: '127.0.0.1', port, localAddress: from });
   socket.on('error', () => undefined);
   await once(socket, 'connect');
   open.push(() => socket.destroy());

@@ -1,18 +1,15 @@
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { Counter, type Registry } from 'prom-client';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import type { Protocol } from '#shared/login.ts';
-import type { ListenAt } from '#shared/process/inherited-sockets.ts';
 import { parseProxyHeader, proxyHeaderBytesMax, type Endpoint, type ProxyHeader } from './proxy-header.ts';
 import { isInRanges, parseRanges, plainAddress } from './source.ts';
 
 /**
- * Accepts the connections of one door and says who each of them comes from: the peer of the socket, or, behind a
- * balancer, the client that the balancer names in a PROXY header. That address is then *the* address: nobody above
- * asks the socket.
+ * Says of each connection of a door who it really comes from: the peer of the socket, or, behind a balancer, the client
+ * that the balancer names in a PROXY header. That address is then *the* address: nobody above asks the socket.
  *
  * The header is required from the listed peers and nobody else may send one: a door that took it from anybody would let
  * a client choose its own address, and one that took its absence from a balancer would let a client behind it be the
@@ -20,13 +17,10 @@ import { isInRanges, parseRanges, plainAddress } from './source.ts';
  *
  * Trust: everything before the header comes from whoever can reach the port.
  */
-export interface DoorListenerOptions {
-  readonly listen: ListenAt;
+export interface RealClientsOptions {
   readonly protocol: Protocol;
   /** Balancers, as addresses and networks; undefined or empty: clients connect by themselves. */
   readonly proxiesFrom?: readonly string[] | undefined;
-  /** With the header read off. Called once per connection, before any byte of the client's was taken. */
-  readonly onConnection: (socket: Socket, client: Endpoint) => void;
   readonly registry?: Registry | undefined;
   readonly clock: Clock;
   readonly log: Log;
@@ -35,11 +29,14 @@ export interface DoorListenerOptions {
   readonly waitingMax?: number | undefined;
 }
 
-export interface DoorListener {
-  start(): Promise<void>;
-  /** Stops accepting, and ends what has not yet said who it is. */
-  close(): Promise<void>;
-  address(): AddressInfo;
+export interface RealClients {
+  /**
+   * `socket`: as the listener has it, before a byte of it was read. `admit` is called once, with the header read off and
+   * none of the client's own bytes taken; never for a connection that is cut.
+   */
+  accept(socket: Socket, admit: (client: Endpoint) => void): void;
+  /** Ends what has not yet said who it is. */
+  close(): void;
 }
 
 /** A balancer sends its header at once; five seconds are for one whose first packet was lost and sent again. */
@@ -56,15 +53,14 @@ const toldMax = 1_024;
 
 type Refusal = 'unlisted-peer' | 'no-header' | 'invalid-header' | 'late-header' | 'too-many-waiting';
 
-export function buildDoorListener(options: DoorListenerOptions): DoorListener {
-  const { protocol, clock, log, onConnection } = options;
+export function buildRealClients(options: RealClientsOptions): RealClients {
+  const { protocol, clock, log } = options;
   const proxies = options.proxiesFrom ?? [];
   const balancers = parseRanges(proxies).set;
   const isBehindBalancer = proxies.length > 0;
   const waiting = new Map<Socket, () => void>();
   const toldAt = new BoundedMap<number>(toldMax);
   const refusals = isBehindBalancer ? countRefusals(options.registry) : undefined;
-  let server: Server | undefined;
 
   function refuse(socket: Socket, reason: Refusal, why: string): void {
     const peer = plainAddress(socket.remoteAddress ?? '');
@@ -78,7 +74,7 @@ export function buildDoorListener(options: DoorListenerOptions): DoorListener {
   }
 
   /** The header, and not a byte more, is taken from the socket. */
-  function readHeader(socket: Socket, peer: Endpoint): void {
+  function readHeader(socket: Socket, peer: Endpoint, admit: (client: Endpoint) => void): void {
     let taken: Buffer = Buffer.alloc(0);
     const late = setTimeout(
       () => end('late-header', 'no whole header in time'),
@@ -115,7 +111,7 @@ export function buildDoorListener(options: DoorListenerOptions): DoorListener {
         stop();
         const rest = taken.subarray(header.bytes);
         if (rest.length > 0) socket.unshift(rest);
-        onConnection(socket, header.client ?? peer);
+        admit(header.client ?? peer);
         return;
       }
     };
@@ -127,44 +123,23 @@ export function buildDoorListener(options: DoorListenerOptions): DoorListener {
     socket.on('close', stop);
   }
 
-  function accept(socket: Socket): void {
-    // Whoever goes away shows as 'close'.
-    socket.on('error', () => undefined);
-    const ip = socket.remoteAddress;
-    if (ip === undefined) {
-      socket.destroy();
-      return;
-    }
-    const peer = { ip: plainAddress(ip), port: socket.remotePort ?? 0 };
-    if (!isBehindBalancer) onConnection(socket, peer);
-    else if (isInRanges(balancers, peer.ip)) readHeader(socket, peer);
-    else refuse(socket, 'unlisted-peer', 'not in proxy_protocol.from');
-  }
-
   return {
-    async start() {
-      const listening = createServer({ noDelay: true }, accept);
-      listening.listen(options.listen);
-      await once(listening, 'listening');
-      listening.on('error', (error) => log.error({ err: error, door: protocol }, 'listener'));
-      server = listening;
+    accept(socket, admit) {
+      // Whoever goes away shows as 'close'.
+      socket.on('error', () => undefined);
+      const ip = socket.remoteAddress;
+      if (ip === undefined) {
+        socket.destroy();
+        return;
+      }
+      const peer = { ip: plainAddress(ip), port: socket.remotePort ?? 0 };
+      if (!isBehindBalancer) admit(peer);
+      else if (isInRanges(balancers, peer.ip)) readHeader(socket, peer, admit);
+      else refuse(socket, 'unlisted-peer', 'not in proxy_protocol.from');
     },
 
-    async close() {
-      const listening = server;
-      if (listening === undefined) return;
-      server = undefined;
+    close() {
       for (const socket of waiting.keys()) socket.destroy();
-      await new Promise<void>((resolve) => {
-        listening.close(() => resolve());
-      });
-    },
-
-    address() {
-      const address = server?.address();
-      if (address === null || address === undefined || typeof address === 'string')
-        throw new Error(`the ${protocol} door is not listening`);
-      return address;
     },
   };
 }
