@@ -52,6 +52,8 @@ export const keptVersionsPerUserMax = 100;
 export const keptVersionMs = 24 * 3_600_000;
 /** How long the outcome of a commit is remembered on disk for a DMZ that did not hear it: longer than any parking. */
 export const committedMs = 10 * 60_000;
+/** Notes of such commits in one staging folder: what four nodes can have unanswered at once. A few hundred bytes each. */
+export const commitNotesMax = 4096;
 /** Between two sweeps of what has expired. */
 export const sweepIntervalMs = 10 * 60_000;
 /** One staging record: a path of 4 KiB twice, and facts. */

@@ -1,4 +1,4 @@
-import type { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync } from 'node:sqlite';
 import { SallyportError } from '#shared/error.ts';
 
 /**
@@ -133,4 +133,19 @@ export function migrate(database: DatabaseSync): void {
     database.exec('ROLLBACK');
     throw cause;
   }
+}
+
+/** The state of this process alone, as it writes it. */
+export function openDatabase(file: string): DatabaseSync {
+  const database = new DatabaseSync(file, { timeout: 0 });
+  // EXCLUSIVE: a second main-agent on the same state is refused at start instead of sharing it by accident.
+  // FULL: each COMMIT is on the disk when it returns.
+  database.exec('PRAGMA locking_mode = EXCLUSIVE');
+  database.exec('PRAGMA journal_mode = WAL');
+  database.exec('PRAGMA synchronous = FULL');
+  database.exec('PRAGMA trusted_schema = OFF');
+  // A savepoint's undo journal of a large batch would be a file in /var/tmp: a few megabytes of memory are better.
+  database.exec('PRAGMA temp_store = MEMORY');
+  migrate(database);
+  return database;
 }

@@ -1,10 +1,10 @@
-import { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
 import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads';
 import { commitsPerTransactionMax } from './limits.ts';
 import { ChangeWriter } from './sqlite-changes.ts';
 import type { WriterAnswer, WriterData, WriterReply, WriterRequest } from './sqlite-messages.ts';
 import { buildQueries, runQuery, sweep } from './sqlite-queries.ts';
-import { migrate } from './sqlite-schema.ts';
+import { openDatabase } from './sqlite-schema.ts';
 
 /**
  * The writer thread: owns state.db alone. Group commit: everything that queued up while the disk was busy goes into
@@ -58,18 +58,6 @@ export function runWriter(port: MessagePort, file: string): void {
 
   port.on('message', serve);
   reply({ type: 'ready' });
-}
-
-function openDatabase(file: string): DatabaseSync {
-  const database = new DatabaseSync(file, { timeout: 0 });
-  // EXCLUSIVE: a second main-agent on the same state is refused at start instead of sharing it by accident.
-  // FULL: each COMMIT is on the disk when it returns.
-  database.exec('PRAGMA locking_mode = EXCLUSIVE');
-  database.exec('PRAGMA journal_mode = WAL');
-  database.exec('PRAGMA synchronous = FULL');
-  database.exec('PRAGMA trusted_schema = OFF');
-  migrate(database);
-  return database;
 }
 
 /** All that waits, up to the bound. */

@@ -80,7 +80,7 @@ export class LocalUpload extends UploadBytes implements Upload {
     this.shared.visibility = 'visible';
     // Visible and durable: from here on nothing may turn success into failure.
     await this.#afterwards(() => this.#letGo());
-    await this.#afterwards(() => this.#area.markCommitted(this.record.id));
+    await this.#afterwards(() => this.#area.markCommitted(this.record));
     await this.#afterwards(() => this.#home.dropSuperseded(this.record));
     return committed;
   }

@@ -17,6 +17,7 @@ import { uploadMetadataCharactersMax } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import { hasErrno } from '../file-error.ts';
 import { committedMs, keptVersionMs, stagingRecordBytesMax } from '../limits.ts';
+import { CommitNotes } from './commit-notes.ts';
 import { readText } from './file-bytes.ts';
 import type { FolderHandle, RegularFile } from './folder-handle.ts';
 import type { UploadRecord } from './storage.ts';
@@ -100,10 +101,13 @@ async function removeQuietly(path: PathLike): Promise<void> {
 export class StagingArea {
   readonly folder: FolderHandle;
   readonly #options: StagingOptions;
+  readonly #commits: CommitNotes;
+  #forgetting: Promise<void> = Promise.resolve();
 
   private constructor(folder: FolderHandle, options: StagingOptions) {
     this.folder = folder;
     this.#options = options;
+    this.#commits = new CommitNotes(options.clock);
   }
 
   static async open(parent: FolderHandle, options: StagingOptions): Promise<StagingArea> {
@@ -153,8 +157,19 @@ export class StagingArea {
     await fs.rename(path, this.folder.at(`${record.id}.json`));
   }
 
-  markCommitted(id: string): Promise<void> {
-    return fs.rename(this.folder.at(`${id}.json`), this.folder.at(`${id}.done`));
+  async markCommitted({ id, session }: StagedRecord): Promise<void> {
+    await fs.rename(this.folder.at(`${id}.json`), this.folder.at(`${id}.done`));
+    const gone = this.#commits.add(id, session);
+    // Nobody waits for it: what stays for whatever reason goes with the sweep.
+    if (gone.length > 0) this.#forgetting = this.#forgetting.then(() => this.#forgetCommits(gone));
+  }
+
+  async #forgetCommits(ids: readonly string[]): Promise<void> {
+    try {
+      for (const id of ids) await removeQuietly(this.folder.at(`${id}.done`));
+    } catch (error) {
+      this.#options.log.warn({ err: error }, 'the note of a commit could not be removed');
+    }
   }
 
   async remove(id: string): Promise<void> {
@@ -247,7 +262,8 @@ export class StagingArea {
     return true;
   }
 
-  close(): Promise<void> {
-    return this.folder.close();
+  async close(): Promise<void> {
+    await this.#forgetting;
+    await this.folder.close();
   }
 }

@@ -3,7 +3,10 @@ import { once } from 'node:events';
 import * as fs from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { commitNotesMax, committedMs } from '#main-agent/files/limits.ts';
+import { CommitNotes } from '#main-agent/files/storage/commit-notes.ts';
 import { LocalStorage } from '#main-agent/files/storage/local.ts';
+import { requestsPerSessionMax } from '#shared/link/limits.ts';
 import { buildLog } from '#shared/log.ts';
 import {
   codesOf,
@@ -161,6 +164,44 @@ test('a commit whose answer was lost with its process is answered by the next on
   await rig.client('alice', 'sftp', 'other').put(['f'], 'somebody else');
   await rig.restart();
   await expect(after.askAs('fs.commit', { handle }, 99)).rejects.toMatchObject({ code: 'bad-handle' });
+});
+
+test('S-09: the notes of commits are bounded, and those that may be asked for again are among them', async () => {
+  const rig = await startRig();
+  const before = rig.client('alice', 'sftp', 'one-session');
+  const other = rig.client('alice', 'sftp', 'other-session');
+  const otherHandle = await other.open(['other'], newFile);
+  await other.askAs('fs.commit', { handle: otherHandle }, 99);
+  const handles: number[] = [];
+  for (let index = 0; index < requestsPerSessionMax + 40; index += 1) {
+    const handle = await before.open([`f${index}`], newFile);
+    await before.askAs('fs.commit', { handle }, 1_000_000 + index);
+    handles.push(handle);
+  }
+  const notes = async (): Promise<number> =>
+    (await rig.staged()).filter((name) => name.endsWith('.done')).length;
+  await expect.poll(notes).toBe(requestsPerSessionMax + 1);
+  await rig.restart();
+  const after = rig.client('alice', 'sftp', 'one-session');
+  for (const [index, handle] of handles.entries()) {
+    if (index < 40) continue;
+    const again = await after.askAs('fs.commit', { handle }, 1_000_000 + index);
+    expect(again.created).toBe(true);
+  }
+  const otherAfter = rig.client('alice', 'sftp', 'other-session');
+  expect((await otherAfter.askAs('fs.commit', { handle: otherHandle }, 99)).created).toBe(true);
+});
+
+test('S-09: notes of commits of many sessions are bounded, too, and by age', () => {
+  const clock = new SettableClock();
+  const notes = new CommitNotes(clock);
+  let gone: readonly string[] = [];
+  for (let index = 0; index < commitNotesMax; index += 1) gone = notes.add(`id${index}`, `session${index}`);
+  expect(gone).toEqual([]);
+  expect(notes.add('one-more', 'session-a')).toEqual(['id0']);
+  clock.aheadMs += committedMs + 1_000;
+  expect(notes.add('later', 'session-b')).toHaveLength(commitNotesMax);
+  expect(notes.add('last', 'session-c')).toEqual([]);
 });
 
 test('of 20 exclusive creates of one name at the same time one wins', async () => {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,6 +10,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { verifyAudit } from '#main-agent/audit/verify.ts';
 import { startAuditFeed } from '#main-agent/audit/feed.ts';
 import { requestsInFlightMax } from '#main-agent/state/limits.ts';
+import { openDatabase } from '#main-agent/state/sqlite-schema.ts';
 import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
 import { systemClock } from '#shared/clock.ts';
 import type { SallyportError } from '#shared/error.ts';
@@ -69,6 +70,34 @@ describe('the SQLite state', () => {
     const store = await open();
     await expect(open()).rejects.toMatchObject({ code: 'config', hint: expect.stringContaining('Another') });
     await store.close();
+  });
+
+  it('makes no temporary files, also where a large batch can be undone', () => {
+    const database = openDatabase(file);
+    try {
+      expect(database.prepare('PRAGMA temp_store').get()).toMatchObject({ temp_store: 2 });
+      const put = database.prepare(`INSERT OR REPLACE INTO kept_records VALUES ('test', ?, ?)`);
+      const putAll = (content: string): void => {
+        for (let index = 0; index < 500; index += 1) put.run(String(index), content.repeat(1000));
+      };
+      putAll('a');
+      database.exec('BEGIN IMMEDIATE');
+      database.exec('SAVEPOINT one');
+      putAll('b');
+      const open = readdirSync('/proc/self/fd').flatMap((fd) => {
+        try {
+          return [readlinkSync(`/proc/self/fd/${fd}`)];
+        } catch {
+          return [];
+        }
+      });
+      expect(open.some((target) => target.startsWith(file))).toBe(true);
+      expect(open.filter((target) => target.includes('etilqs'))).toEqual([]);
+      database.exec('ROLLBACK TO one');
+      database.exec('COMMIT');
+    } finally {
+      database.close();
+    }
   });
 
   it('refuses a database of a newer version', async () => {
