@@ -5,6 +5,7 @@ import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
 import { readInheritedSockets } from '#shared/process/inherited-sockets.ts';
 import { runNodeProgram } from '#shared/process/node-process.ts';
+import { resolve } from 'node:path';
 
 const credentials = process.env['CREDENTIALS_DIRECTORY'];
 const options = credentials === undefined ? {} : { credentials };
@@ -15,6 +16,7 @@ await runNodeProgram<MainAgentConfig>({
   start: (config, file) =>
     startMainAgent(config, {
       ...options,
+      configFile: resolve(file),
       clock: systemClock,
       log: buildLog(config.log.level, { main: config.name }),
       inherited: readInheritedSockets(process.env, process.pid),

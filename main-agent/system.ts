@@ -50,6 +50,8 @@ export interface MainAgentSurroundings {
   readonly inherited: InheritedSockets;
   /** $CREDENTIALS_DIRECTORY. */
   readonly credentials?: string;
+  /** Where the configuration is, absolute; told to admins. */
+  readonly configFile?: string;
   /** The configuration as it is on disk now, for a reload. */
   readonly reread: () => Promise<MainAgentConfig>;
   /** The state can't be written any more: nobody may log in, the process must end (S-14). */
@@ -259,6 +261,7 @@ export async function startMainAgent(
     routes: buildAdminRoutes({
       name: config.name,
       startedAtMs,
+      configFile: around.configFile,
       switches: {
         validatedLogins: config.twoFactor.validatedLogins,
         autoEnable: config.twoFactor.autoEnable,

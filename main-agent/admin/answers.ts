@@ -125,6 +125,8 @@ export const statusAnswer = z.object({
   name: z.string(),
   version: z.string(),
   started_at: time,
+  /** The file it was started with, on its machine. */
+  config_file: z.string().optional(),
   two_factor: z.object({ validated_logins: z.boolean(), auto_enable: z.boolean() }),
   users: z.object({
     count: z.number(),

@@ -13,6 +13,7 @@ import { defineRoute, noBody, noQuery, type Route } from './route.ts';
 export interface SystemPorts {
   readonly name: string;
   readonly startedAtMs: number;
+  readonly configFile: string | undefined;
   readonly switches: { readonly validatedLogins: boolean; readonly autoEnable: boolean };
   readonly users: UserDirectory;
   readonly sessions: SessionAdmin;
@@ -64,6 +65,7 @@ function viewStatus(ports: SystemPorts) {
     name: ports.name,
     version,
     started_at: new Date(ports.startedAtMs).toISOString(),
+    ...(ports.configFile !== undefined && { config_file: ports.configFile }),
     two_factor: {
       validated_logins: ports.switches.validatedLogins,
       auto_enable: ports.switches.autoEnable,

@@ -74,7 +74,7 @@ export function addAuditCommands(program: Command, context: CommandContext): voi
 /** The file named, or the one that the configuration names. */
 export async function findAuditFile(context: CommandContext, named: string | undefined): Promise<string> {
   if (named !== undefined) return resolve(context.folder, named);
-  return (await loadMainAgentConfig(requireConfigFile(context))).audit.file;
+  return (await loadMainAgentConfig(await requireConfigFile(context))).audit.file;
 }
 
 function withFilter(command: Command): Command {

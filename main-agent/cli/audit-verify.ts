@@ -44,7 +44,7 @@ export function addAuditVerify(audit: Command, context: CommandContext): void {
     .option('--main-key <fingerprint>', 'whose checkpoints are believed (default: this main’s)')
     .action(async (options: VerifyOptions) => {
       const config =
-        options.file === undefined ? await loadMainAgentConfig(requireConfigFile(context)) : undefined;
+        options.file === undefined ? await loadMainAgentConfig(await requireConfigFile(context)) : undefined;
       const file = config?.audit.file ?? resolve(context.folder, options.file ?? '');
       const witnesses: Witnesses = { heads: [], silent: [], notes: [] };
       if (options.expectHead !== undefined)

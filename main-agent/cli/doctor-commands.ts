@@ -33,7 +33,7 @@ export function addDoctorCommands(program: Command, context: CommandContext): vo
 
 /** What can be seen without main: the configuration, and the key files it names. */
 async function examineFiles(context: CommandContext): Promise<readonly Finding[]> {
-  const file = context.configFile();
+  const file = await context.configFile();
   if (file === undefined || !existsSync(file)) {
     return [
       { check: 'configuration', state: 'warning', detail: 'none is here', hint: 'name it with --config' },

@@ -60,7 +60,7 @@ export function addSetupCommands(program: Command, context: CommandContext, node
     .action(async (line: string, options: { readonly yes?: boolean; readonly replace?: boolean }) => {
       const pairing = parseNodeLine(line);
       const words = checkWordsOf(tidyLine(line));
-      const file = requireConfigFile(context);
+      const file = await requireConfigFile(context);
       terminal.err(`Node ${pairing.name} at ${pairing.address}\nCheck words: ${words}\n`);
       if (terminal.isInteractive && options.yes !== true) {
         const answer = await terminal.ask('Does the node show the same words? [y/N] ');

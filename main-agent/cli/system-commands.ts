@@ -57,15 +57,15 @@ export function addSystemCommands(program: Command, context: CommandContext): vo
     .command('check')
     .description('say all that is wrong with main-agent.yaml, with file, line and column')
     .action(async () => {
-      const file = requireConfigFile(context);
+      const file = await requireConfigFile(context);
       const checked = await checkMainAgentConfig(file);
       if (!checked.ok) throw configError(checked.problems);
       context.print({ ok: true, file }, () => `${file} is good.\n`);
     });
 }
 
-export function requireConfigFile(context: CommandContext): string {
-  const file = context.configFile();
+export async function requireConfigFile(context: CommandContext): Promise<string> {
+  const file = await context.configFile();
   if (file !== undefined && existsSync(file)) return file;
   throw new SallyportError('not-found', 'There is no configuration here', {
     ...(file !== undefined && { detail: file }),

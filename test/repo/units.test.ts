@@ -1,5 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -25,10 +33,36 @@ function listNames(unit: string, config: string) {
   };
 }
 
+/** What systemd itself brings and our units stand on; a missing one is told by name. */
+const baseTargets = [
+  'basic.target',
+  'multi-user.target',
+  'network-online.target',
+  'network.target',
+  'paths.target',
+  'shutdown.target',
+  'slices.target',
+  'sockets.target',
+  'sysinit.target',
+  'timers.target',
+];
+const systemdsOwn = '/usr/lib/systemd/system';
+
 describe('the systemd units', () => {
   let folder: string;
+  let base: string;
+  let foreign: string;
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'sallyport-units-'));
+    base = join(folder, 'base');
+    mkdirSync(base);
+    for (const target of baseTargets) copyFileSync(join(systemdsOwn, target), join(base, target));
+    foreign = join(folder, 'foreign');
+    const wanted = join(foreign, 'sysinit.target.wants');
+    mkdirSync(wanted, { recursive: true });
+    // Such as other packages install: systemd reads it with the target that wants it.
+    writeFileSync(join(foreign, 'foreign.service'), '[Service]\nExecStart=/nonexistent\nBogus=1\n');
+    symlinkSync('../foreign.service', join(wanted, 'foreign.service'));
     for (const unit of units)
       writeFileSync(
         join(folder, unit.replace('configs/systemd/', '')),
@@ -38,20 +72,44 @@ describe('the systemd units', () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  function analyze(...args: readonly string[]) {
-    return spawnSync('systemd-analyze', ['--no-pager', ...args], { cwd: folder, encoding: 'utf8' });
+  /** With our units and the base targets alone, whatever else is installed here; or with other folders, too. */
+  function analyze(args: readonly string[], ...others: readonly string[]) {
+    return spawnSync('systemd-analyze', ['--no-pager', ...args], {
+      cwd: folder,
+      encoding: 'utf8',
+      env: { ...process.env, SYSTEMD_UNIT_PATH: [folder, base, ...others].join(':') },
+    });
   }
+  const verify = (...others: readonly string[]) =>
+    analyze(
+      ['verify', '--man=no', ...units.map((unit) => unit.replace('configs/systemd/', './'))],
+      ...others,
+    );
 
   it('have nothing that systemd would complain about', () => {
-    const names = units.map((unit) => unit.replace('configs/systemd/', './'));
-    const { status, stderr, stdout } = analyze('verify', '--man=no', ...names);
+    const { status, stderr, stdout } = verify();
     expect(stderr + stdout).toBe('');
     expect(status).toBe(0);
   });
 
+  it('are judged alone: a broken unit of another package is only seen by who looks there', () => {
+    expect(verify(foreign).stderr).toContain('foreign.service');
+  });
+
+  it('are judged: a mistake in one of them is told', () => {
+    const watch = join(folder, 'dmz-watch.service');
+    const right = readFileSync(watch);
+    try {
+      writeFileSync(watch, `${right.toString()}\n[Service]\nBogus=1\n`);
+      expect(verify().stderr).toContain('Bogus');
+    } finally {
+      writeFileSync(watch, right);
+    }
+  });
+
   it.each(exposureMax)('leave $unit at most $tenths tenths of exposure', ({ unit, tenths }) => {
     const options = ['security', '--offline=yes', `--threshold=${tenths}`];
-    const { status, stdout } = analyze(...options, `./${unit}`);
+    const { status, stdout } = analyze([...options, `./${unit}`]);
     expect(status, stdout).toBe(0);
     expect(stdout).toContain('Overall exposure level');
   });

@@ -96,6 +96,7 @@ export async function startPlayedMain(
   const ports: AdminPorts = {
     name: 'main1',
     startedAtMs: nowMs - 60_000,
+    configFile: undefined,
     clock,
     switches: { validatedLogins: true, autoEnable: false },
     health: { problems: () => [] },

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runCommand } from '#main-agent/cli/run.ts';
 import { playedUser, startPlayedMain, type PlayedMain } from '#test/main-agent/admin/played-main.ts';
@@ -31,6 +34,25 @@ describe('sallyport against a running main', () => {
     expect((await run('status')).out).toMatch(/main1[\s\S]*dmz1 .* up [\s\S]*All is well/);
     expect(JSON.parse((await run('status', '--json')).out)).toMatchObject({ ok: true });
     expect(JSON.parse((await run('--json', 'status')).out)).toMatchObject({ ok: true });
+  });
+
+  it('with a socket alone, config check and doctor look at the configuration of the main behind it', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sallyport-config-'));
+    try {
+      await run('main', 'init', '--dir', folder);
+      const configFile = join(folder, 'main-agent.yaml');
+      await main.close();
+      main = await startPlayedMain({ configFile });
+      expect((await run('config', 'check')).out).toBe(`${configFile} is good.\n`);
+      expect((await run('doctor')).out).toContain(configFile);
+      // Main is told to be asked, not believed for more: what is named counts.
+      const other = await run('config', 'check', '--config', join(folder, 'none.yaml'));
+      expect([other.code, other.err]).toEqual([3, expect.stringContaining('none.yaml')]);
+      await main.close();
+      expect((await run('config', 'check')).code).toBe(3);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('users list and show, with where each value came from', async () => {

@@ -33,9 +33,10 @@ describe('sallyport audit verify', () => {
   let fingerprint: string;
   let head: ChainHead;
 
-  async function run(...args: string[]) {
+  const run = (...args: string[]) => runIn(folder, ...args);
+  async function runIn(here: string, ...args: string[]) {
     const terminal = buildPlayedTerminal();
-    const code = await runCommand(['audit', ...args], { terminal, folder, nowMs: 0, actor: 'eva' });
+    const code = await runCommand(['audit', ...args], { terminal, folder: here, nowMs: 0, actor: 'eva' });
     return { code, out: terminal.printed(), err: terminal.complained() };
   }
 
@@ -174,6 +175,21 @@ describe('sallyport audit verify', () => {
       err: expect.stringContaining('the end was cut: dmz1 knows record 9'),
     });
     await main.close();
+  });
+
+  it('from any folder, the socket alone says which main is meant', async () => {
+    const main = await startPlayedMain({
+      configFile: join(folder, 'main-agent.yaml'),
+      auditFeed: { head: () => head },
+      nodeHeads: () => [],
+    });
+    try {
+      const elsewhere = await runIn('/nonexistent', 'verify', '--socket', main.socket);
+      expect(elsewhere.err).toBe('');
+      expect(elsewhere.out).toMatch(/Agree: the checkpoint of \S+; main\n/);
+    } finally {
+      await main.close();
+    }
   });
 
   it('export prints lines as they stand, filtered, over all files', async () => {
