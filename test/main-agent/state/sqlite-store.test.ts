@@ -84,15 +84,15 @@ describe('the SQLite state', () => {
       database.exec('BEGIN IMMEDIATE');
       database.exec('SAVEPOINT one');
       putAll('b');
-      const open = readdirSync('/proc/self/fd').flatMap((fd) => {
+      const targets = readdirSync('/proc/self/fd').flatMap((fd) => {
         try {
           return [readlinkSync(`/proc/self/fd/${fd}`)];
         } catch {
           return [];
         }
       });
-      expect(open.some((target) => target.startsWith(file))).toBe(true);
-      expect(open.filter((target) => target.includes('etilqs'))).toEqual([]);
+      expect(targets.some((target) => target.startsWith(file))).toBe(true);
+      expect(targets.filter((target) => target.includes('etilqs'))).toEqual([]);
       database.exec('ROLLBACK TO one');
       database.exec('COMMIT');
     } finally {
