@@ -4,6 +4,7 @@ import type { Attributes } from '#shared/file-service/attributes.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import { breaksPrecondition, toPrecondition } from './conditional.ts';
 import { askForBody, sendEmpty, type Exchange } from './exchange.ts';
+import { parseMtime } from './time.ts';
 import { UploadBody } from './upload-body.ts';
 
 /** PUT: the whole body becomes the file, or nothing happens. Main makes it visible at the commit and not before. */
@@ -13,6 +14,9 @@ export async function receiveFile(x: Exchange, session: Admitted, path: VirtualP
   if (headers['content-range'] !== undefined)
     throw new SallyportError('bad-request', 'Parts of a file can not be sent');
   const precondition = toPrecondition(headers);
+  // As `mtime` of a resumable upload; HTTP itself has no header for it in a request.
+  const mtime = headers['sallyport-mtime'];
+  const mtimeMs = typeof mtime === 'string' ? parseMtime(mtime) : undefined;
   await requireUnbroken(x, session, path);
 
   const file = await session.files.open(path, {
@@ -26,7 +30,10 @@ export async function receiveFile(x: Exchange, session: Admitted, path: VirtualP
   try {
     askForBody(x);
     await new UploadBody(x, { session, file }).receive();
-    committed = await file.commit(precondition === undefined ? {} : { precondition });
+    committed = await file.commit({
+      ...(precondition === undefined ? {} : { precondition }),
+      ...(mtimeMs === undefined ? {} : { mtimeMs }),
+    });
   } catch (error) {
     // Not kept as a partial upload: PUT has no way to go on with one.
     void file.release({ keepPartial: false });

@@ -5,7 +5,7 @@ import { SallyportError } from '#shared/error.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import { uploadMetadataCharactersMax, type UploadView } from '#shared/link/messages.ts';
 import { parseJsonPath } from './file-path.ts';
-import { formatTime } from './time.ts';
+import { formatTime, parseMtime } from './time.ts';
 
 /**
  * The headers of tus 1.0.0 (resumable uploads): read strictly, written in one place.
@@ -67,7 +67,7 @@ export function parseUploadMetadata(header: string | undefined): UploadFacts {
   return {
     metadata: header,
     path: parseJsonPath(path),
-    ...(mtime === undefined ? {} : { mtimeMs: parseTime(mtime) }),
+    ...(mtime === undefined ? {} : { mtimeMs: parseMtime(mtime) }),
     overwrite: parseSwitch(values.get('overwrite')),
   };
 }
@@ -111,14 +111,6 @@ function decode(encoded: string): string {
   const isCanonical = bytes.toString('base64').replace(/=+$/, '') === encoded.replace(/=+$/, '');
   if (!isCanonical || !isUtf8(bytes)) throw refuse('Upload-Metadata is base64 of UTF-8');
   return bytes.toString('utf8');
-}
-
-/** RFC 3339, or milliseconds since 1970 as browsers give them. */
-function parseTime(text: string): number {
-  const isDate = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$/.test(text);
-  const timeMs = /^\d{1,15}$/.test(text) ? Number(text) : isDate ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(timeMs)) throw refuse('mtime is a time such as 2026-01-15T08:30:00Z');
-  return timeMs;
 }
 
 function parseSwitch(text: string | undefined): boolean {

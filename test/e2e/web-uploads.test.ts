@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readFile, readdir, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, readdir, stat, utimes, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
@@ -77,6 +77,30 @@ async function waitForPercent(page: Page, name: string, percent: number): Promis
     .poll(() => shownPercent(page, name), { timeout: patienceMs, interval: 50 })
     .toBeGreaterThanOrEqual(percent);
 }
+
+describe('a file', () => {
+  it('keeps its date, whichever way its size has it go', async () => {
+    const dates: Record<string, Date> = {
+      'small.txt': new Date('2020-02-03T04:05:06Z'),
+      'old.txt': new Date('1968-07-01T00:00:00Z'),
+      'large.bin': new Date('2020-02-03T04:05:06Z'),
+    };
+    for (const [name, date] of Object.entries(dates)) {
+      const file = join(product.folder, name);
+      await writeFile(file, name === 'large.bin' ? randomBytes(30_000_000) : 'four');
+      await utimes(file, date, date);
+    }
+    const page = await browser.visit({ ignoreHTTPSErrors: true });
+    const flows = await signIn(page);
+    await page
+      .locator('main ~ input[type=file]:not([webkitdirectory])')
+      .setInputFiles(Object.keys(dates).map((name) => join(product.folder, name)));
+    for (const name of Object.keys(dates)) await flows.row(name).waitFor();
+    for (const [name, date] of Object.entries(dates))
+      expect([name, (await stat(stored(name))).mtime]).toEqual([name, date]);
+    await page.context().close();
+  });
+});
 
 describe('a folder', () => {
   it(`of ${smallCount} files arrives whole, with its folders`, async () => {

@@ -24,15 +24,27 @@ export interface StoredUpload {
 const tus = { 'Tus-Resumable': '1.0.0' };
 const uploadPath = (id: string): string => `/api/uploads/${id}`;
 
+/**
+ * When the file was last changed, as both ways to the server say it: one text, or none for a time that RFC 3339 has no
+ * year for. The server then takes the time of the upload.
+ */
+function mtimeOf(file: File): readonly string[] {
+  const changed = new Date(file.lastModified);
+  const year = changed.getUTCFullYear();
+  return year >= 0 && year <= 9999 ? [changed.toISOString()] : [];
+}
+
 export function putFile(options: {
   readonly path: FolderPath;
-  readonly body: Blob;
+  readonly file: File;
   /** False: refuse (412) when the name is taken. */
   readonly overwrite: boolean;
   readonly signal: AbortSignal;
 }): Promise<void> {
-  return sendBody('PUT', toApiPath(options.path), options.body, options.signal, {
+  const { file } = options;
+  return sendBody('PUT', toApiPath(options.path), file, options.signal, {
     'Content-Type': 'application/octet-stream',
+    ...Object.fromEntries(mtimeOf(file).map((mtime) => ['Sallyport-Mtime', mtime])),
     ...(options.overwrite ? {} : { 'If-None-Match': '*' }),
   });
 }
@@ -42,21 +54,20 @@ export function createUpload(
   http: Http,
   facts: {
     readonly path: FolderPath;
-    readonly length: number;
-    readonly mtimeMs: number;
+    readonly file: File;
     readonly overwrite: boolean;
   },
 ): Promise<StoredUpload> {
-  const values = {
-    path: `/${facts.path.join('/')}`,
-    mtime: new Date(facts.mtimeMs).toISOString(),
-    ...(facts.overwrite ? { overwrite: 'true' } : {}),
-  };
-  const metadata = Object.entries(values).map(([key, value]) => `${key} ${toBase64(value)}`);
+  const values = [
+    ['path', `/${facts.path.join('/')}`],
+    ...mtimeOf(facts.file).map((mtime) => ['mtime', mtime]),
+    ...(facts.overwrite ? [['overwrite', 'true']] : []),
+  ];
+  const metadata = values.map(([key = '', value = '']) => `${key} ${toBase64(value)}`);
   return http.call({
     method: 'POST',
     path: '/api/uploads',
-    headers: { ...tus, 'Upload-Length': String(facts.length), 'Upload-Metadata': metadata.join(',') },
+    headers: { ...tus, 'Upload-Length': String(facts.file.size), 'Upload-Metadata': metadata.join(',') },
   });
 }
 

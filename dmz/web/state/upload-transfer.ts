@@ -13,7 +13,7 @@ export async function transferFile(upload: Upload, http: Http, samples: FileSamp
   if (upload.serverId === undefined && file.size < uploadResumableBytesMin) {
     await putFile({
       path: [...upload.folder, upload.name.value],
-      body: file,
+      file,
       overwrite: upload.choice === 'replace',
       signal: stopping.signal,
     });
@@ -55,8 +55,7 @@ async function begin(upload: Upload, file: File, http: Http, samples: FileSample
   signal.throwIfAborted();
   const stored = await createUpload(http, {
     path: [...upload.folder, upload.name.value],
-    length: file.size,
-    mtimeMs: file.lastModified,
+    file,
     overwrite: upload.choice === 'replace',
   });
   upload.serverId = stored.id;

@@ -493,14 +493,15 @@ export async function buildFakeInside(
       if (open === undefined) throw new SallyportError('bad-handle', 'No such handle');
       return attributesOf(files.get(open.path) ?? emptyFile);
     },
-    'fs.commit': async ({ handle, precondition }) => {
+    'fs.commit': async ({ handle, precondition, mtimeMs }) => {
       const open = handles.get(handle);
       handles.delete(handle);
       if (open === undefined) throw new SallyportError('bad-handle', 'No such handle');
       const current = files.get(open.path);
       if (precondition?.ifNoneMatch === '*' && current !== undefined)
         throw new SallyportError('precondition-failed', 'Not as expected');
-      const node: Node = { type: 'file', content: Buffer.concat(open.content), mtimeMs: clock.now() };
+      const changedMs = mtimeMs ?? uploads.get(open.upload ?? '')?.facts.mtimeMs ?? clock.now();
+      const node: Node = { type: 'file', content: Buffer.concat(open.content), mtimeMs: changedMs };
       files.set(open.path, node);
       uploads.delete(open.upload ?? '');
       return { attributes: attributesOf(node), created: current === undefined };

@@ -281,6 +281,22 @@ describe('writing a file', () => {
     expect(door.inside.files.get('/up.bin')?.content.equals(bytes)).toBe(true);
   });
 
+  it('keep the date that came with them, in the words of a resumable upload', async () => {
+    const dated = Date.UTC(2020, 1, 3, 4, 5, 6, 789);
+    for (const mtime of ['2020-02-03T04:05:06.789Z', String(dated)]) {
+      const headers = { 'Sallyport-Mtime': mtime };
+      await client.send('PUT', '/api/files/dated.bin', 'old', headers);
+      expect(door.inside.files.get('/dated.bin')?.mtimeMs).toBe(dated);
+    }
+    await client.send('PUT', '/api/files/dated.bin', 'new');
+    expect(door.inside.files.get('/dated.bin')?.mtimeMs).toBeGreaterThan(Date.UTC(2026, 0, 1));
+    for (const mtime of ['soon', '', '2020-02-03', '1e3', '-1']) {
+      const refused = await client.send('PUT', '/api/files/undated.bin', 'x', { 'Sallyport-Mtime': mtime });
+      expect([mtime, refused.status]).toEqual([mtime, 400]);
+    }
+    expect(door.inside.files.has('/undated.bin')).toBe(false);
+  });
+
   it('replaces only what the client has seen', async () => {
     await client.send('PUT', '/api/files/cond', 'one');
     const etag = await etagOf('/api/files/cond');
