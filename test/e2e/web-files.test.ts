@@ -81,6 +81,32 @@ describe('a preview', () => {
     // A page is bytes to save.
     expect((await flows.download('c page.html')).toString()).toBe('<h1>not shown</h1>');
   });
+
+  it('reads texts of older programs, and says in a sentence what can not be shown', async () => {
+    await put(['letters', 'a latin.txt'], Buffer.from('Größe: 5 µm', 'latin1'));
+    await put(['letters', 'b windows.csv'], Buffer.from([0x80, 0x20, 0x93, 0x61, 0x94]));
+    const wide = Buffer.from('\ufeffÜbersicht 請求書', 'utf16le');
+    await put(['letters', 'c wide.txt'], wide);
+    await put(['letters', 'd plain.txt'], 'Übersicht – 請求書');
+    await put(['letters', 'e program.log'], Buffer.from([0x7f, 0x45, 0x4c, 0x46, 0, 0, 0, 1, 0xff]));
+    await put(['letters', 'f torn.png'], png.subarray(0, 20));
+    await put(['letters', 'g whole.png'], png);
+    await open('/files/letters');
+    await flows.row('a latin.txt').getByRole('link', { name: 'a latin.txt' }).click();
+    const dialog = page.getByRole('dialog');
+    for (const text of ['Größe: 5 µm', '€ “a”', 'Übersicht 請求書', 'Übersicht – 請求書']) {
+      await expect.poll(() => dialog.locator('pre').textContent()).toBe(text);
+      await page.keyboard.press('ArrowRight');
+    }
+    await dialog.getByText('This is not a text that can be shown.').waitFor();
+    await page.keyboard.press('ArrowRight');
+    await dialog.getByText('This picture can’t be shown.').waitFor();
+    expect(await dialog.getByRole('img').count()).toBe(0);
+    await expectNoViolations(page);
+    await page.keyboard.press('ArrowRight');
+    await dialog.getByRole('img').waitFor();
+    expect(await dialog.getByText('can’t be shown').count()).toBe(0);
+  });
 });
 
 describe('moving and copying', () => {

@@ -461,6 +461,16 @@ const dialogs = {
       await stage.alert();
     },
   },
+  'preview-broken': {
+    shows: ['preview'],
+    as: 'carol',
+    play: async (stage) => {
+      stage.node.folders.putFile(['torn.png'], Buffer.from('no picture'));
+      await stage.page.reload();
+      await stage.choose('torn.png', stage.words.files.open);
+      await stage.text(stage.words.preview.broken);
+    },
+  },
   'keyboard-map': {
     shows: ['keyboard-map'],
     as: 'carol',

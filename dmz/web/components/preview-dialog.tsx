@@ -6,6 +6,7 @@ import { Dialog } from '#dmz/web/components/dialog.tsx';
 import { Message } from '#dmz/web/components/message.tsx';
 import { pathOf, type Entry } from '#dmz/web/files/entry.ts';
 import { previewKindOf } from '#dmz/web/files/preview.ts';
+import { decodeText } from '#dmz/web/files/text-decoding.ts';
 import { describeFailure } from '#dmz/web/i18n/failure.ts';
 import { previewImageBytesMax, previewTextBytesMax } from '#dmz/web/limits.ts';
 import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
@@ -31,7 +32,7 @@ export function PreviewDialog({
   const { actions } = useClient();
   const words = useWords();
   const formats = useFormats();
-  const content = useContent(entry);
+  const [content, fail] = useContent(entry);
   const at = among.findIndex(({ name }) => name === entry.name);
   const [before, after] = [among[at - 1], among[at + 1]];
   return (
@@ -49,7 +50,9 @@ export function PreviewDialog({
         {content.name === 'loading' && (
           <span class="spinner" role="status" aria-label={words.common.loading} />
         )}
-        {content.name === 'image' && <img src={content.url} alt={entry.name} />}
+        {content.name === 'image' && (
+          <img src={content.url} alt={entry.name} onError={() => fail(words.preview.broken)} />
+        )}
         {content.name === 'text' && (
           <pre tabIndex={0} aria-label={entry.name}>
             {content.text}
@@ -89,7 +92,8 @@ export function PreviewDialog({
   );
 }
 
-function useContent(entry: Entry): Content {
+/** What there is to show, and how to say that it could not be shown after all. */
+function useContent(entry: Entry): [Content, (sentence: string) => void] {
   const { http } = useClient();
   const words = useWords();
   const [content, setContent] = useState<Content>({ name: 'loading' });
@@ -106,7 +110,12 @@ function useContent(entry: Entry): Content {
         bytesMax: entry.size === 0 ? 0 : bytesMax,
         signal: leaving.signal,
       });
-      if (!isImage) return { name: 'text', text: await bytes.text(), isCut: entry.size > bytesMax };
+      if (!isImage) {
+        const isCut = entry.size > bytesMax;
+        const text = decodeText(new Uint8Array(await bytes.arrayBuffer()), isCut);
+        if (text === undefined) return { name: 'failed', sentence: words.preview.noText };
+        return { name: 'text', text, isCut };
+      }
       url = URL.createObjectURL(bytes);
       return { name: 'image', url };
     };
@@ -126,5 +135,5 @@ function useContent(entry: Entry): Content {
       if (url !== undefined) URL.revokeObjectURL(url);
     };
   }, [pathOf(entry).join('/')]);
-  return content;
+  return [content, (sentence) => setContent({ name: 'failed', sentence })];
 }

@@ -195,6 +195,9 @@ export const de: Catalogue = {
     before: 'Vorige',
     after: 'Nächste',
     tooLarge: 'Dieses Bild ist zu groß, um es hier zu zeigen. Laden Sie es stattdessen herunter.',
+    broken:
+      'Dieses Bild lässt sich nicht zeigen. Vielleicht ist es beschädigt oder von anderer Art, als sein Name sagt. Laden Sie es herunter, um nachzusehen.',
+    noText: 'Das ist kein Text, der sich zeigen lässt. Laden Sie die Datei stattdessen herunter.',
     cut: (size) => `Gezeigt werden nur die ersten ${size}.`,
   },
   remove: {

@@ -188,6 +188,9 @@ export const en = {
     before: 'Previous',
     after: 'Next',
     tooLarge: 'This picture is too large to show here. Download it instead.',
+    broken:
+      'This picture can’t be shown. It may be damaged, or of another kind than its name says. Download it to see.',
+    noText: 'This is not a text that can be shown. Download it instead.',
     cut: (size: string) => `Only the first ${size} are shown.`,
   },
   remove: {
