@@ -1,3 +1,4 @@
+import { foldUsername } from '#main-agent/users/username.ts';
 import path from 'node:path';
 import { filePath, pathContextOf, type NamedFile, type PathContext } from '#shared/config/file-path.ts';
 import { checkConfigFile, requireLoaded, type Loaded } from '#shared/config/load.ts';
@@ -155,9 +156,9 @@ export function buildMainAgentSchema(context: PathContext) {
     .strictObject({
       never_ban: z.array(cidr).max(256).default([]),
       bait_names: z
-        .array(z.string().min(1).max(64))
+        .array(z.string().min(1).max(64).transform(foldUsername))
         .max(64)
-        .default(['root', 'admin', 'administrator', 'test', 'guest', 'oracle', 'postgres', 'ubuntu']),
+        .default(['root', 'admin', 'administrator']),
       wrong_passwords: countWithin.prefault('20 in 15m'),
       then_one_per: duration('1s', '10m').prefault('10s'),
     })

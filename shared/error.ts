@@ -86,6 +86,8 @@ export interface ErrorData {
   /** With `too-many` of an archive: of what, and how many there may be. */
   readonly bound?: ArchiveBound;
   readonly maximum?: number;
+  /** From main to a node, with `refused`: a name that only attackers try, from where nobody signs in. Not passed on. */
+  readonly bait?: true;
 }
 
 export interface ErrorOptions {

@@ -1,9 +1,10 @@
 import type { BlockList } from 'node:net';
 import { BoundedMap } from '#shared/bounded-map.ts';
+import type { Protocol } from '#shared/login.ts';
 import { isInRanges, parseRanges, sourceOf } from './source.ts';
 
 /** Why a source may not log in; a breach of protocol or an admin's ban also costs it the connection. */
-export type BanKind = 'failures' | 'bait' | 'malformed' | 'policy';
+export type BanKind = 'failures' | 'malformed' | 'policy';
 
 interface Ban {
   readonly kind: BanKind;
@@ -29,22 +30,32 @@ export class BanList {
     this.#lengthMsMax = limits.banMsMax;
   }
 
-  /** Bans a source for `lengthMs`, doubled for each ban it had lately; returns the length it got. */
-  add(source: string, kind: BanKind, lengthMs: number, nowMs: number): number {
-    const last = this.#own.peek(source);
+  /**
+   * Bans a source for `lengthMs`, doubled for each ban it had lately; returns the length it got. `door`: only there. A
+   * failed login is a try at both doors; a breach of one protocol says nothing about who speaks the other.
+   */
+  add(source: string, kind: BanKind, lengthMs: number, nowMs: number, door?: Protocol): number {
+    const key = keyOf(source, door);
+    const last = this.#own.peek(key);
     const isRepeat = last !== undefined && nowMs - last.untilMs < forgetAfterMs;
     const length = Math.min(isRepeat ? Math.max(last.lengthMs * 2, lengthMs) : lengthMs, this.#lengthMsMax);
-    this.#own.put(source, { kind, untilMs: nowMs + length, lengthMs: length });
+    this.#own.put(key, { kind, untilMs: nowMs + length, lengthMs: length });
     return length;
   }
 
-  find(ip: string, nowMs: number): { readonly kind: BanKind; readonly leftMs: number } | undefined {
+  find(
+    ip: string,
+    nowMs: number,
+    door: Protocol,
+  ): { readonly kind: BanKind; readonly leftMs: number } | undefined {
     const source = sourceOf(ip);
     const pushedUntil = Math.max(
       this.#pushed.get(source) ?? 0,
       ...this.#pushedRanges.filter(({ set }) => isInRanges(set, ip)).map(({ untilMs }) => untilMs),
     );
-    const own = this.#own.peek(source);
+    const [own] = [this.#own.peek(keyOf(source, undefined)), this.#own.peek(keyOf(source, door))]
+      .filter((ban) => ban !== undefined)
+      .toSorted((one, other) => other.untilMs - one.untilMs);
     const ownLeft = (own?.untilMs ?? 0) - nowMs;
     const pushedLeft = pushedUntil - nowMs;
     if (own !== undefined && ownLeft > 0 && ownLeft >= pushedLeft) return { kind: own.kind, leftMs: ownLeft };
@@ -60,7 +71,7 @@ export class BanList {
       if (source !== undefined) next.set(source, untilMs);
       else ranges.push({ set: parseRanges([address]).set, untilMs });
     }
-    for (const source of this.#pushed.keys()) if (!next.has(source)) this.#own.delete(source);
+    for (const source of this.#pushed.keys()) if (!next.has(source)) this.#forget(source);
     this.#pushed = next;
     this.#pushedRanges = ranges;
   }
@@ -69,10 +80,18 @@ export class BanList {
   lift(orders: readonly { readonly id: string; readonly address: string }[]): void {
     for (const { id, address } of orders) {
       const source = asSource(address);
-      if (source !== undefined && !this.#followed.has(id)) this.#own.delete(source);
+      if (source !== undefined && !this.#followed.has(id)) this.#forget(source);
     }
     this.#followed = new Set(orders.map(({ id }) => id));
   }
+
+  #forget(source: string): void {
+    for (const door of [undefined, 'https', 'sftp'] as const) this.#own.delete(keyOf(source, door));
+  }
+}
+
+function keyOf(source: string, door: Protocol | undefined): string {
+  return door === undefined ? source : `${door} ${source}`;
 }
 
 /** A single address or an IPv6 /64, as `sourceOf` names it; undefined for a wider or narrower range. */

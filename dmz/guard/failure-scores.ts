@@ -11,11 +11,11 @@ export class FailureScores {
   }
 
   /** True: that was one too many, and the score starts again. */
-  add(source: string, user: string, nowMs: number): boolean {
+  add(source: string, user: string, nowMs: number, weight = 1): boolean {
     const failures = [
       ...(this.#failures.peek(source) ?? []).filter(({ atMs }) => nowMs - atMs < this.#limits.windowMs),
       // Names are strangers' strings; the head is enough to tell users apart here.
-      { user: user.slice(0, 64), atMs: nowMs },
+      ...Array.from({ length: weight }, () => ({ user: user.slice(0, 64), atMs: nowMs })),
     ];
     const tooMany = failures.length >= this.#limits.max;
     if (tooMany) this.#failures.delete(source);

@@ -11,14 +11,15 @@ export interface Guard {
    * connection is gone.
    */
   admitConnection(ip: string, protocol: Protocol): Admission | Refusal;
-  /** How long this source still may not log in; undefined when it may. */
-  isBanned(ip: string): number | undefined;
+  /** How long this source still may not log in at this door; undefined when it may. */
+  isBanned(ip: string, protocol: Protocol): number | undefined;
 
   /**
    * Called by the login service, not by the doors: a first factor was wrong, or a client answered a prompt with
-   * something that can't be the answer. Bait names count for submitted passwords only.
+   * something that can't be the answer. `isBait`: main says that only attackers try this name, and that nobody signs in
+   * from there.
    */
-  firstFactorFailed(ip: string, user: string, factor: 'password' | 'publickey' | 'answer'): void;
+  firstFactorFailed(ip: string, user: string, options?: { readonly isBait: boolean }): void;
   /** Called by the login service. Clears what this user failed from here; returns a wait when logins come too fast. */
   firstFactorRight(ip: string, user: string): number | undefined;
   /** Called by the doors: bytes no honest client sends. */

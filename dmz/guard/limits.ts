@@ -8,8 +8,8 @@ export interface GuardLimits {
   /** The first ban; each further one within a day of the last doubles, up to `banMsMax`. */
   readonly banMs: number;
   readonly banMsMax: number;
-  /** A password for a name that only attackers try. */
-  readonly baitBanMs: number;
+  /** Failures that a password for a name counts which only attackers try: the third such name is one too many. */
+  readonly baitWeight: number;
   /** Sources whose failures are remembered. Past it the one heard of longest ago is forgotten: ~2 KiB each. */
   readonly sourcesMax: number;
   readonly bansMax: number;
@@ -41,7 +41,7 @@ export const defaultGuardLimits: GuardLimits = {
   malformedMax: 20,
   banMs: 15 * minute,
   banMsMax: 24 * hour,
-  baitBanMs: hour,
+  baitWeight: 5,
   sourcesMax: 10_000,
   bansMax: 10_000,
   connectionsPerSourceMax: { https: 256, sftp: 64 },

@@ -45,13 +45,11 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
     keysMax: sourcesMax,
   });
   let neverBan = parseRanges([]).set;
-  let baitNames = new Set<string>();
 
   function take(policy: Policy): void {
     const { set, bad } = parseRanges(policy.neverBan);
     if (bad.length > 0) log.warn({ entries: bad }, 'never-ban entries that are no address or range');
     neverBan = set;
-    baitNames = new Set(policy.baitNames.map((name) => name.toLowerCase()));
     bans.replacePushed(policy.bans);
     bans.lift(policy.lifted ?? []);
   }
@@ -60,9 +58,10 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
 
   const isExempt = (ip: string): boolean => isInRanges(neverBan, ip);
 
-  function ban(ip: string, kind: Exclude<BanKind, 'policy'>, lengthMs: number, protocol?: Protocol): void {
+  /** `protocol`: at this door only, undefined at both. */
+  function ban(ip: string, kind: Exclude<BanKind, 'policy'>, protocol?: Protocol): void {
     const source = sourceOf(ip);
-    const length = bans.add(source, kind, lengthMs, clock.now());
+    const length = bans.add(source, kind, limits.banMs, clock.now(), protocol);
     log.warn({ source, kind, seconds: length / 1000 }, 'source banned');
     link.report({
       kind: 'banned',
@@ -85,7 +84,7 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
   return {
     admitConnection(ip, protocol) {
       const exempt = isExempt(ip);
-      const found = exempt ? undefined : bans.find(ip, clock.now());
+      const found = exempt ? undefined : bans.find(ip, clock.now(), protocol);
       // A browser is let in to be told why it can't log in; an abuser of the protocol and an admin's ban are not.
       if (
         found !== undefined &&
@@ -97,14 +96,14 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
       return outcome;
     },
 
-    isBanned(ip) {
-      return isExempt(ip) ? undefined : bans.find(ip, clock.now())?.leftMs;
+    isBanned(ip, protocol) {
+      return isExempt(ip) ? undefined : bans.find(ip, clock.now(), protocol)?.leftMs;
     },
 
-    firstFactorFailed(ip, user, factor) {
+    firstFactorFailed(ip, user, { isBait } = { isBait: false }) {
       if (isExempt(ip)) return;
-      if (factor === 'password' && baitNames.has(user.toLowerCase())) ban(ip, 'bait', limits.baitBanMs);
-      else if (failures.add(sourceOf(ip), user, clock.now())) ban(ip, 'failures', limits.banMs);
+      const weight = isBait ? limits.baitWeight : 1;
+      if (failures.add(sourceOf(ip), user, clock.now(), weight)) ban(ip, 'failures');
     },
 
     firstFactorRight(ip, user) {
@@ -115,8 +114,8 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
 
     malformed(ip, protocol, what) {
       log.debug({ ip, protocol, what }, 'malformed');
-      if (isExempt(ip) || !breaches.add(sourceOf(ip), '', clock.now())) return;
-      ban(ip, 'malformed', limits.banMs, protocol);
+      if (isExempt(ip) || !breaches.add(`${protocol} ${sourceOf(ip)}`, '', clock.now())) return;
+      ban(ip, 'malformed', protocol);
     },
 
     close() {

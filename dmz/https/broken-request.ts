@@ -13,9 +13,12 @@ const statusOf: Readonly<Record<string, number>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 408,
 };
 
-/** Whether the client broke the protocol, rather than went away or fell asleep. */
+/**
+ * Whether the client broke the protocol, rather than went away, fell asleep or sent too much: a foreign page can make a
+ * visitor's browser send an address or a cookie of any length here, and the visitor must not pay for it.
+ */
 export function isBreach(code: string | undefined): boolean {
-  return code?.startsWith('HPE_') === true;
+  return code?.startsWith('HPE_') === true && statusOf[code] === undefined;
 }
 
 export function answerBrokenRequest(socket: Duplex, code: string | undefined): void {

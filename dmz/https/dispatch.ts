@@ -75,7 +75,9 @@ export function buildDispatch(options: {
     try {
       const violation = findViolation(x.request);
       if (violation !== undefined) {
-        guard.malformed(x.client.ip, 'https', violation.what);
+        // Never for what a foreign page can make a visitor's browser send, nor for too much of something.
+        const isOwn = x.request.headers['sec-fetch-site'] !== 'cross-site' && violation.status !== 431;
+        if (isOwn) guard.malformed(x.client.ip, 'https', violation.what);
         refuseViolation(x, violation);
       } else if (x.path === '/api' || x.path.startsWith('/api/')) await dispatchApi(x);
       else await dispatchStatic(x);

@@ -56,7 +56,6 @@ const strictPolicy: Policy = {
   branding: { name: 'Sallyport' },
   neverBan: [],
   bans: [],
-  baitNames: ['administrator', 'admin', 'root'],
 };
 
 type Unsubscribe = () => void;

@@ -18,6 +18,7 @@ import {
   userNameCharactersMax,
 } from './limits.ts';
 import { LiveSessions } from './live-sessions.ts';
+import type { Protocol } from '#shared/login.ts';
 import type { LoginService } from './login-service.ts';
 import { asRefusal, refuse } from './refusal.ts';
 
@@ -78,21 +79,22 @@ export function buildLoginService(options: LoginServiceOptions): LoginService & 
     throw refuse('validated_logins: on here, off on main');
   }
 
-  function requireNotBanned(client: ClientAddress): void {
-    const retryAfterMs = guard.isBanned(client.ip);
+  function requireNotBanned(client: ClientAddress, protocol: Protocol): void {
+    const retryAfterMs = guard.isBanned(client.ip, protocol);
     if (retryAfterMs !== undefined) throw rateLimited(retryAfterMs);
   }
 
   return {
     async probe(user, key, client) {
-      if (user.length > userNameCharactersMax || guard.isBanned(client.ip) !== undefined) return false;
+      if (user.length > userNameCharactersMax || guard.isBanned(client.ip, 'sftp') !== undefined)
+        return false;
       const params = { user, key: key.toString('base64url'), client };
       const { acceptable } = await link.request('login.probe', params, { timeoutMs: sessionTimeoutMs });
       return acceptable;
     },
 
     async begin({ user, protocol, listener, client, factor, device }) {
-      requireNotBanned(client);
+      requireNotBanned(client, protocol);
       requireAgreement();
       const facts: LoginFacts = {
         user,
@@ -105,7 +107,7 @@ export function buildLoginService(options: LoginServiceOptions): LoginService & 
         user.length > userNameCharactersMax ||
         (factor.type === 'password' && factor.password.length > passwordCharactersMax);
       if (user === '' || tooLong) {
-        guard.firstFactorFailed(client.ip, user, factor.type);
+        guard.firstFactorFailed(client.ip, user);
         throw refuse(user === '' ? 'empty user name' : 'user name or password too long');
       }
       const params = { user, protocol, listener, client, factor };
@@ -114,7 +116,8 @@ export function buildLoginService(options: LoginServiceOptions): LoginService & 
           timeoutMs: loginTimeoutMs,
         })
         .catch((error: unknown) => {
-          if (isSallyportError(error, 'refused')) guard.firstFactorFailed(client.ip, user, factor.type);
+          if (isSallyportError(error, 'refused'))
+            guard.firstFactorFailed(client.ip, user, { isBait: error.data?.bait === true });
           throw asRefusal(error);
         });
       const waitMs = guard.firstFactorRight(client.ip, user);
@@ -125,7 +128,7 @@ export function buildLoginService(options: LoginServiceOptions): LoginService & 
     },
 
     async resume(id, client, protocol, listener) {
-      requireNotBanned(client);
+      requireNotBanned(client, protocol);
       requireAgreement();
       const view = await link
         .request('login.resume', { challenge: id, client }, { timeoutMs: sessionTimeoutMs })

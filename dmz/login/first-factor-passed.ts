@@ -64,7 +64,7 @@ export function buildFirstFactorPassed(
       if (view.next !== 'code' || view.asked === undefined) throw refuse(`code given, next is ${view.next}`);
       const recognised = recogniseCode(code, view.asked);
       if (recognised === undefined) {
-        guard.firstFactorFailed(facts.client.ip, facts.user, 'answer');
+        guard.firstFactorFailed(facts.client.ip, facts.user);
         // A person mistypes and may correct it; an SSH client that answers every prompt with the saved password
         // would go on until the factor is locked, so its attempt ends here.
         if (facts.protocol === 'https') return { outcome: 'again', reason: 'wrong-code', attemptsLeft };

@@ -6,13 +6,14 @@ export function refuse(detail: string): SallyportError {
   return new SallyportError('refused', 'Sign-in refused', { detail, reference: randomReference() });
 }
 
-/** Main's refusal in our words, with main's reference if it gave one; any other error as it is. */
+/** Main's refusal in our words and without what is for this node alone; any other error as it is. */
 export function asRefusal(error: unknown): unknown {
-  if (!isSallyportError(error, 'refused') || error.reference !== undefined) return error;
+  if (!isSallyportError(error, 'refused')) return error;
+  const { bait: _bait, ...data } = error.data ?? {};
   return new SallyportError('refused', 'Sign-in refused', {
     detail: error.detail ?? 'refused by main',
-    reference: randomReference(),
-    ...(error.data === undefined ? {} : { data: error.data }),
+    reference: error.reference ?? randomReference(),
+    ...(Object.keys(data).length === 0 ? {} : { data }),
     cause: error,
   });
 }

@@ -31,6 +31,5 @@ export function buildPolicy(config: MainAgentConfig, bans: Pick<Bans, 'forPolicy
     branding: { name, ...(banner === undefined ? {} : { banner }) },
     neverBan: [...config.bans.neverBan],
     ...bans.forPolicy(),
-    baitNames: [...config.bans.baitNames],
   };
 }

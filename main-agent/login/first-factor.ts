@@ -90,7 +90,14 @@ export class FirstFactor {
       );
     }
     await state.commit(changes);
-    return error;
+    return (await this.#isBait(params)) ? withBait(error) : error;
+  }
+
+  /** A password for a name that is nobody's and only attackers try, from an address nobody signs in from. */
+  async #isBait({ user, factor, client }: Begin): Promise<boolean> {
+    const { config, state, users } = this.#parts;
+    if (factor.type !== 'password' || !config.bans.baitNames.includes(foldUsername(user))) return false;
+    return users.resolve(user) === undefined && !(await state.isKnownAddress(client.ip));
   }
 
   #findProblem(user: EffectiveUser | undefined, { protocol, client }: Begin): string | undefined {
@@ -244,6 +251,16 @@ export class FirstFactor {
       'many wrong passwords come through one node: strangers are let through slowly',
     );
   }
+}
+
+/** For the node alone, which counts it against the address. */
+function withBait({ code, publicMessage, reference, detail, cause }: SallyportError): SallyportError {
+  return new SallyportError(code, publicMessage, {
+    data: { bait: true },
+    ...(reference !== undefined && { reference }),
+    ...(detail !== undefined && { detail }),
+    cause,
+  });
 }
 
 interface Limit {

@@ -1,3 +1,4 @@
+import { foldUsername } from '#main-agent/users/username.ts';
 import type { LoginExplainer, LoginQuestion, ValueOrigin } from '#main-agent/admin/ports.ts';
 import { isInNetworks } from './account-rules.ts';
 import { assess } from './assessment.ts';
@@ -31,7 +32,7 @@ export function buildLoginExplainer(parts: LoginParts, facts: ExplainedFacts): L
         node: question.node,
         ban: parts.findBan(question.user, question.ip) ?? facts.findEdgeBan(question.ip),
         nowMs,
-        isBaitName: user === undefined && config.bans.baitNames.includes(question.user),
+        isBaitName: user === undefined && config.bans.baitNames.includes(foldUsername(question.user)),
         isNeverBanned: isInNetworks(question.ip, config.bans.neverBan),
       };
       if (user === undefined) return explainLogin({ ...asked, user });

@@ -33,6 +33,10 @@ export interface Queries {
     readonly params: { readonly user: string; readonly clientIp: string; readonly nowMs: number };
     readonly result: number | undefined;
   };
+  readonly 'known-address': {
+    readonly params: { readonly clientIp: string; readonly nowMs: number };
+    readonly result: boolean;
+  };
   readonly devices: { readonly params: { readonly user: string }; readonly result: readonly StoredDevice[] };
   readonly 'delivered-codes': {
     readonly params: { readonly nowMs: number };

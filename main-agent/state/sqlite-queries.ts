@@ -50,6 +50,7 @@ export function buildQueries(database: DatabaseSync): QueryRunners {
   const goodLogin = database.prepare(
     'SELECT at FROM good_logins WHERE username = ? AND client_ip = ? AND at > ?',
   );
+  const knownAddress = database.prepare('SELECT 1 FROM good_logins WHERE client_ip = ? AND at > ? LIMIT 1');
   const step = database.prepare('SELECT step FROM time_steps WHERE username = ? AND enrolment = ?');
   const usedCode = database.prepare('SELECT 1 FROM used_codes WHERE username = ? AND id = ?');
   const deliveredCodes = database.prepare(
@@ -118,6 +119,8 @@ export function buildQueries(database: DatabaseSync): QueryRunners {
     'used-codes': ({ user, ids }) => ids.filter((id) => usedCode.get(user, id) !== undefined),
     'last-good-login': ({ user, clientIp, nowMs }) =>
       numberOrUndefined(goodLogin.get(user, clientIp, nowMs - keepGoodLoginsMs)?.['at']),
+    'known-address': ({ clientIp, nowMs }) =>
+      knownAddress.get(clientIp, nowMs - keepGoodLoginsMs) !== undefined,
     devices: ({ user }) => devices.all(user).map(readDevice),
     'devices-through': ({ node }) => devicesThrough.all(node).map(readDevice),
     'account-changes': ({ node, fromMs, toMs, limit }) =>

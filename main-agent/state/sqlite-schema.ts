@@ -111,6 +111,7 @@ const migrations: readonly string[] = [
     username TEXT PRIMARY KEY, gone_at REAL, returned_at REAL, former_until REAL
   ) STRICT, WITHOUT ROWID;
   `,
+  'CREATE INDEX good_logins_by_address ON good_logins (client_ip, at);',
 ];
 
 export const schemaVersion = migrations.length;

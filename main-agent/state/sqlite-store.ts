@@ -127,6 +127,10 @@ class SqliteState implements StateStore {
     return this.#query({ name: 'used-codes', params: { user: username, ids } });
   }
 
+  isKnownAddress(clientIp: string): Promise<boolean> {
+    return this.#query({ name: 'known-address', params: { clientIp, nowMs: this.#options.clock.now() } });
+  }
+
   lastGoodLogin(username: string, clientIp: string): Promise<number | undefined> {
     return this.#query({
       name: 'last-good-login',

@@ -18,6 +18,8 @@ export interface StateStore {
   usedCodes(username: string, ids: readonly string[]): Promise<readonly string[]>;
   /** When this user last logged in from this address; remembered for 30 days, for the newest 256 addresses a user. */
   lastGoodLogin(username: string, clientIp: string): Promise<number | undefined>;
+  /** Whether anybody's last login from this address is remembered. */
+  isKnownAddress(clientIp: string): Promise<boolean>;
   devices(username: string): Promise<readonly StoredDevice[]>;
   /** Those that live or were sent within the last hour, used or not; oldest first. */
   deliveredCodes(): Promise<readonly StoredDeliveredCode[]>;

@@ -82,6 +82,7 @@ const wireErrorSchema = z.strictObject({
       driftSeconds: z.number().finite().optional(),
       weakness: z.enum(weaknesses).optional(),
       minimum: z.number().int().optional(),
+      bait: z.literal(true).optional(),
     })
     .optional(),
 });
@@ -312,7 +313,7 @@ function toWireError(error: SallyportError): WireError {
 }
 
 function fromWireError(error: WireError): SallyportError {
-  const { retryAfterMs, attemptsLeft, driftSeconds, weakness, minimum } = error.data ?? {};
+  const { retryAfterMs, attemptsLeft, driftSeconds, weakness, minimum, bait } = error.data ?? {};
   return new SallyportError(error.code, error.message, {
     ...(error.reference === undefined ? {} : { reference: error.reference }),
     ...(error.data === undefined
@@ -324,6 +325,7 @@ function fromWireError(error: WireError): SallyportError {
             ...(driftSeconds === undefined ? {} : { driftSeconds }),
             ...(weakness === undefined ? {} : { weakness }),
             ...(minimum === undefined ? {} : { minimum }),
+            ...(bait === undefined ? {} : { bait }),
           },
         }),
   });

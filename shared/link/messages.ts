@@ -553,7 +553,6 @@ export const policySchema = z.strictObject({
     .array(z.strictObject({ id: text(32), address: text(64) }))
     .max(256)
     .optional(),
-  baitNames: z.array(text(64)).max(64),
 });
 export type Policy = z.output<typeof policySchema>;
 
@@ -587,7 +586,7 @@ export const eventSchemas = {
     ban: z
       .strictObject({
         source: text(64),
-        cause: z.enum(['failures', 'bait', 'malformed']),
+        cause: z.enum(['failures', 'malformed']),
         forMs: milliseconds,
       })
       .optional(),

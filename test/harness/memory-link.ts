@@ -155,7 +155,6 @@ const defaultPolicy: Policy = {
   branding: { name: 'Sallyport' },
   neverBan: [],
   bans: [],
-  baitNames: [],
 };
 
 const noSessions: SessionRegistry = {

@@ -145,6 +145,10 @@ export function buildMemoryState(now: () => number): MemoryState {
       const at = tables.goodLogins.get(pair(username, clientIp));
       return at === undefined || at <= now() - thirtyDaysMs ? undefined : at;
     },
+    isKnownAddress: async (clientIp) =>
+      [...tables.goodLogins].some(
+        ([key, at]) => key.endsWith(pair('', clientIp)) && at > now() - thirtyDaysMs,
+      ),
     failures: async (scope): Promise<FailureState> => {
       const row = tables.failures.get(scope);
       if (row === undefined) return { recent: 0, inARow: 0, lockedUntilMs: undefined };

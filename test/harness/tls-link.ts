@@ -54,7 +54,6 @@ export async function buildTlsLink(options: TlsLinkOptions = {}): Promise<TlsLin
       branding: { name: 'Test' },
       neverBan: [],
       bans: [],
-      baitNames: [],
     }),
     onEdgeEvent: () => undefined,
     onAlarm: (_node, _worker, reason) => alarms.push(reason),

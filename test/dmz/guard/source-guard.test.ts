@@ -18,7 +18,6 @@ function setUp(
     branding: { name: 'x' },
     neverBan: [],
     bans: [],
-    baitNames: ['root', 'admin'],
     ...options.policy,
   };
   let push: (policy: Policy) => void = () => undefined;
@@ -47,7 +46,7 @@ function setUp(
     },
     now: () => nowMs,
     fail: (times: number, from = ip, user = 'alice') => {
-      for (let time = 0; time < times; time += 1) guard.firstFactorFailed(from, user, 'password');
+      for (let time = 0; time < times; time += 1) guard.firstFactorFailed(from, user);
     },
     push: (change: Partial<Policy>) => {
       policy = { ...policy, ...change };
@@ -65,14 +64,14 @@ describe('bans', () => {
   it('come with the 15th failure in ten minutes and last 15 minutes', () => {
     const { guard, fail, wait, events } = setUp();
     fail(14);
-    expect(guard.isBanned(ip)).toBeUndefined();
+    expect(guard.isBanned(ip, 'https')).toBeUndefined();
     fail(1);
-    expect(guard.isBanned(ip)).toBe(15 * minute);
+    expect(guard.isBanned(ip, 'https')).toBe(15 * minute);
     expect(events).toEqual([expect.objectContaining({ kind: 'banned', clientIp: ip })]);
     wait(15 * minute - 1);
-    expect(guard.isBanned(ip)).toBe(1);
+    expect(guard.isBanned(ip, 'https')).toBe(1);
     wait(1);
-    expect(guard.isBanned(ip)).toBeUndefined();
+    expect(guard.isBanned(ip, 'https')).toBeUndefined();
   });
 
   it('count only what happened within ten minutes', () => {
@@ -80,7 +79,7 @@ describe('bans', () => {
     fail(14);
     wait(10 * minute);
     fail(14);
-    expect(guard.isBanned(ip)).toBeUndefined();
+    expect(guard.isBanned(ip, 'https')).toBeUndefined();
   });
 
   it('double each time, up to a day, and start again a day after the last', () => {
@@ -88,7 +87,7 @@ describe('bans', () => {
     const lengths: (number | undefined)[] = [];
     for (let round = 0; round < 9; round += 1) {
       fail(15);
-      const length = guard.isBanned(ip);
+      const length = guard.isBanned(ip, 'https');
       lengths.push(length);
       wait(length ?? 0);
     }
@@ -97,7 +96,7 @@ describe('bans', () => {
     ]);
     wait(24 * hour);
     fail(15);
-    expect(guard.isBanned(ip)).toBe(15 * minute);
+    expect(guard.isBanned(ip, 'https')).toBe(15 * minute);
   });
 
   it('a good login takes back only what that user failed', () => {
@@ -108,20 +107,31 @@ describe('bans', () => {
     fail(7, ip, 'bob');
     guard.firstFactorRight(ip, 'alice');
     fail(7, ip, 'bob');
-    expect(guard.isBanned(ip)).toBeUndefined();
+    expect(guard.isBanned(ip, 'https')).toBeUndefined();
     fail(1, ip, 'bob');
-    expect(guard.isBanned(ip)).toBeDefined();
+    expect(guard.isBanned(ip, 'https')).toBeDefined();
   });
 
-  it('a bait name costs an hour, for a submitted password only', () => {
+  it('a name that main calls a bait counts five failures, and the third is one too many', () => {
     const { guard, wait } = setUp();
-    guard.firstFactorFailed(ip, 'root', 'publickey');
-    guard.firstFactorFailed(ip, 'root', 'answer');
-    expect(guard.isBanned(ip)).toBeUndefined();
-    guard.firstFactorFailed(ip, 'ROOT', 'password');
-    expect(guard.isBanned(ip)).toBe(hour);
-    wait(hour);
-    expect(guard.isBanned(ip)).toBeUndefined();
+    for (const name of ['root', 'admin']) guard.firstFactorFailed(ip, name, { isBait: true });
+    expect(guard.isBanned(ip, 'sftp')).toBeUndefined();
+    guard.firstFactorFailed(ip, 'root', { isBait: true });
+    for (const door of ['https', 'sftp'] as const) expect(guard.isBanned(ip, door)).toBe(15 * minute);
+    wait(15 * minute);
+    expect(guard.isBanned(ip, 'sftp')).toBeUndefined();
+  });
+
+  it('breaches of one protocol close that door, and the other stays open', () => {
+    const { guard, push } = setUp();
+    for (let time = 0; time < 20; time += 1) guard.malformed(ip, 'https', 'x');
+    expect(guard.admitConnection(ip, 'https')).toMatchObject({ admitted: false, reason: 'banned' });
+    expect([guard.isBanned(ip, 'https'), guard.isBanned(ip, 'sftp')]).toEqual([15 * minute, undefined]);
+    expect(guard.admitConnection(ip, 'sftp').admitted).toBe(true);
+    for (let time = 0; time < 19; time += 1) guard.malformed(ip, 'sftp', 'x');
+    expect(guard.admitConnection(ip, 'sftp').admitted).toBe(true);
+    push({ lifted: [{ id: '1', address: ip }] });
+    expect(guard.admitConnection(ip, 'https').admitted).toBe(true);
   });
 
   it('20 breaches of protocol in ten minutes cost the connection too', () => {
@@ -142,12 +152,12 @@ describe('bans', () => {
   it('count an IPv6 customer by /64 and an IPv4 client on a dual-stack socket by its address', () => {
     const { guard, fail } = setUp();
     for (let host = 0; host < 15; host += 1) fail(1, `2001:db8:0:1::${host.toString(16)}`);
-    expect(guard.isBanned('2001:db8:0:1:ffff::1')).toBeDefined();
-    expect(guard.isBanned('2001:0db8::1:0:0:0:9')).toBeDefined();
-    expect(guard.isBanned('2001:db8:0:2::1')).toBeUndefined();
+    expect(guard.isBanned('2001:db8:0:1:ffff::1', 'https')).toBeDefined();
+    expect(guard.isBanned('2001:0db8::1:0:0:0:9', 'https')).toBeDefined();
+    expect(guard.isBanned('2001:db8:0:2::1', 'https')).toBeUndefined();
     fail(15, '::ffff:192.0.2.9');
-    expect(guard.isBanned('192.0.2.9')).toBeDefined();
-    expect(guard.isBanned('192.0.2.8')).toBeUndefined();
+    expect(guard.isBanned('192.0.2.9', 'https')).toBeDefined();
+    expect(guard.isBanned('192.0.2.8', 'https')).toBeUndefined();
   });
 
   it('never touch a source on the never-ban list', () => {
@@ -155,11 +165,11 @@ describe('bans', () => {
       policy: { neverBan: ['192.0.2.0/28', '::1', 'nonsense', '10.0.0.0/99'] },
     });
     fail(100);
-    guard.firstFactorFailed(ip, 'root', 'password');
-    expect(guard.isBanned(ip)).toBeUndefined();
+    guard.firstFactorFailed(ip, 'root', { isBait: true });
+    expect(guard.isBanned(ip, 'https')).toBeUndefined();
     expect(guard.admitConnection(ip, 'sftp').admitted).toBe(true);
     fail(15, '192.0.2.16');
-    expect(guard.isBanned('192.0.2.16')).toBeDefined();
+    expect(guard.isBanned('192.0.2.16', 'https')).toBeDefined();
   });
 
   it("main's list bans addresses and ranges until the moment it names", () => {
@@ -174,21 +184,21 @@ describe('bans', () => {
       ],
     });
     const banned = [ip, '198.51.100.77', '2001:db8:0:5::1', '2001:db8:9:ffff::1'];
-    for (const source of banned) expect([source, guard.isBanned(source)]).toEqual([source, 1000]);
+    for (const source of banned) expect([source, guard.isBanned(source, 'https')]).toEqual([source, 1000]);
     for (const source of banned)
       expect(guard.admitConnection(source, 'https')).toMatchObject({ admitted: false, reason: 'banned' });
-    expect(guard.isBanned('198.51.101.1')).toBeUndefined();
+    expect(guard.isBanned('198.51.101.1', 'https')).toBeUndefined();
     wait(1000);
-    for (const source of banned) expect(guard.isBanned(source)).toBeUndefined();
+    for (const source of banned) expect(guard.isBanned(source, 'https')).toBeUndefined();
   });
 
   it("what main lifts is lifted here, whoever's ban it was", () => {
     const { guard, fail, push, now } = setUp();
     fail(15);
     push({ bans: [{ address: ip, untilMs: now() + hour, reason: 'x' }] });
-    expect(guard.isBanned(ip)).toBe(hour);
+    expect(guard.isBanned(ip, 'https')).toBe(hour);
     push({ bans: [] });
-    expect(guard.isBanned(ip)).toBeUndefined();
+    expect(guard.isBanned(ip, 'https')).toBeUndefined();
   });
 
   it('S-09: forgets the longest silent source when there are too many', () => {
@@ -197,11 +207,11 @@ describe('bans', () => {
     fail(14, '192.0.2.2');
     fail(1, '192.0.2.3');
     fail(1, '192.0.2.1');
-    expect(guard.isBanned('192.0.2.1')).toBeUndefined();
+    expect(guard.isBanned('192.0.2.1', 'https')).toBeUndefined();
     fail(13, '192.0.2.1');
-    expect(guard.isBanned('192.0.2.1')).toBeUndefined();
+    expect(guard.isBanned('192.0.2.1', 'https')).toBeUndefined();
     fail(1, '192.0.2.1');
-    expect(guard.isBanned('192.0.2.1')).toBeDefined();
+    expect(guard.isBanned('192.0.2.1', 'https')).toBeDefined();
   });
 });
 

@@ -635,7 +635,6 @@ export async function buildFakeInside(
     branding: { name: 'Sallyport' },
     neverBan: [],
     bans: [],
-    baitNames: [],
     ...options.policy,
   };
   const memory = await buildMemoryLink({

@@ -23,7 +23,7 @@ import { buildMemoryLink, memorySigningKey } from '#test/harness/memory-link.ts'
 const clock = { now: () => Date.now(), monotonic: () => Date.now() };
 const path = requireComponents(['a']);
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-const policy = { validatedLogins: true, branding: { name: 'T' }, neverBan: [], bans: [], baitNames: [] };
+const policy = { validatedLogins: true, branding: { name: 'T' }, neverBan: [], bans: [] };
 
 afterEach(() => void vi.useRealTimers());
 

@@ -72,7 +72,6 @@ function buildMainEnd() {
         branding: { name: 'Test' },
         neverBan: [],
         bans: [],
-        baitNames: [],
       }),
       missedEndings: () => [],
       dialLane: async () => {

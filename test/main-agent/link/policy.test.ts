@@ -14,7 +14,6 @@ const policyWith = (count: number) => ({
     untilMs: index,
     reason: 'r'.repeat(128),
   })),
-  baitNames: [],
 });
 
 describe('the pushed policy', () => {

@@ -187,6 +187,22 @@ describe('the first factor', () => {
     },
   );
 
+  it('says of a name that only attackers try that it is a bait, except where somebody signs in or has the name', async () => {
+    const isBait = async (user: string, ip: string, password?: string) =>
+      (await refusal(rig.begin(user, { client: { ip }, password: password ?? 'wrong' }))).data?.bait;
+    expect(await isBait('root', '198.51.100.7')).toBe(true);
+    expect(await isBait(' ROOT', '198.51.100.7')).toBe(true);
+    expect(await isBait('nobody', '198.51.100.7')).toBeUndefined();
+    const client = { ip: '203.0.113.9' };
+    await rig.answer(await rig.begin('frank', { client }), { client });
+    expect(await isBait('root', '203.0.113.9')).toBeUndefined();
+    expect(await isBait('root', '198.51.100.7')).toBe(true);
+    rig.advance(30 * 24 * 3_600_000);
+    expect(await isBait('root', '203.0.113.9')).toBe(true);
+    rig.users.set('root', buildUser('root'));
+    expect(await isBait('root', '198.51.100.7')).toBeUndefined();
+  });
+
   it('S-13: another spelling of a name is no new row of tries', async () => {
     for (const typed of ['frank', 'Frank', 'FRANK', ' frank'])
       for (let tries = 0; tries < 5; tries += 1) await refusal(rig.begin(typed, { password: 'wrong' }));

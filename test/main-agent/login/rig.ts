@@ -186,7 +186,7 @@ export function buildConfig(options: RigOptions): LoginConfig {
     passwords: { minimumLength: 12 },
     bans: {
       neverBan: [],
-      baitNames: [],
+      baitNames: ['root'],
       wrongPasswords: { count: 20, windowMs: 15 * 60_000 },
       thenOnePerMs: 10_000,
     },

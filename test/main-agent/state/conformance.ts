@@ -290,8 +290,11 @@ export function describeStateStore(
       expect((await store.twoFactorState('alice')).firstLoginAtMs).toBe(first);
       expect(await store.lastGoodLogin('alice', '203.0.113.1')).toBe(nowMs);
       expect(await store.lastGoodLogin('alice', '203.0.113.2')).toBeUndefined();
+      expect(await store.isKnownAddress('203.0.113.1')).toBe(true);
+      expect(await store.isKnownAddress('203.0.113.2')).toBe(false);
       nowMs += 30 * 24 * 3_600_000;
       expect(await store.lastGoodLogin('alice', '203.0.113.1')).toBeUndefined();
+      expect(await store.isKnownAddress('203.0.113.1')).toBe(false);
     });
 
     it('S-03: uses an SSH signature once per session id and key', async () => {

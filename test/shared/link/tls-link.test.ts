@@ -154,7 +154,7 @@ describe('a link over TLS', () => {
       validatedLogins: true,
     };
     intruder.send(JSON.stringify({ kind: 'hello', hello }));
-    const body = { validatedLogins: true, branding: { name: 'x' }, neverBan: [], bans: [], baitNames: [] };
+    const body = { validatedLogins: true, branding: { name: 'x' }, neverBan: [], bans: [] };
     intruder.send(JSON.stringify({ kind: 'event', name: 'policy', body }));
     await new Promise<void>((resolve) => {
       link.listener.link.onPolicy(() => resolve());
