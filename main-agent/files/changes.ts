@@ -1,7 +1,7 @@
 /** Changes of the tree: folders made, things removed and renamed, and their modes and times. */
 import type { AttributeChange, OpenMode, Precondition } from '#shared/file-service/attributes.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
-import type { Params, Result } from '#shared/link/messages.ts';
+import type { Params } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
 import { denied, isAFolder, taken, toFileError } from './file-error.ts';
 import type { Located, Mounted } from './mounts.ts';
@@ -17,10 +17,10 @@ import {
   requireFreeName,
   requireNoMountPoint,
 } from './permissions.ts';
-import { findKept } from './queries.ts';
+import { findKept, findStored } from './queries.ts';
 import type { FileContext } from './service-context.ts';
 import type { OperationName } from './storage/journal.ts';
-import type { Renamed, RenameOptions } from './storage/storage.ts';
+import type { WriteHandle } from './write-handle.ts';
 
 const ownUpload = 'an upload that this session has open';
 
@@ -56,10 +56,38 @@ export class Changes {
     const located = this.#locate(session, params.path);
     requireFileName(located);
     const mounted = requireAnyAllowed(located, 'delete', 'write');
-    const bytes = isAllowed(mounted, 'delete')
-      ? await this.#removeStored(session, mounted, precondition, operationName(session, params))
-      : await this.#removeKept(session, mounted, denied('delete is not allowed on this mount'));
+    const by = operationName(session, params);
+    const own = await this.#ownUploads.at(session, mounted);
+    const bytes =
+      own === undefined && isAllowed(mounted, 'delete')
+        ? await this.#removeStored(session, mounted, precondition, by)
+        : await this.#removeOwn(session, mounted, own, by);
     this.#context.receipts.write(session, { event: 'file.delete', path: located.path, bytes });
+  }
+
+  /**
+   * What is the user's own needs no right to delete: an upload that is open, which vanishes at its close as a removed file
+   * does on a disk, or what a broken one left. The file that has the name goes with it, and needs the right.
+   */
+  async #removeOwn(
+    session: FullSession,
+    mounted: Mounted,
+    own: WriteHandle | undefined,
+    by: OperationName,
+  ): Promise<number> {
+    const refusal = denied('delete is not allowed on this mount');
+    const { storage } = mounted;
+    if (own === undefined) {
+      const isDone = storage.journal.recall(by) !== undefined;
+      return isDone ? 0 : this.#removeKept(session, mounted, refusal);
+    }
+    let bytes = 0;
+    if ((await findStored(mounted)) !== undefined) {
+      if (!isAllowed(mounted, 'delete')) throw refusal;
+      bytes = await this.#removeStored(session, mounted, undefined, by);
+    }
+    await own.ifOpen(() => storage.unlinkUpload(own.upload.record.id, by));
+    return bytes;
   }
 
   async #removeStored(
@@ -116,34 +144,6 @@ export class Changes {
       bytes,
       detail: recursive ? 'a folder with all that was in it' : 'an empty folder',
     });
-  }
-
-  async rename(session: FullSession, params: Params<'fs.rename'>): Promise<Result<'fs.rename'>> {
-    const user = session.user();
-    const from = this.#context.mounts.locate(user, params.from);
-    const to = this.#context.mounts.locate(user, params.to);
-    const source = requireAllowed(from, 'rename');
-    const target = to.mounted;
-    if (target === undefined) throw denied('outside all mounts');
-    if (target.mount !== source.mount) await requireMovable(from, to);
-    requireNoMountPoint(from);
-    requireFreeName(to);
-    const overwrite = params.overwrite && isAllowed(target, 'overwrite');
-    const renamed = await renameStored(source, target, params.overwrite, {
-      overwrite,
-      by: operationName(session, params),
-    });
-    this.#context.quota.freed(session.username, target.mount, renamed.replacedBytes);
-    await source.storage.dropKept(session.username, source.place);
-    await target.storage.dropKept(session.username, target.place);
-    this.#context.receipts.write(session, {
-      event: 'file.rename',
-      path: from.path,
-      toPath: to.path,
-      ...(renamed.type === 'file' && { bytes: renamed.movedBytes }),
-      detail: renamed.replaced ? `${renamed.type}, replaced what was there` : renamed.type,
-    });
-    return { replaced: renamed.replaced };
   }
 
   async change(session: FullSession, params: Params<'fs.change'>, change: AttributeChange): Promise<void> {
@@ -219,33 +219,4 @@ function describeChange({ mode, mtimeMs, atimeMs }: AttributeChange): string {
 function showTime(ms: number): string {
   const time = new Date(ms);
   return Number.isNaN(time.getTime()) ? String(ms) : time.toISOString();
-}
-
-/** From one mount to another: it leaves the one and comes into being in the other. */
-async function requireMovable(from: Located, to: Located): Promise<void> {
-  const source = requireAllowed(from, 'delete');
-  const target = requireAllowed(to, 'write');
-  if (source.storage !== target.storage) {
-    throw new SallyportError('unsupported', 'That can not be moved to another storage; copy it instead');
-  }
-  if (isAllowed(target, 'mkdir')) return;
-  const { type } = await source.storage.stat(source.place);
-  if (type === 'folder') throw denied('mkdir is not allowed on the target mount');
-}
-
-async function renameStored(
-  source: Mounted,
-  target: Mounted,
-  wantsOverwrite: boolean,
-  options: RenameOptions,
-): Promise<Renamed> {
-  try {
-    return await source.storage.rename(source.place, target.place, options);
-  } catch (error) {
-    const failure = toFileError(error);
-    if (failure.code === 'exists' && wantsOverwrite && !options.overwrite) {
-      throw denied('overwrite is not allowed');
-    }
-    throw failure;
-  }
 }

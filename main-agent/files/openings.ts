@@ -30,6 +30,17 @@ function endingAfter(failure: SallyportError, { upload }: WriteHandle): Ending {
   return upload.record.resumable === undefined && finalRefusals.includes(failure.code) ? 'discard' : 'keep';
 }
 
+/** One OPEN for writing, looked up. */
+interface Opening {
+  readonly session: FullSession;
+  readonly located: Located;
+  readonly mounted: Mounted;
+  readonly mode: OpenMode;
+  readonly attributes: AttributeChange;
+  readonly number: number;
+  readonly record: BeginUpload['record'];
+}
+
 export interface CommitParams {
   readonly precondition?: Precondition | undefined;
   readonly mtimeMs?: number | undefined;
@@ -88,16 +99,29 @@ export class Openings {
   ): Promise<Result<'fs.open'>> {
     const mounted = requireAnyAllowed(located, 'write', 'overwrite');
     if (mode.read) requireAllowed(located, 'read');
-    const { handles } = this.#context;
+    const { handles, clock } = this.#context;
     const own = await this.#ownUploads.at(session, mounted);
     const begun =
       handles.uploadBegunBy(session, operation) ?? mounted.storage.findUpload(session.key, operation);
     if (begun === undefined && own !== undefined && mode.create === 'exclusive')
       throw taken('an upload that this session has open');
     const number = begun === undefined ? handles.newNumber() : Number.parseInt(begun, 36);
+    const record = {
+      id: uploadIdOf(number),
+      user: session.username,
+      session: session.key,
+      virtualPath: located.path.components,
+      place: mounted.place,
+      startedAtMs: clock.now(),
+      exclusive: mode.create === 'exclusive',
+      append: mode.append,
+      readable: mode.read,
+      operation,
+    };
+    const opening: Opening = { session, located, mounted, mode, attributes, number, record };
     const handle =
       begun === undefined
-        ? await this.#begin(session, operation, located, mounted, mode, attributes, number)
+        ? ((await this.#join(opening, own)) ?? (await this.#begin(opening)))
         : await this.#finder.requireWrite(session, number);
     return {
       handle: number,
@@ -106,32 +130,35 @@ export class Openings {
     };
   }
 
-  async #begin(
-    session: FullSession,
-    operation: number,
-    located: Located,
-    mounted: Mounted,
-    mode: OpenMode,
-    attributes: AttributeChange,
-    number: number,
-  ): Promise<WriteHandle> {
+  /** Once more what this session is uploading under the name. Undefined: nothing, or not any more. */
+  async #join(
+    { session, located, mounted, mode, number, record }: Opening,
+    own: WriteHandle | undefined,
+  ): Promise<WriteHandle | undefined> {
+    if (own === undefined) return undefined;
+    const account = await this.#context.quota.open(located.user);
+    const { id } = own.upload.record;
+    const upload = await mounted.storage.joinUpload(id, { record, truncate: mode.truncate });
+    if (upload === undefined) return undefined;
+    const handle = new WriteHandle(upload, located, account, () => session.user().quotaBytes);
+    await this.#finder.add(session, number, handle);
+    return handle;
+  }
+
+  async #begin({
+    session,
+    located,
+    mounted,
+    mode,
+    attributes,
+    number,
+    record,
+  }: Opening): Promise<WriteHandle> {
     const { storage, place, mount } = mounted;
-    const { quota, clock } = this.#context;
-    const account = await quota.open(located.user);
+    const account = await this.#context.quota.open(located.user);
     let reservedBytes = 0;
     const begin: BeginUpload = {
-      record: {
-        id: uploadIdOf(number),
-        user: session.username,
-        session: session.key,
-        virtualPath: located.path.components,
-        place,
-        startedAtMs: clock.now(),
-        exclusive: mode.create === 'exclusive',
-        append: mode.append,
-        readable: mode.read,
-        operation,
-      },
+      record,
       choose: (existing, kept) => chooseStart(mounted, mode, existing, kept),
       ...(attributes.mode !== undefined && { mode: attributes.mode }),
       onStartBytes: (bytes) => {
@@ -185,6 +212,7 @@ export class Openings {
   ): Promise<CommitOutcome> {
     const { mounts, receipts, quota } = this.#context;
     const { record } = handle.upload;
+    if (record.unlinked === true) return this.#commitUnlinked(session, handle);
     // Decided now and not when it was opened: what an admin took away meanwhile is not allowed any more.
     const located = mounts.locate(session.user(), record.virtualPath);
     const { mount } = requireSamePlace(located, handle.upload);
@@ -208,6 +236,20 @@ export class Openings {
       ...(outcome.digest.sha256 !== undefined && { sha256: outcome.digest.sha256 }),
       startedAtMs: record.startedAtMs,
       detail: `${describeUpload(handle, outcome)}, ${digestWords[outcome.digest.how]}`,
+    });
+    return outcome;
+  }
+
+  /** Its name was taken from it while it was written: the client is content, and nothing is there. */
+  async #commitUnlinked(session: FullSession, handle: WriteHandle): Promise<CommitOutcome> {
+    const outcome = await handle.commit({ mayReplace: false, mayCreate: false, keptVersionBytesMax: 0 });
+    this.#context.receipts.write(session, {
+      event: 'file.upload',
+      outcome: 'failed',
+      path: handle.path,
+      bytes: outcome.attributes.size,
+      startedAtMs: handle.upload.record.startedAtMs,
+      detail: 'its name was removed, or taken by another file, while it was written: nothing was stored',
     });
     return outcome;
   }
@@ -249,7 +291,7 @@ export class Openings {
     receipts.write(session, {
       event: 'file.upload',
       outcome: 'failed',
-      path: handle.located.path,
+      path: handle.path,
       bytes,
       startedAtMs: record.startedAtMs,
       detail: `${reason === undefined ? 'not finished' : reason.code}, ${leftBehind(handle, how)}`,

@@ -22,6 +22,16 @@ export async function findKept(session: FullSession, mounted: Mounted): Promise<
   return storage.keptUpload(session.username, place);
 }
 
+export async function findStored({ storage, place }: Mounted): Promise<Stored | undefined> {
+  try {
+    return await storage.stat(place);
+  } catch (error) {
+    const failure = toFileError(error);
+    if (failure.code === 'not-found' || failure.code === 'not-a-folder') return undefined;
+    throw failure;
+  }
+}
+
 /** A client that resumes asks for the size. */
 function keptAttributes({ size, keptAtMs }: KeptUpload): Attributes {
   return { type: 'file', size, mtimeMs: keptAtMs, atimeMs: keptAtMs, mode: 0o600, links: 1 };
@@ -81,7 +91,7 @@ export class Queries {
     if (mounted === undefined) return virtualFolder(builtAtMs);
     const own = await (await this.#ownUploads.at(session, mounted))?.statIfOpen();
     if (own !== undefined) return shown(own);
-    const existing = await this.#find(mounted);
+    const existing = await findStored(mounted);
     if (existing === undefined && mountNames.length > 0) return virtualFolder(builtAtMs);
     if (existing?.type === 'folder') return shown(existing);
     // No file; but over SFTP asking for exactly this name is how a client finds out where to go on.
@@ -92,16 +102,6 @@ export class Queries {
     if (!isAllowed(mounted, 'list') && !isAllowed(mounted, 'read')) throw denied('neither list nor read');
     if (existing === undefined) throw notFound();
     return shown(existing);
-  }
-
-  async #find({ storage, place }: Mounted): Promise<Stored | undefined> {
-    try {
-      return await storage.stat(place);
-    } catch (error) {
-      const failure = toFileError(error);
-      if (failure.code === 'not-found' || failure.code === 'not-a-folder') return undefined;
-      throw failure;
-    }
   }
 
   async #kept(session: FullSession, mounted: Mounted): Promise<KeptUpload | undefined> {

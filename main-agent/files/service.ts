@@ -28,6 +28,7 @@ import { OwnUploads } from './own-uploads.ts';
 import { Queries } from './queries.ts';
 import { Quota } from './quota.ts';
 import { Receipts } from './receipts.ts';
+import { Renames } from './renames.ts';
 import type { FileContext } from './service-context.ts';
 import { ResumableUploads } from './resumable-uploads.ts';
 import { SortedPages } from './sorted-pages.ts';
@@ -116,6 +117,7 @@ class Service implements FileService {
       this.#openings,
       new Queries(context, ownUploads),
       new Changes(context, this.#openings, finder, ownUploads),
+      new Renames(context, ownUploads),
       new Copies(context, finder),
       new ResumableUploads(context, finder, options.uploads.keepPartialMs),
     );
@@ -132,6 +134,7 @@ class Service implements FileService {
     openings: Openings,
     queries: Queries,
     changes: Changes,
+    renames: Renames,
     copies: Copies,
     uploads: ResumableUploads,
   ): FileHandlers {
@@ -189,7 +192,7 @@ class Service implements FileService {
         await changes.removeFolder(session, params);
         return {};
       }),
-      'fs.rename': this.#guard((params, session) => changes.rename(session, params)),
+      'fs.rename': this.#guard((params, session) => renames.rename(session, params)),
       'fs.copy': this.#guard((params, session) => copies.copy(session, params)),
       'fs.change': this.#guard(async (params, session) => {
         await changes.change(session, params, changeOf(params.change));

@@ -75,7 +75,9 @@ export class Transfers implements TransferAdmin {
 
 function factsOf({ handle }: Opened) {
   if (handle.kind === 'folder') return undefined;
-  const shared = { path: handle.located.path.toString(), isRunning: handle.streams.isRunning };
+  const { kind, streams } = handle;
+  const path = kind === 'read' ? handle.located.path : handle.path;
+  const shared = { path: path.toString(), isRunning: streams.isRunning };
   if (handle.kind === 'read') {
     const bytes = handle.sentBytes + handle.streams.runningBytes;
     return { ...shared, direction: 'download' as const, bytes, startedAtMs: handle.startedAtMs };

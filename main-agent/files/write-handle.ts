@@ -4,6 +4,7 @@
  */
 import type { SallyportError } from '#shared/error.ts';
 import type { AttributeChange, Precondition } from '#shared/file-service/attributes.ts';
+import { requireComponents, type VirtualPath } from '#shared/file-service/virtual-path.ts';
 import { badHandle, denied } from './file-error.ts';
 import type { Ending } from './handles.ts';
 import { inPlaceDigestBytesMax } from './limits.ts';
@@ -28,7 +29,7 @@ export interface CommitOutcome extends Committed {
 
 export class WriteHandle {
   readonly kind = 'write';
-  readonly located: Located;
+  located: Located;
   readonly streams = new StreamSet();
   readonly upload: Upload;
   /** Since it was opened, for admins who look. */
@@ -62,7 +63,13 @@ export class WriteHandle {
 
   /** Whether it will have its name, and nobody else sees it before. */
   get isByName(): boolean {
-    return !this.#isOver && this.upload.atomic && this.upload.record.resumable === undefined;
+    const { atomic, record } = this.upload;
+    return !this.#isOver && atomic && record.resumable === undefined && record.unlinked !== true;
+  }
+
+  /** Where it will appear, as its user sees it. */
+  get path(): VirtualPath {
+    return requireComponents(this.upload.record.virtualPath);
   }
 
   get size(): number {
@@ -110,7 +117,7 @@ export class WriteHandle {
 
   /** The bytes as they are, for reading beside the writing. Undefined where it was closed meanwhile. */
   openBeside(): Promise<StoredFile | undefined> {
-    return this.#ifOpen(() => this.upload.openBeside());
+    return this.ifOpen(() => this.upload.openBeside());
   }
 
   stat(): Promise<Stored> {
@@ -123,7 +130,7 @@ export class WriteHandle {
 
   /** Undefined where it was closed meanwhile. */
   statIfOpen(): Promise<Stored | undefined> {
-    return this.#ifOpen(() => this.#stat());
+    return this.ifOpen(() => this.#stat());
   }
 
   sync(): Promise<void> {
@@ -133,7 +140,8 @@ export class WriteHandle {
   /** Rejected: nothing was made visible, and the handle is still to be ended. */
   commit(request: CommitRequest): Promise<CommitOutcome> {
     return this.#inTurn(async () => {
-      const digest = await this.#digest.finish(this.upload.atomic ? Infinity : inPlaceDigestBytesMax);
+      const isKept = this.upload.atomic && this.upload.record.unlinked !== true;
+      const digest = await this.#digest.finish(isKept ? Infinity : inPlaceDigestBytesMax);
       const { mtimeMs, precondition, ...rules } = request;
       const change = { ...this.#wished, ...(mtimeMs !== undefined && { mtimeMs }) };
       const commitRules: CommitRules = {
@@ -143,7 +151,8 @@ export class WriteHandle {
       };
       const committed = await this.upload.commit(commitRules);
       this.#isOver = true;
-      if (this.upload.atomic) {
+      if (this.upload.record.unlinked === true) this.#account.release(this.#takeHeldBytes());
+      else if (this.upload.atomic) {
         this.#account.committed(this.#takeHeldBytes(), committed.replacedBytes, this.#sharedId);
       }
       this.streams.stopAll();
@@ -165,7 +174,8 @@ export class WriteHandle {
     });
   }
 
-  #ifOpen<T>(act: () => Promise<T>): Promise<T | undefined> {
+  /** In turn with all that happens to the file. Undefined where it was closed meanwhile. */
+  ifOpen<T>(act: () => Promise<T>): Promise<T | undefined> {
     return this.upload.shared.turns.run(() => (this.#isOver ? Promise.resolve(undefined) : act()));
   }
 
@@ -198,7 +208,8 @@ export class WriteHandle {
     if (shared.visibility === 'staged') {
       this.#account.release(reservedBytes - bytes);
       shared.heldBytes += bytes;
-    } else this.#account.grew(bytes, reservedBytes, this.#sharedId);
+    } else if (shared.visibility === 'unlinked') this.#account.release(reservedBytes);
+    else this.#account.grew(bytes, reservedBytes, this.#sharedId);
   }
 
   #takeHeldBytes(): number {

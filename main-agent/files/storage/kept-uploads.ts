@@ -27,8 +27,10 @@ export class KeptUploads {
 
   /** Returns what has to go: an older broken upload of the same file, and the oldest beyond the bound. */
   add(entry: KeptEntry): readonly KeptEntry[] {
-    // Resumable ones are taken up by name: another upload of the same file is none of theirs.
-    const gone = isResumable(entry) ? [] : this.at(entry.record.user, entry.record.place);
+    // Resumable ones are taken up by name, and what sessions have open by them: another upload is none of theirs.
+    const { user, place, left, unlinked } = entry.record;
+    const isLast = !isResumable(entry) && left === true && unlinked !== true;
+    const gone = isLast ? this.at(user, place).filter(({ record }) => record.left === true) : [];
     let own = this.#byUser.get(entry.record.user);
     if (own === undefined) this.#byUser.set(entry.record.user, (own = new Set()));
     own.add(entry);
@@ -64,7 +66,8 @@ export class KeptUploads {
   /** All that this user left under a path, whatever folder was there then. Without the resumable ones. */
   at(user: string, place: Place): readonly KeptEntry[] {
     return [...(this.#byUser.get(user) ?? [])].filter(
-      (entry) => !isResumable(entry) && isSamePlace(entry.record.place, place),
+      (entry) =>
+        !isResumable(entry) && entry.record.unlinked !== true && isSamePlace(entry.record.place, place),
     );
   }
 

@@ -8,7 +8,7 @@ import type { Log } from '#shared/log.ts';
 import { badHandle, denied, isAFolder, taken } from '../file-error.ts';
 import { Descriptor } from './descriptor.ts';
 import { moveExclusive } from './exclusive-move.ts';
-import type { RegularFile } from './folder-handle.ts';
+import type { FolderHandle, RegularFile } from './folder-handle.ts';
 import { type Jail, lockKey, type Spot } from './jail.ts';
 import type { KeyLock } from './key-lock.ts';
 import type { KeptEntry, KeptUploads } from './kept-uploads.ts';
@@ -31,24 +31,45 @@ export interface UploadHome {
   readonly files: OpenFiles;
   /** It is no longer open here. */
   released(upload: LocalUpload): void;
+  /** Its name is not its own any more. */
+  unreserve(record: StagedRecord): void;
   keep(entry: KeptEntry): Promise<void>;
   dropSuperseded(record: StagedRecord): Promise<void>;
 }
 
 export class LocalUpload extends UploadBytes implements Upload {
-  readonly record: StagedRecord;
   readonly atomic = true;
   readonly freedBytes = 0;
   readonly #home: UploadHome;
   readonly #area: StagingArea;
+  #record: StagedRecord;
   readonly #over = Promise.withResolvers<void>();
   #isOver = false;
 
   constructor(home: UploadHome, area: StagingArea, record: StagedRecord, part: RegularFile) {
     super(part, home.files, 'staged');
-    this.record = record;
+    this.#record = record;
     this.#home = home;
     this.#area = area;
+  }
+
+  get record(): StagedRecord {
+    return this.#record;
+  }
+
+  /** On the disk first: the next process must not put it where it is not to be. */
+  async changeRecord(change: Partial<StagedRecord>): Promise<void> {
+    this.#requireOpen();
+    const before = this.#record;
+    const record = { ...before, ...change };
+    await this.#area.rewriteRecord(record);
+    this.#home.unreserve(before);
+    this.#record = record;
+  }
+
+  /** Whether its bytes lie where they could become a file of that folder. */
+  async isBeside(folder: FolderHandle): Promise<boolean> {
+    return (await this.#area.folder.stat()).dev === (await folder.stat()).dev;
   }
 
   /** Settles when it is not open any more. */
@@ -72,6 +93,7 @@ export class LocalUpload extends UploadBytes implements Upload {
 
   async commit(rules: CommitRules): Promise<Committed> {
     this.#requireOpen();
+    if (this.#record.unlinked === true) return this.#commitUnlinked();
     if (rules.change !== undefined) await this.change(rules.change);
     await this.file.sync();
     const committed = await this.#home.jail.withSpot(this.record.place, 'parent-missing', (spot) =>
@@ -83,6 +105,16 @@ export class LocalUpload extends UploadBytes implements Upload {
     await this.#afterwards(() => this.#area.markCommitted(this.record));
     await this.#afterwards(() => this.#home.dropSuperseded(this.record));
     return committed;
+  }
+
+  /** A success, as of a file that was removed while it was open; a client that asks again is told the same. */
+  async #commitUnlinked(): Promise<Committed> {
+    const attributes = await this.stat();
+    this.shared.visibility = 'unlinked';
+    await this.#letGo();
+    await this.#afterwards(() => this.#area.removePart(this.record.id));
+    await this.#afterwards(() => this.#area.markCommitted(this.record));
+    return { attributes, created: false, replacedBytes: 0 };
   }
 
   async #putInPlace(spot: Spot, rules: CommitRules): Promise<Committed> {
@@ -135,7 +167,8 @@ export class LocalUpload extends UploadBytes implements Upload {
 
   async keep(): Promise<void> {
     if (this.#isOver) return;
-    if (this.size === 0 && this.record.resumable === undefined) return this.discard();
+    const isNothing = this.size === 0 && this.record.resumable === undefined;
+    if (isNothing || this.record.unlinked === true) return this.discard();
     this.#isOver = true;
     this.shared.visibility = 'gone';
     try {

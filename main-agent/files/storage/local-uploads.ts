@@ -4,18 +4,20 @@
  */
 import { constants, type BigIntStats } from 'node:fs';
 import type { Clock } from '#shared/clock.ts';
+import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
-import { hasErrno, isAFolder, notFound, taken } from '../file-error.ts';
-import { keptVersionMs, vanishedTriesMax } from '../limits.ts';
+import { badHandle, hasErrno, isAFolder, notFound, taken } from '../file-error.ts';
+import { journalRecallMs, keptVersionMs, vanishedTriesMax } from '../limits.ts';
 import { applyChange, fileMode } from './attribute-change.ts';
 import { DirectUpload } from './direct-upload.ts';
 import type { FolderHandle, RegularFile } from './folder-handle.ts';
 import { type Jail, lockKey, type Spot } from './jail.ts';
-import { Journal } from './journal.ts';
+import { Journal, type OperationName } from './journal.ts';
 import type { KeyLock } from './key-lock.ts';
 import { type KeptEntry, KeptUploads } from './kept-uploads.ts';
 import { LocalUpload, type UploadHome } from './local-upload.ts';
 import { OpenFiles } from './open-files.ts';
+import { isBelow, movedPlace } from './places.ts';
 import { StagingAreas } from './staging-areas.ts';
 import type { StagedRecord, StagingArea } from './staging.ts';
 import type {
@@ -24,10 +26,12 @@ import type {
   JoinUpload,
   KeptUpload,
   Place,
+  RenameOptions,
   ResumableUpload,
   Stored,
   Upload,
   UploadStart,
+  UploadTarget,
 } from './storage.ts';
 import { fileId, toStored } from './stored.ts';
 import { requireNoTwin } from './twin-names.ts';
@@ -56,6 +60,7 @@ export class LocalUploads implements UploadHome {
   readonly #resuming = new Map<string, KeptEntry>();
   /** Names that an open upload took as "must not exist". */
   readonly #reserved = new Set<string>();
+  readonly #openedAtMs: number;
   #journal: Journal | undefined;
 
   constructor(jail: Jail, locks: KeyLock, options: LocalUploadsOptions) {
@@ -65,6 +70,7 @@ export class LocalUploads implements UploadHome {
     this.clock = options.clock;
     this.log = options.log;
     this.#options = options;
+    this.#openedAtMs = options.clock.monotonic();
     this.#areas = new StagingAreas(jail, options, (area) => this.#loadArea(area));
   }
 
@@ -273,12 +279,83 @@ export class LocalUploads implements UploadHome {
   }
 
   async dropKept(user: string, place: Place): Promise<void> {
-    for (const { record } of this.waiting.at(user, place)) await this.discardKept(record.id);
+    const mayComeBack = this.clock.monotonic() - this.#openedAtMs <= journalRecallMs;
+    for (const { record } of this.waiting.at(user, place)) {
+      // A session may still have it open that has not been heard of since this process began.
+      if (record.left === true || !mayComeBack) await this.discardKept(record.id);
+    }
   }
 
   /** A folder is gone, or is another one now. */
   async dropBelow(folder: Place): Promise<void> {
     for (const { record } of this.waiting.below(folder)) await this.discardKept(record.id);
+  }
+
+  /**
+   * A folder was renamed: what is being written below it goes with it, whoever writes, as on a disk. An upload that an
+   * earlier process had open is one too: its session may come back.
+   */
+  async follow(from: Place, to: Place): Promise<void> {
+    for (const upload of this.#open.values()) {
+      const moved = movedRecord(upload.record, from, to);
+      if (moved !== undefined) await upload.shared.turns.run(() => this.#tryChange(upload, moved));
+    }
+    for (const { area, record, ...entry } of this.waiting.below(from)) {
+      const moved = record.left === true ? undefined : movedRecord(record, from, to);
+      if (moved === undefined) continue;
+      const changed = { ...record, ...moved };
+      await area.rewriteRecord(changed);
+      this.waiting.take(record.id);
+      this.waiting.add({ ...entry, area, record: changed });
+    }
+  }
+
+  /** The folder has its new name: an upload that can not follow fails alone, at its commit. */
+  async #tryChange(upload: LocalUpload, change: Partial<StagedRecord>): Promise<void> {
+    try {
+      await upload.changeRecord(change);
+    } catch (error) {
+      this.log.warn({ err: error, upload: upload.record.id }, 'an upload could not follow its folder');
+    }
+  }
+
+  move(
+    id: string,
+    { place, virtualPath }: UploadTarget,
+    { overwrite, by }: RenameOptions,
+  ): Promise<{ readonly replaced: boolean }> {
+    return this.jail.withSpot(place, 'parent-missing', (spot) =>
+      this.locks.hold([lockKey(spot)], async () => {
+        const upload = this.#requireOpen(id);
+        const existing = requireFileOrNothing(await spot.folder.find(spot.name));
+        const replaces = existing !== undefined;
+        // By a rename that an earlier process made, and could not finish here.
+        const isOwn = replaces && this.journal.recall(by)?.id === existing.id;
+        if (replaces && !overwrite && !isOwn) throw taken('rename target exists');
+        if (!replaces) await requireNoTwin(spot.folder, spot.name);
+        if (!(await upload.isBeside(spot.folder)))
+          throw new SallyportError(
+            'unsupported',
+            'That can not be moved to another storage; copy it instead',
+          );
+        await this.journal.note({ ...by, id, replaced: replaces });
+        const { folderId } = spot;
+        await upload.changeRecord({ place, virtualPath, folderId, replaces, exclusive: false });
+        return { replaced: replaces };
+      }),
+    );
+  }
+
+  async unlink(id: string, by: OperationName): Promise<void> {
+    const upload = this.#requireOpen(id);
+    await this.journal.note({ ...by, id, replaced: false });
+    await upload.changeRecord({ unlinked: true });
+  }
+
+  #requireOpen(id: string): LocalUpload {
+    const upload = this.#open.get(id);
+    if (upload === undefined) throw badHandle('the upload is over');
+    return upload;
   }
 
   resumable(user: string): readonly ResumableUpload[] {
@@ -336,6 +413,7 @@ export class LocalUploads implements UploadHome {
     for (const area of await this.#areas.all()) {
       const record = (await area.readCommitted(id)) ?? (await area.readRecord(id));
       if (record === undefined || record.session !== session) continue;
+      if (record.unlinked === true) return { record, attributes: nameless(record), created: false };
       const stats = await this.jail.withName(record.place, 'not-found', (folder, name) => folder.find(name));
       // Another file has the name by now: what became of ours can't be said any more.
       if (stats === undefined || fileId(stats) !== record.partId) return undefined;
@@ -346,9 +424,13 @@ export class LocalUploads implements UploadHome {
   }
 
   released(upload: LocalUpload): void {
-    const { id, exclusive, folderId, place } = upload.record;
-    this.#open.delete(id);
-    if (exclusive) this.#reserved.delete(lockKey({ folderId, name: place.path.at(-1) ?? '' }));
+    this.#open.delete(upload.record.id);
+    this.unreserve(upload.record);
+  }
+
+  unreserve({ exclusive, unlinked, folderId, place }: StagedRecord): void {
+    if (exclusive && unlinked !== true)
+      this.#reserved.delete(lockKey({ folderId, name: place.path.at(-1) ?? '' }));
   }
 
   async keep(entry: KeptEntry): Promise<void> {
@@ -395,6 +477,21 @@ async function againIfGone(open: () => Promise<Upload>): Promise<Upload> {
 /** Appending is the kernel's: wherever the end is, of programs on this host too. */
 function inPlaceFlags({ record }: Pick<BeginUpload, 'record'>): number {
   return constants.O_RDWR | (record.append ? constants.O_APPEND : 0);
+}
+
+/** What is left to tell of a file that vanished with its close. */
+function nameless({ partId, startedAtMs }: StagedRecord): Stored {
+  const times = { mtimeMs: startedAtMs, atimeMs: startedAtMs };
+  return { type: 'file', id: partId, size: 0, ...times, mode: 0o600, links: 0 };
+}
+
+/** Resumable ones are taken up by the path they were created with. */
+function movedRecord(record: StagedRecord, from: Place, to: Place): Partial<StagedRecord> | undefined {
+  if (record.resumable !== undefined || !isBelow(record.place, from)) return undefined;
+  const place = movedPlace(record.place, from, to);
+  if (place === undefined) return undefined;
+  const mountPath = record.virtualPath.slice(0, record.virtualPath.length - record.place.path.length);
+  return { place, virtualPath: [...mountPath, ...place.path] };
 }
 
 function stagedRecord(

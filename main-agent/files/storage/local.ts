@@ -41,6 +41,7 @@ import type {
   StoredFile,
   StoredFolder,
   Upload,
+  UploadTarget,
 } from './storage.ts';
 import { requireShown } from './stored.ts';
 import { measureTree, removeTree } from './tree-walk.ts';
@@ -137,6 +138,14 @@ export class LocalStorage implements Storage {
     return this.#uploads.discardKept(keptId);
   }
 
+  moveUpload(id: string, to: UploadTarget, options: RenameOptions): Promise<{ readonly replaced: boolean }> {
+    return this.#uploads.move(id, to, options);
+  }
+
+  unlinkUpload(id: string, by: OperationName): Promise<void> {
+    return this.#uploads.unlink(id, by);
+  }
+
   adoptUpload(id: string, session: string): Promise<Upload | undefined> {
     return this.#uploads.adopt(id, session);
   }
@@ -211,6 +220,7 @@ export class LocalStorage implements Storage {
       ),
     );
     if (renamed.type === 'folder' && !isSamePlace(from, to)) {
+      await this.#uploads.follow(from, to);
       await this.#uploads.dropBelow(from);
       await this.#uploads.dropBelow(to);
     }

@@ -53,6 +53,7 @@ const recordSchema = z.object({
   partId: z.string(),
   /** Let go of by its session; else a process that is gone had it open. */
   left: z.boolean().optional(),
+  unlinked: z.boolean().optional(),
 });
 
 /** An upload's record as it stands on disk. */
@@ -172,8 +173,12 @@ export class StagingArea {
     }
   }
 
+  removePart(id: string): Promise<void> {
+    return removeQuietly(this.partPath(id));
+  }
+
   async remove(id: string): Promise<void> {
-    await removeQuietly(this.partPath(id));
+    await this.removePart(id);
     await removeQuietly(this.folder.at(`${id}.json`));
   }
 

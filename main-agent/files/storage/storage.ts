@@ -78,6 +78,8 @@ export interface UploadRecord {
   /** The operation number of the open, so that a re-sent open finds it. */
   readonly operation: number;
   readonly resumable?: Resumable | undefined;
+  /** Its name was taken from it: what is written goes on, and is gone with the last close. */
+  readonly unlinked?: boolean | undefined;
 }
 
 export interface CommitRules {
@@ -109,8 +111,11 @@ export interface SharedFile {
   readonly size: number;
   /** Counts writes and new lengths, by whomever. */
   readonly changes: number;
-  /** `staged`: only the session that uploads it sees it · `visible`: a stored file · `gone`: an upload given up. */
-  readonly visibility: 'staged' | 'visible' | 'gone';
+  /**
+   * `staged`: only the session that uploads it sees it · `visible`: a stored file · `unlinked`: an upload
+   * that was closed after its name was taken from it · `gone`: one that was given up.
+   */
+  readonly visibility: 'staged' | 'visible' | 'unlinked' | 'gone';
   /** Bytes an account holds for it while it is staged: the service's to set, the same for all who have it open. */
   heldBytes: number;
 }
@@ -233,6 +238,13 @@ export interface Storage {
   /** All resumable uploads of a user; each is found at every moment of its life. */
   resumableUploads(user: string): readonly ResumableUpload[];
   discardKept(keptId: string): Promise<void>;
+  /**
+   * Another name for an upload that is open here, from now on and over a kill. Rejects `parent-missing`, `is-a-folder`,
+   * `exists` where a file has the name and may not be replaced, `unsupported` on another file system.
+   */
+  moveUpload(id: string, to: UploadTarget, options: RenameOptions): Promise<{ readonly replaced: boolean }>;
+  /** No name for an upload that is open here, as for a file that is removed while it is written. */
+  unlinkUpload(id: string, by: OperationName): Promise<void>;
   /** An upload this process's predecessor had open, if the session is the same; undefined = none. */
   adoptUpload(id: string, session: string): Promise<Upload | undefined>;
   /** Ids of what this session had open in an earlier process and was not asked for since. */
@@ -269,6 +281,11 @@ export interface CommittedUpload {
 export interface Removed {
   readonly id: string;
   readonly bytes: number;
+}
+
+export interface UploadTarget {
+  readonly place: Place;
+  readonly virtualPath: readonly string[];
 }
 
 export interface RenameOptions {

@@ -228,7 +228,7 @@ test('an exclusive upload does not replace a file that appeared meanwhile', asyn
 
 test('preconditions are judged when an upload is committed, not when it is opened', async () => {
   const rig = await startRig();
-  const client = rig.client();
+  const client = rig.client('alice', 'https');
   const { attributes } = await client.put(['f'], 'one');
   const etag = attributes.etag ?? '';
   const first = await client.open(['f'], newFile);

@@ -1,0 +1,168 @@
+/** Renames: of what is stored, and of what the session itself is still writing. */
+import { SallyportError } from '#shared/error.ts';
+import type { Params, Result } from '#shared/link/messages.ts';
+import type { FullSession } from '#main-agent/login/session.ts';
+import { denied, taken, toFileError } from './file-error.ts';
+import type { Located, Mounted } from './mounts.ts';
+import { operationName } from './operation-name.ts';
+import type { OwnUploads } from './own-uploads.ts';
+import { isAllowed, requireAllowed, requireFreeName, requireNoMountPoint } from './permissions.ts';
+import { findStored } from './queries.ts';
+import type { FileContext } from './service-context.ts';
+import type { OperationName } from './storage/journal.ts';
+import { isSamePlace } from './storage/places.ts';
+import type { Renamed } from './storage/storage.ts';
+import type { WriteHandle } from './write-handle.ts';
+
+/** One rename, looked up. */
+interface Move {
+  readonly session: FullSession;
+  readonly from: Located;
+  readonly to: Located;
+  readonly source: Mounted;
+  readonly target: Mounted;
+  readonly by: OperationName;
+  readonly wantsOverwrite: boolean;
+  readonly mayOverwrite: boolean;
+}
+
+export class Renames {
+  readonly #context: FileContext;
+  readonly #ownUploads: OwnUploads;
+
+  constructor(context: FileContext, ownUploads: OwnUploads) {
+    this.#context = context;
+    this.#ownUploads = ownUploads;
+  }
+
+  async rename(session: FullSession, params: Params<'fs.rename'>): Promise<Result<'fs.rename'>> {
+    const { mounts } = this.#context;
+    const user = session.user();
+    const from = mounts.locate(user, params.from);
+    const to = mounts.locate(user, params.to);
+    const source = requireMounted(from);
+    const target = requireMounted(to);
+    const move: Move = {
+      session,
+      from,
+      to,
+      source,
+      target,
+      by: operationName(session, params),
+      wantsOverwrite: params.overwrite,
+      mayOverwrite: params.overwrite && isAllowed(target, 'overwrite'),
+    };
+    const own = await this.#ownUploads.at(session, source);
+    const there = await this.#ownUploads.at(session, target);
+    const isSelf = isSamePlace(source.place, target.place) && source.storage === target.storage;
+    // One that an earlier process made and could not answer.
+    const before = source.storage.journal.recall(move.by);
+    if (own === undefined && before !== undefined && there?.upload.record.id === before.id)
+      return { replaced: before.replaced };
+    const isTaken = there !== undefined || (isSelf && session.protocol === 'sftp');
+    if (isTaken && !params.overwrite && before === undefined)
+      throw taken('an upload of this session, or itself');
+    if (before === undefined) await this.#requireNothingBelow(move);
+    let replaced = false;
+    if (own === undefined) replaced = await this.#renameStored(move);
+    else if (!isSelf) replaced = await this.#renameOwn(move, own);
+    if (there !== undefined && there !== own) {
+      await there.ifOpen(() => target.storage.unlinkUpload(there.upload.record.id, move.by));
+      return { replaced: true };
+    }
+    return { replaced };
+  }
+
+  /** Only an empty folder can be replaced, and one with an upload in it is none. */
+  async #requireNothingBelow({ session, target, wantsOverwrite }: Move): Promise<void> {
+    if ((await this.#ownUploads.below(session, target)).length === 0) return;
+    if (!wantsOverwrite) throw taken('a folder is there');
+    throw new SallyportError('not-empty', 'The folder is not empty', { detail: 'an open upload is in it' });
+  }
+
+  async #renameStored(move: Move): Promise<boolean> {
+    const { session, from, to, source, target } = move;
+    requireAllowed(from, 'rename');
+    if (target.mount !== source.mount) await requireMovable(from, to);
+    requireNoMountPoint(from);
+    requireFreeName(to);
+    const renamed = await orDenied(move, () =>
+      source.storage.rename(source.place, target.place, { overwrite: move.mayOverwrite, by: move.by }),
+    );
+    this.#context.quota.freed(session.username, target.mount, renamed.replacedBytes);
+    await source.storage.dropKept(session.username, source.place);
+    await target.storage.dropKept(session.username, target.place);
+    this.#tell(move, renamed);
+    return renamed.replaced;
+  }
+
+  /**
+   * What its session is writing needs no more than a new upload under the other name. A stored file that it will replace
+   * is renamed with it, as any file is.
+   */
+  async #renameOwn(move: Move, own: WriteHandle): Promise<boolean> {
+    const { session, to, source, target, by } = move;
+    if (source.storage !== target.storage) throw anotherStorage();
+    requireFreeName(to);
+    const hasStored = (await findStored(source)) !== undefined;
+    const stored = hasStored && (await this.#renameStored(move));
+    if (!hasStored) requireAllowed(to, 'write');
+    const moved = await orDenied(move, () =>
+      own.ifOpen(() =>
+        target.storage.moveUpload(
+          own.upload.record.id,
+          { place: target.place, virtualPath: to.path.components },
+          { overwrite: hasStored || move.mayOverwrite, by },
+        ),
+      ),
+    );
+    // Closed in between: then it is a stored file.
+    if (moved === undefined) return this.#renameStored(move);
+    own.located = to;
+    await target.storage.dropKept(session.username, target.place);
+    if (hasStored) return stored;
+    this.#tell(move, { replaced: moved.replaced, replacedBytes: 0, type: 'file', movedBytes: own.size });
+    return moved.replaced;
+  }
+
+  #tell({ session, from, to }: Move, renamed: Renamed): void {
+    this.#context.receipts.write(session, {
+      event: 'file.rename',
+      path: from.path,
+      toPath: to.path,
+      ...(renamed.type === 'file' && { bytes: renamed.movedBytes }),
+      detail: renamed.replaced ? `${renamed.type}, replaced what was there` : renamed.type,
+    });
+  }
+}
+
+function requireMounted({ mounted }: Located): Mounted {
+  if (mounted === undefined) throw denied('outside all mounts');
+  return mounted;
+}
+
+/** From one mount to another: it leaves the one and comes into being in the other. */
+async function requireMovable(from: Located, to: Located): Promise<void> {
+  const source = requireAllowed(from, 'delete');
+  const target = requireAllowed(to, 'write');
+  if (source.storage !== target.storage) throw anotherStorage();
+  if (isAllowed(target, 'mkdir')) return;
+  const { type } = await source.storage.stat(source.place);
+  if (type === 'folder') throw denied('mkdir is not allowed on the target mount');
+}
+
+function anotherStorage(): SallyportError {
+  return new SallyportError('unsupported', 'That can not be moved to another storage; copy it instead');
+}
+
+/** Who may not replace is told so, and not that a name is taken which was to be replaced. */
+async function orDenied<T>({ wantsOverwrite, mayOverwrite }: Move, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    const failure = toFileError(error);
+    if (failure.code === 'exists' && wantsOverwrite && !mayOverwrite)
+      throw denied('overwrite is not allowed');
+    throw failure;
+  }
+}
