@@ -43,13 +43,23 @@ export function describeAnswer(
     case packetType.name:
       return readNames(reader, request.type === packetType.readdir, place);
     case packetType.version:
-      // Its extensions differ: each is a row of its own.
-      return 'VERSION';
+      return request.readReply?.(reply.body) ?? 'VERSION';
     case packetType.extendedReply:
       return request.readReply?.(reply.body) ?? `EXTENDED_REPLY of ${reply.body.length} bytes`;
     default:
       return `packet type ${reply.type}`;
   }
+}
+
+/** The names of what VERSION offers. */
+export function listExtensions(body: Buffer): string {
+  const reader = new Reader(body);
+  const names: string[] = [];
+  while (reader.hasMore) {
+    names.push(reader.string().toString());
+    reader.string();
+  }
+  return names.sort().join(', ');
 }
 
 /** Short content as it is, long content by length and hash. */
@@ -129,6 +139,10 @@ class Reader {
     const length = this.uint32();
     this.#position += length;
     return this.#bytes.subarray(this.#position - length, this.#position);
+  }
+
+  get hasMore(): boolean {
+    return this.#position < this.#bytes.length;
   }
 
   skip(count: number): void {

@@ -4,14 +4,21 @@ import { content } from './content.ts';
 import { extensions } from './extensions.ts';
 import { folders } from './folders.ts';
 import { handles } from './handles.ts';
+import { inOneGo } from './in-one-go.ts';
 import { links } from './links.ts';
+import { longLife } from './long-life.ts';
+import { messages } from './messages.ts';
 import { names } from './names.ts';
 import { notYet } from './not-yet.ts';
 import { opening } from './opening.ts';
 import { renaming } from './renaming.ts';
+import { severalSessions } from './several-sessions.ts';
 
 /** The whole table, chapter by chapter. */
 export const everything: readonly Table[] = [
+  // Begun first, because they take longest.
+  longLife,
+  inOneGo,
   opening,
   handles,
   content,
@@ -21,6 +28,8 @@ export const everything: readonly Table[] = [
   renaming,
   links,
   extensions,
+  severalSessions,
+  messages,
 ];
 
 /** What is told now. */
