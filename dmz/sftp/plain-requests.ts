@@ -17,7 +17,7 @@ import { readOpenFlags, type SftpRequest } from '#dmz/sftp/protocol/requests.ts'
 import type { PlaceKind, RequestOrder } from '#dmz/sftp/request-order.ts';
 import type { Clock } from '#shared/clock.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
-import type { AttributeChange, OpenMode } from '#shared/file-service/attributes.ts';
+import type { OpenMode } from '#shared/file-service/attributes.ts';
 import { parseVirtualPath, type VirtualPath } from '#shared/file-service/virtual-path.ts';
 
 /** Every request but the two that carry file content, which the session answers without a promise each. */
@@ -85,16 +85,19 @@ export class PlainRequests {
       case 'setstat':
       case 'lsetstat': {
         const path = toPath(request.path);
-        const change = requireChange(request.attributes);
+        const { change, changesOwner } = request.attributes;
         const followLinks = request.type === 'setstat';
-        return this.#byPath('change', [path], () =>
-          this.#files.change(path, change, { followLinks }).then(done),
-        );
+        return this.#byPath('change', [path], async () => {
+          await this.#files.change(path, change, { followLinks });
+          return ownerAnswer(id, changesOwner);
+        });
       }
       case 'fsetstat': {
         const file = this.#handles.requireFile(request.handle);
-        const change = requireChange(request.attributes);
-        return this.#byHandle('change', (turn) => file.change(change, turn).then(done));
+        const { change, changesOwner } = request.attributes;
+        return this.#byHandle('change', (turn) =>
+          file.change(change, turn).then(() => ownerAnswer(id, changesOwner)),
+        );
       }
       case 'opendir': {
         const path = toPath(request.path);
@@ -256,9 +259,13 @@ function requireOpenMode(flags: number): OpenMode {
   return mode;
 }
 
-function requireChange(requested: { change: AttributeChange; setsOwner: boolean }): AttributeChange {
-  if (requested.setsOwner) throw new SallyportError('permission-denied', 'Owners are not changed here');
-  return requested.change;
+/**
+ * The owner comes last, when all else is applied, as OpenSSH's server has it: clients give back the whole of what STAT
+ * told them, or send their own numbers along, and mean the mode and times.
+ */
+function ownerAnswer(id: number, changesOwner: boolean): Buffer {
+  if (!changesOwner) return ok(id);
+  return statusReply(id, statusCode.permissionDenied, 'Owners are not changed here; the rest was');
 }
 
 export function ok(id: number): Buffer {

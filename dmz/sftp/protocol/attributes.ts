@@ -11,9 +11,12 @@ import type { AttributeChange, Attributes } from '#shared/file-service/attribute
  */
 export interface RequestedAttributes {
   readonly change: AttributeChange;
-  /** The client asked for an owner, which nobody may set. */
-  readonly setsOwner: boolean;
+  /** The client asked for an owner other than the one it is shown, which nobody may set. */
+  readonly changesOwner: boolean;
 }
+
+/** User and group of every file: they belong to no account a client could name. */
+const shownOwner = 0;
 
 const knownFlags = Object.values(attributeFlag).reduce((all, flag) => all + flag, 0);
 
@@ -21,10 +24,10 @@ export function readAttributes(reader: WireReader): RequestedAttributes {
   const flags = reader.uint32();
   if ((flags & ~knownFlags) !== 0) throw new MalformedMessage(`attribute flags ${flags.toString(16)}`);
   const size = flags & attributeFlag.size ? reader.uint64() : undefined;
-  const setsOwner = (flags & attributeFlag.owner) !== 0;
-  if (setsOwner) {
-    reader.uint32();
-    reader.uint32();
+  let changesOwner = false;
+  if (flags & attributeFlag.owner) {
+    const [user, group] = [reader.uint32(), reader.uint32()];
+    changesOwner = user !== shownOwner || group !== shownOwner;
   }
   const mode = flags & attributeFlag.permissions ? reader.uint32() & 0o7777 : undefined;
   let atimeMs: number | undefined;
@@ -35,7 +38,7 @@ export function readAttributes(reader: WireReader): RequestedAttributes {
   }
   if (flags & attributeFlag.extended) skipExtended(reader);
   return {
-    setsOwner,
+    changesOwner,
     change: {
       ...(size !== undefined && { size }),
       ...(mode !== undefined && { mode }),
@@ -64,7 +67,7 @@ function seconds(milliseconds: number): number {
   return Math.min(0xffff_ffff, Math.max(0, Math.floor(milliseconds / 1000)));
 }
 
-/** Always size, owner 0:0 (files belong to no account a client could name), permissions and times: 32 bytes. */
+/** Always size, owner, permissions and times: 32 bytes. */
 export function encodeAttributes(attributes: Attributes): Buffer {
   const bytes = Buffer.alloc(32);
   bytes.writeUInt32BE(
@@ -72,6 +75,8 @@ export function encodeAttributes(attributes: Attributes): Buffer {
     0,
   );
   bytes.writeBigUInt64BE(BigInt(attributes.size), 4);
+  bytes.writeUInt32BE(shownOwner, 12);
+  bytes.writeUInt32BE(shownOwner, 16);
   bytes.writeUInt32BE(posixMode(attributes), 20);
   bytes.writeUInt32BE(seconds(attributes.atimeMs), 24);
   bytes.writeUInt32BE(seconds(attributes.mtimeMs), 28);

@@ -320,7 +320,6 @@ describe('an SFTP session', () => {
     expect(await status(type.rmdir, (w) => w.string('/d'))).toBe(0);
     expect(await status(type.remove, (w) => w.string('/y'))).toBe(0);
     expect(await status(type.symlink, (w) => w.string('/a').string('/b'))).toBe(3);
-    expect(await status(type.setstat, (w) => w.string('/').uint32(2).uint32(0).uint32(0))).toBe(3);
     expect(
       await status(
         type.extended,
@@ -329,6 +328,25 @@ describe('an SFTP session', () => {
     ).toBe(8);
     expect(await status(77, (w) => w)).toBe(8);
     expect(breaches).toEqual([]);
+  });
+
+  it('takes what STAT told back, and refuses another owner while the rest is applied', async () => {
+    files.put('/x', Buffer.from('abc'));
+    const handle = await open('/x', flags.read | flags.write);
+    // size, owner, permissions and times, as STAT gives them
+    const all = (owner: number, group: number, mode: number) => (writer: WireWriter) =>
+      writer.uint32(15).uint64(3).uint32(owner).uint32(group).uint32(mode).uint32(5).uint32(7);
+    expect(await status(type.setstat, (w) => all(0, 0, 0o100_600)(w.string('/x')))).toBe(0);
+    expect(files.nodes.get('/x')).toMatchObject({ mode: 0o600, mtimeMs: 7000 });
+    expect(await status(type.fsetstat, (w) => all(0, 0, 0o100_640)(w.string(handle)))).toBe(0);
+    expect(files.nodes.get('/x')?.mode).toBe(0o640);
+    expect(await status(type.setstat, (w) => all(1000, 0, 0o100_604)(w.string('/x')))).toBe(3);
+    expect(files.nodes.get('/x')?.mode).toBe(0o604);
+    expect(await status(type.fsetstat, (w) => all(0, 1000, 0o100_644)(w.string(handle)))).toBe(3);
+    expect(files.nodes.get('/x')?.mode).toBe(0o644);
+    expect(await status(type.setstat, (w) => w.string('/x').uint32(2).uint32(0).uint32(0))).toBe(0);
+    expect(await status(type.setstat, (w) => w.string('/x').uint32(2).uint32(1).uint32(1))).toBe(3);
+    expect(await status(type.setstat, (w) => all(0, 0, 0o100_600)(w.string('/none')))).toBe(2);
   });
 
   it('refuses handles that are not open, closed ones included, without harm', async () => {

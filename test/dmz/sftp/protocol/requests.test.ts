@@ -42,7 +42,7 @@ describe('SFTP requests as raw bytes', () => {
       id: 9,
       path: '/a',
       flags: 0x1a,
-      attributes: { setsOwner: false, change: { mode: 0o644 } },
+      attributes: { changesOwner: false, change: { mode: 0o644 } },
     });
   });
 
@@ -61,7 +61,7 @@ describe('SFTP requests as raw bytes', () => {
       .string('z');
     expect(parse(bytes.finish())).toMatchObject({
       attributes: {
-        setsOwner: true,
+        changesOwner: true,
         change: { size: 5, mode: 0o600, atimeMs: 10_000, mtimeMs: 20_000 },
       },
     });
