@@ -4,6 +4,7 @@ import type { Endpoint } from '#dmz/guard/proxy-header.ts';
 import type { Admitted, LoginService } from '#dmz/login/login-service.ts';
 import { Authentication } from '#dmz/sftp/authenticate.ts';
 import { Channels } from '#dmz/sftp/channels/channels.ts';
+import { StreamSlots } from '#dmz/sftp/files/stream-slots.ts';
 import { SftpSession } from '#dmz/sftp/session.ts';
 import { disconnectReason, message } from '#dmz/sftp/transport/messages.ts';
 import type { TransportSetup } from '#dmz/sftp/transport/setup.ts';
@@ -129,13 +130,14 @@ export class Connection {
     const algorithms = { kex, cipher: cs?.cipher };
     const ms = Math.round(clock.monotonic() - this.#startedAt);
     log.info({ username, ...this.client, ...algorithms, ms }, 'sftp session open');
+    const slots = new StreamSlots();
     this.#channels = new Channels({
       carrier: this.#transport,
       onRefused: (what) => this.#options.onRefused(what, this.client),
       onSftp: (channel) => {
         const onMalformed = (what: string) => this.#options.guard.malformed(this.#ip, 'sftp', what);
         const { files } = admitted;
-        const { finished } = new SftpSession({ channel, files, username, clock, log, onMalformed });
+        const { finished } = new SftpSession({ channel, files, slots, username, clock, log, onMalformed });
         this.#sessions.add(finished);
         void finished.then(() => this.#sessions.delete(finished));
       },

@@ -83,6 +83,13 @@ export const channelQueueBytesMax = 1 * MiB;
 export const nameReplyBytesMax = 32 * KiB;
 /** Reads that jump ahead by less wait for the sequential stream: clients that send requests from several threads mix their order. */
 export const readReorderBytes = 4 * MiB;
+/**
+ * Streams of one connection at once; main takes 64 of a session, and may not yet have seen that some have ended. More
+ * wait for one.
+ */
+export const streamsMax = 48;
+/** When main has too many streams of everybody: the next try. */
+export const streamRetryMs = 100;
 /** Times a transfer is taken up again without a byte of progress between: the link comes back, or it doesn't. */
 export const recoveriesMax = 8;
 /** A handle is eight hex digits. */

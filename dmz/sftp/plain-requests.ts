@@ -2,6 +2,7 @@ import type { FileClient } from '#dmz/files/file-client.ts';
 import { FolderReader } from '#dmz/sftp/files/folder-reader.ts';
 import type { Handles } from '#dmz/sftp/files/handles.ts';
 import { OpenFile } from '#dmz/sftp/files/open-file.ts';
+import type { StreamSlots } from '#dmz/sftp/files/stream-slots.ts';
 import { statusCode } from '#dmz/sftp/protocol/constants.ts';
 import { longName } from '#dmz/sftp/protocol/long-name.ts';
 import {
@@ -34,6 +35,7 @@ export class PlainRequests {
   readonly #files: FileClient;
   readonly #handles: Handles;
   readonly #order: RequestOrder;
+  readonly #slots: StreamSlots;
   readonly #username: string;
   readonly #clock: Clock;
 
@@ -41,12 +43,14 @@ export class PlainRequests {
     readonly files: FileClient;
     readonly handles: Handles;
     readonly order: RequestOrder;
+    readonly slots: StreamSlots;
     readonly username: string;
     readonly clock: Clock;
   }) {
     this.#files = options.files;
     this.#handles = options.handles;
     this.#order = options.order;
+    this.#slots = options.slots;
     this.#username = options.username;
     this.#clock = options.clock;
   }
@@ -218,7 +222,7 @@ export class PlainRequests {
     // An owner in OPEN is ignored, as OpenSSH does: clients send it along without meaning it.
     return this.#handles.add(async () => {
       const remote = await this.#files.open(path, mode, request.attributes.change);
-      return new OpenFile(remote, mode, this.#handles.orderOf(path));
+      return new OpenFile(remote, mode, this.#handles.orderOf(path), this.#slots);
     });
   }
 

@@ -2,6 +2,7 @@ import type { FileClient } from '#dmz/files/file-client.ts';
 import type { ByteChannel } from '#dmz/sftp/byte-channel.ts';
 import { badHandle, Handles } from '#dmz/sftp/files/handles.ts';
 import type { Pieces } from '#dmz/sftp/files/piece-queue.ts';
+import type { StreamSlots } from '#dmz/sftp/files/stream-slots.ts';
 import { channelQueueBytesMax, outstandingReadBytesMax, outstandingRequestsMax } from '#dmz/sftp/limits.ts';
 import { ok, PlainRequests } from '#dmz/sftp/plain-requests.ts';
 import { sftpVersion, statusCode } from '#dmz/sftp/protocol/constants.ts';
@@ -19,6 +20,8 @@ export interface SftpSessionOptions {
   readonly channel: ByteChannel;
   /** The proof that somebody is signed in; every operation goes through it. */
   readonly files: FileClient;
+  /** The streams of all sessions on this connection. */
+  readonly slots: StreamSlots;
   /** Shown as the owner in long listings. */
   readonly username: string;
   readonly clock: Clock;

@@ -1,4 +1,5 @@
 import { readReorderBytes, recoveriesMax } from '#dmz/sftp/limits.ts';
+import type { StreamHolder, StreamSlots } from '#dmz/sftp/files/stream-slots.ts';
 import { PieceQueue, type Pieces } from '#dmz/sftp/files/piece-queue.ts';
 import type { RemoteFile } from '#dmz/files/file-client.ts';
 import { isSallyportError, SallyportError, toSallyportError } from '#shared/error.ts';
@@ -23,7 +24,7 @@ export interface ReadRequest {
 }
 
 /** Reads that are cut from one stretch of the file. */
-class Run {
+class Run implements StreamHolder {
   stream: LaneStream | undefined;
   readonly queue: ReadRequest[] = [];
   readonly pieces = new PieceQueue();
@@ -35,10 +36,17 @@ class Run {
   hasEnded = false;
   recoveries = 0;
 
-  constructor(range: { offset: number; lengthBytes?: number }) {
+  readonly giveWay: () => void;
+
+  constructor(range: { offset: number; lengthBytes?: number }, giveWay: (run: Run) => void) {
+    this.giveWay = () => giveWay(this);
     this.position = range.offset;
     this.receivedTo = range.offset;
     this.#end = range.lengthBytes === undefined ? undefined : range.offset + range.lengthBytes;
+  }
+
+  get isIdle(): boolean {
+    return this.queue.length === 0;
   }
 
   /** What is still to come. */
@@ -66,6 +74,7 @@ class Run {
 
 export class FileReader {
   readonly #file: RemoteFile;
+  readonly #slots: StreamSlots;
   readonly #runs = new Set<Run>();
   /** The run that goes to the end of the file; new reads are cut from it. */
   #sequential: Run | undefined;
@@ -75,8 +84,9 @@ export class FileReader {
   #lastEnd = 0;
   readonly #onIdle: (() => void)[] = [];
 
-  constructor(file: RemoteFile) {
+  constructor(file: RemoteFile, slots: StreamSlots) {
     this.#file = file;
+    this.#slots = slots;
   }
 
   get isIdle(): boolean {
@@ -139,6 +149,10 @@ export class FileReader {
     this.#lastEnd = request.offset + request.length;
     const run = new Run(
       isSequence ? { offset: request.offset } : { offset: request.offset, lengthBytes: request.length },
+      (idle) => {
+        idle.stream?.reset(new SallyportError('bad-request', 'Not read further just now'));
+        this.#leaveOff(idle);
+      },
     );
     this.#runs.add(run);
     run.add(request);
@@ -148,7 +162,7 @@ export class FileReader {
       if (previous !== undefined) this.#retire(previous);
       this.#addEarly(run);
     }
-    this.#open(run);
+    this.#slots.take(run, () => this.#open(run));
   }
 
   #open(run: Run): void {
@@ -168,6 +182,7 @@ export class FileReader {
     };
     stream.onEnd = () => {
       run.hasEnded = true;
+      this.#slots.drop(run);
       this.#serve(run);
     };
     stream.onReset = (error) => this.#onLost(run, error);
@@ -176,16 +191,25 @@ export class FileReader {
   #onLost(run: Run, error: SallyportError): void {
     if (!this.#runs.has(run)) return;
     run.stream = undefined;
+    if (isSallyportError(error, 'busy') && run.queue.length > 0) {
+      this.#slots.takeLater(run, () => this.#open(run));
+      return;
+    }
+    this.#slots.drop(run);
     run.recoveries += 1;
     if (!isSallyportError(error, 'link-down') || run.recoveries > recoveriesMax) {
       this.#end(run, error);
     } else if (run.queue.length === 0) {
-      // Nothing is waited for: the next read begins here anew.
-      this.#lastEnd = run.position;
-      this.#forget(run);
+      this.#leaveOff(run);
     } else {
       void this.#recover(run);
     }
+  }
+
+  /** Nothing is waited for: the next read begins here anew. */
+  #leaveOff(run: Run): void {
+    this.#lastEnd = run.position;
+    this.#forget(run);
   }
 
   /** The link parks this question until main is back, or gives up for us. */
@@ -196,7 +220,7 @@ export class FileReader {
       const before = this.#file.attributes.etag;
       if (before !== undefined && etag !== undefined && etag !== before)
         throw new SallyportError('changed', 'The file changed while it was being read');
-      this.#open(run);
+      this.#slots.take(run, () => this.#open(run));
     } catch (error) {
       if (this.#runs.has(run)) this.#end(run, toSallyportError(error));
     }
@@ -205,7 +229,10 @@ export class FileReader {
   #serve(run: Run): void {
     run.serve();
     if (run !== this.#sequential) this.#retire(run);
-    else if (run.queue.length === 0) this.#flushEarly();
+    else if (run.queue.length === 0) {
+      this.#flushEarly();
+      this.#slots.becameIdle();
+    }
     this.#wakeIfIdle();
   }
 
@@ -233,6 +260,7 @@ export class FileReader {
     this.#runs.delete(run);
     if (this.#sequential === run) this.#sequential = undefined;
     run.pieces.clear();
+    this.#slots.drop(run);
   }
 
   #wakeIfIdle(): void {

@@ -1,5 +1,6 @@
 import type { RemoteFile } from '#dmz/files/file-client.ts';
 import { recoveriesMax } from '#dmz/sftp/limits.ts';
+import type { StreamHolder, StreamSlots } from '#dmz/sftp/files/stream-slots.ts';
 import { isSallyportError, type SallyportError, toSallyportError } from '#shared/error.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 
@@ -22,7 +23,7 @@ export interface WriteRequest {
 }
 
 /** Writes that follow on. Counts of bytes are from `offset`, over all the streams the run needed. */
-interface Run {
+interface Run extends StreamHolder {
   readonly offset: number;
   stream: LaneStream | undefined;
   /** Where the present stream began. */
@@ -33,10 +34,13 @@ interface Run {
   readonly unanswered: { readonly request: WriteRequest; readonly end: number }[];
   isBlocked: boolean;
   recoveries: number;
+  /** Being ended well. */
+  ending: Promise<void> | undefined;
 }
 
 export class FileWriter {
   readonly #file: RemoteFile;
+  readonly #slots: StreamSlots;
   readonly #appends: boolean;
   readonly #waiting: WriteRequest[] = [];
   #run: Run | undefined;
@@ -46,8 +50,9 @@ export class FileWriter {
   /** Bytes of runs that are over: where an append stands. */
   #earlierBytes = 0;
 
-  constructor(file: RemoteFile, options: { readonly appends: boolean }) {
+  constructor(file: RemoteFile, slots: StreamSlots, options: { readonly appends: boolean }) {
     this.#file = file;
+    this.#slots = slots;
     this.#appends = options.appends;
   }
 
@@ -86,7 +91,7 @@ export class FileWriter {
     const run = this.#run;
     if (run === undefined) return;
     this.#forget(run);
-    if (run.stream !== undefined) await endStream(run.stream);
+    await this.#end(run);
   }
 
   /** Gives up: requests under way are refused. */
@@ -114,6 +119,10 @@ export class FileWriter {
 
   #begin(): void {
     const run: Run = {
+      get isIdle() {
+        return run.unanswered.length === 0 && run.ending === undefined;
+      },
+      giveWay: () => this.#replace(run),
       offset: this.#waiting[0]?.offset ?? 0,
       stream: undefined,
       base: 0,
@@ -122,18 +131,25 @@ export class FileWriter {
       unanswered: [],
       isBlocked: false,
       recoveries: 0,
+      ending: undefined,
     };
     this.#run = run;
-    this.#open(run);
+    this.#slots.take(run, () => this.#open(run));
   }
 
   #replace(run: Run): void {
     run.isBlocked = true;
-    const ended = run.stream === undefined ? Promise.resolve() : endStream(run.stream);
-    void ended.then(() => {
+    void this.#end(run).then(() => {
       if (this.#run === run) this.#forget(run);
       this.#send();
     });
+  }
+
+  #end(run: Run): Promise<void> {
+    run.ending ??= (run.stream === undefined ? Promise.resolve() : endStream(run.stream)).then(() =>
+      this.#slots.drop(run),
+    );
+    return run.ending;
   }
 
   #forget(run: Run): void {
@@ -142,6 +158,7 @@ export class FileWriter {
   }
 
   #open(run: Run): void {
+    if (this.#run !== run) return;
     let stream: LaneStream;
     try {
       stream = this.#file.writeStream({ offset: run.offset + run.acknowledgedBytes });
@@ -167,6 +184,12 @@ export class FileWriter {
   #onLost(run: Run, error: SallyportError): void {
     if (this.#run !== run) return;
     run.stream = undefined;
+    if (isSallyportError(error, 'busy')) {
+      run.isBlocked = true;
+      this.#slots.takeLater(run, () => this.#open(run));
+      return;
+    }
+    this.#slots.drop(run);
     run.recoveries += 1;
     if (!isSallyportError(error, 'link-down') || run.recoveries > recoveriesMax) {
       this.#fail(error);
@@ -191,7 +214,7 @@ export class FileWriter {
         const has = size - this.#file.attributes.size - this.#earlierBytes;
         run.acknowledgedBytes = Math.min(run.sentBytes, Math.max(run.acknowledgedBytes, has));
       }
-      this.#open(run);
+      this.#slots.take(run, () => this.#open(run));
       this.#acknowledge(run, run.acknowledgedBytes);
     } catch (error) {
       if (this.#run === run) this.#fail(toSallyportError(error));
@@ -234,12 +257,14 @@ export class FileWriter {
       first.request.done(undefined);
     }
     if (this.#run === run) this.#send();
+    if (run.isIdle) this.#slots.becameIdle();
   }
 
   #fail(error: SallyportError): void {
     this.#failure ??= error;
     const run = this.#run;
     this.#run = undefined;
+    if (run !== undefined) this.#slots.drop(run);
     for (const { request } of run?.unanswered.splice(0) ?? []) request.done(error);
     for (const request of this.#waiting.splice(0)) request.done(error);
     this.#wakeIfIdle();

@@ -2,6 +2,7 @@ import type { RemoteFile } from '#dmz/files/file-client.ts';
 import type { FileOrder, FileParty } from '#dmz/sftp/files/file-order.ts';
 import { FileReader, type ReadRequest } from '#dmz/sftp/files/file-reader.ts';
 import { FileWriter, type WriteRequest } from '#dmz/sftp/files/file-writer.ts';
+import type { StreamSlots } from '#dmz/sftp/files/stream-slots.ts';
 import type { AttributeChange, Attributes, OpenMode } from '#shared/file-service/attributes.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
@@ -19,12 +20,12 @@ export class OpenFile implements FileParty {
   #hasChanged = false;
   #closing: Promise<void> | undefined;
 
-  constructor(remote: RemoteFile, mode: OpenMode, order: FileOrder) {
+  constructor(remote: RemoteFile, mode: OpenMode, order: FileOrder, slots: StreamSlots) {
     this.remote = remote;
     this.#mode = mode;
     this.#order = order;
-    this.reader = new FileReader(remote);
-    this.writer = new FileWriter(remote, { appends: mode.append });
+    this.reader = new FileReader(remote, slots);
+    this.writer = new FileWriter(remote, slots, { appends: mode.append });
     order.join(this);
   }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { packetType as type } from '#dmz/sftp/protocol/constants.ts';
+import { StreamSlots } from '#dmz/sftp/files/stream-slots.ts';
 import { outstandingRequestsMax } from '#dmz/sftp/limits.ts';
 import { SftpSession } from '#dmz/sftp/session.ts';
 import type { WireWriter } from '#dmz/sftp/wire.ts';
@@ -31,6 +32,7 @@ async function start(files: MemoryFiles): Promise<Driven> {
   const session = new SftpSession({
     channel,
     files,
+    slots: new StreamSlots(),
     username: 'alice',
     clock: { now: () => 0, monotonic: () => 0 },
     log: buildLog('silent', {}),

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { StreamSlots } from '#dmz/sftp/files/stream-slots.ts';
 import { handlesMax, outstandingRequestsMax } from '#dmz/sftp/limits.ts';
 import { packetType as type } from '#dmz/sftp/protocol/constants.ts';
 import { SftpSession } from '#dmz/sftp/session.ts';
@@ -23,6 +24,7 @@ async function start(): Promise<void> {
   ({ finished } = new SftpSession({
     channel,
     files,
+    slots: new StreamSlots(),
     username: 'alice',
     clock: { now: () => now, monotonic: () => 0 },
     log: buildLog('silent', {}),
@@ -64,6 +66,7 @@ describe('an SFTP session', () => {
     const session = new SftpSession({
       channel,
       files,
+      slots: new StreamSlots(),
       username: 'alice',
       clock: { now: () => now, monotonic: () => 0 },
       log: buildLog('silent', {}),
@@ -418,6 +421,7 @@ describe('an SFTP session', () => {
       ({ finished } = new SftpSession({
         channel,
         files,
+        slots: new StreamSlots(),
         username: 'a',
         clock: { now: () => now, monotonic: () => 0 },
         log: buildLog('silent', {}),

@@ -29,6 +29,8 @@ export class MemoryFiles implements FileClient {
   folderPageEntries = 1000;
   /** Awaited by every stat: a test can hold it, as the link parks requests. */
   beforeStat: () => Promise<void> = () => Promise.resolve();
+  /** Streams that may be open at once; one more is refused. */
+  streamsMax = Infinity;
   /** On the way to main and back, for each call and each piece of a stream: a test can let calls overtake each other. */
   delay: (() => Promise<void>) | undefined;
 
@@ -55,6 +57,11 @@ export class MemoryFiles implements FileClient {
     const node = this.nodes.get(path.toString());
     if (node === undefined) throw new SallyportError('not-found', 'No such file');
     return node;
+  }
+
+  requireStreamRoom(): void {
+    const open = [...this.readStreams, ...this.writeStreams].filter((stream) => !stream.isOver);
+    if (open.length >= this.streamsMax) throw new SallyportError('busy', 'Too many transfers at once');
   }
 
   async late<T>(act: () => T): Promise<T> {
@@ -226,12 +233,14 @@ class MemoryFile implements RemoteFile {
   }
 
   readStream(range: { offset: number; lengthBytes?: number }): MemoryReadStream {
+    this.#files.requireStreamRoom();
     const stream = new MemoryReadStream(() => this.#node.bytes, range, this.#files.delay);
     this.#files.readStreams.push(stream);
     return stream;
   }
 
   writeStream(range: { offset: number }): MemoryWriteStream {
+    this.#files.requireStreamRoom();
     const start = this.#mode.append ? this.#node.bytes.length : range.offset;
     const stream = new MemoryWriteStream(
       start,

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FileReader } from '#dmz/sftp/files/file-reader.ts';
+import { StreamSlots } from '#dmz/sftp/files/stream-slots.ts';
 import { SallyportError } from '#shared/error.ts';
 import { parseVirtualPath } from '#shared/file-service/virtual-path.ts';
 import { MemoryFiles } from '../fakes/memory-files.ts';
@@ -13,7 +14,10 @@ const lost = () => new SallyportError('link-down', 'The link is down');
 async function openReader(): Promise<{ files: MemoryFiles; reader: FileReader }> {
   const files = new MemoryFiles();
   files.put('/f', content);
-  return { files, reader: new FileReader(await files.open(parseVirtualPath('/f'), readOnly)) };
+  return {
+    files,
+    reader: new FileReader(await files.open(parseVirtualPath('/f'), readOnly), new StreamSlots()),
+  };
 }
 
 /** The bytes as they were when handed over (empty at the end of the file), or the error. */

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { RemoteFile } from '#dmz/files/file-client.ts';
 import { FileWriter } from '#dmz/sftp/files/file-writer.ts';
+import { StreamSlots } from '#dmz/sftp/files/stream-slots.ts';
 import { SallyportError } from '#shared/error.ts';
 import { parseVirtualPath } from '#shared/file-service/virtual-path.ts';
 import { MemoryFiles } from '../fakes/memory-files.ts';
@@ -17,7 +18,7 @@ async function openWriter(
   const append = options.appends ?? false;
   const mode = { read: false, write: true, create: 'if-missing', truncate: false, append } as const;
   const file = await files.open(parseVirtualPath('/f'), mode);
-  return { files, file, writer: new FileWriter(file, { appends: append }) };
+  return { files, file, writer: new FileWriter(file, new StreamSlots(), { appends: append }) };
 }
 
 function write(writer: FileWriter, offset: number, data: Buffer | string): Promise<void> {
