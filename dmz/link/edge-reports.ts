@@ -2,7 +2,14 @@ import type { KeyObject } from 'node:crypto';
 import type { Clock } from '#shared/clock.ts';
 import { signEdgeEvent, type EdgeEvent, type UnsignedEdgeEvent } from '#shared/link/edge-event.ts';
 import { edgeEventsMax } from '#shared/link/limits.ts';
-import { edgeDetailCharactersMax, edgeEventsBurst, edgeEventsPerSecond } from './limits.ts';
+import { Rate } from '#shared/rate.ts';
+import {
+  edgeDetailCharactersMax,
+  edgeEventRate,
+  edgeRefusalRate,
+  edgeRefusalsMax,
+  unkeptToldEveryMs,
+} from './limits.ts';
 
 /**
  * What this process tells main of its edge, kept until main says that it is in the audit: an event while the link is
@@ -27,24 +34,28 @@ export class EdgeReports {
   #waiting: EdgeEvent[] = [];
   #sequence = 0;
   #unkept = 0;
-  #tokens = edgeEventsBurst;
-  #filledAt: number;
+  /** When the first of them came. */
+  #unkeptSince = 0;
+  readonly #rate: Rate;
+  readonly #refusalRate: Rate;
   #summary: NodeJS.Timeout | undefined;
 
   constructor(options: EdgeReportsOptions) {
     this.#options = options;
-    this.#filledAt = options.clock.monotonic();
+    this.#rate = new Rate(edgeEventRate, options.clock.monotonic());
+    this.#refusalRate = new Rate(edgeRefusalRate, options.clock.monotonic());
   }
 
   add(report: EdgeReport): void {
     this.#tellUnkept();
-    if (this.#hasRoom()) this.#keep(report);
+    if (this.#takeRoom(report.kind)) this.#keep(report);
     else {
+      if (this.#unkept === 0) this.#unkeptSince = this.#options.clock.monotonic();
       this.#unkept += 1;
       this.#summary ??= setTimeout(() => {
         this.#summary = undefined;
         this.#tellUnkept();
-      }, 1000).unref();
+      }, 1.1 * unkeptToldEveryMs).unref();
     }
   }
 
@@ -65,7 +76,9 @@ export class EdgeReports {
   }
 
   #tellUnkept(): void {
-    if (this.#unkept === 0 || !this.#hasRoom()) return;
+    if (this.#unkept === 0) return;
+    const waitedMs = this.#options.clock.monotonic() - this.#unkeptSince;
+    if (waitedMs < unkeptToldEveryMs || !this.#takeRoom('limit')) return;
     const unkept = this.#unkept;
     this.#unkept = 0;
     this.#keep({
@@ -74,17 +87,16 @@ export class EdgeReports {
     });
   }
 
-  #hasRoom(): boolean {
-    const now = this.#options.clock.monotonic();
-    const refill = ((now - this.#filledAt) / 1000) * edgeEventsPerSecond;
-    this.#tokens = Math.min(edgeEventsBurst, this.#tokens + refill);
-    this.#filledAt = now;
-    return this.#waiting.length < edgeEventsMax && this.#tokens >= 1;
+  #takeRoom(kind: EdgeReport['kind']): boolean {
+    const isRefusal = kind === 'refused';
+    // First: a flood must not cost a look at the queue for each event.
+    if (!(isRefusal ? this.#refusalRate : this.#rate).take(this.#options.clock.monotonic())) return false;
+    const alike = this.#waiting.filter((event) => (event.kind === 'refused') === isRefusal).length;
+    return alike < (isRefusal ? edgeRefusalsMax : edgeEventsMax - edgeRefusalsMax);
   }
 
   #keep(report: EdgeReport): void {
     const { node, worker, boot, signingKey, clock, send } = this.#options;
-    this.#tokens -= 1;
     this.#sequence += 1;
     const event = signEdgeEvent(
       {

@@ -1,13 +1,24 @@
+import type { RateLimit } from '#shared/rate.ts';
+
 /** Bounds of the node's side of the link, with their reasons (S-09). */
 
 /** Longest wait of a file operation for a link that is down: clients give up after about a minute themselves. */
 export const parkForMsDefault = 60_000;
 /** Requests waiting for a link: all that were in flight when it went, and as many new ones. At most 64 KiB each. */
 export const parkedRequestsMax = 2048;
-/** Each event is a durable record on main, and strangers cause them: what is beyond is counted, and the count told. */
-export const edgeEventsPerSecond = 20;
-/** Enough for a whole office's bans at once. */
-export const edgeEventsBurst = 1000;
+/**
+ * Each event is a durable record on main, and strangers cause them: what is beyond is counted, and the count told. The
+ * burst is enough for a whole office's bans at once.
+ */
+export const edgeEventRate: RateLimit = { burst: 1000, perSecond: 20 };
+/**
+ * Refusals are what a signed-in user can cause at will, a few with each connection: they have a lane of their own, so
+ * that they push no ban out of the queue, and no more than so many of them wait for main.
+ */
+export const edgeRefusalRate: RateLimit = { burst: 100, perSecond: 1 };
+export const edgeRefusalsMax = 200;
+/** The count of what was not kept is an event itself: one a second, or it would be the flood. */
+export const unkeptToldEveryMs = 1000;
 /** As the message's schema has it. */
 export const edgeDetailCharactersMax = 512;
 /** Connections that have not said who they are or which lane they are: main dials a handful at a time. */

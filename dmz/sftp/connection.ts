@@ -133,6 +133,7 @@ export class Connection {
     const slots = new StreamSlots();
     this.#channels = new Channels({
       carrier: this.#transport,
+      clock,
       onRefused: (what) => this.#options.onRefused(what, this.client),
       onSftp: (channel) => {
         const onMalformed = (what: string) => this.#options.guard.malformed(this.#ip, 'sftp', what);

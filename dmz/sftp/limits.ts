@@ -1,3 +1,5 @@
+import type { RateLimit } from '#shared/rate.ts';
+
 /** Every bound of the SFTP door, with its reason. */
 
 const KiB = 1024;
@@ -36,8 +38,11 @@ export const signatureBytesMax = 3 * KiB;
 /** Bytes (either way) and age of one set of keys: RFC 4253 §9. */
 export const rekeyBytes = 1024 * MiB;
 export const rekeyMs = 3_600_000;
-/** Key exchanges a client may start with less than `rekeyTrafficBytes` since the last one, over the whole connection. */
-export const idleRekeysMax = 8;
+/**
+ * Key exchanges a client may start with less than `rekeyTrafficBytes` since the last one: whoever renews keys by the
+ * clock stays, and none makes us spend more than some milliseconds of a second on it.
+ */
+export const idleRekeyRate: RateLimit = { burst: 8, perSecond: 1 };
 export const rekeyTrafficBytes = 64 * KiB;
 /** Our KEXINIT waits this long for the client's, which every known client sends at once; then it goes out unadapted. */
 export const clientKexInitMs = 1_500;
@@ -62,8 +67,11 @@ export const windowAdjustBytes = 256 * KiB;
 export const channelPacketBytesMax = 32 * KiB;
 /** A peer's packet limit below this makes us burn CPU on headers. OpenSSH's smallest is 16 KiB, embedded ones use 1 KiB. */
 export const peerPacketBytesMin = 256;
-/** Channel requests (all but one are refused) on one connection. */
-export const channelRequestsMax = 256;
+/**
+ * Channels, requests on them and global requests of one connection. Each costs an answer. A shared connection opens a
+ * channel per transfer, with a dozen `env` before its one useful request, and a script may run twenty such in a second.
+ */
+export const connectionRequestRate: RateLimit = { burst: 2000, perSecond: 500 };
 
 // — SFTP —
 

@@ -13,6 +13,7 @@ const programs: readonly Program[] = [
   { path: '/usr/sbin/sshd', debianPackage: 'openssh-server' },
   { path: '/usr/bin/psftp', debianPackage: 'putty-tools' },
   { path: '/usr/bin/lftp', debianPackage: 'lftp' },
+  { path: '/usr/bin/rsync', debianPackage: 'rsync' },
   { path: '/usr/bin/rclone', debianPackage: 'rclone' },
   { path: '/usr/lib/python3/dist-packages/paramiko', debianPackage: 'python3-paramiko' },
   { path: '/usr/bin/go', debianPackage: 'golang-go' },

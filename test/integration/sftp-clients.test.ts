@@ -115,17 +115,55 @@ describe('OpenSSH', () => {
     expect(running.files.get('/scp.bin')?.equals(content)).toBe(true);
   });
 
-  it('is refused a shell, a command and a forwarding', async () => {
+  it('is refused a forwarding', async () => {
     const { options, env } = await prepareOpenSsh(folder, target);
     const at = [...options, '-p', String(target.port), `${target.user}@${target.host}`];
-    for (const args of [
-      ['-T', ...at],
-      [...at, 'id'],
-      ['-W', '127.0.0.1:22', ...at],
-    ]) {
-      const result = await runProgram('/usr/bin/ssh', args, { env });
-      expect(result.status, result.stderr).not.toBe(0);
-      expect(result.stdout).toBe('');
+    const result = await runProgram('/usr/bin/ssh', ['-W', '127.0.0.1:22', ...at], { env });
+    expect(result.status, result.stderr).not.toBe(0);
+    expect(result.stdout).toBe('');
+    expect(running.refused.splice(0)).toEqual(['channel direct-tcpip']);
+  });
+
+  it.each<[string, string, (at: string, options: readonly string[]) => string[]]>([
+    ['ssh', 'ssh', (at, options) => [...options, at]],
+    ['ssh with a terminal', 'ssh', (at, options) => [...options, '-tt', at]],
+    ['ssh with a command', 'ssh', (at, options) => [...options, at, 'id']],
+    ['scp -O', 'scp', (at, options) => ['-O', ...options, `${folder}/up.bin`, `${at}:/legacy.bin`]],
+    ['scp -O, to get', 'scp', (at, options) => ['-O', ...options, `${at}:/up.bin`, `${folder}/legacy.bin`]],
+    ['rsync', 'rsync', (at, options) => ['-e', ['ssh', ...options].join(' '), `${folder}/up.bin`, `${at}:/`]],
+  ])('%s says what this server is for, and fails', async (_name, program, args) => {
+    const { options, env } = await prepareOpenSsh(folder, target);
+    const withPort = [...options, '-o', `Port=${target.port}`];
+    const result = await runProgram(`/usr/bin/${program}`, args(`${target.user}@${target.host}`, withPort), {
+      env,
+    });
+    // ssh and scp: what the command gave; rsync: 12, its word for a partner that is gone.
+    expect(result.status).toBe(program === 'rsync' ? 12 : 1);
+    expect(result.stderr + result.stdout).toContain(
+      'This server speaks SFTP only: use sftp, or scp without -O.',
+    );
+    expect(result.stderr).not.toMatch(/PTY allocation|shell request failed/);
+  });
+
+  it('one shared connection carries transfer after transfer, with the locale of each', async () => {
+    const { options, env } = await prepareOpenSsh(folder, target);
+    const socket = ['-o', `ControlPath=${folder}/shared`, '-o', 'SendEnv=LANG LC_*'];
+    const at = [...options, ...socket, '-o', `Port=${target.port}`, `${target.user}@${target.host}`];
+    const locale = { ...env, LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8', LC_TIME: 'C', LC_NUMERIC: 'C' };
+    const master = await runProgram('/usr/bin/ssh', ['-f', '-N', '-M', '-o', 'ControlPersist=120', ...at], {
+      env: locale,
+    });
+    expect(master.status, master.stderr).toBe(0);
+    try {
+      await writeFile(join(folder, 'one-line'), 'pwd\n');
+      for (let run = 0; run < 80; run++) {
+        const args = ['-o', 'BatchMode=yes', '-b', `${folder}/one-line`, ...at];
+        const result = await runProgram('/usr/bin/sftp', args, { env: locale });
+        expect(result.status, `run ${run}: ${result.stderr}`).toBe(0);
+      }
+      expect(running.refused).toEqual([]);
+    } finally {
+      await runProgram('/usr/bin/ssh', ['-O', 'exit', ...at], { env: locale });
     }
   });
 });

@@ -45,6 +45,7 @@ export class Channel implements ByteChannel {
   #queuedBytes = 0;
   #isFlushing = false;
   #isEnding = false;
+  #exitStatus = 0;
   #hasSentClose = false;
   #hasReceivedEnd = false;
   #hasReceivedClose = false;
@@ -90,6 +91,17 @@ export class Channel implements ByteChannel {
     this.#localWindow += this.#credit;
     this.#credit = 0;
     this.#carrier.send(adjust.finish());
+  }
+
+  /** Instead of a program: a line for the person at the other end, and a status that is no success. */
+  refuseProgram(line: string): void {
+    const bytes = Buffer.from(line).subarray(0, Math.min(this.#remoteWindow, this.#packetBytes));
+    const stderr = 1;
+    const extended = new WireWriter().byte(message.channelExtendedData).uint32(this.#remoteId).uint32(stderr);
+    this.#remoteWindow -= bytes.length;
+    this.#carrier.send(extended.string(bytes).finish());
+    this.#exitStatus = 1;
+    this.end();
   }
 
   end(): void {
@@ -213,7 +225,7 @@ export class Channel implements ByteChannel {
     const id = this.#remoteId;
     this.#carrier.send(new WireWriter().byte(message.channelEof).uint32(id).finish());
     const exit = new WireWriter().byte(message.channelRequest).uint32(id).string('exit-status');
-    this.#carrier.send(exit.boolean(false).uint32(0).finish());
+    this.#carrier.send(exit.boolean(false).uint32(this.#exitStatus).finish());
     this.#sendClose();
     this.#leave();
   }

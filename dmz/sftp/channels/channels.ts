@@ -1,17 +1,20 @@
 import { Channel, type ChannelCarrier } from '#dmz/sftp/channels/channel.ts';
 import {
   channelPacketBytesMax,
-  channelRequestsMax,
   channelsMax,
   channelWindowBytes,
+  connectionRequestRate,
   peerPacketBytesMin,
 } from '#dmz/sftp/limits.ts';
 import { message } from '#dmz/sftp/transport/messages.ts';
 import { MalformedMessage, WireReader, WireWriter } from '#dmz/sftp/wire.ts';
+import type { Clock } from '#shared/clock.ts';
+import { Rate } from '#shared/rate.ts';
 
 /**
- * The connection protocol (RFC 4254) after a login: session channels with the sftp subsystem, and nothing else. Shell,
- * exec, terminals, environment, forwarding of any kind, agent and X11 are refused, whatever they ask for.
+ * The connection protocol (RFC 4254) after a login: session channels with the sftp subsystem, and nothing else.
+ * Environment, forwarding of any kind, agent and X11 are refused, whatever they ask for. A shell or a command gets one
+ * line that says so, and exit status 1; nothing is ever run.
  *
  * Trust: the client is signed in and may still be hostile. Decides nothing about files.
  */
@@ -19,9 +22,28 @@ export interface ChannelsOptions {
   readonly carrier: ChannelCarrier;
   /** A channel asked for the sftp subsystem and got it. */
   readonly onSftp: (channel: Channel) => void;
-  /** Something was asked for that we don't do; for the log and the audit. */
-  readonly onRefused: (what: string) => void;
+  /** Something was asked for that no ordinary client of files asks for: told once of each kind, for the audit. */
+  readonly onRefused: (what: RefusedKind) => void;
+  readonly clock: Clock;
 }
+
+/** What may stand in the audit; a client's own words would make as many kinds as it likes. */
+const refusedKinds = [
+  'channel direct-tcpip',
+  'channel direct-streamlocal@openssh.com',
+  'channel x11',
+  'channel auth-agent@openssh.com',
+  'channel tun@openssh.com',
+  'channel of another type',
+  'channel request subsystem',
+  'channel request x11-req',
+  'global request tcpip-forward',
+  'global request streamlocal-forward@openssh.com',
+] as const;
+export type RefusedKind = (typeof refusedKinds)[number];
+
+/** For people who typed `ssh`, `scp -O` or `rsync`. */
+const sftpOnly = 'This server speaks SFTP only: use sftp, or scp without -O.';
 
 const openFailure = { prohibited: 1, unknownType: 3, shortage: 4 } as const;
 /** Names a client sends are shown in logs no longer than this. */
@@ -29,17 +51,21 @@ const nameBytesMax = 256;
 
 interface Entry {
   readonly channel: Channel;
-  isSftp: boolean;
+  /** It has its one program (RFC 4254 §6.5). */
+  isStarted: boolean;
+  hasTerminal: boolean;
 }
 
 export class Channels {
   readonly #options: ChannelsOptions;
   readonly #channels = new Map<number, Entry>();
   #nextId = 0;
-  #requests = 0;
+  readonly #requests: Rate;
+  readonly #told = new Set<RefusedKind>();
 
   constructor(options: ChannelsOptions) {
     this.#options = options;
+    this.#requests = new Rate(connectionRequestRate, options.clock.monotonic());
   }
 
   /** Throws MalformedMessage. */
@@ -94,10 +120,16 @@ export class Channels {
     this.#channels.clear();
   }
 
-  /** Each is refused, or done once, and goes into logs: nobody needs many. */
   #count(): void {
-    this.#requests += 1;
-    if (this.#requests > channelRequestsMax) throw new MalformedMessage('too many requests');
+    if (!this.#requests.take(this.#options.clock.monotonic()))
+      throw new MalformedMessage('too many requests at once');
+  }
+
+  #tell(what: string): void {
+    const kind = refusedKinds.find((known) => known === what);
+    if (kind === undefined || this.#told.has(kind)) return;
+    this.#told.add(kind);
+    this.#options.onRefused(kind);
   }
 
   #readData(reader: WireReader): Buffer {
@@ -113,11 +145,12 @@ export class Channels {
   }
 
   #open(reader: WireReader): void {
+    this.#count();
     const type = reader.string(nameBytesMax).toString('latin1');
     const remote = { id: reader.uint32(), window: reader.uint32(), packetBytes: reader.uint32() };
     if (type !== 'session') {
-      this.#count();
-      this.#options.onRefused(`channel ${type}`);
+      const isKnown = refusedKinds.some((kind) => kind === `channel ${type}`);
+      this.#tell(isKnown ? `channel ${type}` : 'channel of another type');
       this.#refuseOpen(remote.id, openFailure.prohibited, 'Only sftp sessions are served here');
     } else if (this.#channels.size >= channelsMax || remote.packetBytes < peerPacketBytesMin) {
       this.#refuseOpen(remote.id, openFailure.shortage, 'Too many channels, or packets too small');
@@ -136,7 +169,7 @@ export class Channels {
     this.#nextId += 1;
     const channel = new Channel(this.#options.carrier, remote);
     channel.onGone = () => this.#channels.delete(id);
-    this.#channels.set(id, { channel, isSftp: false });
+    this.#channels.set(id, { channel, isStarted: false, hasTerminal: false });
     const confirmation = new WireWriter()
       .byte(message.channelOpenConfirmation)
       .uint32(remote.id)
@@ -151,27 +184,42 @@ export class Channels {
     const entry = this.#require(reader.uint32());
     const type = reader.string(nameBytesMax).toString('latin1');
     const wantsReply = reader.boolean();
-    const isSftp =
-      type === 'subsystem' && !entry.isSftp && reader.string(nameBytesMax).toString('latin1') === 'sftp';
-    if (!isSftp) this.#options.onRefused(`channel request ${type}`);
+    const act = entry.isStarted ? undefined : this.#judge(entry, type, reader);
+    if (act === undefined) this.#tell(`channel request ${type}`);
     if (wantsReply) {
-      const answer = isSftp ? message.channelSuccess : message.channelFailure;
+      const answer = act === undefined ? message.channelFailure : message.channelSuccess;
       this.#options.carrier.send(new WireWriter().byte(answer).uint32(entry.channel.remoteId).finish());
     }
-    if (!isSftp) return;
-    entry.isSftp = true;
-    this.#options.onSftp(entry.channel);
+    act?.();
   }
 
+  /** What is done once the client was told that it is; undefined: it isn't. */
+  #judge(entry: Entry, type: string, reader: WireReader): (() => void) | undefined {
+    const { channel } = entry;
+    switch (type) {
+      case 'subsystem':
+        if (reader.string(nameBytesMax).toString('latin1') !== 'sftp') return undefined;
+        entry.isStarted = true;
+        return () => this.#options.onSftp(channel);
+      case 'pty-req':
+        // Taken, or ssh would say that the terminal failed before it shows our line.
+        entry.hasTerminal = true;
+        return () => undefined;
+      case 'shell':
+      case 'exec':
+        entry.isStarted = true;
+        return () => channel.refuseProgram(`${sftpOnly}${entry.hasTerminal ? '\r\n' : '\n'}`);
+      default:
+        return undefined;
+    }
+  }
+
+  /** Keep-alives, under whatever name, ask for a reply, and any will do. */
   #onGlobalRequest(reader: WireReader): void {
+    this.#count();
     const name = reader.string(nameBytesMax).toString('latin1');
     const wantsReply = reader.boolean();
-    // Keep-alives ask for a reply, and any reply will do; no-more-sessions asks for none and changes nothing here.
-    const isHarmless = name === 'keepalive@openssh.com' || name === 'no-more-sessions@openssh.com';
-    if (!isHarmless) {
-      this.#count();
-      this.#options.onRefused(`global request ${name}`);
-    }
+    this.#tell(`global request ${name}`);
     if (wantsReply) this.#options.carrier.send(new WireWriter().byte(message.requestFailure).finish());
   }
 }

@@ -1,4 +1,5 @@
-import { idleRekeysMax, rekeyBytes, rekeyMs, rekeyTrafficBytes } from '#dmz/sftp/limits.ts';
+import { idleRekeyRate, rekeyBytes, rekeyMs, rekeyTrafficBytes } from '#dmz/sftp/limits.ts';
+import { Rate } from '#shared/rate.ts';
 
 /**
  * How long and for how much the present keys have been used (RFC 4253 §9: one gigabyte, one hour), and whether the
@@ -7,10 +8,11 @@ import { idleRekeysMax, rekeyBytes, rekeyMs, rekeyTrafficBytes } from '#dmz/sftp
 export class KeyAge {
   #since: number;
   #bytes = 0;
-  #idleExchanges = 0;
+  readonly #idleExchanges: Rate;
 
   constructor(now: number) {
     this.#since = now;
+    this.#idleExchanges = new Rate(idleRekeyRate, now);
   }
 
   count(bytes: number): void {
@@ -27,8 +29,7 @@ export class KeyAge {
   }
 
   /** The client asks for new keys. False: it does so too often. */
-  mayRenew(): boolean {
-    if (this.#bytes < rekeyTrafficBytes) this.#idleExchanges += 1;
-    return this.#idleExchanges <= idleRekeysMax;
+  mayRenew(now: number): boolean {
+    return this.#bytes >= rekeyTrafficBytes || this.#idleExchanges.take(now);
   }
 }

@@ -207,7 +207,7 @@ export class SshTransport {
 
   #allowRekey(): boolean {
     // The answer to an exchange of ours is no wish of the client's.
-    if (this.#exchangeSince === undefined && !this.#keys.mayRenew()) {
+    if (this.#exchangeSince === undefined && !this.#keys.mayRenew(this.#clock.monotonic())) {
       this.#break('key exchanges without traffic');
       return false;
     }

@@ -1,6 +1,12 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { LinkClient } from '#dmz/link/link-client.ts';
-import { edgeEventsBurst, edgeEventsPerSecond, laneRegrantMs, parkedRequestsMax } from '#dmz/link/limits.ts';
+import {
+  edgeEventRate,
+  edgeRefusalRate,
+  edgeRefusalsMax,
+  laneRegrantMs,
+  parkedRequestsMax,
+} from '#dmz/link/limits.ts';
 import { Parking } from '#dmz/link/parking.ts';
 import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -378,14 +384,15 @@ describe('what the node tells of its edge', () => {
     const { memory, events, rejoin, take, pass } = await join();
     memory.cut();
     await turn();
-    for (let count = 0; count < edgeEventsMax + 5; count += 1)
-      memory.link.report({ kind: 'refused', detail: String(count) });
+    const kept = edgeEventsMax - edgeRefusalsMax;
+    for (let count = 0; count < kept + 5; count += 1)
+      memory.link.report({ kind: 'banned', detail: String(count) });
     await rejoin();
-    expect(numbers(events)).toEqual(Array.from({ length: edgeEventsMax }, (_, n) => n + 1));
+    expect(numbers(events)).toEqual(Array.from({ length: kept }, (_, n) => n + 1));
     pass(1000);
-    await take(edgeEventsMax);
+    await take(kept);
     expect(events.at(-1)).toMatchObject({
-      sequence: edgeEventsMax + 1,
+      sequence: kept + 1,
       kind: 'limit',
       detail: expect.stringMatching(/^5 events were not kept/),
     });
@@ -395,16 +402,31 @@ describe('what the node tells of its edge', () => {
   it('S-09: a flood is counted, not told one by one', async () => {
     const { memory, events, take, pass } = await join();
     const flood = async (count: number): Promise<void> => {
-      for (let n = 0; n < count; n += 1) memory.link.report({ kind: 'refused', detail: 'flood' });
+      for (let n = 0; n < count; n += 1) memory.link.report({ kind: 'banned', detail: 'flood' });
       await turn();
       await take(events.length);
     };
-    await flood(edgeEventsBurst + 100);
-    expect(events).toHaveLength(edgeEventsBurst);
+    const { burst, perSecond } = edgeEventRate;
+    for (let sent = 0; sent < burst; sent += 100) await flood(100);
+    await flood(100);
+    expect(events).toHaveLength(burst);
     pass(1000);
     await flood(100);
-    expect(events).toHaveLength(edgeEventsBurst + edgeEventsPerSecond);
-    expect(events[edgeEventsBurst]).toMatchObject({ detail: expect.stringMatching(/^100 events/) });
+    expect(events).toHaveLength(burst + perSecond);
+    expect(events[burst]).toMatchObject({ detail: expect.stringMatching(/^100 events/) });
+    memory.close();
+  });
+
+  it('S-09: what signed-in users cause at will takes nothing from the rest', async () => {
+    const { memory, events, rejoin } = await join();
+    memory.cut();
+    await turn();
+    for (let count = 0; count < 5000; count += 1)
+      memory.link.report({ kind: 'refused', detail: 'global request tcpip-forward' });
+    memory.link.report({ kind: 'banned', clientIp: '192.0.2.1', detail: 'a real one' });
+    await rejoin();
+    expect(events.filter(({ kind }) => kind === 'refused')).toHaveLength(edgeRefusalRate.burst);
+    expect(events.filter(({ kind }) => kind === 'banned')).toHaveLength(1);
     memory.close();
   });
 

@@ -448,9 +448,6 @@ describe('hostile clients after the login', () => {
   }
 
   it.each([
-    ['shell', (w: WireWriter) => w],
-    ['exec', (w: WireWriter) => w.string('internal-sftp-server')],
-    ['pty-req', (w: WireWriter) => w.string('xterm').uint32(1).uint32(1).uint32(1).uint32(1).string('')],
     ['env', (w: WireWriter) => w.string('LD_PRELOAD').string('x')],
     ['x11-req', (w: WireWriter) => w.boolean(true).string('').string('').uint32(0)],
     ['auth-agent-req@openssh.com', (w: WireWriter) => w],
@@ -464,6 +461,43 @@ describe('hostile clients after the login', () => {
     expect((await raw.next())?.type).toBe(100);
     raw.socket.destroy();
   });
+
+  it.each<[string, (w: WireWriter) => WireWriter, boolean]>([
+    ['shell', (w) => w, false],
+    ['shell', (w) => w, true],
+    ['exec', (w) => w.string('scp -t /etc'), false],
+    ['exec', (w) => w.string('/bin/sh'), true],
+  ])(
+    'channel request %s gets a line that says what is served, and exit status 1',
+    async (type, fill, pty) => {
+      const raw = await signedIn();
+      raw.send(new WireWriter().byte(90).string('session').uint32(5).uint32(1000).uint32(1000).finish());
+      expect((await raw.next())?.type).toBe(91);
+      const ask = (what: string, rest: (w: WireWriter) => WireWriter) =>
+        raw.send(rest(new WireWriter().byte(98).uint32(0).string(what).boolean(true)).finish());
+      if (pty) {
+        ask('pty-req', (w) => w.string('xterm').uint32(1).uint32(1).uint32(1).uint32(1).string(''));
+        await raw.next();
+      }
+      ask(type, fill);
+      expect((await raw.next())?.type).toBe(99);
+      const line = await raw.next();
+      expect([line?.type, line?.reader.uint32(), line?.reader.uint32()]).toEqual([95, 5, 1]);
+      expect(line?.reader.text(200)).toBe(
+        `This server speaks SFTP only: use sftp, or scp without -O.${pty ? '\r\n' : '\n'}`,
+      );
+      expect((await raw.next())?.type).toBe(96);
+      const exit = await raw.next();
+      expect([exit?.type, exit?.reader.uint32(), exit?.reader.text(20)]).toEqual([98, 5, 'exit-status']);
+      expect([exit?.reader.boolean(), exit?.reader.uint32()]).toEqual([false, 1]);
+      expect((await raw.next())?.type).toBe(97);
+      // Nothing more runs on it, and what it still sends is dropped.
+      raw.send(new WireWriter().byte(94).uint32(0).string('C0644 5 x\n').finish());
+      ask('subsystem', (w) => w.string('sftp'));
+      expect((await raw.next())?.type).toBe(100);
+      raw.socket.destroy();
+    },
+  );
 
   it.each([
     'direct-tcpip',

@@ -55,6 +55,8 @@ export interface TestServer {
   readonly login: ReturnType<typeof buildFakeLogin>;
   readonly guard: FakeGuard;
   readonly hostKeyLine: string;
+  /** What would be recorded as refused. */
+  readonly refused: string[];
   close(): Promise<void>;
 }
 
@@ -66,6 +68,7 @@ export async function startTestServer(
   const login = buildFakeLogin(users, () => files);
   const guard = buildFakeGuard();
   const hostKey = buildOpensshKey();
+  const refused: string[] = [];
   const server = buildSftpServer({
     listen: { host: '127.0.0.1', port: 0 },
     hostKeysPem: [Buffer.from(hostKey.privateText)],
@@ -74,6 +77,7 @@ export async function startTestServer(
     publicUrl: 'https://files.example.com',
     clock: systemClock,
     log: buildLog('silent', {}),
+    onRefused: (what) => void refused.push(what),
     ...options,
   });
   await server.start();
@@ -84,6 +88,7 @@ export async function startTestServer(
     login,
     guard,
     hostKeyLine: hostKey.publicLine,
+    refused,
     close: () => server.close(),
   };
 }
