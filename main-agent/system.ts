@@ -250,6 +250,7 @@ export async function startMainAgent(
 
   await login.start();
   await nodes.start();
+  files.surveys.keepFresh();
   const admin = await startAdminServer({
     socket: config.admin.socket,
     socketTokens: config.admin.socketTokens,
@@ -281,6 +282,7 @@ export async function startMainAgent(
       tokens,
       bans,
       transfers: files.transfers,
+      surveys: files.surveys,
       doctor: buildDoctor({
         config,
         nodes: () => nodes.list(),
@@ -289,6 +291,7 @@ export async function startMainAgent(
         orphans: () => departures.list(),
         clockProblem: () => login.admin.clockProblem(),
         checkMail: () => notify.checkMail(),
+        surveys: files.surveys,
         certificatePem: certificate?.certificatePem,
         clock,
       }),

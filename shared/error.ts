@@ -88,6 +88,8 @@ export interface ErrorData {
   readonly maximum?: number;
   /** From main to a node, with `refused`: a name that only attackers try, from where nobody signs in. Not passed on. */
   readonly bait?: true;
+  /** With `not-empty`: so many entries that are in no listing are all there is. */
+  readonly unserved?: number;
 }
 
 export interface ErrorOptions {

@@ -19,7 +19,12 @@ export interface FileClient {
   list(
     path: VirtualPath,
     options: { cursor?: string; limit: number; sort: SortKey },
-  ): Promise<{ entries: Entry[]; next?: string | undefined }>;
+  ): Promise<{
+    entries: Entry[];
+    next?: string | undefined;
+    /** With the first page: what lies there and is not served, the first names escaped. */
+    unserved?: { readonly count: number; readonly names: readonly string[] } | undefined;
+  }>;
   stat(path: VirtualPath, options?: { followLinks?: boolean }): Promise<Attributes>;
   usage(path: VirtualPath): Promise<FileSystemUsage>;
   openFolder(path: VirtualPath): Promise<RemoteFolder>;

@@ -69,6 +69,7 @@ async function sendListing(x: Exchange, session: Admitted, path: VirtualPath): P
     path: path.toString(),
     entries: page.entries.map(describeEntry),
     ...(page.next === undefined ? {} : { next: page.next }),
+    ...(page.unserved === undefined ? {} : { unserved: page.unserved }),
   });
 }
 

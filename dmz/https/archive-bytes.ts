@@ -48,13 +48,26 @@ export class ArchiveBytes implements ByteSource {
 
   async #sendAll(): Promise<void> {
     const records: Buffer[] = [];
-    for (const entry of this.#entries)
-      records.push(await (entry.isFolder ? this.#sendFolder(entry) : this.#sendFile(entry)));
+    for (const entry of this.#entries) records.push(await this.#sendEntry(entry));
     const offset = this.#offset;
     for (const record of records) await this.#add(record);
     const directory = { offset, lengthBytes: this.#offset - offset };
     await this.#add(formatEnd(records.length, directory));
     await this.#flush();
+  }
+
+  #sendEntry(entry: ArchiveEntry): Promise<Buffer> {
+    if (entry.isFolder) return this.#sendFolder(entry);
+    return entry.content === undefined ? this.#sendFile(entry) : this.#sendContent(entry, entry.content);
+  }
+
+  async #sendContent(known: ArchiveEntry, content: Buffer): Promise<Buffer> {
+    const entry = { ...known, size: content.length, offset: this.#offset };
+    const crc = crc32(content);
+    await this.#add(formatLocalHeader(entry));
+    await this.#add(content);
+    await this.#add(formatDescriptor(entry, crc));
+    return formatCentralRecord(entry, crc);
   }
 
   /** As `#sendFile`, resolves with its record in the table of contents. */

@@ -2,7 +2,13 @@ import type { FileClient } from '#dmz/files/file-client.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Attributes, Entry } from '#shared/file-service/attributes.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
-import { archiveDepthMax, archiveEntriesMax, archiveNamesAtOnce, listingLimitMax } from './limits.ts';
+import {
+  archiveDepthMax,
+  archiveEntriesMax,
+  archiveNamesAtOnce,
+  archiveNoteBytesMax,
+  listingLimitMax,
+} from './limits.ts';
 
 /** What goes into an archive: some of a folder's entries, or all, with everything below that this user may list. */
 
@@ -13,6 +19,8 @@ export interface ArchiveEntry {
   readonly isFolder: boolean;
   readonly mtimeMs: number;
   readonly mode: number;
+  /** Written by us; there is nothing to read. */
+  readonly content?: Buffer;
 }
 
 /** Each may throw, and so end the listing. */
@@ -23,6 +31,12 @@ export interface ArchiveAsker {
   take(nameCharacters: number): void;
 }
 
+/** As a listing tells it. */
+interface Unserved {
+  readonly count: number;
+  readonly names: readonly string[];
+}
+
 interface OpenFolder {
   readonly path: VirtualPath;
   readonly prefix: string;
@@ -31,7 +45,8 @@ interface OpenFolder {
 
 /**
  * Empty `names`: the whole folder. One folder after the other, and
- * each entry counts as it comes, so that no tree makes more of it than the bound.
+ * each entry counts as it comes, so that no tree makes more of it than the bound. What lies there and is not served is
+ * named in a note at the top: who unpacks the archive must not take it for the whole.
  */
 export async function listTree(
   files: FileClient,
@@ -41,6 +56,7 @@ export async function listTree(
 ): Promise<readonly ArchiveEntry[]> {
   const found: ArchiveEntry[] = [];
   const open: OpenFolder[] = [];
+  const missing = new MissingNote();
   let taken = 0;
   const countOne = (nameCharacters: number): void => {
     if (taken === archiveEntriesMax)
@@ -83,18 +99,32 @@ export async function listTree(
       throw new SallyportError('too-many', 'The folders are too deep to archive', {
         data: { bound: 'depth', maximum: archiveDepthMax },
       });
+    const { path, prefix } = next;
     const entries: Entry[] = [];
-    for await (const { name, attributes } of listFolder(files, next.path, asked)) {
-      countOne(next.prefix.length + name.length);
-      const resolved = await resolve(files, next.path.child(name), attributes);
+    const onUnserved = (unserved: Unserved): void => missing.add(prefix, unserved);
+    for await (const { name, attributes } of listFolder(files, path, asked, onUnserved)) {
+      countOne(prefix.length + name.length);
+      const resolved = await resolve(files, path.child(name), attributes);
       if (resolved !== undefined) entries.push({ name, attributes: resolved });
     }
     addAll(entries, next);
   }
-  return found;
+  const content = missing.format();
+  if (content === undefined) return found;
+  countOne(content.length);
+  const given = new Set(found.map(({ name }) => name));
+  let name = missingNoteName;
+  for (let number = 2; given.has(name); number += 1) name = withNumber(missingNoteName, number);
+  const mtimeMs = found.reduce((newest, one) => Math.max(newest, one.mtimeMs), 0);
+  return [{ path: folder, name, isFolder: false, mtimeMs, mode: 0o644, content }, ...found];
 }
 
-async function* listFolder(files: FileClient, path: VirtualPath, asked: ArchiveAsker): AsyncGenerator<Entry> {
+async function* listFolder(
+  files: FileClient,
+  path: VirtualPath,
+  asked: ArchiveAsker,
+  onUnserved: (unserved: Unserved) => void,
+): AsyncGenerator<Entry> {
   let cursor: string | undefined;
   do {
     asked.requireWanted();
@@ -110,6 +140,7 @@ async function* listFolder(files: FileClient, path: VirtualPath, asked: ArchiveA
       if (cursor === undefined && isSallyportError(error, 'permission-denied')) return;
       throw error;
     }
+    if (page.unserved !== undefined) onUnserved(page.unserved);
     yield* page.entries;
     cursor = page.next;
   } while (cursor !== undefined);
@@ -166,4 +197,43 @@ function withNumber(name: string, number: number): string {
   const dot = name.lastIndexOf('.');
   const end = dot > 0 ? dot : name.length;
   return `${name.slice(0, end)} (${number})${name.slice(end)}`;
+}
+
+const missingNoteName = '_not-included.txt';
+
+/** What an archive should hold and does not. */
+class MissingNote {
+  readonly #lines: string[] = [];
+  #bytes = 0;
+  #count = 0;
+
+  add(prefix: string, { count, names }: Unserved): void {
+    this.#count += count;
+    const more = count - names.length;
+    for (const name of names) this.#addLine(`${prefix}${name}`);
+    if (more > 0) this.#addLine(`${prefix}… and ${more} more`);
+  }
+
+  #addLine(line: string): void {
+    const bytes = Buffer.byteLength(line) + 1;
+    if (this.#bytes + bytes > archiveNoteBytesMax) return;
+    this.#bytes += bytes;
+    this.#lines.push(line);
+  }
+
+  /** Undefined: nothing is missing. */
+  format(): Buffer | undefined {
+    if (this.#count === 0) return undefined;
+    const entries = this.#count === 1 ? '1 entry is' : `${this.#count} entries are`;
+    const lines = [
+      `${entries} not in this archive, though they lie in its folders: links, special files,`,
+      'and names that clients could not use. This server does not serve them; your administrator can rename them.',
+      'Characters of a name that can not be seen are written as \\uXXXX.',
+      '',
+      ...this.#lines,
+      '',
+    ];
+    // Read on Windows, too.
+    return Buffer.from(lines.join('\r\n'));
+  }
 }

@@ -59,6 +59,8 @@ export const downloadTicketMs = 30_000;
 export const archivesOfUserMax = 4;
 /** Records of an archive that go to the client in one piece. */
 export const archivePieceBytes = 16 * 1024;
+/** Names of what is missing in an archive, in its note; beyond it they are only counted. */
+export const archiveNoteBytesMax = 64 * 1024;
 /** Folders below each other in one archive. */
 export const archiveDepthMax = 64;
 /** Entity tags in one If-Match or If-None-Match, as the link carries them. */

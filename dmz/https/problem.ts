@@ -65,7 +65,7 @@ export function toProblem(
 ): Problem {
   const status = special.status ?? statusOf[error.code];
   const reason = special.reason ?? reasonOf[error.code] ?? error.code;
-  const { attemptsLeft, driftSeconds, weakness, minimum, bound, maximum } = error.data ?? {};
+  const { attemptsLeft, driftSeconds, weakness, minimum, bound, maximum, unserved } = error.data ?? {};
   const retryAfterMs =
     error.data?.retryAfterMs ?? (status === 503 || status === 429 ? outageRetryAfterMs : undefined);
   return {
@@ -94,6 +94,7 @@ export function toProblem(
       ...(minimum === undefined ? {} : { minimum }),
       ...(bound === undefined ? {} : { bound }),
       ...(maximum === undefined ? {} : { maximum }),
+      ...(unserved === undefined ? {} : { unserved }),
     },
   };
 }

@@ -143,6 +143,16 @@ export const statusAnswer = z.object({
   }),
   sessions: z.number(),
   nodes: z.array(nodeRow),
+  /** Names on each storage that no client is served, as far as they were looked at. */
+  storages: z.array(
+    z.object({
+      storage: z.string(),
+      looked: z.number(),
+      complete: z.boolean(),
+      unserved: z.number(),
+      looked_at: time.optional(),
+    }),
+  ),
   audit: head,
 });
 

@@ -105,6 +105,36 @@ export interface NodeChange {
   readonly note?: string;
 }
 
+/** An entry of a storage that nobody is served. */
+export interface UnservedPlace {
+  /** Below the storage's base, safe to look at. */
+  readonly path: string;
+  /** Its name is none that clients could use; or what it is. */
+  readonly kind: 'name' | 'link' | 'special';
+}
+
+export interface StorageSurvey {
+  readonly storage: string;
+  /** Names looked at. */
+  readonly looked: number;
+  /** Whether these are all there are. */
+  readonly isComplete: boolean;
+  /** Entries that are not served. */
+  readonly unserved: number;
+  /** Some of them. */
+  readonly places: readonly UnservedPlace[];
+  /** When it ended; undefined: it goes on. */
+  readonly endedAtMs: number | undefined;
+}
+
+/** Looks for names that are not served, on all storages. */
+export interface Surveys {
+  /** Each storage as far as it was looked at. */
+  report(): readonly StorageSurvey[];
+  /** Looks anew, in vain for no longer than a person waits; what is not done by then goes on. */
+  refresh(): Promise<readonly StorageSurvey[]>;
+}
+
 export interface LeaseAdmin {
   list(): Promise<readonly StoredLease[]>;
   /** False: there was none. */

@@ -5,7 +5,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { explanation, statusAnswer } from './answers.ts';
 import { viewNodes } from './node-routes.ts';
-import type { Health, LoginExplainer, NodeAdmin, SessionAdmin, UserDirectory } from './ports.ts';
+import type { Health, LoginExplainer, NodeAdmin, SessionAdmin, Surveys, UserDirectory } from './ports.ts';
 import { defineRoute, noBody, noQuery, type Route } from './route.ts';
 
 /** `/v1/status`, `/v1/explain-login`: what an admin asks when somebody asks "why". */
@@ -21,6 +21,7 @@ export interface SystemPorts {
   readonly explainer: LoginExplainer;
   readonly auditFeed: Pick<AuditFeed, 'head'>;
   readonly health: Health;
+  readonly surveys: Surveys;
 }
 
 export function buildSystemRoutes(ports: SystemPorts): readonly Route[] {
@@ -73,6 +74,13 @@ function viewStatus(ports: SystemPorts) {
     users: { count: [...ports.users.list()].length, problems: ports.users.problems() },
     sessions: sessions.length,
     nodes: viewNodes(ports.nodes.list(), sessions),
+    storages: ports.surveys.report().map(({ storage, looked, isComplete, unserved, endedAtMs }) => ({
+      storage,
+      looked,
+      complete: isComplete,
+      unserved,
+      ...(endedAtMs !== undefined && { looked_at: new Date(endedAtMs).toISOString() }),
+    })),
     audit: ports.auditFeed.head(),
   };
 }

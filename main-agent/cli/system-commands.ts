@@ -92,7 +92,28 @@ function showStatus(json: unknown): string {
         `  ${file}:${line}:${column}: ${message}\n${hint === undefined ? '' : `    hint: ${hint}\n`}`,
     )
     .join('');
-  return `${summary}\n${showNodes(status)}\n${status.ok ? 'All is well.\n' : problems}${files}`;
+  const verdict = status.ok ? `All is well${showUnlooked(status)}.\n` : problems;
+  return `${summary}\n${showNodes(status)}\n${showUnserved(status)}${verdict}${files}`;
+}
+
+type Status = z.output<typeof statusAnswer>;
+
+/** What is well is what was looked at. */
+function showUnlooked({ storages }: Pick<Status, 'storages'>): string {
+  const unlooked = storages.filter(({ complete }) => !complete);
+  if (unlooked.length === 0) return '';
+  const names = unlooked.map(({ storage, looked }) => `${storage} (${looked} names so far)`);
+  return `, as far as was looked at; not all names were in storage ${names.join(', ')}`;
+}
+
+function showUnserved({ storages }: Pick<Status, 'storages'>): string {
+  return storages
+    .filter(({ unserved }) => unserved > 0)
+    .map(
+      ({ storage, unserved }) =>
+        `Storage ${storage} holds ${unserved} ${unserved === 1 ? 'entry that is' : 'entries that are'} not served; \`sallyport doctor\` names them.\n`,
+    )
+    .join('');
 }
 
 function showNodes({ nodes }: Pick<z.output<typeof statusAnswer>, 'nodes'>): string {

@@ -1,4 +1,4 @@
-import type { Doctor, Finding, NodeReport } from '#main-agent/admin/ports.ts';
+import type { Doctor, Finding, NodeReport, StorageSurvey, Surveys } from '#main-agent/admin/ports.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
 import { greetingName } from '#main-agent/notify/mail.ts';
 import { listOrphans } from '#main-agent/problems.ts';
@@ -21,6 +21,7 @@ export interface DoctorParts {
   readonly clockProblem: () => number | undefined;
   /** Why the relay can't be used; undefined: it answers. */
   readonly checkMail: () => Promise<string | undefined>;
+  readonly surveys: Surveys;
   /** Of the admin listener. */
   readonly certificatePem: string | undefined;
   readonly clock: Clock;
@@ -41,6 +42,7 @@ export function buildDoctor(parts: DoctorParts): Doctor {
       ...examineUsers(parts.userProblems()),
       ...examineOrphans(parts.orphans()),
       examineAudit(parts.auditProblem()),
+      ...(await parts.surveys.refresh()).flatMap((survey) => examineStorage(survey, parts.config)),
       await examineMail(parts),
       ...examineCertificate(parts),
     ],
@@ -170,6 +172,43 @@ function examineAudit(problem: string | undefined): Finding {
     detail: problem,
     hint: 'is there room on the disk, may the service write there? Nothing is lost: state.db has it',
   };
+}
+
+const whyUnserved = {
+  name: 'a name that clients could not use',
+  link: 'a link',
+  special: 'a special file',
+} as const;
+
+function examineStorage(survey: StorageSurvey, { storages }: MainAgentConfig): Finding[] {
+  const { storage, looked, isComplete, unserved, places } = survey;
+  const check = `storage ${storage}`;
+  const extent = isComplete ? `all ${looked} names` : `${looked} names so far, not all`;
+  if (unserved === 0) {
+    return [
+      isComplete
+        ? { check, state: 'good', detail: `every name is served (${extent})` }
+        : {
+            check,
+            state: 'warning',
+            detail: `nothing that is not served (${extent})`,
+            hint: 'main looks on in the background: ask again later',
+          },
+    ];
+  }
+  const base = storages[storage]?.base ?? storage;
+  const some = places.map(({ path, kind }): Finding => ({
+    check,
+    state: 'warning',
+    detail: `not served: ${base}/${path} (${whyUnserved[kind]})`,
+  }));
+  const total: Finding = {
+    check,
+    state: 'warning',
+    detail: `${unserved} ${unserved === 1 ? 'entry is' : 'entries are'} not served (${extent})${unserved > places.length ? '; some of them' : ''}`,
+    hint: 'other programs put them there: rename or remove them on the storage; users do not see them and can not delete a folder that holds only such',
+  };
+  return [total, ...some];
 }
 
 async function examineMail({ config, checkMail }: DoctorParts): Promise<Finding> {

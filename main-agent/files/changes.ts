@@ -126,6 +126,7 @@ export class Changes {
     if ((await this.#ownUploads.below(session, mounted)).length > 0)
       throw new SallyportError('not-empty', 'The folder is not empty', { detail: ownUpload });
     let bytes = 0;
+    let unserved = 0;
     try {
       await storage.removeFolder(place, {
         recursive,
@@ -133,6 +134,9 @@ export class Changes {
         signal: session.ended,
         onRemovedFile: (size) => {
           bytes += size;
+        },
+        onRemovedUnserved: () => {
+          unserved += 1;
         },
       });
     } finally {
@@ -142,7 +146,7 @@ export class Changes {
       event: 'file.delete',
       path: located.path,
       bytes,
-      detail: recursive ? 'a folder with all that was in it' : 'an empty folder',
+      detail: recursive ? `a folder with all that was in it${describeUnserved(unserved)}` : 'an empty folder',
     });
   }
 
@@ -203,6 +207,11 @@ export class Changes {
   #locate(session: FullSession, path: readonly string[]): Located {
     return this.#context.mounts.locate(session.user(), path);
   }
+}
+
+/** Whoever deleted the folder could not see them. */
+function describeUnserved(count: number): string {
+  return count === 0 ? '' : `, also ${count} that no listing shows`;
 }
 
 /** `mode 0640, mtime 2026-11-24T08:00:00.000Z` */

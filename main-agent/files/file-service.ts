@@ -1,4 +1,4 @@
-import type { TransferAdmin } from '#main-agent/admin/ports.ts';
+import type { Surveys, TransferAdmin } from '#main-agent/admin/ports.ts';
 import type { FileHandlers, StreamHandler } from '#main-agent/link/handlers.ts';
 import type { AnySession } from '#main-agent/login/session.ts';
 
@@ -11,6 +11,11 @@ export interface FileService {
   readonly onStream: StreamHandler;
   /** What flows now, for admins. */
   readonly transfers: TransferAdmin;
+  /** What lies on the storages and is not served, for admins. */
+  readonly surveys: Surveys & {
+    /** Begins what is due, in the background. */
+    keepFresh(): void;
+  };
   /** Bytes a user's files take, for quota and the account page. */
   usedBytes(username: string): Promise<number>;
   /** Ends handles and streams of a session; partial uploads stay resumable. */

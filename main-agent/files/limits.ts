@@ -59,6 +59,22 @@ export const sweepIntervalMs = 10 * 60_000;
 /** One staging record: a path of 4 KiB twice, and facts. */
 export const stagingRecordBytesMax = 64 * 1024;
 
+/** Of a folder's entries that are not served, so many are told by name; the others are a number. */
+export const unservedNamesMax = 20;
+/** Names looked at between two pauses of a survey of a storage: some milliseconds of work. */
+export const surveyPieceEntries = 1024;
+/** A survey rests this many times as long as it worked, so that it costs a tenth of a core and of the disk at most. */
+export const surveyRestShare = 9;
+/** Names one survey looks at: some hours at its pace. What is beyond it is said to be not looked at. */
+export const surveyEntriesMax = 10_000_000;
+/** How old a survey may get before the next sweep begins another: other programs don't put such names there each hour. */
+export const surveyFreshMs = 24 * 3_600_000;
+/** Doctor waits so long for a survey of its own; a small storage is done by then. */
+export const surveyPatienceMs = 3_000;
+/** Places a survey names: in all, and of one folder of the base (mostly one user's), so that none hides the others. */
+export const surveyPlacesMax = 20;
+export const surveyPlacesOfOneMax = 5;
+
 /** Files and folders one recursive delete may remove; a larger tree is deleted in several goes. */
 export const removedEntriesMax = 1_000_000;
 /** Folders below each other, when a tree on disk is walked: each holds a descriptor while we are in it. */

@@ -11,6 +11,7 @@ import type { OwnUploads } from './own-uploads.ts';
 import { isAllowed } from './permissions.ts';
 import type { FileContext } from './service-context.ts';
 import type { FolderItem, Stored, StoredFolder } from './storage/storage.ts';
+import type { UnservedEntries } from './storage/unserved.ts';
 import type { WriteHandle } from './write-handle.ts';
 
 /** A folder without a place on a disk, or one whose place can't be looked at now. */
@@ -102,6 +103,11 @@ export class Listing {
       if (attributes !== undefined) entries.push({ name, attributes });
     }
     return entries;
+  }
+
+  /** Of what was read so far. */
+  get unserved(): UnservedEntries | undefined {
+    return this.#folder?.unserved;
   }
 
   async #attributesOf(name: string, stored: Stored | undefined): Promise<Attributes | undefined> {

@@ -35,6 +35,7 @@ import { SortedPages } from './sorted-pages.ts';
 import { LocalStorage } from './storage/local.ts';
 import type { Storage } from './storage/storage.ts';
 import { buildStreamHandler } from './streams.ts';
+import { Survey } from './survey.ts';
 import { Transfers } from './transfers.ts';
 
 export interface FileServiceOptions {
@@ -97,6 +98,7 @@ class Service implements FileService {
   readonly handlers: FileHandlers;
   readonly onStream: FileService['onStream'];
   readonly transfers: Transfers;
+  readonly surveys: Survey;
   readonly #context: FileContext;
   readonly #openings: Openings;
   readonly #findUser: FileServiceOptions['findUser'];
@@ -126,6 +128,7 @@ class Service implements FileService {
       this.#watch(session);
       onStream(header, stream, session);
     };
+    this.surveys = new Survey(context.mounts.storages, context.clock, context.log);
     this.#sweeping = setInterval(() => void this.#sweep(), sweepIntervalMs).unref();
   }
 
@@ -263,6 +266,7 @@ class Service implements FileService {
   }
 
   async #sweep(): Promise<void> {
+    this.surveys.keepFresh();
     this.#context.sortedPages.sweep();
     for (const storage of this.#context.mounts.storages) {
       try {
@@ -279,6 +283,7 @@ class Service implements FileService {
     this.#closing.abort();
     await Promise.all(this.#context.handles.takeAll().map((handle) => handle.end('abandon')));
     await this.#context.receipts.drain();
+    await this.surveys.close();
     for (const storage of this.#context.mounts.storages) await storage.close();
   }
 }

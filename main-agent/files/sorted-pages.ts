@@ -82,6 +82,7 @@ export interface SortedQuery {
 export interface SortedPage {
   readonly entries: Entry[];
   readonly next?: string;
+  readonly unserved?: { readonly count: number; readonly names: string[] };
 }
 
 export class SortedPages {
@@ -95,6 +96,14 @@ export class SortedPages {
   }
 
   async page(query: SortedQuery, listing: Listing): Promise<SortedPage> {
+    const page = await this.#page(query, listing);
+    const { unserved } = listing;
+    // A page that goes on is told nothing: its snapshot may have been read before.
+    if (query.cursor !== undefined || unserved === undefined) return page;
+    return { ...page, unserved: { count: unserved.count, names: [...unserved.names] } };
+  }
+
+  async #page(query: SortedQuery, listing: Listing): Promise<SortedPage> {
     const cursor = query.cursor === undefined ? undefined : parseCursor(query.cursor);
     const known = cursor === undefined ? undefined : this.#find(query, cursor.snapshot);
     const snapshot = known ?? (await this.#take(query, listing));

@@ -83,6 +83,7 @@ const wireErrorSchema = z.strictObject({
       weakness: z.enum(weaknesses).optional(),
       minimum: z.number().int().optional(),
       bait: z.literal(true).optional(),
+      unserved: z.number().int().optional(),
     })
     .optional(),
 });
@@ -313,7 +314,7 @@ function toWireError(error: SallyportError): WireError {
 }
 
 function fromWireError(error: WireError): SallyportError {
-  const { retryAfterMs, attemptsLeft, driftSeconds, weakness, minimum, bait } = error.data ?? {};
+  const { retryAfterMs, attemptsLeft, driftSeconds, weakness, minimum, bait, unserved } = error.data ?? {};
   return new SallyportError(error.code, error.message, {
     ...(error.reference === undefined ? {} : { reference: error.reference }),
     ...(error.data === undefined
@@ -326,6 +327,7 @@ function fromWireError(error: WireError): SallyportError {
             ...(weakness === undefined ? {} : { weakness }),
             ...(minimum === undefined ? {} : { minimum }),
             ...(bait === undefined ? {} : { bait }),
+            ...(unserved === undefined ? {} : { unserved }),
           },
         }),
   });

@@ -401,7 +401,12 @@ export const requestSchemas = {
       limit: z.number().int().min(1).max(1000),
       sort: z.enum(['name', '-name', 'size', '-size', 'mtime', '-mtime']),
     }),
-    result: z.strictObject({ entries: z.array(entry).max(1000), next: text(1024).optional() }),
+    result: z.strictObject({
+      entries: z.array(entry).max(1000),
+      next: text(1024).optional(),
+      /** With the first page, where something lies in the folder that is not served: the first names, escaped. */
+      unserved: z.strictObject({ count, names: z.array(text(2048)).max(20) }).optional(),
+    }),
   },
   'fs.stat': { params: z.strictObject({ session, path, followLinks: z.boolean() }), result: attributes },
   'fs.usage': { params: z.strictObject({ session, path }), result: usage },

@@ -1,34 +1,38 @@
 import type { Dir, Dirent } from 'node:fs';
-import { isSallyportError } from '#shared/error.ts';
-import { requireComponents } from '#shared/file-service/virtual-path.ts';
 import { notFound } from '../file-error.ts';
 import { pageEntriesMax, statsAtOnce } from '../limits.ts';
 import type { FolderHandle } from './folder-handle.ts';
 import { stagingFolderName } from './staging.ts';
 import type { FolderItem, Stored, StoredFolder } from './storage.ts';
 import { toStored } from './stored.ts';
+import { UnservedCount, whyUnserved, type UnservedEntries } from './unserved.ts';
 
-/**
- * A folder being read. Names that could not be opened again by any client are left out: links, special files, and
- * names with characters that paths may not have.
- */
+/** A folder being read. What is not served is left out, and counted. */
 export class LocalFolder implements StoredFolder {
   readonly attributes: Stored;
   readonly #folder: FolderHandle;
   readonly #names: Dir;
+  readonly #unserved = new UnservedCount();
+  readonly #hidden: string | undefined;
 
-  private constructor(folder: FolderHandle, names: Dir, attributes: Stored) {
+  private constructor(folder: FolderHandle, names: Dir, attributes: Stored, hidden: string | undefined) {
+    this.#hidden = hidden;
     this.#folder = folder;
     this.#names = names;
     this.attributes = attributes;
   }
 
-  /** Takes the folder over, also when it fails. */
-  static async open(folder: FolderHandle): Promise<LocalFolder> {
+  /** Takes the folder over, also when it fails. `isRoot`: of a mount, where staging may lie that is ours. */
+  static async open(folder: FolderHandle, isRoot: boolean): Promise<LocalFolder> {
     try {
       const attributes = toStored(await folder.stat());
       if (attributes === undefined) throw notFound();
-      return new LocalFolder(folder, await folder.openNames(), attributes);
+      return new LocalFolder(
+        folder,
+        await folder.openNames(),
+        attributes,
+        isRoot ? stagingFolderName : undefined,
+      );
     } catch (error) {
       await folder.close();
       throw error;
@@ -40,24 +44,24 @@ export class LocalFolder implements StoredFolder {
     while (items.length < pageEntriesMax) {
       const entry = await this.#names.read();
       if (entry === null) break;
-      const type = await this.#typeOf(entry);
-      if (type !== undefined && isAddressable(entry.name)) items.push({ name: entry.name, type });
+      if (entry.name === this.#hidden) continue;
+      const type = whyUnserved(entry) === undefined ? await this.#typeOf(entry) : undefined;
+      if (type === undefined) this.#unserved.add(entry.name);
+      else if (type !== 'gone') items.push({ name: entry.name, type });
     }
     return items;
   }
 
-  async #typeOf(entry: Dirent): Promise<FolderItem['type'] | undefined> {
+  get unserved(): UnservedEntries | undefined {
+    return this.#unserved.found;
+  }
+
+  async #typeOf(entry: Dirent): Promise<FolderItem['type'] | 'gone' | undefined> {
     if (entry.isFile()) return 'file';
     if (entry.isDirectory()) return 'folder';
-    const isToldByListing =
-      entry.isSymbolicLink() ||
-      entry.isFIFO() ||
-      entry.isSocket() ||
-      entry.isCharacterDevice() ||
-      entry.isBlockDevice();
-    if (isToldByListing) return undefined;
+    // A file system may not tell the type while listing.
     const stats = await this.#folder.find(entry.name);
-    return stats === undefined ? undefined : toStored(stats)?.type;
+    return stats === undefined ? 'gone' : toStored(stats)?.type;
   }
 
   async describe(names: readonly string[]): Promise<readonly (Stored | undefined)[]> {
@@ -76,16 +80,5 @@ export class LocalFolder implements StoredFolder {
   async close(): Promise<void> {
     await this.#names.close();
     await this.#folder.close();
-  }
-}
-
-function isAddressable(name: string): boolean {
-  if (name === stagingFolderName) return false;
-  try {
-    requireComponents([name]);
-    return true;
-  } catch (error) {
-    if (isSallyportError(error, 'bad-path')) return false;
-    throw error;
   }
 }

@@ -40,11 +40,12 @@ import type {
   Stored,
   StoredFile,
   StoredFolder,
+  SurveyOptions,
   Upload,
   UploadTarget,
 } from './storage.ts';
 import { requireShown } from './stored.ts';
-import { measureTree, removeTree } from './tree-walk.ts';
+import { measureTree, removeEmptyFolder, removeTree, surveyTree } from './tree-walk.ts';
 import { requireNoTwin } from './twin-names.ts';
 
 export interface LocalStorageOptions {
@@ -99,7 +100,7 @@ export class LocalStorage implements Storage {
   }
 
   async openFolder(place: Place): Promise<StoredFolder> {
-    return LocalFolder.open(await this.#jail.openFolder(place, 'not-found'));
+    return LocalFolder.open(await this.#jail.openFolder(place, 'not-found'), place.path.length === 0);
   }
 
   openFile(place: Place): Promise<StoredFile> {
@@ -206,7 +207,7 @@ export class LocalStorage implements Storage {
       if (stored.type === 'file') throw new SallyportError('not-a-folder', 'That is not a folder');
       await this.journal.note({ ...options.by, id: stored.id, replaced: false });
       if (options.recursive) await removeTree(folder, name, options);
-      else await fs.rmdir(folder.at(name));
+      else await removeEmptyFolder(folder, name);
     });
     await this.#uploads.dropBelow(place);
   }
@@ -258,6 +259,10 @@ export class LocalStorage implements Storage {
     return this.#jail.inFolder({ root, path: [] }, 'not-found', (folder) =>
       measureTree(folder, stagingFolderName, signal),
     );
+  }
+
+  survey(options: SurveyOptions): Promise<void> {
+    return surveyTree(this.#jail.base, stagingFolderName, options);
   }
 
   sweep(): Promise<void> {

@@ -9,6 +9,7 @@
 import type { AttributeChange, Attributes, Precondition } from '#shared/file-service/attributes.ts';
 import type { Serial } from '#main-agent/serial.ts';
 import type { Journal, OperationName } from './journal.ts';
+import type { UnservedEntries, UnservedKind } from './unserved.ts';
 
 /** Where something is: the folder a mount shows (below the storage's base) and the way from there. Both checked. */
 export interface Place {
@@ -35,6 +36,8 @@ export interface StoredFolder {
   next(): Promise<readonly FolderItem[]>;
   /** Attributes for names of it, in their order; undefined for what is gone or hidden. */
   describe(names: readonly string[]): Promise<readonly (Stored | undefined)[]>;
+  /** What lies there and is in no listing, among the names read so far; undefined = nothing. */
+  readonly unserved: UnservedEntries | undefined;
   close(): Promise<void>;
 }
 
@@ -204,12 +207,22 @@ export interface StorageUsage {
   readonly totalFiles: number;
 }
 
+export interface SurveyOptions {
+  readonly signal: AbortSignal;
+  /** Called with each piece of names; what it returns is waited for. Throw to stop. */
+  readonly onLooked: (entries: number) => Promise<void>;
+  /** Components below the storage's base, safe to look at. */
+  readonly onUnserved: (path: readonly string[], kind: UnservedKind) => void;
+}
+
 export interface RemoveOptions {
   readonly recursive: boolean;
   readonly by: OperationName;
   /** Stops a long removal between two entries. */
   readonly signal: AbortSignal;
   readonly onRemovedFile: (bytes: number) => void;
+  /** Something went that was in no listing; with what was in it. */
+  readonly onRemovedUnserved: () => void;
 }
 
 export interface Storage {
@@ -264,6 +277,8 @@ export interface Storage {
   rename(from: Place, to: Place, options: RenameOptions): Promise<Renamed>;
   change(place: Place, change: AttributeChange): Promise<void>;
   usage(place: Place): Promise<StorageUsage>;
+  /** Looks at every name there is, for what is not served. */
+  survey(options: SurveyOptions): Promise<void>;
   /** Bytes of all files below a mount's folder. */
   measure(root: readonly string[], signal: AbortSignal): Promise<number>;
   /** Removes what has expired. */

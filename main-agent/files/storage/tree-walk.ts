@@ -1,14 +1,15 @@
 /**
- * Whole trees, by handles and without recursion: removing one, and adding up its bytes. Links are never followed; a
+ * Whole trees, by handles and without recursion: removing one, adding up its bytes, looking for what is not served. Links are never followed; a
  * link that takes a folder's place while we are on the way is met as a link.
  */
 import type { Dir, Dirent } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { SallyportError } from '#shared/error.ts';
 import { hasErrno } from '../file-error.ts';
-import { measuredEntriesMax, removedEntriesMax, walkDepthMax } from '../limits.ts';
+import { measuredEntriesMax, removedEntriesMax, surveyPieceEntries, walkDepthMax } from '../limits.ts';
 import type { FileName, FolderHandle } from './folder-handle.ts';
-import type { RemoveOptions } from './storage.ts';
+import type { RemoveOptions, SurveyOptions } from './storage.ts';
+import { showName, whyUnserved } from './unserved.ts';
 
 /** Reading a folder while its entries go can skip some on a few file systems: look again, but not for ever. */
 const rescansMax = 8;
@@ -18,15 +19,22 @@ interface Level {
   readonly name: FileName;
   names: Dir;
   rescans: number;
+  /** It is in no listing, and so is nothing in it. */
+  readonly isUnserved: boolean;
 }
 
-async function openLevel(parent: FolderHandle, name: FileName, depth: number): Promise<Level> {
+async function openLevel(
+  parent: FolderHandle,
+  name: FileName,
+  depth: number,
+  isUnserved = false,
+): Promise<Level> {
   if (depth >= walkDepthMax) {
     throw new SallyportError('too-many', 'The folders are nested too deeply', { detail: `${walkDepthMax}` });
   }
   const folder = await parent.openFolder(name);
   try {
-    return { folder, name, names: await folder.openNames('latin1'), rescans: 0 };
+    return { folder, name, names: await folder.openNames('latin1'), rescans: 0, isUnserved };
   } catch (error) {
     await folder.close();
     throw error;
@@ -47,6 +55,37 @@ function isFolderGone(error: unknown): boolean {
   return hasErrno(error, 'ENOTDIR', 'ELOOP', 'ENOENT');
 }
 
+/** Rejects `not-empty`; and says so where all that it holds is in no listing, or its user would look in vain. */
+export async function removeEmptyFolder(parent: FolderHandle, name: string): Promise<void> {
+  try {
+    await fs.rmdir(parent.at(name));
+  } catch (error) {
+    const unserved = hasErrno(error, 'ENOTEMPTY') ? await countIfAllUnserved(parent, name) : 0;
+    if (unserved === 0) throw error;
+    const entries = unserved === 1 ? '1 entry' : `${unserved} entries`;
+    throw new SallyportError(
+      'not-empty',
+      `The folder is not empty: it holds ${entries} that this server does not show`,
+      { data: { unserved }, cause: error },
+    );
+  }
+}
+
+/** 0: something in it is served, or nothing is in it any more. */
+async function countIfAllUnserved(parent: FolderHandle, name: string): Promise<number> {
+  const level = await openLevel(parent, name, 0);
+  let unserved = 0;
+  try {
+    for (let entry = await level.names.read(); entry !== null; entry = await level.names.read()) {
+      if (whyUnserved(entry, nameOf(entry)) === undefined) return 0;
+      unserved += 1;
+    }
+  } finally {
+    await closeLevel(level);
+  }
+  return unserved;
+}
+
 /** Removes `name` in `parent` with all that is below it. */
 export async function removeTree(parent: FolderHandle, name: string, options: RemoveOptions): Promise<void> {
   const levels: Level[] = [await openLevel(parent, name, 0)];
@@ -65,20 +104,27 @@ export async function removeTree(parent: FolderHandle, name: string, options: Re
           detail: `${removedEntriesMax} entries`,
         });
       }
-      const below = await enter(top, entry, levels.length);
+      const isUnserved = !top.isUnserved && whyUnserved(entry, nameOf(entry)) !== undefined;
+      const below = await enter(top, entry, levels.length, top.isUnserved || isUnserved);
       if (below !== undefined) levels.push(below);
       else await removeOne(top.folder, nameOf(entry), options);
+      if (isUnserved) options.onRemovedUnserved();
     }
   } finally {
     for (const level of levels) await closeLevel(level);
   }
 }
 
-async function enter(top: Level, entry: Dirent, depth: number): Promise<Level | undefined> {
+async function enter(
+  top: Level,
+  entry: Dirent,
+  depth: number,
+  isUnserved = false,
+): Promise<Level | undefined> {
   // A file system may not tell the type while listing: then opening it as a folder tells.
   if (!entry.isDirectory() && (entry.isFile() || entry.isSymbolicLink())) return undefined;
   try {
-    return await openLevel(top.folder, nameOf(entry), depth);
+    return await openLevel(top.folder, nameOf(entry), depth, isUnserved);
   } catch (error) {
     if (isFolderGone(error)) return undefined;
     throw error;
@@ -115,9 +161,20 @@ async function removeEmptied(parent: FolderHandle, level: Level): Promise<boolea
   return true;
 }
 
+/** The folder is the caller's, its names are the walk's to close. */
+async function openRoot(root: FolderHandle): Promise<Level> {
+  return {
+    folder: root,
+    name: '',
+    names: await root.openNames('latin1'),
+    rescans: 0,
+    isUnserved: false,
+  };
+}
+
 /** Bytes of all regular files below a folder; counts a hard-linked file at each of its names. */
 export async function measureTree(root: FolderHandle, skip: string, signal: AbortSignal): Promise<number> {
-  const levels: Level[] = [{ folder: root, name: '', names: await root.openNames('latin1'), rescans: 0 }];
+  const levels: Level[] = [await openRoot(root)];
   let bytes = 0;
   let counted = 0;
   try {
@@ -146,4 +203,62 @@ export async function measureTree(root: FolderHandle, skip: string, signal: Abor
     }
   }
   return bytes;
+}
+
+/**
+ * Reads all names below a storage's base. What is in a folder that is not served itself is not looked at: that is one
+ * entry. `ours`: the staging folder, at the base and where another file system begins.
+ */
+export async function surveyTree(root: FolderHandle, ours: string, options: SurveyOptions): Promise<void> {
+  const levels: Level[] = [await openRoot(root)];
+  const path: string[] = [];
+  let looked = 0;
+  try {
+    for (let top = levels.at(-1); top !== undefined; top = levels.at(-1)) {
+      options.signal.throwIfAborted();
+      const entry = await top.names.read();
+      if (entry === null) {
+        levels.pop();
+        path.pop();
+        if (top.folder === root) await top.names.close();
+        else await closeLevel(top);
+        continue;
+      }
+      if (entry.name === ours && (await isFileSystemRoot(levels))) continue;
+      looked += 1;
+      if (looked === surveyPieceEntries) {
+        await options.onLooked(looked);
+        looked = 0;
+      }
+      const kind = whyUnserved(entry, nameOf(entry));
+      if (kind !== undefined) {
+        options.onUnserved([...path, showName(nameOf(entry))], kind);
+        continue;
+      }
+      // Files are not looked at: their type was told with their name.
+      if (entry.isFile() || levels.length >= walkDepthMax) continue;
+      const below = await enter(top, entry, levels.length).catch(ignoreUnreadable);
+      if (below === undefined) continue;
+      levels.push(below);
+      path.push(showName(nameOf(entry)));
+    }
+    await options.onLooked(looked);
+  } finally {
+    for (const level of levels) {
+      if (level.folder === root) await level.names.close();
+      else await closeLevel(level);
+    }
+  }
+}
+
+async function isFileSystemRoot(levels: readonly Level[]): Promise<boolean> {
+  const [below, top] = [levels.at(-2), levels.at(-1)];
+  if (below === undefined || top === undefined) return true;
+  return (await below.folder.stat()).dev !== (await top.folder.stat()).dev;
+}
+
+/** A folder that main may not read is nobody's to see. */
+function ignoreUnreadable(error: unknown): undefined {
+  if (hasErrno(error, 'EACCES', 'EPERM')) return undefined;
+  throw error;
 }

@@ -43,6 +43,38 @@ async function digest(bytes: Buffer): Promise<string> {
   return Buffer.from(await crypto.subtle.digest('SHA-256', Uint8Array.from(bytes))).toString('hex');
 }
 
+describe('an archive of folders that hold what is not served', () => {
+  it('says so in a note of its own, whose name no file loses', async () => {
+    put('/hid', undefined);
+    put('/hid/_not-included.txt', Buffer.from('a file of that name'));
+    put('/hid/sub', undefined);
+    put('/hid/sub/f', Buffer.from('x'));
+    door.inside.unserved.set('/hid', { count: 2, names: ['aux.txt', 'gnp\\u202e.exe'] });
+    door.inside.unserved.set('/hid/sub', { count: 25, names: ['nul'] });
+    const { body } = await client.get('/api/files/hid/?zip=1');
+    const unpacked = await unpack(body);
+    expect(Object.keys(unpacked).toSorted()).toEqual([
+      '_not-included (2).txt',
+      '_not-included.txt',
+      'sub/',
+      'sub/f',
+    ]);
+    expect(unpacked['_not-included.txt']).toBe(await digest(Buffer.from('a file of that name')));
+    const script =
+      'import sys,zipfile; print(zipfile.ZipFile(sys.argv[1]).read("_not-included (2).txt").decode())';
+    const { stdout } = await run('python3', ['-c', script, join(folder, 'a.zip')]);
+    expect(stdout).toMatch(/^27 entries are not in this archive/);
+    const lines = stdout.trimEnd().split(/\r?\n/);
+    expect(lines.slice(-4)).toEqual(['aux.txt', 'gnp\\u202e.exe', 'sub/nul', 'sub/… and 24 more']);
+  });
+
+  it('has no note where all is in it', async () => {
+    put('/all', undefined);
+    put('/all/f', Buffer.from('x'));
+    expect(Object.keys(await unpack((await client.get('/api/files/all/?zip=1')).body))).toEqual(['f']);
+  });
+});
+
 describe('an archive', () => {
   it('holds a folder with all below, names, bytes and empty folders', async () => {
     const big = randomBytes(2_500_000);

@@ -63,6 +63,8 @@ export interface FakeInside {
   readonly guard: ReturnType<typeof buildSourceGuard>;
   readonly memory: Awaited<ReturnType<typeof buildMemoryLink>>;
   readonly files: Map<string, Node>;
+  /** By folder: what lies there and is not served. */
+  readonly unserved: Map<string, { count: number; names: string[] }>;
   readonly claims: AssertionClaims[];
   readonly events: EventBody<'edge.event'>[];
   /** Verbs main was asked, in order. */
@@ -104,6 +106,7 @@ export async function buildFakeInside(
   const views = new Map<string, SessionView>();
   const setups = new Map<string, { state: 'shown' | 'confirmed'; challenge: string; nonce: string }>();
   const enrolled = new Set<string>();
+  const unserved = new Map<string, { count: number; names: string[] }>();
   const files = new Map<string, Node>([
     ['/', { type: 'folder', content: Buffer.alloc(0), mtimeMs: 0 }],
     ['/docs', { type: 'folder', content: Buffer.alloc(0), mtimeMs: 0 }],
@@ -473,7 +476,12 @@ export async function buildFakeInside(
       if (sort.startsWith('-')) all.reverse();
       const start = Number(cursor ?? 0);
       const entries = all.slice(start, start + limit);
-      return start + limit < all.length ? { entries, next: String(start + limit) } : { entries };
+      const hidden = cursor === undefined ? unserved.get(name) : undefined;
+      return {
+        entries,
+        ...(start + limit < all.length && { next: String(start + limit) }),
+        ...(hidden !== undefined && { unserved: hidden }),
+      };
     },
     'fs.stat': async ({ path }) => attributesOf(requireNode(nameOf(path))),
     'fs.open': async ({ path, mode }) => {
@@ -571,6 +579,9 @@ export async function buildFakeInside(
       const name = nameOf(path);
       if (!recursive && childrenOf(name).length > 0)
         throw new SallyportError('not-empty', 'The folder is not empty');
+      const hidden = unserved.get(name)?.count;
+      if (!recursive && hidden !== undefined)
+        throw new SallyportError('not-empty', 'It holds what is not shown', { data: { unserved: hidden } });
       for (const child of files.keys())
         if (child === name || child.startsWith(`${name}/`)) files.delete(child);
       return {};
@@ -670,6 +681,7 @@ export async function buildFakeInside(
     guard,
     memory,
     files,
+    unserved,
     claims,
     events,
     asked,

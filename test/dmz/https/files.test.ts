@@ -387,6 +387,19 @@ describe('changing the tree', () => {
     expect((await client.send('DELETE', '/api/files/tree/c')).status).toBe(404);
     await client.send('PUT', '/api/files/tree/d', 'd');
     expect((await client.send('DELETE', '/api/files/tree?recursive=1')).status).toBe(204);
+  });
+
+  it('tells what a folder holds that is not served, and why it is not empty', async () => {
+    door.inside.files.set('/odd', { type: 'folder', content: Buffer.alloc(0), mtimeMs: 0 });
+    door.inside.unserved.set('/odd', { count: 2, names: ['aux', 'a\\u000ab'] });
+    expect((await client.get('/api/files/odd/')).json).toEqual({
+      path: '/odd',
+      entries: [],
+      unserved: { count: 2, names: ['aux', 'a\\u000ab'] },
+    });
+    const refused = await client.send('DELETE', '/api/files/odd');
+    expect(refused).toMatchObject({ status: 409, json: { reason: 'not-empty', unserved: 2 } });
+    expect((await client.send('DELETE', '/api/files/odd?recursive=1')).status).toBe(204);
     expect((await client.send('DELETE', '/api/files/')).status).toBe(403);
   });
 

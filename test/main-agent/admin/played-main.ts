@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type {
   NodeChange,
+  StorageSurvey,
   LoginQuestion,
   Transfer,
   TwoFactorReport,
@@ -93,6 +94,9 @@ export async function startPlayedMain(
     clock,
   });
 
+  const surveys: StorageSurvey[] = [
+    { storage: 'local', looked: 1_204, isComplete: true, unserved: 0, places: [], endedAtMs: nowMs },
+  ];
   const ports: AdminPorts = {
     name: 'main1',
     startedAtMs: nowMs - 60_000,
@@ -100,6 +104,7 @@ export async function startPlayedMain(
     clock,
     switches: { validatedLogins: true, autoEnable: false },
     health: { problems: () => [] },
+    surveys: { report: () => [...surveys], refresh: async () => surveys },
     state,
     nodeHeads: () => [{ node: 'dmz1', worker: 0, sequence: 1, hash: 'h' }],
     closing: closing.signal,

@@ -36,6 +36,24 @@ describe('sallyport against a running main', () => {
     expect(JSON.parse((await run('--json', 'status')).out)).toMatchObject({ ok: true });
   });
 
+  it('status says what is not served, and that all is well only of what was looked at', async () => {
+    const { ports } = main;
+    const survey = { storage: 'local', looked: 7, isComplete: true, unserved: 1, places: [], endedAtMs: 0 };
+    const rerun = async (changed: object): Promise<string> => {
+      await main.close();
+      main = await startPlayedMain({
+        surveys: { ...ports.surveys, report: () => [{ ...survey, ...changed }] },
+      });
+      return (await run('status')).out;
+    };
+    expect(await rerun({})).toMatch(
+      /Storage local holds 1 entry that is not served; `sallyport doctor` names them\.\nAll is well\.\n$/,
+    );
+    expect(await rerun({ isComplete: false, unserved: 0, endedAtMs: undefined })).toMatch(
+      /\nAll is well, as far as was looked at; not all names were in storage local \(7 names so far\)\.\n$/,
+    );
+  });
+
   it('with a socket alone, config check and doctor look at the configuration of the main behind it', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sallyport-config-'));
     try {

@@ -1,0 +1,71 @@
+/**
+ * Entries that lie on a storage and that nobody is served: other programs put them there. Links and special files are
+ * never shown, and a name that no path can hold could not be opened. They are counted where a folder is read anyway, so
+ * that whoever looks at it, deletes it or packs it can be told.
+ */
+import { isUtf8 } from 'node:buffer';
+import type { Dirent } from 'node:fs';
+import type { UnservedPlace } from '#main-agent/admin/ports.ts';
+import { isSallyportError } from '#shared/error.ts';
+import { requireComponents } from '#shared/file-service/virtual-path.ts';
+import { showInvisible } from '#shared/visible-text.ts';
+import { unservedNamesMax } from '../limits.ts';
+import { stagingFolderName } from './staging.ts';
+
+export type UnservedKind = UnservedPlace['kind'];
+
+/** How many there are in a folder, and the first of their names, safe to look at. */
+export interface UnservedEntries {
+  readonly count: number;
+  readonly names: readonly string[];
+}
+
+/** Why an entry of a folder is not served; undefined: it is, as far as the listing tells its type. */
+export function whyUnserved(entry: Dirent, name: string | Buffer = entry.name): UnservedKind | undefined {
+  if (entry.isSymbolicLink()) return 'link';
+  if (entry.isFIFO() || entry.isSocket() || entry.isCharacterDevice() || entry.isBlockDevice())
+    return 'special';
+  return isAddressable(name) ? undefined : 'name';
+}
+
+/** Whether a path can hold the name: the very rule that judges what clients send. */
+function isAddressable(name: string | Buffer): boolean {
+  if (typeof name !== 'string' && !isUtf8(name)) return false;
+  const text = name.toString();
+  if (text === stagingFolderName) return false;
+  try {
+    requireComponents([text]);
+    return true;
+  } catch (error) {
+    if (isSallyportError(error, 'bad-path')) return false;
+    throw error;
+  }
+}
+
+/** A name for people to read: what can't be seen, and what is not UTF-8, is written as an escape. */
+export function showName(name: string | Buffer): string {
+  const text = typeof name === 'string' || isUtf8(name) ? name.toString() : showBytes(name);
+  return showInvisible(text).replace(/ +$/, (blanks) => '\\u0020'.repeat(blanks.length));
+}
+
+function showBytes(name: Buffer): string {
+  return Array.from(name, (byte) =>
+    byte < 0x80 ? String.fromCharCode(byte) : `\\x${byte.toString(16)}`,
+  ).join('');
+}
+
+/** Collects them while a folder is read. */
+export class UnservedCount {
+  #count = 0;
+  readonly #names: string[] = [];
+
+  add(name: string | Buffer): void {
+    this.#count += 1;
+    if (this.#names.length < unservedNamesMax) this.#names.push(showName(name));
+  }
+
+  /** Undefined: there are none. */
+  get found(): UnservedEntries | undefined {
+    return this.#count === 0 ? undefined : { count: this.#count, names: [...this.#names] };
+  }
+}

@@ -1,0 +1,173 @@
+/** What other programs put on a storage and no client is served: it is counted, told, and named to admins. */
+import { execFileSync } from 'node:child_process';
+import * as fs from 'node:fs/promises';
+import { describe, expect, test } from 'vitest';
+import { buildDoctor, type DoctorParts } from '#main-agent/doctor/doctor.ts';
+import { mountOf, type Rig, SettableClock, startRig, userOf } from './rig.ts';
+
+const bidi = '\u202e';
+
+/** One of each kind, in a folder of alice's that holds nothing else. */
+async function putUnserved(rig: Rig, ...folder: readonly string[]): Promise<number> {
+  const at = (name: string): string => rig.path('alice', ...folder, name);
+  await fs.mkdir(rig.path('alice', ...folder), { recursive: true });
+  for (const name of ['aux.txt', 'report.', 'blank ', 'a\nb', `gnp${bidi}.exe`, '.sallyport-staging'])
+    await fs.writeFile(at(name), 'x');
+  await fs.writeFile(Buffer.concat([Buffer.from(at('latin')), Buffer.from([0xe9])]), 'x');
+  await fs.symlink('nowhere', at('link'));
+  execFileSync('mkfifo', [at('pipe')]);
+  await fs.mkdir(at('con'));
+  await fs.writeFile(rig.path('alice', ...folder, 'con', 'below'), 'x');
+  return 10;
+}
+
+describe('a folder with entries that are not served', () => {
+  test('tells how many, and the first names, with the first page of its listing', async () => {
+    const rig = await startRig();
+    const count = await putUnserved(rig, 'd');
+    await fs.writeFile(rig.path('alice', 'd', 'good'), 'x');
+    await fs.writeFile(rig.path('alice', 'd', 'good2'), 'x');
+    const client = rig.client();
+    for (const sort of ['name', 'size', '-mtime'] as const) {
+      const page = await client.ask('fs.list', { path: ['d'], sort, limit: 1 });
+      expect(page.entries).toHaveLength(1);
+      expect(page.unserved?.count).toBe(count);
+      const names = ['aux.txt', 'a\\u000ab', 'gnp\\u202e.exe', 'blank\\u0020', 'pipe', 'link', 'con'];
+      expect(page.unserved?.names).toEqual(expect.arrayContaining(names));
+      const second = await client.ask('fs.list', { path: ['d'], sort, limit: 1, cursor: page.next });
+      expect(second.unserved).toBeUndefined();
+    }
+    expect((await client.ask('fs.list', { path: [], sort: 'name', limit: 9 })).unserved).toBeUndefined();
+  });
+
+  test('is not removed as if it were empty: how many there are is said', async () => {
+    const rig = await startRig();
+    await putUnserved(rig, 'd');
+    const client = rig.client();
+    const removing = client.ask('fs.remove-folder', { path: ['d'], recursive: false });
+    await expect(removing).rejects.toMatchObject({
+      code: 'not-empty',
+      publicMessage: 'The folder is not empty: it holds 10 entries that this server does not show',
+      data: { unserved: 10 },
+    });
+    // With something else in it, its user sees why.
+    await fs.writeFile(rig.path('alice', 'd', 'good'), 'x');
+    const plain = client.ask('fs.remove-folder', { path: ['d'], recursive: false });
+    await expect(plain).rejects.toMatchObject({
+      code: 'not-empty',
+      publicMessage: 'The folder is not empty',
+    });
+    await fs.rm(rig.path('alice', 'd'), { recursive: true });
+    await fs.mkdir(rig.path('alice', 'd'));
+    await client.ask('fs.remove-folder', { path: ['d'], recursive: false });
+  });
+
+  test('is deleted with them where that is asked for, and the audit says how many they were', async () => {
+    const rig = await startRig();
+    await putUnserved(rig, 'd', 'e');
+    const client = rig.client();
+    await client.put(['d', 'seen'], 'x');
+    await client.ask('fs.remove-folder', { path: ['d'], recursive: true });
+    expect(rig.event('file.delete')?.['detail']).toBe(
+      'a folder with all that was in it, also 10 that no listing shows',
+    );
+    await fs.mkdir(rig.path('alice', 'f'));
+    await client.ask('fs.remove-folder', { path: ['f'], recursive: true });
+    expect(rig.event('file.delete')?.['detail']).toBe('a folder with all that was in it');
+  });
+
+  test('S-08: staging of ours is none of them, at the base or where a mount begins', async () => {
+    const rig = await startRig();
+    const whole = userOf('eva', [mountOf([], [])]);
+    const client = rig.client(whole);
+    await client.put(['f'], 'x');
+    expect((await client.ask('fs.list', { path: [], sort: 'name', limit: 9 })).unserved).toBeUndefined();
+    expect((await rig.service.surveys.refresh())[0]).toMatchObject({ unserved: 0, isComplete: true });
+  });
+});
+
+describe('a survey of a storage', () => {
+  test('counts what is not served and names some of it, a few of each user', async () => {
+    const rig = await startRig();
+    const count = await putUnserved(rig, 'deep', 'er');
+    await fs.mkdir(rig.path('bob'));
+    await fs.writeFile(rig.path('bob', 'nul'), 'x');
+    expect(rig.service.surveys.report()).toEqual([
+      { storage: 'local', looked: 0, isComplete: false, unserved: 0, places: [], endedAtMs: undefined },
+    ]);
+    const [survey] = await rig.service.surveys.refresh();
+    expect(survey).toMatchObject({ storage: 'local', isComplete: true, unserved: count + 1 });
+    expect(survey?.endedAtMs).toBeDefined();
+    // alice, bob, deep, er and what is in it; not what is in `con`.
+    expect(survey?.looked).toBe(4 + count + 1);
+    expect(survey?.places.filter(({ path }) => path.startsWith('alice/deep/er/'))).toHaveLength(5);
+    expect(survey?.places).toContainEqual({ path: 'bob/nul', kind: 'name' });
+    expect(rig.service.surveys.report()[0]).toEqual(survey);
+  });
+
+  test('shows bytes that are no UTF-8 as what they are', async () => {
+    const rig = await startRig();
+    await fs.mkdir(rig.path('x'));
+    await fs.writeFile(Buffer.concat([Buffer.from(rig.path('x', 'caf')), Buffer.from([0xe9])]), '');
+    const [survey] = await rig.service.surveys.refresh();
+    expect(survey?.places).toEqual([{ path: 'x/caf\\xe9', kind: 'name' }]);
+  });
+
+  test('is begun again when it is old, and two who ask share one', async () => {
+    const clock = new SettableClock();
+    const rig = await startRig({ clock });
+    const { surveys } = rig.service;
+    surveys.keepFresh();
+    const [first] = await surveys.refresh();
+    expect(first).toMatchObject({ looked: 0, isComplete: true });
+    await fs.mkdir(rig.path('carol'));
+    surveys.keepFresh();
+    expect(surveys.report()[0]).toEqual(first);
+    clock.aheadMs += 25 * 3_600_000;
+    surveys.keepFresh();
+    await expect.poll(() => surveys.report()[0]?.looked).toBe(1);
+  });
+
+  test('a main that closes does not wait for it', async () => {
+    const rig = await startRig();
+    await fs.mkdir(rig.path('many'));
+    for (let index = 0; index < 3_000; index += 1) await fs.writeFile(rig.path('many', `f${index}`), '');
+    rig.service.surveys.keepFresh();
+    await rig.close();
+    await rig.start();
+    expect((await rig.service.surveys.refresh())[0]).toMatchObject({ looked: 3_001, isComplete: true });
+  });
+
+  test('is what doctor tells: where they are, or how much was looked at', async () => {
+    const rig = await startRig();
+    const doctor = buildDoctor({
+      config: {
+        twoFactor: { validatedLogins: true, trustedNetworks: [] },
+        admin: {},
+        storages: { local: { type: 'local', base: rig.base } },
+      },
+      nodes: () => [],
+      userProblems: () => [],
+      auditProblem: () => undefined,
+      orphans: () => [],
+      clockProblem: () => undefined,
+      checkMail: async () => undefined,
+      surveys: rig.service.surveys,
+      certificatePem: undefined,
+      clock: new SettableClock(),
+    } as unknown as DoctorParts);
+    const told = async () =>
+      (await doctor.examine())
+        .filter(({ check }) => check === 'storage local')
+        .map(({ state, detail }) => `${state}: ${detail}`);
+    expect(await told()).toEqual(['good: every name is served (all 0 names)']);
+    await fs.mkdir(rig.path('alice'));
+    await fs.symlink('x', rig.path('alice', 'link'));
+    await fs.writeFile(rig.path('alice', 'aux'), '');
+    expect((await told()).toSorted()).toEqual([
+      'warning: 2 entries are not served (all 3 names)',
+      `warning: not served: ${rig.base}/alice/aux (a name that clients could not use)`,
+      `warning: not served: ${rig.base}/alice/link (a link)`,
+    ]);
+  });
+});
