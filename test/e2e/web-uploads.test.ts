@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Product, startProduct } from '#test/harness/product.ts';
-import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
+import { expectNoViolations } from '#test/harness/web-accessibility.ts';
+import { phone, startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
 
 /** Uploads from a real Chromium into the real processes. */
@@ -98,6 +99,50 @@ describe('a file', () => {
     for (const name of Object.keys(dates)) await flows.row(name).waitFor();
     for (const [name, date] of Object.entries(dates))
       expect([name, (await stat(stored(name))).mtime]).toEqual([name, date]);
+    await page.context().close();
+  });
+});
+
+describe('a name that nothing here may have', () => {
+  it('is offered another one, which may be typed, and what is skipped is not sent', async () => {
+    const page = await browser.visit({
+      ignoreHTTPSErrors: true,
+      viewport: phone,
+      hasTouch: true,
+      isMobile: true,
+    });
+    const flows = await signIn(page);
+    await flows.upload([{ name: 'con.txt', content: 'device' }]);
+    await page.getByText('This name can’t be used here.').waitFor();
+    const field = page.getByLabel('Upload under the name');
+    expect(await field.inputValue()).toBe('_con.txt');
+    await field.fill('aux');
+    await page.getByRole('button', { name: 'Use this name' }).tap();
+    await page.getByRole('alert').getByText('That name is not allowed.').waitFor();
+    await expectNoViolations(page);
+    await field.fill('contract.txt');
+    await page.getByRole('button', { name: 'Use this name' }).tap();
+    await flows.row('contract.txt').waitFor();
+    expect((await readFile(stored('contract.txt'))).toString()).toBe('device');
+    await flows.upload([{ name: 'prn', content: 'x' }]);
+    await page.getByRole('button', { name: 'Skip' }).tap();
+    await page.getByText('Skipped').waitFor();
+    await page.context().close();
+  });
+
+  it('is replaced in all of a folder at once, with the folder’s own', async () => {
+    const folder = join(product.folder, 'aux.');
+    await mkdir(folder);
+    for (const name of ['one.txt', 'line\nbreak.txt', 'ends. ']) await writeFile(join(folder, name), name);
+    const page = await browser.visit({ ignoreHTTPSErrors: true });
+    const flows = await signIn(page);
+    await page.locator('main ~ input[webkitdirectory]').setInputFiles(folder);
+    await page.getByText('Upload to _aux under the name').first().waitFor();
+    await page.getByLabel('For all').first().check();
+    await page.getByRole('button', { name: 'Use this name' }).first().click();
+    await page.getByText('3 of 3').waitFor();
+    expect((await readdir(stored('_aux'))).toSorted()).toEqual(['ends', 'line_break.txt', 'one.txt']);
+    await flows.row('_aux').waitFor();
     await page.context().close();
   });
 });

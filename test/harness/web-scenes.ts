@@ -506,6 +506,15 @@ const uploads = {
       await stage.text(stage.words.uploads.done);
     },
   },
+  'uploads-bad-name': {
+    shows: ['files', 'uploads', 'upload-new-name'],
+    as: 'carol',
+    play: async (stage) => {
+      await stage.upload('con.txt', 'fresh.txt');
+      await stage.text(stage.words.uploads.badName);
+      await stage.text(stage.words.uploads.done);
+    },
+  },
   'uploads-paused': {
     shows: ['files', 'uploads'],
     as: 'carol',

@@ -2,6 +2,8 @@ import { useRef, useState } from 'preact/hooks';
 import { Button, IconButton } from '#dmz/web/components/button.tsx';
 import { FullPath } from '#dmz/web/components/full-path.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
+import { TextField } from '#dmz/web/components/text-field.tsx';
+import { checkName, suggestName } from '#dmz/web/files/path.ts';
 import { describeFailure } from '#dmz/web/i18n/failure.ts';
 import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
 import type { ConflictChoice, Upload } from '#dmz/web/state/upload.ts';
@@ -12,6 +14,7 @@ const linesMax = 100;
 /** Waiting for an answer first, then what moves, then what failed, then the rest. */
 const order: Readonly<Record<Upload['state']['value']['name'], number>> = {
   conflict: 0,
+  'bad-name': 0,
   failed: 1,
   'needs-file': 1,
   sending: 2,
@@ -65,6 +68,8 @@ function describeState(
       return words.uploads.reconnecting;
     case 'conflict':
       return words.uploads.conflict;
+    case 'bad-name':
+      return words.uploads.badName;
     case 'failed': {
       const { reference } = state.problem.details;
       const text = describeFailure(state.problem, words);
@@ -102,6 +107,55 @@ function ConflictChoices({ upload, several }: { readonly upload: Upload; readonl
         </label>
       )}
     </div>
+  );
+}
+
+/** For a name that can't be used here: the nearest that can, to be changed or taken. */
+function NewName({ upload, several }: { readonly upload: Upload; readonly several: boolean }) {
+  const { uploads } = useClient();
+  const words = useWords();
+  const [name, setName] = useState(suggestName(upload.name.value));
+  const [wrong, setWrong] = useState(false);
+  const [forAll, setForAll] = useState(false);
+  const folder = upload.folder.map(suggestName).join('/');
+  return (
+    <form
+      class="conflict"
+      data-view="upload-new-name"
+      noValidate
+      onSubmit={(event) => {
+        event.preventDefault();
+        const isUsable = checkName(name) === undefined;
+        setWrong(!isUsable);
+        if (isUsable) uploads.rename(upload, name, forAll);
+      }}
+    >
+      <TextField
+        label={
+          folder === upload.folder.join('/')
+            ? words.uploads.newName
+            : words.uploads.newNameIn(upload.folder.map(suggestName).join(' › '))
+        }
+        value={name}
+        onInput={(typed) => {
+          setName(typed);
+          setWrong(false);
+        }}
+        error={wrong ? words.name.refused : undefined}
+      />
+      <Button type="submit">{words.uploads.uploadAs}</Button>
+      <Button onClick={() => uploads.skip(upload)}>{words.uploads.skip}</Button>
+      {several && (
+        <label class="check">
+          <input
+            type="checkbox"
+            checked={forAll}
+            onChange={(event) => setForAll(event.currentTarget.checked)}
+          />
+          <span>{words.uploads.forAll}</span>
+        </label>
+      )}
+    </form>
   );
 }
 
@@ -149,6 +203,7 @@ function UploadLine({ upload, several }: { readonly upload: Upload; readonly sev
         <span class="upload-state">{describeState(upload, words, formats)}</span>
         {begun && <Progress fraction={fractionOf(upload)} label={name} />}
         {state === 'conflict' && <ConflictChoices upload={upload} several={several} />}
+        {state === 'bad-name' && <NewName upload={upload} several={several} />}
         {state === 'needs-file' && <FileChooser upload={upload} />}
       </div>
       {state === 'done' && <Icon name="check" />}

@@ -33,13 +33,41 @@ export function parsePagePath(escaped: string): FolderPath {
   }
 }
 
-/** Why a typed name can't be used; the server has the last word. */
-export function checkName(name: string): 'empty' | 'slash' | 'too-long' | 'reserved' | undefined {
+/** Names of devices, which Windows opens instead of a file. */
+const devices = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)/i;
+/** What nobody can see, or tell from something else: control characters, direction marks, what was lost in decoding. */
+const invisible =
+  // oxlint-disable-next-line no-control-regex -- these are the very characters
+  /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffd]/g;
+
+export type NameObjection = 'empty' | 'slash' | 'too-long' | 'reserved' | 'device' | 'invisible';
+
+/** Why a name can't be used: the server's rule, told before it is asked. The server has the last word. */
+export function checkName(name: string): NameObjection | undefined {
   if (name.trim() === '') return 'empty';
   if (name.includes('/')) return 'slash';
-  if (new TextEncoder().encode(name).length > nameBytesMax) return 'too-long';
+  if (name.search(invisible) !== -1 || !name.isWellFormed()) return 'invisible';
+  if (bytesOf(name) > nameBytesMax) return 'too-long';
   if (name === '.' || name === '..' || /[. ]$/.test(name)) return 'reserved';
-  return undefined;
+  return devices.test(name) ? 'device' : undefined;
+}
+
+/** The nearest name that can be used; the same name if it can be. */
+export function suggestName(name: string): string {
+  if (checkName(name) === undefined) return name;
+  const seen = name.toWellFormed().replace(invisible, '_').replaceAll('/', '_');
+  const full = devices.test(seen) ? `_${seen}` : seen;
+  const stem = full.slice(0, stemLength(full));
+  // An ending that is longer than any is none.
+  const ending = bytesOf(full.slice(stem.length)) < nameBytesMax / 2 ? full.slice(stem.length) : '';
+  const letters = [...(ending === '' ? full : stem)];
+  while (bytesOf(letters.join('') + ending) > nameBytesMax) letters.pop();
+  const cut = (letters.join('') + ending).replace(/[. ]+$/, '');
+  return checkName(cut) === undefined ? cut : '_';
+}
+
+function bytesOf(text: string): number {
+  return new TextEncoder().encode(text).length;
 }
 
 /** `offer.pdf` → 5: what a rename field selects, so that the ending survives. */

@@ -257,6 +257,10 @@ export class FileActions {
         return words.tooLong;
       case 'reserved':
         return words.reserved;
+      case 'device':
+        return words.device;
+      case 'invisible':
+        return words.invisible;
       case undefined:
         return this.#screen.lists(path) ? words.taken(name) : undefined;
     }

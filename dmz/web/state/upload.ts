@@ -4,10 +4,10 @@ import type { FolderPath } from '#dmz/web/files/path.ts';
 
 /**
  * `needs-file`: begun before this page was opened; the person has to choose the same file again · `reconnecting`: goes
- * on by itself when the server can be reached.
+ * on by itself when the server can be reached · `bad-name`: it, or a folder on its way, has a name that nothing here may have.
  */
 export type UploadState =
-  | { readonly name: 'waiting' | 'sending' | 'paused' | 'reconnecting' | 'conflict' }
+  | { readonly name: 'waiting' | 'sending' | 'paused' | 'reconnecting' | 'conflict' | 'bad-name' }
   | { readonly name: 'needs-file'; readonly refused: boolean }
   | { readonly name: 'done' | 'skipped' | 'cancelled' }
   | { readonly name: 'failed'; readonly problem: ApiProblem };
@@ -17,8 +17,11 @@ export type ConflictChoice = 'replace' | 'keep-both' | 'skip';
 /** One file on its way. */
 export class Upload {
   readonly id: number;
-  readonly folder: FolderPath;
+  folder: FolderPath;
+  /** Of the file. */
   readonly originalName: string;
+  /** What it was to be called before anything of that name was found in the way. */
+  wantedName: string;
   readonly name = signal('');
   readonly sizeBytes: number;
   readonly mtimeMs: number;
@@ -49,6 +52,7 @@ export class Upload {
     this.id = id;
     this.folder = facts.folder;
     this.originalName = facts.name;
+    this.wantedName = facts.name;
     this.name.value = facts.name;
     this.sizeBytes = facts.sizeBytes;
     this.mtimeMs = facts.mtimeMs;

@@ -4,7 +4,7 @@ import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem, type ApiProblem } from '#dmz/web/api/problem.ts';
 import { listUploads, removeUpload, type StoredUpload } from '#dmz/web/api/upload.ts';
 import { sampleFile } from '#dmz/web/files/file-sample.ts';
-import { nextFreeName, type FolderPath } from '#dmz/web/files/path.ts';
+import { checkName, nextFreeName, suggestName, type FolderPath } from '#dmz/web/files/path.ts';
 import { outageRetryMs, outageRetryMsMax, uploadsParallel, uploadsQueuedMax } from '#dmz/web/limits.ts';
 import type { FileSamples } from '#dmz/web/state/file-samples.ts';
 import type { Folder } from '#dmz/web/state/folder.ts';
@@ -66,6 +66,8 @@ export class Uploads {
   #sending = 0;
   /** "For all": how to answer the conflicts still to come, until the queue is empty. */
   #standingChoice: ConflictChoice | undefined;
+  /** As that, for names that can't be used: the suggested ones are taken. */
+  #takesSuggestions = false;
   #reloadTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: {
@@ -150,6 +152,23 @@ export class Uploads {
     this.#pump();
   }
 
+  /** Another name for what can't keep its own. `forAll`: the others, and those still to come, get the suggested ones. */
+  rename(renamed: Upload, name: string, forAll: boolean): void {
+    this.#giveName(renamed, name);
+    if (forAll) {
+      this.#takesSuggestions = true;
+      for (const upload of this.items.value)
+        if (upload.state.value.name === 'bad-name') this.#giveName(upload, suggestName(upload.name.value));
+    }
+    this.#pump();
+  }
+
+  skip(upload: Upload): void {
+    upload.state.value = { name: 'skipped' };
+    this.#settle();
+    this.#pump();
+  }
+
   /** The file an unfinished upload was waiting for; false: it is another one. */
   async provide(upload: Upload, file: File): Promise<boolean> {
     const era = this.#era;
@@ -184,6 +203,7 @@ export class Uploads {
   clearAll(): void {
     this.#era += 1;
     this.#standingChoice = undefined;
+    this.#takesSuggestions = false;
     for (const upload of this.items.value) upload.stopping.abort();
     this.items.value = [];
     this.#madeFolders.clear();
@@ -266,6 +286,11 @@ export class Uploads {
     if (this.#isHeld) return;
     for (const upload of this.items.value) {
       if (this.#sending >= uploadsParallel) return;
+      if (
+        upload.isWaiting &&
+        [...upload.folder, upload.name.value].some((name) => checkName(name) !== undefined)
+      )
+        this.#meetBadName(upload);
       if (upload.isWaiting && this.#isKnownTaken(upload)) this.#meetConflict(upload);
       if (upload.isWaiting) void this.#send(upload);
     }
@@ -278,6 +303,18 @@ export class Uploads {
       upload.choice === undefined &&
       this.#folder.lists([...upload.folder, upload.name.value])
     );
+  }
+
+  #meetBadName(upload: Upload): void {
+    if (this.#takesSuggestions) this.#giveName(upload, suggestName(upload.name.value));
+    else upload.state.value = { name: 'bad-name' };
+  }
+
+  #giveName(upload: Upload, name: string): void {
+    upload.folder = upload.folder.map(suggestName);
+    upload.name.value = name;
+    upload.wantedName = name;
+    this.#requeue(upload);
   }
 
   #meetConflict(upload: Upload): void {
@@ -298,7 +335,7 @@ export class Uploads {
     if (choice === 'keep-both') {
       const isTaken = (name: string): boolean =>
         upload.takenNames.has(name) || this.#folder.lists([...upload.folder, name]);
-      upload.name.value = nextFreeName(upload.originalName, isTaken);
+      upload.name.value = nextFreeName(upload.wantedName, isTaken);
     }
     this.#requeue(upload);
   }
@@ -346,6 +383,9 @@ export class Uploads {
     const { reason, retryAfterMs } = problem.details;
     if (problem.status === 412 || (problem.status === 409 && reason === 'exists')) {
       this.#meetConflict(upload);
+    } else if (reason === 'bad-path') {
+      // The server's rule is stricter than ours: nothing of ours to suggest.
+      upload.state.value = { name: 'bad-name' };
     } else if (problem.isOutage || reason === 'wrong-offset') {
       upload.tries += 1;
       upload.state.value = { name: 'reconnecting' };
@@ -389,6 +429,7 @@ export class Uploads {
   #settle(): void {
     if (this.running.value) return;
     this.#standingChoice = undefined;
+    this.#takesSuggestions = false;
     this.#madeFolders.clear();
     if (this.doneCount.value + this.failedCount.value > 0)
       this.#onFinished(this.doneCount.value, this.failedCount.value);

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   checkName,
+  suggestName,
   nextFreeName,
   parsePagePath,
   stemLength,
@@ -10,6 +11,7 @@ import {
   toPagePath,
 } from '#dmz/web/files/path.ts';
 import { parsePlace, toAddress } from '#dmz/web/state/place.ts';
+import { requireComponents } from '#shared/file-service/virtual-path.ts';
 
 describe('addresses', () => {
   it('escape every name on its own', () => {
@@ -54,8 +56,67 @@ describe('typed names', () => {
     ['a'.repeat(256), 'too-long'],
     ['ü'.repeat(127), undefined],
     ['ü'.repeat(128), 'too-long'],
+    ['con', 'device'],
+    ['LPT1.txt', 'device'],
+    ['console.log', undefined],
+    ['a\nb', 'invisible'],
+    ['a\u202egpj.exe', 'invisible'],
+    ['a\ud800', 'invisible'],
   ])('%s: %s', (name, objection) => {
     expect(checkName(name)).toBe(objection);
+  });
+
+  const odd = [
+    ...[
+      '.',
+      '..',
+      '...',
+      ' ',
+      'a. . ',
+      'nul',
+      'aux.tar.gz',
+      'a/b',
+      '/',
+      'a\u0000b',
+      '\ufffd',
+      'a\u2067',
+      '\udc00x',
+    ],
+    ...['x'.repeat(300), `${'請'.repeat(100)}.txt`, `${'é'.repeat(200)}. .pdf`, `a.${'y'.repeat(300)}`],
+    ...[`${' '.repeat(300)}a`, `${'. '.repeat(200)}`, `con${'x'.repeat(300)}.`, `.${'z'.repeat(255)}`],
+  ];
+
+  it('are judged as the server judges them', () => {
+    const isServed = (name: string): boolean => {
+      try {
+        requireComponents([name]);
+        return true;
+      } catch {
+        return false;
+      }
+    };
+    // All blanks: the server would take no-break spaces, and nobody could see the name.
+    for (const name of [
+      ...odd,
+      'offer.pdf',
+      'ü'.repeat(127),
+      'ü'.repeat(128),
+      'com¹',
+      'com10',
+      '請求書',
+      'a:b',
+    ])
+      expect([name, checkName(name) === undefined]).toEqual([name, isServed(name)]);
+  });
+
+  it('that can not be used have a near one that can', () => {
+    for (const name of odd) expect([name, checkName(suggestName(name))]).toEqual([name, undefined]);
+    expect(suggestName('offer.pdf')).toBe('offer.pdf');
+    expect(suggestName('aux.tar.gz')).toBe('_aux.tar.gz');
+    expect(suggestName('line\nbreak.txt')).toBe('line_break.txt');
+    expect(suggestName('ends. ')).toBe('ends');
+    expect(suggestName(`${'請'.repeat(100)}.txt`)).toBe(`${'請'.repeat(83)}.txt`);
+    expect(suggestName('..')).toBe('_');
   });
 
   it('are selected up to the ending', () => {
