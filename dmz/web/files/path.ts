@@ -60,7 +60,10 @@ export function suggestName(name: string): string {
   const stem = full.slice(0, stemLength(full));
   // An ending that is longer than any is none.
   const ending = bytesOf(full.slice(stem.length)) < nameBytesMax / 2 ? full.slice(stem.length) : '';
-  const letters = [...(ending === '' ? full : stem)];
+  const letters = Array.from(
+    new Intl.Segmenter().segment(ending === '' ? full : stem),
+    ({ segment }) => segment,
+  );
   while (bytesOf(letters.join('') + ending) > nameBytesMax) letters.pop();
   const cut = (letters.join('') + ending).replace(/[. ]+$/, '');
   return checkName(cut) === undefined ? cut : '_';
