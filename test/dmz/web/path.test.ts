@@ -85,7 +85,7 @@ describe('typed names', () => {
     `${'é'.repeat(200)}. .pdf`,
     `a.${'y'.repeat(300)}`,
     `${' '.repeat(300)}a`,
-    `${'. '.repeat(200)}`,
+    '. '.repeat(200),
     `con${'x'.repeat(300)}.`,
     `.${'z'.repeat(255)}`,
   ];
