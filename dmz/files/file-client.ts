@@ -3,6 +3,7 @@ import type {
   Attributes,
   Entry,
   FileSystemUsage,
+  HandleAttributes,
   OpenMode,
   Precondition,
   SortKey,
@@ -69,7 +70,7 @@ export interface RemoteFile {
   readStream(range: { offset: number; lengthBytes?: number }): LaneStream;
   /** Bytes to main: `write`, `onAcknowledged` (absolute: count of bytes of this stream main's kernel has), `end`. */
   writeStream(range: { offset: number }): LaneStream;
-  stat(): Promise<Attributes>;
+  stat(): Promise<HandleAttributes>;
   change(change: AttributeChange): Promise<void>;
   sync(): Promise<void>;
   copyRangeTo(

@@ -3,7 +3,12 @@
  * there with its code. What it adds is the session's id, and a number to each change so that one sent again after a
  * lost link is not done twice.
  */
-import type { AttributeChange, Attributes, Entry } from '#shared/file-service/attributes.ts';
+import type {
+  AttributeChange,
+  Attributes,
+  Entry,
+  HandleAttributes,
+} from '#shared/file-service/attributes.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 import type { MainLink } from '#dmz/link/main-link.ts';
@@ -204,7 +209,7 @@ class File implements RemoteFile {
     return this.#link.openStream({ kind: 'write', session: this.#session, handle: this.handle, ...range });
   }
 
-  stat(): Promise<Attributes> {
+  stat(): Promise<HandleAttributes> {
     return this.#link.request('fs.stat-handle', { session: this.#session, handle: this.handle });
   }
 

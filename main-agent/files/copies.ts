@@ -1,6 +1,7 @@
 /** Copies on main, so that their bytes do not travel to a client and back: whole files, and ranges of open ones. */
 import type { Params, Result } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
+import { SallyportError } from '#shared/error.ts';
 import { badHandle, denied, taken } from './file-error.ts';
 import { type HandleFinder, uploadIdOf } from './handle-finder.ts';
 import { copiesAtOnce, scratchBytes } from './limits.ts';
@@ -108,6 +109,10 @@ export class Copies {
   async copyRange(session: FullSession, params: Params<'fs.copy-range'>): Promise<Result<'fs.copy-range'>> {
     const from = await this.#finder.requireReadable(session, params.from);
     const to = await this.#finder.requireWrite(session, params.to);
+    // Sent again after a crash, it would be there twice.
+    if (to.upload.record.append) {
+      throw new SallyportError('unsupported', 'Nothing is copied into a file that is open for appending');
+    }
     if (from === to) throw badHandle('a file can not be copied into itself');
     const lengthBytes =
       params.lengthBytes === 0 ? Math.max(0, from.size - params.fromOffset) : params.lengthBytes;

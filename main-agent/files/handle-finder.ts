@@ -121,7 +121,7 @@ export class HandleFinder {
       requireSamePlace(located, upload);
       const account = await quota.open(user);
       // It was within the quota when it was written.
-      account.reserve(upload.initialSize, undefined);
+      if (upload.atomic) account.reserve(upload.initialSize, undefined);
       const handle = new WriteHandle(upload, located, account, () => session.user().quotaBytes);
       await this.add(session, number, handle);
       return handle;

@@ -154,7 +154,9 @@ class Service implements FileService {
       ),
       'fs.stat-handle': this.#guard(async (params, session) => {
         const handle = await finder.requireFile(session, params.handle);
-        return shown(await handle.stat());
+        const attributes = shown(await handle.stat());
+        if (handle.kind === 'read' || !handle.upload.record.append) return attributes;
+        return { ...attributes, appendedBytes: handle.upload.appendedBytes };
       }),
       'fs.change-handle': this.#guard(async (params, session) => {
         const handle = await finder.requireWrite(session, params.handle);

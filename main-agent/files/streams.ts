@@ -7,7 +7,7 @@ import type { LaneStream } from '#shared/link/lane-stream.ts';
 import type { StreamHeader } from '#shared/link/messages.ts';
 import type { StreamHandler } from '#main-agent/link/handlers.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
-import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import type { Allow, EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { type Direction, turnBytesAt } from './bandwidth.ts';
 import { toFileError } from './file-error.ts';
 import type { HandleFinder } from './handle-finder.ts';
@@ -92,9 +92,10 @@ async function writeFile(
   let forget = (): void => undefined;
   // At once: the first pieces may arrive before an upload of an earlier process is found again.
   let path: readonly string[] = [];
+  let verbs: readonly Allow[] = ['write', 'overwrite'];
   // The commit decides for good; this only ends early what could not be committed any more.
   const pace = buildPace(context, session, 'upload', (user) => {
-    requireAnyAllowed(context.mounts.locate(user, path), 'write', 'overwrite');
+    requireAnyAllowed(context.mounts.locate(user, path), ...verbs);
   });
   const writing = new WriteStream(stream, pace, () => forget());
   try {
@@ -102,7 +103,10 @@ async function writeFile(
     requireLive(session);
     handle.streams.add(writing);
     forget = () => handle.streams.remove(writing);
-    path = handle.upload.record.virtualPath;
+    const { record, atomic } = handle.upload;
+    path = record.virtualPath;
+    // Somebody's file as it is; what is one's own upload, or was, is not.
+    if (!atomic && record.replaces && record.joins === undefined) verbs = ['overwrite'];
     writing.start(handle, handle.upload.record.append ? undefined : header.offset);
   } catch (error) {
     writing.stop(toFileError(error));

@@ -12,6 +12,12 @@ export interface Attributes {
   readonly etag?: string | undefined;
 }
 
+/** What is known of a file that is open. */
+export interface HandleAttributes extends Attributes {
+  /** Of a handle that appends: bytes it has landed. */
+  readonly appendedBytes?: number | undefined;
+}
+
 export interface Entry {
   readonly name: string;
   readonly attributes: Attributes;

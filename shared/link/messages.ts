@@ -420,7 +420,11 @@ export const requestSchemas = {
     params: z.strictObject({ session, op, path, mode: openMode, attributes: attributeChange.optional() }),
     result: z.strictObject({ handle, attributes, created: z.boolean() }),
   },
-  'fs.stat-handle': { params: z.strictObject({ session, handle }), result: attributes },
+  'fs.stat-handle': {
+    params: z.strictObject({ session, handle }),
+    // Of a handle that appends: which of the bytes that were sent for it have landed.
+    result: attributes.extend({ appendedBytes: count.optional() }),
+  },
   'fs.change-handle': {
     params: z.strictObject({ session, op, handle, change: attributeChange }),
     result: empty,

@@ -1,7 +1,7 @@
 import type { RemoteFile } from '#dmz/files/file-client.ts';
 import { recoveriesMax } from '#dmz/sftp/limits.ts';
 import type { StreamHolder, StreamSlots } from '#dmz/sftp/files/stream-slots.ts';
-import { isSallyportError, type SallyportError, toSallyportError } from '#shared/error.ts';
+import { isSallyportError, SallyportError, toSallyportError } from '#shared/error.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 
 /**
@@ -207,11 +207,13 @@ export class FileWriter {
   /** The link parks this question until main is back, or gives up for us. */
   async #recover(run: Run): Promise<void> {
     try {
-      const { size } = await this.#file.stat();
+      const { appendedBytes } = await this.#file.stat();
       if (this.#run !== run) return;
       if (this.#appends) {
-        // Main places appended bytes itself; the size tells which of them it has got.
-        const has = size - this.#file.attributes.size - this.#earlierBytes;
+        // Main places appended bytes itself, between those of others; what it does not count may have landed.
+        if (appendedBytes === undefined)
+          throw new SallyportError('changed', 'What was appended is not known');
+        const has = appendedBytes - this.#earlierBytes;
         run.acknowledgedBytes = Math.min(run.sentBytes, Math.max(run.acknowledgedBytes, has));
       }
       this.#slots.take(run, () => this.#open(run));

@@ -1,11 +1,16 @@
 import type { RegularFile } from './folder-handle.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { AttributeChange } from '#shared/file-service/attributes.ts';
-import type { OpenFiles } from './open-files.ts';
 import { requirePrecondition } from './precondition.ts';
 import type { Committed, CommitRules, Upload, UploadRecord } from './storage.ts';
 import { toStored } from './stored.ts';
-import { UploadBytes } from './upload-bytes.ts';
+import { type BytesHome, UploadBytes } from './upload-bytes.ts';
+
+interface DirectStart {
+  readonly truncate: boolean;
+  /** By this handle in an earlier process. */
+  readonly appendedBytes?: number;
+}
 
 /**
  * Plain POSIX writing into the file itself: everybody sees each write at once, two writers lose nothing of each other, a
@@ -15,16 +20,19 @@ export class DirectUpload extends UploadBytes implements Upload {
   readonly record: UploadRecord;
   readonly freedBytes: number;
   readonly atomic = false;
+  readonly #home: BytesHome;
   readonly #etag: string | undefined;
   #isOver = false;
 
   private constructor(
     record: UploadRecord,
     opened: RegularFile,
-    files: OpenFiles,
-    { truncate }: { readonly truncate: boolean },
+    home: BytesHome,
+    { truncate, appendedBytes = 0 }: DirectStart,
   ) {
-    super(opened, files, 'visible', truncate ? 0 : Number(opened.stats.size));
+    const initialSize = truncate ? 0 : Number(opened.stats.size);
+    super(opened, home, { visibility: 'visible', initialSize, appendedBytes });
+    this.#home = home;
     this.record = record;
     this.freedBytes = truncate ? Number(opened.stats.size) : 0;
     this.#etag = record.replaces ? toStored(opened.stats)?.etag : undefined;
@@ -34,13 +42,16 @@ export class DirectUpload extends UploadBytes implements Upload {
   static async open(
     record: UploadRecord,
     opened: RegularFile,
-    files: OpenFiles,
-    options: { readonly truncate: boolean },
+    home: BytesHome,
+    start: DirectStart,
   ): Promise<DirectUpload> {
-    const upload = new DirectUpload(record, opened, files, options);
+    const upload = new DirectUpload(record, opened, home, start);
+    const { shared, appendedBytes } = upload;
     try {
       // In turn with what others write to it.
-      if (options.truncate) await upload.shared.turns.run(() => upload.change({ size: 0 }));
+      if (start.truncate) await shared.turns.run(() => upload.change({ size: 0 }));
+      // After it: whoever finds the note opens the file as it is.
+      await home.journal.noteWriter({ record, fileId: shared.id, appendedBytes });
       return upload;
     } catch (error) {
       await upload.abandon();
@@ -64,23 +75,20 @@ export class DirectUpload extends UploadBytes implements Upload {
     if (rules.change !== undefined) await this.change(rules.change);
     await this.file.sync();
     const attributes = await this.stat();
-    await this.#letGo();
+    await this.keep();
     return { attributes, created: !this.record.replaces, replacedBytes: 0 };
   }
 
-  keep(): Promise<void> {
-    return this.#letGo();
+  async keep(): Promise<void> {
+    if (!this.#isOver) this.#home.journal.forgetWriter(this.record.id);
+    await this.abandon();
   }
 
   discard(): Promise<void> {
-    return this.#letGo();
+    return this.keep();
   }
 
-  abandon(): Promise<void> {
-    return this.#letGo();
-  }
-
-  async #letGo(): Promise<void> {
+  async abandon(): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
     await this.closeFile();

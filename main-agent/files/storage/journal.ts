@@ -1,7 +1,8 @@
 /**
- * What the next process must know of this one: which files were open for reading, and which changes were being made when
- * it was killed. One small file of JSON lines in the staging folder, appended to, never synced: it is there after a kill,
- * not after a power cut, when the sessions' clients are gone anyway.
+ * What the next process must know of this one: which files were open for reading or being written in place, what was
+ * being appended, and which changes were being made when it was killed. One small file of JSON lines in the staging
+ * folder, appended to, never synced: it is there after a kill, not after a power cut, when the sessions' clients are gone
+ * anyway.
  *
  * Uploads are not in here: their records lie beside their bytes.
  */
@@ -9,11 +10,20 @@ import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { z } from 'zod';
 import type { Clock } from '#shared/clock.ts';
+import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { journalBytesMax, journalRecallMs } from '../limits.ts';
 import type { Descriptor } from './descriptor.ts';
 import { readText, writeBytes } from './file-bytes.ts';
 import type { FolderHandle } from './folder-handle.ts';
+import {
+  type Append,
+  type Appended,
+  type Writer,
+  type WriterLine,
+  writerLineSchemas,
+  WriterNotes,
+} from './writer-notes.ts';
 
 /** A change as one session numbered it. */
 export interface OperationName {
@@ -55,7 +65,13 @@ const readerSchema = z.object({
   startedAtMs: z.number(),
   beside: z.object({ upload: z.string(), fileId: z.string() }).optional(),
 });
-const lineSchema = z.discriminatedUnion('kind', [intentSchema, readerSchema]);
+const lineSchema = z.discriminatedUnion('kind', [intentSchema, readerSchema, ...writerLineSchemas]);
+
+/** A line, and whom to tell whether it is on the disk. */
+interface Waiting {
+  readonly line: string;
+  readonly resolve: (isWritten: boolean) => void;
+}
 
 const fileName = 'operations.journal';
 const newFileName = 'operations.journal-new';
@@ -73,9 +89,13 @@ export class Journal {
   readonly #intentsBefore = new Map<string, Intent>();
   readonly #readersBefore = new Map<number, Reader>();
   readonly #readers = new Map<number, Reader>();
+  readonly #writersBefore = new WriterNotes();
+  readonly #writers = new WriterNotes();
   #file: Descriptor;
   #bytes: number;
-  #waiting: string[] = [];
+  /** The last line was cut off, by a full disk or by a kill. */
+  #isTorn = false;
+  #waiting: Waiting[] = [];
   #writing: Promise<void> | undefined;
 
   private constructor(folder: FolderHandle, file: Descriptor, bytes: number, clock: Clock, log: Log) {
@@ -93,6 +113,7 @@ export class Journal {
     const { file } = await folder.openRegular(fileName, appendFlags, 0o600);
     const journal = new Journal(folder, file, Buffer.byteLength(text), clock, log);
     for (const line of text.split('\n')) journal.#load(line);
+    journal.#isTorn = text !== '' && !text.endsWith('\n');
     return journal;
   }
 
@@ -101,7 +122,8 @@ export class Journal {
     try {
       const parsed = lineSchema.parse(JSON.parse(line));
       if (parsed.kind === 'reader') this.#readersBefore.set(parsed.handle, parsed);
-      else this.#intentsBefore.set(intentKey(parsed), parsed);
+      else if (parsed.kind === 'intent') this.#intentsBefore.set(intentKey(parsed), parsed);
+      else this.#writersBefore.take(parsed);
     } catch (error) {
       // The last line of a process that was killed while it wrote.
       this.#log.debug({ err: error }, 'a line of the journal is damaged and was ignored');
@@ -121,11 +143,71 @@ export class Journal {
     return reader?.session === session ? reader : undefined;
   }
 
+  get #isHistory(): boolean {
+    return this.#clock.monotonic() - this.#openedAtMs > journalRecallMs;
+  }
+
   /** Sessions are not parked for longer: what nobody asked for by then is history. */
   #forgetBefore(): void {
-    if (this.#clock.monotonic() - this.#openedAtMs <= journalRecallMs) return;
+    if (!this.#isHistory) return;
     this.#intentsBefore.clear();
     this.#readersBefore.clear();
+    this.#writersBefore.clear();
+  }
+
+  /** A file that an earlier process wrote in place under this id, for whatever session. */
+  recallWriter(id: string): Writer | undefined {
+    this.#forgetBefore();
+    return this.#writersBefore.writer(id);
+  }
+
+  /** The id of what an earlier process opened in place as this operation. */
+  recallWriterBegunBy(name: OperationName): string | undefined {
+    this.#forgetBefore();
+    return this.#writersBefore.begunBy(name)?.record.id;
+  }
+
+  /** What earlier processes appended through a handle. */
+  recallAppended(id: string): Appended {
+    if (this.#isHistory) return { appendedBytes: undefined };
+    return this.#writersBefore.appended(id) ?? { appendedBytes: 0 };
+  }
+
+  /** The last append of each handle of earlier processes, in their order, until what became of it is noted. */
+  get appendsBefore(): WriterNotes['appends'] {
+    return this.#writersBefore.appends;
+  }
+
+  /** What became of an append of an earlier process. Of what was done since, only the file would tell. */
+  async noteAppended(id: string, appendedBytes: number | undefined): Promise<void> {
+    const line = { kind: 'appended' as const, id, appendedBytes };
+    this.#writersBefore.take(line);
+    await this.#append(JSON.stringify(line));
+  }
+
+  /** The kernel has it when it resolves. */
+  async noteWriter(writer: Writer): Promise<void> {
+    this.#writersBefore.forget(writer.record.id);
+    await this.#noteOfWriters({ kind: 'writer', ...writer });
+  }
+
+  /** The kernel has it when it resolves; rejects where it has not: then the bytes must not be written either. */
+  async noteAppend(append: Append): Promise<void> {
+    if (await this.#noteOfWriters({ kind: 'append', ...append })) return;
+    throw new SallyportError('no-space', 'The storage is full', {
+      detail: 'an append could not be noted, and might land twice after a crash',
+    });
+  }
+
+  /** Not waited for: its handle is closed, and all it appended is there. */
+  forgetWriter(id: string): void {
+    this.#writers.forget(id);
+    void this.#append(JSON.stringify({ kind: 'written', id }));
+  }
+
+  #noteOfWriters(line: WriterLine): Promise<boolean> {
+    this.#writers.take(line);
+    return this.#append(JSON.stringify(line));
   }
 
   /** The kernel has it when it resolves; a full disk must not keep anybody from deleting files, so it never rejects. */
@@ -143,36 +225,48 @@ export class Journal {
     this.#readers.delete(handle);
   }
 
-  /** Lines that come while one is written go together in the next write. */
-  async #append(line: string): Promise<void> {
-    this.#waiting.push(line);
-    // A write that has begun may not have this line: then the next one has.
-    await this.#writing;
-    this.#writing ??= this.#write().finally(() => {
+  /** Lines that come while one is written go together in the next write. False: the disk did not take it. */
+  #append(line: string): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#waiting.push({ line, resolve });
+    this.#writing ??= this.#writeAll().finally(() => {
       this.#writing = undefined;
     });
-    await this.#writing;
+    return promise;
   }
 
-  async #write(): Promise<void> {
-    const lines = this.#waiting;
-    if (lines.length === 0) return;
-    this.#waiting = [];
+  async #writeAll(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const waiting = this.#waiting.splice(0);
+      const isWritten = await this.#write(waiting.map(({ line }) => line));
+      for (const { resolve } of waiting) resolve(isWritten);
+    }
+  }
+
+  async #write(lines: readonly string[]): Promise<boolean> {
     try {
       if (this.#bytes > journalBytesMax) await this.#compact();
-      const bytes = Buffer.from(`${lines.join('\n')}\n`);
+      const bytes = Buffer.from(`${this.#isTorn ? '\n' : ''}${lines.join('\n')}\n`);
+      this.#isTorn = true;
       // Positions are ignored by the kernel: the file is open for appending.
       await writeBytes(this.#file, [bytes], 0);
+      this.#isTorn = false;
       this.#bytes += bytes.length;
+      return true;
     } catch (error) {
       this.#log.warn({ err: error }, 'the journal could not be written');
+      return false;
     }
   }
 
   /** Only what is open now goes on; intents of changes that are done are for a process killed just then. */
   async #compact(): Promise<void> {
-    const readers = [...this.#readersBefore.values(), ...this.#readers.values()];
-    const lines = readers.map((reader) => `${JSON.stringify({ kind: 'reader', ...reader })}\n`);
+    const readers = [...this.#readersBefore.values(), ...this.#readers.values()].map((reader) => ({
+      kind: 'reader',
+      ...reader,
+    }));
+    const open = [...readers, ...this.#writersBefore.lines, ...this.#writers.lines];
+    const lines = open.map((line) => `${JSON.stringify(line)}\n`);
     await fs.rm(this.#folder.at(newFileName), { force: true });
     const { file } = await this.#folder.openRegular(newFileName, appendFlags, 0o600);
     const bytes = Buffer.from(lines.join(''));
@@ -181,6 +275,7 @@ export class Journal {
     await this.#file.close();
     this.#file = file;
     this.#bytes = 0;
+    this.#isTorn = false;
   }
 
   async close(): Promise<void> {

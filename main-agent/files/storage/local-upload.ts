@@ -6,29 +6,26 @@ import * as fs from 'node:fs/promises';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import { badHandle, denied, isAFolder, taken } from '../file-error.ts';
-import { Descriptor } from './descriptor.ts';
 import { moveExclusive } from './exclusive-move.ts';
-import type { FolderHandle, RegularFile } from './folder-handle.ts';
+import { type FolderHandle, type RegularFile, reopenRegular } from './folder-handle.ts';
 import { type Jail, lockKey, type Spot } from './jail.ts';
 import type { KeyLock } from './key-lock.ts';
 import type { KeptEntry, KeptUploads } from './kept-uploads.ts';
-import type { OpenFiles } from './open-files.ts';
 import { requirePrecondition } from './precondition.ts';
 import type { StagedRecord, StagingArea } from './staging.ts';
 import type { Committed, CommitRules, Stored, Upload } from './storage.ts';
 import { toStored } from './stored.ts';
 import { requireNoTwin } from './twin-names.ts';
-import { UploadBytes } from './upload-bytes.ts';
+import { type BytesHome, UploadBytes } from './upload-bytes.ts';
 
 /** What an upload needs of the storage it belongs to. */
-export interface UploadHome {
+export interface UploadHome extends BytesHome {
   readonly jail: Jail;
   readonly locks: KeyLock;
   readonly waiting: KeptUploads;
   readonly keepReplaced: boolean;
   readonly clock: Clock;
   readonly log: Log;
-  readonly files: OpenFiles;
   /** It is no longer open here. */
   released(upload: LocalUpload): void;
   /** Its name is not its own any more. */
@@ -46,8 +43,14 @@ export class LocalUpload extends UploadBytes implements Upload {
   readonly #over = Promise.withResolvers<void>();
   #isOver = false;
 
-  constructor(home: UploadHome, area: StagingArea, record: StagedRecord, part: RegularFile) {
-    super(part, home.files, 'staged');
+  constructor(
+    home: UploadHome,
+    area: StagingArea,
+    record: StagedRecord,
+    part: RegularFile,
+    appendedBytes = 0,
+  ) {
+    super(part, home, { visibility: 'staged', initialSize: Number(part.stats.size), appendedBytes });
     this.#record = record;
     this.#home = home;
     this.#area = area;
@@ -78,17 +81,8 @@ export class LocalUpload extends UploadBytes implements Upload {
   }
 
   /** The same bytes once more, whatever name they have; undefined when the upload is over. */
-  reopen(flags: number): Promise<RegularFile | undefined> {
-    return this.shared.turns.run(async () => {
-      if (this.#isOver) return undefined;
-      const file = await Descriptor.open(this.file.path, flags);
-      try {
-        return { file, stats: await file.stat() };
-      } catch (error) {
-        await file.close();
-        throw error;
-      }
-    });
+  async reopen(flags: number): Promise<RegularFile | undefined> {
+    return this.shared.turns.run(async () => (this.#isOver ? undefined : reopenRegular(this.file, flags)));
   }
 
   async commit(rules: CommitRules): Promise<Committed> {
@@ -100,6 +94,7 @@ export class LocalUpload extends UploadBytes implements Upload {
       this.#home.locks.hold([lockKey(spot)], () => this.#putInPlace(spot, rules)),
     );
     this.shared.visibility = 'visible';
+    this.#noteOver();
     // Visible and durable: from here on nothing may turn success into failure.
     await this.#afterwards(() => this.#letGo());
     await this.#afterwards(() => this.#area.markCommitted(this.record));
@@ -171,6 +166,7 @@ export class LocalUpload extends UploadBytes implements Upload {
     if (isNothing || this.record.unlinked === true) return this.discard();
     this.#isOver = true;
     this.shared.visibility = 'gone';
+    this.#noteOver();
     try {
       await this.closeFile();
       const record = { ...this.record, left: true };
@@ -190,6 +186,7 @@ export class LocalUpload extends UploadBytes implements Upload {
   async discard(): Promise<void> {
     if (this.#isOver) return;
     this.shared.visibility = 'gone';
+    this.#noteOver();
     await this.#letGo();
     await this.#area.remove(this.record.id);
   }
@@ -202,6 +199,10 @@ export class LocalUpload extends UploadBytes implements Upload {
     this.#isOver = true;
     this.#release();
     await this.closeFile();
+  }
+
+  #noteOver(): void {
+    if (this.record.append) this.#home.journal.forgetWriter(this.record.id);
   }
 
   #release(): void {

@@ -6,10 +6,9 @@ import { constants, type BigIntStats } from 'node:fs';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
-import { badHandle, hasErrno, isAFolder, notFound, taken } from '../file-error.ts';
-import { journalRecallMs, keptVersionMs, vanishedTriesMax } from '../limits.ts';
+import { badHandle, notFound, taken } from '../file-error.ts';
+import { journalRecallMs, keptVersionMs } from '../limits.ts';
 import { applyChange, fileMode } from './attribute-change.ts';
-import { DirectUpload } from './direct-upload.ts';
 import type { FolderHandle, RegularFile } from './folder-handle.ts';
 import { type Jail, lockKey, type Spot } from './jail.ts';
 import { Journal, type OperationName } from './journal.ts';
@@ -17,13 +16,13 @@ import type { KeyLock } from './key-lock.ts';
 import { type KeptEntry, KeptUploads } from './kept-uploads.ts';
 import { LocalUpload, type UploadHome } from './local-upload.ts';
 import { OpenFiles } from './open-files.ts';
+import { againIfGone, LocalWriters } from './local-writers.ts';
 import { isBelow, movedPlace } from './places.ts';
 import { StagingAreas } from './staging-areas.ts';
 import type { StagedRecord, StagingArea } from './staging.ts';
 import type {
   BeginUpload,
   CommittedUpload,
-  JoinUpload,
   KeptUpload,
   Place,
   RenameOptions,
@@ -33,7 +32,7 @@ import type {
   UploadStart,
   UploadTarget,
 } from './storage.ts';
-import { fileId, toStored } from './stored.ts';
+import { fileId, requireFileOrNothing, toStored } from './stored.ts';
 import { requireNoTwin } from './twin-names.ts';
 
 export interface LocalUploadsOptions {
@@ -53,6 +52,7 @@ export class LocalUploads implements UploadHome {
   readonly log: Log;
   readonly files = new OpenFiles();
   readonly waiting = new KeptUploads();
+  readonly writers: LocalWriters;
   readonly #options: LocalUploadsOptions;
   readonly #areas: StagingAreas;
   readonly #open = new Map<string, LocalUpload>();
@@ -71,12 +71,14 @@ export class LocalUploads implements UploadHome {
     this.log = options.log;
     this.#options = options;
     this.#openedAtMs = options.clock.monotonic();
+    this.writers = new LocalWriters(this);
     this.#areas = new StagingAreas(jail, options, (area) => this.#loadArea(area));
   }
 
   async open(): Promise<void> {
     const area = await this.#areas.openBase();
     this.#journal = await Journal.open(area.folder, this.clock, this.log);
+    await this.writers.decideAppends();
   }
 
   async #loadArea(area: StagingArea): Promise<void> {
@@ -103,7 +105,7 @@ export class LocalUploads implements UploadHome {
       const kept = existing === undefined ? this.#keptIn(spot, begin.record.user, place) : undefined;
       const start = begin.choose(existing, kept);
       const { exclusive } = begin.record;
-      if (start.from === 'present' && !exclusive) return this.#openPresent(spot, begin, start);
+      if (start.from === 'present' && !exclusive) return this.writers.openPresent(spot, begin, start);
       const reservation = lockKey(spot);
       if (exclusive && (existing !== undefined || this.#reserved.has(reservation))) {
         throw taken('exclusive create');
@@ -226,35 +228,8 @@ export class LocalUploads implements UploadHome {
     }
   }
 
-  openInPlace(place: Place, begin: BeginUpload): Promise<Upload> {
-    return againIfGone(() => this.#openInPlace(place, begin));
-  }
-
-  #openInPlace(place: Place, begin: BeginUpload): Promise<Upload> {
-    return this.jail.withSpot(place, 'parent-missing', async (spot) => {
-      const existing = requireFileOrNothing(await spot.folder.find(spot.name));
-      const start = begin.choose(existing, undefined);
-      if (begin.record.exclusive && existing !== undefined) throw taken('exclusive create');
-      if (existing !== undefined) return this.#openPresent(spot, begin, start);
-      await requireNoTwin(spot.folder, spot.name);
-      const flags = inPlaceFlags(begin) | constants.O_CREAT | constants.O_EXCL;
-      const opened = await spot.folder.openRegular(spot.name, flags, fileMode(begin.mode));
-      const record = { ...begin.record, replaces: false };
-      return DirectUpload.open(record, opened, this.files, { truncate: false });
-    });
-  }
-
-  async join(id: string, { record, truncate }: JoinUpload): Promise<Upload | undefined> {
-    const opened = await this.#open.get(id)?.reopen(inPlaceFlags({ record }));
-    if (opened === undefined) return undefined;
-    return DirectUpload.open({ ...record, replaces: true }, opened, this.files, { truncate });
-  }
-
-  /** The file that has the name now: since it was looked at, another may have taken its place. */
-  async #openPresent(spot: Spot, begin: BeginUpload, { from }: UploadStart): Promise<Upload> {
-    const opened = await spot.folder.openRegular(spot.name, inPlaceFlags(begin));
-    const record = { ...begin.record, replaces: true };
-    return DirectUpload.open(record, opened, this.files, { truncate: from === 'empty' });
+  opened(id: string): LocalUpload | undefined {
+    return this.#open.get(id);
   }
 
   async kept(user: string, place: Place): Promise<KeptUpload | undefined> {
@@ -380,7 +355,10 @@ export class LocalUploads implements UploadHome {
   }
 
   findBegun(session: string, operation: number): string | undefined {
-    return this.waiting.begunBy(session, operation)?.record.id;
+    return (
+      this.waiting.begunBy(session, operation)?.record.id ??
+      this.journal.recallWriterBegunBy({ session, operation })
+    );
   }
 
   openBefore(session: string): readonly string[] {
@@ -394,11 +372,14 @@ export class LocalUploads implements UploadHome {
 
   async adopt(id: string, session: string): Promise<Upload | undefined> {
     const kept = this.waiting.get(id);
-    if (kept === undefined || kept.record.session !== session) return undefined;
+    if (kept === undefined) return this.writers.adopt(id, session);
+    if (kept.record.session !== session) return undefined;
+    const appendedBytes = this.writers.requireAppended(kept.record);
     this.waiting.take(id);
     this.#resuming.set(id, kept);
     try {
-      const upload = new LocalUpload(this, kept.area, kept.record, await kept.area.openPart(id));
+      const part = await kept.area.openPart(id);
+      const upload = new LocalUpload(this, kept.area, kept.record, part, appendedBytes);
       this.#open.set(id, upload);
       return upload;
     } catch (error) {
@@ -463,22 +444,6 @@ export class LocalUploads implements UploadHome {
   }
 }
 
-/** A file removed between a look at its name and its opening is not there: then that is decided about anew. */
-async function againIfGone(open: () => Promise<Upload>): Promise<Upload> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await open();
-    } catch (error) {
-      if (!hasErrno(error, 'ENOENT') || tries === vanishedTriesMax) throw error;
-    }
-  }
-}
-
-/** Appending is the kernel's: wherever the end is, of programs on this host too. */
-function inPlaceFlags({ record }: Pick<BeginUpload, 'record'>): number {
-  return constants.O_RDWR | (record.append ? constants.O_APPEND : 0);
-}
-
 /** What is left to tell of a file that vanished with its close. */
 function nameless({ partId, startedAtMs }: StagedRecord): Stored {
   const times = { mtimeMs: startedAtMs, atimeMs: startedAtMs };
@@ -501,12 +466,4 @@ function stagedRecord(
   part: BigIntStats,
 ): StagedRecord {
   return { ...begin.record, replaces, folderId, partId: fileId(part) };
-}
-
-function requireFileOrNothing(found: BigIntStats | undefined): Stored | undefined {
-  if (found === undefined) return undefined;
-  const stored = toStored(found);
-  if (stored === undefined) throw taken('a link or special file has that name');
-  if (stored.type === 'folder') throw isAFolder();
-  return stored;
 }

@@ -116,11 +116,11 @@ export class LocalStorage implements Storage {
   }
 
   openInPlace(place: Place, begin: BeginUpload): Promise<Upload> {
-    return this.#uploads.openInPlace(place, begin);
+    return this.#uploads.writers.openInPlace(place, begin);
   }
 
   joinUpload(id: string, join: JoinUpload): Promise<Upload | undefined> {
-    return this.#uploads.join(id, join);
+    return this.#uploads.writers.join(id, join);
   }
 
   keptUpload(user: string, place: Place): Promise<KeptUpload | undefined> {

@@ -26,7 +26,7 @@ import type { UploadRecord } from './storage.ts';
 export const stagingFolderName = '.sallyport-staging';
 
 const components = z.array(z.string()).max(256);
-const recordSchema = z.object({
+export const uploadRecordSchema = z.object({
   id: z.string().regex(/^[a-z0-9]{1,16}$/),
   user: z.string(),
   session: z.string(),
@@ -47,6 +47,9 @@ const recordSchema = z.object({
       metadata: z.string().max(uploadMetadataCharactersMax).optional(),
     })
     .optional(),
+  joins: z.string().optional(),
+});
+const recordSchema = uploadRecordSchema.extend({
   /** Of the folder the file is to be in. */
   folderId: z.string(),
   /** Of the staging file itself: after the commit this is the file's identity. */

@@ -83,6 +83,8 @@ export interface UploadRecord {
   readonly resumable?: Resumable | undefined;
   /** Its name was taken from it: what is written goes on, and is gone with the last close. */
   readonly unlinked?: boolean | undefined;
+  /** Another upload of the same session, whose bytes these are. */
+  readonly joins?: string | undefined;
 }
 
 export interface CommitRules {
@@ -196,7 +198,7 @@ export interface BeginUpload {
 
 /** Another handle of an upload that is open. */
 export interface JoinUpload {
-  readonly record: Omit<UploadRecord, 'replaces'>;
+  readonly record: Omit<UploadRecord, 'replaces' | 'joins'>;
   readonly truncate: boolean;
 }
 
@@ -258,11 +260,14 @@ export interface Storage {
   moveUpload(id: string, to: UploadTarget, options: RenameOptions): Promise<{ readonly replaced: boolean }>;
   /** No name for an upload that is open here, as for a file that is removed while it is written. */
   unlinkUpload(id: string, by: OperationName): Promise<void>;
-  /** An upload this process's predecessor had open, if the session is the same; undefined = none. */
+  /**
+   * An upload, or a file written in place, that this process's predecessor had open, if the session is the same;
+   * undefined = none. Rejects `changed` where it can't be gone on with.
+   */
   adoptUpload(id: string, session: string): Promise<Upload | undefined>;
   /** Ids of what this session had open in an earlier process and was not asked for since. */
   openBefore(session: string): readonly string[];
-  /** The id of an upload that a session began as this operation and that is not open here. */
+  /** The id of an upload or of a writer in place that a session opened as this operation and that is not open here. */
   findUpload(session: string, operation: number): string | undefined;
   /** How an upload ended that is gone, if that was minutes ago and the session is the same. */
   findCommitted(id: string, session: string): Promise<CommittedUpload | undefined>;

@@ -1,7 +1,7 @@
 /** From the kernel's stat to what a storage tells, and the ETag with it. */
 import { hash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
-import { notFound } from '../file-error.ts';
+import { isAFolder, notFound, taken } from '../file-error.ts';
 import type { Stored } from './storage.ts';
 
 const nanosecondsPerMillisecond = 1e6;
@@ -39,5 +39,14 @@ export function toStored(stats: BigIntStats): Stored | undefined {
 export function requireShown(stats: BigIntStats | undefined): Stored {
   const stored = stats === undefined ? undefined : toStored(stats);
   if (stored === undefined) throw notFound();
+  return stored;
+}
+
+/** What has a name, if a file has it; rejects where anything else has. */
+export function requireFileOrNothing(found: BigIntStats | undefined): Stored | undefined {
+  if (found === undefined) return undefined;
+  const stored = toStored(found);
+  if (stored === undefined) throw taken('a link or special file has that name');
+  if (stored.type === 'folder') throw isAFolder();
   return stored;
 }

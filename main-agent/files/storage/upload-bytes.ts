@@ -5,29 +5,42 @@ import { applyChange } from './attribute-change.ts';
 import { Descriptor } from './descriptor.ts';
 import { lengthOf, readBytes, writeBytes } from './file-bytes.ts';
 import type { RegularFile } from './folder-handle.ts';
+import type { Journal } from './journal.ts';
+import { checksumOf } from './landed-appends.ts';
 import { LocalFile } from './local-file.ts';
 import type { OpenFile, OpenFiles } from './open-files.ts';
-import type { SharedFile, Stored, StoredFile } from './storage.ts';
+import type { SharedFile, Stored, StoredFile, UploadRecord } from './storage.ts';
 import { toStored } from './stored.ts';
 
+/** What the bytes need of the storage they belong to. */
+export interface BytesHome {
+  readonly files: OpenFiles;
+  readonly journal: Journal;
+}
+
+export interface BytesStart {
+  /** Of the file, where nobody else has it open. */
+  readonly visibility: SharedFile['visibility'];
+  readonly initialSize: number;
+  /** Landed by this handle in an earlier process. */
+  readonly appendedBytes: number;
+}
+
 /** The bytes of an open upload, wherever they lie until it is committed: a staging file, or the file itself. */
-export class UploadBytes {
+export abstract class UploadBytes {
+  abstract readonly record: UploadRecord;
   readonly initialSize: number;
   readonly shared: OpenFile;
-  appendedBytes = 0;
+  appendedBytes: number;
   protected readonly file: Descriptor;
-  readonly #files: OpenFiles;
+  readonly #home: BytesHome;
 
-  constructor(
-    { file, stats }: RegularFile,
-    files: OpenFiles,
-    visibility: SharedFile['visibility'],
-    initialSize = Number(stats.size),
-  ) {
+  constructor({ file, stats }: RegularFile, home: BytesHome, start: BytesStart) {
     this.file = file;
-    this.#files = files;
-    this.shared = files.join(stats, visibility);
-    this.initialSize = initialSize;
+    this.#home = home;
+    this.shared = home.files.join(stats, start.visibility);
+    this.initialSize = start.initialSize;
+    this.appendedBytes = start.appendedBytes;
   }
 
   get size(): number {
@@ -41,7 +54,16 @@ export class UploadBytes {
   }
 
   async append(pieces: readonly Uint8Array[]): Promise<void> {
-    const at = this.shared.size;
+    const { shared, record, appendedBytes } = this;
+    const at = shared.size;
+    await this.#home.journal.noteAppend({
+      id: record.id,
+      fileId: shared.id,
+      at,
+      bytes: lengthOf(pieces),
+      crc32: checksumOf(pieces),
+      appendedBytes,
+    });
     try {
       await this.write(pieces, at);
     } catch (error) {
@@ -86,7 +108,7 @@ export class UploadBytes {
     try {
       await this.file.close();
     } finally {
-      this.#files.leave(this.shared);
+      this.#home.files.leave(this.shared);
     }
   }
 }

@@ -95,6 +95,16 @@ test('opening for writing without being allowed to overwrite is refused, and not
   }
 });
 
+test('a right to overwrite that is taken away ends what is written in place', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['f'], 'abc');
+  const handle = await client.open(['f'], resume);
+  client.user = userOf('alice', [mountOf([], ['alice'], ['list', 'read', 'write'])]);
+  await expect(client.write(handle, 'X')).rejects.toMatchObject({ code: 'permission-denied' });
+  expect(await text(rig, 'alice', 'f')).toBe('abc');
+});
+
 test('what a file grows by counts once, however many have it open, and what it shrinks by is free', async () => {
   const rig = await startRig();
   const user = userOf('alice', undefined, { quotaBytes: 100 * kib });

@@ -1,5 +1,11 @@
 import type { FileClient, RemoteFile, RemoteFolder, UploadClient } from '#dmz/files/file-client.ts';
-import type { AttributeChange, Attributes, Entry, OpenMode } from '#shared/file-service/attributes.ts';
+import type {
+  AttributeChange,
+  Attributes,
+  Entry,
+  HandleAttributes,
+  OpenMode,
+} from '#shared/file-service/attributes.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import { MemoryReadStream, MemoryWriteStream } from './memory-stream.ts';
@@ -208,6 +214,7 @@ class MemoryFile implements RemoteFile {
   readonly #node: Node;
   readonly #isInPlace: boolean;
   #isOpen = true;
+  #appendedBytes = 0;
 
   constructor(
     files: MemoryFiles,
@@ -252,7 +259,8 @@ class MemoryFile implements RemoteFile {
     return stream;
   }
 
-  #writeAt(offset: number, bytes: Uint8Array): SallyportError | undefined {
+  #writeAt(position: number, bytes: Uint8Array): SallyportError | undefined {
+    const offset = this.#mode.append ? this.#node.bytes.length : position;
     const end = offset + bytes.length;
     if (end > this.#files.quotaBytes) return new SallyportError('quota-exceeded', 'Your quota is used up');
     const node = this.#node;
@@ -270,12 +278,16 @@ class MemoryFile implements RemoteFile {
       }
     }
     node.bytes.set(bytes, offset);
+    this.#appendedBytes += bytes.length;
     return undefined;
   }
 
-  async stat(): Promise<Attributes> {
+  async stat(): Promise<HandleAttributes> {
     await this.#files.beforeStat();
-    return this.#files.late(() => attributesOf(this.#node));
+    return this.#files.late(() => ({
+      ...attributesOf(this.#node),
+      ...(this.#mode.append && { appendedBytes: this.#appendedBytes }),
+    }));
   }
 
   change(change: AttributeChange): Promise<void> {

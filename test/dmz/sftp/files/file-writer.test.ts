@@ -11,9 +11,9 @@ import { MemoryFiles } from '../fakes/memory-files.ts';
 const lost = () => new SallyportError('link-down', 'The link is down');
 
 async function openWriter(
-  options: { appends?: boolean; present?: Buffer } = {},
+  options: { appends?: boolean; present?: Buffer; files?: MemoryFiles } = {},
 ): Promise<{ files: MemoryFiles; file: RemoteFile; writer: FileWriter }> {
-  const files = new MemoryFiles();
+  const files = options.files ?? new MemoryFiles();
   if (options.present !== undefined) files.put('/f', options.present);
   const append = options.appends ?? false;
   const mode = { read: false, write: true, create: 'if-missing', truncate: false, append } as const;
@@ -121,6 +121,20 @@ describe('writing one open file', () => {
     await Promise.all(done);
     await write(open.writer, 0, 'three');
     expect((await commit(open)).toString()).toBe('start one two three');
+  });
+
+  it('an append is not taken for landed because somebody else appended meanwhile', async () => {
+    const open = await openWriter({ appends: true, present: Buffer.from('start ') });
+    const other = await openWriter({ appends: true, files: open.files });
+    await write(open.writer, 0, 'one ');
+    await open.writer.endRun();
+    open.files.delay = () => new Promise((resolve) => setImmediate(resolve));
+    open.files.beforeStat = () => write(other.writer, 0, 'theirs ');
+    const done = write(open.writer, 0, 'two ');
+    // On its way, and lost with the link.
+    open.files.writeStreams.at(-1)?.fail(lost());
+    await done;
+    expect((await commit(open)).toString()).toBe('start one theirs two ');
   });
 
   it('gives up when main stays away, and tells every write', async () => {
