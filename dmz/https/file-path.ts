@@ -38,5 +38,5 @@ function unescape(component: string): string {
 }
 
 function badPath(detail: string): SallyportError {
-  return new SallyportError('bad-path', 'That name is not allowed', { detail });
+  return new SallyportError('bad-path', 'That name is not served here', { detail });
 }

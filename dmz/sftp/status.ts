@@ -11,7 +11,8 @@ const statusOf: Readonly<Record<ErrorCode, StatusCode>> = {
   // files
   'not-found': noSuchFile,
   'parent-missing': noSuchFile,
-  'bad-path': noSuchFile,
+  // Not "no such file": that would send people looking for a file, and programs on to create it.
+  'bad-path': permissionDenied,
   exists: failure,
   'not-empty': failure,
   'not-a-folder': failure,

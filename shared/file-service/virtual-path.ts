@@ -61,34 +61,39 @@ export const pathBytesMax = 4096;
 export const pathComponentsMax = 256;
 
 const windowsReserved = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)/i;
-// C0, DEL, C1, line/paragraph separators, bidi controls, and U+FFFD (a lossy decoding: two names would become one).
-const forbidden =
-  // oxlint-disable-next-line no-control-regex -- these are the very characters that must not pass
-  /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffd]/;
+// C0, DEL, C1, line/paragraph separators, and U+FFFD (a lossy decoding: two names would become one).
+// oxlint-disable-next-line no-control-regex -- these are the very characters that must not pass
+const unwritable = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\ufffd]/;
+// What turns the text behind it around, so that `gpj.exe` reads as `exe.jpg`. The marks U+200E and U+200F only say
+// which way a neighbour goes, and stand in ordinary Arabic and Hebrew names.
+const turning = /[\u202a-\u202e\u2066-\u2069]/;
 
-function refuse(detail: string): never {
-  throw new SallyportError('bad-path', 'That name is not allowed', { detail });
+/** `why` is for the person who chose the name. */
+function refuse(why: string, detail = why): never {
+  throw new SallyportError('bad-path', `That name is not served here: ${why}`, { detail });
 }
 
 function requireComponent(name: string): string {
-  if (name === '' || name === '.' || name === '..') refuse(`component ${JSON.stringify(name)}`);
-  if (name.includes('/') || forbidden.test(name) || !name.isWellFormed())
-    refuse('forbidden character in a component');
-  if (Buffer.byteLength(name) > componentBytesMax) refuse(`component longer than ${componentBytesMax} bytes`);
-  if (windowsReserved.test(name)) refuse('name reserved by Windows');
-  if (/[. ]$/.test(name)) refuse('name ends in a dot or a space');
+  if (name === '' || name === '.' || name === '..')
+    refuse('it is empty or only dots', `component ${JSON.stringify(name)}`);
+  if (name.includes('/')) refuse('it has a slash in it');
+  if (unwritable.test(name) || !name.isWellFormed()) refuse('it has control characters or no readable text');
+  if (turning.test(name)) refuse('it has characters that turn the text around');
+  if (Buffer.byteLength(name) > componentBytesMax) refuse(`it is longer than ${componentBytesMax} bytes`);
+  if (windowsReserved.test(name)) refuse('Windows keeps it for a device');
+  if (/[. ]$/.test(name)) refuse('it ends in a dot or a space');
   return name;
 }
 
 /** unknown components → VirtualPath, or `bad-path`. Components are taken as they are: no unescaping, no NFC. */
 export function requireComponents(untrusted: readonly string[]): VirtualPath {
-  if (untrusted.length > pathComponentsMax) refuse(`more than ${pathComponentsMax} components`);
+  if (untrusted.length > pathComponentsMax) refuse(`it has more than ${pathComponentsMax} folders`);
   let bytes = 0;
   for (const component of untrusted) {
     requireComponent(component);
     bytes += Buffer.byteLength(component) + 1;
   }
-  if (bytes > pathBytesMax) refuse(`path longer than ${pathBytesMax} bytes`);
+  if (bytes > pathBytesMax) refuse(`with its folders it is longer than ${pathBytesMax} bytes`);
   return VirtualPath.fromChecked([...untrusted]);
 }
 
@@ -98,7 +103,7 @@ export function requireComponents(untrusted: readonly string[]): VirtualPath {
  */
 export function parseVirtualPath(untrustedPath: string): VirtualPath {
   // Before any split: an overlong string must not cost a list of its pieces.
-  if (untrustedPath.length > pathBytesMax) refuse(`path longer than ${pathBytesMax} bytes`);
+  if (untrustedPath.length > pathBytesMax) refuse(`with its folders it is longer than ${pathBytesMax} bytes`);
   const components: string[] = [];
   for (const part of untrustedPath.split('/')) {
     if (part === '' || part === '.') continue;

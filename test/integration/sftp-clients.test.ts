@@ -184,6 +184,23 @@ describe('other clients', () => {
     await expectRoundTrip('/lftp', 'lftp.bin');
   });
 
+  it('lftp shows why a name is not served, and serves those with the marks of right-to-left writing', async () => {
+    const refused = await runLftp(target, [`put ${folder}/up.bin -o /aux.txt`]);
+    expect(refused.status).not.toBe(0);
+    expect(refused.stderr).toContain('That name is not served here: Windows keeps it for a device');
+    const name = '\u05e9\u05dc\u05d5\u05dd\u200f.txt';
+    const served = await runLftp(target, [`put ${folder}/up.bin -o "/${name}"`, 'cls -1 /']);
+    expect(served.status, served.stderr).toBe(0);
+    expect(served.stdout).toContain(name);
+  });
+
+  it('OpenSSH says of a name that is not served that it is not permitted, not that there is no such file', async () => {
+    const result = await runOpenSshSftp(target, [`put ${folder}/up.bin /report.`]);
+    expect(result.status).not.toBe(0);
+    expect(result.stderr).toMatch(/permission denied/i);
+    expect(result.stderr).not.toMatch(/no such file/i);
+  });
+
   it('rclone, which writes and reads from several threads', async () => {
     const open = await startTestServer({ frank: { password: 'correct horse', next: 'admit' } });
     const [type, blob] = open.hostKeyLine.split(' ');

@@ -77,7 +77,7 @@ function readHandle(reader: WireReader): string {
   return reader.string(handleBytesMax).toString('latin1');
 }
 
-/** NUL, U+FFFD and bytes that are no UTF-8 are refused before a path is anything: no file has such a name. */
+/** NUL, U+FFFD and bytes that are no UTF-8 are refused before a path is anything: no name that is served has them. */
 function readPath(id: number, reader: WireReader): string {
   const bytes = reader.string(pathBytesMax);
   try {
@@ -86,7 +86,11 @@ function readPath(id: number, reader: WireReader): string {
   } catch (error) {
     if (!(error instanceof MalformedMessage)) throw error;
   }
-  throw new RequestRefused(id, statusCode.noSuchFile, 'No such file');
+  throw new RequestRefused(
+    id,
+    statusCode.permissionDenied,
+    'That name is not served here: it has control characters or is no UTF-8',
+  );
 }
 
 function parseWrite(id: number, reader: WireReader, packet: SftpPacket): SftpRequest {

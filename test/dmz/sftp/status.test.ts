@@ -6,7 +6,7 @@ describe('errors as SFTP status', () => {
   it.each([
     ['not-found', 2],
     ['parent-missing', 2],
-    ['bad-path', 2],
+    ['bad-path', 3],
     ['permission-denied', 3],
     ['no-session', 3],
     ['exists', 4],

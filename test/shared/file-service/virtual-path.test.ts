@@ -51,7 +51,9 @@ describe('S-08: a virtual path', () => {
     ['a\nb', 'line feed'],
     ['a\u007fb', 'DEL'],
     ['a\u0085b', 'C1'],
-    ['a\u202eb', 'bidi override'],
+    ['a\u202eb', 'an override of direction'],
+    ['a\u202ab', 'an embedding'],
+    ['a\u2067b', 'an isolate'],
     ['a\ufffdb', 'lossy decoding'],
     ['a\ud800b', 'lone surrogate'],
     ['con', 'reserved by Windows'],
@@ -60,6 +62,24 @@ describe('S-08: a virtual path', () => {
     ['name ', 'trailing space'],
   ])('refuses the component %j (%s)', (component) => {
     expect(codeOf(() => requireComponents(['ok', component]))).toBe('bad-path');
+  });
+
+  it.each(['\u05e9\u05dc\u05d5\u05dd\u200f.txt', '\u200e\u0645\u0631\u062d\u0628\u0627\u200e.pdf'])(
+    'serves names with the marks of right-to-left writing (%j)',
+    (name) => {
+      expect(parseVirtualPath(`/${name}`).components).toEqual([name]);
+    },
+  );
+
+  it.each([
+    ['aux.txt', 'Windows keeps it for a device'],
+    ['report.', 'it ends in a dot or a space'],
+    ['x ', 'it ends in a dot or a space'],
+    ['a'.repeat(256), 'it is longer than 255 bytes'],
+    ['a\u202eb', 'it has characters that turn the text around'],
+    ['a\0b', 'it has control characters or no readable text'],
+  ])('says why it does not serve %j', (name, why) => {
+    expect(() => parseVirtualPath(`/${name}`)).toThrow(`That name is not served here: ${why}`);
   });
 
   it('measures components in bytes', () => {

@@ -92,9 +92,9 @@ describe('SFTP requests as raw bytes', () => {
       ).toBe(status);
   });
 
-  it('answers NO_SUCH_FILE for a path with NUL, U+FFFD or bytes that are no UTF-8', () => {
+  it('answers PERMISSION_DENIED for a path with NUL, U+FFFD or bytes that are no UTF-8', () => {
     for (const path of ['/a\0b', '/a\ufffd', Buffer.from([0x2f, 0xff])])
-      expect(statusOf(request(packetType.stat).string(path).finish())).toBe(2);
+      expect(statusOf(request(packetType.stat).string(path).finish())).toBe(3);
   });
 
   it('answers BAD_MESSAGE for unknown attribute flags, leftovers, offsets beyond 2^53', () => {
