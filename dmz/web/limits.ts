@@ -51,6 +51,9 @@ export const namedInQuestionMax = 8;
 /** Names of a selection that the server takes for one download. */
 export const downloadNamesMax = 10_000;
 
+/** Folders of one deletion that are looked into for what they don't show: one call each. */
+export const unservedLookedForMax = 20;
+
 /** Long enough to come back to the keyboard, short enough not to nag. */
 export const sessionEndWarningMs = 120_000;
 /** How often the session's end is looked for. */

@@ -32,6 +32,9 @@ const unfinished = {
   expires: '2030-01-01T00:00:00Z',
 };
 
+/** As another program leaves things on a storage. */
+const unserved = { count: 23, names: ['aux.h', 'Rechnung M\\xe4rz.pdf', 'line\\u000abreak.txt', 'current'] };
+
 const longName = 'site-plan-2026-final-version-with-all-corrections-by-the-architect.dwg';
 const publicKey = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6k1q3mH2w6v1S9oYxkR0o4n4gq5bq8u1cS2mP9tL7x laptop';
 
@@ -266,6 +269,25 @@ const files = {
       await stage.page.getByLabel(stage.words.rename.label('offer.pdf')).fill('notes.txt');
       await stage.page.keyboard.press('Enter');
       await stage.alert();
+    },
+  },
+  'files-unserved': {
+    shows: ['files', 'unserved'],
+    as: 'carol',
+    play: async (stage) => {
+      stage.node.unserved = unserved;
+      await stage.page.reload();
+      await stage.press(stage.words.unserved.note(23, '23'));
+    },
+  },
+  'delete-unserved': {
+    shows: ['delete'],
+    as: 'carol',
+    play: async (stage) => {
+      await stage.listed('Projects');
+      stage.node.unserved = unserved;
+      await stage.choose('Projects', stage.words.files.delete);
+      await stage.text(stage.words.unserved.deleted(23, '23'));
     },
   },
   'files-drop': {

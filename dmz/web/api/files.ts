@@ -14,10 +14,19 @@ interface ListingBody {
     readonly mtime: string;
   }[];
   readonly next?: string;
+  readonly unserved?: Unserved;
+}
+
+/** What lies in a folder and can't be shown: how many, and the first of their names in writing that can be. */
+export interface Unserved {
+  readonly count: number;
+  readonly names: readonly string[];
 }
 
 export interface Page {
   readonly entries: readonly Entry[];
+  /** With the first page, where there are any. */
+  readonly unserved?: Unserved;
   /** Cursor of the page after this one; absent after the last. */
   readonly next?: string;
 }
@@ -41,7 +50,17 @@ export async function getPage(
     size,
     mtimeMs: Date.parse(mtime),
   }));
-  return body.next === undefined ? { entries } : { entries, next: body.next };
+  return {
+    entries,
+    ...(body.next === undefined ? {} : { next: body.next }),
+    ...(body.unserved === undefined ? {} : { unserved: body.unserved }),
+  };
+}
+
+export async function countUnserved(http: Http, folder: FolderPath, signal: AbortSignal): Promise<number> {
+  const path = `${toFolderApiPath(folder)}?limit=1`;
+  const { unserved } = await http.call<ListingBody>({ method: 'GET', path, signal });
+  return unserved?.count ?? 0;
 }
 
 export async function makeFolder(http: Http, path: FolderPath): Promise<void> {

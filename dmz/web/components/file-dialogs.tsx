@@ -3,6 +3,7 @@ import { Button } from '#dmz/web/components/button.tsx';
 import { Dialog } from '#dmz/web/components/dialog.tsx';
 import { FullPath, NamedPlaces } from '#dmz/web/components/full-path.tsx';
 import { TextField } from '#dmz/web/components/text-field.tsx';
+import { UnservedWarning } from '#dmz/web/components/unserved.tsx';
 import type { Entry } from '#dmz/web/files/entry.ts';
 import type { FolderPath } from '#dmz/web/files/path.ts';
 import { useClient, useWords } from '#dmz/web/state/client.ts';
@@ -97,6 +98,7 @@ export function DeleteDialog({
     <Dialog view="delete" title={words.remove.title(entries.length, first?.name ?? '')} onClose={onClose}>
       <NamedPlaces entries={entries} />
       <p>{consequence}</p>
+      <UnservedWarning entries={entries} />
       <div class="dialog-buttons">
         <Button onClick={onClose}>{words.common.cancel}</Button>
         <Button kind="danger" busy={busy} onClick={() => void remove()}>

@@ -163,6 +163,23 @@ export const de: Catalogue = {
     unreadable:
       'Sie dürfen nicht alles herunterladen, was darin liegt. Wählen Sie etwas anderes aus, oder fragen Sie Ihren Administrator.',
   },
+  unserved: {
+    note: (count, formatted) =>
+      plural(
+        count,
+        '1 weiterer Eintrag lässt sich nicht zeigen',
+        `${formatted} weitere Einträge lassen sich nicht zeigen`,
+      ),
+    title: (count, formatted) =>
+      plural(count, '1 Eintrag lässt sich nicht zeigen', `${formatted} Einträge lassen sich nicht zeigen`),
+    why: 'Ein anderes Programm hat das hier abgelegt, unter einem Namen oder in einer Form, die sich nicht zeigen oder herunterladen lässt. Bitten Sie, wer es abgelegt hat, es umzubenennen, oder fragen Sie Ihren Administrator.',
+    deleted: (count, formatted) =>
+      plural(
+        count,
+        'Darin liegt auch 1 Eintrag, der sich hier nicht zeigen lässt. Er wird mit gelöscht.',
+        `Darin liegen auch ${formatted} Einträge, die sich hier nicht zeigen lassen. Sie werden mit gelöscht.`,
+      ),
+  },
   newFolder: {
     title: 'Neuer Ordner',
     label: 'Name des Ordners',

@@ -156,6 +156,19 @@ export const en = {
     unreadable:
       'You may not download everything that is in there. Select something else, or ask your administrator.',
   },
+  unserved: {
+    note: (count: number, formatted: string) =>
+      plural(count, '1 more item can’t be shown', `${formatted} more items can’t be shown`),
+    title: (count: number, formatted: string) =>
+      plural(count, '1 item can’t be shown', `${formatted} items can’t be shown`),
+    why: 'Another program put this here, under a name or in a form that can’t be shown or downloaded. Ask whoever put it here to rename it, or your administrator.',
+    deleted: (count: number, formatted: string) =>
+      plural(
+        count,
+        'There is also 1 item in it that can’t be shown here. It is deleted too.',
+        `There are also ${formatted} items in it that can’t be shown here. They are deleted too.`,
+      ),
+  },
   newFolder: {
     title: 'New folder',
     label: 'Name of the folder',

@@ -11,6 +11,7 @@ import { EmptyFolder, FailedFolder, LoadingFolder } from '#dmz/web/components/fo
 import { Icon } from '#dmz/web/components/icon.tsx';
 import { MoveDialog, type MoveKind } from '#dmz/web/components/move-dialog.tsx';
 import { PreviewDialog } from '#dmz/web/components/preview-dialog.tsx';
+import { UnservedDialog, UnservedNote } from '#dmz/web/components/unserved.tsx';
 import { UploadPanel } from '#dmz/web/components/upload-panel.tsx';
 import { pathOf, type Entry } from '#dmz/web/files/entry.ts';
 import { previewKindOf } from '#dmz/web/files/preview.ts';
@@ -29,6 +30,7 @@ type Asked =
       readonly target?: FolderPath;
     }
   | { readonly name: 'preview'; readonly entry: Entry }
+  | { readonly name: 'unserved' }
   | { readonly name: 'keyboard' };
 
 /** The folder in the address bar, and everything that can be done with what is in it. */
@@ -204,6 +206,7 @@ export function FilesPage({ path: address }: { readonly path: FolderPath }) {
               <FolderFoot />
             </>
           )}
+          <UnservedNote onShow={() => setAsked({ name: 'unserved' })} />
           {drop.target?.ofRows === false && (
             <div class="drop-label" data-view="drop">
               <Icon name="upload" />
@@ -249,6 +252,7 @@ export function FilesPage({ path: address }: { readonly path: FolderPath }) {
           }}
         />
       )}
+      {asked?.name === 'unserved' && <UnservedDialog onClose={close} />}
       {asked?.name === 'keyboard' && <KeyboardDialog onClose={close} />}
     </div>
   );

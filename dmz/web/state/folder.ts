@@ -1,5 +1,5 @@
 import { batch, computed, signal } from '@preact/signals';
-import { getPage } from '#dmz/web/api/files.ts';
+import { getPage, type Unserved } from '#dmz/web/api/files.ts';
 import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem, type ApiProblem } from '#dmz/web/api/problem.ts';
 import { buildNameOrder, filterEntries, foldersFirst, sortEntries } from '#dmz/web/files/entry-order.ts';
@@ -24,6 +24,8 @@ export class Folder {
   readonly sort = signal<SortKey>('name');
   readonly filter = signal('');
   readonly entries = signal<readonly Entry[]>([]);
+  /** What lies here and can't be shown. */
+  readonly unserved = signal<Unserved | undefined>(undefined);
   /** What the list shows, in its order. */
   readonly shown = computed(() => filterEntries(this.#ordered.value, this.filter.value));
   readonly #ordered = computed(() =>
@@ -106,6 +108,7 @@ export class Folder {
   #forget(): void {
     batch(() => {
       this.entries.value = [];
+      this.unserved.value = undefined;
       this.state.value = { name: 'loading' };
     });
   }
@@ -120,6 +123,7 @@ export class Folder {
       if (!reading.signal.aborted)
         batch(() => {
           this.entries.value = [];
+          this.unserved.value = undefined;
           this.state.value = { name: 'failed', problem: toApiProblem(thrown) };
         });
     }
@@ -130,6 +134,7 @@ export class Folder {
     const entries: Entry[] = [];
     let cursor: string | undefined;
     let published = 0;
+    let unserved: Unserved | undefined;
     do {
       const page = await getPage(this.#http, this.path.value, {
         sort: this.sort.value,
@@ -138,6 +143,7 @@ export class Folder {
       });
       if (reading.aborted) return;
       entries.push(...page.entries);
+      unserved ??= page.unserved;
       cursor = page.next;
       const truncated = cursor !== undefined && entries.length >= listedEntriesMax;
       if (truncated) cursor = undefined;
@@ -147,6 +153,7 @@ export class Folder {
         published = entries.length;
         batch(() => {
           this.entries.value = [...entries];
+          this.unserved.value = unserved;
           this.state.value = { name: 'ready', complete, truncated };
         });
       }

@@ -90,6 +90,8 @@ export class FakeNode {
   nextListingStatus: number | undefined;
   /** Status that every upload fails with. */
   uploadStatus: number | undefined;
+  /** What lies in every folder and is in no listing. */
+  unserved: { readonly count: number; readonly names: readonly string[] } | undefined;
   /** Downloads are put together until this resolves. */
   downloadGate: Promise<void> | undefined;
   /** What every download is refused for. */
@@ -138,6 +140,7 @@ export class FakeNode {
     this.outageRetryAfter = undefined;
     this.nextListingStatus = undefined;
     this.downloadGate = undefined;
+    this.unserved = undefined;
     this.downloadRefusal = undefined;
     this.nextChangeRefusal = undefined;
     this.uploadStatus = undefined;
@@ -468,6 +471,7 @@ export class FakeNode {
         return this.#send(response, 200, {
           path: `/${path.join('/')}`,
           ...folders.page(entry, url.searchParams),
+          ...(this.unserved === undefined ? {} : { unserved: this.unserved }),
         });
       case 'PUT': {
         const chunks: Buffer[] = [];
