@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { z } from 'zod';
 import { SallyportError } from '#shared/error.ts';
+import { parseStrictJson } from '#shared/json.ts';
 import { askForBody, type Exchange } from './exchange.ts';
 import { jsonBytesMax, jsonDepthMax, uploadPace } from './limits.ts';
 import { tooSlow } from './pace.ts';
@@ -22,9 +23,9 @@ export async function readJson<T>(
   if (!isUtf8(bytes)) throw refuse('Send UTF-8');
   let value: unknown;
   try {
-    value = JSON.parse(bytes.toString('utf8'));
+    value = parseStrictJson(bytes.toString('utf8'));
   } catch {
-    throw refuse('Send valid JSON');
+    throw refuse('Send valid JSON, each field once');
   }
   if (isDeeperThan(value, jsonDepthMax)) throw refuse('That JSON is nested too deeply');
   const parsed = schema.safeParse(value);

@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Registry } from 'prom-client';
 import type { Guard } from '#dmz/guard/guard.ts';
+import { plainAgent } from '#dmz/guard/agent.ts';
 import type { Endpoint } from '#dmz/guard/proxy-header.ts';
 import { buildRealClients } from '#dmz/guard/real-clients.ts';
 import type { MainLink } from '#dmz/link/main-link.ts';
@@ -100,6 +101,11 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
 
   function handle(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): void {
     const { socket } = request;
+    const client = clientOf.get(socket);
+    if (client === undefined) {
+      socket.destroy();
+      return;
+    }
     const inFlight = answering.get(socket) ?? 0;
     if (inFlight >= pipelinedMax) {
       request.on('error', () => undefined);
@@ -123,7 +129,7 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
       method: request.method ?? '',
       path: mark === -1 ? target : target.slice(0, mark),
       query: new URLSearchParams(mark === -1 ? '' : target.slice(mark + 1)),
-      client: addressOf(request, clientOf.get(socket)),
+      client: addressOf(request, client),
       awaitsContinue,
       pace,
       log,
@@ -237,8 +243,6 @@ function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket):
   return [remoteAddress, remotePort, localAddress, localPort].join(' ');
 }
 
-function addressOf(request: IncomingMessage, client: Endpoint | undefined): ClientAddress {
-  // Only for people to read in the audit; control characters can't be in a header that was parsed.
-  const agent = (request.headers['user-agent'] ?? '').slice(0, 255);
-  return { ip: client?.ip ?? '', port: client?.port ?? 0, agent };
+function addressOf(request: IncomingMessage, client: Endpoint): ClientAddress {
+  return { ...client, agent: plainAgent(request.headers['user-agent'] ?? '') };
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { SallyportError } from '#shared/error.ts';
+import { parseStrictJson } from '#shared/json.ts';
 import { bodyBytesMax } from './limits.ts';
 import { noBody, type Route } from './route.ts';
 
@@ -23,8 +24,8 @@ export async function readJson(request: IncomingMessage, route: Route): Promise<
     throw new SallyportError('bad-request', 'The body must be application/json');
   }
   try {
-    return JSON.parse(Buffer.concat(pieces).toString('utf8'));
+    return parseStrictJson(Buffer.concat(pieces).toString('utf8'));
   } catch (cause) {
-    throw new SallyportError('bad-request', 'The body is not JSON', { cause });
+    throw new SallyportError('bad-request', 'The body is not JSON with each field once', { cause });
   }
 }

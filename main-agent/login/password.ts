@@ -1,6 +1,7 @@
 import { argon2, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 import type { RandomBytes } from '#main-agent/two-factor/random.ts';
+import { parsePhc, type Phc } from '#main-agent/users/phc.ts';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import { findGuess } from './common-passwords.ts';
@@ -17,11 +18,6 @@ import { hashesAtOnceMax, passwordBytesMax } from './limits.ts';
 const cost = { memory: 19_456, passes: 2, parallelism: 1 } as const;
 const tagBytes = 32;
 const saltBytes = 16;
-
-/** Strangers don't write these, but a typo in a file must not ask for a terabyte. */
-const memoryMaxKiB = 1024 * 1024;
-const passesMax = 16;
-const parallelismMax = 16;
 
 export interface HashSource {
   readonly node: string;
@@ -61,7 +57,7 @@ export class Passwords {
   ): Promise<boolean> {
     // Looked up for every name, so that the looking tells nothing.
     const decoy = this.#decoys.forName(username);
-    const phc = parsePhc((stored ?? decoy).expose());
+    const phc = requirePhc((stored ?? decoy).expose());
     const message = Buffer.from(password.expose(), 'utf8');
     // Too long is wrong, but costs what any wrong one costs.
     const tooLong = message.length > passwordBytesMax;
@@ -117,32 +113,10 @@ export class Passwords {
   }
 }
 
-interface Phc {
-  readonly cost: { readonly memory: number; readonly passes: number; readonly parallelism: number };
-  readonly salt: Buffer;
-  readonly tag: Buffer;
-}
-
-function parsePhc(text: string): Phc {
-  const match =
-    /^\$argon2id\$v=19\$m=(\d{1,8}),t=(\d{1,3}),p=(\d{1,3})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{16,86})$/.exec(
-      text,
-    );
-  const [, memory, passes, parallelism, salt, tag] = match ?? [];
-  const phc = {
-    cost: { memory: Number(memory), passes: Number(passes), parallelism: Number(parallelism) },
-    salt: Buffer.from(salt ?? '', 'base64'),
-    tag: Buffer.from(tag ?? '', 'base64'),
-  };
-  const sane =
-    match !== null &&
-    phc.cost.memory <= memoryMaxKiB &&
-    phc.cost.memory >= 8 * phc.cost.parallelism &&
-    phc.cost.passes >= 1 &&
-    phc.cost.passes <= passesMax &&
-    phc.cost.parallelism >= 1 &&
-    phc.cost.parallelism <= parallelismMax;
-  if (sane) return phc;
+/** The schema lets no other pass; a hash that is given without it is our mistake. */
+function requirePhc(text: string): Phc {
+  const phc = parsePhc(text);
+  if (phc !== undefined) return phc;
   throw new SallyportError('internal', 'Something went wrong on our side', {
     detail: 'a password hash is not an argon2id PHC string',
     hint: 'Set the password again with `sallyport users passwd`.',

@@ -1,4 +1,5 @@
 import type { SessionHandlers } from '#main-agent/link/handlers.ts';
+import { SallyportError } from '#shared/error.ts';
 import type { CodeCheck } from './code-check.ts';
 import { buildEnrolmentHandlers } from './enrolment-handlers.ts';
 import type { LoginParts } from './login-parts.ts';
@@ -12,7 +13,11 @@ export function buildSessionHandlers(
   usedBytes: (username: string) => Promise<number>,
 ): SessionHandlers {
   return {
-    'session.attach': ({ session: id }, session) => viewSession(parts, session, id),
+    'session.attach': async ({ session: id }, session) => {
+      // A cookie is of the web (S-04): an SFTP session's id is no cookie, whatever the node makes of it.
+      if (session.protocol !== 'https') throw new SallyportError('no-session', 'Sign in first');
+      return viewSession(parts, session, id);
+    },
     'session.end': async (_params, session) => {
       await parts.sessions.end(session.key, 'signed out');
       return {};

@@ -6,6 +6,7 @@
  *
  * Trust: `decodeMessage`, `decodeOpen`, `decodeTrailer`, `decodeReset`, `decodeResult` are fed by the peer.
  */
+import { parseStrictJson } from '#shared/json.ts';
 import { z } from 'zod';
 import { SallyportError, weaknesses, type ErrorCode } from '#shared/error.ts';
 import { controlMessageBytesMax } from './limits.ts';
@@ -149,7 +150,7 @@ function describeIssues(error: z.ZodError): string {
 
 function parseJson(bytes: Buffer): unknown {
   try {
-    return JSON.parse(bytes.toString('utf8')) as unknown;
+    return parseStrictJson(bytes.toString('utf8'));
   } catch {
     return undefined;
   }

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { z } from 'zod';
 
 /**
@@ -23,6 +24,13 @@ const base64url = (max: number) =>
     .regex(/^[A-Za-z0-9_-]*$/)
     .max(max);
 const text = (max: number) => z.string().max(max);
+/** An address and nothing else: it stands in mails, audit and terminals, and the node is not trusted to name one. */
+const address = z
+  .string()
+  .max(45)
+  .refine((value) => isIP(value) !== 0);
+/** A program's name for itself; the same, without what a terminal or a mail would act on. */
+const agent = text(255).regex(/^\P{C}*$/u);
 const milliseconds = z.number().finite();
 const count = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
 const empty = z.strictObject({});
@@ -37,10 +45,10 @@ const path = z.array(text(255)).max(256);
 const uploadName = z.string().regex(/^[A-Za-z0-9_-]{22}$/);
 
 export const clientAddressSchema = z.strictObject({
-  ip: text(45),
+  ip: address,
   port: z.number().int().min(0).max(65535),
   /** SSH identification string or User-Agent, as sent; the DMZ's word only. */
-  agent: text(255),
+  agent,
 });
 
 const attributes = z.strictObject({
@@ -586,7 +594,7 @@ export const eventSchemas = {
     sequence: count.min(1),
     kind: z.enum(['refused', 'banned', 'listener', 'protocol-abuse', 'limit']),
     atMs: milliseconds,
-    clientIp: text(45).optional(),
+    clientIp: address.optional(),
     protocol: protocol.optional(),
     detail: text(512),
     /** Ed25519 by the node's signing key (edge-event.ts). */

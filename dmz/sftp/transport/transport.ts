@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { plainAgent } from '#dmz/guard/agent.ts';
 import { clientKexInitMs, keyExchangeMs, lingerMs, socketQueueBytesMax } from '#dmz/sftp/limits.ts';
 import {
   blindOffer,
@@ -241,7 +242,7 @@ export class SshTransport {
     const found = this.#identification.push(chunk);
     if (found === undefined) return;
     this.#isIdentified = true;
-    this.agent = found.text;
+    this.agent = plainAgent(found.text);
     this.#exchangeSince = this.#clock.monotonic();
     this.#protocol.parse(found.line);
     if (found.rest.length > 0) this.#protocol.parse(found.rest);

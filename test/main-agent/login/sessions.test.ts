@@ -167,6 +167,18 @@ describe('sessions', () => {
     after.close();
   });
 
+  it('S-04: an SFTP session is no web session, whatever a node calls it', async () => {
+    const id = await signIn({ protocol: 'sftp' });
+    const session = rig.login.sessions.require(id, at('dmz1', 0));
+    const client = { ip: '203.0.113.9', port: 1, agent: '' };
+    const attached = rig.login.sessionHandlers['session.attach'](
+      { session: id, client },
+      session,
+      rig.node.link,
+    );
+    await expect(attached).rejects.toMatchObject({ code: 'no-session' });
+  });
+
   it('S-14: a restart that switches factors on ends sessions opened without one', async () => {
     rig.close();
     rig = await buildRig({ twoFactor: { validated_logins: false } });

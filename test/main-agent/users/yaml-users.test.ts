@@ -1,4 +1,5 @@
-import { chmod, readdir, rename } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { chmod, readdir, rename, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openYamlUsers, type YamlUsers } from '#main-agent/users/yaml-users.ts';
@@ -416,6 +417,30 @@ describe('the folder', () => {
     await chmod(path.join(folder.directory, 'bob.yaml'), 0);
     const users = await folder.open();
     expect(users.find('alice')).toBeDefined();
+  });
+
+  test('with a pipe, a link or a huge file in it serves everybody else, says so, and quotes nothing of elsewhere', async () => {
+    await using folder = await makeUsersFolder({ 'alice.yaml': 'username: alice\n' });
+    const elsewhere = path.join(folder.base, 'elsewhere');
+    await writeFile(elsewhere, 'root:$6$secret-of-the-host\n');
+    execFileSync('mkfifo', [path.join(folder.directory, 'pipe.yaml')]);
+    await symlink(elsewhere, path.join(folder.directory, 'bob.yaml'));
+    await folder.write('huge.yaml', Buffer.alloc(300 * 1024, '#'));
+    const atStart = await folder.open();
+    const later = await makeUsersFolder({});
+    await using _later = later;
+    const followed = await later.open();
+    execFileSync('mkfifo', [path.join(later.directory, 'pipe.yaml')]);
+    await symlink(elsewhere, path.join(later.directory, 'bob.yaml'));
+    await later.write('huge.yaml', Buffer.alloc(300 * 1024, '#'));
+    await later.write('alice.yaml', 'username: alice\n');
+    await followed.refresh();
+    for (const users of [atStart, followed]) {
+      expect([...users.list()].map(({ username }) => username)).toEqual(['alice']);
+      const told = JSON.stringify(users.problems());
+      for (const why of ['no file but a pipe', 'a symbolic link', 'more than']) expect(told).toContain(why);
+      expect(told).not.toContain('secret-of-the-host');
+    }
   });
 
   test('of the last good copies is private and holds what is in force', async () => {
