@@ -35,7 +35,7 @@ export function breakFiles(fault: Fault): FaultyFiles {
     const act = original as (...args: unknown[]) => Promise<unknown>;
     Object.assign(fs, {
       [name]: async (...args: unknown[]) => {
-        await step();
+        if (name !== 'open' || !isForReading(args[1])) await step();
         const result = await act(...args);
         return name === 'open' ? breakHandle(result as fs.FileHandle, step) : result;
       },
@@ -51,6 +51,13 @@ export function breakFiles(fault: Fault): FaultyFiles {
       syncBuiltinESMExports();
     },
   };
+}
+
+/** Opening to read changes nothing; a folder is opened so to be synced, which does. */
+function isForReading(flags: unknown): boolean {
+  const { O_WRONLY, O_RDWR, O_CREAT } = fs.constants;
+  if (typeof flags === 'number') return (flags & (O_WRONLY | O_RDWR | O_CREAT)) === 0;
+  return flags === undefined || flags === 'r';
 }
 
 function breakHandle(
