@@ -427,8 +427,7 @@ describe('the folder', () => {
     await symlink(elsewhere, path.join(folder.directory, 'bob.yaml'));
     await folder.write('huge.yaml', Buffer.alloc(300 * 1024, '#'));
     const atStart = await folder.open();
-    const later = await makeUsersFolder({});
-    await using _later = later;
+    await using later = await makeUsersFolder({});
     const followed = await later.open();
     execFileSync('mkfifo', [path.join(later.directory, 'pipe.yaml')]);
     await symlink(elsewhere, path.join(later.directory, 'bob.yaml'));
