@@ -143,12 +143,14 @@ export function buildMainAgentSchema(context: PathContext) {
     .strictObject({
       default: z.enum(['atomic', 'direct']).default('atomic'),
       keep_partial: duration('1m', '30d').prefault('24h'),
+      keep_finishing: duration('1m', '12h').prefault('10m'),
       keep_replaced: onOff.prefault('on'),
     })
     .prefault({})
     .transform((s) => ({
       default: s.default,
       keepPartialMs: s.keep_partial,
+      keepFinishingMs: s.keep_finishing,
       keepReplaced: s.keep_replaced,
     }));
 

@@ -20,6 +20,7 @@ import {
 import { findKept, findStored } from './queries.ts';
 import type { FileContext } from './service-context.ts';
 import type { OperationName } from './storage/journal.ts';
+import type { Stored } from './storage/storage.ts';
 import type { WriteHandle } from './write-handle.ts';
 
 const ownUpload = 'an upload that this session has open';
@@ -154,22 +155,15 @@ export class Changes {
     const { path, op } = params;
     const located = this.#locate(session, path);
     if (await this.#changeOwn(session, located, change)) return;
+    if (await this.#finish(session, located, change)) return;
     const { storage, place } = requireAnyAllowed(located, 'overwrite', 'mkdir');
     requireNoMountPoint(located);
     const { type } = await storage.stat(place);
     if (type === 'file') requireAllowed(located, 'overwrite');
     if (change.size === undefined) {
-      const { receipts } = this.#context;
-      await receipts.room();
+      await this.#context.receipts.room();
       await storage.change(place, change);
-      const changed = describeChange(change);
-      // SETSTAT without a flag asks for nothing.
-      if (changed !== '')
-        receipts.write(session, {
-          event: 'file.attributes',
-          path: located.path,
-          detail: `${type}, ${changed}`,
-        });
+      this.#tellChange(session, located, type, change);
       return;
     }
     if (type === 'folder') throw isAFolder();
@@ -189,6 +183,33 @@ export class Changes {
       throw error;
     }
     await this.#openings.commit(session, handle, {});
+  }
+
+  /** Mode and times of a file that this session just made need no right but the one to write it. False: not such a file. */
+  async #finish(session: FullSession, located: Located, change: AttributeChange): Promise<boolean> {
+    const { mounted } = located;
+    if (mounted === undefined || isAllowed(mounted, 'overwrite')) return false;
+    const made = await this.#context.finishing.find(session, mounted);
+    const stored = made === undefined ? undefined : await findStored(mounted);
+    if (made === undefined || stored?.id !== made.fileId) return false;
+    // Some clients give back all that they were told, the length too.
+    if (change.size !== undefined && change.size !== stored.size) return false;
+    const { size: _same, ...wanted } = change;
+    await this.#context.receipts.room();
+    await mounted.storage.change(mounted.place, wanted, made.fileId);
+    this.#tellChange(session, located, 'file', wanted);
+    return true;
+  }
+
+  #tellChange(session: FullSession, { path }: Located, type: Stored['type'], change: AttributeChange): void {
+    const changed = describeChange(change);
+    // SETSTAT without a flag asks for nothing.
+    if (changed === '') return;
+    this.#context.receipts.write(session, {
+      event: 'file.attributes',
+      path,
+      detail: `${type}, ${changed}`,
+    });
   }
 
   /** What is set on an upload by its name is set on its handle. False: this session has none open there. */

@@ -54,6 +54,8 @@ export const keptVersionMs = 24 * 3_600_000;
 export const committedMs = 10 * 60_000;
 /** Notes of such commits in one staging folder: what four nodes can have unanswered at once. A few hundred bytes each. */
 export const commitNotesMax = 4096;
+/** Files whose end a session may still put in order: clients do that right after each CLOSE, or after a batch. */
+export const finishingPerSessionMax = 1000;
 /** Between two sweeps of what has expired. */
 export const sweepIntervalMs = 10 * 60_000;
 /** One staging record: a path of 4 KiB twice, and facts. */

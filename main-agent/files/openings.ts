@@ -215,7 +215,8 @@ export class Openings {
     if (record.unlinked === true) return this.#commitUnlinked(session, handle);
     // Decided now and not when it was opened: what an admin took away meanwhile is not allowed any more.
     const located = mounts.locate(session.user(), record.virtualPath);
-    const { mount } = requireSamePlace(located, handle.upload);
+    const mounted = requireSamePlace(located, handle.upload);
+    const { mount } = mounted;
     const { resumable } = record;
     if (resumable !== undefined && handle.size !== resumable.lengthBytes)
       throw badHandle(`${handle.size} of ${resumable.lengthBytes} bytes`);
@@ -229,6 +230,10 @@ export class Openings {
       ...withMtime(mtimeMs ?? resumable?.mtimeMs),
     });
     if (resumable !== undefined) this.#context.finishedUploads.add(record);
+    if (outcome.created || handle.upload.atomic || handle.upload.freedBytes > 0) {
+      const { id: fileId } = outcome.attributes;
+      await this.#context.finishing.made(session, mounted, { uploadId: record.id, fileId });
+    }
     receipts.write(session, {
       event: 'file.upload',
       path: located.path,

@@ -16,6 +16,9 @@
  * | rename inside a mount | rename; overwrite where something is replaced |
  * | move to another mount | rename and delete there, write (for folders: mkdir and write) here |
  * | make a folder | mkdir |
+ *
+ * What a session is uploading over SFTP is its own: attributes, another free name and its removal need write only. So do,
+ * for a while, attributes and a free name of the same folder for the file that it made (`finishing.ts`).
  */
 import { isAFolder, denied, taken } from './file-error.ts';
 import type { Allow } from '#main-agent/users/effective-user.ts';

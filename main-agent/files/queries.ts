@@ -99,7 +99,10 @@ export class Queries {
       existing === undefined && session.protocol === 'sftp' ? await this.#kept(session, mounted) : undefined;
     if (kept !== undefined) return keptAttributes(kept);
     // The same answer for a file and for nothing, where the user may not know which.
-    if (!isAllowed(mounted, 'list') && !isAllowed(mounted, 'read')) throw denied('neither list nor read');
+    if (!isAllowed(mounted, 'list') && !isAllowed(mounted, 'read')) {
+      const made = await this.#context.finishing.find(session, mounted);
+      if (made === undefined || made.fileId !== existing?.id) throw denied('neither list nor read');
+    }
     if (existing === undefined) throw notFound();
     return shown(existing);
   }

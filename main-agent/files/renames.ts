@@ -11,7 +11,7 @@ import { findStored } from './queries.ts';
 import type { FileContext } from './service-context.ts';
 import type { OperationName } from './storage/journal.ts';
 import { isSamePlace } from './storage/places.ts';
-import type { Renamed } from './storage/storage.ts';
+import type { Place, Renamed } from './storage/storage.ts';
 import type { WriteHandle } from './write-handle.ts';
 
 /** One rename, looked up. */
@@ -82,18 +82,40 @@ export class Renames {
 
   async #renameStored(move: Move): Promise<boolean> {
     const { session, from, to, source, target } = move;
-    requireAllowed(from, 'rename');
-    if (target.mount !== source.mount) await requireMovable(from, to);
+    const onlyId = await this.#finishingId(move);
+    if (onlyId === undefined) {
+      requireAllowed(from, 'rename');
+      if (target.mount !== source.mount) await requireMovable(from, to);
+    }
     requireNoMountPoint(from);
     requireFreeName(to);
     const renamed = await orDenied(move, () =>
-      source.storage.rename(source.place, target.place, { overwrite: move.mayOverwrite, by: move.by }),
+      source.storage.rename(source.place, target.place, {
+        overwrite: move.mayOverwrite,
+        by: move.by,
+        ...(onlyId !== undefined && { onlyId }),
+      }),
     );
     this.#context.quota.freed(session.username, target.mount, renamed.replacedBytes);
     await source.storage.dropKept(session.username, source.place);
     await target.storage.dropKept(session.username, target.place);
+    await this.#context.finishing.renamed(session, source, target);
     this.#tell(move, renamed);
     return renamed.replaced;
+  }
+
+  /** The file this may rename without the right to: the last name of what the session just made, in its folder. */
+  async #finishingId({ session, source, target, by }: Move): Promise<string | undefined> {
+    if (isAllowed(source, 'rename') || !isAllowed(target, 'write') || source.storage !== target.storage)
+      return undefined;
+    if (!isSamePlace(folderOf(source.place), folderOf(target.place))) return undefined;
+    const { finishing } = this.#context;
+    const made = await finishing.find(session, source);
+    if (made !== undefined) return made.fileId;
+    // Sent again, since an earlier process made it and could not answer.
+    const before = source.storage.journal.recall(by);
+    const moved = before === undefined ? undefined : await finishing.find(session, target);
+    return moved !== undefined && moved.fileId === before?.id ? moved.fileId : undefined;
   }
 
   /**
@@ -134,6 +156,10 @@ export class Renames {
       detail: renamed.replaced ? `${renamed.type}, replaced what was there` : renamed.type,
     });
   }
+}
+
+function folderOf({ root, path }: Place): Place {
+  return { root, path: path.slice(0, -1) };
 }
 
 function requireMounted({ mounted }: Located): Mounted {

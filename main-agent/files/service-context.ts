@@ -2,6 +2,7 @@ import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import type { Bandwidth } from './bandwidth.ts';
 import type { FinishedUploads } from './finished-uploads.ts';
+import type { Finishing } from './finishing.ts';
 import type { HandleTable } from './handles.ts';
 import type { MountTree } from './mounts.ts';
 import type { Quota } from './quota.ts';
@@ -20,5 +21,6 @@ export interface FileContext {
   readonly receipts: Receipts;
   readonly bandwidth: Bandwidth;
   readonly finishedUploads: FinishedUploads;
+  readonly finishing: Finishing;
   readonly sortedPages: SortedPages;
 }

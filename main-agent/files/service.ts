@@ -18,6 +18,7 @@ import { Copies } from './copies.ts';
 import { toFileError } from './file-error.ts';
 import type { FileService } from './file-service.ts';
 import { FinishedUploads } from './finished-uploads.ts';
+import { Finishing } from './finishing.ts';
 import { HandleFinder } from './handle-finder.ts';
 import { HandleTable } from './handles.ts';
 import { sweepIntervalMs } from './limits.ts';
@@ -44,6 +45,8 @@ export interface FileServiceOptions {
   readonly uploads: {
     /** How long a broken upload can be resumed. */
     readonly keepPartialMs: number;
+    /** How long after its CLOSE a file's session may still set its mode and times and rename it. */
+    readonly keepFinishingMs: number;
     /** Keep a longer file for a day when a shorter one replaces it. */
     readonly keepReplaced: boolean;
   };
@@ -78,6 +81,7 @@ export async function buildFileService(options: FileServiceOptions): Promise<Fil
     receipts: new Receipts(audit, clock, log),
     bandwidth: new Bandwidth(clock),
     finishedUploads: new FinishedUploads(clock),
+    finishing: new Finishing(mounts, clock, options.uploads.keepFinishingMs),
     sortedPages: new SortedPages(clock),
   };
   return new Service(context, options, closing);
@@ -254,8 +258,9 @@ class Service implements FileService {
   }
 
   async endSession(session: Parameters<FileService['endSession']>[0]): Promise<void> {
-    const { handles, sortedPages, log } = this.#context;
+    const { handles, sortedPages, finishing, log } = this.#context;
     sortedPages.forget(session.key);
+    finishing.forget(session.key);
     const reason = new SallyportError('no-session', 'The session is over');
     for (const handle of handles.takeAllOf(session.key)) {
       try {

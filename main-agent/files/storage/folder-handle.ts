@@ -102,13 +102,8 @@ export class FolderHandle {
     return this.#file.stat();
   }
 
-  /**
-   * Device, inode and time of birth: an inode's number comes again soon after its folder is removed. Where the file
-   * system knows no time of birth it is always the same, and the number is all there is.
-   */
   async id(): Promise<string> {
-    const stats = await this.stat();
-    return `${fileId(stats)}:${stats.birthtimeNs}`;
+    return fileId(await this.stat());
   }
 
   /** Reads names; closed by the caller. `latin1` gives each byte as a character, for names that are not UTF-8. */

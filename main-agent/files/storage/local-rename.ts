@@ -6,13 +6,13 @@ import { moveExclusive } from './exclusive-move.ts';
 import type { Spot } from './jail.ts';
 import type { Intent, Journal } from './journal.ts';
 import type { Renamed, RenameOptions, Stored } from './storage.ts';
-import { requireShown, toStored } from './stored.ts';
+import { requireId, requireShown, toStored } from './stored.ts';
 import { requireNoTwin } from './twin-names.ts';
 
 export async function renameSpot(
   source: Spot,
   target: Spot,
-  { overwrite, by }: RenameOptions,
+  { overwrite, by, onlyId }: RenameOptions,
   journal: Journal,
 ): Promise<Renamed> {
   const from = source.folder.at(source.name);
@@ -22,6 +22,7 @@ export async function renameSpot(
   const done = found === undefined ? recallRename(journal.recall(by), there) : undefined;
   if (done !== undefined) return done;
   const moved = requireShown(found);
+  requireId(moved, onlyId);
   const { type } = moved;
   const movedBytes = bytesOf(moved);
   const sameFolder = source.folderId === target.folderId;

@@ -23,6 +23,7 @@ import type { StagedRecord, StagingArea } from './staging.ts';
 import type {
   BeginUpload,
   CommittedUpload,
+  FinishedBefore,
   KeptUpload,
   Place,
   RenameOptions,
@@ -62,6 +63,7 @@ export class LocalUploads implements UploadHome {
   readonly #reserved = new Set<string>();
   readonly #openedAtMs: number;
   #journal: Journal | undefined;
+  #finishedBefore: Promise<ReadonlyMap<string, readonly FinishedBefore[]>> | undefined;
 
   constructor(jail: Jail, locks: KeyLock, options: LocalUploadsOptions) {
     this.jail = jail;
@@ -402,6 +404,36 @@ export class LocalUploads implements UploadHome {
       return attributes === undefined ? undefined : { record, attributes, created: !record.replaces };
     }
     return undefined;
+  }
+
+  async finishedBefore(session: string): Promise<readonly FinishedBefore[]> {
+    this.#finishedBefore ??= this.#readFinished().catch((error: unknown) => {
+      this.log.warn({ err: error }, 'notes of commits could not be read');
+      return new Map();
+    });
+    return (await this.#finishedBefore).get(session) ?? [];
+  }
+
+  /** Once: what is committed from now on is this process's to remember. */
+  async #readFinished(): Promise<ReadonlyMap<string, readonly FinishedBefore[]>> {
+    const bySession = new Map<string, FinishedBefore[]>();
+    for (const area of await this.#areas.all()) {
+      for (const { record, ageMs } of await area.committed()) {
+        if (record.unlinked === true) continue;
+        const own = bySession.get(record.session) ?? [];
+        own.push({ uploadId: record.id, fileId: record.partId, place: record.place, ageMs });
+        bySession.set(record.session, own);
+      }
+    }
+    return bySession;
+  }
+
+  async finishedMoved(uploadId: string, session: string, to: Place): Promise<void> {
+    try {
+      for (const area of await this.#areas.all()) await area.moveCommitted(uploadId, session, to);
+    } catch (error) {
+      this.log.warn({ err: error, upload: uploadId }, 'the note of a commit could not be written anew');
+    }
   }
 
   released(upload: LocalUpload): void {

@@ -27,6 +27,7 @@ import { stagingFolderName } from './staging.ts';
 import type {
   BeginUpload,
   CommittedUpload,
+  FinishedBefore,
   JoinUpload,
   KeptUpload,
   ResumableUpload,
@@ -44,7 +45,7 @@ import type {
   Upload,
   UploadTarget,
 } from './storage.ts';
-import { requireShown } from './stored.ts';
+import { requireId, requireShown } from './stored.ts';
 import { measureTree, removeEmptyFolder, removeTree, surveyTree } from './tree-walk.ts';
 import { requireNoTwin } from './twin-names.ts';
 
@@ -163,6 +164,14 @@ export class LocalStorage implements Storage {
     return this.#uploads.findCommitted(id, session);
   }
 
+  finishedBefore(session: string): Promise<readonly FinishedBefore[]> {
+    return this.#uploads.finishedBefore(session);
+  }
+
+  finishedMoved(uploadId: string, session: string, to: Place): Promise<void> {
+    return this.#uploads.finishedMoved(uploadId, session, to);
+  }
+
   keptBytes(user: string): number {
     return this.#uploads.keptBytes(user);
   }
@@ -228,14 +237,14 @@ export class LocalStorage implements Storage {
     return renamed;
   }
 
-  async change(place: Place, change: AttributeChange): Promise<void> {
+  async change(place: Place, change: AttributeChange, onlyId?: string): Promise<void> {
     await this.#jail.withName(place, 'not-found', async (folder, name) => {
       const file = await Descriptor.open(
         folder.at(name),
         constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
       );
       try {
-        requireShown(await file.stat());
+        requireId(requireShown(await file.stat()), onlyId);
         await applyChange(file, change);
       } finally {
         await file.close();

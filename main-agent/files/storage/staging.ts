@@ -16,11 +16,11 @@ import type { Clock } from '#shared/clock.ts';
 import { uploadMetadataCharactersMax } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import { hasErrno } from '../file-error.ts';
-import { committedMs, keptVersionMs, stagingRecordBytesMax } from '../limits.ts';
+import { commitNotesMax, committedMs, keptVersionMs, stagingRecordBytesMax } from '../limits.ts';
 import { CommitNotes } from './commit-notes.ts';
 import { readText } from './file-bytes.ts';
 import type { FolderHandle, RegularFile } from './folder-handle.ts';
-import type { UploadRecord } from './storage.ts';
+import type { Place, UploadRecord } from './storage.ts';
 
 /** No user may name it: the virtual tree hides it. */
 export const stagingFolderName = '.sallyport-staging';
@@ -82,6 +82,11 @@ const versionSchema = z.object({
 
 /** A file that a shorter one replaced. */
 export type KeptVersion = z.output<typeof versionSchema>;
+
+export interface CommitNote {
+  readonly record: StagedRecord;
+  readonly ageMs: number;
+}
 
 export interface StagingContent {
   readonly uploads: readonly StagedUpload[];
@@ -202,6 +207,33 @@ export class StagingArea {
     await removeQuietly(this.folder.at(`${id}.was`));
   }
 
+  /** Notes of commits that there are, whichever process made them; more than `commitNotesMax` are not looked at. */
+  async committed(): Promise<readonly CommitNote[]> {
+    const notes: CommitNote[] = [];
+    const names = await this.folder.openNames();
+    try {
+      for (let entry = await names.read(); entry !== null; entry = await names.read()) {
+        if (!entry.name.endsWith('.done')) continue;
+        if (notes.length === commitNotesMax) break;
+        const record = await this.#readJson(entry.name, recordSchema);
+        const stats = await this.folder.find(entry.name);
+        if (record !== undefined && stats !== undefined)
+          notes.push({ record, ageMs: this.#options.clock.now() - Number(stats.ctimeMs) });
+      }
+    } finally {
+      await names.close();
+    }
+    return notes;
+  }
+
+  async moveCommitted(id: string, session: string, place: Place): Promise<void> {
+    const record = await this.readCommitted(id);
+    if (record?.session !== session) return;
+    const path = this.folder.at(`${id}.done-new`);
+    await fs.writeFile(path, JSON.stringify({ ...record, place }), { mode: 0o600 });
+    await fs.rename(path, this.folder.at(`${id}.done`));
+  }
+
   readCommitted(id: string): Promise<StagedRecord | undefined> {
     return this.#readJson(`${id}.done`, recordSchema);
   }
@@ -260,6 +292,7 @@ export class StagingArea {
       json: this.#options.keepPartialMs,
       'json-new': this.#options.keepPartialMs,
       done: committedMs,
+      'done-new': committedMs,
       old: keptVersionMs,
       was: keptVersionMs,
     };

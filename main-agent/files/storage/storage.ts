@@ -271,6 +271,10 @@ export interface Storage {
   findUpload(session: string, operation: number): string | undefined;
   /** How an upload ended that is gone, if that was minutes ago and the session is the same. */
   findCommitted(id: string, session: string): Promise<CommittedUpload | undefined>;
+  /** What this session made in an earlier process, as far as there are notes of it. */
+  finishedBefore(session: string): Promise<readonly FinishedBefore[]>;
+  /** A file that this session made was renamed: the note of it says so from now on. */
+  finishedMoved(uploadId: string, session: string, to: Place): Promise<void>;
   /** Bytes all kept uploads of a user take. */
   keptBytes(user: string): number;
 
@@ -280,7 +284,8 @@ export interface Storage {
   removeFile(place: Place, precondition: Precondition | undefined, by: OperationName): Promise<Removed>;
   removeFolder(place: Place, options: RemoveOptions): Promise<void>;
   rename(from: Place, to: Place, options: RenameOptions): Promise<Renamed>;
-  change(place: Place, change: AttributeChange): Promise<void>;
+  /** With `onlyId` the file of that identity and no other that has the name: rejects `permission-denied`. */
+  change(place: Place, change: AttributeChange, onlyId?: string): Promise<void>;
   usage(place: Place): Promise<StorageUsage>;
   /** Looks at every name there is, for what is not served. */
   survey(options: SurveyOptions): Promise<void>;
@@ -297,6 +302,18 @@ export interface CommittedUpload {
   readonly created: boolean;
 }
 
+/** A file that came of an upload. */
+export interface FinishedFile {
+  readonly uploadId: string;
+  readonly fileId: string;
+}
+
+export interface FinishedBefore extends FinishedFile {
+  readonly place: Place;
+  /** Since its commit. */
+  readonly ageMs: number;
+}
+
 /** The file that is gone. */
 export interface Removed {
   readonly id: string;
@@ -309,6 +326,8 @@ export interface UploadTarget {
 }
 
 export interface RenameOptions {
+  /** The file of that identity and no other that has the name: rejects `permission-denied`. */
+  readonly onlyId?: string;
   readonly overwrite: boolean;
   readonly by: OperationName;
 }

@@ -1,13 +1,17 @@
 /** From the kernel's stat to what a storage tells, and the ETag with it. */
 import { hash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
-import { isAFolder, notFound, taken } from '../file-error.ts';
+import { denied, isAFolder, notFound, taken } from '../file-error.ts';
 import type { Stored } from './storage.ts';
 
 const nanosecondsPerMillisecond = 1e6;
 
+/**
+ * Device, inode and time of birth: an inode's number comes again soon after its file is gone. Where the file system knows
+ * no time of birth it is always the same, and the number is all there is.
+ */
 export function fileId(stats: BigIntStats): string {
-  return `${stats.dev}:${stats.ino}`;
+  return `${stats.dev}:${stats.ino}:${stats.birthtimeNs}`;
 }
 
 /**
@@ -33,6 +37,11 @@ export function toStored(stats: BigIntStats): Stored | undefined {
     links: Number(stats.nlink),
     ...(type === 'file' && { etag: etagOf(stats) }),
   };
+}
+
+/** What was asked for by its identity: rejects where the name has another file. */
+export function requireId({ id }: Stored, onlyId: string | undefined): void {
+  if (onlyId !== undefined && id !== onlyId) throw denied('another file has the name');
 }
 
 /** Rejects `not-found` for what does not exist to callers. */

@@ -193,7 +193,7 @@ export class Rig {
     this.base = base;
     this.#options = {
       storages: { local: { type: 'local', base } },
-      uploads: { keepPartialMs: 24 * 3_600_000, keepReplaced: true },
+      uploads: { keepPartialMs: 24 * 3_600_000, keepFinishingMs: 10 * 60_000, keepReplaced: true },
       audit: {
         append: (record) => {
           this.records.push(record);

@@ -1,0 +1,145 @@
+import * as fs from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import { finishingPerSessionMax } from '#main-agent/files/limits.ts';
+import type { Allow } from '#main-agent/users/effective-user.ts';
+import { type Client, mountOf, newFile, type Rig, SettableClock, startRig, userOf } from './rig.ts';
+
+const stat = (client: Client, ...path: string[]) => client.ask('fs.stat', { path, followLinks: false });
+const change = (client: Client, path: string[], wanted: object) =>
+  client.ask('fs.change', { path, change: wanted, followLinks: false });
+const rename = (client: Client, from: string[], to: string[], overwrite = false) =>
+  client.ask('fs.rename', { from, to, overwrite });
+const refused = { code: 'permission-denied' };
+
+function dropper(rig: Rig, allow: Allow[] = ['write'], key?: string, protocol: 'sftp' | 'https' = 'sftp') {
+  return rig.client(userOf('alice', [mountOf([], ['box'], allow)]), protocol, key);
+}
+
+/** All that a client does to a file after its CLOSE, as one of many of its kind does it. */
+async function finish(client: Client, from: string, to: string): Promise<void> {
+  expect((await stat(client, from)).size).toBe(7);
+  await change(client, [from], { mode: 0o640, mtimeMs: 1_000_000_000_000, atimeMs: 1_000_000_000_000 });
+  await change(client, [from], { size: 7, mode: 0o640 });
+  expect(await rename(client, [from], [to])).toEqual({ replaced: false });
+  await change(client, [to], { mtimeMs: 2_000_000_000_000 });
+  expect(await stat(client, to)).toMatchObject({ size: 7, mode: 0o640, mtimeMs: 2_000_000_000_000 });
+}
+
+test.each([[['write']], [['list', 'write']], [['list', 'read', 'write', 'mkdir', 'rename']]] as [Allow[]][])(
+  'who may [%s] finishes the own upload: looks, sets mode and times, gives it its last name',
+  async (allow) => {
+    const rig = await startRig();
+    const client = dropper(rig, allow);
+    await client.put(['a.filepart'], 'dropped');
+    await finish(client, 'a.filepart', 'a');
+    expect(await fs.readdir(rig.path('box'))).toEqual(['a']);
+    expect(rig.event('file.attributes')).toMatchObject({ path: '/a' });
+    expect(rig.event('file.rename')).toMatchObject({ path: '/a.filepart', toPath: '/a' });
+  },
+);
+
+test('other sessions of the same user, and pages, finish nothing', async () => {
+  const rig = await startRig();
+  const client = dropper(rig);
+  await client.put(['a'], 'dropped');
+  const web = dropper(rig, ['write'], undefined, 'https');
+  await web.put(['b'], 'dropped');
+  for (const [other, name] of [[dropper(rig), 'a'] as const, [web, 'b'] as const]) {
+    await expect(stat(other, name)).rejects.toMatchObject(refused);
+    await expect(change(other, [name], { mode: 0o600 })).rejects.toMatchObject(refused);
+    await expect(rename(other, [name], ['c'])).rejects.toMatchObject(refused);
+  }
+});
+
+test('nobody else’s file is seen or changed, whatever it is called and however it came there', async () => {
+  const rig = await startRig();
+  const client = dropper(rig);
+  for (const name of ['a', 'b', 'c']) await client.put([name], 'dropped');
+  await fs.writeFile(rig.path('box', 'theirs'), 'theirs');
+  // Another file takes the name: moved there, written anew, and made where ours was removed, at the same inode maybe.
+  await fs.rename(rig.path('box', 'theirs'), rig.path('box', 'a'));
+  await dropper(rig, ['write', 'overwrite']).put(['b'], 'written anew');
+  await fs.rm(rig.path('box', 'c'));
+  await fs.writeFile(rig.path('box', 'c'), 'theirs');
+  for (const name of ['a', 'b', 'c', 'missing']) {
+    await expect(stat(client, name)).rejects.toMatchObject(refused);
+    await expect(change(client, [name], { mode: 0o600 })).rejects.toMatchObject(refused);
+    await expect(rename(client, [name], ['d'])).rejects.toMatchObject(refused);
+  }
+  expect((await fs.readdir(rig.path('box'))).sort()).toEqual(['a', 'b', 'c']);
+});
+
+test('finishing replaces nothing, leaves the folder nowhere, changes no length and removes nothing', async () => {
+  const rig = await startRig();
+  await fs.mkdir(rig.path('box', 'in'), { recursive: true });
+  const client = dropper(rig);
+  await client.put(['a'], 'dropped');
+  await client.put(['b'], 'dropped');
+  await expect(rename(client, ['a'], ['b'])).rejects.toMatchObject({ code: 'exists' });
+  await expect(rename(client, ['a'], ['b'], true)).rejects.toMatchObject(refused);
+  await expect(rename(client, ['a'], ['in', 'a'])).rejects.toMatchObject(refused);
+  await expect(change(client, ['a'], { size: 3 })).rejects.toMatchObject(refused);
+  await expect(client.ask('fs.remove-file', { path: ['a'] })).rejects.toMatchObject(refused);
+  await expect(client.open(['a'], newFile)).rejects.toMatchObject(refused);
+  expect(await fs.readFile(rig.path('box', 'a'), 'utf8')).toBe('dropped');
+});
+
+test('the right ends with its time, and with the right to write', async () => {
+  const clock = new SettableClock();
+  const rig = await startRig({ clock });
+  const client = dropper(rig);
+  await client.put(['a'], 'dropped');
+  clock.aheadMs += 9 * 60_000;
+  await stat(client, 'a');
+  clock.aheadMs += 61_000;
+  await expect(stat(client, 'a')).rejects.toMatchObject(refused);
+  await client.put(['b'], 'dropped');
+  client.user = userOf('alice', [mountOf([], ['box'], ['mkdir'])]);
+  await expect(stat(client, 'b')).rejects.toMatchObject(refused);
+});
+
+test('where uploads are direct, a new file is finished as well, and an old one that is written to is not made', async () => {
+  const rig = await startRig();
+  const direct = { uploads: 'direct' as const };
+  const client = rig.client(userOf('alice', [mountOf([], ['box'], ['write'], direct)]));
+  await client.put(['a.filepart'], 'dropped');
+  await finish(client, 'a.filepart', 'a');
+  const writer = rig.client(userOf('bob', [mountOf([], ['box'], ['write', 'overwrite'], direct)]));
+  await writer.put(['a'], 'x', { ...newFile, truncate: false });
+  await expect(stat(writer, 'a')).rejects.toMatchObject(refused);
+});
+
+test('after main was killed the session finishes what it had stored before, and nobody else does', async () => {
+  const rig = await startRig();
+  const before = dropper(rig, ['write'], 'one-session');
+  await before.put(['a.filepart'], 'dropped');
+  await before.put(['b.filepart'], 'dropped');
+  await rename(before, ['b.filepart'], ['b']);
+  await rig.restart();
+  const after = dropper(rig, ['write'], 'one-session');
+  await after.put(['c'], 'dropped');
+  const other = dropper(rig, ['write'], 'other-session');
+  await expect(stat(other, 'a.filepart')).rejects.toMatchObject(refused);
+  await finish(after, 'a.filepart', 'a');
+  await finish(after, 'b', 'b2');
+  expect((await fs.readdir(rig.path('box'))).sort()).toEqual(['a', 'b2', 'c']);
+});
+
+test('a rename that is sent again after a kill is answered as the first one', async () => {
+  const rig = await startRig();
+  const before = dropper(rig, ['write'], 'one-session');
+  await before.put(['a.filepart'], 'dropped');
+  const params = { from: ['a.filepart'], to: ['a'], overwrite: false };
+  await before.askAs('fs.rename', params, 1000);
+  await rig.restart();
+  const after = dropper(rig, ['write'], 'one-session');
+  expect(await after.askAs('fs.rename', params, 1000)).toEqual({ replaced: false });
+});
+
+test('a session may finish so many files, the oldest are let go of first', async () => {
+  const rig = await startRig();
+  const client = dropper(rig);
+  for (let index = 0; index <= finishingPerSessionMax; index += 1) await client.put([`f${index}`], '');
+  await expect(stat(client, 'f0')).rejects.toMatchObject(refused);
+  for (const name of ['f1', `f${finishingPerSessionMax}`]) await stat(client, name);
+});
