@@ -62,6 +62,7 @@ export class PlainRequests {
       case 'open': {
         const mode = requireOpenMode(request.flags);
         const path = toPath(request.path);
+        if (namesFolder(request.path)) throw mode.create === 'never' ? notAFolder() : isAFolder();
         const open = async () => handleReply(id, await this.#open(path, mode, request));
         return this.#byPath(mode.write ? 'change' : 'question', [path], open);
       }
@@ -75,9 +76,11 @@ export class PlainRequests {
       case 'lstat': {
         const path = toPath(request.path);
         const followLinks = request.type === 'stat';
-        return this.#byPath('question', [path], async () =>
-          attributesReply(id, await this.#files.stat(path, { followLinks })),
-        );
+        return this.#byPath('question', [path], async () => {
+          const attributes = await this.#files.stat(path, { followLinks });
+          if (namesFolder(request.path) && attributes.type === 'file') throw notAFolder();
+          return attributesReply(id, attributes);
+        });
       }
       case 'fstat': {
         const found = this.#handles.require(request.handle);
@@ -91,7 +94,10 @@ export class PlainRequests {
         const path = toPath(request.path);
         const { change, changesOwner } = request.attributes;
         const followLinks = request.type === 'setstat';
+        if (!followLinks && change.size !== undefined)
+          throw new SallyportError('bad-request', 'The size of a link is not changed');
         return this.#byPath('change', [path], async () => {
+          if (namesFolder(request.path)) await this.#requireFolder(path);
           await this.#files.change(path, change, { followLinks });
           return ownerAnswer(id, changesOwner);
         });
@@ -99,6 +105,13 @@ export class PlainRequests {
       case 'fsetstat': {
         const file = this.#handles.requireFile(request.handle);
         const { change, changesOwner } = request.attributes;
+        // Main changes a file by a handle for writing; mode and times may be set on one for reading too.
+        if (!file.mayWrite)
+          return this.#byPath('change', [file.path], async () => {
+            if (change.size !== undefined) throw new SallyportError('bad-request', 'Not open for writing');
+            await this.#files.change(file.path, change);
+            return ownerAnswer(id, changesOwner);
+          });
         return this.#byHandle('change', (turn) =>
           file.change(change, turn).then(() => ownerAnswer(id, changesOwner)),
         );
@@ -117,6 +130,7 @@ export class PlainRequests {
       }
       case 'remove': {
         const path = toPath(request.path);
+        if (namesFolder(request.path)) throw notAFolder();
         return this.#byPath('change', [path], async () => {
           await this.#files.removeFile(path);
           this.#handles.removed(path);
@@ -138,6 +152,7 @@ export class PlainRequests {
         const from = toPath(request.from);
         const to = toPath(request.to);
         const renaming = this.#byPath('change', [from, to], async () => {
+          if (namesFolder(request.from) || namesFolder(request.to)) await this.#requireFolder(from);
           await this.#files.rename(from, to, { overwrite: request.overwrite });
           this.#handles.renamed(from, to);
           return ok(id);
@@ -166,6 +181,7 @@ export class PlainRequests {
       case 'realpath':
         return pathReply(id, toPath(request.path).toString());
       case 'expand-path':
+        if (/^~[^/]/.test(request.path)) throw new SallyportError('not-found', 'No such user');
         return pathReply(id, toPath(request.path.replace(/^~(?=\/|$)/, '')).toString());
       case 'home-directory':
         return pathReply(id, '/');
@@ -176,6 +192,11 @@ export class PlainRequests {
       case 'unsupported':
         return statusReply(id, statusCode.unsupported, `Not supported: ${request.what}`);
     }
+  }
+
+  async #requireFolder(path: VirtualPath): Promise<void> {
+    const { type } = await this.#files.stat(path);
+    if (type !== 'folder') throw notAFolder();
   }
 
   async #byPath(kind: PlaceKind, paths: readonly VirtualPath[], act: () => Promise<Buffer>): Promise<Buffer> {
@@ -255,6 +276,22 @@ export class PlainRequests {
 
 function toPath(untrustedPath: string): VirtualPath {
   return parseVirtualPath(untrustedPath);
+}
+
+/**
+ * POSIX: `x/` and `x/.` name a folder, whatever else is called `x`. Who puts a file into `inbox/` that is not there must
+ * not find it as a file called `inbox`.
+ */
+function namesFolder(untrustedPath: string): boolean {
+  return untrustedPath.endsWith('/') || untrustedPath.endsWith('/.');
+}
+
+function notAFolder(): SallyportError {
+  return new SallyportError('not-a-folder', 'There is no such folder');
+}
+
+function isAFolder(): SallyportError {
+  return new SallyportError('is-a-folder', 'A name with a slash at its end is a folder');
 }
 
 function requireOpenMode(flags: number): OpenMode {

@@ -15,7 +15,8 @@ const statusOf: Readonly<Record<ErrorCode, StatusCode>> = {
   'bad-path': permissionDenied,
   exists: failure,
   'not-empty': failure,
-  'not-a-folder': failure,
+  // ENOTDIR, which OpenSSH's server tells so.
+  'not-a-folder': noSuchFile,
   'is-a-folder': failure,
   'permission-denied': permissionDenied,
   'precondition-failed': failure,

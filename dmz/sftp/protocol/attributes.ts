@@ -6,8 +6,8 @@ import type { AttributeChange, Attributes } from '#shared/file-service/attribute
 /**
  * ATTRS of SFTP v3 (§5), both ways.
  *
- * Trust: `readAttributes` reads a stranger's bytes; a flag it does not know makes the message malformed, because what
- * follows could not be found.
+ * Trust: `readAttributes` reads a stranger's bytes. Flags that version 3 does not know are ignored, as OpenSSH's server
+ * does, and so are the fields they announce, which come last.
  */
 export interface RequestedAttributes {
   readonly change: AttributeChange;
@@ -18,11 +18,8 @@ export interface RequestedAttributes {
 /** User and group of every file: they belong to no account a client could name. */
 const shownOwner = 0;
 
-const knownFlags = Object.values(attributeFlag).reduce((all, flag) => all + flag, 0);
-
 export function readAttributes(reader: WireReader): RequestedAttributes {
   const flags = reader.uint32();
-  if ((flags & ~knownFlags) !== 0) throw new MalformedMessage(`attribute flags ${flags.toString(16)}`);
   const size = flags & attributeFlag.size ? reader.uint64() : undefined;
   let changesOwner = false;
   if (flags & attributeFlag.owner) {

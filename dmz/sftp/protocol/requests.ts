@@ -7,7 +7,8 @@ import { decodeUtf8, MalformedMessage, WireReader } from '#dmz/sftp/wire.ts';
 /**
  * SFTP packet → one typed request (§6, and OpenSSH's PROTOCOL §4 for the extensions).
  *
- * Trust: a stranger's bytes. Every field is bounded, text is strict UTF-8, nothing may be left over. A request that
+ * Trust: a stranger's bytes. Every field is bounded, text is strict UTF-8. What is left over is ignored, as
+ * OpenSSH's server does: clients of later versions send more fields. A request that
  * can't be read but has an id is a `RequestRefused` and costs the client one STATUS; without an id it is a
  * `MalformedMessage` and ends the session.
  */
@@ -63,9 +64,7 @@ export function parseRequest(packet: SftpPacket): SftpRequest {
   if (type === packetType.init) return { type: 'init', version: reader.uint32() };
   const id = reader.uint32();
   try {
-    const request = isWrite ? parseWrite(id, reader, packet) : parseBody(type, id, reader);
-    if (!isWrite && request.type !== 'unsupported') reader.requireEnd();
-    return request;
+    return isWrite ? parseWrite(id, reader, packet) : parseBody(type, id, reader);
   } catch (error) {
     if (error instanceof MalformedMessage) throw new RequestRefused(id, statusCode.badMessage, error.message);
     throw error;
@@ -197,9 +196,10 @@ function parseExtended(id: number, reader: WireReader): SftpRequest {
   }
 }
 
-const openFlagsKnown = Object.values(openFlag).reduce((all, flag) => all | flag, 0);
-
-/** OPEN's flags → what main understands; undefined for a combination without meaning. */
+/**
+ * OPEN's flags → what main understands; undefined for a combination without meaning. Neither READ nor WRITE is READ, and
+ * unknown flags are ignored, as OpenSSH's server has it.
+ */
 export function readOpenFlags(flags: number):
   | {
       read: boolean;
@@ -211,10 +211,8 @@ export function readOpenFlags(flags: number):
   | undefined {
   const has = (flag: number) => (flags & flag) !== 0;
   const write = has(openFlag.write) || has(openFlag.append);
-  const read = has(openFlag.read);
-  if ((flags & ~openFlagsKnown) !== 0 || (!read && !write)) return undefined;
+  const read = has(openFlag.read) || !write;
   if (!write && (has(openFlag.truncate) || has(openFlag.create))) return undefined;
-  if (has(openFlag.exclusive) && !has(openFlag.create)) return undefined;
   return {
     read,
     write,

@@ -333,6 +333,39 @@ describe('an SFTP session', () => {
     expect(breaches).toEqual([]);
   });
 
+  it('takes a name with a slash at its end for a folder, and never makes, moves or removes a file by it', async () => {
+    files.put('/five', Buffer.from('hello'));
+    const send = (path: string, pflags: number) =>
+      status(type.open, (w) => w.string(path).uint32(pflags).uint32(0));
+    expect(await send('/inbox/', flags.write | flags.create | flags.truncate)).toBe(4);
+    expect(await send('/five/', flags.read)).toBe(2);
+    expect(await send('/five/.', flags.read)).toBe(2);
+    expect(await status(type.stat, (w) => w.string('/five/'))).toBe(2);
+    expect(await status(type.setstat, (w) => w.string('/five/').uint32(4).uint32(0o600))).toBe(2);
+    expect(await status(type.remove, (w) => w.string('/five/'))).toBe(2);
+    expect(await status(type.rename, (w) => w.string('/five').string('/six/'))).toBe(2);
+    expect(await status(type.rename, (w) => w.string('/five/').string('/six'))).toBe(2);
+    expect([...files.nodes.keys()]).toEqual(['/', '/five']);
+    expect(files.nodes.get('/five')?.mode).toBe(0o644);
+    expect(await status(type.mkdir, (w) => w.string('/d/').uint32(0))).toBe(0);
+    expect(await status(type.rename, (w) => w.string('/d/').string('/e/'))).toBe(0);
+    expect((await ask(type.stat, (w) => w.string('/e/'))).type).toBe(type.attrs);
+    expect((await ask(type.stat, (w) => w.string('/'))).type).toBe(type.attrs);
+    expect(await status(type.rmdir, (w) => w.string('/e/'))).toBe(0);
+  });
+
+  it('sets mode and times by a handle for reading, but no size', async () => {
+    files.put('/r', Buffer.from('hello'));
+    const handle = await open('/r', flags.read);
+    const set = (fill: (w: WireWriter) => WireWriter) => status(type.fsetstat, (w) => fill(w.string(handle)));
+    expect(await set((w) => w.uint32(12).uint32(0o600).uint32(5).uint32(7))).toBe(0);
+    expect(files.nodes.get('/r')).toMatchObject({ mode: 0o600, mtimeMs: 7000 });
+    expect(await set((w) => w.uint32(1).uint64(2))).toBe(5);
+    expect(files.get('/r')?.toString()).toBe('hello');
+    const link = (w: WireWriter) => w.string('lsetstat@openssh.com').string('/r').uint32(1).uint64(2);
+    expect(await status(type.extended, link)).toBe(5);
+  });
+
   it('takes what STAT told back, and refuses another owner while the rest is applied', async () => {
     files.put('/x', Buffer.from('abc'));
     const handle = await open('/x', flags.read | flags.write);
