@@ -1,6 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import net from 'node:net';
-import { z } from 'zod';
+import { bindPort } from './free-port.ts';
 
 /**
  * Sockets for a process that has no network of its own, as configs/systemd opens them: they are bound here, in the
@@ -14,33 +13,9 @@ export interface InheritedListeners {
   close(): void;
 }
 
-/**
- * Of Node's own handle. `listen` is not called on it: this process would then take connections itself; whoever
- * inherits the socket calls listen(2) on it. `fd` is -1 and `getsockname` fails when the port was taken.
- */
-const boundHandle = z.custom<{
-  readonly fd: number;
-  getsockname(out: { port?: number }): number;
-  close(): void;
-}>((handle) => typeof handle === 'object' && handle !== null && 'getsockname' in handle);
-
-/** What node:cluster makes its shared sockets with; there is no public name for "bind and don't accept". */
-const bind = z
-  .custom<(host: string, port: number, family: 4) => unknown>((found) => typeof found === 'function')
-  .parse(Reflect.get(net, '_createServerHandle'));
-
 /** On 127.0.0.1. Throws when a port is taken. */
 export function bindListeners(ports: Readonly<Record<string, number>>): InheritedListeners {
-  const handles = Object.entries(ports).map(([name, port]) => {
-    const handle = boundHandle.parse(bind('127.0.0.1', port, 4), {
-      error: () => `port ${port} for ${name} can not be had`,
-    });
-    const bound: { port?: number } = {};
-    // A port in use is reported late by libuv; without this look the child would listen on any other.
-    if (handle.getsockname(bound) !== 0 || bound.port !== port)
-      throw new Error(`port ${port} for ${name} is taken`);
-    return handle;
-  });
+  const handles = Object.entries(ports).map(([name, port]) => bindPort(port, name).handle);
   return {
     descriptors: handles.map(({ fd }) => fd),
     names: Object.keys(ports),

@@ -5,6 +5,8 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Authenticator } from './codes.ts';
+import { lockFolder } from './folder-lock.ts';
+import { holdPort } from './free-port.ts';
 import { readSecrets } from './secrets.ts';
 import { type CheckResult, runSelfCheck } from './self-check.ts';
 import { type Site, startSite } from './site.ts';
@@ -13,7 +15,7 @@ import { selfCheckUser } from './users.ts';
 
 const usage = `usage: ./scripts/demo [--dir D] [--https-port N] [--sftp-port N] [--once] [--quiet]
        ./scripts/demo [--dir D] code USER
-Ports: 0 takes a free one.
+Ports: 8443 and 2022 unless they are taken; 0 takes a free one.
 `;
 
 function fail(message: string): never {
@@ -27,8 +29,8 @@ function readOptions() {
       allowPositionals: true,
       options: {
         dir: { type: 'string', default: '.demo' },
-        'https-port': { type: 'string', default: '8443' },
-        'sftp-port': { type: 'string', default: '2022' },
+        'https-port': { type: 'string' },
+        'sftp-port': { type: 'string' },
         once: { type: 'boolean', default: false },
         quiet: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
@@ -36,6 +38,17 @@ function readOptions() {
     });
   } catch (error) {
     return fail(`${error instanceof Error ? error.message : String(error)}\n${usage}`);
+  }
+}
+
+/** The named port, or else the usual one where it can be had. */
+function choosePort(named: string | undefined, usual: number, door: string): number {
+  if (named !== undefined) return requirePort(named);
+  try {
+    return holdPort(usual, door);
+  } catch {
+    process.stderr.write(`Port ${usual} is taken, ${door} gets another\n`);
+    return 0;
   }
 }
 
@@ -74,10 +87,11 @@ process.on('SIGINT', () => stop(0));
 process.on('SIGTERM', () => stop(0));
 
 try {
+  await lockFolder(dir, values.once);
   site = await startSite({
     dir,
-    httpsPort: requirePort(values['https-port']),
-    sftpPort: requirePort(values['sftp-port']),
+    httpsPort: choosePort(values['https-port'], 8443, 'HTTPS'),
+    sftpPort: choosePort(values['sftp-port'], 2022, 'SFTP'),
   });
 } catch (error) {
   const message = error instanceof Error ? error.message : String(error);

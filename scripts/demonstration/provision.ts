@@ -12,7 +12,7 @@ import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.
 import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { generatePrivateKeyFile } from '#shared/ssh-key/private-key-file.ts';
-import { findFreePorts } from './free-port.ts';
+import { findFreePort } from './free-port.ts';
 import { writePrivateFile } from './private-file.ts';
 import { readSecrets, type SiteSecrets, writeSecrets } from './secrets.ts';
 import type { NodeFiles, SiteFiles } from './site-files.ts';
@@ -71,8 +71,9 @@ async function makeSite(files: SiteFiles, options: ProvisionOptions): Promise<Si
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   const hasSecond = options.second !== undefined;
   makeKeys(files, hasSecond ? [files.dmz, files.secondDmz] : [files.dmz]);
-  const [link = 0, mail = 0, dmzHealth = 0, mainHealth = 0, link2 = 0, health2 = 0] = await findFreePorts(
-    hasSecond ? 6 : 4,
+  const [link = 0, mail = 0, dmzHealth = 0, mainHealth = 0, link2 = 0, health2 = 0] = Array.from(
+    { length: hasSecond ? 6 : 4 },
+    findFreePort,
   );
   const users = await makeUsers(files, options.users);
   const second = hasSecond ? { second: { link: link2, health: health2 } } : {};

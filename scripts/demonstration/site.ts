@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { findFreePort } from './free-port.ts';
+import { findFreePort, holdPort } from './free-port.ts';
 import { bindListeners, canLeaveNetwork, type InheritedListeners } from './inherited-listeners.ts';
 import { type MailSink, startMailSink } from './mail-sink.ts';
 import { writePrivateFile } from './private-file.ts';
@@ -64,16 +64,19 @@ export async function startSite(options: SiteOptions): Promise<Site> {
   const files = siteFiles(options.dir);
   mkdirSync(files.dir, { recursive: true, mode: 0o700 });
   rmSync(files.demoJson, { force: true });
-  const httpsPort = options.httpsPort === 0 ? await findFreePort() : options.httpsPort;
-  const sftpPort = options.sftpPort === 0 ? await findFreePort() : options.sftpPort;
+  const httpsPort = holdPort(options.httpsPort, 'HTTPS');
+  const sftpPort = holdPort(options.sftpPort, 'SFTP');
   const second =
     options.withSecondNode === true
-      ? { second: { httpsPort: await findFreePort(), sftpPort: await findFreePort() } }
+      ? { second: { httpsPort: findFreePort(), sftpPort: findFreePort() } }
       : {};
   const users = [...demoUsers, ...(options.moreUsers ?? [])];
   const isDmzCutOff = canLeaveNetwork();
   const provision = { httpsPort, sftpPort, ...second, users, inheritsListeners: isDmzCutOff };
   const secrets = await provisionSite(files, provision);
+  // Chosen when the folder was made: by now they may be somebody else's.
+  const { second: secondPorts, ...ports } = secrets.ports;
+  for (const [name, port] of Object.entries({ ...ports, ...secondPorts })) holdPort(port, name);
   const mail: MailSink = await startMailSink(files.mail, secrets.ports.mail);
   const mainHealth = healthOf(secrets.ports.mainHealth);
   let published = false;

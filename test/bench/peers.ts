@@ -37,8 +37,8 @@ export async function startNginxPair(options: {
   execFileSync('openssl', [...request.split(' '), '-keyout', client.key, '-out', client.certificate], {
     stdio: 'ignore',
   });
-  const back = await findFreePort();
-  const front = await findFreePort();
+  const back = findFreePort();
+  const front = findFreePort();
   const server = (name: string, body: string): string => {
     const file = join(options.folder, `${name}.conf`);
     writeFileSync(

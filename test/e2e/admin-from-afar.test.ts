@@ -32,7 +32,7 @@ describe('an admin at another machine, over TLS with a token', () => {
     await writeFile(files.wrongCa, createThrowAwayAuthority(Date.now()).certificatePem);
     await writeFile(at('admin.pem'), server.certificatePem);
     await writeFile(at('admin-key.pem'), server.privateKeyPem.expose(), { mode: 0o600 });
-    const port = await findFreePort();
+    const port = findFreePort();
     url = `https://localhost:${port}`;
     const { config } = product.site.files.main;
     const listener = `listen: 127.0.0.1:${port}, certificate: ${at('admin.pem')}, key: ${at('admin-key.pem')}`;

@@ -32,8 +32,8 @@ describe('behind haproxy, which says in a PROXY header who a client is', () => {
     if (product.site.dmz.pid !== undefined) process.kill(product.site.dmz.pid, 'SIGKILL');
     await product.killMain();
 
-    const httpsPort = await findFreePort();
-    sftpPort = await findFreePort();
+    const httpsPort = findFreePort();
+    sftpPort = findFreePort();
     https = `https://localhost:${httpsPort}`;
     const config = join(product.folder, 'haproxy.cfg');
     const server = (address: string) =>

@@ -141,3 +141,49 @@ describe('scripts/demo', () => {
     expect(result.status, result.stdout + result.stderr).toBe(0);
   });
 });
+
+describe('two demos that start in the same second', () => {
+  const oneLine = z.object({ ok: z.boolean(), checks: z.array(z.object({ name: z.string() })) });
+
+  async function runOnce(...args: string[]): Promise<{ ok: boolean; said: string }> {
+    const { status, stdout, stderr } = await runProgram(demo, ['--once', ...args], { cwd: root });
+    const last = oneLine.safeParse(JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? ''));
+    return { ok: status === 0 && last.success && last.data.ok, said: stdout + stderr };
+  }
+
+  it('both come up, on the usual ports and in folders of their own', async () => {
+    const folders = await Promise.all([0, 1].map(() => mkdtemp(join(tmpdir(), 'sallyport-demo-'))));
+    try {
+      const both = await Promise.all(folders.map((folder) => runOnce('--dir', folder)));
+      expect(
+        both.map(({ ok }) => ok),
+        both.map(({ said }) => said).join('\n'),
+      ).toEqual([true, true]);
+    } finally {
+      for (const folder of folders) await rm(folder, { recursive: true, force: true });
+    }
+  });
+
+  it('in one folder one waits for the other, and is told where that one stays', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'sallyport-demo-'));
+    const ports = ['--dir', folder, '--https-port', '0', '--sftp-port', '0'];
+    let child: ChildProcess | undefined;
+    try {
+      const both = await Promise.all([runOnce(...ports), runOnce(...ports)]);
+      expect(
+        both.map(({ ok }) => ok),
+        both.map(({ said }) => said).join('\n'),
+      ).toEqual([true, true]);
+      child = spawn(demo, ports, { cwd: root, stdio: 'ignore' });
+      await waitUntil(() => existsSync(join(folder, 'demo.json')), 90_000);
+      const third = await runOnce(...ports);
+      expect(third.ok).toBe(false);
+      expect(third.said).toContain(`a demo is running in ${folder}`);
+      expect(existsSync(join(folder, 'demo.json'))).toBe(true);
+    } finally {
+      child?.kill('SIGINT');
+      await waitUntil(() => child === undefined || child.exitCode !== null, goneMs);
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});

@@ -30,7 +30,7 @@ export async function startPrivateSshd(folder: string): Promise<PrivateSshd> {
   const lines = [readFileSync(`${keyFile}.pub`, 'utf8')];
   writeFileSync(authorized, lines.join(''));
   chmodSync(authorized, 0o600);
-  const port = await findFreePort();
+  const port = findFreePort();
   const config = join(folder, 'sshd_config');
   writeFileSync(
     config,

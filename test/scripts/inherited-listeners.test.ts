@@ -6,7 +6,7 @@ import { bindListeners } from '#scripts/demonstration/inherited-listeners.ts';
 import { readServiceCommand } from '#scripts/demonstration/service-command.ts';
 
 it('a bound socket is taken over by who listens on its descriptor, and its port is free after close', async () => {
-  const port = await findFreePort();
+  const port = findFreePort();
   const listeners = bindListeners({ https: port });
   const server = net.createServer((socket) => socket.end()).listen({ fd: listeners.descriptors[0] });
   await once(server, 'listening');
