@@ -2,6 +2,11 @@ import { defineConfig } from 'vitest/config';
 
 // Unit tests share nothing and touch no real client; the others start processes and real programs,
 // and run one file at a time so that two cores are not fought over.
+//
+// The timeouts are for what hangs. A machine under load is slow, in hooks most of all: browsers and processes start
+// there.
+const poll = { timeout: 30_000 };
+
 export default defineConfig({
   test: {
     projects: [
@@ -9,25 +14,29 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/{shared,dmz,main-agent,repo,scripts}/**/*.test.ts'],
-          testTimeout: 20_000,
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+          expect: { poll },
         },
       },
       {
         test: {
           name: 'integration',
           include: ['test/{integration,attacks,chaos}/**/*.test.ts'],
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
           fileParallelism: false,
+          expect: { poll },
         },
       },
       {
         test: {
           name: 'conformance',
           include: ['test/conformance/**/*.test.ts'],
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
           fileParallelism: false,
+          expect: { poll },
           // As many rows at once as there are lanes to tell them in.
           maxConcurrency: 8,
         },
@@ -36,11 +45,10 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          testTimeout: 180_000,
-          hookTimeout: 180_000,
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
           fileParallelism: false,
-          // What is polled for comes at once; a loaded machine may take longer.
-          expect: { poll: { timeout: 30_000 } },
+          expect: { poll: { timeout: 150_000 } },
         },
       },
     ],

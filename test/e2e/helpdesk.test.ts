@@ -9,6 +9,7 @@ import { HttpsUser } from '#test/harness/https-user.ts';
 import { comeBackLate, leave } from '#test/harness/leavers.ts';
 import { startProduct, waitUntil, type Product } from '#test/harness/product.ts';
 import { root } from '#test/repo/source-tree.ts';
+import { patienceMs } from '#test/harness/patience.ts';
 
 /** HELPDESK.md, walked from end to end: each of its commands is run as it stands there, and does what it says. */
 
@@ -38,7 +39,6 @@ beforeAll(async () => {
 });
 afterAll(() => product.close());
 
-const patienceMs = 20_000;
 const signedIn = { status: 200, body: { state: 'signed-in' } };
 
 const explain = (user = 'alice'): Promise<Record<string, unknown>> =>

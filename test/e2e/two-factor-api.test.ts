@@ -5,6 +5,7 @@ import { askSallyport } from '#test/harness/clients/sallyport.ts';
 import { HttpsUser } from '#test/harness/https-user.ts';
 import { Mailbox } from '#test/harness/mailbox.ts';
 import { setAutoEnable, startProduct, waitUntil, type Product } from '#test/harness/product.ts';
+import { patienceMs } from '#test/harness/patience.ts';
 
 /** The scenarios of two-factor authentication over the public HTTPS API alone, as a script would play them. */
 
@@ -25,8 +26,6 @@ beforeAll(async () => {
 });
 afterAll(() => product.close());
 
-/** A session is judged anew within a second. */
-const patienceMs = 20_000;
 const signedIn = { status: 200, body: { state: 'signed-in' } };
 
 describe('auto_enable is on', () => {

@@ -10,6 +10,7 @@ import { oathtoolCode, readQrCode, secretOfUri } from '#test/harness/qr-code.ts'
 import { expectNothingCutOff } from '#test/harness/web-accessibility.ts';
 import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
+import { patienceMs } from '#test/harness/patience.ts';
 
 /**
  * The scenarios an admin and a user play together, with everything real: both nodes as processes, Chromium, an SMTP
@@ -24,9 +25,6 @@ const people = [
   buildDemoUser('grace', { registration: true }),
   buildDemoUser('heidi', { registration: true }),
 ];
-
-/** Long enough for a loaded machine. */
-const patienceMs = 60_000;
 
 beforeAll(async () => {
   [product, browser] = await Promise.all([startProduct({ moreUsers: people }), startWebBrowser()]);

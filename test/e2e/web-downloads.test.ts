@@ -7,12 +7,12 @@ import { type Product, startProduct } from '#test/harness/product.ts';
 import { expectNoViolations, expectNothingCutOff } from '#test/harness/web-accessibility.ts';
 import { desktop, phone, startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
+import { patienceMs } from '#test/harness/patience.ts';
 
 /** Downloads in a real Chromium, on the real processes: what comes, and what is said when nothing can come. */
 
 let product: Product;
 let browser: WebBrowser;
-const patienceMs = 60_000;
 
 beforeAll(async () => {
   [product, browser] = await Promise.all([startProduct(), startWebBrowser()]);

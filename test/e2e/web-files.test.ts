@@ -7,6 +7,7 @@ import { type Product, startProduct } from '#test/harness/product.ts';
 import { expectNoViolations, expectNothingCutOff } from '#test/harness/web-accessibility.ts';
 import { phone, startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
+import { patienceMs } from '#test/harness/patience.ts';
 
 /** What people do with their files in a real Chromium, on the real processes. */
 
@@ -14,7 +15,6 @@ let product: Product;
 let browser: WebBrowser;
 let page: Page;
 let flows: WebFlows;
-const patienceMs = 60_000;
 
 beforeAll(async () => {
   [product, browser] = await Promise.all([startProduct(), startWebBrowser()]);

@@ -10,6 +10,7 @@ import { type Product, startProduct } from '#test/harness/product.ts';
 import { expectNothingCutOff } from '#test/harness/web-accessibility.ts';
 import { phone, startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
+import { patienceMs } from '#test/harness/patience.ts';
 
 /** The everyday of a person with the web client, in a real Chromium, on the real processes. */
 
@@ -17,7 +18,6 @@ let product: Product;
 let browser: WebBrowser;
 let page: Page;
 let flows: WebFlows;
-const patienceMs = 30_000;
 
 const enrolled = { isEnrolled: true, requiredOn: ['https'] } as const;
 const people = [

@@ -4,6 +4,7 @@ import type { FakeNode } from '#test/dmz/web/fake-node.ts';
 import { password, resetSite, startFakeSite } from '#test/dmz/web/fake-site.ts';
 import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
+import { patienceMs } from '#test/harness/patience.ts';
 
 /** The web client without a mouse: the map that `?` shows is true, and dialogs can be walked through. */
 
@@ -37,7 +38,7 @@ afterEach(async () => {
 });
 
 /** Long enough for a loaded machine; nothing here waits for time to pass. */
-const patience = { timeout: 20_000 };
+const patience = { timeout: patienceMs };
 
 /** Name of the list's row, or text of the button, that the keyboard is on. */
 const focused = (): Promise<string> =>

@@ -6,6 +6,7 @@ import { type Product, startProduct } from '#test/harness/product.ts';
 import { expectNoViolations, expectNothingCutOff } from '#test/harness/web-accessibility.ts';
 import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
+import { patienceMs } from '#test/harness/patience.ts';
 
 /** What people change about their own account in a real Chromium, on the real processes. */
 
@@ -13,7 +14,6 @@ let product: Product;
 let browser: WebBrowser;
 let page: Page;
 let flows: WebFlows;
-const patienceMs = 60_000;
 
 beforeAll(async () => {
   [product, browser] = await Promise.all([

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type Product, startProduct } from '#test/harness/product.ts';
 import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
+import { patienceMs } from '#test/harness/patience.ts';
 
 /**
  * Between a question and its answer the page may go elsewhere, where the same name is another thing: what is done is what
@@ -15,7 +16,6 @@ let product: Product;
 let browser: WebBrowser;
 let page: Page;
 let flows: WebFlows;
-const patienceMs = 60_000;
 
 beforeAll(async () => {
   [product, browser] = await Promise.all([startProduct(), startWebBrowser()]);

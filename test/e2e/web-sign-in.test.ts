@@ -5,6 +5,7 @@ import { Mailbox } from '#test/harness/mailbox.ts';
 import { type Product, startProduct } from '#test/harness/product.ts';
 import { desktop, phone, startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
+import { patienceMs } from '#test/harness/patience.ts';
 
 /** A sign-in that is interrupted, in a real Chromium, on the real processes. */
 
@@ -27,7 +28,7 @@ afterEach(async () => {
 });
 async function visit(viewport: typeof desktop): Promise<void> {
   page = await browser.visit({ ignoreHTTPSErrors: true, viewport });
-  page.setDefaultTimeout(30_000);
+  page.setDefaultTimeout(patienceMs);
   flows = new WebFlows(page, product.site.https);
 }
 

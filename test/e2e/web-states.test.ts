@@ -9,6 +9,7 @@ import { type Product, startProduct } from '#test/harness/product.ts';
 import { expectNothingCutOff } from '#test/harness/web-accessibility.ts';
 import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
+import { patienceMs } from '#test/harness/patience.ts';
 
 /** What the web client shows when nothing is there, or something is full, forbidden, slow, broken or away: on the real processes. */
 
@@ -16,7 +17,6 @@ let product: Product;
 let browser: WebBrowser;
 let page: Page;
 let flows: WebFlows;
-const patienceMs = 30_000;
 const mainProgram = fileURLToPath(new URL('../harness/broken-disk-main.ts', import.meta.url));
 const people = ['nina', 'quinn', 'vera'];
 

@@ -10,12 +10,12 @@ import { type Product, startProduct } from '#test/harness/product.ts';
 import { expectNoViolations } from '#test/harness/web-accessibility.ts';
 import { phone, startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
+import { patienceMs } from '#test/harness/patience.ts';
 
 /** Uploads from a real Chromium into the real processes. */
 
 let product: Product;
 let browser: WebBrowser;
-const patienceMs = 150_000;
 const smallCount = 500;
 const largeBytes = 2 * 1024 ** 3;
 

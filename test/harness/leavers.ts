@@ -3,8 +3,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { returnGraceMs } from '#main-agent/users/limits.ts';
 import { type Product, waitUntil } from './product.ts';
-
-const patienceMs = 20_000;
+import { patienceMs } from './patience.ts';
 
 /** Their files go, and main notes it. Resolves with what brings them back. */
 export async function leave(product: Product, names: readonly string[]): Promise<() => Promise<void>> {

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
 
+import { patienceMs } from './patience.ts';
+
 /** The real Chromium of the system, without a window and without calling home. */
 
 const executablePath = '/usr/bin/chromium';
@@ -42,10 +44,16 @@ const reportViolations = `addEventListener('securitypolicyviolation', ({ violate
 
 export async function startWebBrowser(): Promise<WebBrowser> {
   const home = await mkdtemp(join(tmpdir(), 'sallyport-browser-'));
-  const browser = await chromium.launch({ executablePath, args: quiet, env: { ...process.env, HOME: home } });
+  const browser = await chromium.launch({
+    executablePath,
+    args: quiet,
+    env: { ...process.env, HOME: home },
+    timeout: patienceMs,
+  });
   const complaints: string[] = [];
   const contexts: BrowserContext[] = [];
   const listen = (page: Page): Page => {
+    page.setDefaultTimeout(patienceMs);
     page.on('pageerror', (error) => complaints.push(String(error)));
     page.on('console', (message) => {
       if (message.type() === 'error' && !handled.test(message.text())) complaints.push(message.text());
@@ -68,6 +76,7 @@ export async function startWebBrowser(): Promise<WebBrowser> {
         viewport: desktop,
         locale: 'en-GB',
         ignoreHTTPSErrors: true,
+        timeout: patienceMs,
       });
       await context.addInitScript(reportViolations);
       return { page: listen(await context.newPage()), close: () => context.close() };

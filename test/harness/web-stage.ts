@@ -7,6 +7,7 @@ import type { FakeNode } from '#test/dmz/web/fake-node.ts';
 import { aliceSecret, password, resetSite } from '#test/dmz/web/fake-site.ts';
 import { desktop, phone, type WebBrowser } from './web-browser.ts';
 import type { Scene } from './web-scenes.ts';
+import { patienceMs } from './patience.ts';
 
 /** The page's own constructor, for code that runs in it; this side of the tests has no DOM types. */
 declare const DataTransfer: new () => { readonly items: { add(file: File): void } };
@@ -211,9 +212,6 @@ class Props {
 
 const catalogues: Readonly<Record<Language, Catalogue>> = { en, de };
 const locales: Readonly<Record<Language, string>> = { en: 'en-GB', de: 'de-DE' };
-
-/** Long enough for a loaded machine; nothing here waits for time to pass. */
-const patienceMs = 20_000;
 
 /** Plays scenes on one device and in one language. A person stays signed in from one scene to the next. */
 export class ScenePlayer {
