@@ -110,7 +110,7 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 for (const [name, run] of Object.entries(stages)) if (wanted.length === 0 || wanted.includes(name)) run();
-for (const name of skipped) say(`skipped: ${name} needs root`);
+for (const name of skipped) say(`skipped: ${name} needs root or /dev/fuse`);
 for (const failure of failures) say(`failed: ${failure}`);
 say(`${tally.passed} passed, ${tally.failed} failed, ${tally.skipped} skipped`);
 process.exit(tally.failed === 0 ? 0 : 1);

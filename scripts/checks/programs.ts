@@ -16,6 +16,12 @@ const programs: readonly Program[] = [
   { path: '/usr/bin/rsync', debianPackage: 'rsync' },
   { path: '/usr/bin/rclone', debianPackage: 'rclone' },
   { path: '/usr/lib/python3/dist-packages/paramiko', debianPackage: 'python3-paramiko' },
+  { path: '/usr/bin/sshfs', debianPackage: 'sshfs' },
+  { path: '/usr/bin/fusermount3', debianPackage: 'fuse3' },
+  { path: '/usr/bin/git', debianPackage: 'git' },
+  { path: '/usr/bin/sqlite3', debianPackage: 'sqlite3' },
+  { path: '/usr/lib/python3/dist-packages/asyncssh', debianPackage: 'python3-asyncssh' },
+  { path: '/usr/share/perl5/Net/SFTP/Foreign.pm', debianPackage: 'libnet-sftp-foreign-perl' },
   { path: '/usr/bin/go', debianPackage: 'golang-go' },
   {
     path: '/usr/share/gocode/src/github.com/pkg/sftp',

@@ -44,6 +44,15 @@ describe.each(['atomic', 'direct'] as const)('mirrors, with %s uploads', (upload
       return outcome;
     };
 
+    it('makes a folder and all above it, ten times', async () => {
+      const { stdout } = await lftp(
+        ...Array.from({ length: 10 }, (_, index) => `mkdir -p p${index}/q/r/s`),
+        'find p0 p9',
+      );
+      expect(stdout).toContain('p0/q/r/s/');
+      expect(stdout).toContain('p9/q/r/s/');
+    });
+
     it('mirrors up and down again, and has nothing left to do', async () => {
       const back = join(door.folder, 'lftp-back');
       await lftp(`mirror -R --parallel=4 ${local} up`, `mirror --parallel=4 --use-pget-n=3 up ${back}`);
