@@ -158,21 +158,22 @@ export class Changes {
     if (await this.#finish(session, located, change)) return;
     const { storage, place } = requireAnyAllowed(located, 'overwrite', 'mkdir');
     requireNoMountPoint(located);
-    const { type } = await storage.stat(place);
+    const { type, size } = await storage.stat(place);
     if (type === 'file') requireAllowed(located, 'overwrite');
-    if (change.size === undefined) {
+    if (change.size === undefined || (type === 'file' && change.size === size)) {
       await this.#context.receipts.room();
+      // A length that it has already is none to set: clients give back what STAT told them.
       await storage.change(place, change);
       this.#tellChange(session, located, type, change);
       return;
     }
     if (type === 'folder') throw isAFolder();
-    // A new length is new content: it goes the way of every upload.
+    // A new length is new content, of the file as it is.
     const mode: OpenMode = {
       read: false,
       write: true,
       create: 'never',
-      truncate: change.size === 0,
+      truncate: false,
       append: false,
     };
     const { handle } = await this.#openings.open(session, op, path, mode, {});

@@ -48,6 +48,8 @@ export const finishedUploadsMax = 10_000;
 export const finishedMetadataCharactersMax = 8 * 1024 * 1024;
 /** Old versions kept per user after a shorter file replaced them. */
 export const keptVersionsPerUserMax = 100;
+/** A longer file that is cut where it is and can't share its blocks is not copied first: its writer waits for the copy. */
+export const copiedVersionBytesMax = 256 * 1024 * 1024;
 /** How long they are kept. */
 export const keptVersionMs = 24 * 3_600_000;
 /** How long the outcome of a commit is remembered on disk for a DMZ that did not hear it: longer than any parking. */

@@ -110,7 +110,7 @@ export class WriteHandle {
     return this.#inTurn(async () => {
       this.hasChanged = true;
       if (change.size !== undefined) this.#digest.truncated(change.size);
-      await this.#counted(change.size ?? 0, () => this.upload.change(change));
+      await this.#counted(change.size ?? 0, () => this.upload.change(change, this.#keptVersionBytesMax));
       this.#wished = { ...this.#wished, ...withoutSize(change) };
     });
   }
@@ -216,6 +216,10 @@ export class WriteHandle {
     const { heldBytes } = this.upload.shared;
     this.upload.shared.heldBytes = 0;
     return heldBytes;
+  }
+
+  get #keptVersionBytesMax(): number {
+    return Math.max(0, (this.#limitBytes() ?? Number.MAX_SAFE_INTEGER) - this.#account.usedBytes);
   }
 
   /** Under which a file counts that is not in a folder of the user's own. */

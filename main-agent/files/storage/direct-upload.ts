@@ -1,10 +1,18 @@
 import type { RegularFile } from './folder-handle.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { AttributeChange } from '#shared/file-service/attributes.ts';
+import type { KeptVersions } from './kept-versions.ts';
+import type { StagingArea } from './staging.ts';
 import { requirePrecondition } from './precondition.ts';
 import type { Committed, CommitRules, Upload, UploadRecord } from './storage.ts';
 import { toStored } from './stored.ts';
 import { type BytesHome, UploadBytes } from './upload-bytes.ts';
+
+/** What it needs of the storage it belongs to. */
+export interface DirectHome extends BytesHome {
+  readonly versions: KeptVersions;
+  areaNear(dev: bigint): Promise<StagingArea>;
+}
 
 interface DirectStart {
   readonly truncate: boolean;
@@ -20,19 +28,23 @@ export class DirectUpload extends UploadBytes implements Upload {
   readonly record: UploadRecord;
   readonly freedBytes: number;
   readonly atomic = false;
-  readonly #home: BytesHome;
+  readonly #home: DirectHome;
+  readonly #dev: bigint;
   readonly #etag: string | undefined;
+  /** Of the file before this handle made it shorter. */
+  #keptBytes: number | undefined;
   #isOver = false;
 
   private constructor(
     record: UploadRecord,
     opened: RegularFile,
-    home: BytesHome,
+    home: DirectHome,
     { truncate, appendedBytes = 0 }: DirectStart,
   ) {
     const initialSize = truncate ? 0 : Number(opened.stats.size);
     super(opened, home, { visibility: 'visible', initialSize, appendedBytes });
     this.#home = home;
+    this.#dev = opened.stats.dev;
     this.record = record;
     this.freedBytes = truncate ? Number(opened.stats.size) : 0;
     this.#etag = record.replaces ? toStored(opened.stats)?.etag : undefined;
@@ -42,7 +54,7 @@ export class DirectUpload extends UploadBytes implements Upload {
   static async open(
     record: UploadRecord,
     opened: RegularFile,
-    home: BytesHome,
+    home: DirectHome,
     start: DirectStart,
   ): Promise<DirectUpload> {
     const upload = new DirectUpload(record, opened, home, start);
@@ -64,9 +76,22 @@ export class DirectUpload extends UploadBytes implements Upload {
     await super.write(pieces, position);
   }
 
-  override async change(change: AttributeChange): Promise<void> {
+  override async change(change: AttributeChange, keptVersionBytesMax = 0): Promise<void> {
     this.#requireLive();
+    const { size } = change;
+    if (size !== undefined && size < (await this.stat()).size) await this.#keepLonger(keptVersionBytesMax);
     await super.change(change);
+  }
+
+  /** Once: what is cut again was cut already. */
+  async #keepLonger(keptVersionBytesMax: number): Promise<void> {
+    const { size, visibility } = this.shared;
+    if (this.#keptBytes !== undefined || visibility !== 'visible' || keptVersionBytesMax < size) return;
+    this.#keptBytes = size;
+    const area = await this.#home.areaNear(this.#dev);
+    await this.#home.versions.keep(this.record, size, keptVersionBytesMax, area, (version) =>
+      area.copyVersion(this.file.path, version),
+    );
   }
 
   async commit(rules: CommitRules): Promise<Committed> {
@@ -75,6 +100,9 @@ export class DirectUpload extends UploadBytes implements Upload {
     if (rules.change !== undefined) await this.change(rules.change);
     await this.file.sync();
     const attributes = await this.stat();
+    if (this.#keptBytes !== undefined && attributes.size >= this.#keptBytes) {
+      await this.#home.versions.drop(this.record);
+    }
     await this.keep();
     return { attributes, created: !this.record.replaces, replacedBytes: 0 };
   }

@@ -120,6 +120,12 @@ export class KeptUploads {
     return own.splice(0, Math.max(0, own.length - keptVersionsPerUserMax));
   }
 
+  takeVersion(user: string, id: string): VersionEntry | undefined {
+    const own = this.#versions.get(user) ?? [];
+    const at = own.findIndex(({ version }) => version.id === id);
+    return at === -1 ? undefined : own.splice(at, 1)[0];
+  }
+
   versionBytes(user: string): number {
     return (this.#versions.get(user) ?? []).reduce((bytes, { version }) => bytes + version.bytes, 0);
   }

@@ -11,9 +11,10 @@ import { type FolderHandle, type RegularFile, reopenRegular } from './folder-han
 import { type Jail, lockKey, type Spot } from './jail.ts';
 import type { KeyLock } from './key-lock.ts';
 import type { KeptEntry, KeptUploads } from './kept-uploads.ts';
+import type { KeptVersions } from './kept-versions.ts';
 import { requirePrecondition } from './precondition.ts';
 import type { StagedRecord, StagingArea } from './staging.ts';
-import type { Committed, CommitRules, Stored, Upload } from './storage.ts';
+import type { Committed, CommitRules, Upload } from './storage.ts';
 import { toStored } from './stored.ts';
 import { requireNoTwin } from './twin-names.ts';
 import { type BytesHome, UploadBytes } from './upload-bytes.ts';
@@ -23,7 +24,7 @@ export interface UploadHome extends BytesHome {
   readonly jail: Jail;
   readonly locks: KeyLock;
   readonly waiting: KeptUploads;
-  readonly keepReplaced: boolean;
+  readonly versions: KeptVersions;
   readonly clock: Clock;
   readonly log: Log;
   /** It is no longer open here. */
@@ -124,7 +125,15 @@ export class LocalUpload extends UploadBytes implements Upload {
       if (!rules.mayCreate) throw denied('the file is gone and a new one may not be made');
       await requireNoTwin(folder, name);
     } else if (!rules.mayReplace) throw taken('a file is there and may not be replaced');
-    else await this.#keepReplaced(spot, existing, rules);
+    else if (this.size < existing.size) {
+      await this.#home.versions.keep(
+        this.record,
+        existing.size,
+        rules.keptVersionBytesMax,
+        this.#area,
+        (version) => this.#area.keepVersion(folder, name, version),
+      );
+    }
 
     const mustNotReplace =
       existing === undefined && (!rules.mayReplace || rules.precondition?.ifNoneMatch !== undefined);
@@ -136,20 +145,6 @@ export class LocalUpload extends UploadBytes implements Upload {
       created: existing === undefined,
       replacedBytes: existing?.size ?? 0,
     };
-  }
-
-  /** A CLOSE does not say whether a client was finished: what got shorter may have been cut off. */
-  async #keepReplaced(spot: Spot, existing: Stored, rules: CommitRules): Promise<void> {
-    const { waiting, clock, log, keepReplaced } = this.#home;
-    const { user, virtualPath, id } = this.record;
-    if (!keepReplaced || this.size >= existing.size) return;
-    if (waiting.versionBytes(user) + existing.size > rules.keptVersionBytesMax) return;
-    const version = { id, user, virtualPath: [...virtualPath], bytes: existing.size, atMs: clock.now() };
-    if (!(await this.#area.keepVersion(spot.folder, spot.name, version))) return;
-    log.info({ user, path: virtualPath, version: id }, 'a shorter file replaces a longer one, which is kept');
-    for (const gone of waiting.addVersion({ area: this.#area, version })) {
-      await gone.area.removeVersion(gone.version.id);
-    }
   }
 
   async #afterwards(act: () => Promise<void>): Promise<void> {

@@ -14,6 +14,7 @@ import { type Jail, lockKey, type Spot } from './jail.ts';
 import { Journal, type OperationName } from './journal.ts';
 import type { KeyLock } from './key-lock.ts';
 import { type KeptEntry, KeptUploads } from './kept-uploads.ts';
+import { KeptVersions } from './kept-versions.ts';
 import { LocalUpload, type UploadHome } from './local-upload.ts';
 import { OpenFiles } from './open-files.ts';
 import { againIfGone, LocalWriters } from './local-writers.ts';
@@ -48,11 +49,11 @@ export interface LocalUploadsOptions {
 export class LocalUploads implements UploadHome {
   readonly jail: Jail;
   readonly locks: KeyLock;
-  readonly keepReplaced: boolean;
   readonly clock: Clock;
   readonly log: Log;
   readonly files = new OpenFiles();
   readonly waiting = new KeptUploads();
+  readonly versions: KeptVersions;
   readonly writers: LocalWriters;
   readonly #options: LocalUploadsOptions;
   readonly #areas: StagingAreas;
@@ -68,11 +69,11 @@ export class LocalUploads implements UploadHome {
   constructor(jail: Jail, locks: KeyLock, options: LocalUploadsOptions) {
     this.jail = jail;
     this.locks = locks;
-    this.keepReplaced = options.keepReplaced;
     this.clock = options.clock;
     this.log = options.log;
     this.#options = options;
     this.#openedAtMs = options.clock.monotonic();
+    this.versions = new KeptVersions({ ...options, waiting: this.waiting });
     this.writers = new LocalWriters(this);
     this.#areas = new StagingAreas(jail, options, (area) => this.#loadArea(area));
   }
@@ -228,6 +229,10 @@ export class LocalUploads implements UploadHome {
       await kept.area.remove(id);
       throw error;
     }
+  }
+
+  areaNear(dev: bigint): Promise<StagingArea> {
+    return this.#areas.near(dev);
   }
 
   opened(id: string): LocalUpload | undefined {

@@ -8,7 +8,7 @@ import { hasErrno, taken, toFileError } from '../file-error.ts';
 import { vanishedTriesMax } from '../limits.ts';
 import { fileMode } from './attribute-change.ts';
 import type { Descriptor } from './descriptor.ts';
-import { DirectUpload } from './direct-upload.ts';
+import { type DirectHome, DirectUpload } from './direct-upload.ts';
 import { type RegularFile, reopenRegular } from './folder-handle.ts';
 import type { Jail, Spot } from './jail.ts';
 import type { KeptUploads } from './kept-uploads.ts';
@@ -17,11 +17,10 @@ import type { LocalUpload } from './local-upload.ts';
 import type { BeginUpload, JoinUpload, Place, Upload, UploadRecord, UploadStart } from './storage.ts';
 import { fileId, requireFileOrNothing } from './stored.ts';
 import { requireNoTwin } from './twin-names.ts';
-import type { BytesHome } from './upload-bytes.ts';
 import type { Append, Writer } from './writer-notes.ts';
 
 /** What writers in place need of the storage they belong to. */
-export interface WritersHome extends BytesHome {
+export interface WritersHome extends DirectHome {
   readonly jail: Jail;
   readonly waiting: KeptUploads;
   /** An upload that is open here. */

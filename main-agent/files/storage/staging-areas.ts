@@ -41,6 +41,11 @@ export class StagingAreas {
     });
   }
 
+  /** On the same file system, where something was uploaded there already; else the base's. */
+  async near(dev: bigint): Promise<StagingArea> {
+    return (await this.#byDevice.get(dev)) ?? this.openBase();
+  }
+
   async all(): Promise<readonly StagingArea[]> {
     return Promise.all(this.#byDevice.values());
   }

@@ -16,7 +16,13 @@ import type { Clock } from '#shared/clock.ts';
 import { uploadMetadataCharactersMax } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import { hasErrno } from '../file-error.ts';
-import { commitNotesMax, committedMs, keptVersionMs, stagingRecordBytesMax } from '../limits.ts';
+import {
+  commitNotesMax,
+  committedMs,
+  copiedVersionBytesMax,
+  keptVersionMs,
+  stagingRecordBytesMax,
+} from '../limits.ts';
 import { CommitNotes } from './commit-notes.ts';
 import { readText } from './file-bytes.ts';
 import type { FolderHandle, RegularFile } from './folder-handle.ts';
@@ -198,6 +204,26 @@ export class StagingArea {
       return true;
     } catch (error) {
       this.#options.log.warn({ err: error }, 'the replaced file could not be kept');
+      return false;
+    }
+  }
+
+  /**
+   * A copy of a file that is about to be cut where it is: of shared blocks where the file system can, else only of what
+   * is copied in a moment. False: not made.
+   */
+  async copyVersion(openFile: string, version: KeptVersion): Promise<boolean> {
+    const old = this.folder.at(`${version.id}.old`);
+    try {
+      await fs.copyFile(openFile, old, constants.COPYFILE_FICLONE_FORCE).catch(async (error: unknown) => {
+        if (version.bytes > copiedVersionBytesMax) throw error;
+        await fs.copyFile(openFile, old);
+      });
+      await fs.writeFile(this.folder.at(`${version.id}.was`), JSON.stringify(version), { mode: 0o600 });
+      return true;
+    } catch (error) {
+      this.#options.log.warn({ err: error }, 'a file that gets shorter could not be kept');
+      await removeQuietly(old);
       return false;
     }
   }

@@ -144,7 +144,8 @@ export interface Upload {
   /** The same at the end of the file, for uploads whose record says `append`; these are written in no other way. */
   append(pieces: readonly Uint8Array[]): Promise<void>;
   read(buffers: readonly Uint8Array[], position: number): Promise<number>;
-  change(change: AttributeChange): Promise<void>;
+  /** A longer file that is cut in place is kept as at a commit, see `CommitRules.keptVersionBytesMax` (default 0). */
+  change(change: AttributeChange, keptVersionBytesMax?: number): Promise<void>;
   stat(): Promise<Stored>;
   /** Its bytes, read beside it and for longer than it. */
   openBeside(): Promise<StoredFile>;

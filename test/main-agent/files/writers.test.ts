@@ -194,6 +194,68 @@ test('a connection that is lost leaves what was written in place, and the record
   expect(await text(rig, 'alice', 'f')).toBe('abXYef');
 });
 
+/** What a cut file was, for an admin. */
+async function keptVersions(rig: Rig): Promise<string[]> {
+  const names = (await rig.staged()).filter((name) => name.endsWith('.old'));
+  return Promise.all(names.map((name) => text(rig, '.sallyport-staging', name)));
+}
+
+const setSize = (client: Client, size: number) =>
+  client.ask('fs.change', { path: ['f'], change: { size }, followLinks: false });
+
+test('a length set by path is set on the file itself, with a receipt, and one that it has already is not', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['f'], 'abcdef');
+  await setSize(client, 3);
+  expect(await text(rig, 'alice', 'f')).toBe('abc');
+  expect(rig.event('file.upload')).toMatchObject({ outcome: 'ok', bytes: 3, sha256: sha256('abc') });
+  await setSize(client, 5);
+  expect(await text(rig, 'alice', 'f')).toBe('abc\0\0');
+  const told = rig.records.length;
+  const before = await fs.stat(rig.path('alice', 'f'), { bigint: true });
+  await setSize(client, 5);
+  expect((await fs.stat(rig.path('alice', 'f'), { bigint: true })).ctimeNs).toBe(before.ctimeNs);
+  expect(rig.records).toHaveLength(told);
+  await setSize(client, 0);
+  const attributes = await rig.client().ask('fs.stat', { path: ['f'], followLinks: false });
+  expect([attributes.size, Number(before.ino)]).toEqual([0, (await fs.stat(rig.path('alice', 'f'))).ino]);
+  await expect(
+    client.ask('fs.change', { path: ['no'], change: { size: 1 }, followLinks: false }),
+  ).rejects.toMatchObject({ code: 'not-found' });
+});
+
+test('a file that was cut in place is kept as it was, unless it is not shorter in the end', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.put(['f'], 'a long content');
+  const rewriting = await client.open(['f'], resume);
+  await client.ask('fs.change-handle', { handle: rewriting, change: { size: 0 } });
+  expect(await keptVersions(rig)).toEqual(['a long content']);
+  await client.write(rewriting, 'as long as ever');
+  await close(client, rewriting);
+  expect(await rig.staged()).not.toContainEqual(expect.stringMatching(/\.(old|was)$/));
+  await setSize(client, 4);
+  expect(await keptVersions(rig)).toEqual(['as long as ever']);
+  expect(await text(rig, 'alice', 'f')).toBe('as l');
+});
+
+test('where a quota has no room for what a file was, or nothing is to be kept, it is cut all the same', async () => {
+  const full = await startRig();
+  const user = userOf('alice', undefined, { quotaBytes: 20 });
+  await full.client(user).put(['f'], 'a long content');
+  await setSize(full.client(user), 1);
+  const off = await startRig({
+    uploads: { keepPartialMs: 3_600_000, keepFinishingMs: 0, keepReplaced: false },
+  });
+  await off.client().put(['f'], 'a long content');
+  await setSize(off.client(), 1);
+  for (const rig of [full, off]) {
+    expect(await keptVersions(rig)).toEqual([]);
+    expect(await text(rig, 'alice', 'f')).toBe('a');
+  }
+});
+
 /** A storage without a service, and an upload of `f` that is open in it. */
 async function openUpload(rig: Rig) {
   const storage = await LocalStorage.open({

@@ -1,0 +1,53 @@
+/**
+ * Longer files that a shorter one replaced, or that were cut where they are, kept for an admin to put back: a CLOSE does
+ * not say whether a client was finished, and what got shorter may have been cut off.
+ */
+import type { Clock } from '#shared/clock.ts';
+import type { Log } from '#shared/log.ts';
+import type { KeptUploads } from './kept-uploads.ts';
+import type { KeptVersion, StagingArea } from './staging.ts';
+import type { UploadRecord } from './storage.ts';
+
+export interface KeptVersionsOptions {
+  readonly waiting: KeptUploads;
+  readonly keepReplaced: boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+export class KeptVersions {
+  readonly #options: KeptVersionsOptions;
+
+  constructor(options: KeptVersionsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Of a file of `bytes` bytes, by the id of the upload or writer; false: not kept. `bytesMax`: of all versions of its
+   * user. `make`: keeps the bytes themselves, false where that can't be done.
+   */
+  async keep(
+    record: UploadRecord,
+    bytes: number,
+    bytesMax: number,
+    area: StagingArea,
+    make: (version: KeptVersion) => Promise<boolean>,
+  ): Promise<boolean> {
+    const { waiting, keepReplaced, clock, log } = this.#options;
+    const { user, virtualPath, id } = record;
+    if (!keepReplaced || waiting.versionBytes(user) + bytes > bytesMax) return false;
+    const version = { id, user, virtualPath: [...virtualPath], bytes, atMs: clock.now() };
+    if (!(await make(version))) return false;
+    log.info({ user, path: virtualPath, version: id }, 'a file that gets shorter is kept as it was');
+    for (const gone of waiting.addVersion({ area, version })) {
+      await gone.area.removeVersion(gone.version.id);
+    }
+    return true;
+  }
+
+  /** The file is not shorter in the end. */
+  async drop({ user, id }: UploadRecord): Promise<void> {
+    const kept = this.#options.waiting.takeVersion(user, id);
+    await kept?.area.removeVersion(id);
+  }
+}
