@@ -106,5 +106,5 @@ export const handleBytesMax = 256;
 export const extensionTextBytesMax = 4 * KiB;
 /** A path longer than this is no path (PATH_MAX); checked again, exactly, by `parseVirtualPath`. */
 export const pathBytesMax = 16 * KiB;
-/** Extended attribute pairs in one ATTRS; we use none of them. */
-export const extendedAttributesMax = 32;
+/** Extended attribute pairs in one ATTRS; we use none of them, and they cost no more than the bytes they came in. */
+export const extendedAttributesMax = 1024;

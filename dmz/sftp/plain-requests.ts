@@ -1,6 +1,6 @@
-import type { FileClient } from '#dmz/files/file-client.ts';
+import type { FileClient, RemoteFile } from '#dmz/files/file-client.ts';
 import { FolderReader } from '#dmz/sftp/files/folder-reader.ts';
-import type { Handles } from '#dmz/sftp/files/handles.ts';
+import { badHandle, type Handles } from '#dmz/sftp/files/handles.ts';
 import { OpenFile } from '#dmz/sftp/files/open-file.ts';
 import type { StreamSlots } from '#dmz/sftp/files/stream-slots.ts';
 import { statusCode } from '#dmz/sftp/protocol/constants.ts';
@@ -18,8 +18,8 @@ import { readOpenFlags, type SftpRequest } from '#dmz/sftp/protocol/requests.ts'
 import type { PlaceKind, RequestOrder } from '#dmz/sftp/request-order.ts';
 import type { Clock } from '#shared/clock.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
-import type { OpenMode } from '#shared/file-service/attributes.ts';
-import { parseVirtualPath, type VirtualPath } from '#shared/file-service/virtual-path.ts';
+import type { AttributeChange, OpenMode } from '#shared/file-service/attributes.ts';
+import { parseVirtualPath, VirtualPath } from '#shared/file-service/virtual-path.ts';
 
 /** Every request but the two that carry file content, which the session answers without a promise each. */
 export type PlainRequest = Exclude<SftpRequest, { type: 'init' | 'read' | 'write' }>;
@@ -60,17 +60,19 @@ export class PlainRequests {
     const done = () => ok(id);
     switch (request.type) {
       case 'open': {
-        const mode = requireOpenMode(request.flags);
+        const mode = readOpenFlags(request.flags);
         const path = toPath(request.path);
         if (namesFolder(request.path)) throw mode.create === 'never' ? notAFolder() : isAFolder();
         const open = async () => handleReply(id, await this.#open(path, mode, request));
-        return this.#byPath(mode.write ? 'change' : 'question', [path], open);
+        return this.#byPath(mode.write || makesFirst(mode) ? 'change' : 'question', [path], open);
       }
       case 'close': {
         const kind = this.#handles.findFile(request.handle)?.mayWrite === true ? 'change' : 'handle-question';
-        return this.#byHandle(kind, (turn) => this.#handles.close(request.handle, turn).then(done), {
-          mustAct: true,
-        });
+        return this.#byHandle(
+          kind,
+          (turn) => this.#handles.close(request.handle, turn).then(done, asNoSuchHandle),
+          { mustAct: true },
+        );
       }
       case 'stat':
       case 'lstat': {
@@ -96,6 +98,8 @@ export class PlainRequests {
         const followLinks = request.type === 'setstat';
         if (!followLinks && change.size !== undefined)
           throw new SallyportError('bad-request', 'The size of a link is not changed');
+        // Nothing is asked for; OpenSSH does not look whether the name is there, either.
+        if (Object.keys(change).length === 0 && !changesOwner) return ok(id);
         return this.#byPath('change', [path], async () => {
           if (namesFolder(request.path)) await this.#requireFolder(path);
           await this.#files.change(path, change, { followLinks });
@@ -154,6 +158,9 @@ export class PlainRequests {
         const renaming = this.#byPath('change', [from, to], async () => {
           if (namesFolder(request.from) || namesFolder(request.to)) await this.#requireFolder(from);
           await this.#files.rename(from, to, { overwrite: request.overwrite });
+          // The name is there, so it is taken: main finds nothing to do.
+          if (!request.overwrite && isSamePath(from, to))
+            throw new SallyportError('exists', 'That name is taken');
           this.#handles.renamed(from, to);
           return ok(id);
         });
@@ -165,26 +172,30 @@ export class PlainRequests {
       }
       case 'statvfs': {
         const path = toPath(request.path);
-        return this.#byPath('question', [], async () => usageReply(id, await this.#files.usage(path)));
+        // Space is told for any path; the name must be there all the same.
+        return this.#byPath('question', [path], async () => {
+          const [usage] = await Promise.all([this.#files.usage(path), this.#files.stat(path)]);
+          return usageReply(id, usage);
+        });
       }
       case 'fstatvfs': {
         const { path } = this.#handles.require(request.handle);
         return this.#byPath('question', [], async () => usageReply(id, await this.#files.usage(path)));
       }
       case 'fsync': {
-        const file = this.#handles.requireFile(request.handle);
+        const file = this.#handles.findFile(request.handle);
+        if (file === undefined) return asNoSuchHandle(badHandle());
         return this.#byHandle('handle-question', (turn) => file.sync(turn).then(done));
       }
       case 'copy-data':
         return this.#byHandle('change', (turn) => this.#copy(request, turn).then(done));
       // What follows touches nothing and waits for nothing.
       case 'realpath':
-        return pathReply(id, toPath(request.path).toString());
+        return pathReply(id, parseVirtualPath(request.path).toString());
       case 'expand-path':
-        if (/^~[^/]/.test(request.path)) throw new SallyportError('not-found', 'No such user');
-        return pathReply(id, toPath(request.path.replace(/^~(?=\/|$)/, '')).toString());
+        return pathReply(id, this.#expand(request.path).toString());
       case 'home-directory':
-        return pathReply(id, '/');
+        return pathReply(id, this.#homeOf(request.username).toString());
       case 'limits':
         return limitsReply(id);
       case 'symlink':
@@ -240,11 +251,41 @@ export class PlainRequests {
   }
 
   async #open(path: VirtualPath, mode: OpenMode, request: RequestOf<'open'>): Promise<string> {
-    // An owner in OPEN is ignored, as OpenSSH does: clients send it along without meaning it.
     return this.#handles.add(async () => {
-      const remote = await this.#files.open(path, mode, request.attributes.change);
+      const remote = await this.#openRemote(path, mode, request.attributes.change);
       return new OpenFile(remote, mode, this.#handles.orderOf(path), this.#slots);
     });
+  }
+
+  /** `~` and `~alice` are the root to alice; nobody else has a home here. */
+  #expand(untrustedPath: string): VirtualPath {
+    const [, name, rest = ''] = /^~([^/]*)(.*)$/s.exec(untrustedPath) ?? [];
+    if (name === undefined) return parseVirtualPath(untrustedPath);
+    this.#homeOf(name);
+    return parseVirtualPath(rest);
+  }
+
+  /** An empty name means oneself. */
+  #homeOf(untrustedName: string): VirtualPath {
+    if (untrustedName === '' || untrustedName === this.#username) return VirtualPath.root;
+    throw new SallyportError('not-found', 'Nobody of that name has a home here');
+  }
+
+  /** `open(2)` takes O_CREAT and O_TRUNC with O_RDONLY: `flock` makes its lock files so. */
+  async #openRemote(path: VirtualPath, mode: OpenMode, attributes: AttributeChange): Promise<RemoteFile> {
+    // OpenSSH sets nothing else: clients send size, owner and times along without meaning them.
+    const set = attributes.mode === undefined ? {} : { mode: attributes.mode };
+    if (!makesFirst(mode)) return this.#files.open(path, mode, set);
+    const reading: OpenMode = { ...mode, create: 'never', truncate: false };
+    if (mode.create === 'if-missing' && !mode.truncate)
+      try {
+        return await this.#files.open(path, reading, set);
+      } catch (error) {
+        if (!isSallyportError(error, 'not-found')) throw error;
+      }
+    const made = await this.#files.open(path, { ...mode, read: false, write: true }, set);
+    await made.commit();
+    return this.#files.open(path, reading, set);
   }
 
   #openFolder(path: VirtualPath): Promise<string> {
@@ -264,17 +305,15 @@ export class PlainRequests {
     const from = this.#handles.requireFile(request.from);
     const to = this.#handles.requireFile(request.to);
     const lengthBytes = request.length;
-    if (from === to) {
-      const end = (offset: number) => (lengthBytes === 0 ? Infinity : offset + lengthBytes);
-      const isDisjoint =
-        end(request.fromOffset) <= request.toOffset || end(request.toOffset) <= request.fromOffset;
-      if (!isDisjoint) throw new SallyportError('unsupported', 'Ranges of one file overlap');
-    }
+    // Neither does OpenSSH, nor main.
+    if (from === to) throw new SallyportError('bad-handle', 'A file is not copied into itself');
     await from.copyTo(to, { fromOffset: request.fromOffset, toOffset: request.toOffset, lengthBytes }, turn);
   }
 }
 
+/** An empty path names nothing; only REALPATH and its like take it for where the session starts. */
 function toPath(untrustedPath: string): VirtualPath {
+  if (untrustedPath === '') throw new SallyportError('not-found', 'There is no such file or folder');
   return parseVirtualPath(untrustedPath);
 }
 
@@ -294,10 +333,20 @@ function isAFolder(): SallyportError {
   return new SallyportError('is-a-folder', 'A name with a slash at its end is a folder');
 }
 
-function requireOpenMode(flags: number): OpenMode {
-  const mode = readOpenFlags(flags);
-  if (mode === undefined) throw new SallyportError('bad-request', 'Open flags without meaning');
-  return mode;
+function isSamePath(a: VirtualPath, b: VirtualPath): boolean {
+  return a.isWithin(b) && b.isWithin(a);
+}
+
+/** Opened for reading, and made or emptied before. */
+function makesFirst(mode: OpenMode): boolean {
+  return !mode.write && (mode.create !== 'never' || mode.truncate);
+}
+
+/** CLOSE and fsync say so where other requests say FAILURE: EBADF is one of the errors that OpenSSH words so. */
+function asNoSuchHandle(error: unknown): never {
+  if (isSallyportError(error, 'bad-handle'))
+    throw new SallyportError('not-found', error.publicMessage, { cause: error });
+  throw error;
 }
 
 /**

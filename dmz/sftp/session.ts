@@ -5,7 +5,7 @@ import type { Pieces } from '#dmz/sftp/files/piece-queue.ts';
 import type { StreamSlots } from '#dmz/sftp/files/stream-slots.ts';
 import { channelQueueBytesMax, outstandingReadBytesMax, outstandingRequestsMax } from '#dmz/sftp/limits.ts';
 import { ok, PlainRequests } from '#dmz/sftp/plain-requests.ts';
-import { sftpVersion, statusCode } from '#dmz/sftp/protocol/constants.ts';
+import { statusCode } from '#dmz/sftp/protocol/constants.ts';
 import { PacketAssembler } from '#dmz/sftp/protocol/packet-assembler.ts';
 import { dataReplyHead, statusReply, versionReply } from '#dmz/sftp/protocol/replies.ts';
 import { parseRequest, RequestRefused, type SftpRequest } from '#dmz/sftp/protocol/requests.ts';
@@ -127,7 +127,7 @@ export class SftpSession {
       return;
     }
     if (request.type === 'init') {
-      if (this.#hasVersion || request.version < sftpVersion) throw new MalformedMessage('unexpected INIT');
+      // Whatever version a client asks for, and however often: it is told that this one is spoken.
       this.#hasVersion = true;
       this.#channel.consumed(packetBytes);
       this.#send(versionReply());

@@ -39,7 +39,7 @@ export class OpenFile implements FileParty {
 
   read(request: ReadRequest): void {
     if (!this.#mode.read) {
-      request.done(new SallyportError('permission-denied', 'Not open for reading'), undefined);
+      request.done(notOpenFor('reading'), undefined);
     } else {
       this.#order.read(() => this.reader.read(request));
     }
@@ -47,7 +47,7 @@ export class OpenFile implements FileParty {
 
   write(request: WriteRequest): void {
     if (!this.#mode.write) {
-      request.done(new SallyportError('permission-denied', 'Not open for writing'));
+      request.done(notOpenFor('writing'));
     } else {
       this.#order.write(this, () => this.writer.write(request));
     }
@@ -83,8 +83,7 @@ export class OpenFile implements FileParty {
     range: { fromOffset: number; lengthBytes: number; toOffset: number },
     turn: Promise<void>,
   ): Promise<number> {
-    if (!this.#mode.read || !target.#mode.write)
-      throw new SallyportError('permission-denied', 'Not open for that');
+    if (!this.#mode.read || !target.#mode.write) throw notOpenFor('that');
     target.#hasChanged = true;
     const copy = async () => {
       await turn;
@@ -138,4 +137,9 @@ export class OpenFile implements FileParty {
 
 function closed(): SallyportError {
   return new SallyportError('bad-handle', 'The file is closed');
+}
+
+/** EBADF, which OpenSSH puts into the same word as a missing file. */
+function notOpenFor(what: string): SallyportError {
+  return new SallyportError('not-found', `Not open for ${what}`);
 }

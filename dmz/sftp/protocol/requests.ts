@@ -2,6 +2,7 @@ import { extensionTextBytesMax, handleBytesMax, pathBytesMax, sftpDataBytesMax }
 import { readAttributes, type RequestedAttributes } from '#dmz/sftp/protocol/attributes.ts';
 import { openFlag, packetType, type StatusCode, statusCode } from '#dmz/sftp/protocol/constants.ts';
 import type { SftpPacket } from '#dmz/sftp/protocol/packet-assembler.ts';
+import type { OpenMode } from '#shared/file-service/attributes.ts';
 import { decodeUtf8, MalformedMessage, WireReader } from '#dmz/sftp/wire.ts';
 
 /**
@@ -28,7 +29,7 @@ export type SftpRequest =
   | { type: 'rename'; id: number; from: string; to: string; overwrite: boolean }
   | { type: 'symlink'; id: number }
   | { type: 'limits'; id: number }
-  | { type: 'home-directory'; id: number }
+  | { type: 'home-directory'; id: number; username: string }
   | { type: 'expand-path'; id: number; path: string }
   | {
       type: 'copy-data';
@@ -179,8 +180,7 @@ function parseExtended(id: number, reader: WireReader): SftpRequest {
     case 'expand-path@openssh.com':
       return { type: 'expand-path', id, path: readPath(id, reader) };
     case 'home-directory':
-      readPath(id, reader);
-      return { type: 'home-directory', id };
+      return { type: 'home-directory', id, username: readPath(id, reader) };
     case 'copy-data':
       return {
         type: 'copy-data',
@@ -196,28 +196,16 @@ function parseExtended(id: number, reader: WireReader): SftpRequest {
   }
 }
 
-/**
- * OPEN's flags → what main understands; undefined for a combination without meaning. Neither READ nor WRITE is READ, and
- * unknown flags are ignored, as OpenSSH's server has it.
- */
-export function readOpenFlags(flags: number):
-  | {
-      read: boolean;
-      write: boolean;
-      create: 'never' | 'if-missing' | 'exclusive';
-      truncate: boolean;
-      append: boolean;
-    }
-  | undefined {
+/** What a handle may do, and what OPEN does to the file before: CREAT and TRUNC go with reading, too. */
+export function readOpenFlags(flags: number): OpenMode {
   const has = (flag: number) => (flags & flag) !== 0;
-  const write = has(openFlag.write) || has(openFlag.append);
-  const read = has(openFlag.read) || !write;
-  if (!write && (has(openFlag.truncate) || has(openFlag.create))) return undefined;
+  const write = has(openFlag.write);
   return {
-    read,
+    // As OpenSSH: who does not ask to write reads, and APPEND alone does not write.
+    read: has(openFlag.read) || !write,
     write,
     create: !has(openFlag.create) ? 'never' : has(openFlag.exclusive) ? 'exclusive' : 'if-missing',
     truncate: has(openFlag.truncate),
-    append: has(openFlag.append),
+    append: write && has(openFlag.append),
   };
 }

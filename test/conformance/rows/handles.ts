@@ -37,7 +37,7 @@ const bad: readonly Row[] = onHandles.flatMap(([name, ask]) => [
   row(`${name} with a handle of no bytes`, [ask('')]),
   row(`${name} with a handle that was closed`, [open('h', 'five', 'r'), close('h'), ask('h')]),
   row(`${name} with the handle of a closed folder`, [openFolder('d', 'full'), close('d'), ask('d')]),
-  row(`${name} with a long handle`, [ask('h'.repeat(300))]),
+  row(`${name} with the longest handle there may be`, [ask('h'.repeat(256))]),
 ]);
 
 /** On a handle of the other kind. */

@@ -172,16 +172,16 @@ describe('open flags', () => {
     ['a', 0x0e, { read: false, write: true, create: 'if-missing', truncate: false, append: true }],
     ['r+', 3, { read: true, write: true, create: 'never', truncate: false, append: false }],
     ['x', 0x2a, { read: false, write: true, create: 'exclusive', truncate: false, append: false }],
-    ['append alone', 4, { read: false, write: true, create: 'never', truncate: false, append: true }],
+    ['append alone', 4, { read: true, write: false, create: 'never', truncate: false, append: false }],
     ['nothing', 0, { read: true, write: false, create: 'never', truncate: false, append: false }],
+    ['w x', 0x22, { read: false, write: true, create: 'never', truncate: false, append: false }],
+    ['r t', 0x11, { read: true, write: false, create: 'never', truncate: true, append: false }],
+    ['r c', 0x09, { read: true, write: false, create: 'if-missing', truncate: false, append: false }],
     [
-      'exclusive without create',
-      0x22,
-      { read: false, write: true, create: 'never', truncate: false, append: false },
+      'r and an unknown bit',
+      0x41,
+      { read: true, write: false, create: 'never', truncate: false, append: false },
     ],
-    ['truncate for reading', 0x11, undefined],
-    ['create for reading', 0x09, undefined],
-    ['unknown bit', 0x41, { read: true, write: false, create: 'never', truncate: false, append: false }],
   ];
   it.each(table)('%s', (_name, flags, expected) => {
     expect(readOpenFlags(flags)).toEqual(expected);
