@@ -184,6 +184,23 @@ describe('other clients', () => {
     await expectRoundTrip('/lftp', 'lftp.bin');
   });
 
+  it('lftp makes a folder and what is in it in one breath, however long each takes', async () => {
+    let calls = 0;
+    // Each call takes less than the one before it: without an order they would arrive the other way round.
+    running.files.delay = async () => {
+      calls += 1;
+      for (let turns = 40 - (calls % 40); turns > 0; turns--)
+        await new Promise((resolve) => setImmediate(resolve));
+    };
+    try {
+      const result = await runLftp(target, ['mkdir -p /p/q/r', 'mkdir -p /p/s/t/u', 'cls /p/q']);
+      expect(result.status, result.stderr).toBe(0);
+      expect([...running.files.nodes.keys()]).toEqual(expect.arrayContaining(['/p/q/r', '/p/s/t/u']));
+    } finally {
+      running.files.delay = undefined;
+    }
+  });
+
   it('lftp shows why a name is not served, and serves those with the marks of right-to-left writing', async () => {
     const refused = await runLftp(target, [`put ${folder}/up.bin -o /aux.txt`]);
     expect(refused.status).not.toBe(0);

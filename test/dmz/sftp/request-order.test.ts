@@ -319,6 +319,33 @@ describe('the order of requests', () => {
     expect((await channel.reply()).id).toBe(mkdir);
   });
 
+  it('a change waits for the WRITEs before it also when a lost link has them sent again', async () => {
+    const files = new MemoryFiles();
+    files.put('/old', Buffer.from('before'));
+    const { channel } = await start(files);
+    const handles = await openFile(channel, '/old');
+    files.holdsBack = true;
+    const ids = sends(
+      channel,
+      [
+        { do: 'write', slot: 0, offset: 0, text: 'AFTER' },
+        { do: 'truncate', path: '/old', size: 3 },
+        { do: 'write', slot: 0, offset: 3, text: '!' },
+      ],
+      handles,
+    );
+    await settle();
+    files.writeStreams[0]?.fail(new SallyportError('link-down', 'The connection to the inside is down'));
+    await settle();
+    expect(files.writeStreams).toHaveLength(2);
+    expect(files.get('/old')).toHaveLength(6);
+    files.holdsBack = false;
+    files.writeStreams[1]!.holdsBack = false;
+    files.writeStreams[1]?.acknowledge();
+    expect(await statuses(channel, ids)).toEqual([0, 0, 0]);
+    expect(files.get('/old')?.toString()).toBe('AFT!');
+  });
+
   it('a link that stays away refuses all that waits at once, not one deadline after the other', async () => {
     const files = new MemoryFiles();
     const { channel } = await start(files);
