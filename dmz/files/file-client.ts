@@ -26,6 +26,12 @@ export interface FileClient {
     /** With the first page: what lies there and is not served, the first names escaped. */
     unserved?: { readonly count: number; readonly names: readonly string[] } | undefined;
   }>;
+  /** What is not served in a folder and all below it; `isComplete` false: there is more than was looked at. */
+  survey(path: VirtualPath): Promise<{
+    looked: number;
+    isComplete: boolean;
+    unserved: { readonly count: number; readonly names: readonly string[] };
+  }>;
   stat(path: VirtualPath, options?: { followLinks?: boolean }): Promise<Attributes>;
   usage(path: VirtualPath): Promise<FileSystemUsage>;
   openFolder(path: VirtualPath): Promise<RemoteFolder>;

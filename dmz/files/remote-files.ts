@@ -41,6 +41,10 @@ class RemoteFiles implements FileClient {
     return this.#link.request('fs.list', { session: this.#session, path: components(path), ...options });
   }
 
+  survey(path: VirtualPath): ReturnType<FileClient['survey']> {
+    return this.#link.request('fs.survey', { session: this.#session, path: components(path) });
+  }
+
   stat(path: VirtualPath, options: { followLinks?: boolean } = {}): Promise<Attributes> {
     const followLinks = options.followLinks ?? true;
     return this.#link.request('fs.stat', { session: this.#session, path: components(path), followLinks });

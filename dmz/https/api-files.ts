@@ -32,6 +32,7 @@ function pathOf(x: Exchange): { readonly path: VirtualPath; readonly isFolderFor
 /** GET and HEAD: a folder is listed or archived, a file is sent. */
 export function buildGetFile(archives: ArchiveRoom): (x: Exchange, session: Admitted) => Promise<void> {
   return async (x, session) => {
+    if (x.query.get('unserved') === '1') return sendSurvey(x, session);
     if (x.query.get('zip') !== '1') return getFile(x, session);
     const wanted = { folder: pathOf(x).path, names: x.query.getAll('name'), namesMax: archiveNamesMax };
     return sendArchive(x, session, wanted, archives);
@@ -71,6 +72,13 @@ async function sendListing(x: Exchange, session: Admitted, path: VirtualPath): P
     ...(page.next === undefined ? {} : { next: page.next }),
     ...(page.unserved === undefined ? {} : { unserved: page.unserved }),
   });
+}
+
+/** What a page asks before a folder is deleted with all that is in it: how much of that is in no listing. */
+async function sendSurvey(x: Exchange, session: Admitted): Promise<void> {
+  const { path } = pathOf(x);
+  const { looked, isComplete, unserved } = await session.files.survey(path);
+  await sendJson(x, 200, { path: path.toString(), looked, complete: isComplete, unserved });
 }
 
 function parseListingQuery(query: URLSearchParams): { cursor?: string; limit: number; sort: SortKey } {

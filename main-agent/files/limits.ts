@@ -71,6 +71,10 @@ export const surveyPieceEntries = 1024;
 export const surveyRestShare = 9;
 /** Names one survey looks at: some hours at its pace. What is beyond it is said to be not looked at. */
 export const surveyEntriesMax = 10_000_000;
+/** Names looked at for a user who asks about a folder: a second or so. */
+export const surveyAskedEntriesMax = 20 * surveyPieceEntries;
+/** Such questions at work at the same time; the disk is everybody's. */
+export const surveysAtOnce = 2;
 /** How old a survey may get before the next sweep begins another: other programs don't put such names there each hour. */
 export const surveyFreshMs = 24 * 3_600_000;
 /** Doctor waits so long for a survey of its own; a small storage is done by then. */

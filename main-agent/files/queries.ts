@@ -5,7 +5,7 @@ import type { Params, Result } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
 import { denied, notFound, toFileError } from './file-error.ts';
 import { FolderPages } from './folder-pages.ts';
-import { copiesAtOnce } from './limits.ts';
+import { copiesAtOnce, surveyAskedEntriesMax, surveysAtOnce } from './limits.ts';
 import { Listing, shown, virtualFolder } from './listing.ts';
 import type { Located, Mounted } from './mounts.ts';
 import type { OwnUploads } from './own-uploads.ts';
@@ -13,6 +13,7 @@ import { isAllowed, requireAllowed, requireFileName } from './permissions.ts';
 import type { FileContext } from './service-context.ts';
 import { Slots } from './slots.ts';
 import type { KeptUpload, Stored } from './storage/storage.ts';
+import { UnservedCount } from './storage/unserved.ts';
 import { hashBytes } from './upload-digest.ts';
 
 /** What this user's broken upload left under a path, if no file has it. */
@@ -41,6 +42,7 @@ export class Queries {
   readonly #context: FileContext;
   readonly #ownUploads: OwnUploads;
   readonly #hashing = new Slots(copiesAtOnce);
+  readonly #surveying = new Slots(surveysAtOnce);
 
   constructor(context: FileContext, ownUploads: OwnUploads) {
     this.#context = context;
@@ -57,6 +59,34 @@ export class Queries {
     } finally {
       await listing.close();
     }
+  }
+
+  /** Asked before a folder is deleted with all that is in it. */
+  async survey(session: FullSession, path: readonly string[]): Promise<Result<'fs.survey'>> {
+    const located = this.#context.mounts.locate(session.user(), path);
+    const { storage, place } = requireAllowed(located, 'list');
+    const found = new UnservedCount();
+    const enough = new AbortController();
+    let looked = 0;
+    const isComplete = await this.#surveying.run(async () => {
+      try {
+        await storage.survey({
+          place,
+          signal: AbortSignal.any([session.ended, enough.signal]),
+          onLooked: async (entries) => {
+            looked += entries;
+            if (looked >= surveyAskedEntriesMax) enough.abort();
+          },
+          onUnserved: (below) => found.add(below.join('/')),
+        });
+        return true;
+      } catch (error) {
+        if (enough.signal.aborted && !session.ended.aborted) return false;
+        throw error;
+      }
+    });
+    const { count, names } = found.found ?? { count: 0, names: [] };
+    return { looked, isComplete, unserved: { count, names: [...names] } };
   }
 
   async openFolder(session: FullSession, path: readonly string[]): Promise<Result<'fs.open-folder'>> {

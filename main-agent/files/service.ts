@@ -149,6 +149,7 @@ class Service implements FileService {
       'fs.list': this.#guard((params, session) => queries.list(session, params)),
       'fs.stat': this.#guard((params, session) => queries.stat(session, params.path)),
       'fs.usage': this.#guard((params, session) => queries.usage(session, params.path)),
+      'fs.survey': this.#guard((params, session) => queries.survey(session, params.path)),
       'fs.hash': this.#guard((params, session) => queries.hash(session, params.path)),
       'fs.read-link': this.#guard((params, session) => queries.readLink(session, params.path)),
       'fs.open-folder': this.#guard((params, session) => queries.openFolder(session, params.path)),

@@ -86,6 +86,7 @@ const proofs: Readonly<Record<Verb, 'nothing' | 'session' | 'web session' | 'ful
   'fs.change': 'full session',
   'fs.read-link': 'full session',
   'fs.hash': 'full session',
+  'fs.survey': 'full session',
 };
 
 type RequestOf<V extends Verb> = Extract<AnyRequest, { readonly verb: V }>;

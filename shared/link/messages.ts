@@ -92,6 +92,8 @@ const upload = z.strictObject({
   /** Only where one upload is asked for. */
   metadata: uploadMetadata.optional(),
 });
+/** How many entries, and the first of them, safe to look at. */
+const unserved = z.strictObject({ count, names: z.array(text(2048)).max(20) });
 const tags = z.union([z.literal('*'), z.array(text(128)).max(32)]);
 const precondition = z.strictObject({ ifMatch: tags.optional(), ifNoneMatch: tags.optional() });
 const handle = count;
@@ -413,8 +415,13 @@ export const requestSchemas = {
       entries: z.array(entry).max(1000),
       next: text(1024).optional(),
       /** With the first page, where something lies in the folder that is not served: the first names, escaped. */
-      unserved: z.strictObject({ count, names: z.array(text(2048)).max(20) }).optional(),
+      unserved: unserved.optional(),
     }),
+  },
+  /** What is not served in a folder and in all below it, as far as was looked at: names with their folders. */
+  'fs.survey': {
+    params: z.strictObject({ session, path }),
+    result: z.strictObject({ looked: count, isComplete: z.boolean(), unserved }),
   },
   'fs.stat': { params: z.strictObject({ session, path, followLinks: z.boolean() }), result: attributes },
   'fs.usage': { params: z.strictObject({ session, path }), result: usage },

@@ -12,6 +12,7 @@ import type { Params, Result, Verb } from './messages.ts';
 /** Verbs whose work grows with the file or the tree. */
 const longVerbs: ReadonlySet<Verb> = new Set([
   'fs.hash',
+  'fs.survey',
   'fs.copy',
   'fs.copy-range',
   'fs.commit',

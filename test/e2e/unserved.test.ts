@@ -36,6 +36,11 @@ describe('what other programs put on the storage and nobody is served', () => {
     expect((body['unserved'] as { names: string[] }).names.toSorted()).toEqual(['aux.txt', 'link']);
   });
 
+  it('is counted with all below before a folder is deleted', async () => {
+    const { body } = await frank.json('GET', '/api/files/odd/?unserved=1');
+    expect(body).toMatchObject({ path: '/odd', complete: true, unserved: { count: 3 } });
+  });
+
   it('is named in a note of the archive that unzip unpacks', async () => {
     const answer = await frank.call('/api/files/odd/?zip=1');
     const file = join(product.folder, 'odd.zip');

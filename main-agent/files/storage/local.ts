@@ -271,7 +271,10 @@ export class LocalStorage implements Storage {
   }
 
   survey(options: SurveyOptions): Promise<void> {
-    return surveyTree(this.#jail.base, stagingFolderName, options);
+    const { place } = options;
+    if (place === undefined) return surveyTree(this.#jail.base, stagingFolderName, options);
+    const ours = place.path.length === 0 ? stagingFolderName : undefined;
+    return this.#jail.inFolder(place, 'not-found', (folder) => surveyTree(folder, ours, options));
   }
 
   sweep(): Promise<void> {

@@ -211,10 +211,12 @@ export interface StorageUsage {
 }
 
 export interface SurveyOptions {
+  /** Where to begin; without it at the storage's base. */
+  readonly place?: Place;
   readonly signal: AbortSignal;
   /** Called with each piece of names; what it returns is waited for. Throw to stop. */
   readonly onLooked: (entries: number) => Promise<void>;
-  /** Components below the storage's base, safe to look at. */
+  /** Components below where it began, safe to look at. */
   readonly onUnserved: (path: readonly string[], kind: UnservedKind) => void;
 }
 

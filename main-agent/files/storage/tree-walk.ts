@@ -206,10 +206,14 @@ export async function measureTree(root: FolderHandle, skip: string, signal: Abor
 }
 
 /**
- * Reads all names below a storage's base. What is in a folder that is not served itself is not looked at: that is one
- * entry. `ours`: the staging folder, at the base and where another file system begins.
+ * Reads all names below a folder. What is in a folder that is not served itself is not looked at: that is one
+ * entry. `ours`: the staging folder, where it may be at the top, and where another file system begins.
  */
-export async function surveyTree(root: FolderHandle, ours: string, options: SurveyOptions): Promise<void> {
+export async function surveyTree(
+  root: FolderHandle,
+  ours: string | undefined,
+  options: SurveyOptions,
+): Promise<void> {
   const levels: Level[] = [await openRoot(root)];
   const path: string[] = [];
   let looked = 0;

@@ -54,6 +54,9 @@ function showBytes(name: Buffer): string {
   ).join('');
 }
 
+/** A name of 255 bytes, all of them escaped. A longer path is cut: it is for people to find the place. */
+const shownCharactersMax = 2048;
+
 /** Collects them while a folder is read. */
 export class UnservedCount {
   #count = 0;
@@ -61,7 +64,7 @@ export class UnservedCount {
 
   add(name: string | Buffer): void {
     this.#count += 1;
-    if (this.#names.length < unservedNamesMax) this.#names.push(showName(name));
+    if (this.#names.length < unservedNamesMax) this.#names.push(showName(name).slice(0, shownCharactersMax));
   }
 
   /** Undefined: there are none. */

@@ -483,6 +483,10 @@ export async function buildFakeInside(
         ...(hidden !== undefined && { unserved: hidden }),
       };
     },
+    'fs.survey': async ({ path }) => {
+      const found = unserved.get(nameOf(path)) ?? { count: 0, names: [] };
+      return { looked: found.count, isComplete: true, unserved: found };
+    },
     'fs.stat': async ({ path }) => attributesOf(requireNode(nameOf(path))),
     'fs.open': async ({ path, mode }) => {
       await turn();

@@ -397,6 +397,12 @@ describe('changing the tree', () => {
       entries: [],
       unserved: { count: 2, names: ['aux', 'a\\u000ab'] },
     });
+    expect((await client.get('/api/files/odd/?unserved=1')).json).toEqual({
+      path: '/odd',
+      looked: 2,
+      complete: true,
+      unserved: { count: 2, names: ['aux', 'a\\u000ab'] },
+    });
     const refused = await client.send('DELETE', '/api/files/odd');
     expect(refused).toMatchObject({ status: 409, json: { reason: 'not-empty', unserved: 2 } });
     expect((await client.send('DELETE', '/api/files/odd?recursive=1')).status).toBe(204);

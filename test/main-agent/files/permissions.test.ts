@@ -29,6 +29,7 @@ const rename = (from: string[], to: string[], overwrite = false) => ({ from, to,
 const deeds: [Allow, string, (client: Client) => Promise<unknown>][] = [
   ['list', 'list a folder', (client) => client.ask('fs.list', { path: [], limit: 5, sort: 'name' })],
   ['list', 'open a folder', (client) => client.ask('fs.open-folder', { path: [] })],
+  ['list', 'ask what is not served', (client) => client.ask('fs.survey', { path: [] })],
   ['read', 'read a file', (client) => client.open(['file'], reading)],
   ['read', 'hash a file', (client) => client.ask('fs.hash', { path: ['file'], algorithm: 'sha256' })],
   ['read', 'copy a file', (client) => client.ask('fs.copy', rename(['file'], ['copy']))],

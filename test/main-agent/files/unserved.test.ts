@@ -1,9 +1,11 @@
 /** What other programs put on a storage and no client is served: it is counted, told, and named to admins. */
 import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
+import { surveyAskedEntriesMax } from '#main-agent/files/limits.ts';
 import { buildDoctor, type DoctorParts } from '#main-agent/doctor/doctor.ts';
-import { mountOf, type Rig, SettableClock, startRig, userOf } from './rig.ts';
+import { codesOf, mountOf, type Rig, SettableClock, startRig, userOf } from './rig.ts';
 
 const bidi = '\u202e';
 
@@ -74,6 +76,33 @@ describe('a folder with entries that are not served', () => {
     await fs.mkdir(rig.path('alice', 'f'));
     await client.ask('fs.remove-folder', { path: ['f'], recursive: true });
     expect(rig.event('file.delete')?.['detail']).toBe('a folder with all that was in it');
+  });
+
+  test('is asked about with all below it, within a bound', async () => {
+    const rig = await startRig();
+    const count = await putUnserved(rig, 'd', 'e');
+    await fs.writeFile(rig.path('alice', 'outside-of-it.'), '');
+    const client = rig.client();
+    const asked = await client.ask('fs.survey', { path: ['d'] });
+    expect(asked).toMatchObject({ looked: count + 1, isComplete: true, unserved: { count } });
+    expect(asked.unserved.names).toEqual(expect.arrayContaining(['e/aux.txt', 'e/.sallyport-staging']));
+    expect(await client.ask('fs.survey', { path: ['d', 'e'] })).toMatchObject({ unserved: { count } });
+    expect(await client.ask('fs.survey', { path: [] })).toMatchObject({ unserved: { count: count + 1 } });
+    const refused = ['nowhere', 'outside-of-it.'].map((name) => client.ask('fs.survey', { path: [name] }));
+    expect(codesOf(await Promise.allSettled(refused))).toEqual(['not-found', 'bad-path']);
+  });
+
+  test('S-09: no more than the bound is looked at for a user who asks', async () => {
+    const rig = await startRig();
+    await fs.mkdir(rig.path('alice', 'many'), { recursive: true });
+    for (let index = 0; index <= surveyAskedEntriesMax; index += 1)
+      writeFileSync(rig.path('alice', 'many', String(index)), '');
+    const asked = await rig.client().ask('fs.survey', { path: ['many'] });
+    expect(asked).toEqual({
+      looked: surveyAskedEntriesMax,
+      isComplete: false,
+      unserved: { count: 0, names: [] },
+    });
   });
 
   test('S-08: staging of ours is none of them, at the base or where a mount begins', async () => {

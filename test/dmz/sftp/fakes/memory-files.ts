@@ -199,6 +199,10 @@ export class MemoryFiles implements FileClient {
     throw new SallyportError('not-found', 'No such link');
   }
 
+  async survey(): ReturnType<FileClient['survey']> {
+    return { looked: 0, isComplete: true, unserved: { count: 0, names: [] } };
+  }
+
   hash(): never {
     throw new Error('not used by sftp');
   }
