@@ -7,8 +7,8 @@ export const requestTimeoutMs = 75_000;
 export const pageEntriesMax = 1000;
 /** Beyond this a tab's memory, not the window on the list, becomes the problem (about 100 bytes an entry). */
 export const listedEntriesMax = 200_000;
-/** Up to here names are put in the reader's own alphabetical order; sorting more would stall the page. */
-export const locallySortedEntriesMax = 5000;
+/** Entries put in order between two looks at what the reader does: some milliseconds. */
+export const sortedAtOnce = 8192;
 
 /** Browsers open six connections to a host: three are left for everything else. */
 export const uploadsParallel = 3;
@@ -25,6 +25,11 @@ export const uploadFiguresIntervalMs = 500;
 export const outageRetryMs = 5_000;
 /** A longer Retry-After is cut to this, so that a page left open comes back by itself. */
 export const outageRetryMsMax = 60_000;
+
+/** Letters that follow each other faster are one name. */
+export const typeAheadMs = 1000;
+/** Places whose scroll position, filter and row are remembered; browsers keep fifty entries of a tab's history. */
+export const rememberedViewsMax = 50;
 
 /** Long enough to read a sentence twice. */
 export const noticeMs = 6_000;

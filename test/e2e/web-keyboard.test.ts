@@ -67,6 +67,10 @@ describe('the keyboard map', () => {
         await expect.poll(() => press('PageUp').then(focused), patience).toBe('Invoices');
         await page.setViewportSize({ width: 1280, height: 800 });
       },
+      'Jump to a name': async () => {
+        await press('n', 'o');
+        await isAt('notes.txt');
+      },
       'First and last': async () => {
         await press('End');
         await isAt('Übersicht.xlsx');

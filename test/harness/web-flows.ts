@@ -96,6 +96,10 @@ export class WebFlows {
   /** Drops files onto the list, as from the desktop. `ontoFolder`: onto that row. */
   async drop(files: readonly { name: string; content: string }[], ontoFolder?: string): Promise<void> {
     const target = ontoFolder === undefined ? this.page.locator('#content') : this.row(ontoFolder);
+    await this.dropOn(target, files);
+  }
+
+  async dropOn(target: Locator, files: readonly { name: string; content: string }[]): Promise<void> {
     const data = await this.#transfer(files);
     for (const type of ['dragenter', 'dragover', 'drop'])
       await target.dispatchEvent(type, { dataTransfer: data });

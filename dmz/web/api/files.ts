@@ -63,6 +63,16 @@ export async function countUnserved(http: Http, folder: FolderPath, signal: Abor
   return unserved?.count ?? 0;
 }
 
+/** Whether there is a file that this person may read. */
+export async function isFile(http: Http, path: FolderPath, signal: AbortSignal): Promise<boolean> {
+  try {
+    await http.call({ method: 'HEAD', path: toApiPath(path), signal });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export async function makeFolder(http: Http, path: FolderPath): Promise<void> {
   await http.call({ method: 'POST', path: `${toApiPath(path)}?op=mkdir` });
 }

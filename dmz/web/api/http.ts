@@ -4,7 +4,7 @@ import { requestTimeoutMs } from '#dmz/web/limits.ts';
 /** The one place that talks to the server with `fetch`. Bytes of uploads go through `upload.ts`. */
 
 export interface ApiCall {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
   readonly path: string;
   /** Sent as JSON. */
   readonly json?: unknown;

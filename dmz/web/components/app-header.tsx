@@ -44,12 +44,16 @@ export function AppHeader({
       </a>
       <PageLink class="app-brand" to={{ name: 'files', folder: [] }} label={brand}>
         <BrandMark size={28} />
-        <span class="app-brand-name">{brand}</span>
+        <span class="app-brand-name" translate={false}>
+          {brand}
+        </span>
       </PageLink>
       <div class="app-header-middle">{children}</div>
       <Menu class="account-button" label={words.header.account(username)} items={items}>
         <Icon name="user" />
-        <span class="account-name">{username}</span>
+        <span class="account-name" translate={false}>
+          {username}
+        </span>
         <Icon name="chevronDown" size={14} />
       </Menu>
     </header>

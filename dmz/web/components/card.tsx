@@ -32,7 +32,7 @@ export function Card({
       <div class={wide === true ? 'card card-wide' : 'card'}>
         <div class="card-brand">
           <BrandMark />
-          <span>{brand}</span>
+          <span translate={false}>{brand}</span>
         </div>
         {above}
         <h1 class="card-title" ref={heading} tabIndex={-1}>

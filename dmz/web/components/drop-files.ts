@@ -1,6 +1,7 @@
 import type { TargetedDragEvent } from 'preact';
 import { useRef, useState } from 'preact/hooks';
 import { type DroppedFiles, readDropped } from '#dmz/web/components/dropped-files.ts';
+import { parsePagePath, toPagePath, type FolderPath } from '#dmz/web/files/path.ts';
 import { closestTo } from '#dmz/web/components/event-target.ts';
 
 /** Marks rows of this page while they are dragged; a browser shows types, not values, before the drop. */
@@ -16,9 +17,9 @@ function holdsRows(event: DragEvent): boolean {
   return event.dataTransfer?.types.includes(rowType) === true;
 }
 
-/** Where dragged files would land: the open folder, or the folder row under the pointer. */
+/** Where dragged files would land: the folder whose row or name in the path is under the pointer, or the open one. */
 export interface DropTarget {
-  readonly rowIndex: number | undefined;
+  readonly folder: FolderPath | undefined;
   /** Rows of this page, not files from outside. */
   readonly ofRows: boolean;
 }
@@ -27,17 +28,22 @@ function holdsFiles(event: DragEvent): boolean {
   return event.dataTransfer?.types.includes('Files') === true;
 }
 
-function rowUnder(event: DragEvent): number | undefined {
-  const row = closestTo(event, '.file-row-folder');
-  return row?.dataset['index'] === undefined ? undefined : Number(row.dataset['index']);
+/** For a folder's row or name in the path: what it carries when something is dropped on it. */
+export function markDropPlace(folder: FolderPath): Record<`data-${string}`, string> {
+  return { 'data-drop': toPagePath(folder) };
+}
+
+function folderUnder(event: DragEvent): FolderPath | undefined {
+  const place = closestTo(event, '[data-drop]')?.dataset['drop'];
+  return place === undefined ? undefined : parsePagePath(place.slice(toPagePath([]).length));
 }
 
 /** Handlers for an area onto which files may be dropped, and where they are held right now. */
 export function useDropFiles(on: {
-  readonly mayDrop: (rowIndex: number | undefined, ofRows: boolean) => boolean;
-  readonly files: (dropped: Promise<DroppedFiles>, rowIndex: number | undefined) => void;
+  readonly mayDrop: (folder: FolderPath | undefined, ofRows: boolean) => boolean;
+  readonly files: (dropped: Promise<DroppedFiles>, folder: FolderPath | undefined) => void;
   /** Rows only move into a folder under the pointer. */
-  readonly rows: (rowIndex: number) => void;
+  readonly rows: (folder: FolderPath) => void;
 }) {
   const [target, setTarget] = useState<DropTarget | undefined>();
   // Every child the pointer passes sends enter and leave; only their balance tells when it left the area.
@@ -53,9 +59,9 @@ export function useDropFiles(on: {
       },
       onDragOver: (event: AreaEvent): void => {
         const ofRows = holdsRows(event);
-        const rowIndex = rowUnder(event);
-        const canLand = holdsFiles(event) || (ofRows && rowIndex !== undefined);
-        if (!canLand || !on.mayDrop(rowIndex, ofRows)) {
+        const folder = folderUnder(event);
+        const canLand = holdsFiles(event) || (ofRows && folder !== undefined);
+        if (!canLand || !on.mayDrop(folder, ofRows)) {
           setTarget(undefined);
           // The browser shows that this is no place by not being prevented; files it would open instead of the page.
           if (!holdsFiles(event) || event.dataTransfer === null) return;
@@ -64,7 +70,8 @@ export function useDropFiles(on: {
           return;
         }
         event.preventDefault();
-        if (target === undefined || target.rowIndex !== rowIndex) setTarget({ rowIndex, ofRows });
+        if (target === undefined || target.folder?.join('/') !== folder?.join('/'))
+          setTarget({ folder, ofRows });
       },
       onDragLeave: (event: AreaEvent): void => {
         if (!holdsFiles(event) && !holdsRows(event)) return;
@@ -77,13 +84,13 @@ export function useDropFiles(on: {
       onDrop: (event: AreaEvent): void => {
         depth.current = 0;
         setTarget(undefined);
-        const rowIndex = rowUnder(event);
+        const folder = folderUnder(event);
         if (holdsRows(event)) {
           event.preventDefault();
-          if (rowIndex !== undefined && on.mayDrop(rowIndex, true)) on.rows(rowIndex);
+          if (folder !== undefined && on.mayDrop(folder, true)) on.rows(folder);
         } else if (holdsFiles(event) && event.dataTransfer !== null) {
           event.preventDefault();
-          if (on.mayDrop(rowIndex, false)) on.files(readDropped(event.dataTransfer), rowIndex);
+          if (on.mayDrop(folder, false)) on.files(readDropped(event.dataTransfer), folder);
         }
       },
     },

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { Button } from '#dmz/web/components/button.tsx';
 import { Dialog } from '#dmz/web/components/dialog.tsx';
 import { FullPath, NamedPlaces } from '#dmz/web/components/full-path.tsx';
@@ -24,11 +24,11 @@ export function NewFolderDialog({
   const [objection, setObjection] = useState<string | undefined>();
   const [busy, setBusy] = useState(false);
   const isGone = useRef(false);
-  useEffect(() => () => void (isGone.current = true), []);
+  useLayoutEffect(() => () => void (isGone.current = true), []);
   const submit = async (): Promise<void> => {
     if (busy) return;
     setBusy(true);
-    const refused = await actions.createFolder(parent, name.trim());
+    const refused = await actions.createFolder(parent, name);
     if (isGone.current) {
       if (refused !== undefined) notices.failure(refused);
       return;
@@ -115,6 +115,7 @@ export function KeyboardDialog({ onClose }: { readonly onClose: () => void }) {
     [words.move, ['↑', '↓']],
     [words.page, [words.pageUp, words.pageDown]],
     [words.ends, [words.home, words.end]],
+    [words.typeAhead, [words.letters]],
     [words.open, [words.enter]],
     [words.up, [words.backspace]],
     [words.select, [words.space]],

@@ -1,12 +1,26 @@
-import type { TargetedKeyboardEvent } from 'preact';
+import type { RefObject, TargetedKeyboardEvent } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { findByBeginning } from '#dmz/web/files/entry-order.ts';
 import { closestTo } from '#dmz/web/components/event-target.ts';
 import { FileRow, type RowActions } from '#dmz/web/components/file-row.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
 import { useRowHeight } from '#dmz/web/components/row-metrics.ts';
-import { columnOf, isDescending, nextSort, type Entry, type SortColumn } from '#dmz/web/files/entry.ts';
+import type { FolderPath } from '#dmz/web/files/path.ts';
+import {
+  columnOf,
+  isDescending,
+  nextSort,
+  pathOf,
+  type Entry,
+  type SortColumn,
+} from '#dmz/web/files/entry.ts';
 import { scrollTopToShow, windowOf } from '#dmz/web/files/list-window.ts';
+import { typeAheadMs } from '#dmz/web/limits.ts';
 import { useClient, useWords } from '#dmz/web/state/client.ts';
+import type { View } from '#dmz/web/state/views.ts';
+
+/** Select, filter, upload, help. */
+const singleKeys: readonly string[] = [' ', '/', 'u', '?'];
 
 /**
  * The folder's content as a grid with one row in the tab order (WAI-ARIA grid pattern). Only the rows in view exist,
@@ -14,18 +28,18 @@ import { useClient, useWords } from '#dmz/web/state/client.ts';
  */
 export function FileList({
   renaming,
-  dropIndex,
+  dropFolder,
   onRenamed,
   onGoUp,
   ...rowActions
 }: {
   readonly renaming: Entry | undefined;
-  /** Folder row that files are held over. */
-  readonly dropIndex: number | undefined;
+  /** That files or rows are held over. */
+  readonly dropFolder: FolderPath | undefined;
   readonly onRenamed: () => void;
   readonly onGoUp: () => void;
 } & RowActions) {
-  const { folder, selection } = useClient();
+  const { folder, selection, views } = useClient();
   const words = useWords();
   const rowHeight = useRowHeight();
   const scroller = useRef<HTMLDivElement>(null);
@@ -50,10 +64,12 @@ export function FileList({
     measure();
     return () => observer.disconnect();
   }, []);
-  useLayoutEffect(() => {
-    scroller.current?.scrollTo({ top: 0 });
-  }, [path]);
   useEffect(() => selection.keepWithin(entries), [entries]);
+  useReturn({ scroller, entries, rowHeight, setScrollTop, onFound: rowActions.onMarked });
+  const activeName = entries[active]?.name;
+  useEffect(() => {
+    if (activeName !== undefined) views.note(path, { active: activeName, isMarked: false });
+  }, [activeName]);
 
   const showRow = (index: number): void => {
     const element = scroller.current;
@@ -64,13 +80,28 @@ export function FileList({
     setScrollTop(next);
   };
 
-  const focusRequests = selection.focusRequests.value;
+  const focusRequest = selection.focusRequest.value;
   // With the drawing, not after it: the next key may already be on its way to somewhere else.
   useLayoutEffect(() => {
-    if (focusRequests === 0) return;
-    showRow(active);
+    // The row that was moved to just now is not drawn yet.
+    if (focusRequest === undefined || selection.active.peek() !== active) return;
+    selection.focusRequest.value = undefined;
+    if (focusRequest.scrolls) showRow(active);
     scroller.current?.querySelector<HTMLElement>(`[data-index="${active}"]`)?.focus({ preventScroll: true });
-  }, [focusRequests]);
+  }, [focusRequest, active]);
+
+  const typed = useRef({ text: '', atMs: 0 });
+  /** Letters lead to the next name that begins with them. Keys that mean something by themselves do so at the start. */
+  const typeAhead = (key: string, control: boolean): boolean => {
+    if (control || [...key].length !== 1) return false;
+    const goesOn = typed.current.text !== '' && Date.now() - typed.current.atMs < typeAheadMs;
+    if (!goesOn && singleKeys.includes(key)) return false;
+    const text = goesOn ? typed.current.text + key : key;
+    typed.current = { text, atMs: Date.now() };
+    const index = findByBeginning(entries, text, active);
+    if (index >= 0) selection.moveTo(index);
+    return true;
+  };
 
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>): void => {
     // The head's own buttons are pressed with these keys; the page's shortcuts still reach them.
@@ -91,7 +122,8 @@ export function FileList({
       if (event.shiftKey) selection.extendTo(entries, index);
       else selection.moveTo(index);
       selection.focusActive();
-    } else if (event.key === ' ') selection.toggle(entries, active);
+    } else if (typeAhead(event.key, control)) selection.focusActive();
+    else if (event.key === ' ') selection.toggle(entries, active);
     else if (event.key === 'Enter' && here !== undefined) rowActions.onOpen(here);
     else if (event.key === 'F2' && here !== undefined) rowActions.onRename(here);
     else if (event.key === 'Delete' && here !== undefined) rowActions.onDelete(here);
@@ -121,7 +153,10 @@ export function FileList({
         class="file-body"
         role="rowgroup"
         ref={scroller}
-        onScroll={(event) => setScrollTop(event.currentTarget.scrollTop)}
+        onScroll={(event) => {
+          setScrollTop(event.currentTarget.scrollTop);
+          views.note(path, { scrollTop: event.currentTarget.scrollTop });
+        }}
       >
         <div class="file-canvas" role="presentation" style={{ height: `${entries.length * rowHeight}px` }}>
           {indexes.map((index) => {
@@ -136,7 +171,7 @@ export function FileList({
                   selected={selection.names.value.has(entry.name)}
                   active={index === active}
                   renaming={entry.name === renaming?.name}
-                  dropTarget={index === dropIndex}
+                  dropTarget={dropFolder !== undefined && pathOf(entry).join('/') === dropFolder.join('/')}
                   onRenamed={onRenamed}
                   {...rowActions}
                 />
@@ -147,6 +182,48 @@ export function FileList({
       </div>
     </div>
   );
+}
+
+/**
+ * Scrolls to where this folder was left, and puts the keyboard on the row it was on or a link led to, as soon as that
+ * much has been read.
+ */
+function useReturn(list: {
+  readonly scroller: RefObject<HTMLDivElement | null>;
+  readonly entries: readonly Entry[];
+  readonly rowHeight: number;
+  readonly setScrollTop: (pixels: number) => void;
+  readonly onFound: (entry: Entry) => void;
+}): void {
+  const { folder, selection, views } = useClient();
+  const { scroller, entries, rowHeight } = list;
+  const wanted = useRef<View | undefined>(views.current);
+  const state = folder.state.value;
+  const isWhole = state.name === 'ready' && state.complete;
+  useLayoutEffect(() => {
+    const element = scroller.current;
+    const view = wanted.current;
+    if (element === null || view === undefined) return;
+    const index = view.active === undefined ? 0 : entries.findIndex(({ name }) => name === view.active);
+    const isRead = element.scrollHeight - element.clientHeight >= view.scrollTop && index >= 0;
+    if (!isRead && !isWhole) return;
+    wanted.current = undefined;
+    element.scrollTop = view.scrollTop;
+    list.setScrollTop(element.scrollTop);
+    if (index < 0) return;
+    selection.moveTo(index);
+    const entry = entries[index];
+    if (!view.isMarked || entry === undefined) return;
+    element.scrollTop = scrollTopToShow(index, {
+      scrollTop: element.scrollTop,
+      viewportHeight: element.clientHeight,
+      rowHeight,
+    });
+    list.setScrollTop(element.scrollTop);
+    selection.only(entries, index);
+    views.note(entry.parent, { isMarked: false });
+    list.onFound(entry);
+  }, [entries, isWhole]);
 }
 
 function FileListHead() {

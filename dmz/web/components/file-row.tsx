@@ -1,6 +1,6 @@
 import type { TargetedPointerEvent } from 'preact';
 import { useRef } from 'preact/hooks';
-import { startRowDrag } from '#dmz/web/components/drop-files.ts';
+import { markDropPlace, startRowDrag } from '#dmz/web/components/drop-files.ts';
 import { closestTo } from '#dmz/web/components/event-target.ts';
 import { Icon, type IconName } from '#dmz/web/components/icon.tsx';
 import { Menu, type MenuItem } from '#dmz/web/components/menu.tsx';
@@ -9,7 +9,7 @@ import { RenameField } from '#dmz/web/components/rename-field.tsx';
 import { pathOf, type Entry } from '#dmz/web/files/entry.ts';
 import type { EntryRights } from '#dmz/web/files/rights.ts';
 import { previewKindOf } from '#dmz/web/files/preview.ts';
-import { toApiPath } from '#dmz/web/files/path.ts';
+import { toPagePath } from '#dmz/web/files/path.ts';
 import { longPressMs } from '#dmz/web/limits.ts';
 import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
 
@@ -30,6 +30,8 @@ export interface RowActions {
   readonly onMove: (entry: Entry, kind: 'move' | 'copy') => void;
   readonly onRename: (entry: Entry) => void;
   readonly onDelete: (entry: Entry) => void;
+  /** A link led to it. */
+  readonly onMarked: (entry: Entry) => void;
   /** Its row is being dragged, alone or with what is selected. */
   readonly onDrag: (entry: Entry) => void;
 }
@@ -61,7 +63,6 @@ export function FileRow({
   const pressed = useLongPress(() => selection.toggle(folder.shown.value, index));
   const size = entry.type === 'file' ? formats.size(entry.size) : '–';
   const may = session.rights.value.over([entry]);
-  const canPreview = entry.type === 'file' && may.download && previewKindOf(entry.name) !== undefined;
   const modified = formats.modified(entry.mtimeMs, Date.now());
 
   const items = itemsFor(entry, index, rowActions, selection, may, words);
@@ -81,7 +82,9 @@ export function FileRow({
     const entries = folder.shown.value;
     const withKeys = event.shiftKey || event.ctrlKey || event.metaKey;
     if (closestTo(event, 'a') !== null) {
-      if (!withKeys && !canPreview) return;
+      if (!withKeys) selection.moveTo(index);
+      // Folders open by themselves, as page links do.
+      if (!withKeys && entry.type === 'folder') return;
       event.preventDefault();
       if (!withKeys) {
         rowActions.onOpen(entry);
@@ -110,6 +113,7 @@ export function FileRow({
       aria-selected={selected}
       tabIndex={active ? 0 : -1}
       data-index={index}
+      {...(entry.type === 'folder' ? markDropPlace(pathOf(entry)) : {})}
       draggable={!renaming}
       onDragStart={(event) => {
         // What is dragged is the selection, or this row alone.
@@ -222,17 +226,17 @@ function itemsFor(
   ];
 }
 
-/** The name is a real link: it can be copied, and a folder opened in a new tab. */
+/** The name is a real link, to this page: whoever gets it signs in first and then sees the folder, or the file in it. */
 function NameLink({ entry, opens }: { readonly entry: Entry; readonly opens: boolean }) {
   const path = pathOf(entry);
   return (
-    <span class="name" title={entry.name}>
+    <span class="name" title={entry.name} translate={false}>
       {entry.type === 'folder' ? (
         <PageLink to={{ name: 'files', folder: path }} tabIndex={-1}>
           {entry.name}
         </PageLink>
       ) : opens ? (
-        <a href={toApiPath(path)} download="" tabIndex={-1} draggable={false}>
+        <a href={toPagePath(path)} tabIndex={-1} draggable={false}>
           {entry.name}
         </a>
       ) : (

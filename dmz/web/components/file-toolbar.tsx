@@ -4,14 +4,18 @@ import { Icon } from '#dmz/web/components/icon.tsx';
 import { Menu, type MenuItem } from '#dmz/web/components/menu.tsx';
 import type { MoveKind } from '#dmz/web/components/move-dialog.tsx';
 import type { Entry } from '#dmz/web/files/entry.ts';
+import type { FolderPath } from '#dmz/web/files/path.ts';
 import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
 
 /** Above the list: where we are and what can be added. On phones the adding floats over the list's end. */
 export function FolderBar({
+  dropFolder,
   onUpload,
   onUploadFolder,
   onNewFolder,
 }: {
+  /** That files or rows are held over. */
+  readonly dropFolder: FolderPath | undefined;
   readonly onUpload: () => void;
   readonly onUploadFolder: () => void;
   readonly onNewFolder: () => void;
@@ -35,7 +39,7 @@ export function FolderBar({
   ];
   return (
     <div class="bar bar-folder">
-      <Breadcrumbs path={path} />
+      <Breadcrumbs path={path} dropFolder={dropFolder} />
       <div class="bar-actions on-desktop">
         {mayMake && (
           <Button icon="folderPlus" onClick={onNewFolder}>

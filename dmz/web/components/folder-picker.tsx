@@ -5,6 +5,7 @@ import { toApiProblem } from '#dmz/web/api/problem.ts';
 import { Icon } from '#dmz/web/components/icon.tsx';
 import { Message } from '#dmz/web/components/message.tsx';
 import type { FolderPath } from '#dmz/web/files/path.ts';
+import { buildNameOrder } from '#dmz/web/files/entry-order.ts';
 import { describeFailure } from '#dmz/web/i18n/failure.ts';
 import { pickedFoldersMax } from '#dmz/web/limits.ts';
 import { useClient, useWords } from '#dmz/web/state/client.ts';
@@ -72,6 +73,7 @@ export function FolderPicker({
               type="button"
               ref={index === crumbs.length - 1 ? here : null}
               aria-current={index === crumbs.length - 1 ? 'location' : undefined}
+              translate={index > 0 ? false : undefined}
               onClick={() => onGo(path.slice(0, index))}
             >
               {name}
@@ -90,7 +92,7 @@ export function FolderPicker({
               onClick={() => go([...path, name])}
             >
               <Icon name="folder" />
-              <span>{name}</span>
+              <span translate={false}>{name}</span>
             </button>
           </li>
         ))}
@@ -105,7 +107,7 @@ function useFolderNames(path: FolderPath): {
   readonly names: readonly string[] | undefined;
   readonly problem: string | undefined;
 } {
-  const { http } = useClient();
+  const { http, preferences } = useClient();
   const words = useWords();
   const [names, setNames] = useState<readonly string[] | undefined>();
   const [problem, setProblem] = useState<string | undefined>();
@@ -125,7 +127,7 @@ function useFolderNames(path: FolderPath): {
         found.push(...page.entries.filter(({ type }) => type === 'folder').map(({ name }) => name));
         cursor = page.next;
       } while (cursor !== undefined && found.length < pickedFoldersMax);
-      if (!leaving.signal.aborted) setNames(found);
+      if (!leaving.signal.aborted) setNames(found.toSorted(buildNameOrder(preferences.locale.value)));
     };
     read().catch((thrown: unknown) => {
       if (leaving.signal.aborted) return;

@@ -117,7 +117,12 @@ export function FailedFolder({ problem }: { readonly problem: ApiProblem }) {
       title={title}
     >
       <p role="alert">
-        {text} {reference !== undefined && <span class="reference">{words.common.reference(reference)}</span>}
+        {text}{' '}
+        {reference !== undefined && (
+          <span class="reference" translate={false}>
+            {words.common.reference(reference)}
+          </span>
+        )}
       </p>
       <div class="button-row">
         {!forbidden && !gone && (

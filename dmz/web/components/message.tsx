@@ -19,7 +19,11 @@ export function Message({
       {kind !== 'info' && <Icon name={icon} />}
       <p>
         {children}{' '}
-        {reference !== undefined && <span class="reference">{words.common.reference(reference)}</span>}
+        {reference !== undefined && (
+          <span class="reference" translate={false}>
+            {words.common.reference(reference)}
+          </span>
+        )}
       </p>
     </div>
   );

@@ -21,7 +21,9 @@ export function NoticeArea() {
             <p>
               {notice.text}{' '}
               {notice.reference !== undefined && (
-                <span class="reference">{words.common.reference(notice.reference)}</span>
+                <span class="reference" translate={false}>
+                  {words.common.reference(notice.reference)}
+                </span>
               )}
             </p>
             {notice.onCancel === undefined ? (

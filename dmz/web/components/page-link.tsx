@@ -10,6 +10,7 @@ export function PageLink({
   current,
   label,
   tabIndex,
+  isData,
 }: {
   readonly to: Place;
   readonly children: ComponentChildren;
@@ -17,6 +18,8 @@ export function PageLink({
   readonly current?: boolean;
   readonly label?: string;
   readonly tabIndex?: number;
+  /** A name, no words of ours: nobody translates it. */
+  readonly isData?: boolean;
 }) {
   const { route } = useClient();
   return (
@@ -27,6 +30,7 @@ export function PageLink({
       aria-current={current === true ? 'page' : undefined}
       tabIndex={tabIndex}
       draggable={false}
+      translate={isData === true ? false : undefined}
       onClick={(event) => {
         if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
         event.preventDefault();

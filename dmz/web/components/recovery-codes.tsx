@@ -43,7 +43,7 @@ export function RecoveryCodes({
         <p class="print-only">
           {heading} ({username})
         </p>
-        <ol class="recovery-codes">
+        <ol class="recovery-codes" translate={false}>
           {codes.map((code) => (
             <li key={code}>{code}</li>
           ))}

@@ -63,7 +63,9 @@ export function SetupScan({
             <div>
               <p class="muted">{words.setup.key}</p>
               <div class="scan-key-row">
-                <code class="secret">{groupKey(setup.secret)}</code>
+                <code class="secret" translate={false}>
+                  {groupKey(setup.secret)}
+                </code>
                 <IconButton
                   icon={copied ? 'check' : 'copy'}
                   label={words.setup.copyKey}

@@ -39,8 +39,12 @@ export function SshKeysPanel({ mayChange }: { readonly mayChange: boolean }) {
         {keys.map((key) => (
           <li key={key.id}>
             <div class="own-text">
-              <span class="own-name">{key.comment === '' ? key.type : `${key.comment} (${key.type})`}</span>
-              <span class="own-facts mono">{key.fingerprint}</span>
+              <span class="own-name" translate={false}>
+                {key.comment === '' ? key.type : `${key.comment} (${key.type})`}
+              </span>
+              <span class="own-facts mono" translate={false}>
+                {key.fingerprint}
+              </span>
               {key.added_at !== undefined && (
                 <span class="own-facts" title={formats.fullDate(Date.parse(key.added_at))}>
                   {words.sshKeys.added(formats.modified(Date.parse(key.added_at), Date.now()))}

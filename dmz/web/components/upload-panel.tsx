@@ -197,7 +197,7 @@ function UploadLine({ upload, several }: { readonly upload: Upload; readonly sev
   return (
     <li class={`upload upload-${state}`}>
       <div class="upload-text">
-        <span class="upload-name" title={[...upload.folder, name].join('/')}>
+        <span class="upload-name" translate={false} title={[...upload.folder, name].join('/')}>
           {name}
         </span>
         <span class="upload-state">{describeState(upload, words, formats)}</span>

@@ -21,6 +21,12 @@ export type SortColumn = 'name' | 'size' | 'mtime';
 /** As the API spells it: a leading `-` is descending. */
 export type SortKey = SortColumn | `-${SortColumn}`;
 
+const sortKeys: readonly SortKey[] = ['name', '-name', 'size', '-size', 'mtime', '-mtime'];
+
+export function isSortKey(text: string | null): text is SortKey {
+  return sortKeys.some((key) => key === text);
+}
+
 export function columnOf(sort: SortKey): SortColumn {
   if (sort === 'name' || sort === '-name') return 'name';
   return sort === 'size' || sort === '-size' ? 'size' : 'mtime';

@@ -280,6 +280,8 @@ export const de: Catalogue = {
     title: 'Tastenkürzel',
     move: 'Durch die Liste gehen',
     page: 'Seitenweise blättern',
+    typeAhead: 'Zu einem Namen springen',
+    letters: 'seine ersten Buchstaben',
     ends: 'Anfang und Ende',
     open: 'Öffnen oder herunterladen',
     up: 'Übergeordneter Ordner',

@@ -268,6 +268,8 @@ export const en = {
     title: 'Keyboard shortcuts',
     move: 'Move through the list',
     page: 'A page up or down',
+    typeAhead: 'Jump to a name',
+    letters: 'its first letters',
     ends: 'First and last',
     open: 'Open or download',
     up: 'Folder above',

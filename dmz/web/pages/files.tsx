@@ -17,6 +17,7 @@ import { pathOf, type Entry } from '#dmz/web/files/entry.ts';
 import { previewKindOf } from '#dmz/web/files/preview.ts';
 import type { FolderPath } from '#dmz/web/files/path.ts';
 import { staleFolderMs } from '#dmz/web/limits.ts';
+import type { FolderState } from '#dmz/web/state/folder.ts';
 import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
 
 /** With all that the answer needs to know about where: the page may show another folder by then. */
@@ -35,7 +36,7 @@ type Asked =
 
 /** The folder in the address bar, and everything that can be done with what is in it. */
 export function FilesPage({ path: address }: { readonly path: FolderPath }) {
-  const { brand, route, session, folder, selection, actions } = useClient();
+  const { brand, route, session, folder, selection, actions, views } = useClient();
   // What is on the screen, which follows the address.
   const path = folder.path.value;
   const words = useWords();
@@ -48,9 +49,13 @@ export function FilesPage({ path: address }: { readonly path: FolderPath }) {
   const chosenInto = useRef<FolderPath | undefined>(undefined);
   /** The rows that were taken when the drag began. */
   const dragged = useRef<readonly Entry[]>([]);
+  /** The drag may lead to a name in the path: that shows instead of what can be done with a selection. */
+  const [isDragging, setDragging] = useState(false);
   const pathKey = address.join('/');
+  const openedKey = useRef<string | undefined>(undefined);
   const entries = folder.shown.value;
-  const state = folder.state.value;
+  // What is left of an earlier visit is not shown: it is read anew, and returned to as it was then.
+  const state: FolderState = openedKey.current === pathKey ? folder.state.value : { name: 'loading' };
   const chosen = selection.chosenFrom(entries);
   const rights = session.rights.value;
   const mayUpload = rights.may(path, 'write');
@@ -58,14 +63,24 @@ export function FilesPage({ path: address }: { readonly path: FolderPath }) {
   // Before anything is drawn: nothing of the folder before is to be seen under the new address.
   useLayoutEffect(() => {
     const moved = !folder.shows(address) || folder.entries.value.length > 0;
+    openedKey.current = pathKey;
+    const left = views.current;
     selection.reset();
     setRenaming(undefined);
     setAsked(undefined);
-    void folder.open(address).then(() => {
+    void folder.open(address, left.filter).then(() => {
       // Into a folder by keyboard or click: the list has the focus there too.
-      if (moved && document.activeElement === document.body) selection.focusActive();
+      if (moved && document.activeElement === document.body) selection.focusActive({ scrolls: false });
     });
   }, [pathKey]);
+  const typed = folder.filter.value;
+  useEffect(() => views.note(path, { filter: typed }), [typed]);
+  useEffect(() => {
+    if (state.name !== 'file') return;
+    const parent = path.slice(0, -1);
+    route.correct({ name: 'files', folder: parent });
+    views.note(parent, { active: path.at(-1), isMarked: true });
+  }, [state.name]);
   useEffect(() => {
     document.title = `${address.at(-1) ?? words.files.title} – ${brand}`;
   }, [pathKey, words]);
@@ -77,6 +92,15 @@ export function FilesPage({ path: address }: { readonly path: FolderPath }) {
     return () => document.removeEventListener('visibilitychange', refresh);
   }, []);
 
+  useEffect(() => {
+    const end = (): void => setDragging(false);
+    document.addEventListener('dragend', end);
+    document.addEventListener('drop', end);
+    return () => {
+      document.removeEventListener('dragend', end);
+      document.removeEventListener('drop', end);
+    };
+  }, []);
   useEffect(() => {
     const paste = (event: ClipboardEvent): void => {
       if (closestTo(event, 'input, textarea, dialog') !== null) return;
@@ -111,11 +135,16 @@ export function FilesPage({ path: address }: { readonly path: FolderPath }) {
   const goUp = (): void => {
     if (path.length > 0) route.go({ name: 'files', folder: path.slice(0, -1) });
   };
+  const clearSelection = (): void => {
+    selection.clear();
+    selection.focusActive();
+  };
   useShortcuts({
     '/': () => filter.current?.focus(),
     u: upload,
     Backspace: goUp,
     '?': () => setAsked({ name: 'keyboard' }),
+    ...(chosen.length > 0 ? { Escape: clearSelection } : {}),
   });
 
   const open = (entry: Entry): void => {
@@ -136,29 +165,18 @@ export function FilesPage({ path: address }: { readonly path: FolderPath }) {
   };
 
   const drop = useDropFiles({
-    mayDrop: (rowIndex, ofRows) => {
-      const into = rowIndex === undefined ? undefined : entries[rowIndex];
-      const target = into === undefined ? path : pathOf(into);
-      return rights.may(target, 'write') && (!ofRows || rights.over(dragged.current).relocate);
+    mayDrop: (into, ofRows) => {
+      if (!rights.may(into ?? path, 'write')) return false;
+      // Rows don't move to where they are.
+      return !ofRows || (into !== undefined && !folder.shows(into) && rights.over(dragged.current).relocate);
     },
-    files: (dropped, rowIndex) => {
-      const into = rowIndex === undefined ? undefined : entries[rowIndex];
-      void actions.uploadDropped(dropped, into === undefined ? path : pathOf(into));
-    },
-    rows: (rowIndex) => {
-      const into = entries[rowIndex];
-      if (
-        into === undefined ||
-        dragged.current.some(({ name, parent }) => name === into.name && parent === into.parent)
-      )
-        return;
-      setAsked({ name: 'move', kind: 'move', entries: dragged.current, target: pathOf(into) });
+    files: (dropped, into) => void actions.uploadDropped(dropped, into ?? path),
+    rows: (into) => {
+      const isAmongThem = dragged.current.some((entry) => pathOf(entry).join('/') === into.join('/'));
+      if (!isAmongThem) setAsked({ name: 'move', kind: 'move', entries: dragged.current, target: into });
     },
   });
-  const dropName =
-    (drop.target?.rowIndex === undefined ? undefined : entries[drop.target.rowIndex]?.name) ??
-    path.at(-1) ??
-    words.files.home;
+  const dropName = (drop.target?.folder ?? path).at(-1) ?? words.files.home;
 
   return (
     <div class="app app-files" {...drop.handlers}>
@@ -166,13 +184,16 @@ export function FilesPage({ path: address }: { readonly path: FolderPath }) {
         <FilterField inputRef={filter} />
       </AppHeader>
       <main class="files" data-view="files" id="content" tabIndex={-1}>
-        <h1 class="visually-hidden">{path.at(-1) ?? words.files.title}</h1>
+        <h1 class="visually-hidden" translate={path.length > 0 ? false : undefined}>
+          {path.at(-1) ?? words.files.title}
+        </h1>
         <FolderBar
+          dropFolder={drop.target?.folder}
           onUpload={upload}
           onUploadFolder={uploadFolder}
           onNewFolder={() => setAsked({ name: 'new-folder', parent: path })}
         />
-        {chosen.length > 0 && (
+        {chosen.length > 0 && !isDragging && (
           <SelectionBar
             chosen={chosen}
             onRename={() => rename(chosen[0])}
@@ -181,7 +202,7 @@ export function FilesPage({ path: address }: { readonly path: FolderPath }) {
           />
         )}
         <div class={drop.target?.ofRows === false ? 'file-card file-card-drop' : 'file-card'}>
-          {state.name === 'loading' && <LoadingFolder />}
+          {(state.name === 'loading' || state.name === 'file') && <LoadingFolder />}
           {state.name === 'failed' && <FailedFolder problem={state.problem} />}
           {state.name === 'ready' && entries.length === 0 && (
             <EmptyFolder onUpload={mayUpload ? upload : undefined} />
@@ -189,12 +210,18 @@ export function FilesPage({ path: address }: { readonly path: FolderPath }) {
           {state.name === 'ready' && entries.length > 0 && (
             <>
               <FileList
-                key={pathKey}
+                key={path.join('/')}
                 renaming={renaming}
-                dropIndex={drop.target?.rowIndex}
+                dropFolder={drop.target?.folder}
                 onRenamed={() => setRenaming((now) => (now === renaming ? undefined : now))}
+                onMarked={(entry) => {
+                  if (previewKindOf(entry.name) !== undefined) open(entry);
+                  else selection.focusActive();
+                }}
                 onDrag={(entry) => {
                   dragged.current = meantBy(entry);
+                  // Not within the event: a browser ends a drag whose page changes under it.
+                  setTimeout(() => setDragging(true));
                 }}
                 onGoUp={goUp}
                 onOpen={open}
@@ -245,7 +272,12 @@ export function FilesPage({ path: address }: { readonly path: FolderPath }) {
         <PreviewDialog
           entry={asked.entry}
           among={entries.filter(({ type, name }) => type === 'file' && previewKindOf(name) !== undefined)}
-          onShow={(entry) => setAsked({ name: 'preview', entry })}
+          onShow={(entry) => {
+            // The list follows, so that it shows on closing what was looked at last.
+            const index = entries.indexOf(entry);
+            if (index >= 0) selection.moveTo(index);
+            setAsked({ name: 'preview', entry });
+          }}
           onClose={() => {
             close();
             selection.focusActive();

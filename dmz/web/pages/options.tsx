@@ -23,7 +23,7 @@ function AccountSection({ account }: { readonly account: Account }) {
     <Panel view="account" title={words.options.account}>
       <dl class="facts">
         <dt>{words.options.username}</dt>
-        <dd>{account.username}</dd>
+        <dd translate={false}>{account.username}</dd>
         {account.display_name !== '' && account.display_name !== account.username && (
           <>
             <dt>{words.options.displayName}</dt>

@@ -150,7 +150,9 @@ export function SecondFactorPage({
             <Icon name="chevronLeft" />
             <span>{words.code.back}</span>
           </button>
-          <span class="muted">{username}</span>
+          <span class="muted" translate={false}>
+            {username}
+          </span>
         </div>
       }
     >

@@ -177,7 +177,9 @@ export function TwoFactorSetupPage({
                 <span>{words.code.back}</span>
               </button>
             )}
-            <span class="muted">{account.username}</span>
+            <span class="muted" translate={false}>
+              {account.username}
+            </span>
           </div>
         )
       }

@@ -14,6 +14,7 @@ import { Selection } from '#dmz/web/state/selection.ts';
 import { SessionEndWatch } from '#dmz/web/state/session-end.ts';
 import { Session } from '#dmz/web/state/session.ts';
 import { Uploads } from '#dmz/web/state/uploads.ts';
+import { Views } from '#dmz/web/state/views.ts';
 import { watchUser } from '#dmz/web/state/watch-user.ts';
 
 /** The parts of the client, wired once; pages reach them through `useClient`. */
@@ -23,6 +24,7 @@ export interface Client {
   readonly http: Http;
   readonly preferences: Preferences;
   readonly route: Route;
+  readonly views: Views;
   readonly session: Session;
   readonly sessionEnd: SessionEndWatch;
   readonly notices: Notices;
@@ -53,7 +55,9 @@ export function buildClient(browser: Window): Client {
     onFinished: (done, failed) => notices.say(preferences.words.value.uploads.finished(done, failed)),
   });
   const actions = new FileActions({ http, screen: folder, selection, notices, preferences, uploads });
-  watchUser({ session, uploads, folder, selection, notices, preferences });
+  const route = new Route(browser);
+  const views = new Views(browser, route);
+  watchUser({ views, session, uploads, folder, selection, notices, preferences });
   watchLeaving(browser, uploads);
   browser.addEventListener('online', () => {
     uploads.reconnect();
@@ -63,7 +67,8 @@ export function buildClient(browser: Window): Client {
     brand: named?.content || 'Sallyport',
     http,
     preferences,
-    route: new Route(browser),
+    route,
+    views,
     session,
     sessionEnd: new SessionEndWatch(session),
     notices,

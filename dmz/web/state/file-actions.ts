@@ -59,8 +59,9 @@ export class FileActions {
   }
 
   /** A sentence about what is wrong with the name, or undefined when the folder is there. */
-  async createFolder(parent: FolderPath, name: string): Promise<string | undefined> {
+  async createFolder(parent: FolderPath, typed: string): Promise<string | undefined> {
     const { words } = this.#preferences;
+    const name = typed.trim();
     const made = [...parent, name];
     const objection = this.#objectTo(made);
     if (objection !== undefined) return objection;
@@ -71,13 +72,15 @@ export class FileActions {
     }
     await this.#screen.reload();
     this.#moveTo(made);
+    this.#selection.focusActive();
     this.#notices.info(words.value.newFolder.done(name));
     return undefined;
   }
 
-  /** As `createFolder`. */
-  async rename(entry: Entry, name: string): Promise<string | undefined> {
-    if (name === entry.name) return undefined;
+  /** As `createFolder`. `follows`: the keyboard stays on what was renamed. */
+  async rename(entry: Entry, typed: string, follows: boolean): Promise<string | undefined> {
+    const name = typed.trim();
+    if (typed === entry.name || name === entry.name) return undefined;
     const renamed = [...entry.parent, name];
     const objection = this.#objectTo(renamed);
     if (objection !== undefined) return objection;
@@ -87,7 +90,7 @@ export class FileActions {
       return this.#explainName(name, thrown);
     }
     await this.#screen.reload();
-    this.#moveTo(renamed);
+    if (follows) this.#moveTo(renamed);
     this.#notices.say(this.#preferences.words.value.rename.done(name));
     return undefined;
   }
@@ -242,7 +245,6 @@ export class FileActions {
     if (!this.#screen.shows(path.slice(0, -1))) return;
     const index = this.#screen.shown.value.findIndex((entry) => entry.name === path.at(-1));
     if (index >= 0) this.#selection.moveTo(index);
-    this.#selection.focusActive();
   }
 
   #objectTo(path: FolderPath): string | undefined {

@@ -1,11 +1,11 @@
-import { batch, computed, signal } from '@preact/signals';
-import { getPage, type Unserved } from '#dmz/web/api/files.ts';
+import { batch, computed, signal, type ReadonlySignal } from '@preact/signals';
+import { getPage, isFile, type Unserved } from '#dmz/web/api/files.ts';
 import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem, type ApiProblem } from '#dmz/web/api/problem.ts';
-import { buildNameOrder, filterEntries, foldersFirst, sortEntries } from '#dmz/web/files/entry-order.ts';
+import { buildEntryOrder, buildNameOrder, filterEntries, sortEntries } from '#dmz/web/files/entry-order.ts';
 import type { Entry, SortKey } from '#dmz/web/files/entry.ts';
 import type { FolderPath } from '#dmz/web/files/path.ts';
-import { listedEntriesMax, locallySortedEntriesMax } from '#dmz/web/limits.ts';
+import { listedEntriesMax } from '#dmz/web/limits.ts';
 import type { Preferences } from '#dmz/web/state/preferences.ts';
 
 /**
@@ -16,23 +16,20 @@ import type { Preferences } from '#dmz/web/state/preferences.ts';
 export type FolderState =
   | { readonly name: 'loading' }
   | { readonly name: 'ready'; readonly complete: boolean; readonly truncated: boolean }
+  /** There is a file at this path. */
+  | { readonly name: 'file' }
   | { readonly name: 'failed'; readonly problem: ApiProblem };
 
 export class Folder {
   readonly path = signal<FolderPath>([]);
   readonly state = signal<FolderState>({ name: 'loading' });
-  readonly sort = signal<SortKey>('name');
   readonly filter = signal('');
+  /** In their order, which is one and the same for any number of them. */
   readonly entries = signal<readonly Entry[]>([]);
   /** What lies here and can't be shown. */
   readonly unserved = signal<Unserved | undefined>(undefined);
-  /** What the list shows, in its order. */
-  readonly shown = computed(() => filterEntries(this.#ordered.value, this.filter.value));
-  readonly #ordered = computed(() =>
-    this.#isSortedHere()
-      ? sortEntries(this.entries.value, this.sort.value, this.#nameOrder.value)
-      : foldersFirst(this.entries.value),
-  );
+  /** What the list shows. */
+  readonly shown = computed(() => filterEntries(this.entries.value, this.filter.value));
   readonly #nameOrder = computed(() => buildNameOrder(this.#preferences.locale.value));
   readonly #names = computed(() => new Set(this.entries.value.map((entry) => entry.name)));
   readonly #http: Http;
@@ -61,10 +58,14 @@ export class Folder {
     return path.length === folder.length && path.every((name, index) => name === folder[index]);
   }
 
-  async open(path: FolderPath): Promise<void> {
+  get sort(): ReadonlySignal<SortKey> {
+    return this.#preferences.sort;
+  }
+
+  async open(path: FolderPath, filter = ''): Promise<void> {
     batch(() => {
       this.path.value = path;
-      this.filter.value = '';
+      this.filter.value = filter;
       this.#forget();
     });
     await this.#read();
@@ -93,16 +94,24 @@ export class Folder {
   }
 
   async sortBy(sort: SortKey): Promise<void> {
-    const sortedHere = this.#isSortedHere();
-    this.sort.value = sort;
-    if (sortedHere) return;
-    this.#forget();
-    await this.#read();
+    this.#preferences.chooseSort(sort);
+    if (!this.isComplete) {
+      this.#forget();
+      await this.#read();
+      return;
+    }
+    const entries = this.entries.value;
+    const ordered = await this.#order(entries);
+    if (this.entries.value === entries) this.entries.value = ordered;
   }
 
-  #isSortedHere(): boolean {
-    const state = this.state.value;
-    return state.name === 'ready' && state.complete && this.entries.value.length <= locallySortedEntriesMax;
+  async #order(entries: readonly Entry[]): Promise<Entry[]> {
+    for (;;) {
+      const sort = this.sort.value;
+      const ordered = await sortEntries(entries, buildEntryOrder(sort, this.#nameOrder.value));
+      // Another order was chosen meanwhile.
+      if (sort === this.sort.value) return ordered;
+    }
   }
 
   #forget(): void {
@@ -120,13 +129,23 @@ export class Folder {
     try {
       await this.#readPages(reading.signal);
     } catch (thrown) {
+      const problem = toApiProblem(thrown);
+      const state: FolderState = (await this.#isFile(problem, reading.signal))
+        ? { name: 'file' }
+        : { name: 'failed', problem };
       if (!reading.signal.aborted)
         batch(() => {
           this.entries.value = [];
           this.unserved.value = undefined;
-          this.state.value = { name: 'failed', problem: toApiProblem(thrown) };
+          this.state.value = state;
         });
     }
+  }
+
+  /** A link may lead to a file: asked only when there is no such folder. */
+  async #isFile({ status }: ApiProblem, signal: AbortSignal): Promise<boolean> {
+    if (signal.aborted || ![404, 409].includes(status) || this.path.value.length === 0) return false;
+    return isFile(this.#http, this.path.value, signal);
   }
 
   async #readPages(reading: AbortSignal): Promise<void> {
@@ -151,8 +170,10 @@ export class Folder {
       // Between the first page and the last the list is redrawn only each time it has doubled.
       if (complete || (!quiet && entries.length >= 2 * published)) {
         published = entries.length;
+        const ordered = await this.#order(entries);
+        if (reading.aborted) return;
         batch(() => {
-          this.entries.value = [...entries];
+          this.entries.value = ordered;
           this.unserved.value = unserved;
           this.state.value = { name: 'ready', complete, truncated };
         });

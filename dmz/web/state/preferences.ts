@@ -2,6 +2,7 @@ import { computed, effect, signal } from '@preact/signals';
 import { buildFormats } from '#dmz/web/format/formats.ts';
 import { loadCatalogue } from '#dmz/web/i18n/catalogue.ts';
 import { en, type Catalogue } from '#dmz/web/i18n/en.ts';
+import { isSortKey, type SortKey } from '#dmz/web/files/entry.ts';
 import { isLanguage, pickLanguage, pickLocale, type Language } from '#dmz/web/i18n/language.ts';
 
 /**
@@ -14,10 +15,13 @@ export const themes: readonly Theme[] = ['system', 'light', 'dark'];
 
 const languageKey = 'sallyport.language';
 const themeKey = 'sallyport.theme';
+const sortKey = 'sallyport.sort';
 
 export class Preferences {
   readonly language = signal<Language>('en');
   readonly theme = signal<Theme>('system');
+  /** Of every folder. */
+  readonly sort = signal<SortKey>('name');
   readonly words = signal<Catalogue>(en);
   readonly locale = computed(() => pickLocale(this.language.value, this.#browser.navigator.languages));
   readonly formats = computed(() => buildFormats(this.locale.value));
@@ -28,6 +32,8 @@ export class Preferences {
     const stored = this.#read(languageKey);
     this.language.value = isLanguage(stored) ? stored : pickLanguage(browser.navigator.languages);
     this.theme.value = themes.find((theme) => theme === this.#read(themeKey)) ?? 'system';
+    const sort = this.#read(sortKey);
+    if (isSortKey(sort)) this.sort.value = sort;
     effect(() => {
       const root = browser.document.documentElement;
       if (this.theme.value === 'system') delete root.dataset['theme'];
@@ -48,6 +54,11 @@ export class Preferences {
   chooseTheme(theme: Theme): void {
     this.#write(themeKey, theme);
     this.theme.value = theme;
+  }
+
+  chooseSort(sort: SortKey): void {
+    this.#write(sortKey, sort);
+    this.sort.value = sort;
   }
 
   async #load(language: Language): Promise<void> {

@@ -17,6 +17,8 @@ interface Mark {
   readonly at: number;
   /** A dialog's, above its page's own. */
   readonly cover: boolean;
+  /** The place and the dialogs above it: another visit of the same address has another. */
+  readonly key: string;
 }
 
 export class Route {
@@ -25,7 +27,7 @@ export class Route {
   readonly #browser: Window;
   /** How to close each open dialog, the innermost last. */
   readonly #covers: (() => void)[] = [];
-  #mark: Mark = { at: 0, cover: false };
+  #mark: Mark = { at: 0, cover: false, key: newKey() };
 
   constructor(browser: Window) {
     this.place = this.#place;
@@ -36,9 +38,20 @@ export class Route {
     browser.addEventListener('popstate', () => this.#arrive());
   }
 
+  /** Which visit of a place this is. */
+  get key(): string {
+    return this.#mark.key;
+  }
+
   go(place: Place): void {
     const address = toAddress(place);
     if (address !== this.#browser.location.pathname) this.#write(false, address);
+    this.#place.value = place;
+  }
+
+  /** The address was another name of this place. */
+  correct(place: Place): void {
+    this.#browser.history.replaceState(this.#mark, '', toAddress(place));
     this.#place.value = place;
   }
 
@@ -56,14 +69,18 @@ export class Route {
   #write(cover: boolean, address: string): void {
     const { history } = this.#browser;
     const isLeft = this.#mark.cover;
-    this.#mark = { at: isLeft ? this.#mark.at : this.#mark.at + 1, cover };
+    this.#mark = {
+      at: isLeft ? this.#mark.at : this.#mark.at + 1,
+      cover,
+      key: cover ? this.#mark.key : newKey(),
+    };
     if (isLeft) history.replaceState(this.#mark, '', address);
     else history.pushState(this.#mark, '', address);
   }
 
   #arrive(): void {
     const left = this.#mark;
-    this.#mark = parseMark(this.#browser.history.state) ?? { at: 0, cover: false };
+    this.#mark = parseMark(this.#browser.history.state) ?? { at: 0, cover: false, key: newKey() };
     const isUncovered = left.cover && this.#mark.at === left.at - 1;
     const close = this.#covers.at(-1);
     if (isUncovered && close === undefined) this.#browser.history.back();
@@ -72,10 +89,17 @@ export class Route {
   }
 }
 
+/** Only to tell a few dozen apart. */
+function newKey(): string {
+  return Math.random().toString(36).slice(2);
+}
+
 /** It is this page's own, but may be an older version's. */
 function parseMark(state: unknown): Mark | undefined {
-  if (typeof state !== 'object' || state === null || !('at' in state) || !('cover' in state))
-    return undefined;
-  const { at, cover } = state;
-  return typeof at === 'number' && typeof cover === 'boolean' ? { at, cover } : undefined;
+  if (typeof state !== 'object' || state === null) return undefined;
+  if (!('at' in state) || !('cover' in state) || !('key' in state)) return undefined;
+  const { at, cover, key } = state;
+  return typeof at === 'number' && typeof cover === 'boolean' && typeof key === 'string'
+    ? { at, cover, key }
+    : undefined;
 }

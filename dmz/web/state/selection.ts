@@ -8,8 +8,8 @@ import type { Entry } from '#dmz/web/files/entry.ts';
 export class Selection {
   readonly names = signal<ReadonlySet<string>>(new Set());
   readonly active = signal(0);
-  /** Counts up when the active row should take the focus. */
-  readonly focusRequests = signal(0);
+  /** The active row is to take the focus, and with `scrolls` to come into view; until the list has done so. */
+  readonly focusRequest = signal<{ readonly scrolls: boolean } | undefined>(undefined);
   /** Where a range began. */
   #anchor = 0;
 
@@ -21,6 +21,7 @@ export class Selection {
     this.clear();
     this.active.value = 0;
     this.#anchor = 0;
+    this.focusRequest.value = undefined;
   }
 
   /** Moves the keyboard's row without selecting. */
@@ -29,8 +30,8 @@ export class Selection {
     this.#anchor = index;
   }
 
-  focusActive(): void {
-    this.focusRequests.value += 1;
+  focusActive({ scrolls } = { scrolls: true }): void {
+    this.focusRequest.value = { scrolls };
   }
 
   toggle(entries: readonly Entry[], index: number): void {

@@ -5,6 +5,7 @@ import type { Notices } from '#dmz/web/state/notices.ts';
 import type { Preferences } from '#dmz/web/state/preferences.ts';
 import type { Selection } from '#dmz/web/state/selection.ts';
 import type { Session } from '#dmz/web/state/session.ts';
+import type { Views } from '#dmz/web/state/views.ts';
 import type { Uploads } from '#dmz/web/state/uploads.ts';
 
 /**
@@ -19,8 +20,9 @@ export function watchUser(parts: {
   readonly selection: Selection;
   readonly notices: Notices;
   readonly preferences: Preferences;
+  readonly views: Pick<Views, 'forget'>;
 }): void {
-  const { session, uploads, folder, selection, notices, preferences } = parts;
+  const { session, uploads, folder, selection, notices, preferences, views } = parts;
   let owner = '';
   let isHere = false;
 
@@ -36,6 +38,7 @@ export function watchUser(parts: {
     const isAnother = owner !== '' && owner !== account.username;
     if (isAnother) {
       leave();
+      views.forget();
       uploads.clearAll();
     }
     owner = account.username;
@@ -50,6 +53,8 @@ export function watchUser(parts: {
     untracked(() => {
       if (state.name === 'signed-in') arrive(state.account);
       else if (isHere) leave();
+      // Also what was kept over a reload by which the session ended.
+      if (state.name !== 'signed-in' && state.name !== 'starting') views.forget();
     });
   });
 }

@@ -92,7 +92,9 @@ function build(channel?: BroadcastChannel) {
     onProblem: (problem) => session.observe(problem),
     onFinished: () => undefined,
   });
-  watchUser({ session, uploads, folder, selection, notices, preferences });
+  const forgotten = vi.fn<() => void>();
+  const views = { forget: forgotten };
+  watchUser({ session, uploads, folder, selection, notices, preferences, views });
   const signIn = async (user: string): Promise<void> => {
     server.user = user;
     await session.signIn(user, 'password');
@@ -103,7 +105,7 @@ function build(channel?: BroadcastChannel) {
     await session.signOut();
   };
   const shown = (): string[] => uploads.items.value.map(({ originalName }) => originalName);
-  return { server, session, folder, selection, notices, uploads, signIn, signOut, shown };
+  return { server, session, folder, selection, notices, uploads, forgotten, signIn, signOut, shown };
 }
 
 /** A file from a disk; sending it takes XMLHttpRequest, which here only notes that it was asked. */
@@ -203,7 +205,9 @@ describe('people who follow each other on one page', () => {
     page.selection.all(page.folder.entries.value);
     page.notices.info('alice did something');
     page.notices.say('alice heard something');
+    page.forgotten.mockClear();
     await page.signOut();
+    expect(page.forgotten).toHaveBeenCalled();
     expect(page.folder.entries.value).toEqual([]);
     expect(page.folder.state.value.name).toBe('loading');
     expect(page.selection.names.value.size).toBe(0);
