@@ -93,7 +93,7 @@ export function FileList({
   const typed = useRef({ text: '', atMs: 0 });
   /** Letters lead to the next name that begins with them. Keys that mean something by themselves do so at the start. */
   const typeAhead = (key: string, control: boolean): boolean => {
-    if (control || [...key].length !== 1) return false;
+    if (control || !/^.$/u.test(key)) return false;
     const goesOn = typed.current.text !== '' && Date.now() - typed.current.atMs < typeAheadMs;
     if (!goesOn && singleKeys.includes(key)) return false;
     const text = goesOn ? typed.current.text + key : key;

@@ -78,10 +78,9 @@ export function filterEntries(entries: readonly Entry[], typed: string): readonl
  * again, goes from one name to the next.
  */
 export function findByBeginning(entries: readonly Entry[], text: string, from: number): number {
-  const [letter] = text;
-  const isRepeated = [...text].every((one) => one === letter);
-  const folded = foldForFilter(isRepeated && letter !== undefined ? letter : text);
-  const start = isRepeated ? from + 1 : from;
+  const repeated = /^(.)\1*$/u.exec(text)?.[1];
+  const folded = foldForFilter(repeated ?? text);
+  const start = repeated === undefined ? from : from + 1;
   for (let step = 0; step < entries.length; step += 1) {
     const index = (start + step) % entries.length;
     if (foldForFilter(entries[index]?.name ?? '').startsWith(folded)) return index;

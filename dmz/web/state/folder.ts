@@ -143,9 +143,9 @@ export class Folder {
   }
 
   /** A link may lead to a file: asked only when there is no such folder. */
-  async #isFile({ status }: ApiProblem, signal: AbortSignal): Promise<boolean> {
-    if (signal.aborted || ![404, 409].includes(status) || this.path.value.length === 0) return false;
-    return isFile(this.#http, this.path.value, signal);
+  async #isFile({ status }: ApiProblem, reading: AbortSignal): Promise<boolean> {
+    if (reading.aborted || ![404, 409].includes(status) || this.path.value.length === 0) return false;
+    return isFile(this.#http, this.path.value, reading);
   }
 
   async #readPages(reading: AbortSignal): Promise<void> {
