@@ -104,7 +104,7 @@ export async function startDmz(config: DmzConfig, around: DmzSurroundings): Prom
         kind: 'refused',
         clientIp: client.ip,
         protocol: 'sftp',
-        detail: `channel request: ${what}`,
+        detail: what,
       }),
     clock,
     log: log.child({ part: 'sftp' }),

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CurlSession } from '#test/harness/clients/curl.ts';
 import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
+import { runProgram } from '#test/harness/clients/process.ts';
+import { prepareOpenSsh } from '#test/harness/clients/sftp-target.ts';
 import { type Product, sha256, sha256OfFile, startProduct, writeRandomFile } from '#test/harness/product.ts';
 
 /** Bigger than a credit window, many frames, not a multiple of anything. */
@@ -137,6 +139,28 @@ describe('OpenSSH sftp', () => {
     expect(result.status).toBe(0);
     expect(result.prompts).toHaveLength(1);
     expect(result.prompts[0]).toContain('Verification code:');
+  });
+
+  it('logins with a locale leave no refusal in the audit; a forwarding leaves one, however often it is tried', async () => {
+    const target = product.sftp('frank', { password: product.password('frank') });
+    const locale = [
+      '-o',
+      'SetEnv=LANG=de_DE.UTF-8 LC_ALL=de_DE.UTF-8 LC_TIME=C',
+      '-o',
+      'ServerAliveInterval=1',
+    ];
+    for (let login = 0; login < 3; login++) {
+      const result = await runOpenSshSftp(target, ['pwd'], locale);
+      expect(result.status, result.stderr).toBe(0);
+    }
+    const { options, env } = await prepareOpenSsh(product.folder, target);
+    const forward = ['-N', '-R', '0:127.0.0.1:9', '-R', '0:127.0.0.1:10', '-o', 'ExitOnForwardFailure=yes'];
+    const at = ['-p', String(target.port), `${target.user}@${target.host}`];
+    const refused = await runProgram('/usr/bin/ssh', [...options, ...forward, ...at], { env });
+    expect(refused.status).not.toBe(0);
+    const refusals = () =>
+      product.audit().flatMap(({ event, detail }) => (event === 'edge.refused' ? [detail] : []));
+    await expect.poll(refusals).toEqual(['global request tcpip-forward']);
   });
 
   it('reads over HTTPS what it wrote, byte for byte', async () => {
