@@ -83,7 +83,16 @@ export class HandleFinder {
   /** All that the session had open for writing when an earlier process ended, whether or not it is named again. */
   async adoptAll(session: FullSession): Promise<void> {
     for (const storage of this.#context.mounts.storages) {
-      for (const id of storage.openBefore(session.key)) await this.find(session, Number.parseInt(id, 36));
+      for (const id of storage.openBefore(session.key)) await this.#tryToFind(session, id);
+    }
+  }
+
+  async #tryToFind(session: FullSession, id: string): Promise<void> {
+    try {
+      await this.find(session, Number.parseInt(id, 36));
+    } catch (error) {
+      // Whoever asks for the handle itself is told; here it is only one name fewer.
+      this.#context.log.debug({ err: error, upload: id }, 'an upload could not be taken up again');
     }
   }
 

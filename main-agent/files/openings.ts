@@ -175,7 +175,10 @@ export class Openings {
       account.release(reservedBytes);
       throw error;
     }
-    const handle = new WriteHandle(upload, located, account, () => session.user().quotaBytes, attributes);
+    // A mode is for a file that comes into being.
+    const { mode: _forNew, ...others } = attributes;
+    const wished = upload.record.replaces ? others : attributes;
+    const handle = new WriteHandle(upload, located, account, () => session.user().quotaBytes, wished);
     await this.#finder.add(session, number, handle);
     return handle;
   }
@@ -341,5 +344,8 @@ function chooseStart(
     throw denied('overwrite is not allowed on this mount');
   }
   if (resumed !== undefined) return { from: 'kept', id: resumed.record.id };
+  // Two that begin a log at the same moment are to write one log, not to replace each other's at CLOSE.
+  if (existing === undefined && mode.append && !mode.truncate && mode.create !== 'exclusive')
+    return { from: 'nothing' };
   return existing !== undefined && !mode.truncate ? { from: 'present' } : { from: 'empty' };
 }

@@ -60,8 +60,10 @@ export class Renames {
     if (own === undefined && before !== undefined && there?.upload.record.id === before.id)
       return { replaced: before.replaced };
     const isTaken = there !== undefined || (isSelf && session.protocol === 'sftp');
-    if (isTaken && !params.overwrite && before === undefined)
+    if (isTaken && !params.overwrite && before === undefined) {
+      if (own === undefined) await source.storage.stat(source.place);
       throw taken('an upload of this session, or itself');
+    }
     if (before === undefined) await this.#requireNothingBelow(move);
     let replaced = false;
     if (own === undefined) replaced = await this.#renameStored(move);

@@ -17,7 +17,7 @@ import { type KeptEntry, KeptUploads } from './kept-uploads.ts';
 import { KeptVersions } from './kept-versions.ts';
 import { LocalUpload, type UploadHome } from './local-upload.ts';
 import { OpenFiles } from './open-files.ts';
-import { againIfGone, LocalWriters } from './local-writers.ts';
+import { againIfChanged, LocalWriters } from './local-writers.ts';
 import { isBelow, movedPlace } from './places.ts';
 import { StagingAreas } from './staging-areas.ts';
 import type { StagedRecord, StagingArea } from './staging.ts';
@@ -98,7 +98,7 @@ export class LocalUploads implements UploadHome {
   }
 
   begin(place: Place, begin: BeginUpload): Promise<Upload> {
-    return againIfGone(() => this.#begin(place, begin));
+    return againIfChanged(() => this.#begin(place, begin));
   }
 
   #begin(place: Place, begin: BeginUpload): Promise<Upload> {
@@ -109,6 +109,7 @@ export class LocalUploads implements UploadHome {
       const start = begin.choose(existing, kept);
       const { exclusive } = begin.record;
       if (start.from === 'present' && !exclusive) return this.writers.openPresent(spot, begin, start);
+      if (start.from === 'nothing') return this.writers.create(spot, begin);
       const reservation = lockKey(spot);
       if (exclusive && (existing !== undefined || this.#reserved.has(reservation))) {
         throw taken('exclusive create');
@@ -139,8 +140,8 @@ export class LocalUploads implements UploadHome {
     start: UploadStart,
   ): Promise<LocalUpload> {
     const { id } = begin.record;
-    // A replaced file keeps its mode, as if it had been written in place.
-    const mode = begin.mode ?? existing?.mode;
+    // A replaced file keeps its mode, whatever the opening says: as if it had been written in place.
+    const mode = existing?.mode ?? begin.mode;
     const part = await this.#makePart(area, begin, start, fileMode(mode));
     try {
       if (mode !== undefined) await applyChange(part.file, { mode });

@@ -93,7 +93,7 @@ export class LocalWriters {
   }
 
   openInPlace(place: Place, begin: BeginUpload): Promise<Upload> {
-    return againIfGone(() => this.#openInPlace(place, begin));
+    return againIfChanged(() => this.#openInPlace(place, begin));
   }
 
   #openInPlace(place: Place, begin: BeginUpload): Promise<Upload> {
@@ -101,13 +101,17 @@ export class LocalWriters {
       const existing = requireFileOrNothing(await spot.folder.find(spot.name));
       const start = begin.choose(existing, undefined);
       if (begin.record.exclusive && existing !== undefined) throw taken('exclusive create');
-      if (existing !== undefined) return this.openPresent(spot, begin, start);
-      await requireNoTwin(spot.folder, spot.name);
-      const flags = inPlaceFlags(begin) | constants.O_CREAT | constants.O_EXCL;
-      const opened = await spot.folder.openRegular(spot.name, flags, fileMode(begin.mode));
-      const record = { ...begin.record, replaces: false };
-      return DirectUpload.open(record, opened, this.#home, { truncate: false });
+      return existing === undefined ? this.create(spot, begin) : this.openPresent(spot, begin, start);
     });
+  }
+
+  /** A file that is there for everybody from now on. Rejects EEXIST where another one was quicker. */
+  async create(spot: Spot, begin: BeginUpload): Promise<Upload> {
+    await requireNoTwin(spot.folder, spot.name);
+    const flags = inPlaceFlags(begin) | constants.O_CREAT | constants.O_EXCL;
+    const opened = await spot.folder.openRegular(spot.name, flags, fileMode(begin.mode));
+    const record = { ...begin.record, replaces: false };
+    return DirectUpload.open(record, opened, this.#home, { truncate: false });
   }
 
   async join(id: string, { record, truncate }: JoinUpload): Promise<Upload | undefined> {
@@ -143,13 +147,13 @@ export class LocalWriters {
   }
 }
 
-/** A file removed between a look at its name and its opening is not there: then that is decided about anew. */
-export async function againIfGone(open: () => Promise<Upload>): Promise<Upload> {
+/** A file removed or made between a look at its name and its opening: then that is decided about anew. */
+export async function againIfChanged(open: () => Promise<Upload>): Promise<Upload> {
   for (let tries = 1; ; tries += 1) {
     try {
       return await open();
     } catch (error) {
-      if (!hasErrno(error, 'ENOENT') || tries === vanishedTriesMax) throw error;
+      if (!hasErrno(error, 'ENOENT', 'EEXIST') || tries === vanishedTriesMax) throw error;
     }
   }
 }

@@ -175,12 +175,13 @@ export interface ResumableUpload extends KeptUpload {
 
 /**
  * What an upload starts from. `present`: it is no upload, the file that is there is written in place; `copy`: a copy of
- * another file of the same storage; `kept`: a broken upload, taken up again. Mounts that write in place know `empty` and
- * `present` only.
+ * another file of the same storage; `kept`: a broken upload, taken up again; `nothing`: no upload, a new file is there at
+ * once and written in place. Mounts that write in place know `empty`, `nothing` and `present` only.
  */
 export type UploadStart =
   | { readonly from: 'empty' }
   | { readonly from: 'present' }
+  | { readonly from: 'nothing' }
   | { readonly from: 'copy'; readonly of: Place }
   | { readonly from: 'kept'; readonly id: string };
 

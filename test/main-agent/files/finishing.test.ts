@@ -1,7 +1,11 @@
 import * as fs from 'node:fs/promises';
 import { expect, test } from 'vitest';
+import { Finishing } from '#main-agent/files/finishing.ts';
 import { finishingPerSessionMax } from '#main-agent/files/limits.ts';
+import { LocalStorage } from '#main-agent/files/storage/local.ts';
 import type { Allow } from '#main-agent/users/effective-user.ts';
+import { systemClock } from '#shared/clock.ts';
+import { buildLog } from '#shared/log.ts';
 import { type Client, mountOf, newFile, type Rig, SettableClock, startRig, userOf } from './rig.ts';
 
 const stat = (client: Client, ...path: string[]) => client.ask('fs.stat', { path, followLinks: false });
@@ -9,6 +13,14 @@ const change = (client: Client, path: string[], wanted: object) =>
   client.ask('fs.change', { path, change: wanted, followLinks: false });
 const rename = (client: Client, from: string[], to: string[], overwrite = false) =>
   client.ask('fs.rename', { from, to, overwrite });
+const bare = {
+  name: 'local',
+  keepPartialMs: 3_600_000,
+  keepReplaced: true,
+  formerUntilMs: () => undefined,
+  clock: systemClock,
+  log: buildLog('silent', {}),
+};
 const refused = { code: 'permission-denied' };
 
 function dropper(rig: Rig, allow: Allow[] = ['write'], key?: string, protocol: 'sftp' | 'https' = 'sftp') {
@@ -138,8 +150,19 @@ test('a rename that is sent again after a kill is answered as the first one', as
 
 test('a session may finish so many files, the oldest are let go of first', async () => {
   const rig = await startRig();
-  const client = dropper(rig);
-  for (let index = 0; index <= finishingPerSessionMax; index += 1) await client.put([`f${index}`], '');
-  await expect(stat(client, 'f0')).rejects.toMatchObject(refused);
-  for (const name of ['f1', `f${finishingPerSessionMax}`]) await stat(client, name);
+  const { session } = dropper(rig);
+  const none = { storages: [].values() };
+  const finishing = new Finishing(none, systemClock, 60_000);
+  const storage = await LocalStorage.open({ ...bare, base: rig.base });
+  const at = (index: number) => ({
+    mount: mountOf([], ['box'], ['write']),
+    storage,
+    place: { root: ['box'], path: [`f${index}`] },
+  });
+  for (let index = 0; index <= finishingPerSessionMax; index += 1)
+    await finishing.made(session, at(index), { uploadId: `${index}`, fileId: `${index}` });
+  expect(await finishing.find(session, at(0))).toBeUndefined();
+  for (const index of [1, finishingPerSessionMax])
+    expect(await finishing.find(session, at(index))).toMatchObject({ fileId: `${index}` });
+  await storage.close();
 });

@@ -341,3 +341,25 @@ test('an upload that was given up takes nothing more through its other handles',
   }
   await second.discard();
 });
+
+test('two sessions that begin a log at the same moment write one log', async () => {
+  const rig = await startRig();
+  const clients = [rig.client(), rig.client()];
+  const handles = await Promise.all(clients.map((client) => client.open(['new.log'], appending)));
+  for (const [index, client] of clients.entries())
+    await client.write(handles[index] ?? 0, `line of ${index}\n`, 0);
+  for (const [index, client] of clients.entries()) await close(client, handles[index] ?? 0);
+  const lines = (await text(rig, 'alice', 'new.log')).split('\n').sort();
+  expect(lines).toEqual(['', 'line of 0', 'line of 1']);
+});
+
+test('a file that is replaced keeps its mode whatever the opening says', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  for (const mode of [0o640, 0o600]) {
+    const opened = await client.ask('fs.open', { path: ['f'], mode: newFile, attributes: { mode } });
+    await client.write(opened.handle, 'x');
+    await close(client, opened.handle);
+    expect((await fs.stat(rig.path('alice', 'f'))).mode & 0o777).toBe(0o640);
+  }
+});
