@@ -3,13 +3,12 @@
  * process before it: then the upload's record or the journal says what it was, and it is opened again as if nothing had
  * happened.
  */
-import { SallyportError } from '#shared/error.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
 import { badHandle, denied } from './file-error.ts';
 import type { Handle } from './handles.ts';
 import type { Located, Mounted } from './mounts.ts';
 import { requireAllowed } from './permissions.ts';
-import { ReadHandle } from './read-handle.ts';
+import { changed, ReadHandle } from './read-handle.ts';
 import type { FileContext } from './service-context.ts';
 import type { Journal, Reader } from './storage/journal.ts';
 import type { Storage, StoredFile, Upload } from './storage/storage.ts';
@@ -52,8 +51,9 @@ export class HandleFinder {
       handle: number,
       virtualPath: handle.located.path.components,
       etag: handle.attributes.etag ?? '',
+      fileId: handle.attributes.id,
       startedAtMs: handle.startedAtMs,
-      ...(upload !== undefined && { beside: { upload, fileId: handle.attributes.id } }),
+      ...(upload !== undefined && { beside: { upload } }),
     });
     handle.onEnd = () => journal.forgetReader(number);
   }
@@ -151,15 +151,14 @@ export class HandleFinder {
     const located = this.#context.mounts.locate(session.user(), reader.virtualPath);
     const mounted = requireAllowed(located, 'read');
     const file = (await this.#openBeside(session, reader)) ?? (await mounted.storage.openFile(mounted.place));
-    const { beside, etag } = reader;
-    const isSame =
-      beside === undefined ? file.attributes.etag === etag : file.attributes.id === beside.fileId;
-    if (!isSame) {
+    const { beside, etag, fileId, startedAtMs } = reader;
+    const isOneVersion = session.protocol === 'https';
+    const { attributes } = file;
+    if (isOneVersion ? attributes.etag !== etag : attributes.id !== fileId) {
       await file.close();
-      // Never half of one version and half of another.
-      throw new SallyportError('changed', 'The file changed while it was being read');
+      throw changed();
     }
-    const handle = new ReadHandle(file, located, reader.startedAtMs);
+    const handle = new ReadHandle(file, located, startedAtMs, { isOneVersion });
     await this.addReader(session, number, handle, mounted.storage.journal, beside?.upload);
     return handle;
   }

@@ -84,7 +84,9 @@ export class Openings {
     const own = await this.#ownUploads.at(session, mounted);
     const beside = await own?.openBeside();
     const file = beside ?? (await storage.openFile(place));
-    const handle = new ReadHandle(file, located, clock.now());
+    const handle = new ReadHandle(file, located, clock.now(), {
+      isOneVersion: session.protocol === 'https',
+    });
     const uploadId = beside === undefined ? undefined : own?.upload.record.id;
     await this.#finder.addReader(session, number, handle, storage.journal, uploadId);
     return { handle: number, attributes: shown(handle.attributes), created: false };

@@ -1,4 +1,4 @@
-import type { SallyportError } from '#shared/error.ts';
+import { SallyportError } from '#shared/error.ts';
 import { badHandle } from './file-error.ts';
 import type { Ending } from './handles.ts';
 import type { Located } from './mounts.ts';
@@ -18,9 +18,20 @@ export class ReadHandle {
   readonly #file: StoredFile;
   readonly #reading = new Set<Promise<unknown>>();
   #isOver = false;
+  #isChanged = false;
 
-  constructor(file: StoredFile, located: Located, startedAtMs: number) {
+  /**
+   * `isOneVersion`: its reader was told a length and an ETag, and must not get bytes of two versions; else it reads what
+   * is there at each moment, as from a disk.
+   */
+  constructor(
+    file: StoredFile,
+    located: Located,
+    startedAtMs: number,
+    { isOneVersion }: { readonly isOneVersion: boolean },
+  ) {
     this.#file = file;
+    if (isOneVersion) file.watch(() => this.#change());
     this.located = located;
     this.startedAtMs = startedAtMs;
   }
@@ -44,6 +55,7 @@ export class ReadHandle {
 
   async #whileOpen<T>(act: () => Promise<T>): Promise<T> {
     if (this.#isOver) throw badHandle('released');
+    if (this.#isChanged) throw changed();
     const acting = act();
     this.#reading.add(acting);
     try {
@@ -51,6 +63,11 @@ export class ReadHandle {
     } finally {
       this.#reading.delete(acting);
     }
+  }
+
+  #change(): void {
+    this.#isChanged = true;
+    this.streams.stopAll(changed());
   }
 
   /** `reason` is what running streams are told. */
@@ -62,4 +79,9 @@ export class ReadHandle {
     await Promise.allSettled(this.#reading);
     await this.#file.close();
   }
+}
+
+/** Never half of one version and half of another. */
+export function changed(): SallyportError {
+  return new SallyportError('changed', 'The file changed while it was being read');
 }

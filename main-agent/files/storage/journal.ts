@@ -44,9 +44,10 @@ export interface Reader {
   readonly handle: number;
   readonly virtualPath: readonly string[];
   readonly etag: string;
+  readonly fileId: string;
   readonly startedAtMs: number;
-  /** An upload of the session's own that is read while it grows: the file tells, its etag changes. */
-  readonly beside?: { readonly upload: string; readonly fileId: string } | undefined;
+  /** An upload of the session's own that is read while it grows. */
+  readonly beside?: { readonly upload: string } | undefined;
 }
 
 const intentSchema = z.object({
@@ -62,8 +63,9 @@ const readerSchema = z.object({
   handle: z.number(),
   virtualPath: z.array(z.string()).max(256),
   etag: z.string(),
+  fileId: z.string(),
   startedAtMs: z.number(),
-  beside: z.object({ upload: z.string(), fileId: z.string() }).optional(),
+  beside: z.object({ upload: z.string() }).optional(),
 });
 const lineSchema = z.discriminatedUnion('kind', [intentSchema, readerSchema, ...writerLineSchemas]);
 

@@ -2,6 +2,7 @@ import { notFound } from '../file-error.ts';
 import type { Descriptor } from './descriptor.ts';
 import { readBytes } from './file-bytes.ts';
 import type { RegularFile } from './folder-handle.ts';
+import type { OpenFiles } from './open-files.ts';
 import type { Stored, StoredFile } from './storage.ts';
 import { toStored } from './stored.ts';
 
@@ -9,12 +10,20 @@ import { toStored } from './stored.ts';
 export class LocalFile implements StoredFile {
   readonly attributes: Stored;
   readonly #file: Descriptor;
+  readonly #files: OpenFiles;
+  #unwatch: () => void = () => undefined;
 
-  constructor({ file, stats }: RegularFile) {
+  constructor({ file, stats }: RegularFile, files: OpenFiles) {
     const attributes = toStored(stats);
     if (attributes === undefined) throw notFound();
     this.attributes = attributes;
     this.#file = file;
+    this.#files = files;
+  }
+
+  watch(onChanging: () => void): void {
+    const { id, size } = this.attributes;
+    this.#unwatch = this.#files.watch(id, size, onChanging);
   }
 
   read(buffers: readonly Uint8Array[], position: number): Promise<number> {
@@ -26,6 +35,7 @@ export class LocalFile implements StoredFile {
   }
 
   close(): Promise<void> {
+    this.#unwatch();
     return this.#file.close();
   }
 }

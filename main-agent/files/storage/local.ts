@@ -108,7 +108,8 @@ export class LocalStorage implements Storage {
     return this.#jail.withName(
       place,
       'not-found',
-      async (folder, name) => new LocalFile(await folder.openRegular(name, constants.O_RDONLY)),
+      async (folder, name) =>
+        new LocalFile(await folder.openRegular(name, constants.O_RDONLY), this.#uploads.files),
     );
   }
 

@@ -23,6 +23,12 @@ export class OpenFile implements SharedFile {
   }
 }
 
+/** Somebody who reads a file that must stay as it was. */
+interface Watcher {
+  readonly bytes: number;
+  readonly onChanging: () => void;
+}
+
 export class OpenFiles {
   /** As many as there are handles at most; an inode's number is nobody else's while it is open. */
   readonly #byId = new Map<string, OpenFile>();
@@ -34,6 +40,28 @@ export class OpenFiles {
     if (file === undefined) this.#byId.set(id, (file = new OpenFile(stats, visibility)));
     file.handles += 1;
     return file;
+  }
+
+  /** Of who reads the file with that identity: one for each handle that does. */
+  readonly #watchers = new Map<string, Set<Watcher>>();
+
+  /** Calls before any of the first `bytes` bytes of a file is changed or cut off. Call the returned function at its close. */
+  watch(id: string, bytes: number, onChanging: () => void): () => void {
+    const watcher = { bytes, onChanging };
+    let watchers = this.#watchers.get(id);
+    if (watchers === undefined) this.#watchers.set(id, (watchers = new Set()));
+    watchers.add(watcher);
+    return () => {
+      watchers.delete(watcher);
+      if (watchers.size === 0 && this.#watchers.get(id) === watchers) this.#watchers.delete(id);
+    };
+  }
+
+  /** What is done now begins at `position`. */
+  changing({ id }: OpenFile, position: number): void {
+    for (const watcher of this.#watchers.get(id) ?? []) {
+      if (position < watcher.bytes) watcher.onChanging();
+    }
   }
 
   leave(file: OpenFile): void {

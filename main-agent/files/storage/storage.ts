@@ -46,6 +46,8 @@ export interface StoredFile {
   /** Fills the buffers in order from `position`; fewer bytes only at the end, 0 past it. */
   read(buffers: readonly Uint8Array[], position: number): Promise<number>;
   stat(): Promise<Stored>;
+  /** Once. Calls before this storage changes or cuts off a byte the file had when it was opened. */
+  watch(onChanging: () => void): void;
   close(): Promise<void>;
 }
 

@@ -49,6 +49,7 @@ export abstract class UploadBytes {
 
   async write(pieces: readonly Uint8Array[], position: number): Promise<void> {
     this.shared.changes += 1;
+    this.#home.files.changing(this.shared, position);
     await writeBytes(this.file, pieces, position);
     this.shared.size = Math.max(this.shared.size, position + lengthOf(pieces));
   }
@@ -81,6 +82,7 @@ export abstract class UploadBytes {
   async change(change: AttributeChange): Promise<void> {
     if (change.size !== undefined) {
       this.shared.changes += 1;
+      this.#home.files.changing(this.shared, change.size);
       await this.file.truncate(change.size);
       this.shared.size = change.size;
     }
@@ -96,7 +98,7 @@ export abstract class UploadBytes {
 
   async openBeside(): Promise<StoredFile> {
     const file = await Descriptor.open(this.file.path, constants.O_RDONLY);
-    return new LocalFile({ file, stats: await file.stat() });
+    return new LocalFile({ file, stats: await file.stat() }, this.#home.files);
   }
 
   sync(): Promise<void> {

@@ -8,7 +8,7 @@ import { Journal } from '#main-agent/files/storage/journal.ts';
 import { buildLog } from '#shared/log.ts';
 import { SettableClock } from './rig.ts';
 
-const reader = { session: 's', handle: 7, virtualPath: ['f'], etag: 'e', startedAtMs: 1 };
+const reader = { session: 's', handle: 7, virtualPath: ['f'], etag: 'e', fileId: 'i', startedAtMs: 1 };
 const intent = (operation: number, id = 'x') => ({ session: 's', operation, id, replaced: false });
 
 async function startJournals() {

@@ -190,6 +190,49 @@ test('a download goes on with its handle after main was killed, unless the file 
   await expect(after.read(kept)).rejects.toMatchObject({ code: 'permission-denied' });
 });
 
+test('over SFTP a file that is written to while it is read goes on, over a kill too', async () => {
+  const rig = await startRig();
+  const client = rig.client('alice', 'sftp', 'one-session');
+  await client.put(['log'], 'one,');
+  const reader = await client.open(['log'], reading);
+  expect((await client.read(reader)).toString()).toBe('one,');
+  await client.put(['log'], 'two,', { ...newFile, truncate: false, append: true });
+  expect((await client.read(reader, { offset: 4 })).toString()).toBe('two,');
+  await rig.restart();
+  expect((await client.read(reader)).toString()).toBe('one,two,');
+  await client.ask('fs.change', { path: ['log'], change: { size: 2 }, followLinks: false });
+  expect((await client.read(reader)).toString()).toBe('on');
+});
+
+test('a page that was told a length and an ETag never gets bytes of two versions', async () => {
+  const rig = await startRig();
+  const web = rig.client('alice', 'https', 'one-session');
+  const sftp = rig.client();
+  const bytes = randomContent(3_000_000);
+  const open = async (name: string) => {
+    await sftp.put([name], bytes);
+    const reader = await web.open([name], reading);
+    const stream = web.stream({ kind: 'read', handle: reader });
+    stream.isPaused = true;
+    await expect.poll(() => stream.queuedBytes).toBeGreaterThan(0);
+    return { reader, stream, writer: await sftp.open([name], { ...newFile, truncate: false }) };
+  };
+  const appended = await open('appended');
+  await sftp.write(appended.writer, 'more', bytes.length);
+  appended.stream.isPaused = false;
+  appended.stream.drain();
+  expect((await appended.stream.received()).subarray(0, bytes.length).equals(bytes)).toBe(true);
+  const edited = await open('edited');
+  await sftp.write(edited.writer, 'X', bytes.length - 1);
+  await expect(edited.stream.received()).rejects.toMatchObject({ code: 'changed' });
+  const cut = await open('cut');
+  await sftp.ask('fs.change-handle', { handle: cut.writer, change: { size: 1_000_000 } });
+  await expect(cut.stream.received()).rejects.toMatchObject({ code: 'changed' });
+  await expect(web.read(cut.reader)).rejects.toMatchObject({ code: 'changed' });
+  // Another page that comes later has the new version.
+  expect(await web.get(['cut'])).toHaveLength(1_000_000);
+});
+
 test('a right that is taken away ends what runs on it, and what begins on an open handle', async () => {
   const rig = await startRig();
   const client = rig.client();
