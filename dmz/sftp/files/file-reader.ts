@@ -210,6 +210,8 @@ export class FileReader {
   #leaveOff(run: Run): void {
     this.#lastEnd = run.position;
     this.#forget(run);
+    // It may be asked to make room in the middle of an answer: those that waited for reads between go their own way.
+    this.#flushEarly();
   }
 
   /** The link parks this question until main is back, or gives up for us. */

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FileReader } from '#dmz/sftp/files/file-reader.ts';
+import type { Pieces } from '#dmz/sftp/files/piece-queue.ts';
 import { StreamSlots } from '#dmz/sftp/files/stream-slots.ts';
 import { SallyportError } from '#shared/error.ts';
 import { parseVirtualPath } from '#shared/file-service/virtual-path.ts';
@@ -59,6 +60,37 @@ describe('reading one open file', () => {
     const { reader } = await openReader();
     const [first, behind] = await Promise.all([read(reader, 0, 1000), read(reader, 500_000, 1000)]);
     expect([first.length, behind.equals(content.subarray(500_000, 501_000))]).toEqual([1000, true]);
+  });
+
+  it('reads that jump ahead are served although the stream had to make room in the middle of an answer', async () => {
+    const files = new MemoryFiles();
+    files.put('/f', content);
+    const slots = new StreamSlots();
+    const path = parseVirtualPath('/f');
+    const [even, odd] = [
+      new FileReader(await files.open(path, readOnly), slots),
+      new FileReader(await files.open(path, readOnly), slots),
+    ];
+    // As a pipelining client: whenever one is answered the next is there.
+    const lengths: number[] = [];
+    let next = 0;
+    await new Promise<void>((resolve, reject) => {
+      const ask = (): void => {
+        if (next === 400) return;
+        const index = next++;
+        const reader = index % 2 === 0 ? even : odd;
+        const done = (error: SallyportError | undefined, pieces: Pieces | undefined): void => {
+          lengths.push(pieces?.length ?? 0);
+          pieces?.release();
+          if (error !== undefined) reject(error);
+          else if (lengths.length === 400) resolve();
+          else ask();
+        };
+        reader.read({ offset: index * 500, length: 500, done });
+      };
+      for (let count = 0; count < 128; count += 1) ask();
+    });
+    expect(lengths).toEqual(lengths.map(() => 500));
   });
 
   it('a read that begins where a single one ended starts a sequence', async () => {
