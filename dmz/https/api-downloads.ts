@@ -40,7 +40,7 @@ export function buildDownloadApi(room: ArchiveRoom): DownloadApi {
         return sendJson(x, 201, { address: `/api/files/${formatFilePath(file)}` });
       }
       const archive = await listArchive(x, session, { folder, names, namesMax: downloadNamesMax }, room);
-      if (archive.entries.every(({ isFolder }) => isFolder)) {
+      if (!archive.entries.some(isStoredFile)) {
         archive.leave();
         const error = new SallyportError('not-found', 'There is no file in it');
         return sendProblem(x, error, { reason: 'no-files' });
@@ -75,6 +75,11 @@ function requireArchive(archive: ListedArchive | undefined): ListedArchive {
   return archive;
 }
 
+/** And no note of ours about what is missing. */
+function isStoredFile({ isFolder, content }: ArchiveEntry): boolean {
+  return !isFolder && content === undefined;
+}
+
 /** Undefined: a folder. */
 async function findFile(session: Admitted, path: VirtualPath): Promise<VirtualPath | undefined> {
   const { type } = await session.files.stat(path);
@@ -94,8 +99,7 @@ async function requireWhole(session: Admitted, entries: readonly ArchiveEntry[])
   const { mounts } = await session.account();
   const tried = new Map<(typeof mounts)[number] | undefined, VirtualPath>();
   const deepestFirst = mounts.toSorted((a, b) => b.path.length - a.path.length);
-  for (const { path, isFolder } of entries) {
-    if (isFolder) continue;
+  for (const { path } of entries.filter(isStoredFile)) {
     const mount = deepestFirst.find((one) => one.path.every((name, at) => name === path.components[at]));
     if (!tried.has(mount)) tried.set(mount, path);
   }

@@ -35,6 +35,7 @@ export const getSessions: Handler = async (x, session) => {
     method: one.method,
     client_ip: one.clientIp,
     started_at: formatTime(one.startedAtMs),
+    ...(one.agent === undefined ? {} : { agent: one.agent }),
   }));
   await sendJson(x, 200, { sessions });
 };
@@ -60,6 +61,7 @@ export const getDevices: Handler = async (x, session) => {
     started_at: formatTime(one.startedAtMs),
     used_at: formatTime(one.usedAtMs),
     expires_at: formatTime(one.expiresAtMs),
+    ...(one.agent === undefined ? {} : { agent: one.agent }),
   }));
   await sendJson(x, 200, { devices });
 };

@@ -60,12 +60,14 @@ export class Admission {
   ): Promise<Asserted> {
     const { challenges, clock, devices, leases, sessions, state } = this.#parts;
     const { method } = passage;
-    const { username, node, protocol, credential, clientIp } = record;
+    const { username, node, protocol, credential, clientIp, agent } = record;
     const isFull = passage.state === 'signed-in';
     const offered = isFull ? leases.offer(record, method) : undefined;
     const wantsDevice =
       params.rememberDevice === true && protocol === 'https' && isFull && isVerifiedCode(method);
-    const remembered = wantsDevice ? await devices.remember({ username, node, credential }) : undefined;
+    const remembered = wantsDevice
+      ? await devices.remember({ username, node, credential, agent })
+      : undefined;
 
     const lease = passage.lease ?? offered?.id;
     const session = sessions.prepare(
@@ -77,6 +79,7 @@ export class Admission {
         state: passage.state,
         method,
         clientIp,
+        agent,
         credential,
         ...(lease === undefined ? {} : { lease }),
         ...(passage.reEnrol ? { reEnrol: true } : {}),
@@ -99,7 +102,7 @@ export class Admission {
           node,
           protocol,
           clientIp,
-          agent: record.agent,
+          agent,
           method,
           rule: passage.rule,
           sessionKey: session.stored.key,

@@ -21,6 +21,12 @@ export interface DeviceFacts {
   readonly credential: string;
 }
 
+/** A browser that asks to be remembered. */
+export interface NewDevice extends DeviceFacts {
+  /** What it calls itself. */
+  readonly agent: string;
+}
+
 export type DeviceVerdict =
   | { readonly kind: 'known'; readonly device: StoredDevice; readonly valueHash: string }
   /** A replaced value: there are two holders. */
@@ -84,7 +90,7 @@ export class Devices {
 
   /** Remembers this browser. Undefined: switched off. */
   async remember(
-    facts: DeviceFacts,
+    facts: NewDevice,
   ): Promise<
     { readonly changes: readonly Change[]; readonly cookie: { value: string; maxAgeMs: number } } | undefined
   > {

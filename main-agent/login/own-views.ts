@@ -15,7 +15,7 @@ export type OwnDevice = Result<'account.devices'>['devices'][number];
 export const publicId = sessionKey;
 
 export function viewOwnSession(session: AnySession, current: AnySession): OwnSession {
-  const { key, node, protocol, method, clientIp, openedAtMs } = session;
+  const { key, node, protocol, method, clientIp, agent, openedAtMs } = session;
   return {
     id: key,
     current: key === current.key,
@@ -24,6 +24,7 @@ export function viewOwnSession(session: AnySession, current: AnySession): OwnSes
     method,
     clientIp,
     startedAtMs: openedAtMs,
+    ...(agent === undefined ? {} : { agent }),
   };
 }
 
@@ -41,8 +42,16 @@ export function viewOwnLease(lease: StoredLease): OwnLease {
   };
 }
 
-export function viewOwnDevice({ id, node, openedAtMs, rotatedAtMs, expiresAtMs }: StoredDevice): OwnDevice {
-  return { id: publicId(id), node, startedAtMs: openedAtMs, usedAtMs: rotatedAtMs, expiresAtMs };
+export function viewOwnDevice(device: StoredDevice): OwnDevice {
+  const { id, node, agent, openedAtMs, rotatedAtMs, expiresAtMs } = device;
+  return {
+    id: publicId(id),
+    node,
+    startedAtMs: openedAtMs,
+    usedAtMs: rotatedAtMs,
+    expiresAtMs,
+    ...(agent === undefined ? {} : { agent }),
+  };
 }
 
 export function viewOwnKey(

@@ -12,6 +12,8 @@ interface SessionBase {
   readonly protocol: Protocol;
   readonly method: Method;
   readonly clientIp: string;
+  /** What the client called itself when it signed in; for people to read, and worth nothing as evidence. */
+  readonly agent?: string | undefined;
   readonly openedAtMs: number;
   /** Aborts when the session is over, with the reason; every running operation must stop. */
   readonly ended: AbortSignal;

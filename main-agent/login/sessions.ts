@@ -280,7 +280,7 @@ export class Sessions implements SessionRegistry {
   #add(stored: StoredSession, credentialBefore?: string): AnySession {
     const { clock, users } = this.#options;
     const controller = new AbortController();
-    const { key, username, node, worker, protocol, method, clientIp, openedAtMs, state } = stored;
+    const { key, username, node, worker, protocol, method, clientIp, agent, openedAtMs, state } = stored;
     const session: AnySession = Object.freeze({
       key,
       username,
@@ -289,6 +289,7 @@ export class Sessions implements SessionRegistry {
       protocol,
       method,
       clientIp,
+      agent,
       openedAtMs,
       state,
       ended: controller.signal,

@@ -231,6 +231,8 @@ export interface StoredSession {
   readonly state: 'signed-in' | 'setup-required';
   readonly method: Method;
   readonly clientIp: string;
+  /** What the client called itself; absent in sessions from before it was kept. */
+  readonly agent?: string;
   /** The first factor it was opened with: key fingerprint, or `password:<version>`. */
   readonly credential: string;
   /** The lease it rides on. */
@@ -289,6 +291,8 @@ export interface StoredDevice {
   readonly id: string;
   readonly username: string;
   readonly node: string;
+  /** As of a session. */
+  readonly agent?: string;
   readonly credential: string;
   /** SHA-256 of the cookie's value, base64url; replaced at each use. */
   readonly valueHash: string;

@@ -245,6 +245,8 @@ const ownSession = z.strictObject({
   method: text(32),
   clientIp: text(45),
   startedAtMs: milliseconds,
+  /** Absent: opened before it was kept. */
+  agent: text(255).optional(),
 });
 const ownLease = z.strictObject({
   id,
@@ -262,6 +264,7 @@ const ownDevice = z.strictObject({
   startedAtMs: milliseconds,
   usedAtMs: milliseconds,
   expiresAtMs: milliseconds,
+  agent: text(255).optional(),
 });
 
 const usage = z.strictObject({ freeBytes: count, totalBytes: count, freeFiles: count, totalFiles: count });

@@ -266,6 +266,35 @@ describe('on a phone', () => {
   });
 });
 
+describe('what another program put there and nothing here may be called', () => {
+  it('is counted and named in its folder, and told before the folder is deleted', async () => {
+    await put(['odd', 'plain.txt'], 'plain');
+    await put(['odd', 'aux.h'], 'device');
+    await put(['odd', 'line\nbreak.txt'], 'line');
+    await put(['only odd', 'nul'], 'device');
+    await open('/files/odd');
+    await page.getByRole('button', { name: '2 more items can’t be shown' }).click();
+    const names = page.getByRole('dialog', { name: '2 items can’t be shown' });
+    expect((await names.locator('li').allTextContents()).toSorted()).toEqual([
+      'aux.h',
+      'line\\u000abreak.txt',
+    ]);
+    await expectNoViolations(page);
+    await page.keyboard.press('Escape');
+    await flows.open('/files');
+    await flows.chooseAction('odd', 'Delete');
+    const question = page.getByRole('dialog');
+    await question
+      .getByText('There are also 2 items in it that can’t be shown here. They are deleted too.')
+      .waitFor();
+    await question.getByRole('button', { name: 'Delete' }).click();
+    await flows.row('odd').waitFor({ state: 'detached' });
+    await flows.openFolder('only odd');
+    await flows.heading('Nothing here yet').waitFor();
+    await page.getByRole('button', { name: '1 more item can’t be shown' }).waitFor();
+  });
+});
+
 describe('a folder of 100,000 entries', () => {
   it('opens, filters and scrolls; the longest pauses are reported', async () => {
     const count = 100_000;

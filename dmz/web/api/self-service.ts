@@ -9,6 +9,8 @@ export interface OwnSession {
   readonly client_ip: string;
   /** RFC 3339. */
   readonly started_at: string;
+  /** What the client called itself when it signed in. */
+  readonly agent?: string;
 }
 
 /** Further SFTP connections go without a code while it lives. */
@@ -23,6 +25,7 @@ export interface OwnDevice {
   readonly id: string;
   readonly started_at: string;
   readonly used_at: string;
+  readonly agent?: string;
 }
 
 export interface OwnSshKey {

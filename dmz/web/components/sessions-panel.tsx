@@ -3,6 +3,7 @@ import { toApiProblem } from '#dmz/web/api/problem.ts';
 import { endOwn, listOwn } from '#dmz/web/api/self-service.ts';
 import { Button } from '#dmz/web/components/button.tsx';
 import { Panel } from '#dmz/web/components/panel.tsx';
+import { describeAgent } from '#dmz/web/format/agent.ts';
 import { describeFailure } from '#dmz/web/i18n/failure.ts';
 import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
 
@@ -31,6 +32,11 @@ export function SessionsPanel() {
     }
     await load();
   };
+  const nameOf = (agent: string | undefined, otherwise: string): string => {
+    const client = describeAgent(agent ?? '');
+    if (client === undefined) return otherwise;
+    return client.system === undefined ? client.name : words.sessions.on(client.name, client.system);
+  };
   const date = (time: string): string => formats.modified(Date.parse(time), Date.now());
   if (own === undefined) return null;
   return (
@@ -41,10 +47,13 @@ export function SessionsPanel() {
             <li key={one.id}>
               <div class="own-text">
                 <span class="own-name">
-                  {words.sessions.from(words.sessions.doors[one.protocol], one.client_ip)}
+                  <span>{nameOf(one.agent, words.sessions.doors[one.protocol])}</span>
                   {one.current && <span class="badge badge-ok">{words.sessions.current}</span>}
                 </span>
-                <span class="own-facts">{words.sessions.since(date(one.started_at))}</span>
+                <span class="own-facts">
+                  {words.sessions.from(words.sessions.doors[one.protocol], one.client_ip)} ·{' '}
+                  {words.sessions.since(date(one.started_at))}
+                </span>
               </div>
               <Button onClick={() => void (one.current ? session.signOut() : end('sessions', one.id))}>
                 {words.header.signOut}
@@ -56,7 +65,7 @@ export function SessionsPanel() {
               <div class="own-text">
                 <span class="own-name">{words.sessions.lease(one.client_ip)}</span>
                 <span class="own-facts">
-                  {one.agent} · {words.sessions.until(date(one.expires_at))}
+                  {nameOf(one.agent, one.agent)} · {words.sessions.until(date(one.expires_at))}
                 </span>
               </div>
               <Button onClick={() => void end('leases', one.id)}>{words.sessions.end}</Button>
@@ -71,8 +80,10 @@ export function SessionsPanel() {
             {own.devices.map((one) => (
               <li key={one.id}>
                 <div class="own-text">
-                  <span class="own-name">{words.sessions.device(date(one.started_at))}</span>
-                  <span class="own-facts">{words.sessions.used(date(one.used_at))}</span>
+                  <span class="own-name">{nameOf(one.agent, words.sessions.browser)}</span>
+                  <span class="own-facts">
+                    {words.sessions.device(date(one.started_at))} · {words.sessions.used(date(one.used_at))}
+                  </span>
                 </div>
                 <Button onClick={() => void end('devices', one.id)}>{words.sessions.forget}</Button>
               </li>

@@ -35,10 +35,10 @@ export function parsePagePath(escaped: string): FolderPath {
 
 /** Names of devices, which Windows opens instead of a file. */
 const devices = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)/i;
-/** What nobody can see, or tell from something else: control characters, direction marks, what was lost in decoding. */
+/** What nobody can see, or tell from something else: control characters, what turns text around, what was lost in decoding. */
 const invisible =
   // oxlint-disable-next-line no-control-regex -- these are the very characters
-  /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffd]/g;
+  /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffd]/g;
 
 export type NameObjection = 'empty' | 'slash' | 'too-long' | 'reserved' | 'device' | 'invisible';
 

@@ -161,7 +161,7 @@ export const de: Catalogue = {
     tooFast: (wait) => `Das war zu viel in kurzer Zeit. Versuchen Sie es in ${wait} noch einmal.`,
     noFiles: 'Darin sind keine Dateien, die Sie herunterladen könnten.',
     unreadable:
-      'Sie dürfen nicht alles herunterladen, was darin liegt. Wählen Sie etwas anderes aus, oder fragen Sie Ihren Administrator.',
+      'Sie dürfen nicht alles herunterladen, was darin liegt. Wählen Sie etwas anderes aus, oder fragen Sie Ihre Administration.',
   },
   unserved: {
     note: (count, formatted) =>
@@ -172,7 +172,7 @@ export const de: Catalogue = {
       ),
     title: (count, formatted) =>
       plural(count, '1 Eintrag lässt sich nicht zeigen', `${formatted} Einträge lassen sich nicht zeigen`),
-    why: 'Ein anderes Programm hat das hier abgelegt, unter einem Namen oder in einer Form, die sich nicht zeigen oder herunterladen lässt. Bitten Sie, wer es abgelegt hat, es umzubenennen, oder fragen Sie Ihren Administrator.',
+    why: 'Ein anderes Programm hat das hier abgelegt, unter einem Namen oder in einer Form, die sich nicht zeigen oder herunterladen lässt. Bitten Sie, wer es abgelegt hat, es umzubenennen, oder fragen Sie Ihre Administration.',
     deleted: (count, formatted) =>
       plural(
         count,
@@ -412,6 +412,8 @@ export const de: Catalogue = {
     title: 'Wo Sie angemeldet sind',
     doors: { https: 'Diese Website', sftp: 'SFTP' },
     from: (door, address) => `${door}, von ${address}`,
+    on: (client, system) => `${client} auf ${system}`,
+    browser: 'Ein Browser',
     current: 'Diese Sitzung',
     since: (date) => `Seit ${date}`,
     until: (date) => `Bis ${date}`,

@@ -395,6 +395,8 @@ export const en = {
     title: 'Where you are signed in',
     doors: { https: 'This website', sftp: 'SFTP' },
     from: (door: string, address: string) => `${door}, from ${address}`,
+    on: (client: string, system: string) => `${client} on ${system}`,
+    browser: 'A browser',
     current: 'This one',
     since: (date: string) => `Since ${date}`,
     until: (date: string) => `Until ${date}`,

@@ -85,6 +85,21 @@ describe('a download that is asked for', () => {
     expect((await client.post('/api/downloads', { folder: '/hollow' })).status).toBe(400);
   });
 
+  it('of a folder that holds what is not served is what can be read of it, with a note of the rest', async () => {
+    put('/partly');
+    put('/partly/a.txt', Buffer.from('a'));
+    put('/hidden');
+    for (const folder of ['/partly', '/hidden'])
+      door.inside.unserved.set(folder, { count: 1, names: ['aux.h'] });
+    const fetched = await client.get(addressOf(await ask('/partly', [])));
+    expect([fetched.status, fetched.body.includes('a.txt'), fetched.body.includes('aux.h')]).toEqual([
+      200,
+      true,
+      true,
+    ]);
+    expect((await ask('/hidden', [])).json['reason']).toBe('no-files');
+  });
+
   it('is refused where one of its files may not be read, before any of it is sent', async () => {
     put('/in');
     put('/in/free.txt', Buffer.from('x'));

@@ -228,7 +228,9 @@ export class FakeNode {
   /** A person with a second session, a lease, a remembered browser, a key, and one upload left unfinished. */
   #describeOwn(): Readonly<Record<string, object>> {
     const at = (hoursAgo: number): string => new Date(Date.now() - hoursAgo * 3_600_000).toISOString();
-    const session = { protocol: 'https', client_ip: '203.0.113.9', started_at: at(2) };
+    const browser =
+      'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.1 Safari/605.1.15';
+    const session = { protocol: 'https', client_ip: '203.0.113.9', started_at: at(2), agent: browser };
     return {
       'GET /api/me/sessions': {
         sessions: [
@@ -238,6 +240,7 @@ export class FakeNode {
             id: 'b',
             current: false,
             protocol: 'sftp',
+            agent: 'SSH-2.0-FileZilla_3.66.5',
             client_ip: '2001:db8::17',
             started_at: at(50),
           },
@@ -246,7 +249,7 @@ export class FakeNode {
       'GET /api/me/leases': {
         leases: [{ id: 'c', client_ip: '203.0.113.9', agent: 'SSH-2.0-OpenSSH_9.2', expires_at: at(-1) }],
       },
-      'GET /api/me/devices': { devices: [{ id: 'd', started_at: at(200), used_at: at(20) }] },
+      'GET /api/me/devices': { devices: [{ id: 'd', started_at: at(200), used_at: at(20), agent: browser }] },
       'GET /api/me/ssh-keys': {
         ssh_keys: [
           {

@@ -62,6 +62,7 @@ describe('typed names', () => {
     ['a\nb', 'invisible'],
     ['a\u202egpj.exe', 'invisible'],
     ['a\ud800', 'invisible'],
+    ['\u200fشركة\u200e.pdf', undefined],
   ])('%s: %s', (name, objection) => {
     expect(checkName(name)).toBe(objection);
   });
