@@ -113,12 +113,36 @@ describe('recovery codes', () => {
     await page.getByRole('button', { name: 'Use a recovery code' }).click();
     await flows.submitCode(first);
     await page.getByRole('button', { name: 'Account of olga' }).waitFor();
+    // Who came in this way is told where to go on.
+    await page.getByText('You signed in with a recovery code; 9 are left.').waitFor();
+    await expectNothingCutOff(page);
+    await page.getByRole('button', { name: 'User options' }).click();
+    await page.getByText('9 recovery codes left').waitFor();
+    await page.getByText('With your phone at hand, make new ones here.').waitFor();
+    await expectNoViolations(page);
+    await flows.signOut();
+    await flows.signIn('olga', product.password('olga'), () => product.authenticator('olga').next());
+    expect(await page.getByText('You signed in with').count()).toBe(0);
+  });
+
+  it('that are given by the administrator lead on to another phone', async () => {
+    const reason = ['--re-enrol', '--reason', 'lost phone'];
+    const output = await product.sallyport('two-factor', 'bypass-code', 'olga', ...reason);
+    const [given = ''] = output.split('\n');
+    await flows.open();
+    await flows.submitPassword('olga', product.password('olga'));
+    await page.getByRole('button', { name: /Use a .*code/ }).click();
+    await flows.submitCode(given);
+    await page.getByText('You can set up another phone now.').waitFor();
+    await page.getByRole('button', { name: 'Set up another phone' }).click();
+    await flows.heading('Set up two-factor authentication').waitFor();
   });
 });
 
 describe('sessions', () => {
   it('are listed, and another one is ended from here', async () => {
-    const other = await browser.visit({ ignoreHTTPSErrors: true });
+    const userAgent = 'Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0';
+    const other = await browser.visit({ ignoreHTTPSErrors: true, userAgent });
     other.setDefaultTimeout(patienceMs);
     const otherFlows = new WebFlows(other, product.site.https);
     await otherFlows.open();
@@ -129,6 +153,11 @@ describe('sessions', () => {
     });
     await list.getByText('This one').waitFor();
     expect(await list.locator('li').count()).toBe(2);
+    await list.locator('li', { hasText: 'This one' }).getByText('Chrome on Linux').waitFor();
+    await list
+      .locator('li', { hasText: 'Firefox on Windows' })
+      .getByText('This website, from 127.0.0.1')
+      .waitFor();
     await expectNoViolations(page);
     await expectNothingCutOff(page);
     await list

@@ -653,6 +653,23 @@ const options = {
     at: '/options',
     play: (stage) => stage.see('sessions'),
   },
+  'signed-in-by-recovery': {
+    shows: ['files', 'notice'],
+    spoils: true,
+    play: async (stage) => {
+      await stage.signInByRecovery();
+      await stage.text(stage.words.options.byRecovery(0));
+    },
+  },
+  'options-after-recovery': {
+    shows: ['options', 'recovery-codes'],
+    spoils: true,
+    play: async (stage) => {
+      await stage.signInByRecovery();
+      await stage.press(stage.words.options.title);
+      await stage.text(stage.words.recoveryCodes.usedLast);
+    },
+  },
   'options-closed': { shows: ['options', 'two-factor', 'sessions'], as: 'frank', at: '/options' },
   'options-required-later': { shows: ['options', 'two-factor', 'sessions'], as: 'heidi', at: '/options' },
   password: {

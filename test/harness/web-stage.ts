@@ -77,6 +77,13 @@ export class Stage {
     await this.page.locator('.app, [data-view=two-factor-setup]').first().waitFor();
   }
 
+  async signInByRecovery(): Promise<void> {
+    await this.submitPassword('alice');
+    await this.press(this.words.code.useRecovery);
+    await this.typeCode('ABCD-EFGH-JKLM-NPQR');
+    await this.press(this.words.code.submit);
+  }
+
   async signOut(): Promise<void> {
     await this.page.locator('.account-button').click();
     await this.item(this.words.header.signOut);

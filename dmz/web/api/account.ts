@@ -25,6 +25,8 @@ export interface Account {
   readonly quota: { readonly used_bytes: number; readonly limit_bytes?: number };
   readonly session: {
     readonly started_at: string;
+    /** What the sign-in was proven with, besides the password. */
+    readonly method?: string;
     /** Without use it ends after so many seconds; whatever happens, `expires_in` seconds from now. */
     readonly idle_seconds: number;
     readonly expires_in: number;

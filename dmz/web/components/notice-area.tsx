@@ -1,12 +1,18 @@
 import { Button, IconButton } from '#dmz/web/components/button.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
 import { useClient, useWords } from '#dmz/web/state/client.ts';
+import type { Notice } from '#dmz/web/state/notices.ts';
 
 const icons = { info: 'check', reminder: 'shield', failure: 'alert' } as const;
 
 /** The page's live regions: they exist from the start, because regions that appear with their text are not read. */
 export function NoticeArea() {
-  const { notices } = useClient();
+  const { notices, route } = useClient();
+  const follow = (link: Notice['link']): void => {
+    if (link === undefined) return;
+    route.go(link.to);
+    notices.dismiss();
+  };
   const words = useWords();
   const notice = notices.current.value;
   return (
@@ -26,6 +32,9 @@ export function NoticeArea() {
                 </span>
               )}
             </p>
+            {notice.link !== undefined && (
+              <Button onClick={() => follow(notice.link)}>{notice.link.label}</Button>
+            )}
             {notice.onCancel === undefined ? (
               <IconButton icon="close" label={words.common.dismiss} onClick={() => notices.dismiss()} />
             ) : (

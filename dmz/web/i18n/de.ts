@@ -330,6 +330,12 @@ export const de: Catalogue = {
     requiredOn: (protocols) => `Ein Code ist nötig für: ${protocols}.`,
     requiredNowhere: 'Ein Code ist noch nicht nötig. Ihre Administration schaltet das ein.',
     requiredFrom: (date) => `Ab dem ${date} ist ein Code nötig.`,
+    byRecovery: (left) =>
+      left === 0
+        ? 'Sie haben sich mit Ihrem letzten Wiederherstellungscode angemeldet. Wenn Ihr Telefon weg ist, bitten Sie Ihre Administration jetzt um eine neue Einrichtung.'
+        : `Sie haben sich mit einem Wiederherstellungscode angemeldet; ${plural(left, 'einer bleibt', `${left} bleiben`)} übrig. Wenn Ihr Telefon weg ist, bitten Sie Ihre Administration um eine neue Einrichtung.`,
+    byGiven:
+      'Sie haben sich mit einem Code von Ihrer Administration angemeldet. Sie können jetzt ein anderes Telefon einrichten.',
     reminder: (date) =>
       `Ab dem ${date} brauchen Sie zum Anmelden einen Code von Ihrem Telefon. Richten Sie das vorher unter „Einstellungen“ ein.`,
     reminderClosed: (date) =>
@@ -381,6 +387,10 @@ export const de: Catalogue = {
     title: 'Wiederherstellungscodes',
     renew: 'Neue Codes erzeugen',
     consequence: 'Die bisherigen Codes gelten dann nicht mehr.',
+    usedOne:
+      'Mit einem davon haben Sie sich angemeldet. Wenn Sie Ihr Telefon zur Hand haben, erzeugen Sie hier neue. Wenn nicht, bitten Sie Ihre Administration um einen Code, mit dem Sie ein anderes Telefon einrichten.',
+    usedLast:
+      'Mit dem letzten davon haben Sie sich angemeldet. Wenn Sie Ihr Telefon zur Hand haben, erzeugen Sie jetzt neue. Ohne Telefon können Sie sich nicht noch einmal anmelden: Bitten Sie Ihre Administration um einen Code, mit dem Sie ein anderes Telefon einrichten.',
   },
   sshKeys: {
     title: 'SSH-Schlüssel',

@@ -317,6 +317,11 @@ export const en = {
     requiredOn: (protocols: string) => `A code is asked for: ${protocols}.`,
     requiredNowhere: 'A code is not asked for yet. Your administrator switches that on.',
     requiredFrom: (date: string) => `A code will be required from ${date}.`,
+    byRecovery: (left: number) =>
+      left === 0
+        ? 'You signed in with your last recovery code. If your phone is gone, ask your administrator for a new set-up now.'
+        : `You signed in with a recovery code; ${plural(left, '1 is left', `${left} are left`)}. If your phone is gone, ask your administrator for a new set-up.`,
+    byGiven: 'You signed in with a code from your administrator. You can set up another phone now.',
     reminder: (date: string) =>
       `From ${date} on, signing in needs a code from your phone. Set it up before, in User options.`,
     reminderClosed: (date: string) =>
@@ -367,6 +372,10 @@ export const en = {
     title: 'Recovery codes',
     renew: 'Make new codes',
     consequence: 'The codes you have now stop working.',
+    usedOne:
+      'You signed in with one of these. With your phone at hand, make new ones here. Without it, ask your administrator for a code with which you set up another phone.',
+    usedLast:
+      'You signed in with the last of these. With your phone at hand, make new ones now. Without it you can’t sign in again: ask your administrator for a code with which you set up another phone.',
   },
   sshKeys: {
     title: 'SSH keys',

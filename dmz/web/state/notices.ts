@@ -1,5 +1,6 @@
 import { signal } from '@preact/signals';
 import { noticeMs, startingDelayMs } from '#dmz/web/limits.ts';
+import type { Place } from '#dmz/web/state/place.ts';
 
 /** Short messages at the edge of the page, and sentences for screen readers only. */
 
@@ -8,6 +9,8 @@ export interface Notice {
   readonly text: string;
   /** Of work under way. */
   readonly onCancel?: () => void;
+  /** Where to go on. */
+  readonly link?: { readonly label: string; readonly to: Place };
   readonly reference?: string;
 }
 
@@ -24,8 +27,8 @@ export class Notices {
   }
 
   /** As `info`, but stays: what an administrator wants this person to know. */
-  remind(text: string): void {
-    this.#show({ kind: 'reminder', text });
+  remind(text: string, link?: Notice['link']): void {
+    this.#show({ kind: 'reminder', text, ...(link === undefined ? {} : { link }) });
   }
 
   /** Stays until it is dismissed or replaced: somebody may want to write the reference down. */

@@ -1,7 +1,7 @@
 import { effect, untracked } from '@preact/signals';
 import type { Account } from '#dmz/web/api/account.ts';
 import type { Folder } from '#dmz/web/state/folder.ts';
-import type { Notices } from '#dmz/web/state/notices.ts';
+import type { Notice, Notices } from '#dmz/web/state/notices.ts';
 import type { Preferences } from '#dmz/web/state/preferences.ts';
 import type { Selection } from '#dmz/web/state/selection.ts';
 import type { Session } from '#dmz/web/state/session.ts';
@@ -43,7 +43,7 @@ export function watchUser(parts: {
     }
     owner = account.username;
     const reminder = isHere ? undefined : findReminder(account, preferences);
-    if (reminder !== undefined) notices.remind(reminder);
+    if (reminder !== undefined) notices.remind(reminder.text, reminder.link);
     isHere = true;
     void uploads.resumeAfterSignIn();
   }
@@ -59,11 +59,21 @@ export function watchUser(parts: {
   });
 }
 
+type Reminder = Pick<Notice, 'text' | 'link'>;
+
 /** What this person is told once after signing in; in their language where we have the words. */
-function findReminder({ two_factor: factor, notice }: Account, preferences: Preferences): string | undefined {
+function findReminder(account: Account, preferences: Preferences): Reminder | undefined {
+  const { two_factor: factor, notice, session } = account;
+  const words = preferences.words.value.options;
+  if (session.method === 'recovery')
+    return {
+      text: words.byRecovery(factor.recovery_codes_left),
+      link: { label: words.title, to: { name: 'options' } },
+    };
+  if (session.method === 'bypass' && factor.may_set_up)
+    return { text: words.byGiven, link: { label: words.replace, to: { name: 'setup' } } };
   const fromMs = Date.parse(factor.required_from ?? '');
-  if (factor.enrolled || !(fromMs > Date.now())) return notice;
+  if (factor.enrolled || !(fromMs > Date.now())) return notice === undefined ? undefined : { text: notice };
   const date = preferences.formats.value.day(fromMs);
-  const { reminder, reminderClosed } = preferences.words.value.options;
-  return factor.may_set_up ? reminder(date) : reminderClosed(date);
+  return { text: factor.may_set_up ? words.reminder(date) : words.reminderClosed(date) };
 }

@@ -44,6 +44,7 @@ export interface FakeUser {
 
 interface FakeSession {
   readonly username: string;
+  readonly method?: string;
   state: 'code-required' | 'setup-required' | 'signed-in';
   attemptsLeft: number;
   setup?: { readonly secret: string; readonly expiresAtMs: number; confirmed: boolean; attemptsLeft: number };
@@ -362,11 +363,12 @@ export class FakeNode {
     if (!isTotp && !isMailed && !user.recoveryCodes.includes(code)) again('wrong-code');
     if (user.usedCodes.has(code)) again('used-code');
     user.usedCodes.add(code);
+    const method = user.recoveryCodes.includes(code) ? 'recovery' : isTotp ? 'totp' : 'email';
     user.recoveryCodes = user.recoveryCodes.filter((left) => left !== code);
     this.#sessions.delete(id);
     this.#open(
       response,
-      { username: session.username, state: 'signed-in', attemptsLeft: 0 },
+      { username: session.username, method, state: 'signed-in', attemptsLeft: 0 },
       { state: 'signed-in', user: session.username },
     );
   }
@@ -394,7 +396,7 @@ export class FakeNode {
       },
       session: {
         started_at: new Date().toISOString(),
-        method: 'none',
+        method: session.method ?? 'none',
         idle_seconds: 900,
         expires_in: user.sessionSeconds ?? 43_200,
       },
