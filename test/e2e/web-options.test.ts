@@ -136,6 +136,7 @@ describe('recovery codes', () => {
     await page.getByText('You can set up another phone now.').waitFor();
     await page.getByRole('button', { name: 'Set up another phone' }).click();
     await flows.heading('Set up two-factor authentication').waitFor();
+    expect(await page.locator('[data-view=notice]').count()).toBe(0);
   });
 });
 
