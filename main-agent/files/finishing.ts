@@ -33,7 +33,8 @@ export class Finishing {
 
   /** Over SFTP only: a page puts a file with all that belongs to it in one request. */
   async made(session: FullSession, mounted: Mounted, file: FinishedFile): Promise<void> {
-    if (session.protocol === 'sftp') this.#add(await this.#of(session), keyOf(mounted), file, 0);
+    if (session.protocol === 'sftp' && !mayAnyway(mounted))
+      this.#add(await this.#of(session), keyOf(mounted), file, 0);
   }
 
   #add(own: Map<string, Made>, key: string, { uploadId, fileId }: FinishedFile, ageMs: number): void {
@@ -53,7 +54,7 @@ export class Finishing {
 
   /** The right goes with the file. */
   async renamed(session: FullSession, from: Mounted, to: Mounted): Promise<void> {
-    if (session.protocol !== 'sftp') return;
+    if (session.protocol !== 'sftp' || (mayAnyway(from) && mayAnyway(to))) return;
     const own = await this.#of(session);
     const made = own.get(keyOf(from));
     own.delete(keyOf(from));
@@ -86,6 +87,12 @@ export class Finishing {
   forget(sessionKey: string): void {
     this.#bySession.delete(sessionKey);
   }
+}
+
+/** Where all of this is allowed for every file there is nothing to remember, which is most uploads. */
+function mayAnyway(mounted: Mounted): boolean {
+  const maySee = isAllowed(mounted, 'list') || isAllowed(mounted, 'read');
+  return maySee && isAllowed(mounted, 'overwrite') && isAllowed(mounted, 'rename');
 }
 
 function keyOf({ storage, place }: Pick<Mounted, 'storage' | 'place'>): string {

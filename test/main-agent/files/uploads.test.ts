@@ -124,6 +124,8 @@ test('kill -9 in the middle of uploads: the old file is whole, acknowledged byte
   await client.write(opened.handle, ' and more', 12);
   await client.ask('fs.commit', { handle: opened.handle });
   expect(await text(rig, 'alice', 'new')).toBe('acknowledged and more');
+  expect(await client.names()).toEqual(['last name', 'new', 'old']);
+  expect((await client.get(['last name'])).toString()).toBe('renamed');
 });
 
 test('a session goes on with its own handle after main was killed, as if nothing had happened', async () => {
