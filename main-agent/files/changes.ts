@@ -186,11 +186,13 @@ export class Changes {
     await this.#openings.commit(session, handle, {});
   }
 
-  /** Mode and times of a file that this session just made need no right but the one to write it. False: not such a file. */
+  /** Mode and times of a file that was just made need no right but the one to write it. False: not such a file. */
   async #finish(session: FullSession, located: Located, change: AttributeChange): Promise<boolean> {
     const { mounted } = located;
     if (mounted === undefined || isAllowed(mounted, 'overwrite')) return false;
-    const made = await this.#context.finishing.find(session, mounted);
+    const { finishing } = this.#context;
+    const isTimesOnly = change.mode === undefined && change.size === undefined;
+    const made = await finishing[isTimesOnly ? 'findForTimes' : 'find'](session, mounted);
     const stored = made === undefined ? undefined : await findStored(mounted);
     if (made === undefined || stored?.id !== made.fileId) return false;
     // Some clients give back all that they were told, the length too.

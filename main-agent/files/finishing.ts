@@ -1,7 +1,8 @@
 /**
  * Files that a session made a moment ago. Setting mode and times, looking, and renaming to the name that was meant all
  * along belong to an upload, though clients do them after its CLOSE; so for a while the session that made a file needs no
- * right for them but the one to write. Others, and later sessions of the same user, need what they always need.
+ * right for them but the one to write. Others, and other sessions of the same user, need what they always need; but for
+ * times: programs with a pool of connections set them through another one than they sent the file through.
  *
  * May not decide by a name alone: each look and change is held against the file's identity, so that another file that has
  * the name by now stays out of reach.
@@ -24,6 +25,8 @@ export class Finishing {
   readonly #mounts: Pick<MountTree, 'storages'>;
   /** By session, then by place, oldest first. */
   readonly #bySession = new Map<string, Map<string, Made>>();
+  /** The sessions in `#bySession` that one user has from one address. */
+  readonly #bySource = new Map<string, Set<string>>();
 
   constructor(mounts: Pick<MountTree, 'storages'>, clock: Clock, keepMs: number) {
     this.#mounts = mounts;
@@ -47,9 +50,25 @@ export class Finishing {
   /** What this session may still finish under that name, if it is still there. */
   async find(session: FullSession, mounted: Mounted): Promise<FinishedFile | undefined> {
     if (session.protocol !== 'sftp' || !isAllowed(mounted, 'write')) return undefined;
-    const own = await this.#of(session);
-    const made = own.get(keyOf(mounted));
-    return made !== undefined && this.#clock.monotonic() < made.untilMs ? made : undefined;
+    return this.#among([await this.#of(session)], mounted);
+  }
+
+  /** Whose times it may still set: also what a session made that its user has open from the same address. */
+  async findForTimes(session: FullSession, mounted: Mounted): Promise<FinishedFile | undefined> {
+    const own = await this.find(session, mounted);
+    if (own !== undefined || session.protocol !== 'sftp' || !isAllowed(mounted, 'write')) return own;
+    const keys = [...(this.#bySource.get(sourceOf(session)) ?? [])];
+    return this.#among(
+      keys.flatMap((key) => this.#bySession.get(key) ?? []),
+      mounted,
+    );
+  }
+
+  #among(sessions: readonly Map<string, Made>[], mounted: Mounted): Made | undefined {
+    const now = this.#clock.monotonic();
+    for (const made of sessions.map((one) => one.get(keyOf(mounted))))
+      if (made !== undefined && now < made.untilMs) return made;
+    return undefined;
   }
 
   /** The right goes with the file. */
@@ -70,7 +89,7 @@ export class Finishing {
     const own = await this.#recall(session);
     // Two may have asked at the same time.
     const first = this.#bySession.get(session.key) ?? own;
-    if (!session.ended.aborted) this.#bySession.set(session.key, first);
+    if (!session.ended.aborted) this.#remember(session, first);
     return first;
   }
 
@@ -84,9 +103,24 @@ export class Finishing {
     return own;
   }
 
-  forget(sessionKey: string): void {
-    this.#bySession.delete(sessionKey);
+  #remember(session: FullSession, own: Map<string, Made>): void {
+    this.#bySession.set(session.key, own);
+    const source = sourceOf(session);
+    this.#bySource.set(source, (this.#bySource.get(source) ?? new Set()).add(session.key));
   }
+
+  forget(session: Source & Pick<FullSession, 'key'>): void {
+    this.#bySession.delete(session.key);
+    const siblings = this.#bySource.get(sourceOf(session));
+    siblings?.delete(session.key);
+    if (siblings?.size === 0) this.#bySource.delete(sourceOf(session));
+  }
+}
+
+type Source = Pick<FullSession, 'username' | 'clientIp'>;
+
+function sourceOf({ username, clientIp }: Source): string {
+  return `${clientIp} ${username}`;
 }
 
 /** Where all of this is allowed for every file there is nothing to remember, which is most uploads. */

@@ -261,7 +261,7 @@ class Service implements FileService {
   async endSession(session: Parameters<FileService['endSession']>[0]): Promise<void> {
     const { handles, sortedPages, finishing, log } = this.#context;
     sortedPages.forget(session.key);
-    finishing.forget(session.key);
+    finishing.forget(session);
     const reason = new SallyportError('no-session', 'The session is over');
     for (const handle of handles.takeAllOf(session.key)) {
       try {

@@ -88,7 +88,9 @@ describe('a long life', () => {
       const { host, port, hostKey, user, keyFile = '' } = door.target('kept');
       const file = fileURLToPath(new URL('programs/long-life-steps.py', import.meta.url));
       const args = [host, String(port), hostKey, user, keyFile, String(rounds), String(pauseSeconds)];
-      const { stdout, stderr } = await runProgram('/usr/bin/python3', [file, ...args]);
+      const { stdout, stderr } = await runProgram('/usr/bin/python3', [file, ...args], {
+        timeoutMs: roundsMs,
+      });
       expect(stdout.trimEnd().split('\n'), stderr).toEqual(['ok all rounds', 'end']);
       expect(edgeRecords()).toEqual([]);
     },

@@ -12,7 +12,11 @@ describe.each(['atomic', 'direct'] as const)('mirrors, with %s uploads', (upload
   let door: SftpDoor;
   let local: string;
   beforeAll(async () => {
-    door = await startSftpDoor({ lftp: { uploads }, rclone: { uploads } });
+    door = await startSftpDoor({
+      lftp: { uploads },
+      rclone: { uploads },
+      box: { uploads, allow: ['list', 'write'] },
+    });
     local = join(door.folder, 'tree');
     for (const [index, place] of ['', 'a', 'a/b/c', 'with blanks', 'ünïcode'].entries()) {
       await mkdir(join(local, place), { recursive: true });
@@ -161,6 +165,19 @@ describe.each(['atomic', 'direct'] as const)('mirrors, with %s uploads', (upload
       await rclone('purge', 'remote:moved');
       await rclone('rmdirs', 'remote:elsewhere', '--leave-root');
       expect((await rclone('lsf', 'remote:')).stdout).not.toContain('moved/');
+    });
+
+    it('brings new files, with their times, where nothing may be read or changed', async () => {
+      const outcome = await runRclone(door.target('box'), [
+        'copy',
+        '--max-depth',
+        '1',
+        join(local, 'a'),
+        'remote:',
+      ]);
+      const first = await runRclone(door.target('box'), ['copyto', join(local, 'file 3'), 'remote:new']);
+      expect([outcome.status, first.status], outcome.stderr + first.stderr).toEqual([0, 0]);
+      expect((await stat(door.stored('box', 'new'))).mtimeMs).toBe(1_600_000_003_000);
     });
 
     it('finds out what can be stored (test info)', async () => {

@@ -63,6 +63,27 @@ test('other sessions of the same user, and pages, finish nothing', async () => {
   }
 });
 
+test('a program with several connections sets times through any of them, while the one it sent through is open', async () => {
+  const rig = await startRig();
+  const maker = dropper(rig);
+  await maker.put(['a'], 'dropped');
+  const other = dropper(rig);
+  const times = { mtimeMs: 1_000_000_000_000, atimeMs: 1_000_000_000_000 };
+  await change(other, ['a'], times);
+  expect(await stat(maker, 'a')).toMatchObject({ mtimeMs: 1_000_000_000_000 });
+  await expect(change(other, ['a'], { ...times, mode: 0o600 })).rejects.toMatchObject(refused);
+  await expect(change(dropper(rig, ['write'], undefined, 'https'), ['a'], times)).rejects.toMatchObject(
+    refused,
+  );
+  const elsewhere = dropper(rig);
+  Object.assign(elsewhere.session, { clientIp: '192.0.2.2' });
+  await expect(change(elsewhere, ['a'], times)).rejects.toMatchObject(refused);
+  const somebody = rig.client(userOf('bob', [mountOf([], ['box'], ['write'])]));
+  await expect(change(somebody, ['a'], times)).rejects.toMatchObject(refused);
+  maker.end();
+  await expect(change(other, ['a'], times)).rejects.toMatchObject(refused);
+});
+
 test('nobody else’s file is seen or changed, whatever it is called and however it came there', async () => {
   const rig = await startRig();
   const client = dropper(rig);
