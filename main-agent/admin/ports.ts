@@ -105,12 +105,12 @@ export interface NodeChange {
   readonly note?: string;
 }
 
-/** An entry of a storage that nobody is served. */
+/** An entry of a storage that nobody is served, or (`unlooked`) a folder that could not be looked into. */
 export interface UnservedPlace {
   /** Below the storage's base, safe to look at. */
   readonly path: string;
   /** Its name is none that clients could use; or what it is. */
-  readonly kind: 'name' | 'link' | 'special';
+  readonly kind: 'name' | 'link' | 'special' | 'unlooked';
 }
 
 export interface StorageSurvey {

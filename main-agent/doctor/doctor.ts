@@ -178,12 +178,19 @@ const whyUnserved = {
   name: 'a name that clients could not use',
   link: 'a link',
   special: 'a special file',
+  unlooked: 'a folder that main may not read, or too deep',
 } as const;
 
 function examineStorage(survey: StorageSurvey, { storages }: MainAgentConfig): Finding[] {
   const { storage, looked, isComplete, unserved, places } = survey;
   const check = `storage ${storage}`;
   const extent = isComplete ? `all ${looked} names` : `${looked} names so far, not all`;
+  const base = storages[storage]?.base ?? storage;
+  const some = places.map(({ path, kind }): Finding => ({
+    check,
+    state: 'warning',
+    detail: `${kind === 'unlooked' ? 'not looked at' : 'not served'}: ${base}/${path} (${whyUnserved[kind]})`,
+  }));
   if (unserved === 0) {
     return [
       isComplete
@@ -194,14 +201,9 @@ function examineStorage(survey: StorageSurvey, { storages }: MainAgentConfig): F
             detail: `nothing that is not served (${extent})`,
             hint: 'main looks on in the background: ask again later',
           },
+      ...some,
     ];
   }
-  const base = storages[storage]?.base ?? storage;
-  const some = places.map(({ path, kind }): Finding => ({
-    check,
-    state: 'warning',
-    detail: `not served: ${base}/${path} (${whyUnserved[kind]})`,
-  }));
   const total: Finding = {
     check,
     state: 'warning',

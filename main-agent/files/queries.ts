@@ -68,6 +68,7 @@ export class Queries {
     const found = new UnservedCount();
     const enough = new AbortController();
     let looked = 0;
+    let unlooked = 0;
     const isComplete = await this.#surveying.run(async () => {
       try {
         await storage.survey({
@@ -78,8 +79,11 @@ export class Queries {
             if (looked >= surveyAskedEntriesMax) enough.abort();
           },
           onUnserved: (below) => found.add(below.join('/')),
+          onUnlooked: () => {
+            unlooked += 1;
+          },
         });
-        return true;
+        return unlooked === 0;
       } catch (error) {
         if (enough.signal.aborted && !session.ended.aborted) return false;
         throw error;

@@ -35,8 +35,11 @@ class Walk implements StorageSurvey {
     this.isPatient = isPatient;
   }
 
+  unlooked = 0;
+
   note(path: readonly string[], kind: UnservedPlace['kind']): void {
-    this.unserved += 1;
+    if (kind === 'unlooked') this.unlooked += 1;
+    else this.unserved += 1;
     const [top = ''] = path;
     const ofTop = this.#placesByTop.get(top) ?? 0;
     if (this.places.length >= surveyPlacesMax || ofTop >= surveyPlacesOfOneMax) return;
@@ -119,8 +122,9 @@ export class Survey implements Surveys {
           sinceMs = this.#clock.monotonic();
         },
         onUnserved: (path, kind) => walk.note(path, kind),
+        onUnlooked: (path) => walk.note(path, 'unlooked'),
       });
-      walk.isComplete = true;
+      walk.isComplete = walk.unlooked === 0;
     } catch (error) {
       if (signal.aborted) return;
       if (!bound.signal.aborted)

@@ -221,6 +221,8 @@ export interface SurveyOptions {
   readonly onLooked: (entries: number) => Promise<void>;
   /** Components below where it began, safe to look at. */
   readonly onUnserved: (path: readonly string[], kind: UnservedKind) => void;
+  /** A folder that main may not read, or that lies too deep. */
+  readonly onUnlooked: (path: readonly string[]) => void;
 }
 
 export interface RemoveOptions {

@@ -240,11 +240,14 @@ export async function surveyTree(
         continue;
       }
       // Files are not looked at: their type was told with their name.
-      if (entry.isFile() || levels.length >= walkDepthMax) continue;
-      const below = await enter(top, entry, levels.length).catch(ignoreUnreadable);
-      if (below === undefined) continue;
-      levels.push(below);
-      path.push(showName(nameOf(entry)));
+      if (entry.isFile()) continue;
+      const name = showName(nameOf(entry));
+      const below = levels.length < walkDepthMax ? await enterIfReadable(levels, entry) : 'closed';
+      if (below === 'closed') options.onUnlooked([...path, name]);
+      else if (below !== undefined) {
+        levels.push(below);
+        path.push(name);
+      }
     }
     await options.onLooked(looked);
   } finally {
@@ -261,8 +264,16 @@ async function isFileSystemRoot(levels: readonly Level[]): Promise<boolean> {
   return (await below.folder.stat()).dev !== (await top.folder.stat()).dev;
 }
 
-/** A folder that main may not read is nobody's to see. */
-function ignoreUnreadable(error: unknown): undefined {
-  if (hasErrno(error, 'EACCES', 'EPERM')) return undefined;
-  throw error;
+async function enterIfReadable(
+  levels: readonly Level[],
+  entry: Dirent,
+): Promise<Level | 'closed' | undefined> {
+  const top = levels.at(-1);
+  if (top === undefined) return undefined;
+  try {
+    return await enter(top, entry, levels.length);
+  } catch (error) {
+    if (hasErrno(error, 'EACCES', 'EPERM')) return 'closed';
+    throw error;
+  }
 }

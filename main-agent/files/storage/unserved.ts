@@ -12,7 +12,7 @@ import { showInvisible } from '#shared/visible-text.ts';
 import { unservedNamesMax } from '../limits.ts';
 import { stagingFolderName } from './staging.ts';
 
-export type UnservedKind = UnservedPlace['kind'];
+export type UnservedKind = Exclude<UnservedPlace['kind'], 'unlooked'>;
 
 /** How many there are in a folder, and the first of their names, safe to look at. */
 export interface UnservedEntries {

@@ -2,8 +2,9 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { surveyAskedEntriesMax } from '#main-agent/files/limits.ts';
+import { FolderHandle } from '#main-agent/files/storage/folder-handle.ts';
 import { buildDoctor, type DoctorParts } from '#main-agent/doctor/doctor.ts';
 import { codesOf, mountOf, type Rig, SettableClock, startRig, userOf } from './rig.ts';
 
@@ -140,6 +141,29 @@ describe('a survey of a storage', () => {
     await fs.writeFile(Buffer.concat([Buffer.from(rig.path('x', 'caf')), Buffer.from([0xe9])]), '');
     const [survey] = await rig.service.surveys.refresh();
     expect(survey?.places).toEqual([{ path: 'x/caf\\xe9', kind: 'name' }]);
+  });
+
+  test('is not complete where a folder could not be looked into', async () => {
+    const rig = await startRig();
+    await fs.mkdir(rig.path('alice', 'closed'), { recursive: true });
+    const client = rig.client();
+    await client.names();
+    const { openFolder } = FolderHandle.prototype;
+    const spy = vi.spyOn(FolderHandle.prototype, 'openFolder').mockImplementation(function (
+      this: FolderHandle,
+      name,
+    ) {
+      if (name.toString() !== 'closed') return openFolder.call(this, name);
+      return Promise.reject(Object.assign(new Error('EACCES'), { code: 'EACCES' }));
+    });
+    try {
+      const [survey] = await rig.service.surveys.refresh();
+      const places = [{ path: 'alice/closed', kind: 'unlooked' }];
+      expect(survey).toMatchObject({ looked: 2, isComplete: false, unserved: 0, places });
+      expect(await client.ask('fs.survey', { path: [] })).toMatchObject({ looked: 1, isComplete: false });
+    } finally {
+      spy.mockRestore();
+    }
   });
 
   test('is begun again when it is old, and two who ask share one', async () => {
