@@ -145,22 +145,17 @@ describe('a survey of a storage', () => {
 
   test('is not complete where a folder could not be looked into', async () => {
     const rig = await startRig();
-    await fs.mkdir(rig.path('alice', 'closed'), { recursive: true });
-    const client = rig.client();
-    await client.names();
-    const { openFolder } = FolderHandle.prototype;
-    const spy = vi.spyOn(FolderHandle.prototype, 'openFolder').mockImplementation(function (
-      this: FolderHandle,
-      name,
-    ) {
-      if (name.toString() !== 'closed') return openFolder.call(this, name);
-      return Promise.reject(Object.assign(new Error('EACCES'), { code: 'EACCES' }));
-    });
+    await fs.mkdir(rig.path('closed'));
+    const client = rig.client(userOf('eva', [mountOf([], [])]));
+    const noEntry = Object.assign(new Error('EACCES'), { code: 'EACCES' });
+    const spy = vi.spyOn(FolderHandle.prototype, 'openFolder').mockRejectedValueOnce(noEntry);
     try {
       const [survey] = await rig.service.surveys.refresh();
-      const places = [{ path: 'alice/closed', kind: 'unlooked' }];
-      expect(survey).toMatchObject({ looked: 2, isComplete: false, unserved: 0, places });
+      const places = [{ path: 'closed', kind: 'unlooked' }];
+      expect(survey).toMatchObject({ looked: 1, isComplete: false, unserved: 0, places });
+      spy.mockRejectedValueOnce(noEntry);
       expect(await client.ask('fs.survey', { path: [] })).toMatchObject({ looked: 1, isComplete: false });
+      expect(await client.ask('fs.survey', { path: [] })).toMatchObject({ looked: 1, isComplete: true });
     } finally {
       spy.mockRestore();
     }
