@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -226,6 +226,39 @@ describe('files from outside', () => {
     const content = async (name: string): Promise<string> =>
       (await readFile(onDisk('again', name))).toString();
     expect(await Promise.all(['a.txt', 'b.txt', 'c.txt'].map(content))).toEqual(['old', 'old', 'new']);
+  });
+});
+
+describe('two files that want one name', () => {
+  it('are asked about with size and date of both, by an upload and by a move', async () => {
+    const dated = new Date('2019-05-06T12:00:00Z');
+    await put(['both', 'plan.txt'], 'an older plan');
+    await put(['both', 'new', 'plan.txt'], 'x'.repeat(1500));
+    for (const names of [['plan.txt'], ['new', 'plan.txt']])
+      await utimes(onDisk('both', ...names), dated, dated);
+    await open('/files/both');
+    await flows.row('plan.txt').waitFor();
+    await flows.upload([{ name: 'plan.txt', content: 'a plan' }]);
+    const facts = page.locator('.conflict-facts div');
+    await expect.poll(() => facts.allTextContents()).toHaveLength(2);
+    expect(await facts.allTextContents()).toEqual([
+      'There already13 B · 6 May 2019',
+      expect.stringMatching(/^To go there6 B · today/),
+    ]);
+    await page.getByRole('button', { name: 'Skip' }).click();
+    await flows.openFolder('new');
+    await flows.chooseAction('plan.txt', 'Move');
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('button', { name: 'both' }).click();
+    await dialog.getByRole('button', { name: 'Move here' }).click();
+    await expect
+      .poll(() => facts.allTextContents())
+      .toEqual(['There already13 B · 6 May 2019', 'To go there1.5 kB · 6 May 2019']);
+    await expectNoViolations(page);
+    await expectNothingCutOff(page);
+    await dialog.getByRole('button', { name: 'Replace' }).click();
+    await dialog.waitFor({ state: 'detached' });
+    expect((await readFile(onDisk('both', 'plan.txt'))).length).toBe(1500);
   });
 });
 

@@ -414,6 +414,7 @@ const dialogs = {
       await stage.dialogButton('Projects').click();
       await stage.dialogButton('2026').waitFor();
       await stage.press(stage.words.move.submit('move'));
+      await stage.text(stage.words.conflict.there);
     },
   },
   'move-working': {
@@ -525,6 +526,7 @@ const uploads = {
     play: async (stage) => {
       await stage.upload('offer.pdf', 'fresh.txt');
       await stage.text(stage.words.uploads.conflict);
+      await stage.text(stage.words.conflict.there);
       await stage.text(stage.words.uploads.done);
     },
   },

@@ -92,6 +92,24 @@ export async function relocateEntry(
   });
 }
 
+export interface FileFacts {
+  /** Bytes. */
+  readonly size: number;
+  readonly mtimeMs: number;
+}
+
+/** What is known of a file; undefined: it is a folder. */
+export async function findFile(
+  http: Http,
+  path: FolderPath,
+  signal: AbortSignal,
+): Promise<FileFacts | undefined> {
+  const headers = await http.headers({ method: 'HEAD', path: toApiPath(path), signal });
+  const modified = headers.get('Last-Modified');
+  if (modified === null) return undefined;
+  return { size: Number(headers.get('Content-Length')), mtimeMs: Date.parse(modified) };
+}
+
 /** The first bytes of a file. */
 export function getFileStart(
   http: Http,

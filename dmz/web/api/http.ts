@@ -40,6 +40,11 @@ export class Http {
     });
   }
 
+  /** Of an answer without a body. */
+  headers(call: ApiCall): Promise<Headers> {
+    return this.#watched(call, (response) => Promise.resolve(response.headers));
+  }
+
   /** The body as it is. */
   bytes(call: ApiCall): Promise<Blob> {
     return this.#watched(call, (response) => response.blob());

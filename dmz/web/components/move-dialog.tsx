@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Button } from '#dmz/web/components/button.tsx';
+import { ConflictFacts } from '#dmz/web/components/conflict-facts.tsx';
 import { Dialog } from '#dmz/web/components/dialog.tsx';
 import { FullPath, NamedPlaces } from '#dmz/web/components/full-path.tsx';
 import { FolderPicker } from '#dmz/web/components/folder-picker.tsx';
@@ -114,6 +115,9 @@ export function MoveDialog({
           <p class="dialog-place">
             <FullPath path={[...path, step.entry.name]} />
           </p>
+          {step.entry.type === 'file' && (
+            <ConflictFacts mine={step.entry} there={[...path, step.entry.name]} />
+          )}
           {several && (
             <label class="check">
               <input

@@ -1,5 +1,6 @@
 import { useRef, useState } from 'preact/hooks';
 import { Button, IconButton } from '#dmz/web/components/button.tsx';
+import { ConflictFacts } from '#dmz/web/components/conflict-facts.tsx';
 import { FullPath } from '#dmz/web/components/full-path.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
 import { TextField } from '#dmz/web/components/text-field.tsx';
@@ -93,6 +94,10 @@ function ConflictChoices({ upload, several }: { readonly upload: Upload; readonl
   return (
     <div class="conflict">
       <FullPath path={[...upload.folder, upload.name.value]} />
+      <ConflictFacts
+        mine={{ size: upload.sizeBytes, mtimeMs: upload.mtimeMs }}
+        there={[...upload.folder, upload.name.value]}
+      />
       {mayReplace && <Button onClick={choose('replace')}>{words.uploads.replace}</Button>}
       <Button onClick={choose('keep-both')}>{words.uploads.keepBoth}</Button>
       <Button onClick={choose('skip')}>{words.uploads.skip}</Button>

@@ -180,6 +180,7 @@ export const de: Catalogue = {
         `Darin liegen auch ${formatted} Einträge, die sich hier nicht zeigen lassen. Sie werden mit gelöscht.`,
       ),
   },
+  conflict: { there: 'Schon dort', mine: 'Soll dorthin' },
   newFolder: {
     title: 'Neuer Ordner',
     label: 'Name des Ordners',

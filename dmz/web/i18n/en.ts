@@ -169,6 +169,7 @@ export const en = {
         `There are also ${formatted} items in it that can’t be shown here. They are deleted too.`,
       ),
   },
+  conflict: { there: 'There already', mine: 'To go there' },
   newFolder: {
     title: 'New folder',
     label: 'Name of the folder',

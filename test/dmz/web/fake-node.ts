@@ -464,9 +464,11 @@ export class FakeNode {
     const { folders } = this;
     const entry = folders.find(path);
     switch (request.method ?? '') {
+      case 'HEAD':
       case 'GET':
         if (entry === undefined) throw new Refusal(404, 'not-found');
-        if (entry.children === undefined) return this.#sendFile(response, path.at(-1) ?? '', entry);
+        if (entry.children === undefined)
+          return this.#sendFile(response, path.at(-1) ?? '', entry, request.method === 'HEAD');
         await this.listingGate;
         if (this.nextListingStatus !== undefined) {
           const status = this.nextListingStatus;
@@ -508,13 +510,18 @@ export class FakeNode {
     }
   }
 
-  #sendFile(response: ServerResponse, name: string, entry: FakeEntry): void {
+  #sendFile(response: ServerResponse, name: string, entry: FakeEntry, isHead: boolean): void {
     response.writeHead(200, [
       ...apiHeaders,
       'Content-Type',
       'application/octet-stream',
       'Content-Disposition',
       `attachment; filename*=UTF-8''${encodeURIComponent(name)}`,
+      'Last-Modified',
+      new Date(entry.mtimeMs).toUTCString(),
+      'Content-Length',
+      // More than its content, for a file that only looks large.
+      String(isHead ? entry.size : entry.content.length),
     ]);
     response.end(entry.content);
   }
