@@ -16,6 +16,7 @@ import { journalBytesMax, journalRecallMs } from '../limits.ts';
 import type { Descriptor } from './descriptor.ts';
 import { readText, writeBytes } from './file-bytes.ts';
 import type { FolderHandle } from './folder-handle.ts';
+import type { UploadRecord } from './storage.ts';
 import {
   type Append,
   type Appended,
@@ -199,6 +200,19 @@ export class Journal {
     throw new SallyportError('no-space', 'The storage is full', {
       detail: 'an append could not be noted, and might land twice after a crash',
     });
+  }
+
+  /** What is written in place now, and what earlier processes so wrote. */
+  get writers(): readonly Writer[] {
+    this.#forgetBefore();
+    return [...this.#writersBefore.writers, ...this.#writers.writers];
+  }
+
+  /** A file that is written in place has another name. */
+  async noteMoved(id: string, name: Pick<UploadRecord, 'place' | 'virtualPath'>): Promise<void> {
+    const line = { kind: 'moved' as const, id, ...name };
+    this.#writersBefore.take(line);
+    await this.#noteOfWriters(line);
   }
 
   /** Not waited for: its handle is closed, and all it appended is there. */

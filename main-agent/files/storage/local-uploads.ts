@@ -323,7 +323,10 @@ export class LocalUploads implements UploadHome {
           );
         await this.journal.note({ ...by, id, replaced: replaces });
         const { folderId } = spot;
+        const before = upload.record.place;
         await upload.changeRecord({ place, virtualPath, folderId, replaces, exclusive: false });
+        // Its other handles.
+        await this.writers.follow(before, place);
         return { replaced: replaces };
       }),
     );

@@ -14,6 +14,7 @@ import type { Jail, Spot } from './jail.ts';
 import type { KeptUploads } from './kept-uploads.ts';
 import { landedBytes } from './landed-appends.ts';
 import type { LocalUpload } from './local-upload.ts';
+import { isBelow, isSamePlace, movedPlace } from './places.ts';
 import type { BeginUpload, JoinUpload, Place, Upload, UploadRecord, UploadStart } from './storage.ts';
 import { fileId, requireFileOrNothing } from './stored.ts';
 import { requireNoTwin } from './twin-names.ts';
@@ -89,6 +90,17 @@ export class LocalWriters {
       return await reopenRegular(part.file, flags);
     } finally {
       await part.file.close();
+    }
+  }
+
+  /** Something was renamed: files that are written in place go with it, for the next process too. */
+  async follow(from: Place, to: Place): Promise<void> {
+    for (const { record } of this.#home.journal.writers) {
+      if (!isSamePlace(record.place, from) && !isBelow(record.place, from)) continue;
+      const place = movedPlace(record.place, from, to);
+      if (place === undefined) continue;
+      const mountPath = record.virtualPath.slice(0, record.virtualPath.length - record.place.path.length);
+      await this.#home.journal.noteMoved(record.id, { place, virtualPath: [...mountPath, ...place.path] });
     }
   }
 

@@ -230,6 +230,7 @@ export class LocalStorage implements Storage {
         ),
       ),
     );
+    if (!isSamePlace(from, to)) await this.#uploads.writers.follow(from, to);
     if (renamed.type === 'folder' && !isSamePlace(from, to)) {
       await this.#uploads.follow(from, to);
       await this.#uploads.dropBelow(from);

@@ -47,6 +47,12 @@ export const writerLineSchemas = [
     crc32: count,
     appendedBytes: count,
   }),
+  /** The file has another name. */
+  z.object({
+    kind: z.literal('moved'),
+    id: uploadId,
+    ...uploadRecordSchema.pick({ place: true, virtualPath: true }).shape,
+  }),
   /** What became of the last append of a process that was killed; without a number, it can't be told. */
   z.object({ kind: z.literal('appended'), id: uploadId, appendedBytes: count.optional() }),
   /** Its handle is closed: all it appended is there. */
@@ -61,6 +67,7 @@ export interface Appended {
 export type WriterLine =
   | ({ readonly kind: 'writer' } & Writer)
   | ({ readonly kind: 'append' } & Append)
+  | ({ readonly kind: 'moved'; readonly id: string } & Pick<UploadRecord, 'place' | 'virtualPath'>)
   | ({ readonly kind: 'appended'; readonly id: string } & Appended)
   | { readonly kind: 'written'; readonly id: string };
 
@@ -87,6 +94,9 @@ export class WriterNotes {
         this.#appends.set(line.id, line);
         this.#appended.delete(line.id);
         break;
+      case 'moved':
+        this.#move(line);
+        break;
       case 'appended':
         this.#decide(line);
         break;
@@ -95,9 +105,21 @@ export class WriterNotes {
     }
   }
 
+  #move({ id, place, virtualPath }: LineOf<'moved'>): void {
+    const writer = this.#writers.get(id);
+    if (writer === undefined) return;
+    const moved = { ...writer, record: { ...writer.record, place, virtualPath } };
+    this.#writers.set(id, moved);
+    this.#byOperation.set(operationKey(moved.record), moved);
+  }
+
   #decide(line: LineOf<'appended'>): void {
     this.#appends.delete(line.id);
     this.#appended.set(line.id, line);
+  }
+
+  get writers(): readonly Writer[] {
+    return [...this.#writers.values()];
   }
 
   writer(writer: string): Writer | undefined {

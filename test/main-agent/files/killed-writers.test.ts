@@ -99,6 +99,27 @@ test('a file that was replaced, removed or renamed while main was down is not go
   expect(await text(rig, 'replaced')).toBe('another');
 });
 
+test('a file that its users rename is gone on with under its new name, also inside a folder', async () => {
+  const rig = await startRig();
+  const client = clientOf(rig);
+  const move = (from: string[], to: string[]) => client.ask('fs.rename', { from, to, overwrite: false });
+  await client.ask('fs.make-folder', { path: ['d'] });
+  await client.put(['d', 'log'], 'one,');
+  const handle = await client.open(['d', 'log'], appending);
+  await client.write(handle, 'two,');
+  await move(['d', 'log'], ['d', 'moved']);
+  await move(['d'], ['e']);
+  await rig.restart();
+  // Before its session is back.
+  await clientOf(rig, 'other').ask('fs.rename', { from: ['e', 'moved'], to: ['log'], overwrite: false });
+  expect(await appended(client, handle)).toBe(4);
+  await client.write(handle, 'three');
+  await rig.restart();
+  expect(await appended(client, handle)).toBe(9);
+  await client.ask('fs.commit', { handle });
+  expect(await text(rig, 'log')).toBe('one,two,three');
+});
+
 test('what a handle appended is told by its own count, not by how long the file is', async () => {
   const rig = await startRig();
   const client = clientOf(rig);

@@ -169,7 +169,7 @@ describe('reading one open file', () => {
   it('goes on in a file that somebody writes to meanwhile', async () => {
     const { files, reader } = await openReader();
     const part = read(reader, 0, 1000);
-    files.nodes.get('/f')!.bytes = Buffer.concat([content, randomBytes(1)]);
+    files.replace('/f', Buffer.concat([content, randomBytes(1)]));
     files.readStreams[0]?.fail(lost());
     expect((await part).equals(content.subarray(0, 1000))).toBe(true);
   });
