@@ -7,6 +7,7 @@ import type { Spot } from './jail.ts';
 import type { Intent, Journal } from './journal.ts';
 import type { Renamed, RenameOptions, Stored } from './storage.ts';
 import { requireId, requireShown, toStored } from './stored.ts';
+import { explainNotEmpty } from './tree-walk.ts';
 import { requireNoTwin } from './twin-names.ts';
 
 export async function renameSpot(
@@ -41,7 +42,11 @@ export async function renameSpot(
   if (!overwrite || replaced === undefined) throw taken('rename target exists');
   if (replaced.type === 'folder' && moved.type === 'file') throw isAFolder();
   await note(true);
-  await fs.rename(from, to);
+  try {
+    await fs.rename(from, to);
+  } catch (error) {
+    throw await explainNotEmpty(target.folder, target.name, error);
+  }
   return { replaced: true, replacedBytes: bytesOf(replaced), type, movedBytes };
 }
 

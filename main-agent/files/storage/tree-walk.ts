@@ -55,20 +55,25 @@ function isFolderGone(error: unknown): boolean {
   return hasErrno(error, 'ENOTDIR', 'ELOOP', 'ENOENT');
 }
 
-/** Rejects `not-empty`; and says so where all that it holds is in no listing, or its user would look in vain. */
+/** Rejects `not-empty` for a folder that is not. */
 export async function removeEmptyFolder(parent: FolderHandle, name: string): Promise<void> {
   try {
     await fs.rmdir(parent.at(name));
   } catch (error) {
-    const unserved = hasErrno(error, 'ENOTEMPTY') ? await countIfAllUnserved(parent, name) : 0;
-    if (unserved === 0) throw error;
-    const entries = unserved === 1 ? '1 entry' : `${unserved} entries`;
-    throw new SallyportError(
-      'not-empty',
-      `The folder is not empty: it holds ${entries} that this server does not show`,
-      { data: { unserved }, cause: error },
-    );
+    throw await explainNotEmpty(parent, name, error);
   }
+}
+
+/** What to tell of a folder that had to be empty: where all that it holds is in no listing, its user would look in vain. */
+export async function explainNotEmpty(parent: FolderHandle, name: string, error: unknown): Promise<unknown> {
+  const unserved = hasErrno(error, 'ENOTEMPTY') ? await countIfAllUnserved(parent, name) : 0;
+  if (unserved === 0) return error;
+  const entries = unserved === 1 ? '1 entry' : `${unserved} entries`;
+  return new SallyportError(
+    'not-empty',
+    `The folder is not empty: it holds ${entries} that this server does not show`,
+    { data: { unserved }, cause: error },
+  );
 }
 
 /** 0: something in it is served, or nothing is in it any more. */

@@ -29,6 +29,7 @@ describe('a refusal of the server', () => {
 
   it('is an outage when main or the way is down, not when a code could not be sent', () => {
     expect(parseProblem(503, null, '{}').isOutage).toBe(true);
+    expect(parseProblem(408, null, '{"reason":"too-slow"}').isOutage).toBe(true);
     expect(parseProblem(503, null, '{"reason":"delivery-failed"}').isOutage).toBe(false);
     expect(parseProblem(401, null, '{}').isOutage).toBe(false);
   });

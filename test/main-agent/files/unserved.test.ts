@@ -53,6 +53,9 @@ describe('a folder with entries that are not served', () => {
       publicMessage: 'The folder is not empty: it holds 10 entries that this server does not show',
       data: { unserved: 10 },
     });
+    await fs.mkdir(rig.path('alice', 'new'));
+    const onto = client.ask('fs.rename', { from: ['new'], to: ['d'], overwrite: true });
+    await expect(onto).rejects.toMatchObject({ code: 'not-empty', data: { unserved: 10 } });
     // With something else in it, its user sees why.
     await fs.writeFile(rig.path('alice', 'd', 'good'), 'x');
     const plain = client.ask('fs.remove-folder', { path: ['d'], recursive: false });
