@@ -7,26 +7,35 @@ export function pathFromBase({ root, path }: Place): readonly string[] {
 }
 
 export function isSamePlace(a: Place, b: Place): boolean {
-  const [first, second] = [pathFromBase(a), pathFromBase(b)];
-  return first.length === second.length && isPrefix(first, second);
+  return depthOf(a) === depthOf(b) && agree(a, b, depthOf(a));
 }
 
 /** Whether `inner` lies somewhere below `outer`, and is not `outer` itself. */
 export function isBelow(inner: Place, outer: Place): boolean {
-  const [first, second] = [pathFromBase(inner), pathFromBase(outer)];
-  return first.length > second.length && isPrefix(second, first);
+  return depthOf(inner) > depthOf(outer) && agree(inner, outer, depthOf(outer));
 }
 
 /** Where something below `from` is once that is `to`; undefined where its root does not show it any more. */
 export function movedPlace({ root, path }: Place, from: Place, to: Place): Place | undefined {
-  const rest = [...root, ...path].slice(pathFromBase(from).length);
+  const rest = [...root, ...path].slice(depthOf(from));
   const moved = [...pathFromBase(to), ...rest];
-  return isPrefix(root, moved) && moved.length > root.length
+  return isBelow({ root: [], path: moved }, { root, path: [] })
     ? { root, path: moved.slice(root.length) }
     : undefined;
 }
 
-function isPrefix(prefix: readonly string[], path: readonly string[]): boolean {
-  // From the end: what lies in one folder differs there.
-  return prefix.every((_, index) => prefix.at(-1 - index) === path[prefix.length - 1 - index]);
+function depthOf({ root, path }: Place): number {
+  return root.length + path.length;
+}
+
+/** Without making arrays, and from the end, where what lies in one folder differs: asked for each of many. */
+function agree(a: Place, b: Place, depth: number): boolean {
+  for (let index = depth - 1; index >= 0; index -= 1) {
+    if (componentAt(a, index) !== componentAt(b, index)) return false;
+  }
+  return true;
+}
+
+function componentAt({ root, path }: Place, index: number): string | undefined {
+  return index < root.length ? root[index] : path[index - root.length];
 }
