@@ -19,7 +19,7 @@ import type { PlaceKind, RequestOrder } from '#dmz/sftp/request-order.ts';
 import type { Clock } from '#shared/clock.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { AttributeChange, OpenMode } from '#shared/file-service/attributes.ts';
-import { parseVirtualPath, VirtualPath } from '#shared/file-service/virtual-path.ts';
+import { parseVirtualPath, type VirtualPath } from '#shared/file-service/virtual-path.ts';
 
 /** Every request but the two that carry file content, which the session answers without a promise each. */
 export type PlainRequest = Exclude<SftpRequest, { type: 'init' | 'read' | 'write' }>;
@@ -134,8 +134,8 @@ export class PlainRequests {
       }
       case 'remove': {
         const path = toPath(request.path);
-        if (namesFolder(request.path)) throw notAFolder();
         return this.#byPath('change', [path], async () => {
+          if (namesFolder(request.path)) await this.#requireFolder(path);
           await this.#files.removeFile(path);
           this.#handles.removed(path);
           return ok(id);
@@ -157,10 +157,12 @@ export class PlainRequests {
         const to = toPath(request.to);
         const renaming = this.#byPath('change', [from, to], async () => {
           if (namesFolder(request.from) || namesFolder(request.to)) await this.#requireFolder(from);
-          await this.#files.rename(from, to, { overwrite: request.overwrite });
-          // The name is there, so it is taken: main finds nothing to do.
-          if (!request.overwrite && isSamePath(from, to))
+          if (!request.overwrite && isSamePath(from, to)) {
+            // Main finds nothing to do; the name is taken, or not there.
+            await this.#files.stat(from);
             throw new SallyportError('exists', 'That name is taken');
+          }
+          await this.#files.rename(from, to, { overwrite: request.overwrite });
           this.#handles.renamed(from, to);
           return ok(id);
         });
@@ -195,7 +197,9 @@ export class PlainRequests {
       case 'expand-path':
         return pathReply(id, this.#expand(request.path).toString());
       case 'home-directory':
-        return pathReply(id, this.#homeOf(request.username).toString());
+        if (!this.#isOneself(request.username))
+          return statusReply(id, statusCode.failure, 'Nobody of that name has a home here');
+        return pathReply(id, '/');
       case 'limits':
         return limitsReply(id);
       case 'symlink':
@@ -261,14 +265,13 @@ export class PlainRequests {
   #expand(untrustedPath: string): VirtualPath {
     const [, name, rest = ''] = /^~([^/]*)(.*)$/s.exec(untrustedPath) ?? [];
     if (name === undefined) return parseVirtualPath(untrustedPath);
-    this.#homeOf(name);
-    return parseVirtualPath(rest);
+    if (this.#isOneself(name)) return parseVirtualPath(rest);
+    throw new SallyportError('not-found', 'Nobody of that name has a home here');
   }
 
-  /** An empty name means oneself. */
-  #homeOf(untrustedName: string): VirtualPath {
-    if (untrustedName === '' || untrustedName === this.#username) return VirtualPath.root;
-    throw new SallyportError('not-found', 'Nobody of that name has a home here');
+  /** No name means oneself. */
+  #isOneself(untrustedName: string): boolean {
+    return untrustedName === '' || untrustedName === this.#username;
   }
 
   /** `open(2)` takes O_CREAT and O_TRUNC with O_RDONLY: `flock` makes its lock files so. */

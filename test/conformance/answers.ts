@@ -43,7 +43,7 @@ export function describeAnswer(
     case packetType.name:
       return readNames(reader, request.type === packetType.readdir, place);
     case packetType.version:
-      return request.readReply?.(reply.body) ?? 'VERSION';
+      return 'VERSION';
     case packetType.extendedReply:
       return request.readReply?.(reply.body) ?? `EXTENDED_REPLY of ${reply.body.length} bytes`;
     default:
@@ -51,15 +51,9 @@ export function describeAnswer(
   }
 }
 
-/** The names of what VERSION offers. */
-export function listExtensions(body: Buffer): string {
-  const reader = new Reader(body);
-  const names: string[] = [];
-  while (reader.hasMore) {
-    names.push(reader.string().toString());
-    reader.string();
-  }
-  return names.sort().join(', ');
+/** Of ATTRS that have size and owner, as those of files and folders do. */
+export function readOwner(attributes: Buffer): readonly [number, number] {
+  return [attributes.readUInt32BE(12), attributes.readUInt32BE(16)];
 }
 
 /** Short content as it is, long content by length and hash. */
@@ -139,10 +133,6 @@ class Reader {
     const length = this.uint32();
     this.#position += length;
     return this.#bytes.subarray(this.#position - length, this.#position);
-  }
-
-  get hasMore(): boolean {
-    return this.#position < this.#bytes.length;
   }
 
   skip(count: number): void {

@@ -7,7 +7,7 @@
  * A path inside the row's own folder. `{ exactly }` is sent as it stands, from where the session starts;
  * `{ absolute }` becomes the row's folder as the server names it, with the path in it.
  */
-export type Path = string | { readonly exactly: string | Buffer } | { readonly absolute: string };
+export type Path = string | Buffer | { readonly exactly: string } | { readonly absolute: string };
 /** The name that `open` or `openFolder` gave it. One that names nothing is sent as it stands. */
 export type Handle = string | { readonly exactly: Buffer };
 
@@ -15,6 +15,8 @@ export type Handle = string | { readonly exactly: Buffer };
 export interface Place {
   path(path: Path): Buffer;
   handle(handle: Handle): Buffer;
+  /** User and group of the last ATTRS that came. */
+  readonly toldOwner: readonly [number, number];
 }
 
 export interface Request {
@@ -66,8 +68,8 @@ export const packetType = {
 
 export interface SetAttributes {
   readonly size?: number | bigint;
-  /** `unchanged` gives back what STAT says of files here: the servers run as one user, 0:0 where that is root. */
-  readonly owner?: readonly [number, number];
+  /** `told` gives back what the last ATTRS said. */
+  readonly owner?: readonly [number, number] | 'told';
   readonly mode?: number;
   readonly times?: readonly [atime: number, mtime: number];
   readonly extended?: readonly (readonly [string, string])[];
@@ -92,7 +94,7 @@ export function text(value: string | Buffer): Buffer {
   return Buffer.concat([uint32(bytes.length), bytes]);
 }
 
-function attributes(set: SetAttributes): Buffer {
+function attributes(set: SetAttributes, at: Place): Buffer {
   const parts: Buffer[] = [];
   let flags = 0;
   const add = (flag: number, ...fields: Buffer[]): void => {
@@ -100,7 +102,10 @@ function attributes(set: SetAttributes): Buffer {
     parts.push(...fields);
   };
   if (set.size !== undefined) add(1, uint64(set.size));
-  if (set.owner !== undefined) add(2, uint32(set.owner[0]), uint32(set.owner[1]));
+  if (set.owner !== undefined) {
+    const [user, group] = set.owner === 'told' ? at.toldOwner : set.owner;
+    add(2, uint32(user), uint32(group));
+  }
   if (set.mode !== undefined) add(4, uint32(set.mode));
   if (set.times !== undefined) add(8, uint32(set.times[0]), uint32(set.times[1]));
   if (set.extended !== undefined)
@@ -121,12 +126,18 @@ function showBytes(bytes: Buffer): string {
 
 function showPath(path: Path): string {
   if (typeof path === 'string') return path === '' ? '(this folder)/' : shorten(path);
+  if (Buffer.isBuffer(path)) return showBytes(path);
   if ('absolute' in path) return `/here/${shorten(path.absolute)}`;
-  return showBytes(Buffer.from(path.exactly as string));
+  return JSON.stringify(path.exactly.length > 60 ? `${path.exactly.slice(0, 20)}…` : path.exactly);
 }
 
+/** What would hide in a table, or turn it around. */
+const invisible = /[\u007f-\u00a0\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufffd]/g;
+
 export function shorten(name: string): string {
-  const plain = JSON.stringify(name).slice(1, -1);
+  const plain = JSON.stringify(name)
+    .slice(1, -1)
+    .replaceAll(invisible, (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`);
   return plain.length > 60 ? `${plain.slice(0, 20)}… (${Buffer.byteLength(name)} bytes)` : plain;
 }
 
@@ -138,7 +149,7 @@ function showHandle(handle: Handle): string {
 function showAttributes(set: SetAttributes): string {
   return [
     set.size === undefined ? '' : ` size=${set.size}`,
-    set.owner === undefined ? '' : ` owner=${set.owner.join(':')}`,
+    set.owner === undefined ? '' : ` owner=${set.owner === 'told' ? 'as told' : set.owner.join(':')}`,
     set.mode === undefined ? '' : ` mode=${set.mode.toString(8)}`,
     set.times === undefined ? '' : ` times=${set.times.join(',')}`,
     set.extended === undefined ? '' : ` extended=${set.extended.length}`,
@@ -156,7 +167,7 @@ export function open(as: string, path: Path, flags: string | number, set: SetAtt
   return {
     type: packetType.open,
     words: `OPEN ${showPath(path)} ${flags}${showAttributes(set)}`,
-    body: (at) => Buffer.concat([text(at.path(path)), uint32(bits), attributes(set)]),
+    body: (at) => Buffer.concat([text(at.path(path)), uint32(bits), attributes(set, at)]),
     opens: as,
   };
 }
@@ -170,7 +181,7 @@ export function close(handle: Handle): Request {
 }
 
 export function read(handle: Handle, offset: number | bigint, length: number): Request {
-  return onHandle(packetType.read, 'READ', handle, ` ${length} at ${offset}`, [
+  return onHandle(packetType.read, 'READ', handle, ` ${length} at ${offset}`, () => [
     uint64(offset),
     uint32(length),
   ]);
@@ -178,7 +189,7 @@ export function read(handle: Handle, offset: number | bigint, length: number): R
 
 export function write(handle: Handle, offset: number | bigint, data: string | Buffer): Request {
   const bytes = Buffer.from(data as string);
-  return onHandle(packetType.write, 'WRITE', handle, ` ${showBytes(bytes)} at ${offset}`, [
+  return onHandle(packetType.write, 'WRITE', handle, ` ${showBytes(bytes)} at ${offset}`, () => [
     uint64(offset),
     text(bytes),
   ]);
@@ -194,15 +205,17 @@ export const realPath = (path: Path): Request => onPath(packetType.realpath, 'RE
 export const readLink = (path: Path): Request => onPath(packetType.readlink, 'READLINK', path);
 
 export function setStat(path: Path, set: SetAttributes): Request {
-  return onPath(packetType.setstat, 'SETSTAT', path, showAttributes(set), [attributes(set)]);
+  return onPath(packetType.setstat, 'SETSTAT', path, showAttributes(set), (at) => [attributes(set, at)]);
 }
 
 export function fsetStat(handle: Handle, set: SetAttributes): Request {
-  return onHandle(packetType.fsetstat, 'FSETSTAT', handle, showAttributes(set), [attributes(set)]);
+  return onHandle(packetType.fsetstat, 'FSETSTAT', handle, showAttributes(set), (at) => [
+    attributes(set, at),
+  ]);
 }
 
 export function makeFolder(path: Path, set: SetAttributes = {}): Request {
-  return onPath(packetType.mkdir, 'MKDIR', path, showAttributes(set), [attributes(set)]);
+  return onPath(packetType.mkdir, 'MKDIR', path, showAttributes(set), (at) => [attributes(set, at)]);
 }
 
 export function rename(from: Path, to: Path): Request {
@@ -255,7 +268,7 @@ export function hardLink(from: Path, to: Path): Request {
 export function lsetStat(path: Path, set: SetAttributes): Request {
   return extended('lsetstat@openssh.com', ` ${showPath(path)}${showAttributes(set)}`, (at) => [
     text(at.path(path)),
-    attributes(set),
+    attributes(set, at),
   ]);
 }
 
@@ -325,11 +338,17 @@ export function by(session: string, request: Request): Request {
   return { ...request, session, words: `${session.toUpperCase()}: ${request.words}` };
 }
 
-function onPath(type: number, name: string, path: Path, words = '', fields: readonly Buffer[] = []): Request {
+function onPath(
+  type: number,
+  name: string,
+  path: Path,
+  words = '',
+  fields: (at: Place) => readonly Buffer[] = () => [],
+): Request {
   return {
     type,
     words: `${name} ${showPath(path)}${words}`,
-    body: (at) => Buffer.concat([text(at.path(path)), ...fields]),
+    body: (at) => Buffer.concat([text(at.path(path)), ...fields(at)]),
   };
 }
 
@@ -338,11 +357,11 @@ function onHandle(
   name: string,
   handle: Handle,
   words = '',
-  fields: readonly Buffer[] = [],
+  fields: (at: Place) => readonly Buffer[] = () => [],
 ): Request {
   return {
     type,
     words: `${name} ${showHandle(handle)}${words}`,
-    body: (at) => Buffer.concat([text(at.handle(handle)), ...fields]),
+    body: (at) => Buffer.concat([text(at.handle(handle)), ...fields(at)]),
   };
 }

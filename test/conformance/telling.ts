@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { describeAnswer } from './answers.ts';
+import { describeAnswer, readOwner } from './answers.ts';
 import { RawSession, type Reply } from './raw-session.ts';
 import { by, close, type Handle, packetType, type Path, type Place } from './requests.ts';
 import type { Row, Step } from './row.ts';
@@ -86,6 +86,7 @@ class RowPlace implements Place {
   readonly #prefix: string;
   readonly #handles = new Map<string, Buffer>();
   readonly #open = new Map<string, string | undefined>();
+  toldOwner: readonly [number, number] = [0, 0];
 
   constructor(name: string, prefix: string) {
     this.#folder = name;
@@ -94,8 +95,9 @@ class RowPlace implements Place {
 
   path(path: Path): Buffer {
     if (typeof path === 'string') return Buffer.from(`${this.#folder}/${path}`);
+    if (Buffer.isBuffer(path)) return Buffer.concat([Buffer.from(`${this.#folder}/`), path]);
     if ('absolute' in path) return Buffer.from(`${this.#prefix}/${this.#folder}/${path.absolute}`);
-    return Buffer.from(path.exactly as string);
+    return Buffer.from(path.exactly);
   }
 
   handle(handle: Handle): Buffer {
@@ -108,6 +110,7 @@ class RowPlace implements Place {
       this.#handles.set(step.opens, reply.body.subarray(4));
       this.#open.set(step.opens, step.session);
     }
+    if (reply?.type === packetType.attrs) this.toldOwner = readOwner(reply.body);
     if (typeof step.closes === 'string') this.#open.delete(step.closes);
   }
 

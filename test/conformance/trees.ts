@@ -53,21 +53,22 @@ export async function prepareTree(at: string, more: Tree = {}): Promise<void> {
 /** A line for everything below a folder: name → type, mode, size, content, and the time if somebody set it. */
 export function readTree(at: string): Record<string, string> {
   const lines: Record<string, string> = {};
-  const walk = (path: string): void => {
-    for (const name of readdirSync(join(at, path)).sort()) {
-      const file = join(path, name);
-      const status = lstatSync(join(at, file));
+  // Names as bytes: not all of them are text.
+  const walk = (path: Buffer, shown: string): void => {
+    for (const name of readdirSync(path, { encoding: 'buffer' })) {
+      const file = Buffer.concat([path, Buffer.from('/'), name]);
+      const line = shown === '' ? shorten(name.toString()) : `${shown}/${shorten(name.toString())}`;
+      const status = lstatSync(file);
       const mode = (status.mode & 0o7777).toString(8);
-      const shown = shorten(file);
-      if (status.isSymbolicLink()) lines[shown] = `link to ${readlinkSync(join(at, file))}`;
+      if (status.isSymbolicLink()) lines[line] = `link to ${readlinkSync(file)}`;
       else if (status.isDirectory()) {
-        lines[shown] = `folder ${mode}`;
-        walk(file);
+        lines[line] = `folder ${mode}`;
+        walk(file, line);
       } else
-        lines[shown] =
-          `file ${mode} ${describeContent(readFileSync(join(at, file)))}${describeTime(Math.floor(status.mtimeMs / 1000))}`;
+        lines[line] =
+          `file ${mode} ${describeContent(readFileSync(file))}${describeTime(Math.floor(status.mtimeMs / 1000))}`;
     }
   };
-  walk('');
+  walk(Buffer.from(at), '');
   return lines;
 }

@@ -9,13 +9,12 @@ import { links } from './links.ts';
 import { longLife } from './long-life.ts';
 import { messages } from './messages.ts';
 import { names } from './names.ts';
-import { notYet } from './not-yet.ts';
 import { opening } from './opening.ts';
 import { renaming } from './renaming.ts';
 import { severalSessions } from './several-sessions.ts';
 
 /** The whole table, chapter by chapter. */
-export const everything: readonly Table[] = [
+export const tables: readonly Table[] = [
   // Begun first, because they take longest.
   longLife,
   inOneGo,
@@ -31,9 +30,3 @@ export const everything: readonly Table[] = [
   severalSessions,
   messages,
 ];
-
-/** What is told now. */
-export const tables: readonly Table[] = everything.map(({ title, rows }) => ({
-  title,
-  rows: rows.filter((row) => !notYet.has(row.title)),
-}));

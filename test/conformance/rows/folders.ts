@@ -12,7 +12,7 @@ import {
   stat,
   write,
 } from '../requests.ts';
-import { row, type Table } from '../row.ts';
+import { here, row, type Table } from '../row.ts';
 
 const many = Object.fromEntries(
   Array.from({ length: 40 }, (_, index) => [`full/f${index}`, `content ${index}`]),
@@ -21,15 +21,29 @@ const many = Object.fromEntries(
 export const folders: Table = {
   title: 'Folders',
   rows: [
-    row('MKDIR', [makeFolder('d'), stat('d'), openFolder('h', 'd'), readFolder('h'), close('h')]),
+    row('MKDIR', [
+      makeFolder('d'),
+      stat('d'),
+      openFolder('h', 'd'),
+      here('dots', 'EOF', readFolder('h')),
+      close('h'),
+    ]),
     row('MKDIR with a mode', [
       makeFolder('d', { mode: 0o700 }),
       stat('d'),
       makeFolder('e', { mode: 0o777 }),
       stat('e'),
     ]),
-    row('MKDIR with mode 0', [makeFolder('d', { mode: 0 }), stat('d')]),
-    row('MKDIR with all mode bits', [makeFolder('d', { mode: 0o7777 }), stat('d')]),
+    row('MKDIR with mode 0', [
+      makeFolder('d', { mode: 0 }),
+      here('modes', 'ATTRS folder 700', stat('d')),
+      setStat('d', { mode: 0o755 }),
+    ]),
+    row(
+      'MKDIR with all mode bits',
+      [makeFolder('d', { mode: 0o7777 }), here('modes', 'ATTRS folder 755', stat('d'))],
+      { leaves: { because: 'modes', entries: { d: 'folder 755' } } },
+    ),
     row('MKDIR with size, owner and times', [
       makeFolder('d', { size: 9, owner: [1, 2], times: [5, 5] }),
       stat('d'),
@@ -70,7 +84,11 @@ export const folders: Table = {
       readFolder('d'),
       close('d'),
     ]),
-    row('OPENDIR of an empty folder', [openFolder('d', 'bare'), readFolder('d'), close('d')]),
+    row('OPENDIR of an empty folder', [
+      openFolder('d', 'bare'),
+      here('dots', 'EOF', readFolder('d')),
+      close('d'),
+    ]),
     row('OPENDIR with a slash behind it', [openFolder('d', 'full/'), readFolder('d'), close('d')]),
     row('OPENDIR of a file', [openFolder('d', 'five')]),
     row('OPENDIR of a file with a slash behind it', [openFolder('d', 'five/')]),
@@ -80,7 +98,7 @@ export const folders: Table = {
     }),
     row('READDIR after the end, again and again', [
       openFolder('d', 'bare'),
-      readFolder('d'),
+      here('dots', 'EOF', readFolder('d')),
       readFolder('d'),
       readFolder('d'),
       readFolder('d'),
@@ -114,15 +132,19 @@ export const folders: Table = {
     row('READDIR does not tell what was removed', [
       remove('full/inside'),
       openFolder('d', 'full'),
-      readFolder('d'),
+      here('dots', 'EOF', readFolder('d')),
       close('d'),
     ]),
-    row('READDIR tells modes', [
-      setStat('full/inside', { mode: 0o4711 }),
-      openFolder('d', 'full'),
-      readFolder('d'),
-      close('d'),
-    ]),
+    row(
+      'READDIR tells modes',
+      [
+        setStat('full/inside', { mode: 0o4711 }),
+        openFolder('d', 'full'),
+        here('modes', 'NAME inside: file 711 11 bytes at 1000000000 «-rwx--x--x 11»', readFolder('d')),
+        close('d'),
+      ],
+      { leaves: { because: 'modes', entries: { 'full/inside': 'file 711 "in a folder" at 1000000000' } } },
+    ),
     row('READDIR tells folders in a folder', [
       makeFolder('full/sub'),
       openFolder('d', 'full'),

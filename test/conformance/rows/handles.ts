@@ -14,7 +14,7 @@ import {
   text,
   write,
 } from '../requests.ts';
-import { row, type Row, type Table } from '../row.ts';
+import { here, row, type Row, type Table } from '../row.ts';
 
 /** What names a handle. */
 const onHandles: readonly (readonly [string, (handle: string) => Request])[] = [
@@ -43,7 +43,11 @@ const bad: readonly Row[] = onHandles.flatMap(([name, ask]) => [
 /** On a handle of the other kind. */
 const crossed: readonly Row[] = onHandles
   .filter(([name]) => name !== 'CLOSE' && name !== 'READDIR')
-  .map(([name, ask]) => row(`${name} on a folder's handle`, [openFolder('d', 'full'), ask('d'), close('d')]));
+  .map(([name, ask]) => {
+    const answer = { FSTAT: 'ATTRS folder 755 at 1000000000', fstatvfs: 'usage of 11 numbers' }[name];
+    const asked = answer === undefined ? ask('d') : here('answered', answer, ask('d'));
+    return row(`${name} on a folder’s handle`, [openFolder('d', 'full'), asked, close('d')]);
+  });
 
 const thirty = Array.from({ length: 30 }, (_, index) => `h${index}`);
 

@@ -16,58 +16,127 @@ import {
   stat,
   symlink,
 } from '../requests.ts';
-import { row, type Table } from '../row.ts';
+import { here, row, type Table } from '../row.ts';
 
 export const links: Table = {
   title: 'Links',
   rows: [
     row('READLINK of a file, a folder and nothing', [
-      readLink('five'),
-      readLink('full'),
+      here('links', 'OP_UNSUPPORTED', readLink('five')),
+      here('links', 'OP_UNSUPPORTED', readLink('full')),
       readLink('no'),
       readLink('five/x'),
     ]),
-    row('SYMLINK', [symlink('five', 'l'), lstat('l'), stat('l')]),
-    row('SYMLINK over a file', [symlink('five', 'other')]),
-    row('hardlink', [hardLink('five', 'l'), stat('l')]),
-    row('hardlink of what is not there', [hardLink('no', 'l')]),
+    row(
+      'SYMLINK',
+      [
+        here('links', 'PERMISSION_DENIED', symlink('five', 'l')),
+        here('links', 'NO_SUCH_FILE', lstat('l')),
+        here('links', 'NO_SUCH_FILE', stat('l')),
+      ],
+      { leaves: { because: 'links', entries: { l: undefined } } },
+    ),
+
+    row('SYMLINK over a file', [here('links', 'PERMISSION_DENIED', symlink('five', 'other'))]),
+    row(
+      'hardlink',
+      [here('links', 'OP_UNSUPPORTED', hardLink('five', 'l')), here('links', 'NO_SUCH_FILE', stat('l'))],
+      { leaves: { because: 'links', entries: { l: undefined } } },
+    ),
+
+    row('hardlink of what is not there', [here('links', 'OP_UNSUPPORTED', hardLink('no', 'l'))]),
     row(
       'a link to a file that others put there',
-      [lstat('l'), stat('l'), open('h', 'l', 'r'), read('h', 0, 9), close('h'), readLink('l'), realPath('l')],
+      [
+        here('links', 'NO_SUCH_FILE', lstat('l')),
+        here('links', 'NO_SUCH_FILE', stat('l')),
+        here('links', 'NO_SUCH_FILE', open('h', 'l', 'r')),
+        here('links', 'FAILURE', read('h', 0, 9)),
+        here('links', 'NO_SUCH_FILE', close('h')),
+        here('links', 'NO_SUCH_FILE', readLink('l')),
+        here('links', 'NAME /here/l', realPath('l')),
+      ],
       { tree: { l: { link: 'five' } } },
     ),
     row(
       'a link to a folder that others put there',
-      [lstat('l'), stat('l'), stat('l/inside'), openFolder('d', 'l'), readFolder('d'), close('d')],
+      [
+        here('links', 'NO_SUCH_FILE', lstat('l')),
+        here('links', 'NO_SUCH_FILE', stat('l')),
+        here('links', 'NO_SUCH_FILE', stat('l/inside')),
+        here('links', 'NO_SUCH_FILE', openFolder('d', 'l')),
+        here('links', 'FAILURE', readFolder('d')),
+        here('links', 'NO_SUCH_FILE', close('d')),
+      ],
       { tree: { l: { link: 'full' } } },
     ),
     row(
       'a link to nothing that others put there',
-      [lstat('l'), stat('l'), open('h', 'l', 'r'), readLink('l')],
+      [
+        here('links', 'NO_SUCH_FILE', lstat('l')),
+        stat('l'),
+        open('h', 'l', 'r'),
+        here('links', 'NO_SUCH_FILE', readLink('l')),
+      ],
       { tree: { l: { link: 'no' } } },
     ),
     row(
       'a link to outside that others put there',
-      [lstat('l'), stat('l'), open('h', 'l', 'r'), readLink('l')],
-      { tree: { l: { link: '/etc/hostname' } } },
+      [
+        here('links', 'NO_SUCH_FILE', lstat('l')),
+        here('links', 'NO_SUCH_FILE', stat('l')),
+        here('links', 'NO_SUCH_FILE', open('h', 'l', 'r')),
+        here('links', 'NO_SUCH_FILE', readLink('l')),
+      ],
+      { tree: { l: { link: '/dev' } } },
     ),
-    row('writing through a link that others put there', [open('h', 'l', 'wct'), open('i', 'l', 'w')], {
-      tree: { l: { link: 'five' } },
-    }),
-    row('a link among the names of a folder', [openFolder('d', 'full'), readFolder('d'), close('d')], {
-      tree: { 'full/l': { link: 'inside' } },
-    }),
-    row('REMOVE of a link that others put there', [remove('l'), stat('five')], {
-      tree: { l: { link: 'five' } },
-    }),
-    row('RENAME of a link that others put there', [rename('l', 'm'), readLink('m')], {
-      tree: { l: { link: 'five' } },
-    }),
+    row(
+      'writing through a link that others put there',
+      [here('links', 'FAILURE', open('h', 'l', 'wct')), here('links', 'FAILURE', open('i', 'l', 'w'))],
+      {
+        tree: { l: { link: 'five' } },
+        leaves: { because: 'links', entries: { five: 'file 644 "hello" at 1000000000' } },
+      },
+    ),
+    row(
+      'a link among the names of a folder',
+      [
+        openFolder('d', 'full'),
+        here('links', 'NAME inside: file 644 11 bytes at 1000000000 «-rw-r--r-- 11»', readFolder('d')),
+        close('d'),
+      ],
+      {
+        tree: { 'full/l': { link: 'inside' } },
+      },
+    ),
+    row(
+      'REMOVE of a link that others put there',
+      [here('links', 'NO_SUCH_FILE', remove('l')), stat('five')],
+      {
+        tree: { l: { link: 'five' } },
+        leaves: { because: 'links', entries: { l: 'link to five' } },
+      },
+    ),
+    row(
+      'RENAME of a link that others put there',
+      [here('links', 'NO_SUCH_FILE', rename('l', 'm')), here('links', 'NO_SUCH_FILE', readLink('m'))],
+      {
+        tree: { l: { link: 'five' } },
+        leaves: { because: 'links', entries: { l: 'link to five', m: undefined } },
+      },
+    ),
     row('RMDIR of a link to a folder', [removeFolder('l')], { tree: { l: { link: 'bare' } } }),
     row(
       'SETSTAT of a link that others put there',
-      [setStat('l', { mode: 0o600 }), lsetStat('l', { times: [5, 5] }), stat('five')],
-      { tree: { l: { link: 'five' } } },
+      [
+        here('links', 'NO_SUCH_FILE', setStat('l', { mode: 0o600 })),
+        here('links', 'NO_SUCH_FILE', lsetStat('l', { times: [5, 5] })),
+        here('links', 'ATTRS file 644 5 bytes at 1000000000', stat('five')),
+      ],
+      {
+        tree: { l: { link: 'five' } },
+        leaves: { because: 'links', entries: { five: 'file 644 "hello" at 1000000000' } },
+      },
     ),
   ],
 };

@@ -23,16 +23,16 @@ export const longLife: Table = {
   title: 'A long life',
   rows: [
     row(
-      '1,000 uploads, fifty at a time',
-      range(20).flatMap((turn) => [
+      '600 uploads, fifty at a time',
+      range(12).flatMap((turn) => [
         range(50).map((n) => open(`h${n}`, `up${n}`, 'wct')),
         range(50).map((n) => write(`h${n}`, 0, `turn ${turn}`)),
         range(50).map((n) => close(`h${n}`)),
       ]),
     ),
     row(
-      '1,000 times OPEN, READ and CLOSE',
-      range(20).flatMap(() => [
+      '500 times OPEN, READ and CLOSE',
+      range(10).flatMap(() => [
         range(50).map((n) => open(`h${n}`, 'five', 'r')),
         range(50).map((n) => read(`h${n}`, 0, 9)),
         range(50).map((n) => close(`h${n}`)),
@@ -59,8 +59,8 @@ export const longLife: Table = {
     row('2,000 STATs of what is not there in one go', [range(2000).map((n) => stat(`no${n}`))]),
     row('2,000 REALPATHs in one go', [range(2000).map((n) => realPath(`x${n}`))]),
     row(
-      '400 folders made and removed',
-      range(4).flatMap(() => [
+      '300 folders made and removed',
+      range(3).flatMap(() => [
         range(100).map((n) => makeFolder(`d${n}`)),
         range(100).map((n) => removeFolder(`d${n}`)),
       ]),

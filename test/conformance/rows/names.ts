@@ -9,33 +9,36 @@ import {
   remove,
   removeFolder,
   rename,
+  type Request,
   setStat,
+  shorten,
   stat,
   write,
   close,
   expandPath,
 } from '../requests.ts';
-import { row, type Row, type Table } from '../row.ts';
+import { here, row, type Row, type Step, type Table } from '../row.ts';
 
-const exactly = (name: string | Buffer): Path => ({ exactly: name });
+const exactly = (name: string): Path => ({ exactly: name });
 
-const realPaths: readonly (readonly [string, Path])[] = [
+/** With what our door tells otherwise. */
+const realPaths: readonly (readonly [what: string, path: Path, told?: string])[] = [
   ['a file', 'five'],
   ['a folder', 'full'],
   ['what is in a folder', 'full/inside'],
   ['what is not there in a folder that is', 'no'],
-  ['what is not there in a folder that is not there', 'no/no'],
+  ['what is not there in a folder that is not there', 'no/no', '/here/no/no'],
   ['a slash behind a file', 'five/'],
   ['a slash behind a folder', 'full/'],
-  ['a slash behind what is not there', 'no/'],
+  ['a slash behind what is not there', 'no/', '/here/no'],
   ['dots', 'full/../five'],
   ['one dot', '.'],
   ['a dot behind a folder', 'full/.'],
   ['a dot behind a file', 'five/.'],
   ['two dots behind a file', 'five/..'],
-  ['two dots behind what is not there', 'no/..'],
+  ['two dots behind what is not there', 'no/..', '/here'],
   ['doubled slashes', 'full//inside'],
-  ['below a file', 'five/x'],
+  ['below a file', 'five/x', '/here/five/x'],
   ['an absolute path', { absolute: 'full/inside' }],
   ['an absolute path with dots', { absolute: 'full/../five' }],
   ['nothing', exactly('')],
@@ -44,19 +47,19 @@ const realPaths: readonly (readonly [string, Path])[] = [
 ];
 
 /** Names that a request may bring, and what is asked with each. */
-const badNames: readonly (readonly [string, string | Buffer])[] = [
-  ['with a NUL in it', 'a\0b'],
-  ['of 256 bytes', 'n'.repeat(256)],
-  ['that is not UTF-8', Buffer.from([0x66, 0xff, 0x66])],
-  ['with a carriage return', 'Icon\r'],
-  ['with a new line', 'two\nlines'],
-  ['with an escape', 'red\u001b[31m'],
-  ['that ends in a dot', 'report.'],
-  ['that ends in a blank', 'x '],
-  ['that is a device on Windows', 'aux.txt'],
-  ['with an override of direction', 'exe\u202egpj'],
-  ['with a line separator', 'a\u2028b'],
-  ['with a replacement character', 'a\ufffdb'],
+const badNames: readonly (readonly [what: string, name: string | Buffer, isStored: boolean])[] = [
+  ['with a NUL in it', 'a\0b', false],
+  ['of 256 bytes', 'n'.repeat(256), false],
+  ['that is not UTF-8', Buffer.from([0x66, 0xff, 0x66]), true],
+  ['with a carriage return', 'Icon\r', true],
+  ['with a new line', 'two\nlines', true],
+  ['with an escape', 'red\u001b[31m', true],
+  ['that ends in a dot', 'report.', true],
+  ['that ends in a blank', 'x ', true],
+  ['that is a device on Windows', 'aux.txt', true],
+  ['with an override of direction', 'exe\u202egpj', true],
+  ['with a line separator', 'a\u2028b', true],
+  ['with a replacement character', 'a\ufffdb', true],
 ];
 
 const goodNames: readonly (readonly [string, string])[] = [
@@ -83,20 +86,22 @@ const goodNames: readonly (readonly [string, string])[] = [
   ['with a zero-width blank', 'a\u200bb'],
 ];
 
-function withName(folder: string, name: string | Buffer): Path {
-  return typeof name === 'string' ? name : { exactly: Buffer.concat([Buffer.from(folder), name]) };
-}
-
-const bad: readonly Row[] = badNames.map(([what, name]) =>
-  row(`a name ${what}`, [
-    open('h', withName('', name), 'wct'),
-    open('i', withName('', name), 'r'),
-    makeFolder(withName('', name)),
-    stat(withName('', name)),
-    rename('five', withName('', name)),
-    openFolder('d', withName('', name)),
-  ]),
-);
+/** The reference stores them, but for those that no POSIX file system takes. */
+const bad: readonly Row[] = badNames.map(([what, name, isStored]) => {
+  const refused = (request: Request): Step => here('names', 'PERMISSION_DENIED', request);
+  return row(
+    `a name ${what}`,
+    [
+      refused(open('h', name, 'wct')),
+      refused(open('i', name, 'r')),
+      refused(makeFolder(name)),
+      refused(stat(name)),
+      refused(rename('five', name)),
+      refused(openFolder('d', name)),
+    ],
+    isStored ? { leaves: { because: 'names', entries: { [shorten(name.toString())]: undefined } } } : {},
+  );
+});
 
 const good: readonly Row[] = goodNames.map(([what, name]) =>
   row(`a file with a name ${what}`, [
@@ -116,10 +121,21 @@ const deep = 'd/'.repeat(40);
 export const names: Table = {
   title: 'Names and paths',
   rows: [
-    ...realPaths.map(([what, path]) => row(`REALPATH of ${what}`, [realPath(path)])),
-    row('REALPATH of the root', [realPath(exactly('/')), realPath(exactly('//')), realPath(exactly('/.'))]),
-    row('REALPATH above the root', [realPath(exactly('/..')), realPath(exactly('/../..'))]),
-    row('REALPATH above the start', [realPath(exactly('..'))]),
+    ...realPaths.map(([what, path, told]) =>
+      row(`REALPATH of ${what}`, [
+        told === undefined ? realPath(path) : here('lexical', `NAME ${told}`, realPath(path)),
+      ]),
+    ),
+    row('REALPATH of the root', [
+      here('jail', 'NAME /', realPath(exactly('/'))),
+      here('jail', 'NAME /', realPath(exactly('//'))),
+      here('jail', 'NAME /', realPath(exactly('/.'))),
+    ]),
+    row('REALPATH above the root', [
+      here('jail', 'NAME /', realPath(exactly('/..'))),
+      here('jail', 'NAME /', realPath(exactly('/../..'))),
+    ]),
+    row('REALPATH above the start', [here('jail', 'NAME /', realPath(exactly('..')))]),
     ...good,
     ...bad,
     row('an empty path', [
@@ -135,32 +151,40 @@ export const names: Table = {
       setStat(exactly(''), { mode: 0o755 }),
       readLink(exactly('')),
     ]),
-    row('the folder itself as a dot', [
-      stat('.'),
-      openFolder('d', '.'),
-      open('h', '.', 'r'),
-      makeFolder('.'),
-      remove('.'),
-      removeFolder('bare/.'),
-      rename('.', 'x'),
-      rename('bare/.', 'x'),
-      rename('five', '.'),
-    ]),
+    row(
+      'the folder itself as a dot',
+      [
+        stat('.'),
+        openFolder('d', '.'),
+        here('sooner', 'NO_SUCH_FILE', open('h', '.', 'r')),
+        makeFolder('.'),
+        remove('.'),
+        here('lexical', 'OK', removeFolder('bare/.')),
+        here('names', 'PERMISSION_DENIED', rename('.', 'x')),
+        here('lexical', 'NO_SUCH_FILE', rename('bare/.', 'x')),
+        here('lexical', 'NO_SUCH_FILE', rename('five', '.')),
+      ],
+      { leaves: { because: 'lexical', entries: { bare: undefined } } },
+    ),
     row('the folder above as two dots', [
       stat('full/..'),
       openFolder('d', 'full/..'),
       makeFolder('full/..'),
       remove('full/..'),
       removeFolder('full/..'),
-      rename('full/..', 'x'),
+      here('names', 'PERMISSION_DENIED', rename('full/..', 'x')),
       rename('five', 'full/..'),
     ]),
     row('two dots behind what is not there', [
-      stat('no/..'),
-      stat('no/../five'),
-      open('h', 'no/../five', 'r'),
+      here('lexical', 'ATTRS folder 755', stat('no/..')),
+      here('lexical', 'ATTRS file 644 5 bytes at 1000000000', stat('no/../five')),
+      here('lexical', 'HANDLE', open('h', 'no/../five', 'r')),
     ]),
-    row('two dots behind a file', [stat('five/..'), stat('five/../other'), open('h', 'five/../other', 'r')]),
+    row('two dots behind a file', [
+      here('lexical', 'ATTRS folder 755', stat('five/..')),
+      here('lexical', 'ATTRS file 644 14 bytes at 1000000000', stat('five/../other')),
+      here('lexical', 'HANDLE', open('h', 'five/../other', 'r')),
+    ]),
     row('a dot behind a file', [stat('five/.'), open('h', 'five/.', 'r')]),
     row('forty folders deep', [
       ...Array.from({ length: 40 }, (_, index) => makeFolder('d/'.repeat(index + 1).slice(0, -1))),
@@ -171,14 +195,18 @@ export const names: Table = {
       realPath(`${deep}f`),
     ]),
     row('a path of 5,000 bytes', [
-      stat('d/'.repeat(2500)),
-      makeFolder('d/'.repeat(2500)),
-      realPath('d/'.repeat(2500)),
+      here('names', 'PERMISSION_DENIED', stat('d/'.repeat(2500))),
+      here('names', 'PERMISSION_DENIED', makeFolder('d/'.repeat(2500))),
+      here('names', 'PERMISSION_DENIED', realPath('d/'.repeat(2500))),
     ]),
     row('a path of 20,000 bytes', [stat('d/'.repeat(10_000)), realPath('./'.repeat(10_000)), stat('five')]),
     row('upper and lower case are two names', [makeFolder('Bare'), open('h', 'FIVE', 'r'), stat('Full')]),
     row('expand-path of plain paths', [expandPath(''), expandPath('.'), expandPath('./')]),
-    row('expand-path of the user’s own folder', [expandPath('~'), expandPath('~/'), expandPath('~/x/..')]),
+    row('expand-path of the user’s own folder', [
+      expandPath('~'),
+      expandPath('~/'),
+      here('lexical', 'NAME /', expandPath('~/x/..')),
+    ]),
     row('expand-path of somebody else’s folder', [
       expandPath('~nobody-of-that-name'),
       expandPath('~nobody-of-that-name/x'),

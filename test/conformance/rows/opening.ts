@@ -1,5 +1,5 @@
-import { close, fstat, lstat, makeFolder, open, read, stat, write } from '../requests.ts';
-import { row, type Row, type Table } from '../row.ts';
+import { setStat, close, fstat, lstat, makeFolder, open, read, stat, write } from '../requests.ts';
+import { here, row, type Row, type Table } from '../row.ts';
 
 /** Every combination of OPEN's six flags, on a file that is there and on one that is not. */
 const everyCombination: readonly Row[] = Array.from({ length: 64 }, (_, bits) => {
@@ -22,7 +22,12 @@ export const opening: Table = {
   rows: [
     ...everyCombination,
     row('a flag that version 3 does not know', [open('h', 'five', 0x41), read('h', 0, 5), close('h')]),
-    row('OPEN of a folder for reading', [open('h', 'full', 'r'), fstat('h'), read('h', 0, 5), close('h')]),
+    row('OPEN of a folder for reading', [
+      here('sooner', 'FAILURE', open('h', 'full', 'r')),
+      here('sooner', 'FAILURE', fstat('h')),
+      read('h', 0, 5),
+      here('sooner', 'NO_SUCH_FILE', close('h')),
+    ]),
     row('OPEN of a folder for writing', [
       open('h', 'full', 'w'),
       open('i', 'full', 'wct'),
@@ -50,20 +55,29 @@ export const opening: Table = {
       open('h', 'new', 'wct', { mode: 0 }),
       write('h', 0, 'x'),
       close('h'),
-      stat('new'),
+      here('modes', 'ATTRS file 600 1 bytes', stat('new')),
+      setStat('new', { mode: 0o644 }),
     ]),
-    row('a new file may be read-only from the start and still be written', [
-      open('h', 'new', 'wct', { mode: 0o444 }),
-      write('h', 0, 'x'),
-      close('h'),
-      stat('new'),
-    ]),
+    row(
+      'a new file may be read-only from the start and still be written',
+      [
+        open('h', 'new', 'wct', { mode: 0o444 }),
+        write('h', 0, 'x'),
+        close('h'),
+        here('modes', 'ATTRS file 644 1 bytes', stat('new')),
+      ],
+      { leaves: { because: 'modes', entries: { new: 'file 644 "x"' } } },
+    ),
     row('a new file without a mode gets the usual one', [open('h', 'new', 'wct'), close('h'), stat('new')]),
-    row('a new file with all mode bits', [
-      open('h', 'new', 'wct', { mode: 0o7777 }),
-      close('h'),
-      stat('new'),
-    ]),
+    row(
+      'a new file with all mode bits',
+      [
+        open('h', 'new', 'wct', { mode: 0o7777 }),
+        close('h'),
+        here('modes', 'ATTRS file 775 0 bytes', stat('new')),
+      ],
+      { leaves: { because: 'modes', entries: { new: 'file 775 (empty)' } } },
+    ),
     row('a file that is there keeps its mode whatever OPEN says', [
       open('h', 'five', 'wct', { mode: 0o600 }),
       write('h', 0, 'x'),

@@ -17,7 +17,7 @@ import {
   stat,
   write,
 } from '../requests.ts';
-import { row, type Table } from '../row.ts';
+import { here, row, type Table } from '../row.ts';
 
 /** The other session. */
 const b = (request: Request): Request => by('b', request);
@@ -175,42 +175,50 @@ export const severalSessions: Table = {
     row('one session uploads a new file, the other looks before CLOSE', [
       open('w', 'bare/new', 'wct'),
       write('w', 0, 'abc'),
-      b(stat('bare/new')),
+      here('whole', 'NO_SUCH_FILE', b(stat('bare/new'))),
       b(openFolder('d', 'bare')),
-      b(readFolder('d')),
+      here('whole', 'EOF', b(readFolder('d'))),
       b(close('d')),
-      b(open('r', 'bare/new', 'r')),
+      here('whole', 'NO_SUCH_FILE', b(open('r', 'bare/new', 'r'))),
       close('w'),
       b(stat('bare/new')),
     ]),
     row('one session replaces a file, the other looks before CLOSE', [
       open('w', 'five', 'wct'),
       write('w', 0, 'ab'),
-      b(stat('five')),
+      here('whole', 'ATTRS file 644 5 bytes at 1000000000', b(stat('five'))),
       b(open('r', 'five', 'r')),
-      b(read('r', 0, 9)),
+      here('whole', 'DATA "hello"', b(read('r', 0, 9))),
       close('w'),
       b(stat('five')),
-      b(read('r', 0, 9)),
+      here('whole', 'DATA "hello"', b(read('r', 0, 9))),
       b(close('r')),
     ]),
-    row('one session replaces a file that the other writes in place', [
-      b(open('i', 'five', 'w')),
-      b(write('i', 0, 'BBB')),
-      open('w', 'five', 'wct'),
-      write('w', 0, 'replaced'),
-      b(write('i', 1, 'X')),
-      close('w'),
-      b(close('i')),
-    ]),
-    row('both sessions upload a new file of one name', [
-      open('w', 'new', 'wct'),
-      b(open('v', 'new', 'wct')),
-      write('w', 0, 'from a, longer'),
-      b(write('v', 0, 'from b')),
-      close('w'),
-      b(close('v')),
-    ]),
+    row(
+      'one session replaces a file that the other writes in place',
+      [
+        b(open('i', 'five', 'w')),
+        b(write('i', 0, 'BBB')),
+        open('w', 'five', 'wct'),
+        write('w', 0, 'replaced'),
+        b(write('i', 1, 'X')),
+        close('w'),
+        b(close('i')),
+      ],
+      { leaves: { because: 'whole', entries: { five: 'file 644 "replaced"' } } },
+    ),
+    row(
+      'both sessions upload a new file of one name',
+      [
+        open('w', 'new', 'wct'),
+        b(open('v', 'new', 'wct')),
+        write('w', 0, 'from a, longer'),
+        b(write('v', 0, 'from b')),
+        close('w'),
+        b(close('v')),
+      ],
+      { leaves: { because: 'whole', entries: { new: 'file 644 "from b"' } } },
+    ),
     row('both sessions upload a new file of one name with EXCL', [
       open('w', 'new', 'wcx'),
       b(open('v', 'new', 'wcx')),
@@ -218,37 +226,48 @@ export const severalSessions: Table = {
       close('w'),
       b(open('v', 'new', 'wcx')),
     ]),
-    row('one session makes a folder under the name of the other’s upload', [
-      open('w', 'new', 'wct'),
-      write('w', 0, 'abc'),
-      b(makeFolder('new')),
-      close('w'),
-    ]),
-    row('one session removes the folder of the other’s upload', [
-      open('w', 'bare/new', 'wct'),
-      write('w', 0, 'abc'),
-      b(removeFolder('bare')),
-      close('w'),
-    ]),
+    row(
+      'one session makes a folder under the name of the other’s upload',
+      [
+        open('w', 'new', 'wct'),
+        write('w', 0, 'abc'),
+        here('whole', 'OK', b(makeFolder('new'))),
+        here('whole', 'FAILURE', close('w')),
+      ],
+      { leaves: { because: 'whole', entries: { new: 'folder 755' } } },
+    ),
+    row(
+      'one session removes the folder of the other’s upload',
+      [
+        open('w', 'bare/new', 'wct'),
+        write('w', 0, 'abc'),
+        here('whole', 'OK', b(removeFolder('bare'))),
+        here('whole', 'NO_SUCH_FILE', close('w')),
+      ],
+      { leaves: { because: 'whole', entries: { bare: undefined, 'bare/new': undefined } } },
+    ),
     row('one session renames the folder of the other’s upload', [
       open('w', 'full/new', 'wct'),
       write('w', 0, 'abc'),
       b(rename('full', 'moved')),
       close('w'),
     ]),
-    row('one session removes what the other replaces', [
-      open('w', 'five', 'wct'),
-      write('w', 0, 'abc'),
-      b(remove('five')),
-      close('w'),
-    ]),
-    row('one session changes the mode of what the other replaces', [
-      open('w', 'five', 'wct'),
-      write('w', 0, 'abc'),
-      b(setStat('five', { mode: 0o640 })),
-      close('w'),
-      stat('five'),
-    ]),
+    row(
+      'one session removes what the other replaces',
+      [open('w', 'five', 'wct'), write('w', 0, 'abc'), b(remove('five')), close('w')],
+      { leaves: { because: 'whole', entries: { five: 'file 644 "abc"' } } },
+    ),
+    row(
+      'one session changes the mode of what the other replaces',
+      [
+        open('w', 'five', 'wct'),
+        write('w', 0, 'abc'),
+        b(setStat('five', { mode: 0o640 })),
+        close('w'),
+        here('whole', 'ATTRS file 644 3 bytes', stat('five')),
+      ],
+      { leaves: { because: 'whole', entries: { five: 'file 644 "abc"' } } },
+    ),
     row('what one session closed is there for the other at once', [
       open('w', 'new', 'wct'),
       write('w', 0, 'abc'),
