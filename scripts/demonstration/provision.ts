@@ -33,6 +33,8 @@ export interface ProvisionOptions extends DoorPorts {
   readonly users: readonly DemoUser[];
   /** The DMZ nodes get their listening sockets instead of opening them. */
   readonly inheritsListeners?: boolean;
+  /** Which algorithms SFTP clients are offered. */
+  readonly sftpProfile?: 'strict' | 'compat';
 }
 
 /** 120 bits that a person can still type. */
@@ -42,8 +44,7 @@ export async function provisionSite(files: SiteFiles, options: ProvisionOptions)
   const known = readSecrets(files);
   // The secrets are written last: without them the folder is half made and is made again.
   const secrets = known ?? (await makeSite(files, options));
-  for (const node of listNodes(files, secrets, options))
-    writeDmzConfig(files, node, options.inheritsListeners ?? false);
+  for (const node of listNodes(files, secrets, options)) writeDmzConfig(files, node, options);
   return secrets;
 }
 
@@ -183,7 +184,11 @@ function readKeyPem(file: string): Secret {
   return new Secret(readFileSync(file, 'utf8'));
 }
 
-function writeDmzConfig(site: SiteFiles, node: ProvisionedNode, inheritsListeners: boolean): void {
+function writeDmzConfig(
+  site: SiteFiles,
+  node: ProvisionedNode,
+  { inheritsListeners = false, sftpProfile = 'strict' }: ProvisionOptions,
+): void {
   const main = parseIdentityKey(readKeyPem(site.main.identityKey)).fingerprint;
   const { files } = node;
   const at = (name: string, port: number): string =>
@@ -199,6 +204,7 @@ https:
 sftp:
   listen: ${at('sftp', node.sftpPort)}
   host_keys: [${files.hostKey}]
+  profile: ${sftpProfile}
 link:
   listen: ${at('link', node.link)}
   main: { identity: ${main} }

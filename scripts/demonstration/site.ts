@@ -49,6 +49,7 @@ export interface SiteOptions {
   /** A second DMZ node, on free ports. */
   readonly withSecondNode?: boolean;
   readonly moreUsers?: readonly DemoUser[];
+  readonly sftpProfile?: 'strict' | 'compat';
   /** Another program than main-agent/main.ts, for tests that look inside. */
   readonly mainProgram?: string;
 }
@@ -72,7 +73,14 @@ export async function startSite(options: SiteOptions): Promise<Site> {
       : {};
   const users = [...demoUsers, ...(options.moreUsers ?? [])];
   const isDmzCutOff = canLeaveNetwork();
-  const provision = { httpsPort, sftpPort, ...second, users, inheritsListeners: isDmzCutOff };
+  const provision = {
+    httpsPort,
+    sftpPort,
+    ...second,
+    users,
+    inheritsListeners: isDmzCutOff,
+    ...(options.sftpProfile !== undefined && { sftpProfile: options.sftpProfile }),
+  };
   const secrets = await provisionSite(files, provision);
   // Chosen when the folder was made: by now they may be somebody else's.
   const { second: secondPorts, ...ports } = secrets.ports;

@@ -54,6 +54,7 @@ export async function startProduct(
   options: {
     readonly moreUsers?: readonly DemoUser[];
     readonly mainProgram?: string;
+    readonly sftpProfile?: 'strict' | 'compat';
     /** DMZ nodes on the one main, one or two: `site.nodes`. */
     readonly nodes?: 1 | 2;
   } = {},
@@ -66,6 +67,7 @@ export async function startProduct(
     withSecondNode: options.nodes === 2,
     mainProgram: options.mainProgram ?? recordedMain,
     ...(options.moreUsers === undefined ? {} : { moreUsers: options.moreUsers }),
+    ...(options.sftpProfile === undefined ? {} : { sftpProfile: options.sftpProfile }),
   });
   await mkdir(join(folder, 'local'));
   const authenticators = new Map<string, Authenticator>();
