@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: transfers through both nodes beside nginx→nginx (mutual TLS) and OpenSSH's sshd, on this machine, in
- * this run, in turns; medians, printed as ratios. Then what ten thousand users cost. Options: --size MiB (1024),
- * --rounds N (3), --only transfers|users.
+ * this run, in turns; medians, printed as ratios. Then small files over SFTP, and what ten thousand users cost. Options:
+ * --size MiB (1024), --rounds N (3), --only transfers|files|users, --quick (a tenth of the small files).
  *
  * Files lie in memory (/dev/shm) where there is one, so that no disk is measured. Clients are curl and OpenSSH's sftp
  * for everybody. CPU is what the servers' processes used, clients not included.
@@ -26,6 +26,7 @@ import type { SftpTarget } from '#test/harness/clients/sftp-target.ts';
 import { startPrivateSshd } from '#test/harness/private-sshd.ts';
 import { measure, median, percentile, residentBytes, type Sample } from './measure.ts';
 import { findMissingPrograms, startNginxPair } from './peers.ts';
+import { benchFiles } from './small-files.ts';
 import { benchUsers } from './users.ts';
 
 const { values } = parseArgs({
@@ -33,6 +34,7 @@ const { values } = parseArgs({
     size: { type: 'string', default: '1024' },
     rounds: { type: 'string', default: '3' },
     only: { type: 'string' },
+    quick: { type: 'boolean', default: false },
   },
 });
 const bytes = Number(values.size) * 1024 * 1024;
@@ -227,13 +229,14 @@ function megabytesOf(pid: number | undefined): string {
 }
 
 const isAsked = (part: string): boolean => values.only === undefined || values.only === part;
-const missing = isAsked('transfers') ? findMissingPrograms() : undefined;
+const missing = findMissingPrograms(isAsked);
 if (missing !== undefined) {
   process.stderr.write(`Programs to compare with are missing.\n${missing}\n`);
   process.exit(2);
 }
 try {
   if (isAsked('transfers')) await main();
+  if (isAsked('files')) await benchFiles(folder, say, { rounds, isQuick: values.quick });
   if (isAsked('users')) await benchUsers(folder, say);
 } finally {
   rmSync(folder, { recursive: true, force: true });

@@ -5,16 +5,17 @@ import { findFreePort } from '#scripts/demonstration/free-port.ts';
 import { descendantsOf, type Peer, stopChild, waitForPort } from '#test/harness/peer.ts';
 
 const programs = [
-  { path: '/usr/sbin/nginx', debianPackage: 'nginx-light' },
-  { path: '/usr/bin/openssl', debianPackage: 'openssl' },
-  { path: '/usr/sbin/sshd', debianPackage: 'openssh-server' },
-  { path: '/usr/bin/sftp', debianPackage: 'openssh-client' },
-  { path: '/usr/bin/curl', debianPackage: 'curl' },
+  { path: '/usr/sbin/nginx', debianPackage: 'nginx-light', parts: ['transfers'] },
+  { path: '/usr/bin/openssl', debianPackage: 'openssl', parts: ['transfers'] },
+  { path: '/usr/bin/curl', debianPackage: 'curl', parts: ['transfers'] },
+  { path: '/usr/sbin/sshd', debianPackage: 'openssh-server', parts: ['transfers', 'files'] },
+  { path: '/usr/bin/sftp', debianPackage: 'openssh-client', parts: ['transfers', 'files'] },
+  { path: '/usr/bin/sshfs', debianPackage: 'sshfs', parts: ['files'] },
 ];
 
-/** What is missing to compare with, as one line of advice; undefined when nothing is. */
-export function findMissingPrograms(): string | undefined {
-  const missing = programs.filter(({ path }) => !existsSync(path));
+/** What is missing for these parts of the benchmark, as one line of advice; undefined when nothing is. */
+export function findMissingPrograms(isAsked: (part: string) => boolean): string | undefined {
+  const missing = programs.filter(({ path, parts }) => parts.some(isAsked) && !existsSync(path));
   if (missing.length === 0) return undefined;
   return `hint: apt-get install ${missing.map(({ debianPackage }) => debianPackage).join(' ')}`;
 }

@@ -9,6 +9,7 @@ export async function runOpenSshSftp(
   target: SftpTarget,
   commands: readonly string[],
   extraOptions: readonly string[] = [],
+  timeoutMs?: number,
 ): Promise<Outcome & { readonly prompts: readonly string[] }> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-openssh-'));
   try {
@@ -18,7 +19,7 @@ export async function runOpenSshSftp(
     const outcome = await runProgram(
       '/usr/bin/sftp',
       [...options, ...extraOptions, '-P', String(target.port), '-b', batch, `${target.user}@${target.host}`],
-      { env },
+      { env, ...(timeoutMs !== undefined && { timeoutMs }) },
     );
     const prompts = (await readFile(promptsFile, 'utf8')).split('\n').filter((line) => line !== '');
     return { ...outcome, prompts };
