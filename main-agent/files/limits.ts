@@ -6,6 +6,11 @@ export const handlesPerSessionMax = 256;
 export const handlesMax = 16_384;
 /** The journal is written anew past this size: some 20,000 lines, read in a moment when main starts. */
 export const journalBytesMax = 4 * 1024 * 1024;
+/**
+ * A longer one is not read. Written anew it has a line or two for each open file, a path of 4 KiB once or twice in each,
+ * twice as long where it is all quotes; whoever opens thousands of such must not make main forget the others' appends.
+ */
+export const journalReadBytesMax = 2 * journalBytesMax + handlesMax * 17 * 1024;
 /** After a start, what the process before had open or was doing is remembered this long: far longer than any parking. */
 export const journalRecallMs = 10 * 60_000;
 

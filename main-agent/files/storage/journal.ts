@@ -12,7 +12,7 @@ import { z } from 'zod';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
-import { journalBytesMax, journalRecallMs } from '../limits.ts';
+import { journalBytesMax, journalReadBytesMax, journalRecallMs } from '../limits.ts';
 import type { Descriptor } from './descriptor.ts';
 import { readText, writeBytes } from './file-bytes.ts';
 import type { FolderHandle } from './folder-handle.ts';
@@ -112,7 +112,7 @@ export class Journal {
 
   static async open(folder: FolderHandle, clock: Clock, log: Log): Promise<Journal> {
     const opened = await folder.openRegular(fileName, constants.O_RDONLY | constants.O_CREAT, 0o600);
-    const text = await readText(opened, 4 * journalBytesMax);
+    const text = await readText(opened, journalReadBytesMax);
     const { file } = await folder.openRegular(fileName, appendFlags, 0o600);
     const journal = new Journal(folder, file, Buffer.byteLength(text), clock, log);
     for (const line of text.split('\n')) journal.#load(line);
@@ -285,9 +285,14 @@ export class Journal {
     const lines = open.map((line) => `${JSON.stringify(line)}\n`);
     await fs.rm(this.#folder.at(newFileName), { force: true });
     const { file } = await this.#folder.openRegular(newFileName, appendFlags, 0o600);
-    const bytes = Buffer.from(lines.join(''));
-    await writeBytes(file, [bytes], 0);
-    await fs.rename(this.#folder.at(newFileName), this.#folder.at(fileName));
+    try {
+      await writeBytes(file, [Buffer.from(lines.join(''))], 0);
+      await fs.rename(this.#folder.at(newFileName), this.#folder.at(fileName));
+    } catch (error) {
+      // Tried again with the next line: on a full disk, or we would be out of descriptors as well.
+      await file.close();
+      throw error;
+    }
     await this.#file.close();
     this.#file = file;
     this.#bytes = 0;

@@ -86,3 +86,40 @@ test('a line cut off by a kill, junk and another schema are ignored, the rest is
   for (const operation of [1, 2]) expect(third.recall(intent(operation))).toBeDefined();
   await third.close();
 });
+
+test('a journal that can not be written anew costs no descriptor, however often it is tried', async () => {
+  const { open, file } = await startJournals();
+  const journal = await open();
+  const wide = 'x'.repeat(100_000);
+  for (let operation = 0; operation < 42; operation += 1) await journal.note(intent(operation, wide));
+  await fs.rm(file);
+  await fs.mkdir(join(file, 'in the way'), { recursive: true });
+  for (let operation = 42; operation < 47; operation += 1) await journal.note(intent(operation, wide));
+  expect(await openNames(`${file}-new`)).toEqual([]);
+  await journal.close();
+});
+
+test('a journal of many open files with the longest names is read by the next process', async () => {
+  const { open, file } = await startJournals();
+  const first = await open();
+  first.noteReader(reader);
+  await first.close();
+  const long = Array.from({ length: 16 }, () => '"'.repeat(255));
+  const line = (handle: number) =>
+    JSON.stringify({ kind: 'reader', ...reader, handle, virtualPath: long }) + '\n';
+  const lines = Array.from({ length: 4096 }, (_, index) => line(index + 100));
+  await fs.appendFile(file, lines.join(''));
+  const second = await open();
+  expect(second.recallReader('s', 7)).toMatchObject(reader);
+  expect(second.recallReader('s', 4195)).toBeDefined();
+  await second.close();
+});
+
+/** Of this process's descriptors, what those of that name lead to. */
+async function openNames(path: string): Promise<string[]> {
+  const numbers = await fs.readdir('/proc/self/fd');
+  const targets = await Promise.all(
+    numbers.map((number) => fs.readlink(`/proc/self/fd/${number}`).catch(() => '')),
+  );
+  return targets.filter((target) => target.startsWith(path));
+}
