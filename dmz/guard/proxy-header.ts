@@ -56,7 +56,8 @@ function parseText(bytes: Buffer): ProxyHeader {
   const isWhole =
     words.length === 4 && isAddress?.(from) === true && isAddress(to) && isPort(fromPort) && isPort(toPort);
   if (!isWhole || from.includes('%')) return invalid('a line that is no header');
-  return { state: 'complete', bytes: length, client: { ip: from, port: Number(fromPort) } };
+  const ip = family === 'TCP4' ? from : asKernelShows(from);
+  return { state: 'complete', bytes: length, client: { ip, port: Number(fromPort) } };
 }
 
 function isPort(text: string): boolean {
@@ -90,10 +91,23 @@ function parseBinary(bytes: Buffer): ProxyHeader {
   return { state: 'complete', bytes: length, client: { ip, port: bytes.readUInt16BE(16 + 2 * each) } };
 }
 
-/** RFC 5952, as the kernel would show it. */
 function groupsOf(address: Buffer): string {
   const groups = Array.from({ length: 8 }, (_, index) => address.readUInt16BE(2 * index).toString(16));
-  return new URL(`http://[${groups.join(':')}]/`).hostname.slice(1, -1);
+  return asKernelShows(groups.join(':'));
+}
+
+/**
+ * RFC 5952, or every spelling would be another client. A balancer that listens on one socket for both families says
+ * `::ffff:192.0.2.7` of an IPv4 client: all of those would be one source, the /64 they have in common.
+ */
+function asKernelShows(ipv6: string): string {
+  const ip = new URL(`http://[${ipv6}]/`).hostname.slice(1, -1);
+  const [, high, low] = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(ip) ?? [];
+  if (high === undefined || low === undefined) return ip;
+  return [high, low]
+    .map((group) => Number.parseInt(group, 16))
+    .flatMap((group) => [group >> 8, group & 0xff])
+    .join('.');
 }
 
 function invalid(why: string): ProxyHeader {

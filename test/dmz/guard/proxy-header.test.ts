@@ -32,6 +32,29 @@ const complete: readonly [string, Buffer, unknown][] = [
   ['binary IPv4', binary(0x21, 0x11, v4Body), { ip: '192.0.2.7', port: 55555 }],
   ['binary IPv6', binary(0x21, 0x21, v6Body), { ip: '2001:db8::9', port: 80 }],
   [
+    'a TCP6 line of an IPv4 client',
+    text('PROXY TCP6 ::ffff:192.0.2.7 ::ffff:10.0.0.1 55555 443\r\n'),
+    { ip: '192.0.2.7', port: 55555 },
+  ],
+  [
+    'binary IPv6 of an IPv4 client',
+    binary(
+      0x21,
+      0x21,
+      Buffer.concat([
+        Buffer.from('00000000000000000000ffffc0000207', 'hex'),
+        Buffer.from('00000000000000000000ffff0a000001', 'hex'),
+        Buffer.from([0xd9, 0x03, 0x01, 0xbb]),
+      ]),
+    ),
+    { ip: '192.0.2.7', port: 55555 },
+  ],
+  [
+    'a TCP6 line in another spelling',
+    text('PROXY TCP6 2001:0DB8:0:0:0:0:0:0009 fd00::1 80 443\r\n'),
+    { ip: '2001:db8::9', port: 80 },
+  ],
+  [
     'binary with TLVs nobody knows',
     binary(0x21, 0x11, Buffer.concat([v4Body, Buffer.from([0xee, 0, 3, 1, 2, 3])])),
     { ip: '192.0.2.7', port: 55555 },
