@@ -41,6 +41,8 @@ export class WriteHandle {
   readonly #digest: UploadDigest;
   /** Mode and times the client asked for: set again at the commit, since each write changes the times. */
   #wished: AttributeChange = {};
+  /** Reserved for what it grew by while it had no name. */
+  #namelessBytes = 0;
   #isOver = false;
 
   /** The initial bytes of an atomic upload are already reserved. */
@@ -86,7 +88,7 @@ export class WriteHandle {
       // Programs on main's host may write to a file too.
       if (isAppended && upload.shared.visibility === 'visible') await upload.stat();
       const at = isAppended ? upload.size : position;
-      await this.#counted(at + bytes, async () => {
+      await this.#counted(Math.max(upload.size, at + bytes), async () => {
         try {
           const written = isAppended ? upload.append(pieces) : upload.write(pieces, at);
           // Meanwhile the disk works, in a thread of its own.
@@ -110,7 +112,8 @@ export class WriteHandle {
     return this.#inTurn(async () => {
       this.hasChanged = true;
       if (change.size !== undefined) this.#digest.truncated(change.size);
-      await this.#counted(change.size ?? 0, () => this.upload.change(change, this.#keptVersionBytesMax));
+      const size = change.size ?? this.upload.size;
+      await this.#counted(size, () => this.upload.change(change, this.#keptVersionBytesMax));
       this.#wished = { ...this.#wished, ...withoutSize(change) };
     });
   }
@@ -151,6 +154,7 @@ export class WriteHandle {
       };
       const committed = await this.upload.commit(commitRules);
       this.#isOver = true;
+      this.#releaseNameless();
       if (this.upload.record.unlinked === true) this.#account.release(this.#takeHeldBytes());
       else if (this.upload.atomic) {
         this.#account.committed(this.#takeHeldBytes(), committed.replacedBytes, this.#sharedId);
@@ -169,6 +173,7 @@ export class WriteHandle {
       try {
         await this.upload[how]();
       } finally {
+        this.#releaseNameless();
         if (this.upload.atomic) this.#account.release(this.#takeHeldBytes());
       }
     });
@@ -189,18 +194,28 @@ export class WriteHandle {
   /**
    * Reserves what a file will grow by before the bytes go to the disk, so that no number of writers at once gets past a
    * quota. What is staged stays reserved until the commit; a file that is written in place has grown at once, whoever
-   * else has it open.
+   * else has it open; what has no name is in no folder that is measured, and stays reserved until the handle is closed.
    */
   async #counted(size: number, act: () => Promise<void>): Promise<void> {
     const { shared } = this.upload;
+    const isNameless = size !== shared.size && (await this.#isNameless());
     const before = shared.size;
     const reservedBytes = Math.max(0, size - before);
     this.#account.reserve(reservedBytes, this.#limitBytes());
     try {
       await act();
     } finally {
-      this.#grew(shared.size - before, reservedBytes);
+      const bytes = shared.size - before;
+      if (isNameless) this.#grewNameless(bytes, reservedBytes);
+      else this.#grew(bytes, reservedBytes);
     }
+  }
+
+  /** Whoever removed the name of a stored file, or gave it to another one, freed its bytes with it. */
+  async #isNameless(): Promise<boolean> {
+    const { visibility } = this.upload.shared;
+    if (visibility === 'visible') return (await this.upload.stat()).links === 0;
+    return visibility === 'unlinked';
   }
 
   #grew(bytes: number, reservedBytes: number): void {
@@ -208,8 +223,18 @@ export class WriteHandle {
     if (shared.visibility === 'staged') {
       this.#account.release(reservedBytes - bytes);
       shared.heldBytes += bytes;
-    } else if (shared.visibility === 'unlinked') this.#account.release(reservedBytes);
-    else this.#account.grew(bytes, reservedBytes, this.#sharedId);
+    } else this.#account.grew(bytes, reservedBytes, this.#sharedId);
+  }
+
+  #grewNameless(bytes: number, reservedBytes: number): void {
+    const before = this.#namelessBytes;
+    this.#namelessBytes = Math.max(0, before + bytes);
+    this.#account.release(reservedBytes - (this.#namelessBytes - before));
+  }
+
+  #releaseNameless(): void {
+    this.#account.release(this.#namelessBytes);
+    this.#namelessBytes = 0;
   }
 
   #takeHeldBytes(): number {

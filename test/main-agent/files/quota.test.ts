@@ -155,3 +155,45 @@ test('files written in place count what they grew, committed or not', async () =
   await upload(client, 'f', 10 * kib);
   expect(await rig.service.usedBytes('alice')).toBe(10 * kib);
 });
+
+test('bytes without a name count while their file is open: nobody fills the disk with what no folder shows', async () => {
+  const rig = await startRig();
+  const client = rig.client(limited(100 * kib));
+  await upload(client, 'f', 10 * kib);
+  const handle = await client.open(['f'], resume);
+  await client.ask('fs.remove-file', { path: ['f'] });
+  await client.write(handle, Buffer.alloc(60 * kib), 10 * kib);
+  await expect(upload(client, 'g', 60 * kib)).rejects.toMatchObject(exceeded);
+  await expect(client.write(handle, Buffer.alloc(60 * kib), 70 * kib)).rejects.toMatchObject(exceeded);
+  await client.ask('fs.release', { handle, keepPartial: false });
+  await client.ask('fs.remove-file', { path: ['g'] }).catch(() => undefined);
+  await upload(client, 'h', 100 * kib);
+});
+
+test('what was free with its name is not free once more when its file is cut', async () => {
+  const rig = await startRig();
+  const client = rig.client(limited(100 * kib));
+  await upload(client, 'keep', 40 * kib);
+  await upload(client, 'f', 60 * kib);
+  const handle = await client.open(['f'], resume);
+  await client.ask('fs.remove-file', { path: ['f'] });
+  await client.ask('fs.change-handle', { handle, change: { size: 0 } });
+  expect(await rig.service.usedBytes('alice')).toBe(40 * kib);
+  await expect(upload(client, 'g', 61 * kib)).rejects.toMatchObject(exceeded);
+  await client.ask('fs.commit', { handle });
+});
+
+test('an upload whose name was removed goes on counting what is written to it by another handle', async () => {
+  const rig = await startRig();
+  const client = rig.client(limited(100 * kib), 'sftp');
+  const one = await client.open(['f'], newFile);
+  await client.write(one, 'x');
+  const two = await client.open(['f'], resume);
+  await client.ask('fs.remove-file', { path: ['f'] });
+  await client.ask('fs.commit', { handle: one });
+  await client.write(two, Buffer.alloc(60 * kib), 1);
+  await expect(client.write(two, Buffer.alloc(60 * kib), 60 * kib)).rejects.toMatchObject(exceeded);
+  await expect(upload(client, 'g', 60 * kib)).rejects.toMatchObject(exceeded);
+  await client.ask('fs.commit', { handle: two });
+  expect(await rig.service.usedBytes('alice')).toBe(0);
+});
