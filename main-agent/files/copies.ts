@@ -3,7 +3,12 @@ import type { Params, Result } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
 import { SallyportError } from '#shared/error.ts';
 import { badHandle, denied, taken } from './file-error.ts';
-import { type HandleFinder, uploadIdOf } from './handle-finder.ts';
+import {
+  type HandleFinder,
+  requireStillReadable,
+  requireStillWritable,
+  uploadIdOf,
+} from './handle-finder.ts';
 import { copiesAtOnce, scratchBytes } from './limits.ts';
 import type { Located, Mounted } from './mounts.ts';
 import { operationName } from './operation-name.ts';
@@ -120,6 +125,9 @@ export class Copies {
     let copiedBytes = 0;
     while (copiedBytes < lengthBytes) {
       session.ended.throwIfAborted();
+      const user = session.user();
+      requireStillReadable(this.#context.mounts, user, from);
+      requireStillWritable(this.#context.mounts, user, to);
       const wanted = buffer.subarray(0, Math.min(buffer.length, lengthBytes - copiedBytes));
       const bytes = await from.read([wanted], params.fromOffset + copiedBytes);
       if (bytes === 0) break;

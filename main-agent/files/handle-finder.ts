@@ -4,10 +4,11 @@
  * happened.
  */
 import type { FullSession } from '#main-agent/login/session.ts';
+import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { badHandle, denied } from './file-error.ts';
 import type { Handle } from './handles.ts';
-import type { Located, Mounted } from './mounts.ts';
-import { requireAllowed } from './permissions.ts';
+import type { Located, Mounted, MountTree } from './mounts.ts';
+import { requireAllowed, requireAnyAllowed } from './permissions.ts';
 import { changed, ReadHandle } from './read-handle.ts';
 import type { FileContext } from './service-context.ts';
 import type { Journal, Reader } from './storage/journal.ts';
@@ -71,12 +72,14 @@ export class HandleFinder {
   async requireWrite(session: FullSession, number: number): Promise<WriteHandle> {
     const handle = await this.requireFile(session, number);
     if (handle.kind !== 'write') throw badHandle('opened for reading only');
+    requireStillWritable(this.#context.mounts, session.user(), handle);
     return handle;
   }
 
   async requireReadable(session: FullSession, number: number): Promise<ReadHandle | WriteHandle> {
     const handle = await this.requireFile(session, number);
     if (handle.kind === 'write' && !handle.upload.record.readable) throw denied('opened for writing only');
+    requireStillReadable(this.#context.mounts, session.user(), handle);
     return handle;
   }
 
@@ -168,6 +171,26 @@ export class HandleFinder {
     const writing = await this.find(session, Number.parseInt(beside.upload, 36));
     return writing?.kind === 'write' ? writing.openBeside() : undefined;
   }
+}
+
+/** A right that was taken away since a file was opened does not outlive it in the handle. */
+export function requireStillReadable(
+  mounts: MountTree,
+  user: EffectiveUser,
+  handle: ReadHandle | WriteHandle,
+): void {
+  const path = handle.kind === 'read' ? handle.located.path.components : handle.upload.record.virtualPath;
+  requireAllowed(mounts.locate(user, path), 'read');
+}
+
+/** Of an upload this only ends early what could not be committed any more. */
+export function requireStillWritable(mounts: MountTree, user: EffectiveUser, { upload }: WriteHandle): void {
+  const { atomic, record } = upload;
+  const located = mounts.locate(user, record.virtualPath);
+  // Somebody's file as it is; what is one's own upload, or was, is not.
+  if (!atomic && record.replaces && record.joins === undefined) requireAllowed(located, 'overwrite');
+  else requireAnyAllowed(located, 'write', 'overwrite');
+  if (!atomic) requireSamePlace(located, upload);
 }
 
 /** A mount may have been moved or taken away since the upload began. */

@@ -7,12 +7,11 @@ import type { LaneStream } from '#shared/link/lane-stream.ts';
 import type { StreamHeader } from '#shared/link/messages.ts';
 import type { StreamHandler } from '#main-agent/link/handlers.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
-import type { Allow, EffectiveUser } from '#main-agent/users/effective-user.ts';
+import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { type Direction, turnBytesAt } from './bandwidth.ts';
 import { toFileError } from './file-error.ts';
-import type { HandleFinder } from './handle-finder.ts';
+import { type HandleFinder, requireStillReadable, requireStillWritable } from './handle-finder.ts';
 import { type Pace, type ReadRange, ReadStream } from './read-stream.ts';
-import { requireAllowed, requireAnyAllowed } from './permissions.ts';
 import type { FileContext } from './service-context.ts';
 import { WriteStream } from './write-stream.ts';
 
@@ -67,10 +66,9 @@ async function readFile(
     if (isGone) return;
     const range: ReadRange = { offset: header.offset, lengthBytes: header.lengthBytes };
     // Taken away while it runs, a right to read ends it.
-    const pace = buildPace(context, session, 'download', (user) => {
-      if (handle.kind !== 'read') return;
-      requireAllowed(context.mounts.locate(user, handle.located.path.components), 'read');
-    });
+    const pace = buildPace(context, session, 'download', (user) =>
+      requireStillReadable(context.mounts, user, handle),
+    );
     const reading = new ReadStream(handle, stream, range, pace, (sentBytes) => {
       handle.streams.remove(reading);
       if (handle.kind === 'read') handle.sentBytes += sentBytes;
@@ -91,22 +89,15 @@ async function writeFile(
 ): Promise<void> {
   let forget = (): void => undefined;
   // At once: the first pieces may arrive before an upload of an earlier process is found again.
-  let path: readonly string[] = [];
-  let verbs: readonly Allow[] = ['write', 'overwrite'];
-  // The commit decides for good; this only ends early what could not be committed any more.
-  const pace = buildPace(context, session, 'upload', (user) => {
-    requireAnyAllowed(context.mounts.locate(user, path), ...verbs);
-  });
+  let requireStillAllowed: (user: EffectiveUser) => void = () => undefined;
+  const pace = buildPace(context, session, 'upload', (user) => requireStillAllowed(user));
   const writing = new WriteStream(stream, pace, () => forget());
   try {
     const handle = await finder.requireWrite(session, header.handle);
     requireLive(session);
     handle.streams.add(writing);
     forget = () => handle.streams.remove(writing);
-    const { record, atomic } = handle.upload;
-    path = record.virtualPath;
-    // Somebody's file as it is; what is one's own upload, or was, is not.
-    if (!atomic && record.replaces && record.joins === undefined) verbs = ['overwrite'];
+    requireStillAllowed = (user) => requireStillWritable(context.mounts, user, handle);
     writing.start(handle, handle.upload.record.append ? undefined : header.offset);
   } catch (error) {
     writing.stop(toFileError(error));

@@ -175,3 +175,26 @@ test('what a rule of an admin forbids leaves a record that names the rule', asyn
     ]),
   );
 });
+
+test('a right that is taken away ends what an open handle may do to the file: cut it, copy into it, read it', async () => {
+  const rig = await startRig();
+  await fs.mkdir(rig.path('s'), { recursive: true });
+  await fs.writeFile(rig.path('s', 'log'), 'theirs');
+  await fs.writeFile(rig.path('s', 'other'), 'other');
+  const client = rig.client(userOf('alice', [mountOf([], ['s'])]));
+  const log = await client.open(['log'], { ...resume, read: true });
+  const other = await client.open(['other'], reading);
+  client.user = userOf('alice', [mountOf([], ['s'], ['list', 'read', 'write'])]);
+  const refused = { code: 'permission-denied' };
+  await expect(client.ask('fs.change-handle', { handle: log, change: { size: 0 } })).rejects.toMatchObject(
+    refused,
+  );
+  const range = { from: other, to: log, fromOffset: 0, toOffset: 0, lengthBytes: 0 };
+  await expect(client.ask('fs.copy-range', range)).rejects.toMatchObject(refused);
+  expect(await fs.readFile(rig.path('s', 'log'), 'utf8')).toBe('theirs');
+  client.user = userOf('alice', [mountOf([], ['s'], ['list', 'write', 'overwrite'])]);
+  await expect(client.read(log)).rejects.toMatchObject(refused);
+  await expect(client.ask('fs.copy-range', range)).rejects.toMatchObject(refused);
+  await client.ask('fs.release', { handle: log, keepPartial: false });
+  await client.ask('fs.release', { handle: other, keepPartial: false });
+});
