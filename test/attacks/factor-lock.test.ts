@@ -25,8 +25,8 @@ async function statusOf(user: string): Promise<Record<string, unknown>> {
 }
 
 /** What the code led to, in a login of its own. */
-async function answerOnce(user: string, way: Way, code: string): Promise<string> {
-  const login = await beginLogin(product, user, way);
+async function answerOnce(user: string, way: Way, code: string, typedAs = user): Promise<string> {
+  const login = await beginLogin(product, typedAs, way, product.password(user));
   expect(login.state).toBe('asked');
   const outcome = await login.answer(code);
   await login.close();
@@ -43,19 +43,12 @@ describe('brute force with the right password', () => {
     }));
   }
   const spellings = ['000000', '000 000', '000-000', ' 000000 ', '0-0-0-0-0-0', '000\u2013000', '00 00 00'];
+  /** Each means Alice: another spelling is no other row of tries. */
+  const names = ['alice', 'Alice', 'ALICE', 'alice ', ' alice', '\uff41lice', 'ali\u200bce'];
   const here = (protocol: Way['protocol'], node = dmz1): Way => ({ node, protocol, from: addressOf(40) });
 
-  it('S-13: a user name in another spelling is nobody, with the right password and over both doors', async () => {
-    for (const name of [
-      'Alice',
-      'ALICE',
-      'alice ',
-      ' alice',
-      '\uff41lice',
-      'al\u0131ce',
-      'alice\u0000',
-      'a\u0301lice',
-    ])
+  it('S-13: a user name that only looks alike is nobody, with the right password and over both doors', async () => {
+    for (const name of ['al\u0131ce', 'alice\u0000', 'a\u0301lice', 'al ice', '\u0430lice'])
       for (const protocol of ['https', 'sftp'] as const) {
         const login = await beginLogin(product, name, here(protocol), product.password('alice'));
         expect(login.state, `${JSON.stringify(name)} over ${protocol}`).not.toBe('asked');
@@ -66,7 +59,14 @@ describe('brute force with the right password', () => {
 
   it('S-13: ten wrong codes lock the factor, however they are spread and spelled', async () => {
     for (const [index, way] of ways().entries())
-      expect(await answerOnce('alice', way, spellings[index % spellings.length] ?? '')).toBe('again');
+      expect(
+        await answerOnce(
+          'alice',
+          way,
+          spellings[index % spellings.length] ?? '',
+          names[index % names.length],
+        ),
+      ).toBe('again');
     for (const node of [dmz1, dmz2]) {
       expect(await answerOnce('alice', here('https', node), product.authenticator('alice').now())).toBe(
         'locked',
