@@ -52,7 +52,7 @@ export const previewTextBytesMax = 512_000;
 /** Folders to choose from at one place; who has more types the way in the address bar. */
 export const pickedFoldersMax = 2_000;
 /** More paths than this in a question are not read by anybody; how many more there are is said. */
-export const namedInQuestionMax = 8;
+export const namedInQuestionMax = 200;
 /** Names of a selection that the server takes for one download. */
 export const downloadNamesMax = 10_000;
 

@@ -7,6 +7,7 @@ import type { ChallengeView } from '#shared/link/messages.ts';
 import type { CodeMethod, Protocol } from '#shared/login.ts';
 import { buildMemoryLink, type MemoryLink } from '#test/harness/memory-link.ts';
 import { type MemoryState } from '#test/harness/memory-state.ts';
+import { buildRandom } from '#test/harness/random.ts';
 import {
   buildRig,
   buildUser,
@@ -30,17 +31,6 @@ const seeds = 24;
 const loginsPerSeed = 60;
 const minute = 60_000;
 const why = { actor: 'test', reason: 'chaos' };
-
-/** Mulberry32: small, and the same everywhere. */
-function buildRandom(seed: number): (below: number) => number {
-  let state = seed >>> 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
-  };
-}
 
 async function waitTurns(turns: number): Promise<void> {
   for (let turn = 0; turn < turns; turn += 1) await new Promise((resolve) => setImmediate(resolve));

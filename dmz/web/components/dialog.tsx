@@ -9,6 +9,7 @@ import { useClient } from '#dmz/web/state/client.ts';
 export function Dialog({
   view,
   title,
+  titleIsData,
   class: className,
   onClose,
   onKey,
@@ -17,6 +18,8 @@ export function Dialog({
   /** What this is, in the page's own words: the catalogue of scenes finds it by this name. */
   readonly view: string;
   readonly title: string;
+  /** A name, no words of ours: nobody translates it. */
+  readonly titleIsData?: boolean;
   readonly class?: string;
   readonly onClose: () => void;
   readonly onKey?: (key: string) => void;
@@ -60,7 +63,9 @@ export function Dialog({
       }}
     >
       <div class="dialog-body">
-        <h2 id={titleId}>{title}</h2>
+        <h2 id={titleId} translate={titleIsData === true ? false : undefined}>
+          {title}
+        </h2>
         {children}
       </div>
     </dialog>

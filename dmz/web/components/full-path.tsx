@@ -13,13 +13,16 @@ export function FullPath({ path }: { readonly path: FolderPath }) {
   );
 }
 
+/** As many lines as styles/controls.css leaves to see; a list that scrolls has to be reached by keyboard. */
+const placesInViewMax = 4;
+
 /** What a question is about, in full; of many the first ones, and how many more. */
 export function NamedPlaces({ entries }: { readonly entries: readonly Entry[] }) {
   const words = useWords();
   const formats = useFormats();
   const more = entries.length - namedInQuestionMax;
   return (
-    <ul class="dialog-places">
+    <ul class="dialog-places" tabIndex={entries.length > placesInViewMax ? 0 : undefined}>
       {entries.slice(0, namedInQuestionMax).map((entry) => (
         <li key={entry.name}>
           <FullPath path={pathOf(entry)} />

@@ -39,6 +39,7 @@ export function PreviewDialog({
     <Dialog
       view="preview"
       title={entry.name}
+      titleIsData
       class="dialog-preview"
       onClose={onClose}
       onKey={(key) => {
