@@ -65,6 +65,12 @@ export class Queries {
   async survey(session: FullSession, path: readonly string[]): Promise<Result<'fs.survey'>> {
     const located = this.#context.mounts.locate(session.user(), path);
     const { storage, place } = requireAllowed(located, 'list');
+    // What the disk has where another mount lies is not what this user sees there, and may not be theirs to see.
+    const without = session
+      .user()
+      .mounts.filter((mount) => located.path.components.every((name, at) => name === mount.path[at]))
+      .map((mount) => mount.path.slice(located.path.components.length))
+      .filter((below) => below.length > 0);
     const found = new UnservedCount();
     const enough = new AbortController();
     let looked = 0;
@@ -73,6 +79,7 @@ export class Queries {
       try {
         await storage.survey({
           place,
+          without,
           signal: AbortSignal.any([session.ended, enough.signal]),
           onLooked: async (entries) => {
             looked += entries;

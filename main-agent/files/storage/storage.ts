@@ -221,6 +221,8 @@ export interface SurveyOptions {
   readonly onLooked: (entries: number) => Promise<void>;
   /** Components below where it began, safe to look at. */
   readonly onUnserved: (path: readonly string[], kind: UnservedKind) => void;
+  /** Folders, as components below where it began, that are not entered: who asks has something else there. */
+  readonly without?: readonly (readonly string[])[];
   /** A folder that main may not read, or that lies too deep. */
   readonly onUnlooked: (path: readonly string[]) => void;
 }

@@ -221,6 +221,7 @@ export async function surveyTree(
 ): Promise<void> {
   const levels: Level[] = [await openRoot(root)];
   const path: string[] = [];
+  const without = new Set(options.without?.map((components) => components.map(showName).join('/')));
   let looked = 0;
   try {
     for (let top = levels.at(-1); top !== undefined; top = levels.at(-1)) {
@@ -247,6 +248,7 @@ export async function surveyTree(
       // Files are not looked at: their type was told with their name.
       if (entry.isFile()) continue;
       const name = showName(nameOf(entry));
+      if (without.size > 0 && without.has([...path, name].join('/'))) continue;
       const below = levels.length < walkDepthMax ? await enterIfReadable(levels, entry) : 'closed';
       if (below === 'closed') options.onUnlooked([...path, name]);
       else if (below !== undefined) {

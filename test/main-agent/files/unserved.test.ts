@@ -96,6 +96,17 @@ describe('a folder with entries that are not served', () => {
     expect(codesOf(await Promise.allSettled(refused))).toEqual(['not-found', 'bad-path']);
   });
 
+  test('is not told of where another mount lies, in which the user may list nothing', async () => {
+    const rig = await startRig();
+    const count = await putUnserved(rig, 'd');
+    await putUnserved(rig, 'd', 'box');
+    const box = mountOf(['d', 'box'], ['alice', 'd', 'box'], ['write']);
+    const client = rig.client(userOf('alice', [mountOf([], ['alice']), box]));
+    const { looked, unserved } = await client.ask('fs.survey', { path: ['d'] });
+    expect({ looked, count: unserved.count }).toEqual({ looked: count + 1, count });
+    expect(await client.ask('fs.survey', { path: [] })).toMatchObject({ unserved: { count } });
+  });
+
   test('S-09: no more than the bound is looked at for a user who asks', async () => {
     const rig = await startRig();
     await fs.mkdir(rig.path('alice', 'many'), { recursive: true });
