@@ -89,9 +89,7 @@ export class DirectUpload extends UploadBytes implements Upload {
     if (this.#keptBytes !== undefined || visibility !== 'visible' || keptVersionBytesMax < size) return;
     this.#keptBytes = size;
     const area = await this.#home.areaNear(this.#dev);
-    await this.#home.versions.keep(this.record, size, keptVersionBytesMax, area, (version) =>
-      area.copyVersion(this.file.path, version),
-    );
+    await this.#home.versions.keepCopy(this.record, size, keptVersionBytesMax, area, this.file.path);
   }
 
   async commit(rules: CommitRules): Promise<Committed> {

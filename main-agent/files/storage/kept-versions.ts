@@ -4,6 +4,8 @@
  */
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
+import { copiesAtOnce } from '../limits.ts';
+import { Slots } from '../slots.ts';
 import type { KeptUploads } from './kept-uploads.ts';
 import type { KeptVersion, StagingArea } from './staging.ts';
 import type { UploadRecord } from './storage.ts';
@@ -17,6 +19,7 @@ export interface KeptVersionsOptions {
 
 export class KeptVersions {
   readonly #options: KeptVersionsOptions;
+  readonly #copying = new Slots(copiesAtOnce);
 
   constructor(options: KeptVersionsOptions) {
     this.#options = options;
@@ -43,6 +46,19 @@ export class KeptVersions {
       await gone.area.removeVersion(gone.version.id);
     }
     return true;
+  }
+
+  /** As `keep`, of a file that goes on under its name: a copy is made, when it is its turn. */
+  keepCopy(
+    record: UploadRecord,
+    bytes: number,
+    bytesMax: number,
+    area: StagingArea,
+    openFile: string,
+  ): Promise<boolean> {
+    return this.#copying.run(() =>
+      this.keep(record, bytes, bytesMax, area, (version) => area.copyVersion(openFile, version)),
+    );
   }
 
   /** The file is not shorter in the end. */

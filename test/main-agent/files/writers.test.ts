@@ -1,6 +1,7 @@
-import * as fs from 'node:fs/promises';
-import { expect, onTestFinished, test } from 'vitest';
-import { inPlaceDigestBytesMax } from '#main-agent/files/limits.ts';
+import builtinFs, * as fs from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { copiesAtOnce, inPlaceDigestBytesMax } from '#main-agent/files/limits.ts';
 import { LocalStorage } from '#main-agent/files/storage/local.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
@@ -362,4 +363,34 @@ test('a file that is replaced keeps its mode whatever the opening says', async (
     await close(client, opened.handle);
     expect((await fs.stat(rig.path('alice', 'f'))).mode & 0o777).toBe(0o640);
   }
+});
+
+test('S-09: of many files that are cut at the same time so many are copied that threads are left for everybody', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  const handles: number[] = [];
+  for (const name of ['a', 'b', 'c', 'd', 'e', 'f']) {
+    await client.put([name], Buffer.alloc(64 * kib));
+    handles.push(await client.open([name], resume));
+  }
+  let running = 0;
+  let most = 0;
+  const { copyFile } = builtinFs;
+  const spy = vi.spyOn(builtinFs, 'copyFile').mockImplementation(async (...all) => {
+    running += 1;
+    most = Math.max(most, running);
+    await copyFile(...all).finally(() => {
+      running -= 1;
+    });
+  });
+  onTestFinished(() => {
+    spy.mockRestore();
+    syncBuiltinESMExports();
+  });
+  syncBuiltinESMExports();
+  const cut = { size: 1 };
+  await Promise.all(handles.map((handle) => client.ask('fs.change-handle', { handle, change: cut })));
+  expect(most).toBe(copiesAtOnce);
+  for (const handle of handles) await close(client, handle);
+  expect((await rig.staged()).filter((name) => name.endsWith('.old'))).toHaveLength(6);
 });
