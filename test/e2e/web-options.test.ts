@@ -116,7 +116,6 @@ describe('recovery codes', () => {
     // Who came in this way is told where to go on.
     await page.getByText('You signed in with a recovery code; 9 are left.').waitFor();
     await expectNothingCutOff(page);
-    await page.getByRole('button', { name: 'User options' }).click();
     await page.getByText('9 recovery codes left').waitFor();
     await page.getByText('With your phone at hand, make new ones here.').waitFor();
     await expectNoViolations(page);
@@ -134,6 +133,7 @@ describe('recovery codes', () => {
     await page.getByRole('button', { name: /Use a .*code/ }).click();
     await flows.submitCode(given);
     await page.getByText('You can set up another phone now.').waitFor();
+    await page.getByRole('button', { name: 'User options' }).click();
     await page.getByRole('button', { name: 'Set up another phone' }).click();
     await flows.heading('Set up two-factor authentication').waitFor();
     expect(await page.locator('[data-view=notice]').count()).toBe(0);

@@ -32,7 +32,7 @@ export function NoticeArea() {
                 </span>
               )}
             </p>
-            {notice.link !== undefined && (
+            {notice.link !== undefined && route.place.value.name !== notice.link.to.name && (
               <Button onClick={() => follow(notice.link)}>{notice.link.label}</Button>
             )}
             {notice.onCancel === undefined ? (

@@ -273,8 +273,12 @@ export const de: Catalogue = {
     clear: 'Liste leeren',
     collapse: 'Liste einklappen',
     expand: 'Liste ausklappen',
-    finished: (done, failed) =>
-      `${plural(done, '1 Datei hochgeladen', `${done} Dateien hochgeladen`)}${failed === 0 ? '' : `, ${failed} fehlgeschlagen`}.`,
+    finished: ({ done, failed, asked }) =>
+      `${[
+        plural(done, '1 Datei hochgeladen', `${done} Dateien hochgeladen`),
+        ...(failed === 0 ? [] : [`${failed} fehlgeschlagen`]),
+        ...(asked === 0 ? [] : [plural(asked, '1 wartet auf Antwort', `${asked} warten auf Antwort`)]),
+      ].join(', ')}.`,
     leave: 'Es wird noch hochgeladen.',
   },
   keyboard: {

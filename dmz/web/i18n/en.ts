@@ -261,8 +261,20 @@ export const en = {
     clear: 'Clear list',
     collapse: 'Make the list small',
     expand: 'Show the list',
-    finished: (done: number, failed: number) =>
-      `${plural(done, '1 upload finished', `${done} uploads finished`)}${failed === 0 ? '' : `, ${failed} failed`}.`,
+    finished: ({
+      done,
+      failed,
+      asked,
+    }: {
+      readonly done: number;
+      readonly failed: number;
+      readonly asked: number;
+    }) =>
+      `${[
+        plural(done, '1 upload finished', `${done} uploads finished`),
+        ...(failed === 0 ? [] : [`${failed} failed`]),
+        ...(asked === 0 ? [] : [plural(asked, '1 needs an answer', `${asked} need an answer`)]),
+      ].join(', ')}.`,
     leave: 'Uploads are still running.',
   },
   keyboard: {

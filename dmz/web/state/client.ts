@@ -52,7 +52,7 @@ export function buildClient(browser: Window): Client {
     samples: new FileSamples(browser),
     folder,
     onProblem,
-    onFinished: (done, failed) => notices.say(preferences.words.value.uploads.finished(done, failed)),
+    onFinished: (counts) => notices.say(preferences.words.value.uploads.finished(counts)),
   });
   const actions = new FileActions({ http, screen: folder, selection, notices, preferences, uploads });
   const route = new Route(browser);

@@ -11,6 +11,13 @@ import type { Folder } from '#dmz/web/state/folder.ts';
 import { transferFile } from '#dmz/web/state/upload-transfer.ts';
 import { Upload, type ConflictChoice, type UploadState } from '#dmz/web/state/upload.ts';
 
+/** What became of the uploads once nothing moves any more. */
+export interface UploadCounts {
+  readonly done: number;
+  readonly failed: number;
+  readonly asked: number;
+}
+
 /** A file and the folder it belongs in, below the one it was dropped on or chosen for. */
 export interface PlacedFile {
   readonly file: File;
@@ -25,6 +32,8 @@ export class Uploads {
   readonly items = signal<readonly Upload[]>([]);
   readonly doneCount = computed(() => this.#count('done'));
   readonly failedCount = computed(() => this.#count('failed'));
+  /** Waiting for somebody to say what is to be done. */
+  readonly askedCount = computed(() => this.#count('conflict') + this.#count('bad-name'));
   readonly running = computed(() => this.items.value.some((upload) => upload.isRunning));
   readonly paused = computed(() => this.items.value.some((upload) => upload.state.value.name === 'paused'));
   /** 0…1 over everything in the list. */
@@ -55,7 +64,7 @@ export class Uploads {
   readonly #samples: FileSamples;
   readonly #folder: Folder;
   readonly #onProblem: (problem: ApiProblem) => void;
-  readonly #onFinished: (done: number, failed: number) => void;
+  readonly #onFinished: (counts: UploadCounts) => void;
   /** Folders made, or being made, for files that go into them. */
   readonly #madeFolders = new Map<string, Promise<void>>();
   #lastId = 0;
@@ -75,7 +84,7 @@ export class Uploads {
     samples: FileSamples;
     folder: Folder;
     onProblem: (problem: ApiProblem) => void;
-    onFinished: (done: number, failed: number) => void;
+    onFinished: (counts: UploadCounts) => void;
   }) {
     this.#http = options.http;
     this.#samples = options.samples;
@@ -284,6 +293,7 @@ export class Uploads {
 
   #pump(): void {
     if (this.#isHeld) return;
+    const askedBefore = this.askedCount.value;
     for (const upload of this.items.value) {
       if (this.#sending >= uploadsParallel) return;
       if (
@@ -294,6 +304,7 @@ export class Uploads {
       if (upload.isWaiting && this.#isKnownTaken(upload)) this.#meetConflict(upload);
       if (upload.isWaiting) void this.#send(upload);
     }
+    if (this.askedCount.value > askedBefore) this.#settle();
   }
 
   /** Saves asking in vain; the server's word remains the rule. */
@@ -431,7 +442,11 @@ export class Uploads {
     this.#standingChoice = undefined;
     this.#takesSuggestions = false;
     this.#madeFolders.clear();
-    if (this.doneCount.value + this.failedCount.value > 0)
-      this.#onFinished(this.doneCount.value, this.failedCount.value);
+    const counts = {
+      done: this.doneCount.value,
+      failed: this.failedCount.value,
+      asked: this.askedCount.value,
+    };
+    if (counts.done + counts.failed + counts.asked > 0) this.#onFinished(counts);
   }
 }

@@ -71,7 +71,7 @@ function findReminder(account: Account, preferences: Preferences): Reminder | un
       link: { label: words.title, to: { name: 'options' } },
     };
   if (session.method === 'bypass' && factor.may_set_up)
-    return { text: words.byGiven, link: { label: words.replace, to: { name: 'setup' } } };
+    return { text: words.byGiven, link: { label: words.title, to: { name: 'options' } } };
   const fromMs = Date.parse(factor.required_from ?? '');
   if (factor.enrolled || !(fromMs > Date.now())) return notice === undefined ? undefined : { text: notice };
   const date = preferences.formats.value.day(fromMs);

@@ -51,8 +51,8 @@ describe('the catalogues', () => {
     expect(en.code.attemptsLeft(1)).toBe('1 try left');
     expect(en.code.attemptsLeft(4)).toBe('4 tries left');
     expect(de.code.attemptsLeft(1)).toBe('Noch 1 Versuch');
-    expect(en.uploads.finished(1, 0)).toBe('1 upload finished.');
-    expect(en.uploads.finished(12, 1)).toBe('12 uploads finished, 1 failed.');
+    expect(en.uploads.finished({ done: 1, failed: 0, asked: 0 })).toBe('1 upload finished.');
+    expect(en.uploads.finished({ done: 12, failed: 1, asked: 0 })).toBe('12 uploads finished, 1 failed.');
   });
 });
 
