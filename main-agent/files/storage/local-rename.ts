@@ -30,6 +30,10 @@ export async function renameSpot(
   if (sameFolder && source.name === target.name) {
     return { replaced: false, replacedBytes: 0, type, movedBytes };
   }
+  if (there !== undefined && isHalfMade(journal.recall(by), moved, toStored(there))) {
+    await fs.unlink(from);
+    return { replaced: false, replacedBytes: 0, type, movedBytes };
+  }
   const note = (replaced: boolean): Promise<void> => journal.note({ ...by, id: moved.id, replaced });
   if (there === undefined) {
     await requireNoTwin(target.folder, target.name, sameFolder ? source.name : undefined);
@@ -56,6 +60,11 @@ function recallRename(intent: Intent | undefined, there: BigIntStats | undefined
   if (intent === undefined || stored?.id !== intent.id) return undefined;
   const { type } = stored;
   return { replaced: intent.replaced, replacedBytes: 0, type, movedBytes: bytesOf(stored) };
+}
+
+/** An earlier process was killed when the file had both its names (`exclusive-move.ts`). */
+function isHalfMade(intent: Intent | undefined, moved: Stored, there: Stored | undefined): boolean {
+  return moved.type === 'file' && moved.id === there?.id && moved.id === intent?.id && !intent.replaced;
 }
 
 function bytesOf({ type, size }: Stored): number {

@@ -119,8 +119,14 @@ export class LocalUpload extends UploadBytes implements Upload {
     const existing = found === undefined ? undefined : toStored(found);
     if (existing?.type === 'folder') throw isAFolder();
     if (found !== undefined && existing === undefined) throw taken('a link or special file has that name');
-    requirePrecondition(rules.precondition, existing?.etag);
     const part = this.#area.partPath(this.record.id);
+    if (existing?.id === this.shared.id) {
+      // An earlier process was killed when it had both its names (`exclusive-move.ts`).
+      await fs.unlink(part);
+      await folder.sync();
+      return { attributes: await this.stat(), created: true, replacedBytes: 0 };
+    }
+    requirePrecondition(rules.precondition, existing?.etag);
     if (existing === undefined) {
       if (!rules.mayCreate) throw denied('the file is gone and a new one may not be made');
       await requireNoTwin(folder, name);

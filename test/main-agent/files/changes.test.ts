@@ -94,6 +94,35 @@ test('a change whose answer was lost with its process is answered by the next on
   expect(codesOf(refused)).toEqual(['not-found', 'not-found', 'not-found', 'exists', 'not-found', 'exists']);
 });
 
+test('a rename that was killed between its two names is finished when it is sent again', async () => {
+  const rig = await startRig();
+  const before = rig.client('alice', 'sftp', 'one-session');
+  await before.put(['a'], 'x');
+  await before.askAs('fs.rename', move(['a'], ['b']), 1000);
+  await rig.close();
+  await fs.link(rig.path('alice', 'b'), rig.path('alice', 'a'));
+  await rig.start();
+  const after = rig.client('alice', 'sftp', 'one-session');
+  const other = rig.client('alice', 'sftp', 'other-session');
+  await expect(other.askAs('fs.rename', move(['a'], ['b']), 1000)).rejects.toMatchObject({ code: 'exists' });
+  expect(await after.askAs('fs.rename', move(['a'], ['b']), 1000)).toEqual({ replaced: false });
+  expect(await after.names()).toEqual(['b']);
+});
+
+test('a commit that was killed between its two names is finished when it is sent again', async () => {
+  const rig = await startRig();
+  const dropBox = userOf('alice', [mountOf([], ['alice'], ['write'])]);
+  const handle = await rig.client(dropBox, 'sftp', 'one-session').open(['f'], newFile);
+  await rig.client(dropBox, 'sftp', 'one-session').write(handle, 'whole');
+  await rig.close();
+  const [part = ''] = (await rig.staged()).filter((name) => name.endsWith('.part'));
+  await fs.link(rig.path('.sallyport-staging', part), rig.path('alice', 'f'));
+  await rig.start();
+  const after = rig.client(dropBox, 'sftp', 'one-session');
+  expect(await after.ask('fs.commit', { handle })).toMatchObject({ created: true, attributes: { size: 5 } });
+  expect((await fs.stat(rig.path('alice', 'f'))).nlink).toBe(1);
+});
+
 test('a tree is deleted with all that is in it, names no client could name included', async () => {
   const rig = await startRig();
   const client = rig.client();
