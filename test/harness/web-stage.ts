@@ -258,6 +258,8 @@ export class ScenePlayer {
     const page = this.#window?.page ?? (await this.#visit());
     await page.emulateMedia({ colorScheme: null });
     if (scene.clock === true) await page.clock.install();
+    // A sign-in that the last scene left half-way would go on in this one.
+    if (scene.as === undefined) await page.context().clearCookies();
     const isNew = this.#window === undefined;
     this.#window = { page, as: scene.clock === true || scene.spoils === true ? 'spoiled' : scene.as };
     const words = catalogues[this.#language];
