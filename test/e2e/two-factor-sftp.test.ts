@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -69,6 +69,8 @@ describe('two factors over SFTP', () => {
     const mailbox = mailboxOf('gina');
     const login = runPsftp({ ...withPassword('gina'), codeFile }, ['pwd']);
     const code = await mailbox.code(1);
+    // The mail is sent before the node is told to ask: main must not die in between.
+    await waitUntil(() => existsSync(`${codeFile}.asked`), 60_000);
     allowSetupOverSftp(product.site.files.main.config);
     await product.killMain();
     writeFileSync(codeFile, `${code}\n`);

@@ -15,6 +15,7 @@ expect {
   -nocase "code: " {
     set code $env(LOGIN_CODE)
     if {$env(CODE_FILE) ne ""} {
+      close [open "$env(CODE_FILE).asked" w]
       while {![file exists $env(CODE_FILE)]} { after 100 }
       after $env(CODE_DELAY)
       set file [open $env(CODE_FILE)]
@@ -32,7 +33,10 @@ lassign [wait] pid spawnid oserror status
 exit $status
 `;
 
-/** Runs a batch with PuTTY's psftp. `codeDelayMs` is how long the code of a `codeFile` takes to be read and typed. */
+/**
+ * Runs a batch with PuTTY's psftp. `codeDelayMs` is how long the code of a `codeFile` takes to be read and typed; when it
+ * is asked for, `<codeFile>.asked` is there.
+ */
 export async function runPsftp(
   target: SftpTarget,
   commands: readonly string[],
