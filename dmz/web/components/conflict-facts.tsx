@@ -33,3 +33,20 @@ export function ConflictFacts({ mine, there }: { readonly mine: FileFacts; reado
     </dl>
   );
 }
+
+/** Whether the answer is meant for all that wait with the same question. */
+export function ForAll({
+  checked,
+  onChange,
+}: {
+  readonly checked: boolean;
+  readonly onChange: (checked: boolean) => void;
+}) {
+  const words = useWords();
+  return (
+    <label class="check">
+      <input type="checkbox" checked={checked} onChange={(event) => onChange(event.currentTarget.checked)} />
+      <span>{words.uploads.forAll}</span>
+    </label>
+  );
+}

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Button } from '#dmz/web/components/button.tsx';
-import { ConflictFacts } from '#dmz/web/components/conflict-facts.tsx';
+import { ConflictFacts, ForAll } from '#dmz/web/components/conflict-facts.tsx';
 import { Dialog } from '#dmz/web/components/dialog.tsx';
 import { FullPath, NamedPlaces } from '#dmz/web/components/full-path.tsx';
 import { FolderPicker } from '#dmz/web/components/folder-picker.tsx';
@@ -118,16 +118,7 @@ export function MoveDialog({
           {step.entry.type === 'file' && (
             <ConflictFacts mine={step.entry} there={[...path, step.entry.name]} />
           )}
-          {several && (
-            <label class="check">
-              <input
-                type="checkbox"
-                checked={forAll}
-                onChange={(event) => setForAll(event.currentTarget.checked)}
-              />
-              <span>{words.uploads.forAll}</span>
-            </label>
-          )}
+          {several && <ForAll checked={forAll} onChange={setForAll} />}
           <div class="dialog-buttons">
             <Button onClick={() => step.answer('skip', forAll)}>{words.uploads.skip}</Button>
             <Button onClick={() => step.answer('keep-both', forAll)}>{words.uploads.keepBoth}</Button>

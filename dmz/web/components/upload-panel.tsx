@@ -1,6 +1,6 @@
 import { useRef, useState } from 'preact/hooks';
 import { Button, IconButton } from '#dmz/web/components/button.tsx';
-import { ConflictFacts } from '#dmz/web/components/conflict-facts.tsx';
+import { ConflictFacts, ForAll } from '#dmz/web/components/conflict-facts.tsx';
 import { FullPath } from '#dmz/web/components/full-path.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
 import { TextField } from '#dmz/web/components/text-field.tsx';
@@ -101,16 +101,7 @@ function ConflictChoices({ upload, several }: { readonly upload: Upload; readonl
       {mayReplace && <Button onClick={choose('replace')}>{words.uploads.replace}</Button>}
       <Button onClick={choose('keep-both')}>{words.uploads.keepBoth}</Button>
       <Button onClick={choose('skip')}>{words.uploads.skip}</Button>
-      {several && (
-        <label class="check">
-          <input
-            type="checkbox"
-            checked={forAll}
-            onChange={(event) => setForAll(event.currentTarget.checked)}
-          />
-          <span>{words.uploads.forAll}</span>
-        </label>
-      )}
+      {several && <ForAll checked={forAll} onChange={setForAll} />}
     </div>
   );
 }
@@ -150,16 +141,7 @@ function NewName({ upload, several }: { readonly upload: Upload; readonly severa
       />
       <Button type="submit">{words.uploads.uploadAs}</Button>
       <Button onClick={() => uploads.skip(upload)}>{words.uploads.skip}</Button>
-      {several && (
-        <label class="check">
-          <input
-            type="checkbox"
-            checked={forAll}
-            onChange={(event) => setForAll(event.currentTarget.checked)}
-          />
-          <span>{words.uploads.forAll}</span>
-        </label>
-      )}
+      {several && <ForAll checked={forAll} onChange={setForAll} />}
     </form>
   );
 }
