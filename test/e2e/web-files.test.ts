@@ -304,6 +304,7 @@ describe('what another program put there and nothing here may be called', () => 
     await put(['odd', 'plain.txt'], 'plain');
     await put(['odd', 'aux.h'], 'device');
     await put(['odd', 'line\nbreak.txt'], 'line');
+    await put(['odd', 'below', 'com1.log'], 'device');
     await put(['only odd', 'nul'], 'device');
     await open('/files/odd');
     await page.getByRole('button', { name: '2 more items can’t be shown' }).click();
@@ -318,7 +319,7 @@ describe('what another program put there and nothing here may be called', () => 
     await flows.chooseAction('odd', 'Delete');
     const question = page.getByRole('dialog');
     await question
-      .getByText('There are also 2 items in it that can’t be shown here. They are deleted too.')
+      .getByText('There are also 3 items in it that can’t be shown here. They are deleted too.')
       .waitFor();
     await question.getByRole('button', { name: 'Delete' }).click();
     await flows.row('odd').waitFor({ state: 'detached' });

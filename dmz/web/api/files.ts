@@ -57,9 +57,10 @@ export async function getPage(
   };
 }
 
+/** All that lies below a folder and is in no listing, as far as main looks for it. */
 export async function countUnserved(http: Http, folder: FolderPath, signal: AbortSignal): Promise<number> {
-  const path = `${toFolderApiPath(folder)}?limit=1`;
-  const { unserved } = await http.call<ListingBody>({ method: 'GET', path, signal });
+  const path = `${toFolderApiPath(folder)}?unserved=1`;
+  const { unserved } = await http.call<Pick<ListingBody, 'unserved'>>({ method: 'GET', path, signal });
   return unserved?.count ?? 0;
 }
 

@@ -55,7 +55,7 @@ export function UnservedDialog({ onClose }: { readonly onClose: () => void }) {
   );
 }
 
-/** For folders that are about to be deleted: what goes with them unseen, as far as their own listings tell. */
+/** For folders that are about to be deleted: what goes with them unseen. */
 export function UnservedWarning({ entries }: { readonly entries: readonly Entry[] }) {
   const { http } = useClient();
   const words = useWords();
