@@ -84,11 +84,11 @@ describe('a file', () => {
     const dates: Record<string, Date> = {
       'small.txt': new Date('2020-02-03T04:05:06Z'),
       'old.txt': new Date('1968-07-01T00:00:00Z'),
-      'large.bin': new Date('2020-02-03T04:05:06Z'),
+      'in pieces.bin': new Date('2020-02-03T04:05:06Z'),
     };
     for (const [name, date] of Object.entries(dates)) {
       const file = join(product.folder, name);
-      await writeFile(file, name === 'large.bin' ? randomBytes(30_000_000) : 'four');
+      await writeFile(file, name === 'in pieces.bin' ? randomBytes(30_000_000) : 'four');
       await utimes(file, date, date);
     }
     const page = await browser.visit({ ignoreHTTPSErrors: true });
