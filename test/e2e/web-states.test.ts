@@ -281,6 +281,8 @@ describe('while main is down', () => {
     await flows.row('a.txt').waitFor();
     const other = await visit();
     await other.flows.open();
+    // A page that comes up while main is away shows nothing but that.
+    await other.page.getByLabel('User name').waitFor();
     const letMainStart = await product.holdMain();
     await page.reload();
     await other.flows.submitPassword('nina', product.password('nina'));
