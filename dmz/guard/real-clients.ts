@@ -51,7 +51,7 @@ const tellEveryMs = 60_000;
 /** Peers whose last line is remembered. */
 const toldMax = 1_024;
 
-type Refusal = 'unlisted-peer' | 'no-header' | 'invalid-header' | 'late-header' | 'too-many-waiting';
+type Refusal = 'unlisted-peer' | 'invalid-header' | 'late-header' | 'too-many-waiting';
 
 export function buildRealClients(options: RealClientsOptions): RealClients {
   const { protocol, clock, log } = options;

@@ -181,7 +181,8 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
       clientByEnds.set(ends, client);
       metrics.connections(1);
       socket.once('close', () => {
-        clientByEnds.delete(ends);
+        // The same ends may be another connection's by now.
+        if (clientByEnds.get(ends) === client) clientByEnds.delete(ends);
         metrics.connections(-1);
         admission.release();
       });
