@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Outcome, runProgram } from '#test/harness/clients/process.ts';
+import { runCurlSftp } from '#test/harness/clients/curl-sftp.ts';
+import type { Outcome } from '#test/harness/clients/process.ts';
 import { type Product, startProduct, writeRandomFile } from '#test/harness/product.ts';
 
 /**
@@ -54,9 +54,5 @@ describe('curl over SFTP', () => {
 });
 
 function curl(product: Product, path: string, ...args: readonly string[]): Promise<Outcome> {
-  const { host, port, hostKey } = product.site.sftp;
-  const blob = Buffer.from(hostKey.split(' ')[1] ?? '', 'base64');
-  const fingerprint = createHash('sha256').update(blob).digest('base64').replace(/=+$/, '');
-  const login = ['--user', `frank:${product.password('frank')}`, '--hostpubsha256', fingerprint];
-  return runProgram('/usr/bin/curl', ['-sS', ...login, ...args, `sftp://${host}:${port}${path}`]);
+  return runCurlSftp(product.sftp('frank', { password: product.password('frank') }), path, args);
 }

@@ -23,7 +23,7 @@ const clientsAtOnce = 4;
 /** Longer than a client without a first factor may stay: a mail that takes its time. */
 const slowMailMs = 33_000;
 
-const slots = Array.from({ length: 9 }, (_, index) => index);
+const slots = Array.from({ length: 11 }, (_, index) => index);
 /** Users of their own for each client, or one client's code and lease would be another's. */
 const moreUsers = slots.flatMap((slot) => [
   buildDemoUser(`app${slot}`, { hasKey: true, isEnrolled: true, requiredOn: ['sftp'] }),
@@ -43,11 +43,15 @@ const scenarios = [
 
 describe('two factors with SFTP clients', () => {
   let product: Product;
+  let compat: Product;
   let slowMail: Promise<Outcome>;
   let clients: DrivenClient[];
 
   beforeAll(async () => {
-    product = await startProduct({ moreUsers });
+    [product, compat] = await Promise.all([
+      startProduct({ moreUsers }),
+      startProduct({ moreUsers, sftpProfile: 'compat' }),
+    ]);
     const codeFile = join(product.folder, 'slow-code');
     slowMail = runPsftp(
       { ...product.sftp('bob', { password: product.password('bob') }), codeFile },
@@ -57,31 +61,32 @@ describe('two factors with SFTP clients', () => {
     const mail = new Mailbox(product.site.files.mail, 'bob@example.com');
     await writeFile(codeFile, await mail.code(1));
   });
-  afterAll(() => product.close());
+  afterAll(() => Promise.all([product.close(), compat.close()]));
 
   /** In the order of `scenarios`. */
   async function tryAll(client: DrivenClient, slot: number): Promise<string[]> {
+    const served = client.profile === 'compat' ? compat : product;
     const login = async (
       user: string,
       credentials: object,
       code?: () => Promise<string>,
     ): Promise<string> => {
-      const target: SftpTarget = product.sftp(user, credentials);
+      const target: SftpTarget = served.sftp(user, credentials);
       return summarise(await client.logIn(target, code ?? (() => Promise.resolve('000000'))));
     };
     const [app, mailed, joined] = [`app${slot}`, `mail${slot}`, `joined${slot}`];
-    const appCode = (): Promise<string> => product.authenticator(app).next();
-    const withPassword = { password: product.password(app) };
-    const mailbox = new Mailbox(product.site.files.mail, `${mailed}@example.com`);
-    const together = product.password(joined) + (await product.authenticator(joined).next());
+    const appCode = (): Promise<string> => served.authenticator(app).next();
+    const withPassword = { password: served.password(app) };
+    const mailbox = new Mailbox(served.site.files.mail, `${mailed}@example.com`);
+    const together = served.password(joined) + (await served.authenticator(joined).next());
     return [
       await login(app, withPassword, appCode),
       await login(app, withPassword),
-      await login(app, { keyFile: product.site.users[app]?.sshKeyFile }, appCode),
-      await login(mailed, { password: product.password(mailed) }, () => mailbox.code(1)),
-      await login('frank', { password: product.password('frank') }),
+      await login(app, { keyFile: served.site.users[app]?.sshKeyFile }, appCode),
+      await login(mailed, { password: served.password(mailed) }, () => mailbox.code(1)),
+      await login('frank', { password: served.password('frank') }),
       await login(joined, { password: together }),
-      await login('dave', { password: product.password('dave') }),
+      await login('dave', { password: served.password('dave') }),
     ];
   }
 

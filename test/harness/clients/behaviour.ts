@@ -4,6 +4,8 @@ import { emulatedClients, logInEmulated } from './emulated-client.ts';
 import { runLftp } from './lftp.ts';
 import { runOpenSshSftp } from './openssh-sftp.ts';
 import { logInWithParamiko } from './paramiko.ts';
+import { mountSshfs, NotMounted } from './sshfs.ts';
+import { runCurlSftp } from './curl-sftp.ts';
 import { runPsftp } from './psftp.ts';
 import { runRclone } from './rclone.ts';
 
@@ -19,6 +21,8 @@ export interface Behaviour {
 export interface DrivenClient {
   readonly name: string;
   readonly version: string;
+  /** It finds no algorithm in common with `strict`. */
+  readonly profile?: 'compat';
   readonly logIn: (target: SftpTarget, code: () => Promise<string>) => Promise<Behaviour>;
 }
 
@@ -30,12 +34,14 @@ export async function listClients(
     const { stdout, stderr } = await runProgram(command, args);
     return pattern.exec(stdout + stderr)?.[1] ?? '';
   };
-  const [openSsh, psftp, lftp, paramiko, rclone] = await Promise.all([
+  const [openSsh, psftp, lftp, paramiko, rclone, sshfs, curl] = await Promise.all([
     versionOf('/usr/bin/ssh', ['-V'], /OpenSSH_([^ ,]+)/),
     versionOf('/usr/bin/psftp', ['-V'], /Release ([^\s]+)/),
     versionOf('/usr/bin/lftp', ['--version'], /Version ([^\s]+)/),
     versionOf('/usr/bin/python3', ['-c', 'import paramiko; print(paramiko.__version__)'], /([^\s]+)/),
     versionOf('/usr/bin/rclone', ['version'], /v([^\s]+)/),
+    versionOf('/usr/bin/sshfs', ['-V'], /SSHFS version ([^\s]+)/),
+    versionOf('/usr/bin/curl', ['-V'], /^curl ([^\s]+)/),
   ]);
   const real: DrivenClient[] = [
     {
@@ -75,6 +81,30 @@ export async function listClients(
       version: rclone,
       logIn: async (target) => {
         const result = await runRclone(target, ['lsf', 'remote:']);
+        return describe(result.status === 0, [], result.stderr);
+      },
+    },
+    {
+      name: 'sshfs',
+      version: sshfs,
+      logIn: async (target, code) => {
+        const result = await mountSshfs({ ...target, codeFile: writeCode(code) }, 'prompt').catch(
+          (error: unknown) => {
+            if (error instanceof NotMounted) return error;
+            throw error;
+          },
+        );
+        if (result instanceof NotMounted) return describe(false, result.prompts, result.message);
+        await result.unmount();
+        return describe(true, result.prompts, '');
+      },
+    },
+    {
+      name: 'curl',
+      version: curl,
+      profile: 'compat',
+      logIn: async (target) => {
+        const result = await runCurlSftp(target, '/');
         return describe(result.status === 0, [], result.stderr);
       },
     },

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { runProgram } from './process.ts';
@@ -8,24 +8,39 @@ import { prepareOpenSsh, type SftpTarget } from './sftp-target.ts';
 /** A folder of this machine that is the server's, until it is unmounted. */
 export interface Mounted {
   readonly path: string;
+  /** What its login asked of a person, in order. */
+  readonly prompts: readonly string[];
   unmount(): Promise<void>;
 }
 
 /** A login and a mount take a second; a machine under load may need many. */
 const mountMs = 60_000;
 
+/** sshfs ended or hung without a mount: what it said. */
+export class NotMounted extends Error {
+  readonly prompts: readonly string[];
+
+  constructor(said: string, prompts: readonly string[]) {
+    super(`sshfs did not mount: ${said}`);
+    this.prompts = prompts;
+  }
+}
+
 /**
  * Mounts where the session starts, with sshfs's own defaults. A password is given the way unattended mounts do it
- * (`password_stdin`). Rejects with what sshfs said when it does not come to a mount.
+ * (`password_stdin`), or to the prompts as a person would. Rejects with `NotMounted`.
  */
-export async function mountSshfs(target: SftpTarget): Promise<Mounted> {
+export async function mountSshfs(
+  target: SftpTarget,
+  passwordBy: 'stdin' | 'prompt' = 'stdin',
+): Promise<Mounted> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-sshfs-'));
   const path = join(folder, 'mnt');
   await mkdir(path);
-  const { options, env } = await prepareOpenSsh(folder, target);
+  const { options, env, promptsFile } = await prepareOpenSsh(folder, target);
   const config = join(folder, 'ssh_config');
   await writeFile(config, toConfigFile(options));
-  const password = target.password === undefined ? [] : ['-o', 'password_stdin'];
+  const password = target.password === undefined || passwordBy === 'prompt' ? [] : ['-o', 'password_stdin'];
   const remote = `${target.user}@${target.host}:`;
   const sshfs = spawn(
     '/usr/bin/sshfs',
@@ -52,9 +67,10 @@ export async function mountSshfs(target: SftpTarget): Promise<Mounted> {
     if (performance.now() > end) break;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  if (!isOver() && (await isMountPoint(path))) return { path, unmount };
+  const prompts = (await readFile(promptsFile, 'utf8')).split('\n').filter((line) => line !== '');
+  if (!isOver() && (await isMountPoint(path))) return { path, prompts, unmount };
   await unmount();
-  throw new Error(`sshfs did not mount: ${said}`);
+  throw new NotMounted(said, prompts);
 }
 
 async function isMountPoint(path: string): Promise<boolean> {
