@@ -6,6 +6,7 @@ import { buildAudit } from '#main-agent/audit/audit-log.ts';
 import { Checkpoints } from '#main-agent/audit/checkpoints.ts';
 import { EdgeEvents } from '#main-agent/audit/edge-events.ts';
 import { startAuditFeed } from '#main-agent/audit/feed.ts';
+import { NodeBudget } from '#main-agent/audit/node-budget.ts';
 import { NodeHeads } from '#main-agent/audit/node-heads.ts';
 import { Bans, type EdgeBan } from '#main-agent/bans/bans.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
@@ -70,8 +71,10 @@ export async function startMainAgent(
   const startedAtMs = clock.now();
   const part = (name: string): Log => log.child({ part: name });
 
+  const nodeBudget = new NodeBudget({ clock, log: part('audit'), write: (record) => audit.append(record) });
   const opened = await openSqliteState({
     file: config.state.file,
+    admit: (changes) => nodeBudget.admit(changes),
     clock,
     log: part('state'),
     onFailure: around.onStateFailure,
@@ -241,6 +244,7 @@ export async function startMainAgent(
     ...checkpoints.problems(),
     ...webhooks.problems(),
     ...edgeEvents.problems(),
+    ...nodeBudget.problems(),
     ...nodeHeads.problems(),
     ...login.admin.problems(),
     ...listOrphans(departures.list()),
@@ -359,6 +363,7 @@ export async function startMainAgent(
       await users.close();
       await departures.close();
       await notify.close();
+      await nodeBudget.close();
       await feed.flush();
       await checkpoints.close();
       await webhooks.close();

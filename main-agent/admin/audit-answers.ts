@@ -30,6 +30,7 @@ const auditRecord = z.object({
   sha256: text,
   durationMs: number,
   detail: text,
+  summed: z.record(z.string(), z.number()).optional(),
   edge: z
     .object({
       worker: z.number(),

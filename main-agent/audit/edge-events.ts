@@ -2,14 +2,25 @@ import type { KeyObject } from 'node:crypto';
 import type { Change, EdgeCount, StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
 import { isEdgeEventOf, type EdgeEvent } from '#shared/link/edge-event.ts';
-import { edgeEventsMax } from '#shared/link/limits.ts';
 import type { Log } from '#shared/log.ts';
-import { edgeEventsPerCommit, problemToldForMs, retryMs } from './limits.ts';
+import { Rate } from '#shared/rate.ts';
+import {
+  edgeEventsPerCommit,
+  edgeEventsPerNodeMax,
+  edgeRecordRate,
+  edgeRoomEveryMs,
+  problemToldForMs,
+  retryMs,
+} from './limits.ts';
 import type { AuditRecord } from './record.ts';
 
 /**
  * What DMZ nodes tell of their edge, into the audit: each event once, in the node's own order, with the node's
  * signature; a number that is missing gets a record of its own. A node is told what it need not keep any more.
+ *
+ * A node that sends faster than its rate waits: what it is not told to be taken an honest one keeps, counts and tells
+ * itself, so nothing is lost silently, and one that was broken into neither fills the disk nor has main verify
+ * signatures all day.
  *
  * Trust: events are the node's word; what strangers chose in them is text.
  */
@@ -31,6 +42,8 @@ interface Inbox {
   /** The last one that is audited; `unknown` until the state was asked. */
   position: EdgeCount | undefined | 'unknown';
   running: boolean;
+  /** Did more come than is kept waiting? */
+  overflowed: boolean;
   /** The boot whose wrong signatures are told already. */
   forgedBoot: string | undefined;
 }
@@ -42,7 +55,9 @@ interface Problem {
 
 export class EdgeEvents {
   readonly #options: EdgeEventsOptions;
+  /** By node and worker: pinned names, and a number that the hello's schema bounds. */
   readonly #inboxes = new Map<string, Inbox>();
+  readonly #rates = new Map<string, Rate>();
   readonly #problems = new Map<string, Problem>();
   #closed = false;
 
@@ -58,11 +73,20 @@ export class EdgeEvents {
       events: [],
       position: 'unknown',
       running: false,
+      overflowed: false,
       forgedBoot: undefined,
     };
     this.#inboxes.set(key, inbox);
     // An honest node has no more under way; it will send again what it is not told to be taken.
-    if (inbox.events.length >= edgeEventsMax) return;
+    if (this.#countWaiting(node) >= edgeEventsPerNodeMax) {
+      if (!inbox.overflowed)
+        this.#tell(
+          `flood ${node}`,
+          `${node} sends more events than are written down; what is too much is left out`,
+        );
+      inbox.overflowed = true;
+      return;
+    }
     inbox.events.push(event);
     this.#start(inbox);
   }
@@ -90,12 +114,35 @@ export class EdgeEvents {
       .finally(() => (inbox.running = false));
   }
 
+  #countWaiting(node: string): number {
+    let count = 0;
+    for (const inbox of this.#inboxes.values()) if (inbox.node === node) count += inbox.events.length;
+    return count;
+  }
+
+  /** The next of an inbox that its node's rate lets be judged now. */
+  #takeBatch({ node, events }: Inbox): EdgeEvent[] {
+    const now = this.#options.clock.monotonic();
+    const rate = this.#rates.get(node) ?? new Rate(edgeRecordRate, now);
+    this.#rates.set(node, rate);
+    const batch: EdgeEvent[] = [];
+    for (const event of events.slice(0, edgeEventsPerCommit)) {
+      if (!rate.take(now)) break;
+      batch.push(event);
+    }
+    return batch;
+  }
+
   async #drain(inbox: Inbox): Promise<void> {
     const { state, acknowledge } = this.#options;
     const { node, worker, events } = inbox;
     if (inbox.position === 'unknown') inbox.position = await state.edgePosition(node, worker);
-    while (events.length > 0) {
-      const batch = events.slice(0, edgeEventsPerCommit);
+    while (events.length > 0 && !this.#closed) {
+      const batch = this.#takeBatch(inbox);
+      if (batch.length === 0) {
+        await new Promise((resolve) => setTimeout(resolve, edgeRoomEveryMs).unref());
+        continue;
+      }
       const changes: Change[] = [];
       let position: EdgeCount | undefined = inbox.position;
       for (const event of batch) {
@@ -134,7 +181,9 @@ export class EdgeEvents {
     if (sequence <= last) return undefined;
     const missing = sequence - last - 1;
     if (missing > 0) {
-      const text = `${missing} events of ${node} never came, from its event ${last + 1} on`;
+      const why = inbox.overflowed ? 'were left out: it sent more than are written down' : 'never came';
+      inbox.overflowed = false;
+      const text = `${missing} events of ${node} ${why}, from its event ${last + 1} on`;
       this.#tell(`gap ${node}`, text);
       changes.push(
         this.#record('edge.gap', 'failed', {

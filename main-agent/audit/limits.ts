@@ -1,3 +1,6 @@
+import { edgeEventsMax } from '#shared/link/limits.ts';
+import type { RateLimit } from '#shared/rate.ts';
+
 /** Bounds of the audit, each with its reason. */
 
 /** Records copied at a time; bounds memory when the file is far behind. */
@@ -20,5 +23,18 @@ export const checkpointCloseMs = 1_500;
 export const recordsScannedMax = 50_000;
 /** Each makes up to three changes, and a commit takes 256. */
 export const edgeEventsPerCommit = 64;
+/**
+ * Refusals of one node that are written down one by one: a password list tried on a company, or a whole office that
+ * mistypes on a Monday, fits into the burst; two a second for ever are 100 MiB a day.
+ */
+export const refusalRate: RateLimit = { burst: 600, perSecond: 2 };
+/** What is beyond it is one record each time. */
+export const summedEveryMs = 60_000;
+/** Events of one node's edge, written and verified: all that an honest one keeps while main is away, then two a second. */
+export const edgeRecordRate: RateLimit = { burst: edgeEventsMax, perSecond: 2 };
+/** How often a node that is over it is looked at again. */
+export const edgeRoomEveryMs = 1000;
+/** Of all its workers together: an honest node has one, and one that says it has 64 gets no more memory of main. */
+export const edgeEventsPerNodeMax = 2 * edgeEventsMax;
 /** How long `status` shows that events of a node were lost; the audit shows it for ever. */
 export const problemToldForMs = 24 * 3_600_000;

@@ -32,6 +32,8 @@ export interface AuditRecord {
   readonly sha256?: string;
   readonly durationMs?: number;
   readonly detail?: string;
+  /** In `audit.summed`: how many records of each event were counted instead of written. */
+  readonly summed?: Readonly<Record<string, number>>;
   /** Where an event of a DMZ node stands in that node's own count. */
   readonly edge?: EdgePosition;
 }

@@ -35,6 +35,8 @@ export interface SqliteStateOptions {
   readonly file: string;
   readonly clock: Clock;
   readonly log: Log;
+  /** Says which changes are to be made: every record passes here. All, if absent. */
+  readonly admit?: (changes: readonly Change[]) => readonly Change[];
   /** Called once when the writer thread died. Nothing works after that; the process should end. */
   readonly onFailure?: (error: SallyportError) => void;
 }
@@ -108,7 +110,9 @@ class SqliteState implements StateStore {
         new SallyportError('too-many', 'Too many changes at once', { detail: `${changes.length} changes` }),
       );
     }
-    return this.#ask((id) => ({ type: 'commit', id, changes }));
+    const admitted = this.#options.admit?.(changes) ?? changes;
+    if (admitted.length === 0) return Promise.resolve({ ok: true });
+    return this.#ask((id) => ({ type: 'commit', id, changes: admitted }));
   }
 
   sessions(): Promise<readonly StoredSession[]> {

@@ -2,9 +2,10 @@ import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { EdgeEvents } from '#main-agent/audit/edge-events.ts';
 import { startAuditFeed } from '#main-agent/audit/feed.ts';
+import { edgeEventsPerNodeMax, edgeRecordRate, edgeRoomEveryMs } from '#main-agent/audit/limits.ts';
 import { NodeHeads } from '#main-agent/audit/node-heads.ts';
 import { verifyAudit } from '#main-agent/audit/verify.ts';
 import { signEdgeEvent, type EdgeEvent } from '#shared/link/edge-event.ts';
@@ -15,7 +16,8 @@ import { buildMemoryState, type MemoryState } from '#test/harness/memory-state.t
 const log = buildLog('silent', {});
 const { privateKey, publicKey } = generateKeyPairSync('ed25519');
 const nowMs = Date.parse('2026-11-24T08:00:00.000Z');
-const clock = { now: () => nowMs, monotonic: () => nowMs };
+let steadyMs = 0;
+const clock = { now: () => nowMs, monotonic: () => steadyMs };
 
 describe('events of DMZ nodes', () => {
   let state: MemoryState;
@@ -104,6 +106,37 @@ describe('events of DMZ nodes', () => {
     expect(state.audit.map(({ event }) => event)).toEqual(['edge.forged']);
     expect(events.problems()).toHaveLength(1);
     expect(acknowledged).toEqual([]);
+  });
+
+  it('S-09: of a node that floods are not all written down, and how many were left out is a record', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout'] });
+    try {
+      const flood = edgeRecordRate.burst + edgeEventsPerNodeMax;
+      for (let sequence = 1; sequence <= flood + 5; sequence += 1) events.take('dmz1', 0, build(sequence));
+      for (let turn = 0; turn < 100; turn += 1) await settle();
+      expect(state.audit.length).toBe(edgeRecordRate.burst);
+      expect(acknowledged.at(-1)).toBe(edgeRecordRate.burst);
+      expect(events.problems()).toEqual([
+        'dmz1 sends more events than are written down; what is too much is left out',
+      ]);
+      // What waits goes on at the node's rate, so that nothing is acknowledged that is not written.
+      steadyMs += 10_000;
+      await vi.advanceTimersByTimeAsync(edgeRoomEveryMs);
+      for (let turn = 0; turn < 10; turn += 1) await settle();
+      expect(state.audit.length).toBe(edgeRecordRate.burst + 10 * edgeRecordRate.perSecond);
+      steadyMs += 3_600_000;
+      await vi.advanceTimersByTimeAsync(edgeRoomEveryMs);
+      for (let turn = 0; turn < 100; turn += 1) await settle();
+      steadyMs += 3_600_000;
+      await vi.advanceTimersByTimeAsync(edgeRoomEveryMs);
+      for (let turn = 0; turn < 100; turn += 1) await settle();
+      events.take('dmz1', 0, build(flood + 6));
+      for (let turn = 0; turn < 10; turn += 1) await settle();
+      expect(audited().at(-2)).toMatch(/^edge\.gap: \d+ events of dmz1 were left out/);
+      expect(audited().at(-1)).toBe(`edge.banned: event ${flood + 6}`);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('S-14: wait for a state that fails, and are not acknowledged before they are durable', async () => {
