@@ -1,11 +1,11 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
 import { checkYaml } from '#shared/config/check.ts';
 import { configError } from '#shared/config/problem.ts';
 import { SallyportError } from '#shared/error.ts';
 import { stringify } from 'yaml';
 import { z } from 'zod';
-import { ensureFolder, isErrno, removeDurably, writeDurably } from './durable-file.ts';
+import { ensureFolder, isErrno, removeDurably, syncFolder, writeDurably } from './durable-file.ts';
 import { isUsername } from './username.ts';
 import type { Enrolment, EnrolmentSource } from './user-source.ts';
 
@@ -13,7 +13,8 @@ import type { Enrolment, EnrolmentSource } from './user-source.ts';
  * Second factors at rest: one YAML file per user, in a folder of the agent's own beside the admins' tree. Secrets in it
  * are sealed under the vault key, so a copy of the folder alone gives nothing away.
  *
- * A file that can't be read rejects: the caller must not take it for "never enrolled".
+ * A file that can't be read rejects: the caller must not take it for "never enrolled". A new one is prepared under a
+ * name that no reader takes for one and renamed when state.db has its id, so that what was refused is never in force.
  */
 
 const enrolmentSchema = z
@@ -38,6 +39,8 @@ export function buildYamlEnrolments(options: { readonly directory: string }): En
   const { directory } = options;
   const fileOf = (username: string): string | undefined =>
     isUsername(username) ? path.join(directory, `${username}.yaml`) : undefined;
+  const preparedOf = (username: string): string | undefined =>
+    isUsername(username) ? path.join(directory, `${username}.prepared`) : undefined;
 
   return {
     async list() {
@@ -51,23 +54,10 @@ export function buildYamlEnrolments(options: { readonly directory: string }): En
       });
     },
 
-    async read(username) {
-      const file = fileOf(username);
-      if (file === undefined) return undefined;
-      let text: string;
-      try {
-        text = await readFile(file, 'utf8');
-      } catch (error) {
-        if (isErrno(error, 'ENOENT')) return undefined;
-        throw error;
-      }
-      const checked = checkYaml(text, file, enrolmentSchema);
-      if (!checked.ok) throw configError(checked.problems);
-      return checked.value;
-    },
+    read: (username) => readEnrolment(fileOf(username)),
 
-    async write(username, enrolment) {
-      const file = fileOf(username);
+    async prepare(username, enrolment) {
+      const file = preparedOf(username);
       if (file === undefined) {
         throw new SallyportError('bad-request', 'No such user name', { detail: JSON.stringify(username) });
       }
@@ -93,9 +83,32 @@ export function buildYamlEnrolments(options: { readonly directory: string }): En
       );
     },
 
+    async promote(username, id) {
+      const [file, prepared] = [fileOf(username), preparedOf(username)];
+      const enrolment = await readEnrolment(prepared);
+      if (file === undefined || prepared === undefined || enrolment?.id !== id) return undefined;
+      await rename(prepared, file);
+      await syncFolder(directory);
+      return enrolment;
+    },
+
     async remove(username) {
-      const file = fileOf(username);
-      if (file !== undefined) await removeDurably(file);
+      for (const file of [preparedOf(username), fileOf(username)])
+        if (file !== undefined) await removeDurably(file);
     },
   };
+}
+
+async function readEnrolment(file: string | undefined): Promise<Enrolment | undefined> {
+  if (file === undefined) return undefined;
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+  const checked = checkYaml(text, file, enrolmentSchema);
+  if (!checked.ok) throw configError(checked.problems);
+  return checked.value;
 }

@@ -44,7 +44,10 @@ export interface EnrolmentSource {
   /** Whose there are, readable or not. */
   list(): Promise<readonly string[]>;
   read(username: string): Promise<Enrolment | undefined>;
-  /** Atomic and durable when it resolves. */
-  write(username: string, enrolment: Enrolment): Promise<void>;
+  /** Lays one beside the one in force, in place of what was prepared before. Atomic and durable when it resolves. */
+  prepare(username: string, enrolment: Enrolment): Promise<void>;
+  /** Puts what was prepared under this id in force, durably. Undefined: nothing was. */
+  promote(username: string, id: string): Promise<Enrolment | undefined>;
+  /** The one in force, and what was prepared. */
   remove(username: string): Promise<void>;
 }

@@ -12,7 +12,7 @@ import {
   makeRecoveryCode,
 } from '#main-agent/two-factor/typed-codes.ts';
 import type { Departures } from '#main-agent/users/departures.ts';
-import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
+import type { EnrolmentSource } from '#main-agent/users/user-source.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
@@ -118,8 +118,7 @@ class LocalVault implements Vault {
 
       const id = makeUlid(clock.now(), random, before.state.newestEnrolment);
       const codes = Array.from({ length: request.recoveryCodes }, () => new Secret(makeRecoveryCode(random)));
-      const previous = await enrolments.read(username);
-      await enrolments.write(username, {
+      await enrolments.prepare(username, {
         id,
         secret: this.#sealer.seal(request.secret, username, id),
         requiredOn: request.requiredOn,
@@ -127,19 +126,14 @@ class LocalVault implements Vault {
         via: request.via,
         recoveryCodes: codes.map((code) => this.#sealer.fingerprint(code, 'recovery', username, id)),
       });
-      const result = await store
-        .commit([
-          { kind: 'set-enrolment', user: username, id, expected: before.state.enrolment },
-          { kind: 'use-time-step', user: username, enrolment: id, step: request.step },
-          ...request.alongside(id),
-        ])
-        .catch(async (error: unknown) => {
-          await this.#putBack(username, previous);
-          throw error;
-        });
-      if (result.ok) return { ok: true, recoveryCodes: codes.map(asShown) };
-      await this.#putBack(username, previous);
-      return { ok: false, reason: 'refused' };
+      const result = await store.commit([
+        { kind: 'set-enrolment', user: username, id, expected: before.state.enrolment },
+        { kind: 'use-time-step', user: username, enrolment: id, step: request.step },
+        ...request.alongside(id),
+      ]);
+      if (!result.ok) return { ok: false, reason: 'refused' };
+      await enrolments.promote(username, id);
+      return { ok: true, recoveryCodes: codes.map(asShown) };
     });
   }
 
@@ -157,27 +151,22 @@ class LocalVault implements Vault {
       const codes = Array.from({ length: recoveryCodes }, () => new Secret(makeRecoveryCode(random)));
       const used = evidence.find((change) => change.kind === 'use-time-step')?.step ?? state.lastStep;
       const spent = await this.#carrySpentSteps(username, enrolment.id, id, used);
-      await enrolments.write(username, {
+      await enrolments.prepare(username, {
         ...enrolment,
         id,
         secret: this.#sealer.seal(this.#sealer.open(enrolment.secret, username, enrolment.id), username, id),
         recoveryCodes: codes.map((code) => this.#sealer.fingerprint(code, 'recovery', username, id)),
       });
-      const result = await store
-        .commit([
-          // First: it is about the enrolment under its old id.
-          ...evidence,
-          { kind: 'set-enrolment', user: username, id, expected: enrolment.id },
-          ...spent,
-          ...alongside(id),
-        ])
-        .catch(async (error: unknown) => {
-          await this.#putBack(username, enrolment);
-          throw error;
-        });
-      if (result.ok) return { ok: true, recoveryCodes: codes.map(asShown) };
-      await this.#putBack(username, enrolment);
-      return result;
+      const result = await store.commit([
+        // First: it is about the enrolment under its old id.
+        ...evidence,
+        { kind: 'set-enrolment', user: username, id, expected: enrolment.id },
+        ...spent,
+        ...alongside(id),
+      ]);
+      if (!result.ok) return result;
+      await enrolments.promote(username, id);
+      return { ok: true, recoveryCodes: codes.map(asShown) };
     });
   }
 
@@ -329,11 +318,6 @@ class LocalVault implements Vault {
       detail: `main's clock jumped by ${jumpedMs} ms`,
       hint: 'Check the clock, then confirm it with `sallyport two-factor confirm-clock`. Recovery and bypass codes work meanwhile.',
     });
-  }
-
-  async #putBack(username: string, previous: Enrolment | undefined): Promise<void> {
-    const { enrolments } = this.#options;
-    await (previous === undefined ? enrolments.remove(username) : enrolments.write(username, previous));
   }
 }
 

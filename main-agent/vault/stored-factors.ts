@@ -31,9 +31,9 @@ export class StoredFactors {
   }
 
   /**
-   * The file counts only if the state store has seen it: a missing or older one means that somebody took a factor
-   * away or put a backup back, and refuses. A newer one is a set-up whose commit was lost, or a state store that was:
-   * it is taken, but nothing up to now may be used again.
+   * The file counts only if the state store has its id: a missing or another one means that somebody took a factor away
+   * or put a backup back, and refuses. Only a state store that knows nothing of the user, because it was lost, takes
+   * the file over, and then nothing up to now may be used again.
    */
   async load(username: string): Promise<StoredFactor> {
     const found = await this.#find(username);
@@ -46,17 +46,22 @@ export class StoredFactors {
     const { enrolments, state: store, log } = this.#options;
     const [enrolment, state] = await Promise.all([enrolments.read(username), store.twoFactorState(username)]);
     if (enrolment?.id === state.enrolment) return { state, enrolment, problem: undefined };
+    if (state.enrolment !== undefined) {
+      // A crash came between the commit and the file.
+      const prepared = await enrolments.promote(username, state.enrolment);
+      if (prepared !== undefined) return { state, enrolment: prepared, problem: undefined };
+    }
     const newest = state.newestEnrolment;
-    if (enrolment !== undefined && (newest === undefined || enrolment.id > newest))
-      return this.#adopt(username, enrolment, state);
-    if (state.enrolment === undefined) {
+    if (enrolment !== undefined && newest === undefined) return this.#adopt(username, enrolment, state);
+    const isNewer = enrolment !== undefined && newest !== undefined && enrolment.id > newest;
+    if (state.enrolment === undefined && !isNewer) {
       log.warn({ user: username }, 'an enrolment file from before the last reset is ignored');
       return { state, enrolment: undefined, problem: undefined };
     }
     const problem =
       enrolment === undefined
-        ? `the enrolment ${state.enrolment} has no file`
-        : `the enrolment file is ${enrolment.id}, an older one than ${state.enrolment}`;
+        ? `the enrolment ${String(state.enrolment)} has no file`
+        : `the enrolment file is ${enrolment.id}, ${isNewer ? 'a newer' : 'an older'} one than ${state.enrolment ?? newest}`;
     log.error({ alarm: 'enrolment-mismatch', user: username, detail: problem }, 'enrolment refused');
     return { state, enrolment: undefined, problem };
   }

@@ -15,13 +15,13 @@ export interface Vault {
   verify(username: string, code: Secret, kinds: readonly VaultCodeKind[]): Promise<CodeVerdict>;
   /** Compares a code with a secret that is not stored yet. The step it is right at, or undefined. */
   prove(secret: Secret<Buffer>, code: Secret): Promise<number | undefined>;
-  /** Saves a proven secret: file first, then one commit together with `alongside`. False: that commit was refused. */
+  /** Saves a proven secret: prepared as a file, then one commit together with `alongside`, then the file is in force. */
   enrol(request: EnrolRequest): Promise<EnrolResult>;
   /** The one way a factor goes away. One commit together with `alongside`, then the file. */
   reset(username: string, alongside: readonly Change[]): Promise<void>;
   /**
    * New recovery codes for the present enrolment, which goes on under a new id: a restored older file brings no old
-   * code back. File first, then one commit together with `alongside`.
+   * code back. In the order of `enrol`.
    */
   renewRecoveryCodes(request: RenewalRequest): Promise<RenewalResult>;
   /** Makes a bypass code; the changes put it in force. */

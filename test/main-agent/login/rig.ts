@@ -8,7 +8,7 @@ import { defaultTotpSettings, stepAt, totpCodeAt } from '#main-agent/two-factor/
 import { Departures } from '#main-agent/users/departures.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { requireRoom, type OwnCredentials } from '#main-agent/users/own-credentials.ts';
-import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
+import type { Enrolment } from '#main-agent/users/user-source.ts';
 import type { AssertionClaims } from '#shared/assertion/claims.ts';
 import { commitToCode } from '#shared/assertion/code-commitment.ts';
 import { signAssertion } from '#shared/assertion/sign.ts';
@@ -21,6 +21,7 @@ import { randomId } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
 import { parsePublicKeyBlob } from '#shared/ssh-key/parse.ts';
 import { buildMemoryState, type MemoryState } from '#test/harness/memory-state.ts';
+import { buildMemoryEnrolments } from '#test/harness/memory-enrolments.ts';
 import { buildMemoryUsers } from '#test/harness/memory-users.ts';
 
 /** Main's login with everything around it in memory, and a node that signs as a real one would, or not. */
@@ -230,12 +231,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
   const sent: CodeMessage[] = [];
   const notices: AccountNotice[] = [];
   const userSource = buildMemoryUsers(users);
-  const enrolmentSource: EnrolmentSource = {
-    list: async () => [...enrolments.keys()],
-    read: async (name) => enrolments.get(name),
-    write: async (name, enrolment) => void enrolments.set(name, enrolment),
-    remove: async (name) => void enrolments.delete(name),
-  };
+  const enrolmentSource = buildMemoryEnrolments(enrolments);
   const departures = new Departures({
     state,
     users: userSource,

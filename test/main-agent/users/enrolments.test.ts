@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';
-import type { Enrolment } from '#main-agent/users/user-source.ts';
+import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
 
 const enrolment: Enrolment = {
   id: '01JDEM00000000000000000000',
@@ -13,6 +13,11 @@ const enrolment: Enrolment = {
   via: { node: 'dmz1', session: 'c2Vzc2lvbg' },
   recoveryCodes: ['A'.repeat(43), '-'.repeat(43)],
 };
+
+async function write(source: EnrolmentSource, username: string, one: Enrolment): Promise<void> {
+  await source.prepare(username, one);
+  await source.promote(username, one.id);
+}
 
 let base: string;
 let directory: string;
@@ -26,7 +31,7 @@ describe('an enrolment', () => {
   test('is read as it was written, from a private file in a private folder', async () => {
     const source = buildYamlEnrolments({ directory });
     expect(await source.read('alice')).toBeUndefined();
-    await source.write('alice', enrolment);
+    await write(source, 'alice', enrolment);
     expect(await source.read('alice')).toEqual(enrolment);
     expect((await stat(directory)).mode & 0o777).toBe(0o700);
     expect((await stat(path.join(directory, 'alice.yaml'))).mode & 0o777).toBe(0o600);
@@ -35,17 +40,30 @@ describe('an enrolment', () => {
 
   test('replaces the one before, and is gone when removed, twice if need be', async () => {
     const source = buildYamlEnrolments({ directory });
-    await source.write('alice', enrolment);
-    await source.write('alice', { ...enrolment, requiredOn: [] });
+    await write(source, 'alice', enrolment);
+    await write(source, 'alice', { ...enrolment, requiredOn: [] });
     expect(await source.read('alice')).toMatchObject({ requiredOn: [] });
     await source.remove('alice');
     await source.remove('alice');
     expect(await source.read('alice')).toBeUndefined();
   });
 
+  test('that is prepared leaves the one before in force until it is promoted by its id', async () => {
+    const source = buildYamlEnrolments({ directory });
+    await write(source, 'alice', enrolment);
+    const newer = { ...enrolment, id: '01JDEM00000000000000000001' };
+    await source.prepare('alice', newer);
+    expect(await source.promote('alice', enrolment.id)).toBeUndefined();
+    expect(await source.read('alice')).toEqual(enrolment);
+    expect(await source.list()).toEqual(['alice']);
+    expect(await source.promote('alice', newer.id)).toEqual(newer);
+    expect(await source.read('alice')).toEqual(newer);
+    expect(await source.promote('alice', newer.id)).toBeUndefined();
+  });
+
   test('that can not be read rejects instead of looking like none', async () => {
     const source = buildYamlEnrolments({ directory });
-    await source.write('alice', enrolment);
+    await write(source, 'alice', enrolment);
     const file = path.join(directory, 'alice.yaml');
     const good = await readFile(file, 'utf8');
     for (const broken of [
@@ -61,9 +79,11 @@ describe('an enrolment', () => {
 
   test('that could not be read back is not written', async () => {
     const source = buildYamlEnrolments({ directory });
-    await expect(source.write('alice', { ...enrolment, secret: 'JBSWY3DPEHPK3PXP' })).rejects.toMatchObject({
-      code: 'config',
-    });
+    await expect(source.prepare('alice', { ...enrolment, secret: 'JBSWY3DPEHPK3PXP' })).rejects.toMatchObject(
+      {
+        code: 'config',
+      },
+    );
     expect(await source.read('alice')).toBeUndefined();
   });
 
@@ -71,7 +91,7 @@ describe('an enrolment', () => {
     const source = buildYamlEnrolments({ directory });
     for (const name of ['../alice', 'a/b', '', '.', 'alice\0', '_default']) {
       expect(await source.read(name)).toBeUndefined();
-      await expect(source.write(name, enrolment)).rejects.toMatchObject({ code: 'bad-request' });
+      await expect(source.prepare(name, enrolment)).rejects.toMatchObject({ code: 'bad-request' });
       await source.remove(name);
     }
     expect(await readdir(base)).toEqual([]);

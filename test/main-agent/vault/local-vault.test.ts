@@ -5,22 +5,22 @@ import { defaultTotpSettings, stepAt, totpCodeAt } from '#main-agent/two-factor/
 import type { Enrolment } from '#main-agent/users/user-source.ts';
 import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
+import { buildMemoryEnrolments } from '#test/harness/memory-enrolments.ts';
 import { buildMemoryState } from '#test/harness/memory-state.ts';
 
 const nowMs = Date.UTC(2026, 10, 24, 12);
 const vaultKey = new Secret(randomBytes(32));
 const secret = new Secret(randomBytes(20));
 
-function open(files = new Map<string, Enrolment>(), state = buildMemoryState(() => nowMs)) {
+function open(
+  files = new Map<string, Enrolment>(),
+  state = buildMemoryState(() => nowMs),
+  prepared = new Map<string, Enrolment>(),
+) {
   const vault = buildVault({
     vaultKey,
     departures: { findProblem: () => undefined },
-    enrolments: {
-      list: async () => [...files.keys()],
-      read: async (name) => files.get(name),
-      write: async (name, enrolment) => void files.set(name, enrolment),
-      remove: async (name) => void files.delete(name),
-    },
+    enrolments: buildMemoryEnrolments(files, prepared),
     state,
     totp: defaultTotpSettings,
     guard: { check: () => undefined },
@@ -28,7 +28,7 @@ function open(files = new Map<string, Enrolment>(), state = buildMemoryState(() 
     log: buildLog('silent', {}),
     random: randomBytes,
   });
-  const enrol = () =>
+  const enrol = (replace = false) =>
     vault.enrol({
       username: 'alice',
       secret,
@@ -36,12 +36,12 @@ function open(files = new Map<string, Enrolment>(), state = buildMemoryState(() 
       requiredOn: ['sftp'],
       recoveryCodes: 2,
       via: { node: 'dmz1', session: 's' },
-      replace: false,
+      replace,
       alongside: () => [],
     });
   const codeAt = (steps: number) =>
     new Secret(totpCodeAt(secret, stepAt(nowMs, defaultTotpSettings) + steps, defaultTotpSettings));
-  return { vault, files, state, enrol, codeAt };
+  return { vault, files, prepared, state, enrol, codeAt };
 }
 
 describe('the vault', () => {
@@ -102,6 +102,59 @@ describe('the vault', () => {
       expect((await vault.verify('alice', codeAt(steps), ['totp'])).kind).toBe('used');
     expect(await vault.status('alice')).toMatchObject({ state: 'enrolled' });
     expect(state.audit).toMatchObject([{ event: 'two-factor.adopted' }]);
+  });
+
+  it('S-03: an enrolment whose commit was refused is never taken over, whatever came after it', async () => {
+    const first = open();
+    first.state.beforeCommit = (changes) => {
+      if (changes.some(({ kind }) => kind === 'set-enrolment')) throw new Error('killed');
+    };
+    await expect(first.enrol()).rejects.toThrow('killed');
+    first.state.beforeCommit = undefined;
+    const after = open(first.files, first.state, first.prepared);
+    expect(await after.vault.status('alice')).toMatchObject({ state: 'none' });
+    expect(await open(first.files, undefined, first.prepared).vault.status('alice')).toMatchObject({
+      state: 'none',
+    });
+
+    await after.enrol();
+    const { id } = await after.vault.status('alice');
+    after.state.beforeCommit = first.state.beforeCommit = () => {
+      throw new Error('killed');
+    };
+    await expect(after.enrol(true)).rejects.toThrow('killed');
+    after.state.beforeCommit = undefined;
+    expect(await open(after.files, after.state, after.prepared).vault.status('alice')).toMatchObject({
+      state: 'enrolled',
+      id,
+    });
+    expect(after.state.audit).toEqual([]);
+  });
+
+  it('S-03: an enrolment whose commit was the last thing before a crash is in force', async () => {
+    const { files, prepared, state, enrol } = open();
+    await enrol();
+    const inForce = files.get('alice');
+    if (inForce === undefined) throw new Error('no file');
+    // As the crash left it: not renamed yet.
+    files.delete('alice');
+    prepared.set('alice', inForce);
+    expect(await open(files, state, prepared).vault.status('alice')).toMatchObject({
+      state: 'enrolled',
+      id: inForce.id,
+    });
+    expect(files.get('alice')).toEqual(inForce);
+  });
+
+  it('S-03: a newer file is refused where the state store knows the user', async () => {
+    const { files, state: known, enrol } = open();
+    await enrol();
+    const { vault, state } = open(files, known);
+    const file = files.get('alice');
+    if (file === undefined) throw new Error('no file');
+    files.set('alice', { ...file, id: 'Z'.repeat(26) });
+    expect(await vault.status('alice')).toMatchObject({ state: 'broken' });
+    expect(state.audit).toEqual([]);
   });
 
   it('a file sealed for another user opens for nobody else', async () => {
