@@ -1,6 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildDemoUser } from '#test/harness/demo-user.ts';
 import { runLftp } from '#test/harness/clients/lftp.ts';
 import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
 import { runProgram } from '#test/harness/clients/process.ts';
@@ -9,13 +10,17 @@ import { runRclone } from '#test/harness/clients/rclone.ts';
 import { type Product, sha256OfFile, startProduct, writeRandomFile } from '#test/harness/product.ts';
 
 const bytes = 3_000_017;
+/** One for each program that succeeds with a code, or each would wait for a code that the one before has not spent. */
+const enrolled = ['psftp', 'lftp', 'openssh', 'paramiko'];
 
 describe('other SFTP clients', () => {
   let product: Product;
   let local: string;
   let hash: string;
   beforeAll(async () => {
-    product = await startProduct();
+    product = await startProduct({
+      moreUsers: enrolled.map((name) => buildDemoUser(name, { isEnrolled: true, requiredOn: ['sftp'] })),
+    });
     local = join(product.folder, 'sample.bin');
     hash = await writeRandomFile(local, bytes);
   });
@@ -26,8 +31,8 @@ describe('other SFTP clients', () => {
 
   it('psftp logs in with password and code; puts, lists, renames, gets, resumes and removes', async () => {
     const got = join(product.folder, 'psftp.got');
-    const code = await product.authenticator('alice').next();
-    const target = product.sftp('alice', { password: product.password('alice'), code });
+    const code = await product.authenticator('psftp').next();
+    const target = product.sftp('psftp', { password: product.password('psftp'), code });
     const result = await runPsftp(target, [
       `put ${local} psftp.bin`,
       'ls',
@@ -40,8 +45,8 @@ describe('other SFTP clients', () => {
     expect(result.status, result.stdout).toBe(0);
     expect(result.stdout).toContain('psftp.bin');
     expect(sha256OfFile(got)).toBe(hash);
-    expect(stored('alice', 'psftp2.bin')).toBe(hash);
-    expect(() => stored('alice', 'gone.bin')).toThrow('ENOENT');
+    expect(stored('psftp', 'psftp2.bin')).toBe(hash);
+    expect(() => stored('psftp', 'gone.bin')).toThrow('ENOENT');
   });
 
   it('psftp is refused with a wrong code', async () => {
@@ -55,8 +60,8 @@ describe('other SFTP clients', () => {
     const half = join(product.folder, 'half.bin');
     await writeFile(half, (await readFile(local)).subarray(0, 1_000_000));
     const got = join(product.folder, 'lftp.got');
-    const code = await product.authenticator('alice').next();
-    const result = await runLftp(product.sftp('alice', { password: product.password('alice'), code }), [
+    const code = await product.authenticator('lftp').next();
+    const result = await runLftp(product.sftp('lftp', { password: product.password('lftp'), code }), [
       `put ${local} -o lftp.bin`,
       `put ${half} -o resumed.bin`,
       `put -c ${local} -o resumed.bin`,
@@ -68,13 +73,13 @@ describe('other SFTP clients', () => {
     expect(result.status, result.stderr).toBe(0);
     expect(result.stdout).toContain('lftp2.bin');
     expect(sha256OfFile(got)).toBe(hash);
-    expect(stored('alice', 'resumed.bin')).toBe(hash);
-    expect(() => stored('alice', 'lftp2.bin')).toThrow('ENOENT');
+    expect(stored('lftp', 'resumed.bin')).toBe(hash);
+    expect(() => stored('lftp', 'lftp2.bin')).toThrow('ENOENT');
   });
 
   it('lftp is refused with a wrong password', async () => {
-    const code = await product.authenticator('alice').next();
-    const result = await runLftp(product.sftp('alice', { password: 'not the password', code }), ['ls']);
+    const code = await product.authenticator('lftp').next();
+    const result = await runLftp(product.sftp('lftp', { password: 'not the password', code }), ['ls']);
     expect(result.status).not.toBe(0);
   });
 
@@ -93,15 +98,15 @@ describe('other SFTP clients', () => {
     expect(() => stored('frank', 'moved.bin')).toThrow('ENOENT');
   });
 
-  it('rclone works as alice on the lease that OpenSSH opened, if it names itself alike', async () => {
-    const code = await product.authenticator('alice').next();
-    const password = product.password('alice');
-    const login = await runOpenSshSftp(product.sftp('alice', { password, code }), ['pwd']);
+  it('rclone works on the lease that OpenSSH opened, if it names itself alike', async () => {
+    const code = await product.authenticator('openssh').next();
+    const password = product.password('openssh');
+    const login = await runOpenSshSftp(product.sftp('openssh', { password, code }), ['pwd']);
     expect(login.status, login.stderr).toBe(0);
     const { stderr } = await runProgram('/usr/bin/ssh', ['-V']);
     // `OpenSSH_9.2p1 Debian-2+deb12u10, OpenSSL …`: what stands before the comma is what the client sends.
     const agent = stderr.split(',')[0] ?? '';
-    const target = product.sftp('alice', { password });
+    const target = product.sftp('openssh', { password });
     const alike = await runRclone(target, ['lsf', 'remote:'], agent);
     expect(alike.status, alike.stderr).toBe(0);
     const other = await runRclone(target, ['lsf', 'remote:'], 'rclone/other');
@@ -117,7 +122,7 @@ asked = []
 def answer(title, instructions, prompts):
     asked.extend(prompt for prompt, _ in prompts)
     return [os.environ["P"] if "assword" in prompt else os.environ["C"] for prompt, _ in prompts]
-t.auth_interactive("alice", answer)
+t.auth_interactive("paramiko", answer)
 s = paramiko.SFTPClient.from_transport(t)
 s.put(sys.argv[4], "/paramiko.bin")
 with s.open("/paramiko.bin") as f: f.prefetch(); data = f.read()
@@ -125,9 +130,9 @@ s.remove("/paramiko.bin"); t.close()
 print(hashlib.sha256(data).hexdigest(), asked)
 `;
     const { host, port, hostKey } = product.site.sftp;
-    const code = await product.authenticator('alice').next();
+    const code = await product.authenticator('paramiko').next();
     const result = await runProgram('/usr/bin/python3', ['-c', script, host, String(port), hostKey, local], {
-      env: { P: product.password('alice'), C: code },
+      env: { P: product.password('paramiko'), C: code },
     });
     expect(result.stdout, result.stderr).toContain(hash);
     expect(result.stdout).toContain("['Password: ', 'Verification code: ']");
