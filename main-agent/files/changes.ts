@@ -18,8 +18,10 @@ import {
   requireNoMountPoint,
 } from './permissions.ts';
 import { findKept, findStored } from './queries.ts';
+import { removalsAtOnce } from './limits.ts';
 import type { FileContext } from './service-context.ts';
 import type { OperationName } from './storage/journal.ts';
+import { Slots } from './slots.ts';
 import type { Stored } from './storage/storage.ts';
 import type { WriteHandle } from './write-handle.ts';
 
@@ -30,6 +32,7 @@ export class Changes {
   readonly #openings: Openings;
   readonly #finder: HandleFinder;
   readonly #ownUploads: OwnUploads;
+  readonly #removing = new Slots(removalsAtOnce);
 
   constructor(context: FileContext, openings: Openings, finder: HandleFinder, ownUploads: OwnUploads) {
     this.#context = context;
@@ -129,17 +132,19 @@ export class Changes {
     let bytes = 0;
     let unserved = 0;
     try {
-      await storage.removeFolder(place, {
-        recursive,
-        by: operationName(session, params),
-        signal: session.ended,
-        onRemovedFile: (size) => {
-          bytes += size;
-        },
-        onRemovedUnserved: () => {
-          unserved += 1;
-        },
-      });
+      const remove = (): Promise<void> =>
+        storage.removeFolder(place, {
+          recursive,
+          by: operationName(session, params),
+          signal: session.ended,
+          onRemovedFile: (size) => {
+            bytes += size;
+          },
+          onRemovedUnserved: () => {
+            unserved += 1;
+          },
+        });
+      await (recursive ? this.#removing.run(remove) : remove());
     } finally {
       this.#context.quota.freed(session.username, mount, bytes);
     }

@@ -92,6 +92,8 @@ export const surveyPlacesOfOneMax = 5;
 export const removedEntriesMax = 1_000_000;
 /** Folders below each other, when a tree on disk is walked: each holds a descriptor while we are in it. */
 export const walkDepthMax = 256;
+/** Trees removed at the same time, each with a descriptor for each level: a quarter of those that main may have. */
+export const removalsAtOnce = 64;
 /** Entries counted for a quota; a user with more has the rest uncounted until it shrinks. */
 export const measuredEntriesMax = 5_000_000;
 /**

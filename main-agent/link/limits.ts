@@ -1,5 +1,6 @@
 /** Bounds of main's side of the link, with their reasons (S-09). */
-import { requestsInFlightMax, requestsPerSessionMax } from '#shared/link/limits.ts';
+import { lanesPerLinkMax, requestsInFlightMax, requestsPerSessionMax } from '#shared/link/limits.ts';
+import type { RateLimit } from '#shared/rate.ts';
 
 /** Requests for dead or foreign sessions in `strayWindowMs` beyond which a node is out of its mind, or hostile (S-05). */
 export const straysMax = 100;
@@ -28,5 +29,13 @@ export const backoffMsMin = 200;
 export const backoffMsMax = 10_000;
 /** TCP and TLS of one dial. */
 export const dialTimeoutMs = 10_000;
+/** A link that ended sooner after its hello does not count as one: the wait before the next dial goes on growing. */
+export const steadyAfterMs = 1_000;
+/**
+ * Lanes main dials for one node, over all its links: all lanes of a link and those of the next at once, then as many as
+ * a network needs that drops one each second. Each dial is a TLS handshake, which a node that drops every lane would
+ * else have main make without end.
+ */
+export const laneDialRate: RateLimit = { burst: 2 * lanesPerLinkMax, perSecond: 2 };
 /** Workers of one node that main agrees to dial, as the hello's schema has it. */
 export const workersMax = 64;

@@ -10,10 +10,17 @@ import type { EventBody, EventName, Hello, Policy } from '#shared/link/messages.
 import { RequestCounts } from '#shared/link/requests.ts';
 import { recordBytes, recordMessages, type LinkTap } from '#shared/link/recording-transport.ts';
 import type { Log } from '#shared/log.ts';
+import { Rate } from '#shared/rate.ts';
 import { randomId } from '#shared/random-id.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { LinkHandlers } from './dispatch.ts';
-import { missedEndingsMax, nodeRequestsMax, nodeRequestsPerSessionMax, workersMax } from './limits.ts';
+import {
+  laneDialRate,
+  missedEndingsMax,
+  nodeRequestsMax,
+  nodeRequestsPerSessionMax,
+  workersMax,
+} from './limits.ts';
 import { NodeConnection } from './node-connection.ts';
 import { OperationLog } from './operations.ts';
 import { WorkerDialer } from './worker-dialer.ts';
@@ -93,6 +100,7 @@ interface Registered {
   readonly dialers: Map<number, WorkerDialer>;
   readonly operations: OperationLog;
   readonly atWork: RequestCounts;
+  readonly laneDials: Rate;
   readonly epochs: Map<number, number>;
   /** Which process each worker was at its last hello. */
   readonly boots: Map<number, string>;
@@ -179,6 +187,7 @@ class Links implements MainLinks {
       dialers: new Map(),
       operations: new OperationLog(this.#options.clock),
       atWork: new RequestCounts({ inAllMax: nodeRequestsMax, perSessionMax: nodeRequestsPerSessionMax }),
+      laneDials: new Rate(laneDialRate, this.#options.clock.monotonic()),
       epochs: new Map(),
       boots: new Map(),
       missed: new Map(),
@@ -188,7 +197,7 @@ class Links implements MainLinks {
   }
 
   #dialWorker(registered: Registered, worker: number, port: number): void {
-    const { node, dialers, epochs, boots, operations, atWork, missed } = registered;
+    const { node, dialers, epochs, boots, operations, atWork, laneDials, missed } = registered;
     const { tap, clock, log, mainName, validatedLogins, policy, onEdgeEvent, onAlarm, onWorkerRestart } =
       this.#options;
     const dialer = new WorkerDialer({
@@ -219,6 +228,7 @@ class Links implements MainLinks {
           handlers: this.#options,
           operations,
           atWork,
+          laneDials,
           pool: this.#pool,
           policy,
           missedEndings: () => {

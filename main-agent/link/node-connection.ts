@@ -14,6 +14,7 @@ import { lanesPerLinkMax, wireVersions } from '#shared/link/limits.ts';
 import type { EventBody, EventName, Hello, Policy } from '#shared/link/messages.ts';
 import type { MessageTransport } from '#shared/link/message-transport.ts';
 import type { RequestCounts } from '#shared/link/requests.ts';
+import type { Rate } from '#shared/rate.ts';
 import { ControlSession } from '#shared/link/session.ts';
 import { areStreamsFull } from '#shared/link/stream-bounds.ts';
 import type { Log } from '#shared/log.ts';
@@ -36,6 +37,8 @@ export interface NodeConnectionOptions {
   readonly operations: OperationLog;
   /** What the node has main do now, over all its links, those that are gone included. */
   readonly atWork: RequestCounts;
+  /** How often main dials a lane of this node, over all its links. */
+  readonly laneDials: Rate;
   readonly pool: FramePool;
   readonly policy: () => Policy;
   /** Sessions that ended while the node was away, told before the policy makes the link good. */
@@ -182,8 +185,9 @@ export class NodeConnection implements NodeLink {
   }
 
   async #joinLane(token: string): Promise<void> {
-    // More grants than a link has lanes: not worth a dial.
+    // More grants than a link has lanes, or than break by themselves: not worth a dial. An honest node grants anew.
     if (this.#lanes.size + this.#dialing >= lanesPerLinkMax) return;
+    if (!this.#options.laneDials.take(this.#options.clock.monotonic())) return;
     this.#dialing += 1;
     try {
       const transport = await this.#options.dialLane();

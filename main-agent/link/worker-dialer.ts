@@ -17,7 +17,7 @@ import type { MessageTransport } from '#shared/link/message-transport.ts';
 import { ReadBuffer, SocketTransport } from '#shared/link/socket-transport.ts';
 import { connectControl } from '#shared/link/ws-transport.ts';
 import type { Log } from '#shared/log.ts';
-import { backoffMsMax, backoffMsMin, dialTimeoutMs } from './limits.ts';
+import { backoffMsMax, backoffMsMin, dialTimeoutMs, steadyAfterMs } from './limits.ts';
 import type { NodeConnection } from './node-connection.ts';
 
 export interface WorkerDialerOptions {
@@ -45,6 +45,8 @@ export class WorkerDialer {
   #timer: NodeJS.Timeout | undefined;
   #attempt = 0;
   #stopped = false;
+  /** Of the steady clock; undefined: no link was up since the last one ended. */
+  #upAt: number | undefined;
   #lastError: string | undefined;
   #sinceMs: number;
 
@@ -80,9 +82,9 @@ export class WorkerDialer {
     void this.#dial();
   }
 
-  /** The hello was good: the next loss starts with a short wait again. */
+  /** The hello was good: if the link lasts, its loss starts with a short wait again. */
   markUp(): void {
-    this.#attempt = 0;
+    this.#upAt = this.#options.clock.monotonic();
     this.#lastError = undefined;
     this.#sinceMs = this.#options.clock.now();
   }
@@ -144,6 +146,10 @@ export class WorkerDialer {
     this.#connection = undefined;
     this.#lastError = reason;
     if (this.#stopped) return;
+    // A node that takes each link and ends it at once must not have us shake hands all day.
+    if (this.#upAt !== undefined && this.#options.clock.monotonic() - this.#upAt >= steadyAfterMs)
+      this.#attempt = 0;
+    this.#upAt = undefined;
     const waitMs = backoffMs(this.#attempt);
     this.#attempt += 1;
     this.#timer = setTimeout(() => void this.#dial(), waitMs);

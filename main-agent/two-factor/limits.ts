@@ -47,9 +47,16 @@ export const pendingSetupsMax = 5_000;
 /** Wrong codes while proving a set-up before it is void: the phone is at hand, more tries help nobody. */
 export const proveTriesMax = 5;
 
-/** The wall clock may lag behind the steady one by this before it "went back": NTP slews and small steps. */
+/**
+ * What the wall clock may be behind the steady one, and ahead of it, small steps taken together: codes of a clock that
+ * went back could be used again; one that is put right after a virtual machine stood still for a snapshot is ahead.
+ */
 export const clockBackMs = 2_000;
 export const clockJumpMs = 60_000;
+/** What is forgiven as time passes: the kernel's clock is never slewed faster (43 s a day). */
+export const clockSlewPpm = 500;
+/** A sleep of the machine shorter than this can't be told from rounding. */
+export const sleepMsMin = 2_000;
 export const clockCheckIntervalMs = 10_000;
 
 /** A QR a phone reads from a laptop screen at arm's length. */

@@ -5,7 +5,7 @@
  */
 
 /** Strangers don't write these, but a typo in a file must not ask for a terabyte. */
-const memoryMaxKiB = 1024 * 1024;
+export const memoryMaxKiB = 1024 * 1024;
 const passesMax = 16;
 const parallelismMax = 16;
 /** RFC 9106 §3.1 asks for 8 bytes of salt and 4 of tag at least, and the verifier takes no more than this. */

@@ -13,7 +13,7 @@ import type {
   AccountHandlers,
   StreamHandler,
 } from '#main-agent/link/handlers.ts';
-import { nodeRequestsMax, nodeRequestsPerSessionMax } from '#main-agent/link/limits.ts';
+import { laneDialRate, nodeRequestsMax, nodeRequestsPerSessionMax } from '#main-agent/link/limits.ts';
 import { NodeConnection } from '#main-agent/link/node-connection.ts';
 import { OperationLog } from '#main-agent/link/operations.ts';
 import type { SessionRegistry } from '#main-agent/login/session.ts';
@@ -26,6 +26,7 @@ import type { EventBody, Policy } from '#shared/link/messages.ts';
 import { recordBytes, recordMessages, type LinkTap } from '#shared/link/recording-transport.ts';
 import { RequestCounts } from '#shared/link/requests.ts';
 import { buildLog, type Log } from '#shared/log.ts';
+import { Rate } from '#shared/rate.ts';
 import { randomId } from '#shared/random-id.ts';
 
 /** What the node signs its events with. */
@@ -73,6 +74,7 @@ export async function buildMemoryLink(options: MemoryLinkOptions = {}): Promise<
   const pool = new FramePool();
   const operations = new OperationLog(clock);
   const atWork = new RequestCounts({ inAllMax: nodeRequestsMax, perSessionMax: nodeRequestsPerSessionMax });
+  const laneDials = new Rate(laneDialRate, clock.monotonic());
   const client = new LinkClient({
     nodeName: options.node ?? 'dmz1',
     worker,
@@ -110,6 +112,7 @@ export async function buildMemoryLink(options: MemoryLinkOptions = {}): Promise<
       },
       operations,
       atWork,
+      laneDials,
       pool,
       policy: options.policy ?? (() => defaultPolicy),
       missedEndings: () => [],

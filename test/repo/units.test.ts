@@ -11,6 +11,18 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { edgeEventsPerNodeMax } from '#main-agent/audit/limits.ts';
+import { handlesMax, removalsAtOnce, snapshotNamesMax, walkDepthMax } from '#main-agent/files/limits.ts';
+import { nodeRequestsMax, operationsMax, workersMax } from '#main-agent/link/limits.ts';
+import { challengesMax, hashesAtOnceMax, sessionsMax } from '#main-agent/login/limits.ts';
+import { memoryMaxKiB } from '#main-agent/users/phc.ts';
+import {
+  controlMessageBytesMax,
+  lanesPerLinkMax,
+  streamsPerLinkMax,
+  windowBytesStart,
+  windowGrowthPerLaneMax,
+} from '#shared/link/limits.ts';
 import { listFiles, readText, root } from './source-tree.ts';
 
 const units = listFiles().filter((file) => /^configs\/systemd\/.*\.(service|socket|timer)$/.test(file));
@@ -140,6 +152,37 @@ describe('the systemd units', () => {
       [[], names],
       'fixing one freezes the others where glibc starts, and a burst then slows for ever',
     ).toContainEqual(fixed);
+  });
+
+  it('S-09: main-agent.service has room for the most that main’s own limits let it take, and an end to it', () => {
+    const text = readText('configs/systemd/main-agent.service');
+    const read = (name: string): number => {
+      const [, number, unit] = new RegExp(`^${name}=([0-9]+)(G?)$`, 'm').exec(text) ?? [];
+      return Number(number) * (unit === 'G' ? 2 ** 30 : 1);
+    };
+    const bytes =
+      hashesAtOnceMax * memoryMaxKiB * 1024 +
+      streamsPerLinkMax * windowBytesStart +
+      lanesPerLinkMax * windowGrowthPerLaneMax +
+      // A name, a session, a challenge, an event, an outcome: as their limits reckon them.
+      snapshotNamesMax * 100 +
+      sessionsMax * 4096 +
+      challengesMax * 2048 +
+      edgeEventsPerNodeMax * 2048 +
+      operationsMax * 1024 +
+      // Messages that a node has at work are requests with a path or two, and one of the largest is being read.
+      nodeRequestsMax * 16_384 +
+      controlMessageBytesMax +
+      // Node and the program, and what malloc keeps (MALLOC_TRIM_THRESHOLD_).
+      256 * 2 ** 20 +
+      136 * 2 ** 20;
+    expect(read('MemoryMax')).toBeGreaterThan(1.25 * bytes);
+    expect(read('MemoryMax')).toBeLessThan(2 * bytes);
+    expect(read('LimitNOFILE')).toBeGreaterThan(
+      2 * handlesMax + removalsAtOnce * walkDepthMax + workersMax * (1 + lanesPerLinkMax),
+    );
+    expect(read('TasksMax')).toBeGreaterThanOrEqual(32);
+    expect(read('TasksMax')).toBeLessThanOrEqual(64);
   });
 
   it('S-06: dmz.service has no network and may not make a socket', () => {

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { NodeConnection } from '#main-agent/link/node-connection.ts';
-import { nodeRequestsMax, nodeRequestsPerSessionMax } from '#main-agent/link/limits.ts';
+import { laneDialRate, nodeRequestsMax, nodeRequestsPerSessionMax } from '#main-agent/link/limits.ts';
 import { OperationLog } from '#main-agent/link/operations.ts';
 import { systemClock } from '#shared/clock.ts';
 import { FramePool } from '#shared/link/frame-pool.ts';
@@ -17,10 +17,13 @@ import { buildMemoryBytes, buildMemoryMessages } from '#shared/link/memory-trans
 import { RequestCounts } from '#shared/link/requests.ts';
 import { ControlSession } from '#shared/link/session.ts';
 import { buildLog } from '#shared/log.ts';
+import { Rate } from '#shared/rate.ts';
 import { randomId } from '#shared/random-id.ts';
 import { buildFakeSessions } from '#test/harness/fake-sessions.ts';
 
-const clock = systemClock;
+let passedMs = 0;
+/** The system's, and what a test lets pass. */
+const clock = { now: () => systemClock.now(), monotonic: () => systemClock.monotonic() + passedMs };
 const closers: (() => void)[] = [];
 afterEach(() => {
   for (const close of closers.splice(0)) close();
@@ -34,6 +37,7 @@ function buildMainEnd() {
   const streams: LaneStream[] = [];
   const atWork = new RequestCounts({ inAllMax: nodeRequestsMax, perSessionMax: nodeRequestsPerSessionMax });
   const operations = new OperationLog(clock);
+  const laneDials = new Rate(laneDialRate, clock.monotonic());
   const hash = () =>
     new Promise((resolve) => {
       hashing.push(() => resolve({ hex: '' }));
@@ -66,6 +70,7 @@ function buildMainEnd() {
       },
       operations,
       atWork,
+      laneDials,
       pool: new FramePool(),
       policy: () => ({
         validatedLogins: true,
@@ -128,6 +133,34 @@ function buildMainEnd() {
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
+
+describe('lanes that a node grants', () => {
+  /** Grants one after the other, each lane dropped as soon as it is there; resolves with how many main dialled. */
+  async function grantAndDrop(node: ControlSession, lanes: Lane[], grants: number): Promise<number> {
+    const before = lanes.length;
+    for (let grant = 0; grant < grants; grant += 1) {
+      node.sendEvent('lane.grant', { token: randomId() });
+      await settle();
+      for (const lane of lanes) lane.close('dropped');
+      await settle();
+    }
+    return lanes.length - before;
+  }
+
+  it('S-09: are dialled as often as lanes break by themselves, and then only at a rate, over a new link too', async () => {
+    const main = buildMainEnd();
+    const { node, lanes, connection } = await main.join();
+    expect(await grantAndDrop(node, lanes, laneDialRate.burst - 1)).toBe(laneDialRate.burst - 1);
+    expect(await grantAndDrop(node, lanes, 1)).toBe(1);
+    expect(await grantAndDrop(node, lanes, 1)).toBeLessThanOrEqual(1);
+    expect(await grantAndDrop(node, lanes, 20)).toBeLessThan(5);
+    expect(connection.isOpen).toBe(true);
+    const next = await main.join();
+    expect(await grantAndDrop(next.node, next.lanes, 10)).toBeLessThan(5);
+    passedMs += 5_000;
+    expect(await grantAndDrop(next.node, next.lanes, 10)).toBeGreaterThanOrEqual(10);
+  });
+});
 
 describe('streams that a node opens without asking itself whether it may', () => {
   /** Opens them round the lanes; resolves with how many main refused. */
