@@ -1,108 +1,238 @@
 import type { Protocol } from '#shared/login.ts';
-import type { Admission, Refusal } from './guard.ts';
+import type { Admission, ConnectionStage, Newcomer, Refusal } from './guard.ts';
 import type { GuardLimits } from './limits.ts';
+import { networksOf } from './source.ts';
 
 /** Try again when a few of the others are gone. */
 const retryAfterMs = 10_000;
 
-/** Open connections by source and by stage of the login. Every entry belongs to a live connection, so the maps are bounded by it. */
+interface Open {
+  readonly protocol: Protocol;
+  /** What it is counted by, narrowest first: the source, then the networks around it. */
+  readonly networks: readonly string[];
+  readonly isKnown: boolean;
+  stage: ConnectionStage;
+  /** Takes it out of all counts, and ends it. */
+  readonly drop: () => void;
+}
+
+/**
+ * The open connections of both doors, and who has to go when there is no room.
+ *
+ * Whoever connects is let in at the cost of those who have shown less: each stage before a session has a share of the
+ * door, and where a stage is full the network with the most connections in it loses its oldest. So a flood that stays
+ * silent, one that says hello and one that exchanges keys each push out themselves. Sources with a good login have
+ * shares of their own, which no stranger's connection takes from them. A connection with a session is never dropped.
+ *
+ * Every entry belongs to a live connection, so the maps are bounded by it.
+ */
 export class ConnectionCounts {
   readonly #limits: GuardLimits;
-  readonly #random: () => number;
+  readonly #onDropped: (ip: string, protocol: Protocol, stage: ConnectionStage) => void;
   readonly #all: Record<Protocol, number> = { https: 0, sftp: 0 };
-  readonly #bySource = new Map<string, number>();
-  #startingUp = 0;
-  readonly #startingUpBySource = new Map<string, number>();
+  /** By door, stage and whether the source is known; in each the one that came first is first. */
+  readonly #rooms = new Map<string, Set<Open>>();
+  /** By door and network: all connections, and those before their first factor. */
+  readonly #byNetwork = new Map<string, number>();
+  readonly #unauthenticated = new Map<string, number>();
   readonly #awaitingBySource = new Map<string, number>();
   readonly #awaitingByUser = new Map<string, number>();
 
-  constructor(limits: GuardLimits, random: () => number) {
+  constructor(
+    limits: GuardLimits,
+    onDropped: (ip: string, protocol: Protocol, stage: ConnectionStage) => void = () => undefined,
+  ) {
     this.#limits = limits;
-    this.#random = random;
+    this.#onDropped = onDropped;
   }
 
-  /** `trusted` sources (never-ban list: monitors, load balancers) are exempt from per-source counts, not from the total. */
-  admit(source: string, protocol: Protocol, trusted: boolean): Admission | Refusal {
-    const bySourceKey = `${protocol} ${source}`;
-    const reason = this.#reasonAgainst(source, bySourceKey, protocol, trusted);
+  /** `isExempt` sources (never-ban list: monitors, load balancers) are not limited by source, and count as known. */
+  admit({ ip, protocol, isExempt, isKnown, onDropped }: Newcomer): Admission | Refusal {
+    const networks = networksOf(ip);
+    const reason =
+      (isExempt ? undefined : this.#makeRoomInNetworks(networks, protocol)) ??
+      this.#makeRoomAtDoor(protocol, isKnown || isExempt);
     if (reason !== undefined) return { admitted: false, reason, retryAfterMs };
 
+    const [source = ip] = networks;
     this.#all[protocol] += 1;
-    const leaveSource = enter(this.#bySource, bySourceKey);
-    let leaveStage = protocol === 'sftp' ? this.#startUp(source) : () => undefined;
-    let released = false;
+    const leaveNetworks = enterAll(this.#byNetwork, protocol, networks);
+    const leaveUnauthenticated = enterAll(this.#unauthenticated, protocol, networks);
+    let leaveAwaiting = (): void => undefined;
+    let isOver = false;
+    const release = (): void => {
+      if (isOver) return;
+      isOver = true;
+      leaveAwaiting();
+      leaveUnauthenticated();
+      leaveNetworks();
+      this.#roomOf(open).delete(open);
+      this.#all[protocol] -= 1;
+    };
+    const open: Open = {
+      protocol,
+      networks,
+      isKnown: isKnown || isExempt,
+      stage: 'silent',
+      drop: () => {
+        this.#onDropped(ip, protocol, open.stage);
+        release();
+        onDropped();
+      },
+    };
+    this.#enterRoom(open);
     return {
       admitted: true,
+      reached: (stage) => {
+        if (!isOver) this.#advance(open, stage);
+      },
       awaitCode: (user) => {
-        if (released) return false;
-        leaveStage();
-        leaveStage = () => undefined;
+        if (isOver) return false;
+        leaveAwaiting();
+        leaveAwaiting = () => undefined;
         const perSource = this.#awaitingBySource.get(source) ?? 0;
         const perUser = this.#awaitingByUser.get(user) ?? 0;
         const isFull =
           perSource >= this.#limits.awaitingCodePerSourceMax ||
           perUser >= this.#limits.awaitingCodePerUserMax;
-        if (!trusted && isFull) {
-          // It stays a connection without a login, and is counted as one.
-          leaveStage = protocol === 'sftp' ? this.#startUp(source) : () => undefined;
-          return false;
-        }
-        const leaveAwaitingSource = enter(this.#awaitingBySource, source);
-        const leaveAwaitingUser = enter(this.#awaitingByUser, user);
-        leaveStage = () => {
-          leaveAwaitingSource();
-          leaveAwaitingUser();
+        // It stays a connection without a login, and is counted as one.
+        if (!isExempt && isFull) return false;
+        const leaveSource = enter(this.#awaitingBySource, source);
+        const leaveUser = enter(this.#awaitingByUser, user);
+        leaveAwaiting = () => {
+          leaveSource();
+          leaveUser();
         };
+        leaveUnauthenticated();
+        this.#advance(open, 'code');
         return true;
       },
       authenticated: () => {
-        leaveStage();
-        leaveStage = () => undefined;
+        if (isOver) return;
+        leaveAwaiting();
+        leaveAwaiting = () => undefined;
+        leaveUnauthenticated();
+        this.#advance(open, 'session');
       },
-      release: () => {
-        if (released) return;
-        released = true;
-        leaveStage();
-        leaveSource();
-        this.#all[protocol] -= 1;
-      },
+      release,
     };
   }
 
-  #reasonAgainst(
-    source: string,
-    bySourceKey: string,
+  /** How many connections are open from each network around the address, narrowest first, and how many may be. */
+  standing(
+    ip: string,
     protocol: Protocol,
-    trusted: boolean,
-  ): Refusal['reason'] | undefined {
-    if (this.#all[protocol] >= this.#limits.connectionsMax[protocol]) return 'too-many';
-    if (protocol === 'sftp' && this.#isStartUpFull()) return 'start-up';
-    if (trusted) return undefined;
-    if ((this.#bySource.get(bySourceKey) ?? 0) >= this.#limits.connectionsPerSourceMax[protocol])
-      return 'too-many-from-source';
-    const starting = this.#startingUpBySource.get(source) ?? 0;
-    if (protocol === 'sftp' && starting >= this.#limits.unauthenticatedPerSourceMax)
-      return 'too-many-from-source';
+  ): readonly { readonly network: string; readonly open: number; readonly max: number }[] {
+    return networksOf(ip).map((network, width, { length }) => ({
+      network,
+      open: this.#byNetwork.get(`${protocol} ${network}`) ?? 0,
+      max: this.#limits.connectionsPerSourceMax[protocol] * this.#factor(width, length),
+    }));
+  }
+
+  #factor(width: number, widths: number): number {
+    return (widths === 2 ? this.#limits.widerFactors.v4 : this.#limits.widerFactors.v6)[width] ?? 1;
+  }
+
+  /**
+   * A source beyond its limit is refused. A wider network beyond its limit makes room at the cost of a neighbour who
+   * has more than the newcomer: one customer of a network shuts out no other.
+   */
+  #makeRoomInNetworks(networks: readonly string[], protocol: Protocol): Refusal['reason'] | undefined {
+    for (const [width, network] of networks.entries()) {
+      const key = `${protocol} ${network}`;
+      const factor = this.#factor(width, networks.length);
+      const unauthenticated = protocol === 'sftp' ? (this.#unauthenticated.get(key) ?? 0) : 0;
+      const isFull =
+        (this.#byNetwork.get(key) ?? 0) >= this.#limits.connectionsPerSourceMax[protocol] * factor ||
+        unauthenticated >= this.#limits.unauthenticatedPerSourceMax * factor;
+      if (!isFull) continue;
+      const narrower = networks[width - 1];
+      if (narrower === undefined) return 'too-many-from-source';
+      const goes = this.#findHeaviest(
+        this.#roomsByStage(protocol, [false, true]),
+        (open) => (open.networks[width] === network ? open.networks[width - 1] : undefined),
+        this.#unauthenticated.get(`${protocol} ${narrower}`) ?? 0,
+      );
+      if (goes === undefined) return 'too-many-from-network';
+      goes.drop();
+    }
     return undefined;
   }
 
-  /** As sshd's MaxStartups: from `begin` on refused with a chance that grows from `rate` to certainty at `full`. */
-  #isStartUpFull(): boolean {
-    const { begin, rate, full } = this.#limits.startUp;
-    if (this.#startingUp < begin) return false;
-    if (this.#startingUp >= full) return true;
-    const chance = rate + ((1 - rate) * (this.#startingUp - begin)) / (full - begin);
-    return this.#random() < chance;
+  #makeRoomAtDoor(protocol: Protocol, isKnown: boolean): Refusal['reason'] | undefined {
+    if (this.#all[protocol] < this.#limits.connectionsMax[protocol]) return undefined;
+    const goes = this.#findHeaviest(this.#roomsByStage(protocol, isKnown ? [false, true] : [false]), (open) =>
+      open.networks.at(-1),
+    );
+    if (goes === undefined) return 'too-many';
+    goes.drop();
+    return undefined;
   }
 
-  #startUp(source: string): () => void {
-    const leave = enter(this.#startingUpBySource, source);
-    this.#startingUp += 1;
-    return () => {
-      leave();
-      this.#startingUp -= 1;
-    };
+  #advance(open: Open, stage: ConnectionStage): void {
+    if (stages.indexOf(stage) <= stages.indexOf(open.stage)) return;
+    this.#roomOf(open).delete(open);
+    open.stage = stage;
+    this.#enterRoom(open);
   }
+
+  #enterRoom(open: Open): void {
+    const room = this.#roomOf(open);
+    const share = open.stage === 'session' ? Infinity : this.#limits.stageMax[open.protocol][open.stage];
+    if (room.size >= share) this.#findHeaviest([room], ({ networks }) => networks.at(-1))?.drop();
+    room.add(open);
+  }
+
+  /** Rooms of those without a session; who has shown less comes first, strangers before the known. */
+  #roomsByStage(protocol: Protocol, known: readonly boolean[]): Set<Open>[] {
+    return known.flatMap((isKnown) =>
+      stages.slice(0, -1).map((stage) => this.#roomOf({ protocol, stage, isKnown })),
+    );
+  }
+
+  /** In the first room that has more of one network than that: of the network with the most there, the oldest. */
+  #findHeaviest(
+    rooms: readonly ReadonlySet<Open>[],
+    networkOf: (open: Open) => string | undefined,
+    moreThan = 0,
+  ): Open | undefined {
+    for (const room of rooms) {
+      const oldest = new Map<string, { readonly open: Open; count: number }>();
+      for (const open of room) {
+        const network = networkOf(open);
+        if (network === undefined) continue;
+        const of = oldest.get(network);
+        if (of === undefined) oldest.set(network, { open, count: 1 });
+        else of.count += 1;
+      }
+      let most = { open: undefined as Open | undefined, count: moreThan };
+      for (const one of oldest.values()) if (one.count > most.count) most = one;
+      if (most.open !== undefined) return most.open;
+    }
+    return undefined;
+  }
+
+  #roomOf({ protocol, stage, isKnown }: Pick<Open, 'protocol' | 'stage' | 'isKnown'>): Set<Open> {
+    const key = `${protocol} ${stage} ${isKnown}`;
+    const found = this.#rooms.get(key);
+    if (found !== undefined) return found;
+    const room = new Set<Open>();
+    this.#rooms.set(key, room);
+    return room;
+  }
+}
+
+/** In this order; nobody goes back. */
+const stages: readonly ConnectionStage[] = ['silent', 'hello', 'secured', 'code', 'session'];
+
+/** Counts one up for each network at this door; the returned function counts them down again, once. */
+function enterAll(counts: Map<string, number>, protocol: Protocol, networks: readonly string[]): () => void {
+  let leave: readonly (() => void)[] = networks.map((network) => enter(counts, `${protocol} ${network}`));
+  return () => {
+    for (const one of leave) one();
+    leave = [];
+  };
 }
 
 /** Counts one up; the returned function counts it down again and drops the entry at zero. */

@@ -8,6 +8,7 @@ import { BoundedMap } from '#shared/bounded-map.ts';
 import { ConnectionCounts } from './connection-counts.ts';
 import { FailureScores } from './failure-scores.ts';
 import type { Guard } from './guard.ts';
+import { KnownSources } from './known-sources.ts';
 import { defaultGuardLimits, type GuardLimits } from './limits.ts';
 import { LoginPace } from './login-pace.ts';
 import { isInRanges, parseRanges, plainAddress, sourceOf } from './source.ts';
@@ -19,8 +20,6 @@ export interface SourceGuardOptions {
   readonly link: Pick<MainLink, 'policy' | 'onPolicy' | 'report'>;
   readonly clock: Clock;
   readonly log: Log;
-  /** 0 ≤ x < 1, for the start-up limit. */
-  readonly random?: () => number;
   readonly limits?: Partial<GuardLimits>;
 }
 
@@ -36,7 +35,10 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
   const { sourcesMax, failureWindowMs: windowMs } = limits;
   const bans = new BanList(limits);
   const limitToldAt = new BoundedMap<number>(sourcesMax);
-  const connections = new ConnectionCounts(limits, options.random ?? Math.random);
+  const connections = new ConnectionCounts(limits, (ip, protocol, stage) =>
+    reportLimit(ip, protocol, `dropped-${stage}`),
+  );
+  const known = new KnownSources(limits);
   const failures = new FailureScores({ max: limits.failuresMax, windowMs, sourcesMax });
   const breaches = new FailureScores({ max: limits.malformedMax, windowMs, sourcesMax });
   const pace = new LoginPace({
@@ -82,16 +84,18 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
   }
 
   return {
-    admitConnection(ip, protocol) {
+    admitConnection(ip, protocol, onDropped) {
       const exempt = isExempt(ip);
-      const found = exempt ? undefined : bans.find(ip, clock.now(), protocol);
+      const nowMs = clock.now();
+      const found = exempt ? undefined : bans.find(ip, nowMs, protocol);
       // A browser is let in to be told why it can't log in; an abuser of the protocol and an admin's ban are not.
       if (
         found !== undefined &&
         (protocol === 'sftp' || found.kind === 'malformed' || found.kind === 'policy')
       )
         return { admitted: false, reason: 'banned', retryAfterMs: found.leftMs };
-      const outcome = connections.admit(sourceOf(ip), protocol, exempt);
+      const isKnown = known.has(sourceOf(ip), nowMs);
+      const outcome = connections.admit({ ip, protocol, isExempt: exempt, isKnown, onDropped });
       if (!outcome.admitted) reportLimit(ip, protocol, outcome.reason);
       return outcome;
     },
@@ -110,6 +114,10 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
       const source = sourceOf(ip);
       failures.clear(source, user);
       return isExempt(ip) ? undefined : pace.take(`${source} ${user.slice(0, 64)}`, clock.monotonic());
+    },
+
+    signedIn(ip, user) {
+      known.add(sourceOf(ip), user, clock.now());
     },
 
     malformed(ip, protocol, what) {

@@ -2,7 +2,7 @@ import { BlockList, isIPv4, isIPv6 } from 'node:net';
 
 /**
  * What counts as one source: an IPv4 address, or the /64 of an IPv6 address (a single customer has at least that
- * many, so counting by address would count nothing).
+ * many, so counting by address would count nothing); and the networks around it, which one owner may have whole.
  *
  * Trust: addresses come from the kernel; ranges from main's policy, whose bad entries are skipped.
  */
@@ -16,14 +16,33 @@ export function plainAddress(ip: string): string {
 /** The name scores and bans are kept under: `192.0.2.1` or `2001:db8:0:1::/64`. */
 export function sourceOf(ip: string): string {
   const address = plainAddress(ip);
-  if (!isIPv6(address)) return address;
-  const [head = '', tail] = address.split('::');
+  return isIPv6(address) ? `${firstGroups(address).join(':')}::/64` : address;
+}
+
+/**
+ * The source and the networks around it, narrowest first. IPv6: /64 (one customer's), /56 (what a household is given),
+ * /48 (what a site, or a rented server, is given). IPv4: the address and its /24, the smallest that is routed by itself.
+ */
+export function networksOf(ip: string): readonly string[] {
+  const address = plainAddress(ip);
+  if (!isIPv6(address)) return [address, `${address.split('.').slice(0, 3).join('.')}.0/24`];
+  const [one = '0', two = '0', three = '0', four = '0'] = firstGroups(address);
+  const upperHalf = (Number.parseInt(four, 16) & 0xff00).toString(16);
+  return [
+    `${one}:${two}:${three}:${four}::/64`,
+    `${one}:${two}:${three}:${upperHalf}::/56`,
+    `${one}:${two}:${three}::/48`,
+  ];
+}
+
+/** The four groups that name the /64. */
+function firstGroups(ipv6: string): string[] {
+  const [head = '', tail] = ipv6.split('::');
   const before = head === '' ? [] : head.split(':');
   const after = tail === undefined || tail === '' ? [] : tail.split(':');
   const zeros = tail === undefined ? 0 : Math.max(0, 8 - before.length - after.length);
   const groups = [...before, ...Array.from({ length: zeros }, () => '0'), ...after];
-  const prefix = groups.slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16));
-  return `${prefix.join(':')}::/64`;
+  return groups.slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16));
 }
 
 /** `10.0.0.0/8`, `::1`, … as one set; what can't be read is returned in `bad` and protects nobody. */

@@ -38,6 +38,7 @@ export function buildDispatch(options: {
     // File operations wait for main as transfers do; everything else is for a person, who is told at once.
     if (!link.isUp && route !== undefined && route.access !== 'full') throw outage();
     const visitor = await recogniseVisitor(login, x.request.headers.cookie, x.client);
+    if (visitor.kind === 'full' || visitor.kind === 'confined') x.onSession();
     if (route === undefined) {
       if (visitor.kind !== 'full') throw refuse(visitor);
       if (candidates.length > 0) return refuseMethod(x, candidates);

@@ -19,6 +19,8 @@ export interface Exchange {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly client: ClientAddress;
+  /** Somebody is signed in on this connection: it is dropped for no newcomer. */
+  readonly onSession: () => void;
   /** The client waits for 100 Continue before it sends the body; until `askForBody`. */
   awaitsContinue: boolean;
   readonly pace: Pace;

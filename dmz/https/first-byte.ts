@@ -16,18 +16,18 @@ const isMethodByte = (byte: number): boolean => byte >= 0x41 && byte <= 0x5a;
 
 /**
  * Takes over when the server begins TLS. `arrive` is asked first, with what to do when the connection shall be served;
- * until then it belongs to `arrive`. Returns how to end what has not said anything yet.
+ * until then it belongs to `arrive`, which is told when it begins TLS. Returns how to end what has not said anything yet.
  */
 export function startTlsAfterFirstByte(
   server: Server,
-  arrive: (socket: Socket, serve: () => void) => void,
+  arrive: (socket: Socket, serve: (onTls: () => void) => void) => void,
 ): () => void {
   const silent = new Set<Socket>();
   // TLS is begun by the only listener there is; it takes connections that others hand it as well.
   const [beginTls, ...others] = server.listeners('connection');
   if (beginTls === undefined || others.length > 0) throw new Error('tls.Server is not as we know it');
   server.removeAllListeners('connection');
-  const serve = (socket: Socket): void => {
+  const serve = (socket: Socket, onTls: () => void): void => {
     socket.on('error', () => undefined);
     const tooLate = setTimeout(() => socket.destroy(), handshakeTimeoutMs);
     silent.add(socket);
@@ -44,12 +44,13 @@ export function startTlsAfterFirstByte(
       socket.off('readable', look);
       hasSpoken();
       if (isMethodByte(first[0] ?? 0)) return tellPlain(socket);
+      onTls();
       socket.unshift(first);
       Reflect.apply(beginTls, server, [socket]);
     };
     socket.on('readable', look);
   };
-  server.on('connection', (socket: Socket) => arrive(socket, () => serve(socket)));
+  server.on('connection', (socket: Socket) => arrive(socket, (onTls) => serve(socket, onTls)));
   return () => {
     for (const socket of silent) socket.destroy();
   };

@@ -5,7 +5,7 @@ import { createServer } from 'node:https';
 import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Registry } from 'prom-client';
-import type { Guard } from '#dmz/guard/guard.ts';
+import type { Admission, Guard } from '#dmz/guard/guard.ts';
 import { plainAgent } from '#dmz/guard/agent.ts';
 import type { Endpoint } from '#dmz/guard/proxy-header.ts';
 import { buildRealClients } from '#dmz/guard/real-clients.ts';
@@ -101,8 +101,8 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
 
   function handle(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): void {
     const { socket } = request;
-    const client = clientOf.get(socket);
-    if (client === undefined) {
+    const arrival = arrivalOf.get(socket);
+    if (arrival === undefined) {
       socket.destroy();
       return;
     }
@@ -129,7 +129,8 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
       method: request.method ?? '',
       path: mark === -1 ? target : target.slice(0, mark),
       query: new URLSearchParams(mark === -1 ? '' : target.slice(mark + 1)),
-      client: addressOf(request, client),
+      client: addressOf(request, arrival.client),
+      onSession: () => arrival.admission.authenticated(),
       awaitsContinue,
       pace,
       log,
@@ -151,8 +152,8 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
       return;
     }
     if (isBreach(error.code)) {
-      const client = clientOf.get(socket);
-      if (client !== undefined) guard.malformed(client.ip, 'https', error.code ?? '');
+      const arrival = arrivalOf.get(socket);
+      if (arrival !== undefined) guard.malformed(arrival.client.ip, 'https', error.code ?? '');
     }
     if ((answering.get(socket) ?? 0) > 0) socket.destroy();
     else answerBrokenRequest(socket, error.code);
@@ -163,30 +164,35 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
   });
   const clients = buildRealClients({ ...options, protocol: 'https' });
   /** Who is behind a connection; TLS connections by themselves, others by their ends, until TLS is there. */
-  const clientOf = new WeakMap<object, Endpoint>();
-  const clientByEnds = new Map<string, Endpoint>();
+  const arrivalOf = new WeakMap<object, Arrival>();
+  const arrivalByEnds = new Map<string, Arrival>();
   server.on('secureConnection', (socket) => {
-    const client = clientByEnds.get(endsOf(socket));
-    if (client === undefined) socket.destroy();
-    else clientOf.set(socket, client);
+    const arrival = arrivalByEnds.get(endsOf(socket));
+    if (arrival === undefined) {
+      socket.destroy();
+      return;
+    }
+    arrivalOf.set(socket, arrival);
+    arrival.admission.reached('secured');
   });
   const endSilent = startTlsAfterFirstByte(server, (socket, serve) =>
     clients.accept(socket, (client) => {
-      const admission = guard.admitConnection(client.ip, 'https');
+      const admission = guard.admitConnection(client.ip, 'https', () => socket.destroy());
       if (!admission.admitted) {
         socket.destroy();
         return;
       }
       const ends = endsOf(socket);
-      clientByEnds.set(ends, client);
+      const arrival = { client, admission };
+      arrivalByEnds.set(ends, arrival);
       metrics.connections(1);
       socket.once('close', () => {
         // The same ends may be another connection's by now.
-        if (clientByEnds.get(ends) === client) clientByEnds.delete(ends);
+        if (arrivalByEnds.get(ends) === arrival) arrivalByEnds.delete(ends);
         metrics.connections(-1);
         admission.release();
       });
-      serve();
+      serve(() => admission.reached('hello'));
     }),
   );
 
@@ -237,6 +243,12 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
       rotateTicketKeys();
     },
   };
+}
+
+/** A connection that was let in, and whose it is. */
+interface Arrival {
+  readonly client: Endpoint;
+  readonly admission: Admission;
 }
 
 /** The socket under TLS can't be had from the one above it; both have the same ends. */

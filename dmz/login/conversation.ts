@@ -145,8 +145,11 @@ export function buildLoginService(options: LoginServiceOptions): LoginService & 
     },
 
     async attach(sessionId, client) {
-      const known = sessions.findTrusted(sessionId, client);
-      const live = known ?? sessions.keep(await askForSession(sessionId, client), client);
+      let live = sessions.findTrusted(sessionId, client);
+      if (live === undefined) {
+        live = sessions.keep(await askForSession(sessionId, client), client);
+        guard.signedIn(client.ip, live.view.username);
+      }
       return buildAdmitted(around, live, {
         user: live.view.username,
         firstFactor: 'pwd',

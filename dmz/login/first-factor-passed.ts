@@ -42,6 +42,7 @@ export function buildFirstFactorPassed(
         return toAgain(result);
       }
       const live = around.sessions.keep(result.view, facts.client);
+      guard.signedIn(facts.client.ip, facts.user);
       return buildAdmitted(around, live, facts, result.device);
     } catch (error) {
       throw asRefusal(error);

@@ -60,7 +60,8 @@ export class Connection {
       ident: options.ident,
       clock,
       handlers: {
-        onReady: () => undefined,
+        onIdentified: () => options.admission.reached('hello'),
+        onReady: () => options.admission.reached('secured'),
         onMessage: (type, payload) => this.#onMessage(type, payload),
         onWritable: () => this.#channels?.resume(),
         onClosed: () => void this.#onClosed(),

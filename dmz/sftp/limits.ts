@@ -7,8 +7,12 @@ const MiB = 1024 * KiB;
 
 // — connections before they have proved anything —
 
-/** Time from accept to the first right factor. A person types a password in it; a silent client holds a slot no longer. */
+/** Time from accept to the first right factor: a person types a password in it. */
 export const firstFactorMs = 30_000;
+/** From accept to the identification line, which every client sends at once; as long as over HTTPS. */
+export const identificationMs = 10_000;
+/** From there to the first keys. Small devices take seconds over group 16, and have time left for a password. */
+export const firstKeyExchangeMs = 15_000;
 /** RFC 4253 §4.2: 255 characters with CR LF. */
 export const identificationBytesMax = 255;
 /** A challenge lives as long as main says, but no connection waits longer for a code: the longest delivered code is 10 min. */
@@ -46,7 +50,7 @@ export const idleRekeyRate: RateLimit = { burst: 8, perSecond: 1 };
 export const rekeyTrafficBytes = 64 * KiB;
 /** Our KEXINIT waits this long for the client's, which every known client sends at once; then it goes out unadapted. */
 export const clientKexInitMs = 1_500;
-/** A key exchange that has begun must end: nothing may be sent meanwhile, so a stall here holds everything. */
+/** A later key exchange that has begun must end: nothing may be sent meanwhile, so a stall here holds everything. */
 export const keyExchangeMs = 30_000;
 /** Queued in the socket before channels wait. Large enough that the kernel never runs dry between two ticks. */
 export const socketQueueBytesMax = 1 * MiB;

@@ -63,7 +63,8 @@ export function buildSftpServer(options: SftpServerOptions): SftpServer {
   let sweeper: NodeJS.Timeout | undefined;
 
   function accept(socket: Socket, { ip, port }: Endpoint, setup: TransportSetup): void {
-    const admission = guard.admitConnection(ip, 'sftp');
+    // Without a word: who is dropped makes room at once.
+    const admission = guard.admitConnection(ip, 'sftp', () => socket.destroy());
     if (!admission.admitted) {
       log.debug({ ip, reason: admission.reason }, 'ssh connection not admitted');
       socket.destroy();

@@ -1,6 +1,13 @@
 import type { Socket } from 'node:net';
 import { plainAgent } from '#dmz/guard/agent.ts';
-import { clientKexInitMs, keyExchangeMs, lingerMs, socketQueueBytesMax } from '#dmz/sftp/limits.ts';
+import {
+  clientKexInitMs,
+  firstKeyExchangeMs,
+  identificationMs,
+  keyExchangeMs,
+  lingerMs,
+  socketQueueBytesMax,
+} from '#dmz/sftp/limits.ts';
 import {
   blindOffer,
   fitOffer,
@@ -26,6 +33,8 @@ import type { Clock } from '#shared/clock.ts';
  * nothing about who the client is.
  */
 export interface TransportHandlers {
+  /** The client's identification line is whole. */
+  onIdentified(): void;
   /** First key exchange is done. */
   onReady(): void;
   /** A message above the transport layer. Throw `MalformedMessage` for what can't be read. */
@@ -55,6 +64,7 @@ export class SshTransport {
   #isReady = false;
   #mayRenew = false;
   #isDead = false;
+  readonly #startedAt: number;
   #exchangeSince: number | undefined;
   readonly #keys: KeyAge;
   #diesAt: number | undefined;
@@ -70,6 +80,7 @@ export class SshTransport {
     this.#socket = socket;
     this.#setup = setup;
     this.#clock = options.clock;
+    this.#startedAt = this.#clock.monotonic();
     this.#handlers = options.handlers;
     this.#output = new SocketOutput(socket);
     this.#keys = new KeyAge(this.#clock.monotonic());
@@ -168,7 +179,9 @@ export class SshTransport {
     if (this.#diesAt !== undefined && now >= this.#diesAt) this.destroy();
     if (this.#isDead) return;
     const exchanging = this.#exchangeSince === undefined ? 0 : now - this.#exchangeSince;
-    if (exchanging >= keyExchangeMs) this.#break('key exchange takes too long');
+    if (!this.#isIdentified && now - this.#startedAt >= identificationMs) this.destroy();
+    else if (exchanging >= (this.#isReady ? keyExchangeMs : firstKeyExchangeMs))
+      this.#break('key exchange takes too long');
     else if (!this.#isReady && exchanging >= clientKexInitMs && this.#isHolding())
       this.#protocol.sendKexInit();
     else this.#rekeyWhenDue(now);
@@ -244,6 +257,7 @@ export class SshTransport {
     this.#isIdentified = true;
     this.agent = plainAgent(found.text);
     this.#exchangeSince = this.#clock.monotonic();
+    this.#handlers.onIdentified();
     this.#protocol.parse(found.line);
     if (found.rest.length > 0) this.#protocol.parse(found.rest);
   }

@@ -4,14 +4,13 @@ import type { Admission, Refusal } from '#dmz/guard/guard.ts';
 import type { GuardLimits } from '#dmz/guard/limits.ts';
 import type { Policy } from '#shared/link/messages.ts';
 import { buildLog } from '#shared/log.ts';
+import type { Protocol } from '#shared/login.ts';
 
 const minute = 60_000;
 const hour = 60 * minute;
 const ip = '192.0.2.7';
 
-function setUp(
-  options: { policy?: Partial<Policy>; limits?: Partial<GuardLimits>; random?: () => number } = {},
-) {
+function setUp(options: { policy?: Partial<Policy>; limits?: Partial<GuardLimits> } = {}) {
   let nowMs = 1_800_000_000_000;
   let policy: Policy = {
     validatedLogins: true,
@@ -22,7 +21,9 @@ function setUp(
   };
   let push: (policy: Policy) => void = () => undefined;
   const events: { kind: string; clientIp?: string | undefined; detail: string }[] = [];
-  const guard = buildSourceGuard({
+  /** Addresses of connections that had to go, in order. */
+  const dropped: string[] = [];
+  const source = buildSourceGuard({
     link: {
       get policy() {
         return policy;
@@ -35,11 +36,16 @@ function setUp(
     },
     clock: { now: () => nowMs, monotonic: () => nowMs },
     log: buildLog('silent', {}),
-    random: options.random ?? (() => 0.999),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
+  const guard = {
+    ...source,
+    admitConnection: (from: string, door: Protocol) =>
+      source.admitConnection(from, door, () => void dropped.push(from)),
+  };
   return {
     guard,
+    dropped,
     events,
     wait: (ms: number) => {
       nowMs += ms;
@@ -266,16 +272,17 @@ describe('connections', () => {
     expect(events.map(({ kind, detail }) => [kind, detail])).toEqual([['limit', 'too-many']]);
   });
 
-  it('are limited in all, for trusted sources too', () => {
-    const { guard } = setUp({
+  it('with a session are never dropped: a door full of them refuses, trusted sources too', () => {
+    const { guard, dropped } = setUp({
       policy: { neverBan: [ip] },
       limits: { connectionsMax: { https: 2, sftp: 2 }, connectionsPerSourceMax: { https: 1, sftp: 1 } },
     });
-    admitted(guard.admitConnection(ip, 'https'));
-    const second = admitted(guard.admitConnection(ip, 'https'));
+    const all = [1, 2].map(() => admitted(guard.admitConnection(ip, 'https')));
+    for (const one of all) one.authenticated();
     expect(guard.admitConnection(ip, 'https')).toMatchObject({ reason: 'too-many' });
-    second.release();
+    all[0]?.release();
     admitted(guard.admitConnection(ip, 'https'));
+    expect(dropped).toEqual([]);
   });
 
   it('before their first factor are eight from one source', () => {
@@ -286,20 +293,6 @@ describe('connections', () => {
     all[0]?.authenticated();
     admitted(guard.admitConnection(ip, 'sftp'));
     expect(guard.admitConnection(ip, 'sftp').admitted).toBe(false);
-  });
-
-  it('that start up are refused by chance from 10 on and always at 60', () => {
-    let chance = 0.3;
-    const { guard } = setUp({ random: () => chance });
-    const connect = (n: number) => guard.admitConnection(`10.0.0.${n}`, 'sftp');
-    for (let n = 0; n < 10; n += 1) admitted(connect(n));
-    admitted(connect(10));
-    chance = 0.29;
-    expect(connect(11)).toMatchObject({ reason: 'start-up' });
-    chance = 0.9999;
-    for (let n = 11; n < 60; n += 1) admitted(connect(n));
-    expect(connect(60)).toMatchObject({ reason: 'start-up' });
-    expect(guard.admitConnection('10.0.0.1', 'https').admitted).toBe(true);
   });
 
   it('that await a code leave the start-up limit and have their own: 8 a source, 4 a user', () => {
@@ -337,5 +330,166 @@ describe('connections', () => {
       expect(one.awaitCode('a')).toBe(false);
       two.release();
     }
+  });
+});
+
+describe('when there is no room', () => {
+  const share = { silent: 4, hello: 4, secured: 4, code: 4 };
+  const small = { stageMax: { https: share, sftp: share }, connectionsMax: { https: 12, sftp: 12 } };
+  const elsewhere = (number: number) => `198.${51 + (number >> 8)}.${number & 255}.1`;
+
+  function fill(guard: ReturnType<typeof setUp>['guard'], count: number, door: Protocol = 'sftp') {
+    return Array.from({ length: count }, (_, number) =>
+      admitted(guard.admitConnection(elsewhere(number), door)),
+    );
+  }
+
+  it.each(['https', 'sftp'] as const)('the oldest silent one goes, whoever comes (%s)', (door) => {
+    const { guard, dropped, events } = setUp({ limits: small });
+    fill(guard, 4, door);
+    const first = admitted(guard.admitConnection(ip, door));
+    expect(dropped).toEqual([elsewhere(0)]);
+    admitted(guard.admitConnection('192.0.3.7', door));
+    expect(dropped).toEqual([elsewhere(0), elsewhere(1)]);
+    expect(events.map(({ kind, clientIp, detail }) => [kind, clientIp, detail])).toEqual([
+      ['limit', elsewhere(0), 'dropped-silent'],
+    ]);
+    first.release();
+  });
+
+  it('whoever shows more makes room among those who have shown as much, and leaves the others alone', () => {
+    const { guard, dropped } = setUp({ limits: small });
+    const hellos = fill(guard, 4);
+    for (const one of hellos) one.reached('hello');
+    fill(guard, 4);
+    expect(dropped).toEqual([]);
+    const late = admitted(guard.admitConnection(ip, 'sftp'));
+    expect(dropped).toEqual([elsewhere(0)]);
+    late.reached('hello');
+    expect(dropped).toEqual([elsewhere(0), elsewhere(0)]);
+    late.reached('secured');
+    late.reached('hello');
+    for (let number = 0; number < 20; number += 1)
+      admitted(guard.admitConnection(elsewhere(100 + number), 'sftp')).reached('hello');
+    dropped.length = 0;
+    late.authenticated();
+    for (let number = 0; number < 40; number += 1)
+      admitted(guard.admitConnection(elsewhere(200 + number), 'sftp')).reached('secured');
+    expect(dropped).not.toContain(ip);
+  });
+
+  it('the network with the most there loses one first: a flood pushes out itself', () => {
+    const { guard, dropped } = setUp({ limits: small });
+    const person = admitted(guard.admitConnection(ip, 'sftp'));
+    person.reached('hello');
+    person.reached('secured');
+    for (let number = 0; number < 50; number += 1) {
+      const one = admitted(guard.admitConnection(`2001:db8:0:${number.toString(16)}::1`, 'sftp'));
+      one.reached('hello');
+      one.reached('secured');
+    }
+    expect(dropped).toHaveLength(47);
+    expect(dropped).not.toContain(ip);
+  });
+
+  it('sources with a good login in 30 days have shares of their own, at most 16 of one user', () => {
+    const home = '203.0.113.4';
+    const { guard, dropped, wait } = setUp({ limits: small });
+    guard.signedIn(home, 'alice');
+    const one = admitted(guard.admitConnection(home, 'sftp'));
+    fill(guard, 100);
+    expect(dropped).not.toContain(home);
+    one.release();
+    wait(30 * 24 * hour - 1);
+    const still = admitted(guard.admitConnection(home, 'sftp'));
+    fill(guard, 100);
+    expect(dropped).not.toContain(home);
+    still.release();
+    wait(1);
+    admitted(guard.admitConnection(home, 'sftp'));
+    fill(guard, 100);
+    expect(dropped).toContain(home);
+
+    dropped.length = 0;
+    for (let number = 0; number < 17; number += 1) guard.signedIn(`192.0.${number}.1`, 'mallory');
+    for (const from of ['192.0.0.1', '192.0.1.1']) admitted(guard.admitConnection(from, 'sftp'));
+    fill(guard, 100);
+    expect(dropped).toContain('192.0.0.1');
+    expect(dropped).not.toContain('192.0.1.1');
+  });
+
+  it('a door full of sessions and strangers still makes room for a known source, at the cost of a stranger', () => {
+    const { guard, dropped } = setUp({ limits: small });
+    for (const one of fill(guard, 4)) one.authenticated();
+    for (const one of fill(guard, 4)) one.authenticated();
+    fill(guard, 3);
+    guard.signedIn(ip, 'alice');
+    admitted(guard.admitConnection(ip, 'sftp'));
+    admitted(guard.admitConnection(ip, 'sftp'));
+    expect(dropped).toEqual([elsewhere(0)]);
+    for (let times = 0; times < 2; times += 1) admitted(guard.admitConnection(ip, 'sftp'));
+    expect(dropped).toEqual([elsewhere(0), elsewhere(1), elsewhere(2)]);
+    expect(guard.admitConnection(elsewhere(9), 'sftp')).toMatchObject({ reason: 'too-many' });
+    expect(dropped).toHaveLength(3);
+  });
+
+  it('a connection that was dropped no longer counts, and is told to go once', () => {
+    const { guard, dropped } = setUp({ limits: small });
+    const [first] = fill(guard, 4);
+    admitted(guard.admitConnection(ip, 'sftp'));
+    first?.release();
+    first?.reached('hello');
+    first?.authenticated();
+    expect(first?.awaitCode('alice')).toBe(false);
+    for (let number = 0; number < 7; number += 1)
+      admitted(guard.admitConnection(elsewhere(number), 'sftp')).authenticated();
+    expect(dropped.filter((from) => from === elsewhere(0))).toHaveLength(1);
+  });
+});
+
+describe('networks around a source', () => {
+  const many = (start: number, count: number, name: (number: number) => string) =>
+    Array.from({ length: count }, (_, number) => name(start + number));
+  const hex = (number: number) => number.toString(16);
+
+  it.each([
+    ['an IPv4 /24', 32, (n: number) => `198.51.100.${n}`, '198.51.101.1'],
+    ['a /56', 16, (n: number) => `2001:db8:0:a${hex(n).padStart(2, '0')}::1`, '2001:db8:0:b00::1'],
+    ['a /48', 32, (n: number) => `2001:db8:0:${hex(n)}00::1`, '2001:db8:1::1'],
+  ])(
+    '%s has a limit of its own, and a newcomer takes the place of a neighbour',
+    (_name, max, name, other) => {
+      const { guard, dropped } = setUp();
+      const all = many(0, max, name).map((from) => admitted(guard.admitConnection(from, 'sftp')));
+      expect(dropped).toEqual([]);
+      admitted(guard.admitConnection(other, 'sftp'));
+      expect(dropped).toEqual([]);
+      admitted(guard.admitConnection(name(max), 'sftp'));
+      expect(dropped).toEqual([name(0)]);
+      // Nobody has more than this one now.
+      expect(guard.admitConnection(name(max), 'sftp')).toMatchObject({ reason: 'too-many-from-network' });
+      for (const one of all) one.authenticated();
+      expect(guard.admitConnection(name(max), 'sftp').admitted).toBe(true);
+    },
+  );
+
+  it('one neighbour with eight gives way to each who has none, down to one, and nobody else does', () => {
+    const { guard, dropped } = setUp();
+    for (const host of [1, 2, 3, 4])
+      for (let times = 0; times < 8; times += 1)
+        admitted(guard.admitConnection(`198.51.100.${host}`, 'sftp'));
+    for (let host = 10; host < 38; host += 1) admitted(guard.admitConnection(`198.51.100.${host}`, 'sftp'));
+    expect(dropped).toHaveLength(28);
+    for (const host of [1, 2, 3, 4])
+      expect(dropped.filter((from) => from === `198.51.100.${host}`)).toHaveLength(7);
+  });
+
+  it('connections with a session fill a network too, and then nobody is dropped', () => {
+    const { guard, dropped } = setUp({ limits: { connectionsPerSourceMax: { https: 2, sftp: 2 } } });
+    for (let host = 0; host < 8; host += 1)
+      admitted(guard.admitConnection(`198.51.100.${host}`, 'https')).authenticated();
+    expect(guard.admitConnection('198.51.100.9', 'https')).toMatchObject({ reason: 'too-many-from-network' });
+    expect(guard.admitConnection('198.51.101.9', 'https').admitted).toBe(true);
+    expect(dropped).toEqual([]);
   });
 });

@@ -44,7 +44,9 @@ export class Door {
   }
 
   static async open(
-    options: Partial<Pick<HttpsServerOptions, 'timing' | 'profile' | 'clock' | 'registry'>> & {
+    options: Partial<
+      Pick<HttpsServerOptions, 'timing' | 'profile' | 'clock' | 'registry' | 'proxiesFrom'>
+    > & {
       readonly inside?: Parameters<typeof buildFakeInside>[0];
       readonly withoutWeb?: boolean;
     } = {},
@@ -81,8 +83,9 @@ export class Door {
     return new Door(inside, server, authority.certificatePem, folder);
   }
 
-  client(): Client {
-    return new Client(this);
+  /** `from`: one of 127.0.0.0/8, each a source of its own. */
+  client(from = '127.0.0.1'): Client {
+    return new Client(this, from);
   }
 
   /** A client that has signed in. */
@@ -125,9 +128,11 @@ export async function readAll(socket: Socket, silentMs = 400): Promise<string> {
 export class Client {
   cookie: string | undefined;
   readonly #door: Door;
+  readonly #localAddress: string;
 
-  constructor(door: Door) {
+  constructor(door: Door, localAddress: string) {
     this.#door = door;
+    this.#localAddress = localAddress;
   }
 
   get(path: string, headers: Record<string, string> = {}): Promise<Answer> {
@@ -150,6 +155,7 @@ export class Client {
     const request = httpsRequest({
       host: '127.0.0.1',
       port: this.#door.port,
+      localAddress: this.#localAddress,
       servername: 'localhost',
       ca: this.#door.ca,
       agent,

@@ -1,6 +1,13 @@
 import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { authenticationDeadlineMaxMs, clientKexInitMs, firstFactorMs, lingerMs } from '#dmz/sftp/limits.ts';
+import {
+  authenticationDeadlineMaxMs,
+  clientKexInitMs,
+  firstFactorMs,
+  firstKeyExchangeMs,
+  identificationMs,
+  lingerMs,
+} from '#dmz/sftp/limits.ts';
 import { RawClient } from './fakes/raw-client.ts';
 import { startTestServer, type TestServer } from './fakes/test-server.ts';
 
@@ -48,6 +55,21 @@ describe('deadlines', () => {
     monotonic = firstFactorMs;
     await expect.poll(() => clients.every((client) => client.isClosed()), soon).toBe(true);
     await expect.poll(() => running.guard.open.size, soon).toBe(0);
+  });
+
+  it('who never says which protocol it speaks goes sooner, and who says it and no more a little later', async () => {
+    const silent = silentClient();
+    await expect.poll(() => silent.text(), soon).toContain('SSH-2.0-Sallyport');
+    monotonic = identificationMs - 1;
+    const hello = silentClient();
+    hello.socket.write('SSH-2.0-stalls\r\n');
+    await expect.poll(() => hello.text().length, soon).toBeGreaterThan(0);
+    expect(silent.isClosed()).toBe(false);
+    monotonic = identificationMs;
+    await expect.poll(() => silent.isClosed(), soon).toBe(true);
+    expect(hello.isClosed()).toBe(false);
+    monotonic = identificationMs + firstKeyExchangeMs;
+    await expect.poll(() => hello.isClosed(), soon).toBe(true);
   });
 
   it('a client that waits for our KEXINIT gets it, without ChaCha20', async () => {

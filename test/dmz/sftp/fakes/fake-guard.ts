@@ -19,6 +19,7 @@ export function buildFakeGuard(): FakeGuard {
       const admission: Admission = {
         admitted: true,
         awaitCode: () => guard.mayAwaitCode,
+        reached: () => undefined,
         authenticated: () => undefined,
         release: () => void guard.open.delete(admission),
       };

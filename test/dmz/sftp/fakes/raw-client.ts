@@ -24,6 +24,8 @@ const requireModule = createRequire(import.meta.url);
 
 export interface RawClientOptions {
   readonly port: number;
+  /** One of 127.0.0.0/8, each a source of its own. */
+  readonly from?: string;
   readonly cipher?: string;
   readonly mac?: string;
   readonly kex?: string;
@@ -46,7 +48,11 @@ export class RawClient {
   private constructor(options: RawClientOptions) {
     const Protocol = requireModule('ssh2/lib/protocol/Protocol.js') as new (config: object) => StockProtocol;
     const { cipher, mac, kex } = options;
-    this.socket = connect(options.port, '127.0.0.1');
+    this.socket = connect({
+      port: options.port,
+      host: '127.0.0.1',
+      localAddress: options.from ?? '127.0.0.1',
+    });
     this.socket.setNoDelay(true);
     this.protocol = new Protocol({
       server: false,
