@@ -15,6 +15,7 @@ import { buildFileService } from '#main-agent/files/service.ts';
 import { KnownNodes } from '#main-agent/link/known-nodes.ts';
 import { buildMainLinks, type MainLinks } from '#main-agent/link/links.ts';
 import { buildNodeAdmin } from '#main-agent/link/node-admin.ts';
+import { OtherMains } from '#main-agent/link/other-mains.ts';
 import { buildPolicy } from '#main-agent/link/policy.ts';
 import { buildLogin } from '#main-agent/login/build-login.ts';
 import { registerMetrics } from '#main-agent/metrics.ts';
@@ -164,8 +165,12 @@ export async function startMainAgent(
       bans.noteEdge(node, event);
       edgeEvents.take(node, worker, event);
     },
-    onJoined: (node) => links.sendToNode(node, 'audit.head', feed.head()),
+    onJoined: (node) => {
+      otherMains.joined(node);
+      links.sendToNode(node, 'audit.head', feed.head());
+    },
     onAuditKnown: (node, worker, head) => nodeHeads.take(node, worker, head),
+    onOtherMain: (node, other, isHolder) => otherMains.note(node, other, isHolder),
     onAlarm: (node, worker, reason) =>
       keep('link.protocol-violation', { outcome: 'refused', node, detail: `worker ${worker}: ${reason}` }),
     onWorkerRestart: (node, worker) => {
@@ -197,6 +202,11 @@ export async function startMainAgent(
       log.error({ alarm: 'audit-cut', node, detail }, 'a node knows more of the audit than the audit has');
       keep('audit.contradicted', { outcome: 'failed', node, detail });
     },
+  });
+  const otherMains = new OtherMains({
+    onFirst: (node, detail) => keep('link.other-main', { outcome: 'refused', node, detail }),
+    clock,
+    log: part('link'),
   });
   const nodes = buildNodeAdmin({
     known,
@@ -246,6 +256,7 @@ export async function startMainAgent(
     ...edgeEvents.problems(),
     ...nodeBudget.problems(),
     ...nodeHeads.problems(),
+    ...otherMains.problems(),
     ...login.admin.problems(),
     ...listOrphans(departures.list()),
   ];
@@ -292,6 +303,7 @@ export async function startMainAgent(
         nodes: () => nodes.list(),
         userProblems: () => users.problems(),
         auditProblem: () => feed.problem(),
+        otherMains: () => otherMains.problems(),
         orphans: () => departures.list(),
         clockProblem: () => login.admin.clockProblem(),
         checkMail: () => notify.checkMail(),

@@ -8,7 +8,7 @@ import { ControlSession, type ControlSessionOptions } from '#shared/link/session
 import type { Lane } from '#shared/link/lane.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 import { lanesPerLink, laneTokenLifeMs } from '#shared/link/limits.ts';
-import type { StreamHeader } from '#shared/link/messages.ts';
+import type { OtherMain, StreamHeader } from '#shared/link/messages.ts';
 import { areStreamsFull } from '#shared/link/stream-bounds.ts';
 import { SallyportError } from '#shared/error.ts';
 import { randomId } from '#shared/random-id.ts';
@@ -17,6 +17,8 @@ import type { LinkBinding } from './main-link.ts';
 
 export class JoinedLink {
   readonly session: ControlSession;
+  /** Main's address and the time of its connection. */
+  readonly from: OtherMain;
   readonly #exporter: string;
   /** Tokens given out and not yet used, each with its end. */
   readonly #grants = new Map<string, NodeJS.Timeout>();
@@ -24,8 +26,9 @@ export class JoinedLink {
   readonly #regrants = new Set<NodeJS.Timeout>();
   #closed = false;
 
-  constructor(exporter: string, options: ControlSessionOptions) {
+  constructor(exporter: string, from: OtherMain, options: ControlSessionOptions) {
     this.#exporter = exporter;
+    this.from = from;
     this.session = new ControlSession({
       ...options,
       onOpen: (hello) => {

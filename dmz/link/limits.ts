@@ -23,6 +23,10 @@ export const unkeptToldEveryMs = 1000;
 export const edgeDetailCharactersMax = 512;
 /** Connections that have not said who they are or which lane they are: main dials a handful at a time. */
 export const pendingConnectionsMax = 32;
+/** A second main that was told of the first hangs up itself; one that does not is cut off after this. */
+export const turnedAwayMs = 2_000;
+/** A second main tries again every few seconds: the log and the first main are told of it once in so long. */
+export const otherMainToldEveryMs = 60_000;
 /** A lost lane is granted anew after this: a peer that drops each lane at once must not spin us. */
 export const laneRegrantMs = 200;
 /** TLS handshake of the inner listener: one round trip in a LAN. */

@@ -5,6 +5,10 @@
  * A link is up when main has said hello and pushed its policy; main tells before that which sessions died meanwhile,
  * so that nothing of them is sent again. File and session requests wait for the next link and are sent again on it,
  * in order; login requests are bound to their link and fail with it.
+ *
+ * One main holds the link for as long as its heart beats. Another process that shows main's key, by mistake or because
+ * the key was copied, is told who holds the link and turned away; a main that was started anew waits for the old one's
+ * connection to end, and takes over.
  */
 import type { KeyObject } from 'node:crypto';
 import type { Clock } from '#shared/clock.ts';
@@ -18,6 +22,8 @@ import { laneJoinTimeoutMs, wireVersions } from '#shared/link/limits.ts';
 import type {
   EventBody,
   EventName,
+  Hello,
+  OtherMain,
   Params,
   Policy,
   Result,
@@ -31,7 +37,7 @@ import { randomId, sessionKey } from '#shared/random-id.ts';
 import { version } from '#shared/version.ts';
 import { EdgeReports, type EdgeReport } from './edge-reports.ts';
 import { JoinedLink } from './joined-link.ts';
-import { parkForMsDefault, pendingConnectionsMax } from './limits.ts';
+import { otherMainToldEveryMs, parkForMsDefault, pendingConnectionsMax, turnedAwayMs } from './limits.ts';
 import type { LinkBinding, MainLink } from './main-link.ts';
 import { Parking } from './parking.ts';
 
@@ -78,6 +84,9 @@ export class LinkClient implements MainLink {
   readonly #parking: Parking<JoinedLink>;
   /** Connected, but main has not spoken fully. */
   readonly #joining = new Set<JoinedLink>();
+  /** Second mains that were told so, until they hang up. */
+  readonly #turnedAway = new Set<JoinedLink>();
+  #toldOfOtherAt = -Infinity;
   /** Data connections before their JOIN frame. */
   readonly #joiningLanes = new Set<Lane>();
   #current: JoinedLink | undefined;
@@ -169,26 +178,31 @@ export class LinkClient implements MainLink {
 
   // — what the listener hands over —
 
-  /** A control connection of the pinned main. `exporter`: its TLS exporter value, base64url. */
-  acceptControl(transport: MessageTransport, exporter: string): void {
-    if (this.#closed || this.#joining.size >= pendingConnectionsMax) {
+  /** A control connection of the pinned main, from `address`. `exporter`: its TLS exporter value, base64url. */
+  acceptControl(transport: MessageTransport, exporter: string, address: string): void {
+    if (this.#closed || this.#joining.size + this.#turnedAway.size >= pendingConnectionsMax) {
       transport.close('too many connections');
       return;
     }
     const { nodeName, worker, workerPorts, validatedLogins, configHash, clock, log } = this.#options;
-    const link: JoinedLink = new JoinedLink(exporter, {
+    const from = { from: address, sinceMs: clock.now() };
+    const link: JoinedLink = new JoinedLink(exporter, from, {
       side: 'dmz',
       transport,
       clock,
-      hello: {
-        versions: [...wireVersions],
-        name: nodeName,
-        software: `sallyport ${version}`,
-        boot: this.#boot,
-        worker,
-        workerPorts: [...workerPorts()],
-        validatedLogins,
-        ...(configHash === undefined ? {} : { configHash }),
+      hello: (main) => {
+        const otherMain = this.#turnAway(link, main);
+        return {
+          versions: [...wireVersions],
+          name: nodeName,
+          software: `sallyport ${version}`,
+          boot: this.#boot,
+          worker,
+          workerPorts: [...workerPorts()],
+          validatedLogins,
+          ...(configHash === undefined ? {} : { configHash }),
+          ...(otherMain === undefined ? {} : { otherMain }),
+        };
       },
       onOpen: () => undefined,
       onEvent: (event) => this.#receive(link, event),
@@ -235,7 +249,7 @@ export class LinkClient implements MainLink {
     this.#closed = true;
     this.#reports.close();
     for (const lane of this.#joiningLanes) lane.close('shutting down');
-    for (const link of this.#joining) link.session.close('shutting down');
+    for (const link of [...this.#joining, ...this.#turnedAway]) link.session.close('shutting down');
     this.#current?.session.close('shutting down');
     this.#parking.dropAll(new SallyportError('link-down', 'Shutting down'));
   }
@@ -246,7 +260,28 @@ export class LinkClient implements MainLink {
     return this.#current;
   }
 
+  /** Who holds the link, if it is another process than the one that said this hello; the link is out then. */
+  #turnAway(link: JoinedLink, { boot }: Hello): OtherMain | undefined {
+    const holder =
+      this.#current ?? [...this.#joining].find((one) => one !== link && one.session.peer !== undefined);
+    if (holder === undefined || holder.session.peer?.boot === boot) return undefined;
+    this.#joining.delete(link);
+    this.#turnedAway.add(link);
+    setTimeout(() => link.session.close('another main holds the link'), turnedAwayMs).unref();
+    const { clock, log } = this.#options;
+    if (clock.monotonic() - this.#toldOfOtherAt >= otherMainToldEveryMs) {
+      this.#toldOfOtherAt = clock.monotonic();
+      log.error(
+        { alarm: 'other-main', from: link.from.from, held: holder.from },
+        'link: another main with the same key was turned away; stop one of the two',
+      );
+      holder.session.sendEvent('main.turned-away', link.from);
+    }
+    return holder.from;
+  }
+
   #receive(link: JoinedLink, event: AnyEvent): void {
+    if (this.#turnedAway.has(link)) return;
     switch (event.name) {
       case 'policy':
         this.#policy = event.body;
@@ -265,6 +300,7 @@ export class LinkClient implements MainLink {
       case 'lane.grant':
       case 'edge.event':
       case 'audit.known':
+      case 'main.turned-away':
         // The codec lets none of these through from main.
         return;
     }
@@ -285,6 +321,7 @@ export class LinkClient implements MainLink {
   #linkClosed(link: JoinedLink, reason: string, breach: boolean): void {
     const { log } = this.#options;
     this.#joining.delete(link);
+    if (this.#turnedAway.delete(link)) return;
     if (breach) log.error({ reason }, 'link: main broke the protocol, link closed');
     else log.warn({ reason }, 'link: closed');
     if (this.#current !== link) return;

@@ -87,7 +87,7 @@ class TlsLinkListener implements LinkListener {
       log,
     });
     this.#control = new ControlAcceptor((transport, socket) =>
-      this.#client.acceptControl(transport, exporterOf(socket)),
+      this.#client.acceptControl(transport, exporterOf(socket), socket.remoteAddress ?? 'unknown'),
     );
     const identity = buildLinkIdentity(options.identityKeyPem, nodeName);
     this.#server = createServer(acceptOptions(identity, handshakeTimeoutMs));

@@ -15,6 +15,8 @@ export interface DoctorParts {
   readonly userProblems: () => readonly SourceProblem[];
   /** Why audit.jsonl is not being written. */
   readonly auditProblem: () => string | undefined;
+  /** Processes that show this main's key to a node. */
+  readonly otherMains: () => readonly string[];
   /** Names whose users are gone, or that came back undecided. */
   readonly orphans: () => readonly OrphanedName[];
   /** By how much the clock jumped. */
@@ -38,6 +40,12 @@ export function buildDoctor(parts: DoctorParts): Doctor {
     examine: async () => [
       ...examineSwitches(parts.config),
       ...examineNodes(parts.nodes()),
+      ...parts.otherMains().map((detail): Finding => ({
+        check: 'another main',
+        state: 'bad',
+        detail,
+        hint: 'systemctl stop main-agent on the box that should not be main; it then has no key to show',
+      })),
       examineClock(parts.clockProblem()),
       ...examineUsers(parts.userProblems()),
       ...examineOrphans(parts.orphans()),

@@ -27,6 +27,15 @@ export const missedEndingsMax = 10_000;
 /** First wait before dialling again, doubled up to the last; jittered so that workers don't come in step. */
 export const backoffMsMin = 200;
 export const backoffMsMax = 10_000;
+/**
+ * Another process with our key holds the link: asked again so often. A main that was killed and started anew waits at
+ * most this and the heartbeat (10 s), and two that run side by side don't take the link from each other.
+ */
+export const otherMainRetryMs = 5_000;
+/** While it goes on, the log says so once in so long … */
+export const otherMainLoggedEveryMs = 60_000;
+/** … and `status` says so until nothing was heard of it for so long: a node tells the holder once a minute. */
+export const otherMainShownForMs = 150_000;
 /** TCP and TLS of one dial. */
 export const dialTimeoutMs = 10_000;
 /** A link that ended sooner after its hello does not count as one: the wait before the next dial goes on growing. */

@@ -6,7 +6,7 @@ import type { Clock } from '#shared/clock.ts';
 import { requireFingerprint } from '#shared/identity/fingerprint.ts';
 import { FramePool } from '#shared/link/frame-pool.ts';
 import { buildLinkIdentity, type LinkIdentity } from '#shared/link/link-tls.ts';
-import type { EventBody, EventName, Hello, Policy } from '#shared/link/messages.ts';
+import type { EventBody, EventName, Hello, OtherMain, Policy } from '#shared/link/messages.ts';
 import { RequestCounts } from '#shared/link/requests.ts';
 import { recordBytes, recordMessages, type LinkTap } from '#shared/link/recording-transport.ts';
 import type { Log } from '#shared/log.ts';
@@ -19,6 +19,7 @@ import {
   missedEndingsMax,
   nodeRequestsMax,
   nodeRequestsPerSessionMax,
+  otherMainRetryMs,
   workersMax,
 } from './limits.ts';
 import { NodeConnection } from './node-connection.ts';
@@ -39,12 +40,16 @@ export interface MainLinksOptions extends LinkHandlers {
   readonly identityKeyPem: Secret;
   readonly mainName: string;
   readonly validatedLogins: boolean;
+  /** Names this process in each hello. */
+  readonly boot?: string;
   readonly policy: () => Policy;
   readonly onEdgeEvent: (node: string, worker: number, event: EventBody<'edge.event'>) => void;
   /** A worker's link is up, and it may be told things. */
   readonly onJoined?: (node: string, worker: number) => void;
   /** The highest audit head a worker was ever told. */
   readonly onAuditKnown?: (node: string, worker: number, head: EventBody<'audit.known'>) => void;
+  /** Another process with our key is about: `isHolder`: it has the node's link, and we do not. */
+  readonly onOtherMain?: (node: string, other: OtherMain, isHolder: boolean) => void;
   /** A node broke the protocol and its link was closed: for the audit and the admins. */
   readonly onAlarm?: (node: string, worker: number, reason: string) => void;
   /** A worker joined again as another process: what lived in the old one is gone. */
@@ -111,13 +116,14 @@ interface Registered {
 class Links implements MainLinks {
   readonly #options: MainLinksOptions;
   readonly #identity: LinkIdentity;
-  readonly #boot = randomId();
+  readonly #boot: string;
   readonly #pool = new FramePool();
   readonly #nodes = new Map<string, Registered>();
   #started = false;
 
   constructor(options: MainLinksOptions) {
     this.#options = options;
+    this.#boot = options.boot ?? randomId();
     this.#identity = buildLinkIdentity(options.identityKeyPem, options.mainName);
     for (const node of options.nodes) this.#register(node);
   }
@@ -246,6 +252,10 @@ class Links implements MainLinks {
           },
           onEdgeEvent: (event) => onEdgeEvent(node.name, worker, event),
           onJoined: () => this.#options.onJoined?.(node.name, worker),
+          onOtherMain: (other, isHolder) => {
+            if (isHolder) dialer.waitNext(otherMainRetryMs);
+            this.#options.onOtherMain?.(node.name, other, isHolder);
+          },
           onAuditKnown: (head) => this.#options.onAuditKnown?.(node.name, worker, head),
           onClose: (reason, breach) => {
             if (breach) {

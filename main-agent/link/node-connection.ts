@@ -11,7 +11,7 @@ import type { AnyEvent, AnyRequest } from '#shared/link/codec.ts';
 import type { FramePool } from '#shared/link/frame-pool.ts';
 import { Lane } from '#shared/link/lane.ts';
 import { lanesPerLinkMax, wireVersions } from '#shared/link/limits.ts';
-import type { EventBody, EventName, Hello, Policy } from '#shared/link/messages.ts';
+import type { EventBody, EventName, Hello, OtherMain, Policy } from '#shared/link/messages.ts';
 import type { MessageTransport } from '#shared/link/message-transport.ts';
 import type { RequestCounts } from '#shared/link/requests.ts';
 import type { Rate } from '#shared/rate.ts';
@@ -22,6 +22,7 @@ import { version } from '#shared/version.ts';
 import { Dispatcher, type LinkHandlers } from './dispatch.ts';
 import type { NodeLink } from './handlers.ts';
 import type { OperationLog } from './operations.ts';
+import { describeHolder } from './other-mains.ts';
 import { fitPolicy } from './policy.ts';
 
 export interface NodeConnectionOptions {
@@ -50,6 +51,8 @@ export interface NodeConnectionOptions {
   /** The node may be told things now. */
   readonly onJoined?: () => void;
   readonly onAuditKnown?: (head: EventBody<'audit.known'>) => void;
+  /** Another process with our key holds the link, and we are out; or it wanted it, and was turned away. */
+  readonly onOtherMain?: (other: OtherMain, isHolder: boolean) => void;
   readonly onClose: (reason: string, breach: boolean) => void;
   readonly clock: Clock;
   readonly log: Log;
@@ -161,6 +164,11 @@ export class NodeConnection implements NodeLink {
         detail: `worker ${String(hello.worker)} answered on the port of worker ${worker}`,
       });
     }
+    if (hello.otherMain !== undefined) {
+      this.#options.onOtherMain?.(hello.otherMain, true);
+      this.#session.close(describeHolder(hello.otherMain));
+      return;
+    }
     onOpen(hello);
     // What the node kept for this link may be of sessions it does not know to be over.
     this.#dispatcher.allowStrays();
@@ -181,6 +189,7 @@ export class NodeConnection implements NodeLink {
   #receive(event: AnyEvent): void {
     if (event.name === 'edge.event') this.#options.onEdgeEvent(event.body);
     else if (event.name === 'audit.known') this.#options.onAuditKnown?.(event.body);
+    else if (event.name === 'main.turned-away') this.#options.onOtherMain?.(event.body, false);
     else if (event.name === 'lane.grant') void this.#joinLane(event.body.token);
   }
 

@@ -44,6 +44,7 @@ export class WorkerDialer {
   #connection: NodeConnection | undefined;
   #timer: NodeJS.Timeout | undefined;
   #attempt = 0;
+  #nextWaitMs: number | undefined;
   #stopped = false;
   /** Of the steady clock; undefined: no link was up since the last one ended. */
   #upAt: number | undefined;
@@ -87,6 +88,11 @@ export class WorkerDialer {
     this.#upAt = this.#options.clock.monotonic();
     this.#lastError = undefined;
     this.#sinceMs = this.#options.clock.now();
+  }
+
+  /** The next dial waits as long as that, whatever was before. */
+  waitNext(waitMs: number): void {
+    this.#nextWaitMs = waitMs;
   }
 
   stop(reason: string): void {
@@ -150,7 +156,8 @@ export class WorkerDialer {
     if (this.#upAt !== undefined && this.#options.clock.monotonic() - this.#upAt >= steadyAfterMs)
       this.#attempt = 0;
     this.#upAt = undefined;
-    const waitMs = backoffMs(this.#attempt);
+    const waitMs = this.#nextWaitMs ?? backoffMs(this.#attempt);
+    this.#nextWaitMs = undefined;
     this.#attempt += 1;
     this.#timer = setTimeout(() => void this.#dial(), waitMs);
   }

@@ -118,6 +118,7 @@ const eventSender: Readonly<Record<EventName, LaneSide>> = {
   'lane.grant': 'dmz',
   'audit.head': 'main',
   'audit.known': 'dmz',
+  'main.turned-away': 'dmz',
   'edge.taken': 'main',
   'edge.event': 'dmz',
 };

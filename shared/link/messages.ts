@@ -551,6 +551,10 @@ export type ClientAddress = z.output<typeof clientAddressSchema>;
 export type FirstFactorEvidence = z.output<typeof firstFactor>;
 
 /** First message each way on a control link. */
+/** A main that shows the same key as another one: where it is connected from, and since when by the node's clock. */
+const otherMain = z.strictObject({ from: text(64), sinceMs: milliseconds });
+export type OtherMain = z.output<typeof otherMain>;
+
 export const helloSchema = z.strictObject({
   /** Wire versions this end speaks, lowest and highest. */
   versions: z.tuple([count, count]),
@@ -566,6 +570,8 @@ export const helloSchema = z.strictObject({
   validatedLogins: z.boolean(),
   /** DMZ only: SHA-256 of its configuration, so that two nodes can be compared. */
   configHash: text(64).optional(),
+  /** DMZ only: another main with this key holds the link; the one that is told this is turned away. */
+  otherMain: otherMain.optional(),
 });
 export type Hello = z.output<typeof helloSchema>;
 
@@ -598,6 +604,8 @@ export const eventSchemas = {
   'audit.known': auditHead,
   /** main → DMZ: all edge events of that boot up to this one are in the audit. */
   'edge.taken': z.strictObject({ boot: id, sequence: count }),
+  /** DMZ → main: another main with this key wanted the link and was turned away. */
+  'main.turned-away': otherMain,
   /** DMZ → main: refusals at the edge, bans, listener state; numbered per node boot so that a gap shows. */
   'edge.event': z.strictObject({
     boot: id,

@@ -22,11 +22,13 @@ import type { MessageTransport } from './message-transport.ts';
 import { IncomingRequests, OutgoingRequests } from './requests.ts';
 import type { LaneSide } from './streams.ts';
 
+type OwnHello = Omit<Hello, 'nowMs'>;
+
 export interface ControlSessionOptions {
   readonly side: LaneSide;
   readonly transport: MessageTransport;
-  /** What this end says first; `nowMs` is filled in at `start`. */
-  readonly hello: Omit<Hello, 'nowMs'>;
+  /** What this end says first; as a function it is said in answer to the peer's hello. `nowMs` is filled in. */
+  readonly hello: OwnHello | ((peer: Hello) => OwnHello);
   readonly clock: Clock;
   /** The peer's hello was good: the link is open. Throwing closes it as a breach. */
   readonly onOpen: (hello: Hello) => void;
@@ -68,7 +70,11 @@ export class ControlSession {
       onMessage: (message) => this.#receive(message),
       onClose: (reason) => this.#close(reason, false),
     });
-    this.#send(encodeHello({ ...hello, nowMs: clock.now() }));
+    if (typeof hello !== 'function') this.#sayHello(hello);
+  }
+
+  #sayHello(hello: OwnHello): void {
+    this.#send(encodeHello({ ...hello, nowMs: this.#options.clock.now() }));
   }
 
   /** The peer's hello; undefined before it. */
@@ -162,13 +168,16 @@ export class ControlSession {
   }
 
   #open(hello: Hello): void {
-    const [lowest, highest] = this.#options.hello.versions;
+    const { hello: ours } = this.#options;
+    const answer = typeof ours === 'function' ? ours(hello) : ours;
+    const [lowest, highest] = answer.versions;
     const version = Math.min(highest, hello.versions[1]);
     if (version < Math.max(lowest, hello.versions[0])) {
       throw breach(`the peer speaks wire versions ${hello.versions.join(' to ')}`);
     }
     clearTimeout(this.#helloTimer);
     this.#peer = hello;
+    if (typeof ours === 'function') this.#sayHello(answer);
     this.#skewMs = hello.nowMs - this.#options.clock.now();
     this.#options.onOpen(hello);
     this.#beat();

@@ -129,7 +129,7 @@ export async function buildMemoryLink(options: MemoryLinkOptions = {}): Promise<
       log,
     });
     connection = joined;
-    client.acceptControl(nodeEnd, exporter);
+    client.acceptControl(nodeEnd, exporter, '127.0.0.1');
     joined.start();
     // Everything between the two ends moves in microtasks.
     for (let turn = 0; turn < 1000 && !(client.isUp && client.laneCount === lanesPerLink); turn += 1)

@@ -6,6 +6,7 @@ import {
   edgeRefusalsMax,
   laneRegrantMs,
   parkedRequestsMax,
+  turnedAwayMs,
 } from '#dmz/link/limits.ts';
 import { Parking } from '#dmz/link/parking.ts';
 import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
@@ -15,6 +16,8 @@ import { encodeFrame, frameType } from '#shared/link/frames.ts';
 import { isEdgeEventOf, type EdgeEvent } from '#shared/link/edge-event.ts';
 import {
   edgeEventsMax,
+  heartbeatIntervalMs,
+  heartbeatTimeoutMs,
   lanesPerLink,
   laneJoinTimeoutMs,
   laneTokenLifeMs,
@@ -33,8 +36,11 @@ const policy = { validatedLogins: true, branding: { name: 'T' }, neverBan: [], b
 
 afterEach(() => void vi.useRealTimers());
 
+const [firstBoot, secondBoot, thirdBoot] = [randomId(), randomId(), randomId()];
+
 /** A link whose main is the test itself. */
 function buildAlone() {
+  const mainBoot = randomId();
   const client = new LinkClient({
     nodeName: 'dmz1',
     worker: 0,
@@ -44,7 +50,7 @@ function buildAlone() {
     clock,
     log: buildLog('silent', {}),
   });
-  const connect = async () => {
+  const connect = async (boot = mainBoot, address = '10.0.0.2') => {
     const [nodeEnd, mainEnd] = buildMemoryMessages();
     const messages: { kind: string; name?: string; body?: { token?: string }; id?: number }[] = [];
     let closed = false;
@@ -54,12 +60,12 @@ function buildAlone() {
         closed = true;
       },
     });
-    client.acceptControl(nodeEnd, randomId());
+    client.acceptControl(nodeEnd, randomId(), address);
     const hello = {
       versions: [1, 1],
       name: 'main1',
       software: 'x',
-      boot: randomId(),
+      boot,
       nowMs: 0,
       validatedLogins: true,
     };
@@ -124,6 +130,63 @@ describe('a link of the node', () => {
     expect(client.isUp).toBe(true);
     // A token of the old epoch is worth nothing.
     expect((await dialLane(first.tokens()[1] ?? '')).isClosed()).toBe(true);
+    client.close();
+  });
+
+  it('is kept from a second main with the same key, which is told who has it and since when', async () => {
+    vi.useFakeTimers();
+    const { client, connect } = buildAlone();
+    const since = Date.now();
+    const first = await connect(firstBoot, '10.0.0.2');
+    await first.send({ kind: 'event', name: 'policy', body: policy });
+    for (let attempt = 0; attempt < 5; attempt += 1) {
+      const second = await connect(secondBoot, '10.0.0.3');
+      expect(second.messages[0]).toMatchObject({
+        kind: 'hello',
+        hello: { otherMain: { from: '10.0.0.2', sinceMs: since } },
+      });
+      // A policy does not make it the main either.
+      await second.send({ kind: 'event', name: 'policy', body: { ...policy, branding: { name: 'Second' } } });
+      expect(client.policy.branding.name).toBe('T');
+      expect(second.isClosed()).toBe(false);
+      await vi.advanceTimersByTimeAsync(turnedAwayMs);
+      expect(second.isClosed()).toBe(true);
+      await first.send({ kind: 'ping', id: attempt + 1, nowMs: 0 });
+    }
+    expect(first.isClosed()).toBe(false);
+    expect(client.isUp).toBe(true);
+    // Once a minute, not with each attempt.
+    expect(first.messages.filter(({ name }) => name === 'main.turned-away')).toEqual([
+      { kind: 'event', name: 'main.turned-away', body: { from: '10.0.0.3', sinceMs: since } },
+    ]);
+    client.close();
+  });
+
+  it('is kept from a second main also before the first has pushed its policy', async () => {
+    vi.useFakeTimers();
+    const { client, connect } = buildAlone();
+    await connect(firstBoot);
+    const second = await connect(secondBoot);
+    expect(second.messages[0]).toHaveProperty('hello.otherMain');
+    client.close();
+  });
+
+  it('goes to the second main when the first has hung up, or vanished without a word', async () => {
+    vi.useFakeTimers();
+    const { client, connect } = buildAlone();
+    const first = await connect(firstBoot);
+    await first.send({ kind: 'event', name: 'policy', body: policy });
+    first.close();
+    await vi.advanceTimersByTimeAsync(0);
+    const second = await connect(secondBoot);
+    expect(second.messages[0]).not.toHaveProperty('hello.otherMain');
+    await second.send({ kind: 'event', name: 'policy', body: policy });
+    expect(client.isUp).toBe(true);
+    // This one's host is gone: nothing is heard, and nothing ends its connection but the missing heartbeat.
+    await vi.advanceTimersByTimeAsync(heartbeatTimeoutMs);
+    expect((await connect(thirdBoot)).messages[0]).toHaveProperty('hello.otherMain');
+    await vi.advanceTimersByTimeAsync(heartbeatIntervalMs);
+    expect((await connect(thirdBoot)).messages[0]).not.toHaveProperty('hello.otherMain');
     client.close();
   });
 });

@@ -138,18 +138,19 @@ describe('a link over TLS', () => {
   });
 
   it('comes back by itself under a higher epoch, and tells then which sessions ended meanwhile', async () => {
-    const link = await buildLink();
+    const boot = randomId();
+    const link = await buildLink({ main: { boot } });
     const ends: string[] = [];
     link.listener.link.onSessionEnded((key) => ends.push(key));
     expect(link.links.states()[0]).toMatchObject({ node: 'dmz1', worker: 0, up: true, epoch: 1 });
-    // A second link with main's key takes the first one's place, and so ends it.
+    // A second link of this very main takes the first one's place, and so ends it.
     const intruder = await connectControl(await dial(link.listener.port, controlProtocol));
     intruder.start({ onMessage: () => undefined, onClose: () => undefined });
     const hello = {
       versions: [1, 1],
       name: 'main1',
       software: 'x',
-      boot: randomId(),
+      boot,
       nowMs: 0,
       validatedLogins: true,
     };
