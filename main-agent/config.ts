@@ -4,6 +4,7 @@ import { filePath, pathContextOf, type NamedFile, type PathContext } from '#shar
 import { checkConfigFile, requireLoaded, type Loaded } from '#shared/config/load.ts';
 import { logLevel } from '#shared/config/log-level.ts';
 import {
+  binLife,
   cidr,
   countWithin,
   dialAddress,
@@ -240,6 +241,7 @@ export function buildMainAgentSchema(context: PathContext) {
           .prefault({})
           .transform((s) => ({ minimumLength: s.minimum_length })),
         uploads,
+        bin: binLife.prefault('7d'),
         bans,
         audit,
         events,
@@ -286,6 +288,8 @@ export function buildMainAgentSchema(context: PathContext) {
         sessions: s.sessions,
         passwords: s.passwords,
         uploads: s.uploads,
+        /** How long a mount keeps what is deleted, where it does not say so itself. */
+        binMs: s.bin ?? undefined,
         bans: s.bans,
         audit: s.audit,
         events: s.events,

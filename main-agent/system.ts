@@ -88,6 +88,7 @@ export async function startMainAgent(
     lastGoodDirectory: config.users.lastGoodDirectory,
     storages: Object.keys(config.storages),
     defaultUploads: config.uploads.default,
+    defaultBinMs: config.binMs,
     brokenUserFile: config.users.brokenUserFile,
     log: part('users'),
   });

@@ -10,7 +10,7 @@ import type {
 } from '#shared/file-service/attributes.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
-import type { UploadView } from '#shared/link/messages.ts';
+import type { BinEntry, UploadView } from '#shared/link/messages.ts';
 
 /**
  * The file service as a front door sees it: one object per session, made by the login, so that holding it is the
@@ -37,15 +37,48 @@ export interface FileClient {
   openFolder(path: VirtualPath): Promise<RemoteFolder>;
   open(path: VirtualPath, mode: OpenMode, attributes?: AttributeChange): Promise<RemoteFile>;
   makeFolder(path: VirtualPath, mode?: number): Promise<void>;
-  removeFile(path: VirtualPath, precondition?: Precondition): Promise<void>;
-  removeFolder(path: VirtualPath, options: { recursive: boolean }): Promise<void>;
-  rename(from: VirtualPath, to: VirtualPath, options: { overwrite: boolean }): Promise<{ replaced: boolean }>;
-  copy(from: VirtualPath, to: VirtualPath, options: { overwrite: boolean }): Promise<{ replaced: boolean }>;
+  /** `forGood`: not into the bin. */
+  removeFile(
+    path: VirtualPath,
+    options?: { precondition?: Precondition | undefined; forGood?: boolean },
+  ): Promise<Kept>;
+  removeFolder(path: VirtualPath, options: { recursive: boolean; forGood?: boolean }): Promise<Kept>;
+  rename(
+    from: VirtualPath,
+    to: VirtualPath,
+    options: { overwrite: boolean },
+  ): Promise<{ replaced: boolean } & Kept>;
+  copy(
+    from: VirtualPath,
+    to: VirtualPath,
+    options: { overwrite: boolean },
+  ): Promise<{ replaced: boolean } & Kept>;
   change(path: VirtualPath, change: AttributeChange, options?: { followLinks?: boolean }): Promise<void>;
   readLink(path: VirtualPath): Promise<string>;
   hash(path: VirtualPath, algorithm: 'sha256'): Promise<string>;
   /** Uploads that outlive this session. */
   readonly uploads: UploadClient;
+  readonly bin: BinClient;
+}
+
+/** What a removed or replaced file or folder is called in its user's bin; absent: it is gone. */
+export interface Kept {
+  readonly binned?: string | undefined;
+}
+
+/** What the session's user removed or replaced and can have back. */
+export interface BinClient {
+  /** Newest first. `keptBytes`, `keptEntries`: of all there is. */
+  list(options: { cursor?: string; limit: number }): Promise<{
+    entries: BinEntry[];
+    next?: string | undefined;
+    keptBytes: number;
+    keptEntries: number;
+  }>;
+  /** Where it is then, as components. `keepBoth`: beside what has its name, which else is `exists`. */
+  restore(id: string, options: { keepBoth: boolean }): Promise<readonly string[]>;
+  /** How many are gone for good; without `ids` all. */
+  empty(ids?: readonly string[]): Promise<number>;
 }
 
 /** Uploads of the session's user that any later session may take up again, each by its name. */
@@ -87,7 +120,7 @@ export interface RemoteFile {
   commit(options?: {
     precondition?: Precondition;
     mtimeMs?: number;
-  }): Promise<{ attributes: Attributes; created: boolean; sha256?: string | undefined }>;
+  }): Promise<{ attributes: Attributes; created: boolean; sha256?: string | undefined } & Kept>;
   /** Ends a reading handle, or gives an upload up; `keepPartial` leaves it resumable. Never throws. */
   release(options?: { keepPartial?: boolean }): Promise<void>;
 }

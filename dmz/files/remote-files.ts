@@ -12,7 +12,7 @@ import type {
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 import type { MainLink } from '#dmz/link/main-link.ts';
-import type { FileClient, RemoteFile, RemoteFolder, UploadClient } from './file-client.ts';
+import type { BinClient, FileClient, Kept, RemoteFile, RemoteFolder, UploadClient } from './file-client.ts';
 import { OperationNumbers } from './operation-numbers.ts';
 
 export function buildRemoteFiles(options: {
@@ -30,11 +30,13 @@ class RemoteFiles implements FileClient {
   readonly #session: string;
   readonly #numbers = new OperationNumbers();
   readonly uploads: UploadClient;
+  readonly bin: BinClient;
 
   constructor(link: MainLink, session: string) {
     this.#link = link;
     this.#session = session;
     this.uploads = buildUploads(link, session, this.#numbers);
+    this.bin = buildBin(link, session, this.#numbers);
   }
 
   list(path: VirtualPath, options: Parameters<FileClient['list']>[1]): ReturnType<FileClient['list']> {
@@ -82,28 +84,39 @@ class RemoteFiles implements FileClient {
     });
   }
 
-  async removeFile(path: VirtualPath, precondition?: Parameters<FileClient['removeFile']>[1]): Promise<void> {
-    await this.#link.request('fs.remove-file', {
+  removeFile(
+    path: VirtualPath,
+    { precondition, forGood }: Parameters<FileClient['removeFile']>[1] = {},
+  ): Promise<Kept> {
+    return this.#link.request('fs.remove-file', {
       ...this.#change(),
       path: components(path),
       ...(precondition === undefined ? {} : { precondition: toWirePrecondition(precondition) }),
+      ...(forGood === true ? { forGood } : {}),
     });
   }
 
-  async removeFolder(path: VirtualPath, options: { recursive: boolean }): Promise<void> {
-    const { recursive } = options;
-    await this.#link.request('fs.remove-folder', { ...this.#change(), path: components(path), recursive });
+  removeFolder(
+    path: VirtualPath,
+    { recursive, forGood }: Parameters<FileClient['removeFolder']>[1],
+  ): Promise<Kept> {
+    return this.#link.request('fs.remove-folder', {
+      ...this.#change(),
+      path: components(path),
+      recursive,
+      ...(forGood === true ? { forGood } : {}),
+    });
   }
 
   rename(
     from: VirtualPath,
     to: VirtualPath,
     options: { overwrite: boolean },
-  ): Promise<{ replaced: boolean }> {
+  ): ReturnType<FileClient['rename']> {
     return this.#link.request('fs.rename', { ...this.#move(from, to), overwrite: options.overwrite });
   }
 
-  copy(from: VirtualPath, to: VirtualPath, options: { overwrite: boolean }): Promise<{ replaced: boolean }> {
+  copy(from: VirtualPath, to: VirtualPath, options: { overwrite: boolean }): ReturnType<FileClient['copy']> {
     return this.#link.request('fs.copy', { ...this.#move(from, to), overwrite: options.overwrite });
   }
 
@@ -155,6 +168,20 @@ function buildUploads(link: MainLink, session: string, numbers: OperationNumbers
     },
     async remove(upload) {
       await link.request('fs.remove-upload', { session, op: numbers.next(), upload });
+    },
+  };
+}
+
+function buildBin(link: MainLink, session: string, numbers: OperationNumbers): BinClient {
+  return {
+    list: (options) => link.request('fs.list-bin', { session, ...options }),
+    async restore(id, options) {
+      const params = { session, op: numbers.next(), id, ...options };
+      return (await link.request('fs.restore-binned', params)).path;
+    },
+    async empty(ids) {
+      const params = { session, op: numbers.next(), ...(ids === undefined ? {} : { ids: [...ids] }) };
+      return (await link.request('fs.empty-bin', params)).dropped;
     },
   };
 }

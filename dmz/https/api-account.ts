@@ -28,7 +28,11 @@ export async function getAccount(x: Exchange, session: Admitted): Promise<void> 
       ...(twoFactor.requiredFrom === undefined ? {} : { required_from: twoFactor.requiredFrom }),
     },
     may: { password: may.password, ssh_keys: may.sshKeys },
-    files: mounts.map(({ path, allow }) => ({ path: `/${path.join('/')}`, allow })),
+    files: mounts.map(({ path, allow, binMs }) => ({
+      path: `/${path.join('/')}`,
+      allow,
+      ...(binMs === undefined ? {} : { bin_seconds: Math.floor(binMs / 1000) }),
+    })),
     quota: {
       used_bytes: quota.usedBytes,
       ...(quota.limitBytes === undefined ? {} : { limit_bytes: quota.limitBytes }),

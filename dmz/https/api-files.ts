@@ -5,6 +5,7 @@ import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Entry, SortKey } from '#shared/file-service/attributes.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import type { ArchiveRoom } from './archive-room.ts';
+import { binHeader } from './api-bin.ts';
 import { breaksPrecondition, toPrecondition } from './conditional.ts';
 import { sendEmpty, sendJson, type Exchange } from './exchange.ts';
 import { sendArchive } from './file-archive.ts';
@@ -118,10 +119,15 @@ export async function deleteEntry(x: Exchange, session: Admitted): Promise<void>
   const attributes = await session.files.stat(path, { followLinks: false });
   if (breaksPrecondition(headers, attributes))
     throw new SallyportError('precondition-failed', 'The file is not as you expected');
+  const forGood = x.query.get('bin') === '0';
+  let removed;
   if (attributes.type === 'folder')
-    await session.files.removeFolder(path, { recursive: x.query.get('recursive') === '1' });
-  else await session.files.removeFile(path, toPrecondition(headers));
-  await sendEmpty(x, 204);
+    removed = await session.files.removeFolder(path, {
+      recursive: x.query.get('recursive') === '1',
+      forGood,
+    });
+  else removed = await session.files.removeFile(path, { precondition: toPrecondition(headers), forGood });
+  await sendEmpty(x, 204, binHeader(removed.binned));
 }
 
 /** POST ?op=mkdir | rename | copy. 201: something new; 204: it took another's place. */
@@ -136,14 +142,14 @@ export async function postOperation(x: Exchange, session: Admitted): Promise<voi
     case 'rename': {
       const { to, overwrite = false } = await readJson(x, moveSchema);
       await requireCurrent(x, session, path);
-      const { replaced } = await files.rename(path, parseJsonPath(to), { overwrite });
-      return sendEmpty(x, replaced ? 204 : 201);
+      const { replaced, binned } = await files.rename(path, parseJsonPath(to), { overwrite });
+      return sendEmpty(x, replaced ? 204 : 201, binHeader(binned));
     }
     case 'copy': {
       const { to, overwrite = false } = await readJson(x, moveSchema);
       await requireCurrent(x, session, path);
-      const { replaced } = await files.copy(path, parseJsonPath(to), { overwrite });
-      return sendEmpty(x, replaced ? 204 : 201);
+      const { replaced, binned } = await files.copy(path, parseJsonPath(to), { overwrite });
+      return sendEmpty(x, replaced ? 204 : 201, binHeader(binned));
     }
     default:
       throw new SallyportError('bad-request', 'op is mkdir, rename or copy');

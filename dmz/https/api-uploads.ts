@@ -2,6 +2,7 @@ import type { RemoteFile } from '#dmz/files/file-client.ts';
 import type { Admitted } from '#dmz/login/login-service.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { UploadView } from '#shared/link/messages.ts';
+import { binHeader } from './api-bin.ts';
 import { askForBody, sendEmpty, sendJson, sendProblem, type Exchange } from './exchange.ts';
 import {
   formatUploadMetadata,
@@ -85,7 +86,11 @@ export const createUpload = withTus(async (x, session) => {
   const opened = await session.files.uploads.open(upload.upload);
   const received = await receive(x, session, opened);
   if (received === 'wrong-checksum') return refuseChecksum(x, location);
-  await sendEmpty(x, 201, [...offsetHeaders(upload, received), ...location]);
+  await sendEmpty(x, 201, [
+    ...offsetHeaders(upload, received.end),
+    ...location,
+    ...binHeader(received.binned),
+  ]);
 });
 
 export const patchUpload = withTus(async (x, session) => {
@@ -104,7 +109,8 @@ export const patchUpload = withTus(async (x, session) => {
   }
   const received = await receive(x, session, opened);
   if (received === 'wrong-checksum') await refuseChecksum(x, []);
-  else await sendEmpty(x, 204, offsetHeaders(opened.upload, received));
+  else
+    await sendEmpty(x, 204, [...offsetHeaders(opened.upload, received.end), ...binHeader(received.binned)]);
 });
 
 export const deleteUpload = withTus(async (x, session) => {
@@ -112,12 +118,18 @@ export const deleteUpload = withTus(async (x, session) => {
   await sendEmpty(x, 204, tusHeaders);
 });
 
+/** The new offset, and where the file went that the whole upload replaced. */
+interface Received {
+  readonly end: number;
+  readonly binned?: string | undefined;
+}
+
 /** The body goes behind what is stored. Resolves with the new offset; a whole upload is a file then. */
 async function receive(
   x: Exchange,
   session: Admitted,
   { file, upload }: { readonly file: RemoteFile; readonly upload: UploadView },
-): Promise<number | 'wrong-checksum'> {
+): Promise<Received | 'wrong-checksum'> {
   const { storedBytes: offset, lengthBytes } = upload;
   let end: number;
   let checksum: Checksum | undefined;
@@ -140,9 +152,9 @@ async function receive(
     void letGo(file, checksum === undefined ? undefined : offset);
     throw error;
   }
-  if (end === lengthBytes) await file.commit();
-  else await file.release({ keepPartial: true });
-  return end;
+  if (end === lengthBytes) return { end, binned: (await file.commit()).binned };
+  await file.release({ keepPartial: true });
+  return { end };
 }
 
 /** What came under a checksum and could not be held against it is not kept: the client asked for that. */

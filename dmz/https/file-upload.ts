@@ -2,6 +2,7 @@ import type { Admitted } from '#dmz/login/login-service.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Attributes } from '#shared/file-service/attributes.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
+import { binHeader } from './api-bin.ts';
 import { breaksPrecondition, toPrecondition } from './conditional.ts';
 import { askForBody, sendEmpty, type Exchange } from './exchange.ts';
 import { parseMtime } from './time.ts';
@@ -40,7 +41,10 @@ export async function receiveFile(x: Exchange, session: Admitted, path: VirtualP
     throw error;
   }
   const { etag } = committed.attributes;
-  await sendEmpty(x, committed.created ? 201 : 204, etag === undefined ? [] : ['ETag', `"${etag}"`]);
+  await sendEmpty(x, committed.created ? 201 : 204, [
+    ...(etag === undefined ? [] : ['ETag', `"${etag}"`]),
+    ...binHeader(committed.binned),
+  ]);
 }
 
 /** In a drop box nobody may know what is there: what main can judge at the commit is left to it. */

@@ -1,6 +1,7 @@
 import type { Guard } from '#dmz/guard/guard.ts';
 import type { LoginService } from '#dmz/login/login-service.ts';
 import { getAccount, getSetup, confirmSetup, proveSetup, startSetup } from './api-account.ts';
+import { getBin, postEmpty, postRestore } from './api-bin.ts';
 import { buildDownloadApi } from './api-downloads.ts';
 import { buildGetFile, deleteEntry, postOperation, putFile } from './api-files.ts';
 import { buildLoginApi } from './api-login.ts';
@@ -67,6 +68,10 @@ export function buildRoutes(services: {
     { method: 'PUT', pattern: '/api/files/*', access: 'full', handler: putFile },
     { method: 'DELETE', pattern: '/api/files/*', access: 'full', handler: deleteEntry },
     { method: 'POST', pattern: '/api/files/*', access: 'full', handler: postOperation },
+
+    { method: 'GET', pattern: '/api/bin', access: 'full', handler: getBin },
+    { method: 'POST', pattern: '/api/bin/restore', access: 'full', handler: postRestore },
+    { method: 'POST', pattern: '/api/bin/empty', access: 'full', handler: postEmpty },
 
     { method: 'POST', pattern: '/api/downloads', access: 'full', handler: downloads.postDownload },
     { method: 'GET', pattern: '/api/downloads/*', access: 'full', handler: downloads.getDownload },

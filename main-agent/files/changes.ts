@@ -1,8 +1,9 @@
 /** Changes of the tree: folders made, things removed and renamed, and their modes and times. */
 import type { AttributeChange, OpenMode, Precondition } from '#shared/file-service/attributes.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
-import type { Params } from '#shared/link/messages.ts';
+import type { Params, Result } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
+import { binOrder, type Bins, describeBinned } from './bins.ts';
 import { denied, isAFolder, taken, toFileError } from './file-error.ts';
 import type { Located, Mounted } from './mounts.ts';
 import type { HandleFinder } from './handle-finder.ts';
@@ -20,10 +21,12 @@ import {
 import { findKept, findStored } from './queries.ts';
 import { removalsAtOnce } from './limits.ts';
 import type { FileContext } from './service-context.ts';
-import type { OperationName } from './storage/journal.ts';
 import { Slots } from './slots.ts';
-import type { Stored } from './storage/storage.ts';
+import type { Binned, Removed, RemoveFileOptions, Stored } from './storage/storage.ts';
 import type { WriteHandle } from './write-handle.ts';
+
+/** What was removed. */
+type Gone = Pick<Removed, 'bytes' | 'binned'>;
 
 const ownUpload = 'an upload that this session has open';
 
@@ -33,8 +36,16 @@ export class Changes {
   readonly #finder: HandleFinder;
   readonly #ownUploads: OwnUploads;
   readonly #removing = new Slots(removalsAtOnce);
+  readonly #bins: Bins;
 
-  constructor(context: FileContext, openings: Openings, finder: HandleFinder, ownUploads: OwnUploads) {
+  constructor(
+    context: FileContext,
+    openings: Openings,
+    finder: HandleFinder,
+    ownUploads: OwnUploads,
+    bins: Bins,
+  ) {
+    this.#bins = bins;
     this.#context = context;
     this.#openings = openings;
     this.#finder = finder;
@@ -56,17 +67,25 @@ export class Changes {
     session: FullSession,
     params: Params<'fs.remove-file'>,
     precondition: Precondition | undefined,
-  ): Promise<void> {
+  ): Promise<Result<'fs.remove-file'>> {
     const located = this.#locate(session, params.path);
     requireFileName(located);
     const mounted = requireAnyAllowed(located, 'delete', 'write');
     const by = operationName(session, params);
     const own = await this.#ownUploads.at(session, mounted);
-    const bytes =
+    const bin = params.forGood === true ? undefined : binOrder(session, located);
+    const { bytes, binned } =
       own === undefined && isAllowed(mounted, 'delete')
-        ? await this.#removeStored(session, mounted, precondition, by)
-        : await this.#removeOwn(session, mounted, own, by);
-    this.#context.receipts.write(session, { event: 'file.delete', path: located.path, bytes });
+        ? await this.#removeStored(session, mounted, { precondition, by, bin })
+        : await this.#removeOwn(session, mounted, own, { by, bin });
+    this.#context.receipts.write(session, {
+      event: 'file.delete',
+      path: located.path,
+      bytes,
+      ...(binned !== undefined && { detail: describeBinned(binned) }),
+    });
+    await this.#bins.took(session, mounted, binned);
+    return { binned: binned?.id };
   }
 
   /**
@@ -77,35 +96,31 @@ export class Changes {
     session: FullSession,
     mounted: Mounted,
     own: WriteHandle | undefined,
-    by: OperationName,
-  ): Promise<number> {
+    options: RemoveFileOptions,
+  ): Promise<Gone> {
+    const { by } = options;
     const refusal = denied('delete is not allowed on this mount');
     const { storage } = mounted;
     if (own === undefined) {
       const isDone = storage.journal.recall(by) !== undefined;
-      return isDone ? 0 : this.#removeKept(session, mounted, refusal);
+      return isDone ? { bytes: 0 } : this.#removeKept(session, mounted, refusal);
     }
-    let bytes = 0;
+    let gone: Gone = { bytes: 0 };
     if ((await findStored(mounted)) !== undefined) {
       if (!isAllowed(mounted, 'delete')) throw refusal;
-      bytes = await this.#removeStored(session, mounted, undefined, by);
+      gone = await this.#removeStored(session, mounted, options);
     }
     await own.ifOpen(() => storage.unlinkUpload(own.upload.record.id, by));
-    return bytes;
+    return gone;
   }
 
-  async #removeStored(
-    session: FullSession,
-    mounted: Mounted,
-    precondition: Precondition | undefined,
-    by: OperationName,
-  ): Promise<number> {
+  async #removeStored(session: FullSession, mounted: Mounted, options: RemoveFileOptions): Promise<Gone> {
     try {
-      const { id, bytes } = await mounted.storage.removeFile(mounted.place, precondition, by);
+      const { id, bytes, binned } = await mounted.storage.removeFile(mounted.place, options);
       this.#context.quota.freed(session.username, mounted.mount, bytes, id);
       // Nothing is left under a name that was removed, neither what a try to replace it left.
       await mounted.storage.dropKept(session.username, mounted.place);
-      return bytes;
+      return { bytes, binned };
     } catch (error) {
       const failure = toFileError(error);
       if (failure.code !== 'not-found') throw failure;
@@ -114,14 +129,17 @@ export class Changes {
   }
 
   /** A user's own broken upload is the user's to delete. */
-  async #removeKept(session: FullSession, mounted: Mounted, otherwise: SallyportError): Promise<number> {
+  async #removeKept(session: FullSession, mounted: Mounted, otherwise: SallyportError): Promise<Gone> {
     const kept = await findKept(session, mounted).catch(() => undefined);
     if (kept === undefined) throw otherwise;
     await mounted.storage.discardKept(kept.record.id);
-    return kept.size;
+    return { bytes: kept.size };
   }
 
-  async removeFolder(session: FullSession, params: Params<'fs.remove-folder'>): Promise<void> {
+  async removeFolder(
+    session: FullSession,
+    params: Params<'fs.remove-folder'>,
+  ): Promise<Result<'fs.remove-folder'>> {
     const { recursive } = params;
     const located = this.#locate(session, params.path);
     const mounted = requireAllowed(located, 'delete');
@@ -131,12 +149,15 @@ export class Changes {
       throw new SallyportError('not-empty', 'The folder is not empty', { detail: ownUpload });
     let bytes = 0;
     let unserved = 0;
+    let binned: Binned | undefined;
     try {
-      const remove = (): Promise<void> =>
+      const bin = params.forGood === true ? undefined : binOrder(session, located);
+      const remove = (): Promise<Binned | undefined> =>
         storage.removeFolder(place, {
           recursive,
           by: operationName(session, params),
           signal: session.ended,
+          bin,
           onRemovedFile: (size) => {
             bytes += size;
           },
@@ -144,16 +165,22 @@ export class Changes {
             unserved += 1;
           },
         });
-      await (recursive ? this.#removing.run(remove) : remove());
+      // Into the bin it goes with one rename.
+      binned = await (recursive && bin === undefined ? this.#removing.run(remove) : remove());
     } finally {
       this.#context.quota.freed(session.username, mount, bytes);
     }
+    const what = recursive
+      ? `a folder with all that was in it${describeUnserved(unserved)}`
+      : 'an empty folder';
     this.#context.receipts.write(session, {
       event: 'file.delete',
       path: located.path,
-      bytes,
-      detail: recursive ? `a folder with all that was in it${describeUnserved(unserved)}` : 'an empty folder',
+      // What is in a folder that was kept whole nobody counted.
+      ...(binned === undefined ? { bytes, detail: what } : { detail: `${what}, ${describeBinned(binned)}` }),
     });
+    await this.#bins.took(session, mounted, binned);
+    return { binned: binned?.id };
   }
 
   async change(session: FullSession, params: Params<'fs.change'>, change: AttributeChange): Promise<void> {

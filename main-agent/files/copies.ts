@@ -2,6 +2,7 @@
 import type { Params, Result } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
 import { SallyportError } from '#shared/error.ts';
+import { binOrder, type Bins, describeBinned } from './bins.ts';
 import { badHandle, denied, taken } from './file-error.ts';
 import {
   type HandleFinder,
@@ -22,9 +23,11 @@ import type { Committed, CommittedUpload, Storage, StoredFile, Upload } from './
 export class Copies {
   readonly #context: FileContext;
   readonly #finder: HandleFinder;
+  readonly #bins: Bins;
   readonly #copying = new Slots(copiesAtOnce);
 
-  constructor(context: FileContext, finder: HandleFinder) {
+  constructor(context: FileContext, finder: HandleFinder, bins: Bins) {
+    this.#bins = bins;
     this.#context = context;
     this.#finder = finder;
   }
@@ -38,7 +41,11 @@ export class Copies {
     requireFileName(to);
     const startedAtMs = this.#context.clock.now();
     const before = await recallCopy(target.storage, operationName(session, params));
-    if (before !== undefined) return { replaced: !before.created };
+    if (before !== undefined)
+      return {
+        replaced: !before.created,
+        binned: target.storage.bin.keptBy(operationName(session, params))?.id,
+      };
     const committed = await this.#copying.run(() => this.#copyFile(session, source, target, to, params));
     this.#context.receipts.write(session, {
       event: 'file.copy',
@@ -46,8 +53,12 @@ export class Copies {
       toPath: to.path,
       bytes: committed.attributes.size,
       startedAtMs,
+      ...(committed.binned !== undefined && {
+        detail: `what was there is ${describeBinned(committed.binned)}`,
+      }),
     });
-    return { replaced: !committed.created };
+    await this.#bins.took(session, target, committed.binned);
+    return { replaced: !committed.created, binned: committed.binned?.id };
   }
 
   async #copyFile(
@@ -96,6 +107,7 @@ export class Copies {
         mayReplace,
         mayCreate: isAllowed(target, 'write'),
         keptVersionBytesMax: 0,
+        bin: binOrder(session, to),
       });
       const isOwn = isOwnFolder(target.mount, session.username);
       const { replacedBytes, attributes } = committed;

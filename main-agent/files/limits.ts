@@ -53,6 +53,15 @@ export const finishedUploadsMax = 10_000;
 export const finishedMetadataCharactersMax = 8 * 1024 * 1024;
 /** Old versions kept per user after a shorter file replaced them. */
 export const keptVersionsPerUserMax = 100;
+/**
+ * What one user's bin holds; the oldest goes first. A page of it is sorted from all of them, and each is some 500 bytes
+ * of memory.
+ */
+export const binEntriesPerUserMax = 5000;
+/** Names tried for something that is put back beside what has its name. */
+export const restoreNamesMax = 100;
+/** Without a quota, what does not count of one user's bin is bounded by this share of its file system. */
+export const binFreeShare = 0.1;
 /** A longer file that is cut where it is and can't share its blocks is not copied first: its writer waits for the copy. */
 export const copiedVersionBytesMax = 256 * 1024 * 1024;
 /** How long they are kept. */

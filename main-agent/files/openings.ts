@@ -3,6 +3,7 @@ import type { AttributeChange, OpenMode, Precondition } from '#shared/file-servi
 import type { SallyportError } from '#shared/error.ts';
 import type { Result } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
+import { binOrder, type Bins, describeBinned } from './bins.ts';
 import { badHandle, denied, notFound, taken, toFileError } from './file-error.ts';
 import type { Ending, Handle } from './handles.ts';
 import { shown } from './listing.ts';
@@ -50,8 +51,10 @@ export class Openings {
   readonly #context: FileContext;
   readonly #finder: HandleFinder;
   readonly #ownUploads: OwnUploads;
+  readonly #bins: Bins;
 
-  constructor(context: FileContext, finder: HandleFinder, ownUploads: OwnUploads) {
+  constructor(context: FileContext, finder: HandleFinder, ownUploads: OwnUploads, bins: Bins) {
+    this.#bins = bins;
     this.#context = context;
     this.#finder = finder;
     this.#ownUploads = ownUploads;
@@ -162,6 +165,7 @@ export class Openings {
     const begin: BeginUpload = {
       record,
       choose: (existing, kept) => chooseStart(mounted, mode, existing, kept),
+      bin: binOrder(session, located),
       ...(attributes.mode !== undefined && { mode: attributes.mode }),
       onStartBytes: (bytes) => {
         account.reserve(bytes, session.user().quotaBytes);
@@ -202,6 +206,7 @@ export class Openings {
         attributes: shown(outcome.attributes),
         created: outcome.created,
         ...(outcome.digest.sha256 !== undefined && { sha256: outcome.digest.sha256 }),
+        binned: outcome.binned?.id,
       };
     } catch (error) {
       const failure = toFileError(error);
@@ -231,6 +236,7 @@ export class Openings {
       mayReplace: mount.allow.has('overwrite') && !record.exclusive && resumable?.overwrite !== false,
       mayCreate: mount.allow.has('write'),
       keptVersionBytesMax: Math.max(0, limitBytes - account.usedBytes),
+      bin: binOrder(session, located),
       ...(precondition !== undefined && { precondition }),
       ...withMtime(mtimeMs ?? resumable?.mtimeMs),
     });
@@ -247,6 +253,7 @@ export class Openings {
       startedAtMs: record.startedAtMs,
       detail: `${describeUpload(handle, outcome)}, ${digestWords[outcome.digest.how]}`,
     });
+    await this.#bins.took(session, mounted, outcome.binned);
     return outcome;
   }
 
@@ -269,7 +276,9 @@ export class Openings {
     for (const storage of this.#context.mounts.storages) {
       const committed = await storage.findCommitted(uploadIdOf(number), session.key);
       if (committed !== undefined) {
-        return { attributes: shown(committed.attributes), created: committed.created };
+        const { created, record } = committed;
+        const binned = storage.bin.keptBy(record)?.id;
+        return { attributes: shown(committed.attributes), created, binned };
       }
     }
     throw badHandle('no such handle in this session');
@@ -320,8 +329,9 @@ const digestWords: Readonly<Record<Digest['how'], string>> = {
   'too-long': `digest not made of more than ${inPlaceDigestBytesMax / 1024 ** 2} MiB`,
 };
 
-function describeUpload({ upload, writtenBytes }: WriteHandle, { created }: CommitOutcome): string {
+function describeUpload({ upload, writtenBytes }: WriteHandle, { created, binned }: CommitOutcome): string {
   if (created) return 'new file';
+  if (binned !== undefined) return `replaced a file, ${describeBinned(binned)}`;
   return upload.atomic || upload.freedBytes > 0
     ? 'replaced a file'
     : `edited in place, ${writtenBytes} bytes written`;

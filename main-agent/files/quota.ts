@@ -24,6 +24,8 @@ export class Account {
   #addedWhileMeasuring = 0;
   #measuring: Promise<void> | undefined;
   #measuredAtMs: number | undefined;
+  /** When the walk began that the sum is from. */
+  #walkedSinceMs = 0;
   #freshMs = 0;
   readonly #keptBytes: () => number;
 
@@ -37,6 +39,11 @@ export class Account {
 
   isFresh(nowMs: number): boolean {
     return this.#measuredAtMs !== undefined && nowMs - this.#measuredAtMs <= this.#freshMs;
+  }
+
+  /** What was gone then is not in the sum. */
+  isMeasuredSince(atMs: number): boolean {
+    return this.#measuredAtMs !== undefined && this.#walkedSinceMs > atMs;
   }
 
   get isMeasured(): boolean {
@@ -56,6 +63,7 @@ export class Account {
     const startedAtMs = nowMs();
     const bytes = await walk();
     this.#ownBytes = bytes + this.#addedWhileMeasuring;
+    this.#walkedSinceMs = startedAtMs;
     this.#measuredAtMs = nowMs();
     const tookMs = this.#measuredAtMs - startedAtMs;
     this.#freshMs = Math.min(measuredFreshMs.most, Math.max(measuredFreshMs.least, tookMs * measureShare));
@@ -140,9 +148,10 @@ export class Quota {
     return account;
   }
 
-  /** For changes that are no uploads: what was removed or replaced. */
-  freed(username: string, mount: Mount, bytes: number, id?: string): void {
+  /** For changes that are no uploads: what was removed or replaced. `atMs`: when, where that is told later. */
+  freed(username: string, mount: Mount, bytes: number, id?: string, atMs = this.#clock.now()): void {
     const account = this.#accounts.get(username);
+    if (account?.isMeasuredSince(atMs) === true) return;
     if (isOwnFolder(mount, username)) account?.added(-bytes);
     else if (id !== undefined) account?.forgetShared(id);
   }

@@ -17,6 +17,8 @@ export type FileEvent =
   | 'file.copy'
   | 'file.mkdir'
   | 'file.attributes'
+  | 'file.restore'
+  | 'file.purge'
   | 'file.refused';
 
 export interface Receipt {
@@ -62,6 +64,19 @@ export class Receipts {
     });
     this.#inFlight.add(writing);
     void writing.finally(() => this.#inFlight.delete(writing));
+  }
+
+  /** Of what happens to a user's files without a session of theirs. */
+  async writeOf(user: string, { path, event, bytes, detail }: Receipt): Promise<void> {
+    await this.#append({
+      event,
+      time: new Date(this.#clock.now()).toISOString(),
+      outcome: 'ok',
+      user,
+      path: path.toString(),
+      ...(bytes !== undefined && { bytes }),
+      ...(detail !== undefined && { detail }),
+    });
   }
 
   async #append(record: AuditRecord): Promise<void> {

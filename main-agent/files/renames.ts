@@ -2,6 +2,7 @@
 import { SallyportError } from '#shared/error.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
+import { binOrder, type Bins, describeBinned } from './bins.ts';
 import { denied, taken, toFileError } from './file-error.ts';
 import type { Located, Mounted } from './mounts.ts';
 import { operationName } from './operation-name.ts';
@@ -29,8 +30,10 @@ interface Move {
 export class Renames {
   readonly #context: FileContext;
   readonly #ownUploads: OwnUploads;
+  readonly #bins: Bins;
 
-  constructor(context: FileContext, ownUploads: OwnUploads) {
+  constructor(context: FileContext, ownUploads: OwnUploads, bins: Bins) {
+    this.#bins = bins;
     this.#context = context;
     this.#ownUploads = ownUploads;
   }
@@ -65,14 +68,14 @@ export class Renames {
       throw taken('an upload of this session, or itself');
     }
     if (before === undefined) await this.#requireNothingBelow(move);
-    let replaced = false;
-    if (own === undefined) replaced = await this.#renameStored(move);
-    else if (!isSelf) replaced = await this.#renameOwn(move, own);
+    let renamed: Result<'fs.rename'> = { replaced: false };
+    if (own === undefined) renamed = await this.#renameStored(move);
+    else if (!isSelf) renamed = await this.#renameOwn(move, own);
     if (there !== undefined && there !== own) {
       await there.ifOpen(() => target.storage.unlinkUpload(there.upload.record.id, move.by));
-      return { replaced: true };
+      return { ...renamed, replaced: true };
     }
-    return { replaced };
+    return renamed;
   }
 
   /** Only an empty folder can be replaced, and one with an upload in it is none. */
@@ -82,7 +85,7 @@ export class Renames {
     throw new SallyportError('not-empty', 'The folder is not empty', { detail: 'an open upload is in it' });
   }
 
-  async #renameStored(move: Move): Promise<boolean> {
+  async #renameStored(move: Move): Promise<Result<'fs.rename'>> {
     const { session, from, to, source, target } = move;
     const onlyId = await this.#finishingId(move);
     if (onlyId === undefined) {
@@ -95,6 +98,7 @@ export class Renames {
       source.storage.rename(source.place, target.place, {
         overwrite: move.mayOverwrite,
         by: move.by,
+        bin: binOrder(session, to),
         ...(onlyId !== undefined && { onlyId }),
       }),
     );
@@ -103,7 +107,8 @@ export class Renames {
     await target.storage.dropKept(session.username, target.place);
     await this.#context.finishing.renamed(session, source, target);
     this.#tell(move, renamed);
-    return renamed.replaced;
+    await this.#bins.took(session, target, renamed.binned);
+    return { replaced: renamed.replaced, binned: renamed.binned?.id };
   }
 
   /** The file this may rename without the right to: the last name of what the session just made, in its folder. */
@@ -124,12 +129,12 @@ export class Renames {
    * What its session is writing needs no more than a new upload under the other name. A stored file that it will replace
    * is renamed with it, as any file is.
    */
-  async #renameOwn(move: Move, own: WriteHandle): Promise<boolean> {
+  async #renameOwn(move: Move, own: WriteHandle): Promise<Result<'fs.rename'>> {
     const { session, to, source, target, by } = move;
     if (source.storage !== target.storage) throw anotherStorage();
     requireFreeName(to);
     const hasStored = (await findStored(source)) !== undefined;
-    const stored = hasStored && (await this.#renameStored(move));
+    const stored = hasStored ? await this.#renameStored(move) : undefined;
     if (!hasStored) requireAllowed(to, 'write');
     const moved = await orDenied(move, () =>
       own.ifOpen(() =>
@@ -144,9 +149,9 @@ export class Renames {
     if (moved === undefined) return this.#renameStored(move);
     own.located = to;
     await target.storage.dropKept(session.username, target.place);
-    if (hasStored) return stored;
+    if (stored !== undefined) return stored;
     this.#tell(move, { replaced: moved.replaced, replacedBytes: 0, type: 'file', movedBytes: own.size });
-    return moved.replaced;
+    return { replaced: moved.replaced };
   }
 
   #tell({ session, from, to }: Move, renamed: Renamed): void {
@@ -155,9 +160,14 @@ export class Renames {
       path: from.path,
       toPath: to.path,
       ...(renamed.type === 'file' && { bytes: renamed.movedBytes }),
-      detail: renamed.replaced ? `${renamed.type}, replaced what was there` : renamed.type,
+      detail: describeRenamed(renamed),
     });
   }
+}
+
+function describeRenamed({ type, replaced, binned }: Renamed): string {
+  if (!replaced) return type;
+  return `${type}, replaced what was there${binned === undefined ? '' : `, ${describeBinned(binned)}`}`;
 }
 
 function folderOf({ root, path }: Place): Place {

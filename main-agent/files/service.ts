@@ -13,6 +13,7 @@ import type { FileHandlers } from '#main-agent/link/handlers.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { Bandwidth } from './bandwidth.ts';
+import { Bins } from './bins.ts';
 import { Changes } from './changes.ts';
 import { Copies } from './copies.ts';
 import { toFileError } from './file-error.ts';
@@ -105,6 +106,7 @@ class Service implements FileService {
   readonly surveys: Survey;
   readonly #context: FileContext;
   readonly #openings: Openings;
+  readonly #bins: Bins;
   readonly #findUser: FileServiceOptions['findUser'];
   readonly #closing: AbortController;
   readonly #watched = new WeakSet<AbortSignal>();
@@ -116,15 +118,17 @@ class Service implements FileService {
     this.#closing = closing;
     const finder = new HandleFinder(context);
     const ownUploads = new OwnUploads(context.handles, finder);
-    this.#openings = new Openings(context, finder, ownUploads);
+    const bins = new Bins(context);
+    this.#bins = bins;
+    this.#openings = new Openings(context, finder, ownUploads, bins);
     this.transfers = new Transfers(context.handles, this.#openings, context.clock);
     this.handlers = this.#buildHandlers(
       finder,
       this.#openings,
       new Queries(context, ownUploads),
-      new Changes(context, this.#openings, finder, ownUploads),
-      new Renames(context, ownUploads),
-      new Copies(context, finder),
+      new Changes(context, this.#openings, finder, ownUploads, bins),
+      new Renames(context, ownUploads, bins),
+      new Copies(context, finder, bins),
       new ResumableUploads(context, finder, options.uploads.keepPartialMs),
     );
     const onStream = buildStreamHandler(context, finder);
@@ -194,14 +198,13 @@ class Service implements FileService {
         await changes.makeFolder(session, params);
         return {};
       }),
-      'fs.remove-file': this.#guard(async (params, session) => {
-        await changes.removeFile(session, params, preconditionOf(params.precondition));
-        return {};
-      }),
-      'fs.remove-folder': this.#guard(async (params, session) => {
-        await changes.removeFolder(session, params);
-        return {};
-      }),
+      'fs.remove-file': this.#guard((params, session) =>
+        changes.removeFile(session, params, preconditionOf(params.precondition)),
+      ),
+      'fs.remove-folder': this.#guard((params, session) => changes.removeFolder(session, params)),
+      'fs.list-bin': this.#guard(async (params, session) => this.#bins.list(session, params)),
+      'fs.restore-binned': this.#guard((params, session) => this.#bins.restore(session, params)),
+      'fs.empty-bin': this.#guard((params, session) => this.#bins.empty(session, params)),
       'fs.rename': this.#guard((params, session) => renames.rename(session, params)),
       'fs.copy': this.#guard((params, session) => copies.copy(session, params)),
       'fs.change': this.#guard(async (params, session) => {
@@ -276,6 +279,11 @@ class Service implements FileService {
   async #sweep(): Promise<void> {
     this.surveys.keepFresh();
     this.#context.sortedPages.sweep();
+    try {
+      await this.#bins.sweep();
+    } catch (error) {
+      this.#context.log.warn({ err: error }, 'sweeping the bins failed');
+    }
     for (const storage of this.#context.mounts.storages) {
       try {
         await storage.sweep();

@@ -10,7 +10,7 @@ import type { Ending } from './handles.ts';
 import { inPlaceDigestBytesMax } from './limits.ts';
 import type { Located } from './mounts.ts';
 import { type Account, isOwnFolder } from './quota.ts';
-import type { Committed, CommitRules, Stored, StoredFile, Upload } from './storage/storage.ts';
+import type { BinOrder, Committed, CommitRules, Stored, StoredFile, Upload } from './storage/storage.ts';
 import { StreamSet } from './stream-set.ts';
 import { lengthOf } from './storage/file-bytes.ts';
 import { type Digest, UploadDigest } from './upload-digest.ts';
@@ -19,6 +19,7 @@ export interface CommitRequest {
   readonly mayReplace: boolean;
   readonly mayCreate: boolean;
   readonly keptVersionBytesMax: number;
+  readonly bin?: BinOrder | undefined;
   readonly precondition?: Precondition;
   readonly mtimeMs?: number;
 }

@@ -51,9 +51,11 @@ export async function viewAccount(
       password: findChangeObstacle(parts.config, session, 'password') === undefined,
       sshKeys: findChangeObstacle(parts.config, session, 'ssh-key') === undefined,
     },
-    mounts: user.mounts
-      .slice(0, mountsToldMax)
-      .map(({ path, allow }) => ({ path: [...path], allow: [...allow] })),
+    mounts: user.mounts.slice(0, mountsToldMax).map(({ path, allow, bin }) => ({
+      path: [...path],
+      allow: [...allow],
+      ...(bin !== undefined && (session.protocol === 'https' || bin.sftp) && { binMs: bin.keepMs }),
+    })),
     quota: { usedBytes, ...(user.quotaBytes === undefined ? {} : { limitBytes: user.quotaBytes }) },
     session: {
       startedAt: new Date(session.openedAtMs).toISOString(),

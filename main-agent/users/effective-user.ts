@@ -64,4 +64,14 @@ export interface Mount {
   readonly root: readonly string[];
   readonly allow: ReadonlySet<Allow>;
   readonly uploads: 'atomic' | 'direct';
+  /** Absent: what is deleted is gone. */
+  readonly bin?: MountBin | undefined;
+}
+
+export interface MountBin {
+  readonly keepMs: number;
+  /** What is kept counts to the quota of who deleted it. */
+  readonly isCounted: boolean;
+  /** Also what is deleted over SFTP. */
+  readonly sftp: boolean;
 }

@@ -144,6 +144,8 @@ export interface BuildOptions {
   /** First to last: `_default`, groups, own file. */
   readonly layers: readonly Layer[];
   readonly defaultUploads: Mount['uploads'];
+  /** Undefined: what is deleted is gone. */
+  readonly defaultBinMs: number | undefined;
   /** Whatever the layers say: a broken file in which `status: disabled` can be read. */
   readonly forceDisabled: boolean;
 }
@@ -173,12 +175,16 @@ export function buildEffectiveUser(options: BuildOptions): EffectiveUser {
 }
 
 function buildMount({ fields, group }: PlacedMount, options: BuildOptions): Mount {
+  const keepMs = scalar(options.defaultBinMs, fields.bin);
   return {
     path: fields.path,
     storage: fields.storage ?? 'local',
     root: rootComponents(fields.root, options.username, group),
     allow: new Set(fields.allow),
     uploads: fields.uploads ?? options.defaultUploads,
+    ...(keepMs !== undefined && {
+      bin: { keepMs, isCounted: fields.bin_quota !== 'free', sftp: fields.bin_sftp ?? false },
+    }),
   };
 }
 

@@ -1,4 +1,5 @@
 import {
+  binLife,
   cidr,
   duration,
   parsedText,
@@ -180,6 +181,9 @@ function mountList(storages: readonly string[], mayUseGroup: boolean) {
         root: mountRoot(mayUseGroup),
         allow: z.array(allowVerb).max(8),
         uploads: z.enum(['atomic', 'direct']).optional(),
+        bin: binLife.optional(),
+        bin_quota: z.enum(['counted', 'free']).optional(),
+        bin_sftp: z.boolean().optional(),
       }),
     )
     .max(64);

@@ -25,6 +25,7 @@ import { foldUsername } from './username.ts';
 
 export interface InForceOptions {
   readonly defaultUploads: Mount['uploads'];
+  readonly defaultBinMs: number | undefined;
   readonly brokenUserFile: 'keep_last_good' | 'refuse';
   /** The last good version of a file from an earlier run, parsed; undefined if there is none. */
   readonly recall: (id: FileId) => Promise<FileFields | undefined>;
@@ -280,8 +281,15 @@ export class UsersInForce {
     }
     layers.push({ fields: own, group: '' });
     this.#count(id, own);
-    const { defaultUploads } = this.#options;
-    return buildEffectiveUser({ username: id.name, groups, layers, defaultUploads, forceDisabled });
+    const { defaultUploads, defaultBinMs } = this.#options;
+    return buildEffectiveUser({
+      username: id.name,
+      groups,
+      layers,
+      defaultUploads,
+      defaultBinMs,
+      forceDisabled,
+    });
   }
 
   /** All groups of a user with these fields. */

@@ -36,6 +36,8 @@ export interface YamlUsersOptions {
   /** Names of main-agent.yaml's storages. */
   readonly storages: readonly string[];
   readonly defaultUploads: Mount['uploads'];
+  /** How long mounts keep what is deleted that do not say so; undefined: not at all. */
+  readonly defaultBinMs: number | undefined;
   readonly brokenUserFile: 'keep_last_good' | 'refuse';
   readonly log: Log;
 }
@@ -153,9 +155,10 @@ export class YamlUsers implements UserSource {
       files.push(isSame ? present : parseUserFile(octets, id, relative, this.#schemas));
       if (files.length % usersInOneGo === 0) await setImmediate();
     }
-    const { defaultUploads } = this.#options;
+    const { defaultUploads, defaultBinMs } = this.#options;
     const trial = new UsersInForce({
       defaultUploads,
+      defaultBinMs,
       brokenUserFile: 'refuse',
       recall: async () => undefined,
     });
@@ -167,9 +170,10 @@ export class YamlUsers implements UserSource {
   async tryChange(id: FileId, octets: Buffer | undefined): Promise<Pick<UsersInForce, 'list'>> {
     const others = [...this.#inForce.files()].filter((file) => file.id.relative !== id.relative);
     const changed = octets === undefined ? [] : [parseUserFile(octets, id, this.fileOf(id), this.#schemas)];
-    const { brokenUserFile, defaultUploads } = this.#options;
+    const { brokenUserFile, defaultUploads, defaultBinMs } = this.#options;
     const trial = new UsersInForce({
       defaultUploads,
+      defaultBinMs,
       brokenUserFile,
       recall: async ({ relative }) => this.#inForce.fieldsInForce(relative),
     });

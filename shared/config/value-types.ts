@@ -48,6 +48,11 @@ export function duration(min: string, max: string) {
   );
 }
 
+const off = z.literal('off').transform(() => null);
+
+/** How long what is deleted is kept → milliseconds; null: not at all. A name's earlier holder is told apart for longer. */
+export const binLife = z.union([off, duration('1m', '365d')]);
+
 const sizeUnits: Readonly<Record<string, number>> = {
   B: 1,
   KiB: 2 ** 10,

@@ -11,6 +11,8 @@ import { z } from 'zod';
 
 /** Resumable uploads of one user: with paths of 4 KiB the list still fits into one message. */
 export const uploadsMax = 100;
+/** Entries of a bin that one request may name: as many as a page of them has. */
+export const binIdsMax = 1000;
 /** tus's Upload-Metadata: a path of 4 KiB in base64, and a few short values. */
 export const uploadMetadataCharactersMax = 8 * 1024;
 
@@ -43,6 +45,7 @@ const path = z.array(text(255)).max(256);
 
 /** 128 bit, base64url. */
 const uploadName = z.string().regex(/^[A-Za-z0-9_-]{22}$/);
+const binId = uploadName;
 
 export const clientAddressSchema = z.strictObject({
   ip: address,
@@ -92,6 +95,23 @@ const upload = z.strictObject({
   /** Only where one upload is asked for. */
   metadata: uploadMetadata.optional(),
 });
+const binEntry = z.strictObject({
+  /** Names it in its user's bin. */
+  id: binId,
+  /** Where it was. */
+  path,
+  type: z.enum(['file', 'folder']),
+  /** Of a folder absent until all that is in it is added up. */
+  bytes: count.optional(),
+  deletedAtMs: milliseconds,
+  by: text(255),
+  reason: z.enum(['deleted', 'replaced']),
+  expiresAtMs: milliseconds,
+});
+/** Not into the bin: whoever asks wants the room. */
+const forGood = z.literal(true).optional();
+/** Where a file or folder went that was removed or replaced; absent: it was not kept. */
+const binned = binId.optional();
 /** How many entries, and the first of them, safe to look at. */
 const unserved = z.strictObject({ count, names: z.array(text(2048)).max(20) });
 const tags = z.union([z.literal('*'), z.array(text(128)).max(32)]);
@@ -205,7 +225,16 @@ const accountView = z.strictObject({
   }),
   may: z.strictObject({ password: z.boolean(), sshKeys: z.boolean() }),
   /** What the user may do where; the longest path above a place counts. Nothing of where that lies on a disk. */
-  mounts: z.array(z.strictObject({ path, allow: z.array(text(16)).max(16) })).max(mountsToldMax),
+  mounts: z
+    .array(
+      z.strictObject({
+        path,
+        allow: z.array(text(16)).max(16),
+        /** How long the bin keeps what is deleted there over this protocol; absent: it does not. */
+        binMs: milliseconds.optional(),
+      }),
+    )
+    .max(mountsToldMax),
   quota: z.strictObject({ usedBytes: count, limitBytes: count.optional() }),
   session: z.strictObject({
     startedAt: text(40),
@@ -470,7 +499,7 @@ export const requestSchemas = {
       precondition: precondition.optional(),
       mtimeMs: milliseconds.optional(),
     }),
-    result: z.strictObject({ attributes, created: z.boolean(), sha256: text(64).optional() }),
+    result: z.strictObject({ attributes, created: z.boolean(), sha256: text(64).optional(), binned }),
   },
   /** Ends a handle without effect; `keepPartial` leaves a resumable upload. */
   'fs.release': {
@@ -508,20 +537,44 @@ export const requestSchemas = {
     result: empty,
   },
   'fs.remove-file': {
-    params: z.strictObject({ session, op, path, precondition: precondition.optional() }),
-    result: empty,
+    params: z.strictObject({ session, op, path, precondition: precondition.optional(), forGood }),
+    result: z.strictObject({ binned }),
   },
   'fs.remove-folder': {
-    params: z.strictObject({ session, op, path, recursive: z.boolean() }),
-    result: empty,
+    params: z.strictObject({ session, op, path, recursive: z.boolean(), forGood }),
+    result: z.strictObject({ binned }),
+  },
+  /** What the user removed or replaced and can have back, newest first. `keptBytes`, `keptEntries`: of all there is. */
+  'fs.list-bin': {
+    params: z.strictObject({
+      session,
+      cursor: text(64).optional(),
+      limit: z.number().int().min(1).max(1000),
+    }),
+    result: z.strictObject({
+      entries: z.array(binEntry).max(1000),
+      next: text(64).optional(),
+      keptBytes: count,
+      keptEntries: count,
+    }),
+  },
+  /** To where it was, or beside what is there now. Rejects `exists`. */
+  'fs.restore-binned': {
+    params: z.strictObject({ session, op, id: binId, keepBoth: z.boolean() }),
+    result: z.strictObject({ path }),
+  },
+  /** Without `ids` everything. */
+  'fs.empty-bin': {
+    params: z.strictObject({ session, op, ids: z.array(binId).max(binIdsMax).optional() }),
+    result: z.strictObject({ dropped: count }),
   },
   'fs.rename': {
     params: z.strictObject({ session, op, from: path, to: path, overwrite: z.boolean() }),
-    result: z.strictObject({ replaced: z.boolean() }),
+    result: z.strictObject({ replaced: z.boolean(), binned }),
   },
   'fs.copy': {
     params: z.strictObject({ session, op, from: path, to: path, overwrite: z.boolean() }),
-    result: z.strictObject({ replaced: z.boolean() }),
+    result: z.strictObject({ replaced: z.boolean(), binned }),
   },
   'fs.change': {
     params: z.strictObject({ session, op, path, change: attributeChange, followLinks: z.boolean() }),
@@ -544,6 +597,7 @@ export type Result<V extends Verb> = z.output<(typeof requestSchemas)[V]['result
 export type ChallengeView = z.output<typeof challenge>;
 export type SessionView = z.output<typeof sessionViewSchema>;
 export type AccountView = z.output<typeof accountView>;
+export type BinEntry = z.output<typeof binEntry>;
 export type UploadView = z.output<typeof upload>;
 export type AccountChange = z.output<typeof accountChangeSchema>;
 export type OwnSshKey = z.output<typeof ownSshKey>;

@@ -4,7 +4,7 @@ import type { AttributeChange } from '#shared/file-service/attributes.ts';
 import type { KeptVersions } from './kept-versions.ts';
 import type { StagingArea } from './staging.ts';
 import { requirePrecondition } from './precondition.ts';
-import type { Committed, CommitRules, Upload, UploadRecord } from './storage.ts';
+import type { Binned, Committed, CommitRules, Upload, UploadRecord } from './storage.ts';
 import { toStored } from './stored.ts';
 import { type BytesHome, UploadBytes } from './upload-bytes.ts';
 
@@ -18,6 +18,8 @@ interface DirectStart {
   readonly truncate: boolean;
   /** By this handle in an earlier process. */
   readonly appendedBytes?: number;
+  /** The file as it was before it began anew. */
+  readonly binned?: Binned | undefined;
 }
 
 /**
@@ -30,6 +32,7 @@ export class DirectUpload extends UploadBytes implements Upload {
   readonly atomic = false;
   readonly #home: DirectHome;
   readonly #dev: bigint;
+  readonly #binned: Binned | undefined;
   readonly #etag: string | undefined;
   /** Of the file before this handle made it shorter. */
   #keptBytes: number | undefined;
@@ -39,11 +42,12 @@ export class DirectUpload extends UploadBytes implements Upload {
     record: UploadRecord,
     opened: RegularFile,
     home: DirectHome,
-    { truncate, appendedBytes = 0 }: DirectStart,
+    { truncate, appendedBytes = 0, binned }: DirectStart,
   ) {
     const initialSize = truncate ? 0 : Number(opened.stats.size);
     super(opened, home, { visibility: 'visible', initialSize, appendedBytes });
     this.#home = home;
+    this.#binned = binned;
     this.#dev = opened.stats.dev;
     this.record = record;
     this.freedBytes = truncate ? Number(opened.stats.size) : 0;
@@ -102,7 +106,7 @@ export class DirectUpload extends UploadBytes implements Upload {
       await this.#home.versions.drop(this.record);
     }
     await this.keep();
-    return { attributes, created: !this.record.replaces, replacedBytes: 0 };
+    return { attributes, created: !this.record.replaces, replacedBytes: 0, binned: this.#binned };
   }
 
   async keep(): Promise<void> {

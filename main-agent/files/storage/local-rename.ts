@@ -5,7 +5,7 @@ import { isAFolder, taken } from '../file-error.ts';
 import { moveExclusive } from './exclusive-move.ts';
 import type { Spot } from './jail.ts';
 import type { Intent, Journal } from './journal.ts';
-import type { Renamed, RenameOptions, Stored } from './storage.ts';
+import type { Binned, Renamed, RenameOptions, Stored } from './storage.ts';
 import { requireId, requireShown, toStored } from './stored.ts';
 import { explainNotEmpty } from './tree-walk.ts';
 import { requireNoTwin } from './twin-names.ts';
@@ -15,6 +15,10 @@ export async function renameSpot(
   target: Spot,
   { overwrite, by, onlyId }: RenameOptions,
   journal: Journal,
+  replacing: Replacing = async (_replaced, replace) => {
+    await replace();
+    return undefined;
+  },
 ): Promise<Renamed> {
   const from = source.folder.at(source.name);
   const to = target.folder.at(target.name);
@@ -47,12 +51,15 @@ export async function renameSpot(
   if (replaced.type === 'folder' && moved.type === 'file') throw isAFolder();
   await note(true);
   try {
-    await fs.rename(from, to);
+    const binned = await replacing(replaced, () => fs.rename(from, to));
+    return { replaced: true, replacedBytes: bytesOf(replaced), type, movedBytes, binned };
   } catch (error) {
     throw await explainNotEmpty(target.folder, target.name, error);
   }
-  return { replaced: true, replacedBytes: bytesOf(replaced), type, movedBytes };
 }
+
+/** Is told what is about to be replaced, does it, and says where that went. */
+export type Replacing = (replaced: Stored, replace: () => Promise<void>) => Promise<Binned | undefined>;
 
 /** The outcome of a rename that an earlier process made: what it moved has the new name. */
 function recallRename(intent: Intent | undefined, there: BigIntStats | undefined): Renamed | undefined {

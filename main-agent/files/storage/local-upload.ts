@@ -11,10 +11,11 @@ import { type FolderHandle, type RegularFile, reopenRegular } from './folder-han
 import { type Jail, lockKey, type Spot } from './jail.ts';
 import type { KeyLock } from './key-lock.ts';
 import type { KeptEntry, KeptUploads } from './kept-uploads.ts';
+import type { LocalBin } from './local-bin.ts';
 import type { KeptVersions } from './kept-versions.ts';
 import { requirePrecondition } from './precondition.ts';
 import type { StagedRecord, StagingArea } from './staging.ts';
-import type { Committed, CommitRules, Upload } from './storage.ts';
+import type { Binned, BinOrder, Committed, CommitRules, Stored, Upload } from './storage.ts';
 import { toStored } from './stored.ts';
 import { requireNoTwin } from './twin-names.ts';
 import { type BytesHome, UploadBytes } from './upload-bytes.ts';
@@ -25,6 +26,7 @@ export interface UploadHome extends BytesHome {
   readonly locks: KeyLock;
   readonly waiting: KeptUploads;
   readonly versions: KeptVersions;
+  readonly bin: LocalBin;
   readonly clock: Clock;
   readonly log: Log;
   /** It is no longer open here. */
@@ -131,7 +133,7 @@ export class LocalUpload extends UploadBytes implements Upload {
       if (!rules.mayCreate) throw denied('the file is gone and a new one may not be made');
       await requireNoTwin(folder, name);
     } else if (!rules.mayReplace) throw taken('a file is there and may not be replaced');
-    else if (this.size < existing.size) {
+    else if (rules.bin === undefined && this.size < existing.size) {
       await this.#home.versions.keep(
         this.record,
         existing.size,
@@ -143,14 +145,32 @@ export class LocalUpload extends UploadBytes implements Upload {
 
     const mustNotReplace =
       existing === undefined && (!rules.mayReplace || rules.precondition?.ifNoneMatch !== undefined);
+    let binned: Binned | undefined;
     if (mustNotReplace) await moveExclusive(part, folder.at(name));
-    else await fs.rename(part, folder.at(name));
+    else binned = await this.#replace(spot, existing, rules.bin);
     await folder.sync();
     return {
       attributes: await this.stat(),
       created: existing === undefined,
       replacedBytes: existing?.size ?? 0,
+      binned,
     };
+  }
+
+  async #replace(
+    spot: Spot,
+    stored: Stored | undefined,
+    order: BinOrder | undefined,
+  ): Promise<Binned | undefined> {
+    const replace = (): Promise<void> =>
+      fs.rename(this.#area.partPath(this.record.id), spot.folder.at(spot.name));
+    const { place, session, operation } = this.record;
+    if (order !== undefined && stored !== undefined) {
+      const by = { session, operation };
+      return this.#home.bin.keeping({ place, spot, stored, order, by }, replace);
+    }
+    await replace();
+    return undefined;
   }
 
   async #afterwards(act: () => Promise<void>): Promise<void> {

@@ -15,6 +15,7 @@ import { Journal, type OperationName } from './journal.ts';
 import type { KeyLock } from './key-lock.ts';
 import { type KeptEntry, KeptUploads } from './kept-uploads.ts';
 import { KeptVersions } from './kept-versions.ts';
+import { LocalBin } from './local-bin.ts';
 import { LocalUpload, type UploadHome } from './local-upload.ts';
 import { OpenFiles } from './open-files.ts';
 import { againIfChanged, LocalWriters } from './local-writers.ts';
@@ -55,6 +56,7 @@ export class LocalUploads implements UploadHome {
   readonly waiting = new KeptUploads();
   readonly versions: KeptVersions;
   readonly writers: LocalWriters;
+  readonly bin: LocalBin;
   readonly #options: LocalUploadsOptions;
   readonly #areas: StagingAreas;
   readonly #open = new Map<string, LocalUpload>();
@@ -76,6 +78,13 @@ export class LocalUploads implements UploadHome {
     this.versions = new KeptVersions({ ...options, waiting: this.waiting });
     this.writers = new LocalWriters(this);
     this.#areas = new StagingAreas(jail, options, (area) => this.#loadArea(area));
+    this.bin = new LocalBin({
+      ...options,
+      jail,
+      locks,
+      journal: () => this.journal,
+      areaFor: (place, spot) => this.#areas.areaFor(place, spot),
+    });
   }
 
   async open(): Promise<void> {
@@ -90,6 +99,7 @@ export class LocalUploads implements UploadHome {
       await this.keep({ area, record, size, keptAtMs: touchedAtMs });
     }
     for (const version of versions) this.waiting.addVersion({ area, version });
+    await this.bin.load(area);
   }
 
   get journal(): Journal {
@@ -481,6 +491,7 @@ export class LocalUploads implements UploadHome {
   async close(): Promise<void> {
     for (const upload of this.#open.values()) await upload.abandon();
     await this.#journal?.close();
+    await this.bin.close();
     for (const area of await this.#areas.all()) await area.close();
   }
 }

@@ -13,9 +13,10 @@ import { type RegularFile, reopenRegular } from './folder-handle.ts';
 import type { Jail, Spot } from './jail.ts';
 import type { KeptUploads } from './kept-uploads.ts';
 import { landedBytes } from './landed-appends.ts';
+import type { LocalBin } from './local-bin.ts';
 import type { LocalUpload } from './local-upload.ts';
 import { isBelow, isSamePlace, movedPlace } from './places.ts';
-import type { BeginUpload, JoinUpload, Place, Upload, UploadRecord, UploadStart } from './storage.ts';
+import type { BeginUpload, Binned, JoinUpload, Place, Upload, UploadRecord, UploadStart } from './storage.ts';
 import { fileId, requireFileOrNothing } from './stored.ts';
 import { requireNoTwin } from './twin-names.ts';
 import type { Append, Writer } from './writer-notes.ts';
@@ -24,6 +25,7 @@ import type { Append, Writer } from './writer-notes.ts';
 export interface WritersHome extends DirectHome {
   readonly jail: Jail;
   readonly waiting: KeptUploads;
+  readonly bin: LocalBin;
   /** An upload that is open here. */
   opened(id: string): LocalUpload | undefined;
 }
@@ -136,7 +138,30 @@ export class LocalWriters {
   async openPresent(spot: Spot, begin: BeginUpload, { from }: UploadStart): Promise<Upload> {
     const opened = await spot.folder.openRegular(spot.name, inPlaceFlags(begin));
     const record = { ...begin.record, replaces: true };
-    return DirectUpload.open(record, opened, this.#home, { truncate: from === 'empty' });
+    const truncate = from === 'empty';
+    const binned = truncate ? await this.#keepCopy(spot, begin, opened) : undefined;
+    return DirectUpload.open(record, opened, this.#home, { truncate, binned });
+  }
+
+  /** `opened` is closed when this rejects. */
+  async #keepCopy(
+    spot: Spot,
+    { record, bin: order }: BeginUpload,
+    { file, stats }: RegularFile,
+  ): Promise<Binned | undefined> {
+    // Of nothing there is nothing to be had back.
+    if (order === undefined || stats.size === 0n) return undefined;
+    const { place, session, operation } = record;
+    const stored = { type: 'file', size: Number(stats.size) } as const;
+    try {
+      return await this.#home.bin.keepCopy(
+        { place, spot, stored, order, by: { session, operation } },
+        file.path,
+      );
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
   }
 
   async adopt(id: string, session: string): Promise<Upload | undefined> {

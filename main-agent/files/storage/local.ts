@@ -6,7 +6,7 @@
  */
 import { constants } from 'node:fs';
 import * as fs from 'node:fs/promises';
-import type { AttributeChange, Precondition } from '#shared/file-service/attributes.ts';
+import type { AttributeChange } from '#shared/file-service/attributes.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
@@ -17,6 +17,7 @@ import { FolderHandle } from './folder-handle.ts';
 import { Jail, lockKey } from './jail.ts';
 import type { Journal, OperationName } from './journal.ts';
 import { KeyLock } from './key-lock.ts';
+import type { LocalBin } from './local-bin.ts';
 import { LocalFile } from './local-file.ts';
 import { LocalFolder } from './local-folder.ts';
 import { renameSpot } from './local-rename.ts';
@@ -26,12 +27,14 @@ import { requirePrecondition } from './precondition.ts';
 import { stagingFolderName } from './staging.ts';
 import type {
   BeginUpload,
+  Binned,
   CommittedUpload,
   FinishedBefore,
   JoinUpload,
   KeptUpload,
   ResumableUpload,
   Place,
+  RemoveFileOptions,
   RemoveOptions,
   Removed,
   Renamed,
@@ -86,6 +89,10 @@ export class LocalStorage implements Storage {
     const storage = new LocalStorage(base, options);
     await storage.#uploads.open();
     return storage;
+  }
+
+  get bin(): LocalBin {
+    return this.#uploads.bin;
   }
 
   get journal(): Journal {
@@ -174,7 +181,7 @@ export class LocalStorage implements Storage {
   }
 
   keptBytes(user: string): number {
-    return this.#uploads.keptBytes(user);
+    return this.#uploads.keptBytes(user) + this.bin.countedBytes(user);
   }
 
   async makeFolder(place: Place, mode: number | undefined, by: OperationName): Promise<void> {
@@ -193,40 +200,56 @@ export class LocalStorage implements Storage {
     );
   }
 
-  removeFile(place: Place, precondition: Precondition | undefined, by: OperationName): Promise<Removed> {
+  removeFile(place: Place, { by, precondition, bin: order }: RemoveFileOptions): Promise<Removed> {
     return this.#jail.withSpot(place, 'not-found', (spot) =>
       this.#locks.hold([lockKey(spot)], async () => {
         const found = await spot.folder.find(spot.name);
         const intent = found === undefined ? this.journal.recall(by) : undefined;
-        if (intent !== undefined) return { id: intent.id, bytes: 0 };
+        if (intent !== undefined) return { id: intent.id, bytes: 0, binned: this.bin.keptBy(by) };
         const stored = requireShown(found);
         if (stored.type === 'folder') throw isAFolder();
         requirePrecondition(precondition, stored.etag);
         await this.journal.note({ ...by, id: stored.id, replaced: false });
-        await fs.unlink(spot.folder.at(spot.name));
-        return { id: stored.id, bytes: stored.size };
+        const binned =
+          order === undefined ? undefined : await this.bin.take({ place, spot, stored, order, by });
+        if (binned === undefined) await fs.unlink(spot.folder.at(spot.name));
+        return { id: stored.id, bytes: stored.size, binned };
       }),
     );
   }
 
-  async removeFolder(place: Place, options: RemoveOptions): Promise<void> {
-    await this.#jail.withName(place, 'not-found', async (folder, name) => {
+  async removeFolder(place: Place, options: RemoveOptions): Promise<Binned | undefined> {
+    const { recursive, by, bin: order } = options;
+    const binned = await this.#jail.withName(place, 'not-found', async (folder, name) => {
       const found = await folder.find(name);
-      if (found === undefined && this.journal.recall(options.by) !== undefined) return;
+      if (found === undefined && this.journal.recall(by) !== undefined) return this.bin.keptBy(by);
       const stored = requireShown(found);
       if (stored.type === 'file') throw new SallyportError('not-a-folder', 'That is not a folder');
-      await this.journal.note({ ...options.by, id: stored.id, replaced: false });
-      if (options.recursive) await removeTree(folder, name, options);
-      else await removeEmptyFolder(folder, name);
+      await this.journal.note({ ...by, id: stored.id, replaced: false });
+      if (!recursive) {
+        await removeEmptyFolder(folder, name);
+        return undefined;
+      }
+      const spot = { folder, name };
+      const kept = order === undefined ? undefined : await this.bin.take({ place, spot, stored, order, by });
+      if (kept === undefined) await removeTree(folder, name, options);
+      return kept;
     });
     await this.#uploads.dropBelow(place);
+    return binned;
   }
 
   async rename(from: Place, to: Place, options: RenameOptions): Promise<Renamed> {
+    const { by, bin: order } = options;
     const renamed = await this.#jail.withSpot(from, 'not-found', (source) =>
       this.#jail.withSpot(to, 'parent-missing', (target) =>
         this.#locks.hold([lockKey(source), lockKey(target)], () =>
-          renameSpot(source, target, options, this.journal),
+          renameSpot(source, target, options, this.journal, async (stored, replace) => {
+            if (order !== undefined && stored.type === 'file')
+              return this.bin.keeping({ place: to, spot: target, stored, order, by }, replace);
+            await replace();
+            return undefined;
+          }),
         ),
       ),
     );

@@ -99,6 +99,8 @@ export interface CommitRules {
   readonly change?: AttributeChange;
   /** A longer file that is replaced is kept a while, unless this user's old versions would then exceed so many bytes. */
   readonly keptVersionBytesMax: number;
+  /** A file that is replaced goes there, whatever its length. */
+  readonly bin?: BinOrder | undefined;
 }
 
 export interface Committed {
@@ -107,6 +109,57 @@ export interface Committed {
   readonly created: boolean;
   /** Size of the file that is gone now. */
   readonly replacedBytes: number;
+  /** Where that file went, if it was kept. */
+  readonly binned?: Binned | undefined;
+}
+
+/** Whose bin takes what is removed or replaced. */
+export interface BinOrder {
+  readonly user: string;
+  /** Where the user saw it. */
+  readonly virtualPath: readonly string[];
+  readonly keepMs: number;
+  /** Its bytes count to its user's quota. */
+  readonly isCounted: boolean;
+}
+
+/** Something that was removed or replaced and can be had back until it expires. It is in no folder. */
+export interface Binned {
+  /** 128 bit, base64url: names it in this storage, not guessable. */
+  readonly id: string;
+  readonly user: string;
+  readonly virtualPath: readonly string[];
+  readonly place: Place;
+  readonly type: 'file' | 'folder';
+  /** Of a folder: of all that is in it; undefined until somebody added it up. */
+  readonly bytes: number | undefined;
+  readonly atMs: number;
+  readonly expiresAtMs: number;
+  readonly reason: 'deleted' | 'replaced';
+  readonly isCounted: boolean;
+}
+
+/** What was removed and is kept. Nothing in it can be reached by a path. */
+export interface Bin {
+  /** What the present holder of the name may see; in no order. */
+  of(user: string): readonly Binned[];
+  /** Also what an earlier holder of the name left. */
+  everything(user: string): readonly Binned[];
+  /** Names of all who have something in it. */
+  owners(): Iterable<string>;
+  /** What a session removed or replaced by that operation, if it was kept. */
+  keptBy(name: OperationName): Binned | undefined;
+  /**
+   * Puts it to a free name, in a folder that exists. Rejects `exists`, `not-found`, `parent-missing`, `unsupported` on
+   * another file system. Of several at once one is first and the others find nothing.
+   */
+  restore(id: string, to: Place, by: OperationName): Promise<void>;
+  /** Gone from all lists when it resolves; the bytes go in the background, and after a restart. */
+  drop(ids: readonly string[]): Promise<void>;
+  /** Drops what has expired and returns it. */
+  dropExpired(): Promise<readonly Binned[]>;
+  /** When what was dropped so far is off the disk and folders are added up. */
+  settled(): Promise<void>;
 }
 
 /** What all who have one file open for writing have in common, whatever sessions they belong to. */
@@ -196,6 +249,8 @@ export interface BeginUpload {
   readonly choose: (existing: Stored | undefined, kept: KeptUpload | undefined) => UploadStart;
   /** POSIX permission bits, where the client says so. */
   readonly mode?: number;
+  /** Takes a file that is begun anew in place, as it was. */
+  readonly bin?: BinOrder | undefined;
   /** Bytes the upload starts with are announced before they are copied; may throw (`quota-exceeded`). */
   readonly onStartBytes: (bytes: number) => void;
 }
@@ -235,11 +290,20 @@ export interface RemoveOptions {
   readonly onRemovedFile: (bytes: number) => void;
   /** Something went that was in no listing; with what was in it. */
   readonly onRemovedUnserved: () => void;
+  /** A folder that is removed with all that is in it goes there in one piece: then nothing is told of what is in it. */
+  readonly bin?: BinOrder | undefined;
+}
+
+export interface RemoveFileOptions {
+  readonly by: OperationName;
+  readonly precondition?: Precondition | undefined;
+  readonly bin?: BinOrder | undefined;
 }
 
 export interface Storage {
   readonly name: string;
   readonly journal: Journal;
+  readonly bin: Bin;
   stat(place: Place): Promise<Stored>;
   openFolder(place: Place): Promise<StoredFolder>;
   openFile(place: Place): Promise<StoredFile>;
@@ -285,14 +349,15 @@ export interface Storage {
   finishedBefore(session: string): Promise<readonly FinishedBefore[]>;
   /** A file that this session made was renamed: the note of it says so from now on. */
   finishedMoved(uploadId: string, session: string, to: Place): Promise<void>;
-  /** Bytes all kept uploads of a user take. */
+  /** Bytes all kept uploads of a user take, and all in the bin that counts. */
   keptBytes(user: string): number;
 
   // Each change has the name the session gave it: one that was made by a process that was killed before it could
   // answer is recognised and answered, not made again.
   makeFolder(place: Place, mode: number | undefined, by: OperationName): Promise<void>;
-  removeFile(place: Place, precondition: Precondition | undefined, by: OperationName): Promise<Removed>;
-  removeFolder(place: Place, options: RemoveOptions): Promise<void>;
+  removeFile(place: Place, options: RemoveFileOptions): Promise<Removed>;
+  /** Where it went, if it was kept. */
+  removeFolder(place: Place, options: RemoveOptions): Promise<Binned | undefined>;
   rename(from: Place, to: Place, options: RenameOptions): Promise<Renamed>;
   /** With `onlyId` the file of that identity and no other that has the name: rejects `permission-denied`. */
   change(place: Place, change: AttributeChange, onlyId?: string): Promise<void>;
@@ -328,6 +393,7 @@ export interface FinishedBefore extends FinishedFile {
 export interface Removed {
   readonly id: string;
   readonly bytes: number;
+  readonly binned?: Binned | undefined;
 }
 
 export interface UploadTarget {
@@ -340,10 +406,13 @@ export interface RenameOptions {
   readonly onlyId?: string;
   readonly overwrite: boolean;
   readonly by: OperationName;
+  /** Takes the file that is replaced. */
+  readonly bin?: BinOrder | undefined;
 }
 
 export interface Renamed {
   readonly replaced: boolean;
+  readonly binned?: Binned | undefined;
   /** Size of the file that is gone now. */
   readonly replacedBytes: number;
   readonly type: 'file' | 'folder';

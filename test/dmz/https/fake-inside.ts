@@ -526,6 +526,11 @@ export async function buildFakeInside(
       handles.delete(handle);
       return {};
     },
+    'fs.list-bin': async () => ({ entries: [], keptBytes: 0, keptEntries: 0 }),
+    'fs.restore-binned': async () => {
+      throw new SallyportError('not-found', 'no');
+    },
+    'fs.empty-bin': async () => ({ dropped: 0 }),
     'fs.create-upload': async ({ path, lengthBytes, mtimeMs, overwrite, metadata }) => {
       const name = nameOf(path);
       requireParent(name);

@@ -43,6 +43,7 @@ function build(files: readonly File[]) {
     groups: [],
     layers,
     defaultUploads: 'atomic',
+    defaultBinMs: undefined,
     forceDisabled: false,
   });
 }

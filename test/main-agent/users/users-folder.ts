@@ -31,6 +31,7 @@ export async function makeUsersFolder(files: Readonly<Record<string, string>> = 
         lastGoodDirectory: path.join(base, 'last-good'),
         storages: ['local'],
         defaultUploads: 'atomic',
+        defaultBinMs: undefined,
         brokenUserFile: 'keep_last_good',
         log: buildLog('silent', {}),
         ...change,

@@ -374,6 +374,7 @@ describe('a change', () => {
       lastGoodDirectory: path.join(folder.base, 'last-good'),
       storages: ['local'],
       defaultUploads: 'atomic',
+      defaultBinMs: undefined,
       brokenUserFile: 'keep_last_good',
       log: buildLog('silent', {}),
     });

@@ -1,4 +1,11 @@
-import type { FileClient, RemoteFile, RemoteFolder, UploadClient } from '#dmz/files/file-client.ts';
+import type {
+  BinClient,
+  FileClient,
+  Kept,
+  RemoteFile,
+  RemoteFolder,
+  UploadClient,
+} from '#dmz/files/file-client.ts';
 import type {
   AttributeChange,
   Attributes,
@@ -41,6 +48,10 @@ export class MemoryFiles implements FileClient {
   delay: (() => Promise<void>) | undefined;
 
   /** SFTP has its own way to resume. */
+  get bin(): BinClient {
+    throw new Error('not used by sftp');
+  }
+
   get uploads(): UploadClient {
     throw new Error('not asked for over SFTP');
   }
@@ -145,23 +156,25 @@ export class MemoryFiles implements FileClient {
     this.nodes.set(path.toString(), folder());
   }
 
-  removeFile(path: VirtualPath): Promise<void> {
+  removeFile(path: VirtualPath): Promise<Kept> {
     return this.late(() => {
       if (this.require(path).type === 'folder') throw new SallyportError('is-a-folder', 'Is a folder');
       this.nodes.delete(path.toString());
+      return {};
     });
   }
 
-  removeFolder(path: VirtualPath): Promise<void> {
+  removeFolder(path: VirtualPath): Promise<Kept> {
     return this.late(() => this.#removeFolder(path));
   }
 
-  #removeFolder(path: VirtualPath): void {
+  #removeFolder(path: VirtualPath): Kept {
     this.require(path);
     const prefix = `${path.toString()}/`;
     if ([...this.nodes.keys()].some((name) => name.startsWith(prefix)))
       throw new SallyportError('not-empty', 'The folder is not empty');
     this.nodes.delete(path.toString());
+    return {};
   }
 
   rename(from: VirtualPath, to: VirtualPath, options: { overwrite: boolean }) {

@@ -1,0 +1,396 @@
+/**
+ * The bin of a local storage: what is removed or replaced is renamed into a folder of its own file system, whole and
+ * however much is in it, and renamed out of it again. Which entries there are is known in memory, from their notes.
+ */
+import type { PathLike } from 'node:fs';
+import * as fs from 'node:fs/promises';
+import type { Clock } from '#shared/clock.ts';
+import { isSallyportError } from '#shared/error.ts';
+import type { Log } from '#shared/log.ts';
+import { hasErrno, notFound } from '../file-error.ts';
+import { binEntriesPerUserMax, copiedVersionBytesMax } from '../limits.ts';
+import { BinFolder, type BinNote, randomName } from './bin-folder.ts';
+import { type Jail, lockKey, type Spot } from './jail.ts';
+import type { Journal, OperationName } from './journal.ts';
+import type { KeyLock } from './key-lock.ts';
+import { renameSpot } from './local-rename.ts';
+import type { StagingArea } from './staging.ts';
+import type { Bin, Binned, BinOrder, Place, Stored } from './storage.ts';
+import { fileId } from './stored.ts';
+import { measureTree } from './tree-walk.ts';
+
+export interface LocalBinOptions {
+  readonly jail: Jail;
+  readonly locks: KeyLock;
+  readonly journal: () => Journal;
+  readonly areaFor: (place: Place, spot: Pick<Spot, 'folder'>) => Promise<StagingArea>;
+  /** What a user binned until then is an earlier holder's of the name. */
+  readonly formerUntilMs: (user: string) => number | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** What is to be kept, where it is now, and who wants that. */
+export interface Keeping {
+  readonly place: Place;
+  readonly spot: Pick<Spot, 'folder' | 'name'>;
+  readonly stored: Pick<Stored, 'type' | 'size'>;
+  readonly order: BinOrder;
+  readonly by: OperationName;
+}
+
+interface Entry {
+  readonly folder: BinFolder;
+  note: BinNote;
+}
+
+interface Owned {
+  readonly entries: Set<Entry>;
+  /** Of those that count, since `sinceMs`; undefined: to be added up again. */
+  counted: { readonly sinceMs: number | undefined; readonly bytes: number } | undefined;
+}
+
+/** Files that are taken from elsewhere go away under a second name; a file system may not have such. */
+const linkless = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'EMLINK'];
+
+export class LocalBin implements Bin {
+  readonly #options: LocalBinOptions;
+  readonly #folders = new Map<StagingArea, Promise<BinFolder>>();
+  readonly #byId = new Map<string, Entry>();
+  readonly #byUser = new Map<string, Owned>();
+  /** By session and operation. */
+  readonly #byOperation = new Map<string, Entry>();
+  readonly #closing = new AbortController();
+  /** Long walks, one after the other: removing what was dropped, adding up what came. */
+  #walking: Promise<void> = Promise.resolve();
+
+  constructor(options: LocalBinOptions) {
+    this.#options = options;
+  }
+
+  /** Takes in what waits in an area from before. */
+  async load(area: StagingArea): Promise<void> {
+    if (!(await BinFolder.isThere(area.folder))) return;
+    const folder = await this.#folderOf(area);
+    const { notes, dropped } = await folder.load();
+    for (const name of dropped) this.#removeLater(folder, name);
+    for (const note of notes) {
+      const entry = { folder, note };
+      if (await this.#isHalfMoved(entry)) {
+        await fs.unlink(folder.folder.at(note.id));
+        await folder.removeNote(note.id);
+      } else await this.#add(entry);
+    }
+  }
+
+  #folderOf(area: StagingArea): Promise<BinFolder> {
+    const known = this.#folders.get(area) ?? BinFolder.open(area.folder, this.#options.log);
+    this.#folders.set(area, known);
+    known.catch(() => this.#folders.delete(area));
+    return known;
+  }
+
+  /**
+   * A kill came between a file's second name and the end of its first: it is where it was, or where it was being put
+   * back to, and not in the bin.
+   */
+  async #isHalfMoved({ folder, note }: Entry): Promise<boolean> {
+    const stats = await folder.folder.find(note.id);
+    if (stats?.isFile() !== true || stats.nlink < 2n) return false;
+    for (const place of [note.place, note.restoringTo]) {
+      if (place !== undefined && (await this.#idAt(place)) === fileId(stats)) return true;
+    }
+    return false;
+  }
+
+  async #idAt(place: Place): Promise<string | undefined> {
+    try {
+      const found = await this.#options.jail.withName(place, 'not-found', (folder, name) =>
+        folder.find(name),
+      );
+      return found === undefined ? undefined : fileId(found);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Undefined: there is no bin on that file system, and nothing was done. */
+  async take(keeping: Keeping): Promise<Binned | undefined> {
+    const entry = await this.#begin(keeping, 'deleted');
+    if (entry === undefined) return undefined;
+    const { folder, name } = keeping.spot;
+    await this.#moveIn(entry, (to) => fs.rename(folder.at(name), to));
+    return this.#add(entry);
+  }
+
+  /** Keeps the file that `replace` puts another one in the place of. Undefined: it could not be kept, and is replaced. */
+  async keeping(keeping: Keeping, replace: () => Promise<void>): Promise<Binned | undefined> {
+    const entry = await this.#begin(keeping, 'replaced');
+    const { folder, name } = keeping.spot;
+    const isKept =
+      entry !== undefined && (await this.#tryMoveIn(entry, (to) => fs.link(folder.at(name), to)));
+    try {
+      await replace();
+    } catch (error) {
+      if (isKept) await this.#forget(entry);
+      throw error;
+    }
+    return isKept ? this.#add(entry) : undefined;
+  }
+
+  /**
+   * Keeps a copy of a file that is about to be cut where it is: of shared blocks where the file system can, else only of
+   * what is copied in a moment. Undefined: it could not be kept.
+   */
+  async keepCopy(keeping: Keeping, openFile: string): Promise<Binned | undefined> {
+    const entry = await this.#begin(keeping, 'replaced');
+    if (entry === undefined) return undefined;
+    const isKept = await this.#tryMoveIn(entry, async (to) => {
+      const half = entry.folder.folder.at(`${entry.note.id}.json-new`);
+      try {
+        await fs
+          .copyFile(openFile, half, fs.constants.COPYFILE_FICLONE_FORCE)
+          .catch(async (error: unknown) => {
+            if (keeping.stored.size > copiedVersionBytesMax) throw error;
+            await fs.copyFile(openFile, half);
+          });
+        await fs.rename(half, to);
+      } catch (error) {
+        await fs.rm(half, { force: true });
+        throw error;
+      }
+    });
+    return isKept ? this.#add(entry) : undefined;
+  }
+
+  async #begin(
+    { place, spot, stored, order, by }: Keeping,
+    reason: BinNote['reason'],
+  ): Promise<Entry | undefined> {
+    const folder = await this.#folderFor(place, spot);
+    if (folder === undefined) return undefined;
+    const { user, virtualPath, keepMs, isCounted } = order;
+    const atMs = this.#options.clock.now();
+    const note: BinNote = {
+      id: randomName(),
+      user,
+      virtualPath: [...virtualPath],
+      place: { root: [...place.root], path: [...place.path] },
+      type: stored.type,
+      ...(stored.type === 'file' && { bytes: stored.size }),
+      atMs,
+      expiresAtMs: atMs + keepMs,
+      reason,
+      isCounted,
+      session: by.session,
+      operation: by.operation,
+    };
+    await folder.writeNote(note);
+    return { folder, note };
+  }
+
+  async #folderFor(place: Place, spot: Pick<Spot, 'folder'>): Promise<BinFolder | undefined> {
+    try {
+      return await this.#folderOf(await this.#options.areaFor(place, spot));
+    } catch (error) {
+      // Another file system inside a mount: there was no room for it beside the files, and never will be.
+      if (!isSallyportError(error, 'unsupported')) throw error;
+      this.#options.log.warn({ err: error, place }, 'what is removed here can not be kept');
+      return undefined;
+    }
+  }
+
+  async #moveIn({ folder, note }: Entry, move: (to: PathLike) => Promise<void>): Promise<void> {
+    try {
+      await move(folder.folder.at(note.id));
+    } catch (error) {
+      await folder.removeNote(note.id);
+      throw error;
+    }
+  }
+
+  async #tryMoveIn(entry: Entry, move: (to: PathLike) => Promise<void>): Promise<boolean> {
+    try {
+      await this.#moveIn(entry, move);
+      return true;
+    } catch (error) {
+      const { user, virtualPath: path } = entry.note;
+      const level = hasErrno(error, ...linkless) ? 'info' : 'warn';
+      this.#options.log[level]({ err: error, user, path }, 'the replaced file could not be kept');
+      return false;
+    }
+  }
+
+  /** Its second name only. */
+  async #forget({ folder, note }: Entry): Promise<void> {
+    await fs.rm(folder.folder.at(note.id), { force: true });
+    await folder.removeNote(note.id);
+  }
+
+  async #add(entry: Entry): Promise<Binned> {
+    const { note } = entry;
+    const owned = this.#byUser.get(note.user) ?? { entries: new Set(), counted: undefined };
+    this.#byUser.set(note.user, owned);
+    owned.entries.add(entry);
+    owned.counted = undefined;
+    this.#byId.set(note.id, entry);
+    this.#byOperation.set(operationKey(note), entry);
+    if (note.bytes === undefined) this.#addUpLater(entry);
+    if (owned.entries.size > binEntriesPerUserMax) {
+      const oldest = [...owned.entries].sort((a, b) => a.note.atMs - b.note.atMs);
+      await this.drop(oldest.slice(0, oldest.length - binEntriesPerUserMax).map((old) => old.note.id));
+    }
+    return toBinned(note);
+  }
+
+  #remove(entry: Entry): void {
+    const { note } = entry;
+    this.#byId.delete(note.id);
+    this.#byOperation.delete(operationKey(note));
+    const owned = this.#byUser.get(note.user);
+    if (owned === undefined) return;
+    owned.entries.delete(entry);
+    owned.counted = undefined;
+    if (owned.entries.size === 0) this.#byUser.delete(note.user);
+  }
+
+  of(user: string): readonly Binned[] {
+    const untilMs = this.#options.formerUntilMs(user);
+    return this.everything(user).filter(({ atMs }) => untilMs === undefined || atMs > untilMs);
+  }
+
+  everything(user: string): readonly Binned[] {
+    return Array.from(this.#byUser.get(user)?.entries ?? [], ({ note }) => toBinned(note));
+  }
+
+  owners(): Iterable<string> {
+    return this.#byUser.keys();
+  }
+
+  keptBy(name: OperationName): Binned | undefined {
+    const entry = this.#byOperation.get(operationKey(name));
+    return entry === undefined ? undefined : toBinned(entry.note);
+  }
+
+  countedBytes(user: string): number {
+    const owned = this.#byUser.get(user);
+    if (owned === undefined) return 0;
+    const sinceMs = this.#options.formerUntilMs(user);
+    if (owned.counted === undefined || owned.counted.sinceMs !== sinceMs) {
+      const counted = this.of(user).filter(({ isCounted }) => isCounted);
+      owned.counted = { sinceMs, bytes: counted.reduce((sum, { bytes = 0 }) => sum + bytes, 0) };
+    }
+    return owned.counted.bytes;
+  }
+
+  restore(id: string, to: Place, by: OperationName): Promise<void> {
+    const { locks, jail, journal } = this.#options;
+    return locks.hold([turnOf(id)], () =>
+      jail.withSpot(to, 'parent-missing', async (target) => {
+        const entry = this.#byId.get(id);
+        if (entry === undefined) {
+          // By a process that was killed before it could answer.
+          const there = await target.folder.find(target.name);
+          if (there !== undefined && journal().recall(by)?.id === fileId(there)) return;
+          throw notFound('not in the bin');
+        }
+        const { folder } = entry;
+        entry.note = { ...entry.note, restoringTo: { root: [...to.root], path: [...to.path] } };
+        await folder.writeNote(entry.note);
+        const source = { folder: folder.folder, folderId: await folder.folder.id(), name: id };
+        await locks.hold([lockKey(target)], () =>
+          renameSpot(source, target, { overwrite: false, by }, journal()),
+        );
+        this.#remove(entry);
+        await folder.removeNote(id);
+      }),
+    );
+  }
+
+  async drop(ids: readonly string[]): Promise<void> {
+    for (const id of ids) await this.#options.locks.hold([turnOf(id)], () => this.#drop(id));
+  }
+
+  async #drop(id: string): Promise<void> {
+    const entry = this.#byId.get(id);
+    if (entry === undefined) return;
+    const { folder } = entry;
+    try {
+      this.#removeLater(folder, await folder.markDropped(id));
+    } catch (error) {
+      // Whoever may look into the staging folder took it out.
+      if (!hasErrno(error, 'ENOENT')) throw error;
+    }
+    this.#remove(entry);
+    await folder.removeNote(id);
+  }
+
+  async dropExpired(): Promise<readonly Binned[]> {
+    const now = this.#options.clock.now();
+    const expired = Array.from(this.#byId.values(), ({ note }) => toBinned(note)).filter(
+      ({ expiresAtMs }) => expiresAtMs <= now,
+    );
+    await this.drop(expired.map(({ id }) => id));
+    return expired;
+  }
+
+  #removeLater(folder: BinFolder, name: string): void {
+    this.#walkLater(`${name} of the bin is not removed yet`, () => folder.remove(name, this.#closing.signal));
+  }
+
+  #addUpLater(entry: Entry): void {
+    const { id } = entry.note;
+    this.#walkLater(`the folder ${id} of the bin is not added up`, async () => {
+      if (this.#byId.get(id) !== entry) return;
+      const folder = await entry.folder.folder.openFolder(id);
+      let bytes: number;
+      try {
+        bytes = await measureTree(folder, '', this.#closing.signal);
+      } finally {
+        await folder.close();
+      }
+      await this.#options.locks.hold([turnOf(id)], async () => {
+        if (this.#byId.get(id) !== entry) return;
+        entry.note = { ...entry.note, bytes };
+        const owned = this.#byUser.get(entry.note.user);
+        if (owned !== undefined) owned.counted = undefined;
+        await entry.folder.writeNote(entry.note);
+      });
+    });
+  }
+
+  #walkLater(failure: string, walk: () => Promise<void>): void {
+    this.#walking = this.#walking.then(async () => {
+      if (this.#closing.signal.aborted) return;
+      try {
+        await walk();
+      } catch (error) {
+        if (!this.#closing.signal.aborted) this.#options.log.warn({ err: error }, failure);
+      }
+    });
+  }
+
+  settled(): Promise<void> {
+    return this.#walking;
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#walking;
+    for (const folder of this.#folders.values()) await (await folder).folder.close();
+  }
+}
+
+/** One thing at a time is done to an entry. */
+function turnOf(id: string): string {
+  return `bin ${id}`;
+}
+
+function operationKey({ session, operation }: OperationName): string {
+  return `${session} ${operation}`;
+}
+
+function toBinned(note: BinNote): Binned {
+  const { id, user, virtualPath, place, type, bytes, atMs, expiresAtMs, reason, isCounted } = note;
+  return { id, user, virtualPath, place, type, bytes, atMs, expiresAtMs, reason, isCounted };
+}

@@ -1,0 +1,215 @@
+import * as fs from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import type { MountBin } from '#main-agent/users/effective-user.ts';
+import { allVerbs, type Client, codesOf, mountOf, type Rig, startRig, userOf } from './rig.ts';
+
+const dayMs = 24 * 3_600_000;
+const week: MountBin = { keepMs: 7 * dayMs, isCounted: true, sftp: false };
+
+function keeper(name = 'alice', more: Parameters<typeof userOf>[2] = {}, bin = week) {
+  return userOf(name, [mountOf([], [name], allVerbs, { bin })], more);
+}
+
+async function entries(client: Client) {
+  return (await client.ask('fs.list-bin', { limit: 1000 })).entries;
+}
+
+async function paths(client: Client): Promise<string[]> {
+  return (await entries(client)).map(({ path }) => path.join('/'));
+}
+
+function remove(client: Client, ...path: string[]) {
+  return client.ask('fs.remove-file', { path });
+}
+
+function removeTree(client: Client, ...path: string[]) {
+  return client.ask('fs.remove-folder', { path, recursive: true });
+}
+
+function restore(client: Client, id: string | undefined, keepBoth = false) {
+  return client.ask('fs.restore-binned', { id: id ?? '', keepBoth });
+}
+
+async function contentOf(rig: Rig, ...names: string[]): Promise<string> {
+  return fs.readFile(rig.path('alice', ...names), 'utf8');
+}
+
+test('what is deleted over HTTPS is in its user’s bin with place, time and end, and comes back as it was', async () => {
+  const rig = await startRig();
+  const client = rig.client(keeper(), 'https');
+  await client.ask('fs.make-folder', { path: ['d'] });
+  await client.put(['d', 'plan.txt'], 'the plan');
+  const { ino } = await fs.stat(rig.path('alice', 'd', 'plan.txt'));
+  const { binned } = await remove(client, 'd', 'plan.txt');
+  expect(await client.names(['d'])).toEqual([]);
+  const [entry] = await entries(client);
+  expect(entry).toMatchObject({
+    id: binned,
+    path: ['d', 'plan.txt'],
+    type: 'file',
+    bytes: 8,
+    by: 'alice',
+    reason: 'deleted',
+  });
+  expect((entry?.expiresAtMs ?? 0) - (entry?.deletedAtMs ?? 0)).toBe(week.keepMs);
+  expect(rig.event('file.delete')).toMatchObject({
+    detail: expect.stringContaining('kept in the bin until'),
+  });
+  expect(await restore(client, binned)).toEqual({ path: ['d', 'plan.txt'] });
+  expect((await fs.stat(rig.path('alice', 'd', 'plan.txt'))).ino).toBe(ino);
+  expect(await entries(client)).toEqual([]);
+  expect(rig.event('file.restore')).toMatchObject({ path: '/d/plan.txt', bytes: 8, user: 'alice' });
+});
+
+test('a file that an upload, a copy or a rename replaces is kept, on atomic and on direct mounts', async () => {
+  for (const uploads of ['atomic', 'direct'] as const) {
+    const rig = await startRig();
+    const user = userOf('alice', [mountOf([], ['alice'], allVerbs, { bin: week, uploads })]);
+    const client = rig.client(user, 'https');
+    await client.put(['f'], 'first');
+    await client.put(['other'], 'other');
+    const { binned: first, created } = await client.put(['f'], 'second one');
+    expect({ created, isKept: first !== undefined }).toEqual({ created: false, isKept: true });
+    const copied = await client.ask('fs.copy', { from: ['other'], to: ['f'], overwrite: true });
+    const renamed = await client.ask('fs.rename', { from: ['other'], to: ['f'], overwrite: true });
+    expect(await contentOf(rig, 'f')).toBe('other');
+    const kept = await entries(client);
+    expect(kept.map(({ id, reason, bytes }) => [id, reason, bytes])).toEqual([
+      [renamed.binned, 'replaced', 5],
+      [copied.binned, 'replaced', 10],
+      [first, 'replaced', 5],
+    ]);
+    await expect(restore(client, first)).rejects.toMatchObject({ code: 'exists' });
+    expect(await restore(client, first, true)).toEqual({ path: ['f (restored)'] });
+    expect(await restore(client, copied.binned, true)).toEqual({ path: ['f (restored 2)'] });
+    expect(await contentOf(rig, 'f (restored)')).toBe('first');
+    expect(await contentOf(rig, 'f (restored 2)')).toBe('second one');
+  }
+});
+
+test('a folder goes whole, in one piece, is added up afterwards, and links in it are neither followed nor lost', async () => {
+  const rig = await startRig();
+  const client = rig.client(keeper('alice', { quotaBytes: 1000 }), 'https');
+  await client.ask('fs.make-folder', { path: ['d'] });
+  await client.ask('fs.make-folder', { path: ['d', 'e'] });
+  await client.put(['d', 'e', 'f'], 'x'.repeat(100));
+  await fs.symlink(rig.path('..', 'outside'), rig.path('alice', 'd', 'e', 'link'));
+  const { binned } = await removeTree(client, 'd');
+  await expect.poll(() => entries(client)).toMatchObject([{ id: binned, type: 'folder', bytes: 100 }]);
+  await expect.poll(() => rig.service.usedBytes('alice')).toBe(100);
+  await restore(client, binned);
+  expect(await contentOf(rig, 'd', 'e', 'f')).toBe('x'.repeat(100));
+  expect(await fs.readlink(rig.path('alice', 'd', 'e', 'link'))).toContain('outside');
+  const again = await removeTree(client, 'd');
+  expect(await client.ask('fs.empty-bin', { ids: [again.binned ?? ''] })).toEqual({ dropped: 1 });
+  await expect.poll(() => fs.readdir(rig.path('.sallyport-staging', 'bin'))).toEqual([]);
+  expect(await fs.readdir(rig.path('..', 'outside'))).toEqual(['secret']);
+});
+
+test('over SFTP, on a mount without a bin and when asked for good, deleted is gone', async () => {
+  const rig = await startRig();
+  const sftp = rig.client(keeper());
+  const web = rig.client(keeper(), 'https');
+  await sftp.put(['f'], 'x');
+  await sftp.put(['f'], 'y');
+  expect(await remove(sftp, 'f')).toEqual({});
+  await web.put(['g'], 'x');
+  expect(await web.ask('fs.remove-file', { path: ['g'], forGood: true })).toEqual({});
+  const plain = rig.client('bob', 'https');
+  await plain.put(['h'], 'x');
+  expect(await remove(plain, 'h')).toEqual({});
+  expect(await entries(web)).toEqual([]);
+  const both = rig.client(keeper('alice', {}, { ...week, sftp: true }));
+  await both.put(['f'], 'x');
+  await both.put(['f'], 'y');
+  await remove(both, 'f');
+  expect(await paths(web)).toEqual(['f', 'f']);
+});
+
+test('the bin is in no folder and behind no path, also where the mount is the storage’s top', async () => {
+  const rig = await startRig();
+  const user = userOf('alice', [mountOf([], [], allVerbs, { bin: week })]);
+  const client = rig.client(user, 'https');
+  await client.put(['f'], 'x');
+  const { binned = '' } = await remove(client, 'f');
+  expect(await client.names()).toEqual([]);
+  for (const path of [['.sallyport-staging'], ['.sallyport-staging', 'bin', binned]]) {
+    await expect(client.ask('fs.stat', { path, followLinks: false })).rejects.toMatchObject({
+      code: 'not-found',
+    });
+    await expect(client.get(path)).rejects.toMatchObject({ code: 'not-found' });
+  }
+});
+
+test('each user has a bin of their own in a shared folder, and another’s entry can not be named', async () => {
+  const rig = await startRig();
+  const shared = (name: string) => userOf(name, [mountOf([], ['shared'], allVerbs, { bin: week })]);
+  const [alice, bob] = [rig.client(shared('alice'), 'https'), rig.client(shared('bob'), 'https')];
+  await alice.put(['f'], 'x');
+  const { binned } = await remove(bob, 'f');
+  expect(await entries(alice)).toEqual([]);
+  await expect(restore(alice, binned)).rejects.toMatchObject({ code: 'not-found' });
+  expect(await alice.ask('fs.empty-bin', { ids: [binned ?? ''] })).toEqual({ dropped: 0 });
+  expect(await alice.ask('fs.empty-bin', {})).toEqual({ dropped: 0 });
+  expect(await restore(bob, binned)).toEqual({ path: ['f'] });
+});
+
+test('restoring is judged by what the user may do now, and where the mount leads now', async () => {
+  const rig = await startRig();
+  const client = rig.client(keeper(), 'https');
+  await client.ask('fs.make-folder', { path: ['d'] });
+  await client.put(['d', 'f'], 'x');
+  await client.put(['g'], 'x');
+  const { binned: file } = await remove(client, 'd', 'f');
+  const { binned: folder } = await removeTree(client, 'd');
+  const { binned: other } = await remove(client, 'g');
+  const mount = (allow: typeof allVerbs, root = 'alice') => {
+    client.user = userOf('alice', [mountOf([], [root], allow, { bin: week })]);
+  };
+  mount(['list', 'read', 'delete']);
+  await expect(restore(client, other)).rejects.toMatchObject({ code: 'permission-denied' });
+  mount(['list', 'write']);
+  await expect(restore(client, folder)).rejects.toMatchObject({ code: 'permission-denied' });
+  await expect(restore(client, file)).rejects.toMatchObject({ code: 'permission-denied' });
+  mount(allVerbs, 'elsewhere');
+  await expect(restore(client, other)).rejects.toMatchObject({ code: 'permission-denied' });
+  mount(allVerbs);
+  // The folder that is gone is made again, and then has its name.
+  expect(await restore(client, file)).toEqual({ path: ['d', 'f'] });
+  await expect(restore(client, folder)).rejects.toMatchObject({ code: 'exists' });
+  expect(await restore(client, folder, true)).toEqual({ path: ['d (restored)'] });
+});
+
+test('of two that restore one entry at once, one has it and the other finds it gone', async () => {
+  const rig = await startRig();
+  const client = rig.client(keeper(), 'https');
+  await client.put(['f'], 'x');
+  const { binned } = await remove(client, 'f');
+  const settled = await Promise.allSettled([restore(client, binned, true), restore(client, binned, true)]);
+  expect(codesOf(settled)).toEqual(['not-found']);
+  expect(await client.names()).toEqual(['f']);
+});
+
+test('a bin outlives main, page by page, newest first', async () => {
+  const rig = await startRig();
+  const client = rig.client(keeper(), 'https');
+  for (const name of ['a', 'b', 'c', 'd', 'e']) {
+    await client.put([name], name);
+    await remove(client, name);
+  }
+  await rig.restart();
+  const seen: string[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await client.ask('fs.list-bin', { limit: 2, ...(cursor !== undefined && { cursor }) });
+    expect(page).toMatchObject({ keptEntries: 5, keptBytes: 5 });
+    seen.push(...page.entries.map(({ path }) => path.join('/')));
+    cursor = page.next;
+  } while (cursor !== undefined);
+  expect(seen.toSorted()).toEqual(['a', 'b', 'c', 'd', 'e']);
+  const times = (await entries(client)).map(({ deletedAtMs }) => deletedAtMs);
+  expect(times).toEqual(times.toSorted((a, b) => b - a));
+  await expect(client.ask('fs.list-bin', { limit: 2, cursor: 'x' })).rejects.toMatchObject({
+    code: 'bad-request',
+  });
+});
