@@ -17,8 +17,8 @@ export interface Guard {
 
   /**
    * Called by the login service, not by the doors: a first factor was wrong, or a client answered a prompt with
-   * something that can't be the answer. `isBait`: main says that only attackers try this name, and that nobody signs in
-   * from there.
+   * something that can't be the answer. `isBait`: main says that attackers try this name first, and that nobody signs
+   * in from there.
    */
   firstFactorFailed(ip: string, user: string, options?: { readonly isBait: boolean }): void;
   /** Called by the login service. Clears what this user failed from here; returns a wait when logins come too fast. */

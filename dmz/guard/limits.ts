@@ -11,7 +11,10 @@ export interface GuardLimits {
   /** The first ban; each further one within a day of the last doubles, up to `banMsMax`. */
   readonly banMs: number;
   readonly banMsMax: number;
-  /** Failures that a password for a name counts which only attackers try: the third such name is one too many. */
+  /**
+   * Failures that a password for a name counts which attackers try first: the fifth is one too many. A person who has
+   * such a name mistypes that often in one go only at a place where they never signed in.
+   */
   readonly baitWeight: number;
   /** Sources whose failures are remembered. Past it the one heard of longest ago is forgotten: ~2 KiB each. */
   readonly sourcesMax: number;
@@ -65,7 +68,7 @@ export const defaultGuardLimits: GuardLimits = {
   malformedMax: 20,
   banMs: 15 * minute,
   banMsMax: 24 * hour,
-  baitWeight: 5,
+  baitWeight: 3,
   sourcesMax: 10_000,
   bansMax: 10_000,
   connectionsPerSourceMax: { https: 256, sftp: 64 },

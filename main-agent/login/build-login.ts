@@ -11,6 +11,7 @@ import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import type { Departures } from '#main-agent/users/departures.ts';
 import type { OwnCredentials } from '#main-agent/users/own-credentials.ts';
 import type { EnrolmentSource, UserSource } from '#main-agent/users/user-source.ts';
+import { foldUsername } from '#main-agent/users/username.ts';
 import { buildVault } from '#main-agent/vault/local-vault.ts';
 import { Sealer } from '#main-agent/vault/sealing.ts';
 import type { Vault } from '#main-agent/vault/vault.ts';
@@ -142,7 +143,11 @@ export function buildLogin(options: LoginOptions): Login {
     departures,
     state,
     vault,
-    passwords: new Passwords({ random, minimumLength: config.passwords.minimumLength }),
+    passwords: new Passwords({
+      random,
+      minimumLength: config.passwords.minimumLength,
+      placeOf: (name) => sealer.placeOf(foldUsername(name)),
+    }),
     assertions: new Assertions({ mainName: config.name, findSigningKey: options.findSigningKey, clock }),
     challenges: new Challenges(clock),
     sessions,

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import { Secret } from '#shared/secret.ts';
 
@@ -6,6 +5,7 @@ import { Secret } from '#shared/secret.ts';
  * What a password is compared with where there is nothing to compare with. Hashes that came from another system may
  * cost more or less than ours, and a name that always takes our time would then be known not to exist. So a name
  * without a hash is given one of the costs that users have, as often as users have it, and always the same (S-07).
+ * Which one is drawn with a key: who could work it out would know that a name which costs otherwise is somebody's.
  */
 
 /** Kinds of cost told apart; a company's systems used two or three. */
@@ -18,15 +18,24 @@ interface Decoy {
   readonly users: number;
 }
 
+/** A name's place among all names, 0 ≤ x < 1: always the same, and known to nobody without the key. */
+export type NamePlace = (name: string) => number;
+
 export class DecoyHashes {
   readonly #random: RandomBytes;
+  readonly #placeOf: NamePlace;
   readonly #ownCost: string;
   #decoys: readonly Decoy[] = [];
   #users = 0;
 
-  constructor(random: RandomBytes, ownCost: string) {
-    this.#random = random;
-    this.#ownCost = ownCost;
+  constructor(options: {
+    readonly random: RandomBytes;
+    readonly placeOf: NamePlace;
+    readonly ownCost: string;
+  }) {
+    this.#random = options.random;
+    this.#placeOf = options.placeOf;
+    this.#ownCost = options.ownCost;
     this.imitate([]);
   }
 
@@ -38,13 +47,16 @@ export class DecoyHashes {
       if (counts.size < costsMax || counts.has(cost)) counts.set(cost, (counts.get(cost) ?? 0) + 1);
     }
     if (counts.size === 0) counts.set(this.#ownCost, 1);
-    this.#decoys = [...counts].map(([cost, users]) => ({ hash: this.#make(cost), users }));
+    // In an order of their own: one user more moves few names from one cost to another, not all of them.
+    this.#decoys = [...counts]
+      .toSorted(([one], [other]) => (one < other ? -1 : 1))
+      .map(([cost, users]) => ({ hash: this.#make(cost), users }));
     this.#users = this.#decoys.reduce((sum, one) => sum + one.users, 0);
   }
 
   /** Nobody knows its password. */
   forName(name: string): Secret {
-    let place = createHash('sha256').update(name).digest().readUInt32BE(4) % this.#users;
+    let place = this.#placeOf(name) * this.#users;
     for (const { hash, users } of this.#decoys) {
       if (place < users) return hash;
       place -= users;

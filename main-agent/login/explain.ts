@@ -108,7 +108,7 @@ function doorSteps({ ban, clientIp, isBaitName, isNeverBanned }: Question): Expl
     steps.push({
       rule: 'bans.bait_names',
       value: 'a bait',
-      effect: 'a password for it counts as five failed logins, unless somebody signs in from there',
+      effect: 'a wrong password for it counts as three failed logins, unless somebody signs in from there',
     });
   return steps;
 }

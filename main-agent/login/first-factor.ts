@@ -93,11 +93,14 @@ export class FirstFactor {
     return (await this.#isBait(params)) ? withBait(error) : error;
   }
 
-  /** A password for a name that is nobody's and only attackers try, from an address nobody signs in from. */
+  /**
+   * A password for a name that attackers try first, from an address nobody signs in from. Whether it is somebody's
+   * makes no difference: an address that is shut out later for one name than for another would tell (S-07).
+   */
   async #isBait({ user, factor, client }: Begin): Promise<boolean> {
-    const { config, state, users } = this.#parts;
+    const { config, state } = this.#parts;
     if (factor.type !== 'password' || !config.bans.baitNames.includes(foldUsername(user))) return false;
-    return users.resolve(user) === undefined && !(await state.isKnownAddress(client.ip));
+    return !(await state.isKnownAddress(client.ip));
   }
 
   #findProblem(user: EffectiveUser | undefined, { protocol, client }: Begin): string | undefined {

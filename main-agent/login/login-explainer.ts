@@ -32,7 +32,7 @@ export function buildLoginExplainer(parts: LoginParts, facts: ExplainedFacts): L
         node: question.node,
         ban: parts.findBan(question.user, question.ip) ?? facts.findEdgeBan(question.ip),
         nowMs,
-        isBaitName: user === undefined && config.bans.baitNames.includes(foldUsername(question.user)),
+        isBaitName: config.bans.baitNames.includes(foldUsername(question.user)),
         isNeverBanned: isInNetworks(question.ip, config.bans.neverBan),
       };
       if (user === undefined) return explainLogin({ ...asked, user });

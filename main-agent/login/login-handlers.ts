@@ -11,7 +11,7 @@ import type { LoginParts } from './login-parts.ts';
 
 /** What main answers a node about logins. */
 export function buildLoginHandlers(parts: LoginParts, codes: CodeCheck): LoginHandlers {
-  const { challenges, clock, delivered, users } = parts;
+  const { challenges, clock, delivered, findBan, users } = parts;
   const start = new LoginStart(parts);
   const admission = new Admission(parts, codes);
   const probes = new ProbeBudget(() => clock.monotonic());
@@ -20,12 +20,12 @@ export function buildLoginHandlers(parts: LoginParts, codes: CodeCheck): LoginHa
     /** An account that is shut looks like none (S-07). */
     'login.probe': async ({ user: username, key, client }, link) => {
       probes.take(link.node);
-      const user = users.find(username);
-      const acceptable = isStoredKey(key, user?.sshKeys ?? []);
+      const user = users.resolve(username);
+      const isStored = isStoredKey(key, user?.sshKeys ?? []);
+      if (user === undefined || !isStored) return { acceptable: false };
       const where = { protocol: 'sftp' as const, clientIp: client.ip, nowMs: clock.now() };
-      return {
-        acceptable: acceptable && user !== undefined && findAccountProblem(user, where) === undefined,
-      };
+      const problem = findBan(user.username, client.ip) ?? findAccountProblem(user, where);
+      return { acceptable: problem === undefined };
     },
 
     'login.begin': (params, link) => start.begin(params, link),

@@ -5,7 +5,7 @@ import { parsePhc, type Phc } from '#main-agent/users/phc.ts';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import { findGuess } from './common-passwords.ts';
-import { DecoyHashes } from './decoy-hashes.ts';
+import { DecoyHashes, type NamePlace } from './decoy-hashes.ts';
 import { HashQueue } from './hash-queue.ts';
 import { hashesAtOnceMax, passwordBytesMax } from './limits.ts';
 
@@ -34,10 +34,15 @@ export class Passwords {
   readonly #minimumLength: number;
   readonly #decoys: DecoyHashes;
 
-  constructor(dependencies: { readonly random: RandomBytes; readonly minimumLength: number }) {
-    this.#random = dependencies.random;
-    this.#minimumLength = dependencies.minimumLength;
-    this.#decoys = new DecoyHashes(this.#random, formatCost());
+  constructor(dependencies: {
+    readonly random: RandomBytes;
+    readonly minimumLength: number;
+    readonly placeOf: NamePlace;
+  }) {
+    const { random, minimumLength, placeOf } = dependencies;
+    this.#random = random;
+    this.#minimumLength = minimumLength;
+    this.#decoys = new DecoyHashes({ random, placeOf, ownCost: formatCost() });
   }
 
   /** The hashes of all users, whenever they change: tries at names without one take as long as theirs. */

@@ -4,8 +4,8 @@ import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 
 /**
- * What the vault key does: seals secrets (AES-256-GCM) and fingerprints codes (HMAC-SHA-256), each with a key of its
- * own derived from it (HKDF), so that no output of one use says anything about another.
+ * What the vault key does: seals secrets (AES-256-GCM), fingerprints codes and puts names in an order (HMAC-SHA-256),
+ * each with a key of its own derived from it (HKDF), so that no output of one use says anything about another.
  */
 
 const keyBytes = 32;
@@ -16,6 +16,7 @@ const prefix = 'sealed:v1:';
 export class Sealer {
   readonly #sealKey: Buffer;
   readonly #codeKey: Buffer;
+  readonly #nameKey: Buffer;
   readonly #random: RandomBytes;
 
   /** Rejects a key of another length: a truncated file must not become a weak key. */
@@ -29,6 +30,7 @@ export class Sealer {
     }
     this.#sealKey = Buffer.from(hkdfSync('sha256', key, '', 'sallyport seal v1', keyBytes));
     this.#codeKey = Buffer.from(hkdfSync('sha256', key, '', 'sallyport code v1', keyBytes));
+    this.#nameKey = Buffer.from(hkdfSync('sha256', key, '', 'sallyport name v1', keyBytes));
     this.#random = random;
   }
 
@@ -69,6 +71,11 @@ export class Sealer {
     return createHmac('sha256', this.#codeKey)
       .update(JSON.stringify([use, owner, id, code.expose()]))
       .digest('base64url');
+  }
+
+  /** 0 ≤ x < 1, evenly over all names; the same over restarts, and nobody without the key can work it out. */
+  placeOf(name: string): number {
+    return createHmac('sha256', this.#nameKey).update(name).digest().readUIntBE(0, 6) / 2 ** 48;
   }
 }
 

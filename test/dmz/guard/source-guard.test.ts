@@ -118,9 +118,9 @@ describe('bans', () => {
     expect(guard.isBanned(ip, 'https')).toBeDefined();
   });
 
-  it('a name that main calls a bait counts five failures, and the third is one too many', () => {
+  it('a name that main calls a bait counts three failures, and the fifth is one too many', () => {
     const { guard, wait } = setUp();
-    for (const name of ['root', 'admin']) guard.firstFactorFailed(ip, name, { isBait: true });
+    for (const name of ['root', 'admin', 'root', 'root']) guard.firstFactorFailed(ip, name, { isBait: true });
     expect(guard.isBanned(ip, 'sftp')).toBeUndefined();
     guard.firstFactorFailed(ip, 'root', { isBait: true });
     for (const door of ['https', 'sftp'] as const) expect(guard.isBanned(ip, door)).toBe(15 * minute);

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { randomBytes } from 'node:crypto';
 import { DecoyHashes } from '#main-agent/login/decoy-hashes.ts';
 import { HashQueue } from '#main-agent/login/hash-queue.ts';
+import { Sealer } from '#main-agent/vault/sealing.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { Protocol } from '#shared/login.ts';
 import { Secret } from '#shared/secret.ts';
@@ -140,12 +141,14 @@ describe('before the first factor is right', () => {
 });
 
 describe('hashes that are compared with where there are none', () => {
+  const sealer = new Sealer(new Secret(randomBytes(32)), randomBytes);
+  const placeOf = (name: string): number => sealer.placeOf(name);
   const hashWith = (cost: string): Secret =>
     new Secret(`$argon2id$v=19$${cost}$c2FsdHNhbHRzYWx0$dGFndGFndGFndGFn`);
   const costOf = (hash: Secret): string => hash.expose().split('$')[3] ?? '';
 
   it('S-07: cost as users’ do, as often as theirs, and always the same for a name', () => {
-    const decoys = new DecoyHashes(randomBytes, 'm=19456,t=2,p=1');
+    const decoys = new DecoyHashes({ random: randomBytes, placeOf, ownCost: 'm=19456,t=2,p=1' });
     const [own, imported] = ['m=19456,t=2,p=1', 'm=65536,t=3,p=4'];
     decoys.imitate([hashWith(own), hashWith(own), hashWith(own), hashWith(imported)]);
     const names = Array.from({ length: 1_000 }, (_, index) => `nobody${index}`);
@@ -157,8 +160,41 @@ describe('hashes that are compared with where there are none', () => {
     expect(names.map((name) => costOf(decoys.forName(name)))).toEqual(costs);
   });
 
+  it('S-07: which cost a name has can not be worked out without the key, and outlives a restart', () => {
+    const costsWith = (key: Secret<Buffer>): string[] => {
+      const places = new Sealer(key, randomBytes);
+      const decoys = new DecoyHashes({
+        random: randomBytes,
+        placeOf: (name) => places.placeOf(name),
+        ownCost: 'm=8,t=1,p=1',
+      });
+      decoys.imitate([hashWith('m=8,t=1,p=1'), hashWith('m=16,t=1,p=1')]);
+      return Array.from({ length: 200 }, (_, index) => costOf(decoys.forName(`nobody${index}`)));
+    };
+    const key = new Secret(randomBytes(32));
+    const costs = costsWith(key);
+    expect(costsWith(key)).toEqual(costs);
+    const alike = costsWith(new Secret(randomBytes(32))).filter((cost, index) => cost === costs[index]);
+    expect(alike.length / costs.length).toBeGreaterThan(0.3);
+    expect(alike.length / costs.length).toBeLessThan(0.7);
+  });
+
+  it('S-07: a user more or less leaves nearly every name its cost', () => {
+    const decoys = new DecoyHashes({ random: randomBytes, placeOf, ownCost: 'm=8,t=1,p=1' });
+    const hashes = Array.from({ length: 100 }, (_, index) =>
+      hashWith(index % 2 === 0 ? 'm=8,t=1,p=1' : 'm=16,t=1,p=1'),
+    );
+    const costs = (): string[] =>
+      Array.from({ length: 1_000 }, (_, index) => costOf(decoys.forName(`nobody${index}`)));
+    decoys.imitate(hashes);
+    const before = costs();
+    decoys.imitate(hashes.toReversed().slice(1));
+    const changed = costs().filter((cost, index) => cost !== before[index]);
+    expect(changed.length).toBeLessThan(50);
+  });
+
   it('cost what ours do while no user has a password', () => {
-    const decoys = new DecoyHashes(randomBytes, 'm=19456,t=2,p=1');
+    const decoys = new DecoyHashes({ random: randomBytes, placeOf, ownCost: 'm=19456,t=2,p=1' });
     expect(costOf(decoys.forName('nobody'))).toBe('m=19456,t=2,p=1');
     decoys.imitate([hashWith('m=8,t=1,p=1')]);
     expect(costOf(decoys.forName('nobody'))).toBe('m=8,t=1,p=1');
@@ -167,7 +203,7 @@ describe('hashes that are compared with where there are none', () => {
   });
 
   it('sixteen kinds of cost are told apart, and a seventeenth is left out', () => {
-    const decoys = new DecoyHashes(randomBytes, 'm=19456,t=2,p=1');
+    const decoys = new DecoyHashes({ random: randomBytes, placeOf, ownCost: 'm=19456,t=2,p=1' });
     decoys.imitate(Array.from({ length: 17 }, (_, index) => hashWith(`m=${8 + index},t=1,p=1`)));
     const costs = new Set(
       Array.from({ length: 2_000 }, (_, index) => costOf(decoys.forName(`nobody${index}`))),

@@ -7,7 +7,7 @@ import { Secret } from '#shared/secret.ts';
 import { cheapHash, refusal, settle } from './rig.ts';
 
 const source = { node: 'dmz1', clientIp: '203.0.113.9', known: false };
-const passwords = new Passwords({ random: randomBytes, minimumLength: 12 });
+const passwords = new Passwords({ random: randomBytes, minimumLength: 12, placeOf: () => 0 });
 
 describe('passwords', () => {
   it('are stored as argon2id of 19 MiB in two passes, each with its own salt', async () => {

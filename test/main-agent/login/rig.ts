@@ -94,6 +94,7 @@ export interface RigOptions {
   readonly twoFactor?: object;
   readonly smtp?: boolean;
   readonly sms?: boolean;
+  readonly findBan?: LoginOptions['findBan'];
   readonly explained?: Partial<NonNullable<LoginOptions['explained']>>;
   readonly around?: Pick<Rig, 'state' | 'users' | 'enrolments' | 'secrets' | 'node' | 'otherNode'> & {
     readonly clock: { wall: number; steady: number };
@@ -187,7 +188,7 @@ export function buildConfig(options: RigOptions): LoginConfig {
     passwords: { minimumLength: 12 },
     bans: {
       neverBan: [],
-      baitNames: ['root'],
+      baitNames: ['root', 'oracle'],
       wrongPasswords: { count: 20, windowMs: 15 * 60_000 },
       thenOnePerMs: 10_000,
     },
@@ -266,6 +267,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       if (event === 'session.ended') played?.ended.push(body as EventBody<'session.ended'>);
     },
     usedBytes: async () => 42,
+    ...(options.findBan === undefined ? {} : { findBan: options.findBan }),
     explained: {
       originsOf: async () => [],
       findEdgeBan: () => undefined,
