@@ -41,7 +41,7 @@ interface KnownUserFacts extends Question {
   readonly isDisabled: boolean;
   /** What throttles passwords from this place now, in words; empty: nothing. */
   readonly passwordThrottles: readonly string[];
-  /** The user has signed in from there in the last 30 days, so that no throttle of strangers counts. */
+  /** The user has signed in from there in the last 30 days, so that the throttles of known places count. */
   readonly isKnownPlace: boolean;
   /** The one the address is in. */
   readonly trustedNetwork: string | undefined;
@@ -114,12 +114,13 @@ function doorSteps({ ban, clientIp, isBaitName, isNeverBanned }: Question): Expl
 }
 
 function passwordSteps({ isKnownPlace, passwordThrottles, clientIp }: KnownUserFacts): ExplainStep[] {
+  const place = isKnownPlace ? `${clientIp} is known, where more is allowed` : `${clientIp} is not known`;
   if (passwordThrottles.length === 0)
-    return [{ rule: 'wrong passwords', value: 'not throttled', effect: 'every try is looked at' }];
+    return [{ rule: 'wrong passwords', value: 'not throttled', effect: `every try is looked at; ${place}` }];
   return passwordThrottles.map((value) => ({
     rule: 'wrong passwords',
     value,
-    effect: isKnownPlace ? `not for ${clientIp}, where the user has signed in` : `for ${clientIp} too`,
+    effect: `tries are let through slowly; ${place}`,
   }));
 }
 

@@ -10,7 +10,12 @@ import { Secret } from '#shared/secret.ts';
 import { isUserauthSignature, parseUserauthRequest, type UserauthRequest } from '#shared/ssh-key/verify.ts';
 import { findAccountProblem } from './account-rules.ts';
 import { passwordCredential } from './credential.ts';
-import { nodeThenOnePerMs, throttledScopesMax, wrongPasswordsPerNodeMax } from './limits.ts';
+import {
+  nodeThenOnePerMs,
+  throttledScopesMax,
+  wrongPasswordsOfKnownPlaceMax,
+  wrongPasswordsPerNodeMax,
+} from './limits.ts';
 import { TurnedAway } from './turned-away.ts';
 import { buildRecord, buildRefusal, type LoginParts } from './login-parts.ts';
 
@@ -74,6 +79,9 @@ export class FirstFactor {
       },
     ];
     if (params.factor.type === 'password') {
+      const name = users.resolve(params.user)?.username ?? foldUsername(params.user);
+      const { ip } = params.client;
+      const isKnown = (await state.lastGoodLogin(name, ip)) !== undefined;
       const { count, windowMs } = config.bans.wrongPasswords;
       const atMs = clock.now();
       const failure = {
@@ -83,11 +91,16 @@ export class FirstFactor {
         lockMs: windowMs,
         lockMaxMs: windowMs,
       } as const;
-      const scope = passwordScope(users.resolve(params.user)?.username ?? params.user);
+      const { node } = link;
       changes.unshift(
-        { ...failure, scope, limit: count },
-        { ...failure, scope: nodeScope(link.node), limit: wrongPasswordsPerNodeMax },
+        { ...failure, scope: passwordScope(name), limit: count },
+        { ...failure, scope: nodeScope(node), limit: wrongPasswordsPerNodeMax },
       );
+      if (isKnown)
+        changes.unshift(
+          { ...failure, scope: knownPlaceScope(name, ip), limit: wrongPasswordsOfKnownPlaceMax },
+          { ...failure, scope: knownPlacesScope(node), limit: wrongPasswordsPerNodeMax },
+        );
     }
     await state.commit(changes);
     return (await this.#isBait(params)) ? withBait(error) : error;
@@ -119,28 +132,10 @@ export class FirstFactor {
   ): Promise<FirstFactorProven | string> {
     const { config, passwords, state } = this.#parts;
     const { ip } = params.client;
-    const scope = passwordScope(name);
-    const [ofUser, ofNode, lastGoodMs] = await Promise.all([
-      state.failures(scope),
-      state.failures(nodeScope(link.node)),
-      state.lastGoodLogin(name, ip),
-    ]);
-    const known = lastGoodMs !== undefined;
-    const nowMs = this.#parts.clock.now();
-    const isNodeThrottled = (ofNode.lockedUntilMs ?? 0) > nowMs;
-    if (isNodeThrottled) this.#alarm(link.node, ofNode.lockedUntilMs ?? 0);
-    if (!known) {
-      const limits = [
-        ...((ofUser.lockedUntilMs ?? 0) > nowMs
-          ? [{ scope, of: 'this name', everyMs: config.bans.thenOnePerMs }]
-          : []),
-        ...(isNodeThrottled
-          ? [{ scope: nodeScope(link.node), of: `node ${link.node}`, everyMs: nodeThenOnePerMs }]
-          : []),
-      ];
-      const waitMs = this.#throttle(limits);
-      if (waitMs > 0) throw await this.#turnAway(params, link, limits, waitMs);
-    }
+    const known = (await state.lastGoodLogin(name, ip)) !== undefined;
+    const limits = await this.#findLimits(throttleScopes(name, ip, link.node, known));
+    const waitMs = this.#throttle(limits);
+    if (waitMs > 0) throw await this.#turnAway(params, link, limits, waitMs);
 
     const source = { node: link.node, clientIp: ip, known };
     const stored = user?.passwordHash;
@@ -200,10 +195,23 @@ export class FirstFactor {
     return { user, factor: 'key', credential: stored.fingerprint, enclosedCode: undefined };
   }
 
-  /**
-   * One try per interval from places the user never signed in from; those the user knows are not affected. How long
-   * this one would have to wait; 0 lets it through.
-   */
+  /** Those that throttle now. */
+  async #findLimits(scopes: readonly ThrottleScope[]): Promise<readonly Limit[]> {
+    const { clock, config, state } = this.#parts;
+    const nowMs = clock.now();
+    const found = await Promise.all(
+      scopes.map(async (one) => ({
+        ...one,
+        everyMs: one.node === undefined ? config.bans.thenOnePerMs : nodeThenOnePerMs,
+        untilMs: (await state.failures(one.scope)).lockedUntilMs ?? 0,
+      })),
+    );
+    const limits = found.filter(({ untilMs }) => untilMs > nowMs);
+    for (const { node, scope, untilMs } of limits) if (node !== undefined) this.#alarm(node, scope, untilMs);
+    return limits;
+  }
+
+  /** One try per interval. How long this one would have to wait; 0 lets it through. */
   #throttle(limits: readonly Limit[]): number {
     const now = this.#parts.clock.monotonic();
     const waits = limits.map(
@@ -245,13 +253,13 @@ export class FirstFactor {
     return { user: username, node, protocol, clientIp: client.ip, agent: client.agent };
   }
 
-  /** Once each time it begins; the map has a place for each pinned node. */
-  #alarm(node: string, untilMs: number): void {
-    if (this.#alarmed.get(node) === untilMs) return;
-    this.#alarmed.set(node, untilMs);
+  /** Once each time it begins; the map has two places for each pinned node. */
+  #alarm(node: string, scope: string, untilMs: number): void {
+    if (this.#alarmed.get(scope) === untilMs) return;
+    this.#alarmed.set(scope, untilMs);
     this.#parts.log.error(
       { alarm: 'many-wrong-passwords', node, untilMs },
-      'many wrong passwords come through one node: strangers are let through slowly',
+      'many wrong passwords come through one node: tries are let through slowly',
     );
   }
 }
@@ -266,10 +274,7 @@ function withBait({ code, publicMessage, reference, detail, cause }: SallyportEr
   });
 }
 
-interface Limit {
-  readonly scope: string;
-  /** Whose it is, for people. */
-  readonly of: string;
+interface Limit extends ThrottleScope {
   readonly everyMs: number;
 }
 
@@ -301,6 +306,45 @@ export function passwordScope(name: string): string {
 }
 
 /** All that a node brings, whatever user and address it names. */
-export function nodeScope(node: string): string {
+function nodeScope(node: string): string {
   return `password@${node}`;
+}
+
+/** A user at an address that user signed in from. */
+function knownPlaceScope(name: string, ip: string): string {
+  return `${passwordScope(name)} from ${ip}`;
+}
+
+/** All that a node brings of users at addresses they signed in from: counted apart, so that strangers slow none of them. */
+function knownPlacesScope(node: string): string {
+  return `known-password@${node}`;
+}
+
+/** What wrong passwords of such a try are counted by, narrowest first. */
+export interface ThrottleScope {
+  readonly scope: string;
+  /** Whose it is, for people. */
+  readonly of: string;
+  /** If it is a node's. */
+  readonly node?: string;
+}
+
+/**
+ * Which counts hold back a try. That a place is known is the node's word: it gets a wider limit, never none, or a node
+ * that was broken into would lift both by naming it.
+ */
+export function throttleScopes(
+  name: string,
+  ip: string,
+  node: string | undefined,
+  isKnown: boolean,
+): readonly ThrottleScope[] {
+  const ofName = isKnown
+    ? { scope: knownPlaceScope(name, ip), of: 'this name from there' }
+    : { scope: passwordScope(name), of: 'this name' };
+  if (node === undefined) return [ofName];
+  const ofNode = isKnown
+    ? { scope: knownPlacesScope(node), of: `known places through node ${node}`, node }
+    : { scope: nodeScope(node), of: `node ${node}`, node };
+  return [ofName, ofNode];
 }

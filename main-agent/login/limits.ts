@@ -62,8 +62,14 @@ export const lockMaxMs = 24 * 3_600_000;
  */
 export const wrongPasswordsPerNodeMax = 1_000;
 
-/** Through such a node then one try per this, of those who never signed in from where they are: as many again in 15 min. */
+/** Through such a node then one try per this: as many again in 15 min. */
 export const nodeThenOnePerMs = 1_000;
+
+/**
+ * Wrong passwords for a user from one address the user signed in from, in the same window. A person at home, or a
+ * program with an old password, does not reach it; a node that was broken into and names that address does.
+ */
+export const wrongPasswordsOfKnownPlaceMax = 100;
 
 /** Users, and nodes, whose last throttled try is remembered. */
 export const throttledScopesMax = 10_000;

@@ -3,7 +3,7 @@ import type { LoginExplainer, LoginQuestion, ValueOrigin } from '#main-agent/adm
 import { isInNetworks } from './account-rules.ts';
 import { assess } from './assessment.ts';
 import { explainLogin } from './explain.ts';
-import { nodeScope, passwordScope } from './first-factor.ts';
+import { throttleScopes } from './first-factor.ts';
 import { disableAfterInARow } from './limits.ts';
 import { codeScope, type LoginParts } from './login-parts.ts';
 
@@ -36,12 +36,12 @@ export function buildLoginExplainer(parts: LoginParts, facts: ExplainedFacts): L
         isNeverBanned: isInNetworks(question.ip, config.bans.neverBan),
       };
       if (user === undefined) return explainLogin({ ...asked, user });
-      const [status, failures, origins, passwordThrottles, lastGoodMs] = await Promise.all([
+      const isKnownPlace = (await state.lastGoodLogin(user.username, question.ip)) !== undefined;
+      const [status, failures, origins, passwordThrottles] = await Promise.all([
         vault.status(user.username),
         state.failures(codeScope(user.username)),
         facts.originsOf(user.username),
-        listThrottles(parts, question),
-        state.lastGoodLogin(user.username, question.ip),
+        listThrottles(parts, question, isKnownPlace),
       ]);
       return explainLogin({
         ...asked,
@@ -60,7 +60,7 @@ export function buildLoginExplainer(parts: LoginParts, facts: ExplainedFacts): L
         lockedUntilMs: failures.lockedUntilMs,
         isDisabled: failures.inARow >= disableAfterInARow,
         passwordThrottles,
-        isKnownPlace: lastGoodMs !== undefined,
+        isKnownPlace,
         trustedNetwork: findTrustedNetwork(parts, question),
         leases: parts.leases
           .list()
@@ -73,13 +73,13 @@ export function buildLoginExplainer(parts: LoginParts, facts: ExplainedFacts): L
   };
 }
 
-/** Until when strangers' tries are let through slowly, for this user and through this node. */
-async function listThrottles({ clock, state }: LoginParts, question: LoginQuestion): Promise<string[]> {
-  const { node, user } = question;
-  const scopes = [
-    { of: user, scope: passwordScope(user) },
-    ...(node === undefined ? [] : [{ of: `node ${node}`, scope: nodeScope(node) }]),
-  ];
+/** Until when tries from such a place are let through slowly, for this user and through this node. */
+async function listThrottles(
+  { clock, state }: LoginParts,
+  { user, ip, node }: LoginQuestion,
+  isKnownPlace: boolean,
+): Promise<string[]> {
+  const scopes = throttleScopes(user, ip, node, isKnownPlace);
   const found = await Promise.all(
     scopes.map(async ({ of, scope }) => ({ of, untilMs: (await state.failures(scope)).lockedUntilMs ?? 0 })),
   );

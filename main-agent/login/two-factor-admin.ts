@@ -32,8 +32,9 @@ export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
   }
 
   function giveToAnother(username: string, record: Change): Promise<void> {
-    const passwords: Change = { kind: 'clear-failures', scope: passwordScope(username) };
-    return departures.end(username, (changes) => takeAway(username, [passwords, record, ...changes]));
+    return departures.end(username, (changes) =>
+      takeAway(username, [forgetWrongPasswords(username), record, ...changes]),
+    );
   }
 
   /** What lives in memory. */
@@ -105,6 +106,7 @@ export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
       requireUser(username);
       await state.commit([
         { kind: 'clear-failures', scope: codeScope(username) },
+        forgetWrongPasswords(username),
         audit('two-factor.unlocked', username, why),
       ]);
     },
@@ -123,4 +125,8 @@ export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
       return code;
     },
   };
+}
+
+function forgetWrongPasswords(username: string): Change {
+  return { kind: 'clear-failures', scope: passwordScope(username), withParts: true };
 }

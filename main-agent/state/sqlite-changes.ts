@@ -161,8 +161,12 @@ export class ChangeWriter {
         this.#countFailure(change);
         return true;
       case 'clear-failures':
-        this.#run('DELETE FROM failures WHERE scope = ?', change.scope);
-        this.#run('DELETE FROM failure_scopes WHERE scope = ?', change.scope);
+        for (const table of ['failures', 'failure_scopes']) {
+          this.#run(`DELETE FROM ${table} WHERE scope = ?`, change.scope);
+          // ! follows the blank.
+          if (change.withParts === true)
+            this.#run(`DELETE FROM ${table} WHERE scope > ?1 || ' ' AND scope < ?1 || '!'`, change.scope);
+        }
         return true;
       case 'note-account-change': {
         const { username, node, atMs, kind, subject } = change.change;

@@ -136,7 +136,8 @@ export type Change =
       readonly lockMs: number;
       readonly lockMaxMs: number;
     }
-  | { readonly kind: 'clear-failures'; readonly scope: string }
+  /** `withParts`: and every scope whose name begins with this one and a blank. */
+  | { readonly kind: 'clear-failures'; readonly scope: string; readonly withParts?: true }
   /** Never fails. What a user changed through a node, so that it can be found and revoked (S-15). */
   | { readonly kind: 'note-account-change'; readonly change: StoredAccountChange }
   /** Never fails. A new user of that name starts as a stranger: first and good logins, changes are forgotten. */

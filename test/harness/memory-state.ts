@@ -344,6 +344,8 @@ function apply(tables: Tables, change: Change): boolean {
       return true;
     case 'clear-failures':
       tables.failures.delete(change.scope);
+      for (const scope of tables.failures.keys())
+        if (change.withParts === true && scope.startsWith(`${change.scope} `)) tables.failures.delete(scope);
       return true;
     case 'note-account-change':
       tables.accountChanges = [...tables.accountChanges, change.change];

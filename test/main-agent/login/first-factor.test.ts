@@ -178,6 +178,60 @@ describe('the first factor', () => {
     });
   });
 
+  describe('from a place that the node says is known', () => {
+    const home = { ip: '198.51.100.7' };
+    const wrong = (user: string) => refusal(rig.begin(user, { password: 'wrong', client: home }));
+    const signIn = async (user: string, client = home) =>
+      rig.answer(await rig.begin(user, { client }), { client });
+
+    it('S-13: a hundred wrong passwords in 15 minutes, and then one try per 10 s, at that place only', async () => {
+      const office = { ip: '198.51.100.8' };
+      await signIn('frank');
+      await signIn('frank', office);
+      for (let tries = 0; tries < 99; tries += 1) expect((await wrong('frank')).code).toBe('refused');
+      for (let tries = 0; tries < 2; tries += 1)
+        expect(await rig.begin('frank', { client: home })).toMatchObject({ next: 'admit' });
+      expect((await wrong('frank')).code).toBe('refused');
+      expect(await rig.begin('frank', { client: home })).toMatchObject({ next: 'admit' });
+      const error = await refusal(rig.begin('frank', { client: home }));
+      expect([error.code, error.data?.retryAfterMs]).toEqual(['rate-limited', 10_000]);
+      expect(await rig.begin('frank', { client: office })).toMatchObject({ next: 'admit' });
+      const after = await rig.restart();
+      await after.begin('frank', { client: home });
+      expect((await refusal(after.begin('frank', { client: home }))).code).toBe('rate-limited');
+      after.close();
+      rig.advance(15 * 60_000);
+      for (let tries = 0; tries < 2; tries += 1)
+        expect(await rig.begin('frank', { client: home })).toMatchObject({ next: 'admit' });
+    });
+
+    it('S-13: an admin who unlocks the user lifts it, at every place', async () => {
+      await signIn('frank');
+      for (let tries = 0; tries < 101; tries += 1) await wrong('frank');
+      expect((await wrong('frank')).code).toBe('rate-limited');
+      await rig.login.admin.twoFactor.unlock('frank', { actor: 'test', reason: 'called' });
+      expect((await wrong('frank')).code).toBe('refused');
+    });
+
+    it('S-13: a thousand through one node, over all users, slow known places too, and count for strangers', async () => {
+      const names = Array.from({ length: 12 }, (_, number) => `user-${number}`);
+      for (const name of names) {
+        rig.users.set(name, buildUser(name));
+        await signIn(name);
+      }
+      for (let tries = 0; tries < wrongPasswordsPerNodeMax; tries += 1)
+        await wrong(names[tries % names.length] ?? '');
+      expect(await rig.begin('user-1', { client: home })).toMatchObject({ next: 'admit' });
+      const error = await refusal(rig.begin('user-2', { client: home }));
+      expect([error.code, error.data?.retryAfterMs]).toEqual(['rate-limited', 1_000]);
+      expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
+      expect((await refusal(rig.begin('frank'))).code).toBe('rate-limited');
+      expect(await rig.begin('user-2', { client: home, node: rig.otherNode })).toMatchObject({
+        next: 'admit',
+      });
+    });
+  });
+
   it.each(['frank ', ' frank', 'Frank', 'ＦＲＡＮＫ', 'fra\u200bnk'])(
     'takes %j for the user it means, who is called by the right name from there on',
     async (typed) => {

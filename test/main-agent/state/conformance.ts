@@ -425,6 +425,16 @@ export function describeStateStore(
       });
     });
 
+    it('clears a scope with its parts, if asked to, and nothing beside them', async () => {
+      const scopes = ['password:a', 'password:a from 192.0.2.1', 'password:a from ::1', 'password:ab'];
+      const counted = () => Promise.all(scopes.map(async (scope) => (await store.failures(scope)).inARow));
+      for (const scope of scopes) await accepted({ kind: 'count-failure', ...counter(scope, nowMs) });
+      await accepted({ kind: 'clear-failures', scope: 'password:a' });
+      expect(await counted()).toEqual([0, 1, 1, 1]);
+      await accepted({ kind: 'clear-failures', scope: 'password:a', withParts: true });
+      expect(await counted()).toEqual([0, 0, 0, 1]);
+    });
+
     it('counts only failures inside the window', async () => {
       const fail = (): Promise<boolean> =>
         accepted({ kind: 'count-failure', ...counter('code:alice', nowMs) });
