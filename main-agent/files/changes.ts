@@ -2,7 +2,7 @@
 import type { AttributeChange, OpenMode, Precondition } from '#shared/file-service/attributes.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
-import type { FullSession } from '#main-agent/login/session.ts';
+import type { Caller } from './caller.ts';
 import { binOrder, type Bins, describeBinned } from './bins.ts';
 import { denied, isAFolder, taken, toFileError } from './file-error.ts';
 import type { Located, Mounted } from './mounts.ts';
@@ -52,7 +52,7 @@ export class Changes {
     this.#ownUploads = ownUploads;
   }
 
-  async makeFolder(session: FullSession, params: Params<'fs.make-folder'>): Promise<void> {
+  async makeFolder(session: Caller, params: Params<'fs.make-folder'>): Promise<void> {
     const located = this.#locate(session, params.path);
     const mounted = requireAllowed(located, 'mkdir');
     const { storage, place } = mounted;
@@ -64,7 +64,7 @@ export class Changes {
   }
 
   async removeFile(
-    session: FullSession,
+    session: Caller,
     params: Params<'fs.remove-file'>,
     precondition: Precondition | undefined,
   ): Promise<Result<'fs.remove-file'>> {
@@ -93,7 +93,7 @@ export class Changes {
    * does on a disk, or what a broken one left. The file that has the name goes with it, and needs the right.
    */
   async #removeOwn(
-    session: FullSession,
+    session: Caller,
     mounted: Mounted,
     own: WriteHandle | undefined,
     options: RemoveFileOptions,
@@ -114,7 +114,7 @@ export class Changes {
     return gone;
   }
 
-  async #removeStored(session: FullSession, mounted: Mounted, options: RemoveFileOptions): Promise<Gone> {
+  async #removeStored(session: Caller, mounted: Mounted, options: RemoveFileOptions): Promise<Gone> {
     try {
       const { id, bytes, binned } = await mounted.storage.removeFile(mounted.place, options);
       this.#context.quota.freed(session.username, mounted.mount, bytes, id);
@@ -129,7 +129,7 @@ export class Changes {
   }
 
   /** A user's own broken upload is the user's to delete. */
-  async #removeKept(session: FullSession, mounted: Mounted, otherwise: SallyportError): Promise<Gone> {
+  async #removeKept(session: Caller, mounted: Mounted, otherwise: SallyportError): Promise<Gone> {
     const kept = await findKept(session, mounted).catch(() => undefined);
     if (kept === undefined) throw otherwise;
     await mounted.storage.discardKept(kept.record.id);
@@ -137,7 +137,7 @@ export class Changes {
   }
 
   async removeFolder(
-    session: FullSession,
+    session: Caller,
     params: Params<'fs.remove-folder'>,
   ): Promise<Result<'fs.remove-folder'>> {
     const { recursive } = params;
@@ -183,7 +183,7 @@ export class Changes {
     return { binned: binned?.id };
   }
 
-  async change(session: FullSession, params: Params<'fs.change'>, change: AttributeChange): Promise<void> {
+  async change(session: Caller, params: Params<'fs.change'>, change: AttributeChange): Promise<void> {
     const { path, op } = params;
     const located = this.#locate(session, path);
     if (await this.#changeOwn(session, located, change)) return;
@@ -219,7 +219,7 @@ export class Changes {
   }
 
   /** Mode and times of a file that was just made need no right but the one to write it. False: not such a file. */
-  async #finish(session: FullSession, located: Located, change: AttributeChange): Promise<boolean> {
+  async #finish(session: Caller, located: Located, change: AttributeChange): Promise<boolean> {
     const { mounted } = located;
     if (mounted === undefined || isAllowed(mounted, 'overwrite')) return false;
     const { finishing } = this.#context;
@@ -236,7 +236,7 @@ export class Changes {
     return true;
   }
 
-  #tellChange(session: FullSession, { path }: Located, type: Stored['type'], change: AttributeChange): void {
+  #tellChange(session: Caller, { path }: Located, type: Stored['type'], change: AttributeChange): void {
     const changed = describeChange(change);
     // SETSTAT without a flag asks for nothing.
     if (changed === '') return;
@@ -248,7 +248,7 @@ export class Changes {
   }
 
   /** What is set on an upload by its name is set on its handle. False: this session has none open there. */
-  async #changeOwn(session: FullSession, { mounted }: Located, change: AttributeChange): Promise<boolean> {
+  async #changeOwn(session: Caller, { mounted }: Located, change: AttributeChange): Promise<boolean> {
     const own = mounted === undefined ? undefined : await this.#ownUploads.at(session, mounted);
     if (own === undefined) return false;
     try {
@@ -260,7 +260,7 @@ export class Changes {
     }
   }
 
-  #locate(session: FullSession, path: readonly string[]): Located {
+  #locate(session: Caller, path: readonly string[]): Located {
     return this.#context.mounts.locate(session.user(), path);
   }
 }

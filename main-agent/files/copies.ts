@@ -1,7 +1,7 @@
 /** Copies on main, so that their bytes do not travel to a client and back: whole files, and ranges of open ones. */
 import type { Params, Result } from '#shared/link/messages.ts';
-import type { FullSession } from '#main-agent/login/session.ts';
 import { SallyportError } from '#shared/error.ts';
+import type { Caller } from './caller.ts';
 import { binOrder, type Bins, describeBinned } from './bins.ts';
 import { badHandle, denied, taken } from './file-error.ts';
 import {
@@ -32,7 +32,7 @@ export class Copies {
     this.#finder = finder;
   }
 
-  async copy(session: FullSession, params: Params<'fs.copy'>): Promise<Result<'fs.copy'>> {
+  async copy(session: Caller, params: Params<'fs.copy'>): Promise<Result<'fs.copy'>> {
     const from = this.#context.mounts.locate(session.user(), params.from);
     const to = this.#context.mounts.locate(session.user(), params.to);
     const source = requireAllowed(from, 'read');
@@ -62,7 +62,7 @@ export class Copies {
   }
 
   async #copyFile(
-    session: FullSession,
+    session: Caller,
     source: Mounted,
     target: Mounted,
     to: Located,
@@ -123,7 +123,7 @@ export class Copies {
   }
 
   /** SFTP copy-data: bytes of one open file into another; stops at the end of the source. */
-  async copyRange(session: FullSession, params: Params<'fs.copy-range'>): Promise<Result<'fs.copy-range'>> {
+  async copyRange(session: Caller, params: Params<'fs.copy-range'>): Promise<Result<'fs.copy-range'>> {
     const from = await this.#finder.requireReadable(session, params.from);
     const to = await this.#finder.requireWrite(session, params.to);
     // Sent again after a crash, it would be there twice.

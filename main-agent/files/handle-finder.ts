@@ -3,8 +3,8 @@
  * process before it: then the upload's record or the journal says what it was, and it is opened again as if nothing had
  * happened.
  */
-import type { FullSession } from '#main-agent/login/session.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import type { Caller } from './caller.ts';
 import { badHandle, denied } from './file-error.ts';
 import type { Handle } from './handles.ts';
 import type { Located, Mounted, MountTree } from './mounts.ts';
@@ -29,7 +29,7 @@ export class HandleFinder {
   }
 
   /** Ends the handle when the session is over meanwhile; an upload that was taken up again stays resumable. */
-  async add(session: FullSession, number: number, handle: Handle): Promise<void> {
+  async add(session: Caller, number: number, handle: Handle): Promise<void> {
     try {
       this.#context.handles.add(session, number, handle);
     } catch (error) {
@@ -40,7 +40,7 @@ export class HandleFinder {
 
   /** `upload`: the id of the session's own open upload, where its bytes are what is read. */
   async addReader(
-    session: FullSession,
+    session: Caller,
     number: number,
     handle: ReadHandle,
     journal: Journal,
@@ -59,24 +59,24 @@ export class HandleFinder {
     handle.onEnd = () => journal.forgetReader(number);
   }
 
-  async find(session: FullSession, number: number): Promise<Handle | undefined> {
+  async find(session: Caller, number: number): Promise<Handle | undefined> {
     return this.#context.handles.find(session, number) ?? this.#adopt(session, number);
   }
 
-  async requireFile(session: FullSession, number: number): Promise<ReadHandle | WriteHandle> {
+  async requireFile(session: Caller, number: number): Promise<ReadHandle | WriteHandle> {
     const handle = await this.find(session, number);
     if (handle === undefined || handle.kind === 'folder') throw badHandle('no such file handle');
     return handle;
   }
 
-  async requireWrite(session: FullSession, number: number): Promise<WriteHandle> {
+  async requireWrite(session: Caller, number: number): Promise<WriteHandle> {
     const handle = await this.requireFile(session, number);
     if (handle.kind !== 'write') throw badHandle('opened for reading only');
     requireStillWritable(this.#context.mounts, session.user(), handle);
     return handle;
   }
 
-  async requireReadable(session: FullSession, number: number): Promise<ReadHandle | WriteHandle> {
+  async requireReadable(session: Caller, number: number): Promise<ReadHandle | WriteHandle> {
     const handle = await this.requireFile(session, number);
     if (handle.kind === 'write' && !handle.upload.record.readable) throw denied('opened for writing only');
     requireStillReadable(this.#context.mounts, session.user(), handle);
@@ -84,13 +84,13 @@ export class HandleFinder {
   }
 
   /** All that the session had open for writing when an earlier process ended, whether or not it is named again. */
-  async adoptAll(session: FullSession): Promise<void> {
+  async adoptAll(session: Caller): Promise<void> {
     for (const storage of this.#context.mounts.storages) {
       for (const id of storage.openBefore(session.key)) await this.#tryToFind(session, id);
     }
   }
 
-  async #tryToFind(session: FullSession, id: string): Promise<void> {
+  async #tryToFind(session: Caller, id: string): Promise<void> {
     try {
       await this.find(session, Number.parseInt(id, 36));
     } catch (error) {
@@ -100,7 +100,7 @@ export class HandleFinder {
   }
 
   /** Once, however many requests and streams ask at the same time. */
-  #adopt(session: FullSession, number: number): Promise<Handle | undefined> {
+  #adopt(session: Caller, number: number): Promise<Handle | undefined> {
     const key = `${session.key} ${number}`;
     const running = this.#adopting.get(key);
     if (running !== undefined) return running;
@@ -109,7 +109,7 @@ export class HandleFinder {
     return adopting;
   }
 
-  async #adoptFrom(session: FullSession, number: number): Promise<Handle | undefined> {
+  async #adoptFrom(session: Caller, number: number): Promise<Handle | undefined> {
     for (const storage of this.#context.mounts.storages) {
       const handle =
         (await this.#adoptUpload(session, number, storage)) ??
@@ -119,11 +119,7 @@ export class HandleFinder {
     return undefined;
   }
 
-  async #adoptUpload(
-    session: FullSession,
-    number: number,
-    storage: Storage,
-  ): Promise<WriteHandle | undefined> {
+  async #adoptUpload(session: Caller, number: number, storage: Storage): Promise<WriteHandle | undefined> {
     const { mounts, quota, log } = this.#context;
     const upload = await storage.adoptUpload(uploadIdOf(number), session.key);
     if (upload === undefined) return undefined;
@@ -144,11 +140,7 @@ export class HandleFinder {
     }
   }
 
-  async #adoptReader(
-    session: FullSession,
-    number: number,
-    storage: Storage,
-  ): Promise<ReadHandle | undefined> {
+  async #adoptReader(session: Caller, number: number, storage: Storage): Promise<ReadHandle | undefined> {
     const reader = storage.journal.recallReader(session.key, number);
     if (reader === undefined) return undefined;
     const located = this.#context.mounts.locate(session.user(), reader.virtualPath);
@@ -166,7 +158,7 @@ export class HandleFinder {
     return handle;
   }
 
-  async #openBeside(session: FullSession, { beside }: Reader): Promise<StoredFile | undefined> {
+  async #openBeside(session: Caller, { beside }: Reader): Promise<StoredFile | undefined> {
     if (beside === undefined) return undefined;
     const writing = await this.find(session, Number.parseInt(beside.upload, 36));
     return writing?.kind === 'write' ? writing.openBeside() : undefined;

@@ -4,7 +4,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { SallyportError } from '#shared/error.ts';
-import type { FullSession } from '#main-agent/login/session.ts';
+import type { Caller } from './caller.ts';
 import { badHandle } from './file-error.ts';
 import { handlesMax, handlesPerSessionMax } from './limits.ts';
 import type { FolderPages } from './folder-pages.ts';
@@ -23,7 +23,7 @@ export interface OpenResumable {
 }
 
 export interface Opened {
-  readonly session: FullSession;
+  readonly session: Caller;
   readonly number: number;
   readonly handle: Handle;
 }
@@ -41,7 +41,7 @@ export class HandleTable {
   }
 
   /** Rejects `too-many` before anything is opened. Call the returned function when the opening is over. */
-  reserve(session: FullSession): () => void {
+  reserve(session: Caller): () => void {
     const own = this.#bySession.get(session.key)?.size ?? 0;
     if (own >= handlesPerSessionMax || this.#count + this.#reserved >= handlesMax) {
       throw new SallyportError('too-many', 'Too many files are open', {
@@ -54,9 +54,11 @@ export class HandleTable {
     };
   }
 
-  /** Throws when the session ended while the thing was being opened: then it is the caller's to end. */
-  add(session: FullSession, number: number, handle: Handle): void {
+  /** Throws when the session, or the process it was opened through, ended while the thing was being opened: then it is the caller's to end. */
+  add(session: Caller, number: number, handle: Handle): void {
     if (session.ended.aborted) throw new SallyportError('no-session', 'The session is over');
+    if (session.processGone.aborted)
+      throw new SallyportError('link-down', 'The connection to the inside is down');
     let own = this.#bySession.get(session.key);
     if (own === undefined) this.#bySession.set(session.key, (own = new Map()));
     if (own.size >= handlesPerSessionMax) throw new SallyportError('too-many', 'Too many files are open');
@@ -64,11 +66,11 @@ export class HandleTable {
     this.#count += 1;
   }
 
-  find(session: FullSession, number: number): Handle | undefined {
+  find(session: Caller, number: number): Handle | undefined {
     return this.#bySession.get(session.key)?.get(number)?.handle;
   }
 
-  require(session: FullSession, number: number): Handle {
+  require(session: Caller, number: number): Handle {
     const handle = this.find(session, number);
     if (handle === undefined) throw badHandle('no such handle in this session');
     return handle;
@@ -97,13 +99,13 @@ export class HandleTable {
   }
 
   /** Oldest first. */
-  uploadsOf(session: FullSession): readonly WriteHandle[] {
+  uploadsOf(session: Caller): readonly WriteHandle[] {
     const own = this.#bySession.get(session.key)?.values() ?? [];
     return [...own].flatMap(({ handle }) => (handle.kind === 'write' ? [handle] : []));
   }
 
   /** The id of the upload that this session opened with an operation of that number. */
-  uploadBegunBy(session: FullSession, operation: number): string | undefined {
+  uploadBegunBy(session: Caller, operation: number): string | undefined {
     const own = this.uploadsOf(session).find(({ upload }) => upload.record.operation === operation);
     return own?.upload.record.id;
   }
@@ -112,6 +114,13 @@ export class HandleTable {
     const own = [...(this.#bySession.get(sessionKey)?.values() ?? [])].map(({ handle }) => handle);
     this.#bySession.delete(sessionKey);
     this.#count -= own.length;
+    return own;
+  }
+
+  /** All that was opened through a process of a node, whatever the session. */
+  takeAllThrough(processGone: AbortSignal): readonly Opened[] {
+    const own = [...this.list()].filter(({ session }) => session.processGone === processGone);
+    for (const { session, number } of own) this.take(session, number);
     return own;
   }
 

@@ -4,8 +4,8 @@
  */
 import type { Attributes, Entry } from '#shared/file-service/attributes.ts';
 import { isSallyportError } from '#shared/error.ts';
+import type { Caller } from './caller.ts';
 import { denied, notFound } from './file-error.ts';
-import type { FullSession } from '#main-agent/login/session.ts';
 import type { Located, MountTree } from './mounts.ts';
 import type { OwnUploads } from './own-uploads.ts';
 import { isAllowed } from './permissions.ts';
@@ -50,7 +50,7 @@ export class Listing {
 
   /** The user must be allowed to list there; a folder that leads to mounts always shows these. */
   static async open(
-    session: FullSession,
+    session: Caller,
     { mounts, builtAtMs }: Pick<FileContext, 'mounts' | 'builtAtMs'>,
     ownUploads: OwnUploads,
     located: Located,

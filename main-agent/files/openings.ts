@@ -3,6 +3,7 @@ import type { AttributeChange, OpenMode, Precondition } from '#shared/file-servi
 import type { SallyportError } from '#shared/error.ts';
 import type { Result } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
+import type { Caller } from './caller.ts';
 import { binOrder, type Bins, describeBinned } from './bins.ts';
 import { badHandle, denied, notFound, taken, toFileError } from './file-error.ts';
 import type { Ending, Handle } from './handles.ts';
@@ -33,7 +34,7 @@ function endingAfter(failure: SallyportError, { upload }: WriteHandle): Ending {
 
 /** One OPEN for writing, looked up. */
 interface Opening {
-  readonly session: FullSession;
+  readonly session: Caller;
   readonly located: Located;
   readonly mounted: Mounted;
   readonly mode: OpenMode;
@@ -61,7 +62,7 @@ export class Openings {
   }
 
   async open(
-    session: FullSession,
+    session: Caller,
     operation: number,
     path: readonly string[],
     mode: OpenMode,
@@ -79,7 +80,7 @@ export class Openings {
     }
   }
 
-  async #openForReading(session: FullSession, located: Located): Promise<Result<'fs.open'>> {
+  async #openForReading(session: Caller, located: Located): Promise<Result<'fs.open'>> {
     const mounted = requireAllowed(located, 'read');
     const { storage, place } = mounted;
     const { handles, clock } = this.#context;
@@ -96,7 +97,7 @@ export class Openings {
   }
 
   async #openForWriting(
-    session: FullSession,
+    session: Caller,
     operation: number,
     located: Located,
     mode: OpenMode,
@@ -189,7 +190,7 @@ export class Openings {
     return handle;
   }
 
-  async commit(session: FullSession, number: number, params: CommitParams): Promise<Result<'fs.commit'>> {
+  async commit(session: Caller, number: number, params: CommitParams): Promise<Result<'fs.commit'>> {
     const handle = await this.#finder.find(session, number);
     if (handle === undefined) return this.#committedBefore(session, number);
     if (handle.kind === 'read') {
@@ -216,7 +217,7 @@ export class Openings {
   }
 
   async #commitUpload(
-    session: FullSession,
+    session: Caller,
     handle: WriteHandle,
     { precondition, mtimeMs }: CommitParams,
   ): Promise<CommitOutcome> {
@@ -258,7 +259,7 @@ export class Openings {
   }
 
   /** Its name was taken from it while it was written: the client is content, and nothing is there. */
-  async #commitUnlinked(session: FullSession, handle: WriteHandle): Promise<CommitOutcome> {
+  async #commitUnlinked(session: Caller, handle: WriteHandle): Promise<CommitOutcome> {
     const outcome = await handle.commit({ mayReplace: false, mayCreate: false, keptVersionBytesMax: 0 });
     this.#context.receipts.write(session, {
       event: 'file.upload',
@@ -272,7 +273,7 @@ export class Openings {
   }
 
   /** The commit happened and its answer was lost with the process that gave it. */
-  async #committedBefore(session: FullSession, number: number): Promise<Result<'fs.commit'>> {
+  async #committedBefore(session: Caller, number: number): Promise<Result<'fs.commit'>> {
     for (const storage of this.#context.mounts.storages) {
       const committed = await storage.findCommitted(uploadIdOf(number), session.key);
       if (committed !== undefined) {
@@ -285,7 +286,7 @@ export class Openings {
   }
 
   /** Lets go of a handle; unknown numbers are none of anybody's business. */
-  async release(session: FullSession, number: number, how: Ending, reason?: SallyportError): Promise<void> {
+  async release(session: Caller, number: number, how: Ending, reason?: SallyportError): Promise<void> {
     await this.#finder.find(session, number);
     const handle = this.#context.handles.take(session, number);
     if (handle !== undefined) await this.end(session, handle, how, reason);

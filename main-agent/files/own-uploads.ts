@@ -3,7 +3,7 @@
  * a disk; to everybody else it comes with its CLOSE. Over SFTP only: a page asks for its folders while uploads run, and
  * shows these itself.
  */
-import type { FullSession } from '#main-agent/login/session.ts';
+import type { Caller } from './caller.ts';
 import type { HandleFinder } from './handle-finder.ts';
 import type { HandleTable } from './handles.ts';
 import type { Mounted } from './mounts.ts';
@@ -21,13 +21,13 @@ export class OwnUploads {
   }
 
   /** The newest one of that name. */
-  async at(session: FullSession, mounted: Mounted): Promise<WriteHandle | undefined> {
+  async at(session: Caller, mounted: Mounted): Promise<WriteHandle | undefined> {
     const own = await this.#in(session, mounted);
     return own.findLast((handle) => isSamePlace(handle.upload.record.place, mounted.place));
   }
 
   /** By name, those that will lie in a folder. */
-  async inFolder(session: FullSession, mounted: Mounted): Promise<ReadonlyMap<string, WriteHandle>> {
+  async inFolder(session: Caller, mounted: Mounted): Promise<ReadonlyMap<string, WriteHandle>> {
     const byName = new Map<string, WriteHandle>();
     for (const handle of await this.#in(session, mounted)) {
       const { root, path } = handle.upload.record.place;
@@ -38,12 +38,12 @@ export class OwnUploads {
   }
 
   /** Those that will lie in a folder or somewhere below it. */
-  async below(session: FullSession, mounted: Mounted): Promise<readonly WriteHandle[]> {
+  async below(session: Caller, mounted: Mounted): Promise<readonly WriteHandle[]> {
     const own = await this.#in(session, mounted);
     return own.filter((handle) => isBelow(handle.upload.record.place, mounted.place));
   }
 
-  async #in(session: FullSession, mounted: Mounted): Promise<readonly WriteHandle[]> {
+  async #in(session: Caller, mounted: Mounted): Promise<readonly WriteHandle[]> {
     if (session.protocol !== 'sftp' || !(isAllowed(mounted, 'write') || isAllowed(mounted, 'overwrite'))) {
       return [];
     }

@@ -2,7 +2,7 @@
 import type { Attributes } from '#shared/file-service/attributes.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
-import type { FullSession } from '#main-agent/login/session.ts';
+import type { Caller } from './caller.ts';
 import { denied, notFound, toFileError } from './file-error.ts';
 import { FolderPages } from './folder-pages.ts';
 import { copiesAtOnce, surveyAskedEntriesMax, surveysAtOnce } from './limits.ts';
@@ -17,7 +17,7 @@ import { UnservedCount } from './storage/unserved.ts';
 import { hashBytes } from './upload-digest.ts';
 
 /** What this user's broken upload left under a path, if no file has it. */
-export async function findKept(session: FullSession, mounted: Mounted): Promise<KeptUpload | undefined> {
+export async function findKept(session: Caller, mounted: Mounted): Promise<KeptUpload | undefined> {
   const { storage, place } = mounted;
   if (place.path.length === 0 || !isAllowed(mounted, 'write')) return undefined;
   return storage.keptUpload(session.username, place);
@@ -49,7 +49,7 @@ export class Queries {
     this.#ownUploads = ownUploads;
   }
 
-  async list(session: FullSession, params: Params<'fs.list'>): Promise<Result<'fs.list'>> {
+  async list(session: Caller, params: Params<'fs.list'>): Promise<Result<'fs.list'>> {
     const { mounts, sortedPages } = this.#context;
     const located = mounts.locate(session.user(), params.path);
     const listing = await Listing.open(session, this.#context, this.#ownUploads, located);
@@ -62,7 +62,7 @@ export class Queries {
   }
 
   /** Asked before a folder is deleted with all that is in it. */
-  async survey(session: FullSession, path: readonly string[]): Promise<Result<'fs.survey'>> {
+  async survey(session: Caller, path: readonly string[]): Promise<Result<'fs.survey'>> {
     const located = this.#context.mounts.locate(session.user(), path);
     const { storage, place } = requireAllowed(located, 'list');
     // What the disk has where another mount lies is not what this user sees there, and may not be theirs to see.
@@ -100,7 +100,7 @@ export class Queries {
     return { looked, isComplete, unserved: { count, names: [...names] } };
   }
 
-  async openFolder(session: FullSession, path: readonly string[]): Promise<Result<'fs.open-folder'>> {
+  async openFolder(session: Caller, path: readonly string[]): Promise<Result<'fs.open-folder'>> {
     const { mounts, handles } = this.#context;
     const done = handles.reserve(session);
     try {
@@ -119,13 +119,13 @@ export class Queries {
     }
   }
 
-  async readFolder(session: FullSession, number: number): Promise<Result<'fs.read-folder'>> {
+  async readFolder(session: Caller, number: number): Promise<Result<'fs.read-folder'>> {
     const handle = this.#context.handles.require(session, number);
     if (handle.kind !== 'folder') throw new SallyportError('not-a-folder', 'That is not a folder');
     return handle.next();
   }
 
-  async stat(session: FullSession, path: readonly string[]): Promise<Attributes> {
+  async stat(session: Caller, path: readonly string[]): Promise<Attributes> {
     const { mounts, builtAtMs } = this.#context;
     const located = mounts.locate(session.user(), path);
     const { mounted, mountNames } = located;
@@ -148,7 +148,7 @@ export class Queries {
     return shown(existing);
   }
 
-  async #kept(session: FullSession, mounted: Mounted): Promise<KeptUpload | undefined> {
+  async #kept(session: Caller, mounted: Mounted): Promise<KeptUpload | undefined> {
     try {
       return await findKept(session, mounted);
     } catch (error) {
@@ -158,7 +158,7 @@ export class Queries {
     }
   }
 
-  async usage(session: FullSession, path: readonly string[]): Promise<Result<'fs.usage'>> {
+  async usage(session: Caller, path: readonly string[]): Promise<Result<'fs.usage'>> {
     const { mounts, quota } = this.#context;
     const user = session.user();
     const mounted = anyMounted(mounts.locate(user, path), user.mounts[0]?.path, (first) =>
@@ -175,7 +175,7 @@ export class Queries {
     };
   }
 
-  async hash(session: FullSession, path: readonly string[]): Promise<Result<'fs.hash'>> {
+  async hash(session: Caller, path: readonly string[]): Promise<Result<'fs.hash'>> {
     const located = this.#context.mounts.locate(session.user(), path);
     requireFileName(located);
     const { storage, place } = requireAllowed(located, 'read');
@@ -193,7 +193,7 @@ export class Queries {
     });
   }
 
-  async readLink(session: FullSession, path: readonly string[]): Promise<Result<'fs.read-link'>> {
+  async readLink(session: Caller, path: readonly string[]): Promise<Result<'fs.read-link'>> {
     await this.stat(session, path);
     throw new SallyportError('unsupported', 'That is not a link', {
       detail: 'symbolic links are not served',

@@ -1,7 +1,7 @@
 /** Renames: of what is stored, and of what the session itself is still writing. */
 import { SallyportError } from '#shared/error.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
-import type { FullSession } from '#main-agent/login/session.ts';
+import type { Caller } from './caller.ts';
 import { binOrder, type Bins, describeBinned } from './bins.ts';
 import { denied, taken, toFileError } from './file-error.ts';
 import type { Located, Mounted } from './mounts.ts';
@@ -17,7 +17,7 @@ import type { WriteHandle } from './write-handle.ts';
 
 /** One rename, looked up. */
 interface Move {
-  readonly session: FullSession;
+  readonly session: Caller;
   readonly from: Located;
   readonly to: Located;
   readonly source: Mounted;
@@ -38,7 +38,7 @@ export class Renames {
     this.#ownUploads = ownUploads;
   }
 
-  async rename(session: FullSession, params: Params<'fs.rename'>): Promise<Result<'fs.rename'>> {
+  async rename(session: Caller, params: Params<'fs.rename'>): Promise<Result<'fs.rename'>> {
     const { mounts } = this.#context;
     const user = session.user();
     const from = mounts.locate(user, params.from);

@@ -4,10 +4,10 @@
  * session of the same user may use, and that the newest connection always wins over one that may be dead.
  */
 import { randomBytes } from 'node:crypto';
-import type { FullSession } from '#main-agent/login/session.ts';
 import { setTimeout as wait } from 'node:timers/promises';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import { type Params, type Result, type UploadView, uploadsMax } from '#shared/link/messages.ts';
+import type { Caller } from './caller.ts';
 import { denied, notFound, taken } from './file-error.ts';
 import { type HandleFinder, requireSamePlace, uploadIdOf } from './handle-finder.ts';
 import { shown } from './listing.ts';
@@ -47,12 +47,12 @@ export class ResumableUploads {
     this.#keepMs = keepMs;
   }
 
-  create(session: FullSession, params: Params<'fs.create-upload'>): Promise<UploadView> {
+  create(session: Caller, params: Params<'fs.create-upload'>): Promise<UploadView> {
     // One after the other, so that no number of them at once gets past the bound.
     return this.#turns.hold([`create ${session.username}`], () => this.#create(session, params));
   }
 
-  async #create(session: FullSession, params: Params<'fs.create-upload'>): Promise<UploadView> {
+  async #create(session: Caller, params: Params<'fs.create-upload'>): Promise<UploadView> {
     const { mounts, handles, quota, clock } = this.#context;
     const { op, lengthBytes, mtimeMs, overwrite, metadata } = params;
     const located = mounts.locate(session.user(), params.path);
@@ -106,7 +106,7 @@ export class ResumableUploads {
     return this.#view(upload.record, resumable, 0, clock.now());
   }
 
-  find(session: FullSession, name: string): UploadView {
+  find(session: Caller, name: string): UploadView {
     const found = this.#all(session.username).find(({ view }) => view.upload === name);
     if (found !== undefined) return withMetadata(found.view, found.record.resumable);
     const finished = this.#context.finishedUploads.find(session.username, name);
@@ -116,7 +116,7 @@ export class ResumableUploads {
     return withMetadata(view, resumable);
   }
 
-  list(session: FullSession): UploadView[] {
+  list(session: Caller): UploadView[] {
     const listed: UploadView[] = [];
     let octets = 0;
     for (const { view } of this.#all(session.username).slice(0, uploadsMax)) {
@@ -127,10 +127,7 @@ export class ResumableUploads {
     return listed;
   }
 
-  open(
-    session: FullSession,
-    { op, upload: name }: Params<'fs.open-upload'>,
-  ): Promise<Result<'fs.open-upload'>> {
+  open(session: Caller, { op, upload: name }: Params<'fs.open-upload'>): Promise<Result<'fs.open-upload'>> {
     return this.#turns.hold([name], async () => {
       const begun = this.#begunBy(session, op);
       if (begun !== undefined) {
@@ -150,7 +147,7 @@ export class ResumableUploads {
     });
   }
 
-  remove(session: FullSession, name: string): Promise<void> {
+  remove(session: Caller, name: string): Promise<void> {
     return this.#turns.hold([name], async () => {
       // What became of it is a file now, and the verbs of files are for that.
       if (this.#context.finishedUploads.forget(session.username, name)) return;
@@ -160,7 +157,7 @@ export class ResumableUploads {
   }
 
   /** The number of the handle that this very request opened before main was killed. */
-  #begunBy(session: FullSession, op: number): number | undefined {
+  #begunBy(session: Caller, op: number): number | undefined {
     for (const storage of this.#context.mounts.storages) {
       const id = storage.findUpload(session.key, op);
       if (id !== undefined) return Number.parseInt(id, 36);
@@ -196,7 +193,7 @@ export class ResumableUploads {
   }
 
   async #resume(
-    session: FullSession,
+    session: Caller,
     number: number,
     op: number,
     { storage, kept }: Waiting,

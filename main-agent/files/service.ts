@@ -9,9 +9,10 @@ import { requireComponents } from '#shared/file-service/virtual-path.ts';
 import type { Log } from '#shared/log.ts';
 import type { Params } from '#shared/link/messages.ts';
 import type { Audit } from '#main-agent/audit/record.ts';
-import type { FileHandlers } from '#main-agent/link/handlers.ts';
+import type { FileHandlers, NodeLink } from '#main-agent/link/handlers.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import { buildCaller, type Caller } from './caller.ts';
 import { Bandwidth } from './bandwidth.ts';
 import { Bins } from './bins.ts';
 import { Changes } from './changes.ts';
@@ -97,7 +98,8 @@ interface Target {
   readonly to?: readonly string[] | number;
 }
 
-type Act<P, R> = (params: P, session: FullSession) => Promise<R>;
+type Act<P, R> = (params: P, session: Caller) => Promise<R>;
+type Handler<P, R> = (params: P, session: FullSession, link: NodeLink) => Promise<R>;
 
 class Service implements FileService {
   readonly handlers: FileHandlers;
@@ -132,9 +134,10 @@ class Service implements FileService {
       new ResumableUploads(context, finder, options.uploads.keepPartialMs),
     );
     const onStream = buildStreamHandler(context, finder);
-    this.onStream = (header, stream, session) => {
-      this.#watch(session);
-      onStream(header, stream, session);
+    this.onStream = (header, stream, session, link) => {
+      const caller = buildCaller(session, link);
+      this.#watch(caller);
+      onStream(header, stream, caller);
     };
     this.surveys = new Survey(context.mounts.storages, context.clock, context.log);
     this.#sweeping = setInterval(() => void this.#sweep(), sweepIntervalMs).unref();
@@ -214,24 +217,25 @@ class Service implements FileService {
     };
   }
 
-  #guard<P extends Target, R>(act: Act<P, R>): Act<P, R> {
-    return async (params, session) => {
-      this.#watch(session);
+  #guard<P extends Target, R>(act: Act<P, R>): Handler<P, R> {
+    return async (params, session, link) => {
+      const caller = buildCaller(session, link);
+      this.#watch(caller);
       try {
-        return await act(params, session);
+        return await act(params, caller);
       } catch (error) {
         if (session.ended.aborted) {
           throw new SallyportError('no-session', 'The session is over', { cause: error });
         }
         const failure = toFileError(error);
-        await this.#noteRefusal(session, params, failure);
+        await this.#noteRefusal(caller, params, failure);
         throw failure;
       }
     };
   }
 
   /** Opening and changing carry an operation number: what an admin's rule forbids of these leaves a record. */
-  async #noteRefusal(session: FullSession, params: Target, { code, detail }: SallyportError): Promise<void> {
+  async #noteRefusal(session: Caller, params: Target, { code, detail }: SallyportError): Promise<void> {
     if (code !== 'permission-denied' && code !== 'quota-exceeded') return;
     const { op, path, from, to } = params;
     const components = path ?? from;
@@ -249,11 +253,16 @@ class Service implements FileService {
     });
   }
 
-  /** Whoever ends a session, its files end with it. */
-  #watch(session: FullSession): void {
-    if (this.#watched.has(session.ended)) return;
-    this.#watched.add(session.ended);
-    session.ended.addEventListener('abort', () => void this.endSession(session), { once: true });
+  /** Whoever ends a session, its files end with it; so do those that a process of a node had open. */
+  #watch(caller: Caller): void {
+    this.#once(caller.ended, () => void this.endSession(caller));
+    this.#once(caller.processGone, () => void this.#endProcess(caller.processGone));
+  }
+
+  #once(signal: AbortSignal, act: () => void): void {
+    if (this.#watched.has(signal)) return;
+    this.#watched.add(signal);
+    signal.addEventListener('abort', act, { once: true });
   }
 
   async usedBytes(username: string): Promise<number> {
@@ -272,6 +281,19 @@ class Service implements FileService {
         else await handle.end('keep', reason);
       } catch (error) {
         log.warn({ err: error }, 'a file of an ended session could not be closed');
+      }
+    }
+  }
+
+  /** Nobody can name any more what it had open; a client that comes back opens anew, and finds its upload kept. */
+  async #endProcess(gone: AbortSignal): Promise<void> {
+    const { handles, log } = this.#context;
+    const reason = new SallyportError('link-down', 'The node it went through ended');
+    for (const { session, handle } of handles.takeAllThrough(gone)) {
+      try {
+        await this.#openings.end(session, handle, 'keep', reason);
+      } catch (error) {
+        log.warn({ err: error }, 'a file that an ended process had open could not be closed');
       }
     }
   }

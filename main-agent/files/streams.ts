@@ -5,9 +5,8 @@
 import { SallyportError } from '#shared/error.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 import type { StreamHeader } from '#shared/link/messages.ts';
-import type { StreamHandler } from '#main-agent/link/handlers.ts';
-import type { FullSession } from '#main-agent/login/session.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import type { Caller } from './caller.ts';
 import { type Direction, turnBytesAt } from './bandwidth.ts';
 import { toFileError } from './file-error.ts';
 import { type HandleFinder, requireStillReadable, requireStillWritable } from './handle-finder.ts';
@@ -15,7 +14,10 @@ import { type Pace, type ReadRange, ReadStream } from './read-stream.ts';
 import type { FileContext } from './service-context.ts';
 import { WriteStream } from './write-stream.ts';
 
-export function buildStreamHandler(context: FileContext, finder: HandleFinder): StreamHandler {
+export function buildStreamHandler(
+  context: FileContext,
+  finder: HandleFinder,
+): (header: StreamHeader, stream: LaneStream, session: Caller) => void {
   return (header, stream, session) => {
     if (header.kind === 'read') void readFile(context, finder, header, stream, session);
     else void writeFile(context, finder, header, stream, session);
@@ -24,7 +26,7 @@ export function buildStreamHandler(context: FileContext, finder: HandleFinder): 
 
 function buildPace(
   context: FileContext,
-  session: FullSession,
+  session: Caller,
   direction: Direction,
   requireStillAllowed: (user: EffectiveUser) => void,
 ): Pace {
@@ -44,7 +46,7 @@ function buildPace(
   };
 }
 
-function requireLive(session: FullSession): void {
+function requireLive(session: Caller): void {
   if (session.ended.aborted) throw new SallyportError('no-session', 'The session is over');
 }
 
@@ -53,7 +55,7 @@ async function readFile(
   finder: HandleFinder,
   header: Extract<StreamHeader, { kind: 'read' }>,
   stream: LaneStream,
-  session: FullSession,
+  session: Caller,
 ): Promise<void> {
   // The node may give up before there is anything to stop.
   let isGone = false;
@@ -85,7 +87,7 @@ async function writeFile(
   finder: HandleFinder,
   header: Extract<StreamHeader, { kind: 'write' }>,
   stream: LaneStream,
-  session: FullSession,
+  session: Caller,
 ): Promise<void> {
   let forget = (): void => undefined;
   // At once: the first pieces may arrive before an upload of an earlier process is found again.

@@ -160,7 +160,7 @@ export class Dispatcher {
       stream.reset(toSallyportError(error));
       return;
     }
-    this.#handlers.onStream(header, stream, session);
+    this.#handlers.onStream(header, stream, session, this.#link);
   }
 
   /** The handler of exactly this verb, its params, then the proof. One place for what the compiler can't pair up. */

@@ -16,6 +16,8 @@ export interface NodeLink {
   readonly epoch: number;
   /** TLS exporter value of the control connection, base64url. */
   readonly exporter: string;
+  /** Aborts when the node's process behind this link is no more, or has been away too long. */
+  readonly processGone: AbortSignal;
   /** The node's own `validated_logins`, from its hello. */
   readonly validatedLogins: boolean;
   send<E extends EventName>(event: E, body: EventBody<E>): void;
@@ -46,4 +48,9 @@ export type FileHandlers = {
   readonly [V in FileVerb]: (params: Params<V>, session: FullSession, link: NodeLink) => Promise<Result<V>>;
 };
 /** A stream the DMZ opened on a lane, after its header was checked and its session found. */
-export type StreamHandler = (header: StreamHeader, stream: LaneStream, session: FullSession) => void;
+export type StreamHandler = (
+  header: StreamHeader,
+  stream: LaneStream,
+  session: FullSession,
+  link: NodeLink,
+) => void;

@@ -24,6 +24,12 @@ export const operationLifeMs = 180_000;
 /** Ended sessions a node is told of when it comes back; what is beyond it learns from `no-session`. */
 export const missedEndingsMax = 10_000;
 
+/**
+ * A node's process whose link is down is given up after this, and what it had open ends as if it had ended: far longer
+ * than it would itself wait for us (`park.for`), and as long as what was open is remembered over a restart of ours.
+ */
+export const processAwayMaxMs = 10 * 60_000;
+
 /** First wait before dialling again, doubled up to the last; jittered so that workers don't come in step. */
 export const backoffMsMin = 200;
 export const backoffMsMax = 10_000;

@@ -23,6 +23,7 @@ import {
   workersMax,
 } from './limits.ts';
 import { NodeConnection } from './node-connection.ts';
+import { NodeProcesses } from './node-processes.ts';
 import { OperationLog } from './operations.ts';
 import { WorkerDialer } from './worker-dialer.ts';
 
@@ -107,8 +108,7 @@ interface Registered {
   readonly atWork: RequestCounts;
   readonly laneDials: Rate;
   readonly epochs: Map<number, number>;
-  /** Which process each worker was at its last hello. */
-  readonly boots: Map<number, string>;
+  readonly processes: NodeProcesses;
   /** Endings each worker has not been told of. */
   readonly missed: Map<number, EventBody<'session.ended'>[]>;
 }
@@ -177,6 +177,7 @@ class Links implements MainLinks {
     if (registered === undefined) return false;
     this.#nodes.delete(node);
     for (const dialer of registered.dialers.values()) dialer.stop(reason);
+    registered.processes.close();
     return true;
   }
 
@@ -195,7 +196,7 @@ class Links implements MainLinks {
       atWork: new RequestCounts({ inAllMax: nodeRequestsMax, perSessionMax: nodeRequestsPerSessionMax }),
       laneDials: new Rate(laneDialRate, this.#options.clock.monotonic()),
       epochs: new Map(),
-      boots: new Map(),
+      processes: new NodeProcesses(),
       missed: new Map(),
     };
     this.#nodes.set(node.name, registered);
@@ -203,7 +204,7 @@ class Links implements MainLinks {
   }
 
   #dialWorker(registered: Registered, worker: number, port: number): void {
-    const { node, dialers, epochs, boots, operations, atWork, laneDials, missed } = registered;
+    const { node, dialers, epochs, processes, operations, atWork, laneDials, missed } = registered;
     const { tap, clock, log, mainName, validatedLogins, policy, onEdgeEvent, onAlarm, onWorkerRestart } =
       this.#options;
     const dialer = new WorkerDialer({
@@ -245,10 +246,10 @@ class Links implements MainLinks {
           onOpen: (hello) => {
             dialer.markUp();
             log.info({ node: node.name, worker, epoch, software: hello.software }, 'link: up');
-            const before = boots.get(worker);
-            boots.set(worker, hello.boot);
-            if (before !== undefined && before !== hello.boot) onWorkerRestart?.(node.name, worker);
+            const { gone, replaced } = processes.join(worker, hello.boot);
+            if (replaced) onWorkerRestart?.(node.name, worker);
             if (worker === 0) this.#followWorkers(registered, hello);
+            return gone;
           },
           onEdgeEvent: (event) => onEdgeEvent(node.name, worker, event),
           onJoined: () => this.#options.onJoined?.(node.name, worker),
@@ -268,6 +269,7 @@ class Links implements MainLinks {
               log.warn({ node: node.name, worker, reason }, 'link: closed');
             }
             onClose(reason);
+            processes.lose(worker);
           },
           clock,
           log,
@@ -285,6 +287,7 @@ class Links implements MainLinks {
       if (worker === 0 || ports[worker] === dialer.port) continue;
       dialer.stop('the node has no such worker any more');
       registered.dialers.delete(worker);
+      registered.processes.drop(worker);
     }
     for (const [worker, port] of ports.entries()) {
       if (worker > 0 && !registered.dialers.has(worker)) this.#dialWorker(registered, worker, port);

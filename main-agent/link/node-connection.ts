@@ -46,7 +46,8 @@ export interface NodeConnectionOptions {
   readonly missedEndings: () => readonly EventBody<'session.ended'>[];
   /** Dials a data connection to the same worker, its peer proven. */
   readonly dialLane: () => Promise<ByteTransport>;
-  readonly onOpen: (hello: Hello) => void;
+  /** Gives what aborts when the process that said this hello is no more. */
+  readonly onOpen: (hello: Hello) => AbortSignal;
   readonly onEdgeEvent: (event: EventBody<'edge.event'>) => void;
   /** The node may be told things now. */
   readonly onJoined?: () => void;
@@ -68,6 +69,7 @@ export class NodeConnection implements NodeLink {
   readonly #dispatcher: Dispatcher;
   readonly #lanes = new Set<Lane>();
   #dialing = 0;
+  #processGone: AbortSignal | undefined;
   /** Aborts with the link: what listens to a session on its behalf goes with it. */
   readonly #gone = new AbortController();
   /** Sessions whose end is being watched for their streams. */
@@ -82,9 +84,9 @@ export class NodeConnection implements NodeLink {
     this.#dispatcher = new Dispatcher({
       handlers: {
         ...options.handlers,
-        onStream: (header, stream, session) => {
+        onStream: (header, stream, session, link) => {
           this.#watch(header.session, session.ended);
-          options.handlers.onStream(header, stream, session);
+          options.handlers.onStream(header, stream, session, link);
         },
       },
       link: this,
@@ -121,6 +123,11 @@ export class NodeConnection implements NodeLink {
 
   get validatedLogins(): boolean {
     return this.#session.peer?.validatedLogins ?? true;
+  }
+
+  get processGone(): AbortSignal {
+    // Before its hello a node can ask for nothing that would live longer than the link.
+    return this.#processGone ?? this.#gone.signal;
   }
 
   get skewMs(): number | undefined {
@@ -169,7 +176,7 @@ export class NodeConnection implements NodeLink {
       this.#session.close(describeHolder(hello.otherMain));
       return;
     }
-    onOpen(hello);
+    this.#processGone = onOpen(hello);
     // What the node kept for this link may be of sessions it does not know to be over.
     this.#dispatcher.allowStrays();
     for (const ending of missedEndings()) this.send('session.ended', ending);

@@ -121,7 +121,7 @@ export async function buildMemoryLink(options: MemoryLinkOptions = {}): Promise<
         client.acceptLane(nodeLane);
         return options.tap === undefined ? mainLane : recordBytes(mainLane, options.tap);
       },
-      onOpen: () => undefined,
+      onOpen: () => new AbortController().signal,
       onEdgeEvent: options.onEdgeEvent ?? (() => undefined),
       onAuditKnown: options.onAuditKnown ?? (() => undefined),
       onClose: () => undefined,

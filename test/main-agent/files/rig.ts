@@ -20,15 +20,18 @@ import { FakeStream } from './fake-stream.ts';
 
 export const allVerbs: readonly Allow[] = ['list', 'read', 'write', 'overwrite', 'delete', 'rename', 'mkdir'];
 
-const link: NodeLink = {
-  node: 'dmz1',
-  worker: 0,
-  epoch: 1,
-  exporter: '',
-  validatedLogins: true,
-  send: () => undefined,
-  close: () => undefined,
-};
+function buildLink(processGone: AbortSignal): NodeLink {
+  return {
+    node: 'dmz1',
+    worker: 0,
+    epoch: 1,
+    exporter: '',
+    processGone,
+    validatedLogins: true,
+    send: () => undefined,
+    close: () => undefined,
+  };
+}
 
 export function mountOf(path: string[], root: string[], allow = allVerbs, more: Partial<Mount> = {}): Mount {
   return { path, storage: 'local', root, allow: new Set(allow), uploads: 'atomic', ...more };
@@ -93,6 +96,9 @@ let sessions = 0;
 export class Client {
   readonly session: FullSession;
   user: EffectiveUser;
+  /** What it asks through; another process of the node is another link. */
+  link: NodeLink;
+  #process = new AbortController();
   readonly #ended = new AbortController();
   readonly #service: () => FileService;
   #operations = 0;
@@ -100,6 +106,7 @@ export class Client {
   constructor(service: () => FileService, user: EffectiveUser, protocol: Protocol, key?: string) {
     this.#service = service;
     this.user = user;
+    this.link = buildLink(this.#process.signal);
     sessions += 1;
     this.session = {
       state: 'signed-in',
@@ -125,7 +132,7 @@ export class Client {
   askAs<V extends FileVerb>(verb: V, params: Asked<V>, op: number): Promise<Result<V>> {
     const handler: (params: Params<V>, session: FullSession, link: NodeLink) => Promise<Result<V>> =
       this.#service().handlers[verb];
-    return handler({ session: '', op, ...params } as unknown as Params<V>, this.session, link);
+    return handler({ session: '', op, ...params } as unknown as Params<V>, this.session, this.link);
   }
 
   stream(header: {
@@ -135,8 +142,16 @@ export class Client {
     lengthBytes?: number;
   }): FakeStream {
     const stream = new FakeStream();
-    this.#service().onStream({ session: '', offset: 0, ...header }, stream, this.session);
+    this.#service().onStream({ session: '', offset: 0, ...header }, stream, this.session, this.link);
     return stream;
+  }
+
+  /** From now on it asks through another process of the node; ends the one before, or says how to. */
+  changeProcess(): () => void {
+    const before = this.#process;
+    this.#process = new AbortController();
+    this.link = buildLink(this.#process.signal);
+    return () => before.abort();
   }
 
   async open(path: string[], mode: OpenMode): Promise<number> {

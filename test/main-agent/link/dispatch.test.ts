@@ -48,6 +48,7 @@ function buildDispatcher(options: { node?: string; worker?: number } = {}) {
     worker: options.worker ?? 0,
     epoch: 1,
     exporter: randomId(),
+    processGone: new AbortController().signal,
     validatedLogins: true,
     send: () => undefined,
     close: () => undefined,

@@ -94,7 +94,7 @@ function buildMainEnd() {
         nodeLanes.push(lane);
         return mainBytes;
       },
-      onOpen: () => undefined,
+      onOpen: () => new AbortController().signal,
       onEdgeEvent: () => undefined,
       onClose: () => undefined,
       clock,

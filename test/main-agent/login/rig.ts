@@ -168,6 +168,7 @@ function playNode(name: string, keys: Map<string, SigningKey>): PlayedNode {
     worker: 0,
     epoch: 1,
     exporter: randomBytes(32).toString('base64url'),
+    processGone: new AbortController().signal,
     validatedLogins: true,
     send: () => undefined,
     close: () => undefined,
