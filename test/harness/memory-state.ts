@@ -292,7 +292,8 @@ function apply(tables: Tables, change: Change): boolean {
       if (change.id === undefined) tables.enrolments.delete(change.user);
       else {
         tables.enrolments.set(change.user, change.id);
-        tables.newestEnrolments.set(change.user, change.id);
+        if (change.id > (tables.newestEnrolments.get(change.user) ?? ''))
+          tables.newestEnrolments.set(change.user, change.id);
       }
       return true;
     case 'require-enrolment':

@@ -88,6 +88,19 @@ describe('bans', () => {
     expect(guard.isBanned(ip, 'https')).toBeUndefined();
   });
 
+  it('are lifted once for each order of main: one made after it stays, however often the order is repeated', () => {
+    const { guard, fail, push } = setUp();
+    const order = { id: 'order-1', address: ip };
+    fail(15);
+    push({ lifted: [order] });
+    expect(guard.isBanned(ip, 'https')).toBeUndefined();
+    fail(15);
+    push({ lifted: [order] });
+    expect(guard.isBanned(ip, 'https')).toBeGreaterThan(0);
+    push({ lifted: [order, { ...order, id: 'order-2' }] });
+    expect(guard.isBanned(ip, 'https')).toBeUndefined();
+  });
+
   it('double each time, up to a day, and start again a day after the last', () => {
     const { guard, fail, wait } = setUp();
     const lengths: (number | undefined)[] = [];

@@ -92,7 +92,8 @@ export async function buildFakeInside(
   options: {
     readonly clock?: Clock;
     readonly limits?: Partial<GuardLimits>;
-    readonly policy?: Partial<Policy>;
+    /** A function: as it is when it is sent. */
+    readonly policy?: Partial<Policy> | (() => Partial<Policy>);
     readonly validatedLogins?: boolean;
     readonly parkForMs?: number;
   } = {},
@@ -650,13 +651,13 @@ export async function buildFakeInside(
     memory.connection().send('session.ended', { sessionKey: sessionKey(sessionId), reason: 'ended' });
   }
 
-  const policy: Policy = {
+  const policy = (): Policy => ({
     validatedLogins: true,
     branding: { name: 'Sallyport' },
     neverBan: [],
     bans: [],
-    ...options.policy,
-  };
+    ...(typeof options.policy === 'function' ? options.policy() : options.policy),
+  });
   const memory = await buildMemoryLink({
     login,
     session,
@@ -664,7 +665,7 @@ export async function buildFakeInside(
     files: fileHandlers,
     onStream: serveStream,
     sessions,
-    policy: () => policy,
+    policy,
     onEdgeEvent: (event) => events.push(event),
     clock,
     parkForMs: options.parkForMs ?? 50,

@@ -443,6 +443,17 @@ describe('what the node tells of its edge', () => {
     memory.close();
   });
 
+  it('is kept when main acknowledges events of another process than this one', async () => {
+    const { memory, events, rejoin } = await join();
+    for (const detail of ['a', 'b']) memory.link.report({ kind: 'refused', detail });
+    await turn();
+    memory.connection().send('edge.taken', { boot: randomId(), sequence: 2 });
+    await turn();
+    await rejoin();
+    expect(numbers(events)).toEqual([1, 2]);
+    memory.close();
+  });
+
   it('S-09: keeps a bounded number while main is away, counts the others, and tells the count', async () => {
     const { memory, events, rejoin, take, pass } = await join();
     memory.cut();

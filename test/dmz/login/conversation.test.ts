@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { attachesPerSourceMax } from '#dmz/login/limits.ts';
 import type { ClientAddress } from '#shared/link/messages.ts';
@@ -135,6 +136,29 @@ describe('the conversation', () => {
     const agreeing = await buildFakeInside({ policy, validatedLogins: false });
     expect(await codeOf(begin(agreeing, 'frank'))).toBe('no error');
     agreeing.close();
+  });
+
+  it('refuses to go on with a login, too, while main has validated logins off and this node on', async () => {
+    let validatedLogins = true;
+    const inside = await buildFakeInside({ policy: () => ({ validatedLogins }) });
+    const passed = await begin(inside, 'alice', { protocol: 'https' });
+    const resume = () => inside.login.resume(passed.id, client, 'https', 'https');
+    expect(await codeOf(resume())).toBe('no error');
+    validatedLogins = false;
+    inside.memory.connection().sendPolicy();
+    await turn();
+    expect(await codeOf(resume())).toBe('refused');
+    expect(inside.asked.filter((verb) => verb === 'login.resume')).toHaveLength(1);
+    inside.close();
+  });
+
+  it('lets nobody go on with a login from an address that was banned meanwhile', async () => {
+    const inside = await buildFakeInside();
+    const passed = await begin(inside, 'alice', { protocol: 'https' });
+    for (let time = 0; time < 15; time += 1) await codeOf(begin(inside, 'alice', { password: 'wrong' }));
+    expect(await codeOf(inside.login.resume(passed.id, client, 'https', 'https'))).toBe('rate-limited');
+    expect(inside.asked).not.toContain('login.resume');
+    inside.close();
   });
 
   it('counts refusals against their source, and bans it in front of main', async () => {

@@ -401,6 +401,21 @@ describe('step-up', () => {
     expect((await refusal(late)).code).toBe('no-session');
   });
 
+  it('S-14: a session that another change ended while this one waited for its turn changes nothing', async () => {
+    const other = await signIn('alice');
+    const first = await prepare(toNext);
+    const second = await prepare(newKey().change, { session: other });
+    const held = Promise.withResolvers<void>();
+    rig.state.beforeCommit = () => held.promise;
+    const changing = send(first);
+    const waiting = refusal(send(second));
+    rig.state.beforeCommit = undefined;
+    held.resolve();
+    await changing;
+    expect((await waiting).code).toBe('no-session');
+    expect(rig.users.get('alice')?.sshKeys).toEqual([]);
+  });
+
   it('S-03: a commit that the disk refuses changes nothing and leaves the session', async () => {
     const { change } = newKey();
     const params = await prepare(change);
@@ -533,6 +548,13 @@ describe('new recovery codes', () => {
     expect((await refusal(ask(renew, { code, method: 'recovery' }))).code).toBe('refused');
     const frank = await signIn('frank');
     expect((await refusal(ask(renew, { session: frank, user: 'frank' }))).code).toBe('conflict');
+  });
+
+  it('are refused before a code is spent where the administrator gives none', async () => {
+    rig = await rig.restart({ twoFactor: { enrolment: { recovery_codes: 0 } } });
+    const code = rig.code('alice');
+    expect((await refusal(ask(renew, { code }))).code).toBe('not-allowed');
+    expect(await rig.answer(await rig.begin('alice'), { code })).toMatchObject({ outcome: 'admitted' });
   });
 
   it('a recovery code proves other changes, once', async () => {

@@ -144,6 +144,32 @@ describe('login assertions', () => {
     expect(await rig.answer(view, answer)).toMatchObject({ outcome: 'admitted' });
   });
 
+  it('S-04: another client of the same address can not go on with a login', async () => {
+    const client = { ip: '203.0.113.9', port: 50_001, agent: 'another client' };
+    const resume = rig.login.loginHandlers['login.resume'](
+      { challenge: view.challenge, client },
+      rig.node.link,
+    );
+    expect((await refusal(resume)).code).toBe('challenge-gone');
+  });
+
+  it('S-01: an assertion that names another kind of code than it was is refused, ends the login and is told', async () => {
+    const bypass = await rig.login.admin.twoFactor.makeBypassCode('alice', {
+      actor: 'socket:root',
+      reason: 'lost phone',
+      ttlMs: 900_000,
+      reEnrol: false,
+    });
+    const claimed = { code: bypass.expose(), method: 'totp' as const };
+    expect((await refusal(rig.answer(view, claimed))).code).toBe('refused');
+    expect(rig.state.audit.at(-1)).toMatchObject({
+      event: 'login.refused',
+      rule: expect.stringContaining('claim method totp is not what the code is: bypass') as string,
+    });
+    expect((await refusal(rig.answer(view, { code: rig.code('alice') }))).code).toBe('challenge-gone');
+    expectNobodyIn();
+  });
+
   it('S-14: a challenge is over after its life, and not before', async () => {
     rig.advance(119_999);
     expect(await rig.answer(view, { code: '000000' })).toMatchObject({ outcome: 'again' });

@@ -137,6 +137,27 @@ describe('a clock that is off', () => {
     expect(await rig.answer(view, { code: rig.code('alice', 6) })).toMatchObject({ reason: 'wrong-code' });
   });
 
+  it('S-13: a wrong code that was burned meanwhile by another answer counts towards the lock all the same', async () => {
+    const { commit } = rig.state;
+    for (let wrong = 0; wrong < 10; wrong += 1) {
+      const view = await rig.begin('alice');
+      let isBurned = false;
+      rig.state.commit = async (changes) => {
+        const burns = changes.some(({ kind }) => kind === 'use-time-step' || kind === 'use-code');
+        if (!burns || isBurned) return commit(changes);
+        isBurned = true;
+        return { ok: false, failed: changes[0]?.kind ?? 'audit' };
+      };
+      expect(await rig.answer(view, { code: rig.code('alice', 5) })).toMatchObject({
+        outcome: 'again',
+      });
+      expect(isBurned).toBe(true);
+      rig.state.commit = commit;
+    }
+    const locked = await refusal(rig.answer(await rig.begin('alice'), { code: rig.code('alice') }));
+    expect(locked.code).toBe('rate-limited');
+  });
+
   it('S-03: a code shown too early is burned: its own time does not revive it', async () => {
     const early = rig.code('alice', 5);
     await rig.answer(await rig.begin('alice'), { code: early });

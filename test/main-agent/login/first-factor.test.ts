@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parsePublicKeyBlob } from '#shared/ssh-key/parse.ts';
 import { wrongPasswordsPerNodeMax } from '#main-agent/login/limits.ts';
+import { buildRecordedLog } from '#test/main-agent/notify/recorded-log.ts';
 import { buildRig, buildUser, playSshKey, refusal, withFactor, type Rig } from './rig.ts';
 
 let rig: Rig;
@@ -154,6 +155,22 @@ describe('the first factor', () => {
       rig.advance(15 * 60_000);
       expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
       expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
+    });
+
+    it('S-13: is an alarm once per throttled quarter of an hour, and none before', async () => {
+      const logged = buildRecordedLog();
+      const alarms = () =>
+        logged.lines
+          .map((line) => JSON.parse(line) as { alarm?: string; node?: string })
+          .filter(({ alarm }) => alarm === 'many-wrong-passwords');
+      rig = await rig.restart({ log: logged.log });
+      await spray(wrongPasswordsPerNodeMax - 1);
+      await rig.begin('frank');
+      expect(alarms()).toEqual([]);
+      await spray(1);
+      await rig.begin('frank');
+      await refusal(rig.begin('frank'));
+      expect(alarms()).toEqual([expect.objectContaining({ node: 'dmz1' })]);
     });
 
     it('S-13: the count survives a restart', async () => {

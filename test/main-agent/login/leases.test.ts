@@ -49,6 +49,25 @@ describe('leases', () => {
     after.close();
   });
 
+  it('S-03: opens as many sessions as its settings say, and not one more, however long it would last', async () => {
+    const after = await rig.restart({ twoFactor: { lease: { opens: 3 } } });
+    await after.login.admin.leases.endAllOf('alice', { actor: 'test', reason: 'test' });
+    rig.advance(minute);
+    await after.answer(await after.begin('alice', sftp), { ...sftp, code: after.code('alice') });
+    const ended = async () => {
+      for (const session of after.login.sessions.list()) await after.login.sessions.end(session.key, 'test');
+    };
+    for (let opens = 0; opens < 3; opens += 1) {
+      await ended();
+      const view = await after.begin('alice', sftp);
+      expect(view).toMatchObject({ admitAs: 'lease' });
+      await after.answer(view, sftp);
+    }
+    await ended();
+    expect(await after.begin('alice', sftp)).toMatchObject({ next: 'code' });
+    after.close();
+  });
+
   it('ends when it is not used for 10 min', async () => {
     rig.advance(10 * minute - 1);
     expect(await isAsked()).toBe(false);

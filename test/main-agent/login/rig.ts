@@ -15,7 +15,7 @@ import { signAssertion } from '#shared/assertion/sign.ts';
 import type { SigningKey } from '#shared/assertion/verify.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { ChallengeView, ClientAddress, EventBody, Params, Result } from '#shared/link/messages.ts';
-import { buildLog } from '#shared/log.ts';
+import { buildLog, type Log } from '#shared/log.ts';
 import type { Method, Protocol } from '#shared/login.ts';
 import { randomId } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
@@ -86,7 +86,11 @@ export interface Rig {
   /** The authenticator's code, `steps` from now. */
   code(username: string, steps?: number): string;
   /** Another main over the same state, or over what a test put around it. */
-  restart(change?: { readonly twoFactor?: object; readonly state?: MemoryState }): Promise<Rig>;
+  restart(change?: {
+    readonly twoFactor?: object;
+    readonly state?: MemoryState;
+    readonly log?: Log;
+  }): Promise<Rig>;
   close(): void;
 }
 
@@ -95,6 +99,7 @@ export interface RigOptions {
   readonly smtp?: boolean;
   readonly sms?: boolean;
   readonly findBan?: LoginOptions['findBan'];
+  readonly log?: Log;
   readonly explained?: Partial<NonNullable<LoginOptions['explained']>>;
   readonly around?: Pick<Rig, 'state' | 'users' | 'enrolments' | 'secrets' | 'node' | 'otherNode'> & {
     readonly clock: { wall: number; steady: number };
@@ -276,7 +281,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       ...options.explained,
     },
     clock: { now: () => clock.wall, monotonic: () => clock.steady },
-    log: buildLog('silent', {}),
+    log: options.log ?? buildLog('silent', {}),
   });
 
   const rig: Rig = {
@@ -365,6 +370,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       return buildRig({
         ...options,
         ...(twoFactor === undefined ? {} : { twoFactor }),
+        ...(change.log === undefined ? {} : { log: change.log }),
         around: {
           clock,
           users,

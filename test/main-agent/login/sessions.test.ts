@@ -8,6 +8,7 @@ import {
   cheapHash,
   refusal,
   settle,
+  startMs,
   withFactor,
   type Attempt,
   type Rig,
@@ -74,6 +75,23 @@ describe('sessions', () => {
       event: 'session.ended',
       rule: 'as long as a session may be',
     });
+  });
+
+  it('one that takes another’s place ends when that one would have: stepping up is no way to stay for ever', async () => {
+    const sessions = rig.login.sessions as Sessions;
+    let session = sessions.require(await signIn(), at('dmz1', 0));
+    for (let hours = 1; hours <= 11; hours += 1) {
+      rig.advance(60 * minute);
+      const facts = sessions.stored(session.key);
+      if (facts === undefined) throw new Error('no session');
+      session = sessions.prepare(facts, { instead: session }).open();
+      expect(sessions.timesOf(session.key).leftMs).toBe((12 - hours) * 60 * minute);
+      expect(session.openedAtMs).toBe(startMs);
+    }
+    rig.advance(60 * minute);
+    expect(() => session.ended.throwIfAborted()).not.toThrow();
+    await sweep();
+    expect(session.ended.aborted).toBe(true);
   });
 
   it('signing out is durable, aborts what runs and tells the node', async () => {

@@ -394,6 +394,16 @@ export function describeStateStore(
       expect((await store.twoFactorState('bob')).enrolment).toBeUndefined();
     });
 
+    it('S-03: the newest enrolment never goes backward, whatever is set later', async () => {
+      const set = (id: string | undefined, expected: string | undefined): Promise<boolean> =>
+        accepted({ kind: 'set-enrolment', user: 'alice', id, expected });
+      await set('e5', undefined);
+      await set('e2', 'e5');
+      expect(await store.twoFactorState('alice')).toMatchObject({ enrolment: 'e2', newestEnrolment: 'e5' });
+      await set('e6', 'e2');
+      expect(await store.twoFactorState('alice')).toMatchObject({ newestEnrolment: 'e6' });
+    });
+
     it('locks a scope at the limit, doubles the next lock up to the maximum, and forgets on success', async () => {
       const fail = (): Promise<boolean> =>
         accepted({ kind: 'count-failure', ...counter('code:alice', nowMs) });
