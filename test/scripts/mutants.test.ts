@@ -26,7 +26,7 @@ describe('wrong changes of a source', () => {
     ],
   ];
   for (const [name, body, expected] of cases)
-    it(name, () => {
+    it(`are made of the code: ${name}`, () => {
       expect(changesOf(body)).toEqual(expected);
     });
 
@@ -41,17 +41,15 @@ describe('wrong changes of a source', () => {
   it('all stand in one source, one switched on at a time', () => {
     const source =
       'const f = (a: number, b: number): number => { let c = 0; if (a > b && b > 1) c = a; return c; };';
-    const { mutants, build } = mutate(
-      'some.ts',
-      `${source} return f(7, 3);`.replace(' return f', '\nvoid f'),
-    );
-    const built = build(100)
+    const mutated = mutate('some.ts', `${source} return f(7, 3);`.replace(' return f', '\nvoid f'));
+    const built = mutated
+      .build(100)
       .replaceAll(/: number/g, '')
       .replace('void f', 'return f');
     // oxlint-disable-next-line no-new-func typescript/no-implied-eval
     const run = new Function('__mutant', built) as (isOn: (id: number) => boolean) => number;
     expect(run(() => false)).toBe(7);
-    const results = mutants.map(({ changed }, index) => [changed, run((id) => id === 100 + index)]);
+    const results = mutated.mutants.map(({ changed }, index) => [changed, run((id) => id === 100 + index)]);
     expect(results).toContainEqual(['false', 0]);
     expect(results).toContainEqual(['', 0]);
     expect(results).toContainEqual(['a > b', 7]);
