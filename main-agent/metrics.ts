@@ -1,8 +1,14 @@
-import { Gauge, type Registry } from 'prom-client';
+import { Counter, Gauge, type Registry } from 'prom-client';
 import type { MainLinks } from '#main-agent/link/links.ts';
+import type { Capacity } from '#main-agent/login/overload.ts';
 
 /** Figures of main's `/metrics` that are read when they are asked for. */
-export function registerMetrics(registry: Registry, links: MainLinks, sessions: () => number): void {
+export function registerMetrics(
+  registry: Registry,
+  links: MainLinks,
+  sessions: () => number,
+  capacity: () => Capacity,
+): void {
   registry.registerMetric(
     new Gauge({
       name: 'sallyport_link_up',
@@ -23,6 +29,51 @@ export function registerMetrics(registry: Registry, links: MainLinks, sessions: 
       registers: [],
       collect() {
         this.set(sessions());
+      },
+    }),
+  );
+  registry.registerMetric(
+    new Gauge({
+      name: 'sallyport_password_checks_waiting',
+      help: 'Sign-ins that wait for the check of a password',
+      registers: [],
+      collect() {
+        this.set(capacity().waiting);
+      },
+    }),
+  );
+  registry.registerMetric(
+    new Gauge({
+      name: 'sallyport_password_check_seconds',
+      help: 'What one turn at checking a password takes now; two are at work at once',
+      registers: [],
+      collect() {
+        this.set(capacity().turnMs / 1000);
+      },
+    }),
+  );
+  registry.registerMetric(
+    new Counter({
+      name: 'sallyport_password_checks_total',
+      help: 'Turns at checking a password that ended',
+      registers: [],
+      collect() {
+        this.reset();
+        this.inc(capacity().served);
+      },
+    }),
+  );
+  registry.registerMetric(
+    new Counter({
+      name: 'sallyport_logins_without_turn_total',
+      help: 'Sign-ins that main had no capacity for: refused, or no longer waited for when their turn came',
+      labelNames: ['node', 'why'],
+      registers: [],
+      collect() {
+        this.reset();
+        const { refused, gone } = capacity();
+        for (const [node, count] of refused) this.inc({ node, why: 'refused' }, count);
+        for (const [node, count] of gone) this.inc({ node, why: 'gone' }, count);
       },
     }),
   );

@@ -325,7 +325,12 @@ export async function startMainAgent(
     log: part('admin'),
   });
   const registry = buildMetricsRegistry({ main: config.name });
-  registerMetrics(registry, links, () => login.sessions.list().length);
+  registerMetrics(
+    registry,
+    links,
+    () => login.sessions.list().length,
+    () => login.admin.capacity(),
+  );
   const health =
     config.health.listen === undefined
       ? undefined
@@ -372,7 +377,7 @@ export async function startMainAgent(
       await links.close();
       edgeEvents.close();
       await files.close();
-      login.close();
+      await login.close();
       await users.close();
       await departures.close();
       await notify.close();

@@ -12,6 +12,8 @@ export type LoginErrorCode =
   | 'challenge-gone'
   | 'delivery-failed'
   | 'rate-limited'
+  /** The user has as many sessions at that door as may be. */
+  | 'too-many-sessions'
   | 'setup-expired'
   | 'setup-not-confirmed'
   | 'already-enrolled'

@@ -77,6 +77,7 @@ export function buildLoginApi({ login }: { readonly login: LoginService }): {
         client: x.client,
         factor: { type: 'password', password },
         ...(device === undefined ? {} : { device }),
+        gone: goneOf(x),
       });
       await endPrevious(x);
       switch (passed.view.next) {
@@ -127,6 +128,13 @@ export function buildLoginApi({ login }: { readonly login: LoginService }): {
       await sendEmpty(x, 204, clearSession());
     },
   };
+}
+
+/** Of the client: a browser that was closed, or that asks anew. */
+function goneOf({ response }: Exchange): AbortSignal {
+  const controller = new AbortController();
+  response.once('close', () => controller.abort());
+  return controller.signal;
 }
 
 function sendAdmitted(x: Exchange, admitted: Admitted): Promise<void> {

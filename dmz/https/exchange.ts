@@ -66,7 +66,9 @@ export async function sendProblem(
     code: error.code,
     reference: problem.body['reference'],
   };
-  if (problem.status >= 500 && error.code !== 'link-down' && error.code !== 'too-slow')
+  // What comes in masses when there is too much of it, and main counts, is no line each.
+  const isQuiet = error.code === 'link-down' || error.code === 'too-slow' || error.code === 'busy';
+  if (problem.status >= 500 && !isQuiet)
     x.log.error({ ...facts, detail: error.detail, err: error.cause }, 'request failed');
   else x.log.debug({ ...facts, detail: error.detail }, 'request refused');
   if (x.response.headersSent || x.response.destroyed) {

@@ -15,6 +15,7 @@ const statusOf: Readonly<Record<ErrorCode, number>> = {
   'too-weak': 422,
   'delivery-failed': 503,
   'rate-limited': 429,
+  'too-many-sessions': 429,
   'setup-expired': 410,
   'setup-not-confirmed': 409,
   'already-enrolled': 409,

@@ -31,7 +31,7 @@ import type {
   Verb,
 } from '#shared/link/messages.ts';
 import type { MessageTransport } from '#shared/link/message-transport.ts';
-import { defaultTimeoutMs } from '#shared/link/requests.ts';
+import { defaultTimeoutMs, type RequestOptions } from '#shared/link/requests.ts';
 import type { Log } from '#shared/log.ts';
 import { randomId, sessionKey } from '#shared/random-id.ts';
 import { version } from '#shared/version.ts';
@@ -130,9 +130,9 @@ export class LinkClient implements MainLink {
   async request<V extends Verb>(
     verb: V,
     params: Params<V> | ((binding: LinkBinding) => Promise<Params<V>>),
-    options: { readonly timeoutMs?: number; readonly signal?: AbortSignal } = {},
+    options: Partial<RequestOptions> = {},
   ): Promise<Result<V>> {
-    const sendOptions = { timeoutMs: options.timeoutMs ?? defaultTimeoutMs(verb), signal: options.signal };
+    const sendOptions = { ...options, timeoutMs: options.timeoutMs ?? defaultTimeoutMs(verb) };
     if (typeof params === 'function') {
       const link = this.#requireLink();
       const bound = await params(link.binding);

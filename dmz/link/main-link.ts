@@ -1,5 +1,6 @@
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 import type { Params, Policy, Result, StreamHeader, Verb } from '#shared/link/messages.ts';
+import type { RequestOptions } from '#shared/link/requests.ts';
 
 import type { EdgeReport } from './edge-reports.ts';
 
@@ -27,7 +28,7 @@ export interface MainLink {
   request<V extends Verb>(
     verb: V,
     params: Params<V> | ((binding: LinkBinding) => Promise<Params<V>>),
-    options?: { readonly timeoutMs?: number; readonly signal?: AbortSignal },
+    options?: Partial<RequestOptions>,
   ): Promise<Result<V>>;
 
   /** Opens a byte stream on the least busy lane. Throws `link-down` when there is none. */

@@ -93,7 +93,7 @@ export function buildLoginService(options: LoginServiceOptions): LoginService & 
       return acceptable;
     },
 
-    async begin({ user, protocol, listener, client, factor, device }) {
+    async begin({ user, protocol, listener, client, factor, device, gone }) {
       requireNotBanned(client, protocol);
       requireAgreement();
       const facts: LoginFacts = {
@@ -114,6 +114,7 @@ export function buildLoginService(options: LoginServiceOptions): LoginService & 
       const view = await link
         .request('login.begin', device === undefined ? params : { ...params, device }, {
           timeoutMs: loginTimeoutMs,
+          gone,
         })
         .catch((error: unknown) => {
           if (isSallyportError(error, 'refused'))
@@ -122,9 +123,9 @@ export function buildLoginService(options: LoginServiceOptions): LoginService & 
         });
       const waitMs = guard.firstFactorRight(client.ip, user);
       const passed = buildFirstFactorPassed(around, view, { ...facts, user: view.username });
-      if (waitMs === undefined) return passed;
+      if (waitMs === undefined && gone?.aborted !== true) return passed;
       await passed.cancel();
-      throw rateLimited(waitMs);
+      throw waitMs === undefined ? new SallyportError('deadline', 'Cancelled') : rateLimited(waitMs);
     },
 
     async resume(id, client, protocol, listener) {

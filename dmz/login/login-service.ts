@@ -16,7 +16,7 @@ import type { SelfService } from './self-service.ts';
  * that only the step before it can make, so no door can skip one. Implemented in `conversation.ts`.
  *
  * All methods reject with SallyportErrors: `refused` (the one word, with a reference), `rate-limited`
- * (data.retryAfterMs), `link-down`, `delivery-failed`, `challenge-gone`.
+ * (data.retryAfterMs), `busy` (main has no capacity, data.retryAfterMs), `link-down`, `delivery-failed`, `challenge-gone`.
  */
 export interface LoginService {
   /** Yes or no to "would you look at this key?" (RFC 4252 §7); never counts as a failure. */
@@ -29,6 +29,8 @@ export interface LoginService {
     readonly client: ClientAddress;
     readonly factor: FirstFactorEvidence;
     readonly device?: string;
+    /** Aborts when nobody is there any more to hear the answer. */
+    readonly gone?: AbortSignal;
   }): Promise<FirstFactorPassed>;
   /** The web's second step, possibly on another worker: `id` is what the half-session cookie holds. */
   resume(id: string, client: ClientAddress, protocol: Protocol, listener: string): Promise<FirstFactorPassed>;

@@ -112,6 +112,7 @@ export class Authentication {
     const { at } = this.#state;
     if (at === 'closed') return;
     this.#state = { ...this.#state, at: 'closed' };
+    this.#steps.leave();
     // What is being decided is seen to when the decision comes; what is done is the session's.
     if (at !== 'deciding' && at !== 'done') void this.#steps.abandon();
   }
@@ -194,7 +195,7 @@ export class Authentication {
     }
   }
 
-  #disconnect(why: 'protocol' | 'failures' | 'unreachable' | 'timeout'): void {
+  #disconnect(why: Extract<AuthenticationAction, { type: 'disconnect' }>['why']): void {
     const { peer } = this.#options;
     switch (why) {
       case 'protocol':
@@ -204,6 +205,9 @@ export class Authentication {
         return;
       case 'unreachable':
         peer.disconnect(disconnectReason.serviceNotAvailable, unreachableText);
+        return;
+      case 'turned-away':
+        peer.disconnect(disconnectReason.tooManyConnections, this.#steps.notice);
         return;
       case 'timeout':
         peer.disconnect(disconnectReason.byApplication, tooSlowText);

@@ -42,6 +42,7 @@ const statusOf: Readonly<Record<ErrorCode, StatusCode>> = {
   'challenge-gone': permissionDenied,
   'delivery-failed': failure,
   'rate-limited': failure,
+  'too-many-sessions': failure,
   'setup-expired': failure,
   'setup-not-confirmed': failure,
   'already-enrolled': failure,

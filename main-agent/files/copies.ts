@@ -1,4 +1,5 @@
 /** Copies on main, so that their bytes do not travel to a client and back: whole files, and ranges of open ones. */
+import type { Asker } from '#shared/link/asker.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Caller } from './caller.ts';
@@ -32,7 +33,7 @@ export class Copies {
     this.#finder = finder;
   }
 
-  async copy(session: Caller, params: Params<'fs.copy'>): Promise<Result<'fs.copy'>> {
+  async copy(session: Caller, params: Params<'fs.copy'>, asker?: Asker): Promise<Result<'fs.copy'>> {
     const from = this.#context.mounts.locate(session.user(), params.from);
     const to = this.#context.mounts.locate(session.user(), params.to);
     const source = requireAllowed(from, 'read');
@@ -46,7 +47,10 @@ export class Copies {
         replaced: !before.created,
         binned: target.storage.bin.keptBy(operationName(session, params))?.id,
       };
-    const committed = await this.#copying.run(() => this.#copyFile(session, source, target, to, params));
+    const committed = await this.#copying.run(
+      () => this.#copyFile(session, source, target, to, params),
+      asker,
+    );
     this.#context.receipts.write(session, {
       event: 'file.copy',
       path: from.path,

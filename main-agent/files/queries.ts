@@ -1,6 +1,7 @@
 /** Questions: attributes, listings, space, digests. Nothing here changes a file. */
 import type { Attributes } from '#shared/file-service/attributes.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
+import type { Asker } from '#shared/link/asker.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import type { Caller } from './caller.ts';
 import { denied, notFound, toFileError } from './file-error.ts';
@@ -62,7 +63,7 @@ export class Queries {
   }
 
   /** Asked before a folder is deleted with all that is in it. */
-  async survey(session: Caller, path: readonly string[]): Promise<Result<'fs.survey'>> {
+  async survey(session: Caller, path: readonly string[], asker?: Asker): Promise<Result<'fs.survey'>> {
     const located = this.#context.mounts.locate(session.user(), path);
     const { storage, place } = requireAllowed(located, 'list');
     // What the disk has where another mount lies is not what this user sees there, and may not be theirs to see.
@@ -95,7 +96,7 @@ export class Queries {
         if (enough.signal.aborted && !session.ended.aborted) return false;
         throw error;
       }
-    });
+    }, asker);
     const { count, names } = found.found ?? { count: 0, names: [] };
     return { looked, isComplete, unserved: { count, names: [...names] } };
   }
@@ -175,7 +176,7 @@ export class Queries {
     };
   }
 
-  async hash(session: Caller, path: readonly string[]): Promise<Result<'fs.hash'>> {
+  async hash(session: Caller, path: readonly string[], asker?: Asker): Promise<Result<'fs.hash'>> {
     const located = this.#context.mounts.locate(session.user(), path);
     requireFileName(located);
     const { storage, place } = requireAllowed(located, 'read');
@@ -190,7 +191,7 @@ export class Queries {
       } finally {
         await file.close();
       }
-    });
+    }, asker);
   }
 
   async readLink(session: Caller, path: readonly string[]): Promise<Result<'fs.read-link'>> {

@@ -6,6 +6,7 @@ import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { AttributeChange, Precondition } from '#shared/file-service/attributes.ts';
 import { requireComponents } from '#shared/file-service/virtual-path.ts';
+import type { Asker } from '#shared/link/asker.ts';
 import type { Log } from '#shared/log.ts';
 import type { Params } from '#shared/link/messages.ts';
 import type { Audit } from '#main-agent/audit/record.ts';
@@ -98,8 +99,8 @@ interface Target {
   readonly to?: readonly string[] | number;
 }
 
-type Act<P, R> = (params: P, session: Caller) => Promise<R>;
-type Handler<P, R> = (params: P, session: FullSession, link: NodeLink) => Promise<R>;
+type Act<P, R> = (params: P, session: Caller, asker?: Asker) => Promise<R>;
+type Handler<P, R> = (params: P, session: FullSession, link: NodeLink, asker?: Asker) => Promise<R>;
 
 class Service implements FileService {
   readonly handlers: FileHandlers;
@@ -156,8 +157,8 @@ class Service implements FileService {
       'fs.list': this.#guard((params, session) => queries.list(session, params)),
       'fs.stat': this.#guard((params, session) => queries.stat(session, params.path)),
       'fs.usage': this.#guard((params, session) => queries.usage(session, params.path)),
-      'fs.survey': this.#guard((params, session) => queries.survey(session, params.path)),
-      'fs.hash': this.#guard((params, session) => queries.hash(session, params.path)),
+      'fs.survey': this.#guard((params, session, asker) => queries.survey(session, params.path, asker)),
+      'fs.hash': this.#guard((params, session, asker) => queries.hash(session, params.path, asker)),
       'fs.read-link': this.#guard((params, session) => queries.readLink(session, params.path)),
       'fs.open-folder': this.#guard((params, session) => queries.openFolder(session, params.path)),
       'fs.read-folder': this.#guard((params, session) => queries.readFolder(session, params.handle)),
@@ -209,7 +210,7 @@ class Service implements FileService {
       'fs.restore-binned': this.#guard((params, session) => this.#bins.restore(session, params)),
       'fs.empty-bin': this.#guard((params, session) => this.#bins.empty(session, params)),
       'fs.rename': this.#guard((params, session) => renames.rename(session, params)),
-      'fs.copy': this.#guard((params, session) => copies.copy(session, params)),
+      'fs.copy': this.#guard((params, session, asker) => copies.copy(session, params, asker)),
       'fs.change': this.#guard(async (params, session) => {
         await changes.change(session, params, changeOf(params.change));
         return {};
@@ -218,11 +219,11 @@ class Service implements FileService {
   }
 
   #guard<P extends Target, R>(act: Act<P, R>): Handler<P, R> {
-    return async (params, session, link) => {
+    return async (params, session, link, asker) => {
       const caller = buildCaller(session, link);
       this.#watch(caller);
       try {
-        return await act(params, caller);
+        return await act(params, caller, asker);
       } catch (error) {
         if (session.ended.aborted) {
           throw new SallyportError('no-session', 'The session is over', { cause: error });

@@ -1,4 +1,9 @@
-/** Lets so many run at the same time; the others wait in order. The waiting are bounded by the requests in flight. */
+import type { Asker } from '#shared/link/asker.ts';
+
+/**
+ * Lets so many run at the same time; the others wait in order, for as long as their askers do. The waiting are bounded
+ * by the requests in flight.
+ */
 export class Slots {
   #free: number;
   readonly #waiting: (() => void)[] = [];
@@ -7,10 +12,12 @@ export class Slots {
     this.#free = count;
   }
 
-  async run<T>(act: () => Promise<T>): Promise<T> {
+  /** Rejects `deadline` when nobody waits any more once it would begin. */
+  async run<T>(act: () => Promise<T>, asker?: Asker): Promise<T> {
     if (this.#free > 0) this.#free -= 1;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     try {
+      asker?.requireWaiting();
       return await act();
     } finally {
       const next = this.#waiting.shift();

@@ -11,6 +11,7 @@
 import type { FullSession, SessionRegistry } from '#main-agent/login/session.ts';
 import type { Clock } from '#shared/clock.ts';
 import { isSallyportError, SallyportError, toSallyportError } from '#shared/error.ts';
+import type { Asker } from '#shared/link/asker.ts';
 import type { AnyRequest } from '#shared/link/codec.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 import type { StreamHeader, Verb } from '#shared/link/messages.ts';
@@ -135,19 +136,21 @@ export class Dispatcher {
     this.#graceUntil = this.#clock.monotonic() + strayGraceMs;
   }
 
-  async answer(request: AnyRequest): Promise<unknown> {
-    if (isLoginRequest(request)) return this.#call(this.#handlers.login, request, [this.#link]);
+  /** `asker`: who waits for it; a handler asks it before each piece of work that stood in a queue. */
+  async answer(request: AnyRequest, asker: Asker): Promise<unknown> {
+    const around = [this.#link, asker];
+    if (isLoginRequest(request)) return this.#call(this.#handlers.login, request, around);
     if (isSessionRequest(request)) {
       const session = this.#requireSession(request.params.session, request.verb);
-      return this.#call(this.#handlers.session, request, [session, this.#link]);
+      return this.#call(this.#handlers.session, request, [session, ...around]);
     }
     const session = this.#requireFullSession(request.params.session, request.verb);
     if (isAccountRequest(request)) {
       if (session.protocol !== 'https')
         throw new SallyportError('not-allowed', 'Your account can be changed on the web only');
-      return this.#call(this.#handlers.account, request, [session, this.#link]);
+      return this.#call(this.#handlers.account, request, [session, ...around]);
     }
-    const act = (): Promise<unknown> => this.#call(this.#handlers.files, request, [session, this.#link]);
+    const act = (): Promise<unknown> => this.#call(this.#handlers.files, request, [session, ...around]);
     return changes(request) ? this.#operations.run(session.key, request, act) : act();
   }
 

@@ -1,10 +1,13 @@
 import type { AnySession, FullSession } from '#main-agent/login/session.ts';
+import type { Asker } from '#shared/link/asker.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 import type { EventBody, EventName, Params, Result, StreamHeader, Verb } from '#shared/link/messages.ts';
 
 /**
  * What main answers, as types: a verb's group decides what must be proven before its handler runs, so a handler
  * receives the proof and can't forget to ask for it (S-04, S-05). `dispatch.ts` looks sessions up and calls these.
+ *
+ * `asker` is who waits for the answer; without one somebody always does.
  */
 
 /** One DMZ worker's joined control link. */
@@ -31,10 +34,15 @@ export type AccountVerb = Exclude<VerbIn<'account'>, SessionVerb>;
 export type FileVerb = VerbIn<'fs'>;
 
 export type LoginHandlers = {
-  readonly [V in LoginVerb]: (params: Params<V>, link: NodeLink) => Promise<Result<V>>;
+  readonly [V in LoginVerb]: (params: Params<V>, link: NodeLink, asker?: Asker) => Promise<Result<V>>;
 };
 export type SessionHandlers = {
-  readonly [V in SessionVerb]: (params: Params<V>, session: AnySession, link: NodeLink) => Promise<Result<V>>;
+  readonly [V in SessionVerb]: (
+    params: Params<V>,
+    session: AnySession,
+    link: NodeLink,
+    asker?: Asker,
+  ) => Promise<Result<V>>;
 };
 /** Own account: for full sessions of the web; over SFTP there is nothing of it. */
 export type AccountHandlers = {
@@ -42,10 +50,16 @@ export type AccountHandlers = {
     params: Params<V>,
     session: FullSession,
     link: NodeLink,
+    asker?: Asker,
   ) => Promise<Result<V>>;
 };
 export type FileHandlers = {
-  readonly [V in FileVerb]: (params: Params<V>, session: FullSession, link: NodeLink) => Promise<Result<V>>;
+  readonly [V in FileVerb]: (
+    params: Params<V>,
+    session: FullSession,
+    link: NodeLink,
+    asker?: Asker,
+  ) => Promise<Result<V>>;
 };
 /** A stream the DMZ opened on a lane, after its header was checked and its session found. */
 export type StreamHandler = (

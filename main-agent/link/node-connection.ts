@@ -6,6 +6,7 @@
  */
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
+import type { Asker } from '#shared/link/asker.ts';
 import type { ByteTransport } from '#shared/link/byte-transport.ts';
 import type { AnyEvent, AnyRequest } from '#shared/link/codec.ts';
 import type { FramePool } from '#shared/link/frame-pool.ts';
@@ -106,7 +107,7 @@ export class NodeConnection implements NodeLink {
         validatedLogins: options.validatedLogins,
       },
       onOpen: (hello) => this.#open(hello),
-      onRequest: (request) => this.#answer(request),
+      onRequest: (request, asker) => this.#answer(request, asker),
       onEvent: (event) => this.#receive(event),
       onClose: (reason, breach) => this.#closed(reason, breach),
       onFailure: (error) => options.log.error({ err: error, node: options.node }, 'link: our own failure'),
@@ -184,10 +185,10 @@ export class NodeConnection implements NodeLink {
     this.#options.onJoined?.();
   }
 
-  async #answer(request: AnyRequest): Promise<unknown> {
+  async #answer(request: AnyRequest, asker: Asker): Promise<unknown> {
     const finish = this.#options.atWork.enter(request);
     try {
-      return await this.#dispatcher.answer(request);
+      return await this.#dispatcher.answer(request, asker);
     } finally {
       finish();
     }

@@ -7,7 +7,7 @@
  */
 import { hash } from 'node:crypto';
 import type { Clock } from '#shared/clock.ts';
-import { SallyportError } from '#shared/error.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
 import { operationLifeMs, operationsMax } from './limits.ts';
 
 interface Operation {
@@ -52,7 +52,12 @@ export class OperationLog {
     const settle = (): void => {
       operation.settled = true;
     };
-    outcome.then(settle, settle);
+    outcome.then(settle, (error: unknown) => {
+      settle();
+      // Nothing of it was begun: whoever asks again is not told what became of an asker who gave up.
+      if (isSallyportError(error, 'deadline') && this.#operations.get(name) === operation)
+        this.#operations.delete(name);
+    });
     this.#operations.set(name, operation);
     return outcome;
   }

@@ -5,6 +5,7 @@ import { requireRoom } from '#main-agent/users/own-credentials.ts';
 import { KeyedTurns } from '#main-agent/vault/keyed-turns.ts';
 import { purposeOf } from '#shared/assertion/account-change.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
+import type { Asker } from '#shared/link/asker.ts';
 import type { AccountChange, OwnSshKey, Params, Result } from '#shared/link/messages.ts';
 import type { Method, StepUpPurpose } from '#shared/login.ts';
 import { Secret } from '#shared/secret.ts';
@@ -66,14 +67,20 @@ export class AccountChanges {
     return { challenge, nonce, shapes: kinds.map((kind) => (kind === 'totp' ? digits : kind)) };
   }
 
-  change(params: Params<'account.change'>, session: FullSession, link: NodeLink): Promise<Changed> {
+  change(
+    params: Params<'account.change'>,
+    session: FullSession,
+    link: NodeLink,
+    asker?: Asker,
+  ): Promise<Changed> {
     return this.#turns.run(session.username, async () => {
-      // Somebody before us in the line may have ended it.
+      // Nothing is spent for who has gone, and somebody before us in the line may have ended it.
+      asker?.requireWaiting();
       if (session.ended.aborted) throw new SallyportError('no-session', 'You are signed out');
       requireChangeAllowed(this.#parts.config, session, purposeOf(params.change));
       // Before the evidence: what can't be done must not cost a code.
       const plan = await this.#plan(params.change, params.current, session);
-      const proof = await this.#check.prove(params, session, link);
+      const proof = await this.#check.prove(params, session, link, asker);
       if (proof.outcome === 'again') return proof;
       return this.#do(plan, proof, params.assertion, session, link);
     });

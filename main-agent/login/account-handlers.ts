@@ -80,7 +80,7 @@ export function buildAccountHandlers(parts: LoginParts, codes: CodeCheck): Accou
     },
 
     'account.step-up': ({ purpose }, session) => changes.open(session, purpose),
-    'account.change': (params, session, link) => changes.change(params, session, link),
+    'account.change': (params, session, link, asker) => changes.change(params, session, link, asker),
   };
 }
 

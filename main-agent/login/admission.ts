@@ -2,6 +2,7 @@ import type { NodeLink } from '#main-agent/link/handlers.ts';
 import type { Change } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
+import type { Asker } from '#shared/link/asker.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import type { Method } from '#shared/login.ts';
 import { ChallengeCheck } from './challenge-check.ts';
@@ -34,11 +35,12 @@ export class Admission {
     this.#passages = new Passages(parts, this.#codes);
   }
 
-  async assert(params: Params<'login.assert'>, link: NodeLink): Promise<Asserted> {
+  async assert(params: Params<'login.assert'>, link: NodeLink, asker?: Asker): Promise<Asserted> {
     const { challenges } = this.#parts;
     challenges.require(params.challenge, link.node);
     return challenges.inTurn(params.challenge, async () => {
-      // Somebody before us in the line may have ended it.
+      // Nothing is spent for who has gone, and somebody before us in the line may have ended it.
+      asker?.requireWaiting();
       const record = challenges.require(params.challenge, link.node);
       const { code, method } = await this.#checks.requireAssertion(record, params, link);
       const user = await this.#checks.requireStillTrue(record, link);

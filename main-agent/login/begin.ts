@@ -3,6 +3,7 @@ import type { Recipient } from '#main-agent/two-factor/delivered-codes.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { FactorStatus } from '#main-agent/vault/vault.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
+import type { Asker } from '#shared/link/asker.ts';
 import type { ChallengeView, Params } from '#shared/link/messages.ts';
 import { randomReference } from '#shared/random-id.ts';
 import { isInNetworks } from './account-rules.ts';
@@ -25,9 +26,9 @@ export class LoginStart {
     this.#firstFactor = new FirstFactor(parts);
   }
 
-  async begin(params: Params<'login.begin'>, link: NodeLink): Promise<ChallengeView> {
+  async begin(params: Params<'login.begin'>, link: NodeLink, asker?: Asker): Promise<ChallengeView> {
     const { challenges, clock, config, delivered, vault } = this.#parts;
-    const proven = await this.#firstFactor.verify(params, link);
+    const proven = await this.#firstFactor.verify(params, link, asker);
     const { user } = proven;
     const status = await vault.status(user.username);
     const { decision } = assess(user, status, {

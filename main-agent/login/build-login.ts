@@ -34,6 +34,7 @@ import { buildLoginAdmin, type LoginAdmin } from './login-admin.ts';
 import type { ExplainedFacts } from './login-explainer.ts';
 import { buildLoginHandlers } from './login-handlers.ts';
 import type { LoginParts } from './login-parts.ts';
+import { Overload } from './overload.ts';
 import { Passwords } from './password.ts';
 import { Reminders } from './reminders.ts';
 import { buildSessionHandlers } from './session-handlers.ts';
@@ -87,7 +88,7 @@ export interface Login {
    * when the self-test finds a way past a required factor.
    */
   start(): Promise<void>;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** The login: verdicts, sessions, second factors. */
@@ -137,6 +138,7 @@ export function buildLogin(options: LoginOptions): Login {
     clock,
     log,
   });
+  const overload = new Overload({ state, clock, log });
   const parts: LoginParts = {
     config,
     users,
@@ -147,7 +149,10 @@ export function buildLogin(options: LoginOptions): Login {
       random,
       minimumLength: config.passwords.minimumLength,
       placeOf: (name) => sealer.placeOf(foldUsername(name)),
+      clock,
+      onNoTurn: (turn, why) => overload.note(turn, why),
     }),
+    overload,
     assertions: new Assertions({ mainName: config.name, findSigningKey: options.findSigningKey, clock }),
     challenges: new Challenges(clock),
     sessions,
@@ -211,8 +216,9 @@ export function buildLogin(options: LoginOptions): Login {
       await sessions.start();
       reminders.start();
     },
-    close: () => {
+    close: async () => {
       unsubscribe();
+      await overload.close();
       reminders.close();
       sessions.close();
       guard.close();

@@ -215,6 +215,10 @@ export function buildEnrolmentHandlers(
     },
 
     // Proofs of one user take turns: tries are counted and one wins.
-    'enrol.prove': (params, session, link) => turns.run(session.username, () => prove(params, session, link)),
+    'enrol.prove': (params, session, link, asker) =>
+      turns.run(session.username, () => {
+        asker?.requireWaiting();
+        return prove(params, session, link);
+      }),
   };
 }

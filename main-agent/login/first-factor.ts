@@ -5,6 +5,7 @@ import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { foldUsername } from '#main-agent/users/username.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import { SallyportError } from '#shared/error.ts';
+import type { Asker } from '#shared/link/asker.ts';
 import type { Params } from '#shared/link/messages.ts';
 import { Secret } from '#shared/secret.ts';
 import { isUserauthSignature, parseUserauthRequest, type UserauthRequest } from '#shared/ssh-key/verify.ts';
@@ -51,12 +52,12 @@ export class FirstFactor {
   }
 
   /** Rejects `refused`, `rate-limited` or `busy`. Failures are counted durably before it rejects (S-13). */
-  async verify(params: Begin, link: NodeLink): Promise<FirstFactorProven> {
+  async verify(params: Begin, link: NodeLink, asker?: Asker): Promise<FirstFactorProven> {
     const user = this.#parts.users.resolve(params.user);
     const name = user?.username ?? foldUsername(params.user);
     const proven =
       params.factor.type === 'password'
-        ? await this.#verifyPassword(params, params.factor.password, user, name, link)
+        ? await this.#verifyPassword(params, params.factor.password, user, name, link, asker)
         : await this.#verifyKey(params, params.factor, user, link);
     if (typeof proven === 'string') throw await this.refuse(params, link, proven);
     const problem = this.#findProblem(proven.user, params);
@@ -129,6 +130,7 @@ export class FirstFactor {
     user: EffectiveUser | undefined,
     name: string,
     link: NodeLink,
+    asker: Asker | undefined,
   ): Promise<FirstFactorProven | string> {
     const { config, passwords, state } = this.#parts;
     const { ip } = params.client;
@@ -137,21 +139,24 @@ export class FirstFactor {
     const waitMs = this.#throttle(limits);
     if (waitMs > 0) throw await this.#turnAway(params, link, limits, waitMs);
 
-    const source = { node: link.node, clientIp: ip, known };
     const stored = user?.passwordHash;
-    const whole = new Secret(text);
-    const isRight = await passwords.verify(whole, name, stored, source);
-    const proven = isRight ? provenPassword(user, stored, undefined) : describeWrong(user);
-    // Where the account is shut a right password must not be told by an answer that comes sooner.
-    if (isRight && this.#findProblem(user, params) === undefined) return proven;
+    return passwords.inTurn({ node: link.node, clientIp: ip, known, asker }, async () => {
+      const isRight = await passwords.compare(new Secret(text), name, stored);
+      const proven = isRight ? provenPassword(user, stored, undefined) : describeWrong(user);
+      // Where the account is shut a right password must not be told by an answer that comes sooner.
+      if (isRight && this.#findProblem(user, params) === undefined) return proven;
 
-    // `<password><code>`, for clients that can't prompt. Tried for every name, or the time would tell whose it is.
-    const { digits } = config.twoFactor.totp;
-    if (params.protocol !== 'sftp' || !endsWithDigits(text, digits)) return proven;
-    const isAllowed = user?.twoFactor.sftpPasswordWithCode === true;
-    const start = new Secret(text.slice(0, -digits));
-    const isStartRight = await passwords.verify(start, name, isAllowed ? stored : undefined, source);
-    return isStartRight && !isRight ? provenPassword(user, stored, new Secret(text.slice(-digits))) : proven;
+      // `<password><code>`, for clients that can't prompt. Tried for every name, or the time would tell whose it is.
+      const { digits } = config.twoFactor.totp;
+      if (params.protocol !== 'sftp' || !endsWithDigits(text, digits)) return proven;
+      asker?.requireWaiting();
+      const isAllowed = user?.twoFactor.sftpPasswordWithCode === true;
+      const start = new Secret(text.slice(0, -digits));
+      const isStartRight = await passwords.compare(start, name, isAllowed ? stored : undefined);
+      return isStartRight && !isRight
+        ? provenPassword(user, stored, new Secret(text.slice(-digits)))
+        : proven;
+    });
   }
 
   async #verifyKey(

@@ -9,6 +9,7 @@ import type {
 import { describeSuspicion } from '#main-agent/two-factor/drift-watch.ts';
 import { buildLoginExplainer, type ExplainedFacts } from './login-explainer.ts';
 import { buildRecord, type LoginParts } from './login-parts.ts';
+import type { Capacity } from './overload.ts';
 import { buildNodeChangeAdmin } from './node-changes.ts';
 import { buildTwoFactorAdmin } from './two-factor-admin.ts';
 
@@ -28,12 +29,14 @@ export interface LoginAdmin {
   /** By how much the clock jumped, while TOTP pauses for it. */
   clockProblem(): number | undefined;
   confirmClock(why: AdminReason): Promise<void>;
+  /** What the password checks are doing. */
+  capacity(): Capacity;
   /** What is wrong with logins as a whole, for `status`. */
   problems(): readonly string[];
 }
 
 export function buildLoginAdmin(parts: LoginParts, explained: ExplainedFacts): LoginAdmin {
-  const { challenges, driftWatch, guard, leases, sessions, state } = parts;
+  const { challenges, driftWatch, guard, leases, overload, passwords, sessions, state } = parts;
   const twoFactor = buildTwoFactorAdmin(parts);
   return {
     sessions,
@@ -75,6 +78,8 @@ export function buildLoginAdmin(parts: LoginParts, explained: ExplainedFacts): L
       guard.confirm();
     },
 
+    capacity: () => overload.capacity(passwords.queue),
+
     problems: () => {
       const jumpMs = guard.check();
       const suspicion = driftWatch.suspicion();
@@ -84,6 +89,7 @@ export function buildLoginAdmin(parts: LoginParts, explained: ExplainedFacts): L
           : [
               `the clock jumped by ${Math.round(jumpMs / 1000)} s: codes of authenticator apps wait for \`sallyport two-factor confirm-clock\``,
             ]),
+        ...overload.problems(passwords.queue),
         ...(suspicion === undefined ? [] : [`${describeSuspicion(suspicion)}: check it (NTP)`]),
       ];
     },

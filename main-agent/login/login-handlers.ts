@@ -28,12 +28,12 @@ export function buildLoginHandlers(parts: LoginParts, codes: CodeCheck): LoginHa
       return { acceptable: problem === undefined };
     },
 
-    'login.begin': (params, link) => start.begin(params, link),
+    'login.begin': (params, link, asker) => start.begin(params, link, asker),
 
     'login.resume': async ({ challenge, client }, link) =>
       viewChallenge(parts, challenges.resume(challenge, link.node, client)),
 
-    'login.assert': (params, link) => admission.assert(params, link),
+    'login.assert': (params, link, asker) => admission.assert(params, link, asker),
 
     'login.resend': async ({ challenge }, link) => {
       const record = challenges.require(challenge, link.node);

@@ -20,6 +20,7 @@ import type { Challenges } from './challenges.ts';
 import type { Devices } from './devices.ts';
 import type { Leases } from './leases.ts';
 import type { LoginConfig } from './login-config.ts';
+import type { Overload } from './overload.ts';
 import type { Passwords } from './password.ts';
 import type { Sessions } from './sessions.ts';
 import type { StepUps } from './step-ups.ts';
@@ -32,6 +33,7 @@ export interface LoginParts {
   readonly state: StateStore;
   readonly vault: Vault;
   readonly passwords: Passwords;
+  readonly overload: Overload;
   readonly assertions: Assertions;
   readonly challenges: Challenges;
   readonly sessions: Sessions;

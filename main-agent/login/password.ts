@@ -6,7 +6,7 @@ import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import { findGuess } from './common-passwords.ts';
 import { DecoyHashes, type NamePlace } from './decoy-hashes.ts';
-import { HashQueue } from './hash-queue.ts';
+import { HashQueue, type HashQueueOptions, type Turn } from './hash-queue.ts';
 import { hashesAtOnceMax, passwordBytesMax } from './limits.ts';
 
 /**
@@ -19,27 +19,23 @@ const cost = { memory: 19_456, passes: 2, parallelism: 1 } as const;
 const tagBytes = 32;
 const saltBytes = 16;
 
-export interface HashSource {
-  readonly node: string;
-  readonly clientIp: string;
-  /** This user has logged in from there before: they go first. */
-  readonly known: boolean;
-}
-
 const hash = promisify(argon2);
 
 export class Passwords {
-  readonly #queue = new HashQueue(hashesAtOnceMax);
+  readonly queue: HashQueue;
   readonly #random: RandomBytes;
   readonly #minimumLength: number;
   readonly #decoys: DecoyHashes;
 
-  constructor(dependencies: {
-    readonly random: RandomBytes;
-    readonly minimumLength: number;
-    readonly placeOf: NamePlace;
-  }) {
-    const { random, minimumLength, placeOf } = dependencies;
+  constructor(
+    dependencies: Omit<HashQueueOptions, 'atOnceMax' | 'random'> & {
+      readonly random: RandomBytes;
+      readonly minimumLength: number;
+      readonly placeOf: NamePlace;
+    },
+  ) {
+    const { clock, minimumLength, onNoTurn, placeOf, random } = dependencies;
+    this.queue = new HashQueue({ atOnceMax: hashesAtOnceMax, clock, ...(onNoTurn && { onNoTurn }) });
     this.#random = random;
     this.#minimumLength = minimumLength;
     this.#decoys = new DecoyHashes({ random, placeOf, ownCost: formatCost() });
@@ -51,29 +47,35 @@ export class Passwords {
   }
 
   /**
-   * Is it this hash's password? With `stored` undefined the work of another user's hash ends in false. Rejects `busy`
-   * when too many wait, `internal` for a hash nobody could have made.
+   * A turn for all comparisons of one try, so that a try never waits twice and none that was begun is lost between
+   * them. Rejects `busy` when too many wait.
    */
-  async verify(
-    password: Secret,
-    username: string,
-    stored: Secret | undefined,
-    source: HashSource,
-  ): Promise<boolean> {
+  inTurn<T>(turn: Turn, work: () => Promise<T>): Promise<T> {
+    return this.queue.run(turn, work);
+  }
+
+  /** `compare` in a turn of its own. */
+  verify(password: Secret, username: string, stored: Secret | undefined, turn: Turn): Promise<boolean> {
+    return this.inTurn(turn, () => this.compare(password, username, stored));
+  }
+
+  /**
+   * Is it this hash's password? Only in a turn. With `stored` undefined the work of another user's hash ends in false.
+   * Rejects `internal` for a hash nobody could have made.
+   */
+  async compare(password: Secret, username: string, stored: Secret | undefined): Promise<boolean> {
     // Looked up for every name, so that the looking tells nothing.
     const decoy = this.#decoys.forName(username);
     const phc = requirePhc((stored ?? decoy).expose());
     const message = Buffer.from(password.expose(), 'utf8');
     // Too long is wrong, but costs what any wrong one costs.
     const tooLong = message.length > passwordBytesMax;
-    const tag = await this.#queue.run(source, () =>
-      hash('argon2id', {
-        ...phc.cost,
-        message: tooLong ? message.subarray(0, passwordBytesMax) : message,
-        nonce: phc.salt,
-        tagLength: phc.tag.length,
-      }),
-    );
+    const tag = await hash('argon2id', {
+      ...phc.cost,
+      message: tooLong ? message.subarray(0, passwordBytesMax) : message,
+      nonce: phc.salt,
+      tagLength: phc.tag.length,
+    });
     return timingSafeEqual(tag, phc.tag) && stored !== undefined && !tooLong;
   }
 
@@ -81,7 +83,7 @@ export class Passwords {
    * A new password as a PHC string; whoever asks through a node takes turns with the logins. Rejects `too-weak` when
    * it is too short, too long or a common one, `busy` when too many wait.
    */
-  async hash(password: Secret, username: string, source?: HashSource): Promise<Secret> {
+  async hash(password: Secret, username: string, turn?: Turn): Promise<Secret> {
     this.requireGood(password, username);
     const nonce = this.#random(saltBytes);
     const work = (): Promise<Buffer> =>
@@ -91,7 +93,7 @@ export class Passwords {
         nonce,
         tagLength: tagBytes,
       });
-    const tag = await (source === undefined ? work() : this.#queue.run(source, work));
+    const tag = await (turn === undefined ? work() : this.inTurn(turn, work));
     return new Secret(formatPhc(nonce, tag));
   }
 

@@ -2,6 +2,7 @@ import type { NodeLink } from '#main-agent/link/handlers.ts';
 import type { Change } from '#main-agent/state/state-store.ts';
 import { purposeOf } from '#shared/assertion/account-change.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
+import type { Asker } from '#shared/link/asker.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import type { Method, StepUpPurpose } from '#shared/login.ts';
 import { Secret } from '#shared/secret.ts';
@@ -56,6 +57,7 @@ export class StepUpCheck {
     params: Params<'account.change'>,
     session: FullSession,
     link: NodeLink,
+    asker?: Asker,
   ): Promise<StepUpProof | Again> {
     const purpose = purposeOf(params.change);
     const kinds = await this.codesFor(session.username, purposeOf(params.change));
@@ -78,7 +80,7 @@ export class StepUpCheck {
       .catch(async (error: unknown) => {
         throw await this.#accuse(session, error);
       });
-    const wrong = await this.#checkPassword(params.current, session);
+    const wrong = await this.#checkPassword(params.current, session, asker);
     if (wrong !== undefined) return wrong;
     const clear: Change = { kind: 'clear-failures', scope: stepUpScope(session) };
     if (code === undefined) return { outcome: 'proven', method, evidence: [clear] };
@@ -115,7 +117,11 @@ export class StepUpCheck {
     return this.#codes.again(this.#parts.stepUps.attemptOf(session), 'used-code');
   }
 
-  async #checkPassword(current: string, session: FullSession): Promise<Again | undefined> {
+  async #checkPassword(
+    current: string,
+    session: FullSession,
+    asker: Asker | undefined,
+  ): Promise<Again | undefined> {
     const { clock, config, passwords, state } = this.#parts;
     const { username, node, clientIp } = session;
     const scope = stepUpScope(session);
@@ -123,8 +129,8 @@ export class StepUpCheck {
     if (((await state.failures(scope)).lockedUntilMs ?? 0) > nowMs)
       throw await this.#endSession(session.key, 'too many wrong passwords');
     const stored = session.user().passwordHash;
-    if (await passwords.verify(new Secret(current), username, stored, { node, clientIp, known: true }))
-      return undefined;
+    const turn = { node, clientIp, known: true, asker };
+    if (await passwords.verify(new Secret(current), username, stored, turn)) return undefined;
     const { count, windowMs } = config.bans.wrongPasswords;
     const [limit, lockMs] = [stepUpPasswordsMax, stepUpWindowMs];
     await state.commit([

@@ -108,7 +108,12 @@ function makeIdentityKey(file: string): void {
 }
 
 async function makeUsers(files: SiteFiles, users: readonly DemoUser[]): Promise<SiteSecrets['users']> {
-  const passwords = new Passwords({ random: randomBytes, minimumLength: 12, placeOf: () => 0 });
+  const passwords = new Passwords({
+    random: randomBytes,
+    clock: systemClock,
+    minimumLength: 12,
+    placeOf: () => 0,
+  });
   const log = buildLog('silent', {});
   const state = await openSqliteState({ file: files.main.state, clock: systemClock, log });
   try {

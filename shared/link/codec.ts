@@ -9,7 +9,7 @@
 import { parseStrictJson } from '#shared/json.ts';
 import { z } from 'zod';
 import { SallyportError, weaknesses, type ErrorCode } from '#shared/error.ts';
-import { controlMessageBytesMax } from './limits.ts';
+import { controlMessageBytesMax, longRequestTimeoutMs } from './limits.ts';
 import {
   eventSchemas,
   helloSchema,
@@ -31,6 +31,7 @@ const errorCodes: Readonly<Record<ErrorCode, true>> = {
   'challenge-gone': true,
   'delivery-failed': true,
   'rate-limited': true,
+  'too-many-sessions': true,
   'setup-expired': true,
   'setup-not-confirmed': true,
   'already-enrolled': true,
@@ -101,7 +102,9 @@ const envelopeSchema = z.discriminatedUnion('kind', [
     id: messageId,
     verb: z.string().max(64),
     params: z.unknown(),
+    patienceMs: z.number().finite().nonnegative().max(longRequestTimeoutMs).optional(),
   }),
+  z.strictObject({ kind: z.literal('cancel'), id: messageId }),
   z.strictObject({ kind: z.literal('result'), id: messageId, result: z.unknown() }),
   z.strictObject({ kind: z.literal('error'), id: messageId, error: wireErrorSchema }),
   z.strictObject({ kind: z.literal('event'), name: z.string().max(64), body: z.unknown() }),
@@ -130,7 +133,14 @@ export type AnyEvent = {
 
 export type Message =
   | { readonly kind: 'hello'; readonly hello: Hello }
-  | { readonly kind: 'request'; readonly id: number; readonly request: AnyRequest }
+  | {
+      readonly kind: 'request';
+      readonly id: number;
+      readonly request: AnyRequest;
+      readonly patienceMs: number | undefined;
+    }
+  /** Whoever asked this does not wait for the answer any more. */
+  | { readonly kind: 'cancel'; readonly id: number }
   /** Checked by `decodeResult`, once the pending request tells the verb. */
   | { readonly kind: 'result'; readonly id: number; readonly result: unknown }
   | { readonly kind: 'error'; readonly id: number; readonly error: SallyportError }
@@ -166,7 +176,15 @@ export function decodeMessage(bytes: Buffer, peer: LaneSide): Message {
   switch (message.kind) {
     case 'request':
       if (peer !== 'dmz') return breach('a request from main');
-      return { kind: 'request', id: message.id, request: decodeRequest(message.verb, message.params) };
+      return {
+        kind: 'request',
+        id: message.id,
+        request: decodeRequest(message.verb, message.params),
+        patienceMs: message.patienceMs,
+      };
+    case 'cancel':
+      if (peer !== 'dmz') return breach('a cancel from main');
+      return message;
     case 'event':
       return { kind: 'event', event: decodeEvent(message.name, message.body, peer) };
     case 'result':
@@ -244,8 +262,13 @@ export function encodeHello(hello: Hello): string {
   return encode({ kind: 'hello', hello });
 }
 
-export function encodeRequest(id: number, verb: Verb, params: unknown): string {
-  return encode({ kind: 'request', id, verb, params });
+/** `patienceMs`: how long its asker waits for the answer. */
+export function encodeRequest(id: number, verb: Verb, params: unknown, patienceMs: number): string {
+  return encode({ kind: 'request', id, verb, params, patienceMs });
+}
+
+export function encodeCancel(id: number): string {
+  return encode({ kind: 'cancel', id });
 }
 
 /** Checks the result first: what main's handler returned beyond the table never leaves (S-02). */

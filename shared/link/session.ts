@@ -6,6 +6,7 @@
  */
 import type { Clock } from '#shared/clock.ts';
 import { isSallyportError, SallyportError, toSallyportError } from '#shared/error.ts';
+import type { Asker } from './asker.ts';
 import {
   decodeMessage,
   encodeError,
@@ -19,7 +20,7 @@ import {
 import { controlQueuedBytesMax, heartbeatIntervalMs, heartbeatTimeoutMs, helloTimeoutMs } from './limits.ts';
 import type { EventBody, EventName, Hello, Params, Result, Verb } from './messages.ts';
 import type { MessageTransport } from './message-transport.ts';
-import { IncomingRequests, OutgoingRequests } from './requests.ts';
+import { IncomingRequests, OutgoingRequests, type RequestOptions } from './requests.ts';
 import type { LaneSide } from './streams.ts';
 
 type OwnHello = Omit<Hello, 'nowMs'>;
@@ -33,7 +34,7 @@ export interface ControlSessionOptions {
   /** The peer's hello was good: the link is open. Throwing closes it as a breach. */
   readonly onOpen: (hello: Hello) => void;
   /** Main only. Its rejection is the answer's error. */
-  readonly onRequest?: (request: AnyRequest) => Promise<unknown>;
+  readonly onRequest?: (request: AnyRequest, asker: Asker) => Promise<unknown>;
   readonly onEvent: (event: AnyEvent) => void;
   /** Once. `breach`: the peer broke the protocol. */
   readonly onClose: (reason: string, breach: boolean) => void;
@@ -44,7 +45,7 @@ export interface ControlSessionOptions {
 export class ControlSession {
   readonly #options: ControlSessionOptions;
   readonly #outgoing: OutgoingRequests;
-  readonly #incoming = new IncomingRequests();
+  readonly #incoming: IncomingRequests;
   #peer: Hello | undefined;
   #closed = false;
   #helloTimer: NodeJS.Timeout | undefined;
@@ -58,6 +59,7 @@ export class ControlSession {
   constructor(options: ControlSessionOptions) {
     this.#options = options;
     this.#heardAt = options.clock.monotonic();
+    this.#incoming = new IncomingRequests(options.clock);
     this.#outgoing = new OutgoingRequests((message) => this.#send(message));
   }
 
@@ -95,11 +97,7 @@ export class ControlSession {
     return this.#rttMs;
   }
 
-  request<V extends Verb>(
-    verb: V,
-    params: Params<V>,
-    options: { readonly timeoutMs: number; readonly signal?: AbortSignal | undefined },
-  ): Promise<Result<V>> {
+  request<V extends Verb>(verb: V, params: Params<V>, options: RequestOptions): Promise<Result<V>> {
     return this.#outgoing.request(verb, params, options);
   }
 
@@ -162,7 +160,10 @@ export class ControlSession {
         this.#outgoing.receiveError(message.id, message.error);
         return;
       case 'request':
-        this.#answer(message.id, message.request);
+        this.#answer(message.id, message.request, message.patienceMs);
+        return;
+      case 'cancel':
+        this.#incoming.cancel(message.id);
         return;
     }
   }
@@ -183,28 +184,25 @@ export class ControlSession {
     this.#beat();
   }
 
-  #answer(id: number, request: AnyRequest): void {
+  #answer(id: number, request: AnyRequest, patienceMs: number | undefined): void {
     const { onRequest } = this.#options;
     if (onRequest === undefined) throw breach('a request to an end that answers none');
-    let finish: () => void;
+    let admitted: ReturnType<IncomingRequests['begin']>;
     try {
-      finish = this.#incoming.begin(id, request);
+      admitted = this.#incoming.begin(id, request, patienceMs);
     } catch (error) {
       if (!isSallyportError(error, 'busy')) throw error;
       this.#send(encodeError(id, error));
       return;
     }
-    void this.#respond(id, request, onRequest).finally(finish);
+    const { asker, finish } = admitted;
+    void this.#respond(id, request, () => onRequest(request, asker)).finally(finish);
   }
 
-  async #respond(
-    id: number,
-    request: AnyRequest,
-    onRequest: (request: AnyRequest) => Promise<unknown>,
-  ): Promise<void> {
+  async #respond(id: number, request: AnyRequest, answer: () => Promise<unknown>): Promise<void> {
     let message: string;
     try {
-      message = encodeResult(id, request.verb, await onRequest(request));
+      message = encodeResult(id, request.verb, await answer());
     } catch (error) {
       const failure = toSallyportError(error);
       if (failure.code === 'internal') this.#options.onFailure(failure);
@@ -239,6 +237,7 @@ export class ControlSession {
     clearTimeout(this.#helloTimer);
     clearInterval(this.#heartbeat);
     this.#options.transport.close(reason);
+    this.#incoming.close();
     this.#outgoing.close(
       new SallyportError('link-down', 'The connection to the inside is down', { detail: reason }),
     );

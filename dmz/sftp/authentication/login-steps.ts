@@ -11,6 +11,7 @@ import {
   proofInstruction,
   setupInstruction,
   tooManyWaitingText,
+  turnedAwayText,
 } from '#dmz/sftp/authentication/prompts.ts';
 import { isSignatureRight } from '#dmz/sftp/authentication/signature.ts';
 import { isSallyportError, toSallyportError } from '#shared/error.ts';
@@ -49,12 +50,13 @@ export class LoginSteps {
   #again: Again | undefined;
   #notice = '';
   #admitted: Admitted | undefined;
+  readonly #gone = new AbortController();
 
   constructor(options: LoginStepsOptions) {
     this.#options = options;
   }
 
-  /** What a round without a prompt says. */
+  /** What a round without a prompt says, or the end of the connection. */
   get notice(): string {
     return this.#notice;
   }
@@ -97,7 +99,8 @@ export class LoginSteps {
     const { user } = request;
     const { login, listener, client } = this.#options;
     return this.#toEvent(async () => {
-      const attempt = { user, protocol: 'sftp', listener, client: client(), factor } as const;
+      const gone = this.#gone.signal;
+      const attempt = { user, protocol: 'sftp', listener, client: client(), factor, gone } as const;
       this.#passed = await login.begin(attempt);
       this.#again = undefined;
       this.#isPassword = factor.type === 'password';
@@ -146,6 +149,11 @@ export class LoginSteps {
       this.#notice = enrolledText(result.recoveryCodes);
       return { type: 'enrolled' };
     });
+  }
+
+  /** Nobody is there any more to hear what is being decided. */
+  leave(): void {
+    this.#gone.abort();
   }
 
   /** Nobody is there any more, or all is void: what was opened on main is closed again. */
@@ -219,10 +227,14 @@ export class LoginSteps {
     try {
       return await ask();
     } catch (error) {
-      const { code } = toSallyportError(error);
+      const { code, publicMessage, data } = toSallyportError(error);
       // Without its set-up a confined session has no use here.
       if (this.#confined !== undefined) await this.abandon();
-      if (code === 'link-down' || code === 'deadline' || code === 'busy') return { type: 'unreachable' };
+      if (code === 'link-down' || code === 'deadline') return { type: 'unreachable' };
+      if (code === 'busy' || code === 'rate-limited' || code === 'too-many-sessions') {
+        this.#notice = turnedAwayText(publicMessage, data?.retryAfterMs);
+        return { type: 'turned-away' };
+      }
       if (code === 'delivery-failed') {
         this.#notice = deliveryFailedInstruction;
         return { type: 'first-factor-right', next: 'notice' };

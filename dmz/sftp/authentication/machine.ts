@@ -64,6 +64,8 @@ export type AuthenticationEvent =
   /** The login is gone (main was away); the client did nothing wrong and may start over with its first factor. */
   | { readonly type: 'lost' }
   | { readonly type: 'unreachable' }
+  /** Not for the client's sake, and said in words: there is no room, or no more tries yet. */
+  | { readonly type: 'turned-away' }
   // from the clock and the guard
   | { readonly type: 'timeout' };
 
@@ -78,7 +80,9 @@ export type AuthenticationAction =
   | { readonly type: 'probe' | 'begin' | 'admit' | 'answer' | 'prove' }
   /** The challenge, or the session that is not handed over yet, is void: main may forget it. */
   | { readonly type: 'cancel' }
-  | { readonly type: 'disconnect'; readonly why: 'protocol' | 'failures' | 'unreachable' | 'timeout' };
+  | { readonly type: 'disconnect'; readonly why: Ending };
+
+type Ending = 'protocol' | 'failures' | 'unreachable' | 'turned-away' | 'timeout';
 
 export interface Step {
   readonly state: AuthenticationState;
@@ -117,6 +121,7 @@ export function stepAuthentication(state: AuthenticationState, event: Authentica
     case 'enrolled':
     case 'lost':
     case 'unreachable':
+    case 'turned-away':
       return state.at === 'deciding' ? onDecision(state, event) : close(state, 'protocol');
   }
 }
@@ -126,7 +131,7 @@ function counts(state: AuthenticationState): Counts {
   return { failures, probes, codeRounds, restarts };
 }
 
-function close(state: AuthenticationState, why: 'protocol' | 'failures' | 'unreachable' | 'timeout'): Step {
+function close(state: AuthenticationState, why: Ending): Step {
   const cancel: AuthenticationAction[] = hasChallenge(state) ? [{ type: 'cancel' }] : [];
   return { state: { ...counts(state), at: 'closed' }, actions: [...cancel, { type: 'disconnect', why }] };
 }
@@ -305,14 +310,16 @@ type Decision = Extract<
       | 'setup'
       | 'enrolled'
       | 'lost'
-      | 'unreachable';
+      | 'unreachable'
+      | 'turned-away';
   }
 >;
 
 function onDecision(state: Extract<AuthenticationState, { at: 'deciding' }>, event: Decision): Step {
   switch (event.type) {
     case 'unreachable':
-      return close(state, 'unreachable');
+    case 'turned-away':
+      return close(state, event.type);
     case 'refused':
       // A key that isn't wanted costs a probe, not a try.
       if (state.what === 'probe') return rejectProbe(state);

@@ -90,3 +90,8 @@ export const unreachableText = 'The file service can not be reached right now. T
 export const tooManyFailuresText = 'Too many authentication failures';
 export const tooSlowText = 'Login took too long';
 export const tooManyWaitingText = 'Too many logins of yours wait for a code';
+
+/** The words are main's or this node's, made for strangers; OpenSSH, PuTTY and the graphical clients show them. */
+export function turnedAwayText(words: string, retryAfterMs: number | undefined): string {
+  return retryAfterMs === undefined ? words : `${words} (in ${Math.ceil(retryAfterMs / 1000)} s)`;
+}

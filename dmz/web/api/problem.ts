@@ -56,6 +56,12 @@ export class ApiProblem extends Error {
       (this.status === 503 && this.details.reason !== 'delivery-failed')
     );
   }
+
+  /** What an outage is: no way to the server, nobody behind it, or more sign-ins than it can look at. */
+  get outageSide(): 'network' | 'main' | 'busy' {
+    if (this.status === 0) return 'network';
+    return this.details.reason === 'busy' ? 'busy' : 'main';
+  }
 }
 
 function text(value: unknown): string | undefined {

@@ -30,7 +30,7 @@ export function OutageCountdown({
 
   return (
     <div class="outage" data-view="outage">
-      <p role="status">{outage.side === 'main' ? words.outage.main : words.outage.network}</p>
+      <p role="status">{words.outage[outage.side]}</p>
       <p class="muted" aria-live="off">
         {retrying || seconds === 0 ? words.outage.retrying : words.outage.retryIn(formats.duration(seconds))}
       </p>

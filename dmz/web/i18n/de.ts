@@ -81,6 +81,7 @@ export const de: Catalogue = {
   outage: {
     title: 'Gleich geht es weiter',
     main: 'Ihre Dateien sind sicher. Der Server im Inneren antwortet nicht; vielleicht startet er gerade neu.',
+    busy: 'Gerade melden sich sehr viele Leute an. Sie kommen an die Reihe; mit Ihrem Passwort ist alles in Ordnung.',
     network:
       'Ihre Dateien sind sicher. Der Server ist von hier nicht erreichbar; vielleicht ist Ihre Verbindung unterbrochen.',
     retryIn: (wait) => `Die Seite versucht es in ${wait} noch einmal.`,

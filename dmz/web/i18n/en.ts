@@ -78,6 +78,7 @@ export const en = {
   outage: {
     title: 'Back in a moment',
     main: 'Your files are safe. The server inside is not answering; it may be restarting.',
+    busy: 'Very many people are signing in at the moment. Your turn comes; there is nothing wrong with your password.',
     network: 'Your files are safe. The server can’t be reached from here; your connection may be down.',
     retryIn: (wait: string) => `This page tries again in ${wait}.`,
     retrying: 'Trying again…',

@@ -127,7 +127,7 @@ export function SignInPage({ notice }: { readonly notice: SignedOutNotice | unde
           (failure.problem.isOutage ? (
             <OutageCountdown
               outage={{
-                side: failure.problem.status === 0 ? 'network' : 'main',
+                side: failure.problem.outageSide,
                 retryAtMs: failure.retryAtMs,
               }}
               onRetry={submit}

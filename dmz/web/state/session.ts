@@ -34,7 +34,7 @@ export type SessionState =
 
 export interface Outage {
   /** `main`: the server said so · `network`: nobody answered. */
-  readonly side: 'main' | 'network';
+  readonly side: ApiProblem['outageSide'];
   readonly retryAtMs: number;
 }
 
@@ -197,7 +197,7 @@ export class Session {
   #noteOutage(problem: ApiProblem): void {
     const waitMs = Math.min(problem.details.retryAfterMs ?? outageRetryMs, outageRetryMsMax);
     this.outage.value = {
-      side: problem.status === 0 ? 'network' : 'main',
+      side: problem.outageSide,
       retryAtMs: Date.now() + Math.max(1000, waitMs),
     };
   }

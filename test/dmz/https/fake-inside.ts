@@ -77,6 +77,8 @@ export interface FakeInside {
   openHandles(): number;
   /** Streams main is sending. */
   openStreams(): number;
+  /** Called when a login begins, before it is looked at; what it throws is the answer. */
+  onBegin: (() => void) | undefined;
   /** While set, write streams are read but nothing is acknowledged. */
   stall: boolean;
   /** A file whose streams end too early, as when it is cut while it is read. */
@@ -133,7 +135,8 @@ export async function buildFakeInside(
   const claims: AssertionClaims[] = [];
   const events: EventBody<'edge.event'>[] = [];
   const asked: string[] = [];
-  const state: Pick<FakeInside, 'stall' | 'shorten' | 'closed' | 'quotaBytes'> = {
+  const state: Pick<FakeInside, 'onBegin' | 'stall' | 'shorten' | 'closed' | 'quotaBytes'> = {
+    onBegin: undefined,
     stall: false,
     shorten: undefined,
     closed: undefined,
@@ -211,6 +214,7 @@ export async function buildFakeInside(
   const login: Partial<LoginHandlers> = {
     'login.begin': async ({ user, factor }) => {
       asked.push('login.begin');
+      state.onBegin?.();
       const person = Object.hasOwn(people, user) ? people[user] : undefined;
       if (person === undefined || factor.type !== 'password' || factor.password !== rightPassword)
         throw new SallyportError('refused', 'no', { reference: 'REFMAIN1' });

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { describe, expect, it } from 'vitest';
+import { SallyportError } from '#shared/error.ts';
 import { Door, readAll } from './door.ts';
 import { rightCode, rightPassword } from './fake-inside.ts';
 
@@ -136,6 +137,20 @@ describe('a link that is lost in the middle of a transfer', () => {
     door.inside.memory.cut();
     const { status, json } = await put;
     expect([status, json['reason']]).toEqual([503, 'link-down']);
+    await door.close();
+  });
+});
+
+describe('more sign-ins than main can look at', () => {
+  it('are told so, and when to come back: no word of a wrong password', async () => {
+    const door = await Door.open();
+    door.inside.onBegin = () => {
+      throw new SallyportError('busy', 'Too many people are signing in', { data: { retryAfterMs: 2_100 } });
+    };
+    const answer = await door.client().post('/api/login', { username: 'frank', password: rightPassword });
+    expect([answer.status, answer.json['reason']]).toEqual([503, 'busy']);
+    expect(answer.headers['retry-after']).toBe('3');
+    expect(answer.json['detail']).toBe('Too many people are signing in');
     await door.close();
   });
 });

@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { attachesPerSourceMax } from '#dmz/login/limits.ts';
+import { SallyportError } from '#shared/error.ts';
 import type { ClientAddress } from '#shared/link/messages.ts';
 import { randomId } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
@@ -169,6 +170,42 @@ describe('the conversation', () => {
     expect(await codeOf(begin(inside, 'alice'))).toBe('rate-limited');
     expect(inside.asked.length).toBe(before);
     expect(inside.events.map(({ kind }) => kind)).toContain('banned');
+    inside.close();
+  });
+
+  it('a client that goes away is not waited for; a wrong password counts all the same', async () => {
+    const inside = await buildFakeInside();
+    const gone = new AbortController();
+    const attempt = {
+      user: 'alice',
+      protocol: 'https',
+      listener: 'https',
+      client,
+      gone: gone.signal,
+    } as const;
+    inside.onBegin = () => gone.abort();
+    expect(await codeOf(inside.login.begin({ ...attempt, factor: password() }))).toBe('deadline');
+    expect(inside.asked).toEqual(['login.begin', 'login.cancel']);
+    for (let time = 0; time < 15; time += 1) {
+      const leaving = new AbortController();
+      inside.onBegin = () => leaving.abort();
+      const wrong = { ...attempt, factor: password('wrong'), gone: leaving.signal };
+      expect(await codeOf(inside.login.begin(wrong))).toBe('refused');
+    }
+    inside.onBegin = undefined;
+    expect(await codeOf(begin(inside, 'alice', { protocol: 'https' }))).toBe('rate-limited');
+    inside.close();
+  });
+
+  it('main’s want of capacity is passed on as such, and counts for nothing', async () => {
+    const inside = await buildFakeInside();
+    inside.onBegin = () => {
+      throw new SallyportError('busy', 'Too many people are signing in', { data: { retryAfterMs: 2_100 } });
+    };
+    for (let time = 0; time < 30; time += 1) expect(await codeOf(begin(inside, 'alice'))).toBe('busy');
+    inside.onBegin = undefined;
+    expect(await codeOf(begin(inside, 'alice'))).toBe('no error');
+    expect(inside.events).toEqual([]);
     inside.close();
   });
 

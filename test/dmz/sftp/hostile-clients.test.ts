@@ -21,6 +21,13 @@ beforeAll(async () => {
     frank: { password: 'correct horse', next: 'admit' },
     dave: { password: 'correct horse', next: 'instruct' },
     leased: { password: 'correct horse', next: 'admit', admitAs: 'lease' },
+    early: {
+      password: 'correct horse',
+      next: 'admit',
+      failsWith: new SallyportError('busy', 'Too many people are signing in', {
+        data: { retryAfterMs: 2_100 },
+      }),
+    },
     unlucky: {
       password: 'correct horse',
       next: 'code',
@@ -173,6 +180,15 @@ describe('logins as they should be', () => {
     const goodbye = await raw.next();
     expect([goodbye?.type, goodbye?.reader.uint32()]).toEqual([1, 7]);
     expect(goodbye?.reader.text(200)).toContain('can not be reached');
+    await raw.closed();
+  });
+
+  it('a right password that main had no time for is not called wrong: the client reads why, and when to come back', async () => {
+    const raw = await client();
+    raw.password('early', 'correct horse');
+    const goodbye = await raw.next();
+    expect([goodbye?.type, goodbye?.reader.uint32()]).toEqual([1, 12]);
+    expect(goodbye?.reader.text(200)).toBe('Too many people are signing in (in 3 s)');
     await raw.closed();
   });
 

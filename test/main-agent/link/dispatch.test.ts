@@ -5,6 +5,7 @@ import { strayGraceMs, straysMax, strayWindowMs } from '#main-agent/link/limits.
 import { OperationLog } from '#main-agent/link/operations.ts';
 import type { SallyportError } from '#shared/error.ts';
 import type { AnyRequest } from '#shared/link/codec.ts';
+import { Asker } from '#shared/link/asker.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 import { requestSchemas, type Verb } from '#shared/link/messages.ts';
 import { randomId } from '#shared/random-id.ts';
@@ -66,6 +67,9 @@ function buildDispatcher(options: { node?: string; worker?: number } = {}) {
   return { dispatcher, sessions, calls, streams, link, time, tooMany: () => tooMany };
 }
 
+const asker = new Asker({ monotonic: () => 0 }, 1_000);
+const answer = (dispatcher: Dispatcher, request: AnyRequest) => dispatcher.answer(request, asker);
+
 /** Params are the schema's business; here only the session matters. */
 const requestOf = (verb: Verb, session?: string): AnyRequest =>
   ({ verb, params: session === undefined ? {} : { session } }) as never;
@@ -73,13 +77,13 @@ const requestOf = (verb: Verb, session?: string): AnyRequest =>
 describe('the dispatcher', () => {
   it.each(loginVerbs)('S-05: %s needs no session and gets the link as its only proof', async (verb) => {
     const { dispatcher, calls, link } = buildDispatcher();
-    await dispatcher.answer(requestOf(verb));
-    expect(calls).toEqual([{ verb, proof: [link] }]);
+    await answer(dispatcher, requestOf(verb));
+    expect(calls).toEqual([{ verb, proof: [link, asker] }]);
   });
 
   it.each(provenVerbs)('S-05: %s without a live session is no-session', async (verb) => {
     const { dispatcher, calls } = buildDispatcher();
-    await expect(dispatcher.answer(requestOf(verb, randomId()))).rejects.toMatchObject({
+    await expect(answer(dispatcher, requestOf(verb, randomId()))).rejects.toMatchObject({
       code: 'no-session',
     });
     expect(calls).toEqual([]);
@@ -89,7 +93,7 @@ describe('the dispatcher', () => {
     for (const from of [{ node: 'dmz2' }, { worker: 1 }]) {
       const { dispatcher, sessions, calls } = buildDispatcher(from);
       const session = sessions.open({ username: 'alice', node: 'dmz1', worker: 0 });
-      await expect(dispatcher.answer(requestOf(verb, session))).rejects.toMatchObject({
+      await expect(answer(dispatcher, requestOf(verb, session))).rejects.toMatchObject({
         code: 'no-session',
       });
       expect(calls).toEqual([]);
@@ -102,9 +106,9 @@ describe('the dispatcher', () => {
       for (const state of ['setup-required', 'signed-in'] as const) {
         const { dispatcher, sessions, calls, link } = buildDispatcher();
         const session = sessions.open({ username: 'alice', state });
-        await dispatcher.answer(requestOf(verb, session));
+        await answer(dispatcher, requestOf(verb, session));
         expect(calls).toEqual([
-          { verb, proof: [expect.objectContaining({ username: 'alice', state }), link] },
+          { verb, proof: [expect.objectContaining({ username: 'alice', state }), link, asker] },
         ]);
       }
     },
@@ -116,12 +120,12 @@ describe('the dispatcher', () => {
       const { dispatcher, sessions, calls } = buildDispatcher();
       const protocol = 'https' as const;
       const confined = sessions.open({ username: 'dave', state: 'setup-required', protocol });
-      await expect(dispatcher.answer(requestOf(verb, confined))).rejects.toMatchObject({
+      await expect(answer(dispatcher, requestOf(verb, confined))).rejects.toMatchObject({
         code: 'setup-required',
       });
       expect(calls).toEqual([]);
       const full = sessions.open({ username: 'alice', protocol });
-      await dispatcher.answer(requestOf(verb, full));
+      await answer(dispatcher, requestOf(verb, full));
       expect(calls).toHaveLength(1);
     },
   );
@@ -129,7 +133,7 @@ describe('the dispatcher', () => {
   it.each(accountVerbs)('S-05: %s of an SFTP session is not allowed', async (verb) => {
     const { dispatcher, sessions, calls } = buildDispatcher();
     const session = sessions.open({ username: 'alice', protocol: 'sftp' });
-    await expect(dispatcher.answer(requestOf(verb, session))).rejects.toMatchObject({ code: 'not-allowed' });
+    await expect(answer(dispatcher, requestOf(verb, session))).rejects.toMatchObject({ code: 'not-allowed' });
     expect(calls).toEqual([]);
   });
 
@@ -150,7 +154,7 @@ describe('the dispatcher', () => {
 
 describe('S-05: requests for sessions that are not', () => {
   const stray = async (dispatcher: Dispatcher, verb: Verb = 'fs.stat'): Promise<void> => {
-    await dispatcher.answer(requestOf(verb, randomId())).catch(() => undefined);
+    await answer(dispatcher, requestOf(verb, randomId())).catch(() => undefined);
   };
 
   it('are borne up to the bound within the window, no further', async () => {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { operationLifeMs, operationsMax } from '#main-agent/link/limits.ts';
 import { OperationLog } from '#main-agent/link/operations.ts';
 import { SallyportError } from '#shared/error.ts';
+import { notBegun } from '#shared/link/asker.ts';
 
 function buildLog() {
   const time = { ms: 0 };
@@ -40,6 +41,14 @@ describe('the operation log', () => {
     finish('made');
     expect(await Promise.all(both)).toEqual(['made', 'made']);
     expect(done).toBe(1);
+  });
+
+  it('does again what was never begun, because nobody waited for it', async () => {
+    const { log } = buildLog();
+    await expect(log.run('s', request(1), () => Promise.reject(notBegun()))).rejects.toMatchObject({
+      code: 'deadline',
+    });
+    expect(await log.run('s', request(1), async () => 'made')).toBe('made');
   });
 
   it('keeps sessions apart, and refuses a number used for something else', async () => {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { randomBytes } from 'node:crypto';
 import { DecoyHashes } from '#main-agent/login/decoy-hashes.ts';
 import { HashQueue } from '#main-agent/login/hash-queue.ts';
+import { Passwords } from '#main-agent/login/password.ts';
 import { Sealer } from '#main-agent/vault/sealing.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { Protocol } from '#shared/login.ts';
@@ -53,7 +54,8 @@ describe('before the first factor is right', () => {
   /** What one try makes main do, and what it answers. */
   async function observe(work: () => Promise<unknown>): Promise<object> {
     const commits: string[][] = [];
-    const hashes = vi.spyOn(HashQueue.prototype, 'run');
+    const hashes = vi.spyOn(Passwords.prototype, 'compare');
+    const turns = vi.spyOn(HashQueue.prototype, 'run');
     const queries = (['failures', 'lastGoodLogin', 'twoFactorState', 'usedCodes', 'devices'] as const).map(
       (name) => vi.spyOn(rig.state, name),
     );
@@ -62,6 +64,7 @@ describe('before the first factor is right', () => {
     rig.state.beforeCommit = undefined;
     const counts = {
       hashes: hashes.mock.calls.length,
+      turns: turns.mock.calls.length,
       queries: queries.map((spy) => spy.mock.calls.length),
     };
     vi.restoreAllMocks();

@@ -14,6 +14,7 @@ import { commitToCode } from '#shared/assertion/code-commitment.ts';
 import { signAssertion } from '#shared/assertion/sign.ts';
 import type { SigningKey } from '#shared/assertion/verify.ts';
 import { SallyportError } from '#shared/error.ts';
+import { Asker } from '#shared/link/asker.ts';
 import type { ChallengeView, ClientAddress, EventBody, Params, Result } from '#shared/link/messages.ts';
 import { buildLog, type Log } from '#shared/log.ts';
 import type { Method, Protocol } from '#shared/login.ts';
@@ -43,6 +44,8 @@ export interface Attempt {
   /** Instead of a password. */
   readonly factor?: Params<'login.begin'>['factor'];
   readonly device?: string;
+  /** How long its asker waits; for ever, if it is not said. */
+  readonly patienceMs?: number;
 }
 
 export interface Answer {
@@ -329,6 +332,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
           ...(attempt.device === undefined ? {} : { device: attempt.device }),
         },
         link,
+        new Asker({ monotonic: () => clock.steady }, attempt.patienceMs ?? Number.POSITIVE_INFINITY),
       );
     },
     answer: async (view, answer = {}) => {
@@ -364,7 +368,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       return totpCodeAt(secret, stepAt(clock.wall, defaultTotpSettings) + steps, defaultTotpSettings);
     },
     restart: async (change = {}) => {
-      login.close();
+      await login.close();
       await departures.close();
       const twoFactor = change.twoFactor ?? options.twoFactor;
       return buildRig({
@@ -383,7 +387,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
         },
       });
     },
-    close: () => login.close(),
+    close: () => void login.close(),
   };
   await login.start();
   return rig;

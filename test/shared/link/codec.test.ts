@@ -201,7 +201,9 @@ describe('the codec', () => {
     expect(() => requireParams('fs.stat', { session, path: ['a'.repeat(256)], followLinks: true })).toThrow(
       expect.objectContaining({ code: 'bad-request' }),
     );
-    expect(encodeRequest(1, 'fs.stat', { session, path: ['a'], followLinks: true })).toContain('fs.stat');
+    expect(encodeRequest(1, 'fs.stat', { session, path: ['a'], followLinks: true }, 1_000)).toContain(
+      'fs.stat',
+    );
   });
 
   it('checks a result against the verb that was asked', () => {

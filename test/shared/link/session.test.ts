@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { isSallyportError } from '#shared/error.ts';
-import type { AnyEvent, AnyRequest } from '#shared/link/codec.ts';
+import type { Asker } from '#shared/link/asker.ts';
+import type { AnyEvent } from '#shared/link/codec.ts';
 import { cutMessagesAfter } from '#shared/link/faulty-transport.ts';
 import {
   heartbeatTimeoutMs,
@@ -155,7 +156,7 @@ describe('the heartbeat', () => {
 });
 
 describe('requests', () => {
-  async function buildPair(onRequest: (request: AnyRequest) => Promise<unknown>) {
+  async function buildPair(onRequest: NonNullable<ControlSessionOptions['onRequest']>) {
     const [dmzEnd, mainEnd] = buildMemoryMessages();
     const dmz = buildEnd('dmz', dmzEnd);
     const main = buildEnd('main', mainEnd, { onRequest });
@@ -222,6 +223,73 @@ describe('requests', () => {
     await expect(late).rejects.toMatchObject({ code: 'deadline' });
     dmz.session.close('done');
     main.session.close('done');
+  });
+
+  it('say how long their asker waits, and tell when it waits no more', async () => {
+    const askers: Asker[] = [];
+    const { dmz, main } = await buildPair((_request, asker) => {
+      askers.push(asker);
+      return new Promise(() => undefined);
+    });
+    const options = { timeoutMs };
+    const given = new AbortController();
+    const gone = new AbortController();
+    const params = { session, path: [] };
+    const asked = [
+      dmz.session.request('fs.usage', params, options),
+      dmz.session.request('fs.usage', params, { ...options, signal: given.signal }),
+      dmz.session.request('fs.usage', params, { timeoutMs: 2 * timeoutMs, gone: gone.signal }),
+    ];
+    const outcomes: unknown[] = [];
+    for (const one of asked) void one.catch((error: unknown) => outcomes.push(error));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(askers.map(({ leftMs }) => leftMs)).toEqual([timeoutMs, timeoutMs, 2 * timeoutMs]);
+    given.abort();
+    gone.abort();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(askers.map(({ leftMs }) => leftMs)).toEqual([timeoutMs, 0, 0]);
+    // Whoever is gone is not the one who asked: what became of it is still waited for.
+    expect(outcomes).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(timeoutMs);
+    expect(outcomes).toHaveLength(2);
+    expect(askers[0]?.leftMs).toBe(0);
+    dmz.session.close('done');
+    main.session.close('done');
+  });
+
+  it('are waited for by nobody when the link goes, but changes, which are asked again on the next', async () => {
+    const askers: Asker[] = [];
+    const { dmz, main } = await buildPair((_request, asker) => {
+      askers.push(asker);
+      return new Promise(() => undefined);
+    });
+    const folder = { session, op: 1, path: ['a'] };
+    void dmz.session.request('fs.make-folder', folder, { timeoutMs }).catch(() => undefined);
+    void ask(dmz).catch(() => undefined);
+    await vi.advanceTimersByTimeAsync(0);
+    dmz.session.close('cut');
+    await vi.advanceTimersByTimeAsync(0);
+    expect(askers.map(({ leftMs }) => leftMs > 0)).toEqual([true, false]);
+    main.session.close('done');
+  });
+
+  it('S-05: a cancel of nothing, or from main, is a breach; one that comes too late is none', async () => {
+    const request = { kind: 'request', id: 1, verb: 'fs.usage', params: { session, path: [] } };
+    const cancel = (id: number) => ({ kind: 'cancel', id });
+    const onRequest = async () => usage;
+    for (const messages of [[cancel(1)], [request, cancel(2)]]) {
+      const { end, send } = buildAlone('main', { onRequest });
+      await send({ kind: 'hello', hello: { ...hello(), nowMs: 0 } }, ...messages);
+      expect(end.closing?.breach).toBe(true);
+    }
+    const { end, send } = buildAlone('main', { onRequest });
+    await send({ kind: 'hello', hello: { ...hello(), nowMs: 0 } }, request);
+    await send(cancel(1));
+    expect(end.closing).toBeUndefined();
+    end.session.close('done');
+    const node = buildAlone('dmz');
+    await node.send({ kind: 'hello', hello: { ...hello(), nowMs: 0 } }, cancel(1));
+    expect(node.end.closing?.breach).toBe(true);
   });
 
   it('all fail with link-down when the link goes', async () => {
