@@ -42,6 +42,8 @@ export default defineConfig({
     maxConcurrency: 1,
     fileParallelism: false,
     dangerouslyIgnoreUnhandledErrors: true,
+    // What is kept on the disk has the numbers of another run.
+    fsModuleCache: false,
     // A mutant hangs for no longer; the runner bounds the tests themselves.
     testTimeout: 60_000,
     hookTimeout: 5_000,
