@@ -77,4 +77,11 @@ export const textPatches: readonly TextPatch[] = [
           return new ECDHExchange(`,
     reason: 'the name by which patch 1 is negotiated',
   },
+  {
+    number: 3,
+    file: 'protocol/kex.js',
+    anchor: 'self._decipher._onPayload = onKEXPayload.bind(',
+    replacement: 'self._decipher._onPayload = module.exports.onKEXPayload.bind(',
+    reason: 'what export patch 6 says of messages in a key exchange holds in later exchanges too',
+  },
 ];

@@ -8,6 +8,8 @@ export interface FirstExchange {
   /** True: our KEXINIT waits for the client's. */
   holdsKexInit(): boolean;
   onClientKexInit(payload: Buffer): void;
+  /** It is over: the first keys are in use. */
+  isOver(): boolean;
 }
 
 /** Everything the connections of one server share. */
@@ -30,6 +32,7 @@ export async function buildTransportSetup(
     createDecipher: (config) => records.reader(config),
     holdsKexInit: (protocol) => exchanges.get(protocol)?.holdsKexInit() ?? false,
     onClientKexInit: (protocol, payload) => exchanges.get(protocol)?.onClientKexInit(payload),
+    hasKeys: (protocol) => exchanges.get(protocol)?.isOver() ?? false,
   });
   const hostKeys: Record<string, Ssh2HostKey> = {};
   for (const pem of hostKeysPem) {

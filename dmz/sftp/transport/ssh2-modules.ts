@@ -1,7 +1,9 @@
+/* oxlint-disable no-underscore-dangle -- ssh2's own names of what it knows of an exchange */
 import { readFileSync } from 'node:fs';
 import { createRequire, registerHooks } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { message } from '#dmz/sftp/transport/messages.ts';
 import { textPatches, type TextPatch } from '#dmz/sftp/transport/patches.ts';
 import type {
   AlgorithmOffer,
@@ -32,6 +34,8 @@ export interface Ssh2Replacements {
   readonly holdsKexInit: (protocol: Ssh2Protocol) => boolean;
   /** The client's first KEXINIT, before ssh2 looks at it. */
   readonly onClientKexInit: (protocol: Ssh2Protocol, payload: Buffer) => void;
+  /** True: the exchange under way is not the first. */
+  readonly hasKeys: (protocol: Ssh2Protocol) => boolean;
 }
 
 export interface Ssh2Modules {
@@ -74,7 +78,9 @@ interface ModuleFiles {
 }
 type LoadModule = <F extends keyof ModuleFiles>(file: F) => ModuleFiles[F];
 
-const msgKexInit = 20;
+/** Key exchange method specific messages (RFC 4251 §7). */
+const firstMethodMessage = 30;
+const lastMethodMessage = 49;
 
 export async function loadSsh2(replacements: Ssh2Replacements): Promise<Ssh2Modules> {
   const requireModule = createRequire(import.meta.url);
@@ -115,7 +121,7 @@ function requireVersion(packageFile: string): void {
   if (found !== ssh2Version) throw unfit(`ssh2 ${found}`, `install ssh2 ${ssh2Version}`);
 }
 
-/** Export patch 3 and 4: our record layer where it has the cipher, ssh2's otherwise. */
+/** Export patches 4 and 5: our record layer where it has the cipher, ssh2's otherwise. */
 function patchCrypto(crypto: CryptoModule, replacements: Ssh2Replacements): void {
   const { createCipher, createDecipher } = crypto;
   requireFunctions('crypto.js', { createCipher, createDecipher });
@@ -123,7 +129,12 @@ function patchCrypto(crypto: CryptoModule, replacements: Ssh2Replacements): void
   crypto.createDecipher = (config) => replacements.createDecipher?.(config.inbound) ?? createDecipher(config);
 }
 
-/** Export patch 5: our KEXINIT waits for the client's, so that the offer can be made to fit it. */
+/**
+ * Export patch 6: our KEXINIT waits for the client's, so that the offer can be made to fit it; and what ssh2 swallows in
+ * a key exchange is looked at. Before the first keys a strict client may send nothing but the exchange's own messages
+ * (OpenSSH PROTOCOL §1.9): a packet that is let pass there shifts the sequence numbers of all that follow. Later RFC
+ * 4253 §7.1 allows IGNORE, UNIMPLEMENTED and DEBUG.
+ */
 function patchKex(kex: KexModule, replacements: Ssh2Replacements): (protocol: Ssh2Protocol) => void {
   const { kexinit, onKEXPayload } = kex;
   requireFunctions('kex.js', { kexinit, onKEXPayload, KexInit: kex.KexInit });
@@ -131,7 +142,14 @@ function patchKex(kex: KexModule, replacements: Ssh2Replacements): (protocol: Ss
     if (!replacements.holdsKexInit(protocol)) kexinit(protocol);
   };
   kex.onKEXPayload = function (state, payload) {
-    if (payload[0] === msgKexInit && state.firstPacket) replacements.onClientKexInit(this, payload);
+    const type = payload[0];
+    if (type === undefined) throw new Error('empty message in a key exchange');
+    const isIdle = type === message.ignore || type === message.unimplemented || type === message.debug;
+    if (isIdle && (replacements.hasKeys(this) || this._strictMode !== true)) return undefined;
+    // RFC 4253 §7: a wrong guess of the client's, dropped unseen. Nothing else may be.
+    if (this._skipNextInboundPacket && (type < firstMethodMessage || type > lastMethodMessage))
+      throw new Error(`message ${type} in place of a guessed one`);
+    if (type === message.kexInit && state.firstPacket) replacements.onClientKexInit(this, payload);
     return onKEXPayload.call(this, state, payload);
   };
   return kexinit;

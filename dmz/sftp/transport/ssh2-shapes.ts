@@ -73,6 +73,7 @@ export interface Ssh2Protocol {
   _kex: { sessionID?: Buffer; negotiated: Negotiated; remoteExtInfoEnabled: boolean } | undefined;
   _kexinit: Buffer | undefined;
   _strictMode: boolean | undefined;
+  _skipNextInboundPacket: boolean;
   _queue: Buffer[] | undefined;
   _server: boolean;
   _cipher: OutboundCipher;

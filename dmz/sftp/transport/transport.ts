@@ -109,6 +109,7 @@ export class SshTransport {
     const exchange: FirstExchange = {
       holdsKexInit: () => this.#protocol.hasNoExchange,
       onClientKexInit: (payload) => this.#onClientKexInit(payload),
+      isOver: () => this.#isReady,
     };
     setup.exchanges.set(this.#protocol.raw, exchange);
     socket.on('data', (chunk) => this.#receive(chunk));

@@ -14,8 +14,9 @@ interface StockProtocol {
   _packetRW: {
     write: {
       allocStart: number;
-      alloc(length: number): Buffer;
-      finalize(packet: Buffer): Buffer;
+      allocStartKEX: number;
+      alloc(length: number, force?: boolean): Buffer;
+      finalize(packet: Buffer, force?: boolean): Buffer;
     };
   };
 }
@@ -120,16 +121,17 @@ export class RawClient {
     return this.protocol._kex.sessionID;
   }
 
-  send(payload: Buffer): void {
+  /** `isUrgent`: even while keys are exchanged, when others wait. */
+  send(payload: Buffer, isUrgent = false): void {
     if (this.isClosed) return;
     const { write } = this.protocol._packetRW;
-    const start = write.allocStart;
-    const packet = write.alloc(payload.length);
+    const start = isUrgent ? write.allocStartKEX : write.allocStart;
+    const packet = write.alloc(payload.length, isUrgent);
     packet.set(payload, start);
     const { sendPacket } = requireModule('ssh2/lib/protocol/utils.js') as {
-      sendPacket: (protocol: unknown, packet: Buffer) => void;
+      sendPacket: (protocol: unknown, packet: Buffer, bypass: boolean) => void;
     };
-    sendPacket(this.protocol, write.finalize(packet));
+    sendPacket(this.protocol, write.finalize(packet, isUrgent), isUrgent);
   }
 
   /** The next message that isn't EXT_INFO, DEBUG or a banner; undefined when the connection ends first. */

@@ -227,3 +227,112 @@ describe('key exchange', () => {
     expect(begun()).toBe(before);
   });
 });
+
+describe('a message that has no place in the first key exchange', () => {
+  const idle: readonly [string, Buffer][] = [
+    ['IGNORE', new WireWriter().byte(2).string('x').finish()],
+    ['UNIMPLEMENTED', new WireWriter().byte(3).uint32(0).finish()],
+    ['DEBUG', new WireWriter().byte(4).boolean(false).string('x').string('').finish()],
+  ];
+  const never: readonly [string, Buffer][] = [
+    ['an empty one', Buffer.alloc(0)],
+    ['an unknown one', Buffer.from([200])],
+    ['one that SSH does not define', Buffer.from([9])],
+    ['SERVICE_REQUEST', new WireWriter().byte(5).string('ssh-userauth').finish()],
+    ['EXT_INFO', new WireWriter().byte(7).uint32(0).finish()],
+    ['a login', new WireWriter().byte(50).string('frank').string('ssh-connection').string('none').finish()],
+    ['another method’s', Buffer.from([31])],
+  ];
+  const places = ['before KEXINIT', 'after KEXINIT', 'before NEWKEYS'] as const;
+  const newKeys = Buffer.from([21]);
+
+  /** One exchange with this message in this place; whether the server went on to the end. */
+  async function exchange(
+    place: (typeof places)[number],
+    stray: Buffer | undefined,
+    client: { readonly isStrict: boolean; readonly guesses?: boolean },
+  ): Promise<'done' | 'closed'> {
+    running.guard.breaches.length = 0;
+    const peer = new PlainConnection();
+    try {
+      peer.socket.write('SSH-2.0-test\r\n');
+      await peer.line();
+      const send = (at: (typeof places)[number]): void => {
+        if (at === place && stray !== undefined) peer.send(stray);
+      };
+      const strict = client.isStrict ? ['kex-strict-c-v00@openssh.com'] : [];
+      const guessed = client.guesses === true ? ['diffie-hellman-group1-sha1'] : [];
+      send('before KEXINIT');
+      const init = kexInit({ kex: [...guessed, 'curve25519-sha256', ...strict, 'ext-info-c'], cipher: gcm });
+      // first_kex_packet_follows
+      if (client.guesses === true) init[init.length - 5] = 1;
+      peer.send(init);
+      expect((await peer.packet())[0]).toBe(20);
+      send('after KEXINIT');
+      const share = generateKeyPairSync('x25519')
+        .publicKey.export({ type: 'spki', format: 'der' })
+        .subarray(-32);
+      peer.send(new WireWriter().byte(30).string(share).finish());
+      expect((await peer.packet())[0]).toBe(31);
+      expect((await peer.packet())[0]).toBe(21);
+      send('before NEWKEYS');
+      peer.send(newKeys);
+      // EXT_INFO under the new keys, or the end.
+      await peer.take((all) => (all.length > 0 ? all.length : undefined));
+      return running.guard.breaches.length > 0 ? 'closed' : 'done';
+    } catch {
+      return 'closed';
+    } finally {
+      peer.socket.destroy();
+    }
+  }
+
+  it('is none: an exchange without one goes through, strict or not, with a wrong guess or without', async () => {
+    for (const isStrict of [true, false]) {
+      expect(await exchange('before KEXINIT', undefined, { isStrict })).toBe('done');
+      const guess = new WireWriter().byte(30).string(Buffer.alloc(128, 1)).finish();
+      expect(await exchange('after KEXINIT', guess, { isStrict, guesses: true })).toBe('done');
+    }
+  });
+
+  it.each(places)('%s ends a strict exchange, whatever it is', async (place) => {
+    for (const [name, stray] of [...idle, ...never])
+      expect([name, await exchange(place, stray, { isStrict: true })]).toEqual([name, 'closed']);
+  });
+
+  it.each(places)(
+    '%s is passed over without strict exchange where RFC 4253 says so, and ends it else',
+    async (place) => {
+      for (const [name, stray] of idle)
+        expect([name, await exchange(place, stray, { isStrict: false })]).toEqual([name, 'done']);
+      for (const [name, stray] of never)
+        expect([name, await exchange(place, stray, { isStrict: false })]).toEqual([name, 'closed']);
+    },
+  );
+
+  it('is not dropped in place of a wrong guess', async () => {
+    for (const [name, stray] of [...idle, ...never.filter(([, [type = 0]]) => type < 30 || type > 49)])
+      expect([name, await exchange('after KEXINIT', stray, { isStrict: true, guesses: true })]).toEqual([
+        name,
+        'closed',
+      ]);
+  });
+
+  it('may come later: after the first keys, and in a later exchange where RFC 4253 says so', async () => {
+    const later = async (stray: Buffer): Promise<'done' | 'closed'> => {
+      const raw = await RawClient.connect({ port: running.port });
+      await raw.startAuthentication();
+      raw.send(idle[0]?.[1] ?? Buffer.alloc(0));
+      raw.isReady = false;
+      raw.protocol.rekey();
+      raw.send(stray, true);
+      while (!raw.isReady && !raw.isClosed) await new Promise((resolve) => setImmediate(resolve));
+      raw.password('frank', 'pw');
+      const outcome = (await raw.next())?.type === 52 ? 'done' : 'closed';
+      raw.socket.destroy();
+      return outcome;
+    };
+    for (const [name, stray] of idle) expect([name, await later(stray)]).toEqual([name, 'done']);
+    for (const [name, stray] of never) expect([name, await later(stray)]).toEqual([name, 'closed']);
+  });
+});

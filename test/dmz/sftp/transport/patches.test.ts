@@ -17,7 +17,11 @@ describe('patches of ssh2', () => {
   });
 
   it('apply to the installed package, and leave the stock one alone', async () => {
-    const replacements = { holdsKexInit: () => false, onClientKexInit: () => undefined };
+    const replacements = {
+      holdsKexInit: () => false,
+      onClientKexInit: () => undefined,
+      hasKeys: () => false,
+    };
     const before: unknown = (await import('ssh2')).default;
     const [first, second] = [await loadSsh2(replacements), await loadSsh2(replacements)];
     expect(first).not.toBe(second);
@@ -25,7 +29,11 @@ describe('patches of ssh2', () => {
   });
 
   it('a host key that is none is a configuration error', async () => {
-    const modules = await loadSsh2({ holdsKexInit: () => false, onClientKexInit: () => undefined });
+    const modules = await loadSsh2({
+      holdsKexInit: () => false,
+      onClientKexInit: () => undefined,
+      hasKeys: () => false,
+    });
     for (const text of ['', 'junk', 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAA x']) {
       let thrown: unknown;
       try {
