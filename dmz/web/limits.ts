@@ -41,6 +41,10 @@ export const startingDelayMs = 300;
 export const staleFolderMs = 10_000;
 /** Touch held this long selects a row (the platforms' own long press). */
 export const longPressMs = 500;
+/** The click of a finger follows it after a moment. */
+export const pressSettleMs = 100;
+/** What is held down longer, or let go where nobody saw it, does not keep a list from being redrawn. */
+export const pressHoldMsMax = 10_000;
 
 /** Longest name a folder or file may get; the API counts bytes, see virtual-path.ts. */
 export const nameBytesMax = 255;

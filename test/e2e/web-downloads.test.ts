@@ -1,28 +1,14 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { runProgram } from '#test/harness/clients/process.ts';
-import { type Product, startProduct } from '#test/harness/product.ts';
 import { expectNoViolations, expectNothingCutOff } from '#test/harness/web-accessibility.ts';
-import { desktop, phone, startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
-import { WebFlows } from '#test/harness/web-flows.ts';
-import { patienceMs } from '#test/harness/patience.ts';
+import { desktop, phone } from '#test/harness/web-browser.ts';
+import { flows, onDisk, open, page, product, setUpDesk, visit } from '#test/harness/web-desk.ts';
 
 /** Downloads in a real Chromium, on the real processes: what comes, and what is said when nothing can come. */
 
-let product: Product;
-let browser: WebBrowser;
-
-beforeAll(async () => {
-  [product, browser] = await Promise.all([startProduct(), startWebBrowser()]);
-});
-afterAll(async () => {
-  await browser.close();
-  await product.close();
-});
-
-const onDisk = (...names: string[]): string => join(product.site.files.files, 'frank', ...names);
+setUpDesk({ visitor: 'by-test' });
 
 /** So many files, made at once. */
 async function putMany(folder: string, count: number, nameOf: string): Promise<void> {
@@ -49,22 +35,7 @@ const devices = {
 
 for (const [device, options] of Object.entries(devices))
   describe(`on a ${device}`, () => {
-    let page: Page;
-    let flows: WebFlows;
-    beforeEach(async () => {
-      page = await browser.visit({ ignoreHTTPSErrors: true, ...options });
-      page.setDefaultTimeout(patienceMs);
-      flows = new WebFlows(page, product.site.https);
-    });
-    afterEach(async () => {
-      await page.context().close();
-      const complaints = browser.complaints.splice(0);
-      if (complaints.length > 0) throw new Error(`the page complained: ${complaints.join(' | ')}`);
-    });
-    const open = async (path: string): Promise<void> => {
-      await flows.open(path);
-      await flows.signIn('frank', product.password('frank'));
-    };
+    beforeEach(() => visit(options));
     const told = (): Promise<string | null> => page.locator('[data-view=notice] p').textContent();
 
     it('a folder of more files than one download may have says so, and what to do', async () => {

@@ -1,48 +1,28 @@
 import { mkdir, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { runProgram } from '#test/harness/clients/process.ts';
-import { type Product, startProduct } from '#test/harness/product.ts';
 import { expectNoViolations, expectNothingCutOff } from '#test/harness/web-accessibility.ts';
-import { phone, startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
+import { phone } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
 import { patienceMs } from '#test/harness/patience.ts';
+import {
+  browser,
+  closed,
+  fill,
+  flows,
+  onDisk,
+  open,
+  page,
+  product,
+  put,
+  setUpDesk,
+} from '#test/harness/web-desk.ts';
 
 /** What people do with their files in a real Chromium, on the real processes. */
 
-let product: Product;
-let browser: WebBrowser;
-let page: Page;
-let flows: WebFlows;
+setUpDesk();
 
-beforeAll(async () => {
-  [product, browser] = await Promise.all([startProduct(), startWebBrowser()]);
-});
-afterAll(async () => {
-  await browser.close();
-  await product.close();
-});
-beforeEach(async () => {
-  page = await browser.visit({ ignoreHTTPSErrors: true });
-  page.setDefaultTimeout(patienceMs);
-  flows = new WebFlows(page, product.site.https);
-});
-afterEach(async () => {
-  await page.context().close();
-  const complaints = browser.complaints.splice(0);
-  if (complaints.length > 0) throw new Error(`the page complained: ${complaints.join(' | ')}`);
-});
-
-const onDisk = (...names: string[]): string => join(product.site.files.files, 'frank', ...names);
-async function put(names: readonly string[], content: string | Buffer): Promise<void> {
-  await mkdir(onDisk(...names.slice(0, -1)), { recursive: true });
-  await writeFile(onDisk(...names), content);
-}
-async function open(path: string): Promise<void> {
-  await flows.open(path);
-  await flows.signIn('frank', product.password('frank'));
-}
 async function select(...names: string[]): Promise<void> {
   for (const name of names) await page.getByRole('checkbox', { name: `Select ${name}`, exact: true }).check();
 }
@@ -190,6 +170,50 @@ describe('a selection', () => {
     expect(stdout).toContain('a.txt');
     expect(stdout).toContain('sub/b.txt');
     expect(stdout).not.toContain('not.txt');
+  });
+});
+
+describe('a list that changes while somebody is at it', () => {
+  it('moves no row between the press of a button and its release, so that no click is lost', async () => {
+    await fill('busy', ['b.dat', 'd.dat']);
+    await open('/files/busy');
+    // Comes to lie above the row, as soon as the list has been read again.
+    const { promise: pressed, resolve: press } = Promise.withResolvers<void>();
+    await page.route('**/api/files/busy/?*', (route) => pressed.then(() => route.continue()));
+    const reread = page.waitForResponse('**/api/files/busy/?*');
+    await flows.upload([{ name: 'a.dat', content: 'a' }]);
+    await page.locator('.upload-done').waitFor();
+    await page.getByRole('button', { name: 'Actions for d.dat' }).hover();
+    await page.mouse.down();
+    press();
+    await reread.then((answer) => answer.finished());
+    await page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))');
+    await page.mouse.up();
+    await page.getByRole('menuitem', { name: 'Delete' }).waitFor();
+    await expect.poll(() => flows.names()).toEqual(['a.dat', 'b.dat', 'd.dat']);
+    // An open menu stays open, and keeps the keyboard.
+    await page.keyboard.press('End');
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog').getByText('Home / busy / d.dat').waitFor();
+  });
+
+  it('leaves the keyboard in the menu that was opened before an answer came', async () => {
+    await fill('late', ['b.dat', 'd.dat']);
+    await open('/files/late');
+    await flows.chooseAction('b.dat', 'Delete');
+    const { promise: answered, resolve: answer } = Promise.withResolvers<void>();
+    await page.route('**/api/files/**', (route) => answered.then(() => route.continue()));
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+    await page.goBack();
+    await closed();
+    await page.getByRole('button', { name: 'Actions for d.dat' }).click();
+    await page.getByRole('menuitem', { name: 'Delete' }).waitFor();
+    answer();
+    await flows.row('b.dat', 'text').waitFor({ state: 'detached' });
+    await expect.poll(() => page.evaluate('document.activeElement.textContent')).toBe('Download');
+    await page.keyboard.press('End');
+    await page.keyboard.press('Enter');
+    await page.getByRole('dialog').getByText('Home / late / d.dat').waitFor();
   });
 });
 

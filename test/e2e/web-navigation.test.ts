@@ -1,64 +1,31 @@
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import type { BrowserContextOptions, Locator, Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { BrowserContextOptions, Locator } from 'playwright-core';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { runProgram } from '#test/harness/clients/process.ts';
-import { type Product, startProduct } from '#test/harness/product.ts';
-import { phone, startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
+import { phone } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
+import {
+  closed,
+  fill,
+  flows,
+  focused,
+  onDisk,
+  open,
+  page,
+  product,
+  setUpDesk,
+  visit,
+  where,
+} from '#test/harness/web-desk.ts';
 
 /** Finding one's way: places that are as they were left, links that lead somewhere, lists that can be used anywhere. */
 
-let product: Product;
-let browser: WebBrowser;
-let page: Page;
-let flows: WebFlows;
-const patienceMs = 20_000;
 const onPhone: BrowserContextOptions = { viewport: phone, hasTouch: true, isMobile: true };
+setUpDesk();
 
-beforeAll(async () => {
-  [product, browser] = await Promise.all([startProduct(), startWebBrowser()]);
-});
-afterAll(async () => {
-  await browser.close();
-  await product.close();
-});
-beforeEach(() => visit());
-afterEach(async () => {
-  await page.context().close();
-  const complaints = browser.complaints.splice(0);
-  if (complaints.length > 0) throw new Error(`the page complained: ${complaints.join(' | ')}`);
-});
-
-async function visit(options: BrowserContextOptions = {}): Promise<void> {
-  page = await browser.visit({ ignoreHTTPSErrors: true, ...options });
-  page.setDefaultTimeout(patienceMs);
-  flows = new WebFlows(page, product.site.https);
-}
-/** Another visitor instead of the one there is. */
-async function revisit(options: BrowserContextOptions): Promise<void> {
-  await page.context().close();
-  await visit(options);
-}
-
-const onDisk = (...names: string[]): string => join(product.site.files.files, 'frank', ...names);
-async function fill(folder: string, paths: readonly string[]): Promise<void> {
-  await rm(onDisk(folder), { recursive: true, force: true });
-  await mkdir(onDisk(folder), { recursive: true });
-  for (const path of paths) {
-    await mkdir(path.endsWith('/') ? onDisk(folder, path) : dirname(onDisk(folder, path)), {
-      recursive: true,
-    });
-    if (!path.endsWith('/')) await writeFile(onDisk(folder, path), path);
-  }
-}
 const numbered = (count: number, ending = '.txt'): string[] =>
   Array.from({ length: count }, (_, index) => `row ${String(index).padStart(4, '0')}${ending}`);
-async function open(path: string): Promise<void> {
-  await flows.open(path);
-  await flows.signIn('frank', product.password('frank'));
-}
-const where = (): string => decodeURIComponent(new URL(page.url()).pathname);
 const list = (): Locator => page.locator('.file-body');
 const scrolled = (): Promise<number> =>
   list().evaluate((element) => (element as unknown as { scrollTop: number }).scrollTop);
@@ -67,12 +34,6 @@ async function scrollTo(pixels: number): Promise<void> {
     (element as unknown as { scrollTop: number }).scrollTop = top;
   }, pixels);
   await expect.poll(scrolled).toBe(pixels);
-}
-/** The row that the keyboard is on. */
-const focused = (): Promise<unknown> =>
-  page.evaluate('document.activeElement.querySelector(".name")?.textContent');
-async function closed(): Promise<void> {
-  await page.locator('dialog').waitFor({ state: 'detached' });
 }
 
 describe('a place', () => {
@@ -197,7 +158,7 @@ describe('a link to a file', () => {
     // A click on it still saves the file.
     expect((await flows.saved(() => link.click())).toString()).toBe('a plan.pdf');
     for (const options of [{}, onPhone]) {
-      await revisit(options);
+      await visit(options);
       await open('/files/linked/row 0150.pdf');
       const row = flows.row('row 0150.pdf');
       await row.waitFor();
@@ -315,7 +276,7 @@ describe('dropping on the path', () => {
 describe('a small window', () => {
   it('of 320 × 256 pixels can be used: the list has room, and every row’s menu is within reach', async () => {
     await fill('small', numbered(12));
-    await revisit({ viewport: { width: 320, height: 256 } });
+    await visit({ viewport: { width: 320, height: 256 } });
     await open('/files/small');
     await flows.row('row 0000.txt').waitFor();
     await page.getByRole('checkbox', { name: 'Select row 0000.txt' }).check();
@@ -339,7 +300,7 @@ describe('a small window', () => {
 describe('on a phone', () => {
   it('the round button never lies over a row’s menu', async () => {
     await fill('round', numbered(40));
-    await revisit(onPhone);
+    await visit(onPhone);
     await open('/files/round');
     const add = page.getByRole('button', { name: 'Add files or a folder' });
     for (const end of ['first', 'last'] as const) {

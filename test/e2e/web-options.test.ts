@@ -1,45 +1,19 @@
-import type { Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
 import { buildDemoUser } from '#test/harness/demo-user.ts';
-import { type Product, startProduct } from '#test/harness/product.ts';
 import { expectNoViolations, expectNothingCutOff } from '#test/harness/web-accessibility.ts';
-import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
 import { patienceMs } from '#test/harness/patience.ts';
+import { browser, flows, page, product, setUpDesk } from '#test/harness/web-desk.ts';
 
 /** What people change about their own account in a real Chromium, on the real processes. */
 
-let product: Product;
-let browser: WebBrowser;
-let page: Page;
-let flows: WebFlows;
-
-beforeAll(async () => {
-  [product, browser] = await Promise.all([
-    startProduct({
-      moreUsers: [
-        buildDemoUser('olga', { isEnrolled: true, requiredOn: ['https'] }),
-        buildDemoUser('lea', { isEnrolled: true, requiredOn: ['https', 'sftp'] }),
-        buildDemoUser('otto'),
-      ],
-    }),
-    startWebBrowser(),
-  ]);
-});
-afterAll(async () => {
-  await browser.close();
-  await product.close();
-});
-beforeEach(async () => {
-  page = await browser.visit({ ignoreHTTPSErrors: true });
-  page.setDefaultTimeout(patienceMs);
-  flows = new WebFlows(page, product.site.https);
-});
-afterEach(async () => {
-  await page.context().close();
-  const complaints = browser.complaints.splice(0);
-  if (complaints.length > 0) throw new Error(`the page complained: ${complaints.join(' | ')}`);
+setUpDesk({
+  moreUsers: [
+    buildDemoUser('olga', { isEnrolled: true, requiredOn: ['https'] }),
+    buildDemoUser('lea', { isEnrolled: true, requiredOn: ['https', 'sftp'] }),
+    buildDemoUser('otto'),
+  ],
 });
 
 async function signIn(user: string, password = product.password(user)): Promise<void> {

@@ -1,64 +1,17 @@
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import type { Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type Product, startProduct } from '#test/harness/product.ts';
-import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
-import { WebFlows } from '#test/harness/web-flows.ts';
-import { patienceMs } from '#test/harness/patience.ts';
+import { readdir } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { closed, dialog, fill, flows, onDisk, open, page, setUpDesk, where } from '#test/harness/web-desk.ts';
 
 /**
  * Between a question and its answer the page may go elsewhere, where the same name is another thing: what is done is what
  * was asked about. In a real Chromium, on the real processes.
  */
 
-let product: Product;
-let browser: WebBrowser;
-let page: Page;
-let flows: WebFlows;
+setUpDesk();
 
-beforeAll(async () => {
-  [product, browser] = await Promise.all([startProduct(), startWebBrowser()]);
-});
-afterAll(async () => {
-  await browser.close();
-  await product.close();
-});
-beforeEach(async () => {
-  page = await browser.visit({ ignoreHTTPSErrors: true });
-  page.setDefaultTimeout(patienceMs);
-  flows = new WebFlows(page, product.site.https);
-});
-afterEach(async () => {
-  await page.context().close();
-  const complaints = browser.complaints.splice(0);
-  if (complaints.length > 0) throw new Error(`the page complained: ${complaints.join(' | ')}`);
-});
-
-const onDisk = (...names: string[]): string => join(product.site.files.files, 'frank', ...names);
-/** Exactly these below `folder`; a name that ends in a slash is a folder. */
-async function fill(folder: string, paths: readonly string[]): Promise<void> {
-  await rm(onDisk(folder), { recursive: true, force: true });
-  await mkdir(onDisk(folder), { recursive: true });
-  for (const path of paths) {
-    await mkdir(path.endsWith('/') ? onDisk(folder, path) : dirname(onDisk(folder, path)), {
-      recursive: true,
-    });
-    if (!path.endsWith('/')) await writeFile(onDisk(folder, path), path);
-  }
-}
 async function listed(folder: string): Promise<string[]> {
   const found = await readdir(onDisk(folder), { recursive: true });
   return found.toSorted();
-}
-async function open(path: string): Promise<void> {
-  await flows.open(path);
-  await flows.signIn('frank', product.password('frank'));
-}
-const where = (): string => decodeURIComponent(new URL(page.url()).pathname);
-const dialog = () => page.getByRole('dialog');
-async function closed(): Promise<void> {
-  await page.locator('dialog').waitFor({ state: 'detached' });
 }
 
 const twins = ['archive/contract.pdf', '2026/archive/', '2026/note.txt'];

@@ -1,39 +1,16 @@
-import type { Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it } from 'vitest';
 import { Authenticator } from '#scripts/demonstration/codes.ts';
 import { Mailbox } from '#test/harness/mailbox.ts';
-import { type Product, startProduct } from '#test/harness/product.ts';
-import { desktop, phone, startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
+import { phone } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
-import { patienceMs } from '#test/harness/patience.ts';
+import { flows, page, product, setUpDesk, visit } from '#test/harness/web-desk.ts';
 
 /** A sign-in that is interrupted, in a real Chromium, on the real processes. */
 
-let product: Product;
-let browser: WebBrowser;
-let page: Page;
-let flows: WebFlows;
-
-beforeAll(async () => {
-  [product, browser] = await Promise.all([startProduct(), startWebBrowser()]);
-});
-afterAll(async () => {
-  await browser.close();
-  await product.close();
-});
-afterEach(async () => {
-  await page.context().close();
-  const complaints = browser.complaints.splice(0);
-  if (complaints.length > 0) throw new Error(`the page complained: ${complaints.join(' | ')}`);
-});
-async function visit(viewport: typeof desktop): Promise<void> {
-  page = await browser.visit({ ignoreHTTPSErrors: true, viewport });
-  page.setDefaultTimeout(patienceMs);
-  flows = new WebFlows(page, product.site.https);
-}
+setUpDesk({ visitor: 'by-test' });
 
 describe('a page that is loaded again at the code step', () => {
-  beforeEach(() => visit(desktop));
+  beforeEach(() => visit());
 
   it('goes on there, with the tries that are left, up to the folder in the address', async () => {
     await flows.open('/files/later');
@@ -83,7 +60,7 @@ describe('a page that is loaded again at the code step', () => {
 });
 
 describe('a page that is loaded again in the middle of a set-up', () => {
-  beforeEach(() => visit(phone));
+  beforeEach(() => visit({ viewport: phone }));
 
   it('goes on with the code of the app that was set up already, and asks before it forgets the recovery codes', async () => {
     await flows.open();

@@ -2,57 +2,27 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { buildDemoUser } from '#test/harness/demo-user.ts';
-import { type Product, startProduct } from '#test/harness/product.ts';
 import { expectNothingCutOff } from '#test/harness/web-accessibility.ts';
-import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
-import { WebFlows } from '#test/harness/web-flows.ts';
-import { patienceMs } from '#test/harness/patience.ts';
+import {
+  flows,
+  onDisk,
+  onDiskOf,
+  open,
+  page,
+  product,
+  put,
+  setUpDesk,
+  visitBeside,
+} from '#test/harness/web-desk.ts';
 
 /** What the web client shows when nothing is there, or something is full, forbidden, slow, broken or away: on the real processes. */
 
-let product: Product;
-let browser: WebBrowser;
-let page: Page;
-let flows: WebFlows;
 const mainProgram = fileURLToPath(new URL('../harness/broken-disk-main.ts', import.meta.url));
 const people = ['nina', 'quinn', 'vera'];
+setUpDesk({ mainProgram, moreUsers: people.map((name) => buildDemoUser(name)) });
 
-beforeAll(async () => {
-  [product, browser] = await Promise.all([
-    startProduct({ mainProgram, moreUsers: people.map((name) => buildDemoUser(name)) }),
-    startWebBrowser(),
-  ]);
-});
-afterAll(async () => {
-  await browser.close();
-  await product.close();
-});
-beforeEach(async () => {
-  ({ page, flows } = await visit());
-});
-afterEach(async () => {
-  await page.context().close();
-  const complaints = browser.complaints.splice(0);
-  if (complaints.length > 0) throw new Error(`the page complained: ${complaints.join(' | ')}`);
-});
-
-async function visit(): Promise<{ page: Page; flows: WebFlows }> {
-  const opened = await browser.visit({ ignoreHTTPSErrors: true });
-  opened.setDefaultTimeout(patienceMs);
-  return { page: opened, flows: new WebFlows(opened, product.site.https) };
-}
-const onDisk = (...names: string[]): string => join(product.site.files.files, ...names);
-async function put(names: readonly string[], content: string | Buffer): Promise<void> {
-  await mkdir(onDisk(...names.slice(0, -1)), { recursive: true });
-  await writeFile(onDisk(...names), content);
-}
-async function open(path: string, user = 'frank'): Promise<void> {
-  await flows.open(path);
-  await flows.signIn(user, product.password(user));
-}
 const uploadLine = (name: string) => page.locator('.upload', { hasText: name });
 
 describe('a place with nothing in it', () => {
@@ -67,7 +37,7 @@ describe('a place with nothing in it', () => {
     ]);
     await chooser.setFiles({ name: 'first.txt', mimeType: 'text/plain', buffer: Buffer.from('first') });
     await flows.row('first.txt').waitFor();
-    expect((await readFile(onDisk('nina', 'first.txt'))).toString()).toBe('first');
+    expect((await readFile(onDiskOf('nina', 'first.txt'))).toString()).toBe('first');
     await flows.createFolder('empty');
     await flows.openFolder('empty');
     await flows.heading('Nothing here yet').waitFor();
@@ -76,7 +46,7 @@ describe('a place with nothing in it', () => {
   });
 
   it('says of a filter that nothing has it in its name, and shows all again by a click', async () => {
-    await put(['frank', 'filtered', 'offer.pdf'], 'x');
+    await put(['filtered', 'offer.pdf'], 'x');
     await open('/files/filtered');
     await flows.row('offer.pdf').waitFor();
     await page.keyboard.press('/');
@@ -105,8 +75,8 @@ describe('what a person may not do', () => {
   const button = (name: string): Promise<number> => page.getByRole('button', { name, exact: true }).count();
 
   it('is not offered: neither in menus and bars nor by key, paste or drop', async () => {
-    await put(['vera', 'read.txt'], 'read me');
-    await mkdir(onDisk('vera-inbox'), { recursive: true });
+    await put(['read.txt'], 'read me', 'vera');
+    await mkdir(onDiskOf('vera-inbox'), { recursive: true });
     await allow('list, read', ', {path: /inbox, root: vera-inbox, allow: [list, write]}');
     await open('/', 'vera');
     await flows.row('read.txt').waitFor();
@@ -127,7 +97,7 @@ describe('what a person may not do', () => {
     expect(await page.getByRole('region', { name: 'Uploads' }).count()).toBe(0);
 
     // Into the box, but never over what lies in it.
-    await put(['vera-inbox', 'taken.txt'], 'theirs');
+    await put(['taken.txt'], 'theirs', 'vera-inbox');
     await page.keyboard.press('Escape');
     await flows.openFolder('inbox');
     await flows.row('taken.txt', 'text').waitFor();
@@ -136,11 +106,11 @@ describe('what a person may not do', () => {
     expect(await button('Replace')).toBe(0);
     await page.getByRole('button', { name: 'Keep both' }).click();
     await flows.row('taken (2).txt', 'text').waitFor();
-    expect((await readFile(onDisk('vera-inbox', 'taken.txt'))).toString()).toBe('theirs');
+    expect((await readFile(onDiskOf('vera-inbox', 'taken.txt'))).toString()).toBe('theirs');
   });
 
   it('is told of a folder that may not be listed; a drop box takes files all the same', async () => {
-    await mkdir(onDisk('vera-box'), { recursive: true });
+    await mkdir(onDiskOf('vera-box'), { recursive: true });
     await allow(
       'list',
       ', {path: /box, root: vera-box, allow: [write]}, {path: /shut, root: vera-box, allow: [read]}',
@@ -156,10 +126,10 @@ describe('what a person may not do', () => {
     await page.getByText('You can put files in here, but you may not list what is in it.').waitFor();
     await flows.upload([{ name: 'posted.txt', content: 'posted' }]);
     await page.getByText('1 of 1').waitFor();
-    expect((await readFile(onDisk('vera-box', 'posted.txt'))).toString()).toBe('posted');
+    expect((await readFile(onDiskOf('vera-box', 'posted.txt'))).toString()).toBe('posted');
     await flows.upload([{ name: 'posted.txt', content: 'again' }]);
     await uploadLine('posted.txt').getByText('You may not do this here.').waitFor();
-    expect((await readFile(onDisk('vera-box', 'posted.txt'))).toString()).toBe('posted');
+    expect((await readFile(onDiskOf('vera-box', 'posted.txt'))).toString()).toBe('posted');
   });
 
   it('is refused with a reference when it was just taken away, and is then no longer offered', async () => {
@@ -192,12 +162,12 @@ describe('a quota that is used up', () => {
         .getByText(/^There is no room left\. Delete something, or ask your administrator.* Reference \S+/)
         .waitFor();
     await expectNothingCutOff(page);
-    expect(await readdir(onDisk('quinn'))).toEqual(['old.bin']);
-    expect(old.equals(await readFile(onDisk('quinn', 'old.bin')))).toBe(true);
+    expect(await readdir(onDiskOf('quinn'))).toEqual(['old.bin']);
+    expect(old.equals(await readFile(onDiskOf('quinn', 'old.bin')))).toBe(true);
     await flows.remove('old.bin');
     await page.getByRole('button', { name: 'Try large.bin again' }).click();
     await flows.row('large.bin').waitFor();
-    expect(large.equals(await readFile(onDisk('quinn', 'large.bin')))).toBe(true);
+    expect(large.equals(await readFile(onDiskOf('quinn', 'large.bin')))).toBe(true);
     await flows.open('/options');
     await page.getByText('9.0 MB of 10.0 MB used').waitFor();
   });
@@ -205,7 +175,7 @@ describe('a quota that is used up', () => {
 
 describe('a folder', () => {
   it('that the disk can’t read says so with a reference, and is read again by a click', async () => {
-    await put(['frank', 'unreadable', 'saved.txt'], 'x');
+    await put(['unreadable', 'saved.txt'], 'x');
     const broken = join(product.site.files.main.config, '..', 'disk-error');
     await writeFile(broken, '');
     await open('/files/unreadable');
@@ -224,7 +194,7 @@ describe('a folder', () => {
   });
 
   it('that takes longer shows grey rows, a quick one does not', async () => {
-    await put(['frank', 'slow', 'a.txt'], 'x');
+    await put(['slow', 'a.txt'], 'x');
     await open('/');
     await flows.row('slow').waitFor();
     let answer = (): void => undefined;
@@ -255,7 +225,7 @@ describe('a folder', () => {
 
 describe('a browser without a connection', () => {
   it('says so, and goes on by itself with the folder, and with uploads, when it is back', async () => {
-    await put(['frank', 'way', 'a.txt'], 'x');
+    await put(['way', 'a.txt'], 'x');
     await open('/');
     await flows.row('way').waitFor();
     await page.context().setOffline(true);
@@ -270,16 +240,16 @@ describe('a browser without a connection', () => {
     await page.getByText('Connection lost. Trying again…').waitFor();
     await page.context().setOffline(false);
     await flows.row('begun.txt').waitFor();
-    expect((await readFile(onDisk('frank', 'way', 'begun.txt'))).toString()).toBe('begun');
+    expect((await readFile(onDisk('way', 'begun.txt'))).toString()).toBe('begun');
   });
 });
 
 describe('while main is down', () => {
   it('every page says that files are safe, counts down, and comes back by itself, signing in included', async () => {
-    await put(['frank', 'safe', 'a.txt'], 'x');
+    await put(['safe', 'a.txt'], 'x');
     await open('/files/safe');
     await flows.row('a.txt').waitFor();
-    const other = await visit();
+    const other = await visitBeside();
     await other.flows.open();
     // A page that comes up while main is away shows nothing but that.
     await other.page.getByLabel('User name').waitFor();
@@ -305,7 +275,7 @@ describe('while main is down', () => {
 
 describe('who can’t see the page', () => {
   it('hears how uploads ended', async () => {
-    await mkdir(onDisk('frank', 'minutes'), { recursive: true });
+    await mkdir(onDisk('minutes'), { recursive: true });
     await open('/files');
     await page.getByRole('grid').waitFor();
     const heard = await flows.listen();

@@ -5,33 +5,18 @@ import { mkdir, open, readFile, readdir, stat, utimes, writeFile } from 'node:fs
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { type Product, startProduct } from '#test/harness/product.ts';
+import { describe, expect, it } from 'vitest';
 import { expectNoViolations } from '#test/harness/web-accessibility.ts';
-import { phone, startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
+import { phone } from '#test/harness/web-browser.ts';
 import { WebFlows } from '#test/harness/web-flows.ts';
 import { patienceMs } from '#test/harness/patience.ts';
+import { browser, onDisk, product, setUpDesk } from '#test/harness/web-desk.ts';
 
 /** Uploads from a real Chromium into the real processes. */
 
-let product: Product;
-let browser: WebBrowser;
+setUpDesk({ visitor: 'by-test' });
 const smallCount = 500;
 const largeBytes = 2 * 1024 ** 3;
-
-beforeAll(async () => {
-  [product, browser] = await Promise.all([startProduct(), startWebBrowser()]);
-});
-afterAll(async () => {
-  await browser.close();
-  await product.close();
-});
-afterEach(() => {
-  const complaints = browser.complaints.splice(0);
-  if (complaints.length > 0) throw new Error(`the page complained: ${complaints.join(' | ')}`);
-});
-
-const stored = (...names: string[]): string => join(product.site.files.files, 'frank', ...names);
 
 async function signIn(page: Page, user = 'frank'): Promise<WebFlows> {
   page.setDefaultTimeout(patienceMs);
@@ -98,7 +83,7 @@ describe('a file', () => {
       .setInputFiles(Object.keys(dates).map((name) => join(product.folder, name)));
     for (const name of Object.keys(dates)) await flows.row(name).waitFor();
     for (const [name, date] of Object.entries(dates))
-      expect([name, (await stat(stored(name))).mtime]).toEqual([name, date]);
+      expect([name, (await stat(onDisk(name))).mtime]).toEqual([name, date]);
     await page.context().close();
   });
 });
@@ -123,7 +108,7 @@ describe('a name that nothing here may have', () => {
     await field.fill('contract.txt');
     await page.getByRole('button', { name: 'Use this name' }).tap();
     await flows.row('contract.txt').waitFor();
-    expect((await readFile(stored('contract.txt'))).toString()).toBe('device');
+    expect((await readFile(onDisk('contract.txt'))).toString()).toBe('device');
     await flows.upload([{ name: 'prn', content: 'x' }]);
     await page.getByRole('button', { name: 'Skip' }).tap();
     await page.getByText('Skipped').waitFor();
@@ -141,7 +126,7 @@ describe('a name that nothing here may have', () => {
     await page.getByLabel('For all').first().check();
     await page.getByRole('button', { name: 'Use this name' }).first().click();
     await page.getByText('3 of 3').waitFor();
-    expect((await readdir(stored('_aux'))).toSorted()).toEqual(['ends', 'line_break.txt', 'one.txt']);
+    expect((await readdir(onDisk('_aux'))).toSorted()).toEqual(['ends', 'line_break.txt', 'one.txt']);
     await flows.row('_aux').waitFor();
     await page.context().close();
   });
@@ -163,7 +148,7 @@ describe('a folder', () => {
     await page.locator('main ~ input[webkitdirectory]').setInputFiles(folder);
     await page.getByText(`${smallCount} of ${smallCount}`).waitFor();
     await flows.row('camera').waitFor();
-    for (const [path, hash] of hashes) expect([path, await hashOf(stored(path))]).toEqual([path, hash]);
+    for (const [path, hash] of hashes) expect([path, await hashOf(onDisk(path))]).toEqual([path, hash]);
     await page.context().close();
   });
 });
@@ -233,7 +218,7 @@ describe('one large file', () => {
     await second.page.getByText('That is another file, or it was changed.').waitFor();
     await second.page.locator('main ~ input[type=file]:not([webkitdirectory])').setInputFiles(local);
     await second.page.getByText('1 of 1').waitFor();
-    expect(await hashOf(stored('large.bin'))).toBe(await hashOf(local));
+    expect(await hashOf(onDisk('large.bin'))).toBe(await hashOf(local));
     await second.close();
   });
 });
@@ -316,12 +301,12 @@ describe('the panel', () => {
     await writeFile(local, bytes);
     const page = await browser.visit({ ignoreHTTPSErrors: true });
     const flows = await signIn(page);
-    await writeFile(stored('meanwhile.bin'), 'theirs');
+    await writeFile(onDisk('meanwhile.bin'), 'theirs');
     await page.locator('main ~ input[type=file]:not([webkitdirectory])').setInputFiles(local);
     await page.getByRole('button', { name: 'Keep both' }).click();
     await flows.row('meanwhile (2).bin').waitFor();
-    expect((await readFile(stored('meanwhile.bin'))).toString()).toBe('theirs');
-    expect(bytes.equals(await readFile(stored('meanwhile (2).bin')))).toBe(true);
+    expect((await readFile(onDisk('meanwhile.bin'))).toString()).toBe('theirs');
+    expect(bytes.equals(await readFile(onDisk('meanwhile (2).bin')))).toBe(true);
     await page.context().close();
   });
 

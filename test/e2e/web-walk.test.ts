@@ -104,21 +104,27 @@ const pathIn = (text: string): string => text.split(' / ').slice(1).join('/');
 class Walker {
   readonly page: Page;
   readonly #flows: WebFlows;
-  readonly #changes = new Set<Request>();
+  readonly #calls = new Set<Request>();
 
   constructor(page: Page) {
     this.page = page;
     this.#flows = new WebFlows(page, product.site.https);
     page.on('request', (request) => {
-      if (request.method() !== 'GET' && request.url().includes('/api/')) this.#changes.add(request);
+      if (request.url().includes('/api/')) this.#calls.add(request);
     });
-    page.on('requestfinished', (request) => this.#changes.delete(request));
-    page.on('requestfailed', (request) => this.#changes.delete(request));
+    page.on('requestfinished', (request) => this.#calls.delete(request));
+    page.on('requestfailed', (request) => this.#calls.delete(request));
   }
 
   async open(signsIn: boolean): Promise<void> {
     await this.#flows.open('/files/walk');
     if (signsIn) await this.#flows.signIn('frank', product.password('frank'));
+    await this.settle();
+  }
+
+  /** This window comes before the other, whose page then draws once a second. What is old in it is read again. */
+  async look(): Promise<void> {
+    await this.page.bringToFront();
     await this.settle();
   }
 
@@ -131,10 +137,17 @@ class Walker {
     return (await dialog.count()) === 0 ? undefined : ((await dialog.getAttribute('data-view')) ?? '');
   }
 
-  /** The page shows a folder, or says why it can't, and nothing is being changed. */
+  /** The page shows a folder, or says why it can't, and nothing is being asked or changed, nor about to be. */
   async settle(): Promise<void> {
-    await waitUntil(() => this.#changes.size === 0, patienceMs);
-    await this.page.locator('.file-grid, .blank').first().waitFor();
+    await waitUntil(async () => {
+      if (this.#calls.size > 0) return false;
+      await this.page.locator('.file-grid, .blank').first().waitFor();
+      // What the last answer leads to is drawn, and asked, by the second frame.
+      await this.page.evaluate(
+        'new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))',
+      );
+      return this.#calls.size === 0;
+    }, patienceMs);
   }
 
   place(): string {
@@ -167,6 +180,17 @@ class Walker {
     }
     await this.page.keyboard.press('Escape');
     return false;
+  }
+
+  /** Meanwhile no change reaches the server. */
+  async withoutAnswer(act: () => Promise<unknown>): Promise<void> {
+    const { promise: done, resolve: release } = Promise.withResolvers<void>();
+    const files = '**/api/files/**';
+    await this.page.route(files, (route) => done.then(() => route.continue()));
+    await act();
+    await this.page.locator('dialog').waitFor({ state: 'detached' });
+    release();
+    await this.page.unrouteAll({ behavior: 'wait' });
   }
 
   /** The paths a question names. */
@@ -330,9 +354,10 @@ async function answer(
   switch (view) {
     case 'delete': {
       const paths = await walker.named();
-      await walker.dialog.getByRole('button', { name: 'Delete', exact: true }).click();
+      const submit = walker.dialog.getByRole('button', { name: 'Delete', exact: true });
       // Gone before the answer came: the question is, not what was asked.
-      if (random(3) === 0) await walker.page.goBack();
+      if (random(3) === 0) await walker.withoutAnswer(() => submit.click().then(() => walker.page.goBack()));
+      else await submit.click();
       await walker.page.locator('dialog').waitFor({ state: 'detached' });
       return { did: `deleted ${paths.join(', ')}`, claim: removal(...paths) };
     }
@@ -394,21 +419,24 @@ async function answer(
 async function check(seed: number): Promise<Readonly<Record<string, number>>> {
   await plant();
   const random = buildRandom(seed);
-  const first = await browser.visit({ ignoreHTTPSErrors: true });
+  const first = await browser.visit({ ignoreHTTPSErrors: true, reducedMotion: 'reduce' });
   const walkers = [first, await first.context().newPage()].map((page) => {
     page.setDefaultTimeout(patienceMs);
     return new Walker(page);
   });
   for (const [index, walker] of walkers.entries()) await walker.open(index === 0);
+  await walkers[0]?.look();
   const counts = { changes: 0, steps: 0 };
   const story: string[] = [];
   let tree: Tree = await readTree();
   let at = 0;
   // What can't be done where one is just then is no step.
   for (let step = 0; counts.steps < stepCount && step < 2 * stepCount; step += 1) {
-    if (random(8) === 0) at = 1 - at;
+    const isElsewhere = random(8) === 0;
+    if (isElsewhere) at = 1 - at;
     const walker = walkers[at];
     if (walker === undefined) break;
+    if (isElsewhere) await walker.look();
     await walker.clearMessages();
     const done = await walk(walker, random, step);
     if (done === undefined) continue;

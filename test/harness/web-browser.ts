@@ -32,6 +32,8 @@ export interface WebBrowser {
   ): Promise<{ readonly page: Page; close(): Promise<void> }>;
   /** Uncaught errors, console errors and violations of the content security policy, Trusted Types included, of all pages. */
   readonly complaints: string[];
+  /** Every visitor goes, with all their windows. */
+  leave(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -60,6 +62,9 @@ export async function startWebBrowser(): Promise<WebBrowser> {
     });
     return page;
   };
+  const leave = async (): Promise<void> => {
+    await Promise.all(contexts.splice(0).map((context) => context.close()));
+  };
   return {
     complaints,
     async visit(options = {}) {
@@ -81,8 +86,9 @@ export async function startWebBrowser(): Promise<WebBrowser> {
       await context.addInitScript(reportViolations);
       return { page: listen(await context.newPage()), close: () => context.close() };
     },
+    leave,
     async close() {
-      await Promise.all(contexts.map((context) => context.close()));
+      await leave();
       await browser.close();
       await rm(home, { recursive: true, force: true });
     },

@@ -86,6 +86,8 @@ export function FileList({
     // The row that was moved to just now is not drawn yet.
     if (focusRequest === undefined || selection.active.peek() !== active) return;
     selection.focusRequest.value = undefined;
+    // A late answer does not take the keyboard from what was begun since.
+    if (document.activeElement?.matches('[popover] *, .rename *') === true) return;
     if (focusRequest.scrolls) showRow(active);
     scroller.current?.querySelector<HTMLElement>(`[data-index="${active}"]`)?.focus({ preventScroll: true });
   }, [focusRequest, active]);

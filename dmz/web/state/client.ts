@@ -9,6 +9,7 @@ import { FileSamples } from '#dmz/web/state/file-samples.ts';
 import { Folder } from '#dmz/web/state/folder.ts';
 import { Notices } from '#dmz/web/state/notices.ts';
 import { Preferences } from '#dmz/web/state/preferences.ts';
+import { Press } from '#dmz/web/state/press.ts';
 import { Route } from '#dmz/web/state/route.ts';
 import { Selection } from '#dmz/web/state/selection.ts';
 import { SessionEndWatch } from '#dmz/web/state/session-end.ts';
@@ -45,7 +46,7 @@ export function buildClient(browser: Window): Client {
   const preferences = new Preferences(browser);
   const session = new Session(http, new BroadcastChannel('sallyport'));
   const notices = new Notices();
-  const folder = new Folder(http, preferences);
+  const folder = new Folder(http, preferences, new Press(browser));
   const selection = new Selection();
   const uploads = new Uploads({
     http,

@@ -7,6 +7,7 @@ import type { Entry, SortKey } from '#dmz/web/files/entry.ts';
 import type { FolderPath } from '#dmz/web/files/path.ts';
 import { listedEntriesMax } from '#dmz/web/limits.ts';
 import type { Preferences } from '#dmz/web/state/preferences.ts';
+import type { Press } from '#dmz/web/state/press.ts';
 
 /**
  * The folder on the screen. It is read page by page: the first page shows at once, the rest arrives behind it, so that
@@ -34,12 +35,14 @@ export class Folder {
   readonly #names = computed(() => new Set(this.entries.value.map((entry) => entry.name)));
   readonly #http: Http;
   readonly #preferences: Preferences;
+  readonly #press: Pick<Press, 'released'>;
   #reading = new AbortController();
   #readAtMs = 0;
 
-  constructor(http: Http, preferences: Preferences) {
+  constructor(http: Http, preferences: Preferences, press: Pick<Press, 'released'>) {
     this.#http = http;
     this.#preferences = preferences;
+    this.#press = press;
   }
 
   /** Whether that is listed on the screen right now. */
@@ -171,6 +174,7 @@ export class Folder {
       if (complete || (!quiet && entries.length >= 2 * published)) {
         published = entries.length;
         const ordered = await this.#order(entries);
+        await this.#press.released();
         if (reading.aborted) return;
         batch(() => {
           this.entries.value = ordered;

@@ -81,7 +81,7 @@ function build(channel?: BroadcastChannel) {
   const session = new Session(http, channel);
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a browser is far more than this
   const preferences = new Preferences(browser as unknown as Window);
-  const folder = new Folder(http, preferences);
+  const folder = new Folder(http, preferences, { released: () => Promise.resolve() });
   const selection = new Selection();
   const notices = new Notices();
   const uploads = new Uploads({
