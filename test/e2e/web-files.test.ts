@@ -197,6 +197,20 @@ describe('a list that changes while somebody is at it', () => {
     await page.getByRole('dialog').getByText('Home / busy / d.dat').waitFor();
   });
 
+  it('does not take the Escape of an open menu, wherever the focus is', async () => {
+    await fill('escape', ['b.dat', 'd.dat']);
+    await open('/files/escape');
+    const menu = page.getByRole('menuitem', { name: 'Delete' });
+    for (let time = 0; time < 3; time += 1) {
+      await page.getByRole('button', { name: 'Actions for d.dat' }).click();
+      await menu.waitFor();
+      await flows.row('b.dat', 'text').focus();
+      await page.keyboard.press('Escape');
+      await menu.waitFor({ state: 'detached' });
+    }
+    expect(await flows.names()).toEqual(['b.dat', 'd.dat']);
+  });
+
   it('leaves the keyboard in the menu that was opened before an answer came', async () => {
     await fill('late', ['b.dat', 'd.dat']);
     await open('/files/late');

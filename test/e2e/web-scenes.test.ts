@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildWebClient, startFakeSite } from '#test/dmz/web/fake-site.ts';
 import { listFiles, readText } from '#test/repo/source-tree.ts';
-import { findCutOff, findViolations, narrowest } from '#test/harness/web-accessibility.ts';
+import { bringAxe, findCutOff, findViolations, narrowest } from '#test/harness/web-accessibility.ts';
 import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { scenes, type Scene } from '#test/harness/web-scenes.ts';
 import { ScenePlayer } from '#test/harness/web-stage.ts';
@@ -22,8 +22,8 @@ beforeAll(async () => {
   dist = await buildWebClient();
   const sites = [await startFakeSite(dist), await startFakeSite(dist)] as const;
   players = [
-    new ScenePlayer(browser, sites[0], 'desktop', 'en'),
-    new ScenePlayer(browser, sites[1], 'phone', 'de'),
+    new ScenePlayer(browser, sites[0], 'desktop', 'en', bringAxe),
+    new ScenePlayer(browser, sites[1], 'phone', 'de', bringAxe),
   ];
   stop = async () => {
     await browser.close();

@@ -31,6 +31,8 @@ describe('a page that is loaded again at the code step', () => {
     const mailbox = new Mailbox(product.site.files.mail, 'bob@example.com');
     await flows.open();
     await flows.submitPassword('bob', product.password('bob'));
+    // The mail may be there before the answer that brings the half session's cookie.
+    await flows.heading('Enter your code').waitFor();
     const code = await mailbox.code(1);
     await page.reload();
     await page.getByText('b…@').waitFor();

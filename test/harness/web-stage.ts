@@ -226,6 +226,7 @@ export class ScenePlayer {
   readonly #browser: WebBrowser;
   readonly #site: { readonly node: FakeNode; readonly baseUrl: string };
   readonly #language: Language;
+  readonly #prepare: (page: Page) => Promise<void>;
   readonly #props = new Props();
   #window: { readonly page: Page; readonly as: string | undefined } | undefined;
 
@@ -234,7 +235,10 @@ export class ScenePlayer {
     site: { readonly node: FakeNode; readonly baseUrl: string },
     device: 'desktop' | 'phone',
     language: Language,
+    /** Of each visitor's page, before it shows anything. */
+    prepare: (page: Page) => Promise<void> = () => Promise.resolve(),
   ) {
+    this.#prepare = prepare;
     this.#browser = browser;
     this.#site = site;
     this.device = device;
@@ -286,6 +290,7 @@ export class ScenePlayer {
       serviceWorkers: 'block',
     });
     page.setDefaultTimeout(patienceMs);
+    await this.#prepare(page);
     return page;
   }
 }

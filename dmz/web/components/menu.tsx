@@ -1,5 +1,5 @@
 import type { ComponentChildren, TargetedKeyboardEvent } from 'preact';
-import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { Icon, type IconName } from '#dmz/web/components/icon.tsx';
 
 export interface MenuItem {
@@ -41,9 +41,22 @@ export function Menu({
   const [open, setOpen] = useState(false);
   const entries = (): HTMLElement[] => [...(popup.current?.querySelectorAll<HTMLElement>('button') ?? [])];
 
-  useEffect(() => {
+  // With the drawing, not after it: the next key may already be on its way.
+  useLayoutEffect(() => {
     if (open) entries()[0]?.focus();
   }, [open]);
+  useLayoutEffect(() => () => document.removeEventListener('keydown', takeKey.current, true), []);
+  /**
+   * From the click on, the keyboard is the menu's, wherever the focus is still or again: an Escape that a list took for
+   * its own would leave the menu open, and the next click on the button would close it.
+   */
+  const takeKey = useRef((event: KeyboardEvent): void => {
+    if (event.target instanceof Node && popup.current?.contains(event.target) === true) return;
+    event.stopPropagation();
+    if (event.key === 'Escape' || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    entries()[0]?.focus();
+  });
 
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>): void => {
     event.stopPropagation();
@@ -79,8 +92,10 @@ export function Menu({
         aria-label={label}
         popover="auto"
         onBeforeToggle={(event) => {
-          if (event.newState === 'open' && button.current !== null)
-            placeBeside(button.current, event.currentTarget);
+          const opens = event.newState === 'open';
+          if (opens && button.current !== null) placeBeside(button.current, event.currentTarget);
+          if (opens) document.addEventListener('keydown', takeKey.current, true);
+          else document.removeEventListener('keydown', takeKey.current, true);
         }}
         onToggle={(event) => setOpen(event.newState === 'open')}
         onKeyDown={onKeyDown}

@@ -136,7 +136,7 @@ export class FakeNode {
     await Promise.allSettled(this.#answering);
   }
 
-  /** Nothing fails and nothing is held up any more. */
+  /** Nothing fails, nothing is held up and nobody is in the middle of anything any more. */
   mend(): void {
     this.outageRetryAfter = undefined;
     this.nextListingStatus = undefined;
@@ -148,6 +148,7 @@ export class FakeNode {
     this.uploadGate = undefined;
     this.listingGate = undefined;
     this.uploads = [];
+    for (const session of this.#sessions.values()) delete session.setup;
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
