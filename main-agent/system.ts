@@ -93,8 +93,14 @@ export async function startMainAgent(
     log: part('users'),
   });
   const enrolments = buildYamlEnrolments({ directory: config.users.enrolmentsDirectory });
-  const departures = new Departures({ state, users, enrolments, clock, log: part('users') });
-  await departures.start();
+  const departures = new Departures({
+    state,
+    users,
+    enrolments,
+    alsoRemembered: () => files.bins.owners(),
+    clock,
+    log: part('users'),
+  });
   const writes = new FileWrites(users, clock);
   const directory = new YamlUserDirectory(users, writes);
   const notify = await openNotify({
@@ -114,6 +120,7 @@ export async function startMainAgent(
     clock,
     log: part('files'),
   });
+  await departures.start();
   const known = new KnownNodes({ configured: config.dmzNodes, state, clock });
   await known.start();
   const bans = new Bans({
@@ -298,6 +305,7 @@ export async function startMainAgent(
       tokens,
       bans,
       transfers: files.transfers,
+      bins: files.bins,
       surveys: files.surveys,
       doctor: buildDoctor({
         config,

@@ -82,6 +82,24 @@ export const transferRow = z.object({
 });
 export const transfersPage = z.object({ transfers: z.array(transferRow), next });
 
+const binRow = z.object({
+  id: z.string(),
+  path: z.string(),
+  type: z.enum(['file', 'folder']),
+  /** Of a folder missing until all that is in it is added up. */
+  bytes: z.number().optional(),
+  reason: z.enum(['deleted', 'replaced']),
+  deleted_at: time,
+  expires_at: time,
+  storage: z.string(),
+  /** Somebody deleted it who had the name before. */
+  earlier_holder: z.boolean(),
+});
+export const binPage = z.object({ entries: z.array(binRow), next });
+/** Where it is now. */
+export const restoredAnswer = z.object({ id: z.string(), path: z.string() });
+export const droppedAnswer = z.object({ dropped: z.number() });
+
 export const sessionRow = z.object({
   key: z.string(),
   user: z.string(),

@@ -284,6 +284,30 @@ export interface Transfer {
   readonly clientIp: string;
 }
 
+/** What users deleted or replaced and can have back. */
+export interface BinAdmin {
+  /** Also what an earlier holder of the name left; nobody need have the name now. In no order. */
+  list(username: string): readonly KeptEntry[];
+  /** The path it has then, as its user sees it. Rejects `not-found`, `exists` where the name is taken. */
+  restore(username: string, id: string, how: AdminReason & { readonly keepBoth: boolean }): Promise<string>;
+  /** How many are gone for good; without `ids` all. */
+  empty(username: string, ids: readonly string[] | undefined, why: AdminReason): Promise<number>;
+}
+
+export interface KeptEntry {
+  readonly id: string;
+  /** As its user saw it. */
+  readonly path: string;
+  readonly type: 'file' | 'folder';
+  readonly bytes: number | undefined;
+  readonly reason: 'deleted' | 'replaced';
+  readonly deletedAtMs: number;
+  readonly expiresAtMs: number;
+  readonly storage: string;
+  /** Somebody deleted it who had the name before. */
+  readonly isFormer: boolean;
+}
+
 /** `doctor`: what is not as it should be, and how to mend it. */
 export interface Doctor {
   examine(): Promise<readonly Finding[]>;

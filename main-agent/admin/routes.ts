@@ -1,6 +1,7 @@
 import type { Clock } from '#shared/clock.ts';
 import { buildAuditRoutes, type AuditPorts } from './audit-routes.ts';
 import { buildBanRoutes, type BanPorts } from './ban-routes.ts';
+import { buildBinRoutes, type BinPorts } from './bin-routes.ts';
 import { buildClockRoute } from './clock-route.ts';
 import { buildDeliveryRoutes } from './delivery-routes.ts';
 import { buildDoctorRoutes, type DoctorPorts } from './doctor-routes.ts';
@@ -27,7 +28,16 @@ import { buildTwoFactorRoutes } from './two-factor-routes.ts';
 import { buildUserRoutes, type UserPorts } from './user-routes.ts';
 
 export interface AdminPorts
-  extends SystemPorts, UserPorts, TokenPorts, BanPorts, NodePorts, TransferPorts, DoctorPorts, AuditPorts {
+  extends
+    SystemPorts,
+    UserPorts,
+    TokenPorts,
+    BanPorts,
+    BinPorts,
+    NodePorts,
+    TransferPorts,
+    DoctorPorts,
+    AuditPorts {
   // Both of these ask for less.
   readonly users: UserPorts['users'];
   readonly nodes: NodePorts['nodes'];
@@ -56,6 +66,7 @@ export function buildAdminRoutes(ports: AdminPorts): readonly Route[] {
     ...buildSessionRoutes(ports),
     ...buildLeaseRoutes(ports),
     ...buildTransferRoutes(ports),
+    ...buildBinRoutes(ports),
     ...buildBanRoutes(ports),
     ...buildNodeRoutes(ports),
     ...buildTokenRoutes(ports),

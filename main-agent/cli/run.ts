@@ -2,6 +2,7 @@ import { exitCodeOf, exitCodes } from '#shared/command-line/exit-code.ts';
 import { printError, type Terminal } from '#shared/command-line/terminal.ts';
 import { version } from '#shared/version.ts';
 import { Argument, Command, CommanderError } from 'commander';
+import { addBinCommands } from './bin-commands.ts';
 import { addBanCommands } from './ban-commands.ts';
 import { addAuditCommands } from './audit-commands.ts';
 import { buildCommandContext, type GlobalOptions } from './command-context.ts';
@@ -73,6 +74,7 @@ function buildProgram(surroundings: Surroundings): Command {
   addSessionCommands(program, context);
   addLeaseCommands(program, context);
   addTransferCommands(program, context);
+  addBinCommands(program, context);
   addBanCommands(program, context);
   addNodeCommands(nodes, context);
   addTokenCommands(program, context);

@@ -5,6 +5,7 @@
 import { SallyportError, isSallyportError } from '#shared/error.ts';
 import { componentBytesMax, requireComponents } from '#shared/file-service/virtual-path.ts';
 import type { BinEntry, Params, Result } from '#shared/link/messages.ts';
+import type { AdminReason, BinAdmin, KeptEntry } from '#main-agent/admin/ports.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
 import { denied, notFound, taken, toFileError } from './file-error.ts';
 import { binFreeShare, pageBytesMax, restoreNamesMax } from './limits.ts';
@@ -41,14 +42,14 @@ function byAge({ binned: a }: Kept, { binned: b }: Kept): number {
   return b.atMs - a.atMs || (a.id < b.id ? -1 : 1);
 }
 
-export class Bins {
+export class Bins implements BinAdmin {
   readonly #context: FileContext;
 
   constructor(context: FileContext) {
     this.#context = context;
   }
 
-  list(session: FullSession, { cursor, limit }: Params<'fs.list-bin'>): Result<'fs.list-bin'> {
+  listOwn(session: FullSession, { cursor, limit }: Params<'fs.list-bin'>): Result<'fs.list-bin'> {
     const all = this.#of(session.username).toSorted(byAge);
     const from = cursor === undefined ? 0 : all.findIndex((one) => isAfter(one.binned, cursor));
     const entries: BinEntry[] = [];
@@ -69,7 +70,7 @@ export class Bins {
     };
   }
 
-  async restore(
+  async restoreOwn(
     session: FullSession,
     params: Params<'fs.restore-binned'>,
   ): Promise<Result<'fs.restore-binned'>> {
@@ -150,7 +151,7 @@ export class Bins {
     await storage.bin.restore(id, place, by);
   }
 
-  async empty(session: FullSession, { ids }: Params<'fs.empty-bin'>): Promise<Result<'fs.empty-bin'>> {
+  async emptyOwn(session: FullSession, { ids }: Params<'fs.empty-bin'>): Promise<Result<'fs.empty-bin'>> {
     const wanted = ids === undefined ? undefined : new Set(ids);
     const dropped = this.#of(session.username).filter(({ binned }) => wanted?.has(binned.id) ?? true);
     await dropAll(dropped);
@@ -232,6 +233,78 @@ export class Bins {
         });
       }
     }
+  }
+
+  list(username: string): readonly KeptEntry[] {
+    const own = new Set(this.#of(username).map(({ binned }) => binned.id));
+    return this.#everything(username).map(({ storage, binned }) => ({
+      id: binned.id,
+      path: `/${binned.virtualPath.join('/')}`,
+      type: binned.type,
+      bytes: binned.bytes,
+      reason: binned.reason,
+      deletedAtMs: binned.atMs,
+      expiresAtMs: binned.expiresAtMs,
+      storage: storage.name,
+      isFormer: !own.has(binned.id),
+    }));
+  }
+
+  async restore(
+    username: string,
+    id: string,
+    { keepBoth, actor, reason }: AdminReason & { readonly keepBoth: boolean },
+  ): Promise<string> {
+    const kept = this.#everything(username).find(({ binned }) => binned.id === id);
+    if (kept === undefined) throw gone();
+    const { storage, binned } = kept;
+    // No session numbers this; it is not sent again after a crash either.
+    const by = { session: `admin ${id}`, operation: 0 };
+    const place = await this.#putBack(kept, by, { keepBoth, mayMakeFolders: true });
+    this.#context.quota.freed(username, place, -(binned.bytes ?? 0));
+    const path = requireComponents(binned.virtualPath);
+    const restored = path.parent.child(place.path.at(-1) ?? '');
+    await this.#context.receipts.writeOf(
+      username,
+      {
+        event: 'file.restore',
+        path,
+        ...(restored.name !== path.name && { toPath: restored }),
+        ...(binned.bytes !== undefined && { bytes: binned.bytes }),
+        detail: `${binned.type} on storage ${storage.name}: ${reason}`,
+      },
+      actor,
+    );
+    return restored.toString();
+  }
+
+  async empty(
+    username: string,
+    ids: readonly string[] | undefined,
+    { actor, reason }: AdminReason,
+  ): Promise<number> {
+    const wanted = ids === undefined ? undefined : new Set(ids);
+    const dropped = this.#everything(username).filter(({ binned }) => wanted?.has(binned.id) ?? true);
+    await dropAll(dropped);
+    if (dropped.length > 0) {
+      const detail = `${reason}: ${describeMany(dropped)}`;
+      await this.#context.receipts.writeOf(
+        username,
+        { event: 'file.purge', path: requireComponents([]), bytes: sumOf(dropped), detail },
+        actor,
+      );
+    }
+    return dropped.length;
+  }
+
+  owners(): readonly string[] {
+    return [...new Set([...this.#context.mounts.storages].flatMap(({ bin }) => [...bin.owners()]))];
+  }
+
+  #everything(username: string): Kept[] {
+    return [...this.#context.mounts.storages].flatMap((storage) =>
+      storage.bin.everything(username).map((binned) => ({ storage, binned })),
+    );
   }
 
   #of(username: string): Kept[] {

@@ -1,4 +1,4 @@
-import type { Surveys, TransferAdmin } from '#main-agent/admin/ports.ts';
+import type { BinAdmin, Surveys, TransferAdmin } from '#main-agent/admin/ports.ts';
 import type { FileHandlers, StreamHandler } from '#main-agent/link/handlers.ts';
 import type { AnySession } from '#main-agent/login/session.ts';
 
@@ -11,6 +11,11 @@ export interface FileService {
   readonly onStream: StreamHandler;
   /** What flows now, for admins. */
   readonly transfers: TransferAdmin;
+  /** What users deleted and can have back, for admins. */
+  readonly bins: BinAdmin & {
+    /** Names of all who have something in it. */
+    owners(): readonly string[];
+  };
   /** What lies on the storages and is not served, for admins. */
   readonly surveys: Surveys & {
     /** Begins what is due, in the background. */

@@ -117,7 +117,7 @@ export class Account {
   }
 }
 
-export function isOwnFolder(mount: Mount, username: string): boolean {
+export function isOwnFolder(mount: Pick<Mount, 'root'>, username: string): boolean {
   return mount.root.includes(username);
 }
 
@@ -149,7 +149,13 @@ export class Quota {
   }
 
   /** For changes that are no uploads: what was removed or replaced. `atMs`: when, where that is told later. */
-  freed(username: string, mount: Mount, bytes: number, id?: string, atMs = this.#clock.now()): void {
+  freed(
+    username: string,
+    mount: Pick<Mount, 'root'>,
+    bytes: number,
+    id?: string,
+    atMs = this.#clock.now(),
+  ): void {
     const account = this.#accounts.get(username);
     if (account?.isMeasuredSince(atMs) === true) return;
     if (isOwnFolder(mount, username)) account?.added(-bytes);

@@ -67,13 +67,19 @@ export class Receipts {
   }
 
   /** Of what happens to a user's files without a session of theirs. */
-  async writeOf(user: string, { path, event, bytes, detail }: Receipt): Promise<void> {
+  async writeOf(
+    user: string,
+    { path, toPath, event, bytes, detail }: Receipt,
+    actor = 'system',
+  ): Promise<void> {
     await this.#append({
       event,
       time: new Date(this.#clock.now()).toISOString(),
       outcome: 'ok',
       user,
+      actor,
       path: path.toString(),
+      ...(toPath !== undefined && { toPath: toPath.toString() }),
       ...(bytes !== undefined && { bytes }),
       ...(detail !== undefined && { detail }),
     });

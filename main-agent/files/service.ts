@@ -106,10 +106,10 @@ class Service implements FileService {
   readonly handlers: FileHandlers;
   readonly onStream: FileService['onStream'];
   readonly transfers: Transfers;
+  readonly bins: Bins;
   readonly surveys: Survey;
   readonly #context: FileContext;
   readonly #openings: Openings;
-  readonly #bins: Bins;
   readonly #findUser: FileServiceOptions['findUser'];
   readonly #closing: AbortController;
   readonly #watched = new WeakSet<AbortSignal>();
@@ -122,7 +122,7 @@ class Service implements FileService {
     const finder = new HandleFinder(context);
     const ownUploads = new OwnUploads(context.handles, finder);
     const bins = new Bins(context);
-    this.#bins = bins;
+    this.bins = bins;
     this.#openings = new Openings(context, finder, ownUploads, bins);
     this.transfers = new Transfers(context.handles, this.#openings, context.clock);
     this.handlers = this.#buildHandlers(
@@ -206,9 +206,9 @@ class Service implements FileService {
         changes.removeFile(session, params, preconditionOf(params.precondition)),
       ),
       'fs.remove-folder': this.#guard((params, session) => changes.removeFolder(session, params)),
-      'fs.list-bin': this.#guard(async (params, session) => this.#bins.list(session, params)),
-      'fs.restore-binned': this.#guard((params, session) => this.#bins.restore(session, params)),
-      'fs.empty-bin': this.#guard((params, session) => this.#bins.empty(session, params)),
+      'fs.list-bin': this.#guard(async (params, session) => this.bins.listOwn(session, params)),
+      'fs.restore-binned': this.#guard((params, session) => this.bins.restoreOwn(session, params)),
+      'fs.empty-bin': this.#guard((params, session) => this.bins.emptyOwn(session, params)),
       'fs.rename': this.#guard((params, session) => renames.rename(session, params)),
       'fs.copy': this.#guard((params, session, asker) => copies.copy(session, params, asker)),
       'fs.change': this.#guard(async (params, session) => {
@@ -303,7 +303,7 @@ class Service implements FileService {
     this.surveys.keepFresh();
     this.#context.sortedPages.sweep();
     try {
-      await this.#bins.sweep();
+      await this.bins.sweep();
     } catch (error) {
       this.#context.log.warn({ err: error }, 'sweeping the bins failed');
     }

@@ -1,6 +1,6 @@
 import { Serial } from '#main-agent/serial.ts';
 import { inParts } from '#main-agent/state/in-parts.ts';
-import type { Change, RememberedName, StateStore } from '#main-agent/state/state-store.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import { returnGraceMs } from './limits.ts';
@@ -19,6 +19,8 @@ export interface DeparturesOptions {
   readonly state: Pick<StateStore, 'commit' | 'departures' | 'rememberedNames'>;
   readonly users: Pick<UserSource, 'isGiven' | 'isLoaded' | 'onChange'>;
   readonly enrolments: Pick<EnrolmentSource, 'list'>;
+  /** Names that something else hangs at, which the next holder is not to get; of these nothing waits for a decision. */
+  readonly alsoRemembered?: () => Iterable<string>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -77,9 +79,17 @@ export class Departures {
     return `the name was given again after its user had gone (${since}): \`sallyport two-factor keep ${username}\` for the same person, \`reset\` for a new one`;
   }
 
-  /** What was made until then, this time included, is not of the person who has the name now. */
+  /**
+   * What was made until then, this time included, is not of the person who has the name now, or it is not decided that it
+   * is.
+   */
   formerUntilMs(username: string): number | undefined {
-    return this.#former.get(username);
+    const note = this.#notes.get(username);
+    const undecidedMs = note !== undefined && this.#isLate(note) ? note.goneAtMs : undefined;
+    const formerMs = this.#former.get(username);
+    return formerMs === undefined || undecidedMs === undefined
+      ? (formerMs ?? undecidedMs)
+      : Math.max(formerMs, undecidedMs);
   }
 
   list(): readonly OrphanedName[] {
@@ -262,10 +272,11 @@ export class Departures {
 
   /** Names that something is stored under, and whether it is a factor or a token. */
   async #remembered(): Promise<ReadonlyMap<string, boolean>> {
-    const { enrolments, state } = this.#options;
-    const names = new Map(
-      (await state.rememberedNames()).map(({ username, isHeld }: RememberedName) => [username, isHeld]),
+    const { enrolments, state, alsoRemembered } = this.#options;
+    const names = new Map<string, boolean>(
+      Iterator.from(alsoRemembered?.() ?? []).map((name) => [name, false]),
     );
+    for (const { username, isHeld } of await state.rememberedNames()) names.set(username, isHeld);
     // A set-up whose commit was lost is taken over when it is looked at: it must be found before.
     for (const name of await enrolments.list()) names.set(name, true);
     return names;

@@ -8,13 +8,13 @@
  * Trust: only main writes here; notes are still checked when read, since they outlive the process that wrote them.
  */
 import { randomBytes } from 'node:crypto';
-import { constants, type Dirent } from 'node:fs';
+import { constants, lstatSync, readFileSync, type BigIntStats, type Dirent } from 'node:fs';
 import * as fs from 'node:fs/promises';
+import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Log } from '#shared/log.ts';
 import { hasErrno } from '../file-error.ts';
-import { stagingRecordBytesMax } from '../limits.ts';
-import { readText, writeBytes } from './file-bytes.ts';
+import { writeBytes } from './file-bytes.ts';
 import type { FolderHandle } from './folder-handle.ts';
 
 const components = z.array(z.string()).max(256);
@@ -54,11 +54,20 @@ async function isFolder(parent: FolderHandle, entry: Dirent): Promise<boolean> {
 /** Folders whose names are held in memory while what is in another one is removed. */
 const foldersMovedAtOnce = 1000;
 
+/** Notes read without a pause when main starts: some ten milliseconds. */
+const notesInOneGo = 500;
+
 const folderName = 'bin';
 const droppedSuffix = '.dropped';
 
+/** A note, and what lies there. */
+export interface LoadedNote {
+  readonly note: BinNote;
+  readonly stats: BigIntStats;
+}
+
 export interface BinContent {
-  readonly notes: readonly BinNote[];
+  readonly notes: readonly LoadedNote[];
   /** Names of what was dropped and is still there. */
   readonly dropped: readonly string[];
 }
@@ -161,35 +170,45 @@ export class BinFolder {
 
   /** What waits here from before; removes halves that a kill left. */
   async load(): Promise<BinContent> {
-    const notes: BinNote[] = [];
-    const dropped: string[] = [];
+    const present = new Set<string>();
     const names = await this.folder.openNames();
     try {
-      for (let entry = await names.read(); entry !== null; entry = await names.read()) {
-        const { name } = entry;
-        const [id = '', kind] = name.split('.');
-        if (kind === 'dropped') dropped.push(name);
-        else if (kind === 'json-new') await fs.rm(this.folder.at(name), { force: true });
-        else if (kind === 'json') {
-          if ((await this.folder.find(id)) === undefined) await this.removeNote(id);
-          else await this.#readInto(notes, name);
-        }
-      }
+      for (let entry = await names.read(); entry !== null; entry = await names.read())
+        present.add(entry.name);
     } finally {
       await names.close();
+    }
+    const notes: LoadedNote[] = [];
+    const dropped: string[] = [];
+    for (const name of present) {
+      const [id = '', kind] = name.split('.');
+      if (kind === 'dropped') dropped.push(name);
+      else if (kind === 'json-new') await fs.rm(this.folder.at(name), { force: true });
+      else if (kind === 'json' && !present.has(id)) await this.removeNote(id);
+      else if (kind === 'json') {
+        const loaded = this.#read(id);
+        if (loaded !== undefined) notes.push(loaded);
+        if (notes.length % notesInOneGo === 0) await setImmediate();
+      }
     }
     return { notes, dropped };
   }
 
-  async #readInto(notes: BinNote[], name: string): Promise<void> {
+  /** Synchronously: a start with a hundred thousand of them takes seconds and not minutes. */
+  #read(id: string): LoadedNote | undefined {
+    const name = `${id}.json`;
     try {
-      const opened = await this.folder.openRegular(name, constants.O_RDONLY);
-      notes.push(noteSchema.parse(JSON.parse(await readText(opened, stagingRecordBytesMax))));
+      const flag = constants.O_RDONLY | constants.O_NOFOLLOW;
+      const note = noteSchema.parse(
+        JSON.parse(readFileSync(this.folder.at(name), { encoding: 'utf8', flag })),
+      );
+      return { note, stats: lstatSync(this.folder.at(id), { bigint: true }) };
     } catch (error) {
       this.#log.warn(
         { err: error, note: name },
         'a note of the bin is damaged; what it is about stays there',
       );
+      return undefined;
     }
   }
 }

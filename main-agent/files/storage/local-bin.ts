@@ -2,7 +2,7 @@
  * The bin of a local storage: what is removed or replaced is renamed into a folder of its own file system, whole and
  * however much is in it, and renamed out of it again. Which entries there are is known in memory, from their notes.
  */
-import type { PathLike } from 'node:fs';
+import type { BigIntStats, PathLike } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import type { Clock } from '#shared/clock.ts';
 import { isSallyportError } from '#shared/error.ts';
@@ -74,9 +74,9 @@ export class LocalBin implements Bin {
     const folder = await this.#folderOf(area);
     const { notes, dropped } = await folder.load();
     for (const name of dropped) this.#removeLater(folder, name);
-    for (const note of notes) {
+    for (const { note, stats } of notes) {
       const entry = { folder, note };
-      if (await this.#isHalfMoved(entry)) {
+      if (await this.#isHalfMoved(note, stats)) {
         await fs.unlink(folder.folder.at(note.id));
         await folder.removeNote(note.id);
       } else await this.#add(entry);
@@ -94,9 +94,8 @@ export class LocalBin implements Bin {
    * A kill came between a file's second name and the end of its first: it is where it was, or where it was being put
    * back to, and not in the bin.
    */
-  async #isHalfMoved({ folder, note }: Entry): Promise<boolean> {
-    const stats = await folder.folder.find(note.id);
-    if (stats?.isFile() !== true || stats.nlink < 2n) return false;
+  async #isHalfMoved(note: BinNote, stats: BigIntStats): Promise<boolean> {
+    if (!stats.isFile() || stats.nlink < 2n) return false;
     for (const place of [note.place, note.restoringTo]) {
       if (place !== undefined && (await this.#idAt(place)) === fileId(stats)) return true;
     }

@@ -88,7 +88,7 @@ export class LocalUploads implements UploadHome {
   }
 
   async open(): Promise<void> {
-    const area = await this.#areas.openBase();
+    const area = await this.#areas.openKnown();
     this.#journal = await Journal.open(area.folder, this.clock, this.log);
     await this.writers.decideAppends();
   }

@@ -1,5 +1,5 @@
 import { parsePublicKeyLine } from '#shared/ssh-key/parse.ts';
-import type { PlayedMain } from './played-main.ts';
+import { binId, type PlayedMain } from './played-main.ts';
 
 /** One request for each admin route that its played main does as asked. */
 
@@ -128,6 +128,12 @@ export const goodRequests: Readonly<Record<string, GoodRequest>> = {
   'DELETE /v1/leases/{id}': { path: '/v1/leases/l1' },
   'GET /v1/transfers': { path: '/v1/transfers' },
   'DELETE /v1/transfers/{id}': { path: '/v1/transfers/t1' },
+  'GET /v1/users/{user}/bin': { path: '/v1/users/alice/bin' },
+  'POST /v1/users/{user}/bin/{id}/restore': {
+    path: `/v1/users/alice/bin/${binId}/restore`,
+    body: { reason },
+  },
+  'POST /v1/users/{user}/bin/empty': { path: '/v1/users/alice/bin/empty', body: { reason } },
   'GET /v1/bans': { path: '/v1/bans', before: addBan },
   'POST /v1/bans': { path: '/v1/bans', body: { address: '203.0.113.9', reason, for_seconds: 3600 } },
   'DELETE /v1/bans/{id}': { path: '/v1/bans/{id}', before: addBan },

@@ -54,6 +54,9 @@ export const nowMs = 1_795_500_000_000;
 
 const authority = createThrowAwayAuthority(nowMs - 3_600_000);
 
+/** Of the one thing in everybody's bin. */
+export const binId = 'AAAAAAAAAAAAAAAAAAAAAA';
+
 export async function startPlayedMain(
   changed: Partial<AdminPorts> = {},
   options: { readonly socketTokens?: 'required' } = {},
@@ -137,6 +140,29 @@ export async function startPlayedMain(
     },
     tokens,
     bans,
+    bins: {
+      list: () => [
+        {
+          id: binId,
+          path: '/plan.txt',
+          type: 'file',
+          bytes: 8,
+          reason: 'deleted',
+          deletedAtMs: nowMs,
+          expiresAtMs: nowMs + 7 * 86_400_000,
+          storage: 'local',
+          isFormer: false,
+        },
+      ],
+      restore: async (username, id, { keepBoth, actor }) => {
+        asked.push(`restore ${username} ${id} ${keepBoth} ${actor}`);
+        return '/plan.txt';
+      },
+      empty: async (username, ids) => {
+        asked.push(`empty ${username} ${ids?.join(',') ?? 'all'}`);
+        return 1;
+      },
+    },
     transfers: {
       list: () => [playedTransfer('t1', 'alice')],
       end: async (id) => {

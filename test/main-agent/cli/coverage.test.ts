@@ -4,14 +4,15 @@ import { buildAdminRoutes } from '#main-agent/admin/routes.ts';
 import { startPlayedMain, type PlayedMain } from '#test/main-agent/admin/played-main.ts';
 
 /** What the commands call, read from their source: `call('GET', '/v1/…')` and `readPages(context, '/v1/…')`. */
-const calls = /\bcall\(\s*'([A-Z]+)',\s*(?:'([^']+)'|`([^`]+)`)|\breadPages\(\s*context,\s*'([^']+)'/g;
+const calls =
+  /\bcall\(\s*'([A-Z]+)',\s*(?:'([^']+)'|`([^`]+)`)|\breadPages\(\s*context,\s*(?:'([^']+)'|`([^`]+)`)/g;
 
 function listCalls(): Set<string> {
   const found = new Set<string>();
   for (const file of readdirSync('main-agent/cli')) {
     const source = readFileSync(`main-agent/cli/${file}`, 'utf8');
-    for (const [, method = 'GET', plain, template, pages] of source.matchAll(calls)) {
-      const path = (plain ?? template ?? pages ?? '').replaceAll(/\$\{[^}]*\}/g, '{}');
+    for (const [, method = 'GET', plain, template, pages, pagesOf] of source.matchAll(calls)) {
+      const path = (plain ?? template ?? pages ?? pagesOf ?? '').replaceAll(/\$\{[^}]*\}/g, '{}');
       found.add(`${method} ${path}`);
     }
   }

@@ -1,7 +1,11 @@
+import { writeFileSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { binEntriesPerUserMax, sweepIntervalMs } from '#main-agent/files/limits.ts';
+import { FolderHandle } from '#main-agent/files/storage/folder-handle.ts';
 import type { MountBin } from '#main-agent/users/effective-user.ts';
-import { allVerbs, type Client, codesOf, mountOf, type Rig, startRig, userOf } from './rig.ts';
+import { breakFiles } from '#test/harness/faulty-files.ts';
+import { allVerbs, type Client, codesOf, mountOf, type Rig, SettableClock, startRig, userOf } from './rig.ts';
 
 const dayMs = 24 * 3_600_000;
 const week: MountBin = { keepMs: 7 * dayMs, isCounted: true, sftp: false };
@@ -212,4 +216,193 @@ test('a bin outlives main, page by page, newest first', async () => {
   await expect(client.ask('fs.list-bin', { limit: 2, cursor: 'x' })).rejects.toMatchObject({
     code: 'bad-request',
   });
+});
+
+test('when its time is over an entry goes by itself, told in the audit, also after a restart of main', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const clock = new SettableClock();
+  const rig = await startRig({ clock });
+  const client = rig.client(keeper(), 'https');
+  await client.ask('fs.make-folder', { path: ['d'] });
+  await client.put(['d', 'in it'], 'x');
+  await client.put(['f'], 'old');
+  await remove(client, 'f');
+  await removeTree(client, 'd');
+  clock.aheadMs = week.keepMs / 2;
+  await client.put(['young'], 'y');
+  await remove(client, 'young');
+  await rig.restart();
+  clock.aheadMs = week.keepMs + 1000;
+  vi.advanceTimersByTime(sweepIntervalMs);
+  await expect.poll(() => paths(client)).toEqual(['young']);
+  await expect
+    .poll(() => rig.event('file.purge'))
+    .toMatchObject({ user: 'alice', actor: 'system', detail: expect.stringContaining('2 entries, ') });
+  const ids = (await entries(client)).flatMap(({ id }) => [id, `${id}.json`]);
+  await expect.poll(async () => (await fs.readdir(binFolder(rig))).toSorted()).toEqual(ids.toSorted());
+});
+
+function binFolder(rig: Rig, ...mount: string[]): string {
+  return rig.path(...mount, '.sallyport-staging', 'bin');
+}
+
+test('what is kept counts to the quota, emptying makes room, and restoring needs none', async () => {
+  const rig = await startRig();
+  const client = rig.client(keeper('alice', { quotaBytes: 100 }), 'https');
+  await client.put(['f'], 'x'.repeat(90));
+  const { binned } = await remove(client, 'f');
+  await expect(client.put(['g'], 'x'.repeat(11))).rejects.toMatchObject({ code: 'quota-exceeded' });
+  await client.put(['g'], 'x'.repeat(10));
+  await restore(client, binned);
+  expect(await rig.service.usedBytes('alice')).toBe(100);
+  await remove(client, 'f');
+  expect(await rig.service.usedBytes('alice')).toBe(100);
+  await client.ask('fs.empty-bin', {});
+  await client.put(['h'], 'x'.repeat(90));
+});
+
+test('a bin that is free of the quota holds a quota’s worth, the oldest goes first, and restoring needs room', async () => {
+  const rig = await startRig();
+  const client = rig.client(keeper('alice', { quotaBytes: 100 }, { ...week, isCounted: false }), 'https');
+  for (const name of ['a', 'b', 'c']) {
+    await client.put([name], name.repeat(60));
+    await remove(client, name);
+  }
+  expect(await paths(client)).toEqual(['c']);
+  expect(rig.event('file.purge')).toMatchObject({ detail: expect.stringContaining('/b') });
+  await client.ask('fs.make-folder', { path: ['d'] });
+  await client.put(['d', 'e'], 'e'.repeat(60));
+  await removeTree(client, 'd');
+  await expect.poll(() => paths(client)).toEqual(['d']);
+  await client.put(['f'], 'f'.repeat(90));
+  const [folder] = await entries(client);
+  await expect(restore(client, folder?.id)).rejects.toMatchObject({ code: 'quota-exceeded' });
+  expect(await paths(client)).toEqual(['d']);
+  expect(await rig.service.usedBytes('alice')).toBe(90);
+});
+
+test('of one user only so many entries are kept, the newest', async () => {
+  const clock = new SettableClock();
+  const rig = await startRig({ clock });
+  const client = rig.client(keeper(), 'https');
+  await client.put(['f'], 'x');
+  await remove(client, 'f');
+  await rig.close();
+  const [note = ''] = (await fs.readdir(binFolder(rig))).filter((name) => name.endsWith('.json'));
+  const facts = JSON.parse(await fs.readFile(`${binFolder(rig)}/${note}`, 'utf8')) as object;
+  for (let index = 0; index < binEntriesPerUserMax - 1; index += 1) {
+    const id = String(index).padStart(22, 'A');
+    const copy = { ...facts, id, atMs: Date.now() - 60_000 + index, operation: 1000 + index };
+    writeFileSync(`${binFolder(rig)}/${id}.json`, JSON.stringify(copy));
+    writeFileSync(`${binFolder(rig)}/${id}`, '');
+  }
+  await rig.start();
+  const kept = () => client.ask('fs.list-bin', { limit: 1 }).then(({ keptEntries }) => keptEntries);
+  expect(await kept()).toBe(binEntriesPerUserMax);
+  clock.aheadMs = 1000;
+  await client.put(['g'], 'x');
+  await remove(client, 'g');
+  expect(await kept()).toBe(binEntriesPerUserMax);
+  expect((await client.ask('fs.list-bin', { limit: 2 })).entries.map(({ path }) => path[0])).toEqual([
+    'g',
+    'f',
+  ]);
+});
+
+test('a new holder of the name sees, restores and is charged nothing of it; an admin finds it', async () => {
+  const rig = await startRig();
+  const client = rig.client(keeper('alice', { quotaBytes: 100 }), 'https');
+  await client.put(['f'], 'x'.repeat(90));
+  const { binned = '' } = await remove(client, 'f');
+  rig.formerUntilMs.set('alice', Date.now());
+  expect(await client.ask('fs.list-bin', { limit: 10 })).toEqual({
+    entries: [],
+    keptBytes: 0,
+    keptEntries: 0,
+  });
+  await expect(restore(client, binned)).rejects.toMatchObject({ code: 'not-found' });
+  expect(await client.ask('fs.empty-bin', {})).toEqual({ dropped: 0 });
+  expect(await rig.service.usedBytes('alice')).toBe(0);
+  const { bins } = rig.service;
+  expect(bins.owners()).toEqual(['alice']);
+  expect(bins.list('alice')).toMatchObject([{ id: binned, path: '/f', isFormer: true, storage: 'local' }]);
+  const why = { actor: 'socket:eva', reason: 'asked for' };
+  expect(await bins.restore('alice', binned, { ...why, keepBoth: false })).toBe('/f');
+  expect(rig.event('file.restore')).toMatchObject({ user: 'alice', actor: 'socket:eva' });
+  await remove(client, 'f');
+  expect(await bins.empty('alice', undefined, why)).toBe(1);
+  expect(bins.list('alice')).toEqual([]);
+});
+
+test('where a mount has a file system of its own its bin lies there, and is found after a restart', async () => {
+  const isOther = async (handle: FolderHandle): Promise<boolean> =>
+    (await fs.readlink(handle.path)).includes('/other');
+  const stat = FolderHandle.prototype.stat;
+  vi.spyOn(FolderHandle.prototype, 'stat').mockImplementation(async function (this: FolderHandle) {
+    const stats = await stat.call(this);
+    if (await isOther(this)) stats.dev += 1000n;
+    return stats;
+  });
+  onTestFinished(() => void vi.restoreAllMocks());
+  const rig = await startRig();
+  const user = userOf('alice', [mountOf([], ['other', 'alice'], allVerbs, { bin: week })]);
+  const client = rig.client(user, 'https');
+  await client.put(['f'], 'x');
+  const { binned = '' } = await remove(client, 'f');
+  expect(await fs.readdir(binFolder(rig, 'other', 'alice'))).toContain(binned);
+  await rig.restart();
+  expect(await paths(client)).toEqual(['f']);
+  await restore(client, binned);
+  expect(await client.names()).toEqual(['f']);
+});
+
+/** Everything that was ever put under `f` and is still somewhere: in the folder, and in the bin. */
+async function whereabouts(rig: Rig, client: Client): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of await fs.readdir(rig.path('alice'))) {
+    const stats = await fs.stat(rig.path('alice', name));
+    if (stats.isFile()) found.push(await fs.readFile(rig.path('alice', name), 'utf8'));
+    else found.push(`${name}: ${(await fs.readdir(rig.path('alice', name))).join()}`);
+  }
+  for (const { id, type } of await entries(client)) {
+    if (type === 'file') found.push(await fs.readFile(`${binFolder(rig)}/${id}`, 'utf8'));
+    else found.push(`d: ${(await fs.readdir(`${binFolder(rig)}/${id}`)).join()}`);
+  }
+  return found.toSorted();
+}
+
+test('a crash at any step of deleting, replacing, restoring and emptying loses nothing and doubles nothing', async () => {
+  const acts: Readonly<Record<string, (client: Client) => Promise<unknown>>> = {
+    delete: (client) => remove(client, 'f'),
+    'delete a folder': (client) => removeTree(client, 'd'),
+    replace: (client) => client.ask('fs.copy', { from: ['g'], to: ['f'], overwrite: true }),
+    'rename onto': (client) => client.ask('fs.rename', { from: ['g'], to: ['f'], overwrite: true }),
+    restore: async (client) => restore(client, (await entries(client))[0]?.id),
+    'restore beside': async (client) => restore(client, (await entries(client))[0]?.id, true),
+  };
+  for (const [what, act] of Object.entries(acts)) {
+    for (let step = 1; ; step += 1) {
+      expect(step, what).toBeLessThan(30);
+      const rig = await startRig();
+      const client = rig.client(keeper(), 'https');
+      await client.ask('fs.make-folder', { path: ['d'] });
+      await client.put(['d', 'in it'], 'x');
+      await client.put(['f'], 'binned');
+      await remove(client, 'f');
+      if (what !== 'restore') await client.put(['f'], 'the file');
+      await client.put(['g'], 'other');
+      const before = await whereabouts(rig, client);
+      const faulty = breakFiles({ at: step, how: 'fails' });
+      const [settled] = await Promise.allSettled([act(client)]);
+      faulty.restore();
+      await rig.restart();
+      const after = await whereabouts(rig, client);
+      const copied = what === 'replace' ? [...before, 'other'].toSorted() : before;
+      const allowed = [before.join('|'), copied.join('|')];
+      expect(allowed, `${what}, step ${step}`).toContain(after.join('|'));
+      await rig.close();
+      if (settled?.status === 'fulfilled' && faulty.steps < step) break;
+    }
+  }
 });

@@ -1,0 +1,104 @@
+import { binIdsMax } from '#shared/link/messages.ts';
+import { SallyportError } from '#shared/error.ts';
+import { z } from 'zod';
+import { binPage, droppedAnswer, restoredAnswer } from './answers.ts';
+import { pageBy, pageQuery, timeKey } from './page.ts';
+import type { BinAdmin, KeptEntry } from './ports.ts';
+import { reason } from './reason.ts';
+import { defineRoute, noBody, noQuery, type Route } from './route.ts';
+
+/**
+ * `/v1/users/{user}/bin`: what a user deleted or replaced and can have back. The user need not be there any more: files
+ * are most missed when somebody has gone.
+ */
+
+export interface BinPorts {
+  readonly bins: BinAdmin;
+}
+
+const id = z.string().regex(/^[A-Za-z0-9_-]{22}$/);
+
+export function buildBinRoutes({ bins }: BinPorts): readonly Route[] {
+  return [
+    defineRoute({
+      method: 'GET',
+      pattern: '/v1/users/{user}/bin',
+      role: 'viewer',
+      summary: 'What a user deleted or replaced and the bin keeps, newest first',
+      query: pageQuery(),
+      body: noBody,
+      answer: binPage,
+      handle: async ({ param, query }) => {
+        const { rows, next } = pageBy(bins.list(param('user')), newestFirst, query);
+        return { body: { entries: rows.map(viewEntry), next } };
+      },
+    }),
+    defineRoute({
+      method: 'POST',
+      pattern: '/v1/users/{user}/bin/{id}/restore',
+      role: 'helpdesk',
+      summary: 'Put one entry back to where it was; folders that are gone are made again',
+      query: noQuery,
+      body: z.strictObject({
+        reason,
+        /** Beside what has its name, under another one. */
+        keep_both: z.boolean().default(false),
+        /** Also what an earlier holder of the name deleted; it becomes the present one's. */
+        earlier_holder: z.boolean().default(false),
+      }),
+      answer: restoredAnswer,
+      handle: async ({ param, body, caller }) => {
+        const entry = bins.list(param('user')).find((one) => one.id === param('id'));
+        if (entry === undefined)
+          throw new SallyportError('not-found', 'That is not in the bin of this user', {
+            hint: `sallyport bin list ${param('user')}`,
+          });
+        if (entry.isFormer && !body.earlier_holder)
+          throw new SallyportError('conflict', 'An earlier holder of the name deleted that', {
+            hint: 'With earlier_holder it becomes the present one’s.',
+          });
+        const path = await bins.restore(param('user'), entry.id, {
+          keepBoth: body.keep_both,
+          actor: caller.actor,
+          reason: body.reason,
+        });
+        return { body: { id: entry.id, path }, note: `restored ${path}: ${body.reason}` };
+      },
+    }),
+    defineRoute({
+      method: 'POST',
+      pattern: '/v1/users/{user}/bin/empty',
+      role: 'admin',
+      summary: 'Remove entries of a user’s bin for good; without ids all',
+      query: noQuery,
+      body: z.strictObject({ reason, ids: z.array(id).min(1).max(binIdsMax).optional() }),
+      answer: droppedAnswer,
+      handle: async ({ param, body, caller }) => {
+        const why = { actor: caller.actor, reason: body.reason };
+        const dropped = await bins.empty(param('user'), body.ids, why);
+        return { body: { dropped }, note: `${dropped} entries: ${body.reason}` };
+      },
+    }),
+  ];
+}
+
+/** Later than any time there is. */
+const endMs = 1e15;
+
+function newestFirst({ deletedAtMs, id: entry }: KeptEntry): string {
+  return timeKey(endMs - deletedAtMs, entry);
+}
+
+function viewEntry(entry: KeptEntry): z.output<typeof binPage>['entries'][number] {
+  return {
+    id: entry.id,
+    path: entry.path,
+    type: entry.type,
+    bytes: entry.bytes,
+    reason: entry.reason,
+    deleted_at: new Date(entry.deletedAtMs).toISOString(),
+    expires_at: new Date(entry.expiresAtMs).toISOString(),
+    storage: entry.storage,
+    earlier_holder: entry.isFormer,
+  };
+}
