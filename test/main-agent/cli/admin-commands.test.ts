@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runCommand } from '#main-agent/cli/run.ts';
-import { playedUser, startPlayedMain, type PlayedMain } from '#test/main-agent/admin/played-main.ts';
+import { binId, playedUser, startPlayedMain, type PlayedMain } from '#test/main-agent/admin/played-main.ts';
 import { buildPlayedTerminal, type PlayedTerminal } from '#test/harness/played-terminal.ts';
 
 describe('sallyport against a running main', () => {
@@ -71,6 +71,22 @@ describe('sallyport against a running main', () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
+  });
+
+  it('bin: lists what a user deleted, puts entries back one after the other and removes some or all', async () => {
+    expect((await run('bin', 'list', 'alice')).out).toMatch(
+      /^ENTRY +WHAT +PATH[^\n]*\n\S{22} +file deleted +\/plan\.txt +8 /,
+    );
+    const restored = await run('bin', 'restore', 'alice', binId, '--keep-both', '--reason', 'she called');
+    expect(restored.out).toBe('Restored /plan.txt.\n');
+    expect(main.asked).toContain(`restore alice ${binId} true socket:eva`);
+    const none = await run('bin', 'restore', 'alice', 'B'.repeat(22), '--reason', 'she called');
+    expect([none.code, none.err]).toEqual([3, expect.stringContaining('not in the bin')]);
+    expect((await run('bin', 'empty', 'alice', binId, '--reason', 'she asked')).out).toBe(
+      'Removed 1 entry for good.\n',
+    );
+    await run('bin', 'empty', 'alice', '--reason', 'she asked');
+    expect(main.asked.slice(-2)).toEqual([`empty alice ${binId}`, 'empty alice all']);
   });
 
   it('users list and show, with where each value came from', async () => {
