@@ -338,7 +338,8 @@ test('a new holder of the name sees, restores and is charged nothing of it; an a
 test('where a mount has a file system of its own its bin lies there, and is found after a restart', async () => {
   const isOther = async (handle: FolderHandle): Promise<boolean> =>
     (await fs.readlink(handle.path)).includes('/other');
-  const stat = FolderHandle.prototype.stat;
+  // oxlint-disable-next-line typescript/unbound-method -- called with its own handle
+  const { stat } = FolderHandle.prototype;
   vi.spyOn(FolderHandle.prototype, 'stat').mockImplementation(async function (this: FolderHandle) {
     const stats = await stat.call(this);
     if (await isOther(this)) stats.dev += 1000n;
