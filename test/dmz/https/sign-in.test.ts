@@ -59,6 +59,21 @@ describe('signing in', () => {
     expect(resend.headers['retry-after']).toBe('17');
   });
 
+  it('S-04: the id of an SFTP session is no cookie', async () => {
+    const passed = await door.inside.login.begin({
+      user: 'frank',
+      protocol: 'sftp',
+      listener: 'sftp',
+      client: { ip: '127.0.0.1', port: 4711, agent: '' },
+      factor: { type: 'password', password: rightPassword },
+    });
+    const { view } = await passed.admit();
+    const client = door.client();
+    client.cookie = `__Host-sallyport=s.${view.session}`;
+    expect((await client.get('/api/me')).status).toBe(401);
+    expect((await client.get('/api/files/')).status).toBe(401);
+  });
+
   it('S-01: a session without a second factor still ends in a signed assertion', async () => {
     const client = door.client();
     const answer = await client.post('/api/login', login('frank'));

@@ -1,5 +1,6 @@
 import * as fs from 'node:fs/promises';
 import { expect, test } from 'vitest';
+import { Account } from '#main-agent/files/quota.ts';
 import { type Client, codesOf, mountOf, newFile, resume, SettableClock, startRig, userOf } from './rig.ts';
 
 const kib = 1024;
@@ -106,6 +107,37 @@ test('only folders of the user are measured, shared ones count what this user pu
   await client.put(['in', 'mine'], Buffer.alloc(50 * kib));
   expect(await rig.service.usedBytes('alice')).toBe(100 * kib);
   await expect(client.put(['in', 'more'], 'x')).rejects.toMatchObject(exceeded);
+});
+
+test('each folder of the user counts, one beside another as well, and one that lies in another once', async () => {
+  const rig = await startRig();
+  for (const folder of ['inbox', 'outbox']) {
+    await fs.mkdir(rig.path('alice', folder), { recursive: true });
+    await fs.writeFile(rig.path('alice', folder, 'f'), Buffer.alloc(40 * kib));
+  }
+  const client = rig.client(
+    limited(100 * kib, [
+      mountOf(['in'], ['alice', 'inbox']),
+      mountOf(['out'], ['alice', 'outbox']),
+      mountOf(['again'], ['alice', 'outbox']),
+    ]),
+  );
+  await expect(client.put(['in', 'g'], Buffer.alloc(20 * kib + 1))).rejects.toMatchObject(exceeded);
+  await client.put(['in', 'g'], Buffer.alloc(20 * kib));
+});
+
+test('what is added while the folders are measured counts on top of what the measuring finds', async () => {
+  const account = new Account(() => 0);
+  const walk = Promise.withResolvers<number>();
+  const measured = account.measure(
+    () => walk.promise,
+    () => 0,
+  );
+  account.committed(10 * kib, 0, undefined);
+  account.added(-kib);
+  walk.resolve(50 * kib);
+  await measured;
+  expect(account.usedBytes).toBe(60 * kib);
 });
 
 test('space left is told as the smaller of quota and disk, and a tightened quota holds at once', async () => {

@@ -217,6 +217,19 @@ describe('an upload that is taken up by name', () => {
     expect(await client.names()).toEqual([]);
   });
 
+  test('is no file when it is longer than it was said to be', async () => {
+    const rig = await startRig();
+    const client = rig.client('alice', 'https');
+    const { upload } = await create(client, ['f'], 10);
+    const opened = await client.ask('fs.open-upload', { upload });
+    const longer = async () => {
+      await client.write(opened.handle, 'eleven byte', 0);
+      await client.ask('fs.commit', { handle: opened.handle });
+    };
+    expect(await refusals(longer())).toEqual(['bad-handle']);
+    expect(await client.names()).toEqual([]);
+  });
+
   test('a file that appeared meanwhile is not replaced unasked, and the bytes sent are not lost', async () => {
     const rig = await startRig();
     const client = rig.client('alice', 'https');

@@ -190,6 +190,17 @@ test('a download goes on with its handle after main was killed, unless the file 
   await expect(after.read(kept)).rejects.toMatchObject({ code: 'permission-denied' });
 });
 
+test('a right to read that was taken away while main was down opens no file again', async () => {
+  const rig = await startRig();
+  const before = rig.client('alice', 'sftp', 'one-session');
+  await before.put(['f'], 'the content');
+  const handle = await before.open(['f'], reading);
+  await rig.restart();
+  const after = rig.client('alice', 'sftp', 'one-session');
+  after.user = userOf('alice', [mountOf([], ['alice'], ['list', 'write'])]);
+  await expect(after.ask('fs.stat-handle', { handle })).rejects.toMatchObject({ code: 'permission-denied' });
+});
+
 test('over SFTP a file that is written to while it is read goes on, over a kill too', async () => {
   const rig = await startRig();
   const client = rig.client('alice', 'sftp', 'one-session');

@@ -7,6 +7,7 @@ import { FramePool } from '#shared/link/frame-pool.ts';
 import { Lane } from '#shared/link/lane.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 import {
+  lanesPerLinkMax,
   requestsInFlightMax,
   requestsPerSessionMax,
   streamsPerLinkMax,
@@ -48,6 +49,10 @@ function buildMainEnd() {
     { get: (_target, verb) => (verb === 'fs.hash' ? hash : undefined) },
   ) as never;
 
+  /** Until it is resolved no lane's dial ends. */
+  let answered: Promise<void> | undefined;
+  let dials = 0;
+
   async function join(lanes = 0) {
     const [nodeEnd, mainEnd] = buildMemoryMessages();
     const nodeLanes: Lane[] = [];
@@ -80,6 +85,8 @@ function buildMainEnd() {
       }),
       missedEndings: () => [],
       dialLane: async () => {
+        dials += 1;
+        await answered;
         const [nodeBytes, mainBytes] = buildMemoryBytes();
         const lane = new Lane({
           side: 'dmz',
@@ -126,7 +133,15 @@ function buildMainEnd() {
     await settle();
     return { node, connection, lanes: nodeLanes };
   }
-  return { sessions, hashing, streams, atWork, join };
+  return {
+    sessions,
+    hashing,
+    streams,
+    atWork,
+    join,
+    dials: () => dials,
+    holdDials: (until: Promise<void>) => (answered = until),
+  };
 }
 
 /** Everything between the two ends moves in microtasks. */
@@ -198,6 +213,21 @@ describe('streams that a node opens without asking itself whether it may', () =>
     main.streams[0]?.end();
     await settle();
     expect(await openStreams(lanes, [main.sessions.open({ username: 'alice' })])).toBe(0);
+  });
+});
+
+describe('a node that grants lanes without end', () => {
+  it('S-09: is dialled for as many as a link has, those that are being dialled counted', async () => {
+    const main = buildMainEnd();
+    const held = Promise.withResolvers<void>();
+    main.holdDials(held.promise);
+    const { node, lanes } = await main.join(lanesPerLinkMax + 3);
+    expect(main.dials()).toBe(lanesPerLinkMax);
+    held.resolve();
+    await settle();
+    node.sendEvent('lane.grant', { token: randomId() });
+    await settle();
+    expect([main.dials(), lanes.length]).toEqual([lanesPerLinkMax, lanesPerLinkMax]);
   });
 });
 

@@ -229,6 +229,23 @@ describe('sessions', () => {
     expect(await rig.state.sessions()).toEqual([]);
   });
 
+  it('S-14: a factor that becomes required while a login without one waits for the disk ends that session', async () => {
+    const view = await rig.begin('frank');
+    const reached = Promise.withResolvers<void>();
+    const held = Promise.withResolvers<void>();
+    rig.state.beforeCommit = (changes) => {
+      if (!changes.some((one) => one.kind === 'open-session')) return undefined;
+      reached.resolve();
+      return held.promise;
+    };
+    const answer = refusal(rig.answer(view));
+    await reached.promise;
+    await rig.change('frank', withFactor({ requiredOn: ['https'] }));
+    held.resolve();
+    expect((await answer).code).toBe('challenge-gone');
+    expect(rig.login.sessions.list()).toEqual([]);
+  });
+
   it('a user has as many as the file says, and one more is refused', async () => {
     await rig.change('frank', {
       limits: { sessions: 2, uploadBytesPerSecond: undefined, downloadBytesPerSecond: undefined },

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Departures } from '#main-agent/users/departures.ts';
 import { returnGraceMs } from '#main-agent/users/limits.ts';
 import type { YamlUsersOptions } from '#main-agent/users/yaml-users.ts';
+import type { Clock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
 import { buildMemoryState } from '#test/harness/memory-state.ts';
 import { exampleHash, makeUsersFolder } from './users-folder.ts';
@@ -26,19 +27,29 @@ async function setUp(change: Partial<YamlUsersOptions> = {}, before?: (directory
     await state.commit([{ kind: 'set-enrolment', user, id: 'e1', expected: undefined }]);
   await before?.(folder.directory);
   const users = await folder.open(change);
-  const departures = new Departures({
-    state,
-    users,
-    enrolments: { list: async () => [] },
-    clock,
-    log: buildLog('silent', {}),
-  });
-  await departures.start();
+  const start = async (now: Clock): Promise<Departures> => {
+    const started = new Departures({
+      state,
+      users,
+      enrolments: { list: async () => [] },
+      clock: now,
+      log: buildLog('silent', {}),
+    });
+    await started.start();
+    return started;
+  };
+  const departures = await start(clock);
   return {
     folder,
     users,
     state,
     departures,
+    nowMs: () => nowMs,
+    /** Another main over the same state, with another clock. */
+    async restart(changed: Clock) {
+      const another = await start(changed);
+      return { departures: another, [Symbol.asyncDispose]: () => another.close() };
+    },
     pass: (ms: number) => void (nowMs += ms),
     async look() {
       await users.refresh();
@@ -105,6 +116,26 @@ describe('who is gone from the users folder', () => {
     ]);
     expect(site.users.find('alice')).toBeDefined();
   });
+
+  test.each([
+    ['comes back at once', returnGraceMs, []],
+    ['waits', returnGraceMs + 1, ['bob']],
+  ] as const)(
+    'S-16: who left at a time that is yet to come, because the clock was set back, %s',
+    async (_what, setBackMs, expected) => {
+      await using site = await setUp();
+      await site.folder.remove('bob.yaml');
+      await site.look();
+      const nowMs = site.nowMs() - setBackMs;
+      await using restarted = await site.restart({ now: () => nowMs, monotonic: () => 0 });
+      await site.folder.write('bob.yaml', files['bob.yaml']);
+      await site.users.refresh();
+      await restarted.departures.settled();
+      expect(['bob'].filter((name) => restarted.departures.findProblem(name) !== undefined)).toEqual(
+        expected,
+      );
+    },
+  );
 
   test.each(['keep_last_good', 'refuse'] as const)(
     'S-16: is nobody whose file is broken, however long (broken_user_file: %s)',

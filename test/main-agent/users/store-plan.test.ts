@@ -2,7 +2,9 @@ import { mkdir, readdir, readFile, stat, writeFile, chmod } from 'node:fs/promis
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { FileWrites } from '#main-agent/users/file-writes.ts';
-import { journalName } from '#main-agent/users/store-apply.ts';
+import { buildRecordedLog } from '#test/main-agent/notify/recorded-log.ts';
+import { finishApply, journalName } from '#main-agent/users/store-apply.ts';
+import { hashOctets } from '#main-agent/users/user-file.ts';
 import { StorePlans, type StoreFiles } from '#main-agent/users/store-plan.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
@@ -236,6 +238,20 @@ describe('a plan applied', () => {
       ...after,
       'carol.yaml': 'username: carol\nquota: 9GiB\n',
     });
+  });
+
+  test('and ended again by a start that comes after the last file says nothing of somebody else', async () => {
+    await using site = await setUp();
+    const text = 'username: carol\nquota: 9GiB\n';
+    await site.folder.write('carol.yaml', text);
+    const hashOf = (octets: string): string => hashOctets(Buffer.from(octets));
+    const files = [{ relative: 'carol.yaml', oldHash: hashOf('the one before'), newHash: hashOf(text) }];
+    await site.folder.write(journalName, JSON.stringify({ id: '0123456789ab', files }));
+    const { log, lines } = buildRecordedLog();
+    await finishApply(site.folder.directory, log);
+    expect(lines).toEqual([]);
+    expect((await contentOf(site.folder))['carol.yaml']).toBe(text);
+    expect(Object.keys(await contentOf(site.folder))).not.toContain(journalName);
   });
 
   test('with a journal that can not be read leaves everybody as they are and says so', async () => {
