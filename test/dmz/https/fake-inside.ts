@@ -173,14 +173,15 @@ export async function buildFakeInside(
     username: string,
     sessionState: SessionView['state'],
     method: SessionView['method'],
+    protocol: SessionView['protocol'] = 'https',
   ): SessionView {
-    const session = sessions.open({ username, state: sessionState, protocol: 'https' });
+    const session = sessions.open({ username, state: sessionState, protocol });
     const view: SessionView = {
       session,
       username,
       displayName: `Person ${username}`,
       state: sessionState,
-      protocol: 'https',
+      protocol,
       method,
       idleMs: 900_000,
       leftMs: 43_200_000,
@@ -270,6 +271,7 @@ export async function buildFakeInside(
           found.user,
           found.person.next === 'setup' ? 'setup-required' : 'signed-in',
           claim.method,
+          claim.protocol,
         ),
       };
     },
