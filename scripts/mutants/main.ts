@@ -11,16 +11,17 @@ import { describeResults, readReviewed, type Result } from './report.ts';
  * README beside this file.
  */
 
-const scope = [
-  'main-agent/login/',
-  'main-agent/vault/',
-  'main-agent/link/',
-  'dmz/guard/',
-  'dmz/login/',
-  'dmz/sftp/authentication/',
-  'dmz/sftp/authenticate.ts',
-  'shared/assertion/',
-  'shared/link/',
+/** Rooms of code, and whose tests are asked first: all of them, and about every mutant. */
+const scope: readonly { readonly code: string; readonly tests: readonly string[] }[] = [
+  { code: 'main-agent/login/', tests: ['test/main-agent/login/'] },
+  { code: 'main-agent/vault/', tests: ['test/main-agent/vault/', 'test/main-agent/login/'] },
+  { code: 'main-agent/link/', tests: ['test/main-agent/link/', 'test/dmz/link/'] },
+  { code: 'dmz/guard/', tests: ['test/dmz/guard/'] },
+  { code: 'dmz/login/', tests: ['test/dmz/login/', 'test/dmz/https/sign-in', 'test/dmz/https/self-service'] },
+  { code: 'dmz/sftp/authentication/', tests: ['test/dmz/sftp/authentication/'] },
+  { code: 'dmz/sftp/authenticate.ts', tests: ['test/dmz/sftp/authentication/'] },
+  { code: 'shared/assertion/', tests: ['test/shared/assertion/'] },
+  { code: 'shared/link/', tests: ['test/shared/link/', 'test/dmz/link/'] },
 ];
 
 const { values, positionals } = parseArgs({
@@ -41,7 +42,7 @@ const { values, positionals } = parseArgs({
 const folder = `${process.cwd()}/${values.folder}`;
 process.env['MUTANTS_FOLDER'] = folder;
 mkdirSync(folder, { recursive: true });
-const wanted = positionals.length > 0 ? positionals : scope;
+const wanted = positionals.length > 0 ? positionals : scope.map(({ code }) => code);
 const resultsPath = `${folder}/results.json`;
 const before = existsSync(resultsPath) ? (JSON.parse(readFileSync(resultsPath, 'utf8')) as Result[]) : [];
 
@@ -107,7 +108,13 @@ const results = chosen.map((id): Result => {
 });
 const others = before.filter((one) => !files.includes(one.file));
 writeFileSync(resultsPath, JSON.stringify([...others, ...results], undefined, 1));
-process.stdout.write(describeResults(results, scope, readReviewed()));
+process.stdout.write(
+  describeResults(
+    results,
+    scope.map(({ code }) => code),
+    readReviewed(),
+  ),
+);
 for (const step of steps)
   if (step.kind === 'unfit') process.stderr.write(`left out: ${step.test} (${step.why})\n`);
 
@@ -164,7 +171,9 @@ function testsOf(targets: readonly string[]): Plan['tests'] {
         found.add(from);
         pending.push(from);
       }
-  const rooms = [...new Set(targets.map((file) => `test/${file.slice(0, file.lastIndexOf('/') + 1)}`))];
+  const rooms = scope
+    .filter(({ code }) => targets.some((file) => file.startsWith(code)))
+    .flatMap(({ tests: near }) => near);
   const isNear = (file: string): boolean => rooms.some((room) => file.startsWith(room));
   return [...found]
     .filter((file) => /^test\/(shared|dmz|main-agent)\/.*\.test\.ts$/.test(file))

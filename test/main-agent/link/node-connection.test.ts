@@ -140,7 +140,7 @@ function buildMainEnd() {
     atWork,
     join,
     dials: () => dials,
-    holdDials: (until: Promise<void>) => (answered = until),
+    holdDials: (until: Promise<void>) => void (answered = until),
   };
 }
 

@@ -40,7 +40,7 @@ describe('S-10: the pinned key alone is not enough: a peer', () => {
     ['names a protocol', { alpnProtocol: false }],
   ];
   for (const [rule, change] of refused)
-    it(rule, () => {
+    it(`is refused unless it ${rule}`, () => {
       expect(() => require(firstMs, change)).toThrow('not who it should be');
     });
 });
