@@ -1,3 +1,4 @@
+import { isPlainElsewhere } from '#main-agent/outbound/plain-http.ts';
 import { foldUsername } from '#main-agent/users/username.ts';
 import path from 'node:path';
 import { filePath, pathContextOf, type NamedFile, type PathContext } from '#shared/config/file-path.ts';
@@ -22,6 +23,33 @@ import { z } from 'zod';
 import { twoFactorSchema } from './config-two-factor.ts';
 
 /** `main-agent.yaml`: the whole policy of the inner node, except the users themselves, who have a folder of their own. */
+
+/** Codes, events and checkpoints leave this machine encrypted, except where an entry says otherwise; `status` tells. */
+const allowPlain = z.boolean().default(false);
+const encrypted = 'an address starting with https://, or `allow_plain: true` beside it';
+
+function requireEncrypted(
+  entry: { readonly url: string; readonly allow_plain: boolean },
+  issues: z.RefinementCtx,
+): void {
+  if (entry.allow_plain || !isPlainElsewhere(entry.url)) return;
+  // The address may hold credentials: it is not quoted.
+  issues.addIssue({ code: 'custom', path: ['url'], message: encrypted, input: undefined });
+}
+
+const encryptedUrl = httpUrl('https', 'http').refine((url) => !isPlainElsewhere(url), {
+  error: 'an address starting with https://, or { url: …, allow_plain: true }',
+});
+const notAnAddress = z.string().regex(/^(?!https?:)/i, { error: 'a file' });
+const plainTarget = z
+  .strictObject({ url: httpUrl('https', 'http'), allow_plain: z.literal(true) })
+  .transform(({ url }) => url);
+
+/** What a gateway's answer looks like: statuses, and texts of which one stands somewhere in it. */
+const answerPatterns = z.strictObject({
+  status: z.array(z.number().int().min(200).max(599)).max(32).default([]),
+  body: z.array(z.string().min(1).max(256)).max(32).default([]),
+});
 
 export function buildMainAgentSchema(context: PathContext) {
   const file = filePath(context);
@@ -79,12 +107,14 @@ export function buildMainAgentSchema(context: PathContext) {
       from: s.from,
     }));
 
+  const answer = answerPatterns.prefault({});
   const sms = z
     .strictObject({
       url: z
         .string()
         .max(2048)
         .regex(/^https?:\/\/\S+$/, { error: 'an address starting with https://' }),
+      allow_plain: allowPlain,
       method: z.enum(['POST', 'PUT', 'GET']).default('POST'),
       headers: z
         .record(z.string().regex(/^[A-Za-z0-9-]{1,64}$/, { error: 'a header name' }), z.string().max(1024))
@@ -97,12 +127,17 @@ export function buildMainAgentSchema(context: PathContext) {
       username: z.string().max(256).optional(),
       password_file: file.optional(),
       from: z.string().max(64).default(''),
+      success: answer,
+      failure: answer,
     })
+    .superRefine(requireEncrypted)
     .transform((s) => ({
       url: s.url,
       method: s.method,
       headers: s.headers,
       body: s.body,
+      success: s.success,
+      failure: s.failure,
       username: s.username,
       passwordFile: s.password_file,
       from: s.from,
@@ -180,7 +215,7 @@ export function buildMainAgentSchema(context: PathContext) {
       rotate: size.prefault('100MiB'),
       keep: duration('1d', '36500d').prefault('400d'),
       checkpoints_to: z
-        .array(z.union([httpUrl('https', 'http'), file]))
+        .array(z.union([encryptedUrl, plainTarget, notAnAddress.pipe(file)]))
         .max(8)
         .default([]),
     })
@@ -196,6 +231,7 @@ export function buildMainAgentSchema(context: PathContext) {
   const webhook = z
     .strictObject({
       url: httpUrl('https', 'http'),
+      allow_plain: allowPlain,
       events: z
         .array(
           z
@@ -207,6 +243,7 @@ export function buildMainAgentSchema(context: PathContext) {
         .default(['*']),
       secret_file: file,
     })
+    .superRefine(requireEncrypted)
     .transform((s) => ({ url: s.url, events: s.events, secretFile: s.secret_file }));
   const events = z.strictObject({ webhooks: z.array(webhook).max(16).default([]) }).prefault({});
 

@@ -1,14 +1,36 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
+import type { Deliveries } from '#main-agent/notify/deliveries.ts';
 import type { MainLinks } from '#main-agent/link/links.ts';
 import type { Capacity } from '#main-agent/login/overload.ts';
 
 /** Figures of main's `/metrics` that are read when they are asked for. */
 export function registerMetrics(
   registry: Registry,
-  links: MainLinks,
-  sessions: () => number,
-  capacity: () => Capacity,
+  {
+    links,
+    sessions,
+    capacity,
+    deliveries,
+  }: {
+    readonly links: Pick<MainLinks, 'states'>;
+    readonly sessions: () => number;
+    readonly capacity: () => Capacity;
+    readonly deliveries: Pick<Deliveries, 'counts'>;
+  },
 ): void {
+  registry.registerMetric(
+    new Counter({
+      name: 'sallyport_code_deliveries_total',
+      help: 'One-time codes that were sent, by transport and whether the relay or gateway took them',
+      labelNames: ['transport', 'result'],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const { transport, result, count } of deliveries.counts())
+          this.inc({ transport, result }, count);
+      },
+    }),
+  );
   registry.registerMetric(
     new Gauge({
       name: 'sallyport_link_up',

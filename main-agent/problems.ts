@@ -2,6 +2,8 @@ import type { NodeReport } from '#main-agent/admin/ports.ts';
 import type { AuditFeed } from '#main-agent/audit/feed.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
 import type { MainLinks } from '#main-agent/link/links.ts';
+import type { PasswordAlone } from '#main-agent/login/password-alone.ts';
+import { hostOf, isPlainElsewhere } from '#main-agent/outbound/plain-http.ts';
 import type { OrphanedName } from '#main-agent/users/departures.ts';
 
 /** What an admin should know that no single part can say: shown by `sallyport status`, empty when all is well. */
@@ -66,4 +68,42 @@ function nameSome(orphans: readonly OrphanedName[]): string {
   const names = orphans.slice(0, orphansNamedMax).map(({ username }) => username);
   const more = orphans.length - names.length;
   return `${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+/** What is as somebody configured it and should not be forgotten: `status` tells it, and is well all the same. */
+export interface Notice {
+  readonly check: string;
+  readonly detail: string;
+  readonly hint: string;
+}
+
+export function listNotices(config: MainAgentConfig, alone: PasswordAlone): readonly Notice[] {
+  const plain = [
+    ...(config.sms === undefined ? [] : [{ check: 'sms', url: config.sms.url }]),
+    ...config.events.webhooks.map(({ url }) => ({ check: 'webhook', url })),
+    ...config.audit.checkpointsTo.map((url) => ({ check: 'checkpoints', url })),
+  ];
+  return [
+    ...listPasswordAlone(alone),
+    ...plain
+      .filter(({ url }) => isPlainElsewhere(url))
+      .map(({ check, url }) => ({
+        check,
+        detail: `goes to ${hostOf(url)} unencrypted (allow_plain)`,
+        hint: 'an https:// address, so that nobody on the way reads or changes it',
+      })),
+  ];
+}
+
+function listPasswordAlone({ count, names, isComplete }: PasswordAlone): readonly Notice[] {
+  if (count === 0) return [];
+  const more = count - names.length;
+  const who = `${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+  return [
+    {
+      check: 'password alone',
+      detail: `${isComplete ? '' : 'at least '}${count} ${count === 1 ? 'user is' : 'users are'} let in with a password alone: ${who}`,
+      hint: 'two_factor.required_on: [https, sftp] with force_setup: true in _default.yaml, a group or their files',
+    },
+  ];
 }

@@ -19,10 +19,11 @@ import { OtherMains } from '#main-agent/link/other-mains.ts';
 import { buildPolicy } from '#main-agent/link/policy.ts';
 import { buildLogin } from '#main-agent/login/build-login.ts';
 import { registerMetrics } from '#main-agent/metrics.ts';
+import { Deliveries, describeDeliveryProblem } from '#main-agent/notify/deliveries.ts';
 import { openNotify } from '#main-agent/notify/notify.ts';
 import { startWebhooks } from '#main-agent/notify/webhooks.ts';
 import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
-import { findDisagreements, listOrphans, listProblems } from '#main-agent/problems.ts';
+import { findDisagreements, listNotices, listOrphans, listProblems } from '#main-agent/problems.ts';
 import { startForgettingRemovedKeys } from '#main-agent/users/removed-keys.ts';
 import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
@@ -111,6 +112,7 @@ export async function startMainAgent(
     ...(credentials === undefined ? {} : { credentials }),
     log: part('notify'),
   });
+  const deliveries = new Deliveries(notify.delivery, () => clock.now());
   const files = await buildFileService({
     storages: config.storages,
     uploads: config.uploads,
@@ -139,7 +141,7 @@ export async function startMainAgent(
     credentials: buildOwnCredentials(directory),
     state,
     vaultKey: await readSecretFile(config.vaultKey, credentials),
-    delivery: notify.delivery,
+    delivery: deliveries,
     notifier: notify.notifier,
     findSigningKey: (kid) => known.findSigningKey(kid),
     findBan: (username, clientIp) => bans.find(username, clientIp),
@@ -148,6 +150,7 @@ export async function startMainAgent(
     explained: {
       originsOf: (username) => directory.origins(username),
       findEdgeBan: (clientIp) => describeEdgeBan(bans.findEdge(clientIp)),
+      findDeliveryProblem: (transport) => describeDeliveryProblem(deliveries.last(transport)),
       nodeValidatedLogins: (node) =>
         links.states().find((one) => one.node === node && one.up)?.validatedLogins,
     },
@@ -268,6 +271,7 @@ export async function startMainAgent(
     ...login.admin.problems(),
     ...listOrphans(departures.list()),
   ];
+  const notices = async () => listNotices(config, await login.admin.passwordAlone());
   const closing = new AbortController();
   const removedKeys = startForgettingRemovedKeys({ state, users, clock, log: part('state') });
 
@@ -314,6 +318,8 @@ export async function startMainAgent(
         auditProblem: () => feed.problem(),
         otherMains: () => otherMains.problems(),
         orphans: () => departures.list(),
+        notices,
+        lastText: () => deliveries.last('sms'),
         clockProblem: () => login.admin.clockProblem(),
         checkMail: () => notify.checkMail(),
         surveys: files.surveys,
@@ -325,7 +331,7 @@ export async function startMainAgent(
       auditFeed: feed,
       nodeHeads: () => nodeHeads.list(),
       closing: closing.signal,
-      health: { problems },
+      health: { problems, notices: async () => (await notices()).map(({ detail }) => detail) },
       clock,
     }),
     audit,
@@ -333,12 +339,12 @@ export async function startMainAgent(
     log: part('admin'),
   });
   const registry = buildMetricsRegistry({ main: config.name });
-  registerMetrics(
-    registry,
+  registerMetrics(registry, {
     links,
-    () => login.sessions.list().length,
-    () => login.admin.capacity(),
-  );
+    sessions: () => login.sessions.list().length,
+    capacity: () => login.admin.capacity(),
+    deliveries,
+  });
   const health =
     config.health.listen === undefined
       ? undefined

@@ -140,6 +140,8 @@ const head = z.object({ sequence: z.number(), hash: z.string() });
 export const statusAnswer = z.object({
   ok: z.boolean(),
   problems: names,
+  /** What is as configured and should not be forgotten: users let in with a password alone, unencrypted addresses. */
+  notices: names,
   name: z.string(),
   version: z.string(),
   started_at: time,

@@ -323,4 +323,6 @@ export interface Finding {
 /** What is wrong or switched off; empty = all is well. */
 export interface Health {
   problems(): readonly string[];
+  /** What is as configured and should not be forgotten. */
+  notices(): Promise<readonly string[]>;
 }

@@ -34,7 +34,7 @@ export function buildSystemRoutes(ports: SystemPorts): readonly Route[] {
       query: noQuery,
       body: noBody,
       answer: statusAnswer,
-      handle: async () => ({ body: viewStatus(ports) }),
+      handle: async () => ({ body: { ...viewStatus(ports), notices: await ports.health.notices() } }),
     }),
     defineRoute({
       method: 'GET',

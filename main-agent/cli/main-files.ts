@@ -98,6 +98,10 @@ admin:
 const defaultUserYaml = `# What every user inherits; groups and the user's own file come on top.
 protocols: [https, sftp]
 two_factor:
+  # Nobody gets in with a password alone: who has no authenticator yet sets one up at the first sign-in on the web.
+  # For programs with an SSH key: a group with \`required_on: []\` and \`force_setup: false\`.
+  required_on: [https, sftp]
+  force_setup: true
   registration: true
 files:
   - { path: /, storage: local, root: "{username}", allow: [list, read, write, overwrite, delete, rename, mkdir] }

@@ -93,7 +93,8 @@ function showStatus(json: unknown): string {
     )
     .join('');
   const verdict = status.ok ? `All is well${showUnlooked(status)}.\n` : problems;
-  return `${summary}\n${showNodes(status)}\n${showUnserved(status)}${verdict}${files}`;
+  const notices = status.notices.map((notice) => `- ${notice}\n`).join('');
+  return `${summary}\n${showNodes(status)}\n${showUnserved(status)}${notices}${verdict}${files}`;
 }
 
 type Status = z.output<typeof statusAnswer>;

@@ -1,4 +1,4 @@
-import { originsAnswer, userAnswer, usersPage } from '#main-agent/admin/user-answers.ts';
+import { originsAnswer, twoFactorAnswer, userAnswer, usersPage } from '#main-agent/admin/user-answers.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { Command } from 'commander';
@@ -91,7 +91,8 @@ export function addUserCommands(program: Command, context: CommandContext): void
       const json = await context.call('POST', '/v1/users', {
         body: { username: user, fields, ...(password !== undefined && { password: password.expose() }) },
       });
-      context.print(json, () => `Added ${user}.\n`);
+      const note = password === undefined ? '' : await describePasswordAlone(context, user);
+      context.print(json, () => `Added ${user}.\n${note}`);
     });
 
   users
@@ -165,4 +166,17 @@ async function readNewPassword({ terminal }: CommandContext): Promise<Secret | u
   const second = await terminal.askSecret('Again: ');
   if (first.expose() !== second.expose()) throw new SallyportError('usage', 'The two differ');
   return first;
+}
+
+/** A new user who gets in with the password alone is rarely meant; who adds them is told at once. */
+async function describePasswordAlone(context: CommandContext, user: string): Promise<string> {
+  const { protocols } = readAnswer(userAnswer, await context.call('GET', `/v1/users/${segment(user)}`));
+  const factor = readAnswer(
+    twoFactorAnswer,
+    await context.call('GET', `/v1/users/${segment(user)}/two-factor`),
+  );
+  const shut = [...factor.required_on, ...factor.setup_due_on, ...factor.locked_out_on];
+  const open = protocols.filter((one) => !shut.includes(one));
+  if (open.length === 0) return '';
+  return `! The password alone lets ${user} in over ${open.join(' and ')}.\n  hint: sallyport users set ${user} two_factor.required_on='[https, sftp]' two_factor.force_setup=true\n`;
 }

@@ -1,7 +1,8 @@
 import type { Doctor, Finding, NodeReport, StorageSurvey, Surveys } from '#main-agent/admin/ports.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
 import { greetingName } from '#main-agent/notify/mail.ts';
-import { listOrphans } from '#main-agent/problems.ts';
+import { describeDeliveryProblem, type LastDelivery } from '#main-agent/notify/deliveries.ts';
+import { listOrphans, type Notice } from '#main-agent/problems.ts';
 import type { OrphanedName } from '#main-agent/users/departures.ts';
 import type { SourceProblem } from '#main-agent/users/user-source.ts';
 import type { Clock } from '#shared/clock.ts';
@@ -19,6 +20,9 @@ export interface DoctorParts {
   readonly otherMains: () => readonly string[];
   /** Names whose users are gone, or that came back undecided. */
   readonly orphans: () => readonly OrphanedName[];
+  readonly notices: () => Promise<readonly Notice[]>;
+  /** How the last text message went, if one was sent. */
+  readonly lastText: () => LastDelivery | undefined;
   /** By how much the clock jumped. */
   readonly clockProblem: () => number | undefined;
   /** Why the relay can't be used; undefined: it answers. */
@@ -49,9 +53,11 @@ export function buildDoctor(parts: DoctorParts): Doctor {
       examineClock(parts.clockProblem()),
       ...examineUsers(parts.userProblems()),
       ...examineOrphans(parts.orphans()),
+      ...(await parts.notices()).map((notice): Finding => ({ ...notice, state: 'warning' })),
       examineAudit(parts.auditProblem()),
       ...(await parts.surveys.refresh()).flatMap((survey) => examineStorage(survey, parts.config)),
       await examineMail(parts),
+      ...examineTexts(parts),
       ...examineCertificate(parts),
     ],
   };
@@ -242,6 +248,24 @@ async function examineMail({ config, checkMail }: DoctorParts): Promise<Finding>
     detail: `${where}: ${problem}`,
     hint: 'host, port, tls, name, user and password_file of section smtp; may this machine reach it?',
   };
+}
+
+/** A gateway can't be asked without sending something: what is known is how the last message went. */
+function examineTexts({ config, lastText }: DoctorParts): Finding[] {
+  if (config.sms === undefined) return [];
+  const check = 'text messages';
+  const last = lastText();
+  const problem = describeDeliveryProblem(last);
+  if (last === undefined) return [{ check, state: 'good', detail: 'none was sent since main started' }];
+  if (problem === undefined) return [{ check, state: 'good', detail: 'the gateway took the last one' }];
+  return [
+    {
+      check,
+      state: 'bad',
+      detail: problem,
+      hint: 'section sms of main-agent.yaml; `sallyport two-factor test-delivery <user>` tries it',
+    },
+  ];
 }
 
 function examineCertificate({ certificatePem, clock }: DoctorParts): Finding[] {

@@ -203,6 +203,7 @@ export function buildLogin(options: LoginOptions): Login {
       options.explained ?? {
         originsOf: async () => [],
         findEdgeBan: () => undefined,
+        findDeliveryProblem: () => undefined,
         nodeValidatedLogins: () => undefined,
       },
     ),

@@ -36,7 +36,7 @@ interface KnownUserFacts extends Question {
   readonly status: FactorStatus;
   readonly assessment: Assessment;
   /** In the order they would be tried. */
-  readonly transports: readonly Transport[];
+  readonly transports: readonly { readonly transport: Transport; readonly problem: string | undefined }[];
   readonly lockedUntilMs: number | undefined;
   readonly isDisabled: boolean;
   /** What throttles passwords from this place now, in words; empty: nothing. */
@@ -180,7 +180,14 @@ function factorSteps(facts: KnownUserFacts): ExplainStep[] {
     },
     { rule: 'email', value: mask('email', user.email), effect: 'where mails go' },
     { rule: 'phone', value: mask('sms', user.phone), effect: 'where text messages go' },
-    { rule: 'delivery', value: facts.transports.join(', ') || 'none', effect: 'how a code could be sent' },
+    {
+      rule: 'delivery',
+      value: facts.transports.map(({ transport }) => transport).join(', ') || 'none',
+      effect: 'how a code could be sent',
+    },
+    ...facts.transports.flatMap(({ transport, problem }) =>
+      problem === undefined ? [] : [{ rule: `delivery by ${transport}`, value: 'in doubt', effect: problem }],
+    ),
     { rule: 'two_factor.force_setup', value: yesNo(input.forceSetup), effect: 'nothing else before set-up' },
     { rule: 'bypass code', value: yesNo(input.bypass), effect: 'accepted wherever a code is asked' },
   ];
@@ -226,7 +233,7 @@ function conclude(facts: KnownUserFacts): {
       if (decision.ask === 'totp') return { outcome: 'totp', effect: `authenticator code asked, ${after}` };
       const [transport] = facts.transports;
       if (decision.ask === 'delivered' && transport !== undefined)
-        return { outcome: transport, effect: `a code is sent and asked, ${after}` };
+        return { outcome: transport.transport, effect: `a code is sent and asked, ${after}` };
       return { outcome: 'bypass', effect: `only the outstanding bypass code can be asked, ${after}` };
     }
   }

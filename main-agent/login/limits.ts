@@ -125,3 +125,9 @@ export const reminderLooksPerSweep = 10;
 
 /** Somebody who was looked at is looked at again a day later: the day may have come nearer, the factor been set up. */
 export const reminderLookAgainMs = 24 * 3_600_000;
+
+/** Users whose second factor `status` looks up: each is a file and two queries, and a monitor asks every minute. */
+export const passwordAloneLooksMax = 1_000;
+
+/** Named in one line before "and … more". */
+export const passwordAloneNamedMax = 5;

@@ -51,7 +51,8 @@ function judge(
       config,
       delivered,
     });
-    if (decision.outcome === 'setup') setupDueOn.push(protocol);
+    const leadsToSetup = decision.outcome === 'ask' && decision.leadsTo === 'setup';
+    if (decision.outcome === 'setup' || leadsToSetup) setupDueOn.push(protocol);
     // "Set it up on the web" helps only who may go there.
     else if (decision.outcome === 'instruct' && user.protocols.includes('https')) setupDueOn.push(protocol);
     else if (decision.outcome === 'refuse' || decision.outcome === 'instruct') lockedOutOn.push(protocol);

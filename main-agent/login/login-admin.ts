@@ -11,6 +11,7 @@ import { buildLoginExplainer, type ExplainedFacts } from './login-explainer.ts';
 import { buildRecord, type LoginParts } from './login-parts.ts';
 import type { Capacity } from './overload.ts';
 import { buildNodeChangeAdmin } from './node-changes.ts';
+import { findPasswordAlone, type PasswordAlone } from './password-alone.ts';
 import { buildTwoFactorAdmin } from './two-factor-admin.ts';
 
 /** What admins may do to logins, as the admin API wants it; that API checks who may. */
@@ -31,6 +32,8 @@ export interface LoginAdmin {
   confirmClock(why: AdminReason): Promise<void>;
   /** What the password checks are doing. */
   capacity(): Capacity;
+  /** Whom a password alone lets in. */
+  passwordAlone(): Promise<PasswordAlone>;
   /** What is wrong with logins as a whole, for `status`. */
   problems(): readonly string[];
 }
@@ -79,6 +82,7 @@ export function buildLoginAdmin(parts: LoginParts, explained: ExplainedFacts): L
     },
 
     capacity: () => overload.capacity(passwords.queue),
+    passwordAlone: () => findPasswordAlone(parts),
 
     problems: () => {
       const jumpMs = guard.check();

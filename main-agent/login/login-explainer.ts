@@ -1,5 +1,6 @@
 import { foldUsername } from '#main-agent/users/username.ts';
 import type { LoginExplainer, LoginQuestion, ValueOrigin } from '#main-agent/admin/ports.ts';
+import type { Transport } from '#main-agent/two-factor/code-delivery.ts';
 import { isInNetworks } from './account-rules.ts';
 import { assess } from './assessment.ts';
 import { explainLogin } from './explain.ts';
@@ -13,6 +14,8 @@ export interface ExplainedFacts {
   originsOf(username: string): Promise<readonly ValueOrigin[]>;
   /** What a node banned this address for by itself. */
   findEdgeBan(clientIp: string): string | undefined;
+  /** Why the last code that went this way did not arrive, if it did not. */
+  findDeliveryProblem(transport: Transport): string | undefined;
   /** The node's own switch; undefined: it is not connected. */
   nodeValidatedLogins(node: string): boolean | undefined;
 }
@@ -56,7 +59,10 @@ export function buildLoginExplainer(parts: LoginParts, facts: ExplainedFacts): L
           config,
           delivered,
         }),
-        transports: delivered.transportsFor(user).map((one) => one.transport),
+        transports: delivered.transportsFor(user).map(({ transport }) => ({
+          transport,
+          problem: facts.findDeliveryProblem(transport),
+        })),
         lockedUntilMs: failures.lockedUntilMs,
         isDisabled: failures.inARow >= disableAfterInARow,
         passwordThrottles,

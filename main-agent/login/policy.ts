@@ -62,16 +62,17 @@ function decideByTable(input: DecisionInput): Decision {
   return { outcome: 'refuse', rule: 'no factor can be asked: not enrolled, no delivery address' };
 }
 
-/** A forced, unenrolled user on the web. */
-function decideSetup({ required, deliverable, bypass, ticket }: DecisionInput): Decision {
+/**
+ * A forced, unenrolled user on the web. Who has the password alone could set up a factor of their own, so whatever else
+ * can be asked is asked first, whether or not a factor is required yet.
+ */
+function decideSetup({ deliverable, bypass, ticket }: DecisionInput): Decision {
   if (ticket) {
     return bypass
       ? { outcome: 'ask', ask: 'bypass', leadsTo: 'setup' }
       : { outcome: 'refuse', rule: 'the first set-up needs a code of the admin (enrolment.ticket)' };
   }
-  return required && deliverable
-    ? { outcome: 'ask', ask: 'delivered', leadsTo: 'setup' }
-    : { outcome: 'setup' };
+  return deliverable ? { outcome: 'ask', ask: 'delivered', leadsTo: 'setup' } : { outcome: 'setup' };
 }
 
 /** Over SFTP the key is shown as text, so something beyond the password must have been proven first. */

@@ -36,6 +36,8 @@ export function findOpenDoors(parts: Pick<LoginParts, 'config' | 'users' | 'deli
           problems.push(`${where}: a code is asked, and an answer without one accepted`);
         const leadsToSetup = next.kind === 'setup' || (next.kind === 'code' && next.leadsTo === 'setup');
         if (leadsToSetup && status.state !== 'none') problems.push(`${where}: may set up a second time`);
+        if (next.kind === 'setup' && delivered.transportsFor(user).length > 0)
+          problems.push(`${where}: sets up with a first factor alone, and a code could be sent`);
         if (next.kind === 'code' && next.leadsTo === 'admit' && isForced)
           problems.push(`${where}: reaches files before the set-up it is held to`);
       }

@@ -1,4 +1,5 @@
 import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
+import { isPlainElsewhere } from '#main-agent/outbound/plain-http.ts';
 import type { AccountNotifier, CodeDelivery } from '#main-agent/two-factor/code-delivery.ts';
 import { readSecretFile } from '#shared/config/file-path.ts';
 import type { Log } from '#shared/log.ts';
@@ -35,8 +36,8 @@ export interface Notify {
 /** Rejects `config` when a template or a password file is wrong. */
 export async function openNotify(options: NotifyOptions): Promise<Notify> {
   const outbound = buildOutboundClient();
-  if (options.sms?.url.startsWith('http:') === true)
-    options.log.warn('codes and credentials go to the SMS gateway unencrypted: sms.url is not https');
+  if (options.sms !== undefined && isPlainElsewhere(options.sms.url))
+    options.log.warn('codes and credentials go to the SMS gateway unencrypted: sms.allow_plain');
   const mailer =
     options.smtp === undefined
       ? undefined

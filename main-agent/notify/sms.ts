@@ -25,14 +25,24 @@ export interface SmsOptions {
   readonly username?: string | undefined;
   readonly password?: Secret | undefined;
   readonly from: string;
+  /** What a yes looks like; where a list is empty, a status of 2xx and any text. */
+  readonly success?: AnswerPatterns;
+  /** What a no looks like, whatever else the answer says. */
+  readonly failure?: AnswerPatterns;
+}
+
+/** `*` in a text stands for anything; case makes no difference. */
+export interface AnswerPatterns {
+  readonly status: readonly number[];
+  readonly body: readonly string[];
 }
 
 export interface SmsGateway {
-  /** Resolves when the gateway answered 2xx; rejects `delivery-failed`. */
+  /** Resolves when the gateway's answer is a yes; rejects `delivery-failed`. */
   send(message: { readonly to: string; readonly token: Secret }): Promise<void>;
 }
 
-/** Gateways answer with a receipt; nothing of it is read. */
+/** Gateways answer with a receipt, in which the configured texts are looked for; nothing of it is told or kept. */
 const answerBytesMax = 64 * 1024;
 
 const known = ['otp_to', 'otp_from', 'otp_token', 'otp_username', 'otp_password'];
@@ -95,9 +105,38 @@ export function buildSmsGateway(options: SmsOptions, outbound: OutboundClient): 
         });
       if (answer.status >= 300 && answer.status < 400)
         throw failed(`${host}: redirect (${answer.status}) refused`);
-      if (answer.status < 200 || answer.status >= 300) throw failed(`${host}: status ${answer.status}`);
+      const no = findRefusal(answer, options);
+      if (no !== undefined) throw failed(`${host}: ${no}`);
     },
   };
+}
+
+/** Why an answer is a no, in words of the configuration: the answer itself may repeat number and code. */
+function findRefusal(
+  { status, body }: { readonly status: number; readonly body: string },
+  { success, failure }: SmsOptions,
+): string | undefined {
+  if (failure?.status.includes(status) === true) return `status ${status} is one of sms.failure`;
+  const found = failure?.body.find((pattern) => stands(pattern, body));
+  if (found !== undefined) return `status ${status}, and the answer has "${found}" of sms.failure`;
+  const wanted = success?.status ?? [];
+  const isGood = wanted.length > 0 ? wanted.includes(status) : status >= 200 && status < 300;
+  if (!isGood) return `status ${status}`;
+  const texts = success?.body ?? [];
+  if (texts.length === 0 || texts.some((pattern) => stands(pattern, body))) return undefined;
+  return `status ${status}, and the answer has nothing of sms.success`;
+}
+
+/** The parts between the `*` stand in the text, in this order: one pass, however the pattern was made. */
+function stands(pattern: string, text: string): boolean {
+  const lower = text.toLowerCase();
+  let from = 0;
+  for (const part of pattern.toLowerCase().split('*')) {
+    const at = lower.indexOf(part, from);
+    if (at === -1) return false;
+    from = at + part.length;
+  }
+  return true;
 }
 
 /**

@@ -360,7 +360,9 @@ describe('the admin API', () => {
   it('status says what is wrong', async () => {
     await client.close();
     await main.close();
-    main = await startPlayedMain({ health: { problems: () => ['the clock jumped'] } });
+    main = await startPlayedMain({
+      health: { problems: () => ['the clock jumped'], notices: async () => [] },
+    });
     client = buildOutboundClient({ socketPath: main.socket });
     expect((await call('GET', '/v1/status')).json).toMatchObject({
       ok: false,

@@ -106,7 +106,7 @@ export async function startPlayedMain(
     configFile: undefined,
     clock,
     switches: { validatedLogins: true, autoEnable: false },
-    health: { problems: () => [] },
+    health: { problems: () => [], notices: async () => [] },
     surveys: { report: () => [...surveys], refresh: async () => surveys },
     state,
     nodeHeads: () => [{ node: 'dmz1', worker: 0, sequence: 1, hash: 'h' }],

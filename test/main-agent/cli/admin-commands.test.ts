@@ -145,6 +145,37 @@ describe('sallyport against a running main', () => {
     expect(weak).toMatchObject({ code: 4, err: expect.stringContaining('hint: at least 12') });
   });
 
+  it('users add says so when the password alone will let the new user in', async () => {
+    const { twoFactor: played } = main.ports;
+    const report = (required_on: ('https' | 'sftp')[]) => ({
+      ...played,
+      status: async (name: string) => ({
+        ...(await played.status(name)),
+        requiredOn: required_on,
+        setupDueOn: [],
+        lockedOutOn: [],
+      }),
+    });
+    const add = async (required_on: ('https' | 'sftp')[]): Promise<string> => {
+      const twoFactor = report(required_on);
+      await main.close();
+      main = await startPlayedMain({ twoFactor });
+      return (await runAt(buildPlayedTerminal({ input: 'piped in password' }), 'users', 'add', 'emil')).out;
+    };
+    expect(await add([])).toMatch(/^Added emil\.\n! The password alone lets emil in over https and sftp\.\n/);
+    expect(await add(['https'])).toContain('lets emil in over sftp');
+    expect(await add(['https', 'sftp'])).toBe('Added emil.\n');
+  });
+
+  it('status tells what should not be forgotten, and is well all the same', async () => {
+    await main.close();
+    main = await startPlayedMain({
+      health: { problems: () => [], notices: async () => ['2 users are let in with a password alone: a, b'] },
+    });
+    const { out } = await run('status');
+    expect(out).toMatch(/\n- 2 users are let in with a password alone: a, b\nAll is well\.\n$/);
+  });
+
   it('users set reads values as YAML', async () => {
     const { code } = await run(
       'users',

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { runNodeCommand } from '#dmz/cli/run.ts';
 import { loadDmzConfig } from '#dmz/config.ts';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
@@ -88,6 +89,12 @@ describe('setting up two boxes', () => {
     for (const file of [config.identityKey, config.vaultKey]) expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(statSync(config.vaultKey).size).toBe(32);
     expect((await initMain()).code).toBe(5);
+  });
+
+  it('main init lets nobody in with a password alone', async () => {
+    await initMain();
+    const defaults = parse(readFileSync(join(mainFolder, 'users', '_default.yaml'), 'utf8')) as object;
+    expect(defaults).toMatchObject({ two_factor: { required_on: ['https', 'sftp'], force_setup: true } });
   });
 
   it('main init --systemd keeps keys, what main writes and what it serves apart; enrol finds the key', async () => {

@@ -95,7 +95,8 @@ const rows: readonly [string, Outcome, Outcome][] = [
   ['11011', 'email, then set-up', 'instruct'],
   ['11001', 'setup', 'instruct'],
   ['11000', 'refused', 'refused'],
-  ['100-1', 'setup', 'instruct'],
+  ['10011', 'email, then set-up', 'instruct'],
+  ['10001', 'setup', 'instruct'],
 ];
 
 function expectedOf(one: Case): Outcome {

@@ -1,3 +1,4 @@
+import { passwordAloneLooksMax, passwordAloneNamedMax } from '#main-agent/login/limits.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildRig, buildUser, startMs, withFactor, type Rig } from './rig.ts';
 
@@ -61,5 +62,40 @@ describe('whom the second factor would stop', () => {
       expect.stringContaining('validated_logins is off') as string,
     ]);
     off.close();
+  });
+
+  it('names whom a password alone lets in, and nobody else', async () => {
+    rig.close();
+    rig = await buildRig();
+    const required = withFactor({ requiredOn: ['https', 'sftp'] });
+    const people: Record<string, Parameters<typeof buildUser>[1]> = {
+      open: {},
+      halfway: withFactor({ requiredOn: ['https'] }),
+      later: withFactor({ requiredOn: ['https', 'sftp'], requiredFrom: { date: '2027-01-15' } }),
+      enrolled: {},
+      required,
+      forced: withFactor({ forceSetup: true }),
+      'forced-by-mail': withFactor({ forceSetup: true }, { email: 'f@example.com' }),
+      keys: { passwordHash: undefined },
+      disabled: { status: 'disabled' },
+      expired: { expires: '2020-01-01' },
+    };
+    for (const [name, change] of Object.entries(people)) rig.users.set(name, buildUser(name, change));
+    await rig.enrol('enrolled');
+    expect(await rig.login.admin.passwordAlone()).toEqual({
+      count: 4,
+      names: ['enrolled', 'halfway', 'later', 'open'],
+      isComplete: true,
+    });
+  });
+
+  it('of many whom a password alone lets in a few are named, and as many looked at as can be at once', async () => {
+    rig.close();
+    rig = await buildRig();
+    for (let number = 0; number <= passwordAloneLooksMax; number += 1)
+      rig.users.set(`u${number}`, buildUser(`u${number}`));
+    const alone = await rig.login.admin.passwordAlone();
+    expect(alone).toMatchObject({ count: passwordAloneLooksMax, isComplete: false });
+    expect(alone.names).toHaveLength(passwordAloneNamedMax);
   });
 });

@@ -61,7 +61,8 @@ const rows: readonly [string, Decision | 'refuse', Decision | 'refuse'][] = [
   ['11011', deliveredThenSetup, instruct],
   ['11001', setup, instruct],
   ['11000', 'refuse', 'refuse'],
-  ['100-1', setup, instruct],
+  ['10011', deliveredThenSetup, instruct],
+  ['10001', setup, instruct],
 ];
 
 /** Does the row speak of these five switches? */

@@ -223,6 +223,8 @@ export function buildConfig(options: RigOptions): LoginConfig {
             username: undefined,
             passwordFile: undefined,
             from: '',
+            success: { status: [], body: [] },
+            failure: { status: [], body: [] },
           }
         : undefined,
   };
@@ -280,6 +282,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     explained: {
       originsOf: async () => [],
       findEdgeBan: () => undefined,
+      findDeliveryProblem: () => undefined,
       nodeValidatedLogins: () => undefined,
       ...options.explained,
     },

@@ -55,6 +55,7 @@ describe('an SMS gateway that does not take the code', () => {
             headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
             body: 'To={otp_to}&Body={otp_token}',
             from: '',
+            failure: { status: [], body: ['no credit'] },
           },
           {
             ...outbound,
@@ -104,6 +105,12 @@ describe('an SMS gateway that does not take the code', () => {
   }
 
   const gateways: [string, () => Promise<string>, { fallbackMs?: number; timeoutMs?: number }, RegExp][] = [
+    [
+      'says no inside a 200',
+      () => httpGateway((response) => response.writeHead(200).end('{"error":"No credit"}')),
+      {},
+      /no credit.* of sms\.failure/,
+    ],
     ['answers 500', () => httpGateway((response) => response.writeHead(500).end('no')), {}, /status 500/],
     [
       'redirects',

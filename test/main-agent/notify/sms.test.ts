@@ -148,6 +148,43 @@ describe('SMS through an HTTP gateway', () => {
     });
   });
 
+  const queued = { success: { status: [], body: ['"status":*"queued"', 'OK'] } };
+  const errors = { failure: { status: [202], body: ['"error":*', 'not enough credit'] } };
+  for (const [answer, options, expected] of [
+    [[200, 'anything'], {}, undefined],
+    [[200, '{"status": "queued"}'], queued, undefined],
+    [[201, 'ok 17'], queued, undefined],
+    [[200, '{"queued":"status"}'], queued, 'nothing of sms.success'],
+    [[200, ''], queued, 'nothing of sms.success'],
+    [[404, 'OK'], queued, 'status 404'],
+    [[404, 'fine'], { success: { status: [404], body: [] } }, undefined],
+    [[200, 'fine'], { success: { status: [201], body: [] } }, 'status 200'],
+    [[200, '{"error" : "unknown number"}'], errors, undefined],
+    [[200, '{"error":"unknown number"}'], errors, '"error":*" of sms.failure'],
+    [[200, 'Not Enough Credit'], { ...queued, ...errors }, 'not enough credit'],
+    [[202, 'OK'], { ...queued, ...errors }, 'status 202 is one of sms.failure'],
+  ] as const) {
+    it(`takes ${answer.join(' ')} for a ${expected === undefined ? 'yes' : `no: ${expected}`}`, async () => {
+      const [status, body] = answer;
+      const server = await gateway((response) => response.writeHead(status).end(body));
+      const sent = build({ url: `http://${server.host}/`, ...(options as Partial<SmsOptions>) }).send(
+        message,
+      );
+      const outcome = await sent.then(
+        () => 'taken',
+        (error: SallyportError) => `${error.code}: ${error.detail}`,
+      );
+      expect(outcome).toContain(expected ?? 'taken');
+    });
+  }
+
+  it('a no in the answer tells of the configuration, never what the gateway repeats', async () => {
+    const server = await gateway((response) => response.writeHead(200).end('ERROR for 123456 +15551230000'));
+    const options = { failure: { status: [], body: ['error*'] } };
+    const sent = build({ url: `http://${server.host}/`, ...options }).send(message);
+    await expect(sent).rejects.toMatchObject({ detail: expect.not.stringMatching(/123456|1555123/) });
+  });
+
   for (const [what, options] of [
     ['a placeholder in the host', { url: 'https://{otp_to}.example/' }],
     ['no http address', { url: 'ftp://gateway.example/' }],

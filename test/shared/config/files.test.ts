@@ -136,6 +136,38 @@ describe('main-agent.yaml', () => {
     });
   });
 
+  const sms = (url: string, more = '') => `sms: { url: '${url}'${more} }\n`;
+  const webhook = (url: string, more = '') =>
+    `events: { webhooks: [{ url: '${url}', secret_file: link.key${more} }] }\n`;
+  const checkpoints = (target: string) => `audit: { checkpoints_to: [${target}] }\n`;
+
+  test.each(['http://127.0.0.1:8080/x', 'http://localhost/x', 'http://[::1]:1/x', 'https://gw.example/x'])(
+    'sends codes, events and checkpoints to %s',
+    async (url) => {
+      for (const text of [sms(url), webhook(url), checkpoints(`'${url}'`)])
+        expect((await load(text)).name).toBe('main1');
+    },
+  );
+
+  test.each(['http://gw.example/x', 'http://127.0.0.1.example/', 'http://[::2]/x'])(
+    'sends nothing to %s unencrypted, except where the entry says so',
+    async (url) => {
+      const plain = ', allow_plain: true';
+      const why = { code: 'config', detail: expect.stringContaining('https://') };
+      await expect(load(sms(url))).rejects.toMatchObject(why);
+      await expect(load(webhook(url))).rejects.toMatchObject(why);
+      await expect(load(checkpoints(`'${url}'`))).rejects.toMatchObject({ code: 'config' });
+      expect((await load(sms(url, plain))).sms?.url).toBe(url);
+      const allowed = checkpoints(`{ url: '${url}'${plain} }`);
+      expect((await load(allowed)).audit.checkpointsTo).toHaveLength(1);
+    },
+  );
+
+  test('is not taken in by credentials that look like this machine', async () => {
+    await expect(load(sms('http://127.0.0.1:80@gw.example/x'))).rejects.toMatchObject({ code: 'config' });
+    await expect(load(sms('http://localhost@[2001:db8::1]/x'))).rejects.toMatchObject({ code: 'config' });
+  });
+
   test.each([
     [
       'two nodes of one name',
