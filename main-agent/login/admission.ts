@@ -1,16 +1,18 @@
 import type { NodeLink } from '#main-agent/link/handlers.ts';
 import type { Change } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
-import { SallyportError } from '#shared/error.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Asker } from '#shared/link/asker.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import type { Method } from '#shared/login.ts';
+import { randomReference } from '#shared/random-id.ts';
 import { ChallengeCheck } from './challenge-check.ts';
 import type { Challenge } from './challenges.ts';
 import type { CodeCheck } from './code-check.ts';
 import { bypassSessionMaxMs } from './limits.ts';
 import { buildRecord, buildRefusal, codeScope, notifyUser, type LoginParts } from './login-parts.ts';
 import { endGone, Passages, type Passage } from './passage.ts';
+import type { PreparedSession } from './sessions.ts';
 import { viewSession } from './session-view.ts';
 
 /**
@@ -72,22 +74,28 @@ export class Admission {
       : undefined;
 
     const lease = passage.lease ?? offered?.id;
-    const session = sessions.prepare(
-      {
-        username,
-        node,
-        worker: link.worker,
-        protocol,
-        state: passage.state,
-        method,
-        clientIp,
-        agent,
-        credential,
-        ...(lease === undefined ? {} : { lease }),
-        ...(passage.reEnrol ? { reEnrol: true } : {}),
-      },
-      { sessionsMax: user.limits.sessions, ...(method === 'bypass' ? { maxMs: bypassSessionMaxMs } : {}) },
-    );
+    const facts = {
+      username,
+      node,
+      worker: link.worker,
+      protocol,
+      state: passage.state,
+      method,
+      clientIp,
+      agent,
+      credential,
+      ...(lease === undefined ? {} : { lease }),
+      ...(passage.reEnrol ? { reEnrol: true } : {}),
+    };
+    let session: PreparedSession;
+    try {
+      session = sessions.prepare(facts, {
+        sessionsMax: user.limits.sessions,
+        ...(method === 'bypass' ? { maxMs: bypassSessionMaxMs } : {}),
+      });
+    } catch (error) {
+      throw await this.#noRoom(record, error);
+    }
     const changes: Change[] = [
       ...passage.evidence,
       session.change,
@@ -134,6 +142,33 @@ export class Admission {
       view: await viewSession(this.#parts, live, session.id),
       ...(device === undefined ? {} : { device }),
     };
+  }
+
+  /** Nothing was spent, and nothing was wrong with what was shown. */
+  async #noRoom(record: Challenge, error: unknown): Promise<unknown> {
+    if (!isSallyportError(error, 'too-many-sessions')) return error;
+    const { username, node, protocol, clientIp, agent } = record;
+    const reference = randomReference();
+    await this.#parts.state.commit([
+      {
+        kind: 'audit',
+        record: buildRecord(this.#parts, 'login.refused', 'refused', {
+          user: username,
+          node,
+          protocol,
+          clientIp,
+          agent,
+          rule: `too many sessions: ${error.detail ?? ''}`,
+          reference,
+        }),
+      },
+    ]);
+    const { code, publicMessage, detail, hint } = error;
+    return new SallyportError(code, publicMessage, {
+      reference,
+      ...(detail !== undefined && { detail }),
+      ...(hint !== undefined && { hint }),
+    });
   }
 
   /** Somebody else spent it first. */

@@ -35,6 +35,10 @@ interface KnownUserFacts extends Question {
   readonly user: EffectiveUser;
   readonly status: FactorStatus;
   readonly assessment: Assessment;
+  /** Of this user at that door, and how many may be. */
+  readonly sessions: { readonly open: number; readonly most: number };
+  /** Password checks that wait now, and how long one more would. */
+  readonly checks: { readonly waiting: number; readonly expectedMs: number };
   /** In the order they would be tried. */
   readonly transports: readonly { readonly transport: Transport; readonly problem: string | undefined }[];
   readonly lockedUntilMs: number | undefined;
@@ -75,7 +79,9 @@ export function explainLogin(facts: ExplainFacts): LoginExplanation {
     ...doorSteps(facts),
     ...accountSteps(facts, problem),
     ...passwordSteps(facts),
+    checkStep(facts),
     ...factorSteps(facts),
+    sessionStep(facts),
   ];
   if (problem !== undefined)
     return answer('refused', [...chain, { rule: 'outcome', value: 'refused', effect: problem }]);
@@ -113,6 +119,15 @@ function doorSteps({ ban, clientIp, isBaitName, isNeverBanned }: Question): Expl
   return steps;
 }
 
+function checkStep({ checks: { waiting, expectedMs } }: KnownUserFacts): ExplainStep {
+  const seconds = (expectedMs / 1000).toFixed(1);
+  return {
+    rule: 'password checks',
+    value: `${waiting} wait`,
+    effect: `one more would wait about ${seconds} s`,
+  };
+}
+
 function passwordSteps({ isKnownPlace, passwordThrottles, clientIp }: KnownUserFacts): ExplainStep[] {
   const place = isKnownPlace ? `${clientIp} is known, where more is allowed` : `${clientIp} is not known`;
   if (passwordThrottles.length === 0)
@@ -122,6 +137,17 @@ function passwordSteps({ isKnownPlace, passwordThrottles, clientIp }: KnownUserF
     value,
     effect: `tries are let through slowly; ${place}`,
   }));
+}
+
+function sessionStep({ protocol, sessions: { open, most } }: KnownUserFacts): ExplainStep {
+  const value = `${open} of ${most} open over ${protocol}`;
+  if (open < most) return { rule: 'limits.sessions', value, effect: 'one more may be' };
+  return {
+    rule: 'limits.sessions',
+    value,
+    effect:
+      protocol === 'sftp' ? 'the next is refused, in these words' : 'the longest idle one ends for the next',
+  };
 }
 
 function accountSteps(facts: KnownUserFacts, problem: string | undefined): ExplainStep[] {
@@ -217,6 +243,9 @@ function conclude(facts: KnownUserFacts): {
   readonly effect: string;
 } {
   const { decision } = facts.assessment;
+  const { open, most } = facts.sessions;
+  if (facts.protocol === 'sftp' && open >= most && decision.outcome !== 'refuse')
+    return { outcome: 'refused', effect: `too many sessions: ${open} of ${most} are open over sftp` };
   switch (decision.outcome) {
     case 'admit':
       return { outcome: 'admitted', effect: 'after the right password or key' };

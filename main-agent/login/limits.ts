@@ -49,7 +49,7 @@ export const challengePortsMax = 16;
 export const assertionIdsMax = 50_000;
 export const assertionIdKeptMs = 60_000;
 
-/** Live sessions in all, and of a user whose file says nothing. */
+/** Live sessions in all, and of a user at each door whose file says nothing. */
 export const sessionsMax = 20_000;
 export const sessionsPerUserMax = 64;
 

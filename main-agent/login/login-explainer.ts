@@ -5,7 +5,7 @@ import { isInNetworks } from './account-rules.ts';
 import { assess } from './assessment.ts';
 import { explainLogin } from './explain.ts';
 import { throttleScopes } from './first-factor.ts';
-import { disableAfterInARow } from './limits.ts';
+import { disableAfterInARow, sessionsPerUserMax } from './limits.ts';
 import { codeScope, type LoginParts } from './login-parts.ts';
 
 /** Facts that no login needs. */
@@ -59,6 +59,11 @@ export function buildLoginExplainer(parts: LoginParts, facts: ExplainedFacts): L
           config,
           delivered,
         }),
+        sessions: {
+          open: parts.sessions.countOf(user.username, question.protocol),
+          most: user.limits.sessions ?? sessionsPerUserMax,
+        },
+        checks: parts.passwords.queue,
         transports: delivered.transportsFor(user).map(({ transport }) => ({
           transport,
           problem: facts.findDeliveryProblem(transport),

@@ -97,7 +97,10 @@ export class Sessions implements SessionRegistry {
     await this.sweep();
   }
 
-  /** Rejects `rate-limited` when the user has as many as allowed, `busy` when main has. */
+  /**
+   * Rejects `too-many-sessions` when the user has as many over SFTP as may be, and `busy` when main has. On the web
+   * nobody is refused: what a script left open, its user can't end before getting in, so the longest idle one goes.
+   */
   prepare(
     facts: Omit<StoredSession, 'key' | 'openedAtMs' | 'usedAtMs' | 'expiresAtMs'>,
     options: {
@@ -108,20 +111,27 @@ export class Sessions implements SessionRegistry {
       readonly credentialBefore?: string;
     } = {},
   ): PreparedSession {
-    const own =
-      this.#count((one) => one.username === facts.username) - (options.instead === undefined ? 0 : 1);
-    if (own >= (options.sessionsMax ?? sessionsPerUserMax)) {
-      throw new SallyportError('rate-limited', 'Too many sessions are open; end one first', {
-        detail: `${own} sessions of ${facts.username}`,
-        hint: 'Raise limits.sessions of the user, or end sessions with `sallyport sessions kick`.',
+    const { username, protocol } = facts;
+    const ownMax = options.sessionsMax ?? sessionsPerUserMax;
+    if (protocol === 'sftp' && this.countOf(username, protocol) >= ownMax) {
+      throw new SallyportError(
+        'too-many-sessions',
+        `As many of your SFTP sessions are open as may be (${ownMax}); close one, then connect again`,
+        {
+          detail: `${ownMax} SFTP sessions of ${username}`,
+          hint: 'Raise limits.sessions of the user, or end sessions with `sallyport sessions kick`.',
+        },
+      );
+    }
+    if (this.#entries.size + this.#prepared.size >= sessionsMax) {
+      throw new SallyportError('busy', 'More people are signed in than can be served; try again later', {
+        detail: `${sessionsMax} sessions`,
       });
     }
-    if (this.#entries.size + this.#prepared.size >= sessionsMax)
-      throw new SallyportError('busy', 'Too many sessions', { detail: `${sessionsMax} sessions` });
 
     const id = randomId();
     const nowMs = this.#options.clock.now();
-    const maxMs = Math.min(options.maxMs ?? Infinity, this.#options.limits[facts.protocol].maxMs);
+    const maxMs = Math.min(options.maxMs ?? Infinity, this.#options.limits[protocol].maxMs);
     const { instead } = options;
     const openedAtMs = instead === undefined ? nowMs : instead.openedAtMs;
     // A renewed session keeps its end: stepping up is no way to stay for ever.
@@ -143,6 +153,7 @@ export class Sessions implements SessionRegistry {
           doom ??= 'ended meanwhile';
         const session = this.#add(stored, options.credentialBefore);
         if (doom !== undefined) this.#endInBackground(stored.key, doom);
+        if (protocol === 'https') this.#makeRoom(username, ownMax, stored.key);
         return session;
       },
       cancel: () => void this.#prepared.delete(stored),
@@ -167,6 +178,11 @@ export class Sessions implements SessionRegistry {
 
   list(): readonly AnySession[] {
     return [...this.#entries.values()].map((entry) => entry.session);
+  }
+
+  /** Live sessions of a user at one door, and those about to be. */
+  countOf(username: string, protocol: Protocol): number {
+    return this.#count((one) => one.username === username && one.protocol === protocol);
   }
 
   /** Live sessions and those about to be that ride on a lease. */
@@ -264,6 +280,19 @@ export class Sessions implements SessionRegistry {
   close(): void {
     clearInterval(this.#timer);
     this.#unsubscribe();
+  }
+
+  /** Ends the user's longest idle web sessions but this one, while there are too many. */
+  #makeRoom(username: string, most: number, except: string): void {
+    const others = [...this.#entries.values()]
+      .filter(({ stored }) => stored.username === username && stored.protocol === 'https')
+      .filter(({ stored }) => stored.key !== except)
+      .toSorted((one, other) => one.usedAtMs - other.usedAtMs);
+    for (const { stored } of others.slice(0, Math.max(0, others.length + 1 - most)))
+      this.#endInBackground(
+        stored.key,
+        `the longest idle of ${most} web sessions, a newer sign-in needed its place`,
+      );
   }
 
   #sweepSafely(): void {

@@ -16,7 +16,7 @@ const [seconds, factor] = isFull ? [fullSeconds, 2] : [3, 4];
 const people = Array.from({ length: 6 }, (_, index) => `user-${index}`);
 const password = 'all of them have this one';
 /** As much work as hashes may ask for without memory being the bound: a few logins a second are too many. */
-const cost = { memory: 65_536, passes: isFull ? 16 : 8, parallelism: 1 } as const;
+const cost = { memory: 65_536, passes: 4, parallelism: 1 } as const;
 
 function hashOf(text: string): string {
   const nonce = randomBytes(16);
@@ -119,15 +119,16 @@ describe('more logins than main can hash', () => {
 
       const served = all.filter(({ status }) => status === 200);
       const turnedAway = all.filter(({ status, reason }) => status === 503 && reason === 'busy');
+      let share = 1;
       if (isFull) {
-        const after = await measure(10_000);
-        const capacity = ((before + after) / 2) * seconds;
-        const longest = Math.max(...served.map(({ afterMs }) => afterMs));
+        const capacity = ((before + (await measure(10_000))) / 2) * seconds;
+        share = servedInRush / capacity;
+        const longestMs = Math.max(...served.map(({ afterMs }) => afterMs));
         process.stdout.write(
-          `${nodes} nodes, ${seconds} s: capacity ${capacity.toFixed(0)}, asked ${all.length}, served ${servedInRush} in the rush (${((100 * servedInRush) / capacity).toFixed(0)} %), ${served.length} in all of ${turns} turns, turned away ${turnedAway.length}, longest wait ${longest.toFixed(0)} ms, all in ${drainedMs.toFixed(0)} ms after it\n`,
+          `${nodes} nodes, ${seconds} s: capacity ${capacity.toFixed(0)}, asked ${all.length}, served ${servedInRush} in the rush (${(100 * share).toFixed(0)} %), ${served.length} in all of ${turns} turns, turned away ${turnedAway.length}, longest wait ${longestMs.toFixed(0)} ms, all in ${drainedMs.toFixed(0)} ms after it\n`,
         );
-        expect(servedInRush).toBeGreaterThanOrEqual(0.8 * capacity);
       }
+      expect(share).toBeGreaterThanOrEqual(0.8);
       expect(served.length + turnedAway.length, JSON.stringify(all)).toBe(all.length);
       expect(turnedAway.length).toBeGreaterThan(0);
       expect(served.length / turns).toBeGreaterThan(0.8);

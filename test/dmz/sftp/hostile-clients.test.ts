@@ -28,6 +28,11 @@ beforeAll(async () => {
         data: { retryAfterMs: 2_100 },
       }),
     },
+    full: {
+      password: 'correct horse',
+      next: 'admit',
+      failsWith: new SallyportError('too-many-sessions', 'As many of your SFTP sessions are open as may be'),
+    },
     unlucky: {
       password: 'correct horse',
       next: 'code',
@@ -183,14 +188,18 @@ describe('logins as they should be', () => {
     await raw.closed();
   });
 
-  it('a right password that main had no time for is not called wrong: the client reads why, and when to come back', async () => {
-    const raw = await client();
-    raw.password('early', 'correct horse');
-    const goodbye = await raw.next();
-    expect([goodbye?.type, goodbye?.reader.uint32()]).toEqual([1, 12]);
-    expect(goodbye?.reader.text(200)).toBe('Too many people are signing in (in 3 s)');
-    await raw.closed();
-  });
+  for (const [user, words] of [
+    ['early', 'Too many people are signing in (in 3 s)'],
+    ['full', 'As many of your SFTP sessions are open as may be'],
+  ] as const)
+    it(`a right password that there is no room for is not called wrong; the client reads why: ${user}`, async () => {
+      const raw = await client();
+      raw.password(user, 'correct horse');
+      const goodbye = await raw.next();
+      expect([goodbye?.type, goodbye?.reader.uint32()]).toEqual([1, 12]);
+      expect(goodbye?.reader.text(200)).toBe(words);
+      await raw.closed();
+    });
 
   it('S-07: unknown user and wrong password get the same bytes', async () => {
     const answers: string[] = [];

@@ -52,6 +52,15 @@ describe('a login that there is no capacity for', () => {
     takeAllPlaces();
     for (let time = 0; time < 7; time += 1) await refusal(attempt('frank', password));
     expect(rig.login.admin.problems().join()).toContain('for want of capacity');
+    const { chain } = await rig.login.admin.explainer.explain({
+      user: 'frank',
+      protocol: 'https',
+      ip: '203.0.113.9',
+      node: 'dmz1',
+    });
+    expect(chain.find(({ rule }) => rule === 'password checks')?.result).toBe(
+      '0 wait: one more would wait about 60.0 s',
+    );
     expect(rig.login.admin.capacity().refused).toEqual(new Map([['dmz1', 7]]));
     expect(events()).not.toContain('login.overloaded');
     await rig.login.close();

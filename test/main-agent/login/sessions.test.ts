@@ -29,6 +29,13 @@ async function signIn(attempt: Attempt = {}, here = rig): Promise<string> {
   if (result.outcome !== 'admitted') throw new Error(result.reason);
   return result.view.session;
 }
+/** With the next code of the user's authenticator. */
+async function signInWithCode(attempt: Attempt): Promise<void> {
+  rig.advance(30_000);
+  const answer = { ...attempt, code: rig.code('frank') };
+  const result = await rig.answer(await rig.begin('frank', attempt), answer);
+  if (result.outcome !== 'admitted') throw new Error(result.reason);
+}
 const sweep = async (here = rig) => (here.login.sessions as Sessions).sweep();
 
 describe('sessions', () => {
@@ -246,16 +253,80 @@ describe('sessions', () => {
     expect(rig.login.sessions.list()).toEqual([]);
   });
 
-  it('a user has as many as the file says, and one more is refused', async () => {
-    await rig.change('frank', {
-      limits: { sessions: 2, uploadBytesPerSecond: undefined, downloadBytesPerSecond: undefined },
+  describe('more than may be of one user', () => {
+    const sftp = { protocol: 'sftp' as const };
+    const limits = { sessions: 2, uploadBytesPerSecond: undefined, downloadBytesPerSecond: undefined };
+    beforeEach(() => rig.change('frank', { limits }));
+
+    it('on the web the longest idle one ends for the new one, is audited, and its node is told', async () => {
+      const first = await signIn();
+      rig.advance(1_000);
+      const second = await signIn();
+      rig.advance(1_000);
+      rig.login.sessions.require(first, at('dmz1', 0));
+      const third = await signIn();
+      await settle();
+      expect(() => rig.login.sessions.require(second, at('dmz1', 0))).toThrow('signed out');
+      for (const live of [first, third])
+        expect(rig.login.sessions.require(live, at('dmz1', 0)).username).toBe('frank');
+      const reason = 'the longest idle of 2 web sessions, a newer sign-in needed its place';
+      expect(rig.node.ended).toEqual([{ sessionKey: sessionKey(second), reason }]);
+      expect(rig.state.audit.at(-1)).toMatchObject({
+        event: 'session.ended',
+        sessionKey: sessionKey(second),
+        rule: reason,
+      });
     });
-    await signIn();
-    await signIn();
-    expect((await refusal(signIn())).code).toBe('rate-limited');
-    const views = rig.login.sessions.list();
-    await rig.login.sessions.end(views[0]?.key ?? '', 'kicked');
-    await signIn();
+
+    it('over SFTP the new one is refused in words of its own, with a record, and its code is not spent', async () => {
+      await rig.enrol('frank');
+      await rig.change('frank', withFactor({ requiredOn: ['sftp'] }));
+      const attempt = (port: number) => ({ ...sftp, client: { port, agent: `client ${port}` } });
+      await signInWithCode(attempt(1));
+      await signInWithCode(attempt(2));
+      const error = await refusal(signInWithCode(attempt(3)));
+      expect(error).toMatchObject({
+        code: 'too-many-sessions',
+        publicMessage: 'As many of your SFTP sessions are open as may be (2); close one, then connect again',
+      });
+      expect(rig.state.audit.at(-1)).toMatchObject({
+        event: 'login.refused',
+        user: 'frank',
+        protocol: 'sftp',
+        reference: error.reference,
+        rule: 'too many sessions: 2 SFTP sessions of frank',
+      });
+      await rig.login.sessions.end(rig.login.sessions.list()[0]?.key ?? '', 'closed');
+      // The very code of the refused one.
+      rig.advance(-30_000);
+      await signInWithCode(attempt(3));
+    });
+
+    it('are counted apart at the two doors', async () => {
+      for (const attempt of [sftp, sftp, {}, {}]) await signIn(attempt);
+      expect(rig.login.sessions.list()).toHaveLength(4);
+      expect((await refusal(signIn(sftp))).code).toBe('too-many-sessions');
+      await signIn();
+      expect(rig.login.sessions.list()).toHaveLength(4);
+    });
+
+    it('`explain` knows it', async () => {
+      const explain = async (protocol: 'https' | 'sftp') => {
+        const question = { user: 'frank', protocol, ip: '203.0.113.9', node: 'dmz1' };
+        const { chain, outcome } = await rig.login.admin.explainer.explain(question);
+        return [outcome, chain.find(({ rule }) => rule === 'limits.sessions')?.result];
+      };
+      expect(await explain('sftp')).toEqual(['admitted', '0 of 2 open over sftp: one more may be']);
+      for (const attempt of [sftp, sftp, {}, {}]) await signIn(attempt);
+      expect(await explain('sftp')).toEqual([
+        'refused',
+        '2 of 2 open over sftp: the next is refused, in these words',
+      ]);
+      expect(await explain('https')).toEqual([
+        'admitted',
+        '2 of 2 open over https: the longest idle one ends for the next',
+      ]);
+    });
   });
 
   it('a revoked node’s sessions and logins are gone, the other node’s go on', async () => {
