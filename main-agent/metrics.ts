@@ -1,4 +1,5 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
+import type { TransferCount } from '#main-agent/files/receipts.ts';
 import type { Deliveries } from '#main-agent/notify/deliveries.ts';
 import type { MainLinks } from '#main-agent/link/links.ts';
 import type { Capacity } from '#main-agent/login/overload.ts';
@@ -11,13 +12,16 @@ export function registerMetrics(
     sessions,
     capacity,
     deliveries,
+    transfers,
   }: {
     readonly links: Pick<MainLinks, 'states'>;
     readonly sessions: () => number;
     readonly capacity: () => Capacity;
     readonly deliveries: Pick<Deliveries, 'counts'>;
+    readonly transfers: () => readonly TransferCount[];
   },
 ): void {
+  registerTransfers(registry, transfers);
   registry.registerMetric(
     new Counter({
       name: 'sallyport_code_deliveries_total',
@@ -96,6 +100,34 @@ export function registerMetrics(
         const { refused, gone } = capacity();
         for (const [node, count] of refused) this.inc({ node, why: 'refused' }, count);
         for (const [node, count] of gone) this.inc({ node, why: 'gone' }, count);
+      },
+    }),
+  );
+}
+
+function registerTransfers(registry: Registry, transfers: () => readonly TransferCount[]): void {
+  const labelNames = ['direction', 'outcome'] as const;
+  registry.registerMetric(
+    new Counter({
+      name: 'sallyport_transfers_total',
+      help: 'Transfers that ended; cut: not by their client, partial: by it before their end',
+      labelNames,
+      registers: [],
+      collect() {
+        this.reset();
+        for (const { direction, outcome, count } of transfers()) this.inc({ direction, outcome }, count);
+      },
+    }),
+  );
+  registry.registerMetric(
+    new Counter({
+      name: 'sallyport_transferred_bytes_total',
+      help: 'Bytes of them',
+      labelNames,
+      registers: [],
+      collect() {
+        this.reset();
+        for (const { direction, outcome, bytes } of transfers()) this.inc({ direction, outcome }, bytes);
       },
     }),
   );

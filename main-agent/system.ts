@@ -344,6 +344,7 @@ export async function startMainAgent(
     sessions: () => login.sessions.list().length,
     capacity: () => login.admin.capacity(),
     deliveries,
+    transfers: () => files.transferCounts(),
   });
   const health =
     config.health.listen === undefined

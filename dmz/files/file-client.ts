@@ -100,6 +100,12 @@ export interface RemoteFolder {
   close(): Promise<void>;
 }
 
+/** How much of a file a client got, and up to where in the file. */
+export interface Taken {
+  readonly bytes: number;
+  readonly end: number;
+}
+
 export interface RemoteFile {
   readonly handle: number;
   /** As of the open. */
@@ -121,6 +127,15 @@ export interface RemoteFile {
     precondition?: Precondition;
     mtimeMs?: number;
   }): Promise<{ attributes: Attributes; created: boolean; sha256?: string | undefined } & Kept>;
-  /** Ends a reading handle, or gives an upload up; `keepPartial` leaves it resumable. Never throws. */
-  release(options?: { keepPartial?: boolean }): Promise<void>;
+  /** The client's connection has taken so many bytes, which end at `end` in the file; main is told with the release. */
+  noteTaken(bytes: number, end: number): void;
+  /**
+   * Ends a reading handle, or gives an upload up; `keepPartial` leaves it resumable. `cut`: not the client's doing, its
+   * connection went away. `taken`: instead of what was noted, where it is known that a client has it all. Never throws.
+   */
+  release(options?: { keepPartial?: boolean; cut?: boolean; taken?: Taken }): Promise<void>;
+}
+
+export function addTaken(taken: Taken, bytes: number, end: number): Taken {
+  return { bytes: taken.bytes + bytes, end: Math.max(taken.end, end) };
 }

@@ -11,8 +11,18 @@ import type {
 } from '#shared/file-service/attributes.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
+import type { Params } from '#shared/link/messages.ts';
 import type { MainLink } from '#dmz/link/main-link.ts';
-import type { BinClient, FileClient, Kept, RemoteFile, RemoteFolder, UploadClient } from './file-client.ts';
+import {
+  addTaken,
+  type BinClient,
+  type FileClient,
+  type Kept,
+  type RemoteFile,
+  type RemoteFolder,
+  type Taken,
+  type UploadClient,
+} from './file-client.ts';
 import { OperationNumbers } from './operation-numbers.ts';
 
 export function buildRemoteFiles(options: {
@@ -206,7 +216,7 @@ class Folder implements RemoteFolder {
   }
 
   async close(): Promise<void> {
-    await releaseHandle(this.#link, this.#session, this.#handle, false);
+    await releaseHandle(this.#link, { session: this.#session, handle: this.#handle, keepPartial: false });
   }
 }
 
@@ -217,6 +227,7 @@ class File implements RemoteFile {
   readonly #link: MainLink;
   readonly #session: string;
   readonly #numbers: OperationNumbers;
+  #taken: Taken = { bytes: 0, end: 0 };
 
   constructor(
     link: MainLink,
@@ -275,8 +286,22 @@ class File implements RemoteFile {
     });
   }
 
-  async release(options: { keepPartial?: boolean } = {}): Promise<void> {
-    await releaseHandle(this.#link, this.#session, this.handle, options.keepPartial ?? false);
+  noteTaken(bytes: number, end: number): void {
+    this.#taken = addTaken(this.#taken, bytes, end);
+  }
+
+  async release({
+    keepPartial = false,
+    cut,
+    taken = this.#taken,
+  }: Parameters<RemoteFile['release']>[0] = {}): Promise<void> {
+    await releaseHandle(this.#link, {
+      session: this.#session,
+      handle: this.handle,
+      keepPartial,
+      ...(taken.bytes === 0 ? {} : { taken }),
+      ...(cut === undefined ? {} : { cut }),
+    });
   }
 
   #change(): { session: string; op: number; handle: number } {
@@ -284,14 +309,9 @@ class File implements RemoteFile {
   }
 }
 
-async function releaseHandle(
-  link: MainLink,
-  session: string,
-  handle: number,
-  keepPartial: boolean,
-): Promise<void> {
+async function releaseHandle(link: MainLink, params: Params<'fs.release'>): Promise<void> {
   try {
-    await link.request('fs.release', { session, handle, keepPartial });
+    await link.request('fs.release', params);
   } catch {
     // Main ends a session's handles itself when the session ends; a caller that lets go can do nothing more.
   }

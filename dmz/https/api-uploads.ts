@@ -3,7 +3,7 @@ import type { Admitted } from '#dmz/login/login-service.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { UploadView } from '#shared/link/messages.ts';
 import { binHeader } from './api-bin.ts';
-import { askForBody, sendEmpty, sendJson, sendProblem, type Exchange } from './exchange.ts';
+import { askForBody, isBrokenOff, sendEmpty, sendJson, sendProblem, type Exchange } from './exchange.ts';
 import {
   formatUploadMetadata,
   parseByteCount,
@@ -149,7 +149,7 @@ async function receive(
       return 'wrong-checksum';
     }
   } catch (error) {
-    void letGo(file, checksum === undefined ? undefined : offset);
+    void letGo(file, checksum === undefined ? undefined : offset, isBrokenOff(x));
     throw error;
   }
   if (end === lengthBytes) return { end, binned: (await file.commit()).binned };
@@ -158,13 +158,13 @@ async function receive(
 }
 
 /** What came under a checksum and could not be held against it is not kept: the client asked for that. */
-async function letGo(file: RemoteFile, verifiedBytes: number | undefined): Promise<void> {
+async function letGo(file: RemoteFile, verifiedBytes: number | undefined, cut: boolean): Promise<void> {
   try {
     if (verifiedBytes !== undefined) await file.change({ size: verifiedBytes });
   } catch {
     // The session is over, or a newer connection has the upload.
   }
-  await file.release({ keepPartial: true });
+  await file.release({ keepPartial: true, cut });
 }
 
 function nameOf(x: Exchange): string {

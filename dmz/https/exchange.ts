@@ -151,3 +151,8 @@ async function drain(request: IncomingMessage): Promise<void> {
   );
   request.pause();
 }
+
+/** Did the client's connection end before its body did? */
+export function isBrokenOff({ request }: Exchange): boolean {
+  return request.destroyed && !request.complete;
+}

@@ -17,6 +17,8 @@ export class FileBytes implements ByteSource {
   #stream: LaneStream | undefined;
   #recoveries = 0;
   #isOver = false;
+  /** Not by its end: what is given back from then on was not taken. */
+  #isBroken = false;
 
   constructor(file: RemoteFile, range: ByteRange, to: ByteReceiver) {
     this.#file = file;
@@ -44,6 +46,7 @@ export class FileBytes implements ByteSource {
 
   /** Nobody wants the rest. */
   stop(error: SallyportError): void {
+    this.#isBroken = true;
     if (this.#settle()) this.#stream?.reset(error);
   }
 
@@ -56,7 +59,12 @@ export class FileBytes implements ByteSource {
     this.#recoveries = 0;
     this.#offset += bytes.length;
     this.#leftBytes -= bytes.length;
-    this.#to.onData(bytes, release);
+    const { length } = bytes;
+    const end = this.#offset;
+    this.#to.onData(bytes, () => {
+      if (!this.#isBroken) this.#file.noteTaken(length, end);
+      release();
+    });
   }
 
   #onLost(error: SallyportError): void {
@@ -81,6 +89,7 @@ export class FileBytes implements ByteSource {
 
   #fail(error: SallyportError): void {
     if (!this.#settle()) return;
+    this.#isBroken = true;
     this.#stream?.reset(error);
     this.#to.onError(error);
   }

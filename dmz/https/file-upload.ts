@@ -4,7 +4,7 @@ import type { Attributes } from '#shared/file-service/attributes.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import { binHeader } from './api-bin.ts';
 import { breaksPrecondition, toPrecondition } from './conditional.ts';
-import { askForBody, sendEmpty, type Exchange } from './exchange.ts';
+import { askForBody, isBrokenOff, sendEmpty, type Exchange } from './exchange.ts';
 import { parseMtime } from './time.ts';
 import { UploadBody } from './upload-body.ts';
 
@@ -37,7 +37,7 @@ export async function receiveFile(x: Exchange, session: Admitted, path: VirtualP
     });
   } catch (error) {
     // Not kept as a partial upload: PUT has no way to go on with one.
-    void file.release({ keepPartial: false });
+    void file.release({ keepPartial: false, cut: isBrokenOff(x) });
     throw error;
   }
   const { etag } = committed.attributes;

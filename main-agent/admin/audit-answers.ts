@@ -1,3 +1,4 @@
+import { auditOutcomes } from '#main-agent/audit/record.ts';
 import { protocols } from '#shared/login.ts';
 import { z } from 'zod';
 import { time } from './answer-values.ts';
@@ -10,7 +11,7 @@ const number = z.number().optional();
 const auditRecord = z.object({
   time,
   event: z.string(),
-  outcome: z.enum(['ok', 'refused', 'failed']),
+  outcome: z.enum(auditOutcomes),
   user: text,
   actor: text,
   node: text,
@@ -27,6 +28,8 @@ const auditRecord = z.object({
   path: text,
   toPath: text,
   bytes: number,
+  size: number,
+  acknowledged: number,
   sha256: text,
   durationMs: number,
   detail: text,

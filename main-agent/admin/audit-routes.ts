@@ -7,6 +7,7 @@ import {
 } from '#main-agent/audit/audit-query.ts';
 import type { AuditFeed } from '#main-agent/audit/feed.ts';
 import type { NodeHead } from '#main-agent/audit/node-heads.ts';
+import { auditOutcomes } from '#main-agent/audit/record.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { SallyportError } from '#shared/error.ts';
 import { z } from 'zod';
@@ -40,7 +41,7 @@ export function buildAuditRoutes(ports: AuditPorts): readonly Route[] {
         limit: z.coerce.number().int().min(1).max(pageMax).default(pageDefault),
         user: z.string().max(255).optional(),
         event: z.string().max(64).optional(),
-        outcome: z.enum(['ok', 'refused', 'failed']).optional(),
+        outcome: z.enum(auditOutcomes).optional(),
         node: z.string().max(64).optional(),
         reference: z.string().max(64).optional(),
         since: moment.optional(),

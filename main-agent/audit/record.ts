@@ -1,6 +1,13 @@
 import type { Method, Protocol } from '#shared/login.ts';
 
 /**
+ * `cut`: a transfer that its client did not end: its connection, or the node, went away, or somebody here ended it.
+ * `partial`: one that its client ended before the whole was moved.
+ */
+export const auditOutcomes = ['ok', 'refused', 'failed', 'cut', 'partial'] as const;
+export type AuditOutcome = (typeof auditOutcomes)[number];
+
+/**
  * One security decision or file event: who, what, from where, through which node, by which rule, how it ended.
  * Never a secret. Written in the same transaction as what it records; `audit.jsonl` is fed from there in order.
  */
@@ -9,7 +16,7 @@ export interface AuditRecord {
   readonly time: string;
   /** e.g. `login.admitted`, `login.refused`, `file.upload`, `session.ended`, `two-factor.enrolled`, `edge.gap`. */
   readonly event: string;
-  readonly outcome: 'ok' | 'refused' | 'failed';
+  readonly outcome: AuditOutcome;
   /** Who is acted on. */
   readonly user?: string;
   /** Who acts, when it is not the user: `socket:alice`, `system`. */
@@ -28,7 +35,12 @@ export interface AuditRecord {
   readonly assertion?: string;
   readonly path?: string;
   readonly toPath?: string;
+  /** Moved; of a download: sent to the node. */
   readonly bytes?: number;
+  /** Of a transfer that did not move all: how long the file is, or the upload was to be. */
+  readonly size?: number;
+  /** Of such a download: what the client's connection has taken, as the node says. */
+  readonly acknowledged?: number;
   readonly sha256?: string;
   readonly durationMs?: number;
   readonly detail?: string;

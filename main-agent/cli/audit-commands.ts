@@ -81,7 +81,7 @@ function withFilter(command: Command): Command {
   return command
     .option('--user <name>', 'acted on, or acting')
     .option('--event <name>', 'such as login.refused, or login.*')
-    .option('--outcome <outcome>', 'ok, refused or failed')
+    .option('--outcome <outcome>', 'ok, refused, failed, cut or partial')
     .option('--node <name>', 'through which DMZ node')
     .option('--reference <reference>', 'that a user was shown')
     .option('--since <time>', '2026-11-24T08:00:00Z, 2026-11-24, or 12h for twelve hours ago')

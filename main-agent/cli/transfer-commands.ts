@@ -46,7 +46,7 @@ export function addTransferCommands(program: Command, context: CommandContext): 
               one.user,
               one.direction,
               one.path,
-              one.bytes,
+              describeBytes(one),
               undefined,
               one.time,
               one.node,
@@ -82,10 +82,18 @@ interface Finished {
   readonly user: unknown;
   readonly direction: string;
   readonly path: unknown;
-  readonly bytes: unknown;
+  readonly bytes: number | undefined;
+  readonly size: number | undefined;
+  /** Of a download that was not whole: what its client has of it. */
+  readonly acknowledged: number | undefined;
   readonly time: unknown;
   readonly node: unknown;
   readonly outcome: unknown;
+}
+
+/** Of what did not arrive whole, how much did. */
+function describeBytes({ bytes, size, acknowledged }: Finished): unknown {
+  return size === undefined ? bytes : `${acknowledged ?? bytes ?? 0} of ${size}`;
 }
 
 async function readFinished(
@@ -111,10 +119,11 @@ async function readFinished(
       await context.call('GET', '/v1/audit', { query: { ...filter, after } }),
     );
     for (const { record } of answer.records) {
-      const { event, path, bytes, time, outcome } = record;
+      const { event, path, bytes, size, acknowledged, time, outcome } = record;
       if (event !== 'file.upload' && event !== 'file.download') continue;
       const direction = event === 'file.upload' ? 'upload' : 'download';
-      found.push({ user: record.user, direction, path, bytes, time, node: record.node, outcome });
+      const facts = { user: record.user, direction, path, bytes, size, acknowledged };
+      found.push({ ...facts, time, node: record.node, outcome });
     }
     if (!answer.more || answer.next === after || found.length >= recordsMax) return found;
     after = answer.next;

@@ -1,6 +1,7 @@
 import type { BinAdmin, Surveys, TransferAdmin } from '#main-agent/admin/ports.ts';
 import type { FileHandlers, StreamHandler } from '#main-agent/link/handlers.ts';
 import type { AnySession } from '#main-agent/login/session.ts';
+import type { TransferCount } from './receipts.ts';
 
 /**
  * The file service as main's link sees it: a handler per verb and one for byte streams. The rules of mounts, jail,
@@ -9,6 +10,8 @@ import type { AnySession } from '#main-agent/login/session.ts';
 export interface FileService {
   readonly handlers: FileHandlers;
   readonly onStream: StreamHandler;
+  /** How transfers ended since the start, for metrics. */
+  transferCounts(): readonly TransferCount[];
   /** What flows now, for admins. */
   readonly transfers: TransferAdmin;
   /** What users deleted and can have back, for admins. */

@@ -13,7 +13,7 @@ import type { OwnUploads } from './own-uploads.ts';
 import { isAllowed, requireAllowed, requireAnyAllowed, requireFileName } from './permissions.ts';
 import { type HandleFinder, requireSamePlace, uploadIdOf } from './handle-finder.ts';
 import { inPlaceDigestBytesMax } from './limits.ts';
-import { ReadHandle } from './read-handle.ts';
+import { ReadHandle, type Taken } from './read-handle.ts';
 import type { FileContext } from './service-context.ts';
 import type { BeginUpload, KeptUpload, Stored, Upload, UploadStart } from './storage/storage.ts';
 import type { Digest } from './upload-digest.ts';
@@ -211,7 +211,7 @@ export class Openings {
       };
     } catch (error) {
       const failure = toFileError(error);
-      await this.release(session, number, endingAfter(failure, handle), failure);
+      await this.release(session, number, endingAfter(failure, handle), { reason: failure, failed: true });
       throw failure;
     }
   }
@@ -286,37 +286,64 @@ export class Openings {
   }
 
   /** Lets go of a handle; unknown numbers are none of anybody's business. */
-  async release(session: Caller, number: number, how: Ending, reason?: SallyportError): Promise<void> {
+  async release(session: Caller, number: number, how: Ending, ended: Ended = {}): Promise<void> {
     await this.#finder.find(session, number);
     const handle = this.#context.handles.take(session, number);
-    if (handle !== undefined) await this.end(session, handle, how, reason);
+    if (handle !== undefined) await this.end(session, handle, how, ended);
   }
 
-  async end(session: FullSession, handle: Handle, how: Ending, reason?: SallyportError): Promise<void> {
-    const isCut = reason !== undefined && handle.kind === 'read' && handle.streams.isRunning;
+  async end(session: FullSession, handle: Handle, how: Ending, ended: Ended = {}): Promise<void> {
+    const { reason, cut = reason !== undefined } = ended;
+    // Before its streams are stopped, which forgets what they sent.
+    const read = handle.kind === 'read' ? handle.judge(ended.taken, cut) : undefined;
     await handle.end(how, reason);
     if (how === 'abandon' || handle.kind === 'folder') return;
     const { receipts } = this.#context;
     if (handle.kind === 'read') {
-      if (!handle.wasRead) return;
-      const { path } = handle.located;
-      const { startedAtMs, sentBytes: bytes } = handle;
-      const cut = isCut ? { outcome: 'failed' as const, detail: reason.publicMessage } : {};
-      receipts.write(session, { event: 'file.download', path, bytes, startedAtMs, ...cut });
+      if (!handle.wasRead || read === undefined) return;
+      const { located, startedAtMs } = handle;
+      const detail = read.outcome === 'ok' ? undefined : describeEnd(read.outcome, reason);
+      receipts.write(session, {
+        event: 'file.download',
+        path: located.path,
+        startedAtMs,
+        ...read,
+        ...(detail !== undefined && { detail }),
+      });
       return;
     }
     const { record, size: bytes, atomic } = handle.upload;
     // Opened and closed, and nothing happened to the file.
     if (!atomic && record.replaces && !handle.hasChanged) return;
+    const { resumable } = record;
+    const isPiece = resumable !== undefined && reason === undefined;
     receipts.write(session, {
       event: 'file.upload',
-      outcome: 'failed',
+      outcome: ended.failed !== true && cut ? 'cut' : isPiece ? 'partial' : 'failed',
       path: handle.path,
       bytes,
+      ...(resumable !== undefined && { size: resumable.lengthBytes }),
       startedAtMs: record.startedAtMs,
       detail: `${reason === undefined ? 'not finished' : reason.code}, ${leftBehind(handle, how)}`,
     });
   }
+}
+
+/** Why a handle ends that was not committed. */
+export interface Ended {
+  /** Ended here, and what running streams are told; absent: the node let go of it. */
+  readonly reason?: SallyportError;
+  /** The reason is why it could not be committed. */
+  readonly failed?: boolean;
+  /** What the node says that its client has taken. */
+  readonly taken?: Taken | undefined;
+  /** Its client did not end it. */
+  readonly cut?: boolean | undefined;
+}
+
+function describeEnd(outcome: 'cut' | 'partial', reason: SallyportError | undefined): string {
+  if (reason !== undefined) return reason.publicMessage;
+  return outcome === 'cut' ? 'the client went away' : 'the client closed it before its end';
 }
 
 function leftBehind({ upload, writtenBytes }: WriteHandle, how: Ending): string {

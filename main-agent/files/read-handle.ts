@@ -2,8 +2,23 @@ import { SallyportError } from '#shared/error.ts';
 import { badHandle } from './file-error.ts';
 import type { Ending } from './handles.ts';
 import type { Located } from './mounts.ts';
+import type { ReadRange } from './read-stream.ts';
 import type { Stored, StoredFile } from './storage/storage.ts';
 import { StreamSet } from './stream-set.ts';
+
+/** How much of a file a client got, and up to where in the file. */
+export interface Taken {
+  readonly bytes: number;
+  readonly end: number;
+}
+
+/** For the receipt. Of one that is not whole: how long the file is, and what its client has of it. */
+export interface ReadOutcome {
+  readonly outcome: 'ok' | 'cut' | 'partial';
+  readonly bytes: number;
+  readonly size?: number;
+  readonly acknowledged?: number;
+}
 
 /** A file open for reading. Several streams may read it at the same time. */
 export class ReadHandle {
@@ -11,9 +26,13 @@ export class ReadHandle {
   readonly located: Located;
   readonly streams = new StreamSet();
   readonly startedAtMs: number;
-  /** For the receipt. */
+  /** For the receipt: sent by streams that are over, and given credit for by the node. */
   sentBytes = 0;
+  acknowledgedBytes = 0;
   wasRead = false;
+  /** What a reader of one version asked for first: more than that it does not miss. */
+  #wantedBytes: number | undefined;
+  readonly #isOneVersion: boolean;
   onEnd: () => void = () => undefined;
   readonly #file: StoredFile;
   readonly #reading = new Set<Promise<unknown>>();
@@ -31,6 +50,7 @@ export class ReadHandle {
     { isOneVersion }: { readonly isOneVersion: boolean },
   ) {
     this.#file = file;
+    this.#isOneVersion = isOneVersion;
     if (isOneVersion) file.watch(() => this.#change());
     this.located = located;
     this.startedAtMs = startedAtMs;
@@ -42,6 +62,27 @@ export class ReadHandle {
 
   get size(): number {
     return this.#file.attributes.size;
+  }
+
+  /** A stream begins. One that goes on after a lost link asks for less than the first. */
+  noteStream({ offset, lengthBytes }: ReadRange): void {
+    if (!this.#isOneVersion) return;
+    this.#wantedBytes ??= Math.min(lengthBytes ?? Infinity, Math.max(0, this.size - offset));
+  }
+
+  /** How its reading ends: `taken` as the node says, if it does; `isCut`: its client did not close it. */
+  judge(taken: Taken | undefined, isCut: boolean): ReadOutcome {
+    const { size } = this;
+    const bytes = this.sentBytes + this.streams.runningBytes;
+    const acknowledged = taken?.bytes ?? this.acknowledgedBytes;
+    const isWhole =
+      this.#wantedBytes === undefined
+        ? acknowledged >= size && (taken?.end ?? size) >= size
+        : acknowledged >= this.#wantedBytes;
+    if (isWhole) return { outcome: 'ok', bytes };
+    // A page asks for a range and wants all of it; over SFTP it is the client's to say when it has enough.
+    const outcome = isCut || this.#wantedBytes !== undefined ? 'cut' : 'partial';
+    return { outcome, bytes, size, acknowledged };
   }
 
   read(buffers: readonly Uint8Array[], position: number): Promise<number> {

@@ -27,6 +27,8 @@ export interface Receipt {
   readonly path: VirtualPath;
   readonly toPath?: VirtualPath;
   readonly bytes?: number;
+  readonly size?: number;
+  readonly acknowledged?: number;
   readonly sha256?: string;
   readonly startedAtMs?: number;
   /** What decided, where it was refused. */
@@ -34,10 +36,19 @@ export interface Receipt {
   readonly detail?: string;
 }
 
+export interface TransferCount {
+  readonly direction: 'upload' | 'download';
+  readonly outcome: AuditRecord['outcome'];
+  readonly count: number;
+  readonly bytes: number;
+}
+
 export class Receipts {
   readonly #audit: Audit;
   readonly #clock: Clock;
   readonly #log: Log;
+  /** How many transfers ended how since the start, by direction and outcome. */
+  readonly #ended = new Map<string, TransferCount>();
   readonly #inFlight = new Set<Promise<void>>();
 
   constructor(audit: Audit, clock: Clock, log: Log) {
@@ -49,6 +60,7 @@ export class Receipts {
   write(session: FullSession, receipt: Receipt): void {
     const now = this.#clock.now();
     const { path, toPath, startedAtMs, outcome, ...facts } = receipt;
+    this.#count(receipt);
     const writing = this.#append({
       ...facts,
       time: new Date(now).toISOString(),
@@ -83,6 +95,18 @@ export class Receipts {
       ...(bytes !== undefined && { bytes }),
       ...(detail !== undefined && { detail }),
     });
+  }
+
+  transferCounts(): readonly TransferCount[] {
+    return [...this.#ended.values()];
+  }
+
+  #count({ event, outcome = 'ok', bytes = 0 }: Receipt): void {
+    if (event !== 'file.upload' && event !== 'file.download') return;
+    const direction = event === 'file.upload' ? 'upload' : 'download';
+    const key = `${direction} ${outcome}`;
+    const before = this.#ended.get(key) ?? { direction, outcome, count: 0, bytes: 0 };
+    this.#ended.set(key, { ...before, count: before.count + 1, bytes: before.bytes + bytes });
   }
 
   async #append(record: AuditRecord): Promise<void> {

@@ -31,7 +31,7 @@ import { Openings } from './openings.ts';
 import { OwnUploads } from './own-uploads.ts';
 import { Queries } from './queries.ts';
 import { Quota } from './quota.ts';
-import { Receipts } from './receipts.ts';
+import { Receipts, type TransferCount } from './receipts.ts';
 import { Renames } from './renames.ts';
 import type { FileContext } from './service-context.ts';
 import { ResumableUploads } from './resumable-uploads.ts';
@@ -187,7 +187,8 @@ class Service implements FileService {
         return openings.commit(session, params.handle, { ...params, precondition });
       }),
       'fs.release': this.#guard(async (params, session) => {
-        await openings.release(session, params.handle, params.keepPartial ? 'keep' : 'discard');
+        const { handle, keepPartial, taken, cut } = params;
+        await openings.release(session, handle, keepPartial ? 'keep' : 'discard', { taken, cut });
         return {};
       }),
       'fs.create-upload': this.#guard((params, session) => uploads.create(session, params)),
@@ -266,6 +267,10 @@ class Service implements FileService {
     signal.addEventListener('abort', act, { once: true });
   }
 
+  transferCounts(): readonly TransferCount[] {
+    return this.#context.receipts.transferCounts();
+  }
+
   async usedBytes(username: string): Promise<number> {
     const user = this.#findUser(username);
     return user === undefined ? 0 : (await this.#context.quota.measured(user)).usedBytes;
@@ -278,7 +283,7 @@ class Service implements FileService {
     const reason = new SallyportError('no-session', 'The session is over');
     for (const handle of handles.takeAllOf(session.key)) {
       try {
-        if (session.state === 'signed-in') await this.#openings.end(session, handle, 'keep', reason);
+        if (session.state === 'signed-in') await this.#openings.end(session, handle, 'keep', { reason });
         else await handle.end('keep', reason);
       } catch (error) {
         log.warn({ err: error }, 'a file of an ended session could not be closed');
@@ -292,7 +297,7 @@ class Service implements FileService {
     const reason = new SallyportError('link-down', 'The node it went through ended');
     for (const { session, handle } of handles.takeAllThrough(gone)) {
       try {
-        await this.#openings.end(session, handle, 'keep', reason);
+        await this.#openings.end(session, handle, 'keep', { reason });
       } catch (error) {
         log.warn({ err: error }, 'a file that an ended process had open could not be closed');
       }

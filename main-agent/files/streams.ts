@@ -76,6 +76,15 @@ async function readFile(
       if (handle.kind === 'read') handle.sentBytes += sentBytes;
     });
     handle.streams.add(reading);
+    if (handle.kind === 'read') {
+      handle.noteStream(range);
+      let acknowledged = 0;
+      // Comes also after the last byte was sent, as long as the lane knows the stream.
+      stream.onAcknowledged = (bytes) => {
+        handle.acknowledgedBytes += bytes - acknowledged;
+        acknowledged = bytes;
+      };
+    }
     await reading.run();
   } catch (error) {
     stream.reset(toFileError(error));

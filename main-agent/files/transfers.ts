@@ -54,7 +54,7 @@ export class Transfers implements TransferAdmin {
     const opened = [...this.#handles.list()].find((one) => idOf(one) === id);
     if (opened === undefined) return false;
     const reason = new SallyportError('not-allowed', 'The transfer was ended by an administrator');
-    await this.#openings.release(opened.session, opened.number, 'keep', reason);
+    await this.#openings.release(opened.session, opened.number, 'keep', { reason });
     return true;
   }
 

@@ -503,7 +503,15 @@ export const requestSchemas = {
   },
   /** Ends a handle without effect; `keepPartial` leaves a resumable upload. */
   'fs.release': {
-    params: z.strictObject({ session, handle, keepPartial: z.boolean() }),
+    params: z.strictObject({
+      session,
+      handle,
+      keepPartial: z.boolean(),
+      /** Of what was read: how much the client's connection has taken, and up to where in the file. */
+      taken: z.strictObject({ bytes: count, end: count }).optional(),
+      /** The client did not end it: its connection went away, or its body broke off. */
+      cut: z.boolean().optional(),
+    }),
     result: empty,
   },
   /** An upload that any later session of the same user may take up where it broke off. Nothing is open afterwards. */

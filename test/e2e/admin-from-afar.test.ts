@@ -202,7 +202,7 @@ describe('an admin at another machine, over TLS with a token', () => {
     );
     const record = find();
     expect(record).toMatchObject({
-      outcome: 'failed',
+      outcome: 'cut',
       user: 'carol',
       detail: expect.stringContaining('administrator'),
     });

@@ -1,7 +1,7 @@
 import { readReorderBytes, recoveriesMax } from '#dmz/sftp/limits.ts';
 import type { StreamHolder, StreamSlots } from '#dmz/sftp/files/stream-slots.ts';
 import { PieceQueue, type Pieces } from '#dmz/sftp/files/piece-queue.ts';
-import type { RemoteFile } from '#dmz/files/file-client.ts';
+import { addTaken, type RemoteFile, type Taken } from '#dmz/files/file-client.ts';
 import { isSallyportError, SallyportError, toSallyportError } from '#shared/error.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 
@@ -37,9 +37,20 @@ class Run implements StreamHolder {
   recoveries = 0;
 
   readonly giveWay: () => void;
+  readonly #noteServed: (bytes: number, end: number) => void;
+  readonly #noteTaken: (bytes: number, end: number) => void;
 
-  constructor(range: { offset: number; lengthBytes?: number }, giveWay: (run: Run) => void) {
-    this.giveWay = () => giveWay(this);
+  constructor(
+    range: { offset: number; lengthBytes?: number },
+    owner: {
+      readonly giveWay: (run: Run) => void;
+      readonly noteServed: (bytes: number, end: number) => void;
+      readonly noteTaken: (bytes: number, end: number) => void;
+    },
+  ) {
+    this.giveWay = () => owner.giveWay(this);
+    this.#noteServed = owner.noteServed;
+    this.#noteTaken = owner.noteTaken;
     this.position = range.offset;
     this.receivedTo = range.offset;
     this.#end = range.lengthBytes === undefined ? undefined : range.offset + range.lengthBytes;
@@ -67,8 +78,21 @@ class Run implements StreamHolder {
       if (this.pieces.bytes < request.length && !this.hasEnded) return;
       this.queue.shift();
       const bytes = this.pieces.take(request.length);
-      request.done(undefined, bytes.length > 0 ? bytes : undefined);
+      request.done(undefined, bytes.length > 0 ? this.#counted(bytes, request.offset) : undefined);
     }
+  }
+
+  /** Main is told how much of the file its client got. */
+  #counted({ length, buffers, release }: Pieces, offset: number): Pieces {
+    this.#noteServed(length, offset + length);
+    return {
+      length,
+      buffers,
+      release: () => {
+        this.#noteTaken(length, offset + length);
+        release();
+      },
+    };
   }
 }
 
@@ -78,6 +102,8 @@ export class FileReader {
   readonly #runs = new Set<Run>();
   /** The run that goes to the end of the file; new reads are cut from it. */
   #sequential: Run | undefined;
+  /** What READs were answered with. */
+  #served: Taken = { bytes: 0, end: 0 };
   /** Reads ahead of the sequential run, until the ones between arrive. */
   readonly #early: ReadRequest[] = [];
   /** End of the latest read of its own: the next one there proves a sequence. */
@@ -87,6 +113,10 @@ export class FileReader {
   constructor(file: RemoteFile, slots: StreamSlots) {
     this.#file = file;
     this.#slots = slots;
+  }
+
+  get served(): Taken {
+    return this.#served;
   }
 
   get isIdle(): boolean {
@@ -149,9 +179,15 @@ export class FileReader {
     this.#lastEnd = request.offset + request.length;
     const run = new Run(
       isSequence ? { offset: request.offset } : { offset: request.offset, lengthBytes: request.length },
-      (idle) => {
-        idle.stream?.reset(new SallyportError('bad-request', 'Not read further just now'));
-        this.#leaveOff(idle);
+      {
+        giveWay: (idle) => {
+          idle.stream?.reset(new SallyportError('bad-request', 'Not read further just now'));
+          this.#leaveOff(idle);
+        },
+        noteServed: (bytes, end) => {
+          this.#served = addTaken(this.#served, bytes, end);
+        },
+        noteTaken: (bytes, end) => this.#file.noteTaken(bytes, end),
       },
     );
     this.#runs.add(run);

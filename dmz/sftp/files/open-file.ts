@@ -106,7 +106,8 @@ export class OpenFile implements FileParty {
       .inTurn(async () => {
         await turn;
         this.reader.stop(closed());
-        if (!this.#mode.write) return this.remote.release();
+        // A client closes when it has what it asked for.
+        if (!this.#mode.write) return this.remote.release({ taken: this.reader.served });
         await this.writer.endRun();
         const { failure } = this.writer;
         if (failure !== undefined) {
@@ -131,7 +132,7 @@ export class OpenFile implements FileParty {
     this.reader.stop(closed());
     this.writer.stop(closed());
     this.#order.leave(this);
-    await this.remote.release({ keepPartial: this.#mode.write });
+    await this.remote.release({ keepPartial: this.#mode.write, cut: true });
   }
 }
 

@@ -190,7 +190,7 @@ test('a connection that is lost leaves what was written in place, and the record
   const handle = await client.open(['f'], resume);
   await client.write(handle, 'XY', 2);
   client.end();
-  await expect.poll(() => rig.event('file.upload')?.outcome).toBe('failed');
+  await expect.poll(() => rig.event('file.upload')?.outcome).toBe('cut');
   expect(rig.event('file.upload')?.detail).toBe('no-session, edited in place, 2 bytes written');
   expect(await text(rig, 'alice', 'f')).toBe('abXYef');
 });

@@ -51,6 +51,7 @@ describe('deliveries of codes', () => {
       sessions: () => 0,
       capacity: () => idle,
       deliveries,
+      transfers: () => [],
     });
     const text = await registry.metrics();
     for (const line of [

@@ -337,6 +337,10 @@ class MemoryFile implements RemoteFile {
     });
   }
 
+  noteTaken(): void {
+    // Main's matter.
+  }
+
   async release(options: { keepPartial?: boolean } = {}): Promise<void> {
     this.#close();
     this.#files.calls.push(`release ${this.#path.toString()}${options.keepPartial === true ? ' keep' : ''}`);
