@@ -81,10 +81,10 @@ export class Bins implements BinAdmin {
     const located = mounts.locate(session.user(), binned.virtualPath);
     const mounted = requireWelcome(located, binned);
     requireFreeName(located);
-    // Unknown of a folder that came a moment ago: whether it fits must be known where it does not count yet.
-    if (binned.bytes === undefined) await storage.bin.settled();
-    const bytes =
-      this.#of(session.username).find(({ binned: { id } }) => id === binned.id)?.binned.bytes ?? 0;
+    // Not known yet of a folder that came a moment ago; that must not hold up who wants it back at once, unless it has to
+    // fit, which it must where it did not count.
+    const known = binned.isCounted ? binned : await storage.bin.addedUp(binned.id);
+    const bytes = known?.bytes ?? 0;
     const account = await quota.open(located.user);
     account.reserve(bytes, binned.isCounted ? undefined : located.user.quotaBytes);
     let place: Place;
@@ -173,9 +173,8 @@ export class Bins implements BinAdmin {
    */
   async took(session: FullSession, mounted: Mounted, binned: Binned | undefined): Promise<void> {
     if (binned === undefined) return;
-    const { storage } = mounted;
     if (binned.bytes === undefined) {
-      void storage.bin.settled().then(() => this.#addedUp(session, mounted, binned));
+      void this.#addedUp(session, mounted, binned);
       return;
     }
     if (!binned.isCounted) await this.#makeRoom(session, mounted);
@@ -188,7 +187,7 @@ export class Bins implements BinAdmin {
   ): Promise<void> {
     const { quota, log } = this.#context;
     try {
-      const now = storage.bin.of(session.username).find((one) => one.id === id);
+      const now = await storage.bin.addedUp(id);
       if (now?.bytes === undefined) return;
       quota.freed(session.username, mount, now.bytes, undefined, atMs);
       if (!now.isCounted) await this.#makeRoom(session, { storage, mount, place });

@@ -4,16 +4,20 @@
  */
 import type { BigIntStats, PathLike } from 'node:fs';
 import * as fs from 'node:fs/promises';
+import { Serial } from '#main-agent/serial.ts';
 import type { Clock } from '#shared/clock.ts';
 import { isSallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { hasErrno, notFound } from '../file-error.ts';
-import { binEntriesPerUserMax, copiedVersionBytesMax } from '../limits.ts';
+import { binEntriesPerUserMax, copiedVersionBytesMax, copiesAtOnce } from '../limits.ts';
+import { Slots } from '../slots.ts';
 import { BinFolder, type BinNote, randomName } from './bin-folder.ts';
 import { type Jail, lockKey, type Spot } from './jail.ts';
 import type { Journal, OperationName } from './journal.ts';
 import type { KeyLock } from './key-lock.ts';
 import { renameSpot } from './local-rename.ts';
+import type { OpenFiles } from './open-files.ts';
+import { isBelow } from './places.ts';
 import type { StagingArea } from './staging.ts';
 import type { Bin, Binned, BinOrder, Place, Stored } from './storage.ts';
 import { fileId } from './stored.ts';
@@ -23,6 +27,7 @@ export interface LocalBinOptions {
   readonly jail: Jail;
   readonly locks: KeyLock;
   readonly journal: () => Journal;
+  readonly files: OpenFiles;
   readonly areaFor: (place: Place, spot: Pick<Spot, 'folder'>) => Promise<StagingArea>;
   /** What a user binned until then is an earlier holder's of the name. */
   readonly formerUntilMs: (user: string) => number | undefined;
@@ -34,7 +39,7 @@ export interface LocalBinOptions {
 export interface Keeping {
   readonly place: Place;
   readonly spot: Pick<Spot, 'folder' | 'name'>;
-  readonly stored: Pick<Stored, 'type' | 'size'>;
+  readonly stored: Pick<Stored, 'type' | 'size' | 'id'>;
   readonly order: BinOrder;
   readonly by: OperationName;
 }
@@ -42,6 +47,8 @@ export interface Keeping {
 interface Entry {
   readonly folder: BinFolder;
   note: BinNote;
+  /** When all that is in it was added up, or could not be. */
+  addingUp?: Promise<void>;
 }
 
 interface Owned {
@@ -61,8 +68,12 @@ export class LocalBin implements Bin {
   /** By session and operation. */
   readonly #byOperation = new Map<string, Entry>();
   readonly #closing = new AbortController();
-  /** Long walks, one after the other: removing what was dropped, adding up what came. */
-  #walking: Promise<void> = Promise.resolve();
+  readonly #copying = new Slots(copiesAtOnce);
+  /** Entries that somebody still writes to who had them open. */
+  readonly #growing = new Set<Entry>();
+  /** Long walks, one after the other. */
+  readonly #removing = new Serial();
+  readonly #addingUp = new Serial();
 
   constructor(options: LocalBinOptions) {
     this.#options = options;
@@ -119,7 +130,18 @@ export class LocalBin implements Bin {
     if (entry === undefined) return undefined;
     const { folder, name } = keeping.spot;
     await this.#moveIn(entry, (to) => fs.rename(folder.at(name), to));
+    this.#noteWriters(entry, keeping);
     return this.#add(entry);
+  }
+
+  /** Whoever has it open goes on writing; what that adds counts as what it is: bytes that are in no folder. */
+  #noteWriters(entry: Entry, { place, stored }: Keeping): void {
+    const { files, journal } = this.#options;
+    const open = stored.type === 'file' ? files.find(stored.id) : undefined;
+    if (open?.visibility === 'visible') open.visibility = 'unlinked';
+    const isWrittenTo =
+      open !== undefined || journal().writers.some(({ record }) => isBelow(record.place, place));
+    if (isWrittenTo) this.#growing.add(entry);
   }
 
   /** Keeps the file that `replace` puts another one in the place of. Undefined: it could not be kept, and is replaced. */
@@ -144,7 +166,7 @@ export class LocalBin implements Bin {
   async keepCopy(keeping: Keeping, openFile: string): Promise<Binned | undefined> {
     const entry = await this.#begin(keeping, 'replaced');
     if (entry === undefined) return undefined;
-    const isKept = await this.#tryMoveIn(entry, async (to) => {
+    const copy = async (to: PathLike): Promise<void> => {
       const half = entry.folder.folder.at(`${entry.note.id}.json-new`);
       try {
         await fs
@@ -158,7 +180,8 @@ export class LocalBin implements Bin {
         await fs.rm(half, { force: true });
         throw error;
       }
-    });
+    };
+    const isKept = await this.#copying.run(() => this.#tryMoveIn(entry, copy));
     return isKept ? this.#add(entry) : undefined;
   }
 
@@ -236,8 +259,9 @@ export class LocalBin implements Bin {
     this.#byOperation.set(operationKey(note), entry);
     if (note.bytes === undefined) this.#addUpLater(entry);
     if (owned.entries.size > binEntriesPerUserMax) {
-      const oldest = [...owned.entries].sort((a, b) => a.note.atMs - b.note.atMs);
-      await this.drop(oldest.slice(0, oldest.length - binEntriesPerUserMax).map((old) => old.note.id));
+      let oldest = entry;
+      for (const one of owned.entries) if (one.note.atMs < oldest.note.atMs) oldest = one;
+      await this.drop([oldest.note.id]);
     }
     return toBinned(note);
   }
@@ -248,6 +272,7 @@ export class LocalBin implements Bin {
     this.#byOperation.delete(operationKey(note));
     const owned = this.#byUser.get(note.user);
     if (owned === undefined) return;
+    this.#growing.delete(entry);
     owned.entries.delete(entry);
     owned.counted = undefined;
     if (owned.entries.size === 0) this.#byUser.delete(note.user);
@@ -302,6 +327,9 @@ export class LocalBin implements Bin {
         );
         this.#remove(entry);
         await folder.removeNote(id);
+        const there = await target.folder.find(target.name);
+        const open = there === undefined ? undefined : this.#options.files.find(fileId(there));
+        if (open?.visibility === 'unlinked') open.visibility = 'visible';
       }),
     );
   }
@@ -325,6 +353,7 @@ export class LocalBin implements Bin {
   }
 
   async dropExpired(): Promise<readonly Binned[]> {
+    await this.#followGrowing();
     const now = this.#options.clock.now();
     const expired = Array.from(this.#byId.values(), ({ note }) => toBinned(note)).filter(
       ({ expiresAtMs }) => expiresAtMs <= now,
@@ -333,49 +362,76 @@ export class LocalBin implements Bin {
     return expired;
   }
 
+  /** What was being written to when it came here is as long as it is now. */
+  async #followGrowing(): Promise<void> {
+    const { files, journal } = this.#options;
+    for (const entry of this.#growing) {
+      const { note, folder } = entry;
+      const stats = await folder.folder.find(note.id);
+      if (stats === undefined) continue;
+      const isOpen =
+        note.type === 'file'
+          ? files.find(fileId(stats)) !== undefined
+          : journal().writers.some(({ record }) => isBelow(record.place, note.place));
+      // Once more after the last one closed it.
+      if (!isOpen) this.#growing.delete(entry);
+      if (note.type === 'folder') this.#addUpLater(entry);
+      else if (note.bytes !== Number(stats.size)) await this.#resize(entry, Number(stats.size));
+    }
+  }
+
+  async #resize(entry: Entry, bytes: number): Promise<void> {
+    const { id, user } = entry.note;
+    await this.#options.locks.hold([turnOf(id)], async () => {
+      if (this.#byId.get(id) !== entry) return;
+      entry.note = { ...entry.note, bytes };
+      const owned = this.#byUser.get(user);
+      if (owned !== undefined) owned.counted = undefined;
+      await entry.folder.writeNote(entry.note);
+    });
+  }
+
   #removeLater(folder: BinFolder, name: string): void {
-    this.#walkLater(`${name} of the bin is not removed yet`, () => folder.remove(name, this.#closing.signal));
+    void this.#removing.run(() =>
+      this.#walk(`${name} of the bin is not removed yet`, () => folder.remove(name, this.#closing.signal)),
+    );
   }
 
   #addUpLater(entry: Entry): void {
     const { id } = entry.note;
-    this.#walkLater(`the folder ${id} of the bin is not added up`, async () => {
-      if (this.#byId.get(id) !== entry) return;
-      const folder = await entry.folder.folder.openFolder(id);
-      let bytes: number;
-      try {
-        bytes = await measureTree(folder, '', this.#closing.signal);
-      } finally {
-        await folder.close();
-      }
-      await this.#options.locks.hold([turnOf(id)], async () => {
+    entry.addingUp = this.#addingUp.run(() =>
+      this.#walk(`the folder ${id} of the bin is not added up`, async () => {
         if (this.#byId.get(id) !== entry) return;
-        entry.note = { ...entry.note, bytes };
-        const owned = this.#byUser.get(entry.note.user);
-        if (owned !== undefined) owned.counted = undefined;
-        await entry.folder.writeNote(entry.note);
-      });
-    });
+        const folder = await entry.folder.folder.openFolder(id);
+        try {
+          await this.#resize(entry, await measureTree(folder, '', this.#closing.signal));
+        } finally {
+          await folder.close();
+        }
+      }),
+    );
   }
 
-  #walkLater(failure: string, walk: () => Promise<void>): void {
-    this.#walking = this.#walking.then(async () => {
-      if (this.#closing.signal.aborted) return;
-      try {
-        await walk();
-      } catch (error) {
-        if (!this.#closing.signal.aborted) this.#options.log.warn({ err: error }, failure);
-      }
-    });
+  async addedUp(id: string): Promise<Binned | undefined> {
+    await this.#byId.get(id)?.addingUp;
+    const entry = this.#byId.get(id);
+    return entry === undefined ? undefined : toBinned(entry.note);
   }
 
-  settled(): Promise<void> {
-    return this.#walking;
+  /** In the background: what fails is tried again at the next start. */
+  async #walk(failure: string, walk: () => Promise<void>): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    try {
+      await walk();
+    } catch (error) {
+      if (!this.#closing.signal.aborted) this.#options.log.warn({ err: error }, failure);
+    }
   }
 
   async close(): Promise<void> {
     this.#closing.abort();
-    await this.#walking;
+    await this.#removing.settled();
+    await this.#addingUp.settled();
     for (const folder of this.#folders.values()) await (await folder).folder.close();
   }
 }

@@ -83,6 +83,7 @@ export class LocalUploads implements UploadHome {
       jail,
       locks,
       journal: () => this.journal,
+      files: this.files,
       areaFor: (place, spot) => this.#areas.areaFor(place, spot),
     });
   }

@@ -152,7 +152,7 @@ export class LocalWriters {
     // Of nothing there is nothing to be had back.
     if (order === undefined || stats.size === 0n) return undefined;
     const { place, session, operation } = record;
-    const stored = { type: 'file', size: Number(stats.size) } as const;
+    const stored = { type: 'file', size: Number(stats.size), id: fileId(stats) } as const;
     try {
       return await this.#home.bin.keepCopy(
         { place, spot, stored, order, by: { session, operation } },

@@ -254,12 +254,13 @@ export class LocalStorage implements Storage {
       ),
     );
     if (!isSamePlace(from, to)) await this.#uploads.writers.follow(from, to);
+    const binned = renamed.binned ?? this.bin.keptBy(by);
     if (renamed.type === 'folder' && !isSamePlace(from, to)) {
       await this.#uploads.follow(from, to);
       await this.#uploads.dropBelow(from);
       await this.#uploads.dropBelow(to);
     }
-    return renamed;
+    return { ...renamed, binned };
   }
 
   async change(place: Place, change: AttributeChange, onlyId?: string): Promise<void> {

@@ -42,6 +42,11 @@ export class OpenFiles {
     return file;
   }
 
+  /** If somebody has it open. */
+  find(id: string): OpenFile | undefined {
+    return this.#byId.get(id);
+  }
+
   /** Of who reads the file with that identity: one for each handle that does. */
   readonly #watchers = new Map<string, Set<Watcher>>();
 

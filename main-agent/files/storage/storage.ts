@@ -158,8 +158,8 @@ export interface Bin {
   drop(ids: readonly string[]): Promise<void>;
   /** Drops what has expired and returns it. */
   dropExpired(): Promise<readonly Binned[]>;
-  /** When what was dropped so far is off the disk and folders are added up. */
-  settled(): Promise<void>;
+  /** The entry, when it is known how much is in it or that can't be known. Undefined: it is gone. */
+  addedUp(id: string): Promise<Binned | undefined>;
 }
 
 /** What all who have one file open for writing have in common, whatever sessions they belong to. */

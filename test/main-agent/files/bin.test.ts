@@ -5,7 +5,17 @@ import { binEntriesPerUserMax, sweepIntervalMs } from '#main-agent/files/limits.
 import { FolderHandle } from '#main-agent/files/storage/folder-handle.ts';
 import type { MountBin } from '#main-agent/users/effective-user.ts';
 import { breakFiles } from '#test/harness/faulty-files.ts';
-import { allVerbs, type Client, codesOf, mountOf, type Rig, SettableClock, startRig, userOf } from './rig.ts';
+import {
+  allVerbs,
+  type Client,
+  codesOf,
+  mountOf,
+  newFile,
+  type Rig,
+  SettableClock,
+  startRig,
+  userOf,
+} from './rig.ts';
 
 const dayMs = 24 * 3_600_000;
 const week: MountBin = { keepMs: 7 * dayMs, isCounted: true, sftp: false };
@@ -356,6 +366,63 @@ test('where a mount has a file system of its own its bin lies there, and is foun
   expect(await paths(client)).toEqual(['f']);
   await restore(client, binned);
   expect(await client.names()).toEqual(['f']);
+});
+
+test('a removal or replacement that is sent again after main was killed is told as what it was', async () => {
+  const rig = await startRig();
+  const client = () => rig.client(keeper(), 'https', 'one-session');
+  for (const name of ['a', 'b', 'c', 'd', 'e']) await client().put([name], name);
+  await client().ask('fs.make-folder', { path: ['x'] });
+  const sent = [
+    () => client().askAs('fs.remove-file', { path: ['a'] }, 900),
+    () => client().askAs('fs.remove-folder', { path: ['x'], recursive: true }, 901),
+    () => client().askAs('fs.rename', { from: ['b'], to: ['c'], overwrite: true }, 902),
+    () => client().askAs('fs.copy', { from: ['d'], to: ['e'], overwrite: true }, 903),
+  ];
+  const first = [];
+  for (const send of sent) first.push((await send()).binned);
+  await rig.restart();
+  const again = [];
+  for (const send of sent) again.push((await send()).binned);
+  expect(again).toEqual(first);
+  expect(new Set(again).size).toBe(4);
+  expect(await entries(client())).toHaveLength(4);
+});
+
+test('what is written to a file after it went to the bin counts while it is open and afterwards', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const rig = await startRig();
+  const user = keeper('alice', { quotaBytes: 100 });
+  const [sftp, web] = [rig.client(user), rig.client(user, 'https')];
+  await sftp.put(['log'], 'x'.repeat(10));
+  const handle = await sftp.open(['log'], { ...newFile, truncate: false });
+  await remove(web, 'log');
+  await sftp.write(handle, 'y'.repeat(80), 10);
+  await expect(sftp.write(handle, 'z'.repeat(20), 90)).rejects.toMatchObject({ code: 'quota-exceeded' });
+  await sftp.ask('fs.release', { handle, keepPartial: false });
+  vi.advanceTimersByTime(sweepIntervalMs);
+  await expect.poll(() => entries(web)).toMatchObject([{ bytes: 90 }]);
+  await expect(web.put(['g'], 'x'.repeat(11))).rejects.toMatchObject({ code: 'quota-exceeded' });
+  const [entry] = await entries(web);
+  await restore(web, entry?.id);
+  expect(await contentOf(rig, 'log')).toBe('x'.repeat(10) + 'y'.repeat(80));
+});
+
+test('folders however deep and names that are no text go off the disk when they are dropped', async () => {
+  const rig = await startRig();
+  const client = rig.client(keeper(), 'https');
+  await client.ask('fs.make-folder', { path: ['d'] });
+  let deep = rig.path('alice', 'd');
+  for (let depth = 0; depth < 300; depth += 1) deep = `${deep}/e`;
+  await fs.mkdir(deep, { recursive: true });
+  await fs.writeFile(`${deep}/f`, 'x');
+  await fs.writeFile(Buffer.from(`${rig.path('alice', 'd')}/\xff`, 'latin1'), 'x');
+  await fs.symlink(rig.path('..', 'outside'), rig.path('alice', 'd', 'link'));
+  await removeTree(client, 'd');
+  expect(await client.ask('fs.empty-bin', {})).toEqual({ dropped: 1 });
+  await expect.poll(() => fs.readdir(binFolder(rig))).toEqual([]);
+  expect(await fs.readdir(rig.path('..', 'outside'))).toEqual(['secret']);
 });
 
 /** Everything that was ever put under `f` and is still somewhere: in the folder, and in the bin. */
