@@ -104,8 +104,8 @@ async function openHouse(): Promise<House> {
       // Heartbeats come when they come.
       if (/"kind":"(?:ping|pong)"/.test(text)) return;
       sent.messages += 1;
-      // The number of a request grows, for everybody.
-      sent.bytes += text.replace(/"id":\d+/, '').length;
+      // The number of a request grows, for everybody, and waits are compared where they are told.
+      sent.bytes += text.replaceAll(/"(?:id|retryAfterMs)":[0-9.]+/g, '').length;
     },
   });
   const clock = { now: () => rig.now(), monotonic: () => rig.now() };
@@ -213,7 +213,11 @@ async function tryHttps(username: string, from: string): Promise<Told> {
   const [response] = (await once(request, 'response')) as [IncomingMessage];
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk as Buffer);
-  const headers = response.rawHeaders.map((one, index, all) => (all[index - 1] === 'Date' ? '…' : one));
+  // For want of capacity everybody is sent away for a time that is drawn anew.
+  const drawn = response.statusCode === 503 ? ['Date', 'Retry-After'] : ['Date'];
+  const headers = response.rawHeaders.map((one, index, all) =>
+    drawn.includes(all[index - 1] ?? '') ? '…' : one,
+  );
   const text = Buffer.concat(chunks)
     .toString()
     .replace(/"reference":"\w{8}"/, '"reference":"…"');
@@ -228,7 +232,7 @@ async function trySftp(user: string, from: string): Promise<Told[]> {
   const client = await RawClient.connect({ port: house.sftp.port, from });
   const seen: Told[] = [];
   const tellOf = (answer: { readonly payload: Buffer } | undefined) => ({
-    told: answer?.payload.toString('latin1'),
+    told: answer?.payload.toString('latin1').replace(/\(in \d+ s\)/, '(in … s)'),
     hashes: turns.mock.calls.length,
     sent: house.takeSent(),
   });
