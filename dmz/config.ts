@@ -57,6 +57,27 @@ export function buildDmzSchema(context: PathContext) {
         .strictObject({ for: duration('0s', '10m').prefault('60s') })
         .prefault({})
         .transform((s) => ({ forMs: s.for })),
+      security_txt: z
+        .strictObject({
+          contact: z
+            .array(
+              z
+                .string()
+                .max(256)
+                .regex(/^(mailto:[^\s@]+@[^\s@]+|https:\/\/[^\s/]+\S*|tel:\+[0-9-]+)$/, {
+                  error: 'mailto:…, https://… or tel:+…',
+                }),
+            )
+            .min(1)
+            .max(8),
+          languages: z
+            .array(
+              z.string().regex(/^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$/, { error: 'a language such as en' }),
+            )
+            .max(16)
+            .default([]),
+        })
+        .optional(),
       health: z.strictObject({ listen: z.union([none, listen]).prefault('127.0.0.1:9100') }).prefault({}),
       log: z.strictObject({ level: logLevel }).prefault({}),
     })
@@ -69,6 +90,7 @@ export function buildDmzSchema(context: PathContext) {
       link: s.link,
       validatedLogins: s.validated_logins,
       park: s.park,
+      securityTxt: s.security_txt,
       health: s.health,
       log: s.log,
     }));

@@ -80,6 +80,7 @@ export async function startDmz(config: DmzConfig, around: DmzSurroundings): Prom
     ...certificate,
     profile: config.https.profile,
     publicUrl: config.publicUrl,
+    securityTxt: config.securityTxt,
     login,
     guard,
     link,

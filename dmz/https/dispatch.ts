@@ -69,6 +69,9 @@ export function buildDispatch(options: {
         reason: 'method-not-allowed',
         headers: ['Allow', 'GET, HEAD'],
       });
+    // No cookie and no origin is asked for: such a page is linked from anywhere.
+    const page = routes.find(({ access, pattern }) => access === 'public' && pattern === x.path);
+    if (page?.access === 'public') return page.handler(x);
     if (!options.staticFiles.send(x)) throw new SallyportError('not-found', 'There is no such page');
   }
 

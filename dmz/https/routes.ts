@@ -1,5 +1,6 @@
 import type { Guard } from '#dmz/guard/guard.ts';
 import type { LoginService } from '#dmz/login/login-service.ts';
+import { SallyportError } from '#shared/error.ts';
 import { getAccount, getSetup, confirmSetup, proveSetup, startSetup } from './api-account.ts';
 import { getBin, postEmpty, postRestore } from './api-bin.ts';
 import { buildDownloadApi } from './api-downloads.ts';
@@ -28,17 +29,31 @@ import {
 } from './api-self-service.ts';
 import { ArchiveRoom } from './archive-room.ts';
 import type { Route } from './route.ts';
+import { securityTxtPath, sendSecurityTxt } from './security-txt.ts';
 
 /** Every door of the HTTP API, and who may knock. What is not in this table does not exist. */
 export function buildRoutes(services: {
   readonly login: LoginService;
   readonly guard: Guard;
+  /** What `security.txt` says now; undefined: there is none. */
+  readonly securityTxt?: () => string | undefined;
 }): readonly Route[] {
   const login = buildLoginApi(services);
   const archives = new ArchiveRoom();
   const getFile = buildGetFile(archives);
   const downloads = buildDownloadApi(archives);
   return [
+    {
+      method: 'GET',
+      pattern: securityTxtPath,
+      access: 'public',
+      handler: (x) => {
+        const text = services.securityTxt?.();
+        if (text === undefined) throw new SallyportError('not-found', 'There is no such page');
+        return sendSecurityTxt(x, text);
+      },
+    },
+
     { method: 'POST', pattern: '/api/login', access: 'public', handler: login.postLogin },
     { method: 'GET', pattern: '/api/login/code', access: 'half', handler: login.getCode },
     { method: 'POST', pattern: '/api/login/code', access: 'half', handler: login.postCode },

@@ -34,6 +34,7 @@ import {
 import { buildHttpsMetrics } from './metrics.ts';
 import { Pace } from './pace.ts';
 import { buildRoutes } from './routes.ts';
+import { renderSecurityTxt, type SecurityTxt } from './security-txt.ts';
 import { loadStaticFiles } from './static.ts';
 import { tlsOptions, type Certificate, type TlsProfile } from './tls.ts';
 
@@ -48,6 +49,8 @@ export interface HttpsServerOptions extends Certificate {
   readonly login: LoginService;
   readonly guard: Guard;
   readonly link: Pick<MainLink, 'isUp' | 'policy'>;
+  /** Whom to tell of a weakness; undefined: nobody is named. */
+  readonly securityTxt?: SecurityTxt | undefined;
   /** Folder of the built web client. */
   readonly webRoot: string;
   readonly clock: Clock;
@@ -200,6 +203,11 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
     server.setTicketKeys(randomBytes(48));
   }
 
+  const securityTxt = (): string | undefined =>
+    options.securityTxt === undefined
+      ? undefined
+      : renderSecurityTxt(options.securityTxt, { publicUrl: options.publicUrl, nowMs: clock.now() });
+
   return {
     async start() {
       const staticFiles = await loadStaticFiles(
@@ -207,7 +215,7 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
         () => options.link.policy.branding.name,
         log,
       );
-      dispatch = buildDispatch({ ...options, routes: buildRoutes(options), staticFiles });
+      dispatch = buildDispatch({ ...options, routes: buildRoutes({ ...options, securityTxt }), staticFiles });
       server.listen(options.listen);
       await once(server, 'listening');
       rotateTicketKeys();

@@ -45,7 +45,7 @@ export class Door {
 
   static async open(
     options: Partial<
-      Pick<HttpsServerOptions, 'timing' | 'profile' | 'clock' | 'registry' | 'proxiesFrom'>
+      Pick<HttpsServerOptions, 'timing' | 'profile' | 'clock' | 'registry' | 'securityTxt' | 'proxiesFrom'>
     > & {
       readonly inside?: Parameters<typeof buildFakeInside>[0];
       readonly withoutWeb?: boolean;

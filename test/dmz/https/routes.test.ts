@@ -16,7 +16,10 @@ const pathOf = (pattern: string): string => pattern.replace('*', 'no-such-thing'
 describe('the table of routes', () => {
   it('has exactly these public ones', () => {
     const open = routesOf().filter(({ access }) => access === 'public');
-    expect(open.map(({ method, pattern }) => `${method} ${pattern}`)).toEqual(['POST /api/login']);
+    expect(open.map(({ method, pattern }) => `${method} ${pattern}`)).toEqual([
+      'GET /.well-known/security.txt',
+      'POST /api/login',
+    ]);
   });
 
   it('has these for half sessions and these for confined ones', () => {
