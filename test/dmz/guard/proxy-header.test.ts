@@ -27,6 +27,12 @@ const text = (line: string) => Buffer.from(line, 'latin1');
 const complete: readonly [string, Buffer, unknown][] = [
   ['TCP4 line', text('PROXY TCP4 192.0.2.7 10.0.0.1 55555 443\r\n'), { ip: '192.0.2.7', port: 55555 }],
   ['TCP6 line', text('PROXY TCP6 2001:db8::9 fd00::1 80 443\r\n'), { ip: '2001:db8::9', port: 80 }],
+  [
+    'a line with the highest port',
+    text('PROXY TCP4 192.0.2.7 10.0.0.1 65535 65535\r\n'),
+    { ip: '192.0.2.7', port: 65_535 },
+  ],
+  ['a line of 107 bytes', text(`PROXY UNKNOWN ${'x'.repeat(91)}\r\n`), undefined],
   ['UNKNOWN line', text('PROXY UNKNOWN\r\n'), undefined],
   ['UNKNOWN line with addresses', text('PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n'), undefined],
   ['binary IPv4', binary(0x21, 0x11, v4Body), { ip: '192.0.2.7', port: 55555 }],
@@ -74,6 +80,10 @@ const invalid: readonly [string, Buffer][] = [
   ['lower case', text('proxy TCP4 192.0.2.7 10.0.0.1 55555 443\r\n')],
   ['an address of the other family', text('PROXY TCP4 2001:db8::9 fd00::1 80 443\r\n')],
   ['a name', text('PROXY TCP4 localhost 10.0.0.1 80 443\r\n')],
+  ['a family of its own', text('PROXY TCP5 2001:db8::9 fd00::1 80 443\r\n')],
+  ['a destination of the other family', text('PROXY TCP4 192.0.2.7 fd00::1 80 443\r\n')],
+  ['a destination port above 65535', text('PROXY TCP4 192.0.2.7 10.0.0.1 80 65536\r\n')],
+  ['107 bytes without an end', text('PROXY UNKNOWN '.padEnd(107, 'x'))],
   ['a zone', text('PROXY TCP6 fe80::1%eth0 fd00::1 80 443\r\n')],
   ['an octet above 255', text('PROXY TCP4 192.0.2.256 10.0.0.1 80 443\r\n')],
   ['a port above 65535', text('PROXY TCP4 192.0.2.7 10.0.0.1 65536 443\r\n')],

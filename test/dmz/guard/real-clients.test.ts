@@ -6,6 +6,7 @@ import { buildRealClients, type RealClientsOptions } from '#dmz/guard/real-clien
 import type { Endpoint } from '#dmz/guard/proxy-header.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
+import { buildRecordedLog } from '#test/main-agent/notify/recorded-log.ts';
 
 const header = 'PROXY TCP4 192.0.2.7 10.0.0.1 55555 443\r\n';
 const open: (() => unknown)[] = [];
@@ -141,6 +142,58 @@ describe('a door behind a balancer', () => {
     await untilClosed(gone);
     expect(rig.accepted).toEqual([]);
     expect(await rig.refused()).toEqual({ 'invalid-header': 2, 'late-header': 2 });
+  });
+
+  it('says in the log why a peer is cut, once a minute for each peer and reason', async () => {
+    let nowMs = 0;
+    const { log, lines } = buildRecordedLog();
+    const rig = await start({ proxiesFrom, log, clock: { now: () => nowMs, monotonic: () => nowMs } });
+    const cut = async (from: string) => {
+      const socket = await dial(rig, from);
+      socket.write('SSH-2.0-x\r\n');
+      await untilClosed(socket);
+    };
+    const told = () =>
+      lines
+        .map((line) => JSON.parse(line) as { peer: string; reason: string })
+        .map(({ peer, reason }) => `${peer} ${reason}`);
+    await cut('127.0.0.3');
+    await cut('127.0.0.3');
+    await cut('127.0.0.4');
+    await cut('127.0.0.2');
+    const first = ['127.0.0.3 unlisted-peer', '127.0.0.4 unlisted-peer', '127.0.0.2 invalid-header'];
+    expect(told()).toEqual(first);
+    nowMs = 59_999;
+    await cut('127.0.0.3');
+    expect(told()).toEqual(first);
+    nowMs = 60_000;
+    await cut('127.0.0.3');
+    expect(told()).toEqual([...first, '127.0.0.3 unlisted-peer']);
+  });
+
+  it('cuts a peer whose header is longer than any can be, and has no listener of its own on a client', async () => {
+    const rig = await start({ proxiesFrom });
+    const long = await dial(rig, '127.0.0.2');
+    long.write(
+      Buffer.concat([Buffer.from('\r\n\r\n\0\r\nQUIT\n\x21\x11\x0f\xff', 'latin1'), Buffer.alloc(8_000)]),
+    );
+    await untilClosed(long);
+    expect(await rig.refused()).toEqual({ 'invalid-header': 1 });
+  });
+
+  it('counts both doors in one number', async () => {
+    const registry = new Registry();
+    for (const protocol of ['https', 'sftp'] as const) {
+      const rig = await start({ proxiesFrom, registry, protocol });
+      const socket = await dial(rig, '127.0.0.3');
+      await untilClosed(socket);
+    }
+    const { values = [] } =
+      (await registry.getSingleMetric('sallyport_proxy_protocol_refused_total')?.get()) ?? {};
+    expect(values.map(({ labels, value }) => [labels['door'], value])).toEqual([
+      ['https', 1],
+      ['sftp', 1],
+    ]);
   });
 
   it('lets a balancer look whether the port is open', async () => {

@@ -180,13 +180,23 @@ describe('bans', () => {
   });
 
   it('never touch a source on the never-ban list', () => {
-    const { guard, fail } = setUp({
+    const { guard, fail, push } = setUp({
       policy: { neverBan: ['192.0.2.0/28', '::1', 'nonsense', '10.0.0.0/99'] },
     });
     fail(100);
     guard.firstFactorFailed(ip, 'root', { isBait: true });
     expect(guard.isBanned(ip, 'https')).toBeUndefined();
     expect(guard.admitConnection(ip, 'sftp').admitted).toBe(true);
+    for (let time = 0; time < 100; time += 1) {
+      guard.malformed(ip, 'sftp', 'x');
+      expect(guard.firstFactorRight(ip, 'alice')).toBeUndefined();
+    }
+    expect(guard.admitConnection(ip, 'sftp').admitted).toBe(true);
+    push({ neverBan: [], bans: [] });
+    // What it did before counts for nothing now.
+    expect(guard.isBanned(ip, 'sftp')).toBeUndefined();
+    fail(14);
+    expect(guard.isBanned(ip, 'https')).toBeUndefined();
     fail(15, '192.0.2.16');
     expect(guard.isBanned('192.0.2.16', 'https')).toBeDefined();
   });

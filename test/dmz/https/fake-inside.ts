@@ -228,6 +228,7 @@ export async function buildFakeInside(
       });
       return challengeView(id);
     },
+    'login.probe': async () => ({ acceptable: true }),
     'login.resume': async ({ challenge }) => {
       asked.push('login.resume');
       return challengeView(challenge);

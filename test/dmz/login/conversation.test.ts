@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { attachesPerSourceMax } from '#dmz/login/limits.ts';
+import { attachesPerSourceMax, passwordCharactersMax, userNameCharactersMax } from '#dmz/login/limits.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { ClientAddress } from '#shared/link/messages.ts';
 import { randomId } from '#shared/random-id.ts';
@@ -215,6 +215,77 @@ describe('the conversation', () => {
     expect(await codeOf(begin(inside, ''))).toBe('refused');
     expect(await codeOf(begin(inside, 'alice', { password: 'x'.repeat(1025) }))).toBe('refused');
     expect(inside.asked).toEqual([]);
+    inside.close();
+  });
+
+  it('names and passwords of the greatest length are asked about, one character more never', async () => {
+    const inside = await buildFakeInside();
+    const asks = () => inside.asked.filter((verb) => verb === 'login.begin').length;
+    await codeOf(begin(inside, 'x'.repeat(userNameCharactersMax)));
+    await codeOf(begin(inside, 'alice', { password: 'x'.repeat(passwordCharactersMax) }));
+    expect(asks()).toBe(2);
+    await codeOf(begin(inside, 'x'.repeat(userNameCharactersMax + 1)));
+    await codeOf(begin(inside, 'alice', { password: 'x'.repeat(passwordCharactersMax + 1) }));
+    expect(asks()).toBe(2);
+    inside.close();
+  });
+
+  it('counts a name or password that can not exist against its source', async () => {
+    const inside = await buildFakeInside();
+    for (let time = 0; time < 15; time += 1) await codeOf(begin(inside, ''));
+    expect(inside.guard.isBanned(client.ip, 'https')).toBeGreaterThan(0);
+    inside.close();
+  });
+
+  it('asks main about a key, unless the name can not exist or the address is banned from SFTP', async () => {
+    const key = Buffer.from('a key');
+    const inside = await buildFakeInside();
+    expect(await inside.login.probe('x'.repeat(userNameCharactersMax), key, client)).toBe(true);
+    expect(await inside.login.probe('x'.repeat(userNameCharactersMax + 1), key, client)).toBe(false);
+    for (let time = 0; time < 20; time += 1) inside.guard.malformed(client.ip, 'https', 'x');
+    expect(await inside.login.probe('alice', key, client)).toBe(true);
+    for (let time = 0; time < 20; time += 1) inside.guard.malformed(client.ip, 'sftp', 'x');
+    expect(await inside.login.probe('alice', key, client)).toBe(false);
+    inside.close();
+  });
+
+  it('says to who is banned when to come back, in whole milliseconds', async () => {
+    const inside = await buildFakeInside();
+    for (let time = 0; time < 15; time += 1) await codeOf(begin(inside, ''));
+    const error: unknown = await begin(inside, 'alice').catch((thrown: unknown) => thrown);
+    const { retryAfterMs = 0 } = (error as { data: { retryAfterMs?: number } }).data;
+    expect(Number.isInteger(retryAfterMs)).toBe(true);
+    expect(retryAfterMs).toBeGreaterThan(14 * 60_000);
+    inside.close();
+  });
+
+  it('a web login whose answer can not be a code stays, tells main nothing and counts against its source', async () => {
+    const inside = await buildFakeInside();
+    const passed = await begin(inside, 'alice', { protocol: 'https' });
+    const again = { outcome: 'again', reason: 'wrong-code' };
+    expect(await passed.answer(new Secret(rightPassword))).toMatchObject({ ...again, attemptsLeft: 5 });
+    expect(await passed.answer(new Secret('654321'))).toMatchObject({ ...again, attemptsLeft: 4 });
+    expect(await passed.answer(new Secret(rightPassword))).toMatchObject({ ...again, attemptsLeft: 4 });
+    expect(inside.asked.filter((verb) => verb === 'login.assert')).toHaveLength(1);
+    for (let time = 0; time < 13; time += 1) await passed.answer(new Secret(rightPassword));
+    expect(inside.guard.isBanned(client.ip, 'https')).toBeGreaterThan(0);
+    inside.close();
+  });
+
+  it('signing out ends the session here and on main', async () => {
+    const inside = await buildFakeInside();
+    const admitted = await (await begin(inside, 'frank')).admit();
+    await admitted.end();
+    expect(admitted.ended.aborted).toBe(true);
+    expect(inside.asked).toContain('session.end');
+    expect(await codeOf(admitted.account())).toBe('no-session');
+    inside.close();
+  });
+
+  it('a session has one set of files, whoever asks', async () => {
+    const inside = await buildFakeInside();
+    const { view, files } = await (await begin(inside, 'frank', { protocol: 'https' })).admit();
+    expect((await inside.login.attach(view.session, client)).files).toBe(files);
     inside.close();
   });
 

@@ -1,4 +1,4 @@
-import { generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
+import { createHash, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { assertionBytesMax, type AssertionClaims } from '#shared/assertion/claims.ts';
 import { commitToCode, isCommitmentTo } from '#shared/assertion/code-commitment.ts';
@@ -153,6 +153,44 @@ describe('an assertion', () => {
     }
   });
 
+  test('that is no JSON, or not UTF-8 although it would read as some, is refused for that', async () => {
+    const payload = JSON.stringify(fullClaims());
+    expect(await whyRefused(forge(goodHeader, `${payload}x`))).toMatch(/payload is not JSON/);
+    const octets = Buffer.from(payload.replace('alice', 'ali\u00ffe'), 'latin1');
+    const input = `${part(goodHeader)}.${octets.toString('base64url')}`;
+    const jws = `${input}.${sign(null, Buffer.from(input), pair.privateKey).toString('base64url')}`;
+    expect(await whyRefused(jws)).toMatch(/payload is not UTF-8/);
+  });
+
+  test('of another number of parts than three, or with an empty one, is not looked into', async () => {
+    const [header = '', payload = '', signature = ''] = (await signed()).split('.');
+    for (const parts of [
+      [header, payload],
+      [header, payload, signature, ''],
+      [header, payload, signature, signature],
+      ['', payload, signature],
+      [header, '', signature],
+      [header, payload, ''],
+    ])
+      expect(await whyRefused(parts.join('.'))).toMatch(/not three parts/);
+  });
+
+  test('is dated with the whole second it was signed in, and may live for a second only', async () => {
+    const { iat: signedAt } = await verifyAssertion(await signed({}, nowMs + 999), expectation());
+    expect(signedAt).toBe(iat);
+    expect(await whyRefused(forge(goodHeader, JSON.stringify(fullClaims({ exp: iat + 1 }))))).toBe(
+      'accepted',
+    );
+  });
+
+  test('may be five seconds off where nothing else is said', async () => {
+    const jws = await signed();
+    const { leewayMs: _said, ...usual } = expectation();
+    const early = (ms: number) => verifyAssertion(jws, { ...usual, nowMs: nowMs - ms });
+    await expect(early(5_000)).resolves.toMatchObject({ iat });
+    await expect(early(5_001)).rejects.toMatchObject({ code: 'refused' });
+  });
+
   test('is refused at the wrong time and accepted up to the leeway on both sides', async () => {
     const jws = await signed();
     const at = (ms: number) => whyRefused(jws, { nowMs: nowMs + ms });
@@ -236,6 +274,19 @@ describe('a code commitment', () => {
     expect(isCommitmentTo(commitment, `${salt}AA`, code)).toBe(false);
     expect(isCommitmentTo(commitment, '', code)).toBe(false);
     expect(isCommitmentTo('', salt, code)).toBe(false);
+  });
+
+  test('of a salt of another length, or in a second spelling, is none although its digest is right', () => {
+    const commitUnder = (salt: Buffer): string =>
+      createHash('sha256').update(salt).update('123456').digest('base64url');
+    for (const length of [15, 16, 17]) {
+      const salt = Buffer.alloc(length, 7);
+      expect(isCommitmentTo(commitUnder(salt), salt.toString('base64url'), code)).toBe(length === 16);
+    }
+    const salt = Buffer.alloc(16);
+    expect(isCommitmentTo(commitUnder(salt), salt.toString('base64url').replace(/A$/, 'B'), code)).toBe(
+      false,
+    );
   });
 
   test('is different each time, so that equal codes can’t be seen in the audit', () => {
