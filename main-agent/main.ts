@@ -1,5 +1,6 @@
-/** The main node's process: `node main-agent/main.ts --config FILE [--check-config]`. */
+/** The main node's process: `node main-agent/main.ts --config FILE [--check-config] [--accept-restored-state REASON]`. */
 import { checkMainAgentConfig, loadMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
+import { acceptRestoredOption } from '#main-agent/restored/limits.ts';
 import { startMainAgent } from '#main-agent/system.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
@@ -13,9 +14,11 @@ const options = credentials === undefined ? {} : { credentials };
 await runNodeProgram<MainAgentConfig>({
   name: 'main-agent',
   check: (file) => checkMainAgentConfig(file, options),
-  start: (config, file) =>
+  options: { [acceptRestoredOption]: 'REASON' },
+  start: (config, file, { [acceptRestoredOption]: acceptRestored }) =>
     startMainAgent(config, {
       ...options,
+      ...(acceptRestored === undefined ? {} : { acceptRestored }),
       configFile: resolve(file),
       clock: systemClock,
       log: buildLog(config.log.level, { main: config.name }),

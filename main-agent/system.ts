@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { buildAdminRoutes } from '#main-agent/admin/routes.ts';
 import type { Certificate } from '#main-agent/admin/listeners.ts';
 import { startAdminServer } from '#main-agent/admin/server.ts';
@@ -18,12 +19,16 @@ import { buildNodeAdmin } from '#main-agent/link/node-admin.ts';
 import { OtherMains } from '#main-agent/link/other-mains.ts';
 import { buildPolicy } from '#main-agent/link/policy.ts';
 import { buildLogin } from '#main-agent/login/build-login.ts';
+import { notifyUser } from '#main-agent/login/login-parts.ts';
 import { registerMetrics } from '#main-agent/metrics.ts';
 import { Deliveries, describeDeliveryProblem } from '#main-agent/notify/deliveries.ts';
 import { openNotify } from '#main-agent/notify/notify.ts';
 import { startWebhooks } from '#main-agent/notify/webhooks.ts';
 import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
 import { findDisagreements, listNotices, listOrphans, listProblems } from '#main-agent/problems.ts';
+import { openRestored } from '#main-agent/restored/restored.ts';
+import { Restores } from '#main-agent/restored/restores.ts';
+import { Starts, type SignedHead } from '#main-agent/restored/starts.ts';
 import { startForgettingRemovedKeys } from '#main-agent/users/removed-keys.ts';
 import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
@@ -42,6 +47,7 @@ import { buildMetricsRegistry } from '#shared/health/metrics-registry.ts';
 import { parseIdentityKey } from '#shared/identity/identity-key.ts';
 import type { LinkTap } from '#shared/link/recording-transport.ts';
 import type { Log } from '#shared/log.ts';
+import { randomId } from '#shared/random-id.ts';
 import { resolveListen, type InheritedSockets } from '#shared/process/inherited-sockets.ts';
 import type { System } from '#shared/process/node-process.ts';
 import { Secret } from '#shared/secret.ts';
@@ -57,7 +63,12 @@ export interface MainAgentSurroundings {
   readonly configFile?: string;
   /** The configuration as it is on disk now, for a reload. */
   readonly reread: () => Promise<MainAgentConfig>;
-  /** The state can't be written any more: nobody may log in, the process must end (S-14). */
+  /** A person's reason why an older state is in force now; such a one is refused without. */
+  readonly acceptRestored?: string;
+  /**
+   * The state can't be written any more (S-14), or a node knows more than it holds: nobody may log in, the process must
+   * end.
+   */
   readonly onStateFailure: () => void;
   /** For tests: sees every byte sent over the link. */
   readonly tap?: LinkTap;
@@ -82,6 +93,30 @@ export async function startMainAgent(
     onFailure: around.onStateFailure,
   });
   const state = around.wrapState?.(opened) ?? opened;
+  const identity = await readSecretFile(config.identityKey, credentials);
+  const identityPem = new Secret(identity.expose().toString('utf8'));
+  const ownKey = parseIdentityKey(identityPem);
+  const enrolments = buildYamlEnrolments({ directory: config.users.enrolmentsDirectory });
+  const boot = randomId();
+  const starts = new Starts(state, boot, ownKey.privateKey, clock);
+  const restores = new Restores(state, clock);
+  const voided = await openRestored({
+    facts: { auditFile: config.audit.file, fingerprint: ownKey.fingerprint, state },
+    state,
+    stateFile: config.state.file,
+    accept: around.acceptRestored,
+    enrolments,
+    nodes: new Map(config.dmzNodes.map((node) => [node.name, node.identity])),
+    restores,
+    starts,
+    totp: config.twoFactor.totp,
+    clock,
+    random: randomBytes,
+    log: part('state'),
+  }).catch(async (error: unknown) => {
+    await opened.close();
+    throw error;
+  });
   const feed = await startAuditFeed({ state, ...config.audit, clock, log: part('audit') });
   const audit = buildAudit(state);
   const users = await openYamlUsers({
@@ -93,7 +128,6 @@ export async function startMainAgent(
     brokenUserFile: config.users.brokenUserFile,
     log: part('users'),
   });
-  const enrolments = buildYamlEnrolments({ directory: config.users.enrolmentsDirectory });
   const departures = new Departures({
     state,
     users,
@@ -157,13 +191,12 @@ export async function startMainAgent(
     clock,
     log: part('login'),
   });
-  const identity = await readSecretFile(config.identityKey, credentials);
-  const identityPem = new Secret(identity.expose().toString('utf8'));
   const links: MainLinks = buildMainLinks({
     nodes: known.trusted(),
     identitiesOf: (node) => known.identitiesOf(node),
     identityKeyPem: identityPem,
     mainName: config.name,
+    boot,
     validatedLogins: config.twoFactor.validatedLogins,
     login: login.loginHandlers,
     session: login.sessionHandlers,
@@ -178,9 +211,14 @@ export async function startMainAgent(
     },
     onJoined: (node) => {
       otherMains.joined(node);
-      links.sendToNode(node, 'audit.head', feed.head());
+      links.sendToNode(node, 'audit.head', starts.sign(feed.head()));
     },
     onAuditKnown: (node, worker, head) => nodeHeads.take(node, worker, head),
+    judgeHead: (node, head) => {
+      const judgement = starts.judge(head);
+      if (judgement.kind === 'contradicts') stopAsOlder(node, judgement.detail, head);
+      return judgement.kind;
+    },
     onOtherMain: (node, other, isHolder) => otherMains.note(node, other, isHolder),
     onAlarm: (node, worker, reason) =>
       keep('link.protocol-violation', { outcome: 'refused', node, detail: `worker ${worker}: ${reason}` }),
@@ -193,6 +231,17 @@ export async function startMainAgent(
     clock,
     log: part('link'),
   });
+
+  /** A node heard of records that this state never held. Nobody may log in on it before a person has looked. */
+  function stopAsOlder(node: string, detail: string, head: SignedHead): void {
+    log.fatal({ alarm: 'state-restored', node, detail }, 'a node knows more than the state: main ends');
+    void links
+      .close()
+      .then(() => restores.suspect(`${node} knows ${detail}`, head))
+      .then(() => feed.flush())
+      .catch((error: unknown) => log.error({ err: error }, 'not noted: the node says it again'))
+      .finally(around.onStateFailure);
+  }
 
   /** Records that no decision waits for. */
   function keep(event: string, facts: Omit<Parameters<typeof audit.append>[0], 'time' | 'event'>): void {
@@ -240,18 +289,22 @@ export async function startMainAgent(
   const checkpoints = new Checkpoints({
     main: config.name,
     auditFile: config.audit.file,
-    privateKey: parseIdentityKey(identityPem).privateKey,
+    privateKey: ownKey.privateKey,
     targets: config.audit.checkpointsTo,
-    head: () => feed.head(),
+    durableHead: () => feed.durableHead(),
     state,
     outbound,
     tellNodes: (head) => {
-      for (const { name } of config.dmzNodes) links.sendToNode(name, 'audit.head', head);
+      for (const { name } of config.dmzNodes) links.sendToNode(name, 'audit.head', starts.sign(head));
     },
     clock,
     log: part('audit'),
   });
   await checkpoints.start();
+  for (const { username, kind } of voided) {
+    const user = users.find(username);
+    if (user !== undefined) notifyUser({ notifier: notify.notifier, clock }, user, kind);
+  }
   const webhooks = await startWebhooks(config.events.webhooks, {
     main: config.name,
     state,
@@ -268,6 +321,7 @@ export async function startMainAgent(
     ...nodeBudget.problems(),
     ...nodeHeads.problems(),
     ...otherMains.problems(),
+    ...restores.problems(),
     ...login.admin.problems(),
     ...listOrphans(departures.list()),
   ];
@@ -303,6 +357,7 @@ export async function startMainAgent(
       twoFactor: login.admin.twoFactor,
       nodeChanges: login.admin.nodeChanges,
       confirmClock: (why) => login.admin.confirmClock(why),
+      acknowledgeRestores: (why) => restores.acknowledge(why),
       explainer: login.admin.explainer,
       deliveryTester: login.deliveryTester,
       nodes,
@@ -317,6 +372,7 @@ export async function startMainAgent(
         userProblems: () => users.problems(),
         auditProblem: () => feed.problem(),
         otherMains: () => otherMains.problems(),
+        restores: () => restores.problems(),
         orphans: () => departures.list(),
         notices,
         lastText: () => deliveries.last('sms'),

@@ -202,6 +202,7 @@ export class LinkClient implements MainLink {
           validatedLogins,
           ...(configHash === undefined ? {} : { configHash }),
           ...(otherMain === undefined ? {} : { otherMain }),
+          ...(this.#auditHead === undefined ? {} : { auditHead: this.#auditHead }),
         };
       },
       onOpen: () => undefined,
@@ -339,10 +340,16 @@ export class LinkClient implements MainLink {
     this.#notify(this.#endListeners, (listener) => listener(key, reason));
   }
 
-  /** Never goes back: a main that lost records can't make the node forget that they were there. */
+  /** Never goes back. A main that does not fit what the hello said never gets to tell a head. */
   #rememberHead(link: JoinedLink, head: EventBody<'audit.head'>): void {
-    if (this.#auditHead === undefined || head.sequence > this.#auditHead.sequence) this.#auditHead = head;
-    link.session.sendEvent('audit.known', this.#auditHead);
+    const known = this.#auditHead;
+    if (
+      known === undefined ||
+      head.start > known.start ||
+      (head.start === known.start && head.sequence > known.sequence)
+    )
+      this.#auditHead = head;
+    link.session.sendEvent('audit.known', this.#auditHead ?? head);
   }
 
   #sendEvent<E extends EventName>(name: E, body: EventBody<E>): void {

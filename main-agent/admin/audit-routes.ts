@@ -13,7 +13,9 @@ import { SallyportError } from '#shared/error.ts';
 import { z } from 'zod';
 import { auditHeads, auditPage, auditRecords } from './audit-answers.ts';
 import { auditWaitMs, pageDefault, pageMax } from './limits.ts';
-import { defineRoute, noBody, noQuery, type Route } from './route.ts';
+import type { AdminReason } from './ports.ts';
+import { reason } from './reason.ts';
+import { defineRoute, noAnswer, noBody, noQuery, type Route } from './route.ts';
 
 /** `/v1/audit`: who did what, and which rule decided. */
 
@@ -22,6 +24,8 @@ export interface AuditPorts {
   readonly auditFeed: Pick<AuditFeed, 'head'>;
   /** What the DMZ nodes remember of the audit. */
   readonly nodeHeads: () => readonly NodeHead[];
+  /** Ends the alarm that state or audit was put back. */
+  readonly acknowledgeRestores: (why: AdminReason) => Promise<void>;
   /** Aborts when main stops: nobody waits for records then. */
   readonly closing: AbortSignal;
 }
@@ -70,6 +74,20 @@ export function buildAuditRoutes(ports: AuditPorts): readonly Route[] {
       handle: async () => {
         const { head, last } = await ports.state.auditExtent();
         return { body: { file: ports.auditFeed.head(), state: { last, head }, nodes: ports.nodeHeads() } };
+      },
+    }),
+    defineRoute({
+      method: 'POST',
+      pattern: '/v1/audit/acknowledge',
+      role: 'admin',
+      summary:
+        'That state.db or the audit was put back is known, and why: status says it no more, the audit does',
+      query: noQuery,
+      body: z.strictObject({ reason }),
+      answer: noAnswer,
+      handle: async ({ body, caller }) => {
+        await ports.acknowledgeRestores({ actor: caller.actor, reason: body.reason });
+        return {};
       },
     }),
     defineRoute({

@@ -19,7 +19,8 @@ export interface CheckpointsOptions {
   readonly privateKey: KeyObject;
   /** http(s) addresses and absolute paths. */
   readonly targets: readonly string[];
-  readonly head: () => ChainHead;
+  /** A head that a crash can't take from the files any more. */
+  readonly durableHead: () => Promise<ChainHead>;
   readonly state: Pick<StateStore, 'auditExtent' | 'commit'>;
   readonly outbound: OutboundClient;
   readonly tellNodes: (head: ChainHead) => void;
@@ -68,9 +69,10 @@ export class Checkpoints {
   }
 
   async #take(): Promise<void> {
-    const { clock, head: readHead, main, privateKey, state, auditFile, targets, tellNodes } = this.#options;
-    const head = readHead();
-    if (head.sequence === 0 || head.sequence === this.#noted) return;
+    const { clock, main, privateKey, state, auditFile, targets, tellNodes, durableHead } = this.#options;
+    // Noted before it is durable, a power cut would make the files look as if they had been put back.
+    const head = await durableHead().catch(() => undefined);
+    if (head === undefined || head.sequence === 0 || head.sequence === this.#noted) return;
     const time = new Date(clock.now()).toISOString();
     const checkpoint = signCheckpoint(head, { main, time, privateKey });
     await this.#try('state.db', async () => void (await state.commit([{ kind: 'note-audit-head', head }])));

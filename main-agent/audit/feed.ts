@@ -32,6 +32,8 @@ export interface AuditFeed {
   problem(): string | undefined;
   /** The last line written. */
   head(): ChainHead;
+  /** The last line that is on the disk when it resolves. Rejects when the file is not being written. */
+  durableHead(): Promise<ChainHead>;
   /** Resolves when every record committed before the call stands in the file, or could not be written. */
   flush(): Promise<void>;
   /** Removes what retention no longer keeps; runs by itself too. */
@@ -88,6 +90,13 @@ class JsonLinesFeed implements AuditFeed {
 
   head(): ChainHead {
     return this.#head;
+  }
+
+  async durableHead(): Promise<ChainHead> {
+    const head = this.#head;
+    if (this.#file === undefined) throw new Error(this.#problem ?? 'the audit file is not open');
+    await this.#file.sync();
+    return head;
   }
 
   flush(): Promise<void> {

@@ -38,6 +38,14 @@ export async function readFirstLine(handle: FileHandle): Promise<string | undefi
   return end === -1 ? undefined : start.toString('utf8', 0, end);
 }
 
+/** Whole lines near the end of a file; the first of them may be the rest of one. */
+export async function readTail(handle: FileHandle): Promise<readonly string[]> {
+  const { size } = await handle.stat();
+  const tail = Buffer.alloc(Math.min(size, lineBytesMax));
+  await handle.read(tail, 0, tail.length, size - tail.length);
+  return tail.toString('utf8').split('\n').slice(0, -1);
+}
+
 /** The last whole line, and where it ends in the file; 0 and no line: there is none. */
 export async function readLastLine(
   handle: FileHandle,

@@ -1,10 +1,11 @@
 import { open, rm } from 'node:fs/promises';
-import type { StateStore } from '#main-agent/state/state-store.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
 import { listRotated, type RotatedFile } from './audit-files.ts';
 import { hashLine, parseLine, type ChainHead } from './chain.ts';
-import { readLastLine } from './file-lines.ts';
+import { readLastLine, readLines } from './file-lines.ts';
 import { auditInStateMs, pruneStep } from './limits.ts';
+import { isRestoreRecord } from './verify.ts';
 
 /**
  * What leaves: full files past their retention, each after a record that says where the chain begins from now on, and
@@ -50,14 +51,24 @@ export class Housekeeping {
     if (safe !== undefined) await this.#prune(safe.last.sequence);
   }
 
-  /** The record is durable before the file goes, so that a chain that begins late is explained by itself. */
+  /**
+   * The record is durable before the file goes, so that a chain that begins late is explained by itself. What was said
+   * in it of restores is said anew: no retention takes that away.
+   */
   async #retire({ path, last }: EndedFile): Promise<void> {
     const { state, clock } = this.#options;
+    const time = new Date(clock.now()).toISOString();
+    const restores: Change[] = [];
+    for await (const { text } of readLines(path)) {
+      const record = parseLine(text)?.record;
+      if (record !== undefined && isRestoreRecord(record))
+        restores.push({ kind: 'audit', record: { ...record, time, outcome: 'ok', actor: 'system' } });
+    }
     await state.commit([
       {
         kind: 'audit',
         record: {
-          time: new Date(clock.now()).toISOString(),
+          time,
           event: 'audit.retired',
           outcome: 'ok',
           actor: 'system',
@@ -66,6 +77,7 @@ export class Housekeeping {
           detail: `${last.sequence}:${last.hash}`,
         },
       },
+      ...restores,
     ]);
     await rm(path, { force: true });
   }

@@ -78,6 +78,11 @@ export class RotatingFile {
     return rotated;
   }
 
+  /** What was appended is on the disk when it resolves. */
+  async sync(): Promise<void> {
+    await this.#requireHandle().datasync();
+  }
+
   async close(): Promise<void> {
     const handle = this.#handle;
     this.#handle = undefined;

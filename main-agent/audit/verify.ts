@@ -27,8 +27,17 @@ export interface AuditWhole {
   readonly tooOld: readonly string[];
   /** Events that a DMZ node counted and main never got; each is told in the audit too. */
   readonly edgeLosses: readonly EdgeLoss[];
+  /** How often, and when, state.db or these files were put back: the audit tells it for ever. */
+  readonly restores: readonly ToldRestore[];
   /** The file ends amid a line: a writer at work, or a crash that main mends at its next start. */
   readonly endsAmidLine: boolean;
+}
+
+export interface ToldRestore {
+  /** Number of the record that says so. */
+  readonly record: number;
+  readonly what: 'state' | 'audit';
+  readonly detail: string;
 }
 
 export interface AuditBroken {
@@ -70,6 +79,8 @@ class Walk {
   readonly #files: readonly string[];
   readonly #expected: readonly ExpectedHead[];
   readonly #edges = new EdgeCounts();
+  /** By reference: retention says those anew that it would take away. */
+  readonly #restores = new Map<string, ToldRestore>();
   #head = chainStart;
   #first = 0;
   #records = 0;
@@ -125,6 +136,7 @@ class Walk {
       agreed: this.#expected.filter((one) => !this.#isOld(one)).map(({ from }) => from),
       tooOld: this.#expected.filter((one) => this.#isOld(one)).map(({ from }) => from),
       edgeLosses: this.#edges.losses(),
+      restores: [...this.#restores.values()],
       endsAmidLine: this.#endsAmidLine,
     };
   }
@@ -148,6 +160,7 @@ class Walk {
     );
     if (other !== undefined) return `differs from what ${other.from} knows`;
     this.#explain(line.record);
+    this.#noteRestore(line.sequence, line.record);
     return this.#edges.take(line.sequence, line.record);
   }
 
@@ -162,6 +175,13 @@ class Walk {
     if (hash === this.#unexplained?.previous) this.#unexplained = undefined;
   }
 
+  #noteRestore(sequence: number, record: object): void {
+    if (!isRestoreRecord(record)) return;
+    const { event, reference, detail = '' } = record;
+    const what = event === 'state.restored' ? 'state' : 'audit';
+    if (!this.#restores.has(reference)) this.#restores.set(reference, { record: sequence, what, detail });
+  }
+
   #isOld({ sequence }: ExpectedHead): boolean {
     return sequence > 0 && sequence < this.#first;
   }
@@ -169,4 +189,16 @@ class Walk {
   #broken(reason: string): AuditBroken {
     return { ok: false, file: this.#file, line: this.#line, reason, head: this.#head };
   }
+}
+
+interface RestoreRecord {
+  readonly event: 'state.restored' | 'audit.restored';
+  readonly reference: string;
+  readonly detail?: string;
+}
+
+/** Does it say that state.db or the audit was put back? */
+export function isRestoreRecord(record: object): record is RestoreRecord {
+  if (!('event' in record) || !('reference' in record) || typeof record.reference !== 'string') return false;
+  return record.event === 'state.restored' || record.event === 'audit.restored';
 }

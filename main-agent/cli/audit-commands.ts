@@ -56,6 +56,15 @@ export function addAuditCommands(program: Command, context: CommandContext): voi
 
   addAuditVerify(audit, context);
 
+  audit
+    .command('acknowledge')
+    .description('state.db or the audit was put back, and you know why: status says it no more')
+    .requiredOption('--reason <text>', 'why; it is audited')
+    .action(async ({ reason }: { readonly reason: string }) => {
+      const json = await context.call('POST', '/v1/audit/acknowledge', { body: { reason } });
+      context.print(json, () => 'Acknowledged. `sallyport audit verify` goes on saying it.\n');
+    });
+
   withFilter(
     audit
       .command('export')

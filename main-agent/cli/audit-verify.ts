@@ -156,7 +156,7 @@ function parseHead(text: string): ChainHead {
 }
 
 function showWhole(whole: AuditWhole, { silent, notes }: Witnesses): string {
-  const { records, files, first, head, agreed, tooOld, edgeLosses, endsAmidLine } = whole;
+  const { records, files, first, head, agreed, tooOld, edgeLosses, restores, endsAmidLine } = whole;
   const lines = [
     `${records} records in ${files} files, unbroken. Head: ${head.sequence}:${head.hash}`,
     ...(first > 1 ? [`Records before ${first} were removed by retention.`] : []),
@@ -165,6 +165,10 @@ function showWhole(whole: AuditWhole, { silent, notes }: Witnesses): string {
     ...silent.map((what) => `Not compared: ${what}`),
     ...edgeLosses.map(
       ({ node, missing, record }) => `${missing} events of ${node} never came; record ${record} says so`,
+    ),
+    ...restores.map(
+      ({ record, what, detail }) =>
+        `Put back: ${what === 'state' ? 'state.db' : 'the audit'}; record ${record} says so: ${detail}`,
     ),
     ...notes.map((note) => `Note: ${note}`),
     ...(endsAmidLine

@@ -18,6 +18,7 @@ export function addSystemCommands(program: Command, context: CommandContext): vo
     .action(async () => {
       const json = await context.call('GET', '/v1/status');
       context.print(json, () => showStatus(json));
+      if (!readAnswer(statusAnswer, json).ok) throw new SallyportError('internal', 'Not all is well');
     });
 
   program

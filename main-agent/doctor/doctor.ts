@@ -16,6 +16,8 @@ export interface DoctorParts {
   readonly userProblems: () => readonly SourceProblem[];
   /** Why audit.jsonl is not being written. */
   readonly auditProblem: () => string | undefined;
+  /** State or audit that was put back, until somebody acknowledges it. */
+  readonly restores: () => readonly string[];
   /** Processes that show this main's key to a node. */
   readonly otherMains: () => readonly string[];
   /** Names whose users are gone, or that came back undecided. */
@@ -50,6 +52,7 @@ export function buildDoctor(parts: DoctorParts): Doctor {
         detail,
         hint: 'systemctl stop main-agent on the box that should not be main; it then has no key to show',
       })),
+      ...parts.restores().map((detail): Finding => ({ check: 'restore', state: 'bad', detail })),
       examineClock(parts.clockProblem()),
       ...examineUsers(parts.userProblems()),
       ...examineOrphans(parts.orphans()),

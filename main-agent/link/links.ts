@@ -2,6 +2,7 @@
  * Main's links to all its nodes: one dialer per worker, what main answers over them, what it tells them. The node's
  * first worker is dialled at the configured address; its hello names the ports of the others, on the same host.
  */
+import type { Judgement } from '#main-agent/restored/starts.ts';
 import type { Clock } from '#shared/clock.ts';
 import { requireFingerprint } from '#shared/identity/fingerprint.ts';
 import { FramePool } from '#shared/link/frame-pool.ts';
@@ -49,6 +50,8 @@ export interface MainLinksOptions extends LinkHandlers {
   readonly onJoined?: (node: string, worker: number) => void;
   /** The highest audit head a worker was ever told. */
   readonly onAuditKnown?: (node: string, worker: number, head: EventBody<'audit.known'>) => void;
+  /** Of what a worker says it was told: is it main's own word, and does the state know of it? */
+  readonly judgeHead?: (node: string, head: EventBody<'audit.known'>) => Judgement['kind'];
   /** Another process with our key is about: `isHolder`: it has the node's link, and we do not. */
   readonly onOtherMain?: (node: string, other: OtherMain, isHolder: boolean) => void;
   /** A node broke the protocol and its link was closed: for the audit and the admins. */
@@ -253,6 +256,7 @@ class Links implements MainLinks {
           },
           onEdgeEvent: (event) => onEdgeEvent(node.name, worker, event),
           onJoined: () => this.#options.onJoined?.(node.name, worker),
+          judgeHead: (head) => this.#options.judgeHead?.(node.name, head) ?? 'fits',
           onOtherMain: (other, isHolder) => {
             if (isHolder) dialer.waitNext(otherMainRetryMs);
             this.#options.onOtherMain?.(node.name, other, isHolder);

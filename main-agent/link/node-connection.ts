@@ -4,6 +4,7 @@
  *
  * Trust: the node's messages and frames; a hostile node ends its own link, with an alarm, and nothing else.
  */
+import type { Judgement } from '#main-agent/restored/starts.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Asker } from '#shared/link/asker.ts';
@@ -53,6 +54,8 @@ export interface NodeConnectionOptions {
   /** The node may be told things now. */
   readonly onJoined?: () => void;
   readonly onAuditKnown?: (head: EventBody<'audit.known'>) => void;
+  /** What the node was told by main: is it main's own word, and does the state know of it? */
+  readonly judgeHead?: (head: EventBody<'audit.known'>) => Judgement['kind'];
   /** Another process with our key holds the link, and we are out; or it wanted it, and was turned away. */
   readonly onOtherMain?: (other: OtherMain, isHolder: boolean) => void;
   readonly onClose: (reason: string, breach: boolean) => void;
@@ -177,6 +180,7 @@ export class NodeConnection implements NodeLink {
       this.#session.close(describeHolder(hello.otherMain));
       return;
     }
+    if (hello.auditHead !== undefined && !this.#fits(hello.auditHead)) return;
     this.#processGone = onOpen(hello);
     // What the node kept for this link may be of sessions it does not know to be over.
     this.#dispatcher.allowStrays();
@@ -196,9 +200,18 @@ export class NodeConnection implements NodeLink {
 
   #receive(event: AnyEvent): void {
     if (event.name === 'edge.event') this.#options.onEdgeEvent(event.body);
-    else if (event.name === 'audit.known') this.#options.onAuditKnown?.(event.body);
-    else if (event.name === 'main.turned-away') this.#options.onOtherMain?.(event.body, false);
+    else if (event.name === 'audit.known') {
+      if (this.#fits(event.body)) this.#options.onAuditKnown?.(event.body);
+    } else if (event.name === 'main.turned-away') this.#options.onOtherMain?.(event.body, false);
     else if (event.name === 'lane.grant') void this.#joinLane(event.body.token);
+  }
+
+  /** A node that makes main's words up is hostile; one that knows more than main has nothing to ask of it. */
+  #fits(head: EventBody<'audit.known'>): boolean {
+    const kind = this.#options.judgeHead?.(head) ?? 'fits';
+    if (kind === 'forged') this.#session.closeAsBreach('a head of the audit that main did not sign');
+    if (kind === 'contradicts') this.#session.close('the node knows more than the state');
+    return kind === 'fits';
   }
 
   async #joinLane(token: string): Promise<void> {

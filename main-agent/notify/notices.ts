@@ -57,6 +57,18 @@ const texts: Readonly<
     subject: 'New recovery codes were made',
     happened: 'New recovery codes were made for your account. The ones before do not work any more.',
   },
+  'recovery-codes-void': {
+    subject: 'Your recovery codes do not work any more',
+    happened:
+      'Our records were restored from a backup that does not know which recovery codes were used since. To be safe, none of yours works any more.',
+    advice: 'Sign in on the web with your phone, choose User options, and make new recovery codes.',
+  },
+  'two-factor-void': {
+    subject: 'Your second factor does not work any more',
+    happened:
+      'Our records were restored from a backup from before you changed or lost your second factor. To be safe, the one that the backup knows does not work any more.',
+    advice: 'Ask your administrator to let you set up two-factor authentication anew.',
+  },
   'changes-revoked': {
     subject: 'Changes of your account were undone',
     happened:

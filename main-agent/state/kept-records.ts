@@ -9,6 +9,8 @@ export interface KeptLists {
   readonly ban: StoredBan;
   readonly 'revoked-node': StoredRevocation;
   readonly 'node-rotation': StoredRotation;
+  readonly start: StoredStart;
+  readonly restore: StoredRestore;
 }
 export type KeptList = keyof KeptLists;
 
@@ -64,6 +66,35 @@ export interface StoredRevocation {
   readonly reason: string;
   readonly createdBy: string;
   readonly createdAtMs: number;
+}
+
+/** A start of main on this state. Every process that ever wrote to it has one, so that a fork of the state shows. */
+export interface StoredStart {
+  /** The process, as it calls itself to its nodes. */
+  readonly id: string;
+  /** Grows with each start. */
+  readonly number: number;
+  /** No audit record from this number on was written by an earlier process. */
+  readonly firstSequence: number;
+  /** A restore was accepted at this start: what processes of lower numbers signed is settled. */
+  readonly settles?: true;
+}
+
+/** State or audit that was put back, told until somebody acknowledges it. */
+export interface StoredRestore {
+  readonly id: string;
+  /** Which of the two is older than what is known of it. */
+  readonly what: 'state' | 'audit';
+  readonly noticedAtMs: number;
+  /** What is known, and by whom. */
+  readonly detail: string;
+  /** Number of the newest audit record that somebody knows. */
+  readonly known: number;
+  /** Number of the start that a node was told of. */
+  readonly knownStart?: number;
+  /** Of `state`: main does not start before it is accepted. */
+  readonly accepted?: { readonly atMs: number; readonly reason: string };
+  readonly acknowledged?: { readonly atMs: number; readonly by: string; readonly reason: string };
 }
 
 /** Keys that take the place of the configured ones; the ones before are good until `overlapUntilMs`. */

@@ -237,6 +237,29 @@ export class ChangeWriter {
       case 'prune-audit':
         this.#run('DELETE FROM audit WHERE sequence < ?', change.before);
         return true;
+      case 'restore-audit':
+        this.#run(
+          'INSERT INTO audit (sequence, reference, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+          change.sequence,
+          change.record.reference ?? null,
+          JSON.stringify(change.record),
+        );
+        return true;
+      case 'skip-audit-numbers':
+        // AUTOINCREMENT counts on from this table's row, which is there after the first record.
+        if (!this.#changes(`UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'audit'`, change.upTo))
+          this.#run(`INSERT INTO sqlite_sequence (name, seq) VALUES ('audit', ?)`, change.upTo);
+        return true;
+      case 'void-evidence':
+        for (const table of ['sessions', 'leases', 'devices', 'bypass_codes'])
+          this.#run(`DELETE FROM ${table}`);
+        this.#run('UPDATE delivered_codes SET expires_at = 0');
+        this.#run(
+          `INSERT INTO time_steps SELECT username, present, ? FROM enrolments WHERE present IS NOT NULL
+           ON CONFLICT DO UPDATE SET step = max(step, excluded.step)`,
+          change.step,
+        );
+        return true;
       case 'note-edge-event':
         return this.#changes(
           `INSERT INTO edge_counts VALUES (?1, ?2, ?3, ?4)

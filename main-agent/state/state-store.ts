@@ -157,6 +157,15 @@ export type Change =
   | { readonly kind: 'audit'; readonly record: AuditRecord }
   /** Never fails. The head of the audit files, so that they can be compared with it. */
   | { readonly kind: 'note-audit-head'; readonly head: ChainHead }
+  /** Never fails. A record that stands in the audit files under this number and in an older store does not. */
+  | { readonly kind: 'restore-audit'; readonly sequence: number; readonly record: AuditRecord }
+  /** Never fails. Numbers up to this one are known elsewhere: none of them is given again. */
+  | { readonly kind: 'skip-audit-numbers'; readonly upTo: number }
+  /**
+   * Never fails. For a store that is older than what happened: no session, lease, device, bypass or sent code in it is
+   * good any more, and no time step up to `step` of any enrolment.
+   */
+  | { readonly kind: 'void-evidence'; readonly step: number }
   /** Never fails. Only for records that are durable in the audit files. */
   | { readonly kind: 'prune-audit'; readonly before: number }
   /** Fails if this boot's count stands there already. */

@@ -37,7 +37,9 @@ export interface AccountNotice {
     | 'ssh-key-added'
     | 'ssh-key-removed'
     | 'recovery-codes-renewed'
-    | 'changes-revoked';
+    | 'changes-revoked'
+    | 'recovery-codes-void'
+    | 'two-factor-void';
   readonly atMs: number;
   readonly node?: string;
   readonly clientIp?: string;

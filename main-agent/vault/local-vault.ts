@@ -330,6 +330,7 @@ function stepId(enrolment: string, step: number): string {
   return `step:${enrolment}:${step}`;
 }
 
-function recoveryId(fingerprint: string): string {
+/** Under which `use-code` knows a recovery code, by its HMAC. */
+export function recoveryId(fingerprint: string): string {
   return `recovery:${fingerprint}`;
 }

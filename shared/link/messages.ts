@@ -617,6 +617,15 @@ export type FirstFactorEvidence = z.output<typeof firstFactor>;
 const otherMain = z.strictObject({ from: text(64), sinceMs: milliseconds });
 export type OtherMain = z.output<typeof otherMain>;
 
+/** A head of the audit, signed by the process of main that told it (main-agent/restored/starts.ts). */
+const auditHead = z.strictObject({
+  start: count,
+  boot: id,
+  sequence: count,
+  hash: z.string().regex(/^[0-9a-f]{64}$/),
+  signature: z.string().regex(/^[A-Za-z0-9_-]{86}$/),
+});
+
 export const helloSchema = z.strictObject({
   /** Wire versions this end speaks, lowest and highest. */
   versions: z.tuple([count, count]),
@@ -634,6 +643,8 @@ export const helloSchema = z.strictObject({
   configHash: text(64).optional(),
   /** DMZ only: another main with this key holds the link; the one that is told this is turned away. */
   otherMain: otherMain.optional(),
+  /** DMZ only: the newest head that its process was ever told. */
+  auditHead: auditHead.optional(),
 });
 export type Hello = z.output<typeof helloSchema>;
 
@@ -651,8 +662,6 @@ export const policySchema = z.strictObject({
 });
 export type Policy = z.output<typeof policySchema>;
 
-const auditHead = z.strictObject({ sequence: count, hash: z.string().regex(/^[0-9a-f]{64}$/) });
-
 /** Sessions are named by `sessionKey(id)` in events, never by id. */
 export const eventSchemas = {
   /** main → DMZ */
@@ -660,9 +669,9 @@ export const eventSchemas = {
   'session.ended': z.strictObject({ sessionKey: id, reason: text(128) }),
   /** DMZ → main: may a data lane join this link? Single use, 10 s. */
   'lane.grant': z.strictObject({ token: id }),
-  /** main → DMZ: the head of the audit chain; the node remembers the highest, and answers with it. */
+  /** main → DMZ: the head of the audit chain; the node remembers the newest, and answers with it. */
   'audit.head': auditHead,
-  /** DMZ → main: the highest head this process was told. */
+  /** DMZ → main: the newest head this process was told. */
   'audit.known': auditHead,
   /** main → DMZ: all edge events of that boot up to this one are in the audit. */
   'edge.taken': z.strictObject({ boot: id, sequence: count }),

@@ -19,7 +19,9 @@ export interface NodeProgram<Config> {
   check(
     file: string,
   ): Promise<{ ok: true; config: Config } | { ok: false; problems: readonly ConfigProblem[] }>;
-  start(config: Config, file: string): Promise<System>;
+  /** Options of this program alone that take a text: name, and what stands for the text in the usage line. */
+  readonly options?: Readonly<Record<string, string>>;
+  start(config: Config, file: string, options: Readonly<Record<string, string | undefined>>): Promise<System>;
 }
 
 /** node:sqlite without a flag, argon2 and ML-KEM in node:crypto, and type stripping that is stable. */
@@ -30,7 +32,7 @@ const exitUsage = 2;
 
 export async function runNodeProgram<Config>(program: NodeProgram<Config>): Promise<void> {
   requireNode();
-  const { config: file, 'check-config': checkOnly } = readArguments(program.name);
+  const { file, checkOnly, options } = readArguments(program.name, program.options ?? {});
   const checked = await program.check(file);
   if (!checked.ok) {
     process.stderr.write(`${printProblems(checked.problems)}\n`);
@@ -42,7 +44,7 @@ export async function runNodeProgram<Config>(program: NodeProgram<Config>): Prom
   }
   let system: System;
   try {
-    system = await program.start(checked.config, file);
+    system = await program.start(checked.config, file, options);
   } catch (error) {
     process.stderr.write(`${program.name}: ${describeFailure(error)}\n`);
     process.exit(isSallyportError(error, 'config') ? exitUsage : exitFailed);
@@ -78,16 +80,34 @@ function requireNode(): void {
   process.exit(exitUsage);
 }
 
-function readArguments(name: string): { config: string; 'check-config': boolean } {
+interface Arguments {
+  readonly file: string;
+  readonly checkOnly: boolean;
+  readonly options: Readonly<Record<string, string | undefined>>;
+}
+
+function readArguments(name: string, own: Readonly<Record<string, string>>): Arguments {
+  const texts = Object.keys(own).map((option) => [option, { type: 'string' }] as const);
   try {
     const { values } = parseArgs({
-      options: { config: { type: 'string' }, 'check-config': { type: 'boolean', default: false } },
+      options: {
+        ...Object.fromEntries(texts),
+        config: { type: 'string' },
+        'check-config': { type: 'boolean' },
+      },
     });
-    if (values.config !== undefined) return { config: values.config, 'check-config': values['check-config'] };
+    const { config, 'check-config': checkOnly, ...others } = values;
+    const options = Object.fromEntries(
+      Object.entries(others).flatMap(([option, value]) =>
+        typeof value === 'string' ? [[option, value]] : [],
+      ),
+    );
+    if (typeof config === 'string') return { file: config, checkOnly: checkOnly === true, options };
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
   }
-  process.stderr.write(`usage: node ${name}/main.ts --config FILE [--check-config]\n`);
+  const more = Object.entries(own).map(([option, text]) => ` [--${option} ${text}]`);
+  process.stderr.write(`usage: node ${name}/main.ts --config FILE [--check-config]${more.join('')}\n`);
   process.exit(exitUsage);
 }
 

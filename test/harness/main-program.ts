@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { checkMainAgentConfig, loadMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
+import { acceptRestoredOption } from '#main-agent/restored/limits.ts';
 import { type MainAgentSurroundings, startMainAgent } from '#main-agent/system.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
@@ -15,9 +16,11 @@ export function runMainAgent(extra: (configFile: string) => Partial<MainAgentSur
   return runNodeProgram<MainAgentConfig>({
     name: 'main-agent',
     check: (file) => checkMainAgentConfig(file),
-    start: async (config, file) => {
+    options: { [acceptRestoredOption]: 'REASON' },
+    start: async (config, file, { [acceptRestoredOption]: acceptRestored }) => {
       while (existsSync(join(dirname(file), holdFileName))) await wait(holdPollMs);
       return startMainAgent(config, {
+        ...(acceptRestored === undefined ? {} : { acceptRestored }),
         clock: systemClock,
         log: buildLog(config.log.level, { main: config.name }),
         inherited: new Map(),

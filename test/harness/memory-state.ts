@@ -85,6 +85,8 @@ export function buildMemoryState(now: () => number): MemoryState {
       ban: new Map(),
       'revoked-node': new Map(),
       'node-rotation': new Map(),
+      start: new Map(),
+      restore: new Map(),
     },
     audit: [],
     auditHead: undefined,
@@ -218,8 +220,11 @@ function copyTables(tables: Tables): Tables {
       ban: new Map(tables.kept.ban),
       'revoked-node': new Map(tables.kept['revoked-node']),
       'node-rotation': new Map(tables.kept['node-rotation']),
+      start: new Map(tables.kept.start),
+      restore: new Map(tables.kept.restore),
     },
-    audit: [...tables.audit],
+    // With its holes: numbers that were skipped.
+    audit: tables.audit.slice(),
     auditHead: tables.auditHead,
     auditPrunedBefore: tables.auditPrunedBefore,
     edgeCounts: new Map(tables.edgeCounts),
@@ -395,6 +400,21 @@ function apply(tables: Tables, change: Change): boolean {
       return true;
     case 'note-audit-head':
       tables.auditHead = change.head;
+      return true;
+    case 'restore-audit':
+      tables.audit[change.sequence - 1] ??= change.record;
+      return true;
+    case 'skip-audit-numbers':
+      tables.audit.length = Math.max(tables.audit.length, change.upTo);
+      return true;
+    case 'void-evidence':
+      for (const map of [tables.sessions, tables.leases, tables.devices, tables.bypassCodes]) map.clear();
+      for (const code of tables.deliveredCodes.values())
+        tables.deliveredCodes.set(code.id, { ...code, expiresAtMs: 0 });
+      for (const [user, enrolment] of tables.enrolments) {
+        const key = pair(user, enrolment);
+        tables.steps.set(key, Math.max(tables.steps.get(key) ?? -Infinity, change.step));
+      }
       return true;
     case 'prune-audit':
       tables.auditPrunedBefore = Math.max(tables.auditPrunedBefore, change.before);

@@ -122,7 +122,8 @@ export async function startProduct(
     async sallyport(...args) {
       const command = ['--socket', site.files.main.socket, ...args];
       const { status, stdout, stderr } = await runProgram(join(root, 'scripts', 'sallyport'), command);
-      if (status !== 0) throw new Error(`sallyport ${args.join(' ')} ended with ${status}: ${stderr}`);
+      if (status !== 0)
+        throw new Error(`sallyport ${args.join(' ')} ended with ${status}: ${stderr}${stdout}`);
       return stdout;
     },
     mails,

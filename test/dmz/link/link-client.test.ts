@@ -507,10 +507,21 @@ describe('what the node tells of its edge', () => {
   it('remembers the highest audit head and answers with it, whatever main says later', async () => {
     const known: number[] = [];
     const memory = await buildMemoryLink({ onAuditKnown: (head) => known.push(head.sequence) });
-    for (const sequence of [3, 7, 5])
-      memory.connection().send('audit.head', { sequence, hash: String(sequence).repeat(64) });
+    const [boot, signature] = [randomId(), 'A'.repeat(86)];
+    const told = (start: number, sequence: number) => ({
+      start,
+      boot,
+      sequence,
+      signature,
+      hash: String(sequence).repeat(64),
+    });
+    for (const sequence of [3, 7, 5]) memory.connection().send('audit.head', told(1, sequence));
     await turn();
     expect(known).toEqual([3, 7, 7]);
+    // A later start of main counts more than a higher number of an earlier one.
+    memory.connection().send('audit.head', told(2, 6));
+    await turn();
+    expect(known).toEqual([3, 7, 7, 6]);
     memory.close();
   });
 });

@@ -118,6 +118,7 @@ export const goodRequests: Readonly<Record<string, GoodRequest>> = {
     body: { reason },
     before: orphanAlice,
   },
+  'POST /v1/audit/acknowledge': { path: '/v1/audit/acknowledge', body: { reason } },
   'POST /v1/clock/confirm': { path: '/v1/clock/confirm', body: { reason } },
   'POST /v1/test-delivery': { path: '/v1/test-delivery', body: { user: 'alice' } },
   'GET /v1/sessions': { path: '/v1/sessions' },

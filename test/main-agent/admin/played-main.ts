@@ -240,6 +240,7 @@ export async function startPlayedMain(
       },
       endAllOf: async (name, { actor, reason }) => void asked.push(`end-leases ${name} ${actor} ${reason}`),
     },
+    acknowledgeRestores: async ({ actor, reason }) => void asked.push(`restore ${actor} ${reason}`),
     confirmClock: async ({ actor, reason }) => void asked.push(`clock ${actor} ${reason}`),
     twoFactor: {
       status: async (name) => playedReport(name),

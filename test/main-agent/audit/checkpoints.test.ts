@@ -66,7 +66,7 @@ describe('checkpoints of the audit', () => {
       auditFile: join(folder, 'audit.jsonl'),
       privateKey: key,
       targets,
-      head: () => head,
+      durableHead: async () => head,
       state,
       outbound: sender,
       tellNodes: ({ sequence }) => told.push(sequence),

@@ -66,7 +66,7 @@ describe('sallyport audit verify', () => {
       auditFile: file,
       privateKey: key.privateKey,
       targets: [],
-      head: () => feed.head(),
+      durableHead: () => feed.durableHead(),
       state,
       outbound,
       tellNodes: () => undefined,

@@ -458,6 +458,47 @@ export function describeStateStore(
       expect(await store.failures('code:alice')).toMatchObject({ recent: 2, inARow: 3 });
     });
 
+    it('S-03: voids all evidence of a state that was put back, and keeps the rest', async () => {
+      await accepted(
+        { kind: 'set-enrolment', user: 'alice', id: 'e1', expected: undefined },
+        { kind: 'use-time-step', user: 'alice', enrolment: 'e1', step: 5 },
+        { kind: 'set-enrolment', user: 'bob', id: 'e2', expected: undefined },
+        { kind: 'use-time-step', user: 'bob', enrolment: 'e2', step: 500 },
+        { kind: 'open-session', session: session('s1') },
+        { kind: 'open-lease', lease: lease('l1', {}) },
+        { kind: 'set-bypass-code', user: 'alice', code: { id: 'b', expiresAtMs: 2_000_000, reEnrol: true } },
+        { kind: 'use-code', user: 'alice', id: 'c1' },
+      );
+      expect(await accepted({ kind: 'void-evidence', step: 100 })).toBe(true);
+      expect(await store.sessions()).toEqual([]);
+      expect(await store.leases()).toEqual([]);
+      expect(await store.twoFactorState('alice')).toMatchObject({
+        enrolment: 'e1',
+        lastStep: 100,
+        bypassCode: undefined,
+      });
+      expect(await store.twoFactorState('bob')).toMatchObject({ lastStep: 500 });
+      expect(await store.usedCodes('alice', ['c1'])).toEqual(['c1']);
+    });
+
+    it('takes audit records back under their numbers, and gives no number twice', async () => {
+      expect(await accepted({ kind: 'skip-audit-numbers', upTo: 0 })).toBe(true);
+      await accepted({ kind: 'audit', record: record('R1') });
+      await accepted(
+        { kind: 'restore-audit', sequence: 1, record: record('another') },
+        { kind: 'restore-audit', sequence: 2, record: record('R2') },
+        { kind: 'skip-audit-numbers', upTo: 7 },
+        { kind: 'skip-audit-numbers', upTo: 3 },
+        { kind: 'audit', record: record('R8') },
+      );
+      expect((await store.auditAfter(0, 10)).map((row) => [row.sequence, row.record.reference])).toEqual([
+        [1, 'R1'],
+        [2, 'R2'],
+        [8, 'R8'],
+      ]);
+      expect(await store.auditExtent()).toMatchObject({ last: 8 });
+    });
+
     it('keeps audit records in order, finds them by reference and tells who listens', async () => {
       let told = 0;
       const stop = store.onAudit(() => told++);

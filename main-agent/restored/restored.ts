@@ -1,0 +1,80 @@
+import type { AuditRecord } from '#main-agent/audit/record.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { Log } from '#shared/log.ts';
+import { acceptRestoredState, type AcceptanceParts, type Voided } from './acceptance.ts';
+import { acceptRestoredOption, reasonCharactersMax } from './limits.ts';
+import { findOlderAudit, findOlderState } from './witnesses.ts';
+
+/**
+ * Before main writes anything: is state.db older than what the audit files, their checkpoints or a node know? A used
+ * recovery code, a revoked token, a session that was signed out would be good again, so main refuses to start until a
+ * person accepts the restore with a reason; then nothing of that is good.
+ */
+export interface RestoredParts extends AcceptanceParts {
+  readonly stateFile: string;
+  /** The reason that `--accept-restored-state` was given. */
+  readonly accept: string | undefined;
+  readonly log: Log;
+}
+
+/** Rejects `config`. Resolves with who lost a part of their second factor by an acceptance. */
+export async function openRestored(parts: RestoredParts): Promise<readonly Voided[]> {
+  const { restores, starts, log } = parts;
+  const reason = requireReason(parts.accept);
+  await restores.start();
+  const older = await describeOlderState(parts);
+  if (older === undefined) {
+    if (reason !== undefined)
+      log.warn(`--${acceptRestoredOption} was given, and nothing is to be accepted: take it out again`);
+    const audit = await findOlderAudit(parts.facts);
+    await starts.begin();
+    if (audit !== undefined) {
+      const detail = `${parts.facts.auditFile} ended at record ${audit.endsAt}, state.db has noted ${audit.noted} in it; written again from state.db`;
+      log.error({ alarm: 'audit-restored', detail }, 'the audit was put back or cut');
+      await restores.noticeOldAudit(detail, audit.noted);
+    }
+    return [];
+  }
+  if (reason === undefined) throw refusal(older.detail);
+  log.error({ alarm: 'state-restored', detail: older.detail, reason }, 'an older state is accepted');
+  const voided = await acceptRestoredState(parts, { ...older, reason });
+  await restores.start();
+  return voided;
+}
+
+async function describeOlderState(
+  parts: RestoredParts,
+): Promise<{ readonly known: number; readonly detail: string } | undefined> {
+  const { facts, restores, state, stateFile } = parts;
+  const suspected = restores.suspected();
+  const known = await findOlderState(facts);
+  if (known === undefined) return suspected;
+  const { last } = await state.auditExtent();
+  const [end] = last === 0 ? [] : await state.auditAfter(last - 1, 1);
+  const own = `${stateFile} ends at audit record ${last}${at(end?.record)}`;
+  const other = `${known.by} has record ${known.sequence}${at(known)}`;
+  const detail =
+    known.sequence > last
+      ? `${own}; ${other}`
+      : `${own}, and its record ${known.sequence} is another than the one in ${known.by}`;
+  return { known: Math.max(known.sequence, suspected?.known ?? 0), detail };
+}
+
+function at(one: Pick<AuditRecord, 'time'> | { readonly time: string | undefined } | undefined): string {
+  return one?.time === undefined ? '' : ` of ${one.time}`;
+}
+
+function requireReason(text: string | undefined): string | undefined {
+  const reason = text?.trim();
+  if (reason === undefined || (reason !== '' && reason.length <= reasonCharactersMax)) return reason;
+  throw new SallyportError('config', `--${acceptRestoredOption} takes a reason`, {
+    detail: `of 1 to ${reasonCharactersMax} characters`,
+  });
+}
+
+function refusal(detail: string): SallyportError {
+  return new SallyportError('config', 'The state is older than what is known of it', {
+    detail,
+    hint: `put the newest state.db back, or start main once with --${acceptRestoredOption} "why": then everybody signs in anew, and what could have been used since is void`,
+  });
+}
