@@ -1,7 +1,8 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Locator, Page, Request } from 'playwright-core';
+import type { Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { patienceMs } from '#test/harness/patience.ts';
 import { type Product, startProduct, waitUntil } from '#test/harness/product.ts';
 import { buildRandom } from '#test/harness/random.ts';
 import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
@@ -17,7 +18,6 @@ import { WebFlows } from '#test/harness/web-flows.ts';
 
 const stepCount = 200;
 const fixedSeed = 20_261_129;
-const patienceMs = 30_000;
 /** 200 steps with up to a few dozen questions to the page each; on a machine that does much else at the same time. */
 const walkMs = 1_200_000;
 
@@ -100,20 +100,38 @@ function findUnclaimed(before: Tree, claimed: Tree, now: Tree): string[] {
 /** `Home / walk / archive` → `walk/archive` */
 const pathIn = (text: string): string => text.split(' / ').slice(1).join('/');
 
+/**
+ * In the page itself, where it is exact: how many calls are out, and a gate that keeps them in. (What a test hears of
+ * requests from outside, it hears later.)
+ */
+const watchCalls = `{
+  const calls = { out: 0, gate: undefined };
+  globalThis.calls = calls;
+  const { fetch } = globalThis;
+  globalThis.fetch = async (...call) => {
+    calls.out += 1;
+    try {
+      await calls.gate;
+      const answer = await fetch(...call);
+      await answer.clone().arrayBuffer();
+      return answer;
+    } finally {
+      calls.out -= 1;
+    }
+  };
+}`;
+/** What an answer leads to is drawn, and asked, by the second frame. */
+const callsOut =
+  'new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(calls.out))))';
+
 /** One window, and what is under way in it. */
 class Walker {
   readonly page: Page;
   readonly #flows: WebFlows;
-  readonly #calls = new Set<Request>();
 
   constructor(page: Page) {
     this.page = page;
     this.#flows = new WebFlows(page, product.site.https);
-    page.on('request', (request) => {
-      if (request.url().includes('/api/')) this.#calls.add(request);
-    });
-    page.on('requestfinished', (request) => this.#calls.delete(request));
-    page.on('requestfailed', (request) => this.#calls.delete(request));
   }
 
   async open(signsIn: boolean): Promise<void> {
@@ -140,13 +158,8 @@ class Walker {
   /** The page shows a folder, or says why it can't, and nothing is being asked or changed, nor about to be. */
   async settle(): Promise<void> {
     await waitUntil(async () => {
-      if (this.#calls.size > 0) return false;
       await this.page.locator('.file-grid, .blank').first().waitFor();
-      // What the last answer leads to is drawn, and asked, by the second frame.
-      await this.page.evaluate(
-        'new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))',
-      );
-      return this.#calls.size === 0;
+      return (await this.page.evaluate(callsOut)) === 0;
     }, patienceMs);
   }
 
@@ -182,15 +195,12 @@ class Walker {
     return false;
   }
 
-  /** Meanwhile no change reaches the server. */
+  /** Meanwhile nothing reaches the server. */
   async withoutAnswer(act: () => Promise<unknown>): Promise<void> {
-    const { promise: done, resolve: release } = Promise.withResolvers<void>();
-    const files = '**/api/files/**';
-    await this.page.route(files, (route) => done.then(() => route.continue()));
+    await this.page.evaluate('calls.gate = new Promise((open) => (calls.open = open))');
     await act();
     await this.page.locator('dialog').waitFor({ state: 'detached' });
-    release();
-    await this.page.unrouteAll({ behavior: 'wait' });
+    await this.page.evaluate('calls.gate = calls.open()');
   }
 
   /** The paths a question names. */
@@ -205,6 +215,14 @@ class Walker {
         .locator('.notice-failure, dialog [role=alert], .rename-error, .upload-failed')
         .count()) > 0
     );
+  }
+
+  /** Resolves when all that it led to is on the screen. */
+  async step(random: Random, number: number): Promise<Step | undefined> {
+    await this.clearMessages();
+    const done = await walk(this, random, number);
+    await this.settle();
+    return done;
   }
 
   async clearMessages(): Promise<void> {
@@ -420,6 +438,7 @@ async function check(seed: number): Promise<Readonly<Record<string, number>>> {
   await plant();
   const random = buildRandom(seed);
   const first = await browser.visit({ ignoreHTTPSErrors: true, reducedMotion: 'reduce' });
+  await first.context().addInitScript(watchCalls);
   const walkers = [first, await first.context().newPage()].map((page) => {
     page.setDefaultTimeout(patienceMs);
     return new Walker(page);
@@ -437,10 +456,13 @@ async function check(seed: number): Promise<Readonly<Record<string, number>>> {
     const walker = walkers[at];
     if (walker === undefined) break;
     if (isElsewhere) await walker.look();
-    await walker.clearMessages();
-    const done = await walk(walker, random, step);
+    const done = await walker.step(random, step).catch(async (cause: unknown) => {
+      const shown = await walker.page.evaluate('document.body.innerText + calls.out');
+      throw new Error(`stuck after seed ${seed}\n${story.slice(-12).join('\n')}\n${String(shown)}`, {
+        cause,
+      });
+    });
     if (done === undefined) continue;
-    await walker.settle();
     story.push(`${step} in window ${at}: ${done.did}`);
     counts.steps += 1;
     const now = sorted(await readTree());

@@ -504,6 +504,81 @@ const dialogs = {
   },
 } satisfies Record<string, Scene>;
 
+/** A file and a folder deleted here, one by somebody else, one replaced. */
+function fillBin({ node }: Stage): void {
+  const { folders } = node;
+  const put = (id: string, path: readonly string[], by: string, reason: 'deleted' | 'replaced'): void => {
+    const entry = folders.find(path);
+    if (entry !== undefined) node.bin.push({ id: id.padStart(22, 'x'), path, entry, by, reason });
+  };
+  put('a', ['offer.pdf'], 'carol', 'replaced');
+  put('b', [longName], 'maintenance-at-the-main-building', 'deleted');
+  put('c', ['Projects', '2026'], 'carol', 'deleted');
+}
+
+const bin = {
+  'notice-undo': {
+    shows: ['files', 'notice'],
+    as: 'carol',
+    play: async (stage) => {
+      await stage.choose('notes.txt', stage.words.files.delete);
+      await stage.dialogButton(stage.words.remove.submit).click();
+      await stage.text(stage.words.bin.undo);
+    },
+  },
+  bin: {
+    shows: ['bin'],
+    as: 'carol',
+    at: '/bin',
+    play: async (stage) => {
+      fillBin(stage);
+      await stage.page.reload();
+      await stage.select('offer.pdf');
+    },
+  },
+  'bin-empty': { shows: ['bin', 'bin-empty'], as: 'carol', at: '/bin' },
+  'bin-broken': {
+    shows: ['bin', 'bin-broken'],
+    as: 'carol',
+    at: '/bin',
+    play: async (stage) => {
+      await stage.see('bin-empty');
+      stage.node.nextListingStatus = 500;
+      await stage.page.reload();
+    },
+  },
+  'bin-loading': {
+    shows: ['bin', 'folder-loading'],
+    as: 'carol',
+    at: '/bin',
+    play: async (stage) => {
+      await stage.see('bin-empty');
+      stage.holdListings();
+      await stage.page.reload();
+    },
+  },
+  'bin-taken': {
+    shows: ['bin', 'bin-taken'],
+    as: 'carol',
+    at: '/bin',
+    play: async (stage) => {
+      fillBin(stage);
+      await stage.page.reload();
+      await stage.press(stage.words.bin.restoreOne('offer.pdf'));
+    },
+  },
+  'bin-question': {
+    shows: ['bin', 'bin-question'],
+    as: 'carol',
+    at: '/bin',
+    play: async (stage) => {
+      fillBin(stage);
+      await stage.page.reload();
+      await stage.press(stage.words.bin.empty);
+    },
+  },
+} satisfies Record<string, Scene>;
+
 const uploads = {
   'uploads-running': {
     shows: ['files', 'uploads'],
@@ -764,6 +839,7 @@ export const scenes = {
   ...setUp,
   ...files,
   ...dialogs,
+  ...bin,
   ...uploads,
   ...options,
 } satisfies Record<string, Scene>;

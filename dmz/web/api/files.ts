@@ -142,9 +142,15 @@ export async function askForDownload(
   return address;
 }
 
-export async function deleteEntry(http: Http, path: FolderPath, type: Entry['type']): Promise<void> {
-  await http.call({
+/** Resolves with the id under which it can be had back; undefined: it is gone for good. */
+export async function deleteEntry(
+  http: Http,
+  path: FolderPath,
+  type: Entry['type'],
+): Promise<string | undefined> {
+  const headers = await http.headers({
     method: 'DELETE',
     path: type === 'folder' ? `${toApiPath(path)}?recursive=1` : toApiPath(path),
   });
+  return headers.get('Sallyport-Bin') ?? undefined;
 }

@@ -30,6 +30,7 @@ export function AppHeader({
             icon: 'folder',
             onSelect: () => route.go({ name: 'files', folder: [] }),
           },
+          { label: words.bin.title, icon: 'trash', onSelect: () => route.go({ name: 'bin' }) },
           { label: words.header.options, icon: 'settings', onSelect: () => route.go({ name: 'options' }) },
           ...(onShowKeyboard === undefined
             ? []

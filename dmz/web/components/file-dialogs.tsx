@@ -6,7 +6,7 @@ import { TextField } from '#dmz/web/components/text-field.tsx';
 import { UnservedWarning } from '#dmz/web/components/unserved.tsx';
 import type { Entry } from '#dmz/web/files/entry.ts';
 import type { FolderPath } from '#dmz/web/files/path.ts';
-import { useClient, useWords } from '#dmz/web/state/client.ts';
+import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
 
 /** The questions the files page asks. */
 
@@ -78,7 +78,7 @@ export function DeleteDialog({
   readonly entries: readonly Entry[];
   readonly onClose: () => void;
 }) {
-  const { actions, selection } = useClient();
+  const { actions, selection, session } = useClient();
   const words = useWords();
   const [busy, setBusy] = useState(false);
   const [first] = entries;
@@ -88,12 +88,16 @@ export function DeleteDialog({
     onClose();
     selection.focusActive();
   };
+  const formats = useFormats();
+  const keptSeconds = session.rights.value.binSeconds(first?.parent ?? []);
   const consequence =
-    entries.length > 1
-      ? words.remove.many
-      : first?.type === 'folder'
-        ? words.remove.folder
-        : words.remove.file;
+    keptSeconds !== undefined
+      ? words.remove.kept(formats.span(keptSeconds))
+      : entries.length > 1
+        ? words.remove.many
+        : first?.type === 'folder'
+          ? words.remove.folder
+          : words.remove.file;
   return (
     <Dialog view="delete" title={words.remove.title(entries.length, first?.name ?? '')} onClose={onClose}>
       <NamedPlaces entries={entries} />

@@ -9,7 +9,7 @@ import { skeletonDelayMs } from '#dmz/web/limits.ts';
 import { useClient, useWords } from '#dmz/web/state/client.ts';
 
 /** What stands in the list's place when there is no list. */
-function Blank({
+export function Blank({
   view,
   icon,
   title,

@@ -17,14 +17,14 @@ export function FullPath({ path }: { readonly path: FolderPath }) {
 const placesInViewMax = 4;
 
 /** What a question is about, in full; of many the first ones, and how many more. */
-export function NamedPlaces({ entries }: { readonly entries: readonly Entry[] }) {
+export function NamedPlaces({ entries }: { readonly entries: readonly Pick<Entry, 'parent' | 'name'>[] }) {
   const words = useWords();
   const formats = useFormats();
   const more = entries.length - namedInQuestionMax;
   return (
     <ul class="dialog-places" tabIndex={entries.length > placesInViewMax ? 0 : undefined}>
-      {entries.slice(0, namedInQuestionMax).map((entry) => (
-        <li key={entry.name}>
+      {entries.slice(0, namedInQuestionMax).map((entry, index) => (
+        <li key={index}>
           <FullPath path={pathOf(entry)} />
         </li>
       ))}

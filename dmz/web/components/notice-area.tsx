@@ -32,6 +32,16 @@ export function NoticeArea() {
                 </span>
               )}
             </p>
+            {notice.action !== undefined && (
+              <Button
+                onClick={() => {
+                  notices.dismiss();
+                  notice.action?.run();
+                }}
+              >
+                {notice.action.label}
+              </Button>
+            )}
             {notice.link !== undefined && route.place.value.name !== notice.link.to.name && (
               <Button onClick={() => follow(notice.link)}>{notice.link.label}</Button>
             )}

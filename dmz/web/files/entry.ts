@@ -13,7 +13,7 @@ export interface Entry {
   readonly mtimeMs: number;
 }
 
-export function pathOf(entry: Entry): FolderPath {
+export function pathOf(entry: Pick<Entry, 'parent' | 'name'>): FolderPath {
   return [...entry.parent, entry.name];
 }
 

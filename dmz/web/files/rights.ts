@@ -11,6 +11,8 @@ export interface Grant {
   readonly path: string;
   /** With verbs that this client may not know yet. */
   readonly allow: readonly string[];
+  /** What is deleted or replaced there can be had back for so long; absent: it is gone. */
+  readonly bin_seconds?: number;
 }
 
 export interface EntryRights {
@@ -21,19 +23,32 @@ export interface EntryRights {
   readonly remove: boolean;
 }
 
+interface PlacedGrant {
+  readonly path: FolderPath;
+  readonly allow: readonly string[];
+  readonly binSeconds: number | undefined;
+}
+
 export class Rights {
-  readonly #grants: readonly { readonly path: FolderPath; readonly allow: readonly string[] }[];
+  readonly #grants: readonly PlacedGrant[];
 
   constructor(grants: readonly Grant[]) {
-    this.#grants = grants.map(({ path, allow }) => ({ path: path.split('/').filter(Boolean), allow }));
+    this.#grants = grants.map(({ path, allow, bin_seconds: binSeconds }) => ({
+      path: path.split('/').filter(Boolean),
+      allow,
+      binSeconds,
+    }));
   }
 
   /** In that folder, each of the verbs. */
   may(folder: FolderPath, ...verbs: readonly Verb[]): boolean {
-    const [nearest] = this.#grants
-      .filter(({ path }) => isAbove(path, folder))
-      .toSorted((a, b) => b.path.length - a.path.length);
+    const nearest = this.#nearest(folder);
     return nearest !== undefined && verbs.every((verb) => nearest.allow.includes(verb));
+  }
+
+  /** How long what is deleted in that folder can be had back; undefined: it is gone. */
+  binSeconds(folder: FolderPath): number | undefined {
+    return this.#nearest(folder)?.binSeconds;
   }
 
   /** What can be done with each of these where they lie. */
@@ -49,6 +64,13 @@ export class Rights {
         all(({ type, parent }) => type === 'file' && this.may(parent, 'read')) && this.#mayWriteSomewhere(),
       remove: all((entry) => this.may(entry.parent, 'delete') && isLoose(entry)),
     };
+  }
+
+  #nearest(folder: FolderPath): PlacedGrant | undefined {
+    const [nearest] = this.#grants
+      .filter(({ path }) => isAbove(path, folder))
+      .toSorted((a, b) => b.path.length - a.path.length);
+    return nearest;
   }
 
   /** A place that was given as it is, or leads to one that was, stays where it is. */

@@ -16,10 +16,13 @@ export interface Formats {
   readonly number: (value: number) => string;
   /** Rounded to what a waiting person wants to know: 45 s, 2 min, 1 h 5 min. */
   readonly duration: (seconds: number) => string;
+  /** As `duration`; from two days on in days: 7 days. */
+  readonly span: (seconds: number) => string;
 }
 
 const units = ['kB', 'MB', 'GB', 'TB', 'PB'] as const;
-const dayMs = 86_400_000;
+const daySeconds = 86_400;
+const dayMs = daySeconds * 1000;
 
 function buildSize(locale: string): Formats['size'] {
   const whole = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
@@ -78,6 +81,12 @@ export function buildFormats(locale: string, timeZone?: string): Formats {
   const day = new Intl.DateTimeFormat(locale, { timeZone, dateStyle: 'long' });
   const percent = new Intl.NumberFormat(locale, { style: 'percent' });
   const number = new Intl.NumberFormat(locale);
+  const days = new Intl.NumberFormat(locale, {
+    style: 'unit',
+    unit: 'day',
+    unitDisplay: 'long',
+    maximumFractionDigits: 0,
+  });
   return {
     size: buildSize(locale),
     modified: buildModified(locale, timeZone),
@@ -86,5 +95,7 @@ export function buildFormats(locale: string, timeZone?: string): Formats {
     percent: (fraction) => percent.format(fraction),
     number: (value) => number.format(value),
     duration: formatDuration,
+    span: (seconds) =>
+      seconds < 2 * daySeconds ? formatDuration(seconds) : days.format(seconds / daySeconds),
   };
 }

@@ -1,5 +1,6 @@
 import { NoticeArea } from '#dmz/web/components/notice-area.tsx';
 import { SessionEndWarning } from '#dmz/web/components/session-end-warning.tsx';
+import { BinPage } from '#dmz/web/pages/bin.tsx';
 import { FilesPage } from '#dmz/web/pages/files.tsx';
 import { OptionsPage } from '#dmz/web/pages/options.tsx';
 import { SecondFactorPage } from '#dmz/web/pages/second-factor.tsx';
@@ -36,6 +37,7 @@ function CurrentPage() {
       const user = state.account.username;
       if (place.name === 'setup')
         return <TwoFactorSetupPage key={user} account={state.account} forced={false} />;
+      if (place.name === 'bin') return <BinPage key={user} username={user} />;
       if (place.name === 'options') return <OptionsPage key={user} account={state.account} />;
       return <FilesPage key={user} path={place.folder} />;
     }

@@ -4,6 +4,7 @@ import { Http } from '#dmz/web/api/http.ts';
 import type { ApiProblem } from '#dmz/web/api/problem.ts';
 import type { Formats } from '#dmz/web/format/formats.ts';
 import type { Catalogue } from '#dmz/web/i18n/en.ts';
+import { Bin } from '#dmz/web/state/bin.ts';
 import { FileActions } from '#dmz/web/state/file-actions.ts';
 import { FileSamples } from '#dmz/web/state/file-samples.ts';
 import { Folder } from '#dmz/web/state/folder.ts';
@@ -33,6 +34,7 @@ export interface Client {
   readonly selection: Selection;
   readonly uploads: Uploads;
   readonly actions: FileActions;
+  readonly bin: Bin;
 }
 
 export function buildClient(browser: Window): Client {
@@ -55,10 +57,11 @@ export function buildClient(browser: Window): Client {
     onProblem,
     onFinished: (counts) => notices.say(preferences.words.value.uploads.finished(counts)),
   });
-  const actions = new FileActions({ http, screen: folder, selection, notices, preferences, uploads });
+  const bin = new Bin({ http, folder, notices, preferences });
+  const actions = new FileActions({ http, screen: folder, selection, notices, preferences, uploads, bin });
   const route = new Route(browser);
   const views = new Views(browser, route);
-  watchUser({ views, session, uploads, folder, selection, notices, preferences });
+  watchUser({ bin, views, session, uploads, folder, selection, notices, preferences });
   watchLeaving(browser, uploads);
   browser.addEventListener('online', () => {
     uploads.reconnect();
@@ -77,6 +80,7 @@ export function buildClient(browser: Window): Client {
     selection,
     uploads,
     actions,
+    bin,
   };
 }
 

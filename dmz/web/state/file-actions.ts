@@ -6,6 +6,7 @@ import { checkName, nextFreeName, type FolderPath } from '#dmz/web/files/path.ts
 import type { DroppedFiles } from '#dmz/web/components/dropped-files.ts';
 import { downloadNamesMax } from '#dmz/web/limits.ts';
 import { describeDownloadFailure, describeFailure } from '#dmz/web/i18n/failure.ts';
+import type { Bin } from '#dmz/web/state/bin.ts';
 import type { Folder } from '#dmz/web/state/folder.ts';
 import type { Notices } from '#dmz/web/state/notices.ts';
 import type { Preferences } from '#dmz/web/state/preferences.ts';
@@ -41,6 +42,7 @@ export class FileActions {
   readonly #notices: Notices;
   readonly #preferences: Preferences;
   readonly #uploads: Uploads;
+  readonly #bin: Pick<Bin, 'offerUndo'>;
 
   constructor(parts: {
     http: Http;
@@ -49,6 +51,7 @@ export class FileActions {
     notices: Notices;
     preferences: Preferences;
     uploads: Uploads;
+    bin: Pick<Bin, 'offerUndo'>;
   }) {
     this.#http = parts.http;
     this.#screen = parts.screen;
@@ -56,6 +59,7 @@ export class FileActions {
     this.#notices = parts.notices;
     this.#preferences = parts.preferences;
     this.#uploads = parts.uploads;
+    this.#bin = parts.bin;
   }
 
   /** A sentence about what is wrong with the name, or undefined when the folder is there. */
@@ -99,12 +103,16 @@ export class FileActions {
   async remove(entries: readonly Entry[]): Promise<void> {
     const { words } = this.#preferences;
     let removed = 0;
+    const binned: string[] = [];
     try {
       for (const entry of entries) {
-        await deleteEntry(this.#http, pathOf(entry), entry.type);
+        const id = await deleteEntry(this.#http, pathOf(entry), entry.type);
+        if (id !== undefined) binned.push(id);
         removed += 1;
       }
-      this.#notices.info(words.value.remove.done(removed, entries[0]?.name ?? ''));
+      const text = words.value.remove.done(removed, entries[0]?.name ?? '');
+      if (binned.length > 0) this.#bin.offerUndo(text, binned);
+      else this.#notices.info(text);
     } catch (thrown) {
       const problem = toApiProblem(thrown);
       this.#notices.failure(describeFailure(problem, words.value), problem.details.reference);

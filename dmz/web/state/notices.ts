@@ -9,6 +9,8 @@ export interface Notice {
   readonly text: string;
   /** Of work under way. */
   readonly onCancel?: () => void;
+  /** What can be done about it. */
+  readonly action?: { readonly label: string; readonly run: () => void };
   /** Where to go on. */
   readonly link?: { readonly label: string; readonly to: Place };
   readonly reference?: string;
@@ -21,9 +23,10 @@ export class Notices {
   readonly spoken = signal('');
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  info(text: string): void {
-    this.#show({ kind: 'info', text });
-    this.#timer = setTimeout(() => this.dismiss(), noticeMs);
+  /** `action`: offered for so many milliseconds. */
+  info(text: string, action?: NonNullable<Notice['action']> & { readonly ms: number }): void {
+    this.#show({ kind: 'info', text, ...(action === undefined ? {} : { action }) });
+    this.#timer = setTimeout(() => this.dismiss(), action?.ms ?? noticeMs);
   }
 
   /** As `info`, but stays: what an administrator wants this person to know. */

@@ -4,10 +4,12 @@ import { parsePagePath, toPagePath, type FolderPath } from '#dmz/web/files/path.
 
 export type Place =
   | { readonly name: 'files'; readonly folder: FolderPath }
+  | { readonly name: 'bin' }
   | { readonly name: 'options' }
   | { readonly name: 'setup' };
 
 export function parsePlace(pathname: string): Place {
+  if (pathname === '/bin') return { name: 'bin' };
   if (pathname === '/options') return { name: 'options' };
   if (pathname === '/setup') return { name: 'setup' };
   const inFiles = pathname.startsWith('/files/') ? pathname.slice('/files/'.length) : '';

@@ -1,5 +1,6 @@
 import { effect, untracked } from '@preact/signals';
 import type { Account } from '#dmz/web/api/account.ts';
+import type { Bin } from '#dmz/web/state/bin.ts';
 import type { Folder } from '#dmz/web/state/folder.ts';
 import type { Notice, Notices } from '#dmz/web/state/notices.ts';
 import type { Preferences } from '#dmz/web/state/preferences.ts';
@@ -21,8 +22,9 @@ export function watchUser(parts: {
   readonly notices: Notices;
   readonly preferences: Preferences;
   readonly views: Pick<Views, 'forget'>;
+  readonly bin: Pick<Bin, 'close'>;
 }): void {
-  const { session, uploads, folder, selection, notices, preferences, views } = parts;
+  const { session, uploads, folder, selection, notices, preferences, views, bin } = parts;
   let owner = '';
   let isHere = false;
 
@@ -31,6 +33,7 @@ export function watchUser(parts: {
     notices.dismiss();
     uploads.hold();
     folder.close();
+    bin.close();
     selection.reset();
   }
 

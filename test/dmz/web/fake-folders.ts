@@ -40,6 +40,10 @@ export class FakeFolders {
     this.#parent(path).set(path.at(-1) ?? '', buildFolder(mtimeMs));
   }
 
+  put(path: readonly string[], entry: FakeEntry): void {
+    this.#parent(path).set(path.at(-1) ?? '', entry);
+  }
+
   remove(path: readonly string[]): boolean {
     return this.#parent(path).delete(path.at(-1) ?? '');
   }

@@ -74,6 +74,14 @@ class Refusal extends Error {
   }
 }
 
+interface FakeBinned {
+  readonly id: string;
+  readonly path: readonly string[];
+  readonly entry: FakeEntry;
+  readonly by: string;
+  readonly reason: 'deleted' | 'replaced';
+}
+
 export class FakeNode {
   readonly users = new Map<string, FakeUser>();
   readonly folders = new FakeFolders();
@@ -91,6 +99,8 @@ export class FakeNode {
   nextListingStatus: number | undefined;
   /** Status that every upload fails with. */
   uploadStatus: number | undefined;
+  /** What was deleted, newest first. */
+  bin: FakeBinned[] = [];
   /** What lies in every folder and is in no listing. */
   unserved: { readonly count: number; readonly names: readonly string[] } | undefined;
   /** Downloads are put together until this resolves. */
@@ -148,6 +158,7 @@ export class FakeNode {
     this.uploadGate = undefined;
     this.listingGate = undefined;
     this.uploads = [];
+    this.bin = [];
     for (const session of this.#sessions.values()) delete session.setup;
   }
 
@@ -219,6 +230,7 @@ export class FakeNode {
       return this.#setUp(response, session, route, JSON.parse((await readText(request)) || '{}'));
     if (session.state === 'setup-required') throw new Refusal(403, 'setup-required');
     if (url.pathname.startsWith('/api/files/')) return this.#answerFiles(request, response, url);
+    if (url.pathname.startsWith('/api/bin')) return this.#answerBin(request, response, route);
     if (route === 'POST /api/downloads')
       return this.#prepareDownload(response, JSON.parse(await readText(request)));
     const own = this.#describeOwn()[route];
@@ -390,7 +402,13 @@ export class FakeNode {
         ...(user.requiredFrom === undefined ? {} : { required_from: user.requiredFrom }),
       },
       may: { password: user.mayChange !== false, ssh_keys: user.mayChange !== false },
-      files: [{ path: '/', allow: user.mayOnlyLook === true ? verbs.slice(0, 2) : verbs }],
+      files: [
+        {
+          path: '/',
+          allow: user.mayOnlyLook === true ? verbs.slice(0, 2) : verbs,
+          bin_seconds: 7 * 86_400,
+        },
+      ],
       quota: {
         used_bytes: this.folders.usedBytes(),
         ...(user.quotaBytes === undefined ? {} : { limit_bytes: user.quotaBytes }),
@@ -456,6 +474,42 @@ export class FakeNode {
     }
   }
 
+  #binned(path: readonly string[], entry: FakeEntry): string {
+    const id = String(this.bin.length).padStart(22, 'x');
+    this.bin.unshift({ id, path, entry, by: 'carol', reason: 'deleted' });
+    return id;
+  }
+
+  async #answerBin(request: IncomingMessage, response: ServerResponse, route: string): Promise<void> {
+    await this.listingGate;
+    if (this.nextListingStatus !== undefined) {
+      const status = this.nextListingStatus;
+      this.nextListingStatus = undefined;
+      throw new Refusal(status, 'io-error');
+    }
+    if (route === 'GET /api/bin') {
+      const entries = this.bin.map(({ path, entry, ...one }) => ({
+        ...one,
+        name: path.at(-1),
+        path: `/${path.join('/')}`,
+        type: entry.children === undefined ? 'file' : 'folder',
+        size: entry.size,
+        deleted_at: new Date(Date.now() - 3_600_000).toISOString(),
+        expires_at: new Date(Date.now() + 5 * 86_400_000 + 60_000).toISOString(),
+      }));
+      return this.#send(response, 200, { entries, kept_bytes: 0, kept_entries: entries.length });
+    }
+    const { ids, conflict } = JSON.parse(await readText(request)) as { ids: string[]; conflict?: string };
+    const meant = this.bin.filter(({ id }) => ids.includes(id));
+    if (route === 'POST /api/bin/restore')
+      for (const { path, entry } of meant) {
+        if (this.folders.find(path) === undefined) this.folders.put(path, entry);
+        else if (conflict === undefined) throw new Refusal(409, 'exists');
+      }
+    this.bin = this.bin.filter(({ id }) => !ids.includes(id));
+    return this.#send(response, 200, { results: ids.map((id) => ({ id, path: '/' })), dropped: ids.length });
+  }
+
   async #answerFiles(request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
     const path = url.pathname
       .slice('/api/files/'.length)
@@ -494,8 +548,8 @@ export class FakeNode {
         return this.#send(response, entry === undefined ? 201 : 204);
       }
       case 'DELETE':
-        if (!folders.remove(path)) throw new Refusal(404, 'not-found');
-        return this.#send(response, 204);
+        if (entry === undefined || !folders.remove(path)) throw new Refusal(404, 'not-found');
+        return this.#send(response, 204, undefined, ['Sallyport-Bin', this.#binned(path, entry)]);
       case 'POST': {
         if (url.searchParams.get('op') === 'mkdir') {
           if (entry !== undefined) throw new Refusal(409, 'exists');

@@ -94,7 +94,16 @@ function build(channel?: BroadcastChannel) {
   });
   const forgotten = vi.fn<() => void>();
   const views = { forget: forgotten };
-  watchUser({ session, uploads, folder, selection, notices, preferences, views });
+  watchUser({
+    bin: { close: () => undefined },
+    session,
+    uploads,
+    folder,
+    selection,
+    notices,
+    preferences,
+    views,
+  });
   const signIn = async (user: string): Promise<void> => {
     server.user = user;
     await session.signIn(user, 'password');
