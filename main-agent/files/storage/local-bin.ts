@@ -6,7 +6,7 @@ import type { BigIntStats, PathLike } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { Serial } from '#main-agent/serial.ts';
 import type { Clock } from '#shared/clock.ts';
-import { isSallyportError } from '#shared/error.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { hasErrno, notFound } from '../file-error.ts';
 import { binEntriesPerUserMax, copiedVersionBytesMax, copiesAtOnce } from '../limits.ts';
@@ -207,8 +207,22 @@ export class LocalBin implements Bin {
       session: by.session,
       operation: by.operation,
     };
-    await folder.writeNote(note);
+    await this.#writeFirst(folder, note);
     return { folder, note };
+  }
+
+  /** Who is told that something is kept must not lose it to a full disk; there is a way to say that it may go. */
+  async #writeFirst(folder: BinFolder, note: BinNote): Promise<void> {
+    try {
+      await folder.writeNote(note);
+    } catch (error) {
+      if (!hasErrno(error, 'ENOSPC', 'EDQUOT')) throw error;
+      throw new SallyportError(
+        'no-space',
+        'The storage is full: nothing more can be kept in the bin. Empty it, or delete for good',
+        { cause: error },
+      );
+    }
   }
 
   async #folderFor(place: Place, spot: Pick<Spot, 'folder'>): Promise<BinFolder | undefined> {

@@ -2,7 +2,7 @@
  * A main in memory for tests of the HTTPS door: real link, real streams, real assertions; three people, a small tree of
  * files, and no policy. It does what the tests need and refuses the rest.
  */
-import { createPublicKey } from 'node:crypto';
+import { createPublicKey, randomBytes } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
 import { buildSourceGuard } from '#dmz/guard/source-guard.ts';
@@ -24,6 +24,7 @@ import type { Attributes } from '#shared/file-service/attributes.ts';
 import { generateIdentityKey } from '#shared/identity/identity-key.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 import type {
+  BinEntry,
   ChallengeView,
   EventBody,
   Policy,
@@ -118,6 +119,8 @@ export async function buildFakeInside(
       { type: 'file', content: Buffer.from('hello world'), mtimeMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678) },
     ],
   ]);
+  /** Oldest first. */
+  const bin = new Map<string, BinEntry>();
   const handles = new Map<
     number,
     { path: string; write: boolean; content: Buffer[]; created: boolean; upload?: string }
@@ -302,7 +305,10 @@ export async function buildFakeInside(
         recoveryCodesLeft: 10,
       },
       may: { password: true, sshKeys: false },
-      mounts: [{ path: ['in', 'box'], allow: ['list', 'write'] }],
+      mounts: [
+        { path: ['in', 'box'], allow: ['list', 'write'] },
+        { path: ['kept'], allow: ['list'], binMs: 86_400_500 },
+      ],
       quota: { usedBytes: 11, limitBytes: 1000 },
       session: {
         startedAt: '2026-01-02T03:04:05Z',
@@ -534,11 +540,31 @@ export async function buildFakeInside(
       handles.delete(handle);
       return {};
     },
-    'fs.list-bin': async () => ({ entries: [], keptBytes: 0, keptEntries: 0 }),
-    'fs.restore-binned': async () => {
-      throw new SallyportError('not-found', 'no');
+    'fs.list-bin': async ({ cursor, limit }) => {
+      const all = [...bin.keys()].toReversed();
+      const from = cursor === undefined ? 0 : all.indexOf(cursor) + 1;
+      const some = all.slice(from, from + limit);
+      return {
+        entries: some.flatMap((id) => bin.get(id) ?? []),
+        ...(from + limit < all.length ? { next: some.at(-1) ?? '' } : {}),
+        keptBytes: 0,
+        keptEntries: all.length,
+      };
     },
-    'fs.empty-bin': async () => ({ dropped: 0 }),
+    'fs.restore-binned': async ({ id, keepBoth }) => {
+      const entry = bin.get(id);
+      if (entry === undefined) throw new SallyportError('not-found', 'That is not in your bin any more');
+      const isTaken = files.has(nameOf(entry.path));
+      if (isTaken && !keepBoth) throw new SallyportError('exists', 'That name is taken');
+      const path = isTaken ? [...entry.path.slice(0, -1), 'beside'] : entry.path;
+      files.set(nameOf(path), { type: 'file', content: Buffer.alloc(0), mtimeMs: 0 });
+      bin.delete(id);
+      return { path };
+    },
+    'fs.empty-bin': async ({ ids }) => {
+      const dropped = (ids ?? [...bin.keys()]).filter((id) => bin.delete(id)).length;
+      return { dropped };
+    },
     'fs.create-upload': async ({ path, lengthBytes, mtimeMs, overwrite, metadata }) => {
       const name = nameOf(path);
       requireParent(name);
@@ -588,9 +614,13 @@ export async function buildFakeInside(
       files.set(name, { type: 'folder', content: Buffer.alloc(0), mtimeMs: clock.now() });
       return {};
     },
-    'fs.remove-file': async ({ path }) => {
+    'fs.remove-file': async ({ path, forGood }) => {
       files.delete(nameOf(path));
-      return {};
+      if (forGood === true) return {};
+      const id = randomBytes(16).toString('base64url');
+      const times = { deletedAtMs: Date.UTC(2026, 0, 1), expiresAtMs: Date.UTC(2026, 0, 8) };
+      bin.set(id, { id, path, type: 'file', by: 'frank', reason: 'deleted', ...times });
+      return { binned: id };
     },
     'fs.remove-folder': async ({ path, recursive }) => {
       const name = nameOf(path);

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { binEntriesPerUserMax, sweepIntervalMs } from '#main-agent/files/limits.ts';
+import { BinFolder } from '#main-agent/files/storage/bin-folder.ts';
 import { FolderHandle } from '#main-agent/files/storage/folder-handle.ts';
 import type { MountBin } from '#main-agent/users/effective-user.ts';
 import { breakFiles } from '#test/harness/faulty-files.ts';
@@ -407,6 +408,21 @@ test('what is written to a file after it went to the bin counts while it is open
   const [entry] = await entries(web);
   await restore(web, entry?.id);
   expect(await contentOf(rig, 'log')).toBe('x'.repeat(10) + 'y'.repeat(80));
+});
+
+test('where a full disk leaves no room for the note, nothing is deleted unless it is deleted for good', async () => {
+  const rig = await startRig();
+  const client = rig.client(keeper(), 'https');
+  await client.put(['f'], 'x');
+  const full = vi
+    .spyOn(BinFolder.prototype, 'writeNote')
+    .mockRejectedValue(Object.assign(new Error('ENOSPC: played'), { code: 'ENOSPC' }));
+  onTestFinished(() => full.mockRestore());
+  await expect(remove(client, 'f')).rejects.toMatchObject({ code: 'no-space' });
+  await expect(client.put(['f'], 'y')).rejects.toMatchObject({ code: 'no-space' });
+  expect(await contentOf(rig, 'f')).toBe('x');
+  await client.ask('fs.remove-file', { path: ['f'], forGood: true });
+  expect(await client.names()).toEqual([]);
 });
 
 test('folders however deep and names that are no text go off the disk when they are dropped', async () => {

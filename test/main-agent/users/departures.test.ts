@@ -32,6 +32,7 @@ async function setUp(change: Partial<YamlUsersOptions> = {}, before?: (directory
       state,
       users,
       enrolments: { list: async () => [] },
+      alsoRemembered: () => ['new'],
       clock: now,
       log: buildLog('silent', {}),
     });
@@ -115,6 +116,31 @@ describe('who is gone from the users folder', () => {
       ['alice', 'bob'],
     ]);
     expect(site.users.find('alice')).toBeDefined();
+  });
+
+  test('S-16: what is in the bin of a name without a factor is not the next holder’s; nothing waits for a decision', async () => {
+    await using site = await setUp();
+    await site.folder.remove('new.yaml');
+    await site.look();
+    site.pass(returnGraceMs + 1);
+    await site.folder.write('new.yaml', files['new.yaml']);
+    await site.look();
+    expect(site.departures.formerUntilMs('new')).toBe(site.nowMs());
+    expect([site.names(), site.problems()]).toEqual([[], []]);
+  });
+
+  test('S-16: until it is decided whose a name is, what was made before its user went is nobody’s', async () => {
+    await using site = await setUp();
+    const goneAtMs = site.nowMs();
+    await site.folder.remove('bob.yaml');
+    await site.look();
+    expect(site.departures.formerUntilMs('bob')).toBeUndefined();
+    site.pass(returnGraceMs + 1);
+    await site.folder.write('bob.yaml', files['bob.yaml']);
+    await site.look();
+    expect(site.departures.formerUntilMs('bob')).toBe(goneAtMs);
+    expect(await site.departures.keep('bob', [])).toBe(true);
+    expect(site.departures.formerUntilMs('bob')).toBeUndefined();
   });
 
   test.each([

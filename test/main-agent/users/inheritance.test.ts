@@ -65,6 +65,34 @@ function gather<T>(
 }
 
 describe('inheritance', () => {
+  test('a mount’s bin is as its file says, else as the default says; off is off', () => {
+    const weekMs = 7 * 86_400_000;
+    const binOf = (defaultBinMs: number | undefined, more: object) =>
+      buildEffectiveUser({
+        username: 'alice',
+        groups: [],
+        layers: [
+          {
+            fields: schemas.group.parse({ files: [{ path: '/', root: 'x', allow: [], ...more }] }),
+            group: '',
+          },
+        ],
+        defaultUploads: 'atomic',
+        defaultBinMs,
+        forceDisabled: false,
+      }).mounts[0]?.bin;
+    expect(binOf(weekMs, {})).toEqual({ keepMs: weekMs, isCounted: true, sftp: false });
+    expect(binOf(undefined, {})).toBeUndefined();
+    expect(binOf(weekMs, { bin: 'off' })).toBeUndefined();
+    expect(binOf(undefined, { bin: '30d', bin_quota: 'free', bin_sftp: true })).toEqual({
+      keepMs: 30 * 86_400_000,
+      isCounted: false,
+      sftp: true,
+    });
+    for (const wrong of ['59s', '366d', '0', 'none'])
+      expect(() => binOf(weekMs, { bin: wrong })).toThrow(/bin/);
+  });
+
   test('follows the stated rule of each field, whatever the files say', () => {
     fc.assert(
       fc.property(fc.array(file, { maxLength: 5 }), (files) => {
