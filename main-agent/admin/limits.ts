@@ -45,3 +45,7 @@ export const tokenLifeSecondsDefault = 90 * 24 * 3600;
 export const tokenTouchMs = 60_000;
 /** Names one call may keep; each is a commit of its own. A command asks as often as it takes. */
 export const namesKeptAtOnceMax = 500;
+/** Authenticators one call may bring; each is a file and a commit. A command asks as often as it takes. */
+export const secretsImportedAtOnceMax = 100;
+/** An otpauth URI with a long label and every parameter. */
+export const secretCharactersMax = 1024;

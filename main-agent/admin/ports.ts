@@ -162,7 +162,24 @@ export interface TwoFactorAdmin {
     username: string,
     options: AdminReason & { readonly ttlMs: number; readonly reEnrol: boolean },
   ): Promise<Secret>;
+  /** Takes over an authenticator of another system. */
+  importSecret(request: TwoFactorImport): Promise<TwoFactorImportOutcome>;
 }
+
+export interface TwoFactorImport extends AdminReason {
+  /** Undefined: whom the otpauth URI names. */
+  readonly user: string | undefined;
+  /** Base32, or an otpauth URI. */
+  readonly secret: Secret;
+  readonly replace: boolean;
+  /** Says what would come of it, and changes nothing. */
+  readonly isDryRun: boolean;
+}
+
+/** `username`: whom it is about, if that is known. */
+export type TwoFactorImportOutcome =
+  | { readonly username: string; readonly isReplaced: boolean }
+  | { readonly username?: string; readonly problem: string };
 
 /** Sends a message as a code would go. */
 export interface DeliveryTester {

@@ -2,6 +2,7 @@ import type { Clock } from '#shared/clock.ts';
 import { z } from 'zod';
 import { bypassTtlSecondsDefault, bypassTtlSecondsMax } from './limits.ts';
 import type { TwoFactorAdmin, UserDirectory } from './ports.ts';
+import { buildImportRoute } from './import-route.ts';
 import { buildRollOutRoute } from './roll-out-route.ts';
 import { buildOrphanRoutes } from './orphan-routes.ts';
 import { reason } from './reason.ts';
@@ -92,5 +93,6 @@ export function buildTwoFactorRoutes({
       },
     }),
     buildRollOutRoute({ users, twoFactor }),
+    buildImportRoute({ twoFactor }),
   ];
 }

@@ -116,6 +116,13 @@ export const twoFactorAnswer = z.object({
   locked_out_then_on: onProtocols.optional(),
   setup_due_on: onProtocols,
 });
+/** In the order they were sent. */
+export const importAnswer = z.object({
+  dry_run: z.boolean(),
+  results: z.array(
+    z.object({ user: text, outcome: z.enum(['imported', 'replaced', 'refused']), problem: text }),
+  ),
+});
 export const bypassAnswer = z.object({ code: z.string(), expires_at: time });
 export const rollOutRow = twoFactorAnswer.extend({
   protection: z.enum([

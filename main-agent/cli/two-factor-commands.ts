@@ -6,6 +6,7 @@ import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
 import type { CommandContext } from './command-context.ts';
 import { addDeliveryCommands } from './delivery-commands.ts';
+import { addImportCommand } from './import-commands.ts';
 import { addOrphanCommands } from './orphan-commands.ts';
 import { formatRollOut, readRollOut } from './roll-out.ts';
 import { formatFacts } from './table.ts';
@@ -49,6 +50,7 @@ export function addTwoFactorCommands(program: Command, context: CommandContext):
     });
 
   addOrphanCommands(twoFactor, context);
+  addImportCommand(twoFactor, context);
 
   twoFactor
     .command('unlock')

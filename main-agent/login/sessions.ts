@@ -237,7 +237,7 @@ export class Sessions implements SessionRegistry {
     username: string,
     methods: ReadonlySet<string>,
     reason: string,
-    except: string,
+    except?: string,
   ): Promise<void> {
     await this.#endWhere(
       (one) => one.username === username && methods.has(one.method) && one.key !== except,

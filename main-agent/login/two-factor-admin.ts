@@ -6,6 +6,7 @@ import { SallyportError } from '#shared/error.ts';
 import { isFactorRequired } from './account-rules.ts';
 import { findLockOut } from './lock-out.ts';
 import { passwordScope } from './first-factor.ts';
+import { importSecret } from './two-factor-import.ts';
 import { buildRecord, codeScope, notifyUser, type LoginParts } from './login-parts.ts';
 
 /** What admins may do to a user's second factor. Each is audited in the commit that does it. */
@@ -110,6 +111,8 @@ export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
         audit('two-factor.unlocked', username, why),
       ]);
     },
+
+    importSecret: (request) => importSecret(parts, request, end),
 
     async makeBypassCode(username, { ttlMs, reEnrol, ...why }) {
       requireUser(username);

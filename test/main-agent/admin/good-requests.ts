@@ -106,6 +106,10 @@ export const goodRequests: Readonly<Record<string, GoodRequest>> = {
     path: '/v1/users/alice/two-factor/bypass-code',
     body: { reason },
   },
+  'POST /v1/two-factor/import': {
+    path: '/v1/two-factor/import',
+    body: { secrets: [{ user: 'alice', secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP' }], reason },
+  },
   'GET /v1/two-factor/roll-out': { path: '/v1/two-factor/roll-out' },
   'GET /v1/two-factor/orphans': { path: '/v1/two-factor/orphans', before: orphanAlice },
   'POST /v1/two-factor/orphans/keep': {

@@ -258,6 +258,12 @@ export async function startPlayedMain(
         return index >= 0;
       },
       unlock: async (name, { actor, reason }) => void asked.push(`unlock ${name} ${actor} ${reason}`),
+      importSecret: async ({ user = 'alice', secret, replace, isDryRun, actor, reason }) => {
+        asked.push(`import ${user} ${secret.expose().length} ${replace} ${isDryRun} ${actor} ${reason}`);
+        return user === 'bob'
+          ? { problem: 'there is no such user' }
+          : { username: user, isReplaced: replace };
+      },
       makeBypassCode: async (name, { ttlMs, reEnrol, reason }) => {
         asked.push(`bypass ${name} ${ttlMs} ${reEnrol} ${reason}`);
         return new Secret('BYPASS-CODE');
