@@ -90,6 +90,8 @@ export interface ErrorData {
   readonly maximum?: number;
   /** From main to a node, with `refused`: a name that only attackers try, from where nobody signs in. Not passed on. */
   readonly bait?: true;
+  /** From main to a node, with `rate-limited`: what is slowed down, tries at that name or all of their source. */
+  readonly throttled?: 'name' | 'source';
   /** With `not-empty`: so many entries that are in no listing are all there is. */
   readonly unserved?: number;
 }

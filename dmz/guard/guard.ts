@@ -25,6 +25,13 @@ export interface Guard {
   firstFactorRight(ip: string, user: string): number | undefined;
   /** Called by the login service: a whole login was good, or main knew the session that came from there. */
   signedIn(ip: string, user: string): void;
+  /**
+   * Called by the login service: main turned a password away unseen and wants no more for so long, of this user from
+   * there (`name`), or of anybody from there (`source`).
+   */
+  turnedAway(ip: string, user: string, what: 'name' | 'source', forMs: number): void;
+  /** How long main wants no password of this user from there; undefined when it may be asked. */
+  mustWait(ip: string, protocol: Protocol, user: string): number | undefined;
   /** Called by the doors: bytes no honest client sends. */
   malformed(ip: string, protocol: Protocol, what: string): void;
 }

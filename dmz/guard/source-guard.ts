@@ -5,6 +5,7 @@ import type { Log } from '#shared/log.ts';
 import type { Protocol } from '#shared/login.ts';
 import { BanList, type BanKind } from './ban-list.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
+import { householdOf } from '#shared/household.ts';
 import { ConnectionCounts } from './connection-counts.ts';
 import { FailureScores } from './failure-scores.ts';
 import type { Guard } from './guard.ts';
@@ -46,6 +47,8 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
     everyMs: limits.loginEveryMs,
     keysMax: sourcesMax,
   });
+  /** Until when main wants no passwords from there, by household and by household and user. */
+  const heldUntil = new BoundedMap<number>(sourcesMax);
   let neverBan = parseRanges([]).set;
 
   function take(policy: Policy): void {
@@ -120,6 +123,20 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
       known.add(sourceOf(ip), user, clock.now());
     },
 
+    turnedAway(ip, user, what, forMs) {
+      heldUntil.put(heldKey(ip, what === 'name' ? user : undefined), clock.monotonic() + forMs);
+    },
+
+    mustWait(ip, protocol, user) {
+      const until = [undefined, user].map(
+        (of) => heldUntil.peek(heldKey(ip, of)) ?? Number.NEGATIVE_INFINITY,
+      );
+      const leftMs = Math.max(...until) - clock.monotonic();
+      if (leftMs <= 0) return undefined;
+      reportLimit(ip, protocol, 'passwords-throttled');
+      return leftMs;
+    },
+
     malformed(ip, protocol, what) {
       log.debug({ ip, protocol, what }, 'malformed');
       if (isExempt(ip) || !breaches.add(`${protocol} ${sourceOf(ip)}`, '', clock.now())) return;
@@ -130,4 +147,10 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
       unsubscribe();
     },
   };
+}
+
+/** As main counts turns: whoever has a /56 is one. */
+function heldKey(ip: string, user: string | undefined): string {
+  const household = householdOf(ip);
+  return user === undefined ? household : `${household} ${user.slice(0, 64)}`;
 }

@@ -3,7 +3,7 @@ import type { Guard } from '#dmz/guard/guard.ts';
 import { sourceOf } from '#dmz/guard/source.ts';
 import type { MainLink } from '#dmz/link/main-link.ts';
 import type { Clock } from '#shared/clock.ts';
-import { isSallyportError, SallyportError } from '#shared/error.ts';
+import { isSallyportError, SallyportError, toSallyportError } from '#shared/error.ts';
 import type { ClientAddress, SessionView } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import type { Secret } from '#shared/secret.ts';
@@ -110,6 +110,8 @@ export function buildLoginService(options: LoginServiceOptions): LoginService & 
         guard.firstFactorFailed(client.ip, user);
         throw refuse(user === '' ? 'empty user name' : 'user name or password too long');
       }
+      const heldMs = factor.type === 'password' ? guard.mustWait(client.ip, protocol, user) : undefined;
+      if (heldMs !== undefined) throw rateLimited(heldMs);
       const params = { user, protocol, listener, client, factor };
       const view = await link
         .request('login.begin', device === undefined ? params : { ...params, device }, {
@@ -119,6 +121,9 @@ export function buildLoginService(options: LoginServiceOptions): LoginService & 
         .catch((error: unknown) => {
           if (isSallyportError(error, 'refused'))
             guard.firstFactorFailed(client.ip, user, { isBait: error.data?.bait === true });
+          const { throttled, retryAfterMs } = toSallyportError(error).data ?? {};
+          if (throttled !== undefined && retryAfterMs !== undefined)
+            guard.turnedAway(client.ip, user, throttled, retryAfterMs);
           throw asRefusal(error);
         });
       const waitMs = guard.firstFactorRight(client.ip, user);

@@ -3,20 +3,16 @@ import type { NodeLink } from '#main-agent/link/handlers.ts';
 import type { Change } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { foldUsername } from '#main-agent/users/username.ts';
-import { BoundedMap } from '#shared/bounded-map.ts';
-import { SallyportError } from '#shared/error.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
+import { householdOf } from '#shared/household.ts';
 import type { Asker } from '#shared/link/asker.ts';
 import type { Params } from '#shared/link/messages.ts';
 import { Secret } from '#shared/secret.ts';
 import { isUserauthSignature, parseUserauthRequest, type UserauthRequest } from '#shared/ssh-key/verify.ts';
 import { findAccountProblem } from './account-rules.ts';
 import { passwordCredential } from './credential.ts';
-import {
-  nodeThenOnePerMs,
-  throttledScopesMax,
-  wrongPasswordsOfKnownPlaceMax,
-  wrongPasswordsPerNodeMax,
-} from './limits.ts';
+import { nodeThenOnePerMs, wrongPasswordsOfKnownPlaceMax, wrongPasswordsPerNodeMax } from './limits.ts';
+import { ThrottleLines } from './throttle-lines.ts';
 import { TurnedAway } from './turned-away.ts';
 import { buildRecord, buildRefusal, type LoginParts } from './login-parts.ts';
 
@@ -40,14 +36,14 @@ type Parts = Pick<LoginParts, 'config' | 'users' | 'state' | 'passwords' | 'find
 
 export class FirstFactor {
   readonly #parts: Parts;
-  /** When somebody unknown to the user was last let through the throttle, by failure scope. */
-  readonly #letThrough = new BoundedMap<number>(throttledScopesMax);
+  readonly #throttles: ThrottleLines;
   /** Until when each node is throttled, as far as the admins were told. */
   readonly #alarmed = new Map<string, number>();
   readonly #turnedAway: TurnedAway;
 
   constructor(parts: Parts) {
     this.#parts = parts;
+    this.#throttles = new ThrottleLines(parts.clock);
     this.#turnedAway = new TurnedAway(parts.clock);
   }
 
@@ -136,11 +132,10 @@ export class FirstFactor {
     const { ip } = params.client;
     const known = (await state.lastGoodLogin(name, ip)) !== undefined;
     const limits = await this.#findLimits(throttleScopes(name, ip, link.node, known));
-    const waitMs = this.#throttle(limits);
-    if (waitMs > 0) throw await this.#turnAway(params, link, limits, waitMs);
+    const takeBack = await this.#passThrottles(params, name, link, limits, asker);
 
     const stored = user?.passwordHash;
-    return passwords.inTurn({ node: link.node, clientIp: ip, known, asker }, async () => {
+    const looked = passwords.inTurn({ node: link.node, clientIp: ip, known, asker }, async () => {
       const isRight = await passwords.compare(new Secret(text), name, stored);
       const proven = isRight ? provenPassword(user, stored, undefined) : describeWrong(user);
       // Where the account is shut a right password must not be told by an answer that comes sooner.
@@ -156,6 +151,11 @@ export class FirstFactor {
       return isStartRight && !isRight
         ? provenPassword(user, stored, new Secret(text.slice(-digits)))
         : proven;
+    });
+    return looked.catch((error: unknown) => {
+      // Nobody looked at it, so it took nobody's turn.
+      if (isSallyportError(error, 'busy') || isSallyportError(error, 'deadline')) takeBack();
+      throw error;
     });
   }
 
@@ -216,23 +216,37 @@ export class FirstFactor {
     return limits;
   }
 
-  /** One try per interval. How long this one would have to wait; 0 lets it through. */
-  #throttle(limits: readonly Limit[]): number {
-    const now = this.#parts.clock.monotonic();
-    const waits = limits.map(
-      ({ scope, everyMs }) => (this.#letThrough.peek(scope) ?? -Infinity) + everyMs - now,
-    );
-    const waitMs = Math.max(0, ...waits);
-    if (waitMs > 0) return waitMs;
-    for (const { scope } of limits) this.#letThrough.put(scope, now);
-    return 0;
+  /** Waits for its turn at each. Resolves with what takes these turns back. */
+  async #passThrottles(
+    params: Begin,
+    name: string,
+    link: NodeLink,
+    limits: readonly Limit[],
+    asker: Asker | undefined,
+  ): Promise<() => void> {
+    const asked = { source: householdOf(params.client.ip), name, asker };
+    const taken: (() => void)[] = [];
+    const takeBack = (): void => {
+      for (const turn of taken) turn();
+    };
+    for (const limit of limits) {
+      try {
+        taken.push(await this.#throttles.enter(limit, asked));
+      } catch (error) {
+        takeBack();
+        if (!isSallyportError(error, 'rate-limited')) throw error;
+        throw await this.#turnAway(params, link, limits, limit, error.data?.retryAfterMs ?? limit.everyMs);
+      }
+    }
+    return takeBack;
   }
 
   async #turnAway(
     params: Begin,
     link: NodeLink,
     limits: readonly Limit[],
-    waitMs: number,
+    by: Limit,
+    retryAfterMs: number,
   ): Promise<SallyportError> {
     const rule = `${limits.map(({ of }) => of).join(' and ')} throttled after too many wrong passwords`;
     // The widest one: what comes through a node is told as one, whatever names it tries.
@@ -245,8 +259,10 @@ export class FirstFactor {
       });
       await this.#parts.state.commit([{ kind: 'audit', record }]);
     }
+    // Where somebody signs in, one who tries without end must not have the node hold back everybody.
+    const isOfSource = by.node !== undefined && !(await this.#parts.state.isKnownAddress(params.client.ip));
     return new SallyportError('rate-limited', 'Too many tries; wait a little', {
-      data: { retryAfterMs: Math.ceil(waitMs) },
+      data: { retryAfterMs, throttled: isOfSource ? 'source' : 'name' },
       detail: rule,
     });
   }

@@ -89,7 +89,13 @@ export const nodeThenOnePerMs = 1_000;
  */
 export const wrongPasswordsOfKnownPlaceMax = 100;
 
-/** Users, and nodes, whose last throttled try is remembered. */
+/** Of an asker's patience, what may be spent on waiting for a turn there; the rest is enough for a turn at the hash. */
+export const throttlePatienceShare = 0.75;
+
+/** Tries of one source that wait at one throttle, each with another name: an office. */
+export const throttleWaitingPerSourceMax = 4;
+
+/** Users, nodes, and sources at each, whose last throttled try is remembered. */
 export const throttledScopesMax = 10_000;
 /** Of the tries that a throttle turned away, how often the audit is told: enough to see it go on, no flood. */
 export const throttledToldEveryMs = 60_000;

@@ -85,6 +85,7 @@ const wireErrorSchema = z.strictObject({
       weakness: z.enum(weaknesses).optional(),
       minimum: z.number().int().optional(),
       bait: z.literal(true).optional(),
+      throttled: z.enum(['name', 'source']).optional(),
       unserved: z.number().int().optional(),
     })
     .optional(),
@@ -339,7 +340,8 @@ function toWireError(error: SallyportError): WireError {
 }
 
 function fromWireError(error: WireError): SallyportError {
-  const { retryAfterMs, attemptsLeft, driftSeconds, weakness, minimum, bait, unserved } = error.data ?? {};
+  const { retryAfterMs, attemptsLeft, driftSeconds, weakness, minimum, bait, throttled, unserved } =
+    error.data ?? {};
   return new SallyportError(error.code, error.message, {
     ...(error.reference === undefined ? {} : { reference: error.reference }),
     ...(error.data === undefined
@@ -352,6 +354,7 @@ function fromWireError(error: WireError): SallyportError {
             ...(weakness === undefined ? {} : { weakness }),
             ...(minimum === undefined ? {} : { minimum }),
             ...(bait === undefined ? {} : { bait }),
+            ...(throttled === undefined ? {} : { throttled }),
             ...(unserved === undefined ? {} : { unserved }),
           },
         }),

@@ -66,6 +66,22 @@ function admitted(outcome: Admission | Refusal): Admission {
   return outcome;
 }
 
+describe('passwords that main wants no more of', () => {
+  it('are held back from that user or that household for as long as it said, at both doors', () => {
+    const { guard, wait, events } = setUp();
+    guard.turnedAway('2001:db8:0:11::1', 'alice', 'name', 3_000);
+    expect(guard.mustWait('2001:db8:0:1f::2', 'sftp', 'alice')).toBe(3_000);
+    expect(guard.mustWait('2001:db8:0:1f::2', 'https', 'bob')).toBeUndefined();
+    expect(guard.mustWait('2001:db8:0:200::1', 'https', 'alice')).toBeUndefined();
+    guard.turnedAway('2001:db8:0:11::1', 'alice', 'source', 5_000);
+    wait(2_999);
+    expect(guard.mustWait('2001:db8:0:1f::2', 'https', 'bob')).toBe(2_001);
+    wait(2_001);
+    expect(guard.mustWait('2001:db8:0:1f::2', 'https', 'alice')).toBeUndefined();
+    expect(events.map(({ detail }) => detail)).toEqual(['passwords-throttled', 'passwords-throttled']);
+  });
+});
+
 describe('bans', () => {
   it('come with the 15th failure in ten minutes and last 15 minutes', () => {
     const { guard, fail, wait, events } = setUp();

@@ -209,6 +209,31 @@ describe('the conversation', () => {
     inside.close();
   });
 
+  it('asks main for less where main turned tries away: of that name, or of all of that source', async () => {
+    const inside = await buildFakeInside();
+    const turnAway = (throttled: 'name' | 'source') => () => {
+      throw new SallyportError('rate-limited', 'Too many tries', {
+        data: { retryAfterMs: 60_000, throttled },
+      });
+    };
+    const asked = async (user: string): Promise<boolean> => {
+      const before = inside.asked.length;
+      await codeOf(begin(inside, user));
+      return inside.asked.length > before;
+    };
+    inside.onBegin = turnAway('name');
+    expect(await codeOf(begin(inside, 'alice'))).toBe('rate-limited');
+    inside.onBegin = undefined;
+    expect(await codeOf(begin(inside, 'alice'))).toBe('rate-limited');
+    expect([await asked('alice'), await asked('frank')]).toEqual([false, true]);
+    inside.onBegin = turnAway('source');
+    await codeOf(begin(inside, 'frank'));
+    inside.onBegin = undefined;
+    expect([await asked('alice'), await asked('frank'), await asked('carol')]).toEqual([false, false, false]);
+    expect(inside.events.map(({ detail }) => detail)).toEqual(['passwords-throttled']);
+    inside.close();
+  });
+
   it('bothers main with no name or password that can not exist', async () => {
     const inside = await buildFakeInside();
     expect(await codeOf(begin(inside, 'x'.repeat(256)))).toBe('refused');

@@ -157,6 +157,20 @@ describe('the first factor', () => {
       expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });
     });
 
+    it('says whom it slows down: one name, or a source from which nobody signs in', async () => {
+      const home = { ip: '198.51.100.7' };
+      await rig.answer(await rig.begin('frank', { client: home }), { client: home });
+      for (let tries = 0; tries < 20; tries += 1) await refusal(rig.begin('user-1', { password: 'wrong' }));
+      await rig.begin('user-1');
+      expect((await refusal(rig.begin('user-1'))).data).toEqual({ retryAfterMs: 10_000, throttled: 'name' });
+      await spray(wrongPasswordsPerNodeMax);
+      await rig.begin('user-2').catch(() => undefined);
+      const throttled = async (client: { ip: string }) =>
+        (await refusal(rig.begin('user-2', { client }))).data?.throttled;
+      expect(await throttled({ ip: '203.0.113.200' })).toBe('source');
+      expect(await throttled(home)).toBe('name');
+    });
+
     it('S-13: is an alarm once per throttled quarter of an hour, and none before', async () => {
       const logged = buildRecordedLog();
       const alarms = () =>

@@ -75,6 +75,18 @@ describe('a login that there is no capacity for', () => {
     expect(rig.login.admin.problems().join()).not.toContain('capacity');
   });
 
+  it('has taken nobody’s turn at a throttle', async () => {
+    for (let tries = 0; tries < 20; tries += 1)
+      await refusal(rig.begin('frank', { password: 'wrong', client: { ip: `192.0.2.${tries}` } }));
+    takeAllPlaces();
+    for (let time = 0; time < 3; time += 1)
+      expect((await refusal(attempt('frank', password))).code).toBe('busy');
+    for (const end of free.splice(0)) end();
+    await settle();
+    expect(await attempt('frank', password)).toMatchObject({ next: 'admit' });
+    expect((await refusal(rig.begin('frank'))).code).toBe('rate-limited');
+  });
+
   it('is let in once there is capacity, at the first try', async () => {
     takeAllPlaces();
     expect((await refusal(attempt('frank', password))).code).toBe('busy');

@@ -44,7 +44,7 @@ export interface Attempt {
   /** Instead of a password. */
   readonly factor?: Params<'login.begin'>['factor'];
   readonly device?: string;
-  /** How long its asker waits; for ever, if it is not said. */
+  /** How long its asker waits; not long enough for any turn, if it is not said. */
   readonly patienceMs?: number;
 }
 
@@ -335,7 +335,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
           ...(attempt.device === undefined ? {} : { device: attempt.device }),
         },
         link,
-        new Asker({ monotonic: () => clock.steady }, attempt.patienceMs ?? Number.POSITIVE_INFINITY),
+        new Asker({ monotonic: () => clock.steady }, attempt.patienceMs ?? 1_000),
       );
     },
     answer: async (view, answer = {}) => {
