@@ -169,6 +169,28 @@ describe('bans', () => {
     expect(guard.admitConnection(ip, 'https').admitted).toBe(true);
   });
 
+  it('are told to main with their source, length, cause and, where it is one, their door', () => {
+    const { guard, fail, events } = setUp();
+    fail(15);
+    for (let time = 0; time < 20; time += 1) guard.malformed('192.0.2.8', 'sftp', 'x');
+    expect(events).toEqual([
+      {
+        kind: 'banned',
+        clientIp: ip,
+        detail: `${ip} for 900 s: failures`,
+        ban: { source: ip, cause: 'failures', forMs: 15 * minute },
+      },
+      {
+        kind: 'banned',
+        clientIp: '192.0.2.8',
+        protocol: 'sftp',
+        detail: '192.0.2.8 for 900 s: malformed',
+        ban: { source: '192.0.2.8', cause: 'malformed', forMs: 15 * minute },
+      },
+    ]);
+    expect(Object.keys(events[0] ?? {})).not.toContain('protocol');
+  });
+
   it('20 breaches of protocol in ten minutes cost the connection too', () => {
     const { guard } = setUp();
     for (let time = 0; time < 19; time += 1) guard.malformed(ip, 'https', 'x');

@@ -67,6 +67,8 @@ export interface FakeInside {
   /** By folder: what lies there and is not served. */
   readonly unserved: Map<string, { count: number; names: string[] }>;
   readonly claims: AssertionClaims[];
+  /** What the node sent with each of them. */
+  readonly asserted: object[];
   readonly events: EventBody<'edge.event'>[];
   /** Verbs main was asked, in order. */
   readonly asked: string[];
@@ -136,6 +138,7 @@ export async function buildFakeInside(
   const streams = new Set<LaneStream>();
   let lastHandle = 0;
   const claims: AssertionClaims[] = [];
+  const asserted: object[] = [];
   const events: EventBody<'edge.event'>[] = [];
   const asked: string[] = [];
   const state: Pick<FakeInside, 'onBegin' | 'stall' | 'shorten' | 'closed' | 'quotaBytes'> = {
@@ -248,6 +251,7 @@ export async function buildFakeInside(
       asked.push('login.assert');
       const found = challenges.get(challenge);
       if (found === undefined) throw new SallyportError('challenge-gone', 'Sign in again');
+      asserted.push({ challenge, ...evidence });
       const claim = await check(evidence, link.exporter);
       if (claim.challenge !== challenge || claim.nonce !== found.nonce || claim.sub !== found.user)
         throw new SallyportError('refused', 'no');
@@ -732,6 +736,7 @@ export async function buildFakeInside(
     claims,
     events,
     asked,
+    asserted,
     kick,
     openStreams: () => streams.size,
     openHandles: () => handles.size,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { recogniseCode } from '#dmz/login/code-shape.ts';
+import { isGivenOnly, recogniseCode } from '#dmz/login/code-shape.ts';
 import type { ChallengeView } from '#shared/link/messages.ts';
 import { Secret } from '#shared/secret.ts';
 
@@ -57,5 +57,22 @@ describe('the shape of a code', () => {
     expect(recognise('ABCDEFGHIJKLMNOP', { shapes: ['digits6'] })).toBeUndefined();
     expect(recognise('12345678', { shapes: ['digits6'] })).toBeUndefined();
     expect(recognise('12345678', { shapes: ['digits8'] })).toEqual(['12345678', 'totp']);
+  });
+
+  it('is not looked for in more characters than a code with spaces has', () => {
+    const shapes: Asked['shapes'] = ['digits6'];
+    expect(recognise(`123456${' '.repeat(58)}`, { shapes })).toEqual(['123456', 'totp']);
+    expect(recognise(`123456${' '.repeat(59)}`, { shapes })).toBeUndefined();
+  });
+
+  it('of a delivered code has digits and letters only', () => {
+    const asked: Partial<Asked> = { method: 'sms', shapes: ['alphanumeric'], deliveredLength: 8 };
+    expect(recognise('AB2DEF6!', asked)).toBeUndefined();
+  });
+
+  it('is given only where nothing else may be typed', () => {
+    expect(isGivenOnly({ shapes: ['bypass'] })).toBe(true);
+    expect(isGivenOnly({ shapes: ['digits6', 'bypass'] })).toBe(false);
+    expect(isGivenOnly({ shapes: ['digits6'] })).toBe(false);
   });
 });

@@ -307,6 +307,60 @@ describe('the conversation', () => {
     inside.close();
   });
 
+  it('S-01: what is signed names the code, the change and the first factor only where there was one', async () => {
+    const inside = await buildFakeInside();
+    await (await begin(inside, 'frank')).admit();
+    expect(inside.claims.at(-1)).toMatchObject({ amr: ['pwd'], method: 'none' });
+    expect(Object.keys(inside.claims.at(-1) ?? {})).not.toContain('code_commit');
+    expect(Object.keys(inside.claims.at(-1) ?? {})).not.toContain('change');
+    await (await begin(inside, 'alice')).answer(new Secret(rightCode));
+    expect(inside.claims.at(-1)).toMatchObject({
+      amr: ['pwd', 'otp'],
+      code_commit: expect.any(String) as string,
+    });
+    inside.close();
+  });
+
+  it('S-01: a set-up that main offers is taken without a factor, and nothing that main did not offer is', async () => {
+    const inside = await buildFakeInside();
+    const setup = await begin(inside, 'dave', { protocol: 'https' });
+    expect(await codeOf(setup.answer(new Secret(rightCode)))).toBe('refused');
+    expect(await codeOf(setup.resend())).toBe('refused');
+    expect(await setup.admit()).toMatchObject({ view: { method: 'none', state: 'setup-required' } });
+    const mailed = await begin(inside, 'bob');
+    expect(await codeOf(mailed.resend())).toBe('rate-limited');
+    inside.close();
+  });
+
+  it('remembers a device where its user said so, and not otherwise', async () => {
+    const inside = await buildFakeInside();
+    for (const [options, expected] of [
+      [{ rememberDevice: true }, true],
+      [{ rememberDevice: false }, undefined],
+      [{}, undefined],
+    ] as const) {
+      const passed = await begin(inside, 'alice', { protocol: 'https' });
+      await passed.answer(new Secret(rightCode), options);
+      expect(inside.asserted.at(-1)).toMatchObject({ challenge: passed.id });
+      expect((inside.asserted.at(-1) as { rememberDevice?: true }).rememberDevice).toBe(expected);
+    }
+    inside.close();
+  });
+
+  it('an address somebody signed in from, or went on from, is known to the guard', async () => {
+    const inside = await buildFakeInside({ limits: { connectionsMax: { https: 1, sftp: 1 } } });
+    const connect = (ip: string) => inside.guard.admitConnection(ip, 'sftp', () => undefined).admitted;
+    const { view } = await (await begin(inside, 'frank', { protocol: 'https' })).admit();
+    // The door is full of one that is known: strangers get no room there.
+    expect(connect(client.ip)).toBe(true);
+    expect(connect('198.51.100.1')).toBe(false);
+    const elsewhere = { ...client, ip: '203.0.113.1' };
+    expect(connect(elsewhere.ip)).toBe(false);
+    await inside.login.attach(view.session, elsewhere);
+    expect(connect(elsewhere.ip)).toBe(true);
+    inside.close();
+  });
+
   it('a session has one set of files, whoever asks', async () => {
     const inside = await buildFakeInside();
     const { view, files } = await (await begin(inside, 'frank', { protocol: 'https' })).admit();
