@@ -58,6 +58,13 @@ export interface LinkListener {
   close(): Promise<void>;
 }
 
+const otherMainCure =
+  "`sallyport nodes enrol` on main prints main's line: `sallyport node trust '<main's line>'` here takes it, then restart " +
+  'the node. If main was restored with another key, or this box with an older dmz.yaml, that is why; else a stranger dials';
+const ownKeyCure =
+  'if it was main, it knows another key of this node: if this box or main was restored from a backup of before `node rotate`: `sallyport node show` here prints its line, ' +
+  "`sallyport nodes enrol '<line>' --replace` on main takes it; then restart main-agent";
+
 export function buildLinkListener(options: LinkListenerOptions): LinkListener {
   return new TlsLinkListener(options);
 }
@@ -99,7 +106,9 @@ class TlsLinkListener implements LinkListener {
     });
     this.#server.on('secureConnection', (socket) => this.#accept(socket));
     this.#server.on('tlsClientError', (error, socket) => {
-      log.warn({ err: error, peer: socket.remoteAddress }, 'link: handshake failed');
+      // Main hangs up so when our key is not the one that it knows; who it was can't be told.
+      const hint = 'code' in error && error.code === 'ECONNRESET' ? { hint: ownKeyCure } : {};
+      log.warn({ err: error, peer: socket.remoteAddress, ...hint }, 'link: handshake failed');
       socket.destroy();
     });
   }
@@ -134,7 +143,11 @@ class TlsLinkListener implements LinkListener {
     try {
       const protocol = requirePeer(
         socket,
-        { fingerprints: [this.#mainIdentity], protocols: [controlProtocol, laneProtocol] },
+        {
+          fingerprints: [this.#mainIdentity],
+          protocols: [controlProtocol, laneProtocol],
+          cure: otherMainCure,
+        },
         clock,
       );
       if (protocol === controlProtocol) this.#control.accept(socket);

@@ -3,6 +3,7 @@ import { configError } from '#shared/config/problem.ts';
 import { parseYaml } from '#shared/config/yaml-text.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { NodePairing } from '#shared/pairing/pairing-line.ts';
+import type { RotationLine } from '#shared/pairing/rotation-line.ts';
 import { readFileSync } from 'node:fs';
 
 /** Writes a DMZ node into main-agent.yaml: whom main dials, which key must answer, which key signs its assertions. */
@@ -39,6 +40,23 @@ export function enrolNode(
   else document.addIn(['dmz_nodes'], document.createNode(entry));
   replaceFile(configFile, document.toString({ lineWidth: 0, flowCollectionPadding: true }), 0o600);
   return present === undefined ? 'added' : 'replaced';
+}
+
+/** Puts the keys that main has approved where it reads them at its next start. False: no node with the old key is there. */
+export function rotateNode(
+  configFile: string,
+  { name, identity, signing_key, signedBy }: RotationLine,
+): boolean {
+  const yaml = parseYaml(readFileSync(configFile, 'utf8'), configFile);
+  const { document } = yaml;
+  const index = readNodes(yaml.value).findIndex(
+    (node) => node['name'] === name && node['identity'] === signedBy,
+  );
+  if (yaml.problems.length > 0 || index === -1) return false;
+  document.setIn(['dmz_nodes', index, 'identity'], identity);
+  document.setIn(['dmz_nodes', index, 'signing_key'], signing_key);
+  replaceFile(configFile, document.toString({ lineWidth: 0, flowCollectionPadding: true }), 0o600);
+  return true;
 }
 
 function readNodes(config: unknown): readonly Readonly<Record<string, unknown>>[] {

@@ -3,10 +3,13 @@ import { parseDuration } from '#shared/config/value-types.ts';
 import { SallyportError } from '#shared/error.ts';
 import { checkWordsOf } from '#shared/pairing/check-words.ts';
 import { tidyLine } from '#shared/pairing/pairing-line.ts';
+import { parseRotationLine } from '#shared/pairing/rotation-line.ts';
 import type { Command } from 'commander';
+import { existsSync } from 'node:fs';
 import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
 import type { CommandContext } from './command-context.ts';
+import { rotateNode } from './enrol-node.ts';
 import { readPages } from './pages.ts';
 import { formatTable } from './table.ts';
 
@@ -89,7 +92,16 @@ export function addNodeCommands(nodes: Command, context: CommandContext): void {
       }
       const body = { line, overlap_seconds: Math.round(overlapMs / 1000) };
       const json = await context.call('POST', '/v1/nodes/rotate', { body });
-      context.print(json, () => 'Approved.\n');
+      const rotation = parseRotationLine(line);
+      const file = await context.configFile();
+      const isWritten = file !== undefined && existsSync(file) && rotateNode(file, rotation);
+      context.print(json, () => (isWritten ? `Approved, and written into ${file}.\n` : 'Approved.\n'));
+      if (!isWritten) {
+        terminal.err(
+          `Write them into main-agent.yaml too, or a state.db from a backup of before cuts the node off:\n` +
+            `  identity: ${rotation.identity}\n  signing_key: ${rotation.signing_key}\n`,
+        );
+      }
       terminal.err('On the DMZ box:  sallyport node rotate --finish   (then restart it)\n');
     });
 }

@@ -47,10 +47,19 @@ export class KnownNodes {
   }
 
   async start(): Promise<void> {
-    for (const one of await this.#state.kept('revoked-node'))
-      if (this.#configured.get(one.id)?.identity === one.identity) this.#revoked.set(one.id, one);
-    for (const one of await this.#state.kept('node-rotation'))
-      if (this.#configured.get(one.id)?.identity === one.configuredIdentity) this.#rotated.set(one.id, one);
+    for (const one of await this.#state.kept('node-rotation')) {
+      // The configuration may name the keys of before or, since `nodes rotate` writes them there, the new ones.
+      const configured = this.#configured.get(one.id)?.identity;
+      if (configured !== undefined && lineageOf(one).includes(configured)) this.#rotated.set(one.id, one);
+    }
+    for (const one of await this.#state.kept('revoked-node')) {
+      const rotation = this.#rotated.get(one.id);
+      const keys = [
+        this.#configured.get(one.id)?.identity,
+        ...(rotation === undefined ? [] : lineageOf(rotation)),
+      ];
+      if (keys.includes(one.identity)) this.#revoked.set(one.id, one);
+    }
   }
 
   list(): readonly ConfiguredNode[] {
@@ -200,4 +209,9 @@ export class KnownNodes {
       },
     };
   }
+}
+
+/** Link keys that were one node's, one after the other. */
+function lineageOf({ configuredIdentity, oldIdentity, identity }: StoredRotation): readonly string[] {
+  return [configuredIdentity, oldIdentity, identity];
 }

@@ -123,7 +123,9 @@ export class WorkerDialer {
       // An unreachable node is tried for ever; only its first failure is news.
       const level = this.#attempt === 0 || failure.code === 'protocol-violation' ? 'warn' : 'debug';
       log[level]({ node, worker, err: failure }, 'link: dial failed');
-      this.#lost(failure.message);
+      this.#lost(
+        failure.code === 'protocol-violation' ? `${failure.message}: ${failure.hint ?? ''}` : failure.message,
+      );
     }
   }
 
@@ -136,6 +138,7 @@ export class WorkerDialer {
       identity,
       fingerprints: fingerprints(),
       timeoutMs: dialTimeoutMs,
+      cure: otherKeyCure,
       clock,
       ...(readBuffer === undefined ? {} : { readBuffer }),
     });
@@ -162,6 +165,10 @@ export class WorkerDialer {
     this.#timer = setTimeout(() => void this.#dial(), waitMs);
   }
 }
+
+const otherKeyCure =
+  'if that box or main was restored from a backup of before `node rotate`: `sallyport node show` there prints its ' +
+  "line, `sallyport nodes enrol '<line>' --replace` here takes it; then restart main-agent. Else somebody else answers";
 
 /** Half fixed, half random, of a wait that doubles from 0.2 s to 10 s. */
 export function backoffMs(attempt: number): number {

@@ -101,7 +101,7 @@ export interface StoredRestore {
 export interface StoredRotation {
   /** The node's name. */
   readonly id: string;
-  /** What the configuration says; a node that is paired anew with other keys has no rotation. */
+  /** What the configuration said; a node that is paired anew with other keys than these three has no rotation. */
   readonly configuredIdentity: string;
   readonly oldIdentity: string;
   readonly oldSigningKey: string;

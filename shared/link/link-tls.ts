@@ -63,13 +63,19 @@ export function acceptOptions(identity: LinkIdentity, handshakeTimeoutMs: number
 /** Throws unless the peer of a finished handshake holds the pinned key (one of two while keys are rotated) and all else is as it must be. */
 export function requirePeer(
   socket: TLSSocket,
-  expected: { readonly fingerprints: readonly string[]; readonly protocols: readonly LinkProtocol[] },
+  expected: {
+    readonly fingerprints: readonly string[];
+    readonly protocols: readonly LinkProtocol[];
+    /** For the admin of this end, where the peer has another key. */
+    readonly cure?: string;
+  },
   clock: Clock,
 ): LinkProtocol {
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) throw refuse('the peer showed no certificate');
   const fingerprint = fingerprintOf(certificate.publicKey);
-  if (!expected.fingerprints.includes(fingerprint)) throw refuse(`the peer's key is ${fingerprint}`);
+  if (!expected.fingerprints.includes(fingerprint))
+    throw refuse(`the peer's key is ${fingerprint}`, expected.cure);
   const now = clock.now();
   if (certificate.validFromDate.getTime() > now || certificate.validToDate.getTime() < now)
     throw refuse("the peer's certificate is out of date");
@@ -93,6 +99,8 @@ export interface DialOptions {
   /** The peer's key; two while keys are rotated. */
   readonly fingerprints: readonly string[];
   readonly timeoutMs: number;
+  /** For the admin, where the peer has another key. */
+  readonly cure?: string;
   readonly clock: Clock;
   /** For lanes: reads go to one buffer. */
   readonly readBuffer?: ReadBuffer;
@@ -122,7 +130,11 @@ export function dialPeer(options: DialOptions): Promise<TLSSocket> {
       try {
         requirePeer(
           socket,
-          { fingerprints: options.fingerprints, protocols: [options.protocol] },
+          {
+            fingerprints: options.fingerprints,
+            protocols: [options.protocol],
+            ...(options.cure !== undefined && { cure: options.cure }),
+          },
           options.clock,
         );
       } catch (error) {
@@ -144,9 +156,9 @@ function unreachable(cause: unknown): SallyportError {
   return new SallyportError('link-down', 'The node can not be reached', { detail, cause });
 }
 
-function refuse(detail: string): SallyportError {
-  return new SallyportError('protocol-violation', 'The peer is not who it should be', {
-    detail,
-    hint: 'compare the fingerprints of both nodes with `sallyport doctor`',
-  });
+function refuse(
+  detail: string,
+  hint = 'compare the fingerprints of both nodes with `sallyport doctor`',
+): SallyportError {
+  return new SallyportError('protocol-violation', 'The peer is not who it should be', { detail, hint });
 }

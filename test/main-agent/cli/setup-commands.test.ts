@@ -9,6 +9,7 @@ import { runNodeCommand } from '#dmz/cli/run.ts';
 import { loadDmzConfig } from '#dmz/config.ts';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
 import { startAuditFeed } from '#main-agent/audit/feed.ts';
+import { rotateNode } from '#main-agent/cli/enrol-node.ts';
 import { runCommand } from '#main-agent/cli/run.ts';
 import { loadMainAgentConfig } from '#main-agent/config.ts';
 import { systemClock } from '#shared/clock.ts';
@@ -195,6 +196,19 @@ describe('setting up two boxes', () => {
     expect(broken).toMatchObject({ code: 1, err: expect.stringContaining('audit.jsonl:2:') });
     expect((await main(quiet(), 'audit', 'verify', '--file', 'none')).code).toBe(3);
     expect((await main(quiet(), 'audit', 'verify', '--expect-head', 'x')).code).toBe(2);
+  });
+
+  it('rotated keys are written where main reads them, and only in the place of those that signed for them', () => {
+    const file = join(folder, 'rotated.yaml');
+    const before = `# ours\ndmz_nodes:\n  - { name: dmz1, address: "10.0.1.5:8444", identity: old, signing_key: s1 } # the first\n`;
+    writeFileSync(file, before);
+    const line = { name: 'dmz1', identity: 'new', signing_key: 's2', signedBy: 'another' };
+    expect(rotateNode(file, line)).toBe(false);
+    expect(readFileSync(file, 'utf8')).toBe(before);
+    expect(rotateNode(file, { ...line, signedBy: 'old' })).toBe(true);
+    expect(readFileSync(file, 'utf8')).toBe(
+      before.replace('identity: old, signing_key: s1', 'identity: new, signing_key: s2'),
+    );
   });
 
   it('scripts/sallyport runs both sides, from any folder and through a link', async () => {

@@ -83,4 +83,27 @@ describe('nodes that main trusts', () => {
     // Whoever still has the old key can't rotate with it.
     await expect(known.rotate(line, 60_000, why)).rejects.toMatchObject({ code: 'not-allowed' });
   });
+
+  it('rotated keys that are in the configuration are good without the state, and the overlap goes on with it', async () => {
+    const { open, pass } = setUp();
+    const known = await open();
+    const { identity, signingKey: signing_key } = second;
+    await known.rotate({ name: 'dmz1', identity, signing_key, signedBy: first.identity }, 60_000, why);
+    const written = [{ ...node, ...second }];
+    // A state from a backup of before.
+    expect((await setUp().open(written)).identitiesOf('dmz1')).toEqual([second.identity]);
+    expect((await open(written)).identitiesOf('dmz1')).toEqual([second.identity, first.identity]);
+    pass(60_000);
+    expect((await open(written)).identitiesOf('dmz1')).toEqual([second.identity]);
+  });
+
+  it('a revoked one stays so when its rotated keys come into the configuration', async () => {
+    const { open } = setUp();
+    const known = await open();
+    const { identity, signingKey: signing_key } = second;
+    await known.rotate({ name: 'dmz1', identity, signing_key, signedBy: first.identity }, 60_000, why);
+    await known.revoke('dmz1', why);
+    expect((await open([{ ...node, ...second }])).trusted()).toEqual([]);
+    expect((await open([{ ...node, ...makeKeys() }])).trusted()).toHaveLength(1);
+  });
 });

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect as netConnect } from 'node:net';
 import { connect, createServer, type TLSSocket } from 'node:tls';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { buildLinkListener, type LinkListener, type LinkListenerOptions } from '#dmz/link/listener.ts';
 import { backoffMs } from '#main-agent/link/worker-dialer.ts';
@@ -168,6 +168,17 @@ describe('a link over TLS', () => {
     });
     expect(link.links.states()[0]).toMatchObject({ up: true, epoch: 2 });
     expect(ends).toEqual([key]);
+  });
+
+  it('with a key that main does not know says at both ends how to mend it', async () => {
+    const log = buildLog('silent', {});
+    const told = new Promise<unknown>((resolve) => vi.spyOn(log, 'warn').mockImplementation(resolve));
+    const link = await buildTlsLink({ main: { identitiesOf: () => ['SHA256:other'] }, node: { log } });
+    closers.push(() => link.close());
+    expect(await told).toMatchObject({
+      hint: expect.stringContaining("`sallyport nodes enrol '<line>' --replace`"),
+    });
+    await vi.waitFor(() => expect(link.links.states()[0]?.lastError).toContain('before `node rotate`'));
   });
 
   it('tells a worker that is another process now from one whose link only broke', async () => {
