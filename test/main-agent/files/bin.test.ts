@@ -1,9 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { binEntriesPerUserMax, sweepIntervalMs } from '#main-agent/files/limits.ts';
+import { binEntriesPerUserMax, measuredFreshMs, sweepIntervalMs } from '#main-agent/files/limits.ts';
 import { BinFolder } from '#main-agent/files/storage/bin-folder.ts';
 import { FolderHandle } from '#main-agent/files/storage/folder-handle.ts';
+import { LocalStorage } from '#main-agent/files/storage/local.ts';
 import type { MountBin } from '#main-agent/users/effective-user.ts';
 import { breakFiles } from '#test/harness/faulty-files.ts';
 import {
@@ -393,13 +394,21 @@ test('a removal or replacement that is sent again after main was killed is told 
 test('what is written to a file after it went to the bin counts while it is open and afterwards', async () => {
   vi.useFakeTimers({ toFake: ['setInterval'] });
   onTestFinished(() => void vi.useRealTimers());
-  const rig = await startRig();
+  const clock = new SettableClock();
+  const rig = await startRig({ clock });
   const user = keeper('alice', { quotaBytes: 100 });
   const [sftp, web] = [rig.client(user), rig.client(user, 'https')];
   await sftp.put(['log'], 'x'.repeat(10));
   const handle = await sftp.open(['log'], { ...newFile, truncate: false });
   await remove(web, 'log');
   await sftp.write(handle, 'y'.repeat(80), 10);
+  // Measured anew, when it is in no folder any more.
+  const measured = vi.spyOn(LocalStorage.prototype, 'measure');
+  onTestFinished(() => measured.mockRestore());
+  clock.aheadMs = measuredFreshMs.most + 1;
+  await rig.service.usedBytes('alice');
+  await expect.poll(() => measured.mock.settledResults.map(({ type }) => type)).toEqual(['fulfilled']);
+  expect(await rig.service.usedBytes('alice')).toBe(90);
   await expect(sftp.write(handle, 'z'.repeat(20), 90)).rejects.toMatchObject({ code: 'quota-exceeded' });
   await sftp.ask('fs.release', { handle, keepPartial: false });
   vi.advanceTimersByTime(sweepIntervalMs);
