@@ -7,7 +7,7 @@ import { componentBytesMax, requireComponents } from '#shared/file-service/virtu
 import type { BinEntry, Params, Result } from '#shared/link/messages.ts';
 import type { AdminReason, BinAdmin, KeptEntry } from '#main-agent/admin/ports.ts';
 import type { FullSession } from '#main-agent/login/session.ts';
-import { denied, notFound, taken, toFileError } from './file-error.ts';
+import { denied, notFound, toFileError } from './file-error.ts';
 import { binFreeShare, pageBytesMax, restoreNamesMax } from './limits.ts';
 import type { Located, Mounted } from './mounts.ts';
 import { operationName } from './operation-name.ts';
@@ -173,6 +173,7 @@ export class Bins implements BinAdmin {
    */
   async took(session: FullSession, mounted: Mounted, binned: Binned | undefined): Promise<void> {
     if (binned === undefined) return;
+    await mounted.storage.bin.roomMade();
     if (binned.bytes === undefined) {
       void this.#addedUp(session, mounted, binned);
       return;
@@ -329,7 +330,8 @@ function requireWelcome(located: Located, { type, place }: Binned): Mounted {
 async function makeFolderIfMissing(storage: Storage, place: Place, by: OperationName): Promise<void> {
   try {
     const { type } = await storage.stat(place);
-    if (type === 'file') throw taken('a file has the name of a folder that is gone');
+    if (type === 'file')
+      throw new SallyportError('not-a-folder', 'A file has the name of the folder it was in');
     return;
   } catch (error) {
     if (!isSallyportError(toFileError(error), 'not-found')) throw error;

@@ -58,6 +58,11 @@ export const keptVersionsPerUserMax = 100;
  * of memory.
  */
 export const binEntriesPerUserMax = 5000;
+/**
+ * Replaced files of one name that one user's bin holds; the oldest goes first. A program that saves each minute must not
+ * fill its user's quota with a week of that.
+ */
+export const binVersionsMax = 10;
 /** Names tried for something that is put back beside what has its name. */
 export const restoreNamesMax = 100;
 /** Without a quota, what does not count of one user's bin is bounded by this share of its file system. */

@@ -9,7 +9,7 @@ import type { Clock } from '#shared/clock.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { hasErrno, notFound } from '../file-error.ts';
-import { binEntriesPerUserMax, copiedVersionBytesMax, copiesAtOnce } from '../limits.ts';
+import { binEntriesPerUserMax, binVersionsMax, copiedVersionBytesMax, copiesAtOnce } from '../limits.ts';
 import { Slots } from '../slots.ts';
 import { BinFolder, type BinNote, randomName } from './bin-folder.ts';
 import { type Jail, lockKey, type Spot } from './jail.ts';
@@ -17,7 +17,7 @@ import type { Journal, OperationName } from './journal.ts';
 import type { KeyLock } from './key-lock.ts';
 import { renameSpot } from './local-rename.ts';
 import type { OpenFiles } from './open-files.ts';
-import { isBelow } from './places.ts';
+import { isBelow, isSamePlace } from './places.ts';
 import type { StagingArea } from './staging.ts';
 import type { Bin, Binned, BinOrder, Place, Stored } from './storage.ts';
 import { fileId } from './stored.ts';
@@ -74,6 +74,7 @@ export class LocalBin implements Bin {
   /** Long walks, one after the other. */
   readonly #removing = new Serial();
   readonly #addingUp = new Serial();
+  readonly #makingRoom = new Serial();
 
   constructor(options: LocalBinOptions) {
     this.#options = options;
@@ -85,13 +86,16 @@ export class LocalBin implements Bin {
     const folder = await this.#folderOf(area);
     const { notes, dropped } = await folder.load();
     for (const name of dropped) this.#removeLater(folder, name);
-    for (const { note, stats } of notes) {
+    for (const { note: noted, stats } of notes) {
+      // Who had it open may have written to it.
+      const note = noted.type === 'file' ? { ...noted, bytes: Number(stats.size) } : noted;
       const entry = { folder, note };
       if (await this.#isHalfMoved(note, stats)) {
         await fs.unlink(folder.folder.at(note.id));
         await folder.removeNote(note.id);
-      } else await this.#add(entry);
+      } else this.#add(entry);
     }
+    await this.roomMade();
   }
 
   #folderOf(area: StagingArea): Promise<BinFolder> {
@@ -263,7 +267,7 @@ export class LocalBin implements Bin {
     await folder.removeNote(note.id);
   }
 
-  async #add(entry: Entry): Promise<Binned> {
+  #add(entry: Entry): Binned {
     const { note } = entry;
     const owned = this.#byUser.get(note.user) ?? { entries: new Set(), counted: undefined };
     this.#byUser.set(note.user, owned);
@@ -272,12 +276,24 @@ export class LocalBin implements Bin {
     this.#byId.set(note.id, entry);
     this.#byOperation.set(operationKey(note), entry);
     if (note.bytes === undefined) this.#addUpLater(entry);
-    if (owned.entries.size > binEntriesPerUserMax) {
-      let oldest = entry;
-      for (const one of owned.entries) if (one.note.atMs < oldest.note.atMs) oldest = one;
-      await this.drop([oldest.note.id]);
+    this.#dropOldest(owned.entries, binEntriesPerUserMax);
+    if (note.reason === 'replaced') {
+      const sameName = [...owned.entries].filter(
+        (one) => one.note.reason === 'replaced' && isSamePlace(one.note.place, note.place),
+      );
+      this.#dropOldest(new Set(sameName), binVersionsMax);
     }
     return toBinned(note);
+  }
+
+  /** After one was added. Not waited for here: whoever added it holds its name, which who restores the oldest may want. */
+  #dropOldest(entries: ReadonlySet<Entry>, entriesMax: number): void {
+    if (entries.size <= entriesMax) return;
+    let oldest: Entry | undefined;
+    for (const one of entries) if (oldest === undefined || one.note.atMs < oldest.note.atMs) oldest = one;
+    const { id } = oldest?.note ?? {};
+    if (id !== undefined)
+      void this.#makingRoom.run(() => this.#walk(`${id} of the bin is not dropped`, () => this.drop([id])));
   }
 
   #remove(entry: Entry): void {
@@ -426,6 +442,10 @@ export class LocalBin implements Bin {
     );
   }
 
+  roomMade(): Promise<void> {
+    return this.#makingRoom.settled();
+  }
+
   async addedUp(id: string): Promise<Binned | undefined> {
     await this.#byId.get(id)?.addingUp;
     const entry = this.#byId.get(id);
@@ -444,6 +464,7 @@ export class LocalBin implements Bin {
 
   async close(): Promise<void> {
     this.#closing.abort();
+    await this.#makingRoom.settled();
     await this.#removing.settled();
     await this.#addingUp.settled();
     for (const folder of this.#folders.values()) await (await folder).folder.close();

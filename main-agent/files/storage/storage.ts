@@ -158,6 +158,8 @@ export interface Bin {
   drop(ids: readonly string[]): Promise<void>;
   /** Drops what has expired and returns it. */
   dropExpired(): Promise<readonly Binned[]>;
+  /** When all that had to make room for what came so far is gone. Not to be waited for by who holds a name. */
+  roomMade(): Promise<void>;
   /** The entry, when it is known how much is in it or that can't be known. Undefined: it is gone. */
   addedUp(id: string): Promise<Binned | undefined>;
 }

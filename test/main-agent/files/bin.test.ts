@@ -1,7 +1,12 @@
 import { writeFileSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { binEntriesPerUserMax, measuredFreshMs, sweepIntervalMs } from '#main-agent/files/limits.ts';
+import {
+  binEntriesPerUserMax,
+  binVersionsMax,
+  measuredFreshMs,
+  sweepIntervalMs,
+} from '#main-agent/files/limits.ts';
 import { BinFolder } from '#main-agent/files/storage/bin-folder.ts';
 import { FolderHandle } from '#main-agent/files/storage/folder-handle.ts';
 import { LocalStorage } from '#main-agent/files/storage/local.ts';
@@ -417,6 +422,56 @@ test('what is written to a file after it went to the bin counts while it is open
   const [entry] = await entries(web);
   await restore(web, entry?.id);
   expect(await contentOf(rig, 'log')).toBe('x'.repeat(10) + 'y'.repeat(80));
+});
+
+test('a file that is saved again and again has its last versions in the bin and leaves room for other things', async () => {
+  const clock = new SettableClock();
+  const rig = await startRig({ clock });
+  const client = rig.client(keeper(), 'https');
+  await client.put(['first'], 'x');
+  await remove(client, 'first');
+  for (let save = 0; save < binVersionsMax + 3; save += 1) {
+    clock.aheadMs += 1000;
+    await client.put(['f'], `version ${save}`);
+  }
+  const kept = await entries(client);
+  expect(kept.map(({ path }) => path[0])).toEqual([...Array<string>(binVersionsMax).fill('f'), 'first']);
+  await restore(client, kept[binVersionsMax - 1]?.id, true);
+  expect(await contentOf(rig, 'f (restored)')).toBe('version 2');
+});
+
+test('a version that is put back while a newer save would push it out does not hold up the two', async () => {
+  const clock = new SettableClock();
+  const rig = await startRig({ clock });
+  const client = rig.client(keeper(), 'https');
+  for (let save = 0; save <= binVersionsMax; save += 1) {
+    clock.aheadMs += 1000;
+    await client.put(['f'], `version ${save}`);
+  }
+  await client.put(['g'], 'next');
+  for (let round = 0; round < 5; round += 1) {
+    clock.aheadMs += 1000;
+    const oldest = (await entries(client)).at(-1);
+    const settled = await Promise.allSettled([
+      client.ask('fs.copy', { from: ['g'], to: ['f'], overwrite: true }),
+      restore(client, oldest?.id, true),
+    ]);
+    expect(settled[0]?.status).toBe('fulfilled');
+    expect(codesOf(settled).every((code) => code === 'not-found')).toBe(true);
+    expect((await entries(client)).length).toBeLessThanOrEqual(binVersionsMax);
+  }
+});
+
+test('nothing is put back below a file that has the name of its folder by now', async () => {
+  const rig = await startRig();
+  const client = rig.client(keeper(), 'https');
+  await client.ask('fs.make-folder', { path: ['d'] });
+  await client.put(['d', 'f'], 'x');
+  const { binned } = await remove(client, 'd', 'f');
+  await client.ask('fs.remove-folder', { path: ['d'], recursive: false });
+  await client.put(['d'], 'a file');
+  await expect(restore(client, binned, true)).rejects.toMatchObject({ code: 'not-a-folder' });
+  expect(await paths(client)).toEqual(['d/f']);
 });
 
 test('where a full disk leaves no room for the note, nothing is deleted unless it is deleted for good', async () => {
