@@ -183,6 +183,7 @@ export async function startMainAgent(
     usedBytes: (username) => files.usedBytes(username),
     explained: {
       originsOf: (username) => directory.origins(username),
+      askDoors: (question, node) => links.askDoors(question, node),
       findEdgeBan: (clientIp) => describeEdgeBan(bans.findEdge(clientIp)),
       findDeliveryProblem: (transport) => describeDeliveryProblem(deliveries.last(transport)),
       nodeValidatedLogins: (node) =>

@@ -1,3 +1,4 @@
+import type { DoorFinding, DoorQuestion } from '#shared/link/messages.ts';
 import type { Protocol } from '#shared/login.ts';
 import type { Admission, ConnectionStage, Newcomer, Refusal } from './guard.ts';
 import type { GuardLimits } from './limits.ts';
@@ -118,16 +119,48 @@ export class ConnectionCounts {
     };
   }
 
-  /** How many connections are open from each network around the address, narrowest first, and how many may be. */
-  standing(
-    ip: string,
-    protocol: Protocol,
-  ): readonly { readonly network: string; readonly open: number; readonly max: number }[] {
-    return networksOf(ip).map((network, width, { length }) => ({
-      network,
-      open: this.#byNetwork.get(`${protocol} ${network}`) ?? 0,
-      max: this.#limits.connectionsPerSourceMax[protocol] * this.#factor(width, length),
-    }));
+  /** How full it is around that address: for people who look for why somebody is not let in. */
+  standing({ ip, protocol, user }: DoorQuestion & { readonly protocol: Protocol }): readonly DoorFinding[] {
+    const networks = networksOf(ip);
+    const { connectionsMax, stageMax } = this.#limits;
+    const told = (
+      what: DoorFinding['what'],
+      { of, count, max }: { readonly of?: string; readonly count: number; readonly max: number },
+    ): DoorFinding => ({ what, protocol, ...(of !== undefined && { of }), count, max, acts: count >= max });
+
+    const byNetwork = networks.flatMap((network, width) => {
+      const factor = this.#factor(width, networks.length);
+      const of = (counts: ReadonlyMap<string, number>, perSourceMax: number) => ({
+        of: network,
+        count: counts.get(`${protocol} ${network}`) ?? 0,
+        max: perSourceMax * factor,
+      });
+      const connections = told(
+        'connections',
+        of(this.#byNetwork, this.#limits.connectionsPerSourceMax[protocol]),
+      );
+      if (protocol !== 'sftp') return [connections];
+      const { unauthenticatedPerSourceMax } = this.#limits;
+      return [connections, told('unauthenticated', of(this.#unauthenticated, unauthenticatedPerSourceMax))];
+    });
+    const [source = ip] = networks;
+    const waiting = [
+      { of: source, count: this.#awaitingBySource.get(source), max: this.#limits.awaitingCodePerSourceMax },
+      { of: user, count: this.#awaitingByUser.get(user ?? ''), max: this.#limits.awaitingCodePerUserMax },
+    ].flatMap(({ of, count = 0, max }) =>
+      protocol === 'sftp' && of !== undefined ? [told('awaiting-code', { of, count, max })] : [],
+    );
+    const full = stagesBefore.flatMap((stage) =>
+      [false, true].map((isKnown) =>
+        told('stage-full', {
+          of: `${stage}, ${isKnown ? 'known sources' : 'strangers'}`,
+          count: this.#roomOf({ protocol, stage, isKnown }).size,
+          max: stageMax[protocol][stage],
+        }),
+      ),
+    );
+    const door = told('door-full', { count: this.#all[protocol], max: connectionsMax[protocol] });
+    return [...byNetwork, ...waiting, ...full.filter(({ acts }) => acts), door];
   }
 
   #factor(width: number, widths: number): number {
@@ -187,7 +220,7 @@ export class ConnectionCounts {
   /** Rooms of those without a session; who has shown less comes first, strangers before the known. */
   #roomsByStage(protocol: Protocol, known: readonly boolean[]): Set<Open>[] {
     return known.flatMap((isKnown) =>
-      stages.slice(0, -1).map((stage) => this.#roomOf({ protocol, stage, isKnown })),
+      stagesBefore.map((stage) => this.#roomOf({ protocol, stage, isKnown })),
     );
   }
 
@@ -224,7 +257,8 @@ export class ConnectionCounts {
 }
 
 /** In this order; nobody goes back. */
-const stages: readonly ConnectionStage[] = ['silent', 'hello', 'secured', 'code', 'session'];
+const stagesBefore = ['silent', 'hello', 'secured', 'code'] as const;
+const stages: readonly ConnectionStage[] = [...stagesBefore, 'session'];
 
 /** Counts one up for each network at this door; the returned function counts them down again, once. */
 function enterAll(counts: Map<string, number>, protocol: Protocol, networks: readonly string[]): () => void {

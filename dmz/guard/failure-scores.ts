@@ -23,6 +23,13 @@ export class FailureScores {
     return tooMany;
   }
 
+  /** How many count now, and when the last of them no longer does. */
+  standing(source: string, nowMs: number): { readonly count: number; readonly untilMs: number } {
+    const { windowMs } = this.#limits;
+    const counting = (this.#failures.peek(source) ?? []).filter(({ atMs }) => nowMs - atMs < windowMs);
+    return { count: counting.length, untilMs: (counting.at(-1)?.atMs ?? 0) + windowMs };
+  }
+
   clear(source: string, user: string): void {
     const failures = this.#failures.peek(source);
     if (failures === undefined) return;

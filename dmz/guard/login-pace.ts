@@ -12,11 +12,25 @@ export class LoginPace {
 
   /** Undefined: go ahead. Else how long to wait. */
   take(key: string, monotonicMs: number): number | undefined {
-    const { burst, everyMs } = this.#limits;
-    const bucket = this.#buckets.peek(key) ?? { tokens: burst, atMs: monotonicMs };
-    const tokens = Math.min(burst, bucket.tokens + (monotonicMs - bucket.atMs) / everyMs);
+    const tokens = this.#tokens(key, monotonicMs);
     const goes = tokens >= 1;
     this.#buckets.put(key, { tokens: goes ? tokens - 1 : tokens, atMs: monotonicMs });
-    return goes ? undefined : (1 - tokens) * everyMs;
+    return goes ? undefined : this.#waitMs(tokens);
+  }
+
+  /** What `take` would answer. */
+  peek(key: string, monotonicMs: number): number | undefined {
+    const tokens = this.#tokens(key, monotonicMs);
+    return tokens >= 1 ? undefined : this.#waitMs(tokens);
+  }
+
+  #tokens(key: string, monotonicMs: number): number {
+    const { burst, everyMs } = this.#limits;
+    const bucket = this.#buckets.peek(key) ?? { tokens: burst, atMs: monotonicMs };
+    return Math.min(burst, bucket.tokens + (monotonicMs - bucket.atMs) / everyMs);
+  }
+
+  #waitMs(tokens: number): number {
+    return (1 - tokens) * this.#limits.everyMs;
   }
 }

@@ -1,6 +1,6 @@
 import type { MainLink } from '#dmz/link/main-link.ts';
 import type { Clock } from '#shared/clock.ts';
-import type { Policy } from '#shared/link/messages.ts';
+import type { DoorFinding, DoorQuestion, Policy } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import type { Protocol } from '#shared/login.ts';
 import { BanList, type BanKind } from './ban-list.ts';
@@ -18,7 +18,7 @@ import { isInRanges, parseRanges, plainAddress, sourceOf } from './source.ts';
 const limitReportEveryMs = 60_000;
 
 export interface SourceGuardOptions {
-  readonly link: Pick<MainLink, 'policy' | 'onPolicy' | 'report'>;
+  readonly link: Pick<MainLink, 'policy' | 'onPolicy' | 'onDoorAsked' | 'report'>;
   readonly clock: Clock;
   readonly log: Log;
   readonly limits?: Partial<GuardLimits>;
@@ -59,7 +59,7 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
     bans.lift(policy.lifted ?? []);
   }
   take(link.policy);
-  const unsubscribe = link.onPolicy(take);
+  const unsubscribe = [link.onPolicy(take), link.onDoorAsked(tellStanding)];
 
   const isExempt = (ip: string): boolean => isInRanges(neverBan, ip);
 
@@ -84,6 +84,43 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
     if (now - (limitToldAt.peek(key) ?? Number.NEGATIVE_INFINITY) < limitReportEveryMs) return;
     limitToldAt.put(key, now);
     link.report({ kind: 'limit', clientIp: plainAddress(ip), protocol, detail: reason });
+  }
+
+  /** How long main wants no passwords from there, of that user or of anybody. */
+  function heldMs(ip: string, user: string | undefined): number | undefined {
+    const until = [undefined, user].map((of) => heldUntil.peek(heldKey(ip, of)) ?? Number.NEGATIVE_INFINITY);
+    const leftMs = Math.max(...until) - clock.monotonic();
+    return leftMs > 0 ? leftMs : undefined;
+  }
+
+  /** Everything here that refuses, holds up or drops, as it is for this address now. */
+  function tellStanding({ ip, protocol, user }: DoorQuestion): readonly DoorFinding[] {
+    const [nowMs, source] = [clock.now(), sourceOf(ip)];
+    const found: DoorFinding[] = [];
+    if (isExempt(ip)) found.push({ what: 'never-ban', acts: false });
+    if (known.has(source, nowMs)) found.push({ what: 'known-source', acts: false });
+    const failed = failures.standing(source, nowMs);
+    if (failed.count > 0)
+      found.push({ what: 'failed-logins', ...failed, max: limits.failuresMax, acts: false });
+    const waitMs =
+      user === undefined || isExempt(ip) ? undefined : pace.peek(paceKey(source, user), clock.monotonic());
+    if (waitMs !== undefined)
+      found.push({ what: 'login-pace', of: user, untilMs: nowMs + waitMs, acts: true });
+    const throttledMs = heldMs(ip, user);
+    if (throttledMs !== undefined)
+      found.push({ what: 'passwords-throttled', untilMs: nowMs + throttledMs, acts: true });
+    for (const door of protocol === undefined ? (['https', 'sftp'] as const) : [protocol]) {
+      const banned = bans.find(ip, nowMs, door);
+      if (banned !== undefined) {
+        const untilMs = nowMs + banned.leftMs;
+        found.push({ what: `banned-${banned.kind}`, protocol: door, untilMs, acts: !isExempt(ip) });
+      }
+      const broken = breaches.standing(`${door} ${source}`, nowMs);
+      if (broken.count > 0)
+        found.push({ what: 'breaches', protocol: door, ...broken, max: limits.malformedMax, acts: false });
+      found.push(...connections.standing({ ip, protocol: door, user }));
+    }
+    return found;
   }
 
   return {
@@ -116,7 +153,7 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
     firstFactorRight(ip, user) {
       const source = sourceOf(ip);
       failures.clear(source, user);
-      return isExempt(ip) ? undefined : pace.take(`${source} ${user.slice(0, 64)}`, clock.monotonic());
+      return isExempt(ip) ? undefined : pace.take(paceKey(source, user), clock.monotonic());
     },
 
     signedIn(ip, user) {
@@ -128,12 +165,8 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
     },
 
     mustWait(ip, protocol, user) {
-      const until = [undefined, user].map(
-        (of) => heldUntil.peek(heldKey(ip, of)) ?? Number.NEGATIVE_INFINITY,
-      );
-      const leftMs = Math.max(...until) - clock.monotonic();
-      if (leftMs <= 0) return undefined;
-      reportLimit(ip, protocol, 'passwords-throttled');
+      const leftMs = heldMs(ip, user);
+      if (leftMs !== undefined) reportLimit(ip, protocol, 'passwords-throttled');
       return leftMs;
     },
 
@@ -144,7 +177,7 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
     },
 
     close() {
-      unsubscribe();
+      for (const end of unsubscribe) end();
     },
   };
 }
@@ -153,4 +186,9 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
 function heldKey(ip: string, user: string | undefined): string {
   const household = householdOf(ip);
   return user === undefined ? household : `${household} ${user.slice(0, 64)}`;
+}
+
+/** Names are strangers' strings; the head is enough to tell users apart here. */
+function paceKey(source: string, user: string): string {
+  return `${source} ${user.slice(0, 64)}`;
 }

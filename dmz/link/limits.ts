@@ -33,3 +33,6 @@ export const laneRegrantMs = 200;
 export const handshakeTimeoutMs = 10_000;
 /** Connections on the inner listener: a link and its lanes, twice over while one replaces another, and handshakes. */
 export const linkConnectionsMax = 64;
+
+/** What is told of one address; two doors have about thirty things to say. */
+export const doorFindingsMax = 128;

@@ -20,6 +20,8 @@ import { Lane } from '#shared/link/lane.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 import { laneJoinTimeoutMs, wireVersions } from '#shared/link/limits.ts';
 import type {
+  DoorFinding,
+  DoorQuestion,
   EventBody,
   EventName,
   Hello,
@@ -37,7 +39,13 @@ import { randomId, sessionKey } from '#shared/random-id.ts';
 import { version } from '#shared/version.ts';
 import { EdgeReports, type EdgeReport } from './edge-reports.ts';
 import { JoinedLink } from './joined-link.ts';
-import { otherMainToldEveryMs, parkForMsDefault, pendingConnectionsMax, turnedAwayMs } from './limits.ts';
+import {
+  doorFindingsMax,
+  otherMainToldEveryMs,
+  parkForMsDefault,
+  pendingConnectionsMax,
+  turnedAwayMs,
+} from './limits.ts';
 import type { LinkBinding, MainLink } from './main-link.ts';
 import { Parking } from './parking.ts';
 
@@ -97,6 +105,7 @@ export class LinkClient implements MainLink {
   readonly #upListeners = new Set<() => void>();
   readonly #downListeners = new Set<() => void>();
   readonly #policyListeners = new Set<(policy: Policy) => void>();
+  readonly #doorAnswers = new Set<(question: DoorQuestion) => readonly DoorFinding[]>();
   readonly #endListeners = new Set<(key: string, reason: string) => void>();
 
   constructor(options: LinkClientOptions) {
@@ -158,6 +167,10 @@ export class LinkClient implements MainLink {
 
   report(report: EdgeReport): void {
     this.#reports.add(report);
+  }
+
+  onDoorAsked(answer: (question: DoorQuestion) => readonly DoorFinding[]): Unsubscribe {
+    return subscribe(this.#doorAnswers, answer);
   }
 
   onUp(listener: () => void): Unsubscribe {
@@ -298,6 +311,10 @@ export class LinkClient implements MainLink {
       case 'edge.taken':
         this.#reports.taken(event.body.boot, event.body.sequence);
         return;
+      case 'door.asked':
+        this.#answerDoor(link, event.body.id, event.body.question);
+        return;
+      case 'door.standing':
       case 'lane.grant':
       case 'edge.event':
       case 'audit.known':
@@ -305,6 +322,11 @@ export class LinkClient implements MainLink {
         // The codec lets none of these through from main.
         return;
     }
+  }
+
+  #answerDoor(link: JoinedLink, id: string, question: DoorQuestion): void {
+    const findings = [...this.#doorAnswers].flatMap((answer) => answer(question)).slice(0, doorFindingsMax);
+    link.session.sendEvent('door.standing', { id, findings });
   }
 
   #becomeCurrent(link: JoinedLink): void {

@@ -1,5 +1,13 @@
 import type { LaneStream } from '#shared/link/lane-stream.ts';
-import type { Params, Policy, Result, StreamHeader, Verb } from '#shared/link/messages.ts';
+import type {
+  DoorFinding,
+  DoorQuestion,
+  Params,
+  Policy,
+  Result,
+  StreamHeader,
+  Verb,
+} from '#shared/link/messages.ts';
 import type { RequestOptions } from '#shared/link/requests.ts';
 
 import type { EdgeReport } from './edge-reports.ts';
@@ -36,6 +44,9 @@ export interface MainLink {
 
   /** Tells main about something at the edge, now or when it is back. Bounded: what is beyond is counted and told. */
   report(report: EdgeReport): void;
+
+  /** What main is told when an admin asks how an address stands; all who answer are asked. Returns its unsubscribe. */
+  onDoorAsked(answer: (question: DoorQuestion) => readonly DoorFinding[]): () => void;
 
   /** Each returns its own unsubscribe. */
   onUp(listener: () => void): () => void;

@@ -52,6 +52,13 @@ export function buildLoginService(options: LoginServiceOptions): LoginService & 
   const unsubscribe = [
     link.onSessionEnded((key, reason) => sessions.end(key, reason)),
     link.onDown(() => sessions.distrustAll()),
+    link.onDoorAsked(({ ip }) => {
+      const count = asking.get(sourceOf(ip)) ?? 0;
+      const isFull = count >= attachesPerSourceMax;
+      return count === 0
+        ? []
+        : [{ what: 'session-questions', count, max: attachesPerSourceMax, acts: isFull }];
+    }),
   ];
 
   /** An invented cookie costs a stranger nothing: one source may keep main, or the waiting line for it, only so busy. */

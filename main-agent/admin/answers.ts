@@ -177,9 +177,10 @@ export const statusAnswer = z.object({
 });
 
 export const explanation = z.object({
-  user: z.string(),
-  protocol: z.enum(protocols),
-  outcome: z.enum(['admitted', 'totp', 'email', 'sms', 'bypass', 'setup', 'refused']),
+  /** Without a user it is about the address alone, and `open` says that no door shuts it out. */
+  user: z.string().optional(),
+  protocol: z.enum(protocols).optional(),
+  outcome: z.enum(['admitted', 'totp', 'email', 'sms', 'bypass', 'setup', 'refused', 'open']),
   chain: z.array(z.object({ rule: z.string(), result: z.string(), origin: z.string().optional() })),
 });
 

@@ -212,6 +212,20 @@ export interface TwoFactorReport extends LockOut {
 
 export interface LoginExplainer {
   explain(question: LoginQuestion): Promise<LoginExplanation>;
+  /** The address alone, whoever it is; at both doors where none is named. */
+  explainAddress(question: AddressQuestion): Promise<AddressExplanation>;
+}
+
+export interface AddressQuestion {
+  readonly protocol?: Protocol;
+  readonly ip: string;
+  readonly node?: string;
+}
+
+export interface AddressExplanation {
+  readonly protocol?: Protocol;
+  readonly outcome: 'open' | 'refused';
+  readonly chain: readonly ExplainedRule[];
 }
 
 export interface LoginQuestion {

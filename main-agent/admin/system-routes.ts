@@ -5,6 +5,7 @@ import { isIP } from 'node:net';
 import { z } from 'zod';
 import { explanation, statusAnswer } from './answers.ts';
 import { viewNodes } from './node-routes.ts';
+import { SallyportError } from '#shared/error.ts';
 import type { Health, LoginExplainer, NodeAdmin, SessionAdmin, Surveys, UserDirectory } from './ports.ts';
 import { defineRoute, noBody, noQuery, type Route } from './route.ts';
 
@@ -40,18 +41,28 @@ export function buildSystemRoutes(ports: SystemPorts): readonly Route[] {
       method: 'GET',
       pattern: '/v1/explain-login',
       role: 'viewer',
-      summary: 'What would happen if this user logged in from there, rule by rule',
+      summary: 'What would happen if this user, or anybody, logged in from there, rule by rule',
       query: z.strictObject({
-        user: z.string().min(1).max(255),
-        protocol: z.enum(protocols),
+        user: z.string().min(1).max(255).optional(),
+        protocol: z.enum(protocols).optional(),
         ip: z.string().refine((text) => isIP(text) !== 0, 'an IP address'),
         node: z.string().max(64).optional(),
       }),
       body: noBody,
       answer: explanation,
       handle: async ({ query }) => {
-        const { node, ...question } = query;
-        return { body: await ports.explainer.explain({ ...question, ...(node !== undefined && { node }) }) };
+        const { node, user, protocol, ip } = query;
+        const place = { ip, ...(node !== undefined && { node }) };
+        if (user === undefined)
+          return {
+            body: await ports.explainer.explainAddress({
+              ...place,
+              ...(protocol !== undefined && { protocol }),
+            }),
+          };
+        if (protocol === undefined)
+          throw new SallyportError('bad-request', 'With a user, say which protocol: https or sftp');
+        return { body: await ports.explainer.explain({ ...place, user, protocol }) };
       },
     }),
   ];

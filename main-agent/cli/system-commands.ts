@@ -25,17 +25,26 @@ export function addSystemCommands(program: Command, context: CommandContext): vo
     .command('explain')
     .description('why something is as it is')
     .command('login')
-    .description('what would happen if this user logged in from there, rule by rule')
-    .argument('<user>')
-    .requiredOption('--protocol <protocol>', 'https or sftp')
+    .description('what would happen if this user, or anybody, logged in from there, rule by rule')
+    .argument('[user]', 'without: what is in the way of that address, whoever it is')
+    .option('--user <name>', 'the same')
+    .option('--protocol <protocol>', 'https or sftp; without a user both')
     .requiredOption('--ip <address>', 'where the client is')
     .option('--node <name>', 'through which DMZ node')
     .action(
       async (
-        user: string,
-        options: { readonly protocol: string; readonly ip: string; readonly node?: string },
+        user: string | undefined,
+        options: {
+          readonly user?: string;
+          readonly protocol?: string;
+          readonly ip: string;
+          readonly node?: string;
+        },
       ) => {
-        const json = await context.call('GET', '/v1/explain-login', { query: { user, ...options } });
+        const query = user === undefined ? options : { ...options, user };
+        if (query.user !== undefined && options.protocol === undefined)
+          throw new SallyportError('usage', 'Name the --protocol: https or sftp');
+        const json = await context.call('GET', '/v1/explain-login', { query: { ...query } });
         context.print(json, () => {
           const { outcome, chain } = readAnswer(explanation, json);
           const rows = chain.map(({ rule, result, origin }) => [rule, result, origin]);

@@ -54,3 +54,7 @@ export const steadyAfterMs = 1_000;
 export const laneDialRate: RateLimit = { burst: 2 * lanesPerLinkMax, perSecond: 2 };
 /** Workers of one node that main agrees to dial, as the hello's schema has it. */
 export const workersMax = 64;
+
+/** Questions of admins about the doors of one worker at once, and how long an answer from memory may take. */
+export const doorQuestionsMax = 32;
+export const doorQuestionTimeoutMs = 3_000;

@@ -7,7 +7,15 @@ import type { Clock } from '#shared/clock.ts';
 import { requireFingerprint } from '#shared/identity/fingerprint.ts';
 import { FramePool } from '#shared/link/frame-pool.ts';
 import { buildLinkIdentity, type LinkIdentity } from '#shared/link/link-tls.ts';
-import type { EventBody, EventName, Hello, OtherMain, Policy } from '#shared/link/messages.ts';
+import type {
+  DoorFinding,
+  DoorQuestion,
+  EventBody,
+  EventName,
+  Hello,
+  OtherMain,
+  Policy,
+} from '#shared/link/messages.ts';
 import { RequestCounts } from '#shared/link/requests.ts';
 import { recordBytes, recordMessages, type LinkTap } from '#shared/link/recording-transport.ts';
 import type { Log } from '#shared/log.ts';
@@ -85,6 +93,13 @@ export interface LinkState {
   readonly lastError: string | undefined;
 }
 
+/** What one worker says of an address; without findings it could not be asked. */
+export interface DoorStanding {
+  readonly node: string;
+  readonly worker: number;
+  readonly findings: readonly DoorFinding[] | undefined;
+}
+
 export interface MainLinks {
   start(): void;
   close(): Promise<void>;
@@ -93,6 +108,8 @@ export interface MainLinks {
   /** The present policy, to everybody. */
   pushPolicy(): void;
   states(): readonly LinkState[];
+  /** How an address stands at the doors: of that node, or of all. */
+  askDoors(question: DoorQuestion, node?: string): Promise<readonly DoorStanding[]>;
   /** Revocation: the node's links end now and are not dialled again. False: no such node. */
   closeNode(node: string, reason: string): boolean;
   /** A node enrolled while main runs; also one that was closed. Replaces the node of that name. */
@@ -172,6 +189,19 @@ class Links implements MainLinks {
         configHash: dialer.connection?.configHash,
         lastError: dialer.lastError,
       })),
+    );
+  }
+
+  askDoors(question: DoorQuestion, only?: string): Promise<readonly DoorStanding[]> {
+    const asked = [...this.#nodes.values()].filter(({ node }) => only === undefined || node.name === only);
+    return Promise.all(
+      asked
+        .flatMap(({ node, dialers }) => [...dialers.values()].map((dialer) => ({ node, dialer })))
+        .map(async ({ node, dialer }) => ({
+          node: node.name,
+          worker: dialer.worker,
+          findings: await dialer.connection?.askDoors(question),
+        })),
     );
   }
 

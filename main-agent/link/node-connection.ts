@@ -13,7 +13,15 @@ import type { AnyEvent, AnyRequest } from '#shared/link/codec.ts';
 import type { FramePool } from '#shared/link/frame-pool.ts';
 import { Lane } from '#shared/link/lane.ts';
 import { lanesPerLinkMax, wireVersions } from '#shared/link/limits.ts';
-import type { EventBody, EventName, Hello, OtherMain, Policy } from '#shared/link/messages.ts';
+import type {
+  DoorFinding,
+  DoorQuestion,
+  EventBody,
+  EventName,
+  Hello,
+  OtherMain,
+  Policy,
+} from '#shared/link/messages.ts';
 import type { MessageTransport } from '#shared/link/message-transport.ts';
 import type { RequestCounts } from '#shared/link/requests.ts';
 import type { Rate } from '#shared/rate.ts';
@@ -22,6 +30,7 @@ import { areStreamsFull } from '#shared/link/stream-bounds.ts';
 import type { Log } from '#shared/log.ts';
 import { version } from '#shared/version.ts';
 import { Dispatcher, type LinkHandlers } from './dispatch.ts';
+import { DoorQuestions } from './door-questions.ts';
 import type { NodeLink } from './handlers.ts';
 import type { OperationLog } from './operations.ts';
 import { describeHolder } from './other-mains.ts';
@@ -73,6 +82,7 @@ export class NodeConnection implements NodeLink {
   readonly #dispatcher: Dispatcher;
   readonly #lanes = new Set<Lane>();
   #dialing = 0;
+  readonly #doors = new DoorQuestions((asked) => this.send('door.asked', asked));
   #processGone: AbortSignal | undefined;
   /** Aborts with the link: what listens to a session on its behalf goes with it. */
   readonly #gone = new AbortController();
@@ -160,6 +170,11 @@ export class NodeConnection implements NodeLink {
     this.#session.sendEvent(event, body);
   }
 
+  /** How an address stands at this worker's doors; undefined: it does not say. */
+  askDoors(question: DoorQuestion): Promise<readonly DoorFinding[] | undefined> {
+    return this.isOpen ? this.#doors.ask(question) : Promise.resolve(undefined);
+  }
+
   sendPolicy(): void {
     if (this.isOpen) this.#session.sendEvent('policy', fitPolicy(this.#options.policy(), this.#options.log));
   }
@@ -200,6 +215,7 @@ export class NodeConnection implements NodeLink {
 
   #receive(event: AnyEvent): void {
     if (event.name === 'edge.event') this.#options.onEdgeEvent(event.body);
+    else if (event.name === 'door.standing') this.#doors.receive(event.body);
     else if (event.name === 'audit.known') {
       if (this.#fits(event.body)) this.#options.onAuditKnown?.(event.body);
     } else if (event.name === 'main.turned-away') this.#options.onOtherMain?.(event.body, false);
@@ -271,6 +287,7 @@ export class NodeConnection implements NodeLink {
 
   #closed(reason: string, breach: boolean): void {
     this.#gone.abort();
+    this.#doors.close();
     for (const lane of this.#lanes) lane.close(reason);
     this.#options.onClose(reason, breach);
   }

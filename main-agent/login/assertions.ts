@@ -83,6 +83,11 @@ export class Assertions {
     return { code: requireCode(claims, evidence, expected.withCode), method: claims.method };
   }
 
+  /** How many assertions of a node are remembered, of `assertionIdsMax`. */
+  countOf(node: string): number {
+    return this.#seen.get(node)?.size ?? 0;
+  }
+
   #requireFirstUse(node: string, jti: string): void {
     const now = this.#clock.monotonic();
     const seen = this.#seen.get(node) ?? new Map<string, number>();

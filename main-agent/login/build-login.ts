@@ -36,6 +36,7 @@ import { buildLoginHandlers } from './login-handlers.ts';
 import type { LoginParts } from './login-parts.ts';
 import { Overload } from './overload.ts';
 import { Passwords } from './password.ts';
+import { ProbeBudget } from './probe-budget.ts';
 import { Reminders } from './reminders.ts';
 import { buildSessionHandlers } from './session-handlers.ts';
 import { findOpenDoors } from './self-test.ts';
@@ -155,6 +156,7 @@ export function buildLogin(options: LoginOptions): Login {
     overload,
     assertions: new Assertions({ mainName: config.name, findSigningKey: options.findSigningKey, clock }),
     challenges: new Challenges(clock),
+    probes: new ProbeBudget(() => clock.monotonic()),
     sessions,
     leases: new Leases({
       settings: twoFactor.lease,
@@ -204,6 +206,7 @@ export function buildLogin(options: LoginOptions): Login {
         originsOf: async () => [],
         findEdgeBan: () => undefined,
         findDeliveryProblem: () => undefined,
+        askDoors: async () => [],
         nodeValidatedLogins: () => undefined,
       },
     ),

@@ -118,6 +118,11 @@ export class Challenges {
     return record;
   }
 
+  /** How many are alive, of `challengesMax`. */
+  get size(): number {
+    return this.#records.size;
+  }
+
   /** Answers to one challenge take turns, so that attempts are counted and the winner is one. */
   inTurn<T>(id: string, work: () => Promise<T>): Promise<T> {
     return this.#turns.run(id, work);

@@ -1,5 +1,5 @@
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
-import type { LoginExplanation, ValueOrigin } from '#main-agent/admin/ports.ts';
+import type { AddressExplanation, LoginExplanation, ValueOrigin } from '#main-agent/admin/ports.ts';
 import type { Transport } from '#main-agent/two-factor/code-delivery.ts';
 import { maskAddress } from '#main-agent/two-factor/delivered-codes.ts';
 import type { FactorStatus } from '#main-agent/vault/vault.ts';
@@ -10,7 +10,7 @@ import { isWaivable } from './policy.ts';
 
 /** Why a login would end as it would: every value that counts and what the table makes of them. Pure. */
 
-interface ExplainStep {
+export interface ExplainStep {
   /** A key of the user's file keeps its name, so that its origin can be told. */
   readonly rule: string;
   readonly value: string;
@@ -19,8 +19,17 @@ interface ExplainStep {
 }
 
 interface Question {
-  /** An admin's ban, or a node's own. */
+  /** An admin's ban, or one of a node that can't be asked. */
   readonly ban: string | undefined;
+  /** What the doors say, and why they would let nobody from there in. */
+  readonly doors: readonly ExplainStep[];
+  readonly doorProblem: string | undefined;
+  /** What throttles passwords from this place now, in words; empty: nothing. */
+  readonly passwordThrottles: readonly string[];
+  /** The user has signed in from there in the last 30 days, so that the throttles of known places count. */
+  readonly isKnownPlace: boolean;
+  /** How busy main is with logins. */
+  readonly load: readonly ExplainStep[];
   /** A submitted password at this name is taken for an attack. */
   readonly isBaitName: boolean;
   readonly isNeverBanned: boolean;
@@ -43,10 +52,8 @@ interface KnownUserFacts extends Question {
   readonly transports: readonly { readonly transport: Transport; readonly problem: string | undefined }[];
   readonly lockedUntilMs: number | undefined;
   readonly isDisabled: boolean;
-  /** What throttles passwords from this place now, in words; empty: nothing. */
-  readonly passwordThrottles: readonly string[];
-  /** The user has signed in from there in the last 30 days, so that the throttles of known places count. */
-  readonly isKnownPlace: boolean;
+  /** How long until another code may be sent. */
+  readonly resendInMs: number;
   /** The one the address is in. */
   readonly trustedNetwork: string | undefined;
   /** Clients, by the identification they send, that may ride a lease from that address. */
@@ -70,17 +77,21 @@ export function explainLogin(facts: ExplainFacts): LoginExplanation {
   });
   if (facts.user === undefined)
     return answer('refused', [
-      ...doorSteps(facts),
+      ...sourceSteps(facts),
+      ...passwordSteps(facts),
       { rule: 'user', value: 'not found', effect: 'refused as a wrong password is' },
     ]);
 
-  const problem = facts.ban ?? findAccountProblem(facts.user, facts);
+  const account = facts.ban ?? findAccountProblem(facts.user, facts);
+  const problem = account ?? facts.doorProblem ?? sessionProblem(facts);
   const chain = [
-    ...doorSteps(facts),
-    ...accountSteps(facts, problem),
+    ...sourceSteps(facts),
+    ...accountSteps(facts, account),
     ...passwordSteps(facts),
     checkStep(facts),
+    ...facts.load,
     ...factorSteps(facts),
+    ...codeSteps(facts),
     sessionStep(facts),
   ];
   if (problem !== undefined)
@@ -99,16 +110,42 @@ function originsOf(rule: string, origins: readonly ValueOrigin[]): string {
     .join(', ');
 }
 
-/** What the nodes are told about sources; whom they shut out at the moment is theirs to know. */
-function doorSteps({ ban, clientIp, isBaitName, isNeverBanned }: Question): ExplainStep[] {
+/** The address alone: what the doors say of it, for whatever user. */
+export function explainAddress(
+  facts: Pick<Question, 'ban' | 'doors' | 'doorProblem' | 'clientIp' | 'isNeverBanned'> & {
+    readonly protocol: Protocol | undefined;
+  },
+): AddressExplanation {
+  const problem = facts.ban ?? facts.doorProblem;
+  const outcome = problem === undefined ? 'open' : 'refused';
+  const steps = [
+    ...sourceSteps({ ...facts, isBaitName: false }),
+    { rule: 'outcome', value: outcome, effect: problem ?? 'no door shuts it out' },
+  ];
+  return {
+    ...(facts.protocol !== undefined && { protocol: facts.protocol }),
+    outcome,
+    chain: steps.map(({ rule, value, effect }) => ({ rule, result: `${value}: ${effect}` })),
+  };
+}
+
+/** What main and the nodes have against the source. */
+function sourceSteps({
+  ban,
+  clientIp,
+  doors,
+  isBaitName,
+  isNeverBanned,
+}: Pick<Question, 'ban' | 'clientIp' | 'doors' | 'isBaitName' | 'isNeverBanned'>): ExplainStep[] {
   const steps: ExplainStep[] = [
     ban !== undefined
-      ? { rule: 'bans', value: ban, effect: 'refused' }
+      ? { rule: 'bans', value: ban, effect: 'refused; `sallyport bans list` has its id for `bans remove`' }
       : {
           rule: 'bans',
-          value: isNeverBanned ? `${clientIp} is in never_ban` : 'kept by each node at its door',
-          effect: isNeverBanned ? 'no node shuts it out' : 'a banned address does not get as far as this',
+          value: isNeverBanned ? `${clientIp} is in never_ban` : 'none of an admin',
+          effect: isNeverBanned ? 'no node shuts it out' : 'what the nodes have against it follows',
         },
+    ...doors,
   ];
   if (isBaitName)
     steps.push({
@@ -128,15 +165,31 @@ function checkStep({ checks: { waiting, expectedMs } }: KnownUserFacts): Explain
   };
 }
 
-function passwordSteps({ isKnownPlace, passwordThrottles, clientIp }: KnownUserFacts): ExplainStep[] {
+function sessionProblem({ protocol, sessions: { open, most } }: KnownUserFacts): string | undefined {
+  return protocol === 'sftp' && open >= most ? 'as many SFTP sessions of this user as may be' : undefined;
+}
+
+function codeSteps({ resendInMs }: KnownUserFacts): ExplainStep[] {
+  if (resendInMs <= 0) return [];
+  return [
+    {
+      rule: 'code sent',
+      value: `another in ${Math.ceil(resendInMs / 1000)} s`,
+      effect: 'the one that lives is good; asking for one sooner is refused',
+    },
+  ];
+}
+
+function passwordSteps(facts: ExplainFacts): ExplainStep[] {
+  const { clientIp, isKnownPlace, passwordThrottles, user } = facts;
   const place = isKnownPlace ? `${clientIp} is known, where more is allowed` : `${clientIp} is not known`;
   if (passwordThrottles.length === 0)
     return [{ rule: 'wrong passwords', value: 'not throttled', effect: `every try is looked at; ${place}` }];
-  return passwordThrottles.map((value) => ({
-    rule: 'wrong passwords',
-    value,
-    effect: `tries are let through slowly; ${place}`,
-  }));
+  return passwordThrottles.map((value) => {
+    const isOfUser = user !== undefined && value.startsWith('this name');
+    const end = isOfUser ? `\`sallyport two-factor unlock ${user.username}\` lifts it` : 'ends by itself';
+    return { rule: 'wrong passwords', value, effect: `tries are let through slowly; ${place}; ${end}` };
+  });
 }
 
 function sessionStep({ protocol, sessions: { open, most } }: KnownUserFacts): ExplainStep {
@@ -146,7 +199,9 @@ function sessionStep({ protocol, sessions: { open, most } }: KnownUserFacts): Ex
     rule: 'limits.sessions',
     value,
     effect:
-      protocol === 'sftp' ? 'the next is refused, in these words' : 'the longest idle one ends for the next',
+      protocol === 'sftp'
+        ? 'the next is refused, in these words; `sallyport sessions kick` ends one'
+        : 'the longest idle one ends for the next',
   };
 }
 
@@ -219,7 +274,11 @@ function factorSteps(facts: KnownUserFacts): ExplainStep[] {
   ];
   if (facts.lockedUntilMs !== undefined && facts.lockedUntilMs > facts.nowMs) {
     const until = new Date(facts.lockedUntilMs).toISOString();
-    steps.push({ rule: 'factor lock', value: `until ${until}`, effect: 'only a bypass code is accepted' });
+    steps.push({
+      rule: 'factor lock',
+      value: `until ${until}`,
+      effect: `only a bypass code is accepted; \`sallyport two-factor unlock ${facts.username}\` lifts it`,
+    });
   }
   if (facts.isDisabled)
     steps.push({

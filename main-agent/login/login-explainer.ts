@@ -1,21 +1,32 @@
 import { foldUsername } from '#main-agent/users/username.ts';
-import type { LoginExplainer, LoginQuestion, ValueOrigin } from '#main-agent/admin/ports.ts';
+import type { AddressQuestion, LoginExplainer, LoginQuestion, ValueOrigin } from '#main-agent/admin/ports.ts';
+import type { DoorStanding } from '#main-agent/link/links.ts';
 import type { Transport } from '#main-agent/two-factor/code-delivery.ts';
+import type { DoorQuestion } from '#shared/link/messages.ts';
 import { isInNetworks } from './account-rules.ts';
 import { assess } from './assessment.ts';
-import { explainLogin } from './explain.ts';
+import { explainAddress, explainLogin, type ExplainStep } from './explain.ts';
+import { doorProblem, doorSteps } from './explain-doors.ts';
 import { throttleScopes } from './first-factor.ts';
-import { disableAfterInARow, sessionsPerUserMax } from './limits.ts';
+import {
+  assertionIdsMax,
+  challengesMax,
+  disableAfterInARow,
+  sessionsMax,
+  sessionsPerUserMax,
+} from './limits.ts';
 import { codeScope, type LoginParts } from './login-parts.ts';
 
 /** Facts that no login needs. */
 export interface ExplainedFacts {
   /** Where each value of a user comes from. */
   originsOf(username: string): Promise<readonly ValueOrigin[]>;
-  /** What a node banned this address for by itself. */
+  /** What a node banned this address for by itself, as far as it told. */
   findEdgeBan(clientIp: string): string | undefined;
   /** Why the last code that went this way did not arrive, if it did not. */
   findDeliveryProblem(transport: Transport): string | undefined;
+  /** What the doors say of an address: of that node, or of all. */
+  askDoors(question: DoorQuestion, node?: string): Promise<readonly DoorStanding[]>;
   /** The node's own switch; undefined: it is not connected. */
   nodeValidatedLogins(node: string): boolean | undefined;
 }
@@ -24,27 +35,52 @@ export interface ExplainedFacts {
 export function buildLoginExplainer(parts: LoginParts, facts: ExplainedFacts): LoginExplainer {
   const { clock, config, delivered, state, users, vault } = parts;
 
+  async function lookAt(question: AddressQuestion & { readonly user?: string }) {
+    const { ip, node, protocol, user } = question;
+    const isPrintable = user !== undefined && /^\P{C}*$/u.test(user);
+    const asked: DoorQuestion = {
+      ip,
+      ...(protocol !== undefined && { protocol }),
+      ...(isPrintable && { user }),
+    };
+    const standings = await facts.askDoors(asked, node);
+    const isSilent = standings.some(({ findings }) => findings === undefined);
+    return {
+      clientIp: ip,
+      // What the doors say themselves is fresher than what they once told.
+      ban: parts.findBan(user ?? '', ip) ?? (isSilent ? facts.findEdgeBan(ip) : undefined),
+      doors: doorSteps(asked, standings),
+      doorProblem: doorProblem(asked, standings),
+      isNeverBanned: isInNetworks(ip, config.bans.neverBan),
+    };
+  }
+
   return {
+    async explainAddress(question) {
+      return explainAddress({ ...(await lookAt(question)), protocol: question.protocol });
+    },
+
     async explain(question) {
       const user = users.find(question.user);
+      const name = user?.username ?? foldUsername(question.user);
       const nowMs = clock.now();
+      const isKnownPlace = (await state.lastGoodLogin(name, question.ip)) !== undefined;
       const asked = {
+        ...(await lookAt(question)),
         username: question.user,
         protocol: question.protocol,
-        clientIp: question.ip,
         node: question.node,
-        ban: parts.findBan(question.user, question.ip) ?? facts.findEdgeBan(question.ip),
         nowMs,
         isBaitName: config.bans.baitNames.includes(foldUsername(question.user)),
-        isNeverBanned: isInNetworks(question.ip, config.bans.neverBan),
+        isKnownPlace,
+        passwordThrottles: await listThrottles(parts, { ...question, user: name }, isKnownPlace),
+        load: loadSteps(parts, question),
       };
       if (user === undefined) return explainLogin({ ...asked, user });
-      const isKnownPlace = (await state.lastGoodLogin(user.username, question.ip)) !== undefined;
-      const [status, failures, origins, passwordThrottles] = await Promise.all([
+      const [status, failures, origins] = await Promise.all([
         vault.status(user.username),
         state.failures(codeScope(user.username)),
         facts.originsOf(user.username),
-        listThrottles(parts, question, isKnownPlace),
       ]);
       return explainLogin({
         ...asked,
@@ -70,8 +106,7 @@ export function buildLoginExplainer(parts: LoginParts, facts: ExplainedFacts): L
         })),
         lockedUntilMs: failures.lockedUntilMs,
         isDisabled: failures.inARow >= disableAfterInARow,
-        passwordThrottles,
-        isKnownPlace,
+        resendInMs: delivered.waitMs(user.username),
         trustedNetwork: findTrustedNetwork(parts, question),
         leases: parts.leases
           .list()
@@ -82,6 +117,32 @@ export function buildLoginExplainer(parts: LoginParts, facts: ExplainedFacts): L
       });
     },
   };
+}
+
+/** What everybody shares on main, where it has an end. */
+function loadSteps(
+  { assertions, challenges, probes, sessions }: LoginParts,
+  { node }: LoginQuestion,
+): ExplainStep[] {
+  const counted = (rule: string, count: number, max: number, what: string): ExplainStep => ({
+    rule,
+    value: `${count} of ${max}`,
+    effect: count < max ? what : `${what}: full, logins get 503 until some end`,
+  });
+  return [
+    counted('logins under way', challenges.size, challengesMax, 'first factors that wait for a code'),
+    counted('sessions', sessions.list().length, sessionsMax, 'open in all'),
+    ...(node === undefined
+      ? []
+      : [
+          counted('assertions', assertions.countOf(node), assertionIdsMax, `of node ${node} in a minute`),
+          {
+            rule: 'key probes',
+            value: `${Math.floor(probes.leftOf(node))} left`,
+            effect: 'questions of the node about keys; at none it offers no key and asks for the password',
+          },
+        ]),
+  ];
 }
 
 /** Until when tries from such a place are let through slowly, for this user and through this node. */

@@ -6,15 +6,14 @@ import { Admission } from './admission.ts';
 import { LoginStart } from './begin.ts';
 import type { CodeCheck } from './code-check.ts';
 import { viewChallenge } from './challenge-view.ts';
-import { challengeLifeMaxMs, probesBurst, probesPerSecond } from './limits.ts';
+import { challengeLifeMaxMs } from './limits.ts';
 import type { LoginParts } from './login-parts.ts';
 
 /** What main answers a node about logins. */
 export function buildLoginHandlers(parts: LoginParts, codes: CodeCheck): LoginHandlers {
-  const { challenges, clock, delivered, findBan, users } = parts;
+  const { challenges, clock, delivered, findBan, probes, users } = parts;
   const start = new LoginStart(parts);
   const admission = new Admission(parts, codes);
-  const probes = new ProbeBudget(() => clock.monotonic());
 
   return {
     /** An account that is shut looks like none (S-07). */
@@ -63,29 +62,5 @@ function isStoredKey(offered: string, stored: readonly { readonly blob: Buffer }
     return stored.some((one) => one.blob.equals(blob));
   } catch {
     return false;
-  }
-}
-
-/** Probes are cheap questions with an own budget, so that asking for keys never slows a login. */
-class ProbeBudget {
-  readonly #now: () => number;
-  /** By pinned node name, so its size is that of the configuration. */
-  readonly #buckets = new Map<string, { left: number; atMs: number }>();
-
-  constructor(now: () => number) {
-    this.#now = now;
-  }
-
-  take(node: string): void {
-    const atMs = this.#now();
-    const before = this.#buckets.get(node) ?? { left: probesBurst, atMs };
-    const left = Math.min(probesBurst, before.left + ((atMs - before.atMs) / 1000) * probesPerSecond);
-    if (left < 1) {
-      throw new SallyportError('rate-limited', 'Too many tries; wait a little', {
-        data: { retryAfterMs: 1_000 },
-        detail: `key probes of node ${node}`,
-      });
-    }
-    this.#buckets.set(node, { left: left - 1, atMs });
   }
 }

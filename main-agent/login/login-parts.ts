@@ -22,6 +22,7 @@ import type { Leases } from './leases.ts';
 import type { LoginConfig } from './login-config.ts';
 import type { Overload } from './overload.ts';
 import type { Passwords } from './password.ts';
+import type { ProbeBudget } from './probe-budget.ts';
 import type { Sessions } from './sessions.ts';
 import type { StepUps } from './step-ups.ts';
 
@@ -36,6 +37,7 @@ export interface LoginParts {
   readonly overload: Overload;
   readonly assertions: Assertions;
   readonly challenges: Challenges;
+  readonly probes: ProbeBudget;
   readonly sessions: Sessions;
   readonly leases: Leases;
   readonly devices: Devices;

@@ -167,6 +167,11 @@ export class DeliveredCodes {
     return this.view(recipient);
   }
 
+  /** Until the next send to this user is possible. */
+  waitMs(username: string): number {
+    return this.#limits.waitMs(username);
+  }
+
   view(recipient: Recipient): DeliveryView {
     const living = this.#alive(recipient);
     const [first] = this.transportsFor(recipient).map(masked);

@@ -122,6 +122,8 @@ const eventSender: Readonly<Record<EventName, LaneSide>> = {
   'lane.grant': 'dmz',
   'audit.head': 'main',
   'audit.known': 'dmz',
+  'door.asked': 'main',
+  'door.standing': 'dmz',
   'main.turned-away': 'dmz',
   'edge.taken': 'main',
   'edge.event': 'dmz',

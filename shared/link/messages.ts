@@ -31,8 +31,10 @@ const address = z
   .string()
   .max(45)
   .refine((value) => isIP(value) !== 0);
-/** A program's name for itself; the same, without what a terminal or a mail would act on. */
-const agent = text(255).regex(/^\P{C}*$/u);
+/** Without what a terminal or a mail would act on. */
+const printable = text(255).regex(/^\P{C}*$/u);
+/** A program's name for itself. */
+const agent = printable;
 const milliseconds = z.number().finite();
 const count = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
 const empty = z.strictObject({});
@@ -662,6 +664,48 @@ export const policySchema = z.strictObject({
 });
 export type Policy = z.output<typeof policySchema>;
 
+/** What an admin asks of the doors about an address; of one door where the protocol is named. */
+const doorQuestion = z.strictObject({
+  ip: address,
+  protocol: protocol.optional(),
+  user: printable.optional(),
+});
+
+/** All that a door may have to say of an address. */
+export const doorFindings = [
+  'never-ban',
+  'known-source',
+  'banned-failures',
+  'banned-malformed',
+  'banned-policy',
+  'failed-logins',
+  'breaches',
+  'login-pace',
+  'passwords-throttled',
+  'connections',
+  'unauthenticated',
+  'awaiting-code',
+  'stage-full',
+  'door-full',
+  'session-questions',
+] as const;
+
+const doorFinding = z.strictObject({
+  what: z.enum(doorFindings),
+  /** Of one door; absent: of both. */
+  protocol: protocol.optional(),
+  /** A network, a stage or a user that it is counted by. */
+  of: printable.optional(),
+  count: count.optional(),
+  max: count.optional(),
+  /** When it ends by itself at the latest. */
+  untilMs: milliseconds.optional(),
+  /** It shuts out, holds up or drops somebody from there now. */
+  acts: z.boolean(),
+});
+export type DoorFinding = z.output<typeof doorFinding>;
+export type DoorQuestion = z.output<typeof doorQuestion>;
+
 /** Sessions are named by `sessionKey(id)` in events, never by id. */
 export const eventSchemas = {
   /** main → DMZ */
@@ -671,6 +715,10 @@ export const eventSchemas = {
   'lane.grant': z.strictObject({ token: id }),
   /** main → DMZ: the head of the audit chain; the node remembers the newest, and answers with it. */
   'audit.head': auditHead,
+  /** main → DMZ: how does this address stand at the doors? Answered once, under the same id. */
+  'door.asked': z.strictObject({ id, question: doorQuestion }),
+  /** DMZ → main */
+  'door.standing': z.strictObject({ id, findings: z.array(doorFinding).max(128) }),
   /** DMZ → main: the newest head this process was told. */
   'audit.known': auditHead,
   /** main → DMZ: all edge events of that boot up to this one are in the audit. */

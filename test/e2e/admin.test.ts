@@ -116,6 +116,9 @@ describe('a help desk and an admin at work', () => {
       await bait.json('POST', '/api/login', { username, password: 'guess' });
     await waitUntil(async () => /127\.0\.0\.4 .*failures/.test(await helpdesk('bans', 'list')), withinMs * 5);
     expect((await bait.json('POST', '/api/login', { username: 'x', password: 'y' })).status).toBe(429);
+    expect(await helpdesk('explain', 'login', '--ip', '127.0.0.4')).toMatch(
+      /https banned-failures +until .* `sallyport bans remove 127\.0\.0\.4` lifts it[\s\S]*Outcome: refused/,
+    );
     await helpdesk('bans', 'remove', '127.0.0.4');
     await waitUntil(
       async () => (await bait.json('POST', '/api/login', { username: 'x', password: 'y' })).status === 401,

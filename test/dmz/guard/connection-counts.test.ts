@@ -27,7 +27,8 @@ function build(limits: Partial<GuardLimits> = {}) {
     if (!outcome.admitted) throw new Error(outcome.reason);
     return outcome;
   };
-  const open = (from = ip, protocol: 'https' | 'sftp' = 'sftp') => counts.standing(from, protocol)[0]?.open;
+  const open = (from = ip, protocol: 'https' | 'sftp' = 'sftp') =>
+    counts.standing({ ip: from, protocol })[0]?.count;
   return { counts, connect, admit, open, dropped, told };
 }
 
@@ -44,11 +45,16 @@ describe('where a source stands', () => {
     const { counts, admit } = build();
     admit();
     admit({ ip: '192.0.2.8' });
-    expect(counts.standing(ip, 'sftp')).toEqual([
-      { network: '192.0.2.7', open: 1, max: 64 },
-      { network: '192.0.2.0/24', open: 2, max: 256 },
+    const connections = (from: string, protocol: 'https' | 'sftp') =>
+      counts
+        .standing({ ip: from, protocol })
+        .filter(({ what }) => what === 'connections')
+        .map(({ of, count, max }) => [of, count, max]);
+    expect(connections(ip, 'sftp')).toEqual([
+      ['192.0.2.7', 1, 64],
+      ['192.0.2.0/24', 2, 256],
     ]);
-    expect(counts.standing('2001:db8::1', 'https').map(({ max }) => max)).toEqual([256, 512, 1024]);
+    expect(connections('2001:db8::1', 'https').map(([, , max]) => max)).toEqual([256, 512, 1024]);
   });
 
   it('is zero again when its connections are gone, however often one is given back', () => {

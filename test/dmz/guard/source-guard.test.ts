@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { buildSourceGuard } from '#dmz/guard/source-guard.ts';
 import type { Admission, Refusal } from '#dmz/guard/guard.ts';
 import type { GuardLimits } from '#dmz/guard/limits.ts';
-import type { Policy } from '#shared/link/messages.ts';
+import { doorFindings, type DoorFinding, type DoorQuestion, type Policy } from '#shared/link/messages.ts';
 import { buildLog } from '#shared/log.ts';
 import type { Protocol } from '#shared/login.ts';
 
@@ -20,6 +20,7 @@ function setUp(options: { policy?: Partial<Policy>; limits?: Partial<GuardLimits
     ...options.policy,
   };
   let push: (policy: Policy) => void = () => undefined;
+  let ask: (question: DoorQuestion) => readonly DoorFinding[] = () => [];
   const events: { kind: string; clientIp?: string | undefined; detail: string }[] = [];
   /** Addresses of connections that had to go, in order. */
   const dropped: string[] = [];
@@ -27,6 +28,10 @@ function setUp(options: { policy?: Partial<Policy>; limits?: Partial<GuardLimits
     link: {
       get policy() {
         return policy;
+      },
+      onDoorAsked: (answer) => {
+        ask = answer;
+        return () => undefined;
       },
       onPolicy: (listener) => {
         push = listener;
@@ -46,6 +51,7 @@ function setUp(options: { policy?: Partial<Policy>; limits?: Partial<GuardLimits
   return {
     guard,
     dropped,
+    ask: (question: Partial<DoorQuestion> = {}) => ask({ ip, ...question }),
     events,
     wait: (ms: number) => {
       nowMs += ms;
@@ -552,5 +558,97 @@ describe('networks around a source', () => {
     expect(guard.admitConnection('198.51.100.9', 'https')).toMatchObject({ reason: 'too-many-from-network' });
     expect(guard.admitConnection('198.51.101.9', 'https').admitted).toBe(true);
     expect(dropped).toEqual([]);
+  });
+});
+
+describe('what an admin is told of an address', () => {
+  const share = { silent: 1, hello: 1, secured: 1, code: 1 };
+  const reach = (one: Admission, stage: 'hello' | 'secured') => one.reached(stage);
+  const situations: Readonly<
+    Record<Exclude<DoorFinding['what'], 'session-questions'>, () => ReturnType<typeof setUp>>
+  > = {
+    'never-ban': () => setUp({ policy: { neverBan: [ip] } }),
+    'known-source': () => within(({ guard }) => guard.signedIn(ip, 'alice')),
+    'banned-failures': () => within(({ fail }) => fail(15)),
+    'banned-malformed': () =>
+      within(({ guard }) => {
+        for (let time = 0; time < 20; time += 1) guard.malformed(ip, 'sftp', 'x');
+      }),
+    'banned-policy': () =>
+      within(({ push, now }) => push({ bans: [{ address: ip, untilMs: now() + hour, reason: 'x' }] })),
+    'failed-logins': () => within(({ fail }) => fail(3)),
+    breaches: () => within(({ guard }) => guard.malformed(ip, 'sftp', 'x')),
+    'login-pace': () =>
+      within(({ guard }) => {
+        for (let time = 0; time < 61; time += 1) guard.firstFactorRight(ip, 'alice');
+      }),
+    'passwords-throttled': () => within(({ guard }) => guard.turnedAway(ip, 'alice', 'name', 10_000)),
+    connections: () =>
+      within(({ guard }) => admitted(guard.admitConnection(ip, 'sftp')).authenticated(), {
+        connectionsPerSourceMax: { https: 1, sftp: 1 },
+      }),
+    unauthenticated: () =>
+      within(({ guard }) => {
+        for (let time = 0; time < 8; time += 1) admitted(guard.admitConnection(ip, 'sftp'));
+      }),
+    'awaiting-code': () =>
+      within(({ guard }) => {
+        for (let time = 0; time < 4; time += 1)
+          admitted(guard.admitConnection(ip, 'sftp')).awaitCode('alice');
+      }),
+    'stage-full': () =>
+      within(({ guard }) => reach(admitted(guard.admitConnection('192.0.3.1', 'sftp')), 'hello'), {
+        stageMax: { https: share, sftp: share },
+      }),
+    'door-full': () =>
+      within(({ guard }) => admitted(guard.admitConnection('192.0.3.1', 'sftp')).authenticated(), {
+        connectionsMax: { https: 1, sftp: 1 },
+      }),
+  };
+  function within(arrange: (rig: ReturnType<typeof setUp>) => void, limits: Partial<GuardLimits> = {}) {
+    const rig = setUp({ limits });
+    arrange(rig);
+    return rig;
+  }
+  const harmless = ['never-ban', 'known-source', 'failed-logins', 'breaches'];
+
+  it('is every reason there is: no list is longer', () => {
+    expect([...Object.keys(situations), 'session-questions'].toSorted()).toEqual(doorFindings.toSorted());
+  });
+
+  it.each(Object.entries(situations))('%s is found where it is, and nowhere else', (what, arrange) => {
+    const found = arrange()
+      .ask({ user: 'alice', protocol: 'sftp' })
+      .find((one) => one.what === what && (one.acts || harmless.includes(what)));
+    expect(found).toMatchObject({ what });
+    expect(
+      setUp()
+        .ask({ user: 'alice', protocol: 'sftp' })
+        .some((one) => one.what === what && one.acts),
+    ).toBe(false);
+  });
+
+  it('says when it ends, to the millisecond', () => {
+    const { ask, fail, now, wait } = setUp();
+    fail(15);
+    const until = now() + 15 * minute;
+    expect(ask()).toContainEqual({ what: 'banned-failures', protocol: 'https', untilMs: until, acts: true });
+    expect(ask()).toContainEqual({ what: 'banned-failures', protocol: 'sftp', untilMs: until, acts: true });
+    wait(15 * minute);
+    expect(ask().some(({ what }) => what === 'banned-failures')).toBe(false);
+  });
+
+  it('counts by each network around it', () => {
+    const { guard, ask } = setUp();
+    for (const from of ['2001:db8:0:1::1', '2001:db8:0:2::1', '2001:db8:0:100::1'])
+      admitted(guard.admitConnection(from, 'sftp'));
+    const found = ask({ ip: '2001:db8:0:1::9', protocol: 'sftp' }).filter(
+      ({ what }) => what === 'unauthenticated',
+    );
+    expect(found.map(({ of, count, max }) => [of, count, max])).toEqual([
+      ['2001:db8:0:1::/64', 1, 8],
+      ['2001:db8:0:0::/56', 2, 16],
+      ['2001:db8:0::/48', 3, 32],
+    ]);
   });
 });

@@ -114,6 +114,13 @@ describe('the conversation', () => {
     expect(await ask()).toBe('busy');
     const other = ask({ ...client, ip: '192.0.2.8' });
     await inside.memory.join();
+    const standing = inside.memory.connection().askDoors({ ip: client.ip });
+    expect(await standing).toContainEqual({
+      what: 'session-questions',
+      count: attachesPerSourceMax,
+      max: attachesPerSourceMax,
+      acts: true,
+    });
     expect(new Set(await Promise.all([...waiting, other]))).toEqual(new Set(['no-session']));
     expect(await ask()).toBe('no-session');
     inside.close();

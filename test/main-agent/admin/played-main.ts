@@ -288,7 +288,13 @@ export async function startPlayedMain(
         return { changes: [playedChange('revoked')], isCut: false };
       },
     },
-    explainer: { explain: async (question) => explain(question) },
+    explainer: {
+      explain: async (question) => explain(question),
+      explainAddress: async ({ ip }) => ({
+        outcome: 'open',
+        chain: [{ rule: 'dmz1 sftp door-full', result: `0 of 2048: connections in all, ${ip} among them` }],
+      }),
+    },
     ...changed,
   };
   const issued = authority.issueServerCertificate();

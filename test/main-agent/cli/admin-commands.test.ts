@@ -319,6 +319,13 @@ describe('sallyport against a running main', () => {
     const json = JSON.parse((await run(...args, '--json')).out) as Record<string, unknown>;
     expect(Object.keys(json).toSorted()).toEqual(['chain', 'outcome', 'protocol', 'user']);
     expect((await run('explain', 'login', 'alice', '--protocol', 'ftp', '--ip', '::1')).code).toBe(2);
+    expect((await run('explain', 'login', 'alice', '--ip', '::1')).code).toBe(2);
+    expect(
+      (await run('explain', 'login', '--user', 'alice', '--protocol', 'sftp', '--ip', '::1')).out,
+    ).toContain('Outcome: totp');
+    expect((await run('explain', 'login', '--ip', '::1')).out).toMatch(
+      /dmz1 sftp door-full .*Outcome: open/s,
+    );
   });
 
   it('nodes list, audit show and tail', async () => {

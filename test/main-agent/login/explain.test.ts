@@ -107,7 +107,7 @@ describe('explain login', () => {
       (await explain('carol', 'https', ip)).chain.find((one) => one.rule === 'wrong passwords')?.result;
     const until = new Date(rig.now() + 15 * 60_000).toISOString();
     const slowly = (of: string, place: string) =>
-      `${of} throttled until ${until}: tries are let through slowly; ${place}`;
+      `${of} throttled until ${until}: tries are let through slowly; ${place}; \`sallyport two-factor unlock carol\` lifts it`;
     const known = '203.0.113.9 is known, where more is allowed';
     expect(await result('198.51.100.7')).toBe(slowly('this name', '198.51.100.7 is not known'));
     expect(await result('203.0.113.9')).toBe(`not throttled: every try is looked at; ${known}`);

@@ -283,6 +283,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       originsOf: async () => [],
       findEdgeBan: () => undefined,
       findDeliveryProblem: () => undefined,
+      askDoors: async () => [],
       nodeValidatedLogins: () => undefined,
       ...options.explained,
     },
