@@ -11,6 +11,7 @@ import { buildLoginService } from '#dmz/login/conversation.ts';
 import { buildSftpServer, type SftpServer } from '#dmz/sftp/server.ts';
 import type { Clock } from '#shared/clock.ts';
 import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
+import { describeReload, findChangedSections, isFrozen } from '#shared/config/reload.ts';
 import type { Check } from '#shared/health/check.ts';
 import { buildHealthServer } from '#shared/health/health-server.ts';
 import { buildMetricsRegistry } from '#shared/health/metrics-registry.ts';
@@ -135,10 +136,19 @@ export async function startDmz(config: DmzConfig, around: DmzSurroundings): Prom
   return {
     async reload() {
       const now = await around.reread();
-      certificate = await readCertificate(now);
-      https.reload(certificate);
+      const renewed = await readCertificate(now);
+      // First: one that does not belong to its key is refused here, and nothing has changed then.
+      https.reload(renewed);
+      const isRenewed = renewed.certificatePem !== certificate.certificatePem;
+      const isLevelNew = log.level !== now.log.level;
+      certificate = renewed;
       log.level = now.log.level;
-      log.info('reloaded: certificate, log level');
+      const told = {
+        changed: [...(isRenewed ? ['certificate'] : []), ...(isLevelNew ? ['log level'] : [])],
+        restart: findChangedSections(restartSections(config), restartSections(now)),
+        isCertificateFrozen: !isRenewed && isFrozen(now.https.certificate, credentials),
+      };
+      log.info(told, describeReload(told));
     },
     async close() {
       log.info('stopping');
@@ -150,6 +160,12 @@ export async function startDmz(config: DmzConfig, around: DmzSurroundings): Prom
       await health?.close();
     },
   };
+}
+
+/** All that a reload does not take. */
+function restartSections({ log: _level, https, ...others }: DmzConfig): object {
+  const { certificate: _certificate, key: _key, ...door } = https;
+  return { ...others, https: door };
 }
 
 function checks(config: DmzConfig, link: MainLink, certificatePem: string, clock: Clock): readonly Check[] {

@@ -48,6 +48,7 @@ import { parseIdentityKey } from '#shared/identity/identity-key.ts';
 import type { LinkTap } from '#shared/link/recording-transport.ts';
 import type { Log } from '#shared/log.ts';
 import { randomId } from '#shared/random-id.ts';
+import { describeReload, findChangedSections, isFrozen } from '#shared/config/reload.ts';
 import { resolveListen, type InheritedSockets } from '#shared/process/inherited-sockets.ts';
 import type { System } from '#shared/process/node-process.ts';
 import { Secret } from '#shared/secret.ts';
@@ -430,14 +431,25 @@ export async function startMainAgent(
   links.start();
   log.info({ nodes: config.dmzNodes.length, users: [...users.list()].length }, 'started');
 
+  let served = certificate;
   return {
     async reload() {
       const now = await around.reread();
+      const isLevelNew = log.level !== now.log.level;
       log.level = now.log.level;
       await users.refresh();
       const renewed = await readAdminCertificate(now, credentials);
       if (renewed !== undefined) admin.useCertificate(renewed);
-      log.info('reloaded: log level, users, admin certificate');
+      const isRenewed = renewed !== undefined && renewed.certificatePem !== served?.certificatePem;
+      served = renewed ?? served;
+      const told = {
+        // The users folder is followed anyway; it was looked at just now.
+        changed: ['users', ...(isRenewed ? ['admin certificate'] : []), ...(isLevelNew ? ['log level'] : [])],
+        restart: findChangedSections(restartSections(config), restartSections(now)),
+        isCertificateFrozen:
+          renewed !== undefined && !isRenewed && isFrozen(now.admin.certificate, credentials),
+      };
+      log.info(told, describeReload(told));
     },
     async close() {
       log.info('stopping');
@@ -465,6 +477,12 @@ export async function startMainAgent(
 }
 
 /** Undefined: the admin API does not listen on TLS. */
+/** All that a reload does not take. */
+function restartSections({ log: _level, admin, ...others }: MainAgentConfig): object {
+  const { certificate: _certificate, key: _key, ...listener } = admin;
+  return { ...others, admin: listener };
+}
+
 async function readAdminCertificate(
   { admin }: MainAgentConfig,
   credentials: string | undefined,

@@ -89,7 +89,7 @@ function examineCertificate({ https, publicUrl }: DmzConfig, nowMs: number): Sho
           check,
           state: leftMs > 0 ? 'warning' : 'bad',
           detail: leftMs > 0 ? `ends in ${days} days` : 'has ended',
-          hint: 'renew it, then reload the node (SIGHUP)',
+          hint: 'renew it, then reload the node (SIGHUP), or restart its unit where the certificate is a `credential:`',
         },
   ];
 }

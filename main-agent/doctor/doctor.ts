@@ -282,7 +282,7 @@ function examineCertificate({ certificatePem, clock }: DoctorParts): Finding[] {
       check,
       state: leftMs > 0 ? 'warning' : 'bad',
       detail: leftMs > 0 ? `ends in ${days} days` : 'has ended',
-      hint: 'renew admin.certificate, then reload (SIGHUP)',
+      hint: 'renew admin.certificate, then reload (SIGHUP), or restart the unit where it is a `credential:`',
     },
   ];
 }
