@@ -42,6 +42,6 @@ it('a certificate that does not belong to its key is not taken, and the one befo
   if (one === undefined || other === undefined) throw new Error('two certificates');
   expect(() =>
     door.server.reload({ certificatePem: one.certificatePem, keyPem: other.privateKeyPem }),
-  ).toThrow();
+  ).toThrow(/key values mismatch/);
   expect(await served()).toBe(before);
 });
