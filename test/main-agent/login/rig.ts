@@ -102,6 +102,8 @@ export interface RigOptions {
   readonly smtp?: boolean;
   readonly sms?: boolean;
   readonly findBan?: LoginOptions['findBan'];
+  /** Of a throttled name; longer than a node waits, a try is turned away at once. */
+  readonly thenOnePerMs?: number;
   readonly log?: Log;
   readonly explained?: Partial<NonNullable<LoginOptions['explained']>>;
   readonly around?: Pick<Rig, 'state' | 'users' | 'enrolments' | 'secrets' | 'node' | 'otherNode'> & {
@@ -199,7 +201,7 @@ export function buildConfig(options: RigOptions): LoginConfig {
       neverBan: [],
       baitNames: ['root', 'oracle'],
       wrongPasswords: { count: 20, windowMs: 15 * 60_000 },
-      thenOnePerMs: 10_000,
+      thenOnePerMs: options.thenOnePerMs ?? 10_000,
     },
     smtp:
       options.smtp === false
