@@ -212,6 +212,7 @@ describe('a survey of a storage', () => {
       userProblems: () => [],
       auditProblem: () => undefined,
       notices: async () => [],
+      restores: () => [],
       otherMains: () => [],
       orphans: () => [],
       clockProblem: () => undefined,
