@@ -224,7 +224,7 @@ export class FirstFactor {
     limits: readonly Limit[],
     asker: Asker | undefined,
   ): Promise<() => void> {
-    const asked = { source: householdOf(params.client.ip), name, asker };
+    const asked = { node: link.node, source: householdOf(params.client.ip), name, asker };
     const taken: (() => void)[] = [];
     const takeBack = (): void => {
       for (const turn of taken) turn();

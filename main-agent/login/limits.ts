@@ -91,6 +91,8 @@ export const wrongPasswordsOfKnownPlaceMax = 100;
 
 /** Of an asker's patience, what may be spent on waiting for a turn there; the rest is enough for a turn at the hash. */
 export const throttlePatienceShare = 0.75;
+/** No door waits longer for a login; a node that says so has a line full of tries that nobody waits for. */
+export const throttlePatienceMsMax = 20_000;
 
 /** Tries of one source that wait at one throttle, each with another name: an office. */
 export const throttleWaitingPerSourceMax = 4;

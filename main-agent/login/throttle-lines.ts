@@ -2,14 +2,20 @@ import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import { type Asker, notBegun } from '#shared/link/asker.ts';
-import { throttledScopesMax, throttlePatienceShare, throttleWaitingPerSourceMax } from './limits.ts';
+import {
+  throttledScopesMax,
+  throttlePatienceMsMax,
+  throttlePatienceShare,
+  throttleWaitingPerSourceMax,
+} from './limits.ts';
 
 /**
  * Who is let through a throttle: one try an interval, and sources take turns. Whoever was let through least goes first,
  * so a source that tries without end waits behind everybody it slows down. A try waits here for its turn if that comes
  * while somebody waits for it; any other is told when to come back.
  *
- * Trust: sources and names are what the node says.
+ * Trust: sources, names and patience are what the node says. A name's line is all nodes', so nodes take turns in it, and
+ * no patience counts for longer than an honest node's.
  */
 
 export interface Throttle {
@@ -18,6 +24,7 @@ export interface Throttle {
 }
 
 export interface ThrottledTry {
+  readonly node: string;
   readonly source: string;
   readonly name: string;
   readonly asker: Asker | undefined;
@@ -31,8 +38,9 @@ interface Waiting extends ThrottledTry {
 }
 
 interface Line {
-  /** Of the steady clock: when the last one was let through. */
+  /** Of the steady clock: when the last one was let through, and by which node it came. */
   lastAtMs: number;
+  lastNode: string | undefined;
   /** Whose turn is next first. */
   waiting: Waiting[];
   timer: NodeJS.Timeout | undefined;
@@ -53,13 +61,21 @@ export class ThrottleLines {
    * `rate-limited` with the time to come back, `deadline` when nobody waits any more.
    */
   async enter({ scope, everyMs }: Throttle, asked: ThrottledTry): Promise<() => void> {
-    const line = this.#lines.peek(scope) ?? { lastAtMs: -Infinity, waiting: [], timer: undefined };
+    const line = this.#lines.peek(scope) ?? {
+      lastAtMs: -Infinity,
+      lastNode: undefined,
+      waiting: [],
+      timer: undefined,
+    };
     this.#lines.put(scope, line);
     const lastAtMs = line.lastAtMs;
     const waitMs = this.#waitMs(line, everyMs, scope, asked);
     if (waitMs > patienceOf(asked) || !mayWait(line, asked)) throw turnedAway(waitMs);
     if (waitMs > 0) await this.#wait(line, everyMs, scope, asked);
-    else line.lastAtMs = this.#clock.monotonic();
+    else {
+      line.lastAtMs = this.#clock.monotonic();
+      line.lastNode = asked.node;
+    }
     const atMs = line.lastAtMs;
     this.#count(scope, asked.source, 1);
     return () => {
@@ -70,11 +86,12 @@ export class ThrottleLines {
   }
 
   /** How long it would have to wait. */
-  #waitMs(line: Line, everyMs: number, scope: string, { source }: ThrottledTry): number {
+  #waitMs(line: Line, everyMs: number, scope: string, { node, source }: ThrottledTry): number {
     const freeInMs = Math.max(0, line.lastAtMs + everyMs - this.#clock.monotonic());
     const rank = this.#rank(scope, source) + ofSource(line, source).length;
-    const before = line.waiting.filter((one) => one.rank <= rank).length;
-    return freeInMs + before * everyMs;
+    const ahead = line.waiting.filter((one) => one.rank <= rank);
+    const own = ahead.filter((one) => one.node === node).length;
+    return freeInMs + (own + Math.min(ahead.length - own, own + 1)) * everyMs;
   }
 
   #wait(line: Line, everyMs: number, scope: string, asked: ThrottledTry): Promise<void> {
@@ -112,10 +129,12 @@ export class ThrottleLines {
   #letNext(line: Line, everyMs: number): void {
     const now = this.#clock.monotonic();
     if (now >= line.lastAtMs + everyMs) {
-      const next = line.waiting.find(({ asker }) => asker === undefined || asker.leftMs > 0);
+      const able = line.waiting.filter(({ asker }) => asker === undefined || asker.leftMs > 0);
+      const next = able.find(({ node }) => node !== line.lastNode) ?? able[0];
       line.waiting = line.waiting.filter((one) => one !== next);
       if (next !== undefined) {
         line.lastAtMs = now;
+        line.lastNode = next.node;
         next.go();
       }
       this.#turnAwayHopeless(line, everyMs);
@@ -155,7 +174,7 @@ function mayWait(line: Line, { source, name }: ThrottledTry): boolean {
 }
 
 function patienceOf({ asker }: ThrottledTry): number {
-  return (asker?.leftMs ?? Number.POSITIVE_INFINITY) * throttlePatienceShare;
+  return Math.min(asker?.leftMs ?? Number.POSITIVE_INFINITY, throttlePatienceMsMax) * throttlePatienceShare;
 }
 
 function turnedAway(waitMs: number): SallyportError {

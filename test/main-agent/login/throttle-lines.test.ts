@@ -19,9 +19,9 @@ describe('turns at a throttle', () => {
     vi.useRealTimers();
   });
 
-  function ask(source: string, { name = source, patienceMs = 20_000, of = limit } = {}) {
+  function ask(source: string, { name = source, patienceMs = 20_000, of = limit, node = 'dmz1' } = {}) {
     const asker = new Asker(clock, patienceMs);
-    const turn = lines.enter(of, { source, name, asker });
+    const turn = lines.enter(of, { node, source, name, asker });
     turn.then(
       () => through.push(name),
       () => undefined,
@@ -82,23 +82,53 @@ describe('turns at a throttle', () => {
     ask('a', { of: slow });
     await pass(0);
     const leaver = ask('b', { of: slow });
-    const next = ask('c', { of: slow, patienceMs: 40_000 });
-    expect((await refusal(ask('d', { of: slow }).turn)).data).toEqual({ retryAfterMs: 30_000 });
+    expect((await refusal(ask('c', { of: slow }).turn)).data).toEqual({ retryAfterMs: 20_000 });
     leaver.asker.giveUp();
     expect((await refusal(leaver.turn)).code).toBe('deadline');
+    const next = ask('d', { of: slow });
     await pass(10_000);
     await next.turn;
-    expect(through).toEqual(['a', 'c']);
+    expect(through).toEqual(['a', 'd']);
   });
 
   it('who waits is turned away as soon as others before it make its turn too late', async () => {
-    const slow = { scope: 'name', everyMs: 6_000 };
+    const slow = { scope: 'name', everyMs: 5_000 };
     ask('a', { of: slow });
     await pass(0);
     ask('a', { of: slow, name: 'again' });
-    const late = ask('a', { of: slow, name: 'late', patienceMs: 17_000 });
-    for (const source of ['b', 'c']) ask(source, { of: slow, patienceMs: 60_000 });
+    const late = ask('a', { of: slow, name: 'late', patienceMs: 16_000 });
+    // Behind these by arrival, before them by turns.
+    const fresh = [ask('b', { of: slow }), ask('c', { of: slow })];
     expect((await refusal(late.turn)).code).toBe('rate-limited');
+    await pass(10_000);
+    await Promise.all(fresh.map(({ turn }) => turn));
+  });
+
+  it('a node that invents sources, each with all the patience there is, does not keep another node’s people out', async () => {
+    const slow = { scope: 'name', everyMs: 5_000 };
+    ask('first', { of: slow, node: 'evil' });
+    await pass(0);
+    const refused: string[] = [];
+    for (let number = 0; number < 50; number += 1)
+      ask(`invented ${number}`, { of: slow, node: 'evil', patienceMs: 1e9 }).turn.catch(() =>
+        refused.push('invented'),
+      );
+    await pass(0);
+    // As many as an honest node's could be.
+    expect(refused).toHaveLength(47);
+    ask('honest', { of: slow });
+    await pass(10_000);
+    expect(through).toEqual(['first', 'honest', 'invented 0']);
+  });
+
+  it('who was let through less is not told to come back because of those who were let through more', async () => {
+    const slow = { scope: 'name', everyMs: 5_000 };
+    ask('a', { of: slow });
+    await pass(0);
+    for (const name of ['1', '2', '3']) ask('a', { of: slow, name });
+    ask('new', { of: slow });
+    await pass(5_000);
+    expect(through).toEqual(['a', 'new']);
   });
 
   it('a turn that is given back is the next one’s', async () => {
