@@ -166,6 +166,8 @@ describe('main-agent.yaml', () => {
   test('is not taken in by credentials that look like this machine', async () => {
     await expect(load(sms('http://127.0.0.1:80@gw.example/x'))).rejects.toMatchObject({ code: 'config' });
     await expect(load(sms('http://localhost@[2001:db8::1]/x'))).rejects.toMatchObject({ code: 'config' });
+    const backslash = 'http://gw.example\\@127.0.0.1/x';
+    await expect(load(webhook(backslash))).rejects.toMatchObject({ code: 'config' });
   });
 
   test.each([
