@@ -5,7 +5,7 @@ import { stepAt, type TotpSettings } from '#main-agent/two-factor/totp.ts';
 import type { AccountNotice } from '#main-agent/two-factor/code-delivery.ts';
 import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
 import { recoveryId } from '#main-agent/vault/local-vault.ts';
-import { makeUlid } from '#main-agent/vault/ulid.ts';
+import { makeUlid, timeOf } from '#main-agent/vault/ulid.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import { acceptRestoredOption, changesPerCommit, recordsPerCommit } from './limits.ts';
@@ -59,8 +59,11 @@ export async function acceptRestoredState(
   }
   const isTold = told.continues && told.last >= known;
 
+  await restores.expect(detail, known);
   await voidSharedEvidence(parts, happened, isTold);
-  const voided = await voidFactors(parts, happened, isTold);
+  const [end] = last === 0 ? [] : await state.auditAfter(last - 1, 1);
+  const endedAtMs = end === undefined ? Infinity : Date.parse(end.record.time);
+  const voided = await voidFactors(parts, happened, { isTold, endedAtMs });
   if (told.continues) await fillIn(parts, last);
   const upTo = Math.max(known, told.last);
   await state.commit([{ kind: 'skip-audit-numbers', upTo }]);
@@ -132,7 +135,7 @@ async function voidSharedEvidence(
 async function voidFactors(
   parts: AcceptanceParts,
   happened: Happened,
-  isTold: boolean,
+  { isTold, endedAtMs }: { readonly isTold: boolean; readonly endedAtMs: number },
 ): Promise<readonly Voided[]> {
   const { enrolments, state } = parts;
   const voided: Voided[] = [];
@@ -152,7 +155,9 @@ async function voidFactors(
       if (present !== undefined) voided.push({ username, kind: 'two-factor-void' });
       continue;
     }
-    if (what === 'made' && !isNewer) {
+    // Taken over already by an acceptance that a crash cut off.
+    const isAdopted = isInForce && timeOf(file.id) > endedAtMs;
+    if (what === 'made' && !isNewer && !isAdopted) {
       // The file is of before, too: an id without a file keeps it from counting until an admin has reset it.
       const id = makeUlid(parts.clock.now(), parts.random, newest);
       changes.push({ kind: 'set-enrolment', user: username, id, expected: present });

@@ -46,10 +46,22 @@ export class Restores {
     await this.#keep(restore, this.#record('audit.restored', 'failed', restore));
   }
 
+  /**
+   * Before the first step of an acceptance: whatever a crash cuts off, main asks again. Without an audit record, whose
+   * number would be one that the files know.
+   */
+  async expect(detail: string, known: number): Promise<void> {
+    if (this.suspected() !== undefined) return;
+    const record = this.#make('state', detail, known);
+    await this.#state.commit([{ kind: 'keep-record', list: 'restore', record }]);
+    this.#all = [...this.#all, record];
+  }
+
   /** The changes that make an acceptance known, for the commit that ends it. */
   accept(detail: string, known: number, reason: string): readonly Change[] {
     const restore: StoredRestore = {
       ...(this.suspected() ?? this.#make('state', detail, known)),
+      detail,
       accepted: { atMs: this.#clock.now(), reason },
     };
     return [

@@ -19,6 +19,7 @@ import type { StateStore, StoredSession } from '#main-agent/state/state-store.ts
 import { defaultTotpSettings, stepAt } from '#main-agent/two-factor/totp.ts';
 import type { Enrolment } from '#main-agent/users/user-source.ts';
 import { recoveryId } from '#main-agent/vault/local-vault.ts';
+import { makeUlid } from '#main-agent/vault/ulid.ts';
 import { fingerprintOf } from '#shared/identity/fingerprint.ts';
 import { buildLog } from '#shared/log.ts';
 import { randomId } from '#shared/random-id.ts';
@@ -44,12 +45,19 @@ class Box {
   readonly stateFile = join(this.folder, 'state.db');
   readonly auditFile = join(this.folder, 'audit.jsonl');
   readonly enrolments = new Map<string, Enrolment>();
+  /** Of the commits that an acceptance makes: the next one is not made any more. */
+  dieAfter = Infinity;
   #open: StateStore | undefined;
 
   /** `act` runs on a started main; what stands in the audit files afterwards is what it wrote. */
   async run<T>(act: Act<T>, accept?: string): Promise<T> {
     const state = await openSqliteState({ file: this.stateFile, clock, log });
     this.#open = state;
+    const commit = state.commit.bind(state);
+    state.commit = (changes) => {
+      this.dieAfter -= 1;
+      return this.dieAfter < 0 ? Promise.reject(new Error('killed')) : commit(changes);
+    };
     try {
       return await this.#start(state, act, accept);
     } finally {
@@ -380,6 +388,50 @@ describe('a crash', () => {
     await state.close();
     await box.run(async ({ restores }) => expect(restores.list()).toEqual([]));
     expect(await verifyAudit(box.auditFile)).toMatchObject({ ok: true, records: 6, restores: [] });
+  });
+
+  it('S-03: amid an acceptance leaves one that is done again, to the same end', async () => {
+    const old = makeUlid(nowMs, randomBytes);
+    box.enrolments.set('alice', enrolment(old, ['A'])).set('carol', enrolment(old, ['C']));
+    await box.run(async ({ state }) => {
+      for (const user of ['alice', 'carol'])
+        await state.commit([{ kind: 'set-enrolment', user, id: old, expected: undefined }]);
+      await state.commit([{ kind: 'open-session', session }]);
+      await append(state, record('begin'));
+    });
+    const restore = box.backUp();
+    passedMs = 1000;
+    await box.run(({ state }) =>
+      append(
+        state,
+        record('login.admitted', { user: 'alice', method: 'recovery' }),
+        record('two-factor.enrolled', { user: 'carol' }),
+      ),
+    );
+    const newer = makeUlid(nowMs + passedMs, randomBytes, old);
+    box.enrolments.set('carol', enrolment(newer, ['N']));
+    const before = box.backUp('audit.jsonl');
+    for (let commits = 0, isDone = false; !isDone; commits += 1) {
+      expect(commits).toBeLessThan(20);
+      restore();
+      before();
+      box.dieAfter = commits;
+      await box.run(async () => undefined, 'first').catch(() => undefined);
+      box.dieAfter = Infinity;
+      const outcome = await box
+        .run(async ({ restores }) => (restores.suspected() === undefined ? 'accepted' : 'unnoticed'))
+        .catch(String);
+      expect(outcome, `${commits} commits`).toMatch(/^accepted$|older than what is known/);
+      isDone = outcome === 'accepted';
+      if (!isDone) await box.run(async () => undefined, 'first');
+      await box.run(async ({ state, restores }) => {
+        expect(await state.sessions()).toEqual([]);
+        expect(await state.usedCodes('alice', [recoveryId('A')])).toHaveLength(1);
+        expect(await state.twoFactorState('carol')).toMatchObject({ enrolment: newer });
+        expect(restores.list()).toHaveLength(1);
+      });
+      expect(await verifyAudit(box.auditFile)).toMatchObject({ ok: true, restores: [{ what: 'state' }] });
+    }
   });
 
   it('never makes what main signed for a node contradict it', async () => {
