@@ -1,4 +1,5 @@
 import { pino, type Logger } from 'pino';
+import { LineBudget } from './log-lines.ts';
 import { showInvisibleInLine } from './visible-text.ts';
 
 /** Structured JSON logs, one line a record; what a terminal would obey is escaped, so a name can't forge a line or paint one. */
@@ -6,10 +7,17 @@ export type Log = Logger;
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
 export function buildLog(level: LogLevel, base: Readonly<Record<string, string>>): Log {
+  const budget = new LineBudget();
   return pino({
     level,
     base,
     timestamp: pino.stdTimeFunctions.isoTime,
-    hooks: { streamWrite: showInvisibleInLine },
+    hooks: {
+      streamWrite: showInvisibleInLine,
+      logMethod(line, method) {
+        const admitted = budget.admit(line, performance.now());
+        if (admitted !== undefined) method.apply(this, admitted);
+      },
+    },
   });
 }

@@ -81,7 +81,8 @@ export class EdgeEvents {
     if (this.#countWaiting(node) >= edgeEventsPerNodeMax) {
       if (!inbox.overflowed)
         this.#tell(
-          `flood ${node}`,
+          'flood',
+          node,
           `${node} sends more events than are written down; what is too much is left out`,
         );
       inbox.overflowed = true;
@@ -184,7 +185,7 @@ export class EdgeEvents {
       const why = inbox.overflowed ? 'were left out: it sent more than are written down' : 'never came';
       inbox.overflowed = false;
       const text = `${missing} events of ${node} ${why}, from its event ${last + 1} on`;
-      this.#tell(`gap ${node}`, text);
+      this.#tell('gap', node, text);
       changes.push(
         this.#record('edge.gap', 'failed', {
           node,
@@ -211,7 +212,7 @@ export class EdgeEvents {
     inbox.forgedBoot = boot;
     const { node, worker } = inbox;
     const text = `${node} sends events that its signing key did not sign`;
-    this.#tell(`forged ${node}`, text);
+    this.#tell('forged', node, text);
     return this.#record('edge.forged', 'refused', {
       node,
       rule: 'events are signed with the pinned signing key',
@@ -219,9 +220,10 @@ export class EdgeEvents {
     });
   }
 
-  #tell(key: string, text: string): void {
-    this.#options.log.error({ alarm: 'edge-events', detail: text }, 'events of a node are missing or forged');
-    this.#problems.set(key, { text, atMs: this.#options.clock.now() });
+  #tell(what: 'flood' | 'gap' | 'forged', node: string, text: string): void {
+    const { log } = this.#options;
+    log.error({ alarm: 'edge-events', node, detail: text }, 'events of a node are missing or forged');
+    this.#problems.set(`${what} ${node}`, { text, atMs: this.#options.clock.now() });
   }
 
   #record(
