@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { bypassTtlMaxMs } from '#main-agent/two-factor/limits.ts';
 import { buildRig, buildUser, refusal, settle, withFactor, type Rig } from './rig.ts';
 
 let rig: Rig;
@@ -305,6 +306,13 @@ describe('bypass codes', () => {
     expect(await rig.answer(await rig.begin('alice'), { code: third, method: 'bypass' })).toMatchObject({
       reason: 'wrong-code',
     });
+  });
+
+  it('live for more than nothing and for a day at most', async () => {
+    const make = (ttlMs: number) =>
+      rig.login.admin.twoFactor.makeBypassCode('alice', { ...why, ttlMs, reEnrol: false });
+    for (const ttlMs of [-1, 0, bypassTtlMaxMs + 1]) expect((await refusal(make(ttlMs))).code).toBe('usage');
+    for (const ttlMs of [1, bypassTtlMaxMs]) expect((await make(ttlMs)).expose()).toMatch(/^[A-Z2-7-]+$/);
   });
 
   it('S-01: a login that waits for one is over when set-up becomes due meanwhile, and the code stays good', async () => {

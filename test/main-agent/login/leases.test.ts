@@ -83,6 +83,13 @@ describe('leases', () => {
     expect(await isAsked()).toBe(false);
   });
 
+  it('S-14: end with a ban of their user or address, and others go on', async () => {
+    await rig.login.admin.endMatching((username) => username === 'bob', 'banned');
+    expect(await isAsked()).toBe(false);
+    await rig.login.admin.endMatching((_username, clientIp) => clientIp === '203.0.113.9', 'banned');
+    expect(await isAsked()).toBe(true);
+  });
+
   it('S-03: never more than eight, when many arrive at the same time', async () => {
     const views = await Promise.all(Array.from({ length: 12 }, () => rig.begin('alice', sftp)));
     const results = await Promise.allSettled(views.map((view) => rig.answer(view, sftp)));

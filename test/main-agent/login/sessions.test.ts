@@ -329,6 +329,20 @@ describe('sessions', () => {
     });
   });
 
+  it('a login whose commit the disk refuses takes no session’s place', async () => {
+    await rig.change('frank', {
+      limits: { sessions: 1, uploadBytesPerSecond: undefined, downloadBytesPerSecond: undefined },
+    });
+    const view = await rig.begin('frank');
+    rig.state.beforeCommit = () => {
+      throw new Error('disk full');
+    };
+    await expect(rig.answer(view)).rejects.toThrow('disk full');
+    rig.state.beforeCommit = undefined;
+    await signIn();
+    expect(rig.login.sessions.list()).toHaveLength(1);
+  });
+
   it('a revoked node’s sessions and logins are gone, the other node’s go on', async () => {
     const id = await signIn();
     const other = await signIn({ node: rig.otherNode });
