@@ -309,10 +309,10 @@ describe('bypass codes', () => {
   });
 
   it('live for more than nothing and for a day at most', async () => {
-    const make = (ttlMs: number) =>
+    const makeFor = (ttlMs: number) =>
       rig.login.admin.twoFactor.makeBypassCode('alice', { ...why, ttlMs, reEnrol: false });
-    for (const ttlMs of [-1, 0, bypassTtlMaxMs + 1]) expect((await refusal(make(ttlMs))).code).toBe('usage');
-    for (const ttlMs of [1, bypassTtlMaxMs]) expect((await make(ttlMs)).expose()).toMatch(/^[A-Z2-7-]+$/);
+    for (const ttlMs of [-1, 0, bypassTtlMaxMs + 1]) expect((await refusal(makeFor(ttlMs))).code).toBe('usage');
+    for (const ttlMs of [1, bypassTtlMaxMs]) expect((await makeFor(ttlMs)).expose()).toMatch(/^[A-Z2-7-]+$/);
   });
 
   it('S-01: a login that waits for one is over when set-up becomes due meanwhile, and the code stays good', async () => {
