@@ -311,7 +311,8 @@ describe('bypass codes', () => {
   it('live for more than nothing and for a day at most', async () => {
     const makeFor = (ttlMs: number) =>
       rig.login.admin.twoFactor.makeBypassCode('alice', { ...why, ttlMs, reEnrol: false });
-    for (const ttlMs of [-1, 0, bypassTtlMaxMs + 1]) expect((await refusal(makeFor(ttlMs))).code).toBe('usage');
+    for (const ttlMs of [-1, 0, bypassTtlMaxMs + 1])
+      expect((await refusal(makeFor(ttlMs))).code).toBe('usage');
     for (const ttlMs of [1, bypassTtlMaxMs]) expect((await makeFor(ttlMs)).expose()).toMatch(/^[A-Z2-7-]+$/);
   });
 
