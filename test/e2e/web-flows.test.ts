@@ -306,7 +306,7 @@ describe('files', () => {
     await flows.drop([{ name: 'c.txt', content: 'ccc' }], 'Contracts');
     await expect.poll(() => readdir(onDisk('work', 'Contracts'))).toEqual(['c.txt']);
     await flows.chooseAction('Contracts', 'Delete');
-    await page.getByText('The folder and everything in it can’t be brought back.').waitFor();
+    await page.getByText('For 7 days it can be brought back from “Deleted files”.').waitFor();
     await expectNothingCutOff(page);
     await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
     expect(await readdir(onDisk('work', 'Contracts'))).toEqual(['c.txt']);

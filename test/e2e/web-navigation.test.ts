@@ -333,6 +333,8 @@ describe('translation by the browser', () => {
     expect(await translated(page.locator('.account-name'))).toBe(false);
     await flows.chooseAction('contract.txt', 'Delete');
     expect(await translated(page.getByText('Home / words / archive / contract.txt'))).toBe(false);
-    expect(await translated(page.getByRole('dialog').getByText('It can’t be brought back.'))).toBe(true);
+    expect(await translated(page.getByRole('dialog').getByText('For 7 days it can be brought back'))).toBe(
+      true,
+    );
   });
 });

@@ -1,14 +1,20 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildWebClient, startFakeSite } from '#test/dmz/web/fake-site.ts';
 import { listFiles, readText } from '#test/repo/source-tree.ts';
-import { bringAxe, findCutOff, findViolations, narrowest } from '#test/harness/web-accessibility.ts';
+import {
+  bringAxe,
+  findCutOff,
+  findTranslatable,
+  findViolations,
+  narrowest,
+} from '#test/harness/web-accessibility.ts';
 import { startWebBrowser, type WebBrowser } from '#test/harness/web-browser.ts';
 import { scenes, type Scene } from '#test/harness/web-scenes.ts';
 import { ScenePlayer } from '#test/harness/web-stage.ts';
 
 /**
  * Every scene of the web client, on a desktop in English and on a phone in German (whose words are the longest): axe
- * finds nothing in either theme, and nothing is cut off sideways in the narrowest window.
+ * finds nothing in either theme, no name of anybody's can be translated, and nothing is cut off sideways in the narrowest window.
  */
 
 let browser: WebBrowser;
@@ -34,13 +40,14 @@ afterAll(() => stop());
 
 describe('every scene', () => {
   for (const [name, scene] of Object.entries<Scene>(scenes))
-    it(`${name}: accessible in both themes, whole in a narrow window`, async () => {
+    it(`${name}: accessible in both themes, whole in a narrow window, its names left alone`, async () => {
       const played = await Promise.all(
         players
           .filter((player) => player.plays(scene))
           .map(async (player) => {
             const page = await player.play(scene);
             const violations = await findViolations(page);
+            violations.push(...(await findTranslatable(page, player.names())));
             const before = page.viewportSize();
             if (player.device === 'desktop' || before === null) return { violations, cutOff: [] };
             await page.setViewportSize(narrowest);

@@ -150,9 +150,9 @@ class Walker {
     return this.page.getByRole('dialog');
   }
 
+  /** In one look: between two the dialog may close. */
   async view(): Promise<string | undefined> {
-    const dialog = this.page.locator('dialog');
-    return (await dialog.count()) === 0 ? undefined : ((await dialog.getAttribute('data-view')) ?? '');
+    return this.page.evaluate('document.querySelector("dialog")?.dataset.view');
   }
 
   /** The page shows a folder, or says why it can't, and nothing is being asked or changed, nor about to be. */
@@ -197,7 +197,7 @@ class Walker {
 
   /** Meanwhile nothing reaches the server. */
   async withoutAnswer(act: () => Promise<unknown>): Promise<void> {
-    await this.page.evaluate('calls.gate = new Promise((open) => (calls.open = open))');
+    await this.page.evaluate('void (calls.gate = new Promise((open) => (calls.open = open)))');
     await act();
     await this.page.locator('dialog').waitFor({ state: 'detached' });
     await this.page.evaluate('calls.gate = calls.open()');

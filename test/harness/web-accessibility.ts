@@ -57,6 +57,24 @@ const cutOffNow = (width: number): string => `(() => {
   return cut;
 })()`;
 
+const translatableNow = (names: readonly string[]): string => `(() => {
+  const names = ${JSON.stringify(names)}.map((name) =>
+    new RegExp('(?<![\\\\p{L}\\\\p{N}])' + RegExp.escape(name) + '(?![\\\\p{L}\\\\p{N}])', 'u'));
+  const found = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const { data, parentElement } = texts.currentNode;
+    if (parentElement?.closest('[translate=no], pre') !== null || !names.some((name) => name.test(data))) continue;
+    found.push('translatable: ' + data + ' in ' + parentElement.outerHTML.slice(0, 200));
+  }
+  return found;
+})()`;
+
+/** Names that the browser's translation would take for words. A text that is shown is its reader's to translate. */
+export async function findTranslatable(page: Page, names: readonly string[]): Promise<string[]> {
+  return (await page.evaluate(translatableNow(names))) as string[];
+}
+
 /** Everything visible that reaches over the window's sides, or over those of a box that hides what reaches over. */
 export async function findCutOff(page: Page): Promise<string[]> {
   return (await page.evaluate(cutOffNow(page.viewportSize()?.width ?? desktop.width))) as string[];

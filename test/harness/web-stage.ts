@@ -276,6 +276,13 @@ export class ScenePlayer {
     return page;
   }
 
+  /** What people called their files, folders and themselves in this scene; a number may be part of a date. */
+  names(): string[] {
+    const { folders, bin, users } = this.#site.node;
+    const names = [...folders.names(), ...bin.flatMap(({ path, by }) => [...path, by]), ...users.keys()];
+    return names.filter((name) => !/^\d+$/.test(name));
+  }
+
   async close(): Promise<void> {
     await this.#window?.page.context().close();
     this.#window = undefined;

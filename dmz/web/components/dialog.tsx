@@ -1,3 +1,4 @@
+import { Said } from '#dmz/web/components/said.tsx';
 import type { ComponentChildren } from 'preact';
 import { useId, useLayoutEffect, useRef } from 'preact/hooks';
 import { useClient } from '#dmz/web/state/client.ts';
@@ -9,7 +10,6 @@ import { useClient } from '#dmz/web/state/client.ts';
 export function Dialog({
   view,
   title,
-  titleIsData,
   class: className,
   onClose,
   onKey,
@@ -18,8 +18,6 @@ export function Dialog({
   /** What this is, in the page's own words: the catalogue of scenes finds it by this name. */
   readonly view: string;
   readonly title: string;
-  /** A name, no words of ours: nobody translates it. */
-  readonly titleIsData?: boolean;
   readonly class?: string;
   readonly onClose: () => void;
   readonly onKey?: (key: string) => void;
@@ -63,8 +61,8 @@ export function Dialog({
       }}
     >
       <div class="dialog-body">
-        <h2 id={titleId} translate={titleIsData === true ? false : undefined}>
-          {title}
+        <h2 id={titleId}>
+          <Said text={title} />
         </h2>
         {children}
       </div>

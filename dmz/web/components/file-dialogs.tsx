@@ -1,3 +1,4 @@
+import { named } from '#dmz/web/i18n/sentence.ts';
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { Button } from '#dmz/web/components/button.tsx';
 import { Dialog } from '#dmz/web/components/dialog.tsx';
@@ -99,7 +100,11 @@ export function DeleteDialog({
           ? words.remove.folder
           : words.remove.file;
   return (
-    <Dialog view="delete" title={words.remove.title(entries.length, first?.name ?? '')} onClose={onClose}>
+    <Dialog
+      view="delete"
+      title={words.remove.title(entries.length, named(first?.name ?? ''))}
+      onClose={onClose}
+    >
       <NamedPlaces entries={entries} />
       <p>{consequence}</p>
       <UnservedWarning entries={entries} />

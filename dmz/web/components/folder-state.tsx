@@ -1,3 +1,5 @@
+import { Said } from '#dmz/web/components/said.tsx';
+import { named } from '#dmz/web/i18n/sentence.ts';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { ApiProblem } from '#dmz/web/api/problem.ts';
@@ -62,7 +64,9 @@ export function EmptyFolder({ onUpload }: { readonly onUpload: (() => void) | un
   if (folder.entries.value.length > 0)
     return (
       <Blank view="folder-no-hit" icon="search" title={words.files.noHitTitle}>
-        <p>{words.files.noHit(typed)}</p>
+        <p>
+          <Said text={words.files.noHit(named(typed))} />
+        </p>
         <Button
           onClick={() => {
             folder.filter.value = '';

@@ -1,3 +1,5 @@
+import { Said } from '#dmz/web/components/said.tsx';
+import { named } from '#dmz/web/i18n/sentence.ts';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { Button } from '#dmz/web/components/button.tsx';
 import { ConflictFacts, ForAll } from '#dmz/web/components/conflict-facts.tsx';
@@ -73,7 +75,7 @@ export function MoveDialog({
     if (step.name === 'choosing') onClose();
   };
   const moved = entries.filter(({ type }) => type === 'folder').map((entry) => pathOf(entry).join('/'));
-  const title = words.move.title(kind, entries.length, entries[0]?.name ?? '');
+  const title = words.move.title(kind, entries.length, named(entries[0]?.name ?? ''));
   return (
     <Dialog
       view={step.name === 'conflict' ? 'move-conflict' : step.name === 'working' ? 'move-working' : 'move'}
@@ -111,7 +113,9 @@ export function MoveDialog({
       )}
       {step.name === 'conflict' && (
         <>
-          <p role="alert">{words.name.takenThere(step.entry.name)}</p>
+          <p role="alert">
+            <Said text={words.name.takenThere(named(step.entry.name))} />
+          </p>
           <p class="dialog-place">
             <FullPath path={[...path, step.entry.name]} />
           </p>

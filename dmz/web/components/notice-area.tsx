@@ -1,3 +1,4 @@
+import { Said } from '#dmz/web/components/said.tsx';
 import { Button, IconButton } from '#dmz/web/components/button.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
 import { useClient, useWords } from '#dmz/web/state/client.ts';
@@ -18,14 +19,14 @@ export function NoticeArea() {
   return (
     <>
       <div class="visually-hidden" aria-live="polite">
-        {notices.spoken.value}
+        <Said text={notices.spoken.value} />
       </div>
       <div class="notice-area" aria-live="polite">
         {notice !== undefined && (
           <div class={`notice notice-${notice.kind}`} data-view="notice">
             {notice.kind === 'work' ? <span class="spinner" /> : <Icon name={icons[notice.kind]} />}
             <p>
-              {notice.text}{' '}
+              <Said text={notice.text} />{' '}
               {notice.reference !== undefined && (
                 <span class="reference" translate={false}>
                   {words.common.reference(notice.reference)}

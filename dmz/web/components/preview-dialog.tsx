@@ -1,3 +1,4 @@
+import { named } from '#dmz/web/i18n/sentence.ts';
 import { useEffect, useState } from 'preact/hooks';
 import { getFileStart } from '#dmz/web/api/files.ts';
 import { toApiProblem } from '#dmz/web/api/problem.ts';
@@ -38,8 +39,7 @@ export function PreviewDialog({
   return (
     <Dialog
       view="preview"
-      title={entry.name}
-      titleIsData
+      title={named(entry.name)}
       class="dialog-preview"
       onClose={onClose}
       onKey={(key) => {

@@ -1,3 +1,4 @@
+import { Said } from '#dmz/web/components/said.tsx';
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { Entry } from '#dmz/web/files/entry.ts';
 import { stemLength } from '#dmz/web/files/path.ts';
@@ -71,7 +72,7 @@ export function RenameField({ entry, onClose }: { readonly entry: Entry; readonl
       />
       {objection !== undefined && (
         <p class="rename-error" role="alert">
-          {objection}
+          <Said text={objection} />
         </p>
       )}
     </div>

@@ -1,3 +1,5 @@
+import { Said } from '#dmz/web/components/said.tsx';
+import { named } from '#dmz/web/i18n/sentence.ts';
 import { useEffect, useId, useState } from 'preact/hooks';
 import { addSshKey, listSshKeys, removeSshKey, type OwnSshKey } from '#dmz/web/api/self-service.ts';
 import { Button, IconButton } from '#dmz/web/components/button.tsx';
@@ -102,7 +104,9 @@ export function SshKeysPanel({ mayChange }: { readonly mayChange: boolean }) {
             return done(words.sshKeys.removedDone);
           }}
         >
-          <p>{words.sshKeys.removeQuestion(asked.key.fingerprint)}</p>
+          <p>
+            <Said text={words.sshKeys.removeQuestion(named(asked.key.fingerprint))} />
+          </p>
         </StepUpForm>
       )}
     </Panel>

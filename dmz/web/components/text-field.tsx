@@ -1,3 +1,4 @@
+import { Said } from '#dmz/web/components/said.tsx';
 import type { ComponentChildren, Ref } from 'preact';
 import { useId } from 'preact/hooks';
 
@@ -27,7 +28,9 @@ export function TextField(props: TextFieldProps) {
   const describedBy = [props.describedBy, props.error === undefined ? undefined : errorId].filter(Boolean);
   return (
     <div class="field">
-      <label for={id}>{props.label}</label>
+      <label for={id}>
+        <Said text={props.label} />
+      </label>
       <div class="field-box">
         <input
           id={id}
@@ -50,7 +53,7 @@ export function TextField(props: TextFieldProps) {
       </div>
       {props.error !== undefined && (
         <p class="field-error" id={errorId} role="alert">
-          {props.error}
+          <Said text={props.error} />
         </p>
       )}
     </div>

@@ -1,3 +1,4 @@
+import { named } from '#dmz/web/i18n/sentence.ts';
 import { useRef, useState } from 'preact/hooks';
 import { Button, IconButton } from '#dmz/web/components/button.tsx';
 import { ConflictFacts, ForAll } from '#dmz/web/components/conflict-facts.tsx';
@@ -130,7 +131,7 @@ function NewName({ upload, several }: { readonly upload: Upload; readonly severa
         label={
           folder === upload.folder.join('/')
             ? words.uploads.newName
-            : words.uploads.newNameIn(upload.folder.map(suggestName).join(' › '))
+            : words.uploads.newNameIn(named(upload.folder.map(suggestName).join(' › ')))
         }
         value={name}
         onInput={(typed) => {

@@ -1,3 +1,5 @@
+import type { Name } from '#dmz/web/i18n/sentence.ts';
+
 /**
  * Every word the web client says, in English. The shape is the contract for the other languages: a missing or extra
  * entry in them doesn't compile.
@@ -130,7 +132,7 @@ export const en = {
     firstTitle: 'Your files will live here',
     first: 'Only you and the people who run this service see what is in here.',
     noHitTitle: 'No match in this folder',
-    noHit: (typed: string) => `Nothing here has “${typed}” in its name.`,
+    noHit: (typed: Name) => `Nothing here has “${typed}” in its name.`,
     missingTitle: 'This folder is gone',
     missing: 'It was moved, renamed or deleted.',
     forbiddenTitle: 'You can’t see this folder',
@@ -139,7 +141,7 @@ export const en = {
     brokenTitle: 'This folder can’t be shown',
     broken: 'Something went wrong on the way.',
     goHome: 'Go to Home',
-    drop: (folder: string) => `Drop to upload to ${folder}`,
+    drop: (folder: Name) => `Drop to upload to ${folder}`,
     unreadable: 'Some of that can’t be read. It may have been moved or deleted.',
     tooManyFiles: 'That is too many files at once. Use SFTP for this many.',
   },
@@ -175,11 +177,11 @@ export const en = {
     title: 'New folder',
     label: 'Name of the folder',
     submit: 'Create',
-    done: (name: string) => `Folder ${name} created.`,
+    done: (name: Name) => `Folder ${name} created.`,
   },
   rename: {
     label: (name: string) => `New name for ${name}`,
-    done: (name: string) => `Renamed to ${name}.`,
+    done: (name: Name) => `Renamed to ${name}.`,
   },
   name: {
     empty: 'Type a name.',
@@ -188,17 +190,17 @@ export const en = {
     reserved: 'A name can’t end in a dot or a space.',
     device: 'Windows has that name for a device. Choose another one.',
     invisible: 'That name has a character that can’t be seen. Type it anew.',
-    takenThere: (name: string) => `${name} already exists there.`,
-    taken: (name: string) => `${name} already exists here. Choose another name.`,
+    takenThere: (name: Name) => `${name} already exists there.`,
+    taken: (name: Name) => `${name} already exists here. Choose another name.`,
     refused: 'That name is not allowed. Choose another one.',
   },
   move: {
-    title: (kind: 'move' | 'copy', count: number, name: string) =>
+    title: (kind: 'move' | 'copy', count: number, name: Name) =>
       `${kind === 'move' ? 'Move' : 'Copy'} ${plural(count, name, `${count} items`)}`,
     submit: (kind: 'move' | 'copy'): string => (kind === 'move' ? 'Move here' : 'Copy here'),
     noFolders: 'No folders in here.',
     working: (done: string, all: string) => `${done} of ${all} done`,
-    done: (kind: 'move' | 'copy', count: number, name: string, folder: string) =>
+    done: (kind: 'move' | 'copy', count: number, name: Name, folder: Name) =>
       `${plural(count, name, `${count} items`)} ${kind === 'move' ? 'moved' : 'copied'} to ${folder}.`,
   },
   preview: {
@@ -211,14 +213,14 @@ export const en = {
     cut: (size: string) => `Only the first ${size} are shown.`,
   },
   remove: {
-    title: (count: number, name: string) => plural(count, `Delete ${name}?`, `Delete ${count} items?`),
+    title: (count: number, name: Name) => plural(count, `Delete ${name}?`, `Delete ${count} items?`),
     file: 'It can’t be brought back.',
     folder: 'The folder and everything in it can’t be brought back.',
     many: 'They can’t be brought back, nor what is in the folders among them.',
     kept: (span: string) => `For ${span} it can be brought back from “Deleted files”.`,
     submit: 'Delete',
     working: 'Deleting',
-    done: (count: number, name: string) => plural(count, `${name} deleted.`, `${count} items deleted.`),
+    done: (count: number, name: Name) => plural(count, `${name} deleted.`, `${count} items deleted.`),
   },
   bin: {
     title: 'Deleted files',
@@ -232,7 +234,7 @@ export const en = {
     more: 'Show more',
     restore: 'Restore',
     restoreOne: (name: string) => `Restore ${name}`,
-    restored: (count: number, name: string) =>
+    restored: (count: number, name: Name) =>
       plural(count, `${name} is back where it was.`, `${count} items are back where they were.`),
     takenTitle: 'The name is taken',
     taken: 'There is something of that name now. Both can stay: what comes back gets another name.',
@@ -245,7 +247,7 @@ export const en = {
     drop: 'Delete for good',
     dropTitle: (count: number) => plural(count, 'Delete this for good?', `Delete ${count} items for good?`),
     consequence: 'It can’t be brought back after that.',
-    emptied: (count: number, name: string) =>
+    emptied: (count: number, name: Name) =>
       plural(count, `${name} is deleted for good.`, `${count} items are deleted for good.`),
   },
   failure: {
@@ -267,7 +269,7 @@ export const en = {
     paused: 'Paused',
     badName: 'This name can’t be used here.',
     newName: 'Upload under the name',
-    newNameIn: (folder: string) => `Upload to ${folder} under the name`,
+    newNameIn: (folder: Name) => `Upload to ${folder} under the name`,
     uploadAs: 'Use this name',
     needsFile: (stored: string) => `${stored} is stored. Choose the same file to go on.`,
     otherFile: 'That is another file, or it was changed. Choose the one this upload began with.',
@@ -438,7 +440,7 @@ export const en = {
     added: (date: string) => `Added ${date}`,
     addedDone: 'Key added.',
     remove: (name: string) => `Remove key ${name}`,
-    removeQuestion: (fingerprint: string) =>
+    removeQuestion: (fingerprint: Name) =>
       `Remove the key ${fingerprint}? Programs that use it can’t sign in any more.`,
     removeSubmit: 'Remove key',
     removedDone: 'Key removed.',

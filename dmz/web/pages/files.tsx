@@ -1,3 +1,5 @@
+import { Said } from '#dmz/web/components/said.tsx';
+import { named } from '#dmz/web/i18n/sentence.ts';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { AppHeader } from '#dmz/web/components/app-header.tsx';
 import { useDropFiles } from '#dmz/web/components/drop-files.ts';
@@ -237,7 +239,9 @@ export function FilesPage({ path: address }: { readonly path: FolderPath }) {
           {drop.target?.ofRows === false && (
             <div class="drop-label" data-view="drop">
               <Icon name="upload" />
-              {words.files.drop(dropName)}
+              <span>
+                <Said text={words.files.drop(named(dropName))} />
+              </span>
             </div>
           )}
         </div>

@@ -1,3 +1,4 @@
+import { named } from '#dmz/web/i18n/sentence.ts';
 import { batch, signal } from '@preact/signals';
 import { emptyBin, getBin, restoreBinned, type BinEntry } from '#dmz/web/api/bin.ts';
 import type { Http } from '#dmz/web/api/http.ts';
@@ -83,7 +84,8 @@ export class Bin {
     const failed = [...refused.values()].find(({ details }) => details.reason !== 'exists');
     const back = entries.filter(({ id }) => !refused.has(id));
     if (failed !== undefined) this.#fail(failed);
-    else if (back.length > 0) this.#notices.info(words.value.bin.restored(back.length, back[0]?.name ?? ''));
+    else if (back.length > 0)
+      this.#notices.info(words.value.bin.restored(back.length, named(back[0]?.name ?? '')));
     return taken;
   }
 
@@ -93,7 +95,9 @@ export class Bin {
         this.#http,
         entries.map(({ id }) => id),
       );
-      this.#notices.info(this.#preferences.words.value.bin.emptied(entries.length, entries[0]?.name ?? ''));
+      this.#notices.info(
+        this.#preferences.words.value.bin.emptied(entries.length, named(entries[0]?.name ?? '')),
+      );
     } catch (thrown) {
       this.#fail(toApiProblem(thrown));
     }

@@ -1,3 +1,4 @@
+import { named } from '#dmz/web/i18n/sentence.ts';
 import { askForDownload, deleteEntry, makeFolder, relocateEntry } from '#dmz/web/api/files.ts';
 import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem } from '#dmz/web/api/problem.ts';
@@ -77,7 +78,7 @@ export class FileActions {
     await this.#screen.reload();
     this.#moveTo(made);
     this.#selection.focusActive();
-    this.#notices.info(words.value.newFolder.done(name));
+    this.#notices.info(words.value.newFolder.done(named(name)));
     return undefined;
   }
 
@@ -95,7 +96,7 @@ export class FileActions {
     }
     await this.#screen.reload();
     if (follows) this.#moveTo(renamed);
-    this.#notices.say(this.#preferences.words.value.rename.done(name));
+    this.#notices.say(this.#preferences.words.value.rename.done(named(name)));
     return undefined;
   }
 
@@ -110,7 +111,7 @@ export class FileActions {
         if (id !== undefined) binned.push(id);
         removed += 1;
       }
-      const text = words.value.remove.done(removed, entries[0]?.name ?? '');
+      const text = words.value.remove.done(removed, named(entries[0]?.name ?? ''));
       if (binned.length > 0) this.#bin.offerUndo(text, binned);
       else this.#notices.info(text);
     } catch (thrown) {
@@ -179,7 +180,8 @@ export class FileActions {
         work.onProgress(index + 1);
       }
       const into = target.at(-1) ?? words.value.files.home;
-      if (done > 0) this.#notices.info(words.value.move.done(kind, done, entries[0]?.name ?? '', into));
+      if (done > 0)
+        this.#notices.info(words.value.move.done(kind, done, named(entries[0]?.name ?? ''), named(into)));
     } catch (thrown) {
       const problem = toApiProblem(thrown);
       this.#notices.failure(describeFailure(problem, words.value), problem.details.reference);
@@ -272,14 +274,14 @@ export class FileActions {
       case 'invisible':
         return words.invisible;
       case undefined:
-        return this.#screen.lists(path) ? words.taken(name) : undefined;
+        return this.#screen.lists(path) ? words.taken(named(name)) : undefined;
     }
   }
 
   #explainName(name: string, thrown: unknown): string {
     const problem = toApiProblem(thrown);
     const words = this.#preferences.words.value;
-    if (problem.status === 409 || problem.status === 412) return words.name.taken(name);
+    if (problem.status === 409 || problem.status === 412) return words.name.taken(named(name));
     if (problem.status === 400 || problem.status === 422) return words.name.refused;
     return describeFailure(problem, words);
   }

@@ -26,6 +26,11 @@ export class FakeFolders {
     return entry;
   }
 
+  /** Of all that is in it, at any depth. */
+  names(folder = this.#root): string[] {
+    return [...(folder.children ?? [])].flatMap(([name, entry]) => [name, ...this.names(entry)]);
+  }
+
   usedBytes(entry = this.#root): number {
     let bytes = entry.size;
     for (const child of entry.children?.values() ?? []) bytes += this.usedBytes(child);
