@@ -273,6 +273,9 @@ async function walk(walker: Walker, random: Random, step: number): Promise<Step 
     case 'up': {
       const crumb = pick(path.split('/').slice(0, -1));
       if (crumb === undefined) return undefined;
+      // The path gives way to what can be done with a selection.
+      const clear = walker.page.getByRole('button', { name: 'Clear selection' });
+      if (await clear.isVisible()) await clear.click();
       await walker.page
         .locator('.breadcrumbs')
         .getByRole('link', { name: crumb, exact: true })
