@@ -1,5 +1,6 @@
 import { truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { residentBytes } from '#test/bench/measure.ts';
 import { HttpsSession } from '#test/harness/https-session.ts';
@@ -10,6 +11,9 @@ const downloadBytes = 64 * 1024 * 1024;
 const people = Array.from({ length: 100 }, (_, index) => `user-${index}`);
 /** A rush: every one of them waits for a password hash. */
 const loginsAtOnce = 25;
+/** As `Retry-After` says at least, for as long as a minute. */
+const busyPauseMs = 2_000;
+const busyTriesMax = 30;
 /** What each process may hold, buffers of all streams included. */
 const residentBytesMax = 300 * 1024 * 1024;
 /** Share of its file that the slowest download must have when the fastest is done; a starved one would have nothing. */
@@ -65,7 +69,12 @@ describe('many at once', () => {
         const [index, name] = next;
         const session = new HttpsSession(https, files.ca, `127.0.1.${index + 1}`);
         const password = product.password(name);
-        const first = await session.json('POST', '/api/login', { username: name, password });
+        let first = await session.json('POST', '/api/login', { username: name, password });
+        // Where the machine is slow a rush is more than main can hash; who is told so comes back.
+        for (let tries = 1; tries < busyTriesMax && first.body['reason'] === 'busy'; tries += 1) {
+          await wait(busyPauseMs);
+          first = await session.json('POST', '/api/login', { username: name, password });
+        }
         const code = product.authenticator(name).now();
         const second = await session.json('POST', '/api/login/code', { code });
         signedIn[index] = second.body['state'] ?? [first.body, second.body];
