@@ -320,7 +320,7 @@ describe('sessions', () => {
       for (const attempt of [sftp, sftp, {}, {}]) await signIn(attempt);
       expect(await explain('sftp')).toEqual([
         'refused',
-        '2 of 2 open over sftp: the next is refused, in these words',
+        '2 of 2 open over sftp: the next is refused, in these words; `sallyport sessions kick` ends one',
       ]);
       expect(await explain('https')).toEqual([
         'admitted',
