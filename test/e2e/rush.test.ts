@@ -136,7 +136,8 @@ describe('more logins than main can hash', () => {
     }, 300_000);
 
   it('is told in the audit as what it was, and nobody’s password was called wrong', async () => {
-    expect(wrong()).toBe(wrongBefore);
+    // Fewer where the audit has begun the file of a new day.
+    expect(wrong()).toBeLessThanOrEqual(wrongBefore);
     expect(await metric('sallyport_logins_without_turn_total')).toBeGreaterThan(0);
   });
 });
