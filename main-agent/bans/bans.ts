@@ -7,7 +7,7 @@ import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { EventBody, Policy } from '#shared/link/messages.ts';
 import { requireBanAddress } from './ban-address.ts';
-import { bansMax, edgeBansMax, liftedMax } from './limits.ts';
+import { bansMax, edgeBansPerNodeMax, liftedMax } from './limits.ts';
 
 /**
  * Bans by admins: of an address or network, a user, or a user from there. Durable. Addresses are pushed to every node,
@@ -49,7 +49,8 @@ export interface BansOptions {
 export class Bans {
   readonly #options: BansOptions;
   readonly #bans = new Map<string, StoredBan>();
-  readonly #edge = new Map<string, EdgeBan>();
+  /** By node, then by id; of each the one that was told first is first. */
+  readonly #edge = new Map<string, Map<string, EdgeBan>>();
   #lifted: { readonly id: string; readonly address: string }[] = [];
 
   constructor(options: BansOptions) {
@@ -67,11 +68,11 @@ export class Bans {
 
   listEdge(): readonly EdgeBan[] {
     const nowMs = this.#options.clock.now();
-    return [...this.#edge.values()].filter((ban) => ban.untilMs > nowMs);
+    return this.#allEdge().filter((ban) => ban.untilMs > nowMs);
   }
 
   get(id: string): StoredBan | EdgeBan | undefined {
-    return this.#bans.get(id) ?? this.#edge.get(id);
+    return this.#bans.get(id) ?? this.#getEdge(id);
   }
 
   /** In force everywhere when it resolves. A ban of the same address and user is replaced. */
@@ -107,7 +108,7 @@ export class Bans {
   async remove(id: string, actor: string, reason: string): Promise<boolean> {
     const ban = this.#bans.get(id);
     if (ban === undefined) {
-      const edge = this.#edge.get(id);
+      const edge = this.#getEdge(id);
       if (edge === undefined) return false;
       await this.lift(edge.address, actor, reason);
       return true;
@@ -152,8 +153,10 @@ export class Bans {
   noteEdge(node: string, { ban, atMs }: Pick<EventBody<'edge.event'>, 'ban' | 'atMs'>): void {
     if (ban === undefined) return;
     const id = `edge-${node}-${ban.source}`;
-    this.#edge.delete(id);
-    this.#edge.set(id, {
+    const ofNode = this.#edge.get(node) ?? new Map<string, EdgeBan>();
+    this.#edge.set(node, ofNode);
+    ofNode.delete(id);
+    ofNode.set(id, {
       id,
       node,
       address: ban.source,
@@ -161,10 +164,20 @@ export class Bans {
       createdAtMs: atMs,
       untilMs: atMs + ban.forMs,
     });
-    for (const oldest of this.#edge.keys()) {
-      if (this.#edge.size <= edgeBansMax) break;
-      this.#edge.delete(oldest);
+    const oldest = ofNode.keys().next();
+    if (ofNode.size > edgeBansPerNodeMax && oldest.done !== true) ofNode.delete(oldest.value);
+  }
+
+  #allEdge(): readonly EdgeBan[] {
+    return [...this.#edge.values()].flatMap((ofNode) => [...ofNode.values()]);
+  }
+
+  #getEdge(id: string): EdgeBan | undefined {
+    for (const ofNode of this.#edge.values()) {
+      const found = ofNode.get(id);
+      if (found !== undefined) return found;
     }
+    return undefined;
   }
 
   #matches(ban: StoredBan, username: string, clientIp: string): boolean {
@@ -183,8 +196,8 @@ export class Bans {
   }
 
   #liftAtEdge(address: string): number {
-    const known = [...this.#edge.values()].filter((ban) => ban.address === address);
-    for (const { id } of known) this.#edge.delete(id);
+    const known = this.#allEdge().filter((ban) => ban.address === address);
+    for (const { id, node } of known) this.#edge.get(node)?.delete(id);
     this.#lifted.push({ id: randomBytes(6).toString('hex'), address });
     this.#lifted = this.#lifted.slice(-liftedMax);
     return known.length;

@@ -87,6 +87,7 @@ export class FirstFactor {
         windowMs,
         lockMs: windowMs,
         lockMaxMs: windowMs,
+        isBrief: true,
       } as const;
       const { node } = link;
       changes.unshift(

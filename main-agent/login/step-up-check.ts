@@ -151,6 +151,7 @@ export class StepUpCheck {
         limit: count,
         lockMs: windowMs,
         lockMaxMs: windowMs,
+        isBrief: true,
       },
       this.#refused(session, 'wrong password'),
     ]);

@@ -37,7 +37,7 @@ export const keepAfterExpiryMs = 24 * 3_600_000;
 /** A sent code is remembered as long as it counts against its user's sends an hour. */
 export const keepDeliveredCodesMs = 3_600_000;
 
-/** Failure counters of accounts at rest; those near the limits of "in a row" stay until they are cleared. */
+/** Failure counters of codes at rest; those near the limits of "in a row" stay until they are cleared. */
 export const keepFailuresMs = 90 * 24 * 3_600_000;
 export const inARowKeptFor = 10;
 

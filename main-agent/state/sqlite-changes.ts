@@ -365,11 +365,12 @@ export class ChangeWriter {
     this.#run('DELETE FROM failures WHERE scope = ? AND at <= ?', scope, atMs - windowMs);
     this.#run('INSERT INTO failures VALUES (?, ?)', scope, atMs);
     this.#run(
-      `INSERT INTO failure_scopes VALUES (?1, ?2, 1, 0, NULL, ?3)
-       ON CONFLICT DO UPDATE SET window = ?2, in_a_row = in_a_row + 1, last_at = ?3`,
+      `INSERT INTO failure_scopes (scope, window, in_a_row, locks, last_at, is_brief) VALUES (?1, ?2, 1, 0, ?3, ?4)
+       ON CONFLICT DO UPDATE SET window = ?2, in_a_row = in_a_row + 1, last_at = ?3, is_brief = ?4`,
       scope,
       windowMs,
       atMs,
+      change.isBrief === true ? 1 : 0,
     );
     const recent = Number(
       this.#prepare('SELECT count(*) AS n FROM failures WHERE scope = ?').get(scope)?.['n'],

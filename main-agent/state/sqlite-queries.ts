@@ -219,6 +219,11 @@ export function sweep(database: DatabaseSync, nowMs: number): void {
       'DELETE FROM failure_scopes WHERE last_at < ? AND in_a_row < ? AND coalesce(locked_until, 0) < ?',
     )
     .run(idle, inARowKeptFor, expired);
+  const isOver = 'is_brief = 1 AND last_at + window < ?1 AND coalesce(locked_until, 0) < ?1';
+  database
+    .prepare(`DELETE FROM failures WHERE scope IN (SELECT scope FROM failure_scopes WHERE ${isOver})`)
+    .run(nowMs);
+  database.prepare(`DELETE FROM failure_scopes WHERE ${isOver}`).run(nowMs);
 }
 
 function readDevice(row: Record<string, SQLOutputValue>): StoredDevice {

@@ -112,6 +112,7 @@ const migrations: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   `,
   'CREATE INDEX good_logins_by_address ON good_logins (client_ip, at);',
+  'ALTER TABLE failure_scopes ADD COLUMN is_brief INTEGER NOT NULL DEFAULT 0;',
 ];
 
 export const schemaVersion = migrations.length;

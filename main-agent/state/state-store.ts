@@ -135,6 +135,8 @@ export type Change =
       readonly limit: number;
       readonly lockMs: number;
       readonly lockMaxMs: number;
+      /** Nothing is asked of it but its window and its lock, and it is forgotten with them: names that strangers type. */
+      readonly isBrief?: true;
     }
   /** `withParts`: and every scope whose name begins with this one and a blank. */
   | { readonly kind: 'clear-failures'; readonly scope: string; readonly withParts?: true }

@@ -133,6 +133,26 @@ describe('sweeping the state', () => {
     expect(countOf('failures')).toBe(0);
   });
 
+  it('S-09: forgets failures of a name that strangers typed with its window and its lock, however many', () => {
+    const fail = (scope: string, times: number) =>
+      apply(
+        ...Array.from({ length: times }, (): Change => ({
+          kind: 'count-failure',
+          scope,
+          atMs: 0,
+          windowMs: 1_000,
+          limit: 20,
+          lockMs: 3_000,
+          lockMaxMs: 3_000,
+          isBrief: true,
+        })),
+      );
+    fail('password:made-up', 19);
+    fail('password:locked', 20);
+    expect(leftAt('failure_scopes', 1_000, 1_001, 3_000, 3_001)).toEqual([2, 1, 1, 0]);
+    expect(countOf('failures')).toBe(0);
+  });
+
   it('forgets from where somebody logged in after 30 days, and never when first', () => {
     apply({ kind: 'note-login', user: 'alice', clientIp: '203.0.113.9', atMs: 0 });
     expect(leftAt('good_logins', keepGoodLoginsMs, keepGoodLoginsMs + 1)).toEqual([1, 0]);
