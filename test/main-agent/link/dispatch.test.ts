@@ -137,6 +137,17 @@ describe('the dispatcher', () => {
     expect(calls).toEqual([]);
   });
 
+  it('does a change that is sent again once, and answers each question anew', async () => {
+    const { dispatcher, sessions, calls } = buildDispatcher();
+    const session = sessions.open({ username: 'alice' });
+    const change = { verb: 'fs.make-folder', params: { session, op: 1, path: ['a'] } } as never;
+    expect(await answer(dispatcher, change)).toBe('fs.make-folder');
+    expect(await answer(dispatcher, change)).toBe('fs.make-folder');
+    expect(calls).toHaveLength(1);
+    for (let time = 0; time < 2; time += 1) await answer(dispatcher, requestOf('fs.stat', session));
+    expect(calls).toHaveLength(3);
+  });
+
   it('S-01: streams are for full sessions of this very node', () => {
     const { dispatcher, sessions, streams } = buildDispatcher();
     const resets: string[] = [];
@@ -153,22 +164,35 @@ describe('the dispatcher', () => {
 });
 
 describe('S-05: requests for sessions that are not', () => {
-  const stray = async (dispatcher: Dispatcher, verb: Verb = 'fs.stat'): Promise<void> => {
+  const sendStray = async (dispatcher: Dispatcher, verb: Verb = 'fs.stat'): Promise<void> => {
     await answer(dispatcher, requestOf(verb, randomId())).catch(() => undefined);
   };
 
   it('are borne up to the bound within the window, no further', async () => {
     const { dispatcher, tooMany } = buildDispatcher();
-    for (let count = 0; count < straysMax; count += 1) await stray(dispatcher);
+    for (let count = 0; count < straysMax; count += 1) await sendStray(dispatcher);
     expect(tooMany()).toBe(0);
-    await stray(dispatcher);
+    await sendStray(dispatcher);
     expect(tooMany()).toBe(1);
+  });
+
+  it('are counted over the whole window, and not a moment longer', async () => {
+    for (const [afterMs, count] of [
+      [strayWindowMs, 1],
+      [strayWindowMs + 1, 0],
+    ] as const) {
+      const { dispatcher, tooMany, time } = buildDispatcher();
+      for (let stray = 0; stray < straysMax; stray += 1) await sendStray(dispatcher);
+      time.ms += afterMs;
+      await sendStray(dispatcher);
+      expect(tooMany()).toBe(count);
+    }
   });
 
   it('are borne for ever when they are few', async () => {
     const { dispatcher, tooMany, time } = buildDispatcher();
     for (let count = 0; count < straysMax * 5; count += 1) {
-      await stray(dispatcher);
+      await sendStray(dispatcher);
       time.ms += strayWindowMs / straysMax + 1;
     }
     expect(tooMany()).toBe(0);
@@ -177,16 +201,16 @@ describe('S-05: requests for sessions that are not', () => {
   it('count for nothing right after main ended a session', async () => {
     const { dispatcher, tooMany, time } = buildDispatcher();
     dispatcher.allowStrays();
-    for (let count = 0; count < straysMax * 2; count += 1) await stray(dispatcher);
+    for (let count = 0; count < straysMax * 2; count += 1) await sendStray(dispatcher);
     expect(tooMany()).toBe(0);
     time.ms += strayGraceMs;
-    for (let count = 0; count <= straysMax; count += 1) await stray(dispatcher);
+    for (let count = 0; count <= straysMax; count += 1) await sendStray(dispatcher);
     expect(tooMany()).toBe(1);
   });
 
   it('count for nothing when a stranger sent a bad cookie', async () => {
     const { dispatcher, tooMany } = buildDispatcher();
-    for (let count = 0; count < straysMax * 2; count += 1) await stray(dispatcher, 'session.attach');
+    for (let count = 0; count < straysMax * 2; count += 1) await sendStray(dispatcher, 'session.attach');
     expect(tooMany()).toBe(0);
   });
 });

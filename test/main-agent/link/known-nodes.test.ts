@@ -46,10 +46,18 @@ describe('nodes that main trusts', () => {
       expect(one.findSigningKey(first.kid)?.status).toBe('revoked');
     }
     expect(state.audit).toMatchObject([{ event: 'node.revoked', node: 'dmz1', actor: 'socket:eva' }]);
+    expect(state.audit[0]).not.toHaveProperty('rule');
     await expect(known.revoke('dmz1', why)).rejects.toMatchObject({ code: 'conflict' });
     await expect(known.revoke('dmz9', why)).rejects.toMatchObject({ code: 'not-found' });
+    await expect(known.unrevoke('dmz9', why)).rejects.toMatchObject({ code: 'not-found' });
     await known.unrevoke('dmz1', why);
-    expect((await open()).trusted()).toHaveLength(1);
+    expect(state.audit.at(-1)).toMatchObject({ event: 'node.unrevoked', node: 'dmz1', actor: 'socket:eva' });
+    for (const one of [known, await open()]) {
+      expect(one.trusted()).toHaveLength(1);
+      expect(one.identitiesOf('dmz1')).toEqual([first.identity]);
+      expect(one.findSigningKey(first.kid)?.status).toBe('active');
+    }
+    await expect(known.unrevoke('dmz1', why)).rejects.toMatchObject({ code: 'conflict' });
   });
 
   it('one paired anew with other keys is not the one that was revoked', async () => {
@@ -59,7 +67,7 @@ describe('nodes that main trusts', () => {
   });
 
   it('rotated keys are good at once, the old ones for the overlap only, over a restart', async () => {
-    const { open, pass } = setUp();
+    const { open, pass, state } = setUp();
     const known = await open();
     const line = {
       name: 'dmz1',
@@ -71,6 +79,9 @@ describe('nodes that main trusts', () => {
       code: 'not-allowed',
     });
     await known.rotate(line, 60_000, why);
+    expect(state.audit).toMatchObject([
+      { event: 'node.rotated', node: 'dmz1', rule: `${first.identity} -> ${second.identity}` },
+    ]);
     pass(59_999);
     expect(known.identitiesOf('dmz1')).toEqual([second.identity, first.identity]);
     expect(known.findSigningKey(first.kid)?.status).toBe('active');

@@ -63,6 +63,28 @@ describe('the operation log', () => {
     );
   });
 
+  it('forgets what is done after its time, and what is still being done never', async () => {
+    const { log, time } = buildLog();
+    let runs = 0;
+    const done = async () => (runs += 1);
+    let slowRuns = 0;
+    const slow = () => {
+      slowRuns += 1;
+      return new Promise(() => undefined);
+    };
+    void log.run('s', request(0), slow);
+    await log.run('s', request(1), done);
+    time.ms = operationLifeMs;
+    await log.run('s', request(2), done);
+    expect(await log.run('s', request(1), done)).toBe(1);
+    time.ms += 1;
+    await log.run('s', request(3), done);
+    expect(log.size).toBe(3);
+    expect(await log.run('s', request(1), done)).toBe(4);
+    void log.run('s', request(0), slow);
+    expect(slowRuns).toBe(1);
+  });
+
   it('S-09: keeps no more than its bound and nothing longer than its time, but never drops what is being done', async () => {
     const { log, time } = buildLog();
     let runs = 0;
