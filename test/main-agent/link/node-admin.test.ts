@@ -23,8 +23,8 @@ function makeKeys() {
 
 const keys = makeKeys();
 const next = makeKeys();
-const lineOf = (name: string): string =>
-  formatRotationLine({ name, identity: next.identity, signing_key: next.signingKey }, keys.key);
+const lineOf = (name: string, to = next, by = keys): string =>
+  formatRotationLine({ name, identity: to.identity, signing_key: to.signingKey }, by.key);
 
 const up: LinkState = {
   node: 'dmz1',
@@ -175,6 +175,17 @@ describe('what admins do to nodes', () => {
     pass(1);
     expect(done).toEqual(['add dmz1']);
     expect(nodes.list()[0]).not.toHaveProperty('rotation');
+  });
+
+  it('may give it others meanwhile: its links are made anew when the last overlap is over, once', async () => {
+    const nodes = await build();
+    await nodes.rotate(lineOf('dmz1'), overlapMs, why);
+    pass(overlapMs / 2);
+    await nodes.rotate(lineOf('dmz1', makeKeys(), next), overlapMs, why);
+    pass(overlapMs - 1);
+    expect(done).toEqual([]);
+    pass(overlapMs);
+    expect(done).toEqual(['add dmz1']);
   });
 
   it('need not give it again for the end of the overlap after a restart', async () => {

@@ -1,6 +1,12 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { NodeConnection } from '#main-agent/link/node-connection.ts';
-import { laneDialRate, nodeRequestsMax, nodeRequestsPerSessionMax } from '#main-agent/link/limits.ts';
+import { NodeConnection, type NodeConnectionOptions } from '#main-agent/link/node-connection.ts';
+import {
+  laneDialRate,
+  nodeRequestsMax,
+  nodeRequestsPerSessionMax,
+  strayGraceMs,
+  straysMax,
+} from '#main-agent/link/limits.ts';
 import { OperationLog } from '#main-agent/link/operations.ts';
 import { systemClock } from '#shared/clock.ts';
 import { FramePool } from '#shared/link/frame-pool.ts';
@@ -15,11 +21,12 @@ import {
   wireVersions,
 } from '#shared/link/limits.ts';
 import { buildMemoryBytes, buildMemoryMessages } from '#shared/link/memory-transport.ts';
+import type { Hello } from '#shared/link/messages.ts';
 import { RequestCounts } from '#shared/link/requests.ts';
 import { ControlSession } from '#shared/link/session.ts';
 import { buildLog } from '#shared/log.ts';
 import { Rate } from '#shared/rate.ts';
-import { randomId } from '#shared/random-id.ts';
+import { randomId, sessionKey } from '#shared/random-id.ts';
 import { buildFakeSessions } from '#test/harness/fake-sessions.ts';
 
 let passedMs = 0;
@@ -53,9 +60,22 @@ function buildMainEnd() {
   let answered: Promise<void> | undefined;
   let dials = 0;
 
-  async function join(lanes = 0) {
+  async function join(
+    lanes = 0,
+    changes: {
+      readonly hello?: Partial<Hello>;
+      readonly options?: Partial<NodeConnectionOptions>;
+      /** Asks main's end before the node says its hello. */
+      readonly beforeHello?: (connection: NodeConnection) => Promise<void>;
+    } = {},
+  ) {
     const [nodeEnd, mainEnd] = buildMemoryMessages();
     const nodeLanes: Lane[] = [];
+    /** What the node was told, and why its lanes closed. */
+    const told: string[] = [];
+    const lanesClosed: string[] = [];
+    /** Main's reason, and whether it was a breach. */
+    const closed: [string, boolean][] = [];
     const connection = new NodeConnection({
       node: 'dmz1',
       worker: 0,
@@ -94,7 +114,7 @@ function buildMainEnd() {
           pool: new FramePool(),
           roundTrip: { now: () => 0, rttMs: () => undefined },
           onJoin: () => true,
-          onClose: () => undefined,
+          onClose: (reason) => void lanesClosed.push(reason),
           onFailure: () => undefined,
         });
         lane.start();
@@ -103,9 +123,10 @@ function buildMainEnd() {
       },
       onOpen: () => new AbortController().signal,
       onEdgeEvent: () => undefined,
-      onClose: () => undefined,
+      onClose: (reason, breach) => void closed.push([reason, breach]),
       clock,
       log: buildLog('silent', {}),
+      ...changes.options,
     });
     const node = new ControlSession({
       side: 'dmz',
@@ -119,19 +140,21 @@ function buildMainEnd() {
         worker: 0,
         workerPorts: [1],
         validatedLogins: true,
+        ...changes.hello,
       },
       onOpen: () => undefined,
-      onEvent: () => undefined,
+      onEvent: ({ name }) => void told.push(name),
       onClose: () => undefined,
       onFailure: () => undefined,
     });
     connection.start();
-    node.start();
     closers.push(() => connection.close('over'));
+    await changes.beforeHello?.(connection);
+    node.start();
     await settle();
     for (let lane = 0; lane < lanes; lane += 1) node.sendEvent('lane.grant', { token: randomId() });
     await settle();
-    return { node, connection, lanes: nodeLanes };
+    return { node, connection, lanes: nodeLanes, told, lanesClosed, closed };
   }
   return {
     sessions,
@@ -148,6 +171,254 @@ function buildMainEnd() {
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
 }
+
+const otherMain = { from: '10.0.0.9:4711', sinceMs: 1 };
+const auditHead = {
+  start: 1,
+  boot: randomId(),
+  sequence: 1,
+  hash: 'a'.repeat(64),
+  signature: 'a'.repeat(86),
+};
+
+describe('a hello', () => {
+  it('opens the link: what the node missed is told before the policy, and the rest of main hears of it last', async () => {
+    const order: string[] = [];
+    const { told, connection } = await buildMainEnd().join(0, {
+      hello: { software: 'sallyport 9', validatedLogins: false, configHash: 'abc' },
+      options: {
+        onOpen: () => {
+          order.push('open');
+          return new AbortController().signal;
+        },
+        missedEndings: () => {
+          order.push('missed');
+          return [{ sessionKey: randomId(), reason: 'ended' }];
+        },
+        onJoined: () => void order.push('joined'),
+      },
+    });
+    expect(order).toEqual(['open', 'missed', 'joined']);
+    expect(told).toEqual(['session.ended', 'policy']);
+    const { isOpen, software, validatedLogins, configHash } = connection;
+    expect({ isOpen, software, validatedLogins, configHash }).toEqual({
+      isOpen: true,
+      software: 'sallyport 9',
+      validatedLogins: false,
+      configHash: 'abc',
+    });
+  });
+
+  it('is waited for: until then nothing is told or asked, and second factors are demanded', async () => {
+    const { told, connection } = await buildMainEnd().join(0, {
+      beforeHello: async (early) => {
+        expect([early.isOpen, early.validatedLogins, early.processGone.aborted]).toEqual([
+          false,
+          true,
+          false,
+        ]);
+        early.send('edge.taken', { boot: randomId(), sequence: 1 });
+        early.sendPolicy();
+        expect(await early.askDoors({ ip: '192.0.2.1' })).toBeUndefined();
+      },
+    });
+    expect(told).toEqual(['policy']);
+    connection.send('edge.taken', { boot: randomId(), sequence: 1 });
+    await settle();
+    expect(told).toEqual(['policy', 'edge.taken']);
+  });
+
+  it('gives the process that said it; a link that closes before it leaves none', async () => {
+    const process = new AbortController();
+    const { connection } = await buildMainEnd().join(0, { options: { onOpen: () => process.signal } });
+    expect(connection.processGone).toBe(process.signal);
+    connection.close('over');
+    expect(connection.processGone.aborted).toBe(false);
+    await buildMainEnd().join(0, {
+      beforeHello: async (early) => {
+        early.close('over');
+        expect(early.processGone.aborted).toBe(true);
+      },
+    });
+  });
+
+  it('of another worker than the one that was dialled is a breach', async () => {
+    const { told, closed } = await buildMainEnd().join(0, { hello: { worker: 1 } });
+    expect(closed).toEqual([['worker 1 answered on the port of worker 0', true]]);
+    expect(told).toEqual([]);
+  });
+
+  it('that names another main as the holder ends the link without a breach and without a word of ours', async () => {
+    const others: unknown[] = [];
+    const opened: string[] = [];
+    const { told, closed } = await buildMainEnd().join(0, {
+      hello: { otherMain },
+      options: {
+        onOtherMain: (...other) => void others.push(other),
+        onJoined: () => void opened.push('joined'),
+      },
+    });
+    expect(others).toEqual([[otherMain, true]]);
+    expect(closed).toEqual([[expect.stringContaining('from 10.0.0.9:4711'), false]]);
+    expect([...told, ...opened]).toEqual([]);
+  });
+
+  it.each([
+    ['forged', true],
+    ['contradicts', false],
+  ] as const)(
+    'with a head of the audit that is judged %s opens nothing (breach: %s)',
+    async (kind, breach) => {
+      const opened: string[] = [];
+      const { told, closed } = await buildMainEnd().join(0, {
+        hello: { auditHead },
+        options: { judgeHead: () => kind, onJoined: () => void opened.push('joined') },
+      });
+      expect(closed).toEqual([[expect.any(String), breach]]);
+      expect([...told, ...opened]).toEqual([]);
+    },
+  );
+
+  it('with a head of the audit that fits opens the link', async () => {
+    const { closed, told } = await buildMainEnd().join(0, {
+      hello: { auditHead },
+      options: { judgeHead: () => 'fits' },
+    });
+    expect([closed, told]).toEqual([[], ['policy']]);
+  });
+});
+
+describe('what a node tells', () => {
+  const edgeEvent = {
+    boot: randomId(),
+    sequence: 1,
+    kind: 'refused' as const,
+    atMs: 1,
+    detail: 'a port scan',
+    signature: 'a'.repeat(86),
+  };
+
+  it('goes where it belongs, and only a grant has main dial a lane', async () => {
+    const main = buildMainEnd();
+    const heard: unknown[] = [];
+    const { node, connection, closed } = await main.join(0, {
+      options: {
+        onEdgeEvent: ({ detail }) => void heard.push(detail),
+        onAuditKnown: ({ sequence }) => void heard.push(sequence),
+        onOtherMain: (...other) => void heard.push(other),
+      },
+    });
+    node.sendEvent('edge.event', edgeEvent);
+    node.sendEvent('audit.known', auditHead);
+    node.sendEvent('main.turned-away', otherMain);
+    node.sendEvent('door.standing', { id: randomId(), findings: [] });
+    await settle();
+    expect(heard).toEqual(['a port scan', 1, [otherMain, false]]);
+    expect([main.dials(), connection.isOpen, closed]).toEqual([0, true, []]);
+    node.sendEvent('lane.grant', { token: randomId() });
+    await settle();
+    expect([main.dials(), connection.laneCount]).toEqual([1, 1]);
+  });
+
+  it.each([
+    ['forged', true],
+    ['contradicts', false],
+  ] as const)(
+    'a head of the audit that is judged %s ends the link unheard (breach: %s)',
+    async (kind, breach) => {
+      const heard: unknown[] = [];
+      const { node, closed } = await buildMainEnd().join(0, {
+        options: { judgeHead: () => kind, onAuditKnown: (head) => void heard.push(head) },
+      });
+      node.sendEvent('audit.known', auditHead);
+      await settle();
+      expect(closed).toEqual([[expect.any(String), breach]]);
+      expect(heard).toEqual([]);
+    },
+  );
+});
+
+describe('what ends with what', () => {
+  it("the streams of a session with it, however many it has, and nobody else's", async () => {
+    const main = buildMainEnd();
+    const { lanes } = await main.join(2);
+    const [alice, bob] = [main.sessions.open({ username: 'alice' }), main.sessions.open({ username: 'bob' })];
+    const reset: string[] = [];
+    for (const [index, session] of [alice, alice, bob].entries()) {
+      const stream = lanes[index % 2]?.open({ kind: 'read', session, handle: 1, offset: 0 });
+      if (stream !== undefined) stream.onReset = ({ code }) => void reset.push(`${index} ${code}`);
+    }
+    await settle();
+    expect([main.streams.length, reset]).toEqual([3, []]);
+    await main.sessions.end(sessionKey(alice), 'over');
+    await settle();
+    expect(reset.toSorted()).toEqual(['0 no-session', '1 no-session']);
+  });
+
+  it('the lanes with the link, and one whose dial was under way as soon as it is there', async () => {
+    const main = buildMainEnd();
+    const { node, connection, lanesClosed, lanes } = await main.join(1);
+    const held = Promise.withResolvers<void>();
+    main.holdDials(held.promise);
+    node.sendEvent('lane.grant', { token: randomId() });
+    await settle();
+    connection.close('the link is over');
+    await settle();
+    expect(lanesClosed).toEqual(['the link is over']);
+    held.resolve();
+    await settle();
+    expect([lanes.length, lanesClosed]).toEqual([2, ['the link is over', 'the control link is gone']]);
+    expect(connection.laneCount).toBe(0);
+  });
+
+  it('a question about the doors with the link', async () => {
+    const { connection } = await buildMainEnd().join();
+    const answer = connection.askDoors({ ip: '192.0.2.1' });
+    connection.close('over');
+    expect(await answer).toBeUndefined();
+  });
+
+  it('a request with its answer, good or bad: the node may ask anew', async () => {
+    const main = buildMainEnd();
+    const { node } = await main.join();
+    const session = main.sessions.open({ username: 'alice' });
+    const ask = (id: string) =>
+      node.request('fs.hash', { session: id, path: ['a'], algorithm: 'sha256' }, { timeoutMs: 60_000 });
+    const asked = ask(session);
+    await settle();
+    expect(main.atWork.inAll).toBe(1);
+    for (const finish of main.hashing.splice(0)) finish();
+    await asked;
+    await expect(ask(randomId())).rejects.toMatchObject({ code: 'no-session' });
+    expect(main.atWork.inAll).toBe(0);
+  });
+});
+
+describe('S-05: requests for sessions that are not', () => {
+  it('are no breach right after the link joined, or main ended a session; else they are', async () => {
+    let ms = 0;
+    const { node, connection, closed } = await buildMainEnd().join(0, {
+      options: { clock: { now: () => ms, monotonic: () => ms } },
+    });
+    const sendStrays = async (): Promise<void> => {
+      for (let stray = 0; stray <= straysMax; stray += 1)
+        await node
+          .request('fs.stat', { session: randomId(), path: [], followLinks: true }, { timeoutMs: 60_000 })
+          .catch(() => undefined);
+    };
+    await sendStrays();
+    ms += strayGraceMs;
+    connection.send('edge.taken', { boot: randomId(), sequence: 1 });
+    connection.send('session.ended', { sessionKey: randomId(), reason: 'ended' });
+    await sendStrays();
+    expect(closed).toEqual([]);
+    ms += strayGraceMs;
+    // Only the end of a session is an excuse.
+    connection.send('edge.taken', { boot: randomId(), sequence: 2 });
+    await sendStrays();
+    expect(closed).toEqual([['too many requests without a session', true]]);
+  });
+});
 
 describe('lanes that a node grants', () => {
   /** Grants one after the other, each lane dropped as soon as it is there; resolves with how many main dialled. */
