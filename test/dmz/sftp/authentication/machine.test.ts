@@ -342,3 +342,167 @@ describe('the order of an SSH login', () => {
     expect(actions.map((action) => action.type)).toEqual(['cancel', 'disconnect']);
   });
 });
+
+describe('one step of an SSH login', () => {
+  const counts = { failures: 0, probes: 0, codeRounds: 0, restarts: 0 };
+  type State = AuthenticationState extends infer Each
+    ? Each extends unknown
+      ? Omit<Each, keyof typeof counts>
+      : never
+    : never;
+  const step = (state: State, event: AuthenticationEvent, before: Partial<typeof counts> = {}) =>
+    stepAuthentication({ ...counts, ...before, ...state }, event);
+  const actionsAt = (...args: Parameters<typeof step>) => step(...args).actions;
+  const disconnect = (why: string) => ({ type: 'disconnect', why });
+  const refusal = { type: 'fail', partial: false, methods: methodsAtStart };
+
+  const requests = ['none', 'other', 'probe', 'password', 'publickey', 'keyboard-interactive'] as const;
+  const questions = ['asking-password', 'asking-code', 'asking-proof'] as const;
+  const decidable = ['probe', 'first-factor', 'admit', 'code', 'proof'] as const;
+  const deciding = (what: (typeof decidable)[number], interactive = true) =>
+    ({ at: 'deciding', what, interactive }) as const;
+
+  it('S-01: nothing is answered any more once somebody is in, or the connection is over', () => {
+    for (const at of ['done', 'closed'] as const)
+      for (const type of [...requests, 'admitted', 'timeout'] as const)
+        expect(step({ at }, { type })).toEqual({ state: { ...counts, at }, actions: [] });
+  });
+
+  it.each<[State, boolean]>([
+    [{ at: 'start' }, false],
+    [{ at: 'asking-password' }, false],
+    [{ at: 'first-factor-passed', next: 'code' }, true],
+    [{ at: 'first-factor-passed', next: 'notice' }, false],
+    [{ at: 'asking-code' }, true],
+    [{ at: 'asking-proof' }, true],
+    [{ at: 'telling', leadsTo: 'fail' }, false],
+    [{ at: 'telling', leadsTo: 'succeed' }, true],
+    // What is being decided is main's to record.
+    [deciding('first-factor'), false],
+    [deciding('code'), false],
+  ])('a time-out at %o lets main forget a challenge: %s', (state, isForgotten) => {
+    expect(actionsAt(state, { type: 'timeout' })).toEqual([
+      ...(isForgotten ? [{ type: 'cancel' }] : []),
+      disconnect('timeout'),
+    ]);
+  });
+
+  it('S-01: while a question is out, whoever gives it up for another method is disconnected', () => {
+    for (const at of questions)
+      for (const type of requests.filter((request) => request !== 'keyboard-interactive'))
+        expect(step({ at }, { type })).toMatchObject({
+          state: { at: 'closed' },
+          actions:
+            at === 'asking-password'
+              ? [disconnect('protocol')]
+              : [{ type: 'cancel' }, disconnect('protocol')],
+        });
+  });
+
+  it('starting over with a question asks it anew, and counts', () => {
+    const event = { type: 'keyboard-interactive' } as const;
+    expect(step({ at: 'asking-password' }, event)).toEqual({
+      state: { ...counts, at: 'asking-password', failures: 1 },
+      actions: [{ type: 'ask-password', lost: false }],
+    });
+    expect(actionsAt({ at: 'asking-password' }, event, { failures: triesMax - 1 })).toEqual([
+      disconnect('failures'),
+    ]);
+    for (const [at, type] of [
+      ['asking-code', 'ask-code'],
+      ['asking-proof', 'ask-proof'],
+    ] as const) {
+      expect(step({ at }, event)).toEqual({
+        state: { ...counts, at, codeRounds: 1 },
+        actions: [{ type, again: false }],
+      });
+      expect(actionsAt({ at }, event, { codeRounds: codeRoundsMax - 1 })).toEqual([{ type, again: false }]);
+      expect(actionsAt({ at }, event, { codeRounds: codeRoundsMax })).toEqual([
+        { type: 'cancel' },
+        disconnect('failures'),
+      ]);
+    }
+  });
+
+  it('S-01: a question takes one answer, a notice none; any other number ends the connection', () => {
+    for (const at of questions)
+      expect(actionsAt({ at }, { type: 'answers', count: 0 }).at(-1)).toEqual(disconnect('protocol'));
+    for (const leadsTo of ['fail', 'succeed'] as const)
+      expect(actionsAt({ at: 'telling', leadsTo }, { type: 'answers', count: 1 }).at(-1)).toEqual(
+        disconnect('protocol'),
+      );
+    expect(actionsAt({ at: 'start' }, { type: 'answers', count: 1 })).toEqual([disconnect('protocol')]);
+  });
+
+  it('asking which methods there are costs nothing, before the first factor and after it', () => {
+    expect(step({ at: 'start' }, { type: 'none' })).toEqual({
+      state: { ...counts, at: 'start' },
+      actions: [refusal],
+    });
+    const passed = { at: 'first-factor-passed', next: 'code' } as const;
+    expect(step(passed, { type: 'none' })).toEqual({
+      state: { ...counts, ...passed },
+      actions: [{ type: 'fail', partial: false, methods: methodsAfterFirstFactor }],
+    });
+  });
+
+  it('the password is asked for, with no word of a login that was lost', () => {
+    expect(actionsAt({ at: 'start' }, { type: 'keyboard-interactive' })).toEqual([
+      { type: 'ask-password', lost: false },
+    ]);
+  });
+
+  it('S-01: another first factor after a right one is a try, and forgets a challenge if there is one', () => {
+    for (const next of ['code', 'notice'] as const) {
+      const passed = { at: 'first-factor-passed', next } as const;
+      const cancel = next === 'code' ? [{ type: 'cancel' }] : [];
+      expect(step(passed, { type: 'password' }, { failures: triesMax - 2 })).toEqual({
+        state: { ...counts, ...deciding('first-factor', false), failures: triesMax - 1 },
+        actions: [...cancel, { type: 'begin' }],
+      });
+      expect(actionsAt(passed, { type: 'password' }, { failures: triesMax - 1 })).toEqual([
+        ...cancel,
+        disconnect('failures'),
+      ]);
+    }
+  });
+
+  it('a key that is asked about is wanted or not, and costs no try', () => {
+    const start = { ...counts, at: 'start' };
+    expect(step(deciding('probe'), { type: 'probed', acceptable: true })).toEqual({
+      state: start,
+      actions: [{ type: 'accept-key' }],
+    });
+    for (const no of [{ type: 'probed', acceptable: false }, { type: 'refused' }] as const)
+      expect(step(deciding('probe'), no)).toEqual({ state: start, actions: [refusal] });
+  });
+
+  it('S-01: a decision that belongs to another question ends the connection', () => {
+    for (const [event, whats] of [
+      [{ type: 'probed', acceptable: true }, ['probe']],
+      [{ type: 'first-factor-right', next: 'admit' }, ['first-factor']],
+      [{ type: 'first-factor-right', next: 'code' }, ['first-factor']],
+      [{ type: 'again' }, ['code', 'proof']],
+      [{ type: 'setup' }, ['code']],
+      [{ type: 'enrolled' }, ['proof']],
+    ] as const)
+      for (const what of decidable)
+        expect(
+          actionsAt(deciding(what), event).some(({ type }) => type === 'disconnect'),
+          `${event.type} at ${what}`,
+        ).toBe(!(whats as readonly string[]).includes(what));
+  });
+
+  it('a code is asked for, and after a wrong one as such', () => {
+    expect(actionsAt(deciding('first-factor'), { type: 'first-factor-right', next: 'code' })).toEqual([
+      { type: 'ask-code', again: false },
+    ]);
+    expect(actionsAt(deciding('code'), { type: 'again' })).toEqual([{ type: 'ask-code', again: true }]);
+    expect(actionsAt(deciding('proof'), { type: 'again' })).toEqual([{ type: 'ask-proof', again: true }]);
+  });
+
+  it('whoever cannot be served is told why: main is away, or there is no room', () => {
+    for (const type of ['unreachable', 'turned-away'] as const)
+      for (const what of decidable) expect(actionsAt(deciding(what), { type })).toEqual([disconnect(type)]);
+  });
+});
