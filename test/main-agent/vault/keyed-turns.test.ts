@@ -36,4 +36,28 @@ describe('turns by key', () => {
     await expect(failing).rejects.toThrow('no disk');
     expect(await next).toBe('done');
   });
+
+  it('who comes while a second one works waits for that one too', async () => {
+    const turns = new KeyedTurns();
+    const begun: string[] = [];
+    const ends: (() => void)[] = [];
+    const work = (name: string) => (): Promise<void> => {
+      begun.push(name);
+      return new Promise((resolve) => ends.push(resolve));
+    };
+    const first = turns.run('alice', work('a1'));
+    const second = turns.run('alice', work('a2'));
+    await expect.poll(() => begun).toEqual(['a1']);
+    ends[0]?.();
+    await first;
+    await expect.poll(() => begun).toEqual(['a1', 'a2']);
+    const third = turns.run('alice', work('a3'));
+    await new Promise(setImmediate);
+    expect(begun).toEqual(['a1', 'a2']);
+    ends[1]?.();
+    await second;
+    await expect.poll(() => begun).toEqual(['a1', 'a2', 'a3']);
+    ends[2]?.();
+    await third;
+  });
 });
