@@ -109,10 +109,10 @@ export class Authentication {
 
   /** The connection is gone. */
   close(): void {
+    this.#steps.leave();
     const { at } = this.#state;
     if (at === 'closed') return;
     this.#state = { ...this.#state, at: 'closed' };
-    this.#steps.leave();
     // What is being decided is seen to when the decision comes; what is done is the session's.
     if (at !== 'deciding' && at !== 'done') void this.#steps.abandon();
   }

@@ -49,7 +49,8 @@ const users: Record<string, FakeUser> = {
 function inWords(payload: Buffer): string {
   const reader = new WireReader(payload, 1);
   const text = (): string => reader.text(1000);
-  switch (payload[0]) {
+  const type: number = payload.readUInt8(0);
+  switch (type) {
     case message.serviceAccept:
       return `accept ${text()}`;
     case message.userauthFailure:
@@ -70,7 +71,7 @@ function inWords(payload: Buffer): string {
       return ['ask', instruction, ...prompts].filter((part) => part !== '').join(' | ');
     }
     default:
-      return `message ${payload[0]}`;
+      return `message ${type}`;
   }
 }
 
@@ -449,6 +450,19 @@ describe('a client that leaves', () => {
     expect([isGone(), login.calls]).toEqual([true, ['begin ivan password']]);
     expect(await told()).toEqual([]);
     expect([login.calls, farewells]).toEqual([['begin ivan password', 'cancel ivan'], []]);
+  });
+
+  it('after a breach, or too late, while its password is being looked at: nobody waits for that answer either', async () => {
+    for (const end of [
+      ({ none }: ReturnType<typeof start>) => expect(() => none()).toThrow(MalformedMessage),
+      ({ sweepAt }: ReturnType<typeof start>) => void sweepAt(firstFactorMs),
+    ]) {
+      const door = await begin();
+      door.password();
+      end(door);
+      door.authentication.close();
+      expect(door.isGone()).toBe(true);
+    }
   });
 
   it('S-01: while its session opens: the session ends, and is nobody’s', async () => {
