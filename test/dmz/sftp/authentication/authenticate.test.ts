@@ -27,11 +27,12 @@ import { MalformedMessage, WireReader, WireWriter } from '#dmz/sftp/wire.ts';
 import { SallyportError } from '#shared/error.ts';
 import { buildLog } from '#shared/log.ts';
 import { buildFakeLogin, type FakeUser } from '../fakes/fake-login.ts';
+import { newUserKey } from '../fakes/user-key.ts';
 
-const agentKey = new WireWriter().string('ssh-ed25519').string(randomBytes(32)).finish();
+const agentKey = newUserKey();
 const users: Record<string, FakeUser> = {
   nora: { password: 'correct horse', next: 'admit', notice: 'The service closes at noon.' },
-  ivan: { password: 'correct horse', key: agentKey, next: 'code', code: '123456', expiresInMs: 120_000 },
+  ivan: { password: 'correct horse', key: agentKey.blob, next: 'code', code: '123456', expiresInMs: 120_000 },
   newcomer: { password: 'correct horse', next: 'instruct' },
   'e-mail': {
     password: 'correct horse',
@@ -61,7 +62,7 @@ function inWords(payload: Buffer): string {
       return `banner ${text()}`;
     case message.userauthInfoRequest: {
       const algorithm = text();
-      if (algorithm !== '') return `wanted ${algorithm} ${reader.string(1000).equals(agentKey)}`;
+      if (algorithm !== '') return `wanted ${algorithm} ${reader.string(1000).equals(agentKey.blob)}`;
       const instruction = text();
       text();
       const prompts = Array.from(
@@ -155,7 +156,7 @@ function start({
         writer
           .boolean(signature !== undefined)
           .string('ssh-ed25519')
-          .string(agentKey);
+          .string(agentKey.blob);
         return signature === undefined ? writer : writer.string(signature);
       }),
     interactive: (user = 'ivan') =>
@@ -292,6 +293,13 @@ describe('a login over SSH', () => {
     key(new WireWriter().string('ssh-ed25519').string(randomBytes(64)).finish());
     expect(await told()).toEqual([refused]);
     expect([login.calls, forged()]).toEqual([['probe ivan'], 1]);
+  });
+
+  it('with a key goes on with a code, as after a password', async () => {
+    const { key, peer, told, login, forged } = await begin();
+    key(agentKey.login('ivan', peer.sessionId).signature);
+    expect(await told()).toEqual([goOn]);
+    expect([login.calls, forged()]).toEqual([['begin ivan publickey'], 0]);
   });
 
   it('a wrong password is refused, and after so many the connection ends', async () => {

@@ -1,4 +1,4 @@
-import { createHash, generateKeyPairSync, sign } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import {
   infoRequest,
@@ -9,6 +9,7 @@ import {
 import { isSignatureRight } from '#dmz/sftp/authentication/signature.ts';
 import { message } from '#dmz/sftp/transport/messages.ts';
 import { MalformedMessage, WireWriter } from '#dmz/sftp/wire.ts';
+import { newUserKey } from '../fakes/user-key.ts';
 
 const sessionId = createHash('sha256').update('first key exchange').digest();
 const extra = Buffer.of(0);
@@ -17,19 +18,8 @@ const head = (method: string, service = 'ssh-connection'): WireWriter =>
   new WireWriter().byte(message.userauthRequest).string('ivan').string(service).string(method);
 const read = (payload: Buffer) => readAuthenticationRequest(payload, sessionId);
 
-function newKey() {
-  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
-  const point = Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url');
-  return { blob: new WireWriter().string('ssh-ed25519').string(point).finish(), privateKey };
-}
-
-const key = newKey();
-const unsigned = head('publickey').boolean(true).string('ssh-ed25519').string(key.blob).finish();
-const signed = new WireWriter().string(sessionId).raw(unsigned).finish();
-const signature = new WireWriter()
-  .string('ssh-ed25519')
-  .string(sign(null, signed, key.privateKey))
-  .finish();
+const key = newUserKey();
+const { unsigned, signed, signature } = key.login('ivan', sessionId);
 
 const payloads = {
   none: head('none').finish(),
@@ -128,7 +118,7 @@ describe('a signature that travels to main', () => {
   });
 
   it.each([
-    ['by another key than the one it names', { key: newKey().blob }],
+    ['by another key than the one it names', { key: newUserKey().blob }],
     ['by another algorithm than it announced', { algorithm: 'rsa-sha2-256' }],
     ['over other octets', { signed: Buffer.concat([Buffer.alloc(4), signed]) }],
     ['of another connection', { signed: new WireWriter().string(Buffer.alloc(32)).raw(unsigned).finish() }],
