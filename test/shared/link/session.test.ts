@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { isSallyportError } from '#shared/error.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Asker } from '#shared/link/asker.ts';
 import type { AnyEvent } from '#shared/link/codec.ts';
 import { cutMessagesAfter } from '#shared/link/faulty-transport.ts';
 import {
+  controlQueuedBytesMax,
+  heartbeatIntervalMs,
   heartbeatTimeoutMs,
   helloTimeoutMs,
   requestsInFlightMax,
@@ -134,7 +136,134 @@ describe('the hello', () => {
   });
 });
 
+describe('a hello that answers', () => {
+  it('is said after the peer’s, to whom it fits', async () => {
+    const asked: Hello[] = [];
+    const { end, send, received } = buildAlone('main', {
+      hello: (peer) => {
+        asked.push(peer);
+        return hello({ name: 'main' });
+      },
+    });
+    await vi.advanceTimersByTimeAsync(heartbeatTimeoutMs);
+    expect(received).toEqual([]);
+    expect(end.session.peer).toBeUndefined();
+    expect(end.closing).toBeUndefined();
+    await send(peerHello);
+    expect(asked).toMatchObject([{ name: 'x' }]);
+    expect(received[0]).toMatchObject({ kind: 'hello', hello: { name: 'main', nowMs: Date.now() } });
+    expect(received).toHaveLength(2);
+    expect(end.session.peer).toMatchObject({ name: 'x' });
+    // It came in time: nobody waits for a hello any more.
+    for (let waitedMs = 0; waitedMs <= helloTimeoutMs; waitedMs += heartbeatIntervalMs) {
+      await vi.advanceTimersByTimeAsync(heartbeatIntervalMs);
+      await send({ kind: 'pong', id: 1, nowMs: 0 });
+    }
+    expect(end.closing).toBeUndefined();
+    end.session.close('done');
+  });
+
+  it('is not said to a peer of other versions, nor is the link opened', async () => {
+    const { end, send, received } = buildAlone('main', { hello: () => hello({ versions: [2, 3] }) });
+    await send(peerHello);
+    expect([received, end.opened]).toEqual([[], []]);
+    expect(end.closing).toEqual({ reason: 'the peer speaks wire versions 1 to 1', breach: true });
+  });
+
+  it('that finds a fault closes: as a breach when it is the peer’s, else with a word to our own side', async () => {
+    const failures: string[] = [];
+    const refusing = (error: unknown) =>
+      buildAlone('main', {
+        onOpen: () => {
+          throw error;
+        },
+        onFailure: ({ code }) => failures.push(code),
+      });
+    const theirs = refusing(new SallyportError('protocol-violation', 'Bad', { detail: 'no worker' }));
+    await theirs.send(peerHello);
+    expect(theirs.end.closing).toEqual({ reason: 'no worker', breach: true });
+    expect(failures).toEqual([]);
+    const ours = refusing(new Error('bug'));
+    await ours.send(peerHello);
+    expect(ours.end.closing?.breach).toBe(false);
+    expect(failures).toEqual(['internal']);
+  });
+});
+
 describe('the heartbeat', () => {
+  it('pings from the opening on, each time with the next number, and answers a ping with its number', async () => {
+    const { end, send, received } = buildAlone('main');
+    await vi.advanceTimersByTimeAsync(heartbeatIntervalMs);
+    expect(received.map(({ kind }) => kind)).toEqual(['hello']);
+    await send(peerHello);
+    await vi.advanceTimersByTimeAsync(heartbeatIntervalMs);
+    const pings = received.slice(1);
+    expect(pings).toMatchObject([
+      { kind: 'ping', id: 1 },
+      { kind: 'ping', id: 2 },
+    ]);
+    await send({ kind: 'ping', id: 77, nowMs: 5 });
+    expect(received.at(-1)).toEqual({ kind: 'pong', id: 77, nowMs: Date.now() });
+    end.session.close('done');
+  });
+
+  it('measures the round trip and the peer’s clock by the answer to the latest ping alone', async () => {
+    const { end, send } = buildAlone('main');
+    await send(peerHello);
+    expect(end.session.rttMs).toBeUndefined();
+    expect(end.session.skewMs).toBe(-Date.now());
+    await vi.advanceTimersByTimeAsync(40);
+    await send({ kind: 'pong', id: 1, nowMs: Date.now() + 1000 });
+    expect(end.session.rttMs).toBe(40);
+    expect(end.session.skewMs).toBe(1020);
+    await vi.advanceTimersByTimeAsync(heartbeatIntervalMs);
+    for (const id of [1, 3]) await send({ kind: 'pong', id, nowMs: 0 });
+    expect([end.session.rttMs, end.session.skewMs]).toEqual([40, 1020]);
+    end.session.close('done');
+  });
+
+  it('takes a peer heard of at the bound for alive, and one not heard of since for dead', async () => {
+    for (const [silentMs, isDead] of [
+      [heartbeatTimeoutMs, false],
+      [heartbeatTimeoutMs + 1, true],
+    ] as const) {
+      const time = { ms: 0 };
+      const { end, send } = buildAlone('main', { clock: { ...clock, monotonic: () => time.ms } });
+      await send(peerHello);
+      time.ms = 5000;
+      // Any message is a sign of life.
+      await send({ kind: 'pong', id: 9, nowMs: 0 });
+      time.ms = 5000 + silentMs;
+      await vi.advanceTimersByTimeAsync(heartbeatIntervalMs);
+      expect(end.closing !== undefined).toBe(isDead);
+      end.session.close('done');
+    }
+  });
+
+  it('counts from the start, not from when the session was made', async () => {
+    const time = { ms: 0 };
+    const [transport] = buildMemoryMessages();
+    let closed = false;
+    const made = new ControlSession({
+      side: 'main',
+      transport,
+      clock: { ...clock, monotonic: () => time.ms },
+      hello: hello(),
+      onOpen: () => undefined,
+      onEvent: () => undefined,
+      onClose: () => {
+        closed = true;
+      },
+      onFailure: () => undefined,
+    });
+    time.ms = 60_000;
+    made.start();
+    await vi.advanceTimersByTimeAsync(heartbeatIntervalMs);
+    expect(closed).toBe(false);
+    made.close('done');
+    expect(closed).toBe(true);
+  });
+
   it('finds a peer that fell silent, within ten seconds', async () => {
     const { end, send } = buildAlone('main');
     await send(peerHello);
@@ -309,6 +438,56 @@ describe('requests', () => {
     main.session.close('done');
   });
 
+  it('that are refused are no fault of ours; what is wrong with our answer is', async () => {
+    const failures: string[] = [];
+    const request = { kind: 'request', verb: 'fs.usage', params: { session, path: [] } };
+    const answers: (() => Promise<unknown>)[] = [
+      async () => {
+        throw new SallyportError('not-found', 'No such file');
+      },
+      async () => ({ ...usage, passwordHash: 'x' }),
+      async () => usage,
+    ];
+    const { end, send, received } = buildAlone('main', {
+      onRequest: async () => answers.shift()?.(),
+      onFailure: ({ code }) => failures.push(code),
+    });
+    await send(peerHello);
+    for (const id of [1, 2, 3]) await send({ ...request, id });
+    const told = received.filter(({ kind }) => kind === 'error' || kind === 'result');
+    expect(told).toMatchObject([
+      { kind: 'error', id: 1, error: { code: 'not-found' } },
+      { kind: 'error', id: 2, error: { code: 'internal' } },
+      { kind: 'result', id: 3, result: usage },
+    ]);
+    expect(failures).toEqual(['internal']);
+    end.session.close('done');
+  });
+
+  it('S-09: over a session’s bound are answered `busy` by main itself, and again served when one is answered', async () => {
+    const answers: (() => void)[] = [];
+    const { end, send, received } = buildAlone('main', {
+      onRequest: () => new Promise((resolve) => answers.push(() => resolve(usage))),
+    });
+    await send(peerHello);
+    const request = (id: number) => ({
+      kind: 'request',
+      id,
+      verb: 'fs.usage',
+      params: { session, path: [] },
+    });
+    await send(...Array.from({ length: requestsPerSessionMax + 1 }, (_, index) => request(index + 1)));
+    const told = () => received.filter(({ kind }) => kind === 'error' || kind === 'result');
+    expect(told()).toMatchObject([{ id: requestsPerSessionMax + 1, error: { code: 'busy' } }]);
+    answers[0]?.();
+    await vi.advanceTimersByTimeAsync(0);
+    await send(request(requestsPerSessionMax + 2));
+    expect(answers).toHaveLength(requestsPerSessionMax + 1);
+    expect(told()).toHaveLength(2);
+    expect(end.closing).toBeUndefined();
+    end.session.close('done');
+  });
+
   it('S-05: an id used again, or a request without anybody to answer, is a breach', async () => {
     const request = { kind: 'request', id: 1, verb: 'fs.usage', params: { session, path: [] } };
     const { end, send } = buildAlone('main', { onRequest: async () => usage });
@@ -345,6 +524,71 @@ describe('a session that is cut', () => {
       await vi.advanceTimersByTimeAsync(20_000);
       expect(await asked).toBeDefined();
       expect([dmz.closing?.breach, main.closing?.breach]).toEqual([false, false]);
+    }
+  });
+
+  it('is over: it tells so once, hears and says nothing more, and leaves no timer', async () => {
+    const closings: string[] = [];
+    let answer = (): void => undefined;
+    const { end, send, received } = buildAlone('main', {
+      onClose: (reason) => closings.push(reason),
+      onRequest: () =>
+        new Promise((resolve) => {
+          answer = () => resolve({ freeBytes: 1, totalBytes: 2, freeFiles: 3, totalFiles: 4 });
+        }),
+    });
+    await send(peerHello, { kind: 'request', id: 1, verb: 'fs.usage', params: { session, path: [] } });
+    const before = received.length;
+    end.session.close('enough');
+    end.session.close('again');
+    end.session.closeAsBreach('and again');
+    expect(closings).toEqual(['enough']);
+    expect(end.session.isOpen).toBe(false);
+    answer();
+    end.session.sendEvent('session.ended', { sessionKey: randomId(), reason: 'x' });
+    await send({ kind: 'event', name: 'lane.grant', body: { token: randomId() } }, 'junk');
+    expect([closings.length, end.events.length, received.length]).toEqual([1, 0, before]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('as a breach says so', async () => {
+    const { end, send } = buildAlone('main');
+    await send(peerHello);
+    end.session.closeAsBreach('a bad lane');
+    expect(end.closing).toEqual({ reason: 'a bad lane', breach: true });
+  });
+
+  it('hands events on while it is open; a fault in what they do is our own', async () => {
+    const event = { kind: 'event', name: 'lane.grant', body: { token: randomId() } };
+    const good = buildAlone('main');
+    await good.send(peerHello, event);
+    expect(good.end.events).toMatchObject([{ name: 'lane.grant' }]);
+    good.end.session.close('done');
+    const failures: string[] = [];
+    const bad = buildAlone('main', {
+      onEvent: () => {
+        throw new Error('bug');
+      },
+      onFailure: ({ code }) => failures.push(code),
+    });
+    await bad.send(peerHello, event);
+    expect([bad.end.closing?.breach, failures]).toEqual([false, ['internal']]);
+  });
+
+  it('a queue of exactly the bound is borne, one byte more is not', async () => {
+    for (const [queuedBytes, isBorne] of [
+      [controlQueuedBytesMax, true],
+      [controlQueuedBytesMax + 1, false],
+    ] as const) {
+      const [transport] = buildMemoryMessages();
+      const end = buildEnd('dmz', {
+        start: (receiver) => transport.start(receiver),
+        send: () => undefined,
+        close: () => undefined,
+        queuedBytes,
+      });
+      expect(end.closing === undefined).toBe(isBorne);
+      end.session.close('done');
     }
   });
 
