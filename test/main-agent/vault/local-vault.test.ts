@@ -585,6 +585,23 @@ describe('renewed recovery codes', () => {
     expect(await renew([])).toEqual({ ok: false, failed: undefined });
   });
 
+  it('are in force in the file at once, and spend no step where none was spent', async () => {
+    const { files, enrolled } = open();
+    const [old] = await enrolled();
+    const id = files.get('alice')?.id;
+    // A store that has the enrolment and no step of it.
+    const { vault, state, evidenceOf } = open(files);
+    await state.commit([{ kind: 'set-enrolment', user: 'alice', id, expected: undefined }]);
+    const evidence = await evidenceOf(old);
+    const kinds: string[] = [];
+    state.beforeCommit = (changes) => void kinds.push(...changes.map(({ kind }) => kind));
+    codesOf(
+      await vault.renewRecoveryCodes({ username: 'alice', recoveryCodes: 2, evidence, alongside: () => [] }),
+    );
+    expect(kinds).toEqual(['require-enrolment', 'use-code', 'set-enrolment']);
+    expect((files.get('alice')?.id ?? '') > (id ?? '')).toBe(true);
+  });
+
   it('S-03: are refused for a code that somebody spent first, and the old ones stay', async () => {
     const { state, old, codeAt, evidenceOf, renew, verdictOn } = await renewable();
     const evidence = await evidenceOf(codeAt(0));

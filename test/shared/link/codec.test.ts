@@ -9,13 +9,15 @@ import {
   decodeTrailer,
   encodeError,
   encodeEvent,
+  encodeHeartbeat,
   encodeHello,
+  encodeOpen,
   encodeRequest,
   encodeReset,
   encodeResult,
   requireParams,
 } from '#shared/link/codec.ts';
-import { controlMessageBytesMax, resetBytesMax } from '#shared/link/limits.ts';
+import { controlMessageBytesMax, longRequestTimeoutMs, resetBytesMax } from '#shared/link/limits.ts';
 import { requestSchemas, type Hello } from '#shared/link/messages.ts';
 import { randomId } from '#shared/random-id.ts';
 
@@ -210,5 +212,124 @@ describe('the codec', () => {
     expect(decodeResult('fs.rename', { replaced: true })).toEqual({ replaced: true });
     expect(() => decodeResult('fs.rename', { replaced: 1 })).toThrow(violation);
     expect(() => decodeResult('fs.rename', {})).toThrow(violation);
+  });
+
+  it('S-05: takes no event that the table does not know, and a known one in its shape alone', () => {
+    const event = { kind: 'event', name: 'lane.grant', body: { token: randomId() } };
+    expect(decodeMessage(json(event), 'dmz')).toEqual({
+      kind: 'event',
+      event: { name: 'lane.grant', body: event.body },
+    });
+    for (const name of ['toString', 'lane.take', ''])
+      expect(() => decodeMessage(json({ ...event, name }), 'dmz')).toThrow(violation);
+    expect(() => decodeMessage(json({ ...event, body: { token: 'short' } }), 'dmz')).toThrow(violation);
+  });
+
+  it('S-05: takes answers from main, a cancel from the node, and a pulse and a hello from both', () => {
+    expect(decodeMessage(json({ kind: 'result', id: 3, result: { a: 1 } }), 'main')).toEqual({
+      kind: 'result',
+      id: 3,
+      result: { a: 1 },
+    });
+    expect(decodeMessage(json({ kind: 'cancel', id: 3 }), 'dmz')).toEqual({ kind: 'cancel', id: 3 });
+    expect(() => decodeMessage(json({ kind: 'cancel', id: 3 }), 'main')).toThrow(violation);
+    for (const peer of sides) {
+      for (const kind of ['ping', 'pong'] as const)
+        expect(decodeMessage(Buffer.from(encodeHeartbeat(kind, 7, 5)), peer)).toEqual({
+          kind,
+          id: 7,
+          nowMs: 5,
+        });
+      expect(decodeMessage(Buffer.from(encodeHello(hello)), peer)).toEqual({ kind: 'hello', hello });
+    }
+  });
+
+  it('S-05: takes ids from 1 on, and a patience from 0 to what the longest request may take', () => {
+    for (const id of [0, -1, 1.5, Number.MAX_SAFE_INTEGER + 1])
+      expect(() => decodeMessage(json({ kind: 'cancel', id }), 'dmz')).toThrow(violation);
+    for (const id of [1, Number.MAX_SAFE_INTEGER])
+      expect(decodeMessage(json({ kind: 'cancel', id }), 'dmz')).toMatchObject({ id });
+    for (const patienceMs of [0, longRequestTimeoutMs, undefined])
+      expect(decodeMessage(json({ ...request, patienceMs }), 'dmz')).toMatchObject({ patienceMs });
+    for (const patienceMs of [-1, longRequestTimeoutMs + 1])
+      expect(() => decodeMessage(json({ ...request, patienceMs }), 'dmz')).toThrow(violation);
+  });
+
+  it.each(['x', 'ä', '€'])('S-09: sends a message of "%s" up to the bound and no further', (character) => {
+    const empty = Buffer.byteLength(encodeRequest(1, 'fs.stat', '', 1000));
+    const ofBytes = (bytes: number): string => {
+      const each = Buffer.byteLength(character);
+      const left = bytes - empty;
+      return encodeRequest(1, 'fs.stat', character.repeat(left / each) + 'y'.repeat(left % each), 1000);
+    };
+    for (const bytes of [controlMessageBytesMax - 1, controlMessageBytesMax])
+      expect(Buffer.byteLength(ofBytes(bytes))).toBe(bytes);
+    expect(() => ofBytes(controlMessageBytesMax + 1)).toThrow(expect.objectContaining({ code: 'too-many' }));
+  });
+
+  it('carries what a client may be told about an error, each fact or none', () => {
+    const facts = {
+      retryAfterMs: 5,
+      attemptsLeft: 0,
+      driftSeconds: -90,
+      weakness: 'too-short',
+      minimum: 12,
+      bait: true,
+      throttled: 'name',
+      unserved: 3,
+    } as const;
+    const carried = (error: SallyportError): SallyportError => {
+      const message = decodeMessage(Buffer.from(encodeError(1, error)), 'main');
+      if (message.kind !== 'error') throw new Error(message.kind);
+      return message.error;
+    };
+    expect(carried(new SallyportError('refused', 'No', { data: facts })).data).toEqual(facts);
+    for (const [name, value] of Object.entries(facts)) {
+      const { data } = carried(new SallyportError('refused', 'No', { data: { [name]: value } }));
+      expect(data).toStrictEqual({ [name]: value });
+    }
+    const bare = carried(new SallyportError('refused', 'No'));
+    expect([bare.data, bare.reference]).toEqual([undefined, undefined]);
+  });
+
+  it('cuts what is too long in an error of ours, so that it is no breach', () => {
+    const error = new SallyportError('refused', 'm'.repeat(513), { reference: 'r'.repeat(65) });
+    expect(decodeReset(encodeReset(error))).toMatchObject({
+      publicMessage: 'm'.repeat(512),
+      reference: 'r'.repeat(64),
+    });
+    for (const wire of [
+      { code: 'refused', message: 'm'.repeat(513) },
+      { code: 'refused', message: '', reference: 'r'.repeat(65) },
+      { code: 'constructor', message: '' },
+    ])
+      expect(decodeReset(json(wire))).toBeUndefined();
+  });
+
+  it('sends no event and opens no stream out of shape: that is our own fault, or our caller’s', () => {
+    expect(() => encodeEvent('lane.grant', { token: 'short' })).toThrow('our own event lane.grant');
+    const header = { kind: 'read', session, handle: 1, offset: 0 } as const;
+    expect(decodeOpen(encodeOpen(header))).toEqual(header);
+    expect(() => encodeOpen({ ...header, offset: -1 })).toThrow(
+      expect.objectContaining({ code: 'bad-request' }),
+    );
+  });
+
+  it('reads an empty trailer as no facts, and one that is no record as none at all', () => {
+    expect(decodeTrailer(Buffer.alloc(0))).toEqual({});
+    expect(decodeTrailer(json({ sha256: 'abc' }))).toEqual({ sha256: 'abc' });
+    for (const junk of [json(1), json([1]), Buffer.from('{')]) expect(decodeTrailer(junk)).toBeUndefined();
+  });
+
+  it('S-11: tells of a bad value where it stands, of three at most', () => {
+    const bad = { session, path: ['a'.repeat(256)], followLinks: 'hunter2', a: 1 };
+    const failure = failureOf(() => requireParams('fs.stat', bad));
+    expect(failure).toMatchObject({
+      detail: expect.stringMatching(/^fs\.stat: path\.0: \w+; followLinks: /),
+    });
+    const many = { ...request, id: 'x', verb: 1, patienceMs: 'x', extra: 1 };
+    expect(failureOf(() => decodeMessage(json(many), 'dmz'))).toMatchObject({
+      detail: expect.stringMatching(/^[^;]+; [^;]+; [^;]+$/),
+    });
   });
 });

@@ -151,6 +151,18 @@ describe('the frame reader', () => {
   });
 });
 
+describe('a payload', () => {
+  it('gets a pooled buffer from the bound on, below it one of its size', () => {
+    for (const [bytes, lent] of [
+      [32_767, 0],
+      [32_768, 1],
+    ] as const) {
+      const { pool } = readAll([encodeFrame(frameType.data, 1, Buffer.alloc(bytes)).subarray(0, 100)]);
+      expect(pool.lent).toBe(lent);
+    }
+  });
+});
+
 describe('frames', () => {
   it('S-09: take at least a fixed share of the window, so that tiny pieces are as bounded as large ones', () => {
     expect(frameCost(1)).toBe(frameCostBytesMin);

@@ -17,6 +17,7 @@ import {
   windowBytesStart,
   windowGrowthPerLaneMax,
 } from '#shared/link/limits.ts';
+import { buildMemoryBytes } from '#shared/link/memory-transport.ts';
 import type { StreamHeader } from '#shared/link/messages.ts';
 import { randomId } from '#shared/random-id.ts';
 import {
@@ -570,5 +571,430 @@ describe('S-09: bounds of a lane', () => {
     for (let id = 1; id < 200_000 && closings.length === 0; id += 1)
       feed(encodeFrame(frameType.open, id, header({ ...writeHeader, session })));
     expect(closings).toEqual(['the peer does not read']);
+  });
+});
+
+describe('what a receiver gives back', () => {
+  /** The credit frames in what a lane sent: acknowledged bytes and window of each. */
+  function creditsIn(bytes: Buffer): [number, number][] {
+    const credits: [number, number][] = [];
+    for (let at = 0; at < bytes.length; at += 12 + bytes.readUInt32LE(at + 8))
+      if (bytes.readUInt32LE(at) === frameType.credit)
+        credits.push([bytes.readUInt32LE(at + 12), bytes.readUInt32LE(at + 16)]);
+    return credits;
+  }
+  const quarter = windowBytesStart / 4;
+
+  it('at the node is a quarter of the window and more at once, never less', async () => {
+    const peer = await buildRawPeer('dmz');
+    const down = peer.lane.open(readHeader);
+    down.onData = (_bytes, release) => release();
+    peer.send(frameType.data, down.id, Buffer.alloc(framePayloadBytesMax));
+    peer.send(frameType.data, down.id, Buffer.alloc(quarter - framePayloadBytesMax - 1));
+    await settle();
+    expect(creditsIn(peer.received())).toEqual([]);
+    peer.send(frameType.data, down.id, Buffer.alloc(600));
+    await settle();
+    expect(creditsIn(peer.received())).toEqual([[quarter + 599, quarter + 599]]);
+    peer.send(frameType.data, down.id, Buffer.alloc(framePayloadBytesMax));
+    await settle();
+    expect(creditsIn(peer.received())).toHaveLength(1);
+  });
+
+  it('of a small piece is the window it took, and the bytes it was', async () => {
+    const peer = await buildRawPeer('main');
+    peer.send(frameType.open, 1, header(writeHeader));
+    await settle();
+    collect(peer.opened[0] as LaneStream).ended.catch(() => undefined);
+    peer.send(frameType.data, 1, Buffer.alloc(1));
+    await settle();
+    peer.send(frameType.data, 1, Buffer.alloc(700));
+    await settle();
+    expect(creditsIn(peer.received())).toEqual([
+      [1, 512],
+      [700, 700],
+    ]);
+  });
+
+  it('at main waits for a quarter while another piece is still held', async () => {
+    const peer = await buildRawPeer('main');
+    peer.send(frameType.open, 1, header(writeHeader));
+    await settle();
+    const releases: (() => void)[] = [];
+    collect(peer.opened[0] as LaneStream, releases).ended.catch(() => undefined);
+    for (const bytes of [framePayloadBytesMax, framePayloadBytesMax, 1000])
+      peer.send(frameType.data, 1, Buffer.alloc(bytes));
+    await settle();
+    releases[0]?.();
+    await settle();
+    expect(creditsIn(peer.received())).toEqual([]);
+    releases[1]?.();
+    await settle();
+    expect(creditsIn(peer.received())).toEqual([[quarter, quarter]]);
+    releases[2]?.();
+    await settle();
+    expect(creditsIn(peer.received())).toEqual([
+      [quarter, quarter],
+      [1000, 1000],
+    ]);
+  });
+
+  it('goes before the end that says it was the last, and nothing goes after it', async () => {
+    const peer = await buildRawPeer('main');
+    peer.send(frameType.open, 1, header(writeHeader));
+    await settle();
+    const releases: (() => void)[] = [];
+    collect(peer.opened[0] as LaneStream, releases).ended.catch(() => undefined);
+    for (const bytes of [10, 20]) peer.send(frameType.data, 1, Buffer.alloc(bytes));
+    peer.send(frameType.end, 1, '');
+    await settle();
+    expect(peer.received().length).toBe(0);
+    for (const release of releases) release();
+    await settle();
+    expect(peer.received()).toEqual(
+      Buffer.concat([encodeCredit(1, 30, 1024), encodeFrame(frameType.end, 1, Buffer.alloc(0))]),
+    );
+    expect(peer.lane.streamCount).toBe(0);
+  });
+});
+
+describe('what a stream refuses of its owner', () => {
+  it('bytes for a side that only receives, and a frame of somewhere else', async () => {
+    const pair = await buildLanePair();
+    const down = pair.dmz.open(readHeader);
+    const up = pair.dmz.open(writeHeader);
+    await settle();
+    expect(() => down.write(Buffer.alloc(1))).toThrow('only receives');
+    expect(() => pair.opened[1]?.write(Buffer.alloc(1))).toThrow('only receives');
+    expect(() => up.writeFrame({ payload: Buffer.alloc(10) }, 5)).toThrow('not a frame of this lane');
+    expect(() => up.discardFrame({ payload: Buffer.alloc(10) })).toThrow('not a frame of this lane');
+    up.discardFrame(up.acquireFrame());
+    expect(pair.pools.dmz.lent).toBe(0);
+    expect(pair.closed).toEqual({});
+  });
+
+  it('bytes after its end: they are told as gone and never sent', async () => {
+    const releases: (() => void)[] = [];
+    const pieces: Buffer[] = [];
+    const pair = await buildLanePair({
+      onOpen: (_header, stream) => {
+        stream.onData = (bytes, release) => {
+          pieces.push(Buffer.from(bytes));
+          releases.push(release);
+        };
+      },
+    });
+    const up = pair.dmz.open(writeHeader);
+    let told = 0;
+    up.write(Buffer.alloc(10));
+    up.end();
+    up.end({ again: true });
+    expect(up.write(Buffer.alloc(20), () => void (told += 1))).toBe(true);
+    const frame = up.acquireFrame();
+    up.writeFrame(frame, 5);
+    await settle();
+    expect([told, pieces.length, pieces[0]?.length]).toEqual([1, 1, 10]);
+    expect(up.queuedBytes).toBe(0);
+    releases[0]?.();
+    await settle();
+    expect([pair.dmz.streamCount, pair.pools.dmz.lent]).toEqual([0, 0]);
+    expect(pair.closed).toEqual({});
+  });
+
+  it('an end of what it only reads, at the node: it means nothing and costs nothing', async () => {
+    const pair = await buildLanePair();
+    const { bytes, ended } = collect(pair.dmz.open(readHeader));
+    await settle();
+    pair.dmz.open(readHeader).end();
+    pair.opened[0]?.write(Buffer.alloc(5));
+    pair.opened[0]?.end({ a: 1 });
+    expect(await ended).toEqual({ a: 1 });
+    expect(bytes().length).toBe(5);
+    expect(pair.closed).toEqual({});
+  });
+
+  it('more than waits at the mark: one byte below goes on, at the mark it says stop', async () => {
+    const pair = await buildLanePair();
+    pair.dmz.open(readHeader).onData = () => undefined;
+    await settle();
+    const stream = pair.opened[0] as LaneStream;
+    // A window of it leaves; what is written from now on waits.
+    stream.write(Buffer.alloc(windowBytesStart));
+    await settle();
+    expect(stream.queuedBytes).toBe(0);
+    expect(stream.write(Buffer.alloc(streamQueuedBytesHigh - 1))).toBe(true);
+    expect(stream.write(Buffer.alloc(1))).toBe(false);
+  });
+
+  it('S-09: more than the greatest queue, which alone it bears', async () => {
+    for (const [more, isBorne] of [
+      [0, true],
+      [1, false],
+    ] as const) {
+      const pair = await buildLanePair();
+      pair.dmz.open(readHeader).onData = () => undefined;
+      await settle();
+      const stream = pair.opened[0] as LaneStream;
+      const codes: string[] = [];
+      stream.onReset = ({ code }) => codes.push(code);
+      stream.write(Buffer.alloc(windowBytesStart));
+      await settle();
+      expect(stream.write(Buffer.alloc(streamQueuedBytesMax + more))).toBe(false);
+      await settle();
+      expect(codes).toEqual(isBorne ? [] : ['busy']);
+      expect(pair.main.streamCount).toBe(isBorne ? 1 : 0);
+      expect(stream.queuedBytes).toBe(isBorne ? streamQueuedBytesMax : 0);
+    }
+  });
+
+  it('a second reset, and its handlers after the first', async () => {
+    const pair = await buildLanePair();
+    const up = pair.dmz.open(writeHeader);
+    await settle();
+    const calls: string[] = [];
+    for (const [name, stream] of [
+      ['dmz', up],
+      ['main', pair.opened[0] as LaneStream],
+    ] as const) {
+      stream.onReset = ({ code }) => calls.push(`${name} reset ${code}`);
+      stream.onEnd = () => calls.push(`${name} end`);
+      stream.onDrain = () => calls.push(`${name} drain`);
+      stream.onAcknowledged = () => calls.push(`${name} acknowledged`);
+    }
+    up.write(Buffer.alloc(10));
+    up.reset(new SallyportError('not-allowed', 'No'));
+    up.reset(new SallyportError('busy', 'No'));
+    await settle();
+    expect(calls).toEqual(['main reset not-allowed']);
+    expect([pair.dmz.streamCount, pair.main.streamCount]).toEqual([0, 0]);
+    expect(pair.closed).toEqual({});
+  });
+});
+
+describe('S-05: the node closes the lane as a breach when main', () => {
+  it('ends a write stream before every byte was acknowledged', async () => {
+    for (const [acknowledgedBytes, isBreach] of [
+      [99, true],
+      [100, false],
+    ] as const) {
+      const peer = await buildRawPeer('dmz');
+      const up = peer.lane.open(writeHeader);
+      let isEnded = false;
+      up.onEnd = () => {
+        isEnded = true;
+      };
+      up.write(Buffer.alloc(100));
+      up.end();
+      await settle();
+      await settle();
+      peer.sendBytes(encodeCredit(up.id, acknowledgedBytes, 0));
+      await settle();
+      expect(up.acknowledgedBytes).toBe(acknowledgedBytes);
+      peer.send(frameType.end, up.id, '');
+      await settle();
+      expect(peer.closing()?.breach).toBe(isBreach ? true : undefined);
+      expect(isEnded).toBe(!isBreach);
+    }
+  });
+
+  it('ends a write stream that the node has not ended', async () => {
+    const peer = await buildRawPeer('dmz');
+    const up = peer.lane.open(writeHeader);
+    peer.send(frameType.end, up.id, '');
+    await settle();
+    expect(peer.closing()?.breach).toBe(true);
+  });
+
+  it('sends data on a write stream, or credit on a read stream', async () => {
+    const data = await buildRawPeer('dmz');
+    data.send(frameType.data, data.lane.open(writeHeader).id, Buffer.alloc(1));
+    await settle();
+    expect(data.closing()).toEqual({ reason: 'data on a stream that only sends', breach: true });
+    const credit = await buildRawPeer('dmz');
+    credit.sendBytes(encodeCredit(credit.lane.open(readHeader).id, 0, 1));
+    await settle();
+    expect(credit.closing()).toEqual({ reason: 'credit for a side that does not send', breach: true });
+  });
+
+  it('acknowledges a byte twice', async () => {
+    const peer = await buildRawPeer('dmz');
+    const up = peer.lane.open(writeHeader);
+    up.write(Buffer.alloc(100));
+    await settle();
+    await settle();
+    peer.sendBytes(Buffer.concat([encodeCredit(up.id, 60, 0), encodeCredit(up.id, 40, 0)]));
+    await settle();
+    expect([up.acknowledgedBytes, peer.closing()]).toEqual([100, undefined]);
+    peer.sendBytes(encodeCredit(up.id, 1, 0));
+    await settle();
+    expect(peer.closing()).toEqual({ reason: 'credit for bytes never sent', breach: true });
+  });
+});
+
+describe('a lane', () => {
+  it('counts the streams of each session until they are over', async () => {
+    const pair = await buildLanePair();
+    const other = randomId();
+    const mine = [pair.dmz.open(readHeader), pair.dmz.open(writeHeader)];
+    pair.dmz.open({ ...readHeader, session: other });
+    await settle();
+    for (const lane of [pair.dmz, pair.main]) {
+      expect([lane.streamCount, lane.countOf(session), lane.countOf(other), lane.countOf('x')]).toEqual([
+        3, 2, 1, 0,
+      ]);
+      expect(lane.sessions()).toEqual([session, other]);
+    }
+    mine[0]?.reset(new SallyportError('not-allowed', 'No'));
+    await settle();
+    for (const lane of [pair.dmz, pair.main])
+      expect([lane.streamCount, lane.countOf(session)]).toEqual([2, 1]);
+    mine[1]?.reset(new SallyportError('not-allowed', 'No'));
+    await settle();
+    for (const lane of [pair.dmz, pair.main]) {
+      expect([lane.streamCount, lane.countOf(session)]).toEqual([1, 0]);
+      expect(lane.sessions()).toEqual([other]);
+    }
+  });
+
+  it('ends the streams of one session, tells both owners, and leaves the others', async () => {
+    const pair = await buildLanePair();
+    const told: string[] = [];
+    const [mine, theirs] = [pair.dmz.open(readHeader), pair.dmz.open({ ...readHeader, session: randomId() })];
+    await settle();
+    for (const [name, stream] of [
+      ['mine', mine],
+      ['theirs', theirs],
+      ['mine at main', pair.opened[0]],
+    ] as const)
+      if (stream !== undefined) stream.onReset = ({ code }) => told.push(`${name}: ${code}`);
+    pair.main.abortSession(session, new SallyportError('no-session', 'Gone'));
+    await settle();
+    expect(told.toSorted()).toEqual(['mine at main: no-session', 'mine: no-session']);
+    expect([pair.dmz.streamCount, pair.main.streamCount]).toEqual([1, 1]);
+  });
+
+  it('S-10: is not open before main’s token was taken, and a wrong one or none is the end of it', async () => {
+    const build = (isKnown: boolean) => {
+      const [laneEnd, testEnd] = buildMemoryBytes();
+      const closings: unknown[] = [];
+      const tokens: string[] = [];
+      const lane = new Lane({
+        side: 'dmz',
+        transport: laneEnd,
+        pool: new FramePool(),
+        roundTrip,
+        onJoin: (token) => {
+          tokens.push(token);
+          return isKnown;
+        },
+        onClose: (reason, breach) => closings.push({ reason, breach }),
+        onFailure: () => undefined,
+      });
+      testEnd.start({ onBytes: () => undefined, onClose: () => undefined });
+      lane.start();
+      const send = async (bytes: Buffer): Promise<void> => {
+        testEnd.write(bytes, () => undefined);
+        await settle();
+      };
+      return { lane, closings, tokens, send };
+    };
+    const token = randomId();
+    const join = encodeFrame(frameType.join, 0, Buffer.from(token));
+    const good = build(true);
+    expect(good.lane.isOpen).toBe(false);
+    expect(() => good.lane.open(readHeader)).toThrow(expect.objectContaining({ code: 'link-down' }));
+    await good.send(join);
+    expect([good.lane.isOpen, good.closings, good.tokens]).toEqual([true, [], [token]]);
+    const wrong = build(false);
+    await wrong.send(join);
+    expect(wrong.lane.isOpen).toBe(false);
+    expect(wrong.closings).toEqual([{ reason: 'an unknown lane token', breach: true }]);
+    const none = build(true);
+    await none.send(encodeFrame(frameType.end, 1, Buffer.alloc(0)));
+    expect(none.closings).toEqual([{ reason: 'a frame before the join', breach: true }]);
+    expect(none.tokens).toEqual([]);
+  });
+
+  it('that is closed says so once, ends its streams, and sends and counts nothing more', async () => {
+    const pair = await buildLanePair();
+    const up = pair.dmz.open(writeHeader);
+    const codes: string[] = [];
+    up.onReset = ({ code }) => codes.push(code);
+    await settle();
+    const released: (() => void)[] = [];
+    const main = pair.opened[0] as LaneStream;
+    main.onData = (_bytes, release) => void released.push(release);
+    up.write(Buffer.alloc(40_000));
+    await settle();
+    await settle();
+    expect(pair.pools.main.lent).toBe(1);
+    pair.dmz.close('enough');
+    pair.dmz.close('again');
+    await settle();
+    expect(pair.closed).toEqual({
+      dmz: { reason: 'enough', breach: false },
+      main: { reason: 'enough', breach: false },
+    });
+    expect(codes).toEqual(['link-down']);
+    expect([pair.dmz.isOpen, pair.dmz.streamCount, pair.main.streamCount]).toEqual([false, 0, 0]);
+    released[0]?.();
+    expect(pair.pools.main.lent).toBe(0);
+    let told = 0;
+    up.write(Buffer.alloc(5), () => void (told += 1));
+    await settle();
+    expect(told).toBe(1);
+  });
+
+  it('outlives a dispatcher and an owner that throw: the stream pays, and our side is told', async () => {
+    const [dmzEnd, mainEnd] = buildMemoryBytes();
+    const failures: string[] = [];
+    const closings: string[] = [];
+    const base = {
+      pool: new FramePool(),
+      roundTrip,
+      onClose: (reason: string) => void closings.push(reason),
+    };
+    const onFailure = (error: unknown) => void failures.push(String(error));
+    const dmz = new Lane({ ...base, side: 'dmz', transport: dmzEnd, onJoin: () => true, onFailure });
+    let opened = 0;
+    const main = new Lane({
+      ...base,
+      side: 'main',
+      transport: mainEnd,
+      onFailure,
+      onOpen: (_header, stream) => {
+        opened += 1;
+        if (opened === 1) throw new Error('bug in opening');
+        stream.onData = (_bytes, release) => release();
+      },
+    });
+    dmz.start();
+    main.start();
+    main.join(randomId());
+    await settle();
+    const codes: string[] = [];
+    dmz.open(writeHeader).onReset = ({ code }) => codes.push(code);
+    await settle();
+    expect([codes, failures]).toEqual([['internal'], ['Error: bug in opening']]);
+    expect([dmz.streamCount, main.streamCount]).toEqual([0, 0]);
+    const told: string[] = [];
+    const up = dmz.open(writeHeader);
+    up.write(Buffer.alloc(10), () => {
+      throw new Error('bug in telling');
+    });
+    up.write(Buffer.alloc(10), () => told.push('second'));
+    await settle();
+    await settle();
+    expect(told).toEqual(['second']);
+    expect(failures.slice(1)).toEqual(['Error: bug in telling']);
+    expect([up.acknowledgedBytes, closings.length]).toEqual([20, 0]);
+  });
+
+  it('S-09: has room for the windows of its streams up to the bound, and again when one is over', async () => {
+    const { dmz } = await buildLanePair();
+    expect(dmz.takeGrowth(windowGrowthPerLaneMax - 1)).toBe(true);
+    expect(dmz.takeGrowth(2)).toBe(false);
+    expect(dmz.takeGrowth(1)).toBe(true);
+    expect(dmz.takeGrowth(1)).toBe(false);
   });
 });
