@@ -1,5 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { backoffMsMax, missedEndingsMax, otherMainRetryMs } from '#main-agent/link/limits.ts';
+import type { NodeLink } from '#main-agent/link/handlers.ts';
+import {
+  backoffMsMax,
+  missedEndingsMax,
+  otherMainRetryMs,
+  processAwayMaxMs,
+} from '#main-agent/link/limits.ts';
 import { buildMainLinks, type MainLinks, type MainLinksOptions } from '#main-agent/link/links.ts';
 import { systemClock } from '#shared/clock.ts';
 import { generateIdentityKey } from '#shared/identity/identity-key.ts';
@@ -243,6 +249,60 @@ describe('the workers of a node', () => {
         [1, true],
       ]),
     );
+  });
+});
+
+describe('what a worker has open', () => {
+  /** Links whose handlers are given the life of the worker's process, and what each worker was given. */
+  function buildWatched(node: PlayedNode) {
+    const lives: AbortSignal[] = [];
+    const login = {
+      'login.cancel': async (_params: unknown, link: NodeLink) => {
+        lives.push(link.processGone);
+        return {};
+      },
+    } as never;
+    const { links } = buildLinks({ dmz1: node }, { login });
+    links.start();
+    /** What a request of that worker may have open ends with this. */
+    const lifeOf = async (worker: PlayedNode): Promise<AbortSignal> => {
+      await eventually(() => expect(worker.links.at(-1)?.session.isOpen).toBe(true));
+      const session = worker.links.at(-1)?.session;
+      await session?.request('login.cancel', { challenge: randomId() }, { timeoutMs: 60_000 });
+      const life = lives.at(-1);
+      if (life === undefined) throw new Error('the request did not come');
+      return life;
+    };
+    return { links, lifeOf };
+  }
+
+  it('ends when the node names it no more, and nothing of the others with it', async () => {
+    const second = await playNode({ worker: 1 });
+    const first = await playNode({ workerPorts: [1, second.port] });
+    const { links, lifeOf } = buildWatched(first);
+    const lives = [await lifeOf(first), await lifeOf(second)];
+    first.hello = {};
+    await loseLink(first, links);
+    await comeBack(first);
+    expect(lives.map(({ aborted }) => aborted)).toEqual([false, true]);
+  });
+
+  it('ends when its link stays down too long, and not when main lets go of the node', async () => {
+    const node = await playNode();
+    const { links, lifeOf } = buildWatched(node);
+    const life = await lifeOf(node);
+    await loseLink(node, links);
+    vi.advanceTimersByTime(processAwayMaxMs - 1);
+    expect(life.aborted).toBe(false);
+    vi.advanceTimersByTime(1);
+    expect(life.aborted).toBe(true);
+
+    const kept = await playNode();
+    const other = buildWatched(kept);
+    const keptLife = await other.lifeOf(kept);
+    other.links.closeNode('dmz1', 'main is shutting down');
+    vi.advanceTimersByTime(processAwayMaxMs);
+    expect(keptLife.aborted).toBe(false);
   });
 });
 
