@@ -20,6 +20,8 @@ export interface PlayedLink {
   readonly told: AnyEvent[];
   /** It was closed, by whichever end. */
   isClosed: boolean;
+  /** Why, as this end saw it. */
+  closeReason: string | undefined;
 }
 
 export interface PlayedNode {
@@ -58,12 +60,13 @@ export async function buildPlayedNode(
       },
       onOpen: () => undefined,
       onEvent: (event) => void told.push(event),
-      onClose: () => {
+      onClose: (reason) => {
         link.isClosed = true;
+        link.closeReason = reason;
       },
       onFailure: () => undefined,
     });
-    const link: PlayedLink = { session, transport, told, isClosed: false };
+    const link: PlayedLink = { session, transport, told, isClosed: false, closeReason: undefined };
     links.push(link);
     session.start();
   });

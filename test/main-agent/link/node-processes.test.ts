@@ -34,6 +34,16 @@ describe('a process of a node', () => {
     expect(second.gone.aborted).toBe(true);
   });
 
+  it('lives on when it comes back, however often it was lost meanwhile', () => {
+    const { gone } = processes.join(0, 'a');
+    processes.lose(0);
+    vi.advanceTimersByTime(1);
+    processes.lose(0);
+    processes.join(0, 'a');
+    vi.advanceTimersByTime(10 * processAwayMaxMs);
+    expect(gone.aborted).toBe(false);
+  });
+
   it('is gone when it stays away too long, told at the first loss and not at each try', () => {
     const { gone } = processes.join(0, 'a');
     processes.lose(0);

@@ -217,6 +217,8 @@ describe('a dialer', () => {
     dialer.start();
     dialer.stop('revoked');
     await eventually(() => expect(node.links[0]?.isClosed).toBe(true));
+    // Not by the heartbeat, which finds out in the end.
+    expect(node.links[0]?.closeReason).not.toBe('nothing heard from the peer');
     expect(dialled).toEqual([]);
     vi.advanceTimersByTime(60_000);
     expect(dials).toBe(1);
