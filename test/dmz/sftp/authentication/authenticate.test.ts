@@ -477,6 +477,10 @@ describe('a client that leaves', () => {
     for (const leave of [
       ({ authentication }: ReturnType<typeof start>) => authentication.close(),
       ({ peer }: ReturnType<typeof start>) => (peer.isDead = true),
+      ({ none, authentication }: ReturnType<typeof start>) => {
+        expect(() => none()).toThrow(MalformedMessage);
+        authentication.close();
+      },
     ]) {
       const door = await beginAtCode();
       door.answer('123456');

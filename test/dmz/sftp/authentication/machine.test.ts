@@ -434,6 +434,18 @@ describe('one step of an SSH login', () => {
     expect(actionsAt({ at: 'start' }, { type: 'answers', count: 1 })).toEqual([disconnect('protocol')]);
   });
 
+  it('whatever answers a question is decided where another prompt may follow', () => {
+    for (const [at, what, type] of [
+      ['asking-password', 'first-factor', 'begin'],
+      ['asking-code', 'code', 'answer'],
+      ['asking-proof', 'proof', 'prove'],
+    ] as const)
+      expect(step({ at }, { type: 'answers', count: 1 })).toEqual({
+        state: { ...counts, ...deciding(what, true) },
+        actions: [{ type }],
+      });
+  });
+
   it('asking which methods there are costs nothing, before the first factor and after it', () => {
     expect(step({ at: 'start' }, { type: 'none' })).toEqual({
       state: { ...counts, at: 'start' },
