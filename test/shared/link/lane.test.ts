@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SallyportError } from '#shared/error.ts';
+import { encodeReset } from '#shared/link/codec.ts';
 import { cutBytesAfter, delayBytes, Gate } from '#shared/link/faulty-transport.ts';
 import { encodeCredit, encodeFrame, frameType } from '#shared/link/frames.ts';
 import { FramePool } from '#shared/link/frame-pool.ts';
@@ -676,8 +677,10 @@ describe('what a stream refuses of its owner', () => {
   it('bytes after its end: they are told as gone and never sent', async () => {
     const releases: (() => void)[] = [];
     const pieces: Buffer[] = [];
+    const trailers: unknown[] = [];
     const pair = await buildLanePair({
       onOpen: (_header, stream) => {
+        stream.onEnd = (trailer) => trailers.push(trailer);
         stream.onData = (bytes, release) => {
           pieces.push(Buffer.from(bytes));
           releases.push(release);
@@ -687,14 +690,14 @@ describe('what a stream refuses of its owner', () => {
     const up = pair.dmz.open(writeHeader);
     let told = 0;
     up.write(Buffer.alloc(10));
-    up.end();
-    up.end({ again: true });
+    up.end({ first: true });
+    up.end({ first: false });
     expect(up.write(Buffer.alloc(20), () => void (told += 1))).toBe(true);
     const frame = up.acquireFrame();
     up.writeFrame(frame, 5);
     await settle();
     expect([told, pieces.length, pieces[0]?.length]).toEqual([1, 1, 10]);
-    expect(up.queuedBytes).toBe(0);
+    expect([up.queuedBytes, trailers]).toEqual([0, [{ first: true }]]);
     releases[0]?.();
     await settle();
     expect([pair.dmz.streamCount, pair.pools.dmz.lent]).toEqual([0, 0]);
@@ -745,6 +748,16 @@ describe('what a stream refuses of its owner', () => {
       expect(pair.main.streamCount).toBe(isBorne ? 1 : 0);
       expect(stream.queuedBytes).toBe(isBorne ? streamQueuedBytesMax : 0);
     }
+  });
+
+  it('a second reset: one goes out', async () => {
+    const peer = await buildRawPeer('main');
+    peer.send(frameType.open, 1, header(writeHeader));
+    await settle();
+    const error = new SallyportError('not-allowed', 'No');
+    for (let count = 0; count < 2; count += 1) peer.opened[0]?.reset(error);
+    await settle();
+    expect(peer.received()).toEqual(encodeFrame(frameType.reset, 1, encodeReset(error)));
   });
 
   it('a second reset, and its handlers after the first', async () => {
