@@ -1010,4 +1010,21 @@ describe('a lane', () => {
     expect(dmz.takeGrowth(1)).toBe(true);
     expect(dmz.takeGrowth(1)).toBe(false);
   });
+
+  it('S-09: has the room again that a stream’s window took, once the stream is over', async () => {
+    const time = { ms: 0 };
+    const pair = await buildLanePair({ roundTrip: { now: () => time.ms, rttMs: () => 50 } });
+    const down = pair.dmz.open(readHeader);
+    const releases: (() => void)[] = [];
+    down.onData = (_bytes, release) => void releases.push(release);
+    await settle();
+    pair.opened[0]?.write(Buffer.alloc(windowBytesStart));
+    await settle();
+    time.ms = 50;
+    for (const release of releases) release();
+    await settle();
+    expect(pair.dmz.takeGrowth(windowGrowthPerLaneMax)).toBe(false);
+    down.reset(new SallyportError('not-allowed', 'No'));
+    expect(pair.dmz.takeGrowth(windowGrowthPerLaneMax)).toBe(true);
+  });
 });
