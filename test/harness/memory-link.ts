@@ -74,7 +74,6 @@ export async function buildMemoryLink(options: MemoryLinkOptions = {}): Promise<
   const pool = new FramePool();
   const operations = new OperationLog(clock);
   const atWork = new RequestCounts({ inAllMax: nodeRequestsMax, perSessionMax: nodeRequestsPerSessionMax });
-  const laneDials = new Rate(laneDialRate, clock.monotonic());
   const client = new LinkClient({
     nodeName: options.node ?? 'dmz1',
     worker,
@@ -112,7 +111,8 @@ export async function buildMemoryLink(options: MemoryLinkOptions = {}): Promise<
       },
       operations,
       atWork,
-      laneDials,
+      // A new one each time: a test cuts links faster than its clock goes, and is no node that has main dial without end.
+      laneDials: new Rate(laneDialRate, clock.monotonic()),
       pool,
       policy: options.policy ?? (() => defaultPolicy),
       missedEndings: () => [],

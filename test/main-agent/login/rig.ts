@@ -374,7 +374,9 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       return totpCodeAt(secret, stepAt(clock.wall, defaultTotpSettings) + steps, defaultTotpSettings);
     },
     restart: async (change = {}) => {
-      await login.close();
+      const closed = login.close();
+      // With a state of its own the next one follows a main that died, whose last words nobody waits for.
+      if (change.state === undefined) await closed;
       await departures.close();
       const twoFactor = change.twoFactor ?? options.twoFactor;
       return buildRig({
