@@ -159,12 +159,23 @@ describe('a quota that is used up', () => {
     ]);
     for (const name of ['large.bin', 'small.bin'])
       await uploadLine(name)
-        .getByText(/^There is no room left\. Delete something, or ask your administrator.* Reference \S+/)
+        .getByText(/^There is no room left\. Delete something for good.* Reference \S+/)
         .waitFor();
     await expectNothingCutOff(page);
     expect(await readdir(onDiskOf('quinn'))).toEqual(['old.bin']);
     expect(old.equals(await readFile(onDiskOf('quinn', 'old.bin')))).toBe(true);
     await flows.remove('old.bin');
+    await page.getByRole('button', { name: 'Try large.bin again' }).click();
+    // What is in the bin has its room still.
+    await uploadLine('large.bin')
+      .getByText(/^There is no room left/)
+      .waitFor();
+    await page.getByRole('button', { name: /^Account of/ }).click();
+    await page.getByRole('menuitem', { name: 'Deleted files' }).click();
+    await page.getByRole('button', { name: 'Delete all for good' }).click();
+    await page.locator('dialog').getByRole('button', { name: 'Delete for good' }).click();
+    await page.getByText(/deleted for good/).waitFor();
+    await page.goBack();
     await page.getByRole('button', { name: 'Try large.bin again' }).click();
     await flows.row('large.bin').waitFor();
     expect(large.equals(await readFile(onDiskOf('quinn', 'large.bin')))).toBe(true);

@@ -265,7 +265,7 @@ export const de: Catalogue = {
     missing: 'Das gibt es hier nicht mehr. Die Liste wurde aktualisiert.',
     forbidden: 'Das dürfen Sie hier nicht. Fragen Sie Ihre Administration, wenn Sie es sollten.',
     quota:
-      'Es ist kein Platz mehr frei. Löschen Sie etwas oder bitten Sie Ihre Administration um mehr Platz.',
+      'Es ist kein Platz mehr frei. Löschen Sie etwas endgültig, auch „Gelöschte Dateien“ zählen mit, oder bitten Sie Ihre Administration um mehr Platz.',
     conflict: 'Etwas mit diesem Namen gibt es hier schon.',
     changed: 'Es wurde inzwischen geändert. Sehen Sie es sich an und wiederholen Sie es dann.',
     outage: 'Der Server ist gerade nicht erreichbar. Versuchen Sie es gleich noch einmal.',

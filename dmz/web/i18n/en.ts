@@ -253,7 +253,8 @@ export const en = {
   failure: {
     missing: 'That is no longer here. The list has been refreshed.',
     forbidden: 'You may not do this here. Ask your administrator if you should.',
-    quota: 'There is no room left. Delete something, or ask your administrator for more space.',
+    quota:
+      'There is no room left. Delete something for good, “Deleted files” count too, or ask your administrator for more space.',
     conflict: 'Something of that name is already here.',
     changed: 'It was changed meanwhile. Look at it again, then repeat.',
     outage: 'The server can’t be reached just now. Try again in a moment.',
