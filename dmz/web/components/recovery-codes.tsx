@@ -41,7 +41,7 @@ export function RecoveryCodes({
       <p>{words.setup.codesIntro}</p>
       <div class="print-area">
         <p class="print-only">
-          {heading} ({username})
+          {heading} (<bdi translate={false}>{username}</bdi>)
         </p>
         <ol class="recovery-codes" translate={false}>
           {codes.map((code) => (
