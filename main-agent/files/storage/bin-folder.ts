@@ -13,7 +13,6 @@ import * as fs from 'node:fs/promises';
 import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import type { Log } from '#shared/log.ts';
-import { hasErrno } from '../file-error.ts';
 import { writeBytes } from './file-bytes.ts';
 import type { FolderHandle } from './folder-handle.ts';
 
@@ -87,11 +86,7 @@ export class BinFolder {
 
   /** `staging`: stays the caller's. */
   static async open(staging: FolderHandle, log: Log): Promise<BinFolder> {
-    try {
-      await fs.mkdir(staging.at(folderName), { mode: 0o700 });
-    } catch (error) {
-      if (!hasErrno(error, 'EEXIST')) throw error;
-    }
+    await staging.makeFolder(folderName, 0o700);
     return new BinFolder(await staging.openFolder(folderName), log);
   }
 

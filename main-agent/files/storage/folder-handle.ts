@@ -10,6 +10,7 @@
  * Holders therefore await all they began, also when one of several fails.
  */
 import { constants, lstat, opendir, type BigIntStats, type Dir } from 'node:fs';
+import * as fs from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { hasErrno, isAFolder, notFound } from '../file-error.ts';
 import { Descriptor } from './descriptor.ts';
@@ -66,6 +67,15 @@ export class FolderHandle {
 
   async openFolder(name: FileName): Promise<FolderHandle> {
     return new FolderHandle(await Descriptor.open(this.at(name), folderFlags));
+  }
+
+  /** One that is there already is as good. */
+  async makeFolder(name: FileName, mode: number): Promise<void> {
+    try {
+      await fs.mkdir(this.at(name), { mode });
+    } catch (error) {
+      if (!hasErrno(error, 'EEXIST')) throw error;
+    }
   }
 
   /** Another handle of this very folder. */

@@ -2,7 +2,6 @@
  * From a place to an open folder, step by step beneath the storage's base (S-08). What is done to a name is done in the
  * folder that was opened, whatever its path has become meanwhile.
  */
-import * as fs from 'node:fs/promises';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import { hasErrno, isAFolder } from '../file-error.ts';
@@ -72,13 +71,7 @@ export class Jail {
 
   /** The folder a mount shows; made when it is not there yet: homes come into being at first use. */
   #openRoot(root: readonly string[]): Promise<FolderHandle> {
-    return openBeneath(this.base, root, async (parent, name) => {
-      try {
-        await fs.mkdir(parent.at(name), { mode: 0o750 });
-      } catch (error) {
-        if (!hasErrno(error, 'EEXIST')) throw error;
-      }
-    });
+    return openBeneath(this.base, root, (parent, name) => parent.makeFolder(name, 0o750));
   }
 
   async close(): Promise<void> {

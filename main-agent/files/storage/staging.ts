@@ -126,11 +126,7 @@ export class StagingArea {
   }
 
   static async open(parent: FolderHandle, options: StagingOptions): Promise<StagingArea> {
-    try {
-      await fs.mkdir(parent.at(stagingFolderName), { mode: 0o700 });
-    } catch (error) {
-      if (!hasErrno(error, 'EEXIST')) throw error;
-    }
+    await parent.makeFolder(stagingFolderName, 0o700);
     return new StagingArea(await parent.openFolder(stagingFolderName), options);
   }
 
