@@ -147,22 +147,9 @@ export class Admission {
   /** Nothing was spent, and nothing was wrong with what was shown. */
   async #noRoom(record: Challenge, error: unknown): Promise<unknown> {
     if (!isSallyportError(error, 'too-many-sessions')) return error;
-    const { username, node, protocol, clientIp, agent } = record;
     const reference = randomReference();
-    await this.#parts.state.commit([
-      {
-        kind: 'audit',
-        record: buildRecord(this.#parts, 'login.refused', 'refused', {
-          user: username,
-          node,
-          protocol,
-          clientIp,
-          agent,
-          rule: `too many sessions: ${error.detail ?? ''}`,
-          reference,
-        }),
-      },
-    ]);
+    const rule = `too many sessions: ${error.detail ?? ''}`;
+    await this.#parts.state.commit([this.#checks.refused(record, rule, reference)]);
     const { code, publicMessage, detail, hint } = error;
     return new SallyportError(code, publicMessage, {
       reference,

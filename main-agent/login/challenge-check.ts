@@ -74,7 +74,7 @@ export class ChallengeCheck {
       { alarm: 'assertion-refused', node: link.node, user: record.username, detail: rule },
       'assertion refused',
     );
-    await state.commit([this.#refused(record, rule, refusal.reference)]);
+    await state.commit([this.refused(record, rule, refusal.reference)]);
     return refusal.error;
   }
 
@@ -93,7 +93,7 @@ export class ChallengeCheck {
       challenges.end(record.id);
       const rule = problem ?? 'the user is gone';
       const refusal = buildRefusal(rule);
-      await state.commit([this.#refused(record, rule, refusal.reference)]);
+      await state.commit([this.refused(record, rule, refusal.reference)]);
       throw refusal.error;
     }
     const status = await vault.status(user.username);
@@ -111,7 +111,8 @@ export class ChallengeCheck {
     });
   }
 
-  #refused(record: Challenge, rule: string, reference: string): Change {
+  /** For the audit: why this login was refused. */
+  refused(record: Challenge, rule: string, reference: string): Change {
     const { username, node, protocol, clientIp, agent } = record;
     return {
       kind: 'audit',

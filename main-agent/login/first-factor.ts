@@ -11,6 +11,7 @@ import { Secret } from '#shared/secret.ts';
 import { isUserauthSignature, parseUserauthRequest, type UserauthRequest } from '#shared/ssh-key/verify.ts';
 import { findAccountProblem } from './account-rules.ts';
 import { passwordCredential } from './credential.ts';
+import type { LoginConfig } from './login-config.ts';
 import { nodeThenOnePerMs, wrongPasswordsOfKnownPlaceMax, wrongPasswordsPerNodeMax } from './limits.ts';
 import { ThrottleLines } from './throttle-lines.ts';
 import { TurnedAway } from './turned-away.ts';
@@ -79,19 +80,10 @@ export class FirstFactor {
       const name = users.resolve(params.user)?.username ?? foldUsername(params.user);
       const { ip } = params.client;
       const isKnown = (await state.lastGoodLogin(name, ip)) !== undefined;
-      const { count, windowMs } = config.bans.wrongPasswords;
-      const atMs = clock.now();
-      const failure = {
-        kind: 'count-failure',
-        atMs,
-        windowMs,
-        lockMs: windowMs,
-        lockMaxMs: windowMs,
-        isBrief: true,
-      } as const;
+      const failure = wrongPassword(config, clock.now());
       const { node } = link;
       changes.unshift(
-        { ...failure, scope: passwordScope(name), limit: count },
+        { ...failure, scope: passwordScope(name) },
         { ...failure, scope: nodeScope(node), limit: wrongPasswordsPerNodeMax },
       );
       if (isKnown)
@@ -325,6 +317,20 @@ function endsWithDigits(text: string, digits: number): boolean {
  */
 export function passwordScope(name: string): string {
   return `password:${createHash('sha256').update(foldUsername(name)).digest('base64url').slice(0, 22)}`;
+}
+
+/** A wrong password as it is counted wherever one is typed; a scope makes it a change. */
+export function wrongPassword({ bans }: Pick<LoginConfig, 'bans'>, atMs: number) {
+  const { count, windowMs } = bans.wrongPasswords;
+  return {
+    kind: 'count-failure',
+    atMs,
+    windowMs,
+    limit: count,
+    lockMs: windowMs,
+    lockMaxMs: windowMs,
+    isBrief: true,
+  } as const;
 }
 
 /** All that a node brings, whatever user and address it names. */

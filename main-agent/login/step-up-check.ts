@@ -7,7 +7,7 @@ import type { Params, Result } from '#shared/link/messages.ts';
 import type { Method, StepUpPurpose } from '#shared/login.ts';
 import { Secret } from '#shared/secret.ts';
 import type { CodeCheck, RightCode, TryAgain } from './code-check.ts';
-import { passwordScope } from './first-factor.ts';
+import { passwordScope, wrongPassword } from './first-factor.ts';
 import { stepUpPasswordsMax, stepUpWindowMs } from './limits.ts';
 import { buildRecord, buildRefusal, codeScope, type LoginParts } from './login-parts.ts';
 import type { FullSession } from './session.ts';
@@ -131,7 +131,6 @@ export class StepUpCheck {
     const stored = session.user().passwordHash;
     const turn = { node, clientIp, known: true, asker };
     if (await passwords.verify(new Secret(current), username, stored, turn)) return undefined;
-    const { count, windowMs } = config.bans.wrongPasswords;
     const [limit, lockMs] = [stepUpPasswordsMax, stepUpWindowMs];
     await state.commit([
       {
@@ -143,16 +142,7 @@ export class StepUpCheck {
         lockMs,
         lockMaxMs: lockMs,
       },
-      {
-        kind: 'count-failure',
-        scope: passwordScope(username),
-        atMs: nowMs,
-        windowMs,
-        limit: count,
-        lockMs: windowMs,
-        lockMaxMs: windowMs,
-        isBrief: true,
-      },
+      { ...wrongPassword(config, nowMs), scope: passwordScope(username) },
       this.#refused(session, 'wrong password'),
     ]);
     const { inARow, lockedUntilMs = 0 } = await state.failures(scope);

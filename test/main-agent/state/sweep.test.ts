@@ -45,6 +45,16 @@ describe('sweeping the state', () => {
     });
   }
   const apply = (...all: readonly Change[]): boolean[] => all.map((change) => changes.apply(change));
+  type Failure = Extract<Change, { kind: 'count-failure' }>;
+  /** So many failures at time 0, in a window of a second. */
+  const fail = (
+    scope: string,
+    times: number,
+    bounds: Omit<Failure, 'kind' | 'scope' | 'atMs' | 'windowMs'>,
+  ): void => {
+    const failure: Failure = { kind: 'count-failure', scope, atMs: 0, windowMs: 1_000, ...bounds };
+    for (let time = 0; time < times; time += 1) apply(failure);
+  };
 
   it('S-09: every table is swept, or bounded for a reason', () => {
     const present = database
@@ -115,40 +125,15 @@ describe('sweeping the state', () => {
   });
 
   it('S-13: forgets failures at rest after 90 days, but not those of a factor near its end', () => {
-    const fail = (scope: string, times: number) =>
-      apply(
-        ...Array.from({ length: times }, (): Change => ({
-          kind: 'count-failure',
-          scope,
-          atMs: 0,
-          windowMs: 1_000,
-          limit: 1_000,
-          lockMs: 1_000,
-          lockMaxMs: 1_000,
-        })),
-      );
-    fail('code:alice', 9);
-    fail('code:bob', 10);
+    fail('code:alice', 9, { limit: 1_000, lockMs: 1_000, lockMaxMs: 1_000 });
+    fail('code:bob', 10, { limit: 1_000, lockMs: 1_000, lockMaxMs: 1_000 });
     expect(leftAt('failure_scopes', keepFailuresMs, keepFailuresMs + 1)).toEqual([2, 1]);
     expect(countOf('failures')).toBe(0);
   });
 
   it('S-09: forgets failures of a name that strangers typed with its window and its lock, however many', () => {
-    const fail = (scope: string, times: number) =>
-      apply(
-        ...Array.from({ length: times }, (): Change => ({
-          kind: 'count-failure',
-          scope,
-          atMs: 0,
-          windowMs: 1_000,
-          limit: 20,
-          lockMs: 3_000,
-          lockMaxMs: 3_000,
-          isBrief: true,
-        })),
-      );
-    fail('password:made-up', 19);
-    fail('password:locked', 20);
+    fail('password:made-up', 19, { limit: 20, lockMs: 3_000, lockMaxMs: 3_000, isBrief: true });
+    fail('password:locked', 20, { limit: 20, lockMs: 3_000, lockMaxMs: 3_000, isBrief: true });
     expect(leftAt('failure_scopes', 1_000, 1_001, 3_000, 3_001)).toEqual([2, 1, 1, 0]);
     expect(countOf('failures')).toBe(0);
   });
