@@ -3,7 +3,7 @@
  * over one the protocol lets it know is in breach, and its link is closed.
  */
 
-/** Wire versions this build speaks, lowest and highest. PROTOCOL.md has a dated line for each. */
+/** Wire versions this build speaks, lowest and highest. PROTOCOL.md has a row for each. */
 export const wireVersions: readonly [number, number] = [1, 1];
 
 // — control —

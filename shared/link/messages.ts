@@ -6,7 +6,7 @@ import { z } from 'zod';
  * What is not in this table does not exist (S-05): an unknown verb or a schema violation closes the link.
  *
  * Requests go from the DMZ to main only, except `link.ping`, which both ends send. Events need no answer.
- * Wire shapes are documented for people in PROTOCOL.md; a change here is a dated line there.
+ * Wire shapes are documented for people in PROTOCOL.md; what may be added when is said there.
  */
 
 /** Resumable uploads of one user: with paths of 4 KiB the list still fits into one message. */

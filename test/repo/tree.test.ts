@@ -112,29 +112,51 @@ describe('documents', () => {
   });
 
   it('SECURITY.md places every invariant in code and in tests that name it', () => {
-    const table = readText('SECURITY.md');
+    const text = readText('SECURITY.md');
     const titles = listFiles()
       .filter((file) => file.endsWith('.test.ts'))
-      .map((file) => ({ file, text: readText(file) }));
+      .map((file) => ({ file, source: readText(file) }));
     const problems: string[] = [];
     for (let number = 1; number <= 16; number += 1) {
       const id = `S-${String(number).padStart(2, '0')}`;
-      const row = table.split('\n').find((line) => line.startsWith(`| ${id} `));
-      if (row === undefined) {
-        problems.push(`${id}: no row`);
+      const [, entry] = text.split(`\n**${id}** `);
+      if (entry === undefined) {
+        problems.push(`${id}: no entry`);
         continue;
       }
+      const [row = ''] = entry.split(/\n(?:\*\*S-|## )/);
       for (const [, path] of row.matchAll(/`([a-z-]+\/[^`\s]+)`/g)) {
         if (path === undefined || !existsSync(join(root, path)))
           problems.push(`${id}: ${path} does not exist`);
         else if (
           path.endsWith('.test.ts') &&
-          !titles.some(({ file, text }) => file === path && text.includes(id))
+          !titles.some(({ file, source }) => file === path && source.includes(id))
         )
           problems.push(`${id}: ${path} has no test that names it`);
       }
       if (!row.includes('.test.ts')) problems.push(`${id}: no test`);
     }
     expect(problems).toEqual([]);
+  });
+
+  it('each mark of a decision leads to one decision, which says what was not taken', () => {
+    const decided = [...readText('ARCHITECTURE.md').matchAll(/^(D-\d+) \*\*[^*]+\*\*(.*)$/gm)];
+    const ids = decided.map(([, id]) => id);
+    expect(
+      ids.filter((id, index) => ids.indexOf(id) !== index),
+      'a number means one decision',
+    ).toEqual([]);
+    expect(
+      decided.filter(([, , text]) => !text?.includes('*Not taken:*')).map(([, id]) => id),
+      'a decision without its alternative tells a newcomer nothing',
+    ).toEqual([]);
+    const lost = listFiles()
+      .filter((file) => /\.(ts|tsx|md|yaml|sh|service|nft)$/.test(file))
+      .flatMap((file) =>
+        [...readText(file).matchAll(/\bD-\d{2,3}\b/g)]
+          .filter(([id]) => !ids.includes(id))
+          .map(([id]) => `${file}: ${id}`),
+      );
+    expect(lost, 'a mark leads to the paragraph of that number in ARCHITECTURE.md').toEqual([]);
   });
 });
