@@ -2,7 +2,7 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 import type { TransferCount } from '#main-agent/files/receipts.ts';
 import type { Deliveries } from '#main-agent/notify/deliveries.ts';
 import type { MainLinks } from '#main-agent/link/links.ts';
-import type { Capacity } from '#main-agent/login/overload.ts';
+import type { Capacity } from '#main-agent/passwords/overload.ts';
 
 /** Figures of main's `/metrics` that are read when they are asked for. */
 export function registerMetrics(

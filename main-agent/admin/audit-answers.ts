@@ -1,4 +1,4 @@
-import { auditOutcomes } from '#main-agent/audit/record.ts';
+import { auditOutcomes } from '#main-agent/state/audit-record.ts';
 import { protocols } from '#shared/login.ts';
 import { z } from 'zod';
 import { time } from './answer-values.ts';

@@ -7,7 +7,7 @@ import {
 } from '#main-agent/audit/audit-query.ts';
 import type { AuditFeed } from '#main-agent/audit/feed.ts';
 import type { NodeHead } from '#main-agent/audit/node-heads.ts';
-import { auditOutcomes } from '#main-agent/audit/record.ts';
+import { auditOutcomes } from '#main-agent/state/audit-record.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { SallyportError } from '#shared/error.ts';
 import { z } from 'zod';
@@ -15,7 +15,7 @@ import { auditHeads, auditPage, auditRecords } from './audit-answers.ts';
 import { auditWaitMs, pageDefault, pageMax } from './limits.ts';
 import type { AdminReason } from './ports.ts';
 import { reason } from './reason.ts';
-import { defineRoute, noAnswer, noBody, noQuery, type Route } from './route.ts';
+import { defineRoute, noAnswer, noBody, noQuery, type Route } from './http/route.ts';
 
 /** `/v1/audit`: who did what, and which rule decided. */
 

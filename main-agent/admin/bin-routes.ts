@@ -2,10 +2,10 @@ import { binIdsMax } from '#shared/link/messages.ts';
 import { SallyportError } from '#shared/error.ts';
 import { z } from 'zod';
 import { binPage, droppedAnswer, restoredAnswer } from './answers.ts';
-import { pageBy, pageQuery, timeKey } from './page.ts';
+import { pageBy, pageQuery, timeKey } from './http/page.ts';
 import type { BinAdmin, KeptEntry } from './ports.ts';
 import { reason } from './reason.ts';
-import { defineRoute, noBody, noQuery, type Route } from './route.ts';
+import { defineRoute, noBody, noQuery, type Route } from './http/route.ts';
 
 /**
  * `/v1/users/{user}/bin`: what a user deleted or replaced and can have back. The user need not be there any more: files

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { AdminReason } from './ports.ts';
 import { reason } from './reason.ts';
-import { defineRoute, noAnswer, noQuery, type Route } from './route.ts';
+import { defineRoute, noAnswer, noQuery, type Route } from './http/route.ts';
 
 /** `/v1/clock/confirm`: codes of authenticator apps pause after a jump of main's clock until somebody looked at it. */
 export function buildClockRoute({

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { DeliveryTester, UserDirectory } from './ports.ts';
-import { defineRoute, noQuery, type Route } from './route.ts';
+import { defineRoute, noQuery, type Route } from './http/route.ts';
 import { deliveryResults } from './user-answers.ts';
 import { requireUser } from './user-routes.ts';
 

@@ -1,9 +1,9 @@
 import { SallyportError } from '#shared/error.ts';
 import { z } from 'zod';
 import type { GroupDirectory, UserChange } from './ports.ts';
-import { pageBy, pageQuery } from './page.ts';
+import { pageBy, pageQuery } from './http/page.ts';
 import { groupAnswer, groupsPage } from './user-answers.ts';
-import { defineRoute, noAnswer, noBody, noQuery, type Route, type UncheckedCall } from './route.ts';
+import { defineRoute, noAnswer, noBody, noQuery, type Route, type UncheckedCall } from './http/route.ts';
 
 /** `/v1/groups`: the templates that users inherit from; `_default` is the one that everybody is in. */
 

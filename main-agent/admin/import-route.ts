@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { secretCharactersMax, secretsImportedAtOnceMax } from './limits.ts';
 import type { TwoFactorAdmin } from './ports.ts';
 import { reason } from './reason.ts';
-import { defineRoute, noQuery, type Route } from './route.ts';
+import { defineRoute, noQuery, type Route } from './http/route.ts';
 import { importAnswer } from './user-answers.ts';
 
 /** `/v1/two-factor/import`: authenticators from another system. Secrets come in; none is told, logged or audited. */

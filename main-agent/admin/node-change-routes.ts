@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { nodeChangesPage } from './answers.ts';
 import type { NodeChange, NodeChangeAdmin, NodeChanges } from './ports.ts';
 import { reason } from './reason.ts';
-import { defineRoute, noBody, noQuery, type Route } from './route.ts';
+import { defineRoute, noBody, noQuery, type Route } from './http/route.ts';
 
 /** `/v1/nodes/{node}/changes`: what users changed through a node, and undoing it. */
 

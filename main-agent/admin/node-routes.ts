@@ -1,10 +1,10 @@
-import type { AnySession } from '#main-agent/login/session.ts';
+import type { AnySession } from '#main-agent/sessions/session.ts';
 import { z } from 'zod';
 import { ended, type nodeRow, nodesPage, rotatedNode } from './answers.ts';
-import { pageBy, pageQuery } from './page.ts';
+import { pageBy, pageQuery } from './http/page.ts';
 import type { NodeAdmin, NodeReport, SessionAdmin } from './ports.ts';
 import { reason } from './reason.ts';
-import { defineRoute, noAnswer, noBody, noQuery, type Route } from './route.ts';
+import { defineRoute, noAnswer, noBody, noQuery, type Route } from './http/route.ts';
 
 /** `/v1/nodes`: the DMZ nodes, whether main trusts them, and their keys. */
 

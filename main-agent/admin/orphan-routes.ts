@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { namesKeptAtOnceMax } from './limits.ts';
 import type { TwoFactorAdmin, UserDirectory } from './ports.ts';
 import { reason } from './reason.ts';
-import { defineRoute, noAnswer, noBody, noQuery, type Route } from './route.ts';
+import { defineRoute, noAnswer, noBody, noQuery, type Route } from './http/route.ts';
 import { keptAnswer, orphansAnswer } from './user-answers.ts';
 import { requireUser } from './user-routes.ts';
 

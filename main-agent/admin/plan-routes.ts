@@ -2,7 +2,7 @@ import type { StorePlan } from '#main-agent/users/store-plan.ts';
 import { z } from 'zod';
 import { filesPerStoreMax, storeBytesMax } from './limits.ts';
 import type { UserStorePlans } from './ports.ts';
-import { defineRoute, noQuery, type Route } from './route.ts';
+import { defineRoute, noQuery, type Route } from './http/route.ts';
 import { storePlan } from './user-answers.ts';
 
 /** `/v1/users/plan` and `/v1/users/apply`: the whole user store as code. */

@@ -1,5 +1,5 @@
-import type { LockOut } from '#main-agent/login/lock-out.ts';
-import type { AnySession } from '#main-agent/login/session.ts';
+import type { LockOut } from '#main-agent/help-desk/lock-out.ts';
+import type { AnySession } from '#main-agent/sessions/session.ts';
 import type { Transport } from '#main-agent/two-factor/code-delivery.ts';
 import type { StoredAccountChange, StoredLease } from '#main-agent/state/state-store.ts';
 import type { OrphanedName } from '#main-agent/users/departures.ts';

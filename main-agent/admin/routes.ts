@@ -19,7 +19,7 @@ import type {
   TwoFactorAdmin,
   UserStorePlans,
 } from './ports.ts';
-import type { Route } from './route.ts';
+import type { Route } from './http/route.ts';
 import { buildSessionRoutes } from './session-routes.ts';
 import { buildSystemRoutes, type SystemPorts } from './system-routes.ts';
 import { buildTokenRoutes, type TokenPorts } from './token-routes.ts';

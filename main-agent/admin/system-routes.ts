@@ -7,7 +7,7 @@ import { explanation, statusAnswer } from './answers.ts';
 import { viewNodes } from './node-routes.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Health, LoginExplainer, NodeAdmin, SessionAdmin, Surveys, UserDirectory } from './ports.ts';
-import { defineRoute, noBody, noQuery, type Route } from './route.ts';
+import { defineRoute, noBody, noQuery, type Route } from './http/route.ts';
 
 /** `/v1/status`, `/v1/explain-login`: what an admin asks when somebody asks "why". */
 

@@ -10,9 +10,9 @@ import {
   tokenLifeSecondsMax,
   tokenLifeSecondsMin,
 } from './limits.ts';
-import { pageBy, pageQuery } from './page.ts';
-import { defineRoute, lowerRole, noAnswer, noBody, noQuery, type Given, type Route } from './route.ts';
-import type { Tokens } from './tokens.ts';
+import { pageBy, pageQuery } from './http/page.ts';
+import { defineRoute, lowerRole, noAnswer, noBody, noQuery, type Given, type Route } from './http/route.ts';
+import type { Tokens } from './access/tokens.ts';
 
 /** `/v1/tokens`: who may call this API. The token itself is in one answer, once. */
 

@@ -1,9 +1,9 @@
 import { SallyportError } from '#shared/error.ts';
 import { z } from 'zod';
 import { transfersPage } from './answers.ts';
-import { pageBy, pageParameters, timeKey } from './page.ts';
+import { pageBy, pageParameters, timeKey } from './http/page.ts';
 import type { Transfer, TransferAdmin } from './ports.ts';
-import { defineRoute, noAnswer, noBody, noQuery, type Route } from './route.ts';
+import { defineRoute, noAnswer, noBody, noQuery, type Route } from './http/route.ts';
 
 /** `/v1/transfers`: what flows now. What is finished is in the audit. */
 

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { TwoFactorReport } from './ports.ts';
-import type { Given } from './route.ts';
+import type { Given } from './http/route.ts';
 import type { twoFactorAnswer } from './user-answers.ts';
 
 /** A user's second factor as JSON. Holds no secret. */

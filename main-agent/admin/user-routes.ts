@@ -2,9 +2,9 @@ import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import { z } from 'zod';
-import { pageByName, pageQuery } from './page.ts';
+import { pageByName, pageQuery } from './http/page.ts';
 import type { PasswordHasher, SessionAdmin, TwoFactorAdmin, UserChange, UserDirectory } from './ports.ts';
-import { defineRoute, noAnswer, noBody, noQuery, type Route, type UncheckedCall } from './route.ts';
+import { defineRoute, noAnswer, noBody, noQuery, type Route, type UncheckedCall } from './http/route.ts';
 import { originsAnswer, userAnswer, usersPage } from './user-answers.ts';
 import { viewUser, viewUserRow } from './user-view.ts';
 

@@ -1,6 +1,6 @@
 import type { EffectiveUser, LoginHours } from '#main-agent/users/effective-user.ts';
 import type { z } from 'zod';
-import type { Given } from './route.ts';
+import type { Given } from './http/route.ts';
 import type { userAnswer, userRow } from './user-answers.ts';
 
 /** An effective user as JSON, keys as in the user files. Never the password's hash (S-11). */

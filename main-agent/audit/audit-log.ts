@@ -1,6 +1,6 @@
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { SallyportError } from '#shared/error.ts';
-import type { Audit } from './record.ts';
+import type { Audit } from '#main-agent/state/audit-record.ts';
 
 /** Standalone records, through the same store and therefore in the same order as those of changes. */
 export function buildAudit(state: Pick<StateStore, 'commit'>): Audit {

@@ -1,6 +1,6 @@
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { recordsScannedMax } from './limits.ts';
-import type { AuditRecord } from './record.ts';
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 
 /** Which records somebody asks for. What is absent fits all. */
 export interface AuditFilter {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { showInvisible } from '#shared/visible-text.ts';
-import type { AuditRecord } from './record.ts';
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 
 /**
  * The hash chain of the audit files. Each line is JSON that carries its sequence number and the SHA-256 of the line

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { writeDurably } from '#main-agent/users/durable-file.ts';
+import { writeDurably } from '#main-agent/durable-file.ts';
 import { parseCheckpoint, type Checkpoint } from './checkpoint.ts';
 
 /**

@@ -12,7 +12,7 @@ import {
   problemToldForMs,
   retryMs,
 } from './limits.ts';
-import type { AuditRecord } from './record.ts';
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 
 /**
  * What DMZ nodes tell of their edge, into the audit: each event once, in the node's own order, with the node's

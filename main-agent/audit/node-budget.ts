@@ -3,7 +3,7 @@ import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import { Rate } from '#shared/rate.ts';
 import { problemToldForMs, refusalRate, summedEveryMs } from './limits.ts';
-import type { AuditRecord } from './record.ts';
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 
 /**
  * What a node's word alone may write into the audit. A refusal costs its sender nothing, so a node that was broken into

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { isInNetworks } from '#main-agent/login/account-rules.ts';
-import type { AuditRecord } from '#main-agent/audit/record.ts';
+import { isInNetworks } from '#main-agent/sessions/account-rules.ts';
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { StoredBan } from '#main-agent/state/kept-records.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';

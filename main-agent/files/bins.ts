@@ -6,7 +6,7 @@ import { SallyportError, isSallyportError } from '#shared/error.ts';
 import { componentBytesMax, requireComponents } from '#shared/file-service/virtual-path.ts';
 import type { BinEntry, Params, Result } from '#shared/link/messages.ts';
 import type { AdminReason, BinAdmin, KeptEntry } from '#main-agent/admin/ports.ts';
-import type { FullSession } from '#main-agent/login/session.ts';
+import type { FullSession } from '#main-agent/sessions/session.ts';
 import { denied, notFound, toFileError } from './file-error.ts';
 import { binFreeShare, pageBytesMax, restoreNamesMax } from './limits.ts';
 import type { Located, Mounted } from './mounts.ts';

@@ -1,5 +1,5 @@
 import type { NodeLink } from '#main-agent/link/handlers.ts';
-import type { FullSession } from '#main-agent/login/session.ts';
+import type { FullSession } from '#main-agent/sessions/session.ts';
 
 /** A session as it asks: through one process of its node, which is the one that holds what is opened for it. */
 export interface CallerFacts {

@@ -17,7 +17,7 @@ import { operationName } from './operation-name.ts';
 import { isAllowed, requireAllowed, requireAnyAllowed, requireFileName } from './permissions.ts';
 import { isOwnFolder } from './quota.ts';
 import type { FileContext } from './service-context.ts';
-import { Slots } from './slots.ts';
+import { Slots } from '#main-agent/turns/slots.ts';
 import type { OperationName } from './storage/journal.ts';
 import type { Committed, CommittedUpload, Storage, StoredFile, Upload } from './storage/storage.ts';
 

@@ -1,6 +1,6 @@
 import type { BinAdmin, Surveys, TransferAdmin } from '#main-agent/admin/ports.ts';
 import type { FileHandlers, StreamHandler } from '#main-agent/link/handlers.ts';
-import type { AnySession } from '#main-agent/login/session.ts';
+import type { AnySession } from '#main-agent/sessions/session.ts';
 import type { TransferCount } from './receipts.ts';
 
 /**

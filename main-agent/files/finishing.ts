@@ -8,7 +8,7 @@
  * the name by now stays out of reach.
  */
 import type { Clock } from '#shared/clock.ts';
-import type { FullSession } from '#main-agent/login/session.ts';
+import type { FullSession } from '#main-agent/sessions/session.ts';
 import { finishingPerSessionMax } from './limits.ts';
 import type { Mounted, MountTree } from './mounts.ts';
 import { isAllowed } from './permissions.ts';

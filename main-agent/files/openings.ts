@@ -2,7 +2,7 @@
 import type { AttributeChange, OpenMode, Precondition } from '#shared/file-service/attributes.ts';
 import type { SallyportError } from '#shared/error.ts';
 import type { Result } from '#shared/link/messages.ts';
-import type { FullSession } from '#main-agent/login/session.ts';
+import type { FullSession } from '#main-agent/sessions/session.ts';
 import type { Caller } from './caller.ts';
 import { binOrder, type Bins, describeBinned } from './bins.ts';
 import { badHandle, denied, notFound, taken, toFileError } from './file-error.ts';

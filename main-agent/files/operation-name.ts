@@ -1,4 +1,4 @@
-import type { FullSession } from '#main-agent/login/session.ts';
+import type { FullSession } from '#main-agent/sessions/session.ts';
 import type { OperationName } from './storage/journal.ts';
 
 /** A change as its session numbered it. */

@@ -5,8 +5,8 @@
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
-import type { Audit, AuditRecord } from '#main-agent/audit/record.ts';
-import type { FullSession } from '#main-agent/login/session.ts';
+import type { Audit, AuditRecord } from '#main-agent/state/audit-record.ts';
+import type { FullSession } from '#main-agent/sessions/session.ts';
 import { receiptsInFlightMax } from './limits.ts';
 
 export type FileEvent =

@@ -9,7 +9,7 @@ import { z } from 'zod';
 import type { Clock } from '#shared/clock.ts';
 import type { Attributes, Entry, SortKey } from '#shared/file-service/attributes.ts';
 import { SallyportError } from '#shared/error.ts';
-import type { FullSession } from '#main-agent/login/session.ts';
+import type { FullSession } from '#main-agent/sessions/session.ts';
 import { sortCooperatively } from './cooperative-sort.ts';
 import { pageLength } from './folder-pages.ts';
 import {

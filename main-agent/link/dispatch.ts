@@ -8,7 +8,7 @@
  *
  * Trust: params passed their schema; every word in them is still the node's word.
  */
-import type { FullSession, SessionRegistry } from '#main-agent/login/session.ts';
+import type { FullSession, SessionRegistry } from '#main-agent/sessions/session.ts';
 import type { Clock } from '#shared/clock.ts';
 import { isSallyportError, SallyportError, toSallyportError } from '#shared/error.ts';
 import type { Asker } from '#shared/link/asker.ts';

@@ -1,4 +1,4 @@
-import type { AnySession, FullSession } from '#main-agent/login/session.ts';
+import type { AnySession, FullSession } from '#main-agent/sessions/session.ts';
 import type { Asker } from '#shared/link/asker.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 import type { EventBody, EventName, Params, Result, StreamHeader, Verb } from '#shared/link/messages.ts';

@@ -12,8 +12,8 @@ import type { CodeCheck } from './code-check.ts';
 import { bypassSessionMaxMs } from './limits.ts';
 import { buildRecord, buildRefusal, codeScope, notifyUser, type LoginParts } from './login-parts.ts';
 import { endGone, Passages, type Passage } from './passage.ts';
-import type { PreparedSession } from './sessions.ts';
-import { viewSession } from './session-view.ts';
+import type { PreparedSession } from '#main-agent/sessions/sessions.ts';
+import { viewSession } from '#main-agent/sessions/session-view.ts';
 
 /**
  * `login.assert`: the end of every login. One transaction holds what is spent, the session and the audit record; the

@@ -2,7 +2,7 @@ import type { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { FactorStatus } from '#main-agent/vault/vault.ts';
 import type { Protocol } from '#shared/login.ts';
-import { isFactorRequired } from './account-rules.ts';
+import { isFactorRequired } from '#main-agent/sessions/account-rules.ts';
 import type { LoginConfig } from './login-config.ts';
 import { decide, type Decision, type DecisionInput } from './policy.ts';
 

@@ -6,7 +6,7 @@ import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Asker } from '#shared/link/asker.ts';
 import type { ChallengeView, Params } from '#shared/link/messages.ts';
 import { randomReference } from '#shared/random-id.ts';
-import { isInNetworks } from './account-rules.ts';
+import { isInNetworks } from '#main-agent/sessions/account-rules.ts';
 import { assess } from './assessment.ts';
 import type { Challenge, ChallengeNext, WaiverUse } from './challenges.ts';
 import { viewChallenge } from './challenge-view.ts';

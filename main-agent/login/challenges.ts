@@ -1,4 +1,4 @@
-import { KeyedTurns } from '#main-agent/vault/keyed-turns.ts';
+import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';
 import type { Recipient } from '#main-agent/two-factor/delivered-codes.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';

@@ -1,7 +1,7 @@
 import type { Change } from '#main-agent/state/state-store.ts';
 import { describeSuspicion } from '#main-agent/two-factor/drift-watch.ts';
 import { driftAgreementSteps } from '#main-agent/two-factor/limits.ts';
-import { KeyedTurns } from '#main-agent/vault/keyed-turns.ts';
+import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';
 import type { VaultCodeKind } from '#main-agent/vault/vault.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { AgainReason, CodeMethod } from '#shared/login.ts';

@@ -1,7 +1,7 @@
 import type { LoginHandlers } from '#main-agent/link/handlers.ts';
 import { SallyportError } from '#shared/error.ts';
 import { parsePublicKeyBlob } from '#shared/ssh-key/parse.ts';
-import { findAccountProblem } from './account-rules.ts';
+import { findAccountProblem } from '#main-agent/sessions/account-rules.ts';
 import { Admission } from './admission.ts';
 import { LoginStart } from './begin.ts';
 import type { CodeCheck } from './code-check.ts';

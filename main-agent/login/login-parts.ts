@@ -1,4 +1,4 @@
-import type { AuditRecord } from '#main-agent/audit/record.ts';
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import type { ClockGuard } from '#main-agent/two-factor/clock-guard.ts';
 import type { AccountNotice, AccountNotifier } from '#main-agent/two-factor/code-delivery.ts';
@@ -17,14 +17,14 @@ import type { Log } from '#shared/log.ts';
 import { randomReference } from '#shared/random-id.ts';
 import type { Assertions } from './assertions.ts';
 import type { Challenges } from './challenges.ts';
-import type { Devices } from './devices.ts';
-import type { Leases } from './leases.ts';
+import type { Devices } from '#main-agent/sessions/devices.ts';
+import type { Leases } from '#main-agent/sessions/leases.ts';
 import type { LoginConfig } from './login-config.ts';
-import type { Overload } from './overload.ts';
-import type { Passwords } from './password.ts';
+import type { Overload } from '#main-agent/passwords/overload.ts';
+import type { Passwords } from '#main-agent/passwords/password.ts';
 import type { ProbeBudget } from './probe-budget.ts';
-import type { Sessions } from './sessions.ts';
-import type { StepUps } from './step-ups.ts';
+import type { Sessions } from '#main-agent/sessions/sessions.ts';
+import type { StepUps } from '#main-agent/account/step-ups.ts';
 
 /** What the steps of a login work with; built once by `build-login.ts`. */
 export interface LoginParts {

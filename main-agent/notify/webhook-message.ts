@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import type { AuditRecord } from '#main-agent/audit/record.ts';
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Secret } from '#shared/secret.ts';
 import { version } from '#shared/version.ts';

@@ -1,4 +1,4 @@
-import type { AuditRecord } from '#main-agent/audit/record.ts';
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import { stepAt, type TotpSettings } from '#main-agent/two-factor/totp.ts';

@@ -1,4 +1,4 @@
-import type { AuditRecord } from '#main-agent/audit/record.ts';
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { acceptRestoredState, type AcceptanceParts, type Voided } from './acceptance.ts';

@@ -1,5 +1,5 @@
 import type { AdminReason } from '#main-agent/admin/ports.ts';
-import type { AuditRecord } from '#main-agent/audit/record.ts';
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { StoredRestore } from '#main-agent/state/kept-records.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { SignedHead } from './starts.ts';

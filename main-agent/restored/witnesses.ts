@@ -6,7 +6,7 @@ import { chainStart, hashLine, parseLine, type ChainLine } from '#main-agent/aud
 import { isSignedBy } from '#main-agent/audit/checkpoint.ts';
 import { checkpointFileOf, readNewestCheckpoint } from '#main-agent/audit/checkpoint-file.ts';
 import { readLines, readTail } from '#main-agent/audit/file-lines.ts';
-import type { AuditRecord } from '#main-agent/audit/record.ts';
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 
 /**

@@ -13,7 +13,7 @@ import type {
   TwoFactorState,
 } from './state-store.ts';
 import type { KeptList, KeptLists } from './kept-records.ts';
-import type { AuditRecord } from '#main-agent/audit/record.ts';
+import type { AuditRecord } from './audit-record.ts';
 
 /** What main's thread and the writer thread say to each other. Structured clones of plain data. */
 

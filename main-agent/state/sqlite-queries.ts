@@ -1,5 +1,5 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
-import type { AuditRecord } from '#main-agent/audit/record.ts';
+import type { AuditRecord } from './audit-record.ts';
 import {
   accountChangesPageMax,
   auditPageMax,

@@ -1,5 +1,5 @@
 import type { ChainHead } from '#main-agent/audit/chain.ts';
-import type { AuditRecord } from '#main-agent/audit/record.ts';
+import type { AuditRecord } from './audit-record.ts';
 import type { Method, Protocol } from '#shared/login.ts';
 import type { DropRecord, KeepRecord, KeptList, KeptLists } from './kept-records.ts';
 

@@ -5,7 +5,7 @@ import { configError } from '#shared/config/problem.ts';
 import { SallyportError } from '#shared/error.ts';
 import { stringify } from 'yaml';
 import { z } from 'zod';
-import { ensureFolder, isErrno, removeDurably, syncFolder, writeDurably } from './durable-file.ts';
+import { ensureFolder, isErrno, removeDurably, syncFolder, writeDurably } from '#main-agent/durable-file.ts';
 import { isUsername } from './username.ts';
 import type { Enrolment, EnrolmentSource } from './user-source.ts';
 

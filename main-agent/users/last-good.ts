@@ -1,7 +1,7 @@
 import { readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Log } from '#shared/log.ts';
-import { ensureFolder, isErrno } from './durable-file.ts';
+import { ensureFolder, isErrno } from '#main-agent/durable-file.ts';
 import { groupsFolder, hashOctets } from './user-file.ts';
 import { readIfThere } from './user-folder.ts';
 

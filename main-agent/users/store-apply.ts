@@ -4,7 +4,7 @@ import path from 'node:path';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { z } from 'zod';
-import { ensureFolder, isErrno, removeDurably, syncFolder, writeDurably } from './durable-file.ts';
+import { ensureFolder, isErrno, removeDurably, syncFolder, writeDurably } from '#main-agent/durable-file.ts';
 import { groupsFolder, hashOctets, identifyFile } from './user-file.ts';
 import { readIfThere } from './user-folder.ts';
 

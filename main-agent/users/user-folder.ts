@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { lstat, open, readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { isErrno } from './durable-file.ts';
+import { isErrno } from '#main-agent/durable-file.ts';
 import {
   filesMax,
   pollMs,

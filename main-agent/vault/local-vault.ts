@@ -17,7 +17,7 @@ import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
-import { KeyedTurns } from './keyed-turns.ts';
+import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';
 import { Sealer } from './sealing.ts';
 import { StoredFactors, type StoredFactor } from './stored-factors.ts';
 import { makeUlid } from './ulid.ts';

@@ -1,6 +1,6 @@
 import { createPublicKey, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { Passwords } from '#main-agent/login/password.ts';
+import { Passwords } from '#main-agent/passwords/password.ts';
 import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
 import { encodeBase32 } from '#main-agent/two-factor/base32.ts';
 import { defaultTotpSettings } from '#main-agent/two-factor/totp.ts';

@@ -11,10 +11,19 @@ import { describeResults, readReviewed, type Result } from './report.ts';
  * README beside this file.
  */
 
+/** The rooms of a login, of what a session may do after it, and of who helps when it does not work. */
+const loginTests = ['login', 'sessions', 'account', 'help-desk', 'passwords'].map(
+  (room) => `test/main-agent/${room}/`,
+);
+
 /** Rooms of code, and whose tests are asked first: all of them, and about every mutant. */
 const scope: readonly { readonly code: string; readonly tests: readonly string[] }[] = [
-  { code: 'main-agent/login/', tests: ['test/main-agent/login/'] },
-  { code: 'main-agent/vault/', tests: ['test/main-agent/vault/', 'test/main-agent/login/'] },
+  { code: 'main-agent/login/', tests: loginTests },
+  { code: 'main-agent/sessions/', tests: loginTests },
+  { code: 'main-agent/account/', tests: loginTests },
+  { code: 'main-agent/help-desk/', tests: loginTests },
+  { code: 'main-agent/passwords/', tests: loginTests },
+  { code: 'main-agent/vault/', tests: ['test/main-agent/vault/', ...loginTests] },
   { code: 'main-agent/link/', tests: ['test/main-agent/link/', 'test/dmz/link/'] },
   { code: 'dmz/guard/', tests: ['test/dmz/guard/'] },
   { code: 'dmz/login/', tests: ['test/dmz/login/'] },

@@ -1,5 +1,5 @@
 /** Sessions without a login, for tests that only need somebody to be signed in. */
-import type { AnySession, SessionRegistry } from '#main-agent/login/session.ts';
+import type { AnySession, SessionRegistry } from '#main-agent/sessions/session.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
 import { randomId, sessionKey } from '#shared/random-id.ts';

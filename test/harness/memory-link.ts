@@ -16,7 +16,7 @@ import type {
 import { laneDialRate, nodeRequestsMax, nodeRequestsPerSessionMax } from '#main-agent/link/limits.ts';
 import { NodeConnection } from '#main-agent/link/node-connection.ts';
 import { OperationLog } from '#main-agent/link/operations.ts';
-import type { SessionRegistry } from '#main-agent/login/session.ts';
+import type { SessionRegistry } from '#main-agent/sessions/session.ts';
 import { systemClock, type Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import { FramePool } from '#shared/link/frame-pool.ts';

@@ -1,4 +1,4 @@
-import type { AuditRecord } from '#main-agent/audit/record.ts';
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { ChainHead } from '#main-agent/audit/chain.ts';
 import type { KeepRecord, KeptList, KeptLists } from '#main-agent/state/kept-records.ts';
 import type {

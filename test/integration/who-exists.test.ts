@@ -6,7 +6,7 @@ import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
 import { buildSourceGuard } from '#dmz/guard/source-guard.ts';
 import { buildHttpsServer } from '#dmz/https/server.ts';
 import { buildLoginService } from '#dmz/login/conversation.ts';
-import { HashQueue } from '#main-agent/login/hash-queue.ts';
+import { HashQueue } from '#main-agent/passwords/hash-queue.ts';
 import { hashesAtOnceMax, hashesWaitingMax } from '#main-agent/login/limits.ts';
 import { codeScope } from '#main-agent/login/login-parts.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';

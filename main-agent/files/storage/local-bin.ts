@@ -4,17 +4,17 @@
  */
 import type { BigIntStats, PathLike } from 'node:fs';
 import * as fs from 'node:fs/promises';
-import { Serial } from '#main-agent/serial.ts';
+import { Serial } from '#main-agent/turns/serial.ts';
 import type { Clock } from '#shared/clock.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { hasErrno, notFound } from '../file-error.ts';
 import { binEntriesPerUserMax, binVersionsMax, copiedVersionBytesMax, copiesAtOnce } from '../limits.ts';
-import { Slots } from '../slots.ts';
+import { Slots } from '#main-agent/turns/slots.ts';
 import { BinFolder, type BinNote, randomName } from './bin-folder.ts';
 import { type Jail, lockKey, type Spot } from './jail.ts';
 import type { Journal, OperationName } from './journal.ts';
-import type { KeyLock } from './key-lock.ts';
+import type { KeyLock } from '#main-agent/turns/key-lock.ts';
 import { renameSpot } from './local-rename.ts';
 import type { OpenFiles } from './open-files.ts';
 import { isBelow, isSamePlace } from './places.ts';

@@ -9,7 +9,7 @@ import { badHandle, denied, isAFolder, taken } from '../file-error.ts';
 import { moveExclusive } from './exclusive-move.ts';
 import { type FolderHandle, type RegularFile, reopenRegular } from './folder-handle.ts';
 import { type Jail, lockKey, type Spot } from './jail.ts';
-import type { KeyLock } from './key-lock.ts';
+import type { KeyLock } from '#main-agent/turns/key-lock.ts';
 import type { KeptEntry, KeptUploads } from './kept-uploads.ts';
 import type { LocalBin } from './local-bin.ts';
 import type { KeptVersions } from './kept-versions.ts';

@@ -12,7 +12,7 @@ import { applyChange, fileMode } from './attribute-change.ts';
 import type { FolderHandle, RegularFile } from './folder-handle.ts';
 import { type Jail, lockKey, type Spot } from './jail.ts';
 import { Journal, type OperationName } from './journal.ts';
-import type { KeyLock } from './key-lock.ts';
+import type { KeyLock } from '#main-agent/turns/key-lock.ts';
 import { type KeptEntry, KeptUploads } from './kept-uploads.ts';
 import { KeptVersions } from './kept-versions.ts';
 import { LocalBin } from './local-bin.ts';

@@ -16,7 +16,7 @@ import { Descriptor } from './descriptor.ts';
 import { FolderHandle } from './folder-handle.ts';
 import { Jail, lockKey } from './jail.ts';
 import type { Journal, OperationName } from './journal.ts';
-import { KeyLock } from './key-lock.ts';
+import { KeyLock } from '#main-agent/turns/key-lock.ts';
 import type { LocalBin } from './local-bin.ts';
 import { LocalFile } from './local-file.ts';
 import { LocalFolder } from './local-folder.ts';

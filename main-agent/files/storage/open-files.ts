@@ -3,7 +3,7 @@
  * sessions and users they belong to, agree here on what it is: whose turn it is, how long the file is, what was done.
  */
 import type { BigIntStats } from 'node:fs';
-import { Serial } from '#main-agent/serial.ts';
+import { Serial } from '#main-agent/turns/serial.ts';
 import type { SharedFile } from './storage.ts';
 import { fileId } from './stored.ts';
 

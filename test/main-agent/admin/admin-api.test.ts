@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { bodyBytesMax } from '#main-agent/admin/limits.ts';
 import { buildAdminRoutes } from '#main-agent/admin/routes.ts';
-import { startAdminServer } from '#main-agent/admin/server.ts';
+import { startAdminServer } from '#main-agent/admin/http/server.ts';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
 import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/http-client.ts';
 import { SallyportError } from '#shared/error.ts';

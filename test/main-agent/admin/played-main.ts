@@ -10,11 +10,11 @@ import type {
   UserChange,
 } from '#main-agent/admin/ports.ts';
 import { buildAdminRoutes, type AdminPorts } from '#main-agent/admin/routes.ts';
-import { startAdminServer, type AdminServer } from '#main-agent/admin/server.ts';
-import { Tokens, type NewToken } from '#main-agent/admin/tokens.ts';
+import { startAdminServer, type AdminServer } from '#main-agent/admin/http/server.ts';
+import { Tokens, type NewToken } from '#main-agent/admin/access/tokens.ts';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
 import { Bans } from '#main-agent/bans/bans.ts';
-import type { AnySession } from '#main-agent/login/session.ts';
+import type { AnySession } from '#main-agent/sessions/session.ts';
 import type { StoredLease } from '#main-agent/state/state-store.ts';
 import type { OrphanedName } from '#main-agent/users/departures.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';

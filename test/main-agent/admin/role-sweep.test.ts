@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { NewToken } from '#main-agent/admin/tokens.ts';
+import type { NewToken } from '#main-agent/admin/access/tokens.ts';
 import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/http-client.ts';
-import { noAnswer, roleCovers, statusOf, type Role, type Route } from '#main-agent/admin/route.ts';
+import { noAnswer, roleCovers, statusOf, type Role, type Route } from '#main-agent/admin/http/route.ts';
 import { buildAdminRoutes } from '#main-agent/admin/routes.ts';
 import { goodRequests } from './good-requests.ts';
 import { startPlayedMain, type PlayedMain } from './played-main.ts';

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { randomBytes } from 'node:crypto';
-import { DecoyHashes } from '#main-agent/login/decoy-hashes.ts';
-import { HashQueue } from '#main-agent/login/hash-queue.ts';
-import { Passwords } from '#main-agent/login/password.ts';
+import { DecoyHashes } from '#main-agent/passwords/decoy-hashes.ts';
+import { HashQueue } from '#main-agent/passwords/hash-queue.ts';
+import { Passwords } from '#main-agent/passwords/password.ts';
 import { Sealer } from '#main-agent/vault/sealing.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { Protocol } from '#shared/login.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isFactorRequired } from '#main-agent/login/account-rules.ts';
+import { isFactorRequired } from '#main-agent/sessions/account-rules.ts';
 import { decide, isWaivable, type Decision, type DecisionInput } from '#main-agent/login/policy.ts';
 import { buildUser, startMs, withFactor } from './rig.ts';
 

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type * as NextStep from '#main-agent/login/next-step.ts';
 import type * as Policy from '#main-agent/login/policy.ts';
 import type { Decision, DecisionInput } from '#main-agent/login/policy.ts';
-import type * as AccountRules from '#main-agent/login/account-rules.ts';
+import type * as AccountRules from '#main-agent/sessions/account-rules.ts';
 import type { ChallengeNext } from '#main-agent/login/challenges.ts';
 import type { Protocol } from '#shared/login.ts';
 import { buildRig, buildUser, refusal, withFactor, type Rig } from './rig.ts';
@@ -17,7 +17,7 @@ vi.mock('#main-agent/login/policy.ts', async (original) => {
   const real = await original<typeof Policy>();
   return { ...real, decide: (input: DecisionInput) => holes.decide?.(input) ?? real.decide(input) };
 });
-vi.mock('#main-agent/login/account-rules.ts', async (original) => {
+vi.mock('#main-agent/sessions/account-rules.ts', async (original) => {
   const real = await original<typeof AccountRules>();
   const isFactorRequired: typeof real.isFactorRequired = (user, own, protocol, times) =>
     holes.required?.(protocol) ?? real.isFactorRequired(user, own, protocol, times);

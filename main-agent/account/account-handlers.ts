@@ -1,0 +1,88 @@
+import type { AccountHandlers } from '#main-agent/link/handlers.ts';
+import type { Change, StoredDevice } from '#main-agent/state/state-store.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { CodeCheck } from '#main-agent/login/code-check.ts';
+import { AccountChanges } from './account-changes.ts';
+import { buildRecord, type LoginParts } from '#main-agent/login/login-parts.ts';
+import { publicId, viewOwnDevice, viewOwnKey, viewOwnLease, viewOwnSession } from './own-views.ts';
+import type { FullSession } from '#main-agent/sessions/session.ts';
+import { StepUpCheck } from './step-up-check.ts';
+
+/** A user's own account over the link: what is open, ending it, and changes that need a step-up. */
+export function buildAccountHandlers(parts: LoginParts, codes: CodeCheck): AccountHandlers {
+  const { clock, credentials, leases, sessions, state } = parts;
+  const changes = new AccountChanges(parts, new StepUpCheck(parts, codes));
+
+  const devicesOf = async ({ username }: FullSession): Promise<readonly StoredDevice[]> =>
+    (await state.devices(username)).filter((one) => one.expiresAtMs > clock.now());
+  const leasesOf = ({ username }: FullSession) => leases.list().filter((one) => one.username === username);
+
+  function audit(event: string, session: FullSession): Change {
+    const { username: user, node, protocol, clientIp, key } = session;
+    const facts = { user, node, protocol, clientIp, sessionKey: key, detail: 'by the user' };
+    return { kind: 'audit', record: buildRecord(parts, event, 'ok', facts) };
+  }
+
+  /** False: there is none of that name. */
+  async function end(what: 'session' | 'lease' | 'device', id: string, by: FullSession): Promise<boolean> {
+    switch (what) {
+      case 'session': {
+        const own = sessions.list().some((one) => one.key === id && one.username === by.username);
+        return own && sessions.end(id, 'ended by the user');
+      }
+      case 'lease': {
+        const lease = leasesOf(by).find((one) => publicId(one.id) === id);
+        return lease !== undefined && leases.end(lease.id, [audit('lease.ended', by)]);
+      }
+      case 'device': {
+        const device = (await devicesOf(by)).find((one) => publicId(one.id) === id);
+        if (device === undefined) return false;
+        await state.commit([{ kind: 'end-device', id: device.id }, audit('device.ended', by)]);
+        return true;
+      }
+    }
+  }
+
+  return {
+    'account.sessions': async (_params, session) => ({
+      sessions: sessions
+        .list()
+        .filter(({ username }) => username === session.username)
+        .map((one) => viewOwnSession(one, session))
+        .slice(0, listedMax),
+    }),
+
+    'account.leases': async (_params, session) => ({
+      leases: leasesOf(session).slice(0, listedMax).map(viewOwnLease),
+    }),
+
+    'account.devices': async (_params, session) => ({
+      devices: (await devicesOf(session)).map(viewOwnDevice),
+    }),
+
+    'account.ssh-keys': async (_params, session) => {
+      const [own, additions] = await Promise.all([
+        credentials.ownKeys(session.username),
+        state.sshKeyAdditions(session.username),
+      ]);
+      const added = new Map(additions.map(({ subject, atMs, node }) => [subject, { atMs, node }]));
+      return {
+        sshKeys: session
+          .user()
+          .sshKeys.map((key) => viewOwnKey(key, own.has(key.fingerprint), added.get(key.fingerprint)))
+          .slice(0, 64),
+      };
+    },
+
+    'account.end': async ({ what, id }, session) => {
+      if (await end(what, id, session)) return {};
+      throw new SallyportError('not-found', 'There is no such thing of yours');
+    },
+
+    'account.step-up': ({ purpose }, session) => changes.open(session, purpose),
+    'account.change': (params, session, link, asker) => changes.change(params, session, link, asker),
+  };
+}
+
+/** As many as one answer over the link holds, whatever their clients called themselves. */
+const listedMax = 500;

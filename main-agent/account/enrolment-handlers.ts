@@ -1,0 +1,224 @@
+import type { NodeLink, SessionHandlers } from '#main-agent/link/handlers.ts';
+import type { Change } from '#main-agent/state/state-store.ts';
+import { encodeBase32 } from '#main-agent/two-factor/base32.ts';
+import { buildOtpauthUri } from '#main-agent/two-factor/otpauth-uri.ts';
+import type { PendingSetup } from '#main-agent/two-factor/pending-setups.ts';
+import { drawQr } from '#main-agent/two-factor/qr.ts';
+import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';
+import type { FactorStatus } from '#main-agent/vault/vault.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { Method, Protocol } from '#shared/login.ts';
+import { Secret } from '#shared/secret.ts';
+import { findSetupObstacle, mayReplace, needsTicket } from './enrolment-rules.ts';
+import { buildRecord, notifyUser, type LoginParts } from '#main-agent/login/login-parts.ts';
+import type { AnySession } from '#main-agent/sessions/session.ts';
+import { factsOf } from '#main-agent/sessions/session-facts.ts';
+import { viewSession } from '#main-agent/sessions/session-view.ts';
+import type { StepUpCheck } from './step-up-check.ts';
+
+type EnrolVerb = 'enrol.start' | 'enrol.confirm' | 'enrol.resume' | 'enrol.prove';
+
+/** Sessions that a requirement made by the set-up itself ends: they were opened without a factor. */
+const withoutFactor: ReadonlySet<string> = new Set<Method>(['none', 'trusted-network']);
+
+/** Setting up an authenticator: show, confirm, prove. The secret goes out once, to be shown, and is saved only when proven. */
+export function buildEnrolmentHandlers(
+  parts: LoginParts,
+  stepUp: StepUpCheck,
+): Pick<SessionHandlers, EnrolVerb> {
+  const { config, setups, vault } = parts;
+  const turns = new KeyedTurns();
+
+  async function requireAllowed(session: AnySession): Promise<FactorStatus> {
+    const status = await vault.status(session.username);
+    const problem = findSetupObstacle(parts, session, status);
+    if (problem !== undefined)
+      throw new SallyportError('not-allowed', 'Setting up two-factor authentication is not enabled here', {
+        detail: problem,
+      });
+    if (status.state !== 'none' && !mayReplace(parts, session))
+      throw new SallyportError('already-enrolled', 'Two-factor authentication is set up already');
+    return status;
+  }
+
+  /** It is spent when the set-up is saved: a picture that ran out must not cost the user a ticket. */
+  async function requireTicket(ticket: string | undefined, session: AnySession): Promise<readonly Change[]> {
+    if (ticket === undefined)
+      throw new SallyportError('ticket-required', 'Setting up needs a code from your administrator');
+    const shown = await stepUp.checkCode(session, ['bypass'], new Secret(ticket));
+    if (shown.outcome === 'right') return shown.evidence;
+    throw new SallyportError('ticket-required', 'That is not the code from your administrator', {
+      data: { attemptsLeft: shown.attemptsLeft },
+    });
+  }
+
+  async function prove(
+    { session: _id, ...evidence }: Parameters<SessionHandlers['enrol.prove']>[0],
+    session: AnySession,
+    link: NodeLink,
+  ): ReturnType<SessionHandlers['enrol.prove']> {
+    await requireAllowed(session);
+    const { username, key, protocol } = session;
+    const { setup } = setups.confirmed(username, key);
+    const { code } = await parts.assertions
+      .require(
+        evidence,
+        {
+          purpose: 'enrol',
+          challenge: setup.challenge,
+          nonce: setup.nonce,
+          username,
+          protocol,
+          methods: new Set(['totp']),
+          withCode: true,
+        },
+        link,
+      )
+      .catch((error: unknown) => {
+        parts.log.error(
+          { alarm: 'assertion-refused', node: link.node, user: username, err: error },
+          'proof refused',
+        );
+        throw error;
+      });
+    const step = code === undefined ? undefined : await vault.prove(setup.secret, code);
+    if (step === undefined) return wrongProof(session, setup);
+    return save(session, setup, step, link);
+  }
+
+  async function wrongProof(
+    session: AnySession,
+    setup: PendingSetup,
+  ): Promise<{ outcome: 'again'; reason: 'wrong-code'; attemptsLeft: number }> {
+    const attemptsLeft = setups.countWrong(session.username, setup);
+    await parts.state.commit([
+      {
+        kind: 'audit',
+        record: buildRecord(parts, 'two-factor.proof-refused', 'refused', {
+          user: session.username,
+          node: session.node,
+          sessionKey: session.key,
+          rule: `wrong code, ${attemptsLeft} tries left`,
+        }),
+      },
+    ]);
+    return { outcome: 'again', reason: 'wrong-code', attemptsLeft };
+  }
+
+  async function save(
+    session: AnySession,
+    setup: PendingSetup,
+    step: number,
+    link: NodeLink,
+  ): ReturnType<SessionHandlers['enrol.prove']> {
+    const { sessions, users } = parts;
+    const { twoFactor } = config;
+    const { username, node, protocol, method, clientIp } = session;
+    const { reEnrol: _spent, ...kept } = factsOf(sessions, session);
+    const renewed = sessions.prepare(
+      // It has proven a code now, so the requirement that the set-up makes does not end it.
+      { ...kept, worker: link.worker, state: 'signed-in', method: 'totp' },
+      { instead: session, sessionsMax: Infinity },
+    );
+    const requiredOn: readonly Protocol[] = twoFactor.autoEnable ? twoFactor.autoEnableProtocols : [];
+    const result = await vault
+      .enrol({
+        username,
+        secret: setup.secret,
+        step,
+        requiredOn,
+        recoveryCodes: twoFactor.enrolment.recoveryCodes,
+        via: { node, session: renewed.stored.key },
+        replace: mayReplace(parts, session),
+        alongside: (id) => [
+          ...setup.spends,
+          renewed.change,
+          {
+            kind: 'note-account-change',
+            change: {
+              kind: 'enrolled',
+              username,
+              node,
+              session: renewed.stored.key,
+              clientIp,
+              atMs: parts.clock.now(),
+              subject: id,
+            },
+          },
+          {
+            kind: 'audit',
+            record: buildRecord(parts, 'two-factor.enrolled', 'ok', {
+              user: username,
+              node,
+              protocol,
+              clientIp,
+              method,
+              sessionKey: renewed.stored.key,
+              rule: requiredOn.length === 0 ? 'not required yet' : `required on ${requiredOn.join(', ')}`,
+            }),
+          },
+        ],
+      })
+      .catch((error: unknown) => {
+        renewed.cancel();
+        throw error;
+      });
+    if (!result.ok) {
+      renewed.cancel();
+      if (result.reason === 'already-enrolled')
+        throw new SallyportError('already-enrolled', 'Two-factor authentication is set up already');
+      throw new SallyportError('setup-expired', 'This set-up is over; start again', {
+        detail: 'commit refused',
+      });
+    }
+    setups.end(username);
+    const live = renewed.open();
+    const user = users.find(username) ?? session.user();
+    notifyUser(parts, user, 'two-factor-enrolled', { node, clientIp });
+    const effective = [...new Set([...user.twoFactor.requiredOn, ...requiredOn])];
+    if (effective.length > 0)
+      await sessions.endWhereMethod(username, withoutFactor, 'a second factor is required now', live.key);
+    return {
+      outcome: 'enrolled',
+      recoveryCodes: result.recoveryCodes.map((one) => one.expose()),
+      requiredOn: effective,
+      view: await viewSession(parts, live, renewed.id),
+    };
+  }
+
+  return {
+    'enrol.start': async ({ ticket }, session) => {
+      const status = await requireAllowed(session);
+      const spends = needsTicket(parts, session, status) ? await requireTicket(ticket, session) : [];
+      const { totp } = config.twoFactor;
+      const { setup, expiresInMs } = setups.start(session.username, session.key, spends);
+      const account = totp.label.replaceAll('{username}', session.username);
+      const otpauthUri = buildOtpauthUri(setup.secret, { issuer: totp.issuer, account }, totp);
+      return {
+        secret: encodeBase32(setup.secret.expose()),
+        otpauthUri,
+        qr: await drawQr(otpauthUri),
+        expiresInMs,
+      };
+    },
+
+    'enrol.confirm': async (_params, session) => {
+      await requireAllowed(session);
+      const { setup, leftMs } = setups.confirm(session.username, session.key);
+      return { proveWithinMs: leftMs, challenge: setup.challenge, nonce: setup.nonce };
+    },
+
+    'enrol.resume': async (_params, session) => {
+      await requireAllowed(session);
+      const { setup, leftMs } = setups.confirmed(session.username, session.key);
+      return { proveWithinMs: leftMs, challenge: setup.challenge, nonce: setup.nonce };
+    },
+
+    // Proofs of one user take turns: tries are counted and one wins.
+    'enrol.prove': (params, session, link, asker) =>
+      turns.run(session.username, () => {
+        asker?.requireWaiting();
+        return prove(params, session, link);
+      }),
+  };
+}

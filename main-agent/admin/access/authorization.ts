@@ -1,0 +1,56 @@
+import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import { SallyportError } from '#shared/error.ts';
+import { roleCovers, type Caller, type Route, type UncheckedCall } from '#main-agent/admin/http/route.ts';
+
+/**
+ * May this caller do this? The role of the route; and for what changes something, on whom: nobody acts on people of a
+ * higher admin role (a help desk that resets an admin's factor would soon be that admin), and a helpdesk of some
+ * groups acts on users of these only.
+ */
+
+/** Rejects `not-allowed`. */
+export function requireRole(caller: Caller, route: Route): void {
+  if (roleCovers(caller.role, route.role)) return;
+  throw new SallyportError('not-allowed', 'Your role may not do this', {
+    detail: `needs ${route.role}, you are ${caller.role}`,
+  });
+}
+
+/** Rejects `not-allowed`. */
+export async function requireSubject(
+  caller: Caller,
+  route: Route,
+  call: UncheckedCall,
+  findUser: (username: string) => EffectiveUser | undefined,
+): Promise<void> {
+  if (route.method === 'GET' || caller.role === 'admin') return;
+  const username = await subjectOf(route, call);
+  const user = username === undefined ? undefined : findUser(username);
+  if (user?.adminRole !== undefined && !roleCovers(caller.role, user.adminRole)) {
+    throw new SallyportError('not-allowed', 'You may not act on this person', {
+      detail: `${user.username} is ${user.adminRole}, you are ${caller.role}`,
+    });
+  }
+  const { groups } = caller;
+  if (groups === undefined || user?.groups.some((group) => groups.includes(group)) === true) return;
+  throw new SallyportError('not-allowed', 'That is not a user of your groups', {
+    detail: `${username ?? 'nobody in particular'}; your groups: ${groups.join(', ')}`,
+  });
+}
+
+export async function subjectOf(route: Route, call: UncheckedCall): Promise<string | undefined> {
+  return route.subject === undefined ? namedUser(call) : route.subject(call);
+}
+
+/** The user a call names, for the audit too. */
+export function namedUser({ params, query, body }: UncheckedCall): string | undefined {
+  return params['user'] ?? query['user'] ?? textAt(body, 'user') ?? textAt(body, 'username');
+}
+
+function textAt(body: unknown, key: string): string | undefined {
+  const value: unknown =
+    typeof body === 'object' && body !== null
+      ? Object.entries(body).find(([name]) => name === key)?.[1]
+      : undefined;
+  return typeof value === 'string' ? value : undefined;
+}

@@ -1,0 +1,96 @@
+import type { IncomingMessage } from 'node:http';
+import type { Audit } from '#main-agent/state/audit-record.ts';
+import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import type { Clock } from '#shared/clock.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { Authentication, CallSource } from '#main-agent/admin/access/authentication.ts';
+import { namedUser, requireRole, requireSubject } from '#main-agent/admin/access/authorization.ts';
+import { requireIfMatch } from './entity-tag.ts';
+import { detailCharactersMax } from '#main-agent/admin/limits.ts';
+import { toProblem } from './problem.ts';
+import { readJson } from './request-body.ts';
+import { statusOf, type Answer, type Caller } from './route.ts';
+import type { FindRoute, FoundRoute } from './route-table.ts';
+
+/** One call from its bytes to its answer: who, what, may they, is it still so, do it, write it down. */
+
+export interface CallOptions {
+  readonly findRoute: FindRoute;
+  readonly authentication: Authentication;
+  readonly findUser: (username: string) => EffectiveUser | undefined;
+  readonly audit: Audit;
+  readonly clock: Clock;
+}
+
+export interface DoneCall extends Answer {
+  readonly status: number;
+}
+
+export async function answerCall(
+  request: IncomingMessage,
+  source: CallSource,
+  options: CallOptions,
+): Promise<DoneCall> {
+  const url = parseUrl(request.url);
+  const { method = '' } = request;
+  const { headers } = request;
+  // No browser calls this: a page that makes one is up to no good.
+  if (headers.origin !== undefined)
+    throw new SallyportError('not-allowed', 'Pages of other sites may not call this');
+  const caller = await options.authentication.identify(
+    { authorization: headers.authorization, name: headerText(headers['sallyport-actor']) },
+    source,
+    `${method} ${url.pathname}`,
+  );
+  const found = options.findRoute(method, url.pathname);
+  return runAudited(request, url, found, caller, source, options);
+}
+
+function parseUrl(text = ''): URL {
+  if (text.startsWith('/') && URL.canParse(text, 'http://admin')) return new URL(text, 'http://admin');
+  throw new SallyportError('bad-request', 'The address does not fit');
+}
+
+/** The record is durable before the caller hears how it went. */
+async function runAudited(
+  request: IncomingMessage,
+  url: URL,
+  { route, params }: FoundRoute,
+  caller: Caller,
+  source: CallSource,
+  options: CallOptions,
+): Promise<DoneCall> {
+  const query = Object.fromEntries(url.searchParams);
+  let body: unknown;
+  const record = async (outcome: 'ok' | 'refused' | 'failed', detail?: string): Promise<void> => {
+    const user = namedUser({ params, query, body });
+    await options.audit.append({
+      time: new Date(options.clock.now()).toISOString(),
+      event: 'admin.call',
+      outcome,
+      actor: caller.actor,
+      ...(user !== undefined && { user: user.slice(0, 255) }),
+      ...(source.kind === 'tls' && { clientIp: source.ip }),
+      rule: `${route.method} ${route.pattern}`,
+      ...(detail !== undefined && { detail: detail.slice(0, detailCharactersMax) }),
+    });
+  };
+  try {
+    requireRole(caller, route);
+    body = await readJson(request, route);
+    const call = { params, query, body };
+    await requireSubject(caller, route, call, options.findUser);
+    const ifMatch = await requireIfMatch(route, request.headers['if-match'], call);
+    const result = await route.run({ ...call, caller, ifMatch });
+    await record('ok', result.note);
+    return { ...result, status: statusOf(route) };
+  } catch (error) {
+    const problem = toProblem(error);
+    await record(problem.status >= 500 ? 'failed' : 'refused', `${problem.code}: ${problem.title}`);
+    throw error;
+  }
+}
+
+function headerText(value: string | string[] | undefined): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}

@@ -1,0 +1,270 @@
+import { randomBytes } from 'node:crypto';
+import type { DeliveryTester } from '#main-agent/admin/ports.ts';
+import type { AccountHandlers, LoginHandlers, SessionHandlers } from '#main-agent/link/handlers.ts';
+import type { StateStore } from '#main-agent/state/state-store.ts';
+import { ClockGuard } from '#main-agent/two-factor/clock-guard.ts';
+import type { AccountNotifier, CodeDelivery, Transport } from '#main-agent/two-factor/code-delivery.ts';
+import { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
+import { DriftWatch } from '#main-agent/two-factor/drift-watch.ts';
+import { PendingSetups } from '#main-agent/two-factor/pending-setups.ts';
+import type { RandomBytes } from '#main-agent/two-factor/random.ts';
+import type { Departures } from '#main-agent/users/departures.ts';
+import type { OwnCredentials } from '#main-agent/users/own-credentials.ts';
+import type { EnrolmentSource, UserSource } from '#main-agent/users/user-source.ts';
+import { foldUsername } from '#main-agent/users/username.ts';
+import { buildVault } from '#main-agent/vault/local-vault.ts';
+import { Sealer } from '#main-agent/vault/sealing.ts';
+import type { Vault } from '#main-agent/vault/vault.ts';
+import type { SigningKey } from '#shared/assertion/verify.ts';
+import type { Clock } from '#shared/clock.ts';
+import { SallyportError } from '#shared/error.ts';
+import type { EventBody, EventName } from '#shared/link/messages.ts';
+import type { Log } from '#shared/log.ts';
+import type { Secret } from '#shared/secret.ts';
+import { buildAccountHandlers } from './account/account-handlers.ts';
+import { Assertions } from './login/assertions.ts';
+import { assess } from './login/assessment.ts';
+import { Challenges } from './login/challenges.ts';
+import { CodeCheck } from './login/code-check.ts';
+import { buildDeliveryTester } from './help-desk/delivery-test.ts';
+import { Devices } from './sessions/devices.ts';
+import { Leases } from './sessions/leases.ts';
+import type { LoginConfig } from './login/login-config.ts';
+import { buildLoginAdmin, type LoginAdmin } from './help-desk/login-admin.ts';
+import type { ExplainedFacts } from './help-desk/login-explainer.ts';
+import { buildLoginHandlers } from './login/login-handlers.ts';
+import type { LoginParts } from './login/login-parts.ts';
+import { Overload } from './passwords/overload.ts';
+import { Passwords } from './passwords/password.ts';
+import { ProbeBudget } from './login/probe-budget.ts';
+import { Reminders } from './help-desk/reminders.ts';
+import { buildSessionHandlers } from './account/session-handlers.ts';
+import { findOpenDoors } from './login/self-test.ts';
+import { Sessions } from './sessions/sessions.ts';
+import type { SessionRegistry } from './sessions/session.ts';
+import { StepUps } from './account/step-ups.ts';
+
+export interface LoginOptions {
+  /** All of main's configuration; reads only what concerns logins. */
+  readonly config: LoginConfig;
+  readonly users: UserSource;
+  /** Started. */
+  readonly departures: Departures;
+  readonly enrolments: EnrolmentSource;
+  /** Writes what users change themselves into their files. */
+  readonly credentials: OwnCredentials;
+  readonly state: StateStore;
+  /** 32 bytes. */
+  readonly vaultKey: Secret<Buffer>;
+  readonly delivery: CodeDelivery;
+  /** Tells users of changes of their account. */
+  readonly notifier?: AccountNotifier;
+  /** A pinned signing key by its `kid`: SHA-256 of its SPKI, base64url. */
+  readonly findSigningKey: (kid: string) => SigningKey | undefined;
+  /** To every joined worker of that node; a node without a link hears it when it asks. */
+  readonly sendToNode: <E extends EventName>(node: string, event: E, body: EventBody<E>) => void;
+  /** The rule by which an admin shut out this user or address, if one did. */
+  readonly findBan?: (username: string, clientIp: string) => string | undefined;
+  /** What this user's files take. */
+  readonly usedBytes: (username: string) => Promise<number>;
+  /** What only `explain login` asks. */
+  readonly explained?: ExplainedFacts;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random?: RandomBytes;
+}
+
+export interface Login {
+  readonly loginHandlers: LoginHandlers;
+  readonly sessionHandlers: SessionHandlers;
+  readonly accountHandlers: AccountHandlers;
+  readonly sessions: SessionRegistry;
+  readonly passwords: Passwords;
+  readonly vault: Vault;
+  readonly admin: LoginAdmin;
+  readonly reminders: Pick<Reminders, 'sweep'>;
+  readonly deliveryTester: DeliveryTester;
+  /**
+   * Takes over sessions and leases of before, judged anew; nothing may be served before it resolves. Rejects `config`
+   * when the self-test finds a way past a required factor.
+   */
+  start(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The login: verdicts, sessions, second factors. */
+export function buildLogin(options: LoginOptions): Login {
+  const { clock, config, departures, enrolments, log, state, users } = options;
+  const random = options.random ?? randomBytes;
+  const { twoFactor } = config;
+  const guard = new ClockGuard({ clock, log });
+  const vault = buildVault({
+    vaultKey: options.vaultKey,
+    enrolments,
+    departures,
+    state,
+    totp: twoFactor.totp,
+    guard,
+    clock,
+    log,
+    random,
+  });
+  const sealer = new Sealer(options.vaultKey, random);
+  const delivered = new DeliveredCodes({
+    settings: { ...twoFactor.delivered, transports: transportsOf(config) },
+    delivery: options.delivery,
+    state,
+    fingerprint: (code, username, id) => sealer.fingerprint(code, 'delivered', username, id),
+    clock,
+    log,
+    random,
+  });
+  const sessions: Sessions = new Sessions({
+    state,
+    users,
+    limits: config.sessions,
+    mayLiveWithoutFactor: async (user, session) => {
+      const status = await vault.status(user.username);
+      const { decision } = assess(user, status, {
+        protocol: session.protocol,
+        nowMs: clock.now(),
+        nodeValidatedLogins: twoFactor.validatedLogins,
+        config,
+        delivered,
+      });
+      return decision.outcome === 'admit';
+    },
+    tellEnded: (node, key, reason) =>
+      options.sendToNode(node, 'session.ended', { sessionKey: key, reason: reason.slice(0, 128) }),
+    clock,
+    log,
+  });
+  const overload = new Overload({ state, clock, log });
+  const parts: LoginParts = {
+    config,
+    users,
+    departures,
+    state,
+    vault,
+    passwords: new Passwords({
+      random,
+      minimumLength: config.passwords.minimumLength,
+      placeOf: (name) => sealer.placeOf(foldUsername(name)),
+      clock,
+      onNoTurn: (turn, why) => overload.note(turn, why),
+    }),
+    overload,
+    assertions: new Assertions({ mainName: config.name, findSigningKey: options.findSigningKey, clock }),
+    challenges: new Challenges(clock),
+    probes: new ProbeBudget(() => clock.monotonic()),
+    sessions,
+    leases: new Leases({
+      settings: twoFactor.lease,
+      state,
+      clock,
+      countRiders: (lease) => sessions.countOnLease(lease),
+    }),
+    devices: new Devices({ lifeMs: twoFactor.rememberDeviceMs, state, clock, random }),
+    delivered,
+    setups: new PendingSetups({
+      clock,
+      random,
+      qrTtlMs: twoFactor.enrolment.qrTtlMs,
+      proveTtlMs: twoFactor.enrolment.proveTtlMs,
+    }),
+    stepUps: new StepUps({ clock, codesMax: twoFactor.attempts.perLogin }),
+    credentials: options.credentials,
+    guard,
+    driftWatch: new DriftWatch(clock, twoFactor.totp),
+    findBan: options.findBan ?? (() => undefined),
+    notifier: options.notifier,
+    clock,
+    log,
+    random,
+  };
+  const reminders = new Reminders(parts);
+  // One for all: a user's answers take turns wherever they are given.
+  const codes = new CodeCheck(parts);
+  const imitateUsers = (): void =>
+    parts.passwords.imitate([...users.list()].flatMap((user) => user.passwordHash ?? []));
+  const unsubscribe = users.onChange((names) => {
+    imitateUsers();
+    void endLeasesOfShut(parts, names);
+  });
+
+  return {
+    loginHandlers: buildLoginHandlers(parts, codes),
+    sessionHandlers: buildSessionHandlers(parts, codes, options.usedBytes),
+    accountHandlers: buildAccountHandlers(parts, codes),
+    sessions,
+    passwords: parts.passwords,
+    vault,
+    reminders,
+    admin: buildLoginAdmin(
+      parts,
+      options.explained ?? {
+        originsOf: async () => [],
+        findEdgeBan: () => undefined,
+        findDeliveryProblem: () => undefined,
+        askDoors: async () => [],
+        nodeValidatedLogins: () => undefined,
+      },
+    ),
+    deliveryTester: buildDeliveryTester(parts, options.delivery),
+    start: async () => {
+      imitateUsers();
+      requireClosedDoors(parts);
+      warnOfOpenSwitches(parts);
+      await parts.leases.start();
+      await delivered.start();
+      await sessions.start();
+      reminders.start();
+    },
+    close: async () => {
+      unsubscribe();
+      await overload.close();
+      reminders.close();
+      sessions.close();
+      guard.close();
+    },
+  };
+}
+
+/** `smtp` delivers by mail, if a relay is configured; `sms` if a gateway is. */
+function transportsOf(config: LoginConfig): readonly Transport[] {
+  return config.twoFactor.delivered.transports.flatMap((one): Transport[] => {
+    if (one === 'smtp') return config.smtp === undefined ? [] : ['email'];
+    return config.sms === undefined ? [] : ['sms'];
+  });
+}
+
+/** Switches that a careful admin wants to be reminded of. */
+function warnOfOpenSwitches({ config, log }: LoginParts): void {
+  const { trustedNetworks, validatedLogins } = config.twoFactor;
+  if (!validatedLogins) log.warn('validated_logins is off: no second factor is asked of anybody');
+  for (const { cidr, nodes } of trustedNetworks)
+    log.warn({ cidr, nodes }, 'no code is asked from a trusted network; the address is the word of the node');
+}
+
+function requireClosedDoors(parts: LoginParts): void {
+  const doors = findOpenDoors(parts);
+  if (doors.length === 0) return;
+  throw new SallyportError('config', 'The self-test found a way past a required second factor', {
+    detail: doors.slice(0, 20).join('; '),
+    hint: 'This is a fault of the program, not of the configuration: report it with this text.',
+  });
+}
+
+/** A deleted or disabled user keeps no lease; one whose password changed finds none, because leases are bound to it. */
+async function endLeasesOfShut(parts: LoginParts, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const user = parts.users.find(name);
+    if (user !== undefined && user.status === 'active') continue;
+    parts.challenges.endAllOf(name);
+    try {
+      await parts.leases.endAllOf(name);
+    } catch (error) {
+      parts.log.error({ err: error, user: name }, 'leases could not be ended');
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import type {
+  AdminReason,
+  LeaseAdmin,
+  LoginExplainer,
+  NodeChangeAdmin,
+  SessionAdmin,
+  TwoFactorAdmin,
+} from '#main-agent/admin/ports.ts';
+import { describeSuspicion } from '#main-agent/two-factor/drift-watch.ts';
+import { buildLoginExplainer, type ExplainedFacts } from './login-explainer.ts';
+import { buildRecord, type LoginParts } from '#main-agent/login/login-parts.ts';
+import type { Capacity } from '#main-agent/passwords/overload.ts';
+import { buildNodeChangeAdmin } from './node-changes.ts';
+import { findPasswordAlone, type PasswordAlone } from './password-alone.ts';
+import { buildTwoFactorAdmin } from './two-factor-admin.ts';
+
+/** What admins may do to logins, as the admin API wants it; that API checks who may. */
+export interface LoginAdmin {
+  readonly sessions: SessionAdmin;
+  readonly leases: LeaseAdmin;
+  readonly twoFactor: TwoFactorAdmin;
+  readonly nodeChanges: NodeChangeAdmin;
+  readonly explainer: LoginExplainer;
+  /** After a ban: nothing goes on of those it shuts out. */
+  endMatching(matches: (username: string, clientIp: string) => boolean, reason: string): Promise<void>;
+  /** After a revocation: nothing of that node goes on. How many sessions were ended. */
+  endNode(node: string, reason: string): Promise<number>;
+  /** A worker that started anew holds none of its old SFTP connections. */
+  endConnectionsOf(node: string, worker: number): Promise<number>;
+  /** By how much the clock jumped, while TOTP pauses for it. */
+  clockProblem(): number | undefined;
+  confirmClock(why: AdminReason): Promise<void>;
+  /** What the password checks are doing. */
+  capacity(): Capacity;
+  /** Whom a password alone lets in. */
+  passwordAlone(): Promise<PasswordAlone>;
+  /** What is wrong with logins as a whole, for `status`. */
+  problems(): readonly string[];
+}
+
+export function buildLoginAdmin(parts: LoginParts, explained: ExplainedFacts): LoginAdmin {
+  const { challenges, driftWatch, guard, leases, overload, passwords, sessions, state } = parts;
+  const twoFactor = buildTwoFactorAdmin(parts);
+  return {
+    sessions,
+    leases: {
+      list: async () => leases.list(),
+      end: (id) => leases.end(id),
+      endAllOf: (username, { actor, reason }) =>
+        leases.endAllOf(username, [
+          {
+            kind: 'audit',
+            record: buildRecord(parts, 'lease.ended', 'ok', { user: username, actor, detail: reason }),
+          },
+        ]),
+    },
+    twoFactor,
+    nodeChanges: buildNodeChangeAdmin(parts, twoFactor),
+    explainer: buildLoginExplainer(parts, explained),
+
+    async endMatching(matches, reason) {
+      challenges.endWhere((one) => matches(one.username, one.clientIp));
+      await leases.endWhere((one) => matches(one.username, one.clientIp));
+      await sessions.endMatching(matches, reason);
+    },
+
+    async endNode(node, reason) {
+      challenges.endWhere((one) => one.node === node);
+      await leases.endWhere((one) => one.node === node);
+      return sessions.endNode(node, reason);
+    },
+
+    endConnectionsOf: (node, worker) => sessions.endConnectionsOf(node, worker, 'the worker started anew'),
+
+    clockProblem: () => guard.check(),
+
+    async confirmClock({ actor, reason }) {
+      await state.commit([
+        { kind: 'audit', record: buildRecord(parts, 'clock.confirmed', 'ok', { actor, detail: reason }) },
+      ]);
+      guard.confirm();
+    },
+
+    capacity: () => overload.capacity(passwords.queue),
+    passwordAlone: () => findPasswordAlone(parts),
+
+    problems: () => {
+      const jumpMs = guard.check();
+      const suspicion = driftWatch.suspicion();
+      return [
+        ...(jumpMs === undefined
+          ? []
+          : [
+              `the clock jumped by ${Math.round(jumpMs / 1000)} s: codes of authenticator apps wait for \`sallyport two-factor confirm-clock\``,
+            ]),
+        ...overload.problems(passwords.queue),
+        ...(suspicion === undefined ? [] : [`${describeSuspicion(suspicion)}: check it (NTP)`]),
+      ];
+    },
+  };
+}

@@ -1,0 +1,135 @@
+import type { AdminReason, TwoFactorAdmin, TwoFactorReport } from '#main-agent/admin/ports.ts';
+import type { Change } from '#main-agent/state/state-store.ts';
+import { bypassTtlMaxMs } from '#main-agent/two-factor/limits.ts';
+import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import { SallyportError } from '#shared/error.ts';
+import { isFactorRequired } from '#main-agent/sessions/account-rules.ts';
+import { findLockOut } from './lock-out.ts';
+import { passwordScope } from '#main-agent/login/first-factor.ts';
+import { importSecret } from './two-factor-import.ts';
+import { buildRecord, codeScope, notifyUser, type LoginParts } from '#main-agent/login/login-parts.ts';
+
+/** What admins may do to a user's second factor. Each is audited in the commit that does it. */
+export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
+  const { challenges, clock, config, departures, leases, sessions, setups, state, users, vault } = parts;
+
+  function requireUser(username: string): EffectiveUser {
+    const user = users.find(username);
+    if (user === undefined) throw new SallyportError('not-found', `There is no user ${username}`);
+    return user;
+  }
+
+  function audit(event: string, user: string, { actor, reason }: AdminReason): Change {
+    return { kind: 'audit', record: buildRecord(parts, event, 'ok', { user, actor, detail: reason }) };
+  }
+
+  function takeAway(username: string, alongside: readonly Change[]): Promise<void> {
+    return vault.reset(username, [
+      { kind: 'end-leases', user: username },
+      { kind: 'end-devices', user: username },
+      { kind: 'clear-failures', scope: codeScope(username) },
+      ...alongside,
+    ]);
+  }
+
+  function giveToAnother(username: string, record: Change): Promise<void> {
+    return departures.end(username, (changes) =>
+      takeAway(username, [forgetWrongPasswords(username), record, ...changes]),
+    );
+  }
+
+  /** What lives in memory. */
+  async function end(username: string, reason: string): Promise<void> {
+    leases.forget(username);
+    challenges.endAllOf(username);
+    setups.end(username);
+    await sessions.endAllOf(username, reason);
+  }
+
+  return {
+    async status(username): Promise<TwoFactorReport> {
+      const user = requireUser(username);
+      const [status, failures] = await Promise.all([
+        vault.status(username),
+        state.failures(codeScope(username)),
+      ]);
+      const nowMs = clock.now();
+      const times = { nowMs, firstLoginAtMs: status.firstLoginAtMs };
+      const { problem, confirmedAt, via, bypass } = status;
+      const lockedUntilMs = failures.lockedUntilMs ?? 0;
+      return {
+        state: status.state,
+        ...(problem === undefined ? {} : { problem }),
+        ...(confirmedAt === undefined ? {} : { confirmedAt }),
+        ...(via === undefined ? {} : { via }),
+        requiredOn: user.protocols.filter((one) => isFactorRequired(user, status.requiredOn, one, times)),
+        recoveryCodesLeft: status.recoveryCodesLeft,
+        failures: failures.inARow,
+        ...(lockedUntilMs > nowMs ? { lockedUntilMs } : {}),
+        ...(bypass === undefined ? {} : { bypassExpiresAtMs: bypass.expiresAtMs }),
+        ...findLockOut(parts, user, status),
+      };
+    },
+
+    warnings: () => [
+      ...(config.twoFactor.validatedLogins
+        ? []
+        : ['validated_logins is off: no code is asked of anybody, whatever stands below']),
+      ...config.twoFactor.trustedNetworks.map(
+        ({ cidr, nodes }) =>
+          `no code is asked from ${cidr} through ${nodes.join(', ')}: the address is the node’s word, so who takes the node over needs no code`,
+      ),
+    ],
+
+    /** Whoever holds the lost factor loses what it opened: sessions, leases, devices, logins under way. */
+    async reset(username, why) {
+      const user = users.find(username);
+      const record = audit('two-factor.reset', username, why);
+      // A name whose user had gone: whoever has it now or next is somebody else.
+      if (departures.isNoted(username)) await giveToAnother(username, record);
+      else await takeAway(username, [record]);
+      await end(username, 'two-factor was reset');
+      if (user !== undefined) notifyUser(parts, user, 'two-factor-reset');
+    },
+
+    async forget(username, why) {
+      await giveToAnother(username, audit('user.forgotten', username, why));
+      await end(username, 'the user was removed');
+    },
+
+    orphans: () => departures.list(),
+
+    expectAnother: (username) => departures.endGrace(username),
+
+    keep: (username, why) => departures.keep(username, [audit('two-factor.kept', username, why)]),
+
+    async unlock(username, why) {
+      requireUser(username);
+      await state.commit([
+        { kind: 'clear-failures', scope: codeScope(username) },
+        forgetWrongPasswords(username),
+        audit('two-factor.unlocked', username, why),
+      ]);
+    },
+
+    importSecret: (request) => importSecret(parts, request, end),
+
+    async makeBypassCode(username, { ttlMs, reEnrol, ...why }) {
+      requireUser(username);
+      if (ttlMs <= 0 || ttlMs > bypassTtlMaxMs)
+        throw new SallyportError('usage', `A bypass code lives at most ${bypassTtlMaxMs / 3_600_000} h`);
+      const problem = departures.findProblem(username);
+      if (problem !== undefined)
+        throw new SallyportError('conflict', 'A code would let nobody in before this name is decided', {
+          detail: problem,
+        });
+      const { code, changes } = await vault.makeBypassCode(username, { ttlMs, reEnrol });
+      await state.commit([...changes, audit('two-factor.bypass-code', username, why)]);
+      return code;
+    },
+  };
+}
+
+function forgetWrongPasswords(username: string): Change {
+  return { kind: 'clear-failures', scope: passwordScope(username), withParts: true };
+}

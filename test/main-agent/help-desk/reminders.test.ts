@@ -1,0 +1,94 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { reminderLooksPerSweep } from '#main-agent/login/limits.ts';
+import { buildRig, buildUser, startMs, withFactor, type Rig } from '../login/rig.ts';
+
+const day = 24 * 3_600_000;
+const both = ['https', 'sftp'] as const;
+const inThirtyDays = new Date(startMs + 30 * day).toISOString().slice(0, 10);
+
+let rig: Rig;
+beforeEach(async () => {
+  rig = await buildRig();
+});
+afterEach(() => rig.close());
+
+function add(name: string, change: Parameters<typeof withFactor>[0] = {}, email = `${name}@example.com`) {
+  const factor = { requiredOn: both, requiredFrom: { date: inThirtyDays }, ...change };
+  rig.users.set(name, buildUser(name, withFactor(factor, { email })));
+}
+const sweep = () => rig.login.reminders.sweep();
+const reminded = () => rig.notices.map(({ username }) => username).toSorted();
+/** One sweep a day, as the timer would at least. */
+async function pass(days: number): Promise<void> {
+  for (let count = 0; count < days; count += 1) {
+    rig.advance(day);
+    await sweep();
+  }
+}
+
+describe('a requirement that begins later', () => {
+  it('is told by mail, with the day, once a week until it begins', async () => {
+    add('anna');
+    await sweep();
+    expect(rig.notices).toEqual([
+      {
+        username: 'anna',
+        address: 'anna@example.com',
+        kind: 'two-factor-due',
+        atMs: startMs,
+        requiredFromMs: Date.parse(`${inThirtyDays}T00:00:00Z`),
+      },
+    ]);
+    await pass(6);
+    expect(rig.notices).toHaveLength(1);
+    await pass(1);
+    expect(rig.notices).toHaveLength(2);
+    await pass(40);
+    expect(rig.notices).toHaveLength(5);
+    expect(rig.state.audit.filter(({ event }) => event === 'two-factor.reminded')).toHaveLength(5);
+  });
+
+  it('is told nobody who has set it up, cannot, has no address, or need not', async () => {
+    add('enrolled');
+    await rig.enrol('enrolled');
+    add('closed', { registration: false });
+    add('nowhere', { requiredOn: [] });
+    add('at once', { requiredFrom: undefined });
+    rig.users.set(
+      'no-address',
+      buildUser('no-address', withFactor({ requiredOn: both, requiredFrom: { date: inThirtyDays } })),
+    );
+    add('new', { requiredFrom: { graceMs: 14 * day } });
+    add('off');
+    await rig.change('off', { status: 'disabled' });
+    await pass(20);
+    expect(reminded()).toEqual([]);
+  });
+
+  it('begins with the first login where it is a grace period', async () => {
+    add('new', { requiredFrom: { graceMs: 14 * day } });
+    await rig.answer(await rig.begin('new'));
+    await sweep();
+    expect(rig.notices).toMatchObject([{ username: 'new', requiredFromMs: startMs + 14 * day }]);
+  });
+
+  it('is told few at a time, and all in the end', async () => {
+    const many = Array.from({ length: 3 * reminderLooksPerSweep - 1 }, (_, index) => `user${index}`);
+    for (const name of many) add(name);
+    for (const count of [1, 2, 3]) {
+      await sweep();
+      expect(rig.notices).toHaveLength(Math.min(many.length, count * reminderLooksPerSweep));
+    }
+    await sweep();
+    expect(reminded()).toEqual(many.toSorted());
+  });
+
+  it('is not told again after a restart of main', async () => {
+    add('anna');
+    await sweep();
+    const again = await rig.restart();
+    await again.login.reminders.sweep();
+    expect(again.notices).toEqual([]);
+    again.close();
+  });
+});
