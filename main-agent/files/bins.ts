@@ -7,14 +7,14 @@ import { componentBytesMax, requireComponents } from '#shared/file-service/virtu
 import type { BinEntry, Params, Result } from '#shared/link/messages.ts';
 import type { AdminReason, BinAdmin, KeptEntry } from '#main-agent/admin/ports.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
-import { denied, notFound, toFileError } from './file-error.ts';
+import { denied, notFound, toFileError } from './storage/file-error.ts';
 import { binFreeShare, pageBytesMax, restoreNamesMax } from './limits.ts';
 import type { Located, Mounted } from './mounts.ts';
 import { operationName } from './operation-name.ts';
 import { isAllowed, requireAllowed, requireFreeName } from './permissions.ts';
 import { isOwnFolder } from './quota.ts';
 import type { FileContext } from './service-context.ts';
-import type { OperationName } from './storage/journal.ts';
+import type { OperationName } from './storage/book/journal.ts';
 import { isSamePlace } from './storage/places.ts';
 import type { Binned, BinOrder, Place, Storage } from './storage/storage.ts';
 

@@ -4,7 +4,7 @@ import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import type { Caller } from './caller.ts';
 import { binOrder, type Bins, describeBinned } from './bins.ts';
-import { denied, isAFolder, taken, toFileError } from './file-error.ts';
+import { denied, isAFolder, taken, toFileError } from './storage/file-error.ts';
 import type { Located, Mounted } from './mounts.ts';
 import type { HandleFinder } from './handle-finder.ts';
 import { operationName } from './operation-name.ts';

@@ -4,7 +4,7 @@ import type { Params, Result } from '#shared/link/messages.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Caller } from './caller.ts';
 import { binOrder, type Bins, describeBinned } from './bins.ts';
-import { badHandle, denied, taken } from './file-error.ts';
+import { badHandle, denied, taken } from './storage/file-error.ts';
 import {
   type HandleFinder,
   requireStillReadable,
@@ -18,7 +18,7 @@ import { isAllowed, requireAllowed, requireAnyAllowed, requireFileName } from '.
 import { isOwnFolder } from './quota.ts';
 import type { FileContext } from './service-context.ts';
 import { Slots } from '#main-agent/turns/slots.ts';
-import type { OperationName } from './storage/journal.ts';
+import type { OperationName } from './storage/book/journal.ts';
 import type { Committed, CommittedUpload, Storage, StoredFile, Upload } from './storage/storage.ts';
 
 export class Copies {

@@ -5,13 +5,13 @@
  */
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { Caller } from './caller.ts';
-import { badHandle, denied } from './file-error.ts';
+import { badHandle, denied } from './storage/file-error.ts';
 import type { Handle } from './handles.ts';
 import type { Located, Mounted, MountTree } from './mounts.ts';
 import { requireAllowed, requireAnyAllowed } from './permissions.ts';
 import { changed, ReadHandle } from './read-handle.ts';
 import type { FileContext } from './service-context.ts';
-import type { Journal, Reader } from './storage/journal.ts';
+import type { Journal, Reader } from './storage/book/journal.ts';
 import type { Storage, StoredFile, Upload } from './storage/storage.ts';
 import { WriteHandle } from './write-handle.ts';
 

@@ -5,7 +5,7 @@
 import { randomInt } from 'node:crypto';
 import { SallyportError } from '#shared/error.ts';
 import type { Caller } from './caller.ts';
-import { badHandle } from './file-error.ts';
+import { badHandle } from './storage/file-error.ts';
 import { handlesMax, handlesPerSessionMax } from './limits.ts';
 import type { FolderPages } from './folder-pages.ts';
 import type { ReadHandle } from './read-handle.ts';

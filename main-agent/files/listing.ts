@@ -5,7 +5,7 @@
 import type { Attributes, Entry } from '#shared/file-service/attributes.ts';
 import { isSallyportError } from '#shared/error.ts';
 import type { Caller } from './caller.ts';
-import { denied, notFound } from './file-error.ts';
+import { denied, notFound } from './storage/file-error.ts';
 import type { Located, MountTree } from './mounts.ts';
 import type { OwnUploads } from './own-uploads.ts';
 import { isAllowed } from './permissions.ts';

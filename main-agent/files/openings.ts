@@ -5,7 +5,7 @@ import type { Result } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
 import type { Caller } from './caller.ts';
 import { binOrder, type Bins, describeBinned } from './bins.ts';
-import { badHandle, denied, notFound, taken, toFileError } from './file-error.ts';
+import { badHandle, denied, notFound, taken, toFileError } from './storage/file-error.ts';
 import type { Ending, Handle } from './handles.ts';
 import { shown } from './listing.ts';
 import type { Located, Mounted } from './mounts.ts';

@@ -20,7 +20,7 @@
  * What a session is uploading over SFTP is its own: attributes, another free name and its removal need write only. So do,
  * for a while, attributes and a free name of the same folder for the file that it made (`finishing.ts`).
  */
-import { isAFolder, denied, taken } from './file-error.ts';
+import { isAFolder, denied, taken } from './storage/file-error.ts';
 import type { Allow } from '#main-agent/users/effective-user.ts';
 import type { Located, Mounted } from './mounts.ts';
 

@@ -4,7 +4,7 @@ import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Asker } from '#shared/link/asker.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import type { Caller } from './caller.ts';
-import { denied, notFound, toFileError } from './file-error.ts';
+import { denied, notFound, toFileError } from './storage/file-error.ts';
 import { FolderPages } from './folder-pages.ts';
 import { copiesAtOnce, surveyAskedEntriesMax, surveysAtOnce } from './limits.ts';
 import { Listing, shown, virtualFolder } from './listing.ts';

@@ -1,5 +1,5 @@
 import { SallyportError } from '#shared/error.ts';
-import { badHandle } from './file-error.ts';
+import { badHandle } from './storage/file-error.ts';
 import type { Ending } from './handles.ts';
 import type { Located } from './mounts.ts';
 import type { ReadRange } from './read-stream.ts';

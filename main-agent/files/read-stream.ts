@@ -4,7 +4,7 @@
  */
 import type { SallyportError } from '#shared/error.ts';
 import { framePayloadBytesMax, type LaneFrame, type LaneStream } from '#shared/link/lane-stream.ts';
-import { toFileError } from './file-error.ts';
+import { toFileError } from './storage/file-error.ts';
 import { readBatchFrames } from './limits.ts';
 import type { RunningStream } from './stream-set.ts';
 import { wait } from './wait.ts';

@@ -8,7 +8,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import { type Params, type Result, type UploadView, uploadsMax } from '#shared/link/messages.ts';
 import type { Caller } from './caller.ts';
-import { denied, notFound, taken } from './file-error.ts';
+import { denied, notFound, taken } from './storage/file-error.ts';
 import { type HandleFinder, requireSamePlace, uploadIdOf } from './handle-finder.ts';
 import { shown } from './listing.ts';
 import { isAllowed, requireAnyAllowed, requireFileName } from './permissions.ts';

@@ -1,5 +1,5 @@
 import type { SallyportError } from '#shared/error.ts';
-import { badHandle } from './file-error.ts';
+import { badHandle } from './storage/file-error.ts';
 
 export interface RunningStream {
   /** Bytes it has sent so far; 0 for one that receives. */

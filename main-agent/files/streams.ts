@@ -8,7 +8,7 @@ import type { StreamHeader } from '#shared/link/messages.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { Caller } from './caller.ts';
 import { type Direction, turnBytesAt } from './bandwidth.ts';
-import { toFileError } from './file-error.ts';
+import { toFileError } from './storage/file-error.ts';
 import { type HandleFinder, requireStillReadable, requireStillWritable } from './handle-finder.ts';
 import { type Pace, type ReadRange, ReadStream } from './read-stream.ts';
 import type { FileContext } from './service-context.ts';

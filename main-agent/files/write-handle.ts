@@ -5,14 +5,14 @@
 import type { SallyportError } from '#shared/error.ts';
 import type { AttributeChange, Precondition } from '#shared/file-service/attributes.ts';
 import { requireComponents, type VirtualPath } from '#shared/file-service/virtual-path.ts';
-import { badHandle, denied } from './file-error.ts';
+import { badHandle, denied } from './storage/file-error.ts';
 import type { Ending } from './handles.ts';
 import { inPlaceDigestBytesMax } from './limits.ts';
 import type { Located } from './mounts.ts';
 import { type Account, isOwnFolder } from './quota.ts';
 import type { BinOrder, Committed, CommitRules, Stored, StoredFile, Upload } from './storage/storage.ts';
 import { StreamSet } from './stream-set.ts';
-import { lengthOf } from './storage/file-bytes.ts';
+import { lengthOf } from './storage/local/file-bytes.ts';
 import { type Digest, UploadDigest } from './upload-digest.ts';
 
 export interface CommitRequest {

@@ -4,7 +4,7 @@
  */
 import type { SallyportError } from '#shared/error.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
-import { toFileError } from './file-error.ts';
+import { toFileError } from './storage/file-error.ts';
 import { writeBatchPieces } from './limits.ts';
 import type { Pace } from './read-stream.ts';
 import type { RunningStream } from './stream-set.ts';

@@ -8,7 +8,7 @@
  */
 import type { AttributeChange, Attributes, Precondition } from '#shared/file-service/attributes.ts';
 import type { Serial } from '#main-agent/turns/serial.ts';
-import type { Journal, OperationName } from './journal.ts';
+import type { Journal, OperationName } from './book/journal.ts';
 import type { UnservedEntries, UnservedKind } from './unserved.ts';
 
 /** Where something is: the folder a mount shows (below the storage's base) and the way from there. Both checked. */

@@ -10,7 +10,7 @@ import { isSallyportError } from '#shared/error.ts';
 import { requireComponents } from '#shared/file-service/virtual-path.ts';
 import { showInvisible } from '#shared/visible-text.ts';
 import { unservedNamesMax } from '../limits.ts';
-import { stagingFolderName } from './staging.ts';
+import { stagingFolderName } from './book/staging-area.ts';
 
 export type UnservedKind = Exclude<UnservedPlace['kind'], 'unlooked'>;
 

@@ -7,9 +7,9 @@ import {
   measuredFreshMs,
   sweepIntervalMs,
 } from '#main-agent/files/limits.ts';
-import { BinFolder } from '#main-agent/files/storage/bin-folder.ts';
-import { FolderHandle } from '#main-agent/files/storage/folder-handle.ts';
-import { LocalStorage } from '#main-agent/files/storage/local.ts';
+import { BinFolder } from '#main-agent/files/storage/local/bin-folder.ts';
+import { FolderHandle } from '#main-agent/files/storage/local/folder-handle.ts';
+import { LocalStorage } from '#main-agent/files/storage/book/booked-storage.ts';
 import type { MountBin } from '#main-agent/users/effective-user.ts';
 import { breakFiles } from '#test/harness/faulty-files.ts';
 import {

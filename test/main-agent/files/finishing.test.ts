@@ -2,7 +2,7 @@ import * as fs from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { Finishing } from '#main-agent/files/finishing.ts';
 import { finishingPerSessionMax } from '#main-agent/files/limits.ts';
-import { LocalStorage } from '#main-agent/files/storage/local.ts';
+import { LocalStorage } from '#main-agent/files/storage/book/booked-storage.ts';
 import type { Allow } from '#main-agent/users/effective-user.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';

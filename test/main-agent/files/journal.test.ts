@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { journalBytesMax, journalRecallMs } from '#main-agent/files/limits.ts';
-import { FolderHandle } from '#main-agent/files/storage/folder-handle.ts';
-import { Journal } from '#main-agent/files/storage/journal.ts';
+import { FolderHandle } from '#main-agent/files/storage/local/folder-handle.ts';
+import { Journal } from '#main-agent/files/storage/book/journal.ts';
 import { buildLog } from '#shared/log.ts';
 import { SettableClock } from './rig.ts';
 

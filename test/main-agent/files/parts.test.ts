@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { Bandwidth, TokenBucket } from '#main-agent/files/bandwidth.ts';
 import { sortCooperatively } from '#main-agent/files/cooperative-sort.ts';
-import { toFileError } from '#main-agent/files/file-error.ts';
+import { toFileError } from '#main-agent/files/storage/file-error.ts';
 import { Slots } from '#main-agent/turns/slots.ts';
 import { KeyLock } from '#main-agent/turns/key-lock.ts';
 import { SallyportError } from '#shared/error.ts';

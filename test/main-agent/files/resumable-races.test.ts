@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
-import { StagingArea } from '#main-agent/files/storage/staging.ts';
+import { StagingArea } from '#main-agent/files/storage/book/staging-area.ts';
 import { uploadsMax } from '#shared/link/messages.ts';
 import { type Client, codesOf, randomContent, startRig, valuesOf } from './rig.ts';
 

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { describe, expect, test, vi } from 'vitest';
 import { surveyAskedEntriesMax } from '#main-agent/files/limits.ts';
-import { FolderHandle } from '#main-agent/files/storage/folder-handle.ts';
+import { FolderHandle } from '#main-agent/files/storage/local/folder-handle.ts';
 import { buildDoctor, type DoctorParts } from '#main-agent/doctor/doctor.ts';
 import { codesOf, mountOf, type Rig, SettableClock, startRig, userOf } from './rig.ts';
 

@@ -4,8 +4,8 @@ import * as fs from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { commitNotesMax, committedMs } from '#main-agent/files/limits.ts';
-import { CommitNotes } from '#main-agent/files/storage/commit-notes.ts';
-import { LocalStorage } from '#main-agent/files/storage/local.ts';
+import { CommitNotes } from '#main-agent/files/storage/book/commit-notes.ts';
+import { LocalStorage } from '#main-agent/files/storage/book/booked-storage.ts';
 import { requestsPerSessionMax } from '#shared/link/limits.ts';
 import { buildLog } from '#shared/log.ts';
 import {

@@ -2,7 +2,7 @@ import builtinFs, * as fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { copiesAtOnce, inPlaceDigestBytesMax } from '#main-agent/files/limits.ts';
-import { LocalStorage } from '#main-agent/files/storage/local.ts';
+import { LocalStorage } from '#main-agent/files/storage/book/booked-storage.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
 import { type Client, mountOf, newFile, resume, type Rig, sha256, startRig, userOf } from './rig.ts';

@@ -4,8 +4,8 @@
  */
 import type { BigIntStats } from 'node:fs';
 import { Serial } from '#main-agent/turns/serial.ts';
-import type { SharedFile } from './storage.ts';
-import { fileId } from './stored.ts';
+import type { SharedFile } from '../storage.ts';
+import { fileId } from '../local/stored.ts';
 
 export class OpenFile implements SharedFile {
   readonly id: string;

@@ -9,19 +9,19 @@ import type { Clock } from '#shared/clock.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { hasErrno, notFound } from '../file-error.ts';
-import { binEntriesPerUserMax, binVersionsMax, copiedVersionBytesMax, copiesAtOnce } from '../limits.ts';
+import { binEntriesPerUserMax, binVersionsMax, copiedVersionBytesMax, copiesAtOnce } from '../../limits.ts';
 import { Slots } from '#main-agent/turns/slots.ts';
-import { BinFolder, type BinNote, randomName } from './bin-folder.ts';
-import { type Jail, lockKey, type Spot } from './jail.ts';
+import { BinFolder, type BinNote, randomName } from '../local/bin-folder.ts';
+import { type Jail, lockKey, type Spot } from '../local/jail.ts';
 import type { Journal, OperationName } from './journal.ts';
 import type { KeyLock } from '#main-agent/turns/key-lock.ts';
-import { renameSpot } from './local-rename.ts';
+import { renameSpot } from './rename.ts';
 import type { OpenFiles } from './open-files.ts';
-import { isBelow, isSamePlace } from './places.ts';
-import type { StagingArea } from './staging.ts';
-import type { Bin, Binned, BinOrder, Place, Stored } from './storage.ts';
-import { fileId } from './stored.ts';
-import { measureTree } from './tree-walk.ts';
+import { isBelow, isSamePlace } from '../places.ts';
+import type { StagingArea } from './staging-area.ts';
+import type { Bin, Binned, BinOrder, Place, Stored } from '../storage.ts';
+import { fileId } from '../local/stored.ts';
+import { measureTree } from '../local/tree-walk.ts';
 
 export interface LocalBinOptions {
   readonly jail: Jail;

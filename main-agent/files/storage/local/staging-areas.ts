@@ -10,8 +10,8 @@ import { hasErrno } from '../file-error.ts';
 import { readText } from './file-bytes.ts';
 import { type FolderHandle, openBeneath } from './folder-handle.ts';
 import type { Jail, Spot } from './jail.ts';
-import { StagingArea, type StagingOptions } from './staging.ts';
-import type { Place } from './storage.ts';
+import { StagingArea, type StagingOptions } from '../book/staging-area.ts';
+import type { Place } from '../storage.ts';
 
 /** In the base's staging folder: the roots of mounts that have one of their own, as JSON. */
 const elsewhereName = 'elsewhere';

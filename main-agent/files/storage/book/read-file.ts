@@ -1,10 +1,10 @@
 import { notFound } from '../file-error.ts';
-import type { Descriptor } from './descriptor.ts';
-import { readBytes } from './file-bytes.ts';
-import type { RegularFile } from './folder-handle.ts';
+import type { Descriptor } from '../local/descriptor.ts';
+import { readBytes } from '../local/file-bytes.ts';
+import type { RegularFile } from '../local/folder-handle.ts';
 import type { OpenFiles } from './open-files.ts';
-import type { Stored, StoredFile } from './storage.ts';
-import { toStored } from './stored.ts';
+import type { Stored, StoredFile } from '../storage.ts';
+import { toStored } from '../local/stored.ts';
 
 /** A regular file opened for reading. It stays the file that was opened, also when another one takes its name. */
 export class LocalFile implements StoredFile {

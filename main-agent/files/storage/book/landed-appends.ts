@@ -3,10 +3,10 @@
  * later the files would not tell any more.
  */
 import { crc32 } from 'node:zlib';
-import { scratchBytes } from '../limits.ts';
-import type { Descriptor } from './descriptor.ts';
-import { readBytes } from './file-bytes.ts';
-import { fileId } from './stored.ts';
+import { scratchBytes } from '../../limits.ts';
+import type { Descriptor } from '../local/descriptor.ts';
+import { readBytes } from '../local/file-bytes.ts';
+import { fileId } from '../local/stored.ts';
 import type { Append } from './writer-notes.ts';
 
 /** `undefined`: a piece of it, or it can't be told. */

@@ -6,18 +6,18 @@ import * as fs from 'node:fs/promises';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import { badHandle, denied, isAFolder, taken } from '../file-error.ts';
-import { moveExclusive } from './exclusive-move.ts';
-import { type FolderHandle, type RegularFile, reopenRegular } from './folder-handle.ts';
-import { type Jail, lockKey, type Spot } from './jail.ts';
+import { moveExclusive } from '../local/exclusive-move.ts';
+import { type FolderHandle, type RegularFile, reopenRegular } from '../local/folder-handle.ts';
+import { type Jail, lockKey, type Spot } from '../local/jail.ts';
 import type { KeyLock } from '#main-agent/turns/key-lock.ts';
 import type { KeptEntry, KeptUploads } from './kept-uploads.ts';
-import type { LocalBin } from './local-bin.ts';
+import type { LocalBin } from './bin-book.ts';
 import type { KeptVersions } from './kept-versions.ts';
 import { requirePrecondition } from './precondition.ts';
-import type { StagedRecord, StagingArea } from './staging.ts';
-import type { Binned, BinOrder, Committed, CommitRules, Stored, Upload } from './storage.ts';
-import { toStored } from './stored.ts';
-import { requireNoTwin } from './twin-names.ts';
+import type { StagedRecord, StagingArea } from './staging-area.ts';
+import type { Binned, BinOrder, Committed, CommitRules, Stored, Upload } from '../storage.ts';
+import { toStored } from '../local/stored.ts';
+import { requireNoTwin } from '../local/twin-names.ts';
 import { type BytesHome, UploadBytes } from './upload-bytes.ts';
 
 /** What an upload needs of the storage it belongs to. */
@@ -123,7 +123,7 @@ export class LocalUpload extends UploadBytes implements Upload {
     if (found !== undefined && existing === undefined) throw taken('a link or special file has that name');
     const part = this.#area.partPath(this.record.id);
     if (existing?.id === this.shared.id) {
-      // An earlier process was killed when it had both its names (`exclusive-move.ts`).
+      // An earlier process was killed when it had both its names (`local/exclusive-move.ts`).
       await fs.unlink(part);
       await folder.sync();
       return { attributes: await this.stat(), created: true, replacedBytes: 0 };

@@ -1,11 +1,11 @@
 import type { Dir, Dirent } from 'node:fs';
 import { notFound } from '../file-error.ts';
-import { pageEntriesMax, statsAtOnce } from '../limits.ts';
+import { pageEntriesMax, statsAtOnce } from '../../limits.ts';
 import type { FolderHandle } from './folder-handle.ts';
-import { stagingFolderName } from './staging.ts';
-import type { FolderItem, Stored, StoredFolder } from './storage.ts';
+import { stagingFolderName } from '../book/staging-area.ts';
+import type { FolderItem, Stored, StoredFolder } from '../storage.ts';
 import { toStored } from './stored.ts';
-import { UnservedCount, whyUnserved, type UnservedEntries } from './unserved.ts';
+import { UnservedCount, whyUnserved, type UnservedEntries } from '../unserved.ts';
 
 /** A folder being read. What is not served is left out, and counted. */
 export class LocalFolder implements StoredFolder {

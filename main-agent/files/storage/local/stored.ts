@@ -2,7 +2,7 @@
 import { hash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { denied, isAFolder, notFound, taken } from '../file-error.ts';
-import type { Stored } from './storage.ts';
+import type { Stored } from '../storage.ts';
 
 const nanosecondsPerMillisecond = 1e6;
 

@@ -6,10 +6,10 @@ import type { Dir, Dirent } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { SallyportError } from '#shared/error.ts';
 import { hasErrno } from '../file-error.ts';
-import { measuredEntriesMax, removedEntriesMax, surveyPieceEntries, walkDepthMax } from '../limits.ts';
+import { measuredEntriesMax, removedEntriesMax, surveyPieceEntries, walkDepthMax } from '../../limits.ts';
 import type { FileName, FolderHandle } from './folder-handle.ts';
-import type { RemoveOptions, SurveyOptions } from './storage.ts';
-import { showName, whyUnserved } from './unserved.ts';
+import type { RemoveOptions, SurveyOptions } from '../storage.ts';
+import { showName, whyUnserved } from '../unserved.ts';
 
 /** Reading a folder while its entries go can skip some on a few file systems: look again, but not for ever. */
 const rescansMax = 8;

@@ -4,8 +4,8 @@
  * and the next process tells by the file whether it did.
  */
 import { z } from 'zod';
-import { uploadRecordSchema } from './staging.ts';
-import type { UploadRecord } from './storage.ts';
+import { uploadRecordSchema } from './staging-area.ts';
+import type { UploadRecord } from '../storage.ts';
 
 /** A file that is written in place. */
 export interface Writer {

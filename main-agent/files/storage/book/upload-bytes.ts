@@ -1,16 +1,16 @@
 import { constants } from 'node:fs';
 import type { AttributeChange } from '#shared/file-service/attributes.ts';
 import { notFound } from '../file-error.ts';
-import { applyChange } from './attribute-change.ts';
-import { Descriptor } from './descriptor.ts';
-import { lengthOf, readBytes, writeBytes } from './file-bytes.ts';
-import type { RegularFile } from './folder-handle.ts';
+import { applyChange } from '../local/attribute-change.ts';
+import { Descriptor } from '../local/descriptor.ts';
+import { lengthOf, readBytes, writeBytes } from '../local/file-bytes.ts';
+import type { RegularFile } from '../local/folder-handle.ts';
 import type { Journal } from './journal.ts';
 import { checksumOf } from './landed-appends.ts';
-import { LocalFile } from './local-file.ts';
+import { LocalFile } from './read-file.ts';
 import type { OpenFile, OpenFiles } from './open-files.ts';
-import type { SharedFile, Stored, StoredFile, UploadRecord } from './storage.ts';
-import { toStored } from './stored.ts';
+import type { SharedFile, Stored, StoredFile, UploadRecord } from '../storage.ts';
+import { toStored } from '../local/stored.ts';
 
 /** What the bytes need of the storage they belong to. */
 export interface BytesHome {

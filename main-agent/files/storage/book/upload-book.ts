@@ -7,21 +7,21 @@ import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { badHandle, notFound, taken } from '../file-error.ts';
-import { journalRecallMs, keptVersionMs } from '../limits.ts';
-import { applyChange, fileMode } from './attribute-change.ts';
-import type { FolderHandle, RegularFile } from './folder-handle.ts';
-import { type Jail, lockKey, type Spot } from './jail.ts';
+import { journalRecallMs, keptVersionMs } from '../../limits.ts';
+import { applyChange, fileMode } from '../local/attribute-change.ts';
+import type { FolderHandle, RegularFile } from '../local/folder-handle.ts';
+import { type Jail, lockKey, type Spot } from '../local/jail.ts';
 import { Journal, type OperationName } from './journal.ts';
 import type { KeyLock } from '#main-agent/turns/key-lock.ts';
 import { type KeptEntry, KeptUploads } from './kept-uploads.ts';
 import { KeptVersions } from './kept-versions.ts';
-import { LocalBin } from './local-bin.ts';
-import { LocalUpload, type UploadHome } from './local-upload.ts';
+import { LocalBin } from './bin-book.ts';
+import { LocalUpload, type UploadHome } from './staged-upload.ts';
 import { OpenFiles } from './open-files.ts';
-import { againIfChanged, LocalWriters } from './local-writers.ts';
-import { isBelow, movedPlace } from './places.ts';
-import { StagingAreas } from './staging-areas.ts';
-import type { StagedRecord, StagingArea } from './staging.ts';
+import { againIfChanged, LocalWriters } from './in-place-writers.ts';
+import { isBelow, movedPlace } from '../places.ts';
+import { StagingAreas } from '../local/staging-areas.ts';
+import type { StagedRecord, StagingArea } from './staging-area.ts';
 import type {
   BeginUpload,
   CommittedUpload,
@@ -34,9 +34,9 @@ import type {
   Upload,
   UploadStart,
   UploadTarget,
-} from './storage.ts';
-import { fileId, requireFileOrNothing, toStored } from './stored.ts';
-import { requireNoTwin } from './twin-names.ts';
+} from '../storage.ts';
+import { fileId, requireFileOrNothing, toStored } from '../local/stored.ts';
+import { requireNoTwin } from '../local/twin-names.ts';
 
 export interface LocalUploadsOptions {
   readonly keepPartialMs: number;

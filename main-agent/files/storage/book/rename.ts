@@ -2,13 +2,13 @@
 import type { BigIntStats } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { isAFolder, taken } from '../file-error.ts';
-import { moveExclusive } from './exclusive-move.ts';
-import type { Spot } from './jail.ts';
+import { moveExclusive } from '../local/exclusive-move.ts';
+import type { Spot } from '../local/jail.ts';
 import type { Intent, Journal } from './journal.ts';
-import type { Binned, Renamed, RenameOptions, Stored } from './storage.ts';
-import { requireId, requireShown, toStored } from './stored.ts';
-import { explainNotEmpty } from './tree-walk.ts';
-import { requireNoTwin } from './twin-names.ts';
+import type { Binned, Renamed, RenameOptions, Stored } from '../storage.ts';
+import { requireId, requireShown, toStored } from '../local/stored.ts';
+import { explainNotEmpty } from '../local/tree-walk.ts';
+import { requireNoTwin } from '../local/twin-names.ts';
 
 export async function renameSpot(
   source: Spot,
@@ -69,7 +69,7 @@ function recallRename(intent: Intent | undefined, there: BigIntStats | undefined
   return { replaced: intent.replaced, replacedBytes: 0, type, movedBytes: bytesOf(stored) };
 }
 
-/** An earlier process was killed when the file had both its names (`exclusive-move.ts`). */
+/** An earlier process was killed when the file had both its names (`local/exclusive-move.ts`). */
 function isHalfMade(intent: Intent | undefined, moved: Stored, there: Stored | undefined): boolean {
   return moved.type === 'file' && moved.id === there?.id && moved.id === intent?.id && !intent.replaced;
 }

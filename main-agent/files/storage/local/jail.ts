@@ -7,7 +7,7 @@ import { SallyportError } from '#shared/error.ts';
 import { hasErrno, isAFolder } from '../file-error.ts';
 import { type FolderHandle, openBeneath } from './folder-handle.ts';
 import { RootCache } from './root-cache.ts';
-import type { Place } from './storage.ts';
+import type { Place } from '../storage.ts';
 import { normalName } from './twin-names.ts';
 
 /** What a missing folder on the way means: nothing there, or nowhere to put something. */

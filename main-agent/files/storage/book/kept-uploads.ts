@@ -1,8 +1,8 @@
 /** What waits in the staging folders, in memory: broken uploads to be resumed, old versions to be put back. */
-import { keptUploadsPerUserMax, keptVersionsPerUserMax } from '../limits.ts';
-import { isBelow, isSamePlace } from './places.ts';
-import type { KeptVersion, StagedRecord, StagingArea } from './staging.ts';
-import type { Place } from './storage.ts';
+import { keptUploadsPerUserMax, keptVersionsPerUserMax } from '../../limits.ts';
+import { isBelow, isSamePlace } from '../places.ts';
+import type { KeptVersion, StagedRecord, StagingArea } from './staging-area.ts';
+import type { Place } from '../storage.ts';
 
 export interface KeptEntry {
   readonly area: StagingArea;

@@ -22,11 +22,11 @@ import {
   copiedVersionBytesMax,
   keptVersionMs,
   stagingRecordBytesMax,
-} from '../limits.ts';
+} from '../../limits.ts';
 import { CommitNotes } from './commit-notes.ts';
-import { readText } from './file-bytes.ts';
-import type { FolderHandle, RegularFile } from './folder-handle.ts';
-import type { Place, UploadRecord } from './storage.ts';
+import { readText } from '../local/file-bytes.ts';
+import type { FolderHandle, RegularFile } from '../local/folder-handle.ts';
+import type { Place, UploadRecord } from '../storage.ts';
 
 /** No user may name it: the virtual tree hides it. */
 export const stagingFolderName = '.sallyport-staging';

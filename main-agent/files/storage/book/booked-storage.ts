@@ -11,20 +11,20 @@ import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { isAFolder } from '../file-error.ts';
-import { applyChange, folderMode } from './attribute-change.ts';
-import { Descriptor } from './descriptor.ts';
-import { FolderHandle } from './folder-handle.ts';
-import { Jail, lockKey } from './jail.ts';
+import { applyChange, folderMode } from '../local/attribute-change.ts';
+import { Descriptor } from '../local/descriptor.ts';
+import { FolderHandle } from '../local/folder-handle.ts';
+import { Jail, lockKey } from '../local/jail.ts';
 import type { Journal, OperationName } from './journal.ts';
 import { KeyLock } from '#main-agent/turns/key-lock.ts';
-import type { LocalBin } from './local-bin.ts';
-import { LocalFile } from './local-file.ts';
-import { LocalFolder } from './local-folder.ts';
-import { renameSpot } from './local-rename.ts';
-import { LocalUploads } from './local-uploads.ts';
-import { isSamePlace } from './places.ts';
+import type { LocalBin } from './bin-book.ts';
+import { LocalFile } from './read-file.ts';
+import { LocalFolder } from '../local/local-folder.ts';
+import { renameSpot } from './rename.ts';
+import { LocalUploads } from './upload-book.ts';
+import { isSamePlace } from '../places.ts';
 import { requirePrecondition } from './precondition.ts';
-import { stagingFolderName } from './staging.ts';
+import { stagingFolderName } from './staging-area.ts';
 import type {
   BeginUpload,
   Binned,
@@ -47,10 +47,10 @@ import type {
   SurveyOptions,
   Upload,
   UploadTarget,
-} from './storage.ts';
-import { requireId, requireShown } from './stored.ts';
-import { measureTree, removeEmptyFolder, removeTree, surveyTree } from './tree-walk.ts';
-import { requireNoTwin } from './twin-names.ts';
+} from '../storage.ts';
+import { requireId, requireShown } from '../local/stored.ts';
+import { measureTree, removeEmptyFolder, removeTree, surveyTree } from '../local/tree-walk.ts';
+import { requireNoTwin } from '../local/twin-names.ts';
 
 export interface LocalStorageOptions {
   readonly name: string;

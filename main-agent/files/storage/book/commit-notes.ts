@@ -4,7 +4,7 @@
  */
 import { requestsPerSessionMax } from '#shared/link/limits.ts';
 import type { Clock } from '#shared/clock.ts';
-import { commitNotesMax, committedMs } from '../limits.ts';
+import { commitNotesMax, committedMs } from '../../limits.ts';
 
 interface Note {
   readonly session: string;

@@ -4,11 +4,11 @@
  */
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
-import { copiesAtOnce } from '../limits.ts';
+import { copiesAtOnce } from '../../limits.ts';
 import { Slots } from '#main-agent/turns/slots.ts';
 import type { KeptUploads } from './kept-uploads.ts';
-import type { KeptVersion, StagingArea } from './staging.ts';
-import type { UploadRecord } from './storage.ts';
+import type { KeptVersion, StagingArea } from './staging-area.ts';
+import type { UploadRecord } from '../storage.ts';
 
 export interface KeptVersionsOptions {
   readonly waiting: KeptUploads;

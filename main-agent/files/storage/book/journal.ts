@@ -12,11 +12,11 @@ import { z } from 'zod';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
-import { journalBytesMax, journalReadBytesMax, journalRecallMs } from '../limits.ts';
-import type { Descriptor } from './descriptor.ts';
-import { readText, writeBytes } from './file-bytes.ts';
-import type { FolderHandle } from './folder-handle.ts';
-import type { UploadRecord } from './storage.ts';
+import { journalBytesMax, journalReadBytesMax, journalRecallMs } from '../../limits.ts';
+import type { Descriptor } from '../local/descriptor.ts';
+import { readText, writeBytes } from '../local/file-bytes.ts';
+import type { FolderHandle } from '../local/folder-handle.ts';
+import type { UploadRecord } from '../storage.ts';
 import {
   type Append,
   type Appended,

@@ -1,11 +1,11 @@
-import type { RegularFile } from './folder-handle.ts';
+import type { RegularFile } from '../local/folder-handle.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { AttributeChange } from '#shared/file-service/attributes.ts';
 import type { KeptVersions } from './kept-versions.ts';
-import type { StagingArea } from './staging.ts';
+import type { StagingArea } from './staging-area.ts';
 import { requirePrecondition } from './precondition.ts';
-import type { Binned, Committed, CommitRules, Upload, UploadRecord } from './storage.ts';
-import { toStored } from './stored.ts';
+import type { Binned, Committed, CommitRules, Upload, UploadRecord } from '../storage.ts';
+import { toStored } from '../local/stored.ts';
 import { type BytesHome, UploadBytes } from './upload-bytes.ts';
 
 /** What it needs of the storage it belongs to. */

@@ -5,20 +5,28 @@
 import { constants } from 'node:fs';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import { hasErrno, taken, toFileError } from '../file-error.ts';
-import { vanishedTriesMax } from '../limits.ts';
-import { fileMode } from './attribute-change.ts';
-import type { Descriptor } from './descriptor.ts';
-import { type DirectHome, DirectUpload } from './direct-upload.ts';
-import { type RegularFile, reopenRegular } from './folder-handle.ts';
-import type { Jail, Spot } from './jail.ts';
+import { vanishedTriesMax } from '../../limits.ts';
+import { fileMode } from '../local/attribute-change.ts';
+import type { Descriptor } from '../local/descriptor.ts';
+import { type DirectHome, DirectUpload } from './in-place-upload.ts';
+import { type RegularFile, reopenRegular } from '../local/folder-handle.ts';
+import type { Jail, Spot } from '../local/jail.ts';
 import type { KeptUploads } from './kept-uploads.ts';
 import { landedBytes } from './landed-appends.ts';
-import type { LocalBin } from './local-bin.ts';
-import type { LocalUpload } from './local-upload.ts';
-import { isBelow, isSamePlace, movedPlace } from './places.ts';
-import type { BeginUpload, Binned, JoinUpload, Place, Upload, UploadRecord, UploadStart } from './storage.ts';
-import { fileId, requireFileOrNothing } from './stored.ts';
-import { requireNoTwin } from './twin-names.ts';
+import type { LocalBin } from './bin-book.ts';
+import type { LocalUpload } from './staged-upload.ts';
+import { isBelow, isSamePlace, movedPlace } from '../places.ts';
+import type {
+  BeginUpload,
+  Binned,
+  JoinUpload,
+  Place,
+  Upload,
+  UploadRecord,
+  UploadStart,
+} from '../storage.ts';
+import { fileId, requireFileOrNothing } from '../local/stored.ts';
+import { requireNoTwin } from '../local/twin-names.ts';
 import type { Append, Writer } from './writer-notes.ts';
 
 /** What writers in place need of the storage they belong to. */
