@@ -98,7 +98,7 @@ export function buildDmzSchema(context: PathContext) {
 
 export type DmzConfig = z.output<ReturnType<typeof buildDmzSchema>>;
 
-export interface LoadOptions {
+interface LoadOptions {
   /** $CREDENTIALS_DIRECTORY, where systemd set it. */
   readonly credentials?: string;
 }

@@ -21,7 +21,7 @@ import type { System } from '#shared/process/node-process.ts';
 import { Secret } from '#shared/secret.ts';
 
 /** The DMZ node, put together. Plain wiring: what each part does is in its folder. */
-export interface DmzSurroundings {
+interface DmzSurroundings {
   readonly clock: Clock;
   readonly log: Log;
   readonly inherited: InheritedSockets;

@@ -186,5 +186,3 @@ export const twoFactorSchema = z
     selfService: s.self_service,
     attempts: s.attempts,
   }));
-
-export type TwoFactorConfig = z.output<typeof twoFactorSchema>;

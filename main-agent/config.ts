@@ -358,7 +358,7 @@ function adminProblems(admin: {
 
 export type MainAgentConfig = z.output<ReturnType<typeof buildMainAgentSchema>>;
 
-export interface LoadOptions {
+interface LoadOptions {
   /** $CREDENTIALS_DIRECTORY, where systemd set it. */
   readonly credentials?: string;
 }

@@ -8,7 +8,7 @@ import { SallyportError } from '#shared/error.ts';
  * and the folder synced. The temporary name starts with a dot and has no `.yaml`, so that no reader takes it for one.
  */
 
-export interface WriteOptions {
+interface WriteOptions {
   /** Permission bits of a new file. */
   readonly mode: number;
   /** Rejects `exists` instead of replacing. */

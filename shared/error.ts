@@ -7,7 +7,7 @@
  */
 
 /** Everything about authentication before the first factor is right is `refused`: one word, no reason (S-07). */
-export type LoginErrorCode =
+type LoginErrorCode =
   | 'refused'
   | 'challenge-gone'
   | 'delivery-failed'
@@ -41,7 +41,7 @@ export type FileErrorCode =
   | 'unsupported'
   | 'io-error';
 
-export type LinkErrorCode =
+type LinkErrorCode =
   | 'no-session'
   | 'setup-required'
   | 'link-down'
@@ -53,10 +53,10 @@ export type LinkErrorCode =
   | 'protocol-violation'
   | 'internal';
 
-export type SetupErrorCode = 'config' | 'pairing' | 'conflict' | 'usage';
+type SetupErrorCode = 'config' | 'pairing' | 'conflict' | 'usage';
 
 /** Only the admin API says these. */
-export type AdminErrorCode = 'not-authenticated' | 'precondition-required';
+type AdminErrorCode = 'not-authenticated' | 'precondition-required';
 
 export type ErrorCode = LoginErrorCode | FileErrorCode | LinkErrorCode | SetupErrorCode | AdminErrorCode;
 
@@ -72,10 +72,10 @@ export const weaknesses = [
   'key-too-short',
   'key-comment',
 ] as const;
-export type Weakness = (typeof weaknesses)[number];
+type Weakness = (typeof weaknesses)[number];
 
 /** What there is too much of for one archive, in a word: files in it, folders below each other, names asked for, archives at once. */
-export type ArchiveBound = 'entries' | 'depth' | 'names' | 'archives';
+type ArchiveBound = 'entries' | 'depth' | 'names' | 'archives';
 
 /** Facts a client program may act on. Never secret, never free text. */
 export interface ErrorData {
@@ -96,7 +96,7 @@ export interface ErrorData {
   readonly unserved?: number;
 }
 
-export interface ErrorOptions {
+interface ErrorOptions {
   /** Private: what happened, with the values. */
   readonly detail?: string;
   /** Private: what to do about it. */

@@ -4,7 +4,7 @@ import { showInvisibleInLine } from './visible-text.ts';
 
 /** Structured JSON logs, one line a record; what a terminal would obey is escaped, so a name can't forge a line or paint one. */
 export type Log = Logger;
-export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
 
 export function buildLog(level: LogLevel, base: Readonly<Record<string, string>>): Log {
   const budget = new LineBudget();

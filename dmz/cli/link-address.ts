@@ -6,7 +6,7 @@ import type { NetworkInterfaceInfo } from 'node:os';
  * outer interface must not get it by accident.
  */
 
-export const linkPortDefault = 8444;
+const linkPortDefault = 8444;
 
 export function chooseLinkAddress(
   interfaces: Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>,

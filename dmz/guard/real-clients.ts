@@ -29,7 +29,7 @@ export interface RealClientsOptions {
   readonly waitingMax?: number | undefined;
 }
 
-export interface RealClients {
+interface RealClients {
   /**
    * `socket`: as the listener has it, before a byte of it was read. `admit` is called once, with the header read off and
    * none of the client's own bytes taken; never for a connection that is cut.

@@ -17,7 +17,7 @@ import { isInRanges, parseRanges, plainAddress, sourceOf } from './source.ts';
 /** Often enough to see an attack going on, rare enough not to fill the audit with it. */
 const limitReportEveryMs = 60_000;
 
-export interface SourceGuardOptions {
+interface SourceGuardOptions {
   readonly link: Pick<MainLink, 'policy' | 'onPolicy' | 'onDoorAsked' | 'report'>;
   readonly clock: Clock;
   readonly log: Log;

@@ -19,7 +19,7 @@ import {
 
 export type EdgeReport = Omit<UnsignedEdgeEvent, 'boot' | 'sequence' | 'atMs'>;
 
-export interface EdgeReportsOptions {
+interface EdgeReportsOptions {
   readonly node: string;
   readonly worker: number;
   readonly boot: string;

@@ -49,7 +49,7 @@ import {
 import type { LinkBinding, MainLink } from './main-link.ts';
 import { Parking } from './parking.ts';
 
-export interface LinkClientOptions {
+interface LinkClientOptions {
   readonly nodeName: string;
   readonly worker: number;
   /** Link port of each worker, for main to dial; asked at each hello. */

@@ -39,14 +39,14 @@ import type { Clock } from '#shared/clock.ts';
 import type { Secret } from '#shared/secret.ts';
 
 /** What authentication needs of the transport below it. */
-export interface AuthenticationPeer {
+interface AuthenticationPeer {
   send(payload: Buffer): void;
   disconnect(reason: number, text: string): void;
   readonly sessionId: Buffer;
   readonly isDead: boolean;
 }
 
-export interface AuthenticationOptions extends LoginStepsOptions {
+interface AuthenticationOptions extends LoginStepsOptions {
   readonly peer: AuthenticationPeer;
   readonly banner: string | undefined;
   readonly clock: Clock;

@@ -14,7 +14,7 @@ import type { Clock } from '#shared/clock.ts';
 import type { ClientAddress } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 
-export interface ConnectionOptions {
+interface ConnectionOptions {
   readonly socket: Socket;
   /** Who it really is; behind a balancer the socket knows only the balancer. */
   readonly peer: Endpoint;

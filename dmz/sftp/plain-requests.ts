@@ -22,7 +22,7 @@ import type { AttributeChange, OpenMode } from '#shared/file-service/attributes.
 import { parseVirtualPath, type VirtualPath } from '#shared/file-service/virtual-path.ts';
 
 /** Every request but the two that carry file content, which the session answers without a promise each. */
-export type PlainRequest = Exclude<SftpRequest, { type: 'init' | 'read' | 'write' }>;
+type PlainRequest = Exclude<SftpRequest, { type: 'init' | 'read' | 'write' }>;
 type RequestOf<T extends PlainRequest['type']> = Extract<PlainRequest, { type: T }>;
 
 /**

@@ -19,7 +19,7 @@ export type PlaceKind =
   /** Names a handle, whose own order is kept elsewhere: waits for the changes before it. */
   | 'handle-question';
 
-export interface Place {
+interface Place {
   /** Resolves when the request may act. Rejected if it never will. */
   readonly turn: Promise<void>;
   /** The request is answered. Once. */
@@ -27,7 +27,7 @@ export interface Place {
 }
 
 /** READs and WRITEs under way that came between two requests which wait for such. */
-export interface Stretch {
+interface Stretch {
   readonly number: number;
   reads: number;
   writes: number;

@@ -16,7 +16,7 @@ import type { Clock } from '#shared/clock.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 
-export interface SftpSessionOptions {
+interface SftpSessionOptions {
   readonly channel: ByteChannel;
   /** The proof that somebody is signed in; every operation goes through it. */
   readonly files: FileClient;

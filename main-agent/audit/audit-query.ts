@@ -16,7 +16,7 @@ export interface AuditFilter {
   readonly until?: string | undefined;
 }
 
-export interface NumberedAuditRecord {
+interface NumberedAuditRecord {
   readonly sequence: number;
   readonly record: AuditRecord;
 }

@@ -13,7 +13,7 @@ import { checkpointCloseMs, checkpointIntervalMs } from './limits.ts';
  * nodes, and sent where the configuration says. A target that fails gets the next one: a newer head says more.
  */
 
-export interface CheckpointsOptions {
+interface CheckpointsOptions {
   readonly main: string;
   readonly auditFile: string;
   readonly privateKey: KeyObject;

@@ -25,7 +25,7 @@ import type { AuditRecord } from '#main-agent/state/audit-record.ts';
  * Trust: events are the node's word; what strangers chose in them is text.
  */
 
-export interface EdgeEventsOptions {
+interface EdgeEventsOptions {
   readonly state: Pick<StateStore, 'commit' | 'edgePosition'>;
   /** Two while keys are rotated; none of a node that is not trusted. */
   readonly publicKeysOf: (node: string) => readonly KeyObject[];

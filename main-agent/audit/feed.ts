@@ -15,7 +15,7 @@ import { RotatingFile } from './rotating-file.ts';
  * retry.
  */
 
-export interface AuditFeedOptions {
+interface AuditFeedOptions {
   readonly state: Pick<StateStore, 'auditAfter' | 'auditExtent' | 'commit' | 'onAudit'>;
   /** Made if missing, mode 0600. */
   readonly file: string;

@@ -4,7 +4,7 @@ import { lineBytesMax } from './limits.ts';
 
 /** Lines of an audit file: all of them, the first, the last. */
 
-export interface FileLine {
+interface FileLine {
   readonly text: string;
   /** From 1. */
   readonly number: number;

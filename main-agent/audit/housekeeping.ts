@@ -12,7 +12,7 @@ import { isRestoreRecord } from './verify.ts';
  * records in state.db that are old and durable in a full file.
  */
 
-export interface HousekeepingOptions {
+interface HousekeepingOptions {
   readonly state: Pick<StateStore, 'auditExtent' | 'commit'>;
   readonly file: string;
   readonly keepMs: number;

@@ -15,7 +15,7 @@ import type { AuditRecord } from '#main-agent/state/audit-record.ts';
  * Events of the edge have their own bound, kept where their order is (edge-events.ts).
  */
 
-export interface NodeBudgetOptions {
+interface NodeBudgetOptions {
   readonly clock: Clock;
   readonly log: Log;
   /** Durable when it resolves. */

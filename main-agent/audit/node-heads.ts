@@ -11,7 +11,7 @@ export interface NodeHead extends ChainHead {
   readonly worker: number;
 }
 
-export interface NodeHeadsOptions {
+interface NodeHeadsOptions {
   readonly head: () => ChainHead;
   /** A node contradicts the audit; once for each head it names. */
   readonly onContradiction: (node: string, detail: string) => void;

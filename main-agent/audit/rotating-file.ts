@@ -13,7 +13,7 @@ import type { AuditRecord } from '#main-agent/state/audit-record.ts';
  * them and is in the state is kept, what the state has beyond them is written by the feed.
  */
 
-export interface RotatingFileOptions {
+interface RotatingFileOptions {
   /** Made if missing, mode 0600. */
   readonly file: string;
   readonly rotateBytes: number;
@@ -23,7 +23,7 @@ export interface RotatingFileOptions {
   readonly log: Log;
 }
 
-export interface NumberedRecord {
+interface NumberedRecord {
   readonly sequence: number;
   readonly record: AuditRecord;
 }

@@ -33,14 +33,14 @@ export interface AuditWhole {
   readonly endsAmidLine: boolean;
 }
 
-export interface ToldRestore {
+interface ToldRestore {
   /** Number of the record that says so. */
   readonly record: number;
   readonly what: 'state' | 'audit';
   readonly detail: string;
 }
 
-export interface AuditBroken {
+interface AuditBroken {
   readonly ok: false;
   /** The first broken record: file, and line in it, from 1. */
   readonly file: string;
@@ -50,7 +50,7 @@ export interface AuditBroken {
   readonly head: ChainHead;
 }
 
-export type AuditVerdict = AuditWhole | AuditBroken;
+type AuditVerdict = AuditWhole | AuditBroken;
 
 /** While main turns files over, names move under the reader. */
 const attemptsMax = 3;

@@ -25,7 +25,7 @@ export interface EdgeBan {
   readonly untilMs: number;
 }
 
-export interface BanWish {
+interface BanWish {
   readonly address?: string;
   readonly user?: string;
   readonly reason: string;
@@ -33,7 +33,7 @@ export interface BanWish {
   readonly forMs: number;
 }
 
-export interface BansOptions {
+interface BansOptions {
   readonly state: Pick<StateStore, 'commit' | 'kept'>;
   readonly neverBan: readonly string[];
   /** Tells every node the present policy. */

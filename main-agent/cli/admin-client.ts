@@ -27,7 +27,7 @@ const codes: Readonly<Record<number, ErrorCode>> = {
   503: 'busy',
 };
 
-export interface AdminClient {
+interface AdminClient {
   /** The answer's JSON; undefined when it had none. */
   call(method: string, path: string, options?: CallOptions): Promise<unknown>;
   close(): Promise<void>;

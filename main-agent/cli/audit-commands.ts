@@ -81,7 +81,7 @@ export function addAuditCommands(program: Command, context: CommandContext): voi
 }
 
 /** The file named, or the one that the configuration names. */
-export async function findAuditFile(context: CommandContext, named: string | undefined): Promise<string> {
+async function findAuditFile(context: CommandContext, named: string | undefined): Promise<string> {
   if (named !== undefined) return resolve(context.folder, named);
   return (await loadMainAgentConfig(await requireConfigFile(context))).audit.file;
 }
@@ -110,7 +110,7 @@ function readFilter(options: FilterOptions, nowMs: number): AuditFilter {
   };
 }
 
-export type NumberedFacts = Readonly<{ sequence: number; record: Readonly<Record<string, unknown>> }>;
+type NumberedFacts = Readonly<{ sequence: number; record: Readonly<Record<string, unknown>> }>;
 
 const columns = ['time', 'event', 'outcome', 'user', 'actor', 'node', 'clientIp', 'rule', 'reference'];
 

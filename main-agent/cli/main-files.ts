@@ -12,7 +12,7 @@ import { join } from 'node:path';
 const vaultKeyBytes = 32;
 
 /** What `main init` is told. */
-export interface MainPlace {
+interface MainPlace {
   readonly name: string;
   /**
    * For the units of configs/systemd: keys are handed over, and what main writes lies apart from its configuration, in

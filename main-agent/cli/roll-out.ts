@@ -8,7 +8,7 @@ import { formatTable } from './table.ts';
 
 type RollOutUser = z.output<typeof rollOutRow>;
 
-export interface RollOut {
+interface RollOut {
   readonly summary: ReturnType<typeof summarise>;
   readonly warnings: readonly string[];
   readonly users: readonly RollOutUser[];

@@ -22,7 +22,7 @@ import { addUserCommands } from './user-commands.ts';
 
 /** The `sallyport` command of the main node. */
 
-export interface Surroundings {
+interface Surroundings {
   readonly terminal: Terminal;
   /** Where relative paths count from. */
   readonly folder: string;

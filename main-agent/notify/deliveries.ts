@@ -10,7 +10,7 @@ export interface LastDelivery {
   readonly problem: string | undefined;
 }
 
-export interface DeliveryCount {
+interface DeliveryCount {
   readonly transport: Transport;
   readonly result: 'ok' | 'failed';
   readonly count: number;

@@ -14,7 +14,7 @@ import { buildSmsGateway, type SmsOptions } from './sms.ts';
 
 type FromFile<T> = Omit<T, 'password'> & { readonly passwordFile?: string | undefined };
 
-export interface NotifyOptions {
+interface NotifyOptions {
   readonly smtp: FromFile<SmtpOptions> | undefined;
   readonly sms: FromFile<SmsOptions> | undefined;
   readonly emailTemplate: EmailTemplate;
@@ -25,7 +25,7 @@ export interface NotifyOptions {
   readonly log: Log;
 }
 
-export interface Notify {
+interface Notify {
   readonly delivery: CodeDelivery;
   readonly notifier: AccountNotifier;
   /** Why the mail relay can't be used; undefined: it can, or there is none. */

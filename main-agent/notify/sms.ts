@@ -32,7 +32,7 @@ export interface SmsOptions {
 }
 
 /** `*` in a text stands for anything; case makes no difference. */
-export interface AnswerPatterns {
+interface AnswerPatterns {
   readonly status: readonly number[];
   readonly body: readonly string[];
 }

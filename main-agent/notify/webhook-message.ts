@@ -9,7 +9,7 @@ import { showInvisible } from '#shared/visible-text.ts';
  * One event as a webhook gets it, signed as Standard Webhooks has it (standardwebhooks.com): HMAC-SHA256 over id, time
  * of sending and body, so that a receiver can refuse what is forged or old. The id stays the same when it is sent again.
  */
-export interface WebhookMessage {
+interface WebhookMessage {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }

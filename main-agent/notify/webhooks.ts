@@ -3,13 +3,13 @@ import { Secret } from '#shared/secret.ts';
 import { Webhook, type WebhookOptions } from './webhook.ts';
 import { parseWebhookSecret } from './webhook-message.ts';
 
-export interface WebhookConfig {
+interface WebhookConfig {
   readonly url: string;
   readonly events: readonly string[];
   readonly secretFile: string;
 }
 
-export interface Webhooks {
+interface Webhooks {
   problems(): readonly string[];
   close(): Promise<void>;
 }

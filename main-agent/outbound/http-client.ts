@@ -10,12 +10,12 @@ import { Agent, request } from 'undici';
  */
 
 /** From the first packet to the last byte of the answer. */
-export const timeoutDefaultMs = 10_000;
+const timeoutDefaultMs = 10_000;
 /** The admin API answers with a page of records. */
 const answerBytesDefault = 8 * 1024 * 1024;
 const connectionsPerHostMax = 8;
 
-export interface OutboundRequest {
+interface OutboundRequest {
   readonly url: URL;
   readonly method: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -28,7 +28,7 @@ export interface OutboundRequest {
   readonly answerBytesMax?: number;
 }
 
-export interface OutboundAnswer {
+interface OutboundAnswer {
   readonly status: number;
   /** Names in lower case; of a repeated header the first. */
   readonly headers: Readonly<Record<string, string>>;
@@ -44,7 +44,7 @@ export interface OutboundClient {
   close(): Promise<void>;
 }
 
-export interface OutboundOptions {
+interface OutboundOptions {
   /** Every request goes to this unix socket, whatever host it names. */
   readonly socketPath?: string;
   /** PEM; what HTTPS servers are trusted by instead of the system's authorities. */

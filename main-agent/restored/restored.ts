@@ -10,7 +10,7 @@ import { findOlderAudit, findOlderState } from './witnesses.ts';
  * recovery code, a revoked token, a session that was signed out would be good again, so main refuses to start until a
  * person accepts the restore with a reason; then nothing of that is good.
  */
-export interface RestoredParts extends AcceptanceParts {
+interface RestoredParts extends AcceptanceParts {
   readonly stateFile: string;
   /** The reason that `--accept-restored-state` was given. */
   readonly accept: string | undefined;

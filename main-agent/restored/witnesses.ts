@@ -16,7 +16,7 @@ import type { StateStore } from '#main-agent/state/state-store.ts';
  * one of the two back makes it otherwise.
  */
 
-export interface Known {
+interface Known {
   /** Who knows: a file. */
   readonly by: string;
   readonly sequence: number;
@@ -67,7 +67,7 @@ export interface ToldRecord {
 }
 
 /** What the files hold beyond the state. */
-export interface Told {
+interface Told {
   /** Their chain goes on from the state's last record, and is whole. */
   readonly continues: boolean;
   /** Number of the last one. */

@@ -5,7 +5,7 @@ import type { Method, Protocol } from '#shared/login.ts';
  * `partial`: one that its client ended before the whole was moved.
  */
 export const auditOutcomes = ['ok', 'refused', 'failed', 'cut', 'partial'] as const;
-export type AuditOutcome = (typeof auditOutcomes)[number];
+type AuditOutcome = (typeof auditOutcomes)[number];
 
 /**
  * One security decision or file event: who, what, from where, through which node, by which rule, how it ended.
@@ -50,7 +50,7 @@ export interface AuditRecord {
   readonly edge?: EdgePosition;
 }
 
-export interface EdgePosition {
+interface EdgePosition {
   readonly worker: number;
   /** The node's process; its count starts at 1 with each. */
   readonly boot: string;

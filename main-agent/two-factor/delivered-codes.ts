@@ -18,7 +18,7 @@ import { within } from './within.ts';
  * before anybody is asked for it, as an HMAC under the vault key. So is its use (`use-code`).
  */
 
-export interface DeliveredSettings {
+interface DeliveredSettings {
   /** In order of preference. */
   readonly transports: readonly Transport[];
   readonly length: number;
@@ -38,7 +38,7 @@ export interface Recipient {
 }
 
 /** What the prompt may say. */
-export interface DeliveryView {
+interface DeliveryView {
   readonly method: Transport;
   /** Masked address. */
   readonly hint: string;
@@ -62,7 +62,7 @@ interface LivingCode {
   sending: Promise<void>;
 }
 
-export type DeliveredMatch =
+type DeliveredMatch =
   | { readonly kind: 'right'; readonly id: string; readonly method: Transport }
   | { readonly kind: 'used' | 'wrong' };
 

@@ -5,7 +5,7 @@ import { driftAgreementSteps, driftSuspectUsers, driftUsersMax, driftWindowMs } 
  * Tells a wrong clock of ours from the wrong clocks of phones: one user's drift is a phone, the same drift of many is
  * main. Only says so; codes beyond the skew stay refused, whoever is wrong.
  */
-export interface ClockSuspicion {
+interface ClockSuspicion {
   readonly users: number;
   /** What the phones' clocks are ahead of ours; negative: behind. */
   readonly driftSeconds: number;

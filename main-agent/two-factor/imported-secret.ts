@@ -11,7 +11,7 @@ import type { TotpSettings } from './totp.ts';
 const secretBytesMin = 16;
 const secretBytesMax = 128;
 
-export interface ImportedSecret {
+interface ImportedSecret {
   readonly secret: Secret<Buffer>;
   /** Whose it is, as the URI's label says. */
   readonly account: string | undefined;

@@ -15,7 +15,7 @@ import type { EnrolmentSource, UserSource } from './user-source.ts';
  * over, however soon after the user's return it is.
  */
 
-export interface DeparturesOptions {
+interface DeparturesOptions {
   readonly state: Pick<StateStore, 'commit' | 'departures' | 'rememberedNames'>;
   readonly users: Pick<UserSource, 'isGiven' | 'isLoaded' | 'onChange'>;
   readonly enrolments: Pick<EnrolmentSource, 'list'>;

@@ -18,7 +18,7 @@ import type { YamlUsers } from './yaml-users.ts';
  */
 
 /** Of a new file: it may hold a password hash. */
-export const newFileMode = 0o600;
+const newFileMode = 0o600;
 /** Of `groups/`, when the first group comes. */
 const groupsFolderMode = 0o750;
 

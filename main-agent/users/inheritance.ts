@@ -137,7 +137,7 @@ function distinct<T>(values: readonly T[]): readonly T[] {
   return new Set(values).size === values.length ? values : [...new Set(values)];
 }
 
-export interface BuildOptions {
+interface BuildOptions {
   readonly username: string;
   /** All groups in the order they were laid over each other. */
   readonly groups: readonly string[];

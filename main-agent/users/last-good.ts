@@ -5,7 +5,7 @@ import { ensureFolder, isErrno } from '#main-agent/durable-file.ts';
 import { groupsFolder, hashOctets } from './user-file.ts';
 import { readIfThere } from './user-folder.ts';
 
-export interface GoodFile {
+interface GoodFile {
   readonly relative: string;
   readonly source: string;
   /** Of the octets that were found good. */

@@ -11,7 +11,7 @@ export interface ValueOrigin {
   readonly line: number;
 }
 
-export interface LayerText {
+interface LayerText {
   readonly file: string;
   readonly text: string;
 }

@@ -25,7 +25,7 @@ export interface StorePlan {
   readonly unchanged: number;
 }
 
-export interface PlannedFile {
+interface PlannedFile {
   /** `alice.yaml`, `groups/partners.yaml`, `_default.yaml`. */
   readonly file: string;
   readonly action: 'add' | 'change' | 'remove';
@@ -34,7 +34,7 @@ export interface PlannedFile {
 }
 
 /** A value that is not there is undefined; `[secret]` for a password hash. */
-export interface PlannedKey {
+interface PlannedKey {
   readonly key: string;
   readonly old: unknown;
   readonly new: unknown;

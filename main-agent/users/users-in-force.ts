@@ -23,7 +23,7 @@ import { foldUsername } from './username.ts';
  * and its groups exist and do not contain each other; otherwise its last good version counts (S-14).
  */
 
-export interface InForceOptions {
+interface InForceOptions {
   readonly defaultUploads: Mount['uploads'];
   readonly defaultBinMs: number | undefined;
   readonly brokenUserFile: 'keep_last_good' | 'refuse';

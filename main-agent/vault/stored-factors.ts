@@ -13,7 +13,7 @@ export interface StoredFactor {
   readonly problem: string | undefined;
 }
 
-export interface StoredFactorOptions {
+interface StoredFactorOptions {
   readonly enrolments: EnrolmentSource;
   /** Why what is stored under a name may be another person's. */
   readonly departures: Pick<Departures, 'findProblem'>;

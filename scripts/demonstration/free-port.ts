@@ -18,7 +18,7 @@ const boundHandle = z.custom<{
   getsockname(out: { port?: number }): number;
   close(): void;
 }>((handle) => typeof handle === 'object' && handle !== null && 'getsockname' in handle);
-export type BoundHandle = z.output<typeof boundHandle>;
+type BoundHandle = z.output<typeof boundHandle>;
 
 /** What node:cluster makes its shared sockets with; there is no public name for "bind and don't accept". */
 const bind = z

@@ -22,12 +22,12 @@ import type { DemoUser } from './users.ts';
  * Makes the folder of a demo: keys, configuration of all nodes, users with passwords and second factors. What is
  * there already stays; only a DMZ node's configuration is written at each start, because its ports are options.
  */
-export interface DoorPorts {
+interface DoorPorts {
   readonly httpsPort: number;
   readonly sftpPort: number;
 }
 
-export interface ProvisionOptions extends DoorPorts {
+interface ProvisionOptions extends DoorPorts {
   /** With it the site has a second DMZ node. */
   readonly second?: DoorPorts;
   readonly users: readonly DemoUser[];

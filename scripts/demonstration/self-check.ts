@@ -10,7 +10,7 @@ import { checkSftpWithLibrary, checkSftpWithOpenSsh } from './self-check-sftp.ts
  * Proves on real input that what was just started works: a login with a one-time code, an upload and a download,
  * over both doors, as a user of its own whose traces nobody else sees.
  */
-export interface SelfCheckTarget {
+interface SelfCheckTarget {
   readonly https: string;
   readonly caFile: string;
   readonly sftp: { readonly host: string; readonly port: number; readonly hostKey: string };

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
  * How systemd starts a node, for those who start it without systemd: arguments and environment stand in its unit file
  * and nowhere else, so what is shown and tested is what is deployed.
  */
-export interface ServiceCommand {
+interface ServiceCommand {
   /** Of Node, the program and its own arguments included. */
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;

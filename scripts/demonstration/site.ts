@@ -41,7 +41,7 @@ export interface Site {
   stop(): Promise<void>;
 }
 
-export interface SiteOptions {
+interface SiteOptions {
   readonly dir: string;
   /** 0: a free one. */
   readonly httpsPort: number;

@@ -16,7 +16,7 @@ export interface Mutant {
   readonly changed: string;
 }
 
-export interface MutatedSource {
+interface MutatedSource {
   readonly mutants: readonly Mutant[];
   /** The source in which `globalThis.__mutant(first + index)` switches mutant `index` on. */
   build(first: number): string;

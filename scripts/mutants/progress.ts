@@ -11,7 +11,7 @@ export interface Plan {
   readonly mutants: readonly number[];
 }
 
-export type Step =
+type Step =
   /** A test ran with no mutant on, and reached these. */
   | { readonly kind: 'reached'; readonly mutants: readonly number[] }
   | { readonly kind: 'try'; readonly mutant: number; readonly test: string }

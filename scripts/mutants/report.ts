@@ -12,7 +12,7 @@ export interface Result extends Mutant {
 }
 
 /** A survivor that somebody looked at: `equivalent` behaves the same; the others are accepted, with the reason. */
-export interface Reviewed {
+interface Reviewed {
   readonly file: string;
   readonly original: string;
   readonly changed: string;

@@ -8,7 +8,7 @@ import { parseYaml, type YamlText } from './yaml-text.ts';
  * Compares a YAML text with its schema and says all that is wrong at once: where, what stands there, what was expected.
  */
 
-export type Checked<T> =
+type Checked<T> =
   | { readonly ok: true; readonly value: T; readonly yaml: YamlText }
   | { readonly ok: false; readonly problems: readonly ConfigProblem[]; readonly yaml: YamlText };
 

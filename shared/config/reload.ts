@@ -1,6 +1,6 @@
 /** What a reload came to, told as it is: nothing is said to be reloaded that did not change. */
 
-export interface Reload {
+interface Reload {
   /** What took effect. */
   readonly changed: readonly string[];
   /** Sections that were changed and count only after a restart. */

@@ -103,7 +103,7 @@ export const onOff = z
   .union([z.boolean(), z.enum(['on', 'off'])])
   .transform((value) => value === true || value === 'on');
 
-export interface TcpAddress {
+interface TcpAddress {
   readonly host: string;
   readonly port: number;
 }

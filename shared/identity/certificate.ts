@@ -19,7 +19,7 @@ import {
 } from './der.ts';
 import { parseIdentityKey } from './identity-key.ts';
 
-export interface CertificateFields {
+interface CertificateFields {
   readonly subject: string;
   readonly issuer: string;
   readonly notBefore: Date;

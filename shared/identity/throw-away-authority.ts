@@ -19,7 +19,7 @@ const lifeMs = 397 * 24 * 60 * 60 * 1000;
 /** A client whose clock is a little behind must not find it "not yet valid". */
 const backdateMs = 60 * 60 * 1000;
 
-export interface ThrowAwayAuthority {
+interface ThrowAwayAuthority {
   /** For the client's trust store. */
   readonly certificatePem: string;
   /** Names and IP addresses the server is reached by; default `localhost`, `127.0.0.1`, `::1`. */

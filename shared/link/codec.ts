@@ -90,7 +90,7 @@ const wireErrorSchema = z.strictObject({
     })
     .optional(),
 });
-export type WireError = z.output<typeof wireErrorSchema>;
+type WireError = z.output<typeof wireErrorSchema>;
 
 const messageId = z.number().int().positive().max(Number.MAX_SAFE_INTEGER);
 const moment = z.number().finite();
@@ -134,7 +134,7 @@ export type AnyEvent = {
   readonly [E in EventName]: { readonly name: E; readonly body: EventBody<E> };
 }[EventName];
 
-export type Message =
+type Message =
   | { readonly kind: 'hello'; readonly hello: Hello }
   | {
       readonly kind: 'request';

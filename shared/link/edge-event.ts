@@ -9,7 +9,7 @@ export type EdgeEvent = EventBody<'edge.event'>;
 export type UnsignedEdgeEvent = Omit<EdgeEvent, 'signature'>;
 
 /** Whose event it is; the link says the same to main. */
-export interface EdgeEventSource {
+interface EdgeEventSource {
   readonly node: string;
   readonly worker: number;
 }

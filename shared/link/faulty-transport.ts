@@ -1,6 +1,6 @@
 /** Connections that fail as networks do, at an exact place, for tests: cut after a byte or message, or held back. */
 import type { ByteReceiver, ByteTransport } from './byte-transport.ts';
-import type { MessageReceiver, MessageTransport } from './message-transport.ts';
+import type { MessageTransport } from './message-transport.ts';
 
 /** Delivers the first `bytesMax` bytes that arrive and then is cut. */
 export function cutBytesAfter(transport: ByteTransport, bytesMax: number): ByteTransport {
@@ -74,20 +74,5 @@ export function delayBytes(transport: ByteTransport, gate: Gate): ByteTransport 
       }),
     write: (bytes, done) => transport.write(bytes, done),
     close: (reason) => transport.close(reason),
-  };
-}
-
-export function delayMessages(transport: MessageTransport, gate: Gate): MessageTransport {
-  return {
-    start: (receiver: MessageReceiver) =>
-      transport.start({
-        onMessage: (message) => gate.pass(() => receiver.onMessage(message)),
-        onClose: (reason) => receiver.onClose(reason),
-      }),
-    send: (message) => transport.send(message),
-    close: (reason) => transport.close(reason),
-    get queuedBytes() {
-      return transport.queuedBytes;
-    },
   };
 }

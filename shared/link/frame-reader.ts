@@ -13,7 +13,7 @@ import { framePayloadBytesMax } from './lane-stream.ts';
 /** Below it a payload gets a buffer of its own size: a pooled 64 KiB one would be held for a few bytes. */
 const pooledPayloadBytesMin = 32_768;
 
-export interface FrameSink {
+interface FrameSink {
   /**
    * One whole frame. With `frame` the payload lies in a pooled buffer that the sink must give back; without, the
    * payload is its own.

@@ -20,8 +20,8 @@ export const frameType = {
 export type FrameType = (typeof frameType)[keyof typeof frameType];
 
 /** 256 bits in base64url, as `randomId` writes them. */
-export const joinTokenBytes = 43;
-export const creditPayloadBytes = 8;
+const joinTokenBytes = 43;
+const creditPayloadBytes = 8;
 /**
  * A data frame takes at least this much of the window, whatever its length: a receiver's cost is by the piece too, and
  * 512 KiB in frames of one byte would be half a million of them.

@@ -34,7 +34,7 @@ import { SendRing } from './send-ring.ts';
 import type { RoundTrip } from './window-growth.ts';
 import { Stream, type LaneSide, type Outgoing, type StreamHost } from './streams.ts';
 
-export interface LaneOptions {
+interface LaneOptions {
   readonly side: LaneSide;
   readonly transport: ByteTransport;
   readonly pool: FramePool;

@@ -19,7 +19,7 @@ import type { ReadBuffer } from './socket-transport.ts';
 
 export const controlProtocol = 'sallyport-link/1';
 export const laneProtocol = 'sallyport-data/1';
-export type LinkProtocol = typeof controlProtocol | typeof laneProtocol;
+type LinkProtocol = typeof controlProtocol | typeof laneProtocol;
 
 /** RFC 5705; assertions are bound to its value. */
 const exporterLabel = 'EXPORTER-sallyport-link-v1';
@@ -91,7 +91,7 @@ export function exporterOf(socket: TLSSocket): string {
   return socket.exportKeyingMaterial(exporterBytes, exporterLabel, noContext).toString('base64url');
 }
 
-export interface DialOptions {
+interface DialOptions {
   readonly host: string;
   readonly port: number;
   readonly protocol: LinkProtocol;

@@ -49,7 +49,7 @@ const path = z.array(text(255)).max(256);
 const uploadName = z.string().regex(/^[A-Za-z0-9_-]{22}$/);
 const binId = uploadName;
 
-export const clientAddressSchema = z.strictObject({
+const clientAddressSchema = z.strictObject({
   ip: address,
   port: z.number().int().min(0).max(65535),
   /** SSH identification string or User-Agent, as sent; the DMZ's word only. */
@@ -172,7 +172,7 @@ const challenge = z.strictObject({
   asked: asked.optional(),
 });
 
-export const sessionViewSchema = z.strictObject({
+const sessionViewSchema = z.strictObject({
   session: id,
   username: text(255),
   displayName: text(255),
@@ -247,7 +247,7 @@ const accountView = z.strictObject({
 });
 
 /** What a user may change about their own account; each needs a step-up. */
-export const accountChangeSchema = z.discriminatedUnion('kind', [
+const accountChangeSchema = z.discriminatedUnion('kind', [
   /** The new one. */
   z.strictObject({ kind: z.literal('password'), value: text(1024) }),
   /** A line as in `id_ed25519.pub`. */
@@ -651,7 +651,7 @@ export const helloSchema = z.strictObject({
 export type Hello = z.output<typeof helloSchema>;
 
 /** What main tells its nodes; kept in memory only. */
-export const policySchema = z.strictObject({
+const policySchema = z.strictObject({
   validatedLogins: z.boolean(),
   branding: z.strictObject({ name: text(128), banner: text(4096).optional() }),
   neverBan: z.array(text(64)).max(256),

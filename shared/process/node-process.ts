@@ -14,7 +14,7 @@ export interface System {
   close(): Promise<void>;
 }
 
-export interface NodeProgram<Config> {
+interface NodeProgram<Config> {
   readonly name: string;
   check(
     file: string,

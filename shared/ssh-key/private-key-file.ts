@@ -23,7 +23,7 @@ const blockBytes = 8;
 const fileBytesMax = 16 * 1024;
 const columns = 70;
 
-export interface GeneratedKey {
+interface GeneratedKey {
   /** Content of the private key file. */
   readonly file: Secret;
   /** Content of the `.pub` file, without the newline. */

@@ -16,7 +16,7 @@ import { malformed, WireReader } from './wire.ts';
 /** Session id, names and the largest key we read, with room. */
 const signedBytesMax = 12 * 1024;
 
-export type SignatureAlgorithm =
+type SignatureAlgorithm =
   | 'ssh-ed25519'
   | 'ecdsa-sha2-nistp256'
   | 'ecdsa-sha2-nistp384'

@@ -15,7 +15,7 @@ export const methodsAtStart = ['publickey', 'keyboard-interactive', 'password'] 
 export const methodsAfterFirstFactor = ['keyboard-interactive'] as const;
 
 /** What is due after a right first factor. `notice`: nothing can be asked here; the user is told, then refused. */
-export type Next = 'admit' | 'code' | 'notice';
+type Next = 'admit' | 'code' | 'notice';
 
 export type AuthenticationState = {
   readonly failures: number;
@@ -84,7 +84,7 @@ export type AuthenticationAction =
 
 type Ending = 'protocol' | 'failures' | 'unreachable' | 'turned-away' | 'timeout';
 
-export interface Step {
+interface Step {
   readonly state: AuthenticationState;
   readonly actions: readonly AuthenticationAction[];
 }

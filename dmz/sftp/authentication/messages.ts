@@ -119,7 +119,7 @@ export function keyAcceptable(algorithm: string, key: Buffer): Buffer {
   return new WireWriter().byte(message.userauthPkOk).string(algorithm).string(key).finish();
 }
 
-export interface Prompt {
+interface Prompt {
   readonly text: string;
   readonly echo: boolean;
 }

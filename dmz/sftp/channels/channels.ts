@@ -18,7 +18,7 @@ import { Rate } from '#shared/rate.ts';
  *
  * Trust: the client is signed in and may still be hostile. Decides nothing about files.
  */
-export interface ChannelsOptions {
+interface ChannelsOptions {
   readonly carrier: ChannelCarrier;
   /** A channel asked for the sftp subsystem and got it. */
   readonly onSftp: (channel: Channel) => void;
@@ -40,7 +40,7 @@ const refusedKinds = [
   'global request tcpip-forward',
   'global request streamlocal-forward@openssh.com',
 ] as const;
-export type RefusedKind = (typeof refusedKinds)[number];
+type RefusedKind = (typeof refusedKinds)[number];
 
 /** For people who typed `ssh`, `scp -O` or `rsync`. */
 const sftpOnly = 'This server speaks SFTP only: use sftp, or scp without -O.';

@@ -48,7 +48,7 @@ export function attributesReply(id: number, attributes: Attributes): Buffer {
   return packet(answer(packetType.attrs, id).raw(encodeAttributes(attributes)));
 }
 
-export interface NamedEntry {
+interface NamedEntry {
   readonly name: string;
   readonly longName: string;
   /** Absent: the answer to REALPATH and its kin, which say nothing about the file. */

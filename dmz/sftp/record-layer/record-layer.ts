@@ -51,7 +51,7 @@ const randomBytes = 8192;
  * Memory that every connection of a server shares: a packet is built in it and encrypted out of it within one call, so
  * one buffer serves all. Larger packets (there are none in ordinary traffic) get memory of their own.
  */
-export class Scratch {
+class Scratch {
   readonly #plaintext = Buffer.allocUnsafeSlow(scratchBytes);
   readonly #random = Buffer.allocUnsafeSlow(randomBytes);
   #randomUsed = randomBytes;

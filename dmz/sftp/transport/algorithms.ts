@@ -43,7 +43,7 @@ function signaturesOf(hostKeyType: string): string[] {
 }
 
 /** Lists of a client's KEXINIT that the fitting looks at (RFC 4253 §7.1). */
-export interface ClientLists {
+interface ClientLists {
   readonly kex: readonly string[];
   readonly cipherIn: readonly string[];
   readonly cipherOut: readonly string[];

@@ -7,7 +7,7 @@ import { message } from '#dmz/sftp/transport/messages.ts';
  * ssh2's Protocol object behind names that say what is used of it: version line, key exchange, packets. None of its
  * message handlers is ever called, save for KEXINIT.
  */
-export interface PacketProtocolHandlers {
+interface PacketProtocolHandlers {
   readonly onWrite: (bytes: Buffer) => void;
   /** ssh2 gave up; it has sent a DISCONNECT and takes nothing more. */
   readonly onError: (error: Error) => void;

@@ -24,10 +24,10 @@ import { SallyportError } from '#shared/error.ts';
  *
  * Start-up refuses a version or a file that the patches were not written for.
  */
-export const ssh2Version = '1.17.0';
+const ssh2Version = '1.17.0';
 
 /** What is replaced by export patches when the copy is loaded. */
-export interface Ssh2Replacements {
+interface Ssh2Replacements {
   readonly createCipher?: (config: OutboundConfig) => OutboundCipher | undefined;
   readonly createDecipher?: (config: InboundConfig) => InboundCipher | undefined;
   /** True: our KEXINIT is not to go out yet. */

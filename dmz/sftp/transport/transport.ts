@@ -32,7 +32,7 @@ import type { Clock } from '#shared/clock.ts';
  * Trust: the network. After the first bad MAC, length or message nothing more of the connection is parsed. Decides
  * nothing about who the client is.
  */
-export interface TransportHandlers {
+interface TransportHandlers {
   /** The client's identification line is whole. */
   onIdentified(): void;
   /** First key exchange is done. */

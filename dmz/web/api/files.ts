@@ -23,7 +23,7 @@ export interface Unserved {
   readonly names: readonly string[];
 }
 
-export interface Page {
+interface Page {
   readonly entries: readonly Entry[];
   /** With the first page, where there are any. */
   readonly unserved?: Unserved;

@@ -3,7 +3,7 @@ import { requestTimeoutMs } from '#dmz/web/limits.ts';
 
 /** The one place that talks to the server with `fetch`. Bytes of uploads go through `upload.ts`. */
 
-export interface ApiCall {
+interface ApiCall {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
   readonly path: string;
   /** Sent as JSON. */

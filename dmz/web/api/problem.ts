@@ -4,7 +4,7 @@
  * Trust: the body may come from something between us and the server (a proxy's HTML page), so every member is checked.
  */
 
-export type CodeReason = 'wrong-code' | 'used-code' | 'clock-drift';
+type CodeReason = 'wrong-code' | 'used-code' | 'clock-drift';
 
 interface ProblemDetails {
   readonly reason?: string;

@@ -2,7 +2,7 @@ import type { Http } from '#dmz/web/api/http.ts';
 
 /** What people can see and change about their own account. Every change of credentials takes a step-up. */
 
-export interface OwnSession {
+interface OwnSession {
   readonly id: string;
   readonly current: boolean;
   readonly protocol: 'https' | 'sftp';
@@ -14,14 +14,14 @@ export interface OwnSession {
 }
 
 /** Further SFTP connections go without a code while it lives. */
-export interface OwnLease {
+interface OwnLease {
   readonly id: string;
   readonly client_ip: string;
   readonly agent: string;
   readonly expires_at: string;
 }
 
-export interface OwnDevice {
+interface OwnDevice {
   readonly id: string;
   readonly started_at: string;
   readonly used_at: string;

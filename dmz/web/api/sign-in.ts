@@ -21,7 +21,7 @@ export interface Challenge {
   readonly resend_in?: number;
 }
 
-export type SignInStep =
+type SignInStep =
   | { readonly state: 'signed-in' }
   | { readonly state: 'code-required'; readonly challenge: Challenge }
   | { readonly state: 'setup-required' };

@@ -13,7 +13,7 @@ export interface Setup {
   readonly expires_in: number;
 }
 
-export interface Enrolled {
+interface Enrolled {
   readonly recovery_codes: readonly string[];
   readonly required_on: readonly Protocol[];
 }

@@ -18,7 +18,7 @@ function holdsRows(event: DragEvent): boolean {
 }
 
 /** Where dragged files would land: the folder whose row or name in the path is under the pointer, or the open one. */
-export interface DropTarget {
+interface DropTarget {
   readonly folder: FolderPath | undefined;
   /** Rows of this page, not files from outside. */
   readonly ofRows: boolean;

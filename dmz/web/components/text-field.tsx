@@ -2,7 +2,7 @@ import { Said } from '#dmz/web/components/said.tsx';
 import type { ComponentChildren, Ref } from 'preact';
 import { useId } from 'preact/hooks';
 
-export interface TextFieldProps {
+interface TextFieldProps {
   readonly label: string;
   readonly value: string;
   readonly onInput: (value: string) => void;

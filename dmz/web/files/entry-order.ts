@@ -8,7 +8,7 @@ export function buildNameOrder(locale: string): (a: string, b: string) => number
   return new Intl.Collator(locale, { numeric: true, sensitivity: 'base' }).compare;
 }
 
-export type EntryOrder = (a: Entry, b: Entry) => number;
+type EntryOrder = (a: Entry, b: Entry) => number;
 
 export function buildEntryOrder(sort: SortKey, compareNames: (a: string, b: string) => number): EntryOrder {
   const column = columnOf(sort);
@@ -64,7 +64,7 @@ function breathe(): Promise<void> {
 }
 
 /** Case and accents don't matter when somebody types to find. */
-export function foldForFilter(text: string): string {
+function foldForFilter(text: string): string {
   return text.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase();
 }
 

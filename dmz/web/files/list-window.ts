@@ -2,7 +2,7 @@
  * Which rows of a long list exist in the page. Rows have one fixed height, so it is arithmetic: no measuring, the same
  * work for ten rows and a hundred thousand.
  */
-export interface ListWindow {
+interface ListWindow {
   /** First row to render. */
   readonly first: number;
   /** One past the last. */

@@ -40,7 +40,7 @@ const invisible =
   // oxlint-disable-next-line no-control-regex -- these are the very characters
   /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffd]/g;
 
-export type NameObjection = 'empty' | 'slash' | 'too-long' | 'reserved' | 'device' | 'invisible';
+type NameObjection = 'empty' | 'slash' | 'too-long' | 'reserved' | 'device' | 'invisible';
 
 /** Why a name can't be used: the server's rule, told before it is asked. The server has the last word. */
 export function checkName(name: string): NameObjection | undefined {

@@ -1,5 +1,5 @@
 /** What the page can show itself; everything else is downloaded. SVG is not among the images: it can hold scripts. */
-export type PreviewKind = 'image' | 'text';
+type PreviewKind = 'image' | 'text';
 
 const image = /\.(jpe?g|png|gif|webp|avif|bmp)$/i;
 const text = /\.(txt|md|log|csv|json|ya?ml|xml|ini|conf)$/i;

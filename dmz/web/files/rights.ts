@@ -3,7 +3,7 @@ import type { FolderPath } from '#dmz/web/files/path.ts';
 
 /** What a person may do where, as the server said: for offering only what works. The server decides. */
 
-export type Verb = 'list' | 'read' | 'write' | 'overwrite' | 'delete' | 'rename' | 'mkdir';
+type Verb = 'list' | 'read' | 'write' | 'overwrite' | 'delete' | 'rename' | 'mkdir';
 
 /** The longest path above a place counts. */
 export interface Grant {

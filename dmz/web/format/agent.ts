@@ -2,7 +2,7 @@
  * What a client calls itself, as people know it: browser and system, or the program. For recognising one's own
  * sessions; a client can call itself anything.
  */
-export interface AgentName {
+interface AgentName {
   readonly name: string;
   readonly system?: string;
 }

@@ -9,7 +9,7 @@ import type { Folder } from '#dmz/web/state/folder.ts';
 import type { Notices } from '#dmz/web/state/notices.ts';
 import type { Preferences } from '#dmz/web/state/preferences.ts';
 
-export type BinState =
+type BinState =
   | { readonly name: 'loading' }
   /** `next`: there is more. */
   | { readonly name: 'ready'; readonly next: string | undefined }

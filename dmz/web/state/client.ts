@@ -20,7 +20,7 @@ import { Views } from '#dmz/web/state/views.ts';
 import { watchUser } from '#dmz/web/state/watch-user.ts';
 
 /** The parts of the client, wired once; pages reach them through `useClient`. */
-export interface Client {
+interface Client {
   /** Name of this place, as the page's head says. */
   readonly brand: string;
   readonly http: Http;

@@ -16,7 +16,7 @@ import type { ConflictChoice } from '#dmz/web/state/upload.ts';
 import type { PlacedFile, Uploads } from '#dmz/web/state/uploads.ts';
 
 /** What a move or copy tells whoever asked for it. */
-export interface MoveWork {
+interface MoveWork {
   readonly signal: AbortSignal;
   readonly onProgress: (done: number) => void;
   readonly onConflict: (entry: Entry) => Promise<{ choice: ConflictChoice; forAll: boolean }>;

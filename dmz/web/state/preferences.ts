@@ -10,7 +10,7 @@ import { isLanguage, pickLanguage, pickLocale, type Language } from '#dmz/web/i1
  * server for it.
  */
 
-export type Theme = 'system' | 'light' | 'dark';
+type Theme = 'system' | 'light' | 'dark';
 export const themes: readonly Theme[] = ['system', 'light', 'dark'];
 
 const languageKey = 'sallyport.language';

@@ -20,7 +20,7 @@ import { outageRetryMs, outageRetryMsMax, sessionUseTellMs } from '#dmz/web/limi
 
 export type SignedOutNotice = 'signed-out' | 'expired' | 'elsewhere' | 'start-again';
 
-export type SessionState =
+type SessionState =
   | { readonly name: 'starting' }
   | { readonly name: 'signed-out'; readonly notice?: SignedOutNotice }
   | {

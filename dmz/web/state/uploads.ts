@@ -12,7 +12,7 @@ import { transferFile } from '#dmz/web/state/upload-transfer.ts';
 import { Upload, type ConflictChoice, type UploadState } from '#dmz/web/state/upload.ts';
 
 /** What became of the uploads once nothing moves any more. */
-export interface UploadCounts {
+interface UploadCounts {
   readonly done: number;
   readonly failed: number;
   readonly asked: number;
