@@ -45,7 +45,7 @@ import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
 import { buildHealthServer } from '#shared/health/health-server.ts';
 import { buildMetricsRegistry } from '#shared/health/metrics-registry.ts';
 import { parseIdentityKey } from '#shared/identity/identity-key.ts';
-import type { LinkTap } from '#shared/link/recording-transport.ts';
+import type { LinkTap } from '#test/harness/recording-transport.ts';
 import type { Log } from '#shared/log.ts';
 import { randomId } from '#shared/random-id.ts';
 import { describeReload, findChangedSections, isFrozen } from '#shared/config/reload.ts';

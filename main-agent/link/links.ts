@@ -17,7 +17,7 @@ import type {
   Policy,
 } from '#shared/link/messages.ts';
 import { RequestCounts } from '#shared/link/requests.ts';
-import { recordBytes, recordMessages, type LinkTap } from '#shared/link/recording-transport.ts';
+import { recordBytes, recordMessages, type LinkTap } from '#test/harness/recording-transport.ts';
 import type { Log } from '#shared/log.ts';
 import { Rate } from '#shared/rate.ts';
 import { randomId } from '#shared/random-id.ts';

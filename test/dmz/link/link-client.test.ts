@@ -23,7 +23,7 @@ import {
   laneTokenLifeMs,
   streamsPerSessionMax,
 } from '#shared/link/limits.ts';
-import { buildMemoryBytes, buildMemoryMessages } from '#shared/link/memory-transport.ts';
+import { buildMemoryBytes, buildMemoryMessages } from '#test/harness/memory-transport.ts';
 import { buildLog } from '#shared/log.ts';
 import { randomId, sessionKey } from '#shared/random-id.ts';
 import { buildFakeSessions } from '#test/harness/fake-sessions.ts';

@@ -20,7 +20,7 @@ import {
   streamsPerSessionMax,
   wireVersions,
 } from '#shared/link/limits.ts';
-import { buildMemoryBytes, buildMemoryMessages } from '#shared/link/memory-transport.ts';
+import { buildMemoryBytes, buildMemoryMessages } from '#test/harness/memory-transport.ts';
 import type { Hello } from '#shared/link/messages.ts';
 import { RequestCounts } from '#shared/link/requests.ts';
 import { ControlSession } from '#shared/link/session.ts';

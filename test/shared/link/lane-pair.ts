@@ -4,7 +4,7 @@ import { FramePool } from '#shared/link/frame-pool.ts';
 import { encodeFrame, frameType, type FrameType } from '#shared/link/frames.ts';
 import { Lane } from '#shared/link/lane.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
-import { buildMemoryBytes } from '#shared/link/memory-transport.ts';
+import { buildMemoryBytes } from '#test/harness/memory-transport.ts';
 import type { StreamHeader } from '#shared/link/messages.ts';
 import type { RoundTrip } from '#shared/link/window-growth.ts';
 import { randomId } from '#shared/random-id.ts';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SallyportError } from '#shared/error.ts';
 import { encodeReset } from '#shared/link/codec.ts';
-import { cutBytesAfter, delayBytes, Gate } from '#shared/link/faulty-transport.ts';
+import { cutBytesAfter, delayBytes, Gate } from '#test/harness/faulty-transport.ts';
 import { encodeCredit, encodeFrame, frameType } from '#shared/link/frames.ts';
 import { FramePool } from '#shared/link/frame-pool.ts';
 import { Lane } from '#shared/link/lane.ts';
@@ -18,7 +18,7 @@ import {
   windowBytesStart,
   windowGrowthPerLaneMax,
 } from '#shared/link/limits.ts';
-import { buildMemoryBytes } from '#shared/link/memory-transport.ts';
+import { buildMemoryBytes } from '#test/harness/memory-transport.ts';
 import type { StreamHeader } from '#shared/link/messages.ts';
 import { randomId } from '#shared/random-id.ts';
 import {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Asker } from '#shared/link/asker.ts';
 import type { AnyEvent } from '#shared/link/codec.ts';
-import { cutMessagesAfter } from '#shared/link/faulty-transport.ts';
+import { cutMessagesAfter } from '#test/harness/faulty-transport.ts';
 import {
   controlQueuedBytesMax,
   heartbeatIntervalMs,
@@ -11,7 +11,7 @@ import {
   requestsInFlightMax,
   requestsPerSessionMax,
 } from '#shared/link/limits.ts';
-import { buildMemoryMessages } from '#shared/link/memory-transport.ts';
+import { buildMemoryMessages } from '#test/harness/memory-transport.ts';
 import type { MessageTransport } from '#shared/link/message-transport.ts';
 import type { Hello } from '#shared/link/messages.ts';
 import { ControlSession, type ControlSessionOptions } from '#shared/link/session.ts';

@@ -1,6 +1,6 @@
 /** Connections that fail as networks do, at an exact place, for tests: cut after a byte or message, or held back. */
-import type { ByteReceiver, ByteTransport } from './byte-transport.ts';
-import type { MessageTransport } from './message-transport.ts';
+import type { ByteReceiver, ByteTransport } from '#shared/link/byte-transport.ts';
+import type { MessageTransport } from '#shared/link/message-transport.ts';
 
 /** Delivers the first `bytesMax` bytes that arrive and then is cut. */
 export function cutBytesAfter(transport: ByteTransport, bytesMax: number): ByteTransport {

@@ -1,6 +1,6 @@
 /** Shows every byte an end sends, in plaintext, to a recorder: how tests prove what never crosses the link (S-02). */
-import type { ByteTransport } from './byte-transport.ts';
-import type { MessageTransport } from './message-transport.ts';
+import type { ByteTransport } from '#shared/link/byte-transport.ts';
+import type { MessageTransport } from '#shared/link/message-transport.ts';
 
 export type LinkTap = (kind: 'control' | 'lane', bytes: Uint8Array) => void;
 

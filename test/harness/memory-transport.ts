@@ -2,8 +2,8 @@
  * Two ends of a connection without a socket, for tests. Like a socket it delivers later, in order, in copies (a
  * receiver may keep nothing it was not given), and reports `done` after the bytes have left.
  */
-import type { ByteReceiver, ByteTransport } from './byte-transport.ts';
-import type { MessageReceiver, MessageTransport } from './message-transport.ts';
+import type { ByteReceiver, ByteTransport } from '#shared/link/byte-transport.ts';
+import type { MessageReceiver, MessageTransport } from '#shared/link/message-transport.ts';
 
 interface Receiver<T> {
   deliver(item: T): void;
