@@ -45,7 +45,6 @@ import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
 import { buildHealthServer } from '#shared/health/health-server.ts';
 import { buildMetricsRegistry } from '#shared/health/metrics-registry.ts';
 import { parseIdentityKey } from '#shared/identity/identity-key.ts';
-import type { LinkTap } from '#test/harness/recording-transport.ts';
 import type { Log } from '#shared/log.ts';
 import { randomId } from '#shared/random-id.ts';
 import { describeReload, findChangedSections, isFrozen } from '#shared/config/reload.ts';
@@ -71,8 +70,6 @@ export interface MainAgentSurroundings {
    * end.
    */
   readonly onStateFailure: () => void;
-  /** For tests: sees every byte sent over the link. */
-  readonly tap?: LinkTap;
   /** For tests: stands between main and its state. */
   readonly wrapState?: (state: StateStore) => StateStore;
 }
@@ -229,7 +226,6 @@ export async function startMainAgent(
         .endConnectionsOf(node, worker)
         .catch((error: unknown) => log.error({ err: error, node, worker }, 'old connections not ended'));
     },
-    ...(around.tap === undefined ? {} : { tap: around.tap }),
     clock,
     log: part('link'),
   });

@@ -17,7 +17,6 @@ import type {
   Policy,
 } from '#shared/link/messages.ts';
 import { RequestCounts } from '#shared/link/requests.ts';
-import { recordBytes, recordMessages, type LinkTap } from '#test/harness/recording-transport.ts';
 import type { Log } from '#shared/log.ts';
 import { Rate } from '#shared/rate.ts';
 import { randomId } from '#shared/random-id.ts';
@@ -66,8 +65,6 @@ export interface MainLinksOptions extends LinkHandlers {
   readonly onAlarm?: (node: string, worker: number, reason: string) => void;
   /** A worker joined again as another process: what lived in the old one is gone. */
   readonly onWorkerRestart?: (node: string, worker: number) => void;
-  /** Sees every byte main sends, for tests. */
-  readonly tap?: LinkTap;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -238,7 +235,7 @@ class Links implements MainLinks {
 
   #dialWorker(registered: Registered, worker: number, port: number): void {
     const { node, dialers, epochs, processes, operations, atWork, laneDials, missed } = registered;
-    const { tap, clock, log, mainName, validatedLogins, policy, onEdgeEvent, onAlarm, onWorkerRestart } =
+    const { clock, log, mainName, validatedLogins, policy, onEdgeEvent, onAlarm, onWorkerRestart } =
       this.#options;
     const dialer = new WorkerDialer({
       node: node.name,
@@ -257,11 +254,8 @@ class Links implements MainLinks {
           worker,
           epoch,
           exporter,
-          transport: tap === undefined ? transport : recordMessages(transport, tap),
-          dialLane: async () => {
-            const lane = await dialLane();
-            return tap === undefined ? lane : recordBytes(lane, tap);
-          },
+          transport,
+          dialLane,
           mainName,
           boot: this.#boot,
           validatedLogins,

@@ -29,9 +29,6 @@ export interface WebhookOptions {
   readonly outbound: OutboundClient;
   readonly clock: Clock;
   readonly log: Log;
-  /** For tests: the first wait after a failure, and how many records may wait. */
-  readonly retryMs?: number;
-  readonly backlogMax?: number;
 }
 
 export class Webhook {
@@ -136,10 +133,11 @@ export class Webhook {
 
   /** Too much waits, or it left state.db meanwhile: the rest is told, and not sent. */
   async #skipTooOld(): Promise<void> {
-    const { state, clock, url, backlogMax = webhookBacklogMax } = this.#options;
+    const { state, clock, url } = this.#options;
     const { first, last } = await state.auditExtent();
     // A tenth more than needed, so that a full queue does not skip with every record.
-    const kept = last - this.#position > backlogMax ? last - Math.floor(backlogMax * 0.9) : 0;
+    const isTooFar = last - this.#position > webhookBacklogMax;
+    const kept = isTooFar ? last - Math.floor(webhookBacklogMax * 0.9) : 0;
     const oldest = Math.max(first - 1, kept);
     if (this.#position >= oldest) return;
     const detail = `records ${this.#position + 1} to ${oldest} were not sent to ${url.host}`;
@@ -164,12 +162,12 @@ export class Webhook {
 
   #waitAfter(error: unknown): void {
     if (this.#closing.signal.aborted) return;
-    const { url, log, retryMs = webhookRetryMsMin } = this.#options;
+    const { url, log } = this.#options;
     const reason = error instanceof Error ? error.message : String(error);
     if (this.#problem === undefined)
       log.warn({ host: url.host, detail: reason }, 'a webhook does not take events');
     this.#problem = reason;
-    const waitMs = Math.min(retryMs * 2 ** Math.min(this.#failures, 20), webhookRetryMsMax);
+    const waitMs = Math.min(webhookRetryMsMin * 2 ** Math.min(this.#failures, 20), webhookRetryMsMax);
     this.#failures += 1;
     this.#retry = setTimeout(() => {
       this.#retry = undefined;

@@ -1,6 +1,5 @@
 /**
- * What a lane needs of a connection, in three methods, so that tests need no socket. Implementations:
- * `socket-transport.ts` (TLS), `memory-transport.ts`, and the wrappers `recording-transport.ts`, `faulty-transport.ts`.
+ * What a lane needs of a connection, in three methods, so that tests need no socket. `socket-transport.ts` is TLS.
  */
 export interface ByteTransport {
   /** Call once. Nothing arrives before it. */

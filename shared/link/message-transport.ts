@@ -1,6 +1,6 @@
 /**
- * What the control session needs of a connection, in three methods, so that tests need no socket. Implementations:
- * `ws-transport.ts`, `memory-transport.ts`, and the wrappers `recording-transport.ts`, `faulty-transport.ts`.
+ * What the control session needs of a connection, in three methods, so that tests need no socket. `ws-transport.ts` is
+ * a WebSocket.
  */
 export interface MessageTransport {
   /** Call once. Nothing arrives before it. */

@@ -20,6 +20,8 @@ describe('what main sends over the link', () => {
     expect(await curl.login('alice', product.password('alice'), code)).toMatchObject({ status: 200 });
     await curl.json('GET', '/api/me');
     await curl.json('GET', '/api/files/');
+    await curl.call('/api/files/lane.txt', ['-X', 'PUT', '--data-binary', 'sent over a lane']);
+    expect((await curl.call('/api/files/lane.txt')).body.toString()).toBe('sent over a lane');
     await curl.json('POST', '/api/two-factor/setup');
     await curl.login('alice', 'a wrong password');
     await curl.login('bob', product.password('bob'));
@@ -32,6 +34,7 @@ describe('what main sends over the link', () => {
     const sent = readSent(files);
     expect(sent.includes('challenge')).toBe(true);
     expect(sent.includes('Alice Example')).toBe(true);
+    expect(sent.includes('sent over a lane')).toBe(true);
     const canaries = listCanaries(product.site);
     expect(canaries.length).toBeGreaterThan(20);
     expect(canaries.filter(([, text]) => text.length < 8)).toEqual([]);

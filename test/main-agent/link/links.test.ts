@@ -192,16 +192,6 @@ describe("main's links", () => {
     await comeBack(node);
     expect(links.states()).toMatchObject([{ up: true, epoch: 2, lastError: undefined }]);
   });
-
-  it('show a tap all that main sends, on lanes too', async () => {
-    const node = await playNode();
-    const kinds = new Set<string>();
-    const { links } = buildLinks({ dmz1: node }, { tap: (kind) => void kinds.add(kind) });
-    links.start();
-    await eventually(() => expect(node.links[0]?.session.isOpen).toBe(true));
-    node.links[0]?.session.sendEvent('lane.grant', { token: randomId() });
-    await eventually(() => expect(kinds.size).toBe(2));
-  });
 });
 
 describe('the workers of a node', () => {

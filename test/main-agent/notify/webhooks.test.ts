@@ -5,7 +5,7 @@ import { createServer, type IncomingHttpHeaders, type Server, type ServerRespons
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parseWebhookSecret } from '#main-agent/notify/webhook-message.ts';
 import { Webhook } from '#main-agent/notify/webhook.ts';
 import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/http-client.ts';
@@ -15,6 +15,18 @@ import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { waitUntil } from '#test/harness/product.ts';
+
+/** Short waits, and a backlog that a test can fill. */
+const bounds = vi.hoisted(() => ({ retryMs: 1, backlog: 100 }));
+vi.mock(import('#main-agent/notify/limits.ts'), async (original) => ({
+  ...(await original()),
+  get webhookRetryMsMin() {
+    return bounds.retryMs as 1_000;
+  },
+  get webhookBacklogMax() {
+    return bounds.backlog as 100_000;
+  },
+}));
 
 const log = buildLog('silent', {});
 const secret = Buffer.from('a secret of enough octets');
@@ -38,6 +50,8 @@ describe('webhooks', () => {
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'sallyport-webhooks-'));
+    bounds.retryMs = 1;
+    bounds.backlog = 100;
     state = await openState();
     outbound = buildOutboundClient();
     received = [];
@@ -65,7 +79,7 @@ describe('webhooks', () => {
   const openState = (): Promise<StateStore> =>
     openSqliteState({ file: join(folder, 'state.db'), clock: systemClock, log });
   const port = (): number => (server.address() as AddressInfo).port;
-  async function start(changed: { events?: readonly string[]; backlogMax?: number; retryMs?: number } = {}) {
+  async function start(changed: { events?: readonly string[] } = {}) {
     const hook = new Webhook({
       url: new URL(`http://127.0.0.1:${port()}/hook?token=never-shown`),
       events: ['*'],
@@ -75,7 +89,6 @@ describe('webhooks', () => {
       outbound,
       clock,
       log,
-      retryMs: 1,
       ...changed,
     });
     hooks.push(hook);
@@ -173,7 +186,8 @@ describe('webhooks', () => {
 
   it('down for a while, over a restart of main: all that happened comes, in order', async () => {
     const down = port();
-    const first = await start({ retryMs: 3_600_000 });
+    bounds.retryMs = 3_600_000;
+    const first = await start();
     await happen('a one');
     await until(() => received.length === 1);
     server.closeAllConnections();
@@ -195,14 +209,16 @@ describe('webhooks', () => {
 
   it('S-09: what waits is bounded; what is skipped is a record of its own', async () => {
     answer = (response) => void response.writeHead(503).end();
-    const first = await start({ retryMs: 3_600_000, backlogMax: 10 });
+    bounds.retryMs = 3_600_000;
+    bounds.backlog = 10;
+    const first = await start();
     await happen('a 1');
     await until(() => first.problem() !== undefined);
     await happen(...Array.from({ length: 20 }, (_, n) => `a ${n + 2}`));
     await first.close();
     received.length = 0;
     answer = (response) => void response.writeHead(204).end();
-    await start({ backlogMax: 10 });
+    await start();
     await until(() => received.length === 10);
     expect(arrived()).toEqual([
       ...Array.from({ length: 9 }, (_, n) => `a ${n + 13}`),
