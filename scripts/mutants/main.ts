@@ -43,6 +43,8 @@ const { values, positionals } = parseArgs({
     survivors: { type: 'boolean', default: false },
     /** Without the tests of other rooms: a quick look while tests are written. */
     near: { type: 'boolean', default: false },
+    /** A test that lasts longer is about processes or real time, and costs more than it would find. */
+    slowest: { type: 'string', default: '2500' },
     /** Where the results of runs are kept. */
     folder: { type: 'string', default: '.mutants' },
   },
@@ -50,6 +52,7 @@ const { values, positionals } = parseArgs({
 
 const folder = `${process.cwd()}/${values.folder}`;
 process.env['MUTANTS_FOLDER'] = folder;
+const slowestMs = Number(values.slowest);
 mkdirSync(folder, { recursive: true });
 const wanted = positionals.length > 0 ? positionals : scope.map(({ code }) => code);
 const resultsPath = `${folder}/results.json`;
@@ -80,7 +83,7 @@ while (tests.length > 0 && runs < 300) {
   runs += 1;
   const file = tests[0]?.file ?? '';
   begun.set(file, (begun.get(file) ?? 0) + 1);
-  const plan: Plan = { files: first, tests, mutants: planned };
+  const plan: Plan = { files: first, tests, mutants: planned, slowestMs };
   writeFileSync(`${folder}/plan.json`, JSON.stringify(plan));
   const isWhole = await runTests();
   const steps = readSteps(folder);
@@ -148,7 +151,8 @@ async function runTests(): Promise<boolean> {
     const now = existsSync(`${folder}/steps.jsonl`) ? statSync(`${folder}/steps.jsonl`).size : 0;
     quietMs = now === size ? quietMs + everyMs : 0;
     size = now;
-    if (quietMs < 45_000) return;
+    // The runner's own bound of one test with a mutant, and time to start.
+    if (quietMs < 20_000 + 10 * slowestMs) return;
     isWhole = false;
     child.kill('SIGKILL');
   }, everyMs);

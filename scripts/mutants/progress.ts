@@ -9,6 +9,8 @@ export interface Plan {
   readonly tests: readonly { readonly file: string; readonly isNear: boolean }[];
   /** Of those that are run. */
   readonly mutants: readonly number[];
+  /** Tests that last longer are left out. */
+  readonly slowestMs: number;
 }
 
 type Step =
