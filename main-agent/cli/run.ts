@@ -2,23 +2,7 @@ import { exitCodeOf, exitCodes } from '#shared/command-line/exit-code.ts';
 import { printError, type Terminal } from '#shared/command-line/terminal.ts';
 import { version } from '#shared/version.ts';
 import { Argument, Command, CommanderError } from 'commander';
-import { addBinCommands } from './bin-commands.ts';
-import { addBanCommands } from './ban-commands.ts';
-import { addAuditCommands } from './audit-commands.ts';
-import { buildCommandContext, type GlobalOptions } from './command-context.ts';
-import { addGroupCommands } from './group-commands.ts';
-import { addNodeChangeCommands } from './node-change-commands.ts';
-import { renderCompletion } from './completion.ts';
-import { addDoctorCommands } from './doctor-commands.ts';
-import { addLeaseCommands } from './lease-commands.ts';
-import { addNodeCommands } from './node-commands.ts';
-import { addTokenCommands } from './token-commands.ts';
-import { addTransferCommands } from './transfer-commands.ts';
-import { addSessionCommands } from './session-commands.ts';
-import { addSetupCommands } from './setup-commands.ts';
-import { addSystemCommands } from './system-commands.ts';
-import { addTwoFactorCommands } from './two-factor-commands.ts';
-import { addUserCommands } from './user-commands.ts';
+import { buildCommandContext, type CommandContext, type GlobalOptions } from './command-context.ts';
 
 /** The `sallyport` command of the main node. */
 
@@ -31,11 +15,90 @@ interface Surroundings {
   readonly actor: string;
 }
 
+type AddGroup = (program: Command, context: CommandContext, nodes: Command) => void;
+
+/** The commands by their first word, in the order of the help. `nodes` has more than one room. */
+const groups: readonly { readonly names: readonly string[]; readonly load: () => Promise<AddGroup> }[] = [
+  {
+    names: ['users'],
+    load: async () => (await import('./user-commands.ts')).addUserCommands,
+  },
+  {
+    names: ['groups'],
+    load: async () => (await import('./group-commands.ts')).addGroupCommands,
+  },
+  {
+    names: ['two-factor'],
+    load: async () => (await import('./two-factor-commands.ts')).addTwoFactorCommands,
+  },
+  {
+    names: ['sessions'],
+    load: async () => (await import('./session-commands.ts')).addSessionCommands,
+  },
+  {
+    names: ['leases'],
+    load: async () => (await import('./lease-commands.ts')).addLeaseCommands,
+  },
+  {
+    names: ['transfers'],
+    load: async () => (await import('./transfer-commands.ts')).addTransferCommands,
+  },
+  {
+    names: ['bin'],
+    load: async () => (await import('./bin-commands.ts')).addBinCommands,
+  },
+  {
+    names: ['bans'],
+    load: async () => (await import('./ban-commands.ts')).addBanCommands,
+  },
+  {
+    names: ['nodes'],
+    load: async () => {
+      const { addNodeCommands } = await import('./node-commands.ts');
+      return (_program, context, nodes) => addNodeCommands(nodes, context);
+    },
+  },
+  {
+    names: ['tokens'],
+    load: async () => (await import('./token-commands.ts')).addTokenCommands,
+  },
+  {
+    names: ['doctor', 'whoami'],
+    load: async () => (await import('./doctor-commands.ts')).addDoctorCommands,
+  },
+  {
+    names: ['status', 'explain', 'config'],
+    load: async () => (await import('./system-commands.ts')).addSystemCommands,
+  },
+  {
+    names: ['audit'],
+    load: async () => (await import('./audit-commands.ts')).addAuditCommands,
+  },
+  {
+    names: ['nodes'],
+    load: async () => {
+      const { addNodeChangeCommands } = await import('./node-change-commands.ts');
+      return (_program, context, nodes) => addNodeChangeCommands(nodes, context);
+    },
+  },
+  {
+    names: ['main', 'nodes'],
+    load: async () => (await import('./setup-commands.ts')).addSetupCommands,
+  },
+];
+
+/** Only what this line may need, because loading all costs more than most commands do; all of it for help. */
+function loadGroups(args: readonly string[]): Promise<AddGroup[]> {
+  const named = groups.filter(({ names }) => names.some((name) => args.includes(name)));
+  return Promise.all((named.length > 0 ? named : groups).map(({ load }) => load()));
+}
+
 /** Exit code of one command line, after everything was printed. */
 export async function runCommand(args: readonly string[], surroundings: Surroundings): Promise<number> {
   const { terminal } = surroundings;
   try {
-    await buildProgram(surroundings).parseAsync([...args], { from: 'user' });
+    const program = await buildProgram(args, surroundings);
+    await program.parseAsync([...args], { from: 'user' });
     return exitCodes.ok;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
@@ -44,7 +107,7 @@ export async function runCommand(args: readonly string[], surroundings: Surround
   }
 }
 
-function buildProgram(surroundings: Surroundings): Command {
+async function buildProgram(args: readonly string[], surroundings: Surroundings): Promise<Command> {
   const { terminal } = surroundings;
   const program = new Command('sallyport')
     .description('Manage a Sallyport main node; `sallyport node …` sets up a DMZ node')
@@ -68,25 +131,14 @@ function buildProgram(surroundings: Surroundings): Command {
     );
   const context = buildCommandContext({ ...surroundings, global: () => program.opts<GlobalOptions>() });
   const nodes = program.command('nodes').description('the DMZ nodes');
-  addUserCommands(program, context);
-  addGroupCommands(program, context);
-  addTwoFactorCommands(program, context);
-  addSessionCommands(program, context);
-  addLeaseCommands(program, context);
-  addTransferCommands(program, context);
-  addBinCommands(program, context);
-  addBanCommands(program, context);
-  addNodeCommands(nodes, context);
-  addTokenCommands(program, context);
-  addDoctorCommands(program, context);
-  addSystemCommands(program, context);
-  addAuditCommands(program, context);
-  addNodeChangeCommands(nodes, context);
-  addSetupCommands(program, context, nodes);
+  for (const add of await loadGroups(args)) add(program, context, nodes);
   program
     .command('completion')
     .description('a script that completes these commands: source it, or put it where bash looks')
     .addArgument(new Argument('<shell>').choices(['bash']))
-    .action(() => terminal.out(renderCompletion(program)));
+    .action(async () => {
+      const { renderCompletion } = await import('./completion.ts');
+      terminal.out(renderCompletion(program));
+    });
   return program;
 }
