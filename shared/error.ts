@@ -3,7 +3,7 @@
  *
  * An error has two halves: what a stranger may read (`code`, `publicMessage`, `reference`, `data`) and what only
  * the log and the admin may read (`detail`, `hint`, `cause`). Only the public half crosses the link.
- * Each protocol maps codes in one file: `dmz/https/problem.ts`, `dmz/sftp/status.ts`.
+ * Each protocol maps codes in one file: `dmz/https/exchange/problem.ts`, `dmz/sftp/status.ts`.
  */
 
 /** Everything about authentication before the first factor is right is `refused`: one word, no reason (S-07). */

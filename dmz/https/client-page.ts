@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { pageHeaders } from './headers.ts';
+import { pageHeaders } from './exchange/headers.ts';
 
 /**
  * The web client's one page, with the name of the service in it: the name is main's, so it is known only when main is

@@ -1,12 +1,12 @@
 import type { Guard } from '#dmz/guard/guard.ts';
 import type { LoginService } from '#dmz/login/login-service.ts';
 import { SallyportError } from '#shared/error.ts';
-import { refuseViolation, sendProblem, type Exchange } from './exchange.ts';
-import { isForeign } from './origin.ts';
-import { matches, type Route, type Visitor } from './route.ts';
+import { refuseViolation, sendProblem, type Exchange } from './exchange/exchange.ts';
+import { isForeign } from './exchange/origin.ts';
+import { matches, type Route, type Visitor } from './exchange/route.ts';
 import type { StaticFiles } from './static.ts';
-import { findViolation } from './strictness.ts';
-import { recogniseVisitor, refuseVisitor } from './visitor.ts';
+import { findViolation } from './exchange/strictness.ts';
+import { recogniseVisitor, refuseVisitor } from './exchange/visitor.ts';
 
 /**
  * From a parsed request to the handler that may have it: form, origin, route, visitor, in this order.

@@ -1,7 +1,7 @@
 import type { Server } from 'node:https';
 import type { Socket } from 'node:net';
 import { SallyportError } from '#shared/error.ts';
-import { endWithProblem } from './broken-request.ts';
+import { endWithProblem } from './exchange/broken-request.ts';
 import { drainBytesMax, handshakeTimeoutMs } from './limits.ts';
 
 /**

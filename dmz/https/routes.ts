@@ -1,11 +1,11 @@
 import type { Guard } from '#dmz/guard/guard.ts';
 import type { LoginService } from '#dmz/login/login-service.ts';
 import { SallyportError } from '#shared/error.ts';
-import { getAccount, getSetup, confirmSetup, proveSetup, startSetup } from './api-account.ts';
-import { getBin, postEmpty, postRestore } from './api-bin.ts';
-import { buildDownloadApi } from './api-downloads.ts';
-import { buildGetFile, deleteEntry, postOperation, putFile } from './api-files.ts';
-import { buildLoginApi } from './api-login.ts';
+import { getAccount, getSetup, confirmSetup, proveSetup, startSetup } from './api/account.ts';
+import { getBin, postEmpty, postRestore } from './api/bin.ts';
+import { buildDownloadApi } from './api/downloads.ts';
+import { buildGetFile, deleteEntry, postOperation, putFile } from './api/files.ts';
+import { buildLoginApi } from './api/login.ts';
 import {
   createUpload,
   deleteUpload,
@@ -13,7 +13,7 @@ import {
   getUpload,
   listUploads,
   patchUpload,
-} from './api-uploads.ts';
+} from './api/uploads.ts';
 import {
   deleteDevice,
   deleteLease,
@@ -26,9 +26,9 @@ import {
   postPassword,
   postRecoveryCodes,
   postSshKey,
-} from './api-self-service.ts';
-import { ArchiveRoom } from './archive-room.ts';
-import type { Route } from './route.ts';
+} from './api/self-service.ts';
+import { ArchiveRoom } from './files/archive-room.ts';
+import type { Route } from './exchange/route.ts';
 import { securityTxtPath, sendSecurityTxt } from './security-txt.ts';
 
 /** Every door of the HTTP API, and who may knock. What is not in this table does not exist. */

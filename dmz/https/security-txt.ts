@@ -1,5 +1,5 @@
-import { finish, type Exchange } from './exchange.ts';
-import { pageHeaders } from './headers.ts';
+import { finish, type Exchange } from './exchange/exchange.ts';
+import { pageHeaders } from './exchange/headers.ts';
 
 /**
  * `/.well-known/security.txt` (RFC 9116): where somebody who found a weakness of this service writes to. There is none

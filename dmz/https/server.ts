@@ -15,9 +15,9 @@ import type { Clock } from '#shared/clock.ts';
 import type { ClientAddress } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import type { ListenAt } from '#shared/process/inherited-sockets.ts';
-import { answerBrokenRequest, isBreach, refuseConnect } from './broken-request.ts';
+import { answerBrokenRequest, isBreach, refuseConnect } from './exchange/broken-request.ts';
 import { buildDispatch } from './dispatch.ts';
-import type { Exchange } from './exchange.ts';
+import type { Exchange } from './exchange/exchange.ts';
 import { startTlsAfterFirstByte } from './first-byte.ts';
 import {
   closeDrainMs,
@@ -32,7 +32,7 @@ import {
   ticketKeyLifeMs,
 } from './limits.ts';
 import { buildHttpsMetrics } from './metrics.ts';
-import { Pace } from './pace.ts';
+import { Pace } from './exchange/pace.ts';
 import { buildRoutes } from './routes.ts';
 import { renderSecurityTxt, type SecurityTxt } from './security-txt.ts';
 import { loadStaticFiles } from './static.ts';

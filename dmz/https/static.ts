@@ -5,8 +5,8 @@ import { promisify } from 'node:util';
 import { brotliCompress, constants, gzip } from 'node:zlib';
 import type { Log } from '#shared/log.ts';
 import { buildClientPage } from './client-page.ts';
-import type { Exchange } from './exchange.ts';
-import { pageHeaders } from './headers.ts';
+import type { Exchange } from './exchange/exchange.ts';
+import { pageHeaders } from './exchange/headers.ts';
 import { staticBytesMax, staticFilesMax } from './limits.ts';
 
 /**

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Pace } from '#dmz/https/pace.ts';
+import { Pace } from '#dmz/https/exchange/pace.ts';
 import { downloadPace, uploadPace } from '#dmz/https/limits.ts';
 import { Door, readAll } from './door.ts';
 

@@ -1,6 +1,6 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { pagePolicy } from '#dmz/https/headers.ts';
+import { pagePolicy } from '#dmz/https/exchange/headers.ts';
 import { Door, type Client } from './door.ts';
 
 let door: Door;

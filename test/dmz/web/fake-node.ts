@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
-import { apiHeaders, pageHeaders } from '#dmz/https/headers.ts';
+import { apiHeaders, pageHeaders } from '#dmz/https/exchange/headers.ts';
 import { encodeBase32 } from '#main-agent/two-factor/base32.ts';
 import { drawQr } from '#main-agent/two-factor/qr.ts';
 import { defaultTotpSettings, stepAt } from '#main-agent/two-factor/totp.ts';

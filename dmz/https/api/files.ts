@@ -1,0 +1,165 @@
+import { z } from 'zod';
+import type { RemoteFile } from '#dmz/files/file-client.ts';
+import type { Admitted } from '#dmz/login/login-service.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
+import type { Entry, SortKey } from '#shared/file-service/attributes.ts';
+import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
+import type { ArchiveRoom } from '../files/archive-room.ts';
+import { binHeader } from './bin.ts';
+import { breaksPrecondition, toPrecondition } from '../files/conditional.ts';
+import { sendEmpty, sendJson, type Exchange } from '../exchange/exchange.ts';
+import { sendArchive } from '../files/file-archive.ts';
+import { sendFile, sendFileHead } from '../files/file-download.ts';
+import { parseFilePath, parseJsonPath } from '../files/file-path.ts';
+import { receiveFile, statIfThere } from '../files/file-upload.ts';
+import { readJson, requireNoInput } from '../exchange/json-body.ts';
+import { formatTime } from '../exchange/time.ts';
+import { archiveNamesMax, cursorCharactersMax, listingLimitMax } from '../limits.ts';
+
+/**
+ * Files over HTTP. A thin translation: who may do what, and what happens, is decided on main call by call.
+ */
+
+const prefix = '/api/files/';
+const moveSchema = z.strictObject({ to: z.string(), overwrite: z.boolean().optional() });
+const sortSchema = z.enum(['name', '-name', 'size', '-size', 'mtime', '-mtime']);
+
+const readMode = { read: true, write: false, create: 'never', truncate: false, append: false } as const;
+
+function pathOf(x: Exchange): { readonly path: VirtualPath; readonly isFolderForm: boolean } {
+  return parseFilePath(x.path.slice(prefix.length));
+}
+
+/** GET and HEAD: a folder is listed or archived, a file is sent. */
+export function buildGetFile(archives: ArchiveRoom): (x: Exchange, session: Admitted) => Promise<void> {
+  return async (x, session) => {
+    if (x.query.get('unserved') === '1') return sendSurvey(x, session);
+    if (x.query.get('zip') !== '1') return getFile(x, session);
+    const wanted = { folder: pathOf(x).path, names: x.query.getAll('name'), namesMax: archiveNamesMax };
+    return sendArchive(x, session, wanted, archives);
+  };
+}
+
+/** Whether it is a folder, main says; one question where the form tells. */
+async function getFile(x: Exchange, session: Admitted): Promise<void> {
+  const { path, isFolderForm } = pathOf(x);
+  if (isFolderForm) return sendListing(x, session, path);
+  if (x.method === 'HEAD') {
+    const attributes = await session.files.stat(path);
+    return attributes.type === 'folder'
+      ? sendListing(x, session, path)
+      : sendFileHead(x, path.name, attributes);
+  }
+  let file: RemoteFile;
+  try {
+    file = await session.files.open(path, readMode);
+  } catch (error) {
+    if (isSallyportError(error, 'is-a-folder')) return sendListing(x, session, path);
+    throw error;
+  }
+  try {
+    await sendFile(x, session, path.name, file);
+  } finally {
+    void file.release();
+  }
+}
+
+async function sendListing(x: Exchange, session: Admitted, path: VirtualPath): Promise<void> {
+  const { cursor, limit, sort } = parseListingQuery(x.query);
+  const page = await session.files.list(path, { limit, sort, ...(cursor === undefined ? {} : { cursor }) });
+  await sendJson(x, 200, {
+    path: path.toString(),
+    entries: page.entries.map(describeEntry),
+    ...(page.next === undefined ? {} : { next: page.next }),
+    ...(page.unserved === undefined ? {} : { unserved: page.unserved }),
+  });
+}
+
+/** What a page asks before a folder is deleted with all that is in it: how much of that is in no listing. */
+async function sendSurvey(x: Exchange, session: Admitted): Promise<void> {
+  const { path } = pathOf(x);
+  const { looked, isComplete, unserved } = await session.files.survey(path);
+  await sendJson(x, 200, { path: path.toString(), looked, complete: isComplete, unserved });
+}
+
+function parseListingQuery(query: URLSearchParams): { cursor?: string; limit: number; sort: SortKey } {
+  const cursor = query.get('cursor') ?? undefined;
+  const limit = query.get('limit') ?? String(listingLimitMax);
+  const sort = sortSchema.safeParse(query.get('sort') ?? 'name');
+  if (!/^\d{1,4}$/.test(limit) || Number(limit) < 1 || Number(limit) > listingLimitMax)
+    throw new SallyportError('bad-request', `limit is a number from 1 to ${listingLimitMax}`);
+  if (!sort.success)
+    throw new SallyportError('bad-request', 'sort is name, size or mtime, or one of them after -');
+  if (cursor !== undefined && cursor.length > cursorCharactersMax)
+    throw new SallyportError('bad-request', 'That cursor is not ours');
+  return { limit: Number(limit), sort: sort.data, ...(cursor === undefined ? {} : { cursor }) };
+}
+
+function describeEntry({ name, attributes }: Entry): Record<string, unknown> {
+  const { type, size, mtimeMs, etag } = attributes;
+  return {
+    name,
+    type: type === 'folder' ? 'folder' : 'file',
+    size,
+    mtime: formatTime(mtimeMs),
+    ...(etag === undefined ? {} : { etag }),
+  };
+}
+
+export async function putFile(x: Exchange, session: Admitted): Promise<void> {
+  const { path, isFolderForm } = pathOf(x);
+  if (isFolderForm) throw new SallyportError('is-a-folder', 'That is a folder');
+  await receiveFile(x, session, path);
+}
+
+export async function deleteEntry(x: Exchange, session: Admitted): Promise<void> {
+  const { path } = pathOf(x);
+  if (path.isRoot) throw new SallyportError('permission-denied', 'The top folder stays');
+  const { headers } = x.request;
+  const attributes = await session.files.stat(path, { followLinks: false });
+  if (breaksPrecondition(headers, attributes))
+    throw new SallyportError('precondition-failed', 'The file is not as you expected');
+  const forGood = x.query.get('bin') === '0';
+  let removed;
+  if (attributes.type === 'folder')
+    removed = await session.files.removeFolder(path, {
+      recursive: x.query.get('recursive') === '1',
+      forGood,
+    });
+  else removed = await session.files.removeFile(path, { precondition: toPrecondition(headers), forGood });
+  await sendEmpty(x, 204, binHeader(removed.binned));
+}
+
+/** POST ?op=mkdir | rename | copy. 201: something new; 204: it took another's place. */
+export async function postOperation(x: Exchange, session: Admitted): Promise<void> {
+  const { path } = pathOf(x);
+  const { files } = session;
+  switch (x.query.get('op') ?? '') {
+    case 'mkdir':
+      await requireNoInput(x);
+      await files.makeFolder(path);
+      return sendEmpty(x, 201);
+    case 'rename': {
+      const { to, overwrite = false } = await readJson(x, moveSchema);
+      await requireCurrent(x, session, path);
+      const { replaced, binned } = await files.rename(path, parseJsonPath(to), { overwrite });
+      return sendEmpty(x, replaced ? 204 : 201, binHeader(binned));
+    }
+    case 'copy': {
+      const { to, overwrite = false } = await readJson(x, moveSchema);
+      await requireCurrent(x, session, path);
+      const { replaced, binned } = await files.copy(path, parseJsonPath(to), { overwrite });
+      return sendEmpty(x, replaced ? 204 : 201, binHeader(binned));
+    }
+    default:
+      throw new SallyportError('bad-request', 'op is mkdir, rename or copy');
+  }
+}
+
+/** The conditions of a rename or copy speak of its source. */
+async function requireCurrent(x: Exchange, session: Admitted, path: VirtualPath): Promise<void> {
+  const { headers } = x.request;
+  if (toPrecondition(headers) === undefined && headers['if-unmodified-since'] === undefined) return;
+  if (breaksPrecondition(headers, await statIfThere(session, path)))
+    throw new SallyportError('precondition-failed', 'The file is not as you expected');
+}

@@ -1,0 +1,174 @@
+import { z } from 'zod';
+import { isGivenOnly } from '#dmz/login/code-shape.ts';
+import type { Admitted, Again, FirstFactorPassed, LoginService } from '#dmz/login/login-service.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
+import { Secret } from '#shared/secret.ts';
+import {
+  clearSession,
+  readDeviceCookie,
+  readSessionCookie,
+  setDevice,
+  setHalfSession,
+  setSession,
+} from '../exchange/cookie.ts';
+import { sendEmpty, sendJson, sendProblem, type Exchange } from '../exchange/exchange.ts';
+import { readJson, requireNoInput } from '../exchange/json-body.ts';
+import type { Visitor } from '../exchange/route.ts';
+import { describeAgain } from '../exchange/try-again.ts';
+
+/**
+ * Signing in and out. Each step that succeeds gives a new cookie; the value before it is dead on main by then.
+ *
+ * May not decide: anything about factors. It translates between the wire and the login service.
+ */
+
+const listener = 'https';
+const loginSchema = z.strictObject({ username: z.string(), password: z.string() });
+const codeSchema = z.strictObject({ code: z.string(), remember_device: z.boolean().optional() });
+
+type Known = Exclude<Visitor, { kind: 'stranger' }>;
+type HandlerFor<V extends unknown[]> = (x: Exchange, ...visitor: V) => Promise<void>;
+
+export function buildLoginApi({ login }: { readonly login: LoginService }): {
+  readonly postLogin: HandlerFor<[]>;
+  readonly getCode: HandlerFor<[Known]>;
+  readonly postCode: HandlerFor<[Known]>;
+  readonly postResend: HandlerFor<[Known]>;
+  readonly postLogout: HandlerFor<[Known]>;
+} {
+  /** What the browser had before is over once it gets a new cookie: nothing may live on that nobody can end. */
+  async function endPrevious(x: Exchange): Promise<void> {
+    const previous = readSessionCookie(x.request.headers.cookie);
+    try {
+      if (previous?.kind === 'half')
+        await (await login.resume(previous.challenge, x.client, 'https', listener)).cancel();
+      if (previous?.kind === 'session') await (await login.attach(previous.session, x.client)).end();
+    } catch (error) {
+      // Gone already, as it should be.
+      x.log.debug({ err: error }, 'previous session could not be ended');
+    }
+  }
+
+  async function resume(x: Exchange, visitor: Known): Promise<FirstFactorPassed> {
+    if (visitor.kind !== 'half')
+      throw new SallyportError('challenge-gone', 'Sign-in refused', { detail: 'a session, not a half one' });
+    return login.resume(visitor.challenge, x.client, 'https', listener);
+  }
+
+  /** Once the half session is over its cookie is worth nothing, and sign-in starts again. */
+  async function whileItLasts(x: Exchange, visitor: Known, act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      const isOver = isSallyportError(error, 'refused') || isSallyportError(error, 'challenge-gone');
+      if (!isOver || visitor.kind !== 'half') throw error;
+      await sendProblem(x, error, { headers: clearSession() });
+    }
+  }
+
+  return {
+    async postLogin(x) {
+      const { username, password } = await readJson(x, loginSchema);
+      const device = readDeviceCookie(x.request.headers.cookie);
+      const passed = await login.begin({
+        user: username,
+        protocol: 'https',
+        listener,
+        client: x.client,
+        factor: { type: 'password', password },
+        ...(device === undefined ? {} : { device }),
+        gone: goneOf(x),
+      });
+      await endPrevious(x);
+      switch (passed.view.next) {
+        case 'admit':
+        case 'setup':
+          return sendAdmitted(x, await passed.admit());
+        case 'code':
+          return sendJson(
+            x,
+            200,
+            { state: 'code-required', challenge: describeChallenge(passed) },
+            setHalfSession(passed.id),
+          );
+        case 'instruct':
+          await passed.cancel();
+          throw new SallyportError('refused', 'Sign-in refused', {
+            detail: 'main asked to instruct on https',
+          });
+      }
+    },
+
+    /** What is asked, for a page that was loaded again between the steps. */
+    getCode: (x, visitor) =>
+      whileItLasts(x, visitor, async () => {
+        const passed = await resume(x, visitor);
+        const challenge = describeChallenge(passed);
+        await sendJson(x, 200, { state: 'code-required', username: passed.view.username, challenge });
+      }),
+
+    postCode: (x, visitor) =>
+      whileItLasts(x, visitor, async () => {
+        const { code, remember_device: rememberDevice = false } = await readJson(x, codeSchema);
+        const passed = await resume(x, visitor);
+        const result = await passed.answer(new Secret(code), { rememberDevice });
+        await (result.outcome === 'again' ? sendAgain(x, result) : sendAdmitted(x, result));
+      }),
+
+    async postResend(x, visitor) {
+      await requireNoInput(x);
+      await (await resume(x, visitor)).resend();
+      await sendEmpty(x, 204);
+    },
+
+    async postLogout(x, visitor) {
+      await requireNoInput(x);
+      if (visitor.kind === 'half') await endPrevious(x);
+      else await visitor.session.end();
+      await sendEmpty(x, 204, clearSession());
+    },
+  };
+}
+
+/** Of the client: a browser that was closed, or that asks anew. */
+function goneOf({ response }: Exchange): AbortSignal {
+  const controller = new AbortController();
+  response.once('close', () => controller.abort());
+  return controller.signal;
+}
+
+function sendAdmitted(x: Exchange, admitted: Admitted): Promise<void> {
+  const { session, state, username, displayName } = admitted.view;
+  const cookies = [
+    ...setSession(session),
+    ...(admitted.device === undefined ? [] : setDevice(admitted.device)),
+  ];
+  const user = { username, display_name: displayName };
+  return sendJson(x, 200, state === 'signed-in' ? { state, user } : { state }, cookies);
+}
+
+/** 401 with what the person can do about it; the half or set-up session lives on under the same cookie. */
+export function sendAgain(x: Exchange, again: Again): Promise<void> {
+  const { reason, attemptsLeft, driftSeconds, reference } = again;
+  const error = new SallyportError('refused', describeAgain(reason), {
+    data: driftSeconds === undefined ? { attemptsLeft } : { attemptsLeft, driftSeconds },
+    ...(reference === undefined ? {} : { reference }),
+  });
+  return sendProblem(x, error, { reason });
+}
+
+function describeChallenge(passed: FirstFactorPassed): Record<string, unknown> {
+  const { asked, expiresInMs } = passed.view;
+  if (asked === undefined) throw new SallyportError('internal', 'Something went wrong on our side');
+  return {
+    method: asked.method,
+    hint: asked.hint,
+    recovery: asked.recovery,
+    ...(isGivenOnly(asked) ? { given: true } : {}),
+    attempts_left: asked.attemptsLeft,
+    expires_in: Math.floor(expiresInMs / 1000),
+    ...(asked.rememberDevice === true ? { remember_device: true } : {}),
+    ...(asked.sentAgoMs === undefined ? {} : { sent_ago: Math.round(asked.sentAgoMs / 1000) }),
+    ...(asked.resendInMs === undefined ? {} : { resend_in: Math.ceil(asked.resendInMs / 1000) }),
+  };
+}

@@ -1,0 +1,183 @@
+import { z } from 'zod';
+import type { Admitted } from '#dmz/login/login-service.ts';
+import type { Changed, StepUpAgain } from '#dmz/login/self-service.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
+import type { AccountChange, OwnSshKey } from '#shared/link/messages.ts';
+import { sessionKey } from '#shared/random-id.ts';
+import { Secret } from '#shared/secret.ts';
+import { clearSession, setSession } from '../exchange/cookie.ts';
+import { sendEmpty, sendJson, sendProblem, type Exchange } from '../exchange/exchange.ts';
+import { readJson } from '../exchange/json-body.ts';
+import { formatTime } from '../exchange/time.ts';
+import { describeAgain } from '../exchange/try-again.ts';
+
+/**
+ * The user's own sessions, leases, devices and SSH keys, password and recovery codes. A change of credentials needs a
+ * step-up: the password (in the body as `current`; where a request has no body, percent-encoded in the header
+ * `Sallyport-Password`) and, from who is enrolled, the header `Sallyport-Code`. What succeeds gives a new cookie.
+ *
+ * Trust: everything here is a stranger's until main has judged it.
+ */
+
+const passwordText = z.string().max(1024);
+const passwordSchema = z.strictObject({ current: passwordText, new: passwordText });
+const currentSchema = z.strictObject({ current: passwordText });
+const keySchema = z.strictObject({ key: z.string().max(8192), current: passwordText });
+
+type Handler = (x: Exchange, session: Admitted) => Promise<void>;
+
+export const getSessions: Handler = async (x, session) => {
+  const sessions = (await session.selfService.sessions()).map((one) => ({
+    id: one.id,
+    current: one.current,
+    node: one.node,
+    protocol: one.protocol,
+    method: one.method,
+    client_ip: one.clientIp,
+    started_at: formatTime(one.startedAtMs),
+    ...(one.agent === undefined ? {} : { agent: one.agent }),
+  }));
+  await sendJson(x, 200, { sessions });
+};
+
+export const getLeases: Handler = async (x, session) => {
+  const leases = (await session.selfService.leases()).map((one) => ({
+    id: one.id,
+    node: one.node,
+    protocol: one.protocol,
+    client_ip: one.clientIp,
+    agent: one.agent,
+    started_at: formatTime(one.startedAtMs),
+    used_at: formatTime(one.usedAtMs),
+    expires_at: formatTime(one.expiresAtMs),
+  }));
+  await sendJson(x, 200, { leases });
+};
+
+export const getDevices: Handler = async (x, session) => {
+  const devices = (await session.selfService.devices()).map((one) => ({
+    id: one.id,
+    node: one.node,
+    started_at: formatTime(one.startedAtMs),
+    used_at: formatTime(one.usedAtMs),
+    expires_at: formatTime(one.expiresAtMs),
+    ...(one.agent === undefined ? {} : { agent: one.agent }),
+  }));
+  await sendJson(x, 200, { devices });
+};
+
+export const getSshKeys: Handler = async (x, session) => {
+  await sendJson(x, 200, { ssh_keys: (await session.selfService.sshKeys()).map(describeKey) });
+};
+
+export const deleteSession: Handler = async (x, session) => {
+  const id = lastSegment(x);
+  await session.selfService.end('session', id);
+  await sendEmpty(x, 204, id === sessionKey(session.view.session) ? clearSession() : []);
+};
+
+export const deleteLease: Handler = async (x, session) => {
+  await session.selfService.end('lease', lastSegment(x));
+  await sendEmpty(x, 204);
+};
+
+export const deleteDevice: Handler = async (x, session) => {
+  await session.selfService.end('device', lastSegment(x));
+  await sendEmpty(x, 204);
+};
+
+export const postPassword: Handler = async (x, session) => {
+  const { current, new: value } = await readJson(x, passwordSchema);
+  await change(x, session, { kind: 'password', value }, current, (_done, cookie) =>
+    sendEmpty(x, 204, cookie),
+  );
+};
+
+export const postRecoveryCodes: Handler = async (x, session) => {
+  const { current } = await readJson(x, currentSchema);
+  await change(x, session, { kind: 'recovery-codes' }, current, ({ recoveryCodes = [] }, cookie) =>
+    sendJson(x, 200, { recovery_codes: recoveryCodes }, cookie),
+  );
+};
+
+export const postSshKey: Handler = async (x, session) => {
+  const { key: value, current } = await readJson(x, keySchema);
+  await change(x, session, { kind: 'add-ssh-key', value }, current, ({ sshKey }, cookie) =>
+    sendJson(x, 201, sshKey === undefined ? {} : describeKey(sshKey), cookie),
+  );
+};
+
+export const deleteSshKey: Handler = async (x, session) => {
+  const value = lastSegment(x);
+  await change(x, session, { kind: 'remove-ssh-key', value }, readPasswordHeader(x), (_done, cookie) =>
+    sendEmpty(x, 204, cookie),
+  );
+};
+
+async function change(
+  x: Exchange,
+  session: Admitted,
+  wanted: AccountChange,
+  current: string,
+  send: (done: Changed, cookie: readonly string[]) => Promise<void>,
+): Promise<void> {
+  const typed = x.request.headers['sallyport-code'];
+  const code = typeof typed === 'string' && typed !== '' ? new Secret(typed) : undefined;
+  try {
+    const result = await session.selfService.change(wanted, { current: new Secret(current), code });
+    if (result.outcome === 'again') return await sendStepUpAgain(x, result);
+    await send(result, setSession(result.admitted.view.session));
+  } catch (error) {
+    // Too weak a password is not too weak a key: pages say it in their own words.
+    if (!isSallyportError(error, 'too-weak')) throw error;
+    await sendProblem(x, error, { reason: wanted.kind === 'password' ? 'weak-password' : 'weak-key' });
+  }
+}
+
+const stepUpMessages = {
+  'wrong-password': 'That is not your password',
+  'code-required': 'Enter a code from your authenticator app',
+};
+
+function sendStepUpAgain(x: Exchange, { reason, attemptsLeft, driftSeconds }: StepUpAgain): Promise<void> {
+  const message =
+    reason === 'wrong-password' || reason === 'code-required'
+      ? stepUpMessages[reason]
+      : describeAgain(reason);
+  const error = new SallyportError('refused', message, {
+    data: {
+      ...(attemptsLeft === undefined ? {} : { attemptsLeft }),
+      ...(driftSeconds === undefined ? {} : { driftSeconds }),
+    },
+  });
+  return sendProblem(x, error, { reason });
+}
+
+function describeKey({ id, type, fingerprint, comment, removable, added }: OwnSshKey): object {
+  return {
+    id,
+    type,
+    fingerprint,
+    comment,
+    removable,
+    ...(added === undefined ? {} : { added_at: formatTime(added.atMs), added_through: added.node }),
+  };
+}
+
+/** Every id here is a SHA-256; anything else names nothing. */
+function lastSegment(x: Exchange): string {
+  const id = x.path.slice(x.path.lastIndexOf('/') + 1);
+  if (/^[A-Za-z0-9_-]{43}$/.test(id)) return id;
+  throw new SallyportError('not-found', 'There is no such thing of yours');
+}
+
+function readPasswordHeader(x: Exchange): string {
+  const header = x.request.headers['sallyport-password'];
+  try {
+    const text = decodeURIComponent(typeof header === 'string' ? header : '');
+    if (text.length <= 1024) return text;
+  } catch {
+    // Not percent-encoded UTF-8: told like one that is too long.
+  }
+  throw new SallyportError('bad-request', 'Send Sallyport-Password as percent-encoded UTF-8');
+}
