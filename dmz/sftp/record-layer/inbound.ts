@@ -7,7 +7,7 @@ import {
   type KeyObject,
   timingSafeEqual,
 } from 'node:crypto';
-import type { InboundCipher, InboundConfig, MacInfo } from '#dmz/sftp/transport/ssh2-shapes.ts';
+import type { InboundCipher, InboundConfig, MacInfo } from '#dmz/sftp/ssh2-shapes.ts';
 import { incrementCounter } from '#dmz/sftp/record-layer/nonce.ts';
 
 /**

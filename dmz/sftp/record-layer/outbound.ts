@@ -1,5 +1,5 @@
 import { type Cipheriv, createCipheriv, createHmac, createSecretKey, type KeyObject } from 'node:crypto';
-import type { MacInfo, OutboundCipher, OutboundConfig } from '#dmz/sftp/transport/ssh2-shapes.ts';
+import type { MacInfo, OutboundCipher, OutboundConfig } from '#dmz/sftp/ssh2-shapes.ts';
 import { incrementCounter } from '#dmz/sftp/record-layer/nonce.ts';
 
 /**

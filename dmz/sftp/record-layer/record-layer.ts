@@ -1,12 +1,7 @@
 import { randomFillSync } from 'node:crypto';
 import { AeadReader, EtmReader } from '#dmz/sftp/record-layer/inbound.ts';
 import { AeadWriter, EtmWriter } from '#dmz/sftp/record-layer/outbound.ts';
-import type {
-  InboundCipher,
-  InboundConfig,
-  OutboundCipher,
-  OutboundConfig,
-} from '#dmz/sftp/transport/ssh2-shapes.ts';
+import type { InboundCipher, InboundConfig, OutboundCipher, OutboundConfig } from '#dmz/sftp/ssh2-shapes.ts';
 
 /**
  * SSH's binary packet protocol (RFC 4253 §6) for AES-GCM (RFC 5647) and AES-CTR with encrypt-then-MAC, on node:crypto

@@ -1,5 +1,5 @@
 import { WireReader } from '#dmz/sftp/wire.ts';
-import type { AlgorithmOffer } from '#dmz/sftp/transport/ssh2-shapes.ts';
+import type { AlgorithmOffer } from '#dmz/sftp/ssh2-shapes.ts';
 
 /**
  * What we offer, and how the offer is fitted to a client. In SSH the client's order decides; OpenSSH up to 9 puts

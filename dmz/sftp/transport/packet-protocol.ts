@@ -1,6 +1,6 @@
 /* oxlint-disable no-underscore-dangle -- these are ssh2's own names, and no other file of ours uses them */
 import type { Ssh2Modules } from '#dmz/sftp/transport/ssh2-modules.ts';
-import type { Negotiated, Ssh2Protocol } from '#dmz/sftp/transport/ssh2-shapes.ts';
+import type { Negotiated, Ssh2Protocol } from '#dmz/sftp/ssh2-shapes.ts';
 import { message } from '#dmz/sftp/transport/messages.ts';
 
 /**

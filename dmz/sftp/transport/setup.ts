@@ -1,7 +1,7 @@
 import { RecordLayer } from '#dmz/sftp/record-layer/record-layer.ts';
 import { type AlgorithmProfile, fullOffer } from '#dmz/sftp/transport/algorithms.ts';
 import { loadSsh2, type Ssh2Modules } from '#dmz/sftp/transport/ssh2-modules.ts';
-import type { AlgorithmOffer, Ssh2HostKey, Ssh2Protocol } from '#dmz/sftp/transport/ssh2-shapes.ts';
+import type { AlgorithmOffer, Ssh2HostKey, Ssh2Protocol } from '#dmz/sftp/ssh2-shapes.ts';
 
 /** Who answers when ssh2 asks about a connection's first key exchange. */
 export interface FirstExchange {

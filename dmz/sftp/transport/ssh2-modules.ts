@@ -14,7 +14,7 @@ import type {
   Ssh2HostKey,
   Ssh2Protocol,
   Ssh2ProtocolConfig,
-} from '#dmz/sftp/transport/ssh2-shapes.ts';
+} from '#dmz/sftp/ssh2-shapes.ts';
 import { SallyportError } from '#shared/error.ts';
 
 /**

@@ -21,7 +21,7 @@ import { disconnectReason, message } from '#dmz/sftp/transport/messages.ts';
 import { PacketProtocol } from '#dmz/sftp/transport/packet-protocol.ts';
 import { SocketOutput } from '#dmz/sftp/transport/socket-output.ts';
 import type { FirstExchange, TransportSetup } from '#dmz/sftp/transport/setup.ts';
-import type { Negotiated } from '#dmz/sftp/transport/ssh2-shapes.ts';
+import type { Negotiated } from '#dmz/sftp/ssh2-shapes.ts';
 import { WireWriter } from '#dmz/sftp/wire.ts';
 import type { Clock } from '#shared/clock.ts';
 

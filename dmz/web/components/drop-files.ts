@@ -1,6 +1,6 @@
 import type { TargetedDragEvent } from 'preact';
 import { useRef, useState } from 'preact/hooks';
-import { type DroppedFiles, readDropped } from '#dmz/web/components/dropped-files.ts';
+import { type DroppedFiles, readDropped } from '#dmz/web/files/dropped-files.ts';
 import { parsePagePath, toPagePath, type FolderPath } from '#dmz/web/files/path.ts';
 import { closestTo } from '#dmz/web/components/event-target.ts';
 

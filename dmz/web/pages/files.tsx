@@ -3,7 +3,7 @@ import { named } from '#dmz/web/i18n/sentence.ts';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { AppHeader } from '#dmz/web/components/app-header.tsx';
 import { useDropFiles } from '#dmz/web/components/drop-files.ts';
-import { placeChosen } from '#dmz/web/components/dropped-files.ts';
+import { placeChosen } from '#dmz/web/files/dropped-files.ts';
 import { closestTo } from '#dmz/web/components/event-target.ts';
 import { DeleteDialog, KeyboardDialog, NewFolderDialog } from '#dmz/web/components/file-dialogs.tsx';
 import { FileList } from '#dmz/web/components/file-list.tsx';

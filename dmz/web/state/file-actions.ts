@@ -4,7 +4,7 @@ import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem } from '#dmz/web/api/problem.ts';
 import { pathOf, type Entry } from '#dmz/web/files/entry.ts';
 import { checkName, nextFreeName, type FolderPath } from '#dmz/web/files/path.ts';
-import type { DroppedFiles } from '#dmz/web/components/dropped-files.ts';
+import type { DroppedFiles } from '#dmz/web/files/dropped-files.ts';
 import { downloadNamesMax } from '#dmz/web/limits.ts';
 import { describeDownloadFailure, describeFailure } from '#dmz/web/i18n/failure.ts';
 import type { Bin } from '#dmz/web/state/bin.ts';

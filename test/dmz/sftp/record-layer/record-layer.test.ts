@@ -12,7 +12,7 @@ import type {
   MacInfo,
   OutboundCipher,
   OutboundConfig,
-} from '#dmz/sftp/transport/ssh2-shapes.ts';
+} from '#dmz/sftp/ssh2-shapes.ts';
 
 interface StockCrypto {
   createCipher(config: { outbound: OutboundConfig }): OutboundCipher;
