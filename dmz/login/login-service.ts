@@ -1,15 +1,16 @@
 import type { FileClient } from '#dmz/files/file-client.ts';
 import type {
+  AccountChange,
   AccountView,
   ChallengeView,
   ClientAddress,
   FirstFactorEvidence,
+  OwnSshKey,
   Result,
   SessionView,
 } from '#shared/link/messages.ts';
 import type { AgainReason, Protocol } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
-import type { SelfService } from './self-service.ts';
 
 /**
  * The one login conversation, for every protocol: Anonymous → FirstFactorPassed → Admitted. Each state is a value
@@ -89,4 +90,38 @@ export interface Enrolment {
   ): Promise<
     Again | { outcome: 'enrolled'; recoveryCodes: string[]; requiredOn: Protocol[]; admitted: Admitted }
   >;
+}
+
+/**
+ * The signed-in user's own account: what is open, ending it, and changes. What the user typed to prove a change is
+ * signed for that change alone and judged on main; nothing of it is kept here.
+ */
+export interface SelfService {
+  sessions(): Promise<Result<'account.sessions'>['sessions']>;
+  leases(): Promise<Result<'account.leases'>['leases']>;
+  devices(): Promise<Result<'account.devices'>['devices']>;
+  sshKeys(): Promise<readonly OwnSshKey[]>;
+  /** Rejects `not-found`. */
+  end(what: 'session' | 'lease' | 'device', id: string): Promise<void>;
+  /** Rejects `not-allowed`, `too-weak`, `exists`, `too-many`, `not-found`, `conflict`. */
+  change(
+    change: AccountChange,
+    proof: { readonly current: Secret; readonly code: Secret | undefined },
+  ): Promise<StepUpAgain | Changed>;
+}
+
+export interface StepUpAgain {
+  readonly outcome: 'again';
+  /** `code-required`: none came, and nothing was counted. */
+  readonly reason: AgainReason | 'wrong-password' | 'code-required';
+  readonly attemptsLeft?: number;
+  readonly driftSeconds?: number;
+}
+
+export interface Changed {
+  readonly outcome: 'changed';
+  /** The same session under its new id. */
+  readonly admitted: Admitted;
+  readonly recoveryCodes?: readonly string[] | undefined;
+  readonly sshKey?: OwnSshKey | undefined;
 }

@@ -1,48 +1,14 @@
 import type { LinkBinding, MainLink } from '#dmz/link/main-link.ts';
 import { commitToChange, purposeOf } from '#shared/assertion/account-change.ts';
-import type { AccountChange, OwnSshKey, Result, SessionView } from '#shared/link/messages.ts';
+import type { AccountChange, SessionView } from '#shared/link/messages.ts';
 import { SallyportError } from '#shared/error.ts';
-import type { AgainReason } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { Evidence, Proof } from './assertion-writer.ts';
 import { recogniseShape } from './code-shape.ts';
 import { loginTimeoutMs, sessionTimeoutMs } from './limits.ts';
-import type { Admitted } from './login-service.ts';
+import type { Admitted, Changed, SelfService, StepUpAgain } from './login-service.ts';
 
-/**
- * The signed-in user's own account: what is open, ending it, and changes. What the user typed to prove a change is
- * signed for that change alone and judged on main; nothing of it is kept here.
- */
-export interface SelfService {
-  sessions(): Promise<Result<'account.sessions'>['sessions']>;
-  leases(): Promise<Result<'account.leases'>['leases']>;
-  devices(): Promise<Result<'account.devices'>['devices']>;
-  sshKeys(): Promise<readonly OwnSshKey[]>;
-  /** Rejects `not-found`. */
-  end(what: 'session' | 'lease' | 'device', id: string): Promise<void>;
-  /** Rejects `not-allowed`, `too-weak`, `exists`, `too-many`, `not-found`, `conflict`. */
-  change(
-    change: AccountChange,
-    proof: { readonly current: Secret; readonly code: Secret | undefined },
-  ): Promise<StepUpAgain | Changed>;
-}
-
-export interface StepUpAgain {
-  readonly outcome: 'again';
-  /** `code-required`: none came, and nothing was counted. */
-  readonly reason: AgainReason | 'wrong-password' | 'code-required';
-  readonly attemptsLeft?: number;
-  readonly driftSeconds?: number;
-}
-
-export interface Changed {
-  readonly outcome: 'changed';
-  /** The same session under its new id. */
-  readonly admitted: Admitted;
-  readonly recoveryCodes?: readonly string[] | undefined;
-  readonly sshKey?: OwnSshKey | undefined;
-}
-
+/** Step-ups and endings of one session. What the user typed to prove a change is signed for it and kept nowhere. */
 export function buildSelfService(options: {
   readonly session: string;
   readonly request: MainLink['request'];

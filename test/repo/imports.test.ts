@@ -22,24 +22,32 @@ const forbiddenDirections: readonly { from: string; to: string; because: string 
     to: 'dmz/',
     because: "the trusted host must not contain code that parses strangers' protocols",
   },
+];
+
+/**
+ * The floors of a house, the lowest first: a room may know what lies below it, never what lies above or beside it, types
+ * included. What the house itself has beside its rooms (`limits.ts`, `system.ts`) belongs to no floor.
+ */
+const houses: readonly { house: string; floors: readonly (readonly string[])[]; because: string }[] = [
   {
-    from: 'dmz/https/',
-    to: 'dmz/sftp/',
-    because: 'the doors know the login and the files, never each other',
+    house: 'dmz',
+    floors: [['web', 'link'], ['guard', 'files'], ['login'], ['https', 'sftp'], ['cli']],
+    because:
+      'limits, login and files are the same for every protocol, so they know none; and a flaw in one door must not ' +
+      'reach the other',
   },
   {
-    from: 'dmz/sftp/',
-    to: 'dmz/https/',
-    because: 'the doors know the login and the files, never each other',
+    house: 'dmz/https',
+    floors: [['exchange'], ['files'], ['api']],
+    because: 'how a request is read and answered, and how bytes move, is the same for every route',
   },
+];
+
+/** Rooms that know nothing of the product but themselves and what is named. */
+const alone: readonly { room: string; knows: readonly string[]; because: string }[] = [
   {
-    from: 'dmz/web/',
-    to: 'shared/',
-    because: 'browser code knows the public HTTP API and nothing behind it',
-  },
-  {
-    from: 'dmz/web/',
-    to: 'dmz/https/',
+    room: 'dmz/web',
+    knows: [],
     because: 'browser code knows the public HTTP API and nothing behind it',
   },
 ];
@@ -80,6 +88,46 @@ describe('import directions', () => {
     });
   }
 
+  for (const { house, floors, because } of houses) {
+    it(`no room of ${house} knows what is above or beside it`, () => {
+      const floorOf = (file: string): number =>
+        floors.findIndex((rooms) => rooms.some((room) => file.startsWith(`${house}/${room}/`)));
+      const roomOf = (file: string): string | undefined => file.slice(house.length + 1).split('/')[0];
+      const inHouse = imports.filter(
+        ({ from, target }) => from.startsWith(`${house}/`) && target.startsWith(`${house}/`),
+      );
+      const wrong = inHouse.filter(
+        ({ from, target }) =>
+          floorOf(from) !== -1 && floorOf(from) <= floorOf(target) && roomOf(from) !== roomOf(target),
+      );
+      expect(wrong.map(describeImport), because).toEqual([]);
+    });
+
+    it(`every room of ${house} has its floor`, () => {
+      const rooms = new Set(
+        product
+          .filter((file) => file.startsWith(`${house}/`))
+          .map((file) => file.slice(house.length + 1).split('/'))
+          .flatMap(([room, ...rest]) => (room === undefined || rest.length === 0 ? [] : [room])),
+      );
+      expect(floors.flat().toSorted(), 'a new room is a decision: which floor is it on?').toEqual(
+        [...rooms].toSorted(),
+      );
+    });
+  }
+
+  for (const { room, knows, because } of alone) {
+    it(`${room} imports nothing else of the product${knows.length === 0 ? '' : ` but ${knows.join(', ')}`}`, () => {
+      const wrong = imports.filter(
+        ({ from, target, isPackage }) =>
+          from.startsWith(`${room}/`) &&
+          !isPackage &&
+          ![room, ...knows].some((known) => target.startsWith(`${known}/`)),
+      );
+      expect(wrong.map(describeImport), because).toEqual([]);
+    });
+  }
+
   it('finds the imports it judges', () => {
     expect(imports.length).toBeGreaterThan(100);
     expect(imports.some((one) => one.target === 'ws')).toBe(true);
@@ -104,6 +152,99 @@ describe('import directions', () => {
     expect(wrong, 'a barrel hides where a thing lives').toEqual([]);
   });
 });
+
+/**
+ * Where circles are still being untied: those of which every member lies there are let through. This list only shrinks,
+ * and a place that has none any more must go.
+ */
+const beingUntied: readonly string[] = ['main-agent/'];
+
+describe('circles', () => {
+  const because =
+    'what is in a circle can only be read, tested and replaced as one piece; put what they share below them all';
+  const circlesOfFiles = describeCircles(graphOfFiles());
+  const circlesOfFolders = graphsOfFolders().flatMap(describeCircles);
+  const isForbidden = (circle: string): boolean =>
+    !beingUntied.some((place) => circle.split(', ').every((member) => member.startsWith(place)));
+
+  it('no files import each other in a circle, types included', () => {
+    expect(circlesOfFiles.filter(isForbidden), because).toEqual([]);
+  });
+
+  // Of two folders side by side all that is in them counts. What lies in a folder beside its rooms is no room of it.
+  it('no folders beside each other import each other in a circle, types included', () => {
+    expect(circlesOfFolders.filter(isForbidden), because).toEqual([]);
+  });
+
+  for (const place of beingUntied)
+    it(`${place} still has a circle`, () => {
+      const left = [...circlesOfFiles, ...circlesOfFolders].filter((circle) => circle.startsWith(place));
+      expect(left, 'nothing is tied there any more: take it off the list beingUntied').not.toEqual([]);
+    });
+
+  it('finds a circle of three, and none in a line', () => {
+    const line = { a: ['b'], b: ['c'], c: [], d: ['a'] };
+    const toGraph = (edges: Readonly<Record<string, readonly string[]>>): Map<string, Set<string>> =>
+      new Map(Object.entries(edges).map(([from, to]) => [from, new Set(to)]));
+    expect(describeCircles(toGraph(line))).toEqual([]);
+    expect(describeCircles(toGraph({ ...line, c: ['a'] }))).toEqual(['a, b, c']);
+  });
+});
+
+/** Who knows whom. */
+type Graph = ReadonlyMap<string, ReadonlySet<string>>;
+
+function graphOfFiles(): Graph {
+  const graph = new Map(product.map((file) => [file, new Set<string>()]));
+  for (const { from, target } of imports) if (graph.has(target)) graph.get(from)?.add(target);
+  return graph;
+}
+
+/** One for each folder: which of the folders in it know which, with all that lies below them. */
+function graphsOfFolders(): readonly Graph[] {
+  const graphs = new Map<string, Map<string, Set<string>>>();
+  for (const { from, target, isPackage } of imports) {
+    if (isPackage) continue;
+    const [one, other] = [from.split('/'), target.split('/')];
+    const depth = one.findIndex((part, at) => part !== other[at]);
+    const isBetweenRooms = depth !== -1 && depth < one.length - 1 && depth < other.length - 1;
+    if (!isBetweenRooms) continue;
+    const roomOf = (parts: readonly string[]): string => parts.slice(0, depth + 1).join('/');
+    const graph = getOrAdd(graphs, one.slice(0, depth).join('/'), () => new Map<string, Set<string>>());
+    getOrAdd(graph, roomOf(one), () => new Set()).add(roomOf(other));
+    getOrAdd(graph, roomOf(other), () => new Set());
+  }
+  return [...graphs.values()];
+}
+
+function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const value = map.get(key) ?? make();
+  map.set(key, value);
+  return value;
+}
+
+/** Every largest set of which each reaches each, as one line. */
+function describeCircles(graph: Graph): string[] {
+  const reached = new Map([...graph.keys()].map((start) => [start, reachFrom(graph, start)]));
+  const circles = [...graph.keys()].map((one) =>
+    [...(reached.get(one) ?? [])].filter((other) => reached.get(other)?.has(one) === true),
+  );
+  return [
+    ...new Set(circles.filter(({ length }) => length > 1).map((circle) => circle.toSorted().join(', '))),
+  ].toSorted();
+}
+
+function reachFrom(graph: Graph, start: string): ReadonlySet<string> {
+  const reached = new Set<string>();
+  const open = [start];
+  for (let one = open.pop(); one !== undefined; one = open.pop())
+    for (const next of graph.get(one) ?? [])
+      if (!reached.has(next)) {
+        reached.add(next);
+        open.push(next);
+      }
+  return reached;
+}
 
 describe('packages', () => {
   for (const [name, { folders, because }] of Object.entries(packageOwners)) {

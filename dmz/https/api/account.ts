@@ -3,9 +3,9 @@ import type { Admitted } from '#dmz/login/login-service.ts';
 import { isSallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import { sendAgain } from './login.ts';
-import { setSession } from '../exchange/cookie.ts';
-import { sendJson, type Exchange } from '../exchange/exchange.ts';
-import { readJson, readOptionalJson, requireNoInput } from '../exchange/json-body.ts';
+import { setSession } from '#dmz/https/exchange/cookie.ts';
+import { sendJson, type Exchange } from '#dmz/https/exchange/exchange.ts';
+import { readJson, readOptionalJson, requireNoInput } from '#dmz/https/exchange/json-body.ts';
 
 /** The signed-in user's own account, and setting up the second factor. Confined sessions may use all of this. */
 

@@ -2,11 +2,11 @@ import { z } from 'zod';
 import type { Admitted } from '#dmz/login/login-service.ts';
 import { SallyportError, toSallyportError } from '#shared/error.ts';
 import { binIdsMax, type BinEntry } from '#shared/link/messages.ts';
-import { sendJson, type Exchange } from '../exchange/exchange.ts';
-import { readJson, readOptionalJson } from '../exchange/json-body.ts';
-import { binPageEntriesMax, binRestoresMax } from '../limits.ts';
-import { toProblem } from '../exchange/problem.ts';
-import { formatTime } from '../exchange/time.ts';
+import { sendJson, type Exchange } from '#dmz/https/exchange/exchange.ts';
+import { readJson, readOptionalJson } from '#dmz/https/exchange/json-body.ts';
+import { binPageEntriesMax, binRestoresMax } from '#dmz/https/limits.ts';
+import { toProblem } from '#dmz/https/exchange/problem.ts';
+import { formatTime } from '#dmz/https/exchange/time.ts';
 
 /**
  * What the user deleted or replaced and can have back. A mount that keeps it says so in `/api/me`:
@@ -27,11 +27,6 @@ const restoreSchema = z.strictObject({
   conflict: z.literal('keep-both').optional(),
 });
 const emptySchema = z.strictObject({ ids: z.array(id).max(binIdsMax).optional() });
-
-/** The header that tells where something went. */
-export function binHeader(binned: string | undefined): readonly string[] {
-  return binned === undefined ? [] : ['Sallyport-Bin', binned];
-}
 
 export async function getBin(x: Exchange, session: Admitted): Promise<void> {
   const cursor = x.query.get('cursor') ?? undefined;

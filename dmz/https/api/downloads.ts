@@ -2,14 +2,19 @@ import { z } from 'zod';
 import type { Admitted } from '#dmz/login/login-service.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
-import type { ArchiveRoom } from '../files/archive-room.ts';
-import type { ArchiveEntry } from '../files/archive-tree.ts';
-import { DownloadTickets } from '../files/download-tickets.ts';
-import { sendJson, sendProblem, type Exchange } from '../exchange/exchange.ts';
-import { listArchive, requireToldEnd, sendListed, type ListedArchive } from '../files/file-archive.ts';
-import { formatFilePath, parseJsonPath } from '../files/file-path.ts';
-import { readJson } from '../exchange/json-body.ts';
-import { downloadJsonBytesMax, downloadNamesMax, downloadTicketMs } from '../limits.ts';
+import type { ArchiveRoom } from '#dmz/https/files/archive-room.ts';
+import type { ArchiveEntry } from '#dmz/https/files/archive-tree.ts';
+import { DownloadTickets } from '#dmz/https/files/download-tickets.ts';
+import { sendJson, sendProblem, type Exchange } from '#dmz/https/exchange/exchange.ts';
+import {
+  listArchive,
+  requireToldEnd,
+  sendListed,
+  type ListedArchive,
+} from '#dmz/https/files/file-archive.ts';
+import { formatFilePath, parseJsonPath } from '#dmz/https/files/file-path.ts';
+import { readJson } from '#dmz/https/exchange/json-body.ts';
+import { downloadJsonBytesMax, downloadNamesMax, downloadTicketMs } from '#dmz/https/limits.ts';
 
 /**
  * Downloads that are asked for before they begin. A browser that follows an address to save what is there tells nobody

@@ -4,17 +4,16 @@ import type { Admitted } from '#dmz/login/login-service.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Entry, SortKey } from '#shared/file-service/attributes.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
-import type { ArchiveRoom } from '../files/archive-room.ts';
-import { binHeader } from './bin.ts';
-import { breaksPrecondition, toPrecondition } from '../files/conditional.ts';
-import { sendEmpty, sendJson, type Exchange } from '../exchange/exchange.ts';
-import { sendArchive } from '../files/file-archive.ts';
-import { sendFile, sendFileHead } from '../files/file-download.ts';
-import { parseFilePath, parseJsonPath } from '../files/file-path.ts';
-import { receiveFile, statIfThere } from '../files/file-upload.ts';
-import { readJson, requireNoInput } from '../exchange/json-body.ts';
-import { formatTime } from '../exchange/time.ts';
-import { archiveNamesMax, cursorCharactersMax, listingLimitMax } from '../limits.ts';
+import type { ArchiveRoom } from '#dmz/https/files/archive-room.ts';
+import { breaksPrecondition, toPrecondition } from '#dmz/https/files/conditional.ts';
+import { sendEmpty, sendJson, type Exchange } from '#dmz/https/exchange/exchange.ts';
+import { sendArchive } from '#dmz/https/files/file-archive.ts';
+import { sendFile, sendFileHead } from '#dmz/https/files/file-download.ts';
+import { parseFilePath, parseJsonPath } from '#dmz/https/files/file-path.ts';
+import { binHeader, receiveFile, statIfThere } from '#dmz/https/files/file-upload.ts';
+import { readJson, requireNoInput } from '#dmz/https/exchange/json-body.ts';
+import { formatTime } from '#dmz/https/exchange/time.ts';
+import { archiveNamesMax, cursorCharactersMax, listingLimitMax } from '#dmz/https/limits.ts';
 
 /**
  * Files over HTTP. A thin translation: who may do what, and what happens, is decided on main call by call.

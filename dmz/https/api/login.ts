@@ -10,11 +10,11 @@ import {
   setDevice,
   setHalfSession,
   setSession,
-} from '../exchange/cookie.ts';
-import { sendEmpty, sendJson, sendProblem, type Exchange } from '../exchange/exchange.ts';
-import { readJson, requireNoInput } from '../exchange/json-body.ts';
-import type { Visitor } from '../exchange/route.ts';
-import { describeAgain } from '../exchange/try-again.ts';
+} from '#dmz/https/exchange/cookie.ts';
+import { sendEmpty, sendJson, sendProblem, type Exchange } from '#dmz/https/exchange/exchange.ts';
+import { readJson, requireNoInput } from '#dmz/https/exchange/json-body.ts';
+import type { Visitor } from '#dmz/https/exchange/route.ts';
+import { describeAgain } from '#dmz/https/exchange/try-again.ts';
 
 /**
  * Signing in and out. Each step that succeeds gives a new cookie; the value before it is dead on main by then.

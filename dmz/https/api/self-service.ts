@@ -1,15 +1,14 @@
 import { z } from 'zod';
-import type { Admitted } from '#dmz/login/login-service.ts';
-import type { Changed, StepUpAgain } from '#dmz/login/self-service.ts';
+import type { Admitted, Changed, StepUpAgain } from '#dmz/login/login-service.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { AccountChange, OwnSshKey } from '#shared/link/messages.ts';
 import { sessionKey } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
-import { clearSession, setSession } from '../exchange/cookie.ts';
-import { sendEmpty, sendJson, sendProblem, type Exchange } from '../exchange/exchange.ts';
-import { readJson } from '../exchange/json-body.ts';
-import { formatTime } from '../exchange/time.ts';
-import { describeAgain } from '../exchange/try-again.ts';
+import { clearSession, setSession } from '#dmz/https/exchange/cookie.ts';
+import { sendEmpty, sendJson, sendProblem, type Exchange } from '#dmz/https/exchange/exchange.ts';
+import { readJson } from '#dmz/https/exchange/json-body.ts';
+import { formatTime } from '#dmz/https/exchange/time.ts';
+import { describeAgain } from '#dmz/https/exchange/try-again.ts';
 
 /**
  * The user's own sessions, leases, devices and SSH keys, password and recovery codes. A change of credentials needs a

@@ -2,7 +2,7 @@ import type { RemoteFile } from '#dmz/files/file-client.ts';
 import type { Admitted } from '#dmz/login/login-service.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { UploadView } from '#shared/link/messages.ts';
-import { binHeader } from './bin.ts';
+import { binHeader } from '#dmz/https/files/file-upload.ts';
 import {
   askForBody,
   isBrokenOff,
@@ -10,7 +10,7 @@ import {
   sendJson,
   sendProblem,
   type Exchange,
-} from '../exchange/exchange.ts';
+} from '#dmz/https/exchange/exchange.ts';
 import {
   formatUploadMetadata,
   parseByteCount,
@@ -21,9 +21,9 @@ import {
   tusDescription,
   tusHeaders,
   tusVersion,
-} from '../files/tus.ts';
-import { formatHttpDate, formatTime } from '../exchange/time.ts';
-import { UploadBody } from '../files/upload-body.ts';
+} from '#dmz/https/files/tus.ts';
+import { formatHttpDate, formatTime } from '#dmz/https/exchange/time.ts';
+import { UploadBody } from '#dmz/https/files/upload-body.ts';
 
 /**
  * Resumable uploads, tus 1.0.0 (https://tus.io/protocols/resumable-upload), core and the extensions in `tus.ts`. The

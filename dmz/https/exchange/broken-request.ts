@@ -2,7 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { SallyportError } from '#shared/error.ts';
 import { apiHeaders } from './headers.ts';
-import { drainMs } from '../limits.ts';
+import { drainMs } from '#dmz/https/limits.ts';
 import { toProblem } from './problem.ts';
 
 /** Answers to bytes that never became a request: written by hand, with the headers every answer has. */

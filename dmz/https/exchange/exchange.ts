@@ -4,7 +4,7 @@ import { SallyportError, toSallyportError } from '#shared/error.ts';
 import type { ClientAddress } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import { apiHeaders } from './headers.ts';
-import { drainBytesMax, drainKeepAliveBytesMax, drainMs } from '../limits.ts';
+import { drainBytesMax, drainKeepAliveBytesMax, drainMs } from '#dmz/https/limits.ts';
 import type { Pace } from './pace.ts';
 import { toProblem } from './problem.ts';
 import type { Violation } from './strictness.ts';

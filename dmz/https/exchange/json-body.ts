@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { SallyportError } from '#shared/error.ts';
 import { parseStrictJson } from '#shared/json.ts';
 import { askForBody, type Exchange } from './exchange.ts';
-import { jsonBytesMax, jsonDepthMax, uploadPace } from '../limits.ts';
+import { jsonBytesMax, jsonDepthMax, uploadPace } from '#dmz/https/limits.ts';
 import { tooSlow } from './pace.ts';
 
 /**

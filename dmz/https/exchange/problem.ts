@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { ErrorCode, SallyportError } from '#shared/error.ts';
 import { randomReference } from '#shared/random-id.ts';
-import { outageRetryAfterMs } from '../limits.ts';
+import { outageRetryAfterMs } from '#dmz/https/limits.ts';
 
 /** Our error codes as HTTP answers: status and RFC 9457 problem details. The only place that knows both. */
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { headersMax } from '../limits.ts';
+import { headersMax } from '#dmz/https/limits.ts';
 
 /**
  * What Node's parser lets through and we don't: each is a way two HTTP programs come to read one request differently

@@ -3,7 +3,7 @@ import type { FileClient, RemoteFile } from '#dmz/files/file-client.ts';
 import { toSallyportError, type SallyportError } from '#shared/error.ts';
 import type { ArchiveEntry } from './archive-tree.ts';
 import { FileBytes, type ByteSource, type ByteReceiver } from './file-bytes.ts';
-import { archivePieceBytes } from '../limits.ts';
+import { archivePieceBytes } from '#dmz/https/limits.ts';
 import { formatCentralRecord, formatDescriptor, formatEnd, formatLocalHeader } from './zip.ts';
 
 const readMode = { read: true, write: false, create: 'never', truncate: false, append: false } as const;

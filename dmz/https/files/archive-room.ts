@@ -4,7 +4,7 @@ import {
   archivedEntriesMax,
   archivedEntriesOfUserMax,
   archivesOfUserMax,
-} from '../limits.ts';
+} from '#dmz/https/limits.ts';
 
 /**
  * How much of this process archives may take. Each holds the list of what is in it until its last byte has gone, at the

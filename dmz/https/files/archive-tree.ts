@@ -8,7 +8,7 @@ import {
   archiveNamesAtOnce,
   archiveNoteBytesMax,
   listingLimitMax,
-} from '../limits.ts';
+} from '#dmz/https/limits.ts';
 
 /** What goes into an archive: some of a folder's entries, or all, with everything below that this user may list. */
 

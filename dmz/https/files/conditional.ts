@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { SallyportError } from '#shared/error.ts';
 import type { Attributes, Precondition } from '#shared/file-service/attributes.ts';
-import { entityTagCharactersMax, entityTagsMax } from '../limits.ts';
+import { entityTagCharactersMax, entityTagsMax } from '#dmz/https/limits.ts';
 
 /** Preconditions of RFC 9110 §13 on files. */
 

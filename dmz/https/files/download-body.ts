@@ -1,9 +1,9 @@
 import type { Admitted } from '#dmz/login/login-service.ts';
 import { SallyportError } from '#shared/error.ts';
-import type { Exchange } from '../exchange/exchange.ts';
+import type { Exchange } from '#dmz/https/exchange/exchange.ts';
 import type { ByteReceiver, ByteSource } from './file-bytes.ts';
-import { downloadPace } from '../limits.ts';
-import type { Transfer } from '../exchange/pace.ts';
+import { downloadPace } from '#dmz/https/limits.ts';
+import type { Transfer } from '#dmz/https/exchange/pace.ts';
 
 /**
  * The bytes of one download, a file or an archive, from main's lane to the client's socket.

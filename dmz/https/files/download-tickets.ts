@@ -1,7 +1,7 @@
 import type { Admitted } from '#dmz/login/login-service.ts';
 import { randomId } from '#shared/random-id.ts';
 import type { ListedArchive } from './file-archive.ts';
-import { downloadTicketMs } from '../limits.ts';
+import { downloadTicketMs } from '#dmz/https/limits.ts';
 
 interface Ticket {
   readonly session: string;

@@ -6,8 +6,8 @@ import type { ArchiveRoom } from './archive-room.ts';
 import { listTree, type ArchiveEntry } from './archive-tree.ts';
 import { labelContent } from './content.ts';
 import { DownloadBody } from './download-body.ts';
-import type { Exchange } from '../exchange/exchange.ts';
-import { fileHeaders } from '../exchange/headers.ts';
+import type { Exchange } from '#dmz/https/exchange/exchange.ts';
+import { fileHeaders } from '#dmz/https/exchange/headers.ts';
 
 /**
  * A folder, or some of what is in it, as one ZIP. Nothing is stored on the way: the tree is listed first, so that what

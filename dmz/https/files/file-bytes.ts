@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { RemoteFile } from '#dmz/files/file-client.ts';
 import { isSallyportError, SallyportError, toSallyportError } from '#shared/error.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
-import { recoveriesMax, recoveryPauseMs } from '../limits.ts';
+import { recoveriesMax, recoveryPauseMs } from '#dmz/https/limits.ts';
 import type { ByteRange } from './range.ts';
 
 /**

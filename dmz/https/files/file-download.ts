@@ -6,9 +6,9 @@ import { judgeRead, modifiedSecondMs } from './conditional.ts';
 import { labelContent } from './content.ts';
 import { DownloadBody } from './download-body.ts';
 import { FileBytes } from './file-bytes.ts';
-import { finish, type Exchange } from '../exchange/exchange.ts';
-import { fileHeaders } from '../exchange/headers.ts';
-import { formatHttpDate } from '../exchange/time.ts';
+import { finish, type Exchange } from '#dmz/https/exchange/exchange.ts';
+import { fileHeaders } from '#dmz/https/exchange/headers.ts';
+import { formatHttpDate } from '#dmz/https/exchange/time.ts';
 import { judgeRange, type ByteRange } from './range.ts';
 
 /** Sends an open file, or what the request's conditions ask for instead. Leaves the handle to the caller. */

@@ -2,10 +2,9 @@ import type { Admitted } from '#dmz/login/login-service.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Attributes } from '#shared/file-service/attributes.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
-import { binHeader } from '../api/bin.ts';
 import { breaksPrecondition, toPrecondition } from './conditional.ts';
-import { askForBody, isBrokenOff, sendEmpty, type Exchange } from '../exchange/exchange.ts';
-import { parseMtime } from '../exchange/time.ts';
+import { askForBody, isBrokenOff, sendEmpty, type Exchange } from '#dmz/https/exchange/exchange.ts';
+import { parseMtime } from '#dmz/https/exchange/time.ts';
 import { UploadBody } from './upload-body.ts';
 
 /** PUT: the whole body becomes the file, or nothing happens. Main makes it visible at the commit and not before. */
@@ -72,4 +71,9 @@ export async function statIfThere(session: Admitted, path: VirtualPath): Promise
     if (isSallyportError(error, 'not-found')) return undefined;
     throw error;
   }
+}
+
+/** The header that tells where in the bin something went that was deleted or replaced. */
+export function binHeader(binned: string | undefined): readonly string[] {
+  return binned === undefined ? [] : ['Sallyport-Bin', binned];
 }

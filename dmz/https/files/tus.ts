@@ -5,7 +5,7 @@ import { SallyportError } from '#shared/error.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import { uploadMetadataCharactersMax, type UploadView } from '#shared/link/messages.ts';
 import { parseJsonPath } from './file-path.ts';
-import { formatTime, parseMtime } from '../exchange/time.ts';
+import { formatTime, parseMtime } from '#dmz/https/exchange/time.ts';
 
 /**
  * The headers of tus 1.0.0 (resumable uploads): read strictly, written in one place.

@@ -3,9 +3,9 @@ import type { RemoteFile } from '#dmz/files/file-client.ts';
 import type { Admitted } from '#dmz/login/login-service.ts';
 import { isSallyportError, SallyportError, toSallyportError } from '#shared/error.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
-import type { Exchange } from '../exchange/exchange.ts';
-import { recoveriesMax, recoveryPauseMs, uploadPace } from '../limits.ts';
-import { tooSlow, type Transfer } from '../exchange/pace.ts';
+import type { Exchange } from '#dmz/https/exchange/exchange.ts';
+import { recoveriesMax, recoveryPauseMs, uploadPace } from '#dmz/https/limits.ts';
+import { tooSlow, type Transfer } from '#dmz/https/exchange/pace.ts';
 
 /**
  * The body of one upload, from the client's socket to main's lane.

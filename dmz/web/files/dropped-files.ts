@@ -1,6 +1,11 @@
 import { uploadsQueuedMax } from '#dmz/web/limits.ts';
-import type { PlacedFile } from '#dmz/web/state/uploads.ts';
 import type { FolderPath } from '#dmz/web/files/path.ts';
+
+/** A file and the folder it belongs in, below the one it was dropped on or chosen for. */
+export interface PlacedFile {
+  readonly file: File;
+  readonly folder: FolderPath;
+}
 
 /** What somebody dropped or chose, with the folders in it opened up. */
 export interface DroppedFiles {

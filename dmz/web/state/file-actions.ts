@@ -4,7 +4,7 @@ import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem } from '#dmz/web/api/problem.ts';
 import { pathOf, type Entry } from '#dmz/web/files/entry.ts';
 import { checkName, nextFreeName, type FolderPath } from '#dmz/web/files/path.ts';
-import type { DroppedFiles } from '#dmz/web/files/dropped-files.ts';
+import type { DroppedFiles, PlacedFile } from '#dmz/web/files/dropped-files.ts';
 import { downloadNamesMax } from '#dmz/web/limits.ts';
 import { describeDownloadFailure, describeFailure } from '#dmz/web/i18n/failure.ts';
 import type { Bin } from '#dmz/web/state/bin.ts';
@@ -13,7 +13,7 @@ import type { Notices } from '#dmz/web/state/notices.ts';
 import type { Preferences } from '#dmz/web/state/preferences.ts';
 import type { Selection } from '#dmz/web/state/selection.ts';
 import type { ConflictChoice } from '#dmz/web/state/upload.ts';
-import type { PlacedFile, Uploads } from '#dmz/web/state/uploads.ts';
+import type { Uploads } from '#dmz/web/state/uploads.ts';
 
 /** What a move or copy tells whoever asked for it. */
 interface MoveWork {

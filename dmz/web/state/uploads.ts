@@ -4,6 +4,7 @@ import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem, type ApiProblem } from '#dmz/web/api/problem.ts';
 import { listUploads, removeUpload, type StoredUpload } from '#dmz/web/api/upload.ts';
 import { sampleFile } from '#dmz/web/files/file-sample.ts';
+import type { PlacedFile } from '#dmz/web/files/dropped-files.ts';
 import { checkName, nextFreeName, suggestName, type FolderPath } from '#dmz/web/files/path.ts';
 import { outageRetryMs, outageRetryMsMax, uploadsParallel, uploadsQueuedMax } from '#dmz/web/limits.ts';
 import type { FileSamples } from '#dmz/web/state/file-samples.ts';
@@ -16,12 +17,6 @@ interface UploadCounts {
   readonly done: number;
   readonly failed: number;
   readonly asked: number;
-}
-
-/** A file and the folder it belongs in, below the one it was dropped on or chosen for. */
-export interface PlacedFile {
-  readonly file: File;
-  readonly folder: FolderPath;
 }
 
 /**
