@@ -19,7 +19,7 @@ export class ChangeWriter {
     switch (change.kind) {
       case 'use-time-step':
         return this.#changes(
-          `INSERT INTO time_steps VALUES (?, ?, ?)
+          `INSERT INTO time_steps (username, enrolment, step) VALUES (?, ?, ?)
            ON CONFLICT DO UPDATE SET step = excluded.step WHERE excluded.step > step`,
           change.user,
           change.enrolment,
@@ -27,7 +27,7 @@ export class ChangeWriter {
         );
       case 'use-code':
         return this.#changes(
-          'INSERT INTO used_codes VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+          'INSERT INTO used_codes (username, id, expires_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
           change.user,
           change.id,
           change.expiresAtMs ?? null,
@@ -37,7 +37,7 @@ export class ChangeWriter {
         const binding = JSON.stringify([username, node, protocol, clientIp]);
         this.#run('UPDATE delivered_codes SET expires_at = 0 WHERE binding = ?', binding);
         this.#run(
-          'INSERT INTO delivered_codes VALUES (?, ?, ?, ?, ?)',
+          'INSERT INTO delivered_codes (id, binding, sent_at, expires_at, data) VALUES (?, ?, ?, ?, ?)',
           id,
           binding,
           sentAtMs,
@@ -48,7 +48,7 @@ export class ChangeWriter {
       }
       case 'use-ssh-signature':
         return this.#changes(
-          `INSERT INTO used_ssh_signatures SELECT ?1, ?2, ?3
+          `INSERT INTO used_ssh_signatures (username, ssh_session, fingerprint) SELECT ?1, ?2, ?3
            WHERE NOT EXISTS (SELECT 1 FROM removed_keys WHERE fingerprint = ?3 AND forgotten = 1)
            ON CONFLICT DO NOTHING`,
           change.user,
@@ -71,7 +71,7 @@ export class ChangeWriter {
       case 'open-lease': {
         const { lease } = change;
         return this.#changes(
-          'INSERT INTO leases VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
+          'INSERT INTO leases (id, username, used_at, ttl, expires_at, opens_left, data) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
           lease.id,
           lease.username,
           lease.usedAtMs,
@@ -103,7 +103,7 @@ export class ChangeWriter {
         return true;
       case 'note-reminder':
         return this.#changes(
-          `INSERT INTO reminders VALUES (?1, ?2)
+          `INSERT INTO reminders (username, at) VALUES (?1, ?2)
            ON CONFLICT DO UPDATE SET at = excluded.at WHERE at + ?3 <= excluded.at`,
           change.user,
           change.atMs,
@@ -114,7 +114,7 @@ export class ChangeWriter {
         if (change.code !== undefined) {
           const { id, expiresAtMs, reEnrol } = change.code;
           this.#run(
-            'INSERT INTO bypass_codes VALUES (?, ?, ?, ?)',
+            'INSERT INTO bypass_codes (username, id, expires_at, re_enrol) VALUES (?, ?, ?, ?)',
             change.user,
             id,
             expiresAtMs,
@@ -132,7 +132,7 @@ export class ChangeWriter {
       case 'open-device': {
         const { device } = change;
         return this.#changes(
-          'INSERT INTO devices VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
+          'INSERT INTO devices (id, username, value_hash, previous_hash, rotated_at, expires_at, data) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
           device.id,
           device.username,
           device.valueHash,
@@ -171,7 +171,7 @@ export class ChangeWriter {
       case 'note-account-change': {
         const { username, node, atMs, kind, subject } = change.change;
         this.#run(
-          'INSERT INTO account_changes VALUES (?, ?, ?, ?, ?, ?)',
+          'INSERT INTO account_changes (username, node, at, kind, subject, data) VALUES (?, ?, ?, ?, ?, ?)',
           username,
           node,
           atMs,
@@ -212,7 +212,7 @@ export class ChangeWriter {
         return true;
       case 'keep-record':
         this.#run(
-          'INSERT INTO kept_records VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET data = ?3',
+          'INSERT INTO kept_records (list, id, data) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET data = ?3',
           change.list,
           change.record.id,
           JSON.stringify(change.record),
@@ -229,7 +229,7 @@ export class ChangeWriter {
         return true;
       case 'note-audit-head':
         this.#run(
-          `INSERT INTO audit_head VALUES (1, ?1, ?2) ON CONFLICT DO UPDATE SET sequence = ?1, hash = ?2`,
+          `INSERT INTO audit_head (id, sequence, hash) VALUES (1, ?1, ?2) ON CONFLICT DO UPDATE SET sequence = ?1, hash = ?2`,
           change.head.sequence,
           change.head.hash,
         );
@@ -255,14 +255,14 @@ export class ChangeWriter {
           this.#run(`DELETE FROM ${table}`);
         this.#run('UPDATE delivered_codes SET expires_at = 0');
         this.#run(
-          `INSERT INTO time_steps SELECT username, present, ? FROM enrolments WHERE present IS NOT NULL
+          `INSERT INTO time_steps (username, enrolment, step) SELECT username, present, ? FROM enrolments WHERE present IS NOT NULL
            ON CONFLICT DO UPDATE SET step = max(step, excluded.step)`,
           change.step,
         );
         return true;
       case 'note-edge-event':
         return this.#changes(
-          `INSERT INTO edge_counts VALUES (?1, ?2, ?3, ?4)
+          `INSERT INTO edge_counts (node, worker, boot, sequence) VALUES (?1, ?2, ?3, ?4)
            ON CONFLICT DO UPDATE SET boot = ?3, sequence = ?4 WHERE boot <> ?3 OR sequence < ?4`,
           change.node,
           change.worker,
@@ -271,7 +271,7 @@ export class ChangeWriter {
         );
       case 'note-webhook':
         this.#run(
-          'INSERT INTO webhook_positions VALUES (?1, ?2) ON CONFLICT DO UPDATE SET sequence = ?2',
+          'INSERT INTO webhook_positions (webhook, sequence) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET sequence = ?2',
           change.webhook,
           change.sequence,
         );
@@ -297,7 +297,7 @@ export class ChangeWriter {
          SELECT (SELECT min(fingerprint) FROM used_ssh_signatures WHERE fingerprint > keys.fingerprint)
          FROM keys WHERE keys.fingerprint IS NOT NULL
        )
-       INSERT INTO removed_keys SELECT fingerprint, ?1, 0 FROM keys
+       INSERT INTO removed_keys (fingerprint, since, forgotten) SELECT fingerprint, ?1, 0 FROM keys
        WHERE fingerprint IS NOT NULL AND fingerprint NOT IN (SELECT value FROM json_each(?2))
        ON CONFLICT DO NOTHING`,
       change.nowMs,
@@ -314,7 +314,7 @@ export class ChangeWriter {
 
   #openSession(session: Extract<Change, { kind: 'open-session' }>['session']): boolean {
     return this.#changes(
-      'INSERT INTO sessions VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
+      'INSERT INTO sessions (key, username, used_at, expires_at, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
       session.key,
       session.username,
       session.usedAtMs,
@@ -334,7 +334,7 @@ export class ChangeWriter {
     else {
       // Ids grow with time; the newest one only ever moves forward.
       this.#run(
-        `INSERT INTO enrolments VALUES (?1, ?2, ?2)
+        `INSERT INTO enrolments (username, present, newest) VALUES (?1, ?2, ?2)
          ON CONFLICT DO UPDATE SET present = ?2, newest = max(newest, ?2)`,
         user,
         id,
@@ -344,9 +344,9 @@ export class ChangeWriter {
   }
 
   #noteLogin({ user, clientIp, atMs }: Extract<Change, { kind: 'note-login' }>): void {
-    this.#run('INSERT INTO first_logins VALUES (?, ?) ON CONFLICT DO NOTHING', user, atMs);
+    this.#run('INSERT INTO first_logins (username, at) VALUES (?, ?) ON CONFLICT DO NOTHING', user, atMs);
     this.#run(
-      'INSERT INTO good_logins VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at',
+      'INSERT INTO good_logins (username, client_ip, at) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at',
       user,
       clientIp,
       atMs,
@@ -363,7 +363,7 @@ export class ChangeWriter {
   #countFailure(change: Extract<Change, { kind: 'count-failure' }>): void {
     const { scope, atMs, windowMs } = change;
     this.#run('DELETE FROM failures WHERE scope = ? AND at <= ?', scope, atMs - windowMs);
-    this.#run('INSERT INTO failures VALUES (?, ?)', scope, atMs);
+    this.#run('INSERT INTO failures (scope, at) VALUES (?, ?)', scope, atMs);
     this.#run(
       `INSERT INTO failure_scopes (scope, window, in_a_row, locks, last_at, is_brief) VALUES (?1, ?2, 1, 0, ?3, ?4)
        ON CONFLICT DO UPDATE SET window = ?2, in_a_row = in_a_row + 1, last_at = ?3, is_brief = ?4`,

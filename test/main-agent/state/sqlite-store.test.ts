@@ -76,7 +76,9 @@ describe('the SQLite state', () => {
     const database = openDatabase(file);
     try {
       expect(database.prepare('PRAGMA temp_store').get()).toMatchObject({ temp_store: 2 });
-      const put = database.prepare(`INSERT OR REPLACE INTO kept_records VALUES ('test', ?, ?)`);
+      const put = database.prepare(
+        `INSERT OR REPLACE INTO kept_records (list, id, data) VALUES ('test', ?, ?)`,
+      );
       const putAll = (content: string): void => {
         for (let index = 0; index < 500; index += 1) put.run(String(index), content.repeat(1000));
       };
