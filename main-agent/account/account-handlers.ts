@@ -14,7 +14,7 @@ export function buildAccountHandlers(parts: LoginParts, codes: CodeCheck): Accou
   const changes = new AccountChanges(parts, new StepUpCheck(parts, codes));
 
   const devicesOf = async ({ username }: FullSession): Promise<readonly StoredDevice[]> =>
-    (await state.devices(username)).filter((one) => one.expiresAtMs > clock.now());
+    (await state.read('devices', { user: username })).filter((one) => one.expiresAtMs > clock.now());
   const leasesOf = ({ username }: FullSession) => leases.list().filter((one) => one.username === username);
 
   function audit(event: string, session: FullSession): Change {
@@ -63,7 +63,7 @@ export function buildAccountHandlers(parts: LoginParts, codes: CodeCheck): Accou
     'account.ssh-keys': async (_params, session) => {
       const [own, additions] = await Promise.all([
         credentials.ownKeys(session.username),
-        state.sshKeyAdditions(session.username),
+        state.read('ssh-key-additions', { user: session.username }),
       ]);
       const added = new Map(additions.map(({ subject, atMs, node }) => [subject, { atMs, node }]));
       return {

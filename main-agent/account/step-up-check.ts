@@ -126,7 +126,7 @@ export class StepUpCheck {
     const { username, node, clientIp } = session;
     const scope = stepUpScope(session);
     const nowMs = clock.now();
-    if (((await state.failures(scope)).lockedUntilMs ?? 0) > nowMs)
+    if (((await state.read('failures', { scope, nowMs })).lockedUntilMs ?? 0) > nowMs)
       throw await this.#endSession(session.key, 'too many wrong passwords');
     const stored = session.user().passwordHash;
     const turn = { node, clientIp, known: true, asker };
@@ -145,7 +145,7 @@ export class StepUpCheck {
       { ...wrongPassword(config, nowMs), scope: passwordScope(username) },
       this.#refused(session, 'wrong password'),
     ]);
-    const { inARow, lockedUntilMs = 0 } = await state.failures(scope);
+    const { inARow, lockedUntilMs = 0 } = await state.read('failures', { scope, nowMs });
     if (lockedUntilMs > nowMs) throw await this.#endSession(session.key, 'too many wrong passwords');
     return { outcome: 'again', reason: 'wrong-password', attemptsLeft: Math.max(0, limit - inARow) };
   }

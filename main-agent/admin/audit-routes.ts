@@ -20,7 +20,7 @@ import { defineRoute, noAnswer, noBody, noQuery, type Route } from './http/route
 /** `/v1/audit`: who did what, and which rule decided. */
 
 export interface AuditPorts {
-  readonly state: Pick<StateStore, 'findAudit' | 'auditAfter' | 'auditExtent' | 'onAudit'>;
+  readonly state: Pick<StateStore, 'read' | 'onAudit'>;
   readonly auditFeed: Pick<AuditFeed, 'head'>;
   /** What the DMZ nodes remember of the audit. */
   readonly nodeHeads: () => readonly NodeHead[];
@@ -72,7 +72,7 @@ export function buildAuditRoutes(ports: AuditPorts): readonly Route[] {
       body: noBody,
       answer: auditHeads,
       handle: async () => {
-        const { head, last } = await ports.state.auditExtent();
+        const { head, last } = await ports.state.read('audit-extent');
         return { body: { file: ports.auditFeed.head(), state: { last, head }, nodes: ports.nodeHeads() } };
       },
     }),
@@ -99,7 +99,7 @@ export function buildAuditRoutes(ports: AuditPorts): readonly Route[] {
       body: noBody,
       answer: auditRecords,
       handle: async ({ param }) => {
-        const records = await ports.state.findAudit(param('reference'));
+        const records = await ports.state.read('find-audit', { reference: param('reference') });
         if (records.length > 0) return { body: { records } };
         throw new SallyportError('not-found', 'No record has this reference', {
           detail: param('reference'),

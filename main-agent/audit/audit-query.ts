@@ -52,14 +52,14 @@ const stepRecords = 500;
 
 /** Records after a number, in order. Looks at a bounded number of records: a page may be short and not the last. */
 export async function queryAudit(
-  state: Pick<StateStore, 'auditAfter'>,
+  state: Pick<StateStore, 'read'>,
   filter: AuditFilter,
   range: { readonly after: number; readonly limit: number },
 ): Promise<AuditPage> {
   const records: NumberedAuditRecord[] = [];
   let seen = range.after;
   for (let scanned = 0; scanned < recordsScannedMax; scanned += stepRecords) {
-    const rows = await state.auditAfter(seen, stepRecords);
+    const rows = await state.read('audit-after', { sequence: seen, limit: stepRecords });
     for (const row of rows) {
       seen = row.sequence;
       if (!fitsFilter(row.record, filter)) continue;
@@ -73,7 +73,7 @@ export async function queryAudit(
 
 /** The newest that fit, in order; looks back over a bounded number of records. */
 export async function queryNewest(
-  state: Pick<StateStore, 'auditAfter'>,
+  state: Pick<StateStore, 'read'>,
   filter: AuditFilter,
   range: { readonly head: number; readonly limit: number },
 ): Promise<AuditPage> {
@@ -81,7 +81,7 @@ export async function queryNewest(
   let end = range.head;
   for (let scanned = 0; end > 0 && scanned < recordsScannedMax; scanned += stepRecords) {
     const start = Math.max(0, end - stepRecords);
-    const rows = await state.auditAfter(start, stepRecords);
+    const rows = await state.read('audit-after', { sequence: start, limit: stepRecords });
     const fitting = rows.filter(({ sequence, record }) => sequence <= end && fitsFilter(record, filter));
     records = [...fitting, ...records];
     if (records.length >= range.limit) break;
@@ -91,16 +91,13 @@ export async function queryNewest(
 }
 
 /** Number of the first record of this time or later, found by halves: times rise with the numbers, nearly. */
-export async function findSequenceAt(
-  state: Pick<StateStore, 'auditAfter' | 'auditExtent'>,
-  atMs: number,
-): Promise<number> {
-  const { first, last } = await state.auditExtent();
+export async function findSequenceAt(state: Pick<StateStore, 'read'>, atMs: number): Promise<number> {
+  const { first, last } = await state.read('audit-extent');
   let low = first;
   let high = last + 1;
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
-    const [row] = await state.auditAfter(middle - 1, 1);
+    const [row] = await state.read('audit-after', { sequence: middle - 1, limit: 1 });
     if (row === undefined || Date.parse(row.record.time) >= atMs) high = middle;
     else low = row.sequence + 1;
   }

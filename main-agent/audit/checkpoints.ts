@@ -21,7 +21,7 @@ interface CheckpointsOptions {
   readonly targets: readonly string[];
   /** A head that a crash can't take from the files any more. */
   readonly durableHead: () => Promise<ChainHead>;
-  readonly state: Pick<StateStore, 'auditExtent' | 'commit'>;
+  readonly state: Pick<StateStore, 'commit' | 'read'>;
   readonly outbound: OutboundClient;
   readonly tellNodes: (head: ChainHead) => void;
   readonly clock: Clock;
@@ -41,7 +41,7 @@ export class Checkpoints {
   }
 
   async start(): Promise<void> {
-    const { head } = await this.#options.state.auditExtent();
+    const { head } = await this.#options.state.read('audit-extent');
     this.#noted = head?.sequence ?? 0;
     this.#interval = setInterval(() => void this.take(), checkpointIntervalMs);
     this.#interval.unref();

@@ -26,7 +26,7 @@ import type { AuditRecord } from '#main-agent/state/audit-record.ts';
  */
 
 interface EdgeEventsOptions {
-  readonly state: Pick<StateStore, 'commit' | 'edgePosition'>;
+  readonly state: Pick<StateStore, 'commit' | 'read'>;
   /** Two while keys are rotated; none of a node that is not trusted. */
   readonly publicKeysOf: (node: string) => readonly KeyObject[];
   readonly acknowledge: (node: string, count: EdgeCount) => void;
@@ -137,7 +137,7 @@ export class EdgeEvents {
   async #drain(inbox: Inbox): Promise<void> {
     const { state, acknowledge } = this.#options;
     const { node, worker, events } = inbox;
-    if (inbox.position === 'unknown') inbox.position = await state.edgePosition(node, worker);
+    if (inbox.position === 'unknown') inbox.position = await state.read('edge-position', { node, worker });
     while (events.length > 0 && !this.#closed) {
       const batch = this.#takeBatch(inbox);
       if (batch.length === 0) {
@@ -155,7 +155,7 @@ export class EdgeEvents {
       const result = changes.length === 0 ? { ok: true } : await state.commit(changes);
       if (!result.ok) {
         // The state knows more of this worker than we thought: judged again by what it knows.
-        inbox.position = await state.edgePosition(node, worker);
+        inbox.position = await state.read('edge-position', { node, worker });
         continue;
       }
       inbox.position = position;

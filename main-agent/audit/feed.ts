@@ -16,7 +16,7 @@ import { RotatingFile } from './rotating-file.ts';
  */
 
 interface AuditFeedOptions {
-  readonly state: Pick<StateStore, 'auditAfter' | 'auditExtent' | 'commit' | 'onAudit'>;
+  readonly state: Pick<StateStore, 'commit' | 'read' | 'onAudit'>;
   /** Made if missing, mode 0600. */
   readonly file: string;
   /** A file is full at this size; a day's end ends it too. */
@@ -141,7 +141,10 @@ class JsonLinesFeed implements AuditFeed {
   }
 
   async #copyPage(file: RotatingFile): Promise<boolean> {
-    const rows = await this.#options.state.auditAfter(this.#head.sequence, pageMax);
+    const rows = await this.#options.state.read('audit-after', {
+      sequence: this.#head.sequence,
+      limit: pageMax,
+    });
     if (rows.length === 0) return false;
     const rotated = await file.append(rows);
     this.#head = file.head;
@@ -172,7 +175,7 @@ class JsonLinesFeed implements AuditFeed {
       file,
       rotateBytes,
       isInState: async (sequence, record) => {
-        const [row] = await state.auditAfter(sequence - 1, 1);
+        const [row] = await state.read('audit-after', { sequence: sequence - 1, limit: 1 });
         return row?.sequence === sequence && isDeepStrictEqual(record, row.record);
       },
       now: () => clock.now(),

@@ -13,7 +13,7 @@ import { isRestoreRecord } from './verify.ts';
  */
 
 interface HousekeepingOptions {
-  readonly state: Pick<StateStore, 'auditExtent' | 'commit'>;
+  readonly state: Pick<StateStore, 'commit' | 'read'>;
   readonly file: string;
   readonly keepMs: number;
   readonly clock: Clock;
@@ -84,7 +84,7 @@ export class Housekeeping {
 
   async #prune(before: number): Promise<void> {
     const { state } = this.#options;
-    let { first } = await state.auditExtent();
+    let { first } = await state.read('audit-extent');
     while (first > 0 && first < before) {
       first = Math.min(first + pruneStep, before);
       await state.commit([{ kind: 'prune-audit', before: first }]);

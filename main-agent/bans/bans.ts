@@ -34,7 +34,7 @@ interface BanWish {
 }
 
 interface BansOptions {
-  readonly state: Pick<StateStore, 'commit' | 'kept'>;
+  readonly state: Pick<StateStore, 'commit' | 'read'>;
   readonly neverBan: readonly string[];
   /** Tells every node the present policy. */
   readonly push: () => void;
@@ -58,7 +58,7 @@ export class Bans {
   }
 
   async start(): Promise<void> {
-    for (const ban of await this.#options.state.kept('ban')) this.#bans.set(ban.id, ban);
+    for (const ban of await this.#options.state.read('kept-ban')) this.#bans.set(ban.id, ban);
   }
 
   list(): readonly StoredBan[] {

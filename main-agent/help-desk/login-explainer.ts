@@ -64,7 +64,8 @@ export function buildLoginExplainer(parts: LoginParts, facts: ExplainedFacts): L
       const user = users.find(question.user);
       const name = user?.username ?? foldUsername(question.user);
       const nowMs = clock.now();
-      const isKnownPlace = (await state.lastGoodLogin(name, question.ip)) !== undefined;
+      const isKnownPlace =
+        (await state.read('last-good-login', { user: name, clientIp: question.ip, nowMs })) !== undefined;
       const asked = {
         ...(await lookAt(question)),
         username: question.user,
@@ -79,7 +80,7 @@ export function buildLoginExplainer(parts: LoginParts, facts: ExplainedFacts): L
       if (user === undefined) return explainLogin({ ...asked, user });
       const [status, failures, origins] = await Promise.all([
         vault.status(user.username),
-        state.failures(codeScope(user.username)),
+        state.read('failures', { scope: codeScope(user.username), nowMs }),
         facts.originsOf(user.username),
       ]);
       return explainLogin({
@@ -151,12 +152,16 @@ async function listThrottles(
   { user, ip, node }: LoginQuestion,
   isKnownPlace: boolean,
 ): Promise<string[]> {
+  const nowMs = clock.now();
   const scopes = throttleScopes(user, ip, node, isKnownPlace);
   const found = await Promise.all(
-    scopes.map(async ({ of, scope }) => ({ of, untilMs: (await state.failures(scope)).lockedUntilMs ?? 0 })),
+    scopes.map(async ({ of, scope }) => ({
+      of,
+      untilMs: (await state.read('failures', { scope, nowMs })).lockedUntilMs ?? 0,
+    })),
   );
   return found
-    .filter(({ untilMs }) => untilMs > clock.now())
+    .filter(({ untilMs }) => untilMs > nowMs)
     .map(({ of, untilMs }) => `${of} throttled until ${new Date(untilMs).toISOString()}`);
 }
 

@@ -78,7 +78,7 @@ export function buildNodeChangeAdmin(
     toMs: number,
   ): Promise<{ readonly found: readonly Found[]; readonly isCut: boolean }> {
     const isWithin = (atMs: number): boolean => atMs >= fromMs && atMs < toMs;
-    const noted = await state.accountChanges(node, fromMs, toMs, accountChangesPageMax);
+    const noted = await state.read('account-changes', { node, fromMs, toMs, limit: accountChangesPageMax });
     const found: Found[] = [];
     for (const change of noted) {
       const { kind, username: user, atMs, session, clientIp, subject } = change;
@@ -87,7 +87,9 @@ export function buildNodeChangeAdmin(
         undo: await findUndo(change),
       });
     }
-    for (const { id, username: user, openedAtMs: atMs, expiresAtMs } of await state.devicesThrough(node)) {
+    for (const { id, username: user, openedAtMs: atMs, expiresAtMs } of await state.read('devices-through', {
+      node,
+    })) {
       if (!isWithin(atMs) || expiresAtMs <= clock.now()) continue;
       found.push({
         change: { kind: 'device', user, atMs, subject: publicId(id) },

@@ -51,7 +51,7 @@ export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
       const user = requireUser(username);
       const [status, failures] = await Promise.all([
         vault.status(username),
-        state.failures(codeScope(username)),
+        state.read('failures', { scope: codeScope(username), nowMs: clock.now() }),
       ]);
       const nowMs = clock.now();
       const times = { nowMs, firstLoginAtMs: status.firstLoginAtMs };

@@ -30,7 +30,7 @@ interface Keys {
 }
 
 export class KnownNodes {
-  readonly #state: Pick<StateStore, 'commit' | 'kept'>;
+  readonly #state: Pick<StateStore, 'commit' | 'read'>;
   readonly #clock: Clock;
   readonly #configured: ReadonlyMap<string, ConfiguredNode>;
   readonly #revoked = new Map<string, StoredRevocation>();
@@ -38,7 +38,7 @@ export class KnownNodes {
 
   constructor(dependencies: {
     readonly configured: readonly ConfiguredNode[];
-    readonly state: Pick<StateStore, 'commit' | 'kept'>;
+    readonly state: Pick<StateStore, 'commit' | 'read'>;
     readonly clock: Clock;
   }) {
     this.#state = dependencies.state;
@@ -47,12 +47,12 @@ export class KnownNodes {
   }
 
   async start(): Promise<void> {
-    for (const one of await this.#state.kept('node-rotation')) {
+    for (const one of await this.#state.read('kept-node-rotation')) {
       // The configuration may name the keys of before or, since `nodes rotate` writes them there, the new ones.
       const configured = this.#configured.get(one.id)?.identity;
       if (configured !== undefined && lineageOf(one).includes(configured)) this.#rotated.set(one.id, one);
     }
-    for (const one of await this.#state.kept('revoked-node')) {
+    for (const one of await this.#state.read('kept-revoked-node')) {
       const rotation = this.#rotated.get(one.id);
       const keys = [
         this.#configured.get(one.id)?.identity,

@@ -136,7 +136,10 @@ export class LoginStart {
   }
 
   async #isCodeLocked(username: string): Promise<boolean> {
-    const failures = await this.#parts.state.failures(codeScope(username));
+    const failures = await this.#parts.state.read('failures', {
+      scope: codeScope(username),
+      nowMs: this.#parts.clock.now(),
+    });
     return (failures.lockedUntilMs ?? 0) > this.#parts.clock.now();
   }
 

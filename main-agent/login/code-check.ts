@@ -81,7 +81,10 @@ export class CodeCheck {
   ): Promise<RightCode | TryAgain | More> {
     return this.#turns.run(attempt.username, async () => {
       const { clock, state } = this.#parts;
-      const failures = await state.failures(codeScope(attempt.username));
+      const failures = await state.read('failures', {
+        scope: codeScope(attempt.username),
+        nowMs: clock.now(),
+      });
       const lockedMs = (failures.lockedUntilMs ?? 0) - clock.now();
       const isDisabled = failures.inARow >= disableAfterInARow;
       if (lockedMs > 0 || isDisabled)
@@ -269,7 +272,7 @@ export class CodeCheck {
   async #afterFailure(record: CodeAttempt): Promise<void> {
     const { clock, leases, log, state, users } = this.#parts;
     const { username } = record;
-    const failures = await state.failures(codeScope(username));
+    const failures = await state.read('failures', { scope: codeScope(username), nowMs: clock.now() });
     if ((failures.lockedUntilMs ?? 0) > clock.now()) {
       log.warn({ alarm: 'factor-locked', user: username, until: failures.lockedUntilMs }, 'factor locked');
       await leases.endAllOf(username);

@@ -79,7 +79,7 @@ export class FirstFactor {
     if (params.factor.type === 'password') {
       const name = users.resolve(params.user)?.username ?? foldUsername(params.user);
       const { ip } = params.client;
-      const isKnown = (await state.lastGoodLogin(name, ip)) !== undefined;
+      const isKnown = await this.#isKnownPlace(name, ip);
       const failure = wrongPassword(config, clock.now());
       const { node } = link;
       changes.unshift(
@@ -101,9 +101,21 @@ export class FirstFactor {
    * makes no difference: an address that is shut out later for one name than for another would tell (S-07).
    */
   async #isBait({ user, factor, client }: Begin): Promise<boolean> {
-    const { config, state } = this.#parts;
+    const { config } = this.#parts;
     if (factor.type !== 'password' || !config.bans.baitNames.includes(foldUsername(user))) return false;
-    return !(await state.isKnownAddress(client.ip));
+    return !(await this.#isKnownAddress(client.ip));
+  }
+
+  /** Whether this user, or whoever would have that name, signed in from there before. */
+  async #isKnownPlace(user: string, clientIp: string): Promise<boolean> {
+    const { clock, state } = this.#parts;
+    return (await state.read('last-good-login', { user, clientIp, nowMs: clock.now() })) !== undefined;
+  }
+
+  /** Whether anybody did. */
+  #isKnownAddress(clientIp: string): Promise<boolean> {
+    const { clock, state } = this.#parts;
+    return state.read('known-address', { clientIp, nowMs: clock.now() });
   }
 
   #findProblem(user: EffectiveUser | undefined, { protocol, client }: Begin): string | undefined {
@@ -121,9 +133,9 @@ export class FirstFactor {
     link: NodeLink,
     asker: Asker | undefined,
   ): Promise<FirstFactorProven | string> {
-    const { config, passwords, state } = this.#parts;
+    const { config, passwords } = this.#parts;
     const { ip } = params.client;
-    const known = (await state.lastGoodLogin(name, ip)) !== undefined;
+    const known = await this.#isKnownPlace(name, ip);
     const limits = await this.#findLimits(throttleScopes(name, ip, link.node, known));
     const takeBack = await this.#passThrottles(params, name, link, limits, asker);
 
@@ -201,7 +213,7 @@ export class FirstFactor {
       scopes.map(async (one) => ({
         ...one,
         everyMs: one.node === undefined ? config.bans.thenOnePerMs : nodeThenOnePerMs,
-        untilMs: (await state.failures(one.scope)).lockedUntilMs ?? 0,
+        untilMs: (await state.read('failures', { scope: one.scope, nowMs })).lockedUntilMs ?? 0,
       })),
     );
     const limits = found.filter(({ untilMs }) => untilMs > nowMs);
@@ -253,7 +265,7 @@ export class FirstFactor {
       await this.#parts.state.commit([{ kind: 'audit', record }]);
     }
     // Where somebody signs in, one who tries without end must not have the node hold back everybody.
-    const isOfSource = by.node !== undefined && !(await this.#parts.state.isKnownAddress(params.client.ip));
+    const isOfSource = by.node !== undefined && !(await this.#isKnownAddress(params.client.ip));
     return new SallyportError('rate-limited', 'Too many tries; wait a little', {
       data: { retryAfterMs, throttled: isOfSource ? 'source' : 'name' },
       detail: rule,

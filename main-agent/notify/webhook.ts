@@ -25,7 +25,7 @@ export interface WebhookOptions {
   readonly events: readonly string[];
   readonly secret: Secret<Buffer>;
   readonly main: string;
-  readonly state: Pick<StateStore, 'auditAfter' | 'auditExtent' | 'commit' | 'onAudit' | 'webhookPosition'>;
+  readonly state: Pick<StateStore, 'commit' | 'read' | 'onAudit'>;
   readonly outbound: OutboundClient;
   readonly clock: Clock;
   readonly log: Log;
@@ -53,8 +53,8 @@ export class Webhook {
   /** A webhook that is new begins with what happens from now on. */
   async start(): Promise<void> {
     const { state } = this.#options;
-    const known = await state.webhookPosition(this.#name);
-    const { last } = await state.auditExtent();
+    const known = await state.read('webhook-position', { webhook: this.#name });
+    const { last } = await state.read('audit-extent');
     this.#position = Math.min(known ?? last, last);
     if (known !== this.#position) await this.#save();
     this.#saved = this.#position;
@@ -100,7 +100,7 @@ export class Webhook {
 
   async #sendPage(): Promise<boolean> {
     const { state, events } = this.#options;
-    const rows = await state.auditAfter(this.#position, webhookPageRecords);
+    const rows = await state.read('audit-after', { sequence: this.#position, limit: webhookPageRecords });
     for (const row of rows) {
       if (this.#closing.signal.aborted) return false;
       const isWanted = events.some((pattern) => fitsEvent(row.record.event, pattern));
@@ -134,7 +134,7 @@ export class Webhook {
   /** Too much waits, or it left state.db meanwhile: the rest is told, and not sent. */
   async #skipTooOld(): Promise<void> {
     const { state, clock, url } = this.#options;
-    const { first, last } = await state.auditExtent();
+    const { first, last } = await state.read('audit-extent');
     // A tenth more than needed, so that a full queue does not skip with every record.
     const isTooFar = last - this.#position > webhookBacklogMax;
     const kept = isTooFar ? last - Math.floor(webhookBacklogMax * 0.9) : 0;

@@ -48,7 +48,7 @@ export async function acceptRestoredState(
   { known, detail, reason }: { readonly known: number; readonly detail: string; readonly reason: string },
 ): Promise<readonly Voided[]> {
   const { facts, state, restores, starts } = parts;
-  const { last } = await state.auditExtent();
+  const { last } = await state.read('audit-extent');
   const happened = new Happened();
   const told = await readBeyond(facts, last, (one) => happened.take(one));
   if (happened.reasons.has(reason) || restores.list().some(({ accepted }) => accepted?.reason === reason)) {
@@ -61,7 +61,7 @@ export async function acceptRestoredState(
 
   await restores.expect(detail, known);
   await voidSharedEvidence(parts, happened, isTold);
-  const [end] = last === 0 ? [] : await state.auditAfter(last - 1, 1);
+  const [end] = last === 0 ? [] : await state.read('audit-after', { sequence: last - 1, limit: 1 });
   const endedAtMs = end === undefined ? Infinity : Date.parse(end.record.time);
   const voided = await voidFactors(parts, happened, { isTold, endedAtMs });
   if (told.continues) await fillIn(parts, last);
@@ -114,7 +114,7 @@ async function voidSharedEvidence(
   happened: Happened,
   isTold: boolean,
 ): Promise<void> {
-  const tokens = await state.kept('token');
+  const tokens = await state.read('kept-token');
   const gone = tokens.filter(({ id }) => !isTold || happened.revokedTokens.has(id));
   const revoked = [...happened.revokedNodes].flatMap((id): Change[] => {
     const identity = nodes.get(id);
@@ -143,7 +143,9 @@ async function voidFactors(
   const changes: Change[] = [];
   for (const username of names) {
     const file = await enrolments.read(username).catch(() => undefined);
-    const { enrolment: present, newestEnrolment: newest } = await state.twoFactorState(username);
+    const { enrolment: present, newestEnrolment: newest } = await state.read('two-factor-state', {
+      user: username,
+    });
     const isInForce = file !== undefined && file.id === present;
     const isNewer = file !== undefined && (newest === undefined || file.id > newest);
     const what = happened.factors.get(username);
@@ -192,12 +194,12 @@ function adopt(
 }
 
 async function spendRecoveryCodes(
-  state: Pick<StateStore, 'usedCodes'>,
+  state: Pick<StateStore, 'read'>,
   user: string,
   { recoveryCodes }: Enrolment,
 ): Promise<readonly Change[]> {
   const ids = recoveryCodes.map(recoveryId);
-  const used = new Set(await state.usedCodes(user, ids));
+  const used = new Set(await state.read('used-codes', { user, ids }));
   return ids.filter((id) => !used.has(id)).map((id) => ({ kind: 'use-code', user, id }));
 }
 

@@ -49,8 +49,8 @@ async function describeOlderState(
   const suspected = restores.suspected();
   const known = await findOlderState(facts);
   if (known === undefined) return suspected;
-  const { last } = await state.auditExtent();
-  const [end] = last === 0 ? [] : await state.auditAfter(last - 1, 1);
+  const { last } = await state.read('audit-extent');
+  const [end] = last === 0 ? [] : await state.read('audit-after', { sequence: last - 1, limit: 1 });
   const own = `${stateFile} ends at audit record ${last}${at(end?.record)}`;
   const other = `${known.by} has record ${known.sequence}${at(known)}`;
   const detail =

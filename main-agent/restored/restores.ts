@@ -12,17 +12,17 @@ import { randomReference } from '#shared/random-id.ts';
  * The audit says it for ever.
  */
 export class Restores {
-  readonly #state: Pick<StateStore, 'commit' | 'kept'>;
+  readonly #state: Pick<StateStore, 'commit' | 'read'>;
   readonly #clock: Clock;
   #all: readonly StoredRestore[] = [];
 
-  constructor(state: Pick<StateStore, 'commit' | 'kept'>, clock: Clock) {
+  constructor(state: Pick<StateStore, 'commit' | 'read'>, clock: Clock) {
     this.#state = state;
     this.#clock = clock;
   }
 
   async start(): Promise<void> {
-    this.#all = await this.#state.kept('restore');
+    this.#all = await this.#state.read('kept-restore');
   }
 
   list(): readonly StoredRestore[] {

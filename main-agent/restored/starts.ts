@@ -23,7 +23,7 @@ export type Judgement =
   | { readonly kind: 'contradicts'; readonly detail: string };
 
 export class Starts {
-  readonly #state: Pick<StateStore, 'auditExtent' | 'commit' | 'kept'>;
+  readonly #state: Pick<StateStore, 'commit' | 'read'>;
   readonly #boot: string;
   readonly #clock: Clock;
   readonly #privateKey: KeyObject;
@@ -34,12 +34,7 @@ export class Starts {
   #number = 0;
 
   /** `boot` names this process; `privateKey` is main's link key. */
-  constructor(
-    state: Pick<StateStore, 'auditExtent' | 'commit' | 'kept'>,
-    boot: string,
-    privateKey: KeyObject,
-    clock: Clock,
-  ) {
+  constructor(state: Pick<StateStore, 'commit' | 'read'>, boot: string, privateKey: KeyObject, clock: Clock) {
     this.#clock = clock;
     this.#state = state;
     this.#boot = boot;
@@ -52,8 +47,8 @@ export class Starts {
    * and its number is higher than this one, and than any that a process signed which the state does not know.
    */
   async prepare(above?: number): Promise<readonly Change[]> {
-    const before = (await this.#state.kept('start')).toSorted((one, other) => one.number - other.number);
-    const { last } = await this.#state.auditExtent();
+    const before = (await this.#state.read('kept-start')).toSorted((one, other) => one.number - other.number);
+    const { last } = await this.#state.read('audit-extent');
     const newest = before.at(-1)?.number ?? 0;
     // Starts are further apart than a millisecond, so no branch of the state counts faster than the clock.
     this.#number = above === undefined ? newest + 1 : Math.max(newest + 1, above + 1, this.#clock.now());

@@ -27,7 +27,7 @@ export interface AuditFacts {
   readonly auditFile: string;
   /** Of main's link key, which signs the checkpoints. */
   readonly fingerprint: string;
-  readonly state: Pick<StateStore, 'auditAfter' | 'auditExtent'>;
+  readonly state: Pick<StateStore, 'read'>;
 }
 
 /** What knows more than the state, or other things; undefined: nothing does. */
@@ -36,10 +36,10 @@ export async function findOlderState({
   fingerprint,
   state,
 }: AuditFacts): Promise<Known | undefined> {
-  const { first, last } = await state.auditExtent();
+  const { first, last } = await state.read('audit-extent');
   const newest = await readNewestRecord(auditFile);
   if (newest !== undefined && newest.sequence >= first) {
-    const [row] = await state.auditAfter(newest.sequence - 1, 1);
+    const [row] = await state.read('audit-after', { sequence: newest.sequence - 1, limit: 1 });
     if (row?.sequence !== newest.sequence || !isDeepStrictEqual(newest.record, row.record))
       return { by: newest.file, sequence: newest.sequence, time: timeOf(newest.record) };
   }
@@ -56,7 +56,7 @@ export async function findOlderAudit({
 }: Pick<AuditFacts, 'auditFile' | 'state'>): Promise<
   { readonly endsAt: number; readonly noted: number } | undefined
 > {
-  const { head } = await state.auditExtent();
+  const { head } = await state.read('audit-extent');
   const endsAt = (await readNewestRecord(auditFile))?.sequence ?? 0;
   return head === undefined || endsAt >= head.sequence ? undefined : { endsAt, noted: head.sequence };
 }
@@ -80,7 +80,7 @@ export async function readBeyond(
   last: number,
   take: (one: ToldRecord) => void | Promise<void>,
 ): Promise<Told> {
-  const [end] = last === 0 ? [] : await state.auditAfter(last - 1, 1);
+  const [end] = last === 0 ? [] : await state.read('audit-after', { sequence: last - 1, limit: 1 });
   let joined = last === 0;
   let previous: string | undefined = last === 0 ? chainStart.hash : undefined;
   let told = last;

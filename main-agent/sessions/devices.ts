@@ -55,7 +55,7 @@ export class Devices {
   async find(value: string, facts: DeviceFacts): Promise<DeviceVerdict> {
     if (this.#lifeMs === undefined) return { kind: 'unknown' };
     const id = value.slice(0, idCharacters);
-    const device = (await this.#state.devices(facts.username)).find((one) => one.id === id);
+    const device = (await this.#state.read('devices', { user: facts.username })).find((one) => one.id === id);
     const nowMs = this.#clock.now();
     if (device === undefined || device.expiresAtMs <= nowMs) return { kind: 'unknown' };
     if (device.node !== facts.node || device.credential !== facts.credential) return { kind: 'unknown' };
@@ -107,7 +107,7 @@ export class Devices {
       openedAtMs: nowMs,
       expiresAtMs: nowMs + lifeMs,
     };
-    const present = [...(await this.#state.devices(facts.username))].toSorted(
+    const present = [...(await this.#state.read('devices', { user: facts.username }))].toSorted(
       (one, other) => one.openedAtMs - other.openedAtMs,
     );
     const tooMany = present.slice(0, Math.max(0, present.length + 1 - devicesPerUserMax));

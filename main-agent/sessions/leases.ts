@@ -44,7 +44,7 @@ export class Leases {
   }
 
   async start(): Promise<void> {
-    for (const lease of await this.#state.leases()) {
+    for (const lease of await this.#state.read('leases')) {
       if (this.#settings === undefined) await this.end(lease.id);
       else this.#byBinding.set(keyOf(lease), lease);
     }

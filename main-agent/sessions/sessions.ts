@@ -92,7 +92,7 @@ export class Sessions implements SessionRegistry {
 
   /** Takes over what was live before a restart; nobody is served before it resolves. */
   async start(): Promise<void> {
-    const stored = await this.#options.state.sessions();
+    const stored = await this.#options.state.read('sessions');
     const nowMs = this.#options.clock.now();
     for (const session of stored) {
       if (session.expiresAtMs <= nowMs) continue;

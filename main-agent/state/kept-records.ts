@@ -14,6 +14,9 @@ export interface KeptLists {
 }
 export type KeptList = keyof KeptLists;
 
+/** Each list whole, by id. */
+export type KeptQueries = { readonly [L in KeptList as `kept-${L}`]: () => readonly KeptLists[L][] };
+
 /** Puts a record in place of the one of that id, if there is one. */
 export type KeepRecord = {
   readonly [L in KeptList]: {

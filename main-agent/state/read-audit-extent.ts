@@ -11,7 +11,7 @@ export function readAuditExtent(file: string): AuditExtent {
   try {
     // As main's writer has it: two of us would be refused, and what a killed main left in the log is read.
     database.exec('PRAGMA locking_mode = EXCLUSIVE');
-    return buildQueries(database)['audit-extent'](undefined);
+    return buildQueries(database)['audit-extent']();
   } finally {
     database.close();
   }

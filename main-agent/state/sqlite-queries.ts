@@ -14,8 +14,8 @@ import {
   keepRemindersMs,
 } from './limits.ts';
 import type { KeptList, KeptLists } from './kept-records.ts';
-import type { Queries, QueryCall, QueryName } from './sqlite-messages.ts';
 import type {
+  Queries,
   StoredAccountChange,
   StoredDeliveredCode,
   StoredDevice,
@@ -23,12 +23,8 @@ import type {
   StoredSession,
 } from './state-store.ts';
 
-/** The reads, by name. They run in the writer thread, in order with the commits, so each sees all before it. */
-export type QueryRunners = {
-  readonly [Q in QueryName]: (params: Queries[Q]['params']) => Queries[Q]['result'];
-};
-
-export function buildQueries(database: DatabaseSync): QueryRunners {
+/** The reads. They run in the writer thread, in order with the commits, so each sees all before it. */
+export function buildQueries(database: DatabaseSync): Queries {
   const sessions = database.prepare('SELECT data, used_at FROM sessions');
   const leases = database.prepare('SELECT data, used_at, opens_left FROM leases');
   const devices = database.prepare(
@@ -87,6 +83,10 @@ export function buildQueries(database: DatabaseSync): QueryRunners {
     'SELECT boot, sequence FROM edge_counts WHERE node = ? AND worker = ?',
   );
   const webhookPosition = database.prepare('SELECT sequence FROM webhook_positions WHERE webhook = ?');
+
+  function readKept<L extends KeptList>(list: L): readonly KeptLists[L][] {
+    return kept.all(list).map((row) => JSON.parse(String(row['data'])));
+  }
 
   return {
     sessions: () =>
@@ -155,7 +155,12 @@ export function buildQueries(database: DatabaseSync): QueryRunners {
       rememberedNames
         .all(nowMs)
         .map((row) => ({ username: String(row['username']), isHeld: row['held'] === 1 })),
-    kept: ({ list }) => kept.all(list).map((row) => parseKept(row['data'])),
+    'kept-token': () => readKept('token'),
+    'kept-ban': () => readKept('ban'),
+    'kept-revoked-node': () => readKept('revoked-node'),
+    'kept-node-rotation': () => readKept('node-rotation'),
+    'kept-start': () => readKept('start'),
+    'kept-restore': () => readKept('restore'),
     'audit-after': ({ sequence, limit }) =>
       auditAfter.all(sequence, Math.min(limit, auditPageMax)).map((row) => ({
         sequence: Number(row['sequence']),
@@ -179,13 +184,6 @@ export function buildQueries(database: DatabaseSync): QueryRunners {
     },
     'webhook-position': ({ webhook }) => numberOrUndefined(webhookPosition.get(webhook)?.['sequence']),
   };
-}
-
-export function runQuery<Q extends QueryName>(
-  runners: QueryRunners,
-  call: QueryCall<Q>,
-): Queries[Q]['result'] {
-  return runners[call.name](call.params);
 }
 
 /** Deletes what can't matter any more. Evidence outlives its expiry by a margin (limits.ts). */
@@ -258,9 +256,6 @@ function parseDeliveredCode(column: unknown): StoredDeliveredCode {
   return JSON.parse(String(column));
 }
 function parseAccountChange(column: unknown): StoredAccountChange {
-  return JSON.parse(String(column));
-}
-function parseKept(column: unknown): KeptLists[KeptList] {
   return JSON.parse(String(column));
 }
 function parseRecord(column: unknown): AuditRecord {

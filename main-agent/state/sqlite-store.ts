@@ -1,29 +1,12 @@
 import { closeSync, fchmodSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { AuditRecord } from './audit-record.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { changesPerCommitMax, closeWaitMs, requestsInFlightMax, sweepIntervalMs } from './limits.ts';
-import type { KeptList, KeptLists } from './kept-records.ts';
-import type { Queries, QueryCall, WriterData, WriterReply, WriterRequest } from './sqlite-messages.ts';
-import type {
-  AuditExtent,
-  Change,
-  CommitResult,
-  EdgeCount,
-  FailureState,
-  RememberedName,
-  StateStore,
-  StoredAccountChange,
-  StoredDeliveredCode,
-  StoredDeparture,
-  StoredDevice,
-  StoredLease,
-  StoredSession,
-  TwoFactorState,
-} from './state-store.ts';
+import type { WriterData, WriterReply, WriterRequest } from './sqlite-messages.ts';
+import type { Change, CommitResult, Queries, StateStore } from './state-store.ts';
 
 /**
  * StateStore on SQLite, main's side: hands requests to the writer thread and waits. Fails closed (S-14): when the
@@ -115,93 +98,8 @@ class SqliteState implements StateStore {
     return this.#ask((id) => ({ type: 'commit', id, changes: admitted }));
   }
 
-  sessions(): Promise<readonly StoredSession[]> {
-    return this.#query({ name: 'sessions', params: undefined });
-  }
-
-  leases(): Promise<readonly StoredLease[]> {
-    return this.#query({ name: 'leases', params: undefined });
-  }
-
-  twoFactorState(username: string): Promise<TwoFactorState> {
-    return this.#query({ name: 'two-factor-state', params: { user: username } });
-  }
-
-  usedCodes(username: string, ids: readonly string[]): Promise<readonly string[]> {
-    return this.#query({ name: 'used-codes', params: { user: username, ids } });
-  }
-
-  isKnownAddress(clientIp: string): Promise<boolean> {
-    return this.#query({ name: 'known-address', params: { clientIp, nowMs: this.#options.clock.now() } });
-  }
-
-  lastGoodLogin(username: string, clientIp: string): Promise<number | undefined> {
-    return this.#query({
-      name: 'last-good-login',
-      params: { user: username, clientIp, nowMs: this.#options.clock.now() },
-    });
-  }
-
-  devices(username: string): Promise<readonly StoredDevice[]> {
-    return this.#query({ name: 'devices', params: { user: username } });
-  }
-
-  deliveredCodes(): Promise<readonly StoredDeliveredCode[]> {
-    return this.#query({ name: 'delivered-codes', params: { nowMs: this.#options.clock.now() } });
-  }
-
-  devicesThrough(node: string): Promise<readonly StoredDevice[]> {
-    return this.#query({ name: 'devices-through', params: { node } });
-  }
-
-  accountChanges(
-    node: string,
-    fromMs: number,
-    toMs: number,
-    limit: number,
-  ): Promise<readonly StoredAccountChange[]> {
-    return this.#query({ name: 'account-changes', params: { node, fromMs, toMs, limit } });
-  }
-
-  sshKeyAdditions(username: string): Promise<readonly StoredAccountChange[]> {
-    return this.#query({ name: 'ssh-key-additions', params: { user: username } });
-  }
-
-  failures(scope: string): Promise<FailureState> {
-    return this.#query({ name: 'failures', params: { scope, nowMs: this.#options.clock.now() } });
-  }
-
-  kept<L extends KeptList>(list: L): Promise<readonly KeptLists[L][]>;
-  kept(list: KeptList): Promise<readonly KeptLists[KeptList][]> {
-    return this.#query({ name: 'kept', params: { list } });
-  }
-
-  departures(): Promise<readonly StoredDeparture[]> {
-    return this.#query({ name: 'departures', params: undefined });
-  }
-
-  rememberedNames(): Promise<readonly RememberedName[]> {
-    return this.#query({ name: 'remembered-names', params: { nowMs: this.#options.clock.now() } });
-  }
-
-  auditAfter(sequence: number, limit: number): Promise<readonly { sequence: number; record: AuditRecord }[]> {
-    return this.#query({ name: 'audit-after', params: { sequence, limit } });
-  }
-
-  findAudit(reference: string): Promise<readonly AuditRecord[]> {
-    return this.#query({ name: 'find-audit', params: { reference } });
-  }
-
-  auditExtent(): Promise<AuditExtent> {
-    return this.#query({ name: 'audit-extent', params: undefined });
-  }
-
-  edgePosition(node: string, worker: number): Promise<EdgeCount | undefined> {
-    return this.#query({ name: 'edge-position', params: { node, worker } });
-  }
-
-  webhookPosition(webhook: string): Promise<number | undefined> {
-    return this.#query({ name: 'webhook-position', params: { webhook } });
+  read<Q extends keyof Queries>(name: Q, ...params: Parameters<Queries[Q]>): Promise<ReturnType<Queries[Q]>> {
+    return this.#ask((id) => ({ type: 'query', id, name, params }));
   }
 
   onAudit(listener: () => void): () => void {
@@ -221,10 +119,6 @@ class SqliteState implements StateStore {
     this.#rejectAll(
       new SallyportError('internal', 'Something went wrong on our side', { detail: 'state closed' }),
     );
-  }
-
-  #query<C extends QueryCall>(call: C): Promise<Queries[C['name']]['result']> {
-    return this.#ask((id) => ({ type: 'query', id, call }));
   }
 
   #ask<R>(build: (id: number) => WriterRequest): Promise<R> {

@@ -3,7 +3,7 @@ import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from '
 import { commitsPerTransactionMax } from './limits.ts';
 import { ChangeWriter } from './sqlite-changes.ts';
 import type { WriterAnswer, WriterData, WriterReply, WriterRequest } from './sqlite-messages.ts';
-import { buildQueries, runQuery, sweep } from './sqlite-queries.ts';
+import { buildQueries, sweep } from './sqlite-queries.ts';
 import { openDatabase } from './sqlite-schema.ts';
 
 /**
@@ -32,7 +32,10 @@ export function runWriter(port: MessagePort, file: string): void {
           wroteAudit ||= answer.wroteAudit;
           answers.push(answer);
         } else if (request.type === 'query') {
-          answers.push({ id: request.id, value: runQuery(queries, request.call) });
+          answers.push({
+            id: request.id,
+            value: Reflect.apply(queries[request.name], undefined, request.params),
+          });
         } else if (request.type === 'sweep') {
           sweep(database, request.nowMs);
         }

@@ -1,7 +1,7 @@
 import type { ChainHead } from '#main-agent/audit/chain.ts';
 import type { AuditRecord } from './audit-record.ts';
 import type { Method, Protocol } from '#shared/login.ts';
-import type { DropRecord, KeepRecord, KeptList, KeptLists } from './kept-records.ts';
+import type { DropRecord, KeepRecord, KeptQueries } from './kept-records.ts';
 
 /**
  * What machines write often. One call = one transaction: all changes, or none and the name of the first that could
@@ -9,48 +9,61 @@ import type { DropRecord, KeepRecord, KeptList, KeptLists } from './kept-records
  * event loop never waits for a disk.
  */
 export interface StateStore {
+  /** Rejects `too-many` beyond 256 changes, `busy` while the disk hangs or main ends, `internal` when nothing was written. */
   commit(changes: readonly Change[]): Promise<CommitResult>;
-
-  sessions(): Promise<readonly StoredSession[]>;
-  leases(): Promise<readonly StoredLease[]>;
-  twoFactorState(username: string): Promise<TwoFactorState>;
-  /** Those of `ids` that were used (`use-code`) by this user. */
-  usedCodes(username: string, ids: readonly string[]): Promise<readonly string[]>;
-  /** When this user last logged in from this address; remembered for 30 days, for the newest 256 addresses a user. */
-  lastGoodLogin(username: string, clientIp: string): Promise<number | undefined>;
-  /** Whether anybody's last login from this address is remembered. */
-  isKnownAddress(clientIp: string): Promise<boolean>;
-  devices(username: string): Promise<readonly StoredDevice[]>;
-  /** Those that live or were sent within the last hour, used or not; oldest first. */
-  deliveredCodes(): Promise<readonly StoredDeliveredCode[]>;
-  /** Devices remembered through this node. */
-  devicesThrough(node: string): Promise<readonly StoredDevice[]>;
-  /** What users changed through this node from `fromMs` to before `toMs`, oldest first; at most `limit`. */
-  accountChanges(
-    node: string,
-    fromMs: number,
-    toMs: number,
-    limit: number,
-  ): Promise<readonly StoredAccountChange[]>;
-  /** The latest addition of each SSH key of this user. */
-  sshKeyAdditions(username: string): Promise<readonly StoredAccountChange[]>;
-  failures(scope: string): Promise<FailureState>;
-  kept<L extends KeptList>(list: L): Promise<readonly KeptLists[L][]>;
-  /** Names that their users left, and what of earlier holders must not count any more. */
-  departures(): Promise<readonly StoredDeparture[]>;
-  /** Names that something is stored under which a login, a token or a bypass code would use. */
-  rememberedNames(): Promise<readonly RememberedName[]>;
-  /** Records after a sequence number, in order. */
-  auditAfter(sequence: number, limit: number): Promise<readonly { sequence: number; record: AuditRecord }[]>;
-  findAudit(reference: string): Promise<readonly AuditRecord[]>;
-  auditExtent(): Promise<AuditExtent>;
-  /** The last event of a node's worker that is audited. */
-  edgePosition(node: string, worker: number): Promise<EdgeCount | undefined>;
-  /** The last record a webhook was told of; undefined = none ever. */
-  webhookPosition(webhook: string): Promise<number | undefined>;
+  /** Answered after every commit that was asked for before it. Rejects `busy` or `internal` as `commit` does. */
+  read<Q extends keyof Queries>(query: Q, ...params: Parameters<Queries[Q]>): Promise<ReturnType<Queries[Q]>>;
   /** Called after each commit that wrote audit records. Returns the unsubscribe. */
   onAudit(listener: () => void): () => void;
+  /** What was asked before is done and durable when it resolves. */
   close(): Promise<void>;
+}
+
+/** What can be asked. The answer depends on the parameters and on what was committed, never on a clock of the store. */
+export interface Queries extends KeptQueries {
+  sessions(): readonly StoredSession[];
+  leases(): readonly StoredLease[];
+  'two-factor-state'(of: { readonly user: string }): TwoFactorState;
+  /** Those of `ids` that were used (`use-code`) by this user. */
+  'used-codes'(of: { readonly user: string; readonly ids: readonly string[] }): readonly string[];
+  /** When this user last logged in from this address; remembered for 30 days, for the newest 256 addresses a user. */
+  'last-good-login'(of: {
+    readonly user: string;
+    readonly clientIp: string;
+    readonly nowMs: number;
+  }): number | undefined;
+  /** Whether anybody's last login from this address is remembered. */
+  'known-address'(of: { readonly clientIp: string; readonly nowMs: number }): boolean;
+  devices(of: { readonly user: string }): readonly StoredDevice[];
+  /** Devices remembered through this node. */
+  'devices-through'(of: { readonly node: string }): readonly StoredDevice[];
+  /** Those that live or were sent within the last hour, used or not; oldest first. */
+  'delivered-codes'(at: { readonly nowMs: number }): readonly StoredDeliveredCode[];
+  /** What users changed through this node from `fromMs` to before `toMs`, oldest first; at most `limit`. */
+  'account-changes'(of: {
+    readonly node: string;
+    readonly fromMs: number;
+    readonly toMs: number;
+    readonly limit: number;
+  }): readonly StoredAccountChange[];
+  /** The latest addition of each SSH key of this user. */
+  'ssh-key-additions'(of: { readonly user: string }): readonly StoredAccountChange[];
+  failures(of: { readonly scope: string; readonly nowMs: number }): FailureState;
+  /** Names that their users left, and what of earlier holders must not count any more. */
+  departures(): readonly StoredDeparture[];
+  /** Names that something is stored under which a login, a token or a bypass code would use. */
+  'remembered-names'(at: { readonly nowMs: number }): readonly RememberedName[];
+  /** Records after a sequence number, in order. */
+  'audit-after'(of: {
+    readonly sequence: number;
+    readonly limit: number;
+  }): readonly { readonly sequence: number; readonly record: AuditRecord }[];
+  'find-audit'(of: { readonly reference: string }): readonly AuditRecord[];
+  'audit-extent'(): AuditExtent;
+  /** The last event of a node's worker that is audited. */
+  'edge-position'(of: { readonly node: string; readonly worker: number }): EdgeCount | undefined;
+  /** The last record a webhook was told of; undefined = none ever. */
+  'webhook-position'(of: { readonly webhook: string }): number | undefined;
 }
 
 export type CommitResult = { readonly ok: true } | { readonly ok: false; readonly failed: Change['kind'] };

@@ -73,7 +73,7 @@ export class DeliveredCodes {
   readonly #log: Log;
   readonly #random: RandomBytes;
   readonly #fallbackMs: number;
-  readonly #state: Pick<StateStore, 'commit' | 'deliveredCodes'>;
+  readonly #state: Pick<StateStore, 'commit' | 'read'>;
   readonly #fingerprint: (code: Secret, username: string, id: string) => string;
   readonly #living = new Map<string, LivingCode>();
   /** By binding, of the ones used up last. */
@@ -83,7 +83,7 @@ export class DeliveredCodes {
   constructor(dependencies: {
     readonly settings: DeliveredSettings;
     readonly delivery: CodeDelivery;
-    readonly state: Pick<StateStore, 'commit' | 'deliveredCodes'>;
+    readonly state: Pick<StateStore, 'commit' | 'read'>;
     /** HMAC of a canonical code under the vault key. */
     readonly fingerprint: (code: Secret, username: string, id: string) => string;
     readonly clock: Clock;
@@ -104,7 +104,7 @@ export class DeliveredCodes {
 
   /** Takes over what was sent before a restart: living codes, used ones, and what counts against the sends. */
   async start(): Promise<void> {
-    for (const code of await this.#state.deliveredCodes()) {
+    for (const code of await this.#state.read('delivered-codes', { nowMs: this.#clock.now() })) {
       const agoMs = this.#clock.now() - code.sentAtMs;
       const sentAtMs = this.#clock.monotonic() - Math.max(0, agoMs);
       this.#limits.note(code.username, sentAtMs);

@@ -16,7 +16,7 @@ import type { EnrolmentSource, UserSource } from './user-source.ts';
  */
 
 interface DeparturesOptions {
-  readonly state: Pick<StateStore, 'commit' | 'departures' | 'rememberedNames'>;
+  readonly state: Pick<StateStore, 'commit' | 'read'>;
   readonly users: Pick<UserSource, 'isGiven' | 'isLoaded' | 'onChange'>;
   readonly enrolments: Pick<EnrolmentSource, 'list'>;
   /** Names that something else hangs at, which the next holder is not to get; of these nothing waits for a decision. */
@@ -61,7 +61,7 @@ export class Departures {
   /** Nobody may sign in before it resolves. */
   async start(): Promise<void> {
     const { clock, state, users } = this.#options;
-    for (const { username, goneAtMs, returnedAtMs, formerUntilMs } of await state.departures()) {
+    for (const { username, goneAtMs, returnedAtMs, formerUntilMs } of await state.read('departures')) {
       if (formerUntilMs !== undefined) this.#former.set(username, formerUntilMs);
       if (goneAtMs === undefined) continue;
       const times = { goneAtMs, sinceMs: clock.monotonic() };
@@ -272,11 +272,12 @@ export class Departures {
 
   /** Names that something is stored under, and whether it is a factor or a token. */
   async #remembered(): Promise<ReadonlyMap<string, boolean>> {
-    const { enrolments, state, alsoRemembered } = this.#options;
+    const { alsoRemembered, clock, enrolments, state } = this.#options;
     const names = new Map<string, boolean>(
       Iterator.from(alsoRemembered?.() ?? []).map((name) => [name, false]),
     );
-    for (const { username, isHeld } of await state.rememberedNames()) names.set(username, isHeld);
+    for (const { username, isHeld } of await state.read('remembered-names', { nowMs: clock.now() }))
+      names.set(username, isHeld);
     // A set-up whose commit was lost is taken over when it is looked at: it must be found before.
     for (const name of await enrolments.list()) names.set(name, true);
     return names;

@@ -73,7 +73,10 @@ class LocalVault implements Vault {
     if (problem !== undefined)
       return { state: 'broken', problem, requiredOn: [], recoveryCodesLeft: 0, ...shared };
     if (enrolment === undefined) return { state: 'none', requiredOn: [], recoveryCodesLeft: 0, ...shared };
-    const used = await this.#options.state.usedCodes(username, enrolment.recoveryCodes.map(recoveryId));
+    const used = await this.#options.state.read('used-codes', {
+      user: username,
+      ids: enrolment.recoveryCodes.map(recoveryId),
+    });
     return {
       state: 'enrolled',
       id: enrolment.id,
@@ -182,10 +185,7 @@ class LocalVault implements Vault {
     const reach = 2 * driftReachSteps;
     const steps = Array.from({ length: 2 * reach + 1 }, (_, index) => current - reach + index);
     const burned = new Set(
-      await state.usedCodes(
-        username,
-        steps.map((step) => stepId(from, step)),
-      ),
+      await state.read('used-codes', { user: username, ids: steps.map((step) => stepId(from, step)) }),
     );
     return [
       ...(lastStep === undefined
@@ -202,7 +202,7 @@ class LocalVault implements Vault {
       const { enrolments, state: store } = this.#options;
       // A file that was never taken into account must not be adopted after the reset that meant it too.
       await this.#stored.load(username);
-      const state = await store.twoFactorState(username);
+      const state = await store.read('two-factor-state', { user: username });
       const result = await store.commit([
         { kind: 'set-enrolment', user: username, id: undefined, expected: state.enrolment },
         { kind: 'set-bypass-code', user: username, code: undefined },
@@ -272,7 +272,8 @@ class LocalVault implements Vault {
     const fingerprint = this.#sealer.fingerprint(code, 'recovery', username, enrolment.id);
     if (!enrolment.recoveryCodes.includes(fingerprint)) return { kind: 'wrong' };
     const id = recoveryId(fingerprint);
-    if ((await this.#options.state.usedCodes(username, [id])).length > 0) return { kind: 'used' };
+    if ((await this.#options.state.read('used-codes', { user: username, ids: [id] })).length > 0)
+      return { kind: 'used' };
     return {
       kind: 'right',
       method: 'recovery',

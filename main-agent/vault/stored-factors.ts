@@ -44,7 +44,10 @@ export class StoredFactors {
 
   async #find(username: string): Promise<StoredFactor> {
     const { enrolments, state: store, log } = this.#options;
-    const [enrolment, state] = await Promise.all([enrolments.read(username), store.twoFactorState(username)]);
+    const [enrolment, state] = await Promise.all([
+      enrolments.read(username),
+      store.read('two-factor-state', { user: username }),
+    ]);
     if (enrolment?.id === state.enrolment) return { state, enrolment, problem: undefined };
     if (state.enrolment !== undefined) {
       // A crash came between the commit and the file.
@@ -87,6 +90,6 @@ export class StoredFactors {
       },
     ]);
     if (!result.ok) return { state, enrolment: undefined, problem: `${detail} and could not be taken over` };
-    return { state: await store.twoFactorState(username), enrolment, problem: undefined };
+    return { state: await store.read('two-factor-state', { user: username }), enrolment, problem: undefined };
   }
 }

@@ -41,7 +41,7 @@ describe('names that want to be lines of their own', () => {
   it('stay one whole JSON line in the audit file, with nothing a terminal obeys, and say the same', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sallyport-injection-'));
     const clock = { now: () => 0, monotonic: () => 0 };
-    const state = buildMemoryState(() => 0);
+    const state = buildMemoryState();
     const file = join(folder, 'audit.jsonl');
     const names = [...named, ...fc.sample(hostile, 500)];
     const time = '2026-11-24T00:00:00.000Z';

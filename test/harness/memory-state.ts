@@ -5,7 +5,7 @@ import type {
   Change,
   CommitResult,
   EdgeCount,
-  FailureState,
+  Queries,
   StateStore,
   StoredAccountChange,
   StoredBypassCode,
@@ -14,7 +14,6 @@ import type {
   StoredDevice,
   StoredLease,
   StoredSession,
-  TwoFactorState,
 } from '#main-agent/state/state-store.ts';
 
 /** StateStore without a disk, for tests of what stands on it. Same conditions, same all-or-nothing. */
@@ -62,7 +61,7 @@ export interface MemoryState extends StateStore {
 const hourMs = 3_600_000;
 const thirtyDaysMs = 30 * 24 * 3_600_000;
 
-export function buildMemoryState(now: () => number): MemoryState {
+export function buildMemoryState(): MemoryState {
   let tables: Tables = {
     sessions: new Map(),
     leases: new Map(),
@@ -97,6 +96,85 @@ export function buildMemoryState(now: () => number): MemoryState {
   };
   const listeners = new Set<() => void>();
 
+  const queries: Queries = {
+    sessions: () => [...tables.sessions.values()],
+    leases: () => [...tables.leases.values()],
+    devices: ({ user }) => [...tables.devices.values()].filter((one) => one.username === user),
+    'devices-through': ({ node }) => [...tables.devices.values()].filter((one) => one.node === node),
+    'account-changes': ({ node, fromMs, toMs, limit }) =>
+      tables.accountChanges
+        .filter((one) => one.node === node && one.atMs >= fromMs && one.atMs < toMs)
+        .toSorted((one, other) => one.atMs - other.atMs)
+        .slice(0, limit),
+    'ssh-key-additions': ({ user }) => {
+      const latest = new Map<string, StoredAccountChange>();
+      for (const one of tables.accountChanges.toSorted((a, b) => a.atMs - b.atMs))
+        if (one.username === user && one.kind === 'ssh-key-added') latest.set(one.subject, one);
+      return [...latest.values()];
+    },
+    'two-factor-state': ({ user }) => {
+      const enrolment = tables.enrolments.get(user);
+      return {
+        enrolment,
+        newestEnrolment: tables.newestEnrolments.get(user),
+        lastStep: enrolment === undefined ? undefined : tables.steps.get(pair(user, enrolment)),
+        firstLoginAtMs: tables.firstLogins.get(user),
+        bypassCode: tables.bypassCodes.get(user),
+      };
+    },
+    'used-codes': ({ user, ids }) => ids.filter((id) => tables.usedCodes.has(pair(user, id))),
+    'delivered-codes': ({ nowMs }) =>
+      [...tables.deliveredCodes.values()]
+        .filter((code) => code.expiresAtMs > nowMs || code.sentAtMs > nowMs - hourMs)
+        .map((code) => ({ ...code, isUsed: tables.usedCodes.has(pair(code.username, code.id)) })),
+    'last-good-login': ({ user, clientIp, nowMs }) => {
+      const at = tables.goodLogins.get(pair(user, clientIp));
+      return at === undefined || at <= nowMs - thirtyDaysMs ? undefined : at;
+    },
+    'known-address': ({ clientIp, nowMs }) =>
+      [...tables.goodLogins].some(
+        ([key, at]) => key.endsWith(pair('', clientIp)) && at > nowMs - thirtyDaysMs,
+      ),
+    failures: ({ scope, nowMs }) => {
+      const row = tables.failures.get(scope);
+      if (row === undefined) return { recent: 0, inARow: 0, lockedUntilMs: undefined };
+      return {
+        recent: row.at.filter((at) => at > nowMs - row.windowMs).length,
+        inARow: row.inARow,
+        lockedUntilMs: row.lockedUntilMs,
+      };
+    },
+    'kept-token': () => [...tables.kept.token.values()],
+    'kept-ban': () => [...tables.kept.ban.values()],
+    'kept-revoked-node': () => [...tables.kept['revoked-node'].values()],
+    'kept-node-rotation': () => [...tables.kept['node-rotation'].values()],
+    'kept-start': () => [...tables.kept.start.values()],
+    'kept-restore': () => [...tables.kept.restore.values()],
+    departures: () => [...tables.departures.values()],
+    'remembered-names': ({ nowMs }) => {
+      const owners = [...tables.kept.token.values()].flatMap(({ owner, expiresAtMs }) =>
+        'user' in owner && expiresAtMs > nowMs ? owner.user : [],
+      );
+      const held = new Set([...tables.enrolments.keys(), ...owners]);
+      const places = [...tables.goodLogins.keys()].map((key) => key.split('\0')[0] ?? '');
+      const names = new Set([...held, ...tables.bypassCodes.keys(), ...places]);
+      return [...names].map((username) => ({ username, isHeld: held.has(username) }));
+    },
+    'audit-after': ({ sequence, limit }) =>
+      tables.audit
+        .map((record, index) => ({ sequence: index + 1, record }))
+        .filter((row) => row.sequence > sequence && row.sequence >= tables.auditPrunedBefore)
+        .slice(0, limit),
+    'find-audit': ({ reference }) => tables.audit.filter((record) => record.reference === reference),
+    'audit-extent': () => ({
+      first: Math.min(Math.max(1, tables.auditPrunedBefore), tables.audit.length),
+      last: tables.audit.length,
+      head: tables.auditHead,
+    }),
+    'edge-position': ({ node, worker }) => tables.edgeCounts.get(pair(node, String(worker))),
+    'webhook-position': ({ webhook }) => tables.webhooks.get(webhook),
+  };
+
   const store: MemoryState = {
     beforeCommit: undefined,
     get audit() {
@@ -113,77 +191,7 @@ export function buildMemoryState(now: () => number): MemoryState {
       if (changes.some((change) => change.kind === 'audit')) for (const listener of listeners) listener();
       return { ok: true };
     },
-    sessions: async () => [...tables.sessions.values()],
-    leases: async () => [...tables.leases.values()],
-    devices: async (username) => [...tables.devices.values()].filter((one) => one.username === username),
-    devicesThrough: async (node) => [...tables.devices.values()].filter((one) => one.node === node),
-    accountChanges: async (node, fromMs, toMs, limit) =>
-      tables.accountChanges
-        .filter((one) => one.node === node && one.atMs >= fromMs && one.atMs < toMs)
-        .toSorted((one, other) => one.atMs - other.atMs)
-        .slice(0, limit),
-    sshKeyAdditions: async (username) => {
-      const latest = new Map<string, StoredAccountChange>();
-      for (const one of tables.accountChanges.toSorted((a, b) => a.atMs - b.atMs))
-        if (one.username === username && one.kind === 'ssh-key-added') latest.set(one.subject, one);
-      return [...latest.values()];
-    },
-    twoFactorState: async (username): Promise<TwoFactorState> => {
-      const enrolment = tables.enrolments.get(username);
-      return {
-        enrolment,
-        newestEnrolment: tables.newestEnrolments.get(username),
-        lastStep: enrolment === undefined ? undefined : tables.steps.get(pair(username, enrolment)),
-        firstLoginAtMs: tables.firstLogins.get(username),
-        bypassCode: tables.bypassCodes.get(username),
-      };
-    },
-    usedCodes: async (username, ids) => ids.filter((id) => tables.usedCodes.has(pair(username, id))),
-    deliveredCodes: async () =>
-      [...tables.deliveredCodes.values()]
-        .filter((code) => code.expiresAtMs > now() || code.sentAtMs > now() - hourMs)
-        .map((code) => ({ ...code, isUsed: tables.usedCodes.has(pair(code.username, code.id)) })),
-    lastGoodLogin: async (username, clientIp) => {
-      const at = tables.goodLogins.get(pair(username, clientIp));
-      return at === undefined || at <= now() - thirtyDaysMs ? undefined : at;
-    },
-    isKnownAddress: async (clientIp) =>
-      [...tables.goodLogins].some(
-        ([key, at]) => key.endsWith(pair('', clientIp)) && at > now() - thirtyDaysMs,
-      ),
-    failures: async (scope): Promise<FailureState> => {
-      const row = tables.failures.get(scope);
-      if (row === undefined) return { recent: 0, inARow: 0, lockedUntilMs: undefined };
-      return {
-        recent: row.at.filter((at) => at > now() - row.windowMs).length,
-        inARow: row.inARow,
-        lockedUntilMs: row.lockedUntilMs,
-      };
-    },
-    kept: async (list) => [...tables.kept[list].values()],
-    departures: async () => [...tables.departures.values()],
-    rememberedNames: async () => {
-      const owners = [...tables.kept.token.values()].flatMap(({ owner, expiresAtMs }) =>
-        'user' in owner && expiresAtMs > now() ? owner.user : [],
-      );
-      const held = new Set([...tables.enrolments.keys(), ...owners]);
-      const places = [...tables.goodLogins.keys()].map((key) => key.split('\0')[0] ?? '');
-      const names = new Set([...held, ...tables.bypassCodes.keys(), ...places]);
-      return [...names].map((username) => ({ username, isHeld: held.has(username) }));
-    },
-    auditAfter: async (sequence, limit) =>
-      tables.audit
-        .map((record, index) => ({ sequence: index + 1, record }))
-        .filter((row) => row.sequence > sequence && row.sequence >= tables.auditPrunedBefore)
-        .slice(0, limit),
-    findAudit: async (reference) => tables.audit.filter((record) => record.reference === reference),
-    auditExtent: async () => ({
-      first: Math.min(Math.max(1, tables.auditPrunedBefore), tables.audit.length),
-      last: tables.audit.length,
-      head: tables.auditHead,
-    }),
-    edgePosition: async (node, worker) => tables.edgeCounts.get(pair(node, String(worker))),
-    webhookPosition: async (webhook) => tables.webhooks.get(webhook),
+    read: async (query, ...params) => Reflect.apply(queries[query], undefined, params),
     onAudit: (listener) => {
       listeners.add(listener);
       return () => listeners.delete(listener);

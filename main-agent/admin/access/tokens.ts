@@ -30,7 +30,7 @@ export type TokenVerdict =
   | { readonly ok: false; readonly why: string; readonly id?: string };
 
 export class Tokens {
-  readonly #state: Pick<StateStore, 'commit' | 'kept'>;
+  readonly #state: Pick<StateStore, 'commit' | 'read'>;
   readonly #findUser: (username: string) => EffectiveUser | undefined;
   readonly #departures: Pick<Departures, 'findProblem' | 'formerUntilMs'>;
   readonly #clock: Clock;
@@ -38,7 +38,7 @@ export class Tokens {
   readonly #byHash = new Map<string, StoredToken>();
 
   constructor(dependencies: {
-    readonly state: Pick<StateStore, 'commit' | 'kept'>;
+    readonly state: Pick<StateStore, 'commit' | 'read'>;
     readonly findUser: (username: string) => EffectiveUser | undefined;
     /** Whether a person's name, and a token made for it, are still that person's. */
     readonly departures: Pick<Departures, 'findProblem' | 'formerUntilMs'>;
@@ -53,7 +53,7 @@ export class Tokens {
   }
 
   async start(): Promise<void> {
-    for (const token of await this.#state.kept('token')) this.#byHash.set(token.hash, token);
+    for (const token of await this.#state.read('kept-token')) this.#byHash.set(token.hash, token);
   }
 
   /** By id; expired ones stay listed until they are revoked. */

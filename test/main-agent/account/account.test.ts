@@ -129,8 +129,8 @@ describe('changing the password', () => {
     const other = await signIn('alice', { node: rig.otherNode });
     const remembered = await signIn('alice', { rememberDevice: true });
     await signIn('alice', { protocol: 'sftp' });
-    expect(await rig.state.devices('alice')).toHaveLength(1);
-    expect(await rig.state.leases()).toHaveLength(1);
+    expect(await rig.state.read('devices', { user: 'alice' })).toHaveLength(1);
+    expect(await rig.state.read('leases')).toHaveLength(1);
     const old = id;
     await done(toNext);
     expect(id).not.toBe(old);
@@ -138,9 +138,9 @@ describe('changing the password', () => {
     expect(find(id).username).toBe('alice');
     for (const dead of [old, remembered]) expect(() => find(dead)).toThrow('signed out');
     expect(() => find(other, rig.otherNode)).toThrow('signed out');
-    expect(await rig.state.devices('alice')).toEqual([]);
-    expect(await rig.state.leases()).toEqual([]);
-    expect((await rig.state.sessions()).map((one) => one.key)).toEqual([sessionKey(id)]);
+    expect(await rig.state.read('devices', { user: 'alice' })).toEqual([]);
+    expect(await rig.state.read('leases')).toEqual([]);
+    expect((await rig.state.read('sessions')).map((one) => one.key)).toEqual([sessionKey(id)]);
   });
 
   it('the session that changed it lives through the next judgement and through a restart of main', async () => {
@@ -338,8 +338,12 @@ describe('step-up', () => {
       });
     expect((await refusal(ask(toNext, { current: 'not the password' }))).code).toBe('no-session');
     expect(() => find(id)).toThrow('signed out');
-    expect(await rig.state.failures(passwordScope('alice'))).toMatchObject({ recent: stepUpPasswordsMax });
-    expect(await rig.state.failures('code:alice')).toMatchObject({ recent: 0 });
+    expect(
+      await rig.state.read('failures', { scope: passwordScope('alice'), nowMs: rig.now() }),
+    ).toMatchObject({ recent: stepUpPasswordsMax });
+    expect(await rig.state.read('failures', { scope: 'code:alice', nowMs: rig.now() })).toMatchObject({
+      recent: 0,
+    });
   });
 
   it('a right password between wrong ones forgives them', async () => {
@@ -357,7 +361,9 @@ describe('step-up', () => {
       expect(await ask(toNext, { code: '000000' })).toMatchObject({ reason: 'wrong-code', attemptsLeft });
     expect((await refusal(ask(toNext, { code: '000000' }))).code).toBe('no-session');
     expect(() => find(id)).toThrow('signed out');
-    expect(await rig.state.failures('code:alice')).toMatchObject({ recent: 5 });
+    expect(await rig.state.read('failures', { scope: 'code:alice', nowMs: rig.now() })).toMatchObject({
+      recent: 5,
+    });
   });
 
   it('a wrong password asks for no code and counts none', async () => {
@@ -608,13 +614,16 @@ describe('own sessions, leases and devices', () => {
     const params = { session: id };
     const { leases } = await handlers()['account.leases'](params, find(id), rig.node.link);
     const { devices } = await handlers()['account.devices'](params, find(id), rig.node.link);
-    const stored = [...(await rig.state.leases()), ...(await rig.state.devices('alice'))];
+    const stored = [
+      ...(await rig.state.read('leases')),
+      ...(await rig.state.read('devices', { user: 'alice' })),
+    ];
     for (const { id: secret } of stored) expect(JSON.stringify({ leases, devices })).not.toContain(secret);
     await end('lease', leases[0]?.id ?? '');
     await end('device', devices[0]?.id ?? '');
     expect((await refusal(end('lease', leases[0]?.id ?? ''))).code).toBe('not-found');
     expect((await refusal(end('device', devices[0]?.id ?? ''))).code).toBe('not-found');
-    expect(await rig.state.devices('alice')).toEqual([]);
+    expect(await rig.state.read('devices', { user: 'alice' })).toEqual([]);
     expect(await rig.begin('alice', { protocol: 'sftp' })).toMatchObject({ next: 'code' });
     expect(audited('lease.ended')).toMatchObject([{ user: 'alice', detail: 'by the user' }]);
     expect(audited('device.ended')).toHaveLength(1);
@@ -637,14 +646,21 @@ describe('what users changed through a node (S-15)', () => {
     await done({ kind: 'recovery-codes' });
     rig.advance(30_000);
     await done(toNext);
-    const noted = await rig.state.accountChanges('dmz1', startMs, rig.now() + 1, 100);
+    const noted = await rig.state.read('account-changes', {
+      node: 'dmz1',
+      fromMs: startMs,
+      toMs: rig.now() + 1,
+      limit: 100,
+    });
     expect(noted.map(({ kind, username }) => [kind, username])).toEqual([
       ['ssh-key-added', 'alice'],
       ['recovery-codes', 'alice'],
       ['password', 'alice'],
     ]);
     expect(noted.at(-1)).toMatchObject({ session: sessionKey(id), atMs: rig.now(), clientIp: '203.0.113.9' });
-    expect(await rig.state.accountChanges('dmz2', 0, rig.now() + 1, 100)).toEqual([]);
+    expect(
+      await rig.state.read('account-changes', { node: 'dmz2', fromMs: 0, toMs: rig.now() + 1, limit: 100 }),
+    ).toEqual([]);
   });
 
   const why = { actor: 'socket:root', reason: 'dmz1 was broken into' };
@@ -678,8 +694,8 @@ describe('what users changed through a node (S-15)', () => {
     expect(changes.find(({ kind }) => kind === 'password')?.note).toContain('sallyport users passwd frank');
     expect(rig.users.get('alice')?.sshKeys.map((key) => key.fingerprint)).not.toContain(fingerprint);
     expect(await rig.login.vault.status('alice')).toMatchObject({ state: 'none' });
-    expect(await rig.state.devices('alice')).toEqual([]);
-    expect(await rig.state.leases()).toEqual([]);
+    expect(await rig.state.read('devices', { user: 'alice' })).toEqual([]);
+    expect(await rig.state.read('leases')).toEqual([]);
     expect((await refusal(rig.begin('frank', { password: next }))).code).toBe('refused');
     await settle();
     expect(rig.login.sessions.list()).toEqual([]);
@@ -735,11 +751,17 @@ describe('a user who was removed', () => {
     expect(await rig.login.vault.status('alice')).toMatchObject({ state: 'none', firstLoginAtMs: undefined });
     expect(rig.enrolments.has('alice')).toBe(false);
     expect(await rig.begin('alice')).toMatchObject({ next: 'admit' });
-    expect(await rig.state.devices('alice')).toEqual([]);
-    expect(await rig.state.leases()).toEqual([]);
-    expect(await rig.state.failures('code:alice')).toMatchObject({ inARow: 0 });
-    expect(await rig.state.failures(passwordScope('alice'))).toMatchObject({ inARow: 0 });
-    expect(await rig.state.lastGoodLogin('alice', '203.0.113.9')).toBeUndefined();
+    expect(await rig.state.read('devices', { user: 'alice' })).toEqual([]);
+    expect(await rig.state.read('leases')).toEqual([]);
+    expect(await rig.state.read('failures', { scope: 'code:alice', nowMs: rig.now() })).toMatchObject({
+      inARow: 0,
+    });
+    expect(
+      await rig.state.read('failures', { scope: passwordScope('alice'), nowMs: rig.now() }),
+    ).toMatchObject({ inARow: 0 });
+    expect(
+      await rig.state.read('last-good-login', { user: 'alice', clientIp: '203.0.113.9', nowMs: rig.now() }),
+    ).toBeUndefined();
     expect(audited('user.forgotten')).toMatchObject([
       { user: 'alice', actor: 'socket:root', detail: 'left' },
     ]);

@@ -328,7 +328,9 @@ describe('a forced user', () => {
     });
     const wrong = await refusal(show('AAAA-AAAA-AAAA'));
     expect([wrong.code, wrong.data]).toEqual(['ticket-required', { attemptsLeft: 4 }]);
-    expect(await rig.state.failures('code:carol')).toMatchObject({ recent: 1 });
+    expect(await rig.state.read('failures', { scope: 'code:carol', nowMs: rig.now() })).toMatchObject({
+      recent: 1,
+    });
     await show(made.expose());
     rig.advance(qrTtl);
     const { secret } = await show(made.expose());

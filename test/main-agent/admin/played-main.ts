@@ -63,7 +63,7 @@ export async function startPlayedMain(
 ): Promise<PlayedMain> {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-admin-'));
   const socket = join(folder, 'run', 'admin.sock');
-  const state = buildMemoryState(() => nowMs);
+  const state = buildMemoryState();
   const users = new Map(['alice', 'bob', 'carol'].map((name) => [name, playedUser(name)]));
   const sessions = [playedSession('k-alice', 'alice'), playedSession('k-bob', 'bob')];
   const asked: string[] = [];

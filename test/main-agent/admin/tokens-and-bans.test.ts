@@ -95,7 +95,7 @@ describe('tokens', () => {
     expect(made.status).toBe(201);
     const token = String(made.json['token']);
     expect(await call('GET', '/v1/whoami', token)).toMatchObject({ status: 200, json: { role: 'viewer' } });
-    expect(JSON.stringify(await main.state.kept('token'))).not.toContain(token.slice(17));
+    expect(JSON.stringify(await main.state.read('kept-token'))).not.toContain(token.slice(17));
     const list = await call('GET', '/v1/tokens', admin);
     expect(list.body).not.toContain(token.slice(17));
     expect(list.json).toMatchObject({
@@ -110,7 +110,7 @@ describe('tokens', () => {
     });
     expect((await call('DELETE', `/v1/tokens/${String(made.json['id'])}`, admin)).status).toBe(204);
     expect((await call('GET', '/v1/whoami', token)).status).toBe(401);
-    expect((await main.state.kept('token')).some(({ id }) => id === made.json['id'])).toBe(false);
+    expect((await main.state.read('kept-token')).some(({ id }) => id === made.json['id'])).toBe(false);
     expect((await call('DELETE', '/v1/tokens/000000000000', admin)).status).toBe(404);
   });
 
@@ -190,7 +190,7 @@ describe('bans', () => {
     const made = await add({ address: '203.0.113.9' });
     expect(made).toMatchObject({ status: 201, json: { made_by: 'admin', address: '203.0.113.9' } });
     expect(main.asked).toContain('push');
-    expect(await main.state.kept('ban')).toHaveLength(1);
+    expect(await main.state.read('kept-ban')).toHaveLength(1);
     expect((await add({ address: '203.0.113.9', for_seconds: 60 })).json['id']).toBe(made.json['id']);
     expect((await add({ user: 'bob', address: '2001:db8::1' })).json['address']).toBe('2001:db8::1/64');
     expect((await call('GET', '/v1/bans?limit=1', token)).json).toMatchObject({
@@ -201,7 +201,7 @@ describe('bans', () => {
     expect((await call('DELETE', `/v1/bans/${String(made.json['id'])}`, token)).status).toBe(204);
     expect((await call('DELETE', '/v1/bans/gone', token)).status).toBe(404);
     expect((await call('DELETE', '/v1/bans?address=2001:db8::1', token)).json).toEqual({ lifted: 1 });
-    expect(await main.state.kept('ban')).toEqual([]);
+    expect(await main.state.read('kept-ban')).toEqual([]);
   });
 
   it('refuse the world, what is no address, and the never-ban list', async () => {

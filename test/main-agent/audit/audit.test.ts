@@ -31,7 +31,7 @@ describe('the audit file', () => {
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'sallyport-audit-'));
     file = join(folder, 'audit.jsonl');
-    state = buildMemoryState(() => 0);
+    state = buildMemoryState();
   });
   afterEach(async () => {
     for (const feed of feeds.splice(0)) await feed.close();
@@ -116,7 +116,7 @@ describe('the audit file', () => {
     const before = readFileSync(file, 'utf8');
     for (const restored of [['one'], ['one', 'two', 'other', 'four']]) {
       writeFileSync(file, before);
-      state = buildMemoryState(() => 0);
+      state = buildMemoryState();
       await append(...restored);
       const feed = await start();
       await append('new');
@@ -173,12 +173,12 @@ describe('the audit file', () => {
 
   it('a state that fails is a health error, gone with the next record that works', async () => {
     const feed = await start();
-    const auditAfter = state.auditAfter.bind(state);
-    state.auditAfter = () => Promise.reject(new Error('disk failed'));
+    const read = state.read.bind(state);
+    state.read = () => Promise.reject(new Error('disk failed'));
     await append('one');
     await feed.flush();
     expect(feed.problem()).toBe('disk failed');
-    state.auditAfter = auditAfter;
+    state.read = read;
     await append('two');
     await feed.flush();
     expect(feed.problem()).toBeUndefined();

@@ -33,7 +33,7 @@ describe('checkpoints of the audit', () => {
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'sallyport-checkpoints-'));
-    state = buildMemoryState(() => nowMs);
+    state = buildMemoryState();
     head = { sequence: 7, hash: hash('7') };
     status = 204;
     received.length = 0;
@@ -90,7 +90,7 @@ describe('checkpoints of the audit', () => {
     expect(readFileSync(elsewhere, 'utf8')).toBe(readFileSync(file(), 'utf8'));
     expect(received.map((body) => `${body}\n`).join('')).toBe(readFileSync(file(), 'utf8'));
     expect(told).toEqual([7, 9]);
-    expect((await state.auditExtent()).head).toEqual(head);
+    expect((await state.read('audit-extent')).head).toEqual(head);
     const newest = await readNewestCheckpoint(file());
     expect(newest).toMatchObject({ main: 'main1', ...head, time: '2026-11-24T08:00:00.000Z' });
     expect(checkpoints.problems()).toEqual([]);

@@ -34,7 +34,7 @@ describe('events of DMZ nodes', () => {
       log,
     });
   beforeEach(() => {
-    state = buildMemoryState(() => nowMs);
+    state = buildMemoryState();
     acknowledged = [];
     events = open();
   });
@@ -166,7 +166,7 @@ describe('events of DMZ nodes', () => {
       ok: true,
       edgeLosses: [{ node: 'dmz1', missing: 2, record: 2 }],
     });
-    const forged = buildMemoryState(() => nowMs);
+    const forged = buildMemoryState();
     for (const record of state.audit)
       if (record.detail !== 'event 5') await forged.commit([{ kind: 'audit', record }]);
     await write(forged);

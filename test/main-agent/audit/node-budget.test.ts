@@ -53,7 +53,7 @@ describe('what a node’s word alone may write into the audit', () => {
     await Promise.all(names.map((user) => audit.append(record(node, event, { user, ...facts }))));
   };
   const written = async (): Promise<readonly AuditRecord[]> =>
-    (await state.auditAfter(0, 10_000)).map((row) => row.record);
+    (await state.read('audit-after', { sequence: 0, limit: 10_000 })).map((row) => row.record);
   const count = async (node: string): Promise<number> =>
     (await written()).filter((one) => one.node === node && one.event !== 'audit.summed').length;
   const summaries = async (): Promise<readonly AuditRecord[]> =>
@@ -141,7 +141,7 @@ describe('what a node’s word alone may write into the audit', () => {
       },
       { kind: 'audit', record: record('dmz1', 'login.refused') },
     ]);
-    expect((await state.failures('password:alice')).recent).toBe(1);
+    expect((await state.read('failures', { scope: 'password:alice', nowMs })).recent).toBe(1);
     expect(await count('dmz1')).toBe(refusalRate.burst);
   });
 

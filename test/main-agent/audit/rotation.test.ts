@@ -42,7 +42,7 @@ describe('audit files that turn over', () => {
     folder = mkdtempSync(join(tmpdir(), 'sallyport-rotation-'));
     file = join(folder, 'audit.jsonl');
     nowMs = startMs;
-    state = buildMemoryState(() => nowMs);
+    state = buildMemoryState();
   });
   afterEach(async () => {
     for (const feed of feeds.splice(0)) await feed.close();
@@ -182,10 +182,10 @@ describe('audit files that turn over', () => {
     await feed.flush();
     nowMs += auditInStateMs;
     await feed.keepHouse();
-    expect(await state.auditExtent()).toMatchObject({ first: 1 });
+    expect(await state.read('audit-extent')).toMatchObject({ first: 1 });
     nowMs += 1;
     await feed.keepHouse();
-    expect(await state.auditExtent()).toMatchObject({ first: 6, last: 7 });
+    expect(await state.read('audit-extent')).toMatchObject({ first: 6, last: 7 });
     await feed.close();
     for (const lost of [[], ['audit.jsonl']]) {
       for (const name of lost) rmSync(join(folder, name));
@@ -198,7 +198,7 @@ describe('audit files that turn over', () => {
   it('files of another state are put aside whole, and a new chain begins', async () => {
     await append('a', 'b', 'c', 'd', 'e', 'f', 'g');
     await (await start()).close();
-    state = buildMemoryState(() => nowMs);
+    state = buildMemoryState();
     await append('new');
     await (await start()).close();
     expect(await exported()).toEqual(['new']);
@@ -255,7 +255,7 @@ describe('audit files that turn over', () => {
     state = await openSqliteState({ file: stateFile, clock: systemClock, log });
     const feed = await startAuditFeed(options({ clock: systemClock }));
     await feed.close();
-    const { last } = await state.auditExtent();
+    const { last } = await state.read('audit-extent');
     expect(last).toBeGreaterThan(600);
     expect(await verifyAudit(file)).toMatchObject({
       ok: true,

@@ -6,7 +6,7 @@ import { buildMemoryState } from '#test/harness/memory-state.ts';
 it('S-09: a node that invents bans hides those of no other node, and only its own oldest', () => {
   const clock = { now: () => 0, monotonic: () => 0 };
   const bans = new Bans({
-    state: buildMemoryState(clock.now),
+    state: buildMemoryState(),
     neverBan: [],
     push: () => undefined,
     endMatching: async () => undefined,

@@ -173,7 +173,7 @@ describe('setting up two boxes', () => {
 
   it('audit verify works on the file alone and names the first broken record', async () => {
     await initMain();
-    const state = buildMemoryState(() => 0);
+    const state = buildMemoryState();
     const file = join(mainFolder, 'audit.jsonl');
     const feed = await startAuditFeed({
       state,

@@ -24,7 +24,7 @@ const node = { name: 'dmz1', address: { host: '10.0.1.5', port: 8444 }, ...first
 function setUp() {
   let nowMs = 1_000_000;
   const clock = { now: () => nowMs, monotonic: () => nowMs };
-  const state = buildMemoryState(() => nowMs);
+  const state = buildMemoryState();
   const open = async (configured = [node]): Promise<KnownNodes> => {
     const known = new KnownNodes({ configured, state, clock });
     await known.start();

@@ -63,7 +63,7 @@ describe('what admins do to nodes', () => {
     nowMs = 1_000_000;
     states = [];
     done = [];
-    state = buildMemoryState(() => nowMs);
+    state = buildMemoryState();
   });
   afterEach(() => vi.useRealTimers());
 

@@ -54,14 +54,14 @@ describe('a locked factor', () => {
   it('ends no live session, only the leases; the next login hears that it waits', async () => {
     const first = await rig.answer(await rig.begin('alice', sftp), { code: rig.code('alice'), ...sftp });
     expect(first.outcome).toBe('admitted');
-    expect(await rig.state.leases()).toHaveLength(1);
+    expect(await rig.state.read('leases')).toHaveLength(1);
     for (let logins = 0; logins < 5; logins += 1) {
       const view = await rig.begin('alice');
       await rig.answer(view, { code: '000000' });
       await rig.answer(view, { code: '000000' });
     }
     expect(rig.login.sessions.list()).toMatchObject([{ username: 'alice', method: 'totp' }]);
-    expect(await rig.state.leases()).toEqual([]);
+    expect(await rig.state.read('leases')).toEqual([]);
     const view = await rig.begin('alice', sftp);
     expect((await refusal(rig.answer(view, { code: rig.code('alice', 1), ...sftp }))).code).toBe(
       'rate-limited',
@@ -79,7 +79,11 @@ describe('a bypass code', () => {
     rig.state.beforeCommit = (some) => void changes.push(...some);
     const code = await makeBypassCode();
     await rig.answer(await rig.begin('alice'), { code, method: 'bypass' });
-    const stored = JSON.stringify([changes, rig.state.audit, await rig.state.twoFactorState('alice')]);
+    const stored = JSON.stringify([
+      changes,
+      rig.state.audit,
+      await rig.state.read('two-factor-state', { user: 'alice' }),
+    ]);
     expect(changes.map((one) => one.kind)).toContain('set-bypass-code');
     expect(stored).not.toContain(code);
     expect(stored).not.toContain(code.replaceAll('-', ''));
@@ -136,7 +140,7 @@ describe('a bypass code', () => {
       rig.advance(24 * 60 * minute);
     }
     const code = await makeBypassCode();
-    expect((await rig.state.failures('code:alice')).inARow).toBe(100);
+    expect((await rig.state.read('failures', { scope: 'code:alice', nowMs: rig.now() })).inARow).toBe(100);
     const view = await rig.begin('alice');
     expect((await refusal(rig.answer(view, { code: rig.code('alice') }))).code).toBe('refused');
     expect(await rig.answer(view, { code, method: 'bypass' })).toMatchObject({ outcome: 'admitted' });
@@ -152,8 +156,8 @@ describe('a bypass code', () => {
     const overSftp = { code: await makeBypassCode(), method: 'bypass' as const, ...sftp };
     await rig.answer(await rig.begin('alice', sftp), overSftp);
     expect(await rig.begin('alice', sftp)).toMatchObject({ next: 'code' });
-    expect(await rig.state.devices('alice')).toEqual([]);
-    expect(await rig.state.leases()).toEqual([]);
+    expect(await rig.state.read('devices', { user: 'alice' })).toEqual([]);
+    expect(await rig.state.read('leases')).toEqual([]);
   });
 });
 
@@ -168,7 +172,7 @@ describe('a code of a clock that is off', () => {
       expect(await rig.answer(await rig.begin('alice'), { code: early })).toMatchObject({
         reason: 'wrong-code',
       });
-      expect((await rig.state.failures('code:alice')).recent).toBe(1);
+      expect((await rig.state.read('failures', { scope: 'code:alice', nowMs: rig.now() })).recent).toBe(1);
       rig.advance(steps * 30_000);
       expect(rig.code('alice')).toBe(early);
       const result = await rig.answer(await rig.begin('alice'), { code: early });

@@ -46,7 +46,7 @@ describe('the first factor', () => {
         'Sign-in refused',
         undefined,
       ]);
-      const [found] = await rig.state.findAudit(error.reference ?? '');
+      const [found] = await rig.state.read('find-audit', { reference: error.reference ?? '' });
       expect(found).toMatchObject({ event: 'login.refused', user: 'frank', outcome: 'refused' });
       expect(found?.rule).toContain(rule);
     });
@@ -424,7 +424,7 @@ describe('<password><code> for SFTP clients that can not prompt', () => {
   it('a wrong code refuses and counts; on the web, or without the switch, it is just a wrong password', async () => {
     const wrong = await rig.begin('alice', whole('000000'));
     expect((await refusal(rig.answer(wrong, sftp))).code).toBe('refused');
-    expect((await rig.state.failures('code:alice')).recent).toBe(1);
+    expect((await rig.state.read('failures', { scope: 'code:alice', nowMs: rig.now() })).recent).toBe(1);
     const onWeb = { ...whole(rig.code('alice')), protocol: 'https' as const };
     expect((await refusal(rig.begin('alice', onWeb))).code).toBe('refused');
     await rig.change('alice', withFactor({ requiredOn: ['sftp'] }));

@@ -126,7 +126,7 @@ describe('a name that is given again', () => {
     expect((await rig.login.vault.verify('alice', new Secret(rig.code('alice')), ['totp'])).kind).toBe(
       'wrong',
     );
-    expect((await rig.state.twoFactorState('alice')).firstLoginAtMs).toBeUndefined();
+    expect((await rig.state.read('two-factor-state', { user: 'alice' })).firstLoginAtMs).toBeUndefined();
     expect(rig.departures.formerUntilMs('alice')).toBe(rig.now());
     expect(rig.departures.list()).toEqual([]);
   });
@@ -178,7 +178,7 @@ describe('a name that is given again', () => {
     await rig.remove('alice');
     await rig.login.admin.twoFactor.forget('alice', why);
     expect(rig.departures.formerUntilMs('alice')).toBe(rig.now());
-    expect((await rig.state.twoFactorState('alice')).firstLoginAtMs).toBeUndefined();
+    expect((await rig.state.read('two-factor-state', { user: 'alice' })).firstLoginAtMs).toBeUndefined();
     await giveAgain();
     rig.advance(returnGraceMs * 2);
     expect(await signIn('alice')).toBe('setup');

@@ -237,7 +237,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
   const users = options.around?.users ?? new Map<string, EffectiveUser>();
   const enrolments = options.around?.enrolments ?? new Map<string, Enrolment>();
   const secrets = options.around?.secrets ?? new Map<string, Secret<Buffer>>();
-  const state = options.around?.state ?? buildMemoryState(() => clock.wall);
+  const state = options.around?.state ?? buildMemoryState();
   const node = options.around?.node ?? playNode('dmz1', keys);
   const otherNode = options.around?.otherNode ?? playNode('dmz2', keys);
   const vaultKey = options.around?.vaultKey ?? new Secret(randomBytes(32));

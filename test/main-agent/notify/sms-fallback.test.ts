@@ -68,7 +68,7 @@ describe('an SMS gateway that does not take the code', () => {
         ),
         emailTemplate: { subject: 'Code', text: '{auth_token}', html: '{auth_token}' },
       }),
-      state: buildMemoryState(() => 0),
+      state: buildMemoryState(),
       fingerprint: (code, username, id) => sealer.fingerprint(code, 'delivered', username, id),
       clock: { now: () => 0, monotonic: () => 0 },
       log,

@@ -237,13 +237,15 @@ describe('a state older than its audit', () => {
     restore();
     await box.run(async ({ state, voided }) => {
       expect(voided).toEqual([{ username: 'alice', kind: 'recovery-codes-void' }]);
-      expect(await state.sessions()).toEqual([]);
-      expect((await state.kept('token')).map(({ id }) => id)).toEqual(['T2']);
-      expect(await state.kept('revoked-node')).toMatchObject([{ id: 'dmz1', identity: 'fp1' }]);
-      expect(await state.usedCodes('alice', ['A', 'B'].map(recoveryId))).toHaveLength(2);
-      expect(await state.usedCodes('bob', [recoveryId('C')])).toEqual([]);
+      expect(await state.read('sessions')).toEqual([]);
+      expect((await state.read('kept-token')).map(({ id }) => id)).toEqual(['T2']);
+      expect(await state.read('kept-revoked-node')).toMatchObject([{ id: 'dmz1', identity: 'fp1' }]);
+      expect(await state.read('used-codes', { user: 'alice', ids: ['A', 'B'].map(recoveryId) })).toHaveLength(
+        2,
+      );
+      expect(await state.read('used-codes', { user: 'bob', ids: [recoveryId('C')] })).toEqual([]);
       for (const user of ['alice', 'bob'])
-        expect(await state.twoFactorState(user)).toMatchObject({
+        expect(await state.read('two-factor-state', { user })).toMatchObject({
           bypassCode: undefined,
           // The code of the next step is accepted a step early.
           lastStep: stepAt(nowMs, defaultTotpSettings) + 1,
@@ -271,7 +273,7 @@ describe('a state older than its audit', () => {
     });
     await box.run(async ({ state, voided }) => {
       expect(voided).toEqual([{ username: 'bob', kind: 'recovery-codes-void' }]);
-      expect(await state.usedCodes('bob', [recoveryId('C')])).toHaveLength(1);
+      expect(await state.read('used-codes', { user: 'bob', ids: [recoveryId('C')] })).toHaveLength(1);
     }, 'a test');
     expect(await verifyAudit(box.auditFile)).toMatchObject({ ok: true, head: { sequence: 10 } });
   });
@@ -301,14 +303,14 @@ describe('a state older than its audit', () => {
         'replaced two-factor-void',
         'reset two-factor-void',
       ]);
-      expect(await state.twoFactorState('reset')).toMatchObject({ enrolment: undefined });
-      const { enrolment: replaced } = await state.twoFactorState('replaced');
+      expect(await state.read('two-factor-state', { user: 'reset' })).toMatchObject({ enrolment: undefined });
+      const { enrolment: replaced } = await state.read('two-factor-state', { user: 'replaced' });
       expect(replaced).not.toBe(old);
-      expect(await state.twoFactorState('renewed')).toMatchObject({
+      expect(await state.read('two-factor-state', { user: 'renewed' })).toMatchObject({
         enrolment: newer,
         lastStep: stepAt(nowMs, defaultTotpSettings) + 1,
       });
-      expect(await state.usedCodes('renewed', [recoveryId('N')])).toEqual([]);
+      expect(await state.read('used-codes', { user: 'renewed', ids: [recoveryId('N')] })).toEqual([]);
     }, 'a test');
   });
 
@@ -425,9 +427,9 @@ describe('a crash', () => {
       isDone = outcome === 'accepted';
       if (!isDone) await box.run(async () => undefined, 'first');
       await box.run(async ({ state, restores }) => {
-        expect(await state.sessions()).toEqual([]);
-        expect(await state.usedCodes('alice', [recoveryId('A')])).toHaveLength(1);
-        expect(await state.twoFactorState('carol')).toMatchObject({ enrolment: newer });
+        expect(await state.read('sessions')).toEqual([]);
+        expect(await state.read('used-codes', { user: 'alice', ids: [recoveryId('A')] })).toHaveLength(1);
+        expect(await state.read('two-factor-state', { user: 'carol' })).toMatchObject({ enrolment: newer });
         expect(restores.list()).toHaveLength(1);
       });
       expect(await verifyAudit(box.auditFile)).toMatchObject({ ok: true, restores: [{ what: 'state' }] });
@@ -441,7 +443,7 @@ describe('a crash', () => {
         for (const head of told) expect(starts.judge(head)).toEqual({ kind: 'fits' });
         for (let count = 0; count < round % 4; count += 1) {
           await append(state, record('one'));
-          const { last } = await state.auditExtent();
+          const { last } = await state.read('audit-extent');
           told.push(starts.sign({ sequence: last, hash: 'a'.repeat(64) }));
         }
       });

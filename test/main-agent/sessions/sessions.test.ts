@@ -42,7 +42,7 @@ describe('sessions', () => {
   it('S-02: the id is known to the node only; main keeps its hash', async () => {
     const id = await signIn();
     expect(id).toMatch(/^[A-Za-z0-9_-]{43}$/);
-    const [stored] = await rig.state.sessions();
+    const [stored] = await rig.state.read('sessions');
     expect(stored?.key).toBe(sessionKey(id));
     expect(JSON.stringify([stored, rig.state.audit])).not.toContain(id);
   });
@@ -106,7 +106,7 @@ describe('sessions', () => {
     const session = rig.login.sessions.require(id, at('dmz1', 0));
     await rig.login.sessionHandlers['session.end']({ session: id }, session, rig.node.link);
     expect(session.ended.aborted).toBe(true);
-    expect(await rig.state.sessions()).toEqual([]);
+    expect(await rig.state.read('sessions')).toEqual([]);
     expect(rig.node.ended).toEqual([{ sessionKey: sessionKey(id), reason: 'signed out' }]);
   });
 
@@ -127,7 +127,7 @@ describe('sessions', () => {
     expect(() => rig.login.sessions.require(id, at('dmz1', 0))).toThrow('signed out');
     rig.state.beforeCommit = undefined;
     await sweep();
-    expect(await rig.state.sessions()).toEqual([]);
+    expect(await rig.state.read('sessions')).toEqual([]);
   });
 
   const tightenings: [string, () => Promise<void>][] = [
@@ -233,7 +233,7 @@ describe('sessions', () => {
     expect((await refusal(answer)).code).toBe('challenge-gone');
     await settle();
     expect(rig.login.sessions.list()).toEqual([]);
-    expect(await rig.state.sessions()).toEqual([]);
+    expect(await rig.state.read('sessions')).toEqual([]);
   });
 
   it('S-14: a factor that becomes required while a login without one waits for the disk ends that session', async () => {

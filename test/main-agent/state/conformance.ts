@@ -74,17 +74,20 @@ export function describeStateStore(
     it('takes the events of a node’s process once each, and a webhook’s place and the audit head as noted', async () => {
       const note = (boot: string, sequence: number): Promise<boolean> =>
         accepted({ kind: 'note-edge-event', node: 'dmz1', worker: 0, count: { boot, sequence } });
-      expect(await store.edgePosition('dmz1', 0)).toBeUndefined();
+      expect(await store.read('edge-position', { node: 'dmz1', worker: 0 })).toBeUndefined();
       expect([await note('b1', 5), await note('b1', 5), await note('b1', 4)]).toEqual([true, false, false]);
       expect(await note('b2', 1)).toBe(true);
-      expect(await store.edgePosition('dmz1', 0)).toEqual({ boot: 'b2', sequence: 1 });
-      expect(await store.webhookPosition('w')).toBeUndefined();
+      expect(await store.read('edge-position', { node: 'dmz1', worker: 0 })).toEqual({
+        boot: 'b2',
+        sequence: 1,
+      });
+      expect(await store.read('webhook-position', { webhook: 'w' })).toBeUndefined();
       await accepted({ kind: 'note-webhook', webhook: 'w', sequence: 3 });
       await accepted({ kind: 'note-webhook', webhook: 'w', sequence: 8 });
-      expect(await store.webhookPosition('w')).toBe(8);
+      expect(await store.read('webhook-position', { webhook: 'w' })).toBe(8);
       const head = { sequence: 2, hash: 'h' };
       await accepted({ kind: 'note-audit-head', head });
-      expect(await store.auditExtent()).toEqual({ first: 0, last: 0, head });
+      expect(await store.read('audit-extent')).toEqual({ first: 0, last: 0, head });
     });
 
     it('S-03: uses a code once per user', async () => {
@@ -97,8 +100,11 @@ export function describeStateStore(
     it('tells which codes were used', async () => {
       await accepted({ kind: 'use-code', user: 'alice', id: 'h1', expiresAtMs: nowMs + 1 });
       await accepted({ kind: 'use-code', user: 'alice', id: 'h3' });
-      expect(await store.usedCodes('alice', ['h1', 'h2', 'h3'])).toEqual(['h1', 'h3']);
-      expect(await store.usedCodes('bob', ['h1', 'h2', 'h3'])).toEqual([]);
+      expect(await store.read('used-codes', { user: 'alice', ids: ['h1', 'h2', 'h3'] })).toEqual([
+        'h1',
+        'h3',
+      ]);
+      expect(await store.read('used-codes', { user: 'bob', ids: ['h1', 'h2', 'h3'] })).toEqual([]);
     });
 
     it('S-03: keeps sent codes for an hour or their life, a newer one making the older void, and says which were used', async () => {
@@ -121,7 +127,11 @@ export function describeStateStore(
           },
         });
       const kept = async (): Promise<unknown[]> =>
-        (await store.deliveredCodes()).map((code) => [code.id, code.expiresAtMs - at, code.isUsed]);
+        (await store.read('delivered-codes', { nowMs })).map((code) => [
+          code.id,
+          code.expiresAtMs - at,
+          code.isUsed,
+        ]);
       await keep('c1', 60_000);
       nowMs += 1_000;
       await keep('c2', 2 * 3_600_000);
@@ -159,7 +169,7 @@ export function describeStateStore(
         });
       await set('b1');
       await set('b2');
-      expect((await store.twoFactorState('alice')).bypassCode).toEqual({
+      expect((await store.read('two-factor-state', { user: 'alice' })).bypassCode).toEqual({
         id: 'b2',
         expiresAtMs: 2_000,
         reEnrol: true,
@@ -171,7 +181,7 @@ export function describeStateStore(
       await set('b3');
       await set(undefined);
       expect(await use('b3', 1_000)).toBe(false);
-      expect((await store.twoFactorState('alice')).bypassCode).toBeUndefined();
+      expect((await store.read('two-factor-state', { user: 'alice' })).bypassCode).toBeUndefined();
     });
 
     it('S-03: replaces the value of a device once for each value', async () => {
@@ -179,26 +189,26 @@ export function describeStateStore(
         accepted({ kind: 'rotate-device', id: 'd1', oldHash, newHash, nowMs: atMs });
       expect(await accepted({ kind: 'open-device', device: device('d1') })).toBe(true);
       expect(await accepted({ kind: 'open-device', device: device('d1') })).toBe(false);
-      expect(await store.devices('alice')).toEqual([device('d1')]);
+      expect(await store.read('devices', { user: 'alice' })).toEqual([device('d1')]);
       expect(await rotate('v1', 'v2')).toBe(true);
       expect(await rotate('v1', 'v3')).toBe(false);
-      expect(await store.devices('alice')).toEqual([
+      expect(await store.read('devices', { user: 'alice' })).toEqual([
         { ...device('d1'), valueHash: 'v2', previousHash: 'v1', rotatedAtMs: 1_500 },
       ]);
       expect(await rotate('v2', 'v3', 50_000_000)).toBe(false);
       await accepted({ kind: 'open-device', device: device('d2') });
       await accepted({ kind: 'end-device', id: 'd1' });
-      expect(await store.devices('alice')).toEqual([device('d2')]);
+      expect(await store.read('devices', { user: 'alice' })).toEqual([device('d2')]);
       await accepted({ kind: 'end-devices', user: 'alice' });
-      expect(await store.devices('alice')).toEqual([]);
+      expect(await store.read('devices', { user: 'alice' })).toEqual([]);
       expect(await rotate('v1', 'v2')).toBe(false);
     });
 
     it('S-16: keeps the first time a name was left through every return, until it is decided', async () => {
-      const of = async (): Promise<unknown> => (await store.departures()).at(0);
+      const of = async (): Promise<unknown> => (await store.read('departures')).at(0);
       const undecided = { username: 'alice', returnedAtMs: undefined, formerUntilMs: undefined };
       await accepted({ kind: 'note-return', user: 'alice', atMs: 5 });
-      expect(await store.departures()).toEqual([]);
+      expect(await store.read('departures')).toEqual([]);
       await accepted({ kind: 'note-departure', user: 'alice', atMs: 10 });
       await accepted({ kind: 'note-return', user: 'alice', atMs: 20 });
       expect(await of()).toEqual({ ...undecided, goneAtMs: 10, returnedAtMs: 20 });
@@ -211,7 +221,7 @@ export function describeStateStore(
       expect(await of()).toEqual({ ...undecided, goneAtMs: undefined, formerUntilMs: 40 });
       await accepted({ kind: 'note-departure', user: 'bob', atMs: 60 });
       await accepted({ kind: 'settle-departure', user: 'bob', formerUntilMs: undefined });
-      expect(await store.departures()).toHaveLength(1);
+      expect(await store.read('departures')).toHaveLength(1);
     });
 
     it('S-16: remembers names by factor, token, bypass code and place, and which of it must pass to nobody', async () => {
@@ -229,7 +239,10 @@ export function describeStateStore(
         ['t3', { service: 'backup' }, nowMs + 1],
       ] as const)
         await accepted({ kind: 'keep-record', list: 'token', record: { ...token, id, owner, expiresAtMs } });
-      const names = (await store.rememberedNames()).map(({ username, isHeld }) => [username, isHeld]);
+      const names = (await store.read('remembered-names', { nowMs })).map(({ username, isHeld }) => [
+        username,
+        isHeld,
+      ]);
       expect(Object.fromEntries(names)).toEqual({ enrolled: true, helped: false, seen: false, admin: true });
     });
 
@@ -240,21 +253,25 @@ export function describeStateStore(
       await note(15, { node: 'dmz2' });
       await note(40, { username: 'bob' });
       const timesOf = async (fromMs: number, toMs: number, limit = 10): Promise<number[]> =>
-        (await store.accountChanges('dmz1', fromMs, toMs, limit)).map(({ atMs }) => atMs);
+        (await store.read('account-changes', { node: 'dmz1', fromMs, toMs, limit })).map(({ atMs }) => atMs);
       expect(await timesOf(10, 40)).toEqual([10, 20, 30]);
       expect(await timesOf(11, 41)).toEqual([20, 30, 40]);
       expect(await timesOf(0, 100, 2)).toEqual([10, 20]);
-      expect(await store.accountChanges('dmz2', 0, 100, 10)).toEqual([
+      expect(await store.read('account-changes', { node: 'dmz2', fromMs: 0, toMs: 100, limit: 10 })).toEqual([
         { ...accountChange, atMs: 15, node: 'dmz2' },
       ]);
       await note(50, { kind: 'ssh-key-removed' });
-      expect(await store.sshKeyAdditions('alice')).toEqual([{ ...accountChange, atMs: 30 }]);
+      expect(await store.read('ssh-key-additions', { user: 'alice' })).toEqual([
+        { ...accountChange, atMs: 30 },
+      ]);
     });
 
     it('finds the devices that were remembered through a node', async () => {
       await accepted({ kind: 'open-device', device: device('d1') });
       await accepted({ kind: 'open-device', device: { ...device('d2'), node: 'dmz9' } });
-      expect(await store.devicesThrough('dmz9')).toEqual([{ ...device('d2'), node: 'dmz9' }]);
+      expect(await store.read('devices-through', { node: 'dmz9' })).toEqual([
+        { ...device('d2'), node: 'dmz9' },
+      ]);
     });
 
     it('S-03: takes evidence of the present enrolment only', async () => {
@@ -273,10 +290,14 @@ export function describeStateStore(
         await accepted({ kind: 'note-account-change', change: { ...accountChange, username: user } });
       }
       await accepted({ kind: 'forget-user', user: 'alice' });
-      expect((await store.twoFactorState('alice')).firstLoginAtMs).toBeUndefined();
-      expect(await store.lastGoodLogin('alice', '203.0.113.1')).toBeUndefined();
-      expect(await store.lastGoodLogin('bob', '203.0.113.1')).toBe(nowMs);
-      const left = await store.accountChanges('dmz1', 0, nowMs, 10);
+      expect((await store.read('two-factor-state', { user: 'alice' })).firstLoginAtMs).toBeUndefined();
+      expect(
+        await store.read('last-good-login', { user: 'alice', clientIp: '203.0.113.1', nowMs }),
+      ).toBeUndefined();
+      expect(await store.read('last-good-login', { user: 'bob', clientIp: '203.0.113.1', nowMs })).toBe(
+        nowMs,
+      );
+      const left = await store.read('account-changes', { node: 'dmz1', fromMs: 0, toMs: nowMs, limit: 10 });
       expect(left.map(({ username }) => username)).toEqual(['bob']);
     });
 
@@ -287,14 +308,20 @@ export function describeStateStore(
       await note('203.0.113.1');
       nowMs += 5_000;
       await note('203.0.113.1');
-      expect((await store.twoFactorState('alice')).firstLoginAtMs).toBe(first);
-      expect(await store.lastGoodLogin('alice', '203.0.113.1')).toBe(nowMs);
-      expect(await store.lastGoodLogin('alice', '203.0.113.2')).toBeUndefined();
-      expect(await store.isKnownAddress('203.0.113.1')).toBe(true);
-      expect(await store.isKnownAddress('203.0.113.2')).toBe(false);
+      expect((await store.read('two-factor-state', { user: 'alice' })).firstLoginAtMs).toBe(first);
+      expect(await store.read('last-good-login', { user: 'alice', clientIp: '203.0.113.1', nowMs })).toBe(
+        nowMs,
+      );
+      expect(
+        await store.read('last-good-login', { user: 'alice', clientIp: '203.0.113.2', nowMs }),
+      ).toBeUndefined();
+      expect(await store.read('known-address', { clientIp: '203.0.113.1', nowMs })).toBe(true);
+      expect(await store.read('known-address', { clientIp: '203.0.113.2', nowMs })).toBe(false);
       nowMs += 30 * 24 * 3_600_000;
-      expect(await store.lastGoodLogin('alice', '203.0.113.1')).toBeUndefined();
-      expect(await store.isKnownAddress('203.0.113.1')).toBe(false);
+      expect(
+        await store.read('last-good-login', { user: 'alice', clientIp: '203.0.113.1', nowMs }),
+      ).toBeUndefined();
+      expect(await store.read('known-address', { clientIp: '203.0.113.1', nowMs })).toBe(false);
     });
 
     it('S-03: uses an SSH signature once per session id and key', async () => {
@@ -316,9 +343,9 @@ export function describeStateStore(
         { kind: 'use-time-step', user: 'alice', enrolment: 'e', step: 1 },
       ]);
       expect(result).toEqual({ ok: false, failed: 'use-code' });
-      expect(await store.sessions()).toEqual([]);
-      expect(await store.findAudit('REF1')).toEqual([]);
-      expect((await store.failures('code:alice')).recent).toBe(0);
+      expect(await store.read('sessions')).toEqual([]);
+      expect(await store.read('find-audit', { reference: 'REF1' })).toEqual([]);
+      expect((await store.read('failures', { scope: 'code:alice', nowMs })).recent).toBe(0);
       expect(await accepted({ kind: 'use-time-step', user: 'alice', enrolment: 'e', step: 1 })).toBe(true);
     });
 
@@ -332,22 +359,22 @@ export function describeStateStore(
         ),
       );
       expect(results.filter(Boolean)).toHaveLength(11);
-      expect(await store.sessions()).toHaveLength(11);
+      expect(await store.read('sessions')).toHaveLength(11);
     });
 
     it('opens, touches, replaces and ends sessions', async () => {
       expect(await accepted({ kind: 'open-session', session: session('k1') })).toBe(true);
       expect(await accepted({ kind: 'open-session', session: session('k1') })).toBe(false);
       await accepted({ kind: 'touch-session', key: 'k1', usedAtMs: 5_000 });
-      expect(await store.sessions()).toEqual([{ ...session('k1'), usedAtMs: 5_000 }]);
+      expect(await store.read('sessions')).toEqual([{ ...session('k1'), usedAtMs: 5_000 }]);
       const replace = { kind: 'replace-session', oldKey: 'k1', session: session('k2') } as const;
       expect(await accepted(replace)).toBe(true);
       expect(await accepted(replace)).toBe(false);
-      expect(await store.sessions()).toEqual([session('k2')]);
+      expect(await store.read('sessions')).toEqual([session('k2')]);
       expect(await accepted({ kind: 'end-session', key: 'k2' })).toBe(true);
       expect(await accepted({ kind: 'end-session', key: 'k2' })).toBe(true);
       expect(await accepted({ kind: 'touch-session', key: 'k2', usedAtMs: 1 })).toBe(true);
-      expect(await store.sessions()).toEqual([]);
+      expect(await store.read('sessions')).toEqual([]);
     });
 
     it('uses a lease until its opens, its idle time or its end', async () => {
@@ -355,7 +382,7 @@ export function describeStateStore(
         accepted({ kind: 'use-lease', id, nowMs: atMs });
       await accepted({ kind: 'open-lease', lease: lease('l1', { opensLeft: 2 }) });
       expect(await use('l1', 1_100)).toBe(true);
-      expect(await store.leases()).toEqual([lease('l1', { opensLeft: 1, usedAtMs: 1_100 })]);
+      expect(await store.read('leases')).toEqual([lease('l1', { opensLeft: 1, usedAtMs: 1_100 })]);
       expect(await use('l1', 1_200)).toBe(true);
       expect(await use('l1', 1_300)).toBe(false);
 
@@ -370,9 +397,9 @@ export function describeStateStore(
 
       await accepted({ kind: 'open-lease', lease: lease('l4', { username: 'bob' }) });
       await accepted({ kind: 'end-lease', id: 'l2' });
-      expect((await store.leases()).map(({ id }) => id)).toEqual(['l1', 'l3', 'l4']);
+      expect((await store.read('leases')).map(({ id }) => id)).toEqual(['l1', 'l3', 'l4']);
       await accepted({ kind: 'end-leases', user: 'alice' });
-      expect((await store.leases()).map(({ id }) => id)).toEqual(['l4']);
+      expect((await store.read('leases')).map(({ id }) => id)).toEqual(['l4']);
     });
 
     it('sets the newest enrolment only over the expected one', async () => {
@@ -382,16 +409,22 @@ export function describeStateStore(
       expect(await set('e1', undefined)).toBe(true);
       expect(await set('e2', undefined)).toBe(false);
       await accepted({ kind: 'use-time-step', user: 'alice', enrolment: 'e1', step: 42 });
-      expect(await store.twoFactorState('alice')).toMatchObject({ enrolment: 'e1', lastStep: 42 });
+      expect(await store.read('two-factor-state', { user: 'alice' })).toMatchObject({
+        enrolment: 'e1',
+        lastStep: 42,
+      });
       expect(await set(undefined, 'e1')).toBe(true);
-      expect(await store.twoFactorState('alice')).toMatchObject({
+      expect(await store.read('two-factor-state', { user: 'alice' })).toMatchObject({
         enrolment: undefined,
         newestEnrolment: 'e1',
         lastStep: undefined,
       });
       expect(await set('e2', undefined)).toBe(true);
-      expect(await store.twoFactorState('alice')).toMatchObject({ enrolment: 'e2', lastStep: undefined });
-      expect((await store.twoFactorState('bob')).enrolment).toBeUndefined();
+      expect(await store.read('two-factor-state', { user: 'alice' })).toMatchObject({
+        enrolment: 'e2',
+        lastStep: undefined,
+      });
+      expect((await store.read('two-factor-state', { user: 'bob' })).enrolment).toBeUndefined();
     });
 
     it('S-03: the newest enrolment never goes backward, whatever is set later', async () => {
@@ -399,36 +432,49 @@ export function describeStateStore(
         accepted({ kind: 'set-enrolment', user: 'alice', id, expected });
       await set('e5', undefined);
       await set('e2', 'e5');
-      expect(await store.twoFactorState('alice')).toMatchObject({ enrolment: 'e2', newestEnrolment: 'e5' });
+      expect(await store.read('two-factor-state', { user: 'alice' })).toMatchObject({
+        enrolment: 'e2',
+        newestEnrolment: 'e5',
+      });
       await set('e6', 'e2');
-      expect(await store.twoFactorState('alice')).toMatchObject({ newestEnrolment: 'e6' });
+      expect(await store.read('two-factor-state', { user: 'alice' })).toMatchObject({
+        newestEnrolment: 'e6',
+      });
     });
 
     it('locks a scope at the limit, doubles the next lock up to the maximum, and forgets on success', async () => {
       const fail = (): Promise<boolean> =>
         accepted({ kind: 'count-failure', ...counter('code:alice', nowMs) });
-      expect(await store.failures('code:alice')).toEqual({
+      expect(await store.read('failures', { scope: 'code:alice', nowMs })).toEqual({
         recent: 0,
         inARow: 0,
         lockedUntilMs: undefined,
       });
       await fail();
       await fail();
-      expect(await store.failures('code:alice')).toEqual({
+      expect(await store.read('failures', { scope: 'code:alice', nowMs })).toEqual({
         recent: 2,
         inARow: 2,
         lockedUntilMs: undefined,
       });
       await fail();
-      expect(await store.failures('code:alice')).toMatchObject({ inARow: 3, lockedUntilMs: nowMs + 500 });
+      expect(await store.read('failures', { scope: 'code:alice', nowMs })).toMatchObject({
+        inARow: 3,
+        lockedUntilMs: nowMs + 500,
+      });
       nowMs += 600;
       for (let i = 0; i < 3; i++) await fail();
-      expect(await store.failures('code:alice')).toMatchObject({ inARow: 6, lockedUntilMs: nowMs + 1_000 });
+      expect(await store.read('failures', { scope: 'code:alice', nowMs })).toMatchObject({
+        inARow: 6,
+        lockedUntilMs: nowMs + 1_000,
+      });
       for (let i = 0; i < 3; i++) await fail();
-      expect((await store.failures('code:alice')).lockedUntilMs).toBe(nowMs + 1_500);
-      expect((await store.failures('code:bob')).inARow).toBe(0);
+      expect((await store.read('failures', { scope: 'code:alice', nowMs })).lockedUntilMs).toBe(
+        nowMs + 1_500,
+      );
+      expect((await store.read('failures', { scope: 'code:bob', nowMs })).inARow).toBe(0);
       await accepted({ kind: 'clear-failures', scope: 'code:alice' });
-      expect(await store.failures('code:alice')).toEqual({
+      expect(await store.read('failures', { scope: 'code:alice', nowMs })).toEqual({
         recent: 0,
         inARow: 0,
         lockedUntilMs: undefined,
@@ -437,7 +483,8 @@ export function describeStateStore(
 
     it('clears a scope with its parts, if asked to, and nothing beside them', async () => {
       const scopes = ['password:a', 'password:a from 192.0.2.1', 'password:a from ::1', 'password:ab'];
-      const counted = () => Promise.all(scopes.map(async (scope) => (await store.failures(scope)).inARow));
+      const counted = () =>
+        Promise.all(scopes.map(async (scope) => (await store.read('failures', { scope, nowMs })).inARow));
       for (const scope of scopes) await accepted({ kind: 'count-failure', ...counter(scope, nowMs) });
       await accepted({ kind: 'clear-failures', scope: 'password:a' });
       expect(await counted()).toEqual([0, 1, 1, 1]);
@@ -451,11 +498,14 @@ export function describeStateStore(
       await fail();
       nowMs += 900;
       await fail();
-      expect((await store.failures('code:alice')).recent).toBe(2);
+      expect((await store.read('failures', { scope: 'code:alice', nowMs })).recent).toBe(2);
       nowMs += 100; // the first is now exactly one window old
-      expect((await store.failures('code:alice')).recent).toBe(1);
+      expect((await store.read('failures', { scope: 'code:alice', nowMs })).recent).toBe(1);
       await fail();
-      expect(await store.failures('code:alice')).toMatchObject({ recent: 2, inARow: 3 });
+      expect(await store.read('failures', { scope: 'code:alice', nowMs })).toMatchObject({
+        recent: 2,
+        inARow: 3,
+      });
     });
 
     it('S-03: voids all evidence of a state that was put back, and keeps the rest', async () => {
@@ -470,15 +520,15 @@ export function describeStateStore(
         { kind: 'use-code', user: 'alice', id: 'c1' },
       );
       expect(await accepted({ kind: 'void-evidence', step: 100 })).toBe(true);
-      expect(await store.sessions()).toEqual([]);
-      expect(await store.leases()).toEqual([]);
-      expect(await store.twoFactorState('alice')).toMatchObject({
+      expect(await store.read('sessions')).toEqual([]);
+      expect(await store.read('leases')).toEqual([]);
+      expect(await store.read('two-factor-state', { user: 'alice' })).toMatchObject({
         enrolment: 'e1',
         lastStep: 100,
         bypassCode: undefined,
       });
-      expect(await store.twoFactorState('bob')).toMatchObject({ lastStep: 500 });
-      expect(await store.usedCodes('alice', ['c1'])).toEqual(['c1']);
+      expect(await store.read('two-factor-state', { user: 'bob' })).toMatchObject({ lastStep: 500 });
+      expect(await store.read('used-codes', { user: 'alice', ids: ['c1'] })).toEqual(['c1']);
     });
 
     it('takes audit records back under their numbers, and gives no number twice', async () => {
@@ -491,12 +541,17 @@ export function describeStateStore(
         { kind: 'skip-audit-numbers', upTo: 3 },
         { kind: 'audit', record: record('R8') },
       );
-      expect((await store.auditAfter(0, 10)).map((row) => [row.sequence, row.record.reference])).toEqual([
+      expect(
+        (await store.read('audit-after', { sequence: 0, limit: 10 })).map((row) => [
+          row.sequence,
+          row.record.reference,
+        ]),
+      ).toEqual([
         [1, 'R1'],
         [2, 'R2'],
         [8, 'R8'],
       ]);
-      expect(await store.auditExtent()).toMatchObject({ last: 8 });
+      expect(await store.read('audit-extent')).toMatchObject({ last: 8 });
     });
 
     it('keeps audit records in order, finds them by reference and tells who listens', async () => {
@@ -508,13 +563,16 @@ export function describeStateStore(
       expect(told).toBeGreaterThan(0);
       stop();
       await accepted({ kind: 'audit', record: record('R3') });
-      const all = await store.auditAfter(0, 100);
+      const all = await store.read('audit-after', { sequence: 0, limit: 100 });
       expect(all.map((entry) => entry.record.reference)).toEqual(['R1', 'R2', 'R1', 'R3']);
       const sequences = all.map((entry) => entry.sequence);
       expect(sequences).toEqual(sequences.toSorted((a, b) => a - b));
-      expect(await store.auditAfter(sequences[1] ?? 0, 1)).toEqual([all[2]]);
-      expect(await store.findAudit('R1')).toEqual([record('R1'), record('R1', 'second')]);
-      expect(await store.findAudit('none')).toEqual([]);
+      expect(await store.read('audit-after', { sequence: sequences[1] ?? 0, limit: 1 })).toEqual([all[2]]);
+      expect(await store.read('find-audit', { reference: 'R1' })).toEqual([
+        record('R1'),
+        record('R1', 'second'),
+      ]);
+      expect(await store.read('find-audit', { reference: 'none' })).toEqual([]);
     });
   });
 }

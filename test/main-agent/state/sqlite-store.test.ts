@@ -63,7 +63,7 @@ describe('the SQLite state', () => {
     );
     await store.close();
     expect((await Promise.all(commits)).every((result) => result.ok)).toBe(true);
-    await expect(store.sessions()).rejects.toMatchObject({ code: 'busy' });
+    await expect(store.read('sessions')).rejects.toMatchObject({ code: 'busy' });
   });
 
   it('refuses a second main-agent on the same state', async () => {
@@ -130,9 +130,15 @@ describe('the SQLite state', () => {
       store.commit([{ kind: 'note-login', user: 'alice', clientIp, atMs }]);
     const startMs = Date.now();
     await Promise.all(Array.from({ length: 257 }, (_, n) => note(`ip${n}`, startMs + n)));
-    expect(await store.lastGoodLogin('alice', 'ip0')).toBeUndefined();
-    expect(await store.lastGoodLogin('alice', 'ip1')).toBe(startMs + 1);
-    expect(await store.lastGoodLogin('alice', 'ip256')).toBe(startMs + 256);
+    expect(
+      await store.read('last-good-login', { user: 'alice', clientIp: 'ip0', nowMs: startMs }),
+    ).toBeUndefined();
+    expect(await store.read('last-good-login', { user: 'alice', clientIp: 'ip1', nowMs: startMs })).toBe(
+      startMs + 1,
+    );
+    expect(await store.read('last-good-login', { user: 'alice', clientIp: 'ip256', nowMs: startMs })).toBe(
+      startMs + 256,
+    );
     await store.close();
   });
 
@@ -152,7 +158,7 @@ describe('the SQLite state', () => {
     await writer?.terminate();
     expect([{ ok: true }, failures[0]]).toContainEqual(await waiting);
     await expect(store.commit([{ kind: 'end-session', key: 'k' }])).rejects.toBe(failures[0]);
-    await expect(store.sessions()).rejects.toBe(failures[0]);
+    await expect(store.read('sessions')).rejects.toBe(failures[0]);
     expect(failures).toHaveLength(1);
     await store.close();
   });
@@ -182,8 +188,10 @@ describe('the SQLite state', () => {
     expect(child.signalCode).toBe('SIGKILL');
 
     const store = await open();
-    const sessions = new Set((await store.sessions()).map(({ key }) => key));
-    const audited = new Set((await store.auditAfter(0, 1000)).map(({ record }) => record.reference));
+    const sessions = new Set((await store.read('sessions')).map(({ key }) => key));
+    const audited = new Set(
+      (await store.read('audit-after', { sequence: 0, limit: 1000 })).map(({ record }) => record.reference),
+    );
     expect(answered.length).toBeGreaterThanOrEqual(300);
     for (const n of answered) expect(sessions.has(`k${n}`)).toBe(true);
     expect(audited).toEqual(sessions);

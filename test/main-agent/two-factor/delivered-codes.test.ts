@@ -29,7 +29,7 @@ function build(accept: (message: CodeMessage) => Promise<void>, transports: read
         return accept(message);
       },
     },
-    state: buildMemoryState(() => 0),
+    state: buildMemoryState(),
     fingerprint: (code, username, id) => sealer.fingerprint(code, 'delivered', username, id),
     clock: { now: () => 0, monotonic: () => 0 },
     log: buildLog('silent', {}),

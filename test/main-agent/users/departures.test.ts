@@ -21,7 +21,7 @@ async function setUp(change: Partial<YamlUsersOptions> = {}, before?: (directory
   let nowMs = 1_000_000_000;
   const clock = { now: () => nowMs, monotonic: () => nowMs };
   const folder = await makeUsersFolder(files);
-  const state = buildMemoryState(() => nowMs);
+  const state = buildMemoryState();
   // Each has signed in before; alice and bob have an authenticator.
   for (const user of ['alice', 'bob'])
     await state.commit([{ kind: 'set-enrolment', user, id: 'e1', expected: undefined }]);
@@ -77,7 +77,7 @@ describe('who is gone from the users folder', () => {
     await site.users.changeTogether((directory) => rm(`${directory}/alice.yaml`));
     await site.departures.settled();
     expect(site.names()).toEqual(['alice', 'bob']);
-    expect(await site.state.departures()).toHaveLength(2);
+    expect(await site.state.read('departures')).toHaveLength(2);
   });
 
   test('S-16: is nobody while the folder is not there, at a start either', async () => {

@@ -19,7 +19,7 @@ const otherSecret = new Secret(Buffer.from('09876543210987654321'));
 
 function open(
   files = new Map<string, Enrolment>(),
-  state = buildMemoryState(() => nowMs),
+  state = buildMemoryState(),
   prepared = new Map<string, Enrolment>(),
   changes: Partial<VaultOptions> = {},
 ) {
@@ -734,7 +734,7 @@ describe('what is stored', () => {
   it('is broken as long as it can not be taken over', async () => {
     const { files, enrol } = open();
     await enrol();
-    const state = buildMemoryState(() => nowMs);
+    const state = buildMemoryState();
     const refusing = { ...state, commit: async () => ({ ok: false, failed: 'audit' }) as const };
     const { vault, codeAt, verdictOn } = open(files, refusing);
     expect(await vault.status('alice')).toMatchObject({
@@ -745,22 +745,24 @@ describe('what is stored', () => {
   });
 
   it('is of nobody once the name was given again, even between reading it and using it', async () => {
-    const state = buildMemoryState(() => nowMs);
+    const state = buildMemoryState();
     let problem: string | undefined;
+    let isEnrolled = false;
     const { vault, enrolled, codeAt, verdictOn } = open(
       undefined,
       {
         ...state,
-        twoFactorState: async (username) => {
-          const read = await state.twoFactorState(username);
-          if (read.enrolment !== undefined) problem = 'given again';
-          return read;
+        read: async (query, ...params) => {
+          const answer = await state.read(query, ...params);
+          if (query === 'two-factor-state' && isEnrolled) problem = 'given again';
+          return answer;
         },
       },
       undefined,
       { departures: { findProblem: () => problem } },
     );
     const [recovery] = await enrolled();
+    isEnrolled = true;
     for (const code of [recovery, codeAt(0)]) expect(await verdictOn(code)).toBe('wrong');
     expect(await vault.status('alice')).toMatchObject({ state: 'broken', problem: 'given again' });
   });
