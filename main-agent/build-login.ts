@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import type { DeliveryTester } from '#main-agent/admin/ports.ts';
 import type { AccountHandlers, LoginHandlers, SessionHandlers } from '#main-agent/link/handlers.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { ClockGuard } from '#main-agent/two-factor/clock-guard.ts';
@@ -26,7 +25,7 @@ import { Assertions } from './login/assertions.ts';
 import { assess } from './login/assessment.ts';
 import { Challenges } from './login/challenges.ts';
 import { CodeCheck } from './login/code-check.ts';
-import { buildDeliveryTester } from './help-desk/delivery-test.ts';
+import { buildDeliveryTester, type DeliveryTester } from './help-desk/delivery-test.ts';
 import { Devices } from './sessions/devices.ts';
 import { Leases } from './sessions/leases.ts';
 import type { LoginConfig } from './login/login-config.ts';

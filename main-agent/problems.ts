@@ -1,10 +1,10 @@
-import type { NodeReport } from '#main-agent/admin/ports.ts';
 import type { AuditFeed } from '#main-agent/audit/feed.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
 import type { MainLinks } from '#main-agent/link/links.ts';
 import type { PasswordAlone } from '#main-agent/help-desk/password-alone.ts';
 import { hostOf, isPlainElsewhere } from '#main-agent/outbound/plain-http.ts';
 import type { OrphanedName } from '#main-agent/users/departures.ts';
+import type { NodeReport } from '#main-agent/link/node-admin.ts';
 
 /** What an admin should know that no single part can say: shown by `sallyport status`, empty when all is well. */
 export function listProblems(

@@ -10,10 +10,10 @@ import type { NodeHead } from '#main-agent/audit/node-heads.ts';
 import { auditOutcomes } from '#main-agent/state/audit-record.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { SallyportError } from '#shared/error.ts';
+import type { AdminReason } from '#main-agent/administrator.ts';
 import { z } from 'zod';
 import { auditHeads, auditPage, auditRecords } from './audit-answers.ts';
 import { auditWaitMs, pageDefault, pageMax } from './limits.ts';
-import type { AdminReason } from './ports.ts';
 import { reason } from './reason.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route } from './http/route.ts';
 

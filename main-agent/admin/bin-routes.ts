@@ -1,9 +1,9 @@
 import { binIdsMax } from '#shared/link/messages.ts';
 import { SallyportError } from '#shared/error.ts';
+import type { BinAdmin, KeptEntry } from '#main-agent/files/bins.ts';
 import { z } from 'zod';
 import { binPage, droppedAnswer, restoredAnswer } from './answers.ts';
 import { pageBy, pageQuery, timeKey } from './http/page.ts';
-import type { BinAdmin, KeptEntry } from './ports.ts';
 import { reason } from './reason.ts';
 import { defineRoute, noBody, noQuery, type Route } from './http/route.ts';
 

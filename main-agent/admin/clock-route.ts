@@ -1,5 +1,5 @@
+import type { AdminReason } from '#main-agent/administrator.ts';
 import { z } from 'zod';
-import type { AdminReason } from './ports.ts';
 import { reason } from './reason.ts';
 import { defineRoute, noAnswer, noQuery, type Route } from './http/route.ts';
 

@@ -1,5 +1,6 @@
+import type { UserDirectory } from '#main-agent/users/user-writes.ts';
+import type { DeliveryTester } from '#main-agent/help-desk/delivery-test.ts';
 import { z } from 'zod';
-import type { DeliveryTester, UserDirectory } from './ports.ts';
 import { defineRoute, noQuery, type Route } from './http/route.ts';
 import { deliveryResults } from './user-answers.ts';
 import { requireUser } from './user-routes.ts';

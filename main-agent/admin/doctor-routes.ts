@@ -1,5 +1,5 @@
+import type { Doctor } from '#main-agent/doctor/doctor.ts';
 import { config as configAnswer, findings } from './answers.ts';
-import type { Doctor } from './ports.ts';
 import { defineRoute, noBody, noQuery, type Route } from './http/route.ts';
 
 /** `/v1/doctor` and `/v1/config`: what is wrong with this installation, and how it is set up. */

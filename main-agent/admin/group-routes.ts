@@ -1,6 +1,7 @@
 import { SallyportError } from '#shared/error.ts';
+import type { YamlChange } from '#main-agent/users/yaml-edit.ts';
+import type { GroupDirectory } from '#main-agent/users/group-writes.ts';
 import { z } from 'zod';
-import type { GroupDirectory, UserChange } from './ports.ts';
 import { pageBy, pageQuery } from './http/page.ts';
 import { groupAnswer, groupsPage } from './user-answers.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route, type UncheckedCall } from './http/route.ts';
@@ -77,7 +78,7 @@ export function buildGroupRoutes({ groups }: { readonly groups: GroupDirectory }
       }),
       answer: groupAnswer,
       handle: async ({ param, body, ifMatch }) => {
-        const changes: UserChange[] = [
+        const changes: YamlChange[] = [
           ...Object.entries(body.set).map(([key, value]) => ({ path: key.split('.'), value })),
           ...body.unset.map((key) => ({ path: key.split('.'), value: undefined })),
         ];

@@ -1,10 +1,10 @@
 import type { StoredLease } from '#main-agent/state/state-store.ts';
 import { SallyportError } from '#shared/error.ts';
+import type { LeaseAdmin } from '#main-agent/sessions/leases.ts';
 import { z } from 'zod';
 import { leasesPage } from './answers.ts';
 import { reasonCharactersMax } from './limits.ts';
 import { pageBy, pageParameters, timeKey } from './http/page.ts';
-import type { LeaseAdmin } from './ports.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route } from './http/route.ts';
 
 /** `/v1/leases`: what lets a client in again without a new code. */

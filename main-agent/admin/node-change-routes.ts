@@ -1,7 +1,7 @@
 import type { Clock } from '#shared/clock.ts';
+import type { NodeChange, NodeChangeAdmin, NodeChanges } from '#main-agent/help-desk/node-changes.ts';
 import { z } from 'zod';
 import { nodeChangesPage } from './answers.ts';
-import type { NodeChange, NodeChangeAdmin, NodeChanges } from './ports.ts';
 import { reason } from './reason.ts';
 import { defineRoute, noBody, noQuery, type Route } from './http/route.ts';
 

@@ -1,8 +1,9 @@
 import type { AnySession } from '#main-agent/sessions/session.ts';
+import type { SessionAdmin } from '#main-agent/sessions/sessions.ts';
+import type { NodeAdmin, NodeReport } from '#main-agent/link/node-admin.ts';
 import { z } from 'zod';
 import { ended, type nodeRow, nodesPage, rotatedNode } from './answers.ts';
 import { pageBy, pageQuery } from './http/page.ts';
-import type { NodeAdmin, NodeReport, SessionAdmin } from './ports.ts';
 import { reason } from './reason.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route } from './http/route.ts';
 

@@ -1,7 +1,8 @@
 import { SallyportError } from '#shared/error.ts';
+import type { UserDirectory } from '#main-agent/users/user-writes.ts';
+import type { TwoFactorAdmin } from '#main-agent/help-desk/two-factor-admin.ts';
 import { z } from 'zod';
 import { namesKeptAtOnceMax } from './limits.ts';
-import type { TwoFactorAdmin, UserDirectory } from './ports.ts';
 import { reason } from './reason.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route } from './http/route.ts';
 import { keptAnswer, orphansAnswer } from './user-answers.ts';

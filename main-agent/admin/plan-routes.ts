@@ -1,7 +1,6 @@
-import type { StorePlan } from '#main-agent/users/store-plan.ts';
+import type { StorePlan, UserStorePlans } from '#main-agent/users/store-plan.ts';
 import { z } from 'zod';
 import { filesPerStoreMax, storeBytesMax } from './limits.ts';
-import type { UserStorePlans } from './ports.ts';
 import { defineRoute, noQuery, type Route } from './http/route.ts';
 import { storePlan } from './user-answers.ts';
 

@@ -1,8 +1,9 @@
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import type { UserDirectory } from '#main-agent/users/user-writes.ts';
+import type { TwoFactorAdmin, TwoFactorReport } from '#main-agent/help-desk/two-factor-admin.ts';
 import type { z } from 'zod';
 import { rollOutPageMax } from './limits.ts';
 import { pageByName, pageQuery } from './http/page.ts';
-import type { TwoFactorAdmin, TwoFactorReport, UserDirectory } from './ports.ts';
 import { defineRoute, noBody, type Route } from './http/route.ts';
 import { rollOutPage, type rollOutRow } from './user-answers.ts';
 import { viewTwoFactor } from './two-factor-view.ts';

@@ -1,4 +1,11 @@
 import type { Clock } from '#shared/clock.ts';
+import type { AdminReason } from '#main-agent/administrator.ts';
+import type { GroupDirectory } from '#main-agent/users/group-writes.ts';
+import type { UserStorePlans } from '#main-agent/users/store-plan.ts';
+import type { LeaseAdmin } from '#main-agent/sessions/leases.ts';
+import type { NodeChangeAdmin } from '#main-agent/help-desk/node-changes.ts';
+import type { TwoFactorAdmin } from '#main-agent/help-desk/two-factor-admin.ts';
+import type { DeliveryTester } from '#main-agent/help-desk/delivery-test.ts';
 import { buildAuditRoutes, type AuditPorts } from './audit-routes.ts';
 import { buildBanRoutes, type BanPorts } from './ban-routes.ts';
 import { buildBinRoutes, type BinPorts } from './bin-routes.ts';
@@ -10,15 +17,6 @@ import { buildLeaseRoutes } from './lease-routes.ts';
 import { buildNodeChangeRoutes } from './node-change-routes.ts';
 import { buildNodeRoutes, type NodePorts } from './node-routes.ts';
 import { buildPlanRoutes } from './plan-routes.ts';
-import type {
-  AdminReason,
-  DeliveryTester,
-  GroupDirectory,
-  LeaseAdmin,
-  NodeChangeAdmin,
-  TwoFactorAdmin,
-  UserStorePlans,
-} from './ports.ts';
 import type { Route } from './http/route.ts';
 import { buildSessionRoutes } from './session-routes.ts';
 import { buildSystemRoutes, type SystemPorts } from './system-routes.ts';

@@ -1,11 +1,11 @@
 import type { AnySession } from '#main-agent/sessions/session.ts';
 import { SallyportError } from '#shared/error.ts';
 import { protocols } from '#shared/login.ts';
+import type { SessionAdmin } from '#main-agent/sessions/sessions.ts';
 import { z } from 'zod';
 import { ended, sessionsPage } from './answers.ts';
 import { reasonCharactersMax } from './limits.ts';
 import { pageBy, pageParameters, timeKey } from './http/page.ts';
-import type { SessionAdmin } from './ports.ts';
 import { defineRoute, noAnswer, noBody, type Route } from './http/route.ts';
 
 /** `/v1/sessions`: who is in now. */

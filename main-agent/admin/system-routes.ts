@@ -6,10 +6,21 @@ import { z } from 'zod';
 import { explanation, statusAnswer } from './answers.ts';
 import { viewNodes } from './node-routes.ts';
 import { SallyportError } from '#shared/error.ts';
-import type { Health, LoginExplainer, NodeAdmin, SessionAdmin, Surveys, UserDirectory } from './ports.ts';
+import type { UserDirectory } from '#main-agent/users/user-writes.ts';
+import type { SessionAdmin } from '#main-agent/sessions/sessions.ts';
+import type { Surveys } from '#main-agent/files/survey.ts';
+import type { LoginExplainer } from '#main-agent/help-desk/login-explainer.ts';
+import type { NodeAdmin } from '#main-agent/link/node-admin.ts';
 import { defineRoute, noBody, noQuery, type Route } from './http/route.ts';
 
 /** `/v1/status`, `/v1/explain-login`: what an admin asks when somebody asks "why". */
+
+/** What is wrong or switched off; empty = all is well. */
+export interface Health {
+  problems(): readonly string[];
+  /** What is as configured and should not be forgotten. */
+  notices(): Promise<readonly string[]>;
+}
 
 export interface SystemPorts {
   readonly name: string;

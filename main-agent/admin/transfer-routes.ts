@@ -1,8 +1,8 @@
 import { SallyportError } from '#shared/error.ts';
+import type { Transfer, TransferAdmin } from '#main-agent/files/transfers.ts';
 import { z } from 'zod';
 import { transfersPage } from './answers.ts';
 import { pageBy, pageParameters, timeKey } from './http/page.ts';
-import type { Transfer, TransferAdmin } from './ports.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route } from './http/route.ts';
 
 /** `/v1/transfers`: what flows now. What is finished is in the audit. */

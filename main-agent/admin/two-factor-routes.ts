@@ -1,7 +1,8 @@
 import type { Clock } from '#shared/clock.ts';
+import type { UserDirectory } from '#main-agent/users/user-writes.ts';
+import type { TwoFactorAdmin } from '#main-agent/help-desk/two-factor-admin.ts';
 import { z } from 'zod';
 import { bypassTtlSecondsDefault, bypassTtlSecondsMax } from './limits.ts';
-import type { TwoFactorAdmin, UserDirectory } from './ports.ts';
 import { buildImportRoute } from './import-route.ts';
 import { buildRollOutRoute } from './roll-out-route.ts';
 import { buildOrphanRoutes } from './orphan-routes.ts';

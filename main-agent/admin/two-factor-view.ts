@@ -1,5 +1,5 @@
+import type { TwoFactorReport } from '#main-agent/help-desk/two-factor-admin.ts';
 import type { z } from 'zod';
-import type { TwoFactorReport } from './ports.ts';
 import type { Given } from './http/route.ts';
 import type { twoFactorAnswer } from './user-answers.ts';
 

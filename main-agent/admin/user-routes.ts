@@ -1,9 +1,13 @@
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
+import type { UserDirectory } from '#main-agent/users/user-writes.ts';
+import type { YamlChange } from '#main-agent/users/yaml-edit.ts';
+import type { SessionAdmin } from '#main-agent/sessions/sessions.ts';
+import type { TwoFactorAdmin } from '#main-agent/help-desk/two-factor-admin.ts';
+import type { PasswordHasher } from '#main-agent/passwords/password.ts';
 import { z } from 'zod';
 import { pageByName, pageQuery } from './http/page.ts';
-import type { PasswordHasher, SessionAdmin, TwoFactorAdmin, UserChange, UserDirectory } from './ports.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route, type UncheckedCall } from './http/route.ts';
 import { originsAnswer, userAnswer, usersPage } from './user-answers.ts';
 import { viewUser, viewUserRow } from './user-view.ts';
@@ -100,7 +104,7 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
       handle: async ({ param, body, ifMatch }) => {
         requireUser(users, param('user'));
         requirePlainFields(body.set);
-        const changes: UserChange[] = [
+        const changes: YamlChange[] = [
           ...Object.entries(body.set).map(([key, value]) => ({ path: key.split('.'), value })),
           ...body.unset.map((key) => ({ path: key.split('.'), value: undefined })),
         ];

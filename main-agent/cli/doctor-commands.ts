@@ -1,8 +1,8 @@
 import { findings, identityAnswer } from '#main-agent/admin/answers.ts';
-import type { Finding } from '#main-agent/admin/ports.ts';
 import { checkMainAgentConfig } from '#main-agent/config.ts';
 import { formatFindings } from '#shared/command-line/findings.ts';
 import { toSallyportError, SallyportError } from '#shared/error.ts';
+import type { Finding } from '#main-agent/doctor/doctor.ts';
 import type { Command } from 'commander';
 import { existsSync } from 'node:fs';
 import { readAnswer } from './answers.ts';

@@ -1,4 +1,3 @@
-import type { Doctor, Finding, NodeReport, StorageSurvey, Surveys } from '#main-agent/admin/ports.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
 import { greetingName } from '#main-agent/notify/mail.ts';
 import { describeDeliveryProblem, type LastDelivery } from '#main-agent/notify/deliveries.ts';
@@ -6,9 +5,23 @@ import { listOrphans, type Notice } from '#main-agent/problems.ts';
 import type { OrphanedName } from '#main-agent/users/departures.ts';
 import type { SourceProblem } from '#main-agent/users/user-source.ts';
 import type { Clock } from '#shared/clock.ts';
+import type { StorageSurvey, Surveys } from '#main-agent/files/survey.ts';
+import type { NodeReport } from '#main-agent/link/node-admin.ts';
 import { X509Certificate } from 'node:crypto';
 
 /** What a running main knows about its own health, each with what to do about it. */
+
+/** `doctor`: what is not as it should be, and how to mend it. */
+export interface Doctor {
+  examine(): Promise<readonly Finding[]>;
+}
+
+export interface Finding {
+  readonly check: string;
+  readonly state: 'good' | 'warning' | 'bad';
+  readonly detail: string;
+  readonly hint?: string;
+}
 
 export interface DoctorParts {
   readonly config: MainAgentConfig;

@@ -5,8 +5,8 @@
 import { SallyportError, isSallyportError } from '#shared/error.ts';
 import { componentBytesMax, requireComponents } from '#shared/file-service/virtual-path.ts';
 import type { BinEntry, Params, Result } from '#shared/link/messages.ts';
-import type { AdminReason, BinAdmin, KeptEntry } from '#main-agent/admin/ports.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
+import type { AdminReason } from '#main-agent/administrator.ts';
 import { denied, notFound, toFileError } from './storage/file-error.ts';
 import { binFreeShare, pageBytesMax, restoreNamesMax } from './limits.ts';
 import type { Located, Mounted } from './mounts.ts';
@@ -17,6 +17,30 @@ import type { FileContext } from './service-context.ts';
 import type { OperationName } from './storage/book/journal.ts';
 import { isSamePlace } from './storage/places.ts';
 import type { Binned, BinOrder, Place, Storage } from './storage/storage.ts';
+
+/** What users deleted or replaced and can have back. */
+export interface BinAdmin {
+  /** Also what an earlier holder of the name left; nobody need have the name now. In no order. */
+  list(username: string): readonly KeptEntry[];
+  /** The path it has then, as its user sees it. Rejects `not-found`, `exists` where the name is taken. */
+  restore(username: string, id: string, how: AdminReason & { readonly keepBoth: boolean }): Promise<string>;
+  /** How many are gone for good; without `ids` all. */
+  empty(username: string, ids: readonly string[] | undefined, why: AdminReason): Promise<number>;
+}
+
+export interface KeptEntry {
+  readonly id: string;
+  /** As its user saw it. */
+  readonly path: string;
+  readonly type: 'file' | 'folder';
+  readonly bytes: number | undefined;
+  readonly reason: 'deleted' | 'replaced';
+  readonly deletedAtMs: number;
+  readonly expiresAtMs: number;
+  readonly storage: string;
+  /** Somebody deleted it who had the name before. */
+  readonly isFormer: boolean;
+}
 
 /** What is deleted or replaced there by this session goes to its user's bin. Undefined: it is gone. */
 export function binOrder(session: FullSession, { path, mounted }: Located): BinOrder | undefined {

@@ -1,7 +1,9 @@
-import type { BinAdmin, Surveys, TransferAdmin } from '#main-agent/admin/ports.ts';
 import type { FileHandlers, StreamHandler } from '#main-agent/link/handlers.ts';
 import type { AnySession } from '#main-agent/sessions/session.ts';
 import type { TransferCount } from './receipts.ts';
+import type { Surveys } from './survey.ts';
+import type { TransferAdmin } from './transfers.ts';
+import type { BinAdmin } from './bins.ts';
 
 /**
  * The file service as main's link sees it: a handler per verb and one for byte streams. The rules of mounts, jail,

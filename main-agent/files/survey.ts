@@ -4,9 +4,9 @@
  * it is unknown.
  */
 import { setTimeout as wait } from 'node:timers/promises';
-import type { StorageSurvey, Surveys, UnservedPlace } from '#main-agent/admin/ports.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
+import type { UnservedPlace } from '#main-agent/files/storage/unserved.ts';
 import {
   surveyEntriesMax,
   surveyFreshMs,
@@ -17,6 +17,28 @@ import {
   surveyRestShare,
 } from './limits.ts';
 import type { Storage } from './storage/storage.ts';
+
+export interface StorageSurvey {
+  readonly storage: string;
+  /** Names looked at. */
+  readonly looked: number;
+  /** Whether these are all there are. */
+  readonly isComplete: boolean;
+  /** Entries that are not served. */
+  readonly unserved: number;
+  /** Some of them. */
+  readonly places: readonly UnservedPlace[];
+  /** When it ended; undefined: it goes on. */
+  readonly endedAtMs: number | undefined;
+}
+
+/** Looks for names that are not served, on all storages. */
+export interface Surveys {
+  /** Each storage as far as it was looked at. */
+  report(): readonly StorageSurvey[];
+  /** Looks anew, in vain for no longer than a person waits; what is not done by then goes on. */
+  refresh(): Promise<readonly StorageSurvey[]>;
+}
 
 class Walk implements StorageSurvey {
   readonly storage: string;

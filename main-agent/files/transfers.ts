@@ -1,9 +1,30 @@
 /** What flows now: open files whose bytes have begun to move, for admins. */
-import type { Transfer, TransferAdmin } from '#main-agent/admin/ports.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
+import type { Protocol } from '#shared/login.ts';
 import type { HandleTable, Opened } from './handles.ts';
 import type { Openings } from './openings.ts';
+
+/** Bytes on their way, by open file. */
+export interface TransferAdmin {
+  list(): readonly Transfer[];
+  /** False: there was none. */
+  end(id: string): Promise<boolean>;
+}
+
+export interface Transfer {
+  readonly id: string;
+  readonly username: string;
+  readonly path: string;
+  readonly direction: 'upload' | 'download';
+  readonly bytes: number;
+  readonly bytesPerSecond: number;
+  readonly startedAtMs: number;
+  readonly sessionKey: string;
+  readonly node: string;
+  readonly protocol: Protocol;
+  readonly clientIp: string;
+}
 
 /** A rate is measured over at least this long; looks in between see the last one. */
 const sampleMs = 1_000;

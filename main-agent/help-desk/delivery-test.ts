@@ -1,4 +1,3 @@
-import type { DeliveryTester, DeliveryTestResult } from '#main-agent/admin/ports.ts';
 import type { CodeDelivery, Transport } from '#main-agent/two-factor/code-delivery.ts';
 import { maskAddress } from '#main-agent/two-factor/delivered-codes.ts';
 import { transportLastMs } from '#main-agent/two-factor/limits.ts';
@@ -6,6 +5,21 @@ import { within } from '#main-agent/two-factor/within.ts';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import type { LoginParts } from '#main-agent/login/login-parts.ts';
+
+/** Sends a message as a code would go. */
+export interface DeliveryTester {
+  /** By every transport the user has an address for. Rejects `not-found` when there is none. */
+  test(username: string): Promise<readonly DeliveryTestResult[]>;
+}
+
+export interface DeliveryTestResult {
+  readonly transport: Transport;
+  /** Masked. */
+  readonly address: string;
+  readonly tookMs: number;
+  /** Why it was not accepted; undefined: relay or gateway took it. */
+  readonly problem?: string;
+}
 
 /**
  * Sends one user a message by every way a code would go, and says what became of each. It is the message of a real

@@ -1,5 +1,5 @@
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
-import type { AddressExplanation, LoginExplanation, ValueOrigin } from '#main-agent/admin/ports.ts';
+import type { ValueOrigin } from '#main-agent/users/origins.ts';
 import type { Transport } from '#main-agent/two-factor/code-delivery.ts';
 import { maskAddress } from '#main-agent/two-factor/delivered-codes.ts';
 import type { FactorStatus } from '#main-agent/vault/vault.ts';
@@ -9,6 +9,28 @@ import type { Assessment } from '#main-agent/login/assessment.ts';
 import { isWaivable } from '#main-agent/login/policy.ts';
 
 /** Why a login would end as it would: every value that counts and what the table makes of them. Pure. */
+
+export interface AddressExplanation {
+  readonly protocol?: Protocol;
+  readonly outcome: 'open' | 'refused';
+  readonly chain: readonly ExplainedRule[];
+}
+
+export interface LoginExplanation {
+  readonly user: string;
+  readonly protocol: Protocol;
+  /** What would happen after a right first factor. */
+  readonly outcome: 'admitted' | 'totp' | 'email' | 'sms' | 'bypass' | 'setup' | 'refused';
+  /** Each rule in the order it is asked, the deciding one last. */
+  readonly chain: readonly ExplainedRule[];
+}
+
+export interface ExplainedRule {
+  readonly rule: string;
+  readonly result: string;
+  /** `file:line` the value came from, where there is one. */
+  readonly origin?: string;
+}
 
 export interface ExplainStep {
   /** A key of the user's file keeps its name, so that its origin can be told. */

@@ -1,18 +1,13 @@
-import type {
-  AdminReason,
-  LeaseAdmin,
-  LoginExplainer,
-  NodeChangeAdmin,
-  SessionAdmin,
-  TwoFactorAdmin,
-} from '#main-agent/admin/ports.ts';
 import { describeSuspicion } from '#main-agent/two-factor/drift-watch.ts';
-import { buildLoginExplainer, type ExplainedFacts } from './login-explainer.ts';
+import { buildLoginExplainer, type ExplainedFacts, type LoginExplainer } from './login-explainer.ts';
 import { buildRecord, type LoginParts } from '#main-agent/login/login-parts.ts';
 import type { Capacity } from '#main-agent/passwords/overload.ts';
-import { buildNodeChangeAdmin } from './node-changes.ts';
+import type { AdminReason } from '#main-agent/administrator.ts';
+import type { SessionAdmin } from '#main-agent/sessions/sessions.ts';
+import type { LeaseAdmin } from '#main-agent/sessions/leases.ts';
+import { buildNodeChangeAdmin, type NodeChangeAdmin } from './node-changes.ts';
 import { findPasswordAlone, type PasswordAlone } from './password-alone.ts';
-import { buildTwoFactorAdmin } from './two-factor-admin.ts';
+import { buildTwoFactorAdmin, type TwoFactorAdmin } from './two-factor-admin.ts';
 
 /** What admins may do to logins, as the admin API wants it; that API checks who may. */
 export interface LoginAdmin {

@@ -1,11 +1,17 @@
 import { foldUsername } from '#main-agent/users/username.ts';
-import type { AddressQuestion, LoginExplainer, LoginQuestion, ValueOrigin } from '#main-agent/admin/ports.ts';
+import type { ValueOrigin } from '#main-agent/users/origins.ts';
 import type { DoorStanding } from '#main-agent/link/links.ts';
 import type { Transport } from '#main-agent/two-factor/code-delivery.ts';
 import type { DoorQuestion } from '#shared/link/messages.ts';
 import { isInNetworks } from '#main-agent/sessions/account-rules.ts';
 import { assess } from '#main-agent/login/assessment.ts';
-import { explainAddress, explainLogin, type ExplainStep } from './explain.ts';
+import {
+  explainAddress,
+  explainLogin,
+  type ExplainStep,
+  type AddressExplanation,
+  type LoginExplanation,
+} from './explain.ts';
 import { doorProblem, doorSteps } from './explain-doors.ts';
 import { throttleScopes } from '#main-agent/login/first-factor.ts';
 import {
@@ -16,6 +22,26 @@ import {
   sessionsPerUserMax,
 } from '#main-agent/login/limits.ts';
 import { codeScope, type LoginParts } from '#main-agent/login/login-parts.ts';
+import type { Protocol } from '#shared/login.ts';
+
+export interface LoginExplainer {
+  explain(question: LoginQuestion): Promise<LoginExplanation>;
+  /** The address alone, whoever it is; at both doors where none is named. */
+  explainAddress(question: AddressQuestion): Promise<AddressExplanation>;
+}
+
+export interface AddressQuestion {
+  readonly protocol?: Protocol;
+  readonly ip: string;
+  readonly node?: string;
+}
+
+export interface LoginQuestion {
+  readonly user: string;
+  readonly protocol: Protocol;
+  readonly ip: string;
+  readonly node?: string;
+}
 
 /** Facts that no login needs. */
 export interface ExplainedFacts {

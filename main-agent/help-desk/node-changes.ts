@@ -1,16 +1,40 @@
-import type {
-  AdminReason,
-  NodeChange,
-  NodeChangeAdmin,
-  NodeChanges,
-  TwoFactorAdmin,
-} from '#main-agent/admin/ports.ts';
 import { accountChangesPageMax } from '#main-agent/state/limits.ts';
 import type { Change, StoredAccountChange } from '#main-agent/state/state-store.ts';
 import { isSallyportError } from '#shared/error.ts';
 import { isCredentialOf } from '#main-agent/sessions/credential.ts';
 import { buildRecord, notifyUser, type LoginParts } from '#main-agent/login/login-parts.ts';
 import { publicId } from '#main-agent/account/own-views.ts';
+import type { AdminReason } from '#main-agent/administrator.ts';
+import type { TwoFactorAdmin } from './two-factor-admin.ts';
+
+/** What users changed through a DMZ node (S-15). */
+export interface NodeChangeAdmin {
+  /** Made from `fromMs` to before `toMs`, oldest first. */
+  list(node: string, fromMs: number, toMs: number): Promise<NodeChanges>;
+  /** Undoes what is in force of it, one by one: what fails does not keep the others. */
+  revoke(node: string, fromMs: number, toMs: number, why: AdminReason): Promise<NodeChanges>;
+}
+
+export interface NodeChanges {
+  readonly changes: readonly NodeChange[];
+  /** There are more than one answer holds: ask again from the time of the last. */
+  readonly isCut: boolean;
+}
+
+export interface NodeChange {
+  readonly kind: StoredAccountChange['kind'] | 'device' | 'lease';
+  readonly user: string;
+  readonly atMs: number;
+  /** Key of the session it was made in, where one is known. */
+  readonly session?: string;
+  readonly clientIp?: string;
+  /** Enrolment id, credential or key fingerprint. */
+  readonly subject?: string;
+  /** `gone`: something later took its place, or it can't be undone (a removed key). */
+  readonly state: 'in force' | 'gone' | 'revoked' | 'failed';
+  /** What to do now, or why it failed. */
+  readonly note?: string;
+}
 
 /**
  * S-15: what was enrolled, changed or issued through a node, found by time and undone at once. For the day after: the

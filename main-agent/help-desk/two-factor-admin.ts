@@ -1,13 +1,54 @@
-import type { AdminReason, TwoFactorAdmin, TwoFactorReport } from '#main-agent/admin/ports.ts';
 import type { Change } from '#main-agent/state/state-store.ts';
 import { bypassTtlMaxMs } from '#main-agent/two-factor/limits.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
 import { isFactorRequired } from '#main-agent/sessions/account-rules.ts';
-import { findLockOut } from './lock-out.ts';
+import { findLockOut, type LockOut } from './lock-out.ts';
 import { passwordScope } from '#main-agent/login/first-factor.ts';
-import { importSecret } from './two-factor-import.ts';
+import { importSecret, type TwoFactorImport, type TwoFactorImportOutcome } from './two-factor-import.ts';
 import { buildRecord, codeScope, notifyUser, type LoginParts } from '#main-agent/login/login-parts.ts';
+import type { AdminReason } from '#main-agent/administrator.ts';
+import type { OrphanedName } from '#main-agent/users/departures.ts';
+import type { Protocol } from '#shared/login.ts';
+import type { Secret } from '#shared/secret.ts';
+
+export interface TwoFactorAdmin {
+  status(username: string): Promise<TwoFactorReport>;
+  /** What an admin should know of the switches that make a second factor worth less. */
+  warnings(): readonly string[];
+  /** The one way a factor goes away; ends leases and remembered devices too. */
+  reset(username: string, why: AdminReason): Promise<void>;
+  /** After the user was removed: nothing of theirs is there for a new user of that name. */
+  forget(username: string, why: AdminReason): Promise<void>;
+  /** Names whose user is gone while a second factor or a token is left, and those that came back undecided. */
+  orphans(): readonly OrphanedName[];
+  /** Before a user is added: if the name's user is gone, this is somebody else until an admin says otherwise. */
+  expectAnother(username: string): void;
+  /** A name that came back is the same person's: what waits counts again. False: it waits for no decision. */
+  keep(username: string, why: AdminReason): Promise<boolean>;
+  /** Lifts a lock and forgets the failures that led to it. */
+  unlock(username: string, why: AdminReason): Promise<void>;
+  makeBypassCode(
+    username: string,
+    options: AdminReason & { readonly ttlMs: number; readonly reEnrol: boolean },
+  ): Promise<Secret>;
+  /** Takes over an authenticator of another system. */
+  importSecret(request: TwoFactorImport): Promise<TwoFactorImportOutcome>;
+}
+
+export interface TwoFactorReport extends LockOut {
+  readonly state: 'none' | 'enrolled' | 'broken';
+  /** Why it is broken. */
+  readonly problem?: string;
+  readonly confirmedAt?: string;
+  readonly via?: { readonly node: string; readonly session: string };
+  /** The admin's wish and the enrolment's, together, as it holds now. */
+  readonly requiredOn: readonly Protocol[];
+  readonly recoveryCodesLeft: number;
+  readonly failures: number;
+  readonly lockedUntilMs?: number;
+  readonly bypassExpiresAtMs?: number;
+}
 
 /** What admins may do to a user's second factor. Each is audited in the commit that does it. */
 export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {

@@ -1,7 +1,23 @@
-import type { TwoFactorImport, TwoFactorImportOutcome } from '#main-agent/admin/ports.ts';
 import { parseImportedSecret } from '#main-agent/two-factor/imported-secret.ts';
 import { stepAt } from '#main-agent/two-factor/totp.ts';
 import { buildRecord, codeScope, notifyUser, type LoginParts } from '#main-agent/login/login-parts.ts';
+import type { AdminReason } from '#main-agent/administrator.ts';
+import type { Secret } from '#shared/secret.ts';
+
+export interface TwoFactorImport extends AdminReason {
+  /** Undefined: whom the otpauth URI names. */
+  readonly user: string | undefined;
+  /** Base32, or an otpauth URI. */
+  readonly secret: Secret;
+  readonly replace: boolean;
+  /** Says what would come of it, and changes nothing. */
+  readonly isDryRun: boolean;
+}
+
+/** `username`: whom it is about, if that is known. */
+export type TwoFactorImportOutcome =
+  | { readonly username: string; readonly isReplaced: boolean }
+  | { readonly username?: string; readonly problem: string };
 
 /** What the enrolment says it came through: no node can have this name. */
 const importedVia = '(imported)';

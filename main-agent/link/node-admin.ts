@@ -1,11 +1,49 @@
-import type { NodeAdmin, NodeReport } from '#main-agent/admin/ports.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import { parseRotationLine } from '#shared/pairing/rotation-line.ts';
+import type { AdminReason } from '#main-agent/administrator.ts';
 import type { KnownNodes } from './known-nodes.ts';
 import type { MainLinks } from './links.ts';
 
 /** What admins may do to nodes: see them, trust them no more, trust them again, give them new keys. */
+
+export interface NodeAdmin {
+  list(): readonly NodeReport[];
+  /** For good: its links end now, its sessions and leases with them, and a restart does not dial it. Sessions ended. */
+  revoke(name: string, why: AdminReason): Promise<number>;
+  /** Takes a revocation back. */
+  unrevoke(name: string, why: AdminReason): Promise<void>;
+  /** New keys by a line that the node's present key signed; both are good for `overlapMs`. */
+  rotate(
+    line: string,
+    overlapMs: number,
+    why: AdminReason,
+  ): Promise<{ readonly name: string; readonly identity: string }>;
+}
+
+/** One DMZ node as main sees it now. */
+export interface NodeReport {
+  readonly name: string;
+  readonly address: string;
+  readonly state: 'up' | 'down' | 'revoked';
+  readonly identity: string;
+  readonly signingKey: string;
+  readonly revoked?: { readonly atMs: number; readonly by: string; readonly reason: string };
+  readonly rotation?: { readonly oldIdentity: string; readonly untilMs: number };
+  readonly links: readonly {
+    readonly worker: number;
+    readonly up: boolean;
+    readonly sinceMs?: number;
+    readonly epoch: number;
+    readonly lanes?: number;
+    readonly software?: string;
+    readonly clockSkewMs?: number;
+    readonly rttMs?: number;
+    readonly configHash?: string;
+    /** Why it is down. */
+    readonly problem?: string;
+  }[];
+}
 
 export function buildNodeAdmin(parts: {
   readonly known: KnownNodes;

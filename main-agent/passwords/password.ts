@@ -14,6 +14,11 @@ import { hashesAtOnceMax, passwordBytesMax } from '#main-agent/login/limits.ts';
  * password or not (S-07).
  */
 
+export interface PasswordHasher {
+  /** PHC string. Rejects, with a reason for the user, when the password is too weak for this name. */
+  hash(password: Secret, username: string): Promise<Secret>;
+}
+
 /** OWASP's second choice of equal strength: little memory, so that two at once never hurt the file service. */
 const cost = { memory: 19_456, passes: 2, parallelism: 1 } as const;
 const tagBytes = 32;

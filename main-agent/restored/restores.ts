@@ -1,4 +1,3 @@
-import type { AdminReason } from '#main-agent/admin/ports.ts';
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { StoredRestore } from '#main-agent/state/kept-records.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
@@ -6,6 +5,7 @@ import type { SignedHead } from './starts.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import { randomReference } from '#shared/random-id.ts';
+import type { AdminReason } from '#main-agent/administrator.ts';
 
 /**
  * That state.db or the audit files were put back: an alarm that no passing of time ends, only a person with a reason.

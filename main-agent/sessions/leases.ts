@@ -4,12 +4,20 @@ import type { CodeMethod, Protocol } from '#shared/login.ts';
 import { randomId } from '#shared/random-id.ts';
 import { leasesMax } from '#main-agent/login/limits.ts';
 import type { LoginConfig } from '#main-agent/login/login-config.ts';
+import type { AdminReason } from '#main-agent/administrator.ts';
 
 /**
  * Leases: after a login with a code that main verified, further connections of the same client need the first factor
  * but no new code. Bound to user, credential, protocol, node, exact address and client identification; the last two
  * are the DMZ's word.
  */
+
+export interface LeaseAdmin {
+  list(): Promise<readonly StoredLease[]>;
+  /** False: there was none. */
+  end(id: string): Promise<boolean>;
+  endAllOf(username: string, why: AdminReason): Promise<void>;
+}
 
 export interface LeaseBinding {
   readonly username: string;

@@ -23,6 +23,13 @@ import type { AnySession, SessionRegistry } from './session.ts';
  * files at start, at every change of them and every second, so that a tightening reaches live operations (S-14).
  */
 
+export interface SessionAdmin {
+  list(): readonly AnySession[];
+  /** False: there was none. */
+  end(key: string, reason: string): Promise<boolean>;
+  endAllOf(username: string, reason: string): Promise<number>;
+}
+
 export interface SessionOptions {
   readonly state: StateStore;
   readonly users: UserSource;

@@ -8,6 +8,16 @@ import type { YamlUsers } from './yaml-users.ts';
 
 /** Groups, and `_default` as the one that everybody is in: the templates that users inherit from. */
 
+/** Groups, `_default` among them. Comments, order and etags as with users. */
+export interface GroupDirectory {
+  list(): readonly GroupSummary[];
+  show(name: string): Promise<GroupView>;
+  create(name: string, fields: Readonly<Record<string, unknown>>): Promise<string>;
+  change(name: string, changes: readonly YamlChange[], ifMatch: string | undefined): Promise<string>;
+  /** Rejects `conflict` while anybody is in it. */
+  remove(name: string, ifMatch: string | undefined): Promise<void>;
+}
+
 export interface GroupSummary {
   readonly name: string;
   /** The groups it lists itself. */

@@ -18,6 +18,13 @@ import type { YamlUsers } from './yaml-users.ts';
  * nothing. Enrolments lie elsewhere and are never touched: whose file goes and comes back is judged by `departures.ts`.
  */
 
+/** The whole user store as code. */
+export interface UserStorePlans {
+  plan(files: StoreFiles): Promise<StorePlan>;
+  /** All or nothing; rejects `precondition-failed` when the store is not the one of `etag`. */
+  apply(files: StoreFiles, etag: string): Promise<StorePlan>;
+}
+
 export interface StorePlan {
   /** Of the store as it is; `apply` refuses when it is another one by then. */
   readonly etag: string;

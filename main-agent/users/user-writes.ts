@@ -9,6 +9,22 @@ import { foldUsername, isUsername, usernameExpectation } from './username.ts';
 import type { YamlChange } from './yaml-edit.ts';
 import type { YamlUsers } from './yaml-users.ts';
 
+/** The user store with its writes. */
+export interface UserDirectory {
+  find(username: string): EffectiveUser | undefined;
+  list(): Iterable<EffectiveUser>;
+  problems(): readonly SourceProblem[];
+  /** Hash of the user's own file; undefined: there is none. */
+  etag(username: string): Promise<string | undefined>;
+  /** Every effective value with the file and line it came from. */
+  origins(username: string): Promise<readonly ValueOrigin[]>;
+  /** Keys as people write them in the file. Resolves with the new etag, when the user is in force. */
+  create(username: string, fields: Readonly<Record<string, unknown>>): Promise<string>;
+  /** Keeps comments and order. Resolves with the new etag, when the change is in force. */
+  change(username: string, changes: readonly YamlChange[], ifMatch: string | undefined): Promise<string>;
+  remove(username: string, ifMatch: string | undefined): Promise<void>;
+}
+
 /** Users as the admin API and the command line see them: found, listed, and their own files changed. */
 export class YamlUserDirectory {
   readonly #users: YamlUsers;

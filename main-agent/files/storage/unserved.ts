@@ -5,12 +5,19 @@
  */
 import { isUtf8 } from 'node:buffer';
 import type { Dirent } from 'node:fs';
-import type { UnservedPlace } from '#main-agent/admin/ports.ts';
 import { isSallyportError } from '#shared/error.ts';
 import { requireComponents } from '#shared/file-service/virtual-path.ts';
 import { showInvisible } from '#shared/visible-text.ts';
 import { unservedNamesMax } from '../limits.ts';
 import { stagingFolderName } from './book/staging-area.ts';
+
+/** An entry of a storage that nobody is served, or (`unlooked`) a folder that could not be looked into. */
+export interface UnservedPlace {
+  /** Below the storage's base, safe to look at. */
+  readonly path: string;
+  /** Its name is none that clients could use; or what it is. */
+  readonly kind: 'name' | 'link' | 'special' | 'unlooked';
+}
 
 export type UnservedKind = Exclude<UnservedPlace['kind'], 'unlooked'>;
 

@@ -1,14 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type {
-  NodeChange,
-  StorageSurvey,
-  LoginQuestion,
-  Transfer,
-  TwoFactorReport,
-  UserChange,
-} from '#main-agent/admin/ports.ts';
 import { buildAdminRoutes, type AdminPorts } from '#main-agent/admin/routes.ts';
 import { startAdminServer, type AdminServer } from '#main-agent/admin/http/server.ts';
 import { Tokens, type NewToken } from '#main-agent/admin/access/tokens.ts';
@@ -24,6 +16,12 @@ import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.
 import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { buildMemoryState, type MemoryState } from '#test/harness/memory-state.ts';
+import type { YamlChange } from '#main-agent/users/yaml-edit.ts';
+import type { NodeChange } from '#main-agent/help-desk/node-changes.ts';
+import type { StorageSurvey } from '#main-agent/files/survey.ts';
+import type { TwoFactorReport } from '#main-agent/help-desk/two-factor-admin.ts';
+import type { LoginQuestion } from '#main-agent/help-desk/login-explainer.ts';
+import type { Transfer } from '#main-agent/files/transfers.ts';
 
 /** A main without login, files and links, behind a real admin socket: what the API asks of the others is played. */
 export interface PlayedMain {
@@ -345,7 +343,7 @@ export async function startPlayedMain(
   };
 }
 
-function showChange({ path, value }: UserChange): string {
+function showChange({ path, value }: YamlChange): string {
   return `${path.join('.')}=${value === undefined ? '(unset)' : JSON.stringify(value)}`;
 }
 

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { TwoFactorImport } from '#main-agent/admin/ports.ts';
 import { Secret } from '#shared/secret.ts';
 import { oathtoolCode } from '#test/harness/qr-code.ts';
+import type { TwoFactorImport } from '#main-agent/help-desk/two-factor-import.ts';
 import { buildRig, buildUser, refusal, withFactor, type Rig } from '../login/rig.ts';
 
 const base32 = 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP';
