@@ -25,7 +25,7 @@ import { Deliveries, describeDeliveryProblem } from '#main-agent/notify/deliveri
 import { openNotify } from '#main-agent/notify/notify.ts';
 import { startWebhooks } from '#main-agent/notify/webhooks.ts';
 import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
-import { findDisagreements, listNotices, listOrphans, listProblems } from '#main-agent/problems.ts';
+import { findDisagreements, listNotices, listOrphans, listProblems } from '#main-agent/doctor/problems.ts';
 import { openRestored } from '#main-agent/restored/restored.ts';
 import { Restores } from '#main-agent/restored/restores.ts';
 import { Starts, type SignedHead } from '#main-agent/restored/starts.ts';

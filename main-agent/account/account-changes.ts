@@ -12,7 +12,6 @@ import { Secret } from '#shared/secret.ts';
 import { parsePublicKeyLine } from '#shared/ssh-key/parse.ts';
 import type { SshPublicKey } from '#shared/ssh-key/public-key.ts';
 import { passwordCredential } from '#main-agent/sessions/credential.ts';
-import { keyCommentCharactersMax } from '#main-agent/login/limits.ts';
 import { buildRecord, notifyUser, type LoginParts } from '#main-agent/login/login-parts.ts';
 import { viewOwnKey } from './own-views.ts';
 import { requireChangeAllowed, sshKeyId } from './self-service.ts';
@@ -21,6 +20,7 @@ import { factsOf } from '#main-agent/sessions/session-facts.ts';
 import type { PreparedSession } from '#main-agent/sessions/sessions.ts';
 import { viewSession } from '#main-agent/sessions/session-view.ts';
 import type { StepUpCheck, StepUpProof } from './step-up-check.ts';
+import { keyCommentCharactersMax } from './limits.ts';
 
 /**
  * What users change about their own account. One commit spends the evidence, notes the change with node, session and

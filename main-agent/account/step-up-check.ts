@@ -8,9 +8,9 @@ import type { Method, StepUpPurpose } from '#shared/login.ts';
 import { Secret } from '#shared/secret.ts';
 import type { CodeCheck, RightCode, TryAgain } from '#main-agent/login/code-check.ts';
 import { passwordScope, wrongPassword } from '#main-agent/login/first-factor.ts';
-import { stepUpPasswordsMax, stepUpWindowMs } from '#main-agent/login/limits.ts';
 import { buildRecord, buildRefusal, codeScope, type LoginParts } from '#main-agent/login/login-parts.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
+import { stepUpPasswordsMax, stepUpWindowMs } from './limits.ts';
 
 /**
  * The proof that a session's own user wants a change: the password and, from who is enrolled, a code that was not used

@@ -3,8 +3,8 @@ import { SallyportError } from '#shared/error.ts';
 import { randomId } from '#shared/random-id.ts';
 import type { StepUpPurpose } from '#shared/login.ts';
 import type { CodeAttempt } from '#main-agent/login/code-check.ts';
-import { stepUpLifeMs, stepUpsMax } from '#main-agent/login/limits.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
+import { stepUpLifeMs, stepUpsMax } from './limits.ts';
 
 /**
  * Step-ups that were opened: the nonce that one session's next assertion must name. Good once, for one purpose, for

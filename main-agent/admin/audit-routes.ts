@@ -11,9 +11,10 @@ import { auditOutcomes } from '#main-agent/state/audit-record.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { AdminReason } from '#main-agent/administrator.ts';
+import { pageMax, pageDefault } from '#main-agent/admin/http/limits.ts';
 import { z } from 'zod';
 import { auditHeads, auditPage, auditRecords } from './audit-answers.ts';
-import { auditWaitMs, pageDefault, pageMax } from './limits.ts';
+import { auditWaitMs } from './limits.ts';
 import { reason } from './reason.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route } from './http/route.ts';
 

@@ -2,16 +2,17 @@ import { plainName } from '#shared/config/value-types.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { StoredToken } from '#main-agent/state/kept-records.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import { lowerRole } from '#main-agent/administrator.ts';
+import {
+  tokenLifeSecondsMin,
+  tokenLifeSecondsMax,
+  tokenLifeSecondsDefault,
+} from '#main-agent/admin/access/limits.ts';
 import { z } from 'zod';
 import { identityAnswer, madeToken, type tokenRow, tokensPage } from './answers.ts';
-import {
-  reasonCharactersMax,
-  tokenLifeSecondsDefault,
-  tokenLifeSecondsMax,
-  tokenLifeSecondsMin,
-} from './limits.ts';
+import { reasonCharactersMax } from './limits.ts';
 import { pageBy, pageQuery } from './http/page.ts';
-import { defineRoute, lowerRole, noAnswer, noBody, noQuery, type Given, type Route } from './http/route.ts';
+import { defineRoute, noAnswer, noBody, noQuery, type Given, type Route } from './http/route.ts';
 import type { Tokens } from './access/tokens.ts';
 
 /** `/v1/tokens`: who may call this API. The token itself is in one answer, once. */

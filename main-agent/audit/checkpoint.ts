@@ -1,7 +1,7 @@
 import { createPublicKey, sign, verify, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
 import { fingerprintOf } from '#shared/identity/fingerprint.ts';
-import type { ChainHead } from './chain.ts';
+import type { ChainHead } from '#main-agent/state/audit-record.ts';
 
 /**
  * A head of the audit chain, signed with main's link key: who holds one that was sent away in time can show a later cut

@@ -3,7 +3,7 @@ import type { OutboundClient } from '#main-agent/outbound/http-client.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
-import type { ChainHead } from './chain.ts';
+import type { ChainHead } from '#main-agent/state/audit-record.ts';
 import { appendCheckpoint, checkpointFileOf } from './checkpoint-file.ts';
 import { signCheckpoint, type Checkpoint } from './checkpoint.ts';
 import { checkpointCloseMs, checkpointIntervalMs } from './limits.ts';

@@ -1,8 +1,9 @@
 import { open, rm } from 'node:fs/promises';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
+import type { ChainHead } from '#main-agent/state/audit-record.ts';
 import { listRotated, type RotatedFile } from './audit-files.ts';
-import { hashLine, parseLine, type ChainHead } from './chain.ts';
+import { hashLine, parseLine } from './chain.ts';
 import { readLastLine, readLines } from './file-lines.ts';
 import { auditInStateMs, pruneStep } from './limits.ts';
 import { isRestoreRecord } from './verify.ts';

@@ -1,4 +1,4 @@
-import type { ChainHead } from './chain.ts';
+import type { ChainHead } from '#main-agent/state/audit-record.ts';
 
 /**
  * What the DMZ nodes remember of the audit: outside witnesses, for as long as their processes live. One that knows more

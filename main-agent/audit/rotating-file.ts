@@ -3,9 +3,9 @@ import path from 'node:path';
 import { syncFolder } from '#main-agent/durable-file.ts';
 import type { Log } from '#shared/log.ts';
 import { listRotated, rotatedName } from './audit-files.ts';
-import { chainStart, formatLine, hashLine, parseLine, type ChainHead } from './chain.ts';
+import { chainStart, formatLine, hashLine, parseLine } from './chain.ts';
 import { readFirstLine, readLastLine } from './file-lines.ts';
-import type { AuditRecord } from '#main-agent/state/audit-record.ts';
+import type { AuditRecord, ChainHead } from '#main-agent/state/audit-record.ts';
 
 /**
  * The audit file being written, and its turning into a numbered one when it is full or the day (UTC) of its records is

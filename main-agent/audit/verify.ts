@@ -1,6 +1,7 @@
+import type { ChainHead } from '#main-agent/state/audit-record.ts';
 import { existsSync } from 'node:fs';
 import { listRotated } from './audit-files.ts';
-import { chainStart, hashLine, parseLine, type ChainHead } from './chain.ts';
+import { chainStart, hashLine, parseLine } from './chain.ts';
 import { EdgeCounts, type EdgeLoss } from './edge-counts.ts';
 import { readLines } from './file-lines.ts';
 

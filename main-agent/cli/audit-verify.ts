@@ -1,5 +1,4 @@
 import { auditHeads } from '#main-agent/admin/audit-answers.ts';
-import type { ChainHead } from '#main-agent/audit/chain.ts';
 import { isSignedBy, type Checkpoint } from '#main-agent/audit/checkpoint.ts';
 import { checkpointFileOf, readNewestCheckpoint } from '#main-agent/audit/checkpoint-file.ts';
 import { verifyAudit, type AuditWhole, type ExpectedHead } from '#main-agent/audit/verify.ts';
@@ -9,6 +8,7 @@ import { readSecretFile } from '#shared/config/file-path.ts';
 import { SallyportError } from '#shared/error.ts';
 import { parseIdentityKey } from '#shared/identity/identity-key.ts';
 import { Secret } from '#shared/secret.ts';
+import type { ChainHead } from '#main-agent/state/audit-record.ts';
 import type { Command } from 'commander';
 import { resolve } from 'node:path';
 import { readAnswer } from './answers.ts';

@@ -1,7 +1,7 @@
 import type { MainAgentConfig } from '#main-agent/config.ts';
 import { greetingName } from '#main-agent/notify/mail.ts';
 import { describeDeliveryProblem, type LastDelivery } from '#main-agent/notify/deliveries.ts';
-import { listOrphans, type Notice } from '#main-agent/problems.ts';
+import { listOrphans, type Notice } from './problems.ts';
 import type { OrphanedName } from '#main-agent/users/departures.ts';
 import type { SourceProblem } from '#main-agent/users/user-source.ts';
 import type { Clock } from '#shared/clock.ts';

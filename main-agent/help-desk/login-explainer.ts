@@ -14,15 +14,10 @@ import {
 } from './explain.ts';
 import { doorProblem, doorSteps } from './explain-doors.ts';
 import { throttleScopes } from '#main-agent/login/first-factor.ts';
-import {
-  assertionIdsMax,
-  challengesMax,
-  disableAfterInARow,
-  sessionsMax,
-  sessionsPerUserMax,
-} from '#main-agent/login/limits.ts';
+import { assertionIdsMax, challengesMax, disableAfterInARow } from '#main-agent/login/limits.ts';
 import { codeScope, type LoginParts } from '#main-agent/login/login-parts.ts';
 import type { Protocol } from '#shared/login.ts';
+import { sessionsMax, sessionsPerUserMax } from '#main-agent/sessions/limits.ts';
 
 export interface LoginExplainer {
   explain(question: LoginQuestion): Promise<LoginExplanation>;

@@ -3,7 +3,7 @@ import { type Protocol } from '#shared/login.ts';
 import { findAccountProblem } from '#main-agent/sessions/account-rules.ts';
 import { assess } from '#main-agent/login/assessment.ts';
 import type { LoginParts } from '#main-agent/login/login-parts.ts';
-import { passwordAloneLooksMax, passwordAloneNamedMax } from '#main-agent/login/limits.ts';
+import { passwordAloneLooksMax, passwordAloneNamedMax } from './limits.ts';
 
 /** Who is let in with a password and nothing else: as safe as the password is, and often nobody's intention. */
 

@@ -1,11 +1,6 @@
 import { requirementStartMs } from '#main-agent/sessions/account-rules.ts';
-import {
-  reminderIntervalMs,
-  reminderLookAgainMs,
-  reminderLooksPerSweep,
-  reminderSweepMs,
-} from '#main-agent/login/limits.ts';
 import { buildRecord, notifyUser, type LoginParts } from '#main-agent/login/login-parts.ts';
+import { reminderIntervalMs, reminderLookAgainMs, reminderLooksPerSweep, reminderSweepMs } from './limits.ts';
 
 /**
  * Mails that remind users of a requirement that begins later (`required_from`), until they have set up an

@@ -9,7 +9,7 @@ import {
   overloadRetryMsMin,
   patienceShare,
   strangersEveryTurns,
-} from '#main-agent/login/limits.ts';
+} from './limits.ts';
 
 /**
  * Turns at the hash: bounded, and fair by node, then by source, so that a flood from one address or through one node

@@ -2,7 +2,7 @@ import type { StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import type { HashQueue, NoTurn, Turn } from './hash-queue.ts';
-import { overloadSourcesMax, overloadToldEveryMs } from '#main-agent/login/limits.ts';
+import { overloadSourcesMax, overloadToldEveryMs } from './limits.ts';
 import { buildRecord } from '#main-agent/login/login-parts.ts';
 
 /**

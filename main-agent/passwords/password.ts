@@ -7,7 +7,7 @@ import { Secret } from '#shared/secret.ts';
 import { findGuess } from './common-passwords.ts';
 import { DecoyHashes, type NamePlace } from './decoy-hashes.ts';
 import { HashQueue, type HashQueueOptions, type Turn } from './hash-queue.ts';
-import { hashesAtOnceMax, passwordBytesMax } from '#main-agent/login/limits.ts';
+import { hashesAtOnceMax, passwordBytesMax } from './limits.ts';
 
 /**
  * Passwords: argon2id (RFC 9106) in PHC strings. Every try costs the same work, whether the user exists, has a

@@ -1,9 +1,9 @@
 import { createPublicKey, sign, verify, type KeyObject } from 'node:crypto';
-import type { ChainHead } from '#main-agent/audit/chain.ts';
 import type { StoredStart } from '#main-agent/state/kept-records.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { EventBody } from '#shared/link/messages.ts';
+import type { ChainHead } from '#main-agent/state/audit-record.ts';
 import { startsKept } from './limits.ts';
 
 /**

@@ -3,7 +3,7 @@ import type { Change, StateStore, StoredDevice } from '#main-agent/state/state-s
 import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import type { Clock } from '#shared/clock.ts';
 import { randomId } from '#shared/random-id.ts';
-import { deviceOverlapMs, devicesPerUserMax } from '#main-agent/login/limits.ts';
+import { deviceOverlapMs, devicesPerUserMax } from './limits.ts';
 
 /**
  * Remembered browsers: a cookie that stands for the code at login, and only there. Its value is stored hashed and

@@ -2,9 +2,9 @@ import type { Change, StateStore, StoredLease } from '#main-agent/state/state-st
 import type { Clock } from '#shared/clock.ts';
 import type { CodeMethod, Protocol } from '#shared/login.ts';
 import { randomId } from '#shared/random-id.ts';
-import { leasesMax } from '#main-agent/login/limits.ts';
 import type { LoginConfig } from '#main-agent/login/login-config.ts';
 import type { AdminReason } from '#main-agent/administrator.ts';
+import { leasesMax } from './limits.ts';
 
 /**
  * Leases: after a login with a code that main verified, further connections of the same client need the first factor

@@ -9,14 +9,9 @@ import type { Protocol } from '#shared/login.ts';
 import { randomId, sessionKey } from '#shared/random-id.ts';
 import { findAccountProblem } from './account-rules.ts';
 import { isCredentialOf } from './credential.ts';
-import {
-  sessionsMax,
-  sessionsPerUserMax,
-  sweepIntervalMs,
-  touchIntervalMs,
-} from '#main-agent/login/limits.ts';
 import { SessionEnds } from './session-ends.ts';
 import type { AnySession, SessionRegistry } from './session.ts';
+import { sessionsMax, sessionsPerUserMax, sweepIntervalMs, touchIntervalMs } from './limits.ts';
 
 /**
  * The live sessions. Durable in the state store, so that a restart of main is a pause; judged anew against the user

@@ -1,6 +1,19 @@
 import type { Method, Protocol } from '#shared/login.ts';
 
 /**
+ * The hash chain of the audit files. Each line is JSON that carries its sequence number and the SHA-256 of the line
+ * before; a line is a function of record, number and chain, so a file can be written again from state.db.
+ * Whoever owns main can cut the tail and be believed by the files alone: compare with a checkpoint, with state.db or
+ * with what a DMZ node remembers (verify.ts).
+ */
+
+export interface ChainHead {
+  readonly sequence: number;
+  /** SHA-256 of the line without its newline, hex. */
+  readonly hash: string;
+}
+
+/**
  * `cut`: a transfer that its client did not end: its connection, or the node, went away, or somebody here ended it.
  * `partial`: one that its client ended before the whole was moved.
  */

@@ -1,4 +1,4 @@
-import type { AdminRole } from '#main-agent/users/effective-user.ts';
+import type { AdminRole } from '#main-agent/administrator.ts';
 
 /**
  * Small lists that are held in memory by their owner and kept here over a restart: each record by its id, as a whole.

@@ -1,5 +1,4 @@
-import type { ChainHead } from '#main-agent/audit/chain.ts';
-import type { AuditRecord } from './audit-record.ts';
+import type { AuditRecord, ChainHead } from './audit-record.ts';
 import type { Method, Protocol } from '#shared/login.ts';
 import type { DropRecord, KeepRecord, KeptQueries } from './kept-records.ts';
 

@@ -1,6 +1,7 @@
 import type { SshPublicKey } from '#shared/ssh-key/public-key.ts';
 import type { Protocol } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
+import type { AdminRole } from '#main-agent/administrator.ts';
 
 /** A user after inheritance (`_default` → groups → own file), checked and parsed; what every decision reads. */
 export interface EffectiveUser {
@@ -41,8 +42,6 @@ export interface EffectiveUser {
   /** Hash of all that feeds this object: equal means nothing changed. */
   readonly version: string;
 }
-
-export type AdminRole = 'viewer' | 'helpdesk' | 'admin';
 
 export interface LoginHours {
   /** 1 = Monday … 7 = Sunday. */

@@ -1,5 +1,4 @@
-import type { AuditRecord } from '#main-agent/state/audit-record.ts';
-import type { ChainHead } from '#main-agent/audit/chain.ts';
+import type { AuditRecord, ChainHead } from '#main-agent/state/audit-record.ts';
 import type { KeepRecord, KeptList, KeptLists } from '#main-agent/state/kept-records.ts';
 import type {
   Change,

@@ -14,7 +14,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { edgeEventsPerNodeMax } from '#main-agent/audit/limits.ts';
 import { handlesMax, removalsAtOnce, snapshotNamesMax, walkDepthMax } from '#main-agent/files/limits.ts';
 import { nodeRequestsMax, operationsMax, workersMax } from '#main-agent/link/limits.ts';
-import { challengesMax, hashesAtOnceMax, sessionsMax } from '#main-agent/login/limits.ts';
+import { challengesMax } from '#main-agent/login/limits.ts';
 import { memoryMaxKiB } from '#main-agent/users/phc.ts';
 import {
   controlMessageBytesMax,
@@ -23,6 +23,8 @@ import {
   windowBytesStart,
   windowGrowthPerLaneMax,
 } from '#shared/link/limits.ts';
+import { hashesAtOnceMax } from '#main-agent/passwords/limits.ts';
+import { sessionsMax } from '#main-agent/sessions/limits.ts';
 import { listFiles, readText, root } from './source-tree.ts';
 
 const units = listFiles().filter((file) => /^configs\/systemd\/.*\.(service|socket|timer)$/.test(file));

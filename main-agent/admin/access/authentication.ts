@@ -1,7 +1,7 @@
 import type { Audit } from '#main-agent/state/audit-record.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
-import type { Caller } from '#main-agent/admin/http/route.ts';
+import type { Caller } from '#main-agent/administrator.ts';
 import { Throttle } from './throttle.ts';
 import { readBearer } from './token-text.ts';
 import type { Tokens } from './tokens.ts';

@@ -1,6 +1,6 @@
 import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
-import { throttledSourcesMax, throttleMs, wrongTokensMax } from '#main-agent/admin/limits.ts';
+import { wrongTokensMax, throttleMs, throttledSourcesMax } from './limits.ts';
 
 /** Counts wrong tokens by address. Trust: addresses come from the kernel; the map is bounded all the same. */
 export class Throttle {

@@ -1,15 +1,15 @@
 import type { StoredToken } from '#main-agent/state/kept-records.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import type { Departures } from '#main-agent/users/departures.ts';
-import type { AdminRole, EffectiveUser } from '#main-agent/users/effective-user.ts';
+import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { isExpired } from '#main-agent/users/expiry.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import type { Secret } from '#shared/secret.ts';
-import { tokensMax, tokenTouchMs } from '#main-agent/admin/limits.ts';
-import { lowerRole, roleCovers, type Caller } from '#main-agent/admin/http/route.ts';
+import { type AdminRole, lowerRole, roleCovers, type Caller } from '#main-agent/administrator.ts';
 import { hashToken, makeToken } from './token-text.ts';
+import { tokensMax, tokenTouchMs } from './limits.ts';
 
 /**
  * Bearer tokens of the admin API. A token belongs to a person or to a named service; it never does more than the

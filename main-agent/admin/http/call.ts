@@ -4,13 +4,14 @@ import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Authentication, CallSource } from '#main-agent/admin/access/authentication.ts';
-import { namedUser, requireRole, requireSubject } from '#main-agent/admin/access/authorization.ts';
+import { namedUser, requireRole, requireSubject } from './authorization.ts';
 import { requireIfMatch } from './entity-tag.ts';
-import { detailCharactersMax } from '#main-agent/admin/limits.ts';
+import type { Caller } from '#main-agent/administrator.ts';
 import { toProblem } from './problem.ts';
 import { readJson } from './request-body.ts';
-import { statusOf, type Answer, type Caller } from './route.ts';
+import { statusOf, type Answer } from './route.ts';
 import type { FindRoute, FoundRoute } from './route-table.ts';
+import { detailCharactersMax } from './limits.ts';
 
 /** One call from its bytes to its answer: who, what, may they, is it still so, do it, write it down. */
 

@@ -7,13 +7,7 @@ import { dirname } from 'node:path';
 import { SallyportError } from '#shared/error.ts';
 import type { ListenAt } from '#shared/process/inherited-sockets.ts';
 import type { Secret } from '#shared/secret.ts';
-import {
-  connectionsMax,
-  connectionsPerSourceMax,
-  drainMs,
-  headerBytesMax,
-  requestMs,
-} from '#main-agent/admin/limits.ts';
+import { connectionsMax, headerBytesMax, requestMs, drainMs, connectionsPerSourceMax } from './limits.ts';
 
 /** Where the admin API listens: a unix socket of mode 0660, and TLS 1.3 on one address where that is configured. */
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { pageDefault, pageMax } from '#main-agent/admin/limits.ts';
+import { pageMax, pageDefault } from './limits.ts';
 
 /** Pages by a key that orders the rows: the cursor is the last key of the page before. */
 

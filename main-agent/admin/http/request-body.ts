@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { SallyportError } from '#shared/error.ts';
 import { parseStrictJson } from '#shared/json.ts';
-import { bodyBytesMax } from '#main-agent/admin/limits.ts';
 import { noBody, type Route } from './route.ts';
+import { bodyBytesMax } from './limits.ts';
 
 /** The JSON of a call; undefined: none was sent. Rejects `bad-request`, `too-many`. */
 export async function readJson(request: IncomingMessage, route: Route): Promise<unknown> {

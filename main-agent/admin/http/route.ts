@@ -1,5 +1,5 @@
-import type { AdminRole } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
+import type { AdminRole, Caller } from '#main-agent/administrator.ts';
 import { z } from 'zod';
 
 /**
@@ -7,26 +7,7 @@ import { z } from 'zod';
  * the CLI's expectations and `/openapi.json` all come from this table.
  */
 
-export type Role = AdminRole;
-const ranks: Readonly<Record<Role, number>> = { viewer: 0, helpdesk: 1, admin: 2 };
-
-export function roleCovers(role: Role, needed: Role): boolean {
-  return ranks[role] >= ranks[needed];
-}
-
-export function lowerRole(one: Role, other: Role): Role {
-  return roleCovers(one, other) ? other : one;
-}
-
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
-
-/** Who calls: `token:<owner>:<id>`, or `socket:<name>` with a name that the caller only states. */
-export interface Caller {
-  readonly actor: string;
-  readonly role: Role;
-  /** Acts only on users of these groups; undefined: on all. */
-  readonly groups?: readonly string[];
-}
 
 export interface Answer {
   readonly body?: unknown;
@@ -70,7 +51,7 @@ export interface Route extends RouteExtras {
   readonly method: Method;
   /** `/v1/users/{user}`. */
   readonly pattern: string;
-  readonly role: Role;
+  readonly role: AdminRole;
   readonly summary: string;
   readonly query: z.ZodType;
   readonly body: z.ZodType;
@@ -119,7 +100,7 @@ export function defineRoute<
   route: RouteExtras & {
     readonly method: Method;
     readonly pattern: Pattern;
-    readonly role: Role;
+    readonly role: AdminRole;
     readonly summary: string;
     readonly query: Query;
     readonly body: Body;

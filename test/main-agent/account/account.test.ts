@@ -2,11 +2,11 @@ import { generateKeyPairSync } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AnySession, FullSession } from '#main-agent/sessions/session.ts';
 import { passwordScope } from '#main-agent/login/first-factor.ts';
-import { stepUpPasswordsMax } from '#main-agent/login/limits.ts';
 import { commitToChange, purposeOf } from '#shared/assertion/account-change.ts';
 import type { AccountChange, Result } from '#shared/link/messages.ts';
 import { sessionKey } from '#shared/random-id.ts';
 import { formatPublicKeyLine } from '#shared/ssh-key/parse.ts';
+import { stepUpPasswordsMax } from '#main-agent/account/limits.ts';
 import {
   buildRig,
   buildUser,

@@ -1,13 +1,13 @@
 import { statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { bodyBytesMax } from '#main-agent/admin/limits.ts';
 import { buildAdminRoutes } from '#main-agent/admin/routes.ts';
 import { startAdminServer } from '#main-agent/admin/http/server.ts';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
 import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/http-client.ts';
 import { SallyportError } from '#shared/error.ts';
 import { buildLog } from '#shared/log.ts';
+import { bodyBytesMax } from '#main-agent/admin/http/limits.ts';
 import { startPlayedMain, type PlayedMain } from './played-main.ts';
 
 interface Called {

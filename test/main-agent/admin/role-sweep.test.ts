@@ -3,8 +3,10 @@ import { z } from 'zod';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { NewToken } from '#main-agent/admin/access/tokens.ts';
 import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/http-client.ts';
-import { noAnswer, roleCovers, statusOf, type Role, type Route } from '#main-agent/admin/http/route.ts';
+import type { AdminRole } from '#main-agent/administrator.ts';
+import { noAnswer, statusOf, type Route } from '#main-agent/admin/http/route.ts';
 import { buildAdminRoutes } from '#main-agent/admin/routes.ts';
+import { roleCovers } from '#main-agent/administrator.ts';
 import { goodRequests } from './good-requests.ts';
 import { startPlayedMain, type PlayedMain } from './played-main.ts';
 
@@ -105,7 +107,7 @@ async function listWrong(
 }
 
 /** One good call of a main of its own; what is wrong with its answer. */
-async function callForReal(route: Route, role: Role): Promise<string | undefined> {
+async function callForReal(route: Route, role: AdminRole): Promise<string | undefined> {
   const name = `${route.method} ${route.pattern}`;
   const request = goodRequests[name];
   if (request === undefined) return 'has no good request in good-requests.ts';

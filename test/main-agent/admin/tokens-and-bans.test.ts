@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { connect } from 'node:tls';
 import { docsContentSecurityPolicy } from '#main-agent/admin/http/docs-page.ts';
-import { throttleMs, wrongTokensMax } from '#main-agent/admin/limits.ts';
 import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/http-client.ts';
+import { wrongTokensMax, throttleMs } from '#main-agent/admin/access/limits.ts';
 import { startPlayedMain, type PlayedMain } from './played-main.ts';
 
 let main: PlayedMain;

@@ -6,7 +6,6 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { ChainHead } from '#main-agent/audit/chain.ts';
 import { readNewestCheckpoint } from '#main-agent/audit/checkpoint-file.ts';
 import { isSignedBy, parseCheckpoint } from '#main-agent/audit/checkpoint.ts';
 import { Checkpoints } from '#main-agent/audit/checkpoints.ts';
@@ -15,6 +14,7 @@ import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/h
 import { fingerprintOf } from '#shared/identity/fingerprint.ts';
 import { buildLog } from '#shared/log.ts';
 import { buildMemoryState, type MemoryState } from '#test/harness/memory-state.ts';
+import type { ChainHead } from '#main-agent/state/audit-record.ts';
 
 const nowMs = Date.parse('2026-11-24T08:00:00.000Z');
 

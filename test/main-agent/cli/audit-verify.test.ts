@@ -11,7 +11,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
-import type { ChainHead } from '#main-agent/audit/chain.ts';
 import { Checkpoints } from '#main-agent/audit/checkpoints.ts';
 import { startAuditFeed } from '#main-agent/audit/feed.ts';
 import { runCommand } from '#main-agent/cli/run.ts';
@@ -24,6 +23,7 @@ import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { buildPlayedTerminal } from '#test/harness/played-terminal.ts';
 import { startPlayedMain, type PlayedMain } from '#test/main-agent/admin/played-main.ts';
+import type { ChainHead } from '#main-agent/state/audit-record.ts';
 
 const log = buildLog('silent', {});
 

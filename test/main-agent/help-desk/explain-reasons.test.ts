@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { DoorStanding } from '#main-agent/link/links.ts';
-import { sessionsPerUserMax } from '#main-agent/login/limits.ts';
 import { doorFindings, type DoorFinding, type DoorQuestion } from '#shared/link/messages.ts';
+import { sessionsPerUserMax } from '#main-agent/sessions/limits.ts';
 import { buildRig, buildUser, type Rig } from '../login/rig.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { passwordAloneLooksMax, passwordAloneNamedMax } from '#main-agent/login/limits.ts';
+import { passwordAloneLooksMax, passwordAloneNamedMax } from '#main-agent/help-desk/limits.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildRig, buildUser, startMs, withFactor, type Rig } from '../login/rig.ts';
 

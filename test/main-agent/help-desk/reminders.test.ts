@@ -1,5 +1,5 @@
+import { reminderLooksPerSweep } from '#main-agent/help-desk/limits.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { reminderLooksPerSweep } from '#main-agent/login/limits.ts';
 import { buildRig, buildUser, startMs, withFactor, type Rig } from '../login/rig.ts';
 
 const day = 24 * 3_600_000;

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { HashQueue, type NoTurn } from '#main-agent/passwords/hash-queue.ts';
+import { Asker } from '#shared/link/asker.ts';
 import {
   hashesWaitingMax,
   hashesWaitingPerSourceMax,
   overloadRetryMsMin,
   patienceShare,
-} from '#main-agent/login/limits.ts';
-import { Asker } from '#shared/link/asker.ts';
+} from '#main-agent/passwords/limits.ts';
 import { refusal, settle } from '../login/rig.ts';
 
 /** Work that ends when told; `started` lists who got a turn, in order. */

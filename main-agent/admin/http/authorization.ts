@@ -1,6 +1,7 @@
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
-import { roleCovers, type Caller, type Route, type UncheckedCall } from '#main-agent/admin/http/route.ts';
+import { roleCovers, type Caller } from '#main-agent/administrator.ts';
+import type { Route, UncheckedCall } from './route.ts';
 
 /**
  * May this caller do this? The role of the route; and for what changes something, on whom: nobody acts on people of a
