@@ -111,6 +111,26 @@ describe('documents', () => {
     expect(broken).toEqual([]);
   });
 
+  it('every file that a document names is there', () => {
+    const files = listFiles();
+    const names = new Set(files.map((file) => file.slice(file.lastIndexOf('/') + 1)));
+    const lost = files
+      .filter((file) => file.endsWith('.md'))
+      .flatMap((file) =>
+        [...readText(file).matchAll(/`([\w.-]+(?:\/[\w.-]+)*)`/g)]
+          .map(([, path = '']) => path)
+          .filter((path) =>
+            /^(dmz|main-agent|shared|test|scripts|configs)\//.test(path)
+              ? !existsSync(join(root, path))
+              : /\.tsx?$/.test(path) && !names.has(path.slice(path.lastIndexOf('/') + 1)),
+          )
+          .map((path) => `${file}: ${path}`),
+      );
+    expect(lost, 'a way that leads nowhere is worse than none: name the file where the thing is now').toEqual(
+      [],
+    );
+  });
+
   it('SECURITY.md places every invariant in code and in tests that name it', () => {
     const text = readText('SECURITY.md');
     const titles = listFiles()
