@@ -122,7 +122,7 @@ describe('documents', () => {
           .filter((path) =>
             /^(dmz|main-agent|shared|test|scripts|configs)\//.test(path)
               ? !existsSync(join(root, path))
-              : /\.tsx?$/.test(path) && !names.has(path.slice(path.lastIndexOf('/') + 1)),
+              : /[\w-]\.tsx?$/.test(path) && !names.has(path.slice(path.lastIndexOf('/') + 1)),
           )
           .map((path) => `${file}: ${path}`),
       );
