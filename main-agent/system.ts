@@ -31,7 +31,6 @@ import { Restores } from '#main-agent/restored/restores.ts';
 import { Starts, type SignedHead } from '#main-agent/restored/starts.ts';
 import { startForgettingRemovedKeys } from '#main-agent/users/removed-keys.ts';
 import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
-import type { StateStore } from '#main-agent/state/state-store.ts';
 import { Departures } from '#main-agent/users/departures.ts';
 import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';
 import { FileWrites } from '#main-agent/users/file-writes.ts';
@@ -70,8 +69,6 @@ export interface MainAgentSurroundings {
    * end.
    */
   readonly onStateFailure: () => void;
-  /** For tests: stands between main and its state. */
-  readonly wrapState?: (state: StateStore) => StateStore;
 }
 
 export async function startMainAgent(
@@ -83,14 +80,13 @@ export async function startMainAgent(
   const part = (name: string): Log => log.child({ part: name });
 
   const nodeBudget = new NodeBudget({ clock, log: part('audit'), write: (record) => audit.append(record) });
-  const opened = await openSqliteState({
+  const state = await openSqliteState({
     file: config.state.file,
     admit: (changes) => nodeBudget.admit(changes),
     clock,
     log: part('state'),
     onFailure: around.onStateFailure,
   });
-  const state = around.wrapState?.(opened) ?? opened;
   const identity = await readSecretFile(config.identityKey, credentials);
   const identityPem = new Secret(identity.expose().toString('utf8'));
   const ownKey = parseIdentityKey(identityPem);
@@ -112,7 +108,7 @@ export async function startMainAgent(
     random: randomBytes,
     log: part('state'),
   }).catch(async (error: unknown) => {
-    await opened.close();
+    await state.close();
     throw error;
   });
   const feed = await startAuditFeed({ state, ...config.audit, clock, log: part('audit') });

@@ -21,5 +21,4 @@ syncBuiltinESMExports();
 const { runMainAgent } = await import('./main-program.ts');
 await runMainAgent((configFile) => {
   trigger = join(dirname(configFile), 'disk-error');
-  return {};
 });

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { checkMainAgentConfig, loadMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
 import { acceptRestoredOption } from '#main-agent/restored/limits.ts';
-import { type MainAgentSurroundings, startMainAgent } from '#main-agent/system.ts';
+import { startMainAgent } from '#main-agent/system.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
 import { runNodeProgram } from '#shared/process/node-process.ts';
@@ -11,14 +11,15 @@ import { holdFileName } from './hold-file.ts';
 
 const holdPollMs = 50;
 
-/** What main-agent/main.ts does, with something of a test's put in. */
-export function runMainAgent(extra: (configFile: string) => Partial<MainAgentSurroundings>): Promise<void> {
+/** What main-agent/main.ts does, after something of a test's was put in place. */
+export function runMainAgent(prepare?: (configFile: string) => void): Promise<void> {
   return runNodeProgram<MainAgentConfig>({
     name: 'main-agent',
     check: (file) => checkMainAgentConfig(file),
     options: { [acceptRestoredOption]: 'REASON' },
     start: async (config, file, { [acceptRestoredOption]: acceptRestored }) => {
       while (existsSync(join(dirname(file), holdFileName))) await wait(holdPollMs);
+      prepare?.(file);
       return startMainAgent(config, {
         ...(acceptRestored === undefined ? {} : { acceptRestored }),
         clock: systemClock,
@@ -26,7 +27,6 @@ export function runMainAgent(extra: (configFile: string) => Partial<MainAgentSur
         inherited: new Map(),
         reread: () => loadMainAgentConfig(file),
         onStateFailure: () => process.exit(1),
-        ...extra(file),
       });
     },
   });

@@ -10,7 +10,6 @@ await runMainAgent((configFile) => {
   // All that main sends passes one of these, before it is encrypted: lanes the first, control the second.
   recordCalls(SocketTransport.prototype, 'write', sent);
   recordCalls(WebSocket.prototype, 'send', sent);
-  return {};
 });
 
 /** Writes down what a method is given, whichever object of the class is called. */
