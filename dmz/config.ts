@@ -1,7 +1,15 @@
 import { filePath, pathContextOf, type NamedFile, type PathContext } from '#shared/config/file-path.ts';
 import { checkConfigFile, requireLoaded, type Loaded } from '#shared/config/load.ts';
-import { cidr, duration, httpUrl, keyText, listen, none, plainName } from '#shared/config/value-types.ts';
-import { logLevel } from '#shared/config/log-level.ts';
+import {
+  cidr,
+  duration,
+  httpUrl,
+  keyText,
+  listen,
+  none,
+  plainName,
+  logLevel,
+} from '#shared/config/value-types.ts';
 import { z } from 'zod';
 
 /**

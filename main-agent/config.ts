@@ -3,7 +3,6 @@ import { foldUsername } from '#main-agent/users/username.ts';
 import path from 'node:path';
 import { filePath, pathContextOf, type NamedFile, type PathContext } from '#shared/config/file-path.ts';
 import { checkConfigFile, requireLoaded, type Loaded } from '#shared/config/load.ts';
-import { logLevel } from '#shared/config/log-level.ts';
 import {
   binLife,
   cidr,
@@ -18,6 +17,7 @@ import {
   plainName,
   size,
   type Listen,
+  logLevel,
 } from '#shared/config/value-types.ts';
 import { z } from 'zod';
 import { twoFactorSchema } from './config-two-factor.ts';

@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import type { Registry } from 'prom-client';
 import type { Admission, Guard } from '#dmz/guard/guard.ts';
-import { plainAgent } from '#dmz/guard/agent.ts';
+import { plainAgent } from '#shared/visible-text.ts';
 import type { Endpoint } from '#dmz/guard/proxy-header.ts';
 import { buildRealClients } from '#dmz/guard/real-clients.ts';
 import type { MainLink } from '#dmz/link/main-link.ts';

@@ -1,7 +1,6 @@
-import type { CodeDelivery, Transport } from '#main-agent/two-factor/code-delivery.ts';
+import { deliverWithin, type CodeDelivery, type Transport } from '#main-agent/two-factor/code-delivery.ts';
 import { maskAddress } from '#main-agent/two-factor/delivered-codes.ts';
 import { transportLastMs } from '#main-agent/two-factor/limits.ts';
-import { within } from '#main-agent/two-factor/within.ts';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import type { LoginParts } from '#main-agent/login/login-parts.ts';
@@ -66,7 +65,7 @@ export function buildDeliveryTester(
       expiresInMs: ttlMs,
     };
     try {
-      await within(delivery.deliver(message), transportLastMs);
+      await deliverWithin(delivery, message, transportLastMs);
       return result();
     } catch (error) {
       return result(describeFailure(error));

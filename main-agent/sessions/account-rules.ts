@@ -1,6 +1,5 @@
 import { BlockList, isIPv4, isIPv6 } from 'node:net';
-import type { EffectiveUser, LoginHours } from '#main-agent/users/effective-user.ts';
-import { isExpired } from '#main-agent/users/expiry.ts';
+import { isExpired, type EffectiveUser, type LoginHours } from '#main-agent/users/effective-user.ts';
 import type { Protocol } from '#shared/login.ts';
 
 /**

@@ -21,6 +21,17 @@ export interface CodeDelivery {
   deliver(message: CodeMessage): Promise<void>;
 }
 
+/** Rejects also when it takes longer; the late outcome is ignored. */
+export function deliverWithin(delivery: CodeDelivery, message: CodeMessage, limitMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`not accepted within ${limitMs} ms`)), limitMs);
+    delivery
+      .deliver(message)
+      .then(resolve, reject)
+      .finally(() => clearTimeout(timer));
+  });
+}
+
 /** What a user is told by mail when it happens to their account. Never holds a code or anything like one. */
 export interface AccountNotice {
   readonly username: string;

@@ -5,12 +5,11 @@ import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { randomId } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
-import type { CodeDelivery, Transport } from './code-delivery.ts';
+import { deliverWithin, type CodeDelivery, type Transport } from './code-delivery.ts';
 import { deliveredCodesMax, rememberedUsedMax, transportFallbackMs, transportLastMs } from './limits.ts';
 import type { RandomBytes } from './random.ts';
 import { dropOldest, SendLimits } from './send-limits.ts';
 import { canonicalCode, makeDeliveredCode, type DeliveredCharset } from './typed-codes.ts';
-import { within } from './within.ts';
 
 /**
  * One-time codes by mail or text message. A code is bound to user, node, protocol and client address; a further login
@@ -267,16 +266,9 @@ export class DeliveredCodes {
     for (const [index, way] of ways.entries()) {
       const isLast = index === ways.length - 1;
       try {
-        await within(
-          this.#delivery.deliver({
-            username: recipient.username,
-            ...way,
-            code,
-            clientIp: recipient.clientIp,
-            expiresInMs: living.ttlMs,
-          }),
-          isLast ? transportLastMs : this.#fallbackMs,
-        );
+        const { username, clientIp } = recipient;
+        const message = { username, ...way, code, clientIp, expiresInMs: living.ttlMs };
+        await deliverWithin(this.#delivery, message, isLast ? transportLastMs : this.#fallbackMs);
         Object.assign(living, masked(way));
         return;
       } catch (error) {

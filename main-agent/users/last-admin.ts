@@ -1,6 +1,5 @@
 import { SallyportError } from '#shared/error.ts';
-import type { EffectiveUser } from './effective-user.ts';
-import { isExpired } from './expiry.ts';
+import { isExpired, type EffectiveUser } from './effective-user.ts';
 
 /**
  * Somebody must be left who may administer: nothing that main writes into the users folder takes the role from the last

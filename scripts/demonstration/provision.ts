@@ -13,8 +13,7 @@ import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { generatePrivateKeyFile } from '#shared/ssh-key/private-key-file.ts';
 import { findFreePort } from './free-port.ts';
-import { writePrivateFile } from './private-file.ts';
-import { readSecrets, type SiteSecrets, writeSecrets } from './secrets.ts';
+import { readSecrets, type SiteSecrets, writeSecrets, writePrivateFile } from './secrets.ts';
 import type { NodeFiles, SiteFiles } from './site-files.ts';
 import type { DemoUser } from './users.ts';
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { existsSync, readFileSync } from 'node:fs';
-import { writePrivateFile } from './private-file.ts';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { SiteFiles } from './site-files.ts';
 
 /** What the demo remembers of its users and ports between two starts. */
@@ -32,4 +32,12 @@ export function readSecrets(files: SiteFiles): SiteSecrets | undefined {
 
 export function writeSecrets(files: SiteFiles, secrets: SiteSecrets): void {
   writePrivateFile(files.secrets, `${JSON.stringify(secrets, undefined, 2)}\n`);
+}
+
+/** Writes a file only its owner may read, renamed into place so that nobody sees half of it. */
+export function writePrivateFile(file: string, content: string | Uint8Array): void {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const partial = `${file}.partial`;
+  writeFileSync(partial, content, { mode: 0o600 });
+  renameSync(partial, file);
 }

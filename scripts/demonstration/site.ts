@@ -1,10 +1,10 @@
+import { writePrivateFile } from './secrets.ts';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findFreePort, holdPort } from './free-port.ts';
 import { bindListeners, canLeaveNetwork, type InheritedListeners } from './inherited-listeners.ts';
 import { type MailSink, startMailSink } from './mail-sink.ts';
-import { writePrivateFile } from './private-file.ts';
 import { listNodes, provisionSite, type ProvisionedNode } from './provision.ts';
 import type { SiteSecrets } from './secrets.ts';
 import { readServiceCommand } from './service-command.ts';

@@ -176,3 +176,8 @@ export function httpUrl(...schemes: readonly ('http' | 'https')[]) {
     return allowed && url.username === '' && url.password === '' && url.hash === '' ? text : undefined;
   });
 }
+
+/** Least severe record that is written. */
+export const logLevel = z
+  .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+  .default('info');

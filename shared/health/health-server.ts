@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { Registry } from 'prom-client';
+import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Log } from '#shared/log.ts';
 import type { ListenAt } from '#shared/process/inherited-sockets.ts';
 import type { Check } from './check.ts';
@@ -98,4 +98,12 @@ function send(response: ServerResponse, status: number, type: string, body: stri
     'X-Content-Type-Options': 'nosniff',
   });
   response.end(body);
+}
+
+/** A registry with what every process has: memory, CPU, event loop, garbage collection. */
+export function buildMetricsRegistry(labels: Readonly<Record<string, string>>): Registry {
+  const registry = new Registry();
+  registry.setDefaultLabels(labels);
+  collectDefaultMetrics({ register: registry, prefix: 'sallyport_' });
+  return registry;
 }

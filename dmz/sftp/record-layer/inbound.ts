@@ -8,7 +8,7 @@ import {
   timingSafeEqual,
 } from 'node:crypto';
 import type { InboundCipher, InboundConfig, MacInfo } from '#dmz/sftp/ssh2-shapes.ts';
-import { incrementCounter } from '#dmz/sftp/record-layer/nonce.ts';
+import { incrementCounter } from '#dmz/sftp/record-layer/outbound.ts';
 
 /**
  * Packets in: authenticated, decrypted, handed on one by one.

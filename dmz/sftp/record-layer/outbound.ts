@@ -1,6 +1,5 @@
 import { type Cipheriv, createCipheriv, createHmac, createSecretKey, type KeyObject } from 'node:crypto';
 import type { MacInfo, OutboundCipher, OutboundConfig } from '#dmz/sftp/ssh2-shapes.ts';
-import { incrementCounter } from '#dmz/sftp/record-layer/nonce.ts';
 
 /**
  * Packets out: padded, encrypted, authenticated.
@@ -123,5 +122,14 @@ export class EtmWriter implements OutboundCipher {
 
   free(): void {
     this.#isDead = true;
+  }
+}
+
+/** RFC 5647 §7.1: 4 fixed bytes, then a 64-bit counter of packets, big-endian. */
+export function incrementCounter(nonce: Buffer): void {
+  for (let index = 11; index >= 4; index--) {
+    const next = ((nonce[index] ?? 0) + 1) & 0xff;
+    nonce[index] = next;
+    if (next !== 0) return;
   }
 }

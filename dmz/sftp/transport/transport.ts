@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { plainAgent } from '#dmz/guard/agent.ts';
+import { plainAgent } from '#shared/visible-text.ts';
 import {
   clientKexInitMs,
   firstKeyExchangeMs,

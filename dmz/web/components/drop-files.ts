@@ -2,7 +2,11 @@ import type { TargetedDragEvent } from 'preact';
 import { useRef, useState } from 'preact/hooks';
 import { type DroppedFiles, readDropped } from '#dmz/web/files/dropped-files.ts';
 import { parsePagePath, toPagePath, type FolderPath } from '#dmz/web/files/path.ts';
-import { closestTo } from '#dmz/web/components/event-target.ts';
+
+/** The nearest element around where an event happened that matches, if any. */
+export function closestTo(event: Event, selector: string): HTMLElement | null {
+  return event.target instanceof Element ? event.target.closest<HTMLElement>(selector) : null;
+}
 
 /** Marks rows of this page while they are dragged; a browser shows types, not values, before the drop. */
 const rowType = 'application/x-sallyport-rows';

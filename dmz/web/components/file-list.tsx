@@ -1,7 +1,7 @@
 import type { RefObject, TargetedKeyboardEvent } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { findByBeginning } from '#dmz/web/files/entry-order.ts';
-import { closestTo } from '#dmz/web/components/event-target.ts';
+import { closestTo } from '#dmz/web/components/drop-files.ts';
 import { FileRow, type RowActions } from '#dmz/web/components/file-row.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';
 import { useRowHeight } from '#dmz/web/components/row-metrics.ts';

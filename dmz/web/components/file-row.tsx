@@ -1,14 +1,12 @@
 import type { TargetedPointerEvent } from 'preact';
 import { useRef } from 'preact/hooks';
-import { markDropPlace, startRowDrag } from '#dmz/web/components/drop-files.ts';
-import { closestTo } from '#dmz/web/components/event-target.ts';
+import { closestTo, markDropPlace, startRowDrag } from '#dmz/web/components/drop-files.ts';
 import { Icon, type IconName } from '#dmz/web/components/icon.tsx';
 import { Menu, type MenuItem } from '#dmz/web/components/menu.tsx';
 import { PageLink } from '#dmz/web/components/page-link.tsx';
 import { RenameField } from '#dmz/web/components/rename-field.tsx';
-import { pathOf, type Entry } from '#dmz/web/files/entry.ts';
+import { pathOf, type Entry, previewKindOf } from '#dmz/web/files/entry.ts';
 import type { EntryRights } from '#dmz/web/files/rights.ts';
-import { previewKindOf } from '#dmz/web/files/preview.ts';
 import { toPagePath } from '#dmz/web/files/path.ts';
 import { longPressMs } from '#dmz/web/limits.ts';
 import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';

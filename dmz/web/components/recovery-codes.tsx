@@ -1,18 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { Button } from '#dmz/web/components/button.tsx';
-import { copyText } from '#dmz/web/components/clipboard.ts';
+import { copyText, saveText } from '#dmz/web/components/text-out.ts';
 import { useClient, useWords } from '#dmz/web/state/client.ts';
-
-/** Saves a text as a file without asking the server for it. */
-function saveText(name: string, text: string): void {
-  const url = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
-  const link = document.createElement('a');
-  link.href = url;
-  link.download = name;
-  link.click();
-  // The browser has taken the blob over by the next task.
-  setTimeout(() => URL.revokeObjectURL(url), 0);
-}
 
 /** The codes, shown this once, and ways to keep them. */
 export function RecoveryCodes({

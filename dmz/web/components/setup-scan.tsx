@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { Setup } from '#dmz/web/api/two-factor.ts';
 import { Button, IconButton } from '#dmz/web/components/button.tsx';
-import { copyText } from '#dmz/web/components/clipboard.ts';
+import { copyText } from '#dmz/web/components/text-out.ts';
 import { CountdownRing } from '#dmz/web/components/countdown-ring.tsx';
 import { useSecondsUntil } from '#dmz/web/components/countdown.ts';
 import { useClient, useWords } from '#dmz/web/state/client.ts';

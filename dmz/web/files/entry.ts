@@ -41,3 +41,14 @@ export function nextSort(current: SortKey, column: SortColumn): SortKey {
   if (columnOf(current) === column) return isDescending(current) ? column : `-${column}`;
   return column === 'name' ? 'name' : `-${column}`;
 }
+
+/** What the page can show itself; everything else is downloaded. SVG is not among the images: it can hold scripts. */
+type PreviewKind = 'image' | 'text';
+
+const imageName = /\.(jpe?g|png|gif|webp|avif|bmp)$/i;
+const textName = /\.(txt|md|log|csv|json|ya?ml|xml|ini|conf)$/i;
+
+export function previewKindOf(name: string): PreviewKind | undefined {
+  if (imageName.test(name)) return 'image';
+  return textName.test(name) ? 'text' : undefined;
+}

@@ -1,8 +1,7 @@
 import type { StoredToken } from '#main-agent/state/kept-records.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import type { Departures } from '#main-agent/users/departures.ts';
-import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
-import { isExpired } from '#main-agent/users/expiry.ts';
+import { isExpired, type EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';

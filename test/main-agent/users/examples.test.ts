@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { buildUserSchemas } from '#main-agent/users/user-schema.ts';
-import { buildEditorSchema } from '#shared/config/editor-schema.ts';
+import { buildEditorSchema } from '#test/shared/config/editor-schema.ts';
 import { allKeyPaths } from '#shared/config/schema-keys.ts';
 import { makeUsersFolder } from './users-folder.ts';
 

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { Document } from 'yaml';
 import { buildDmzSchema, checkDmzConfig, loadDmzConfig } from '#dmz/config.ts';
 import { buildMainAgentSchema, loadMainAgentConfig } from '#main-agent/config.ts';
-import { buildEditorSchema } from '#shared/config/editor-schema.ts';
+import { buildEditorSchema } from '#test/shared/config/editor-schema.ts';
 import { checkYaml } from '#shared/config/check.ts';
 import { allKeyPaths } from '#shared/config/schema-keys.ts';
 import { parseYaml } from '#shared/config/yaml-text.ts';

@@ -3,8 +3,7 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Check } from '#shared/health/check.ts';
-import { buildHealthServer, type HealthServer } from '#shared/health/health-server.ts';
-import { buildMetricsRegistry } from '#shared/health/metrics-registry.ts';
+import { buildHealthServer, type HealthServer, buildMetricsRegistry } from '#shared/health/health-server.ts';
 import { buildLog } from '#shared/log.ts';
 
 let server: HealthServer;

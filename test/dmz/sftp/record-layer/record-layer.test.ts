@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { packetBytesMax } from '#dmz/sftp/record-layer/inbound.ts';
-import { incrementCounter } from '#dmz/sftp/record-layer/nonce.ts';
+import { incrementCounter } from '#dmz/sftp/record-layer/outbound.ts';
 import { RecordLayer } from '#dmz/sftp/record-layer/record-layer.ts';
 import type {
   CipherInfo,
