@@ -1,7 +1,7 @@
 /**
- * `node scripts/watch.ts UNIT URL`: asks a node's health listener once and kills the unit when there is no answer. The
- * listening socket is systemd's or the kernel's, so a node that hangs still takes the question; one that is stopped
- * refuses it, and that is no hang. Which answer comes does not matter: a restart mends no configuration.
+ * `node scripts/watch.ts UNIT URL` (D-49): asks a node's health listener once and kills the unit when there is no
+ * answer. The listening socket is systemd's or the kernel's, so a node that hangs still takes the question; one that is
+ * stopped refuses it, and that is no hang. Which answer comes does not matter: a restart mends no configuration.
  */
 import { execFileSync } from 'node:child_process';
 

@@ -18,7 +18,7 @@ interface Open {
 }
 
 /**
- * The open connections of both doors, and who has to go when there is no room.
+ * The open connections of both doors, and who has to go when there is no room (D-94).
  *
  * Whoever connects is let in at the cost of those who have shown less: each stage before a session has a share of the
  * door, and where a stage is full the network with the most connections in it loses its oldest. So a flood that stays

@@ -8,8 +8,8 @@ import { parseProxyHeader, proxyHeaderBytesMax, type Endpoint, type ProxyHeader 
 import { isInRanges, parseRanges, plainAddress } from './source.ts';
 
 /**
- * Says of each connection of a door who it really comes from: the peer of the socket, or, behind a balancer, the client
- * that the balancer names in a PROXY header. That address is then *the* address: nobody above asks the socket.
+ * Says of each connection of a door who it really comes from (D-68): the peer of the socket, or, behind a balancer, the
+ * client that the balancer names in a PROXY header. That address is then *the* address: nobody above asks the socket.
  *
  * The header is required from the listed peers and nobody else may send one: a door that took it from anybody would let
  * a client choose its own address, and one that took its absence from a balancer would let a client behind it be the

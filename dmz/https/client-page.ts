@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { pageHeaders } from './exchange/headers.ts';
 
 /**
- * The web client's one page, with the name of the service in it: the name is main's, so it is known only when main is
- * there, may change while we run, and must be in the page before anybody has signed in.
+ * The web client's one page, with the name of the service in it (D-51): the name is main's, so it is known only when
+ * main is there, may change while we run, and must be in the page before anybody has signed in.
  */
 
 export interface ClientPage {

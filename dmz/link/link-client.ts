@@ -1,6 +1,6 @@
 /**
- * The node's one view of main (`MainLink`), kept over all the connections that come and go below it. Knows no socket:
- * the listener hands it connections whose peer is proven to be the pinned main.
+ * The node's one view of main (`MainLink`), kept over all the connections that come and go below it (D-16). Knows no
+ * socket: the listener hands it connections whose peer is proven to be the pinned main.
  *
  * A link is up when main has said hello and pushed its policy; main tells before that which sessions died meanwhile,
  * so that nothing of them is sent again. File and session requests wait for the next link and are sent again on it,

@@ -1,6 +1,6 @@
 /**
- * The inner listener: the only place where the node and main meet. Main dials it; the node never dials (S-06). Every
- * connection's peer is proven to hold main's pinned key before anything it says is looked at.
+ * The inner listener (D-01): the only place where the node and main meet. Main dials it; the node never dials (S-06).
+ * Every connection's peer is proven to hold main's pinned key before anything it says is looked at.
  *
  * Trust: TLS handshakes of anybody who reaches the inner interface; after `requirePeer`, main's bytes.
  */

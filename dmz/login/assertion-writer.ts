@@ -37,7 +37,10 @@ export interface Evidence {
 
 export type AssertionWriter = (facts: LoginFacts, proof: Proof, binding: LinkBinding) => Promise<Evidence>;
 
-/** Holds this node's signing key: what it signs, this worker really saw (two-factor: main still checks the evidence). */
+/**
+ * Holds this node's signing key (D-02): what it signs, this worker really saw (two-factor: main still checks the
+ * evidence).
+ */
 export function buildAssertionWriter(options: {
   readonly node: string;
   readonly signingKeyPem: Secret;

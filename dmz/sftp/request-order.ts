@@ -1,8 +1,8 @@
 import type { SallyportError } from '#shared/error.ts';
 
 /**
- * The order of one session's requests: each sees the effects of all that were sent before it, as on a server that
- * answers one after the other.
+ * The order of one session's requests (D-67): each sees the effects of all that were sent before it, as on a server
+ * that answers one after the other.
  *
  * A *change* starts when everything before it is answered, and what comes after it waits for it. *Questions* run side
  * by side between two changes. READs and WRITEs are only counted here, so that others can wait for those before them;

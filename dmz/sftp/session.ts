@@ -33,7 +33,7 @@ interface SftpSessionOptions {
 type RequestOf<T extends SftpRequest['type']> = Extract<SftpRequest, { type: T }>;
 
 /**
- * One SFTP conversation (version 3) on one channel: reads requests, asks the file service, answers.
+ * One SFTP conversation (version 3) on one channel (D-06): reads requests, asks the file service, answers.
  *
  * Requests run side by side where nobody can tell; each sees the effects of those before it (`RequestOrder`, and
  * `FileOrder` for the content of one file). It stops reading the channel while too much is under way, so that a client can't make it hold more

@@ -23,8 +23,8 @@ import type { StepUpCheck, StepUpProof } from './step-up-check.ts';
 import { keyCommentCharactersMax } from './limits.ts';
 
 /**
- * What users change about their own account. One commit spends the evidence, notes the change with node, session and
- * time (S-15) and gives the session a new id; the user's file is written after it. A crash between the two leaves a
+ * What users change about their own account (D-23). One commit spends the evidence, notes the change with node, session
+ * and time (S-15) and gives the session a new id; the user's file is written after it. A crash between the two leaves a
  * spent code and a note of a change that did not happen, never a change without evidence.
  */
 

@@ -2,8 +2,8 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 
 /**
- * The names of the audit files. The one being written is as configured, `audit.jsonl`; those before it carry the number
- * of their first record, `audit.000000000001.jsonl`, so that their names sort in the order of the chain.
+ * The names of the audit files (D-41). The one being written is as configured, `audit.jsonl`; those before it carry the
+ * number of their first record, `audit.000000000001.jsonl`, so that their names sort in the order of the chain.
  */
 
 const numberDigits = 12;

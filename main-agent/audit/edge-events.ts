@@ -15,7 +15,7 @@ import {
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 
 /**
- * What DMZ nodes tell of their edge, into the audit: each event once, in the node's own order, with the node's
+ * What DMZ nodes tell of their edge, into the audit (D-43): each event once, in the node's own order, with the node's
  * signature; a number that is missing gets a record of its own. A node is told what it need not keep any more.
  *
  * A node that sends faster than its rate waits: what it is not told to be taken an honest one keeps, counts and tells

@@ -6,9 +6,10 @@ import { problemToldForMs, refusalRate, summedEveryMs } from './limits.ts';
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 
 /**
- * What a node's word alone may write into the audit. A refusal costs its sender nothing, so a node that was broken into
- * could fill main's disk with them: beyond the node's budget they are counted, and the counts are one record a minute,
- * with an alarm. Stands where every record passes on its way to the state, so no new refusal can forget it.
+ * What a node's word alone may write into the audit (D-91). A refusal costs its sender nothing, so a node that was
+ * broken into could fill main's disk with them: beyond the node's budget they are counted, and the counts are one
+ * record a minute, with an alarm. Stands where every record passes on its way to the state, so no new refusal can
+ * forget it.
  *
  * Never dropped is what took more than a word: logins, changes, endings, transfers. Each needs evidence or a session of
  * a user who really signed in, and hashing, disk and the requests a node may have at work bound how many there can be.

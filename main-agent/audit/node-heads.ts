@@ -1,8 +1,8 @@
 import type { ChainHead } from '#main-agent/state/audit-record.ts';
 
 /**
- * What the DMZ nodes remember of the audit: outside witnesses, for as long as their processes live. One that knows more
- * than the audit has says that its end was cut, or that main runs on an older state.
+ * What the DMZ nodes remember of the audit (D-42): outside witnesses, for as long as their processes live. One that
+ * knows more than the audit has says that its end was cut, or that main runs on an older state.
  *
  * Trust: a head is the node's word; a node that lies raises a false alarm that names it, nothing else.
  */

@@ -1,4 +1,6 @@
-/** Per-user speed limits, shared by all of a user's sessions: one token bucket per user and direction. */
+/**
+ * Per-user speed limits, shared by all of a user's sessions (D-32): one token bucket per user and direction.
+ */
 import type { Clock } from '#shared/clock.ts';
 import { accountsMax } from './limits.ts';
 

@@ -1,6 +1,7 @@
 /**
- * The bin as its user has it: what was deleted or replaced on a mount that keeps it, by the one who did it. Nobody else
- * sees it but an admin, and no path leads there. What may be put back is judged anew, by what the user may do now.
+ * The bin as its user has it (D-80): what was deleted or replaced on a mount that keeps it, by the one who did it.
+ * Nobody else sees it but an admin, and no path leads there. What may be put back is judged anew, by what the user may
+ * do now.
  */
 import { SallyportError, isSallyportError } from '#shared/error.ts';
 import { componentBytesMax, requireComponents } from '#shared/file-service/virtual-path.ts';

@@ -1,8 +1,9 @@
 /**
- * Files that a session made a moment ago. Setting mode and times, looking, and renaming to the name that was meant all
- * along belong to an upload, though clients do them after its CLOSE; so for a while the session that made a file needs no
- * right for them but the one to write. Others, and other sessions of the same user, need what they always need; but for
- * times: programs with a pool of connections set them through another one than they sent the file through.
+ * Files that a session made a moment ago (D-73). Setting mode and times, looking, and renaming to the name that was
+ * meant all along belong to an upload, though clients do them after its CLOSE; so for a while the session that made a
+ * file needs no right for them but the one to write. Others, and other sessions of the same user, need what they always
+ * need; but for times: programs with a pool of connections set them through another one than they sent the file
+ * through.
  *
  * May not decide by a name alone: each look and change is held against the file's identity, so that another file that has
  * the name by now stays out of reach.

@@ -1,7 +1,7 @@
 /**
- * A session's own open uploads by the name they will have: to the session that writes a file it is there at once, as on
- * a disk; to everybody else it comes with its CLOSE. Over SFTP only: a page asks for its folders while uploads run, and
- * shows these itself.
+ * A session's own open uploads by the name they will have (D-70): to the session that writes a file it is there at
+ * once, as on a disk; to everybody else it comes with its CLOSE. Over SFTP only: a page asks for its folders while
+ * uploads run, and shows these itself.
  */
 import type { Caller } from './caller.ts';
 import type { HandleFinder } from './handle-finder.ts';

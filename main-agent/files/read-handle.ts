@@ -70,7 +70,9 @@ export class ReadHandle {
     this.#wantedBytes ??= Math.min(lengthBytes ?? Infinity, Math.max(0, this.size - offset));
   }
 
-  /** How its reading ends: `taken` as the node says, if it does; `isCut`: its client did not close it. */
+  /**
+   * How its reading ends (D-93): `taken` as the node says, if it does; `isCut`: its client did not close it.
+   */
   judge(taken: Taken | undefined, isCut: boolean): ReadOutcome {
     const { size } = this;
     const bytes = this.sentBytes + this.streams.runningBytes;

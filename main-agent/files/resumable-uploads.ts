@@ -1,7 +1,7 @@
 /**
- * Uploads that are taken up by name: created with their length, filled in as many goes and sessions as it takes, made a
- * file when they are whole. The bytes are an ordinary upload's staging file; what is added is the name, which any later
- * session of the same user may use, and that the newest connection always wins over one that may be dead.
+ * Uploads that are taken up by name (D-34): created with their length, filled in as many goes and sessions as it takes,
+ * made a file when they are whole. The bytes are an ordinary upload's staging file; what is added is the name, which
+ * any later session of the same user may use, and that the newest connection always wins over one that may be dead.
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';

@@ -1,6 +1,6 @@
 /**
- * Byte streams the DMZ opens on a handle. The handle belongs to the session that the stream names; what else a stream
- * asks for was decided when the handle was opened.
+ * Byte streams the DMZ opens on a handle (D-33). The handle belongs to the session that the stream names; what else a
+ * stream asks for was decided when the handle was opened.
  */
 import { SallyportError } from '#shared/error.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';

@@ -3,7 +3,8 @@ import type { DoorFinding, DoorQuestion } from '#shared/link/messages.ts';
 import type { ExplainStep } from './explain.ts';
 
 /**
- * What the nodes' doors say of an address, in words: what is in its way, until when, and what an admin can do. Pure.
+ * What the nodes' doors say of an address, in words (D-95): what is in its way, until when, and what an admin can do.
+ * Pure.
  *
  * Trust: findings are a node's word. They are shown and decide nothing.
  */

@@ -3,9 +3,9 @@ import { buildRecord, notifyUser, type LoginParts } from '#main-agent/login/logi
 import { reminderIntervalMs, reminderLookAgainMs, reminderLooksPerSweep, reminderSweepMs } from './limits.ts';
 
 /**
- * Mails that remind users of a requirement that begins later (`required_from`), until they have set up an
- * authenticator: one a week at most, which state.db remembers, and a few at a time, so that a roll-out to thousands
- * does not flood the relay.
+ * Mails that remind users of a requirement that begins later (`required_from`), until they have set up an authenticator
+ * (D-29): one a week at most, which state.db remembers, and a few at a time, so that a roll-out to thousands does not
+ * flood the relay.
  */
 export class Reminders {
   readonly #parts: LoginParts;

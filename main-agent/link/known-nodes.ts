@@ -9,9 +9,9 @@ import type { RotationLine } from '#shared/pairing/rotation-line.ts';
 import type { DmzNode } from './links.ts';
 
 /**
- * Which nodes main trusts now, by which keys: those of the configuration, less the revoked, with the keys that were
- * rotated since. Durable: a restart does not forget a revocation. Both are bound to the key the configuration names, so
- * that a node paired anew starts afresh.
+ * Which nodes main trusts now, by which keys (D-40): those of the configuration, less the revoked, with the keys that
+ * were rotated since. Durable: a restart does not forget a revocation. Both are bound to the key the configuration
+ * names, so that a node paired anew starts afresh.
  */
 
 export interface ConfiguredNode extends DmzNode {

@@ -1,7 +1,7 @@
 /**
- * The processes of one node, by worker and the boot in their hello: a process lives over as many links as it takes, and
- * is gone when another one answers in its place, when the node has no such worker any more, or when it was away too
- * long. What it had open ends then, instead of with its users' sessions.
+ * The processes of one node, by worker and the boot in their hello (D-92): a process lives over as many links as it
+ * takes, and is gone when another one answers in its place, when the node has no such worker any more, or when it was
+ * away too long. What it had open ends then, instead of with its users' sessions.
  *
  * Trust: a boot is the node's word; with a false one it ends what it had open itself.
  */

@@ -4,8 +4,8 @@ import type { Log } from '#shared/log.ts';
 import { otherMainLoggedEveryMs, otherMainShownForMs } from './limits.ts';
 
 /**
- * Other processes that show this main's key to a node: a copy that was started by mistake, or somebody who has the key.
- * The node lets one of the two in; both say so for as long as it lasts.
+ * Other processes that show this main's key to a node (D-87): a copy that was started by mistake, or somebody who has
+ * the key. The node lets one of the two in; both say so for as long as it lasts.
  */
 
 interface Sighting {

@@ -205,7 +205,7 @@ export class FirstFactor {
     return { user, factor: 'key', credential: stored.fingerprint, enclosedCode: undefined };
   }
 
-  /** Those that throttle now. */
+  /** Those that throttle now (D-26). */
   async #findLimits(scopes: readonly ThrottleScope[]): Promise<readonly Limit[]> {
     const { clock, config, state } = this.#parts;
     const nowMs = clock.now();

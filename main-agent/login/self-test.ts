@@ -6,9 +6,9 @@ import type { LoginParts } from './login-parts.ts';
 import { acceptedMethods, nextOf } from './next-step.ts';
 
 /**
- * The start-up self-test: over every user, protocol and state of enrolment, with the configuration that is in force,
- * no login reaches files while a factor is required. Takes the way of a login (decision, next step, what an assertion
- * may call itself) and judges its end in words of its own, so that a mistake in one shows in the other.
+ * The start-up self-test (D-22): over every user, protocol and state of enrolment, with the configuration that is in
+ * force, no login reaches files while a factor is required. Takes the way of a login (decision, next step, what an
+ * assertion may call itself) and judges its end in words of its own, so that a mistake in one shows in the other.
  */
 export function findOpenDoors(parts: Pick<LoginParts, 'config' | 'users' | 'delivered' | 'clock'>): string[] {
   const { config, delivered, users } = parts;

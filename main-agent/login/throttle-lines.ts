@@ -10,9 +10,9 @@ import {
 } from './limits.ts';
 
 /**
- * Who is let through a throttle: one try an interval, and sources take turns. Whoever was let through least goes first,
- * so a source that tries without end waits behind everybody it slows down. A try waits here for its turn if that comes
- * while somebody waits for it; any other is told when to come back.
+ * Who is let through a throttle (D-90): one try an interval, and sources take turns. Whoever was let through least goes
+ * first, so a source that tries without end waits behind everybody it slows down. A try waits here for its turn if that
+ * comes while somebody waits for it; any other is told when to come back.
  *
  * Trust: sources, names and patience are what the node says. A name's line is all nodes', so nodes take turns in it, and
  * no patience counts for longer than an honest node's.

@@ -3,8 +3,8 @@ import type { Clock } from '#shared/clock.ts';
 import { throttledScopesMax, throttledToldEveryMs } from './limits.ts';
 
 /**
- * How many tries the throttle turned away, for the audit: the first of a scope is told at once, those that follow as
- * one number a minute, so that a flood of tries is no flood of records.
+ * How many tries the throttle turned away, for the audit (D-55): the first of a scope is told at once, those that
+ * follow as one number a minute, so that a flood of tries is no flood of records.
  */
 export class TurnedAway {
   readonly #clock: Pick<Clock, 'monotonic'>;

@@ -2,8 +2,8 @@ import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import { Secret } from '#shared/secret.ts';
 
 /**
- * What a password is compared with where there is nothing to compare with. Hashes that came from another system may
- * cost more or less than ours, and a name that always takes our time would then be known not to exist. So a name
+ * What a password is compared with where there is nothing to compare with (D-21). Hashes that came from another system
+ * may cost more or less than ours, and a name that always takes our time would then be known not to exist. So a name
  * without a hash is given one of the costs that users have, as often as users have it, and always the same (S-07).
  * Which one is drawn with a key: who could work it out would know that a name which costs otherwise is somebody's.
  */

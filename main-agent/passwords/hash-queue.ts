@@ -12,8 +12,8 @@ import {
 } from './limits.ts';
 
 /**
- * Turns at the hash: bounded, and fair by node, then by source, so that a flood from one address or through one node
- * delays itself and nobody else. Whoever logged in from there before goes first, but for a share of the turns.
+ * Turns at the hash (D-88): bounded, and fair by node, then by source, so that a flood from one address or through one
+ * node delays itself and nobody else. Whoever logged in from there before goes first, but for a share of the turns.
  *
  * More than can be hashed must not end in everybody's waiting too long: nobody is taken in who would wait too long,
  * nobody's turn comes who has gone, and where a source's line is full its newest takes the place of its oldest. What

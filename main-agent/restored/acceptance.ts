@@ -14,11 +14,11 @@ import type { Starts } from './starts.ts';
 import { readBeyond, type AuditFacts, type ToldRecord } from './witnesses.ts';
 
 /**
- * Makes an older state.db one that may be in force: nothing that could have been spent, ended or taken away since its end
- * is good any more. Where the audit files go on from the state without a gap they say what happened; where they don't,
- * or somebody knows of later records than they have, all of a kind is void. What always goes: sessions, leases,
- * remembered browsers, bypass and sent codes, and every time step up to now. Whoever is told (by mail) lost a part of
- * their second factor.
+ * Makes an older state.db one that may be in force (D-85): nothing that could have been spent, ended or taken away
+ * since its end is good any more. Where the audit files go on from the state without a gap they say what happened;
+ * where they don't, or somebody knows of later records than they have, all of a kind is void. What always goes:
+ * sessions, leases, remembered browsers, bypass and sent codes, and every time step up to now. Whoever is told (by
+ * mail) lost a part of their second factor.
  */
 
 export interface AcceptanceParts {

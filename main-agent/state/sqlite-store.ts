@@ -9,8 +9,8 @@ import type { WriterData, WriterReply, WriterRequest } from './sqlite-messages.t
 import type { Change, CommitResult, Queries, StateStore } from './state-store.ts';
 
 /**
- * StateStore on SQLite, main's side: hands requests to the writer thread and waits. Fails closed (S-14): when the
- * writer is gone every call rejects, so nobody is logged in without a durable record.
+ * StateStore on SQLite, main's side (D-08): hands requests to the writer thread and waits. Fails closed (S-14): when
+ * the writer is gone every call rejects, so nobody is logged in without a durable record.
  */
 
 export interface SqliteStateOptions {

@@ -12,9 +12,9 @@ import { dropOldest, SendLimits } from './send-limits.ts';
 import { canonicalCode, makeDeliveredCode, type DeliveredCharset } from './typed-codes.ts';
 
 /**
- * One-time codes by mail or text message. A code is bound to user, node, protocol and client address; a further login
- * with the same four joins the living code instead of sending another, also after a restart of main: what was sent is durable
- * before anybody is asked for it, as an HMAC under the vault key. So is its use (`use-code`).
+ * One-time codes by mail or text message (D-20). A code is bound to user, node, protocol and client address; a further
+ * login with the same four joins the living code instead of sending another, also after a restart of main: what was
+ * sent is durable before anybody is asked for it, as an HMAC under the vault key. So is its use (`use-code`).
  */
 
 interface DeliveredSettings {

@@ -2,8 +2,8 @@ import type { Clock } from '#shared/clock.ts';
 import { driftAgreementSteps, driftSuspectUsers, driftUsersMax, driftWindowMs } from './limits.ts';
 
 /**
- * Tells a wrong clock of ours from the wrong clocks of phones: one user's drift is a phone, the same drift of many is
- * main. Only says so; codes beyond the skew stay refused, whoever is wrong.
+ * Tells a wrong clock of ours from the wrong clocks of phones (D-28): one user's drift is a phone, the same drift of
+ * many is main. Only says so; codes beyond the skew stay refused, whoever is wrong.
  */
 interface ClockSuspicion {
   readonly users: number;

@@ -7,9 +7,9 @@ import { returnGraceMs } from './limits.ts';
 import type { EnrolmentSource, UserSource } from './user-source.ts';
 
 /**
- * Names whose user is gone, and may be given to somebody else: second factor and tokens hang at the name, and must not
- * pass from one person to the next (S-16). A user who vanishes is noted, durably and with the time. A name that comes
- * back soon was never given away; one that comes back later opens nothing until an admin says whose it is.
+ * Names whose user is gone, and may be given to somebody else (D-56): second factor and tokens hang at the name, and
+ * must not pass from one person to the next (S-16). A user who vanishes is noted, durably and with the time. A name
+ * that comes back soon was never given away; one that comes back later opens nothing until an admin says whose it is.
  *
  * What counts is the note and not that its return was noticed: whoever asks is refused from the moment the grace is
  * over, however soon after the user's return it is.

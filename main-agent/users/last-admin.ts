@@ -2,8 +2,9 @@ import { SallyportError } from '#shared/error.ts';
 import { isExpired, type EffectiveUser } from './effective-user.ts';
 
 /**
- * Somebody must be left who may administer: nothing that main writes into the users folder takes the role from the last
- * who has it, whether by their own file, by a group's or by a whole store. Whoever edits the folder by hand may.
+ * Somebody must be left who may administer (D-57): nothing that main writes into the users folder takes the role from
+ * the last who has it, whether by their own file, by a group's or by a whole store. Whoever edits the folder by hand
+ * may.
  */
 
 /** Has the role now, from wherever it is inherited. */

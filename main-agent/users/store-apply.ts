@@ -9,9 +9,9 @@ import { groupsFolder, hashOctets, identifyFile } from './user-file.ts';
 import { readIfThere } from './user-folder.ts';
 
 /**
- * Changes many files of the users folder all at once or not at all, also over a crash: the new versions are written
- * beside the old ones, then a journal, and only then anything is replaced. Up to the journal nothing happened; from the
- * journal on everything will have, if not now then before the folder is read again.
+ * Changes many files of the users folder all at once or not at all, also over a crash (D-31): the new versions are
+ * written beside the old ones, then a journal, and only then anything is replaced. Up to the journal nothing happened;
+ * from the journal on everything will have, if not now then before the folder is read again.
  */
 
 export interface FileChange {

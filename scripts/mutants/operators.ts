@@ -1,8 +1,8 @@
 import { parseSync } from 'vite';
 
 /**
- * One small wrong change of a source at a time: the operators of mutation testing, and the source with all of them in
- * it, each behind a switch.
+ * One small wrong change of a source at a time (D-100): the operators of mutation testing, and the source with all of
+ * them in it, each behind a switch.
  *
  * Only what runs inside a function is changed: a constant that is computed while a module loads cannot be switched
  * without loading it anew. Messages, log lines and types are not rules and are left alone.

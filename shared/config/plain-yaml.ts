@@ -1,6 +1,7 @@
 /**
- * Reads the plain part of YAML that nearly every user file keeps to, fifteen times as fast as the whole language: lines
- * of `key: value`, one level of indented maps and lists, values on one line. Ten thousand files are read at each start.
+ * Reads the plain part of YAML that nearly every user file keeps to, fifteen times as fast as the whole language
+ * (D-30): lines of `key: value`, one level of indented maps and lists, values on one line. Ten thousand files are read
+ * at each start.
  *
  * Trust: files of admins. Anything not certain is not read here but left to the whole parser, which also finds all
  * errors; a property test holds every answer of this reader against that parser's.

@@ -1,6 +1,6 @@
 /**
- * Writes DER (ITU-T X.690), as much of it as our own certificates need. It reads nothing: certificates of others are
- * parsed by OpenSSL alone.
+ * Writes DER (ITU-T X.690), as much of it as our own certificates need (D-13). It reads nothing: certificates of others
+ * are parsed by OpenSSL alone.
  */
 
 export function tagged(tag: number, ...contents: readonly Uint8Array[]): Buffer {

@@ -1,6 +1,6 @@
 /**
- * One data connection with its streams: reads frames to the streams they name, and lets streams send in turn while
- * little is queued in the socket, so that a new small stream need not wait behind a large one's bytes.
+ * One data connection with its streams (D-03): reads frames to the streams they name, and lets streams send in turn
+ * while little is queued in the socket, so that a new small stream need not wait behind a large one's bytes.
  *
  * The DMZ opens every stream, with rising numbers; a number once closed is never used again, so frames that were on
  * their way when a stream ended are known to be late and dropped, while a number never opened is a breach.

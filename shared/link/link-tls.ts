@@ -1,6 +1,6 @@
 /**
- * TLS of the link, the same rules on both ends (S-10): version 1.3, both sides with a certificate, the peer known by
- * its public key, the protocol named by ALPN (RFC 7301), no session reuse. Checked before the first byte of anything
+ * TLS of the link, the same rules on both ends (S-10, D-09): version 1.3, both sides with a certificate, the peer known
+ * by its public key, the protocol named by ALPN (RFC 7301), no session reuse. Checked before the first byte of anything
  * inside.
  *
  * Certificate authorities play no part: `rejectUnauthorized` is off because a chain would prove nothing, and

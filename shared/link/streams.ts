@@ -1,6 +1,6 @@
 /**
- * One stream's two halves: what waits to be sent under the peer's window, and what arrived under ours.
- * Which stream sends next, and the wire itself, are the lane's (`lane.ts`).
+ * One stream's two halves (D-05): what waits to be sent under the peer's window, and what arrived under ours. Which
+ * stream sends next, and the wire itself, are the lane's (`lane.ts`).
  *
  * Credit: a receiver gives window back for each released piece. On main (write streams) it does so as soon as nothing
  * is outstanding, because a client may wait for exactly that acknowledgement; else in quarters of the window.

@@ -10,7 +10,9 @@ import {
   listingLimitMax,
 } from '#dmz/https/limits.ts';
 
-/** What goes into an archive: some of a folder's entries, or all, with everything below that this user may list. */
+/**
+ * What goes into an archive (D-35): some of a folder's entries, or all, with everything below that this user may list.
+ */
 
 export interface ArchiveEntry {
   readonly path: VirtualPath;

@@ -11,9 +11,9 @@ interface Ticket {
 }
 
 /**
- * Archives that were asked for and listed, each behind an address that its session may follow once and at once. They
- * wait in this process, to which the session's cookie leads. How many: each takes one of its user's places among the
- * archives (`archive-room.ts`), so a ticket that nobody uses costs its own user a download for half a minute.
+ * Archives that were asked for and listed, each behind an address that its session may follow once and at once (D-62).
+ * They wait in this process, to which the session's cookie leads. How many: each takes one of its user's places among
+ * the archives (`archive-room.ts`), so a ticket that nobody uses costs its own user a download for half a minute.
  */
 export class DownloadTickets {
   readonly #tickets = new Map<string, Ticket>();

@@ -5,7 +5,7 @@ import type { InboundCipher, InboundConfig, OutboundCipher, OutboundConfig } fro
 
 /**
  * SSH's binary packet protocol (RFC 4253 §6) for AES-GCM (RFC 5647) and AES-CTR with encrypt-then-MAC, on node:crypto
- * alone. ssh2's own does the same in three times the CPU; the reasons are in `outbound.ts` and `inbound.ts`.
+ * alone (D-07). ssh2's own does the same in three times the CPU; the reasons are in `outbound.ts` and `inbound.ts`.
  *
  * Other ciphers (ChaCha20-Poly1305, and CTR with a plain MAC in the compat profile) stay with ssh2.
  */

@@ -11,7 +11,7 @@ import { hashToken, makeToken } from './token-text.ts';
 import { tokensMax, tokenTouchMs } from './limits.ts';
 
 /**
- * Bearer tokens of the admin API. A token belongs to a person or to a named service; it never does more than the
+ * Bearer tokens of the admin API (D-38). A token belongs to a person or to a named service; it never does more than the
  * person's `admin_role` says now, so that disabling the person ends its use at once.
  */
 

@@ -3,8 +3,8 @@ import type { AdminRole, Caller } from '#main-agent/administrator.ts';
 import { z } from 'zod';
 
 /**
- * One admin route: method, pattern, the role it needs, the schemas of what it takes, and its handler. The server,
- * the CLI's expectations and `/openapi.json` all come from this table.
+ * One admin route (D-54): method, pattern, the role it needs, the schemas of what it takes, and its handler. The
+ * server, the CLI's expectations and `/openapi.json` all come from this table.
  */
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';

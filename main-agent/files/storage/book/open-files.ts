@@ -1,6 +1,7 @@
 /**
- * Files that somebody has open for writing, by their identity and not by their names. All handles of one file, whatever
- * sessions and users they belong to, agree here on what it is: whose turn it is, how long the file is, what was done.
+ * Files that somebody has open for writing, by their identity and not by their names (D-65). All handles of one file,
+ * whatever sessions and users they belong to, agree here on what it is: whose turn it is, how long the file is, what
+ * was done.
  */
 import type { BigIntStats } from 'node:fs';
 import { Serial } from '#main-agent/turns/serial.ts';

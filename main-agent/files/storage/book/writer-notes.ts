@@ -1,7 +1,7 @@
 /**
- * What the journal says of files that are written in place, and of what is appended to any file. A write at a position
- * may be sent again as often as one likes; an append may not. So before each append the journal has where it is to land,
- * and the next process tells by the file whether it did.
+ * What the journal says of files that are written in place, and of what is appended to any file (D-72). A write at a
+ * position may be sent again as often as one likes; an append may not. So before each append the journal has where it
+ * is to land, and the next process tells by the file whether it did.
  */
 import { z } from 'zod';
 import { uploadRecordSchema } from './staging-area.ts';
