@@ -1,6 +1,21 @@
+import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { twoFactorSchema } from '#main-agent/config-two-factor.ts';
+import { Devices } from '#main-agent/sessions/devices.ts';
+import { Leases, type LeaseBinding } from '#main-agent/sessions/leases.ts';
+import { devicesPerUserMax, leasesMax } from '#main-agent/login/limits.ts';
 import { Secret } from '#shared/secret.ts';
-import { buildRig, buildUser, cheapHash, refusal, withFactor, type Attempt, type Rig } from '../login/rig.ts';
+import { buildMemoryState } from '#test/harness/memory-state.ts';
+import {
+  buildRig,
+  buildUser,
+  cheapHash,
+  refusal,
+  startMs,
+  withFactor,
+  type Attempt,
+  type Rig,
+} from '../login/rig.ts';
 
 let rig: Rig;
 const sftp = { protocol: 'sftp' as const };
@@ -141,6 +156,160 @@ describe('leases', () => {
   });
 });
 
+describe('the book of leases', () => {
+  const settings = twoFactorSchema.parse({ lease: { opens: 3 } }).lease;
+  const client = (agent: string, change: Partial<LeaseBinding> = {}): LeaseBinding => ({
+    username: 'alice',
+    credential: 'password:x',
+    protocol: 'sftp',
+    node: 'dmz1',
+    clientIp: '203.0.113.9',
+    agent,
+    ...change,
+  });
+  let nowMs: number;
+  const build = (state = buildMemoryState()) => {
+    const leases = new Leases({
+      settings,
+      state,
+      clock: { now: () => nowMs, monotonic: () => nowMs },
+      countRiders: () => 0,
+    });
+    const give = (binding: LeaseBinding): string => {
+      const offered = leases.offer(binding, 'totp');
+      if (offered === undefined) throw new Error('no lease');
+      offered.keep();
+      return offered.id;
+    };
+    return { leases, give, state };
+  };
+  beforeEach(() => {
+    nowMs = startMs;
+  });
+
+  it('S-01: gives one for a code of the user’s own, on a protocol that has them', () => {
+    const { leases } = build();
+    for (const method of ['totp', 'email', 'sms'])
+      expect(leases.offer(client('a'), method)?.changes).toMatchObject([
+        { kind: 'open-lease', lease: { openedAtMs: nowMs, expiresAtMs: nowMs + 60 * minute, opensLeft: 3 } },
+      ]);
+    for (const method of ['recovery', 'bypass', 'device', 'trusted-network', 'lease', 'none'])
+      expect(leases.offer(client('a'), method)).toBeUndefined();
+    expect(leases.offer(client('a', { protocol: 'https' }), 'totp')).toBeUndefined();
+  });
+
+  it('a client has one: the next takes its place, in the same commit', () => {
+    const { leases, give } = build();
+    const first = give(client('a'));
+    const next = leases.offer(client('a'), 'totp');
+    expect(next?.changes).toMatchObject([
+      { kind: 'end-lease', id: first },
+      { kind: 'open-lease', lease: { id: next?.id } },
+    ]);
+    const riding = leases.ride(client('a'), first);
+    next?.keep();
+    // Found before the other one came; it is not the other's to count.
+    riding?.keep();
+    expect(leases.find(client('a'))).toMatchObject({ id: next?.id, opensLeft: 3 });
+    expect(leases.ride(client('a'), first)).toBeUndefined();
+    expect(leases.ride(client('a'), next?.id ?? '')?.changes).toEqual([
+      { kind: 'use-lease', id: next?.id, nowMs },
+    ]);
+  });
+
+  it('S-03: is over after ten minutes without use, after an hour, or after so many sessions', () => {
+    const { leases, give } = build();
+    const id = give(client('a'));
+    const rode = (): boolean => {
+      const found = leases.ride(client('a'), id);
+      found?.keep();
+      return found !== undefined;
+    };
+    nowMs += 10 * minute - 1;
+    expect(rode()).toBe(true);
+    expect(leases.list()).toHaveLength(1);
+    nowMs += 10 * minute - 1;
+    expect(leases.list()).toHaveLength(1);
+    nowMs += 1;
+    expect(leases.list()).toEqual([]);
+    nowMs -= 1;
+    expect([rode(), rode(), rode()]).toEqual([true, true, false]);
+    // It is forgotten with that, so it is ended by nobody any more.
+    expect(leases.list()).toEqual([]);
+    give(client('b'));
+    nowMs += 10 * minute;
+    expect(leases.find(client('b'))).toBeUndefined();
+  });
+
+  it('tells until the end of its hour, and not in its last moment', () => {
+    const long = twoFactorSchema.parse({ lease: { ttl: '1h', max: '1h' } }).lease;
+    const leases = new Leases({
+      settings: long,
+      state: buildMemoryState(),
+      clock: { now: () => nowMs, monotonic: () => nowMs },
+      countRiders: () => 0,
+    });
+    leases.offer(client('a'), 'totp')?.keep();
+    nowMs += 30 * minute;
+    leases.ride(client('a'), leases.list()[0]?.id ?? '')?.keep();
+    nowMs += 30 * minute - 1;
+    expect(leases.list()).toHaveLength(1);
+    nowMs += 1;
+    expect(leases.list()).toEqual([]);
+  });
+
+  it('holds so many; those that are over go first, then the oldest', () => {
+    const { leases, give } = build();
+    const oldest = give(client('oldest'));
+    give(client('over'));
+    nowMs += 9 * minute;
+    leases.ride(client('oldest'), oldest)?.keep();
+    for (let number = 2; number < leasesMax; number += 1) give(client(`${number}`));
+    nowMs += minute;
+    expect(leases.find(client('oldest'))?.id).toBe(oldest);
+    give(client('one more'));
+    expect(leases.list()).toHaveLength(leasesMax);
+    expect(leases.find(client('oldest'))?.id).toBe(oldest);
+    give(client('and one'));
+    expect(leases.list()).toHaveLength(leasesMax);
+    expect(leases.find(client('oldest'))).toBeUndefined();
+    expect(leases.find(client('2'))).toBeDefined();
+  });
+
+  it('ends one, a user’s, or those of whom it is asked, in the state as well', async () => {
+    const { leases, state } = build();
+    const add = async (binding: LeaseBinding): Promise<string> => {
+      const offered = leases.offer(binding, 'totp');
+      await state.commit(offered?.changes ?? []);
+      offered?.keep();
+      return offered?.id ?? '';
+    };
+    const first = await add(client('first'));
+    await add(client('second'));
+    await add(client('third', { node: 'dmz2' }));
+    await add(client('bob’s', { username: 'bob' }));
+    const left = async (): Promise<string[]> => {
+      const stored = (await state.read('leases')).map(({ agent }) => agent);
+      expect(leases.list().map(({ agent }) => agent)).toEqual(stored);
+      return stored;
+    };
+    expect(await leases.end(first)).toBe(true);
+    expect(await leases.end(first)).toBe(false);
+    expect(await left()).toEqual(['second', 'third', 'bob’s']);
+    await leases.endWhere(({ node }) => node === 'dmz2');
+    expect(await left()).toEqual(['second', 'bob’s']);
+    await leases.endAllOf('alice');
+    expect(await left()).toEqual(['bob’s']);
+  });
+
+  it('S-01: switched off it ends what there was before', async () => {
+    const here = await rig.restart({ twoFactor: { lease: 'off' } });
+    expect(await here.begin('alice', sftp)).toMatchObject({ next: 'code' });
+    expect(await here.state.read('leases')).toEqual([]);
+    here.close();
+  });
+});
+
 describe('trusted networks', () => {
   const trusted = { trusted_networks: [{ cidr: '203.0.113.0/24', nodes: ['dmz1'] }] };
 
@@ -232,5 +401,85 @@ describe('remembered devices', () => {
     const off = await here.restart({ twoFactor: {} });
     expect(await off.begin('alice', { device: value })).toMatchObject({ next: 'code' });
     off.close();
+  });
+
+  describe('by themselves', () => {
+    const facts = { username: 'alice', node: 'dmz1', credential: 'password:x', agent: 'Firefox' };
+    const lifeMs = 30 * 24 * 60 * minute;
+    let nowMs: number;
+    const build = () => {
+      nowMs = startMs;
+      const state = buildMemoryState();
+      const devices = new Devices({
+        lifeMs,
+        state,
+        clock: { now: () => nowMs, monotonic: () => nowMs },
+        random: randomBytes,
+      });
+      const add = async (): Promise<string> => {
+        const made = await devices.remember(facts);
+        await state.commit(made?.changes ?? []);
+        expect(made?.cookie.maxAgeMs).toBe(lifeMs);
+        return made?.cookie.value ?? '';
+      };
+      return { devices, state, add };
+    };
+
+    it('S-01: are known to their user, node and credential, until their life is over', async () => {
+      const { devices, add } = build();
+      const value = await add();
+      expect(value).toMatch(/^[\w-]{86}$/);
+      const kind = async (change = {}) => (await devices.find(value, { ...facts, ...change })).kind;
+      expect(await kind()).toBe('known');
+      for (const change of [{ username: 'bob' }, { node: 'dmz2' }, { credential: 'password:y' }])
+        expect(await kind(change)).toBe('unknown');
+      nowMs += lifeMs - 1;
+      expect(await kind()).toBe('known');
+      nowMs += 1;
+      expect(await kind()).toBe('unknown');
+    });
+
+    it('S-01: the id with another value is a copy at once; the value before is one ten seconds later', async () => {
+      const { devices, state, add } = build();
+      const value = await add();
+      const kind = async (one: string) => (await devices.find(one, facts)).kind;
+      expect(await kind(value.slice(0, 43) + 'A'.repeat(43))).toBe('copied');
+      const found = await devices.find(value, facts);
+      if (found.kind !== 'known') throw new Error(found.kind);
+      const { changes, cookie } = devices.rotate({ id: found.device.id, valueHash: found.valueHash });
+      await state.commit(changes);
+      expect(cookie.maxAgeMs).toBe(lifeMs);
+      expect(await kind(cookie.value)).toBe('known');
+      nowMs += 9_999;
+      expect([await kind(value), await kind(value.slice(0, 43) + 'A'.repeat(43))]).toEqual([
+        'unknown',
+        'copied',
+      ]);
+      nowMs += 1;
+      expect(await kind(value)).toBe('copied');
+      // What never was a cookie of anybody.
+      expect(await kind('A'.repeat(86))).toBe('unknown');
+    });
+
+    it('a user has sixteen; the one remembered first makes room for one more', async () => {
+      const { state, add } = build();
+      const ids = async () => (await state.read('devices', { user: 'alice' })).map(({ id }) => id);
+      const values = [];
+      // Not in the order in which they are found again.
+      for (let number = 0; number < devicesPerUserMax; number += 1) {
+        nowMs = startMs - number * 1_000;
+        values.push((await add()).slice(0, 43));
+      }
+      expect(await ids()).toEqual(values);
+      nowMs = startMs + 1;
+      const newest = (await add()).slice(0, 43);
+      expect(await ids()).toEqual([...values.slice(0, -1), newest]);
+    });
+
+    it('are remembered where it is switched on only', async () => {
+      const answer = { code: rig.code('alice', 1), rememberDevice: true };
+      expect(await rig.answer(await rig.begin('alice'), answer)).not.toHaveProperty('device');
+      expect(await rig.state.read('devices', { user: 'alice' })).toEqual([]);
+    });
   });
 });

@@ -1,11 +1,18 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { sessionKey } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
-import type { Sessions } from '#main-agent/sessions/sessions.ts';
+import { passwordCredential } from '#main-agent/sessions/credential.ts';
+import { sessionsMax, sessionsPerUserMax, touchIntervalMs } from '#main-agent/login/limits.ts';
+import { Sessions } from '#main-agent/sessions/sessions.ts';
+import type { StoredSession } from '#main-agent/state/state-store.ts';
+import { buildMemoryState } from '#test/harness/memory-state.ts';
+import { buildMemoryUsers } from '#test/harness/memory-users.ts';
+import { buildRecordedLog } from '#test/main-agent/notify/recorded-log.ts';
 import {
   buildRig,
   buildUser,
   cheapHash,
+  passwordHash,
   refusal,
   settle,
   startMs,
@@ -394,5 +401,292 @@ describe('sessions', () => {
     await rig.change('frank', withFactor({ requiredOn: ['https'], requiredFrom: { date: '2027-01-15' } }));
     const result = await rig.answer(await rig.begin('frank'));
     expect(result).toMatchObject({ view: { notice: expect.stringContaining('2027-01-15') as string } });
+  });
+});
+
+describe('the registry of sessions', () => {
+  type Facts = Parameters<Sessions['prepare']>[0];
+  const hour = 60 * minute;
+  const clock = { wall: 0, steady: 0 };
+  const pass = (ms: number): void => {
+    clock.wall += ms;
+    clock.steady += ms;
+  };
+  const open: Sessions[] = [];
+  beforeEach(() => {
+    clock.wall = startMs;
+    clock.steady = 1_000;
+  });
+  afterEach(() => {
+    for (const sessions of open.splice(0)) sessions.close();
+  });
+
+  /** Of alice and bob, with what their nodes are told. */
+  function build(state = buildMemoryState()) {
+    const users = buildMemoryUsers();
+    for (const name of ['alice', 'bob']) users.put(buildUser(name));
+    const told: string[] = [];
+    const logged = buildRecordedLog();
+    const limits = { idleMs: 15 * minute, maxMs: 12 * hour };
+    const sessions = new Sessions({
+      state,
+      users,
+      limits: { https: limits, sftp: limits },
+      mayLiveWithoutFactor: async () => true,
+      tellEnded: (node, key, reason) => void told.push(`${node} ${key} ${reason}`),
+      clock: { now: () => clock.wall, monotonic: () => clock.steady },
+      log: logged.log,
+    });
+    open.push(sessions);
+    const facts = (change: Partial<Facts> = {}): Facts => ({
+      username: 'alice',
+      node: 'dmz1',
+      worker: 0,
+      protocol: 'https',
+      state: 'signed-in',
+      method: 'totp',
+      clientIp: '203.0.113.9',
+      agent: 'test',
+      credential: passwordCredential(passwordHash.expose()),
+      ...change,
+    });
+    const add = async (change: Partial<Facts> = {}, sessionsMaxOfUser?: number) => {
+      const prepared = sessions.prepare(facts(change), { sessionsMax: sessionsMaxOfUser });
+      await state.commit([prepared.change]);
+      const session = prepared.open();
+      return { id: prepared.id, key: session.key, session };
+    };
+    return { sessions, users, state, told, facts, add, lines: logged.lines };
+  }
+
+  it('has room for so many in all, those about to be opened among them, and for one more when one is not', async () => {
+    const { sessions, facts, add } = build();
+    await add();
+    const prepared = Array.from({ length: sessionsMax - 1 }, () => sessions.prepare(facts()));
+    expect(() => sessions.prepare(facts())).toThrow('More people are signed in than can be served');
+    prepared[0]?.cancel();
+    expect(() => sessions.prepare(facts()).cancel()).not.toThrow();
+  });
+
+  it('gives a user whose file says nothing so many at once over SFTP, those about to be opened among them', () => {
+    const { sessions, facts } = build();
+    for (let number = 0; number < sessionsPerUserMax; number += 1)
+      sessions.prepare(facts({ protocol: 'sftp' }));
+    expect(() => sessions.prepare(facts({ protocol: 'sftp' }))).toThrow('As many of your SFTP sessions');
+    expect(() => sessions.prepare(facts({ protocol: 'sftp', username: 'bob' }))).not.toThrow();
+  });
+
+  it('makes room on the web only, of the same user only, and only where there are too many', async () => {
+    const { sessions, add } = build();
+    const bobs = await add({ username: 'bob' });
+    const opened = [];
+    for (let number = 0; number < 4; number += 1) {
+      pass(1_000);
+      opened.push(await add({}, 5));
+    }
+    expect(sessions.list()).toHaveLength(5);
+    opened.push(await add({}, 5));
+    expect(sessions.list()).toHaveLength(6);
+    await add({ protocol: 'sftp' }, 5);
+    expect(opened.filter(({ session }) => session.ended.aborted)).toEqual([]);
+    pass(1_000);
+    await add({}, 5);
+    expect(opened.map(({ session }) => session.ended.aborted)).toEqual([true, false, false, false, false]);
+    expect(bobs.session.ended.aborted).toBe(false);
+  });
+
+  it('tells the old id of a renewed session late and once, so that the new one is there before', async () => {
+    const { sessions, facts, add, told } = build();
+    const { key, session } = await add();
+    sessions.prepare(facts(), { instead: session }).open();
+    expect(session.ended.aborted).toBe(true);
+    expect(told).toEqual([]);
+    await sessions.sweep();
+    await sessions.sweep();
+    expect(told).toEqual([`dmz1 ${key} renewed`]);
+  });
+
+  it('S-14: one that takes the place of a session that ended meanwhile ends as it begins', async () => {
+    const { sessions, facts, add } = build();
+    const { key, session } = await add();
+    const prepared = sessions.prepare(facts(), { instead: session });
+    await sessions.end(key, 'kicked');
+    expect(prepared.open().ended.aborted).toBe(true);
+    expect(sessions.list()).toEqual([]);
+  });
+
+  it('S-14: an end reaches what is about to be opened where it is meant, and nothing else', async () => {
+    const { sessions, facts } = build();
+    const [alices, bobs] = [sessions.prepare(facts()), sessions.prepare(facts({ username: 'bob' }))];
+    expect(await sessions.endAllOf('bob', 'kicked')).toBe(0);
+    expect(alices.open().ended.aborted).toBe(false);
+    expect(bobs.open().ended.aborted).toBe(true);
+  });
+
+  it('ends what is of a node, of a worker’s connections, of a user’s way in, and says how many', async () => {
+    const { sessions, add } = build();
+    const kinds: Record<string, Partial<Facts>> = {
+      web: {},
+      sftp: { protocol: 'sftp' },
+      'other worker': { protocol: 'sftp', worker: 1 },
+      'other node': { protocol: 'sftp', node: 'dmz2' },
+      none: { method: 'none' },
+      'this one': { method: 'none' },
+      'bob’s': { method: 'none', username: 'bob' },
+    };
+    const opened = new Map<string, Awaited<ReturnType<typeof add>>>();
+    for (const [name, change] of Object.entries(kinds)) opened.set(name, await add(change));
+    const live = (): string[] =>
+      [...opened].filter(([, { session }]) => !session.ended.aborted).map(([name]) => name);
+    await sessions.endWhereMethod('alice', new Set(['none']), 'required', opened.get('this one')?.key);
+    expect(live()).toEqual(['web', 'sftp', 'other worker', 'other node', 'this one', 'bob’s']);
+    expect(await sessions.endConnectionsOf('dmz1', 0, 'restart')).toBe(1);
+    expect(live()).toEqual(['web', 'other worker', 'other node', 'this one', 'bob’s']);
+    expect(await sessions.endAllOf('alice', 'kicked', opened.get('web')?.key)).toBe(3);
+    expect(live()).toEqual(['web', 'bob’s']);
+    expect(await sessions.endNode('dmz2', 'revoked')).toBe(0);
+    expect(await sessions.endNode('dmz1', 'revoked')).toBe(2);
+    expect(live()).toEqual([]);
+  });
+
+  it('says of an end whether there was one, and writes it down once', async () => {
+    const { sessions, add, state } = build();
+    const { key } = await add();
+    expect(await sessions.end(key, 'signed out')).toBe(true);
+    expect(await sessions.end(key, 'signed out')).toBe(false);
+    expect(state.audit).toMatchObject([{ event: 'session.ended', sessionKey: key, rule: 'signed out' }]);
+  });
+
+  it('knows how long a session still has, and nothing of one that is not there', async () => {
+    const { sessions, add } = build();
+    const { key } = await add();
+    pass(hour);
+    expect(sessions.timesOf(key)).toEqual({ idleMs: 15 * minute, leftMs: 11 * hour });
+    pass(12 * hour);
+    expect(sessions.timesOf(key)).toEqual({ idleMs: 15 * minute, leftMs: 0 });
+    await sessions.sweep();
+    expect(sessions.timesOf(key)).toEqual({ idleMs: 0, leftMs: 0 });
+  });
+
+  it('S-14: judges the sessions of whom it is asked about, and ends them with the reason', async () => {
+    const { sessions, users, add, told } = build();
+    const [alices, bobs] = [await add(), await add({ username: 'bob' })];
+    // Not told of: as a file that is read while it is looked at.
+    (users.find('alice') as { status: string }).status = 'disabled';
+    (users.find('bob') as { status: string }).status = 'disabled';
+    pass(minute);
+    await sessions.rejudge('alice');
+    expect([alices.session.ended.aborted, bobs.session.ended.aborted]).toEqual([true, false]);
+    expect(told).toEqual([`dmz1 ${alices.key} status is disabled`]);
+  });
+
+  it('S-14: one that is used after its end is none, and is ended by that', async () => {
+    const { sessions, add } = build();
+    const { id, session } = await add();
+    pass(15 * minute);
+    expect(() => sessions.require(id, at('dmz1', 0))).toThrow('signed out');
+    expect(session.ended.aborted).toBe(true);
+  });
+
+  it('a user who is gone is nobody’s, also for what still holds the session', async () => {
+    const { users, add } = build();
+    const { session } = await add();
+    expect(session.user().username).toBe('alice');
+    users.remove('alice');
+    expect(() => session.user()).toThrow('signed out');
+  });
+
+  it('writes down once a minute of use when a session was used last', async () => {
+    const { sessions, add, state } = build();
+    const { id, key } = await add();
+    const written = async (): Promise<number | undefined> => {
+      await sessions.sweep();
+      return (await state.read('sessions')).find((one) => one.key === key)?.usedAtMs;
+    };
+    const useAfter = (ms: number): void => {
+      pass(ms);
+      sessions.require(id, at('dmz1', 0));
+    };
+    useAfter(touchIntervalMs - 1);
+    expect(await written()).toBe(startMs);
+    useAfter(1);
+    pass(5_000);
+    expect(await written()).toBe(startMs + touchIntervalMs);
+    useAfter(touchIntervalMs - 5_001);
+    expect(await written()).toBe(startMs + touchIntervalMs);
+    const touches: unknown[] = [];
+    state.beforeCommit = (changes) => void touches.push(...changes);
+    useAfter(1);
+    expect(await written()).toBe(startMs + 2 * touchIntervalMs);
+    await sessions.sweep();
+    expect(touches).toEqual([{ kind: 'touch-session', key, usedAtMs: startMs + 2 * touchIntervalMs }]);
+  });
+
+  it('S-14: takes over over a restart how long each was idle, and one that is over not at all', async () => {
+    const { facts, state } = build();
+    const times = { openedAtMs: startMs - hour, usedAtMs: startMs - 10 * minute };
+    const store = (key: string, change: Partial<StoredSession>) =>
+      state.commit([
+        {
+          kind: 'open-session',
+          session: { ...facts(), key, ...times, expiresAtMs: startMs + hour, ...change },
+        },
+      ]);
+    await store('live', {});
+    await store('of a clock that went back', { usedAtMs: startMs + hour });
+    await store('over', { expiresAtMs: startMs });
+    await store('idle', { usedAtMs: startMs - 15 * minute });
+    const { sessions, told } = build(state);
+    await sessions.start();
+    const live = (): string[] => sessions.list().map(({ key }) => key);
+    expect(live()).toEqual(['live', 'of a clock that went back']);
+    expect(told).toEqual(['dmz1 idle idle']);
+    pass(5 * minute - 1);
+    await sessions.sweep();
+    expect(live()).toEqual(['live', 'of a clock that went back']);
+    pass(1);
+    await sessions.sweep();
+    expect(live()).toEqual(['of a clock that went back']);
+    pass(10 * minute);
+    await sessions.sweep();
+    expect(live()).toEqual([]);
+  });
+
+  it('S-14: looks every second by itself, keeps no process alive for it, and stops when it is closed', async () => {
+    vi.useFakeTimers();
+    try {
+      const timers = vi.spyOn(globalThis, 'setInterval');
+      const { sessions, users, add, lines, state } = build();
+      const [timer] = timers.mock.results.map(({ value }) => value as NodeJS.Timeout);
+      expect(timer?.hasRef()).toBe(false);
+      const { session } = await add();
+      pass(15 * minute);
+      await vi.advanceTimersByTimeAsync(1_000);
+      expect(session.ended.aborted).toBe(true);
+      const second = await add();
+      state.beforeCommit = () => Promise.reject(new Error('disk full'));
+      pass(15 * minute);
+      await vi.advanceTimersByTimeAsync(1_000);
+      expect(second.session.ended.aborted).toBe(true);
+      expect(lines.join('')).toContain('session sweep failed');
+      expect(lines.join('')).toContain('the end of a session is not written yet');
+      state.beforeCommit = undefined;
+      const third = await add();
+      sessions.close();
+      expect(vi.getTimerCount()).toBe(0);
+      users.put(buildUser('alice', { status: 'disabled' }));
+      await vi.advanceTimersByTimeAsync(0);
+      expect(third.session.ended.aborted).toBe(false);
+    } finally {
+      vi.restoreAllMocks();
+      vi.useRealTimers();
+    }
+  });
+
+  it('a confined session is no session without a factor: a change of its user’s file leaves it', async () => {
+    await rig.change('frank', withFactor({ forceSetup: true }));
+    const id = await signIn();
+    await rig.change('frank', { displayName: 'Franklin' });
+    expect(rig.login.sessions.require(id, at('dmz1', 0)).state).toBe('setup-required');
   });
 });
