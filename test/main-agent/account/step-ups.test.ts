@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { StepUps } from '#main-agent/account/step-ups.ts';
-import { stepUpLifeMs, stepUpsMax } from '#main-agent/login/limits.ts';
+import { stepUpLifeMs, stepUpsMax } from '#main-agent/account/limits.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
 
 describe('step-ups', () => {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { twoFactorSchema } from '#main-agent/config-two-factor.ts';
 import { Devices } from '#main-agent/sessions/devices.ts';
 import { Leases, type LeaseBinding } from '#main-agent/sessions/leases.ts';
-import { devicesPerUserMax, leasesMax } from '#main-agent/login/limits.ts';
+import { devicesPerUserMax, leasesMax } from '#main-agent/sessions/limits.ts';
 import { Secret } from '#shared/secret.ts';
 import { buildMemoryState } from '#test/harness/memory-state.ts';
 import {

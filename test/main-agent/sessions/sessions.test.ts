@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { sessionKey } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
 import { passwordCredential } from '#main-agent/sessions/credential.ts';
-import { sessionsMax, sessionsPerUserMax, touchIntervalMs } from '#main-agent/login/limits.ts';
+import { sessionsMax, sessionsPerUserMax, touchIntervalMs } from '#main-agent/sessions/limits.ts';
 import { Sessions } from '#main-agent/sessions/sessions.ts';
 import type { StoredSession } from '#main-agent/state/state-store.ts';
 import { buildMemoryState } from '#test/harness/memory-state.ts';
