@@ -94,6 +94,9 @@ while (tests.length > 0 && runs < 300) {
   for (const step of steps.slice(-1))
     if (step.kind === 'spoiled') begun.set(step.file, (begun.get(step.file) ?? 0) + 1);
   const left = tests.filter((one) => !done.has(one.file) && (begun.get(one.file) ?? 0) <= 8);
+  for (const one of tests)
+    if (!done.has(one.file) && !left.includes(one))
+      process.stderr.write(`given up: ${one.file} (begun too often)\n`);
   if (isWhole && left.length === tests.length && !steps.some((step) => step.kind === 'spoiled')) {
     process.stderr.write('nothing ran\n');
     break;

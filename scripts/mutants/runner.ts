@@ -77,6 +77,8 @@ export default class MutantRunner extends TestRunner {
       noteStep({ kind: 'try', mutant: active, test: this.#name(test) });
       if (!this.#isNear) this.#count(active);
     }
+    // A test ends when all it expected of promises is settled, and what hung the last time never is.
+    test.promises = [];
     this.#isHung = false;
     this.#startedMs = now();
   }
