@@ -1,5 +1,5 @@
 import type { NodeLink } from '#main-agent/link/handlers.ts';
-import type { Change } from '#main-agent/state/state-store.ts';
+import { codeScope, type Change } from '#main-agent/state/state-store.ts';
 import { purposeOf } from '#shared/assertion/account-change.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Asker } from '#shared/link/asker.ts';
@@ -8,7 +8,7 @@ import type { Method, StepUpPurpose } from '#shared/login.ts';
 import { Secret } from '#shared/secret.ts';
 import type { CodeCheck, RightCode, TryAgain } from '#main-agent/login/code-check.ts';
 import { passwordScope, wrongPassword } from '#main-agent/login/first-factor.ts';
-import { buildRecord, buildRefusal, codeScope, type LoginParts } from '#main-agent/login/login-parts.ts';
+import { buildRecord, buildRefusal, type LoginParts } from '#main-agent/login/login-parts.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
 import { stepUpPasswordsMax, stepUpWindowMs } from './limits.ts';
 

@@ -15,7 +15,7 @@ import {
 import { doorProblem, doorSteps } from './explain-doors.ts';
 import { throttleScopes } from '#main-agent/login/first-factor.ts';
 import { assertionIdsMax, challengesMax, disableAfterInARow } from '#main-agent/login/limits.ts';
-import { codeScope, type LoginParts } from '#main-agent/login/login-parts.ts';
+import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import type { Protocol } from '#shared/login.ts';
 import { sessionsMax, sessionsPerUserMax } from '#main-agent/sessions/limits.ts';
 
@@ -99,9 +99,8 @@ export function buildLoginExplainer(parts: LoginParts, facts: ExplainedFacts): L
         load: loadSteps(parts, question),
       };
       if (user === undefined) return explainLogin({ ...asked, user });
-      const [status, failures, origins] = await Promise.all([
+      const [status, origins] = await Promise.all([
         vault.status(user.username),
-        state.read('failures', { scope: codeScope(user.username), nowMs }),
         facts.originsOf(user.username),
       ]);
       return explainLogin({
@@ -126,8 +125,8 @@ export function buildLoginExplainer(parts: LoginParts, facts: ExplainedFacts): L
           transport,
           problem: facts.findDeliveryProblem(transport),
         })),
-        lockedUntilMs: failures.lockedUntilMs,
-        isDisabled: failures.inARow >= disableAfterInARow,
+        lockedUntilMs: status.wrongCodes.lockedUntilMs,
+        isDisabled: status.wrongCodes.inARow >= disableAfterInARow,
         resendInMs: delivered.waitMs(user.username),
         trustedNetwork: findTrustedNetwork(parts, question),
         leases: parts.leases
@@ -175,13 +174,9 @@ async function listThrottles(
 ): Promise<string[]> {
   const nowMs = clock.now();
   const scopes = throttleScopes(user, ip, node, isKnownPlace);
-  const found = await Promise.all(
-    scopes.map(async ({ of, scope }) => ({
-      of,
-      untilMs: (await state.read('failures', { scope, nowMs })).lockedUntilMs ?? 0,
-    })),
-  );
-  return found
+  const locks = await state.read('locks', { scopes: scopes.map(({ scope }) => scope) });
+  return scopes
+    .map(({ of }, index) => ({ of, untilMs: locks[index] ?? 0 }))
     .filter(({ untilMs }) => untilMs > nowMs)
     .map(({ of, untilMs }) => `${of} throttled until ${new Date(untilMs).toISOString()}`);
 }

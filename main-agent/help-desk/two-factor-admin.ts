@@ -1,4 +1,4 @@
-import type { Change } from '#main-agent/state/state-store.ts';
+import { codeScope, type Change } from '#main-agent/state/state-store.ts';
 import { bypassTtlMaxMs } from '#main-agent/two-factor/limits.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -6,7 +6,7 @@ import { isFactorRequired } from '#main-agent/sessions/account-rules.ts';
 import { findLockOut, type LockOut } from './lock-out.ts';
 import { passwordScope } from '#main-agent/login/first-factor.ts';
 import { importSecret, type TwoFactorImport, type TwoFactorImportOutcome } from './two-factor-import.ts';
-import { buildRecord, codeScope, notifyUser, type LoginParts } from '#main-agent/login/login-parts.ts';
+import { buildRecord, notifyUser, type LoginParts } from '#main-agent/login/login-parts.ts';
 import type { AdminReason } from '#main-agent/administrator.ts';
 import type { OrphanedName } from '#main-agent/users/departures.ts';
 import type { Protocol } from '#shared/login.ts';
@@ -90,14 +90,11 @@ export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
   return {
     async status(username): Promise<TwoFactorReport> {
       const user = requireUser(username);
-      const [status, failures] = await Promise.all([
-        vault.status(username),
-        state.read('failures', { scope: codeScope(username), nowMs: clock.now() }),
-      ]);
+      const status = await vault.status(username);
       const nowMs = clock.now();
       const times = { nowMs, firstLoginAtMs: status.firstLoginAtMs };
       const { problem, confirmedAt, via, bypass } = status;
-      const lockedUntilMs = failures.lockedUntilMs ?? 0;
+      const { inARow, lockedUntilMs = 0 } = status.wrongCodes;
       return {
         state: status.state,
         ...(problem === undefined ? {} : { problem }),
@@ -105,7 +102,7 @@ export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
         ...(via === undefined ? {} : { via }),
         requiredOn: user.protocols.filter((one) => isFactorRequired(user, status.requiredOn, one, times)),
         recoveryCodesLeft: status.recoveryCodesLeft,
-        failures: failures.inARow,
+        failures: inARow,
         ...(lockedUntilMs > nowMs ? { lockedUntilMs } : {}),
         ...(bypass === undefined ? {} : { bypassExpiresAtMs: bypass.expiresAtMs }),
         ...findLockOut(parts, user, status),

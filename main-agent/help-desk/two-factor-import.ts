@@ -1,6 +1,7 @@
+import { codeScope } from '#main-agent/state/state-store.ts';
 import { parseImportedSecret } from '#main-agent/two-factor/imported-secret.ts';
 import { stepAt } from '#main-agent/two-factor/totp.ts';
-import { buildRecord, codeScope, notifyUser, type LoginParts } from '#main-agent/login/login-parts.ts';
+import { buildRecord, notifyUser, type LoginParts } from '#main-agent/login/login-parts.ts';
 import type { AdminReason } from '#main-agent/administrator.ts';
 import type { Secret } from '#shared/secret.ts';
 

@@ -1,5 +1,5 @@
 import type { NodeLink } from '#main-agent/link/handlers.ts';
-import type { Change } from '#main-agent/state/state-store.ts';
+import { codeScope, type Change } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Asker } from '#shared/link/asker.ts';
@@ -10,7 +10,7 @@ import { ChallengeCheck } from './challenge-check.ts';
 import type { Challenge } from './challenges.ts';
 import type { CodeCheck } from './code-check.ts';
 import { bypassSessionMaxMs } from './limits.ts';
-import { buildRecord, buildRefusal, codeScope, notifyUser, type LoginParts } from './login-parts.ts';
+import { buildRecord, buildRefusal, notifyUser, type LoginParts } from './login-parts.ts';
 import { endGone, Passages, type Passage } from './passage.ts';
 import type { PreparedSession } from '#main-agent/sessions/sessions.ts';
 import { viewSession } from '#main-agent/sessions/session-view.ts';

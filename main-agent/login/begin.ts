@@ -12,7 +12,7 @@ import type { Challenge, ChallengeNext, WaiverUse } from './challenges.ts';
 import { viewChallenge } from './challenge-view.ts';
 import { FirstFactor, type FirstFactorProven } from './first-factor.ts';
 import { challengeLifeMs } from './limits.ts';
-import { buildRecord, codeScope, notifyUser, type LoginParts } from './login-parts.ts';
+import { buildRecord, notifyUser, type LoginParts } from './login-parts.ts';
 import { nextOf } from './next-step.ts';
 import { isWaivable, type Decision } from './policy.ts';
 
@@ -41,7 +41,7 @@ export class LoginStart {
     if (decision.outcome === 'refuse') throw await this.#firstFactor.refuse(params, link, decision.rule);
 
     const next = await this.#findNext(params, link, proven, decision, status);
-    const isLocked = await this.#isCodeLocked(user.username);
+    const isLocked = (status.wrongCodes.lockedUntilMs ?? 0) > clock.now();
     const lifeMs =
       next.kind === 'code' && next.recipient !== undefined
         ? await this.#deliver(params, link, next.recipient, isLocked)
@@ -133,14 +133,6 @@ export class LoginStart {
       notifyUser(this.#parts, user, 'device-copied', { node: link.node, clientIp: params.client.ip });
     }
     return undefined;
-  }
-
-  async #isCodeLocked(username: string): Promise<boolean> {
-    const failures = await this.#parts.state.read('failures', {
-      scope: codeScope(username),
-      nowMs: this.#parts.clock.now(),
-    });
-    return (failures.lockedUntilMs ?? 0) > this.#parts.clock.now();
   }
 
   /** Has a code sent unless one lives, or none could be used. How long the challenge may live. */

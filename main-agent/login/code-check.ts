@@ -1,14 +1,14 @@
-import type { Change } from '#main-agent/state/state-store.ts';
+import { codeScope, type Change } from '#main-agent/state/state-store.ts';
 import { describeSuspicion } from '#main-agent/two-factor/drift-watch.ts';
 import { driftAgreementSteps } from '#main-agent/two-factor/limits.ts';
 import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';
-import type { VaultCodeKind } from '#main-agent/vault/vault.ts';
+import type { CodeVerdict, VaultCodeKind } from '#main-agent/vault/vault.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { AgainReason, CodeMethod } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { Challenge, ChallengeNext } from './challenges.ts';
 import { disableAfterInARow, lockMaxMs, tellUserAfterInARow } from './limits.ts';
-import { buildRecord, buildRefusal, codeScope, notifyUser, type LoginParts } from './login-parts.ts';
+import { buildRecord, buildRefusal, notifyUser, type LoginParts } from './login-parts.ts';
 
 /**
  * One answer to "which code?": what it is, and what a wrong one costs. Failures are counted per user over every
@@ -80,25 +80,24 @@ export class CodeCheck {
     checkDelivered: () => Promise<RightCode | TryAgain | More | undefined>,
   ): Promise<RightCode | TryAgain | More> {
     return this.#turns.run(attempt.username, async () => {
-      const { clock, state } = this.#parts;
-      const failures = await state.read('failures', {
-        scope: codeScope(attempt.username),
-        nowMs: clock.now(),
-      });
-      const lockedMs = (failures.lockedUntilMs ?? 0) - clock.now();
-      const isDisabled = failures.inARow >= disableAfterInARow;
-      if (lockedMs > 0 || isDisabled)
-        return this.#checkLocked(attempt, kinds, code, isDisabled ? 'disabled' : lockedMs);
-      return (await checkDelivered()) ?? this.#verify(attempt, kinds, code);
+      const { clock, vault } = this.#parts;
+      // In the turn: what an answer before this one spent or counted is seen.
+      const factor = await vault.load(attempt.username);
+      const { inARow, lockedUntilMs = 0 } = factor.status.wrongCodes;
+      const lockedMs = lockedUntilMs - clock.now();
+      const isDisabled = inARow >= disableAfterInARow;
+      if (lockedMs > 0 || isDisabled) {
+        const verdict = factor.verify(
+          code,
+          kinds.filter((kind) => kind === 'bypass'),
+        );
+        return this.#checkLocked(attempt, verdict, isDisabled ? 'disabled' : lockedMs);
+      }
+      return (await checkDelivered()) ?? this.#judge(attempt, code, factor.verify(code, kinds));
     });
   }
 
-  async #verify(
-    record: CodeAttempt,
-    kinds: readonly VaultCodeKind[],
-    code: Secret,
-  ): Promise<RightCode | TryAgain> {
-    const verdict = await this.#parts.vault.verify(record.username, code, kinds);
+  async #judge(record: CodeAttempt, code: Secret, verdict: CodeVerdict): Promise<RightCode | TryAgain> {
     if (verdict.kind !== 'drifted') record.drift = undefined;
     switch (verdict.kind) {
       case 'right':
@@ -161,13 +160,10 @@ export class CodeCheck {
   /** A locked factor is not asked for anything, so guessing goes nowhere; an admin's bypass code works. */
   async #checkLocked(
     record: CodeAttempt,
-    kinds: readonly VaultCodeKind[],
-    code: Secret,
+    verdict: CodeVerdict,
     locked: 'disabled' | number,
   ): Promise<RightCode> {
-    const { challenges, state, vault } = this.#parts;
-    const working = kinds.filter((kind) => kind === 'bypass');
-    const verdict = await vault.verify(record.username, code, working);
+    const { challenges, state } = this.#parts;
     if (verdict.kind === 'right') {
       const { method, evidence, reEnrol } = verdict;
       return { outcome: 'right', method, evidence, reEnrol, spent: () => undefined };

@@ -209,13 +209,12 @@ export class FirstFactor {
   async #findLimits(scopes: readonly ThrottleScope[]): Promise<readonly Limit[]> {
     const { clock, config, state } = this.#parts;
     const nowMs = clock.now();
-    const found = await Promise.all(
-      scopes.map(async (one) => ({
-        ...one,
-        everyMs: one.node === undefined ? config.bans.thenOnePerMs : nodeThenOnePerMs,
-        untilMs: (await state.read('failures', { scope: one.scope, nowMs })).lockedUntilMs ?? 0,
-      })),
-    );
+    const locks = await state.read('locks', { scopes: scopes.map(({ scope }) => scope) });
+    const found = scopes.map((one, index) => ({
+      ...one,
+      everyMs: one.node === undefined ? config.bans.thenOnePerMs : nodeThenOnePerMs,
+      untilMs: locks[index] ?? 0,
+    }));
     const limits = found.filter(({ untilMs }) => untilMs > nowMs);
     for (const { node, scope, untilMs } of limits) if (node !== undefined) this.#alarm(node, scope, untilMs);
     return limits;

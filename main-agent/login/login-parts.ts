@@ -92,7 +92,3 @@ export function notifyUser(
     ...facts,
   });
 }
-
-export function codeScope(username: string): string {
-  return `code:${username}`;
-}

@@ -75,6 +75,7 @@ function possibleStatuses(user: EffectiveUser, nowMs: number): FactorStatus[] {
             recoveryCodesLeft: state === 'enrolled' ? 1 : 0,
             firstLoginAtMs,
             bypass,
+            wrongCodes: { inARow: 0, lockedUntilMs: undefined },
           });
         }
       }

@@ -4,7 +4,7 @@ import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import { stepAt, type TotpSettings } from '#main-agent/two-factor/totp.ts';
 import type { AccountNotice } from '#main-agent/two-factor/code-delivery.ts';
 import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
-import { recoveryId } from '#main-agent/vault/local-vault.ts';
+import { recoveryId } from '#main-agent/vault/stored-factors.ts';
 import { makeUlid, timeOf } from '#main-agent/vault/ulid.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';

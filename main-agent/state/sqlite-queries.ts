@@ -14,13 +14,14 @@ import {
   keepRemindersMs,
 } from './limits.ts';
 import type { KeptList, KeptLists } from './kept-records.ts';
-import type {
-  Queries,
-  StoredAccountChange,
-  StoredDeliveredCode,
-  StoredDevice,
-  StoredLease,
-  StoredSession,
+import {
+  codeScope,
+  type Queries,
+  type StoredAccountChange,
+  type StoredDeliveredCode,
+  type StoredDevice,
+  type StoredLease,
+  type StoredSession,
 } from './state-store.ts';
 
 /** The reads. They run in the writer thread, in order with the commits, so each sees all before it. */
@@ -84,6 +85,10 @@ export function buildQueries(database: DatabaseSync): Queries {
   );
   const webhookPosition = database.prepare('SELECT sequence FROM webhook_positions WHERE webhook = ?');
 
+  function listUsed(user: string, ids: readonly string[]): readonly string[] {
+    return ids.filter((id) => usedCode.get(user, id) !== undefined);
+  }
+
   function readKept<L extends KeptList>(list: L): readonly KeptLists[L][] {
     return kept.all(list).map((row) => JSON.parse(String(row['data'])));
   }
@@ -97,7 +102,8 @@ export function buildQueries(database: DatabaseSync): Queries {
         usedAtMs: Number(row['used_at']),
         opensLeft: Number(row['opens_left']),
       })),
-    'two-factor-state': ({ user }) => {
+    'two-factor-state': ({ user, codes = [] }) => {
+      const wrong = scope.get(codeScope(user));
       const known = enrolment.get(user);
       const present = textOrUndefined(known?.['present']);
       const bypass = bypassCode.get(user);
@@ -114,9 +120,14 @@ export function buildQueries(database: DatabaseSync): Queries {
                 expiresAtMs: Number(bypass['expires_at']),
                 reEnrol: bypass['re_enrol'] === 1,
               },
+        usedCodes: listUsed(user, codes),
+        wrongCodes: {
+          inARow: Number(wrong?.['in_a_row'] ?? 0),
+          lockedUntilMs: numberOrUndefined(wrong?.['locked_until']),
+        },
       };
     },
-    'used-codes': ({ user, ids }) => ids.filter((id) => usedCode.get(user, id) !== undefined),
+    'used-codes': ({ user, ids }) => listUsed(user, ids),
     'last-good-login': ({ user, clientIp, nowMs }) =>
       numberOrUndefined(goodLogin.get(user, clientIp, nowMs - keepGoodLoginsMs)?.['at']),
     'known-address': ({ clientIp, nowMs }) =>
@@ -144,6 +155,7 @@ export function buildQueries(database: DatabaseSync): Queries {
         lockedUntilMs: numberOrUndefined(row['locked_until']),
       };
     },
+    locks: ({ scopes }) => scopes.map((name) => Number(scope.get(name)?.['locked_until'] ?? 0)),
     departures: () =>
       departures.all().map((row) => ({
         username: String(row['username']),

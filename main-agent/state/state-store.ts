@@ -22,7 +22,8 @@ export interface StateStore {
 export interface Queries extends KeptQueries {
   sessions(): readonly StoredSession[];
   leases(): readonly StoredLease[];
-  'two-factor-state'(of: { readonly user: string }): TwoFactorState;
+  /** One look at all that a step of a login asks about a user's factor. `codes`: see `usedCodes`. */
+  'two-factor-state'(of: { readonly user: string; readonly codes?: readonly string[] }): TwoFactorState;
   /** Those of `ids` that were used (`use-code`) by this user. */
   'used-codes'(of: { readonly user: string; readonly ids: readonly string[] }): readonly string[];
   /** When this user last logged in from this address; remembered for 30 days, for the newest 256 addresses a user. */
@@ -48,6 +49,8 @@ export interface Queries extends KeptQueries {
   /** The latest addition of each SSH key of this user. */
   'ssh-key-additions'(of: { readonly user: string }): readonly StoredAccountChange[];
   failures(of: { readonly scope: string; readonly nowMs: number }): FailureState;
+  /** Until when each of these scopes is or was locked, in their order; 0: it never was. */
+  locks(of: { readonly scopes: readonly string[] }): readonly number[];
   /** Names that their users left, and what of earlier holders must not count any more. */
   departures(): readonly StoredDeparture[];
   /** Names that something is stored under which a login, a token or a bypass code would use. */
@@ -336,6 +339,17 @@ export interface TwoFactorState {
   readonly firstLoginAtMs: number | undefined;
   /** The outstanding one, over or not. */
   readonly bypassCode: StoredBypassCode | undefined;
+  /** Those of the asked `codes` that were used (`use-code`). */
+  readonly usedCodes: readonly string[];
+  /** What is counted in the user's `codeScope`. */
+  readonly wrongCodes: WrongCodes;
+}
+
+export type WrongCodes = Pick<FailureState, 'inARow' | 'lockedUntilMs'>;
+
+/** Where wrong codes of a user are counted, over every protocol and node. */
+export function codeScope(username: string): string {
+  return `code:${username}`;
 }
 
 export interface FailureState {

@@ -1,5 +1,6 @@
 import { readdir, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
+import { BoundedMap } from '#shared/bounded-map.ts';
 import { checkYaml } from '#shared/config/check.ts';
 import { configError } from '#shared/config/problem.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -37,6 +38,7 @@ const enrolmentSchema = z
 
 export function buildYamlEnrolments(options: { readonly directory: string }): EnrolmentSource {
   const { directory } = options;
+  const parsed = new BoundedMap<Parsed>(parsedMax);
   const fileOf = (username: string): string | undefined =>
     isUsername(username) ? path.join(directory, `${username}.yaml`) : undefined;
   const preparedOf = (username: string): string | undefined =>
@@ -54,7 +56,7 @@ export function buildYamlEnrolments(options: { readonly directory: string }): En
       });
     },
 
-    read: (username) => readEnrolment(fileOf(username)),
+    read: (username) => readEnrolment(fileOf(username), parsed),
 
     async prepare(username, enrolment) {
       const file = preparedOf(username);
@@ -85,7 +87,7 @@ export function buildYamlEnrolments(options: { readonly directory: string }): En
 
     async promote(username, id) {
       const [file, prepared] = [fileOf(username), preparedOf(username)];
-      const enrolment = await readEnrolment(prepared);
+      const enrolment = await readEnrolment(prepared, parsed);
       if (file === undefined || prepared === undefined || enrolment?.id !== id) return undefined;
       await rename(prepared, file);
       await syncFolder(directory);
@@ -99,7 +101,19 @@ export function buildYamlEnrolments(options: { readonly directory: string }): En
   };
 }
 
-async function readEnrolment(file: string | undefined): Promise<Enrolment | undefined> {
+/** A file as it was read last. It is read each time, and parsed when its text is another one. */
+interface Parsed {
+  readonly text: string;
+  readonly enrolment: Enrolment;
+}
+
+/** Some 3 kB each; a user signs in several times in a row, or not for hours. */
+const parsedMax = 1_000;
+
+async function readEnrolment(
+  file: string | undefined,
+  parsed: BoundedMap<Parsed>,
+): Promise<Enrolment | undefined> {
   if (file === undefined) return undefined;
   let text: string;
   try {
@@ -108,7 +122,10 @@ async function readEnrolment(file: string | undefined): Promise<Enrolment | unde
     if (isErrno(error, 'ENOENT')) return undefined;
     throw error;
   }
+  const known = parsed.peek(file);
+  if (known?.text === text) return known.enrolment;
   const checked = checkYaml(text, file, enrolmentSchema);
   if (!checked.ok) throw configError(checked.problems);
+  parsed.put(file, { text, enrolment: checked.value });
   return checked.value;
 }

@@ -19,12 +19,13 @@ import type { Log } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';
 import { Sealer } from './sealing.ts';
-import { StoredFactors, type StoredFactor } from './stored-factors.ts';
+import { recoveryId, StoredFactors, type StoredFactor } from './stored-factors.ts';
 import { makeUlid } from './ulid.ts';
 import type {
   CodeVerdict,
   EnrolRequest,
   EnrolResult,
+  Factor,
   FactorStatus,
   RenewalRequest,
   RenewalResult,
@@ -63,45 +64,54 @@ class LocalVault implements Vault {
   }
 
   async status(username: string): Promise<FactorStatus> {
-    const { state, enrolment, problem } = await this.#turns.run(username, () => this.#stored.load(username));
-    const outstanding = state.bypassCode;
+    return (await this.load(username)).status;
+  }
+
+  async load(username: string): Promise<Factor> {
+    const factor = await this.#turns.run(username, () => this.#stored.load(username));
+    return {
+      status: this.#statusOf(factor),
+      verify: (code, kinds) => {
+        const canonical = new Secret(canonicalCode(code.expose()));
+        for (const kind of kinds) {
+          const verdict = this.#compare(kind, username, factor, canonical);
+          if (verdict.kind !== 'wrong') return verdict;
+        }
+        return { kind: 'wrong' };
+      },
+    };
+  }
+
+  #statusOf({ state, enrolment, problem }: StoredFactor): FactorStatus {
+    const { bypassCode: outstanding, firstLoginAtMs, wrongCodes } = state;
     const bypass =
       outstanding !== undefined && outstanding.expiresAtMs > this.#options.clock.now()
         ? { reEnrol: outstanding.reEnrol, expiresAtMs: outstanding.expiresAtMs }
         : undefined;
-    const shared = { firstLoginAtMs: state.firstLoginAtMs, bypass };
+    const shared = { firstLoginAtMs, bypass, wrongCodes };
     if (problem !== undefined)
       return { state: 'broken', problem, requiredOn: [], recoveryCodesLeft: 0, ...shared };
     if (enrolment === undefined) return { state: 'none', requiredOn: [], recoveryCodesLeft: 0, ...shared };
-    const used = await this.#options.state.read('used-codes', {
-      user: username,
-      ids: enrolment.recoveryCodes.map(recoveryId),
-    });
     return {
       state: 'enrolled',
       id: enrolment.id,
       confirmedAt: enrolment.confirmedAt,
       via: enrolment.via,
       requiredOn: enrolment.requiredOn,
-      recoveryCodesLeft: enrolment.recoveryCodes.length - used.length,
+      recoveryCodesLeft: enrolment.recoveryCodes.length - state.usedCodes.length,
       ...shared,
     };
   }
 
-  async verify(username: string, code: Secret, kinds: readonly VaultCodeKind[]): Promise<CodeVerdict> {
-    const factor = await this.#turns.run(username, () => this.#stored.load(username));
-    const canonical = new Secret(canonicalCode(code.expose()));
-    let verdict: CodeVerdict = { kind: 'wrong' };
-    for (const kind of kinds) {
-      verdict =
-        kind === 'totp'
-          ? this.#verifyTotp(username, factor, canonical)
-          : kind === 'recovery'
-            ? await this.#verifyRecovery(username, factor, canonical)
-            : this.#verifyBypass(username, factor.state, canonical);
-      if (verdict.kind !== 'wrong') return verdict;
+  #compare(kind: VaultCodeKind, username: string, factor: StoredFactor, code: Secret): CodeVerdict {
+    switch (kind) {
+      case 'totp':
+        return this.#verifyTotp(username, factor, code);
+      case 'recovery':
+        return this.#verifyRecovery(username, factor, code);
+      case 'bypass':
+        return this.#verifyBypass(username, factor.state, code);
     }
-    return verdict;
   }
 
   async prove(secret: Secret<Buffer>, code: Secret): Promise<number | undefined> {
@@ -265,15 +275,14 @@ class LocalVault implements Vault {
     };
   }
 
-  async #verifyRecovery(username: string, factor: StoredFactor, code: Secret): Promise<CodeVerdict> {
-    const { enrolment, problem } = factor;
+  #verifyRecovery(username: string, factor: StoredFactor, code: Secret): CodeVerdict {
+    const { enrolment, problem, state } = factor;
     if (enrolment === undefined || problem !== undefined || !isRecoveryShaped(code.expose()))
       return { kind: 'wrong' };
     const fingerprint = this.#sealer.fingerprint(code, 'recovery', username, enrolment.id);
     if (!enrolment.recoveryCodes.includes(fingerprint)) return { kind: 'wrong' };
     const id = recoveryId(fingerprint);
-    if ((await this.#options.state.read('used-codes', { user: username, ids: [id] })).length > 0)
-      return { kind: 'used' };
+    if (state.usedCodes.includes(id)) return { kind: 'used' };
     return {
       kind: 'right',
       method: 'recovery',
@@ -329,9 +338,4 @@ function asShown(code: Secret): Secret {
 
 function stepId(enrolment: string, step: number): string {
   return `step:${enrolment}:${step}`;
-}
-
-/** Under which `use-code` knows a recovery code, by its HMAC. */
-export function recoveryId(fingerprint: string): string {
-  return `recovery:${fingerprint}`;
 }

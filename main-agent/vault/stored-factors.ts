@@ -43,16 +43,15 @@ export class StoredFactors {
   }
 
   async #find(username: string): Promise<StoredFactor> {
-    const { enrolments, state: store, log } = this.#options;
-    const [enrolment, state] = await Promise.all([
-      enrolments.read(username),
-      store.read('two-factor-state', { user: username }),
-    ]);
+    const { enrolments, log } = this.#options;
+    const enrolment = await enrolments.read(username);
+    const state = await this.#readState(username, enrolment);
     if (enrolment?.id === state.enrolment) return { state, enrolment, problem: undefined };
     if (state.enrolment !== undefined) {
       // A crash came between the commit and the file.
       const prepared = await enrolments.promote(username, state.enrolment);
-      if (prepared !== undefined) return { state, enrolment: prepared, problem: undefined };
+      if (prepared !== undefined)
+        return { state: await this.#readState(username, prepared), enrolment: prepared, problem: undefined };
     }
     const newest = state.newestEnrolment;
     if (enrolment !== undefined && newest === undefined) return this.#adopt(username, enrolment, state);
@@ -67,6 +66,11 @@ export class StoredFactors {
         : `the enrolment file is ${enrolment.id}, ${isNewer ? 'a newer' : 'an older'} one than ${state.enrolment ?? newest}`;
     log.error({ alarm: 'enrolment-mismatch', user: username, detail: problem }, 'enrolment refused');
     return { state, enrolment: undefined, problem };
+  }
+
+  #readState(username: string, enrolment: Enrolment | undefined): Promise<TwoFactorState> {
+    const codes = enrolment?.recoveryCodes.map(recoveryId) ?? [];
+    return this.#options.state.read('two-factor-state', { user: username, codes });
   }
 
   async #adopt(username: string, enrolment: Enrolment, state: TwoFactorState): Promise<StoredFactor> {
@@ -90,6 +94,11 @@ export class StoredFactors {
       },
     ]);
     if (!result.ok) return { state, enrolment: undefined, problem: `${detail} and could not be taken over` };
-    return { state: await store.read('two-factor-state', { user: username }), enrolment, problem: undefined };
+    return { state: await this.#readState(username, enrolment), enrolment, problem: undefined };
   }
+}
+
+/** Under which `use-code` knows a recovery code, by its HMAC. */
+export function recoveryId(fingerprint: string): string {
+  return `recovery:${fingerprint}`;
 }

@@ -1,4 +1,4 @@
-import type { Change } from '#main-agent/state/state-store.ts';
+import type { Change, WrongCodes } from '#main-agent/state/state-store.ts';
 import type { Protocol } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
 
@@ -11,8 +11,8 @@ import type { Secret } from '#shared/secret.ts';
  */
 export interface Vault {
   status(username: string): Promise<FactorStatus>;
-  /** Compares a code with what is stored, in the kinds that are offered. Changes nothing. */
-  verify(username: string, code: Secret, kinds: readonly VaultCodeKind[]): Promise<CodeVerdict>;
+  /** What is stored at this moment. Not to be kept over a wait: it is asked again where a rule says *still*. */
+  load(username: string): Promise<Factor>;
   /** Compares a code with a secret that is not stored yet. The step it is right at, or undefined. */
   prove(secret: Secret<Buffer>, code: Secret): Promise<number | undefined>;
   /** Saves a proven secret: prepared as a file, then one commit together with `alongside`, then the file is in force. */
@@ -33,6 +33,16 @@ export interface Vault {
 
 export type VaultCodeKind = 'totp' | 'recovery' | 'bypass';
 
+/** One look at a user's factor. */
+export interface Factor {
+  readonly status: FactorStatus;
+  /**
+   * Compares a code with what was stored at the look, in the kinds that are offered. Changes nothing. Throws `busy` for
+   * a TOTP code while the clock can't be trusted.
+   */
+  verify(code: Secret, kinds: readonly VaultCodeKind[]): CodeVerdict;
+}
+
 /** `broken`: the stored file and what the state store remembers disagree; only a reset helps. */
 export interface FactorStatus {
   readonly state: 'none' | 'enrolled' | 'broken';
@@ -47,6 +57,8 @@ export interface FactorStatus {
   readonly firstLoginAtMs: number | undefined;
   /** An outstanding bypass code. */
   readonly bypass: { readonly reEnrol: boolean; readonly expiresAtMs: number } | undefined;
+  /** How many wrong codes came since the last right one, and until when the factor is or was locked for them. */
+  readonly wrongCodes: WrongCodes;
 }
 
 export type CodeVerdict =

@@ -1,18 +1,19 @@
 import type { AuditRecord, ChainHead } from '#main-agent/state/audit-record.ts';
 import type { KeepRecord, KeptList, KeptLists } from '#main-agent/state/kept-records.ts';
-import type {
-  Change,
-  CommitResult,
-  EdgeCount,
-  Queries,
-  StateStore,
-  StoredAccountChange,
-  StoredBypassCode,
-  StoredDeliveredCode,
-  StoredDeparture,
-  StoredDevice,
-  StoredLease,
-  StoredSession,
+import {
+  codeScope,
+  type Change,
+  type CommitResult,
+  type EdgeCount,
+  type Queries,
+  type StateStore,
+  type StoredAccountChange,
+  type StoredBypassCode,
+  type StoredDeliveredCode,
+  type StoredDeparture,
+  type StoredDevice,
+  type StoredLease,
+  type StoredSession,
 } from '#main-agent/state/state-store.ts';
 
 /** StateStore without a disk, for tests of what stands on it. Same conditions, same all-or-nothing. */
@@ -111,7 +112,8 @@ export function buildMemoryState(): MemoryState {
         if (one.username === user && one.kind === 'ssh-key-added') latest.set(one.subject, one);
       return [...latest.values()];
     },
-    'two-factor-state': ({ user }) => {
+    'two-factor-state': ({ user, codes = [] }) => {
+      const wrong = tables.failures.get(codeScope(user));
       const enrolment = tables.enrolments.get(user);
       return {
         enrolment,
@@ -119,6 +121,8 @@ export function buildMemoryState(): MemoryState {
         lastStep: enrolment === undefined ? undefined : tables.steps.get(pair(user, enrolment)),
         firstLoginAtMs: tables.firstLogins.get(user),
         bypassCode: tables.bypassCodes.get(user),
+        usedCodes: queries['used-codes']({ user, ids: codes }),
+        wrongCodes: { inARow: wrong?.inARow ?? 0, lockedUntilMs: wrong?.lockedUntilMs },
       };
     },
     'used-codes': ({ user, ids }) => ids.filter((id) => tables.usedCodes.has(pair(user, id))),
@@ -143,6 +147,7 @@ export function buildMemoryState(): MemoryState {
         lockedUntilMs: row.lockedUntilMs,
       };
     },
+    locks: ({ scopes }) => scopes.map((scope) => tables.failures.get(scope)?.lockedUntilMs ?? 0),
     'kept-token': () => [...tables.kept.token.values()],
     'kept-ban': () => [...tables.kept.ban.values()],
     'kept-revoked-node': () => [...tables.kept['revoked-node'].values()],

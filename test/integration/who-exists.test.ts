@@ -7,7 +7,7 @@ import { buildSourceGuard } from '#dmz/guard/source-guard.ts';
 import { buildHttpsServer } from '#dmz/https/server.ts';
 import { buildLoginService } from '#dmz/login/conversation.ts';
 import { HashQueue } from '#main-agent/passwords/hash-queue.ts';
-import { codeScope } from '#main-agent/login/login-parts.ts';
+import { codeScope } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.ts';
 import { generateIdentityKey } from '#shared/identity/identity-key.ts';

@@ -186,6 +186,7 @@ describe('the words of `explain login`', () => {
     recoveryCodesLeft: 0,
     firstLoginAtMs: undefined,
     bypass: undefined,
+    wrongCodes: { inARow: 0, lockedUntilMs: undefined },
   };
   const frank = buildUser('frank');
   /** Nothing stands against anything. */

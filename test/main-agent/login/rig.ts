@@ -8,7 +8,7 @@ import { defaultTotpSettings, stepAt, totpCodeAt } from '#main-agent/two-factor/
 import { Departures } from '#main-agent/users/departures.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { requireRoom, type OwnCredentials } from '#main-agent/users/own-credentials.ts';
-import type { Enrolment } from '#main-agent/users/user-source.ts';
+import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
 import type { AssertionClaims } from '#shared/assertion/claims.ts';
 import { commitToCode } from '#shared/assertion/code-commitment.ts';
 import { signAssertion } from '#shared/assertion/sign.ts';
@@ -98,6 +98,7 @@ export interface Rig {
 }
 
 export interface RigOptions {
+  readonly enrolmentSource?: EnrolmentSource;
   readonly twoFactor?: object;
   readonly smtp?: boolean;
   readonly sms?: boolean;
@@ -245,7 +246,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
   const sent: CodeMessage[] = [];
   const notices: AccountNotice[] = [];
   const userSource = buildMemoryUsers(users);
-  const enrolmentSource = buildMemoryEnrolments(enrolments);
+  const enrolmentSource = options.enrolmentSource ?? buildMemoryEnrolments(enrolments);
   const departures = new Departures({
     state,
     users: userSource,

@@ -18,7 +18,7 @@ import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
 import type { StateStore, StoredSession } from '#main-agent/state/state-store.ts';
 import { defaultTotpSettings, stepAt } from '#main-agent/two-factor/totp.ts';
 import type { Enrolment } from '#main-agent/users/user-source.ts';
-import { recoveryId } from '#main-agent/vault/local-vault.ts';
+import { recoveryId } from '#main-agent/vault/stored-factors.ts';
 import { makeUlid } from '#main-agent/vault/ulid.ts';
 import { fingerprintOf } from '#shared/identity/fingerprint.ts';
 import { buildLog } from '#shared/log.ts';

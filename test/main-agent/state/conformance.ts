@@ -1,11 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type {
-  Change,
-  StateStore,
-  StoredAccountChange,
-  StoredDevice,
-  StoredLease,
-  StoredSession,
+import {
+  codeScope,
+  type Change,
+  type StateStore,
+  type StoredAccountChange,
+  type StoredDevice,
+  type StoredLease,
+  type StoredSession,
 } from '#main-agent/state/state-store.ts';
 
 /**
@@ -479,6 +480,29 @@ export function describeStateStore(
         inARow: 0,
         lockedUntilMs: undefined,
       });
+    });
+
+    it('tells what wrong codes made of a factor, and of many scopes until when each is locked', async () => {
+      const untouched = await store.read('two-factor-state', { user: 'alice' });
+      expect(untouched.wrongCodes).toEqual({ inARow: 0, lockedUntilMs: undefined });
+      for (let i = 0; i < 3; i++)
+        await accepted({ kind: 'count-failure', ...counter(codeScope('alice'), nowMs) });
+      await accepted({ kind: 'count-failure', ...counter('password:alice', nowMs) });
+      expect((await store.read('two-factor-state', { user: 'alice' })).wrongCodes).toEqual({
+        inARow: 3,
+        lockedUntilMs: nowMs + 500,
+      });
+      const scopes = ['password:alice', codeScope('alice'), 'never', codeScope('alice')];
+      expect(await store.read('locks', { scopes })).toEqual([0, nowMs + 500, 0, nowMs + 500]);
+      expect(await store.read('locks', { scopes: [] })).toEqual([]);
+    });
+
+    it('tells of a factor which of its codes were used, as far as they are asked about', async () => {
+      await accepted({ kind: 'use-code', user: 'alice', id: 'h1' });
+      await accepted({ kind: 'use-code', user: 'bob', id: 'h2' });
+      const codes = ['h1', 'h2', 'h3'];
+      expect((await store.read('two-factor-state', { user: 'alice', codes })).usedCodes).toEqual(['h1']);
+      expect((await store.read('two-factor-state', { user: 'alice' })).usedCodes).toEqual([]);
     });
 
     it('clears a scope with its parts, if asked to, and nothing beside them', async () => {

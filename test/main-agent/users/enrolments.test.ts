@@ -48,6 +48,22 @@ describe('an enrolment', () => {
     expect(await source.read('alice')).toBeUndefined();
   });
 
+  test('is what its file says now, also when somebody changed or broke it since', async () => {
+    const source = buildYamlEnrolments({ directory });
+    await write(source, 'alice', enrolment);
+    const file = path.join(directory, 'alice.yaml');
+    const text = await readFile(file, 'utf8');
+    expect(await source.read('alice')).toEqual(enrolment);
+    await writeFile(file, text.replace('2026-11-24', '2026-11-25'));
+    expect(await source.read('alice')).toMatchObject({ confirmedAt: '2026-11-25T03:00:00.000Z' });
+    await writeFile(file, text.replace('sealed:v1', 'opened:v1'));
+    await expect(source.read('alice')).rejects.toMatchObject({ code: 'config' });
+    await writeFile(file, text);
+    expect(await source.read('alice')).toEqual(enrolment);
+    await rm(file);
+    expect(await source.read('alice')).toBeUndefined();
+  });
+
   test('that is prepared leaves the one before in force until it is promoted by its id', async () => {
     const source = buildYamlEnrolments({ directory });
     await write(source, 'alice', enrolment);
