@@ -13,6 +13,7 @@ import { Bans, type EdgeBan } from '#main-agent/bans/bans.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
 import { buildDoctor } from '#main-agent/doctor/doctor.ts';
 import { buildFileService } from '#main-agent/files/service.ts';
+import { openStorages } from '#main-agent/files/storages.ts';
 import { KnownNodes } from '#main-agent/link/known-nodes.ts';
 import { buildMainLinks, type MainLinks } from '#main-agent/link/links.ts';
 import { buildNodeAdmin } from '#main-agent/link/node-admin.ts';
@@ -140,12 +141,16 @@ export async function startMainAgent(
     log: part('notify'),
   });
   const deliveries = new Deliveries(notify.delivery, () => clock.now());
-  const files = await buildFileService({
-    storages: config.storages,
+  const files = buildFileService({
+    storages: await openStorages(config.storages, {
+      ...config.uploads,
+      formerUntilMs: (username) => departures.formerUntilMs(username),
+      clock,
+      log: part('files'),
+    }),
     uploads: config.uploads,
     audit,
     findUser: (username) => users.find(username),
-    formerUntilMs: (username) => departures.formerUntilMs(username),
     clock,
     log: part('files'),
   });

@@ -15,7 +15,7 @@ import { operationName } from './operation-name.ts';
 import { isAllowed, requireAllowed, requireFreeName } from './permissions.ts';
 import { isOwnFolder } from './quota.ts';
 import type { FileContext } from './service-context.ts';
-import type { OperationName } from './storage/book/journal.ts';
+import type { OperationName } from './storage/storage.ts';
 import { isSamePlace } from './storage/places.ts';
 import type { Binned, BinOrder, Place, Storage } from './storage/storage.ts';
 

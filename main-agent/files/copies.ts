@@ -18,7 +18,7 @@ import { isAllowed, requireAllowed, requireAnyAllowed, requireFileName } from '.
 import { isOwnFolder } from './quota.ts';
 import type { FileContext } from './service-context.ts';
 import { Slots } from '#main-agent/turns/slots.ts';
-import type { OperationName } from './storage/book/journal.ts';
+import type { OperationName } from './storage/storage.ts';
 import type { Committed, CommittedUpload, Storage, StoredFile, Upload } from './storage/storage.ts';
 
 export class Copies {

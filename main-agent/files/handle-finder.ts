@@ -11,7 +11,7 @@ import type { Located, Mounted, MountTree } from './mounts.ts';
 import { requireAllowed, requireAnyAllowed } from './permissions.ts';
 import { changed, ReadHandle } from './read-handle.ts';
 import type { FileContext } from './service-context.ts';
-import type { Journal, Reader } from './storage/book/journal.ts';
+import type { OperationJournal, Reader } from './storage/storage.ts';
 import type { Storage, StoredFile, Upload } from './storage/storage.ts';
 import { WriteHandle } from './write-handle.ts';
 
@@ -43,7 +43,7 @@ export class HandleFinder {
     session: Caller,
     number: number,
     handle: ReadHandle,
-    journal: Journal,
+    journal: OperationJournal,
     upload?: string,
   ): Promise<void> {
     await this.add(session, number, handle);

@@ -6,7 +6,7 @@ import { SallyportError } from '#shared/error.ts';
 import { requireComponents, type VirtualPath } from '#shared/file-service/virtual-path.ts';
 import type { EffectiveUser, Mount } from '#main-agent/users/effective-user.ts';
 import { notFound } from './storage/file-error.ts';
-import { stagingFolderName } from './storage/book/staging-area.ts';
+import { stagingFolderName } from './storage/places.ts';
 import type { Place, Storage } from './storage/storage.ts';
 
 /** A path that lies in a mount. */

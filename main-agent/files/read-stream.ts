@@ -7,6 +7,7 @@ import { framePayloadBytesMax, type LaneFrame, type LaneStream } from '#shared/l
 import { toFileError } from './storage/file-error.ts';
 import { readBatchFrames } from './limits.ts';
 import type { RunningStream } from './stream-set.ts';
+import { lengthOf } from './storage/storage.ts';
 import { wait } from './wait.ts';
 
 export interface ReadSource {
@@ -94,7 +95,7 @@ export class ReadStream implements RunningStream {
     if (this.#stopping.signal.aborted) return false;
     const frames = this.#acquire(turnBytes);
     const buffers = this.#buffersOf(frames, turnBytes);
-    const wanted = buffers.reduce((bytes, buffer) => bytes + buffer.byteLength, 0);
+    const wanted = lengthOf(buffers);
     let bytes: number;
     try {
       bytes = await this.#source.read(buffers, this.#position);

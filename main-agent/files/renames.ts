@@ -10,7 +10,7 @@ import type { OwnUploads } from './own-uploads.ts';
 import { isAllowed, requireAllowed, requireFreeName, requireNoMountPoint } from './permissions.ts';
 import { findStored } from './queries.ts';
 import type { FileContext } from './service-context.ts';
-import type { OperationName } from './storage/book/journal.ts';
+import type { OperationName } from './storage/storage.ts';
 import { isSamePlace } from './storage/places.ts';
 import type { Place, Renamed } from './storage/storage.ts';
 import type { WriteHandle } from './write-handle.ts';

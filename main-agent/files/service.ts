@@ -36,42 +36,29 @@ import { Renames } from './renames.ts';
 import type { FileContext } from './service-context.ts';
 import { ResumableUploads } from './resumable-uploads.ts';
 import { SortedPages } from './sorted-pages.ts';
-import { LocalStorage } from './storage/book/booked-storage.ts';
 import type { Storage } from './storage/storage.ts';
 import { buildStreamHandler } from './streams.ts';
 import { Survey } from './survey.ts';
 import { Transfers } from './transfers.ts';
 
 export interface FileServiceOptions {
-  /** By the names that mounts use. `base`: absolute path of an existing folder. */
-  readonly storages: Readonly<Record<string, { readonly type: 'local'; readonly base: string }>>;
+  /** By the names that mounts use; closed with the service. */
+  readonly storages: ReadonlyMap<string, Storage>;
   readonly uploads: {
     /** How long a broken upload can be resumed. */
     readonly keepPartialMs: number;
     /** How long after its CLOSE a file's session may still set its mode and times and rename it. */
     readonly keepFinishingMs: number;
-    /** Keep a longer file for a day when a shorter one replaces it. */
-    readonly keepReplaced: boolean;
   };
   readonly audit: Audit;
   /** The user as the files say now, for `usedBytes`. */
   readonly findUser: (username: string) => EffectiveUser | undefined;
-  /** A user's uploads begun until then are an earlier holder's of the name. */
-  readonly formerUntilMs: (username: string) => number | undefined;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** Rejects `config` when a storage's base can't be opened. */
-export async function buildFileService(options: FileServiceOptions): Promise<FileService> {
-  const storages = new Map<string, Storage>();
-  const { clock, log, audit, formerUntilMs } = options;
-  for (const [name, { base }] of Object.entries(options.storages)) {
-    storages.set(
-      name,
-      await LocalStorage.open({ name, base, ...options.uploads, formerUntilMs, clock, log }),
-    );
-  }
+export function buildFileService(options: FileServiceOptions): FileService {
+  const { storages, clock, log, audit } = options;
   const closing = new AbortController();
   const mounts = new MountTree(storages);
   const context: FileContext = {

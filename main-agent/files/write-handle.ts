@@ -10,9 +10,16 @@ import type { Ending } from './handles.ts';
 import { inPlaceDigestBytesMax } from './limits.ts';
 import type { Located } from './mounts.ts';
 import { type Account, isOwnFolder } from './quota.ts';
-import type { BinOrder, Committed, CommitRules, Stored, StoredFile, Upload } from './storage/storage.ts';
+import {
+  lengthOf,
+  type BinOrder,
+  type Committed,
+  type CommitRules,
+  type Stored,
+  type StoredFile,
+  type Upload,
+} from './storage/storage.ts';
 import { StreamSet } from './stream-set.ts';
-import { lengthOf } from './storage/local/file-bytes.ts';
 import { type Digest, UploadDigest } from './upload-digest.ts';
 
 export interface CommitRequest {

@@ -54,6 +54,12 @@ export function toFileError(error: unknown): SallyportError {
   });
 }
 
+/** Whether it is, or becomes, an error with one of these codes. */
+export function hasFileCode(error: unknown, ...codes: readonly FileErrorCode[]): boolean {
+  const { code } = toFileError(error);
+  return codes.some((one) => one === code);
+}
+
 export function notFound(detail?: string): SallyportError {
   return new SallyportError(
     'not-found',

@@ -1,5 +1,26 @@
-/** Places of one storage compared: mounts may show the same folder under several roots. */
+/** Names and places of one storage compared: mounts may show the same folder under several roots. */
+import type { Spot } from './blob-storage.ts';
 import type { Place } from './storage.ts';
+
+/** Of the folder, on whatever medium, that holds what is nobody's file yet or any more. The virtual tree hides it. */
+export const stagingFolderName = '.sallyport-staging';
+
+/**
+ * One spelling of a name, for comparing and locking: two that differ only by normalisation share a lock, so that they
+ * can't be made at the same time.
+ */
+export function normalName(name: string): string {
+  return name.normalize('NFC');
+}
+
+/** What whoever does something to a name in a folder has the turn of. */
+export function nameKey(folderId: string, name: string): string {
+  return `${folderId}/${normalName(name)}`;
+}
+
+export async function keyOfSpot(spot: Pick<Spot, 'folderId' | 'name'>): Promise<string> {
+  return nameKey(await spot.folderId(), spot.name);
+}
 
 /** From the storage's base. */
 export function pathFromBase({ root, path }: Place): readonly string[] {

@@ -8,8 +8,45 @@
  */
 import type { AttributeChange, Attributes, Precondition } from '#shared/file-service/attributes.ts';
 import type { Serial } from '#main-agent/turns/serial.ts';
-import type { Journal, OperationName } from './book/journal.ts';
 import type { UnservedEntries, UnservedKind } from './unserved.ts';
+
+/** A change as one session numbered it. */
+export interface OperationName {
+  readonly session: string;
+  readonly operation: number;
+}
+
+/** What a change was about to do. */
+export interface Intent extends OperationName {
+  /** Identity of what is moved, or the id of the upload that is committed; empty where there is none. */
+  readonly id: string;
+  readonly replaced: boolean;
+}
+
+/** A file open for reading. */
+export interface Reader {
+  readonly session: string;
+  readonly handle: number;
+  readonly virtualPath: readonly string[];
+  readonly etag: string;
+  readonly fileId: string;
+  readonly startedAtMs: number;
+  /** An upload of the session's own that is read while it grows. */
+  readonly beside?: { readonly upload: string } | undefined;
+}
+
+/** What the process after this one is told of what this one was doing, and was told by the one before. */
+export interface OperationJournal {
+  /** What an earlier process was about to do under this name. */
+  recall(name: OperationName): Intent | undefined;
+  /** The kernel has it when it resolves; a full disk must not keep anybody from deleting files, so it never rejects. */
+  note(intent: Intent): Promise<void>;
+  /** A file that an earlier process had open under this handle for this session. */
+  recallReader(session: string, handle: number): Reader | undefined;
+  /** Not waited for: a reader that is killed in its first moment begins again. */
+  noteReader(reader: Reader): void;
+  forgetReader(handle: number): void;
+}
 
 /** Where something is: the folder a mount shows (below the storage's base) and the way from there. Both checked. */
 export interface Place {
@@ -304,7 +341,7 @@ export interface RemoveFileOptions {
 
 export interface Storage {
   readonly name: string;
-  readonly journal: Journal;
+  readonly journal: OperationJournal;
   readonly bin: Bin;
   stat(place: Place): Promise<Stored>;
   openFolder(place: Place): Promise<StoredFolder>;
@@ -420,4 +457,9 @@ export interface Renamed {
   readonly type: 'file' | 'folder';
   /** Size of the file that has the new name; 0 for a folder. */
   readonly movedBytes: number;
+}
+
+/** Bytes of all pieces together. */
+export function lengthOf(pieces: readonly Uint8Array[]): number {
+  return pieces.reduce((bytes, piece) => bytes + piece.byteLength, 0);
 }

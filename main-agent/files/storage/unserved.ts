@@ -9,7 +9,7 @@ import { isSallyportError } from '#shared/error.ts';
 import { requireComponents } from '#shared/file-service/virtual-path.ts';
 import { showInvisible } from '#shared/visible-text.ts';
 import { unservedNamesMax } from '../limits.ts';
-import { stagingFolderName } from './book/staging-area.ts';
+import { stagingFolderName } from './places.ts';
 
 /** An entry of a storage that nobody is served, or (`unlooked`) a folder that could not be looked into. */
 export interface UnservedPlace {

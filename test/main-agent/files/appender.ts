@@ -2,9 +2,10 @@
  * A main of its own, to be killed: two sessions append lines to one file, each as fast as it is answered, and say what
  * was answered. Arguments: the base folder, and which of several runs it is.
  */
+import { LocalMedium } from './media.ts';
 import { resume, Rig } from './rig.ts';
 
-const rig = new Rig(process.argv[2] ?? '');
+const rig = new Rig(new LocalMedium(process.argv[2] ?? ''));
 await rig.start();
 
 async function append(who: string): Promise<void> {

@@ -7,9 +7,9 @@ import {
   measuredFreshMs,
   sweepIntervalMs,
 } from '#main-agent/files/limits.ts';
-import { BinFolder } from '#main-agent/files/storage/local/bin-folder.ts';
 import { FolderHandle } from '#main-agent/files/storage/local/folder-handle.ts';
-import { LocalStorage } from '#main-agent/files/storage/book/booked-storage.ts';
+import { LocalHidden } from '#main-agent/files/storage/local/local-hidden.ts';
+import { LocalStorage } from '#main-agent/files/storage/local/local-storage.ts';
 import type { MountBin } from '#main-agent/users/effective-user.ts';
 import { breakFiles } from '#test/harness/faulty-files.ts';
 import {
@@ -479,7 +479,7 @@ test('where a full disk leaves no room for the note, nothing is deleted unless i
   const client = rig.client(keeper(), 'https');
   await client.put(['f'], 'x');
   const full = vi
-    .spyOn(BinFolder.prototype, 'writeNote')
+    .spyOn(LocalHidden.prototype, 'replace')
     .mockRejectedValue(Object.assign(new Error('ENOSPC: played'), { code: 'ENOSPC' }));
   onTestFinished(() => full.mockRestore());
   await expect(remove(client, 'f')).rejects.toMatchObject({ code: 'no-space' });

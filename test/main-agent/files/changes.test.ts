@@ -250,12 +250,8 @@ test('times, modes and lengths are changed in place', async () => {
 });
 
 test('files are copied whole, within a storage and to another one', async () => {
-  const rig = await startRig();
-  const other = rig.path('other-base');
-  await fs.mkdir(other);
-  const two = await startRig({
-    storages: { local: { type: 'local', base: rig.base }, second: { type: 'local', base: other } },
-  });
+  const other = await startRig();
+  const two = await startRig({ second: other.medium });
   const client = two.client(
     userOf('alice', [mountOf([], ['alice']), mountOf(['s'], ['alice'], undefined, { storage: 'second' })]),
   );

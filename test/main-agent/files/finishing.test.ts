@@ -2,10 +2,8 @@ import * as fs from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { Finishing } from '#main-agent/files/finishing.ts';
 import { finishingPerSessionMax } from '#main-agent/files/limits.ts';
-import { LocalStorage } from '#main-agent/files/storage/book/booked-storage.ts';
 import type { Allow } from '#main-agent/users/effective-user.ts';
 import { systemClock } from '#shared/clock.ts';
-import { buildLog } from '#shared/log.ts';
 import { type Client, mountOf, newFile, type Rig, SettableClock, startRig, userOf } from './rig.ts';
 
 const stat = (client: Client, ...path: string[]) => client.ask('fs.stat', { path, followLinks: false });
@@ -13,14 +11,6 @@ const change = (client: Client, path: string[], wanted: object) =>
   client.ask('fs.change', { path, change: wanted, followLinks: false });
 const rename = (client: Client, from: string[], to: string[], overwrite = false) =>
   client.ask('fs.rename', { from, to, overwrite });
-const bare = {
-  name: 'local',
-  keepPartialMs: 3_600_000,
-  keepReplaced: true,
-  formerUntilMs: () => undefined,
-  clock: systemClock,
-  log: buildLog('silent', {}),
-};
 const refused = { code: 'permission-denied' };
 
 function dropper(rig: Rig, allow: Allow[] = ['write'], key?: string, protocol: 'sftp' | 'https' = 'sftp') {
@@ -174,7 +164,7 @@ test('a session may finish so many files, the oldest are let go of first', async
   const { session } = dropper(rig);
   const none = { storages: [].values() };
   const finishing = new Finishing(none, systemClock, 60_000);
-  const storage = await LocalStorage.open({ ...bare, base: rig.base });
+  const storage = await rig.openStorage();
   const at = (index: number) => ({
     mount: mountOf([], ['box'], ['write']),
     storage,

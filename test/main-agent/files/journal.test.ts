@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { journalBytesMax, journalRecallMs } from '#main-agent/files/limits.ts';
 import { FolderHandle } from '#main-agent/files/storage/local/folder-handle.ts';
+import { LocalHidden } from '#main-agent/files/storage/local/local-hidden.ts';
 import { Journal } from '#main-agent/files/storage/book/journal.ts';
 import { buildLog } from '#shared/log.ts';
 import { SettableClock } from './rig.ts';
@@ -13,15 +14,17 @@ const intent = (operation: number, id = 'x') => ({ session: 's', operation, id, 
 
 async function startJournals() {
   const path = await fs.mkdtemp(join(tmpdir(), 'sallyport-journal-'));
-  const folder = await FolderHandle.openBase(path);
+  const base = await FolderHandle.openBase(path);
+  const folder = await LocalHidden.open(base, 'staging');
   const clock = new SettableClock();
   onTestFinished(async () => {
     await folder.close();
+    await base.close();
     await fs.rm(path, { recursive: true });
   });
   return {
     clock,
-    file: join(path, 'operations.journal'),
+    file: join(path, 'staging', 'operations.journal'),
     open: () => Journal.open(folder, clock, buildLog('silent', {})),
   };
 }

@@ -1,12 +1,12 @@
 /** A file service over a real folder, sessions to ask it with, and streams without a lane. */
 import { createHash, randomBytes } from 'node:crypto';
-import * as fs from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { FileService } from '#main-agent/files/file-service.ts';
-import { buildFileService, type FileServiceOptions } from '#main-agent/files/service.ts';
+import { buildFileService } from '#main-agent/files/service.ts';
+import { BookedStorage } from '#main-agent/files/storage/book/booked-storage.ts';
+import type { Storage } from '#main-agent/files/storage/storage.ts';
 import type { FileVerb, NodeLink } from '#main-agent/link/handlers.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
 import type { Allow, EffectiveUser, Mount } from '#main-agent/users/effective-user.ts';
@@ -17,6 +17,7 @@ import type { Params, Result } from '#shared/link/messages.ts';
 import { buildLog } from '#shared/log.ts';
 import type { Protocol } from '#shared/login.ts';
 import { FakeStream } from './fake-stream.ts';
+import { LocalMedium, type TestMedium } from './media.ts';
 
 export const allVerbs: readonly Allow[] = ['list', 'read', 'write', 'overwrite', 'delete', 'rename', 'mkdir'];
 
@@ -196,31 +197,42 @@ export class Client {
   }
 }
 
-export class Rig {
-  readonly base: string;
+const keepPartialMs = 24 * 3_600_000;
+
+export interface RigOptions {
+  readonly clock?: Clock;
+  readonly keepReplaced?: boolean;
+  /** A second storage. */
+  readonly second?: TestMedium;
+}
+
+export class StorageRig {
+  readonly medium: TestMedium;
   readonly records: AuditRecord[] = [];
   readonly users = new Map<string, EffectiveUser>();
   readonly formerUntilMs = new Map<string, number>();
-  readonly #options: FileServiceOptions;
+  readonly #options: RigOptions;
+  readonly #clock: Clock;
+  readonly #log = buildLog('silent', {});
   #service: FileService | undefined;
 
-  constructor(base: string, options: Partial<FileServiceOptions> = {}) {
-    this.base = base;
-    this.#options = {
-      storages: { local: { type: 'local', base } },
-      uploads: { keepPartialMs: 24 * 3_600_000, keepFinishingMs: 10 * 60_000, keepReplaced: true },
-      audit: {
-        append: (record) => {
-          this.records.push(record);
-          return Promise.resolve();
-        },
-      },
-      findUser: (username) => this.users.get(username),
+  constructor(medium: TestMedium, options: RigOptions = {}) {
+    this.medium = medium;
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  /** One that no service uses; whoever opens it closes it. */
+  async openStorage(name = 'local', medium = this.medium): Promise<Storage> {
+    const [clock, log] = [this.#clock, this.#log];
+    return BookedStorage.open(await medium.open({ name, clock, log }), {
+      name,
+      keepPartialMs,
+      keepReplaced: this.#options.keepReplaced ?? true,
       formerUntilMs: (username) => this.formerUntilMs.get(username),
-      clock: systemClock,
-      log: buildLog('silent', {}),
-      ...options,
-    };
+      clock,
+      log,
+    });
   }
 
   get service(): FileService {
@@ -229,7 +241,22 @@ export class Rig {
   }
 
   async start(): Promise<void> {
-    this.#service = await buildFileService(this.#options);
+    const { second } = this.#options;
+    const storages = new Map([['local', await this.openStorage()]]);
+    if (second !== undefined) storages.set('second', await this.openStorage('second', second));
+    this.#service = buildFileService({
+      storages,
+      uploads: { keepPartialMs, keepFinishingMs: 10 * 60_000 },
+      audit: {
+        append: (record) => {
+          this.records.push(record);
+          return Promise.resolve();
+        },
+      },
+      findUser: (username) => this.users.get(username),
+      clock: this.#clock,
+      log: this.#log,
+    });
   }
 
   /** As after a kill: nothing is told anybody, the next process finds what is on the disk. */
@@ -249,13 +276,9 @@ export class Rig {
     return new Client(() => this.service, found, protocol, key);
   }
 
-  path(...names: string[]): string {
-    return join(this.base, ...names);
-  }
-
   /** What lies in the staging folder, without the journal. */
   async staged(): Promise<string[]> {
-    const names = await fs.readdir(this.path('.sallyport-staging'));
+    const names = await this.medium.readdir('.sallyport-staging');
     return names.filter((name) => name !== 'operations.journal').sort();
   }
 
@@ -264,17 +287,30 @@ export class Rig {
   }
 }
 
-export async function startRig(options: Partial<FileServiceOptions> = {}): Promise<Rig> {
-  const folder = await fs.mkdtemp(join(tmpdir(), 'sallyport-files-'));
-  const base = join(folder, 'base');
-  await fs.mkdir(base);
-  await fs.mkdir(join(folder, 'outside'));
-  await fs.writeFile(join(folder, 'outside', 'secret'), 'outside the jail');
-  const rig = new Rig(base, options);
+/** Of a storage that is a folder of this host. */
+export class Rig extends StorageRig {
+  readonly base: string;
+
+  constructor(medium: LocalMedium, options: RigOptions = {}) {
+    super(medium, options);
+    this.base = medium.base;
+  }
+
+  path(...names: readonly string[]): string {
+    return join(this.base, ...names);
+  }
+}
+
+export async function startRig(options: RigOptions = {}): Promise<Rig> {
+  const medium = await LocalMedium.make();
+  return startOn(medium, new Rig(medium, options));
+}
+
+export async function startOn<R extends StorageRig>(medium: TestMedium, rig: R): Promise<R> {
   await rig.start();
   onTestFinished(async () => {
     await rig.close();
-    await fs.rm(folder, { recursive: true, force: true });
+    await medium.dispose();
   }, 60_000);
   return rig;
 }

@@ -1,7 +1,8 @@
 /** A main of its own, to be killed: begins the uploads, says so, then waits for its end. Argument: the base folder. */
+import { LocalMedium } from './media.ts';
 import { newFile, Rig } from './rig.ts';
 
-const rig = new Rig(process.argv[2] ?? '');
+const rig = new Rig(new LocalMedium(process.argv[2] ?? ''));
 await rig.start();
 const client = rig.client('alice', 'sftp', 'one-session');
 const replacing = await client.open(['old'], newFile);

@@ -5,9 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { commitNotesMax, committedMs } from '#main-agent/files/limits.ts';
 import { CommitNotes } from '#main-agent/files/storage/book/commit-notes.ts';
-import { LocalStorage } from '#main-agent/files/storage/book/booked-storage.ts';
 import { requestsPerSessionMax } from '#shared/link/limits.ts';
-import { buildLog } from '#shared/log.ts';
 import {
   codesOf,
   exclusive,
@@ -369,15 +367,7 @@ test('a shorter file that replaces a longer one leaves the longer one to the adm
 test('a running main sweeps what has expired and leaves what is open or young', async () => {
   const clock = new SettableClock();
   const rig = await startRig({ clock });
-  const storage = await LocalStorage.open({
-    name: 'local',
-    base: rig.base,
-    keepPartialMs: 24 * 3_600_000,
-    keepReplaced: true,
-    formerUntilMs: () => undefined,
-    clock,
-    log: buildLog('silent', {}),
-  });
+  const storage = await rig.openStorage();
   const begin = async (id: string) => {
     const place = { root: ['alice'], path: [id] };
     const names = { user: 'alice', session: 's', virtualPath: [id], place, startedAtMs: clock.now() };

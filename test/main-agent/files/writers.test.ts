@@ -2,9 +2,7 @@ import builtinFs, * as fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { copiesAtOnce, inPlaceDigestBytesMax } from '#main-agent/files/limits.ts';
-import { LocalStorage } from '#main-agent/files/storage/book/booked-storage.ts';
 import { systemClock } from '#shared/clock.ts';
-import { buildLog } from '#shared/log.ts';
 import { type Client, mountOf, newFile, resume, type Rig, sha256, startRig, userOf } from './rig.ts';
 
 const kib = 1024;
@@ -246,9 +244,7 @@ test('where a quota has no room for what a file was, or nothing is to be kept, i
   const user = userOf('alice', undefined, { quotaBytes: 20 });
   await full.client(user).put(['f'], 'a long content');
   await setSize(full.client(user), 1);
-  const off = await startRig({
-    uploads: { keepPartialMs: 3_600_000, keepFinishingMs: 0, keepReplaced: false },
-  });
+  const off = await startRig({ keepReplaced: false });
   await off.client().put(['f'], 'a long content');
   await setSize(off.client(), 1);
   for (const rig of [full, off]) {
@@ -259,15 +255,7 @@ test('where a quota has no room for what a file was, or nothing is to be kept, i
 
 /** A storage without a service, and an upload of `f` that is open in it. */
 async function openUpload(rig: Rig) {
-  const storage = await LocalStorage.open({
-    name: 'local',
-    base: rig.base,
-    keepPartialMs: 3_600_000,
-    keepReplaced: true,
-    formerUntilMs: () => undefined,
-    clock: systemClock,
-    log: buildLog('silent', {}),
-  });
+  const storage = await rig.openStorage();
   onTestFinished(() => storage.close());
   const place = { root: ['alice'], path: ['f'] };
   const record = {

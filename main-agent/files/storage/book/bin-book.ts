@@ -1,34 +1,45 @@
 /**
- * The bin of a local storage: what is removed or replaced is renamed into a folder of its own file system, whole and
- * however much is in it, and renamed out of it again. Which entries there are is known in memory, from their notes.
+ * The bin, the same for each medium: what is removed or replaced gets a name in a hidden folder next to its own, whole
+ * and however much is in it, and gets out of it again. Which entries there are is known in memory, from their notes.
+ *
+ * Per entry, `<id>` is the file or folder itself and `<id>.json` whose it was and where. `<id>.dropped` is on its way off
+ * the medium. The note is written before anything is moved and removed after everything was: a note without its entry
+ * says nothing, and an entry never lacks a note that could be read.
  */
-import type { BigIntStats, PathLike } from 'node:fs';
-import * as fs from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import type { KeyLock } from '#main-agent/turns/key-lock.ts';
 import { Serial } from '#main-agent/turns/serial.ts';
+import { Slots } from '#main-agent/turns/slots.ts';
 import type { Clock } from '#shared/clock.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
-import { hasErrno, notFound } from '../file-error.ts';
-import { binEntriesPerUserMax, binVersionsMax, copiedVersionBytesMax, copiesAtOnce } from '../../limits.ts';
-import { Slots } from '#main-agent/turns/slots.ts';
-import { BinFolder, type BinNote, randomName } from '../local/bin-folder.ts';
-import { type Jail, lockKey, type Spot } from '../local/jail.ts';
-import type { Journal, OperationName } from './journal.ts';
-import type { KeyLock } from '#main-agent/turns/key-lock.ts';
-import { renameSpot } from './rename.ts';
+import {
+  binEntriesPerUserMax,
+  binVersionsMax,
+  copiedVersionBytesMax,
+  copiesAtOnce,
+  stagingRecordBytesMax,
+} from '../../limits.ts';
+import type { BlobStorage, HiddenFolder, OpenBytes, Spot } from '../blob-storage.ts';
+import { hasFileCode, notFound } from '../file-error.ts';
+import { isBelow, isSamePlace, keyOfSpot } from '../places.ts';
+import type { Bin, Binned, BinOrder, OperationName, Place, Stored } from '../storage.ts';
+import { type BinNote, noteName, parseNote, toBinned, writeNote } from './bin-notes.ts';
+import type { Journal } from './journal.ts';
 import type { OpenFiles } from './open-files.ts';
-import { isBelow, isSamePlace } from '../places.ts';
+import { renameSpot } from './rename.ts';
 import type { StagingArea } from './staging-area.ts';
-import type { Bin, Binned, BinOrder, Place, Stored } from '../storage.ts';
-import { fileId } from '../local/stored.ts';
-import { measureTree } from '../local/tree-walk.ts';
 
-export interface LocalBinOptions {
-  readonly jail: Jail;
+const folderName = 'bin';
+/** Notes looked at in one go when main begins: some ten milliseconds. */
+const notesAtOnce = 500;
+
+export interface BinBookOptions {
+  readonly blobs: BlobStorage;
   readonly locks: KeyLock;
   readonly journal: () => Journal;
   readonly files: OpenFiles;
-  readonly areaFor: (place: Place, spot: Pick<Spot, 'folder'>) => Promise<StagingArea>;
+  readonly areaFor: (place: Place, spot: Spot) => Promise<StagingArea>;
   /** What a user binned until then is an earlier holder's of the name. */
   readonly formerUntilMs: (user: string) => number | undefined;
   readonly clock: Clock;
@@ -38,14 +49,14 @@ export interface LocalBinOptions {
 /** What is to be kept, where it is now, and who wants that. */
 export interface Keeping {
   readonly place: Place;
-  readonly spot: Pick<Spot, 'folder' | 'name'>;
+  readonly spot: Spot;
   readonly stored: Pick<Stored, 'type' | 'size' | 'id'>;
   readonly order: BinOrder;
   readonly by: OperationName;
 }
 
 interface Entry {
-  readonly folder: BinFolder;
+  readonly folder: HiddenFolder;
   note: BinNote;
   /** When all that is in it was added up, or could not be. */
   addingUp?: Promise<void>;
@@ -57,12 +68,8 @@ interface Owned {
   counted: { readonly sinceMs: number | undefined; readonly bytes: number } | undefined;
 }
 
-/** Files that are taken from elsewhere go away under a second name; a file system may not have such. */
-const linkless = ['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'EMLINK'];
-
-export class LocalBin implements Bin {
-  readonly #options: LocalBinOptions;
-  readonly #folders = new Map<StagingArea, Promise<BinFolder>>();
+export class BinBook implements Bin {
+  readonly #options: BinBookOptions;
   readonly #byId = new Map<string, Entry>();
   readonly #byUser = new Map<string, Owned>();
   /** By session and operation. */
@@ -76,53 +83,59 @@ export class LocalBin implements Bin {
   readonly #addingUp = new Serial();
   readonly #makingRoom = new Serial();
 
-  constructor(options: LocalBinOptions) {
+  constructor(options: BinBookOptions) {
     this.#options = options;
   }
 
-  /** Takes in what waits in an area from before. */
+  /** Takes in what waits in an area from before; removes halves that a kill left. */
   async load(area: StagingArea): Promise<void> {
-    if (!(await BinFolder.isThere(area.folder))) return;
-    const folder = await this.#folderOf(area);
-    const { notes, dropped } = await folder.load();
-    for (const name of dropped) this.#removeLater(folder, name);
-    for (const { note: noted, stats } of notes) {
-      // Who had it open may have written to it.
-      const note = noted.type === 'file' ? { ...noted, bytes: Number(stats.size) } : noted;
-      const entry = { folder, note };
-      if (await this.#isHalfMoved(note, stats)) {
-        await fs.unlink(folder.folder.at(note.id));
-        await folder.removeNote(note.id);
-      } else this.#add(entry);
+    const folder = await area.folder.inner(folderName, { isMade: false });
+    if (folder === undefined) return;
+    const present = new Set<string>();
+    for await (const name of folder.names()) present.add(name);
+    const ids: string[] = [];
+    for (const name of present) {
+      const [id = '', kind] = name.split('.');
+      if (kind === 'dropped') this.#removeLater(folder, name);
+      else if (kind === 'json-new') await folder.remove(name);
+      else if (kind === 'json' && !present.has(id)) await folder.remove(name);
+      else if (kind === 'json') ids.push(id);
     }
+    for (let from = 0; from < ids.length; from += notesAtOnce)
+      await this.#loadNotes(folder, ids.slice(from, from + notesAtOnce));
     await this.roomMade();
   }
 
-  #folderOf(area: StagingArea): Promise<BinFolder> {
-    const known = this.#folders.get(area) ?? BinFolder.open(area.folder, this.#options.log);
-    this.#folders.set(area, known);
-    known.catch(() => this.#folders.delete(area));
-    return known;
+  async #loadNotes(folder: HiddenFolder, ids: readonly string[]): Promise<void> {
+    const texts = await folder.readMany(ids.map(noteName), stagingRecordBytesMax);
+    const found = await folder.findMany(ids);
+    for (const [index, id] of ids.entries()) {
+      const noted = parseNote(id, texts[index] ?? '', this.#options.log);
+      const there = found[index];
+      if (noted === undefined || there === undefined || there === 'unserved') continue;
+      // Who had it open may have written to it.
+      const note = noted.type === 'file' ? { ...noted, bytes: there.size } : noted;
+      if (await this.#isHalfMoved(note, there)) await this.#forget({ folder, note });
+      else this.#add({ folder, note });
+    }
   }
 
   /**
    * A kill came between a file's second name and the end of its first: it is where it was, or where it was being put
    * back to, and not in the bin.
    */
-  async #isHalfMoved(note: BinNote, stats: BigIntStats): Promise<boolean> {
-    if (!stats.isFile() || stats.nlink < 2n) return false;
+  async #isHalfMoved(note: BinNote, there: Stored): Promise<boolean> {
+    if (there.type !== 'file' || there.links < 2) return false;
     for (const place of [note.place, note.restoringTo]) {
-      if (place !== undefined && (await this.#idAt(place)) === fileId(stats)) return true;
+      if (place !== undefined && (await this.#idAt(place)) === there.id) return true;
     }
     return false;
   }
 
   async #idAt(place: Place): Promise<string | undefined> {
     try {
-      const found = await this.#options.jail.withName(place, 'not-found', (folder, name) =>
-        folder.find(name),
-      );
-      return found === undefined ? undefined : fileId(found);
+      const found = await this.#options.blobs.at(place, 'not-found', (spot) => spot.find());
+      return found === 'unserved' ? undefined : found?.id;
     } catch {
       return undefined;
     }
@@ -132,8 +145,7 @@ export class LocalBin implements Bin {
   async take(keeping: Keeping): Promise<Binned | undefined> {
     const entry = await this.#begin(keeping, 'deleted');
     if (entry === undefined) return undefined;
-    const { folder, name } = keeping.spot;
-    await this.#moveIn(entry, (to) => fs.rename(folder.at(name), to));
+    await this.#moveIn(entry, (to) => keeping.spot.moveTo(to, { isExclusive: false }));
     this.#noteWriters(entry, keeping);
     return this.#add(entry);
   }
@@ -151,9 +163,7 @@ export class LocalBin implements Bin {
   /** Keeps the file that `replace` puts another one in the place of. Undefined: it could not be kept, and is replaced. */
   async keeping(keeping: Keeping, replace: () => Promise<void>): Promise<Binned | undefined> {
     const entry = await this.#begin(keeping, 'replaced');
-    const { folder, name } = keeping.spot;
-    const isKept =
-      entry !== undefined && (await this.#tryMoveIn(entry, (to) => fs.link(folder.at(name), to)));
+    const isKept = entry !== undefined && (await this.#tryMoveIn(entry, (to) => keeping.spot.linkTo(to)));
     try {
       await replace();
     } catch (error) {
@@ -163,29 +173,13 @@ export class LocalBin implements Bin {
     return isKept ? this.#add(entry) : undefined;
   }
 
-  /**
-   * Keeps a copy of a file that is about to be cut where it is: of shared blocks where the file system can, else only of
-   * what is copied in a moment. Undefined: it could not be kept.
-   */
-  async keepCopy(keeping: Keeping, openFile: string): Promise<Binned | undefined> {
+  /** Keeps a copy of a file that is about to be cut where it is. Undefined: it could not be kept. */
+  async keepCopy(keeping: Keeping, file: OpenBytes): Promise<Binned | undefined> {
     const entry = await this.#begin(keeping, 'replaced');
     if (entry === undefined) return undefined;
-    const copy = async (to: PathLike): Promise<void> => {
-      const half = entry.folder.folder.at(`${entry.note.id}.json-new`);
-      try {
-        await fs
-          .copyFile(openFile, half, fs.constants.COPYFILE_FICLONE_FORCE)
-          .catch(async (error: unknown) => {
-            if (keeping.stored.size > copiedVersionBytesMax) throw error;
-            await fs.copyFile(openFile, half);
-          });
-        await fs.rename(half, to);
-      } catch (error) {
-        await fs.rm(half, { force: true });
-        throw error;
-      }
-    };
-    const isKept = await this.#copying.run(() => this.#tryMoveIn(entry, copy));
+    const isKept = await this.#copying.run(() =>
+      this.#tryMoveIn(entry, ({ name }) => entry.folder.keepCopy(name, file, copiedVersionBytesMax)),
+    );
     return isKept ? this.#add(entry) : undefined;
   }
 
@@ -198,7 +192,7 @@ export class LocalBin implements Bin {
     const { user, virtualPath, keepMs, isCounted } = order;
     const atMs = this.#options.clock.now();
     const note: BinNote = {
-      id: randomName(),
+      id: randomBytes(16).toString('base64url'),
       user,
       virtualPath: [...virtualPath],
       place: { root: [...place.root], path: [...place.path] },
@@ -216,11 +210,11 @@ export class LocalBin implements Bin {
   }
 
   /** Who is told that something is kept must not lose it to a full disk; there is a way to say that it may go. */
-  async #writeFirst(folder: BinFolder, note: BinNote): Promise<void> {
+  async #writeFirst(folder: HiddenFolder, note: BinNote): Promise<void> {
     try {
-      await folder.writeNote(note);
+      await writeNote(folder, note);
     } catch (error) {
-      if (!hasErrno(error, 'ENOSPC', 'EDQUOT')) throw error;
+      if (!hasFileCode(error, 'no-space', 'quota-exceeded')) throw error;
       throw new SallyportError(
         'no-space',
         'The storage is full: nothing more can be kept in the bin. Empty it, or delete for good',
@@ -229,9 +223,10 @@ export class LocalBin implements Bin {
     }
   }
 
-  async #folderFor(place: Place, spot: Pick<Spot, 'folder'>): Promise<BinFolder | undefined> {
+  async #folderFor(place: Place, spot: Spot): Promise<HiddenFolder | undefined> {
     try {
-      return await this.#folderOf(await this.#options.areaFor(place, spot));
+      const { folder } = await this.#options.areaFor(place, spot);
+      return await folder.inner(folderName, { isMade: true });
     } catch (error) {
       // Another file system inside a mount: there was no room for it beside the files, and never will be.
       if (!isSallyportError(error, 'unsupported')) throw error;
@@ -240,22 +235,22 @@ export class LocalBin implements Bin {
     }
   }
 
-  async #moveIn({ folder, note }: Entry, move: (to: PathLike) => Promise<void>): Promise<void> {
+  async #moveIn({ folder, note }: Entry, move: (to: Spot) => Promise<void>): Promise<void> {
     try {
-      await move(folder.folder.at(note.id));
+      await move(folder.at(note.id));
     } catch (error) {
-      await folder.removeNote(note.id);
+      await folder.remove(noteName(note.id));
       throw error;
     }
   }
 
-  async #tryMoveIn(entry: Entry, move: (to: PathLike) => Promise<void>): Promise<boolean> {
+  async #tryMoveIn(entry: Entry, move: (to: Spot) => Promise<void>): Promise<boolean> {
     try {
       await this.#moveIn(entry, move);
       return true;
     } catch (error) {
       const { user, virtualPath: path } = entry.note;
-      const level = hasErrno(error, ...linkless) ? 'info' : 'warn';
+      const level = hasFileCode(error, 'unsupported') ? 'info' : 'warn';
       this.#options.log[level]({ err: error, user, path }, 'the replaced file could not be kept');
       return false;
     }
@@ -263,8 +258,8 @@ export class LocalBin implements Bin {
 
   /** Its second name only. */
   async #forget({ folder, note }: Entry): Promise<void> {
-    await fs.rm(folder.folder.at(note.id), { force: true });
-    await folder.removeNote(note.id);
+    await folder.remove(note.id);
+    await folder.remove(noteName(note.id));
   }
 
   #add(entry: Entry): Binned {
@@ -338,30 +333,35 @@ export class LocalBin implements Bin {
   }
 
   restore(id: string, to: Place, by: OperationName): Promise<void> {
-    const { locks, jail, journal } = this.#options;
+    const { locks, blobs, journal } = this.#options;
     return locks.hold([turnOf(id)], () =>
-      jail.withSpot(to, 'parent-missing', async (target) => {
+      blobs.at(to, 'parent-missing', async (target) => {
         const entry = this.#byId.get(id);
         if (entry === undefined) {
           // By a process that was killed before it could answer.
-          const there = await target.folder.find(target.name);
-          if (there !== undefined && journal().recall(by)?.id === fileId(there)) return;
+          const there = await target.find();
+          const done = journal().recall(by)?.id;
+          if (there !== undefined && there !== 'unserved' && there.id === done) return;
           throw notFound('not in the bin');
         }
         const { folder } = entry;
         entry.note = { ...entry.note, restoringTo: { root: [...to.root], path: [...to.path] } };
-        await folder.writeNote(entry.note);
-        const source = { folder: folder.folder, folderId: await folder.folder.id(), name: id };
-        await locks.hold([lockKey(target)], () =>
-          renameSpot(source, target, { overwrite: false, by }, journal()),
+        await writeNote(folder, entry.note);
+        await locks.hold([await keyOfSpot(target)], () =>
+          renameSpot(folder.at(id), target, { overwrite: false, by }, journal()),
         );
         this.#remove(entry);
-        await folder.removeNote(id);
-        const there = await target.folder.find(target.name);
-        const open = there === undefined ? undefined : this.#options.files.find(fileId(there));
-        if (open?.visibility === 'unlinked') open.visibility = 'visible';
+        await folder.remove(noteName(id));
+        await this.#showAgain(target);
       }),
     );
+  }
+
+  async #showAgain(target: Spot): Promise<void> {
+    const there = await target.find();
+    if (there === undefined || there === 'unserved') return;
+    const open = this.#options.files.find(there.id);
+    if (open?.visibility === 'unlinked') open.visibility = 'visible';
   }
 
   async drop(ids: readonly string[]): Promise<void> {
@@ -372,14 +372,16 @@ export class LocalBin implements Bin {
     const entry = this.#byId.get(id);
     if (entry === undefined) return;
     const { folder } = entry;
+    const dropped = `${id}.dropped`;
     try {
-      this.#removeLater(folder, await folder.markDropped(id));
+      await folder.at(id).moveTo(folder.at(dropped), { isExclusive: false });
+      this.#removeLater(folder, dropped);
     } catch (error) {
       // Whoever may look into the staging folder took it out.
-      if (!hasErrno(error, 'ENOENT')) throw error;
+      if (!hasFileCode(error, 'not-found')) throw error;
     }
     this.#remove(entry);
-    await folder.removeNote(id);
+    await folder.remove(noteName(id));
   }
 
   async dropExpired(): Promise<readonly Binned[]> {
@@ -397,16 +399,16 @@ export class LocalBin implements Bin {
     const { files, journal } = this.#options;
     for (const entry of this.#growing) {
       const { note, folder } = entry;
-      const stats = await folder.folder.find(note.id);
-      if (stats === undefined) continue;
+      const there = await folder.at(note.id).find();
+      if (there === undefined || there === 'unserved') continue;
       const isOpen =
         note.type === 'file'
-          ? files.find(fileId(stats)) !== undefined
+          ? files.find(there.id) !== undefined
           : journal().writers.some(({ record }) => isBelow(record.place, note.place));
       // Once more after the last one closed it.
       if (!isOpen) this.#growing.delete(entry);
       if (note.type === 'folder') this.#addUpLater(entry);
-      else if (note.bytes !== Number(stats.size)) await this.#resize(entry, Number(stats.size));
+      else if (note.bytes !== there.size) await this.#resize(entry, there.size);
     }
   }
 
@@ -417,13 +419,15 @@ export class LocalBin implements Bin {
       entry.note = { ...entry.note, bytes };
       const owned = this.#byUser.get(user);
       if (owned !== undefined) owned.counted = undefined;
-      await entry.folder.writeNote(entry.note);
+      await writeNote(entry.folder, entry.note);
     });
   }
 
-  #removeLater(folder: BinFolder, name: string): void {
+  #removeLater(folder: HiddenFolder, name: string): void {
     void this.#removing.run(() =>
-      this.#walk(`${name} of the bin is not removed yet`, () => folder.remove(name, this.#closing.signal)),
+      this.#walk(`${name} of the bin is not removed yet`, () =>
+        folder.removeTree(name, this.#closing.signal),
+      ),
     );
   }
 
@@ -432,12 +436,7 @@ export class LocalBin implements Bin {
     entry.addingUp = this.#addingUp.run(() =>
       this.#walk(`the folder ${id} of the bin is not added up`, async () => {
         if (this.#byId.get(id) !== entry) return;
-        const folder = await entry.folder.folder.openFolder(id);
-        try {
-          await this.#resize(entry, await measureTree(folder, '', this.#closing.signal));
-        } finally {
-          await folder.close();
-        }
+        await this.#resize(entry, await entry.folder.measure(id, this.#closing.signal));
       }),
     );
   }
@@ -467,7 +466,6 @@ export class LocalBin implements Bin {
     await this.#makingRoom.settled();
     await this.#removing.settled();
     await this.#addingUp.settled();
-    for (const folder of this.#folders.values()) await (await folder).folder.close();
   }
 }
 
@@ -478,9 +476,4 @@ function turnOf(id: string): string {
 
 function operationKey({ session, operation }: OperationName): string {
   return `${session} ${operation}`;
-}
-
-function toBinned(note: BinNote): Binned {
-  const { id, user, virtualPath, place, type, bytes, atMs, expiresAtMs, reason, isCounted } = note;
-  return { id, user, virtualPath, place, type, bytes, atMs, expiresAtMs, reason, isCounted };
 }

@@ -1,37 +1,24 @@
 /**
- * Files in a folder of main's host. The only place that knows POSIX: descriptors, links, staging and rename.
- *
- * Symbolic links and special files do not exist to callers: not listed, not found, never followed, though a recursive
- * delete removes them with the folder they lie in.
+ * A storage over any medium: each change is made under the locks of its names, noted before it is made, and answered from
+ * the note when it was made by a process that was killed before it could answer.
  */
-import { constants } from 'node:fs';
-import * as fs from 'node:fs/promises';
 import type { AttributeChange } from '#shared/file-service/attributes.ts';
-import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
-import type { Log } from '#shared/log.ts';
-import { isAFolder } from '../file-error.ts';
-import { applyChange, folderMode } from '../local/attribute-change.ts';
-import { Descriptor } from '../local/descriptor.ts';
-import { FolderHandle } from '../local/folder-handle.ts';
-import { Jail, lockKey } from '../local/jail.ts';
-import type { Journal, OperationName } from './journal.ts';
 import { KeyLock } from '#main-agent/turns/key-lock.ts';
-import type { LocalBin } from './bin-book.ts';
-import { LocalFile } from './read-file.ts';
-import { LocalFolder } from '../local/local-folder.ts';
-import { renameSpot } from './rename.ts';
-import { LocalUploads } from './upload-book.ts';
-import { isSamePlace } from '../places.ts';
-import { requirePrecondition } from './precondition.ts';
-import { stagingFolderName } from './staging-area.ts';
+import type { BlobStorage } from '../blob-storage.ts';
+import { isAFolder, notFound } from '../file-error.ts';
+import { isSamePlace, keyOfSpot } from '../places.ts';
+import { requirePrecondition, requireShown } from '../requirements.ts';
 import type {
   BeginUpload,
+  Bin,
   Binned,
   CommittedUpload,
   FinishedBefore,
   JoinUpload,
   KeptUpload,
+  OperationJournal,
+  OperationName,
   ResumableUpload,
   Place,
   RemoveFileOptions,
@@ -48,76 +35,55 @@ import type {
   Upload,
   UploadTarget,
 } from '../storage.ts';
-import { requireId, requireShown } from '../local/stored.ts';
-import { measureTree, removeEmptyFolder, removeTree, surveyTree } from '../local/tree-walk.ts';
-import { requireNoTwin } from '../local/twin-names.ts';
+import { ReadFile } from './read-file.ts';
+import { renameSpot } from './rename.ts';
+import { UploadBook, type UploadBookOptions } from './upload-book.ts';
 
-export interface LocalStorageOptions {
+export interface BookedStorageOptions extends UploadBookOptions {
   readonly name: string;
-  /** Absolute path of the configuration. */
-  readonly base: string;
-  readonly keepPartialMs: number;
-  readonly keepReplaced: boolean;
-  /** A user's uploads begun until then are an earlier holder's of the name. */
-  readonly formerUntilMs: (user: string) => number | undefined;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
-export class LocalStorage implements Storage {
+export class BookedStorage implements Storage {
   readonly name: string;
-  readonly #jail: Jail;
+  readonly #blobs: BlobStorage;
   readonly #locks = new KeyLock();
-  readonly #uploads: LocalUploads;
+  readonly #uploads: UploadBook;
 
-  private constructor(base: FolderHandle, options: LocalStorageOptions) {
+  private constructor(blobs: BlobStorage, options: BookedStorageOptions) {
     this.name = options.name;
-    this.#jail = new Jail(base, options.clock);
-    this.#uploads = new LocalUploads(this.#jail, this.#locks, options);
+    this.#blobs = blobs;
+    this.#uploads = new UploadBook(blobs, this.#locks, options);
   }
 
-  static async open(options: LocalStorageOptions): Promise<LocalStorage> {
-    let base: FolderHandle;
-    try {
-      base = await FolderHandle.openBase(options.base);
-    } catch (error) {
-      throw new SallyportError('config', `Storage ${options.name}: ${options.base} can not be opened`, {
-        hint: 'The folder must exist and belong to the user main-agent runs as.',
-        cause: error,
-      });
-    }
-    const storage = new LocalStorage(base, options);
+  /** `blobs`: closed with this storage. */
+  static async open(blobs: BlobStorage, options: BookedStorageOptions): Promise<BookedStorage> {
+    const storage = new BookedStorage(blobs, options);
     await storage.#uploads.open();
     return storage;
   }
 
-  get bin(): LocalBin {
+  get bin(): Bin {
     return this.#uploads.bin;
   }
 
-  get journal(): Journal {
+  get journal(): OperationJournal {
     return this.#uploads.journal;
   }
 
   async stat(place: Place): Promise<Stored> {
-    const stats =
-      place.path.length === 0
-        ? await this.#jail.inFolder(place, 'not-found', (folder) => folder.stat())
-        : await this.#jail.withName(place, 'not-found', (folder, name) => folder.find(name));
-    return requireShown(stats);
+    return requireShown(await this.#blobs.find(place));
   }
 
-  async openFolder(place: Place): Promise<StoredFolder> {
-    return LocalFolder.open(await this.#jail.openFolder(place, 'not-found'), place.path.length === 0);
+  openFolder(place: Place): Promise<StoredFolder> {
+    return this.#blobs.openFolder(place);
   }
 
   openFile(place: Place): Promise<StoredFile> {
-    return this.#jail.withName(
-      place,
-      'not-found',
-      async (folder, name) =>
-        new LocalFile(await folder.openRegular(name, constants.O_RDONLY), this.#uploads.files),
-    );
+    return this.#blobs.at(place, 'not-found', async (spot) => {
+      const bytes = await spot.open('read');
+      if (bytes === undefined) throw notFound();
+      return new ReadFile(bytes, this.#uploads.files);
+    });
   }
 
   beginUpload(place: Place, begin: BeginUpload): Promise<Upload> {
@@ -181,38 +147,38 @@ export class LocalStorage implements Storage {
   }
 
   keptBytes(user: string): number {
-    return this.#uploads.keptBytes(user) + this.bin.countedBytes(user);
+    return this.#uploads.keptBytes(user) + this.#uploads.bin.countedBytes(user);
   }
 
   async makeFolder(place: Place, mode: number | undefined, by: OperationName): Promise<void> {
-    await this.#jail.withSpot(place, 'parent-missing', (spot) =>
-      this.#locks.hold([lockKey(spot)], async () => {
-        await requireNoTwin(spot.folder, spot.name);
+    await this.#blobs.at(place, 'parent-missing', async (spot) =>
+      this.#locks.hold([await keyOfSpot(spot)], async () => {
+        await spot.requireNoTwin();
         const isRepeated = this.journal.recall(by) !== undefined;
         await this.journal.note({ ...by, id: '', replaced: false });
         try {
-          await fs.mkdir(spot.folder.at(spot.name), { mode: folderMode(mode) });
+          await spot.makeFolder(mode);
         } catch (error) {
-          const isThere = isRepeated && (await spot.folder.find(spot.name))?.isDirectory() === true;
-          if (!isThere) throw error;
+          const found = isRepeated ? await spot.find() : undefined;
+          if (found === undefined || found === 'unserved' || found.type !== 'folder') throw error;
         }
       }),
     );
   }
 
   removeFile(place: Place, { by, precondition, bin: order }: RemoveFileOptions): Promise<Removed> {
-    return this.#jail.withSpot(place, 'not-found', (spot) =>
-      this.#locks.hold([lockKey(spot)], async () => {
-        const found = await spot.folder.find(spot.name);
+    const { bin } = this.#uploads;
+    return this.#blobs.at(place, 'not-found', async (spot) =>
+      this.#locks.hold([await keyOfSpot(spot)], async () => {
+        const found = await spot.find();
         const intent = found === undefined ? this.journal.recall(by) : undefined;
-        if (intent !== undefined) return { id: intent.id, bytes: 0, binned: this.bin.keptBy(by) };
+        if (intent !== undefined) return { id: intent.id, bytes: 0, binned: bin.keptBy(by) };
         const stored = requireShown(found);
         if (stored.type === 'folder') throw isAFolder();
         requirePrecondition(precondition, stored.etag);
         await this.journal.note({ ...by, id: stored.id, replaced: false });
-        const binned =
-          order === undefined ? undefined : await this.bin.take({ place, spot, stored, order, by });
-        if (binned === undefined) await fs.unlink(spot.folder.at(spot.name));
+        const binned = order === undefined ? undefined : await bin.take({ place, spot, stored, order, by });
+        if (binned === undefined) await spot.removeFile();
         return { id: stored.id, bytes: stored.size, binned };
       }),
     );
@@ -220,19 +186,19 @@ export class LocalStorage implements Storage {
 
   async removeFolder(place: Place, options: RemoveOptions): Promise<Binned | undefined> {
     const { recursive, by, bin: order } = options;
-    const binned = await this.#jail.withName(place, 'not-found', async (folder, name) => {
-      const found = await folder.find(name);
-      if (found === undefined && this.journal.recall(by) !== undefined) return this.bin.keptBy(by);
+    const { bin } = this.#uploads;
+    const binned = await this.#blobs.at(place, 'not-found', async (spot) => {
+      const found = await spot.find();
+      if (found === undefined && this.journal.recall(by) !== undefined) return bin.keptBy(by);
       const stored = requireShown(found);
       if (stored.type === 'file') throw new SallyportError('not-a-folder', 'That is not a folder');
       await this.journal.note({ ...by, id: stored.id, replaced: false });
       if (!recursive) {
-        await removeEmptyFolder(folder, name);
+        await spot.removeEmptyFolder();
         return undefined;
       }
-      const spot = { folder, name };
-      const kept = order === undefined ? undefined : await this.bin.take({ place, spot, stored, order, by });
-      if (kept === undefined) await removeTree(folder, name, options);
+      const kept = order === undefined ? undefined : await bin.take({ place, spot, stored, order, by });
+      if (kept === undefined) await spot.removeTree(options);
       return kept;
     });
     await this.#uploads.dropBelow(place);
@@ -241,20 +207,21 @@ export class LocalStorage implements Storage {
 
   async rename(from: Place, to: Place, options: RenameOptions): Promise<Renamed> {
     const { by, bin: order } = options;
-    const renamed = await this.#jail.withSpot(from, 'not-found', (source) =>
-      this.#jail.withSpot(to, 'parent-missing', (target) =>
-        this.#locks.hold([lockKey(source), lockKey(target)], () =>
-          renameSpot(source, target, options, this.journal, async (stored, replace) => {
+    const { bin, writers, journal } = this.#uploads;
+    const renamed = await this.#blobs.at(from, 'not-found', (source) =>
+      this.#blobs.at(to, 'parent-missing', async (target) =>
+        this.#locks.hold([await keyOfSpot(source), await keyOfSpot(target)], () =>
+          renameSpot(source, target, options, journal, async (stored, replace) => {
             if (order !== undefined && stored.type === 'file')
-              return this.bin.keeping({ place: to, spot: target, stored, order, by }, replace);
+              return bin.keeping({ place: to, spot: target, stored, order, by }, replace);
             await replace();
             return undefined;
           }),
         ),
       ),
     );
-    if (!isSamePlace(from, to)) await this.#uploads.writers.follow(from, to);
-    const binned = renamed.binned ?? this.bin.keptBy(by);
+    if (!isSamePlace(from, to)) await writers.follow(from, to);
+    const binned = renamed.binned ?? bin.keptBy(by);
     if (renamed.type === 'folder' && !isSamePlace(from, to)) {
       await this.#uploads.follow(from, to);
       await this.#uploads.dropBelow(from);
@@ -264,43 +231,19 @@ export class LocalStorage implements Storage {
   }
 
   async change(place: Place, change: AttributeChange, onlyId?: string): Promise<void> {
-    await this.#jail.withName(place, 'not-found', async (folder, name) => {
-      const file = await Descriptor.open(
-        folder.at(name),
-        constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
-      );
-      try {
-        requireId(requireShown(await file.stat()), onlyId);
-        await applyChange(file, change);
-      } finally {
-        await file.close();
-      }
-    });
+    await this.#blobs.at(place, 'not-found', (spot) => spot.change(change, onlyId));
   }
 
-  async usage(place: Place): Promise<StorageUsage> {
-    return this.#jail.inFolder({ root: place.root, path: [] }, 'not-found', async (folder) => {
-      const stats = await fs.statfs(folder.path);
-      return {
-        freeBytes: stats.bavail * stats.bsize,
-        totalBytes: stats.blocks * stats.bsize,
-        freeFiles: stats.ffree,
-        totalFiles: stats.files,
-      };
-    });
+  usage(place: Place): Promise<StorageUsage> {
+    return this.#blobs.usage(place);
   }
 
-  async measure(root: readonly string[], signal: AbortSignal): Promise<number> {
-    return this.#jail.inFolder({ root, path: [] }, 'not-found', (folder) =>
-      measureTree(folder, stagingFolderName, signal),
-    );
+  measure(root: readonly string[], signal: AbortSignal): Promise<number> {
+    return this.#blobs.measure(root, signal);
   }
 
   survey(options: SurveyOptions): Promise<void> {
-    const { place } = options;
-    if (place === undefined) return surveyTree(this.#jail.base, stagingFolderName, options);
-    const ours = place.path.length === 0 ? stagingFolderName : undefined;
-    return this.#jail.inFolder(place, 'not-found', (folder) => surveyTree(folder, ours, options));
+    return this.#blobs.survey(options);
   }
 
   sweep(): Promise<void> {
@@ -309,6 +252,6 @@ export class LocalStorage implements Storage {
 
   async close(): Promise<void> {
     await this.#uploads.close();
-    await this.#jail.close();
+    await this.#blobs.close();
   }
 }

@@ -1,20 +1,19 @@
-import type { RegularFile } from '../local/folder-handle.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { AttributeChange } from '#shared/file-service/attributes.ts';
 import type { KeptVersions } from './kept-versions.ts';
 import type { StagingArea } from './staging-area.ts';
-import { requirePrecondition } from './precondition.ts';
+import type { OpenBytes } from '../blob-storage.ts';
+import { requirePrecondition } from '../requirements.ts';
 import type { Binned, Committed, CommitRules, Upload, UploadRecord } from '../storage.ts';
-import { toStored } from '../local/stored.ts';
 import { type BytesHome, UploadBytes } from './upload-bytes.ts';
 
 /** What it needs of the storage it belongs to. */
-export interface DirectHome extends BytesHome {
+export interface InPlaceHome extends BytesHome {
   readonly versions: KeptVersions;
-  areaNear(dev: bigint): Promise<StagingArea>;
+  areaNear(file: OpenBytes): Promise<StagingArea>;
 }
 
-interface DirectStart {
+interface InPlaceStart {
   readonly truncate: boolean;
   /** By this handle in an earlier process. */
   readonly appendedBytes?: number;
@@ -23,15 +22,14 @@ interface DirectStart {
 }
 
 /**
- * Plain POSIX writing into the file itself: everybody sees each write at once, two writers lose nothing of each other, a
+ * Writing into the file itself: everybody sees each write at once, two writers lose nothing of each other, a
  * broken write is a short one, and preconditions only judge what is there at the commit.
  */
-export class DirectUpload extends UploadBytes implements Upload {
+export class InPlaceUpload extends UploadBytes implements Upload {
   readonly record: UploadRecord;
   readonly freedBytes: number;
   readonly atomic = false;
-  readonly #home: DirectHome;
-  readonly #dev: bigint;
+  readonly #home: InPlaceHome;
   readonly #binned: Binned | undefined;
   readonly #etag: string | undefined;
   /** Of the file before this handle made it shorter. */
@@ -40,28 +38,27 @@ export class DirectUpload extends UploadBytes implements Upload {
 
   private constructor(
     record: UploadRecord,
-    opened: RegularFile,
-    home: DirectHome,
-    { truncate, appendedBytes = 0, binned }: DirectStart,
+    opened: OpenBytes,
+    home: InPlaceHome,
+    { truncate, appendedBytes = 0, binned }: InPlaceStart,
   ) {
-    const initialSize = truncate ? 0 : Number(opened.stats.size);
+    const initialSize = truncate ? 0 : opened.size;
     super(opened, home, { visibility: 'visible', initialSize, appendedBytes });
     this.#home = home;
     this.#binned = binned;
-    this.#dev = opened.stats.dev;
     this.record = record;
-    this.freedBytes = truncate ? Number(opened.stats.size) : 0;
-    this.#etag = record.replaces ? toStored(opened.stats)?.etag : undefined;
+    this.freedBytes = truncate ? opened.size : 0;
+    this.#etag = record.replaces ? opened.attributes.etag : undefined;
   }
 
   /** `opened` is closed when this rejects. */
   static async open(
     record: UploadRecord,
-    opened: RegularFile,
-    home: DirectHome,
-    start: DirectStart,
-  ): Promise<DirectUpload> {
-    const upload = new DirectUpload(record, opened, home, start);
+    opened: OpenBytes,
+    home: InPlaceHome,
+    start: InPlaceStart,
+  ): Promise<InPlaceUpload> {
+    const upload = new InPlaceUpload(record, opened, home, start);
     const { shared, appendedBytes } = upload;
     try {
       // In turn with what others write to it.
@@ -92,8 +89,8 @@ export class DirectUpload extends UploadBytes implements Upload {
     const { size, visibility } = this.shared;
     if (this.#keptBytes !== undefined || visibility !== 'visible' || keptVersionBytesMax < size) return;
     this.#keptBytes = size;
-    const area = await this.#home.areaNear(this.#dev);
-    await this.#home.versions.keepCopy(this.record, size, keptVersionBytesMax, area, this.file.path);
+    const area = await this.#home.areaNear(this.file);
+    await this.#home.versions.keepCopy(this.record, size, keptVersionBytesMax, area, this.file);
   }
 
   async commit(rules: CommitRules): Promise<Committed> {

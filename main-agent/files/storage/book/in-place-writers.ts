@@ -1,21 +1,13 @@
 /**
- * Files of a local storage that are written in place: opened where they are, found again after a kill, and what was
- * appended to them decided before this process writes anything.
+ * Files that are written in place: opened where they are, found again after a kill, and what was appended to them decided
+ * before this process writes anything.
  */
-import { constants } from 'node:fs';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
-import { hasErrno, taken, toFileError } from '../file-error.ts';
 import { vanishedTriesMax } from '../../limits.ts';
-import { fileMode } from '../local/attribute-change.ts';
-import type { Descriptor } from '../local/descriptor.ts';
-import { type DirectHome, DirectUpload } from './in-place-upload.ts';
-import { type RegularFile, reopenRegular } from '../local/folder-handle.ts';
-import type { Jail, Spot } from '../local/jail.ts';
-import type { KeptUploads } from './kept-uploads.ts';
-import { landedBytes } from './landed-appends.ts';
-import type { LocalBin } from './bin-book.ts';
-import type { LocalUpload } from './staged-upload.ts';
+import type { Access, BlobStorage, OpenBytes, Spot } from '../blob-storage.ts';
+import { notFound, taken, toFileError } from '../file-error.ts';
 import { isBelow, isSamePlace, movedPlace } from '../places.ts';
+import { requireFileOrNothing } from '../requirements.ts';
 import type {
   BeginUpload,
   Binned,
@@ -25,20 +17,23 @@ import type {
   UploadRecord,
   UploadStart,
 } from '../storage.ts';
-import { fileId, requireFileOrNothing } from '../local/stored.ts';
-import { requireNoTwin } from '../local/twin-names.ts';
+import type { BinBook } from './bin-book.ts';
+import { type InPlaceHome, InPlaceUpload } from './in-place-upload.ts';
+import type { KeptUploads } from './kept-uploads.ts';
+import { landedBytes } from './landed-appends.ts';
+import type { StagedUpload } from './staged-upload.ts';
 import type { Append, Writer } from './writer-notes.ts';
 
 /** What writers in place need of the storage they belong to. */
-export interface WritersHome extends DirectHome {
-  readonly jail: Jail;
+export interface WritersHome extends InPlaceHome {
+  readonly blobs: BlobStorage;
   readonly waiting: KeptUploads;
-  readonly bin: LocalBin;
+  readonly bin: BinBook;
   /** An upload that is open here. */
-  opened(id: string): LocalUpload | undefined;
+  opened(id: string): StagedUpload | undefined;
 }
 
-export class LocalWriters {
+export class InPlaceWriters {
   readonly #home: WritersHome;
 
   constructor(home: WritersHome) {
@@ -58,48 +53,45 @@ export class LocalWriters {
     }
   }
 
-  async #openAppended(id: string): Promise<Descriptor | undefined> {
+  async #openAppended(id: string): Promise<OpenBytes | undefined> {
     const writer = this.#home.journal.recallWriter(id);
-    if (writer !== undefined) return (await this.#openAgain(writer))?.file;
-    return (await this.#home.waiting.get(id)?.area.openPart(id))?.file;
+    return writer === undefined ? this.#home.waiting.get(id)?.area.openPart(id) : this.#openAgain(writer);
   }
 
   /** A file that an earlier process wrote in place, if its name still means that file. */
-  async #openAgain({ record, fileId: wanted }: Writer): Promise<RegularFile | undefined> {
-    const flags = inPlaceFlags({ record });
+  async #openAgain({ record, fileId }: Writer): Promise<OpenBytes | undefined> {
+    const access = accessOf(record);
     const { place, joins } = record;
     const tries = [
-      () => this.#openAt(place, flags),
-      () => (joins === undefined ? undefined : this.#reopenJoined(joins, flags)),
+      () => this.#openAt(place, access),
+      () => (joins === undefined ? undefined : this.#reopenJoined(joins, access)),
     ];
     for (const open of tries) {
       const opened = await open();
-      if (opened !== undefined && fileId(opened.stats) === wanted) return opened;
-      await opened?.file.close();
+      if (opened?.id === fileId) return opened;
+      await opened?.close();
     }
     return undefined;
   }
 
-  async #openAt(place: Place, flags: number): Promise<RegularFile | undefined> {
+  async #openAt(place: Place, access: Access): Promise<OpenBytes | undefined> {
     try {
-      return await this.#home.jail.withName(place, 'not-found', (folder, name) =>
-        folder.openRegular(name, flags),
-      );
+      return await this.#home.blobs.at(place, 'not-found', (spot) => spot.open(access));
     } catch (error) {
       if (isSallyportError(toFileError(error))) return undefined;
       throw error;
     }
   }
 
-  async #reopenJoined(id: string, flags: number): Promise<RegularFile | undefined> {
+  async #reopenJoined(id: string, access: Access): Promise<OpenBytes | undefined> {
     const open = this.#home.opened(id);
-    if (open !== undefined) return open.reopen(flags);
+    if (open !== undefined) return open.reopen(access);
     const part = await this.#home.waiting.get(id)?.area.openPart(id);
     if (part === undefined) return undefined;
     try {
-      return await reopenRegular(part.file, flags);
+      return await part.openAgain(access);
     } finally {
-      await part.file.close();
+      await part.close();
     }
   }
 
@@ -118,56 +110,58 @@ export class LocalWriters {
     return againIfChanged(() => this.#openInPlace(place, begin));
   }
 
-  #openInPlace(place: Place, begin: BeginUpload): Promise<Upload> {
-    return this.#home.jail.withSpot(place, 'parent-missing', async (spot) => {
-      const existing = requireFileOrNothing(await spot.folder.find(spot.name));
+  #openInPlace(place: Place, begin: BeginUpload): Promise<Upload | undefined> {
+    return this.#home.blobs.at(place, 'parent-missing', async (spot) => {
+      const existing = requireFileOrNothing(await spot.find());
       const start = begin.choose(existing, undefined);
       if (begin.record.exclusive && existing !== undefined) throw taken('exclusive create');
       return existing === undefined ? this.create(spot, begin) : this.openPresent(spot, begin, start);
     });
   }
 
-  /** A file that is there for everybody from now on. Rejects EEXIST where another one was quicker. */
-  async create(spot: Spot, begin: BeginUpload): Promise<Upload> {
-    await requireNoTwin(spot.folder, spot.name);
-    const flags = inPlaceFlags(begin) | constants.O_CREAT | constants.O_EXCL;
-    const opened = await spot.folder.openRegular(spot.name, flags, fileMode(begin.mode));
+  /** A file that is there for everybody from now on. Undefined: another one was quicker. */
+  async create(spot: Spot, begin: BeginUpload): Promise<Upload | undefined> {
+    await spot.requireNoTwin();
+    const opened = await spot.create(accessOf(begin.record), begin.mode);
+    if (opened === undefined) return undefined;
     const record = { ...begin.record, replaces: false };
-    return DirectUpload.open(record, opened, this.#home, { truncate: false });
+    return InPlaceUpload.open(record, opened, this.#home, { truncate: false });
   }
 
   async join(id: string, { record, truncate }: JoinUpload): Promise<Upload | undefined> {
-    const opened = await this.#home.opened(id)?.reopen(inPlaceFlags({ record }));
+    const opened = await this.#home.opened(id)?.reopen(accessOf(record));
     if (opened === undefined) return undefined;
-    return DirectUpload.open({ ...record, replaces: true, joins: id }, opened, this.#home, { truncate });
+    return InPlaceUpload.open({ ...record, replaces: true, joins: id }, opened, this.#home, { truncate });
   }
 
-  /** The file that has the name now: since it was looked at, another may have taken its place. */
-  async openPresent(spot: Spot, begin: BeginUpload, { from }: UploadStart): Promise<Upload> {
-    const opened = await spot.folder.openRegular(spot.name, inPlaceFlags(begin));
+  /** The file that has the name now: since it was looked at, another may have taken its place. Undefined: none has it. */
+  async openPresent(spot: Spot, begin: BeginUpload, { from }: UploadStart): Promise<Upload | undefined> {
+    const opened = await spot.open(accessOf(begin.record));
+    if (opened === undefined) return undefined;
     const record = { ...begin.record, replaces: true };
     const truncate = from === 'empty';
     const binned = truncate ? await this.#keepCopy(spot, begin, opened) : undefined;
-    return DirectUpload.open(record, opened, this.#home, { truncate, binned });
+    return InPlaceUpload.open(record, opened, this.#home, { truncate, binned });
   }
 
   /** `opened` is closed when this rejects. */
   async #keepCopy(
     spot: Spot,
     { record, bin: order }: BeginUpload,
-    { file, stats }: RegularFile,
+    opened: OpenBytes,
   ): Promise<Binned | undefined> {
+    const { size, id } = opened;
     // Of nothing there is nothing to be had back.
-    if (order === undefined || stats.size === 0n) return undefined;
+    if (order === undefined || size === 0) return undefined;
     const { place, session, operation } = record;
-    const stored = { type: 'file', size: Number(stats.size), id: fileId(stats) } as const;
+    const stored = { type: 'file', size, id } as const;
     try {
       return await this.#home.bin.keepCopy(
         { place, spot, stored, order, by: { session, operation } },
-        file.path,
+        opened,
       );
     } catch (error) {
-      await file.close();
+      await opened.close();
       throw error;
     }
   }
@@ -178,7 +172,7 @@ export class LocalWriters {
     const appendedBytes = this.requireAppended(writer.record);
     const opened = await this.#openAgain(writer);
     if (opened === undefined) throw new SallyportError('changed', 'Another file has that name now');
-    return DirectUpload.open(writer.record, opened, this.#home, { truncate: false, appendedBytes });
+    return InPlaceUpload.open(writer.record, opened, this.#home, { truncate: false, appendedBytes });
   }
 
   /** What was appended through a handle of an earlier process. */
@@ -192,18 +186,18 @@ export class LocalWriters {
   }
 }
 
-/** A file removed or made between a look at its name and its opening: then that is decided about anew. */
-export async function againIfChanged(open: () => Promise<Upload>): Promise<Upload> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await open();
-    } catch (error) {
-      if (!hasErrno(error, 'ENOENT', 'EEXIST') || tries === vanishedTriesMax) throw error;
-    }
+/**
+ * A file removed or made between a look at its name and its opening: then `open` finds nothing to open, and that is
+ * decided about anew.
+ */
+export async function againIfChanged(open: () => Promise<Upload | undefined>): Promise<Upload> {
+  for (let tries = 0; tries < vanishedTriesMax; tries += 1) {
+    const upload = await open();
+    if (upload !== undefined) return upload;
   }
+  throw notFound('it comes and goes');
 }
 
-/** Appending is the kernel's: wherever the end is, of programs on this host too. */
-function inPlaceFlags({ record }: Pick<BeginUpload, 'record'>): number {
-  return constants.O_RDWR | (record.append ? constants.O_APPEND : 0);
+function accessOf({ append }: Pick<UploadRecord, 'append'>): Access {
+  return append ? 'append' : 'write';
 }

@@ -6,17 +6,13 @@
  *
  * Uploads are not in here: their records lie beside their bytes.
  */
-import { constants } from 'node:fs';
-import * as fs from 'node:fs/promises';
 import { z } from 'zod';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { journalBytesMax, journalReadBytesMax, journalRecallMs } from '../../limits.ts';
-import type { Descriptor } from '../local/descriptor.ts';
-import { readText, writeBytes } from '../local/file-bytes.ts';
-import type { FolderHandle } from '../local/folder-handle.ts';
-import type { UploadRecord } from '../storage.ts';
+import type { HiddenFolder, OpenBytes } from '../blob-storage.ts';
+import type { Intent, OperationJournal, OperationName, Reader, UploadRecord } from '../storage.ts';
 import {
   type Append,
   type Appended,
@@ -25,31 +21,6 @@ import {
   writerLineSchemas,
   WriterNotes,
 } from './writer-notes.ts';
-
-/** A change as one session numbered it. */
-export interface OperationName {
-  readonly session: string;
-  readonly operation: number;
-}
-
-/** What a change was about to do. */
-export interface Intent extends OperationName {
-  /** Identity of what is moved, or the id of the upload that is committed; empty where there is none. */
-  readonly id: string;
-  readonly replaced: boolean;
-}
-
-/** A file open for reading. */
-export interface Reader {
-  readonly session: string;
-  readonly handle: number;
-  readonly virtualPath: readonly string[];
-  readonly etag: string;
-  readonly fileId: string;
-  readonly startedAtMs: number;
-  /** An upload of the session's own that is read while it grows. */
-  readonly beside?: { readonly upload: string } | undefined;
-}
 
 const intentSchema = z.object({
   kind: z.literal('intent'),
@@ -78,14 +49,13 @@ interface Waiting {
 
 const fileName = 'operations.journal';
 const newFileName = 'operations.journal-new';
-const appendFlags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT;
 
 function intentKey({ session, operation }: OperationName): string {
   return `${session} ${operation}`;
 }
 
-export class Journal {
-  readonly #folder: FolderHandle;
+export class Journal implements OperationJournal {
+  readonly #folder: HiddenFolder;
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #openedAtMs: number;
@@ -94,14 +64,14 @@ export class Journal {
   readonly #readers = new Map<number, Reader>();
   readonly #writersBefore = new WriterNotes();
   readonly #writers = new WriterNotes();
-  #file: Descriptor;
+  #file: OpenBytes;
   #bytes: number;
   /** The last line was cut off, by a full disk or by a kill. */
   #isTorn = false;
   #waiting: Waiting[] = [];
   #writing: Promise<void> | undefined;
 
-  private constructor(folder: FolderHandle, file: Descriptor, bytes: number, clock: Clock, log: Log) {
+  private constructor(folder: HiddenFolder, file: OpenBytes, bytes: number, clock: Clock, log: Log) {
     this.#folder = folder;
     this.#file = file;
     this.#bytes = bytes;
@@ -110,10 +80,9 @@ export class Journal {
     this.#log = log;
   }
 
-  static async open(folder: FolderHandle, clock: Clock, log: Log): Promise<Journal> {
-    const opened = await folder.openRegular(fileName, constants.O_RDONLY | constants.O_CREAT, 0o600);
-    const text = await readText(opened, journalReadBytesMax);
-    const { file } = await folder.openRegular(fileName, appendFlags, 0o600);
+  static async open(folder: HiddenFolder, clock: Clock, log: Log): Promise<Journal> {
+    const text = (await folder.read(fileName, journalReadBytesMax)) ?? '';
+    const file = await folder.openLog(fileName);
     const journal = new Journal(folder, file, Buffer.byteLength(text), clock, log);
     for (const line of text.split('\n')) journal.#load(line);
     journal.#isTorn = text !== '' && !text.endsWith('\n');
@@ -133,13 +102,11 @@ export class Journal {
     }
   }
 
-  /** What an earlier process was about to do under this name. */
   recall(name: OperationName): Intent | undefined {
     this.#forgetBefore();
     return this.#intentsBefore.get(intentKey(name));
   }
 
-  /** A file that an earlier process had open under this handle for this session. */
   recallReader(session: string, handle: number): Reader | undefined {
     this.#forgetBefore();
     const reader = this.#readersBefore.get(handle);
@@ -226,12 +193,10 @@ export class Journal {
     return this.#append(JSON.stringify(line));
   }
 
-  /** The kernel has it when it resolves; a full disk must not keep anybody from deleting files, so it never rejects. */
   async note(intent: Intent): Promise<void> {
     await this.#append(JSON.stringify({ kind: 'intent', ...intent }));
   }
 
-  /** Not waited for: a reader that is killed in its first moment begins again. */
   noteReader(reader: Reader): void {
     this.#readers.set(reader.handle, reader);
     void this.#append(JSON.stringify({ kind: 'reader', ...reader }));
@@ -264,8 +229,7 @@ export class Journal {
       if (this.#bytes > journalBytesMax) await this.#compact();
       const bytes = Buffer.from(`${this.#isTorn ? '\n' : ''}${lines.join('\n')}\n`);
       this.#isTorn = true;
-      // Positions are ignored by the kernel: the file is open for appending.
-      await writeBytes(this.#file, [bytes], 0);
+      await this.#file.write([bytes], 0);
       this.#isTorn = false;
       this.#bytes += bytes.length;
       return true;
@@ -283,11 +247,11 @@ export class Journal {
     }));
     const open = [...readers, ...this.#writersBefore.lines, ...this.#writers.lines];
     const lines = open.map((line) => `${JSON.stringify(line)}\n`);
-    await fs.rm(this.#folder.at(newFileName), { force: true });
-    const { file } = await this.#folder.openRegular(newFileName, appendFlags, 0o600);
+    await this.#folder.remove(newFileName);
+    const file = await this.#folder.openLog(newFileName);
     try {
-      await writeBytes(file, [Buffer.from(lines.join(''))], 0);
-      await fs.rename(this.#folder.at(newFileName), this.#folder.at(fileName));
+      await file.write([Buffer.from(lines.join(''))], 0);
+      await this.#folder.at(newFileName).moveTo(this.#folder.at(fileName), { isExclusive: false });
     } catch (error) {
       // Tried again with the next line: on a full disk, or we would be out of descriptors as well.
       await file.close();

@@ -6,6 +6,7 @@ import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import { copiesAtOnce } from '../../limits.ts';
 import { Slots } from '#main-agent/turns/slots.ts';
+import type { OpenBytes } from '../blob-storage.ts';
 import type { KeptUploads } from './kept-uploads.ts';
 import type { KeptVersion, StagingArea } from './staging-area.ts';
 import type { UploadRecord } from '../storage.ts';
@@ -54,10 +55,10 @@ export class KeptVersions {
     bytes: number,
     bytesMax: number,
     area: StagingArea,
-    openFile: string,
+    file: OpenBytes,
   ): Promise<boolean> {
     return this.#copying.run(() =>
-      this.keep(record, bytes, bytesMax, area, (version) => area.copyVersion(openFile, version)),
+      this.keep(record, bytes, bytesMax, area, (version) => area.copyVersion(file, version)),
     );
   }
 

@@ -4,16 +4,14 @@
  */
 import { crc32 } from 'node:zlib';
 import { scratchBytes } from '../../limits.ts';
-import type { Descriptor } from '../local/descriptor.ts';
-import { readBytes } from '../local/file-bytes.ts';
-import { fileId } from '../local/stored.ts';
+import type { OpenBytes } from '../blob-storage.ts';
 import type { Append } from './writer-notes.ts';
 
 /** `undefined`: a piece of it, or it can't be told. */
 export async function landedBytes(
   append: Append,
   later: Append | undefined,
-  openFile: (id: string) => Promise<Descriptor | undefined>,
+  openFile: (id: string) => Promise<OpenBytes | undefined>,
 ): Promise<number | undefined> {
   const { at, bytes, appendedBytes } = append;
   const all = appendedBytes + bytes;
@@ -22,12 +20,10 @@ export async function landedBytes(
   const file = await openFile(append.id);
   if (file === undefined) return undefined;
   try {
-    const stats = await file.stat();
-    if (fileId(stats) !== append.fileId) return undefined;
-    if (Number(stats.size) <= at) return appendedBytes;
-    return Number(stats.size) >= at + bytes && (await checksum(file, at, bytes)) === append.crc32
-      ? all
-      : undefined;
+    const { id, size } = file;
+    if (id !== append.fileId) return undefined;
+    if (size <= at) return appendedBytes;
+    return size >= at + bytes && (await checksum(file, at, bytes)) === append.crc32 ? all : undefined;
   } finally {
     await file.close();
   }
@@ -37,12 +33,12 @@ export function checksumOf(pieces: readonly Uint8Array[]): number {
   return pieces.reduce((sum, piece) => crc32(piece, sum), 0);
 }
 
-async function checksum(file: Descriptor, at: number, bytes: number): Promise<number> {
+async function checksum(file: OpenBytes, at: number, bytes: number): Promise<number> {
   const buffer = Buffer.allocUnsafeSlow(Math.min(bytes, scratchBytes));
   let sum = 0;
   for (let done = 0; done < bytes; done += buffer.length) {
     const piece = buffer.subarray(0, Math.min(buffer.length, bytes - done));
-    await readBytes(file, [piece], at + done, 0);
+    await file.read([piece], at + done, 0);
     sum = crc32(piece, sum);
   }
   return sum;

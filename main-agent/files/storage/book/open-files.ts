@@ -3,10 +3,9 @@
  * whatever sessions and users they belong to, agree here on what it is: whose turn it is, how long the file is, what
  * was done.
  */
-import type { BigIntStats } from 'node:fs';
 import { Serial } from '#main-agent/turns/serial.ts';
+import type { OpenBytes } from '../blob-storage.ts';
 import type { SharedFile } from '../storage.ts';
-import { fileId } from '../local/stored.ts';
 
 export class OpenFile implements SharedFile {
   readonly id: string;
@@ -17,9 +16,9 @@ export class OpenFile implements SharedFile {
   visibility: SharedFile['visibility'];
   handles = 0;
 
-  constructor(stats: BigIntStats, visibility: SharedFile['visibility']) {
-    this.id = fileId(stats);
-    this.size = Number(stats.size);
+  constructor(id: string, size: number, visibility: SharedFile['visibility']) {
+    this.id = id;
+    this.size = size;
     this.visibility = visibility;
   }
 }
@@ -35,10 +34,9 @@ export class OpenFiles {
   readonly #byId = new Map<string, OpenFile>();
 
   /** Of a file that its caller holds open until `leave`. `visibility` counts where it is the first to have it open. */
-  join(stats: BigIntStats, visibility: SharedFile['visibility']): OpenFile {
-    const id = fileId(stats);
+  join({ id, size }: Pick<OpenBytes, 'id' | 'size'>, visibility: SharedFile['visibility']): OpenFile {
     let file = this.#byId.get(id);
-    if (file === undefined) this.#byId.set(id, (file = new OpenFile(stats, visibility)));
+    if (file === undefined) this.#byId.set(id, (file = new OpenFile(id, size, visibility)));
     file.handles += 1;
     return file;
   }

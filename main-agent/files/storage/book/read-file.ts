@@ -1,23 +1,17 @@
-import { notFound } from '../file-error.ts';
-import type { Descriptor } from '../local/descriptor.ts';
-import { readBytes } from '../local/file-bytes.ts';
-import type { RegularFile } from '../local/folder-handle.ts';
-import type { OpenFiles } from './open-files.ts';
+import type { OpenBytes } from '../blob-storage.ts';
 import type { Stored, StoredFile } from '../storage.ts';
-import { toStored } from '../local/stored.ts';
+import type { OpenFiles } from './open-files.ts';
 
-/** A regular file opened for reading. It stays the file that was opened, also when another one takes its name. */
-export class LocalFile implements StoredFile {
+/** A file opened for reading. It stays the file that was opened, also when another one takes its name. */
+export class ReadFile implements StoredFile {
   readonly attributes: Stored;
-  readonly #file: Descriptor;
+  readonly #bytes: OpenBytes;
   readonly #files: OpenFiles;
   #unwatch: () => void = () => undefined;
 
-  constructor({ file, stats }: RegularFile, files: OpenFiles) {
-    const attributes = toStored(stats);
-    if (attributes === undefined) throw notFound();
-    this.attributes = attributes;
-    this.#file = file;
+  constructor(bytes: OpenBytes, files: OpenFiles) {
+    this.attributes = bytes.attributes;
+    this.#bytes = bytes;
     this.#files = files;
   }
 
@@ -27,15 +21,15 @@ export class LocalFile implements StoredFile {
   }
 
   read(buffers: readonly Uint8Array[], position: number): Promise<number> {
-    return readBytes(this.#file, buffers, position, this.attributes.size);
+    return this.#bytes.read(buffers, position, this.attributes.size);
   }
 
-  async stat(): Promise<Stored> {
-    return toStored(await this.#file.stat()) ?? this.attributes;
+  stat(): Promise<Stored> {
+    return this.#bytes.stat();
   }
 
   close(): Promise<void> {
     this.#unwatch();
-    return this.#file.close();
+    return this.#bytes.close();
   }
 }

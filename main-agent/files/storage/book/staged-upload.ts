@@ -1,43 +1,39 @@
 /**
- * One atomic upload: bytes go to the staging file, `commit` puts it in place. Readers see the old file or the new one,
- * never half of one: the staging file is synced, renamed (or linked, where nothing may be replaced), the folder synced.
+ * One atomic upload: bytes go to a part, `commit` puts it in place. Readers see the old file or the new one, never half
+ * of one: the part is synced, gets its name in one step, and then the folder is synced.
  */
-import * as fs from 'node:fs/promises';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
-import { badHandle, denied, isAFolder, taken } from '../file-error.ts';
-import { moveExclusive } from '../local/exclusive-move.ts';
-import { type FolderHandle, type RegularFile, reopenRegular } from '../local/folder-handle.ts';
-import { type Jail, lockKey, type Spot } from '../local/jail.ts';
 import type { KeyLock } from '#main-agent/turns/key-lock.ts';
-import type { KeptEntry, KeptUploads } from './kept-uploads.ts';
-import type { LocalBin } from './bin-book.ts';
-import type { KeptVersions } from './kept-versions.ts';
-import { requirePrecondition } from './precondition.ts';
-import type { StagedRecord, StagingArea } from './staging-area.ts';
+import type { Access, BlobStorage, OpenBytes, Spot } from '../blob-storage.ts';
+import { badHandle, denied, taken } from '../file-error.ts';
+import { keyOfSpot } from '../places.ts';
+import { requireFileOrNothing, requirePrecondition } from '../requirements.ts';
 import type { Binned, BinOrder, Committed, CommitRules, Stored, Upload } from '../storage.ts';
-import { toStored } from '../local/stored.ts';
-import { requireNoTwin } from '../local/twin-names.ts';
+import type { BinBook } from './bin-book.ts';
+import type { KeptEntry, KeptUploads } from './kept-uploads.ts';
+import type { KeptVersions } from './kept-versions.ts';
+import type { StagedRecord, StagingArea } from './staging-area.ts';
 import { type BytesHome, UploadBytes } from './upload-bytes.ts';
 
 /** What an upload needs of the storage it belongs to. */
 export interface UploadHome extends BytesHome {
-  readonly jail: Jail;
+  readonly blobs: BlobStorage;
   readonly locks: KeyLock;
   readonly waiting: KeptUploads;
   readonly versions: KeptVersions;
-  readonly bin: LocalBin;
+  readonly bin: BinBook;
   readonly clock: Clock;
   readonly log: Log;
   /** It is no longer open here. */
-  released(upload: LocalUpload): void;
+  released(upload: StagedUpload): void;
   /** Its name is not its own any more. */
   unreserve(record: StagedRecord): void;
   keep(entry: KeptEntry): Promise<void>;
   dropSuperseded(record: StagedRecord): Promise<void>;
 }
 
-export class LocalUpload extends UploadBytes implements Upload {
+export class StagedUpload extends UploadBytes implements Upload {
   readonly atomic = true;
   readonly freedBytes = 0;
   readonly #home: UploadHome;
@@ -46,14 +42,8 @@ export class LocalUpload extends UploadBytes implements Upload {
   readonly #over = Promise.withResolvers<void>();
   #isOver = false;
 
-  constructor(
-    home: UploadHome,
-    area: StagingArea,
-    record: StagedRecord,
-    part: RegularFile,
-    appendedBytes = 0,
-  ) {
-    super(part, home, { visibility: 'staged', initialSize: Number(part.stats.size), appendedBytes });
+  constructor(home: UploadHome, area: StagingArea, record: StagedRecord, part: OpenBytes, appendedBytes = 0) {
+    super(part, home, { visibility: 'staged', initialSize: part.size, appendedBytes });
     this.#record = record;
     this.#home = home;
     this.#area = area;
@@ -73,9 +63,9 @@ export class LocalUpload extends UploadBytes implements Upload {
     this.#record = record;
   }
 
-  /** Whether its bytes lie where they could become a file of that folder. */
-  async isBeside(folder: FolderHandle): Promise<boolean> {
-    return (await this.#area.folder.stat()).dev === (await folder.stat()).dev;
+  /** Whether its bytes lie where they could get that name. */
+  isBeside(spot: Spot): Promise<boolean> {
+    return this.#area.folder.isBeside(spot);
   }
 
   /** Settles when it is not open any more. */
@@ -84,8 +74,8 @@ export class LocalUpload extends UploadBytes implements Upload {
   }
 
   /** The same bytes once more, whatever name they have; undefined when the upload is over. */
-  async reopen(flags: number): Promise<RegularFile | undefined> {
-    return this.shared.turns.run(async () => (this.#isOver ? undefined : reopenRegular(this.file, flags)));
+  async reopen(access: Access): Promise<OpenBytes | undefined> {
+    return this.shared.turns.run(async () => (this.#isOver ? undefined : this.file.openAgain(access)));
   }
 
   async commit(rules: CommitRules): Promise<Committed> {
@@ -93,8 +83,8 @@ export class LocalUpload extends UploadBytes implements Upload {
     if (this.#record.unlinked === true) return this.#commitUnlinked();
     if (rules.change !== undefined) await this.change(rules.change);
     await this.file.sync();
-    const committed = await this.#home.jail.withSpot(this.record.place, 'parent-missing', (spot) =>
-      this.#home.locks.hold([lockKey(spot)], () => this.#putInPlace(spot, rules)),
+    const committed = await this.#home.blobs.at(this.record.place, 'parent-missing', async (spot) =>
+      this.#home.locks.hold([await keyOfSpot(spot)], () => this.#putInPlace(spot, rules)),
     );
     this.shared.visibility = 'visible';
     this.#noteOver();
@@ -116,22 +106,17 @@ export class LocalUpload extends UploadBytes implements Upload {
   }
 
   async #putInPlace(spot: Spot, rules: CommitRules): Promise<Committed> {
-    const { folder, name } = spot;
-    const found = await folder.find(name);
-    const existing = found === undefined ? undefined : toStored(found);
-    if (existing?.type === 'folder') throw isAFolder();
-    if (found !== undefined && existing === undefined) throw taken('a link or special file has that name');
-    const part = this.#area.partPath(this.record.id);
+    const existing = requireFileOrNothing(await spot.find());
     if (existing?.id === this.shared.id) {
-      // An earlier process was killed when it had both its names (`local/exclusive-move.ts`).
-      await fs.unlink(part);
-      await folder.sync();
+      // An earlier process was killed when it had both its names, see `Spot.moveTo`.
+      await this.#area.removePart(this.record.id);
+      await spot.sync();
       return { attributes: await this.stat(), created: true, replacedBytes: 0 };
     }
     requirePrecondition(rules.precondition, existing?.etag);
     if (existing === undefined) {
       if (!rules.mayCreate) throw denied('the file is gone and a new one may not be made');
-      await requireNoTwin(folder, name);
+      await spot.requireNoTwin();
     } else if (!rules.mayReplace) throw taken('a file is there and may not be replaced');
     else if (rules.bin === undefined && this.size < existing.size) {
       await this.#home.versions.keep(
@@ -139,16 +124,16 @@ export class LocalUpload extends UploadBytes implements Upload {
         existing.size,
         rules.keptVersionBytesMax,
         this.#area,
-        (version) => this.#area.keepVersion(folder, name, version),
+        (version) => this.#area.keepVersion(spot, version),
       );
     }
 
     const mustNotReplace =
       existing === undefined && (!rules.mayReplace || rules.precondition?.ifNoneMatch !== undefined);
     let binned: Binned | undefined;
-    if (mustNotReplace) await moveExclusive(part, folder.at(name));
+    if (mustNotReplace) await this.#area.part(this.record.id).moveTo(spot, { isExclusive: true });
     else binned = await this.#replace(spot, existing, rules.bin);
-    await folder.sync();
+    await spot.sync();
     return {
       attributes: await this.stat(),
       created: existing === undefined,
@@ -162,8 +147,7 @@ export class LocalUpload extends UploadBytes implements Upload {
     stored: Stored | undefined,
     order: BinOrder | undefined,
   ): Promise<Binned | undefined> {
-    const replace = (): Promise<void> =>
-      fs.rename(this.#area.partPath(this.record.id), spot.folder.at(spot.name));
+    const replace = (): Promise<void> => this.#area.part(this.record.id).moveTo(spot, { isExclusive: false });
     const { place, session, operation } = this.record;
     if (order !== undefined && stored !== undefined) {
       const by = { session, operation };

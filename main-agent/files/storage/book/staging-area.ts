@@ -1,7 +1,6 @@
 /**
- * Where uploads grow before anybody sees them: one hidden folder (0700) per file system, at the storage's base, so that
- * making an upload visible is a rename and other programs that watch the users' folders never meet half a file. A user's
- * folder on a file system of its own has its staging in the mount's folder.
+ * Where uploads grow before anybody sees them: a hidden folder next to the users' own, so that making an upload visible
+ * is one step and other programs that watch the users' folders never meet half a file.
  *
  * Per upload, `<id>.part` holds the bytes and `<id>.json` whose it is. `<id>.done` is that record after the commit,
  * for a DMZ that did not hear the answer; `<id>.old` a longer file that a shorter one replaced, `<id>.was` whose and
@@ -9,13 +8,10 @@
  *
  * Trust: only main writes here; records are still checked when read, since they outlive the process that wrote them.
  */
-import { constants, type BigIntStats, type PathLike } from 'node:fs';
-import * as fs from 'node:fs/promises';
 import { z } from 'zod';
 import type { Clock } from '#shared/clock.ts';
 import { uploadMetadataCharactersMax } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
-import { hasErrno } from '../file-error.ts';
 import {
   commitNotesMax,
   committedMs,
@@ -23,13 +19,10 @@ import {
   keptVersionMs,
   stagingRecordBytesMax,
 } from '../../limits.ts';
-import { CommitNotes } from './commit-notes.ts';
-import { readText } from '../local/file-bytes.ts';
-import type { FolderHandle, RegularFile } from '../local/folder-handle.ts';
+import type { HiddenFolder, OpenBytes, Spot } from '../blob-storage.ts';
+import { notFound, taken } from '../file-error.ts';
 import type { Place, UploadRecord } from '../storage.ts';
-
-/** No user may name it: the virtual tree hides it. */
-export const stagingFolderName = '.sallyport-staging';
+import { CommitNotes } from './commit-notes.ts';
 
 const components = z.array(z.string()).max(256);
 export const uploadRecordSchema = z.object({
@@ -58,7 +51,7 @@ export const uploadRecordSchema = z.object({
 const recordSchema = uploadRecordSchema.extend({
   /** Of the folder the file is to be in. */
   folderId: z.string(),
-  /** Of the staging file itself: after the commit this is the file's identity. */
+  /** Of the part itself: after the commit this is the file's identity. */
   partId: z.string(),
   /** Let go of by its session; else a process that is gone had it open. */
   left: z.boolean().optional(),
@@ -105,71 +98,54 @@ export interface StagingOptions {
   readonly log: Log;
 }
 
-async function removeQuietly(path: PathLike): Promise<void> {
-  try {
-    await fs.unlink(path);
-  } catch (error) {
-    if (!hasErrno(error, 'ENOENT')) throw error;
-  }
-}
-
 export class StagingArea {
-  readonly folder: FolderHandle;
+  readonly folder: HiddenFolder;
   readonly #options: StagingOptions;
   readonly #commits: CommitNotes;
   #forgetting: Promise<void> = Promise.resolve();
 
-  private constructor(folder: FolderHandle, options: StagingOptions) {
+  constructor(folder: HiddenFolder, options: StagingOptions) {
     this.folder = folder;
     this.#options = options;
     this.#commits = new CommitNotes(options.clock);
   }
 
-  static async open(parent: FolderHandle, options: StagingOptions): Promise<StagingArea> {
-    await parent.makeFolder(stagingFolderName, 0o700);
-    return new StagingArea(await parent.openFolder(stagingFolderName), options);
-  }
-
-  partPath(id: string): PathLike {
+  part(id: string): Spot {
     return this.folder.at(`${id}.part`);
   }
 
-  openPart(id: string): Promise<RegularFile> {
-    return this.folder.openRegular(`${id}.part`, constants.O_RDWR);
+  async openPart(id: string): Promise<OpenBytes> {
+    const part = await this.part(id).open('write');
+    if (part === undefined) throw notFound('the part is gone');
+    return part;
   }
 
-  createPart(id: string, mode: number): Promise<RegularFile> {
-    return this.folder.openRegular(
-      `${id}.part`,
-      constants.O_RDWR | constants.O_CREAT | constants.O_EXCL,
-      mode,
-    );
+  async createPart(id: string, mode: number | undefined): Promise<OpenBytes> {
+    const part = await this.part(id).create('write', mode);
+    if (part === undefined) throw taken('a part of that id is there');
+    return part;
   }
 
-  /** A copy of an open file, shared blocks where the file system can. */
-  async copyToPart(id: string, openFile: string): Promise<RegularFile> {
-    await fs.copyFile(openFile, this.partPath(id), constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
-    return this.openPart(id);
+  copyToPart(id: string, original: OpenBytes): Promise<OpenBytes> {
+    return this.folder.copy(`${id}.part`, original);
   }
 
   renamePart(fromId: string, toId: string): Promise<void> {
-    return fs.rename(this.partPath(fromId), this.partPath(toId));
+    return this.part(fromId).moveTo(this.part(toId), { isExclusive: false });
   }
 
   /** Not synced: a record matters to the next process, not after a power cut. */
   writeRecord(record: StagedRecord): Promise<void> {
-    return fs.writeFile(this.folder.at(`${record.id}.json`), JSON.stringify(record), { mode: 0o600 });
+    return this.folder.write(`${record.id}.json`, JSON.stringify(record));
   }
 
   /** Whole before or whole after, whenever the process ends. */
-  async rewriteRecord(record: StagedRecord): Promise<void> {
-    const path = this.folder.at(`${record.id}.json-new`);
-    await fs.writeFile(path, JSON.stringify(record), { mode: 0o600 });
-    await fs.rename(path, this.folder.at(`${record.id}.json`));
+  rewriteRecord(record: StagedRecord): Promise<void> {
+    return this.folder.replace(`${record.id}.json`, JSON.stringify(record));
   }
 
   async markCommitted({ id, session }: StagedRecord): Promise<void> {
-    await fs.rename(this.folder.at(`${id}.json`), this.folder.at(`${id}.done`));
+    await this.folder.at(`${id}.json`).moveTo(this.folder.at(`${id}.done`), { isExclusive: false });
     const gone = this.#commits.add(id, session);
     // Nobody waits for it: what stays for whatever reason goes with the sweep.
     if (gone.length > 0) this.#forgetting = this.#forgetting.then(() => this.#forgetCommits(gone));
@@ -177,26 +153,26 @@ export class StagingArea {
 
   async #forgetCommits(ids: readonly string[]): Promise<void> {
     try {
-      for (const id of ids) await removeQuietly(this.folder.at(`${id}.done`));
+      for (const id of ids) await this.folder.remove(`${id}.done`);
     } catch (error) {
       this.#options.log.warn({ err: error }, 'the note of a commit could not be removed');
     }
   }
 
   removePart(id: string): Promise<void> {
-    return removeQuietly(this.partPath(id));
+    return this.folder.remove(`${id}.part`);
   }
 
   async remove(id: string): Promise<void> {
     await this.removePart(id);
-    await removeQuietly(this.folder.at(`${id}.json`));
+    await this.folder.remove(`${id}.json`);
   }
 
-  /** A second name for the file that is about to be replaced; false where the file system has no links. */
-  async keepVersion(folder: FolderHandle, name: string, version: KeptVersion): Promise<boolean> {
+  /** A second name for the file that is about to be replaced; false where the medium has none. */
+  async keepVersion(spot: Spot, version: KeptVersion): Promise<boolean> {
     try {
-      await fs.link(folder.at(name), this.folder.at(`${version.id}.old`));
-      await fs.writeFile(this.folder.at(`${version.id}.was`), JSON.stringify(version), { mode: 0o600 });
+      await spot.linkTo(this.folder.at(`${version.id}.old`));
+      await this.folder.write(`${version.id}.was`, JSON.stringify(version));
       return true;
     } catch (error) {
       this.#options.log.warn({ err: error }, 'the replaced file could not be kept');
@@ -204,46 +180,35 @@ export class StagingArea {
     }
   }
 
-  /**
-   * A copy of a file that is about to be cut where it is: of shared blocks where the file system can, else only of what
-   * is copied in a moment. False: not made.
-   */
-  async copyVersion(openFile: string, version: KeptVersion): Promise<boolean> {
-    const old = this.folder.at(`${version.id}.old`);
+  /** A copy of a file that is about to be cut where it is. False: not made. */
+  async copyVersion(file: OpenBytes, version: KeptVersion): Promise<boolean> {
+    const old = `${version.id}.old`;
     try {
-      await fs.copyFile(openFile, old, constants.COPYFILE_FICLONE_FORCE).catch(async (error: unknown) => {
-        if (version.bytes > copiedVersionBytesMax) throw error;
-        await fs.copyFile(openFile, old);
-      });
-      await fs.writeFile(this.folder.at(`${version.id}.was`), JSON.stringify(version), { mode: 0o600 });
+      await this.folder.keepCopy(old, file, copiedVersionBytesMax);
+      await this.folder.write(`${version.id}.was`, JSON.stringify(version));
       return true;
     } catch (error) {
       this.#options.log.warn({ err: error }, 'a file that gets shorter could not be kept');
-      await removeQuietly(old);
+      await this.folder.remove(old);
       return false;
     }
   }
 
   async removeVersion(id: string): Promise<void> {
-    await removeQuietly(this.folder.at(`${id}.old`));
-    await removeQuietly(this.folder.at(`${id}.was`));
+    await this.folder.remove(`${id}.old`);
+    await this.folder.remove(`${id}.was`);
   }
 
   /** Notes of commits that there are, whichever process made them; more than `commitNotesMax` are not looked at. */
   async committed(): Promise<readonly CommitNote[]> {
     const notes: CommitNote[] = [];
-    const names = await this.folder.openNames();
-    try {
-      for (let entry = await names.read(); entry !== null; entry = await names.read()) {
-        if (!entry.name.endsWith('.done')) continue;
-        if (notes.length === commitNotesMax) break;
-        const record = await this.#readJson(entry.name, recordSchema);
-        const stats = await this.folder.find(entry.name);
-        if (record !== undefined && stats !== undefined)
-          notes.push({ record, ageMs: this.#options.clock.now() - Number(stats.ctimeMs) });
-      }
-    } finally {
-      await names.close();
+    for await (const name of this.folder.names()) {
+      if (!name.endsWith('.done')) continue;
+      if (notes.length === commitNotesMax) break;
+      const record = await this.#readJson(name, recordSchema);
+      const changed = await this.folder.changed(name);
+      if (record !== undefined && changed !== undefined)
+        notes.push({ record, ageMs: this.#options.clock.now() - changed.atMs });
     }
     return notes;
   }
@@ -251,9 +216,7 @@ export class StagingArea {
   async moveCommitted(id: string, session: string, place: Place): Promise<void> {
     const record = await this.readCommitted(id);
     if (record?.session !== session) return;
-    const path = this.folder.at(`${id}.done-new`);
-    await fs.writeFile(path, JSON.stringify({ ...record, place }), { mode: 0o600 });
-    await fs.rename(path, this.folder.at(`${id}.done`));
+    await this.folder.replace(`${id}.done`, JSON.stringify({ ...record, place }));
   }
 
   readCommitted(id: string): Promise<StagedRecord | undefined> {
@@ -265,14 +228,8 @@ export class StagingArea {
   }
 
   async #readJson<T>(name: string, schema: z.ZodType<T>): Promise<T | undefined> {
-    let opened: RegularFile;
-    try {
-      opened = await this.folder.openRegular(name, constants.O_RDONLY);
-    } catch (error) {
-      if (hasErrno(error, 'ENOENT')) return undefined;
-      throw error;
-    }
-    const text = await readText(opened, stagingRecordBytesMax);
+    const text = await this.folder.read(name, stagingRecordBytesMax);
+    if (text === undefined) return undefined;
     try {
       return schema.parse(JSON.parse(text));
     } catch (error) {
@@ -285,30 +242,23 @@ export class StagingArea {
   async load(isOpen: (id: string) => boolean): Promise<StagingContent> {
     const uploads: StagedUpload[] = [];
     const versions: KeptVersion[] = [];
-    const names = await this.folder.openNames();
-    try {
-      for (let entry = await names.read(); entry !== null; entry = await names.read()) {
-        const [id = '', kind = ''] = entry.name.split('.');
-        if (isOpen(id)) continue;
-        const stats = await this.folder.find(entry.name);
-        if (stats === undefined) continue;
-        if (await this.#expire(entry.name, kind, stats)) continue;
-        if (kind === 'was') {
-          const version = await this.#readJson(entry.name, versionSchema);
-          if (version !== undefined) versions.push(version);
-        }
-        if (kind !== 'part') continue;
-        const record = await this.readRecord(id);
-        if (record === undefined) continue;
-        uploads.push({ record, size: Number(stats.size), touchedAtMs: Number(stats.ctimeMs) });
+    for await (const name of this.folder.names()) {
+      const [id = '', kind = ''] = name.split('.');
+      if (isOpen(id)) continue;
+      const changed = await this.folder.changed(name);
+      if (changed === undefined || (await this.#expire(name, kind, changed.atMs))) continue;
+      if (kind === 'was') {
+        const version = await this.#readJson(name, versionSchema);
+        if (version !== undefined) versions.push(version);
       }
-    } finally {
-      await names.close();
+      if (kind !== 'part') continue;
+      const record = await this.readRecord(id);
+      if (record !== undefined) uploads.push({ record, size: changed.size, touchedAtMs: changed.atMs });
     }
     return { uploads, versions };
   }
 
-  async #expire(name: string, kind: string, stats: BigIntStats): Promise<boolean> {
+  async #expire(name: string, kind: string, changedAtMs: number): Promise<boolean> {
     const lives: Readonly<Record<string, number>> = {
       part: this.#options.keepPartialMs,
       json: this.#options.keepPartialMs,
@@ -318,15 +268,14 @@ export class StagingArea {
       old: keptVersionMs,
       was: keptVersionMs,
     };
-    // Status change, not content: uploads carry the client's own modification time.
-    const ageMs = this.#options.clock.now() - Number(stats.ctimeMs);
+    const ageMs = this.#options.clock.now() - changedAtMs;
     if (ageMs <= (lives[kind] ?? Number.POSITIVE_INFINITY)) return false;
-    await removeQuietly(this.folder.at(name));
+    await this.folder.remove(name);
     return true;
   }
 
-  async close(): Promise<void> {
-    await this.#forgetting;
-    await this.folder.close();
+  /** When nothing of it is at work any more. */
+  settled(): Promise<void> {
+    return this.#forgetting;
   }
 }

@@ -1,32 +1,22 @@
 /**
- * Uploads of a local storage: begun, kept when broken, taken up again, swept when nobody came back for them. Which
- * uploads are open here is known by id; two of them never share bytes.
+ * The book of uploads, the same for each medium: begun, kept when broken, taken up again, swept when nobody came back for
+ * them. Which uploads are open here is known by id; two of them never share bytes.
  */
-import { constants, type BigIntStats } from 'node:fs';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
-import { badHandle, notFound, taken } from '../file-error.ts';
-import { journalRecallMs, keptVersionMs } from '../../limits.ts';
-import { applyChange, fileMode } from '../local/attribute-change.ts';
-import type { FolderHandle, RegularFile } from '../local/folder-handle.ts';
-import { type Jail, lockKey, type Spot } from '../local/jail.ts';
-import { Journal, type OperationName } from './journal.ts';
 import type { KeyLock } from '#main-agent/turns/key-lock.ts';
-import { type KeptEntry, KeptUploads } from './kept-uploads.ts';
-import { KeptVersions } from './kept-versions.ts';
-import { LocalBin } from './bin-book.ts';
-import { LocalUpload, type UploadHome } from './staged-upload.ts';
-import { OpenFiles } from './open-files.ts';
-import { againIfChanged, LocalWriters } from './in-place-writers.ts';
-import { isBelow, movedPlace } from '../places.ts';
-import { StagingAreas } from '../local/staging-areas.ts';
-import type { StagedRecord, StagingArea } from './staging-area.ts';
+import { journalRecallMs, keptVersionMs } from '../../limits.ts';
+import type { BlobStorage, HiddenFolder, OpenBytes, Spot } from '../blob-storage.ts';
+import { badHandle, notFound, taken } from '../file-error.ts';
+import { isBelow, keyOfSpot, movedPlace, nameKey } from '../places.ts';
+import { requireFileOrNothing } from '../requirements.ts';
 import type {
   BeginUpload,
   CommittedUpload,
   FinishedBefore,
   KeptUpload,
+  OperationName,
   Place,
   RenameOptions,
   ResumableUpload,
@@ -35,10 +25,16 @@ import type {
   UploadStart,
   UploadTarget,
 } from '../storage.ts';
-import { fileId, requireFileOrNothing, toStored } from '../local/stored.ts';
-import { requireNoTwin } from '../local/twin-names.ts';
+import { BinBook } from './bin-book.ts';
+import { againIfChanged, InPlaceWriters } from './in-place-writers.ts';
+import { Journal } from './journal.ts';
+import { type KeptEntry, KeptUploads } from './kept-uploads.ts';
+import { KeptVersions } from './kept-versions.ts';
+import { OpenFiles } from './open-files.ts';
+import { StagedUpload, type UploadHome } from './staged-upload.ts';
+import { StagingArea, type StagedRecord } from './staging-area.ts';
 
-export interface LocalUploadsOptions {
+export interface UploadBookOptions {
   readonly keepPartialMs: number;
   readonly keepReplaced: boolean;
   /** A user's uploads begun until then are an earlier holder's of the name. */
@@ -47,19 +43,19 @@ export interface LocalUploadsOptions {
   readonly log: Log;
 }
 
-export class LocalUploads implements UploadHome {
-  readonly jail: Jail;
+export class UploadBook implements UploadHome {
+  readonly blobs: BlobStorage;
   readonly locks: KeyLock;
   readonly clock: Clock;
   readonly log: Log;
   readonly files = new OpenFiles();
   readonly waiting = new KeptUploads();
   readonly versions: KeptVersions;
-  readonly writers: LocalWriters;
-  readonly bin: LocalBin;
-  readonly #options: LocalUploadsOptions;
-  readonly #areas: StagingAreas;
-  readonly #open = new Map<string, LocalUpload>();
+  readonly writers: InPlaceWriters;
+  readonly bin: BinBook;
+  readonly #options: UploadBookOptions;
+  readonly #areas = new Map<HiddenFolder, Promise<StagingArea>>();
+  readonly #open = new Map<string, StagedUpload>();
   /** Kept ones on their way to being open again, by the name they were kept under. */
   readonly #resuming = new Map<string, KeptEntry>();
   /** Names that an open upload took as "must not exist". */
@@ -68,39 +64,71 @@ export class LocalUploads implements UploadHome {
   #journal: Journal | undefined;
   #finishedBefore: Promise<ReadonlyMap<string, readonly FinishedBefore[]>> | undefined;
 
-  constructor(jail: Jail, locks: KeyLock, options: LocalUploadsOptions) {
-    this.jail = jail;
+  constructor(blobs: BlobStorage, locks: KeyLock, options: UploadBookOptions) {
+    this.blobs = blobs;
     this.locks = locks;
     this.clock = options.clock;
     this.log = options.log;
     this.#options = options;
     this.#openedAtMs = options.clock.monotonic();
     this.versions = new KeptVersions({ ...options, waiting: this.waiting });
-    this.writers = new LocalWriters(this);
-    this.#areas = new StagingAreas(jail, options, (area) => this.#loadArea(area));
-    this.bin = new LocalBin({
+    this.writers = new InPlaceWriters(this);
+    this.bin = new BinBook({
       ...options,
-      jail,
+      blobs,
       locks,
       journal: () => this.journal,
       files: this.files,
-      areaFor: (place, spot) => this.#areas.areaFor(place, spot),
+      areaFor: (place, spot) => this.#areaFor(place, spot),
     });
   }
 
   async open(): Promise<void> {
-    const area = await this.#areas.openKnown();
-    this.#journal = await Journal.open(area.folder, this.clock, this.log);
+    const [first, ...others] = await this.blobs.stagings();
+    if (first === undefined) throw new TypeError('a storage without a staging folder');
+    await this.#areaOf(first);
+    for (const folder of others) {
+      // What waits there is found when something is uploaded there, or at the next start.
+      await this.#afterwards('a staging folder of a mount could not be read', () => this.#areaOf(folder));
+    }
+    this.#journal = await Journal.open(first, this.clock, this.log);
     await this.writers.decideAppends();
   }
 
-  async #loadArea(area: StagingArea): Promise<void> {
+  async #areaFor(place: Place, spot: Spot): Promise<StagingArea> {
+    return this.#areaOf(await this.blobs.stagingFor(place, spot));
+  }
+
+  #areaOf(folder: HiddenFolder): Promise<StagingArea> {
+    const known = this.#areas.get(folder);
+    if (known !== undefined) return known;
+    const loading = this.#loadArea(new StagingArea(folder, this.#options));
+    this.#areas.set(folder, loading);
+    // Tried again by the next upload.
+    loading.catch(() => this.#areas.delete(folder));
+    return loading;
+  }
+
+  async #loadArea(area: StagingArea): Promise<StagingArea> {
     const { uploads, versions } = await area.load((id) => this.#open.has(id));
     for (const { record, size, touchedAtMs } of uploads) {
       await this.keep({ area, record, size, keptAtMs: touchedAtMs });
     }
     for (const version of versions) this.waiting.addVersion({ area, version });
     await this.bin.load(area);
+    return area;
+  }
+
+  #allAreas(): Promise<readonly StagingArea[]> {
+    return Promise.all(this.#areas.values());
+  }
+
+  async #afterwards(failure: string, act: () => Promise<unknown>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      this.log.warn({ err: error }, failure);
+    }
   }
 
   get journal(): Journal {
@@ -112,27 +140,27 @@ export class LocalUploads implements UploadHome {
     return againIfChanged(() => this.#begin(place, begin));
   }
 
-  #begin(place: Place, begin: BeginUpload): Promise<Upload> {
-    return this.jail.withSpot(place, 'parent-missing', async (spot) => {
-      const found = await spot.folder.find(spot.name);
-      const existing = requireFileOrNothing(found);
-      const kept = existing === undefined ? this.#keptIn(spot, begin.record.user, place) : undefined;
+  #begin(place: Place, begin: BeginUpload): Promise<Upload | undefined> {
+    return this.blobs.at(place, 'parent-missing', async (spot) => {
+      const existing = requireFileOrNothing(await spot.find());
+      const folderId = await spot.folderId();
+      const kept = existing === undefined ? this.#keptIn(folderId, begin.record.user, place) : undefined;
       const start = begin.choose(existing, kept);
       const { exclusive } = begin.record;
       if (start.from === 'present' && !exclusive) return this.writers.openPresent(spot, begin, start);
       if (start.from === 'nothing') return this.writers.create(spot, begin);
-      const reservation = lockKey(spot);
+      const reservation = nameKey(folderId, spot.name);
       if (exclusive && (existing !== undefined || this.#reserved.has(reservation))) {
         throw taken('exclusive create');
       }
       if (exclusive) this.#reserved.add(reservation);
       try {
-        if (existing === undefined) await requireNoTwin(spot.folder, spot.name);
-        const area = await this.#areas.areaFor(place, spot);
+        if (existing === undefined) await spot.requireNoTwin();
+        const area = await this.#areaFor(place, spot);
         const upload =
           start.from === 'kept'
-            ? await this.#resume(start.id, begin, existing !== undefined, spot.folderId)
-            : await this.#start(area, spot, begin, existing, start);
+            ? await this.#resume(start.id, begin, existing !== undefined, folderId)
+            : await this.#start(area, folderId, begin, existing, start);
         this.#open.set(upload.record.id, upload);
         if (start.from === 'kept') this.#resuming.delete(start.id);
         return upload;
@@ -145,52 +173,45 @@ export class LocalUploads implements UploadHome {
 
   async #start(
     area: StagingArea,
-    spot: Spot,
+    folderId: string,
     begin: BeginUpload,
     existing: Stored | undefined,
     start: UploadStart,
-  ): Promise<LocalUpload> {
+  ): Promise<StagedUpload> {
     const { id } = begin.record;
     // A replaced file keeps its mode, whatever the opening says: as if it had been written in place.
     const mode = existing?.mode ?? begin.mode;
-    const part = await this.#makePart(area, begin, start, fileMode(mode));
+    const part = await this.#makePart(area, begin, start, mode);
     try {
-      if (mode !== undefined) await applyChange(part.file, { mode });
-      const record = stagedRecord(begin, existing !== undefined, spot.folderId, part.stats);
+      if (mode !== undefined) await part.change({ mode });
+      const record = stagedRecord(begin, existing !== undefined, folderId, part);
       await area.writeRecord(record);
-      return new LocalUpload(this, area, record, part);
+      return new StagedUpload(this, area, record, part);
     } catch (error) {
-      await part.file.close();
+      await part.close();
       await area.remove(id);
       throw error;
     }
   }
 
-  async #makePart(
+  #makePart(
     area: StagingArea,
     begin: BeginUpload,
     start: UploadStart,
-    mode: number,
-  ): Promise<RegularFile> {
-    if (start.from !== 'copy') return area.createPart(begin.record.id, mode);
-    return this.jail.withName(start.of, 'not-found', (folder, name) =>
-      this.#copyPart(area, folder, name, begin),
-    );
-  }
-
-  async #copyPart(
-    area: StagingArea,
-    folder: FolderHandle,
-    name: string,
-    begin: BeginUpload,
-  ): Promise<RegularFile> {
-    const original = await folder.openRegular(name, constants.O_RDONLY);
-    try {
-      begin.onStartBytes(Number(original.stats.size));
-      return await area.copyToPart(begin.record.id, original.file.path);
-    } finally {
-      await original.file.close();
-    }
+    mode: number | undefined,
+  ): Promise<OpenBytes> {
+    const { id } = begin.record;
+    if (start.from !== 'copy') return area.createPart(id, mode);
+    return this.blobs.at(start.of, 'not-found', async (spot) => {
+      const original = await spot.open('read');
+      if (original === undefined) throw notFound('what is copied');
+      try {
+        begin.onStartBytes(original.size);
+        return await area.copyToPart(id, original);
+      } finally {
+        await original.close();
+      }
+    });
   }
 
   async #resume(
@@ -198,7 +219,7 @@ export class LocalUploads implements UploadHome {
     begin: BeginUpload,
     replaces: boolean,
     folderId: string,
-  ): Promise<LocalUpload> {
+  ): Promise<StagedUpload> {
     const kept = this.waiting.take(keptId);
     if (kept === undefined) throw notFound('the kept upload is gone');
     // Until `begin` has it among the open ones.
@@ -216,7 +237,7 @@ export class LocalUploads implements UploadHome {
     begin: BeginUpload,
     replaces: boolean,
     folderId: string,
-  ): Promise<LocalUpload> {
+  ): Promise<StagedUpload> {
     const { id } = begin.record;
     const { id: keptId } = kept.record;
     try {
@@ -226,15 +247,15 @@ export class LocalUploads implements UploadHome {
       this.waiting.add(kept);
       throw error;
     }
-    let part: RegularFile | undefined;
+    let part: OpenBytes | undefined;
     try {
       part = await kept.area.openPart(id);
-      const record = stagedRecord(begin, replaces, folderId, part.stats);
+      const record = stagedRecord(begin, replaces, folderId, part);
       await kept.area.writeRecord(record);
       await kept.area.remove(keptId);
-      return new LocalUpload(this, kept.area, record, part);
+      return new StagedUpload(this, kept.area, record, part);
     } catch (error) {
-      await part?.file.close();
+      await part?.close();
       // A full disk, or no descriptor left: what was stored waits on, as it did.
       await kept.area.renamePart(id, keptId);
       this.waiting.add(kept);
@@ -243,23 +264,23 @@ export class LocalUploads implements UploadHome {
     }
   }
 
-  areaNear(dev: bigint): Promise<StagingArea> {
-    return this.#areas.near(dev);
+  async areaNear(file: OpenBytes): Promise<StagingArea> {
+    return this.#areaOf(await this.blobs.stagingNear(file));
   }
 
-  opened(id: string): LocalUpload | undefined {
+  opened(id: string): StagedUpload | undefined {
     return this.#open.get(id);
   }
 
   async kept(user: string, place: Place): Promise<KeptUpload | undefined> {
     // Asked for every name that is missing: most users never left anything.
     if (this.waiting.at(user, place).length === 0) return undefined;
-    return this.jail.withSpot(place, 'not-found', async (spot) =>
-      (await spot.folder.find(spot.name)) === undefined ? this.#keptIn(spot, user, place) : undefined,
+    return this.blobs.at(place, 'not-found', async (spot) =>
+      (await spot.find()) === undefined ? this.#keptIn(await spot.folderId(), user, place) : undefined,
     );
   }
 
-  #keptIn({ folderId }: Pick<Spot, 'folderId'>, user: string, place: Place): KeptUpload | undefined {
+  #keptIn(folderId: string, user: string, place: Place): KeptUpload | undefined {
     const sinceMs = this.clock.now() - this.#options.keepPartialMs;
     return this.#ofPresentHolder(user, this.waiting.at(user, place))
       .filter(({ record, keptAtMs }) => record.folderId === folderId && keptAtMs >= sinceMs)
@@ -305,7 +326,7 @@ export class LocalUploads implements UploadHome {
   }
 
   /** The folder has its new name: an upload that can not follow fails alone, at its commit. */
-  async #tryChange(upload: LocalUpload, change: Partial<StagedRecord>): Promise<void> {
+  async #tryChange(upload: StagedUpload, change: Partial<StagedRecord>): Promise<void> {
     try {
       await upload.changeRecord(change);
     } catch (error) {
@@ -318,22 +339,22 @@ export class LocalUploads implements UploadHome {
     { place, virtualPath }: UploadTarget,
     { overwrite, by }: RenameOptions,
   ): Promise<{ readonly replaced: boolean }> {
-    return this.jail.withSpot(place, 'parent-missing', (spot) =>
-      this.locks.hold([lockKey(spot)], async () => {
+    return this.blobs.at(place, 'parent-missing', async (spot) =>
+      this.locks.hold([await keyOfSpot(spot)], async () => {
         const upload = this.#requireOpen(id);
-        const existing = requireFileOrNothing(await spot.folder.find(spot.name));
+        const existing = requireFileOrNothing(await spot.find());
         const replaces = existing !== undefined;
         // By a rename that an earlier process made, and could not finish here.
         const isOwn = replaces && this.journal.recall(by)?.id === existing.id;
         if (replaces && !overwrite && !isOwn) throw taken('rename target exists');
-        if (!replaces) await requireNoTwin(spot.folder, spot.name);
-        if (!(await upload.isBeside(spot.folder)))
+        if (!replaces) await spot.requireNoTwin();
+        if (!(await upload.isBeside(spot)))
           throw new SallyportError(
             'unsupported',
             'That can not be moved to another storage; copy it instead',
           );
         await this.journal.note({ ...by, id, replaced: replaces });
-        const { folderId } = spot;
+        const folderId = await spot.folderId();
         const before = upload.record.place;
         await upload.changeRecord({ place, virtualPath, folderId, replaces, exclusive: false });
         // Its other handles.
@@ -349,7 +370,7 @@ export class LocalUploads implements UploadHome {
     await upload.changeRecord({ unlinked: true });
   }
 
-  #requireOpen(id: string): LocalUpload {
+  #requireOpen(id: string): StagedUpload {
     const upload = this.#open.get(id);
     if (upload === undefined) throw badHandle('the upload is over');
     return upload;
@@ -401,7 +422,7 @@ export class LocalUploads implements UploadHome {
     this.#resuming.set(id, kept);
     try {
       const part = await kept.area.openPart(id);
-      const upload = new LocalUpload(this, kept.area, kept.record, part, appendedBytes);
+      const upload = new StagedUpload(this, kept.area, kept.record, part, appendedBytes);
       this.#open.set(id, upload);
       return upload;
     } catch (error) {
@@ -413,15 +434,14 @@ export class LocalUploads implements UploadHome {
   }
 
   async findCommitted(id: string, session: string): Promise<CommittedUpload | undefined> {
-    for (const area of await this.#areas.all()) {
+    for (const area of await this.#allAreas()) {
       const record = (await area.readCommitted(id)) ?? (await area.readRecord(id));
       if (record === undefined || record.session !== session) continue;
       if (record.unlinked === true) return { record, attributes: nameless(record), created: false };
-      const stats = await this.jail.withName(record.place, 'not-found', (folder, name) => folder.find(name));
+      const found = await this.blobs.at(record.place, 'not-found', (spot) => spot.find());
       // Another file has the name by now: what became of ours can't be said any more.
-      if (stats === undefined || fileId(stats) !== record.partId) return undefined;
-      const attributes = toStored(stats);
-      return attributes === undefined ? undefined : { record, attributes, created: !record.replaces };
+      if (found === undefined || found === 'unserved' || found.id !== record.partId) return undefined;
+      return { record, attributes: found, created: !record.replaces };
     }
     return undefined;
   }
@@ -437,7 +457,7 @@ export class LocalUploads implements UploadHome {
   /** Once: what is committed from now on is this process's to remember. */
   async #readFinished(): Promise<ReadonlyMap<string, readonly FinishedBefore[]>> {
     const bySession = new Map<string, FinishedBefore[]>();
-    for (const area of await this.#areas.all()) {
+    for (const area of await this.#allAreas()) {
       for (const { record, ageMs } of await area.committed()) {
         if (record.unlinked === true) continue;
         const own = bySession.get(record.session) ?? [];
@@ -450,20 +470,19 @@ export class LocalUploads implements UploadHome {
 
   async finishedMoved(uploadId: string, session: string, to: Place): Promise<void> {
     try {
-      for (const area of await this.#areas.all()) await area.moveCommitted(uploadId, session, to);
+      for (const area of await this.#allAreas()) await area.moveCommitted(uploadId, session, to);
     } catch (error) {
       this.log.warn({ err: error, upload: uploadId }, 'the note of a commit could not be written anew');
     }
   }
 
-  released(upload: LocalUpload): void {
+  released(upload: StagedUpload): void {
     this.#open.delete(upload.record.id);
     this.unreserve(upload.record);
   }
 
   unreserve({ exclusive, unlinked, folderId, place }: StagedRecord): void {
-    if (exclusive && unlinked !== true)
-      this.#reserved.delete(lockKey({ folderId, name: place.path.at(-1) ?? '' }));
+    if (exclusive && unlinked !== true) this.#reserved.delete(nameKey(folderId, place.path.at(-1) ?? ''));
   }
 
   async keep(entry: KeptEntry): Promise<void> {
@@ -484,7 +503,7 @@ export class LocalUploads implements UploadHome {
       await area.removeVersion(version.id);
     }
     // What this index does not know: records of commits, halves left by a crash.
-    for (const area of await this.#areas.all()) {
+    for (const area of await this.#allAreas()) {
       await area.load((id) => this.#open.has(id) || this.waiting.get(id) !== undefined);
     }
   }
@@ -493,7 +512,7 @@ export class LocalUploads implements UploadHome {
     for (const upload of this.#open.values()) await upload.abandon();
     await this.#journal?.close();
     await this.bin.close();
-    for (const area of await this.#areas.all()) await area.close();
+    for (const area of await this.#allAreas()) await area.settled();
   }
 }
 
@@ -516,7 +535,7 @@ function stagedRecord(
   begin: BeginUpload,
   replaces: boolean,
   folderId: string,
-  part: BigIntStats,
+  part: OpenBytes,
 ): StagedRecord {
-  return { ...begin.record, replaces, folderId, partId: fileId(part) };
+  return { ...begin.record, replaces, folderId, partId: part.id };
 }

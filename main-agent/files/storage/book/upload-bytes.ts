@@ -1,16 +1,10 @@
-import { constants } from 'node:fs';
 import type { AttributeChange } from '#shared/file-service/attributes.ts';
-import { notFound } from '../file-error.ts';
-import { applyChange } from '../local/attribute-change.ts';
-import { Descriptor } from '../local/descriptor.ts';
-import { lengthOf, readBytes, writeBytes } from '../local/file-bytes.ts';
-import type { RegularFile } from '../local/folder-handle.ts';
+import type { OpenBytes } from '../blob-storage.ts';
+import { lengthOf, type SharedFile, type Stored, type StoredFile, type UploadRecord } from '../storage.ts';
 import type { Journal } from './journal.ts';
 import { checksumOf } from './landed-appends.ts';
-import { LocalFile } from './read-file.ts';
 import type { OpenFile, OpenFiles } from './open-files.ts';
-import type { SharedFile, Stored, StoredFile, UploadRecord } from '../storage.ts';
-import { toStored } from '../local/stored.ts';
+import { ReadFile } from './read-file.ts';
 
 /** What the bytes need of the storage they belong to. */
 export interface BytesHome {
@@ -32,13 +26,13 @@ export abstract class UploadBytes {
   readonly initialSize: number;
   readonly shared: OpenFile;
   appendedBytes: number;
-  protected readonly file: Descriptor;
+  protected readonly file: OpenBytes;
   readonly #home: BytesHome;
 
-  constructor({ file, stats }: RegularFile, home: BytesHome, start: BytesStart) {
+  constructor(file: OpenBytes, home: BytesHome, start: BytesStart) {
     this.file = file;
     this.#home = home;
-    this.shared = home.files.join(stats, start.visibility);
+    this.shared = home.files.join(file, start.visibility);
     this.initialSize = start.initialSize;
     this.appendedBytes = start.appendedBytes;
   }
@@ -50,7 +44,7 @@ export abstract class UploadBytes {
   async write(pieces: readonly Uint8Array[], position: number): Promise<void> {
     this.shared.changes += 1;
     this.#home.files.changing(this.shared, position);
-    await writeBytes(this.file, pieces, position);
+    await this.file.write(pieces, position);
     this.shared.size = Math.max(this.shared.size, position + lengthOf(pieces));
   }
 
@@ -76,7 +70,7 @@ export abstract class UploadBytes {
   }
 
   read(buffers: readonly Uint8Array[], position: number): Promise<number> {
-    return readBytes(this.file, buffers, position, this.shared.size);
+    return this.file.read(buffers, position, this.shared.size);
   }
 
   async change(change: AttributeChange): Promise<void> {
@@ -86,19 +80,17 @@ export abstract class UploadBytes {
       await this.file.truncate(change.size);
       this.shared.size = change.size;
     }
-    await applyChange(this.file, change);
+    await this.file.change(change);
   }
 
   async stat(): Promise<Stored> {
-    const stored = toStored(await this.file.stat());
-    if (stored === undefined) throw notFound('open upload');
+    const stored = await this.file.stat();
     this.shared.size = stored.size;
     return stored;
   }
 
   async openBeside(): Promise<StoredFile> {
-    const file = await Descriptor.open(this.file.path, constants.O_RDONLY);
-    return new LocalFile({ file, stats: await file.stat() }, this.#home.files);
+    return new ReadFile(await this.file.openAgain('read'), this.#home.files);
   }
 
   sync(): Promise<void> {

@@ -32,17 +32,6 @@ export interface RegularFile {
   readonly stats: BigIntStats;
 }
 
-/** The same file once more, with flags of its own, whatever name it has by now. */
-export async function reopenRegular(opened: Descriptor, flags: number): Promise<RegularFile> {
-  const file = await Descriptor.open(opened.path, flags);
-  try {
-    return { file, stats: await file.stat() };
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
-}
-
 export class FolderHandle {
   readonly #file: Descriptor;
 

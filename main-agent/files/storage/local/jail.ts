@@ -4,21 +4,11 @@
  */
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
+import type { OnMissing } from '../blob-storage.ts';
 import { hasErrno, isAFolder } from '../file-error.ts';
 import { type FolderHandle, openBeneath } from './folder-handle.ts';
 import { RootCache } from './root-cache.ts';
 import type { Place } from '../storage.ts';
-import { normalName } from './twin-names.ts';
-
-/** What a missing folder on the way means: nothing there, or nowhere to put something. */
-export type OnMissing = 'not-found' | 'parent-missing';
-
-/** A name in a folder that is held open. */
-export interface Spot {
-  readonly folder: FolderHandle;
-  readonly folderId: string;
-  readonly name: string;
-}
 
 export class Jail {
   readonly base: FolderHandle;
@@ -42,13 +32,6 @@ export class Jail {
     if (name === undefined) throw isAFolder();
     const parent = { root: place.root, path: place.path.slice(0, -1) };
     return this.inFolder(parent, onMissing, (folder) => act(folder, name));
-  }
-
-  /** The same, where the folder must also be known by its identity. */
-  withSpot<T>(place: Place, onMissing: OnMissing, act: (spot: Spot) => Promise<T>): Promise<T> {
-    return this.withName(place, onMissing, async (folder, name) =>
-      act({ folder, folderId: await folder.id(), name }),
-    );
   }
 
   /** The caller closes it. */
@@ -90,11 +73,6 @@ async function openBelow(
   } catch (error) {
     throw walkError(error, onMissing);
   }
-}
-
-/** Names that differ only by normalisation share a lock, so that two of them can't be made at the same time. */
-export function lockKey(spot: Pick<Spot, 'folderId' | 'name'>): string {
-  return `${spot.folderId}/${normalName(spot.name)}`;
 }
 
 function walkError(error: unknown, onMissing: OnMissing): unknown {

@@ -2,7 +2,7 @@ import type { Dir, Dirent } from 'node:fs';
 import { notFound } from '../file-error.ts';
 import { pageEntriesMax, statsAtOnce } from '../../limits.ts';
 import type { FolderHandle } from './folder-handle.ts';
-import { stagingFolderName } from '../book/staging-area.ts';
+import { stagingFolderName } from '../places.ts';
 import type { FolderItem, Stored, StoredFolder } from '../storage.ts';
 import { toStored } from './stored.ts';
 import { UnservedCount, whyUnserved, type UnservedEntries } from '../unserved.ts';

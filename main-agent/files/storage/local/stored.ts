@@ -1,7 +1,7 @@
 /** From the kernel's stat to what a storage tells, and the ETag with it. */
 import { hash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
-import { denied, isAFolder, notFound, taken } from '../file-error.ts';
+import type { Found } from '../blob-storage.ts';
 import type { Stored } from '../storage.ts';
 
 const nanosecondsPerMillisecond = 1e6;
@@ -39,23 +39,7 @@ export function toStored(stats: BigIntStats): Stored | undefined {
   };
 }
 
-/** What was asked for by its identity: rejects where the name has another file. */
-export function requireId({ id }: Stored, onlyId: string | undefined): void {
-  if (onlyId !== undefined && id !== onlyId) throw denied('another file has the name');
-}
-
-/** Rejects `not-found` for what does not exist to callers. */
-export function requireShown(stats: BigIntStats | undefined): Stored {
-  const stored = stats === undefined ? undefined : toStored(stats);
-  if (stored === undefined) throw notFound();
-  return stored;
-}
-
-/** What has a name, if a file has it; rejects where anything else has. */
-export function requireFileOrNothing(found: BigIntStats | undefined): Stored | undefined {
-  if (found === undefined) return undefined;
-  const stored = toStored(found);
-  if (stored === undefined) throw taken('a link or special file has that name');
-  if (stored.type === 'folder') throw isAFolder();
-  return stored;
+/** What a look at a name found. */
+export function toFound(stats: BigIntStats | undefined): Found | undefined {
+  return stats === undefined ? undefined : (toStored(stats) ?? 'unserved');
 }

@@ -3,15 +3,11 @@
  * accent) look the same to people and are one name on some clients: the second one is refused.
  */
 import { SallyportError } from '#shared/error.ts';
+import { normalName } from '../places.ts';
 import type { FolderHandle } from './folder-handle.ts';
 
 // oxlint-disable-next-line no-control-regex -- ASCII is what is meant
 const ascii = /^[\u0000-\u007f]*$/;
-
-/** One spelling of a name, for comparing and locking. */
-export function normalName(name: string): string {
-  return name.normalize('NFC');
-}
 
 function refuse(): never {
   throw new SallyportError('exists', 'A name that looks the same is already there', {

@@ -1,0 +1,24 @@
+/** From the storages of the configuration to open ones: the only place that knows which kinds of medium there are. */
+import { BookedStorage, type BookedStorageOptions } from './storage/book/booked-storage.ts';
+import { LocalStorage } from './storage/local/local-storage.ts';
+import type { Storage } from './storage/storage.ts';
+
+/** `base`: absolute path of an existing folder. */
+export interface StorageConfig {
+  readonly type: 'local';
+  readonly base: string;
+}
+
+/** By the names that mounts use. Rejects `config` when one can't be opened. */
+export async function openStorages(
+  configs: Readonly<Record<string, StorageConfig>>,
+  options: Omit<BookedStorageOptions, 'name'>,
+): Promise<ReadonlyMap<string, Storage>> {
+  const { clock, log } = options;
+  const storages = new Map<string, Storage>();
+  for (const [name, { base }] of Object.entries(configs)) {
+    const blobs = await LocalStorage.open({ name, base, clock, log });
+    storages.set(name, await BookedStorage.open(blobs, { ...options, name }));
+  }
+  return storages;
+}
