@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import type { AuditRecord } from '#main-agent/state/audit-record.ts';
+import type { Audit, AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { FileService } from '#main-agent/files/file-service.ts';
 import { buildFileService } from '#main-agent/files/service.ts';
 import { BookedStorage } from '#main-agent/files/storage/book/booked-storage.ts';
@@ -202,6 +202,8 @@ const keepPartialMs = 24 * 3_600_000;
 export interface RigOptions {
   readonly clock?: Clock;
   readonly keepReplaced?: boolean;
+  /** Instead of `records`. */
+  readonly audit?: Audit;
   /** A second storage. */
   readonly second?: TestMedium;
 }
@@ -241,13 +243,13 @@ export class StorageRig {
   }
 
   async start(): Promise<void> {
-    const { second } = this.#options;
+    const { second, audit } = this.#options;
     const storages = new Map([['local', await this.openStorage()]]);
     if (second !== undefined) storages.set('second', await this.openStorage('second', second));
     this.#service = buildFileService({
       storages,
       uploads: { keepPartialMs, keepFinishingMs: 10 * 60_000 },
-      audit: {
+      audit: audit ?? {
         append: (record) => {
           this.records.push(record);
           return Promise.resolve();
