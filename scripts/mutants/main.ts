@@ -130,6 +130,12 @@ process.stdout.write(
     readReviewed(),
   ),
 );
+for (const { file, original, changed } of readReviewed())
+  if (
+    files.includes(file) &&
+    !mutants.some((one) => one.file === file && one.original === original && one.changed === changed)
+  )
+    process.stderr.write(`reviewed, but not made any more: ${file}: ${original} → ${changed}\n`);
 for (const step of steps)
   if (step.kind === 'unfit') process.stderr.write(`left out: ${step.test} (${step.why})\n`);
 
