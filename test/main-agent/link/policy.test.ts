@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { fitPolicy } from '#main-agent/link/policy.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import { buildPolicy, fitPolicy } from '#main-agent/link/policy.ts';
 import { encodeEvent } from '#shared/link/codec.ts';
 import { controlMessageBytesMax } from '#shared/link/limits.ts';
 import { buildLog } from '#shared/log.ts';
@@ -16,6 +17,15 @@ const policyWith = (count: number) => ({
   })),
 });
 
+/** What the bans may take of one message. */
+const bansBytesMax = controlMessageBytesMax - 64 * 1024;
+const ban = (untilMs: number, reasonBytes: number) => ({
+  address: '::',
+  untilMs,
+  reason: 'r'.repeat(reasonBytes),
+});
+const bytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value));
+
 describe('the pushed policy', () => {
   it('goes as it is when it fits', () => {
     expect(fitPolicy(policyWith(100), log)).toEqual(policyWith(100));
@@ -26,5 +36,45 @@ describe('the pushed policy', () => {
     expect(encodeEvent('policy', fitted).length).toBeLessThanOrEqual(controlMessageBytesMax);
     expect(fitted.bans.length).toBeGreaterThan(1000);
     expect(fitted.bans[0]?.untilMs).toBe(9999);
+  });
+
+  it('S-09: goes as it is when its bans take just the room there is', () => {
+    for (const [more, isWhole] of [
+      [0, true],
+      [1, false],
+    ] as const) {
+      const policy = { ...policyWith(0), bans: [ban(1, 0), ban(2, 0)] };
+      policy.bans[0] = ban(1, bansBytesMax - bytesOf(policy.bans) + more);
+      expect(bytesOf(policy.bans)).toBe(bansBytesMax + more);
+      expect(fitPolicy(policy, log) === policy).toBe(isWhole);
+    }
+  });
+
+  it('S-09: has as many bans as there is room for, each with what parts it from the next', () => {
+    const most = bytesOf(ban(2, 0)) + 1 + bytesOf(ban(1, 0)) + 1;
+    for (const [more, kept] of [
+      [0, 2],
+      [1, 1],
+    ] as const) {
+      const bans = [ban(0, 0), ban(2, bansBytesMax - most + more), ban(1, 0)];
+      const fitted = fitPolicy({ ...policyWith(0), bans }, log);
+      expect(fitted.bans.map(({ untilMs }) => untilMs)).toEqual([2, 1].slice(0, kept));
+    }
+  });
+
+  it('is what the configuration and the bans say, with a banner if there is one', () => {
+    const build = (banner?: string) =>
+      buildPolicy(
+        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what a policy is made of
+        {
+          branding: { name: 'Test', ...(banner !== undefined && { banner }) },
+          twoFactor: { validatedLogins: false },
+          bans: { neverBan: ['192.0.2.1'] },
+        } as unknown as MainAgentConfig,
+        { forPolicy: () => ({ bans: [ban(1, 0)] }) },
+      );
+    const rest = { validatedLogins: false, neverBan: ['192.0.2.1'], bans: [ban(1, 0)] };
+    expect(build('Hello')).toStrictEqual({ branding: { name: 'Test', banner: 'Hello' }, ...rest });
+    expect(build()).toStrictEqual({ branding: { name: 'Test' }, ...rest });
   });
 });
