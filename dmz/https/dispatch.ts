@@ -21,39 +21,39 @@ export function buildDispatch(options: {
   readonly link: { readonly isUp: boolean };
   /** Origin browsers know us by, such as `https://files.example.com`. */
   readonly publicUrl: string;
-}): (x: Exchange) => Promise<void> {
+}): (exchange: Exchange) => Promise<void> {
   const { routes, login, guard, link } = options;
   const ownOrigin = new URL(options.publicUrl).origin;
 
-  async function dispatchApi(x: Exchange): Promise<void> {
-    if (isForeign(x.request, ownOrigin))
+  async function dispatchApi(exchange: Exchange): Promise<void> {
+    if (isForeign(exchange.request, ownOrigin))
       throw new SallyportError('not-allowed', 'Requests from other sites are not served');
-    const candidates = routes.filter((route) => matches(route, x.path));
-    const method = x.method === 'HEAD' ? 'GET' : x.method;
+    const candidates = routes.filter((route) => matches(route, exchange.path));
+    const method = exchange.method === 'HEAD' ? 'GET' : exchange.method;
     const route = candidates.find((candidate) => candidate.method === method);
-    if (route?.access === 'public') return route.handler(x);
+    if (route?.access === 'public') return route.handler(exchange);
     if (route === undefined && candidates.some(({ access }) => access === 'public'))
-      return refuseMethod(x, candidates);
+      return refuseMethod(exchange, candidates);
 
     // File operations wait for main as transfers do; everything else is for a person, who is told at once.
     if (!link.isUp && route !== undefined && route.access !== 'full') throw outage();
-    const visitor = await recogniseVisitor(login, x.request.headers.cookie, x.client);
-    if (visitor.kind === 'full' || visitor.kind === 'confined') x.onSession();
+    const visitor = await recogniseVisitor(login, exchange.request.headers.cookie, exchange.client);
+    if (visitor.kind === 'full' || visitor.kind === 'confined') exchange.onSession();
     if (route === undefined) {
       if (visitor.kind !== 'full') throw refuse(visitor);
-      if (candidates.length > 0) return refuseMethod(x, candidates);
+      if (candidates.length > 0) return refuseMethod(exchange, candidates);
       throw new SallyportError('not-found', 'There is no such thing here');
     }
     switch (route.access) {
       case 'half':
         if (visitor.kind === 'stranger') throw refuse(visitor);
-        return route.handler(x, visitor);
+        return route.handler(exchange, visitor);
       case 'setup':
         if (visitor.kind !== 'confined' && visitor.kind !== 'full') throw refuse(visitor);
-        return route.handler(x, visitor.session);
+        return route.handler(exchange, visitor.session);
       case 'full':
         if (visitor.kind !== 'full') throw refuse(visitor);
-        return route.handler(x, visitor.session);
+        return route.handler(exchange, visitor.session);
     }
   }
 
@@ -62,31 +62,31 @@ export function buildDispatch(options: {
     return link.isUp || visitor.kind === 'confined' ? refuseVisitor(visitor) : outage();
   }
 
-  async function dispatchStatic(x: Exchange): Promise<void> {
-    if (x.method !== 'GET' && x.method !== 'HEAD')
-      return sendProblem(x, new SallyportError('bad-request', 'Only GET and HEAD here'), {
+  async function dispatchStatic(exchange: Exchange): Promise<void> {
+    if (exchange.method !== 'GET' && exchange.method !== 'HEAD')
+      return sendProblem(exchange, new SallyportError('bad-request', 'Only GET and HEAD here'), {
         status: 405,
         reason: 'method-not-allowed',
         headers: ['Allow', 'GET, HEAD'],
       });
     // No cookie and no origin is asked for: such a page is linked from anywhere.
-    const page = routes.find(({ access, pattern }) => access === 'public' && pattern === x.path);
-    if (page?.access === 'public') return page.handler(x);
-    if (!options.staticFiles.send(x)) throw new SallyportError('not-found', 'There is no such page');
+    const page = routes.find(({ access, pattern }) => access === 'public' && pattern === exchange.path);
+    if (page?.access === 'public') return page.handler(exchange);
+    if (!options.staticFiles.send(exchange)) throw new SallyportError('not-found', 'There is no such page');
   }
 
-  return async (x) => {
+  return async (exchange) => {
     try {
-      const violation = findViolation(x.request);
+      const violation = findViolation(exchange.request);
       if (violation !== undefined) {
         // Never for what a foreign page can make a visitor's browser send, nor for too much of something.
-        const isOwn = x.request.headers['sec-fetch-site'] !== 'cross-site' && violation.status !== 431;
-        if (isOwn) guard.malformed(x.client.ip, 'https', violation.what);
-        refuseViolation(x, violation);
-      } else if (x.path === '/api' || x.path.startsWith('/api/')) await dispatchApi(x);
-      else await dispatchStatic(x);
+        const isOwn = exchange.request.headers['sec-fetch-site'] !== 'cross-site' && violation.status !== 431;
+        if (isOwn) guard.malformed(exchange.client.ip, 'https', violation.what);
+        refuseViolation(exchange, violation);
+      } else if (exchange.path === '/api' || exchange.path.startsWith('/api/')) await dispatchApi(exchange);
+      else await dispatchStatic(exchange);
     } catch (error) {
-      await sendProblem(x, error);
+      await sendProblem(exchange, error);
     }
   };
 }
@@ -95,11 +95,11 @@ function outage(): SallyportError {
   return new SallyportError('link-down', 'The server inside can not be reached; try again in a moment');
 }
 
-function refuseMethod(x: Exchange, candidates: readonly Route[]): Promise<void> {
+function refuseMethod(exchange: Exchange, candidates: readonly Route[]): Promise<void> {
   const allowed = new Set(
     candidates.flatMap(({ method }) => (method === 'GET' ? ['GET', 'HEAD'] : [method])),
   );
-  return sendProblem(x, new SallyportError('bad-request', 'That method is not for this address'), {
+  return sendProblem(exchange, new SallyportError('bad-request', 'That method is not for this address'), {
     status: 405,
     reason: 'method-not-allowed',
     headers: ['Allow', [...allowed].join(', ')],

@@ -47,10 +47,10 @@ export function buildRoutes(services: {
       method: 'GET',
       pattern: securityTxtPath,
       access: 'public',
-      handler: (x) => {
+      handler: (exchange) => {
         const text = services.securityTxt?.();
         if (text === undefined) throw new SallyportError('not-found', 'There is no such page');
-        return sendSecurityTxt(x, text);
+        return sendSecurityTxt(exchange, text);
       },
     },
 

@@ -32,8 +32,8 @@ export function renderSecurityTxt(
   ].join('\r\n');
 }
 
-export function sendSecurityTxt(x: Exchange, text: string): Promise<void> {
+export function sendSecurityTxt(exchange: Exchange, text: string): Promise<void> {
   const body = Buffer.from(text);
   const type = ['Content-Type', 'text/plain; charset=utf-8', 'Content-Length', String(body.length)];
-  return finish(x, 200, [...pageHeaders, 'Cache-Control', 'max-age=3600', ...type], body);
+  return finish(exchange, 200, [...pageHeaders, 'Cache-Control', 'max-age=3600', ...type], body);
 }

@@ -45,7 +45,7 @@ interface StaticFile {
 
 export interface StaticFiles {
   /** False: no such file. */
-  send(x: Exchange): boolean;
+  send(exchange: Exchange): boolean;
 }
 
 /** `serviceName`: what the client's page calls the service, asked again for every page. */
@@ -75,10 +75,10 @@ export async function loadStaticFiles(
   const page =
     built === undefined ? () => unbuilt : buildClientPage(built.plain.toString('utf8'), serviceName);
   return {
-    send(x) {
-      const file = files.get(x.path) ?? (clientPage.test(x.path) ? page() : undefined);
+    send(exchange) {
+      const file = files.get(exchange.path) ?? (clientPage.test(exchange.path) ? page() : undefined);
       if (file === undefined) return false;
-      sendStatic(file, x);
+      sendStatic(file, exchange);
       return true;
     },
   };
@@ -117,8 +117,8 @@ async function prepare(name: string, plain: Buffer): Promise<StaticFile> {
   return { plain, gzip: gzipped, brotli, headers, etag };
 }
 
-function sendStatic(file: StaticFile, x: Exchange): void {
-  const { request, response } = x;
+function sendStatic(file: StaticFile, exchange: Exchange): void {
+  const { request, response } = exchange;
   if (request.headers['if-none-match']?.includes(file.etag) === true) {
     response.writeHead(304, [...file.headers]);
     response.end();

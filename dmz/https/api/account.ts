@@ -12,10 +12,10 @@ import { readJson, readOptionalJson, requireNoInput } from '#dmz/https/exchange/
 const setupSchema = z.strictObject({ ticket: z.string().max(64).optional() });
 const codeSchema = z.strictObject({ code: z.string().max(64) });
 
-export async function getAccount(x: Exchange, session: Admitted): Promise<void> {
+export async function getAccount(exchange: Exchange, session: Admitted): Promise<void> {
   const { twoFactor, may, mounts, quota, session: facts, ...account } = await session.account();
   const { notice } = session.view;
-  await sendJson(x, 200, {
+  await sendJson(exchange, 200, {
     username: account.username,
     display_name: account.displayName,
     state: account.state,
@@ -48,10 +48,10 @@ export async function getAccount(x: Exchange, session: Admitted): Promise<void> 
 }
 
 /** How far a set-up of this session is, for a page that was loaded again in the middle of it. */
-export async function getSetup(x: Exchange, session: Admitted): Promise<void> {
+export async function getSetup(exchange: Exchange, session: Admitted): Promise<void> {
   try {
     const { proveWithinMs } = await session.enrolment.resume();
-    await sendJson(x, 200, { state: 'confirmed', prove_within: Math.floor(proveWithinMs / 1000) });
+    await sendJson(exchange, 200, { state: 'confirmed', prove_within: Math.floor(proveWithinMs / 1000) });
   } catch (error) {
     const isNone =
       isSallyportError(error, 'setup-expired') ||
@@ -60,16 +60,16 @@ export async function getSetup(x: Exchange, session: Admitted): Promise<void> {
       isSallyportError(error, 'not-allowed');
     if (!isNone) throw error;
     // What was shown and not confirmed yet is shown anew: the picture is not given twice.
-    await sendJson(x, 200, { state: 'none' });
+    await sendJson(exchange, 200, { state: 'none' });
   }
 }
 
-export async function startSetup(x: Exchange, session: Admitted): Promise<void> {
-  const { ticket } = await readOptionalJson(x, setupSchema, {});
+export async function startSetup(exchange: Exchange, session: Admitted): Promise<void> {
+  const { ticket } = await readOptionalJson(exchange, setupSchema, {});
   const { secret, otpauthUri, qr, expiresInMs } = await session.enrolment.start(
     ticket === undefined ? undefined : new Secret(ticket),
   );
-  await sendJson(x, 201, {
+  await sendJson(exchange, 201, {
     secret,
     otpauth_uri: otpauthUri,
     qr,
@@ -77,18 +77,18 @@ export async function startSetup(x: Exchange, session: Admitted): Promise<void> 
   });
 }
 
-export async function confirmSetup(x: Exchange, session: Admitted): Promise<void> {
-  await requireNoInput(x);
+export async function confirmSetup(exchange: Exchange, session: Admitted): Promise<void> {
+  await requireNoInput(exchange);
   const { proveWithinMs } = await session.enrolment.confirm();
-  await sendJson(x, 200, { prove_within: Math.floor(proveWithinMs / 1000) });
+  await sendJson(exchange, 200, { prove_within: Math.floor(proveWithinMs / 1000) });
 }
 
-export async function proveSetup(x: Exchange, session: Admitted): Promise<void> {
-  const { code } = await readJson(x, codeSchema);
+export async function proveSetup(exchange: Exchange, session: Admitted): Promise<void> {
+  const { code } = await readJson(exchange, codeSchema);
   const result = await session.enrolment.prove(new Secret(code));
-  if (result.outcome === 'again') return sendAgain(x, result);
+  if (result.outcome === 'again') return sendAgain(exchange, result);
   await sendJson(
-    x,
+    exchange,
     200,
     { recovery_codes: result.recoveryCodes, required_on: result.requiredOn },
     setSession(result.admitted.view.session),

@@ -28,9 +28,9 @@ const restoreSchema = z.strictObject({
 });
 const emptySchema = z.strictObject({ ids: z.array(id).max(binIdsMax).optional() });
 
-export async function getBin(x: Exchange, session: Admitted): Promise<void> {
-  const cursor = x.query.get('cursor') ?? undefined;
-  const limit = x.query.get('limit') ?? String(binPageEntriesMax);
+export async function getBin(exchange: Exchange, session: Admitted): Promise<void> {
+  const cursor = exchange.query.get('cursor') ?? undefined;
+  const limit = exchange.query.get('limit') ?? String(binPageEntriesMax);
   if (!/^\d{1,4}$/.test(limit) || Number(limit) < 1 || Number(limit) > binPageEntriesMax)
     throw new SallyportError('bad-request', `limit is a number from 1 to ${binPageEntriesMax}`);
   if (cursor !== undefined && cursor.length > 64)
@@ -39,7 +39,7 @@ export async function getBin(x: Exchange, session: Admitted): Promise<void> {
     limit: Number(limit),
     ...(cursor === undefined ? {} : { cursor }),
   });
-  await sendJson(x, 200, {
+  await sendJson(exchange, 200, {
     entries: page.entries.map(describeEntry),
     ...(page.next === undefined ? {} : { next: page.next }),
     kept_bytes: page.keptBytes,
@@ -63,8 +63,8 @@ function describeEntry(entry: BinEntry): Record<string, unknown> {
 }
 
 /** One after the other: a folder comes before what was deleted out of it only if it is asked for in that order. */
-export async function postRestore(x: Exchange, session: Admitted): Promise<void> {
-  const { ids, conflict } = await readJson(x, restoreSchema);
+export async function postRestore(exchange: Exchange, session: Admitted): Promise<void> {
+  const { ids, conflict } = await readJson(exchange, restoreSchema);
   const keepBoth = conflict === 'keep-both';
   const results: Record<string, unknown>[] = [];
   for (const one of new Set(ids)) {
@@ -76,10 +76,10 @@ export async function postRestore(x: Exchange, session: Admitted): Promise<void>
       results.push({ id: one, problem: toProblem(toSallyportError(error)).body });
     }
   }
-  await sendJson(x, 200, { results });
+  await sendJson(exchange, 200, { results });
 }
 
-export async function postEmpty(x: Exchange, session: Admitted): Promise<void> {
-  const { ids } = await readOptionalJson(x, emptySchema, {});
-  await sendJson(x, 200, { dropped: await session.files.bin.empty(ids) });
+export async function postEmpty(exchange: Exchange, session: Admitted): Promise<void> {
+  const { ids } = await readOptionalJson(exchange, emptySchema, {});
+  await sendJson(exchange, 200, { dropped: await session.files.bin.empty(ids) });
 }

@@ -27,28 +27,33 @@ const readMode = { read: true, write: false, create: 'never', truncate: false, a
 
 interface DownloadApi {
   /** Refuses, or answers the address to follow. */
-  readonly postDownload: (x: Exchange, session: Admitted) => Promise<void>;
-  readonly getDownload: (x: Exchange, session: Admitted) => Promise<void>;
+  readonly postDownload: (exchange: Exchange, session: Admitted) => Promise<void>;
+  readonly getDownload: (exchange: Exchange, session: Admitted) => Promise<void>;
 }
 
 export function buildDownloadApi(room: ArchiveRoom): DownloadApi {
   const tickets = new DownloadTickets();
   return {
-    async postDownload(x, session) {
-      const wanted = await readJson(x, wantedSchema, { bytesMax: downloadJsonBytesMax });
+    async postDownload(exchange, session) {
+      const wanted = await readJson(exchange, wantedSchema, { bytesMax: downloadJsonBytesMax });
       const folder = parseJsonPath(wanted.folder);
       const { names } = wanted;
       const file = names.length === 1 ? await findFile(session, folder.child(names[0] ?? '')) : undefined;
       if (file !== undefined) {
         await requireReadable(session, file);
         // Its own address: a download of it that breaks off can be taken up again, which a ticket can not.
-        return sendJson(x, 201, { address: `/api/files/${formatFilePath(file)}` });
+        return sendJson(exchange, 201, { address: `/api/files/${formatFilePath(file)}` });
       }
-      const archive = await listArchive(x, session, { folder, names, namesMax: downloadNamesMax }, room);
+      const archive = await listArchive(
+        exchange,
+        session,
+        { folder, names, namesMax: downloadNamesMax },
+        room,
+      );
       if (!archive.entries.some(isStoredFile)) {
         archive.leave();
         const error = new SallyportError('not-found', 'There is no file in it');
-        return sendProblem(x, error, { reason: 'no-files' });
+        return sendProblem(exchange, error, { reason: 'no-files' });
       }
       try {
         await requireWhole(session, archive.entries);
@@ -57,16 +62,17 @@ export function buildDownloadApi(room: ArchiveRoom): DownloadApi {
         throw error;
       }
       const ticket = tickets.issue(session, archive);
-      await sendJson(x, 201, { address: `${prefix}${ticket}`, expires_in: downloadTicketMs / 1000 });
+      await sendJson(exchange, 201, { address: `${prefix}${ticket}`, expires_in: downloadTicketMs / 1000 });
     },
 
-    async getDownload(x, session) {
-      requireToldEnd(x);
-      const id = x.path.slice(prefix.length);
-      if (x.method === 'HEAD') return sendListed(x, session, requireArchive(tickets.find(session, id)));
+    async getDownload(exchange, session) {
+      requireToldEnd(exchange);
+      const id = exchange.path.slice(prefix.length);
+      if (exchange.method === 'HEAD')
+        return sendListed(exchange, session, requireArchive(tickets.find(session, id)));
       const archive = requireArchive(tickets.take(session, id));
       try {
-        await sendListed(x, session, archive);
+        await sendListed(exchange, session, archive);
       } finally {
         archive.leave();
       }

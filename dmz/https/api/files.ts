@@ -25,48 +25,54 @@ const sortSchema = z.enum(['name', '-name', 'size', '-size', 'mtime', '-mtime'])
 
 const readMode = { read: true, write: false, create: 'never', truncate: false, append: false } as const;
 
-function pathOf(x: Exchange): { readonly path: VirtualPath; readonly isFolderForm: boolean } {
-  return parseFilePath(x.path.slice(prefix.length));
+function pathOf(exchange: Exchange): { readonly path: VirtualPath; readonly isFolderForm: boolean } {
+  return parseFilePath(exchange.path.slice(prefix.length));
 }
 
 /** GET and HEAD: a folder is listed or archived, a file is sent. */
-export function buildGetFile(archives: ArchiveRoom): (x: Exchange, session: Admitted) => Promise<void> {
-  return async (x, session) => {
-    if (x.query.get('unserved') === '1') return sendSurvey(x, session);
-    if (x.query.get('zip') !== '1') return getFile(x, session);
-    const wanted = { folder: pathOf(x).path, names: x.query.getAll('name'), namesMax: archiveNamesMax };
-    return sendArchive(x, session, wanted, archives);
+export function buildGetFile(
+  archives: ArchiveRoom,
+): (exchange: Exchange, session: Admitted) => Promise<void> {
+  return async (exchange, session) => {
+    if (exchange.query.get('unserved') === '1') return sendSurvey(exchange, session);
+    if (exchange.query.get('zip') !== '1') return getFile(exchange, session);
+    const wanted = {
+      folder: pathOf(exchange).path,
+      names: exchange.query.getAll('name'),
+      namesMax: archiveNamesMax,
+    };
+    return sendArchive(exchange, session, wanted, archives);
   };
 }
 
 /** Whether it is a folder, main says; one question where the form tells. */
-async function getFile(x: Exchange, session: Admitted): Promise<void> {
-  const { path, isFolderForm } = pathOf(x);
-  if (isFolderForm) return sendListing(x, session, path);
-  if (x.method === 'HEAD') {
+async function getFile(exchange: Exchange, session: Admitted): Promise<void> {
+  const { path, isFolderForm } = pathOf(exchange);
+  if (isFolderForm) return sendListing(exchange, session, path);
+  if (exchange.method === 'HEAD') {
     const attributes = await session.files.stat(path);
     return attributes.type === 'folder'
-      ? sendListing(x, session, path)
-      : sendFileHead(x, path.name, attributes);
+      ? sendListing(exchange, session, path)
+      : sendFileHead(exchange, path.name, attributes);
   }
   let file: RemoteFile;
   try {
     file = await session.files.open(path, readMode);
   } catch (error) {
-    if (isSallyportError(error, 'is-a-folder')) return sendListing(x, session, path);
+    if (isSallyportError(error, 'is-a-folder')) return sendListing(exchange, session, path);
     throw error;
   }
   try {
-    await sendFile(x, session, path.name, file);
+    await sendFile(exchange, session, path.name, file);
   } finally {
     void file.release();
   }
 }
 
-async function sendListing(x: Exchange, session: Admitted, path: VirtualPath): Promise<void> {
-  const { cursor, limit, sort } = parseListingQuery(x.query);
+async function sendListing(exchange: Exchange, session: Admitted, path: VirtualPath): Promise<void> {
+  const { cursor, limit, sort } = parseListingQuery(exchange.query);
   const page = await session.files.list(path, { limit, sort, ...(cursor === undefined ? {} : { cursor }) });
-  await sendJson(x, 200, {
+  await sendJson(exchange, 200, {
     path: path.toString(),
     entries: page.entries.map(describeEntry),
     ...(page.next === undefined ? {} : { next: page.next }),
@@ -75,10 +81,10 @@ async function sendListing(x: Exchange, session: Admitted, path: VirtualPath): P
 }
 
 /** What a page asks before a folder is deleted with all that is in it: how much of that is in no listing. */
-async function sendSurvey(x: Exchange, session: Admitted): Promise<void> {
-  const { path } = pathOf(x);
+async function sendSurvey(exchange: Exchange, session: Admitted): Promise<void> {
+  const { path } = pathOf(exchange);
   const { looked, isComplete, unserved } = await session.files.survey(path);
-  await sendJson(x, 200, { path: path.toString(), looked, complete: isComplete, unserved });
+  await sendJson(exchange, 200, { path: path.toString(), looked, complete: isComplete, unserved });
 }
 
 function parseListingQuery(query: URLSearchParams): { cursor?: string; limit: number; sort: SortKey } {
@@ -105,50 +111,50 @@ function describeEntry({ name, attributes }: Entry): Record<string, unknown> {
   };
 }
 
-export async function putFile(x: Exchange, session: Admitted): Promise<void> {
-  const { path, isFolderForm } = pathOf(x);
+export async function putFile(exchange: Exchange, session: Admitted): Promise<void> {
+  const { path, isFolderForm } = pathOf(exchange);
   if (isFolderForm) throw new SallyportError('is-a-folder', 'That is a folder');
-  await receiveFile(x, session, path);
+  await receiveFile(exchange, session, path);
 }
 
-export async function deleteEntry(x: Exchange, session: Admitted): Promise<void> {
-  const { path } = pathOf(x);
+export async function deleteEntry(exchange: Exchange, session: Admitted): Promise<void> {
+  const { path } = pathOf(exchange);
   if (path.isRoot) throw new SallyportError('permission-denied', 'The top folder stays');
-  const { headers } = x.request;
+  const { headers } = exchange.request;
   const attributes = await session.files.stat(path, { followLinks: false });
   if (breaksPrecondition(headers, attributes))
     throw new SallyportError('precondition-failed', 'The file is not as you expected');
-  const forGood = x.query.get('bin') === '0';
+  const forGood = exchange.query.get('bin') === '0';
   let removed;
   if (attributes.type === 'folder')
     removed = await session.files.removeFolder(path, {
-      recursive: x.query.get('recursive') === '1',
+      recursive: exchange.query.get('recursive') === '1',
       forGood,
     });
   else removed = await session.files.removeFile(path, { precondition: toPrecondition(headers), forGood });
-  await sendEmpty(x, 204, binHeader(removed.binned));
+  await sendEmpty(exchange, 204, binHeader(removed.binned));
 }
 
 /** POST ?op=mkdir | rename | copy. 201: something new; 204: it took another's place. */
-export async function postOperation(x: Exchange, session: Admitted): Promise<void> {
-  const { path } = pathOf(x);
+export async function postOperation(exchange: Exchange, session: Admitted): Promise<void> {
+  const { path } = pathOf(exchange);
   const { files } = session;
-  switch (x.query.get('op') ?? '') {
+  switch (exchange.query.get('op') ?? '') {
     case 'mkdir':
-      await requireNoInput(x);
+      await requireNoInput(exchange);
       await files.makeFolder(path);
-      return sendEmpty(x, 201);
+      return sendEmpty(exchange, 201);
     case 'rename': {
-      const { to, overwrite = false } = await readJson(x, moveSchema);
-      await requireCurrent(x, session, path);
+      const { to, overwrite = false } = await readJson(exchange, moveSchema);
+      await requireCurrent(exchange, session, path);
       const { replaced, binned } = await files.rename(path, parseJsonPath(to), { overwrite });
-      return sendEmpty(x, replaced ? 204 : 201, binHeader(binned));
+      return sendEmpty(exchange, replaced ? 204 : 201, binHeader(binned));
     }
     case 'copy': {
-      const { to, overwrite = false } = await readJson(x, moveSchema);
-      await requireCurrent(x, session, path);
+      const { to, overwrite = false } = await readJson(exchange, moveSchema);
+      await requireCurrent(exchange, session, path);
       const { replaced, binned } = await files.copy(path, parseJsonPath(to), { overwrite });
-      return sendEmpty(x, replaced ? 204 : 201, binHeader(binned));
+      return sendEmpty(exchange, replaced ? 204 : 201, binHeader(binned));
     }
     default:
       throw new SallyportError('bad-request', 'op is mkdir, rename or copy');
@@ -156,8 +162,8 @@ export async function postOperation(x: Exchange, session: Admitted): Promise<voi
 }
 
 /** The conditions of a rename or copy speak of its source. */
-async function requireCurrent(x: Exchange, session: Admitted, path: VirtualPath): Promise<void> {
-  const { headers } = x.request;
+async function requireCurrent(exchange: Exchange, session: Admitted, path: VirtualPath): Promise<void> {
+  const { headers } = exchange.request;
   if (toPrecondition(headers) === undefined && headers['if-unmodified-since'] === undefined) return;
   if (breaksPrecondition(headers, await statIfThere(session, path)))
     throw new SallyportError('precondition-failed', 'The file is not as you expected');

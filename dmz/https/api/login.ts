@@ -27,7 +27,7 @@ const loginSchema = z.strictObject({ username: z.string(), password: z.string() 
 const codeSchema = z.strictObject({ code: z.string(), remember_device: z.boolean().optional() });
 
 type Known = Exclude<Visitor, { kind: 'stranger' }>;
-type HandlerFor<V extends unknown[]> = (x: Exchange, ...visitor: V) => Promise<void>;
+type HandlerFor<V extends unknown[]> = (exchange: Exchange, ...visitor: V) => Promise<void>;
 
 export function buildLoginApi({ login }: { readonly login: LoginService }): {
   readonly postLogin: HandlerFor<[]>;
@@ -37,56 +37,56 @@ export function buildLoginApi({ login }: { readonly login: LoginService }): {
   readonly postLogout: HandlerFor<[Known]>;
 } {
   /** What the browser had before is over once it gets a new cookie: nothing may live on that nobody can end. */
-  async function endPrevious(x: Exchange): Promise<void> {
-    const previous = readSessionCookie(x.request.headers.cookie);
+  async function endPrevious(exchange: Exchange): Promise<void> {
+    const previous = readSessionCookie(exchange.request.headers.cookie);
     try {
       if (previous?.kind === 'half')
-        await (await login.resume(previous.challenge, x.client, 'https', listener)).cancel();
-      if (previous?.kind === 'session') await (await login.attach(previous.session, x.client)).end();
+        await (await login.resume(previous.challenge, exchange.client, 'https', listener)).cancel();
+      if (previous?.kind === 'session') await (await login.attach(previous.session, exchange.client)).end();
     } catch (error) {
       // Gone already, as it should be.
-      x.log.debug({ err: error }, 'previous session could not be ended');
+      exchange.log.debug({ err: error }, 'previous session could not be ended');
     }
   }
 
-  async function resume(x: Exchange, visitor: Known): Promise<FirstFactorPassed> {
+  async function resume(exchange: Exchange, visitor: Known): Promise<FirstFactorPassed> {
     if (visitor.kind !== 'half')
       throw new SallyportError('challenge-gone', 'Sign-in refused', { detail: 'a session, not a half one' });
-    return login.resume(visitor.challenge, x.client, 'https', listener);
+    return login.resume(visitor.challenge, exchange.client, 'https', listener);
   }
 
   /** Once the half session is over its cookie is worth nothing, and sign-in starts again. */
-  async function whileItLasts(x: Exchange, visitor: Known, act: () => Promise<void>): Promise<void> {
+  async function whileItLasts(exchange: Exchange, visitor: Known, act: () => Promise<void>): Promise<void> {
     try {
       await act();
     } catch (error) {
       const isOver = isSallyportError(error, 'refused') || isSallyportError(error, 'challenge-gone');
       if (!isOver || visitor.kind !== 'half') throw error;
-      await sendProblem(x, error, { headers: clearSession() });
+      await sendProblem(exchange, error, { headers: clearSession() });
     }
   }
 
   return {
-    async postLogin(x) {
-      const { username, password } = await readJson(x, loginSchema);
-      const device = readDeviceCookie(x.request.headers.cookie);
+    async postLogin(exchange) {
+      const { username, password } = await readJson(exchange, loginSchema);
+      const device = readDeviceCookie(exchange.request.headers.cookie);
       const passed = await login.begin({
         user: username,
         protocol: 'https',
         listener,
-        client: x.client,
+        client: exchange.client,
         factor: { type: 'password', password },
         ...(device === undefined ? {} : { device }),
-        gone: goneOf(x),
+        gone: goneOf(exchange),
       });
-      await endPrevious(x);
+      await endPrevious(exchange);
       switch (passed.view.next) {
         case 'admit':
         case 'setup':
-          return sendAdmitted(x, await passed.admit());
+          return sendAdmitted(exchange, await passed.admit());
         case 'code':
           return sendJson(
-            x,
+            exchange,
             200,
             { state: 'code-required', challenge: describeChallenge(passed) },
             setHalfSession(passed.id),
@@ -100,32 +100,32 @@ export function buildLoginApi({ login }: { readonly login: LoginService }): {
     },
 
     /** What is asked, for a page that was loaded again between the steps. */
-    getCode: (x, visitor) =>
-      whileItLasts(x, visitor, async () => {
-        const passed = await resume(x, visitor);
+    getCode: (exchange, visitor) =>
+      whileItLasts(exchange, visitor, async () => {
+        const passed = await resume(exchange, visitor);
         const challenge = describeChallenge(passed);
-        await sendJson(x, 200, { state: 'code-required', username: passed.view.username, challenge });
+        await sendJson(exchange, 200, { state: 'code-required', username: passed.view.username, challenge });
       }),
 
-    postCode: (x, visitor) =>
-      whileItLasts(x, visitor, async () => {
-        const { code, remember_device: rememberDevice = false } = await readJson(x, codeSchema);
-        const passed = await resume(x, visitor);
+    postCode: (exchange, visitor) =>
+      whileItLasts(exchange, visitor, async () => {
+        const { code, remember_device: rememberDevice = false } = await readJson(exchange, codeSchema);
+        const passed = await resume(exchange, visitor);
         const result = await passed.answer(new Secret(code), { rememberDevice });
-        await (result.outcome === 'again' ? sendAgain(x, result) : sendAdmitted(x, result));
+        await (result.outcome === 'again' ? sendAgain(exchange, result) : sendAdmitted(exchange, result));
       }),
 
-    async postResend(x, visitor) {
-      await requireNoInput(x);
-      await (await resume(x, visitor)).resend();
-      await sendEmpty(x, 204);
+    async postResend(exchange, visitor) {
+      await requireNoInput(exchange);
+      await (await resume(exchange, visitor)).resend();
+      await sendEmpty(exchange, 204);
     },
 
-    async postLogout(x, visitor) {
-      await requireNoInput(x);
-      if (visitor.kind === 'half') await endPrevious(x);
+    async postLogout(exchange, visitor) {
+      await requireNoInput(exchange);
+      if (visitor.kind === 'half') await endPrevious(exchange);
       else await visitor.session.end();
-      await sendEmpty(x, 204, clearSession());
+      await sendEmpty(exchange, 204, clearSession());
     },
   };
 }
@@ -137,24 +137,24 @@ function goneOf({ response }: Exchange): AbortSignal {
   return controller.signal;
 }
 
-function sendAdmitted(x: Exchange, admitted: Admitted): Promise<void> {
+function sendAdmitted(exchange: Exchange, admitted: Admitted): Promise<void> {
   const { session, state, username, displayName } = admitted.view;
   const cookies = [
     ...setSession(session),
     ...(admitted.device === undefined ? [] : setDevice(admitted.device)),
   ];
   const user = { username, display_name: displayName };
-  return sendJson(x, 200, state === 'signed-in' ? { state, user } : { state }, cookies);
+  return sendJson(exchange, 200, state === 'signed-in' ? { state, user } : { state }, cookies);
 }
 
 /** 401 with what the person can do about it; the half or set-up session lives on under the same cookie. */
-export function sendAgain(x: Exchange, again: Again): Promise<void> {
+export function sendAgain(exchange: Exchange, again: Again): Promise<void> {
   const { reason, attemptsLeft, driftSeconds, reference } = again;
   const error = new SallyportError('refused', describeAgain(reason), {
     data: driftSeconds === undefined ? { attemptsLeft } : { attemptsLeft, driftSeconds },
     ...(reference === undefined ? {} : { reference }),
   });
-  return sendProblem(x, error, { reason });
+  return sendProblem(exchange, error, { reason });
 }
 
 function describeChallenge(passed: FirstFactorPassed): Record<string, unknown> {

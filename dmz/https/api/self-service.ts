@@ -23,9 +23,9 @@ const passwordSchema = z.strictObject({ current: passwordText, new: passwordText
 const currentSchema = z.strictObject({ current: passwordText });
 const keySchema = z.strictObject({ key: z.string().max(8192), current: passwordText });
 
-type Handler = (x: Exchange, session: Admitted) => Promise<void>;
+type Handler = (exchange: Exchange, session: Admitted) => Promise<void>;
 
-export const getSessions: Handler = async (x, session) => {
+export const getSessions: Handler = async (exchange, session) => {
   const sessions = (await session.selfService.sessions()).map((one) => ({
     id: one.id,
     current: one.current,
@@ -36,10 +36,10 @@ export const getSessions: Handler = async (x, session) => {
     started_at: formatTime(one.startedAtMs),
     ...(one.agent === undefined ? {} : { agent: one.agent }),
   }));
-  await sendJson(x, 200, { sessions });
+  await sendJson(exchange, 200, { sessions });
 };
 
-export const getLeases: Handler = async (x, session) => {
+export const getLeases: Handler = async (exchange, session) => {
   const leases = (await session.selfService.leases()).map((one) => ({
     id: one.id,
     node: one.node,
@@ -50,10 +50,10 @@ export const getLeases: Handler = async (x, session) => {
     used_at: formatTime(one.usedAtMs),
     expires_at: formatTime(one.expiresAtMs),
   }));
-  await sendJson(x, 200, { leases });
+  await sendJson(exchange, 200, { leases });
 };
 
-export const getDevices: Handler = async (x, session) => {
+export const getDevices: Handler = async (exchange, session) => {
   const devices = (await session.selfService.devices()).map((one) => ({
     id: one.id,
     node: one.node,
@@ -62,74 +62,78 @@ export const getDevices: Handler = async (x, session) => {
     expires_at: formatTime(one.expiresAtMs),
     ...(one.agent === undefined ? {} : { agent: one.agent }),
   }));
-  await sendJson(x, 200, { devices });
+  await sendJson(exchange, 200, { devices });
 };
 
-export const getSshKeys: Handler = async (x, session) => {
-  await sendJson(x, 200, { ssh_keys: (await session.selfService.sshKeys()).map(describeKey) });
+export const getSshKeys: Handler = async (exchange, session) => {
+  await sendJson(exchange, 200, { ssh_keys: (await session.selfService.sshKeys()).map(describeKey) });
 };
 
-export const deleteSession: Handler = async (x, session) => {
-  const id = lastSegment(x);
+export const deleteSession: Handler = async (exchange, session) => {
+  const id = lastSegment(exchange);
   await session.selfService.end('session', id);
-  await sendEmpty(x, 204, id === sessionKey(session.view.session) ? clearSession() : []);
+  await sendEmpty(exchange, 204, id === sessionKey(session.view.session) ? clearSession() : []);
 };
 
-export const deleteLease: Handler = async (x, session) => {
-  await session.selfService.end('lease', lastSegment(x));
-  await sendEmpty(x, 204);
+export const deleteLease: Handler = async (exchange, session) => {
+  await session.selfService.end('lease', lastSegment(exchange));
+  await sendEmpty(exchange, 204);
 };
 
-export const deleteDevice: Handler = async (x, session) => {
-  await session.selfService.end('device', lastSegment(x));
-  await sendEmpty(x, 204);
+export const deleteDevice: Handler = async (exchange, session) => {
+  await session.selfService.end('device', lastSegment(exchange));
+  await sendEmpty(exchange, 204);
 };
 
-export const postPassword: Handler = async (x, session) => {
-  const { current, new: value } = await readJson(x, passwordSchema);
-  await change(x, session, { kind: 'password', value }, current, (_done, cookie) =>
-    sendEmpty(x, 204, cookie),
+export const postPassword: Handler = async (exchange, session) => {
+  const { current, new: value } = await readJson(exchange, passwordSchema);
+  await change(exchange, session, { kind: 'password', value }, current, (_done, cookie) =>
+    sendEmpty(exchange, 204, cookie),
   );
 };
 
-export const postRecoveryCodes: Handler = async (x, session) => {
-  const { current } = await readJson(x, currentSchema);
-  await change(x, session, { kind: 'recovery-codes' }, current, ({ recoveryCodes = [] }, cookie) =>
-    sendJson(x, 200, { recovery_codes: recoveryCodes }, cookie),
+export const postRecoveryCodes: Handler = async (exchange, session) => {
+  const { current } = await readJson(exchange, currentSchema);
+  await change(exchange, session, { kind: 'recovery-codes' }, current, ({ recoveryCodes = [] }, cookie) =>
+    sendJson(exchange, 200, { recovery_codes: recoveryCodes }, cookie),
   );
 };
 
-export const postSshKey: Handler = async (x, session) => {
-  const { key: value, current } = await readJson(x, keySchema);
-  await change(x, session, { kind: 'add-ssh-key', value }, current, ({ sshKey }, cookie) =>
-    sendJson(x, 201, sshKey === undefined ? {} : describeKey(sshKey), cookie),
+export const postSshKey: Handler = async (exchange, session) => {
+  const { key: value, current } = await readJson(exchange, keySchema);
+  await change(exchange, session, { kind: 'add-ssh-key', value }, current, ({ sshKey }, cookie) =>
+    sendJson(exchange, 201, sshKey === undefined ? {} : describeKey(sshKey), cookie),
   );
 };
 
-export const deleteSshKey: Handler = async (x, session) => {
-  const value = lastSegment(x);
-  await change(x, session, { kind: 'remove-ssh-key', value }, readPasswordHeader(x), (_done, cookie) =>
-    sendEmpty(x, 204, cookie),
+export const deleteSshKey: Handler = async (exchange, session) => {
+  const value = lastSegment(exchange);
+  await change(
+    exchange,
+    session,
+    { kind: 'remove-ssh-key', value },
+    readPasswordHeader(exchange),
+    (_done, cookie) => sendEmpty(exchange, 204, cookie),
   );
 };
 
 async function change(
-  x: Exchange,
+  exchange: Exchange,
   session: Admitted,
   wanted: AccountChange,
   current: string,
   send: (done: Changed, cookie: readonly string[]) => Promise<void>,
 ): Promise<void> {
-  const typed = x.request.headers['sallyport-code'];
+  const typed = exchange.request.headers['sallyport-code'];
   const code = typeof typed === 'string' && typed !== '' ? new Secret(typed) : undefined;
   try {
     const result = await session.selfService.change(wanted, { current: new Secret(current), code });
-    if (result.outcome === 'again') return await sendStepUpAgain(x, result);
+    if (result.outcome === 'again') return await sendStepUpAgain(exchange, result);
     await send(result, setSession(result.admitted.view.session));
   } catch (error) {
     // Too weak a password is not too weak a key: pages say it in their own words.
     if (!isSallyportError(error, 'too-weak')) throw error;
-    await sendProblem(x, error, { reason: wanted.kind === 'password' ? 'weak-password' : 'weak-key' });
+    await sendProblem(exchange, error, { reason: wanted.kind === 'password' ? 'weak-password' : 'weak-key' });
   }
 }
 
@@ -138,7 +142,10 @@ const stepUpMessages = {
   'code-required': 'Enter a code from your authenticator app',
 };
 
-function sendStepUpAgain(x: Exchange, { reason, attemptsLeft, driftSeconds }: StepUpAgain): Promise<void> {
+function sendStepUpAgain(
+  exchange: Exchange,
+  { reason, attemptsLeft, driftSeconds }: StepUpAgain,
+): Promise<void> {
   const message =
     reason === 'wrong-password' || reason === 'code-required'
       ? stepUpMessages[reason]
@@ -149,7 +156,7 @@ function sendStepUpAgain(x: Exchange, { reason, attemptsLeft, driftSeconds }: St
       ...(driftSeconds === undefined ? {} : { driftSeconds }),
     },
   });
-  return sendProblem(x, error, { reason });
+  return sendProblem(exchange, error, { reason });
 }
 
 function describeKey({ id, type, fingerprint, comment, removable, added }: OwnSshKey): object {
@@ -164,14 +171,14 @@ function describeKey({ id, type, fingerprint, comment, removable, added }: OwnSs
 }
 
 /** Every id here is a SHA-256; anything else names nothing. */
-function lastSegment(x: Exchange): string {
-  const id = x.path.slice(x.path.lastIndexOf('/') + 1);
+function lastSegment(exchange: Exchange): string {
+  const id = exchange.path.slice(exchange.path.lastIndexOf('/') + 1);
   if (/^[A-Za-z0-9_-]{43}$/.test(id)) return id;
   throw new SallyportError('not-found', 'There is no such thing of yours');
 }
 
-function readPasswordHeader(x: Exchange): string {
-  const header = x.request.headers['sallyport-password'];
+function readPasswordHeader(exchange: Exchange): string {
+  const header = exchange.request.headers['sallyport-password'];
   try {
     const text = decodeURIComponent(typeof header === 'string' ? header : '');
     if (text.length <= 1024) return text;

@@ -34,37 +34,37 @@ import { UploadBody } from '#dmz/https/files/upload-body.ts';
 
 const prefix = '/api/uploads/';
 
-type Handler = (x: Exchange, session: Admitted) => Promise<void>;
+type Handler = (exchange: Exchange, session: Admitted) => Promise<void>;
 
 /** Every answer about uploads names the version; a client of another one is told so (412). */
 function withTus(handle: Handler): Handler {
-  return async (x, session) => {
-    const version = x.request.headers['tus-resumable'];
+  return async (exchange, session) => {
+    const version = exchange.request.headers['tus-resumable'];
     if (version !== undefined && version !== tusVersion)
-      return sendProblem(x, new SallyportError('precondition-failed', 'This is tus 1.0.0'), {
+      return sendProblem(exchange, new SallyportError('precondition-failed', 'This is tus 1.0.0'), {
         headers: ['Tus-Version', tusVersion],
       });
     try {
-      await handle(x, session);
+      await handle(exchange, session);
     } catch (error) {
       // To tus clients every 4xx but 409 and 423 is the end; one that stalled shall come back for the rest.
       const isPause = isSallyportError(error, 'too-slow');
-      await sendProblem(x, error, { headers: tusHeaders, ...(isPause ? { status: 503 } : {}) });
+      await sendProblem(exchange, error, { headers: tusHeaders, ...(isPause ? { status: 503 } : {}) });
     }
   };
 }
 
-export const describeTus: Handler = (x) => sendEmpty(x, 204, tusDescription);
+export const describeTus: Handler = (exchange) => sendEmpty(exchange, 204, tusDescription);
 
 /** What the user has not finished yet. Ours, not tus's: for a client that was closed and starts again. */
-export async function listUploads(x: Exchange, session: Admitted): Promise<void> {
+export async function listUploads(exchange: Exchange, session: Admitted): Promise<void> {
   const uploads = await session.files.uploads.list();
-  await sendJson(x, 200, { uploads: uploads.map(describe) });
+  await sendJson(exchange, 200, { uploads: uploads.map(describe) });
 }
 
 /** HEAD is tus's question how far an upload got; GET says the same in JSON. */
-export const getUpload = withTus(async (x, session) => {
-  const upload = await session.files.uploads.find(nameOf(x));
+export const getUpload = withTus(async (exchange, session) => {
+  const upload = await session.files.uploads.find(nameOf(exchange));
   const headers = [
     ...offsetHeaders(upload, upload.storedBytes),
     'Upload-Length',
@@ -72,57 +72,60 @@ export const getUpload = withTus(async (x, session) => {
     'Upload-Metadata',
     formatUploadMetadata(upload),
   ];
-  if (x.method === 'HEAD') await sendEmpty(x, 200, headers);
-  else await sendJson(x, 200, describe(upload), headers);
+  if (exchange.method === 'HEAD') await sendEmpty(exchange, 200, headers);
+  else await sendJson(exchange, 200, describe(upload), headers);
 });
 
-export const createUpload = withTus(async (x, session) => {
-  const { headers } = x.request;
+export const createUpload = withTus(async (exchange, session) => {
+  const { headers } = exchange.request;
   const lengthBytes = parseByteCount(headers, 'upload-length');
   if (lengthBytes === undefined)
     throw new SallyportError('bad-request', 'Upload-Length must say how large the file is');
-  const facts = parseUploadMetadata(headerOf(x, 'upload-metadata'));
+  const facts = parseUploadMetadata(headerOf(exchange, 'upload-metadata'));
   const hasBody = headers['content-type'] !== undefined;
-  if (hasBody && !isTusContent(x)) return refuseContent(x);
+  if (hasBody && !isTusContent(exchange)) return refuseContent(exchange);
   const { path, ...rest } = facts;
   const upload = await session.files.uploads.create(path, { lengthBytes, ...rest });
   const location = ['Location', `${prefix}${upload.upload}`];
   // An empty file is whole at once.
   if (!hasBody && lengthBytes > 0)
-    return sendJson(x, 201, describe(upload), [...offsetHeaders(upload, 0), ...location]);
+    return sendJson(exchange, 201, describe(upload), [...offsetHeaders(upload, 0), ...location]);
   const opened = await session.files.uploads.open(upload.upload);
-  const received = await receive(x, session, opened);
-  if (received === 'wrong-checksum') return refuseChecksum(x, location);
-  await sendEmpty(x, 201, [
+  const received = await receive(exchange, session, opened);
+  if (received === 'wrong-checksum') return refuseChecksum(exchange, location);
+  await sendEmpty(exchange, 201, [
     ...offsetHeaders(upload, received.end),
     ...location,
     ...binHeader(received.binned),
   ]);
 });
 
-export const patchUpload = withTus(async (x, session) => {
-  if (!isTusContent(x)) return refuseContent(x);
-  const offset = parseByteCount(x.request.headers, 'upload-offset');
+export const patchUpload = withTus(async (exchange, session) => {
+  if (!isTusContent(exchange)) return refuseContent(exchange);
+  const offset = parseByteCount(exchange.request.headers, 'upload-offset');
   if (offset === undefined) throw new SallyportError('bad-request', 'Upload-Offset is missing');
   const { uploads } = session.files;
-  const name = nameOf(x);
+  const name = nameOf(exchange);
   // Asked before it is opened: opening takes it from a connection that may be doing well.
   const known = await uploads.find(name);
-  if (known.storedBytes !== offset) return refuseOffset(x, known);
+  if (known.storedBytes !== offset) return refuseOffset(exchange, known);
   const opened = await uploads.open(name);
   if (opened.upload.storedBytes !== offset) {
     void opened.file.release({ keepPartial: true });
-    return refuseOffset(x, opened.upload);
+    return refuseOffset(exchange, opened.upload);
   }
-  const received = await receive(x, session, opened);
-  if (received === 'wrong-checksum') await refuseChecksum(x, []);
+  const received = await receive(exchange, session, opened);
+  if (received === 'wrong-checksum') await refuseChecksum(exchange, []);
   else
-    await sendEmpty(x, 204, [...offsetHeaders(opened.upload, received.end), ...binHeader(received.binned)]);
+    await sendEmpty(exchange, 204, [
+      ...offsetHeaders(opened.upload, received.end),
+      ...binHeader(received.binned),
+    ]);
 });
 
-export const deleteUpload = withTus(async (x, session) => {
-  await session.files.uploads.remove(nameOf(x));
-  await sendEmpty(x, 204, tusHeaders);
+export const deleteUpload = withTus(async (exchange, session) => {
+  await session.files.uploads.remove(nameOf(exchange));
+  await sendEmpty(exchange, 204, tusHeaders);
 });
 
 /** The new offset, and where the file went that the whole upload replaced. */
@@ -133,7 +136,7 @@ interface Received {
 
 /** The body goes behind what is stored. Resolves with the new offset; a whole upload is a file then. */
 async function receive(
-  x: Exchange,
+  exchange: Exchange,
   session: Admitted,
   { file, upload }: { readonly file: RemoteFile; readonly upload: UploadView },
 ): Promise<Received | 'wrong-checksum'> {
@@ -141,9 +144,9 @@ async function receive(
   let end: number;
   let checksum: Checksum | undefined;
   try {
-    checksum = parseChecksum(headerOf(x, 'upload-checksum'));
-    askForBody(x);
-    end = await new UploadBody(x, {
+    checksum = parseChecksum(headerOf(exchange, 'upload-checksum'));
+    askForBody(exchange);
+    end = await new UploadBody(exchange, {
       session,
       file,
       offset,
@@ -156,7 +159,7 @@ async function receive(
       return 'wrong-checksum';
     }
   } catch (error) {
-    void letGo(file, checksum === undefined ? undefined : offset, isBrokenOff(x));
+    void letGo(file, checksum === undefined ? undefined : offset, isBrokenOff(exchange));
     throw error;
   }
   if (end === lengthBytes) return { end, binned: (await file.commit()).binned };
@@ -174,23 +177,23 @@ async function letGo(file: RemoteFile, verifiedBytes: number | undefined, cut: b
   await file.release({ keepPartial: true, cut });
 }
 
-function nameOf(x: Exchange): string {
-  const name = x.path.slice(prefix.length);
+function nameOf(exchange: Exchange): string {
+  const name = exchange.path.slice(prefix.length);
   if (!/^[A-Za-z0-9_-]{22}$/.test(name)) throw new SallyportError('not-found', 'There is no such upload');
   return name;
 }
 
-function headerOf(x: Exchange, name: string): string | undefined {
-  const value = x.request.headers[name];
+function headerOf(exchange: Exchange, name: string): string | undefined {
+  const value = exchange.request.headers[name];
   return typeof value === 'string' ? value : undefined;
 }
 
-function isTusContent(x: Exchange): boolean {
-  return x.request.headers['content-type'] === tusContentType;
+function isTusContent(exchange: Exchange): boolean {
+  return exchange.request.headers['content-type'] === tusContentType;
 }
 
-function refuseContent(x: Exchange): Promise<void> {
-  return sendProblem(x, new SallyportError('bad-request', `Send ${tusContentType}`), {
+function refuseContent(exchange: Exchange): Promise<void> {
+  return sendProblem(exchange, new SallyportError('bad-request', `Send ${tusContentType}`), {
     status: 415,
     reason: 'unsupported-media-type',
     headers: tusHeaders,
@@ -201,16 +204,16 @@ function offsetHeaders({ expiresAtMs }: UploadView, offset: number): readonly st
   return [...tusHeaders, 'Upload-Offset', String(offset), 'Upload-Expires', formatHttpDate(expiresAtMs)];
 }
 
-function refuseOffset(x: Exchange, upload: UploadView): Promise<void> {
-  return sendProblem(x, new SallyportError('conflict', 'The upload goes on at another place'), {
+function refuseOffset(exchange: Exchange, upload: UploadView): Promise<void> {
+  return sendProblem(exchange, new SallyportError('conflict', 'The upload goes on at another place'), {
     reason: 'wrong-offset',
     headers: offsetHeaders(upload, upload.storedBytes),
   });
 }
 
 /** tus, checksum extension: 460. */
-function refuseChecksum(x: Exchange, headers: readonly string[]): Promise<void> {
-  return sendProblem(x, new SallyportError('bad-request', 'The bytes are not those of the checksum'), {
+function refuseChecksum(exchange: Exchange, headers: readonly string[]): Promise<void> {
+  return sendProblem(exchange, new SallyportError('bad-request', 'The bytes are not those of the checksum'), {
     status: 460,
     reason: 'wrong-checksum',
     headers: [...tusHeaders, ...headers],

@@ -28,40 +28,48 @@ export interface Exchange {
 }
 
 /** From here on the client's body is wanted (RFC 9110 §10.1.1). */
-export function askForBody(x: Exchange): void {
-  if (!x.awaitsContinue) return;
-  x.awaitsContinue = false;
-  x.response.writeContinue();
+export function askForBody(exchange: Exchange): void {
+  if (!exchange.awaitsContinue) return;
+  exchange.awaitsContinue = false;
+  exchange.response.writeContinue();
 }
 
 /** Answers with JSON; `headers` are added to those every API answer has. */
 export function sendJson(
-  x: Exchange,
+  exchange: Exchange,
   status: number,
   body: unknown,
   headers: readonly string[] = [],
 ): Promise<void> {
-  return sendBytes(x, status, Buffer.from(JSON.stringify(body)), [
+  return sendBytes(exchange, status, Buffer.from(JSON.stringify(body)), [
     'Content-Type',
     'application/json',
     ...headers,
   ]);
 }
 
-export async function sendEmpty(x: Exchange, status: number, headers: readonly string[] = []): Promise<void> {
-  await finish(x, status, [...apiHeaders, ...(status === 204 ? [] : ['Content-Length', '0']), ...headers]);
+export async function sendEmpty(
+  exchange: Exchange,
+  status: number,
+  headers: readonly string[] = [],
+): Promise<void> {
+  await finish(exchange, status, [
+    ...apiHeaders,
+    ...(status === 204 ? [] : ['Content-Length', '0']),
+    ...headers,
+  ]);
 }
 
 /** The one way an error leaves. Our own faults are logged under the reference that the client is shown. */
 export async function sendProblem(
-  x: Exchange,
+  exchange: Exchange,
   thrown: unknown,
   special: { status?: number; reason?: string; headers?: readonly string[] } = {},
 ): Promise<void> {
   const error = toSallyportError(thrown);
   const problem = toProblem(error, special);
   const facts = {
-    path: x.path,
+    path: exchange.path,
     status: problem.status,
     code: error.code,
     reference: problem.body['reference'],
@@ -69,48 +77,48 @@ export async function sendProblem(
   // What comes in masses when there is too much of it, and main counts, is no line each.
   const isQuiet = error.code === 'link-down' || error.code === 'too-slow' || error.code === 'busy';
   if (problem.status >= 500 && !isQuiet)
-    x.log.error({ ...facts, detail: error.detail, err: error.cause }, 'request failed');
-  else x.log.debug({ ...facts, detail: error.detail }, 'request refused');
-  if (x.response.headersSent || x.response.destroyed) {
+    exchange.log.error({ ...facts, detail: error.detail, err: error.cause }, 'request failed');
+  else exchange.log.debug({ ...facts, detail: error.detail }, 'request refused');
+  if (exchange.response.headersSent || exchange.response.destroyed) {
     // Half an answer is out: only a cut connection tells the client that it is not whole.
-    x.request.socket.destroy();
+    exchange.request.socket.destroy();
     return;
   }
   const body = Buffer.from(JSON.stringify(problem.body));
-  await sendBytes(x, problem.status, body, [...problem.headers, ...(special.headers ?? [])]);
+  await sendBytes(exchange, problem.status, body, [...problem.headers, ...(special.headers ?? [])]);
 }
 
 /**
  * A request whose very form is wrong: where its body ends, and so where the next request begins, can't be trusted.
  * The connection ends with the answer.
  */
-export function refuseViolation(x: Exchange, violation: Violation): void {
+export function refuseViolation(exchange: Exchange, violation: Violation): void {
   const error = new SallyportError('bad-request', 'That is not a request we read', {
     detail: violation.what,
   });
   const { status, headers, body } = toProblem(error, { status: violation.status });
-  x.log.debug({ ip: x.client.ip, what: violation.what }, 'request refused');
-  x.response.writeHead(status, [...apiHeaders, ...headers, 'Connection', 'close']);
-  x.response.end(JSON.stringify(body));
+  exchange.log.debug({ ip: exchange.client.ip, what: violation.what }, 'request refused');
+  exchange.response.writeHead(status, [...apiHeaders, ...headers, 'Connection', 'close']);
+  exchange.response.end(JSON.stringify(body));
 }
 
 async function sendBytes(
-  x: Exchange,
+  exchange: Exchange,
   status: number,
   body: Buffer,
   headers: readonly string[],
 ): Promise<void> {
-  await finish(x, status, [...apiHeaders, 'Content-Length', String(body.length), ...headers], body);
+  await finish(exchange, status, [...apiHeaders, 'Content-Length', String(body.length), ...headers], body);
 }
 
 /** Writes the answer, and deals with a request body nobody read. */
 export async function finish(
-  x: Exchange,
+  exchange: Exchange,
   status: number,
   headers: readonly string[],
   body?: Buffer,
 ): Promise<void> {
-  const { request, response } = x;
+  const { request, response } = exchange;
   if (response.destroyed) return;
   if (!hasUnreadBody(request)) {
     response.writeHead(status, [...headers]);
@@ -119,11 +127,11 @@ export async function finish(
   }
   const declared = Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY);
   const isEnd = headers.includes('Connection');
-  const closes = isEnd || declared > drainKeepAliveBytesMax || x.awaitsContinue;
+  const closes = isEnd || declared > drainKeepAliveBytesMax || exchange.awaitsContinue;
   response.writeHead(status, closes && !isEnd ? [...headers, 'Connection', 'close'] : [...headers]);
   if (body === undefined) response.flushHeaders();
   else response.write(body);
-  if (!x.awaitsContinue) await drain(request);
+  if (!exchange.awaitsContinue) await drain(request);
   if (request.complete || closes) response.end();
   else request.socket.destroy();
 }

@@ -12,14 +12,14 @@ import { tooSlow } from './pace.ts';
  * Trust: the body is a stranger's. Rejects `bad-request`.
  */
 export async function readJson<T>(
-  x: Exchange,
+  exchange: Exchange,
   schema: z.ZodType<T>,
   options: { readonly bytesMax: number } = { bytesMax: jsonBytesMax },
 ): Promise<T> {
-  const type = x.request.headers['content-type'] ?? '';
+  const type = exchange.request.headers['content-type'] ?? '';
   if (!/^application\/json(;\s*charset="?utf-8"?)?$/i.test(type.trim()))
     throw refuse('Send application/json');
-  const bytes = await readBody(x, options.bytesMax);
+  const bytes = await readBody(exchange, options.bytesMax);
   if (!isUtf8(bytes)) throw refuse('Send UTF-8');
   let value: unknown;
   try {
@@ -37,22 +37,22 @@ export async function readJson<T>(
 }
 
 /** For routes that take nothing: no body, or an empty JSON object. */
-export async function requireNoInput(x: Exchange): Promise<void> {
-  await readOptionalJson(x, z.strictObject({}), {});
+export async function requireNoInput(exchange: Exchange): Promise<void> {
+  await readOptionalJson(exchange, z.strictObject({}), {});
 }
 
 /** `absent` where there is no body. */
-export async function readOptionalJson<T>(x: Exchange, schema: z.ZodType<T>, absent: T): Promise<T> {
-  const { headers } = x.request;
+export async function readOptionalJson<T>(exchange: Exchange, schema: z.ZodType<T>, absent: T): Promise<T> {
+  const { headers } = exchange.request;
   if (headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0)
     return absent;
-  return readJson(x, schema);
+  return readJson(exchange, schema);
 }
 
-function readBody(x: Exchange, bytesMax: number): Promise<Buffer> {
-  const { request } = x;
+function readBody(exchange: Exchange, bytesMax: number): Promise<Buffer> {
+  const { request } = exchange;
   if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw refuse('That is too much JSON');
-  askForBody(x);
+  askForBody(exchange);
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let total = 0;
@@ -61,7 +61,7 @@ function readBody(x: Exchange, bytesMax: number): Promise<Buffer> {
       request.off('data', take).off('end', end).off('close', close);
       act();
     };
-    const transfer = x.pace.watch(uploadPace, () => settle(() => reject(tooSlow())));
+    const transfer = exchange.pace.watch(uploadPace, () => settle(() => reject(tooSlow())));
     const take = (chunk: Buffer): void => {
       transfer.moved(chunk.length);
       total += chunk.length;

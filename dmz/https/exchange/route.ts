@@ -23,14 +23,17 @@ interface RouteBase {
  */
 export type Route = RouteBase &
   (
-    | { readonly access: 'public'; readonly handler: (x: Exchange) => Promise<void> }
+    | { readonly access: 'public'; readonly handler: (exchange: Exchange) => Promise<void> }
     | {
         readonly access: 'half';
-        readonly handler: (x: Exchange, visitor: Exclude<Visitor, { kind: 'stranger' }>) => Promise<void>;
+        readonly handler: (
+          exchange: Exchange,
+          visitor: Exclude<Visitor, { kind: 'stranger' }>,
+        ) => Promise<void>;
       }
     | {
         readonly access: 'setup' | 'full';
-        readonly handler: (x: Exchange, session: Admitted) => Promise<void>;
+        readonly handler: (exchange: Exchange, session: Admitted) => Promise<void>;
       }
   );
 

@@ -12,7 +12,7 @@ import type { Transfer } from '#dmz/https/exchange/pace.ts';
  * stops its own stream on main, and at most one credit window waits here.
  */
 export class DownloadBody {
-  readonly #x: Exchange;
+  readonly #exchange: Exchange;
   readonly #session: Admitted;
   readonly #begin: () => void;
   readonly #bytes: ByteSource;
@@ -23,8 +23,13 @@ export class DownloadBody {
   #isOver = false;
 
   /** `begin` writes the headers; it is called with the first piece, so that what goes wrong before can still be told. */
-  constructor(x: Exchange, session: Admitted, connect: (to: ByteReceiver) => ByteSource, begin: () => void) {
-    this.#x = x;
+  constructor(
+    exchange: Exchange,
+    session: Admitted,
+    connect: (to: ByteReceiver) => ByteSource,
+    begin: () => void,
+  ) {
+    this.#exchange = exchange;
     this.#session = session;
     this.#begin = begin;
     this.#bytes = connect({
@@ -32,7 +37,7 @@ export class DownloadBody {
       onEnd: () => this.#finish(),
       onError: (error) => this.#fail(error),
     });
-    this.#transfer = x.pace.watch(downloadPace, () =>
+    this.#transfer = exchange.pace.watch(downloadPace, () =>
       this.#fail(new SallyportError('deadline', 'The reader is too slow')),
     );
     this.#transfer.setClientsTurn(false);
@@ -41,7 +46,7 @@ export class DownloadBody {
   /** Resolves when the client's socket has taken everything; rejects with why it has not. */
   send(): Promise<void> {
     const { ended } = this.#session;
-    const { response } = this.#x;
+    const { response } = this.#exchange;
     ended.addEventListener('abort', this.#onSessionEnded);
     response.on('close', this.#onClientGone);
     if (ended.aborted) this.#onSessionEnded();
@@ -55,7 +60,7 @@ export class DownloadBody {
   readonly #onClientGone = (): void => this.#fail(new SallyportError('bad-request', 'The client went away'));
 
   #pass(bytes: Buffer, release: () => void): void {
-    const { response } = this.#x;
+    const { response } = this.#exchange;
     if (!response.headersSent) this.#begin();
     this.#held.add(release);
     this.#transfer.setClientsTurn(true);
@@ -69,7 +74,7 @@ export class DownloadBody {
 
   #finish(): void {
     // The last pieces are still with the socket: their callbacks, or the loss of the client, come first.
-    this.#x.response.end(() => {
+    this.#exchange.response.end(() => {
       if (this.#settle()) this.#outcome.resolve();
     });
   }
@@ -78,7 +83,7 @@ export class DownloadBody {
     if (!this.#settle()) return;
     this.#bytes.stop(error);
     // Before the pieces are given back: their memory is reused at once.
-    if (this.#x.response.headersSent) this.#x.request.socket.destroy();
+    if (this.#exchange.response.headersSent) this.#exchange.request.socket.destroy();
     for (const release of this.#held) release();
     this.#held.clear();
     this.#outcome.reject(error);
@@ -89,7 +94,7 @@ export class DownloadBody {
     this.#isOver = true;
     this.#transfer.done();
     this.#session.ended.removeEventListener('abort', this.#onSessionEnded);
-    this.#x.response.off('close', this.#onClientGone);
+    this.#exchange.response.off('close', this.#onClientGone);
     return true;
   }
 }

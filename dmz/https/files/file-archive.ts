@@ -36,7 +36,7 @@ export interface ListedArchive {
 
 /** Rejects with everything that speaks against it before the first byte. */
 export async function listArchive(
-  x: Exchange,
+  exchange: Exchange,
   session: Admitted,
   wanted: WantedArchive,
   room: ArchiveRoom,
@@ -52,7 +52,7 @@ export async function listArchive(
     const entries = await listTree(session.files, folder, names, {
       requireWanted: () => {
         // A client that went away must not leave main listing for it.
-        if (x.response.destroyed || session.ended.aborted)
+        if (exchange.response.destroyed || session.ended.aborted)
           throw new SallyportError('bad-request', 'Nobody waits for the archive any more');
       },
       take: (nameCharacters) => place.take(nameCharacters),
@@ -66,17 +66,21 @@ export async function listArchive(
 }
 
 /** Leaves the archive's place to the caller. */
-export async function sendListed(x: Exchange, session: Admitted, archive: ListedArchive): Promise<void> {
+export async function sendListed(
+  exchange: Exchange,
+  session: Admitted,
+  archive: ListedArchive,
+): Promise<void> {
   const { type, disposition } = labelContent(archive.name);
   const headers = [...fileHeaders, 'Content-Type', type, 'Content-Disposition', disposition];
-  if (x.method === 'HEAD') {
-    x.response.writeHead(200, headers);
-    x.response.end();
+  if (exchange.method === 'HEAD') {
+    exchange.response.writeHead(200, headers);
+    exchange.response.end();
     return;
   }
-  const begin = (): void => void x.response.writeHead(200, headers);
+  const begin = (): void => void exchange.response.writeHead(200, headers);
   const bytes = new DownloadBody(
-    x,
+    exchange,
     session,
     (to) => new ArchiveBytes(session.files, archive.entries, to),
     begin,
@@ -85,21 +89,21 @@ export async function sendListed(x: Exchange, session: Admitted, archive: Listed
 }
 
 /** Its length is not known before, and HTTP/1.0 says the end by closing: a client could not tell a cut one. */
-export function requireToldEnd(x: Exchange): void {
-  if (x.request.httpVersion === '1.0')
+export function requireToldEnd(exchange: Exchange): void {
+  if (exchange.request.httpVersion === '1.0')
     throw new SallyportError('unsupported', 'Archives are sent over HTTP/1.1 only');
 }
 
 export async function sendArchive(
-  x: Exchange,
+  exchange: Exchange,
   session: Admitted,
   wanted: WantedArchive,
   room: ArchiveRoom,
 ): Promise<void> {
-  requireToldEnd(x);
-  const archive = await listArchive(x, session, wanted, room);
+  requireToldEnd(exchange);
+  const archive = await listArchive(exchange, session, wanted, room);
   try {
-    await sendListed(x, session, archive);
+    await sendListed(exchange, session, archive);
   } finally {
     archive.leave();
   }

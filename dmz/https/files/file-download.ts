@@ -13,26 +13,26 @@ import { judgeRange, type ByteRange } from './range.ts';
 
 /** Sends an open file, or what the request's conditions ask for instead. Leaves the handle to the caller. */
 export async function sendFile(
-  x: Exchange,
+  exchange: Exchange,
   session: Admitted,
   name: string,
   file: RemoteFile,
 ): Promise<void> {
   const { attributes } = file;
-  const answer = judgeFile(x, name, attributes);
+  const answer = judgeFile(exchange, name, attributes);
   if (answer.body === undefined || answer.body.lengthBytes === 0) {
-    await finish(x, answer.status, answer.headers);
+    await finish(exchange, answer.status, answer.headers);
     return;
   }
   const { status, headers, body } = answer;
-  const begin = (): void => void x.response.writeHead(status, [...headers]);
-  await new DownloadBody(x, session, (to) => new FileBytes(file, body, to), begin).send();
+  const begin = (): void => void exchange.response.writeHead(status, [...headers]);
+  await new DownloadBody(exchange, session, (to) => new FileBytes(file, body, to), begin).send();
 }
 
 /** HEAD: the same headers from what is known of the file, without opening it. */
-export async function sendFileHead(x: Exchange, name: string, attributes: Attributes): Promise<void> {
-  const { status, headers } = judgeFile(x, name, attributes);
-  await finish(x, status, headers);
+export async function sendFileHead(exchange: Exchange, name: string, attributes: Attributes): Promise<void> {
+  const { status, headers } = judgeFile(exchange, name, attributes);
+  await finish(exchange, status, headers);
 }
 
 interface FileAnswer {
@@ -41,8 +41,8 @@ interface FileAnswer {
   readonly body?: ByteRange;
 }
 
-function judgeFile(x: Exchange, name: string, file: Attributes): FileAnswer {
-  const { headers } = x.request;
+function judgeFile(exchange: Exchange, name: string, file: Attributes): FileAnswer {
+  const { headers } = exchange.request;
   const validators = [
     ...(file.etag === undefined ? [] : ['ETag', `"${file.etag}"`]),
     'Last-Modified',
@@ -54,7 +54,7 @@ function judgeFile(x: Exchange, name: string, file: Attributes): FileAnswer {
 
   const { type, disposition } = labelContent(name);
   const common = [...fileHeaders, ...validators, 'Accept-Ranges', 'bytes'];
-  const range = x.method === 'HEAD' ? undefined : judgeRange(headers, file);
+  const range = exchange.method === 'HEAD' ? undefined : judgeRange(headers, file);
   if (range === 'unsatisfiable')
     return {
       status: 416,

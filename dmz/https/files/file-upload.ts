@@ -8,8 +8,8 @@ import { parseMtime } from '#dmz/https/exchange/time.ts';
 import { UploadBody } from './upload-body.ts';
 
 /** PUT: the whole body becomes the file, or nothing happens. Main makes it visible at the commit and not before. */
-export async function receiveFile(x: Exchange, session: Admitted, path: VirtualPath): Promise<void> {
-  const { headers } = x.request;
+export async function receiveFile(exchange: Exchange, session: Admitted, path: VirtualPath): Promise<void> {
+  const { headers } = exchange.request;
   // RFC 9110 §14.5: a part of a file sent as if it were all of it would destroy the rest.
   if (headers['content-range'] !== undefined)
     throw new SallyportError('bad-request', 'Parts of a file can not be sent');
@@ -17,7 +17,7 @@ export async function receiveFile(x: Exchange, session: Admitted, path: VirtualP
   // As `mtime` of a resumable upload; HTTP itself has no header for it in a request.
   const mtime = headers['sallyport-mtime'];
   const mtimeMs = typeof mtime === 'string' ? parseMtime(mtime) : undefined;
-  await requireUnbroken(x, session, path);
+  await requireUnbroken(exchange, session, path);
 
   const file = await session.files.open(path, {
     read: false,
@@ -28,27 +28,27 @@ export async function receiveFile(x: Exchange, session: Admitted, path: VirtualP
   });
   let committed;
   try {
-    askForBody(x);
-    await new UploadBody(x, { session, file }).receive();
+    askForBody(exchange);
+    await new UploadBody(exchange, { session, file }).receive();
     committed = await file.commit({
       ...(precondition === undefined ? {} : { precondition }),
       ...(mtimeMs === undefined ? {} : { mtimeMs }),
     });
   } catch (error) {
     // Not kept as a partial upload: PUT has no way to go on with one.
-    void file.release({ keepPartial: false, cut: isBrokenOff(x) });
+    void file.release({ keepPartial: false, cut: isBrokenOff(exchange) });
     throw error;
   }
   const { etag } = committed.attributes;
-  await sendEmpty(x, committed.created ? 201 : 204, [
+  await sendEmpty(exchange, committed.created ? 201 : 204, [
     ...(etag === undefined ? [] : ['ETag', `"${etag}"`]),
     ...binHeader(committed.binned),
   ]);
 }
 
 /** In a drop box nobody may know what is there: what main can judge at the commit is left to it. */
-async function requireUnbroken(x: Exchange, session: Admitted, path: VirtualPath): Promise<void> {
-  const { headers } = x.request;
+async function requireUnbroken(exchange: Exchange, session: Admitted, path: VirtualPath): Promise<void> {
+  const { headers } = exchange.request;
   const isDated = headers['if-unmodified-since'] !== undefined;
   const isTagged = headers['if-match'] !== undefined || headers['if-none-match'] !== undefined;
   if (!isDated && !isTagged) return;

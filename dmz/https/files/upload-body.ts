@@ -14,7 +14,7 @@ import { tooSlow, type Transfer } from '#dmz/https/exchange/pace.ts';
  * lane's window and queue) and sent again after a lost link, which so is a pause.
  */
 export class UploadBody {
-  readonly #x: Exchange;
+  readonly #exchange: Exchange;
   readonly #session: Admitted;
   readonly #file: RemoteFile;
   readonly #transfer: Transfer;
@@ -35,7 +35,7 @@ export class UploadBody {
 
   /** The body's first byte is the file's at `offset`; a body that would pass `endBytesMax` is refused. */
   constructor(
-    x: Exchange,
+    exchange: Exchange,
     target: {
       readonly session: Admitted;
       readonly file: RemoteFile;
@@ -51,15 +51,15 @@ export class UploadBody {
     this.#endBytesMax = endBytesMax;
     this.#onChunk = target.onChunk;
     this.#offset = offset;
-    this.#x = x;
+    this.#exchange = exchange;
     this.#session = target.session;
     this.#file = target.file;
-    this.#transfer = x.pace.watch(uploadPace, () => this.#fail(tooSlow()));
+    this.#transfer = exchange.pace.watch(uploadPace, () => this.#fail(tooSlow()));
   }
 
   /** Resolves with where the file ends now, when main's kernel has every byte; rejects with why it has not. */
   receive(): Promise<number> {
-    const { request } = this.#x;
+    const { request } = this.#exchange;
     const { ended } = this.#session;
     ended.addEventListener('abort', this.#onSessionEnded);
     request.on('data', this.#take).on('end', this.#onEnd).on('close', this.#onClose);
@@ -93,7 +93,8 @@ export class UploadBody {
 
   readonly #onClose = (): void => {
     // 'close' also follows a complete body; only an early one cuts it off.
-    if (!this.#x.request.complete) this.#fail(new SallyportError('bad-request', 'The upload was cut off'));
+    if (!this.#exchange.request.complete)
+      this.#fail(new SallyportError('bad-request', 'The upload was cut off'));
   };
 
   readonly #onSessionEnded = (): void =>
@@ -101,7 +102,7 @@ export class UploadBody {
 
   #holdClient(): void {
     this.#transfer.setClientsTurn(false);
-    this.#x.request.pause();
+    this.#exchange.request.pause();
   }
 
   /** A stream from where main's kernel has got to, with everything after that. */
@@ -120,7 +121,7 @@ export class UploadBody {
     stream.onDrain = () => {
       if (this.#hasEnded) return;
       this.#transfer.setClientsTurn(true);
-      this.#x.request.resume();
+      this.#exchange.request.resume();
     };
     stream.onEnd = () => this.#finish();
     stream.onReset = (error) => this.#onLost(error);
@@ -172,7 +173,7 @@ export class UploadBody {
 
   #fail(error: SallyportError): void {
     if (!this.#settle()) return;
-    this.#x.request.pause();
+    this.#exchange.request.pause();
     this.#stream?.reset(error);
     this.#outcome.reject(error);
   }
@@ -182,7 +183,7 @@ export class UploadBody {
     this.#isOver = true;
     this.#transfer.done();
     this.#unacknowledged = [];
-    this.#x.request.off('data', this.#take).off('end', this.#onEnd).off('close', this.#onClose);
+    this.#exchange.request.off('data', this.#take).off('end', this.#onEnd).off('close', this.#onClose);
     this.#session.ended.removeEventListener('abort', this.#onSessionEnded);
     return true;
   }
