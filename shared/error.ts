@@ -3,62 +3,10 @@
  *
  * An error has two halves: what a stranger may read (`code`, `publicMessage`, `reference`, `data`) and what only
  * the log and the admin may read (`detail`, `hint`, `cause`). Only the public half crosses the link.
- * Each protocol maps codes in one file: `dmz/https/exchange/problem.ts`, `dmz/sftp/status.ts`.
+ * What a code means, and what it is in each protocol, says `error-codes.ts`.
  */
 
-/** Everything about authentication before the first factor is right is `refused`: one word, no reason (S-07). */
-type LoginErrorCode =
-  | 'refused'
-  | 'challenge-gone'
-  | 'delivery-failed'
-  | 'rate-limited'
-  /** The user has as many sessions at that door as may be. */
-  | 'too-many-sessions'
-  | 'setup-expired'
-  | 'setup-not-confirmed'
-  | 'already-enrolled'
-  | 'not-allowed'
-  /** The first set-up needs a one-time code of the administrator, and this is none. */
-  | 'ticket-required'
-  /** A new password or key that is too weak; the message says why. */
-  | 'too-weak';
-
-export type FileErrorCode =
-  | 'not-found'
-  | 'exists'
-  | 'not-empty'
-  | 'not-a-folder'
-  | 'is-a-folder'
-  | 'permission-denied'
-  | 'bad-path'
-  | 'parent-missing'
-  | 'precondition-failed'
-  | 'changed'
-  | 'quota-exceeded'
-  | 'no-space'
-  | 'too-many'
-  | 'bad-handle'
-  | 'unsupported'
-  | 'io-error';
-
-type LinkErrorCode =
-  | 'no-session'
-  | 'setup-required'
-  | 'link-down'
-  | 'deadline'
-  /** A client that sent its bytes too slowly, or stopped. */
-  | 'too-slow'
-  | 'busy'
-  | 'bad-request'
-  | 'protocol-violation'
-  | 'internal';
-
-type SetupErrorCode = 'config' | 'pairing' | 'conflict' | 'usage';
-
-/** Only the admin API says these. */
-type AdminErrorCode = 'not-authenticated' | 'precondition-required';
-
-export type ErrorCode = LoginErrorCode | FileErrorCode | LinkErrorCode | SetupErrorCode | AdminErrorCode;
+import type { ErrorCode } from './error-codes.ts';
 
 /** What `too-weak` is about, in a word, so that a page can say it in its reader's language. */
 export const weaknesses = [
@@ -75,7 +23,8 @@ export const weaknesses = [
 type Weakness = (typeof weaknesses)[number];
 
 /** What there is too much of for one archive, in a word: files in it, folders below each other, names asked for, archives at once. */
-type ArchiveBound = 'entries' | 'depth' | 'names' | 'archives';
+export const archiveBounds = ['entries', 'depth', 'names', 'archives'] as const;
+type ArchiveBound = (typeof archiveBounds)[number];
 
 /** Facts a client program may act on. Never secret, never free text. */
 export interface ErrorData {

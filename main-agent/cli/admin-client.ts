@@ -1,31 +1,12 @@
 import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/http-client.ts';
 import type { Secret } from '#shared/secret.ts';
-import { SallyportError, type ErrorCode } from '#shared/error.ts';
-import { z } from 'zod';
+import { adminProblemSchema } from '#main-agent/admin/http/problem.ts';
+import { SallyportError } from '#shared/error.ts';
 
 /** The CLI's side of the admin API: one call over the unix socket, problems as SallyportErrors again. */
 
 /** A roll-out report reads every enrolment. */
 const timeoutMs = 30_000;
-
-const problemSchema = z.object({
-  title: z.string(),
-  detail: z.string().optional(),
-  hint: z.string().optional(),
-});
-
-/** What a status means for the exit code. */
-const codes: Readonly<Record<number, ErrorCode>> = {
-  400: 'bad-request',
-  401: 'not-authenticated',
-  403: 'not-allowed',
-  404: 'not-found',
-  409: 'conflict',
-  412: 'precondition-failed',
-  502: 'delivery-failed',
-  428: 'precondition-required',
-  503: 'busy',
-};
 
 interface AdminClient {
   /** The answer's JSON; undefined when it had none. */
@@ -106,14 +87,15 @@ export function segment(name: string): string {
 }
 
 function toError(json: unknown, status: number): SallyportError {
-  const problem = problemSchema.safeParse(json);
+  const problem = adminProblemSchema.safeParse(json);
   if (!problem.success) {
     return new SallyportError('internal', 'Main-agent answered something else', {
       detail: `status ${status}`,
     });
   }
-  const { title, detail, hint } = problem.data;
-  return new SallyportError(codes[status] ?? 'internal', title, {
+  const { code, detail: message, private: detail, hint } = problem.data;
+  // What main finds wrong with the words of a call is no file of the machine the command runs on.
+  return new SallyportError(code === 'config' ? 'bad-request' : code, message, {
     ...(detail !== undefined && { detail }),
     ...(hint !== undefined && { hint }),
   });

@@ -8,7 +8,8 @@
  */
 import { parseStrictJson } from '#shared/json.ts';
 import { z } from 'zod';
-import { SallyportError, weaknesses, type ErrorCode } from '#shared/error.ts';
+import { isErrorCode, type ErrorCode } from '#shared/error-codes.ts';
+import { SallyportError, weaknesses } from '#shared/error.ts';
 import { controlMessageBytesMax, longRequestTimeoutMs } from './limits.ts';
 import {
   eventSchemas,
@@ -25,56 +26,10 @@ import {
 } from './messages.ts';
 import type { LaneSide } from './streams.ts';
 
-/** Every code, once more as a value: a Record over the union, so that the compiler notices a missing one. */
-const errorCodes: Readonly<Record<ErrorCode, true>> = {
-  refused: true,
-  'challenge-gone': true,
-  'delivery-failed': true,
-  'rate-limited': true,
-  'too-many-sessions': true,
-  'setup-expired': true,
-  'setup-not-confirmed': true,
-  'already-enrolled': true,
-  'not-allowed': true,
-  'ticket-required': true,
-  'too-weak': true,
-  'not-found': true,
-  exists: true,
-  'not-empty': true,
-  'not-a-folder': true,
-  'is-a-folder': true,
-  'permission-denied': true,
-  'bad-path': true,
-  'parent-missing': true,
-  'precondition-failed': true,
-  changed: true,
-  'quota-exceeded': true,
-  'no-space': true,
-  'too-many': true,
-  'bad-handle': true,
-  unsupported: true,
-  'io-error': true,
-  'no-session': true,
-  'setup-required': true,
-  'link-down': true,
-  deadline: true,
-  'too-slow': true,
-  busy: true,
-  'bad-request': true,
-  'protocol-violation': true,
-  internal: true,
-  config: true,
-  pairing: true,
-  conflict: true,
-  usage: true,
-  'not-authenticated': true,
-  'precondition-required': true,
-};
-
 const publicMessageCharactersMax = 512;
 
 const wireErrorSchema = z.strictObject({
-  code: z.custom<ErrorCode>((value) => typeof value === 'string' && Object.hasOwn(errorCodes, value)),
+  code: z.custom<ErrorCode>(isErrorCode),
   message: z.string().max(publicMessageCharactersMax),
   reference: z.string().max(64).optional(),
   data: z

@@ -9,7 +9,8 @@
  *
  * Trust: everything in `#receive` comes from the peer. Any breach ends the lane, and its owner ends the link.
  */
-import { SallyportError, type ErrorCode } from '#shared/error.ts';
+import type { ErrorCode } from '#shared/error-codes.ts';
+import { SallyportError } from '#shared/error.ts';
 import type { ByteTransport } from './byte-transport.ts';
 import { decodeOpen, decodeReset, decodeTrailer, encodeOpen, encodeReset } from './codec.ts';
 import type { FramePool, PooledFrame } from './frame-pool.ts';

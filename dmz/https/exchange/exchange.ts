@@ -72,7 +72,7 @@ export async function sendProblem(
     path: exchange.path,
     status: problem.status,
     code: error.code,
-    reference: problem.body['reference'],
+    reference: problem.body.reference,
   };
   // What comes in masses when there is too much of it, and main counts, is no line each.
   const isQuiet = error.code === 'link-down' || error.code === 'too-slow' || error.code === 'busy';

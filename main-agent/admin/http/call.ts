@@ -87,7 +87,7 @@ async function runAudited(
     return { ...result, status: statusOf(route) };
   } catch (error) {
     const problem = toProblem(error);
-    await record(problem.status >= 500 ? 'failed' : 'refused', `${problem.code}: ${problem.title}`);
+    await record(problem.status >= 500 ? 'failed' : 'refused', `${problem.code}: ${problem.detail}`);
     throw error;
   }
 }

@@ -1,19 +1,9 @@
 import { version } from '#shared/version.ts';
 import { z } from 'zod';
+import { adminProblemSchema } from './problem.ts';
 import { noAnswer, noBody, statusOf, type Route } from './route.ts';
 
 /** OpenAPI 3.1 from the very table that serves and validates, so that it can't say anything else. */
-
-export const problemSchema = z.object({
-  type: z.string(),
-  title: z.string(),
-  status: z.number().int(),
-  code: z.string(),
-  detail: z.string().optional(),
-  hint: z.string().optional(),
-  reference: z.string().optional(),
-  retryAfterSeconds: z.number().int().optional(),
-});
 
 export function describeRoutes(routes: readonly Route[]): object {
   const paths: Record<string, Record<string, object>> = {};
@@ -41,7 +31,7 @@ export function describeRoutes(routes: readonly Route[]): object {
             'Made with `sallyport tokens add`. On the unix socket not needed unless `socket_tokens: required`.',
         },
       },
-      schemas: { Problem: toJsonSchema(problemSchema, 'output') },
+      schemas: { Problem: toJsonSchema(adminProblemSchema, 'output') },
     },
   };
 }

@@ -116,7 +116,7 @@ async function answer(
     if (problem.status >= 500) log.error({ err: error }, 'admin call failed');
     write(response, problem.status, `${JSON.stringify(problem)}\n`, 'application/problem+json', {
       ...(problem.status === 401 && { 'www-authenticate': 'Bearer realm="sallyport"' }),
-      ...(problem.retryAfterSeconds !== undefined && { 'retry-after': String(problem.retryAfterSeconds) }),
+      ...(problem.retry_after !== undefined && { 'retry-after': String(problem.retry_after) }),
     });
   }
 }

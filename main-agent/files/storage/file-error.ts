@@ -2,7 +2,8 @@
  * Where the kernel's error numbers become file codes. Public messages are fixed sentences: a path on main's disk, or
  * what else an errno message tells, stays in `detail`.
  */
-import { SallyportError, toSallyportError, type FileErrorCode } from '#shared/error.ts';
+import type { FileErrorCode } from '#shared/error-codes.ts';
+import { SallyportError, toSallyportError } from '#shared/error.ts';
 
 const byErrno: Readonly<Record<string, readonly [FileErrorCode, string]>> = {
   ENOENT: ['not-found', 'There is no such file or folder'],

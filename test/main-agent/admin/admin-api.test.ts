@@ -118,7 +118,7 @@ describe('the admin API', () => {
     expect((await call('POST', '/v1/users', body)).status).toBe(409);
     expect((await call('POST', '/v1/users', { username: 'eve', password: 'short' })).json).toMatchObject({
       status: 403,
-      title: 'The password is too short',
+      detail: 'The password is too short',
       hint: 'at least 12',
     });
     const hashed = { username: 'eve', fields: { password: '$argon2id$…' } };

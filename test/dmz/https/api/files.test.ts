@@ -556,6 +556,7 @@ describe('headers', () => {
     expect(json).toEqual({
       type: 'urn:sallyport:problem:not-found',
       title: 'Not Found',
+      code: 'not-found',
       status,
       detail: expect.any(String),
       reference: expect.stringMatching(/^[2-9A-HJ-NP-Z]{8}$/),

@@ -3,7 +3,8 @@ import type { Admitted, Again, FirstFactorPassed, LoginService } from '#dmz/logi
 import { LoginSteps } from '#dmz/sftp/authentication/login-steps.ts';
 import type { AuthenticationRequest } from '#dmz/sftp/authentication/messages.ts';
 import { deliveryFailedInstruction, tooManyWaitingText } from '#dmz/sftp/authentication/prompts.ts';
-import { SallyportError, type ErrorCode } from '#shared/error.ts';
+import type { ErrorCode } from '#shared/error-codes.ts';
+import { SallyportError } from '#shared/error.ts';
 import type { ChallengeView } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
