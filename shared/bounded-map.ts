@@ -1,34 +1,28 @@
 /**
- * A map that never grows past its bound: the entry touched longest ago goes first. For counters about strangers, where
- * forgetting somebody is better than remembering everybody.
+ * A map that never grows past its bound: the entry that was set longest ago makes room. For what is kept about
+ * strangers and for what can be had again, where forgetting somebody is better than remembering everybody.
  */
-export class BoundedMap<V> {
-  readonly #entries = new Map<string, V>();
+export class BoundedMap<V, K = string> extends Map<K, V> {
   readonly #entriesMax: number;
+  readonly #onDropped: ((value: V) => void) | undefined;
 
-  constructor(entriesMax: number) {
+  /** `onDropped` is told what made room, not what was deleted or set anew. */
+  constructor(entriesMax: number, onDropped?: (value: V) => void) {
+    super();
     this.#entriesMax = entriesMax;
+    this.#onDropped = onDropped;
   }
 
-  get size(): number {
-    return this.#entries.size;
-  }
-
-  peek(key: string): V | undefined {
-    return this.#entries.get(key);
-  }
-
-  /** Stores and marks as touched just now. */
-  put(key: string, value: V): void {
-    this.#entries.delete(key);
-    if (this.#entries.size >= this.#entriesMax) {
-      const oldest = this.#entries.keys().next();
-      if (oldest.done !== true) this.#entries.delete(oldest.value);
+  /** Also of a key that is there: it is the newest now. */
+  override set(key: K, value: V): this {
+    this.delete(key);
+    super.set(key, value);
+    if (this.size <= this.#entriesMax) return this;
+    const [oldest] = this;
+    if (oldest !== undefined) {
+      this.delete(oldest[0]);
+      this.#onDropped?.(oldest[1]);
     }
-    this.#entries.set(key, value);
-  }
-
-  delete(key: string): void {
-    this.#entries.delete(key);
+    return this;
   }
 }

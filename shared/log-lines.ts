@@ -23,8 +23,8 @@ export class LineBudget {
     const [fields, message] = line;
     if (typeof fields !== 'object' || fields === null || !('node' in fields)) return line;
     const key = `${String(fields.node)} ${String(message)}`;
-    const kind = this.#kinds.peek(key) ?? { rate: new Rate(lineRate, monotonicMs), unwritten: 0 };
-    this.#kinds.put(key, kind);
+    const kind = this.#kinds.get(key) ?? { rate: new Rate(lineRate, monotonicMs), unwritten: 0 };
+    this.#kinds.set(key, kind);
     if (!kind.rate.take(monotonicMs)) {
       kind.unwritten += 1;
       return undefined;

@@ -36,10 +36,10 @@ export class BanList {
    */
   add(source: string, kind: BanKind, lengthMs: number, nowMs: number, door?: Protocol): number {
     const key = keyOf(source, door);
-    const last = this.#own.peek(key);
+    const last = this.#own.get(key);
     const isRepeat = last !== undefined && nowMs - last.untilMs < forgetAfterMs;
     const length = Math.min(isRepeat ? Math.max(last.lengthMs * 2, lengthMs) : lengthMs, this.#lengthMsMax);
-    this.#own.put(key, { kind, untilMs: nowMs + length, lengthMs: length });
+    this.#own.set(key, { kind, untilMs: nowMs + length, lengthMs: length });
     return length;
   }
 
@@ -53,7 +53,7 @@ export class BanList {
       this.#pushed.get(source) ?? 0,
       ...this.#pushedRanges.filter(({ set }) => isInRanges(set, ip)).map(({ untilMs }) => untilMs),
     );
-    const [own] = [this.#own.peek(keyOf(source, undefined)), this.#own.peek(keyOf(source, door))]
+    const [own] = [this.#own.get(keyOf(source, undefined)), this.#own.get(keyOf(source, door))]
       .filter((ban) => ban !== undefined)
       .toSorted((one, other) => other.untilMs - one.untilMs);
     const ownLeft = (own?.untilMs ?? 0) - nowMs;

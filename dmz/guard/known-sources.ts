@@ -21,17 +21,17 @@ export class KnownSources {
   }
 
   add(source: string, user: string, nowMs: number): void {
-    this.#sources.put(source, nowMs);
-    const present = this.#ofUser.peek(user) ?? [];
+    this.#sources.set(source, nowMs);
+    const present = this.#ofUser.get(user) ?? [];
     if (present.at(-1) === source) return;
     const all = [...present.filter((one) => one !== source), source];
     const kept = all.slice(-this.#limits.knownSourcesPerUserMax);
     for (const gone of all.slice(0, -this.#limits.knownSourcesPerUserMax)) this.#sources.delete(gone);
-    this.#ofUser.put(user, kept);
+    this.#ofUser.set(user, kept);
   }
 
   has(source: string, nowMs: number): boolean {
-    const atMs = this.#sources.peek(source);
+    const atMs = this.#sources.get(source);
     return atMs !== undefined && nowMs - atMs < this.#limits.knownForMs;
   }
 }

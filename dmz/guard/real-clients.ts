@@ -68,8 +68,8 @@ export function buildRealClients(options: RealClientsOptions): RealClients {
     refusals?.inc({ door: protocol, reason });
     const key = `${peer} ${reason}`;
     const now = clock.monotonic();
-    if (now - (toldAt.peek(key) ?? Number.NEGATIVE_INFINITY) < tellEveryMs) return;
-    toldAt.put(key, now);
+    if (now - (toldAt.get(key) ?? Number.NEGATIVE_INFINITY) < tellEveryMs) return;
+    toldAt.set(key, now);
     log.warn({ peer, door: protocol, reason, why }, 'a connection without the PROXY header it needs was cut');
   }
 

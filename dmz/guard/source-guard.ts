@@ -81,14 +81,14 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
   function reportLimit(ip: string, protocol: Protocol, reason: string): void {
     const key = reason === 'too-many-from-source' ? `${protocol} ${sourceOf(ip)}` : `${protocol} ${reason}`;
     const now = clock.monotonic();
-    if (now - (limitToldAt.peek(key) ?? Number.NEGATIVE_INFINITY) < limitReportEveryMs) return;
-    limitToldAt.put(key, now);
+    if (now - (limitToldAt.get(key) ?? Number.NEGATIVE_INFINITY) < limitReportEveryMs) return;
+    limitToldAt.set(key, now);
     link.report({ kind: 'limit', clientIp: plainAddress(ip), protocol, detail: reason });
   }
 
   /** How long main wants no passwords from there, of that user or of anybody. */
   function heldMs(ip: string, user: string | undefined): number | undefined {
-    const until = [undefined, user].map((of) => heldUntil.peek(heldKey(ip, of)) ?? Number.NEGATIVE_INFINITY);
+    const until = [undefined, user].map((of) => heldUntil.get(heldKey(ip, of)) ?? Number.NEGATIVE_INFINITY);
     const leftMs = Math.max(...until) - clock.monotonic();
     return leftMs > 0 ? leftMs : undefined;
   }
@@ -161,7 +161,7 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
     },
 
     turnedAway(ip, user, what, forMs) {
-      heldUntil.put(heldKey(ip, what === 'name' ? user : undefined), clock.monotonic() + forMs);
+      heldUntil.set(heldKey(ip, what === 'name' ? user : undefined), clock.monotonic() + forMs);
     },
 
     mustWait(ip, protocol, user) {

@@ -1,3 +1,4 @@
+import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import { randomId } from '#shared/random-id.ts';
@@ -24,7 +25,7 @@ interface Entry {
 export class StepUps {
   readonly #clock: Clock;
   readonly #codesMax: number;
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new BoundedMap<Entry>(stepUpsMax);
 
   constructor(dependencies: { readonly clock: Clock; readonly codesMax: number }) {
     this.#clock = dependencies.clock;
@@ -82,10 +83,6 @@ export class StepUps {
       open: undefined,
     };
     this.#entries.set(key, entry);
-    for (const oldest of this.#entries.keys()) {
-      if (this.#entries.size <= stepUpsMax) break;
-      this.#entries.delete(oldest);
-    }
     return entry;
   }
 }

@@ -3,6 +3,7 @@ import { isInNetworks } from '#main-agent/sessions/account-rules.ts';
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { StoredBan } from '#main-agent/state/kept-records.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
+import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { EventBody, Policy } from '#shared/link/messages.ts';
@@ -50,7 +51,7 @@ export class Bans {
   readonly #options: BansOptions;
   readonly #bans = new Map<string, StoredBan>();
   /** By node, then by id; of each the one that was told first is first. */
-  readonly #edge = new Map<string, Map<string, EdgeBan>>();
+  readonly #edge = new Map<string, BoundedMap<EdgeBan>>();
   #lifted: { readonly id: string; readonly address: string }[] = [];
 
   constructor(options: BansOptions) {
@@ -153,9 +154,8 @@ export class Bans {
   noteEdge(node: string, { ban, atMs }: Pick<EventBody<'edge.event'>, 'ban' | 'atMs'>): void {
     if (ban === undefined) return;
     const id = `edge-${node}-${ban.source}`;
-    const ofNode = this.#edge.get(node) ?? new Map<string, EdgeBan>();
+    const ofNode = this.#edge.get(node) ?? new BoundedMap<EdgeBan>(edgeBansPerNodeMax);
     this.#edge.set(node, ofNode);
-    ofNode.delete(id);
     ofNode.set(id, {
       id,
       node,
@@ -164,8 +164,6 @@ export class Bans {
       createdAtMs: atMs,
       untilMs: atMs + ban.forMs,
     });
-    const oldest = ofNode.keys().next();
-    if (ofNode.size > edgeBansPerNodeMax && oldest.done !== true) ofNode.delete(oldest.value);
   }
 
   #allEdge(): readonly EdgeBan[] {

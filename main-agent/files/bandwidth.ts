@@ -1,7 +1,7 @@
-/**
- * Per-user speed limits, shared by all of a user's sessions (D-32): one token bucket per user and direction.
- */
+/** Per-user speed limits, shared by all of a user's sessions (D-32): one rate per user and direction. */
+import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
+import { Rate } from '#shared/rate.ts';
 import { accountsMax } from './limits.ts';
 
 export type Direction = 'upload' | 'download';
@@ -20,30 +20,9 @@ export function turnBytesAt(bytesPerSecond: number | undefined): number {
   return Math.min(turnBytesMax, Math.max(turnBytesMin, Math.floor((bytesPerSecond * turnMs) / 1000)));
 }
 
-export class TokenBucket {
-  readonly #clock: Clock;
-  #tokens = 0;
-  #filledAtMs: number;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-    this.#filledAtMs = clock.monotonic();
-  }
-
-  /** Takes bytes and tells how long to wait before moving them. */
-  take(bytes: number, bytesPerSecond: number): number {
-    const now = this.#clock.monotonic();
-    const burst = (bytesPerSecond * burstMs) / 1000;
-    const refill = ((now - this.#filledAtMs) * bytesPerSecond) / 1000;
-    this.#tokens = Math.min(burst, this.#tokens + refill) - bytes;
-    this.#filledAtMs = now;
-    return this.#tokens >= 0 ? 0 : (-this.#tokens / bytesPerSecond) * 1000;
-  }
-}
-
 export class Bandwidth {
   readonly #clock: Clock;
-  readonly #buckets = new Map<string, TokenBucket>();
+  readonly #rates = new BoundedMap<Rate>(accountsMax);
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -52,12 +31,12 @@ export class Bandwidth {
   /** How long to wait before moving so many bytes; 0 without a limit. */
   take(username: string, direction: Direction, bytes: number, bytesPerSecond: number | undefined): number {
     if (bytesPerSecond === undefined) return 0;
+    const limit = { burst: (bytesPerSecond * burstMs) / 1000, perSecond: bytesPerSecond };
     const key = `${direction} ${username}`;
-    let bucket = this.#buckets.get(key);
-    if (bucket === undefined) {
-      if (this.#buckets.size >= accountsMax) this.#buckets.clear();
-      this.#buckets.set(key, (bucket = new TokenBucket(this.#clock)));
-    }
-    return bucket.take(bytes, bytesPerSecond);
+    const now = this.#clock.monotonic();
+    const rate = this.#rates.get(key) ?? new Rate(limit, now, 0);
+    rate.limit = limit;
+    this.#rates.set(key, rate);
+    return rate.owe(bytes, now);
   }
 }

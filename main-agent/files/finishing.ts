@@ -8,6 +8,7 @@
  * May not decide by a name alone: each look and change is held against the file's identity, so that another file that has
  * the name by now stays out of reach.
  */
+import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
 import { finishingPerSessionMax } from './limits.ts';
@@ -25,7 +26,7 @@ export class Finishing {
   readonly #keepMs: number;
   readonly #mounts: Pick<MountTree, 'storages'>;
   /** By session, then by place, oldest first. */
-  readonly #bySession = new Map<string, Map<string, Made>>();
+  readonly #bySession = new Map<string, BoundedMap<Made>>();
   /** The sessions in `#bySession` that one user has from one address. */
   readonly #bySource = new Map<string, Set<string>>();
 
@@ -41,11 +42,8 @@ export class Finishing {
       this.#add(await this.#of(session), keyOf(mounted), file, 0);
   }
 
-  #add(own: Map<string, Made>, key: string, { uploadId, fileId }: FinishedFile, ageMs: number): void {
-    own.delete(key);
+  #add(own: BoundedMap<Made>, key: string, { uploadId, fileId }: FinishedFile, ageMs: number): void {
     own.set(key, { uploadId, fileId, untilMs: this.#clock.monotonic() + this.#keepMs - ageMs });
-    const oldest = own.keys().next();
-    if (own.size > finishingPerSessionMax && oldest.done !== true) own.delete(oldest.value);
   }
 
   /** What this session may still finish under that name, if it is still there. */
@@ -65,7 +63,7 @@ export class Finishing {
     );
   }
 
-  #among(sessions: readonly Map<string, Made>[], mounted: Mounted): Made | undefined {
+  #among(sessions: readonly BoundedMap<Made>[], mounted: Mounted): Made | undefined {
     const now = this.#clock.monotonic();
     for (const made of sessions.map((one) => one.get(keyOf(mounted))))
       if (made !== undefined && now < made.untilMs) return made;
@@ -84,7 +82,7 @@ export class Finishing {
     await to.storage.finishedMoved(made.uploadId, session.key, to.place);
   }
 
-  async #of(session: FullSession): Promise<Map<string, Made>> {
+  async #of(session: FullSession): Promise<BoundedMap<Made>> {
     const known = this.#bySession.get(session.key);
     if (known !== undefined) return known;
     const own = await this.#recall(session);
@@ -95,8 +93,8 @@ export class Finishing {
   }
 
   /** What the session made before main began anew. */
-  async #recall(session: FullSession): Promise<Map<string, Made>> {
-    const own = new Map<string, Made>();
+  async #recall(session: FullSession): Promise<BoundedMap<Made>> {
+    const own = new BoundedMap<Made>(finishingPerSessionMax);
     for (const storage of this.#mounts.storages) {
       for (const { place, ageMs, ...file } of await storage.finishedBefore(session.key))
         this.#add(own, keyOf({ storage, place }), file, ageMs);
@@ -104,7 +102,7 @@ export class Finishing {
     return own;
   }
 
-  #remember(session: FullSession, own: Map<string, Made>): void {
+  #remember(session: FullSession, own: BoundedMap<Made>): void {
     this.#bySession.set(session.key, own);
     const source = sourceOf(session);
     this.#bySource.set(source, (this.#bySource.get(source) ?? new Set()).add(session.key));

@@ -7,6 +7,7 @@
  * broken uploads, and files this process put into shared folders for the user. Both the old file and its replacement
  * count while both exist.
  */
+import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
@@ -19,7 +20,9 @@ export class Account {
   #ownBytes = 0;
   /** Of uploads that are open. */
   #openBytes = 0;
-  readonly #shared = new Map<string, number>();
+  readonly #shared = new BoundedMap<number>(sharedUploadsPerUserMax, (bytes) => {
+    this.#sharedBytes -= bytes;
+  });
   #sharedBytes = 0;
   #addedWhileMeasuring = 0;
   #measuring: Promise<void> | undefined;
@@ -100,10 +103,8 @@ export class Account {
 
   #setShared(id: string, bytes: number): void {
     this.forgetShared(id);
-    this.#shared.set(id, bytes);
     this.#sharedBytes += bytes;
-    const oldest = this.#shared.keys().next();
-    if (this.#shared.size > sharedUploadsPerUserMax && oldest.done !== true) this.forgetShared(oldest.value);
+    this.#shared.set(id, bytes);
   }
 
   forgetShared(id: string): void {
@@ -126,7 +127,8 @@ export class Quota {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #closing: AbortSignal;
-  readonly #accounts = new Map<string, Account>();
+  /** One that made room is measured again when it is needed. */
+  readonly #accounts = new BoundedMap<Account>(accountsMax);
 
   constructor(mounts: MountTree, clock: Clock, log: Log, closing: AbortSignal) {
     this.#mounts = mounts;
@@ -167,16 +169,8 @@ export class Quota {
     if (account === undefined) {
       account = new Account(() => this.#keptBytes(username));
       this.#accounts.set(username, account);
-      this.#evict();
     }
     return account;
-  }
-
-  /** The longest known goes first, if nothing of it is open: it is measured again when it is needed. */
-  #evict(): void {
-    if (this.#accounts.size <= accountsMax) return;
-    const oldest = this.#accounts.keys().next();
-    if (oldest.done !== true) this.#accounts.delete(oldest.value);
   }
 
   #keptBytes(username: string): number {

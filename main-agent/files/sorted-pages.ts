@@ -6,6 +6,7 @@
  * Trust: a cursor comes back from outside. All it can do is to choose where in the user's own listing a page begins.
  */
 import { z } from 'zod';
+import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { Attributes, Entry, SortKey } from '#shared/file-service/attributes.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -87,7 +88,7 @@ export interface SortedPage {
 
 export class SortedPages {
   readonly #clock: Clock;
-  readonly #bySession = new Map<string, Map<number, Snapshot>>();
+  readonly #bySession = new Map<string, BoundedMap<Snapshot, number>>();
   #nameCount = 0;
   #lastId = 0;
 
@@ -161,16 +162,16 @@ export class SortedPages {
 
   #store(session: string, snapshot: Snapshot): void {
     snapshot.usedAtMs = this.#clock.monotonic();
-    let own = this.#bySession.get(session);
-    if (own === undefined) this.#bySession.set(session, (own = new Map()));
-    if (own.has(snapshot.id)) return;
+    if (this.#bySession.get(session)?.has(snapshot.id) === true) return;
     if (this.#nameCount + snapshot.rows.length > snapshotNamesMax) this.#dropAll();
-    own = this.#bySession.get(session) ?? new Map<number, Snapshot>();
+    const own =
+      this.#bySession.get(session) ??
+      new BoundedMap<Snapshot, number>(snapshotsPerSessionMax, ({ rows }) => {
+        this.#nameCount -= rows.length;
+      });
     this.#bySession.set(session, own);
     own.set(snapshot.id, snapshot);
     this.#nameCount += snapshot.rows.length;
-    const oldest = own.values().next();
-    if (own.size > snapshotsPerSessionMax && oldest.done !== true) this.#drop(session, oldest.value);
   }
 
   #drop(session: string, snapshot: Snapshot): void {

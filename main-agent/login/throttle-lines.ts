@@ -61,13 +61,13 @@ export class ThrottleLines {
    * `rate-limited` with the time to come back, `deadline` when nobody waits any more.
    */
   async enter({ scope, everyMs }: Throttle, asked: ThrottledTry): Promise<() => void> {
-    const line = this.#lines.peek(scope) ?? {
+    const line = this.#lines.get(scope) ?? {
       lastAtMs: -Infinity,
       lastNode: undefined,
       waiting: [],
       timer: undefined,
     };
-    this.#lines.put(scope, line);
+    this.#lines.set(scope, line);
     const lastAtMs = line.lastAtMs;
     const waitMs = this.#waitMs(line, everyMs, scope, asked);
     if (waitMs > patienceOf(asked) || !mayWait(line, asked)) throw turnedAway(waitMs);
@@ -155,11 +155,11 @@ export class ThrottleLines {
   }
 
   #rank(scope: string, source: string): number {
-    return this.#letThrough.peek(`${scope} ${source}`) ?? 0;
+    return this.#letThrough.get(`${scope} ${source}`) ?? 0;
   }
 
   #count(scope: string, source: string, by: 1 | -1): void {
-    this.#letThrough.put(`${scope} ${source}`, Math.max(0, this.#rank(scope, source) + by));
+    this.#letThrough.set(`${scope} ${source}`, Math.max(0, this.#rank(scope, source) + by));
   }
 }
 

@@ -17,12 +17,12 @@ export class TurnedAway {
   /** Of how many tries to tell now; undefined: this one is told of with a later one. */
   count(scope: string): number | undefined {
     const now = this.#clock.monotonic();
-    const known = this.#scopes.peek(scope);
+    const known = this.#scopes.get(scope);
     if (known !== undefined && now - known.toldAtMs < throttledToldEveryMs) {
       known.untold += 1;
       return undefined;
     }
-    this.#scopes.put(scope, { toldAtMs: now, untold: 0 });
+    this.#scopes.set(scope, { toldAtMs: now, untold: 0 });
     return (known?.untold ?? 0) + 1;
   }
 }

@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { StateStore, StoredDeliveredCode } from '#main-agent/state/state-store.ts';
+import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
@@ -8,7 +9,7 @@ import { Secret } from '#shared/secret.ts';
 import { deliverWithin, type CodeDelivery, type Transport } from './code-delivery.ts';
 import { deliveredCodesMax, rememberedUsedMax, transportFallbackMs, transportLastMs } from './limits.ts';
 import type { RandomBytes } from './random.ts';
-import { dropOldest, SendLimits } from './send-limits.ts';
+import { SendLimits } from './send-limits.ts';
 import { canonicalCode, makeDeliveredCode, type DeliveredCharset } from './typed-codes.ts';
 
 /**
@@ -74,9 +75,9 @@ export class DeliveredCodes {
   readonly #fallbackMs: number;
   readonly #state: Pick<StateStore, 'commit' | 'read'>;
   readonly #fingerprint: (code: Secret, username: string, id: string) => string;
-  readonly #living = new Map<string, LivingCode>();
+  readonly #living = new BoundedMap<LivingCode>(deliveredCodesMax);
   /** By binding, of the ones used up last. */
-  readonly #used = new Map<string, Pick<LivingCode, 'id' | 'fingerprint'>>();
+  readonly #used = new BoundedMap<Pick<LivingCode, 'id' | 'fingerprint'>>(rememberedUsedMax);
   readonly #limits: SendLimits;
 
   constructor(dependencies: {
@@ -127,8 +128,6 @@ export class DeliveredCodes {
         });
       }
     }
-    dropOldest(this.#living, deliveredCodesMax);
-    dropOldest(this.#used, rememberedUsedMax);
   }
 
   /** The transports this user could be reached by, in order. Empty: no code can be delivered. */
@@ -205,9 +204,7 @@ export class DeliveredCodes {
     const living = this.#living.get(binding);
     if (living?.id !== id) return;
     this.#living.delete(binding);
-    this.#used.delete(binding);
     this.#used.set(binding, living);
-    dropOldest(this.#used, rememberedUsedMax);
   }
 
   #isOf(code: Pick<LivingCode, 'id' | 'fingerprint'>, { username }: Recipient, typed: Secret): boolean {
@@ -241,9 +238,7 @@ export class DeliveredCodes {
       ...masked(first),
       sending: Promise.resolve(),
     };
-    this.#living.delete(binding);
     this.#living.set(binding, living);
-    dropOldest(this.#living, deliveredCodesMax);
     // Noted before it is sent: ten logins at once must not become ten mails.
     this.#limits.note(recipient.username, sentAtMs);
     living.sending = this.#trySend(recipient, living, code, ways).then(() => this.#keep(recipient, living));

@@ -1,3 +1,4 @@
+import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
 import { driftAgreementSteps, driftSuspectUsers, driftUsersMax, driftWindowMs } from './limits.ts';
 
@@ -15,7 +16,7 @@ export class DriftWatch {
   readonly #clock: Clock;
   readonly #periodSeconds: number;
   /** The last drift of each user, oldest first. */
-  readonly #drifts = new Map<string, { readonly steps: number; readonly atMs: number }>();
+  readonly #drifts = new BoundedMap<{ readonly steps: number; readonly atMs: number }>(driftUsersMax);
   #isSuspected = false;
 
   constructor(clock: Clock, { periodSeconds }: { readonly periodSeconds: number }) {
@@ -26,12 +27,7 @@ export class DriftWatch {
   /** A code was right `steps` from now. The suspicion when it is new, so that it is told once. */
   note(username: string, steps: number): ClockSuspicion | undefined {
     // One who tries again takes the end of the line, and counts once.
-    this.#drifts.delete(username);
     this.#drifts.set(username, { steps, atMs: this.#clock.monotonic() });
-    for (const oldest of this.#drifts.keys()) {
-      if (this.#drifts.size <= driftUsersMax) break;
-      this.#drifts.delete(oldest);
-    }
     const wasSuspected = this.#isSuspected;
     const suspicion = this.suspicion();
     return wasSuspected ? undefined : suspicion;

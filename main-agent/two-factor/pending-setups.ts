@@ -1,4 +1,5 @@
 import type { Change } from '#main-agent/state/state-store.ts';
+import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import { randomId } from '#shared/random-id.ts';
@@ -30,7 +31,7 @@ export class PendingSetups {
   readonly #random: RandomBytes;
   readonly #qrTtlMs: number;
   readonly #proveTtlMs: number;
-  readonly #pending = new Map<string, PendingSetup>();
+  readonly #pending = new BoundedMap<PendingSetup>(pendingSetupsMax);
 
   constructor(dependencies: {
     readonly clock: Clock;
@@ -60,12 +61,7 @@ export class PendingSetups {
       confirmedAtMs: undefined,
       triesLeft: proveTriesMax,
     };
-    this.#pending.delete(username);
     this.#pending.set(username, setup);
-    for (const oldest of this.#pending.keys()) {
-      if (this.#pending.size <= pendingSetupsMax) break;
-      this.#pending.delete(oldest);
-    }
     return { setup, expiresInMs: this.#qrTtlMs };
   }
 

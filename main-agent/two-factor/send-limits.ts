@@ -1,3 +1,4 @@
+import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
 import { deliveredCodesMax, sendIntervalMs, sendsPerHourMax } from './limits.ts';
 
@@ -6,7 +7,7 @@ const hourMs = 3_600_000;
 /** When a user was sent codes last, so that nobody's mailbox is flooded: one in 30 s, five in an hour. */
 export class SendLimits {
   readonly #clock: Clock;
-  readonly #sends = new Map<string, readonly number[]>();
+  readonly #sends = new BoundedMap<readonly number[]>(deliveredCodesMax);
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -26,9 +27,7 @@ export class SendLimits {
 
   note(username: string, atMs: number): void {
     const sends = [...(this.#sends.get(username) ?? []), atMs].slice(-sendsPerHourMax);
-    this.#sends.delete(username);
     this.#sends.set(username, sends);
-    dropOldest(this.#sends, deliveredCodesMax);
   }
 
   /** It was not sent after all. */
@@ -37,12 +36,5 @@ export class SendLimits {
       username,
       (this.#sends.get(username) ?? []).filter((at) => at !== atMs),
     );
-  }
-}
-
-export function dropOldest(map: Map<string, unknown>, max: number): void {
-  for (const key of map.keys()) {
-    if (map.size <= max) return;
-    map.delete(key);
   }
 }

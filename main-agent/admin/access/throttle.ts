@@ -15,7 +15,7 @@ export class Throttle {
 
   /** How long this address must wait; undefined: it may try. */
   waitMs(source: string): number | undefined {
-    const seen = this.#failures.peek(source);
+    const seen = this.#failures.get(source);
     if (seen === undefined) return undefined;
     const leftMs = seen.untilMs - this.#clock.monotonic();
     if (leftMs <= 0) {
@@ -27,7 +27,7 @@ export class Throttle {
 
   failed(source: string): void {
     const untilMs = this.#clock.monotonic() + throttleMs;
-    const count = (this.#failures.peek(source)?.count ?? 0) + 1;
-    this.#failures.put(source, { count, untilMs });
+    const count = (this.#failures.get(source)?.count ?? 0) + 1;
+    this.#failures.set(source, { count, untilMs });
   }
 }
