@@ -122,10 +122,10 @@ async function readEnrolment(
     if (isErrno(error, 'ENOENT')) return undefined;
     throw error;
   }
-  const known = parsed.peek(file);
+  const known = parsed.get(file);
   if (known?.text === text) return known.enrolment;
   const checked = checkYaml(text, file, enrolmentSchema);
   if (!checked.ok) throw configError(checked.problems);
-  parsed.put(file, { text, enrolment: checked.value });
+  parsed.set(file, { text, enrolment: checked.value });
   return checked.value;
 }
