@@ -28,7 +28,7 @@ import { CodeCheck } from './login/code-check.ts';
 import { buildDeliveryTester, type DeliveryTester } from './help-desk/delivery-test.ts';
 import { Devices } from './sessions/devices.ts';
 import { Leases } from './sessions/leases.ts';
-import type { LoginConfig } from './login/login-config.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
 import { buildLoginAdmin, type LoginAdmin } from './help-desk/login-admin.ts';
 import type { ExplainedFacts } from './help-desk/login-explainer.ts';
 import { buildLoginHandlers } from './login/login-handlers.ts';
@@ -42,6 +42,12 @@ import { findOpenDoors } from './login/self-test.ts';
 import { Sessions } from './sessions/sessions.ts';
 import type { SessionRegistry } from './sessions/session.ts';
 import { StepUps } from './account/step-ups.ts';
+
+/** What of main's configuration decides about logins. */
+export type LoginConfig = Pick<
+  MainAgentConfig,
+  'name' | 'twoFactor' | 'sessions' | 'passwords' | 'bans' | 'smtp' | 'sms'
+>;
 
 export interface LoginOptions {
   /** All of main's configuration; reads only what concerns logins. */

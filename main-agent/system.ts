@@ -20,7 +20,6 @@ import { buildNodeAdmin } from '#main-agent/link/node-admin.ts';
 import { OtherMains } from '#main-agent/link/other-mains.ts';
 import { buildPolicy } from '#main-agent/link/policy.ts';
 import { buildLogin } from './build-login.ts';
-import { notifyUser } from '#main-agent/login/login-parts.ts';
 import { registerMetrics } from '#main-agent/metrics.ts';
 import { Deliveries, describeDeliveryProblem } from '#main-agent/notify/deliveries.ts';
 import { openNotify } from '#main-agent/notify/notify.ts';
@@ -50,6 +49,7 @@ import { describeReload, findChangedSections, isFrozen } from '#shared/config/re
 import { resolveListen, type InheritedSockets } from '#shared/process/inherited-sockets.ts';
 import type { System } from '#shared/process/node-process.ts';
 import { Secret } from '#shared/secret.ts';
+import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
 
 /** The main node, put together. Plain wiring: what each part does is in its folder. */
 export interface MainAgentSurroundings {

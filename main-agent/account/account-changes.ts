@@ -1,5 +1,5 @@
 import type { NodeLink } from '#main-agent/link/handlers.ts';
-import type { AccountNotice } from '#main-agent/two-factor/code-delivery.ts';
+import { type AccountNotice, notifyUser } from '#main-agent/two-factor/code-delivery.ts';
 import type { Change, StoredAccountChange } from '#main-agent/state/state-store.ts';
 import { requireRoom } from '#main-agent/users/own-credentials.ts';
 import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';
@@ -12,13 +12,14 @@ import { Secret } from '#shared/secret.ts';
 import { parsePublicKeyLine } from '#shared/ssh-key/parse.ts';
 import type { SshPublicKey } from '#shared/ssh-key/public-key.ts';
 import { passwordCredential } from '#main-agent/sessions/credential.ts';
-import { buildRecord, notifyUser, type LoginParts } from '#main-agent/login/login-parts.ts';
+import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import { viewOwnKey } from './own-views.ts';
 import { requireChangeAllowed, sshKeyId } from './self-service.ts';
 import type { AnySession, FullSession } from '#main-agent/sessions/session.ts';
 import { factsOf } from '#main-agent/sessions/session-facts.ts';
 import type { PreparedSession } from '#main-agent/sessions/sessions.ts';
 import { viewSession } from '#main-agent/sessions/session-view.ts';
+import { buildRecord } from '#main-agent/state/audit-record.ts';
 import type { StepUpCheck, StepUpProof } from './step-up-check.ts';
 import { keyCommentCharactersMax } from './limits.ts';
 

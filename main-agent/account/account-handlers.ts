@@ -3,9 +3,10 @@ import type { Change, StoredDevice } from '#main-agent/state/state-store.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { CodeCheck } from '#main-agent/login/code-check.ts';
 import { AccountChanges } from './account-changes.ts';
-import { buildRecord, type LoginParts } from '#main-agent/login/login-parts.ts';
+import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import { publicId, viewOwnDevice, viewOwnKey, viewOwnLease, viewOwnSession } from './own-views.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
+import { buildRecord } from '#main-agent/state/audit-record.ts';
 import { StepUpCheck } from './step-up-check.ts';
 
 /** A user's own account over the link: what is open, ending it, and changes that need a step-up. */

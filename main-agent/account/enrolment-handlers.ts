@@ -10,10 +10,12 @@ import { SallyportError } from '#shared/error.ts';
 import type { Method, Protocol } from '#shared/login.ts';
 import { Secret } from '#shared/secret.ts';
 import { findSetupObstacle, mayReplace, needsTicket } from './enrolment-rules.ts';
-import { buildRecord, notifyUser, type LoginParts } from '#main-agent/login/login-parts.ts';
+import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import type { AnySession } from '#main-agent/sessions/session.ts';
 import { factsOf } from '#main-agent/sessions/session-facts.ts';
 import { viewSession } from '#main-agent/sessions/session-view.ts';
+import { buildRecord } from '#main-agent/state/audit-record.ts';
+import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
 import type { StepUpCheck } from './step-up-check.ts';
 
 type EnrolVerb = 'enrol.start' | 'enrol.confirm' | 'enrol.resume' | 'enrol.prove';

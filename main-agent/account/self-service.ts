@@ -2,12 +2,12 @@ import type { SshPublicKey } from '#shared/ssh-key/public-key.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { StepUpPurpose } from '#shared/login.ts';
 import { createHash } from 'node:crypto';
-import type { LoginConfig } from '#main-agent/login/login-config.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
 import type { AnySession } from '#main-agent/sessions/session.ts';
 
 /** What users may change themselves, and through which nodes. */
 
-type Setting = LoginConfig['twoFactor']['selfService']['enrol'];
+type Setting = MainAgentConfig['twoFactor']['selfService']['enrol'];
 
 export function isAllowedThrough(setting: Setting, node: string): boolean {
   if (typeof setting === 'string') return setting === 'anywhere';
@@ -16,7 +16,7 @@ export function isAllowedThrough(setting: Setting, node: string): boolean {
 
 /** Why this session may not change that, for the admin. A step-up starts with the password, so there must be one. */
 export function findChangeObstacle(
-  { twoFactor: { selfService } }: Pick<LoginConfig, 'twoFactor'>,
+  { twoFactor: { selfService } }: Pick<MainAgentConfig, 'twoFactor'>,
   session: AnySession,
   purpose: StepUpPurpose,
 ): string | undefined {
@@ -32,7 +32,7 @@ export function findChangeObstacle(
 }
 
 export function requireChangeAllowed(
-  config: Pick<LoginConfig, 'twoFactor'>,
+  config: Pick<MainAgentConfig, 'twoFactor'>,
   session: AnySession,
   purpose: StepUpPurpose,
 ): void {

@@ -3,8 +3,9 @@ import { SallyportError } from '#shared/error.ts';
 import type { CodeCheck } from '#main-agent/login/code-check.ts';
 import { buildEnrolmentHandlers } from './enrolment-handlers.ts';
 import type { LoginParts } from '#main-agent/login/login-parts.ts';
-import { viewAccount, viewSession } from '#main-agent/sessions/session-view.ts';
+import { viewSession } from '#main-agent/sessions/session-view.ts';
 import { StepUpCheck } from './step-up-check.ts';
+import { viewAccount } from './account-view.ts';
 
 /** What main answers about a session that was found and may be used by the asking worker. */
 export function buildSessionHandlers(

@@ -6,10 +6,12 @@ import type { Asker } from '#shared/link/asker.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import type { Method, StepUpPurpose } from '#shared/login.ts';
 import { Secret } from '#shared/secret.ts';
-import type { CodeCheck, RightCode, TryAgain } from '#main-agent/login/code-check.ts';
+import { type CodeCheck, type RightCode, type TryAgain } from '#main-agent/login/code-check.ts';
 import { passwordScope, wrongPassword } from '#main-agent/login/first-factor.ts';
-import { buildRecord, buildRefusal, type LoginParts } from '#main-agent/login/login-parts.ts';
+import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
+import { buildRecord } from '#main-agent/state/audit-record.ts';
+import { buildRefusal } from '#main-agent/login/refusal.ts';
 import { stepUpPasswordsMax, stepUpWindowMs } from './limits.ts';
 
 /**

@@ -3,8 +3,8 @@ import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import { randomId } from '#shared/random-id.ts';
 import type { StepUpPurpose } from '#shared/login.ts';
-import type { CodeAttempt } from '#main-agent/login/code-check.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
+import type { CodeAttempt } from '#main-agent/login/challenges.ts';
 import { stepUpLifeMs, stepUpsMax } from './limits.ts';
 
 /**

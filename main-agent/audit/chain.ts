@@ -2,6 +2,13 @@ import { createHash } from 'node:crypto';
 import { showInvisible } from '#shared/visible-text.ts';
 import type { AuditRecord, ChainHead } from '#main-agent/state/audit-record.ts';
 
+/**
+ * The hash chain of the audit files. Each line is JSON that carries its sequence number and the SHA-256 of the line
+ * before; a line is a function of record, number and chain, so a file can be written again from state.db.
+ * Whoever owns main can cut the tail and be believed by the files alone: compare with a checkpoint, with state.db or
+ * with what a DMZ node remembers (verify.ts).
+ */
+
 /** What stands before the first line. */
 export const chainStart: ChainHead = { sequence: 0, hash: '0'.repeat(64) };
 

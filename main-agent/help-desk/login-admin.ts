@@ -1,10 +1,11 @@
 import { describeSuspicion } from '#main-agent/two-factor/drift-watch.ts';
 import { buildLoginExplainer, type ExplainedFacts, type LoginExplainer } from './login-explainer.ts';
-import { buildRecord, type LoginParts } from '#main-agent/login/login-parts.ts';
+import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import type { Capacity } from '#main-agent/passwords/overload.ts';
 import type { AdminReason } from '#main-agent/administrator.ts';
 import type { SessionAdmin } from '#main-agent/sessions/sessions.ts';
 import type { LeaseAdmin } from '#main-agent/sessions/leases.ts';
+import { buildRecord } from '#main-agent/state/audit-record.ts';
 import { buildNodeChangeAdmin, type NodeChangeAdmin } from './node-changes.ts';
 import { findPasswordAlone, type PasswordAlone } from './password-alone.ts';
 import { buildTwoFactorAdmin, type TwoFactorAdmin } from './two-factor-admin.ts';

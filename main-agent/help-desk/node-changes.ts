@@ -2,9 +2,11 @@ import { accountChangesPageMax } from '#main-agent/state/limits.ts';
 import type { Change, StoredAccountChange } from '#main-agent/state/state-store.ts';
 import { isSallyportError } from '#shared/error.ts';
 import { isCredentialOf } from '#main-agent/sessions/credential.ts';
-import { buildRecord, notifyUser, type LoginParts } from '#main-agent/login/login-parts.ts';
+import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import { publicId } from '#main-agent/account/own-views.ts';
 import type { AdminReason } from '#main-agent/administrator.ts';
+import { buildRecord } from '#main-agent/state/audit-record.ts';
+import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
 import type { TwoFactorAdmin } from './two-factor-admin.ts';
 
 /** What users changed through a DMZ node (S-15). */

@@ -1,5 +1,7 @@
 import { requirementStartMs } from '#main-agent/sessions/account-rules.ts';
-import { buildRecord, notifyUser, type LoginParts } from '#main-agent/login/login-parts.ts';
+import type { LoginParts } from '#main-agent/login/login-parts.ts';
+import { buildRecord } from '#main-agent/state/audit-record.ts';
+import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
 import { reminderIntervalMs, reminderLookAgainMs, reminderLooksPerSweep, reminderSweepMs } from './limits.ts';
 
 /**

@@ -6,11 +6,13 @@ import { isFactorRequired } from '#main-agent/sessions/account-rules.ts';
 import { findLockOut, type LockOut } from './lock-out.ts';
 import { passwordScope } from '#main-agent/login/first-factor.ts';
 import { importSecret, type TwoFactorImport, type TwoFactorImportOutcome } from './two-factor-import.ts';
-import { buildRecord, notifyUser, type LoginParts } from '#main-agent/login/login-parts.ts';
+import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import type { AdminReason } from '#main-agent/administrator.ts';
 import type { OrphanedName } from '#main-agent/users/departures.ts';
 import type { Protocol } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
+import { buildRecord } from '#main-agent/state/audit-record.ts';
+import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
 
 export interface TwoFactorAdmin {
   status(username: string): Promise<TwoFactorReport>;

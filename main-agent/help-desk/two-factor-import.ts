@@ -1,9 +1,11 @@
 import { codeScope } from '#main-agent/state/state-store.ts';
 import { parseImportedSecret } from '#main-agent/two-factor/imported-secret.ts';
 import { stepAt } from '#main-agent/two-factor/totp.ts';
-import { buildRecord, notifyUser, type LoginParts } from '#main-agent/login/login-parts.ts';
+import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import type { AdminReason } from '#main-agent/administrator.ts';
 import type { Secret } from '#shared/secret.ts';
+import { buildRecord } from '#main-agent/state/audit-record.ts';
+import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
 
 export interface TwoFactorImport extends AdminReason {
   /** Undefined: whom the otpauth URI names. */

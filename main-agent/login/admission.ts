@@ -8,12 +8,15 @@ import type { Method } from '#shared/login.ts';
 import { randomReference } from '#shared/random-id.ts';
 import { ChallengeCheck } from './challenge-check.ts';
 import type { Challenge } from './challenges.ts';
-import type { CodeCheck } from './code-check.ts';
+import { type CodeCheck } from './code-check.ts';
 import { bypassSessionMaxMs } from './limits.ts';
-import { buildRecord, buildRefusal, notifyUser, type LoginParts } from './login-parts.ts';
+import type { LoginParts } from './login-parts.ts';
 import { endGone, Passages, type Passage } from './passage.ts';
+import { buildRefusal } from './refusal.ts';
 import type { PreparedSession } from '#main-agent/sessions/sessions.ts';
 import { viewSession } from '#main-agent/sessions/session-view.ts';
+import { buildRecord } from '#main-agent/state/audit-record.ts';
+import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
 
 /**
  * `login.assert`: the end of every login. One transaction holds what is spent, the session and the audit record; the

@@ -3,7 +3,7 @@ import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { FactorStatus } from '#main-agent/vault/vault.ts';
 import type { Protocol } from '#shared/login.ts';
 import { isFactorRequired } from '#main-agent/sessions/account-rules.ts';
-import type { LoginConfig } from './login-config.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
 import { decide, type Decision, type DecisionInput } from './policy.ts';
 
 /** A user's situation as the decision table reads it, and what the table says. */
@@ -19,7 +19,7 @@ export function assess(
     readonly protocol: Protocol;
     readonly nowMs: number;
     readonly nodeValidatedLogins: boolean;
-    readonly config: LoginConfig;
+    readonly config: Pick<MainAgentConfig, 'twoFactor'>;
     readonly delivered: Pick<DeliveredCodes, 'transportsFor'>;
   },
 ): Assessment {

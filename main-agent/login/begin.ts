@@ -7,12 +7,14 @@ import type { Asker } from '#shared/link/asker.ts';
 import type { ChallengeView, Params } from '#shared/link/messages.ts';
 import { randomReference } from '#shared/random-id.ts';
 import { isInNetworks } from '#main-agent/sessions/account-rules.ts';
+import { buildRecord } from '#main-agent/state/audit-record.ts';
+import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
 import { assess } from './assessment.ts';
 import type { Challenge, ChallengeNext, WaiverUse } from './challenges.ts';
 import { viewChallenge } from './challenge-view.ts';
 import { FirstFactor, type FirstFactorProven } from './first-factor.ts';
 import { challengeLifeMs } from './limits.ts';
-import { buildRecord, notifyUser, type LoginParts } from './login-parts.ts';
+import type { LoginParts } from './login-parts.ts';
 import { nextOf } from './next-step.ts';
 import { isWaivable, type Decision } from './policy.ts';
 

@@ -9,9 +9,11 @@ import { findAccountProblem } from '#main-agent/sessions/account-rules.ts';
 import { assess } from './assessment.ts';
 import type { Challenge } from './challenges.ts';
 import { isCredentialOf } from '#main-agent/sessions/credential.ts';
-import { buildRecord, buildRefusal, type LoginParts } from './login-parts.ts';
+import { buildRecord } from '#main-agent/state/audit-record.ts';
+import type { LoginParts } from './login-parts.ts';
 import { acceptedMethods } from './next-step.ts';
 import { isWaivable, type Decision } from './policy.ts';
+import { buildRefusal } from './refusal.ts';
 
 /** Does the assertion fit the challenge, and does what the challenge stands on still hold? */
 export class ChallengeCheck {

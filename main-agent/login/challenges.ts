@@ -9,6 +9,12 @@ import type { Secret } from '#shared/secret.ts';
 import { challengePortsMax, challengesMax, challengesPerUserMax } from './limits.ts';
 import type { Ask, Waiver } from './policy.ts';
 
+/** Who answers, and how often they still may: a login's challenge, or a step-up. */
+export type CodeAttempt = Pick<
+  Challenge,
+  'id' | 'username' | 'node' | 'protocol' | 'clientIp' | 'agent' | 'attemptsLeft' | 'drift'
+>;
+
 /**
  * Logins between a right first factor and their end. The record is what decisions read, never a claim that repeats
  * it. In memory only: a restart of main ends every login that is under way (S-14).

@@ -6,9 +6,12 @@ import type { CodeVerdict, VaultCodeKind } from '#main-agent/vault/vault.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { AgainReason, CodeMethod } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
-import type { Challenge, ChallengeNext } from './challenges.ts';
+import { buildRecord } from '#main-agent/state/audit-record.ts';
+import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
+import type { Challenge, ChallengeNext, CodeAttempt } from './challenges.ts';
 import { disableAfterInARow, lockMaxMs, tellUserAfterInARow } from './limits.ts';
-import { buildRecord, buildRefusal, notifyUser, type LoginParts } from './login-parts.ts';
+import type { LoginParts } from './login-parts.ts';
+import { buildRefusal } from './refusal.ts';
 
 /**
  * One answer to "which code?": what it is, and what a wrong one costs. Failures are counted per user over every
@@ -40,12 +43,6 @@ export interface TryAgain {
 }
 
 type CodeStep = Extract<ChallengeNext, { kind: 'code' }>;
-
-/** Who answers, and how often they still may: a login's challenge, or a step-up. */
-export type CodeAttempt = Pick<
-  Challenge,
-  'id' | 'username' | 'node' | 'protocol' | 'clientIp' | 'agent' | 'attemptsLeft' | 'drift'
->;
 
 export class CodeCheck {
   readonly #turns = new KeyedTurns();

@@ -11,11 +11,13 @@ import { Secret } from '#shared/secret.ts';
 import { isUserauthSignature, parseUserauthRequest, type UserauthRequest } from '#shared/ssh-key/verify.ts';
 import { findAccountProblem } from '#main-agent/sessions/account-rules.ts';
 import { passwordCredential } from '#main-agent/sessions/credential.ts';
-import type { LoginConfig } from './login-config.ts';
+import { buildRecord } from '#main-agent/state/audit-record.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
 import { nodeThenOnePerMs, wrongPasswordsOfKnownPlaceMax, wrongPasswordsPerNodeMax } from './limits.ts';
 import { ThrottleLines } from './throttle-lines.ts';
 import { TurnedAway } from './turned-away.ts';
-import { buildRecord, buildRefusal, type LoginParts } from './login-parts.ts';
+import type { LoginParts } from './login-parts.ts';
+import { buildRefusal } from './refusal.ts';
 
 /**
  * The first factor: password or key, and whether the account works at all. Before it is right every refusal is the
@@ -331,7 +333,7 @@ export function passwordScope(name: string): string {
 }
 
 /** A wrong password as it is counted wherever one is typed; a scope makes it a change. */
-export function wrongPassword({ bans }: Pick<LoginConfig, 'bans'>, atMs: number) {
+export function wrongPassword({ bans }: Pick<MainAgentConfig, 'bans'>, atMs: number) {
   const { count, windowMs } = bans.wrongPasswords;
   return {
     kind: 'count-failure',

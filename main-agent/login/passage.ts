@@ -4,7 +4,8 @@ import type { Method } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { Challenge, WaiverUse } from './challenges.ts';
 import { type CodeCheck, type RightCode, type TryAgain } from './code-check.ts';
-import { buildRefusal, type LoginParts } from './login-parts.ts';
+import type { LoginParts } from './login-parts.ts';
+import { buildRefusal } from './refusal.ts';
 
 /** How a login came past the second factor, and what its commit must hold for that. */
 export interface Passage {

@@ -1,9 +1,9 @@
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
+import { buildRecord } from '#main-agent/state/audit-record.ts';
 import type { HashQueue, NoTurn, Turn } from './hash-queue.ts';
 import { overloadSourcesMax, overloadToldEveryMs } from './limits.ts';
-import { buildRecord } from '#main-agent/login/login-parts.ts';
 
 /**
  * Password checks that main had no turn for. None of them says anything about a user or a password, so none counts in

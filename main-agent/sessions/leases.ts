@@ -2,7 +2,7 @@ import type { Change, StateStore, StoredLease } from '#main-agent/state/state-st
 import type { Clock } from '#shared/clock.ts';
 import type { CodeMethod, Protocol } from '#shared/login.ts';
 import { randomId } from '#shared/random-id.ts';
-import type { LoginConfig } from '#main-agent/login/login-config.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
 import type { AdminReason } from '#main-agent/administrator.ts';
 import { leasesMax } from './limits.ts';
 
@@ -32,7 +32,7 @@ export interface LeaseBinding {
 const methodsThatLease: ReadonlySet<string> = new Set<CodeMethod>(['totp', 'email', 'sms']);
 
 export class Leases {
-  readonly #settings: LoginConfig['twoFactor']['lease'];
+  readonly #settings: MainAgentConfig['twoFactor']['lease'];
   readonly #state: StateStore;
   readonly #clock: Clock;
   /** Sessions that ride on a lease, those being opened included. */
@@ -40,7 +40,7 @@ export class Leases {
   readonly #byBinding = new Map<string, StoredLease>();
 
   constructor(dependencies: {
-    readonly settings: LoginConfig['twoFactor']['lease'];
+    readonly settings: MainAgentConfig['twoFactor']['lease'];
     readonly state: StateStore;
     readonly clock: Clock;
     readonly countRiders: (lease: string) => number;

@@ -1,11 +1,15 @@
-import { mountsToldMax, type AccountView, type SessionView } from '#shared/link/messages.ts';
+import type { Vault } from '#main-agent/vault/vault.ts';
+import type { Clock } from '#shared/clock.ts';
+import type { SessionView } from '#shared/link/messages.ts';
 import { requirementStartMs } from './account-rules.ts';
-import { maySetUp } from '#main-agent/account/enrolment-rules.ts';
-import type { LoginParts } from '#main-agent/login/login-parts.ts';
-import { findChangeObstacle } from '#main-agent/account/self-service.ts';
 import type { AnySession } from './session.ts';
+import type { Sessions } from './sessions.ts';
 
-type Parts = Pick<LoginParts, 'config' | 'sessions' | 'vault' | 'clock'>;
+interface Parts {
+  readonly sessions: Pick<Sessions, 'timesOf'>;
+  readonly vault: Pick<Vault, 'status'>;
+  readonly clock: Clock;
+}
 
 /** A session as its node may see it; the only place where its id is told. */
 export async function viewSession(parts: Parts, session: AnySession, id: string): Promise<SessionView> {
@@ -20,48 +24,6 @@ export async function viewSession(parts: Parts, session: AnySession, id: string)
     method: session.method,
     ...parts.sessions.timesOf(session.key),
     ...(notice === undefined ? {} : { notice }),
-  };
-}
-
-export async function viewAccount(
-  parts: Parts & Pick<LoginParts, 'config'>,
-  session: AnySession,
-  usedBytes: number,
-): Promise<AccountView> {
-  const user = session.user();
-  const status = await parts.vault.status(user.username);
-  const { requiredOn, requiredFrom, registration } = user.twoFactor;
-  const fromMs = requirementStartMs(requiredFrom, {
-    nowMs: parts.clock.now(),
-    firstLoginAtMs: status.firstLoginAtMs,
-  });
-  return {
-    username: user.username,
-    displayName: user.displayName,
-    state: session.state,
-    twoFactor: {
-      enrolled: status.state !== 'none',
-      requiredOn: [...new Set([...requiredOn, ...status.requiredOn])],
-      registration,
-      maySetUp: maySetUp(parts, session, status),
-      recoveryCodesLeft: status.recoveryCodesLeft,
-      ...(fromMs === undefined ? {} : { requiredFrom: new Date(fromMs).toISOString() }),
-    },
-    may: {
-      password: findChangeObstacle(parts.config, session, 'password') === undefined,
-      sshKeys: findChangeObstacle(parts.config, session, 'ssh-key') === undefined,
-    },
-    mounts: user.mounts.slice(0, mountsToldMax).map(({ path, allow, bin }) => ({
-      path: [...path],
-      allow: [...allow],
-      ...(bin !== undefined && (session.protocol === 'https' || bin.sftp) && { binMs: bin.keepMs }),
-    })),
-    quota: { usedBytes, ...(user.quotaBytes === undefined ? {} : { limitBytes: user.quotaBytes }) },
-    session: {
-      startedAt: new Date(session.openedAtMs).toISOString(),
-      method: session.method,
-      ...parts.sessions.timesOf(session.key),
-    },
   };
 }
 

@@ -1,17 +1,5 @@
 import type { Method, Protocol } from '#shared/login.ts';
-
-/**
- * The hash chain of the audit files. Each line is JSON that carries its sequence number and the SHA-256 of the line
- * before; a line is a function of record, number and chain, so a file can be written again from state.db.
- * Whoever owns main can cut the tail and be believed by the files alone: compare with a checkpoint, with state.db or
- * with what a DMZ node remembers (verify.ts).
- */
-
-export interface ChainHead {
-  readonly sequence: number;
-  /** SHA-256 of the line without its newline, hex. */
-  readonly hash: string;
-}
+import type { Clock } from '#shared/clock.ts';
 
 /**
  * `cut`: a transfer that its client did not end: its connection, or the node, went away, or somebody here ended it.
@@ -73,6 +61,23 @@ interface EdgePosition {
   /** The node's own clock, and its signature of the event (shared/link/edge-event.ts). */
   readonly atMs?: number;
   readonly signature?: string;
+}
+
+/** An audit record of now. */
+export function buildRecord(
+  { clock }: { readonly clock: Clock },
+  event: string,
+  outcome: AuditRecord['outcome'],
+  facts: Omit<AuditRecord, 'time' | 'event' | 'outcome'>,
+): AuditRecord {
+  return { time: new Date(clock.now()).toISOString(), event, outcome, ...facts };
+}
+
+/** How far the chain of records goes (audit/chain.ts): the last one. */
+export interface ChainHead {
+  readonly sequence: number;
+  /** SHA-256 of the line without its newline, hex. */
+  readonly hash: string;
 }
 
 /** Standalone records; records that belong to a change go into that change's transaction (StateStore.commit). */

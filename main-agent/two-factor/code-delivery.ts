@@ -1,4 +1,5 @@
 import type { Secret } from '#shared/secret.ts';
+import type { Clock } from '#shared/clock.ts';
 
 /**
  * How a one-time code reaches its user, and how a user hears of a change of their own account. The parts that send
@@ -61,4 +62,15 @@ export interface AccountNotice {
 export interface AccountNotifier {
   /** Best effort: never throws and never delays a verdict. */
   notify(notice: AccountNotice): void;
+}
+
+/** Tells the user by mail, if they have an address. */
+export function notifyUser(
+  { clock, notifier }: { readonly notifier: AccountNotifier | undefined; readonly clock: Clock },
+  { username, email }: { readonly username: string; readonly email: string | undefined },
+  kind: AccountNotice['kind'],
+  facts: Pick<AccountNotice, 'node' | 'clientIp' | 'requiredFromMs'> = {},
+): void {
+  if (email === undefined) return;
+  notifier?.notify({ username, address: email, kind, atMs: clock.now(), ...facts });
 }

@@ -7,7 +7,6 @@ import { buildSourceGuard } from '#dmz/guard/source-guard.ts';
 import { buildHttpsServer } from '#dmz/https/server.ts';
 import { buildLoginService } from '#dmz/login/conversation.ts';
 import { HashQueue } from '#main-agent/passwords/hash-queue.ts';
-import { codeScope } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.ts';
 import { generateIdentityKey } from '#shared/identity/identity-key.ts';
@@ -17,6 +16,7 @@ import { startTestServer, type TestServer } from '#test/dmz/sftp/fakes/test-serv
 import { buildMemoryLink } from '#test/harness/memory-link.ts';
 import { buildRig, buildUser, refusal, withFactor, type Rig } from '#test/main-agent/login/rig.ts';
 import { hashesAtOnceMax, hashesWaitingMax } from '#main-agent/passwords/limits.ts';
+import { codeScope } from '#main-agent/state/state-store.ts';
 
 /**
  * Both doors before main's real login, and names of every kind tried with a wrong password: from the first try to the

@@ -44,7 +44,7 @@ const explainedBy: Readonly<Record<string, string>> = {
   'main-agent/login/first-factor.ts rate-limited Too many tries; wait a little': 'wrong passwords',
   'main-agent/passwords/hash-queue.ts busy Too many people are signing in at the moment; try again in a moment':
     'password checks',
-  'main-agent/login/login-parts.ts refused Sign-in refused': 'outcome',
+  'main-agent/login/refusal.ts refused Sign-in refused': 'outcome',
   'main-agent/login/passage.ts challenge-gone This sign-in is over; start again': 'outcome',
   'main-agent/login/probe-budget.ts rate-limited Too many tries; wait a little': 'key probes',
   'main-agent/sessions/sessions.ts busy More people are signed in than can be served; try again later':

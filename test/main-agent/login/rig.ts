@@ -1,8 +1,7 @@
 import { argon2Sync, createHash, generateKeyPairSync, randomBytes, sign, type KeyObject } from 'node:crypto';
 import { twoFactorSchema } from '#main-agent/config-two-factor.ts';
 import type { NodeLink } from '#main-agent/link/handlers.ts';
-import { buildLogin, type Login, type LoginOptions } from '#main-agent/build-login.ts';
-import type { LoginConfig } from '#main-agent/login/login-config.ts';
+import { buildLogin, type Login, type LoginConfig, type LoginOptions } from '#main-agent/build-login.ts';
 import type { AccountNotice, CodeMessage } from '#main-agent/two-factor/code-delivery.ts';
 import { defaultTotpSettings, stepAt, totpCodeAt } from '#main-agent/two-factor/totp.ts';
 import { Departures } from '#main-agent/users/departures.ts';

@@ -1,0 +1,14 @@
+import { SallyportError } from '#shared/error.ts';
+import { randomReference } from '#shared/random-id.ts';
+
+/** The one refusal (S-07): the same words whatever the reason; the rule is for the audit, found by the reference. */
+export function buildRefusal(
+  rule: string,
+  cause?: unknown,
+): { readonly reference: string; readonly error: SallyportError } {
+  const reference = randomReference();
+  return {
+    reference,
+    error: new SallyportError('refused', 'Sign-in refused', { detail: rule, reference, cause }),
+  };
+}
