@@ -1,5 +1,38 @@
 import { randomBytes } from 'node:crypto';
+import { AccountChanges } from '#main-agent/account/account-changes.ts';
+import { buildAccountHandlers } from '#main-agent/account/account-handlers.ts';
+import { buildEnrolmentHandlers } from '#main-agent/account/enrolment-handlers.ts';
+import { buildSessionHandlers } from '#main-agent/account/session-handlers.ts';
+import { StepUpCheck } from '#main-agent/account/step-up-check.ts';
+import { StepUps } from '#main-agent/account/step-ups.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import { buildDeliveryTester, type DeliveryTester } from '#main-agent/help-desk/delivery-test.ts';
+import { buildLoginAdmin, type LoginAdmin } from '#main-agent/help-desk/login-admin.ts';
+import { buildLoginExplainer, type ExplainedFacts } from '#main-agent/help-desk/login-explainer.ts';
+import { buildNodeChangeAdmin } from '#main-agent/help-desk/node-changes.ts';
+import { findPasswordAlone } from '#main-agent/help-desk/password-alone.ts';
+import { Reminders } from '#main-agent/help-desk/reminders.ts';
+import { buildTwoFactorAdmin } from '#main-agent/help-desk/two-factor-admin.ts';
 import type { AccountHandlers, LoginHandlers, SessionHandlers } from '#main-agent/link/handlers.ts';
+import { Admission } from '#main-agent/login/admission.ts';
+import { Assertions } from '#main-agent/login/assertions.ts';
+import { assess } from '#main-agent/login/assessment.ts';
+import { LoginStart } from '#main-agent/login/begin.ts';
+import { ChallengeCheck } from '#main-agent/login/challenge-check.ts';
+import { Challenges } from '#main-agent/login/challenges.ts';
+import { CodeCheck } from '#main-agent/login/code-check.ts';
+import { FirstFactor } from '#main-agent/login/first-factor.ts';
+import { buildLoginHandlers } from '#main-agent/login/login-handlers.ts';
+import { Passages } from '#main-agent/login/passage.ts';
+import { ProbeBudget } from '#main-agent/login/probe-budget.ts';
+import { findOpenDoors } from '#main-agent/login/self-test.ts';
+import { Waivers } from '#main-agent/login/waivers.ts';
+import { Overload } from '#main-agent/passwords/overload.ts';
+import { Passwords } from '#main-agent/passwords/password.ts';
+import { Devices } from '#main-agent/sessions/devices.ts';
+import { Leases } from '#main-agent/sessions/leases.ts';
+import type { SessionRegistry } from '#main-agent/sessions/session.ts';
+import { Sessions } from '#main-agent/sessions/sessions.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { ClockGuard } from '#main-agent/two-factor/clock-guard.ts';
 import type { AccountNotifier, CodeDelivery, Transport } from '#main-agent/two-factor/code-delivery.ts';
@@ -20,28 +53,6 @@ import { SallyportError } from '#shared/error.ts';
 import type { EventBody, EventName } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import type { Secret } from '#shared/secret.ts';
-import { buildAccountHandlers } from './account/account-handlers.ts';
-import { Assertions } from './login/assertions.ts';
-import { assess } from './login/assessment.ts';
-import { Challenges } from './login/challenges.ts';
-import { CodeCheck } from './login/code-check.ts';
-import { buildDeliveryTester, type DeliveryTester } from './help-desk/delivery-test.ts';
-import { Devices } from './sessions/devices.ts';
-import { Leases } from './sessions/leases.ts';
-import type { MainAgentConfig } from '#main-agent/config.ts';
-import { buildLoginAdmin, type LoginAdmin } from './help-desk/login-admin.ts';
-import type { ExplainedFacts } from './help-desk/login-explainer.ts';
-import { buildLoginHandlers } from './login/login-handlers.ts';
-import type { LoginParts } from './login/login-parts.ts';
-import { Overload } from './passwords/overload.ts';
-import { Passwords } from './passwords/password.ts';
-import { ProbeBudget } from './login/probe-budget.ts';
-import { Reminders } from './help-desk/reminders.ts';
-import { buildSessionHandlers } from './account/session-handlers.ts';
-import { findOpenDoors } from './login/self-test.ts';
-import { Sessions } from './sessions/sessions.ts';
-import type { SessionRegistry } from './sessions/session.ts';
-import { StepUps } from './account/step-ups.ts';
 
 /** What of main's configuration decides about logins. */
 export type LoginConfig = Pick<
@@ -99,16 +110,82 @@ export interface Login {
 
 /** The login: verdicts, sessions, second factors. */
 export function buildLogin(options: LoginOptions): Login {
-  const { clock, config, departures, enrolments, log, state, users } = options;
+  const { users, usedBytes } = options;
+  const parts = buildParts(options);
+  const { delivered, guard, leases, overload, passwords, sessions, vault } = parts;
+  // One for all: a user's answers take turns wherever they are given.
+  const codes = new CodeCheck(parts);
+  const stepUp = new StepUpCheck(parts, codes);
+  const start = new LoginStart(parts, new FirstFactor(parts), new Waivers(parts));
+  const admission = new Admission(parts, {
+    checks: new ChallengeCheck(parts),
+    codes,
+    passages: new Passages(parts, codes),
+  });
+  const twoFactor = buildTwoFactorAdmin(parts);
+  const reminders = new Reminders(parts);
+  const imitateUsers = (): void =>
+    passwords.imitate([...users.list()].flatMap((user) => user.passwordHash ?? []));
+  const unsubscribe = users.onChange((names) => {
+    imitateUsers();
+    void endLeasesOfShut(parts, names);
+  });
+
+  return {
+    loginHandlers: buildLoginHandlers(parts, start, admission),
+    sessionHandlers: buildSessionHandlers(parts, buildEnrolmentHandlers(parts, stepUp), usedBytes),
+    accountHandlers: buildAccountHandlers(parts, new AccountChanges(parts, stepUp)),
+    sessions,
+    passwords,
+    vault,
+    reminders,
+    admin: buildLoginAdmin(parts, {
+      twoFactor,
+      nodeChanges: buildNodeChangeAdmin(parts, twoFactor),
+      explainer: buildLoginExplainer(parts, options.explained ?? nothingKnown),
+      passwordAlone: () => findPasswordAlone(parts),
+    }),
+    deliveryTester: buildDeliveryTester(parts, options.delivery),
+    start: async () => {
+      imitateUsers();
+      requireClosedDoors(parts);
+      warnOfOpenSwitches(options);
+      await leases.start();
+      await delivered.start();
+      await sessions.start();
+      reminders.start();
+    },
+    close: async () => {
+      unsubscribe();
+      await overload.close();
+      reminders.close();
+      sessions.close();
+      guard.close();
+    },
+  };
+}
+
+const nothingKnown: ExplainedFacts = {
+  originsOf: async () => [],
+  findEdgeBan: () => undefined,
+  findDeliveryProblem: () => undefined,
+  askDoors: async () => [],
+  nodeValidatedLogins: () => undefined,
+};
+
+/** What remembers between the steps of a login; each step names the few of them that it uses. */
+function buildParts(options: LoginOptions) {
+  const { clock, config, credentials, departures, enrolments, log, notifier, state, users } = options;
   const random = options.random ?? randomBytes;
   const { twoFactor } = config;
   const guard = new ClockGuard({ clock, log });
+  const { totp } = twoFactor;
   const vault = buildVault({
     vaultKey: options.vaultKey,
     enrolments,
     departures,
     state,
-    totp: twoFactor.totp,
+    totp,
     guard,
     clock,
     log,
@@ -145,7 +222,7 @@ export function buildLogin(options: LoginOptions): Login {
     log,
   });
   const overload = new Overload({ state, clock, log });
-  const parts: LoginParts = {
+  return {
     config,
     users,
     departures,
@@ -178,60 +255,13 @@ export function buildLogin(options: LoginOptions): Login {
       proveTtlMs: twoFactor.enrolment.proveTtlMs,
     }),
     stepUps: new StepUps({ clock, codesMax: twoFactor.attempts.perLogin }),
-    credentials: options.credentials,
+    credentials,
     guard,
-    driftWatch: new DriftWatch(clock, twoFactor.totp),
+    driftWatch: new DriftWatch(clock, totp),
     findBan: options.findBan ?? (() => undefined),
-    notifier: options.notifier,
+    notifier,
     clock,
     log,
-    random,
-  };
-  const reminders = new Reminders(parts);
-  // One for all: a user's answers take turns wherever they are given.
-  const codes = new CodeCheck(parts);
-  const imitateUsers = (): void =>
-    parts.passwords.imitate([...users.list()].flatMap((user) => user.passwordHash ?? []));
-  const unsubscribe = users.onChange((names) => {
-    imitateUsers();
-    void endLeasesOfShut(parts, names);
-  });
-
-  return {
-    loginHandlers: buildLoginHandlers(parts, codes),
-    sessionHandlers: buildSessionHandlers(parts, codes, options.usedBytes),
-    accountHandlers: buildAccountHandlers(parts, codes),
-    sessions,
-    passwords: parts.passwords,
-    vault,
-    reminders,
-    admin: buildLoginAdmin(
-      parts,
-      options.explained ?? {
-        originsOf: async () => [],
-        findEdgeBan: () => undefined,
-        findDeliveryProblem: () => undefined,
-        askDoors: async () => [],
-        nodeValidatedLogins: () => undefined,
-      },
-    ),
-    deliveryTester: buildDeliveryTester(parts, options.delivery),
-    start: async () => {
-      imitateUsers();
-      requireClosedDoors(parts);
-      warnOfOpenSwitches(parts);
-      await parts.leases.start();
-      await delivered.start();
-      await sessions.start();
-      reminders.start();
-    },
-    close: async () => {
-      unsubscribe();
-      await overload.close();
-      reminders.close();
-      sessions.close();
-      guard.close();
-    },
   };
 }
 
@@ -244,14 +274,14 @@ function transportsOf(config: LoginConfig): readonly Transport[] {
 }
 
 /** Switches that a careful admin wants to be reminded of. */
-function warnOfOpenSwitches({ config, log }: LoginParts): void {
+function warnOfOpenSwitches({ config, log }: Pick<LoginOptions, 'config' | 'log'>): void {
   const { trustedNetworks, validatedLogins } = config.twoFactor;
   if (!validatedLogins) log.warn('validated_logins is off: no second factor is asked of anybody');
   for (const { cidr, nodes } of trustedNetworks)
     log.warn({ cidr, nodes }, 'no code is asked from a trusted network; the address is the word of the node');
 }
 
-function requireClosedDoors(parts: LoginParts): void {
+function requireClosedDoors(parts: Parameters<typeof findOpenDoors>[0]): void {
   const doors = findOpenDoors(parts);
   if (doors.length === 0) return;
   throw new SallyportError('config', 'The self-test found a way past a required second factor', {
@@ -261,7 +291,10 @@ function requireClosedDoors(parts: LoginParts): void {
 }
 
 /** A deleted or disabled user keeps no lease; one whose password changed finds none, because leases are bound to it. */
-async function endLeasesOfShut(parts: LoginParts, names: readonly string[]): Promise<void> {
+async function endLeasesOfShut(
+  parts: Pick<ReturnType<typeof buildParts>, 'users' | 'challenges' | 'leases' | 'log'>,
+  names: readonly string[],
+): Promise<void> {
   for (const name of names) {
     const user = parts.users.find(name);
     if (user !== undefined && user.status === 'active') continue;

@@ -1,7 +1,11 @@
 import type { NodeLink } from '#main-agent/link/handlers.ts';
-import { type AccountNotice, notifyUser } from '#main-agent/two-factor/code-delivery.ts';
-import type { Change, StoredAccountChange } from '#main-agent/state/state-store.ts';
-import { requireRoom } from '#main-agent/users/own-credentials.ts';
+import {
+  type AccountNotice,
+  notifyUser,
+  type AccountNotifier,
+} from '#main-agent/two-factor/code-delivery.ts';
+import type { Change, StoredAccountChange, StateStore } from '#main-agent/state/state-store.ts';
+import { requireRoom, type OwnCredentials } from '#main-agent/users/own-credentials.ts';
 import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';
 import { purposeOf } from '#shared/assertion/account-change.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
@@ -12,16 +16,22 @@ import { Secret } from '#shared/secret.ts';
 import { parsePublicKeyLine } from '#shared/ssh-key/parse.ts';
 import type { SshPublicKey } from '#shared/ssh-key/public-key.ts';
 import { passwordCredential } from '#main-agent/sessions/credential.ts';
-import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import { viewOwnKey } from './own-views.ts';
 import { requireChangeAllowed, sshKeyId } from './self-service.ts';
 import type { AnySession, FullSession } from '#main-agent/sessions/session.ts';
 import { factsOf } from '#main-agent/sessions/session-facts.ts';
-import type { PreparedSession } from '#main-agent/sessions/sessions.ts';
+import type { PreparedSession, Sessions } from '#main-agent/sessions/sessions.ts';
 import { viewSession } from '#main-agent/sessions/session-view.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { Vault } from '#main-agent/vault/vault.ts';
+import type { Passwords } from '#main-agent/passwords/password.ts';
+import type { Challenges } from '#main-agent/login/challenges.ts';
+import type { Leases } from '#main-agent/sessions/leases.ts';
+import type { Clock } from '#shared/clock.ts';
 import type { StepUpCheck, StepUpProof } from './step-up-check.ts';
 import { keyCommentCharactersMax } from './limits.ts';
+import type { StepUps } from './step-ups.ts';
 
 /**
  * What users change about their own account (D-23). One commit spends the evidence, notes the change with node, session
@@ -48,13 +58,27 @@ interface Deed {
 
 const spending: ReadonlySet<Change['kind'] | undefined> = new Set(['use-time-step', 'use-code']);
 
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'twoFactor'>;
+  readonly state: StateStore;
+  readonly vault: Vault;
+  readonly passwords: Passwords;
+  readonly challenges: Challenges;
+  readonly sessions: Sessions;
+  readonly leases: Leases;
+  readonly stepUps: StepUps;
+  readonly credentials: OwnCredentials;
+  readonly notifier: AccountNotifier | undefined;
+  readonly clock: Clock;
+}
+
 export class AccountChanges {
-  readonly #parts: LoginParts;
+  readonly #parts: Parts;
   readonly #check: StepUpCheck;
   /** A user's changes one after the other: each looks at what the one before left. */
   readonly #turns = new KeyedTurns();
 
-  constructor(parts: LoginParts, check: StepUpCheck) {
+  constructor(parts: Parts, check: StepUpCheck) {
     this.#parts = parts;
     this.#check = check;
   }

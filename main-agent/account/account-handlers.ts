@@ -1,18 +1,26 @@
 import type { AccountHandlers } from '#main-agent/link/handlers.ts';
-import type { Change, StoredDevice } from '#main-agent/state/state-store.ts';
+import type { Change, StoredDevice, StateStore } from '#main-agent/state/state-store.ts';
 import { SallyportError } from '#shared/error.ts';
-import type { CodeCheck } from '#main-agent/login/code-check.ts';
-import { AccountChanges } from './account-changes.ts';
-import type { LoginParts } from '#main-agent/login/login-parts.ts';
+import type { AccountChanges } from './account-changes.ts';
 import { publicId, viewOwnDevice, viewOwnKey, viewOwnLease, viewOwnSession } from './own-views.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
-import { StepUpCheck } from './step-up-check.ts';
+import type { Sessions } from '#main-agent/sessions/sessions.ts';
+import type { Leases } from '#main-agent/sessions/leases.ts';
+import type { OwnCredentials } from '#main-agent/users/own-credentials.ts';
+import type { Clock } from '#shared/clock.ts';
+
+interface Parts {
+  readonly state: StateStore;
+  readonly sessions: Sessions;
+  readonly leases: Leases;
+  readonly credentials: OwnCredentials;
+  readonly clock: Clock;
+}
 
 /** A user's own account over the link: what is open, ending it, and changes that need a step-up. */
-export function buildAccountHandlers(parts: LoginParts, codes: CodeCheck): AccountHandlers {
+export function buildAccountHandlers(parts: Parts, changes: AccountChanges): AccountHandlers {
   const { clock, credentials, leases, sessions, state } = parts;
-  const changes = new AccountChanges(parts, new StepUpCheck(parts, codes));
 
   const devicesOf = async ({ username }: FullSession): Promise<readonly StoredDevice[]> =>
     (await state.read('devices', { user: username })).filter((one) => one.expiresAtMs > clock.now());

@@ -1,13 +1,23 @@
 import { type AccountView, mountsToldMax } from '#shared/link/messages.ts';
 import type { AnySession } from '#main-agent/sessions/session.ts';
-import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import { requirementStartMs } from '#main-agent/sessions/account-rules.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { Sessions } from '#main-agent/sessions/sessions.ts';
+import type { Vault } from '#main-agent/vault/vault.ts';
+import type { Clock } from '#shared/clock.ts';
 import { findChangeObstacle } from './self-service.ts';
 import { maySetUp } from './enrolment-rules.ts';
 
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'twoFactor'>;
+  readonly vault: Vault;
+  readonly sessions: Sessions;
+  readonly clock: Clock;
+}
+
 /** An account as its own user may see it. */
 export async function viewAccount(
-  parts: Pick<LoginParts, 'config' | 'sessions' | 'vault' | 'clock'>,
+  parts: Pick<Parts, 'config' | 'sessions' | 'vault' | 'clock'>,
   session: AnySession,
   usedBytes: number,
 ): Promise<AccountView> {

@@ -1,33 +1,51 @@
 import type { NodeLink, SessionHandlers } from '#main-agent/link/handlers.ts';
-import type { Change } from '#main-agent/state/state-store.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import { encodeBase32 } from '#main-agent/two-factor/base32.ts';
 import { buildOtpauthUri } from '#main-agent/two-factor/otpauth-uri.ts';
-import type { PendingSetup } from '#main-agent/two-factor/pending-setups.ts';
+import type { PendingSetup, PendingSetups } from '#main-agent/two-factor/pending-setups.ts';
 import { drawQr } from '#main-agent/two-factor/qr.ts';
 import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';
-import type { FactorStatus } from '#main-agent/vault/vault.ts';
+import type { FactorStatus, Vault } from '#main-agent/vault/vault.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Method, Protocol } from '#shared/login.ts';
 import { Secret } from '#shared/secret.ts';
 import { findSetupObstacle, mayReplace, needsTicket } from './enrolment-rules.ts';
-import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import type { AnySession } from '#main-agent/sessions/session.ts';
 import { factsOf } from '#main-agent/sessions/session-facts.ts';
 import { viewSession } from '#main-agent/sessions/session-view.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
-import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
+import { notifyUser, type AccountNotifier } from '#main-agent/two-factor/code-delivery.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { UserSource } from '#main-agent/users/user-source.ts';
+import type { Assertions } from '#main-agent/login/assertions.ts';
+import type { Sessions } from '#main-agent/sessions/sessions.ts';
+import type { Clock } from '#shared/clock.ts';
+import type { Log } from '#shared/log.ts';
 import type { StepUpCheck } from './step-up-check.ts';
 
-type EnrolVerb = 'enrol.start' | 'enrol.confirm' | 'enrol.resume' | 'enrol.prove';
+export type EnrolmentHandlers = Pick<
+  SessionHandlers,
+  'enrol.start' | 'enrol.confirm' | 'enrol.resume' | 'enrol.prove'
+>;
 
 /** Sessions that a requirement made by the set-up itself ends: they were opened without a factor. */
 const withoutFactor: ReadonlySet<string> = new Set<Method>(['none', 'trusted-network']);
 
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'twoFactor'>;
+  readonly users: UserSource;
+  readonly state: StateStore;
+  readonly vault: Vault;
+  readonly assertions: Assertions;
+  readonly sessions: Sessions;
+  readonly setups: PendingSetups;
+  readonly notifier: AccountNotifier | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
 /** Setting up an authenticator: show, confirm, prove. The secret goes out once, to be shown, and is saved only when proven. */
-export function buildEnrolmentHandlers(
-  parts: LoginParts,
-  stepUp: StepUpCheck,
-): Pick<SessionHandlers, EnrolVerb> {
+export function buildEnrolmentHandlers(parts: Parts, stepUp: StepUpCheck): EnrolmentHandlers {
   const { config, setups, vault } = parts;
   const turns = new KeyedTurns();
 

@@ -1,15 +1,19 @@
 import type { FactorStatus } from '#main-agent/vault/vault.ts';
 import type { Method } from '#shared/login.ts';
-import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import { isAllowedThrough } from './self-service.ts';
 import type { AnySession } from '#main-agent/sessions/session.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { Sessions } from '#main-agent/sessions/sessions.ts';
 
 /** Which sessions may set up an authenticator, or replace the present one. */
 
-type Parts = Pick<LoginParts, 'config' | 'sessions'>;
-
 /** Sessions whose second factor was waived prove too little to set one up. */
 const tooWeak: ReadonlySet<Method> = new Set<Method>(['lease', 'device', 'trusted-network']);
+
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'twoFactor'>;
+  readonly sessions: Sessions;
+}
 
 /** What the user is offered; the set-up itself asks again. */
 export function maySetUp(parts: Parts, session: AnySession, status: FactorStatus): boolean {
@@ -37,7 +41,7 @@ export function findSetupObstacle(
 
 /** The first set-up needs a one-time code of the admin, and this session was not opened by one. */
 export function needsTicket(
-  { config }: Pick<LoginParts, 'config'>,
+  { config }: Pick<Parts, 'config'>,
   { method }: AnySession,
   { state }: FactorStatus,
 ): boolean {

@@ -1,16 +1,24 @@
 import type { SessionHandlers } from '#main-agent/link/handlers.ts';
 import { SallyportError } from '#shared/error.ts';
-import type { CodeCheck } from '#main-agent/login/code-check.ts';
-import { buildEnrolmentHandlers } from './enrolment-handlers.ts';
-import type { LoginParts } from '#main-agent/login/login-parts.ts';
+import type { EnrolmentHandlers } from './enrolment-handlers.ts';
 import { viewSession } from '#main-agent/sessions/session-view.ts';
-import { StepUpCheck } from './step-up-check.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { Sessions } from '#main-agent/sessions/sessions.ts';
+import type { Vault } from '#main-agent/vault/vault.ts';
+import type { Clock } from '#shared/clock.ts';
 import { viewAccount } from './account-view.ts';
+
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'twoFactor'>;
+  readonly vault: Vault;
+  readonly sessions: Sessions;
+  readonly clock: Clock;
+}
 
 /** What main answers about a session that was found and may be used by the asking worker. */
 export function buildSessionHandlers(
-  parts: LoginParts,
-  codes: CodeCheck,
+  parts: Parts,
+  enrolment: EnrolmentHandlers,
   usedBytes: (username: string) => Promise<number>,
 ): SessionHandlers {
   return {
@@ -25,6 +33,6 @@ export function buildSessionHandlers(
     },
     'account.view': async (_params, session) =>
       viewAccount(parts, session, await usedBytes(session.username)),
-    ...buildEnrolmentHandlers(parts, new StepUpCheck(parts, codes)),
+    ...enrolment,
   };
 }

@@ -1,5 +1,5 @@
 import type { NodeLink } from '#main-agent/link/handlers.ts';
-import { codeScope, type Change } from '#main-agent/state/state-store.ts';
+import { codeScope, type Change, type StateStore } from '#main-agent/state/state-store.ts';
 import { purposeOf } from '#shared/assertion/account-change.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Asker } from '#shared/link/asker.ts';
@@ -8,11 +8,18 @@ import type { Method, StepUpPurpose } from '#shared/login.ts';
 import { Secret } from '#shared/secret.ts';
 import { type CodeCheck, type RightCode, type TryAgain } from '#main-agent/login/code-check.ts';
 import { passwordScope, wrongPassword } from '#main-agent/login/first-factor.ts';
-import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
 import { buildRefusal } from '#main-agent/login/refusal.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { Vault } from '#main-agent/vault/vault.ts';
+import type { Passwords } from '#main-agent/passwords/password.ts';
+import type { Assertions } from '#main-agent/login/assertions.ts';
+import type { Sessions } from '#main-agent/sessions/sessions.ts';
+import type { Clock } from '#shared/clock.ts';
+import type { Log } from '#shared/log.ts';
 import { stepUpPasswordsMax, stepUpWindowMs } from './limits.ts';
+import type { StepUps } from './step-ups.ts';
 
 /**
  * The proof that a session's own user wants a change: the password and, from who is enrolled, a code that was not used
@@ -34,11 +41,23 @@ export interface StepUpProof {
 type Again = Extract<Result<'account.change'>, { outcome: 'again' }>;
 type StepUpCode = 'totp' | 'recovery';
 
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'bans'>;
+  readonly state: StateStore;
+  readonly vault: Vault;
+  readonly passwords: Passwords;
+  readonly assertions: Assertions;
+  readonly sessions: Sessions;
+  readonly stepUps: StepUps;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
 export class StepUpCheck {
-  readonly #parts: LoginParts;
+  readonly #parts: Parts;
   readonly #codes: CodeCheck;
 
-  constructor(parts: LoginParts, codes: CodeCheck) {
+  constructor(parts: Parts, codes: CodeCheck) {
     this.#parts = parts;
     this.#codes = codes;
   }
@@ -101,7 +120,7 @@ export class StepUpCheck {
 
   /** One code of this session's user; wrong ones count for the user as at login. */
   async checkCode(
-    session: Parameters<LoginParts['stepUps']['attemptOf']>[0],
+    session: Parameters<Parts['stepUps']['attemptOf']>[0],
     kinds: readonly (StepUpCode | 'bypass')[],
     code: Secret,
   ): Promise<RightCode | TryAgain> {

@@ -1,9 +1,11 @@
 import { deliverWithin, type CodeDelivery, type Transport } from '#main-agent/two-factor/code-delivery.ts';
-import { maskAddress } from '#main-agent/two-factor/delivered-codes.ts';
+import { maskAddress, type DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
 import { transportLastMs } from '#main-agent/two-factor/limits.ts';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
-import type { LoginParts } from '#main-agent/login/login-parts.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { UserSource } from '#main-agent/users/user-source.ts';
+import type { Clock } from '#shared/clock.ts';
 
 /** Sends a message as a code would go. */
 export interface DeliveryTester {
@@ -20,12 +22,19 @@ export interface DeliveryTestResult {
   readonly problem?: string;
 }
 
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'twoFactor'>;
+  readonly users: UserSource;
+  readonly delivered: DeliveredCodes;
+  readonly clock: Clock;
+}
+
 /**
  * Sends one user a message by every way a code would go, and says what became of each. It is the message of a real
  * code, so that the template is tested too; the code in it is all zeros and opens nothing, as no login knows it.
  */
 export function buildDeliveryTester(
-  { clock, config, delivered, users }: Pick<LoginParts, 'clock' | 'config' | 'delivered' | 'users'>,
+  { clock, config, delivered, users }: Pick<Parts, 'clock' | 'config' | 'delivered' | 'users'>,
   delivery: CodeDelivery,
 ): DeliveryTester {
   const { length, ttlMs } = config.twoFactor.delivered;

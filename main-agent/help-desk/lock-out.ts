@@ -3,11 +3,11 @@ import type { FactorStatus } from '#main-agent/vault/vault.ts';
 import type { Protocol } from '#shared/login.ts';
 import { findAccountProblem, requirementStartMs } from '#main-agent/sessions/account-rules.ts';
 import { assess } from '#main-agent/login/assessment.ts';
-import type { LoginParts } from '#main-agent/login/login-parts.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
+import type { Clock } from '#shared/clock.ts';
 
 /** Whom the second factor would stop, now and once a requirement begins: what a roll-out must not find out too late. */
-
-type Parts = Pick<LoginParts, 'clock' | 'config' | 'delivered'>;
 
 export interface LockOut {
   /** A factor is required there and none can be asked: only an admin helps. */
@@ -18,6 +18,12 @@ export interface LockOut {
   readonly requiredFromMs?: number;
   /** As `lockedOutOn`, at that time, if nothing changes until then. */
   readonly lockedOutThenOn?: readonly Protocol[];
+}
+
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'twoFactor'>;
+  readonly delivered: DeliveredCodes;
+  readonly clock: Clock;
 }
 
 export function findLockOut(parts: Parts, user: EffectiveUser, status: FactorStatus): LockOut {

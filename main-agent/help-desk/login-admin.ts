@@ -1,14 +1,18 @@
-import { describeSuspicion } from '#main-agent/two-factor/drift-watch.ts';
-import { buildLoginExplainer, type ExplainedFacts, type LoginExplainer } from './login-explainer.ts';
-import type { LoginParts } from '#main-agent/login/login-parts.ts';
-import type { Capacity } from '#main-agent/passwords/overload.ts';
+import { describeSuspicion, type DriftWatch } from '#main-agent/two-factor/drift-watch.ts';
+import type { LoginExplainer } from './login-explainer.ts';
+import type { Capacity, Overload } from '#main-agent/passwords/overload.ts';
 import type { AdminReason } from '#main-agent/administrator.ts';
-import type { SessionAdmin } from '#main-agent/sessions/sessions.ts';
-import type { LeaseAdmin } from '#main-agent/sessions/leases.ts';
+import type { SessionAdmin, Sessions } from '#main-agent/sessions/sessions.ts';
+import type { LeaseAdmin, Leases } from '#main-agent/sessions/leases.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
-import { buildNodeChangeAdmin, type NodeChangeAdmin } from './node-changes.ts';
-import { findPasswordAlone, type PasswordAlone } from './password-alone.ts';
-import { buildTwoFactorAdmin, type TwoFactorAdmin } from './two-factor-admin.ts';
+import type { StateStore } from '#main-agent/state/state-store.ts';
+import type { Passwords } from '#main-agent/passwords/password.ts';
+import type { Challenges } from '#main-agent/login/challenges.ts';
+import type { ClockGuard } from '#main-agent/two-factor/clock-guard.ts';
+import type { Clock } from '#shared/clock.ts';
+import type { NodeChangeAdmin } from './node-changes.ts';
+import type { PasswordAlone } from './password-alone.ts';
+import type { TwoFactorAdmin } from './two-factor-admin.ts';
 
 /** What admins may do to logins, as the admin API wants it; that API checks who may. */
 export interface LoginAdmin {
@@ -34,9 +38,23 @@ export interface LoginAdmin {
   problems(): readonly string[];
 }
 
-export function buildLoginAdmin(parts: LoginParts, explained: ExplainedFacts): LoginAdmin {
+interface Parts {
+  readonly state: StateStore;
+  readonly passwords: Passwords;
+  readonly overload: Overload;
+  readonly challenges: Challenges;
+  readonly sessions: Sessions;
+  readonly leases: Leases;
+  readonly guard: ClockGuard;
+  readonly driftWatch: DriftWatch;
+  readonly clock: Clock;
+}
+
+export function buildLoginAdmin(
+  parts: Parts,
+  help: Pick<LoginAdmin, 'twoFactor' | 'nodeChanges' | 'explainer' | 'passwordAlone'>,
+): LoginAdmin {
   const { challenges, driftWatch, guard, leases, overload, passwords, sessions, state } = parts;
-  const twoFactor = buildTwoFactorAdmin(parts);
   return {
     sessions,
     leases: {
@@ -50,9 +68,7 @@ export function buildLoginAdmin(parts: LoginParts, explained: ExplainedFacts): L
           },
         ]),
     },
-    twoFactor,
-    nodeChanges: buildNodeChangeAdmin(parts, twoFactor),
-    explainer: buildLoginExplainer(parts, explained),
+    ...help,
 
     async endMatching(matches, reason) {
       challenges.endWhere((one) => matches(one.username, one.clientIp));
@@ -78,7 +94,6 @@ export function buildLoginAdmin(parts: LoginParts, explained: ExplainedFacts): L
     },
 
     capacity: () => overload.capacity(passwords.queue),
-    passwordAlone: () => findPasswordAlone(parts),
 
     problems: () => {
       const jumpMs = guard.check();

@@ -15,9 +15,20 @@ import {
 import { doorProblem, doorSteps } from './explain-doors.ts';
 import { throttleScopes } from '#main-agent/login/first-factor.ts';
 import { assertionIdsMax, challengesMax, disableAfterInARow } from '#main-agent/login/limits.ts';
-import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import type { Protocol } from '#shared/login.ts';
 import { sessionsMax, sessionsPerUserMax } from '#main-agent/sessions/limits.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { UserSource } from '#main-agent/users/user-source.ts';
+import type { StateStore } from '#main-agent/state/state-store.ts';
+import type { Vault } from '#main-agent/vault/vault.ts';
+import type { Passwords } from '#main-agent/passwords/password.ts';
+import type { Assertions } from '#main-agent/login/assertions.ts';
+import type { Challenges } from '#main-agent/login/challenges.ts';
+import type { ProbeBudget } from '#main-agent/login/probe-budget.ts';
+import type { Sessions } from '#main-agent/sessions/sessions.ts';
+import type { Leases } from '#main-agent/sessions/leases.ts';
+import type { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
+import type { Clock } from '#shared/clock.ts';
 
 export interface LoginExplainer {
   explain(question: LoginQuestion): Promise<LoginExplanation>;
@@ -52,8 +63,24 @@ export interface ExplainedFacts {
   nodeValidatedLogins(node: string): boolean | undefined;
 }
 
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'bans' | 'twoFactor'>;
+  readonly users: UserSource;
+  readonly state: StateStore;
+  readonly vault: Vault;
+  readonly passwords: Passwords;
+  readonly assertions: Assertions;
+  readonly challenges: Challenges;
+  readonly probes: ProbeBudget;
+  readonly sessions: Sessions;
+  readonly leases: Leases;
+  readonly delivered: DeliveredCodes;
+  readonly findBan: (username: string, clientIp: string) => string | undefined;
+  readonly clock: Clock;
+}
+
 /** Looks up what `explain login` explains. */
-export function buildLoginExplainer(parts: LoginParts, facts: ExplainedFacts): LoginExplainer {
+export function buildLoginExplainer(parts: Parts, facts: ExplainedFacts): LoginExplainer {
   const { clock, config, delivered, state, users, vault } = parts;
 
   async function lookAt(question: AddressQuestion & { readonly user?: string }) {
@@ -142,7 +169,7 @@ export function buildLoginExplainer(parts: LoginParts, facts: ExplainedFacts): L
 
 /** What everybody shares on main, where it has an end. */
 function loadSteps(
-  { assertions, challenges, probes, sessions }: LoginParts,
+  { assertions, challenges, probes, sessions }: Parts,
   { node }: LoginQuestion,
 ): ExplainStep[] {
   const counted = (rule: string, count: number, max: number, what: string): ExplainStep => ({
@@ -168,7 +195,7 @@ function loadSteps(
 
 /** Until when tries from such a place are let through slowly, for this user and through this node. */
 async function listThrottles(
-  { clock, state }: LoginParts,
+  { clock, state }: Parts,
   { user, ip, node }: LoginQuestion,
   isKnownPlace: boolean,
 ): Promise<string[]> {
@@ -181,7 +208,7 @@ async function listThrottles(
     .map(({ of, untilMs }) => `${of} throttled until ${new Date(untilMs).toISOString()}`);
 }
 
-function findTrustedNetwork({ config }: LoginParts, question: LoginQuestion): string | undefined {
+function findTrustedNetwork({ config }: Parts, question: LoginQuestion): string | undefined {
   const { node, ip } = question;
   return config.twoFactor.trustedNetworks.find(
     (one) => (node === undefined || one.nodes.includes(node)) && isInNetworks(ip, [one.cidr]),

@@ -1,12 +1,17 @@
 import { accountChangesPageMax } from '#main-agent/state/limits.ts';
-import type { Change, StoredAccountChange } from '#main-agent/state/state-store.ts';
+import type { Change, StoredAccountChange, StateStore } from '#main-agent/state/state-store.ts';
 import { isSallyportError } from '#shared/error.ts';
 import { isCredentialOf } from '#main-agent/sessions/credential.ts';
-import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import { publicId } from '#main-agent/account/own-views.ts';
 import type { AdminReason } from '#main-agent/administrator.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
-import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
+import { notifyUser, type AccountNotifier } from '#main-agent/two-factor/code-delivery.ts';
+import type { UserSource } from '#main-agent/users/user-source.ts';
+import type { Vault } from '#main-agent/vault/vault.ts';
+import type { Sessions } from '#main-agent/sessions/sessions.ts';
+import type { Leases } from '#main-agent/sessions/leases.ts';
+import type { OwnCredentials } from '#main-agent/users/own-credentials.ts';
+import type { Clock } from '#shared/clock.ts';
 import type { TwoFactorAdmin } from './two-factor-admin.ts';
 
 /** What users changed through a DMZ node (S-15). */
@@ -38,12 +43,23 @@ export interface NodeChange {
   readonly note?: string;
 }
 
+interface Parts {
+  readonly users: UserSource;
+  readonly state: StateStore;
+  readonly vault: Vault;
+  readonly sessions: Sessions;
+  readonly leases: Leases;
+  readonly credentials: OwnCredentials;
+  readonly notifier: AccountNotifier | undefined;
+  readonly clock: Clock;
+}
+
 /**
  * S-15: what was enrolled, changed or issued through a node, found by time and undone at once. For the day after: the
  * node was not one's own any more, so what came through it may have been seen by others, or be theirs.
  */
 export function buildNodeChangeAdmin(
-  parts: LoginParts,
+  parts: Parts,
   twoFactor: Pick<TwoFactorAdmin, 'reset'>,
 ): NodeChangeAdmin {
   const { clock, credentials, leases, sessions, state, users, vault } = parts;

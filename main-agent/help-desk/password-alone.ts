@@ -2,7 +2,11 @@ import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { type Protocol } from '#shared/login.ts';
 import { findAccountProblem } from '#main-agent/sessions/account-rules.ts';
 import { assess } from '#main-agent/login/assessment.ts';
-import type { LoginParts } from '#main-agent/login/login-parts.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { UserSource } from '#main-agent/users/user-source.ts';
+import type { Vault } from '#main-agent/vault/vault.ts';
+import type { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
+import type { Clock } from '#shared/clock.ts';
 import { passwordAloneLooksMax, passwordAloneNamedMax } from './limits.ts';
 
 /** Who is let in with a password and nothing else: as safe as the password is, and often nobody's intention. */
@@ -15,7 +19,13 @@ export interface PasswordAlone {
   readonly isComplete: boolean;
 }
 
-type Parts = Pick<LoginParts, 'clock' | 'config' | 'delivered' | 'users' | 'vault'>;
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'twoFactor'>;
+  readonly users: UserSource;
+  readonly vault: Vault;
+  readonly delivered: DeliveredCodes;
+  readonly clock: Clock;
+}
 
 /** With `validated_logins` off it is everybody, which is told elsewhere: counts nobody then. */
 export async function findPasswordAlone(parts: Parts): Promise<PasswordAlone> {

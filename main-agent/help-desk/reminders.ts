@@ -1,8 +1,21 @@
 import { requirementStartMs } from '#main-agent/sessions/account-rules.ts';
-import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
-import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
+import { notifyUser, type AccountNotifier } from '#main-agent/two-factor/code-delivery.ts';
+import type { UserSource } from '#main-agent/users/user-source.ts';
+import type { StateStore } from '#main-agent/state/state-store.ts';
+import type { Vault } from '#main-agent/vault/vault.ts';
+import type { Clock } from '#shared/clock.ts';
+import type { Log } from '#shared/log.ts';
 import { reminderIntervalMs, reminderLookAgainMs, reminderLooksPerSweep, reminderSweepMs } from './limits.ts';
+
+interface Parts {
+  readonly users: UserSource;
+  readonly state: StateStore;
+  readonly vault: Vault;
+  readonly notifier: AccountNotifier | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}
 
 /**
  * Mails that remind users of a requirement that begins later (`required_from`), until they have set up an authenticator
@@ -10,13 +23,13 @@ import { reminderIntervalMs, reminderLookAgainMs, reminderLooksPerSweep, reminde
  * flood the relay.
  */
 export class Reminders {
-  readonly #parts: LoginParts;
+  readonly #parts: Parts;
   /** When a user need not be looked at before; as many as there are users. */
   readonly #nextLookMs = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
   #isSweeping = false;
 
-  constructor(parts: LoginParts) {
+  constructor(parts: Parts) {
     this.#parts = parts;
   }
 

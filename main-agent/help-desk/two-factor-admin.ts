@@ -1,4 +1,4 @@
-import { codeScope, type Change } from '#main-agent/state/state-store.ts';
+import { codeScope, type Change, type StateStore } from '#main-agent/state/state-store.ts';
 import { bypassTtlMaxMs } from '#main-agent/two-factor/limits.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -6,13 +6,21 @@ import { isFactorRequired } from '#main-agent/sessions/account-rules.ts';
 import { findLockOut, type LockOut } from './lock-out.ts';
 import { passwordScope } from '#main-agent/login/first-factor.ts';
 import { importSecret, type TwoFactorImport, type TwoFactorImportOutcome } from './two-factor-import.ts';
-import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import type { AdminReason } from '#main-agent/administrator.ts';
-import type { OrphanedName } from '#main-agent/users/departures.ts';
+import type { OrphanedName, Departures } from '#main-agent/users/departures.ts';
 import type { Protocol } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
-import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
+import { notifyUser, type AccountNotifier } from '#main-agent/two-factor/code-delivery.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { UserSource } from '#main-agent/users/user-source.ts';
+import type { Vault } from '#main-agent/vault/vault.ts';
+import type { Challenges } from '#main-agent/login/challenges.ts';
+import type { Sessions } from '#main-agent/sessions/sessions.ts';
+import type { Leases } from '#main-agent/sessions/leases.ts';
+import type { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
+import type { PendingSetups } from '#main-agent/two-factor/pending-setups.ts';
+import type { Clock } from '#shared/clock.ts';
 
 export interface TwoFactorAdmin {
   status(username: string): Promise<TwoFactorReport>;
@@ -52,8 +60,23 @@ export interface TwoFactorReport extends LockOut {
   readonly bypassExpiresAtMs?: number;
 }
 
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'twoFactor'>;
+  readonly users: UserSource;
+  readonly departures: Departures;
+  readonly state: StateStore;
+  readonly vault: Vault;
+  readonly challenges: Challenges;
+  readonly sessions: Sessions;
+  readonly leases: Leases;
+  readonly delivered: DeliveredCodes;
+  readonly setups: PendingSetups;
+  readonly notifier: AccountNotifier | undefined;
+  readonly clock: Clock;
+}
+
 /** What admins may do to a user's second factor. Each is audited in the commit that does it. */
-export function buildTwoFactorAdmin(parts: LoginParts): TwoFactorAdmin {
+export function buildTwoFactorAdmin(parts: Parts): TwoFactorAdmin {
   const { challenges, clock, config, departures, leases, sessions, setups, state, users, vault } = parts;
 
   function requireUser(username: string): EffectiveUser {

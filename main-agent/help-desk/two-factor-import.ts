@@ -1,11 +1,16 @@
 import { codeScope } from '#main-agent/state/state-store.ts';
 import { parseImportedSecret } from '#main-agent/two-factor/imported-secret.ts';
 import { stepAt } from '#main-agent/two-factor/totp.ts';
-import type { LoginParts } from '#main-agent/login/login-parts.ts';
 import type { AdminReason } from '#main-agent/administrator.ts';
 import type { Secret } from '#shared/secret.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
-import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
+import { notifyUser, type AccountNotifier } from '#main-agent/two-factor/code-delivery.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { UserSource } from '#main-agent/users/user-source.ts';
+import type { Departures } from '#main-agent/users/departures.ts';
+import type { Vault } from '#main-agent/vault/vault.ts';
+import type { Sessions } from '#main-agent/sessions/sessions.ts';
+import type { Clock } from '#shared/clock.ts';
 
 export interface TwoFactorImport extends AdminReason {
   /** Undefined: whom the otpauth URI names. */
@@ -25,12 +30,22 @@ export type TwoFactorImportOutcome =
 /** What the enrolment says it came through: no node can have this name. */
 const importedVia = '(imported)';
 
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'twoFactor'>;
+  readonly users: UserSource;
+  readonly departures: Departures;
+  readonly vault: Vault;
+  readonly sessions: Sessions;
+  readonly notifier: AccountNotifier | undefined;
+  readonly clock: Clock;
+}
+
 /**
  * Takes over an authenticator that the user has set up with another system. The code of this moment may have been used
  * there, so the first one that is good here is the next. No recovery codes are made: nobody is there to read them.
  */
 export async function importSecret(
-  parts: LoginParts,
+  parts: Parts,
   { user: typed, secret: text, replace, isDryRun, actor, reason }: TwoFactorImport,
   endAll: (username: string, why: string) => Promise<void>,
 ): Promise<TwoFactorImportOutcome> {

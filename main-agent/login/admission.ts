@@ -1,22 +1,25 @@
 import type { NodeLink } from '#main-agent/link/handlers.ts';
-import { codeScope, type Change } from '#main-agent/state/state-store.ts';
+import { codeScope, type Change, type StateStore } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Asker } from '#shared/link/asker.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import type { Method } from '#shared/login.ts';
 import { randomReference } from '#shared/random-id.ts';
-import { ChallengeCheck } from './challenge-check.ts';
-import type { Challenge } from './challenges.ts';
+import type { ChallengeCheck } from './challenge-check.ts';
+import type { Challenge, Challenges } from './challenges.ts';
 import { type CodeCheck } from './code-check.ts';
 import { bypassSessionMaxMs } from './limits.ts';
-import type { LoginParts } from './login-parts.ts';
-import { endGone, Passages, type Passage } from './passage.ts';
+import { endGone, type Passage, type Passages } from './passage.ts';
 import { buildRefusal } from './refusal.ts';
-import type { PreparedSession } from '#main-agent/sessions/sessions.ts';
+import type { PreparedSession, Sessions } from '#main-agent/sessions/sessions.ts';
 import { viewSession } from '#main-agent/sessions/session-view.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
-import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
+import { notifyUser, type AccountNotifier } from '#main-agent/two-factor/code-delivery.ts';
+import type { Vault } from '#main-agent/vault/vault.ts';
+import type { Leases } from '#main-agent/sessions/leases.ts';
+import type { Devices } from '#main-agent/sessions/devices.ts';
+import type { Clock } from '#shared/clock.ts';
 
 /**
  * `login.assert`: the end of every login. One transaction holds what is spent, the session and the audit record; the
@@ -27,17 +30,31 @@ type Asserted = Result<'login.assert'>;
 
 const spendingCodes: ReadonlySet<Change['kind']> = new Set(['use-time-step', 'use-code', 'use-bypass-code']);
 
+interface Parts {
+  readonly state: StateStore;
+  readonly vault: Vault;
+  readonly challenges: Challenges;
+  readonly sessions: Sessions;
+  readonly leases: Leases;
+  readonly devices: Devices;
+  readonly notifier: AccountNotifier | undefined;
+  readonly clock: Clock;
+}
+
 export class Admission {
-  readonly #parts: LoginParts;
+  readonly #parts: Parts;
   readonly #checks: ChallengeCheck;
   readonly #codes: CodeCheck;
   readonly #passages: Passages;
 
-  constructor(parts: LoginParts, codes: CodeCheck) {
+  constructor(
+    parts: Parts,
+    steps: { readonly checks: ChallengeCheck; readonly codes: CodeCheck; readonly passages: Passages },
+  ) {
     this.#parts = parts;
-    this.#checks = new ChallengeCheck(parts);
-    this.#codes = codes;
-    this.#passages = new Passages(parts, this.#codes);
+    this.#checks = steps.checks;
+    this.#codes = steps.codes;
+    this.#passages = steps.passages;
   }
 
   async assert(params: Params<'login.assert'>, link: NodeLink, asker?: Asker): Promise<Asserted> {

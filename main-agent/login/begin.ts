@@ -1,31 +1,43 @@
 import type { NodeLink } from '#main-agent/link/handlers.ts';
-import type { Recipient } from '#main-agent/two-factor/delivered-codes.ts';
+import type { Recipient, DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
-import type { FactorStatus } from '#main-agent/vault/vault.ts';
+import type { FactorStatus, Vault } from '#main-agent/vault/vault.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Asker } from '#shared/link/asker.ts';
 import type { ChallengeView, Params } from '#shared/link/messages.ts';
 import { randomReference } from '#shared/random-id.ts';
-import { isInNetworks } from '#main-agent/sessions/account-rules.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
-import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { StateStore } from '#main-agent/state/state-store.ts';
+import type { Clock } from '#shared/clock.ts';
 import { assess } from './assessment.ts';
-import type { Challenge, ChallengeNext, WaiverUse } from './challenges.ts';
+import type { Challenge, ChallengeNext, Challenges } from './challenges.ts';
 import { viewChallenge } from './challenge-view.ts';
-import { FirstFactor, type FirstFactorProven } from './first-factor.ts';
+import type { Waivers } from './waivers.ts';
+import type { FirstFactor, FirstFactorProven } from './first-factor.ts';
 import { challengeLifeMs } from './limits.ts';
-import type { LoginParts } from './login-parts.ts';
 import { nextOf } from './next-step.ts';
 import { isWaivable, type Decision } from './policy.ts';
 
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'twoFactor'>;
+  readonly state: StateStore;
+  readonly vault: Vault;
+  readonly challenges: Challenges;
+  readonly delivered: DeliveredCodes;
+  readonly clock: Clock;
+}
+
 /** `login.begin`: from a first factor to a challenge. */
 export class LoginStart {
-  readonly #parts: LoginParts;
+  readonly #parts: Parts;
   readonly #firstFactor: FirstFactor;
+  readonly #waivers: Waivers;
 
-  constructor(parts: LoginParts) {
+  constructor(parts: Parts, firstFactor: FirstFactor, waivers: Waivers) {
     this.#parts = parts;
-    this.#firstFactor = new FirstFactor(parts);
+    this.#firstFactor = firstFactor;
+    this.#waivers = waivers;
   }
 
   async begin(params: Params<'login.begin'>, link: NodeLink, asker?: Asker): Promise<ChallengeView> {
@@ -75,66 +87,11 @@ export class LoginStart {
     status: FactorStatus,
   ): Promise<ChallengeNext> {
     if (isWaivable(decision)) {
-      const waiver = await this.#findWaiver(params, link, proven);
+      const waiver = await this.#waivers.find(params, link, proven);
       if (waiver !== undefined) return { kind: 'admit', waiver };
     }
     const recipient = recipientOf(proven.user, params, link);
     return nextOf(decision, { recovery: status.recoveryCodesLeft > 0, recipient });
-  }
-
-  /** Why the code need not be asked, if it need not (S-01: the only exceptions). */
-  async #findWaiver(
-    params: Params<'login.begin'>,
-    link: NodeLink,
-    proven: FirstFactorProven,
-  ): Promise<WaiverUse | undefined> {
-    const { config, leases } = this.#parts;
-    const { ip, agent } = params.client;
-    const network = config.twoFactor.trustedNetworks.find(
-      (one) => one.nodes.includes(link.node) && isInNetworks(ip, [one.cidr]),
-    );
-    if (network !== undefined) return { kind: 'trusted-network', cidr: network.cidr };
-
-    const { username } = proven.user;
-    const { credential } = proven;
-    const binding = { username, credential, protocol: params.protocol, node: link.node, clientIp: ip, agent };
-    const lease = leases.find(binding);
-    if (lease !== undefined) return { kind: 'lease', lease: lease.id };
-    if (params.device === undefined || params.protocol !== 'https') return undefined;
-    return this.#findDevice(params.device, proven, params, link);
-  }
-
-  async #findDevice(
-    value: string,
-    { user, credential }: FirstFactorProven,
-    params: Params<'login.begin'>,
-    link: NodeLink,
-  ): Promise<WaiverUse | undefined> {
-    const { devices, log, state } = this.#parts;
-    const { username } = user;
-    const verdict = await devices.find(value, { username, node: link.node, credential });
-    if (verdict.kind === 'known')
-      return { kind: 'device', device: verdict.device.id, valueHash: verdict.valueHash };
-    if (verdict.kind === 'copied') {
-      log.error(
-        { alarm: 'device-copied', user: username, node: link.node },
-        'a device cookie has two holders',
-      );
-      await state.commit([
-        { kind: 'end-device', id: verdict.device.id },
-        {
-          kind: 'audit',
-          record: buildRecord(this.#parts, 'device.revoked', 'ok', {
-            user: username,
-            node: link.node,
-            clientIp: params.client.ip,
-            rule: 'a replaced device cookie was shown again',
-          }),
-        },
-      ]);
-      notifyUser(this.#parts, user, 'device-copied', { node: link.node, clientIp: params.client.ip });
-    }
-    return undefined;
   }
 
   /** Has a code sent unless one lives, or none could be used. How long the challenge may live. */

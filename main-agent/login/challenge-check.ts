@@ -1,5 +1,5 @@
 import type { NodeLink } from '#main-agent/link/handlers.ts';
-import type { Change } from '#main-agent/state/state-store.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Params } from '#shared/link/messages.ts';
@@ -7,19 +7,38 @@ import type { Method } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
 import { findAccountProblem } from '#main-agent/sessions/account-rules.ts';
 import { assess } from './assessment.ts';
-import type { Challenge } from './challenges.ts';
+import type { Challenge, Challenges } from './challenges.ts';
 import { isCredentialOf } from '#main-agent/sessions/credential.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
-import type { LoginParts } from './login-parts.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { UserSource } from '#main-agent/users/user-source.ts';
+import type { Vault } from '#main-agent/vault/vault.ts';
+import type { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
+import type { Clock } from '#shared/clock.ts';
+import type { Log } from '#shared/log.ts';
 import { acceptedMethods } from './next-step.ts';
 import { isWaivable, type Decision } from './policy.ts';
 import { buildRefusal } from './refusal.ts';
+import type { Assertions } from './assertions.ts';
+
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'twoFactor'>;
+  readonly users: UserSource;
+  readonly state: StateStore;
+  readonly vault: Vault;
+  readonly assertions: Assertions;
+  readonly challenges: Challenges;
+  readonly delivered: DeliveredCodes;
+  readonly findBan: (username: string, clientIp: string) => string | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}
 
 /** Does the assertion fit the challenge, and does what the challenge stands on still hold? */
 export class ChallengeCheck {
-  readonly #parts: LoginParts;
+  readonly #parts: Parts;
 
-  constructor(parts: LoginParts) {
+  constructor(parts: Parts) {
     this.#parts = parts;
   }
 

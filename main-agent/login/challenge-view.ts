@@ -1,9 +1,15 @@
 import type { ChallengeView } from '#shared/link/messages.ts';
-import { waiverName, type Challenge, type ChallengeNext } from './challenges.ts';
-import type { LoginParts } from './login-parts.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
+import { waiverName, type Challenge, type ChallengeNext, type Challenges } from './challenges.ts';
 
-type Parts = Pick<LoginParts, 'challenges' | 'config' | 'delivered'>;
 type Asked = NonNullable<ChallengeView['asked']>;
+
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'twoFactor'>;
+  readonly challenges: Challenges;
+  readonly delivered: DeliveredCodes;
+}
 
 /** A challenge as the node may see it. */
 export function viewChallenge(parts: Parts, record: Challenge): ChallengeView {

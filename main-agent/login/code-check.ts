@@ -1,16 +1,21 @@
-import { codeScope, type Change } from '#main-agent/state/state-store.ts';
-import { describeSuspicion } from '#main-agent/two-factor/drift-watch.ts';
+import { codeScope, type Change, type StateStore } from '#main-agent/state/state-store.ts';
+import { describeSuspicion, type DriftWatch } from '#main-agent/two-factor/drift-watch.ts';
 import { driftAgreementSteps } from '#main-agent/two-factor/limits.ts';
 import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';
-import type { CodeVerdict, VaultCodeKind } from '#main-agent/vault/vault.ts';
+import type { CodeVerdict, VaultCodeKind, Vault } from '#main-agent/vault/vault.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { AgainReason, CodeMethod } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
-import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
-import type { Challenge, ChallengeNext, CodeAttempt } from './challenges.ts';
+import { notifyUser, type AccountNotifier } from '#main-agent/two-factor/code-delivery.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { UserSource } from '#main-agent/users/user-source.ts';
+import type { Leases } from '#main-agent/sessions/leases.ts';
+import type { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
+import type { Clock } from '#shared/clock.ts';
+import type { Log } from '#shared/log.ts';
+import type { Challenge, ChallengeNext, CodeAttempt, Challenges } from './challenges.ts';
 import { disableAfterInARow, lockMaxMs, tellUserAfterInARow } from './limits.ts';
-import type { LoginParts } from './login-parts.ts';
 import { buildRefusal } from './refusal.ts';
 
 /**
@@ -44,11 +49,25 @@ export interface TryAgain {
 
 type CodeStep = Extract<ChallengeNext, { kind: 'code' }>;
 
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'twoFactor'>;
+  readonly users: UserSource;
+  readonly state: StateStore;
+  readonly vault: Vault;
+  readonly challenges: Challenges;
+  readonly leases: Leases;
+  readonly delivered: DeliveredCodes;
+  readonly driftWatch: DriftWatch;
+  readonly notifier: AccountNotifier | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
 export class CodeCheck {
   readonly #turns = new KeyedTurns();
-  readonly #parts: LoginParts;
+  readonly #parts: Parts;
 
-  constructor(parts: LoginParts) {
+  constructor(parts: Parts) {
     this.#parts = parts;
   }
 

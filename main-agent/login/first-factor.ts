@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { NodeLink } from '#main-agent/link/handlers.ts';
-import type { Change } from '#main-agent/state/state-store.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { foldUsername } from '#main-agent/users/username.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
@@ -13,10 +13,13 @@ import { findAccountProblem } from '#main-agent/sessions/account-rules.ts';
 import { passwordCredential } from '#main-agent/sessions/credential.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { UserSource } from '#main-agent/users/user-source.ts';
+import type { Passwords } from '#main-agent/passwords/password.ts';
+import type { Clock } from '#shared/clock.ts';
+import type { Log } from '#shared/log.ts';
 import { nodeThenOnePerMs, wrongPasswordsOfKnownPlaceMax, wrongPasswordsPerNodeMax } from './limits.ts';
 import { ThrottleLines } from './throttle-lines.ts';
 import { TurnedAway } from './turned-away.ts';
-import type { LoginParts } from './login-parts.ts';
 import { buildRefusal } from './refusal.ts';
 
 /**
@@ -35,7 +38,15 @@ export interface FirstFactorProven {
 }
 
 type Begin = Params<'login.begin'>;
-type Parts = Pick<LoginParts, 'config' | 'users' | 'state' | 'passwords' | 'findBan' | 'clock' | 'log'>;
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'bans' | 'twoFactor'>;
+  readonly users: UserSource;
+  readonly state: StateStore;
+  readonly passwords: Passwords;
+  readonly findBan: (username: string, clientIp: string) => string | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}
 
 export class FirstFactor {
   readonly #parts: Parts;

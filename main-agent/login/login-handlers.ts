@@ -2,18 +2,30 @@ import type { LoginHandlers } from '#main-agent/link/handlers.ts';
 import { SallyportError } from '#shared/error.ts';
 import { parsePublicKeyBlob } from '#shared/ssh-key/parse.ts';
 import { findAccountProblem } from '#main-agent/sessions/account-rules.ts';
-import { Admission } from './admission.ts';
-import { LoginStart } from './begin.ts';
-import type { CodeCheck } from './code-check.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { UserSource } from '#main-agent/users/user-source.ts';
+import type { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
+import type { Clock } from '#shared/clock.ts';
+import type { Admission } from './admission.ts';
+import type { LoginStart } from './begin.ts';
 import { viewChallenge } from './challenge-view.ts';
 import { challengeLifeMaxMs } from './limits.ts';
-import type { LoginParts } from './login-parts.ts';
+import type { Challenges } from './challenges.ts';
+import type { ProbeBudget } from './probe-budget.ts';
+
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'twoFactor'>;
+  readonly users: UserSource;
+  readonly challenges: Challenges;
+  readonly probes: ProbeBudget;
+  readonly delivered: DeliveredCodes;
+  readonly findBan: (username: string, clientIp: string) => string | undefined;
+  readonly clock: Clock;
+}
 
 /** What main answers a node about logins. */
-export function buildLoginHandlers(parts: LoginParts, codes: CodeCheck): LoginHandlers {
+export function buildLoginHandlers(parts: Parts, start: LoginStart, admission: Admission): LoginHandlers {
   const { challenges, clock, delivered, findBan, probes, users } = parts;
-  const start = new LoginStart(parts);
-  const admission = new Admission(parts, codes);
 
   return {
     /** An account that is shut looks like none (S-07). */

@@ -2,9 +2,10 @@ import type { Change } from '#main-agent/state/state-store.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Method } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
-import type { Challenge, WaiverUse } from './challenges.ts';
+import type { Leases } from '#main-agent/sessions/leases.ts';
+import type { Devices } from '#main-agent/sessions/devices.ts';
+import type { Challenge, WaiverUse, Challenges } from './challenges.ts';
 import { type CodeCheck, type RightCode, type TryAgain } from './code-check.ts';
-import type { LoginParts } from './login-parts.ts';
 import { buildRefusal } from './refusal.ts';
 
 /** How a login came past the second factor, and what its commit must hold for that. */
@@ -20,11 +21,17 @@ export interface Passage {
   readonly rule: string;
 }
 
+interface Parts {
+  readonly challenges: Challenges;
+  readonly leases: Leases;
+  readonly devices: Devices;
+}
+
 export class Passages {
-  readonly #parts: LoginParts;
+  readonly #parts: Parts;
   readonly #codes: CodeCheck;
 
-  constructor(parts: LoginParts, codes: CodeCheck) {
+  constructor(parts: Parts, codes: CodeCheck) {
     this.#parts = parts;
     this.#codes = codes;
   }
@@ -126,11 +133,7 @@ function rightCode(right: RightCode, leadsTo: 'admit' | 'setup'): Passage {
 }
 
 /** Ends a login that what happened meanwhile made pointless; the client starts again. */
-export function endGone(
-  parts: Pick<LoginParts, 'challenges'>,
-  record: Challenge,
-  detail: string,
-): SallyportError {
+export function endGone(parts: Pick<Parts, 'challenges'>, record: Challenge, detail: string): SallyportError {
   parts.challenges.end(record.id);
   return new SallyportError('challenge-gone', 'This sign-in is over; start again', { detail });
 }

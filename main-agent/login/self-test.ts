@@ -1,16 +1,26 @@
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { FactorStatus } from '#main-agent/vault/vault.ts';
 import { type Protocol, protocols } from '#shared/login.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { UserSource } from '#main-agent/users/user-source.ts';
+import type { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
+import type { Clock } from '#shared/clock.ts';
 import { assess } from './assessment.ts';
-import type { LoginParts } from './login-parts.ts';
 import { acceptedMethods, nextOf } from './next-step.ts';
+
+interface Parts {
+  readonly config: Pick<MainAgentConfig, 'twoFactor'>;
+  readonly users: UserSource;
+  readonly delivered: DeliveredCodes;
+  readonly clock: Clock;
+}
 
 /**
  * The start-up self-test (D-22): over every user, protocol and state of enrolment, with the configuration that is in
  * force, no login reaches files while a factor is required. Takes the way of a login (decision, next step, what an
  * assertion may call itself) and judges its end in words of its own, so that a mistake in one shows in the other.
  */
-export function findOpenDoors(parts: Pick<LoginParts, 'config' | 'users' | 'delivered' | 'clock'>): string[] {
+export function findOpenDoors(parts: Pick<Parts, 'config' | 'users' | 'delivered' | 'clock'>): string[] {
   const { config, delivered, users } = parts;
   const nowMs = parts.clock.now();
   const problems: string[] = [];
