@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
-import { afterEach, describe, expect, it } from 'vitest';
+import { Duplex } from 'node:stream';
+import { setImmediate as turn } from 'node:timers/promises';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Registry } from 'prom-client';
 import { buildRealClients, type RealClientsOptions } from '#dmz/guard/real-clients.ts';
 import type { Endpoint } from '#dmz/guard/proxy-header.ts';
@@ -99,7 +101,7 @@ describe('a door behind a balancer', () => {
       const socket = await dial(rig, peer);
       for (const byte of header) {
         socket.write(byte);
-        await new Promise((resolve) => setImmediate(resolve));
+        await turn();
       }
       socket.end('hello');
       await untilClosed(socket);
@@ -171,7 +173,7 @@ describe('a door behind a balancer', () => {
     expect(told()).toEqual([...first, '127.0.0.3 unlisted-peer']);
   });
 
-  it('cuts a peer whose header is longer than any can be, and has no listener of its own on a client', async () => {
+  it('cuts a peer whose header is longer than any can be', async () => {
     const rig = await start({ proxiesFrom });
     const long = await dial(rig, '127.0.0.2');
     long.write(
@@ -223,5 +225,142 @@ describe('a door behind a balancer', () => {
     await untilClosed(waiting[0] ?? first);
     expect(await rig.refused()).toEqual({ 'too-many-waiting': 1 });
     expect([first, ...waiting.slice(1)].map((socket) => socket.closed)).toEqual([false, false, false, false]);
+  });
+});
+
+describe('what waits for its header', () => {
+  /** A connection without a network: its two ends close each by itself, and its listeners can be counted. */
+  class PlayedSocket extends Duplex {
+    readonly remoteAddress: string | undefined;
+    readonly remotePort = 4711;
+    constructor(remoteAddress: string | undefined) {
+      super({ autoDestroy: false, read: () => undefined, write: (_bytes, _encoding, done) => done() });
+      this.remoteAddress = remoteAddress;
+    }
+    heard(): readonly string[] {
+      return this.eventNames().flatMap((name) => this.listeners(name).map(() => String(name)));
+    }
+  }
+  const play = (options: Partial<RealClientsOptions> = {}) => {
+    const admitted: Endpoint[] = [];
+    const clients = buildRealClients({
+      protocol: 'sftp',
+      proxiesFrom: ['127.0.0.2'],
+      clock: systemClock,
+      log: buildLog('silent', {}),
+      ...options,
+    });
+    const accept = (socket = new PlayedSocket('127.0.0.2')): PlayedSocket => {
+      clients.accept(socket as unknown as Socket, (client) => void admitted.push(client));
+      return socket;
+    };
+    return { clients, admitted, accept };
+  };
+  const withoutTime = (): void => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    open.push(() => vi.useRealTimers());
+  };
+  const wholeMs = 5_000;
+
+  it('waits five seconds, and not a moment once it is there', async () => {
+    withoutTime();
+    const { accept, admitted } = play();
+    const [silent, client] = [accept(), accept()];
+    client.push(header);
+    await turn();
+    vi.advanceTimersByTime(wholeMs - 1);
+    expect([silent.destroyed, admitted.length]).toEqual([false, 1]);
+    vi.advanceTimersByTime(1);
+    expect([silent.destroyed, client.destroyed, vi.getTimerCount()]).toEqual([true, false, 0]);
+  });
+
+  it('waits as long as it is told', () => {
+    withoutTime();
+    const silent = play({ headerTimeoutMs: 50 }).accept();
+    vi.advanceTimersByTime(49);
+    expect(silent.destroyed).toBe(false);
+    vi.advanceTimersByTime(1);
+    expect(silent.destroyed).toBe(true);
+  });
+
+  it('is read to the byte, however it comes', async () => {
+    const { accept, admitted } = play();
+    const [slow, quick] = [accept(), accept()];
+    for (const byte of header) {
+      slow.push(byte);
+      await turn();
+    }
+    quick.push(`${header}S`);
+    await turn();
+    expect(admitted).toHaveLength(2);
+    expect(String(quick.read())).toBe('S');
+  });
+
+  it('is refused when it ends after its first byte', async () => {
+    const registry = new Registry();
+    const client = play({ registry }).accept();
+    client.push('P');
+    await turn();
+    client.push(null);
+    await turn();
+    const metric = await registry.getSingleMetric('sallyport_proxy_protocol_refused_total')?.get();
+    expect(metric?.values.map(({ labels }) => labels['reason'])).toEqual(['invalid-header']);
+  });
+
+  it('leaves nothing on the socket of a client but an ear for its errors', async () => {
+    const { accept, admitted } = play();
+    const before = new PlayedSocket('127.0.0.2').heard();
+    const client = accept();
+    client.push(header);
+    await turn();
+    expect(admitted).toHaveLength(1);
+    expect(client.heard()).toEqual([...before, 'error']);
+    expect(() => client.emit('error', new Error('reset by peer'))).not.toThrow();
+  });
+
+  it('is closed from this side too when it ends, and waits for nothing then', async () => {
+    withoutTime();
+    const { accept } = play();
+    const looks = accept();
+    looks.push(null);
+    await turn();
+    expect([looks.destroyed, vi.getTimerCount()]).toEqual([true, 0]);
+  });
+
+  it('is forgotten when it is gone', () => {
+    withoutTime();
+    const { accept } = play({ waitingMax: 1 });
+    const gone = accept();
+    gone.emit('close');
+    const next = accept();
+    expect([gone.destroyed, next.destroyed, vi.getTimerCount()]).toEqual([false, false, 1]);
+    next.emit('close');
+  });
+
+  it('ends with the door', () => {
+    withoutTime();
+    const { accept, clients } = play();
+    const waiting = [accept(), accept()];
+    clients.close();
+    expect(waiting.map(({ destroyed }) => destroyed)).toEqual([true, true]);
+  });
+
+  it('S-09: is at most 4,096 connections', () => {
+    withoutTime();
+    const { accept, clients } = play();
+    const waiting = Array.from({ length: 4_096 }, () => accept());
+    expect(waiting[0]?.destroyed).toBe(false);
+    accept();
+    accept();
+    expect(waiting.map(({ destroyed }) => destroyed).indexOf(false)).toBe(2);
+    clients.close();
+  });
+
+  it('is nobody whose address is gone by then', () => {
+    for (const proxiesFrom of [[], ['127.0.0.2']]) {
+      const { accept, admitted } = play({ proxiesFrom });
+      const gone = accept(new PlayedSocket(undefined));
+      expect([gone.destroyed, admitted]).toEqual([true, []]);
+    }
   });
 });
