@@ -61,7 +61,10 @@ describe('bans', () => {
   it('an order to lift a range that is no source is no order', () => {
     const bans = build();
     bans.add(ip, 'failures', minute, 0);
-    bans.lift([{ id: '1', address: '192.0.2.0/24' }]);
+    bans.lift([
+      { id: '1', address: '192.0.2.0/24' },
+      { id: '2', address: '192.0.2.7/64' },
+    ]);
     expect(bans.find(ip, 0, 'https')).toBeDefined();
   });
 });

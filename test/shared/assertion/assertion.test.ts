@@ -1,5 +1,6 @@
 import { createHash, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
+import { commitToChange, isCommitmentToChange } from '#shared/assertion/account-change.ts';
 import { assertionBytesMax, type AssertionClaims } from '#shared/assertion/claims.ts';
 import { commitToCode, isCommitmentTo } from '#shared/assertion/code-commitment.ts';
 import { signAssertion } from '#shared/assertion/sign.ts';
@@ -253,6 +254,18 @@ describe('an assertion', () => {
     const long = { agent: '\u0001'.repeat(255), sub: '\u0001'.repeat(255) };
     await expect(signed(long)).rejects.toMatchObject({ code: 'bad-request' });
   });
+
+  test('is signed up to the greatest length and not an octet beyond', async () => {
+    // A control character takes six octets in JSON.
+    const fill = (octets: number) => '\u0001'.repeat(octets / 6) + 'a'.repeat(octets % 6);
+    const lengths: number[] = [];
+    for (let octets = 1_000; octets < 1_400; octets += 1)
+      await signed({ agent: fill(octets), sub: fill(octets) }).then(
+        (jws) => lengths.push(jws.length),
+        () => undefined,
+      );
+    expect(Math.max(...lengths)).toBe(assertionBytesMax);
+  });
 });
 
 describe('a code commitment', () => {
@@ -291,5 +304,26 @@ describe('a code commitment', () => {
 
   test('is different each time, so that equal codes can’t be seen in the audit', () => {
     expect(commitToCode(code).commitment).not.toBe(commitToCode(code).commitment);
+  });
+});
+
+describe('a commitment to a change', () => {
+  test('is over its kind and its value, in the one spelling that both nodes use', () => {
+    const salt = Buffer.alloc(16, 7);
+    const over = (text: string) => createHash('sha256').update(salt).update(text).digest('base64url');
+    for (const [change, spelling] of [
+      [{ kind: 'password', value: 'a "new" one' }, '["password","a \\"new\\" one"]'],
+      [{ kind: 'recovery-codes' }, '["recovery-codes",""]'],
+    ] as const)
+      expect([change, isCommitmentToChange(over(spelling), salt.toString('base64url'), change)]).toEqual([
+        change,
+        true,
+      ]);
+  });
+
+  test('fits no other change', () => {
+    const { salt, commitment } = commitToChange({ kind: 'add-ssh-key', value: 'a' });
+    expect(isCommitmentToChange(commitment, salt, { kind: 'add-ssh-key', value: 'b' })).toBe(false);
+    expect(isCommitmentToChange(commitment, salt, { kind: 'remove-ssh-key', value: 'a' })).toBe(false);
   });
 });
