@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ssh2 from 'ssh2';
 import { startSite } from '#scripts/demonstration/site.ts';
@@ -9,24 +9,25 @@ import type { SftpTarget } from '#test/harness/clients/sftp-target.ts';
 import { mountSshfs } from '#test/harness/clients/sshfs.ts';
 import { buildDemoUser } from '#test/harness/demo-user.ts';
 import { startPrivateSshd } from '#test/harness/private-sshd.ts';
-import { measure, median, type Sample } from './measure.ts';
+import { type Report, two } from './report.ts';
+import { Runs, type Side } from './sides.ts';
 
 /**
  * SFTP where the bytes are few and the requests many, beside a private sshd, in turns: files of 1 KiB put and got,
- * copied onto an sshfs mount, questions that do not wait for each other; and one large file each way.
+ * listed and deleted, copied onto an sshfs mount, and questions that do not wait for each other.
  */
 
 /** As many questions under way as OpenSSH's client has requests. */
 const statsAtOnce = 64;
+/** So many files are asked for in turn; the smallest run copies no more. */
+const statFiles = 100;
 /** On a busy machine ten thousand files take minutes. */
 const timeoutMs = 1_200_000;
 
-interface Side {
-  readonly name: 'ours' | 'peer';
+interface FilesSide extends Side {
   readonly target: SftpTarget;
   /** Where what the client stores arrives. */
   readonly files: string;
-  readonly pids: () => readonly number[];
 }
 
 export interface FilesBench {
@@ -36,19 +37,13 @@ export interface FilesBench {
 
 export async function benchFiles(
   folder: string,
-  say: (line: string) => void,
+  report: Report,
   { rounds, isQuick }: FilesBench,
 ): Promise<void> {
-  const [files, mounted, stats, megabytes] = isQuick
-    ? [1_000, 200, 2_000, 64]
-    : [10_000, 2_000, 20_000, 1_024];
+  const [files, mounted, stats] = isQuick ? [500, 100, 2_000] : [10_000, 2_000, 20_000];
   const source = join(folder, 'small');
   writeFolders(join(source, 'many'), files);
   writeFolders(join(source, 'mounted'), mounted);
-  const large = join(source, 'large.bin');
-  writeFileSync(large, '');
-  truncateSync(large, megabytes * 1024 * 1024);
-
   const site = await startSite({
     dir: join(folder, 'files-site'),
     httpsPort: 0,
@@ -60,32 +55,50 @@ export async function benchFiles(
     const peerFiles = join(folder, 'files-peer');
     mkdirSync(peerFiles);
     const keyFile = site.users['bench']?.sshKeyFile ?? '';
-    const sides: readonly Side[] = [
+    const sides: readonly FilesSide[] = [
       {
         name: 'ours',
         target: { ...site.sftp, user: 'bench', keyFile },
         files: join(site.files.files, 'bench'),
-        pids: () => [site.dmz.pid ?? 0, site.main.pid ?? 0],
+        processes: () => ({ node: [site.dmz.pid ?? 0], main: [site.main.pid ?? 0] }),
       },
-      { name: 'peer', target: sshd.targetIn(peerFiles), files: peerFiles, pids: sshd.pids },
+      {
+        name: 'sshd',
+        target: sshd.targetIn(peerFiles),
+        files: peerFiles,
+        processes: () => ({ peer: sshd.pids() }),
+      },
     ];
-    const runs = new Map<string, Record<Side['name'], Sample[]>>();
-    const timed = async (what: string, side: Side, run: () => Promise<void>): Promise<void> => {
-      const samples = runs.get(what) ?? { ours: [], peer: [] };
-      runs.set(what, samples);
-      samples[side.name].push(await measure(side.pids, run));
+    const work = {
+      put: `put -r, ${files} × 1 KiB`,
+      get: `get -r, ${files} × 1 KiB`,
+      list: `ls -l of ${files} files`,
+      remove: `rm of ${files} files`,
+      mount: `sshfs cp -r, ${mounted} × 1 KiB`,
+      stat: `${stats} STATs, ${statsAtOnce} at once`,
     };
+    const runs = new Runs();
     for (let round = 1; round <= rounds; round += 1) {
-      say(`files, round ${round} of ${rounds}`);
+      runs.beginRound();
+      process.stderr.write(`files, round ${round} of ${rounds}\n`);
       for (const side of sides) {
         const here = join(folder, `files-got-${side.name}`);
         mkdirSync(here);
-        const sftp = (command: string) => () => batch(side.target, command);
-        await timed(`sftp put, ${files} × 1 KiB`, side, sftp(`put -r ${join(source, 'many')} many`));
-        await timed(`sftp get, ${files} × 1 KiB`, side, sftp(`get -r many ${join(here, 'many')}`));
+        const sftp =
+          (...commands: readonly string[]) =>
+          () =>
+            batch(side.target, commands);
+        await runs.timed(work.put, side, sftp(`put -r ${join(source, 'many')} many`));
+        await runs.timed(work.get, side, sftp(`get -r many ${join(here, 'many')}`));
+        const folders = Array.from(
+          { length: Math.ceil(files / perFolder) },
+          (_, index) => `many/folder-${index}`,
+        );
+        await runs.timed(work.list, side, sftp(...folders.map((one) => `ls -l ${one}`)));
+        await runs.timed(work.remove, side, sftp(...folders.map((one) => `rm ${one}/*`)));
         const mount = await mountSshfs(side.target);
         try {
-          await timed(`sshfs cp -r, ${mounted} × 1 KiB`, side, async () => {
+          await runs.timed(work.mount, side, async () => {
             const copy = ['-r', join(source, 'mounted'), join(mount.path, 'mounted')];
             const { status, stderr } = await runProgram('/usr/bin/cp', copy, { timeoutMs });
             if (status !== 0) throw new Error(stderr);
@@ -94,44 +107,72 @@ export async function benchFiles(
           await mount.unmount();
         }
         const questions = await openQuestions(side.target);
-        await timed(`${stats} STATs, ${statsAtOnce} at once`, side, () => questions.ask(stats));
+        await runs.timed(work.stat, side, () => questions.ask(stats));
         questions.end();
-        await timed(`sftp put, ${megabytes} MiB`, side, sftp(`put ${large} large.bin`));
-        await timed(`sftp get, ${megabytes} MiB`, side, sftp('get large.bin /dev/null'));
-        for (const stored of ['many', 'mounted', 'large.bin'])
-          rmSync(join(side.files, stored), { recursive: true });
+        for (const stored of ['many', 'mounted']) rmSync(join(side.files, stored), { recursive: true });
         rmSync(here, { recursive: true });
       }
     }
-    say('');
-    say('| SFTP | through both nodes | sshd direct | rate ÷ peer | CPU s | CPU s of sshd |');
-    say('|---|---|---|---|---|---|');
-    for (const [what, { ours, peer }] of runs) {
-      const of = (samples: readonly Sample[], field: keyof Sample): number =>
-        median(samples.map((sample) => sample[field]));
-      const [seconds, peerSeconds] = [of(ours, 'seconds'), of(peer, 'seconds')];
-      const cpu = [of(ours, 'cpuSeconds'), of(peer, 'cpuSeconds')].map((one) => one.toFixed(2)).join(' | ');
-      const ratio = (peerSeconds / seconds).toFixed(2);
-      say(`| ${what} | ${seconds.toFixed(2)} s | ${peerSeconds.toFixed(2)} s | ${ratio} | ${cpu} |`);
-    }
+    const goals: Readonly<Record<string, number>> = { [work.put]: 3, [work.get]: 1.5 };
+    report.table(
+      'Many small things over SFTP, beside sshd',
+      [
+        'work',
+        'seconds',
+        'sshd',
+        'time ÷ sshd',
+        'goal',
+        'CPU ms each: node',
+        'main',
+        'sshd',
+        'faults',
+        'switches',
+      ],
+      Object.values(work).map((what) => {
+        const [ours, peer] = [runs.seconds(what, 'ours'), runs.seconds(what, 'sshd')];
+        const goal = goals[what];
+        report.bars.push({
+          label: `SFTP ${what}`,
+          ratio: peer / ours,
+          ...(goal !== undefined && { goal: 1 / goal }),
+        });
+        const count = what === work.mount ? mounted : what === work.stat ? stats : files;
+        const each = (side: string, process: string): string =>
+          two((runs.usageOf(what, side, process, 'cpuSeconds') / count) * 1000);
+        return [
+          what,
+          two(ours),
+          two(peer),
+          two(ours / peer),
+          goal === undefined ? '' : `≤ ${goal}`,
+          each('ours', 'node'),
+          each('ours', 'main'),
+          each('sshd', 'peer'),
+          (runs.usage(what, 'ours', 'minorFaults') / count).toFixed(1),
+          (runs.usage(what, 'ours', 'switches') / count).toFixed(1),
+        ];
+      }),
+    );
   } finally {
     await sshd.close();
     await site.stop();
   }
 }
 
-/** In folders of 500, as people keep them. */
+/** As people keep them. */
+const perFolder = 500;
+
 function writeFolders(folder: string, files: number): void {
   for (let file = 0; file < files; file += 1) {
-    const within = join(folder, `folder-${Math.floor(file / 500)}`);
+    const within = join(folder, `folder-${Math.floor(file / perFolder)}`);
     mkdirSync(within, { recursive: true });
     writeFileSync(join(within, `file-${file}`), randomBytes(1_024));
   }
 }
 
-async function batch(target: SftpTarget, command: string): Promise<void> {
-  const { status, stderr } = await runOpenSshSftp(target, [command], [], timeoutMs);
-  if (status !== 0) throw new Error(`${command}: ${stderr}`);
+async function batch(target: SftpTarget, commands: readonly string[]): Promise<void> {
+  const { status, stderr } = await runOpenSshSftp(target, commands, [], timeoutMs);
+  if (status !== 0) throw new Error(`${commands[0]}: ${stderr}`);
 }
 
 /** A session on which STAT is asked for `folder-0/file-n` of the mounted copy. */
@@ -160,7 +201,7 @@ async function openQuestions(
           sftp.stat(path, (error) => (error ? reject(error) : resolve()));
         });
       const work = async (): Promise<void> => {
-        while (next < count) await one(`mounted/folder-0/file-${(next += 1) % 200}`);
+        while (next < count) await one(`mounted/folder-0/file-${(next += 1) % statFiles}`);
       };
       await Promise.all(Array.from({ length: statsAtOnce }, work));
     },

@@ -7,13 +7,13 @@ import { runProgram } from '#test/harness/clients/process.ts';
 import { runSallyport } from '#test/harness/clients/sallyport.ts';
 import { HttpsSession } from '#test/harness/https-session.ts';
 import { cpuSeconds, median, residentBytes } from './measure.ts';
+import type { Report } from './report.ts';
 
 /**
  * What ten thousand users cost: main's start and memory, a login, a listing and an edit with them, beside the same with
  * the demo's handful, in this run; and how near a speed limit comes to what it says.
  */
 
-const count = 10_000;
 const logins = 9;
 const limitSeconds = 10;
 const limitBytesPerSecond = 4 * 1024 * 1024;
@@ -27,15 +27,17 @@ interface Measured {
   readonly editMs: number;
 }
 
-export async function benchUsers(folder: string, say: (line: string) => void): Promise<void> {
-  const site = await startSite({ dir: join(folder, 'users-site'), httpsPort: 0, sftpPort: 0 });
+export async function benchUsers(
+  folder: string,
+  report: Report,
+  { isQuick }: { readonly isQuick: boolean },
+): Promise<void> {
+  const count = isQuick ? 1_000 : 10_000;
+  const site = await startSite({ dir: folder, httpsPort: 0, sftpPort: 0 });
   try {
     const few = await measureUsers(site, 0);
-    writeUsers(site.files.main.users);
+    writeUsers(site.files.main.users, count);
     const many = await measureUsers(site, count);
-    say('');
-    say(`| users | the demo's | ${count} more |`);
-    say('|---|---|---|');
     const rows: readonly (readonly [string, keyof Measured, string])[] = [
       ['main starts (process to admin socket)', 'startMs', 'ms'],
       ['resident, when it has come to rest', 'residentMiB', 'MiB'],
@@ -43,10 +45,17 @@ export async function benchUsers(folder: string, say: (line: string) => void): P
       ['sallyport users list, all pages', 'listMs', 'ms'],
       ['file saved to change seen over HTTPS', 'editMs', 'ms'],
     ];
-    for (const [label, key, unit] of rows)
-      say(`| ${label} | ${few[key].toFixed(0)} ${unit} | ${many[key].toFixed(0)} ${unit} |`);
-    say('');
-    await measureLimit(site, say);
+    report.table(
+      'Users',
+      ['what', 'the demo’s', `${count} more`, 'times'],
+      rows.map(([label, key, unit]) => [
+        label,
+        `${few[key].toFixed(0)} ${unit}`,
+        `${many[key].toFixed(0)} ${unit}`,
+        (many[key] / few[key]).toFixed(2),
+      ]),
+    );
+    await measureLimit(site, report);
   } finally {
     await site.stop();
   }
@@ -124,7 +133,7 @@ async function measureEdit(site: Site, session: HttpsSession): Promise<number> {
   }
 }
 
-function writeUsers(directory: string): void {
+function writeUsers(directory: string, count: number): void {
   for (let index = 0; index < count; index += 1) {
     const name = `user-${String(index).padStart(5, '0')}`;
     const key = Buffer.concat([
@@ -151,7 +160,7 @@ limits: { sessions: 8, upload: 50MiB/s, download: 50MiB/s }
   }
 }
 
-async function measureLimit(site: Site, say: (line: string) => void): Promise<void> {
+async function measureLimit(site: Site, report: Report): Promise<void> {
   const file = join(site.files.main.users, 'frank.yaml');
   writeFileSync(file, `${readFileSync(file, 'utf8')}limits: { download: 4MiB/s }\n`);
   await delay(2_000);
@@ -172,7 +181,7 @@ async function measureLimit(site: Site, say: (line: string) => void): Promise<vo
   );
   const total = moved.reduce((sum, bytes) => sum + bytes, 0);
   const ratio = total / (limitBytesPerSecond * limitSeconds);
-  say(
-    `download limit of 4 MiB/s, ${limitedStreams} streams for ${limitSeconds} s: ${ratio.toFixed(2)} of the limit; slowest ÷ fastest ${(Math.min(...moved) / Math.max(...moved)).toFixed(2)}`,
+  report.line(
+    `Download limit of 4 MiB/s, ${limitedStreams} streams for ${limitSeconds} s: ${ratio.toFixed(2)} of the limit; slowest ÷ fastest ${(Math.min(...moved) / Math.max(...moved)).toFixed(2)}`,
   );
 }
