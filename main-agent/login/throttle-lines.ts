@@ -148,7 +148,9 @@ export class ThrottleLines {
     const kept: Waiting[] = [];
     for (const one of line.waiting) {
       const waitMs = freeInMs + kept.length * everyMs;
-      if (waitMs <= (one.asker?.leftMs ?? Number.POSITIVE_INFINITY)) kept.push(one);
+      const leftMs = one.asker?.leftMs ?? Number.POSITIVE_INFINITY;
+      // Of whom a late timer left no time, the turn would be taken by nobody, again and again.
+      if (leftMs > 0 && waitMs <= leftMs) kept.push(one);
       else one.fail(turnedAway(waitMs));
     }
     line.waiting = kept;
