@@ -10,14 +10,14 @@ import {
 import { refusal, settle } from '../login/rig.ts';
 
 /** Work that ends when told; `started` lists who got a turn, in order. */
-function play(atOnceMax: number) {
+function play(atOnceMax: number, random = 0) {
   const time = { ms: 0 };
   const clock = { monotonic: () => time.ms };
   const without: (readonly [string, NoTurn])[] = [];
   const queue = new HashQueue({
     atOnceMax,
     clock,
-    random: () => 0,
+    random: () => random,
     onNoTurn: ({ clientIp }, why) => void without.push([clientIp, why]),
   });
   const started: string[] = [];
@@ -119,8 +119,11 @@ describe('turns at the hash', () => {
     void ask('newest', 'a');
     expect((await refusal(oldest)).code).toBe('busy');
     expect(without).toEqual([['a', 'refused']]);
-    await endOne();
-    expect(started).toEqual(['running', 'newest']);
+    // The one that went first is not the oldest.
+    const newest = [ask('newer', 'a'), ask('newest of all', 'a')];
+    for (let turns = 0; turns < 3; turns += 1) await endOne();
+    expect(started).toEqual(['running', 'newest of all', 'newer', 'newest']);
+    void newest;
     await endAll();
   });
 
@@ -153,6 +156,71 @@ describe('turns at the hash', () => {
     ]);
     expect(queue.waiting).toBe(hashesWaitingMax / 2);
     await endAll();
+  });
+
+  it('where everybody has a little, nobody gives way; of one’s own source the oldest does', async () => {
+    const { ask, without, endAll } = play(1);
+    void ask('running', 'a');
+    const fill = (count: number, node: string, source: string): void => {
+      for (let number = 0; number < count; number += 1) void ask('w', `${source} ${number}`, { node });
+    };
+    // 64 of either node: three of one source, two of another, one each of the rest.
+    for (let number = 0; number < 3; number += 1) void ask('w', 'three');
+    for (let number = 0; number < 2; number += 1) void ask('w', 'two');
+    fill(59, 'dmz1', 'one');
+    fill(64, 'dmz2', 'there');
+    expect(without).toEqual([]);
+    // Three are more than the two that it would have, and than one; not more than the three.
+    void ask('w', 'one 7');
+    expect(without.splice(0)).toEqual([['three', 'refused']]);
+    void ask('w', 'two');
+    expect(without.splice(0)).toEqual([['two', 'refused']]);
+    expect((await refusal(ask('w', 'new', { node: 'dmz2' }))).code).toBe('busy');
+    expect(without.splice(0)).toEqual([['new', 'refused']]);
+    // A third node has more than one less than either.
+    void ask('w', 'new', { node: 'dmz3' });
+    expect(without).toHaveLength(1);
+    expect(without[0]?.[0]).not.toBe('new');
+    await endAll();
+  });
+
+  it('another node gives way from two more than one’s own would have', async () => {
+    for (const [own, other, givesWay] of [
+      [63, 65, 'there'],
+      [64, 64, 'here'],
+    ] as const) {
+      const { ask, without, endAll } = play(1);
+      void ask('running', 'a');
+      for (let number = 0; number < own; number += 1) void ask('w', 'here');
+      for (let number = 0; number < other; number += 1)
+        void ask('w', number === 64 ? 'there 2' : 'there', { node: 'dmz2' });
+      void ask('w', 'here too');
+      expect(without).toEqual([[givesWay, 'refused']]);
+      await endAll();
+    }
+  });
+
+  it('for who was here before strangers give way, and others who were only where no strangers wait', async () => {
+    const { ask, queue, without, endAll } = play(1);
+    const known = { known: true };
+    void ask('running', 'a');
+    for (let number = 0; number < hashesWaitingMax / 2; number += 1) {
+      void ask('w', number < 3 ? 'strange' : `strange ${number}`);
+      void ask('w', number < 4 ? 'home' : `home ${number}`, known);
+    }
+    expect(queue.waiting).toBe(hashesWaitingMax);
+    void ask('w', 'new home', known);
+    expect(without.splice(0)).toEqual([['strange', 'refused']]);
+    expect(queue.waiting).toBe(hashesWaitingMax);
+    await endAll();
+
+    const full = play(1);
+    void full.ask('running', 'a');
+    for (let number = 0; number < hashesWaitingMax; number += 1)
+      void full.ask('w', number < 4 ? 'home' : `home ${number}`, known);
+    void full.ask('w', 'new home', known);
+    expect(full.without).toEqual([['home', 'refused']]);
+    await full.endAll();
   });
 
   it('failed work gives its place on', async () => {
@@ -266,5 +334,166 @@ describe('more logins than main can hash', () => {
     void ask('two', 'b', { asker: waits(20_000) });
     await endAll();
     expect(started).toEqual(['one', 'two']);
+  });
+
+  /** The least of turns that a newcomer must have patience for to be taken in; and the turn it has in the end. */
+  async function placeOf(
+    arrange: (ask: ReturnType<typeof play>['ask']) => void,
+    newcomer: { readonly source: string; readonly known?: boolean; readonly node?: string },
+  ): Promise<{ readonly told: number; readonly had: number }> {
+    const { ask, waits, measure, started, without, endAll } = play(1);
+    await measure(turnMs);
+    void ask('running', 'running');
+    arrange(ask);
+    const { source, known = false, node = 'dmz1' } = newcomer;
+    let told = 0;
+    for (let isIn = false; !isIn; isIn = without.length === 0) {
+      told += 1;
+      without.length = 0;
+      void ask('newcomer', source, { known, node, asker: waits(patienceOf(told)) });
+      expect(told).toBeLessThan(50);
+    }
+    await endAll();
+    return { told, had: started.indexOf('newcomer') };
+  }
+
+  const known = { known: true };
+  const times = (count: number, work: (number: number) => void): void => {
+    for (let number = 0; number < count; number += 1) work(number);
+  };
+  const arrangements: [string, ...Parameters<typeof placeOf>, number][] = [
+    ['nobody', () => undefined, { source: 'me' }, 1],
+    [
+      'long lines, of each of which one goes before it',
+      (ask) => times(6, (n) => void ask('w', `s${n % 2}`)),
+      { source: 'me' },
+      3,
+    ],
+    [
+      'strangers, of whom none goes before who was here before',
+      (ask) => times(6, (n) => void ask('w', `s${n}`)),
+      { source: 'me', ...known },
+      1,
+    ],
+    [
+      'four who were here before and strangers, of whom one has a turn among them',
+      (ask) => {
+        times(4, (n) => void ask('w', `k${n}`, known));
+        times(5, (n) => void ask('w', `s${n}`));
+      },
+      { source: 'me', ...known },
+      6,
+    ],
+    [
+      'six who were here before and one stranger',
+      (ask) => {
+        times(6, (n) => void ask('w', `k${n}`, known));
+        void ask('w', 's');
+      },
+      { source: 'me', ...known },
+      8,
+    ],
+    [
+      'two strangers and a few who were here before, all of whom go first',
+      (ask) => {
+        times(7, (n) => void ask('w', `k${n}`, known));
+        times(2, (n) => void ask('w', `s${n}`));
+      },
+      { source: 'me' },
+      10,
+    ],
+    [
+      'two strangers and many who were here before, who have three turns of four',
+      (ask) => {
+        times(20, (n) => void ask('w', `k${n}`, known));
+        times(2, (n) => void ask('w', `s${n}`));
+      },
+      { source: 'me' },
+      12,
+    ],
+    [
+      'one of its node and two other nodes, which take turns with it as long as they have anybody',
+      (ask) => {
+        void ask('w', 's');
+        times(3, (n) => void ask('w', `there ${n}`, { node: 'dmz2' }));
+        times(2, (n) => void ask('w', `known there ${n}`, { node: 'dmz2', ...known }));
+        void ask('w', 'elsewhere', { node: 'dmz3' });
+      },
+      { source: 'me' },
+      5,
+    ],
+  ];
+  it.each(arrangements)(
+    'who comes behind %s is taken in if it waits as long as that takes, and has that turn at the latest',
+    async (name, arrange, newcomer, turns) => {
+      const { told, had } = await placeOf(arrange, newcomer);
+      expect(told).toBe(turns);
+      // Between nodes it may be one sooner: whose turn is next is not reckoned.
+      expect([turns, name.includes('other nodes') ? turns - 1 : turns]).toContain(had);
+    },
+  );
+
+  it('the end of a line is good enough for who waits as long as it takes, and nobody gives way then', async () => {
+    for (const [patience, givesWay] of [
+      [patienceOf(6), false],
+      [patienceOf(6) - 1, true],
+    ] as const) {
+      const { ask, waits, measure, without, endAll } = play(1);
+      await measure(turnMs);
+      void ask('running', 'running');
+      times(2, () => void ask('w', 'me'));
+      times(5, () => void ask('w', 'other'));
+      void ask('w', 'me', { asker: waits(patience) });
+      expect(without).toEqual(givesWay ? [['me', 'refused']] : []);
+      await endAll();
+    }
+  });
+
+  it('two places at once take two turns in the time of one', async () => {
+    const { ask, queue, measure, endAll } = play(2);
+    await measure(turnMs);
+    expect(queue.expectedMs).toBe(turnMs);
+    times(3, (number) => void ask('w', `s${number}`));
+    await settle();
+    expect([queue.waiting, queue.expectedMs]).toEqual([1, turnMs]);
+    void ask('w', 's4');
+    expect(queue.expectedMs).toBe(2 * turnMs);
+    expect(queue.served).toBe(1);
+    await endAll();
+    expect(queue.served).toBe(5);
+  });
+
+  it('a turn is not for who waits exactly as long as it takes', async () => {
+    const { ask, waits, measure, started, without, time, endAll, endOne } = play(1);
+    await measure(turnMs);
+    void ask('running', 'a');
+    void ask('just not', 'b', { asker: waits(patienceOf(4)) });
+    void ask('just', 'c', { asker: waits(patienceOf(4) + 1) });
+    time.ms += patienceOf(4) - turnMs;
+    // What this one took is one of the latest, so for both the turns became longer.
+    await endOne();
+    expect(started).toEqual(['running']);
+    expect(without).toEqual([
+      ['b', 'gone'],
+      ['c', 'gone'],
+    ]);
+    await endAll();
+  });
+
+  it('who found no room is told to come back after the line as it is, spread, between two seconds and a minute', async () => {
+    for (const [took, random, retryAfterMs] of [
+      [100, 0.5, 3_000],
+      [100, 1 / 3, 2_667],
+      [10_000, 0.5, 15_000],
+      [50_000, 0.5, 60_000],
+    ] as const) {
+      const { ask, waits, measure, endAll } = play(1, random);
+      await measure(took);
+      void ask('running', 'a');
+      await settle();
+      const { data } = await refusal(ask('w', 'b', { asker: waits(took) }));
+      expect(data).toEqual({ retryAfterMs });
+      await endAll();
+    }
   });
 });
