@@ -60,8 +60,13 @@ export function buildAdmitted(
 
     account: () => request('account.view', { session }, { timeoutMs: sessionTimeoutMs }),
 
-    enrolment: buildSessionEnrolment(within),
-    selfService: buildSelfService({ ...within, turn: live }),
+    // On demand: nearly every request of a page wants neither.
+    get enrolment() {
+      return buildSessionEnrolment(within);
+    },
+    get selfService() {
+      return buildSelfService({ ...within, turn: live });
+    },
 
     async end() {
       await request('session.end', { session }, { timeoutMs: sessionTimeoutMs });

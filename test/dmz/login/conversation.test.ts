@@ -1,11 +1,17 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { attachesPerSourceMax, passwordCharactersMax, userNameCharactersMax } from '#dmz/login/limits.ts';
+import * as selfService from '#dmz/login/self-service.ts';
+import * as sessionEnrolment from '#dmz/login/session-enrolment.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { ClientAddress } from '#shared/link/messages.ts';
 import { randomId } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
 import { buildFakeInside, recoveryCode, rightCode, rightPassword } from '#test/dmz/https/fake-inside.ts';
+
+// So that they can be watched: exports of a module can't be otherwise.
+vi.mock('#dmz/login/self-service.ts', { spy: true });
+vi.mock('#dmz/login/session-enrolment.ts', { spy: true });
 
 const client: ClientAddress = { ip: '192.0.2.7', port: 4711, agent: 'SSH-2.0-test' };
 const password = (text = rightPassword) => ({ type: 'password' as const, password: text });
@@ -372,6 +378,20 @@ describe('the conversation', () => {
     const inside = await buildFakeInside();
     const { view, files } = await (await begin(inside, 'frank', { protocol: 'https' })).admit();
     expect((await inside.login.attach(view.session, client)).files).toBe(files);
+    inside.close();
+  });
+
+  it('a request for files makes nothing of what a user changes about the account', async () => {
+    const inside = await buildFakeInside();
+    const { view } = await (await begin(inside, 'frank', { protocol: 'https' })).admit();
+    const made = [vi.mocked(selfService.buildSelfService), vi.mocked(sessionEnrolment.buildSessionEnrolment)];
+    for (const build of made) build.mockClear();
+    const admitted = await inside.login.attach(view.session, client);
+    expect(admitted.files).toBeDefined();
+    for (const build of made)
+      expect(build, 'a page makes hundreds of requests, and one of them is a change').not.toHaveBeenCalled();
+    expect([admitted.selfService, admitted.enrolment]).toHaveLength(2);
+    for (const build of made) expect(build).toHaveBeenCalledOnce();
     inside.close();
   });
 
