@@ -1,3 +1,4 @@
+import { endWaivers } from '#main-agent/sessions/leases.ts';
 import type { NodeLink } from '#main-agent/link/handlers.ts';
 import {
   type AccountNotice,
@@ -202,10 +203,7 @@ export class AccountChanges {
       subject: credential,
       notice: 'password-changed',
       credential,
-      alongside: [
-        { kind: 'end-leases', user: username },
-        { kind: 'end-devices', user: username },
-      ],
+      alongside: endWaivers(username),
     });
     if ('outcome' in done) return done;
     leases.forget(username);

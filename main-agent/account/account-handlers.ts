@@ -1,3 +1,4 @@
+import { endDevice } from '#main-agent/sessions/devices.ts';
 import type { AccountHandlers } from '#main-agent/link/handlers.ts';
 import type { Change, StoredDevice, StateStore } from '#main-agent/state/state-store.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -46,7 +47,7 @@ export function buildAccountHandlers(parts: Parts, changes: AccountChanges): Acc
       case 'device': {
         const device = (await devicesOf(by)).find((one) => publicId(one.id) === id);
         if (device === undefined) return false;
-        await state.commit([{ kind: 'end-device', id: device.id }, audit('device.ended', by)]);
+        await state.commit([endDevice(device.id), audit('device.ended', by)]);
         return true;
       }
     }

@@ -1,5 +1,6 @@
+import { forgetWrongCodes } from '#main-agent/vault/vault.ts';
 import type { NodeLink } from '#main-agent/link/handlers.ts';
-import { codeScope, type Change, type StateStore } from '#main-agent/state/state-store.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import { purposeOf } from '#shared/assertion/account-change.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Asker } from '#shared/link/asker.ts';
@@ -114,7 +115,7 @@ export class StepUpCheck {
     return {
       outcome: 'proven',
       method,
-      evidence: [...right.evidence, clear, { kind: 'clear-failures', scope: codeScope(session.username) }],
+      evidence: [...right.evidence, clear, forgetWrongCodes(session.username)],
     };
   }
 

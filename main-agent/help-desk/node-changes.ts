@@ -1,3 +1,4 @@
+import { endDevice } from '#main-agent/sessions/devices.ts';
 import { accountChangesPageMax } from '#main-agent/state/limits.ts';
 import type { Change, StoredAccountChange, StateStore } from '#main-agent/state/state-store.ts';
 import { isSallyportError } from '#shared/error.ts';
@@ -137,7 +138,7 @@ export function buildNodeChangeAdmin(
         change: { kind: 'device', user, atMs, subject: publicId(id) },
         undo: async (why) => {
           const record = audit('device.ended', user, why, 'remembered through the node');
-          await state.commit([{ kind: 'end-device', id }, record]);
+          await state.commit([endDevice(id), record]);
           return undefined;
         },
       });

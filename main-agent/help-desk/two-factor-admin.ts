@@ -1,4 +1,6 @@
-import { codeScope, type Change, type StateStore } from '#main-agent/state/state-store.ts';
+import { endWaivers } from '#main-agent/sessions/leases.ts';
+import { forgetWrongCodes } from '#main-agent/vault/vault.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import { bypassTtlMaxMs } from '#main-agent/two-factor/limits.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -90,12 +92,7 @@ export function buildTwoFactorAdmin(parts: Parts): TwoFactorAdmin {
   }
 
   function takeAway(username: string, alongside: readonly Change[]): Promise<void> {
-    return vault.reset(username, [
-      { kind: 'end-leases', user: username },
-      { kind: 'end-devices', user: username },
-      { kind: 'clear-failures', scope: codeScope(username) },
-      ...alongside,
-    ]);
+    return vault.reset(username, [...endWaivers(username), forgetWrongCodes(username), ...alongside]);
   }
 
   function giveToAnother(username: string, record: Change): Promise<void> {
@@ -169,7 +166,7 @@ export function buildTwoFactorAdmin(parts: Parts): TwoFactorAdmin {
     async unlock(username, why) {
       requireUser(username);
       await state.commit([
-        { kind: 'clear-failures', scope: codeScope(username) },
+        forgetWrongCodes(username),
         forgetWrongPasswords(username),
         audit('two-factor.unlocked', username, why),
       ]);

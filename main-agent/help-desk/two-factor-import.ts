@@ -1,4 +1,5 @@
-import { codeScope } from '#main-agent/state/state-store.ts';
+import { endWaivers } from '#main-agent/sessions/leases.ts';
+import { forgetWrongCodes } from '#main-agent/vault/vault.ts';
 import { parseImportedSecret } from '#main-agent/two-factor/imported-secret.ts';
 import { stepAt } from '#main-agent/two-factor/totp.ts';
 import type { AdminReason } from '#main-agent/administrator.ts';
@@ -76,9 +77,8 @@ export async function importSecret(
     via: { node: importedVia, session: '' },
     replace,
     alongside: () => [
-      { kind: 'end-leases', user: username },
-      { kind: 'end-devices', user: username },
-      { kind: 'clear-failures', scope: codeScope(username) },
+      ...endWaivers(username),
+      forgetWrongCodes(username),
       {
         kind: 'audit',
         record: buildRecord(parts, 'two-factor.imported', 'ok', {

@@ -1,5 +1,6 @@
+import { forgetWrongCodes } from '#main-agent/vault/vault.ts';
 import type { NodeLink } from '#main-agent/link/handlers.ts';
-import { codeScope, type Change, type StateStore } from '#main-agent/state/state-store.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Asker } from '#shared/link/asker.ts';
@@ -120,9 +121,7 @@ export class Admission {
       ...passage.evidence,
       session.change,
       { kind: 'note-login', user: username, clientIp, atMs: clock.now() },
-      ...(isVerifiedCode(method) || method === 'recovery'
-        ? [{ kind: 'clear-failures' as const, scope: codeScope(username) }]
-        : []),
+      ...(isVerifiedCode(method) || method === 'recovery' ? [forgetWrongCodes(username)] : []),
       ...(offered?.changes ?? []),
       ...(remembered?.changes ?? []),
       {

@@ -201,17 +201,15 @@ export class CodeCheck {
   #matchDelivered(next: CodeStep, code: Secret): RightCode | 'used' | undefined {
     const { recipient } = next;
     if (recipient === undefined) return undefined;
-    const { clock, delivered } = this.#parts;
+    const { delivered } = this.#parts;
     const match = delivered.match(recipient, code);
     if (match.kind !== 'right') return match.kind === 'used' ? 'used' : undefined;
-    const { id, method } = match;
+    const { evidence, id, method } = match;
     return {
       outcome: 'right',
       method,
       reEnrol: false,
-      evidence: [
-        { kind: 'use-code', user: recipient.username, id, expiresAtMs: clock.now() + 24 * 3_600_000 },
-      ],
+      evidence: [evidence],
       spent: () => delivered.forget(recipient, id),
     };
   }

@@ -1,7 +1,7 @@
 import type { MainAgentConfig } from '#main-agent/config.ts';
 import type { NodeLink } from '#main-agent/link/handlers.ts';
 import { isInNetworks } from '#main-agent/sessions/account-rules.ts';
-import type { Devices } from '#main-agent/sessions/devices.ts';
+import { endDevice, type Devices } from '#main-agent/sessions/devices.ts';
 import type { Leases } from '#main-agent/sessions/leases.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
@@ -69,7 +69,7 @@ export class Waivers {
         'a device cookie has two holders',
       );
       await state.commit([
-        { kind: 'end-device', id: verdict.device.id },
+        endDevice(verdict.device.id),
         {
           kind: 'audit',
           record: buildRecord(this.#parts, 'device.revoked', 'ok', {

@@ -112,10 +112,7 @@ export class Devices {
     );
     const tooMany = present.slice(0, Math.max(0, present.length + 1 - devicesPerUserMax));
     return {
-      changes: [
-        ...tooMany.map((one): Change => ({ kind: 'end-device', id: one.id })),
-        { kind: 'open-device', device },
-      ],
+      changes: [...tooMany.map((one) => endDevice(one.id)), { kind: 'open-device', device }],
       cookie: { value, maxAgeMs: lifeMs },
     };
   }
@@ -123,6 +120,11 @@ export class Devices {
   #makeValue(id: string): string {
     return id + this.#random(32).toString('base64url');
   }
+}
+
+/** In a commit of somebody else's. */
+export function endDevice(id: string): Change {
+  return { kind: 'end-device', id };
 }
 
 function hashOf(value: string): string {

@@ -168,6 +168,17 @@ export class Leases {
   }
 }
 
+/**
+ * Ends all that stands for this user's code, leases and remembered devices, in a commit of somebody else's: once it is
+ * done the leases have to be forgotten (`forget`).
+ */
+export function endWaivers(user: string): readonly Change[] {
+  return [
+    { kind: 'end-leases', user },
+    { kind: 'end-devices', user },
+  ];
+}
+
 function keyOf({ username, credential, protocol, node, clientIp, agent }: LeaseBinding): string {
   return JSON.stringify([username, credential, protocol, node, clientIp, agent]);
 }

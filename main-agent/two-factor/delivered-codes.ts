@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
-import type { StateStore, StoredDeliveredCode } from '#main-agent/state/state-store.ts';
+import type { Change, StateStore, StoredDeliveredCode } from '#main-agent/state/state-store.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -7,7 +7,13 @@ import type { Log } from '#shared/log.ts';
 import { randomId } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
 import { deliverWithin, type CodeDelivery, type Transport } from './code-delivery.ts';
-import { deliveredCodesMax, rememberedUsedMax, transportFallbackMs, transportLastMs } from './limits.ts';
+import {
+  deliveredCodesMax,
+  rememberedUsedMax,
+  transportFallbackMs,
+  transportLastMs,
+  usedKnownMs,
+} from './limits.ts';
 import type { RandomBytes } from './random.ts';
 import { SendLimits } from './send-limits.ts';
 import { canonicalCode, makeDeliveredCode, type DeliveredCharset } from './typed-codes.ts';
@@ -63,7 +69,8 @@ interface LivingCode {
 }
 
 type DeliveredMatch =
-  | { readonly kind: 'right'; readonly id: string; readonly method: Transport }
+  /** `evidence` spends it. */
+  | { readonly kind: 'right'; readonly id: string; readonly method: Transport; readonly evidence: Change }
   | { readonly kind: 'used' | 'wrong' };
 
 export class DeliveredCodes {
@@ -192,7 +199,14 @@ export class DeliveredCodes {
     const typed = new Secret(canonicalCode(code.expose()));
     const living = this.#alive(recipient);
     if (living !== undefined && this.#isOf(living, recipient, typed)) {
-      return { kind: 'right', id: living.id, method: living.transport };
+      const { id, transport } = living;
+      const evidence: Change = {
+        kind: 'use-code',
+        user: recipient.username,
+        id,
+        expiresAtMs: this.#clock.now() + usedKnownMs,
+      };
+      return { kind: 'right', id, method: transport, evidence };
     }
     const used = this.#used.get(binding);
     return { kind: used !== undefined && this.#isOf(used, recipient, typed) ? 'used' : 'wrong' };

@@ -62,3 +62,6 @@ export const clockCheckIntervalMs = 10_000;
 /** A QR a phone reads from a laptop screen at arm's length. */
 export const qrPixelsMin = 240;
 export const qrQuietModules = 4;
+
+/** How long state.db knows that a delivered code was used: far longer than one lives. */
+export const usedKnownMs = 24 * 3_600_000;

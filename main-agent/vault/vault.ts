@@ -1,4 +1,4 @@
-import type { Change, WrongCodes } from '#main-agent/state/state-store.ts';
+import { codeScope, type Change, type WrongCodes } from '#main-agent/state/state-store.ts';
 import type { Protocol } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
 
@@ -41,6 +41,11 @@ export interface Factor {
    * a TOTP code while the clock can't be trusted.
    */
   verify(code: Secret, kinds: readonly VaultCodeKind[]): CodeVerdict;
+}
+
+/** After a right code, or by an admin: no wrong one counts any more, and a lock is lifted. */
+export function forgetWrongCodes(username: string): Change {
+  return { kind: 'clear-failures', scope: codeScope(username) };
 }
 
 /** `broken`: the stored file and what the state store remembers disagree; only a reset helps. */
