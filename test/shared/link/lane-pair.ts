@@ -28,6 +28,8 @@ export interface LanePair {
   /** Streams main was given, in order. */
   readonly opened: LaneStream[];
   readonly closed: { dmz?: Closing; main?: Closing };
+  /** What owners threw, on both sides. */
+  readonly failures: unknown[];
 }
 
 type Wrap = (transport: ByteTransport) => ByteTransport;
@@ -45,6 +47,8 @@ export async function buildLanePair(
   const pools = { dmz: new FramePool(), main: new FramePool() };
   const opened: LaneStream[] = [];
   const closed: LanePair['closed'] = {};
+  const failures: unknown[] = [];
+  const onFailure = (error: unknown): void => void failures.push(error);
   const dmz = new Lane({
     side: 'dmz',
     transport: options.wrapDmz?.(dmzEnd) ?? dmzEnd,
@@ -54,7 +58,7 @@ export async function buildLanePair(
     onClose: (reason, breach) => {
       closed.dmz = { reason, breach };
     },
-    onFailure: () => undefined,
+    onFailure,
   });
   const main = new Lane({
     side: 'main',
@@ -68,13 +72,13 @@ export async function buildLanePair(
     onClose: (reason, breach) => {
       closed.main = { reason, breach };
     },
-    onFailure: () => undefined,
+    onFailure,
   });
   dmz.start();
   main.start();
   main.join(randomId());
   await settle();
-  return { dmz, main, pools, opened, closed };
+  return { dmz, main, pools, opened, closed, failures };
 }
 
 /** A lane of the given side whose peer is the test itself. */
@@ -129,4 +133,16 @@ export function settle(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
   });
+}
+
+/** The frames in what a lane sent. */
+export function framesIn(bytes: Buffer): { type: number; streamId: number; payload: Buffer }[] {
+  const frames: { type: number; streamId: number; payload: Buffer }[] = [];
+  for (let at = 0; at < bytes.length; at += 12 + bytes.readUInt32LE(at + 8))
+    frames.push({
+      type: bytes.readUInt32LE(at),
+      streamId: bytes.readUInt32LE(at + 4),
+      payload: bytes.subarray(at + 12, at + 12 + bytes.readUInt32LE(at + 8)),
+    });
+  return frames;
 }
