@@ -133,12 +133,27 @@ describe('the frame reader', () => {
     }
   });
 
-  it('reads nothing more after a violation', () => {
-    const { reader, frames } = readAll([]);
-    expect(() => reader.read(Buffer.alloc(12, 0xff), 12)).toThrow('Bad frame');
+  it('reads nothing more after a violation of any kind', () => {
+    for (const wrong of [Buffer.alloc(12, 0xff), encodeFrame(frameType.credit, 1, Buffer.alloc(9))]) {
+      const { reader, frames } = readAll([]);
+      expect(() => reader.read(wrong, wrong.length)).toThrow('Bad frame');
+      const good = encodeFrame(frameType.end, 1, Buffer.alloc(0));
+      reader.read(good, good.length);
+      expect(frames).toEqual([]);
+    }
+  });
+
+  it('reads nothing more once it is closed, not even what is left of the same bytes', () => {
+    let count = 0;
+    const reader: FrameReader = new FrameReader(new FramePool(), {
+      onFrame: () => {
+        count += 1;
+        reader.close();
+      },
+    });
     const good = encodeFrame(frameType.end, 1, Buffer.alloc(0));
-    reader.read(good, good.length);
-    expect(frames).toEqual([]);
+    for (const bytes of [Buffer.concat([good, good]), good]) reader.read(bytes, bytes.length);
+    expect(count).toBe(1);
   });
 
   it('gives a half-read frame back to the pool when it is closed', () => {

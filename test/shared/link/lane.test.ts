@@ -10,6 +10,7 @@ import { Lane } from '#shared/link/lane.ts';
 import { framePayloadBytesMax, type LaneStream } from '#shared/link/lane-stream.ts';
 import {
   socketQueuedBytesLow,
+  socketQueuedBytesMax,
   streamQueuedBytesHigh,
   streamQueuedBytesMax,
   streamsPerLinkMax,
@@ -20,6 +21,7 @@ import {
 } from '#shared/link/limits.ts';
 import { buildMemoryBytes } from '#test/harness/memory-transport.ts';
 import type { StreamHeader } from '#shared/link/messages.ts';
+import type { Stream } from '#shared/link/streams.ts';
 import { randomId } from '#shared/random-id.ts';
 import {
   buildLanePair,
@@ -1026,5 +1028,99 @@ describe('a lane', () => {
     expect(pair.dmz.takeGrowth(windowGrowthPerLaneMax)).toBe(false);
     down.reset(new SallyportError('not-allowed', 'No'));
     expect(pair.dmz.takeGrowth(windowGrowthPerLaneMax)).toBe(true);
+  });
+});
+
+describe('a lane’s socket', () => {
+  /** A lane of the node's over a socket that keeps what it is given until the test has it sent. */
+  function buildHeld(onJoin: () => boolean = () => true) {
+    let feed = (_bytes: Buffer): void => undefined;
+    const written: Buffer[] = [];
+    const dones: (() => void)[] = [];
+    const closings: { reason: string; breach: boolean }[] = [];
+    const lane = new Lane({
+      side: 'dmz',
+      pool: new FramePool(),
+      roundTrip,
+      transport: {
+        start: (receiver) => {
+          feed = (bytes) => receiver.onBytes(bytes, bytes.length);
+        },
+        write: (bytes, done) => {
+          written.push(Buffer.from(bytes));
+          dones.push(done);
+        },
+        close: () => undefined,
+      },
+      onJoin,
+      onClose: (reason, breach) => void closings.push({ reason, breach }),
+      onFailure: () => undefined,
+    });
+    lane.start();
+    feed(encodeFrame(frameType.join, 0, Buffer.from(randomId())));
+    const sendAll = (): void => {
+      for (const done of dones.splice(0)) done();
+    };
+    /** An END of so many bytes on the wire. */
+    const sendBytes = (stream: LaneStream, bytes: number): void =>
+      lane.sendEnd(stream as Stream, Buffer.alloc(bytes - 12));
+    return { lane, written, closings, sendAll, sendBytes, feed: (bytes: Buffer) => feed(bytes) };
+  }
+  const bytesOf = (pieces: readonly Buffer[]): number => pieces.reduce((sum, { length }) => sum + length, 0);
+
+  it('S-09: holds just the greatest queue; one byte more, and the peer does not read', () => {
+    const { lane, written, closings, sendAll, sendBytes } = buildHeld();
+    const up = lane.open(writeHeader);
+    sendBytes(up, socketQueuedBytesMax - bytesOf(written));
+    expect([lane.socketQueuedBytes, closings.length]).toEqual([socketQueuedBytesMax, 0]);
+    sendAll();
+    expect(lane.socketQueuedBytes).toBe(0);
+    sendBytes(up, socketQueuedBytesMax);
+    expect(closings).toEqual([]);
+    sendBytes(up, 12);
+    expect(closings).toEqual([{ reason: 'the peer does not read', breach: true }]);
+  });
+
+  it('is given data below its low mark, not at it, and again when any of it has gone', () => {
+    for (const [less, isGiven] of [
+      [1, true],
+      [0, false],
+    ] as const) {
+      const { lane, written, sendAll, sendBytes } = buildHeld();
+      const up = lane.open(writeHeader);
+      sendBytes(up, socketQueuedBytesLow - less - bytesOf(written));
+      const before = written.length;
+      up.writeFrame(up.acquireFrame(), 10);
+      expect(written.length - before).toBe(isGiven ? 1 : 0);
+      sendAll();
+      expect(written.length - before).toBe(1);
+      sendAll();
+      expect(lane.socketQueuedBytes).toBe(0);
+    }
+  });
+
+  it('that is closed is given nothing more', () => {
+    const { lane, written } = buildHeld();
+    lane.close('enough');
+    lane.join(randomId());
+    expect([written, lane.socketQueuedBytes]).toEqual([[], 0]);
+  });
+
+  it('that is closed within a frame holds no buffer of it', () => {
+    const { lane, feed } = buildHeld();
+    feed(encodeFrame(frameType.data, 1, Buffer.alloc(60_000)).subarray(0, 40_000));
+    expect(lane.pool.lent).toBe(1);
+    lane.close('enough');
+    expect(lane.pool.lent).toBe(0);
+  });
+
+  it('is closed with the reason, be it what the peer sent or what we threw', () => {
+    const junk = buildHeld();
+    junk.feed(Buffer.alloc(12, 0xee));
+    expect(junk.closings).toEqual([{ reason: 'unknown type or flags eeeeeeee', breach: true }]);
+    const { closings } = buildHeld(() => {
+      throw new Error('bug');
+    });
+    expect(closings).toMatchObject([{ reason: 'Error: bug' }]);
   });
 });

@@ -551,6 +551,34 @@ describe('a session that is cut', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it('has its connection closed, and is given and gives nothing that comes later', async () => {
+    let hear = (_message: unknown): void => undefined;
+    const sent: string[] = [];
+    const closings: string[] = [];
+    const end = buildEnd('main', {
+      start: (receiver) => {
+        hear = (message) => receiver.onMessage(Buffer.from(JSON.stringify(message)));
+      },
+      send: (message) => void sent.push(message),
+      close: (reason) => void closings.push(reason),
+      queuedBytes: 0,
+    });
+    hear(peerHello);
+    const before = sent.length;
+    end.session.close('enough');
+    expect(closings).toEqual(['enough']);
+    expect(end.closing).toEqual({ reason: 'enough', breach: false });
+    hear({ kind: 'event', name: 'lane.grant', body: { token: randomId() } });
+    end.session.sendEvent('session.ended', { sessionKey: randomId(), reason: 'x' });
+    expect([end.events.length, sent.length]).toEqual([0, before]);
+  });
+
+  it('before any hello leaves no timer', () => {
+    const { end } = buildAlone('main');
+    end.session.close('enough');
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   it('as a breach says so', async () => {
     const { end, send } = buildAlone('main');
     await send(peerHello);
