@@ -1,7 +1,6 @@
-import type { BlockList } from 'node:net';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Protocol } from '#shared/login.ts';
-import { isInRanges, parseRanges, sourceOf } from './source.ts';
+import { Networks, sourceOf } from '#shared/networks.ts';
 
 /** Why a source may not log in; a breach of protocol or an admin's ban also costs it the connection. */
 export type BanKind = 'failures' | 'malformed' | 'policy';
@@ -23,7 +22,7 @@ export class BanList {
   /** Orders of main to lift a ban that were followed. */
   #followed = new Set<string>();
   #pushed = new Map<string, number>();
-  #pushedRanges: { readonly set: BlockList; readonly untilMs: number }[] = [];
+  #pushedRanges: { readonly set: Networks; readonly untilMs: number }[] = [];
 
   constructor(limits: { readonly bansMax: number; readonly banMsMax: number }) {
     this.#own = new BoundedMap(limits.bansMax);
@@ -51,7 +50,7 @@ export class BanList {
     const source = sourceOf(ip);
     const pushedUntil = Math.max(
       this.#pushed.get(source) ?? 0,
-      ...this.#pushedRanges.filter(({ set }) => isInRanges(set, ip)).map(({ untilMs }) => untilMs),
+      ...this.#pushedRanges.filter(({ set }) => set.has(ip)).map(({ untilMs }) => untilMs),
     );
     const [own] = [this.#own.get(keyOf(source, undefined)), this.#own.get(keyOf(source, door))]
       .filter((ban) => ban !== undefined)
@@ -65,11 +64,11 @@ export class BanList {
   /** Main's list as it now is. What was on it and no longer is, main lifted: our own ban of that source goes too. */
   replacePushed(bans: readonly { readonly address: string; readonly untilMs: number }[]): void {
     const next = new Map<string, number>();
-    const ranges: { set: BlockList; untilMs: number }[] = [];
+    const ranges: { set: Networks; untilMs: number }[] = [];
     for (const { address, untilMs } of bans) {
       const source = asSource(address);
       if (source !== undefined) next.set(source, untilMs);
-      else ranges.push({ set: parseRanges([address]).set, untilMs });
+      else ranges.push({ set: new Networks([address]), untilMs });
     }
     for (const source of this.#pushed.keys()) if (!next.has(source)) this.#forget(source);
     this.#pushed = next;

@@ -2,7 +2,7 @@ import type { DoorFinding, DoorQuestion } from '#shared/link/messages.ts';
 import type { Protocol } from '#shared/login.ts';
 import type { Admission, ConnectionStage, Newcomer, Refusal } from './guard.ts';
 import type { GuardLimits } from './limits.ts';
-import { networksOf } from './source.ts';
+import { networksOf } from '#shared/networks.ts';
 
 /** Try again when a few of the others are gone. */
 const retryAfterMs = 10_000;

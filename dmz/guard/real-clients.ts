@@ -5,7 +5,7 @@ import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import type { Protocol } from '#shared/login.ts';
 import { parseProxyHeader, proxyHeaderBytesMax, type Endpoint, type ProxyHeader } from './proxy-header.ts';
-import { isInRanges, parseRanges, plainAddress } from './source.ts';
+import { Networks, plainAddress } from '#shared/networks.ts';
 
 /**
  * Says of each connection of a door who it really comes from (D-68): the peer of the socket, or, behind a balancer, the
@@ -56,7 +56,7 @@ type Refusal = 'unlisted-peer' | 'invalid-header' | 'late-header' | 'too-many-wa
 export function buildRealClients(options: RealClientsOptions): RealClients {
   const { protocol, clock, log } = options;
   const proxies = options.proxiesFrom ?? [];
-  const balancers = parseRanges(proxies).set;
+  const balancers = new Networks(proxies);
   const isBehindBalancer = proxies.length > 0;
   const waiting = new Map<Socket, () => void>();
   const toldAt = new BoundedMap<number>(toldMax);
@@ -134,7 +134,7 @@ export function buildRealClients(options: RealClientsOptions): RealClients {
       }
       const peer = { ip: plainAddress(ip), port: socket.remotePort ?? 0 };
       if (!isBehindBalancer) admit(peer);
-      else if (isInRanges(balancers, peer.ip)) readHeader(socket, peer, admit);
+      else if (balancers.has(peer.ip)) readHeader(socket, peer, admit);
       else refuse(socket, 'unlisted-peer', 'not in proxy_protocol.from');
     },
 

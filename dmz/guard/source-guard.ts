@@ -5,14 +5,13 @@ import type { Log } from '#shared/log.ts';
 import type { Protocol } from '#shared/login.ts';
 import { BanList, type BanKind } from './ban-list.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
-import { householdOf } from '#shared/household.ts';
+import { householdOf, Networks, plainAddress, sourceOf } from '#shared/networks.ts';
 import { ConnectionCounts } from './connection-counts.ts';
 import { FailureScores } from './failure-scores.ts';
 import type { Guard } from './guard.ts';
 import { KnownSources } from './known-sources.ts';
 import { defaultGuardLimits, type GuardLimits } from './limits.ts';
 import { LoginPace } from './login-pace.ts';
-import { isInRanges, parseRanges, plainAddress, sourceOf } from './source.ts';
 
 /** Often enough to see an attack going on, rare enough not to fill the audit with it. */
 const limitReportEveryMs = 60_000;
@@ -49,19 +48,19 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
   });
   /** Until when main wants no passwords from there, by household and by household and user. */
   const heldUntil = new BoundedMap<number>(sourcesMax);
-  let neverBan = parseRanges([]).set;
+  let neverBan = new Networks([]);
 
   function take(policy: Policy): void {
-    const { set, bad } = parseRanges(policy.neverBan);
-    if (bad.length > 0) log.warn({ entries: bad }, 'never-ban entries that are no address or range');
-    neverBan = set;
+    neverBan = new Networks(policy.neverBan);
+    if (neverBan.bad.length > 0)
+      log.warn({ entries: neverBan.bad }, 'never-ban entries that are no address or range');
     bans.replacePushed(policy.bans);
     bans.lift(policy.lifted ?? []);
   }
   take(link.policy);
   const unsubscribe = [link.onPolicy(take), link.onDoorAsked(tellStanding)];
 
-  const isExempt = (ip: string): boolean => isInRanges(neverBan, ip);
+  const isExempt = (ip: string): boolean => neverBan.has(ip);
 
   /** `protocol`: at this door only, undefined at both. */
   function ban(ip: string, kind: Exclude<BanKind, 'policy'>, protocol?: Protocol): void {

@@ -1,6 +1,6 @@
 import type { FileClient } from '#dmz/files/file-client.ts';
 import type { Guard } from '#dmz/guard/guard.ts';
-import { sourceOf } from '#dmz/guard/source.ts';
+import { sourceOf } from '#shared/networks.ts';
 import type { MainLink } from '#dmz/link/main-link.ts';
 import type { Clock } from '#shared/clock.ts';
 import { isSallyportError, SallyportError, toSallyportError } from '#shared/error.ts';

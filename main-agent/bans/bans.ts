@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { isInNetworks } from '#main-agent/sessions/account-rules.ts';
+import { isInNetworks } from '#shared/networks.ts';
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { StoredBan } from '#main-agent/state/kept-records.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';

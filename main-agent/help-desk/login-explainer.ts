@@ -3,7 +3,7 @@ import type { ValueOrigin } from '#main-agent/users/origins.ts';
 import type { DoorStanding } from '#main-agent/link/links.ts';
 import type { Transport } from '#main-agent/two-factor/code-delivery.ts';
 import type { DoorQuestion } from '#shared/link/messages.ts';
-import { isInNetworks } from '#main-agent/sessions/account-rules.ts';
+import { isInNetworks } from '#shared/networks.ts';
 import { assess } from '#main-agent/login/assessment.ts';
 import {
   explainAddress,

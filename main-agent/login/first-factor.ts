@@ -4,7 +4,7 @@ import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { foldUsername } from '#main-agent/users/username.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
-import { householdOf } from '#shared/household.ts';
+import { householdOf } from '#shared/networks.ts';
 import type { Asker } from '#shared/link/asker.ts';
 import type { Params } from '#shared/link/messages.ts';
 import { Secret } from '#shared/secret.ts';

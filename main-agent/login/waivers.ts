@@ -1,6 +1,6 @@
 import type { MainAgentConfig } from '#main-agent/config.ts';
 import type { NodeLink } from '#main-agent/link/handlers.ts';
-import { isInNetworks } from '#main-agent/sessions/account-rules.ts';
+import { isInNetworks } from '#shared/networks.ts';
 import { endDevice, type Devices } from '#main-agent/sessions/devices.ts';
 import type { Leases } from '#main-agent/sessions/leases.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';

@@ -1,6 +1,6 @@
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
-import { householdOf } from '#shared/household.ts';
+import { householdOf } from '#shared/networks.ts';
 import { type Asker, notBegun } from '#shared/link/asker.ts';
 import {
   hashesWaitingMax,

@@ -1,6 +1,6 @@
-import { BlockList, isIPv4, isIPv6 } from 'node:net';
 import { isExpired, type EffectiveUser, type LoginHours } from '#main-agent/users/effective-user.ts';
 import type { Protocol } from '#shared/login.ts';
+import { isInNetworks } from '#shared/networks.ts';
 
 /**
  * What a user's file says about whether the account works at all: status, expiry, places, hours, protocols. Judged
@@ -54,23 +54,6 @@ export function isFactorRequired(
   if (enrolmentRequiredOn.includes(protocol)) return true;
   const { requiredOn, requiredFrom } = user.twoFactor;
   return requiredOn.includes(protocol) && isRequirementInForce(requiredFrom, times);
-}
-
-/** CIDRs such as `10.0.0.0/8`, or single addresses. Anything that can't be read matches nothing. */
-export function isInNetworks(address: string, networks: readonly string[]): boolean {
-  const plain = address.replace(/^::ffff:(?=\d+\.)/i, '');
-  const family = isIPv4(plain) ? 'ipv4' : isIPv6(plain) ? 'ipv6' : undefined;
-  if (family === undefined) return false;
-  return networks.some((network) => {
-    const [base = '', bits] = network.split('/');
-    const baseFamily = isIPv4(base) ? 'ipv4' : isIPv6(base) ? 'ipv6' : undefined;
-    const prefix = bits === undefined ? (family === 'ipv4' ? 32 : 128) : Number(bits);
-    if (baseFamily !== family || !Number.isInteger(prefix)) return false;
-    if (prefix < 0 || prefix > (family === 'ipv4' ? 32 : 128)) return false;
-    const list = new BlockList();
-    list.addSubnet(base, prefix, family);
-    return list.check(plain, family);
-  });
 }
 
 const weekdays = ['Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat', 'Sun'];

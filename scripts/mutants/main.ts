@@ -26,6 +26,7 @@ const scope: readonly { readonly code: string; readonly tests: readonly string[]
   { code: 'main-agent/vault/', tests: ['test/main-agent/vault/', ...loginTests] },
   { code: 'main-agent/link/', tests: ['test/main-agent/link/', 'test/dmz/link/'] },
   { code: 'dmz/guard/', tests: ['test/dmz/guard/'] },
+  { code: 'shared/networks.ts', tests: ['test/shared/networks.test.ts', 'test/dmz/guard/'] },
   { code: 'dmz/login/', tests: ['test/dmz/login/'] },
   { code: 'dmz/sftp/authentication/', tests: ['test/dmz/sftp/authentication/'] },
   { code: 'dmz/sftp/authenticate.ts', tests: ['test/dmz/sftp/authentication/'] },
