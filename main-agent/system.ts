@@ -30,7 +30,7 @@ import { openRestored } from '#main-agent/restored/restored.ts';
 import { Restores } from '#main-agent/restored/restores.ts';
 import { Starts, type SignedHead } from '#main-agent/restored/starts.ts';
 import { startForgettingRemovedKeys } from '#main-agent/users/removed-keys.ts';
-import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
+import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
 import { Departures } from '#main-agent/users/departures.ts';
 import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';
 import { FileWrites } from '#main-agent/users/file-writes.ts';

@@ -3,7 +3,7 @@ import { isSignedBy, type Checkpoint } from '#main-agent/audit/checkpoint.ts';
 import { checkpointFileOf, readNewestCheckpoint } from '#main-agent/audit/checkpoint-file.ts';
 import { verifyAudit, type AuditWhole, type ExpectedHead } from '#main-agent/audit/verify.ts';
 import { loadMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
-import { readAuditExtent } from '#main-agent/state/read-audit-extent.ts';
+import { readAuditExtent } from '#main-agent/state/sqlite/audit-extent.ts';
 import { readSecretFile } from '#shared/config/file-path.ts';
 import { SallyportError } from '#shared/error.ts';
 import { parseIdentityKey } from '#shared/identity/identity-key.ts';

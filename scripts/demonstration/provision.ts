@@ -1,7 +1,7 @@
 import { createPublicKey, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { Passwords } from '#main-agent/passwords/password.ts';
-import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
+import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
 import { encodeBase32 } from '#main-agent/two-factor/base32.ts';
 import { defaultTotpSettings } from '#main-agent/two-factor/totp.ts';
 import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';

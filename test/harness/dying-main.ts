@@ -4,7 +4,7 @@
  */
 import { registerHooks } from 'node:module';
 
-const real = import.meta.resolve('#main-agent/state/sqlite-store.ts');
+const real = import.meta.resolve('#main-agent/state/sqlite/store.ts');
 const dying = import.meta.resolve('./dying-state.ts');
 registerHooks({
   resolve(specifier, context, next) {

@@ -1,7 +1,7 @@
-/** main-agent/state/sqlite-store.ts as dying-main.ts has it: a commit that spends a code is the last thing main does. */
+/** main-agent/state/sqlite/store.ts as dying-main.ts has it: a commit that spends a code is the last thing main does. */
 import { existsSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { openSqliteState as open } from '#main-agent/state/sqlite-store.ts';
+import { openSqliteState as open } from '#main-agent/state/sqlite/store.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 
 const spending: ReadonlySet<Change['kind']> = new Set(['use-time-step', 'use-code', 'use-bypass-code']);

@@ -6,7 +6,7 @@ import { buildAudit } from '#main-agent/audit/audit-log.ts';
 import { refusalRate, summedEveryMs } from '#main-agent/audit/limits.ts';
 import { NodeBudget } from '#main-agent/audit/node-budget.ts';
 import type { Audit, AuditRecord } from '#main-agent/state/audit-record.ts';
-import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
+import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { buildLog } from '#shared/log.ts';
 

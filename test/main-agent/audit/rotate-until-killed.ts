@@ -1,6 +1,6 @@
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
 import { startAuditFeed } from '#main-agent/audit/feed.ts';
-import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
+import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
 

@@ -21,7 +21,7 @@ import { exportAudit } from '#main-agent/audit/export.ts';
 import { startAuditFeed, type AuditFeed } from '#main-agent/audit/feed.ts';
 import { auditInStateMs } from '#main-agent/audit/limits.ts';
 import { verifyAudit } from '#main-agent/audit/verify.ts';
-import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
+import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';

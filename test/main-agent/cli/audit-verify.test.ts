@@ -16,7 +16,7 @@ import { startAuditFeed } from '#main-agent/audit/feed.ts';
 import { runCommand } from '#main-agent/cli/run.ts';
 import { loadMainAgentConfig } from '#main-agent/config.ts';
 import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
-import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
+import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
 import { systemClock } from '#shared/clock.ts';
 import { parseIdentityKey } from '#shared/identity/identity-key.ts';
 import { buildLog } from '#shared/log.ts';

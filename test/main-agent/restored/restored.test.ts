@@ -14,7 +14,7 @@ import { openRestored } from '#main-agent/restored/restored.ts';
 import { Restores } from '#main-agent/restored/restores.ts';
 import { Starts } from '#main-agent/restored/starts.ts';
 import { findOlderAudit, findOlderState } from '#main-agent/restored/witnesses.ts';
-import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
+import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
 import type { StateStore, StoredSession } from '#main-agent/state/state-store.ts';
 import { defaultTotpSettings, stepAt } from '#main-agent/two-factor/totp.ts';
 import type { Enrolment } from '#main-agent/users/user-source.ts';

@@ -1,4 +1,4 @@
-import type { Change, Queries } from './state-store.ts';
+import type { Change, Queries } from '../state-store.ts';
 
 /** What main's thread and the writer thread say to each other. Structured clones of plain data. */
 

@@ -1,5 +1,5 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
-import type { AuditRecord } from './audit-record.ts';
+import type { AuditRecord } from '../audit-record.ts';
 import {
   accountChangesPageMax,
   auditPageMax,
@@ -12,8 +12,8 @@ import {
   keepFormerMs,
   keepGoodLoginsMs,
   keepRemindersMs,
-} from './limits.ts';
-import type { KeptList, KeptLists } from './kept-records.ts';
+} from '../limits.ts';
+import type { KeptList, KeptLists } from '../kept-records.ts';
 import {
   codeScope,
   type Queries,
@@ -22,7 +22,7 @@ import {
   type StoredDevice,
   type StoredLease,
   type StoredSession,
-} from './state-store.ts';
+} from '../state-store.ts';
 
 /** The reads. They run in the writer thread, in order with the commits, so each sees all before it. */
 export function buildQueries(database: DatabaseSync): Queries {

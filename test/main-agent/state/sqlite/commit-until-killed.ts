@@ -1,4 +1,4 @@
-import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
+import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
 

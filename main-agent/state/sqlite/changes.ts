@@ -1,6 +1,6 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
-import { goodLoginsPerUserMax } from './limits.ts';
-import type { Change } from './state-store.ts';
+import { goodLoginsPerUserMax } from '../limits.ts';
+import type { Change } from '../state-store.ts';
 
 /**
  * Each change as SQL. A condition is part of the statement that makes the change, so that checking and changing

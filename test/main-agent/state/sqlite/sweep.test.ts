@@ -6,9 +6,9 @@ import {
   keepFormerMs,
   keepGoodLoginsMs,
 } from '#main-agent/state/limits.ts';
-import { ChangeWriter } from '#main-agent/state/sqlite-changes.ts';
-import { sweep } from '#main-agent/state/sqlite-queries.ts';
-import { migrate } from '#main-agent/state/sqlite-schema.ts';
+import { ChangeWriter } from '#main-agent/state/sqlite/changes.ts';
+import { sweep } from '#main-agent/state/sqlite/queries.ts';
+import { migrate } from '#main-agent/state/sqlite/schema.ts';
 import type { Change, StoredDevice, StoredLease, StoredSession } from '#main-agent/state/state-store.ts';
 
 const dayMs = 24 * 3_600_000;

@@ -1,10 +1,10 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads';
-import { commitsPerTransactionMax } from './limits.ts';
-import { ChangeWriter } from './sqlite-changes.ts';
-import type { WriterAnswer, WriterData, WriterReply, WriterRequest } from './sqlite-messages.ts';
-import { buildQueries, sweep } from './sqlite-queries.ts';
-import { openDatabase } from './sqlite-schema.ts';
+import { commitsPerTransactionMax } from '../limits.ts';
+import { ChangeWriter } from './changes.ts';
+import type { WriterAnswer, WriterData, WriterReply, WriterRequest } from './messages.ts';
+import { buildQueries, sweep } from './queries.ts';
+import { openDatabase } from './schema.ts';
 
 /**
  * The writer thread: owns state.db alone. Group commit: everything that queued up while the disk was busy goes into

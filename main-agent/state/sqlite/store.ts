@@ -4,9 +4,9 @@ import { Worker } from 'node:worker_threads';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
-import { changesPerCommitMax, closeWaitMs, requestsInFlightMax, sweepIntervalMs } from './limits.ts';
-import type { WriterData, WriterReply, WriterRequest } from './sqlite-messages.ts';
-import type { Change, CommitResult, Queries, StateStore } from './state-store.ts';
+import { changesPerCommitMax, closeWaitMs, requestsInFlightMax, sweepIntervalMs } from '../limits.ts';
+import type { WriterData, WriterReply, WriterRequest } from './messages.ts';
+import type { Change, CommitResult, Queries, StateStore } from '../state-store.ts';
 
 /**
  * StateStore on SQLite, main's side (D-08): hands requests to the writer thread and waits. Fails closed (S-14): when
@@ -32,7 +32,7 @@ export async function openSqliteState(options: SqliteStateOptions): Promise<Stat
   fchmodSync(descriptor, 0o600);
   closeSync(descriptor);
   const data: WriterData = { file: options.file };
-  const worker = new Worker(new URL('./sqlite-writer.ts', import.meta.url), {
+  const worker = new Worker(new URL('./writer.ts', import.meta.url), {
     name: 'state-writer',
     workerData: data,
     env: {},

@@ -10,12 +10,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { verifyAudit } from '#main-agent/audit/verify.ts';
 import { startAuditFeed } from '#main-agent/audit/feed.ts';
 import { requestsInFlightMax } from '#main-agent/state/limits.ts';
-import { openDatabase } from '#main-agent/state/sqlite-schema.ts';
-import { openSqliteState } from '#main-agent/state/sqlite-store.ts';
+import { openDatabase } from '#main-agent/state/sqlite/schema.ts';
+import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
 import { systemClock } from '#shared/clock.ts';
 import type { SallyportError } from '#shared/error.ts';
 import { buildLog } from '#shared/log.ts';
-import { describeStateStore } from './conformance.ts';
+import { describeStateStore } from '../conformance.ts';
 
 const log = buildLog('silent', {});
 const folders: string[] = [];
