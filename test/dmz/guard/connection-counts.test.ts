@@ -113,6 +113,22 @@ describe('a wait for a code', () => {
     expect(admit().awaitCode('alice')).toBe(false);
   });
 
+  it('is given back once, however it ends and whatever is said of it afterwards', () => {
+    const ends: readonly (readonly ('release' | 'authenticated')[])[] = [
+      ['release', 'release'],
+      ['release', 'authenticated'],
+      ['authenticated', 'release'],
+    ];
+    for (const end of ends) {
+      const { admit } = build({ awaitingCodePerSourceMax: 2 });
+      const [one, two, three, four] = [admit(), admit(), admit(), admit()];
+      one.awaitCode('alice');
+      two.awaitCode('bob');
+      for (const said of end) one[said]();
+      expect([end, three.awaitCode('carol'), four.awaitCode('dora')]).toEqual([end, true, false]);
+    }
+  });
+
   it('of a source that is never limited is granted, however many there are', () => {
     const { admit } = build({ awaitingCodePerSourceMax: 1 });
     for (let count = 0; count < 3; count += 1)
