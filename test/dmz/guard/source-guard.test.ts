@@ -245,6 +245,16 @@ describe('bans', () => {
     expect(guard.isBanned('192.0.2.16', 'https')).toBeDefined();
   });
 
+  it('a source that comes on the never-ban list is held up by nothing from before', () => {
+    const { guard, push, ask, fail, now } = setUp({ limits: { loginBurst: 1 } });
+    for (let time = 0; time < 2; time += 1) guard.firstFactorRight(ip, 'alice');
+    fail(15);
+    push({ neverBan: [ip], bans: [{ address: ip, untilMs: now() + hour, reason: 'x' }] });
+    expect(guard.isBanned(ip, 'https')).toBeUndefined();
+    expect(guard.admitConnection(ip, 'sftp').admitted).toBe(true);
+    expect(ask({ user: 'alice' }).filter(({ acts }) => acts)).toEqual([]);
+  });
+
   it("main's list bans addresses and ranges until the moment it names", () => {
     const { guard, push, wait, now } = setUp();
     const untilMs = now() + 1000;
