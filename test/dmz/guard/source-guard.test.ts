@@ -3,14 +3,15 @@ import { buildSourceGuard } from '#dmz/guard/source-guard.ts';
 import type { Admission, Refusal } from '#dmz/guard/guard.ts';
 import type { GuardLimits } from '#dmz/guard/limits.ts';
 import { doorFindings, type DoorFinding, type DoorQuestion, type Policy } from '#shared/link/messages.ts';
-import { buildLog } from '#shared/log.ts';
+import { buildLog, type Log } from '#shared/log.ts';
 import type { Protocol } from '#shared/login.ts';
+import { buildRecordedLog } from '#test/main-agent/notify/recorded-log.ts';
 
 const minute = 60_000;
 const hour = 60 * minute;
 const ip = '192.0.2.7';
 
-function setUp(options: { policy?: Partial<Policy>; limits?: Partial<GuardLimits> } = {}) {
+function setUp(options: { policy?: Partial<Policy>; limits?: Partial<GuardLimits>; log?: Log } = {}) {
   let nowMs = 1_800_000_000_000;
   let policy: Policy = {
     validatedLogins: true,
@@ -40,7 +41,7 @@ function setUp(options: { policy?: Partial<Policy>; limits?: Partial<GuardLimits
       report: (event) => events.push(event),
     },
     clock: { now: () => nowMs, monotonic: () => nowMs },
-    log: buildLog('silent', {}),
+    log: options.log ?? buildLog('silent', {}),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
   const guard = {
@@ -243,6 +244,13 @@ describe('bans', () => {
     expect(guard.isBanned(ip, 'https')).toBeUndefined();
     fail(15, '192.0.2.16');
     expect(guard.isBanned('192.0.2.16', 'https')).toBeDefined();
+  });
+
+  it('entries of the never-ban list that can not be read are told in the log', () => {
+    const { log, lines } = buildRecordedLog();
+    const { push } = setUp({ policy: { neverBan: ['192.0.2.0/28', 'nonsense'] }, log });
+    push({ neverBan: ['192.0.2.0/28'] });
+    expect(lines.map((line) => (JSON.parse(line) as { entries: string[] }).entries)).toEqual([['nonsense']]);
   });
 
   it('a source that comes on the never-ban list is held up by nothing from before', () => {

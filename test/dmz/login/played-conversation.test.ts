@@ -178,6 +178,16 @@ describe('a first factor', () => {
     await expect(begin(password, { gone: left })).rejects.toMatchObject({ code: 'rate-limited' });
   });
 
+  it('that can not be right is refused with the reason in the private detail', async () => {
+    const { login, verbs } = play();
+    const attempt = { protocol: 'https', listener: 'https', client, factor: password } as const;
+    await expect(login.begin({ ...attempt, user: '' })).rejects.toMatchObject({ detail: 'empty user name' });
+    await expect(login.begin({ ...attempt, user: 'x'.repeat(256) })).rejects.toMatchObject({
+      detail: 'user name or password too long',
+    });
+    expect(verbs()).toEqual([]);
+  });
+
   it('S-07: that is refused when it is taken up again is refused in our words', async () => {
     const { login } = play({ 'login.resume': refused({ bait: true }) });
     await expect(login.resume(randomId(), client, 'https', 'https')).rejects.toMatchObject({
@@ -187,12 +197,18 @@ describe('a first factor', () => {
   });
 });
 
-describe('what is signed when nothing more is asked for', () => {
-  it('names how main lets in, and remembers no device', async () => {
+describe('a login that needs no code', () => {
+  it('is signed with how main lets in, and remembers no device', async () => {
     const { begin, last } = play({ 'login.begin': () => ({ ...admits, admitAs: 'lease' }) });
     await (await begin()).admit();
     expect(claimsIn(last('login.assert')).method).toBe('lease');
     expect(Object.keys(last('login.assert'))).not.toContain('rememberDevice');
+  });
+
+  it('S-01: is refused when main asks for one all the same', async () => {
+    const again = () => ({ outcome: 'again', reason: 'wrong-code', attemptsLeft: 4 });
+    const passed = await play({ 'login.assert': again }).begin();
+    await expect(passed.admit()).rejects.toMatchObject({ code: 'refused' });
   });
 });
 
