@@ -99,3 +99,61 @@ describe('whom the second factor would stop', () => {
     expect(alone.names).toHaveLength(passwordAloneNamedMax);
   });
 });
+
+describe('whom a password alone lets in', () => {
+  beforeEach(async () => {
+    rig.close();
+    rig = await buildRig();
+  });
+  const alone = () => rig.login.admin.passwordAlone();
+
+  it('is told of everybody that there are where as many are looked at as there are', async () => {
+    for (let number = 0; number < passwordAloneLooksMax; number += 1)
+      rig.users.set(`u${number}`, buildUser(`u${number}`));
+    expect(await alone()).toMatchObject({ count: passwordAloneLooksMax, isComplete: true });
+  });
+
+  it('is told of nobody where main asks nobody for a factor', async () => {
+    rig.close();
+    rig = await buildRig({ twoFactor: { validated_logins: false } });
+    rig.users.set('frank', buildUser('frank'));
+    expect(await alone()).toEqual({ count: 0, names: [], isComplete: true });
+  });
+
+  it('looks at the doors a user has, wherever and whenever the login comes from', async () => {
+    const nowhere = { allowFrom: [], hours: { days: [], fromMinute: 0, toMinute: 1, zone: 'UTC' } };
+    const people: Record<string, Parameters<typeof buildUser>[1]> = {
+      elsewhere: nowhere,
+      'other door': withFactor({ requiredOn: ['https'] }, { protocols: ['https'] }),
+      'this door': withFactor({ requiredOn: ['https'] }, { protocols: ['sftp'] }),
+      'no door': { protocols: [] },
+      expired: { ...withFactor({ requiredOn: ['https'] }), expires: '2020-01-01' },
+    };
+    for (const [name, change] of Object.entries(people)) rig.users.set(name, buildUser(name, change));
+    expect((await alone()).names).toEqual(['elsewhere', 'this door']);
+  });
+});
+
+describe('whom the second factor would stop once it is required', () => {
+  it('is asked until the requirement begins, and not in its first moment', async () => {
+    const fromMs = Date.parse(`${inTenDays}T00:00:00Z`);
+    rig.users.set(
+      'later',
+      buildUser('later', withFactor({ requiredOn: both, requiredFrom: { date: inTenDays } })),
+    );
+    rig.jump(fromMs - 1 - rig.now());
+    expect(await status('later')).toMatchObject({ lockedOutOn: [], lockedOutThenOn: both });
+    rig.jump(1);
+    const begun = await status('later');
+    expect(begun).toMatchObject({ lockedOutOn: both });
+    expect(begun).not.toHaveProperty('lockedOutThenOn');
+  });
+
+  it('is asked for the doors that work today: an expired account is stopped by that already', async () => {
+    rig.users.set('gone', buildUser('gone', { ...withFactor({ requiredOn: both }), expires: '2020-01-01' }));
+    expect(await status('gone')).toMatchObject({ lockedOutOn: [], setupDueOn: [] });
+    const elsewhere = { ...withFactor({ requiredOn: both }), allowFrom: [] };
+    rig.users.set('elsewhere', buildUser('elsewhere', elsewhere));
+    expect(await status('elsewhere')).toMatchObject({ lockedOutOn: both });
+  });
+});

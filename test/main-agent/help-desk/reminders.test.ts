@@ -1,5 +1,6 @@
-import { reminderLooksPerSweep } from '#main-agent/help-desk/limits.ts';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { buildRecordedLog } from '#test/main-agent/notify/recorded-log.ts';
+import { reminderLooksPerSweep, reminderSweepMs } from '#main-agent/help-desk/limits.ts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { buildRig, buildUser, startMs, withFactor, type Rig } from '../login/rig.ts';
 
 const day = 24 * 3_600_000;
@@ -90,5 +91,113 @@ describe('a requirement that begins later', () => {
     await again.login.reminders.sweep();
     expect(again.notices).toEqual([]);
     again.close();
+  });
+});
+
+describe('the reminders of a requirement that begins later', () => {
+  const due = (name: string, change: Parameters<typeof buildUser>[1]) =>
+    rig.users.set(
+      name,
+      buildUser(name, {
+        ...withFactor({ requiredOn: both, requiredFrom: { date: inThirtyDays } }, { email: `${name}@x` }),
+        ...change,
+      }),
+    );
+
+  it('go to who is active, and to who is forced where registration is off', async () => {
+    due('active', {});
+    due('disabled', { status: 'disabled' });
+    const closed = { requiredOn: both, requiredFrom: { date: inThirtyDays }, registration: false };
+    due('forced', withFactor({ ...closed, forceSetup: true }));
+    due('closed', withFactor(closed));
+    await sweep();
+    expect(reminded()).toEqual(['active', 'forced']);
+  });
+
+  it('end with the first moment of the day', async () => {
+    const fromMs = Date.parse(`${inThirtyDays}T00:00:00Z`);
+    due('anna', {});
+    rig.advance(fromMs - rig.now());
+    await sweep();
+    expect(rig.notices).toEqual([]);
+    rig.advance(-1);
+    due('berta', {});
+    await sweep();
+    expect(reminded()).toEqual(['berta']);
+  });
+
+  it('look at a user again after a day, and at a new user of the same name at once', async () => {
+    due('anna', {});
+    await rig.enrol('anna');
+    await sweep();
+    await rig.login.admin.twoFactor.reset('anna', { actor: 'test', reason: 'test' });
+    rig.notices.length = 0;
+    rig.advance(day - 1);
+    await sweep();
+    expect(rig.notices).toEqual([]);
+    rig.advance(1);
+    await sweep();
+    expect(reminded()).toEqual(['anna']);
+
+    due('berta', { email: undefined });
+    await rig.change('berta', { email: 'b@example.com' });
+    await rig.enrol('berta');
+    await sweep();
+    const berta = rig.users.get('berta');
+    rig.users.delete('berta');
+    await sweep();
+    await rig.login.admin.twoFactor.reset('berta', { actor: 'test', reason: 'test' });
+    if (berta !== undefined) rig.users.set('berta', berta);
+    await sweep();
+    expect(reminded()).toEqual(['anna', 'berta']);
+  });
+
+  it('S-14: are sent where they were written down, and by nobody who has gone meanwhile', async () => {
+    due('anna', {});
+    due('berta', {});
+    rig.state.beforeCommit = () => void rig.users.delete('berta');
+    await sweep();
+    expect(reminded()).toEqual(['anna']);
+  });
+
+  it('go by themselves each minute, one round at a time, and stop when main does', async () => {
+    rig.close();
+    vi.useFakeTimers();
+    try {
+      const logged = buildRecordedLog();
+      const timers = vi.spyOn(globalThis, 'setInterval');
+      rig = await buildRig({ log: logged.log });
+      expect(timers.mock.results.map(({ value }) => (value as NodeJS.Timeout).hasRef())).not.toContain(true);
+      due('anna', {});
+      const held = Promise.withResolvers<void>();
+      const rounds: unknown[] = [];
+      rig.state.beforeCommit = (changes) => {
+        rounds.push(changes);
+        return held.promise;
+      };
+      await vi.advanceTimersByTimeAsync(reminderSweepMs);
+      expect(rounds).toHaveLength(1);
+      due('berta', {});
+      await vi.advanceTimersByTimeAsync(reminderSweepMs);
+      expect(rounds).toHaveLength(1);
+      held.resolve();
+      await vi.advanceTimersByTimeAsync(reminderSweepMs);
+      expect(reminded()).toEqual(['anna', 'berta']);
+      rig.state.beforeCommit = () => Promise.reject(new Error('disk full'));
+      due('carol', {});
+      await vi.advanceTimersByTimeAsync(reminderSweepMs);
+      expect(logged.lines.join('')).toContain('reminders not sent');
+      rig.state.beforeCommit = undefined;
+      due('dora', {});
+      await vi.advanceTimersByTimeAsync(reminderSweepMs);
+      expect(reminded()).toContain('dora');
+      await rig.login.close();
+      due('emma', {});
+      await vi.advanceTimersByTimeAsync(2 * reminderSweepMs);
+      expect(reminded()).not.toContain('emma');
+    } finally {
+      vi.restoreAllMocks();
+      vi.useRealTimers();
+    }
   });
 });

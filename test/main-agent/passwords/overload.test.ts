@@ -1,4 +1,9 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { HashQueue } from '#main-agent/passwords/hash-queue.ts';
+import { overloadSourcesMax, overloadToldEveryMs } from '#main-agent/passwords/limits.ts';
+import { Overload } from '#main-agent/passwords/overload.ts';
+import { buildMemoryState, type MemoryState } from '#test/harness/memory-state.ts';
+import { buildRecordedLog } from '#test/main-agent/notify/recorded-log.ts';
 import { throttleScopes } from '#main-agent/login/first-factor.ts';
 import { buildRig, password, refusal, settle, type Rig } from '../login/rig.ts';
 
@@ -93,5 +98,100 @@ describe('a login that there is no capacity for', () => {
     for (const end of free.splice(0)) end();
     await settle();
     expect(await attempt('frank', password)).toMatchObject({ next: 'admit' });
+  });
+});
+
+describe('what is told of it', () => {
+  const time = { ms: 0 };
+  const clock = { now: () => time.ms, monotonic: () => time.ms };
+  const turn = (node: string, clientIp: string) => ({ node, clientIp, known: false });
+  let state: MemoryState;
+  let overload: Overload;
+  let logged: ReturnType<typeof buildRecordedLog>;
+  beforeEach(() => {
+    time.ms = 0;
+    vi.useFakeTimers();
+    state = buildMemoryState();
+    logged = buildRecordedLog();
+    overload = new Overload({ state, clock, log: logged.log });
+  });
+  afterEach(async () => {
+    vi.restoreAllMocks();
+    await overload.close();
+    vi.useRealTimers();
+  });
+  const told = (): unknown[] => state.audit.map(({ node, detail }) => [node, detail]);
+
+  it('is counted by node and by what became of it, with the addresses it came from, and told once', async () => {
+    await overload.tell();
+    expect(told()).toEqual([]);
+    for (const ip of ['a', 'b', 'b']) overload.note(turn('dmz1', ip), 'refused');
+    overload.note(turn('dmz1', 'b'), 'gone');
+    overload.note(turn('dmz2', 'a'), 'gone');
+    await overload.tell();
+    await overload.tell();
+    expect(told()).toEqual([
+      ['dmz1', '3 turned away, 1 no longer waited for, from 2 addresses'],
+      ['dmz2', '0 turned away, 1 no longer waited for, from 1 addresses'],
+    ]);
+    expect(logged.lines.join('')).toContain('sign-ins refused for capacity');
+    const queue = new HashQueue({ atOnceMax: 2, clock });
+    expect(overload.capacity(queue)).toEqual({
+      waiting: 0,
+      expectedMs: 0,
+      turnMs: 0,
+      served: 0,
+      refused: new Map([['dmz1', 3]]),
+      gone: new Map([
+        ['dmz1', 1],
+        ['dmz2', 1],
+      ]),
+    });
+  });
+
+  it('names so many addresses, and says then that there may be more', async () => {
+    for (let number = 1; number < overloadSourcesMax; number += 1)
+      overload.note(turn('dmz1', `${number}`), 'refused');
+    await overload.tell();
+    for (let number = 0; number <= overloadSourcesMax; number += 1)
+      overload.note(turn('dmz1', `${number}`), 'refused');
+    await overload.tell();
+    expect(told()).toEqual([
+      ['dmz1', '999 turned away, 0 no longer waited for, from 999 addresses'],
+      ['dmz1', '1001 turned away, 0 no longer waited for, from at least 1000 addresses'],
+    ]);
+  });
+
+  it('is written each minute, keeps no process alive, and a disk that does not take it is told to the log', async () => {
+    const timers = vi.spyOn(globalThis, 'setInterval');
+    const other = new Overload({ state, clock, log: logged.log });
+    expect(timers.mock.results.map(({ value }) => (value as NodeJS.Timeout).hasRef())).toEqual([false]);
+    other.note(turn('dmz1', 'a'), 'refused');
+    await vi.advanceTimersByTimeAsync(overloadToldEveryMs);
+    expect(told()).toHaveLength(1);
+    state.beforeCommit = () => Promise.reject(new Error('disk full'));
+    other.note(turn('dmz1', 'a'), 'refused');
+    await vi.advanceTimersByTimeAsync(overloadToldEveryMs);
+    expect(logged.lines.join('')).toContain('refusals for capacity are not audited');
+    await other.close();
+    await overload.close();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('is a problem for a minute after the last, with how many passwords a second main checks', async () => {
+    const queue = new HashQueue({ atOnceMax: 2, clock });
+    const problems = () => overload.problems(queue);
+    expect(problems()).toEqual([]);
+    overload.note(turn('dmz1', 'a'), 'refused');
+    const slow = (perSecond: string): string[] => [
+      `sign-ins are refused for want of capacity: main checks about ${perSecond} passwords a second, 0 wait`,
+    ];
+    expect(problems()).toEqual(slow('2000.0'));
+    await queue.run(turn('dmz1', 'a'), async () => void (time.ms += 500));
+    expect(problems()).toEqual(slow('4.0'));
+    time.ms = overloadToldEveryMs;
+    expect(problems()).toEqual(slow('4.0'));
+    time.ms += 1;
+    expect(problems()).toEqual([]);
   });
 });

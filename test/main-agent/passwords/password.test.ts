@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { findGuess } from '#main-agent/passwords/common-passwords.ts';
+import { DecoyHashes } from '#main-agent/passwords/decoy-hashes.ts';
 import { Passwords } from '#main-agent/passwords/password.ts';
 import { systemClock } from '#shared/clock.ts';
 import { Secret } from '#shared/secret.ts';
@@ -59,5 +61,45 @@ describe('passwords', () => {
     expect(good(`${'xyz'.repeat(341)}xy`)).toThrow('at most 1024');
     for (const text of ['Password1234', 'aaaaaaaaaaaa', 'abababababab', '123456789012', 'alicealice12'])
       expect(good(text), text).toThrow('attackers');
+  });
+});
+
+describe('a new password', () => {
+  it('is hashed if it is good, in a turn where somebody asks for it through a node', async () => {
+    const good = new Secret('correct horse battery');
+    expect((await refusal(passwords.hash(new Secret('short'), 'alice'))).code).toBe('too-weak');
+    const turns = vi.spyOn(passwords.queue, 'run');
+    await passwords.hash(good, 'alice');
+    expect(turns).not.toHaveBeenCalled();
+    await passwords.hash(good, 'alice', source);
+    expect(turns).toHaveBeenCalledTimes(1);
+    vi.restoreAllMocks();
+  });
+
+  it('is the user’s own name only where that is more than half of it, and more than three letters', () => {
+    expect(findGuess('alicealice12', 'ALICE')).toBe('user-name');
+    expect(findGuess('alice-12', 'alice')).toBe('user-name');
+    expect(findGuess('alice-1234', 'alice')).toBeUndefined();
+    expect(findGuess('alixalixalix1', 'alix')).toBe('user-name');
+    expect(findGuess('aliali-aliali1', 'ali')).toBeUndefined();
+    expect(findGuess('QwertyUiop12', 'alice')).toBe('common');
+    expect(findGuess('abcabcabcabc', 'alice')).toBeUndefined();
+    expect(findGuess('abababababab', 'alice')).toBe('common');
+  });
+});
+
+describe('what is compared with where there is nothing', () => {
+  it('S-07: is the cost at the name’s place, the costs in their order, each as wide as its users', () => {
+    const places: Record<string, number> = { first: 0, 'end of first': 0.249, second: 0.25, last: 0.999 };
+    const decoys = new DecoyHashes({
+      random: randomBytes,
+      placeOf: (name) => places[name] ?? 0,
+      ownCost: 'm=19456,t=2,p=1',
+    });
+    const costs = ['m=8,t=1,p=1', 'm=8,t=1,p=1', 'm=16,t=1,p=1', 'm=8,t=1,p=1'];
+    decoys.imitate(costs.map((cost) => new Secret(`$argon2id$v=19$${cost}$c2FsdA$dGFn`)));
+    const costOf = (name: string): string => decoys.forName(name).expose().split('$')[3] ?? '';
+    expect(Object.keys(places).map(costOf)).toEqual(['m=16,t=1,p=1', 'm=16,t=1,p=1', costs[0], costs[0]]);
+    expect(decoys.forName('first').expose()).toMatch(/\$[\w+/]{22}\$[\w+/]{43}$/);
   });
 });
