@@ -1,5 +1,10 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Change } from '#main-agent/state/state-store.ts';
+import type { Sessions } from '#main-agent/sessions/sessions.ts';
+import { SallyportError } from '#shared/error.ts';
+import { Asker } from '#shared/link/asker.ts';
+import { buildRecordedLog } from '#test/main-agent/notify/recorded-log.ts';
 import type { AnySession, FullSession } from '#main-agent/sessions/session.ts';
 import { passwordScope } from '#main-agent/login/first-factor.ts';
 import { commitToChange, purposeOf } from '#shared/assertion/account-change.ts';
@@ -766,5 +771,189 @@ describe('a user who was removed', () => {
       { user: 'alice', actor: 'socket:root', detail: 'left' },
     ]);
     expect(() => find(id)).toThrow('signed out');
+  });
+});
+
+describe('a change that goes wrong', () => {
+  const open = (purpose: 'password' | 'ssh-key' | 'recovery-codes' = 'password') =>
+    rig.login.accountHandlers['account.step-up']({ session: id, purpose }, find(id), rig.node.link);
+  const count = (): number => (rig.login.sessions as Sessions).countOf('alice', 'https');
+  /** The next change's commit finds that this was done by somebody else. */
+  function failOnceAt(failed: Change['kind']): void {
+    const commit = rig.state.commit.bind(rig.state);
+    rig.state.commit = async (changes) => {
+      if (!changes.some(({ kind }) => kind === 'replace-session')) return commit(changes);
+      rig.state.commit = commit;
+      return { ok: false, failed };
+    };
+  }
+
+  it.each([
+    ['replace-session', 'no-session'],
+    ['note-account-change', 'conflict'],
+  ] as const)('S-03: at %s is a %s, and leaves no session behind', async (failed, code) => {
+    for (const change of [newKey().change, toNext, { kind: 'recovery-codes' } as const]) {
+      const params = await prepare(change);
+      failOnceAt(failed);
+      expect((await refusal(send(params))).code).toBe(code);
+      expect(count()).toBe(1);
+      rig.advance(30_000);
+    }
+    expect(rig.users.get('alice')?.sshKeys).toEqual([]);
+  });
+
+  it('S-03: at what its code was for is a used code, and leaves no session behind', async () => {
+    for (const change of [newKey().change, { kind: 'recovery-codes' } as const]) {
+      const params = await prepare(change);
+      failOnceAt('use-time-step');
+      expect(await send(params)).toMatchObject({ outcome: 'again', reason: 'used-code' });
+      expect(count()).toBe(1);
+      rig.advance(30_000);
+    }
+  });
+
+  it('S-14: at the disk leaves no session behind, of whatever kind it is', async () => {
+    for (const change of [newKey().change, { kind: 'recovery-codes' } as const]) {
+      const params = await prepare(change);
+      rig.state.beforeCommit = (changes) => {
+        if (changes.some(({ kind }) => kind === 'replace-session')) throw new Error('disk full');
+      };
+      await expect(send(params)).rejects.toThrow('disk full');
+      rig.state.beforeCommit = undefined;
+      expect(count()).toBe(1);
+      rig.advance(30_000);
+    }
+  });
+
+  it('at the user’s file says so in the audit, in the words of what failed', async () => {
+    for (const [error, detail] of [
+      [new SallyportError('conflict', 'no', { detail: 'the file is locked' }), 'the file is locked'],
+      [new SallyportError('conflict', 'no'), 'conflict'],
+      [new Error('disk full'), 'Error: disk full'],
+    ] as const) {
+      id = await signIn('alice');
+      rig.beforeWrite = () => Promise.reject(error);
+      const refused = await refusal(ask(toNext));
+      expect([refused.code, refused.detail]).toEqual(['conflict', detail]);
+      expect(audited('account.not-written').at(-1)).toMatchObject({
+        outcome: 'failed',
+        user: 'alice',
+        detail,
+      });
+      rig.advance(30_000);
+    }
+  });
+
+  it('S-09: is none for who has gone: nothing is spent', async () => {
+    const params = await prepare(toNext);
+    const asker = new Asker({ monotonic: () => rig.now() }, 1_000);
+    asker.giveUp();
+    const gone = rig.login.accountHandlers['account.change'](params, find(id), rig.node.link, asker);
+    expect((await refusal(gone)).code).toBe('deadline');
+    expect((await send(params)).outcome).toBe('changed');
+  });
+
+  it('S-01: is refused where it is off before it is opened, and whatever is shown for it', async () => {
+    const params = await prepare(toNext);
+    rig = await rig.restart({ twoFactor: { self_service: { password: 'off' } } });
+    expect((await refusal(open())).code).toBe('not-allowed');
+    expect((await refusal(send(params))).code).toBe('not-allowed');
+  });
+
+  it('S-14: is not opened while the enrolment is broken', async () => {
+    rig.enrolments.delete('alice');
+    const error = await refusal(open());
+    expect([error.code, error.detail]).toEqual(['not-allowed', expect.stringContaining('no file')]);
+  });
+
+  it('asks for a code of as many digits as the authenticator shows, and for a recovery code if there is one', async () => {
+    expect((await open()).shapes).toEqual(['digits6']);
+    await done({ kind: 'recovery-codes' });
+    expect((await open()).shapes).toEqual(['digits6', 'recovery']);
+    expect((await open('recovery-codes')).shapes).toEqual(['digits6']);
+    rig = await rig.restart({ twoFactor: { totp: { digits: 8 } } });
+    expect((await open()).shapes).toEqual(['digits8', 'recovery']);
+  });
+
+  it('S-01: under another name of its code is an alarm, in the audit, and costs no code', async () => {
+    const logged = buildRecordedLog();
+    await done({ kind: 'recovery-codes' });
+    rig = await rig.restart({ log: logged.log });
+    const code = rig.code('alice', 1);
+    const error = await refusal(ask(toNext, { code, method: 'recovery' }));
+    const detail = 'claim method recovery is not what the code is: totp';
+    expect([error.code, error.detail]).toEqual(['refused', detail]);
+    expect(audited('account.step-up-refused').at(-1)).toMatchObject({
+      rule: detail,
+      reference: error.reference,
+      sessionKey: find(id).key,
+    });
+    expect(logged.lines.join('')).toContain('step-up refused');
+    expect((await ask(toNext, { code })).outcome).toBe('changed');
+  });
+
+  it('S-13: forgives wrong codes once it was proven', async () => {
+    const inARow = async (): Promise<number> =>
+      (await rig.state.read('failures', { scope: 'code:alice', nowMs: rig.now() })).inARow;
+    await ask(toNext, { code: '000000' });
+    expect(await inARow()).toBe(1);
+    await done(newKey().change);
+    expect(await inARow()).toBe(0);
+  });
+
+  it('S-14: of the last code, at the disk, ends no session', async () => {
+    for (const attemptsLeft of [4, 3, 2, 1])
+      expect(await ask(toNext, { code: '000000' })).toMatchObject({ attemptsLeft });
+    const params = await prepare(toNext, { code: '000000' });
+    rig.state.beforeCommit = () => Promise.reject(new Error('disk full'));
+    await expect(send(params)).rejects.toThrow('disk full');
+    rig.state.beforeCommit = undefined;
+    expect(find(id).username).toBe('alice');
+  });
+
+  it('of recovery codes without an authenticator says that before it looks at the password', async () => {
+    const session = await signIn('frank');
+    const renew = ask({ kind: 'recovery-codes' }, { session, user: 'frank', current: 'not the password' });
+    expect((await refusal(renew)).publicMessage).toBe('Two-factor authentication is not set up');
+  });
+});
+
+describe('what a user sees of the own account', () => {
+  it('is what is alive, of nobody else, and until when', async () => {
+    const handlers = rig.login.accountHandlers;
+    await rig.change('bob', withFactor({ requiredOn: ['https', 'sftp'] }));
+    await rig.enrol('bob');
+    for (const name of ['alice', 'bob']) await signIn(name, { protocol: 'sftp' });
+    const opened = rig.now() - 60_000;
+    await signIn('alice', { rememberDevice: true });
+    const leases = async () =>
+      (await handlers['account.leases']({ session: id }, find(id), rig.node.link)).leases;
+    const devices = async () =>
+      (await handlers['account.devices']({ session: id }, find(id), rig.node.link)).devices;
+    expect(await leases()).toMatchObject([
+      { agent: 'test client', startedAtMs: opened, usedAtMs: opened, expiresAtMs: opened + 10 * 60_000 },
+    ]);
+    expect(await devices()).toMatchObject([{ node: 'dmz1', startedAtMs: rig.now() - 30_000 }]);
+    const lifeMs = 30 * 24 * 3_600_000;
+    rig.jump(lifeMs - 30_000 - 1);
+    expect(await devices()).toHaveLength(1);
+    rig.jump(1);
+    expect(await devices()).toEqual([]);
+  });
+
+  it('ends the leases that stand on a key with the key, and no others', async () => {
+    const key = playSshKey();
+    await rig.change('alice', { sshKeys: [key.publicKey] });
+    await signIn('alice', { protocol: 'sftp' });
+    const attempt = { protocol: 'sftp', factor: key.signRequest('alice') } as const;
+    await signIn('alice', { ...attempt, claims: { amr: ['key', 'otp'] } });
+    expect(await rig.state.read('leases')).toHaveLength(2);
+    const [listed] = (
+      await rig.login.accountHandlers['account.ssh-keys']({ session: id }, find(id), rig.node.link)
+    ).sshKeys;
+    await done({ kind: 'remove-ssh-key', value: listed?.id ?? '' });
+    expect((await rig.state.read('leases')).map(({ credential }) => credential)).toEqual([
+      expect.stringMatching(/^password:/),
+    ]);
   });
 });

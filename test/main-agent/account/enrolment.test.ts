@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { buildRecordedLog } from '#test/main-agent/notify/recorded-log.ts';
+import type { Sessions } from '#main-agent/sessions/sessions.ts';
 import type { AnySession } from '#main-agent/sessions/session.ts';
 import { decodeBase32 } from '#main-agent/two-factor/base32.ts';
 import { defaultTotpSettings, stepAt, totpCodeAt } from '#main-agent/two-factor/totp.ts';
@@ -278,6 +280,68 @@ describe('setting up an authenticator', () => {
     expect(await rig.answer(await rig.begin('carol'), { code: rig.code('carol', 1) })).toMatchObject({
       outcome: 'again',
     });
+  });
+});
+
+describe('a set-up that is taken from its user meanwhile', () => {
+  it('S-01: is neither confirmed, nor resumed, nor proven where it is not allowed any more', async () => {
+    const { secret } = await start();
+    const pending = await confirm();
+    await rig.change('carol', withFactor({ registration: false }));
+    for (const work of [confirm(), resume(), prove(pending, codeOf(secret))])
+      expect((await refusal(work)).code).toBe('not-allowed');
+    expect(rig.enrolments.size).toBe(0);
+  });
+
+  it('S-03: by what was committed first is over, and leaves no session behind', async () => {
+    const { secret } = await start();
+    const pending = await confirm();
+    const commit = rig.state.commit.bind(rig.state);
+    rig.state.commit = async (changes) =>
+      changes.some(({ kind }) => kind === 'set-enrolment')
+        ? { ok: false, failed: 'set-enrolment' }
+        : commit(changes);
+    expect((await refusal(prove(pending, codeOf(secret)))).code).toBe('setup-expired');
+    expect(rig.login.sessions.list()).toHaveLength(1);
+    expect((rig.login.sessions as Sessions).countOf('carol', 'https')).toBe(1);
+  });
+
+  it('S-14: by the disk leaves no session behind', async () => {
+    const { secret } = await start();
+    const pending = await confirm();
+    rig.state.beforeCommit = () => Promise.reject(new Error('disk full'));
+    await expect(prove(pending, codeOf(secret))).rejects.toThrow('disk full');
+    expect((rig.login.sessions as Sessions).countOf('carol', 'https')).toBe(1);
+  });
+
+  it('requires nothing where nobody requires it: other sessions go on', async () => {
+    rig = await rig.restart({ twoFactor: { auto_enable: false } });
+    id = await signIn('carol');
+    const other = await signIn('carol');
+    const { secret } = await start();
+    const result = await prove(await confirm(), codeOf(secret));
+    expect(result.outcome).toBe('enrolled');
+    expect(find(other).username).toBe('carol');
+    expect(rig.state.audit.find(({ event }) => event === 'two-factor.enrolled')?.rule).toBe(
+      'not required yet',
+    );
+  });
+
+  it('S-01: a proof that does not fit is an alarm; a wrong one is in the audit', async () => {
+    const logged = buildRecordedLog();
+    rig = await rig.restart({ log: logged.log });
+    id = await signIn('carol');
+    const { secret } = await start();
+    const pending = await confirm();
+    await prove(pending, '000000');
+    expect(rig.state.audit.at(-1)).toMatchObject({
+      event: 'two-factor.proof-refused',
+      user: 'carol',
+      rule: 'wrong code, 4 tries left',
+    });
+    expect(logged.lines.join('')).not.toContain('proof refused');
+    await refusal(prove(pending, codeOf(secret), { claims: { nonce: 'A'.repeat(43) } }));
+    expect(logged.lines.join('')).toContain('proof refused');
   });
 });
 

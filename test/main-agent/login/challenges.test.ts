@@ -1,7 +1,16 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { Challenges } from '#main-agent/login/challenges.ts';
+import { ProbeBudget } from '#main-agent/login/probe-budget.ts';
+import { TurnedAway } from '#main-agent/login/turned-away.ts';
 import type * as Limits from '#main-agent/login/limits.ts';
-import { challengePortsMax, challengesMax, challengesPerUserMax } from '#main-agent/login/limits.ts';
+import {
+  challengePortsMax,
+  challengesMax,
+  challengesPerUserMax,
+  probesBurst,
+  probesPerSecond,
+  throttledToldEveryMs,
+} from '#main-agent/login/limits.ts';
 import { refusal } from './rig.ts';
 
 /** What main remembers between the steps of a login: how much, and for how long. */
@@ -122,5 +131,38 @@ describe('logins under way', () => {
     expect(there()).toEqual([false, false, true, true]);
     challenges.endWhere(({ username }) => username === 'bob');
     expect(there()).toEqual([false, false, false, true]);
+  });
+});
+
+describe('questions about keys', () => {
+  it('S-09: of a node are so many at once and so many a second, and none of another node', async () => {
+    let atMs = 0;
+    const probes = new ProbeBudget(() => atMs);
+    expect(probes.leftOf('dmz1')).toBe(probesBurst);
+    for (let number = 0; number < probesBurst; number += 1) probes.take('dmz1');
+    const error = await refusal(Promise.try(() => probes.take('dmz1')));
+    expect([error.code, error.data]).toEqual(['rate-limited', { retryAfterMs: 1_000 }]);
+    probes.take('dmz2');
+    expect(probes.leftOf('dmz2')).toBe(probesBurst - 1);
+    atMs = 1_000 / probesPerSecond;
+    probes.take('dmz1');
+    expect((await refusal(Promise.try(() => probes.take('dmz1')))).code).toBe('rate-limited');
+    atMs += 1_000;
+    expect(probes.leftOf('dmz1')).toBe(probesPerSecond);
+    atMs += 1_000_000;
+    expect(probes.leftOf('dmz1')).toBe(probesBurst);
+  });
+});
+
+describe('tries that a throttle turned away', () => {
+  it('are told of at once, and then as one number a minute, each scope by itself', () => {
+    const turnedAway = new TurnedAway(clock);
+    expect([turnedAway.count('a'), turnedAway.count('a'), turnedAway.count('b')]).toEqual([1, undefined, 1]);
+    nowMs += throttledToldEveryMs - 1;
+    expect(turnedAway.count('a')).toBeUndefined();
+    nowMs += 1;
+    expect(turnedAway.count('a')).toBe(3);
+    expect(turnedAway.count('a')).toBeUndefined();
+    expect(turnedAway.count('b')).toBe(1);
   });
 });

@@ -1,10 +1,13 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { driftSuspectUsers } from '#main-agent/two-factor/limits.ts';
+import { buildRecordedLog } from '#test/main-agent/notify/recorded-log.ts';
 import { buildRig, buildUser, withFactor, type Rig } from './rig.ts';
 
 let rig: Rig;
+let logged: ReturnType<typeof buildRecordedLog>;
 beforeEach(async () => {
-  rig = await buildRig();
+  logged = buildRecordedLog();
+  rig = await buildRig({ log: logged.log });
 });
 afterEach(() => rig.close());
 
@@ -18,6 +21,7 @@ it('many users whose codes drift alike are an alarm and a health problem: the wr
     expect(rig.login.admin.problems()).toHaveLength(count < driftSuspectUsers ? 0 : 1);
   }
   expect(rig.login.admin.problems()[0]).toContain('clock is about 90 s fast');
+  expect(logged.lines.filter((line) => line.includes('"alarm":"clock-suspect"'))).toHaveLength(1);
   expect(rig.state.audit.filter(({ event }) => event === 'clock.suspect')).toMatchObject([
     { outcome: 'failed', detail: expect.stringContaining(`${driftSuspectUsers} users`) as string },
   ]);

@@ -390,7 +390,9 @@ describe('a first factor', () => {
       return rig.state.audit.at(-1)?.rule;
     };
     expect(await rule({ factor })).toBe('a key on a protocol without keys');
-    expect(await rule({ ...sftp, factor: { ...factor, signed: '' } })).toMatch(/^malformed signature: \w/);
+    const malformed = await rule({ ...sftp, factor: { ...factor, signed: '' } });
+    expect(malformed).toMatch(/^malformed signature: \w/);
+    expect(malformed).not.toContain('Error');
     const other = key.signRequest('erin');
     expect(await rule({ ...sftp, factor: { ...factor, signed: other.signed } })).toBe('wrong signature');
     expect(await rule({ ...sftp, factor: key.signRequest('frank') })).toBe('the signed user name is another');
@@ -523,5 +525,111 @@ describe('a code', () => {
     expect(alarms()).toEqual([{ alarm: 'device-copied', node: 'dmz1', user: 'alice', detail: undefined }]);
     expect(rig.state.audit.at(-1)).toMatchObject({ event: 'device.revoked', user: 'alice', node: 'dmz1' });
     expect(await rig.state.read('devices', { user: 'alice' })).toEqual([]);
+  });
+});
+
+describe('a throttled name', () => {
+  beforeEach(async () => {
+    for (let tries = 0; tries < 20; tries += 1) await refusal(rig.begin('frank', { password: 'wrong' }));
+  });
+
+  it('is told when its next turn comes, not how long an interval is', async () => {
+    await rig.begin('frank');
+    rig.advance(4_000);
+    expect((await refusal(rig.begin('frank'))).data).toMatchObject({ retryAfterMs: 6_000 });
+  });
+
+  it('S-13: has had its turn where it was looked at, whatever came of that', async () => {
+    rig.users.set('frank', buildUser('frank', { passwordHash: new Secret('no hash') }));
+    expect((await refusal(rig.begin('frank'))).code).toBe('internal');
+    expect((await refusal(rig.begin('frank'))).code).toBe('rate-limited');
+  });
+});
+
+describe('what is asked', () => {
+  it.each([
+    [6, 'digits6'],
+    [7, 'alphanumeric'],
+    [8, 'digits8'],
+    [9, 'alphanumeric'],
+  ] as const)('of a sent code of %i digits is %s', async (length, shape) => {
+    await start({ twoFactor: { delivered: { length } } });
+    await rig.change('bob', withFactor({ requiredOn: both }, mailed));
+    const { asked } = await rig.begin('bob');
+    expect(asked).toMatchObject({ recovery: false, shapes: [shape, 'bypass'], deliveredLength: length });
+  });
+
+  it('of an authenticator is as many digits as it shows, and a recovery code where there is one', async () => {
+    await start({ twoFactor: { totp: { digits: 8 }, remember_device: '1h' } });
+    expect((await rig.begin('alice')).asked).toMatchObject({
+      recovery: false,
+      shapes: ['digits8', 'bypass'],
+    });
+    await rig.login.vault.enrol({
+      username: 'alice',
+      secret: rig.secrets.get('alice') ?? new Secret(Buffer.alloc(20)),
+      step: 0,
+      requiredOn: [],
+      recoveryCodes: 1,
+      via: { node: 'dmz1', session: 'test' },
+      replace: true,
+      alongside: () => [],
+    });
+    expect((await rig.begin('alice')).asked).toMatchObject({
+      recovery: true,
+      shapes: ['digits8', 'recovery', 'bypass'],
+    });
+  });
+
+  it('where only a bypass code can be is that alone, with no browser to remember', async () => {
+    await start({ twoFactor: { remember_device: '1h' } });
+    await rig.change('frank', withFactor({ requiredOn: both }));
+    await bypassOf('frank');
+    expect((await rig.begin('frank')).asked).toStrictEqual({
+      method: 'totp',
+      hint: '',
+      recovery: false,
+      attemptsLeft: 5,
+      shapes: ['bypass'],
+    });
+  });
+
+  it('of a code that was sent elsewhere says nothing of when', async () => {
+    await rig.change('bob', withFactor({ requiredOn: both }, mailed));
+    await rig.begin('bob');
+    const elsewhere = await rig.begin('bob', { client: { ip: '203.0.113.10' } });
+    expect(elsewhere.asked).not.toHaveProperty('sentAgoMs');
+  });
+
+  it('is nothing that would go a way which main does not have', async () => {
+    const ways = { ...mailed, phone: '+15551230042' };
+    for (const [options, way] of [
+      [{ smtp: false, sms: false }, undefined],
+      [{ smtp: false, sms: true }, 'sms'],
+      [{ smtp: true, sms: false }, 'email'],
+    ] as const) {
+      await start({ ...options, twoFactor: { delivered: { transport: ['sms', 'smtp'] } } });
+      await rig.change('bob', withFactor({ requiredOn: both }, ways));
+      const view = await rig.begin('bob').catch(() => undefined);
+      expect(view?.asked?.method).toBe(way);
+    }
+  });
+
+  it('lives on with a code that is sent again, but never for more than half an hour', async () => {
+    const { loginHandlers } = rig.login;
+    await rig.change('bob', withFactor({ requiredOn: both, deliveredTtlMs: 20 * 60_000 }, mailed));
+    const { challenge } = await rig.begin('bob');
+    const client = { ip: '203.0.113.9', port: 50_000, agent: 'test client' };
+    const left = async (): Promise<number> =>
+      (await loginHandlers['login.resume']({ challenge, client }, rig.node.link)).expiresInMs;
+    const resend = (of: string) => loginHandlers['login.resend']({ challenge: of }, rig.node.link);
+    rig.advance(5 * 60_000);
+    await resend(challenge);
+    expect(await left()).toBe(20 * 60_000);
+    rig.advance(10 * 60_000);
+    await resend(challenge);
+    expect(await left()).toBe(15 * 60_000);
+    expect((await refusal(resend('x'))).code).toBe('challenge-gone');
+    expect((await refusal(resend((await rig.begin('alice')).challenge))).code).toBe('not-allowed');
   });
 });
