@@ -33,6 +33,7 @@ describe('a question about an address', () => {
     const cut = questions.ask(question);
     questions.close();
     expect(await cut).toBeUndefined();
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   it('S-09: so many at once, and no more', async () => {

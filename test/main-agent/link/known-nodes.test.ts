@@ -60,6 +60,15 @@ describe('nodes that main trusts', () => {
     await expect(known.unrevoke('dmz1', why)).rejects.toMatchObject({ code: 'conflict' });
   });
 
+  it('are known by their signing keys, each by its own', async () => {
+    const other = { ...node, name: 'dmz2', ...second };
+    const known = await setUp().open([node, other]);
+    const kidsOf = (name: string) => known.signingKeysOf(name).map(fingerprintOf);
+    expect([kidsOf('dmz1'), kidsOf('dmz2'), kidsOf('dmz9')]).toEqual([[first.kid], [second.kid], []]);
+    expect(known.findSigningKey(second.kid)).toMatchObject({ node: 'dmz2', status: 'active' });
+    expect(known.findSigningKey(makeKeys().kid)).toBeUndefined();
+  });
+
   it('one paired anew with other keys is not the one that was revoked', async () => {
     const { open } = setUp();
     await (await open()).revoke('dmz1', why);

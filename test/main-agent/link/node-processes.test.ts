@@ -57,6 +57,30 @@ describe('a process of a node', () => {
     expect(back.replaced).toBe(false);
   });
 
+  it('is given up at each loss anew, not only at the first', () => {
+    const { gone } = processes.join(0, 'a');
+    processes.lose(0);
+    processes.join(0, 'a');
+    processes.lose(0);
+    vi.advanceTimersByTime(processAwayMaxMs - 1);
+    expect(gone.aborted).toBe(false);
+    vi.advanceTimersByTime(1);
+    expect(gone.aborted).toBe(true);
+  });
+
+  it('that never said its hello is none that could be lost', () => {
+    processes.lose(0);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('that was dropped is waited for no longer, and who comes in its place replaces nobody', () => {
+    processes.join(1, 'a');
+    processes.lose(1);
+    processes.drop(1);
+    expect(vi.getTimerCount()).toBe(0);
+    expect(processes.join(1, 'b').replaced).toBe(false);
+  });
+
   it('is gone when the node names its worker no more, and stays when main itself lets go', () => {
     const dropped = processes.join(1, 'a');
     processes.drop(1);

@@ -85,6 +85,27 @@ describe('the operation log', () => {
     expect(slowRuns).toBe(1);
   });
 
+  it('forgets what failed after its time, as what went well', async () => {
+    const { log, time } = buildLog();
+    const fail = () => Promise.reject(new SallyportError('exists', 'It exists'));
+    await expect(log.run('s', request(1), fail)).rejects.toMatchObject({ code: 'exists' });
+    time.ms = operationLifeMs + 1;
+    await log.run('s', request(2), async () => 'done');
+    expect(log.size).toBe(1);
+  });
+
+  it('drops eight that are due with each new one: more than come, and no work to speak of', async () => {
+    const { log, time } = buildLog();
+    for (let op = 0; op < 20; op += 1) await log.run('s', request(op), async () => 'done');
+    time.ms = operationLifeMs + 1;
+    const sizes: number[] = [];
+    for (let op = 20; op < 24; op += 1) {
+      await log.run('s', request(op), async () => 'done');
+      sizes.push(log.size);
+    }
+    expect(sizes).toEqual([20 - 8 + 1, 13 - 8 + 1, 6 - 4 + 1, 4]);
+  });
+
   it('S-09: keeps no more than its bound and nothing longer than its time, but never drops what is being done', async () => {
     const { log, time } = buildLog();
     let runs = 0;
