@@ -86,11 +86,11 @@ while (tests.length > 0 && runs < 300) {
   begun.set(file, (begun.get(file) ?? 0) + 1);
   const plan: Plan = { files: first, tests, mutants: planned, slowestMs };
   writeFileSync(`${folder}/plan.json`, JSON.stringify(plan));
-  const isWhole = await runTests();
+  const isOver = await runTests();
   const steps = readSteps(folder);
   const last = steps.at(-1);
-  if (!isWhole && last?.kind === 'try')
-    noteStep({ kind: 'killed', mutant: last.mutant, test: last.test, why: 'hung' });
+  const isWhole = isOver && last?.kind !== 'try';
+  if (last?.kind === 'try') noteStep({ kind: 'killed', mutant: last.mutant, test: last.test, why: 'hung' });
   const done = new Set(steps.flatMap((step) => (step.kind === 'done' ? [step.file] : [])));
   for (const step of steps.slice(-1))
     if (step.kind === 'spoiled') begun.set(step.file, (begun.get(step.file) ?? 0) + 1);
@@ -145,11 +145,20 @@ async function runTests(): Promise<boolean> {
   const child = spawn('vitest', ['run', '--config', 'scripts/mutants/vitest.config.ts'], {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: process.env,
+    // A group of its own: a worker in an endless loop outlives the one that started it.
+    detached: true,
   });
+  const kill = (): void => {
+    try {
+      process.kill(-(child.pid ?? NaN), 'SIGKILL');
+    } catch {
+      // Nobody is left.
+    }
+  };
   const ended = Promise.withResolvers<void>();
   child.once('exit', () => ended.resolve());
   const stop = (): void => {
-    child.kill('SIGKILL');
+    kill();
     process.exit(1);
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
@@ -164,10 +173,11 @@ async function runTests(): Promise<boolean> {
     // The runner's own bound of one test with a mutant, and time to start.
     if (quietMs < 20_000 + 10 * slowestMs) return;
     isWhole = false;
-    child.kill('SIGKILL');
+    kill();
   }, everyMs);
   await ended.promise;
   clearInterval(timer);
+  kill();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, stop);
   return isWhole && child.signalCode === null;
 }
