@@ -178,8 +178,10 @@ function buildParts(options: LoginOptions) {
   const { clock, config, credentials, departures, enrolments, log, notifier, state, users } = options;
   const random = options.random ?? randomBytes;
   const { twoFactor } = config;
-  const guard = new ClockGuard({ clock, log });
   const { totp } = twoFactor;
+  // Before anything that has a timer: a key of the wrong length is refused here.
+  const sealer = new Sealer(options.vaultKey, random);
+  const guard = new ClockGuard({ clock, log });
   const vault = buildVault({
     vaultKey: options.vaultKey,
     enrolments,
@@ -191,7 +193,6 @@ function buildParts(options: LoginOptions) {
     log,
     random,
   });
-  const sealer = new Sealer(options.vaultKey, random);
   const delivered = new DeliveredCodes({
     settings: { ...twoFactor.delivered, transports: transportsOf(config) },
     delivery: options.delivery,

@@ -16,9 +16,20 @@ export async function openStorages(
 ): Promise<ReadonlyMap<string, Storage>> {
   const { clock, log } = options;
   const storages = new Map<string, Storage>();
-  for (const [name, { base }] of Object.entries(configs)) {
-    const blobs = await LocalStorage.open({ name, base, clock, log });
-    storages.set(name, await BookedStorage.open(blobs, { ...options, name }));
+  const closing = new AsyncDisposableStack();
+  try {
+    for (const [name, { base }] of Object.entries(configs)) {
+      const blobs = await LocalStorage.open({ name, base, clock, log });
+      const storage = await BookedStorage.open(blobs, { ...options, name }).catch(async (error: unknown) => {
+        await blobs.close();
+        throw error;
+      });
+      closing.defer(() => storage.close());
+      storages.set(name, storage);
+    }
+    return storages;
+  } catch (error) {
+    await closing.disposeAsync();
+    throw error;
   }
-  return storages;
 }

@@ -35,20 +35,18 @@ interface Notify {
 
 /** Rejects `config` when a template or a password file is wrong. */
 export async function openNotify(options: NotifyOptions): Promise<Notify> {
-  const outbound = buildOutboundClient();
   if (options.sms !== undefined && isPlainElsewhere(options.sms.url))
     options.log.warn('codes and credentials go to the SMS gateway unencrypted: sms.allow_plain');
+  // Before anything is built that would have to be closed again.
+  const smtpPassword = await readPassword(options.smtp?.passwordFile, options);
+  const smsPassword = await readPassword(options.sms?.passwordFile, options);
+  const outbound = buildOutboundClient();
   const mailer =
-    options.smtp === undefined
-      ? undefined
-      : buildMailer({ ...options.smtp, password: await readPassword(options.smtp.passwordFile, options) });
+    options.smtp === undefined ? undefined : buildMailer({ ...options.smtp, password: smtpPassword });
   const sms =
     options.sms === undefined
       ? undefined
-      : buildSmsGateway(
-          { ...options.sms, password: await readPassword(options.sms.passwordFile, options) },
-          outbound,
-        );
+      : buildSmsGateway({ ...options.sms, password: smsPassword }, outbound);
   return {
     delivery: buildCodeDelivery({ mailer, sms, emailTemplate: options.emailTemplate }),
     notifier: buildAccountNotifier({ mailer, serviceName: options.serviceName, log: options.log }),

@@ -20,16 +20,16 @@ export async function startWebhooks(
   around: Omit<WebhookOptions, 'url' | 'events' | 'secret'> & { readonly credentials?: string },
 ): Promise<Webhooks> {
   const { credentials, ...rest } = around;
-  const started: Webhook[] = [];
+  // All of them before the first starts: a secret that can't be used leaves none running.
+  const webhooks: Webhook[] = [];
   for (const { url, events, secretFile } of configured) {
     const content = await readSecretFile(secretFile, credentials);
     const secret = new Secret(parseWebhookSecret(content.expose()));
-    const webhook = new Webhook({ ...rest, url: new URL(url), events, secret });
-    await webhook.start();
-    started.push(webhook);
+    webhooks.push(new Webhook({ ...rest, url: new URL(url), events, secret }));
   }
+  for (const webhook of webhooks) await webhook.start();
   return {
-    problems: () => started.flatMap((webhook) => webhook.problem() ?? []),
-    close: async () => void (await Promise.all(started.map((webhook) => webhook.close()))),
+    problems: () => webhooks.flatMap((webhook) => webhook.problem() ?? []),
+    close: async () => void (await Promise.all(webhooks.map((webhook) => webhook.close()))),
   };
 }

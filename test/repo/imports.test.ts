@@ -56,7 +56,7 @@ const houses: readonly { house: string; floors: readonly (readonly string[])[]; 
       ['help-desk'],
       ['doctor'],
       ['admin'],
-      ['cli'],
+      ['cli', 'system'],
     ],
     because:
       'who decides about a login must not depend on who shows it to an admin, nor a session on how it was opened: a ' +

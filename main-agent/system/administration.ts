@@ -1,0 +1,170 @@
+import { Tokens } from '#main-agent/admin/access/tokens.ts';
+import type { Certificate } from '#main-agent/admin/http/listeners.ts';
+import { startAdminServer } from '#main-agent/admin/http/server.ts';
+import { buildAdminRoutes } from '#main-agent/admin/routes.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import { buildDoctor } from '#main-agent/doctor/doctor.ts';
+import { listNotices, listOrphans, listProblems } from '#main-agent/doctor/problems.ts';
+import { YamlGroups } from '#main-agent/users/group-writes.ts';
+import { StorePlans } from '#main-agent/users/store-plan.ts';
+import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
+import { resolveListen } from '#shared/process/inherited-sockets.ts';
+import { Secret } from '#shared/secret.ts';
+import type { Ground } from './ground.ts';
+import type { Logins } from './logins.ts';
+import type { People } from './people.ts';
+import type { Readers } from './readers.ts';
+import type { Records } from './records.ts';
+
+/** The admin API, and what it tells of main's own health. */
+export async function startAdministration(
+  ground: Ground,
+  records: Records,
+  people: People,
+  logins: Logins,
+  readers: Readers,
+) {
+  const { config, around, part, closing } = ground;
+  const { clock, inherited, credentials } = around;
+  const { state, audit, feed, restores } = records;
+  const { users, writes, departures, files } = people;
+  const { login, bans, nodes } = logins;
+  const tokens = new Tokens({
+    state,
+    findUser: (name) => users.find(name),
+    departures,
+    clock,
+    log: part('admin'),
+  });
+  await tokens.start();
+  const certificate = await readAdminCertificate(config, credentials);
+  const notices = async () => listNotices(config, await login.admin.passwordAlone());
+  const ending = new AbortController();
+  const admin = await startAdminServer({
+    socket: config.admin.socket,
+    socketTokens: config.admin.socketTokens,
+    ...(config.admin.listen !== undefined && certificate !== undefined
+      ? { tls: { listen: resolveListen(config.admin.listen, inherited), certificate } }
+      : {}),
+    tokens,
+    findUser: (name) => users.find(name),
+    routes: buildAdminRoutes({
+      name: config.name,
+      startedAtMs: ground.startedAtMs,
+      configFile: around.configFile,
+      switches: {
+        validatedLogins: config.twoFactor.validatedLogins,
+        autoEnable: config.twoFactor.autoEnable,
+      },
+      users: people.directory,
+      groups: new YamlGroups(users, writes),
+      plans: new StorePlans(users, writes, clock, part('users')),
+      passwords: login.passwords,
+      sessions: login.admin.sessions,
+      leases: login.admin.leases,
+      twoFactor: login.admin.twoFactor,
+      nodeChanges: login.admin.nodeChanges,
+      confirmClock: (why) => login.admin.confirmClock(why),
+      acknowledgeRestores: (why) => restores.acknowledge(why),
+      explainer: login.admin.explainer,
+      deliveryTester: login.deliveryTester,
+      nodes: nodes.admin,
+      tokens,
+      bans,
+      transfers: files.transfers,
+      bins: files.bins,
+      surveys: files.surveys,
+      doctor: buildDoctorOf(ground, records, people, logins, { notices, certificate }),
+      config,
+      state,
+      auditFeed: feed,
+      nodeHeads: () => nodes.nodeHeads.list(),
+      closing: ending.signal,
+      health: {
+        problems: () => listAllProblems(ground, records, people, logins, readers),
+        notices: async () => (await notices()).map(({ detail }) => detail),
+      },
+      clock,
+    }),
+    audit,
+    clock,
+    log: part('admin'),
+  });
+  closing.defer(() => admin.close());
+  // First: a call that waits for the next record would hold the server up.
+  closing.defer(() => ending.abort());
+  let served = certificate;
+  return {
+    /** The certificate as it is on disk now; told is whether it is another, and undefined where none is served. */
+    async renewCertificate(now: MainAgentConfig): Promise<boolean | undefined> {
+      const renewed = await readAdminCertificate(now, credentials);
+      if (renewed === undefined) return undefined;
+      admin.useCertificate(renewed);
+      const isRenewed = renewed.certificatePem !== served?.certificatePem;
+      served = renewed;
+      return isRenewed;
+    },
+  };
+}
+
+function listAllProblems(
+  { config }: Ground,
+  { feed, nodeBudget, restores }: Records,
+  { users, departures }: People,
+  { login, nodes }: Logins,
+  readers: Readers,
+): readonly string[] {
+  return [
+    ...listProblems(config, nodes.admin.list(), nodes.links, feed, users.problems().length),
+    ...readers.problems(),
+    ...nodes.edgeEvents.problems(),
+    ...nodeBudget.problems(),
+    ...nodes.nodeHeads.problems(),
+    ...nodes.otherMains.problems(),
+    ...restores.problems(),
+    ...login.admin.problems(),
+    ...listOrphans(departures.list()),
+  ];
+}
+
+function buildDoctorOf(
+  { config, around: { clock } }: Ground,
+  { feed, restores }: Records,
+  { users, departures, notify, deliveries, files }: People,
+  { login, nodes }: Logins,
+  told: {
+    readonly notices: () => Promise<ReturnType<typeof listNotices>>;
+    readonly certificate: Certificate | undefined;
+  },
+) {
+  return buildDoctor({
+    config,
+    nodes: () => nodes.admin.list(),
+    userProblems: () => users.problems(),
+    auditProblem: () => feed.problem(),
+    otherMains: () => nodes.otherMains.problems(),
+    restores: () => restores.problems(),
+    orphans: () => departures.list(),
+    notices: told.notices,
+    lastText: () => deliveries.last('sms'),
+    clockProblem: () => login.admin.clockProblem(),
+    checkMail: () => notify.checkMail(),
+    surveys: files.surveys,
+    certificatePem: told.certificate?.certificatePem,
+    clock,
+  });
+}
+
+/** Undefined: the admin API does not listen on TLS. */
+async function readAdminCertificate(
+  { admin }: MainAgentConfig,
+  credentials: string | undefined,
+): Promise<Certificate | undefined> {
+  if (admin.listen === undefined || admin.certificate === undefined || admin.key === undefined)
+    return undefined;
+  const key = await readSecretFile(admin.key, credentials);
+  return {
+    certificatePem: (await readPublicFile(admin.certificate)).toString('utf8'),
+    keyPem: new Secret(key.expose().toString('utf8')),
+  };
+}

@@ -1,0 +1,62 @@
+import { Bans, type EdgeBan } from '#main-agent/bans/bans.ts';
+import { buildLogin, type Login } from '#main-agent/build-login.ts';
+import { KnownNodes } from '#main-agent/link/known-nodes.ts';
+import { describeDeliveryProblem } from '#main-agent/notify/deliveries.ts';
+import { buildOwnCredentials } from '#main-agent/users/own-credentials.ts';
+import { readSecretFile } from '#shared/config/file-path.ts';
+import type { Ground } from './ground.ts';
+import { buildNodes, type Nodes } from './nodes.ts';
+import type { People } from './people.ts';
+import type { Records } from './records.ts';
+
+/** Logins, bans and nodes, which know each other: a ban ends sessions, an ended session is told to its node. */
+export async function buildLogins(ground: Ground, records: Records, people: People) {
+  const { config, around, part, closing } = ground;
+  const { clock, credentials } = around;
+  const { state, enrolments } = records;
+  const { users, directory, departures, notify, deliveries, files } = people;
+  const known = new KnownNodes({ configured: config.dmzNodes, state, clock });
+  await known.start();
+  const bans = new Bans({
+    state,
+    neverBan: config.bans.neverBan,
+    push: () => nodes.links.pushPolicy(),
+    endMatching: (matches, reason) => login.admin.endMatching(matches, reason),
+    clock,
+  });
+  await bans.start();
+  const login: Login = buildLogin({
+    config,
+    users,
+    departures,
+    enrolments,
+    credentials: buildOwnCredentials(directory),
+    state,
+    vaultKey: await readSecretFile(config.vaultKey, credentials),
+    delivery: deliveries,
+    notifier: notify.notifier,
+    findSigningKey: (kid) => known.findSigningKey(kid),
+    findBan: (username, clientIp) => bans.find(username, clientIp),
+    sendToNode: (node, event, body) => nodes.links.sendToNode(node, event, body),
+    usedBytes: (username) => files.usedBytes(username),
+    explained: {
+      originsOf: (username) => directory.origins(username),
+      askDoors: (question, node) => nodes.links.askDoors(question, node),
+      findEdgeBan: (clientIp) => describeEdgeBan(bans.findEdge(clientIp)),
+      findDeliveryProblem: (transport) => describeDeliveryProblem(deliveries.last(transport)),
+      nodeValidatedLogins: (node) =>
+        nodes.links.states().find((one) => one.node === node && one.up)?.validatedLogins,
+    },
+    clock,
+    log: part('login'),
+  });
+  closing.defer(() => login.close());
+  const nodes: Nodes = buildNodes(ground, records, people, { known, bans, login });
+  return { known, bans, login, nodes };
+}
+
+export type Logins = Awaited<ReturnType<typeof buildLogins>>;
+
+function describeEdgeBan(ban: EdgeBan | undefined): string | undefined {
+  return ban === undefined ? undefined : `banned by ${ban.node} itself: ${ban.cause}`;
+}

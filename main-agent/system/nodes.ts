@@ -1,0 +1,127 @@
+import { EdgeEvents } from '#main-agent/audit/edge-events.ts';
+import { NodeHeads } from '#main-agent/audit/node-heads.ts';
+import type { Bans } from '#main-agent/bans/bans.ts';
+import type { Login } from '#main-agent/build-login.ts';
+import type { KnownNodes } from '#main-agent/link/known-nodes.ts';
+import { buildMainLinks, type MainLinks } from '#main-agent/link/links.ts';
+import { buildNodeAdmin } from '#main-agent/link/node-admin.ts';
+import { OtherMains } from '#main-agent/link/other-mains.ts';
+import { buildPolicy } from '#main-agent/link/policy.ts';
+import type { SignedHead } from '#main-agent/restored/starts.ts';
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
+import type { Ground } from './ground.ts';
+import type { People } from './people.ts';
+import type { Records } from './records.ts';
+
+interface NodeParts {
+  readonly known: KnownNodes;
+  readonly bans: Bans;
+  readonly login: Login;
+}
+
+/** Links to the nodes, not dialled yet, and what is made of what nodes say. */
+export function buildNodes(ground: Ground, records: Records, { files }: People, parts: NodeParts) {
+  const { config, around, part, closing } = ground;
+  const { clock, log } = around;
+  const { state, feed, starts, boot, identityKeyPem } = records;
+  const { known, bans, login } = parts;
+  const keep = buildKeep(ground, records);
+  const edgeEvents = new EdgeEvents({
+    state,
+    publicKeysOf: (node) => known.signingKeysOf(node),
+    acknowledge: (node, count) => links.sendToNode(node, 'edge.taken', count),
+    clock,
+    log: part('audit'),
+  });
+  closing.defer(() => edgeEvents.close());
+  const nodeHeads = new NodeHeads({
+    head: () => feed.head(),
+    onContradiction: (node, detail) => {
+      log.error({ alarm: 'audit-cut', node, detail }, 'a node knows more of the audit than the audit has');
+      keep('audit.contradicted', { outcome: 'failed', node, detail });
+    },
+  });
+  const otherMains = new OtherMains({
+    onFirst: (node, detail) => keep('link.other-main', { outcome: 'refused', node, detail }),
+    clock,
+    log: part('link'),
+  });
+  const links: MainLinks = buildMainLinks({
+    nodes: known.trusted(),
+    identitiesOf: (node) => known.identitiesOf(node),
+    identityKeyPem,
+    mainName: config.name,
+    boot,
+    validatedLogins: config.twoFactor.validatedLogins,
+    login: login.loginHandlers,
+    session: login.sessionHandlers,
+    account: login.accountHandlers,
+    files: files.handlers,
+    onStream: files.onStream,
+    sessions: login.sessions,
+    policy: () => buildPolicy(config, bans),
+    onEdgeEvent: (node, worker, event) => {
+      bans.noteEdge(node, event);
+      edgeEvents.take(node, worker, event);
+    },
+    onJoined: (node) => {
+      otherMains.joined(node);
+      links.sendToNode(node, 'audit.head', starts.sign(feed.head()));
+    },
+    onAuditKnown: (node, worker, head) => nodeHeads.take(node, worker, head),
+    judgeHead: (node, head) => {
+      const judgement = starts.judge(head);
+      if (judgement.kind === 'contradicts') stopAsOlder(ground, records, links, node, judgement.detail, head);
+      return judgement.kind;
+    },
+    onOtherMain: (node, other, isHolder) => otherMains.note(node, other, isHolder),
+    onAlarm: (node, worker, reason) =>
+      keep('link.protocol-violation', { outcome: 'refused', node, detail: `worker ${worker}: ${reason}` }),
+    onWorkerRestart: (node, worker) => {
+      login.admin
+        .endConnectionsOf(node, worker)
+        .catch((error: unknown) => log.error({ err: error, node, worker }, 'old connections not ended'));
+    },
+    clock,
+    log: part('link'),
+  });
+  closing.defer(() => links.close());
+  const admin = buildNodeAdmin({
+    known,
+    links,
+    endNode: (node, reason) => login.admin.endNode(node, reason),
+    clock,
+    log: part('link'),
+  });
+  closing.defer(() => admin.close());
+  return { links, admin, edgeEvents, nodeHeads, otherMains };
+}
+
+export type Nodes = ReturnType<typeof buildNodes>;
+
+/** Records that no decision waits for. */
+function buildKeep({ around: { clock, log } }: Ground, { audit }: Records) {
+  return (event: string, facts: Omit<AuditRecord, 'time' | 'event'>): void => {
+    audit
+      .append({ time: new Date(clock.now()).toISOString(), event, ...facts })
+      .catch((error: unknown) => log.error({ err: error, event }, 'not audited'));
+  };
+}
+
+/** A node heard of records that this state never held. Nobody may log in on it before a person has looked. */
+function stopAsOlder(
+  { around: { log, onStateFailure } }: Ground,
+  { restores, feed }: Records,
+  links: MainLinks,
+  node: string,
+  detail: string,
+  head: SignedHead,
+): void {
+  log.fatal({ alarm: 'state-restored', node, detail }, 'a node knows more than the state: main ends');
+  void links
+    .close()
+    .then(() => restores.suspect(`${node} knows ${detail}`, head))
+    .then(() => feed.flush())
+    .catch((error: unknown) => log.error({ err: error }, 'not noted: the node says it again'))
+    .finally(onStateFailure);
+}

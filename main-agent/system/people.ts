@@ -1,0 +1,79 @@
+import { buildFileService } from '#main-agent/files/service.ts';
+import { openStorages } from '#main-agent/files/storages.ts';
+import { Deliveries } from '#main-agent/notify/deliveries.ts';
+import { openNotify } from '#main-agent/notify/notify.ts';
+import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
+import { Departures } from '#main-agent/users/departures.ts';
+import { FileWrites } from '#main-agent/users/file-writes.ts';
+import { startForgettingRemovedKeys } from '#main-agent/users/removed-keys.ts';
+import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
+import { openYamlUsers } from '#main-agent/users/yaml-users.ts';
+import type { Ground } from './ground.ts';
+import type { Records } from './records.ts';
+
+/** Users and who they were before, how they are told something, and their files. */
+export async function startPeople({ config, around, part, closing }: Ground, records: Records) {
+  const { clock, credentials } = around;
+  const { state, audit, enrolments, voided } = records;
+  const users = await openYamlUsers({
+    directory: config.users.directory,
+    lastGoodDirectory: config.users.lastGoodDirectory,
+    storages: Object.keys(config.storages),
+    defaultUploads: config.uploads.default,
+    defaultBinMs: config.binMs,
+    brokenUserFile: config.users.brokenUserFile,
+    log: part('users'),
+  });
+  closing.defer(() => users.close());
+  const departures = new Departures({
+    state,
+    users,
+    enrolments,
+    alsoRemembered: () => files.bins.owners(),
+    clock,
+    log: part('users'),
+  });
+  const writes = new FileWrites(users, clock);
+  const notify = await openNotify({
+    smtp: config.smtp,
+    sms: config.sms,
+    emailTemplate: config.twoFactor.delivered.emailTemplate,
+    serviceName: config.branding.name,
+    ...(credentials === undefined ? {} : { credentials }),
+    log: part('notify'),
+  });
+  closing.defer(() => notify.close());
+  const files = buildFileService({
+    storages: await openStorages(config.storages, {
+      ...config.uploads,
+      formerUntilMs: (username) => departures.formerUntilMs(username),
+      clock,
+      log: part('files'),
+    }),
+    uploads: config.uploads,
+    audit,
+    findUser: (username) => users.find(username),
+    clock,
+    log: part('files'),
+  });
+  closing.defer(() => files.close());
+  closing.defer(() => departures.close());
+  await departures.start();
+  const removedKeys = startForgettingRemovedKeys({ state, users, clock, log: part('state') });
+  closing.defer(() => removedKeys.close());
+  for (const { username, kind } of voided) {
+    const user = users.find(username);
+    if (user !== undefined) notifyUser({ notifier: notify.notifier, clock }, user, kind);
+  }
+  return {
+    users,
+    writes,
+    directory: new YamlUserDirectory(users, writes),
+    departures,
+    notify,
+    deliveries: new Deliveries(notify.delivery, () => clock.now()),
+    files,
+  };
+}
+
+export type People = Awaited<ReturnType<typeof startPeople>>;

@@ -1,0 +1,179 @@
+import { mkdir, mkdtemp, readdir, readlink, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { loadMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
+import { startMainAgent } from '#main-agent/system.ts';
+import { provisionSite } from '#scripts/demonstration/provision.ts';
+import { siteFiles, type SiteFiles } from '#scripts/demonstration/site-files.ts';
+import { systemClock } from '#shared/clock.ts';
+import { buildLog } from '#shared/log.ts';
+
+let folder: string;
+let files: SiteFiles;
+let good: MainAgentConfig;
+let taken: Server;
+let takenPort: number;
+
+/** Intervals that nobody has cleared, whether they hold the process or not. */
+const intervals = new Set<unknown>();
+/** What else is open: listeners, sockets, threads, and files below the folder. */
+async function listOpen(): Promise<readonly string[]> {
+  const fds = await readdir('/proc/self/fd');
+  const targets = await Promise.all(fds.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')));
+  return [
+    ...targets.filter((target) => target.startsWith(folder)),
+    ...process.getActiveResourcesInfo().filter((kind) => /Server|Worker|MessagePort/.test(kind)),
+    ...Array.from(intervals, () => 'interval'),
+  ].toSorted();
+}
+
+function start(config: MainAgentConfig) {
+  return startMainAgent(config, {
+    clock: systemClock,
+    log: buildLog('silent', {}),
+    inherited: new Map(),
+    reread: async () => config,
+    onStateFailure: () => undefined,
+  });
+}
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'sallyport-starts-'));
+  files = siteFiles(folder);
+  await provisionSite(files, { httpsPort: 1, sftpPort: 1, users: [] });
+  await mkdir(join(folder, 'main', 'run'), { recursive: true });
+  await writeFile(join(folder, 'short.key'), 'too short', { mode: 0o600 });
+  await writeFile(join(folder, 'good.secret'), `whsec_${Buffer.alloc(32).toString('base64')}`, {
+    mode: 0o600,
+  });
+  good = await loadMainAgentConfig(files.main.config);
+  taken = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => taken.once('listening', resolve));
+  takenPort = (taken.address() as { port: number }).port;
+  const setReal = globalThis.setInterval;
+  const clearReal = globalThis.clearInterval;
+  vi.stubGlobal('setInterval', (...args: Parameters<typeof setInterval>) => {
+    const timer = setReal(...args);
+    intervals.add(timer);
+    return timer;
+  });
+  vi.stubGlobal('clearInterval', (timer: NodeJS.Timeout | undefined) => {
+    intervals.delete(timer);
+    clearReal(timer);
+  });
+});
+
+afterAll(async () => {
+  vi.unstubAllGlobals();
+  taken.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const nowhere = () => join(folder, 'nowhere', 'file');
+const webhook = (secretFile: string) => ({
+  url: 'https://hooks.example.com/',
+  events: ['*'],
+  secretFile,
+});
+const listener = () => ({ type: 'tcp' as const, host: '127.0.0.1', port: takenPort });
+
+/** In the order of the starts: what each can't do without. */
+const failures: readonly {
+  readonly of: string;
+  readonly says: RegExp;
+  readonly config: () => MainAgentConfig;
+}[] = [
+  { of: 'state.db', says: /EISDIR/, config: () => ({ ...good, state: { ...good.state, file: folder } }) },
+  {
+    of: 'the identity key',
+    says: /nowhere.file does not exist/,
+    config: () => ({ ...good, identityKey: nowhere() }),
+  },
+  {
+    of: 'the audit file',
+    says: /EISDIR/,
+    config: () => ({ ...good, audit: { ...good.audit, file: folder } }),
+  },
+  {
+    of: 'the mail relay’s password',
+    says: /nowhere.file does not exist/,
+    config: () => ({ ...good, smtp: good.smtp && { ...good.smtp, passwordFile: nowhere() } }),
+  },
+  {
+    of: 'the second storage',
+    says: /Storage other/,
+    config: () => ({
+      ...good,
+      storages: { ...good.storages, other: { type: 'local', base: nowhere() } },
+    }),
+  },
+  {
+    of: 'the vault key',
+    says: /nowhere.file does not exist/,
+    config: () => ({ ...good, vaultKey: nowhere() }),
+  },
+  {
+    of: 'a vault key that is whole',
+    says: /vault key is damaged/,
+    config: () => ({ ...good, vaultKey: join(folder, 'short.key') }),
+  },
+  {
+    of: 'the second webhook’s secret',
+    says: /nowhere.file does not exist/,
+    config: () => ({
+      ...good,
+      events: { webhooks: [webhook(join(folder, 'good.secret')), webhook(nowhere())] },
+    }),
+  },
+  {
+    of: 'the admin certificate',
+    says: /nowhere.file does not exist/,
+    config: () => ({
+      ...good,
+      admin: { ...good.admin, listen: listener(), certificate: nowhere(), key: files.dmz.key },
+    }),
+  },
+  {
+    of: 'the admin socket’s folder',
+    says: /admin socket cannot be opened/,
+    config: () => ({ ...good, admin: { ...good.admin, socket: join(files.main.config, 'admin.sock') } }),
+  },
+  {
+    of: 'a free port for the admin API',
+    says: /admin listener cannot be opened/,
+    config: () => ({
+      ...good,
+      admin: {
+        ...good.admin,
+        listen: listener(),
+        certificate: files.dmz.certificate,
+        key: files.dmz.key,
+      },
+    }),
+  },
+  {
+    of: 'a free port for health',
+    says: /EADDRINUSE/,
+    config: () => ({ ...good, health: { listen: listener() } }),
+  },
+];
+
+describe('a start of main', () => {
+  it.each(failures)('without $of leaves nothing open', async ({ config, says }) => {
+    const before = await listOpen();
+    await expect(start(config())).rejects.toThrow(says);
+    await expect.poll(listOpen).toEqual(before);
+  });
+
+  it('that succeeds closes all it has opened, and the next one finds its lock free', async () => {
+    const before = await listOpen();
+    for (let round = 0; round < 2; round += 1) {
+      const main = await start(good);
+      expect((await listOpen()).length).toBeGreaterThan(before.length + 5);
+      await main.close();
+      await expect.poll(listOpen).toEqual(before);
+    }
+  });
+});
