@@ -1,11 +1,11 @@
-import { endWaivers } from '#main-agent/sessions/leases.ts';
 import type { NodeLink } from '#main-agent/link/handlers.ts';
 import {
   type AccountNotice,
   notifyUser,
   type AccountNotifier,
 } from '#main-agent/two-factor/code-delivery.ts';
-import type { Change, StoredAccountChange, StateStore } from '#main-agent/state/state-store.ts';
+import type { StoredAccountChange } from '#main-agent/state/name-records.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import { requireRoom, type OwnCredentials } from '#main-agent/users/own-credentials.ts';
 import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';
 import { purposeOf } from '#shared/assertion/account-change.ts';
@@ -28,7 +28,7 @@ import type { MainAgentConfig } from '#main-agent/config.ts';
 import type { Vault } from '#main-agent/vault/vault.ts';
 import type { Passwords } from '#main-agent/passwords/password.ts';
 import type { Challenges } from '#main-agent/login/challenges.ts';
-import type { Leases } from '#main-agent/sessions/leases.ts';
+import { endWaivers, type Leases } from '#main-agent/sessions/leases.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { StepUpCheck, StepUpProof } from './step-up-check.ts';
 import { keyCommentCharactersMax } from './limits.ts';

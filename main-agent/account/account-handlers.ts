@@ -1,6 +1,7 @@
 import { endDevice } from '#main-agent/sessions/devices.ts';
 import type { AccountHandlers } from '#main-agent/link/handlers.ts';
-import type { Change, StoredDevice, StateStore } from '#main-agent/state/state-store.ts';
+import type { StoredDevice } from '#main-agent/state/session-records.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { AccountChanges } from './account-changes.ts';
 import { publicId, viewOwnDevice, viewOwnKey, viewOwnLease, viewOwnSession } from './own-views.ts';

@@ -1,4 +1,4 @@
-import type { StoredDevice, StoredLease } from '#main-agent/state/state-store.ts';
+import type { StoredDevice, StoredLease } from '#main-agent/state/session-records.ts';
 import type { OwnSshKey, Result } from '#shared/link/messages.ts';
 import { sessionKey } from '#shared/random-id.ts';
 import type { SshPublicKey } from '#shared/ssh-key/public-key.ts';

@@ -1,4 +1,4 @@
-import type { StoredLease } from '#main-agent/state/state-store.ts';
+import type { StoredLease } from '#main-agent/state/session-records.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { LeaseAdmin } from '#main-agent/sessions/leases.ts';
 import { z } from 'zod';

@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import type { Change, EdgeCount, StateStore } from '#main-agent/state/state-store.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
 import { isEdgeEventOf, type EdgeEvent } from '#shared/link/edge-event.ts';
 import type { Log } from '#shared/log.ts';
@@ -12,7 +12,7 @@ import {
   problemToldForMs,
   retryMs,
 } from './limits.ts';
-import type { AuditRecord } from '#main-agent/state/audit-record.ts';
+import type { AuditRecord, EdgeCount } from '#main-agent/state/audit-record.ts';
 
 /**
  * What DMZ nodes tell of their edge, into the audit (D-43): each event once, in the node's own order, with the node's

@@ -1,6 +1,7 @@
 import { endDevice } from '#main-agent/sessions/devices.ts';
 import { accountChangesPageMax } from '#main-agent/state/limits.ts';
-import type { Change, StoredAccountChange, StateStore } from '#main-agent/state/state-store.ts';
+import type { StoredAccountChange } from '#main-agent/state/name-records.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import { isSallyportError } from '#shared/error.ts';
 import { isCredentialOf } from '#main-agent/sessions/credential.ts';
 import { publicId } from '#main-agent/account/own-views.ts';

@@ -1,4 +1,5 @@
-import { codeScope, type Change, type StateStore } from '#main-agent/state/state-store.ts';
+import { codeScope } from '#main-agent/state/factor-records.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import { describeSuspicion, type DriftWatch } from '#main-agent/two-factor/drift-watch.ts';
 import { driftAgreementSteps } from '#main-agent/two-factor/limits.ts';
 import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import type { Change, StateStore, StoredDevice } from '#main-agent/state/state-store.ts';
+import type { StoredDevice } from '#main-agent/state/session-records.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import type { Clock } from '#shared/clock.ts';
 import { randomId } from '#shared/random-id.ts';

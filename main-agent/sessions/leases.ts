@@ -1,4 +1,5 @@
-import type { Change, StateStore, StoredLease } from '#main-agent/state/state-store.ts';
+import type { StoredLease } from '#main-agent/state/session-records.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { CodeMethod, Protocol } from '#shared/login.ts';
 import { randomId } from '#shared/random-id.ts';

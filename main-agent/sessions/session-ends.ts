@@ -1,7 +1,8 @@
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import { Serial } from '#main-agent/turns/serial.ts';
 import { inParts } from '#main-agent/state/in-parts.ts';
-import type { Change, StateStore, StoredSession } from '#main-agent/state/state-store.ts';
+import type { StoredSession } from '#main-agent/state/session-records.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
 
 /** Ends of sessions on their way to the disk. What it does not take now stays here and is tried again. */

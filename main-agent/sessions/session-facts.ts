@@ -1,4 +1,4 @@
-import type { StoredSession } from '#main-agent/state/state-store.ts';
+import type { StoredSession } from '#main-agent/state/session-records.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { AnySession } from './session.ts';
 import type { Sessions } from './sessions.ts';

@@ -1,5 +1,6 @@
 import { inParts } from '#main-agent/state/in-parts.ts';
-import type { Change, StateStore, StoredSession } from '#main-agent/state/state-store.ts';
+import type { StoredSession } from '#main-agent/state/session-records.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { UserSource } from '#main-agent/users/user-source.ts';
 import type { Clock } from '#shared/clock.ts';

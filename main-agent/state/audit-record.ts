@@ -85,3 +85,52 @@ export interface Audit {
   /** Durable when it resolves. */
   append(record: AuditRecord): Promise<void>;
 }
+
+/** What of the audit stands in the store. */
+export interface AuditExtent {
+  /** Numbers of the oldest and the newest record; 0 = none. */
+  readonly first: number;
+  readonly last: number;
+  /** As noted last. */
+  readonly head: ChainHead | undefined;
+}
+
+/** How far a node's process has counted its events. */
+export interface EdgeCount {
+  readonly boot: string;
+  readonly sequence: number;
+}
+
+export type AuditChange =
+  | { readonly kind: 'audit'; readonly record: AuditRecord }
+  /** Never fails. The head of the audit files, so that they can be compared with it. */
+  | { readonly kind: 'note-audit-head'; readonly head: ChainHead }
+  /** Never fails. A record that stands in the audit files under this number and in an older store does not. */
+  | { readonly kind: 'restore-audit'; readonly sequence: number; readonly record: AuditRecord }
+  /** Never fails. Numbers up to this one are known elsewhere: none of them is given again. */
+  | { readonly kind: 'skip-audit-numbers'; readonly upTo: number }
+  /** Never fails. Only for records that are durable in the audit files. */
+  | { readonly kind: 'prune-audit'; readonly before: number }
+  /** Fails if this boot's count stands there already. */
+  | {
+      readonly kind: 'note-edge-event';
+      readonly node: string;
+      readonly worker: number;
+      readonly count: EdgeCount;
+    }
+  /** Never fails. */
+  | { readonly kind: 'note-webhook'; readonly webhook: string; readonly sequence: number };
+
+export interface AuditQueries {
+  /** Records after a sequence number, in order. */
+  'audit-after'(of: {
+    readonly sequence: number;
+    readonly limit: number;
+  }): readonly { readonly sequence: number; readonly record: AuditRecord }[];
+  'find-audit'(of: { readonly reference: string }): readonly AuditRecord[];
+  'audit-extent'(): AuditExtent;
+  /** The last event of a node's worker that is audited. */
+  'edge-position'(of: { readonly node: string; readonly worker: number }): EdgeCount | undefined;
+  /** The last record a webhook was told of; undefined = none ever. */
+  'webhook-position'(of: { readonly webhook: string }): number | undefined;
+}

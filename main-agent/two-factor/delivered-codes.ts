@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
-import type { Change, StateStore, StoredDeliveredCode } from '#main-agent/state/state-store.ts';
+import type { StoredDeliveredCode } from '#main-agent/state/factor-records.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';

@@ -1,4 +1,5 @@
-import type { Change, StateStore, TwoFactorState } from '#main-agent/state/state-store.ts';
+import type { TwoFactorState } from '#main-agent/state/factor-records.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { ClockGuard } from '#main-agent/two-factor/clock-guard.ts';
 import { driftReachSteps } from '#main-agent/two-factor/limits.ts';
 import type { RandomBytes } from '#main-agent/two-factor/random.ts';

@@ -1,4 +1,5 @@
-import type { StateStore, TwoFactorState } from '#main-agent/state/state-store.ts';
+import type { TwoFactorState } from '#main-agent/state/factor-records.ts';
+import type { StateStore } from '#main-agent/state/state-store.ts';
 import { stepAt, type TotpSettings } from '#main-agent/two-factor/totp.ts';
 import type { Departures } from '#main-agent/users/departures.ts';
 import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';

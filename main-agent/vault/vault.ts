@@ -1,4 +1,5 @@
-import { codeScope, type Change, type WrongCodes } from '#main-agent/state/state-store.ts';
+import { codeScope, type WrongCodes } from '#main-agent/state/factor-records.ts';
+import type { Change } from '#main-agent/state/state-store.ts';
 import type { Protocol } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
 
@@ -11,7 +12,7 @@ import type { Secret } from '#shared/secret.ts';
  */
 export interface Vault {
   status(username: string): Promise<FactorStatus>;
-  /** What is stored at this moment. Not to be kept over a wait: it is asked again where a rule says *still*. */
+  /** What is stored at this moment. Not to be kept over a wait: a rule that says *still* looks again (D-113). */
   load(username: string): Promise<Factor>;
   /** Compares a code with a secret that is not stored yet. The step it is right at, or undefined. */
   prove(secret: Secret<Buffer>, code: Secret): Promise<number | undefined>;

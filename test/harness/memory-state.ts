@@ -1,20 +1,13 @@
-import type { AuditRecord, ChainHead } from '#main-agent/state/audit-record.ts';
+import type { AuditRecord, ChainHead, EdgeCount } from '#main-agent/state/audit-record.ts';
 import type { KeepRecord, KeptList, KeptLists } from '#main-agent/state/kept-records.ts';
 import {
   codeScope,
-  type Change,
-  type CommitResult,
-  type EdgeCount,
-  type Queries,
-  type StateStore,
-  type StoredAccountChange,
   type StoredBypassCode,
   type StoredDeliveredCode,
-  type StoredDeparture,
-  type StoredDevice,
-  type StoredLease,
-  type StoredSession,
-} from '#main-agent/state/state-store.ts';
+} from '#main-agent/state/factor-records.ts';
+import type { StoredAccountChange, StoredDeparture } from '#main-agent/state/name-records.ts';
+import type { StoredDevice, StoredLease, StoredSession } from '#main-agent/state/session-records.ts';
+import type { Change, CommitResult, Queries, StateStore } from '#main-agent/state/state-store.ts';
 
 /** StateStore without a disk, for tests of what stands on it. Same conditions, same all-or-nothing. */
 

@@ -16,7 +16,7 @@ import { startTestServer, type TestServer } from '#test/dmz/sftp/fakes/test-serv
 import { buildMemoryLink } from '#test/harness/memory-link.ts';
 import { buildRig, buildUser, refusal, withFactor, type Rig } from '#test/main-agent/login/rig.ts';
 import { hashesAtOnceMax, hashesWaitingMax } from '#main-agent/passwords/limits.ts';
-import { codeScope } from '#main-agent/state/state-store.ts';
+import { codeScope } from '#main-agent/state/factor-records.ts';
 
 /**
  * Both doors before main's real login, and names of every kind tried with a wrong password: from the first try to the

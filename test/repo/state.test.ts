@@ -15,7 +15,7 @@ describe('the state', () => {
     ).toEqual([]);
   });
 
-  /** Who makes a change of what: the rooms whose rules it carries out. `restored` puts right what others own. */
+  /** Who makes a change of what (D-114): the rooms whose rules it carries out. `restored` puts right what others own. */
   const owners: readonly (readonly [rooms: readonly string[], kinds: string])[] = [
     [['sessions'], 'open-session replace-session end-session touch-session'],
     [['sessions'], 'open-lease use-lease end-lease end-leases'],

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { buildQueries } from './queries.ts';
-import type { AuditExtent } from '../state-store.ts';
+import type { AuditExtent } from '../audit-record.ts';
 
 /** What a state.db knows of the audit, while no main runs on it. Throws when one does, or when it can't be read. */
 export function readAuditExtent(file: string): AuditExtent {

@@ -14,15 +14,10 @@ import {
   keepRemindersMs,
 } from '../limits.ts';
 import type { KeptList, KeptLists } from '../kept-records.ts';
-import {
-  codeScope,
-  type Queries,
-  type StoredAccountChange,
-  type StoredDeliveredCode,
-  type StoredDevice,
-  type StoredLease,
-  type StoredSession,
-} from '../state-store.ts';
+import { codeScope, type StoredDeliveredCode } from '../factor-records.ts';
+import type { StoredAccountChange } from '../name-records.ts';
+import type { StoredDevice, StoredLease, StoredSession } from '../session-records.ts';
+import type { Queries } from '../state-store.ts';
 
 /** The reads. They run in the writer thread, in order with the commits, so each sees all before it. */
 export function buildQueries(database: DatabaseSync): Queries {

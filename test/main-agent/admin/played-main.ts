@@ -7,7 +7,7 @@ import { Tokens, type NewToken } from '#main-agent/admin/access/tokens.ts';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
 import { Bans } from '#main-agent/bans/bans.ts';
 import type { AnySession } from '#main-agent/sessions/session.ts';
-import type { StoredLease } from '#main-agent/state/state-store.ts';
+import type { StoredLease } from '#main-agent/state/session-records.ts';
 import type { OrphanedName } from '#main-agent/users/departures.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { StorePlan } from '#main-agent/users/store-plan.ts';

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { StoredAccountChange } from '#main-agent/state/state-store.ts';
+import type { StoredAccountChange } from '#main-agent/state/name-records.ts';
 import { passwordCredential } from '#main-agent/sessions/credential.ts';
 import { SallyportError } from '#shared/error.ts';
 import { buildRecordedLog } from '#test/main-agent/notify/recorded-log.ts';

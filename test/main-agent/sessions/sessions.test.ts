@@ -4,7 +4,7 @@ import { Secret } from '#shared/secret.ts';
 import { passwordCredential } from '#main-agent/sessions/credential.ts';
 import { sessionsMax, sessionsPerUserMax, touchIntervalMs } from '#main-agent/sessions/limits.ts';
 import { Sessions } from '#main-agent/sessions/sessions.ts';
-import type { StoredSession } from '#main-agent/state/state-store.ts';
+import type { StoredSession } from '#main-agent/state/session-records.ts';
 import { buildMemoryState } from '#test/harness/memory-state.ts';
 import { buildMemoryUsers } from '#test/harness/memory-users.ts';
 import { buildRecordedLog } from '#test/main-agent/notify/recorded-log.ts';

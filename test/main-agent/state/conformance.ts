@@ -1,13 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  codeScope,
-  type Change,
-  type StateStore,
-  type StoredAccountChange,
-  type StoredDevice,
-  type StoredLease,
-  type StoredSession,
-} from '#main-agent/state/state-store.ts';
+import { codeScope } from '#main-agent/state/factor-records.ts';
+import type { StoredAccountChange } from '#main-agent/state/name-records.ts';
+import type { StoredDevice, StoredLease, StoredSession } from '#main-agent/state/session-records.ts';
+import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 
 /**
  * What every StateStore must do. A second implementation runs these against itself:

@@ -9,7 +9,8 @@ import {
 import { ChangeWriter } from '#main-agent/state/sqlite/changes.ts';
 import { sweep } from '#main-agent/state/sqlite/queries.ts';
 import { migrate } from '#main-agent/state/sqlite/schema.ts';
-import type { Change, StoredDevice, StoredLease, StoredSession } from '#main-agent/state/state-store.ts';
+import type { StoredDevice, StoredLease, StoredSession } from '#main-agent/state/session-records.ts';
+import type { Change } from '#main-agent/state/state-store.ts';
 
 const dayMs = 24 * 3_600_000;
 
