@@ -23,6 +23,7 @@ const scope: readonly { readonly code: string; readonly tests: readonly string[]
   { code: 'main-agent/account/', tests: loginTests },
   { code: 'main-agent/help-desk/', tests: loginTests },
   { code: 'main-agent/passwords/', tests: loginTests },
+  { code: 'main-agent/build-login.ts', tests: loginTests },
   { code: 'main-agent/vault/', tests: ['test/main-agent/vault/', ...loginTests] },
   { code: 'main-agent/link/', tests: ['test/main-agent/link/', 'test/dmz/link/'] },
   { code: 'dmz/guard/', tests: ['test/dmz/guard/'] },
@@ -212,10 +213,13 @@ function testsOf(targets: readonly string[]): Plan['tests'] {
     const rank = rooms.findIndex((room) => file.startsWith(room));
     return rank === -1 ? rooms.length : rank;
   };
-  return [...found]
-    .filter((file) => /^test\/(shared|dmz|main-agent)\/.*\.test\.ts$/.test(file))
-    .toSorted((a, b) => rankOf(a) - rankOf(b) || (a < b ? -1 : 1))
-    .map((file) => ({ file, isNear: rankOf(file) < rooms.length }));
+  return (
+    [...found]
+      .filter((file) => /^test\/(shared|dmz|main-agent)\/.*\.test\.ts$/.test(file))
+      // Of a room the short ones first: they are about one thing, and leave little to the long ones.
+      .toSorted((a, b) => rankOf(a) - rankOf(b) || statSync(a).size - statSync(b).size)
+      .map((file) => ({ file, isNear: rankOf(file) < rooms.length }))
+  );
 }
 
 /** Lines move; what is changed into what, and the how many-eth in its file that is, stays. */
