@@ -34,13 +34,6 @@ export const drainKeepAliveBytesMax = 64 * 1024;
 export const drainBytesMax = 8 * 1024 * 1024;
 export const drainMs = 2_000;
 
-/** Listing pages: the link carries at most 1000 entries a message. */
-export const listingLimitMax = 1000;
-export const cursorCharactersMax = 1024;
-/** Entries of the bin in one page. */
-export const binPageEntriesMax = 1000;
-/** Restored by one request, each a question to main; a page asks again for the rest. */
-export const binRestoresMax = 100;
 /** Files and folders in one archive: what it holds of each, about 850 bytes, waits in memory until the end. */
 export const archiveEntriesMax = 50_000;
 /** A name is held three times over, so a long one counts as an entry more for every so many characters. */

@@ -6,6 +6,7 @@ import { getBin, postEmpty, postRestore } from './api/bin.ts';
 import { buildDownloadApi } from './api/downloads.ts';
 import { buildGetFile, deleteEntry, postOperation, putFile } from './api/files.ts';
 import { buildLoginApi } from './api/login.ts';
+import { buildApiDocument } from './api/openapi.ts';
 import {
   createUpload,
   deleteUpload,
@@ -54,6 +55,7 @@ export function buildRoutes(services: {
       },
     },
 
+    { method: 'GET', pattern: '/api/openapi.json', access: 'public', handler: buildApiDocument() },
     { method: 'POST', pattern: '/api/login', access: 'public', handler: login.postLogin },
     { method: 'GET', pattern: '/api/login/code', access: 'half', handler: login.getCode },
     { method: 'POST', pattern: '/api/login/code', access: 'half', handler: login.postCode },

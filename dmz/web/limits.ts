@@ -35,8 +35,6 @@ export const rememberedViewsMax = 50;
 export const noticeMs = 6_000;
 /** What can be undone at once is offered for longer: reading, being startled, and reaching for it. */
 export const undoMs = 20_000;
-/** Ids that the server takes for one restoring. */
-export const binRestoresMax = 100;
 /** Skeleton rows appear only when a folder takes longer; shorter would flicker. */
 export const skeletonDelayMs = 150;
 /** An answer that takes longer than this wants a sign that something happens. */

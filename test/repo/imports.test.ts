@@ -26,12 +26,12 @@ const forbiddenDirections: readonly { from: string; to: string; because: string 
 
 /**
  * The floors of a house, the lowest first: a room may know what lies below it, never what lies above or beside it, types
- * included. What the house itself has beside its rooms (`limits.ts`, `system.ts`) belongs to no floor.
+ * included. What the house itself has beside its rooms (`limits.ts`, `system.ts`) belongs to no floor (D-107).
  */
 const houses: readonly { house: string; floors: readonly (readonly string[])[]; because: string }[] = [
   {
     house: 'dmz',
-    floors: [['web', 'link'], ['guard', 'files'], ['login'], ['https', 'sftp'], ['cli']],
+    floors: [['http-api', 'link'], ['web', 'guard', 'files'], ['login'], ['https', 'sftp'], ['cli']],
     because:
       'limits, login and files are the same for every protocol, so they know none; and a flaw in one door must not ' +
       'reach the other',
@@ -73,8 +73,13 @@ const houses: readonly { house: string; floors: readonly (readonly string[])[]; 
 const alone: readonly { room: string; knows: readonly string[]; because: string }[] = [
   {
     room: 'dmz/web',
-    knows: [],
+    knows: ['dmz/http-api/'],
     because: 'browser code knows the public HTTP API and nothing behind it',
+  },
+  {
+    room: 'dmz/http-api',
+    knows: ['shared/problem.ts'],
+    because: 'what both ends of an API agree on is code of neither',
   },
 ];
 
@@ -148,11 +153,18 @@ describe('import directions', () => {
         ({ from, target, isPackage }) =>
           from.startsWith(`${room}/`) &&
           !isPackage &&
-          ![room, ...knows].some((known) => target.startsWith(`${known}/`)),
+          ![`${room}/`, ...knows].some((known) => target.startsWith(known)),
       );
       expect(wrong.map(describeImport), because).toEqual([]);
     });
   }
+
+  it('dmz/web takes types from dmz/http-api, and numbers, but no code', () => {
+    const wrong = listSources('dmz/web').filter((file) =>
+      /^import (?!type )[^;]*'#dmz\/http-api\/(?!limits\.ts)[^']*'/m.test(readText(file)),
+    );
+    expect(wrong, 'a schema would bring the whole of zod into every first visit').toEqual([]);
+  });
 
   it('finds the imports it judges', () => {
     expect(imports.length).toBeGreaterThan(100);

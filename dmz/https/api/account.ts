@@ -1,4 +1,12 @@
-import { z } from 'zod';
+import type { Account } from '#dmz/http-api/account.ts';
+import {
+  setupProof,
+  setupStart,
+  type Enrolled,
+  type Setup,
+  type SetupConfirmed,
+  type SetupProgress,
+} from '#dmz/http-api/sign-in.ts';
 import type { Admitted } from '#dmz/login/login-service.ts';
 import { isSallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
@@ -9,13 +17,10 @@ import { readJson, readOptionalJson, requireNoInput } from '#dmz/https/exchange/
 
 /** The signed-in user's own account, and setting up the second factor. Confined sessions may use all of this. */
 
-const setupSchema = z.strictObject({ ticket: z.string().max(64).optional() });
-const codeSchema = z.strictObject({ code: z.string().max(64) });
-
 export async function getAccount(exchange: Exchange, session: Admitted): Promise<void> {
   const { twoFactor, may, mounts, quota, session: facts, ...account } = await session.account();
   const { notice } = session.view;
-  await sendJson(exchange, 200, {
+  await sendJson<Account>(exchange, 200, {
     username: account.username,
     display_name: account.displayName,
     state: account.state,
@@ -51,7 +56,10 @@ export async function getAccount(exchange: Exchange, session: Admitted): Promise
 export async function getSetup(exchange: Exchange, session: Admitted): Promise<void> {
   try {
     const { proveWithinMs } = await session.enrolment.resume();
-    await sendJson(exchange, 200, { state: 'confirmed', prove_within: Math.floor(proveWithinMs / 1000) });
+    await sendJson<SetupProgress>(exchange, 200, {
+      state: 'confirmed',
+      prove_within: Math.floor(proveWithinMs / 1000),
+    });
   } catch (error) {
     const isNone =
       isSallyportError(error, 'setup-expired') ||
@@ -60,16 +68,16 @@ export async function getSetup(exchange: Exchange, session: Admitted): Promise<v
       isSallyportError(error, 'not-allowed');
     if (!isNone) throw error;
     // What was shown and not confirmed yet is shown anew: the picture is not given twice.
-    await sendJson(exchange, 200, { state: 'none' });
+    await sendJson<SetupProgress>(exchange, 200, { state: 'none' });
   }
 }
 
 export async function startSetup(exchange: Exchange, session: Admitted): Promise<void> {
-  const { ticket } = await readOptionalJson(exchange, setupSchema, {});
+  const { ticket } = await readOptionalJson(exchange, setupStart, {});
   const { secret, otpauthUri, qr, expiresInMs } = await session.enrolment.start(
     ticket === undefined ? undefined : new Secret(ticket),
   );
-  await sendJson(exchange, 201, {
+  await sendJson<Setup>(exchange, 201, {
     secret,
     otpauth_uri: otpauthUri,
     qr,
@@ -80,14 +88,14 @@ export async function startSetup(exchange: Exchange, session: Admitted): Promise
 export async function confirmSetup(exchange: Exchange, session: Admitted): Promise<void> {
   await requireNoInput(exchange);
   const { proveWithinMs } = await session.enrolment.confirm();
-  await sendJson(exchange, 200, { prove_within: Math.floor(proveWithinMs / 1000) });
+  await sendJson<SetupConfirmed>(exchange, 200, { prove_within: Math.floor(proveWithinMs / 1000) });
 }
 
 export async function proveSetup(exchange: Exchange, session: Admitted): Promise<void> {
-  const { code } = await readJson(exchange, codeSchema);
+  const { code } = await readJson(exchange, setupProof);
   const result = await session.enrolment.prove(new Secret(code));
   if (result.outcome === 'again') return sendAgain(exchange, result);
-  await sendJson(
+  await sendJson<Enrolled>(
     exchange,
     200,
     { recovery_codes: result.recoveryCodes, required_on: result.requiredOn },

@@ -1,32 +1,21 @@
-import { z } from 'zod';
+import {
+  binEmpty,
+  binRestore,
+  type BinEmptied,
+  type BinnedEntry,
+  type BinPage,
+  type BinRestored,
+} from '#dmz/http-api/files.ts';
+import { binPageEntriesMax } from '#dmz/http-api/limits.ts';
 import type { Admitted } from '#dmz/login/login-service.ts';
 import { SallyportError, toSallyportError } from '#shared/error.ts';
-import { binIdsMax, type BinEntry } from '#shared/link/messages.ts';
+import type { BinEntry } from '#shared/link/messages.ts';
 import { sendJson, type Exchange } from '#dmz/https/exchange/exchange.ts';
 import { readJson, readOptionalJson } from '#dmz/https/exchange/json-body.ts';
-import { binPageEntriesMax, binRestoresMax } from '#dmz/https/limits.ts';
 import { toProblem } from '#dmz/https/exchange/problem.ts';
 import { formatTime } from '#dmz/https/exchange/time.ts';
 
-/**
- * What the user deleted or replaced and can have back. A mount that keeps it says so in `/api/me`:
- * `files: [{ path, allow, bin_seconds? }]`.
- *
- * | call | answers |
- * |---|---|
- * | `DELETE /api/files/…`, `PUT` and `POST ?op=rename\|copy` that replaced a file, `PATCH /api/uploads/…` that ended such a one | as ever, and the header `Sallyport-Bin: <id>` where it went to the bin; without the header it is gone |
- * | `DELETE /api/files/…?bin=0` | deleted for good |
- * | `GET /api/bin?cursor=&limit=` | 200 {entries:[{id, name, path, type:"file"\|"folder", size?, deleted_at, by, reason:"deleted"\|"replaced", expires_at}], next?, kept_bytes, kept_entries}, newest first. `size` of a folder: of all that is in it, absent until it is added up |
- * | `POST /api/bin/restore` {ids, conflict?:"keep-both"} | 200 {results:[{id, path} \| {id, problem:{status, reason, detail, …}}]} in the order of `ids`. Of one id its problem is the answer: 409 `exists` the name is taken (not with keep-both: then it is `plan (restored).txt`) · 404 not in the bin any more · 403 not allowed there any more · 507 |
- * | `POST /api/bin/empty` {ids?} | 200 {dropped}: so many are gone for good; without `ids` all |
- */
-
-const id = z.string().regex(/^[A-Za-z0-9_-]{22}$/);
-const restoreSchema = z.strictObject({
-  ids: z.array(id).min(1).max(binRestoresMax),
-  conflict: z.literal('keep-both').optional(),
-});
-const emptySchema = z.strictObject({ ids: z.array(id).max(binIdsMax).optional() });
+/** What the user deleted or replaced and can have back. A mount that keeps it says so in `/api/me`. */
 
 export async function getBin(exchange: Exchange, session: Admitted): Promise<void> {
   const cursor = exchange.query.get('cursor') ?? undefined;
@@ -39,7 +28,7 @@ export async function getBin(exchange: Exchange, session: Admitted): Promise<voi
     limit: Number(limit),
     ...(cursor === undefined ? {} : { cursor }),
   });
-  await sendJson(exchange, 200, {
+  await sendJson<BinPage>(exchange, 200, {
     entries: page.entries.map(describeEntry),
     ...(page.next === undefined ? {} : { next: page.next }),
     kept_bytes: page.keptBytes,
@@ -47,7 +36,7 @@ export async function getBin(exchange: Exchange, session: Admitted): Promise<voi
   });
 }
 
-function describeEntry(entry: BinEntry): Record<string, unknown> {
+function describeEntry(entry: BinEntry): BinnedEntry {
   const { path, type, bytes, deletedAtMs, by, reason, expiresAtMs } = entry;
   return {
     id: entry.id,
@@ -64,9 +53,9 @@ function describeEntry(entry: BinEntry): Record<string, unknown> {
 
 /** One after the other: a folder comes before what was deleted out of it only if it is asked for in that order. */
 export async function postRestore(exchange: Exchange, session: Admitted): Promise<void> {
-  const { ids, conflict } = await readJson(exchange, restoreSchema);
+  const { ids, conflict } = await readJson(exchange, binRestore);
   const keepBoth = conflict === 'keep-both';
-  const results: Record<string, unknown>[] = [];
+  const results: BinRestored['results'][number][] = [];
   for (const one of new Set(ids)) {
     try {
       const path = await session.files.bin.restore(one, { keepBoth });
@@ -76,10 +65,10 @@ export async function postRestore(exchange: Exchange, session: Admitted): Promis
       results.push({ id: one, problem: toProblem(toSallyportError(error)).body });
     }
   }
-  await sendJson(exchange, 200, { results });
+  await sendJson<BinRestored>(exchange, 200, { results });
 }
 
 export async function postEmpty(exchange: Exchange, session: Admitted): Promise<void> {
-  const { ids } = await readOptionalJson(exchange, emptySchema, {});
-  await sendJson(exchange, 200, { dropped: await session.files.bin.empty(ids) });
+  const { ids } = await readOptionalJson(exchange, binEmpty, {});
+  await sendJson<BinEmptied>(exchange, 200, { dropped: await session.files.bin.empty(ids) });
 }

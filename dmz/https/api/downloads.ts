@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import { downloadWanted, type DownloadReady } from '#dmz/http-api/files.ts';
 import type { Admitted } from '#dmz/login/login-service.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
@@ -22,7 +22,6 @@ import { downloadJsonBytesMax, downloadNamesMax, downloadTicketMs } from '#dmz/h
  */
 
 const prefix = '/api/downloads/';
-const wantedSchema = z.strictObject({ folder: z.string(), names: z.array(z.string()) });
 const readMode = { read: true, write: false, create: 'never', truncate: false, append: false } as const;
 
 interface DownloadApi {
@@ -35,14 +34,14 @@ export function buildDownloadApi(room: ArchiveRoom): DownloadApi {
   const tickets = new DownloadTickets();
   return {
     async postDownload(exchange, session) {
-      const wanted = await readJson(exchange, wantedSchema, { bytesMax: downloadJsonBytesMax });
+      const wanted = await readJson(exchange, downloadWanted, { bytesMax: downloadJsonBytesMax });
       const folder = parseJsonPath(wanted.folder);
       const { names } = wanted;
       const file = names.length === 1 ? await findFile(session, folder.child(names[0] ?? '')) : undefined;
       if (file !== undefined) {
         await requireReadable(session, file);
         // Its own address: a download of it that breaks off can be taken up again, which a ticket can not.
-        return sendJson(exchange, 201, { address: `/api/files/${formatFilePath(file)}` });
+        return sendJson<DownloadReady>(exchange, 201, { address: `/api/files/${formatFilePath(file)}` });
       }
       const archive = await listArchive(
         exchange,
@@ -62,7 +61,10 @@ export function buildDownloadApi(room: ArchiveRoom): DownloadApi {
         throw error;
       }
       const ticket = tickets.issue(session, archive);
-      await sendJson(exchange, 201, { address: `${prefix}${ticket}`, expires_in: downloadTicketMs / 1000 });
+      await sendJson<DownloadReady>(exchange, 201, {
+        address: `${prefix}${ticket}`,
+        expires_in: downloadTicketMs / 1000,
+      });
     },
 
     async getDownload(exchange, session) {

@@ -1,4 +1,5 @@
-import { z } from 'zod';
+import { move, sortKey, type ListedEntry, type Listing, type Survey } from '#dmz/http-api/files.ts';
+import { cursorCharactersMax, listingLimitMax } from '#dmz/http-api/limits.ts';
 import type { RemoteFile } from '#dmz/files/file-client.ts';
 import type { Admitted } from '#dmz/login/login-service.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
@@ -13,15 +14,13 @@ import { parseFilePath, parseJsonPath } from '#dmz/https/files/file-path.ts';
 import { binHeader, receiveFile, statIfThere } from '#dmz/https/files/file-upload.ts';
 import { readJson, requireNoInput } from '#dmz/https/exchange/json-body.ts';
 import { formatTime } from '#dmz/https/exchange/time.ts';
-import { archiveNamesMax, cursorCharactersMax, listingLimitMax } from '#dmz/https/limits.ts';
+import { archiveNamesMax } from '#dmz/https/limits.ts';
 
 /**
  * Files over HTTP. A thin translation: who may do what, and what happens, is decided on main call by call.
  */
 
 const prefix = '/api/files/';
-const moveSchema = z.strictObject({ to: z.string(), overwrite: z.boolean().optional() });
-const sortSchema = z.enum(['name', '-name', 'size', '-size', 'mtime', '-mtime']);
 
 const readMode = { read: true, write: false, create: 'never', truncate: false, append: false } as const;
 
@@ -72,7 +71,7 @@ async function getFile(exchange: Exchange, session: Admitted): Promise<void> {
 async function sendListing(exchange: Exchange, session: Admitted, path: VirtualPath): Promise<void> {
   const { cursor, limit, sort } = parseListingQuery(exchange.query);
   const page = await session.files.list(path, { limit, sort, ...(cursor === undefined ? {} : { cursor }) });
-  await sendJson(exchange, 200, {
+  await sendJson<Listing>(exchange, 200, {
     path: path.toString(),
     entries: page.entries.map(describeEntry),
     ...(page.next === undefined ? {} : { next: page.next }),
@@ -84,13 +83,13 @@ async function sendListing(exchange: Exchange, session: Admitted, path: VirtualP
 async function sendSurvey(exchange: Exchange, session: Admitted): Promise<void> {
   const { path } = pathOf(exchange);
   const { looked, isComplete, unserved } = await session.files.survey(path);
-  await sendJson(exchange, 200, { path: path.toString(), looked, complete: isComplete, unserved });
+  await sendJson<Survey>(exchange, 200, { path: path.toString(), looked, complete: isComplete, unserved });
 }
 
 function parseListingQuery(query: URLSearchParams): { cursor?: string; limit: number; sort: SortKey } {
   const cursor = query.get('cursor') ?? undefined;
   const limit = query.get('limit') ?? String(listingLimitMax);
-  const sort = sortSchema.safeParse(query.get('sort') ?? 'name');
+  const sort = sortKey.safeParse(query.get('sort') ?? 'name');
   if (!/^\d{1,4}$/.test(limit) || Number(limit) < 1 || Number(limit) > listingLimitMax)
     throw new SallyportError('bad-request', `limit is a number from 1 to ${listingLimitMax}`);
   if (!sort.success)
@@ -100,7 +99,7 @@ function parseListingQuery(query: URLSearchParams): { cursor?: string; limit: nu
   return { limit: Number(limit), sort: sort.data, ...(cursor === undefined ? {} : { cursor }) };
 }
 
-function describeEntry({ name, attributes }: Entry): Record<string, unknown> {
+function describeEntry({ name, attributes }: Entry): ListedEntry {
   const { type, size, mtimeMs, etag } = attributes;
   return {
     name,
@@ -145,13 +144,13 @@ export async function postOperation(exchange: Exchange, session: Admitted): Prom
       await files.makeFolder(path);
       return sendEmpty(exchange, 201);
     case 'rename': {
-      const { to, overwrite = false } = await readJson(exchange, moveSchema);
+      const { to, overwrite = false } = await readJson(exchange, move);
       await requireCurrent(exchange, session, path);
       const { replaced, binned } = await files.rename(path, parseJsonPath(to), { overwrite });
       return sendEmpty(exchange, replaced ? 204 : 201, binHeader(binned));
     }
     case 'copy': {
-      const { to, overwrite = false } = await readJson(exchange, moveSchema);
+      const { to, overwrite = false } = await readJson(exchange, move);
       await requireCurrent(exchange, session, path);
       const { replaced, binned } = await files.copy(path, parseJsonPath(to), { overwrite });
       return sendEmpty(exchange, replaced ? 204 : 201, binHeader(binned));

@@ -1,4 +1,11 @@
-import { z } from 'zod';
+import {
+  codeEntry,
+  login as loginEntry,
+  type Challenge,
+  type CodeAnswer,
+  type LoginAnswer,
+  type PendingCode,
+} from '#dmz/http-api/sign-in.ts';
 import { isGivenOnly } from '#dmz/login/code-shape.ts';
 import type { Admitted, Again, FirstFactorPassed, LoginService } from '#dmz/login/login-service.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
@@ -23,8 +30,6 @@ import { describeAgain } from '#dmz/https/exchange/try-again.ts';
  */
 
 const listener = 'https';
-const loginSchema = z.strictObject({ username: z.string(), password: z.string() });
-const codeSchema = z.strictObject({ code: z.string(), remember_device: z.boolean().optional() });
 
 type Known = Exclude<Visitor, { kind: 'stranger' }>;
 type HandlerFor<V extends unknown[]> = (exchange: Exchange, ...visitor: V) => Promise<void>;
@@ -68,7 +73,7 @@ export function buildLoginApi({ login }: { readonly login: LoginService }): {
 
   return {
     async postLogin(exchange) {
-      const { username, password } = await readJson(exchange, loginSchema);
+      const { username, password } = await readJson(exchange, loginEntry);
       const device = readDeviceCookie(exchange.request.headers.cookie);
       const passed = await login.begin({
         user: username,
@@ -85,7 +90,7 @@ export function buildLoginApi({ login }: { readonly login: LoginService }): {
         case 'setup':
           return sendAdmitted(exchange, await passed.admit());
         case 'code':
-          return sendJson(
+          return sendJson<LoginAnswer>(
             exchange,
             200,
             { state: 'code-required', challenge: describeChallenge(passed) },
@@ -104,12 +109,16 @@ export function buildLoginApi({ login }: { readonly login: LoginService }): {
       whileItLasts(exchange, visitor, async () => {
         const passed = await resume(exchange, visitor);
         const challenge = describeChallenge(passed);
-        await sendJson(exchange, 200, { state: 'code-required', username: passed.view.username, challenge });
+        await sendJson<PendingCode>(exchange, 200, {
+          state: 'code-required',
+          username: passed.view.username,
+          challenge,
+        });
       }),
 
     postCode: (exchange, visitor) =>
       whileItLasts(exchange, visitor, async () => {
-        const { code, remember_device: rememberDevice = false } = await readJson(exchange, codeSchema);
+        const { code, remember_device: rememberDevice = false } = await readJson(exchange, codeEntry);
         const passed = await resume(exchange, visitor);
         const result = await passed.answer(new Secret(code), { rememberDevice });
         await (result.outcome === 'again' ? sendAgain(exchange, result) : sendAdmitted(exchange, result));
@@ -144,7 +153,7 @@ function sendAdmitted(exchange: Exchange, admitted: Admitted): Promise<void> {
     ...(admitted.device === undefined ? [] : setDevice(admitted.device)),
   ];
   const user = { username, display_name: displayName };
-  return sendJson(exchange, 200, state === 'signed-in' ? { state, user } : { state }, cookies);
+  return sendJson<CodeAnswer>(exchange, 200, state === 'signed-in' ? { state, user } : { state }, cookies);
 }
 
 /** 401 with what the person can do about it; the half or set-up session lives on under the same cookie. */
@@ -157,7 +166,7 @@ export function sendAgain(exchange: Exchange, again: Again): Promise<void> {
   return sendProblem(exchange, error, { reason });
 }
 
-function describeChallenge(passed: FirstFactorPassed): Record<string, unknown> {
+function describeChallenge(passed: FirstFactorPassed): Challenge {
   const { asked, expiresInMs } = passed.view;
   if (asked === undefined) throw new SallyportError('internal', 'Something went wrong on our side');
   return {

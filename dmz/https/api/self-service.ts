@@ -1,4 +1,14 @@
-import { z } from 'zod';
+import {
+  newSshKey,
+  passwordChange,
+  stepUp,
+  type OwnDevices,
+  type OwnLeases,
+  type OwnSessions,
+  type OwnSshKey as ShownSshKey,
+  type OwnSshKeys,
+  type RecoveryCodes,
+} from '#dmz/http-api/account.ts';
 import type { Admitted, Changed, StepUpAgain } from '#dmz/login/login-service.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { AccountChange, OwnSshKey } from '#shared/link/messages.ts';
@@ -18,11 +28,6 @@ import { describeAgain } from '#dmz/https/exchange/try-again.ts';
  * Trust: everything here is a stranger's until main has judged it.
  */
 
-const passwordText = z.string().max(1024);
-const passwordSchema = z.strictObject({ current: passwordText, new: passwordText });
-const currentSchema = z.strictObject({ current: passwordText });
-const keySchema = z.strictObject({ key: z.string().max(8192), current: passwordText });
-
 type Handler = (exchange: Exchange, session: Admitted) => Promise<void>;
 
 export const getSessions: Handler = async (exchange, session) => {
@@ -36,7 +41,7 @@ export const getSessions: Handler = async (exchange, session) => {
     started_at: formatTime(one.startedAtMs),
     ...(one.agent === undefined ? {} : { agent: one.agent }),
   }));
-  await sendJson(exchange, 200, { sessions });
+  await sendJson<OwnSessions>(exchange, 200, { sessions });
 };
 
 export const getLeases: Handler = async (exchange, session) => {
@@ -50,7 +55,7 @@ export const getLeases: Handler = async (exchange, session) => {
     used_at: formatTime(one.usedAtMs),
     expires_at: formatTime(one.expiresAtMs),
   }));
-  await sendJson(exchange, 200, { leases });
+  await sendJson<OwnLeases>(exchange, 200, { leases });
 };
 
 export const getDevices: Handler = async (exchange, session) => {
@@ -62,11 +67,13 @@ export const getDevices: Handler = async (exchange, session) => {
     expires_at: formatTime(one.expiresAtMs),
     ...(one.agent === undefined ? {} : { agent: one.agent }),
   }));
-  await sendJson(exchange, 200, { devices });
+  await sendJson<OwnDevices>(exchange, 200, { devices });
 };
 
 export const getSshKeys: Handler = async (exchange, session) => {
-  await sendJson(exchange, 200, { ssh_keys: (await session.selfService.sshKeys()).map(describeKey) });
+  await sendJson<OwnSshKeys>(exchange, 200, {
+    ssh_keys: (await session.selfService.sshKeys()).map(describeKey),
+  });
 };
 
 export const deleteSession: Handler = async (exchange, session) => {
@@ -86,24 +93,25 @@ export const deleteDevice: Handler = async (exchange, session) => {
 };
 
 export const postPassword: Handler = async (exchange, session) => {
-  const { current, new: value } = await readJson(exchange, passwordSchema);
+  const { current, new: value } = await readJson(exchange, passwordChange);
   await change(exchange, session, { kind: 'password', value }, current, (_done, cookie) =>
     sendEmpty(exchange, 204, cookie),
   );
 };
 
 export const postRecoveryCodes: Handler = async (exchange, session) => {
-  const { current } = await readJson(exchange, currentSchema);
+  const { current } = await readJson(exchange, stepUp);
   await change(exchange, session, { kind: 'recovery-codes' }, current, ({ recoveryCodes = [] }, cookie) =>
-    sendJson(exchange, 200, { recovery_codes: recoveryCodes }, cookie),
+    sendJson<RecoveryCodes>(exchange, 200, { recovery_codes: recoveryCodes }, cookie),
   );
 };
 
 export const postSshKey: Handler = async (exchange, session) => {
-  const { key: value, current } = await readJson(exchange, keySchema);
-  await change(exchange, session, { kind: 'add-ssh-key', value }, current, ({ sshKey }, cookie) =>
-    sendJson(exchange, 201, sshKey === undefined ? {} : describeKey(sshKey), cookie),
-  );
+  const { key: value, current } = await readJson(exchange, newSshKey);
+  await change(exchange, session, { kind: 'add-ssh-key', value }, current, ({ sshKey }, cookie) => {
+    if (sshKey === undefined) throw new SallyportError('internal', 'Something went wrong on our side');
+    return sendJson<ShownSshKey>(exchange, 201, describeKey(sshKey), cookie);
+  });
 };
 
 export const deleteSshKey: Handler = async (exchange, session) => {
@@ -159,7 +167,7 @@ function sendStepUpAgain(
   return sendProblem(exchange, error, { reason });
 }
 
-function describeKey({ id, type, fingerprint, comment, removable, added }: OwnSshKey): object {
+function describeKey({ id, type, fingerprint, comment, removable, added }: OwnSshKey): ShownSshKey {
   return {
     id,
     type,

@@ -2,6 +2,7 @@ import type { RemoteFile } from '#dmz/files/file-client.ts';
 import type { Admitted } from '#dmz/login/login-service.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { UploadView } from '#shared/link/messages.ts';
+import type { StoredUpload, StoredUploads } from '#dmz/http-api/files.ts';
 import { binHeader } from '#dmz/https/files/file-upload.ts';
 import {
   askForBody,
@@ -59,7 +60,7 @@ export const describeTus: Handler = (exchange) => sendEmpty(exchange, 204, tusDe
 /** What the user has not finished yet. Ours, not tus's: for a client that was closed and starts again. */
 export async function listUploads(exchange: Exchange, session: Admitted): Promise<void> {
   const uploads = await session.files.uploads.list();
-  await sendJson(exchange, 200, { uploads: uploads.map(describe) });
+  await sendJson<StoredUploads>(exchange, 200, { uploads: uploads.map(describe) });
 }
 
 /** HEAD is tus's question how far an upload got; GET says the same in JSON. */
@@ -73,7 +74,7 @@ export const getUpload = withTus(async (exchange, session) => {
     formatUploadMetadata(upload),
   ];
   if (exchange.method === 'HEAD') await sendEmpty(exchange, 200, headers);
-  else await sendJson(exchange, 200, describe(upload), headers);
+  else await sendJson<StoredUpload>(exchange, 200, describe(upload), headers);
 });
 
 export const createUpload = withTus(async (exchange, session) => {
@@ -89,7 +90,10 @@ export const createUpload = withTus(async (exchange, session) => {
   const location = ['Location', `${prefix}${upload.upload}`];
   // An empty file is whole at once.
   if (!hasBody && lengthBytes > 0)
-    return sendJson(exchange, 201, describe(upload), [...offsetHeaders(upload, 0), ...location]);
+    return sendJson<StoredUpload>(exchange, 201, describe(upload), [
+      ...offsetHeaders(upload, 0),
+      ...location,
+    ]);
   const opened = await session.files.uploads.open(upload.upload);
   const received = await receive(exchange, session, opened);
   if (received === 'wrong-checksum') return refuseChecksum(exchange, location);
@@ -220,7 +224,7 @@ function refuseChecksum(exchange: Exchange, headers: readonly string[]): Promise
   });
 }
 
-function describe(upload: UploadView): Record<string, unknown> {
+function describe(upload: UploadView): StoredUpload {
   const { path, lengthBytes, storedBytes, mtimeMs, overwrite, expiresAtMs } = upload;
   return {
     id: upload.upload,

@@ -34,11 +34,15 @@ export function askForBody(exchange: Exchange): void {
   exchange.response.writeContinue();
 }
 
-/** Answers with JSON; `headers` are added to those every API answer has. */
-export function sendJson(
+/**
+ * Answers with JSON; `headers` are added to those every API answer has. Which answer of the API it is must be said
+ * (`sendJson<Account>(…)`), so that another does not compile.
+ */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- inferred it would fit whatever is sent
+export function sendJson<Answer = never>(
   exchange: Exchange,
   status: number,
-  body: unknown,
+  body: NoInfer<Answer>,
   headers: readonly string[] = [],
 ): Promise<void> {
   return sendBytes(exchange, status, Buffer.from(JSON.stringify(body)), [
@@ -102,7 +106,8 @@ export function refuseViolation(exchange: Exchange, violation: Violation): void 
   exchange.response.end(JSON.stringify(body));
 }
 
-async function sendBytes(
+/** As `sendJson`, of what is written already. */
+export async function sendBytes(
   exchange: Exchange,
   status: number,
   body: Buffer,

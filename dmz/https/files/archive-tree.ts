@@ -2,12 +2,12 @@ import type { FileClient } from '#dmz/files/file-client.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Attributes, Entry } from '#shared/file-service/attributes.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
+import { listingLimitMax } from '#dmz/http-api/limits.ts';
 import {
   archiveDepthMax,
   archiveEntriesMax,
   archiveNamesAtOnce,
   archiveNoteBytesMax,
-  listingLimitMax,
 } from '#dmz/https/limits.ts';
 
 /**

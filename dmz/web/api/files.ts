@@ -1,27 +1,18 @@
+import type {
+  DownloadReady,
+  DownloadWanted,
+  Listing,
+  Move,
+  SortKey,
+  Survey,
+  Unserved,
+} from '#dmz/http-api/files.ts';
 import type { Http } from '#dmz/web/api/http.ts';
-import type { Entry, SortKey } from '#dmz/web/files/entry.ts';
+import type { Entry } from '#dmz/web/files/entry.ts';
 import { toApiPath, toFolderApiPath, type FolderPath } from '#dmz/web/files/path.ts';
 import { pageEntriesMax } from '#dmz/web/limits.ts';
 
 /** Files and folders, call by call. Paths are lists of names; escaping happens here and nowhere else. */
-
-interface ListingBody {
-  readonly entries: readonly {
-    readonly name: string;
-    readonly type: 'file' | 'folder';
-    readonly size: number;
-    /** RFC 3339. */
-    readonly mtime: string;
-  }[];
-  readonly next?: string;
-  readonly unserved?: Unserved;
-}
-
-/** What lies in a folder and can't be shown: how many, and the first of their names in writing that can be. */
-export interface Unserved {
-  readonly count: number;
-  readonly names: readonly string[];
-}
 
 interface Page {
   readonly entries: readonly Entry[];
@@ -38,7 +29,7 @@ export async function getPage(
 ): Promise<Page> {
   const query = new URLSearchParams({ sort: options.sort, limit: String(pageEntriesMax) });
   if (options.cursor !== undefined) query.set('cursor', options.cursor);
-  const body = await http.call<ListingBody>({
+  const body = await http.call<Listing>({
     method: 'GET',
     path: `${toFolderApiPath(folder)}?${query.toString()}`,
     signal: options.signal,
@@ -60,8 +51,8 @@ export async function getPage(
 /** All that lies below a folder and is in no listing, as far as main looks for it. */
 export async function countUnserved(http: Http, folder: FolderPath, signal: AbortSignal): Promise<number> {
   const path = `${toFolderApiPath(folder)}?unserved=1`;
-  const { unserved } = await http.call<Pick<ListingBody, 'unserved'>>({ method: 'GET', path, signal });
-  return unserved?.count ?? 0;
+  const { unserved } = await http.call<Survey>({ method: 'GET', path, signal });
+  return unserved.count;
 }
 
 /** Whether there is a file that this person may read. */
@@ -89,7 +80,7 @@ export async function relocateEntry(
   await http.call({
     method: 'POST',
     path: `${toApiPath(from)}?op=${op}`,
-    json: { to: `/${to.join('/')}`, overwrite },
+    json: { to: `/${to.join('/')}`, overwrite } satisfies Move,
   });
 }
 
@@ -132,8 +123,8 @@ export async function askForDownload(
   names: readonly string[],
   signal: AbortSignal,
 ): Promise<string> {
-  const json = { folder: `/${folder.join('/')}`, names };
-  const { address } = await http.call<{ readonly address: string }>({
+  const json: DownloadWanted = { folder: `/${folder.join('/')}`, names };
+  const { address } = await http.call<DownloadReady>({
     method: 'POST',
     path: '/api/downloads',
     json,

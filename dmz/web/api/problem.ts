@@ -1,3 +1,5 @@
+import type { Problem } from '#dmz/http-api/values.ts';
+
 /**
  * A call that did not work, as a page can act on it (RFC 9457 problem details).
  *
@@ -79,7 +81,7 @@ function parseRetryAfterMs(header: string | null): number | undefined {
 
 /** Status, Retry-After and body of an answer ≥ 400 → ApiProblem. */
 export function parseProblem(status: number, retryAfter: string | null, untrustedBody: string): ApiProblem {
-  let body: Record<string, unknown> = {};
+  let body: Partial<Record<keyof Problem, unknown>> = {};
   try {
     const parsed: unknown = JSON.parse(untrustedBody);
     if (typeof parsed === 'object' && parsed !== null) body = { ...parsed };
@@ -87,15 +89,15 @@ export function parseProblem(status: number, retryAfter: string | null, untruste
     // Not ours; the status alone has to do.
   }
   const members = {
-    reason: text(body['reason']),
-    detail: text(body['detail']) ?? text(body['title']),
-    reference: text(body['reference']),
-    attemptsLeft: finite(body['attempts_left']),
-    driftSeconds: finite(body['drift_seconds']),
-    weakness: text(body['weakness']),
-    minimum: finite(body['minimum']),
-    bound: text(body['bound']),
-    maximum: finite(body['maximum']),
+    reason: text(body.reason),
+    detail: text(body.detail) ?? text(body.title),
+    reference: text(body.reference),
+    attemptsLeft: finite(body.attempts_left),
+    driftSeconds: finite(body.drift_seconds),
+    weakness: text(body.weakness),
+    minimum: finite(body.minimum),
+    bound: text(body.bound),
+    maximum: finite(body.maximum),
     retryAfterMs: parseRetryAfterMs(retryAfter),
   };
   return new ApiProblem(

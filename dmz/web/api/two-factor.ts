@@ -1,35 +1,27 @@
-import type { Protocol } from '#dmz/web/api/account.ts';
+import type {
+  Enrolled,
+  Setup,
+  SetupConfirmed,
+  SetupProgress,
+  SetupProof,
+  SetupStart,
+} from '#dmz/http-api/sign-in.ts';
 import type { Http } from '#dmz/web/api/http.ts';
 
 /** Setting up the second factor: show, confirm, prove. */
-
-export interface Setup {
-  /** Base32, for typing it in by hand. */
-  readonly secret: string;
-  readonly otpauth_uri: string;
-  /** data:image/png;base64,… */
-  readonly qr: string;
-  /** Seconds until it is void. */
-  readonly expires_in: number;
-}
-
-interface Enrolled {
-  readonly recovery_codes: readonly string[];
-  readonly required_on: readonly Protocol[];
-}
 
 /** `ticket`: the administrator's one-time code, where a set-up needs one. */
 export async function postSetup(http: Http, ticket: string | undefined): Promise<Setup> {
   return http.call<Setup>({
     method: 'POST',
     path: '/api/two-factor/setup',
-    ...(ticket === undefined ? {} : { json: { ticket } }),
+    ...(ticket === undefined ? {} : { json: { ticket } satisfies SetupStart }),
   });
 }
 
 /** Of a set-up that was confirmed before the page was loaded again: seconds in which one code must be typed. */
 export async function getConfirmedSetup(http: Http): Promise<number | undefined> {
-  const { prove_within: seconds } = await http.call<{ readonly prove_within?: number }>({
+  const { prove_within: seconds } = await http.call<SetupProgress>({
     method: 'GET',
     path: '/api/two-factor/setup',
   });
@@ -38,7 +30,7 @@ export async function getConfirmedSetup(http: Http): Promise<number | undefined>
 
 /** Seconds in which one code must be typed. */
 export async function postSetupConfirm(http: Http): Promise<number> {
-  const answer = await http.call<{ prove_within: number }>({
+  const answer = await http.call<SetupConfirmed>({
     method: 'POST',
     path: '/api/two-factor/setup/confirm',
   });
@@ -46,5 +38,9 @@ export async function postSetupConfirm(http: Http): Promise<number> {
 }
 
 export async function postSetupProve(http: Http, code: string): Promise<Enrolled> {
-  return http.call<Enrolled>({ method: 'POST', path: '/api/two-factor/setup/prove', json: { code } });
+  return http.call<Enrolled>({
+    method: 'POST',
+    path: '/api/two-factor/setup/prove',
+    json: { code } satisfies SetupProof,
+  });
 }

@@ -1,3 +1,4 @@
+import type { StoredUpload, StoredUploads } from '#dmz/http-api/files.ts';
 import type { Http } from '#dmz/web/api/http.ts';
 import { ApiProblem, parseProblem } from '#dmz/web/api/problem.ts';
 import { toApiPath, type FolderPath } from '#dmz/web/files/path.ts';
@@ -6,20 +7,6 @@ import { toApiPath, type FolderPath } from '#dmz/web/files/path.ts';
  * Files to the server: small ones in one request, large ones as resumable uploads (tus 1.0.0), which outlive the
  * connection, the page and the session. The server makes a file visible whole or not at all.
  */
-
-/** A resumable upload as the server knows it. */
-export interface StoredUpload {
-  readonly id: string;
-  /** `/a/b.bin`. */
-  readonly path: string;
-  readonly length: number;
-  /** Bytes on the server's disk. */
-  readonly offset: number;
-  /** RFC 3339. */
-  readonly mtime?: string;
-  readonly overwrite: boolean;
-  readonly expires: string;
-}
 
 const tus = { 'Tus-Resumable': '1.0.0' };
 const uploadPath = (id: string): string => `/api/uploads/${id}`;
@@ -64,7 +51,7 @@ export function createUpload(
     ...(facts.overwrite ? [['overwrite', 'true']] : []),
   ];
   const metadata = values.map(([key = '', value = '']) => `${key} ${toBase64(value)}`);
-  return http.call({
+  return http.call<StoredUpload>({
     method: 'POST',
     path: '/api/uploads',
     headers: { ...tus, 'Upload-Length': String(facts.file.size), 'Upload-Metadata': metadata.join(',') },
@@ -72,11 +59,15 @@ export function createUpload(
 }
 
 export function findUpload(http: Http, id: string, signal?: AbortSignal): Promise<StoredUpload> {
-  return http.call({ method: 'GET', path: uploadPath(id), ...(signal === undefined ? {} : { signal }) });
+  return http.call<StoredUpload>({
+    method: 'GET',
+    path: uploadPath(id),
+    ...(signal === undefined ? {} : { signal }),
+  });
 }
 
 export async function listUploads(http: Http): Promise<readonly StoredUpload[]> {
-  const body = await http.call<{ readonly uploads: readonly StoredUpload[] }>({
+  const body = await http.call<StoredUploads>({
     method: 'GET',
     path: '/api/uploads',
   });

@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'preact/hooks';
-import type { Setup } from '#dmz/web/api/two-factor.ts';
+import type { Setup } from '#dmz/http-api/sign-in.ts';
 import { Button, IconButton } from '#dmz/web/components/button.tsx';
 import { copyText } from '#dmz/web/components/text-out.ts';
 import { CountdownRing } from '#dmz/web/components/countdown-ring.tsx';

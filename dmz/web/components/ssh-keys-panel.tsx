@@ -1,7 +1,8 @@
 import { Said } from '#dmz/web/components/said.tsx';
 import { named } from '#dmz/web/i18n/sentence.ts';
 import { useEffect, useId, useState } from 'preact/hooks';
-import { addSshKey, listSshKeys, removeSshKey, type OwnSshKey } from '#dmz/web/api/self-service.ts';
+import type { OwnSshKey } from '#dmz/http-api/account.ts';
+import { addSshKey, listSshKeys, removeSshKey } from '#dmz/web/api/self-service.ts';
 import { Button, IconButton } from '#dmz/web/components/button.tsx';
 import { Panel } from '#dmz/web/components/panel.tsx';
 import { StepUpForm } from '#dmz/web/components/step-up-form.tsx';

@@ -1,19 +1,10 @@
+import type { Grant } from '#dmz/http-api/account.ts';
 import { pathOf, type Entry } from '#dmz/web/files/entry.ts';
 import type { FolderPath } from '#dmz/web/files/path.ts';
 
 /** What a person may do where, as the server said: for offering only what works. The server decides. */
 
 type Verb = 'list' | 'read' | 'write' | 'overwrite' | 'delete' | 'rename' | 'mkdir';
-
-/** The longest path above a place counts. */
-export interface Grant {
-  /** `/inbox` */
-  readonly path: string;
-  /** With verbs that this client may not know yet. */
-  readonly allow: readonly string[];
-  /** What is deleted or replaced there can be had back for so long; absent: it is gone. */
-  readonly bin_seconds?: number;
-}
 
 export interface EntryRights {
   readonly download: boolean;

@@ -1,5 +1,6 @@
 import { useEffect } from 'preact/hooks';
-import type { Account, Protocol } from '#dmz/web/api/account.ts';
+import type { Account } from '#dmz/http-api/account.ts';
+import type { Protocol } from '#dmz/http-api/values.ts';
 import { AppHeader } from '#dmz/web/components/app-header.tsx';
 import { Button } from '#dmz/web/components/button.tsx';
 import { Choice } from '#dmz/web/components/choice.tsx';

@@ -1,6 +1,6 @@
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import { toApiProblem } from '#dmz/web/api/problem.ts';
-import type { Challenge } from '#dmz/web/api/sign-in.ts';
+import type { Challenge } from '#dmz/http-api/sign-in.ts';
 import { Button } from '#dmz/web/components/button.tsx';
 import { Card } from '#dmz/web/components/card.tsx';
 import { cleanCode, CodeField } from '#dmz/web/components/code-field.tsx';

@@ -1,13 +1,8 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { Account } from '#dmz/web/api/account.ts';
+import type { Account } from '#dmz/http-api/account.ts';
+import type { Setup } from '#dmz/http-api/sign-in.ts';
 import { toApiProblem, type ApiProblem } from '#dmz/web/api/problem.ts';
-import {
-  getConfirmedSetup,
-  postSetup,
-  postSetupConfirm,
-  postSetupProve,
-  type Setup,
-} from '#dmz/web/api/two-factor.ts';
+import { getConfirmedSetup, postSetup, postSetupConfirm, postSetupProve } from '#dmz/web/api/two-factor.ts';
 import { Button } from '#dmz/web/components/button.tsx';
 import { Card } from '#dmz/web/components/card.tsx';
 import { Icon } from '#dmz/web/components/icon.tsx';

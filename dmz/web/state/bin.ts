@@ -4,7 +4,8 @@ import { emptyBin, getBin, restoreBinned, type BinEntry } from '#dmz/web/api/bin
 import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem, type ApiProblem } from '#dmz/web/api/problem.ts';
 import { describeFailure } from '#dmz/web/i18n/failure.ts';
-import { binRestoresMax, undoMs } from '#dmz/web/limits.ts';
+import { binRestoresMax } from '#dmz/http-api/limits.ts';
+import { undoMs } from '#dmz/web/limits.ts';
 import type { Folder } from '#dmz/web/state/folder.ts';
 import type { Notices } from '#dmz/web/state/notices.ts';
 import type { Preferences } from '#dmz/web/state/preferences.ts';

@@ -1,5 +1,6 @@
 import { batch, computed, signal, type ReadonlySignal } from '@preact/signals';
-import { getPage, isFile, type Unserved } from '#dmz/web/api/files.ts';
+import type { Unserved } from '#dmz/http-api/files.ts';
+import { getPage, isFile } from '#dmz/web/api/files.ts';
 import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem, type ApiProblem } from '#dmz/web/api/problem.ts';
 import { buildEntryOrder, buildNameOrder, filterEntries, sortEntries } from '#dmz/web/files/entry-order.ts';

@@ -1,4 +1,5 @@
-import { createUpload, findUpload, putFile, sendRest, type StoredUpload } from '#dmz/web/api/upload.ts';
+import type { StoredUpload } from '#dmz/http-api/files.ts';
+import { createUpload, findUpload, putFile, sendRest } from '#dmz/web/api/upload.ts';
 import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem } from '#dmz/web/api/problem.ts';
 import { sampleFile } from '#dmz/web/files/file-sample.ts';

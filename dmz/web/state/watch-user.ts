@@ -1,5 +1,5 @@
 import { effect, untracked } from '@preact/signals';
-import type { Account } from '#dmz/web/api/account.ts';
+import type { Account } from '#dmz/http-api/account.ts';
 import type { Bin } from '#dmz/web/state/bin.ts';
 import type { Folder } from '#dmz/web/state/folder.ts';
 import type { Notice, Notices } from '#dmz/web/state/notices.ts';

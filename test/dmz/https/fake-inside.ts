@@ -45,12 +45,18 @@ export const driftCode = '222222';
 export const recoveryCode = 'ABCDEFGHIJKLMNOP';
 export const resendRefusedFor = 17_000;
 
-type Person = { readonly next: ChallengeView['next']; readonly method: 'totp' | 'email' };
+type Person = {
+  readonly next: ChallengeView['next'];
+  readonly method: 'totp' | 'email';
+  /** Only the administrator's code is accepted. */
+  readonly given?: true;
+};
 const people: Readonly<Record<string, Person>> = {
   alice: { next: 'code', method: 'totp' },
   bob: { next: 'code', method: 'email' },
   dave: { next: 'setup', method: 'totp' },
   frank: { next: 'admit', method: 'totp' },
+  gail: { next: 'code', method: 'totp', given: true },
 };
 
 interface Node {
@@ -167,8 +173,13 @@ export async function buildFakeInside(
               hint: person.method === 'email' ? 'b…@example.com' : '',
               recovery: person.method === 'totp',
               attemptsLeft,
-              shapes: ['digits6', 'recovery', 'bypass'] as ('digits6' | 'recovery' | 'bypass')[],
-              ...(person.method === 'email' ? { resendInMs: 30_000, sentAgoMs: 0, deliveredLength: 6 } : {}),
+              shapes:
+                person.given === true
+                  ? ['bypass' as const]
+                  : ['digits6' as const, 'recovery' as const, 'bypass' as const],
+              ...(person.method === 'email'
+                ? { resendInMs: 30_000, sentAgoMs: 0, deliveredLength: 6, rememberDevice: true as const }
+                : {}),
             },
           }
         : {}),
@@ -191,6 +202,7 @@ export async function buildFakeInside(
       method,
       idleMs: 900_000,
       leftMs: 43_200_000,
+      ...(username === 'frank' ? { notice: 'The disks are cleaned on Sunday' } : {}),
     };
     views.set(session, view);
     return view;
@@ -307,6 +319,7 @@ export async function buildFakeInside(
         registration: true,
         maySetUp: true,
         recoveryCodesLeft: 10,
+        ...(found.username === 'frank' ? { requiredFrom: '2026-06-01' } : {}),
       },
       may: { password: true, sshKeys: false },
       mounts: [
@@ -377,12 +390,35 @@ export async function buildFakeInside(
           method: 'totp',
           clientIp: '192.0.2.1',
           startedAtMs: 0,
+          agent: 'Mozilla',
         },
       ],
     }),
-    'account.leases': async () => ({ leases: [] }),
+    'account.leases': async () => ({
+      leases: [
+        {
+          id: sessionKey('lease'),
+          node: 'dmz1',
+          protocol: 'sftp',
+          clientIp: '192.0.2.1',
+          agent: 'OpenSSH_9.2',
+          startedAtMs: 0,
+          usedAtMs: 1,
+          expiresAtMs: 2,
+        },
+      ],
+    }),
     'account.devices': async () => ({
-      devices: [{ id: sessionKey('device'), node: 'dmz1', startedAtMs: 0, usedAtMs: 1, expiresAtMs: 2 }],
+      devices: [
+        {
+          id: sessionKey('device'),
+          node: 'dmz1',
+          startedAtMs: 0,
+          usedAtMs: 1,
+          expiresAtMs: 2,
+          agent: 'Mozilla',
+        },
+      ],
     }),
     'account.ssh-keys': async () => ({ sshKeys: [ownKey] }),
     'account.end': async ({ what, id: named, session: own }) => {
@@ -623,7 +659,7 @@ export async function buildFakeInside(
       if (forGood === true) return {};
       const id = randomBytes(16).toString('base64url');
       const times = { deletedAtMs: Date.UTC(2026, 0, 1), expiresAtMs: Date.UTC(2026, 0, 8) };
-      bin.set(id, { id, path, type: 'file', by: 'frank', reason: 'deleted', ...times });
+      bin.set(id, { id, path, type: 'file', bytes: 3, by: 'frank', reason: 'deleted', ...times });
       return { binned: id };
     },
     'fs.remove-folder': async ({ path, recursive }) => {

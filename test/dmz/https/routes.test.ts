@@ -18,6 +18,7 @@ describe('the table of routes', () => {
     const open = routesOf().filter(({ access }) => access === 'public');
     expect(open.map(({ method, pattern }) => `${method} ${pattern}`)).toEqual([
       'GET /.well-known/security.txt',
+      'GET /api/openapi.json',
       'POST /api/login',
     ]);
   });

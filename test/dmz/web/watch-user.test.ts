@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { Account } from '#dmz/web/api/account.ts';
+import type { Account } from '#dmz/http-api/account.ts';
 import { Http } from '#dmz/web/api/http.ts';
 import { FileSamples } from '#dmz/web/state/file-samples.ts';
 import { Folder } from '#dmz/web/state/folder.ts';
@@ -63,7 +63,7 @@ function accountOf(username: string): Account {
     may: { password: true, ssh_keys: true },
     quota: { used_bytes: 0 },
     files: [],
-    session: { started_at: '', idle_seconds: 900, expires_in: 3600 },
+    session: { started_at: '', method: 'none', idle_seconds: 900, expires_in: 3600 },
   };
 }
 function storedBy(user: string) {

@@ -8,6 +8,7 @@ import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/h
 import { SallyportError } from '#shared/error.ts';
 import { buildLog } from '#shared/log.ts';
 import { bodyBytesMax } from '#main-agent/admin/http/limits.ts';
+import { findOpenApiFaults } from '#test/harness/openapi-structure.ts';
 import { startPlayedMain, type PlayedMain } from './played-main.ts';
 
 interface Called {
@@ -314,6 +315,7 @@ describe('the admin API', () => {
 
   it('openapi.json holds together: references lead somewhere, names are unique, objects are closed', async () => {
     const { json } = await call('GET', '/openapi.json');
+    expect(findOpenApiFaults(json)).toEqual([]);
     const operations = Object.entries(json['paths'] as Record<string, Record<string, Operation>>).flatMap(
       ([path, methods]) => Object.values(methods).map((operation) => ({ path, ...operation })),
     );

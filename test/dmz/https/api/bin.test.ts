@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { binRestoresMax } from '#dmz/https/limits.ts';
+import { binRestoresMax } from '#dmz/http-api/limits.ts';
 import { type Client, Door } from '../door.ts';
 
 let door: Door;
@@ -44,6 +44,7 @@ describe('the bin over HTTPS', () => {
           name: 'second.txt',
           path: '/second.txt',
           type: 'file',
+          size: 3,
           deleted_at: '2026-01-01T00:00:00.000Z',
           by: 'frank',
           reason: 'deleted',

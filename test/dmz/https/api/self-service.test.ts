@@ -142,7 +142,9 @@ describe('own sessions, leases and devices', () => {
     const client = await signIn('frank');
     const { sessions } = (await client.get('/api/me/sessions')).json as { sessions: object[] };
     expect(sessions).toMatchObject([{ current: true, started_at: '1970-01-01T00:00:00.000Z' }]);
-    expect((await client.get('/api/me/leases')).json).toEqual({ leases: [] });
+    expect((await client.get('/api/me/leases')).json).toMatchObject({
+      leases: [{ id: sessionKey('lease'), used_at: '1970-01-01T00:00:00.001Z' }],
+    });
     expect((await client.get('/api/me/devices')).json).toMatchObject({
       devices: [{ id: sessionKey('device'), expires_at: '1970-01-01T00:00:00.002Z' }],
     });
