@@ -222,10 +222,11 @@ async function tryHttps(username: string, from: string): Promise<Told> {
   const headers = response.rawHeaders.map((one, index, all) =>
     drawn.includes(all[index - 1] ?? '') ? '…' : one,
   );
+  const status = response.statusCode ?? 0;
   const text = Buffer.concat(chunks)
     .toString()
-    .replace(/"reference":"\w{8}"/, '"reference":"…"');
-  const status = response.statusCode ?? 0;
+    .replace(/"reference":"\w{8}"/, '"reference":"…"')
+    .replace(status === 503 ? /"retry_after":\d+/ : /^$/, '"retry_after":…');
   return { status, told: { headers, text }, hashes: turns.mock.calls.length, sent: house.takeSent() };
 }
 
