@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished, vi } from 'vitest';
@@ -45,6 +45,8 @@ async function startLogin(change: Parameters<typeof withFactor>[0] = {}): Promis
   });
   rig.users.set('alice', buildUser('alice', withFactor({ requiredOn: ['https', 'sftp'], ...change })));
   await rig.enrol('alice');
+  // Another text than the one that was written and parsed here: the next login finds it as after a start of main.
+  appendFileSync(join(directory, 'alice.yaml'), '# seen by nobody yet\n');
   return rig;
 }
 
@@ -57,8 +59,6 @@ const stepReason =
 for (const protocol of ['sftp', 'https'] as Protocol[]) {
   it(`a login over ${protocol} with password and code asks the state five times and parses the enrolment once`, async () => {
     const rig = await startLogin();
-    // Enrolling read it: as a login after a start of main finds it.
-    vi.mocked(check.checkYaml).mockClear();
     const login = await countLooks(rig.state, async () => {
       const view = await rig.begin('alice', { protocol });
       expect(await rig.answer(view, { protocol, code: rig.code('alice') })).toMatchObject({
@@ -73,7 +73,7 @@ for (const protocol of ['sftp', 'https'] as Protocol[]) {
       'two-factor-state',
     ]);
     expect(login.commits, 'one transaction holds what is spent, the session and its record').toBe(1);
-    expect(login.parses, 'a file whose text is the one read last is not parsed again').toBeLessThanOrEqual(1);
+    expect(login.parses, 'a file whose text is the one read last is not parsed again').toBe(1);
   });
 }
 
