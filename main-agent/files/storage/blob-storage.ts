@@ -61,7 +61,10 @@ export interface Spot {
   folderId(): Promise<string>;
   /** What has the name now. */
   find(): Promise<Found | undefined>;
-  /** Rejects `exists` when another spelling of the name is there; `except`: a name that is about to go. */
+  /**
+   * Rejects `exists` when another spelling of the name is there (Unicode normalisation), or could be since it is an odd
+   * one of plain ASCII. `except`: a name that is about to go.
+   */
   requireNoTwin(except?: string): Promise<void>;
   /** A file that is there. Undefined: nothing has the name. Rejects `is-a-folder`, `not-found` for what is unserved. */
   open(access: Access): Promise<OpenBytes | undefined>;
@@ -78,8 +81,8 @@ export interface Spot {
   /**
    * A file or folder gets another name, in one step for whoever looks, and takes the place of a file or an empty folder
    * that has it. `exclusive`, of files only: rejects `exists` instead. A process that is killed meanwhile may leave a
-   * file under both names, with one identity. Rejects `not-found`, `not-empty`, `not-a-folder`, `unsupported` where only
-   * a copy could do it.
+   * file under both names, with one identity. Rejects `not-found`, `not-empty`, `not-a-folder`, `is-a-folder`, `bad-path`
+   * into itself, `unsupported` where only a copy could do it.
    */
   moveTo(target: Spot, options: { readonly isExclusive: boolean }): Promise<void>;
   /**
@@ -154,7 +157,7 @@ export interface HiddenFolder {
   replace(name: string, text: string, options?: { readonly isDurable: boolean }): Promise<void>;
   /** A note that grows, made where there is none. It goes on under another name when it is moved. */
   openLog(name: string): Promise<OpenBytes>;
-  /** A new file with the bytes and attributes that another one has now, at once where the medium can. */
+  /** A new file with the bytes and the mode that another one has now, at once where the medium can. */
   copy(name: string, original: OpenBytes): Promise<OpenBytes>;
   /**
    * As `copy`, in the place of what has the name, and not opened. Rejects `unsupported` where that takes reading it all

@@ -19,10 +19,12 @@ import {
   mountOf,
   newFile,
   type Rig,
+  type StorageRig,
   SettableClock,
   startRig,
   userOf,
 } from './rig.ts';
+import { onEachStorage } from './on-each-storage.ts';
 
 const dayMs = 24 * 3_600_000;
 const week: MountBin = { keepMs: 7 * dayMs, isCounted: true, sftp: false };
@@ -51,8 +53,8 @@ function restore(client: Client, id: string | undefined, keepBoth = false) {
   return client.ask('fs.restore-binned', { id: id ?? '', keepBoth });
 }
 
-async function contentOf(rig: Rig, ...names: string[]): Promise<string> {
-  return fs.readFile(rig.path('alice', ...names), 'utf8');
+async function contentOf(rig: StorageRig, ...names: string[]): Promise<string> {
+  return (await rig.medium.readFile('alice', ...names)).toString();
 }
 
 test('what is deleted over HTTPS is in its user’s bin with place, time and end, and comes back as it was', async () => {
@@ -82,31 +84,34 @@ test('what is deleted over HTTPS is in its user’s bin with place, time and end
   expect(rig.event('file.restore')).toMatchObject({ path: '/d/plan.txt', bytes: 8, user: 'alice' });
 });
 
-test('a file that an upload, a copy or a rename replaces is kept, on atomic and on direct mounts', async () => {
-  for (const uploads of ['atomic', 'direct'] as const) {
-    const rig = await startRig();
-    const user = userOf('alice', [mountOf([], ['alice'], allVerbs, { bin: week, uploads })]);
-    const client = rig.client(user, 'https');
-    await client.put(['f'], 'first');
-    await client.put(['other'], 'other');
-    const { binned: first, created } = await client.put(['f'], 'second one');
-    expect({ created, isKept: first !== undefined }).toEqual({ created: false, isKept: true });
-    const copied = await client.ask('fs.copy', { from: ['other'], to: ['f'], overwrite: true });
-    const renamed = await client.ask('fs.rename', { from: ['other'], to: ['f'], overwrite: true });
-    expect(await contentOf(rig, 'f')).toBe('other');
-    const kept = await entries(client);
-    expect(kept.map(({ id, reason, bytes }) => [id, reason, bytes])).toEqual([
-      [renamed.binned, 'replaced', 5],
-      [copied.binned, 'replaced', 10],
-      [first, 'replaced', 5],
-    ]);
-    await expect(restore(client, first)).rejects.toMatchObject({ code: 'exists' });
-    expect(await restore(client, first, true)).toEqual({ path: ['f (restored)'] });
-    expect(await restore(client, copied.binned, true)).toEqual({ path: ['f (restored 2)'] });
-    expect(await contentOf(rig, 'f (restored)')).toBe('first');
-    expect(await contentOf(rig, 'f (restored 2)')).toBe('second one');
-  }
-});
+onEachStorage(
+  'a file that an upload, a copy or a rename replaces is kept, on atomic and on direct mounts',
+  async (start) => {
+    for (const uploads of ['atomic', 'direct'] as const) {
+      const rig = await start();
+      const user = userOf('alice', [mountOf([], ['alice'], allVerbs, { bin: week, uploads })]);
+      const client = rig.client(user, 'https');
+      await client.put(['f'], 'first');
+      await client.put(['other'], 'other');
+      const { binned: first, created } = await client.put(['f'], 'second one');
+      expect({ created, isKept: first !== undefined }).toEqual({ created: false, isKept: true });
+      const copied = await client.ask('fs.copy', { from: ['other'], to: ['f'], overwrite: true });
+      const renamed = await client.ask('fs.rename', { from: ['other'], to: ['f'], overwrite: true });
+      expect(await contentOf(rig, 'f')).toBe('other');
+      const kept = await entries(client);
+      expect(kept.map(({ id, reason, bytes }) => [id, reason, bytes])).toEqual([
+        [renamed.binned, 'replaced', 5],
+        [copied.binned, 'replaced', 10],
+        [first, 'replaced', 5],
+      ]);
+      await expect(restore(client, first)).rejects.toMatchObject({ code: 'exists' });
+      expect(await restore(client, first, true)).toEqual({ path: ['f (restored)'] });
+      expect(await restore(client, copied.binned, true)).toEqual({ path: ['f (restored 2)'] });
+      expect(await contentOf(rig, 'f (restored)')).toBe('first');
+      expect(await contentOf(rig, 'f (restored 2)')).toBe('second one');
+    }
+  },
+);
 
 test('a folder goes whole, in one piece, is added up afterwards, and links in it are neither followed nor lost', async () => {
   const rig = await startRig();
@@ -123,96 +128,111 @@ test('a folder goes whole, in one piece, is added up afterwards, and links in it
   expect(await fs.readlink(rig.path('alice', 'd', 'e', 'link'))).toContain('outside');
   const again = await removeTree(client, 'd');
   expect(await client.ask('fs.empty-bin', { ids: [again.binned ?? ''] })).toEqual({ dropped: 1 });
-  await expect.poll(() => fs.readdir(rig.path('.sallyport-staging', 'bin'))).toEqual([]);
+  await expect.poll(() => rig.medium.readdir('.sallyport-staging', 'bin')).toEqual([]);
   expect(await fs.readdir(rig.path('..', 'outside'))).toEqual(['secret']);
 });
 
-test('over SFTP, on a mount without a bin and when asked for good, deleted is gone', async () => {
-  const rig = await startRig();
-  const sftp = rig.client(keeper());
-  const web = rig.client(keeper(), 'https');
-  await sftp.put(['f'], 'x');
-  await sftp.put(['f'], 'y');
-  expect(await remove(sftp, 'f')).toEqual({});
-  await web.put(['g'], 'x');
-  expect(await web.ask('fs.remove-file', { path: ['g'], forGood: true })).toEqual({});
-  const plain = rig.client('bob', 'https');
-  await plain.put(['h'], 'x');
-  expect(await remove(plain, 'h')).toEqual({});
-  expect(await entries(web)).toEqual([]);
-  const both = rig.client(keeper('alice', {}, { ...week, sftp: true }));
-  await both.put(['f'], 'x');
-  await both.put(['f'], 'y');
-  await remove(both, 'f');
-  expect(await paths(web)).toEqual(['f', 'f']);
-});
+onEachStorage(
+  'over SFTP, on a mount without a bin and when asked for good, deleted is gone',
+  async (start) => {
+    const rig = await start();
+    const sftp = rig.client(keeper());
+    const web = rig.client(keeper(), 'https');
+    await sftp.put(['f'], 'x');
+    await sftp.put(['f'], 'y');
+    expect(await remove(sftp, 'f')).toEqual({});
+    await web.put(['g'], 'x');
+    expect(await web.ask('fs.remove-file', { path: ['g'], forGood: true })).toEqual({});
+    const plain = rig.client('bob', 'https');
+    await plain.put(['h'], 'x');
+    expect(await remove(plain, 'h')).toEqual({});
+    expect(await entries(web)).toEqual([]);
+    const both = rig.client(keeper('alice', {}, { ...week, sftp: true }));
+    await both.put(['f'], 'x');
+    await both.put(['f'], 'y');
+    await remove(both, 'f');
+    expect(await paths(web)).toEqual(['f', 'f']);
+  },
+);
 
-test('the bin is in no folder and behind no path, also where the mount is the storage’s top', async () => {
-  const rig = await startRig();
-  const user = userOf('alice', [mountOf([], [], allVerbs, { bin: week })]);
-  const client = rig.client(user, 'https');
-  await client.put(['f'], 'x');
-  const { binned = '' } = await remove(client, 'f');
-  expect(await client.names()).toEqual([]);
-  for (const path of [['.sallyport-staging'], ['.sallyport-staging', 'bin', binned]]) {
-    await expect(client.ask('fs.stat', { path, followLinks: false })).rejects.toMatchObject({
-      code: 'not-found',
-    });
-    await expect(client.get(path)).rejects.toMatchObject({ code: 'not-found' });
-  }
-});
+onEachStorage(
+  'the bin is in no folder and behind no path, also where the mount is the storage’s top',
+  async (start) => {
+    const rig = await start();
+    const user = userOf('alice', [mountOf([], [], allVerbs, { bin: week })]);
+    const client = rig.client(user, 'https');
+    await client.put(['f'], 'x');
+    const { binned = '' } = await remove(client, 'f');
+    expect(await client.names()).toEqual([]);
+    for (const path of [['.sallyport-staging'], ['.sallyport-staging', 'bin', binned]]) {
+      await expect(client.ask('fs.stat', { path, followLinks: false })).rejects.toMatchObject({
+        code: 'not-found',
+      });
+      await expect(client.get(path)).rejects.toMatchObject({ code: 'not-found' });
+    }
+  },
+);
 
-test('each user has a bin of their own in a shared folder, and another’s entry can not be named', async () => {
-  const rig = await startRig();
-  const shared = (name: string) => userOf(name, [mountOf([], ['shared'], allVerbs, { bin: week })]);
-  const [alice, bob] = [rig.client(shared('alice'), 'https'), rig.client(shared('bob'), 'https')];
-  await alice.put(['f'], 'x');
-  const { binned } = await remove(bob, 'f');
-  expect(await entries(alice)).toEqual([]);
-  await expect(restore(alice, binned)).rejects.toMatchObject({ code: 'not-found' });
-  expect(await alice.ask('fs.empty-bin', { ids: [binned ?? ''] })).toEqual({ dropped: 0 });
-  expect(await alice.ask('fs.empty-bin', {})).toEqual({ dropped: 0 });
-  expect(await restore(bob, binned)).toEqual({ path: ['f'] });
-});
+onEachStorage(
+  'each user has a bin of their own in a shared folder, and another’s entry can not be named',
+  async (start) => {
+    const rig = await start();
+    const shared = (name: string) => userOf(name, [mountOf([], ['shared'], allVerbs, { bin: week })]);
+    const [alice, bob] = [rig.client(shared('alice'), 'https'), rig.client(shared('bob'), 'https')];
+    await alice.put(['f'], 'x');
+    const { binned } = await remove(bob, 'f');
+    expect(await entries(alice)).toEqual([]);
+    await expect(restore(alice, binned)).rejects.toMatchObject({ code: 'not-found' });
+    expect(await alice.ask('fs.empty-bin', { ids: [binned ?? ''] })).toEqual({ dropped: 0 });
+    expect(await alice.ask('fs.empty-bin', {})).toEqual({ dropped: 0 });
+    expect(await restore(bob, binned)).toEqual({ path: ['f'] });
+  },
+);
 
-test('restoring is judged by what the user may do now, and where the mount leads now', async () => {
-  const rig = await startRig();
-  const client = rig.client(keeper(), 'https');
-  await client.ask('fs.make-folder', { path: ['d'] });
-  await client.put(['d', 'f'], 'x');
-  await client.put(['g'], 'x');
-  const { binned: file } = await remove(client, 'd', 'f');
-  const { binned: folder } = await removeTree(client, 'd');
-  const { binned: other } = await remove(client, 'g');
-  const mount = (allow: typeof allVerbs, root = 'alice') => {
-    client.user = userOf('alice', [mountOf([], [root], allow, { bin: week })]);
-  };
-  mount(['list', 'read', 'delete']);
-  await expect(restore(client, other)).rejects.toMatchObject({ code: 'permission-denied' });
-  mount(['list', 'write']);
-  await expect(restore(client, folder)).rejects.toMatchObject({ code: 'permission-denied' });
-  await expect(restore(client, file)).rejects.toMatchObject({ code: 'permission-denied' });
-  mount(allVerbs, 'elsewhere');
-  await expect(restore(client, other)).rejects.toMatchObject({ code: 'permission-denied' });
-  mount(allVerbs);
-  // The folder that is gone is made again, and then has its name.
-  expect(await restore(client, file)).toEqual({ path: ['d', 'f'] });
-  await expect(restore(client, folder)).rejects.toMatchObject({ code: 'exists' });
-  expect(await restore(client, folder, true)).toEqual({ path: ['d (restored)'] });
-});
+onEachStorage(
+  'restoring is judged by what the user may do now, and where the mount leads now',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client(keeper(), 'https');
+    await client.ask('fs.make-folder', { path: ['d'] });
+    await client.put(['d', 'f'], 'x');
+    await client.put(['g'], 'x');
+    const { binned: file } = await remove(client, 'd', 'f');
+    const { binned: folder } = await removeTree(client, 'd');
+    const { binned: other } = await remove(client, 'g');
+    const mount = (allow: typeof allVerbs, root = 'alice') => {
+      client.user = userOf('alice', [mountOf([], [root], allow, { bin: week })]);
+    };
+    mount(['list', 'read', 'delete']);
+    await expect(restore(client, other)).rejects.toMatchObject({ code: 'permission-denied' });
+    mount(['list', 'write']);
+    await expect(restore(client, folder)).rejects.toMatchObject({ code: 'permission-denied' });
+    await expect(restore(client, file)).rejects.toMatchObject({ code: 'permission-denied' });
+    mount(allVerbs, 'elsewhere');
+    await expect(restore(client, other)).rejects.toMatchObject({ code: 'permission-denied' });
+    mount(allVerbs);
+    // The folder that is gone is made again, and then has its name.
+    expect(await restore(client, file)).toEqual({ path: ['d', 'f'] });
+    await expect(restore(client, folder)).rejects.toMatchObject({ code: 'exists' });
+    expect(await restore(client, folder, true)).toEqual({ path: ['d (restored)'] });
+  },
+);
 
-test('of two that restore one entry at once, one has it and the other finds it gone', async () => {
-  const rig = await startRig();
-  const client = rig.client(keeper(), 'https');
-  await client.put(['f'], 'x');
-  const { binned } = await remove(client, 'f');
-  const settled = await Promise.allSettled([restore(client, binned, true), restore(client, binned, true)]);
-  expect(codesOf(settled)).toEqual(['not-found']);
-  expect(await client.names()).toEqual(['f']);
-});
+onEachStorage(
+  'of two that restore one entry at once, one has it and the other finds it gone',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client(keeper(), 'https');
+    await client.put(['f'], 'x');
+    const { binned } = await remove(client, 'f');
+    const settled = await Promise.allSettled([restore(client, binned, true), restore(client, binned, true)]);
+    expect(codesOf(settled)).toEqual(['not-found']);
+    expect(await client.names()).toEqual(['f']);
+  },
+);
 
-test('a bin outlives main, page by page, newest first', async () => {
-  const rig = await startRig();
+onEachStorage('a bin outlives main, page by page, newest first', async (start) => {
+  const rig = await start();
   const client = rig.client(keeper(), 'https');
   for (const name of ['a', 'b', 'c', 'd', 'e']) {
     await client.put([name], name);
@@ -257,47 +277,57 @@ test('when its time is over an entry goes by itself, told in the audit, also aft
     .poll(() => rig.event('file.purge'))
     .toMatchObject({ user: 'alice', actor: 'system', detail: expect.stringContaining('2 entries, ') });
   const ids = (await entries(client)).flatMap(({ id }) => [id, `${id}.json`]);
-  await expect.poll(async () => (await fs.readdir(binFolder(rig))).toSorted()).toEqual(ids.toSorted());
+  await expect.poll(async () => (await inBin(rig)).toSorted()).toEqual(ids.toSorted());
 });
 
 function binFolder(rig: Rig, ...mount: string[]): string {
   return rig.path(...mount, '.sallyport-staging', 'bin');
 }
 
-test('what is kept counts to the quota, emptying makes room, and restoring needs none', async () => {
-  const rig = await startRig();
-  const client = rig.client(keeper('alice', { quotaBytes: 100 }), 'https');
-  await client.put(['f'], 'x'.repeat(90));
-  const { binned } = await remove(client, 'f');
-  await expect(client.put(['g'], 'x'.repeat(11))).rejects.toMatchObject({ code: 'quota-exceeded' });
-  await client.put(['g'], 'x'.repeat(10));
-  await restore(client, binned);
-  expect(await rig.service.usedBytes('alice')).toBe(100);
-  await remove(client, 'f');
-  expect(await rig.service.usedBytes('alice')).toBe(100);
-  await client.ask('fs.empty-bin', {});
-  await client.put(['h'], 'x'.repeat(90));
-});
+function inBin(rig: StorageRig): Promise<string[]> {
+  return rig.medium.readdir('.sallyport-staging', 'bin');
+}
 
-test('a bin that is free of the quota holds a quota’s worth, the oldest goes first, and restoring needs room', async () => {
-  const rig = await startRig();
-  const client = rig.client(keeper('alice', { quotaBytes: 100 }, { ...week, isCounted: false }), 'https');
-  for (const name of ['a', 'b', 'c']) {
-    await client.put([name], name.repeat(60));
-    await remove(client, name);
-  }
-  expect(await paths(client)).toEqual(['c']);
-  expect(rig.event('file.purge')).toMatchObject({ detail: expect.stringContaining('/b') });
-  await client.ask('fs.make-folder', { path: ['d'] });
-  await client.put(['d', 'e'], 'e'.repeat(60));
-  await removeTree(client, 'd');
-  await expect.poll(() => paths(client)).toEqual(['d']);
-  await client.put(['f'], 'f'.repeat(90));
-  const [folder] = await entries(client);
-  await expect(restore(client, folder?.id)).rejects.toMatchObject({ code: 'quota-exceeded' });
-  expect(await paths(client)).toEqual(['d']);
-  expect(await rig.service.usedBytes('alice')).toBe(90);
-});
+onEachStorage(
+  'what is kept counts to the quota, emptying makes room, and restoring needs none',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client(keeper('alice', { quotaBytes: 100 }), 'https');
+    await client.put(['f'], 'x'.repeat(90));
+    const { binned } = await remove(client, 'f');
+    await expect(client.put(['g'], 'x'.repeat(11))).rejects.toMatchObject({ code: 'quota-exceeded' });
+    await client.put(['g'], 'x'.repeat(10));
+    await restore(client, binned);
+    expect(await rig.service.usedBytes('alice')).toBe(100);
+    await remove(client, 'f');
+    expect(await rig.service.usedBytes('alice')).toBe(100);
+    await client.ask('fs.empty-bin', {});
+    await client.put(['h'], 'x'.repeat(90));
+  },
+);
+
+onEachStorage(
+  'a bin that is free of the quota holds a quota’s worth, the oldest goes first, and restoring needs room',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client(keeper('alice', { quotaBytes: 100 }, { ...week, isCounted: false }), 'https');
+    for (const name of ['a', 'b', 'c']) {
+      await client.put([name], name.repeat(60));
+      await remove(client, name);
+    }
+    expect(await paths(client)).toEqual(['c']);
+    expect(rig.event('file.purge')).toMatchObject({ detail: expect.stringContaining('/b') });
+    await client.ask('fs.make-folder', { path: ['d'] });
+    await client.put(['d', 'e'], 'e'.repeat(60));
+    await removeTree(client, 'd');
+    await expect.poll(() => paths(client)).toEqual(['d']);
+    await client.put(['f'], 'f'.repeat(90));
+    const [folder] = await entries(client);
+    await expect(restore(client, folder?.id)).rejects.toMatchObject({ code: 'quota-exceeded' });
+    expect(await paths(client)).toEqual(['d']);
+    expect(await rig.service.usedBytes('alice')).toBe(90);
+  },
+);
 
 test('of one user only so many entries are kept, the newest', async () => {
   const clock = new SettableClock();
@@ -306,7 +336,7 @@ test('of one user only so many entries are kept, the newest', async () => {
   await client.put(['f'], 'x');
   await remove(client, 'f');
   await rig.close();
-  const [note = ''] = (await fs.readdir(binFolder(rig))).filter((name) => name.endsWith('.json'));
+  const [note = ''] = (await inBin(rig)).filter((name) => name.endsWith('.json'));
   const facts = JSON.parse(await fs.readFile(`${binFolder(rig)}/${note}`, 'utf8')) as object;
   for (let index = 0; index < binEntriesPerUserMax - 1; index += 1) {
     const id = String(index).padStart(22, 'A');
@@ -327,30 +357,33 @@ test('of one user only so many entries are kept, the newest', async () => {
   ]);
 });
 
-test('a new holder of the name sees, restores and is charged nothing of it; an admin finds it', async () => {
-  const rig = await startRig();
-  const client = rig.client(keeper('alice', { quotaBytes: 100 }), 'https');
-  await client.put(['f'], 'x'.repeat(90));
-  const { binned = '' } = await remove(client, 'f');
-  rig.formerUntilMs.set('alice', Date.now());
-  expect(await client.ask('fs.list-bin', { limit: 10 })).toEqual({
-    entries: [],
-    keptBytes: 0,
-    keptEntries: 0,
-  });
-  await expect(restore(client, binned)).rejects.toMatchObject({ code: 'not-found' });
-  expect(await client.ask('fs.empty-bin', {})).toEqual({ dropped: 0 });
-  expect(await rig.service.usedBytes('alice')).toBe(0);
-  const { bins } = rig.service;
-  expect(bins.owners()).toEqual(['alice']);
-  expect(bins.list('alice')).toMatchObject([{ id: binned, path: '/f', isFormer: true, storage: 'local' }]);
-  const why = { actor: 'socket:eva', reason: 'asked for' };
-  expect(await bins.restore('alice', binned, { ...why, keepBoth: false })).toBe('/f');
-  expect(rig.event('file.restore')).toMatchObject({ user: 'alice', actor: 'socket:eva' });
-  await remove(client, 'f');
-  expect(await bins.empty('alice', undefined, why)).toBe(1);
-  expect(bins.list('alice')).toEqual([]);
-});
+onEachStorage(
+  'a new holder of the name sees, restores and is charged nothing of it; an admin finds it',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client(keeper('alice', { quotaBytes: 100 }), 'https');
+    await client.put(['f'], 'x'.repeat(90));
+    const { binned = '' } = await remove(client, 'f');
+    rig.formerUntilMs.set('alice', rig.clock.now());
+    expect(await client.ask('fs.list-bin', { limit: 10 })).toEqual({
+      entries: [],
+      keptBytes: 0,
+      keptEntries: 0,
+    });
+    await expect(restore(client, binned)).rejects.toMatchObject({ code: 'not-found' });
+    expect(await client.ask('fs.empty-bin', {})).toEqual({ dropped: 0 });
+    expect(await rig.service.usedBytes('alice')).toBe(0);
+    const { bins } = rig.service;
+    expect(bins.owners()).toEqual(['alice']);
+    expect(bins.list('alice')).toMatchObject([{ id: binned, path: '/f', isFormer: true, storage: 'local' }]);
+    const why = { actor: 'socket:eva', reason: 'asked for' };
+    expect(await bins.restore('alice', binned, { ...why, keepBoth: false })).toBe('/f');
+    expect(rig.event('file.restore')).toMatchObject({ user: 'alice', actor: 'socket:eva' });
+    await remove(client, 'f');
+    expect(await bins.empty('alice', undefined, why)).toBe(1);
+    expect(bins.list('alice')).toEqual([]);
+  },
+);
 
 test('where a mount has a file system of its own its bin lies there, and is found after a restart', async () => {
   const isOther = async (handle: FolderHandle): Promise<boolean> =>
@@ -375,26 +408,29 @@ test('where a mount has a file system of its own its bin lies there, and is foun
   expect(await client.names()).toEqual(['f']);
 });
 
-test('a removal or replacement that is sent again after main was killed is told as what it was', async () => {
-  const rig = await startRig();
-  const client = () => rig.client(keeper(), 'https', 'one-session');
-  for (const name of ['a', 'b', 'c', 'd', 'e']) await client().put([name], name);
-  await client().ask('fs.make-folder', { path: ['x'] });
-  const sent = [
-    () => client().askAs('fs.remove-file', { path: ['a'] }, 900),
-    () => client().askAs('fs.remove-folder', { path: ['x'], recursive: true }, 901),
-    () => client().askAs('fs.rename', { from: ['b'], to: ['c'], overwrite: true }, 902),
-    () => client().askAs('fs.copy', { from: ['d'], to: ['e'], overwrite: true }, 903),
-  ];
-  const first = [];
-  for (const send of sent) first.push((await send()).binned);
-  await rig.restart();
-  const again = [];
-  for (const send of sent) again.push((await send()).binned);
-  expect(again).toEqual(first);
-  expect(new Set(again).size).toBe(4);
-  expect(await entries(client())).toHaveLength(4);
-});
+onEachStorage(
+  'a removal or replacement that is sent again after main was killed is told as what it was',
+  async (start) => {
+    const rig = await start();
+    const client = () => rig.client(keeper(), 'https', 'one-session');
+    for (const name of ['a', 'b', 'c', 'd', 'e']) await client().put([name], name);
+    await client().ask('fs.make-folder', { path: ['x'] });
+    const sent = [
+      () => client().askAs('fs.remove-file', { path: ['a'] }, 900),
+      () => client().askAs('fs.remove-folder', { path: ['x'], recursive: true }, 901),
+      () => client().askAs('fs.rename', { from: ['b'], to: ['c'], overwrite: true }, 902),
+      () => client().askAs('fs.copy', { from: ['d'], to: ['e'], overwrite: true }, 903),
+    ];
+    const first = [];
+    for (const send of sent) first.push((await send()).binned);
+    await rig.restart();
+    const again = [];
+    for (const send of sent) again.push((await send()).binned);
+    expect(again).toEqual(first);
+    expect(new Set(again).size).toBe(4);
+    expect(await entries(client())).toHaveLength(4);
+  },
+);
 
 test('what is written to a file after it went to the bin counts while it is open and afterwards', async () => {
   vi.useFakeTimers({ toFake: ['setInterval'] });
@@ -424,46 +460,52 @@ test('what is written to a file after it went to the bin counts while it is open
   expect(await contentOf(rig, 'log')).toBe('x'.repeat(10) + 'y'.repeat(80));
 });
 
-test('a file that is saved again and again has its last versions in the bin and leaves room for other things', async () => {
-  const clock = new SettableClock();
-  const rig = await startRig({ clock });
-  const client = rig.client(keeper(), 'https');
-  await client.put(['first'], 'x');
-  await remove(client, 'first');
-  for (let save = 0; save < binVersionsMax + 3; save += 1) {
-    clock.aheadMs += 1000;
-    await client.put(['f'], `version ${save}`);
-  }
-  const kept = await entries(client);
-  expect(kept.map(({ path }) => path[0])).toEqual([...Array<string>(binVersionsMax).fill('f'), 'first']);
-  await restore(client, kept[binVersionsMax - 1]?.id, true);
-  expect(await contentOf(rig, 'f (restored)')).toBe('version 2');
-});
+onEachStorage(
+  'a file that is saved again and again has its last versions in the bin and leaves room for other things',
+  async (start) => {
+    const clock = new SettableClock();
+    const rig = await start({ clock });
+    const client = rig.client(keeper(), 'https');
+    await client.put(['first'], 'x');
+    await remove(client, 'first');
+    for (let save = 0; save < binVersionsMax + 3; save += 1) {
+      clock.aheadMs += 1000;
+      await client.put(['f'], `version ${save}`);
+    }
+    const kept = await entries(client);
+    expect(kept.map(({ path }) => path[0])).toEqual([...Array<string>(binVersionsMax).fill('f'), 'first']);
+    await restore(client, kept[binVersionsMax - 1]?.id, true);
+    expect(await contentOf(rig, 'f (restored)')).toBe('version 2');
+  },
+);
 
-test('a version that is put back while a newer save would push it out does not hold up the two', async () => {
-  const clock = new SettableClock();
-  const rig = await startRig({ clock });
-  const client = rig.client(keeper(), 'https');
-  for (let save = 0; save <= binVersionsMax; save += 1) {
-    clock.aheadMs += 1000;
-    await client.put(['f'], `version ${save}`);
-  }
-  await client.put(['g'], 'next');
-  for (let round = 0; round < 5; round += 1) {
-    clock.aheadMs += 1000;
-    const oldest = (await entries(client)).at(-1);
-    const settled = await Promise.allSettled([
-      client.ask('fs.copy', { from: ['g'], to: ['f'], overwrite: true }),
-      restore(client, oldest?.id, true),
-    ]);
-    expect(settled[0]?.status).toBe('fulfilled');
-    expect(codesOf(settled).every((code) => code === 'not-found')).toBe(true);
-    expect((await entries(client)).length).toBeLessThanOrEqual(binVersionsMax);
-  }
-});
+onEachStorage(
+  'a version that is put back while a newer save would push it out does not hold up the two',
+  async (start) => {
+    const clock = new SettableClock();
+    const rig = await start({ clock });
+    const client = rig.client(keeper(), 'https');
+    for (let save = 0; save <= binVersionsMax; save += 1) {
+      clock.aheadMs += 1000;
+      await client.put(['f'], `version ${save}`);
+    }
+    await client.put(['g'], 'next');
+    for (let round = 0; round < 5; round += 1) {
+      clock.aheadMs += 1000;
+      const oldest = (await entries(client)).at(-1);
+      const settled = await Promise.allSettled([
+        client.ask('fs.copy', { from: ['g'], to: ['f'], overwrite: true }),
+        restore(client, oldest?.id, true),
+      ]);
+      expect(settled[0]?.status).toBe('fulfilled');
+      expect(codesOf(settled).every((code) => code === 'not-found')).toBe(true);
+      expect((await entries(client)).length).toBeLessThanOrEqual(binVersionsMax);
+    }
+  },
+);
 
-test('nothing is put back below a file that has the name of its folder by now', async () => {
-  const rig = await startRig();
+onEachStorage('nothing is put back below a file that has the name of its folder by now', async (start) => {
+  const rig = await start();
   const client = rig.client(keeper(), 'https');
   await client.ask('fs.make-folder', { path: ['d'] });
   await client.put(['d', 'f'], 'x');
@@ -501,17 +543,16 @@ test('folders however deep and names that are no text go off the disk when they 
   await fs.symlink(rig.path('..', 'outside'), rig.path('alice', 'd', 'link'));
   await removeTree(client, 'd');
   expect(await client.ask('fs.empty-bin', {})).toEqual({ dropped: 1 });
-  await expect.poll(() => fs.readdir(binFolder(rig))).toEqual([]);
+  await expect.poll(() => inBin(rig)).toEqual([]);
   expect(await fs.readdir(rig.path('..', 'outside'))).toEqual(['secret']);
 });
 
 /** Everything that was ever put under `f` and is still somewhere: in the folder, and in the bin. */
 async function whereabouts(rig: Rig, client: Client): Promise<string[]> {
   const found: string[] = [];
-  for (const name of await fs.readdir(rig.path('alice'))) {
-    const stats = await fs.stat(rig.path('alice', name));
-    if (stats.isFile()) found.push(await fs.readFile(rig.path('alice', name), 'utf8'));
-    else found.push(`${name}: ${(await fs.readdir(rig.path('alice', name))).join()}`);
+  for (const name of await rig.medium.readdir('alice')) {
+    const content = await rig.medium.readFile('alice', name).catch(() => undefined);
+    found.push(content?.toString() ?? `${name}: ${(await rig.medium.readdir('alice', name)).join()}`);
   }
   for (const { id, type } of await entries(client)) {
     if (type === 'file') found.push(await fs.readFile(`${binFolder(rig)}/${id}`, 'utf8'));

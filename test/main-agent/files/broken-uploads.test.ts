@@ -1,6 +1,7 @@
 import * as fs from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { type Client, mountOf, newFile, resume, SettableClock, startRig, userOf } from './rig.ts';
+import { onEachStorage } from './on-each-storage.ts';
 
 /** As a lost connection leaves it. */
 async function breakOff(client: Client, path: string[], bytes: string): Promise<void> {
@@ -21,30 +22,33 @@ const remove = (path: string[]) => ({ path, recursive: true });
 const move = (from: string[], to: string[], overwrite = false) => ({ from, to, overwrite });
 const textOf = (path: string) => fs.readFile(path, 'utf8');
 
-test('a broken upload is no file: it is listed, read, renamed, copied and hashed nowhere', async () => {
-  const rig = await startRig();
-  const mounts = [mountOf([], ['shared'])];
-  const alice = rig.client(userOf('alice', mounts));
-  const handle = await alice.open(['half'], newFile);
-  await alice.write(handle, 'half of it');
-  alice.end();
-  const again = rig.client(userOf('alice', mounts));
-  await expect.poll(() => sizeOf(again, 'half')).toBe(10);
-  const web = rig.client(userOf('alice', mounts), 'https');
-  const bob = rig.client(userOf('bob', mounts));
-  for (const client of [again, web, bob]) {
-    expect(await client.names()).toEqual([]);
-    expect((await client.ask('fs.list', { path: [], limit: 10, sort: 'name' })).entries).toEqual([]);
-    const asked = [
-      () => client.get(['half']),
-      () => client.ask('fs.rename', move(['half'], ['whole'])),
-      () => client.ask('fs.copy', move(['half'], ['whole'])),
-      () => client.ask('fs.hash', { path: ['half'], algorithm: 'sha256' }),
-      () => client.ask('fs.change', { path: ['half'], change: { mtimeMs: 0 }, followLinks: false }),
-    ];
-    for (const ask of asked) await expect(ask()).rejects.toMatchObject({ code: 'not-found' });
-  }
-});
+onEachStorage(
+  'a broken upload is no file: it is listed, read, renamed, copied and hashed nowhere',
+  async (start) => {
+    const rig = await start();
+    const mounts = [mountOf([], ['shared'])];
+    const alice = rig.client(userOf('alice', mounts));
+    const handle = await alice.open(['half'], newFile);
+    await alice.write(handle, 'half of it');
+    alice.end();
+    const again = rig.client(userOf('alice', mounts));
+    await expect.poll(() => sizeOf(again, 'half')).toBe(10);
+    const web = rig.client(userOf('alice', mounts), 'https');
+    const bob = rig.client(userOf('bob', mounts));
+    for (const client of [again, web, bob]) {
+      expect(await client.names()).toEqual([]);
+      expect((await client.ask('fs.list', { path: [], limit: 10, sort: 'name' })).entries).toEqual([]);
+      const asked = [
+        () => client.get(['half']),
+        () => client.ask('fs.rename', move(['half'], ['whole'])),
+        () => client.ask('fs.copy', move(['half'], ['whole'])),
+        () => client.ask('fs.hash', { path: ['half'], algorithm: 'sha256' }),
+        () => client.ask('fs.change', { path: ['half'], change: { mtimeMs: 0 }, followLinks: false }),
+      ];
+      for (const ask of asked) await expect(ask()).rejects.toMatchObject({ code: 'not-found' });
+    }
+  },
+);
 
 test('only its user, only over SFTP, is told how far a broken upload got, and goes on there', async () => {
   const rig = await startRig();
@@ -64,8 +68,8 @@ test('only its user, only over SFTP, is told how far a broken upload got, and go
   expect(await textOf(rig.path('shared', 'half'))).toBe('half of it and the rest');
 });
 
-test('without the right to write there a broken upload is not seen', async () => {
-  const rig = await startRig();
+onEachStorage('without the right to write there a broken upload is not seen', async (start) => {
+  const rig = await start();
   const alice = rig.client();
   await breakOff(alice, ['half'], 'x');
   expect(await sizeOf(alice, 'half')).toBe(1);
@@ -73,43 +77,49 @@ test('without the right to write there a broken upload is not seen', async () =>
   expect(await sizeOf(alice, 'half')).toBe('not-found');
 });
 
-test('where a replacement broke off everybody has the old file, its user too, in stat, list and bytes', async () => {
-  const rig = await startRig();
-  for (const protocol of ['sftp', 'https'] as const) {
-    const client = rig.client('alice', protocol);
-    await client.put(['f'], 'the old content');
-    await breakOff(client, ['f'], 'the new');
-    expect(await sizeOf(client, 'f')).toBe(15);
-    const { entries } = await client.ask('fs.list', { path: [], limit: 10, sort: 'name' });
-    expect(entries).toMatchObject([{ name: 'f', attributes: { size: 15 } }]);
-    expect((await client.get(['f'])).toString()).toBe('the old content');
-    expect(await sizeOf(client, 'f')).toBe(15);
-    const opened = await client.ask('fs.open', { path: ['f'], mode: resume });
-    expect(opened.attributes.size).toBe(15);
-    await client.ask('fs.release', { handle: opened.handle, keepPartial: false });
-  }
-});
+onEachStorage(
+  'where a replacement broke off everybody has the old file, its user too, in stat, list and bytes',
+  async (start) => {
+    const rig = await start();
+    for (const protocol of ['sftp', 'https'] as const) {
+      const client = rig.client('alice', protocol);
+      await client.put(['f'], 'the old content');
+      await breakOff(client, ['f'], 'the new');
+      expect(await sizeOf(client, 'f')).toBe(15);
+      const { entries } = await client.ask('fs.list', { path: [], limit: 10, sort: 'name' });
+      expect(entries).toMatchObject([{ name: 'f', attributes: { size: 15 } }]);
+      expect((await client.get(['f'])).toString()).toBe('the old content');
+      expect(await sizeOf(client, 'f')).toBe(15);
+      const opened = await client.ask('fs.open', { path: ['f'], mode: resume });
+      expect(opened.attributes.size).toBe(15);
+      await client.ask('fs.release', { handle: opened.handle, keepPartial: false });
+    }
+  },
+);
 
-test('once the old file is removed or renamed away, nothing is left under its name', async () => {
-  const rig = await startRig();
-  const client = rig.client();
-  for (const name of ['removed', 'renamed', 'target']) {
-    await client.put([name], 'the old content');
-    await breakOff(client, [name], 'the new');
-  }
-  await client.ask('fs.remove-file', { path: ['removed'] });
-  await client.ask('fs.rename', move(['renamed'], ['target'], true));
-  await client.ask('fs.remove-file', { path: ['target'] });
-  await breakOff(client, ['made'], 'x');
-  await client.ask('fs.make-folder', { path: ['made'] });
-  await client.ask('fs.remove-folder', remove(['made']));
-  for (const name of ['removed', 'renamed', 'target', 'made'])
-    expect(await sizeOf(client, name)).toBe('not-found');
-  expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual([]);
-});
+onEachStorage(
+  'once the old file is removed or renamed away, nothing is left under its name',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client();
+    for (const name of ['removed', 'renamed', 'target']) {
+      await client.put([name], 'the old content');
+      await breakOff(client, [name], 'the new');
+    }
+    await client.ask('fs.remove-file', { path: ['removed'] });
+    await client.ask('fs.rename', move(['renamed'], ['target'], true));
+    await client.ask('fs.remove-file', { path: ['target'] });
+    await breakOff(client, ['made'], 'x');
+    await client.ask('fs.make-folder', { path: ['made'] });
+    await client.ask('fs.remove-folder', remove(['made']));
+    for (const name of ['removed', 'renamed', 'target', 'made'])
+      expect(await sizeOf(client, name)).toBe('not-found');
+    expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual([]);
+  },
+);
 
-test('a broken upload can be deleted by its user, given up at once, or replaced', async () => {
-  const rig = await startRig();
+onEachStorage('a broken upload can be deleted by its user, given up at once, or replaced', async (start) => {
+  const rig = await start();
   const client = rig.client();
   await breakOff(client, ['a'], 'x');
   const handle = await client.open(['b'], newFile);
@@ -129,24 +139,24 @@ test('who may write but not delete removes the own broken upload, and no file th
   const client = rig.client(userOf('alice', [mountOf([], ['alice'], ['list', 'write'])]));
   await breakOff(client, ['a'], 'x');
   await breakOff(client, ['b'], 'x');
-  await fs.writeFile(rig.path('alice', 'b'), 'theirs');
+  await rig.medium.writeFile(['alice', 'b'], 'theirs');
   await client.ask('fs.remove-file', { path: ['a'] });
   const refused = client.ask('fs.remove-file', { path: ['b'] });
   await expect(refused).rejects.toMatchObject({ code: 'permission-denied' });
   expect(await textOf(rig.path('alice', 'b'))).toBe('theirs');
 });
 
-test('an empty broken upload leaves nothing', async () => {
-  const rig = await startRig();
+onEachStorage('an empty broken upload leaves nothing', async (start) => {
+  const rig = await start();
   const client = rig.client();
   await breakOff(client, ['a'], '');
   expect(await sizeOf(client, 'a')).toBe('not-found');
   expect(await rig.staged()).toEqual([]);
 });
 
-test('a user keeps 100 broken uploads, the oldest goes first', async () => {
+onEachStorage('a user keeps 100 broken uploads, the oldest goes first', async (start) => {
   const clock = new SettableClock();
-  const rig = await startRig({ clock });
+  const rig = await start({ clock });
   const client = rig.client();
   for (let index = 0; index <= 100; index += 1) {
     clock.aheadMs += 1;
@@ -156,46 +166,52 @@ test('a user keeps 100 broken uploads, the oldest goes first', async () => {
   expect([await sizeOf(client, 'f0'), await sizeOf(client, 'f1')]).toEqual(['not-found', 1]);
 });
 
-test('broken uploads expire after their time, at once and not with the next sweep, also across a restart', async () => {
-  const clock = new SettableClock();
-  const rig = await startRig({ clock });
-  await breakOff(rig.client(), ['f'], 'x');
-  clock.aheadMs = 23 * 3_600_000;
-  await rig.restart();
-  expect(await sizeOf(rig.client(), 'f')).toBe(1);
-  clock.aheadMs = 25 * 3_600_000;
-  expect(await sizeOf(rig.client(), 'f')).toBe('not-found');
-  await rig.restart();
-  expect(await sizeOf(rig.client(), 'f')).toBe('not-found');
-  expect(await rig.staged()).toEqual([]);
-});
+onEachStorage(
+  'broken uploads expire after their time, at once and not with the next sweep, also across a restart',
+  async (start) => {
+    const clock = new SettableClock();
+    const rig = await start({ clock });
+    await breakOff(rig.client(), ['f'], 'x');
+    clock.aheadMs = 23 * 3_600_000;
+    await rig.restart();
+    expect(await sizeOf(rig.client(), 'f')).toBe(1);
+    clock.aheadMs = 25 * 3_600_000;
+    expect(await sizeOf(rig.client(), 'f')).toBe('not-found');
+    await rig.restart();
+    expect(await sizeOf(rig.client(), 'f')).toBe('not-found');
+    expect(await rig.staged()).toEqual([]);
+  },
+);
 
-test('a broken upload goes with its folder, whoever removes, renames or replaces it', async () => {
-  const rig = await startRig();
-  const mounts = [mountOf([], ['shared'])];
-  const alice = rig.client(userOf('alice', mounts));
-  const bob = rig.client(userOf('bob', mounts));
-  const folders = ['removed', 'emptied', 'moved', 'replaced'];
-  for (const name of folders) {
-    await alice.ask('fs.make-folder', { path: [name] });
-    await alice.ask('fs.make-folder', { path: [name, 'in'] });
-    await breakOff(alice, [name, 'in', 'f'], 'x');
-    await breakOff(alice, [name, 'g'], 'x');
-  }
-  await bob.ask('fs.remove-folder', remove(['removed']));
-  for (const path of [['emptied', 'in'], ['emptied'], ['replaced', 'in']])
-    await bob.ask('fs.remove-folder', { path, recursive: false });
-  await bob.ask('fs.rename', move(['moved'], ['elsewhere']));
-  await bob.ask('fs.make-folder', { path: ['other'] });
-  await bob.ask('fs.rename', move(['other'], ['replaced'], true));
-  expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual([]);
-  for (const name of [...folders, 'elsewhere']) {
-    await bob.ask('fs.make-folder', { path: [name] }).catch(() => undefined);
-    await bob.ask('fs.make-folder', { path: [name, 'in'] }).catch(() => undefined);
-    expect(await sizeOf(alice, name, 'in', 'f')).toBe('not-found');
-    expect(await sizeOf(alice, name, 'g')).toBe('not-found');
-  }
-});
+onEachStorage(
+  'a broken upload goes with its folder, whoever removes, renames or replaces it',
+  async (start) => {
+    const rig = await start();
+    const mounts = [mountOf([], ['shared'])];
+    const alice = rig.client(userOf('alice', mounts));
+    const bob = rig.client(userOf('bob', mounts));
+    const folders = ['removed', 'emptied', 'moved', 'replaced'];
+    for (const name of folders) {
+      await alice.ask('fs.make-folder', { path: [name] });
+      await alice.ask('fs.make-folder', { path: [name, 'in'] });
+      await breakOff(alice, [name, 'in', 'f'], 'x');
+      await breakOff(alice, [name, 'g'], 'x');
+    }
+    await bob.ask('fs.remove-folder', remove(['removed']));
+    for (const path of [['emptied', 'in'], ['emptied'], ['replaced', 'in']])
+      await bob.ask('fs.remove-folder', { path, recursive: false });
+    await bob.ask('fs.rename', move(['moved'], ['elsewhere']));
+    await bob.ask('fs.make-folder', { path: ['other'] });
+    await bob.ask('fs.rename', move(['other'], ['replaced'], true));
+    expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual([]);
+    for (const name of [...folders, 'elsewhere']) {
+      await bob.ask('fs.make-folder', { path: [name] }).catch(() => undefined);
+      await bob.ask('fs.make-folder', { path: [name, 'in'] }).catch(() => undefined);
+      expect(await sizeOf(alice, name, 'in', 'f')).toBe('not-found');
+      expect(await sizeOf(alice, name, 'g')).toBe('not-found');
+    }
+  },
+);
 
 test('a folder that another program makes anew, even with the same inode, does not have the broken uploads of the old one', async () => {
   const rig = await startRig();
@@ -205,8 +221,8 @@ test('a folder that another program makes anew, even with the same inode, does n
   const before = await fs.stat(rig.path('alice', 'd'));
   // File systems give a number out again soon; how soon is theirs to say.
   for (let tries = 0; tries < 20; tries += 1) {
-    await fs.rm(rig.path('alice', 'd'), { recursive: true });
-    await fs.mkdir(rig.path('alice', 'd'));
+    await rig.medium.rm('alice', 'd');
+    await rig.medium.mkdir('alice', 'd');
     if ((await fs.stat(rig.path('alice', 'd'))).ino === before.ino) break;
   }
   expect(await sizeOf(client, 'd', 'f')).toBe('not-found');

@@ -11,6 +11,7 @@ import {
   startRig,
   userOf,
 } from './rig.ts';
+import { onEachStorage } from './on-each-storage.ts';
 
 const move = (from: string[], to: string[], overwrite = false) => ({ from, to, overwrite });
 
@@ -38,8 +39,8 @@ test('folders are made, listed and removed; making one twice or without its pare
   ]);
 });
 
-test('files are not folders and folders are not files', async () => {
-  const rig = await startRig();
+onEachStorage('files are not folders and folders are not files', async (start) => {
+  const rig = await start();
   const client = rig.client();
   await client.put(['f'], 'x');
   await client.ask('fs.make-folder', { path: ['d'] });
@@ -56,8 +57,8 @@ test('files are not folders and folders are not files', async () => {
   });
 });
 
-test('a delete with a precondition deletes only the version it names', async () => {
-  const rig = await startRig();
+onEachStorage('a delete with a precondition deletes only the version it names', async (start) => {
+  const rig = await start();
   const client = rig.client();
   const old = (await client.put(['f'], 'one')).attributes.etag ?? '';
   const now = (await client.put(['f'], 'two')).attributes.etag ?? '';
@@ -68,31 +69,41 @@ test('a delete with a precondition deletes only the version it names', async () 
   await expect(client.ask('fs.remove-file', { path: ['f'] })).rejects.toMatchObject({ code: 'not-found' });
 });
 
-test('a change whose answer was lost with its process is answered by the next one and not made again', async () => {
-  const rig = await startRig();
-  const before = rig.client('alice', 'sftp', 'one-session');
-  for (const name of ['a', 'c', 'd', 'gone']) await before.put([name], name);
-  await before.ask('fs.make-folder', { path: ['old'] });
-  const changes: [number, (client: Client, op: number) => Promise<unknown>][] = [
-    [1000, (client, op) => client.askAs('fs.rename', move(['a'], ['b']), op)],
-    [1001, (client, op) => client.askAs('fs.rename', move(['c'], ['d'], true), op)],
-    [1002, (client, op) => client.askAs('fs.remove-file', { path: ['gone'] }, op)],
-    [1003, (client, op) => client.askAs('fs.make-folder', { path: ['new'] }, op)],
-    [1004, (client, op) => client.askAs('fs.remove-folder', { path: ['old'], recursive: false }, op)],
-    [1005, (client, op) => client.askAs('fs.copy', move(['b'], ['copy']), op)],
-  ];
-  const first: unknown[] = [];
-  for (const [op, act] of changes) first.push(await act(before, op));
-  await rig.restart();
-  const after = rig.client('alice', 'sftp', 'one-session');
-  const again: unknown[] = [];
-  for (const [op, act] of changes) again.push(await act(after, op));
-  expect(again).toEqual(first);
-  expect(await after.names()).toEqual(['b', 'copy', 'd', 'new']);
-  const other = rig.client('alice', 'sftp', 'other-session');
-  const refused = await Promise.allSettled(changes.map(([op, act]) => act(other, op)));
-  expect(codesOf(refused)).toEqual(['not-found', 'not-found', 'not-found', 'exists', 'not-found', 'exists']);
-});
+onEachStorage(
+  'a change whose answer was lost with its process is answered by the next one and not made again',
+  async (start) => {
+    const rig = await start();
+    const before = rig.client('alice', 'sftp', 'one-session');
+    for (const name of ['a', 'c', 'd', 'gone']) await before.put([name], name);
+    await before.ask('fs.make-folder', { path: ['old'] });
+    const changes: [number, (client: Client, op: number) => Promise<unknown>][] = [
+      [1000, (client, op) => client.askAs('fs.rename', move(['a'], ['b']), op)],
+      [1001, (client, op) => client.askAs('fs.rename', move(['c'], ['d'], true), op)],
+      [1002, (client, op) => client.askAs('fs.remove-file', { path: ['gone'] }, op)],
+      [1003, (client, op) => client.askAs('fs.make-folder', { path: ['new'] }, op)],
+      [1004, (client, op) => client.askAs('fs.remove-folder', { path: ['old'], recursive: false }, op)],
+      [1005, (client, op) => client.askAs('fs.copy', move(['b'], ['copy']), op)],
+    ];
+    const first: unknown[] = [];
+    for (const [op, act] of changes) first.push(await act(before, op));
+    await rig.restart();
+    const after = rig.client('alice', 'sftp', 'one-session');
+    const again: unknown[] = [];
+    for (const [op, act] of changes) again.push(await act(after, op));
+    expect(again).toEqual(first);
+    expect(await after.names()).toEqual(['b', 'copy', 'd', 'new']);
+    const other = rig.client('alice', 'sftp', 'other-session');
+    const refused = await Promise.allSettled(changes.map(([op, act]) => act(other, op)));
+    expect(codesOf(refused)).toEqual([
+      'not-found',
+      'not-found',
+      'not-found',
+      'exists',
+      'not-found',
+      'exists',
+    ]);
+  },
+);
 
 test('a rename that was killed between its two names is finished when it is sent again', async () => {
   const rig = await startRig();
@@ -129,10 +140,10 @@ test('a tree is deleted with all that is in it, names no client could name inclu
   await fs.mkdir(rig.path('alice', 'd', ...Array.from({ length: 100 }, (_, depth) => `level ${depth}`)), {
     recursive: true,
   });
-  for (let index = 0; index < 2000; index += 1) await fs.writeFile(rig.path('alice', 'd', `f${index}`), 'x');
+  for (let index = 0; index < 2000; index += 1) await rig.medium.writeFile(['alice', 'd', `f${index}`], 'x');
   await fs.writeFile(Buffer.concat([Buffer.from(rig.path('alice', 'd', 'bad')), Buffer.from([0xff])]), '');
   await client.ask('fs.remove-folder', { path: ['d'], recursive: true });
-  expect(await fs.readdir(rig.path('alice'))).toEqual([]);
+  expect(await rig.medium.readdir('alice')).toEqual([]);
   expect(rig.event('file.delete')).toMatchObject({ path: '/d', bytes: 2000 });
 });
 
@@ -140,25 +151,25 @@ test('a tree nested more deeply than paths can name is refused, not half deleted
   const rig = await startRig();
   const client = rig.client();
   const parts = Array.from({ length: 300 }, () => 'd');
-  await fs.mkdir(rig.path('alice', ...parts), { recursive: true });
+  await rig.medium.mkdir('alice', ...parts);
   await expect(client.ask('fs.remove-folder', { path: ['d'], recursive: true })).rejects.toMatchObject({
     code: 'too-many',
   });
 });
 
-test('a long delete stops when its session ends', async () => {
-  const rig = await startRig();
+onEachStorage('a long delete stops when its session ends', async (start) => {
+  const rig = await start();
   const client = rig.client();
-  await fs.mkdir(rig.path('alice', 'd'), { recursive: true });
-  for (let index = 0; index < 3000; index += 1) await fs.writeFile(rig.path('alice', 'd', `f${index}`), '');
+  await rig.medium.mkdir('alice', 'd');
+  for (let index = 0; index < 3000; index += 1) await rig.medium.writeFile(['alice', 'd', `f${index}`], '');
   const deleting = client.ask('fs.remove-folder', { path: ['d'], recursive: true });
   await client.ask('fs.stat', { path: ['d'], followLinks: false });
   client.end();
   await expect(deleting).rejects.toMatchObject({ code: 'no-session' });
 });
 
-test('renames of files and folders keep what is there unless told to replace it', async () => {
-  const rig = await startRig();
+onEachStorage('renames of files and folders keep what is there unless told to replace it', async (start) => {
+  const rig = await start();
   const client = rig.client();
   await client.put(['a'], 'A');
   await client.put(['b'], 'B');
@@ -186,8 +197,8 @@ test('renames of files and folders keep what is there unless told to replace it'
   expect((await client.get(['e', 'c'])).toString()).toBe('A');
 });
 
-test('of many renames onto one free name one wins', async () => {
-  const rig = await startRig();
+onEachStorage('of many renames onto one free name one wins', async (start) => {
+  const rig = await start();
   const client = rig.client();
   const names = Array.from({ length: 10 }, (_, index) => `f${index}`);
   for (const name of names) await client.put([name], name);
@@ -198,24 +209,27 @@ test('of many renames onto one free name one wins', async () => {
   expect(await client.names()).toHaveLength(10);
 });
 
-test('mount points and folders that lead to them can not be renamed, deleted or made', async () => {
-  const rig = await startRig();
-  const client = rig.client(
-    userOf('alice', [mountOf([], ['alice']), mountOf(['a', 'b'], ['shared']), mountOf(['c'], ['shared2'])]),
-  );
-  await fs.mkdir(rig.path('alice', 'a'), { recursive: true });
-  const refused = { code: 'permission-denied' };
-  for (const path of [['a'], ['a', 'b'], ['c'], []]) {
-    await expect(client.ask('fs.remove-folder', { path, recursive: true })).rejects.toMatchObject(refused);
-    await expect(client.ask('fs.rename', move(path, ['x']))).rejects.toMatchObject(refused);
-    await expect(client.ask('fs.make-folder', { path })).rejects.toMatchObject({ code: 'exists' });
-    await expect(
-      client.ask('fs.change', { path, change: { mode: 0o700 }, followLinks: false }),
-    ).rejects.toMatchObject(refused);
-  }
-  await client.put(['f'], 'x');
-  await expect(client.ask('fs.rename', move(['f'], ['c'], true))).rejects.toMatchObject({ code: 'exists' });
-});
+onEachStorage(
+  'mount points and folders that lead to them can not be renamed, deleted or made',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client(
+      userOf('alice', [mountOf([], ['alice']), mountOf(['a', 'b'], ['shared']), mountOf(['c'], ['shared2'])]),
+    );
+    await rig.medium.mkdir('alice', 'a');
+    const refused = { code: 'permission-denied' };
+    for (const path of [['a'], ['a', 'b'], ['c'], []]) {
+      await expect(client.ask('fs.remove-folder', { path, recursive: true })).rejects.toMatchObject(refused);
+      await expect(client.ask('fs.rename', move(path, ['x']))).rejects.toMatchObject(refused);
+      await expect(client.ask('fs.make-folder', { path })).rejects.toMatchObject({ code: 'exists' });
+      await expect(
+        client.ask('fs.change', { path, change: { mode: 0o700 }, followLinks: false }),
+      ).rejects.toMatchObject(refused);
+    }
+    await client.put(['f'], 'x');
+    await expect(client.ask('fs.rename', move(['f'], ['c'], true))).rejects.toMatchObject({ code: 'exists' });
+  },
+);
 
 test('times, modes and lengths are changed in place', async () => {
   const rig = await startRig();
@@ -249,9 +263,9 @@ test('times, modes and lengths are changed in place', async () => {
   await expect(change(['d'], { size: 3 })).rejects.toMatchObject({ code: 'is-a-folder' });
 });
 
-test('files are copied whole, within a storage and to another one', async () => {
-  const other = await startRig();
-  const two = await startRig({ second: other.medium });
+onEachStorage('files are copied whole, within a storage and to another one', async (start) => {
+  const other = await start();
+  const two = await start({ second: other.medium });
   const client = two.client(
     userOf('alice', [mountOf([], ['alice']), mountOf(['s'], ['alice'], undefined, { storage: 'second' })]),
   );
@@ -271,8 +285,8 @@ test('files are copied whole, within a storage and to another one', async () => 
   expect(two.event('file.copy')).toMatchObject({ path: '/f', toPath: '/g', bytes: bytes.length });
 });
 
-test('ranges are copied from one open file into another', async () => {
-  const rig = await startRig();
+onEachStorage('ranges are copied from one open file into another', async (start) => {
+  const rig = await start();
   const client = rig.client();
   await client.put(['f'], 'hello world');
   const from = await client.open(['f'], reading);
@@ -290,8 +304,8 @@ test('ranges are copied from one open file into another', async () => {
   ).rejects.toMatchObject({ code: 'bad-handle' });
 });
 
-test('names that differ only by Unicode normalisation are one too many', async () => {
-  const rig = await startRig();
+onEachStorage('names that differ only by Unicode normalisation are one too many', async (start) => {
+  const rig = await start();
   const client = rig.client();
   const composed = 'caf\u00e9';
   const decomposed = 'cafe\u0301';
@@ -313,16 +327,16 @@ test('names that differ only by Unicode normalisation are one too many', async (
   expect(await client.names()).toEqual([decomposed, 'other']);
 });
 
-test('of two uploads at the same time under two spellings of a name one wins', async () => {
-  const rig = await startRig();
+onEachStorage('of two uploads at the same time under two spellings of a name one wins', async (start) => {
+  const rig = await start();
   const client = rig.client();
   const settled = await Promise.allSettled([client.put(['\u00fc'], 'x'), client.put(['u\u0308'], 'y')]);
   expect(settled.filter((one) => one.status === 'fulfilled')).toHaveLength(1);
   expect(await client.names()).toHaveLength(1);
 });
 
-test('links are not read, and space is told', async () => {
-  const rig = await startRig();
+onEachStorage('links are not read, and space is told', async (start) => {
+  const rig = await start();
   const client = rig.client();
   await client.put(['f'], 'x');
   await expect(client.ask('fs.read-link', { path: ['f'] })).rejects.toMatchObject({ code: 'unsupported' });

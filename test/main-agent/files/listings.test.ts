@@ -3,6 +3,7 @@ import * as fs from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import type { Entry, SortKey } from '#shared/file-service/attributes.ts';
 import { type Client, mountOf, newFile, SettableClock, startRig, userOf } from './rig.ts';
+import { onEachStorage } from './on-each-storage.ts';
 
 /** Names of one file, two in fact: a file system allows some 65,000 each. Far quicker than as many files. */
 function makeNames(folder: string, count: number): void {
@@ -77,20 +78,23 @@ test('listings sort by name, size and time, up and down, over pages of any lengt
   }
 });
 
-test('a cursor goes on after its entry when its snapshot is gone or the folder has changed', async () => {
-  const clock = new SettableClock();
-  const rig = await startRig({ clock });
-  const client = rig.client();
-  for (const name of ['a', 'b', 'c', 'd']) await client.put([name], name);
-  const first = await client.ask('fs.list', { path: [], sort: 'name', limit: 2 });
-  const next = { path: [], sort: 'name' as const, limit: 10, cursor: first.next ?? '' };
-  await client.ask('fs.remove-file', { path: ['c'] });
-  expect(namesOf([(await client.ask('fs.list', next)).entries])).toEqual(['d']);
-  await client.put(['bb'], 'x');
-  clock.aheadMs = 120_000;
-  expect(namesOf([(await client.ask('fs.list', next)).entries])).toEqual(['bb', 'd']);
-  expect(namesOf([(await rig.client().ask('fs.list', next)).entries])).toEqual(['bb', 'd']);
-});
+onEachStorage(
+  'a cursor goes on after its entry when its snapshot is gone or the folder has changed',
+  async (start) => {
+    const clock = new SettableClock();
+    const rig = await start({ clock });
+    const client = rig.client();
+    for (const name of ['a', 'b', 'c', 'd']) await client.put([name], name);
+    const first = await client.ask('fs.list', { path: [], sort: 'name', limit: 2 });
+    const next = { path: [], sort: 'name' as const, limit: 10, cursor: first.next ?? '' };
+    await client.ask('fs.remove-file', { path: ['c'] });
+    expect(namesOf([(await client.ask('fs.list', next)).entries])).toEqual(['d']);
+    await client.put(['bb'], 'x');
+    clock.aheadMs = 120_000;
+    expect(namesOf([(await client.ask('fs.list', next)).entries])).toEqual(['bb', 'd']);
+    expect(namesOf([(await rig.client().ask('fs.list', next)).entries])).toEqual(['bb', 'd']);
+  },
+);
 
 test.each([
   '',
@@ -107,7 +111,7 @@ test.each([
 test('long names make shorter pages', async () => {
   const rig = await startRig();
   const client = rig.client();
-  await fs.mkdir(rig.path('alice'));
+  await rig.medium.mkdir('alice');
   for (let index = 0; index < 600; index += 1) {
     await fs.writeFile(rig.path('alice', `${index}-${'"'.repeat(200)}`), '');
   }
@@ -119,46 +123,55 @@ test('long names make shorter pages', async () => {
   expect(await client.names()).toHaveLength(600);
 });
 
-test('mount points lie over what the folder has, the longest prefix wins, and homes come at first use', async () => {
-  const rig = await startRig();
-  await fs.mkdir(rig.path('alice', 'inbox'), { recursive: true });
-  await fs.writeFile(rig.path('alice', 'inbox', 'hidden'), '');
-  const client = rig.client(
-    userOf('alice', [
-      mountOf([], ['alice']),
-      mountOf(['inbox'], ['shared', 'inbox'], ['list', 'write']),
-      mountOf(['deep', 'er', 'mount'], ['deep']),
-    ]),
-  );
-  expect(await client.names()).toEqual(['deep', 'inbox']);
-  expect(await client.names(['inbox'])).toEqual([]);
-  expect(await client.names(['deep'])).toEqual(['er']);
-  expect(await client.names(['deep', 'er'])).toEqual(['mount']);
-  await client.put(['deep', 'er', 'mount', 'f'], 'x');
-  expect(await fs.readdir(rig.path('deep'))).toEqual(['f']);
-  for (const path of [[], ['deep'], ['deep', 'er'], ['deep', 'er', 'mount']]) {
-    expect(await client.ask('fs.stat', { path, followLinks: false })).toMatchObject({ type: 'folder' });
-  }
-  await expect(client.names(['missing'])).rejects.toMatchObject({ code: 'not-found' });
-});
+onEachStorage(
+  'mount points lie over what the folder has, the longest prefix wins, and homes come at first use',
+  async (start) => {
+    const rig = await start();
+    await rig.medium.mkdir('alice', 'inbox');
+    await rig.medium.writeFile(['alice', 'inbox', 'hidden'], '');
+    const client = rig.client(
+      userOf('alice', [
+        mountOf([], ['alice']),
+        mountOf(['inbox'], ['shared', 'inbox'], ['list', 'write']),
+        mountOf(['deep', 'er', 'mount'], ['deep']),
+      ]),
+    );
+    expect(await client.names()).toEqual(['deep', 'inbox']);
+    expect(await client.names(['inbox'])).toEqual([]);
+    expect(await client.names(['deep'])).toEqual(['er']);
+    expect(await client.names(['deep', 'er'])).toEqual(['mount']);
+    await client.put(['deep', 'er', 'mount', 'f'], 'x');
+    expect(await rig.medium.readdir('deep')).toEqual(['f']);
+    for (const path of [[], ['deep'], ['deep', 'er'], ['deep', 'er', 'mount']]) {
+      expect(await client.ask('fs.stat', { path, followLinks: false })).toMatchObject({ type: 'folder' });
+    }
+    await expect(client.names(['missing'])).rejects.toMatchObject({ code: 'not-found' });
+  },
+);
 
-test('without a mount at the root the root shows the way to the mounts and nothing can be done there', async () => {
-  const rig = await startRig();
-  const client = rig.client(userOf('alice', [mountOf(['a'], ['alice'])]));
-  expect(await client.names()).toEqual(['a']);
-  await expect(client.open(['f'], newFile)).rejects.toMatchObject({ code: 'not-found' });
-  await expect(client.ask('fs.make-folder', { path: ['d'] })).rejects.toMatchObject({ code: 'not-found' });
-  expect((await client.ask('fs.usage', { path: [] })).totalBytes).toBeGreaterThan(0);
-  const nobody = rig.client(userOf('nobody', []));
-  expect(await nobody.names()).toEqual([]);
-});
+onEachStorage(
+  'without a mount at the root the root shows the way to the mounts and nothing can be done there',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client(userOf('alice', [mountOf(['a'], ['alice'])]));
+    expect(await client.names()).toEqual(['a']);
+    await expect(client.open(['f'], newFile)).rejects.toMatchObject({ code: 'not-found' });
+    await expect(client.ask('fs.make-folder', { path: ['d'] })).rejects.toMatchObject({ code: 'not-found' });
+    expect((await client.ask('fs.usage', { path: [] })).totalBytes).toBeGreaterThan(0);
+    const nobody = rig.client(userOf('nobody', []));
+    expect(await nobody.names()).toEqual([]);
+  },
+);
 
-test('a mount whose storage is not configured is shown and says so only to the log', async () => {
-  const rig = await startRig();
-  const client = rig.client(userOf('alice', [mountOf(['a'], ['alice'], undefined, { storage: 'gone' })]));
-  expect(await client.names()).toEqual(['a']);
-  await expect(client.names(['a'])).rejects.toMatchObject({
-    code: 'io-error',
-    publicMessage: 'The storage is not available',
-  });
-});
+onEachStorage(
+  'a mount whose storage is not configured is shown and says so only to the log',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client(userOf('alice', [mountOf(['a'], ['alice'], undefined, { storage: 'gone' })]));
+    expect(await client.names()).toEqual(['a']);
+    await expect(client.names(['a'])).rejects.toMatchObject({
+      code: 'io-error',
+      publicMessage: 'The storage is not available',
+    });
+  },
+);

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { BlobStorage } from '#main-agent/files/storage/blob-storage.ts';
 import { LocalStorage, type LocalStorageOptions } from '#main-agent/files/storage/local/local-storage.ts';
+import { stagingFolderName } from '#main-agent/files/storage/places.ts';
+import { FileNode, FolderNode, MemoryStorage } from './memory-storage.ts';
 
 /** Names are those of folders below the storage's base, and of what is in them. */
 export interface TestMedium {
@@ -64,5 +66,58 @@ export class LocalMedium implements TestMedium {
 
   dispose(): Promise<void> {
     return fs.rm(dirname(this.base), { recursive: true, force: true });
+  }
+}
+
+/** What lies on it is there for each `open`, as on a disk. */
+export class MemoryMedium implements TestMedium {
+  readonly #top = new FolderNode(0o755);
+  readonly #staging = new FolderNode(0o700);
+
+  async open(): Promise<BlobStorage> {
+    return new MemoryStorage(this.#top, this.#staging);
+  }
+
+  #find(names: readonly string[]) {
+    const [first = '', ...others] = names;
+    const isHidden = first === stagingFolderName;
+    const folder = isHidden ? this.#staging : this.#top;
+    const path = isHidden ? others : names;
+    const parent = folder.walk(path.slice(0, -1), (missing, name) => missing.make(name));
+    const name = path.at(-1);
+    return { parent, name: name ?? '', node: name === undefined ? folder : parent.entries.get(name) };
+  }
+
+  async readFile(...names: readonly string[]): Promise<Buffer> {
+    const { node } = this.#find(names);
+    if (node?.type !== 'file') throw new Error(`no file ${names.join('/')}`);
+    return node.content;
+  }
+
+  async writeFile(names: readonly string[], content: string): Promise<void> {
+    const { parent, name, node } = this.#find(names);
+    const file = node?.type === 'file' ? node : new FileNode(0o644);
+    parent.entries.set(name, file);
+    file.resize(0);
+    file.write([Buffer.from(content)], 0);
+  }
+
+  async readdir(...names: readonly string[]): Promise<string[]> {
+    const { node } = this.#find(names);
+    if (node?.type !== 'folder') throw new Error(`no folder ${names.join('/')}`);
+    return [...node.entries.keys()];
+  }
+
+  async mkdir(...names: readonly string[]): Promise<void> {
+    this.#top.walk(names, (folder, name) => folder.make(name));
+  }
+
+  async rm(...names: readonly string[]): Promise<void> {
+    const { parent, name } = this.#find(names);
+    parent.entries.delete(name);
+  }
+
+  async dispose(): Promise<void> {
+    // Nobody has it any more.
   }
 }

@@ -1,5 +1,4 @@
-import * as fs from 'node:fs/promises';
-import { describe, expect, test } from 'vitest';
+import { describe, expect } from 'vitest';
 import { uploadsMax } from '#shared/link/messages.ts';
 import {
   allVerbs,
@@ -8,12 +7,12 @@ import {
   mountOf,
   newFile,
   randomContent,
-  type Rig,
+  type StorageRig,
   SettableClock,
   sha256,
-  startRig,
   userOf,
 } from './rig.ts';
+import { onEachStorage } from './on-each-storage.ts';
 
 async function create(client: Client, path: string[], lengthBytes: number, more: object = {}) {
   return client.ask('fs.create-upload', { path, lengthBytes, overwrite: false, ...more });
@@ -38,43 +37,46 @@ async function refusals(...tries: readonly Promise<unknown>[]): Promise<string[]
   return codesOf(await Promise.allSettled(tries));
 }
 
-async function content(rig: Rig, name: string): Promise<Buffer> {
-  return fs.readFile(rig.path('alice', name));
+async function content(rig: StorageRig, name: string): Promise<Buffer> {
+  return rig.medium.readFile('alice', name);
 }
 
 describe('an upload that is taken up by name', () => {
-  test('goes on in another session after another start, and ends as one whole file with its own time', async () => {
-    const rig = await startRig();
-    const bytes = randomContent(700_000);
-    const first = rig.client('alice', 'https');
-    const { upload } = await create(first, ['big.bin'], bytes.length, { mtimeMs: 1_600_000_000_000 });
-    await go(first, upload, bytes, 300_000);
-    first.end();
-    await rig.restart();
+  onEachStorage(
+    'goes on in another session after another start, and ends as one whole file with its own time',
+    async (start) => {
+      const rig = await start();
+      const bytes = randomContent(700_000);
+      const first = rig.client('alice', 'https');
+      const { upload } = await create(first, ['big.bin'], bytes.length, { mtimeMs: 1_600_000_000_000 });
+      await go(first, upload, bytes, 300_000);
+      first.end();
+      await rig.restart();
 
-    const second = rig.client('alice', 'https');
-    expect((await second.ask('fs.list-uploads', {})).uploads).toMatchObject([
-      { upload, path: ['big.bin'], lengthBytes: 700_000, storedBytes: 300_000 },
-    ]);
-    expect(await second.names()).toEqual([]);
-    const done = await finish(second, upload, bytes);
-    expect(done).toMatchObject({ created: true, sha256: sha256(bytes) });
-    expect(done.attributes.mtimeMs).toBe(1_600_000_000_000);
-    expect(bytes.equals(await content(rig, 'big.bin'))).toBe(true);
-    expect((await second.ask('fs.list-uploads', {})).uploads).toEqual([]);
-    expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual([]);
-  });
+      const second = rig.client('alice', 'https');
+      expect((await second.ask('fs.list-uploads', {})).uploads).toMatchObject([
+        { upload, path: ['big.bin'], lengthBytes: 700_000, storedBytes: 300_000 },
+      ]);
+      expect(await second.names()).toEqual([]);
+      const done = await finish(second, upload, bytes);
+      expect(done).toMatchObject({ created: true, sha256: sha256(bytes) });
+      expect(done.attributes.mtimeMs).toBe(1_600_000_000_000);
+      expect(bytes.equals(await content(rig, 'big.bin'))).toBe(true);
+      expect((await second.ask('fs.list-uploads', {})).uploads).toEqual([]);
+      expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual([]);
+    },
+  );
 
-  test('may be of a file from before 1970', async () => {
-    const rig = await startRig();
+  onEachStorage('may be of a file from before 1970', async (start) => {
+    const rig = await start();
     const client = rig.client('alice', 'https');
     const mtimeMs = Date.UTC(1969, 6, 20, 20, 17, 40);
     const { upload } = await create(client, ['moon'], 3, { mtimeMs });
     expect((await finish(client, upload, Buffer.from('abc'))).attributes.mtimeMs).toBe(mtimeMs);
   });
 
-  test('is listed with the others as far as one answer goes', async () => {
-    const rig = await startRig();
+  onEachStorage('is listed with the others as far as one answer goes', async (start) => {
+    const rig = await start();
     const client = rig.client('alice', 'https');
     const folder = Array.from({ length: 14 }, (_, level) => '"'.repeat(250) + level);
     for (let depth = 1; depth <= folder.length; depth += 1)
@@ -87,9 +89,9 @@ describe('an upload that is taken up by name', () => {
     expect(uploads.length).toBeLessThan(uploadsMax);
   });
 
-  test('is found with all its bytes for a while after it became a file', async () => {
+  onEachStorage('is found with all its bytes for a while after it became a file', async (start) => {
     const clock = new SettableClock();
-    const rig = await startRig({ clock });
+    const rig = await start({ clock });
     const client = rig.client('alice', 'https');
     const { upload } = await create(client, ['f'], 3);
     await finish(client, upload, Buffer.from('abc'));
@@ -100,40 +102,46 @@ describe('an upload that is taken up by name', () => {
     expect(await refusals(client.ask('fs.find-upload', { upload }))).toEqual(['not-found']);
   });
 
-  test('keeps what its client said of it over a start and until it is forgotten as a file; lists leave it out', async () => {
-    const rig = await startRig();
-    const first = rig.client('alice', 'https');
-    const metadata = `path L2Y=,note ${'A'.repeat(8_000)}`;
-    const { upload } = await create(first, ['f'], 3, { metadata });
-    first.end();
-    await rig.restart();
-    const client = rig.client('alice', 'https');
-    expect((await client.ask('fs.find-upload', { upload })).metadata).toBe(metadata);
-    expect((await client.ask('fs.list-uploads', {})).uploads).toEqual([
-      expect.not.objectContaining({ metadata: expect.anything() }),
-    ]);
-    await go(client, upload, Buffer.from('abc'), 1);
-    expect((await client.ask('fs.find-upload', { upload })).metadata).toBe(metadata);
-    await finish(client, upload, Buffer.from('abc'));
-    expect((await client.ask('fs.find-upload', { upload })).metadata).toBe(metadata);
-  });
+  onEachStorage(
+    'keeps what its client said of it over a start and until it is forgotten as a file; lists leave it out',
+    async (start) => {
+      const rig = await start();
+      const first = rig.client('alice', 'https');
+      const metadata = `path L2Y=,note ${'A'.repeat(8_000)}`;
+      const { upload } = await create(first, ['f'], 3, { metadata });
+      first.end();
+      await rig.restart();
+      const client = rig.client('alice', 'https');
+      expect((await client.ask('fs.find-upload', { upload })).metadata).toBe(metadata);
+      expect((await client.ask('fs.list-uploads', {})).uploads).toEqual([
+        expect.not.objectContaining({ metadata: expect.anything() }),
+      ]);
+      await go(client, upload, Buffer.from('abc'), 1);
+      expect((await client.ask('fs.find-upload', { upload })).metadata).toBe(metadata);
+      await finish(client, upload, Buffer.from('abc'));
+      expect((await client.ask('fs.find-upload', { upload })).metadata).toBe(metadata);
+    },
+  );
 
-  test('is forgotten by name when it is removed after it became a file, and the file stays', async () => {
-    const rig = await startRig();
-    const client = rig.client('alice', 'https');
-    const { upload } = await create(client, ['f'], 3);
-    await finish(client, upload, Buffer.from('abc'));
-    const other = rig.client('bob', 'https');
-    expect(await refusals(other.ask('fs.remove-upload', { upload }))).toEqual(['not-found']);
-    await client.ask('fs.remove-upload', { upload });
-    expect(
-      await refusals(client.ask('fs.find-upload', { upload }), client.ask('fs.remove-upload', { upload })),
-    ).toEqual(['not-found', 'not-found']);
-    expect((await content(rig, 'f')).toString()).toBe('abc');
-  });
+  onEachStorage(
+    'is forgotten by name when it is removed after it became a file, and the file stays',
+    async (start) => {
+      const rig = await start();
+      const client = rig.client('alice', 'https');
+      const { upload } = await create(client, ['f'], 3);
+      await finish(client, upload, Buffer.from('abc'));
+      const other = rig.client('bob', 'https');
+      expect(await refusals(other.ask('fs.remove-upload', { upload }))).toEqual(['not-found']);
+      await client.ask('fs.remove-upload', { upload });
+      expect(
+        await refusals(client.ask('fs.find-upload', { upload }), client.ask('fs.remove-upload', { upload })),
+      ).toEqual(['not-found', 'not-found']);
+      expect((await content(rig, 'f')).toString()).toBe('abc');
+    },
+  );
 
-  test('belongs to its user: nobody else finds, opens or removes it', async () => {
-    const rig = await startRig();
+  onEachStorage('belongs to its user: nobody else finds, opens or removes it', async (start) => {
+    const rig = await start();
     const { upload } = await create(rig.client('alice', 'https'), ['f'], 10);
     const other = rig.client('bob', 'https');
     expect(
@@ -146,54 +154,60 @@ describe('an upload that is taken up by name', () => {
     expect((await other.ask('fs.list-uploads', {})).uploads).toEqual([]);
   });
 
-  test('S-16: is nobody’s once its user’s name is another person’s, and takes none of that person’s places', async () => {
-    const clock = new SettableClock();
-    const rig = await startRig({ clock });
-    const former = rig.client('alice', 'https');
-    const { upload } = await create(former, ['secret plan.pdf'], 10);
-    await go(former, upload, Buffer.from('half of it'), 5);
-    const broken = await former.ask('fs.open', { path: ['broken.bin'], mode: newFile });
-    await former.write(broken.handle, Buffer.from('half'), 0);
-    await former.ask('fs.release', { handle: broken.handle, keepPartial: true });
-    former.end();
-    clock.aheadMs += 1_000;
-    rig.formerUntilMs.set('alice', clock.now());
-    clock.aheadMs += 1_000;
+  onEachStorage(
+    'S-16: is nobody’s once its user’s name is another person’s, and takes none of that person’s places',
+    async (start) => {
+      const clock = new SettableClock();
+      const rig = await start({ clock });
+      const former = rig.client('alice', 'https');
+      const { upload } = await create(former, ['secret plan.pdf'], 10);
+      await go(former, upload, Buffer.from('half of it'), 5);
+      const broken = await former.ask('fs.open', { path: ['broken.bin'], mode: newFile });
+      await former.write(broken.handle, Buffer.from('half'), 0);
+      await former.ask('fs.release', { handle: broken.handle, keepPartial: true });
+      former.end();
+      clock.aheadMs += 1_000;
+      rig.formerUntilMs.set('alice', clock.now());
+      clock.aheadMs += 1_000;
 
-    const present = rig.client('alice', 'https');
-    expect((await present.ask('fs.list-uploads', {})).uploads).toEqual([]);
-    expect(await present.names()).toEqual([]);
-    expect(
-      await refusals(
-        present.ask('fs.find-upload', { upload }),
-        present.ask('fs.open-upload', { upload }),
-        present.ask('fs.remove-upload', { upload }),
-      ),
-    ).toEqual(['not-found', 'not-found', 'not-found']);
-    const own = await create(present, ['secret plan.pdf'], 3);
-    await finish(present, own.upload, Buffer.from('own'));
-    expect((await content(rig, 'secret plan.pdf')).toString()).toBe('own');
-  });
+      const present = rig.client('alice', 'https');
+      expect((await present.ask('fs.list-uploads', {})).uploads).toEqual([]);
+      expect(await present.names()).toEqual([]);
+      expect(
+        await refusals(
+          present.ask('fs.find-upload', { upload }),
+          present.ask('fs.open-upload', { upload }),
+          present.ask('fs.remove-upload', { upload }),
+        ),
+      ).toEqual(['not-found', 'not-found', 'not-found']);
+      const own = await create(present, ['secret plan.pdf'], 3);
+      await finish(present, own.upload, Buffer.from('own'));
+      expect((await content(rig, 'secret plan.pdf')).toString()).toBe('own');
+    },
+  );
 
-  test('goes to the newest connection; the older one can neither write nor commit any more', async () => {
-    const rig = await startRig();
-    const bytes = randomContent(1000);
-    const old = rig.client('alice', 'https');
-    const { upload } = await create(old, ['f'], 1000);
-    const stale = await old.ask('fs.open-upload', { upload });
-    await old.write(stale.handle, bytes.subarray(0, 400), 0);
-    const fresh = rig.client('alice', 'https');
-    expect((await fresh.ask('fs.find-upload', { upload })).storedBytes).toBe(400);
-    const opened = await fresh.ask('fs.open-upload', { upload });
-    expect(opened.upload.storedBytes).toBe(400);
-    expect(await refusals(old.ask('fs.commit', { handle: stale.handle }))).toEqual(['bad-handle']);
-    await fresh.write(opened.handle, bytes.subarray(400), 400);
-    await fresh.ask('fs.commit', { handle: opened.handle });
-    expect(bytes.equals(await content(rig, 'f'))).toBe(true);
-  });
+  onEachStorage(
+    'goes to the newest connection; the older one can neither write nor commit any more',
+    async (start) => {
+      const rig = await start();
+      const bytes = randomContent(1000);
+      const old = rig.client('alice', 'https');
+      const { upload } = await create(old, ['f'], 1000);
+      const stale = await old.ask('fs.open-upload', { upload });
+      await old.write(stale.handle, bytes.subarray(0, 400), 0);
+      const fresh = rig.client('alice', 'https');
+      expect((await fresh.ask('fs.find-upload', { upload })).storedBytes).toBe(400);
+      const opened = await fresh.ask('fs.open-upload', { upload });
+      expect(opened.upload.storedBytes).toBe(400);
+      expect(await refusals(old.ask('fs.commit', { handle: stale.handle }))).toEqual(['bad-handle']);
+      await fresh.write(opened.handle, bytes.subarray(400), 400);
+      await fresh.ask('fs.commit', { handle: opened.handle });
+      expect(bytes.equals(await content(rig, 'f'))).toBe(true);
+    },
+  );
 
-  test('two that open it at once: one has it, and every byte is right', async () => {
-    const rig = await startRig();
+  onEachStorage('two that open it at once: one has it, and every byte is right', async (start) => {
+    const rig = await start();
     const client = rig.client('alice', 'https');
     const bytes = randomContent(50_000);
     const { upload } = await create(client, ['f'], bytes.length);
@@ -206,8 +220,8 @@ describe('an upload that is taken up by name', () => {
     expect(bytes.equals(await content(rig, 'f'))).toBe(true);
   });
 
-  test('is no file before it is whole', async () => {
-    const rig = await startRig();
+  onEachStorage('is no file before it is whole', async (start) => {
+    const rig = await start();
     const client = rig.client('alice', 'https');
     const { upload } = await create(client, ['f'], 10);
     const opened = await client.ask('fs.open-upload', { upload });
@@ -217,8 +231,8 @@ describe('an upload that is taken up by name', () => {
     expect(await client.names()).toEqual([]);
   });
 
-  test('is no file when it is longer than it was said to be', async () => {
-    const rig = await startRig();
+  onEachStorage('is no file when it is longer than it was said to be', async (start) => {
+    const rig = await start();
     const client = rig.client('alice', 'https');
     const { upload } = await create(client, ['f'], 10);
     const opened = await client.ask('fs.open-upload', { upload });
@@ -230,20 +244,23 @@ describe('an upload that is taken up by name', () => {
     expect(await client.names()).toEqual([]);
   });
 
-  test('a file that appeared meanwhile is not replaced unasked, and the bytes sent are not lost', async () => {
-    const rig = await startRig();
-    const client = rig.client('alice', 'https');
-    const { upload } = await create(client, ['f'], 3);
-    await client.put(['f'], 'other');
-    expect(await refusals(finish(client, upload, Buffer.from('abc')))).toEqual(['exists']);
-    expect((await client.ask('fs.find-upload', { upload })).storedBytes).toBe(3);
-    await client.ask('fs.remove-file', { path: ['f'] });
-    await finish(client, upload, Buffer.from('abc'));
-    expect((await content(rig, 'f')).toString()).toBe('abc');
-  });
+  onEachStorage(
+    'a file that appeared meanwhile is not replaced unasked, and the bytes sent are not lost',
+    async (start) => {
+      const rig = await start();
+      const client = rig.client('alice', 'https');
+      const { upload } = await create(client, ['f'], 3);
+      await client.put(['f'], 'other');
+      expect(await refusals(finish(client, upload, Buffer.from('abc')))).toEqual(['exists']);
+      expect((await client.ask('fs.find-upload', { upload })).storedBytes).toBe(3);
+      await client.ask('fs.remove-file', { path: ['f'] });
+      await finish(client, upload, Buffer.from('abc'));
+      expect((await content(rig, 'f')).toString()).toBe('abc');
+    },
+  );
 
-  test('where a file is, only one that was told to overwrite may begin', async () => {
-    const rig = await startRig();
+  onEachStorage('where a file is, only one that was told to overwrite may begin', async (start) => {
+    const rig = await start();
     const client = rig.client('alice', 'https');
     await client.put(['f'], 'old');
     expect(await refusals(create(client, ['f'], 3))).toEqual(['exists']);
@@ -252,16 +269,16 @@ describe('an upload that is taken up by name', () => {
     expect((await content(rig, 'f')).toString()).toBe('new');
   });
 
-  test('an empty one is an empty file', async () => {
-    const rig = await startRig();
+  onEachStorage('an empty one is an empty file', async (start) => {
+    const rig = await start();
     const client = rig.client('alice', 'https');
     const { upload } = await create(client, ['empty'], 0);
     await finish(client, upload, Buffer.alloc(0));
     expect((await content(rig, 'empty')).length).toBe(0);
   });
 
-  test('is asked for its rights again each time it is opened and at the commit', async () => {
-    const rig = await startRig();
+  onEachStorage('is asked for its rights again each time it is opened and at the commit', async (start) => {
+    const rig = await start();
     const client = rig.client('alice', 'https');
     const { upload } = await create(client, ['f'], 3);
     client.user = userOf('alice', [mountOf([], ['alice'], ['list', 'read'])]);
@@ -274,68 +291,80 @@ describe('an upload that is taken up by name', () => {
     expect((await client.ask('fs.find-upload', { upload })).storedBytes).toBe(3);
   });
 
-  test('one that can not fit into the quota is refused before a byte is sent', async () => {
-    const rig = await startRig();
+  onEachStorage('one that can not fit into the quota is refused before a byte is sent', async (start) => {
+    const rig = await start();
     const client = rig.client(userOf('alice', undefined, { quotaBytes: 1000 }), 'https');
     expect(await refusals(create(client, ['f'], 1001))).toEqual(['quota-exceeded']);
     await create(client, ['f'], 1000);
   });
 
-  test(`a user has at most ${uploadsMax} unfinished; the next is refused and none is lost`, async () => {
-    const rig = await startRig();
-    const client = rig.client('alice', 'https');
-    for (let index = 0; index < uploadsMax; index += 1) await create(client, [`f${index}`], 1);
-    expect(await refusals(create(client, ['one-more'], 1))).toEqual(['too-many']);
-    const { uploads } = await client.ask('fs.list-uploads', {});
-    expect(uploads).toHaveLength(uploadsMax);
-    await client.ask('fs.remove-upload', { upload: uploads[0]?.upload ?? '' });
-    await create(client, ['one-more'], 1);
-  });
+  onEachStorage(
+    `a user has at most ${uploadsMax} unfinished; the next is refused and none is lost`,
+    async (start) => {
+      const rig = await start();
+      const client = rig.client('alice', 'https');
+      for (let index = 0; index < uploadsMax; index += 1) await create(client, [`f${index}`], 1);
+      expect(await refusals(create(client, ['one-more'], 1))).toEqual(['too-many']);
+      const { uploads } = await client.ask('fs.list-uploads', {});
+      expect(uploads).toHaveLength(uploadsMax);
+      await client.ask('fs.remove-upload', { upload: uploads[0]?.upload ?? '' });
+      await create(client, ['one-more'], 1);
+    },
+  );
 
-  test('a create and an open sent again after a kill are answered, not done twice', async () => {
-    const rig = await startRig();
-    const client = rig.client('alice', 'https', 'the-session');
-    const params = { path: ['f'], lengthBytes: 4, overwrite: false };
-    const made = await client.askAs('fs.create-upload', params, 900);
-    await rig.restart();
-    expect((await client.askAs('fs.create-upload', params, 900)).upload).toBe(made.upload);
-    const opened = await client.askAs('fs.open-upload', { upload: made.upload }, 901);
-    await client.write(opened.handle, 'ab', 0);
-    await rig.restart();
-    const again = await client.askAs('fs.open-upload', { upload: made.upload }, 901);
-    expect(again).toMatchObject({ handle: opened.handle, upload: { storedBytes: 2 } });
-    await client.write(again.handle, 'cd', 2);
-    await client.ask('fs.commit', { handle: again.handle });
-    expect((await content(rig, 'f')).toString()).toBe('abcd');
-  });
+  onEachStorage(
+    'a create and an open sent again after a kill are answered, not done twice',
+    async (start) => {
+      const rig = await start();
+      const client = rig.client('alice', 'https', 'the-session');
+      const params = { path: ['f'], lengthBytes: 4, overwrite: false };
+      const made = await client.askAs('fs.create-upload', params, 900);
+      await rig.restart();
+      expect((await client.askAs('fs.create-upload', params, 900)).upload).toBe(made.upload);
+      const opened = await client.askAs('fs.open-upload', { upload: made.upload }, 901);
+      await client.write(opened.handle, 'ab', 0);
+      await rig.restart();
+      const again = await client.askAs('fs.open-upload', { upload: made.upload }, 901);
+      expect(again).toMatchObject({ handle: opened.handle, upload: { storedBytes: 2 } });
+      await client.write(again.handle, 'cd', 2);
+      await client.ask('fs.commit', { handle: again.handle });
+      expect((await content(rig, 'f')).toString()).toBe('abcd');
+    },
+  );
 
-  test('neither an SFTP partial of the same name nor a commit of that file touches it', async () => {
-    const rig = await startRig();
-    const web = rig.client('alice', 'https');
-    const { upload } = await create(web, ['f'], 6);
-    await go(web, upload, Buffer.from('abcdef'), 3);
-    const sftp = rig.client('alice', 'sftp');
-    expect(await refusals(sftp.ask('fs.stat', { path: ['f'], followLinks: true }))).toEqual(['not-found']);
-    const handle = await sftp.open(['f'], newFile);
-    await sftp.write(handle, 'partial');
-    await sftp.ask('fs.release', { handle, keepPartial: true });
-    await sftp.put(['f'], 'by sftp');
-    await sftp.ask('fs.remove-file', { path: ['f'] });
-    await finish(web, upload, Buffer.from('abcdef'));
-    expect((await content(rig, 'f')).toString()).toBe('abcdef');
-  });
+  onEachStorage(
+    'neither an SFTP partial of the same name nor a commit of that file touches it',
+    async (start) => {
+      const rig = await start();
+      const web = rig.client('alice', 'https');
+      const { upload } = await create(web, ['f'], 6);
+      await go(web, upload, Buffer.from('abcdef'), 3);
+      const sftp = rig.client('alice', 'sftp');
+      expect(await refusals(sftp.ask('fs.stat', { path: ['f'], followLinks: true }))).toEqual(['not-found']);
+      const handle = await sftp.open(['f'], newFile);
+      await sftp.write(handle, 'partial');
+      await sftp.ask('fs.release', { handle, keepPartial: true });
+      await sftp.put(['f'], 'by sftp');
+      await sftp.ask('fs.remove-file', { path: ['f'] });
+      await finish(web, upload, Buffer.from('abcdef'));
+      expect((await content(rig, 'f')).toString()).toBe('abcdef');
+    },
+  );
 
-  test('nobody came back for it for a day: it is swept, and its bytes leave the quota', async () => {
-    const clock = new SettableClock();
-    const rig = await startRig({ clock });
-    const client = rig.client(userOf('alice', undefined, { quotaBytes: 1000 }), 'https');
-    const { upload, expiresAtMs } = await create(client, ['f'], 1000);
-    await go(client, upload, randomContent(1000), 900);
-    expect(Math.round((expiresAtMs - clock.now()) / 60_000)).toBe(24 * 60);
-    expect(await refusals(client.put(['g'], randomContent(200)))).toEqual(['quota-exceeded']);
-    clock.aheadMs += 24 * 3_600_000 + 1;
-    await rig.restart();
-    expect(await refusals(client.ask('fs.find-upload', { upload }))).toEqual(['not-found']);
-    await client.put(['g'], randomContent(200));
-  });
+  onEachStorage(
+    'nobody came back for it for a day: it is swept, and its bytes leave the quota',
+    async (start) => {
+      const clock = new SettableClock();
+      const rig = await start({ clock });
+      const client = rig.client(userOf('alice', undefined, { quotaBytes: 1000 }), 'https');
+      const { upload, expiresAtMs } = await create(client, ['f'], 1000);
+      await go(client, upload, randomContent(1000), 900);
+      expect(Math.round((expiresAtMs - clock.now()) / 60_000)).toBe(24 * 60);
+      expect(await refusals(client.put(['g'], randomContent(200)))).toEqual(['quota-exceeded']);
+      clock.aheadMs += 24 * 3_600_000 + 1;
+      await rig.restart();
+      expect(await refusals(client.ask('fs.find-upload', { upload }))).toEqual(['not-found']);
+      await client.put(['g'], randomContent(200));
+    },
+  );
 });

@@ -10,7 +10,7 @@ import type { Storage } from '#main-agent/files/storage/storage.ts';
 import type { FileVerb, NodeLink } from '#main-agent/link/handlers.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
 import type { Allow, EffectiveUser, Mount } from '#main-agent/users/effective-user.ts';
-import { systemClock, type Clock } from '#shared/clock.ts';
+import type { Clock } from '#shared/clock.ts';
 import { isSallyportError } from '#shared/error.ts';
 import type { OpenMode } from '#shared/file-service/attributes.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
@@ -214,19 +214,19 @@ export class StorageRig {
   readonly users = new Map<string, EffectiveUser>();
   readonly formerUntilMs = new Map<string, number>();
   readonly #options: RigOptions;
-  readonly #clock: Clock;
+  readonly clock: Clock;
   readonly #log = buildLog('silent', {});
   #service: FileService | undefined;
 
   constructor(medium: TestMedium, options: RigOptions = {}) {
     this.medium = medium;
     this.#options = options;
-    this.#clock = options.clock ?? systemClock;
+    this.clock = options.clock ?? new DistinctClock();
   }
 
   /** One that no service uses; whoever opens it closes it. */
   async openStorage(name = 'local', medium = this.medium): Promise<Storage> {
-    const [clock, log] = [this.#clock, this.#log];
+    const [clock, log] = [this.clock, this.#log];
     return BookedStorage.open(await medium.open({ name, clock, log }), {
       name,
       keepPartialMs,
@@ -256,7 +256,7 @@ export class StorageRig {
         },
       },
       findUser: (username) => this.users.get(username),
-      clock: this.#clock,
+      clock: this.clock,
       log: this.#log,
     });
   }
@@ -334,6 +334,17 @@ export function sha256(bytes: Buffer | string): string {
 
 export function randomContent(bytes: number): Buffer {
   return randomBytes(bytes);
+}
+
+/** No moment comes twice: in memory many things are done within a millisecond, and some tests ask what came first. */
+class DistinctClock implements Clock {
+  #lastMs = 0;
+  now(): number {
+    return (this.#lastMs = Math.max(Date.now(), this.#lastMs + 0.001));
+  }
+  monotonic(): number {
+    return performance.now();
+  }
 }
 
 export class SettableClock implements Clock {

@@ -1,10 +1,10 @@
-import * as fs from 'node:fs/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ReadStream } from '#main-agent/files/read-stream.ts';
 import { SallyportError } from '#shared/error.ts';
 import { FakeStream } from './fake-stream.ts';
 import { mountOf, newFile, randomContent, reading, resume, startRig, userOf } from './rig.ts';
+import { onEachStorage } from './on-each-storage.ts';
 
 test('any range of a file arrives as it is on the disk', { timeout: 60_000 }, async () => {
   const rig = await startRig();
@@ -65,15 +65,15 @@ test(
           expected = grown;
         }
         await client.ask('fs.commit', { handle });
-        expect(expected.equals(await fs.readFile(rig.path('alice', 'f')))).toBe(true);
+        expect(expected.equals(await rig.medium.readFile('alice', 'f'))).toBe(true);
       }),
       { numRuns: 25 },
     );
   },
 );
 
-test('several streams write one file at the same time, each at its own offset', async () => {
-  const rig = await startRig();
+onEachStorage('several streams write one file at the same time, each at its own offset', async (start) => {
+  const rig = await start();
   const client = rig.client();
   const bytes = randomContent(2_000_000);
   const handle = await client.open(['f'], newFile);
@@ -84,22 +84,22 @@ test('several streams write one file at the same time, each at its own offset', 
     ),
   );
   await client.ask('fs.commit', { handle });
-  expect(bytes.equals(await fs.readFile(rig.path('alice', 'f')))).toBe(true);
+  expect(bytes.equals(await rig.medium.readFile('alice', 'f'))).toBe(true);
 });
 
-test('a commit has all that was written before it', async () => {
-  const rig = await startRig();
+onEachStorage('a commit has all that was written before it', async (start) => {
+  const rig = await start();
   const client = rig.client();
   const handle = await client.open(['f'], newFile);
   const stream = client.stream({ kind: 'write', handle });
   await client.ask('fs.sync', { handle });
   stream.send(Buffer.from('written'));
   await client.ask('fs.commit', { handle });
-  expect(await fs.readFile(rig.path('alice', 'f'), 'utf8')).toBe('written');
+  expect((await rig.medium.readFile('alice', 'f')).toString()).toBe('written');
 });
 
-test('a piece is acknowledged only when the file has it', async () => {
-  const rig = await startRig();
+onEachStorage('a piece is acknowledged only when the file has it', async (start) => {
+  const rig = await start();
   const client = rig.client();
   const handle = await client.open(['f'], { ...newFile, read: true });
   const stream = client.stream({ kind: 'write', handle });
@@ -109,8 +109,8 @@ test('a piece is acknowledged only when the file has it', async () => {
   expect((await client.read(handle)).toString()).toBe('abc');
 });
 
-test('a reader that stops taking bytes stops the reading of the file', async () => {
-  const rig = await startRig();
+onEachStorage('a reader that stops taking bytes stops the reading of the file', async (start) => {
+  const rig = await start();
   const client = rig.client();
   await client.put(['f'], randomContent(10_000_000));
   const handle = await client.open(['f'], reading);
@@ -124,99 +124,116 @@ test('a reader that stops taking bytes stops the reading of the file', async () 
   expect(await stream.received()).toHaveLength(10_000_000);
 });
 
-test('streams of a released handle, of an ended session and of a stopping main are reset', async () => {
-  const rig = await startRig();
-  const client = rig.client();
-  await client.put(['f'], randomContent(5_000_000));
-  const paused = async () => {
-    const handle = await client.open(['f'], reading);
-    const stream = client.stream({ kind: 'read', handle });
-    stream.isPaused = true;
-    await expect.poll(() => stream.receivedBytes).toBeGreaterThan(0);
-    return { handle, stream };
-  };
-  const released = await paused();
-  await client.ask('fs.release', { handle: released.handle, keepPartial: false });
-  await expect(released.stream.received()).rejects.toMatchObject({ code: 'bad-handle' });
-  const ended = await paused();
-  const upload = await client.open(['g'], newFile);
-  const writing = client.stream({ kind: 'write', handle: upload });
-  writing.send(Buffer.from('abc'));
-  await expect.poll(() => writing.acknowledgedBytes).toBe(3);
-  client.end();
-  await expect(ended.stream.received()).rejects.toMatchObject({ code: 'no-session' });
-  await expect.poll(() => writing.error).toMatchObject({ code: 'no-session' });
-  await expect(client.open(['f'], reading)).rejects.toMatchObject({ code: 'no-session' });
-  expect(ended.stream.lentFrames + released.stream.lentFrames).toBe(0);
-  expect((await rig.client().ask('fs.open', { path: ['g'], mode: resume })).attributes.size).toBe(3);
-});
+onEachStorage(
+  'streams of a released handle, of an ended session and of a stopping main are reset',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client();
+    await client.put(['f'], randomContent(5_000_000));
+    const paused = async () => {
+      const handle = await client.open(['f'], reading);
+      const stream = client.stream({ kind: 'read', handle });
+      stream.isPaused = true;
+      await expect.poll(() => stream.receivedBytes).toBeGreaterThan(0);
+      return { handle, stream };
+    };
+    const released = await paused();
+    await client.ask('fs.release', { handle: released.handle, keepPartial: false });
+    await expect(released.stream.received()).rejects.toMatchObject({ code: 'bad-handle' });
+    const ended = await paused();
+    const upload = await client.open(['g'], newFile);
+    const writing = client.stream({ kind: 'write', handle: upload });
+    writing.send(Buffer.from('abc'));
+    await expect.poll(() => writing.acknowledgedBytes).toBe(3);
+    client.end();
+    await expect(ended.stream.received()).rejects.toMatchObject({ code: 'no-session' });
+    await expect.poll(() => writing.error).toMatchObject({ code: 'no-session' });
+    await expect(client.open(['f'], reading)).rejects.toMatchObject({ code: 'no-session' });
+    expect(ended.stream.lentFrames + released.stream.lentFrames).toBe(0);
+    expect((await rig.client().ask('fs.open', { path: ['g'], mode: resume })).attributes.size).toBe(3);
+  },
+);
 
-test('streams on handles of the wrong kind, unknown ones or after the end of a session are refused', async () => {
-  const rig = await startRig();
-  const client = rig.client();
-  await client.put(['f'], 'x');
-  const reader = await client.open(['f'], reading);
-  const writer = await client.open(['g'], newFile);
-  const { handle: folder } = await client.ask('fs.open-folder', { path: [] });
-  await expect(client.write(reader, 'x')).rejects.toMatchObject({ code: 'bad-handle' });
-  await expect(client.read(writer)).rejects.toMatchObject({ code: 'permission-denied' });
-  await expect(client.read(folder)).rejects.toMatchObject({ code: 'bad-handle' });
-  await expect(client.write(folder, 'x')).rejects.toMatchObject({ code: 'bad-handle' });
-  await expect(client.read(12345)).rejects.toMatchObject({ code: 'bad-handle' });
-  client.end();
-  await expect(client.read(reader)).rejects.toMatchObject({
-    code: expect.stringMatching(/bad-handle|no-session/),
-  });
-});
+onEachStorage(
+  'streams on handles of the wrong kind, unknown ones or after the end of a session are refused',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client();
+    await client.put(['f'], 'x');
+    const reader = await client.open(['f'], reading);
+    const writer = await client.open(['g'], newFile);
+    const { handle: folder } = await client.ask('fs.open-folder', { path: [] });
+    await expect(client.write(reader, 'x')).rejects.toMatchObject({ code: 'bad-handle' });
+    await expect(client.read(writer)).rejects.toMatchObject({ code: 'permission-denied' });
+    await expect(client.read(folder)).rejects.toMatchObject({ code: 'bad-handle' });
+    await expect(client.write(folder, 'x')).rejects.toMatchObject({ code: 'bad-handle' });
+    await expect(client.read(12345)).rejects.toMatchObject({ code: 'bad-handle' });
+    client.end();
+    await expect(client.read(reader)).rejects.toMatchObject({
+      code: expect.stringMatching(/bad-handle|no-session/),
+    });
+  },
+);
 
-test('a download goes on with its handle after main was killed, unless the file is another one by then', async () => {
-  const rig = await startRig();
-  const before = rig.client('alice', 'sftp', 'one-session');
-  await before.put(['f'], 'the content');
-  await before.put(['g'], 'the content');
-  const kept = await before.open(['f'], reading);
-  const changed = await before.open(['g'], reading);
-  expect((await before.read(kept, { lengthBytes: 4 })).toString()).toBe('the ');
-  await before.put(['g'], 'other content');
-  await rig.restart();
-  const after = rig.client('alice', 'sftp', 'one-session');
-  expect(await after.ask('fs.stat-handle', { handle: kept })).toMatchObject({ size: 11 });
-  expect((await after.read(kept, { offset: 4 })).toString()).toBe('content');
-  await expect(after.read(changed, { offset: 4 })).rejects.toMatchObject({ code: 'changed' });
-  const other = rig.client('alice', 'sftp', 'other-session');
-  await expect(other.read(kept)).rejects.toMatchObject({ code: 'bad-handle' });
-  after.user = userOf('alice', [mountOf([], ['alice'], ['list'])]);
-  await rig.restart();
-  await expect(after.read(kept)).rejects.toMatchObject({ code: 'permission-denied' });
-});
+onEachStorage(
+  'a download goes on with its handle after main was killed, unless the file is another one by then',
+  async (start) => {
+    const rig = await start();
+    const before = rig.client('alice', 'sftp', 'one-session');
+    await before.put(['f'], 'the content');
+    await before.put(['g'], 'the content');
+    const kept = await before.open(['f'], reading);
+    const changed = await before.open(['g'], reading);
+    expect((await before.read(kept, { lengthBytes: 4 })).toString()).toBe('the ');
+    await before.put(['g'], 'other content');
+    await rig.restart();
+    const after = rig.client('alice', 'sftp', 'one-session');
+    expect(await after.ask('fs.stat-handle', { handle: kept })).toMatchObject({ size: 11 });
+    expect((await after.read(kept, { offset: 4 })).toString()).toBe('content');
+    await expect(after.read(changed, { offset: 4 })).rejects.toMatchObject({ code: 'changed' });
+    const other = rig.client('alice', 'sftp', 'other-session');
+    await expect(other.read(kept)).rejects.toMatchObject({ code: 'bad-handle' });
+    after.user = userOf('alice', [mountOf([], ['alice'], ['list'])]);
+    await rig.restart();
+    await expect(after.read(kept)).rejects.toMatchObject({ code: 'permission-denied' });
+  },
+);
 
-test('a right to read that was taken away while main was down opens no file again', async () => {
-  const rig = await startRig();
-  const before = rig.client('alice', 'sftp', 'one-session');
-  await before.put(['f'], 'the content');
-  const handle = await before.open(['f'], reading);
-  await rig.restart();
-  const after = rig.client('alice', 'sftp', 'one-session');
-  after.user = userOf('alice', [mountOf([], ['alice'], ['list', 'write'])]);
-  await expect(after.ask('fs.stat-handle', { handle })).rejects.toMatchObject({ code: 'permission-denied' });
-});
+onEachStorage(
+  'a right to read that was taken away while main was down opens no file again',
+  async (start) => {
+    const rig = await start();
+    const before = rig.client('alice', 'sftp', 'one-session');
+    await before.put(['f'], 'the content');
+    const handle = await before.open(['f'], reading);
+    await rig.restart();
+    const after = rig.client('alice', 'sftp', 'one-session');
+    after.user = userOf('alice', [mountOf([], ['alice'], ['list', 'write'])]);
+    await expect(after.ask('fs.stat-handle', { handle })).rejects.toMatchObject({
+      code: 'permission-denied',
+    });
+  },
+);
 
-test('over SFTP a file that is written to while it is read goes on, over a kill too', async () => {
-  const rig = await startRig();
-  const client = rig.client('alice', 'sftp', 'one-session');
-  await client.put(['log'], 'one,');
-  const reader = await client.open(['log'], reading);
-  expect((await client.read(reader)).toString()).toBe('one,');
-  await client.put(['log'], 'two,', { ...newFile, truncate: false, append: true });
-  expect((await client.read(reader, { offset: 4 })).toString()).toBe('two,');
-  await rig.restart();
-  expect((await client.read(reader)).toString()).toBe('one,two,');
-  await client.ask('fs.change', { path: ['log'], change: { size: 2 }, followLinks: false });
-  expect((await client.read(reader)).toString()).toBe('on');
-});
+onEachStorage(
+  'over SFTP a file that is written to while it is read goes on, over a kill too',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client('alice', 'sftp', 'one-session');
+    await client.put(['log'], 'one,');
+    const reader = await client.open(['log'], reading);
+    expect((await client.read(reader)).toString()).toBe('one,');
+    await client.put(['log'], 'two,', { ...newFile, truncate: false, append: true });
+    expect((await client.read(reader, { offset: 4 })).toString()).toBe('two,');
+    await rig.restart();
+    expect((await client.read(reader)).toString()).toBe('one,two,');
+    await client.ask('fs.change', { path: ['log'], change: { size: 2 }, followLinks: false });
+    expect((await client.read(reader)).toString()).toBe('on');
+  },
+);
 
-test('a page that was told a length and an ETag never gets bytes of two versions', async () => {
-  const rig = await startRig();
+onEachStorage('a page that was told a length and an ETag never gets bytes of two versions', async (start) => {
+  const rig = await start();
   const web = rig.client('alice', 'https', 'one-session');
   const sftp = rig.client();
   const bytes = randomContent(3_000_000);
@@ -244,26 +261,29 @@ test('a page that was told a length and an ETag never gets bytes of two versions
   expect(await web.get(['cut'])).toHaveLength(1_000_000);
 });
 
-test('a right that is taken away ends what runs on it, and what begins on an open handle', async () => {
-  const rig = await startRig();
-  const client = rig.client();
-  await client.put(['a'], randomContent(8_000_000));
-  const reader = await client.open(['a'], reading);
-  const stream = client.stream({ kind: 'read', handle: reader });
-  stream.isPaused = true;
-  await expect.poll(() => stream.queuedBytes).toBeGreaterThan(0);
-  const writer = await client.open(['b'], newFile);
-  await client.write(writer, 'some');
-  client.user = userOf('alice', [mountOf([], ['alice'], ['list'])]);
-  stream.isPaused = false;
-  stream.drain();
-  const denied = { code: 'permission-denied' };
-  await expect(stream.received()).rejects.toMatchObject(denied);
-  await expect(client.read(reader)).rejects.toMatchObject(denied);
-  await expect(client.write(writer, 'more', 4)).rejects.toMatchObject(denied);
-  client.user = userOf('alice', [mountOf([], ['alice'], ['list', 'read'])]);
-  expect((await client.read(reader)).byteLength).toBe(8_000_000);
-});
+onEachStorage(
+  'a right that is taken away ends what runs on it, and what begins on an open handle',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client();
+    await client.put(['a'], randomContent(8_000_000));
+    const reader = await client.open(['a'], reading);
+    const stream = client.stream({ kind: 'read', handle: reader });
+    stream.isPaused = true;
+    await expect.poll(() => stream.queuedBytes).toBeGreaterThan(0);
+    const writer = await client.open(['b'], newFile);
+    await client.write(writer, 'some');
+    client.user = userOf('alice', [mountOf([], ['alice'], ['list'])]);
+    stream.isPaused = false;
+    stream.drain();
+    const denied = { code: 'permission-denied' };
+    await expect(stream.received()).rejects.toMatchObject(denied);
+    await expect(client.read(reader)).rejects.toMatchObject(denied);
+    await expect(client.write(writer, 'more', 4)).rejects.toMatchObject(denied);
+    client.user = userOf('alice', [mountOf([], ['alice'], ['list', 'read'])]);
+    expect((await client.read(reader)).byteLength).toBe(8_000_000);
+  },
+);
 
 test('a stream waits before each batch as long as its speed limit says', async () => {
   const stream = new FakeStream();
@@ -292,14 +312,17 @@ test('a stream waits before each batch as long as its speed limit says', async (
   expect(paced.reduce((sum, moved) => sum + moved, 0)).toBe(bytes.length);
 });
 
-test('S-09: a reader that gives up before its handle was found is read nothing for', async () => {
-  const rig = await startRig();
-  const client = rig.client();
-  await client.put(['f'], randomContent(1_000_000));
-  const handle = await client.open(['f'], reading);
-  const stream = client.stream({ kind: 'read', handle, offset: 0 });
-  stream.onReset(new SallyportError('deadline', 'Cancelled'));
-  // A whole file later there would be something.
-  await client.get(['f']);
-  expect(stream.receivedBytes).toBe(0);
-});
+onEachStorage(
+  'S-09: a reader that gives up before its handle was found is read nothing for',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client();
+    await client.put(['f'], randomContent(1_000_000));
+    const handle = await client.open(['f'], reading);
+    const stream = client.stream({ kind: 'read', handle, offset: 0 });
+    stream.onReset(new SallyportError('deadline', 'Cancelled'));
+    // A whole file later there would be something.
+    await client.get(['f']);
+    expect(stream.receivedBytes).toBe(0);
+  },
+);

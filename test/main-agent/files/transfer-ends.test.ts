@@ -1,14 +1,15 @@
 import { expect, test } from 'vitest';
 import { SallyportError } from '#shared/error.ts';
 import type { FakeStream } from './fake-stream.ts';
-import { type Client, newFile, randomContent, reading, startRig, type Rig } from './rig.ts';
+import { type Client, newFile, randomContent, reading, startRig, type StorageRig } from './rig.ts';
+import { onEachStorage } from './on-each-storage.ts';
 
 const size = 3_000_000;
 const settle = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
 async function startWithFile(
   protocol: 'https' | 'sftp',
-): Promise<{ rig: Rig; client: Client; handle: number }> {
+): Promise<{ rig: StorageRig; client: Client; handle: number }> {
   const rig = await startRig();
   const client = rig.client('alice', protocol);
   await client.put(['f'], randomContent(size));
@@ -105,41 +106,47 @@ test('over SFTP it is partial when the client closes before the end, cut when it
   expect(rig.event('file.download')).toMatchObject({ outcome: 'partial' });
 });
 
-test('an upload is cut when its client did not end it, and failed when it could not be stored', async () => {
-  const rig = await startRig();
-  const client = rig.client('alice', 'https');
-  const broken = await client.open(['f'], newFile);
-  client.stream({ kind: 'write', handle: broken }).send(randomContent(1_000));
-  await settle();
-  await client.ask('fs.release', { handle: broken, keepPartial: false, cut: true });
-  expect(rig.event('file.upload')).toMatchObject({ outcome: 'cut', bytes: 1_000 });
-  rig.records.length = 0;
-  const taken = await client.open(['g'], newFile);
-  await expect(
-    client.ask('fs.commit', { handle: taken, precondition: { ifMatch: ['other'] } }),
-  ).rejects.toMatchObject({ code: 'precondition-failed' });
-  expect(rig.event('file.upload')).toMatchObject({ outcome: 'failed' });
-});
-
-test('of a resumable upload a piece that came whole is partial, one that broke off is cut; both say how long it is to be', async () => {
-  const rig = await startRig();
-  const client = rig.client('alice', 'https');
-  const { upload } = await client.ask('fs.create-upload', {
-    path: ['f'],
-    lengthBytes: 10_000,
-    overwrite: false,
-  });
-  for (const [cut, outcome] of [
-    [undefined, 'partial'],
-    [true, 'cut'],
-  ] as const) {
+onEachStorage(
+  'an upload is cut when its client did not end it, and failed when it could not be stored',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client('alice', 'https');
+    const broken = await client.open(['f'], newFile);
+    client.stream({ kind: 'write', handle: broken }).send(randomContent(1_000));
+    await settle();
+    await client.ask('fs.release', { handle: broken, keepPartial: false, cut: true });
+    expect(rig.event('file.upload')).toMatchObject({ outcome: 'cut', bytes: 1_000 });
     rig.records.length = 0;
-    const { handle, attributes } = await client.ask('fs.open-upload', { upload });
-    await client.write(handle, randomContent(1_000), attributes.size);
-    await client.ask('fs.release', { handle, keepPartial: true, ...(cut && { cut }) });
-    expect(rig.event('file.upload')).toMatchObject({ outcome, size: 10_000 });
-  }
-});
+    const taken = await client.open(['g'], newFile);
+    await expect(
+      client.ask('fs.commit', { handle: taken, precondition: { ifMatch: ['other'] } }),
+    ).rejects.toMatchObject({ code: 'precondition-failed' });
+    expect(rig.event('file.upload')).toMatchObject({ outcome: 'failed' });
+  },
+);
+
+onEachStorage(
+  'of a resumable upload a piece that came whole is partial, one that broke off is cut; both say how long it is to be',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client('alice', 'https');
+    const { upload } = await client.ask('fs.create-upload', {
+      path: ['f'],
+      lengthBytes: 10_000,
+      overwrite: false,
+    });
+    for (const [cut, outcome] of [
+      [undefined, 'partial'],
+      [true, 'cut'],
+    ] as const) {
+      rig.records.length = 0;
+      const { handle, attributes } = await client.ask('fs.open-upload', { upload });
+      await client.write(handle, randomContent(1_000), attributes.size);
+      await client.ask('fs.release', { handle, keepPartial: true, ...(cut && { cut }) });
+      expect(rig.event('file.upload')).toMatchObject({ outcome, size: 10_000 });
+    }
+  },
+);
 
 test('what ended is counted by direction and outcome', async () => {
   const { rig, client, handle } = await startWithFile('sftp');

@@ -14,54 +14,65 @@ import {
   randomContent,
   reading,
   resume,
-  type Rig,
+  type StorageRig,
   SettableClock,
   sha256,
   startRig,
   userOf,
 } from './rig.ts';
+import { onEachStorage } from './on-each-storage.ts';
 
-async function text(rig: Rig, ...names: string[]): Promise<string> {
-  return fs.readFile(rig.path(...names), 'utf8');
+async function text(rig: StorageRig, ...names: string[]): Promise<string> {
+  return (await rig.medium.readFile(...names)).toString();
 }
 
-test('a file put is there as it was sent, with its digest in the answer and in the audit', async () => {
-  const rig = await startRig();
-  const client = rig.client();
-  const bytes = randomContent(3_000_001);
-  const result = await client.put(['big.bin'], bytes);
-  expect(result).toMatchObject({ created: true, sha256: sha256(bytes), attributes: { size: bytes.length } });
-  expect(bytes.equals(await fs.readFile(rig.path('alice', 'big.bin')))).toBe(true);
-  expect(bytes.equals(await client.get(['big.bin']))).toBe(true);
-  expect(rig.event('file.upload')).toMatchObject({
-    outcome: 'ok',
-    user: 'alice',
-    path: '/big.bin',
-    bytes: bytes.length,
-    sha256: sha256(bytes),
-    detail: 'new file, digest made while streaming',
-  });
-  expect(rig.event('file.download')).toMatchObject({ path: '/big.bin', bytes: bytes.length });
-});
+onEachStorage(
+  'a file put is there as it was sent, with its digest in the answer and in the audit',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client();
+    const bytes = randomContent(3_000_001);
+    const result = await client.put(['big.bin'], bytes);
+    expect(result).toMatchObject({
+      created: true,
+      sha256: sha256(bytes),
+      attributes: { size: bytes.length },
+    });
+    expect(bytes.equals(await rig.medium.readFile('alice', 'big.bin'))).toBe(true);
+    expect(bytes.equals(await client.get(['big.bin']))).toBe(true);
+    expect(rig.event('file.upload')).toMatchObject({
+      outcome: 'ok',
+      user: 'alice',
+      path: '/big.bin',
+      bytes: bytes.length,
+      sha256: sha256(bytes),
+      detail: 'new file, digest made while streaming',
+    });
+    expect(rig.event('file.download')).toMatchObject({ path: '/big.bin', bytes: bytes.length });
+  },
+);
 
-test('until the commit nobody sees the new bytes, afterwards everybody does, and nothing is left behind', async () => {
-  const rig = await startRig();
-  const client = rig.client();
-  await client.put(['f'], 'old');
-  const handle = await client.open(['f'], newFile);
-  await client.write(handle, 'brand new');
-  expect(await text(rig, 'alice', 'f')).toBe('old');
-  const other = rig.client();
-  expect((await other.get(['f'])).toString()).toBe('old');
-  expect(await other.names()).toEqual(['f']);
-  const result = await client.ask('fs.commit', { handle });
-  expect(result.created).toBe(false);
-  expect(await text(rig, 'alice', 'f')).toBe('brand new');
-  expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual([]);
-});
+onEachStorage(
+  'until the commit nobody sees the new bytes, afterwards everybody does, and nothing is left behind',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client();
+    await client.put(['f'], 'old');
+    const handle = await client.open(['f'], newFile);
+    await client.write(handle, 'brand new');
+    expect(await text(rig, 'alice', 'f')).toBe('old');
+    const other = rig.client();
+    expect((await other.get(['f'])).toString()).toBe('old');
+    expect(await other.names()).toEqual(['f']);
+    const result = await client.ask('fs.commit', { handle });
+    expect(result.created).toBe(false);
+    expect(await text(rig, 'alice', 'f')).toBe('brand new');
+    expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual([]);
+  },
+);
 
-test('a reader that has the old file open reads the old file to its end', async () => {
-  const rig = await startRig();
+onEachStorage('a reader that has the old file open reads the old file to its end', async (start) => {
+  const rig = await start();
   const client = rig.client();
   await client.put(['f'], 'the old content');
   const old = await client.open(['f'], reading);
@@ -69,22 +80,25 @@ test('a reader that has the old file open reads the old file to its end', async 
   expect((await client.read(old)).toString()).toBe('the old content');
 });
 
-test('readers see the old or the new file and never half of one while it is replaced again and again', async () => {
-  const rig = await startRig();
-  const client = rig.client();
-  const contents = ['a', 'b'].map((letter) => letter.repeat(300_000));
-  await client.put(['f'], contents[0] ?? '');
-  const done = new AbortController();
-  const writing = (async () => {
-    for (let round = 0; round < 20; round += 1) await client.put(['f'], contents[round % 2] ?? '');
-    done.abort();
-  })();
-  while (!done.signal.aborted) expect(contents).toContain(await text(rig, 'alice', 'f'));
-  await writing;
-});
+onEachStorage(
+  'readers see the old or the new file and never half of one while it is replaced again and again',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client();
+    const contents = ['a', 'b'].map((letter) => letter.repeat(300_000));
+    await client.put(['f'], contents[0] ?? '');
+    const done = new AbortController();
+    const writing = (async () => {
+      for (let round = 0; round < 20; round += 1) await client.put(['f'], contents[round % 2] ?? '');
+      done.abort();
+    })();
+    while (!done.signal.aborted) expect(contents).toContain(await text(rig, 'alice', 'f'));
+    await writing;
+  },
+);
 
-test('an upload that is killed leaves the old file, and is resumed where it was', async () => {
-  const rig = await startRig();
+onEachStorage('an upload that is killed leaves the old file, and is resumed where it was', async (start) => {
+  const rig = await start();
   const client = rig.client();
   await client.put(['f'], 'old');
   const handle = await client.open(['new'], newFile);
@@ -114,7 +128,7 @@ test('kill -9 in the middle of uploads: the old file is whole, acknowledged byte
   main.kill('SIGKILL');
   await once(main, 'close');
   expect(await text(rig, 'alice', 'old')).toBe('the old content');
-  expect(await fs.readdir(rig.path('alice'))).toEqual(['old']);
+  expect(await rig.medium.readdir('alice')).toEqual(['old']);
   await rig.start();
   const client = rig.client('alice', 'sftp', 'one-session');
   const opened = await client.askAs('fs.open', { path: ['new'], mode: newFile }, 7);
@@ -126,22 +140,25 @@ test('kill -9 in the middle of uploads: the old file is whole, acknowledged byte
   expect((await client.get(['last name'])).toString()).toBe('renamed');
 });
 
-test('a session goes on with its own handle after main was killed, as if nothing had happened', async () => {
-  const rig = await startRig();
-  const before = rig.client('alice', 'sftp', 'one-session');
-  const { handle } = await before.askAs('fs.open', { path: ['f'], mode: newFile }, 7);
-  await before.write(handle, 'abc');
-  await rig.restart();
-  const after = rig.client('alice', 'sftp', 'one-session');
-  const resent = await after.askAs('fs.open', { path: ['f'], mode: newFile }, 7);
-  expect(resent).toMatchObject({ handle, created: true, attributes: { size: 3 } });
-  await Promise.all([after.write(handle, 'def', 3), after.ask('fs.stat-handle', { handle })]);
-  await after.ask('fs.commit', { handle });
-  expect(await text(rig, 'alice', 'f')).toBe('abcdef');
-});
+onEachStorage(
+  'a session goes on with its own handle after main was killed, as if nothing had happened',
+  async (start) => {
+    const rig = await start();
+    const before = rig.client('alice', 'sftp', 'one-session');
+    const { handle } = await before.askAs('fs.open', { path: ['f'], mode: newFile }, 7);
+    await before.write(handle, 'abc');
+    await rig.restart();
+    const after = rig.client('alice', 'sftp', 'one-session');
+    const resent = await after.askAs('fs.open', { path: ['f'], mode: newFile }, 7);
+    expect(resent).toMatchObject({ handle, created: true, attributes: { size: 3 } });
+    await Promise.all([after.write(handle, 'def', 3), after.ask('fs.stat-handle', { handle })]);
+    await after.ask('fs.commit', { handle });
+    expect(await text(rig, 'alice', 'f')).toBe('abcdef');
+  },
+);
 
-test("another session can not go on with a killed session's handle", async () => {
-  const rig = await startRig();
+onEachStorage("another session can not go on with a killed session's handle", async (start) => {
+  const rig = await start();
   const before = rig.client('alice', 'sftp', 'one-session');
   const handle = await before.open(['f'], newFile);
   await before.write(handle, 'abc');
@@ -151,46 +168,52 @@ test("another session can not go on with a killed session's handle", async () =>
   await expect(other.write(handle, 'x')).rejects.toMatchObject({ code: 'bad-handle' });
 });
 
-test('a commit whose answer was lost with its process is answered by the next one', async () => {
-  const rig = await startRig();
-  const before = rig.client('alice', 'sftp', 'one-session');
-  const handle = await before.open(['f'], newFile);
-  await before.write(handle, 'abc');
-  const first = await before.askAs('fs.commit', { handle }, 99);
-  await rig.restart();
-  const after = rig.client('alice', 'sftp', 'one-session');
-  const again = await after.askAs('fs.commit', { handle }, 99);
-  expect(again).toMatchObject({ created: true, attributes: first.attributes });
-  await rig.client('alice', 'sftp', 'other').put(['f'], 'somebody else');
-  await rig.restart();
-  await expect(after.askAs('fs.commit', { handle }, 99)).rejects.toMatchObject({ code: 'bad-handle' });
-});
+onEachStorage(
+  'a commit whose answer was lost with its process is answered by the next one',
+  async (start) => {
+    const rig = await start();
+    const before = rig.client('alice', 'sftp', 'one-session');
+    const handle = await before.open(['f'], newFile);
+    await before.write(handle, 'abc');
+    const first = await before.askAs('fs.commit', { handle }, 99);
+    await rig.restart();
+    const after = rig.client('alice', 'sftp', 'one-session');
+    const again = await after.askAs('fs.commit', { handle }, 99);
+    expect(again).toMatchObject({ created: true, attributes: first.attributes });
+    await rig.client('alice', 'sftp', 'other').put(['f'], 'somebody else');
+    await rig.restart();
+    await expect(after.askAs('fs.commit', { handle }, 99)).rejects.toMatchObject({ code: 'bad-handle' });
+  },
+);
 
-test('S-09: the notes of commits are bounded, and those that may be asked for again are among them', async () => {
-  const rig = await startRig();
-  const before = rig.client('alice', 'sftp', 'one-session');
-  const other = rig.client('alice', 'sftp', 'other-session');
-  const otherHandle = await other.open(['other'], newFile);
-  await other.askAs('fs.commit', { handle: otherHandle }, 99);
-  const handles: number[] = [];
-  for (let index = 0; index < requestsPerSessionMax + 40; index += 1) {
-    const handle = await before.open([`f${index}`], newFile);
-    await before.askAs('fs.commit', { handle }, 1_000_000 + index);
-    handles.push(handle);
-  }
-  const notes = async (): Promise<number> =>
-    (await rig.staged()).filter((name) => name.endsWith('.done')).length;
-  await expect.poll(notes).toBe(requestsPerSessionMax + 1);
-  await rig.restart();
-  const after = rig.client('alice', 'sftp', 'one-session');
-  for (const [index, handle] of handles.entries()) {
-    if (index < 40) continue;
-    const again = await after.askAs('fs.commit', { handle }, 1_000_000 + index);
-    expect(again.created).toBe(true);
-  }
-  const otherAfter = rig.client('alice', 'sftp', 'other-session');
-  expect((await otherAfter.askAs('fs.commit', { handle: otherHandle }, 99)).created).toBe(true);
-});
+onEachStorage(
+  'S-09: the notes of commits are bounded, and those that may be asked for again are among them',
+  async (start) => {
+    const rig = await start();
+    const before = rig.client('alice', 'sftp', 'one-session');
+    const other = rig.client('alice', 'sftp', 'other-session');
+    const otherHandle = await other.open(['other'], newFile);
+    await other.askAs('fs.commit', { handle: otherHandle }, 99);
+    const handles: number[] = [];
+    for (let index = 0; index < requestsPerSessionMax + 40; index += 1) {
+      const handle = await before.open([`f${index}`], newFile);
+      await before.askAs('fs.commit', { handle }, 1_000_000 + index);
+      handles.push(handle);
+    }
+    const notes = async (): Promise<number> =>
+      (await rig.staged()).filter((name) => name.endsWith('.done')).length;
+    await expect.poll(notes).toBe(requestsPerSessionMax + 1);
+    await rig.restart();
+    const after = rig.client('alice', 'sftp', 'one-session');
+    for (const [index, handle] of handles.entries()) {
+      if (index < 40) continue;
+      const again = await after.askAs('fs.commit', { handle }, 1_000_000 + index);
+      expect(again.created).toBe(true);
+    }
+    const otherAfter = rig.client('alice', 'sftp', 'other-session');
+    expect((await otherAfter.askAs('fs.commit', { handle: otherHandle }, 99)).created).toBe(true);
+  },
+);
 
 test('S-09: notes of commits of many sessions are bounded, too, and by age', () => {
   const clock = new SettableClock();
@@ -204,8 +227,8 @@ test('S-09: notes of commits of many sessions are bounded, too, and by age', () 
   expect(notes.add('last', 'session-c')).toEqual([]);
 });
 
-test('of 20 exclusive creates of one name at the same time one wins', async () => {
-  const rig = await startRig();
+onEachStorage('of 20 exclusive creates of one name at the same time one wins', async (start) => {
+  const rig = await start();
   const clients = Array.from({ length: 20 }, () => rig.client());
   const settled = await Promise.allSettled(
     clients.map((client, index) => client.put(['lock'], `winner ${index}`, exclusive)),
@@ -216,40 +239,43 @@ test('of 20 exclusive creates of one name at the same time one wins', async () =
   expect(new Set(codesOf(settled))).toEqual(new Set(['exists']));
 });
 
-test('an exclusive upload does not replace a file that appeared meanwhile', async () => {
-  const rig = await startRig();
+onEachStorage('an exclusive upload does not replace a file that appeared meanwhile', async (start) => {
+  const rig = await start();
   const client = rig.client();
   const handle = await client.open(['f'], exclusive);
   await client.write(handle, 'mine');
-  await fs.writeFile(rig.path('alice', 'f'), 'theirs');
+  await rig.medium.writeFile(['alice', 'f'], 'theirs');
   await expect(client.ask('fs.commit', { handle })).rejects.toMatchObject({ code: 'exists' });
   expect(await text(rig, 'alice', 'f')).toBe('theirs');
 });
 
-test('preconditions are judged when an upload is committed, not when it is opened', async () => {
-  const rig = await startRig();
-  const client = rig.client('alice', 'https');
-  const { attributes } = await client.put(['f'], 'one');
-  const etag = attributes.etag ?? '';
-  const first = await client.open(['f'], newFile);
-  const second = await client.open(['f'], newFile);
-  await client.write(first, 'two');
-  await client.write(second, 'three');
-  await client.ask('fs.commit', { handle: first, precondition: { ifMatch: [etag] } });
-  await expect(
-    client.ask('fs.commit', { handle: second, precondition: { ifMatch: [etag] } }),
-  ).rejects.toMatchObject({ code: 'precondition-failed' });
-  expect(await text(rig, 'alice', 'f')).toBe('two');
-  const third = await client.open(['f'], newFile);
-  await expect(
-    client.ask('fs.commit', { handle: third, precondition: { ifNoneMatch: '*' } }),
-  ).rejects.toMatchObject({ code: 'precondition-failed' });
-  const fresh = await client.open(['g'], newFile);
-  await expect(
-    client.ask('fs.commit', { handle: fresh, precondition: { ifMatch: '*' } }),
-  ).rejects.toMatchObject({ code: 'precondition-failed' });
-  expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual([]);
-});
+onEachStorage(
+  'preconditions are judged when an upload is committed, not when it is opened',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client('alice', 'https');
+    const { attributes } = await client.put(['f'], 'one');
+    const etag = attributes.etag ?? '';
+    const first = await client.open(['f'], newFile);
+    const second = await client.open(['f'], newFile);
+    await client.write(first, 'two');
+    await client.write(second, 'three');
+    await client.ask('fs.commit', { handle: first, precondition: { ifMatch: [etag] } });
+    await expect(
+      client.ask('fs.commit', { handle: second, precondition: { ifMatch: [etag] } }),
+    ).rejects.toMatchObject({ code: 'precondition-failed' });
+    expect(await text(rig, 'alice', 'f')).toBe('two');
+    const third = await client.open(['f'], newFile);
+    await expect(
+      client.ask('fs.commit', { handle: third, precondition: { ifNoneMatch: '*' } }),
+    ).rejects.toMatchObject({ code: 'precondition-failed' });
+    const fresh = await client.open(['g'], newFile);
+    await expect(
+      client.ask('fs.commit', { handle: fresh, precondition: { ifMatch: '*' } }),
+    ).rejects.toMatchObject({ code: 'precondition-failed' });
+    expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual([]);
+  },
+);
 
 test('an ETag changes with content, with replacement and with times, and not with reading', async () => {
   const rig = await startRig();
@@ -268,20 +294,23 @@ test('an ETag changes with content, with replacement and with times, and not wit
   expect((await stat()).etag).toBe(last);
 });
 
-test('writing without truncation is done in the file itself, and everybody sees it at once', async () => {
-  const rig = await startRig();
-  const client = rig.client();
-  await client.put(['f'], 'hello world');
-  const handle = await client.open(['f'], resume);
-  await client.write(handle, 'HELLO', 0);
-  expect(await text(rig, 'alice', 'f')).toBe('HELLO world');
-  const result = await client.ask('fs.commit', { handle });
-  expect(await text(rig, 'alice', 'f')).toBe('HELLO world');
-  expect(result.sha256).toBe(sha256('HELLO world'));
-});
+onEachStorage(
+  'writing without truncation is done in the file itself, and everybody sees it at once',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client();
+    await client.put(['f'], 'hello world');
+    const handle = await client.open(['f'], resume);
+    await client.write(handle, 'HELLO', 0);
+    expect(await text(rig, 'alice', 'f')).toBe('HELLO world');
+    const result = await client.ask('fs.commit', { handle });
+    expect(await text(rig, 'alice', 'f')).toBe('HELLO world');
+    expect(result.sha256).toBe(sha256('HELLO world'));
+  },
+);
 
-test('appending goes to the end whatever offset a client names', async () => {
-  const rig = await startRig();
+onEachStorage('appending goes to the end whatever offset a client names', async (start) => {
+  const rig = await start();
   const client = rig.client();
   await client.put(['log'], 'one,');
   const handle = await client.open(['log'], { ...resume, append: true });
@@ -291,30 +320,36 @@ test('appending goes to the end whatever offset a client names', async () => {
   expect(await text(rig, 'alice', 'log')).toBe('one,two,three');
 });
 
-test('pieces out of order, holes and rewrites end in the right file with the right digest', async () => {
-  const rig = await startRig();
-  const client = rig.client();
-  const handle = await client.open(['f'], newFile);
-  await client.write(handle, 'end', 10);
-  await client.write(handle, 'start', 0);
-  await client.write(handle, 'S', 0);
-  const result = await client.ask('fs.commit', { handle });
-  const expected = Buffer.from('Start\0\0\0\0\0end');
-  expect(await fs.readFile(rig.path('alice', 'f'))).toEqual(expected);
-  expect(result.sha256).toBe(sha256(expected));
-});
+onEachStorage(
+  'pieces out of order, holes and rewrites end in the right file with the right digest',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client();
+    const handle = await client.open(['f'], newFile);
+    await client.write(handle, 'end', 10);
+    await client.write(handle, 'start', 0);
+    await client.write(handle, 'S', 0);
+    const result = await client.ask('fs.commit', { handle });
+    const expected = Buffer.from('Start\0\0\0\0\0end');
+    expect(await rig.medium.readFile('alice', 'f')).toEqual(expected);
+    expect(result.sha256).toBe(sha256(expected));
+  },
+);
 
-test('rewriting the beginning of a file that came in order does not spoil its digest', async () => {
-  const rig = await startRig();
-  const client = rig.client();
-  const handle = await client.open(['f'], newFile);
-  await client.write(handle, 'abcdef', 0);
-  await client.write(handle, 'X', 0);
-  expect((await client.ask('fs.commit', { handle })).sha256).toBe(sha256('Xbcdef'));
-});
+onEachStorage(
+  'rewriting the beginning of a file that came in order does not spoil its digest',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client();
+    const handle = await client.open(['f'], newFile);
+    await client.write(handle, 'abcdef', 0);
+    await client.write(handle, 'X', 0);
+    expect((await client.ask('fs.commit', { handle })).sha256).toBe(sha256('Xbcdef'));
+  },
+);
 
-test('a length set on the handle counts for content and digest', async () => {
-  const rig = await startRig();
+onEachStorage('a length set on the handle counts for content and digest', async (start) => {
+  const rig = await start();
   const client = rig.client();
   const handle = await client.open(['f'], newFile);
   await client.write(handle, 'abcdef', 0);
@@ -342,31 +377,34 @@ test('mode and times asked for are those of the file, without special bits', asy
   expect(committed.attributes.mtimeMs).toBe(5_000);
 });
 
-test('a shorter file that replaces a longer one leaves the longer one to the admin for a day', async () => {
-  const clock = new SettableClock();
-  const rig = await startRig({ clock });
-  const client = rig.client();
-  await client.put(['f'], 'a long content');
-  await client.put(['f'], 'a longer content');
-  expect((await rig.staged()).filter((name) => name.endsWith('.old'))).toEqual([]);
-  await client.put(['f'], 'short');
-  const kept = (await rig.staged()).filter((name) => name.endsWith('.old'));
-  expect(kept).toHaveLength(1);
-  expect(await text(rig, '.sallyport-staging', kept[0] ?? '')).toBe('a longer content');
-  const described = kept[0]?.replace('.old', '.was') ?? '';
-  expect(JSON.parse(await text(rig, '.sallyport-staging', described))).toMatchObject({
-    user: 'alice',
-    virtualPath: ['f'],
-  });
-  clock.aheadMs = 25 * 3_600_000;
-  await rig.restart();
-  expect(await rig.staged()).toEqual([]);
-  expect(await text(rig, 'alice', 'f')).toBe('short');
-});
+onEachStorage(
+  'a shorter file that replaces a longer one leaves the longer one to the admin for a day',
+  async (start) => {
+    const clock = new SettableClock();
+    const rig = await start({ clock });
+    const client = rig.client();
+    await client.put(['f'], 'a long content');
+    await client.put(['f'], 'a longer content');
+    expect((await rig.staged()).filter((name) => name.endsWith('.old'))).toEqual([]);
+    await client.put(['f'], 'short');
+    const kept = (await rig.staged()).filter((name) => name.endsWith('.old'));
+    expect(kept).toHaveLength(1);
+    expect(await text(rig, '.sallyport-staging', kept[0] ?? '')).toBe('a longer content');
+    const described = kept[0]?.replace('.old', '.was') ?? '';
+    expect(JSON.parse(await text(rig, '.sallyport-staging', described))).toMatchObject({
+      user: 'alice',
+      virtualPath: ['f'],
+    });
+    clock.aheadMs = 25 * 3_600_000;
+    await rig.restart();
+    expect(await rig.staged()).toEqual([]);
+    expect(await text(rig, 'alice', 'f')).toBe('short');
+  },
+);
 
-test('a running main sweeps what has expired and leaves what is open or young', async () => {
+onEachStorage('a running main sweeps what has expired and leaves what is open or young', async (start) => {
   const clock = new SettableClock();
-  const rig = await startRig({ clock });
+  const rig = await start({ clock });
   const storage = await rig.openStorage();
   const begin = async (id: string) => {
     const place = { root: ['alice'], path: [id] };
@@ -390,21 +428,24 @@ test('a running main sweeps what has expired and leaves what is open or young', 
   await storage.close();
 });
 
-test('an upload to nowhere, to a folder and to a mount point is refused when it is opened', async () => {
-  const rig = await startRig();
-  const client = rig.client(userOf('alice', [mountOf([], ['alice']), mountOf(['in', 'box'], ['shared'])]));
-  await client.ask('fs.make-folder', { path: ['d'] });
-  await expect(client.open(['no', 'f'], newFile)).rejects.toMatchObject({ code: 'parent-missing' });
-  for (const path of [['d'], [], ['in'], ['in', 'box']]) {
-    await expect(client.open(path, newFile)).rejects.toMatchObject({ code: 'is-a-folder' });
-  }
-  await expect(client.open(['f'], { ...newFile, create: 'never' })).rejects.toMatchObject({
-    code: 'not-found',
-  });
-});
+onEachStorage(
+  'an upload to nowhere, to a folder and to a mount point is refused when it is opened',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client(userOf('alice', [mountOf([], ['alice']), mountOf(['in', 'box'], ['shared'])]));
+    await client.ask('fs.make-folder', { path: ['d'] });
+    await expect(client.open(['no', 'f'], newFile)).rejects.toMatchObject({ code: 'parent-missing' });
+    for (const path of [['d'], [], ['in'], ['in', 'box']]) {
+      await expect(client.open(path, newFile)).rejects.toMatchObject({ code: 'is-a-folder' });
+    }
+    await expect(client.open(['f'], { ...newFile, create: 'never' })).rejects.toMatchObject({
+      code: 'not-found',
+    });
+  },
+);
 
-test('mounts with direct uploads are written in place', async () => {
-  const rig = await startRig();
+onEachStorage('mounts with direct uploads are written in place', async (start) => {
+  const rig = await start();
   const client = rig.client(userOf('alice', [mountOf([], ['alice'], undefined, { uploads: 'direct' })]));
   await client.put(['f'], 'hello world');
   const handle = await client.open(['f'], { ...resume, read: true });
@@ -416,8 +457,8 @@ test('mounts with direct uploads are written in place', async () => {
   await expect(client.open(['f'], exclusive)).rejects.toMatchObject({ code: 'exists' });
 });
 
-test('a handle is gone after its commit, and a session has its own handles only', async () => {
-  const rig = await startRig();
+onEachStorage('a handle is gone after its commit, and a session has its own handles only', async (start) => {
+  const rig = await start();
   const alice = rig.client();
   const bob = rig.client('bob');
   const handle = await alice.open(['f'], newFile);
@@ -431,8 +472,8 @@ test('a handle is gone after its commit, and a session has its own handles only'
   await expect(alice.ask('fs.sync', { handle })).rejects.toMatchObject({ code: 'bad-handle' });
 });
 
-test('a session has at most 256 handles', async () => {
-  const rig = await startRig();
+onEachStorage('a session has at most 256 handles', async (start) => {
+  const rig = await start();
   const client = rig.client();
   await client.put(['f'], 'x');
   const open = () => client.open(['f'], reading);

@@ -3,51 +3,58 @@ import { syncBuiltinESMExports } from 'node:module';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { copiesAtOnce, inPlaceDigestBytesMax } from '#main-agent/files/limits.ts';
 import { systemClock } from '#shared/clock.ts';
-import { type Client, mountOf, newFile, resume, type Rig, sha256, startRig, userOf } from './rig.ts';
+import { type Client, mountOf, newFile, resume, type StorageRig, sha256, startRig, userOf } from './rig.ts';
+import { onEachStorage } from './on-each-storage.ts';
 
 const kib = 1024;
 const appending = { ...resume, append: true };
 const shared = (username: string, quotaBytes?: number) =>
   userOf(username, [mountOf([], [username]), mountOf(['s'], ['shared'])], { quotaBytes });
 
-async function text(rig: Rig, ...names: string[]): Promise<string> {
-  return fs.readFile(rig.path(...names), 'utf8');
+async function text(rig: StorageRig, ...names: string[]): Promise<string> {
+  return (await rig.medium.readFile(...names)).toString();
 }
 
 async function close(client: Client, handle: number): Promise<void> {
   await client.ask('fs.commit', { handle });
 }
 
-test('two sessions that write into one file at the same time lose nothing of each other', async () => {
-  const rig = await startRig();
-  const [one, two] = [rig.client(), rig.client()];
-  await one.put(['f'], '----------');
-  const handles = [await one.open(['f'], resume), await two.open(['f'], resume)] as const;
-  await Promise.all([one.write(handles[0], 'AAA', 0), two.write(handles[1], 'BBB', 7)]);
-  await close(one, handles[0]);
-  await two.write(handles[1], 'C', 5);
-  await close(two, handles[1]);
-  expect(await text(rig, 'alice', 'f')).toBe('AAA--C-BBB');
-});
+onEachStorage(
+  'two sessions that write into one file at the same time lose nothing of each other',
+  async (start) => {
+    const rig = await start();
+    const [one, two] = [rig.client(), rig.client()];
+    await one.put(['f'], '----------');
+    const handles = [await one.open(['f'], resume), await two.open(['f'], resume)] as const;
+    await Promise.all([one.write(handles[0], 'AAA', 0), two.write(handles[1], 'BBB', 7)]);
+    await close(one, handles[0]);
+    await two.write(handles[1], 'C', 5);
+    await close(two, handles[1]);
+    expect(await text(rig, 'alice', 'f')).toBe('AAA--C-BBB');
+  },
+);
 
-test('two sessions that append a thousand lines each leave two thousand whole lines', async () => {
-  const rig = await startRig();
-  const clients = [rig.client(shared('alice')), rig.client(shared('bob'))];
-  await clients[0]?.put(['s', 'log'], '');
-  await Promise.all(
-    clients.map(async (client, who) => {
-      const handle = await client.open(['s', 'log'], appending);
-      for (let line = 0; line < 1000; line += 1) await client.write(handle, `${who} ${line}\n`, 7);
-      await close(client, handle);
-    }),
-  );
-  const lines = (await text(rig, 'shared', 'log')).trimEnd().split('\n');
-  expect(lines).toHaveLength(2000);
-  for (const who of [0, 1]) {
-    const own = lines.filter((line) => line.startsWith(`${who} `));
-    expect(own).toEqual(Array.from({ length: 1000 }, (_, line) => `${who} ${line}`));
-  }
-});
+onEachStorage(
+  'two sessions that append a thousand lines each leave two thousand whole lines',
+  async (start) => {
+    const rig = await start();
+    const clients = [rig.client(shared('alice')), rig.client(shared('bob'))];
+    await clients[0]?.put(['s', 'log'], '');
+    await Promise.all(
+      clients.map(async (client, who) => {
+        const handle = await client.open(['s', 'log'], appending);
+        for (let line = 0; line < 1000; line += 1) await client.write(handle, `${who} ${line}\n`, 7);
+        await close(client, handle);
+      }),
+    );
+    const lines = (await text(rig, 'shared', 'log')).trimEnd().split('\n');
+    expect(lines).toHaveLength(2000);
+    for (const who of [0, 1]) {
+      const own = lines.filter((line) => line.startsWith(`${who} `));
+      expect(own).toEqual(Array.from({ length: 1000 }, (_, line) => `${who} ${line}`));
+    }
+  },
+);
 
 test('what another program appends to a file stays when a client appends to it', async () => {
   const rig = await startRig();
@@ -60,24 +67,27 @@ test('what another program appends to a file stays when a client appends to it',
   expect(await text(rig, 'alice', 'log')).toBe('one\nfrom the host\ntwo\n');
 });
 
-test('an upload that replaces a file replaces it whole, whatever is written in place meanwhile', async () => {
-  const rig = await startRig();
-  const [one, two] = [rig.client(), rig.client()];
-  await one.put(['f'], 'old old old');
-  const replacing = await one.open(['f'], newFile);
-  const editing = await two.open(['f'], resume);
-  await one.write(replacing, 'new');
-  await two.write(editing, 'EDIT', 4);
-  expect(await text(rig, 'alice', 'f')).toBe('old EDITold');
-  await close(one, replacing);
-  // To the file that has no name any more.
-  await two.write(editing, 'lost', 0);
-  await close(two, editing);
-  expect(await text(rig, 'alice', 'f')).toBe('new');
-});
+onEachStorage(
+  'an upload that replaces a file replaces it whole, whatever is written in place meanwhile',
+  async (start) => {
+    const rig = await start();
+    const [one, two] = [rig.client(), rig.client()];
+    await one.put(['f'], 'old old old');
+    const replacing = await one.open(['f'], newFile);
+    const editing = await two.open(['f'], resume);
+    await one.write(replacing, 'new');
+    await two.write(editing, 'EDIT', 4);
+    expect(await text(rig, 'alice', 'f')).toBe('old EDITold');
+    await close(one, replacing);
+    // To the file that has no name any more.
+    await two.write(editing, 'lost', 0);
+    await close(two, editing);
+    expect(await text(rig, 'alice', 'f')).toBe('new');
+  },
+);
 
-test('what must not exist is not opened in place', async () => {
-  const rig = await startRig();
+onEachStorage('what must not exist is not opened in place', async (start) => {
+  const rig = await start();
   const client = rig.client();
   await client.put(['f'], 'x');
   await expect(client.open(['f'], { ...resume, create: 'exclusive' })).rejects.toMatchObject({
@@ -85,17 +95,20 @@ test('what must not exist is not opened in place', async () => {
   });
 });
 
-test('opening for writing without being allowed to overwrite is refused, and nothing is touched', async () => {
-  const rig = await startRig();
-  const client = rig.client(userOf('alice', [mountOf([], ['alice'], ['list', 'read', 'write'])]));
-  await client.put(['f'], 'x');
-  for (const mode of [resume, appending]) {
-    await expect(client.open(['f'], mode)).rejects.toMatchObject({ code: 'permission-denied' });
-  }
-});
+onEachStorage(
+  'opening for writing without being allowed to overwrite is refused, and nothing is touched',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client(userOf('alice', [mountOf([], ['alice'], ['list', 'read', 'write'])]));
+    await client.put(['f'], 'x');
+    for (const mode of [resume, appending]) {
+      await expect(client.open(['f'], mode)).rejects.toMatchObject({ code: 'permission-denied' });
+    }
+  },
+);
 
-test('a right to overwrite that is taken away ends what is written in place', async () => {
-  const rig = await startRig();
+onEachStorage('a right to overwrite that is taken away ends what is written in place', async (start) => {
+  const rig = await start();
   const client = rig.client();
   await client.put(['f'], 'abc');
   const handle = await client.open(['f'], resume);
@@ -104,27 +117,30 @@ test('a right to overwrite that is taken away ends what is written in place', as
   expect(await text(rig, 'alice', 'f')).toBe('abc');
 });
 
-test('what a file grows by counts once, however many have it open, and what it shrinks by is free', async () => {
-  const rig = await startRig();
-  const user = userOf('alice', undefined, { quotaBytes: 100 * kib });
-  const [one, two] = [rig.client(user), rig.client(user)];
-  await one.put(['f'], Buffer.alloc(60 * kib));
-  const handles = [await one.open(['f'], resume), await two.open(['f'], appending)] as const;
-  await one.write(handles[0], Buffer.alloc(20 * kib), 50 * kib);
-  expect(await rig.service.usedBytes('alice')).toBe(70 * kib);
-  await two.write(handles[1], Buffer.alloc(30 * kib));
-  expect(await rig.service.usedBytes('alice')).toBe(100 * kib);
-  await expect(two.write(handles[1], 'x')).rejects.toMatchObject({ code: 'quota-exceeded' });
-  await one.ask('fs.change-handle', { handle: handles[0], change: { size: 10 * kib } });
-  expect(await rig.service.usedBytes('alice')).toBe(10 * kib);
-  await close(one, handles[0]);
-  await two.ask('fs.release', { handle: handles[1], keepPartial: true });
-  expect(await rig.service.usedBytes('alice')).toBe(10 * kib);
-  await one.put(['g'], Buffer.alloc(90 * kib));
-});
+onEachStorage(
+  'what a file grows by counts once, however many have it open, and what it shrinks by is free',
+  async (start) => {
+    const rig = await start();
+    const user = userOf('alice', undefined, { quotaBytes: 100 * kib });
+    const [one, two] = [rig.client(user), rig.client(user)];
+    await one.put(['f'], Buffer.alloc(60 * kib));
+    const handles = [await one.open(['f'], resume), await two.open(['f'], appending)] as const;
+    await one.write(handles[0], Buffer.alloc(20 * kib), 50 * kib);
+    expect(await rig.service.usedBytes('alice')).toBe(70 * kib);
+    await two.write(handles[1], Buffer.alloc(30 * kib));
+    expect(await rig.service.usedBytes('alice')).toBe(100 * kib);
+    await expect(two.write(handles[1], 'x')).rejects.toMatchObject({ code: 'quota-exceeded' });
+    await one.ask('fs.change-handle', { handle: handles[0], change: { size: 10 * kib } });
+    expect(await rig.service.usedBytes('alice')).toBe(10 * kib);
+    await close(one, handles[0]);
+    await two.ask('fs.release', { handle: handles[1], keepPartial: true });
+    expect(await rig.service.usedBytes('alice')).toBe(10 * kib);
+    await one.put(['g'], Buffer.alloc(90 * kib));
+  },
+);
 
-test("in a shared folder a user's quota has what this user added to a file", async () => {
-  const rig = await startRig();
+onEachStorage("in a shared folder a user's quota has what this user added to a file", async (start) => {
+  const rig = await start();
   const [alice, bob] = [rig.client(shared('alice', 100 * kib)), rig.client(shared('bob', 100 * kib))];
   await alice.put(['s', 'f'], Buffer.alloc(50 * kib));
   const handle = await bob.open(['s', 'f'], appending);
@@ -159,8 +175,8 @@ test('a receipt of an edited file says so, with a digest where it costs little',
   expect(receipt?.detail).toBe('edited in place, 1 bytes written, digest not made of more than 16 MiB');
 });
 
-test('a digest made along the way is not told when somebody else wrote meanwhile', async () => {
-  const rig = await startRig();
+onEachStorage('a digest made along the way is not told when somebody else wrote meanwhile', async (start) => {
+  const rig = await start();
   const user = userOf('alice', [mountOf([], ['alice'], undefined, { uploads: 'direct' })]);
   const [one, two] = [rig.client(user), rig.client(user)];
   const first = await one.open(['f'], newFile);
@@ -171,8 +187,8 @@ test('a digest made along the way is not told when somebody else wrote meanwhile
   expect(told).toBe(sha256('Yine'));
 });
 
-test('a file that was only opened for writing and closed leaves no record', async () => {
-  const rig = await startRig();
+onEachStorage('a file that was only opened for writing and closed leaves no record', async (start) => {
+  const rig = await start();
   const client = rig.client();
   await client.put(['f'], 'x');
   const told = rig.records.length;
@@ -181,20 +197,23 @@ test('a file that was only opened for writing and closed leaves no record', asyn
   expect(rig.records).toHaveLength(told);
 });
 
-test('a connection that is lost leaves what was written in place, and the record says so', async () => {
-  const rig = await startRig();
-  const client = rig.client();
-  await client.put(['f'], 'abcdef');
-  const handle = await client.open(['f'], resume);
-  await client.write(handle, 'XY', 2);
-  client.end();
-  await expect.poll(() => rig.event('file.upload')?.outcome).toBe('cut');
-  expect(rig.event('file.upload')?.detail).toBe('no-session, edited in place, 2 bytes written');
-  expect(await text(rig, 'alice', 'f')).toBe('abXYef');
-});
+onEachStorage(
+  'a connection that is lost leaves what was written in place, and the record says so',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client();
+    await client.put(['f'], 'abcdef');
+    const handle = await client.open(['f'], resume);
+    await client.write(handle, 'XY', 2);
+    client.end();
+    await expect.poll(() => rig.event('file.upload')?.outcome).toBe('cut');
+    expect(rig.event('file.upload')?.detail).toBe('no-session, edited in place, 2 bytes written');
+    expect(await text(rig, 'alice', 'f')).toBe('abXYef');
+  },
+);
 
 /** What a cut file was, for an admin. */
-async function keptVersions(rig: Rig): Promise<string[]> {
+async function keptVersions(rig: StorageRig): Promise<string[]> {
   const names = (await rig.staged()).filter((name) => name.endsWith('.old'));
   return Promise.all(names.map((name) => text(rig, '.sallyport-staging', name)));
 }
@@ -224,37 +243,43 @@ test('a length set by path is set on the file itself, with a receipt, and one th
   ).rejects.toMatchObject({ code: 'not-found' });
 });
 
-test('a file that was cut in place is kept as it was, unless it is not shorter in the end', async () => {
-  const rig = await startRig();
-  const client = rig.client();
-  await client.put(['f'], 'a long content');
-  const rewriting = await client.open(['f'], resume);
-  await client.ask('fs.change-handle', { handle: rewriting, change: { size: 0 } });
-  expect(await keptVersions(rig)).toEqual(['a long content']);
-  await client.write(rewriting, 'as long as ever');
-  await close(client, rewriting);
-  expect(await rig.staged()).not.toContainEqual(expect.stringMatching(/\.(old|was)$/));
-  await setSize(client, 4);
-  expect(await keptVersions(rig)).toEqual(['as long as ever']);
-  expect(await text(rig, 'alice', 'f')).toBe('as l');
-});
+onEachStorage(
+  'a file that was cut in place is kept as it was, unless it is not shorter in the end',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client();
+    await client.put(['f'], 'a long content');
+    const rewriting = await client.open(['f'], resume);
+    await client.ask('fs.change-handle', { handle: rewriting, change: { size: 0 } });
+    expect(await keptVersions(rig)).toEqual(['a long content']);
+    await client.write(rewriting, 'as long as ever');
+    await close(client, rewriting);
+    expect(await rig.staged()).not.toContainEqual(expect.stringMatching(/\.(old|was)$/));
+    await setSize(client, 4);
+    expect(await keptVersions(rig)).toEqual(['as long as ever']);
+    expect(await text(rig, 'alice', 'f')).toBe('as l');
+  },
+);
 
-test('where a quota has no room for what a file was, or nothing is to be kept, it is cut all the same', async () => {
-  const full = await startRig();
-  const user = userOf('alice', undefined, { quotaBytes: 20 });
-  await full.client(user).put(['f'], 'a long content');
-  await setSize(full.client(user), 1);
-  const off = await startRig({ keepReplaced: false });
-  await off.client().put(['f'], 'a long content');
-  await setSize(off.client(), 1);
-  for (const rig of [full, off]) {
-    expect(await keptVersions(rig)).toEqual([]);
-    expect(await text(rig, 'alice', 'f')).toBe('a');
-  }
-});
+onEachStorage(
+  'where a quota has no room for what a file was, or nothing is to be kept, it is cut all the same',
+  async (start) => {
+    const full = await start();
+    const user = userOf('alice', undefined, { quotaBytes: 20 });
+    await full.client(user).put(['f'], 'a long content');
+    await setSize(full.client(user), 1);
+    const off = await start({ keepReplaced: false });
+    await off.client().put(['f'], 'a long content');
+    await setSize(off.client(), 1);
+    for (const rig of [full, off]) {
+      expect(await keptVersions(rig)).toEqual([]);
+      expect(await text(rig, 'alice', 'f')).toBe('a');
+    }
+  },
+);
 
 /** A storage without a service, and an upload of `f` that is open in it. */
-async function openUpload(rig: Rig) {
+async function openUpload(rig: StorageRig) {
   const storage = await rig.openStorage();
   onTestFinished(() => storage.close());
   const place = { root: ['alice'], path: ['f'] };
@@ -285,32 +310,35 @@ async function openUpload(rig: Rig) {
   return { storage, first, join, rules };
 }
 
-test('an upload that is opened once more is the same file before it is committed and after', async () => {
-  const rig = await startRig();
-  const { storage, first, join, rules } = await openUpload(rig);
-  const second = await join('second');
-  expect(second.size).toBe(6);
-  await second.write([Buffer.from('CD')], 2);
-  const third = await join('third', { append: true });
-  await third.append([Buffer.from('gh')]);
-  expect([first.size, second.size]).toEqual([8, 8]);
-  const closed = await join('fourth');
-  await closed.commit(rules);
-  expect(await fs.readdir(rig.path('alice'))).toEqual([]);
-  await first.commit(rules);
-  expect(await text(rig, 'alice', 'f')).toBe('abCDefgh');
-  await second.write([Buffer.from('X')], 0);
-  await second.commit(rules);
-  await third.append([Buffer.from('i')]);
-  await third.commit(rules);
-  expect(await text(rig, 'alice', 'f')).toBe('XbCDefghi');
-  expect(
-    await storage.joinUpload('first', { record: { ...first.record, id: 'late' }, truncate: false }),
-  ).toBeUndefined();
-});
+onEachStorage(
+  'an upload that is opened once more is the same file before it is committed and after',
+  async (start) => {
+    const rig = await start();
+    const { storage, first, join, rules } = await openUpload(rig);
+    const second = await join('second');
+    expect(second.size).toBe(6);
+    await second.write([Buffer.from('CD')], 2);
+    const third = await join('third', { append: true });
+    await third.append([Buffer.from('gh')]);
+    expect([first.size, second.size]).toEqual([8, 8]);
+    const closed = await join('fourth');
+    await closed.commit(rules);
+    expect(await rig.medium.readdir('alice')).toEqual([]);
+    await first.commit(rules);
+    expect(await text(rig, 'alice', 'f')).toBe('abCDefgh');
+    await second.write([Buffer.from('X')], 0);
+    await second.commit(rules);
+    await third.append([Buffer.from('i')]);
+    await third.commit(rules);
+    expect(await text(rig, 'alice', 'f')).toBe('XbCDefghi');
+    expect(
+      await storage.joinUpload('first', { record: { ...first.record, id: 'late' }, truncate: false }),
+    ).toBeUndefined();
+  },
+);
 
-test('an upload that is opened once more with truncation begins anew', async () => {
-  const rig = await startRig();
+onEachStorage('an upload that is opened once more with truncation begins anew', async (start) => {
+  const rig = await start();
   const { first, join, rules } = await openUpload(rig);
   const second = await join('second', { truncate: true });
   expect([first.size, second.freedBytes]).toEqual([0, 6]);
@@ -320,8 +348,8 @@ test('an upload that is opened once more with truncation begins anew', async () 
   expect(await text(rig, 'alice', 'f')).toBe('new');
 });
 
-test('an upload that was given up takes nothing more through its other handles', async () => {
-  const rig = await startRig();
+onEachStorage('an upload that was given up takes nothing more through its other handles', async (start) => {
+  const rig = await start();
   const { first, join, rules } = await openUpload(rig);
   const second = await join('second');
   await first.discard();
@@ -331,8 +359,8 @@ test('an upload that was given up takes nothing more through its other handles',
   await second.discard();
 });
 
-test('two sessions that begin a log at the same moment write one log', async () => {
-  const rig = await startRig();
+onEachStorage('two sessions that begin a log at the same moment write one log', async (start) => {
+  const rig = await start();
   const clients = [rig.client(), rig.client()];
   const handles = await Promise.all(clients.map((client) => client.open(['new.log'], appending)));
   for (const [index, client] of clients.entries())
