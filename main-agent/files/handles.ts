@@ -11,9 +11,6 @@ import type { FolderPages } from './folder-pages.ts';
 import type { ReadHandle } from './read-handle.ts';
 import type { WriteHandle } from './write-handle.ts';
 
-/** `keep`: a broken upload may be resumed · `discard`: it was given up · `abandon`: this process stops. */
-export type Ending = 'keep' | 'discard' | 'abandon';
-
 export type Handle = ReadHandle | WriteHandle | FolderPages;
 
 export interface OpenResumable {

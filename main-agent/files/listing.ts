@@ -6,10 +6,8 @@ import type { Attributes, Entry } from '#shared/file-service/attributes.ts';
 import { isSallyportError } from '#shared/error.ts';
 import type { Caller } from './caller.ts';
 import { denied, notFound } from './storage/file-error.ts';
-import type { Located, MountTree } from './mounts.ts';
-import type { OwnUploads } from './own-uploads.ts';
+import type { Located, Mounted, MountTree } from './mounts.ts';
 import { isAllowed } from './permissions.ts';
-import type { FileContext } from './service-context.ts';
 import type { FolderItem, Stored, StoredFolder } from './storage/storage.ts';
 import type { UnservedEntries } from './storage/unserved.ts';
 import type { WriteHandle } from './write-handle.ts';
@@ -22,6 +20,17 @@ export function virtualFolder(atMs: number): Attributes {
 /** Only the facts a client gets; `id` stays here. */
 export function shown({ type, size, mtimeMs, atimeMs, mode, links, etag }: Attributes): Attributes {
   return { type, size, mtimeMs, atimeMs, mode, links, ...(etag !== undefined && { etag }) };
+}
+
+export interface ListingParts {
+  readonly mounts: MountTree;
+  /** The time shown for folders that are on no disk. */
+  readonly builtAtMs: number;
+}
+
+/** What a session is writing that will lie in a folder, by name. */
+export interface OwnInFolder {
+  inFolder(session: Caller, mounted: Mounted): Promise<ReadonlyMap<string, WriteHandle>>;
 }
 
 const noUploads: ReadonlyMap<string, WriteHandle> = new Map();
@@ -51,8 +60,8 @@ export class Listing {
   /** The user must be allowed to list there; a folder that leads to mounts always shows these. */
   static async open(
     session: Caller,
-    { mounts, builtAtMs }: Pick<FileContext, 'mounts' | 'builtAtMs'>,
-    ownUploads: OwnUploads,
+    { mounts, builtAtMs }: ListingParts,
+    ownUploads: OwnInFolder,
     located: Located,
   ): Promise<Listing> {
     const { mounted, mountNames } = located;

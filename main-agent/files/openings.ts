@@ -6,7 +6,7 @@ import type { FullSession } from '#main-agent/sessions/session.ts';
 import type { Caller } from './caller.ts';
 import { binOrder, type Bins, describeBinned } from './bins.ts';
 import { badHandle, denied, notFound, taken, toFileError } from './storage/file-error.ts';
-import type { Ending, Handle } from './handles.ts';
+import type { Handle } from './handles.ts';
 import { shown } from './listing.ts';
 import type { Located, Mounted } from './mounts.ts';
 import type { OwnUploads } from './own-uploads.ts';
@@ -15,7 +15,7 @@ import { type HandleFinder, requireSamePlace, uploadIdOf } from './handle-finder
 import { inPlaceDigestBytesMax } from './limits.ts';
 import { ReadHandle, type Taken } from './read-handle.ts';
 import type { FileContext } from './service-context.ts';
-import type { BeginUpload, KeptUpload, Stored, Upload, UploadStart } from './storage/storage.ts';
+import type { BeginUpload, Ending, KeptUpload, Stored, Upload, UploadStart } from './storage/storage.ts';
 import type { Digest } from './upload-digest.ts';
 import { type CommitOutcome, WriteHandle } from './write-handle.ts';
 

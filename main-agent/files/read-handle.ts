@@ -1,9 +1,8 @@
 import { SallyportError } from '#shared/error.ts';
 import { badHandle } from './storage/file-error.ts';
-import type { Ending } from './handles.ts';
 import type { Located } from './mounts.ts';
 import type { ReadRange } from './read-stream.ts';
-import type { Stored, StoredFile } from './storage/storage.ts';
+import type { Ending, Stored, StoredFile } from './storage/storage.ts';
 import { StreamSet } from './stream-set.ts';
 
 /** How much of a file a client got, and up to where in the file. */

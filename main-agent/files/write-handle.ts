@@ -6,7 +6,6 @@ import type { SallyportError } from '#shared/error.ts';
 import type { AttributeChange, Precondition } from '#shared/file-service/attributes.ts';
 import { requireComponents, type VirtualPath } from '#shared/file-service/virtual-path.ts';
 import { badHandle, denied } from './storage/file-error.ts';
-import type { Ending } from './handles.ts';
 import { inPlaceDigestBytesMax } from './limits.ts';
 import type { Located } from './mounts.ts';
 import { type Account, isOwnFolder } from './quota.ts';
@@ -15,6 +14,7 @@ import {
   type BinOrder,
   type Committed,
   type CommitRules,
+  type Ending,
   type Stored,
   type StoredFile,
   type Upload,

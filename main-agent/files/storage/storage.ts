@@ -254,6 +254,9 @@ export interface Upload {
   abandon(): Promise<void>;
 }
 
+/** How whoever has an upload open lets go of it without a commit; the names are those of `Upload`. */
+export type Ending = 'keep' | 'discard' | 'abandon';
+
 /** A broken upload that waits to be resumed. */
 export interface KeptUpload {
   readonly record: UploadRecord;

@@ -4,12 +4,8 @@
  * that whoever looks at it, deletes it or packs it can be told.
  */
 import { isUtf8 } from 'node:buffer';
-import type { Dirent } from 'node:fs';
-import { isSallyportError } from '#shared/error.ts';
-import { requireComponents } from '#shared/file-service/virtual-path.ts';
 import { showInvisible } from '#shared/visible-text.ts';
 import { unservedNamesMax } from '../limits.ts';
-import { stagingFolderName } from './places.ts';
 
 /** An entry of a storage that nobody is served, or (`unlooked`) a folder that could not be looked into. */
 export interface UnservedPlace {
@@ -25,28 +21,6 @@ export type UnservedKind = Exclude<UnservedPlace['kind'], 'unlooked'>;
 export interface UnservedEntries {
   readonly count: number;
   readonly names: readonly string[];
-}
-
-/** Why an entry of a folder is not served; undefined: it is, as far as the listing tells its type. */
-export function whyUnserved(entry: Dirent, name: string | Buffer = entry.name): UnservedKind | undefined {
-  if (entry.isSymbolicLink()) return 'link';
-  if (entry.isFIFO() || entry.isSocket() || entry.isCharacterDevice() || entry.isBlockDevice())
-    return 'special';
-  return isAddressable(name) ? undefined : 'name';
-}
-
-/** Whether a path can hold the name: the very rule that judges what clients send. */
-function isAddressable(name: string | Buffer): boolean {
-  if (typeof name !== 'string' && !isUtf8(name)) return false;
-  const text = name.toString();
-  if (text === stagingFolderName) return false;
-  try {
-    requireComponents([text]);
-    return true;
-  } catch (error) {
-    if (isSallyportError(error, 'bad-path')) return false;
-    throw error;
-  }
 }
 
 /** A name for people to read: what can't be seen, and what is not UTF-8, is written as an escape. */

@@ -4,8 +4,8 @@ import { pageEntriesMax, statsAtOnce } from '../../limits.ts';
 import type { FolderHandle } from './folder-handle.ts';
 import { stagingFolderName } from '../places.ts';
 import type { FolderItem, Stored, StoredFolder } from '../storage.ts';
-import { toStored } from './stored.ts';
-import { UnservedCount, whyUnserved, type UnservedEntries } from '../unserved.ts';
+import { toStored, whyUnserved } from './stored.ts';
+import { UnservedCount, type UnservedEntries } from '../unserved.ts';
 
 /** A folder being read. What is not served is left out, and counted. */
 export class LocalFolder implements StoredFolder {

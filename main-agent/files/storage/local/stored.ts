@@ -1,8 +1,13 @@
-/** From the kernel's stat to what a storage tells, and the ETag with it. */
+/** From what the kernel says of an entry to what a storage tells: attributes and ETag, or why it is not served. */
+import { isUtf8 } from 'node:buffer';
 import { hash } from 'node:crypto';
-import type { BigIntStats } from 'node:fs';
+import type { BigIntStats, Dirent } from 'node:fs';
+import { isSallyportError } from '#shared/error.ts';
+import { requireComponents } from '#shared/file-service/virtual-path.ts';
 import type { Found } from '../blob-storage.ts';
+import { stagingFolderName } from '../places.ts';
 import type { Stored } from '../storage.ts';
+import type { UnservedKind } from '../unserved.ts';
 
 const nanosecondsPerMillisecond = 1e6;
 
@@ -42,4 +47,26 @@ export function toStored(stats: BigIntStats): Stored | undefined {
 /** What a look at a name found. */
 export function toFound(stats: BigIntStats | undefined): Found | undefined {
   return stats === undefined ? undefined : (toStored(stats) ?? 'unserved');
+}
+
+/** Why an entry of a folder is not served; undefined: it is, as far as the listing tells its type. */
+export function whyUnserved(entry: Dirent, name: string | Buffer = entry.name): UnservedKind | undefined {
+  if (entry.isSymbolicLink()) return 'link';
+  if (entry.isFIFO() || entry.isSocket() || entry.isCharacterDevice() || entry.isBlockDevice())
+    return 'special';
+  return isAddressable(name) ? undefined : 'name';
+}
+
+/** Whether a path can hold the name: the very rule that judges what clients send. */
+function isAddressable(name: string | Buffer): boolean {
+  if (typeof name !== 'string' && !isUtf8(name)) return false;
+  const text = name.toString();
+  if (text === stagingFolderName) return false;
+  try {
+    requireComponents([text]);
+    return true;
+  } catch (error) {
+    if (isSallyportError(error, 'bad-path')) return false;
+    throw error;
+  }
 }

@@ -9,7 +9,8 @@ import { hasErrno } from '../file-error.ts';
 import { measuredEntriesMax, removedEntriesMax, surveyPieceEntries, walkDepthMax } from '../../limits.ts';
 import type { FileName, FolderHandle } from './folder-handle.ts';
 import type { RemoveOptions, SurveyOptions } from '../storage.ts';
-import { showName, whyUnserved } from '../unserved.ts';
+import { showName } from '../unserved.ts';
+import { whyUnserved } from './stored.ts';
 
 /** Reading a folder while its entries go can skip some on a few file systems: look again, but not for ever. */
 const rescansMax = 8;
