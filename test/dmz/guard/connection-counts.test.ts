@@ -153,7 +153,7 @@ describe('stages', () => {
     const { admit, told } = build(shares(1));
     const one = admit();
     one.reached('secured');
-    for (const stage of ['hello', 'secured'] as const) one.reached(stage);
+    for (const stage of ['secured', 'hello'] as const) one.reached(stage);
     admit({ ip: '198.51.100.1' }).reached('hello');
     expect(told).toEqual([]);
     admit({ ip: '203.0.113.1' }).reached('secured');

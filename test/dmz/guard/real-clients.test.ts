@@ -251,7 +251,13 @@ describe('what waits for its header', () => {
       ...options,
     });
     const accept = (socket = new PlayedSocket('127.0.0.2')): PlayedSocket => {
-      clients.accept(socket as unknown as Socket, (client) => void admitted.push(client));
+      let times = 0;
+      clients.accept(socket as unknown as Socket, (client) => {
+        admitted.push(client);
+        times += 1;
+        // Or it would go on for ever, and nobody else had a turn.
+        if (times > 1) socket.destroy();
+      });
       return socket;
     };
     return { clients, admitted, accept };

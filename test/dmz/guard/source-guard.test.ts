@@ -20,6 +20,11 @@ function setUp(options: { policy?: Partial<Policy>; limits?: Partial<GuardLimits
     bans: [],
     ...options.policy,
   };
+  const listeners = new Set<unknown>();
+  const listen = (listener: unknown): (() => void) => {
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  };
   let push: (policy: Policy) => void = () => undefined;
   let ask: (question: DoorQuestion) => readonly DoorFinding[] = () => [];
   const events: { kind: string; clientIp?: string | undefined; detail: string }[] = [];
@@ -32,11 +37,11 @@ function setUp(options: { policy?: Partial<Policy>; limits?: Partial<GuardLimits
       },
       onDoorAsked: (answer) => {
         ask = answer;
-        return () => undefined;
+        return listen(answer);
       },
       onPolicy: (listener) => {
         push = listener;
-        return () => undefined;
+        return listen(listener);
       },
       report: (event) => events.push(event),
     },
@@ -52,6 +57,7 @@ function setUp(options: { policy?: Partial<Policy>; limits?: Partial<GuardLimits
   return {
     guard,
     dropped,
+    listeners,
     ask: (question: Partial<DoorQuestion> = {}) => ask({ ip, ...question }),
     events,
     wait: (ms: number) => {
@@ -74,6 +80,15 @@ function admitted(outcome: Admission | Refusal): Admission {
 }
 
 describe('passwords that main wants no more of', () => {
+  it('are told of only where somebody was turned away', () => {
+    const { guard, events } = setUp();
+    guard.mustWait(ip, 'https', 'alice');
+    expect(events).toEqual([]);
+    guard.turnedAway(ip, 'alice', 'name', 1);
+    expect(guard.mustWait(ip, 'https', 'alice')).toBe(1);
+    expect(events).toMatchObject([{ kind: 'limit', detail: 'passwords-throttled' }]);
+  });
+
   it('are held back from that user or that household for as long as it said, at both doors', () => {
     const { guard, wait, events } = setUp();
     guard.turnedAway('2001:db8:0:11::1', 'alice', 'name', 3_000);
@@ -656,6 +671,97 @@ describe('what an admin is told of an address', () => {
     expect(ask().some(({ what }) => what === 'banned-failures')).toBe(false);
   });
 
+  describe('is all that there is, each with its numbers', () => {
+    const idle = (what: string, protocol: Protocol, max: number, of?: string) => ({
+      what,
+      protocol,
+      ...(of !== undefined && { of }),
+      count: 0,
+      max,
+      acts: false,
+    });
+    const https = [
+      idle('connections', 'https', 256, ip),
+      idle('connections', 'https', 1_024, '192.0.2.0/24'),
+      idle('door-full', 'https', 4_096),
+    ];
+    const sftp = (awaiting: readonly object[]) => [
+      idle('connections', 'sftp', 64, ip),
+      idle('unauthenticated', 'sftp', 8, ip),
+      idle('connections', 'sftp', 256, '192.0.2.0/24'),
+      idle('unauthenticated', 'sftp', 32, '192.0.2.0/24'),
+      ...awaiting,
+      idle('door-full', 'sftp', 2_048),
+    ];
+    const ofSource = idle('awaiting-code', 'sftp', 8, ip);
+    const ofUser = (user: string) => idle('awaiting-code', 'sftp', 4, user);
+
+    it('of an address that nobody has seen', () => {
+      const { ask } = setUp();
+      expect(ask()).toEqual([...https, ...sftp([ofSource])]);
+      expect(ask({ protocol: 'sftp', user: 'alice' })).toEqual(sftp([ofSource, ofUser('alice')]));
+      expect(ask({ protocol: 'https', user: 'alice' })).toEqual(https);
+    });
+
+    it('of one that is busy', () => {
+      const { guard, ask, now, wait, fail } = setUp({ limits: { loginBurst: 2 } });
+      // The first of these failures is forgotten by the end.
+      for (const laterMs of [4 * minute, 5 * minute, minute]) {
+        fail(1, ip, 'carol');
+        wait(laterMs);
+      }
+      guard.signedIn(ip, 'alice');
+      guard.malformed(ip, 'sftp', 'x');
+      guard.firstFactorRight(ip, 'bob');
+      for (let time = 0; time < 3; time += 1) guard.firstFactorRight(ip, 'alice');
+      guard.turnedAway(ip, 'alice', 'name', 1);
+      const common = [
+        { what: 'known-source', acts: false },
+        { what: 'failed-logins', count: 2, untilMs: now() + 9 * minute, max: 15, acts: false },
+      ];
+      const breaches = {
+        what: 'breaches',
+        protocol: 'sftp',
+        count: 1,
+        untilMs: now() + 10 * minute,
+        max: 20,
+        acts: false,
+      };
+      expect(ask({ user: 'alice' })).toEqual([
+        ...common,
+        { what: 'login-pace', of: 'alice', untilMs: now() + 1_000, acts: true },
+        { what: 'passwords-throttled', untilMs: now() + 1, acts: true },
+        ...https,
+        breaches,
+        ...sftp([ofSource, ofUser('alice')]),
+      ]);
+      expect(ask({ user: 'bob' })).toEqual([
+        ...common,
+        ...https,
+        breaches,
+        ...sftp([ofSource, ofUser('bob')]),
+      ]);
+    });
+  });
+
+  it('says of a stage that is full whose share of it is', () => {
+    for (const isKnown of [false, true]) {
+      const { guard, ask } = setUp({ limits: { stageMax: { https: share, sftp: share } } });
+      if (isKnown) guard.signedIn(ip, 'alice');
+      admitted(guard.admitConnection(ip, 'sftp')).reached('hello');
+      expect(ask({ protocol: 'sftp' }).filter(({ what }) => what === 'stage-full')).toEqual([
+        {
+          what: 'stage-full',
+          protocol: 'sftp',
+          of: `hello, ${isKnown ? 'known sources' : 'strangers'}`,
+          count: 1,
+          max: 1,
+          acts: true,
+        },
+      ]);
+    }
+  });
+
   it('counts by each network around it', () => {
     const { guard, ask } = setUp();
     for (const from of ['2001:db8:0:1::1', '2001:db8:0:2::1', '2001:db8:0:100::1'])
@@ -668,5 +774,14 @@ describe('what an admin is told of an address', () => {
       ['2001:db8:0:0::/56', 2, 16],
       ['2001:db8:0::/48', 3, 32],
     ]);
+  });
+});
+
+describe('a guard that is closed', () => {
+  it('listens to the link no more', () => {
+    const { guard, listeners } = setUp();
+    expect(listeners.size).toBe(2);
+    guard.close();
+    expect(listeners.size).toBe(0);
   });
 });
