@@ -16,7 +16,7 @@ import type { Check } from '#shared/health/check.ts';
 import { buildHealthServer, buildMetricsRegistry } from '#shared/health/health-server.ts';
 import type { Log } from '#shared/log.ts';
 import { resolveListen, type InheritedSockets } from '#shared/process/inherited-sockets.ts';
-import type { System } from '#shared/process/node-process.ts';
+import { startOrClose, type System } from '#shared/process/node-process.ts';
 import { Secret } from '#shared/secret.ts';
 
 /** The DMZ node, put together. Plain wiring: what each part does is in its folder. */
@@ -36,21 +36,24 @@ const certificateWarningMs = 14 * 24 * 60 * 60 * 1000;
 /** How long open SFTP sessions may go on after a stop was asked for. */
 const drainMs = 3_000;
 
-export async function startDmz(config: DmzConfig, around: DmzSurroundings): Promise<System> {
-  const { clock, log, inherited, credentials } = around;
-  const readPem = async (file: string): Promise<Secret> => {
-    const content = await readSecretFile(file, credentials);
-    return new Secret(content.expose().toString('utf8'));
-  };
-  const readCertificate = async (from: DmzConfig) => ({
-    certificatePem: (await readPublicFile(from.https.certificate)).toString('utf8'),
-    keyPem: await readPem(from.https.key),
-  });
+export function startDmz(config: DmzConfig, around: DmzSurroundings): Promise<System> {
+  return startOrClose(around.log, (closing) => startAll(config, around, closing));
+}
 
-  const signingKeyPem = await readPem(config.link.signingKey);
+async function startAll(
+  config: DmzConfig,
+  around: DmzSurroundings,
+  closing: AsyncDisposableStack,
+): Promise<System> {
+  const { clock, log, inherited, credentials } = around;
+  const registry = buildMetricsRegistry({ node: config.node });
+  let certificate = await readCertificate(config, credentials);
+  const signingKeyPem = await readPem(config.link.signingKey, credentials);
+  const identityKeyPem = await readPem(config.link.identityKey, credentials);
+  const hostKeys = await Promise.all(config.sftp.hostKeys.map((file) => readSecretFile(file, credentials)));
   const listener = buildLinkListener({
     listen: resolveListen(config.link.listen, inherited),
-    identityKeyPem: await readPem(config.link.identityKey),
+    identityKeyPem,
     signingKeyPem,
     mainIdentity: config.link.main.identity,
     nodeName: config.node,
@@ -72,8 +75,6 @@ export async function startDmz(config: DmzConfig, around: DmzSurroundings): Prom
     clock,
     log: log.child({ part: 'login' }),
   });
-  const registry = buildMetricsRegistry({ node: config.node });
-  let certificate = await readCertificate(config);
   const https = buildHttpsServer({
     listen: resolveListen(config.https.listen, inherited),
     proxiesFrom: config.https.proxiesFrom,
@@ -89,7 +90,6 @@ export async function startDmz(config: DmzConfig, around: DmzSurroundings): Prom
     clock,
     log: log.child({ part: 'https' }),
   });
-  const hostKeys = await Promise.all(config.sftp.hostKeys.map((file) => readSecretFile(file, credentials)));
   const sftp = buildSftpServer({
     listen: resolveListen(config.sftp.listen, inherited),
     proxiesFrom: config.sftp.proxiesFrom,
@@ -121,6 +121,12 @@ export async function startDmz(config: DmzConfig, around: DmzSurroundings): Prom
           log: log.child({ part: 'health' }),
         });
 
+  // Closed in reverse: the doors first, because what is under way still needs the link; health is told to the end.
+  closing.defer(async () => health?.close());
+  closing.defer(() => listener.close());
+  closing.defer(() => guard.close());
+  closing.defer(() => login.close());
+  closing.defer(async () => void (await Promise.all([https.close(), sftp.close(drainMs)])));
   await listener.start();
   await https.start();
   await sftp.start();
@@ -135,29 +141,45 @@ export async function startDmz(config: DmzConfig, around: DmzSurroundings): Prom
   return {
     async reload() {
       const now = await around.reread();
-      const renewed = await readCertificate(now);
+      const renewed = await readCertificate(now, credentials);
       // First: one that does not belong to its key is refused here, and nothing has changed then.
       https.reload(renewed);
       const isRenewed = renewed.certificatePem !== certificate.certificatePem;
-      const isLevelNew = log.level !== now.log.level;
       certificate = renewed;
-      log.level = now.log.level;
-      const told = {
-        changed: [...(isRenewed ? ['certificate'] : []), ...(isLevelNew ? ['log level'] : [])],
-        restart: findChangedSections(restartSections(config), restartSections(now)),
-        isCertificateFrozen: !isRenewed && isFrozen(now.https.certificate, credentials),
-      };
-      log.info(told, describeReload(told));
+      tellReload(config, now, around, isRenewed);
     },
     async close() {
       log.info('stopping');
-      // The doors first: what is under way still needs the link.
-      await Promise.all([https.close(), sftp.close(drainMs)]);
-      login.close();
-      guard.close();
-      await listener.close();
-      await health?.close();
+      await closing.disposeAsync();
     },
+  };
+}
+
+function tellReload(
+  config: DmzConfig,
+  now: DmzConfig,
+  { log, credentials }: DmzSurroundings,
+  isRenewed: boolean,
+): void {
+  const isLevelNew = log.level !== now.log.level;
+  log.level = now.log.level;
+  const told = {
+    changed: [...(isRenewed ? ['certificate'] : []), ...(isLevelNew ? ['log level'] : [])],
+    restart: findChangedSections(restartSections(config), restartSections(now)),
+    isCertificateFrozen: !isRenewed && isFrozen(now.https.certificate, credentials),
+  };
+  log.info(told, describeReload(told));
+}
+
+async function readPem(file: string, credentials: string | undefined): Promise<Secret> {
+  const content = await readSecretFile(file, credentials);
+  return new Secret(content.expose().toString('utf8'));
+}
+
+async function readCertificate({ https }: DmzConfig, credentials: string | undefined) {
+  return {
+    certificatePem: (await readPublicFile(https.certificate)).toString('utf8'),
+    keyPem: await readPem(https.key, credentials),
   };
 }
 

@@ -1,6 +1,6 @@
 import type { MainAgentConfig } from '#main-agent/config.ts';
 import { describeReload, findChangedSections, isFrozen } from '#shared/config/reload.ts';
-import type { System } from '#shared/process/node-process.ts';
+import { startOrClose, type System } from '#shared/process/node-process.ts';
 import { startAdministration } from './system/administration.ts';
 import type { Ground, MainAgentSurroundings } from './system/ground.ts';
 import { startHealth } from './system/health.ts';
@@ -13,20 +13,16 @@ import { startRecords } from './system/records.ts';
  * The main node, put together: a table of contents of `system/`, in the order of the starts. A start that fails closes
  * all that was started before it.
  */
-export async function startMainAgent(
-  config: MainAgentConfig,
-  around: MainAgentSurroundings,
-): Promise<System> {
+export function startMainAgent(config: MainAgentConfig, around: MainAgentSurroundings): Promise<System> {
   const { clock, log } = around;
-  const closing = new AsyncDisposableStack();
-  const ground: Ground = {
-    config,
-    around,
-    startedAtMs: clock.now(),
-    part: (name) => log.child({ part: name }),
-    closing,
-  };
-  try {
+  return startOrClose(log, async (closing) => {
+    const ground: Ground = {
+      config,
+      around,
+      startedAtMs: clock.now(),
+      part: (name) => log.child({ part: name }),
+      closing,
+    };
     const records = await startRecords(ground);
     const people = await startPeople(ground, records);
     const logins = await buildLogins(ground, records, people);
@@ -45,12 +41,7 @@ export async function startMainAgent(
         await closing.disposeAsync();
       },
     };
-  } catch (error) {
-    await closing
-      .disposeAsync()
-      .catch((cause: unknown) => log.error({ err: cause }, 'not all closed after a start that failed'));
-    throw error;
-  }
+  });
 }
 
 async function reload(

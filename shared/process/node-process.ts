@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { printProblems, type ConfigProblem } from '#shared/config/problem.ts';
 import { isSallyportError } from '#shared/error.ts';
+import type { Log } from '#shared/log.ts';
 
 /**
  * The life of a node's process, the same for both: arguments, the Node version, `--check-config`, start, signals,
@@ -12,6 +13,25 @@ export interface System {
   reload(): Promise<void>;
   /** Lets running work finish for a bounded time, then ends. */
   close(): Promise<void>;
+}
+
+/**
+ * All starts of a node, each of which puts its closing on the stack. When one fails, what was started before it is
+ * closed from the last to the first, and the failure stays the one that is told.
+ */
+export async function startOrClose<T>(
+  log: Log,
+  start: (closing: AsyncDisposableStack) => Promise<T>,
+): Promise<T> {
+  const closing = new AsyncDisposableStack();
+  try {
+    return await start(closing);
+  } catch (error) {
+    await closing
+      .disposeAsync()
+      .catch((cause: unknown) => log.error({ err: cause }, 'not all closed after a start that failed'));
+    throw error;
+  }
 }
 
 interface NodeProgram<Config> {

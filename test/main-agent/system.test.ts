@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readlink, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import { provisionSite } from '#scripts/demonstration/provision.ts';
 import { siteFiles, type SiteFiles } from '#scripts/demonstration/site-files.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
+import { listOpenThings, watchIntervals } from '#test/harness/open-things.ts';
 
 let folder: string;
 let files: SiteFiles;
@@ -16,18 +17,7 @@ let good: MainAgentConfig;
 let taken: Server;
 let takenPort: number;
 
-/** Intervals that nobody has cleared, whether they hold the process or not. */
-const intervals = new Set<unknown>();
-/** What else is open: listeners, sockets, threads, and files below the folder. */
-async function listOpen(): Promise<readonly string[]> {
-  const fds = await readdir('/proc/self/fd');
-  const targets = await Promise.all(fds.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')));
-  return [
-    ...targets.filter((target) => target.startsWith(folder)),
-    ...process.getActiveResourcesInfo().filter((kind) => /Server|Worker|MessagePort/.test(kind)),
-    ...Array.from(intervals, () => 'interval'),
-  ].toSorted();
-}
+const listOpen = () => listOpenThings(folder);
 
 function start(config: MainAgentConfig) {
   return startMainAgent(config, {
@@ -52,17 +42,7 @@ beforeAll(async () => {
   taken = createServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => taken.once('listening', resolve));
   takenPort = (taken.address() as { port: number }).port;
-  const setReal = globalThis.setInterval;
-  const clearReal = globalThis.clearInterval;
-  vi.stubGlobal('setInterval', (...args: Parameters<typeof setInterval>) => {
-    const timer = setReal(...args);
-    intervals.add(timer);
-    return timer;
-  });
-  vi.stubGlobal('clearInterval', (timer: NodeJS.Timeout | undefined) => {
-    intervals.delete(timer);
-    clearReal(timer);
-  });
+  watchIntervals();
 });
 
 afterAll(async () => {
