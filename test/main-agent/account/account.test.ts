@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Change } from '#main-agent/state/state-store.ts';
 import type { Sessions } from '#main-agent/sessions/sessions.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -890,6 +890,23 @@ describe('a change that goes wrong', () => {
     });
     expect(logged.lines.join('')).toContain('step-up refused');
     expect((await ask(toNext, { code })).outcome).toBe('changed');
+  });
+
+  it('to a weak password says so before it looks at the old one; of a wrong one no reference is told', async () => {
+    const weak = { kind: 'password', value: 'short' } as const;
+    expect((await refusal(ask(weak, { current: 'not the password' }))).code).toBe('too-weak');
+    await ask(toNext, { current: 'not the password' });
+    expect(audited('account.step-up-refused')).toHaveLength(1);
+    expect(audited('account.step-up-refused')[0]).not.toHaveProperty('reference');
+  });
+
+  it('S-09: has its turn at the hash among those who were here before', async () => {
+    const turns = vi.spyOn(rig.login.passwords.queue, 'run');
+    await ask(toNext, { current: 'not the password' });
+    expect(turns.mock.calls.map(([turn]) => turn)).toMatchObject([
+      { node: 'dmz1', clientIp: '203.0.113.9', known: true },
+    ]);
+    turns.mockRestore();
   });
 
   it('S-13: forgives wrong codes once it was proven', async () => {

@@ -314,6 +314,16 @@ describe('a set-up that is taken from its user meanwhile', () => {
     expect((rig.login.sessions as Sessions).countOf('carol', 'https')).toBe(1);
   });
 
+  it('S-01: ends other sessions without a factor also where it is required later, and on one door only', async () => {
+    rig = await rig.restart({ twoFactor: { auto_enable: false } });
+    await rig.change('carol', withFactor({ requiredOn: ['sftp'], requiredFrom: { date: '2027-01-15' } }));
+    id = await signIn('carol');
+    const other = await signIn('carol');
+    const { secret } = await start();
+    expect(await prove(await confirm(), codeOf(secret))).toMatchObject({ requiredOn: ['sftp'] });
+    expect(() => find(other)).toThrow('signed out');
+  });
+
   it('requires nothing where nobody requires it: other sessions go on', async () => {
     rig = await rig.restart({ twoFactor: { auto_enable: false } });
     id = await signIn('carol');

@@ -27,6 +27,13 @@ describe('a test delivery', () => {
     expect(await rig.answer(view, { code: '000000' })).toMatchObject({ reason: 'wrong-code' });
   });
 
+  it('goes by the one way there is', async () => {
+    await rig.change('carol', { email: 'carol@example.com' });
+    expect(await rig.login.deliveryTester.test('carol')).toEqual([
+      { transport: 'email', address: 'c…@example.com', tookMs: 0 },
+    ]);
+  });
+
   it('takes nothing from what the user may be sent', async () => {
     await rig.login.deliveryTester.test('bob');
     expect((await rig.begin('bob')).asked).toMatchObject({ sentAgoMs: 0 });

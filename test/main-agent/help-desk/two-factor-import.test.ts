@@ -102,6 +102,21 @@ describe('a second factor from another system', () => {
     expect(await signIn(base32)).toBe('admitted');
   });
 
+  it('leaves the sessions of a user who needs none, and notices where one is required from now on', async () => {
+    rig.users.set('bea', buildUser('bea', { email: 'b@example.com' }));
+    await rig.answer(await rig.begin('bea'));
+    await importSecret({ user: 'bea' });
+    expect(rig.login.sessions.list()).toHaveLength(1);
+    expect(rig.notices.map(({ kind, username }) => [kind, username])).toEqual([
+      ['two-factor-enrolled', 'bea'],
+    ]);
+    rig = await rig.restart({ twoFactor: { auto_enable: true, auto_enable_protocols: ['https'] } });
+    rig.users.set('dora', buildUser('dora'));
+    await rig.answer(await rig.begin('dora'));
+    await importSecret({ user: 'dora', secret: new Secret(other) });
+    expect(rig.login.sessions.list().map(({ username }) => username)).toEqual(['bea']);
+  });
+
   it('S-16: waits for the decision about a name that came back', async () => {
     await importSecret();
     await rig.remove('alice');

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parsePublicKeyBlob } from '#shared/ssh-key/parse.ts';
-import { wrongPasswordsPerNodeMax } from '#main-agent/login/limits.ts';
+import { probesBurst, wrongPasswordsPerNodeMax } from '#main-agent/login/limits.ts';
 import { buildRecordedLog } from '#test/main-agent/notify/recorded-log.ts';
 import { buildRig, buildUser, playSshKey, refusal, withFactor, type Rig } from './rig.ts';
 
@@ -366,6 +366,19 @@ describe('keys', () => {
       expect([error.code, error.publicMessage]).toEqual(['refused', 'Sign-in refused']);
     }
     expect(await beginWith('erin', good)).toMatchObject({ next: 'admit' });
+  });
+
+  it('S-09: a probe of any of a user’s keys is answered, as many as a node may ask at once', async () => {
+    const other = playSshKey();
+    await rig.change('erin', { sshKeys: [key.publicKey, other.publicKey] });
+    const client = { ip: '203.0.113.9', port: 1, agent: '' };
+    const probe = (blob: Buffer, link = rig.node.link) =>
+      rig.login.loginHandlers['login.probe']({ user: 'erin', key: blob.toString('base64url'), client }, link);
+    for (const { blob } of [key.publicKey, other.publicKey])
+      expect(await probe(blob)).toEqual({ acceptable: true });
+    for (let number = 2; number < probesBurst; number += 1) await probe(key.publicKey.blob);
+    expect((await refusal(probe(key.publicKey.blob))).code).toBe('rate-limited');
+    expect(await probe(key.publicKey.blob, rig.otherNode.link)).toEqual({ acceptable: true });
   });
 
   it('S-07: a probe says yes only to a stored key of an account that works, and fails nobody', async () => {

@@ -633,3 +633,13 @@ describe('what is asked', () => {
     expect((await refusal(resend((await rig.begin('alice')).challenge))).code).toBe('not-allowed');
   });
 });
+
+describe('a broken enrolment', () => {
+  it('S-14: lets nobody in, unless no factor is asked of anybody', async () => {
+    rig.enrolments.delete('alice');
+    expect((await refusal(rig.begin('alice'))).detail).toContain('no file');
+    rig = await rig.restart({ twoFactor: { validated_logins: false } });
+    const node = { ...rig.node, link: { ...rig.node.link, validatedLogins: false } };
+    expect(await rig.begin('alice', { node })).toMatchObject({ next: 'admit' });
+  });
+});

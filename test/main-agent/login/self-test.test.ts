@@ -205,6 +205,13 @@ describe('start-up self-test', () => {
         expect(await find(change)).toEqual(expected);
       });
 
+    it('S-14: one way past a factor is one too many', async () => {
+      holes.decide = ({ protocol, enrolled, bypass }) =>
+        protocol === 'https' && !enrolled && !bypass ? { outcome: 'admit' } : undefined;
+      const graceOver = withFactor({ ...onWeb, requiredFrom: { graceMs: startMs } });
+      expect(await find(graceOver)).toEqual({ [admitted('https, none')]: 1 });
+    });
+
     it('S-14: finds nothing where the configuration asks nobody for a factor', async () => {
       holes.decide = () => ({ outcome: 'admit' });
       expect(await find(withFactor(onWeb), { validated_logins: false })).toEqual({});

@@ -100,6 +100,8 @@ describe('what is compared with where there is nothing', () => {
     decoys.imitate(costs.map((cost) => new Secret(`$argon2id$v=19$${cost}$c2FsdA$dGFn`)));
     const costOf = (name: string): string => decoys.forName(name).expose().split('$')[3] ?? '';
     expect(Object.keys(places).map(costOf)).toEqual(['m=16,t=1,p=1', 'm=16,t=1,p=1', costs[0], costs[0]]);
+    decoys.imitate([new Secret(`$argon2id$v=19$m=8,t=1,p=1$c2FsdA$dGFn`)]);
+    expect(costOf('first')).toBe('m=8,t=1,p=1');
     expect(decoys.forName('first').expose()).toMatch(/\$[\w+/]{22}\$[\w+/]{43}$/);
   });
 });

@@ -35,7 +35,10 @@ describe('an account', () => {
 describe('login hours', () => {
   const office = { days: [1, 2, 3, 4, 5], fromMinute: 7 * 60, toMinute: 20 * 60, zone: 'Europe/Berlin' };
   const night = { days: [5], fromMinute: 22 * 60, toMinute: 6 * 60, zone: 'UTC' };
+  const weekend = { ...night, days: [7] };
   const cases: [string, typeof office, string, boolean][] = [
+    ['over midnight: Monday morning is Sunday’s', weekend, '2026-11-23T05:00:00Z', true],
+    ['over midnight: Sunday morning is Saturday’s', weekend, '2026-11-22T05:00:00Z', false],
     ['first minute', office, '2026-11-24T06:00:00Z', true],
     ['just before', office, '2026-11-24T05:59:59Z', false],
     ['last minute', office, '2026-11-24T18:59:59Z', true],
