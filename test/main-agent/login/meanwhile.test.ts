@@ -20,7 +20,10 @@ import {
   type RigOptions,
 } from './rig.ts';
 
-/** What a login stands on may change between its steps, and a commit may find that somebody else was first. */
+/**
+ * What changes between the steps of a login, what its commit may find, and what only an admin sees of it: alarms, rules,
+ * references, what was not sent and not counted.
+ */
 
 let rig: Rig;
 let logged: ReturnType<typeof buildRecordedLog>;
