@@ -92,7 +92,7 @@ describe('what was deleted', () => {
     await page.getByRole('button', { name: 'Delete for good' }).click();
     await dialog().getByRole('button', { name: 'Delete for good' }).click();
     await page.getByText('a.dat is deleted for good.').waitFor();
-    expect(await row('a.dat').count()).toBe(0);
+    await expect.poll(() => row('a.dat').count()).toBe(0);
     await row('b.dat').waitFor();
     await page.getByRole('button', { name: 'Delete all for good' }).click();
     await dialog().getByRole('button', { name: 'Delete for good' }).click();
