@@ -46,20 +46,9 @@ interface Parts {
 
 /** Setting up an authenticator: show, confirm, prove. The secret goes out once, to be shown, and is saved only when proven. */
 export function buildEnrolmentHandlers(parts: Parts, stepUp: StepUpCheck): EnrolmentHandlers {
-  const { config, setups, vault } = parts;
+  const { config, setups } = parts;
+  const proof = new SetupProof(parts);
   const turns = new KeyedTurns();
-
-  async function requireAllowed(session: AnySession): Promise<FactorStatus> {
-    const status = await vault.status(session.username);
-    const problem = findSetupObstacle(parts, session, status);
-    if (problem !== undefined)
-      throw new SallyportError('not-allowed', 'Setting up two-factor authentication is not enabled here', {
-        detail: problem,
-      });
-    if (status.state !== 'none' && !mayReplace(parts, session))
-      throw new SallyportError('already-enrolled', 'Two-factor authentication is set up already');
-    return status;
-  }
 
   /** It is spent when the set-up is saved: a picture that ran out must not cost the user a ticket. */
   async function requireTicket(ticket: string | undefined, session: AnySession): Promise<readonly Change[]> {
@@ -72,15 +61,74 @@ export function buildEnrolmentHandlers(parts: Parts, stepUp: StepUpCheck): Enrol
     });
   }
 
-  async function prove(
+  return {
+    'enrol.start': async ({ ticket }, session) => {
+      const status = await requireAllowed(parts, session);
+      const spends = needsTicket(parts, session, status) ? await requireTicket(ticket, session) : [];
+      const { totp } = config.twoFactor;
+      const { setup, expiresInMs } = setups.start(session.username, session.key, spends);
+      const account = totp.label.replaceAll('{username}', session.username);
+      const otpauthUri = buildOtpauthUri(setup.secret, { issuer: totp.issuer, account }, totp);
+      return {
+        secret: encodeBase32(setup.secret.expose()),
+        otpauthUri,
+        qr: await drawQr(otpauthUri),
+        expiresInMs,
+      };
+    },
+
+    'enrol.confirm': async (_params, session) => {
+      await requireAllowed(parts, session);
+      const { setup, leftMs } = setups.confirm(session.username, session.key);
+      return { proveWithinMs: leftMs, challenge: setup.challenge, nonce: setup.nonce };
+    },
+
+    'enrol.resume': async (_params, session) => {
+      await requireAllowed(parts, session);
+      const { setup, leftMs } = setups.confirmed(session.username, session.key);
+      return { proveWithinMs: leftMs, challenge: setup.challenge, nonce: setup.nonce };
+    },
+
+    // Proofs of one user take turns: tries are counted and one wins.
+    'enrol.prove': (params, session, link, asker) =>
+      turns.run(session.username, () => {
+        asker?.requireWaiting();
+        return proof.check(params, session, link);
+      }),
+  };
+}
+
+async function requireAllowed(parts: Parts, session: AnySession): Promise<FactorStatus> {
+  const status = await parts.vault.status(session.username);
+  const problem = findSetupObstacle(parts, session, status);
+  if (problem !== undefined)
+    throw new SallyportError('not-allowed', 'Setting up two-factor authentication is not enabled here', {
+      detail: problem,
+    });
+  if (status.state !== 'none' && !mayReplace(parts, session))
+    throw new SallyportError('already-enrolled', 'Two-factor authentication is set up already');
+  return status;
+}
+
+/** The last step: a code that only the new authenticator can show. */
+class SetupProof {
+  readonly #parts: Parts;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** Saves it when the code is right; else it says how many tries are left. */
+  async check(
     { session: _id, ...evidence }: Parameters<SessionHandlers['enrol.prove']>[0],
     session: AnySession,
     link: NodeLink,
   ): ReturnType<SessionHandlers['enrol.prove']> {
-    await requireAllowed(session);
+    const { setups, vault } = this.#parts;
+    await requireAllowed(this.#parts, session);
     const { username, key, protocol } = session;
     const { setup } = setups.confirmed(username, key);
-    const { code } = await parts.assertions
+    const { code } = await this.#parts.assertions
       .require(
         evidence,
         {
@@ -95,26 +143,26 @@ export function buildEnrolmentHandlers(parts: Parts, stepUp: StepUpCheck): Enrol
         link,
       )
       .catch((error: unknown) => {
-        parts.log.error(
+        this.#parts.log.error(
           { alarm: 'assertion-refused', node: link.node, user: username, err: error },
           'proof refused',
         );
         throw error;
       });
     const step = code === undefined ? undefined : await vault.prove(setup.secret, code);
-    if (step === undefined) return wrongProof(session, setup);
-    return save(session, setup, step, link);
+    if (step === undefined) return this.#wrong(session, setup);
+    return this.#save(session, setup, step, link);
   }
 
-  async function wrongProof(
+  async #wrong(
     session: AnySession,
     setup: PendingSetup,
   ): Promise<{ outcome: 'again'; reason: 'wrong-code'; attemptsLeft: number }> {
-    const attemptsLeft = setups.countWrong(session.username, setup);
-    await parts.state.commit([
+    const attemptsLeft = this.#parts.setups.countWrong(session.username, setup);
+    await this.#parts.state.commit([
       {
         kind: 'audit',
-        record: buildRecord(parts, 'two-factor.proof-refused', 'refused', {
+        record: buildRecord(this.#parts, 'two-factor.proof-refused', 'refused', {
           user: session.username,
           node: session.node,
           sessionKey: session.key,
@@ -125,13 +173,13 @@ export function buildEnrolmentHandlers(parts: Parts, stepUp: StepUpCheck): Enrol
     return { outcome: 'again', reason: 'wrong-code', attemptsLeft };
   }
 
-  async function save(
+  async #save(
     session: AnySession,
     setup: PendingSetup,
     step: number,
     link: NodeLink,
   ): ReturnType<SessionHandlers['enrol.prove']> {
-    const { sessions, users } = parts;
+    const { config, sessions, setups, users, vault } = this.#parts;
     const { twoFactor } = config;
     const { username, node, protocol, method, clientIp } = session;
     const { reEnrol: _spent, ...kept } = factsOf(sessions, session);
@@ -149,7 +197,7 @@ export function buildEnrolmentHandlers(parts: Parts, stepUp: StepUpCheck): Enrol
         requiredOn,
         recoveryCodes: twoFactor.enrolment.recoveryCodes,
         via: { node, session: renewed.stored.key },
-        replace: mayReplace(parts, session),
+        replace: mayReplace(this.#parts, session),
         alongside: (id) => [
           ...setup.spends,
           renewed.change,
@@ -161,13 +209,13 @@ export function buildEnrolmentHandlers(parts: Parts, stepUp: StepUpCheck): Enrol
               node,
               session: renewed.stored.key,
               clientIp,
-              atMs: parts.clock.now(),
+              atMs: this.#parts.clock.now(),
               subject: id,
             },
           },
           {
             kind: 'audit',
-            record: buildRecord(parts, 'two-factor.enrolled', 'ok', {
+            record: buildRecord(this.#parts, 'two-factor.enrolled', 'ok', {
               user: username,
               node,
               protocol,
@@ -194,7 +242,7 @@ export function buildEnrolmentHandlers(parts: Parts, stepUp: StepUpCheck): Enrol
     setups.end(username);
     const live = renewed.open();
     const user = users.find(username) ?? session.user();
-    notifyUser(parts, user, 'two-factor-enrolled', { node, clientIp });
+    notifyUser(this.#parts, user, 'two-factor-enrolled', { node, clientIp });
     const effective = [...new Set([...user.twoFactor.requiredOn, ...requiredOn])];
     if (effective.length > 0)
       await sessions.endWhereMethod(username, withoutFactor, 'a second factor is required now', live.key);
@@ -202,43 +250,7 @@ export function buildEnrolmentHandlers(parts: Parts, stepUp: StepUpCheck): Enrol
       outcome: 'enrolled',
       recoveryCodes: result.recoveryCodes.map((one) => one.expose()),
       requiredOn: effective,
-      view: await viewSession(parts, live, renewed.id),
+      view: await viewSession(this.#parts, live, renewed.id),
     };
   }
-
-  return {
-    'enrol.start': async ({ ticket }, session) => {
-      const status = await requireAllowed(session);
-      const spends = needsTicket(parts, session, status) ? await requireTicket(ticket, session) : [];
-      const { totp } = config.twoFactor;
-      const { setup, expiresInMs } = setups.start(session.username, session.key, spends);
-      const account = totp.label.replaceAll('{username}', session.username);
-      const otpauthUri = buildOtpauthUri(setup.secret, { issuer: totp.issuer, account }, totp);
-      return {
-        secret: encodeBase32(setup.secret.expose()),
-        otpauthUri,
-        qr: await drawQr(otpauthUri),
-        expiresInMs,
-      };
-    },
-
-    'enrol.confirm': async (_params, session) => {
-      await requireAllowed(session);
-      const { setup, leftMs } = setups.confirm(session.username, session.key);
-      return { proveWithinMs: leftMs, challenge: setup.challenge, nonce: setup.nonce };
-    },
-
-    'enrol.resume': async (_params, session) => {
-      await requireAllowed(session);
-      const { setup, leftMs } = setups.confirmed(session.username, session.key);
-      return { proveWithinMs: leftMs, challenge: setup.challenge, nonce: setup.nonce };
-    },
-
-    // Proofs of one user take turns: tries are counted and one wins.
-    'enrol.prove': (params, session, link, asker) =>
-      turns.run(session.username, () => {
-        asker?.requireWaiting();
-        return prove(params, session, link);
-      }),
-  };
 }

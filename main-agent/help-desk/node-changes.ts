@@ -56,6 +56,12 @@ interface Parts {
   readonly clock: Clock;
 }
 
+/** Something a node's user made, and how it is undone; without `undo` there is nothing to undo. */
+interface Found {
+  readonly change: Omit<NodeChange, 'state'>;
+  readonly undo: ((why: AdminReason) => Promise<string | undefined>) | undefined;
+}
+
 /**
  * S-15: what was enrolled, changed or issued through a node, found by time and undone at once. For the day after: the
  * node was not one's own any more, so what came through it may have been seen by others, or be theirs.
@@ -64,57 +70,7 @@ export function buildNodeChangeAdmin(
   parts: Parts,
   twoFactor: Pick<TwoFactorAdmin, 'reset'>,
 ): NodeChangeAdmin {
-  const { clock, credentials, leases, sessions, state, users, vault } = parts;
-
-  /** Something a node's user made, and how it is undone; without `undo` there is nothing to undo. */
-  interface Found {
-    readonly change: Omit<NodeChange, 'state'>;
-    readonly undo: ((why: AdminReason) => Promise<string | undefined>) | undefined;
-  }
-
-  function audit(event: string, user: string, { actor, reason }: AdminReason, detail: string): Change {
-    return {
-      kind: 'audit',
-      record: buildRecord(parts, event, 'ok', { user, actor, detail: `${detail}: ${reason}` }),
-    };
-  }
-
-  async function findUndo(change: StoredAccountChange): Promise<Found['undo']> {
-    const { kind, username, node, session, subject } = change;
-    switch (kind) {
-      case 'enrolled':
-      case 'recovery-codes': {
-        const { state: factor, id, via } = await vault.status(username);
-        const isPresent =
-          kind === 'enrolled' ? via?.node === node && via.session === session : id === subject;
-        if (factor !== 'enrolled' || !isPresent) return undefined;
-        return async (why) => {
-          await twoFactor.reset(username, why);
-          return 'the factor was reset; the user sets up a new one';
-        };
-      }
-      case 'password': {
-        const user = users.find(username);
-        if (user === undefined || !isCredentialOf(user, subject)) return undefined;
-        return async (why) => {
-          await credentials.setPassword(username, undefined);
-          await state.commit([audit('account.password-revoked', username, why, 'set through the node')]);
-          await sessions.endAllOf(username, 'the password was revoked');
-          return `the password is gone; give a new one with: sallyport users passwd ${username}`;
-        };
-      }
-      case 'ssh-key-added':
-        if (!(await credentials.ownKeys(username)).has(subject)) return undefined;
-        return async (why) => {
-          await credentials.removeKey(username, subject);
-          await leases.endWhere((one) => one.username === username && one.credential === subject);
-          await state.commit([audit('account.ssh-key-revoked', username, why, subject)]);
-          return undefined;
-        };
-      case 'ssh-key-removed':
-        return undefined;
-    }
-  }
+  const { clock, leases, state, users } = parts;
 
   async function find(
     node: string,
@@ -128,7 +84,7 @@ export function buildNodeChangeAdmin(
       const { kind, username: user, atMs, session, clientIp, subject } = change;
       found.push({
         change: { kind, user, atMs, session, clientIp, subject },
-        undo: await findUndo(change),
+        undo: await findUndo(parts, twoFactor, change),
       });
     }
     for (const { id, username: user, openedAtMs: atMs, expiresAtMs } of await state.read('devices-through', {
@@ -138,7 +94,7 @@ export function buildNodeChangeAdmin(
       found.push({
         change: { kind: 'device', user, atMs, subject: publicId(id) },
         undo: async (why) => {
-          const record = audit('device.ended', user, why, 'remembered through the node');
+          const record = audit(parts, 'device.ended', user, why, 'remembered through the node');
           await state.commit([endDevice(id), record]);
           return undefined;
         },
@@ -149,7 +105,7 @@ export function buildNodeChangeAdmin(
       found.push({
         change: { kind: 'lease', user, atMs, clientIp, subject: publicId(id) },
         undo: async (why) => {
-          await leases.end(id, [audit('lease.ended', user, why, 'issued through the node')]);
+          await leases.end(id, [audit(parts, 'lease.ended', user, why, 'issued through the node')]);
           return undefined;
         },
       });
@@ -158,17 +114,6 @@ export function buildNodeChangeAdmin(
       found: found.toSorted((one, other) => one.change.atMs - other.change.atMs),
       isCut: noted.length >= accountChangesPageMax,
     };
-  }
-
-  async function undo({ change, undo: act }: Found, why: AdminReason): Promise<NodeChange> {
-    if (act === undefined) return { ...change, state: 'gone' };
-    try {
-      const note = await act(why);
-      return { ...change, state: 'revoked', ...(note === undefined ? {} : { note }) };
-    } catch (error) {
-      const note = isSallyportError(error) ? (error.detail ?? error.code) : String(error);
-      return { ...change, state: 'failed', note };
-    }
   }
 
   return {
@@ -195,4 +140,70 @@ export function buildNodeChangeAdmin(
       return { changes, isCut };
     },
   };
+}
+
+function audit(
+  parts: Pick<Parts, 'clock'>,
+  event: string,
+  user: string,
+  { actor, reason }: AdminReason,
+  detail: string,
+): Change {
+  return {
+    kind: 'audit',
+    record: buildRecord(parts, event, 'ok', { user, actor, detail: `${detail}: ${reason}` }),
+  };
+}
+
+/** How a change is undone that is still in force. */
+async function findUndo(
+  parts: Parts,
+  twoFactor: Pick<TwoFactorAdmin, 'reset'>,
+  change: StoredAccountChange,
+): Promise<Found['undo']> {
+  const { credentials, leases, sessions, state, users, vault } = parts;
+  const { kind, username, node, session, subject } = change;
+  switch (kind) {
+    case 'enrolled':
+    case 'recovery-codes': {
+      const { state: factor, id, via } = await vault.status(username);
+      const isPresent = kind === 'enrolled' ? via?.node === node && via.session === session : id === subject;
+      if (factor !== 'enrolled' || !isPresent) return undefined;
+      return async (why) => {
+        await twoFactor.reset(username, why);
+        return 'the factor was reset; the user sets up a new one';
+      };
+    }
+    case 'password': {
+      const user = users.find(username);
+      if (user === undefined || !isCredentialOf(user, subject)) return undefined;
+      return async (why) => {
+        await credentials.setPassword(username, undefined);
+        await state.commit([audit(parts, 'account.password-revoked', username, why, 'set through the node')]);
+        await sessions.endAllOf(username, 'the password was revoked');
+        return `the password is gone; give a new one with: sallyport users passwd ${username}`;
+      };
+    }
+    case 'ssh-key-added':
+      if (!(await credentials.ownKeys(username)).has(subject)) return undefined;
+      return async (why) => {
+        await credentials.removeKey(username, subject);
+        await leases.endWhere((one) => one.username === username && one.credential === subject);
+        await state.commit([audit(parts, 'account.ssh-key-revoked', username, why, subject)]);
+        return undefined;
+      };
+    case 'ssh-key-removed':
+      return undefined;
+  }
+}
+
+async function undo({ change, undo: act }: Found, why: AdminReason): Promise<NodeChange> {
+  if (act === undefined) return { ...change, state: 'gone' };
+  try {
+    const note = await act(why);
+    return { ...change, state: 'revoked', ...(note === undefined ? {} : { note }) };
+  } catch (error) {
+    const note = isSallyportError(error) ? (error.detail ?? error.code) : String(error);
+    return { ...change, state: 'failed', note };
+  }
 }

@@ -26,8 +26,6 @@ const beingSplit: readonly string[] = [
   'dmz/web/pages/files.tsx',
   'dmz/web/pages/second-factor.tsx',
   'dmz/web/pages/two-factor-setup.tsx',
-  'main-agent/account/enrolment-handlers.ts',
-  'main-agent/help-desk/node-changes.ts',
 ];
 
 describe('functions', () => {
