@@ -241,6 +241,21 @@ describe('what a stream was sent', () => {
     expect(typesOf(sent())).toEqual([frameType.credit, frameType.credit, frameType.end]);
   });
 
+  it('and was nothing, or is acknowledged already, is answered with the end alone', async () => {
+    const empty = await openAtMain();
+    empty.peer.send(frameType.end, 1, '');
+    await settle();
+    expect(typesOf(empty.sent())).toEqual([frameType.end]);
+    const { peer, releases, sent } = await openAtMain();
+    peer.send(frameType.data, 1, Buffer.alloc(100));
+    await settle();
+    releases[0]?.();
+    await settle();
+    peer.send(frameType.end, 1, '');
+    await settle();
+    expect(typesOf(sent())).toEqual([frameType.credit, frameType.end]);
+  });
+
   it('is acknowledged no more once its stream was reset', async () => {
     const { peer, stream, releases, sent } = await openAtMain();
     peer.send(frameType.data, 1, Buffer.alloc(100));
