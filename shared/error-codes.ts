@@ -27,7 +27,7 @@ const loginCodes = {
     exit: 'refused',
   },
   'challenge-gone': {
-    means: 'A sign-in ran out of time or tries; it starts again.',
+    means: 'A sign-in ran out of time or tries; it starts again. The public HTTP API says `refused`.',
     http: 401,
     sftp: 'permissionDenied',
     exit: 'failed',

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { errorCodes, isErrorCode } from './error-codes.ts';
+import { errorCodes, isErrorCode, type ErrorCode } from './error-codes.ts';
 import { archiveBounds, weaknesses, type SallyportError } from './error.ts';
 
 /** Problem details (RFC 9457), as the public and the admin API say them alike. */
@@ -36,6 +36,7 @@ export type Problem = z.output<typeof problemSchema>;
  * The body of an answer that refuses. Tells the public half of the error and nothing else.
  *
  * @param answer.title the status in words (`STATUS_CODES`)
+ * @param answer.code absent: the error's own
  * @param answer.reason absent: the code
  * @param answer.retryAfterMs absent: when is not known
  */
@@ -44,19 +45,20 @@ export function describeProblem(
   answer: {
     readonly status: number;
     readonly title: string;
+    readonly code?: ErrorCode | undefined;
     readonly reason?: string | undefined;
     readonly reference: string | undefined;
     readonly retryAfterMs: number | undefined;
   },
 ): Problem {
-  const { status, title, reason = error.code, reference, retryAfterMs } = answer;
+  const { status, title, code = error.code, reason = code, reference, retryAfterMs } = answer;
   const { attemptsLeft, driftSeconds, weakness, minimum, bound, maximum, unserved } = error.data ?? {};
   return {
     type: `urn:sallyport:problem:${reason}`,
     title,
     status,
     detail: error.publicMessage,
-    code: error.code,
+    code,
     reason,
     ...(reference === undefined ? {} : { reference }),
     ...(retryAfterMs === undefined ? {} : { retry_after: Math.max(1, Math.ceil(retryAfterMs / 1000)) }),

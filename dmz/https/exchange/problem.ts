@@ -8,7 +8,7 @@ import { outageRetryAfterMs } from '#dmz/https/limits.ts';
 /** Our errors as answers of the public HTTP API. */
 
 /** A sign-in that ran out of time or tries starts again, whatever the reason was. */
-const reasonOf: Partial<Record<ErrorCode, string>> = { 'challenge-gone': 'refused' };
+const saidAs: Partial<Record<ErrorCode, ErrorCode>> = { 'challenge-gone': 'refused' };
 
 export interface ProblemAnswer {
   readonly status: number;
@@ -26,8 +26,9 @@ export function toProblem(
     error.data?.retryAfterMs ?? (status === 503 || status === 429 ? outageRetryAfterMs : undefined);
   const body = describeProblem(error, {
     status,
+    code: saidAs[error.code],
     title: STATUS_CODES[status] ?? 'Error',
-    reason: special.reason ?? reasonOf[error.code],
+    reason: special.reason,
     reference: error.reference ?? randomReference(),
     retryAfterMs,
   });

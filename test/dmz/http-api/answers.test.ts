@@ -174,6 +174,12 @@ describe('the public HTTP API', () => {
     expect(unseen).toEqual([]);
   });
 
+  it('S-07: a sign-in that is over is refused in the word of every refusal, as code and as reason', async () => {
+    const frank = await door.signedIn('frank');
+    const { json } = await frank.post('/api/login/code', { code: rightCode });
+    expect(json).toMatchObject({ status: 401, code: 'refused', reason: 'refused' });
+  });
+
   it('refuses in one form', async () => {
     const frank = await door.signedIn('frank');
     const refusals = [
