@@ -1,3 +1,4 @@
+import type { RandomBytes } from '#shared/random-id.ts';
 import { randomBytes } from 'node:crypto';
 import { AccountChanges } from '#main-agent/account/account-changes.ts';
 import { buildAccountHandlers } from '#main-agent/account/account-handlers.ts';
@@ -39,7 +40,6 @@ import type { AccountNotifier, CodeDelivery, Transport } from '#main-agent/two-f
 import { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
 import { DriftWatch } from '#main-agent/two-factor/drift-watch.ts';
 import { PendingSetups } from '#main-agent/two-factor/pending-setups.ts';
-import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import type { Departures } from '#main-agent/users/departures.ts';
 import type { OwnCredentials } from '#main-agent/users/own-credentials.ts';
 import type { EnrolmentSource, UserSource } from '#main-agent/users/user-source.ts';

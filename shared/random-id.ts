@@ -1,5 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 
+/** Randomness as a dependency, so that tests own it; `randomBytes` of node:crypto everywhere else. */
+export type RandomBytes = (size: number) => Buffer;
+
 /** 256 random bits, base64url (43 characters): session ids, challenge ids, lane tokens. */
 export function randomId(): string {
   return randomBytes(32).toString('base64url');

@@ -6,7 +6,7 @@ import { pageHeaders } from './exchange/headers.ts';
  * main is there, may change while we run, and must be in the page before anybody has signed in.
  */
 
-export interface ClientPage {
+interface ClientPage {
   readonly plain: Buffer;
   readonly headers: readonly string[];
   readonly etag: string;

@@ -60,7 +60,7 @@ export interface HttpsServerOptions extends Certificate {
   readonly timing?: { readonly headersTimeoutMs?: number; readonly paceCheckMs?: number };
 }
 
-export interface HttpsServer {
+interface HttpsServer {
   start(): Promise<void>;
   /** Stops accepting, lets answers in flight finish for a moment, cuts the rest. */
   close(): Promise<void>;

@@ -22,7 +22,7 @@ import type { Protocol } from '#shared/login.ts';
 import type { LoginService } from './login-service.ts';
 import { asRefusal, refuse } from './refusal.ts';
 
-export interface LoginServiceOptions {
+interface LoginServiceOptions {
   readonly link: MainLink;
   readonly node: string;
   readonly signingKeyPem: Secret;

@@ -7,9 +7,9 @@ import type { AnySession } from '#main-agent/sessions/session.ts';
 
 /** A user's own sessions, leases, devices and keys as the user may see them: named by hashes, nothing that opens a door. */
 
-export type OwnSession = Result<'account.sessions'>['sessions'][number];
-export type OwnLease = Result<'account.leases'>['leases'][number];
-export type OwnDevice = Result<'account.devices'>['devices'][number];
+type OwnSession = Result<'account.sessions'>['sessions'][number];
+type OwnLease = Result<'account.leases'>['leases'][number];
+type OwnDevice = Result<'account.devices'>['devices'][number];
 
 /** The ids of leases and devices are half of what opens them. */
 export const publicId = sessionKey;

@@ -11,7 +11,7 @@ import { stepUpLifeMs, stepUpsMax } from './limits.ts';
  * Step-ups that were opened: the nonce that one session's next assertion must name. Good once, for one purpose, for
  * that session only. How often its user may still mistype a code stays with the session.
  */
-export interface StepUp {
+interface StepUp {
   readonly challenge: string;
   readonly nonce: string;
   readonly purpose: StepUpPurpose;

@@ -1,6 +1,6 @@
 import { protocols } from '#shared/login.ts';
 import { z } from 'zod';
-import { names, next, time } from './answer-values.ts';
+import { names, next, time } from './values.ts';
 
 /**
  * What answers look like, for `/openapi.json` and for the CLI, which reads them with these very schemas; those about
@@ -67,7 +67,7 @@ export const nodeRow = z.object({
 export const nodesPage = z.object({ nodes: z.array(nodeRow), next });
 export const ended = z.object({ ended: z.number() });
 
-export const transferRow = z.object({
+const transferRow = z.object({
   id: z.string(),
   user: z.string(),
   path: z.string(),
@@ -100,7 +100,7 @@ export const binPage = z.object({ entries: z.array(binRow), next });
 export const restoredAnswer = z.object({ id: z.string(), path: z.string() });
 export const droppedAnswer = z.object({ dropped: z.number() });
 
-export const sessionRow = z.object({
+const sessionRow = z.object({
   key: z.string(),
   user: z.string(),
   node: z.string(),
@@ -112,7 +112,7 @@ export const sessionRow = z.object({
 });
 export const sessionsPage = z.object({ sessions: z.array(sessionRow), next });
 
-export const leaseRow = z.object({
+const leaseRow = z.object({
   id: z.string(),
   user: z.string(),
   protocol: z.string(),
@@ -126,7 +126,7 @@ export const leaseRow = z.object({
 });
 export const leasesPage = z.object({ leases: z.array(leaseRow), next });
 
-export const finding = z.object({
+const finding = z.object({
   check: z.string(),
   state: z.enum(['good', 'warning', 'bad']),
   detail: z.string(),

@@ -1,7 +1,7 @@
 import { auditOutcomes } from '#main-agent/state/audit-record.ts';
 import { protocols } from '#shared/login.ts';
 import { z } from 'zod';
-import { time } from './answer-values.ts';
+import { time } from './values.ts';
 
 /** What `/v1/audit` answers. */
 

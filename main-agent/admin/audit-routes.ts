@@ -15,7 +15,7 @@ import { pageMax, pageDefault } from '#main-agent/admin/http/limits.ts';
 import { z } from 'zod';
 import { auditHeads, auditPage, auditRecords } from './audit-answers.ts';
 import { auditWaitMs } from './limits.ts';
-import { reason } from './reason.ts';
+import { reason } from './values.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route } from './http/route.ts';
 
 /** `/v1/audit`: who did what, and which rule decided. */

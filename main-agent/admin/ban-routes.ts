@@ -5,7 +5,7 @@ import { SallyportError } from '#shared/error.ts';
 import { z } from 'zod';
 import { banRow, bansPage, lifted } from './answers.ts';
 import { pageBy, pageParameters } from './http/page.ts';
-import { reason } from './reason.ts';
+import { reason } from './values.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route } from './http/route.ts';
 
 /** `/v1/bans`: those of admins, and those that the nodes made by themselves. */

@@ -4,7 +4,7 @@ import type { BinAdmin, KeptEntry } from '#main-agent/files/bins.ts';
 import { z } from 'zod';
 import { binPage, droppedAnswer, restoredAnswer } from './answers.ts';
 import { pageBy, pageQuery, timeKey } from './http/page.ts';
-import { reason } from './reason.ts';
+import { reason } from './values.ts';
 import { defineRoute, noBody, noQuery, type Route } from './http/route.ts';
 
 /**

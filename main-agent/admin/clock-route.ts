@@ -1,6 +1,6 @@
 import type { AdminReason } from '#main-agent/administrator.ts';
 import { z } from 'zod';
-import { reason } from './reason.ts';
+import { reason } from './values.ts';
 import { defineRoute, noAnswer, noQuery, type Route } from './http/route.ts';
 
 /** `/v1/clock/confirm`: codes of authenticator apps pause after a jump of main's clock until somebody looked at it. */

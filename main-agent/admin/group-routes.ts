@@ -1,18 +1,13 @@
-import { SallyportError } from '#shared/error.ts';
-import type { YamlChange } from '#main-agent/users/yaml-edit.ts';
 import type { GroupDirectory } from '#main-agent/users/group-writes.ts';
 import { z } from 'zod';
 import { pageBy, pageQuery } from './http/page.ts';
 import { groupAnswer, groupsPage } from './user-answers.ts';
+import { describeChanges, keyChanges, requireChanges } from './values.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route, type UncheckedCall } from './http/route.ts';
 
 /** `/v1/groups`: the templates that users inherit from; `_default` is the one that everybody is in. */
 
 const fields = z.record(z.string().max(64), z.unknown());
-const dottedKey = z
-  .string()
-  .max(128)
-  .regex(/^\+?[a-z_]+(\.\+?[a-z_]+)*$/, { error: 'keys joined by dots, such as two_factor.required_on' });
 
 export function buildGroupRoutes({ groups }: { readonly groups: GroupDirectory }): readonly Route[] {
   const answerGroup = async (name: string) => {
@@ -72,26 +67,13 @@ export function buildGroupRoutes({ groups }: { readonly groups: GroupDirectory }
       etag: etagOf,
       summary: 'Change the group’s file, key by dotted key',
       query: noQuery,
-      body: z.strictObject({
-        set: z.record(dottedKey, z.unknown()).default({}),
-        unset: z.array(dottedKey).max(64).default([]),
-      }),
+      body: keyChanges,
       answer: groupAnswer,
       handle: async ({ param, body, ifMatch }) => {
-        const changes: YamlChange[] = [
-          ...Object.entries(body.set).map(([key, value]) => ({ path: key.split('.'), value })),
-          ...body.unset.map((key) => ({ path: key.split('.'), value: undefined })),
-        ];
-        if (changes.length === 0) {
-          throw new SallyportError('bad-request', 'Nothing to change', {
-            hint: 'name a key in `set` or `unset`',
-          });
-        }
+        const changes = requireChanges(body);
         await groups.change(param('group'), changes, ifMatch);
-        const what = changes.map(
-          ({ path, value }) => `${value === undefined ? 'unset' : 'set'} ${path.join('.')}`,
-        );
-        return { ...(await answerGroup(param('group'))), note: `${param('group')}: ${what.join(', ')}` };
+        const note = `${param('group')}: ${describeChanges(changes)}`;
+        return { ...(await answerGroup(param('group'))), note };
       },
     }),
     defineRoute({

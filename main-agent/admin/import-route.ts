@@ -2,7 +2,7 @@ import { Secret } from '#shared/secret.ts';
 import type { TwoFactorAdmin } from '#main-agent/help-desk/two-factor-admin.ts';
 import { z } from 'zod';
 import { secretCharactersMax, secretsImportedAtOnceMax } from './limits.ts';
-import { reason } from './reason.ts';
+import { reason } from './values.ts';
 import { defineRoute, noQuery, type Route } from './http/route.ts';
 import { importAnswer } from './user-answers.ts';
 

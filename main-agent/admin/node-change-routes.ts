@@ -2,7 +2,7 @@ import type { Clock } from '#shared/clock.ts';
 import type { NodeChange, NodeChangeAdmin, NodeChanges } from '#main-agent/help-desk/node-changes.ts';
 import { z } from 'zod';
 import { nodeChangesPage } from './answers.ts';
-import { reason } from './reason.ts';
+import { reason } from './values.ts';
 import { defineRoute, noBody, noQuery, type Route } from './http/route.ts';
 
 /** `/v1/nodes/{node}/changes`: what users changed through a node, and undoing it. */

@@ -4,7 +4,7 @@ import type { NodeAdmin, NodeReport } from '#main-agent/link/node-admin.ts';
 import { z } from 'zod';
 import { ended, type nodeRow, nodesPage, rotatedNode } from './answers.ts';
 import { pageBy, pageQuery } from './http/page.ts';
-import { reason } from './reason.ts';
+import { reason } from './values.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route } from './http/route.ts';
 
 /** `/v1/nodes`: the DMZ nodes, whether main trusts them, and their keys. */

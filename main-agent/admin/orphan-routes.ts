@@ -3,7 +3,7 @@ import type { UserDirectory } from '#main-agent/users/user-writes.ts';
 import type { TwoFactorAdmin } from '#main-agent/help-desk/two-factor-admin.ts';
 import { z } from 'zod';
 import { namesKeptAtOnceMax } from './limits.ts';
-import { reason } from './reason.ts';
+import { reason } from './values.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route } from './http/route.ts';
 import { keptAnswer, orphansAnswer } from './user-answers.ts';
 import { requireUser } from './user-routes.ts';

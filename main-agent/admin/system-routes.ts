@@ -16,7 +16,7 @@ import { defineRoute, noBody, noQuery, type Route } from './http/route.ts';
 /** `/v1/status`, `/v1/explain-login`: what an admin asks when somebody asks "why". */
 
 /** What is wrong or switched off; empty = all is well. */
-export interface Health {
+interface Health {
   problems(): readonly string[];
   /** What is as configured and should not be forgotten. */
   notices(): Promise<readonly string[]>;

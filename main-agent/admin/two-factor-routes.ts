@@ -6,7 +6,7 @@ import { bypassTtlSecondsDefault, bypassTtlSecondsMax } from './limits.ts';
 import { buildImportRoute } from './import-route.ts';
 import { buildRollOutRoute } from './roll-out-route.ts';
 import { buildOrphanRoutes } from './orphan-routes.ts';
-import { reason } from './reason.ts';
+import { reason } from './values.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route } from './http/route.ts';
 import { bypassAnswer, twoFactorAnswer } from './user-answers.ts';
 import { viewTwoFactor } from './two-factor-view.ts';

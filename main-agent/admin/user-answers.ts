@@ -1,6 +1,6 @@
 import { protocols } from '#shared/login.ts';
 import { z } from 'zod';
-import { names, next, time } from './answer-values.ts';
+import { names, next, time } from './values.ts';
 
 /** What `/v1/users`, `/v1/groups`, `/v1/two-factor` and `/v1/test-delivery` answer. No answer has a password's hash. */
 
@@ -73,7 +73,7 @@ export const originsAnswer = z.object({
   ),
 });
 
-export const groupRow = z.object({
+const groupRow = z.object({
   name: z.string(),
   /** The groups it lists itself. */
   groups: names,
@@ -150,7 +150,7 @@ export const deliveryResults = z.object({
 });
 
 /** Whose user is gone, and maybe back undecided. */
-export const orphanRow = z.object({ user: z.string(), gone_at: time, returned_at: time.optional() });
+const orphanRow = z.object({ user: z.string(), gone_at: time, returned_at: time.optional() });
 export const orphansAnswer = z.object({ orphans: z.array(orphanRow) });
 /** `not_waiting`: nobody has the name, or it is decided already. */
 export const keptAnswer = z.object({ kept: names, not_waiting: names });

@@ -2,7 +2,6 @@ import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import type { UserDirectory } from '#main-agent/users/user-writes.ts';
-import type { YamlChange } from '#main-agent/users/yaml-edit.ts';
 import type { SessionAdmin } from '#main-agent/sessions/sessions.ts';
 import type { TwoFactorAdmin } from '#main-agent/help-desk/two-factor-admin.ts';
 import type { PasswordHasher } from '#main-agent/passwords/password.ts';
@@ -10,14 +9,11 @@ import { z } from 'zod';
 import { pageByName, pageQuery } from './http/page.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route, type UncheckedCall } from './http/route.ts';
 import { originsAnswer, userAnswer, usersPage } from './user-answers.ts';
+import { describeChanges, keyChanges, requireChanges } from './values.ts';
 import { viewUser, viewUserRow } from './user-view.ts';
 
 /** `/v1/users`: the user files, through the same checks as an editor's save. */
 
-const dottedKey = z
-  .string()
-  .max(128)
-  .regex(/^\+?[a-z_]+(\.\+?[a-z_]+)*$/, { error: 'keys joined by dots, such as two_factor.required_on' });
 const password = z
   .string()
   .min(1)
@@ -96,28 +92,14 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
       summary: 'Change the user’s own file, key by dotted key; `unset` lets the inherited value show again',
       etag: etagOf,
       query: noQuery,
-      body: z.strictObject({
-        set: z.record(dottedKey, z.unknown()).default({}),
-        unset: z.array(dottedKey).max(64).default([]),
-      }),
+      body: keyChanges,
       answer: userAnswer,
       handle: async ({ param, body, ifMatch }) => {
         requireUser(users, param('user'));
         requirePlainFields(body.set);
-        const changes: YamlChange[] = [
-          ...Object.entries(body.set).map(([key, value]) => ({ path: key.split('.'), value })),
-          ...body.unset.map((key) => ({ path: key.split('.'), value: undefined })),
-        ];
-        if (changes.length === 0) {
-          throw new SallyportError('bad-request', 'Nothing to change', {
-            hint: 'name a key in `set` or `unset`',
-          });
-        }
+        const changes = requireChanges(body);
         const etag = await users.change(param('user'), changes, ifMatch);
-        const note = changes.map(
-          ({ path, value }) => `${value === undefined ? 'unset' : 'set'} ${path.join('.')}`,
-        );
-        return { ...answerUser(param('user'), etag), note: note.join(', ') };
+        return { ...answerUser(param('user'), etag), note: describeChanges(changes) };
       },
     }),
     defineRoute({

@@ -3,6 +3,7 @@
  * Nobody else sees it but an admin, and no path leads there. What may be put back is judged anew, by what the user may
  * do now.
  */
+import { operationName } from './caller.ts';
 import { SallyportError, isSallyportError } from '#shared/error.ts';
 import { componentBytesMax, requireComponents } from '#shared/file-service/virtual-path.ts';
 import type { BinEntry, Params, Result } from '#shared/link/messages.ts';
@@ -11,7 +12,6 @@ import type { AdminReason } from '#main-agent/administrator.ts';
 import { denied, notFound, toFileError } from './storage/file-error.ts';
 import { binFreeShare, pageBytesMax, restoreNamesMax } from './limits.ts';
 import type { Located, Mounted } from './mounts.ts';
-import { operationName } from './operation-name.ts';
 import { isAllowed, requireAllowed, requireFreeName } from './permissions.ts';
 import { isOwnFolder } from './quota.ts';
 import type { FileContext } from './service-context.ts';

@@ -1,8 +1,9 @@
 import type { NodeLink } from '#main-agent/link/handlers.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
+import type { OperationName } from './storage/storage.ts';
 
 /** A session as it asks: through one process of its node, which is the one that holds what is opened for it. */
-export interface CallerFacts {
+interface CallerFacts {
   /** Aborts when that process is no more. */
   readonly processGone: AbortSignal;
 }
@@ -10,4 +11,9 @@ export type Caller = FullSession & CallerFacts;
 
 export function buildCaller(session: FullSession, { processGone }: Pick<NodeLink, 'processGone'>): Caller {
   return { ...session, processGone };
+}
+
+/** A change as its session numbered it. */
+export function operationName(session: FullSession, { op }: { readonly op: number }): OperationName {
+  return { session: session.key, operation: op };
 }

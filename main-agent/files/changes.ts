@@ -2,12 +2,11 @@
 import type { AttributeChange, OpenMode, Precondition } from '#shared/file-service/attributes.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
-import type { Caller } from './caller.ts';
+import { type Caller, operationName } from './caller.ts';
 import { binOrder, type Bins, describeBinned } from './bins.ts';
 import { denied, isAFolder, taken, toFileError } from './storage/file-error.ts';
 import type { Located, Mounted } from './mounts.ts';
 import type { HandleFinder } from './handle-finder.ts';
-import { operationName } from './operation-name.ts';
 import type { Openings } from './openings.ts';
 import type { OwnUploads } from './own-uploads.ts';
 import {

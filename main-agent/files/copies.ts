@@ -2,7 +2,7 @@
 import type { Asker } from '#shared/link/asker.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import { SallyportError } from '#shared/error.ts';
-import type { Caller } from './caller.ts';
+import { type Caller, operationName } from './caller.ts';
 import { binOrder, type Bins, describeBinned } from './bins.ts';
 import { badHandle, denied, taken } from './storage/file-error.ts';
 import {
@@ -13,7 +13,6 @@ import {
 } from './handle-finder.ts';
 import { copiesAtOnce, scratchBytes } from './limits.ts';
 import type { Located, Mounted } from './mounts.ts';
-import { operationName } from './operation-name.ts';
 import { isAllowed, requireAllowed, requireAnyAllowed, requireFileName } from './permissions.ts';
 import { isOwnFolder } from './quota.ts';
 import type { FileContext } from './service-context.ts';

@@ -3,7 +3,7 @@ import type { Entry } from '#shared/file-service/attributes.ts';
 import { pageBytesMax, pageEntriesMax } from './limits.ts';
 import type { Listing } from './listing.ts';
 
-export interface FolderPage {
+interface FolderPage {
   readonly entries: Entry[];
   readonly end: boolean;
 }

@@ -13,7 +13,7 @@ import type { WriteHandle } from './write-handle.ts';
 
 export type Handle = ReadHandle | WriteHandle | FolderPages;
 
-export interface OpenResumable {
+interface OpenResumable {
   readonly sessionKey: string;
   readonly number: number;
   readonly handle: WriteHandle;

@@ -43,7 +43,7 @@ interface Opening {
   readonly record: BeginUpload['record'];
 }
 
-export interface CommitParams {
+interface CommitParams {
   readonly precondition?: Precondition | undefined;
   readonly mtimeMs?: number | undefined;
 }
@@ -330,7 +330,7 @@ export class Openings {
 }
 
 /** Why a handle ends that was not committed. */
-export interface Ended {
+interface Ended {
   /** Ended here, and what running streams are told; absent: the node let go of it. */
   readonly reason?: SallyportError;
   /** The reason is why it could not be committed. */

@@ -12,7 +12,7 @@ export interface Taken {
 }
 
 /** For the receipt. Of one that is not whole: how long the file is, and what its client has of it. */
-export interface ReadOutcome {
+interface ReadOutcome {
   readonly outcome: 'ok' | 'cut' | 'partial';
   readonly bytes: number;
   readonly size?: number;

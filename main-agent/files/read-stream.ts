@@ -10,7 +10,7 @@ import type { RunningStream } from './stream-set.ts';
 import { lengthOf } from './storage/storage.ts';
 import { wait } from './wait.ts';
 
-export interface ReadSource {
+interface ReadSource {
   /** As far as is known; a hint for how many frames to fill. */
   readonly size: number;
   read(buffers: readonly Uint8Array[], position: number): Promise<number>;

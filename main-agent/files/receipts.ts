@@ -9,7 +9,7 @@ import type { Audit, AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
 import { receiptsInFlightMax } from './limits.ts';
 
-export type FileEvent =
+type FileEvent =
   | 'file.upload'
   | 'file.download'
   | 'file.delete'
@@ -21,7 +21,7 @@ export type FileEvent =
   | 'file.purge'
   | 'file.refused';
 
-export interface Receipt {
+interface Receipt {
   readonly event: FileEvent;
   readonly outcome?: AuditRecord['outcome'];
   readonly path: VirtualPath;

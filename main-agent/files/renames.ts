@@ -1,11 +1,10 @@
 /** Renames: of what is stored, and of what the session itself is still writing. */
 import { SallyportError } from '#shared/error.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
-import type { Caller } from './caller.ts';
+import { type Caller, operationName } from './caller.ts';
 import { binOrder, type Bins, describeBinned } from './bins.ts';
 import { denied, taken, toFileError } from './storage/file-error.ts';
 import type { Located, Mounted } from './mounts.ts';
-import { operationName } from './operation-name.ts';
 import type { OwnUploads } from './own-uploads.ts';
 import { isAllowed, requireAllowed, requireFreeName, requireNoMountPoint } from './permissions.ts';
 import { findStored } from './queries.ts';

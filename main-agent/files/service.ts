@@ -41,7 +41,7 @@ import { buildStreamHandler } from './streams.ts';
 import { Survey } from './survey.ts';
 import { Transfers } from './transfers.ts';
 
-export interface FileServiceOptions {
+interface FileServiceOptions {
   /** By the names that mounts use; closed with the service. */
   readonly storages: ReadonlyMap<string, Storage>;
   readonly uploads: {

@@ -72,7 +72,7 @@ function comparer(sort: SortKey): (a: Pick<Row, 'name' | 'key'>, b: Pick<Row, 'n
   return (a, b) => sign * (a.key - b.key || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
-export interface SortedQuery {
+interface SortedQuery {
   readonly session: FullSession;
   readonly path: string;
   readonly sort: SortKey;
@@ -80,7 +80,7 @@ export interface SortedQuery {
   readonly cursor: string | undefined;
 }
 
-export interface SortedPage {
+interface SortedPage {
   readonly entries: Entry[];
   readonly next?: string;
   readonly unserved?: { readonly count: number; readonly names: string[] };

@@ -4,7 +4,7 @@ import { LocalStorage } from './storage/local/local-storage.ts';
 import type { Storage } from './storage/storage.ts';
 
 /** `base`: absolute path of an existing folder. */
-export interface StorageConfig {
+interface StorageConfig {
   readonly type: 'local';
   readonly base: string;
 }

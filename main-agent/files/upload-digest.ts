@@ -3,13 +3,13 @@ import { scratchBytes } from './limits.ts';
 import type { SharedFile } from './storage/storage.ts';
 
 /** Bytes of an upload, in order. */
-export interface DigestSource {
+interface DigestSource {
   readonly size: number;
   read(buffers: readonly Uint8Array[], position: number): Promise<number>;
 }
 
 /** What is digested: all bytes of a file that others may write to at the same time. */
-export interface DigestedFile extends DigestSource {
+interface DigestedFile extends DigestSource {
   readonly initialSize: number;
   readonly shared: Pick<SharedFile, 'changes'>;
 }

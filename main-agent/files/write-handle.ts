@@ -22,7 +22,7 @@ import {
 import { StreamSet } from './stream-set.ts';
 import { type Digest, UploadDigest } from './upload-digest.ts';
 
-export interface CommitRequest {
+interface CommitRequest {
   readonly mayReplace: boolean;
   readonly mayCreate: boolean;
   readonly keptVersionBytesMax: number;

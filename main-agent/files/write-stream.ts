@@ -10,7 +10,7 @@ import type { Pace } from './read-stream.ts';
 import type { RunningStream } from './stream-set.ts';
 import { wait } from './wait.ts';
 
-export interface WriteTarget {
+interface WriteTarget {
   /** `position` undefined: at the end. */
   write(pieces: readonly Uint8Array[], position: number | undefined): Promise<void>;
 }

@@ -13,7 +13,7 @@ export interface DeliveryTester {
   test(username: string): Promise<readonly DeliveryTestResult[]>;
 }
 
-export interface DeliveryTestResult {
+interface DeliveryTestResult {
   readonly transport: Transport;
   /** Masked. */
   readonly address: string;

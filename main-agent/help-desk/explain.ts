@@ -25,7 +25,7 @@ export interface LoginExplanation {
   readonly chain: readonly ExplainedRule[];
 }
 
-export interface ExplainedRule {
+interface ExplainedRule {
   readonly rule: string;
   readonly result: string;
   /** `file:line` the value came from, where there is one. */

@@ -36,7 +36,7 @@ export interface LoginExplainer {
   explainAddress(question: AddressQuestion): Promise<AddressExplanation>;
 }
 
-export interface AddressQuestion {
+interface AddressQuestion {
   readonly protocol?: Protocol;
   readonly ip: string;
   readonly node?: string;

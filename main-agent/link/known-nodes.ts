@@ -14,12 +14,12 @@ import type { DmzNode } from './links.ts';
  * names, so that a node paired anew starts afresh.
  */
 
-export interface ConfiguredNode extends DmzNode {
+interface ConfiguredNode extends DmzNode {
   /** Ed25519 public key, base64url. */
   readonly signingKey: string;
 }
 
-export interface Why {
+interface Why {
   readonly actor: string;
   readonly reason: string;
 }

@@ -14,7 +14,7 @@ interface Sighting {
   readonly atMs: number;
 }
 
-export interface OtherMainsOptions {
+interface OtherMainsOptions {
   /** Called once for each node, and again when the other one changes. */
   readonly onFirst: (node: string, detail: string) => void;
   readonly clock: Clock;

@@ -35,7 +35,7 @@ export interface RightCode {
 }
 
 /** The code was spent by another connection of this client, and the lease that its login earned carries this one. */
-export interface Carried {
+interface Carried {
   readonly outcome: 'carried';
   readonly lease: string;
 }

@@ -373,7 +373,7 @@ function knownPlacesScope(node: string): string {
 }
 
 /** What wrong passwords of such a try are counted by, narrowest first. */
-export interface ThrottleScope {
+interface ThrottleScope {
   readonly scope: string;
   /** Whose it is, for people. */
   readonly of: string;

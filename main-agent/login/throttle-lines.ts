@@ -18,12 +18,12 @@ import {
  * no patience counts for longer than an honest node's.
  */
 
-export interface Throttle {
+interface Throttle {
   readonly scope: string;
   readonly everyMs: number;
 }
 
-export interface ThrottledTry {
+interface ThrottledTry {
   readonly node: string;
   readonly source: string;
   readonly name: string;

@@ -1,4 +1,4 @@
-import type { RandomBytes } from '#main-agent/two-factor/random.ts';
+import type { RandomBytes } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
 
 /**

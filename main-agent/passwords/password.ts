@@ -1,6 +1,6 @@
+import type { RandomBytes } from '#shared/random-id.ts';
 import { argon2, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
-import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import { parsePhc, type Phc } from '#main-agent/users/phc.ts';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';

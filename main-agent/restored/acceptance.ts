@@ -1,6 +1,6 @@
+import type { RandomBytes } from '#shared/random-id.ts';
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
-import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import { stepAt, type TotpSettings } from '#main-agent/two-factor/totp.ts';
 import type { AccountNotice } from '#main-agent/two-factor/code-delivery.ts';
 import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { StoredDevice } from '#main-agent/state/session-records.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
-import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import type { Clock } from '#shared/clock.ts';
-import { randomId } from '#shared/random-id.ts';
+import { randomId, type RandomBytes } from '#shared/random-id.ts';
 import { deviceOverlapMs, devicesPerUserMax } from './limits.ts';
 
 /**
@@ -16,19 +15,19 @@ import { deviceOverlapMs, devicesPerUserMax } from './limits.ts';
 
 const idCharacters = 43;
 
-export interface DeviceFacts {
+interface DeviceFacts {
   readonly username: string;
   readonly node: string;
   readonly credential: string;
 }
 
 /** A browser that asks to be remembered. */
-export interface NewDevice extends DeviceFacts {
+interface NewDevice extends DeviceFacts {
   /** What it calls itself. */
   readonly agent: string;
 }
 
-export type DeviceVerdict =
+type DeviceVerdict =
   | { readonly kind: 'known'; readonly device: StoredDevice; readonly valueHash: string }
   /** A replaced value: there are two holders. */
   | { readonly kind: 'copied'; readonly device: StoredDevice }

@@ -24,7 +24,7 @@ interface SessionBase {
 export interface FullSession extends SessionBase {
   readonly state: 'signed-in';
 }
-export interface ConfinedSession extends SessionBase {
+interface ConfinedSession extends SessionBase {
   readonly state: 'setup-required';
 }
 export type AnySession = FullSession | ConfinedSession;

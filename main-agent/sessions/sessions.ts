@@ -26,7 +26,7 @@ export interface SessionAdmin {
   endAllOf(username: string, reason: string): Promise<number>;
 }
 
-export interface SessionOptions {
+interface SessionOptions {
   readonly state: StateStore;
   readonly users: UserSource;
   readonly limits: Readonly<Record<Protocol, { readonly idleMs: number; readonly maxMs: number }>>;

@@ -5,7 +5,7 @@ import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
-import { randomId } from '#shared/random-id.ts';
+import { randomId, type RandomBytes } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
 import { deliverWithin, type CodeDelivery, type Transport } from './code-delivery.ts';
 import {
@@ -15,7 +15,6 @@ import {
   transportLastMs,
   usedKnownMs,
 } from './limits.ts';
-import type { RandomBytes } from './random.ts';
 import { SendLimits } from './send-limits.ts';
 import { canonicalCode, makeDeliveredCode, type DeliveredCharset } from './typed-codes.ts';
 

@@ -2,10 +2,9 @@ import type { Change } from '#main-agent/state/state-store.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
-import { randomId } from '#shared/random-id.ts';
+import { randomId, type RandomBytes } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
 import { pendingSetupsMax, proveTriesMax, totpSecretBytes } from './limits.ts';
-import type { RandomBytes } from './random.ts';
 
 /**
  * Set-ups that are shown but not saved yet: show → confirm within `qrTtlMs` → prove within `proveTtlMs`. One per user,

@@ -1,4 +1,4 @@
-import type { RandomBytes } from './random.ts';
+import type { RandomBytes } from '#shared/random-id.ts';
 import { bypassCodeLength, recoveryCodeLength } from './limits.ts';
 
 /**

@@ -18,7 +18,7 @@ export interface GroupDirectory {
   remove(name: string, ifMatch: string | undefined): Promise<void>;
 }
 
-export interface GroupSummary {
+interface GroupSummary {
   readonly name: string;
   /** The groups it lists itself. */
   readonly groups: readonly string[];
@@ -27,7 +27,7 @@ export interface GroupSummary {
   readonly isBroken: boolean;
 }
 
-export interface GroupView {
+interface GroupView {
   readonly name: string;
   /** Keys as they stand in the file. */
   readonly fields: Readonly<Record<string, unknown>>;

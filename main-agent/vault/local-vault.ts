@@ -2,7 +2,6 @@ import type { TwoFactorState } from '#main-agent/state/factor-records.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { ClockGuard } from '#main-agent/two-factor/clock-guard.ts';
 import { driftReachSteps } from '#main-agent/two-factor/limits.ts';
-import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import { matchingSteps, stepAt, type TotpSettings } from '#main-agent/two-factor/totp.ts';
 import {
   canonicalCode,
@@ -17,6 +16,7 @@ import type { EnrolmentSource } from '#main-agent/users/user-source.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
+import type { RandomBytes } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
 import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';
 import { Sealer } from './sealing.ts';

@@ -1,5 +1,5 @@
+import type { RandomBytes } from '#shared/random-id.ts';
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:crypto';
-import type { RandomBytes } from '#main-agent/two-factor/random.ts';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 

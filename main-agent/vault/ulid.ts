@@ -1,4 +1,4 @@
-import type { RandomBytes } from '#main-agent/two-factor/random.ts';
+import type { RandomBytes } from '#shared/random-id.ts';
 
 /** Crockford's base32: sorts as text in the order of its numbers. */
 const alphabet = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';

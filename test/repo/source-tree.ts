@@ -33,6 +33,12 @@ export interface Import {
   readonly isPackage: boolean;
 }
 
+/** The file that is meant, as a path in the repository; undefined: a package. */
+export function resolveImport(from: string, specifier: string): string | undefined {
+  if (specifier.startsWith('#')) return specifier.slice(1);
+  return specifier.startsWith('.') ? normalize(join(dirname(from), specifier)) : undefined;
+}
+
 const specifierPattern =
   /(?:^|[\n;}])\s*(?:import|export)\s(?:[^'"`;]*?\sfrom\s+)?['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]\s*\)/g;
 
@@ -40,9 +46,8 @@ export function importsOf(file: string): Import[] {
   const imports: Import[] = [];
   for (const match of readText(file).matchAll(specifierPattern)) {
     const specifier = match[1] ?? match[2] ?? '';
-    if (specifier.startsWith('#')) imports.push({ from: file, target: specifier.slice(1), isPackage: false });
-    else if (specifier.startsWith('.'))
-      imports.push({ from: file, target: normalize(join(dirname(file), specifier)), isPackage: false });
+    const own = resolveImport(file, specifier);
+    if (own !== undefined) imports.push({ from: file, target: own, isPackage: false });
     else {
       const parts = specifier.split('/');
       const name = specifier.startsWith('@') ? parts.slice(0, 2).join('/') : (parts[0] ?? '');

@@ -10,7 +10,7 @@ const deviceCookie = '__Host-sallyport-device';
 /** `__Host-` (RFC 6265bis §4.1.3.2): no Domain, Path=/, Secure: no sibling host can plant one. */
 const attributes = 'Path=/; Secure; HttpOnly; SameSite=Strict';
 
-export type SessionCookie =
+type SessionCookie =
   | { readonly kind: 'half'; readonly challenge: string }
   | { readonly kind: 'session'; readonly session: string };
 

@@ -10,7 +10,7 @@ import { outageRetryAfterMs } from '#dmz/https/limits.ts';
 /** A sign-in that ran out of time or tries starts again, whatever the reason was. */
 const saidAs: Partial<Record<ErrorCode, ErrorCode>> = { 'challenge-gone': 'refused' };
 
-export interface ProblemAnswer {
+interface ProblemAnswer {
   readonly status: number;
   readonly headers: readonly string[];
   readonly body: Problem;

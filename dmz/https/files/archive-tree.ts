@@ -26,7 +26,7 @@ export interface ArchiveEntry {
 }
 
 /** Each may throw, and so end the listing. */
-export interface ArchiveAsker {
+interface ArchiveAsker {
   /** Before main is asked for more. */
   requireWanted(): void;
   /** Room for one entry more, with a name of so many characters. */

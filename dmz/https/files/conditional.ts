@@ -11,7 +11,7 @@ interface EntityTag {
 }
 
 /** `"a", W/"b"` or `*`; anything else is `bad-request`: a precondition we can't read must not be passed over. */
-export function parseEntityTags(header: string): readonly EntityTag[] | '*' {
+function parseEntityTags(header: string): readonly EntityTag[] | '*' {
   if (header.trim() === '*') return '*';
   const tags: EntityTag[] = [];
   let rest = header.trim();

@@ -18,7 +18,7 @@ import { fileHeaders } from '#dmz/https/exchange/headers.ts';
  */
 
 /** What was asked for. Empty `names`: all of the folder. */
-export interface WantedArchive {
+interface WantedArchive {
   readonly folder: VirtualPath;
   readonly names: readonly string[];
   /** Names that this way of asking has room for. */

@@ -40,7 +40,7 @@ export function parseByteCount(headers: IncomingHttpHeaders, name: string): numb
   return Number(value);
 }
 
-export interface UploadFacts {
+interface UploadFacts {
   /** The header as it came: tus wants it back unchanged. */
   readonly metadata: string;
   readonly path: VirtualPath;

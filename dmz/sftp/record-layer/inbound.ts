@@ -1,14 +1,13 @@
 /* oxlint-disable no-underscore-dangle -- `_onPayload` is ssh2's name: it replaces the function while keys are exchanged */
 import {
   createDecipheriv,
-  createHmac,
   createSecretKey,
   type Decipheriv,
   type KeyObject,
   timingSafeEqual,
 } from 'node:crypto';
 import type { InboundCipher, InboundConfig, MacInfo } from '#dmz/sftp/ssh2-shapes.ts';
-import { incrementCounter } from '#dmz/sftp/record-layer/outbound.ts';
+import { incrementCounter, PacketMac } from '#dmz/sftp/record-layer/outbound.ts';
 
 /**
  * Packets in: authenticated, decrypted, handed on one by one.
@@ -146,10 +145,7 @@ export class AeadReader extends PacketReader {
 
 export class EtmReader extends PacketReader {
   readonly #decipher: Decipheriv;
-  readonly #hash: string;
-  readonly #macKey: KeyObject;
-  readonly #macBytes: number;
-  readonly #sequence = Buffer.allocUnsafeSlow(4);
+  readonly #mac: PacketMac;
 
   constructor(config: InboundConfig & { readonly macInfo: MacInfo; readonly macKey: Buffer }) {
     super(config, config.macInfo.actualLen);
@@ -158,21 +154,14 @@ export class EtmReader extends PacketReader {
       createSecretKey(config.decipherKey),
       config.decipherIV,
     );
-    this.#hash = config.macInfo.sslName;
-    this.#macBytes = config.macInfo.actualLen;
-    this.#macKey = createSecretKey(config.macKey);
+    this.#mac = new PacketMac(config.macInfo, config.macKey);
   }
 
   protected override open(packet: Buffer, start: number, ciphertextBytes: number): Buffer {
     const tail = start + 4 + ciphertextBytes;
-    this.#sequence.writeUInt32BE(this.inSeqno, 0);
-    const mac = createHmac(this.#hash, this.#macKey)
-      .update(this.#sequence)
-      .update(packet.subarray(start, tail))
-      .digest()
-      .subarray(0, this.#macBytes);
+    const mac = this.#mac.of(this.inSeqno, packet.subarray(start, tail));
     // Before a byte is decrypted (encrypt-then-MAC).
-    if (!timingSafeEqual(mac, packet.subarray(tail, tail + this.#macBytes))) throw new Error('bad MAC');
+    if (!timingSafeEqual(mac, packet.subarray(tail, tail + this.#mac.bytes))) throw new Error('bad MAC');
     return this.#decipher.update(packet.subarray(start + 4, tail));
   }
 }

@@ -78,9 +78,7 @@ export class EtmWriter implements OutboundCipher {
   readonly #scratch: ScratchMemory;
   readonly #write: (bytes: Buffer) => void;
   readonly #cipher: Cipheriv;
-  readonly #hash: string;
-  readonly #macBytes: number;
-  readonly #macKey: KeyObject;
+  readonly #mac: PacketMac;
   #isDead = false;
 
   constructor(
@@ -95,9 +93,7 @@ export class EtmWriter implements OutboundCipher {
       createSecretKey(config.cipherKey),
       config.cipherIV,
     );
-    this.#hash = config.macInfo.sslName;
-    this.#macBytes = config.macInfo.actualLen;
-    this.#macKey = createSecretKey(config.macKey);
+    this.#mac = new PacketMac(config.macInfo, config.macKey);
   }
 
   allocPacket(payloadLength: number): Buffer {
@@ -106,22 +102,41 @@ export class EtmWriter implements OutboundCipher {
 
   encrypt(packet: Buffer): void {
     if (!this.#isDead) {
-      // Sequence number and length, as they are authenticated; the length part is also what is sent.
-      const head = Buffer.allocUnsafe(8);
-      head.writeUInt32BE(this.outSeqno, 0);
-      packet.copy(head, 4, 0, 4);
+      // Its own memory: the packet's is used again before the socket has taken it.
+      const length = Buffer.from(packet.subarray(0, 4));
       const ciphertext = this.#cipher.update(packet.subarray(4));
-      const mac = createHmac(this.#hash, this.#macKey).update(head).update(ciphertext).digest();
+      const mac = this.#mac.of(this.outSeqno, length, ciphertext);
       this.outSeqno = (this.outSeqno + 1) >>> 0;
-      this.#write(head.subarray(4));
+      this.#write(length);
       this.#write(ciphertext);
-      this.#write(mac.subarray(0, this.#macBytes));
+      this.#write(mac);
     }
     this.#scratch.giveBack(packet);
   }
 
   free(): void {
     this.#isDead = true;
+  }
+}
+
+/** RFC 4253 §6.4: over the packet's number and, with encrypt-then-MAC, what is sent of it. */
+export class PacketMac {
+  readonly bytes: number;
+  readonly #hash: string;
+  readonly #key: KeyObject;
+  readonly #sequence = Buffer.allocUnsafeSlow(4);
+
+  constructor({ sslName, actualLen }: MacInfo, key: Buffer) {
+    this.bytes = actualLen;
+    this.#hash = sslName;
+    this.#key = createSecretKey(key);
+  }
+
+  of(sequence: number, ...sent: readonly Buffer[]): Buffer {
+    this.#sequence.writeUInt32BE(sequence, 0);
+    const mac = createHmac(this.#hash, this.#key).update(this.#sequence);
+    for (const piece of sent) mac.update(piece);
+    return mac.digest().subarray(0, this.bytes);
   }
 }
 

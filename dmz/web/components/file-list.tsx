@@ -14,7 +14,7 @@ import {
   type Entry,
   type SortColumn,
 } from '#dmz/web/files/entry.ts';
-import { scrollTopToShow, windowOf } from '#dmz/web/files/list-window.ts';
+import { scrollTopToShow, windowOf, rowByKey } from '#dmz/web/files/list-window.ts';
 import { typeAheadMs } from '#dmz/web/limits.ts';
 import { useClient, useWords } from '#dmz/web/state/client.ts';
 import type { View } from '#dmz/web/state/views.ts';
@@ -110,17 +110,8 @@ export function FileList({
     if (event.altKey || entries.length === 0 || closestTo(event, '.file-head') !== null) return;
     const here = entries[active];
     const control = event.ctrlKey || event.metaKey;
-    const pageRows = Math.max(1, Math.floor(viewportHeight / rowHeight) - 1);
-    const target = {
-      ArrowDown: active + 1,
-      ArrowUp: active - 1,
-      PageDown: active + pageRows,
-      PageUp: active - pageRows,
-      Home: 0,
-      End: entries.length - 1,
-    }[event.key];
-    if (target !== undefined) {
-      const index = Math.max(0, Math.min(entries.length - 1, target));
+    const index = rowByKey(event.key, active, { count: entries.length, viewportHeight, rowHeight });
+    if (index !== undefined) {
       if (event.shiftKey) selection.extendTo(entries, index);
       else selection.moveTo(index);
       selection.focusActive();

@@ -1,3 +1,4 @@
+import { rowByKey } from '#dmz/web/files/list-window.ts';
 import type { TargetedKeyboardEvent } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { getPage } from '#dmz/web/api/files.ts';
@@ -48,17 +49,12 @@ export function FolderPicker({
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>): void => {
     const all = choices();
     const at = all.findIndex((button) => button === document.activeElement);
-    const rowsInView = (list.current?.clientHeight ?? 0) / (all[0]?.offsetHeight ?? 1);
-    const pageRows = Math.max(1, Math.floor(rowsInView) - 1);
-    const target = {
-      ArrowDown: at + 1,
-      ArrowUp: at - 1,
-      PageDown: at + pageRows,
-      PageUp: at - pageRows,
-      Home: 0,
-      End: all.length - 1,
-    }[event.key];
-    if (target !== undefined) all[Math.max(0, Math.min(all.length - 1, target))]?.focus();
+    const row = rowByKey(event.key, at, {
+      count: all.length,
+      viewportHeight: list.current?.clientHeight ?? 0,
+      rowHeight: all[0]?.offsetHeight ?? 1,
+    });
+    if (row !== undefined) all[row]?.focus();
     else if (event.key === 'Backspace' && path.length > 0) go(path.slice(0, -1));
     else return;
     event.preventDefault();

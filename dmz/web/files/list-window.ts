@@ -36,3 +36,21 @@ export function scrollTopToShow(
   if (bottom > list.scrollTop + list.viewportHeight) return bottom - list.viewportHeight;
   return list.scrollTop;
 }
+
+/** The row that a key goes to in a list; undefined: it is none of these keys. */
+export function rowByKey(
+  key: string,
+  at: number,
+  list: { readonly count: number; readonly viewportHeight: number; readonly rowHeight: number },
+): number | undefined {
+  const pageRows = Math.max(1, Math.floor(list.viewportHeight / list.rowHeight) - 1);
+  const row = {
+    ArrowDown: at + 1,
+    ArrowUp: at - 1,
+    PageDown: at + pageRows,
+    PageUp: at - pageRows,
+    Home: 0,
+    End: list.count - 1,
+  }[key];
+  return row === undefined ? undefined : Math.max(0, Math.min(list.count - 1, row));
+}

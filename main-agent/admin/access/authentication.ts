@@ -16,7 +16,7 @@ import type { Tokens } from './tokens.ts';
 /** Where a call came from: the socket, or the address of a TLS client. */
 export type CallSource = { readonly kind: 'socket' } | { readonly kind: 'tls'; readonly ip: string };
 
-export interface StatedIdentity {
+interface StatedIdentity {
   readonly authorization: string | undefined;
   /** `Sallyport-Actor`. */
   readonly name: string | undefined;

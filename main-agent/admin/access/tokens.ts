@@ -24,7 +24,7 @@ export interface NewToken {
   readonly createdBy: string;
 }
 
-export type TokenVerdict =
+type TokenVerdict =
   | { readonly ok: true; readonly caller: Caller }
   | { readonly ok: false; readonly why: string; readonly id?: string };
 

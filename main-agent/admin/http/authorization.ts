@@ -39,7 +39,7 @@ export async function requireSubject(
   });
 }
 
-export async function subjectOf(route: Route, call: UncheckedCall): Promise<string | undefined> {
+async function subjectOf(route: Route, call: UncheckedCall): Promise<string | undefined> {
   return route.subject === undefined ? namedUser(call) : route.subject(call);
 }
 

@@ -3,7 +3,7 @@ import { pageMax, pageDefault } from './limits.ts';
 
 /** Pages by a key that orders the rows: the cursor is the last key of the page before. */
 
-export const cursorCharactersMax = 255;
+const cursorCharactersMax = 255;
 
 export function pageParameters(max: number = pageMax) {
   return {
@@ -16,12 +16,12 @@ export function pageQuery(max: number = pageMax) {
   return z.strictObject(pageParameters(max));
 }
 
-export interface PageWish {
+interface PageWish {
   readonly cursor?: string | undefined;
   readonly limit: number;
 }
 
-export interface Page<T> {
+interface Page<T> {
   readonly rows: readonly T[];
   /** Undefined: this was the last page. */
   readonly next: string | undefined;

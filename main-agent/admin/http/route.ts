@@ -7,7 +7,7 @@ import { z } from 'zod';
  * server, the CLI's expectations and `/openapi.json` all come from this table.
  */
 
-export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 export interface Answer {
   readonly body?: unknown;
@@ -17,7 +17,7 @@ export interface Answer {
 }
 
 /** A call before its route checked it. */
-export interface RawCall {
+interface RawCall {
   readonly params: Readonly<Record<string, string>>;
   readonly query: Readonly<Record<string, string>>;
   /** Parsed JSON; undefined: no body was sent. */
@@ -30,7 +30,7 @@ export interface RawCall {
 /** Before its body was checked: what the questions below may look at. */
 export type UncheckedCall = Pick<RawCall, 'params' | 'query' | 'body'>;
 
-export interface RouteExtras {
+interface RouteExtras {
   /** Where a body is larger than those of other routes. */
   readonly bodyBytesMax?: number;
   /** Of a good answer; default 200, or 204 without a body. */

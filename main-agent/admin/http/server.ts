@@ -22,7 +22,7 @@ import type { Tokens } from '#main-agent/admin/access/tokens.ts';
  * checked against each route's schema in any case.
  */
 
-export interface AdminServerOptions {
+interface AdminServerOptions {
   readonly socket: string;
   readonly socketTokens: 'optional' | 'required';
   /** undefined: the socket only. */

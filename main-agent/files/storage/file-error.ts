@@ -34,7 +34,7 @@ const byErrno: Readonly<Record<string, readonly [FileErrorCode, string]>> = {
   EIO: ['io-error', 'The storage failed'],
 };
 
-export function errnoOf(error: unknown): string | undefined {
+function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 

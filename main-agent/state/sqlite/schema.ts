@@ -115,7 +115,7 @@ const migrations: readonly string[] = [
   'ALTER TABLE failure_scopes ADD COLUMN is_brief INTEGER NOT NULL DEFAULT 0;',
 ];
 
-export const schemaVersion = migrations.length;
+const schemaVersion = migrations.length;
 
 /** Brings the database to `schemaVersion`, in one transaction. A newer one is refused: we would misread it. */
 export function migrate(database: DatabaseSync): void {

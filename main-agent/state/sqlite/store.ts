@@ -13,7 +13,7 @@ import type { Change, CommitResult, Queries, StateStore } from '../state-store.t
  * the writer is gone every call rejects, so nobody is logged in without a durable record.
  */
 
-export interface SqliteStateOptions {
+interface SqliteStateOptions {
   /** Made if missing, mode 0600. */
   readonly file: string;
   readonly clock: Clock;

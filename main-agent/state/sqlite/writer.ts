@@ -12,7 +12,7 @@ import { openDatabase } from './schema.ts';
  */
 
 /** Takes requests until `close`. Any error it does not foresee ends the thread, and with it the store (S-14). */
-export function runWriter(port: MessagePort, file: string): void {
+function runWriter(port: MessagePort, file: string): void {
   const database = openDatabase(file);
   const changes = new ChangeWriter(database);
   const queries = buildQueries(database);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { overscanRows, scrollTopToShow, windowOf } from '#dmz/web/files/list-window.ts';
+import { overscanRows, rowByKey, scrollTopToShow, windowOf } from '#dmz/web/files/list-window.ts';
 
 const view = { viewportHeight: 400, rowHeight: 40 };
 
@@ -43,5 +43,24 @@ describe('bringing a row into view', () => {
     expect(scrollTopToShow(10, { ...view, scrollTop: 0 })).toBe(40);
     expect(scrollTopToShow(2, { ...view, scrollTop: 200 })).toBe(80);
     expect(scrollTopToShow(5, { ...view, scrollTop: 200 })).toBe(200);
+  });
+});
+
+describe('keys in a list', () => {
+  const list = { count: 10, viewportHeight: 200, rowHeight: 40 };
+
+  it('go a row, a page less one row, or to an end, and never beyond', () => {
+    const go = (key: string) => [0, 5, 9].map((at) => rowByKey(key, at, list));
+    expect(go('ArrowDown')).toEqual([1, 6, 9]);
+    expect(go('ArrowUp')).toEqual([0, 4, 8]);
+    expect(go('PageDown')).toEqual([4, 9, 9]);
+    expect(go('PageUp')).toEqual([0, 1, 5]);
+    expect(go('Home')).toEqual([0, 0, 0]);
+    expect(go('End')).toEqual([9, 9, 9]);
+    expect(go('x')).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('go a row at least where less than two are to be seen', () => {
+    expect(rowByKey('PageDown', 0, { ...list, viewportHeight: 40 })).toBe(1);
   });
 });

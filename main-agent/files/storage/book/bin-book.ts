@@ -34,7 +34,7 @@ const folderName = 'bin';
 /** Notes looked at in one go when main begins: some ten milliseconds. */
 const notesAtOnce = 500;
 
-export interface BinBookOptions {
+interface BinBookOptions {
   readonly blobs: BlobStorage;
   readonly locks: KeyLock;
   readonly journal: () => Journal;
@@ -47,7 +47,7 @@ export interface BinBookOptions {
 }
 
 /** What is to be kept, where it is now, and who wants that. */
-export interface Keeping {
+interface Keeping {
   readonly place: Place;
   readonly spot: Spot;
   readonly stored: Pick<Stored, 'type' | 'size' | 'id'>;

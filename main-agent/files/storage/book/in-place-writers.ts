@@ -25,7 +25,7 @@ import type { StagedUpload } from './staged-upload.ts';
 import type { Append, Writer } from './writer-notes.ts';
 
 /** What writers in place need of the storage they belong to. */
-export interface WritersHome extends InPlaceHome {
+interface WritersHome extends InPlaceHome {
   readonly blobs: BlobStorage;
   readonly waiting: KeptUploads;
   readonly bin: BinBook;

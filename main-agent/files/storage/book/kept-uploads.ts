@@ -11,7 +11,7 @@ export interface KeptEntry {
   readonly keptAtMs: number;
 }
 
-export interface VersionEntry {
+interface VersionEntry {
   readonly area: StagingArea;
   readonly version: KeptVersion;
 }

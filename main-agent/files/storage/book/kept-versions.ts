@@ -11,7 +11,7 @@ import type { KeptUploads } from './kept-uploads.ts';
 import type { KeptVersion, StagingArea } from './staging-area.ts';
 import type { UploadRecord } from '../storage.ts';
 
-export interface KeptVersionsOptions {
+interface KeptVersionsOptions {
   readonly waiting: KeptUploads;
   readonly keepReplaced: boolean;
   readonly clock: Clock;

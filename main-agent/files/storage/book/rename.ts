@@ -45,7 +45,7 @@ export async function renameSpot(
 }
 
 /** Is told what is about to be replaced, does it, and says where that went. */
-export type Replacing = (replaced: Stored, replace: () => Promise<void>) => Promise<Binned | undefined>;
+type Replacing = (replaced: Stored, replace: () => Promise<void>) => Promise<Binned | undefined>;
 
 /** The outcome of a rename that an earlier process made: what it moved has the new name. */
 function recallRename(intent: Intent | undefined, there: Found | undefined): Renamed | undefined {

@@ -65,7 +65,7 @@ export interface StagedRecord extends UploadRecord {
   readonly left?: boolean | undefined;
 }
 
-export interface StagedUpload {
+interface StagedUpload {
   readonly record: StagedRecord;
   readonly size: number;
   readonly touchedAtMs: number;
@@ -82,17 +82,17 @@ const versionSchema = z.object({
 /** A file that a shorter one replaced. */
 export type KeptVersion = z.output<typeof versionSchema>;
 
-export interface CommitNote {
+interface CommitNote {
   readonly record: StagedRecord;
   readonly ageMs: number;
 }
 
-export interface StagingContent {
+interface StagingContent {
   readonly uploads: readonly StagedUpload[];
   readonly versions: readonly KeptVersion[];
 }
 
-export interface StagingOptions {
+interface StagingOptions {
   readonly keepPartialMs: number;
   readonly clock: Clock;
   readonly log: Log;

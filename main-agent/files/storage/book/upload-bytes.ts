@@ -12,7 +12,7 @@ export interface BytesHome {
   readonly journal: Journal;
 }
 
-export interface BytesStart {
+interface BytesStart {
   /** Of the file, where nobody else has it open. */
   readonly visibility: SharedFile['visibility'];
   readonly initialSize: number;
