@@ -18,7 +18,7 @@ await runNodeProgram<MainAgentConfig>({
   start: (config, file, { [acceptRestoredOption]: acceptRestored }) =>
     startMainAgent(config, {
       ...options,
-      ...(acceptRestored === undefined ? {} : { acceptRestored }),
+      ...(acceptRestored !== undefined && { acceptRestored }),
       configFile: resolve(file),
       clock: systemClock,
       log: buildLog(config.log.level, { main: config.name }),

@@ -81,7 +81,7 @@ class RemoteFiles implements FileClient {
       ...this.#change(),
       path: components(path),
       mode,
-      ...(attributes === undefined ? {} : { attributes }),
+      ...(attributes !== undefined && { attributes }),
     });
     return new File(this.#link, this.#session, this.#numbers, opened);
   }
@@ -90,7 +90,7 @@ class RemoteFiles implements FileClient {
     await this.#link.request('fs.make-folder', {
       ...this.#change(),
       path: components(path),
-      ...(mode === undefined ? {} : { mode }),
+      ...(mode !== undefined && { mode }),
     });
   }
 
@@ -101,8 +101,8 @@ class RemoteFiles implements FileClient {
     return this.#link.request('fs.remove-file', {
       ...this.#change(),
       path: components(path),
-      ...(precondition === undefined ? {} : { precondition: toWirePrecondition(precondition) }),
-      ...(forGood === true ? { forGood } : {}),
+      ...(precondition !== undefined && { precondition: toWirePrecondition(precondition) }),
+      ...(forGood === true && { forGood }),
     });
   }
 
@@ -114,7 +114,7 @@ class RemoteFiles implements FileClient {
       ...this.#change(),
       path: components(path),
       recursive,
-      ...(forGood === true ? { forGood } : {}),
+      ...(forGood === true && { forGood }),
     });
   }
 
@@ -190,7 +190,7 @@ function buildBin(link: MainLink, session: string, numbers: OperationNumbers): B
       return (await link.request('fs.restore-binned', params)).path;
     },
     async empty(ids) {
-      const params = { session, op: numbers.next(), ...(ids === undefined ? {} : { ids: [...ids] }) };
+      const params = { session, op: numbers.next(), ...(ids !== undefined && { ids: [...ids] }) };
       return (await link.request('fs.empty-bin', params)).dropped;
     },
   };
@@ -281,8 +281,8 @@ class File implements RemoteFile {
     const { precondition, mtimeMs } = options;
     return this.#link.request('fs.commit', {
       ...this.#change(),
-      ...(precondition === undefined ? {} : { precondition: toWirePrecondition(precondition) }),
-      ...(mtimeMs === undefined ? {} : { mtimeMs }),
+      ...(precondition !== undefined && { precondition: toWirePrecondition(precondition) }),
+      ...(mtimeMs !== undefined && { mtimeMs }),
     });
   }
 
@@ -299,8 +299,8 @@ class File implements RemoteFile {
       session: this.#session,
       handle: this.handle,
       keepPartial,
-      ...(taken.bytes === 0 ? {} : { taken }),
-      ...(cut === undefined ? {} : { cut }),
+      ...(taken.bytes !== 0 && { taken }),
+      ...(cut !== undefined && { cut }),
     });
   }
 
@@ -324,9 +324,7 @@ function toWirePrecondition(precondition: {
 }): { ifMatch?: string[] | '*'; ifNoneMatch?: string[] | '*' } {
   const { ifMatch, ifNoneMatch } = precondition;
   return {
-    ...(ifMatch === undefined ? {} : { ifMatch: ifMatch === '*' ? ifMatch : [...ifMatch] }),
-    ...(ifNoneMatch === undefined
-      ? {}
-      : { ifNoneMatch: ifNoneMatch === '*' ? ifNoneMatch : [...ifNoneMatch] }),
+    ...(ifMatch !== undefined && { ifMatch: ifMatch === '*' ? ifMatch : [...ifMatch] }),
+    ...(ifNoneMatch !== undefined && { ifNoneMatch: ifNoneMatch === '*' ? ifNoneMatch : [...ifNoneMatch] }),
   };
 }

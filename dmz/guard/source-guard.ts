@@ -70,7 +70,7 @@ export function buildSourceGuard(options: SourceGuardOptions): Guard & { close()
     link.report({
       kind: 'banned',
       clientIp: plainAddress(ip),
-      ...(protocol === undefined ? {} : { protocol }),
+      ...(protocol !== undefined && { protocol }),
       detail: `${source} for ${Math.round(length / 1000)} s: ${kind}`,
       ban: { source, cause: kind, forMs: length },
     });

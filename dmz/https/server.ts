@@ -56,8 +56,6 @@ export interface HttpsServerOptions extends Certificate {
   readonly clock: Clock;
   readonly log: Log;
   readonly registry?: Registry;
-  /** For tests; the defaults are security's numbers. */
-  readonly timing?: { readonly headersTimeoutMs?: number; readonly paceCheckMs?: number };
 }
 
 interface HttpsServer {
@@ -78,8 +76,6 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
   const { guard, clock, log } = options;
   const pace = new Pace(clock);
   const metrics = buildHttpsMetrics(options.registry);
-  const headersMs = options.timing?.headersTimeoutMs ?? headersTimeoutMs;
-  const checkMs = options.timing?.paceCheckMs ?? paceCheckMs;
   let dispatch: ReturnType<typeof buildDispatch> | undefined;
   const timers: NodeJS.Timeout[] = [];
   /** Sockets with an answer in progress: raw bytes written there would land in the middle of it. */
@@ -88,11 +84,11 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
   const server = createServer({
     ...tlsOptions(options.profile, options),
     maxHeaderSize: headerBytesMax,
-    headersTimeout: headersMs,
+    headersTimeout: headersTimeoutMs,
     // Bodies have a pace instead: a large upload may take hours.
     requestTimeout: 0,
     keepAliveTimeout: keepAliveTimeoutMs,
-    connectionsCheckingInterval: Math.min(headersMs, 1_000),
+    connectionsCheckingInterval: Math.min(headersTimeoutMs, 1_000),
     insecureHTTPParser: false,
     // Asked for in `strictness.ts`, where the answer gets our headers.
     requireHostHeader: false,
@@ -221,7 +217,7 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
       rotateTicketKeys();
       timers.push(
         setInterval(rotateTicketKeys, ticketKeyLifeMs).unref(),
-        setInterval(() => pace.check(), checkMs).unref(),
+        setInterval(() => pace.check(), paceCheckMs).unref(),
       );
       log.info({ address: server.address() }, 'https is open');
     },

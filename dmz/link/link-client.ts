@@ -213,9 +213,9 @@ export class LinkClient implements MainLink {
           worker,
           workerPorts: [...workerPorts()],
           validatedLogins,
-          ...(configHash === undefined ? {} : { configHash }),
-          ...(otherMain === undefined ? {} : { otherMain }),
-          ...(this.#auditHead === undefined ? {} : { auditHead: this.#auditHead }),
+          ...(configHash !== undefined && { configHash }),
+          ...(otherMain !== undefined && { otherMain }),
+          ...(this.#auditHead !== undefined && { auditHead: this.#auditHead }),
         };
       },
       onOpen: () => undefined,

@@ -88,8 +88,8 @@ class TlsLinkListener implements LinkListener {
       workerPorts: () => workerPorts ?? [this.port],
       validatedLogins,
       signingKey: parseIdentityKey(options.signingKeyPem).privateKey,
-      ...(configHash === undefined ? {} : { configHash }),
-      ...(parkForMs === undefined ? {} : { parkForMs }),
+      ...(configHash !== undefined && { configHash }),
+      ...(parkForMs !== undefined && { parkForMs }),
       clock,
       log,
     });

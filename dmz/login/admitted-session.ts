@@ -49,7 +49,7 @@ export function buildAdmitted(
     outcome: 'admitted',
     view,
     ended: live.controller.signal,
-    ...(device === undefined ? {} : { device }),
+    ...(device !== undefined && { device }),
 
     get files(): FileClient {
       if (view.state !== 'signed-in')

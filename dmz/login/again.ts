@@ -9,7 +9,7 @@ export function toAgain({ reason, attemptsLeft, driftSeconds, reference }: Again
     outcome: 'again',
     reason,
     attemptsLeft,
-    ...(driftSeconds === undefined ? {} : { driftSeconds }),
-    ...(reference === undefined ? {} : { reference }),
+    ...(driftSeconds !== undefined && { driftSeconds }),
+    ...(reference !== undefined && { reference }),
   };
 }

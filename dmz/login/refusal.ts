@@ -13,7 +13,7 @@ export function asRefusal(error: unknown): unknown {
   return new SallyportError('refused', 'Sign-in refused', {
     detail: error.detail ?? 'refused by main',
     reference: error.reference ?? randomReference(),
-    ...(Object.keys(data).length === 0 ? {} : { data }),
+    ...(Object.keys(data).length !== 0 && { data }),
     cause: error,
   });
 }

@@ -40,7 +40,7 @@ export function buildSelfService(options: {
       nonce,
       change: commitment.commitment,
       method: code === undefined ? 'none' : code.shape === 'recovery' ? 'recovery' : 'totp',
-      ...(code === undefined ? {} : { code: code.code }),
+      ...(code !== undefined && { code: code.code }),
     };
     const result = await request(
       'account.change',
@@ -59,7 +59,7 @@ export function buildSelfService(options: {
         outcome: 'again',
         reason,
         attemptsLeft,
-        ...(driftSeconds === undefined ? {} : { driftSeconds }),
+        ...(driftSeconds !== undefined && { driftSeconds }),
       };
     }
     const { view, recoveryCodes, sshKey } = result;

@@ -38,7 +38,7 @@ export async function viewAccount(
       registration,
       maySetUp: maySetUp(parts, session, status),
       recoveryCodesLeft: status.recoveryCodesLeft,
-      ...(fromMs === undefined ? {} : { requiredFrom: new Date(fromMs).toISOString() }),
+      ...(fromMs !== undefined && { requiredFrom: new Date(fromMs).toISOString() }),
     },
     may: {
       password: findChangeObstacle(parts.config, session, 'password') === undefined,
@@ -49,7 +49,7 @@ export async function viewAccount(
       allow: [...allow],
       ...(bin !== undefined && (session.protocol === 'https' || bin.sftp) && { binMs: bin.keepMs }),
     })),
-    quota: { usedBytes, ...(user.quotaBytes === undefined ? {} : { limitBytes: user.quotaBytes }) },
+    quota: { usedBytes, ...(user.quotaBytes !== undefined && { limitBytes: user.quotaBytes }) },
     session: {
       startedAt: new Date(session.openedAtMs).toISOString(),
       method: session.method,

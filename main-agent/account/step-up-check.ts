@@ -200,7 +200,7 @@ export class StepUpCheck {
         clientIp,
         sessionKey: key,
         rule,
-        ...(reference === undefined ? {} : { reference }),
+        ...(reference !== undefined && { reference }),
       }),
     };
   }

@@ -40,7 +40,7 @@ function ask(context: CommandContext, node: string, options: Options): Promise<u
   if (reason === undefined)
     throw new SallyportError('usage', 'Say why', { hint: '--reason "dmz1 was broken into"' });
   return context.call('POST', `/v1/nodes/${segment(node)}/changes/revoke`, {
-    body: { since, ...(until === undefined ? {} : { until }), reason },
+    body: { since, ...(until !== undefined && { until }), reason },
   });
 }
 

@@ -63,7 +63,7 @@ export function buildDeliveryTester(
       transport,
       address: maskAddress(transport, address),
       tookMs: Math.round(clock.monotonic() - startedAtMs),
-      ...(problem === undefined ? {} : { problem }),
+      ...(problem !== undefined && { problem }),
     });
     const message = {
       username,

@@ -94,7 +94,7 @@ export function explainLogin(facts: ExplainFacts): LoginExplanation {
     outcome,
     chain: chain.map(({ rule, value, effect }) => {
       const origin = originsOf(rule, origins);
-      return { rule, result: `${value}: ${effect}`, ...(origin === '' ? {} : { origin }) };
+      return { rule, result: `${value}: ${effect}`, ...(origin !== '' && { origin }) };
     }),
   });
   if (facts.user === undefined)

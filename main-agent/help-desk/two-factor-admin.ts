@@ -119,14 +119,14 @@ export function buildTwoFactorAdmin(parts: Parts): TwoFactorAdmin {
       const { inARow, lockedUntilMs = 0 } = status.wrongCodes;
       return {
         state: status.state,
-        ...(problem === undefined ? {} : { problem }),
-        ...(confirmedAt === undefined ? {} : { confirmedAt }),
-        ...(via === undefined ? {} : { via }),
+        ...(problem !== undefined && { problem }),
+        ...(confirmedAt !== undefined && { confirmedAt }),
+        ...(via !== undefined && { via }),
         requiredOn: user.protocols.filter((one) => isFactorRequired(user, status.requiredOn, one, times)),
         recoveryCodesLeft: status.recoveryCodesLeft,
         failures: inARow,
-        ...(lockedUntilMs > nowMs ? { lockedUntilMs } : {}),
-        ...(bypass === undefined ? {} : { bypassExpiresAtMs: bypass.expiresAtMs }),
+        ...(lockedUntilMs > nowMs && { lockedUntilMs }),
+        ...(bypass !== undefined && { bypassExpiresAtMs: bypass.expiresAtMs }),
         ...findLockOut(parts, user, status),
       };
     },

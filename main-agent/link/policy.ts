@@ -28,7 +28,7 @@ export function buildPolicy(config: MainAgentConfig, bans: Pick<Bans, 'forPolicy
   const { name, banner } = config.branding;
   return {
     validatedLogins: config.twoFactor.validatedLogins,
-    branding: { name, ...(banner === undefined ? {} : { banner }) },
+    branding: { name, ...(banner !== undefined && { banner }) },
     neverBan: [...config.bans.neverBan],
     ...bans.forPolicy(),
   };

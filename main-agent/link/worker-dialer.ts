@@ -140,7 +140,7 @@ export class WorkerDialer {
       timeoutMs: dialTimeoutMs,
       cure: otherKeyCure,
       clock,
-      ...(readBuffer === undefined ? {} : { readBuffer }),
+      ...(readBuffer !== undefined && { readBuffer }),
     });
   }
 

@@ -105,14 +105,14 @@ export class Admission {
       clientIp,
       agent,
       credential,
-      ...(lease === undefined ? {} : { lease }),
+      ...(lease !== undefined && { lease }),
       ...(passage.reEnrol ? { reEnrol: true } : {}),
     };
     let session: PreparedSession;
     try {
       session = sessions.prepare(facts, {
         sessionsMax: user.limits.sessions,
-        ...(method === 'bypass' ? { maxMs: bypassSessionMaxMs } : {}),
+        ...(method === 'bypass' && { maxMs: bypassSessionMaxMs }),
       });
     } catch (error) {
       throw await this.#noRoom(record, error);
@@ -159,7 +159,7 @@ export class Admission {
     return {
       outcome: 'admitted',
       view: await viewSession(this.#parts, live, session.id),
-      ...(device === undefined ? {} : { device }),
+      ...(device !== undefined && { device }),
     };
   }
 

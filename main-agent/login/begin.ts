@@ -117,7 +117,7 @@ export class LoginStart {
             protocol: params.protocol,
             clientIp: params.client.ip,
             rule: 'the code could not be delivered',
-            ...(error.detail === undefined ? {} : { detail: error.detail }),
+            ...(error.detail !== undefined && { detail: error.detail }),
             reference,
           }),
         },

@@ -84,7 +84,7 @@ function viewAsked(
     recovery: false,
     attemptsLeft,
     resendInMs: view.resendInMs,
-    ...(view.sentAgoMs === undefined ? {} : { sentAgoMs: view.sentAgoMs }),
+    ...(view.sentAgoMs !== undefined && { sentAgoMs: view.sentAgoMs }),
     shapes: [digits ? (length === 6 ? 'digits6' : 'digits8') : 'alphanumeric', bypass],
     deliveredLength: length,
   };

@@ -80,7 +80,7 @@ function possibleStatuses(user: EffectiveUser, nowMs: number): FactorStatus[] {
         for (const firstLoginAtMs of [undefined, 0]) {
           statuses.push({
             state,
-            ...(state === 'broken' ? { problem: `the enrolment of ${user.username} has no file` } : {}),
+            ...(state === 'broken' && { problem: `the enrolment of ${user.username} has no file` }),
             requiredOn,
             recoveryCodesLeft: state === 'enrolled' ? 1 : 0,
             firstLoginAtMs,

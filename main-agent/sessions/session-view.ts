@@ -23,7 +23,7 @@ export async function viewSession(parts: Parts, session: AnySession, id: string)
     protocol: session.protocol,
     method: session.method,
     ...parts.sessions.timesOf(session.key),
-    ...(notice === undefined ? {} : { notice }),
+    ...(notice !== undefined && { notice }),
   };
 }
 

@@ -1,4 +1,7 @@
-/** Base32 without padding (RFC 4648 §6), as authenticator apps read and people type it. */
+/**
+ * Base32 without padding (RFC 4648 §6), as authenticator apps read and people type it. Not `@scure/base`: it refuses a
+ * secret whose last bits are not zero, such as tools make that draw 26 letters.
+ */
 
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 

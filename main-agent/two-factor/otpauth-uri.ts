@@ -4,7 +4,8 @@ import type { TotpSettings } from './totp.ts';
 
 /**
  * The otpauth URI an authenticator app reads (Google's Key Uri Format): label `issuer:account`, the issuer again as a
- * parameter, the secret as base32 without padding. Every parameter is written out, so that no app guesses.
+ * parameter, the secret as base32 without padding. Every parameter is written out, so that no app
+ * guesses; otplib's own URI leaves out what is the default.
  */
 export function buildOtpauthUri(
   secret: Secret<Buffer>,

@@ -95,7 +95,7 @@ export function parseUserFile(octets: Buffer, id: FileId, file: string, schemas:
 
 export function unreadableUserFile(id: FileId, file: string, message: string, hint?: string): UserFile {
   const top = { line: 1, column: 1 };
-  const problem = { file, ...top, message, ...(hint === undefined ? {} : { hint }) };
+  const problem = { file, ...top, message, ...(hint !== undefined && { hint }) };
   return { id, file, hash: '', fields: undefined, problems: [problem], saysDisabled: false, groupsAt: top };
 }
 

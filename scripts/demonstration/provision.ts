@@ -153,9 +153,9 @@ async function makeUsers(files: SiteFiles, users: readonly DemoUser[]): Promise<
         if (!enrolled.ok) throw new Error(`${user.name} could not be enrolled: ${enrolled.reason}`);
       }
       made[user.name] = {
-        ...(password === undefined ? {} : { password }),
-        ...(totp === undefined ? {} : { totpSecret: encodeBase32(totp) }),
-        ...(key === undefined ? {} : { sshKeyFile: keyFile }),
+        ...(password !== undefined && { password }),
+        ...(totp !== undefined && { totpSecret: encodeBase32(totp) }),
+        ...(key !== undefined && { sshKeyFile: keyFile }),
       };
     }
     writePrivateFile(`${files.main.users}/_default.yaml`, defaultUserYaml);

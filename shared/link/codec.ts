@@ -291,8 +291,8 @@ function toWireError(error: SallyportError): WireError {
   return {
     code: error.code,
     message: error.publicMessage.slice(0, publicMessageCharactersMax),
-    ...(error.reference === undefined ? {} : { reference: error.reference.slice(0, 64) }),
-    ...(error.data === undefined ? {} : { data: error.data }),
+    ...(error.reference !== undefined && { reference: error.reference.slice(0, 64) }),
+    ...(error.data !== undefined && { data: error.data }),
   };
 }
 
@@ -300,20 +300,18 @@ function fromWireError(error: WireError): SallyportError {
   const { retryAfterMs, attemptsLeft, driftSeconds, weakness, minimum, bait, throttled, unserved } =
     error.data ?? {};
   return new SallyportError(error.code, error.message, {
-    ...(error.reference === undefined ? {} : { reference: error.reference }),
-    ...(error.data === undefined
-      ? {}
-      : {
-          data: {
-            ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-            ...(attemptsLeft === undefined ? {} : { attemptsLeft }),
-            ...(driftSeconds === undefined ? {} : { driftSeconds }),
-            ...(weakness === undefined ? {} : { weakness }),
-            ...(minimum === undefined ? {} : { minimum }),
-            ...(bait === undefined ? {} : { bait }),
-            ...(throttled === undefined ? {} : { throttled }),
-            ...(unserved === undefined ? {} : { unserved }),
-          },
-        }),
+    ...(error.reference !== undefined && { reference: error.reference }),
+    ...(error.data !== undefined && {
+      data: {
+        ...(retryAfterMs !== undefined && { retryAfterMs }),
+        ...(attemptsLeft !== undefined && { attemptsLeft }),
+        ...(driftSeconds !== undefined && { driftSeconds }),
+        ...(weakness !== undefined && { weakness }),
+        ...(minimum !== undefined && { minimum }),
+        ...(bait !== undefined && { bait }),
+        ...(throttled !== undefined && { throttled }),
+        ...(unserved !== undefined && { unserved }),
+      },
+    }),
   });
 }

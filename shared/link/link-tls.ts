@@ -116,7 +116,7 @@ export function dialPeer(options: DialOptions): Promise<TLSSocket> {
       ALPNProtocols: [options.protocol],
       // Names prove nothing here; the key does.
       checkServerIdentity: () => undefined,
-      ...(options.readBuffer === undefined ? {} : { onread: options.readBuffer.onread }),
+      ...(options.readBuffer !== undefined && { onread: options.readBuffer.onread }),
     });
     const fail = (error: unknown): void => {
       clearTimeout(timer);

@@ -82,6 +82,6 @@ export function wireUint32(value: number): Buffer {
 export function malformed(why: string, data?: ErrorData): SallyportError {
   return new SallyportError('bad-request', 'Not valid SSH key data', {
     detail: why,
-    ...(data === undefined ? {} : { data }),
+    ...(data !== undefined && { data }),
   });
 }

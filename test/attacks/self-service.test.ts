@@ -46,7 +46,7 @@ describe('a broken-into node and its users’ accounts', () => {
     const view: ChallengeView = { ...opened, username: user, expiresInMs: 0, next: 'code' };
     const changes = { purpose, change: commitment, ...more.claims };
     const { challenge: _challenge, ...evidence } = await evil.assert(view, {
-      ...(code === undefined ? {} : { code }),
+      ...(code !== undefined && { code }),
       changes,
     });
     return { session, change, changeSalt: salt, current: passwordOf(user), ...evidence };

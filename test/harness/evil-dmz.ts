@@ -108,7 +108,7 @@ export async function startEvilDmz(): Promise<EvilDmz> {
         purpose: 'login' as const,
         amr: code === undefined ? ['pwd'] : ['pwd', 'otp'],
         method: code === undefined ? ('none' as const) : ('totp' as const),
-        ...(commitment === undefined ? {} : { code_commit: commitment.commitment }),
+        ...(commitment !== undefined && { code_commit: commitment.commitment }),
         protocol: 'https' as const,
         client_ip: evilClient.ip,
         client_port: evilClient.port,

@@ -21,7 +21,7 @@ export function runMainAgent(prepare?: (configFile: string) => void): Promise<vo
       while (existsSync(join(dirname(file), holdFileName))) await wait(holdPollMs);
       prepare?.(file);
       return startMainAgent(config, {
-        ...(acceptRestored === undefined ? {} : { acceptRestored }),
+        ...(acceptRestored !== undefined && { acceptRestored }),
         clock: systemClock,
         log: buildLog(config.log.level, { main: config.name }),
         inherited: new Map(),

@@ -80,7 +80,7 @@ export async function buildMemoryLink(options: MemoryLinkOptions = {}): Promise<
     workerPorts: () => [8444],
     validatedLogins: true,
     signingKey: memorySigningKey.privateKey,
-    ...(options.parkForMs === undefined ? {} : { parkForMs: options.parkForMs }),
+    ...(options.parkForMs !== undefined && { parkForMs: options.parkForMs }),
     clock,
     log,
   });

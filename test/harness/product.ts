@@ -66,8 +66,8 @@ export async function startProduct(
     sftpPort: 0,
     withSecondNode: options.nodes === 2,
     mainProgram: options.mainProgram ?? recordedMain,
-    ...(options.moreUsers === undefined ? {} : { moreUsers: options.moreUsers }),
-    ...(options.sftpProfile === undefined ? {} : { sftpProfile: options.sftpProfile }),
+    ...(options.moreUsers !== undefined && { moreUsers: options.moreUsers }),
+    ...(options.sftpProfile !== undefined && { sftpProfile: options.sftpProfile }),
   });
   await mkdir(join(folder, 'local'));
   const authenticators = new Map<string, Authenticator>();

@@ -24,7 +24,7 @@ async function open(options: Parameters<typeof Door.open>[0] = {}): Promise<void
     { frank: { password: 'correct horse', next: 'admit' } },
     {
       guard: https.inside.guard,
-      ...(options.proxiesFrom === undefined ? {} : { proxiesFrom: options.proxiesFrom }),
+      ...(options.proxiesFrom !== undefined && { proxiesFrom: options.proxiesFrom }),
     },
   );
 }

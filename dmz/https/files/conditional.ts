@@ -78,10 +78,10 @@ export function toPrecondition(headers: IncomingHttpHeaders): Precondition | und
   const strong = ifMatch === undefined ? undefined : parseEntityTags(ifMatch);
   const any = ifNoneMatch === undefined ? undefined : parseEntityTags(ifNoneMatch);
   return {
-    ...(strong === undefined
-      ? {}
-      : { ifMatch: strong === '*' ? strong : strong.filter((tag) => !tag.isWeak).map((tag) => tag.opaque) }),
-    ...(any === undefined ? {} : { ifNoneMatch: any === '*' ? any : any.map((tag) => tag.opaque) }),
+    ...(strong !== undefined && {
+      ifMatch: strong === '*' ? strong : strong.filter((tag) => !tag.isWeak).map((tag) => tag.opaque),
+    }),
+    ...(any !== undefined && { ifNoneMatch: any === '*' ? any : any.map((tag) => tag.opaque) }),
   };
 }
 

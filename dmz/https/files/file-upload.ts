@@ -31,8 +31,8 @@ export async function receiveFile(exchange: Exchange, session: Admitted, path: V
     askForBody(exchange);
     await new UploadBody(exchange, { session, file }).receive();
     committed = await file.commit({
-      ...(precondition === undefined ? {} : { precondition }),
-      ...(mtimeMs === undefined ? {} : { mtimeMs }),
+      ...(precondition !== undefined && { precondition }),
+      ...(mtimeMs !== undefined && { mtimeMs }),
     });
   } catch (error) {
     // Not kept as a partial upload: PUT has no way to go on with one.

@@ -67,7 +67,7 @@ export function parseUploadMetadata(header: string | undefined): UploadFacts {
   return {
     metadata: header,
     path: parseJsonPath(path),
-    ...(mtime === undefined ? {} : { mtimeMs: parseMtime(mtime) }),
+    ...(mtime !== undefined && { mtimeMs: parseMtime(mtime) }),
     overwrite: parseSwitch(values.get('overwrite')),
   };
 }

@@ -68,7 +68,7 @@ export class Http {
       method,
       headers: {
         Accept: 'application/json',
-        ...(json === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...(json !== undefined && { 'Content-Type': 'application/json' }),
         ...headers,
       },
       body: json === undefined ? null : JSON.stringify(json),

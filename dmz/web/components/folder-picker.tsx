@@ -118,7 +118,7 @@ function useFolderNames(path: FolderPath): {
         const page = await getPage(http, path, {
           sort: 'name',
           signal: leaving.signal,
-          ...(cursor === undefined ? {} : { cursor }),
+          ...(cursor !== undefined && { cursor }),
         });
         found.push(...page.entries.filter(({ type }) => type === 'folder').map(({ name }) => name));
         cursor = page.next;

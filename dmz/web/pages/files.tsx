@@ -144,7 +144,7 @@ export function FilesPage({ path: address }: { readonly path: FolderPath }) {
     u: upload,
     Backspace: goUp,
     '?': () => setAsked({ name: 'keyboard' }),
-    ...(chosen.length > 0 ? { Escape: clearSelection } : {}),
+    ...(chosen.length > 0 && { Escape: clearSelection }),
   });
 
   const open = (entry: Entry): void => {

@@ -25,18 +25,18 @@ export class Notices {
 
   /** `action`: offered for so many milliseconds. */
   info(text: string, action?: NonNullable<Notice['action']> & { readonly ms: number }): void {
-    this.#show({ kind: 'info', text, ...(action === undefined ? {} : { action }) });
+    this.#show({ kind: 'info', text, ...(action !== undefined && { action }) });
     this.#timer = setTimeout(() => this.dismiss(), action?.ms ?? noticeMs);
   }
 
   /** As `info`, but stays: what an administrator wants this person to know. */
   remind(text: string, link?: Notice['link']): void {
-    this.#show({ kind: 'reminder', text, ...(link === undefined ? {} : { link }) });
+    this.#show({ kind: 'reminder', text, ...(link !== undefined && { link }) });
   }
 
   /** Stays until it is dismissed or replaced: somebody may want to write the reference down. */
   failure(text: string, reference?: string): void {
-    this.#show({ kind: 'failure', text, ...(reference === undefined ? {} : { reference }) });
+    this.#show({ kind: 'failure', text, ...(reference !== undefined && { reference }) });
   }
 
   /** Something takes longer. Shown after a moment, and until what it returns is called. */

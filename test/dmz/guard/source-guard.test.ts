@@ -47,7 +47,7 @@ function setUp(options: { policy?: Partial<Policy>; limits?: Partial<GuardLimits
     },
     clock: { now: () => nowMs, monotonic: () => nowMs },
     log: options.log ?? buildLog('silent', {}),
-    ...(options.limits === undefined ? {} : { limits: options.limits }),
+    ...(options.limits !== undefined && { limits: options.limits }),
   });
   const guard = {
     ...source,

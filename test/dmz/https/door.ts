@@ -45,7 +45,7 @@ export class Door {
 
   static async open(
     options: Partial<
-      Pick<HttpsServerOptions, 'timing' | 'profile' | 'clock' | 'registry' | 'securityTxt' | 'proxiesFrom'>
+      Pick<HttpsServerOptions, 'profile' | 'clock' | 'registry' | 'securityTxt' | 'proxiesFrom'>
     > & {
       readonly inside?: Parameters<typeof buildFakeInside>[0];
       readonly withoutWeb?: boolean;
@@ -162,7 +162,7 @@ export class Client {
       method,
       path,
       headers: {
-        ...(this.cookie === undefined ? {} : { Cookie: this.cookie }),
+        ...(this.cookie !== undefined && { Cookie: this.cookie }),
         ...(body === undefined || 'Transfer-Encoding' in headers
           ? {}
           : { 'Content-Length': String(Buffer.byteLength(body)) }),

@@ -3,10 +3,19 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect as connectPlain, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { pipelinedMax } from '#dmz/https/limits.ts';
 import { runProgram } from '#test/harness/clients/process.ts';
 import { Door, readAll } from './door.ts';
+
+/** Doors that are opened from now on wait so long for headers. */
+const waits = vi.hoisted(() => ({ headersMs: 10_000 }));
+vi.mock(import('#dmz/https/limits.ts'), async (original) => ({
+  ...(await original()),
+  get headersTimeoutMs() {
+    return waits.headersMs as 10_000;
+  },
+}));
 
 let door: Door;
 let cookie: string;
@@ -149,7 +158,8 @@ describe('too much of it', () => {
 
 describe('slow clients', () => {
   it('have ten seconds for their headers', async () => {
-    const quick = await Door.open({ timing: { headersTimeoutMs: 200 } });
+    waits.headersMs = 200;
+    const quick = await Door.open();
     try {
       const socket = await quick.raw();
       socket.write('GET /favicon.svg HTTP/1.1\r\nHost: x\r\n');
@@ -157,6 +167,7 @@ describe('slow clients', () => {
       const silent = await quick.raw();
       expect(statusesOf(await readAll(silent, 5_000))).toEqual([408]);
     } finally {
+      waits.headersMs = 10_000;
       await quick.close();
     }
   });

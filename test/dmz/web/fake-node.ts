@@ -340,11 +340,11 @@ export class FakeNode {
       method: asks,
       hint: user.hint ?? '',
       recovery: asks === 'totp' && user.given !== true,
-      ...(user.given === true ? { given: true } : {}),
-      ...(user.remembers === true ? { remember_device: true } : {}),
+      ...(user.given === true && { given: true }),
+      ...(user.remembers === true && { remember_device: true }),
       attempts_left: attemptsLeft,
       expires_in: 300,
-      ...(asks === 'email' ? { sent_ago: 0, resend_in: 30 } : {}),
+      ...(asks === 'email' && { sent_ago: 0, resend_in: 30 }),
     };
   }
 
@@ -399,7 +399,7 @@ export class FakeNode {
         registration: user.registration,
         may_set_up: user.registration && !enrolled,
         recovery_codes_left: user.recoveryCodes.length,
-        ...(user.requiredFrom === undefined ? {} : { required_from: user.requiredFrom }),
+        ...(user.requiredFrom !== undefined && { required_from: user.requiredFrom }),
       },
       may: { password: user.mayChange !== false, ssh_keys: user.mayChange !== false },
       files: [
@@ -411,7 +411,7 @@ export class FakeNode {
       ],
       quota: {
         used_bytes: this.folders.usedBytes(),
-        ...(user.quotaBytes === undefined ? {} : { limit_bytes: user.quotaBytes }),
+        ...(user.quotaBytes !== undefined && { limit_bytes: user.quotaBytes }),
       },
       session: {
         started_at: new Date().toISOString(),
@@ -533,7 +533,7 @@ export class FakeNode {
         return this.#send(response, 200, {
           path: `/${path.join('/')}`,
           ...folders.page(entry, url.searchParams),
-          ...(this.unserved === undefined ? {} : { unserved: this.unserved }),
+          ...(this.unserved !== undefined && { unserved: this.unserved }),
         });
       case 'PUT': {
         const chunks: Buffer[] = [];

@@ -112,7 +112,7 @@ export function logInEmulated(
       tryKeyboard: true,
       authHandler: [...methods, 'keyboard-interactive'],
       hostVerifier: (key: Buffer) => key.toString('base64') === target.hostKey.split(' ')[1],
-      ...(target.keyFile === undefined ? {} : { privateKey: readFileSync(target.keyFile) }),
+      ...(target.keyFile !== undefined && { privateKey: readFileSync(target.keyFile) }),
     });
     const { _handlers: handlers } = (connection as unknown as { _protocol: Ssh2Protocol })._protocol;
     const handle = handlers.USERAUTH_INFO_REQUEST;

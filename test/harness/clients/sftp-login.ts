@@ -54,7 +54,7 @@ export async function beginSftpLogin(
     username: target.user,
     tryKeyboard: true,
     readyTimeout: readyTimeoutMs,
-    ...(from.agent === undefined ? {} : { ident: from.agent }),
+    ...(from.agent !== undefined && { ident: from.agent }),
     hostVerifier: (key: Buffer) => key.toString('base64') === target.hostKey.split(' ')[1],
   });
 

@@ -81,7 +81,7 @@ async function prepare(change: AccountChange, wish: Wish = {}) {
   const signed = await signAnswer(
     { ...opened, username: user, next: code === undefined ? 'admit' : 'code' },
     {
-      ...(code === undefined ? {} : { code }),
+      ...(code !== undefined && { code }),
       method: code === undefined ? 'none' : (wish.method ?? 'totp'),
       claims: { purpose, change: commitment, ...wish.claims },
     },

@@ -44,7 +44,7 @@ describe('what a node’s word alone may write into the audit', () => {
     time: new Date(nowMs).toISOString(),
     event,
     outcome: 'refused',
-    ...(node === undefined ? {} : { node }),
+    ...(node !== undefined && { node }),
     ...more,
   });
   const refuse = async (node: string, times: number, event = 'login.refused'): Promise<void> => {

@@ -295,7 +295,7 @@ describe('the decision at login, through the login itself', () => {
     return {
       node,
       protocol: one.protocol,
-      ...(one.factor === 'key' ? { factor: key.signRequest(username) } : {}),
+      ...(one.factor === 'key' && { factor: key.signRequest(username) }),
     };
   }
 

@@ -280,7 +280,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       if (event === 'session.ended') played?.ended.push(body as EventBody<'session.ended'>);
     },
     usedBytes: async () => 42,
-    ...(options.findBan === undefined ? {} : { findBan: options.findBan }),
+    ...(options.findBan !== undefined && { findBan: options.findBan }),
     explained: {
       originsOf: async () => [],
       findEdgeBan: () => undefined,
@@ -335,7 +335,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
           listener: protocol,
           client: { ip: '203.0.113.9', port: 50_000, agent: 'test client', ...attempt.client },
           factor: attempt.factor ?? { type: 'password', password: attempt.password ?? password },
-          ...(attempt.device === undefined ? {} : { device: attempt.device }),
+          ...(attempt.device !== undefined && { device: attempt.device }),
         },
         link,
         new Asker({ monotonic: () => clock.steady }, attempt.patienceMs ?? 1_000),
@@ -348,7 +348,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
         {
           challenge: view.challenge,
           ...signed,
-          ...(answer.rememberDevice === true ? { rememberDevice: true } : {}),
+          ...(answer.rememberDevice === true && { rememberDevice: true }),
         },
         played.link,
       );
@@ -381,8 +381,8 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       const twoFactor = change.twoFactor ?? options.twoFactor;
       return buildRig({
         ...options,
-        ...(twoFactor === undefined ? {} : { twoFactor }),
-        ...(change.log === undefined ? {} : { log: change.log }),
+        ...(twoFactor !== undefined && { twoFactor }),
+        ...(change.log !== undefined && { log: change.log }),
         around: {
           clock,
           users,
@@ -458,7 +458,7 @@ export async function signAnswer(
       purpose: 'login',
       amr: answer.code === undefined ? ['pwd'] : ['pwd', 'otp'],
       method,
-      ...(commitment === undefined ? {} : { code_commit: commitment.commitment }),
+      ...(commitment !== undefined && { code_commit: commitment.commitment }),
       protocol,
       client_ip: answer.client?.ip ?? '203.0.113.9',
       client_port: answer.client?.port ?? 50_000,

@@ -62,7 +62,7 @@ describe('an SMS gateway that does not take the code', () => {
             send: (request) =>
               outbound.send({
                 ...request,
-                ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
+                ...(options.timeoutMs !== undefined && { timeoutMs: options.timeoutMs }),
               }),
           },
         ),
