@@ -51,7 +51,7 @@ export function codeScope(username: string): string {
   return `code:${username}`;
 }
 
-export interface FailureState {
+interface FailureState {
   /** Failures inside the window. */
   readonly recent: number;
   /** Failures in a row since the last success. */

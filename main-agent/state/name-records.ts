@@ -14,7 +14,7 @@ export interface StoredDeparture {
   readonly formerUntilMs: number | undefined;
 }
 
-export interface RememberedName {
+interface RememberedName {
   readonly username: string;
   /** An authenticator or a token of the admin API: things that must never pass to another person. */
   readonly isHeld: boolean;

@@ -19,6 +19,7 @@ const fileLinesMin = 12;
 /** Short, and better alone. */
 const shortFiles: Readonly<Record<string, string>> = {
   'dmz/cli/main.ts': 'what the operating system starts',
+  'dmz/https/api/openapi.ts': 'what answers for the whole API belongs to none of its parts',
   'main-agent/cli/main.ts': 'what the operating system starts',
   'main-agent/files/wait.ts': 'a test puts a clock of its own in its place',
   'shared/command-line/exit-code.ts': 'scripts rely on it, whichever command they call',

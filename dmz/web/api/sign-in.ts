@@ -1,3 +1,4 @@
+import type { Account } from '#dmz/http-api/account.ts';
 import type { CodeEntry, Login, LoginAnswer, PendingCode } from '#dmz/http-api/sign-in.ts';
 import type { Http } from '#dmz/web/api/http.ts';
 
@@ -31,4 +32,9 @@ export async function postResend(http: Http): Promise<void> {
 
 export async function postLogout(http: Http): Promise<void> {
   await http.call({ method: 'POST', path: '/api/logout' });
+}
+
+/** Who is signed in, and what they may do. */
+export async function getAccount(http: Http): Promise<Account> {
+  return http.call<Account>({ method: 'GET', path: '/api/me' });
 }

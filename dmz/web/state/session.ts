@@ -1,10 +1,9 @@
 import { computed, signal } from '@preact/signals';
 import type { Account } from '#dmz/http-api/account.ts';
 import type { Challenge } from '#dmz/http-api/sign-in.ts';
-import { getAccount } from '#dmz/web/api/account.ts';
 import type { Http } from '#dmz/web/api/http.ts';
 import { toApiProblem, type ApiProblem } from '#dmz/web/api/problem.ts';
-import { getCode, postCode, postLogin, postLogout, postResend } from '#dmz/web/api/sign-in.ts';
+import { getAccount, getCode, postCode, postLogin, postLogout, postResend } from '#dmz/web/api/sign-in.ts';
 import { Rights } from '#dmz/web/files/rights.ts';
 import { outageRetryMs, outageRetryMsMax, sessionUseTellMs } from '#dmz/web/limits.ts';
 
