@@ -22,14 +22,14 @@ export function shown({ type, size, mtimeMs, atimeMs, mode, links, etag }: Attri
   return { type, size, mtimeMs, atimeMs, mode, links, ...(etag !== undefined && { etag }) };
 }
 
-export interface ListingParts {
+interface ListingParts {
   readonly mounts: MountTree;
   /** The time shown for folders that are on no disk. */
   readonly builtAtMs: number;
 }
 
 /** What a session is writing that will lie in a folder, by name. */
-export interface OwnInFolder {
+interface OwnInFolder {
   inFolder(session: Caller, mounted: Mounted): Promise<ReadonlyMap<string, WriteHandle>>;
 }
 
