@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Passwords } from '#main-agent/passwords/password.ts';
+import type { Sessions } from '#main-agent/sessions/sessions.ts';
 import type { Change } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { Asker } from '#shared/link/asker.ts';
@@ -296,6 +297,7 @@ describe('the commit of a login', () => {
     expect(await outcomeOf(rig.answer(view, { code: rig.code('alice') }))).toBe(end);
     expect(rig.login.sessions.list()).toEqual([]);
     expect(await rig.state.read('sessions')).toEqual([]);
+    expect((rig.login.sessions as Sessions).countOf('alice', 'https')).toBe(0);
     const goesOn = await outcomeOf(rig.answer(view, { code: rig.code('alice') }));
     expect(goesOn).toBe(end === 'challenge-gone' ? 'challenge-gone' : 'admitted');
   });

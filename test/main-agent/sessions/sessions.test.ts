@@ -294,6 +294,7 @@ describe('sessions', () => {
       const error = await refusal(signInWithCode(attempt(3)));
       expect(error).toMatchObject({
         code: 'too-many-sessions',
+        hint: expect.stringContaining('limits.sessions') as string,
         publicMessage: 'As many of your SFTP sessions are open as may be (2); close one, then connect again',
       });
       expect(rig.state.audit.at(-1)).toMatchObject({
@@ -346,6 +347,7 @@ describe('sessions', () => {
     };
     await expect(rig.answer(view)).rejects.toThrow('disk full');
     rig.state.beforeCommit = undefined;
+    expect((rig.login.sessions as Sessions).countOf('frank', 'https')).toBe(0);
     await signIn();
     expect(rig.login.sessions.list()).toHaveLength(1);
   });
