@@ -114,6 +114,28 @@ describe('an SFTP session', () => {
     expect((await channel.reply()).reader.uint32()).toBe(0);
   });
 
+  it('stores a file at CLOSE without waiting for the end of its stream, since main has every byte', async () => {
+    files.holdsBack = true;
+    const handle = await open('/up', flags.write | flags.create);
+    channel.request(type.write, (writer) => writer.string(handle).uint64(0).string('0123456789'));
+    files.writeStreams[0]?.acknowledge(10);
+    await channel.reply();
+    expect(await close(handle)).toBe(0);
+    expect(files.get('/up')?.toString()).toBe('0123456789');
+    expect(files.writeStreams[0]?.isOver).toBe(false);
+  });
+
+  it('answers CLOSE of a file that was read at once: main tells its client nothing about that', async () => {
+    files.put('/r', Buffer.from('read'));
+    const handle = await open('/r', flags.read);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    files.beforeRelease = () => promise;
+    expect(await close(handle)).toBe(0);
+    expect(files.openHandles).toBe(1);
+    resolve();
+    await expect.poll(() => files.openHandles).toBe(0);
+  });
+
   it('serves sequential reads from one stream, to the exact end', async () => {
     const bytes = randomBytes(1_000_003);
     files.put('/down', bytes);

@@ -326,3 +326,18 @@ onEachStorage(
     expect(stream.receivedBytes).toBe(0);
   },
 );
+
+onEachStorage(
+  'a file is stored while the stream that brought its bytes has not ended, which then is over',
+  async (start) => {
+    const rig = await start();
+    const client = rig.client();
+    const handle = await client.open(['f'], newFile);
+    const stream = client.stream({ kind: 'write', handle, offset: 0 });
+    stream.send(Buffer.from('all of it'));
+    await expect.poll(() => stream.acknowledgedBytes).toBe(9);
+    await client.ask('fs.commit', { handle });
+    expect((await client.get(['f'])).toString()).toBe('all of it');
+    expect(stream.error?.code).toBe('bad-handle');
+  },
+);

@@ -42,6 +42,8 @@ export class MemoryFiles implements FileClient {
   folderPageEntries = 1000;
   /** Awaited by every stat: a test can hold it, as the link parks requests. */
   beforeStat: () => Promise<void> = () => Promise.resolve();
+  /** Awaited by every release, as on a link that is away. */
+  beforeRelease: () => Promise<void> = () => Promise.resolve();
   /** Streams that may be open at once; one more is refused. */
   streamsMax = Infinity;
   /** On the way to main and back, for each call and each piece of a stream: a test can let calls overtake each other. */
@@ -342,6 +344,7 @@ class MemoryFile implements RemoteFile {
   }
 
   async release(options: { keepPartial?: boolean } = {}): Promise<void> {
+    await this.#files.beforeRelease();
     this.#close();
     this.#files.calls.push(`release ${this.#path.toString()}${options.keepPartial === true ? ' keep' : ''}`);
     if (options.keepPartial === true)
