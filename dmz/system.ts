@@ -3,11 +3,11 @@ import { fileURLToPath } from 'node:url';
 import { Gauge, type Registry } from 'prom-client';
 import type { DmzConfig } from '#dmz/config.ts';
 import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
-import { buildSourceGuard } from '#dmz/guard/source-guard.ts';
+import { SourceGuard } from '#dmz/guard/source-guard.ts';
 import { buildHttpsServer } from '#dmz/https/server.ts';
 import { buildLinkListener } from '#dmz/link/listener.ts';
 import type { MainLink } from '#dmz/link/main-link.ts';
-import { buildLoginService } from '#dmz/login/conversation.ts';
+import { LoginConversation } from '#dmz/login/conversation.ts';
 import { buildSftpServer, type SftpServer } from '#dmz/sftp/server.ts';
 import type { Clock } from '#shared/clock.ts';
 import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
@@ -64,8 +64,8 @@ async function startAll(
     log: log.child({ part: 'link' }),
   });
   const { link } = listener;
-  const guard = buildSourceGuard({ link, clock, log: log.child({ part: 'guard' }) });
-  const login = buildLoginService({
+  const guard = new SourceGuard({ link, clock, log: log.child({ part: 'guard' }) });
+  const login = new LoginConversation({
     link,
     node: config.node,
     signingKeyPem,

@@ -1,7 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 
 /** What the door counts. Labels are few and ours; nothing a stranger sends becomes one. */
-interface HttpsMetrics {
+export interface HttpsMetrics {
   answered(status: number): void;
   connections(change: 1 | -1): void;
 }

@@ -1,20 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createServer } from 'node:https';
-import type { Socket } from 'node:net';
+import { createServer, type Server } from 'node:https';
+import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import type { Registry } from 'prom-client';
-import type { Admission, Guard } from '#dmz/guard/guard.ts';
+import type { Guard } from '#dmz/guard/guard.ts';
 import { plainAgent } from '#shared/visible-text.ts';
-import type { Endpoint } from '#dmz/guard/proxy-header.ts';
 import { buildRealClients } from '#dmz/guard/real-clients.ts';
 import type { MainLink } from '#dmz/link/main-link.ts';
 import type { LoginService } from '#dmz/login/login-service.ts';
 import type { Clock } from '#shared/clock.ts';
-import type { ClientAddress } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import type { ListenAt } from '#shared/process/inherited-sockets.ts';
+import { Arrivals } from './arrivals.ts';
 import { answerBrokenRequest, isBreach, refuseConnect } from './exchange/broken-request.ts';
 import { buildDispatch } from './dispatch.ts';
 import type { Exchange } from './exchange/exchange.ts';
@@ -76,39 +75,26 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
   const { guard, clock, log } = options;
   const pace = new Pace(clock);
   const metrics = buildHttpsMetrics(options.registry);
+  const arrivals = new Arrivals(guard, metrics);
   let dispatch: ReturnType<typeof buildDispatch> | undefined;
   const timers: NodeJS.Timeout[] = [];
   /** Sockets with an answer in progress: raw bytes written there would land in the middle of it. */
   const answering = new WeakMap<object, number>();
 
-  const server = createServer({
-    ...tlsOptions(options.profile, options),
-    maxHeaderSize: headerBytesMax,
-    headersTimeout: headersTimeoutMs,
-    // Bodies have a pace instead: a large upload may take hours.
-    requestTimeout: 0,
-    keepAliveTimeout: keepAliveTimeoutMs,
-    connectionsCheckingInterval: Math.min(headersTimeoutMs, 1_000),
-    insecureHTTPParser: false,
-    // Asked for in `strictness.ts`, where the answer gets our headers.
-    requireHostHeader: false,
-    noDelay: true,
-  });
-  // One more than allowed: Node drops the rest silently, and we must know that there was a rest.
-  server.maxHeadersCount = headersMax + 1;
-  server.setTimeout(connectionIdleMs);
+  const server = buildServer(tlsOptions(options.profile, options));
 
   function handle(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): void {
     const { socket } = request;
-    const arrival = arrivalOf.get(socket);
+    const arrival = arrivals.of(socket);
     if (arrival === undefined) {
       socket.destroy();
       return;
     }
+    // A client that goes away shows as 'close', which everyone who cares listens to.
+    request.on('error', () => undefined);
+    response.on('error', () => undefined);
     const inFlight = answering.get(socket) ?? 0;
     if (inFlight >= pipelinedMax) {
-      request.on('error', () => undefined);
-      response.on('error', () => undefined);
       socket.destroy();
       return;
     }
@@ -117,18 +103,11 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
       answering.set(socket, (answering.get(socket) ?? 1) - 1);
       metrics.answered(response.statusCode);
     });
-    // A client that goes away shows as 'close', which everyone who cares listens to.
-    request.on('error', () => undefined);
-    response.on('error', () => undefined);
-    const target = request.url ?? '';
-    const mark = target.indexOf('?');
     const exchange: Exchange = {
       request,
       response,
-      method: request.method ?? '',
-      path: mark === -1 ? target : target.slice(0, mark),
-      query: new URLSearchParams(mark === -1 ? '' : target.slice(mark + 1)),
-      client: addressOf(request, arrival.client),
+      ...targetOf(request),
+      client: { ...arrival.client, agent: plainAgent(request.headers['user-agent'] ?? '') },
       onSession: () => arrival.admission.authenticated(),
       awaitsContinue,
       pace,
@@ -145,64 +124,27 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
   server.on('checkExpectation', (request, response) => handle(request, response, true));
   server.on('connect', (_request, socket) => refuseConnect(socket));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    // Told already; Node's parser stumbles over each piece that still comes.
-    if (socket.writableEnded) {
-      if (socket instanceof TLSSocket && socket.bytesRead > drainBytesMax) socket.destroy();
-      return;
-    }
-    if (isBreach(error.code)) {
-      const arrival = arrivalOf.get(socket);
-      if (arrival !== undefined) guard.malformed(arrival.client.ip, 'https', error.code ?? '');
-    }
-    if ((answering.get(socket) ?? 0) > 0) socket.destroy();
-    else answerBrokenRequest(socket, error.code);
+    const { ip } = arrivals.of(socket)?.client ?? {};
+    if (ip !== undefined && !socket.writableEnded && isBreach(error.code))
+      guard.malformed(ip, 'https', error.code ?? '');
+    answerClientError(error.code, socket, (answering.get(socket) ?? 0) > 0);
   });
   server.on('tlsClientError', (error, socket) => {
     log.debug({ err: error }, 'TLS handshake failed');
     socket.destroy();
   });
   const clients = buildRealClients({ ...options, protocol: 'https' });
-  /** Who is behind a connection; TLS connections by themselves, others by their ends, until TLS is there. */
-  const arrivalOf = new WeakMap<object, Arrival>();
-  const arrivalByEnds = new Map<string, Arrival>();
-  server.on('secureConnection', (socket) => {
-    const arrival = arrivalByEnds.get(endsOf(socket));
-    if (arrival === undefined) {
-      socket.destroy();
-      return;
-    }
-    arrivalOf.set(socket, arrival);
-    arrival.admission.reached('secured');
-  });
+  server.on('secureConnection', (socket) => arrivals.secured(socket));
   const endSilent = startTlsAfterFirstByte(server, (socket, serve) =>
     clients.accept(socket, (client) => {
-      const admission = guard.admitConnection(client.ip, 'https', () => socket.destroy());
-      if (!admission.admitted) {
-        socket.destroy();
-        return;
-      }
-      const ends = endsOf(socket);
-      const arrival = { client, admission };
-      arrivalByEnds.set(ends, arrival);
-      metrics.connections(1);
-      socket.once('close', () => {
-        // The same ends may be another connection's by now.
-        if (arrivalByEnds.get(ends) === arrival) arrivalByEnds.delete(ends);
-        metrics.connections(-1);
-        admission.release();
-      });
-      serve(() => admission.reached('hello'));
+      const arrival = arrivals.letIn(socket, client);
+      if (arrival !== undefined) serve(() => arrival.admission.reached('hello'));
     }),
   );
 
   function rotateTicketKeys(): void {
     server.setTicketKeys(randomBytes(48));
   }
-
-  const securityTxt = (): string | undefined =>
-    options.securityTxt === undefined
-      ? undefined
-      : renderSecurityTxt(options.securityTxt, { publicUrl: options.publicUrl, nowMs: clock.now() });
 
   return {
     async start() {
@@ -211,7 +153,8 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
         () => options.link.policy.branding.name,
         log,
       );
-      dispatch = buildDispatch({ ...options, routes: buildRoutes({ ...options, securityTxt }), staticFiles });
+      const routes = buildRoutes({ ...options, securityTxt: () => securityTxtOf(options) });
+      dispatch = buildDispatch({ ...options, routes, staticFiles });
       server.listen(options.listen);
       await once(server, 'listening');
       rotateTicketKeys();
@@ -236,10 +179,7 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
     },
 
     get address() {
-      const address = server.address();
-      if (address === null || typeof address === 'string')
-        throw new Error('the https server is not listening');
-      return { host: address.address, port: address.port };
+      return addressOf(server);
     },
 
     reload(certificate) {
@@ -249,17 +189,52 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
   };
 }
 
-/** A connection that was let in, and whose it is. */
-interface Arrival {
-  readonly client: Endpoint;
-  readonly admission: Admission;
+function answerClientError(code: string | undefined, socket: Duplex, isAnswering: boolean): void {
+  // Told already; Node's parser stumbles over each piece that still comes.
+  if (socket.writableEnded) {
+    if (socket instanceof TLSSocket && socket.bytesRead > drainBytesMax) socket.destroy();
+  } else if (isAnswering) socket.destroy();
+  else answerBrokenRequest(socket, code);
 }
 
-/** The socket under TLS can't be had from the one above it; both have the same ends. */
-function endsOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
-  return [remoteAddress, remotePort, localAddress, localPort].join(' ');
+function securityTxtOf({ securityTxt, publicUrl, clock }: HttpsServerOptions): string | undefined {
+  return securityTxt === undefined
+    ? undefined
+    : renderSecurityTxt(securityTxt, { publicUrl, nowMs: clock.now() });
 }
 
-function addressOf(request: IncomingMessage, client: Endpoint): ClientAddress {
-  return { ...client, agent: plainAgent(request.headers['user-agent'] ?? '') };
+/** Node's server with our bounds. */
+function buildServer(tls: ReturnType<typeof tlsOptions>): Server {
+  const server = createServer({
+    ...tls,
+    maxHeaderSize: headerBytesMax,
+    headersTimeout: headersTimeoutMs,
+    // Bodies have a pace instead: a large upload may take hours.
+    requestTimeout: 0,
+    keepAliveTimeout: keepAliveTimeoutMs,
+    connectionsCheckingInterval: Math.min(headersTimeoutMs, 1_000),
+    insecureHTTPParser: false,
+    // Asked for in `strictness.ts`, where the answer gets our headers.
+    requireHostHeader: false,
+    noDelay: true,
+  });
+  // One more than allowed: Node drops the rest silently, and we must know that there was a rest.
+  server.maxHeadersCount = headersMax + 1;
+  server.setTimeout(connectionIdleMs);
+  return server;
+}
+
+function targetOf({ method = '', url = '' }: IncomingMessage): Pick<Exchange, 'method' | 'path' | 'query'> {
+  const mark = url.indexOf('?');
+  return {
+    method,
+    path: mark === -1 ? url : url.slice(0, mark),
+    query: new URLSearchParams(mark === -1 ? '' : url.slice(mark + 1)),
+  };
+}
+
+function addressOf(server: Server): HttpsServer['address'] {
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('the https server is not listening');
+  return { host: address.address, port: address.port };
 }

@@ -19,7 +19,7 @@ import {
 } from './limits.ts';
 import { LiveSessions } from './live-sessions.ts';
 import type { Protocol } from '#shared/login.ts';
-import type { LoginService } from './login-service.ts';
+import type { Admitted, FirstFactorPassed, LoginAttempt, LoginService } from './login-service.ts';
 import { asRefusal, refuse } from './refusal.ts';
 
 interface LoginServiceOptions {
@@ -39,143 +39,156 @@ interface LoginServiceOptions {
  *
  * Trust: user names, passwords, codes and key blobs are strangers'. May not decide: whether anybody is admitted.
  */
-export function buildLoginService(options: LoginServiceOptions): LoginService & { close(): void } {
-  const { link, guard, log, clock } = options;
-  const sessions = new LiveSessions(clock);
-  const around: SessionSurroundings & { readonly guard: Guard } = {
-    link,
-    guard,
-    sessions,
-    writeAssertion: buildAssertionWriter(options),
-    buildFiles: options.buildFiles,
-  };
-  const unsubscribe = [
-    link.onSessionEnded((key, reason) => sessions.end(key, reason)),
-    link.onDown(() => sessions.distrustAll()),
-    link.onDoorAsked(({ ip }) => {
-      const count = asking.get(sourceOf(ip)) ?? 0;
-      const isFull = count >= attachesPerSourceMax;
-      return count === 0
-        ? []
-        : [{ what: 'session-questions', count, max: attachesPerSourceMax, acts: isFull }];
-    }),
-  ];
-
+export class LoginConversation implements LoginService {
+  readonly #link: MainLink;
+  readonly #guard: Guard;
+  readonly #log: Log;
+  readonly #validatedLogins: boolean;
+  readonly #sessions: LiveSessions;
+  readonly #around: SessionSurroundings & { readonly guard: Guard };
+  readonly #unsubscribe: readonly (() => void)[];
   /** An invented cookie costs a stranger nothing: one source may keep main, or the waiting line for it, only so busy. */
-  const asking = new Map<string, number>();
-  async function askForSession(sessionId: string, client: ClientAddress): Promise<SessionView> {
+  readonly #asking = new Map<string, number>();
+
+  constructor(options: LoginServiceOptions) {
+    const { link, guard, log, clock, validatedLogins, buildFiles } = options;
+    const sessions = new LiveSessions(clock);
+    this.#link = link;
+    this.#guard = guard;
+    this.#log = log;
+    this.#validatedLogins = validatedLogins;
+    this.#sessions = sessions;
+    this.#around = { link, guard, sessions, writeAssertion: buildAssertionWriter(options), buildFiles };
+    this.#unsubscribe = [
+      link.onSessionEnded((key, reason) => sessions.end(key, reason)),
+      link.onDown(() => sessions.distrustAll()),
+      link.onDoorAsked(({ ip }) => {
+        const count = this.#asking.get(sourceOf(ip)) ?? 0;
+        const isFull = count >= attachesPerSourceMax;
+        return count === 0
+          ? []
+          : [{ what: 'session-questions', count, max: attachesPerSourceMax, acts: isFull }];
+      }),
+    ];
+  }
+
+  close(): void {
+    for (const end of this.#unsubscribe) end();
+  }
+
+  async probe(user: string, key: Buffer, client: ClientAddress): Promise<boolean> {
+    if (user.length > userNameCharactersMax || this.#guard.isBanned(client.ip, 'sftp') !== undefined)
+      return false;
+    const params = { user, key: key.toString('base64url'), client };
+    const { acceptable } = await this.#link.request('login.probe', params, { timeoutMs: sessionTimeoutMs });
+    return acceptable;
+  }
+
+  async begin(attempt: LoginAttempt): Promise<FirstFactorPassed> {
+    const { user, protocol, listener, client, factor, device, gone } = attempt;
+    this.#requireNotBanned(client, protocol);
+    this.#requireAgreement();
+    const facts: LoginFacts = {
+      user,
+      firstFactor: factor.type === 'password' ? 'pwd' : 'key',
+      protocol,
+      listener,
+      client,
+    };
+    const tooLong =
+      user.length > userNameCharactersMax ||
+      (factor.type === 'password' && factor.password.length > passwordCharactersMax);
+    if (user === '' || tooLong) {
+      this.#guard.firstFactorFailed(client.ip, user);
+      throw refuse(user === '' ? 'empty user name' : 'user name or password too long');
+    }
+    const heldMs = factor.type === 'password' ? this.#guard.mustWait(client.ip, protocol, user) : undefined;
+    if (heldMs !== undefined) throw rateLimited(heldMs);
+    const params = { user, protocol, listener, client, factor };
+    const view = await this.#link
+      .request('login.begin', device === undefined ? params : { ...params, device }, {
+        timeoutMs: loginTimeoutMs,
+        gone,
+      })
+      .catch((error: unknown) => {
+        if (isSallyportError(error, 'refused'))
+          this.#guard.firstFactorFailed(client.ip, user, { isBait: error.data?.bait === true });
+        const { throttled, retryAfterMs } = toSallyportError(error).data ?? {};
+        if (throttled !== undefined && retryAfterMs !== undefined)
+          this.#guard.turnedAway(client.ip, user, throttled, retryAfterMs);
+        throw asRefusal(error);
+      });
+    const waitMs = this.#guard.firstFactorRight(client.ip, user);
+    const passed = buildFirstFactorPassed(this.#around, view, { ...facts, user: view.username });
+    if (waitMs === undefined && gone?.aborted !== true) return passed;
+    await passed.cancel();
+    throw waitMs === undefined ? new SallyportError('deadline', 'Cancelled') : rateLimited(waitMs);
+  }
+
+  async resume(
+    id: string,
+    client: ClientAddress,
+    protocol: Protocol,
+    listener: string,
+  ): Promise<FirstFactorPassed> {
+    this.#requireNotBanned(client, protocol);
+    this.#requireAgreement();
+    const view = await this.#link
+      .request('login.resume', { challenge: id, client }, { timeoutMs: sessionTimeoutMs })
+      .catch((error: unknown) => {
+        throw asRefusal(error);
+      });
+    return buildFirstFactorPassed(this.#around, view, {
+      user: view.username,
+      firstFactor: 'pwd',
+      protocol,
+      listener,
+      client,
+    });
+  }
+
+  async attach(sessionId: string, client: ClientAddress): Promise<Admitted> {
+    let live = this.#sessions.findTrusted(sessionId, client);
+    if (live === undefined) {
+      live = this.#sessions.keep(await this.#askForSession(sessionId, client), client);
+      this.#guard.signedIn(client.ip, live.view.username);
+    }
+    return buildAdmitted(this.#around, live, {
+      user: live.view.username,
+      firstFactor: 'pwd',
+      protocol: live.view.protocol,
+      listener: live.view.protocol,
+      client,
+    });
+  }
+
+  async #askForSession(sessionId: string, client: ClientAddress): Promise<SessionView> {
     const source = sourceOf(client.ip);
-    const inFlight = asking.get(source) ?? 0;
+    const inFlight = this.#asking.get(source) ?? 0;
     if (inFlight >= attachesPerSourceMax)
       throw new SallyportError('busy', 'Too many requests at once; try again');
-    asking.set(source, inFlight + 1);
+    this.#asking.set(source, inFlight + 1);
     try {
       const params = { session: sessionId, client };
-      return await link.request('session.attach', params, { timeoutMs: sessionTimeoutMs });
+      return await this.#link.request('session.attach', params, { timeoutMs: sessionTimeoutMs });
     } finally {
-      const left = (asking.get(source) ?? 1) - 1;
-      if (left === 0) asking.delete(source);
-      else asking.set(source, left);
+      const left = (this.#asking.get(source) ?? 1) - 1;
+      if (left === 0) this.#asking.delete(source);
+      else this.#asking.set(source, left);
     }
   }
 
   /** Both nodes must agree before anybody gets in without the factor this node was told to ask for. */
-  function requireAgreement(): void {
-    if (!options.validatedLogins || link.policy.validatedLogins) return;
-    log.error('validated logins are on here and off on main: every login is refused until both agree');
+  #requireAgreement(): void {
+    if (!this.#validatedLogins || this.#link.policy.validatedLogins) return;
+    this.#log.error('validated logins are on here and off on main: every login is refused until both agree');
     throw refuse('validated_logins: on here, off on main');
   }
 
-  function requireNotBanned(client: ClientAddress, protocol: Protocol): void {
-    const retryAfterMs = guard.isBanned(client.ip, protocol);
+  #requireNotBanned(client: ClientAddress, protocol: Protocol): void {
+    const retryAfterMs = this.#guard.isBanned(client.ip, protocol);
     if (retryAfterMs !== undefined) throw rateLimited(retryAfterMs);
   }
-
-  return {
-    async probe(user, key, client) {
-      if (user.length > userNameCharactersMax || guard.isBanned(client.ip, 'sftp') !== undefined)
-        return false;
-      const params = { user, key: key.toString('base64url'), client };
-      const { acceptable } = await link.request('login.probe', params, { timeoutMs: sessionTimeoutMs });
-      return acceptable;
-    },
-
-    async begin({ user, protocol, listener, client, factor, device, gone }) {
-      requireNotBanned(client, protocol);
-      requireAgreement();
-      const facts: LoginFacts = {
-        user,
-        firstFactor: factor.type === 'password' ? 'pwd' : 'key',
-        protocol,
-        listener,
-        client,
-      };
-      const tooLong =
-        user.length > userNameCharactersMax ||
-        (factor.type === 'password' && factor.password.length > passwordCharactersMax);
-      if (user === '' || tooLong) {
-        guard.firstFactorFailed(client.ip, user);
-        throw refuse(user === '' ? 'empty user name' : 'user name or password too long');
-      }
-      const heldMs = factor.type === 'password' ? guard.mustWait(client.ip, protocol, user) : undefined;
-      if (heldMs !== undefined) throw rateLimited(heldMs);
-      const params = { user, protocol, listener, client, factor };
-      const view = await link
-        .request('login.begin', device === undefined ? params : { ...params, device }, {
-          timeoutMs: loginTimeoutMs,
-          gone,
-        })
-        .catch((error: unknown) => {
-          if (isSallyportError(error, 'refused'))
-            guard.firstFactorFailed(client.ip, user, { isBait: error.data?.bait === true });
-          const { throttled, retryAfterMs } = toSallyportError(error).data ?? {};
-          if (throttled !== undefined && retryAfterMs !== undefined)
-            guard.turnedAway(client.ip, user, throttled, retryAfterMs);
-          throw asRefusal(error);
-        });
-      const waitMs = guard.firstFactorRight(client.ip, user);
-      const passed = buildFirstFactorPassed(around, view, { ...facts, user: view.username });
-      if (waitMs === undefined && gone?.aborted !== true) return passed;
-      await passed.cancel();
-      throw waitMs === undefined ? new SallyportError('deadline', 'Cancelled') : rateLimited(waitMs);
-    },
-
-    async resume(id, client, protocol, listener) {
-      requireNotBanned(client, protocol);
-      requireAgreement();
-      const view = await link
-        .request('login.resume', { challenge: id, client }, { timeoutMs: sessionTimeoutMs })
-        .catch((error: unknown) => {
-          throw asRefusal(error);
-        });
-      return buildFirstFactorPassed(around, view, {
-        user: view.username,
-        firstFactor: 'pwd',
-        protocol,
-        listener,
-        client,
-      });
-    },
-
-    async attach(sessionId, client) {
-      let live = sessions.findTrusted(sessionId, client);
-      if (live === undefined) {
-        live = sessions.keep(await askForSession(sessionId, client), client);
-        guard.signedIn(client.ip, live.view.username);
-      }
-      return buildAdmitted(around, live, {
-        user: live.view.username,
-        firstFactor: 'pwd',
-        protocol: live.view.protocol,
-        listener: live.view.protocol,
-        client,
-      });
-    },
-
-    close() {
-      for (const end of unsubscribe) end();
-    },
-  };
 }
 
 function rateLimited(retryAfterMs: number): SallyportError {

@@ -22,21 +22,24 @@ import type { Secret } from '#shared/secret.ts';
 export interface LoginService {
   /** Yes or no to "would you look at this key?" (RFC 4252 §7); never counts as a failure. */
   probe(user: string, key: Buffer, client: ClientAddress): Promise<boolean>;
-  begin(attempt: {
-    readonly user: string;
-    readonly protocol: Protocol;
-    /** Which listener, e.g. `https` or `sftp`; part of what is signed. */
-    readonly listener: string;
-    readonly client: ClientAddress;
-    readonly factor: FirstFactorEvidence;
-    readonly device?: string;
-    /** Aborts when nobody is there any more to hear the answer. */
-    readonly gone?: AbortSignal;
-  }): Promise<FirstFactorPassed>;
+  begin(attempt: LoginAttempt): Promise<FirstFactorPassed>;
   /** The web's second step, possibly on another worker: `id` is what the half-session cookie holds. */
   resume(id: string, client: ClientAddress, protocol: Protocol, listener: string): Promise<FirstFactorPassed>;
   /** A session a cookie names. Rejects `no-session`. */
   attach(sessionId: string, client: ClientAddress): Promise<Admitted>;
+}
+
+/** What a door has collected of a first factor. */
+export interface LoginAttempt {
+  readonly user: string;
+  readonly protocol: Protocol;
+  /** Which listener, e.g. `https` or `sftp`; part of what is signed. */
+  readonly listener: string;
+  readonly client: ClientAddress;
+  readonly factor: FirstFactorEvidence;
+  readonly device?: string;
+  /** Aborts when nobody is there any more to hear the answer. */
+  readonly gone?: AbortSignal;
 }
 
 /** A right first factor; nothing is reachable yet. */

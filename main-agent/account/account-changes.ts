@@ -7,7 +7,7 @@ import {
 import type { StoredAccountChange } from '#main-agent/state/name-records.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import { requireRoom, type OwnCredentials } from '#main-agent/users/own-credentials.ts';
-import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';
+import { KeyLock } from '#main-agent/turns.ts';
 import { purposeOf } from '#shared/assertion/account-change.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Asker } from '#shared/link/asker.ts';
@@ -77,7 +77,7 @@ export class AccountChanges {
   readonly #parts: Parts;
   readonly #check: StepUpCheck;
   /** A user's changes one after the other: each looks at what the one before left. */
-  readonly #turns = new KeyedTurns();
+  readonly #turns = new KeyLock();
 
   constructor(parts: Parts, check: StepUpCheck) {
     this.#parts = parts;

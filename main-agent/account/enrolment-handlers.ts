@@ -4,7 +4,7 @@ import { encodeBase32 } from '#main-agent/two-factor/base32.ts';
 import { buildOtpauthUri } from '#main-agent/two-factor/otpauth-uri.ts';
 import type { PendingSetup, PendingSetups } from '#main-agent/two-factor/pending-setups.ts';
 import { drawQr } from '#main-agent/two-factor/qr.ts';
-import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';
+import { KeyLock } from '#main-agent/turns.ts';
 import type { FactorStatus, Vault } from '#main-agent/vault/vault.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Method, Protocol } from '#shared/login.ts';
@@ -48,7 +48,7 @@ interface Parts {
 export function buildEnrolmentHandlers(parts: Parts, stepUp: StepUpCheck): EnrolmentHandlers {
   const { config, setups } = parts;
   const proof = new SetupProof(parts);
-  const turns = new KeyedTurns();
+  const turns = new KeyLock();
 
   /** It is spent when the set-up is saved: a picture that ran out must not cost the user a ticket. */
   async function requireTicket(ticket: string | undefined, session: AnySession): Promise<readonly Change[]> {

@@ -20,7 +20,7 @@ import {
 import { findKept, findStored } from './queries.ts';
 import { removalsAtOnce } from './limits.ts';
 import type { FileContext } from './service-context.ts';
-import { Slots } from '#main-agent/turns/slots.ts';
+import { Slots } from '#main-agent/turns.ts';
 import type { Binned, Removed, RemoveFileOptions, Stored } from './storage/storage.ts';
 import type { WriteHandle } from './write-handle.ts';
 

@@ -16,7 +16,7 @@ import type { Located, Mounted } from './mounts.ts';
 import { isAllowed, requireAllowed, requireAnyAllowed, requireFileName } from './permissions.ts';
 import { isOwnFolder } from './quota.ts';
 import type { FileContext } from './service-context.ts';
-import { Slots } from '#main-agent/turns/slots.ts';
+import { Slots } from '#main-agent/turns.ts';
 import type { OperationName } from './storage/storage.ts';
 import type { Committed, CommittedUpload, Storage, StoredFile, Upload } from './storage/storage.ts';
 

@@ -1,4 +1,4 @@
-import { Serial } from '#main-agent/turns/serial.ts';
+import { Serial } from '#main-agent/turns.ts';
 import type { Entry } from '#shared/file-service/attributes.ts';
 import { pageBytesMax, pageEntriesMax } from './limits.ts';
 import type { Listing } from './listing.ts';

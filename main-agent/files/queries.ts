@@ -12,7 +12,7 @@ import type { Located, Mounted } from './mounts.ts';
 import type { OwnUploads } from './own-uploads.ts';
 import { isAllowed, requireAllowed, requireFileName } from './permissions.ts';
 import type { FileContext } from './service-context.ts';
-import { Slots } from '#main-agent/turns/slots.ts';
+import { Slots } from '#main-agent/turns.ts';
 import type { KeptUpload, Stored } from './storage/storage.ts';
 import { UnservedCount } from './storage/unserved.ts';
 import { hashBytes } from './upload-digest.ts';

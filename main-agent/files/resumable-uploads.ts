@@ -14,7 +14,7 @@ import { shown } from './listing.ts';
 import { isAllowed, requireAnyAllowed, requireFileName } from './permissions.ts';
 import type { FileContext } from './service-context.ts';
 import { takeOverPauseMs, takeOverTriesMax, uploadListOctetsMax } from './limits.ts';
-import { KeyLock } from '#main-agent/turns/key-lock.ts';
+import { KeyLock } from '#main-agent/turns.ts';
 import type {
   BeginUpload,
   KeptUpload,

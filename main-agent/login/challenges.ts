@@ -1,4 +1,4 @@
-import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';
+import { KeyLock } from '#main-agent/turns.ts';
 import type { Recipient } from '#main-agent/two-factor/delivered-codes.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -69,7 +69,7 @@ export function waiverName(use: WaiverUse): Waiver {
 export class Challenges {
   readonly #clock: Clock;
   readonly #records = new Map<string, Challenge>();
-  readonly #turns = new KeyedTurns();
+  readonly #turns = new KeyLock();
 
   constructor(clock: Clock) {
     this.#clock = clock;

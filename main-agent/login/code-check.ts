@@ -2,7 +2,7 @@ import { codeScope } from '#main-agent/state/factor-records.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import { describeSuspicion, type DriftWatch } from '#main-agent/two-factor/drift-watch.ts';
 import { driftAgreementSteps } from '#main-agent/two-factor/limits.ts';
-import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';
+import { KeyLock } from '#main-agent/turns.ts';
 import type { CodeVerdict, VaultCodeKind, Vault } from '#main-agent/vault/vault.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { AgainReason, CodeMethod } from '#shared/login.ts';
@@ -65,7 +65,7 @@ interface Parts {
 }
 
 export class CodeCheck {
-  readonly #turns = new KeyedTurns();
+  readonly #turns = new KeyLock();
   readonly #parts: Parts;
 
   constructor(parts: Parts) {

@@ -1,5 +1,5 @@
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
-import { Serial } from '#main-agent/turns/serial.ts';
+import { Serial } from '#main-agent/turns.ts';
 import { inParts } from '#main-agent/state/in-parts.ts';
 import type { StoredSession } from '#main-agent/state/session-records.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';

@@ -1,4 +1,4 @@
-import { Serial } from '#main-agent/turns/serial.ts';
+import { Serial } from '#main-agent/turns.ts';
 import { inParts } from '#main-agent/state/in-parts.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';

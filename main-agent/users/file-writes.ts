@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { configError } from '#shared/config/problem.ts';
 import type { Clock } from '#shared/clock.ts';
-import { Serial } from '#main-agent/turns/serial.ts';
+import { Serial } from '#main-agent/turns.ts';
 import { SallyportError } from '#shared/error.ts';
 import { ensureFolder, removeDurably, writeDurably } from '#main-agent/durable-file.ts';
 import { isAdmin, requireAdminLeft } from './last-admin.ts';

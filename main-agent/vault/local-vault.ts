@@ -18,7 +18,7 @@ import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import type { RandomBytes } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
-import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';
+import { KeyLock } from '#main-agent/turns.ts';
 import { Sealer } from './sealing.ts';
 import { recoveryId, StoredFactors, type StoredFactor } from './stored-factors.ts';
 import { makeUlid } from './ulid.ts';
@@ -56,7 +56,7 @@ class LocalVault implements Vault {
   readonly #sealer: Sealer;
   readonly #stored: StoredFactors;
   /** Reading and changing one user's factor take turns, so that nobody sees a file without its commit. */
-  readonly #turns = new KeyedTurns();
+  readonly #turns = new KeyLock();
 
   constructor(options: VaultOptions) {
     this.#options = options;

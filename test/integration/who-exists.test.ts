@@ -3,9 +3,9 @@ import { Agent, request as httpsRequest } from 'node:https';
 import type { IncomingMessage } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest';
 import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
-import { buildSourceGuard } from '#dmz/guard/source-guard.ts';
+import { SourceGuard } from '#dmz/guard/source-guard.ts';
 import { buildHttpsServer } from '#dmz/https/server.ts';
-import { buildLoginService } from '#dmz/login/conversation.ts';
+import { LoginConversation } from '#dmz/login/conversation.ts';
 import { HashQueue } from '#main-agent/passwords/hash-queue.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.ts';
@@ -115,8 +115,8 @@ async function openHouse(): Promise<House> {
   const clock = { now: () => rig.now(), monotonic: () => rig.now() };
   const log = buildLog('silent', {});
   const { link } = memory;
-  const guard = buildSourceGuard({ link, clock, log });
-  const login = buildLoginService({
+  const guard = new SourceGuard({ link, clock, log });
+  const login = new LoginConversation({
     link,
     node: 'dmz1',
     signingKeyPem: generateIdentityKey().privateKeyPem,

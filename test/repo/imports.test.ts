@@ -44,7 +44,7 @@ const houses: readonly { house: string; floors: readonly (readonly string[])[]; 
   {
     house: 'main-agent',
     floors: [
-      ['turns', 'outbound'],
+      ['outbound'],
       ['state'],
       ['users', 'audit', 'two-factor'],
       ['vault', 'passwords', 'notify'],

@@ -7,7 +7,7 @@
  * every operation inside the place it was given (S-08).
  */
 import type { AttributeChange, Attributes, Precondition } from '#shared/file-service/attributes.ts';
-import type { Serial } from '#main-agent/turns/serial.ts';
+import type { Serial } from '#main-agent/turns.ts';
 import type { UnservedEntries, UnservedKind } from './unserved.ts';
 
 /** A change as one session numbered it. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { buildSourceGuard } from '#dmz/guard/source-guard.ts';
+import { SourceGuard } from '#dmz/guard/source-guard.ts';
 import type { Admission, Refusal } from '#dmz/guard/guard.ts';
 import type { GuardLimits } from '#dmz/guard/limits.ts';
 import { doorFindings, type DoorFinding, type DoorQuestion, type Policy } from '#shared/link/messages.ts';
@@ -30,7 +30,12 @@ function setUp(options: { policy?: Partial<Policy>; limits?: Partial<GuardLimits
   const events: { kind: string; clientIp?: string | undefined; detail: string }[] = [];
   /** Addresses of connections that had to go, in order. */
   const dropped: string[] = [];
-  const source = buildSourceGuard({
+  class Rigged extends SourceGuard {
+    override admitConnection(from: string, door: Protocol) {
+      return super.admitConnection(from, door, () => void dropped.push(from));
+    }
+  }
+  const guard = new Rigged({
     link: {
       get policy() {
         return policy;
@@ -49,11 +54,6 @@ function setUp(options: { policy?: Partial<Policy>; limits?: Partial<GuardLimits
     log: options.log ?? buildLog('silent', {}),
     ...(options.limits !== undefined && { limits: options.limits }),
   });
-  const guard = {
-    ...source,
-    admitConnection: (from: string, door: Protocol) =>
-      source.admitConnection(from, door, () => void dropped.push(from)),
-  };
   return {
     guard,
     dropped,

@@ -5,9 +5,9 @@
 import { createPublicKey, randomBytes } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
-import { buildSourceGuard } from '#dmz/guard/source-guard.ts';
+import { SourceGuard } from '#dmz/guard/source-guard.ts';
 import type { GuardLimits } from '#dmz/guard/limits.ts';
-import { buildLoginService } from '#dmz/login/conversation.ts';
+import { LoginConversation } from '#dmz/login/conversation.ts';
 import type {
   AccountHandlers,
   FileHandlers,
@@ -66,8 +66,8 @@ interface Node {
 }
 
 export interface FakeInside {
-  readonly login: ReturnType<typeof buildLoginService>;
-  readonly guard: ReturnType<typeof buildSourceGuard>;
+  readonly login: LoginConversation;
+  readonly guard: SourceGuard;
   readonly memory: Awaited<ReturnType<typeof buildMemoryLink>>;
   readonly files: Map<string, Node>;
   /** By folder: what lies there and is not served. */
@@ -747,13 +747,13 @@ export async function buildFakeInside(
     clock,
     parkForMs: options.parkForMs ?? 50,
   });
-  const guard = buildSourceGuard({
+  const guard = new SourceGuard({
     link: memory.link,
     clock,
     log,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
-  const service = buildLoginService({
+  const service = new LoginConversation({
     link: memory.link,
     node: 'dmz1',
     signingKeyPem: key.privateKeyPem,

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { FileClient } from '#dmz/files/file-client.ts';
 import type { Guard } from '#dmz/guard/guard.ts';
 import type { LinkBinding, MainLink } from '#dmz/link/main-link.ts';
-import { buildLoginService } from '#dmz/login/conversation.ts';
+import { LoginConversation } from '#dmz/login/conversation.ts';
 import { attachesPerSourceMax } from '#dmz/login/limits.ts';
 import { isCommitmentToChange } from '#shared/assertion/account-change.ts';
 import type { AssertionClaims } from '#shared/assertion/claims.ts';
@@ -93,7 +93,7 @@ function play(answers: Answers = {}, says: Partial<Guard> = {}) {
     ...says,
   } as unknown as Guard;
   const files: string[] = [];
-  const login = buildLoginService({
+  const login = new LoginConversation({
     link,
     guard,
     node: 'dmz1',

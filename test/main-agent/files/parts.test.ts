@@ -2,8 +2,7 @@ import { expect, test } from 'vitest';
 import { Bandwidth } from '#main-agent/files/bandwidth.ts';
 import { sortCooperatively } from '#main-agent/files/cooperative-sort.ts';
 import { toFileError } from '#main-agent/files/storage/file-error.ts';
-import { Slots } from '#main-agent/turns/slots.ts';
-import { KeyLock } from '#main-agent/turns/key-lock.ts';
+import { KeyLock, Slots } from '#main-agent/turns.ts';
 import { SallyportError } from '#shared/error.ts';
 
 test('a speed limit lets a quarter of a second go at once and then keeps the rate', () => {

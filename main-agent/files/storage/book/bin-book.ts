@@ -7,9 +7,7 @@
  * says nothing, and an entry never lacks a note that could be read.
  */
 import { randomBytes } from 'node:crypto';
-import type { KeyLock } from '#main-agent/turns/key-lock.ts';
-import { Serial } from '#main-agent/turns/serial.ts';
-import { Slots } from '#main-agent/turns/slots.ts';
+import { type KeyLock, Serial, Slots } from '#main-agent/turns.ts';
 import type { Clock } from '#shared/clock.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';

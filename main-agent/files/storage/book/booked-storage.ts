@@ -4,7 +4,7 @@
  */
 import type { AttributeChange } from '#shared/file-service/attributes.ts';
 import { SallyportError } from '#shared/error.ts';
-import { KeyLock } from '#main-agent/turns/key-lock.ts';
+import { KeyLock } from '#main-agent/turns.ts';
 import type { BlobStorage } from '../blob-storage.ts';
 import { isAFolder, notFound } from '../file-error.ts';
 import { isSamePlace, keyOfSpot } from '../places.ts';

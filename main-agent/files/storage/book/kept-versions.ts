@@ -5,7 +5,7 @@
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import { copiesAtOnce } from '../../limits.ts';
-import { Slots } from '#main-agent/turns/slots.ts';
+import { Slots } from '#main-agent/turns.ts';
 import type { OpenBytes } from '../blob-storage.ts';
 import type { KeptUploads } from './kept-uploads.ts';
 import type { KeptVersion, StagingArea } from './staging-area.ts';

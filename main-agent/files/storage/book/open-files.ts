@@ -3,7 +3,7 @@
  * whatever sessions and users they belong to, agree here on what it is: whose turn it is, how long the file is, what
  * was done.
  */
-import { Serial } from '#main-agent/turns/serial.ts';
+import { Serial } from '#main-agent/turns.ts';
 import type { OpenBytes } from '../blob-storage.ts';
 import type { SharedFile } from '../storage.ts';
 

@@ -4,7 +4,7 @@
  */
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
-import type { KeyLock } from '#main-agent/turns/key-lock.ts';
+import type { KeyLock } from '#main-agent/turns.ts';
 import type { Access, BlobStorage, OpenBytes, Spot } from '../blob-storage.ts';
 import { badHandle, denied, taken } from '../file-error.ts';
 import { keyOfSpot } from '../places.ts';

@@ -5,7 +5,7 @@
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
-import type { KeyLock } from '#main-agent/turns/key-lock.ts';
+import type { KeyLock } from '#main-agent/turns.ts';
 import { journalRecallMs, keptVersionMs } from '../../limits.ts';
 import type { BlobStorage, HiddenFolder, OpenBytes, Spot } from '../blob-storage.ts';
 import { badHandle, notFound, taken } from '../file-error.ts';

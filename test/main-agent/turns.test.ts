@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { KeyedTurns } from '#main-agent/turns/keyed-turns.ts';
+import { KeyLock } from '#main-agent/turns.ts';
 
 describe('turns by key', () => {
   it('work of one key goes one at a time and in order, work of another key meanwhile', async () => {
-    const turns = new KeyedTurns();
+    const turns = new KeyLock();
     const order: string[] = [];
     const ends: (() => void)[] = [];
     const work = (name: string) => async (): Promise<string> => {
@@ -15,8 +15,7 @@ describe('turns by key', () => {
     const first = turns.run('alice', work('a1'));
     const second = turns.run('alice', work('a2'));
     const other = turns.run('bob', work('b1'));
-    await Promise.resolve();
-    expect(order).toEqual(['a1 begins', 'b1 begins']);
+    await expect.poll(() => order).toEqual(['a1 begins', 'b1 begins']);
     ends[0]?.();
     expect(await first).toBe('a1');
     ends[1]?.();
@@ -28,7 +27,7 @@ describe('turns by key', () => {
   });
 
   it('what fails is told to its caller only, and the next one has its turn', async () => {
-    const turns = new KeyedTurns();
+    const turns = new KeyLock();
     const failing = turns.run('alice', async () => {
       throw new Error('no disk');
     });
@@ -38,7 +37,7 @@ describe('turns by key', () => {
   });
 
   it('who comes while a second one works waits for that one too', async () => {
-    const turns = new KeyedTurns();
+    const turns = new KeyLock();
     const begun: string[] = [];
     const ends: (() => void)[] = [];
     const work = (name: string) => (): Promise<void> => {
