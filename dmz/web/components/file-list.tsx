@@ -2,18 +2,11 @@ import type { RefObject, TargetedKeyboardEvent } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { findByBeginning } from '#dmz/web/files/entry-order.ts';
 import { closestTo } from '#dmz/web/components/drop-files.ts';
+import { FileListHead } from '#dmz/web/components/file-list-head.tsx';
 import { FileRow, type RowActions } from '#dmz/web/components/file-row.tsx';
-import { Icon } from '#dmz/web/components/icon.tsx';
 import { useRowHeight } from '#dmz/web/components/row-metrics.ts';
 import type { FolderPath } from '#dmz/web/files/path.ts';
-import {
-  columnOf,
-  isDescending,
-  nextSort,
-  pathOf,
-  type Entry,
-  type SortColumn,
-} from '#dmz/web/files/entry.ts';
+import { pathOf, type Entry } from '#dmz/web/files/entry.ts';
 import { scrollTopToShow, windowOf, rowByKey } from '#dmz/web/files/list-window.ts';
 import { typeAheadMs } from '#dmz/web/limits.ts';
 import { useClient, useWords } from '#dmz/web/state/client.ts';
@@ -44,26 +37,12 @@ export function FileList({
   const rowHeight = useRowHeight();
   const scroller = useRef<HTMLDivElement>(null);
   const [scrollTop, setScrollTop] = useState(0);
-  const [viewportHeight, setViewportHeight] = useState(0);
-  const [scrollbarWidth, setScrollbarWidth] = useState(0);
   const entries = folder.shown.value;
   const active = Math.min(selection.active.value, Math.max(0, entries.length - 1));
   const path = folder.path.value;
+  const { viewportHeight, scrollbarWidth } = useViewport(scroller);
+  const onKeyDown = useListKeys({ entries, active, viewportHeight, rowHeight, onGoUp, rowActions });
 
-  useLayoutEffect(() => {
-    const element = scroller.current;
-    if (element === null) return;
-    const measure = (): void => {
-      setViewportHeight(element.clientHeight);
-      setScrollbarWidth(element.offsetWidth - element.clientWidth);
-    };
-    // The canvas too: its width changes when a scroll bar appears.
-    const observer = new ResizeObserver(measure);
-    observer.observe(element);
-    if (element.firstElementChild !== null) observer.observe(element.firstElementChild);
-    measure();
-    return () => observer.disconnect();
-  }, []);
   useEffect(() => selection.keepWithin(entries), [entries]);
   useReturn({ scroller, entries, rowHeight, setScrollTop, onFound: rowActions.onMarked });
   const activeName = entries[active]?.name;
@@ -91,41 +70,6 @@ export function FileList({
     if (focusRequest.scrolls) showRow(active);
     scroller.current?.querySelector<HTMLElement>(`[data-index="${active}"]`)?.focus({ preventScroll: true });
   }, [focusRequest, active]);
-
-  const typed = useRef({ text: '', atMs: 0 });
-  /** Letters lead to the next name that begins with them. Keys that mean something by themselves do so at the start. */
-  const typeAhead = (key: string, control: boolean): boolean => {
-    if (control || !/^.$/u.test(key)) return false;
-    const goesOn = typed.current.text !== '' && Date.now() - typed.current.atMs < typeAheadMs;
-    if (!goesOn && singleKeys.includes(key)) return false;
-    const text = goesOn ? typed.current.text + key : key;
-    typed.current = { text, atMs: Date.now() };
-    const index = findByBeginning(entries, text, active);
-    if (index >= 0) selection.moveTo(index);
-    return true;
-  };
-
-  const onKeyDown = (event: TargetedKeyboardEvent<HTMLDivElement>): void => {
-    // The head's own buttons are pressed with these keys; the page's shortcuts still reach them.
-    if (event.altKey || entries.length === 0 || closestTo(event, '.file-head') !== null) return;
-    const here = entries[active];
-    const control = event.ctrlKey || event.metaKey;
-    const index = rowByKey(event.key, active, { count: entries.length, viewportHeight, rowHeight });
-    if (index !== undefined) {
-      if (event.shiftKey) selection.extendTo(entries, index);
-      else selection.moveTo(index);
-      selection.focusActive();
-    } else if (typeAhead(event.key, control)) selection.focusActive();
-    else if (event.key === ' ') selection.toggle(entries, active);
-    else if (event.key === 'Enter' && here !== undefined) rowActions.onOpen(here);
-    else if (event.key === 'F2' && here !== undefined) rowActions.onRename(here);
-    else if (event.key === 'Delete' && here !== undefined) rowActions.onDelete(here);
-    else if (event.key === 'Backspace') onGoUp();
-    else if (event.key === 'Escape') selection.clear();
-    else if (event.key.toLowerCase() === 'a' && control) selection.all(entries);
-    else return;
-    event.preventDefault();
-  };
 
   const { first, end } = windowOf({ scrollTop, viewportHeight, rowHeight, count: entries.length });
   const indexes = Array.from({ length: end - first }, (_, offset) => first + offset);
@@ -219,67 +163,70 @@ function useReturn(list: {
   }, [entries, isWhole]);
 }
 
-function FileListHead() {
-  const { folder, selection } = useClient();
-  const words = useWords();
-  const entries = folder.shown.value;
-  const selectedCount = selection.names.value.size;
-  const all = entries.length > 0 && selectedCount === entries.length;
-  return (
-    <div class="file-head" role="rowgroup">
-      <div role="row" aria-rowindex={1} class="file-head-row">
-        <div role="columnheader" class="cell-check">
-          <label class="row-check">
-            <input
-              type="checkbox"
-              aria-label={words.files.selectAll}
-              checked={all}
-              indeterminate={selectedCount > 0 && !all}
-              onChange={() => (all ? selection.clear() : selection.all(entries))}
-            />
-          </label>
-        </div>
-        <SortHead column="name" label={words.files.name} class="cell-name" />
-        <SortHead column="size" label={words.files.size} class="cell-size" />
-        <SortHead column="mtime" label={words.files.modified} class="cell-modified" />
-        <div role="columnheader" class="cell-more on-desktop">
-          <span class="visually-hidden">{words.files.actions}</span>
-        </div>
-      </div>
-    </div>
-  );
+/** Pixels of the scrolling part that show rows, and of its scroll bar. */
+function useViewport(scroller: RefObject<HTMLDivElement | null>) {
+  const [viewportHeight, setViewportHeight] = useState(0);
+  const [scrollbarWidth, setScrollbarWidth] = useState(0);
+  useLayoutEffect(() => {
+    const element = scroller.current;
+    if (element === null) return;
+    const measure = (): void => {
+      setViewportHeight(element.clientHeight);
+      setScrollbarWidth(element.offsetWidth - element.clientWidth);
+    };
+    // The canvas too: its width changes when a scroll bar appears.
+    const observer = new ResizeObserver(measure);
+    observer.observe(element);
+    if (element.firstElementChild !== null) observer.observe(element.firstElementChild);
+    measure();
+    return () => observer.disconnect();
+  }, []);
+  return { viewportHeight, scrollbarWidth };
 }
 
-function SortHead({
-  column,
-  label,
-  class: className,
-}: {
-  readonly column: SortColumn;
-  readonly label: string;
-  readonly class: string;
-}) {
-  const { folder, selection } = useClient();
-  const sort = folder.sort.value;
-  const sorted = columnOf(sort) === column;
-  const descending = isDescending(sort);
-  return (
-    <div
-      role="columnheader"
-      class={className}
-      aria-sort={sorted ? (descending ? 'descending' : 'ascending') : 'none'}
-    >
-      <button
-        type="button"
-        class={sorted ? 'sort-button sort-button-on' : 'sort-button'}
-        onClick={() => {
-          selection.moveTo(0);
-          void folder.sortBy(nextSort(sort, column));
-        }}
-      >
-        {label}
-        {sorted && <Icon name={descending ? 'arrowDown' : 'arrowUp'} size={14} />}
-      </button>
-    </div>
-  );
+/** What the keys do while the keyboard is in the grid. */
+function useListKeys(list: {
+  readonly entries: readonly Entry[];
+  readonly active: number;
+  readonly viewportHeight: number;
+  readonly rowHeight: number;
+  readonly onGoUp: () => void;
+  readonly rowActions: RowActions;
+}): (event: TargetedKeyboardEvent<HTMLDivElement>) => void {
+  const { selection } = useClient();
+  const { entries, active, viewportHeight, rowHeight, rowActions } = list;
+  const typed = useRef({ text: '', atMs: 0 });
+  /** Letters lead to the next name that begins with them. Keys that mean something by themselves do so at the start. */
+  const typeAhead = (key: string, control: boolean): boolean => {
+    if (control || !/^.$/u.test(key)) return false;
+    const goesOn = typed.current.text !== '' && Date.now() - typed.current.atMs < typeAheadMs;
+    if (!goesOn && singleKeys.includes(key)) return false;
+    const text = goesOn ? typed.current.text + key : key;
+    typed.current = { text, atMs: Date.now() };
+    const index = findByBeginning(entries, text, active);
+    if (index >= 0) selection.moveTo(index);
+    return true;
+  };
+
+  return (event: TargetedKeyboardEvent<HTMLDivElement>): void => {
+    // The head's own buttons are pressed with these keys; the page's shortcuts still reach them.
+    if (event.altKey || entries.length === 0 || closestTo(event, '.file-head') !== null) return;
+    const here = entries[active];
+    const control = event.ctrlKey || event.metaKey;
+    const index = rowByKey(event.key, active, { count: entries.length, viewportHeight, rowHeight });
+    if (index !== undefined) {
+      if (event.shiftKey) selection.extendTo(entries, index);
+      else selection.moveTo(index);
+      selection.focusActive();
+    } else if (typeAhead(event.key, control)) selection.focusActive();
+    else if (event.key === ' ') selection.toggle(entries, active);
+    else if (event.key === 'Enter' && here !== undefined) rowActions.onOpen(here);
+    else if (event.key === 'F2' && here !== undefined) rowActions.onRename(here);
+    else if (event.key === 'Delete' && here !== undefined) rowActions.onDelete(here);
+    else if (event.key === 'Backspace') list.onGoUp();
+    else if (event.key === 'Escape') selection.clear();
+    else if (event.key.toLowerCase() === 'a' && control) selection.all(entries);
+    else return;
+    event.preventDefault();
+  };
 }

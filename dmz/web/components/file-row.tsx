@@ -58,43 +58,12 @@ export function FileRow({
   const { folder, selection, session } = useClient();
   const words = useWords();
   const formats = useFormats();
-  const pressed = useLongPress(() => selection.toggle(folder.shown.value, index));
   const size = entry.type === 'file' ? formats.size(entry.size) : '–';
   const may = session.rights.value.over([entry]);
   const modified = formats.modified(entry.mtimeMs, Date.now());
 
   const items = itemsFor(entry, index, rowActions, selection, may, words);
-
-  /** Before the name's own link gets the tap: while rows are being selected by touch, a tap only selects. */
-  const interceptTap = (event: MouseEvent): void => {
-    const held = pressed.consume();
-    if (!held && !(isTouch(event) && selection.names.value.size > 0)) return;
-    if (closestTo(event, '.cell-check, .cell-more') !== null) return;
-    event.preventDefault();
-    event.stopPropagation();
-    if (!held) selection.toggle(folder.shown.value, index);
-  };
-
-  const choose = (event: MouseEvent): void => {
-    if (renaming) return;
-    const entries = folder.shown.value;
-    const withKeys = event.shiftKey || event.ctrlKey || event.metaKey;
-    if (closestTo(event, 'a') !== null) {
-      if (!withKeys) selection.moveTo(index);
-      // Folders open by themselves, as page links do.
-      if (!withKeys && entry.type === 'folder') return;
-      event.preventDefault();
-      if (!withKeys) {
-        rowActions.onOpen(entry);
-        return;
-      }
-    }
-    if (event.shiftKey) selection.extendTo(entries, index);
-    else if (withKeys) selection.toggle(entries, index);
-    else if (isTouch(event)) rowActions.onOpen(entry);
-    else selection.only(entries, index);
-    selection.focusActive();
-  };
+  const presses = useRowPresses(entry, index, renaming, rowActions.onOpen);
 
   const className = [
     'file-row',
@@ -119,15 +88,10 @@ export function FileRow({
         rowActions.onDrag(entry);
         startRowDrag(event);
       }}
-      onClickCapture={interceptTap}
-      onClick={choose}
-      onDblClick={() => {
-        if (!renaming) rowActions.onOpen(entry);
-      }}
       onFocus={() => {
         if (!active) selection.active.value = index;
       }}
-      {...pressed.handlers}
+      {...presses}
     >
       <div role="gridcell" class="cell-check">
         <label class="row-check" onClick={(event) => event.stopPropagation()}>
@@ -246,6 +210,52 @@ function NameLink({ entry, opens }: { readonly entry: Entry; readonly opens: boo
 
 function isTouch(event: MouseEvent): boolean {
   return event instanceof PointerEvent && event.pointerType === 'touch';
+}
+
+/** What a row's clicks and taps mean: choosing it, adding it to the selection, opening it. */
+function useRowPresses(entry: Entry, index: number, renaming: boolean, onOpen: RowActions['onOpen']) {
+  const { folder, selection } = useClient();
+  const pressed = useLongPress(() => selection.toggle(folder.shown.value, index));
+
+  /** Before the name's own link gets the tap: while rows are being selected by touch, a tap only selects. */
+  const interceptTap = (event: MouseEvent): void => {
+    const held = pressed.consume();
+    if (!held && !(isTouch(event) && selection.names.value.size > 0)) return;
+    if (closestTo(event, '.cell-check, .cell-more') !== null) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (!held) selection.toggle(folder.shown.value, index);
+  };
+
+  const choose = (event: MouseEvent): void => {
+    if (renaming) return;
+    const entries = folder.shown.value;
+    const withKeys = event.shiftKey || event.ctrlKey || event.metaKey;
+    if (closestTo(event, 'a') !== null) {
+      if (!withKeys) selection.moveTo(index);
+      // Folders open by themselves, as page links do.
+      if (!withKeys && entry.type === 'folder') return;
+      event.preventDefault();
+      if (!withKeys) {
+        onOpen(entry);
+        return;
+      }
+    }
+    if (event.shiftKey) selection.extendTo(entries, index);
+    else if (withKeys) selection.toggle(entries, index);
+    else if (isTouch(event)) onOpen(entry);
+    else selection.only(entries, index);
+    selection.focusActive();
+  };
+
+  return {
+    ...pressed.handlers,
+    onClickCapture: interceptTap,
+    onClick: choose,
+    onDblClick: (): void => {
+      if (!renaming) onOpen(entry);
+    },
+  };
 }
 
 /** A finger held still. `consume` tells whether the click that follows belongs to it. */

@@ -26,6 +26,16 @@ function describeSource(challenge: Challenge, sent: boolean, words: Catalogue): 
   }
 }
 
+/** What is asked for, and where it comes from. `letters`: a recovery code, or one from the administrator. */
+function describeAnswer(challenge: Challenge, letters: boolean, sent: boolean, words: Catalogue) {
+  const { code } = words;
+  if (!letters)
+    return { title: code.title, source: describeSource(challenge, sent, words), label: code.label };
+  return challenge.recovery
+    ? { title: code.recoveryTitle, source: code.recoverySource, label: code.recoveryLabel }
+    : { title: code.givenTitle, source: code.givenSource, label: code.givenLabel };
+}
+
 /** Link to another delivered code, with the wait before it. */
 function Resend({
   challenge,
@@ -65,8 +75,94 @@ export function SecondFactorPage({
 }) {
   const { session } = useClient();
   const words = useWords();
-  const formats = useFormats();
   const sourceId = useId();
+  const { letters, failure, ...answer } = useAnswer(challenge, expiresAtMs);
+  const sent = challenge.method === 'totp' || challenge.sent_ago !== undefined || answer.sentAgain;
+  const text = describeAnswer(challenge, letters, sent, words);
+
+  return (
+    <Card
+      view="second-factor"
+      title={text.title}
+      above={
+        <div class="card-who">
+          <button type="button" class="button button-link" onClick={() => void session.abandonCode()}>
+            <Icon name="chevronLeft" />
+            <span>{words.code.back}</span>
+          </button>
+          <span class="muted" translate={false}>
+            {username}
+          </span>
+        </div>
+      }
+    >
+      <form
+        noValidate
+        onSubmit={(event) => {
+          event.preventDefault();
+          void answer.submit();
+        }}
+      >
+        <p class="card-lead" id={sourceId}>
+          {text.source}
+        </p>
+        <CodeField
+          label={text.label}
+          value={answer.code}
+          onInput={answer.setCode}
+          letters={letters}
+          invalid={failure !== undefined}
+          describedBy={sourceId}
+          inputRef={answer.field}
+        />
+        {failure !== undefined && (
+          <Message kind="danger" reference={failure.reference}>
+            {failure.text}
+          </Message>
+        )}
+        {challenge.remember_device === true && (
+          <label class="check">
+            <input
+              type="checkbox"
+              checked={answer.remember}
+              onChange={(event) => answer.setRemember(event.currentTarget.checked)}
+            />
+            <span>{words.code.remember}</span>
+          </label>
+        )}
+        {answer.sentAgain && failure === undefined && <Message kind="ok">{words.code.resent}</Message>}
+        <Button kind="primary" type="submit" wide busy={answer.busy}>
+          {answer.busy ? words.code.working : words.code.submit}
+        </Button>
+        <div class="card-foot">
+          <div class="card-links">
+            {challenge.method !== 'totp' && !letters && (
+              <Resend challenge={challenge} onResend={answer.resend} />
+            )}
+            {challenge.given !== true && (
+              <Button kind="link" onClick={answer.switchLetters}>
+                {letters
+                  ? challenge.method === 'totp'
+                    ? words.code.useApp
+                    : words.code.useDelivered
+                  : challenge.recovery
+                    ? words.code.useRecovery
+                    : words.code.useGiven}
+              </Button>
+            )}
+          </div>
+          <span class="muted">{words.code.attemptsLeft(answer.attemptsLeft)}</span>
+        </div>
+      </form>
+    </Card>
+  );
+}
+
+/** What is typed and what became of it, until the session is whole or begins again. */
+function useAnswer(challenge: Challenge, expiresAtMs: number) {
+  const { session } = useClient();
+  const words = useWords();
+  const formats = useFormats();
   const field = useRef<HTMLInputElement>(null);
   const [code, setCode] = useState('');
   /** Typing letters: a recovery code, or one from the administrator. */
@@ -76,24 +172,14 @@ export function SecondFactorPage({
   const [failure, setFailure] = useState<{ text: string; reference?: string | undefined } | undefined>();
   const [remember, setRemember] = useState(false);
   const [sentAgain, setSentAgain] = useState(false);
-  const sent = challenge.method === 'totp' || challenge.sent_ago !== undefined || sentAgain;
   const secondsLeft = useSecondsUntil(expiresAtMs);
-  const kind = letters ? 'recovery' : challenge.method === 'totp' ? 'app' : 'delivered';
-  const text = !letters
-    ? { title: words.code.title, source: describeSource(challenge, sent, words), label: words.code.label }
-    : challenge.recovery
-      ? {
-          title: words.code.recoveryTitle,
-          source: words.code.recoverySource,
-          label: words.code.recoveryLabel,
-        }
-      : { title: words.code.givenTitle, source: words.code.givenSource, label: words.code.givenLabel };
 
   useEffect(() => field.current?.focus(), [letters]);
   useEffect(() => {
     if (secondsLeft === 0 && !busy) session.startAgain();
   }, [secondsLeft === 0]);
 
+  const kind = letters ? 'recovery' : challenge.method === 'totp' ? 'app' : 'delivered';
   const submit = async (): Promise<void> => {
     if (busy) return;
     const typed = cleanCode(field.current?.value ?? code);
@@ -140,85 +226,25 @@ export function SecondFactorPage({
     }
   };
 
-  return (
-    <Card
-      view="second-factor"
-      title={text.title}
-      above={
-        <div class="card-who">
-          <button type="button" class="button button-link" onClick={() => void session.abandonCode()}>
-            <Icon name="chevronLeft" />
-            <span>{words.code.back}</span>
-          </button>
-          <span class="muted" translate={false}>
-            {username}
-          </span>
-        </div>
-      }
-    >
-      <form
-        noValidate
-        onSubmit={(event) => {
-          event.preventDefault();
-          void submit();
-        }}
-      >
-        <p class="card-lead" id={sourceId}>
-          {text.source}
-        </p>
-        <CodeField
-          label={text.label}
-          value={code}
-          onInput={setCode}
-          letters={letters}
-          invalid={failure !== undefined}
-          describedBy={sourceId}
-          inputRef={field}
-        />
-        {failure !== undefined && (
-          <Message kind="danger" reference={failure.reference}>
-            {failure.text}
-          </Message>
-        )}
-        {challenge.remember_device === true && (
-          <label class="check">
-            <input
-              type="checkbox"
-              checked={remember}
-              onChange={(event) => setRemember(event.currentTarget.checked)}
-            />
-            <span>{words.code.remember}</span>
-          </label>
-        )}
-        {sentAgain && failure === undefined && <Message kind="ok">{words.code.resent}</Message>}
-        <Button kind="primary" type="submit" wide busy={busy}>
-          {busy ? words.code.working : words.code.submit}
-        </Button>
-        <div class="card-foot">
-          <div class="card-links">
-            {challenge.method !== 'totp' && !letters && <Resend challenge={challenge} onResend={resend} />}
-            {challenge.given !== true && (
-              <Button
-                kind="link"
-                onClick={() => {
-                  setLetters(!letters);
-                  setCode('');
-                  setFailure(undefined);
-                }}
-              >
-                {letters
-                  ? challenge.method === 'totp'
-                    ? words.code.useApp
-                    : words.code.useDelivered
-                  : challenge.recovery
-                    ? words.code.useRecovery
-                    : words.code.useGiven}
-              </Button>
-            )}
-          </div>
-          <span class="muted">{words.code.attemptsLeft(attemptsLeft)}</span>
-        </div>
-      </form>
-    </Card>
-  );
+  const switchLetters = (): void => {
+    setLetters(!letters);
+    setCode('');
+    setFailure(undefined);
+  };
+
+  return {
+    field,
+    code,
+    setCode,
+    letters,
+    switchLetters,
+    remember,
+    setRemember,
+    busy,
+    failure,
+    attemptsLeft,
+    sentAgain,
+    submit,
+    resend,
+  };
 }

@@ -61,7 +61,97 @@ export function TwoFactorSetupPage({
   readonly account: Account;
   readonly forced: boolean;
 }) {
-  const { http, session, route, notices } = useClient();
+  const { session, route, notices } = useClient();
+  const words = useWords();
+  const { step, failure, ...setup } = useSetup();
+
+  const finish = async (): Promise<void> => {
+    // A forced set-up may stand in front of a deep link, which is where to go on.
+    if (!forced) route.go({ name: 'options' });
+    else if (route.place.value.name !== 'files') route.go({ name: 'files', folder: [] });
+    notices.info(words.setup.doneNotice);
+    await session.refresh();
+  };
+
+  return (
+    <Card
+      view="two-factor-setup"
+      title={words.setup.title}
+      wide
+      focusTitle
+      above={
+        step.name === 'codes' ? undefined : (
+          <div class="card-who">
+            {forced ? (
+              <button type="button" class="button button-link" onClick={() => void session.signOut()}>
+                <Icon name="signOut" />
+                <span>{words.setup.signOut}</span>
+              </button>
+            ) : (
+              <button type="button" class="button button-link" onClick={() => route.go({ name: 'options' })}>
+                <Icon name="chevronLeft" />
+                <span>{words.code.back}</span>
+              </button>
+            )}
+            <span class="muted" translate={false}>
+              {account.username}
+            </span>
+          </div>
+        )
+      }
+    >
+      {forced && step.name === 'ready' && <p class="card-lead">{words.setup.forced}</p>}
+      <Steps current={step.name} />
+      {failure !== undefined && step.name !== 'prove' && (
+        <Message kind="danger" reference={failure.reference}>
+          {failure.text}
+        </Message>
+      )}
+      {step.name === 'ready' && (
+        <SetupReady
+          question={setup.question}
+          busy={setup.busy}
+          onReady={(typed) => void setup.start(typed ?? setup.ticket)}
+        />
+      )}
+      {step.name === 'scan' && (
+        <SetupScan
+          setup={step.setup}
+          expiresAtMs={step.expiresAtMs}
+          late={step.late}
+          busy={setup.busy}
+          onConfirm={() => void setup.confirm()}
+          onNewCode={() => void setup.start(setup.ticket)}
+        />
+      )}
+      {step.name === 'prove' && (
+        <SetupProve
+          expiresAtMs={step.expiresAtMs}
+          failure={failure?.text}
+          attemptsLeft={setup.attemptsLeft}
+          busy={setup.busy}
+          onProve={(code) => void setup.prove(code)}
+          onExpired={setup.expire}
+        />
+      )}
+      {step.name === 'codes' && step.codes.length > 0 && (
+        <RecoveryCodes codes={step.codes} username={account.username} onDone={() => void finish()} />
+      )}
+      {step.name === 'codes' && step.codes.length === 0 && (
+        <>
+          <p>{words.setup.codesNone}</p>
+          <Button kind="primary" wide onClick={() => void finish()}>
+            {words.setup.done}
+          </Button>
+        </>
+      )}
+    </Card>
+  );
+}
+
+/** The step it is at with what went wrong there, and what leads on from it. */
+function useSetup() {
+  const { http, notices } = useClient();
   const words = useWords();
   const formats = useFormats();
   const [step, setStep] = useState<Step>({ name: 'ready' });
@@ -123,6 +213,8 @@ export function TwoFactorSetupPage({
     setBusy(false);
   };
 
+  const expire = (): void => show({ name: 'ready' }, words.setup.proveExpired);
+
   const prove = async (code: string): Promise<void> => {
     setBusy(true);
     try {
@@ -131,7 +223,7 @@ export function TwoFactorSetupPage({
     } catch (thrown) {
       const problem = toApiProblem(thrown);
       const left = problem.details.attemptsLeft;
-      if (problem.status === 410) show({ name: 'ready' }, words.setup.proveExpired);
+      if (problem.status === 410) expire();
       else if (problem.status === 409 || left === 0) show({ name: 'ready' }, words.setup.proveVoid);
       else {
         setFailure({
@@ -144,82 +236,5 @@ export function TwoFactorSetupPage({
     setBusy(false);
   };
 
-  const finish = async (): Promise<void> => {
-    // A forced set-up may stand in front of a deep link, which is where to go on.
-    if (!forced) route.go({ name: 'options' });
-    else if (route.place.value.name !== 'files') route.go({ name: 'files', folder: [] });
-    notices.info(words.setup.doneNotice);
-    await session.refresh();
-  };
-
-  return (
-    <Card
-      view="two-factor-setup"
-      title={words.setup.title}
-      wide
-      focusTitle
-      above={
-        step.name === 'codes' ? undefined : (
-          <div class="card-who">
-            {forced ? (
-              <button type="button" class="button button-link" onClick={() => void session.signOut()}>
-                <Icon name="signOut" />
-                <span>{words.setup.signOut}</span>
-              </button>
-            ) : (
-              <button type="button" class="button button-link" onClick={() => route.go({ name: 'options' })}>
-                <Icon name="chevronLeft" />
-                <span>{words.code.back}</span>
-              </button>
-            )}
-            <span class="muted" translate={false}>
-              {account.username}
-            </span>
-          </div>
-        )
-      }
-    >
-      {forced && step.name === 'ready' && <p class="card-lead">{words.setup.forced}</p>}
-      <Steps current={step.name} />
-      {failure !== undefined && step.name !== 'prove' && (
-        <Message kind="danger" reference={failure.reference}>
-          {failure.text}
-        </Message>
-      )}
-      {step.name === 'ready' && (
-        <SetupReady question={question} busy={busy} onReady={(typed) => void start(typed ?? ticket)} />
-      )}
-      {step.name === 'scan' && (
-        <SetupScan
-          setup={step.setup}
-          expiresAtMs={step.expiresAtMs}
-          late={step.late}
-          busy={busy}
-          onConfirm={() => void confirm()}
-          onNewCode={() => void start(ticket)}
-        />
-      )}
-      {step.name === 'prove' && (
-        <SetupProve
-          expiresAtMs={step.expiresAtMs}
-          failure={failure?.text}
-          attemptsLeft={attemptsLeft}
-          busy={busy}
-          onProve={(code) => void prove(code)}
-          onExpired={() => show({ name: 'ready' }, words.setup.proveExpired)}
-        />
-      )}
-      {step.name === 'codes' && step.codes.length > 0 && (
-        <RecoveryCodes codes={step.codes} username={account.username} onDone={() => void finish()} />
-      )}
-      {step.name === 'codes' && step.codes.length === 0 && (
-        <>
-          <p>{words.setup.codesNone}</p>
-          <Button kind="primary" wide onClick={() => void finish()}>
-            {words.setup.done}
-          </Button>
-        </>
-      )}
-    </Card>
-  );
+  return { step, ticket, question, busy, failure, attemptsLeft, start, confirm, prove, expire };
 }
