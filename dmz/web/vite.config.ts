@@ -37,7 +37,8 @@ function buildFirstLoadBudget(): Plugin {
 export default defineConfig({
   root: import.meta.dirname,
   base: '/',
-  oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+  // Never for development, whatever NODE_ENV says: that puts every element's file and line into what is sent.
+  oxc: { jsx: { runtime: 'automatic', importSource: 'preact', development: false } },
   plugins: [buildFirstLoadBudget()],
   build: {
     outDir: 'dist',
