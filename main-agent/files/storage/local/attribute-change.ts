@@ -26,7 +26,9 @@ export async function applyChange(file: Descriptor, change: AttributeChange): Pr
   const { mode, mtimeMs, atimeMs } = change;
   if (mode === undefined && mtimeMs === undefined && atimeMs === undefined) return;
   const stats = await file.stat();
-  if (mode !== undefined) await fs.chmod(file.path, safeMode(mode, stats.isDirectory()));
+  const safe = mode === undefined ? undefined : safeMode(mode, stats.isDirectory());
+  // Uploads say their mode when they begin and have it: most files of a `put -r` need no change of it.
+  if (safe !== undefined && safe !== (Number(stats.mode) & 0o7777)) await fs.chmod(file.path, safe);
   if (mtimeMs !== undefined || atimeMs !== undefined) {
     await fs.utimes(
       file.path,
