@@ -244,7 +244,7 @@ describe('files from outside', () => {
     await flows.row('pasted.txt').waitFor();
     await flows.dropFromDisk([photos]);
     await flows.row('photos').waitFor();
-    await page.getByText('3 of 3').waitFor();
+    await page.getByRole('heading', { name: 'Uploads 3 of 3', exact: true }).waitFor();
     await expect.poll(() => readdir(onDisk('outside', 'photos', 'day 1'))).toEqual(['nothing', 'sun.txt']);
     expect((await readFile(onDisk('outside', 'pasted.txt'))).toString()).toBe('pasted');
     expect((await readFile(onDisk('outside', 'photos', 'cover.txt'))).toString()).toBe('cover');

@@ -370,7 +370,7 @@ describe('files', () => {
     await (
       await chooser
     ).setFiles({ name: 'by key.txt', mimeType: 'text/plain', buffer: Buffer.from('key') });
-    await page.getByText('1 of 1').waitFor();
+    await page.getByRole('heading', { name: 'Uploads 1 of 1', exact: true }).waitFor();
     expect((await readFile(onDisk('pages', 'by key.txt'))).toString()).toBe('key');
     await page.keyboard.press('?');
     const map = page.getByRole('dialog', { name: 'Keyboard shortcuts' });

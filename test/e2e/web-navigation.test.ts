@@ -268,7 +268,7 @@ describe('dropping on the path', () => {
     await page.getByText('me.txt moved to way.').waitFor();
     expect(await readdir(onDisk('way'))).toEqual(['deep', 'me.txt']);
     await flows.dropOn(crumb('deep'), [{ name: 'new.txt', content: 'new' }]);
-    await page.getByText('1 of 1').waitFor();
+    await page.getByRole('heading', { name: 'Uploads 1 of 1', exact: true }).waitFor();
     expect(await readdir(onDisk('way', 'deep'))).toEqual(['er', 'new.txt']);
   });
 });

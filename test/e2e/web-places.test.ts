@@ -136,7 +136,7 @@ describe('an answer', () => {
     await page.goBack();
     await flows.row('sub').waitFor();
     await chooser.setFiles([{ name: 'a.txt', mimeType: 'text/plain', buffer: Buffer.from('a') }]);
-    await page.getByText('1 of 1').waitFor();
+    await page.getByRole('heading', { name: 'Uploads 1 of 1', exact: true }).waitFor();
     expect(await listed('chosen')).toEqual(['sub', 'sub/a.txt']);
   });
 

@@ -125,7 +125,7 @@ describe('what a person may not do', () => {
     await flows.openFolder('box');
     await page.getByText('You can put files in here, but you may not list what is in it.').waitFor();
     await flows.upload([{ name: 'posted.txt', content: 'posted' }]);
-    await page.getByText('1 of 1').waitFor();
+    await page.getByRole('heading', { name: 'Uploads 1 of 1', exact: true }).waitFor();
     expect((await readFile(onDiskOf('vera-box', 'posted.txt'))).toString()).toBe('posted');
     await flows.upload([{ name: 'posted.txt', content: 'again' }]);
     await uploadLine('posted.txt').getByText('You may not do this here.').waitFor();

@@ -125,7 +125,7 @@ describe('a name that nothing here may have', () => {
     await page.getByText('Upload to _aux under the name').first().waitFor();
     await page.getByLabel('For all').first().check();
     await page.getByRole('button', { name: 'Use this name' }).first().click();
-    await page.getByText('3 of 3').waitFor();
+    await page.getByRole('heading', { name: 'Uploads 3 of 3', exact: true }).waitFor();
     expect((await readdir(onDisk('_aux'))).toSorted()).toEqual(['ends', 'line_break.txt', 'one.txt']);
     await flows.row('_aux').waitFor();
     await page.context().close();
@@ -217,7 +217,7 @@ describe('one large file', () => {
     await second.page.getByLabel('Choose the file for large.bin').setInputFiles(twin);
     await second.page.getByText('That is another file, or it was changed.').waitFor();
     await second.page.locator('main ~ input[type=file]:not([webkitdirectory])').setInputFiles(local);
-    await second.page.getByText('1 of 1').waitFor();
+    await second.page.getByRole('heading', { name: 'Uploads 1 of 1', exact: true }).waitFor();
     expect(await hashOf(onDisk('large.bin'))).toBe(await hashOf(local));
     await second.close();
   });
