@@ -106,8 +106,8 @@ export class OpenFile implements FileParty {
       .inTurn(async () => {
         await turn;
         this.reader.stop(closed());
-        // A client closes when it has what it asked for; nothing that main says to that would be told it.
-        if (!this.#mode.write) return void this.remote.release({ taken: this.reader.served });
+        // A client closes when it has what it asked for. Answered once main has let go: its handles are bounded too.
+        if (!this.#mode.write) return this.remote.release({ taken: this.reader.served });
         // Every byte is acknowledged by now, so main need not have seen the stream's end before it stores them.
         void this.writer.endRun();
         const { failure } = this.writer;

@@ -125,15 +125,25 @@ describe('an SFTP session', () => {
     expect(files.writeStreams[0]?.isOver).toBe(false);
   });
 
-  it('answers CLOSE of a file that was read at once: main tells its client nothing about that', async () => {
-    files.put('/r', Buffer.from('read'));
-    const handle = await open('/r', flags.read);
+  it('S-09: lets go of no more files at once than it may have requests under way', async () => {
+    const handles: string[] = [];
+    for (let count = 0; count < handlesMax; count++) {
+      files.put(`/r${count}`, Buffer.from('read'));
+      handles.push(await open(`/r${count}`, flags.read));
+    }
     const { promise, resolve } = Promise.withResolvers<void>();
-    files.beforeRelease = () => promise;
-    expect(await close(handle)).toBe(0);
-    expect(files.openHandles).toBe(1);
+    let underWay = 0;
+    files.beforeRelease = () => {
+      underWay += 1;
+      return promise;
+    };
+    for (const handle of handles) channel.request(type.close, (writer) => writer.string(handle));
+    await expect.poll(() => underWay).toBe(outstandingRequestsMax);
+    await new Promise(setImmediate);
+    expect(underWay).toBe(outstandingRequestsMax);
     resolve();
-    await expect.poll(() => files.openHandles).toBe(0);
+    for (const _ of handles) expect((await channel.reply()).reader.uint32()).toBe(0);
+    expect(files.openHandles).toBe(0);
   });
 
   it('serves sequential reads from one stream, to the exact end', async () => {
