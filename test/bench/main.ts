@@ -52,12 +52,13 @@ try {
   if (isAsked('sessions')) await benchSessions(join(folder, 'sessions'), report, { isQuick });
   if (isAsked('latency')) await benchLatency(join(folder, 'latency'), report, { bytes });
   if (isAsked('users')) await benchUsers(join(folder, 'users'), report, { isQuick });
+  report.tellInShort();
   if (values.write) {
     const results = join(import.meta.dirname, 'results');
     mkdirSync(results, { recursive: true });
     writeFileSync(
       join(results, 'results.svg'),
-      drawPlot('Rate through both nodes ÷ rate of a peer', report.bars),
+      drawPlot('Rate through both nodes ÷ rate of a peer', report.comparisons),
     );
     writeFileSync(join(results, 'results.md'), report.text);
   }

@@ -1,17 +1,20 @@
 import { cpus, totalmem } from 'node:os';
 
-/** One line of the plot: how much faster than a peer, and what was to be reached. */
-export interface Bar {
+/** One line of the plot and of the table in short: how much faster than a peer, at what cost, and what was to be reached. */
+export interface Comparison {
   readonly label: string;
   /** Rate through both nodes divided by the peer's rate. */
   readonly ratio: number;
   readonly goal?: number;
+  /** What both nodes use divided by what the peer uses. */
+  readonly cpuRatio: number;
+  readonly cpuGoal?: number;
 }
 
 /** What a run found, in the order it found it. */
 export class Report {
   readonly #lines: string[] = [];
-  readonly bars: Bar[] = [];
+  readonly comparisons: Comparison[] = [];
   readonly #say: (line: string) => void;
 
   constructor(say: (line: string) => void) {
@@ -31,6 +34,23 @@ export class Report {
     this.line(`| ${head.map(() => '---').join(' | ')} |`);
     for (const row of rows) this.line(`| ${row.join(' | ')} |`);
     this.line('');
+  }
+
+  /** Everything beside a peer in one table; README shows the same. */
+  tellInShort(): void {
+    const reached = (goal: number | undefined, sign: string, isReached: boolean): string =>
+      goal === undefined ? '' : `${sign} ${two(goal)}${isReached ? ' ✓' : ''}`;
+    this.table(
+      'In short',
+      ['work ÷ peer', 'rate', 'goal', 'CPU', 'goal'],
+      this.comparisons.map(({ label, ratio, goal, cpuRatio, cpuGoal }) => [
+        label,
+        two(ratio),
+        reached(goal, '≥', goal !== undefined && ratio >= goal),
+        two(cpuRatio),
+        reached(cpuGoal, '≤', cpuGoal !== undefined && cpuRatio <= cpuGoal),
+      ]),
+    );
   }
 
   get text(): string {
@@ -53,7 +73,7 @@ const barHeight = 26;
 const labelWidth = 330;
 
 /** Bars around the peer's 1.0, with a mark where the goal is. Readable on light and dark paper. */
-export function drawPlot(title: string, bars: readonly Bar[]): string {
+export function drawPlot(title: string, bars: readonly Comparison[]): string {
   const most = Math.max(1.5, ...bars.flatMap(({ ratio, goal }) => [ratio, goal ?? 0]));
   const x = (ratio: number): number =>
     labelWidth + (Math.min(ratio, most) / most) * (width - labelWidth - 60);

@@ -23,7 +23,6 @@ import { two, type Report } from './report.ts';
 
 const users = 20;
 const loginsAtOnce = 8;
-const restMs = 5_000;
 
 export async function benchSessions(
   folder: string,
@@ -33,6 +32,8 @@ export async function benchSessions(
   const count = isQuick ? 100 : 1_000;
   // Within a minute after they ended their memory shall be given back.
   const afterMs = isQuick ? 5_000 : 60_000;
+  // Until garbage of what was just done is gone.
+  const restMs = isQuick ? 1_000 : 5_000;
   const names = Array.from({ length: users }, (_, index) => `bench-${index}`);
   const site = await startSite({
     dir: join(folder, 'site'),
@@ -94,8 +95,8 @@ export async function benchSessions(
       }),
     );
 
-    const bare = await bareHttps(site, count);
-    const idleWeb = await costOf(site, { count, afterMs }, async (index) => {
+    const bare = await bareHttps(site, { count, restMs });
+    const idleWeb = await costOf(site, { count, afterMs, restMs }, async (index) => {
       const agent = await keepConnected(
         `${site.https}/api/me`,
         site.files.ca,
@@ -104,7 +105,7 @@ export async function benchSessions(
       );
       return () => agent.destroy();
     });
-    const idleSftp = await costOf(site, { count, afterMs }, async (index) => {
+    const idleSftp = await costOf(site, { count, afterMs, restMs }, async (index) => {
       const client = await connectSftp(targetOf(index), addressOf(index));
       return () => client.end();
     });
@@ -163,7 +164,7 @@ interface Cost {
 
 async function costOf(
   site: Site,
-  { count, afterMs }: { readonly count: number; readonly afterMs: number },
+  { count, afterMs, restMs }: { readonly count: number; readonly afterMs: number; readonly restMs: number },
   open: (index: number) => Promise<() => void>,
 ): Promise<Cost> {
   const resident = (): readonly [number, number] => [
@@ -188,7 +189,10 @@ async function costOf(
 }
 
 /** What as many connections cost a server that does nothing but answer. */
-async function bareHttps(site: Site, count: number): Promise<number> {
+async function bareHttps(
+  site: Site,
+  { count, restMs }: { readonly count: number; readonly restMs: number },
+): Promise<number> {
   const port = findFreePort();
   const program = `
     const { readFileSync } = require('node:fs');

@@ -131,9 +131,10 @@ export async function benchFiles(
       Object.values(work).map((what) => {
         const [ours, peer] = [runs.seconds(what, 'ours'), runs.seconds(what, 'sshd')];
         const goal = goals[what];
-        report.bars.push({
-          label: `SFTP ${what}`,
+        report.comparisons.push({
+          label: `SFTP ${what} ÷ sshd`,
           ratio: peer / ours,
+          cpuRatio: runs.usage(what, 'ours', 'cpuSeconds') / runs.usage(what, 'sshd', 'cpuSeconds'),
           ...(goal !== undefined && { goal: 1 / goal }),
         });
         const count = what === work.mount ? mounted : what === work.stat ? stats : files;

@@ -219,8 +219,8 @@ function tell(
     ['work', 'MB/s (quartiles)', 'peer', 'its MB/s', 'rate ÷ peer', 'goal', 'CPU ÷ peer', 'goal'],
     goals.map(({ what, label, peer, rate, cpu }) => {
       const ratio = runs.seconds(what, peer) / runs.seconds(what, 'ours');
-      report.bars.push({ label: `${label} ÷ ${peer}`, ratio, goal: rate });
       const cpuRatio = runs.usage(what, 'ours', 'cpuSeconds') / runs.usage(what, peer, 'cpuSeconds');
+      report.comparisons.push({ label: `${label} ÷ ${peer}`, ratio, goal: rate, cpuRatio, cpuGoal: cpu });
       return [
         label,
         rateOf(what, 'ours'),
