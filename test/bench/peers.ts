@@ -35,6 +35,8 @@ export interface WebPeers {
   readonly nginx: Peer;
   /** haproxy in the same place. */
   readonly haproxy: Peer;
+  /** A plain relay of `node:https` and nothing else: what Node itself makes of the way through the front. */
+  readonly node: Peer;
   close(): Promise<void>;
 }
 
@@ -56,7 +58,12 @@ export async function startWebPeers(options: {
   execFileSync('openssl', [...request.split(' '), '-keyout', client.key, '-out', client.certificate], {
     stdio: 'ignore',
   });
-  const ports = { back: findFreePort(), nginx: findFreePort(), haproxy: findFreePort() };
+  const ports = {
+    back: findFreePort(),
+    nginx: findFreePort(),
+    haproxy: findFreePort(),
+    node: findFreePort(),
+  };
   const nginx = (name: string, body: string): ChildProcess => {
     const file = join(folder, `${name}.conf`);
     writeFileSync(
@@ -114,7 +121,14 @@ backend back
 `,
   );
   const haproxy = spawn('/usr/sbin/haproxy', ['-db', '-f', haproxyFile], { stdio: 'ignore' });
-  const children = [back, front, haproxy];
+  const relay = spawn(
+    process.execPath,
+    ['-e', relayProgram, certificate, key, client.certificate, client.key, ca, ports.back, ports.node].map(
+      String,
+    ),
+    { stdio: ['ignore', 'ignore', 'inherit'] },
+  );
+  const children = [back, front, haproxy, relay];
   for (const port of Object.values(ports)) await waitForPort(port);
   const close = async (): Promise<void> => {
     for (const child of children) await stopChild(child);
@@ -124,8 +138,30 @@ backend back
     pids: () => [...treeOf(child), ...treeOf(back)],
     close: () => stopChild(child),
   });
-  return { nginx: behind(front, ports.nginx), haproxy: behind(haproxy, ports.haproxy), close };
+  return {
+    nginx: behind(front, ports.nginx),
+    haproxy: behind(haproxy, ports.haproxy),
+    node: behind(relay, ports.node),
+    close,
+  };
 }
+
+const relayProgram = `
+  const https = require('node:https');
+  const { readFileSync } = require('node:fs');
+  const { pipeline } = require('node:stream');
+  const [cert, key, clientCert, clientKey, ca, back, port] = process.argv.slice(1);
+  const file = (name) => readFileSync(name);
+  const agent = new https.Agent({ keepAlive: true, cert: file(clientCert), key: file(clientKey), ca: file(ca), servername: 'localhost' });
+  const server = https.createServer({ cert: file(cert), key: file(key), minVersion: 'TLSv1.3' }, (request, response) => {
+    const { method, url: path, headers } = request;
+    const asked = https.request({ agent, host: '127.0.0.1', port: back, method, path, headers }, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      pipeline(answer, response, () => {});
+    });
+    pipeline(request, asked, () => {});
+  });
+  server.listen(Number(port), '127.0.0.1');`;
 
 /** An SFTP server in one process, of people who wrote it without OpenSSH. */
 export interface SftpPeer extends Peer {

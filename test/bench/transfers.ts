@@ -89,11 +89,11 @@ export async function benchTransfers(
       node: [site.dmz.pid ?? 0],
       main: [site.main.pid ?? 0],
     });
-    const webPeer = (name: 'nginx' | 'haproxy'): WebSide => {
+    const webPeer = (name: 'nginx' | 'haproxy' | 'node'): WebSide => {
       const { port, pids } = web[name];
       const origin = `https://localhost:${port}`;
       return {
-        name: `${name}→nginx`,
+        name: name === 'node' ? 'bare `node:https`→nginx' : `${name}→nginx`,
         processes: () => ({ peer: pids() }),
         curl: [],
         get: `${origin}/get.bin`,
@@ -110,6 +110,7 @@ export async function benchTransfers(
       },
       webPeer('nginx'),
       webPeer('haproxy'),
+      webPeer('node'),
     ];
     const through = [
       'ssh -F none -o IdentityAgent=none -o IdentitiesOnly=yes -o StrictHostKeyChecking=no',
