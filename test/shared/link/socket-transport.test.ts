@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { laneTurnBytes } from '#shared/link/limits.ts';
 import { ReadBuffer, SocketTransport } from '#shared/link/socket-transport.ts';
 import { eventually } from '#test/harness/patience.ts';
 
@@ -71,6 +72,27 @@ describe.each(['with a read buffer', 'without one'])('a lane’s connection %s',
     await eventually(() => expect(told.length).toBe(4));
     await nextTurn();
     expect(told).toEqual(['one', 'two', 'three', 'closed: closed by the peer']);
+  });
+
+  it('that has much to read lets everybody else have their turn between two shares of it', async () => {
+    const buffer = makeBuffer();
+    const { ours, peer } = await connectPair(buffer);
+    const transport = new SocketTransport(ours, buffer);
+    const sent = Buffer.alloc(8 * 1024 * 1024, 'x');
+    const turns = [0];
+    const countTurns = (): void => {
+      if (turns.at(-1) !== 0) turns.push(0);
+      if (!ours.destroyed) setImmediate(countTurns);
+    };
+    transport.start({
+      onBytes: (_bytes, length) => (turns[turns.length - 1] = (turns.at(-1) ?? 0) + length),
+      onClose: () => undefined,
+    });
+    countTurns();
+    peer.write(sent);
+    await eventually(() => expect(turns.reduce((sum, bytes) => sum + bytes, 0)).toBe(sent.length));
+    // One read of the socket, and as much again that a stream holds, may have been on their way.
+    expect(Math.max(...turns)).toBeLessThanOrEqual(laneTurnBytes + 2 * 64 * 1024);
   });
 
   it('ends when the peer says its last, whatever still waits to be sent; each write is told as done', async () => {
