@@ -1,7 +1,9 @@
+import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
-import type { TLSSocket } from 'node:tls';
+import tls, { type TLSSocket } from 'node:tls';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.ts';
 import { laneTurnBytes } from '#shared/link/limits.ts';
 import { ReadBuffer, SocketTransport } from '#shared/link/socket-transport.ts';
 import { eventually } from '#test/harness/patience.ts';
@@ -14,7 +16,7 @@ afterEach(() => {
 });
 
 /** Both ends of a connection: ours, and the peer's. */
-async function connectPair(readBuffer?: ReadBuffer): Promise<{ ours: TLSSocket; peer: Socket }> {
+async function connectAnyPair(readBuffer?: ReadBuffer): Promise<{ ours: TLSSocket; peer: Socket }> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -50,9 +52,18 @@ function start(transport: SocketTransport): string[] {
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
-describe.each(['with a read buffer', 'without one'])('a lane’s connection %s', (name) => {
+const kinds = ['that was dialled', 'that was accepted', 'that was accepted on a Node without lent buffers'];
+
+describe.each(kinds)('a lane’s connection %s', (kind) => {
   const makeBuffer = (): ReadBuffer | undefined =>
-    name === 'with a read buffer' ? new ReadBuffer() : undefined;
+    kind === 'that was dialled' ? new ReadBuffer() : undefined;
+  const connectPair = async (buffer?: ReadBuffer): ReturnType<typeof connectAnyPair> => {
+    const pair = await connectAnyPair(buffer);
+    if (kind.endsWith('without lent buffers'))
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what `lendReadBuffer` looks for
+      (pair.ours as unknown as { _handle: { useUserBuffer?: unknown } })._handle.useUserBuffer = undefined;
+    return pair;
+  };
 
   it('hands on what comes piece by piece, sends what it is given, and says once that the peer closed it', async () => {
     const buffer = makeBuffer();
@@ -141,9 +152,50 @@ describe.each(['with a read buffer', 'without one'])('a lane’s connection %s',
 });
 
 describe('a lane’s connection', () => {
+  it('that was accepted reads into one buffer, on this Node, over TLS and from the first byte on', async () => {
+    const authority = createThrowAwayAuthority(Date.now());
+    const { certificatePem: cert, privateKeyPem } = authority.issueServerCertificate();
+    const server = tls.createServer({ cert, key: privateKeyPem.expose(), minVersion: 'TLSv1.3' });
+    const buffers = new Set<Buffer>();
+    const hash = createHash('sha256');
+    let bytesSeen = 0;
+    let isStreaming = false;
+    server.on('secureConnection', (socket) => {
+      new SocketTransport(socket).start({
+        onBytes: (bytes, length) => {
+          buffers.add(bytes);
+          hash.update(bytes.subarray(0, length));
+          bytesSeen += length;
+        },
+        onClose: () => undefined,
+      });
+      socket.on('data', () => {
+        isStreaming = true;
+      });
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    const client = tls.connect({ host: '127.0.0.1', port, ca: authority.certificatePem });
+    closers.push(() => {
+      client.destroy();
+      server.close();
+    });
+    const sent = randomBytes(3_000_000);
+    // Not waiting for the handshake: the first bytes come with its end.
+    client.write(sent);
+    await eventually(() => expect(bytesSeen).toBe(sent.length));
+    expect(hash.digest('hex')).toBe(createHash('sha256').update(sent).digest('hex'));
+    expect(
+      [buffers.size, isStreaming],
+      'this Node has no lent read buffers any more: shared/link/lent-read-buffer.ts says what it needs; without it each TLS record of a download costs a new buffer',
+    ).toEqual([1, false]);
+  });
+
   it('that brings bytes before it is started is refused, unread', async () => {
     const buffer = new ReadBuffer();
-    const { ours, peer } = await connectPair(buffer);
+    const { ours, peer } = await connectAnyPair(buffer);
     const transport = new SocketTransport(ours, buffer);
     peer.write('early');
     await eventually(() => expect(buffer.early).toBe(true));
@@ -153,7 +205,7 @@ describe('a lane’s connection', () => {
   });
 
   it('sends small frames at once, and keeps firewalls between aware of it', async () => {
-    const { ours } = await connectPair();
+    const { ours } = await connectAnyPair();
     const noDelay = vi.spyOn(ours, 'setNoDelay');
     const keepAlive = vi.spyOn(ours, 'setKeepAlive');
     void new SocketTransport(ours);
