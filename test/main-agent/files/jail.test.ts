@@ -3,6 +3,7 @@ import * as fs from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { isSallyportError } from '#shared/error.ts';
 import { type Client, mountOf, newFile, reading, type Rig, startRig, userOf, valuesOf } from './rig.ts';
 
 const secret = 'outside the jail';
@@ -165,6 +166,34 @@ test('hard links are served and counted', async () => {
   expect(await client.ask('fs.stat', { path: ['b'], followLinks: false })).toMatchObject({ links: 2 });
   await client.put(['b'], 'new');
   expect((await client.get(['a'])).toString()).toBe('x');
+});
+
+test('a folder that was used a moment ago is what has its name now, whoever renamed it', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  const deep = ['a', 'b', 'c'];
+  const look = (name: string) =>
+    client.ask('fs.stat', { path: [...deep, name], followLinks: false }).then(
+      () => 'there',
+      (error: unknown) => (isSallyportError(error) ? error.code : error),
+    );
+  const make = (...names: string[]) => fs.mkdir(rig.path('alice', ...names), { recursive: true });
+  await make(...deep);
+  await client.put([...deep, 'first'], 'x');
+  // One in the middle of the path: what lies below it has names of its own.
+  await fs.rename(rig.path('alice', 'a', 'b'), rig.path('alice', 'moved'));
+  expect(await look('first')).toBe('not-found');
+  await make(...deep);
+  await client.put([...deep, 'second'], 'y');
+  expect(await fs.readdir(rig.path('alice', ...deep))).toEqual(['second']);
+  expect(await fs.readdir(rig.path('alice', 'moved', 'c'))).toEqual(['first']);
+  // The very folder, but by way of a link: which nobody is served.
+  await fs.rename(rig.path('alice', 'a', 'b'), rig.path('alice', 'kept'));
+  await fs.symlink(rig.path('alice', 'kept'), rig.path('alice', 'a', 'b'));
+  expect(await look('second')).toBe('not-found');
+  await fs.unlink(rig.path('alice', 'a', 'b'));
+  await fs.rename(rig.path('alice', 'moved'), rig.path('alice', 'a', 'b'));
+  expect(await look('first')).toBe('there');
 });
 
 test('S-08: a folder swapped for a link in a loop never lets a read, write, listing or delete out', async () => {

@@ -89,8 +89,10 @@ export class StagedUpload extends UploadBytes implements Upload {
     this.shared.visibility = 'visible';
     this.#noteOver();
     // Visible and durable: from here on nothing may turn success into failure.
-    await this.#afterwards(() => this.#letGo());
-    await this.#afterwards(() => this.#area.markCommitted(this.record));
+    await Promise.all([
+      this.#afterwards(() => this.#letGo()),
+      this.#afterwards(() => this.#area.markCommitted(this.record)),
+    ]);
     await this.#afterwards(() => this.#home.dropSuperseded(this.record));
     return committed;
   }

@@ -7,12 +7,17 @@ import { SallyportError } from '#shared/error.ts';
 import type { OnMissing } from '../blob-storage.ts';
 import { hasErrno, isAFolder } from '../file-error.ts';
 import { type FolderHandle, openBeneath } from './folder-handle.ts';
+import { HeldFolders, type HeldRoom } from './held-folders.ts';
 import { RootCache } from './root-cache.ts';
 import type { Place } from '../storage.ts';
+
+/** Folders below mounts' that are held at the same time; further ones are opened each time. */
+const heldFoldersMax = 2048;
 
 export class Jail {
   readonly base: FolderHandle;
   readonly #roots: RootCache;
+  readonly #room: HeldRoom = { left: heldFoldersMax };
 
   constructor(base: FolderHandle, clock: Clock) {
     this.base = base;
@@ -36,25 +41,26 @@ export class Jail {
 
   /** The caller closes it. */
   openFolder(place: Place, onMissing: OnMissing): Promise<FolderHandle> {
-    return this.#roots.use(place.root, (root) => openBelow(root, place.path, onMissing));
+    return this.#roots.use(place.root, ({ top }) => orMissing(onMissing, () => openBeneath(top, place.path)));
   }
 
   /** Holds a folder open while something is done in it. */
   inFolder<T>(place: Place, onMissing: OnMissing, act: (folder: FolderHandle) => Promise<T>): Promise<T> {
-    return this.#roots.use(place.root, async (root) => {
-      if (place.path.length === 0) return act(root);
-      const folder = await openBelow(root, place.path, onMissing);
+    return this.#roots.use(place.root, async (held) => {
+      const { folder, isHeld } = await orMissing(onMissing, () => held.enter(place.path));
       try {
         return await act(folder);
       } finally {
-        await folder.close();
+        if (!isHeld) await folder.close();
       }
     });
   }
 
   /** The folder a mount shows; made when it is not there yet: homes come into being at first use. */
-  #openRoot(root: readonly string[]): Promise<FolderHandle> {
-    return openBeneath(this.base, root, (parent, name) => parent.makeFolder(name, 0o750));
+  async #openRoot(root: readonly string[]): Promise<HeldFolders> {
+    const top = await openBeneath(this.base, root, (parent, name) => parent.makeFolder(name, 0o750));
+    await top.learn(this.base);
+    return new HeldFolders(top, this.#room);
   }
 
   async close(): Promise<void> {
@@ -63,13 +69,9 @@ export class Jail {
   }
 }
 
-async function openBelow(
-  root: FolderHandle,
-  path: readonly string[],
-  onMissing: OnMissing,
-): Promise<FolderHandle> {
+async function orMissing<T>(onMissing: OnMissing, walk: () => Promise<T>): Promise<T> {
   try {
-    return await openBeneath(root, path);
+    return await walk();
   } catch (error) {
     throw walkError(error, onMissing);
   }

@@ -88,6 +88,7 @@ export class LocalBytes implements OpenBytes {
 
   async openAgain(access: Access): Promise<LocalBytes> {
     const file = await Descriptor.open(this.#file.path, accessFlags[access]);
+    file.isQuick = this.#file.isQuick;
     try {
       return new LocalBytes({ file, stats: await file.stat() });
     } catch (error) {

@@ -31,7 +31,7 @@ export class LocalHidden implements HiddenFolder {
 
   static async open(parent: FolderHandle, name: string): Promise<LocalHidden> {
     await parent.makeFolder(name, 0o700);
-    return new LocalHidden(await parent.openFolder(name));
+    return new LocalHidden(await (await parent.openFolder(name)).learn(parent));
   }
 
   at(name: string): Spot {
@@ -39,7 +39,7 @@ export class LocalHidden implements HiddenFolder {
   }
 
   async isBeside(spot: Spot): Promise<boolean> {
-    return (await this.#folder.stat()).dev === (await requireLocalSpot(spot).folder.stat()).dev;
+    return (await this.#folder.device()) === (await requireLocalSpot(spot).folder.device());
   }
 
   async *names(): AsyncGenerator<string> {
@@ -84,23 +84,29 @@ export class LocalHidden implements HiddenFolder {
   }
 
   write(name: string, text: string): Promise<void> {
-    return fs.writeFile(this.#folder.at(name), text, { mode: 0o600 });
+    return this.#write(name, text, { isDurable: false });
   }
 
   async replace(name: string, text: string, { isDurable } = { isDurable: false }): Promise<void> {
     const path = this.#folder.at(`${name}-new`);
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC;
-    const file = new LocalBytes(await this.#folder.openRegular(`${name}-new`, flags, 0o600));
     try {
-      await file.write([Buffer.from(text)], 0);
-      if (isDurable) await file.sync();
+      await this.#write(`${name}-new`, text, { isDurable });
     } catch (error) {
       await fs.rm(path, { force: true });
       throw error;
+    }
+    await fs.rename(path, this.#folder.at(name));
+  }
+
+  async #write(name: string, text: string, { isDurable }: { readonly isDurable: boolean }): Promise<void> {
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC;
+    const file = new LocalBytes(await this.#folder.openRegular(name, flags, 0o600));
+    try {
+      await file.write([Buffer.from(text)], 0);
+      if (isDurable) await file.sync();
     } finally {
       await file.close();
     }
-    await fs.rename(path, this.#folder.at(name));
   }
 
   async openLog(name: string): Promise<OpenBytes> {

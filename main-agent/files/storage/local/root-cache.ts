@@ -1,9 +1,9 @@
 /**
- * The folders that mounts show, held open for a moment: nearly every operation starts in one, and opening and closing it
- * each time costs as much as the operation. After a second it is looked up again, so that a home an admin moved or
+ * The folders that mounts show, held open for a moment with what is used below them: nearly every operation starts in
+ * one, and opening and closing it each time costs as much as the operation. After a second it is looked up again, so that a home an admin moved or
  * replaced is not served for longer.
  */
-import type { FolderHandle } from './folder-handle.ts';
+import type { HeldFolders } from './held-folders.ts';
 
 const freshMs = 1000;
 /** Roots held at the same time; with more users active within a second the others are opened each time. */
@@ -11,25 +11,25 @@ const rootsMax = 2048;
 
 interface Root {
   readonly key: string;
-  readonly opening: Promise<FolderHandle>;
+  readonly opening: Promise<HeldFolders>;
   readonly openedAtMs: number;
   users: number;
   isDropped: boolean;
 }
 
 export class RootCache {
-  readonly #open: (root: readonly string[]) => Promise<FolderHandle>;
+  readonly #open: (root: readonly string[]) => Promise<HeldFolders>;
   readonly #monotonic: () => number;
   readonly #roots = new Map<string, Root>();
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(open: (root: readonly string[]) => Promise<FolderHandle>, monotonic: () => number) {
+  constructor(open: (root: readonly string[]) => Promise<HeldFolders>, monotonic: () => number) {
     this.#open = open;
     this.#monotonic = monotonic;
   }
 
-  /** The folder is not to be closed by `act`, nor used after it. */
-  async use<T>(root: readonly string[], act: (folder: FolderHandle) => Promise<T>): Promise<T> {
+  /** The folders are not to be closed by `act`, nor used after it. */
+  async use<T>(root: readonly string[], act: (held: HeldFolders) => Promise<T>): Promise<T> {
     const held = this.#hold(root);
     try {
       return await act(await held.opening);
@@ -69,8 +69,8 @@ export class RootCache {
 
   async #closeIfDone(root: Root): Promise<void> {
     if (!root.isDropped || root.users > 0) return;
-    const folder = await root.opening.catch(() => undefined);
-    await folder?.close();
+    const held = await root.opening.catch(() => undefined);
+    await held?.close();
   }
 
   #dropIdle(root: Root): void {

@@ -33,7 +33,7 @@ export class StagingFolders {
 
   async base(): Promise<LocalHidden> {
     const { base } = this.#jail;
-    return this.#on((await base.stat()).dev, base);
+    return this.#on(await base.device(), base);
   }
 
   /** Also those on file systems of mounts that an earlier process used: what waits there must be found and must expire. */
@@ -52,8 +52,8 @@ export class StagingFolders {
     // Not by the jail, which makes a home that is missing.
     const folder = await openBeneath(this.#jail.base, root);
     try {
-      const { dev } = await folder.stat();
-      if (dev === (await this.#jail.base.stat()).dev) return;
+      const dev = await folder.device();
+      if (dev === (await this.#jail.base.device())) return;
       this.#elsewhere.set(root.join('/'), root);
       await this.#on(dev, folder);
     } finally {
@@ -79,11 +79,11 @@ export class StagingFolders {
 
   /** On the file system of a folder somewhere below a mount's. */
   async of({ root }: Place, folder: FolderHandle): Promise<LocalHidden> {
-    const { dev } = await folder.stat();
+    const dev = await folder.device();
     const known = this.#byDevice.get(dev);
     if (known !== undefined) return known;
     return this.#jail.inFolder({ root, path: [] }, 'not-found', async (mount) => {
-      if ((await mount.stat()).dev !== dev) {
+      if ((await mount.device()) !== dev) {
         throw new SallyportError('unsupported', 'Files can not be stored in this folder', {
           detail: 'another file system is mounted inside a user mount',
           hint: 'Give that file system a mount of its own.',

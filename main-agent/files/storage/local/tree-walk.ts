@@ -269,7 +269,7 @@ export async function surveyTree(
 async function isFileSystemRoot(levels: readonly Level[]): Promise<boolean> {
   const [below, top] = [levels.at(-2), levels.at(-1)];
   if (below === undefined || top === undefined) return true;
-  return (await below.folder.stat()).dev !== (await top.folder.stat()).dev;
+  return (await below.folder.device()) !== (await top.folder.device());
 }
 
 async function enterIfReadable(
