@@ -77,8 +77,9 @@ export class Channel implements ByteChannel {
     }
     this.#queue.push({ pieces, sent });
     for (const piece of pieces) this.#queuedBytes += piece.length;
-    if (this.#queuedBytes >= this.#packetBytes) this.#pump(this.#packetBytes);
+    // Before the first packet is sent: the socket's own flush then comes after the rest, and one write takes both.
     this.#flushSoon();
+    if (this.#queuedBytes >= this.#packetBytes) this.#pump(this.#packetBytes);
   }
 
   consumed(bytes: number): void {
