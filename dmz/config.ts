@@ -17,6 +17,9 @@ import { z } from 'zod';
  * main pushes it over the link and it is kept in memory only.
  */
 
+/** Each is a process with its own link; main's work for a node is bounded, whatever number of them asks. */
+const workersMax = 8;
+
 export function buildDmzSchema(context: PathContext) {
   const file = filePath(context);
   const proxyProtocol = z.strictObject({ from: z.array(cidr).min(1).max(64) }).optional();
@@ -60,6 +63,7 @@ export function buildDmzSchema(context: PathContext) {
           identityKey: s.identity_key,
           signingKey: s.signing_key,
         })),
+      workers: z.union([z.literal('auto'), z.number().int().min(1).max(workersMax)]).default(1),
       validated_logins: z.boolean().default(true),
       park: z
         .strictObject({ for: duration('0s', '10m').prefault('60s') })
@@ -96,6 +100,7 @@ export function buildDmzSchema(context: PathContext) {
       https: s.https,
       sftp: s.sftp,
       link: s.link,
+      workers: s.workers,
       validatedLogins: s.validated_logins,
       park: s.park,
       securityTxt: s.security_txt,

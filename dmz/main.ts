@@ -1,6 +1,8 @@
 /** The DMZ node's process: `node dmz/main.ts --config FILE [--check-config]`. */
+import { availableParallelism } from 'node:os';
 import { checkDmzConfig, loadDmzConfig, type DmzConfig } from '#dmz/config.ts';
 import { startDmz } from '#dmz/system.ts';
+import { countWorkers } from '#dmz/workers/count.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
 import { readInheritedSockets } from '#shared/process/inherited-sockets.ts';
@@ -12,12 +14,21 @@ const options = credentials === undefined ? {} : { credentials };
 await runNodeProgram<DmzConfig>({
   name: 'dmz',
   check: (file) => checkDmzConfig(file, options),
-  start: (config, file) =>
-    startDmz(config, {
-      ...options,
-      clock: systemClock,
+  start: async (config, file) => {
+    const inherited = readInheritedSockets(process.env, process.pid);
+    const around = {
+      inherited,
       log: buildLog(config.log.level, { node: config.node }),
-      inherited: readInheritedSockets(process.env, process.pid),
       reread: () => loadDmzConfig(file, options),
-    }),
+    };
+    const workers = countWorkers(config, {
+      cores: availableParallelism(),
+      inherited,
+      mayStartProcesses: process.permission?.has('child') ?? true,
+    });
+    if (workers === 1) return startDmz(config, { ...around, ...options, clock: systemClock });
+    // Not before it is needed: one process is all there is nearly everywhere.
+    const { startWorkers } = await import('#dmz/workers/node.ts');
+    return startWorkers(config, { ...around, configFile: file, workers, env: process.env });
+  },
 });

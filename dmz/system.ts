@@ -3,9 +3,13 @@ import { fileURLToPath } from 'node:url';
 import { Gauge, type Registry } from 'prom-client';
 import type { DmzConfig } from '#dmz/config.ts';
 import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
+import type { OwnBan } from '#dmz/guard/ban-list.ts';
+import type { HandedOver } from '#dmz/guard/door-listen.ts';
+import { defaultGuardLimits, shareOf } from '#dmz/guard/limits.ts';
 import { SourceGuard } from '#dmz/guard/source-guard.ts';
+import type { UserPlaces } from '#dmz/guard/user-places.ts';
 import { buildHttpsServer } from '#dmz/https/server.ts';
-import { buildLinkListener } from '#dmz/link/listener.ts';
+import { buildLinkListener, type LinkListenerOptions } from '#dmz/link/listener.ts';
 import type { MainLink } from '#dmz/link/main-link.ts';
 import { LoginConversation } from '#dmz/login/conversation.ts';
 import { buildSftpServer, type SftpServer } from '#dmz/sftp/server.ts';
@@ -13,9 +17,10 @@ import type { Clock } from '#shared/clock.ts';
 import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
 import { describeReload, findChangedSections, isFrozen } from '#shared/config/reload.ts';
 import type { Check } from '#shared/health/check.ts';
-import { buildHealthServer, buildMetricsRegistry } from '#shared/health/health-server.ts';
+import { buildHealthServer, buildMetricsRegistry, type HealthServer } from '#shared/health/health-server.ts';
 import type { Log } from '#shared/log.ts';
-import { resolveListen, type InheritedSockets } from '#shared/process/inherited-sockets.ts';
+import type { Protocol } from '#shared/login.ts';
+import { resolveListen, type InheritedSockets, type ListenAt } from '#shared/process/inherited-sockets.ts';
 import { startOrClose, type System } from '#shared/process/node-process.ts';
 import { Secret } from '#shared/secret.ts';
 
@@ -28,6 +33,27 @@ interface DmzSurroundings {
   readonly credentials?: string;
   /** The configuration as it is on disk now, for a reload. */
   readonly reread: () => Promise<DmzConfig>;
+  /** What this process is when there are several (D-133); without it, it is the whole node. */
+  readonly seat?: WorkerSeat;
+}
+
+interface WorkerSeat {
+  readonly worker: number;
+  readonly workers: number;
+  readonly link: ListenAt;
+  /** Of all workers; complete for the first, which starts last. */
+  readonly linkPorts: readonly number[];
+  readonly doors: Readonly<Record<Protocol, HandedOver>>;
+  readonly userPlaces: UserPlaces;
+  readonly bans: readonly OwnBan[];
+  readonly onBanned: (ban: OwnBan) => void;
+}
+
+export interface DmzSystem extends System {
+  readonly linkPort: number;
+  checks(): readonly Check[];
+  /** For the process that tells of all workers. */
+  metrics(): Promise<unknown>;
 }
 
 const webRoot = fileURLToPath(new URL('./web/dist', import.meta.url));
@@ -36,7 +62,7 @@ const certificateWarningMs = 14 * 24 * 60 * 60 * 1000;
 /** How long open SFTP sessions may go on after a stop was asked for. */
 const drainMs = 3_000;
 
-export function startDmz(config: DmzConfig, around: DmzSurroundings): Promise<System> {
+export function startDmz(config: DmzConfig, around: DmzSurroundings): Promise<DmzSystem> {
   return startOrClose(around.log, (closing) => startAll(config, around, closing));
 }
 
@@ -44,15 +70,16 @@ async function startAll(
   config: DmzConfig,
   around: DmzSurroundings,
   closing: AsyncDisposableStack,
-): Promise<System> {
-  const { clock, log, inherited, credentials } = around;
+): Promise<DmzSystem> {
+  const { clock, log, inherited, credentials, seat } = around;
   const registry = buildMetricsRegistry({ node: config.node });
   let certificate = await readCertificate(config, credentials);
   const signingKeyPem = await readPem(config.link.signingKey, credentials);
   const identityKeyPem = await readPem(config.link.identityKey, credentials);
   const hostKeys = await Promise.all(config.sftp.hostKeys.map((file) => readSecretFile(file, credentials)));
   const listener = buildLinkListener({
-    listen: resolveListen(config.link.listen, inherited),
+    listen: seat?.link ?? resolveListen(config.link.listen, inherited),
+    ...linkPart(seat),
     identityKeyPem,
     signingKeyPem,
     mainIdentity: config.link.main.identity,
@@ -64,7 +91,12 @@ async function startAll(
     log: log.child({ part: 'link' }),
   });
   const { link } = listener;
-  const guard = new SourceGuard({ link, clock, log: log.child({ part: 'guard' }) });
+  const guard = new SourceGuard({
+    link,
+    clock,
+    log: log.child({ part: 'guard' }),
+    ...guardPart(seat),
+  });
   const login = new LoginConversation({
     link,
     node: config.node,
@@ -76,7 +108,7 @@ async function startAll(
     log: log.child({ part: 'login' }),
   });
   const https = buildHttpsServer({
-    listen: resolveListen(config.https.listen, inherited),
+    listen: seat?.doors.https ?? resolveListen(config.https.listen, inherited),
     proxiesFrom: config.https.proxiesFrom,
     ...certificate,
     profile: config.https.profile,
@@ -91,7 +123,7 @@ async function startAll(
     log: log.child({ part: 'https' }),
   });
   const sftp = buildSftpServer({
-    listen: resolveListen(config.sftp.listen, inherited),
+    listen: seat?.doors.sftp ?? resolveListen(config.sftp.listen, inherited),
     proxiesFrom: config.sftp.proxiesFrom,
     registry,
     hostKeysPem: hostKeys.map((key) => key.expose()),
@@ -111,15 +143,8 @@ async function startAll(
     log: log.child({ part: 'sftp' }),
   });
   registerMetrics(registry, link, sftp);
-  const health =
-    config.health.listen === undefined
-      ? undefined
-      : buildHealthServer({
-          listen: resolveListen(config.health.listen, inherited),
-          checks: () => checks(config, link, certificate.certificatePem, clock),
-          registry,
-          log: log.child({ part: 'health' }),
-        });
+  const listChecks = () => checks(config, link, certificate.certificatePem, clock);
+  const health = buildHealth(config, around, registry, listChecks);
 
   // Closed in reverse: the doors first, because what is under way still needs the link; health is told to the end.
   closing.defer(async () => health?.close());
@@ -132,13 +157,14 @@ async function startAll(
   await sftp.start();
   // Last: who asks whether we are ready must find the doors open.
   await health?.start();
-  link.report({
-    kind: 'listener',
-    detail: `started: https ${JSON.stringify(https.address)}, sftp ${JSON.stringify(sftp.address())}`,
-  });
-  log.info({ https: https.address, sftp: sftp.address(), link: listener.port }, 'started');
+  const doors = seat === undefined ? { https: https.address, sftp: sftp.address() } : {};
+  link.report({ kind: 'listener', detail: `started: ${describeDoors(doors, seat)}` });
+  log.info({ ...doors, link: listener.port }, 'started');
 
   return {
+    linkPort: listener.port,
+    checks: listChecks,
+    metrics: () => registry.getMetricsAsJSON(),
     async reload() {
       const now = await around.reread();
       const renewed = await readCertificate(now, credentials);
@@ -153,6 +179,42 @@ async function startAll(
       await closing.disposeAsync();
     },
   };
+}
+
+/** Undefined: nobody asks, or the node's process is asked. */
+function buildHealth(
+  { health: { listen } }: DmzConfig,
+  { inherited, log, seat }: DmzSurroundings,
+  registry: Registry,
+  listChecks: () => readonly Check[],
+): HealthServer | undefined {
+  if (listen === undefined || seat !== undefined) return undefined;
+  return buildHealthServer({
+    listen: resolveListen(listen, inherited),
+    checks: listChecks,
+    registry,
+    log: log.child({ part: 'health' }),
+  });
+}
+
+function linkPart(seat: WorkerSeat | undefined): Pick<LinkListenerOptions, 'worker' | 'workerPorts'> {
+  if (seat === undefined) return {};
+  const { worker, linkPorts } = seat;
+  // Main dials the first one, and the others as that names them.
+  return worker === 0 ? { worker, workerPorts: (own) => [own, ...linkPorts.slice(1)] } : { worker };
+}
+
+function guardPart(seat: WorkerSeat | undefined) {
+  if (seat === undefined) return {};
+  const { workers, userPlaces, bans, onBanned } = seat;
+  return { limits: shareOf(defaultGuardLimits, workers), userPlaces, bans, onBanned };
+}
+
+function describeDoors(doors: Readonly<Record<string, unknown>>, seat: WorkerSeat | undefined): string {
+  if (seat !== undefined) return `worker ${seat.worker} of ${seat.workers}`;
+  return Object.entries(doors)
+    .map(([door, address]) => `${door} ${JSON.stringify(address)}`)
+    .join(', ');
 }
 
 function tellReload(
@@ -219,6 +281,7 @@ function registerMetrics(registry: Registry, link: MainLink, sftp: SftpServer): 
     new Gauge({
       name: 'sallyport_link_up',
       help: '1 when main is connected',
+      aggregator: 'min',
       registers: [],
       collect() {
         this.set(link.isUp ? 1 : 0);

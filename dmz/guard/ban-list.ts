@@ -12,6 +12,12 @@ interface Ban {
   readonly lengthMs: number;
 }
 
+/** A ban that was made here, of a source at one door or at both. */
+export interface OwnBan extends Ban {
+  readonly source: string;
+  readonly door?: Protocol | undefined;
+}
+
 /** A day after a ban ended the source starts from the shortest again. */
 const forgetAfterMs = 24 * 60 * 60_000;
 
@@ -29,17 +35,23 @@ export class BanList {
     this.#lengthMsMax = limits.banMsMax;
   }
 
+  /** One that the process before this one made. */
+  restore({ source, door, kind, untilMs, lengthMs }: OwnBan): void {
+    this.#own.set(keyOf(source, door), { kind, untilMs, lengthMs });
+  }
+
   /**
-   * Bans a source for `lengthMs`, doubled for each ban it had lately; returns the length it got. `door`: only there. A
+   * Bans a source for `lengthMs`, doubled for each ban it had lately; returns what it got. `door`: only there. A
    * failed login is a try at both doors; a breach of one protocol says nothing about who speaks the other.
    */
-  add(source: string, kind: BanKind, lengthMs: number, nowMs: number, door?: Protocol): number {
+  add(source: string, kind: BanKind, lengthMs: number, nowMs: number, door?: Protocol): OwnBan {
     const key = keyOf(source, door);
     const last = this.#own.get(key);
     const isRepeat = last !== undefined && nowMs - last.untilMs < forgetAfterMs;
     const length = Math.min(isRepeat ? Math.max(last.lengthMs * 2, lengthMs) : lengthMs, this.#lengthMsMax);
-    this.#own.set(key, { kind, untilMs: nowMs + length, lengthMs: length });
-    return length;
+    const ban = { kind, untilMs: nowMs + length, lengthMs: length };
+    this.#own.set(key, ban);
+    return { ...ban, source, door };
   }
 
   find(

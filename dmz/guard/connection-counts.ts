@@ -4,6 +4,9 @@ import type { Admission, ConnectionStage, Newcomer, Refusal } from './guard.ts';
 import type { GuardLimits } from './limits.ts';
 import { networksOf } from '#shared/networks.ts';
 
+/** An admission by counts that are all here. */
+type Place = Omit<Admission, 'awaitCode'> & { awaitCode(user: string): boolean };
+
 /** Try again when a few of the others are gone. */
 const retryAfterMs = 10_000;
 
@@ -48,7 +51,7 @@ export class ConnectionCounts {
   }
 
   /** `isExempt` sources (never-ban list: monitors, load balancers) are not limited by source, and count as known. */
-  admit({ ip, protocol, isExempt, isKnown, onDropped }: Newcomer): Admission | Refusal {
+  admit({ ip, protocol, isExempt, isKnown, onDropped }: Newcomer): Place | Refusal {
     const networks = networksOf(ip);
     const reason =
       (isExempt ? undefined : this.#makeRoomInNetworks(networks, protocol)) ??

@@ -1,7 +1,7 @@
 import type { Protocol } from '#shared/login.ts';
 
 /**
- * What the doors ask before they serve anybody, and what they tell about those who behave badly. One per worker.
+ * What the doors ask before they serve anybody, and what they tell about those who behave badly. One per worker, with the whole of a source (D-133).
  *
  * Counts sources only (S-13): which accounts are locked is main's to decide. Implemented in `source-guard.ts`.
  */
@@ -58,7 +58,7 @@ export interface Admission {
   /** What it has shown by now; going back is without effect. */
   reached(stage: 'hello' | 'secured'): void;
   /** SSH: the first factor was right and a code is awaited. False: too many wait from here or for this user. */
-  awaitCode(user: string): boolean;
+  awaitCode(user: string): boolean | Promise<boolean>;
   /** A session is open on it; it is no longer in anybody's way. Safe to call again. */
   authenticated(): void;
   /** Safe to call twice. */

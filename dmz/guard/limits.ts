@@ -59,6 +59,33 @@ export interface GuardLimits {
   readonly loginEveryMs: number;
 }
 
+/**
+ * What one of several workers may have of what is bounded for the whole node. What is counted by source stays: a source
+ * is one worker's.
+ */
+export function shareOf(limits: GuardLimits, workers: number): GuardLimits {
+  const share = (whole: number): number => Math.max(1, Math.floor(whole / workers));
+  const doors = ({ https, sftp }: GuardLimits['connectionsMax']) => ({
+    https: share(https),
+    sftp: share(sftp),
+  });
+  const stages = ({ silent, hello, secured, code }: GuardLimits['stageMax'][Protocol]) => ({
+    silent: share(silent),
+    hello: share(hello),
+    secured: share(secured),
+    code: share(code),
+  });
+  return {
+    ...limits,
+    connectionsMax: doors(limits.connectionsMax),
+    stageMax: { https: stages(limits.stageMax.https), sftp: stages(limits.stageMax.sftp) },
+    sourcesMax: share(limits.sourcesMax),
+    bansMax: share(limits.bansMax),
+    knownSourcesMax: share(limits.knownSourcesMax),
+    knownSourcesPerUserMax: share(limits.knownSourcesPerUserMax),
+  };
+}
+
 const minute = 60_000;
 const hour = 60 * minute;
 

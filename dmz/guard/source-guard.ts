@@ -3,7 +3,7 @@ import type { Clock } from '#shared/clock.ts';
 import type { DoorFinding, DoorQuestion, Policy } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import type { Protocol } from '#shared/login.ts';
-import { BanList, type BanKind } from './ban-list.ts';
+import { BanList, type BanKind, type OwnBan } from './ban-list.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import { householdOf, Networks, plainAddress, sourceOf } from '#shared/networks.ts';
 import { ConnectionCounts } from './connection-counts.ts';
@@ -12,6 +12,7 @@ import type { Admission, Guard, Refusal } from './guard.ts';
 import { KnownSources } from './known-sources.ts';
 import { defaultGuardLimits, type GuardLimits } from './limits.ts';
 import { LoginPace } from './login-pace.ts';
+import { countInNode, type UserPlaces } from './user-places.ts';
 
 /** Often enough to see an attack going on, rare enough not to fill the audit with it. */
 const limitReportEveryMs = 60_000;
@@ -21,6 +22,11 @@ interface SourceGuardOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits?: Partial<GuardLimits>;
+  /** Where a user's connections that wait for a code are counted over all workers; undefined: there is no other. */
+  readonly userPlaces?: UserPlaces | undefined;
+  /** Made by the process that was this worker before. */
+  readonly bans?: readonly OwnBan[];
+  readonly onBanned?: (ban: OwnBan) => void;
 }
 
 /**
@@ -44,9 +50,15 @@ export class SourceGuard implements Guard {
   /** Until when main wants no passwords from there, by household and by household and user. */
   readonly #heldUntil: BoundedMap<number>;
   readonly #unsubscribe: readonly (() => void)[];
+  readonly #userPlaces: UserPlaces | undefined;
   #neverBan = new Networks([]);
 
-  constructor({ link, clock, log, limits: changed }: SourceGuardOptions) {
+  readonly #onBanned: ((ban: OwnBan) => void) | undefined;
+
+  constructor(options: SourceGuardOptions) {
+    const { link, clock, log, limits: changed } = options;
+    this.#userPlaces = options.userPlaces;
+    this.#onBanned = options.onBanned;
     this.#link = link;
     this.#clock = clock;
     this.#log = log;
@@ -54,6 +66,7 @@ export class SourceGuard implements Guard {
     const { sourcesMax, failureWindowMs: windowMs } = limits;
     this.#limits = limits;
     this.#bans = new BanList(limits);
+    for (const ban of options.bans ?? []) this.#bans.restore(ban);
     this.#limitToldAt = new BoundedMap(sourcesMax);
     this.#connections = new ConnectionCounts(limits, (ip, protocol, stage) =>
       this.#reportLimit(ip, protocol, `dropped-${stage}`),
@@ -88,7 +101,9 @@ export class SourceGuard implements Guard {
     const isKnown = this.#known.has(sourceOf(ip), nowMs);
     const outcome = this.#connections.admit({ ip, protocol, isExempt: exempt, isKnown, onDropped });
     if (!outcome.admitted) this.#reportLimit(ip, protocol, outcome.reason);
-    return outcome;
+    return !outcome.admitted || exempt || this.#userPlaces === undefined
+      ? outcome
+      : countInNode(outcome, this.#userPlaces);
   }
 
   isBanned(ip: string, protocol: Protocol): number | undefined {
@@ -143,7 +158,9 @@ export class SourceGuard implements Guard {
   /** `protocol`: at this door only, undefined at both. */
   #ban(ip: string, kind: Exclude<BanKind, 'policy'>, protocol?: Protocol): void {
     const source = sourceOf(ip);
-    const length = this.#bans.add(source, kind, this.#limits.banMs, this.#clock.now(), protocol);
+    const ban = this.#bans.add(source, kind, this.#limits.banMs, this.#clock.now(), protocol);
+    const { lengthMs: length } = ban;
+    this.#onBanned?.(ban);
     this.#log.warn({ source, kind, seconds: length / 1000 }, 'source banned');
     this.#link.report({
       kind: 'banned',

@@ -18,6 +18,8 @@ export class Arrivals {
   readonly #metrics: Pick<HttpsMetrics, 'connections'>;
   readonly #secured = new WeakMap<object, Arrival>();
   readonly #byEnds = new Map<string, Arrival>();
+  #open = 0;
+  readonly #onAllGone = new Set<() => void>();
 
   constructor(guard: Guard, metrics: Pick<HttpsMetrics, 'connections'>) {
     this.#guard = guard;
@@ -34,12 +36,15 @@ export class Arrivals {
     const ends = endsOf(socket);
     const arrival = { client, admission };
     this.#byEnds.set(ends, arrival);
+    this.#open += 1;
     this.#metrics.connections(1);
     socket.once('close', () => {
       // The same ends may be another connection's by now.
       if (this.#byEnds.get(ends) === arrival) this.#byEnds.delete(ends);
       this.#metrics.connections(-1);
       admission.release();
+      this.#open -= 1;
+      if (this.#open === 0) for (const done of this.#onAllGone) done();
     });
     return arrival;
   }
@@ -53,6 +58,14 @@ export class Arrivals {
     }
     this.#secured.set(socket, arrival);
     arrival.admission.reached('secured');
+  }
+
+  /** Resolves when no connection is left. */
+  allGone(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.#open === 0) resolve();
+      else this.#onAllGone.add(resolve);
+    });
   }
 
   /** By the TLS socket. */

@@ -5,6 +5,7 @@ import { createServer, type Server } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import type { Registry } from 'prom-client';
+import { isHandedOver, type DoorListen } from '#dmz/guard/door-listen.ts';
 import type { Guard } from '#dmz/guard/guard.ts';
 import { plainAgent } from '#shared/visible-text.ts';
 import { buildRealClients } from '#dmz/guard/real-clients.ts';
@@ -12,7 +13,6 @@ import type { MainLink } from '#dmz/link/main-link.ts';
 import type { LoginService } from '#dmz/login/login-service.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
-import type { ListenAt } from '#shared/process/inherited-sockets.ts';
 import { Arrivals } from './arrivals.ts';
 import { answerBrokenRequest, isBreach, refuseConnect } from './exchange/broken-request.ts';
 import { buildDispatch } from './dispatch.ts';
@@ -38,8 +38,7 @@ import { loadStaticFiles } from './static.ts';
 import { tlsOptions, type Certificate, type TlsProfile } from './tls.ts';
 
 export interface HttpsServerOptions extends Certificate {
-  /** `{host, port}`, or `{fd}` of an inherited socket. */
-  readonly listen: ListenAt;
+  readonly listen: DoorListen;
   /** Balancers that say in a PROXY header whose connection it is. */
   readonly proxiesFrom?: readonly string[] | undefined;
   readonly profile: TlsProfile;
@@ -61,6 +60,7 @@ interface HttpsServer {
   start(): Promise<void>;
   /** Stops accepting, lets answers in flight finish for a moment, cuts the rest. */
   close(): Promise<void>;
+  /** Of its own listening socket. */
   readonly address: { readonly host: string; readonly port: number };
   /** A new certificate for connections from now on. */
   reload(certificate: Certificate): void;
@@ -155,8 +155,7 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
       );
       const routes = buildRoutes({ ...options, securityTxt: () => securityTxtOf(options) });
       dispatch = buildDispatch({ ...options, routes, staticFiles });
-      server.listen(options.listen);
-      await once(server, 'listening');
+      await open(server, options.listen);
       rotateTicketKeys();
       timers.push(
         setInterval(rotateTicketKeys, ticketKeyLifeMs).unref(),
@@ -167,9 +166,10 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
 
     async close() {
       for (const timer of timers) clearInterval(timer);
-      if (!server.listening) return;
-      const closed = once(server, 'close');
-      server.close();
+      if (dispatch === undefined) return;
+      const closed = server.listening ? once(server, 'close') : arrivals.allGone();
+      // It stops watching for slow headers, too, and minds nothing else when it does not listen.
+      server.close(() => undefined);
       endSilent();
       clients.close();
       server.closeIdleConnections();
@@ -187,6 +187,20 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
       rotateTicketKeys();
     },
   };
+}
+
+async function open(server: Server, listen: DoorListen): Promise<void> {
+  if (isHandedOver(listen)) {
+    // Node begins to watch for slow headers when the server listens, and takes what it is told for that.
+    server.emit('listening');
+    listen.onConnection((socket) => {
+      socket.setNoDelay(true);
+      server.emit('connection', socket);
+    });
+  } else {
+    server.listen(listen);
+    await once(server, 'listening');
+  }
 }
 
 function answerClientError(code: string | undefined, socket: Duplex, isAnswering: boolean): void {

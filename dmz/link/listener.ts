@@ -40,8 +40,8 @@ export interface LinkListenerOptions {
   readonly configHash?: string;
   /** Which worker this is; default 0. */
   readonly worker?: number;
-  /** Link port of each worker; default this listener's own. */
-  readonly workerPorts?: readonly number[];
+  /** Link port of each worker, given this listener's own; default that alone. */
+  readonly workerPorts?: (own: number) => readonly number[];
   /** How long file operations wait for a link that is down; default 60 s. */
   readonly parkForMs?: number;
   readonly clock: Clock;
@@ -85,7 +85,7 @@ class TlsLinkListener implements LinkListener {
     this.#client = new LinkClient({
       nodeName,
       worker,
-      workerPorts: () => workerPorts ?? [this.port],
+      workerPorts: () => workerPorts?.(this.port) ?? [this.port],
       validatedLogins,
       signingKey: parseIdentityKey(options.signingKeyPem).privateKey,
       ...(configHash !== undefined && { configHash }),

@@ -1,5 +1,6 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Registry } from 'prom-client';
+import { isHandedOver, type DoorListen } from '#dmz/guard/door-listen.ts';
 import type { Guard } from '#dmz/guard/guard.ts';
 import type { Endpoint } from '#dmz/guard/proxy-header.ts';
 import { buildRealClients } from '#dmz/guard/real-clients.ts';
@@ -11,7 +12,6 @@ import { buildTransportSetup, type TransportSetup } from '#dmz/sftp/transport/se
 import type { Clock } from '#shared/clock.ts';
 import type { ClientAddress } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
-import type { ListenAt } from '#shared/process/inherited-sockets.ts';
 
 /**
  * The SFTP door: listens, asks the guard about each connection before a byte of it is read, and runs the deadlines.
@@ -19,8 +19,7 @@ import type { ListenAt } from '#shared/process/inherited-sockets.ts';
  * Trust: whoever can reach the port.
  */
 export interface SftpServerOptions {
-  /** `fd`: a listening socket from the service manager. */
-  readonly listen: ListenAt;
+  readonly listen: DoorListen;
   /** Balancers that say in a PROXY header whose connection it is. */
   readonly proxiesFrom?: readonly string[] | undefined;
   /** PEM or OpenSSH private keys, without passphrase; the first of each type counts. */
@@ -45,6 +44,7 @@ export interface SftpServer {
   start(): Promise<void>;
   /** Stops accepting; ends what is there after at most `drainMs`. */
   close(drainMs?: number): Promise<void>;
+  /** Of its own listening socket. */
   address(): AddressInfo;
   /** For the metrics. */
   counts(): { readonly connections: number; readonly authenticated: number };
@@ -97,21 +97,29 @@ export function buildSftpServer(options: SftpServerOptions): SftpServer {
     async start() {
       const setup = await buildTransportSetup(options.hostKeysPem, options.profile ?? 'strict');
       const clients = buildRealClients({ ...options, protocol: 'sftp' });
-      // A client may end its side once it has asked; its answers still go out.
-      const listening = createServer({ pauseOnConnect: false, noDelay: true }, (socket) =>
-        clients.accept(socket, (client) => accept(socket, client, setup)),
-      );
-      listening.on('error', (error) => log.error({ err: error }, 'sftp listener'));
-      listening.on('close', () => clients.close());
-      await new Promise<void>((resolve, reject) => {
-        listening.once('error', reject);
-        listening.listen(options.listen, resolve);
-      });
-      server = listening;
+      const arrive = (socket: Socket): void =>
+        clients.accept(socket, (client) => accept(socket, client, setup));
       sweeper = setInterval(() => {
         for (const connection of connections) connection.sweep();
       }, sweepMs);
       sweeper.unref();
+      if (isHandedOver(options.listen)) {
+        options.listen.onConnection((socket) => {
+          socket.setNoDelay(true);
+          arrive(socket);
+        });
+        return;
+      }
+      const { listen } = options;
+      // A client may end its side once it has asked; its answers still go out.
+      const listening = createServer({ pauseOnConnect: false, noDelay: true }, arrive);
+      listening.on('error', (error) => log.error({ err: error }, 'sftp listener'));
+      listening.on('close', () => clients.close());
+      await new Promise<void>((resolve, reject) => {
+        listening.once('error', reject);
+        listening.listen(listen, resolve);
+      });
+      server = listening;
     },
 
     async close(drainMs = 0) {

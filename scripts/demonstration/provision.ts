@@ -32,6 +32,8 @@ interface ProvisionOptions extends DoorPorts {
   readonly users: readonly DemoUser[];
   /** The DMZ nodes get their listening sockets instead of opening them. */
   readonly inheritsListeners?: boolean;
+  /** Of each node; default 1. */
+  readonly workers?: number;
   /** Which algorithms SFTP clients are offered. */
   readonly sftpProfile?: 'strict' | 'compat';
 }
@@ -191,7 +193,7 @@ function readKeyPem(file: string): Secret {
 function writeDmzConfig(
   site: SiteFiles,
   node: ProvisionedNode,
-  { inheritsListeners = false, sftpProfile = 'strict' }: ProvisionOptions,
+  { inheritsListeners = false, sftpProfile = 'strict', workers = 1 }: ProvisionOptions,
 ): void {
   const main = parseIdentityKey(readKeyPem(site.main.identityKey)).fingerprint;
   const { files } = node;
@@ -214,6 +216,7 @@ link:
   main: { identity: ${main} }
   identity_key: ${files.identityKey}
   signing_key: ${files.signingKey}
+workers: ${workers}
 health: { listen: "${at('health', node.health)}" }
 `,
   );

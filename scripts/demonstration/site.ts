@@ -50,6 +50,8 @@ interface SiteOptions {
   readonly withSecondNode?: boolean;
   readonly moreUsers?: readonly DemoUser[];
   readonly sftpProfile?: 'strict' | 'compat';
+  /** Processes of each DMZ node; default SALLYPORT_WORKERS, or one. */
+  readonly workers?: number;
   /** Another program than main-agent/main.ts, for tests that look inside. */
   readonly mainProgram?: string;
 }
@@ -73,12 +75,14 @@ export async function startSite(options: SiteOptions): Promise<Site> {
       : {};
   const users = [...demoUsers, ...(options.moreUsers ?? [])];
   const isDmzCutOff = canLeaveNetwork();
+  const workers = options.workers ?? Number(process.env['SALLYPORT_WORKERS'] ?? 1);
   const provision = {
     httpsPort,
     sftpPort,
     ...second,
     users,
     inheritsListeners: isDmzCutOff,
+    workers,
     ...(options.sftpProfile !== undefined && { sftpProfile: options.sftpProfile }),
   };
   const secrets = await provisionSite(files, provision);
@@ -126,8 +130,8 @@ export async function startSite(options: SiteOptions): Promise<Site> {
     onStart,
   });
   const [one, ...others] = listNodes(files, secrets, provision);
-  const first = startNode(one, isDmzCutOff, onStart);
-  const nodes = [first, ...others.map((node) => startNode(node, isDmzCutOff, onStart))];
+  const first = startNode(one, { isDmzCutOff, workers, onStart });
+  const nodes = [first, ...others.map((node) => startNode(node, { isDmzCutOff, workers, onStart }))];
   const stop = async (): Promise<void> => {
     rmSync(files.demoJson, { force: true });
     await Promise.all([...nodes.map((node) => node.process.stop()), main.stop()]);
@@ -160,13 +164,17 @@ export async function startSite(options: SiteOptions): Promise<Site> {
 
 function startNode(
   { name, files, ...ports }: ProvisionedNode,
-  isCutOff: boolean,
-  onStart: () => void,
+  how: { readonly isDmzCutOff: boolean; readonly workers: number; readonly onStart: () => void },
 ): SiteNode {
   const { httpsPort: https, sftpPort: sftp, link, health } = ports;
-  const listeners: InheritedListeners | undefined = isCutOff
-    ? bindListeners({ https, sftp, link, health })
+  const moreLinks = Array.from({ length: how.workers - 1 }, (_, index): [string, number] => [
+    `link-${index + 1}`,
+    findFreePort(),
+  ]);
+  const listeners: InheritedListeners | undefined = how.isDmzCutOff
+    ? bindListeners({ https, sftp, link, ...Object.fromEntries(moreLinks), health })
     : undefined;
+  const { args, env } = readServiceCommand('dmz', { '/opt/sallyport/': root, '%d': dirname(files.config) });
   const hostKey = readFileSync(`${files.hostKey}.pub`, 'utf8').trim().split(' ').slice(0, 2).join(' ');
   return {
     name,
@@ -176,10 +184,12 @@ function startNode(
     health: healthOf(ports.health),
     process: supervise({
       name,
-      ...readServiceCommand('dmz', { '/opt/sallyport/': root, '%d': dirname(files.config) }),
+      args,
+      // As configs/systemd/workers.conf has it.
+      env: how.workers === 1 ? env : { ...env, NODE_OPTIONS: '--allow-child-process' },
       ...(listeners !== undefined && { listeners }),
       logFile: files.log,
-      onStart,
+      onStart: how.onStart,
     }),
   };
 }

@@ -25,7 +25,7 @@ export interface HealthServer {
 export function buildHealthServer(options: {
   readonly listen: ListenAt;
   readonly checks: () => Promise<readonly Check[]> | readonly Check[];
-  readonly registry: Registry;
+  readonly registry: Pick<Registry, 'contentType' | 'metrics'>;
   readonly log: Log;
 }): HealthServer {
   const server = createServer(

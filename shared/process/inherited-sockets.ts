@@ -15,7 +15,10 @@ export type ListenAt = { readonly host: string; readonly port: number } | { read
 
 export type InheritedSockets = ReadonlyMap<string, number>;
 
-/** Reads LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES; no sockets when they were meant for another process. */
+/**
+ * Reads LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES; no sockets when they were meant for another process. Of several with
+ * one name, as a socket unit with several addresses has them, the second is `name-1`, the third `name-2`.
+ */
 export function readInheritedSockets(env: NodeJS.ProcessEnv, pid: number): InheritedSockets {
   const sockets = new Map<string, number>();
   if (env['LISTEN_PID'] !== undefined && Number(env['LISTEN_PID']) !== pid) return sockets;
@@ -26,7 +29,11 @@ export function readInheritedSockets(env: NodeJS.ProcessEnv, pid: number): Inher
       detail: `LISTEN_FDS=${env['LISTEN_FDS']}`,
       hint: 'start through systemd socket units, or use an address in `listen`',
     });
-  for (let index = 0; index < count; index += 1) sockets.set(names[index] ?? '', firstDescriptor + index);
+  for (let index = 0; index < count; index += 1) {
+    const name = names[index] ?? '';
+    const before = names.slice(0, index).filter((one) => one === name).length;
+    sockets.set(before === 0 ? name : `${name}-${before}`, firstDescriptor + index);
+  }
   return sockets;
 }
 

@@ -55,6 +55,8 @@ export async function startProduct(
     readonly moreUsers?: readonly DemoUser[];
     readonly mainProgram?: string;
     readonly sftpProfile?: 'strict' | 'compat';
+    /** Processes of each DMZ node. */
+    readonly workers?: number;
     /** DMZ nodes on the one main, one or two: `site.nodes`. */
     readonly nodes?: 1 | 2;
   } = {},
@@ -67,6 +69,7 @@ export async function startProduct(
     withSecondNode: options.nodes === 2,
     mainProgram: options.mainProgram ?? recordedMain,
     ...(options.moreUsers !== undefined && { moreUsers: options.moreUsers }),
+    ...(options.workers !== undefined && { workers: options.workers }),
     ...(options.sftpProfile !== undefined && { sftpProfile: options.sftpProfile }),
   });
   await mkdir(join(folder, 'local'));

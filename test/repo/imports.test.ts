@@ -31,7 +31,13 @@ const forbiddenDirections: readonly { from: string; to: string; because: string 
 const houses: readonly { house: string; floors: readonly (readonly string[])[]; because: string }[] = [
   {
     house: 'dmz',
-    floors: [['http-api', 'link'], ['web', 'guard', 'files'], ['login'], ['https', 'sftp'], ['cli']],
+    floors: [
+      ['http-api', 'link'],
+      ['web', 'guard', 'files'],
+      ['login'],
+      ['https', 'sftp'],
+      ['cli', 'workers'],
+    ],
     because:
       'limits, login and files are the same for every protocol, so they know none; and a flaw in one door must not ' +
       'reach the other',

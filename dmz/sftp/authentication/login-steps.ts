@@ -171,7 +171,7 @@ export class LoginSteps {
     const { admission, publicUrl } = this.#options;
     if (passed.view.next === 'admit') return 'admit';
     if (passed.view.next === 'code' && passed.view.asked !== undefined) {
-      if (admission.awaitCode(passed.view.username)) return 'code';
+      if (await admission.awaitCode(passed.view.username)) return 'code';
       this.#notice = tooManyWaitingText;
     } else {
       // Set-up is done on the web, whichever way main says so.

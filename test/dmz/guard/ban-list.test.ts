@@ -8,9 +8,9 @@ const build = () => new BanList({ bansMax: 10, banMsMax: 24 * 60 * minute });
 describe('bans', () => {
   it('a longer one stays as long as it is, a shorter one is doubled', () => {
     const bans = build();
-    expect(bans.add(ip, 'failures', minute, 0)).toBe(minute);
-    expect(bans.add(ip, 'failures', 10 * minute, minute)).toBe(10 * minute);
-    expect(bans.add(ip, 'failures', minute, 11 * minute)).toBe(20 * minute);
+    expect(bans.add(ip, 'failures', minute, 0).lengthMs).toBe(minute);
+    expect(bans.add(ip, 'failures', 10 * minute, minute).lengthMs).toBe(10 * minute);
+    expect(bans.add(ip, 'failures', minute, 11 * minute).lengthMs).toBe(20 * minute);
   });
 
   it('of a source at both doors and at one: the later end counts there, and the other door has its own', () => {

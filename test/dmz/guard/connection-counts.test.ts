@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ConnectionCounts } from '#dmz/guard/connection-counts.ts';
-import type { Admission, Newcomer } from '#dmz/guard/guard.ts';
+import type { Newcomer } from '#dmz/guard/guard.ts';
 import { defaultGuardLimits, type GuardLimits } from '#dmz/guard/limits.ts';
 
 const ip = '192.0.2.7';
@@ -22,7 +22,7 @@ function build(limits: Partial<GuardLimits> = {}) {
       ...change,
     });
   };
-  const admit = (change: Partial<Newcomer> = {}): Admission => {
+  const admit = (change: Partial<Newcomer> = {}) => {
     const outcome = connect(change);
     if (!outcome.admitted) throw new Error(outcome.reason);
     return outcome;

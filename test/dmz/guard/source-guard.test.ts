@@ -627,7 +627,7 @@ describe('what an admin is told of an address', () => {
     'awaiting-code': () =>
       within(({ guard }) => {
         for (let time = 0; time < 4; time += 1)
-          admitted(guard.admitConnection(ip, 'sftp')).awaitCode('alice');
+          void admitted(guard.admitConnection(ip, 'sftp')).awaitCode('alice');
       }),
     'stage-full': () =>
       within(({ guard }) => reach(admitted(guard.admitConnection('192.0.3.1', 'sftp')), 'hello'), {

@@ -201,7 +201,7 @@ describe('a link over TLS', () => {
       second.link.onUp(resolve);
     });
     // The first port is the one that was dialled; only the others are read.
-    const link = await buildLink({ node: { workerPorts: [1, second.port] } });
+    const link = await buildLink({ node: { workerPorts: () => [1, second.port] } });
     await secondUp;
     const states = link.links.states().map(({ worker, up }) => ({ worker, up }));
     expect(states).toEqual([

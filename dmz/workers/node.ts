@@ -1,0 +1,159 @@
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:net';
+import { AggregatorRegistry, Counter, type MetricObjectWithValues, type MetricValue } from 'prom-client';
+import { z } from 'zod';
+import type { DmzConfig } from '#dmz/config.ts';
+import { defaultGuardLimits } from '#dmz/guard/limits.ts';
+import type { Check } from '#shared/health/check.ts';
+import { buildHealthServer, buildMetricsRegistry } from '#shared/health/health-server.ts';
+import type { Log } from '#shared/log.ts';
+import type { Protocol } from '#shared/login.ts';
+import { resolveListen, type InheritedSockets, type ListenAt } from '#shared/process/inherited-sockets.ts';
+import { startOrClose, type System } from '#shared/process/node-process.ts';
+import { linkName } from './count.ts';
+import { forkWorker } from './fork.ts';
+import { WorkerPool } from './pool.ts';
+
+interface Surroundings {
+  readonly configFile: string;
+  readonly workers: number;
+  readonly env: NodeJS.ProcessEnv;
+  readonly inherited: InheritedSockets;
+  readonly reread: () => Promise<DmzConfig>;
+  readonly log: Log;
+}
+
+/** A monitor waits five seconds. */
+const askTimeoutMs = 2_000;
+/** A certificate and a key are read from a disk. */
+const reloadTimeoutMs = 10_000;
+
+const checksOf = z.array(
+  z.object({
+    name: z.string(),
+    ok: z.boolean(),
+    detail: z.string().exactOptional(),
+    affects: z.enum(['health', 'ready']),
+  }),
+);
+const metricsOf = z.custom<MetricObjectWithValues<MetricValue<string>>[]>(Array.isArray);
+
+/**
+ * The node's process when there are workers: has the listening sockets, hands each connection to the worker that its
+ * source belongs to, and tells how all of them are. It reads no byte of a stranger's.
+ */
+export function startWorkers(config: DmzConfig, around: Surroundings): Promise<System> {
+  return startOrClose(around.log, (closing) => startAll(config, around, closing));
+}
+
+async function startAll(
+  config: DmzConfig,
+  { configFile, workers, env, inherited, reread, log }: Surroundings,
+  closing: AsyncDisposableStack,
+): Promise<System> {
+  const registry = buildMetricsRegistry({ node: config.node });
+  const pool = new WorkerPool({
+    workers,
+    startProcess: (...start) => forkWorker(env, ...start),
+    seat: (worker) => ({ config, configFile, link: linkOf(config, worker, inherited) }),
+    awaitingCodePerUserMax: defaultGuardLimits.awaitingCodePerUserMax,
+    bansMax: defaultGuardLimits.bansMax,
+    log: log.child({ part: 'workers' }),
+  });
+  registry.registerMetric(
+    new Counter({
+      name: 'sallyport_worker_restarts_total',
+      help: 'Workers that were started again after they had died or hung',
+      registers: [],
+      collect() {
+        this.reset();
+        this.inc(pool.restarts);
+      },
+    }),
+  );
+  const health =
+    config.health.listen === undefined
+      ? undefined
+      : buildHealthServer({
+          listen: resolveListen(config.health.listen, inherited),
+          checks: async () => mergeChecks(await pool.ask('checks', askTimeoutMs)),
+          registry: {
+            contentType: registry.contentType,
+            metrics: async () => {
+              const told = await pool.ask('metrics', askTimeoutMs);
+              const all = told.flatMap((one) =>
+                one.status === 'fulfilled' ? [metricsOf.parse(one.value)] : [],
+              );
+              return AggregatorRegistry.aggregate([await registry.getMetricsAsJSON(), ...all]).metrics();
+            },
+          },
+          log: log.child({ part: 'health' }),
+        });
+
+  closing.defer(async () => health?.close());
+  closing.defer(() => pool.stop());
+  await pool.start();
+  for (const door of ['https', 'sftp'] as const) {
+    const server = await openDoor(door, resolveListen(config[door].listen, inherited), pool, log);
+    // Not awaited: Node would ask the workers, which have a stop of their own.
+    closing.defer(() => void server.close());
+  }
+  await health?.start();
+  log.info({ workers }, 'started');
+
+  return {
+    async reload() {
+      log.level = (await reread()).log.level;
+      const failed = (await pool.ask('reload', reloadTimeoutMs)).find(({ status }) => status === 'rejected');
+      if (failed?.status === 'rejected') throw failed.reason;
+    },
+    async close() {
+      log.info('stopping');
+      await closing.disposeAsync();
+    },
+  };
+}
+
+function linkOf({ link }: DmzConfig, worker: number, inherited: InheritedSockets): ListenAt {
+  const { listen } = link;
+  if (listen.type === 'tcp') return { host: listen.host, port: listen.port === 0 ? 0 : listen.port + worker };
+  return resolveListen({ ...listen, name: linkName(listen.name, worker) }, inherited);
+}
+
+async function openDoor(door: Protocol, listen: ListenAt, pool: WorkerPool, log: Log): Promise<Server> {
+  const server = createServer({ pauseOnConnect: true }, (socket) => {
+    const { remoteAddress: ip } = socket;
+    if (ip === undefined) socket.destroy();
+    else pool.hand(door, ip, socket);
+  });
+  server.listen(listen);
+  await once(server, 'listening');
+  server.on('error', (error) => log.error({ err: error, door }, 'the listening socket failed'));
+  return server;
+}
+
+/** Each check once: good when it is good in every worker. */
+function mergeChecks(told: readonly PromiseSettledResult<unknown>[]): Check[] {
+  const answered = told.map((one) =>
+    one.status === 'fulfilled' ? checksOf.safeParse(one.value).data : undefined,
+  );
+  const silent = answered.flatMap((checks, worker) => (checks === undefined ? [worker] : []));
+  const merged = new Map<string, Check>();
+  for (const [worker, checks = []] of answered.entries()) {
+    for (const check of checks) {
+      const before = merged.get(check.name);
+      if (before !== undefined && (!before.ok || check.ok)) continue;
+      const detail = check.ok ? {} : { detail: `worker ${worker}: ${check.detail ?? 'no'}` };
+      merged.set(check.name, { ...check, ...detail });
+    }
+  }
+  return [
+    {
+      name: 'workers-answer',
+      affects: 'ready',
+      ok: silent.length === 0,
+      ...(silent.length > 0 && { detail: `silent: ${silent.join(', ')}` }),
+    },
+    ...merged.values(),
+  ];
+}
