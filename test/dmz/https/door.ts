@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { Agent, request as httpsRequest } from 'node:https';
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect, type TLSSocket } from 'node:tls';
@@ -29,16 +29,18 @@ export class Door {
   readonly ca: string;
   readonly server: ReturnType<typeof buildHttpsServer>;
   readonly #folder: string;
+  readonly #listener: Server;
 
   private constructor(
     inside: FakeInside,
     server: ReturnType<typeof buildHttpsServer>,
-    ca: string,
-    folder: string,
+    { ca, folder, listener }: { readonly ca: string; readonly folder: string; readonly listener: Server },
   ) {
     this.inside = inside;
     this.server = server;
-    this.port = server.address.port;
+    const address = listener.address();
+    this.#listener = listener;
+    this.port = typeof address === 'object' && address !== null ? address.port : server.address.port;
     this.ca = ca;
     this.#folder = folder;
   }
@@ -49,9 +51,11 @@ export class Door {
     > & {
       readonly inside?: Parameters<typeof buildFakeInside>[0];
       readonly withoutWeb?: boolean;
+      /** Its connections come from another listener, as a worker's do. */
+      readonly isHandedOver?: boolean;
     } = {},
   ): Promise<Door> {
-    const { inside: insideOptions, withoutWeb = false, ...rest } = options;
+    const { inside: insideOptions, withoutWeb = false, isHandedOver = false, ...rest } = options;
     const inside = await buildFakeInside(insideOptions);
     const authority = createThrowAwayAuthority(Date.now());
     const certificate = authority.issueServerCertificate(['localhost', '127.0.0.1']);
@@ -65,8 +69,10 @@ export class Door {
       );
       await writeFile(join(folder, 'favicon.svg'), '<svg xmlns="http://www.w3.org/2000/svg"/>');
     }
+    const at = { host: '127.0.0.1', port: 0 };
+    const listener = createServer({ pauseOnConnect: true });
     const server = buildHttpsServer({
-      listen: { host: '127.0.0.1', port: 0 },
+      listen: isHandedOver ? { onConnection: (take) => listener.on('connection', take) } : at,
       certificatePem: certificate.certificatePem,
       keyPem: certificate.privateKeyPem,
       profile: 'strict',
@@ -80,7 +86,8 @@ export class Door {
       ...rest,
     });
     await server.start();
-    return new Door(inside, server, authority.certificatePem, folder);
+    if (isHandedOver) await once(listener.listen(at), 'listening');
+    return new Door(inside, server, { ca: authority.certificatePem, folder, listener });
   }
 
   /** `from`: one of 127.0.0.0/8, each a source of its own. */
@@ -111,6 +118,7 @@ export class Door {
   }
 
   async close(): Promise<void> {
+    this.#listener.close();
     await this.server.close();
     this.inside.close();
     await rm(this.#folder, { recursive: true });

@@ -157,9 +157,9 @@ describe('too much of it', () => {
 });
 
 describe('slow clients', () => {
-  it('have ten seconds for their headers', async () => {
+  it.each([false, true])('have ten seconds for their headers, handed over: %s', async (isHandedOver) => {
     waits.headersMs = 200;
-    const quick = await Door.open();
+    const quick = await Door.open({ isHandedOver });
     try {
       const socket = await quick.raw();
       socket.write('GET /favicon.svg HTTP/1.1\r\nHost: x\r\n');
