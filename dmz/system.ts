@@ -10,7 +10,7 @@ import { SourceGuard } from '#dmz/guard/source-guard.ts';
 import type { UserPlaces } from '#dmz/guard/user-places.ts';
 import { buildHttpsServer } from '#dmz/https/server.ts';
 import { buildLinkListener, type LinkListenerOptions } from '#dmz/link/listener.ts';
-import type { MainLink } from '#dmz/link/main-link.ts';
+import type { MainHolder, MainLink } from '#dmz/link/main-link.ts';
 import { LoginConversation } from '#dmz/login/conversation.ts';
 import { buildSftpServer, type SftpServer } from '#dmz/sftp/server.ts';
 import type { Clock } from '#shared/clock.ts';
@@ -47,6 +47,8 @@ interface WorkerSeat {
   readonly userPlaces: UserPlaces;
   readonly bans: readonly OwnBan[];
   readonly onBanned: (ban: OwnBan) => void;
+  readonly heldElsewhere: () => MainHolder | undefined;
+  readonly onHeld: (by: MainHolder | undefined) => void;
 }
 
 export interface DmzSystem extends System {
@@ -197,11 +199,14 @@ function buildHealth(
   });
 }
 
-function linkPart(seat: WorkerSeat | undefined): Pick<LinkListenerOptions, 'worker' | 'workerPorts'> {
+function linkPart(
+  seat: WorkerSeat | undefined,
+): Pick<LinkListenerOptions, 'worker' | 'workerPorts' | 'heldElsewhere' | 'onHeld'> {
   if (seat === undefined) return {};
-  const { worker, linkPorts } = seat;
+  const { worker, linkPorts, heldElsewhere, onHeld } = seat;
+  const part = { worker, heldElsewhere, onHeld };
   // Main dials the first one, and the others as that names them.
-  return worker === 0 ? { worker, workerPorts: (own) => [own, ...linkPorts.slice(1)] } : { worker };
+  return worker === 0 ? { ...part, workerPorts: (own) => [own, ...linkPorts.slice(1)] } : part;
 }
 
 function guardPart(seat: WorkerSeat | undefined) {

@@ -46,7 +46,7 @@ import {
   pendingConnectionsMax,
   turnedAwayMs,
 } from './limits.ts';
-import type { LinkBinding, MainLink } from './main-link.ts';
+import type { LinkBinding, MainHolder, MainLink } from './main-link.ts';
 import { Parking } from './parking.ts';
 
 interface LinkClientOptions {
@@ -58,6 +58,10 @@ interface LinkClientOptions {
   /** Signs what this node reports. */
   readonly signingKey: KeyObject;
   readonly configHash?: string;
+  /** Which main another worker of this node has; it is the only one for this one, too. */
+  readonly heldElsewhere?: () => MainHolder | undefined;
+  /** Told of each change; undefined: the link is down. */
+  readonly onHeld?: (by: MainHolder | undefined) => void;
   /** How long file operations wait for a link. */
   readonly parkForMs?: number;
   readonly clock: Clock;
@@ -276,9 +280,10 @@ export class LinkClient implements MainLink {
 
   /** Who holds the link, if it is another process than the one that said this hello; the link is out then. */
   #turnAway(link: JoinedLink, { boot }: Hello): OtherMain | undefined {
-    const holder =
+    const here =
       this.#current ?? [...this.#joining].find((one) => one !== link && one.session.peer !== undefined);
-    if (holder === undefined || holder.session.peer?.boot === boot) return undefined;
+    const holder = here === undefined ? this.#options.heldElsewhere?.() : holderOf(here);
+    if (holder === undefined || holder.boot === boot) return undefined;
     this.#joining.delete(link);
     this.#turnedAway.add(link);
     setTimeout(() => link.session.close('another main holds the link'), turnedAwayMs).unref();
@@ -289,7 +294,7 @@ export class LinkClient implements MainLink {
         { alarm: 'other-main', from: link.from.from, held: holder.from },
         'link: another main with the same key was turned away; stop one of the two',
       );
-      holder.session.sendEvent('main.turned-away', link.from);
+      here?.session.sendEvent('main.turned-away', link.from);
     }
     return holder.from;
   }
@@ -334,6 +339,7 @@ export class LinkClient implements MainLink {
     this.#current = link;
     // The older one's requests are rejected here and wait below; then all go out on the new link in their order.
     older?.session.close('replaced by a newer link of main');
+    this.#options.onHeld?.(holderOf(link));
     this.#options.log.info({ main: link.binding.mainName }, 'link: up');
     this.#parking.resume(link);
     this.#reports.sendAgain();
@@ -349,6 +355,7 @@ export class LinkClient implements MainLink {
     else log.warn({ reason }, 'link: closed');
     if (this.#current !== link) return;
     this.#current = undefined;
+    this.#options.onHeld?.(undefined);
     this.#notify(this.#downListeners, (listener) => listener());
   }
 
@@ -391,6 +398,10 @@ export class LinkClient implements MainLink {
       }
     }
   }
+}
+
+function holderOf({ session, from }: JoinedLink): MainHolder | undefined {
+  return session.peer === undefined ? undefined : { boot: session.peer.boot, from };
 }
 
 function subscribe<L>(listeners: Set<L>, listener: L): Unsubscribe {

@@ -25,7 +25,7 @@ import type { ListenAt } from '#shared/process/inherited-sockets.ts';
 import type { Secret } from '#shared/secret.ts';
 import { handshakeTimeoutMs, linkConnectionsMax } from './limits.ts';
 import { LinkClient } from './link-client.ts';
-import type { MainLink } from './main-link.ts';
+import type { MainHolder, MainLink } from './main-link.ts';
 
 export interface LinkListenerOptions {
   readonly listen: ListenAt;
@@ -42,6 +42,9 @@ export interface LinkListenerOptions {
   readonly worker?: number;
   /** Link port of each worker, given this listener's own; default that alone. */
   readonly workerPorts?: (own: number) => readonly number[];
+  /** As `LinkClient` has them. */
+  readonly heldElsewhere?: () => MainHolder | undefined;
+  readonly onHeld?: (by: MainHolder | undefined) => void;
   /** How long file operations wait for a link that is down; default 60 s. */
   readonly parkForMs?: number;
   readonly clock: Clock;
@@ -90,6 +93,8 @@ class TlsLinkListener implements LinkListener {
       signingKey: parseIdentityKey(options.signingKeyPem).privateKey,
       ...(configHash !== undefined && { configHash }),
       ...(parkForMs !== undefined && { parkForMs }),
+      ...(options.heldElsewhere !== undefined && { heldElsewhere: options.heldElsewhere }),
+      ...(options.onHeld !== undefined && { onHeld: options.onHeld }),
       clock,
       log,
     });

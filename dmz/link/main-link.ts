@@ -2,6 +2,7 @@ import type { LaneStream } from '#shared/link/lane-stream.ts';
 import type {
   DoorFinding,
   DoorQuestion,
+  OtherMain,
   Params,
   Policy,
   Result,
@@ -11,6 +12,12 @@ import type {
 import type { RequestOptions } from '#shared/link/requests.ts';
 
 import type { EdgeReport } from './edge-reports.ts';
+
+/** Which process of main holds a link, and from where. */
+export interface MainHolder {
+  readonly boot: string;
+  readonly from: OtherMain;
+}
 
 /** What an assertion is bound to: the one link it is sent on. */
 export interface LinkBinding {

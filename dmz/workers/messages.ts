@@ -1,5 +1,6 @@
 import type { DmzConfig } from '#dmz/config.ts';
 import type { OwnBan } from '#dmz/guard/ban-list.ts';
+import type { MainHolder } from '#dmz/link/main-link.ts';
 import type { ErrorCode } from '#shared/error-codes.ts';
 import type { Protocol } from '#shared/login.ts';
 
@@ -33,6 +34,8 @@ export type ToWorker =
   | { readonly type: 'connection'; readonly door: Protocol }
   | { readonly type: 'ask'; readonly id: number; readonly question: Question }
   | { readonly type: 'entered'; readonly id: number; readonly hasRoom: boolean }
+  /** Which main the other workers have. */
+  | { readonly type: 'held-elsewhere'; readonly by?: MainHolder | undefined }
   | { readonly type: 'stop' };
 
 export type FromWorker =
@@ -46,7 +49,8 @@ export type FromWorker =
   /** A user's place among those who wait for a code. */
   | { readonly type: 'enter'; readonly id: number; readonly user: string }
   | { readonly type: 'leave'; readonly user: string }
-  | { readonly type: 'banned'; readonly ban: OwnBan };
+  | { readonly type: 'banned'; readonly ban: OwnBan }
+  | { readonly type: 'held'; readonly by?: MainHolder | undefined };
 
 export interface ToldError {
   readonly code: ErrorCode;

@@ -48,6 +48,7 @@ export class WorkerPool {
           }),
           hasRoomFor: (user) =>
             this.#slots.reduce((sum, slot) => sum + slot.placesOf(user), 0) < awaitingCodePerUserMax,
+          onHeld: () => this.#tellHolders(),
           onBanned: (ban) => this.#bans.set(`${ban.door ?? ''} ${ban.source}`, ban),
           log,
         }),
@@ -76,6 +77,14 @@ export class WorkerPool {
 
   async stop(): Promise<void> {
     await Promise.all(this.#slots.map((slot) => slot.stop()));
+  }
+
+  /** One main has all workers, or the node would serve two at once. */
+  #tellHolders(): void {
+    for (const slot of this.#slots) {
+      const other = this.#slots.find((one) => one !== slot && one.heldBy !== undefined);
+      slot.tell({ type: 'held-elsewhere', by: other?.heldBy });
+    }
   }
 
   #ownerOf(network: string): number {

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { OwnBan } from '#dmz/guard/ban-list.ts';
+import type { MainHolder } from '#dmz/link/main-link.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import type { Protocol } from '#shared/login.ts';
@@ -26,6 +27,8 @@ interface SlotOptions {
   /** May one more connection of that user wait for a code? */
   readonly hasRoomFor: (user: string) => boolean;
   readonly onBanned: (ban: OwnBan) => void;
+  /** The main that this worker has is another one, or none. */
+  readonly onHeld: () => void;
   readonly log: Log;
 }
 
@@ -73,6 +76,7 @@ export class Slot {
   /** Where main dials this worker; 0 before its first start. */
   linkPort = 0;
   restarts = 0;
+  heldBy: MainHolder | undefined;
 
   constructor(options: SlotOptions) {
     this.#options = options;
@@ -110,6 +114,11 @@ export class Slot {
     });
   }
 
+  /** Lost on a process that does not run; the next one is told when it begins. */
+  tell(message: ToWorker): void {
+    this.#process?.send(message);
+  }
+
   placesOf(user: string): number {
     return this.#places.get(user) ?? 0;
   }
@@ -139,6 +148,8 @@ export class Slot {
       },
     });
     this.#process = running;
+    // It learns whose the others are before its own link can come up.
+    this.#options.onHeld();
   }
 
   #receive(message: FromWorker): void {
@@ -174,6 +185,10 @@ export class Slot {
       }
       case 'banned':
         this.#options.onBanned(message.ban);
+        return;
+      case 'held':
+        this.heldBy = message.by;
+        this.#options.onHeld();
     }
   }
 
@@ -216,6 +231,8 @@ export class Slot {
     this.#isStarted = false;
     this.#isHanding = false;
     this.#places.clear();
+    this.heldBy = undefined;
+    this.#options.onHeld();
     clearTimeout(this.#steadyTimer);
     clearTimeout(this.#aliveTimer);
     for (const { reject } of this.#asked.values())

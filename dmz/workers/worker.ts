@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { loadDmzConfig } from '#dmz/config.ts';
 import type { HandedOver } from '#dmz/guard/door-listen.ts';
 import type { UserPlaces } from '#dmz/guard/user-places.ts';
+import type { MainHolder } from '#dmz/link/main-link.ts';
 import { startDmz, type DmzSystem } from '#dmz/system.ts';
 import { systemClock } from '#shared/clock.ts';
 import { toSallyportError } from '#shared/error.ts';
@@ -20,6 +21,7 @@ export function buildWorker(
   const doors = { https: new Door(), sftp: new Door() };
   const places = new Places(send);
   let system: DmzSystem | undefined;
+  let elsewhere: MainHolder | undefined;
 
   async function start({ config, configFile, worker, workers, link, linkPorts, bans }: Seat): Promise<void> {
     const options = credentials === undefined ? {} : { credentials };
@@ -38,6 +40,8 @@ export function buildWorker(
         userPlaces: places,
         bans,
         onBanned: (ban) => send({ type: 'banned', ban }),
+        heldElsewhere: () => elsewhere,
+        onHeld: (by) => send({ type: 'held', by }),
       },
     });
     send({ type: 'started', linkPort: system.linkPort });
@@ -77,6 +81,9 @@ export function buildWorker(
         }
         case 'entered':
           places.answered(message.id, message.hasRoom);
+          return;
+        case 'held-elsewhere':
+          elsewhere = message.by;
           return;
         case 'stop':
           (system?.close() ?? Promise.resolve()).then(

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { LinkClient } from '#dmz/link/link-client.ts';
+import type { MainHolder } from '#dmz/link/main-link.ts';
 import {
   edgeEventRate,
   edgeRefusalRate,
@@ -39,7 +40,7 @@ afterEach(() => void vi.useRealTimers());
 const [firstBoot, secondBoot, thirdBoot] = [randomId(), randomId(), randomId()];
 
 /** A link whose main is the test itself. */
-function buildAlone() {
+function buildAlone(workers: Partial<ConstructorParameters<typeof LinkClient>[0]> = {}) {
   const mainBoot = randomId();
   const client = new LinkClient({
     nodeName: 'dmz1',
@@ -49,6 +50,7 @@ function buildAlone() {
     signingKey: memorySigningKey.privateKey,
     clock,
     log: buildLog('silent', {}),
+    ...workers,
   });
   const connect = async (boot = mainBoot, address = '10.0.0.2') => {
     const [nodeEnd, mainEnd] = buildMemoryMessages();
@@ -168,6 +170,28 @@ describe('a link of the node', () => {
     await connect(firstBoot);
     const second = await connect(secondBoot);
     expect(second.messages[0]).toHaveProperty('hello.otherMain');
+    client.close();
+  });
+
+  it('is kept for the main that another worker of the node has, and goes to the next when that is gone', async () => {
+    vi.useFakeTimers();
+    let elsewhere: MainHolder | undefined = { boot: firstBoot, from: { from: '10.0.0.2', sinceMs: 7 } };
+    const held: (string | undefined)[] = [];
+    const { client, connect } = buildAlone({
+      heldElsewhere: () => elsewhere,
+      onHeld: (by) => held.push(by?.boot),
+    });
+    const second = await connect(secondBoot);
+    expect(second.messages[0]).toMatchObject({ hello: { otherMain: { from: '10.0.0.2', sinceMs: 7 } } });
+    const first = await connect(firstBoot);
+    expect(first.messages[0]).not.toHaveProperty('hello.otherMain');
+    await first.send({ kind: 'event', name: 'policy', body: policy });
+    first.close();
+    await vi.advanceTimersByTimeAsync(0);
+    elsewhere = undefined;
+    const third = await connect(thirdBoot);
+    await third.send({ kind: 'event', name: 'policy', body: policy });
+    expect(held).toEqual([firstBoot, undefined, thirdBoot]);
     client.close();
   });
 

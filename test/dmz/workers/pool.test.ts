@@ -217,6 +217,21 @@ describe('the workers of a node', () => {
     expect(latest(0).seat.bans).toEqual([banOf(here)]);
   });
 
+  it('know which main the others have, also when they begin, and when it is gone', async () => {
+    const pool = build();
+    await pool.start();
+    const by = { boot: 'a'.repeat(22), from: { from: '10.0.0.2', sinceMs: 7 } };
+    const heard = (worker: number) => latest(worker).told.findLast(({ type }) => type === 'held-elsewhere');
+    latest(1).say({ type: 'held', by });
+    await settle();
+    expect([heard(0), heard(1)]).toEqual([{ type: 'held-elsewhere', by }, { type: 'held-elsewhere' }]);
+    latest(0).kill();
+    await vi.advanceTimersByTimeAsync(200);
+    expect(latest(0).told[0]).toEqual({ type: 'held-elsewhere', by });
+    latest(1).kill();
+    expect(heard(0)).toEqual({ type: 'held-elsewhere' });
+  });
+
   it('end when they are told, and are not started again', async () => {
     const pool = build();
     await pool.start();
