@@ -14,6 +14,8 @@ export const jsonDepthMax = 16;
 
 /** Clients must send bodies at 1 KiB/s at least, measured over ten seconds in which we were reading. */
 export const uploadPace = { windowMs: 10_000, bytesMin: 10 * 1024 };
+/** What an upload brings before everybody else has their turn: one read of its socket. There may be many of them. */
+export const uploadTurnBytes = 64 * 1024;
 /**
  * A download waits for its reader this long for one more piece (64 KiB). Time in which we have nothing to send, such as
  * a restart of main, doesn't count.

@@ -52,6 +52,8 @@ export const rekeyTrafficBytes = 64 * KiB;
 export const clientKexInitMs = 1_500;
 /** A later key exchange that has begun must end: nothing may be sent meanwhile, so a stall here holds everything. */
 export const keyExchangeMs = 30_000;
+/** What a connection brings before everybody else has their turn: one read of its socket. There may be many of them. */
+export const receiveTurnBytes = 64 * KiB;
 /** Queued in the socket before channels wait. Large enough that the kernel never runs dry between two ticks. */
 export const socketQueueBytesMax = 1 * MiB;
 /** How long a connection that was told to go may take to read why. */

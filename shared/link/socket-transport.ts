@@ -4,12 +4,9 @@
  * Reads: Node makes a new buffer for each 16 KiB TLS record it reads, which was measured to cost a quarter of what a
  * download costs the node. The dialling side gets one read buffer used again and again by the public `onread` option, an
  * accepted socket is lent one (`lent-read-buffer.ts`); where that can not be, `data` events are used.
- *
- * Turns: a socket that has more is read up to 32 times in one turn of the event loop, 2 MiB with all that follows from
- * it, and meanwhile no control message, listener or timer is looked at. So a lane stops for the turn in which it brought
- * its share, and goes on in the next (D-130).
  */
 import type { TLSSocket } from 'node:tls';
+import { TurnShare } from '#shared/turn-share.ts';
 import { lendReadBuffer } from './lent-read-buffer.ts';
 import type { ByteReceiver, ByteTransport } from './byte-transport.ts';
 import { laneTurnBytes } from './limits.ts';
@@ -38,12 +35,12 @@ export class SocketTransport implements ByteTransport {
   readonly #socket: TLSSocket;
   readonly #readBuffer: ReadBuffer | undefined;
   #closeReason = 'closed by the peer';
-  /** Since everybody else last had their turn. */
-  #readBytes = 0;
+  readonly #share: TurnShare;
 
   constructor(socket: TLSSocket, readBuffer?: ReadBuffer) {
     this.#socket = socket;
     this.#readBuffer = readBuffer;
+    this.#share = new TurnShare(laneTurnBytes, socket);
     socket.setNoDelay(true);
     // A lane may be idle for long; a peer that vanished without a word is found by control's heartbeat, this only
     // keeps state in firewalls between.
@@ -55,7 +52,7 @@ export class SocketTransport implements ByteTransport {
     const receiver: ByteReceiver = {
       onBytes: (bytes, length) => {
         to.onBytes(bytes, length);
-        this.#countRead(length);
+        this.#share.count(length);
       },
       onClose: (reason) => to.onClose(reason),
     };
@@ -80,17 +77,6 @@ export class SocketTransport implements ByteTransport {
       this.#readBuffer.receiver = receiver;
       socket.resume();
     }
-  }
-
-  #countRead(bytes: number): void {
-    this.#readBytes += bytes;
-    // What was decrypted already still comes; it is asked once for a pause.
-    if (this.#readBytes < laneTurnBytes || this.#socket.isPaused()) return;
-    this.#socket.pause();
-    setImmediate(() => {
-      this.#readBytes = 0;
-      this.#socket.resume();
-    });
   }
 
   #readAccepted(receiver: ByteReceiver): void {

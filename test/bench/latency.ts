@@ -1,19 +1,25 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import { join } from 'node:path';
-import { startSite } from '#scripts/demonstration/site.ts';
-import { runProgram } from '#test/harness/clients/process.ts';
+import { setTimeout as wait } from 'node:timers/promises';
+import { type Site, startSite } from '#scripts/demonstration/site.ts';
 import { HttpsSession } from '#test/harness/https-session.ts';
 import { median, percentile } from './measure.ts';
 import { two, type Report } from './report.ts';
 
 /**
- * How long a small question waits while sixteen downloads run: `GET /api/me`, which main answers. The downloads' curls
- * are at the lowest priority, so that the wait is the servers' and not that of clients on the same two cores.
+ * How long a small question waits while sixteen transfers run: `GET /api/me` (main's state) and a listing (main's disk).
+ * The transfers' curls have the lowest priority (`nice -n 19`), so that the wait is the servers' and not that of clients
+ * on the same cores; `chrt --idle` instead was measured to give the same. One that is done begins anew, with a file that
+ * is large enough not to be done soon: handshakes are another measurement's.
  */
 
 const questions = 400;
 const streams = 16;
+/** By then the lowest priority has let all curls shake hands. */
+const beginMs = 3_000;
 
 export async function benchLatency(
   folder: string,
@@ -36,28 +42,15 @@ export async function benchLatency(
     await ask('/api/me');
     const idle = await ask('/api/me');
     const firstByte = await ask('/api/files/small.txt');
-    const stopping = new AbortController();
-    const download = async (): Promise<void> => {
-      const args = [
-        '-n',
-        '19',
-        '/usr/bin/curl',
-        '-sS',
-        '-f',
-        '--cacert',
-        site.files.ca,
-        '-b',
-        session.cookie,
-      ];
-      while (!stopping.signal.aborted)
-        await runProgram('/usr/bin/nice', [...args, '-o', '/dev/null', `${site.https}/api/files/get.bin`], {
-          timeoutMs: 600_000,
-        });
+    const during = async (direction: 'downloads' | 'uploads'): Promise<readonly (readonly number[])[]> => {
+      const running = startTransfers(direction, site, session.cookie, home);
+      await wait(beginMs);
+      const times = [await ask('/api/me'), await ask('/api/files/')];
+      await running.stop();
+      return times;
     };
-    const downloads = Array.from({ length: streams }, download);
-    const busy = await ask('/api/me');
-    stopping.abort();
-    await Promise.all(downloads);
+    const [meDown = [], listDown = []] = await during('downloads');
+    const [meUp = [], listUp = []] = await during('uploads');
     const row = (label: string, times: readonly number[], goal: string): readonly string[] => [
       label,
       two(median(times)),
@@ -70,12 +63,53 @@ export async function benchLatency(
       [
         row('`GET /api/me`, idle', idle, ''),
         row('`GET` of a file of 5 bytes, idle', firstByte, ''),
-        row(`\`GET /api/me\` under ${streams} downloads`, busy, '≤ 10'),
+        row(`\`GET /api/me\` under ${streams} downloads`, meDown, '≤ 10'),
+        row(`a listing under ${streams} downloads`, listDown, '≤ 10'),
+        row(`\`GET /api/me\` under ${streams} uploads`, meUp, ''),
+        row(`a listing under ${streams} uploads`, listUp, ''),
       ],
     );
   } finally {
     await site.stop();
   }
+}
+
+interface Transfers {
+  stop(): Promise<void>;
+}
+
+function startTransfers(
+  direction: 'downloads' | 'uploads',
+  { https: origin, files }: Site,
+  cookie: string,
+  home: string,
+): Transfers {
+  const running = new Set<ChildProcess>();
+  const stopping = new AbortController();
+  const repeat = async (index: number): Promise<void> => {
+    const what =
+      direction === 'downloads'
+        ? ['-o', '/dev/null', `${origin}/api/files/get.bin`]
+        : ['-T', join(home, 'get.bin'), `${origin}/api/files/put-${index}.bin`];
+    const args = ['-n', '19', '/usr/bin/curl', '-sS', '-f', '--cacert', files.ca, '-b', cookie, ...what];
+    while (!stopping.signal.aborted) {
+      const child = spawn('/usr/bin/nice', args, { stdio: 'ignore' });
+      running.add(child);
+      const [status] = (await once(child, 'exit')) as [number | null];
+      running.delete(child);
+      if (status !== 0 && !stopping.signal.aborted) throw new Error(`curl ended with ${String(status)}`);
+    }
+  };
+  const transfers = Promise.all(Array.from({ length: streams }, (_, index) => repeat(index)));
+  // Looked at when they are stopped.
+  transfers.catch(() => undefined);
+  return {
+    async stop() {
+      stopping.abort();
+      for (const child of running) child.kill();
+      await transfers;
+    },
+  };
 }
 
 /** One after the other over one connection: milliseconds to the end of each answer. */

@@ -3,8 +3,9 @@ import type { RemoteFile } from '#dmz/files/file-client.ts';
 import type { Admitted } from '#dmz/login/login-service.ts';
 import { isSallyportError, SallyportError, toSallyportError } from '#shared/error.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
+import { TurnShare } from '#shared/turn-share.ts';
 import type { Exchange } from '#dmz/https/exchange/exchange.ts';
-import { recoveriesMax, recoveryPauseMs, uploadPace } from '#dmz/https/limits.ts';
+import { recoveriesMax, recoveryPauseMs, uploadPace, uploadTurnBytes } from '#dmz/https/limits.ts';
 import { tooSlow, type Transfer } from '#dmz/https/exchange/pace.ts';
 
 /**
@@ -28,6 +29,8 @@ export class UploadBody {
   readonly #endBytesMax: number;
   readonly #onChunk: ((chunk: Buffer) => void) | undefined;
   #hasEnded = false;
+  #waitsForLane = false;
+  readonly #share: TurnShare;
   #stream: LaneStream | undefined;
   #isRecovering = false;
   #recoveries = 0;
@@ -54,6 +57,12 @@ export class UploadBody {
     this.#exchange = exchange;
     this.#session = target.session;
     this.#file = target.file;
+    this.#share = new TurnShare(uploadTurnBytes, {
+      pause: () => exchange.request.pause(),
+      resume: () => {
+        if (!this.#isOver && !this.#waitsForLane) exchange.request.resume();
+      },
+    });
     this.#transfer = exchange.pace.watch(uploadPace, () => this.#fail(tooSlow()));
   }
 
@@ -82,6 +91,7 @@ export class UploadBody {
       if (this.#isRecovering) this.#holdClient();
       else this.#open();
     } else if (!this.#stream.write(chunk)) this.#holdClient();
+    this.#share.count(chunk.length);
   };
 
   readonly #onEnd = (): void => {
@@ -101,6 +111,7 @@ export class UploadBody {
     this.#fail(new SallyportError('no-session', 'The session has ended'));
 
   #holdClient(): void {
+    this.#waitsForLane = true;
     this.#transfer.setClientsTurn(false);
     this.#exchange.request.pause();
   }
@@ -120,8 +131,9 @@ export class UploadBody {
     stream.onAcknowledged = (bytes) => this.#acknowledge(base + bytes);
     stream.onDrain = () => {
       if (this.#hasEnded) return;
+      this.#waitsForLane = false;
       this.#transfer.setClientsTurn(true);
-      this.#exchange.request.resume();
+      if (!this.#share.isUsedUp) this.#exchange.request.resume();
     };
     stream.onEnd = () => this.#finish();
     stream.onReset = (error) => this.#onLost(error);

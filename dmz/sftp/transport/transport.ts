@@ -6,6 +6,7 @@ import {
   identificationMs,
   keyExchangeMs,
   lingerMs,
+  receiveTurnBytes,
   socketQueueBytesMax,
 } from '#dmz/sftp/limits.ts';
 import {
@@ -19,6 +20,7 @@ import { KeyAge } from '#dmz/sftp/transport/key-age.ts';
 import { IdentificationReader } from '#dmz/sftp/transport/identification.ts';
 import { disconnectReason, message } from '#dmz/sftp/transport/messages.ts';
 import { PacketProtocol } from '#dmz/sftp/transport/packet-protocol.ts';
+import { TurnShare } from '#shared/turn-share.ts';
 import { SocketOutput } from '#dmz/sftp/transport/socket-output.ts';
 import type { FirstExchange, TransportSetup } from '#dmz/sftp/transport/setup.ts';
 import type { Negotiated } from '#dmz/sftp/ssh2-shapes.ts';
@@ -55,6 +57,7 @@ export class SshTransport {
   agent = '';
   readonly #socket: Socket;
   readonly #output: SocketOutput;
+  readonly #share: TurnShare;
   readonly #setup: TransportSetup;
   readonly #clock: Clock;
   readonly #handlers: TransportHandlers;
@@ -83,6 +86,12 @@ export class SshTransport {
     this.#startedAt = this.#clock.monotonic();
     this.#handlers = options.handlers;
     this.#output = new SocketOutput(socket);
+    this.#share = new TurnShare(receiveTurnBytes, {
+      pause: () => socket.pause(),
+      resume: () => {
+        if (this.#isDead || !this.#isOutputFull) socket.resume();
+      },
+    });
     this.#keys = new KeyAge(this.#clock.monotonic());
     this.#protocol = new PacketProtocol(setup.modules, {
       hostKeys: setup.hostKeys,
@@ -248,7 +257,8 @@ export class SshTransport {
       this.#break(error instanceof Error ? error.message : String(error));
     }
     // A client that only asks and never reads must not make us queue its answers.
-    if (this.#output.queuedBytes > 2 * socketQueueBytesMax) this.#socket.pause();
+    if (this.#isOutputFull) this.#socket.pause();
+    this.#share.count(chunk.length);
     this.#rekeyWhenDue(this.#clock.monotonic());
   }
 
@@ -281,8 +291,12 @@ export class SshTransport {
     return !this.#isDead;
   }
 
+  get #isOutputFull(): boolean {
+    return this.#output.queuedBytes > 2 * socketQueueBytesMax;
+  }
+
   #onDrain(): void {
-    if (this.#socket.isPaused()) this.#socket.resume();
+    if (this.#socket.isPaused() && !this.#share.isUsedUp) this.#socket.resume();
     if (!this.#isDead) this.#handlers.onWritable();
   }
 

@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Pace } from '#dmz/https/exchange/pace.ts';
-import { downloadPace, uploadPace } from '#dmz/https/limits.ts';
+import { downloadPace, uploadPace, uploadTurnBytes } from '#dmz/https/limits.ts';
+import { Stream } from '#shared/link/streams.ts';
+import { BytesPerTurn } from '#test/harness/bytes-per-turn.ts';
 import { Door, readAll } from './door.ts';
 
 /** The door looks often, so that nobody waits for it here. */
@@ -164,5 +166,31 @@ describe('a client that crawls', () => {
     }
     expect(door.inside.openStreams()).toBe(0);
     socket.destroy();
+  });
+});
+
+describe('a client that is fast', () => {
+  it('lets everybody else have their turn between two shares of its upload', async () => {
+    const door = await Door.open();
+    const { cookie } = await door.signedIn('frank');
+    const turns = new BytesPerTurn();
+    // oxlint-disable-next-line typescript/unbound-method -- called with its own stream
+    const { write } = Stream.prototype;
+    vi.spyOn(Stream.prototype, 'write').mockImplementation(function (this: Stream, piece, sent) {
+      turns.count(piece.byteLength);
+      return write.call(this, piece, sent);
+    });
+    const bytes = Buffer.alloc(8 * 1024 * 1024, 'x');
+    const socket = await door.raw();
+    socket.write(
+      `PUT /api/files/fast HTTP/1.0\r\nHost: x\r\nCookie: ${cookie ?? ''}\r\nContent-Length: ${bytes.length}\r\n\r\n`,
+    );
+    socket.write(bytes);
+    expect(await readAll(socket, 10_000)).toMatch(/^HTTP\/1\.1 201 /);
+    // One read of the socket, and as much again that the request holds, may have been on their way.
+    expect(turns.finish()).toBeLessThanOrEqual(uploadTurnBytes + 2 * 64 * 1024);
+    expect(turns.total).toBe(bytes.length);
+    vi.restoreAllMocks();
+    await door.close();
   });
 });

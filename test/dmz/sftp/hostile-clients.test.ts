@@ -1,8 +1,11 @@
 import { connect } from 'node:net';
 import { sign, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { receiveTurnBytes } from '#dmz/sftp/limits.ts';
+import { PacketProtocol } from '#dmz/sftp/transport/packet-protocol.ts';
 import { WireWriter } from '#dmz/sftp/wire.ts';
 import { SallyportError } from '#shared/error.ts';
+import { BytesPerTurn } from '#test/harness/bytes-per-turn.ts';
 import { RawClient } from './fakes/raw-client.ts';
 import { startTestServer, type TestServer } from './fakes/test-server.ts';
 
@@ -587,6 +590,30 @@ describe('hostile clients after the login', () => {
     const types: (number | undefined)[] = [];
     for (let count = 0; count < 11; count++) types.push((await raw.next())?.type);
     expect(types).toEqual([...Array.from({ length: 10 }, () => 91), 92]);
+    raw.socket.destroy();
+  });
+
+  it('a flood of bytes is read a share at a time, and everybody else has their turn between', async () => {
+    const raw = await signedIn();
+    const turns = new BytesPerTurn();
+    // oxlint-disable-next-line typescript/unbound-method -- called with its own protocol
+    const { parse } = PacketProtocol.prototype;
+    const spy = vi.spyOn(PacketProtocol.prototype, 'parse').mockImplementation(function (
+      this: PacketProtocol,
+      chunk,
+    ) {
+      turns.count(chunk.length);
+      parse.call(this, chunk);
+    });
+    const ignored = new WireWriter()
+      .byte(2)
+      .string(Buffer.alloc(32 * 1024))
+      .finish();
+    for (let count = 0; count < 256; count += 1) raw.send(ignored);
+    expect(await raw.openSftp()).toBe(0);
+    spy.mockRestore();
+    expect(turns.total).toBeGreaterThan(256 * 32 * 1024);
+    expect(turns.finish()).toBeLessThanOrEqual(receiveTurnBytes + 64 * 1024);
     raw.socket.destroy();
   });
 

@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.ts';
 import { laneTurnBytes } from '#shared/link/limits.ts';
 import { ReadBuffer, SocketTransport } from '#shared/link/socket-transport.ts';
+import { BytesPerTurn } from '#test/harness/bytes-per-turn.ts';
 import { eventually } from '#test/harness/patience.ts';
 
 // A lane's TLS is proven before its transport is made; what is asked of the socket here every socket has.
@@ -90,20 +91,12 @@ describe.each(kinds)('a lane’s connection %s', (kind) => {
     const { ours, peer } = await connectPair(buffer);
     const transport = new SocketTransport(ours, buffer);
     const sent = Buffer.alloc(8 * 1024 * 1024, 'x');
-    const turns = [0];
-    const countTurns = (): void => {
-      if (turns.at(-1) !== 0) turns.push(0);
-      if (!ours.destroyed) setImmediate(countTurns);
-    };
-    transport.start({
-      onBytes: (_bytes, length) => (turns[turns.length - 1] = (turns.at(-1) ?? 0) + length),
-      onClose: () => undefined,
-    });
-    countTurns();
+    const turns = new BytesPerTurn();
+    transport.start({ onBytes: (_bytes, length) => turns.count(length), onClose: () => undefined });
     peer.write(sent);
-    await eventually(() => expect(turns.reduce((sum, bytes) => sum + bytes, 0)).toBe(sent.length));
+    await eventually(() => expect(turns.total).toBe(sent.length));
     // One read of the socket, and as much again that a stream holds, may have been on their way.
-    expect(Math.max(...turns)).toBeLessThanOrEqual(laneTurnBytes + 2 * 64 * 1024);
+    expect(turns.finish()).toBeLessThanOrEqual(laneTurnBytes + 2 * 64 * 1024);
   });
 
   it('ends when the peer says its last, whatever still waits to be sent; each write is told as done', async () => {
