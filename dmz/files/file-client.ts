@@ -116,6 +116,8 @@ export interface RemoteFile {
   /** Bytes to main: `write`, `onAcknowledged` (absolute: count of bytes of this stream main's kernel has), `end`. */
   writeStream(range: { offset: number }): LaneStream;
   stat(): Promise<HandleAttributes>;
+  /** After a stream was lost with its lane: waits until there is another, and resolves with what the file is now. */
+  resume(): Promise<HandleAttributes>;
   change(change: AttributeChange): Promise<void>;
   sync(): Promise<void>;
   copyRangeTo(

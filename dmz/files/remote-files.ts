@@ -255,6 +255,11 @@ class File implements RemoteFile {
     return this.#link.request('fs.stat-handle', { session: this.#session, handle: this.handle });
   }
 
+  async resume(): Promise<HandleAttributes> {
+    await this.#link.waitForLane(this.#session);
+    return this.stat();
+  }
+
   async change(change: AttributeChange): Promise<void> {
     await this.#link.request('fs.change-handle', { ...this.#change(), change });
   }

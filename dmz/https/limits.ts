@@ -23,8 +23,6 @@ export const uploadTurnBytes = 64 * 1024;
 export const downloadPace = { windowMs: 120_000, bytesMin: 1 };
 /** Times a transfer is taken up again without a byte of progress between: the link comes back, or it doesn't. */
 export const recoveriesMax = 8;
-/** Grows with each of them: after a join the lanes come a moment later than the link. */
-export const recoveryPauseMs = 100;
 /** How often slow transfers are looked for. */
 export const paceCheckMs = 1_000;
 

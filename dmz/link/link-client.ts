@@ -94,6 +94,8 @@ export class LinkClient implements MainLink {
   readonly #boot = randomId();
   readonly #pool = new FramePool();
   readonly #parking: Parking<JoinedLink>;
+  /** Transfers that wait for a lane. */
+  readonly #laneParking: Parking<void>;
   /** Connected, but main has not spoken fully. */
   readonly #joining = new Set<JoinedLink>();
   /** Second mains that were told so, until they hang up. */
@@ -115,6 +117,7 @@ export class LinkClient implements MainLink {
   constructor(options: LinkClientOptions) {
     this.#options = options;
     this.#parking = new Parking(options.parkForMs ?? parkForMsDefault);
+    this.#laneParking = new Parking(options.parkForMs ?? parkForMsDefault);
     this.#reports = new EdgeReports({
       node: options.nodeName,
       worker: options.worker,
@@ -167,6 +170,11 @@ export class LinkClient implements MainLink {
 
   openStream(header: StreamHeader): LaneStream {
     return this.#requireLink().openStream(header);
+  }
+
+  async waitForLane(session: string): Promise<void> {
+    if (this.#closed) this.#requireLink();
+    while (this.laneCount === 0) await this.#laneParking.wait(sessionKey(session), undefined);
   }
 
   report(report: EdgeReport): void {
@@ -249,6 +257,7 @@ export class LinkClient implements MainLink {
         this.#joiningLanes.delete(lane);
         const links = this.#current === undefined ? [...this.#joining] : [this.#current, ...this.#joining];
         owner = links.find((link) => link.joinLane(token, lane));
+        if (owner !== undefined && owner === this.#current) this.#laneParking.resume();
         return owner !== undefined;
       },
       onClose: (reason, breach) => {
@@ -269,7 +278,8 @@ export class LinkClient implements MainLink {
     for (const lane of this.#joiningLanes) lane.close('shutting down');
     for (const link of [...this.#joining, ...this.#turnedAway]) link.session.close('shutting down');
     this.#current?.session.close('shutting down');
-    this.#parking.dropAll(new SallyportError('link-down', 'Shutting down'));
+    for (const parking of [this.#parking, this.#laneParking])
+      parking.dropAll(new SallyportError('link-down', 'Shutting down'));
   }
 
   #requireLink(): JoinedLink {
@@ -342,6 +352,7 @@ export class LinkClient implements MainLink {
     this.#options.onHeld?.(holderOf(link));
     this.#options.log.info({ main: link.binding.mainName }, 'link: up');
     this.#parking.resume(link);
+    if (link.laneCount > 0) this.#laneParking.resume();
     this.#reports.sendAgain();
     // After what was parked: it came first.
     queueMicrotask(() => this.#notify(this.#upListeners, (listener) => listener()));
@@ -361,7 +372,7 @@ export class LinkClient implements MainLink {
 
   #endSession(key: string, reason: string): void {
     const error = new SallyportError('no-session', 'The session has ended', { detail: reason });
-    this.#parking.dropSession(key, error);
+    for (const parking of [this.#parking, this.#laneParking]) parking.dropSession(key, error);
     for (const lane of this.#current?.lanes() ?? []) {
       for (const session of lane.sessions())
         if (sessionKey(session) === key) lane.abortSession(session, error);

@@ -49,6 +49,12 @@ export interface MainLink {
   /** Opens a byte stream on the least busy lane. Throws `link-down` when there is none. */
   openStream(header: StreamHeader): LaneStream;
 
+  /**
+   * Resolves when there is a lane: a link is up before its lanes are, and may lose them all and live. Rejects like a
+   * request that waits for a link.
+   */
+  waitForLane(session: string): Promise<void>;
+
   /** Tells main about something at the edge, now or when it is back. Bounded: what is beyond is counted and told. */
   report(report: EdgeReport): void;
 

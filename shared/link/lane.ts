@@ -316,7 +316,8 @@ export class Lane implements StreamHost {
     this.#transport.close(reason);
     const code: ErrorCode = 'link-down';
     const error = new SallyportError(code, 'The connection to the inside was lost', { detail: reason });
-    for (const stream of this.#streams.values()) stream.receiveReset(error);
+    // First its link, so that who takes a stream up again does not find this lane.
     this.#options.onClose(reason, breach);
+    for (const stream of this.#streams.values()) stream.receiveReset(error);
   }
 }

@@ -1,8 +1,7 @@
-import { setTimeout as wait } from 'node:timers/promises';
 import type { RemoteFile } from '#dmz/files/file-client.ts';
 import { isSallyportError, SallyportError, toSallyportError } from '#shared/error.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
-import { recoveriesMax, recoveryPauseMs } from '#dmz/https/limits.ts';
+import { recoveriesMax } from '#dmz/https/limits.ts';
 import type { ByteRange } from './range.ts';
 
 /**
@@ -74,13 +73,11 @@ export class FileBytes implements ByteSource {
     else void this.#recover();
   }
 
-  /** The link parks the question until main is back, or gives up for us. */
+  /** The link parks us until main and a lane are back, or gives up for us. */
   async #recover(): Promise<void> {
     try {
-      const { etag } = await this.#file.stat();
+      const { etag } = await this.#file.resume();
       if (etag !== this.#file.attributes.etag) throw changed('another version after a lost link');
-      // The link is up before its lanes are.
-      await wait(recoveryPauseMs * (this.#recoveries - 1));
       if (!this.#isOver) this.start();
     } catch (error) {
       this.#fail(toSallyportError(error));

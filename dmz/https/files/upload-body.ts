@@ -1,11 +1,10 @@
-import { setTimeout as wait } from 'node:timers/promises';
 import type { RemoteFile } from '#dmz/files/file-client.ts';
 import type { Admitted } from '#dmz/login/login-service.ts';
 import { isSallyportError, SallyportError, toSallyportError } from '#shared/error.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
 import { TurnShare } from '#shared/turn-share.ts';
 import type { Exchange } from '#dmz/https/exchange/exchange.ts';
-import { recoveriesMax, recoveryPauseMs, uploadPace, uploadTurnBytes } from '#dmz/https/limits.ts';
+import { recoveriesMax, uploadPace, uploadTurnBytes } from '#dmz/https/limits.ts';
 import { tooSlow, type Transfer } from '#dmz/https/exchange/pace.ts';
 
 /**
@@ -167,12 +166,10 @@ export class UploadBody {
     void this.#recover();
   }
 
-  /** The link parks the question until main is back, or gives up for us. */
+  /** The link parks us until main and a lane are back, or gives up for us. */
   async #recover(): Promise<void> {
     try {
-      await this.#file.stat();
-      // The link is up before its lanes are.
-      await wait(recoveryPauseMs * (this.#recoveries - 1));
+      await this.#file.resume();
       if (!this.#isOver) this.#open();
     } catch (error) {
       this.#fail(toSallyportError(error));

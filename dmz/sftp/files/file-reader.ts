@@ -250,11 +250,11 @@ export class FileReader {
     this.#flushEarly();
   }
 
-  /** The link parks this question until main is back, or gives up for us. */
+  /** The link parks us until main and a lane are back, or gives up for us. */
   async #recover(run: Run): Promise<void> {
     try {
       // Main knows whether the handle is still that file; what was written into it meanwhile is read, as from a disk.
-      await this.#file.stat();
+      await this.#file.resume();
       if (!this.#runs.has(run)) return;
       this.#slots.take(run, () => this.#open(run));
     } catch (error) {

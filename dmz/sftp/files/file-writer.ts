@@ -204,10 +204,10 @@ export class FileWriter {
     void this.#recover(run);
   }
 
-  /** The link parks this question until main is back, or gives up for us. */
+  /** The link parks us until main and a lane are back, or gives up for us. */
   async #recover(run: Run): Promise<void> {
     try {
-      const { appendedBytes } = await this.#file.stat();
+      const { appendedBytes } = await this.#file.resume();
       if (this.#run !== run) return;
       if (this.#appends) {
         // Main places appended bytes itself, between those of others; what it does not count may have landed.

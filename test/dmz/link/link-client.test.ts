@@ -250,6 +250,48 @@ describe('lane tokens', () => {
     client.close();
   });
 
+  it('who has a link and no lane waits for one, as for a link', async () => {
+    vi.useFakeTimers();
+    const { client, connect, dialLane } = buildAlone();
+    const session = randomId();
+    const main = await connect();
+    await main.send({ kind: 'event', name: 'policy', body: policy });
+    let has = false;
+    const waiting = client.waitForLane(session).then(() => {
+      has = true;
+    });
+    await vi.advanceTimersByTimeAsync(laneTokenLifeMs / 2);
+    expect(has).toBe(false);
+    const lane = await dialLane(main.tokens().at(-1) ?? '');
+    await waiting;
+    // What a lane carried waits for another, not for the one that is being closed.
+    const stream = client.openStream({ kind: 'read', session, handle: 1, offset: 0 });
+    let resumed: Promise<void> | undefined;
+    stream.onReset = () => {
+      resumed = client.waitForLane(session);
+    };
+    lane.close();
+    await vi.advanceTimersByTimeAsync(laneRegrantMs);
+    has = false;
+    void resumed?.then(() => {
+      has = true;
+    });
+    await vi.advanceTimersByTimeAsync(0);
+    expect([resumed === undefined, has]).toEqual([false, false]);
+    const next = await dialLane(main.tokens().at(-1) ?? '');
+    await resumed;
+    next.close();
+    await vi.advanceTimersByTimeAsync(0);
+    const ended = expect(client.waitForLane(session)).rejects.toMatchObject({ code: 'no-session' });
+    const body = { sessionKey: sessionKey(session), reason: 'by an admin' };
+    await main.send({ kind: 'event', name: 'session.ended', body });
+    await ended;
+    const stopped = expect(client.waitForLane(session)).rejects.toMatchObject({ code: 'link-down' });
+    client.close();
+    await stopped;
+    await expect(client.waitForLane(session)).rejects.toMatchObject({ code: 'link-down' });
+  });
+
   it('a connection that never shows one is closed', async () => {
     vi.useFakeTimers();
     const { client, dialLane } = buildAlone();

@@ -309,6 +309,10 @@ class MemoryFile implements RemoteFile {
     }));
   }
 
+  resume(): Promise<HandleAttributes> {
+    return this.stat();
+  }
+
   change(change: AttributeChange): Promise<void> {
     return this.#files.late(() => applyChange(this.#node, change));
   }
