@@ -24,14 +24,16 @@ export interface Door {
   /** Nothing is replaced. */
   rename(from: string, to: string): Promise<Answer>;
   createExclusive(path: string, text: string): Promise<Answer>;
-  list(path: string): Promise<readonly Listed[] | 'refused'>;
+  /** Of a folder that is there. */
+  list(path: string): Promise<readonly Listed[]>;
   close(): Promise<void>;
 }
 
 /** Longer than main may be away. */
 const answerMs = 90_000;
 const isOutage = /connection|inside|busy|internal|time/i;
-const [noSuchFile, failure] = [2, 4];
+/** NO_SUCH_FILE, FAILURE. */
+const refusals: readonly unknown[] = [2, 4];
 
 export async function openSftpDoor(world: World, who: Who): Promise<Door> {
   const target = targetOf(world, who);
@@ -55,10 +57,11 @@ export async function openSftpDoor(world: World, who: Who): Promise<Door> {
     for (const reject of rejecters) reject(lost ?? new Error(`${who.name}: the connection was closed`));
   });
 
-  /** One request; its result, or `refused`. */
+  /** One request; its result, or `refused` by a status that is allowed. */
   const ask = <T>(
     what: string,
     send: (callback: (error: Error | null | undefined, result?: T) => void) => void,
+    allowed = refusals,
   ): Promise<T | undefined | 'refused'> =>
     world.ledger.timed(
       () =>
@@ -80,7 +83,7 @@ export async function openSftpDoor(world: World, who: Who): Promise<Door> {
               return;
             }
             const code: unknown = Reflect.get(error, 'code');
-            if ((code !== noSuchFile && code !== failure) || isOutage.test(error.message)) fail(error);
+            if (!allowed.includes(code) || isOutage.test(error.message)) fail(error);
             else {
               settle();
               resolve('refused');
@@ -110,9 +113,12 @@ export async function openSftpDoor(world: World, who: Who): Promise<Door> {
       return change(`close ${path}`, (done) => sftp.close(handle, done));
     },
     async list(path) {
-      const found = await ask<ssh2.FileEntryWithStats[]>(`list ${path}`, (done) => sftp.readdir(path, done));
-      if (found === 'refused') return 'refused';
-      return (found ?? []).map(({ filename, attrs }) => ({
+      const found = await ask<ssh2.FileEntryWithStats[]>(
+        `list ${path}`,
+        (done) => sftp.readdir(path, done),
+        [],
+      );
+      return (found === 'refused' ? [] : (found ?? [])).map(({ filename, attrs }) => ({
         name: filename,
         isFolder: attrs.isDirectory(),
         bytes: attrs.size,
@@ -151,7 +157,7 @@ export async function openHttpsDoor(world: World, who: Who): Promise<Door> {
     createExclusive: (path, text) => change('PUT', `/api/files${path}`, { text }, { 'if-none-match': '*' }),
     async list(path) {
       const { answer, body } = await ask('GET', `/api/files${path}?limit=1000`);
-      if (answer === 'refused') return 'refused';
+      if (answer === 'refused') throw new Error(`${who.name}: list ${path}: ${JSON.stringify(body)}`);
       return (body['entries'] as readonly { name: string; type: string; size: number }[]).map((entry) => ({
         name: entry.name,
         isFolder: entry.type === 'folder',

@@ -89,7 +89,7 @@ export async function runStorm({ seed, seconds, clients: count, keep = false }: 
   try {
     await mkdir(join(site.files.files, 'shared'));
     relay = await putRelayBetween(site, buildRandom(seed ^ 0x11));
-    const before = await readDescriptors(site);
+    const before = readDescriptors(site);
     const crew = new Crew(ledger);
     const doors: Door[] = [];
     const world: World = {

@@ -17,8 +17,8 @@ export interface World {
   /** Of those who work with names, for races. */
   readonly doors: Door[];
   /** Resolves when everybody is signed in and the storm begins: logins do not outlive a link, and are no matter of it. */
-  waitForStorm(): Promise<void>;
-  isOver(): boolean;
+  readonly waitForStorm: () => Promise<void>;
+  readonly isOver: () => boolean;
 }
 
 /** One client: a user of its own, from an address of its own. */
