@@ -1,9 +1,11 @@
+import callbackFs from 'node:fs';
 import fs from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 
 /**
- * `node:fs/promises` on which the disk fails, or the process dies, at one chosen step of everything that changes a
- * disk. Once failed it stays failed until `restore`, so that what runs afterwards can't tidy up: as after a crash.
+ * A disk that fails, or a process that dies, at one chosen step of everything that changes a disk, by `node:fs` and by
+ * `node:fs/promises`. Once failed it stays failed until `restore`, so that what runs afterwards can't tidy up: as after a
+ * crash.
  */
 export interface FaultyFiles {
   /** Steps so far. */
@@ -17,19 +19,24 @@ export interface Fault {
   readonly how: 'fails' | 'dies';
   /** Only that one step fails, and the process lives on. */
   readonly once?: boolean;
+  /** What the kernel says. Default: EIO. */
+  readonly code?: 'EIO' | 'ENOSPC';
 }
 
 const changing = ['open', 'rename', 'link', 'unlink', 'rm', 'mkdir'] as const;
+const changingByNumber = ['open', 'writev', 'fsync', 'ftruncate'] as const;
 
 export function breakFiles(fault: Fault): FaultyFiles {
+  const { code = 'EIO' } = fault;
   const originals = changing.map((name) => [name, fs[name]] as const);
+  const originalsByNumber = changingByNumber.map((name) => [name, callbackFs[name]] as const);
   const state = { steps: 0 };
   const step = async (half?: () => Promise<unknown>): Promise<void> => {
     state.steps += 1;
     if (state.steps < fault.at || (fault.once === true && state.steps > fault.at)) return;
     if (state.steps === fault.at) await half?.();
     if (fault.how === 'dies') process.kill(process.pid, 'SIGKILL');
-    throw Object.assign(new Error('EIO: played disk error'), { code: 'EIO' });
+    throw Object.assign(new Error(`${code}: played disk error`), { code });
   };
   for (const [name, original] of originals) {
     const act = original as (...args: unknown[]) => Promise<unknown>;
@@ -41,6 +48,15 @@ export function breakFiles(fault: Fault): FaultyFiles {
       },
     });
   }
+  for (const [name, original] of originalsByNumber) {
+    const act = original as (...args: unknown[]) => void;
+    Object.assign(callbackFs, {
+      [name]: (...args: unknown[]) => {
+        if (name === 'open' && isForReading(args[1])) act(...args);
+        else void step().then(() => act(...args), args.at(-1) as (error: unknown) => void);
+      },
+    });
+  }
   syncBuiltinESMExports();
   return {
     get steps() {
@@ -48,6 +64,7 @@ export function breakFiles(fault: Fault): FaultyFiles {
     },
     restore() {
       Object.assign(fs, Object.fromEntries(originals));
+      Object.assign(callbackFs, Object.fromEntries(originalsByNumber));
       syncBuiltinESMExports();
     },
   };

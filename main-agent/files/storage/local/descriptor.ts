@@ -15,12 +15,16 @@ import {
   type BigIntStats,
   type PathLike,
 } from 'node:fs';
-import { promisify } from 'node:util';
 
-const openNumber = promisify(open);
-const closeNumber = promisify(close);
-const sync = promisify(fsync);
-const truncate = promisify(ftruncate);
+/** By the name each time, so that tests can play a disk that fails. */
+function call(act: (done: (error: Error | null) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    act((error) => {
+      if (error === null) resolve();
+      else reject(error);
+    });
+  });
+}
 
 export class Descriptor {
   /** The kernel knows what it is asked of it without asking a disk: see `FolderHandle.learn`. */
@@ -31,8 +35,13 @@ export class Descriptor {
     this.#number = number;
   }
 
-  static async open(path: PathLike, flags: number, mode?: number): Promise<Descriptor> {
-    return new Descriptor(await openNumber(path, flags, mode));
+  static open(path: PathLike, flags: number, mode?: number): Promise<Descriptor> {
+    return new Promise((resolve, reject) => {
+      open(path, flags, mode, (error, number) => {
+        if (error === null) resolve(new Descriptor(number));
+        else reject(error);
+      });
+    });
   }
 
   /**
@@ -74,11 +83,11 @@ export class Descriptor {
   }
 
   truncate(size: number): Promise<void> {
-    return truncate(this.#number, size);
+    return call((done) => ftruncate(this.#number, size, done));
   }
 
   sync(): Promise<void> {
-    return sync(this.#number);
+    return call((done) => fsync(this.#number, done));
   }
 
   /** Once; afterwards every call fails with EBADF instead of meeting somebody else's file. */
@@ -86,6 +95,6 @@ export class Descriptor {
     const number = this.#number;
     if (number === -1) return;
     this.#number = -1;
-    await closeNumber(number);
+    await call((done) => close(number, done));
   }
 }
