@@ -9,9 +9,10 @@ import type {
   Entry,
   HandleAttributes,
 } from '#shared/file-service/attributes.ts';
+import { isSallyportError } from '#shared/error.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import type { LaneStream } from '#shared/link/lane-stream.ts';
-import type { Params } from '#shared/link/messages.ts';
+import type { Params, Result } from '#shared/link/messages.ts';
 import type { MainLink } from '#dmz/link/main-link.ts';
 import {
   addTaken,
@@ -32,6 +33,12 @@ export function buildRemoteFiles(options: {
 }): FileClient {
   return new RemoteFiles(options.link, options.session);
 }
+
+/**
+ * Names of an open folder that are remembered, to be left out when it has to be opened again: about 300 KiB, and a session
+ * may have 256 folders open. A longer folder whose main is killed while it is read ends with an error.
+ */
+const toldNamesMax = 4_096;
 
 const components = (path: VirtualPath): string[] => [...path.components];
 
@@ -68,8 +75,8 @@ class RemoteFiles implements FileClient {
 
   async openFolder(path: VirtualPath): Promise<RemoteFolder> {
     const params = { session: this.#session, path: components(path) };
-    const { handle } = await this.#link.request('fs.open-folder', params);
-    return new Folder(this.#link, this.#session, handle);
+    const open = async (): Promise<number> => (await this.#link.request('fs.open-folder', params)).handle;
+    return new Folder(this.#link, this.#session, open, await open());
   }
 
   async open(
@@ -196,23 +203,51 @@ function buildBin(link: MainLink, session: string, numbers: OperationNumbers): B
   };
 }
 
+/**
+ * A folder outlives a main that was killed: it is opened again, and names that were told already are left out. Which of
+ * those that came or went meanwhile are told nobody can say, as of any folder that changes while it is read.
+ */
 class Folder implements RemoteFolder {
   readonly #link: MainLink;
   readonly #session: string;
-  readonly #handle: number;
+  readonly #open: () => Promise<number>;
+  #handle: number;
+  #nextPage = 0;
   #ended = false;
+  readonly #told = new Set<string>();
 
-  constructor(link: MainLink, session: string, handle: number) {
+  constructor(link: MainLink, session: string, open: () => Promise<number>, handle: number) {
     this.#link = link;
     this.#session = session;
+    this.#open = open;
     this.#handle = handle;
   }
 
   async read(): Promise<Entry[] | undefined> {
     if (this.#ended) return undefined;
-    const page = await this.#link.request('fs.read-folder', { session: this.#session, handle: this.#handle });
+    const page = await this.#readPage();
+    this.#nextPage += 1;
     this.#ended = page.end;
-    return page.end && page.entries.length === 0 ? undefined : page.entries;
+    const entries = page.entries.filter(({ name }) => !this.#told.has(name));
+    if (this.#told.size <= toldNamesMax) for (const { name } of entries) this.#told.add(name);
+    return page.end && entries.length === 0 ? undefined : entries;
+  }
+
+  async #readPage(): Promise<{ readonly entries: Entry[]; readonly end: boolean }> {
+    const ask = (): Promise<Result<'fs.read-folder'>> =>
+      this.#link.request('fs.read-folder', {
+        session: this.#session,
+        handle: this.#handle,
+        page: this.#nextPage,
+      });
+    try {
+      return await ask();
+    } catch (error) {
+      if (!isSallyportError(error, 'bad-handle') || this.#told.size > toldNamesMax) throw error;
+      this.#handle = await this.#open();
+      this.#nextPage = 0;
+      return ask();
+    }
   }
 
   async close(): Promise<void> {

@@ -120,10 +120,10 @@ export class Queries {
     }
   }
 
-  async readFolder(session: Caller, number: number): Promise<Result<'fs.read-folder'>> {
+  async readFolder(session: Caller, number: number, page: number): Promise<Result<'fs.read-folder'>> {
     const handle = this.#context.handles.require(session, number);
     if (handle.kind !== 'folder') throw new SallyportError('not-a-folder', 'That is not a folder');
-    return handle.next();
+    return handle.read(page);
   }
 
   async stat(session: Caller, path: readonly string[]): Promise<Attributes> {

@@ -148,7 +148,9 @@ class Service implements FileService {
       'fs.hash': this.#guard((params, session, asker) => queries.hash(session, params.path, asker)),
       'fs.read-link': this.#guard((params, session) => queries.readLink(session, params.path)),
       'fs.open-folder': this.#guard((params, session) => queries.openFolder(session, params.path)),
-      'fs.read-folder': this.#guard((params, session) => queries.readFolder(session, params.handle)),
+      'fs.read-folder': this.#guard((params, session) =>
+        queries.readFolder(session, params.handle, params.page),
+      ),
       'fs.open': this.#guard((params, session) =>
         openings.open(session, params.op, params.path, params.mode, changeOf(params.attributes)),
       ),

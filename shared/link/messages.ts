@@ -460,9 +460,12 @@ export const requestSchemas = {
   'fs.stat': { params: z.strictObject({ session, path, followLinks: z.boolean() }), result: attributes },
   'fs.usage': { params: z.strictObject({ session, path }), result: usage },
   'fs.open-folder': { params: z.strictObject({ session, path }), result: z.strictObject({ handle }) },
-  /** Unsorted, in pages, until `end`. */
+  /**
+   * Unsorted, in pages from 0 on, until `end`. The page that was given last is given again to who asks for it again: the
+   * answer may have been lost with its link.
+   */
   'fs.read-folder': {
-    params: z.strictObject({ session, handle }),
+    params: z.strictObject({ session, handle, page: count }),
     result: z.strictObject({ entries: z.array(entry).max(1000), end: z.boolean() }),
   },
   'fs.open': {

@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: both nodes beside the servers that an admin would set up instead, on this machine, in this run, in
- * turns; medians, printed as ratios. Options: --only PART (transfers, files, folders, sessions, latency, users),
+ * turns; medians, printed as ratios. Options: --only PART,… (transfers, files, folders, sessions, latency, users),
  * --size MiB (1024), --rounds N (6: one cold, five warm), --quick (all parts small, about two minutes), --write (the
  * results into test/bench/results).
  *
@@ -33,7 +33,8 @@ const isQuick = values.quick;
 const bytes = Number(values.size ?? (isQuick ? 64 : 1_024)) * 1024 * 1024;
 const rounds = Number(values.rounds ?? (isQuick ? 2 : 6));
 
-const isAsked = (part: string): boolean => values.only === undefined || values.only === part;
+const asked = values.only?.split(',');
+const isAsked = (part: string): boolean => asked === undefined || asked.includes(part);
 const missing = findMissingPrograms(isAsked);
 if (missing !== undefined) {
   process.stderr.write(`Programs to compare with are missing.\n${missing}\n`);

@@ -35,8 +35,8 @@ test(
     makeNames(rig.path('alice', 'many'), 100_000);
     const { handle } = await client.ask('fs.open-folder', { path: ['many'] });
     const seen = new Set<string>();
-    for (;;) {
-      const page = await client.ask('fs.read-folder', { handle });
+    for (let number = 0; ; number += 1) {
+      const page = await client.ask('fs.read-folder', { handle, page: number });
       expect(Buffer.byteLength(JSON.stringify(page.entries))).toBeLessThanOrEqual(128 * 1024 + 2);
       for (const { name } of page.entries) seen.add(name);
       if (page.end) break;
@@ -175,3 +175,24 @@ onEachStorage(
     });
   },
 );
+
+test('a page whose answer was lost is given again, and none is left out', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  makeNames(rig.path('alice', 'many'), 2_500);
+  const { handle } = await client.ask('fs.open-folder', { path: ['many'] });
+  const seen: string[] = [];
+  for (let page = 0; ; page += 1) {
+    const lost = await client.ask('fs.read-folder', { handle, page });
+    const given = await client.ask('fs.read-folder', { handle, page });
+    expect(given).toEqual(lost);
+    seen.push(...given.entries.map(({ name }) => name));
+    if (given.end) break;
+  }
+  expect([seen.length, new Set(seen).size]).toEqual([2_500, 2_500]);
+  // What is not there to be given again is not passed over in silence.
+  for (const page of [0, 17])
+    await expect(client.ask('fs.read-folder', { handle, page })).rejects.toMatchObject({
+      code: 'bad-handle',
+    });
+});

@@ -7,7 +7,7 @@ const change = (client: Client, path: string[], wanted: object) =>
   client.ask('fs.change', { path, change: wanted, followLinks: false });
 const entriesOf = async (client: Client, path: string[] = []) => {
   const { handle } = await client.ask('fs.open-folder', { path });
-  const { entries } = await client.ask('fs.read-folder', { handle });
+  const { entries } = await client.ask('fs.read-folder', { handle, page: 0 });
   return entries.map(({ name, attributes }) => `${name} ${attributes.size}`).sort();
 };
 
@@ -60,7 +60,7 @@ onEachStorage('a listing that is being read while an upload is closed has its na
   const folder = await client.ask('fs.open-folder', { path: [] });
   await client.ask('fs.commit', { handle: handles[0] ?? 0 });
   await client.ask('fs.release', { handle: handles[1] ?? 0, keepPartial: false });
-  const page = await client.ask('fs.read-folder', { handle: folder.handle });
+  const page = await client.ask('fs.read-folder', { handle: folder.handle, page: 0 });
   expect(page.entries).toMatchObject([{ name: 'kept', attributes: { size: 5 } }]);
 });
 

@@ -183,8 +183,8 @@ export class Client {
   async names(path: string[] = []): Promise<string[]> {
     const { handle } = await this.ask('fs.open-folder', { path });
     const names: string[] = [];
-    for (;;) {
-      const page = await this.ask('fs.read-folder', { handle });
+    for (let number = 0; ; number += 1) {
+      const page = await this.ask('fs.read-folder', { handle, page: number });
       names.push(...page.entries.map((entry) => entry.name));
       if (page.end) break;
     }
