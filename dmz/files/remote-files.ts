@@ -214,7 +214,8 @@ class Folder implements RemoteFolder {
   #handle: number;
   #nextPage = 0;
   #ended = false;
-  readonly #told = new Set<string>();
+  /** Undefined: too many to be remembered. */
+  #told: Set<string> | undefined = new Set();
 
   constructor(link: MainLink, session: string, open: () => Promise<number>, handle: number) {
     this.#link = link;
@@ -228,8 +229,10 @@ class Folder implements RemoteFolder {
     const page = await this.#readPage();
     this.#nextPage += 1;
     this.#ended = page.end;
-    const entries = page.entries.filter(({ name }) => !this.#told.has(name));
-    if (this.#told.size <= toldNamesMax) for (const { name } of entries) this.#told.add(name);
+    const told = this.#told;
+    const entries = told === undefined ? page.entries : page.entries.filter(({ name }) => !told.has(name));
+    for (const { name } of entries) told?.add(name);
+    if (told !== undefined && told.size > toldNamesMax) this.#told = undefined;
     return page.end && entries.length === 0 ? undefined : entries;
   }
 
@@ -243,7 +246,7 @@ class Folder implements RemoteFolder {
     try {
       return await ask();
     } catch (error) {
-      if (!isSallyportError(error, 'bad-handle') || this.#told.size > toldNamesMax) throw error;
+      if (!isSallyportError(error, 'bad-handle') || this.#told === undefined) throw error;
       this.#handle = await this.#open();
       this.#nextPage = 0;
       return ask();

@@ -1,7 +1,8 @@
 import type { Protocol } from '#shared/login.ts';
 
 /**
- * What the doors ask before they serve anybody, and what they tell about those who behave badly. One per worker, with the whole of a source (D-133).
+ * What the doors ask before they serve anybody, and what they tell about those who behave badly. One per worker, with the
+ * whole of a source (D-133).
  *
  * Counts sources only (S-13): which accounts are locked is main's to decide. Implemented in `source-guard.ts`.
  */

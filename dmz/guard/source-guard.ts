@@ -51,9 +51,8 @@ export class SourceGuard implements Guard {
   readonly #heldUntil: BoundedMap<number>;
   readonly #unsubscribe: readonly (() => void)[];
   readonly #userPlaces: UserPlaces | undefined;
-  #neverBan = new Networks([]);
-
   readonly #onBanned: ((ban: OwnBan) => void) | undefined;
+  #neverBan = new Networks([]);
 
   constructor(options: SourceGuardOptions) {
     const { link, clock, log, limits: changed } = options;

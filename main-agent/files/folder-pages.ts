@@ -19,15 +19,21 @@ export function pageLength(entries: readonly Entry[], entriesMax: number): numbe
   return Math.min(entries.length, entriesMax);
 }
 
-/** An open folder, read page by page in the storage's own order: the last page and what is read ahead are in memory. */
+/**
+ * An open folder, read page by page in the storage's own order. In memory are the entries that were looked up together
+ * last, and with them the page that was given last, for whoever asks for it again.
+ */
 export class FolderPages {
   readonly kind = 'folder';
   readonly #listing: Listing;
   readonly #serial = new Serial();
-  #ready: readonly Entry[] = [];
+  #entries: readonly Entry[] = [];
+  /** Of the page that was given last: its number, and where it lies among the entries. */
+  #number = -1;
+  #begin = 0;
+  #end = 0;
   #isRead = false;
   #isOver = false;
-  #last: { readonly number: number; readonly page: FolderPage } | undefined;
 
   constructor(listing: Listing) {
     this.#listing = listing;
@@ -36,25 +42,27 @@ export class FolderPages {
   /** From 0 on, one after the other; the last one as often as it is asked for. */
   read(number: number): Promise<FolderPage> {
     return this.#serial.run(async () => {
-      const last = this.#last;
-      if (number === last?.number) return last.page;
-      if (number !== (last?.number ?? -1) + 1) throw badHandle(`page ${number} of a folder out of turn`);
-      const page = await this.#next();
-      this.#last = { number, page };
-      return page;
+      if (number !== this.#number) {
+        if (number !== this.#number + 1) throw badHandle(`page ${number} of a folder out of turn`);
+        await this.#turn();
+        this.#number = number;
+      }
+      return {
+        entries: this.#entries.slice(this.#begin, this.#end),
+        end: this.#isRead && this.#end === this.#entries.length,
+      };
     });
   }
 
-  async #next(): Promise<FolderPage> {
-    while (this.#ready.length === 0 && !this.#isRead && !this.#isOver) {
+  async #turn(): Promise<void> {
+    this.#begin = this.#end;
+    while (this.#begin === this.#entries.length && !this.#isRead && !this.#isOver) {
       const items = await this.#listing.next();
       this.#isRead = items.length === 0;
-      this.#ready = await this.#listing.describe(items.map((item) => item.name));
+      this.#entries = await this.#listing.describe(items.map((item) => item.name));
+      this.#begin = 0;
     }
-    const length = pageLength(this.#ready, pageEntriesMax);
-    const entries = this.#ready.slice(0, length);
-    this.#ready = this.#ready.slice(length);
-    return { entries, end: this.#isRead && this.#ready.length === 0 };
+    this.#end = this.#begin + pageLength(this.#entries.slice(this.#begin), pageEntriesMax);
   }
 
   end(): Promise<void> {

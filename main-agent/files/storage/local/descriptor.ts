@@ -16,11 +16,11 @@ import {
   type PathLike,
 } from 'node:fs';
 
-/** By the name each time, so that tests can play a disk that fails. */
-function call(act: (done: (error: Error | null) => void) => void): Promise<void> {
+/** Node's function by its name each time, so that tests can play a disk that fails. */
+function call<T = void>(act: (done: (error: Error | null, result: T) => void) => void): Promise<T> {
   return new Promise((resolve, reject) => {
-    act((error) => {
-      if (error === null) resolve();
+    act((error, result) => {
+      if (error === null) resolve(result);
       else reject(error);
     });
   });
@@ -35,13 +35,8 @@ export class Descriptor {
     this.#number = number;
   }
 
-  static open(path: PathLike, flags: number, mode?: number): Promise<Descriptor> {
-    return new Promise((resolve, reject) => {
-      open(path, flags, mode, (error, number) => {
-        if (error === null) resolve(new Descriptor(number));
-        else reject(error);
-      });
-    });
+  static async open(path: PathLike, flags: number, mode?: number): Promise<Descriptor> {
+    return new Descriptor(await call((done) => open(path, flags, mode, done)));
   }
 
   /**
@@ -54,32 +49,17 @@ export class Descriptor {
 
   async stat(): Promise<BigIntStats> {
     if (this.isQuick) return fstatSync(this.#number, { bigint: true });
-    return new Promise((resolve, reject) => {
-      fstat(this.#number, { bigint: true }, (error, stats) => {
-        if (error === null) resolve(stats);
-        else reject(error);
-      });
-    });
+    return call((done) => fstat(this.#number, { bigint: true }, done));
   }
 
   /** Bytes read; may be fewer than asked. */
   read(buffers: readonly Uint8Array[], position: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      readv(this.#number, [...buffers], position, (error, bytes) => {
-        if (error === null) resolve(bytes);
-        else reject(error);
-      });
-    });
+    return call((done) => readv(this.#number, [...buffers], position, done));
   }
 
   /** Bytes written; may be fewer than asked. */
   write(pieces: readonly Uint8Array[], position: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      writev(this.#number, [...pieces], position, (error, bytes) => {
-        if (error === null) resolve(bytes);
-        else reject(error);
-      });
-    });
+    return call((done) => writev(this.#number, [...pieces], position, done));
   }
 
   truncate(size: number): Promise<void> {

@@ -1,7 +1,7 @@
 /**
  * The folders that mounts show, held open for a moment with what is used below them: nearly every operation starts in
- * one, and opening and closing it each time costs as much as the operation. After a second it is looked up again, so that a home an admin moved or
- * replaced is not served for longer.
+ * one, and opening and closing it each time costs as much as the operation. After a second it is looked up again, so that
+ * a home an admin moved or replaced is not served for longer.
  */
 import type { HeldFolders } from './held-folders.ts';
 
