@@ -92,6 +92,14 @@ interface StagingContent {
   readonly versions: readonly KeptVersion[];
 }
 
+/** A name in the folder, and when and what it was changed to last. */
+interface StagedName {
+  readonly name: string;
+  readonly id: string;
+  readonly kind: string;
+  readonly changed: { readonly atMs: number; readonly size: number };
+}
+
 interface StagingOptions {
   readonly keepPartialMs: number;
   readonly clock: Clock;
@@ -163,9 +171,14 @@ export class StagingArea {
     return this.folder.remove(`${id}.part`);
   }
 
+  removeRecord(id: string): Promise<void> {
+    return this.folder.remove(`${id}.json`);
+  }
+
+  /** The record first: one without a part is one whose part got its name. */
   async remove(id: string): Promise<void> {
+    await this.removeRecord(id);
     await this.removePart(id);
-    await this.folder.remove(`${id}.json`);
   }
 
   /** A second name for the file that is about to be replaced; false where the medium has none. */
@@ -238,24 +251,64 @@ export class StagingArea {
     }
   }
 
-  /** Everything that waits here from before; removes what has expired or lost its other half. */
+  /**
+   * Everything that waits here from before, when a process begins. What the one before it was killed over is brought to
+   * its end: bytes without a record are nobody's, and a record without bytes is that of a commit.
+   */
   async load(isOpen: (id: string) => boolean): Promise<StagingContent> {
     const uploads: StagedUpload[] = [];
     const versions: KeptVersion[] = [];
+    const records = new Set<string>();
+    for await (const { name, id, kind, changed } of this.#unexpired(isOpen)) {
+      // Half of a note that was to be replaced: the old one stands.
+      if (name.endsWith('-new')) await this.folder.remove(name);
+      else if (kind === 'json') records.add(id);
+      else if (kind === 'was') {
+        const version = await this.#readJson(name, versionSchema);
+        if (version !== undefined) versions.push(version);
+      } else if (kind === 'part') {
+        const record = await this.readRecord(id);
+        if (record !== undefined) uploads.push({ record, size: changed.size, touchedAtMs: changed.atMs });
+        else if (!(await this.#hasWholeRecord(id))) await this.remove(id);
+      }
+    }
+    for (const { record } of uploads) records.delete(record.id);
+    const waiting = new Set(uploads.map(({ record }) => record.partId));
+    for (const id of records) await this.#endWithoutPart(id, waiting);
+    return { uploads, versions };
+  }
+
+  /** A record that a process could write to its end, though this one can't read it: an earlier version of main. */
+  async #hasWholeRecord(id: string): Promise<boolean> {
+    try {
+      return JSON.parse((await this.folder.read(`${id}.json`, stagingRecordBytesMax)) ?? '') !== undefined;
+    } catch {
+      return false;
+    }
+  }
+
+  async #endWithoutPart(id: string, waiting: ReadonlySet<string>): Promise<void> {
+    if ((await this.folder.changed(`${id}.part`)) !== undefined) return;
+    const record = await this.readRecord(id);
+    // Of bytes that wait: they were just taken up under another id.
+    if (record === undefined || waiting.has(record.partId)) await this.removeRecord(id);
+    else await this.markCommitted(record);
+  }
+
+  /** Removes what has expired. */
+  async sweep(isOpen: (id: string) => boolean): Promise<void> {
+    const left = this.#unexpired(isOpen);
+    while ((await left.next()).done !== true);
+  }
+
+  async *#unexpired(isOpen: (id: string) => boolean): AsyncGenerator<StagedName> {
     for await (const name of this.folder.names()) {
       const [id = '', kind = ''] = name.split('.');
       if (isOpen(id)) continue;
       const changed = await this.folder.changed(name);
       if (changed === undefined || (await this.#expire(name, kind, changed.atMs))) continue;
-      if (kind === 'was') {
-        const version = await this.#readJson(name, versionSchema);
-        if (version !== undefined) versions.push(version);
-      }
-      if (kind !== 'part') continue;
-      const record = await this.readRecord(id);
-      if (record !== undefined) uploads.push({ record, size: changed.size, touchedAtMs: changed.atMs });
+      yield { name, id, kind, changed };
     }
-    return { uploads, versions };
   }
 
   async #expire(name: string, kind: string, changedAtMs: number): Promise<boolean> {

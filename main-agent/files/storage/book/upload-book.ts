@@ -239,27 +239,23 @@ export class UploadBook implements UploadHome {
     folderId: string,
   ): Promise<StagedUpload> {
     const { id } = begin.record;
+    const { area } = kept;
     const { id: keptId } = kept.record;
-    try {
-      begin.onStartBytes(kept.size);
-      await kept.area.renamePart(keptId, id);
-    } catch (error) {
-      this.waiting.add(kept);
-      throw error;
-    }
     let part: OpenBytes | undefined;
     try {
-      part = await kept.area.openPart(id);
+      begin.onStartBytes(kept.size);
+      part = await area.openPart(keptId);
       const record = stagedRecord(begin, replaces, folderId, part);
-      await kept.area.writeRecord(record);
-      await kept.area.remove(keptId);
-      return new StagedUpload(this, kept.area, record, part);
+      // A record of its own before it has its new name: whenever main is killed, the part has one.
+      await area.writeRecord(record);
+      await area.renamePart(keptId, id);
+      await this.#afterwards('the record of a resumed upload is left', () => area.removeRecord(keptId));
+      return new StagedUpload(this, area, record, part);
     } catch (error) {
       await part?.close();
       // A full disk, or no descriptor left: what was stored waits on, as it did.
-      await kept.area.renamePart(id, keptId);
       this.waiting.add(kept);
-      await kept.area.remove(id);
+      await area.removeRecord(id);
       throw error;
     }
   }
@@ -502,9 +498,9 @@ export class UploadBook implements UploadHome {
     for (const { area, version } of this.waiting.takeVersionsOlderThan(now - keptVersionMs)) {
       await area.removeVersion(version.id);
     }
-    // What this index does not know: records of commits, halves left by a crash.
+    // What this index does not know: records of commits.
     for (const area of await this.#allAreas()) {
-      await area.load((id) => this.#open.has(id) || this.waiting.get(id) !== undefined);
+      await area.sweep((id) => this.#open.has(id) || this.waiting.get(id) !== undefined);
     }
   }
 
