@@ -106,10 +106,10 @@ export class ResumableUploads {
     return this.#view(upload.record, resumable, 0, clock.now());
   }
 
-  find(session: Caller, name: string): UploadView {
+  async find(session: Caller, name: string): Promise<UploadView> {
     const found = this.#all(session.username).find(({ view }) => view.upload === name);
     if (found !== undefined) return withMetadata(found.view, found.record.resumable);
-    const finished = this.#context.finishedUploads.find(session.username, name);
+    const finished = await this.#context.finishedUploads.find(session.username, name);
     if (finished?.resumable === undefined) throw gone();
     const { resumable } = finished;
     const view = this.#view(finished, resumable, resumable.lengthBytes, this.#context.clock.now());
@@ -150,7 +150,7 @@ export class ResumableUploads {
   remove(session: Caller, name: string): Promise<void> {
     return this.#turns.hold([name], async () => {
       // What became of it is a file now, and the verbs of files are for that.
-      if (this.#context.finishedUploads.forget(session.username, name)) return;
+      if (await this.#context.finishedUploads.forget(session.username, name)) return;
       const { storage, kept } = await this.#takeFromOthers(session.username, name);
       await storage.discardKept(kept.record.id);
     });

@@ -70,7 +70,7 @@ export function buildFileService(options: FileServiceOptions): FileService {
     quota: new Quota(mounts, clock, log, closing.signal),
     receipts: new Receipts(audit, clock, log),
     bandwidth: new Bandwidth(clock),
-    finishedUploads: new FinishedUploads(clock),
+    finishedUploads: new FinishedUploads(mounts, clock),
     finishing: new Finishing(mounts, clock, options.uploads.keepFinishingMs),
     sortedPages: new SortedPages(clock),
   };
@@ -181,7 +181,7 @@ class Service implements FileService {
         return {};
       }),
       'fs.create-upload': this.#guard((params, session) => uploads.create(session, params)),
-      'fs.find-upload': this.#guard(async (params, session) => uploads.find(session, params.upload)),
+      'fs.find-upload': this.#guard((params, session) => uploads.find(session, params.upload)),
       'fs.list-uploads': this.#guard(async (_params, session) => ({ uploads: uploads.list(session) })),
       'fs.open-upload': this.#guard((params, session) => uploads.open(session, params)),
       'fs.remove-upload': this.#guard(async (params, session) => {

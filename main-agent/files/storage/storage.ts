@@ -389,6 +389,8 @@ export interface Storage {
   findCommitted(id: string, session: string): Promise<CommittedUpload | undefined>;
   /** What this session made in an earlier process, as far as there are notes of it. */
   finishedBefore(session: string): Promise<readonly FinishedBefore[]>;
+  /** Resumable uploads that became files in an earlier process, as far as there are notes of it; in no order. */
+  finishedResumables(): Promise<readonly FinishedResumable[]>;
   /** A file that this session made was renamed: the note of it says so from now on. */
   finishedMoved(uploadId: string, session: string, to: Place): Promise<void>;
   /** Bytes all kept uploads of a user take, and all in the bin that counts. */
@@ -427,6 +429,12 @@ export interface FinishedFile {
 
 export interface FinishedBefore extends FinishedFile {
   readonly place: Place;
+  /** Since its commit. */
+  readonly ageMs: number;
+}
+
+export interface FinishedResumable {
+  readonly record: UploadRecord;
   /** Since its commit. */
   readonly ageMs: number;
 }

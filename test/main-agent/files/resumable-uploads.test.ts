@@ -103,6 +103,34 @@ describe('an upload that is taken up by name', () => {
   });
 
   onEachStorage(
+    'is found with all its bytes for a while after that, though main began anew',
+    async (start) => {
+      const clock = new SettableClock();
+      const rig = await start({ clock });
+      const client = rig.client('alice', 'https');
+      const metadata = 'path L2Y=,note A';
+      const before = await create(client, ['f'], 3, { metadata });
+      await finish(client, before.upload, Buffer.from('abc'));
+      clock.aheadMs += 5 * 60_000;
+      await rig.restart();
+      const again = rig.client('alice', 'https');
+      const since = await create(again, ['g'], 3);
+      await finish(again, since.upload, Buffer.from('abc'));
+      const found = { storedBytes: 3, lengthBytes: 3 };
+      expect(await again.ask('fs.find-upload', { upload: before.upload })).toMatchObject({
+        ...found,
+        metadata,
+      });
+      expect(await again.ask('fs.find-upload', { upload: since.upload })).toMatchObject(found);
+      const other = rig.client('bob', 'https');
+      expect(await refusals(other.ask('fs.find-upload', { upload: before.upload }))).toEqual(['not-found']);
+      clock.aheadMs += 5 * 60_000 + 1;
+      expect(await refusals(again.ask('fs.find-upload', { upload: before.upload }))).toEqual(['not-found']);
+      expect(await again.ask('fs.find-upload', { upload: since.upload })).toMatchObject(found);
+    },
+  );
+
+  onEachStorage(
     'keeps what its client said of it over a start and until it is forgotten as a file; lists leave it out',
     async (start) => {
       const rig = await start();

@@ -15,6 +15,7 @@ import type {
   Binned,
   CommittedUpload,
   FinishedBefore,
+  FinishedResumable,
   JoinUpload,
   KeptUpload,
   OperationJournal,
@@ -140,6 +141,10 @@ export class BookedStorage implements Storage {
 
   finishedBefore(session: string): Promise<readonly FinishedBefore[]> {
     return this.#uploads.finishedBefore(session);
+  }
+
+  finishedResumables(): Promise<readonly FinishedResumable[]> {
+    return this.#uploads.finishedResumables();
   }
 
   finishedMoved(uploadId: string, session: string, to: Place): Promise<void> {

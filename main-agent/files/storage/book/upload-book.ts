@@ -15,6 +15,7 @@ import type {
   BeginUpload,
   CommittedUpload,
   FinishedBefore,
+  FinishedResumable,
   KeptUpload,
   OperationName,
   Place,
@@ -22,6 +23,7 @@ import type {
   ResumableUpload,
   Stored,
   Upload,
+  UploadRecord,
   UploadStart,
   UploadTarget,
 } from '../storage.ts';
@@ -278,16 +280,18 @@ export class UploadBook implements UploadHome {
 
   #keptIn(folderId: string, user: string, place: Place): KeptUpload | undefined {
     const sinceMs = this.clock.now() - this.#options.keepPartialMs;
-    return this.#ofPresentHolder(user, this.waiting.at(user, place))
+    return this.waiting
+      .at(user, place)
+      .filter(this.#isOfPresentHolder)
       .filter(({ record, keptAtMs }) => record.folderId === folderId && keptAtMs >= sinceMs)
       .sort((a, b) => b.keptAtMs - a.keptAtMs)[0];
   }
 
   /** What an earlier holder of the name left is swept in its time and goes to nobody. */
-  #ofPresentHolder<U extends KeptUpload>(user: string, uploads: readonly U[]): U[] {
-    const untilMs = this.#options.formerUntilMs(user);
-    return uploads.filter(({ record }) => untilMs === undefined || record.startedAtMs > untilMs);
-  }
+  readonly #isOfPresentHolder = ({ record }: { readonly record: UploadRecord }): boolean => {
+    const untilMs = this.#options.formerUntilMs(record.user);
+    return untilMs === undefined || record.startedAtMs > untilMs;
+  };
 
   async dropKept(user: string, place: Place): Promise<void> {
     const mayComeBack = this.clock.monotonic() - this.#openedAtMs <= journalRecallMs;
@@ -386,7 +390,7 @@ export class UploadBook implements UploadHome {
     const byName = new Map(
       [...open, ...changing, ...waiting].map((one) => [one.record.resumable?.name, one] as const),
     );
-    return this.#ofPresentHolder(user, [...byName.values()]);
+    return [...byName.values()].filter(this.#isOfPresentHolder);
   }
 
   keptBytes(user: string): number {
@@ -462,6 +466,15 @@ export class UploadBook implements UploadHome {
       }
     }
     return bySession;
+  }
+
+  async finishedResumables(): Promise<readonly FinishedResumable[]> {
+    const finished: FinishedResumable[] = [];
+    await this.#afterwards('notes of commits could not be read', async () => {
+      for (const area of await this.#allAreas())
+        finished.push(...(await area.committed()).filter(({ record }) => record.resumable !== undefined));
+    });
+    return finished.filter(this.#isOfPresentHolder);
   }
 
   async finishedMoved(uploadId: string, session: string, to: Place): Promise<void> {
