@@ -96,6 +96,7 @@ export class Copies {
           append: false,
           readable: false,
           operation: params.op,
+          isCopy: true,
         },
         choose: (existing) => {
           if (existing !== undefined && !mayReplace) throw taken('copy target exists');

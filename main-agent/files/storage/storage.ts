@@ -124,6 +124,8 @@ export interface UploadRecord {
   readonly unlinked?: boolean | undefined;
   /** Another upload of the same session, whose bytes these are. */
   readonly joins?: string | undefined;
+  /** Made by main, of another file: nobody goes on with it, it is copied anew. */
+  readonly isCopy?: boolean | undefined;
 }
 
 export interface CommitRules {

@@ -145,6 +145,29 @@ test('an upload that is given up when main is killed leaves nothing once it is g
   });
 });
 
+test('a copy that is sent again is made, whichever step of it main was killed at, and is no upload to go on with', async () => {
+  for (const isSentAgain of [true, false])
+    await killAtEachStep(async (rig) => {
+      const client = rig.client();
+      await client.put(['f'], 'bytes');
+      const copy = (who: Client) =>
+        who.askAs('fs.copy', { from: ['f'], to: ['copy'], overwrite: false }, 100);
+      return {
+        act: () => copy(client),
+        check: async () => {
+          const next = again(rig, client);
+          if (isSentAgain) await copy(next);
+          expect((await rig.staged()).filter((name) => name.endsWith('.part'))).toEqual([]);
+          // In no listing it is not opened nor broken off either: as if it had not been begun.
+          const isThere = (await next.names()).includes('copy');
+          if (!isThere) await next.ask('fs.make-folder', { path: ['copy'] });
+          expect(isThere || !isSentAgain).toBe(true);
+          expect(isThere ? (await next.get(['copy'])).toString() : 'bytes').toBe('bytes');
+        },
+      };
+    });
+});
+
 test('bytes whose record was cut off are removed when main begins, those of a record it does not know wait', async () => {
   const rig = await startRig();
   await rig.close();

@@ -47,6 +47,7 @@ export const uploadRecordSchema = z.object({
     })
     .optional(),
   joins: z.string().optional(),
+  isCopy: z.boolean().optional(),
 });
 const recordSchema = uploadRecordSchema.extend({
   /** Of the folder the file is to be in. */

@@ -114,11 +114,31 @@ export class UploadBook implements UploadHome {
   async #loadArea(area: StagingArea): Promise<StagingArea> {
     const { uploads, versions } = await area.load((id) => this.#open.has(id));
     for (const { record, size, touchedAtMs } of uploads) {
-      await this.keep({ area, record, size, keptAtMs: touchedAtMs });
+      if (record.isCopy === true) await this.#endCopy(area, record);
+      else await this.keep({ area, record, size, keptAtMs: touchedAtMs });
     }
     for (const version of versions) this.waiting.addVersion({ area, version });
     await this.bin.load(area);
     return area;
+  }
+
+  /** Its process was killed before the copy had its name, or while it had both. */
+  async #endCopy(area: StagingArea, record: StagedRecord): Promise<void> {
+    await this.#afterwards('what was left of a copy could not be removed', async () => {
+      // Its folder may be gone as well.
+      const placed = await this.#findPlaced(record).catch(() => undefined);
+      if (placed === undefined) await area.remove(record.id);
+      else {
+        await area.removePart(record.id);
+        await area.markCommitted(record);
+      }
+    });
+  }
+
+  /** The file that came of an upload, if it has the name that was meant. */
+  async #findPlaced({ place, partId }: StagedRecord): Promise<Stored | undefined> {
+    const found = await this.blobs.at(place, 'not-found', (spot) => spot.find());
+    return found === undefined || found === 'unserved' || found.id !== partId ? undefined : found;
   }
 
   #allAreas(): Promise<readonly StagingArea[]> {
@@ -438,10 +458,9 @@ export class UploadBook implements UploadHome {
       const record = (await area.readCommitted(id)) ?? (await area.readRecord(id));
       if (record === undefined || record.session !== session) continue;
       if (record.unlinked === true) return { record, attributes: nameless(record), created: false };
-      const found = await this.blobs.at(record.place, 'not-found', (spot) => spot.find());
+      const attributes = await this.#findPlaced(record);
       // Another file has the name by now: what became of ours can't be said any more.
-      if (found === undefined || found === 'unserved' || found.id !== record.partId) return undefined;
-      return { record, attributes: found, created: !record.replaces };
+      return attributes && { record, attributes, created: !record.replaces };
     }
     return undefined;
   }
