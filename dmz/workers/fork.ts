@@ -30,9 +30,15 @@ export function forkWorker(env: NodeJS.ProcessEnv, ...[seat, on]: Parameters<Sta
     else child.send({ type: 'start', seat: hasSocket ? { ...seat, link: { fd: linkDescriptor } } : seat });
   });
   child.on('error', () => undefined);
+  // A process that dies is deaf before its end is told, for milliseconds or as long as it hangs: nobody is given to it.
+  child.once('disconnect', () => child.kill('SIGKILL'));
   child.once('exit', (code, signal) => on.exit(signal ?? `exit code ${code}`));
   return {
-    send: (message, socket) => void child.send(message, socket, () => undefined),
+    send: (message, socket) =>
+      void child.send(message, socket, (error) => {
+        // Node closes what a channel loses, but keeps what it refuses to send: its client would wait for ever.
+        if (error !== null) socket?.destroy();
+      }),
     kill: () => void child.kill('SIGKILL'),
   };
 }

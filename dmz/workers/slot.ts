@@ -8,7 +8,7 @@ import type { FromWorker, Question, Seat, ToldError, ToWorker } from './messages
 
 /** A worker as the node's process sees it: a process, or what a test plays. */
 export interface WorkerProcess {
-  /** What can't be sent is lost with the process, whose end is told. */
+  /** What can't be sent is lost with the process, whose end is told; a connection is closed then. */
   send(message: ToWorker, socket?: Socket): void;
   /** At once, whatever it does (SIGKILL). */
   kill(): void;

@@ -209,8 +209,14 @@ describe('a node of two workers', () => {
     // The first worker is started last.
     process.kill(workerPids().at(-1) ?? 0, 'SIGKILL');
     await here.closed;
-    // A ban is the node's, not the process's: its own source goes on being refused, by the next process.
-    expect((await attack()).status).toBe(429);
+    // A ban is the node's, not the process's: its own source goes on being refused, by the next process. What comes
+    // to a process while it dies is closed with it.
+    let status: number | undefined;
+    await waitUntil(async () => {
+      ({ status } = await attack());
+      return true;
+    }, backMs);
+    expect(status).toBe(429);
     await whole;
     expect(await list(there)).toBeGreaterThan(0);
     const again = await logIn(addresses[0]);
