@@ -3,7 +3,7 @@
  * Nobody else sees it but an admin, and no path leads there. What may be put back is judged anew, by what the user may
  * do now.
  */
-import { operationName } from './caller.ts';
+import { operationName, receiptOf } from './caller.ts';
 import { SallyportError, isSallyportError } from '#shared/error.ts';
 import { componentBytesMax, requireComponents } from '#shared/file-service/virtual-path.ts';
 import type { BinEntry, Params, Result } from '#shared/link/messages.ts';
@@ -126,8 +126,9 @@ export class Bins implements BinAdmin {
     account.committed(bytes, 0, isOwnFolder(mounted.mount, session.username) ? undefined : id);
     await storage.dropKept(session.username, place);
     const path = requireComponents([...located.path.parent.components, place.path.at(-1) ?? '']);
-    receipts.write(session, {
+    await receipts.write(session, {
       event: 'file.restore',
+      once: receiptOf(params),
       path: located.path,
       ...(path.name !== located.path.name && { toPath: path }),
       bytes,
@@ -176,13 +177,15 @@ export class Bins implements BinAdmin {
     await storage.bin.restore(id, place, by);
   }
 
-  async emptyOwn(session: FullSession, { ids }: Params<'fs.empty-bin'>): Promise<Result<'fs.empty-bin'>> {
+  async emptyOwn(session: FullSession, params: Params<'fs.empty-bin'>): Promise<Result<'fs.empty-bin'>> {
+    const { ids } = params;
     const wanted = ids === undefined ? undefined : new Set(ids);
     const dropped = this.#of(session.username).filter(({ binned }) => wanted?.has(binned.id) ?? true);
     await dropAll(dropped);
     if (dropped.length > 0) {
-      this.#context.receipts.write(session, {
+      await this.#context.receipts.write(session, {
         event: 'file.purge',
+        once: receiptOf(params),
         path: requireComponents([]),
         bytes: sumOf(dropped),
         detail: `emptied by its user: ${describeMany(dropped)}`,
@@ -236,7 +239,7 @@ export class Bins implements BinAdmin {
     });
     if (tooMuch.length === 0) return;
     await dropAll(tooMuch);
-    this.#context.receipts.write(session, {
+    await this.#context.receipts.write(session, {
       event: 'file.purge',
       path: requireComponents([]),
       bytes: sumOf(tooMuch),

@@ -17,3 +17,8 @@ export function buildCaller(session: FullSession, { processGone }: Pick<NodeLink
 export function operationName(session: FullSession, { op }: { readonly op: number }): OperationName {
   return { session: session.key, operation: op };
 }
+
+/** What its receipt tells of. */
+export function receiptOf({ op }: { readonly op: number }): string {
+  return `operation ${op}`;
+}

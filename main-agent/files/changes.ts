@@ -2,7 +2,7 @@
 import type { AttributeChange, OpenMode, Precondition } from '#shared/file-service/attributes.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
-import { type Caller, operationName } from './caller.ts';
+import { type Caller, operationName, receiptOf } from './caller.ts';
 import { binOrder, type Bins, describeBinned } from './bins.ts';
 import { denied, isAFolder, taken, toFileError } from './storage/file-error.ts';
 import type { Located, Mounted } from './mounts.ts';
@@ -59,7 +59,8 @@ export class Changes {
     if ((await this.#ownUploads.at(session, mounted)) !== undefined) throw taken(ownUpload);
     await storage.makeFolder(place, params.mode, operationName(session, params));
     await storage.dropKept(session.username, place);
-    this.#context.receipts.write(session, { event: 'file.mkdir', path: located.path });
+    const { path } = located;
+    await this.#context.receipts.write(session, { event: 'file.mkdir', path, once: receiptOf(params) });
   }
 
   async removeFile(
@@ -77,13 +78,15 @@ export class Changes {
       own === undefined && isAllowed(mounted, 'delete')
         ? await this.#removeStored(session, mounted, { precondition, by, bin })
         : await this.#removeOwn(session, mounted, own, { by, bin });
-    this.#context.receipts.write(session, {
+    const told = this.#context.receipts.write(session, {
       event: 'file.delete',
       path: located.path,
       bytes,
       ...(binned !== undefined && { detail: describeBinned(binned) }),
+      once: receiptOf(params),
     });
     await this.#bins.took(session, mounted, binned);
+    await told;
     return { binned: binned?.id };
   }
 
@@ -172,13 +175,15 @@ export class Changes {
     const what = recursive
       ? `a folder with all that was in it${describeUnserved(unserved)}`
       : 'an empty folder';
-    this.#context.receipts.write(session, {
+    const told = this.#context.receipts.write(session, {
       event: 'file.delete',
       path: located.path,
+      once: receiptOf(params),
       // What is in a folder that was kept whole nobody counted.
       ...(binned === undefined ? { bytes, detail: what } : { detail: `${what}, ${describeBinned(binned)}` }),
     });
     await this.#bins.took(session, mounted, binned);
+    await told;
     return { binned: binned?.id };
   }
 
@@ -186,7 +191,7 @@ export class Changes {
     const { path, op } = params;
     const located = this.#locate(session, path);
     if (await this.#changeOwn(session, located, change)) return;
-    if (await this.#finish(session, located, change)) return;
+    if (await this.#finish(session, located, params, change)) return;
     const { storage, place } = requireAnyAllowed(located, 'overwrite', 'mkdir');
     requireNoMountPoint(located);
     const { type, size } = await storage.stat(place);
@@ -195,7 +200,7 @@ export class Changes {
       await this.#context.receipts.room();
       // A length that it has already is none to set: clients give back what STAT told them.
       await storage.change(place, change);
-      this.#tellChange(session, located, type, change);
+      await this.#tellChange(session, located, params, type, change);
       return;
     }
     if (type === 'folder') throw isAFolder();
@@ -218,7 +223,12 @@ export class Changes {
   }
 
   /** Mode and times of a file that was just made need no right but the one to write it. False: not such a file. */
-  async #finish(session: Caller, located: Located, change: AttributeChange): Promise<boolean> {
+  async #finish(
+    session: Caller,
+    located: Located,
+    params: Params<'fs.change'>,
+    change: AttributeChange,
+  ): Promise<boolean> {
     const { mounted } = located;
     if (mounted === undefined || isAllowed(mounted, 'overwrite')) return false;
     const { finishing } = this.#context;
@@ -231,17 +241,24 @@ export class Changes {
     const { size: _same, ...wanted } = change;
     await this.#context.receipts.room();
     await mounted.storage.change(mounted.place, wanted, made.fileId);
-    this.#tellChange(session, located, 'file', wanted);
+    await this.#tellChange(session, located, params, 'file', wanted);
     return true;
   }
 
-  #tellChange(session: Caller, { path }: Located, type: Stored['type'], change: AttributeChange): void {
+  async #tellChange(
+    session: Caller,
+    { path }: Located,
+    params: Params<'fs.change'>,
+    type: Stored['type'],
+    change: AttributeChange,
+  ): Promise<void> {
     const changed = describeChange(change);
     // SETSTAT without a flag asks for nothing.
     if (changed === '') return;
-    this.#context.receipts.write(session, {
+    await this.#context.receipts.write(session, {
       event: 'file.attributes',
       path,
+      once: receiptOf(params),
       detail: `${type}, ${changed}`,
     });
   }

@@ -2,7 +2,7 @@
 import type { Asker } from '#shared/link/asker.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import { SallyportError } from '#shared/error.ts';
-import { type Caller, operationName } from './caller.ts';
+import { type Caller, operationName, receiptOf } from './caller.ts';
 import { binOrder, type Bins, describeBinned } from './bins.ts';
 import { badHandle, denied, taken } from './storage/file-error.ts';
 import {
@@ -41,17 +41,13 @@ export class Copies {
     requireFileName(to);
     const startedAtMs = this.#context.clock.now();
     const before = await recallCopy(target.storage, operationName(session, params));
-    if (before !== undefined)
-      return {
-        replaced: !before.created,
-        binned: target.storage.bin.keptBy(operationName(session, params))?.id,
-      };
-    const committed = await this.#copying.run(
-      () => this.#copyFile(session, source, target, to, params),
-      asker,
-    );
-    this.#context.receipts.write(session, {
+    const committed: Omit<Committed, 'replacedBytes'> =
+      before === undefined
+        ? await this.#copying.run(() => this.#copyFile(session, source, target, to, params), asker)
+        : { ...before, binned: target.storage.bin.keptBy(operationName(session, params)) };
+    const told = this.#context.receipts.write(session, {
       event: 'file.copy',
+      once: receiptOf(params),
       path: from.path,
       toPath: to.path,
       bytes: committed.attributes.size,
@@ -61,6 +57,7 @@ export class Copies {
       }),
     });
     await this.#bins.took(session, target, committed.binned);
+    await told;
     return { replaced: !committed.created, binned: committed.binned?.id };
   }
 

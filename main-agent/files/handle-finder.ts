@@ -41,11 +41,11 @@ export class HandleFinder {
   /** `upload`: the id of the session's own open upload, where its bytes are what is read. */
   async addReader(
     session: Caller,
-    number: number,
     handle: ReadHandle,
     journal: OperationJournal,
     upload?: string,
   ): Promise<void> {
+    const { number } = handle;
     await this.add(session, number, handle);
     journal.noteReader({
       session: session.key,
@@ -53,10 +53,23 @@ export class HandleFinder {
       virtualPath: handle.located.path.components,
       etag: handle.attributes.etag ?? '',
       fileId: handle.attributes.id,
+      size: handle.size,
       startedAtMs: handle.startedAtMs,
       ...(upload !== undefined && { beside: { upload } }),
     });
     handle.onEnd = () => journal.forgetReader(number);
+  }
+
+  /** What an earlier process had open for reading under this number, if nobody has asked this one for it. */
+  readBefore(session: Caller, number: number): Reader | undefined {
+    const { handles, mounts } = this.#context;
+    if (handles.find(session, number) !== undefined || this.#adopting.has(adoptingKey(session, number)))
+      return undefined;
+    for (const { journal } of mounts.storages) {
+      const reader = journal.recallReader(session.key, number);
+      if (reader !== undefined) return reader;
+    }
+    return undefined;
   }
 
   async find(session: Caller, number: number): Promise<Handle | undefined> {
@@ -101,7 +114,7 @@ export class HandleFinder {
 
   /** Once, however many requests and streams ask at the same time. */
   #adopt(session: Caller, number: number): Promise<Handle | undefined> {
-    const key = `${session.key} ${number}`;
+    const key = adoptingKey(session, number);
     const running = this.#adopting.get(key);
     if (running !== undefined) return running;
     const adopting = this.#adoptFrom(session, number).finally(() => this.#adopting.delete(key));
@@ -153,8 +166,8 @@ export class HandleFinder {
       await file.close();
       throw changed();
     }
-    const handle = new ReadHandle(file, located, startedAtMs, { isOneVersion });
-    await this.addReader(session, number, handle, mounted.storage.journal, beside?.upload);
+    const handle = new ReadHandle(file, located, startedAtMs, { number, isOneVersion });
+    await this.addReader(session, handle, mounted.storage.journal, beside?.upload);
     return handle;
   }
 
@@ -163,6 +176,10 @@ export class HandleFinder {
     const writing = await this.find(session, Number.parseInt(beside.upload, 36));
     return writing?.kind === 'write' ? writing.openBeside() : undefined;
   }
+}
+
+function adoptingKey({ key }: Caller, number: number): string {
+  return `${key} ${number}`;
 }
 
 /** A right that was taken away since a file was opened does not outlive it in the handle. */

@@ -1,6 +1,7 @@
 /** Files that are opened, written to, committed and let go of, and the streams on them. */
 import type { AttributeChange, OpenMode, Precondition } from '#shared/file-service/attributes.ts';
 import type { SallyportError } from '#shared/error.ts';
+import { requireComponents, type VirtualPath } from '#shared/file-service/virtual-path.ts';
 import type { Result } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
 import type { Caller } from './caller.ts';
@@ -13,9 +14,20 @@ import type { OwnUploads } from './own-uploads.ts';
 import { isAllowed, requireAllowed, requireAnyAllowed, requireFileName } from './permissions.ts';
 import { type HandleFinder, requireSamePlace, uploadIdOf } from './handle-finder.ts';
 import { inPlaceDigestBytesMax } from './limits.ts';
-import { ReadHandle, type Taken } from './read-handle.ts';
+import { judgeReadBefore, ReadHandle, type ReadOutcome, type Taken } from './read-handle.ts';
 import type { FileContext } from './service-context.ts';
-import type { BeginUpload, Ending, KeptUpload, Stored, Upload, UploadStart } from './storage/storage.ts';
+import type {
+  BeginUpload,
+  Binned,
+  CommittedUpload,
+  Ending,
+  KeptUpload,
+  Reader,
+  Stored,
+  Upload,
+  UploadRecord,
+  UploadStart,
+} from './storage/storage.ts';
 import type { Digest } from './upload-digest.ts';
 import { type CommitOutcome, WriteHandle } from './write-handle.ts';
 
@@ -88,11 +100,10 @@ export class Openings {
     const own = await this.#ownUploads.at(session, mounted);
     const beside = await own?.openBeside();
     const file = beside ?? (await storage.openFile(place));
-    const handle = new ReadHandle(file, located, clock.now(), {
-      isOneVersion: session.protocol === 'https',
-    });
+    const isOneVersion = session.protocol === 'https';
+    const handle = new ReadHandle(file, located, clock.now(), { number, isOneVersion });
     const uploadId = beside === undefined ? undefined : own?.upload.record.id;
-    await this.#finder.addReader(session, number, handle, storage.journal, uploadId);
+    await this.#finder.addReader(session, handle, storage.journal, uploadId);
     return { handle: number, attributes: shown(handle.attributes), created: false };
   }
 
@@ -242,32 +253,35 @@ export class Openings {
       ...withMtime(mtimeMs ?? resumable?.mtimeMs),
     });
     if (resumable !== undefined) this.#context.finishedUploads.add(record);
-    if (outcome.created || handle.upload.atomic || handle.upload.freedBytes > 0) {
-      const { id: fileId } = outcome.attributes;
-      await this.#context.finishing.made(session, mounted, { uploadId: record.id, fileId });
-    }
-    receipts.write(session, {
+    const told = receipts.write(session, {
       event: 'file.upload',
+      once: commitOf(record),
       path: located.path,
       bytes: outcome.attributes.size,
       ...(outcome.digest.sha256 !== undefined && { sha256: outcome.digest.sha256 }),
       startedAtMs: record.startedAtMs,
       detail: `${describeUpload(handle, outcome)}, ${digestWords[outcome.digest.how]}`,
     });
+    if (outcome.created || handle.upload.atomic || handle.upload.freedBytes > 0) {
+      const { id: fileId } = outcome.attributes;
+      await this.#context.finishing.made(session, mounted, { uploadId: record.id, fileId });
+    }
     await this.#bins.took(session, mounted, outcome.binned);
+    await told;
     return outcome;
   }
 
   /** Its name was taken from it while it was written: the client is content, and nothing is there. */
   async #commitUnlinked(session: Caller, handle: WriteHandle): Promise<CommitOutcome> {
     const outcome = await handle.commit({ mayReplace: false, mayCreate: false, keptVersionBytesMax: 0 });
-    this.#context.receipts.write(session, {
+    await this.#context.receipts.write(session, {
       event: 'file.upload',
+      once: commitOf(handle.upload.record),
       outcome: 'failed',
       path: handle.path,
       bytes: outcome.attributes.size,
       startedAtMs: handle.upload.record.startedAtMs,
-      detail: 'its name was removed, or taken by another file, while it was written: nothing was stored',
+      detail: nothingStored,
     });
     return outcome;
   }
@@ -277,19 +291,65 @@ export class Openings {
     for (const storage of this.#context.mounts.storages) {
       const committed = await storage.findCommitted(uploadIdOf(number), session.key);
       if (committed !== undefined) {
-        const { created, record } = committed;
-        const binned = storage.bin.keptBy(record)?.id;
-        return { attributes: shown(committed.attributes), created, binned };
+        const { created, record, attributes } = committed;
+        const binned = storage.bin.keptBy(record);
+        await this.#tellCommittedBefore(session, committed, binned);
+        return { attributes: shown(attributes), created, binned: binned?.id };
       }
     }
     throw badHandle('no such handle in this session');
   }
 
+  /** Unless that process has told it. */
+  #tellCommittedBefore(
+    session: Caller,
+    { created, record, attributes }: CommittedUpload,
+    binned: Binned | undefined,
+  ): Promise<void> {
+    const isUnlinked = record.unlinked === true;
+    return this.#context.receipts.write(session, {
+      event: 'file.upload',
+      once: commitOf(record),
+      ...(isUnlinked && { outcome: 'failed' }),
+      path: requireComponents(record.virtualPath),
+      bytes: attributes.size,
+      startedAtMs: record.startedAtMs,
+      detail: isUnlinked
+        ? nothingStored
+        : `${describeReplaced(created, binned)}, its digest was lost with a process that was killed`,
+    });
+  }
+
   /** Lets go of a handle; unknown numbers are none of anybody's business. */
   async release(session: Caller, number: number, how: Ending, ended: Ended = {}): Promise<void> {
+    const reader = this.#finder.readBefore(session, number);
+    if (reader !== undefined) return this.#tellReadBefore(session, reader, ended);
     await this.#finder.find(session, number);
     const handle = this.#context.handles.take(session, number);
     if (handle !== undefined) await this.end(session, handle, how, ended);
+  }
+
+  /** All was read when main was killed, or its client left: only the node knows, and nothing need be opened to tell it. */
+  async #tellReadBefore(session: Caller, reader: Reader, ended: Ended): Promise<void> {
+    if (ended.taken === undefined) return;
+    const how = { isOneVersion: session.protocol === 'https', isCut: ended.cut === true };
+    await this.#tellRead(session, {
+      ...reader,
+      path: requireComponents(reader.virtualPath),
+      read: judgeReadBefore(reader.size ?? ended.taken.end, ended.taken, how),
+    });
+  }
+
+  async #tellRead(session: FullSession, { handle, path, startedAtMs, read, reason }: Reading): Promise<void> {
+    const detail = read.outcome === 'ok' ? undefined : describeEnd(read.outcome, reason);
+    await this.#context.receipts.write(session, {
+      event: 'file.download',
+      once: `reading ${handle}`,
+      path,
+      startedAtMs,
+      ...read,
+      ...(detail !== undefined && { detail }),
+    });
   }
 
   async end(session: FullSession, handle: Handle, how: Ending, ended: Ended = {}): Promise<void> {
@@ -300,16 +360,11 @@ export class Openings {
     if (how === 'abandon' || handle.kind === 'folder') return;
     const { receipts } = this.#context;
     if (handle.kind === 'read') {
-      if (!handle.wasRead || read === undefined) return;
-      const { located, startedAtMs } = handle;
-      const detail = read.outcome === 'ok' ? undefined : describeEnd(read.outcome, reason);
-      receipts.write(session, {
-        event: 'file.download',
-        path: located.path,
-        startedAtMs,
-        ...read,
-        ...(detail !== undefined && { detail }),
-      });
+      // An earlier process may have read all that there was to read.
+      if ((!handle.wasRead && ended.taken === undefined) || read === undefined) return;
+      const { number, located, startedAtMs } = handle;
+      const { path } = located;
+      await this.#tellRead(session, { handle: number, path, startedAtMs, read, reason });
       return;
     }
     const { record, size: bytes, atomic } = handle.upload;
@@ -317,7 +372,7 @@ export class Openings {
     if (!atomic && record.replaces && !handle.hasChanged) return;
     const { resumable } = record;
     const isPiece = resumable !== undefined && reason === undefined;
-    receipts.write(session, {
+    await receipts.write(session, {
       event: 'file.upload',
       outcome: ended.failed !== true && cut ? 'cut' : isPiece ? 'partial' : 'failed',
       path: handle.path,
@@ -327,6 +382,15 @@ export class Openings {
       detail: `${reason === undefined ? 'not finished' : reason.code}, ${leftBehind(handle, how)}`,
     });
   }
+}
+
+/** What is told of one file that was read. */
+interface Reading {
+  readonly handle: number;
+  readonly path: VirtualPath;
+  readonly startedAtMs: number;
+  readonly read: ReadOutcome;
+  readonly reason?: SallyportError | undefined;
 }
 
 /** Why a handle ends that was not committed. */
@@ -358,12 +422,23 @@ const digestWords: Readonly<Record<Digest['how'], string>> = {
 };
 
 function describeUpload({ upload, writtenBytes }: WriteHandle, { created, binned }: CommitOutcome): string {
-  if (created) return 'new file';
-  if (binned !== undefined) return `replaced a file, ${describeBinned(binned)}`;
-  return upload.atomic || upload.freedBytes > 0
-    ? 'replaced a file'
-    : `edited in place, ${writtenBytes} bytes written`;
+  if (created || binned !== undefined || upload.atomic || upload.freedBytes > 0)
+    return describeReplaced(created, binned);
+  return `edited in place, ${writtenBytes} bytes written`;
 }
+
+function describeReplaced(created: boolean, binned: Binned | undefined): string {
+  if (created) return 'new file';
+  return binned === undefined ? 'replaced a file' : `replaced a file, ${describeBinned(binned)}`;
+}
+
+/** That an upload became a file; it does so once. */
+function commitOf({ id }: Pick<UploadRecord, 'id'>): string {
+  return `commit ${id}`;
+}
+
+const nothingStored =
+  'its name was removed, or taken by another file, while it was written: nothing was stored';
 
 function withMtime(mtimeMs: number | undefined): { mtimeMs?: number } {
   return mtimeMs === undefined ? {} : { mtimeMs };

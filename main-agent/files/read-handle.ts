@@ -12,7 +12,7 @@ export interface Taken {
 }
 
 /** For the receipt. Of one that is not whole: how long the file is, and what its client has of it. */
-interface ReadOutcome {
+export interface ReadOutcome {
   readonly outcome: 'ok' | 'cut' | 'partial';
   readonly bytes: number;
   readonly size?: number;
@@ -22,6 +22,7 @@ interface ReadOutcome {
 /** A file open for reading. Several streams may read it at the same time. */
 export class ReadHandle {
   readonly kind = 'read';
+  readonly number: number;
   readonly located: Located;
   readonly streams = new StreamSet();
   readonly startedAtMs: number;
@@ -30,7 +31,7 @@ export class ReadHandle {
   acknowledgedBytes = 0;
   wasRead = false;
   /** What a reader of one version asked for first: more than that it does not miss. */
-  #wantedBytes: number | undefined;
+  #wanted: { readonly bytes: number; readonly end: number } | undefined;
   readonly #isOneVersion: boolean;
   onEnd: () => void = () => undefined;
   readonly #file: StoredFile;
@@ -46,8 +47,9 @@ export class ReadHandle {
     file: StoredFile,
     located: Located,
     startedAtMs: number,
-    { isOneVersion }: { readonly isOneVersion: boolean },
+    { number, isOneVersion }: { readonly number: number; readonly isOneVersion: boolean },
   ) {
+    this.number = number;
     this.#file = file;
     this.#isOneVersion = isOneVersion;
     if (isOneVersion) file.watch(() => this.#change());
@@ -66,24 +68,23 @@ export class ReadHandle {
   /** A stream begins. One that goes on after a lost link asks for less than the first. */
   noteStream({ offset, lengthBytes }: ReadRange): void {
     if (!this.#isOneVersion) return;
-    this.#wantedBytes ??= Math.min(lengthBytes ?? Infinity, Math.max(0, this.size - offset));
+    const bytes = Math.min(lengthBytes ?? Infinity, Math.max(0, this.size - offset));
+    this.#wanted ??= { bytes, end: offset + bytes };
   }
 
   /**
    * How its reading ends (D-93): `taken` as the node says, if it does; `isCut`: its client did not close it.
    */
   judge(taken: Taken | undefined, isCut: boolean): ReadOutcome {
-    const { size } = this;
-    const bytes = this.sentBytes + this.streams.runningBytes;
-    const acknowledged = taken?.bytes ?? this.acknowledgedBytes;
-    const isWhole =
-      this.#wantedBytes === undefined
-        ? acknowledged >= size && (taken?.end ?? size) >= size
-        : acknowledged >= this.#wantedBytes;
-    if (isWhole) return { outcome: 'ok', bytes };
-    // A page asks for a range and wants all of it; over SFTP it is the client's to say when it has enough.
-    const outcome = isCut || this.#wantedBytes !== undefined ? 'cut' : 'partial';
-    return { outcome, bytes, size, acknowledged };
+    return judgeReading({
+      size: this.size,
+      isOneVersion: this.#isOneVersion,
+      wanted: this.#wanted,
+      sentBytes: this.sentBytes + this.streams.runningBytes,
+      acknowledged: taken?.bytes ?? this.acknowledgedBytes,
+      end: taken?.end,
+      isCut,
+    });
   }
 
   read(buffers: readonly Uint8Array[], position: number): Promise<number> {
@@ -121,6 +122,42 @@ export class ReadHandle {
     await Promise.allSettled(this.#reading);
     await this.#file.close();
   }
+}
+
+interface Reading {
+  readonly size: number;
+  readonly isOneVersion: boolean;
+  /** What a reader of one version asked for, as far as this process was told. */
+  readonly wanted?: { readonly bytes: number; readonly end: number } | undefined;
+  readonly sentBytes: number;
+  readonly acknowledged: number;
+  readonly end: number | undefined;
+  readonly isCut: boolean;
+}
+
+/** How a reading ends that an earlier process served: all is known from the node. */
+export function judgeReadBefore(
+  size: number,
+  { bytes, end }: Taken,
+  how: { readonly isOneVersion: boolean; readonly isCut: boolean },
+): ReadOutcome {
+  return judgeReading({ size, sentBytes: bytes, acknowledged: bytes, end, ...how });
+}
+
+function judgeReading(reading: Reading): ReadOutcome {
+  const { size, isOneVersion, wanted, sentBytes, acknowledged, isCut } = reading;
+  // Over lost links the same bytes are sent again.
+  const bytes = Math.max(acknowledged, Math.min(sentBytes, wanted?.bytes ?? size));
+  if (isWhole(reading)) return { outcome: 'ok', bytes };
+  // A page asks for a range and wants all of it; over SFTP it is the client's to say when it has enough.
+  return { outcome: isCut || isOneVersion ? 'cut' : 'partial', bytes, size, acknowledged };
+}
+
+function isWhole({ size, isOneVersion, wanted, acknowledged, end, isCut }: Reading): boolean {
+  if (!isOneVersion) return acknowledged >= size && (end ?? size) >= size;
+  if (wanted === undefined) return !isCut;
+  // A page takes its range from its beginning on: where that ends says all, also where main served only the rest of it.
+  return end === undefined ? acknowledged >= wanted.bytes : end >= wanted.end;
 }
 
 /** Never half of one version and half of another. */

@@ -1,6 +1,7 @@
 /**
- * File events for the audit. A receipt is written beside the transfer and never holds running bytes up; when the audit
- * falls far behind, the next operation that ends waits for it.
+ * File events for the audit. A receipt never holds running bytes up. An operation is answered once its receipt is durable,
+ * and a repeat of it, which a node sends to the main after one that was killed, is told once: so whatever was answered
+ * has its record, and has one. When the audit falls far behind, the next operation waits before it begins to end.
  */
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
@@ -34,6 +35,8 @@ interface Receipt {
   /** What decided, where it was refused. */
   readonly rule?: string;
   readonly detail?: string;
+  /** What it tells of, within its session, where a later process may be asked to do it again. */
+  readonly once?: string;
 }
 
 export interface TransferCount {
@@ -57,11 +60,12 @@ export class Receipts {
     this.#log = log;
   }
 
-  write(session: FullSession, receipt: Receipt): void {
+  /** Durable when it resolves; never rejects: what it tells of is done. */
+  write(session: FullSession, receipt: Receipt): Promise<void> {
     const now = this.#clock.now();
-    const { path, toPath, startedAtMs, outcome, ...facts } = receipt;
+    const { path, toPath, startedAtMs, outcome, once, ...facts } = receipt;
     this.#count(receipt);
-    const writing = this.#append({
+    const record: AuditRecord = {
       ...facts,
       time: new Date(now).toISOString(),
       outcome: outcome ?? 'ok',
@@ -73,9 +77,10 @@ export class Receipts {
       path: path.toString(),
       ...(toPath !== undefined && { toPath: toPath.toString() }),
       ...(startedAtMs !== undefined && { durationMs: Math.max(0, now - startedAtMs) }),
-    });
+    };
+    const writing = this.#append(record, once === undefined ? undefined : `${session.key} ${once}`);
     this.#inFlight.add(writing);
-    void writing.finally(() => this.#inFlight.delete(writing));
+    return writing.finally(() => this.#inFlight.delete(writing));
   }
 
   /** Of what happens to a user's files without a session of theirs. */
@@ -109,9 +114,9 @@ export class Receipts {
     this.#ended.set(key, { ...before, count: before.count + 1, bytes: before.bytes + bytes });
   }
 
-  async #append(record: AuditRecord): Promise<void> {
+  async #append(record: AuditRecord, once?: string): Promise<void> {
     try {
-      await this.#audit.append(record);
+      await this.#audit.append(record, once);
     } catch (error) {
       this.#log.error({ err: error, record }, 'a file receipt could not be written to the audit');
     }

@@ -1,7 +1,7 @@
 /** Renames: of what is stored, and of what the session itself is still writing. */
 import { SallyportError } from '#shared/error.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
-import { type Caller, operationName } from './caller.ts';
+import { type Caller, operationName, receiptOf } from './caller.ts';
 import { binOrder, type Bins, describeBinned } from './bins.ts';
 import { denied, taken, toFileError } from './storage/file-error.ts';
 import type { Located, Mounted } from './mounts.ts';
@@ -59,8 +59,11 @@ export class Renames {
     const isSelf = isSamePlace(source.place, target.place) && source.storage === target.storage;
     // One that an earlier process made and could not answer.
     const before = source.storage.journal.recall(move.by);
-    if (own === undefined && before !== undefined && there?.upload.record.id === before.id)
-      return { replaced: before.replaced };
+    if (own === undefined && before !== undefined && there?.upload.record.id === before.id) {
+      const { replaced } = before;
+      await this.#tell(move, { replaced, replacedBytes: 0, type: 'file', movedBytes: there.size });
+      return { replaced };
+    }
     const isTaken = there !== undefined || (isSelf && session.protocol === 'sftp');
     if (isTaken && !params.overwrite && before === undefined) {
       if (own === undefined) await source.storage.stat(source.place);
@@ -105,8 +108,9 @@ export class Renames {
     await source.storage.dropKept(session.username, source.place);
     await target.storage.dropKept(session.username, target.place);
     await this.#context.finishing.renamed(session, source, target);
-    this.#tell(move, renamed);
+    const told = this.#tell(move, renamed);
     await this.#bins.took(session, target, renamed.binned);
+    await told;
     return { replaced: renamed.replaced, binned: renamed.binned?.id };
   }
 
@@ -149,13 +153,19 @@ export class Renames {
     own.located = to;
     await target.storage.dropKept(session.username, target.place);
     if (stored !== undefined) return stored;
-    this.#tell(move, { replaced: moved.replaced, replacedBytes: 0, type: 'file', movedBytes: own.size });
+    await this.#tell(move, {
+      replaced: moved.replaced,
+      replacedBytes: 0,
+      type: 'file',
+      movedBytes: own.size,
+    });
     return { replaced: moved.replaced };
   }
 
-  #tell({ session, from, to }: Move, renamed: Renamed): void {
-    this.#context.receipts.write(session, {
+  #tell({ session, from, to, by }: Move, renamed: Renamed): Promise<void> {
+    return this.#context.receipts.write(session, {
       event: 'file.rename',
+      once: receiptOf({ op: by.operation }),
       path: from.path,
       toPath: to.path,
       ...(renamed.type === 'file' && { bytes: renamed.movedBytes }),

@@ -234,8 +234,9 @@ class Service implements FileService {
     if (op === undefined || components === undefined || typeof components === 'number') return;
     const { receipts } = this.#context;
     await receipts.room();
-    receipts.write(session, {
+    await receipts.write(session, {
       event: 'file.refused',
+      once: `refusal ${op}`,
       outcome: 'refused',
       path: requireComponents(components),
       ...(to !== undefined && typeof to !== 'number' && { toPath: requireComponents(to) }),

@@ -36,7 +36,7 @@ export interface AuditRecord {
   readonly assertion?: string;
   readonly path?: string;
   readonly toPath?: string;
-  /** Moved; of a download: sent to the node. */
+  /** Moved; of a download: sent of the file, where what was sent again after a lost link counts once. */
   readonly bytes?: number;
   /** Of a transfer that did not move all: how long the file is, or the upload was to be. */
   readonly size?: number;
@@ -82,8 +82,11 @@ export interface ChainHead {
 
 /** Standalone records; records that belong to a change go into that change's transaction (StateStore.commit). */
 export interface Audit {
-  /** Durable when it resolves. */
-  append(record: AuditRecord): Promise<void>;
+  /**
+   * Durable when it resolves. `once`: what the record tells of, over all processes; nothing is written if that was told
+   * in the last `keepReceiptsMs`.
+   */
+  append(record: AuditRecord, once?: string): Promise<void>;
 }
 
 /** What of the audit stands in the store. */
@@ -103,6 +106,8 @@ export interface EdgeCount {
 
 export type AuditChange =
   | { readonly kind: 'audit'; readonly record: AuditRecord }
+  /** Fails if this is noted already. What an audit record in the same commit tells of, so that it is told once. */
+  | { readonly kind: 'note-receipt'; readonly of: string; readonly atMs: number }
   /** Never fails. The head of the audit files, so that they can be compared with it. */
   | { readonly kind: 'note-audit-head'; readonly head: ChainHead }
   /** Never fails. A record that stands in the audit files under this number and in an older store does not. */

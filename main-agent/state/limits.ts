@@ -48,6 +48,9 @@ export const closeWaitMs = 10_000;
 export const goodLoginsPerUserMax = 256;
 export const keepGoodLoginsMs = 30 * 24 * 3_600_000;
 
+/** That a file operation was told is remembered as long as it may be sent again, and while a main is away in between. */
+export const keepReceiptsMs = 30 * 60_000;
+
 /** Far longer than reminders are apart, so that a forgotten one can't come too early. */
 export const keepRemindersMs = 90 * 24 * 3_600_000;
 

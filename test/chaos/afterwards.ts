@@ -146,9 +146,7 @@ function compareWithAudit(site: Site, ledger: Ledger): void {
       ledger.violate(`${key}: ${ledger.changes.get(key) ?? 0} times, and ${changes.get(key) ?? 0} records`);
 }
 
-/** Of a download the record says what main sent: after a pause more than the file has. */
-const keyOf = ({ event, user, path, bytes }: Transfer): string =>
-  event === 'file.upload' ? `${event} ${user} ${path}, ${bytes} bytes` : `${event} ${user} ${path}`;
+const keyOf = ({ event, user, path, bytes }: Transfer): string => `${event} ${user} ${path}, ${bytes} bytes`;
 
 function countAll(keys: readonly string[]): Map<string, number> {
   const counts = new Map<string, number>();

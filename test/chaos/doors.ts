@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import net from 'node:net';
 import ssh2, { type SFTPWrapper } from 'ssh2';
@@ -53,7 +54,8 @@ export async function openSftpDoor(world: World, who: Who): Promise<Door> {
     client.sftp((error, session) => (error === undefined ? resolve(session) : reject(error)));
   });
   const rejecters = new Set<(error: Error) => void>();
-  client.once('close', () => {
+  const closed = once(client, 'close');
+  void closed.then(() => {
     for (const reject of rejecters) reject(lost ?? new Error(`${who.name}: the connection was closed`));
   });
 
@@ -124,11 +126,10 @@ export async function openSftpDoor(world: World, who: Who): Promise<Door> {
         bytes: attrs.size,
       }));
     },
-    close: () =>
-      new Promise((resolve) => {
-        client.once('close', () => resolve());
-        client.end();
-      }),
+    async close() {
+      client.end();
+      await closed;
+    },
   };
 }
 

@@ -114,6 +114,7 @@ export async function runStorm({ seed, seconds, clients: count, keep = false }: 
     const { kills, warm } = await killAgainAndAgain(site, seconds * 1_000, buildRandom(seed ^ 0x44));
     relay.calm();
     await crew.end();
+    await Promise.allSettled(doors.map((door) => door.close()));
     await waitUntil(() => isServing(site), backMs);
     const resident = await checkAfterwards(world, { before, warm });
     return {

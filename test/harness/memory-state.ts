@@ -42,6 +42,7 @@ interface Tables {
   auditPrunedBefore: number;
   edgeCounts: Map<string, EdgeCount>;
   webhooks: Map<string, number>;
+  receipts: Set<string>;
   removedKeys: Map<string, { readonly sinceMs: number; readonly forgotten: boolean }>;
 }
 
@@ -85,6 +86,7 @@ export function buildMemoryState(): MemoryState {
     auditPrunedBefore: 0,
     edgeCounts: new Map(),
     webhooks: new Map(),
+    receipts: new Set(),
     removedKeys: new Map(),
   };
   const listeners = new Set<() => void>();
@@ -234,6 +236,7 @@ function copyTables(tables: Tables): Tables {
     auditPrunedBefore: tables.auditPrunedBefore,
     edgeCounts: new Map(tables.edgeCounts),
     webhooks: new Map(tables.webhooks),
+    receipts: new Set(tables.receipts),
     removedKeys: new Map(tables.removedKeys),
   };
 }
@@ -402,6 +405,10 @@ function apply(tables: Tables, change: Change): boolean {
       return tables.kept[change.list].delete(change.id);
     case 'audit':
       tables.audit.push(change.record);
+      return true;
+    case 'note-receipt':
+      if (tables.receipts.has(change.of)) return false;
+      tables.receipts.add(change.of);
       return true;
     case 'note-audit-head':
       tables.auditHead = change.head;

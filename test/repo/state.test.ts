@@ -26,7 +26,7 @@ describe('the state', () => {
     [['vault', 'restored'], 'set-enrolment use-time-step'],
     [['vault', 'two-factor', 'restored'], 'use-code'],
     [['two-factor'], 'keep-delivered-code'],
-    [['audit'], 'note-audit-head prune-audit note-edge-event'],
+    [['audit'], 'note-audit-head prune-audit note-edge-event note-receipt'],
     [['restored'], 'restore-audit skip-audit-numbers void-evidence'],
   ];
 

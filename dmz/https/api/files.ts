@@ -61,10 +61,12 @@ async function getFile(exchange: Exchange, session: Admitted): Promise<void> {
     if (isSallyportError(error, 'is-a-folder')) return sendListing(exchange, session, path);
     throw error;
   }
+  let cut = true;
   try {
     await sendFile(exchange, session, path.name, file);
+    cut = false;
   } finally {
-    void file.release();
+    void file.release({ cut });
   }
 }
 

@@ -87,6 +87,7 @@ export class ArchiveBytes implements ByteSource {
       opening.then((late) => void late.release()).catch(() => undefined);
       throw error;
     }
+    let cut = true;
     try {
       const { size } = file.attributes;
       const entry = { ...known, size, offset: this.#offset };
@@ -94,10 +95,11 @@ export class ArchiveBytes implements ByteSource {
       await this.#flush();
       const crc = size === 0 ? 0 : await this.#pass(file, size);
       this.#offset += size;
+      cut = false;
       await this.#add(formatDescriptor(entry, crc));
       return formatCentralRecord(entry, crc);
     } finally {
-      void file.release();
+      void file.release({ cut });
     }
   }
 

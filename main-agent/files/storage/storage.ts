@@ -30,6 +30,8 @@ export interface Reader {
   readonly virtualPath: readonly string[];
   readonly etag: string;
   readonly fileId: string;
+  /** When it was opened; absent in a line from before it was noted. */
+  readonly size?: number | undefined;
   readonly startedAtMs: number;
   /** An upload of the session's own that is read while it grows. */
   readonly beside?: { readonly upload: string } | undefined;

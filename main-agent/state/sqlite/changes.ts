@@ -227,6 +227,12 @@ export class ChangeWriter {
           JSON.stringify(change.record),
         );
         return true;
+      case 'note-receipt':
+        return this.#changes(
+          'INSERT INTO receipts ("of", at) VALUES (?, ?) ON CONFLICT DO NOTHING',
+          change.of,
+          change.atMs,
+        );
       case 'note-audit-head':
         this.#run(
           `INSERT INTO audit_head (id, sequence, hash) VALUES (1, ?1, ?2) ON CONFLICT DO UPDATE SET sequence = ?1, hash = ?2`,

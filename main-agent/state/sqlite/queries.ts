@@ -11,6 +11,7 @@ import {
   keepFailuresMs,
   keepFormerMs,
   keepGoodLoginsMs,
+  keepReceiptsMs,
   keepRemindersMs,
 } from '../limits.ts';
 import type { KeptList, KeptLists } from '../kept-records.ts';
@@ -203,6 +204,7 @@ export function sweep(database: DatabaseSync, nowMs: number): void {
   database.prepare('DELETE FROM bypass_codes WHERE expires_at < ?').run(expired);
   database.prepare('DELETE FROM good_logins WHERE at < ?').run(nowMs - keepGoodLoginsMs);
   database.prepare('DELETE FROM reminders WHERE at < ?').run(nowMs - keepRemindersMs);
+  database.prepare('DELETE FROM receipts WHERE at < ?').run(nowMs - keepReceiptsMs);
   database.prepare('DELETE FROM account_changes WHERE at < ?').run(nowMs - keepAccountChangesMs);
   database
     .prepare('DELETE FROM departures WHERE gone_at IS NULL AND former_until < ?')

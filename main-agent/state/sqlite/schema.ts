@@ -113,6 +113,7 @@ const migrations: readonly string[] = [
   `,
   'CREATE INDEX good_logins_by_address ON good_logins (client_ip, at);',
   'ALTER TABLE failure_scopes ADD COLUMN is_brief INTEGER NOT NULL DEFAULT 0;',
+  'CREATE TABLE receipts ("of" TEXT PRIMARY KEY, at REAL NOT NULL) STRICT, WITHOUT ROWID;',
 ];
 
 const schemaVersion = migrations.length;

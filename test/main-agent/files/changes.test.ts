@@ -105,6 +105,20 @@ onEachStorage(
   },
 );
 
+onEachStorage(
+  'a folder that could not be made because one was there is not made either when it is asked for again after a kill',
+  async (start) => {
+    const rig = await start();
+    const before = rig.client('alice', 'https', 'one-session');
+    await before.ask('fs.make-folder', { path: ['there'] });
+    const make = (client: Client): Promise<unknown> =>
+      client.askAs('fs.make-folder', { path: ['there'] }, 1000);
+    await expect(make(before)).rejects.toMatchObject({ code: 'exists' });
+    await rig.restart();
+    await expect(make(rig.client('alice', 'https', 'one-session'))).rejects.toMatchObject({ code: 'exists' });
+  },
+);
+
 test('a rename that was killed between its two names is finished when it is sent again', async () => {
   const rig = await startRig();
   const before = rig.client('alice', 'sftp', 'one-session');

@@ -86,6 +86,13 @@ export function describeStateStore(
       expect(await store.read('audit-extent')).toEqual({ first: 0, last: 0, head });
     });
 
+    it('tells once what is told of, and keeps nothing else of a commit that would tell it again', async () => {
+      const tell = (of: string): Promise<boolean> =>
+        accepted({ kind: 'note-receipt', of, atMs: nowMs }, { kind: 'audit', record: record('x') });
+      expect([await tell('one'), await tell('one'), await tell('two')]).toEqual([true, false, true]);
+      expect(await store.read('audit-extent')).toMatchObject({ first: 1, last: 2 });
+    });
+
     it('S-03: uses a code once per user', async () => {
       const use = (user: string, id: string): Promise<boolean> => accepted({ kind: 'use-code', user, id });
       expect(await use('alice', 'h1')).toBe(true);

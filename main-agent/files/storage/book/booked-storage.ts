@@ -6,7 +6,7 @@ import type { AttributeChange } from '#shared/file-service/attributes.ts';
 import { SallyportError } from '#shared/error.ts';
 import { KeyLock } from '#main-agent/turns.ts';
 import type { BlobStorage } from '../blob-storage.ts';
-import { isAFolder, notFound } from '../file-error.ts';
+import { isAFolder, notFound, taken } from '../file-error.ts';
 import { isSamePlace, keyOfSpot } from '../places.ts';
 import { requirePrecondition, requireShown } from '../requirements.ts';
 import type {
@@ -159,14 +159,16 @@ export class BookedStorage implements Storage {
     await this.#blobs.at(place, 'parent-missing', async (spot) =>
       this.#locks.hold([await keyOfSpot(spot)], async () => {
         await spot.requireNoTwin();
-        const isRepeated = this.journal.recall(by) !== undefined;
-        await this.journal.note({ ...by, id: '', replaced: false });
-        try {
-          await spot.makeFolder(mode);
-        } catch (error) {
-          const found = isRepeated ? await spot.find() : undefined;
-          if (found === undefined || found === 'unserved' || found.type !== 'folder') throw error;
+        const found = await spot.find();
+        if (found !== undefined) {
+          // Noted only where nothing was: what is there is this very request's, made by an earlier process.
+          const isOwn =
+            this.journal.recall(by) !== undefined && found !== 'unserved' && found.type === 'folder';
+          if (isOwn) return;
+          throw taken('there before the folder was made');
         }
+        await this.journal.note({ ...by, id: '', replaced: false });
+        await spot.makeFolder(mode);
       }),
     );
   }

@@ -36,6 +36,7 @@ const readerSchema = z.object({
   virtualPath: z.array(z.string()).max(256),
   etag: z.string(),
   fileId: z.string(),
+  size: z.number().optional(),
   startedAtMs: z.number(),
   beside: z.object({ upload: z.string() }).optional(),
 });

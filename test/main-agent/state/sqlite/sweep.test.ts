@@ -18,7 +18,7 @@ const dayMs = 24 * 3_600_000;
 const tables = {
   swept: [
     'account_changes bypass_codes delivered_codes departures devices failure_scopes failures good_logins leases reminders',
-    'sessions time_steps used_codes',
+    'receipts sessions time_steps used_codes',
   ],
   'a row for each user, node, hook or setting': [
     'audit_head edge_counts enrolments first_logins kept_records webhook_positions',
