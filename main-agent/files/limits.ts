@@ -123,6 +123,8 @@ export const sharedUploadsPerUserMax = 10_000;
 
 /** Whole-file copies at the same time: each occupies a thread of the pool until it is done. */
 export const copiesAtOnce = 2;
+/** Files of a session or a node's process that ended which are closed together: their receipts share a group commit. */
+export const endingsAtOnce = 64;
 /** Receipts on their way to the audit; beyond it the next commit waits, no running transfer does. */
 export const receiptsInFlightMax = 4096;
 

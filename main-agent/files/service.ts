@@ -24,7 +24,7 @@ import { FinishedUploads } from './finished-uploads.ts';
 import { Finishing } from './finishing.ts';
 import { HandleFinder } from './handle-finder.ts';
 import { HandleTable } from './handles.ts';
-import { sweepIntervalMs } from './limits.ts';
+import { endingsAtOnce, sweepIntervalMs } from './limits.ts';
 import { shown } from './listing.ts';
 import { MountTree } from './mounts.ts';
 import { Openings } from './openings.ts';
@@ -37,6 +37,7 @@ import type { FileContext } from './service-context.ts';
 import { ResumableUploads } from './resumable-uploads.ts';
 import { SortedPages } from './sorted-pages.ts';
 import type { Storage } from './storage/storage.ts';
+import { Slots } from '#main-agent/turns.ts';
 import { buildStreamHandler } from './streams.ts';
 import { Survey } from './survey.ts';
 import { Transfers } from './transfers.ts';
@@ -267,31 +268,30 @@ class Service implements FileService {
   }
 
   async endSession(session: Parameters<FileService['endSession']>[0]): Promise<void> {
-    const { handles, sortedPages, finishing, log } = this.#context;
+    const { handles, sortedPages, finishing } = this.#context;
     sortedPages.forget(session.key);
     finishing.forget(session);
     const reason = new SallyportError('no-session', 'The session is over');
-    for (const handle of handles.takeAllOf(session.key)) {
-      try {
-        if (session.state === 'signed-in') await this.#openings.end(session, handle, 'keep', { reason });
-        else await handle.end('keep', reason);
-      } catch (error) {
-        log.warn({ err: error }, 'a file of an ended session could not be closed');
-      }
-    }
+    const isSignedIn = session.state === 'signed-in';
+    await this.#endAll(handles.takeAllOf(session.key), (handle) =>
+      isSignedIn ? this.#openings.end(session, handle, 'keep', { reason }) : handle.end('keep', reason),
+    );
+  }
+
+  /** Many together, since each waits for its receipt. */
+  async #endAll<T>(all: readonly T[], end: (one: T) => Promise<void>): Promise<void> {
+    const ending = new Slots(endingsAtOnce);
+    for (const settled of await Promise.allSettled(all.map((one) => ending.run(() => end(one)))))
+      if (settled.status === 'rejected')
+        this.#context.log.warn({ err: settled.reason }, 'a file of what ended could not be closed');
   }
 
   /** Nobody can name any more what it had open; a client that comes back opens anew, and finds its upload kept. */
   async #endProcess(gone: AbortSignal): Promise<void> {
-    const { handles, log } = this.#context;
     const reason = new SallyportError('link-down', 'The node it went through ended');
-    for (const { session, handle } of handles.takeAllThrough(gone)) {
-      try {
-        await this.#openings.end(session, handle, 'keep', { reason });
-      } catch (error) {
-        log.warn({ err: error }, 'a file that an ended process had open could not be closed');
-      }
-    }
+    await this.#endAll(this.#context.handles.takeAllThrough(gone), ({ session, handle }) =>
+      this.#openings.end(session, handle, 'keep', { reason }),
+    );
   }
 
   async #sweep(): Promise<void> {
