@@ -129,6 +129,28 @@ test('a commit that is sent again is a success, whichever step of it main was ki
   });
 });
 
+test('a commit is no success where somebody removed the bytes from the staging folder while main was down', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await client.ask('fs.make-folder', { path: ['d'] });
+  const handles: number[] = [];
+  for (const path of [['f'], ['d', 'f']]) {
+    const handle = await client.open(path, newFile);
+    await client.write(handle, 'bytes');
+    handles.push(handle);
+  }
+  await rig.close();
+  await rig.medium.rm('alice', 'd');
+  for (const name of await rig.staged())
+    if (name.endsWith('.part')) await fs.rm(rig.path('.sallyport-staging', name));
+  await rig.start();
+  expect(await rig.staged()).toEqual([]);
+  for (const handle of handles) {
+    const sentAgain = again(rig, client).ask('fs.commit', { handle });
+    await expect(sentAgain).rejects.toMatchObject({ code: 'bad-handle' });
+  }
+});
+
 test('an upload that is given up when main is killed leaves nothing once it is given up again', async () => {
   await killAtEachStep(async (rig) => {
     const client = rig.client();

@@ -91,6 +91,8 @@ interface CommitNote {
 interface StagingContent {
   readonly uploads: readonly StagedUpload[];
   readonly versions: readonly KeptVersion[];
+  /** Committed, taken up under another id, or somebody removed the bytes. */
+  readonly withoutPart: readonly StagedRecord[];
 }
 
 /** A name in the folder, and when and what it was changed to last. */
@@ -253,8 +255,8 @@ export class StagingArea {
   }
 
   /**
-   * Everything that waits here from before, when a process begins. What the one before it was killed over is brought to
-   * its end: bytes without a record are nobody's, and a record without bytes is that of a commit.
+   * Everything that waits here from before, when a process begins. What the one before it was killed over and is nobody's
+   * is removed: halves of notes, and bytes without a record.
    */
   async load(isOpen: (id: string) => boolean): Promise<StagingContent> {
     const uploads: StagedUpload[] = [];
@@ -274,9 +276,18 @@ export class StagingArea {
       }
     }
     for (const { record } of uploads) records.delete(record.id);
-    const waiting = new Set(uploads.map(({ record }) => record.partId));
-    for (const id of records) await this.#endWithoutPart(id, waiting);
-    return { uploads, versions };
+    return { uploads, versions, withoutPart: await this.#readWithoutPart(records) };
+  }
+
+  async #readWithoutPart(ids: ReadonlySet<string>): Promise<readonly StagedRecord[]> {
+    const records: StagedRecord[] = [];
+    for (const id of ids) {
+      if ((await this.folder.changed(`${id}.part`)) !== undefined) continue;
+      const record = await this.readRecord(id);
+      if (record === undefined) await this.removeRecord(id);
+      else records.push(record);
+    }
+    return records;
   }
 
   /** A record that a process could write to its end, though this one can't read it: an earlier version of main. */
@@ -286,14 +297,6 @@ export class StagingArea {
     } catch {
       return false;
     }
-  }
-
-  async #endWithoutPart(id: string, waiting: ReadonlySet<string>): Promise<void> {
-    if ((await this.folder.changed(`${id}.part`)) !== undefined) return;
-    const record = await this.readRecord(id);
-    // Of bytes that wait: they were just taken up under another id.
-    if (record === undefined || waiting.has(record.partId)) await this.removeRecord(id);
-    else await this.markCommitted(record);
   }
 
   /** Removes what has expired. */

@@ -8,7 +8,7 @@ import type { Log } from '#shared/log.ts';
 import type { KeyLock } from '#main-agent/turns.ts';
 import { journalRecallMs, keptVersionMs } from '../../limits.ts';
 import type { BlobStorage, HiddenFolder, OpenBytes, Spot } from '../blob-storage.ts';
-import { badHandle, notFound, taken } from '../file-error.ts';
+import { badHandle, notFound, taken, toFileError } from '../file-error.ts';
 import { isBelow, keyOfSpot, movedPlace, nameKey } from '../places.ts';
 import { requireFileOrNothing } from '../requirements.ts';
 import type {
@@ -112,33 +112,37 @@ export class UploadBook implements UploadHome {
   }
 
   async #loadArea(area: StagingArea): Promise<StagingArea> {
-    const { uploads, versions } = await area.load((id) => this.#open.has(id));
+    const { uploads, versions, withoutPart } = await area.load((id) => this.#open.has(id));
     for (const { record, size, touchedAtMs } of uploads) {
-      if (record.isCopy === true) await this.#endCopy(area, record);
+      if (record.isCopy === true) await this.#settle(area, record);
       else await this.keep({ area, record, size, keptAtMs: touchedAtMs });
     }
+    for (const record of withoutPart) await this.#settle(area, record);
     for (const version of versions) this.waiting.addVersion({ area, version });
     await this.bin.load(area);
     return area;
   }
 
-  /** Its process was killed before the copy had its name, or while it had both. */
-  async #endCopy(area: StagingArea, record: StagedRecord): Promise<void> {
-    await this.#afterwards('what was left of a copy could not be removed', async () => {
-      // Its folder may be gone as well.
-      const placed = await this.#findPlaced(record).catch(() => undefined);
-      if (placed === undefined) await area.remove(record.id);
-      else {
-        await area.removePart(record.id);
-        await area.markCommitted(record);
-      }
+  /** Nobody goes on with it: it was committed, or there is nothing of it. Before anybody could change its name. */
+  async #settle(area: StagingArea, record: StagedRecord): Promise<void> {
+    await this.#afterwards('what was left of an upload could not be removed', async () => {
+      if (record.unlinked !== true && (await this.#findPlaced(record)) === undefined)
+        return area.remove(record.id);
+      await area.removePart(record.id);
+      await area.markCommitted(record);
     });
   }
 
   /** The file that came of an upload, if it has the name that was meant. */
   async #findPlaced({ place, partId }: StagedRecord): Promise<Stored | undefined> {
-    const found = await this.blobs.at(place, 'not-found', (spot) => spot.find());
-    return found === undefined || found === 'unserved' || found.id !== partId ? undefined : found;
+    try {
+      const found = await this.blobs.at(place, 'not-found', (spot) => spot.find());
+      return found === undefined || found === 'unserved' || found.id !== partId ? undefined : found;
+    } catch (error) {
+      // Its folder is gone.
+      if (toFileError(error).code === 'not-found') return undefined;
+      throw error;
+    }
   }
 
   #allAreas(): Promise<readonly StagingArea[]> {
