@@ -217,6 +217,23 @@ function compareWithDisk(world: World, who: Who, model: Model): void {
     );
 }
 
+// — who comes and goes —
+
+const visitPauseMs = 2_000;
+
+/** Signs in, looks, and leaves, at one door and the other in turns: what a login leaves behind would add up. */
+export const visitor: Client = async (world, who) => {
+  await mkdir(storedAt(world, who, ''), { recursive: true });
+  await world.waitForStorm();
+  for (let turn = 0; !world.isOver(); turn += 1) {
+    const door = await (turn % 2 === 0 ? openHttpsDoor : openSftpDoor)(world, who);
+    await door.list('/');
+    await door.close();
+    world.ledger.count('visits');
+    await delay(who.random(visitPauseMs));
+  }
+};
+
 // — many at one name —
 
 const racePauseMs = 1_500;

@@ -11,7 +11,8 @@ import { type CuttingRelay, type Fate, startCuttingRelay } from './cutting-relay
 import type { Door } from './doors.ts';
 import { checkAfterwards, readDescriptors, readResident, type Resident } from './afterwards.ts';
 import { Ledger } from './ledger.ts';
-import { httpsNames, raceForNames, sftpNames } from './names-clients.ts';
+import { requireNoGrowth } from './growth.ts';
+import { httpsNames, raceForNames, sftpNames, visitor } from './names-clients.ts';
 import { type Client, httpsGet, httpsPut, sftpGet, sftpPut, tusUpload } from './transfer-clients.ts';
 import { watchDisk, watchDoor } from './watch.ts';
 import { buildWho, pickSize, type World } from './world.ts';
@@ -24,6 +25,8 @@ export interface Storm {
   readonly seed: number;
   readonly seconds: number;
   readonly clients: number;
+  /** Nothing is killed and nothing cut: what grows then grows by ordinary use. */
+  readonly isCalm?: boolean;
   /** Leaves the folder with logs, audit and files where it is, and says where. */
   readonly keep?: boolean;
 }
@@ -58,7 +61,13 @@ const kinds: readonly Client[] = [
   sftpNames,
 ];
 
-export async function runStorm({ seed, seconds, clients: count, keep = false }: Storm): Promise<Outcome> {
+export async function runStorm({
+  seed,
+  seconds,
+  clients: count,
+  isCalm = false,
+  keep = false,
+}: Storm): Promise<Outcome> {
   const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'sallyport-chaos-'));
   const people = Array.from({ length: count }, (_, index) => buildWho(seed, index));
   const watcher = { ...buildWho(seed, count), name: 'watcher' };
@@ -88,7 +97,7 @@ export async function runStorm({ seed, seconds, clients: count, keep = false }: 
   });
   try {
     await mkdir(join(site.files.files, 'shared'));
-    relay = await putRelayBetween(site, buildRandom(seed ^ 0x11));
+    relay = await putRelayBetween(site, isCalm, buildRandom(seed ^ 0x11));
     const before = readDescriptors(site);
     const crew = new Crew(ledger);
     const doors: Door[] = [];
@@ -102,7 +111,9 @@ export async function runStorm({ seed, seconds, clients: count, keep = false }: 
     };
     await mkdir(world.folder);
     for (const [index, who] of people.entries()) {
-      const client = kinds[index % kinds.length];
+      // Logins do not outlive a link: who comes and goes does so in calm weather.
+      const all = isCalm ? [...kinds, visitor] : kinds;
+      const client = all[index % all.length];
       if (client !== undefined) crew.add(who.name, client(world, who));
     }
     const names = people.map(({ name }) => name);
@@ -110,8 +121,10 @@ export async function runStorm({ seed, seconds, clients: count, keep = false }: 
     crew.add('who looks through the door', watchDoor(world, watcher, names));
     crew.add('races', raceForNames(world, buildRandom(seed ^ 0x33)));
     await crew.begin();
-    relay.storm();
-    const { kills, warm } = await killAgainAndAgain(site, seconds * 1_000, buildRandom(seed ^ 0x44));
+    if (!isCalm) relay.storm();
+    const { kills, warm } = isCalm
+      ? { kills: 0, warm: await requireNoGrowth(site, ledger, seconds * 1_000) }
+      : await killAgainAndAgain(site, seconds * 1_000, buildRandom(seed ^ 0x44));
     relay.calm();
     await crew.end();
     await Promise.allSettled(doors.map((door) => door.close()));
@@ -218,13 +231,18 @@ async function isServing(site: Site): Promise<boolean> {
   return ready.every(Boolean);
 }
 
-/** Main dials the relay from now on. */
-async function putRelayBetween(site: Site, random: (below: number) => number): Promise<CuttingRelay> {
+/** Main dials the relay from now on. `isCalm`: what is replaced is not kept, for more would be than a disk holds. */
+async function putRelayBetween(
+  site: Site,
+  isCalm: boolean,
+  random: (below: number) => number,
+): Promise<CuttingRelay> {
   const { config } = site.files.main;
   const text = readFileSync(config, 'utf8');
   const port = Number(/address: 127\.0\.0\.1:(\d+)/.exec(text)?.[1]);
   const relay = await startCuttingRelay(port, () => pickFate(random));
-  writeFileSync(config, text.replace(`127.0.0.1:${port}`, `127.0.0.1:${relay.port}`));
+  const bin = isCalm ? '\nbin: off\n' : '';
+  writeFileSync(config, `${text.replace(`127.0.0.1:${port}`, `127.0.0.1:${relay.port}`)}${bin}`);
   const old = site.main.pid;
   if (old !== undefined) process.kill(old, 'SIGTERM');
   await waitUntil(async () => site.main.pid !== old && (await isServing(site)), backMs);
