@@ -40,6 +40,9 @@ export function buildRemoteFiles(options: {
  */
 const toldNamesMax = 4_096;
 
+/** Times an open folder is opened again for one page: each time a main was killed before it gave that, or is out of its mind. */
+const reopensMax = 8;
+
 const components = (path: VirtualPath): string[] => [...path.components];
 
 class RemoteFiles implements FileClient {
@@ -243,13 +246,15 @@ class Folder implements RemoteFolder {
         handle: this.#handle,
         page: this.#nextPage,
       });
-    try {
-      return await ask();
-    } catch (error) {
-      if (!isSallyportError(error, 'bad-handle') || this.#told === undefined) throw error;
-      this.#handle = await this.#open();
-      this.#nextPage = 0;
-      return ask();
+    for (let reopens = 0; ; reopens += 1) {
+      try {
+        return await ask();
+      } catch (error) {
+        const isGone = isSallyportError(error, 'bad-handle') && this.#told !== undefined;
+        if (!isGone || reopens === reopensMax) throw error;
+        this.#handle = await this.#open();
+        this.#nextPage = 0;
+      }
     }
   }
 

@@ -11,6 +11,8 @@ const pagesMax = 2_000;
 class PlayedMain {
   names: readonly string[];
   opened = 0;
+  /** It is killed right after so many openings from the second on. */
+  killsWhenReopened = 0;
   #handle = 0;
 
   constructor(names: readonly string[]) {
@@ -25,7 +27,9 @@ class PlayedMain {
     if (verb === 'fs.open-folder') {
       this.opened += 1;
       this.#handle = this.opened;
-      return { handle: this.#handle };
+      const isKilled = this.opened > 1 && this.opened <= 1 + this.killsWhenReopened;
+      if (isKilled) this.kill();
+      return { handle: this.opened };
     }
     if (verb !== 'fs.read-folder') return {};
     if (params.handle !== this.#handle) throw new SallyportError('bad-handle', 'The file is no longer open');
@@ -62,6 +66,17 @@ test('a folder that is read while main is killed, after any page, has each name 
   }
   const often = new PlayedMain(names);
   expect(await readAll(often, () => often.kill())).toEqual(names);
+});
+
+test('a folder whose main is killed again and again before its page is given is read all the same', async () => {
+  const main = new PlayedMain(names);
+  main.killsWhenReopened = 3;
+  expect(await readAll(main, (page) => void (page === 1 && main.kill()))).toEqual(names);
+  const hopeless = new PlayedMain(names);
+  hopeless.killsWhenReopened = Infinity;
+  const reading = readAll(hopeless, () => hopeless.kill());
+  await expect(reading).rejects.toMatchObject({ code: 'bad-handle' });
+  expect(hopeless.opened).toBeLessThan(20);
 });
 
 test('another order after the kill tells no name twice and leaves none out', async () => {
