@@ -35,7 +35,7 @@ function requireFieldsOnce(text: string): void {
         break;
       case '"': {
         const start = at;
-        for (at += 1; text[at] !== '"'; at += 1) if (text[at] === '\\') at += 1;
+        at = endOfString(text, start);
         const names = open.at(-1);
         if (!isName || names === undefined) break;
         const name = String(JSON.parse(text.slice(start, at + 1)));
@@ -46,5 +46,15 @@ function requireFieldsOnce(text: string): void {
       }
       default:
     }
+  }
+}
+
+/** Where the string ends that begins there: a search, for most of a long text is in strings. */
+function endOfString(text: string, start: number): number {
+  for (let end = start; ;) {
+    end = text.indexOf('"', end + 1);
+    let backslashes = 0;
+    while (text[end - 1 - backslashes] === '\\') backslashes += 1;
+    if (backslashes % 2 === 0) return end;
   }
 }

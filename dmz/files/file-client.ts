@@ -35,7 +35,13 @@ export interface FileClient {
   stat(path: VirtualPath, options?: { followLinks?: boolean }): Promise<Attributes>;
   usage(path: VirtualPath): Promise<FileSystemUsage>;
   openFolder(path: VirtualPath): Promise<RemoteFolder>;
-  open(path: VirtualPath, mode: OpenMode, attributes?: AttributeChange): Promise<RemoteFile>;
+  /** `contentUpTo`: a file no longer than that, to be read, may have its `content` from the start. */
+  open(
+    path: VirtualPath,
+    mode: OpenMode,
+    attributes?: AttributeChange,
+    contentUpTo?: number,
+  ): Promise<RemoteFile>;
   makeFolder(path: VirtualPath, mode?: number): Promise<void>;
   /** `forGood`: not into the bin. */
   removeFile(
@@ -111,6 +117,9 @@ export interface RemoteFile {
   /** As of the open. */
   readonly attributes: Attributes;
   readonly created: boolean;
+  /** The whole file, for as long as main's promise holds that it is so. */
+  readonly content: Buffer | undefined;
+  dropContent(): void;
   /** Bytes from main: `onData`/`onEnd` of the stream. `lengthBytes` absent = to the end. */
   readStream(range: { offset: number; lengthBytes?: number }): LaneStream;
   /** Bytes to main: `write`, `onAcknowledged` (absolute: count of bytes of this stream main's kernel has), `end`. */

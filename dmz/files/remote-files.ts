@@ -43,6 +43,9 @@ const toldNamesMax = 4_096;
 /** Times an open folder is opened again for one page: each time a main was killed before it gave that, or is out of its mind. */
 const reopensMax = 8;
 
+/** A client that wants a small file reads it at once; other programs on main's host may change it and nobody says so. */
+const contentLifeMs = 1_000;
+
 const components = (path: VirtualPath): string[] => [...path.components];
 
 class RemoteFiles implements FileClient {
@@ -86,12 +89,14 @@ class RemoteFiles implements FileClient {
     path: VirtualPath,
     mode: Parameters<FileClient['open']>[1],
     attributes?: AttributeChange,
+    contentUpTo?: number,
   ): Promise<RemoteFile> {
     const opened = await this.#link.request('fs.open', {
       ...this.#change(),
       path: components(path),
       mode,
       ...(attributes !== undefined && { attributes }),
+      ...(contentUpTo !== undefined && { contentUpTo }),
     });
     return new File(this.#link, this.#session, this.#numbers, opened);
   }
@@ -271,12 +276,19 @@ class File implements RemoteFile {
   readonly #session: string;
   readonly #numbers: OperationNumbers;
   #taken: Taken = { bytes: 0, end: 0 };
+  #content: Buffer | undefined;
+  #forgetContent: () => void = () => undefined;
 
   constructor(
     link: MainLink,
     session: string,
     numbers: OperationNumbers,
-    opened: { readonly handle: number; readonly attributes: Attributes; readonly created: boolean },
+    opened: {
+      readonly handle: number;
+      readonly attributes: Attributes;
+      readonly created: boolean;
+      readonly content?: string | undefined;
+    },
   ) {
     this.#link = link;
     this.#session = session;
@@ -284,6 +296,28 @@ class File implements RemoteFile {
     this.handle = opened.handle;
     this.attributes = opened.attributes;
     this.created = opened.created;
+    if (opened.content !== undefined) this.#holdContent(Buffer.from(opened.content, 'base64url'));
+  }
+
+  get content(): Buffer | undefined {
+    return this.#content;
+  }
+
+  dropContent(): void {
+    if (this.#content === undefined) return;
+    this.#content = undefined;
+    this.#forgetContent();
+  }
+
+  #holdContent(content: Buffer): void {
+    this.#content = content;
+    const drop = (): void => this.dropContent();
+    const forget = this.#link.holdContent(this.handle, drop);
+    const timer = setTimeout(drop, contentLifeMs).unref();
+    this.#forgetContent = () => {
+      forget();
+      clearTimeout(timer);
+    };
   }
 
   readStream(range: { offset: number; lengthBytes?: number }): LaneStream {
@@ -343,6 +377,7 @@ class File implements RemoteFile {
     cut,
     taken = this.#taken,
   }: Parameters<RemoteFile['release']>[0] = {}): Promise<void> {
+    this.dropContent();
     await releaseHandle(this.#link, {
       session: this.#session,
       handle: this.handle,

@@ -113,6 +113,8 @@ export class LinkClient implements MainLink {
   readonly #policyListeners = new Set<(policy: Policy) => void>();
   readonly #doorAnswers = new Set<(question: DoorQuestion) => readonly DoorFinding[]>();
   readonly #endListeners = new Set<(key: string, reason: string) => void>();
+  /** By handle: whose content was told. */
+  readonly #contentHolders = new Map<number, () => void>();
 
   constructor(options: LinkClientOptions) {
     this.#options = options;
@@ -195,6 +197,11 @@ export class LinkClient implements MainLink {
 
   onPolicy(listener: (policy: Policy) => void): Unsubscribe {
     return subscribe(this.#policyListeners, listener);
+  }
+
+  holdContent(handle: number, onChanging: () => void): Unsubscribe {
+    this.#contentHolders.set(handle, onChanging);
+    return () => void this.#contentHolders.delete(handle);
   }
 
   onSessionEnded(listener: (key: string, reason: string) => void): Unsubscribe {
@@ -320,6 +327,9 @@ export class LinkClient implements MainLink {
       case 'session.ended':
         this.#endSession(event.body.sessionKey, event.body.reason);
         return;
+      case 'file.changing':
+        this.#changing(event.body.handle);
+        return;
       case 'audit.head':
         this.#rememberHead(link, event.body);
         return;
@@ -366,8 +376,16 @@ export class LinkClient implements MainLink {
     else log.warn({ reason }, 'link: closed');
     if (this.#current !== link) return;
     this.#current = undefined;
+    // What main says from now on is not heard.
+    for (const handle of this.#contentHolders.keys()) this.#changing(handle);
     this.#options.onHeld?.(undefined);
     this.#notify(this.#downListeners, (listener) => listener());
+  }
+
+  #changing(handle: number): void {
+    const onChanging = this.#contentHolders.get(handle);
+    this.#contentHolders.delete(handle);
+    onChanging?.();
   }
 
   #endSession(key: string, reason: string): void {

@@ -55,6 +55,12 @@ export interface MainLink {
    */
   waitForLane(session: string): Promise<void>;
 
+  /**
+   * Calls once, before a file whose content was told at its open is changed, or when the link is lost and nobody would
+   * say. Returns its unsubscribe.
+   */
+  holdContent(handle: number, onChanging: () => void): () => void;
+
   /** Tells main about something at the edge, now or when it is back. Bounded: what is beyond is counted and told. */
   report(report: EdgeReport): void;
 

@@ -87,6 +87,8 @@ export const sftpPacketBytesMax = 256 * KiB;
 export const sftpDataBytesMax = sftpPacketBytesMax - 1024;
 /** A directory tree walker with many open folders stays below. */
 export const handlesMax = 256;
+/** Files that are closed for their client and not yet for main: a small part of the requests a session may have there. */
+export const releasesMax = 16;
 /** Requests read and not yet answered; above it we stop reading the channel. OpenSSH keeps 64 under way. */
 export const outstandingRequestsMax = 128;
 /** Bytes asked for by READs under way. Four times the lane's window keeps a fast client busy. */

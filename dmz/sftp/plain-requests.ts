@@ -20,6 +20,7 @@ import type { Clock } from '#shared/clock.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { AttributeChange, OpenMode } from '#shared/file-service/attributes.ts';
 import { parseVirtualPath, type VirtualPath } from '#shared/file-service/virtual-path.ts';
+import { toldContentBytesMax } from '#shared/link/messages.ts';
 
 /** Every request but the two that carry file content, which the session answers without a promise each. */
 type PlainRequest = Exclude<SftpRequest, { type: 'init' | 'read' | 'write' }>;
@@ -278,7 +279,8 @@ export class PlainRequests {
   async #openRemote(path: VirtualPath, mode: OpenMode, attributes: AttributeChange): Promise<RemoteFile> {
     // OpenSSH sets nothing else: clients send size, owner and times along without meaning them.
     const set = attributes.mode === undefined ? {} : { mode: attributes.mode };
-    if (!makesFirst(mode)) return this.#files.open(path, mode, set);
+    if (!makesFirst(mode))
+      return this.#files.open(path, mode, set, mode.write ? undefined : toldContentBytesMax);
     const reading: OpenMode = { ...mode, create: 'never', truncate: false };
     if (mode.create === 'if-missing' && !mode.truncate)
       try {

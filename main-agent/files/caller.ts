@@ -6,11 +6,14 @@ import type { OperationName } from './storage/storage.ts';
 interface CallerFacts {
   /** Aborts when that process is no more. */
   readonly processGone: AbortSignal;
+  /** A file is about to be changed whose content was told with that handle. */
+  readonly tellChanging: (handle: number) => void;
 }
 export type Caller = FullSession & CallerFacts;
 
-export function buildCaller(session: FullSession, { processGone }: Pick<NodeLink, 'processGone'>): Caller {
-  return { ...session, processGone };
+export function buildCaller(session: FullSession, link: Pick<NodeLink, 'processGone' | 'send'>): Caller {
+  const { processGone } = link;
+  return { ...session, processGone, tellChanging: (handle) => link.send('file.changing', { handle }) };
 }
 
 /** A change as its session numbered it. */

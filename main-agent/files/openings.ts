@@ -79,6 +79,7 @@ export class Openings {
     path: readonly string[],
     mode: OpenMode,
     attributes: AttributeChange,
+    contentUpTo = 0,
   ): Promise<Result<'fs.open'>> {
     const located = this.#context.mounts.locate(session.user(), path);
     requireFileName(located);
@@ -86,13 +87,13 @@ export class Openings {
     try {
       return mode.write
         ? await this.#openForWriting(session, operation, located, mode, attributes)
-        : await this.#openForReading(session, located);
+        : await this.#openForReading(session, located, contentUpTo);
     } finally {
       done();
     }
   }
 
-  async #openForReading(session: Caller, located: Located): Promise<Result<'fs.open'>> {
+  async #openForReading(session: Caller, located: Located, contentUpTo: number): Promise<Result<'fs.open'>> {
     const mounted = requireAllowed(located, 'read');
     const { storage, place } = mounted;
     const { handles, clock } = this.#context;
@@ -104,7 +105,30 @@ export class Openings {
     const handle = new ReadHandle(file, located, clock.now(), { number, isOneVersion });
     const uploadId = beside === undefined ? undefined : own?.upload.record.id;
     await this.#finder.addReader(session, handle, storage.journal, uploadId);
-    return { handle: number, attributes: shown(handle.attributes), created: false };
+    const opened = { handle: number, attributes: shown(handle.attributes), created: false };
+    // An upload of its own session is read beside the writing; whose speed is limited waits for each turn.
+    if (beside !== undefined || session.user().limits.downloadBytesPerSecond !== undefined) return opened;
+    const contentNow = await this.#prepareContent(session, handle, contentUpTo);
+    return {
+      ...opened,
+      // Asked when the answer is encoded: what is about to change from then on is told after the answer.
+      get content() {
+        return contentNow();
+      },
+    };
+  }
+
+  /** A file that can't be read now is opened all the same: who reads it is told why. */
+  async #prepareContent(
+    session: Caller,
+    handle: ReadHandle,
+    bytesMax: number,
+  ): Promise<() => string | undefined> {
+    try {
+      return await handle.prepareContent(bytesMax, () => session.tellChanging(handle.number));
+    } catch {
+      return () => undefined;
+    }
   }
 
   async #openForWriting(

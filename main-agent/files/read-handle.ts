@@ -52,7 +52,7 @@ export class ReadHandle {
     this.number = number;
     this.#file = file;
     this.#isOneVersion = isOneVersion;
-    if (isOneVersion) file.watch(() => this.#change());
+    if (isOneVersion) file.watch(() => this.#change(), { alsoGrowing: false });
     this.located = located;
     this.startedAtMs = startedAtMs;
   }
@@ -85,6 +85,36 @@ export class ReadHandle {
       end: taken?.end,
       isCut,
     });
+  }
+
+  /**
+   * The whole file in base64url, if it is no longer than that; `onChanging`: it is about to be another than was told.
+   * What is returned is to be asked when it is sent, and counts as sent then; undefined: it would not be true any more.
+   */
+  async prepareContent(bytesMax: number, onChanging: () => void): Promise<() => string | undefined> {
+    const { size } = this;
+    if (size === 0 || size > bytesMax || this.#file.isBeingWritten) return () => undefined;
+    let isTold = false;
+    let isChanging = false;
+    this.#file.watch(
+      () => {
+        if (isTold && !isChanging) onChanging();
+        isChanging = true;
+      },
+      { alsoGrowing: true },
+    );
+    // One more than there is, to see whether it has grown.
+    const buffer = Buffer.allocUnsafe(size + 1);
+    const bytes = await this.#whileOpen(() => this.#file.read([buffer], 0));
+    if (bytes !== size) return () => undefined;
+    const content = buffer.toString('base64url', 0, size);
+    return () => {
+      if (isChanging) return undefined;
+      if (!isTold) this.sentBytes += size;
+      this.wasRead = true;
+      isTold = true;
+      return content;
+    };
   }
 
   read(buffers: readonly Uint8Array[], position: number): Promise<number> {

@@ -153,7 +153,14 @@ class Service implements FileService {
         queries.readFolder(session, params.handle, params.page),
       ),
       'fs.open': this.#guard((params, session) =>
-        openings.open(session, params.op, params.path, params.mode, changeOf(params.attributes)),
+        openings.open(
+          session,
+          params.op,
+          params.path,
+          params.mode,
+          changeOf(params.attributes),
+          params.contentUpTo,
+        ),
       ),
       'fs.stat-handle': this.#guard(async (params, session) => {
         const handle = await finder.requireFile(session, params.handle);

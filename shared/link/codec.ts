@@ -74,6 +74,7 @@ const trailerSchema = z.record(z.string(), z.unknown());
 const eventSender: Readonly<Record<EventName, LaneSide>> = {
   policy: 'main',
   'session.ended': 'main',
+  'file.changing': 'main',
   'lane.grant': 'dmz',
   'audit.head': 'main',
   'audit.known': 'dmz',

@@ -19,6 +19,12 @@ export const uploadMetadataCharactersMax = 8 * 1024;
 /** Mounts of one user that a node is told of; templates give a few, and with long paths they still fit into a message. */
 export const mountsToldMax = 256;
 
+/**
+ * A small file's content goes with the answer of its open instead of by a stream. So small that a thousand such answers
+ * at once (the most that a link has) fit into its queue beside all else; larger files are worth a stream.
+ */
+export const toldContentBytesMax = 8 * 1024;
+
 const id = z.string().regex(/^[A-Za-z0-9_-]{43}$/); // 256 bit, base64url
 const base64url = (max: number) =>
   z
@@ -469,8 +475,22 @@ export const requestSchemas = {
     result: z.strictObject({ entries: z.array(entry).max(1000), end: z.boolean() }),
   },
   'fs.open': {
-    params: z.strictObject({ session, op, path, mode: openMode, attributes: attributeChange.optional() }),
-    result: z.strictObject({ handle, attributes, created: z.boolean() }),
+    params: z.strictObject({
+      session,
+      op,
+      path,
+      mode: openMode,
+      attributes: attributeChange.optional(),
+      /** Opened to be read, a file no longer than that may come with the answer; `file.changing` ends what it is good for. */
+      contentUpTo: count.max(toldContentBytesMax).optional(),
+    }),
+    result: z.strictObject({
+      handle,
+      attributes,
+      created: z.boolean(),
+      /** The whole file. */
+      content: base64url(Math.ceil((toldContentBytesMax * 4) / 3)).optional(),
+    }),
   },
   'fs.stat-handle': {
     params: z.strictObject({ session, handle }),
@@ -714,6 +734,8 @@ export const eventSchemas = {
   /** main → DMZ */
   policy: policySchema,
   'session.ended': z.strictObject({ sessionKey: id, reason: text(128) }),
+  /** main → DMZ, before the change: the content that was told with this handle is not to be read from any more. */
+  'file.changing': z.strictObject({ handle }),
   /** DMZ → main: may a data lane join this link? Single use, 10 s. */
   'lane.grant': z.strictObject({ token: id }),
   /** main → DMZ: the head of the audit chain; the node remembers the newest, and answers with it. */

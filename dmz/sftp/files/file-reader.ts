@@ -134,6 +134,11 @@ export class FileReader {
   }
 
   read(request: ReadRequest): void {
+    const { content } = this.#file;
+    if (content !== undefined) {
+      this.#readTold(content, request);
+      return;
+    }
     const run = this.#sequential;
     if (run !== undefined && !run.hasEnded) {
       if (request.offset === run.position) {
@@ -151,8 +156,24 @@ export class FileReader {
     this.#readAlone(request);
   }
 
+  #readTold(content: Buffer, { offset, length, done }: ReadRequest): void {
+    const bytes = content.subarray(offset, offset + length);
+    if (bytes.length === 0) {
+      done(undefined, undefined);
+      return;
+    }
+    const end = offset + bytes.length;
+    this.#served = addTaken(this.#served, bytes.length, end);
+    done(undefined, {
+      length: bytes.length,
+      buffers: [bytes],
+      release: () => this.#file.noteTaken(bytes.length, end),
+    });
+  }
+
   /** The file is being changed: what came ahead of the READs is of yesterday. To be called when idle. */
   dropReadAhead(): void {
+    this.#file.dropContent();
     if (this.#runs.size > 0) this.stop(new SallyportError('changed', 'The file was written to'));
   }
 

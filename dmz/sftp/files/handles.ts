@@ -1,7 +1,7 @@
 import { FileOrder } from '#dmz/sftp/files/file-order.ts';
 import type { FolderReader } from '#dmz/sftp/files/folder-reader.ts';
 import { OpenFile } from '#dmz/sftp/files/open-file.ts';
-import { handlesMax } from '#dmz/sftp/limits.ts';
+import { handlesMax, releasesMax } from '#dmz/sftp/limits.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 
@@ -10,6 +10,8 @@ export class Handles {
   readonly #open = new Map<string, OpenFile | FolderReader>();
   /** CLOSEs under way: the client said that these uploads are whole, so they may finish even if it is gone. */
   readonly #closing = new Set<Promise<void>>();
+  /** Closed, and main has not let go of them yet: its handles are bounded too. */
+  readonly #releasing = new Set<Promise<void>>();
   /** Of the open files, by where they are now. A removed file's handles go on with the order they have. */
   readonly #orders = new Map<string, FileOrder>();
   #renames = 0;
@@ -19,8 +21,8 @@ export class Handles {
 
   /** Opens something and names it. At most `handlesMax` are held, whatever stage they are in. */
   async add(open: () => Promise<OpenFile | FolderReader>): Promise<string> {
-    if (this.#open.size + this.#opening + this.#closing.size >= handlesMax)
-      throw new SallyportError('too-many', 'Too many open files');
+    while (this.#releasing.size > 0 && this.#held >= handlesMax) await Promise.race(this.#releasing);
+    if (this.#held >= handlesMax) throw new SallyportError('too-many', 'Too many open files');
     this.#opening += 1;
     let opened: OpenFile | FolderReader;
     try {
@@ -36,6 +38,11 @@ export class Handles {
     const handle = this.#count.toString(16).padStart(8, '0');
     this.#open.set(handle, opened);
     return handle;
+  }
+
+  /** Of what main counts as open. */
+  get #held(): number {
+    return this.#open.size + this.#opening + this.#closing.size + this.#releasing.size;
   }
 
   /** The one order of all handles of this file. */
@@ -120,6 +127,12 @@ export class Handles {
     } finally {
       this.#closing.delete(closing);
     }
+    if (!(found instanceof OpenFile) || found.released === undefined) return;
+    const { released } = found;
+    this.#releasing.add(released);
+    void released.then(() => this.#releasing.delete(released));
+    // As long as few do: requests to main are bounded.
+    while (this.#releasing.size > releasesMax) await Promise.race(this.#releasing);
   }
 
   /**
@@ -130,7 +143,11 @@ export class Handles {
     this.#isOver = true;
     const open = [...this.#open.values()];
     this.#open.clear();
-    await Promise.allSettled([...this.#closing, ...open.map((handle) => handle.abandon())]);
+    await Promise.allSettled([
+      ...this.#closing,
+      ...this.#releasing,
+      ...open.map((handle) => handle.abandon()),
+    ]);
   }
 }
 

@@ -19,6 +19,8 @@ export class OpenFile implements FileParty {
   readonly #order: FileOrder;
   #hasChanged = false;
   #closing: Promise<void> | undefined;
+  /** Of a closed file that was read: resolves when main has let go of it. CLOSE is answered before. */
+  released: Promise<void> | undefined;
 
   constructor(remote: RemoteFile, mode: OpenMode, order: FileOrder, slots: StreamSlots) {
     this.remote = remote;
@@ -106,8 +108,11 @@ export class OpenFile implements FileParty {
       .inTurn(async () => {
         await turn;
         this.reader.stop(closed());
-        // A client closes when it has what it asked for. Answered once main has let go: its handles are bounded too.
-        if (!this.#mode.write) return this.remote.release({ taken: this.reader.served });
+        // A client closes when it has what it asked for, and need not wait until main has noted so.
+        if (!this.#mode.write) {
+          this.released = this.remote.release({ taken: this.reader.served });
+          return;
+        }
         // Every byte is acknowledged by now, so main need not have seen the stream's end before it stores them.
         void this.writer.endRun();
         const { failure } = this.writer;

@@ -85,8 +85,13 @@ export interface StoredFile {
   /** Fills the buffers in order from `position`; fewer bytes only at the end, 0 past it. */
   read(buffers: readonly Uint8Array[], position: number): Promise<number>;
   stat(): Promise<Stored>;
-  /** Once. Calls before this storage changes or cuts off a byte the file had when it was opened. */
-  watch(onChanging: () => void): void;
+  /**
+   * Calls before this storage changes or cuts off a byte the file had when it was opened; `alsoGrowing`: before whatever
+   * is done to its bytes.
+   */
+  watch(onChanging: () => void, options: { readonly alsoGrowing: boolean }): void;
+  /** Somebody has it open through this storage to change it. */
+  readonly isBeingWritten: boolean;
   close(): Promise<void>;
 }
 

@@ -432,6 +432,21 @@ describe('S-14: when main ends a session', () => {
   });
 });
 
+describe('a content that main told', () => {
+  it('is given up when main says so, and when the link on which it would is lost', async () => {
+    const memory = await buildMemoryLink({ sessions: buildFakeSessions(), onStream: () => undefined });
+    const dropped: string[] = [];
+    for (const handle of [1, 2, 3]) memory.link.holdContent(handle, () => void dropped.push(String(handle)));
+    memory.link.holdContent(4, () => void dropped.push('closed'))();
+    for (const handle of [1, 1, 4, 5]) memory.connection().send('file.changing', { handle });
+    await turn();
+    expect(dropped).toEqual(['1']);
+    memory.connection().close('restarted');
+    await expect.poll(() => dropped).toEqual(['1', '2', '3']);
+    memory.close();
+  });
+});
+
 describe('S-09: bounds of the node', () => {
   it('streams of one session', async () => {
     const sessions = buildFakeSessions();

@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { StreamSlots } from '#dmz/sftp/files/stream-slots.ts';
-import { handlesMax, outstandingRequestsMax } from '#dmz/sftp/limits.ts';
-import { packetType as type } from '#dmz/sftp/protocol/constants.ts';
+import { handlesMax, outstandingRequestsMax, releasesMax } from '#dmz/sftp/limits.ts';
+import { packetType as type, statusCode } from '#dmz/sftp/protocol/constants.ts';
 import { SftpSession } from '#dmz/sftp/session.ts';
 import type { WireWriter } from '#dmz/sftp/wire.ts';
 import { buildLog } from '#shared/log.ts';
@@ -138,12 +138,32 @@ describe('an SFTP session', () => {
       return promise;
     };
     for (const handle of handles) channel.request(type.close, (writer) => writer.string(handle));
-    await expect.poll(() => underWay).toBe(outstandingRequestsMax);
+    await expect.poll(() => underWay).toBe(outstandingRequestsMax + releasesMax);
     await new Promise(setImmediate);
-    expect(underWay).toBe(outstandingRequestsMax);
+    expect(underWay).toBe(outstandingRequestsMax + releasesMax);
     resolve();
     for (const _ of handles) expect((await channel.reply()).reader.uint32()).toBe(0);
     expect(files.openHandles).toBe(0);
+  });
+
+  it('a small file is got while main answers nothing after its open, and waits for room where main holds too many', async () => {
+    files.tellsContent = true;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    files.beforeRelease = () => promise;
+    files.put('/small', Buffer.from('content'));
+    const handle = await open('/small', flags.read);
+    const read = (at: number) => ask(type.read, (writer) => writer.string(handle).uint64(at).uint32(32_768));
+    expect((await read(0)).reader.string(100).toString()).toBe('content');
+    expect((await read(7)).reader.uint32()).toBe(statusCode.eof);
+    expect(await close(handle)).toBe(statusCode.ok);
+    expect(files.readStreams).toHaveLength(0);
+    for (let count = 1; count < handlesMax; count += 1) await open('/small', flags.read);
+    const late = open('/small', flags.read);
+    await new Promise(setImmediate);
+    expect(files.openHandles).toBe(handlesMax);
+    resolve();
+    await late;
+    expect(files.openHandles).toBe(handlesMax);
   });
 
   it('serves sequential reads from one stream, to the exact end', async () => {

@@ -23,7 +23,7 @@ export class OpenFile implements SharedFile {
   }
 }
 
-/** Somebody who reads a file that must stay as it was. */
+/** Somebody who must know when a file does not stay as it is. */
 interface Watcher {
   readonly bytes: number;
   readonly onChanging: () => void;

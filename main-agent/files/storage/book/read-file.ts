@@ -7,7 +7,7 @@ export class ReadFile implements StoredFile {
   readonly attributes: Stored;
   readonly #bytes: OpenBytes;
   readonly #files: OpenFiles;
-  #unwatch: () => void = () => undefined;
+  readonly #watches: (() => void)[] = [];
 
   constructor(bytes: OpenBytes, files: OpenFiles) {
     this.attributes = bytes.attributes;
@@ -15,9 +15,13 @@ export class ReadFile implements StoredFile {
     this.#files = files;
   }
 
-  watch(onChanging: () => void): void {
+  watch(onChanging: () => void, { alsoGrowing }: { readonly alsoGrowing: boolean }): void {
     const { id, size } = this.attributes;
-    this.#unwatch = this.#files.watch(id, size, onChanging);
+    this.#watches.push(this.#files.watch(id, alsoGrowing ? Infinity : size, onChanging));
+  }
+
+  get isBeingWritten(): boolean {
+    return this.#files.find(this.attributes.id) !== undefined;
   }
 
   read(buffers: readonly Uint8Array[], position: number): Promise<number> {
@@ -29,7 +33,7 @@ export class ReadFile implements StoredFile {
   }
 
   close(): Promise<void> {
-    this.#unwatch();
+    for (const unwatch of this.#watches.splice(0)) unwatch();
     return this.#bytes.close();
   }
 }

@@ -40,6 +40,8 @@ export class MemoryFiles implements FileClient {
   /** Bytes a file may have; beyond it a write fails as over quota. */
   quotaBytes = Infinity;
   folderPageEntries = 1000;
+  /** Small files come with the answer of their open. */
+  tellsContent = false;
   /** Awaited by every stat: a test can hold it, as the link parks requests. */
   beforeStat: () => Promise<void> = () => Promise.resolve();
   /** Awaited by every release, as on a link that is away. */
@@ -127,11 +129,22 @@ export class MemoryFiles implements FileClient {
     };
   }
 
-  open(path: VirtualPath, mode: OpenMode, attributes?: AttributeChange): Promise<RemoteFile> {
-    return this.late(() => this.#open(path, mode, attributes));
+  open(
+    path: VirtualPath,
+    mode: OpenMode,
+    attributes?: AttributeChange,
+    contentUpTo = 0,
+  ): Promise<RemoteFile> {
+    return this.late(() => {
+      const file = this.#open(path, mode, attributes);
+      const bytes = this.get(path.toString());
+      if (this.tellsContent && bytes !== undefined && bytes.length <= contentUpTo)
+        file.content = Buffer.from(bytes);
+      return file;
+    });
   }
 
-  #open(path: VirtualPath, mode: OpenMode, attributes: AttributeChange | undefined): RemoteFile {
+  #open(path: VirtualPath, mode: OpenMode, attributes: AttributeChange | undefined): MemoryFile {
     this.calls.push(`open ${path.toString()}`);
     const existing = this.nodes.get(path.toString());
     if (existing?.type === 'folder') throw new SallyportError('is-a-folder', 'Is a folder');
@@ -227,6 +240,7 @@ class MemoryFile implements RemoteFile {
   readonly handle = 1;
   readonly attributes: Attributes;
   readonly created: boolean;
+  content: Buffer | undefined;
   readonly #files: MemoryFiles;
   readonly #path: VirtualPath;
   readonly #mode: OpenMode;
@@ -256,6 +270,10 @@ class MemoryFile implements RemoteFile {
       mtimeMs: Date.now(),
     };
     this.attributes = attributesOf(this.#node);
+  }
+
+  dropContent(): void {
+    this.content = undefined;
   }
 
   readStream(range: { offset: number; lengthBytes?: number }): MemoryReadStream {

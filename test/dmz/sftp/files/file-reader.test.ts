@@ -124,6 +124,23 @@ describe('reading one open file', () => {
     );
   });
 
+  it('a content that came with the open is read without a stream, and counts as taken', async () => {
+    const files = new MemoryFiles();
+    files.tellsContent = true;
+    files.put('/f', Buffer.from('small'));
+    const file = await files.open(parseVirtualPath('/f'), readOnly, {}, 5);
+    const reader = new FileReader(file, new StreamSlots());
+    const parts = [await read(reader, 0, 32_768), await read(reader, 3, 1), await read(reader, 5, 32_763)];
+    expect(parts.map(String)).toEqual(['small', 'l', '']);
+    expect(files.readStreams).toHaveLength(0);
+    expect(reader.served).toEqual({ bytes: 6, end: 5 });
+    // Another content is there by now: as long as none is known the file is asked.
+    files.replace('/f', Buffer.from('longer than before'));
+    reader.dropReadAhead();
+    expect(String(await read(reader, 5, 100))).toBe('r than before');
+    expect(files.readStreams).toHaveLength(1);
+  });
+
   it('does not read ahead more than the window', async () => {
     const { files, reader } = await openReader();
     await read(reader, 0, 1000);
