@@ -65,6 +65,7 @@ export class Openings {
   readonly #finder: HandleFinder;
   readonly #ownUploads: OwnUploads;
   readonly #bins: Bins;
+  readonly #releasing = new Map<number, Promise<void>>();
 
   constructor(context: FileContext, finder: HandleFinder, ownUploads: OwnUploads, bins: Bins) {
     this.#bins = bins;
@@ -344,8 +345,21 @@ export class Openings {
     });
   }
 
-  /** Lets go of a handle; unknown numbers are none of anybody's business. */
-  async release(session: Caller, number: number, how: Ending, ended: Ended = {}): Promise<void> {
+  /**
+   * Lets go of a handle; unknown numbers are none of anybody's business. What is sent again over the next link, while the
+   * first still waits for its receipt, waits with it.
+   */
+  release(session: Caller, number: number, how: Ending, ended: Ended = {}): Promise<void> {
+    const before = this.#releasing.get(number);
+    if (before !== undefined) return before;
+    const releasing = this.#release(session, number, how, ended).finally(() =>
+      this.#releasing.delete(number),
+    );
+    this.#releasing.set(number, releasing);
+    return releasing;
+  }
+
+  async #release(session: Caller, number: number, how: Ending, ended: Ended): Promise<void> {
     const reader = this.#finder.readBefore(session, number);
     if (reader !== undefined) return this.#tellReadBefore(session, reader, ended);
     await this.#finder.find(session, number);
