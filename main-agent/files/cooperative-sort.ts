@@ -23,6 +23,25 @@ export async function sortCooperatively<T>(
   return runs[0] ?? [];
 }
 
+/** The first so many of them as they would be sorted, at the cost of little more than looking at each once. */
+export async function firstInOrder<T>(
+  items: readonly T[],
+  wanted: number,
+  compare: (a: T, b: T) => number,
+): Promise<T[]> {
+  const best: T[] = [];
+  let last: T | undefined;
+  for (const [index, item] of items.entries()) {
+    if (index % itemsAtOnce === itemsAtOnce - 1) await breathe();
+    if (last !== undefined && compare(item, last) >= 0) continue;
+    best.push(item);
+    if (best.length < 2 * wanted) continue;
+    best.sort(compare).splice(wanted);
+    last = best.at(-1);
+  }
+  return best.sort(compare).slice(0, wanted);
+}
+
 async function merge<T>(
   left: readonly T[],
   right: readonly T[],

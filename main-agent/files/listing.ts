@@ -8,7 +8,7 @@ import type { Caller } from './caller.ts';
 import { denied, notFound } from './storage/file-error.ts';
 import type { Located, Mounted, MountTree } from './mounts.ts';
 import { isAllowed } from './permissions.ts';
-import type { FolderItem, Stored, StoredFolder } from './storage/storage.ts';
+import type { FolderItem, SortedBy, Stored, StoredFolder } from './storage/storage.ts';
 import type { UnservedEntries } from './storage/unserved.ts';
 import type { WriteHandle } from './write-handle.ts';
 
@@ -112,6 +112,11 @@ export class Listing {
       if (attributes !== undefined) entries.push({ name, attributes });
     }
     return entries;
+  }
+
+  /** One attribute of each, NaN for what is gone. Not of names from the first `next`: those may be more than stored. */
+  async measure(names: readonly string[], by: SortedBy): Promise<ArrayLike<number>> {
+    return (await this.#folder?.measure(names, by)) ?? [];
   }
 
   /** Of what was read so far. */

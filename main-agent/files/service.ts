@@ -303,7 +303,6 @@ class Service implements FileService {
 
   async #sweep(): Promise<void> {
     this.surveys.keepFresh();
-    this.#context.sortedPages.sweep();
     try {
       await this.bins.sweep();
     } catch (error) {

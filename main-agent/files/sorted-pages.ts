@@ -1,6 +1,6 @@
 /**
  * Sorted listings in pages. The first page takes a snapshot of the folder's names; the cursor names it, so that paging
- * through 100,000 entries sorts once. A snapshot that is gone is taken again and gone on with after the last entry shown:
+ * through 100,000 entries reads and sorts them once. A snapshot that is gone is taken again and gone on with after the last entry shown:
  * a cursor never fails because of time.
  *
  * Trust: a cursor comes back from outside. All it can do is to choose where in the user's own listing a page begins.
@@ -8,10 +8,9 @@
 import { z } from 'zod';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
-import type { Attributes, Entry, SortKey } from '#shared/file-service/attributes.ts';
+import type { Entry, SortKey } from '#shared/file-service/attributes.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
-import { sortCooperatively } from './cooperative-sort.ts';
 import { pageLength } from './folder-pages.ts';
 import {
   folderEntriesMax,
@@ -21,22 +20,22 @@ import {
   snapshotsPerSessionMax,
 } from './limits.ts';
 import type { Listing } from './listing.ts';
-
-interface Row {
-  readonly name: string;
-  /** Size or time, where that is the order. */
-  readonly key: number;
-  /** Known already where the order needed it. */
-  readonly attributes: Attributes | undefined;
-}
+import { OrderedNames, type Position } from './ordered-names.ts';
 
 interface Snapshot {
   readonly id: number;
   readonly path: string;
   readonly sort: SortKey;
-  readonly rows: readonly Row[];
+  readonly names: OrderedNames;
   usedAtMs: number;
 }
+
+/** A snapshot, and what is known with it of its entries: all of them, where they are few. */
+interface Taken {
+  readonly snapshot: Snapshot;
+  readonly entries: ReadonlyMap<string, Entry>;
+}
+const noEntries: ReadonlyMap<string, Entry> = new Map();
 
 const cursorSchema = z.tuple([
   z.number().int().nonnegative(),
@@ -44,11 +43,9 @@ const cursorSchema = z.tuple([
   z.string().max(255),
   z.number(),
 ]);
-interface Cursor {
+interface Cursor extends Position {
   readonly snapshot: number;
   readonly index: number;
-  readonly name: string;
-  readonly key: number;
 }
 
 function parseCursor(untrustedCursor: string): Cursor {
@@ -64,12 +61,6 @@ function parseCursor(untrustedCursor: string): Cursor {
 
 function formatCursor({ snapshot, index, name, key }: Cursor): string {
   return Buffer.from(JSON.stringify([snapshot, index, name, key])).toString('base64url');
-}
-
-function comparer(sort: SortKey): (a: Pick<Row, 'name' | 'key'>, b: Pick<Row, 'name' | 'key'>) => number {
-  const sign = sort.startsWith('-') ? -1 : 1;
-  // By code units: the same order for everybody, and far cheaper than a collator over a million names.
-  return (a, b) => sign * (a.key - b.key || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
 interface SortedQuery {
@@ -91,6 +82,7 @@ export class SortedPages {
   readonly #bySession = new Map<string, BoundedMap<Snapshot, number>>();
   #nameCount = 0;
   #lastId = 0;
+  #sweeping: NodeJS.Timeout | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -107,16 +99,21 @@ export class SortedPages {
   async #page(query: SortedQuery, listing: Listing): Promise<SortedPage> {
     const cursor = query.cursor === undefined ? undefined : parseCursor(query.cursor);
     const known = cursor === undefined ? undefined : this.#find(query, cursor.snapshot);
-    const snapshot = known ?? (await this.#take(query, listing));
+    const { snapshot, entries: some } =
+      known === undefined ? await this.#take(query, listing) : { snapshot: known, entries: noEntries };
+    const { names } = snapshot;
+    const count = Math.min(query.limit, pageEntriesMax);
     const start =
-      cursor === undefined ? 0 : known === undefined ? indexAfter(snapshot, cursor) : cursor.index;
-    const rows = snapshot.rows.slice(start, start + Math.min(query.limit, pageEntriesMax));
-    const described = await describeRows(rows, listing);
+      cursor === undefined ? 0 : known === undefined ? await names.indexAfter(cursor) : cursor.index;
+    const rows = cursor === undefined ? await names.first(count) : await names.slice(start, start + count);
+    const described = rows.every(({ name }) => some.has(name))
+      ? rows.flatMap(({ name }) => some.get(name) ?? [])
+      : await listing.describe(rows.map(({ name }) => name));
     const entries = described.slice(0, pageLength(described, query.limit));
     const index =
       start + (entries.length === described.length ? rows.length : indexOfName(rows, entries) + 1);
-    const last = snapshot.rows[index - 1];
-    if (last === undefined || index >= snapshot.rows.length) {
+    const last = rows[index - start - 1];
+    if (last === undefined || index >= names.count) {
       this.#drop(query.session.key, snapshot);
       return { entries };
     }
@@ -134,50 +131,53 @@ export class SortedPages {
     return snapshot;
   }
 
-  async #take({ path, sort }: SortedQuery, listing: Listing): Promise<Snapshot> {
-    const byName = sort === 'name' || sort === '-name';
-    const bySize = sort === 'size' || sort === '-size';
-    const rows: Row[] = [];
+  async #take({ path, sort }: SortedQuery, listing: Listing): Promise<Taken> {
+    const names = new OrderedNames(sort);
+    const { by } = names;
+    const entries = new Map<string, Entry>();
     for (let items = await listing.next(); items.length > 0; items = await listing.next()) {
-      const names = items.map((item) => item.name);
-      if (rows.length + names.length > folderEntriesMax) {
+      if (names.count + items.length > folderEntriesMax) {
         throw new SallyportError('too-many', 'The folder has too many entries to sort them');
       }
-      if (byName) rows.push(...names.map((name) => ({ name, key: 0, attributes: undefined })));
-      else {
-        for (const { name, attributes } of await listing.describe(names)) {
-          rows.push({ name, key: bySize ? attributes.size : attributes.mtimeMs, attributes });
+      const some = items.map((item) => item.name);
+      if (by === undefined) for (const name of some) names.add(name, 0);
+      else if (names.count === 0) {
+        // Of most folders that is all, and then the page is known with it.
+        for (const entry of await listing.describe(some)) {
+          names.add(entry.name, entry.attributes[by]);
+          entries.set(entry.name, entry);
+        }
+      } else {
+        const keys = await listing.measure(some, by);
+        for (const [index, name] of some.entries()) {
+          const key = keys[index] ?? Number.NaN;
+          if (!Number.isNaN(key)) names.add(name, key);
         }
       }
     }
     this.#lastId += 1;
-    return {
-      id: this.#lastId,
-      path,
-      sort,
-      rows: await sortCooperatively(rows, comparer(sort)),
-      usedAtMs: 0,
-    };
+    return { snapshot: { id: this.#lastId, path, sort, names, usedAtMs: 0 }, entries };
   }
 
   #store(session: string, snapshot: Snapshot): void {
     snapshot.usedAtMs = this.#clock.monotonic();
     if (this.#bySession.get(session)?.has(snapshot.id) === true) return;
-    if (this.#nameCount + snapshot.rows.length > snapshotNamesMax) this.#dropAll();
+    if (this.#nameCount + snapshot.names.count > snapshotNamesMax) this.#dropAll();
     const own =
       this.#bySession.get(session) ??
-      new BoundedMap<Snapshot, number>(snapshotsPerSessionMax, ({ rows }) => {
-        this.#nameCount -= rows.length;
+      new BoundedMap<Snapshot, number>(snapshotsPerSessionMax, ({ names }) => {
+        this.#nameCount -= names.count;
       });
     this.#bySession.set(session, own);
     own.set(snapshot.id, snapshot);
-    this.#nameCount += snapshot.rows.length;
+    if (this.#sweeping === undefined) this.#sweepLater();
+    this.#nameCount += snapshot.names.count;
   }
 
   #drop(session: string, snapshot: Snapshot): void {
     const own = this.#bySession.get(session);
     if (own?.delete(snapshot.id) !== true) return;
-    this.#nameCount -= snapshot.rows.length;
+    this.#nameCount -= snapshot.names.count;
     if (own.size === 0) this.#bySession.delete(session);
   }
 
@@ -191,36 +191,21 @@ export class SortedPages {
   }
 
   /** Snapshots nobody came back for. */
-  sweep(): void {
+  #sweep(): void {
     const idleSince = this.#clock.monotonic() - snapshotIdleMs;
     for (const [session, own] of this.#bySession) {
-      for (const snapshot of own.values()) if (snapshot.usedAtMs < idleSince) this.#drop(session, snapshot);
+      for (const snapshot of own.values()) if (snapshot.usedAtMs <= idleSince) this.#drop(session, snapshot);
     }
+    this.#sweeping = undefined;
+    if (this.#bySession.size > 0) this.#sweepLater();
+  }
+
+  #sweepLater(): void {
+    this.#sweeping = setTimeout(() => this.#sweep(), snapshotIdleMs).unref();
   }
 }
 
-async function describeRows(rows: readonly Row[], listing: Listing): Promise<readonly Entry[]> {
-  const entries: Entry[] = [];
-  for (const { name, attributes } of rows) if (attributes !== undefined) entries.push({ name, attributes });
-  if (entries.length === rows.length) return entries;
-  return listing.describe(rows.map((row) => row.name));
-}
-
-function indexOfName(rows: readonly Row[], shownEntries: readonly Entry[]): number {
+function indexOfName(rows: readonly Position[], shownEntries: readonly Entry[]): number {
   const name = shownEntries.at(-1)?.name;
   return rows.findIndex((row) => row.name === name);
-}
-
-/** First row past a position that was shown before. */
-function indexAfter({ rows, sort }: Snapshot, position: Pick<Row, 'name' | 'key'>): number {
-  const compare = comparer(sort);
-  let low = 0;
-  let high = rows.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const row = rows[middle];
-    if (row !== undefined && compare(row, position) <= 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -68,6 +68,9 @@ export interface FolderItem {
   readonly type: 'file' | 'folder';
 }
 
+/** An attribute that listings are sorted by. */
+export type SortedBy = 'size' | 'mtimeMs';
+
 /** A folder being read. One call at a time. */
 export interface StoredFolder {
   readonly attributes: Stored;
@@ -75,6 +78,8 @@ export interface StoredFolder {
   next(): Promise<readonly FolderItem[]>;
   /** Attributes for names of it, in their order; undefined for what is gone or hidden. */
   describe(names: readonly string[]): Promise<readonly (Stored | undefined)[]>;
+  /** One attribute of each, NaN for what is gone: what it takes to sort a large folder, and quicker. */
+  measure(names: readonly string[], by: SortedBy): Promise<ArrayLike<number>>;
   /** What lies there and is in no listing, among the names read so far; undefined = nothing. */
   readonly unserved: UnservedEntries | undefined;
   close(): Promise<void>;

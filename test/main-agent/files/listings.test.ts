@@ -1,4 +1,4 @@
-import { linkSync, mkdirSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import type { Entry, SortKey } from '#shared/file-service/attributes.ts';
@@ -75,6 +75,31 @@ test('listings sort by name, size and time, up and down, over pages of any lengt
     for (const limit of [1, 3, 4, 5]) {
       expect(namesOf(await listAll(client, [], sort, limit)).join('')).toBe(order);
     }
+  }
+});
+
+test('a folder of thousands sorts by size and by time, up and down, each entry once', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  await rig.medium.mkdir('alice');
+  const names = Array.from({ length: 2500 }, (_, index) => `f${String(index).padStart(4, '0')}`);
+  // The time is one that is no whole number of microseconds.
+  for (const [index, name] of names.entries()) {
+    writeFileSync(rig.path('alice', name), 'x'.repeat((index * 7) % 2500));
+    utimesSync(rig.path('alice', name), 1, ((index * 13) % 2500) + 0.123_456_7);
+  }
+  const orders = [
+    ['size', 'size', 1],
+    ['-size', 'size', -1],
+    ['mtime', 'mtimeMs', 1],
+    ['-mtime', 'mtimeMs', -1],
+  ] as const;
+  for (const [sort, by, sign] of orders) {
+    const entries = (await listAll(client, [], sort, 700)).flat();
+    expect(new Set(entries.map(({ name }) => name)).size).toBe(2500);
+    expect(entries).toEqual(
+      entries.toSorted((a, b) => sign * (a.attributes[by] - b.attributes[by] || (a.name < b.name ? -1 : 1))),
+    );
   }
 });
 

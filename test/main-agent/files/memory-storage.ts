@@ -18,6 +18,7 @@ import type {
   FolderItem,
   Place,
   RemoveOptions,
+  SortedBy,
   StorageUsage,
   Stored,
   StoredFolder,
@@ -420,6 +421,10 @@ class MemoryFolder implements StoredFolder {
 
   async describe(names: readonly string[]): Promise<readonly (Stored | undefined)[]> {
     return names.map((name) => this.#folder.entries.get(name)?.stored);
+  }
+
+  async measure(names: readonly string[], by: SortedBy): Promise<ArrayLike<number>> {
+    return names.map((name) => this.#folder.entries.get(name)?.stored[by] ?? Number.NaN);
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { Bandwidth } from '#main-agent/files/bandwidth.ts';
-import { sortCooperatively } from '#main-agent/files/cooperative-sort.ts';
+import { firstInOrder, sortCooperatively } from '#main-agent/files/cooperative-sort.ts';
 import { toFileError } from '#main-agent/files/storage/file-error.ts';
 import { KeyLock, Slots } from '#main-agent/turns.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -32,6 +32,23 @@ test('the cooperative sort sorts as the plain one does, equal items in their ord
     const items = Array.from({ length }, (_, index) => ({ key: (index * 7919) % 101, index }));
     const compare = (a: { key: number }, b: { key: number }) => a.key - b.key;
     expect(await sortCooperatively(items, compare)).toEqual([...items].sort(compare));
+  }
+});
+
+test('the first few are those that would be first were all sorted', async () => {
+  for (const length of [0, 1, 4096, 10_000]) {
+    const items = Array.from({ length }, (_, index) => (index * 7919) % 10_007);
+    const compare = (a: number, b: number) => a - b;
+    for (const wanted of [1, 2, 200, length]) {
+      expect(await firstInOrder(items, wanted, compare)).toEqual(items.toSorted(compare).slice(0, wanted));
+      expect(
+        await firstInOrder(
+          items.toSorted((a, b) => b - a),
+          wanted,
+          compare,
+        ),
+      ).toEqual(items.toSorted(compare).slice(0, wanted));
+    }
   }
 });
 

@@ -39,6 +39,10 @@ export class Descriptor {
     return new Descriptor(await call((done) => open(path, flags, mode, done)));
   }
 
+  get number(): number {
+    return this.#number;
+  }
+
   /**
    * The kernel's name for what is open: changes of mode and times go to that very file, whatever its own name is now, and
    * names below it are looked up in that very folder.

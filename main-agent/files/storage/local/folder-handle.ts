@@ -92,6 +92,11 @@ export class FolderHandle {
     return typeof name === 'string' ? prefix + name : Buffer.concat([Buffer.from(prefix), name]);
   }
 
+  /** Of its descriptor. */
+  get number(): number {
+    return this.#file.number;
+  }
+
   get path(): string {
     return this.#file.path;
   }

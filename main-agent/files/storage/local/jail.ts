@@ -41,7 +41,9 @@ export class Jail {
 
   /** The caller closes it. */
   openFolder(place: Place, onMissing: OnMissing): Promise<FolderHandle> {
-    return this.#roots.use(place.root, ({ top }) => orMissing(onMissing, () => openBeneath(top, place.path)));
+    return this.#roots.use(place.root, ({ top }) =>
+      orMissing(onMissing, async () => (await openBeneath(top, place.path)).learn(top)),
+    );
   }
 
   /** Holds a folder open while something is done in it. */

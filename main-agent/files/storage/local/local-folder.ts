@@ -2,8 +2,9 @@ import type { Dir, Dirent } from 'node:fs';
 import { notFound } from '../file-error.ts';
 import { pageEntriesMax, statsAtOnce } from '../../limits.ts';
 import type { FolderHandle } from './folder-handle.ts';
+import type { Looks } from './looks.ts';
 import { stagingFolderName } from '../places.ts';
-import type { FolderItem, Stored, StoredFolder } from '../storage.ts';
+import type { FolderItem, SortedBy, Stored, StoredFolder } from '../storage.ts';
 import { toStored, whyUnserved } from './stored.ts';
 import { UnservedCount, type UnservedEntries } from '../unserved.ts';
 
@@ -11,24 +12,33 @@ import { UnservedCount, type UnservedEntries } from '../unserved.ts';
 export class LocalFolder implements StoredFolder {
   readonly attributes: Stored;
   readonly #folder: FolderHandle;
+  readonly #looks: Looks;
   readonly #names: Dir;
   readonly #unserved = new UnservedCount();
   readonly #hidden: string | undefined;
 
-  private constructor(folder: FolderHandle, names: Dir, attributes: Stored, hidden: string | undefined) {
+  private constructor(
+    folder: FolderHandle,
+    looks: Looks,
+    names: Dir,
+    attributes: Stored,
+    hidden: string | undefined,
+  ) {
     this.#hidden = hidden;
     this.#folder = folder;
+    this.#looks = looks;
     this.#names = names;
     this.attributes = attributes;
   }
 
   /** Takes the folder over, also when it fails. `isRoot`: of a mount, where staging may lie that is ours. */
-  static async open(folder: FolderHandle, isRoot: boolean): Promise<LocalFolder> {
+  static async open(folder: FolderHandle, looks: Looks, isRoot: boolean): Promise<LocalFolder> {
     try {
       const attributes = toStored(await folder.stat());
       if (attributes === undefined) throw notFound();
       return new LocalFolder(
         folder,
+        looks,
         await folder.openNames(),
         attributes,
         isRoot ? stagingFolderName : undefined,
@@ -75,6 +85,12 @@ export class LocalFolder implements StoredFolder {
       }
     }
     return described;
+  }
+
+  async measure(names: readonly string[], by: SortedBy): Promise<ArrayLike<number>> {
+    const told = this.#folder.isQuick ? await this.#looks.ask(this.#folder, names, by) : undefined;
+    if (told !== undefined) return told;
+    return (await this.describe(names)).map((stored) => stored?.[by] ?? Number.NaN);
   }
 
   async close(): Promise<void> {

@@ -15,6 +15,7 @@ import { FolderHandle } from './folder-handle.ts';
 import { Jail } from './jail.ts';
 import { requireLocalBytes } from './local-bytes.ts';
 import { LocalFolder } from './local-folder.ts';
+import { Looks } from './looks.ts';
 import { LocalSpot, requireLocalSpot } from './local-spot.ts';
 import { StagingFolders } from './staging-folders.ts';
 import { toFound } from './stored.ts';
@@ -31,6 +32,7 @@ export interface LocalStorageOptions {
 export class LocalStorage implements BlobStorage {
   readonly #jail: Jail;
   readonly #stagings: StagingFolders;
+  readonly #looks = new Looks();
 
   private constructor(base: FolderHandle, { clock, log }: LocalStorageOptions) {
     this.#jail = new Jail(base, clock);
@@ -62,7 +64,8 @@ export class LocalStorage implements BlobStorage {
   }
 
   async openFolder(place: Place): Promise<StoredFolder> {
-    return LocalFolder.open(await this.#jail.openFolder(place, 'not-found'), place.path.length === 0);
+    const folder = await this.#jail.openFolder(place, 'not-found');
+    return LocalFolder.open(folder, this.#looks, place.path.length === 0);
   }
 
   at<T>(place: Place, onMissing: OnMissing, act: (spot: Spot) => Promise<T>): Promise<T> {
@@ -107,6 +110,7 @@ export class LocalStorage implements BlobStorage {
   }
 
   async close(): Promise<void> {
+    await this.#looks.close();
     await this.#stagings.close();
     await this.#jail.close();
   }

@@ -9,7 +9,10 @@ import { stagingFolderName } from '../places.ts';
 import type { Stored } from '../storage.ts';
 import type { UnservedKind } from '../unserved.ts';
 
-const nanosecondsPerMillisecond = 1e6;
+/** Rounded as Node rounds its own `mtimeMs`, which a listing may have been sorted by. */
+function toMs(ns: bigint): number {
+  return Number(ns / 1_000_000n) + Number(ns % 1_000_000n) / 1e6;
+}
 
 /**
  * Device, inode and time of birth: an inode's number comes again soon after its file is gone. Where the file system knows
@@ -36,8 +39,8 @@ export function toStored(stats: BigIntStats): Stored | undefined {
     type,
     id: fileId(stats),
     size: Number(stats.size),
-    mtimeMs: Number(stats.mtimeNs) / nanosecondsPerMillisecond,
-    atimeMs: Number(stats.atimeNs) / nanosecondsPerMillisecond,
+    mtimeMs: toMs(stats.mtimeNs),
+    atimeMs: toMs(stats.atimeNs),
     mode: Number(stats.mode) & 0o7777,
     links: Number(stats.nlink),
     ...(type === 'file' && { etag: etagOf(stats) }),
