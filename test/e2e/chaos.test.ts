@@ -1,0 +1,13 @@
+import { describe, expect, it } from 'vitest';
+import { runStorm } from '#test/chaos/storm.ts';
+
+/** Two short ones of `npm run chaos`, whose own output says what longer ones found (test/chaos/results). */
+
+describe('while main is killed and its links are cut', () => {
+  it.for([1, 2])('nobody loses anything, and nobody is told an error: seed %i', async (seed) => {
+    const { kills, cuts, violations } = await runStorm({ seed, seconds: 20, clients: 10 });
+    expect(violations).toEqual([]);
+    expect(kills).toBeGreaterThan(0);
+    expect(cuts).toBeGreaterThan(0);
+  });
+});
