@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: both nodes beside the servers that an admin would set up instead, on this machine, in this run, in
- * turns; medians, printed as ratios. Options: --only PART,… (transfers, files, folders, sessions, latency, users),
+ * turns; medians, printed as ratios. Options: --only PART,… (transfers, files, folders, sessions, latency, users,
+ * workers),
  * --size MiB (1024), --rounds N (6: one cold, five warm), --quick (all parts small, about two minutes), --write (the
  * results into test/bench/results).
  *
@@ -19,6 +20,7 @@ import { benchSessions } from './sessions.ts';
 import { benchFiles } from './small-files.ts';
 import { benchTransfers } from './transfers.ts';
 import { benchUsers } from './users.ts';
+import { benchWorkers } from './workers.ts';
 
 const { values } = parseArgs({
   options: {
@@ -53,6 +55,7 @@ try {
   if (isAsked('sessions')) await benchSessions(join(folder, 'sessions'), report, { isQuick });
   if (isAsked('latency')) await benchLatency(join(folder, 'latency'), report, { bytes });
   if (isAsked('users')) await benchUsers(join(folder, 'users'), report, { isQuick });
+  if (isAsked('workers')) await benchWorkers(join(folder, 'workers'), report, { bytes, rounds });
   report.tellInShort();
   if (values.write) {
     const results = join(import.meta.dirname, 'results');

@@ -68,6 +68,14 @@ export function cpuSeconds(pids: readonly number[]): number {
   return usageOf(pids).cpuSeconds;
 }
 
+/** CPU seconds of a process's first thread, which in Node is the one that runs the program. */
+export function threadSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/task/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+}
+
 export function residentBytes(pid: number): number {
   const match = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
   return Number(match?.[1] ?? 0) * 1024;
