@@ -4,6 +4,7 @@ import type { SallyportError } from '#shared/error.ts';
 import { requireComponents, type VirtualPath } from '#shared/file-service/virtual-path.ts';
 import type { Result } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { Caller } from './caller.ts';
 import { binOrder, type Bins, describeBinned } from './bins.ts';
 import { badHandle, denied, notFound, taken, toFileError } from './storage/file-error.ts';
@@ -39,9 +40,10 @@ const finalRefusals: readonly string[] = [
   'is-a-folder',
 ];
 
-/** A resumable upload outlives every refusal: its user may make room for it, or remove it. */
-function endingAfter(failure: SallyportError, { upload }: WriteHandle): Ending {
-  return upload.record.resumable === undefined && finalRefusals.includes(failure.code) ? 'discard' : 'keep';
+/** A resumable upload outlives every refusal: its user may make room for it, or remove it. A PUT has no way to go on. */
+function endingAfter(failure: SallyportError, { upload }: WriteHandle, { protocol }: FullSession): Ending {
+  if (upload.record.resumable !== undefined) return 'keep';
+  return protocol === 'https' || finalRefusals.includes(failure.code) ? 'discard' : 'keep';
 }
 
 /** One OPEN for writing, looked up. */
@@ -239,6 +241,7 @@ export class Openings {
     try {
       const outcome = await this.#commitUpload(session, handle, params);
       this.#context.handles.take(session, number);
+      if (outcome.unsynced !== undefined) throw outcome.unsynced;
       return {
         attributes: shown(outcome.attributes),
         created: outcome.created,
@@ -247,7 +250,10 @@ export class Openings {
       };
     } catch (error) {
       const failure = toFileError(error);
-      await this.release(session, number, endingAfter(failure, handle), { reason: failure, failed: true });
+      await this.release(session, number, endingAfter(failure, handle, session), {
+        reason: failure,
+        failed: true,
+      });
       throw failure;
     }
   }
@@ -277,15 +283,21 @@ export class Openings {
       ...(precondition !== undefined && { precondition }),
       ...withMtime(mtimeMs ?? resumable?.mtimeMs),
     });
-    if (resumable !== undefined) this.#context.finishedUploads.add(record);
+    const { unsynced } = outcome;
+    if (resumable !== undefined && unsynced === undefined) this.#context.finishedUploads.add(record);
     const told = receipts.write(session, {
       event: 'file.upload',
       once: commitOf(record),
+      outcome: unsynced === undefined ? 'ok' : 'failed',
       path: located.path,
       bytes: outcome.attributes.size,
       ...(outcome.digest.sha256 !== undefined && { sha256: outcome.digest.sha256 }),
       startedAtMs: record.startedAtMs,
-      detail: `${describeUpload(handle, outcome)}, ${digestWords[outcome.digest.how]}`,
+      detail: [
+        describeUpload(handle, outcome),
+        digestWords[outcome.digest.how],
+        ...(unsynced === undefined ? [] : ['there, but its folder could not be synced']),
+      ].join(', '),
     });
     if (outcome.created || handle.upload.atomic || handle.upload.freedBytes > 0) {
       const { id: fileId } = outcome.attributes;
@@ -394,30 +406,36 @@ export class Openings {
     const { reason, cut = reason !== undefined } = ended;
     // Before its streams are stopped, which forgets what they sent.
     const read = handle.kind === 'read' ? handle.judge(ended.taken, cut) : undefined;
-    await handle.end(how, reason);
+    try {
+      await handle.end(how, reason);
+    } catch (error) {
+      this.#context.log.warn({ err: error }, 'a file could not be let go of as it should');
+    }
     if (how === 'abandon' || handle.kind === 'folder') return;
     const { receipts } = this.#context;
     if (handle.kind === 'read') {
       // An earlier process may have read all that there was to read.
       if ((!handle.wasRead && ended.taken === undefined) || read === undefined) return;
-      const { number, located, startedAtMs } = handle;
+      const { number, located, startedAtMs, failure } = handle;
       const { path } = located;
-      await this.#tellRead(session, { handle: number, path, startedAtMs, read, reason });
+      await this.#tellRead(session, { handle: number, path, startedAtMs, read, reason: reason ?? failure });
       return;
     }
     const { record, size: bytes, atomic } = handle.upload;
     // Opened and closed, and nothing happened to the file.
     if (!atomic && record.replaces && !handle.hasChanged) return;
     const { resumable } = record;
+    const why = reason ?? handle.failure;
+    const isFailed = ended.failed === true || handle.failure !== undefined;
     const isPiece = resumable !== undefined && reason === undefined;
     await receipts.write(session, {
       event: 'file.upload',
-      outcome: ended.failed !== true && cut ? 'cut' : isPiece ? 'partial' : 'failed',
+      outcome: isFailed ? 'failed' : cut ? 'cut' : isPiece ? 'partial' : 'failed',
       path: handle.path,
       bytes,
       ...(resumable !== undefined && { size: resumable.lengthBytes }),
       startedAtMs: record.startedAtMs,
-      detail: `${reason === undefined ? 'not finished' : reason.code}, ${leftBehind(handle, how)}`,
+      detail: `${why === undefined ? 'not finished' : why.code}, ${leftBehind(handle, how)}`,
     });
   }
 }
@@ -443,14 +461,14 @@ interface Ended {
   readonly cut?: boolean | undefined;
 }
 
-function describeEnd(outcome: 'cut' | 'partial', reason: SallyportError | undefined): string {
+function describeEnd(outcome: AuditRecord['outcome'], reason: SallyportError | undefined): string {
   if (reason !== undefined) return reason.publicMessage;
   return outcome === 'cut' ? 'the client went away' : 'the client closed it before its end';
 }
 
 function leftBehind({ upload, writtenBytes }: WriteHandle, how: Ending): string {
   if (!upload.atomic) return `edited in place, ${writtenBytes} bytes written`;
-  return how === 'keep' ? 'may be resumed' : 'given up';
+  return how === 'keep' && upload.isWorthKeeping ? 'may be resumed' : 'given up';
 }
 
 const digestWords: Readonly<Record<Digest['how'], string>> = {

@@ -13,7 +13,7 @@ export interface Taken {
 
 /** For the receipt. Of one that is not whole: how long the file is, and what its client has of it. */
 export interface ReadOutcome {
-  readonly outcome: 'ok' | 'cut' | 'partial';
+  readonly outcome: 'ok' | 'cut' | 'partial' | 'failed';
   readonly bytes: number;
   readonly size?: number;
   readonly acknowledged?: number;
@@ -30,6 +30,8 @@ export class ReadHandle {
   sentBytes = 0;
   acknowledgedBytes = 0;
   wasRead = false;
+  /** Why a stream of it could not go on. */
+  failure: SallyportError | undefined;
   /** What a reader of one version asked for first: more than that it does not miss. */
   #wanted: { readonly bytes: number; readonly end: number } | undefined;
   readonly #isOneVersion: boolean;
@@ -76,7 +78,7 @@ export class ReadHandle {
    * How its reading ends (D-93): `taken` as the node says, if it does; `isCut`: its client did not close it.
    */
   judge(taken: Taken | undefined, isCut: boolean): ReadOutcome {
-    return judgeReading({
+    const outcome = judgeReading({
       size: this.size,
       isOneVersion: this.#isOneVersion,
       wanted: this.#wanted,
@@ -85,6 +87,9 @@ export class ReadHandle {
       end: taken?.end,
       isCut,
     });
+    return this.failure === undefined || outcome.outcome === 'ok'
+      ? outcome
+      : { ...outcome, outcome: 'failed' };
   }
 
   /**

@@ -29,11 +29,14 @@ export interface Pace {
   waitBefore(bytes: number): number;
 }
 
+/** `failure`: why it could not go on, where that was on our side. */
+type ReadStreamEnd = (sentBytes: number, failure: SallyportError | undefined) => void;
+
 export class ReadStream implements RunningStream {
   readonly #source: ReadSource;
   readonly #stream: LaneStream;
   readonly #pace: Pace;
-  readonly #onOver: (sentBytes: number) => void;
+  readonly #onOver: ReadStreamEnd;
   readonly #stopping = new AbortController();
   #position: number;
   #leftBytes: number;
@@ -42,13 +45,7 @@ export class ReadStream implements RunningStream {
   #unpacedBytes = 0;
   #drained: PromiseWithResolvers<void> | undefined;
 
-  constructor(
-    source: ReadSource,
-    stream: LaneStream,
-    range: ReadRange,
-    pace: Pace,
-    onOver: (sentBytes: number) => void,
-  ) {
+  constructor(source: ReadSource, stream: LaneStream, range: ReadRange, pace: Pace, onOver: ReadStreamEnd) {
     this.#source = source;
     this.#stream = stream;
     this.#pace = pace;
@@ -74,15 +71,19 @@ export class ReadStream implements RunningStream {
   }
 
   async run(): Promise<void> {
+    let failure: SallyportError | undefined;
     try {
       while (this.#leftBytes > 0 && !this.#stopping.signal.aborted) {
         if (!(await this.#sendBatch())) break;
       }
       if (!this.#stopping.signal.aborted) this.#stream.end();
     } catch (error) {
-      if (!this.#stopping.signal.aborted) this.stop(toFileError(error));
+      if (!this.#stopping.signal.aborted) {
+        failure = toFileError(error);
+        this.stop(failure);
+      }
     } finally {
-      this.#onOver(this.#sentBytes);
+      this.#onOver(this.#sentBytes, failure);
     }
   }
 

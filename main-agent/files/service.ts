@@ -233,9 +233,10 @@ class Service implements FileService {
     };
   }
 
-  /** Opening and changing carry an operation number: what an admin's rule forbids of these leaves a record. */
+  /** Opening and changing carry an operation number: what a rule or the disk keeps from being done leaves a record. */
   async #noteRefusal(session: Caller, params: Target, { code, detail }: SallyportError): Promise<void> {
-    if (code !== 'permission-denied' && code !== 'quota-exceeded') return;
+    const isRefused = code === 'permission-denied' || code === 'quota-exceeded';
+    if (!isRefused && code !== 'no-space' && code !== 'io-error') return;
     const { op, path, from, to } = params;
     const components = path ?? from;
     // Without a path: a handle, whose opening was judged and told.
@@ -245,7 +246,7 @@ class Service implements FileService {
     await receipts.write(session, {
       event: 'file.refused',
       once: `refusal ${op}`,
-      outcome: 'refused',
+      outcome: isRefused ? 'refused' : 'failed',
       path: requireComponents(components),
       ...(to !== undefined && typeof to !== 'number' && { toPath: requireComponents(to) }),
       rule: code,

@@ -71,9 +71,11 @@ async function readFile(
     const pace = buildPace(context, session, 'download', (user) =>
       requireStillReadable(context.mounts, user, handle),
     );
-    const reading = new ReadStream(handle, stream, range, pace, (sentBytes) => {
+    const reading = new ReadStream(handle, stream, range, pace, (sentBytes, failure) => {
       handle.streams.remove(reading);
-      if (handle.kind === 'read') handle.sentBytes += sentBytes;
+      if (handle.kind !== 'read') return;
+      handle.sentBytes += sentBytes;
+      handle.failure = failure ?? handle.failure;
     });
     handle.streams.add(reading);
     if (handle.kind === 'read') {

@@ -5,7 +5,7 @@
 import type { SallyportError } from '#shared/error.ts';
 import type { AttributeChange, Precondition } from '#shared/file-service/attributes.ts';
 import { requireComponents, type VirtualPath } from '#shared/file-service/virtual-path.ts';
-import { badHandle, denied } from './storage/file-error.ts';
+import { badHandle, denied, toFileError } from './storage/file-error.ts';
 import { inPlaceDigestBytesMax } from './limits.ts';
 import type { Located } from './mounts.ts';
 import { type Account, isOwnFolder } from './quota.ts';
@@ -44,6 +44,8 @@ export class WriteHandle {
   writtenBytes = 0;
   /** Anything of the file, by this handle. */
   hasChanged = false;
+  /** Why something of it could not be written. */
+  failure: SallyportError | undefined;
   readonly #account: Account;
   readonly #limitBytes: () => number | undefined;
   readonly #digest: UploadDigest;
@@ -90,7 +92,7 @@ export class WriteHandle {
   write(pieces: readonly Uint8Array[], position: number | undefined): Promise<void> {
     const { upload } = this;
     const bytes = lengthOf(pieces);
-    return this.#inTurn(async () => {
+    return this.#changeInTurn(async () => {
       this.hasChanged = true;
       const isAppended = upload.record.append || position === undefined;
       // Programs on main's host may write to a file too.
@@ -117,7 +119,7 @@ export class WriteHandle {
   }
 
   change(change: AttributeChange): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#changeInTurn(async () => {
       this.hasChanged = true;
       if (change.size !== undefined) this.#digest.truncated(change.size);
       const size = change.size ?? this.upload.size;
@@ -145,7 +147,7 @@ export class WriteHandle {
   }
 
   sync(): Promise<void> {
-    return this.#inTurn(() => this.upload.sync());
+    return this.#changeInTurn(() => this.upload.sync());
   }
 
   /** Rejected: nothing was made visible, and the handle is still to be ended. */
@@ -196,6 +198,17 @@ export class WriteHandle {
     return this.upload.shared.turns.run(() => {
       if (this.#isOver) throw badHandle('released');
       return act();
+    });
+  }
+
+  #changeInTurn(act: () => Promise<void>): Promise<void> {
+    return this.#inTurn(async () => {
+      try {
+        await act();
+      } catch (error) {
+        this.failure ??= toFileError(error);
+        throw error;
+      }
     });
   }
 

@@ -94,3 +94,63 @@ function breakHandle(
     },
   });
 }
+
+/** A disk that fails one kind of call on some paths until `restore`, for a process that goes on. */
+export interface CallFault {
+  readonly call: (typeof changingByNumber)[number] | 'readv' | 'rename' | 'link' | 'unlink';
+  /** The kernel's name of the file it is about, or is called on. */
+  readonly on: RegExp;
+  /** What the kernel says. `waits`: nothing, until `restore`; then the call is made. */
+  readonly how: 'EIO' | 'ENOSPC' | 'EDQUOT' | 'waits';
+  /** So many calls do well before. */
+  readonly after?: number;
+}
+
+export interface FailingCalls {
+  /** Calls that failed, or wait. */
+  readonly count: number;
+  restore(): void;
+}
+
+export function breakCalls({ call, on, how, after = 0 }: CallFault): FailingCalls {
+  const original = callbackFs[call] as (...args: unknown[]) => void;
+  const originalPromise = call in fs ? (Reflect.get(fs, call) as (...args: unknown[]) => unknown) : undefined;
+  const { promise: restored, resolve: letGo } = Promise.withResolvers<void>();
+  let met = 0;
+  const meet = async (about: unknown): Promise<void> => {
+    if (!on.test(nameOf(about))) return;
+    met += 1;
+    if (met <= after) return;
+    if (how === 'waits') await restored;
+    else throw Object.assign(new Error(`${how}: played disk error`), { code: how });
+  };
+  Object.assign(callbackFs, {
+    [call]: (...args: unknown[]) =>
+      void meet(args[0]).then(() => original(...args), args.at(-1) as (error: unknown) => void),
+  });
+  if (originalPromise !== undefined)
+    Object.assign(fs, {
+      [call]: async (...args: unknown[]) => {
+        await meet(args[0]);
+        return originalPromise(...args);
+      },
+    });
+  syncBuiltinESMExports();
+  return {
+    get count() {
+      return Math.max(0, met - after);
+    },
+    restore() {
+      Object.assign(callbackFs, { [call]: original });
+      if (originalPromise !== undefined) Object.assign(fs, { [call]: originalPromise });
+      syncBuiltinESMExports();
+      letGo();
+    },
+  };
+}
+
+/** Of a descriptor, or of a path that may begin with one. */
+function nameOf(about: unknown): string {
+  const path = typeof about === 'number' ? `/proc/self/fd/${about}` : String(about);
+  return path.replace(/^\/proc\/self\/fd\/\d+/, (fd) => callbackFs.readlinkSync(fd));
+}

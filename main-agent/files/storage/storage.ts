@@ -6,6 +6,7 @@
  * A storage knows nothing of users, permissions, quotas or sessions: it is asked after those were decided. It keeps
  * every operation inside the place it was given (S-08).
  */
+import type { SallyportError } from '#shared/error.ts';
 import type { AttributeChange, Attributes, Precondition } from '#shared/file-service/attributes.ts';
 import type { Serial } from '#main-agent/turns.ts';
 import type { UnservedEntries, UnservedKind } from './unserved.ts';
@@ -162,6 +163,8 @@ export interface Committed {
   readonly replacedBytes: number;
   /** Where that file went, if it was kept. */
   readonly binned?: Binned | undefined;
+  /** The name is there, and a power cut may take it again: its folder could not be synced. */
+  readonly unsynced?: SallyportError | undefined;
 }
 
 /** Whose bin takes what is removed or replaced. */
@@ -229,6 +232,8 @@ export interface SharedFile {
    * that was closed after its name was taken from it · `gone`: one that was given up.
    */
   readonly visibility: 'staged' | 'visible' | 'unlinked' | 'gone';
+  /** Its last bytes may never reach the disk: nothing of it is called durable any more. */
+  readonly isLost: boolean;
   /** Bytes an account holds for it while it is staged: the service's to set, the same for all who have it open. */
   heldBytes: number;
 }
@@ -258,8 +263,10 @@ export interface Upload {
   /** Its bytes, read beside it and for longer than it. */
   openBeside(): Promise<StoredFile>;
   sync(): Promise<void>;
-  /** Durable and visible when it resolves. Rejected: the upload is as it was. */
+  /** Visible when it resolves, and durable unless it says otherwise. Rejected: the upload is as it was. */
   commit(rules: CommitRules): Promise<Committed>;
+  /** Whether `keep` leaves something. */
+  readonly isWorthKeeping: boolean;
   /** Lets go of it and leaves it to be resumed. */
   keep(): Promise<void>;
   /** Lets go of it without a trace. */

@@ -29,6 +29,7 @@ export class InPlaceUpload extends UploadBytes implements Upload {
   readonly record: UploadRecord;
   readonly freedBytes: number;
   readonly atomic = false;
+  readonly isWorthKeeping = true;
   readonly #home: InPlaceHome;
   readonly #binned: Binned | undefined;
   readonly #etag: string | undefined;
@@ -97,7 +98,7 @@ export class InPlaceUpload extends UploadBytes implements Upload {
     this.#requireLive();
     requirePrecondition(rules.precondition, this.#etag);
     if (rules.change !== undefined) await this.change(rules.change);
-    await this.file.sync();
+    await this.sync();
     const attributes = await this.stat();
     if (this.#keptBytes !== undefined && attributes.size >= this.#keptBytes) {
       await this.#home.versions.drop(this.record);

@@ -13,6 +13,7 @@ export class OpenFile implements SharedFile {
   size: number;
   changes = 0;
   heldBytes = 0;
+  isLost = false;
   visibility: SharedFile['visibility'];
   handles = 0;
 

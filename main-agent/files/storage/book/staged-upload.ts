@@ -3,10 +3,11 @@
  * of one: the part is synced, gets its name in one step, and then the folder is synced.
  */
 import type { Clock } from '#shared/clock.ts';
+import type { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import type { KeyLock } from '#main-agent/turns.ts';
 import type { Access, BlobStorage, OpenBytes, Spot } from '../blob-storage.ts';
-import { badHandle, denied, taken } from '../file-error.ts';
+import { badHandle, denied, taken, toFileError } from '../file-error.ts';
 import { keyOfSpot } from '../places.ts';
 import { requireFileOrNothing, requirePrecondition } from '../requirements.ts';
 import type { Binned, BinOrder, Committed, CommitRules, Stored, Upload } from '../storage.ts';
@@ -82,16 +83,20 @@ export class StagedUpload extends UploadBytes implements Upload {
     this.#requireOpen();
     if (this.#record.unlinked === true) return this.#commitUnlinked();
     if (rules.change !== undefined) await this.change(rules.change);
-    await this.file.sync();
+    await this.sync();
     const committed = await this.#home.blobs.at(this.record.place, 'parent-missing', async (spot) =>
       this.#home.locks.hold([await keyOfSpot(spot)], () => this.#putInPlace(spot, rules)),
     );
     this.shared.visibility = 'visible';
     this.#noteOver();
-    // Visible and durable: from here on nothing may turn success into failure.
+    // Visible: from here on nothing may be done about it.
     await Promise.all([
       this.#afterwards(() => this.#letGo()),
-      this.#afterwards(() => this.#area.markCommitted(this.record)),
+      this.#afterwards(() =>
+        committed.unsynced === undefined
+          ? this.#area.markCommitted(this.record)
+          : this.#area.remove(this.record.id),
+      ),
     ]);
     await this.#afterwards(() => this.#home.dropSuperseded(this.record));
     return committed;
@@ -135,12 +140,13 @@ export class StagedUpload extends UploadBytes implements Upload {
     let binned: Binned | undefined;
     if (mustNotReplace) await this.#area.part(this.record.id).moveTo(spot, { isExclusive: true });
     else binned = await this.#replace(spot, existing, rules.bin);
-    await spot.sync();
+    const unsynced = await failureOf(spot.sync());
     return {
       attributes: await this.stat(),
       created: existing === undefined,
       replacedBytes: existing?.size ?? 0,
       binned,
+      unsynced,
     };
   }
 
@@ -167,10 +173,14 @@ export class StagedUpload extends UploadBytes implements Upload {
     }
   }
 
+  get isWorthKeeping(): boolean {
+    const isNothing = this.size === 0 && this.record.resumable === undefined;
+    return !isNothing && this.record.unlinked !== true && !this.shared.isLost;
+  }
+
   async keep(): Promise<void> {
     if (this.#isOver) return;
-    const isNothing = this.size === 0 && this.record.resumable === undefined;
-    if (isNothing || this.record.unlinked === true) return this.discard();
+    if (!this.isWorthKeeping) return this.discard();
     this.#isOver = true;
     this.shared.visibility = 'gone';
     this.#noteOver();
@@ -219,5 +229,14 @@ export class StagedUpload extends UploadBytes implements Upload {
 
   #requireOpen(): void {
     if (this.#isOver) throw badHandle('the upload is over');
+  }
+}
+
+async function failureOf(act: Promise<void>): Promise<SallyportError | undefined> {
+  try {
+    await act;
+    return undefined;
+  } catch (error) {
+    return toFileError(error);
   }
 }

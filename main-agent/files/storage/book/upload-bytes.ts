@@ -1,3 +1,4 @@
+import { SallyportError } from '#shared/error.ts';
 import type { AttributeChange } from '#shared/file-service/attributes.ts';
 import type { OpenBytes } from '../blob-storage.ts';
 import { lengthOf, type SharedFile, type Stored, type StoredFile, type UploadRecord } from '../storage.ts';
@@ -93,8 +94,18 @@ export abstract class UploadBytes {
     return new ReadFile(await this.file.openAgain('read'), this.#home.files);
   }
 
-  sync(): Promise<void> {
-    return this.file.sync();
+  /**
+   * Once it failed, always: the kernel forgets what it could not write and calls the next attempt a success, whoever asks
+   * for it.
+   */
+  async sync(): Promise<void> {
+    if (this.shared.isLost) throw lost();
+    try {
+      await this.file.sync();
+    } catch (error) {
+      this.shared.isLost = true;
+      throw error;
+    }
   }
 
   /** Once. */
@@ -105,4 +116,10 @@ export abstract class UploadBytes {
       this.#home.files.leave(this.shared);
     }
   }
+}
+
+function lost(): SallyportError {
+  return new SallyportError('io-error', 'The storage failed', {
+    detail: 'a sync of the file failed before: what was written may be lost',
+  });
 }

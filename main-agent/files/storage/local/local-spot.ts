@@ -136,5 +136,11 @@ async function moveExclusive(from: PathLike, to: PathLike): Promise<void> {
     await fs.rename(from, to);
     return;
   }
-  await fs.unlink(from);
+  try {
+    await fs.unlink(from);
+  } catch (error) {
+    // What is written to the one name later would show under the other.
+    await fs.unlink(to);
+    throw error;
+  }
 }
