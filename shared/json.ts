@@ -51,10 +51,12 @@ function requireFieldsOnce(text: string): void {
 
 /** Where the string ends that begins there: a search, for most of a long text is in strings. */
 function endOfString(text: string, start: number): number {
-  for (let end = start; ;) {
+  let end = start;
+  let backslashes: number;
+  do {
     end = text.indexOf('"', end + 1);
-    let backslashes = 0;
+    backslashes = 0;
     while (text[end - 1 - backslashes] === '\\') backslashes += 1;
-    if (backslashes % 2 === 0) return end;
-  }
+  } while (backslashes % 2 === 1);
+  return end;
 }

@@ -120,6 +120,10 @@ export interface RemoteFile {
   /** The whole file, for as long as main's promise holds that it is so. */
   readonly content: Buffer | undefined;
   dropContent(): void;
+  /** Bytes that `write` takes at most. 0: all are to go by streams. */
+  readonly writeUpTo: number;
+  /** Few bytes to main, whose kernel has them then. Rejects `busy` where they are to go by a stream. */
+  write(offset: number, data: readonly Buffer[]): Promise<void>;
   /** Bytes from main: `onData`/`onEnd` of the stream. `lengthBytes` absent = to the end. */
   readStream(range: { offset: number; lengthBytes?: number }): LaneStream;
   /** Bytes to main: `write`, `onAcknowledged` (absolute: count of bytes of this stream main's kernel has), `end`. */

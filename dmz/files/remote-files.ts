@@ -272,6 +272,7 @@ class File implements RemoteFile {
   readonly handle: number;
   readonly attributes: Attributes;
   readonly created: boolean;
+  readonly writeUpTo: number;
   readonly #link: MainLink;
   readonly #session: string;
   readonly #numbers: OperationNumbers;
@@ -288,6 +289,7 @@ class File implements RemoteFile {
       readonly attributes: Attributes;
       readonly created: boolean;
       readonly content?: string | undefined;
+      readonly writeUpTo?: number | undefined;
     },
   ) {
     this.#link = link;
@@ -296,6 +298,7 @@ class File implements RemoteFile {
     this.handle = opened.handle;
     this.attributes = opened.attributes;
     this.created = opened.created;
+    this.writeUpTo = opened.writeUpTo ?? 0;
     if (opened.content !== undefined) this.#holdContent(Buffer.from(opened.content, 'base64url'));
   }
 
@@ -326,6 +329,11 @@ class File implements RemoteFile {
 
   writeStream(range: { offset: number }): LaneStream {
     return this.#link.openStream({ kind: 'write', session: this.#session, handle: this.handle, ...range });
+  }
+
+  async write(offset: number, data: readonly Buffer[]): Promise<void> {
+    const content = Buffer.concat(data).toString('base64url');
+    await this.#link.request('fs.write', { ...this.#change(), offset, content });
   }
 
   stat(): Promise<HandleAttributes> {

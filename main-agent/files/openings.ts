@@ -2,7 +2,7 @@
 import type { AttributeChange, OpenMode, Precondition } from '#shared/file-service/attributes.ts';
 import type { SallyportError } from '#shared/error.ts';
 import { requireComponents, type VirtualPath } from '#shared/file-service/virtual-path.ts';
-import type { Result } from '#shared/link/messages.ts';
+import { type Result, toldContentBytesMax } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { Caller } from './caller.ts';
@@ -171,6 +171,8 @@ export class Openings {
       handle: number,
       attributes: shown(await handle.stat()),
       created: !handle.upload.record.replaces,
+      // Of what is appended a number says what has landed, which streams count.
+      ...(!mode.append && { writeUpTo: toldContentBytesMax }),
     };
   }
 

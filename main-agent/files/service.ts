@@ -162,6 +162,13 @@ class Service implements FileService {
           params.contentUpTo,
         ),
       ),
+      'fs.write': this.#guard(async (params, session) => {
+        // Who is slowed down waits for each turn, which is for streams to do.
+        if (session.user().limits.uploadBytesPerSecond !== undefined) throw busy();
+        const handle = await finder.requireWrite(session, params.handle);
+        await handle.write([Buffer.from(params.content, 'base64url')], params.offset);
+        return {};
+      }),
       'fs.stat-handle': this.#guard(async (params, session) => {
         const handle = await finder.requireFile(session, params.handle);
         const attributes = shown(await handle.stat());
@@ -327,6 +334,10 @@ class Service implements FileService {
     await this.surveys.close();
     for (const storage of this.#context.mounts.storages) await storage.close();
   }
+}
+
+function busy(): SallyportError {
+  return new SallyportError('busy', 'Too busy, try again in a moment');
 }
 
 /** Drops what the schema leaves `undefined`. */

@@ -68,6 +68,7 @@ const proofs: Readonly<Record<Verb, 'nothing' | 'session' | 'web session' | 'ful
   'fs.open-folder': 'full session',
   'fs.read-folder': 'full session',
   'fs.open': 'full session',
+  'fs.write': 'full session',
   'fs.stat-handle': 'full session',
   'fs.change-handle': 'full session',
   'fs.sync': 'full session',

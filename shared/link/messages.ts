@@ -20,8 +20,9 @@ export const uploadMetadataCharactersMax = 8 * 1024;
 export const mountsToldMax = 256;
 
 /**
- * A small file's content goes with the answer of its open instead of by a stream. So small that a thousand such answers
- * at once (the most that a link has) fit into its queue beside all else; larger files are worth a stream.
+ * A small file's content goes with the answer of its open, or with a request to write it, instead of by a stream. So small
+ * that a thousand such messages at once (the most that a link has) fit into its queue beside all else; larger files are
+ * worth a stream.
  */
 export const toldContentBytesMax = 8 * 1024;
 
@@ -31,6 +32,7 @@ const base64url = (max: number) =>
     .string()
     .regex(/^[A-Za-z0-9_-]*$/)
     .max(max);
+const content = base64url(Math.ceil((toldContentBytesMax * 4) / 3));
 const text = (max: number) => z.string().max(max);
 /** An address and nothing else: it stands in mails, audit and terminals, and the node is not trusted to name one. */
 const address = z
@@ -489,9 +491,13 @@ export const requestSchemas = {
       attributes,
       created: z.boolean(),
       /** The whole file. */
-      content: base64url(Math.ceil((toldContentBytesMax * 4) / 3)).optional(),
+      content: content.optional(),
+      /** Opened to be written, so many bytes may come by `fs.write`. */
+      writeUpTo: count.max(toldContentBytesMax).optional(),
     }),
   },
+  /** Answered when main's kernel has the bytes, as credit of a stream is given. `busy`: they are to come by one. */
+  'fs.write': { params: z.strictObject({ session, op, handle, offset: count, content }), result: empty },
   'fs.stat-handle': {
     params: z.strictObject({ session, handle }),
     // Of a handle that appends: which of the bytes that were sent for it have landed.

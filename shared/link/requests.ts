@@ -21,6 +21,7 @@ const longVerbs: ReadonlySet<Verb> = new Set([
   'fs.sync',
   'fs.remove-folder',
   'fs.open',
+  'fs.write',
 ]);
 
 export function defaultTimeoutMs(verb: Verb): number {

@@ -171,10 +171,13 @@ export class FileReader {
     });
   }
 
-  /** The file is being changed: what came ahead of the READs is of yesterday. To be called when idle. */
+  /**
+   * The file is being changed, and what came ahead of the READs is of yesterday; or it is being closed. To be called when
+   * idle.
+   */
   dropReadAhead(): void {
     this.#file.dropContent();
-    if (this.#runs.size > 0) this.stop(new SallyportError('changed', 'The file was written to'));
+    if (this.#runs.size > 0) this.stop(new SallyportError('bad-request', 'Not read further'));
   }
 
   /** Ends every stream: the file is being closed. Requests under way are refused. */

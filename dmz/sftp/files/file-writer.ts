@@ -12,6 +12,8 @@ import type { LaneStream } from '#shared/link/lane-stream.ts';
  * threads mix their order; then the stream is ended and another begins at the write's offset. Two writes that overlap
  * keep their order.
  *
+ * The first one, if it is small and alone, goes as a request: most small files need no stream then.
+ *
  * When the link is lost, what was not acknowledged is sent again once main is back; the client sees a pause.
  */
 export interface WriteRequest {
@@ -44,6 +46,8 @@ export class FileWriter {
   readonly #appends: boolean;
   readonly #waiting: WriteRequest[] = [];
   #run: Run | undefined;
+  /** On its way as a request; nothing else of the file is meanwhile. */
+  #alone: WriteRequest | undefined;
   #failure: SallyportError | undefined;
   #onIdle: (() => void)[] = [];
   #hasWritten = false;
@@ -65,17 +69,22 @@ export class FileWriter {
   }
 
   get isIdle(): boolean {
-    return this.#waiting.length === 0 && (this.#run?.unanswered.length ?? 0) === 0;
+    return (
+      this.#waiting.length === 0 && this.#alone === undefined && (this.#run?.unanswered.length ?? 0) === 0
+    );
   }
 
   write(request: WriteRequest): void {
+    const isFirst = !this.#hasWritten;
     this.#hasWritten = true;
     if (this.#failure !== undefined) {
       request.done(this.#failure);
-      return;
+    } else if (isFirst && request.length <= this.#file.writeUpTo) {
+      void this.#sendAlone(request);
+    } else {
+      this.#waiting.push(request);
+      this.#send();
     }
-    this.#waiting.push(request);
-    this.#send();
   }
 
   /** When every write so far is answered (well or not). */
@@ -100,8 +109,27 @@ export class FileWriter {
     this.#fail(reason);
   }
 
+  async #sendAlone(request: WriteRequest): Promise<void> {
+    this.#alone = request;
+    let failure: SallyportError | undefined;
+    try {
+      await this.#file.write(request.offset, request.data);
+    } catch (error) {
+      failure = toSallyportError(error);
+    }
+    if (this.#alone !== request) return;
+    this.#alone = undefined;
+    if (failure === undefined) request.done(undefined);
+    else if (isSallyportError(failure, 'busy')) this.#waiting.unshift(request);
+    else {
+      request.done(failure);
+      this.#fail(failure);
+    }
+    this.#send();
+  }
+
   #send(): void {
-    while (this.#failure === undefined) {
+    while (this.#failure === undefined && this.#alone === undefined) {
       const run = this.#run;
       if (run === undefined) {
         if (this.#waiting.length === 0) break;
@@ -267,6 +295,9 @@ export class FileWriter {
     const run = this.#run;
     this.#run = undefined;
     if (run !== undefined) this.#slots.drop(run);
+    const alone = this.#alone;
+    this.#alone = undefined;
+    alone?.done(error);
     for (const { request } of run?.unanswered.splice(0) ?? []) request.done(error);
     for (const request of this.#waiting.splice(0)) request.done(error);
     this.#wakeIfIdle();

@@ -107,7 +107,8 @@ export class OpenFile implements FileParty {
     this.#closing = this.#order
       .inTurn(async () => {
         await turn;
-        this.reader.stop(closed());
+        // Its READs are answered by now.
+        this.reader.dropReadAhead();
         // A client closes when it has what it asked for, and need not wait until main has noted so.
         if (!this.#mode.write) {
           this.released = this.remote.release({ taken: this.reader.served });

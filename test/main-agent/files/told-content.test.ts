@@ -3,9 +3,11 @@ import { toldContentBytesMax } from '#shared/link/messages.ts';
 import {
   type Client,
   mountOf,
+  newFile,
   randomContent,
   reading,
   resume,
+  sha256,
   startRig,
   type StorageRig,
   userOf,
@@ -143,4 +145,42 @@ test('a file that somebody is writing comes by streams: a write may be under way
   await writer.write(handle, 'B', 0);
   await writer.ask('fs.commit', { handle });
   expect(await contentOf(client)).toBe(Buffer.from('Bytes').toString('base64url'));
+});
+
+const bytesOf = (text: string): string => Buffer.from(text).toString('base64url');
+
+test('a small file is written by a request, once, and is there after a kill of main', async () => {
+  const { rig, client } = await startWith('before');
+  const staged = rig.client('alice');
+  const { handle, writeUpTo } = await staged.ask('fs.open', { path: ['new'], mode: newFile });
+  expect(writeUpTo).toBe(toldContentBytesMax);
+  await staged.ask('fs.write', { handle, offset: 0, content: bytesOf('small') });
+  await rig.restart();
+  // Whose answer was lost: it is sent again, and is the same write.
+  await staged.ask('fs.write', { handle, offset: 0, content: bytesOf('small') });
+  const { sha256: digest } = await staged.ask('fs.commit', { handle });
+  expect(digest).toBe(sha256('small'));
+  expect((await client.get(['new'])).toString()).toBe('small');
+});
+
+test('a write by a request is held to what a stream is held to', async () => {
+  const { rig } = await startWith('before');
+  const user = userOf('alice', undefined, { quotaBytes: 10 });
+  const client = rig.client(user);
+  const write = (handle: number) =>
+    client.ask('fs.write', { handle, offset: 0, content: bytesOf('12345678') });
+  const handle = await client.open(['new'], newFile);
+  await expect(write(handle)).rejects.toMatchObject({ code: 'quota-exceeded' });
+  await expect(write(await client.open(['f'], reading))).rejects.toMatchObject({ code: 'bad-handle' });
+  await expect(write(handle + 1)).rejects.toMatchObject({ code: 'bad-handle' });
+  client.user = { ...user, quotaBytes: undefined, limits: { ...user.limits, uploadBytesPerSecond: 1e6 } };
+  await expect(write(handle)).rejects.toMatchObject({ code: 'busy' });
+  client.user = { ...user, mounts: [mountOf([], ['alice'], ['read'])] };
+  await expect(write(handle)).rejects.toMatchObject({ code: 'permission-denied' });
+});
+
+test('what is appended goes by streams', async () => {
+  const { client } = await startWith('log');
+  const mode = { ...resume, append: true };
+  expect((await client.ask('fs.open', { path: ['f'], mode })).writeUpTo).toBeUndefined();
 });

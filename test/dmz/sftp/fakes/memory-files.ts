@@ -40,6 +40,10 @@ export class MemoryFiles implements FileClient {
   /** Bytes a file may have; beyond it a write fails as over quota. */
   quotaBytes = Infinity;
   folderPageEntries = 1000;
+  /** So many bytes may be written by a request. */
+  writeUpTo = 0;
+  /** Awaited by each such request. */
+  beforeWrite: () => Promise<void> = () => Promise.resolve();
   /** Small files come with the answer of their open. */
   tellsContent = false;
   /** Awaited by every stat: a test can hold it, as the link parks requests. */
@@ -270,6 +274,17 @@ class MemoryFile implements RemoteFile {
       mtimeMs: Date.now(),
     };
     this.attributes = attributesOf(this.#node);
+  }
+
+  get writeUpTo(): number {
+    return this.#files.writeUpTo;
+  }
+
+  async write(offset: number, data: readonly Buffer[]): Promise<void> {
+    this.#files.calls.push(`write ${this.#path.toString()} ${offset}`);
+    await this.#files.beforeWrite();
+    const failure = this.#writeAt(offset, Buffer.concat(data));
+    if (failure !== undefined) throw failure;
   }
 
   dropContent(): void {

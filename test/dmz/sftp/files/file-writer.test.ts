@@ -40,6 +40,76 @@ async function commit({ files, file, writer }: Awaited<ReturnType<typeof openWri
   return files.get('/f') ?? Buffer.alloc(0);
 }
 
+describe('a first write that is small', () => {
+  async function openSmall() {
+    const files = new MemoryFiles();
+    files.writeUpTo = 4;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    files.beforeWrite = () => promise;
+    const open = await openWriter({ files });
+    return { ...open, resolve, reject };
+  }
+
+  it('goes as a request, is answered when main has it, and needs no stream', async () => {
+    const open = await openSmall();
+    let isAnswered = false;
+    const first = write(open.writer, 0, 'aaaa').then(() => {
+      isAnswered = true;
+    });
+    await new Promise(setImmediate);
+    expect([isAnswered, open.writer.isIdle]).toEqual([false, false]);
+    open.resolve();
+    await first;
+    expect((await commit(open)).toString()).toBe('aaaa');
+    expect(open.files.writeStreams).toHaveLength(0);
+  });
+
+  it('holds back what comes after it, which goes by a stream', async () => {
+    const open = await openSmall();
+    const done = [write(open.writer, 0, 'aaaa'), write(open.writer, 2, 'bb'), write(open.writer, 4, 'cc')];
+    await new Promise(setImmediate);
+    expect(open.files.writeStreams).toHaveLength(0);
+    open.resolve();
+    await Promise.all(done);
+    expect((await commit(open)).toString()).toBe('aabbcc');
+    expect(open.files.calls.filter((call) => call.startsWith('write'))).toHaveLength(1);
+  });
+
+  it('goes by a stream where main says that it is to', async () => {
+    const open = await openSmall();
+    const done = [write(open.writer, 0, 'aaaa'), write(open.writer, 4, 'b')];
+    open.reject(new SallyportError('busy', 'By a stream'));
+    await Promise.all(done);
+    expect((await commit(open)).toString()).toBe('aaaab');
+    expect(open.files.writeStreams).toHaveLength(1);
+  });
+
+  it('that fails fails all that come after it', async () => {
+    const open = await openSmall();
+    const done = [write(open.writer, 0, 'aaaa'), write(open.writer, 4, 'b')];
+    open.reject(new SallyportError('quota-exceeded', 'Your quota is used up'));
+    const settled = await Promise.allSettled([...done, write(open.writer, 5, 'c')]);
+    expect(settled).toMatchObject(settled.map(() => ({ reason: { code: 'quota-exceeded' } })));
+    expect(open.writer.isIdle).toBe(true);
+  });
+
+  it('is refused when the client goes away meanwhile, once', async () => {
+    const open = await openSmall();
+    const first = write(open.writer, 0, 'aaaa');
+    open.writer.stop(new SallyportError('bad-handle', 'closed'));
+    await expect(first).rejects.toMatchObject({ code: 'bad-handle' });
+    open.resolve();
+    await new Promise(setImmediate);
+    expect(open.writer.isIdle).toBe(true);
+  });
+
+  it('of one byte more than that goes by a stream', async () => {
+    const open = await openSmall();
+    await write(open.writer, 0, 'aaaaa');
+    expect(open.files.writeStreams).toHaveLength(1);
+  });
+});
+
 describe('writing one open file', () => {
   it('puts writes that follow on into one stream, also when two threads mixed their order', async () => {
     const open = await openWriter();
