@@ -112,12 +112,17 @@ export class ReadHandle {
     const buffer = Buffer.allocUnsafe(size + 1);
     const bytes = await this.#whileOpen(() => this.#file.read([buffer], 0));
     if (bytes !== size) return () => undefined;
-    const content = buffer.toString('base64url', 0, size);
+    let content: string | undefined = buffer.toString('base64url', 0, size);
     return () => {
       if (isChanging) return undefined;
-      if (!isTold) this.sentBytes += size;
-      this.wasRead = true;
+      if (isTold) return content;
       isTold = true;
+      this.wasRead = true;
+      this.sentBytes += size;
+      // Encoding asks several times; then the answer stays in the record of operations, which is to be small.
+      setImmediate(() => {
+        content = undefined;
+      });
       return content;
     };
   }

@@ -37,6 +37,7 @@ async function startWith(bytes: Buffer | string): Promise<{ rig: StorageRig; cli
   return { rig, client };
 }
 
+const bytesOf = (text: string): string => Buffer.from(text).toString('base64url');
 const mayTell = { path: ['f'], mode: reading, contentUpTo: toldContentBytesMax };
 /** As the answer is sent. */
 const openWithContent = async (client: Client) => ({ ...(await client.ask('fs.open', mayTell)) });
@@ -51,6 +52,14 @@ test('a small file comes with the answer of its open, and its download is in the
   const taken = { bytes: content.length, end: content.length };
   await client.ask('fs.release', { handle: opened.handle, keepPartial: false, taken });
   expect(rig.records).toMatchObject([{ event: 'file.download', outcome: 'ok', bytes: content.length }]);
+});
+
+test('an answer that is kept in case it is asked for again does not keep the content', async () => {
+  const { client } = await startWith('bytes');
+  const opened = await client.ask('fs.open', mayTell);
+  expect([opened.content, opened.content]).toEqual([bytesOf('bytes'), bytesOf('bytes')]);
+  await new Promise(setImmediate);
+  expect(opened.content).toBeUndefined();
 });
 
 test('what has left is in the audit, whether or not its client took it', async () => {
@@ -144,10 +153,8 @@ test('a file that somebody is writing comes by streams: a write may be under way
   expect(await contentOf(client)).toBeUndefined();
   await writer.write(handle, 'B', 0);
   await writer.ask('fs.commit', { handle });
-  expect(await contentOf(client)).toBe(Buffer.from('Bytes').toString('base64url'));
+  expect(await contentOf(client)).toBe(bytesOf('Bytes'));
 });
-
-const bytesOf = (text: string): string => Buffer.from(text).toString('base64url');
 
 test('a small file is written by a request, once, and is there after a kill of main', async () => {
   const { rig, client } = await startWith('before');
