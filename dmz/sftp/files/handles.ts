@@ -143,11 +143,8 @@ export class Handles {
     this.#isOver = true;
     const open = [...this.#open.values()];
     this.#open.clear();
-    await Promise.allSettled([
-      ...this.#closing,
-      ...this.#releasing,
-      ...open.map((handle) => handle.abandon()),
-    ]);
+    await Promise.allSettled([...this.#closing, ...open.map((handle) => handle.abandon())]);
+    await Promise.all(this.#releasing);
   }
 }
 

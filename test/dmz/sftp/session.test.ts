@@ -255,6 +255,24 @@ describe('an SFTP session', () => {
     expect(files.readStreams.every((stream) => stream.isOver)).toBe(true);
   });
 
+  it('is not over before main has let go of what was closed, though the client goes with its CLOSE', async () => {
+    files.put('/r', Buffer.from('read'));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    files.beforeRelease = () => promise;
+    const handle = await open('/r', flags.read);
+    channel.request(type.close, (writer) => writer.string(handle));
+    channel.onClose();
+    let isOver = false;
+    void finished.then(() => {
+      isOver = true;
+    });
+    await new Promise(setImmediate);
+    expect(isOver).toBe(false);
+    resolve();
+    await finished;
+    expect(files.openHandles).toBe(0);
+  });
+
   it('a CLOSE that was asked for still commits when the client is gone before its answer', async () => {
     files.holdsBack = true;
     const handle = await open('/whole', flags.write | flags.create);
