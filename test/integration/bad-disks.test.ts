@@ -51,6 +51,17 @@ async function toldBy(act: () => Promise<unknown>): Promise<string> {
 const toldBySftp = (act: (done: (error: Error | null | undefined) => void) => void): Promise<string> =>
   toldBy(() => ask<void>((done) => act((error) => done(error, undefined))));
 
+async function connectSsh(): Promise<ssh2.Client> {
+  const client = new ssh2.Client();
+  await new Promise<void>((resolve, reject) => {
+    client.once('ready', resolve);
+    client.once('error', reject);
+    const sock = net.connect(product.sftpPort, '127.0.0.1').setNoDelay(true);
+    client.connect({ sock, username: 'carol', password: product.password('carol') });
+  });
+  return client;
+}
+
 /** Where the pieces of the file begin. */
 const offsets = Array.from(
   { length: Math.ceil(content.length / sftpPieceBytes) },
@@ -101,6 +112,8 @@ function call(
   path: string,
   headers: Readonly<Record<string, string>> = {},
   body?: Buffer,
+  /** Goes away then. */
+  leaving?: AbortSignal,
 ): Promise<WebAnswer> {
   return new Promise((resolve) => {
     const options = {
@@ -125,6 +138,7 @@ function call(
       });
     });
     request.on('error', (error) => resolve({ told: String(error), location: '' }));
+    leaving?.addEventListener('abort', () => request.destroy());
     request.end(body);
   });
 }
@@ -281,13 +295,7 @@ beforeAll(async () => {
   product = await startWholeProduct({ users: [buildDemoUser('carol')] });
   web = new HttpsSession(product.https, product.files.ca);
   await web.json('POST', '/api/login', { username: 'carol', password: product.password('carol') });
-  ssh = new ssh2.Client();
-  await new Promise<void>((resolve, reject) => {
-    ssh.once('ready', resolve);
-    ssh.once('error', reject);
-    const sock = net.connect(product.sftpPort, '127.0.0.1').setNoDelay(true);
-    ssh.connect({ sock, username: 'carol', password: product.password('carol') });
-  });
+  ssh = await connectSsh();
   sftp = await ask<SFTPWrapper>((done) => ssh.sftp(done));
   // What the first of each kind opens for good.
   name = 'first.bin';
@@ -351,5 +359,99 @@ describe('a disk that', () => {
     expect(await acts['HTTPS PUT']()).toEqual([isThere ? '204' : '201']);
     expect((await call('DELETE', `/api/files/${name}`)).told).toBe('204');
     await expect.poll(async () => (await product.held()).staging).toEqual(staging);
+  });
+});
+
+describe('a disk that does not answer', () => {
+  const hangs = {
+    writing: { call: 'writev', on: part, how: 'waits', after: 1 },
+    syncing: { call: 'fsync', on: part, how: 'waits' },
+    naming: { call: 'rename', on: part, how: 'waits' },
+    reading: { call: 'readv', on: /\/carol\/[^/]+\.bin$/, how: 'waits', after: 1 },
+  } as const satisfies Readonly<Record<string, CallFault>>;
+
+  /** Its bytes, where it is there. */
+  async function beginFile(isThere: boolean): Promise<void> {
+    name = `${randomBytes(6).toString('hex')}.bin`;
+    if (isThere) await writeFile(stored(name), content);
+  }
+
+  it.each([
+    ['SFTP put', 'writing', ['ok', 'ok', 'ok']],
+    ['SFTP put', 'syncing', ['ok', 'ok', 'ok']],
+    ['SFTP get', 'reading', ['ok', 'ok', 'ok']],
+    ['HTTPS PUT', 'writing', ['201']],
+    ['HTTPS PUT', 'naming', ['201']],
+    ['HTTPS GET', 'reading', ['200']],
+  ] as const)('%s waits for the %s, nobody else does, and all goes on', async (door, hang, told) => {
+    await beginFile(hang === 'reading');
+    const fault = (broken = breakCalls(hangs[hang]));
+    const acting = acts[door]();
+    await expect.poll(() => fault.count).toBeGreaterThan(0);
+    const other = new HttpsSession(product.https, product.files.ca);
+    const login = { username: 'carol', password: product.password('carol') };
+    expect((await other.json('POST', '/api/login', login)).body['state']).toBe('signed-in');
+    expect((await other.json('GET', '/api/files?list')).status).toBeLessThan(500);
+    expect((await other.json('POST', '/api/logout')).status).toBeLessThan(300);
+    fault.restore();
+    expect(await acting).toEqual(told);
+    await expect.poll(recordsOfFile).toEqual([expect.objectContaining({ outcome: 'ok' })]);
+    expect(readFileSync(stored(name)).equals(content)).toBe(true);
+    await call('DELETE', `/api/files/${name}`);
+    await expectNothingHeld();
+  });
+
+  it.each([
+    ['PUT', 'writing', 'file.upload'],
+    ['GET', 'reading', 'file.download'],
+  ] as const)(
+    'a client that leaves its %s in the %s has cut it once the disk answers',
+    async (method, hang, event) => {
+      await beginFile(method === 'GET');
+      const { staging } = await settled();
+      const fault = (broken = breakCalls(hangs[hang]));
+      const leaving = new AbortController();
+      const body = method === 'PUT' ? content : undefined;
+      // One byte of it never comes.
+      const announced = body === undefined ? {} : { 'content-length': String(content.length + 1) };
+      const acting = call(method, `/api/files/${name}`, announced, body, leaving.signal);
+      await expect.poll(() => fault.count).toBeGreaterThan(0);
+      leaving.abort();
+      await acting;
+      fault.restore();
+      await expect.poll(recordsOfFile).toEqual([expect.objectContaining({ event, outcome: 'cut' })]);
+      await expectNothingHeld();
+      expect((await product.held()).staging).toEqual(staging);
+      if (method === 'GET') await call('DELETE', `/api/files/${name}`);
+      expect(readdirSync(stored())).toEqual([]);
+    },
+  );
+
+  it('an SFTP client that leaves a put and a get while it hangs has cut both, and the put can go on', async () => {
+    await beginFile(true);
+    const { staging } = await settled();
+    const faults = [breakCalls(hangs.writing), breakCalls(hangs.reading)];
+    const client = await connectSsh();
+    const session = await ask<SFTPWrapper>((done) => client.sftp(done));
+    const ignore = (): void => undefined;
+    const reading = await ask<Buffer>((done) => session.open(`/${name}`, 'r', done));
+    const writing = await ask<Buffer>((done) => session.open(`/up-${name}`, 'w', done));
+    for (const at of offsets) {
+      session.read(reading, Buffer.alloc(lengthAt(at)), 0, lengthAt(at), at, ignore);
+      session.write(writing, content, at, lengthAt(at), at, ignore);
+    }
+    await expect.poll(() => faults.map(({ count }) => count > 0)).toEqual([true, true]);
+    client.destroy();
+    await expect.poll(async () => (await product.held()).streams).toBe(0);
+    for (const fault of faults) fault.restore();
+    const cut = expect.objectContaining({ outcome: 'cut' });
+    await expect.poll(recordsOfFile).toEqual([cut]);
+    await expect
+      .poll(async () => (await product.audit()).filter(({ path }) => path === `/up-${name}`))
+      .toEqual([cut]);
+    await expectNothingHeld();
+    expect((await product.held()).staging).toHaveLength(staging.length + 2);
+    expect(readdirSync(stored())).toEqual([name]);
+    await call('DELETE', `/api/files/${name}`);
   });
 });
