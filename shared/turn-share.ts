@@ -7,7 +7,12 @@ interface Source {
   pause(): void;
   /** Everybody had their turn. There may be other reasons to stay paused: the source's to know. */
   resume(): void;
+  /** It `isBusy` no longer, or has been for `busyTurnsMax` turns: who waited for more of it has waited long enough. */
+  onQuiet?(): void;
 }
+
+/** Of a millisecond or less: sixteen large downloads have come to 256 KiB each by then. */
+export const busyTurnsMax = 32;
 
 export class TurnShare {
   readonly #shareBytes: number;
@@ -15,6 +20,8 @@ export class TurnShare {
   /** Since everybody else last had their turn. */
   #takenBytes = 0;
   #isUsedUp = false;
+  #isBusy = false;
+  #busyTurns = 0;
 
   constructor(shareBytes: number, source: Source) {
     this.#shareBytes = shareBytes;
@@ -26,16 +33,34 @@ export class TurnShare {
     return this.#isUsedUp;
   }
 
+  /** It was used up in this turn or the one before, so that more is likely to come at once. `onQuiet` ends it. */
+  get isBusy(): boolean {
+    return this.#isBusy;
+  }
+
   /** After bytes came. What was on its way when the source was paused may still come, and is counted. */
   count(bytes: number): void {
     this.#takenBytes += bytes;
     if (this.#takenBytes < this.#shareBytes || this.#isUsedUp) return;
     this.#isUsedUp = true;
     this.#source.pause();
-    setImmediate(() => {
-      this.#takenBytes = 0;
-      this.#isUsedUp = false;
-      this.#source.resume();
-    });
+    if (this.#isBusy) return;
+    this.#isBusy = true;
+    setImmediate(this.#endTurn);
   }
+
+  readonly #endTurn = (): void => {
+    const wasUsedUp = this.#isUsedUp;
+    this.#takenBytes = 0;
+    this.#isUsedUp = false;
+    this.#busyTurns += 1;
+    if (wasUsedUp && this.#busyTurns < busyTurnsMax) {
+      setImmediate(this.#endTurn);
+    } else {
+      this.#isBusy = false;
+      this.#busyTurns = 0;
+      this.#source.onQuiet?.();
+    }
+    if (wasUsedUp) this.#source.resume();
+  };
 }

@@ -9,6 +9,8 @@ export interface ByteTransport {
    * lost.
    */
   write(bytes: Uint8Array, done: () => void): void;
+  /** More is likely to come at once; `onQuiet` follows soon. Absent: never known. */
+  readonly isBusy?: boolean;
   /** Ends the connection now. `onClose` follows unless it already came. */
   close(reason: string): void;
 }
@@ -16,6 +18,8 @@ export interface ByteTransport {
 export interface ByteReceiver {
   /** The first `length` bytes of `bytes` arrived; the buffer is used again after the call. */
   onBytes(bytes: Buffer, length: number): void;
+  /** The transport `isBusy` no longer. */
+  onQuiet?(): void;
   /** Once; nothing is called after it but `done` of writes. */
   onClose(reason: string): void;
 }

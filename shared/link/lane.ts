@@ -68,6 +68,8 @@ export class Lane implements StreamHost {
   #grownBytes = 0;
   #socketQueuedBytes = 0;
   #pumping = false;
+  /** Streams with bytes that wait for more. */
+  readonly #holding = new Set<Stream>();
   #closed = false;
 
   constructor(options: LaneOptions) {
@@ -93,6 +95,10 @@ export class Lane implements StreamHost {
         } catch (error) {
           this.#fail(error instanceof SallyportError ? (error.detail ?? error.code) : String(error));
         }
+      },
+      onQuiet: () => {
+        for (const stream of this.#holding) stream.deliver();
+        this.#holding.clear();
       },
       onClose: (reason) => {
         this.#close(reason, false);
@@ -160,6 +166,13 @@ export class Lane implements StreamHost {
     setImmediate(callback);
   }
 
+  mayHold(stream: Stream): boolean {
+    // Main hands a client's bytes to the kernel as they come: an acknowledgement may be waited for.
+    if (this.side === 'main' || this.#transport.isBusy !== true) return false;
+    this.#holding.add(stream);
+    return true;
+  }
+
   sendEnd(stream: Stream, payload: Buffer): void {
     this.#send(encodeFrame(frameType.end, stream.id, payload));
   }
@@ -180,6 +193,7 @@ export class Lane implements StreamHost {
 
   forget(stream: Stream): void {
     this.#ring.remove(stream);
+    this.#holding.delete(stream);
     if (!this.#streams.delete(stream.id)) return;
     this.#grownBytes -= stream.grownBytes;
     const left = this.countOf(stream.group) - 1;

@@ -72,6 +72,12 @@ export const socketQueuedBytesMax = 4 * 1024 * 1024;
  * where it begins to cost throughput.
  */
 export const laneTurnBytes = 128 * 1024;
+/**
+ * Frames of a stream that the node hands on together while more is coming: 256 KiB, half of a window, so that main sends
+ * the other half meanwhile. Against one by one, a download cost the node 0.96 CPU seconds a GiB instead of 1.12, sixteen
+ * at once 1.29 instead of 1.45 each; with three frames 1.12 and 1.32.
+ */
+export const gatheredFramesMax = 4;
 /** `write` says false above it: enough for the socket never to run dry … */
 export const streamQueuedBytesHigh = 256 * 1024;
 /** … and `onDrain` comes below it, so that the next file read overlaps with sending. */

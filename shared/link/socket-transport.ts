@@ -36,18 +36,28 @@ export class SocketTransport implements ByteTransport {
   readonly #readBuffer: ReadBuffer | undefined;
   #closeReason = 'closed by the peer';
   readonly #share: TurnShare;
+  #receiver: ByteReceiver | undefined;
 
   constructor(socket: TLSSocket, readBuffer?: ReadBuffer) {
     this.#socket = socket;
     this.#readBuffer = readBuffer;
-    this.#share = new TurnShare(laneTurnBytes, socket);
+    this.#share = new TurnShare(laneTurnBytes, {
+      pause: () => void socket.pause(),
+      resume: () => void socket.resume(),
+      onQuiet: () => this.#receiver?.onQuiet?.(),
+    });
     socket.setNoDelay(true);
     // A lane may be idle for long; a peer that vanished without a word is found by control's heartbeat, this only
     // keeps state in firewalls between.
     socket.setKeepAlive(true, 30_000);
   }
 
+  get isBusy(): boolean {
+    return this.#share.isBusy;
+  }
+
   start(to: ByteReceiver): void {
+    this.#receiver = to;
     const socket = this.#socket;
     const receiver: ByteReceiver = {
       onBytes: (bytes, length) => {

@@ -2,6 +2,9 @@
  * One stream's two halves (D-05): what waits to be sent under the peer's window, and what arrived under ours. Which
  * stream sends next, and the wire itself, are the lane's (`lane.ts`).
  *
+ * While more is coming at once, the node's end gathers frames and hands them on together: each piece alone would be a
+ * write to a client, a wake of that client and, by twos, a credit to main (D-132).
+ *
  * Credit: a receiver gives window back for each released piece. On main (write streams) it does so as soon as nothing
  * is outstanding, because a client may wait for exactly that acknowledgement; else in quarters of the window.
  *
@@ -13,6 +16,7 @@ import { PooledFrame, type FramePool } from './frame-pool.ts';
 import { frameCost } from './frames.ts';
 import { framePayloadBytesMax, type LaneFrame, type LaneStream } from './lane-stream.ts';
 import {
+  gatheredFramesMax,
   streamQueuedBytesHigh,
   streamQueuedBytesLow,
   streamQueuedBytesMax,
@@ -39,6 +43,8 @@ export interface StreamHost {
   readonly roundTrip: RoundTrip;
   /** Whether the lane has room for a window that grows by this; given back when the stream is over. */
   takeGrowth(bytes: number): boolean;
+  /** Whether bytes may wait for more, because more is coming at once; `deliver` is called when it is not, and soon. */
+  mayHold(stream: Stream): boolean;
   /** The stream is over; its frames are late from now on. */
   forget(stream: Stream): void;
   /** An owner's handler threw: our own fault, to be logged. */
@@ -88,6 +94,8 @@ export class Stream implements LaneStream {
 
   // Receiving.
   #receiveWindowLeft = windowBytesStart;
+  /** Arrived, and not yet handed on. */
+  #held: (readonly [bytes: Buffer, release: () => void])[] = [];
   #outstandingCost = 0;
   #releasedBytes = 0;
   #releasedCost = 0;
@@ -269,14 +277,30 @@ export class Stream implements LaneStream {
       if (frame !== undefined) this.#host.pool.release(frame);
       this.#release(payload.length, cost);
     };
-    this.#guard(() => this.onData(payload, release));
+    this.#held.push([payload, release]);
+    // Less than a frame is an end, or a slow source: nothing follows at once.
+    const isWhole = payload.length === framePayloadBytesMax;
+    if (!isWhole || this.#held.length === gatheredFramesMax || !this.#host.mayHold(this)) this.deliver();
     return undefined;
+  }
+
+  /** Hands on what waits for more. */
+  deliver(): void {
+    const held = this.#held;
+    this.#held = [];
+    for (const [bytes, release] of held) {
+      // The owner may have enough after any of them.
+      if (this.#over) release();
+      else this.#guard(() => this.onData(bytes, release));
+    }
   }
 
   receiveEnd(trailer: Trailer): string | undefined {
     if (this.#peerEnded) return 'a second end';
     if (this.#sends && this.#host.side === 'main')
       return 'an end of a stream that carries nothing from there';
+    this.deliver();
+    if (this.#over) return undefined;
     this.#peerEnded = true;
     if (this.#host.side === 'dmz') {
       // Main's END closes the stream whichever way its bytes go.
@@ -292,6 +316,7 @@ export class Stream implements LaneStream {
   }
 
   receiveReset(error: SallyportError): void {
+    this.deliver();
     if (this.#over) return;
     this.#finish();
     this.#guard(() => this.onReset(error));
@@ -374,6 +399,7 @@ export class Stream implements LaneStream {
     this.#over = true;
     for (const item of this.#queue.splice(0)) this.#discard(item);
     this.#queuedBytes = 0;
+    for (const [, release] of this.#held.splice(0)) release();
     this.#host.forget(this);
   }
 
