@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { TurnShare } from '#shared/turn-share.ts';
+import { busyTurnsMax, TurnShare } from '#shared/turn-share.ts';
 
 const nextTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
@@ -8,6 +8,7 @@ function setUp(shareBytes: number): { share: TurnShare; told: string[] } {
   const share = new TurnShare(shareBytes, {
     pause: () => void told.push('pause'),
     resume: () => void told.push('resume'),
+    onQuiet: () => void told.push('quiet'),
   });
   return { share, told };
 }
@@ -25,6 +26,31 @@ describe('a share of a turn', () => {
     expect(told).toEqual(['pause', 'resume']);
     share.count(1);
     expect(told).toEqual(['pause', 'resume', 'pause']);
+  });
+
+  it('is busy until a whole turn passed in which it was not used up, and says so once', async () => {
+    const { share, told } = setUp(100);
+    share.count(100);
+    expect(share.isBusy).toBe(true);
+    await nextTurn();
+    share.count(100);
+    await nextTurn();
+    expect([told, share.isBusy]).toEqual([['pause', 'resume', 'pause', 'resume'], true]);
+    share.count(99);
+    await nextTurn();
+    expect([told.slice(4), share.isBusy]).toEqual([['quiet'], false]);
+    await nextTurn();
+    expect(told).toHaveLength(5);
+  });
+
+  it('that is used up in every turn lets nobody wait for its end for ever', async () => {
+    const { share, told } = setUp(100);
+    for (let turn = 0; turn < 2 * busyTurnsMax; turn += 1) {
+      share.count(100);
+      await nextTurn();
+    }
+    expect(told.filter((word) => word === 'quiet')).toHaveLength(2);
+    expect(told.filter((word) => word === 'resume')).toHaveLength(2 * busyTurnsMax);
   });
 
   it('is not asked twice for a pause by what was on its way', async () => {

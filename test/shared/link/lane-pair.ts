@@ -81,6 +81,29 @@ export async function buildLanePair(
   return { dmz, main, pools, opened, closed, failures };
 }
 
+/** A transport that has more coming at once, until it is told to be quiet. */
+export function buildBusyTransport(): { readonly wrap: Wrap; quiet(): void } {
+  let isBusy = true;
+  let tell = (): void => undefined;
+  return {
+    wrap: (transport) => ({
+      start: (receiver) => {
+        tell = () => receiver.onQuiet?.();
+        transport.start(receiver);
+      },
+      write: (bytes, done) => transport.write(bytes, done),
+      close: (reason) => transport.close(reason),
+      get isBusy() {
+        return isBusy;
+      },
+    }),
+    quiet: () => {
+      isBusy = false;
+      tell();
+    },
+  };
+}
+
 /** A lane of the given side whose peer is the test itself. */
 export async function buildRawPeer(side: 'dmz' | 'main'): Promise<{
   readonly lane: Lane;

@@ -24,6 +24,7 @@ import type { StreamHeader } from '#shared/link/messages.ts';
 import type { Stream } from '#shared/link/streams.ts';
 import { randomId } from '#shared/random-id.ts';
 import {
+  buildBusyTransport,
   buildLanePair,
   buildRawPeer,
   readHeader,
@@ -285,10 +286,12 @@ describe('streams', () => {
       fc.asyncProperty(
         fc.array(fc.integer({ min: 0, max: 200_000 }), { maxLength: 8 }),
         fc.constantFrom(readHeader, writeHeader),
-        async (lengths, of) => {
+        fc.boolean(),
+        async (lengths, of, isBusy) => {
           const pieces = lengths.map((length) => randomBytes(length));
           const whole = Buffer.concat(pieces);
-          const pair = await buildLanePair();
+          const { wrap } = buildBusyTransport();
+          const pair = await buildLanePair(isBusy ? { wrapDmz: wrap, wrapMain: wrap } : {});
           const atDmz = pair.dmz.open(of);
           await settle();
           const atMain = pair.opened[0];

@@ -92,9 +92,20 @@ describe.each(kinds)('a lane’s connection %s', (kind) => {
     const transport = new SocketTransport(ours, buffer);
     const sent = Buffer.alloc(8 * 1024 * 1024, 'x');
     const turns = new BytesPerTurn();
-    transport.start({ onBytes: (_bytes, length) => turns.count(length), onClose: () => undefined });
+    let wasBusy = false;
+    let quietCount = 0;
+    transport.start({
+      onBytes: (_bytes, length) => {
+        turns.count(length);
+        wasBusy ||= transport.isBusy;
+      },
+      onQuiet: () => void (quietCount += 1),
+      onClose: () => undefined,
+    });
     peer.write(sent);
     await eventually(() => expect(turns.total).toBe(sent.length));
+    await eventually(() => expect(transport.isBusy).toBe(false));
+    expect([wasBusy, quietCount > 0]).toEqual([true, true]);
     // One read of the socket, and as much again that a stream holds, may have been on their way.
     expect(turns.finish()).toBeLessThanOrEqual(laneTurnBytes + 2 * 64 * 1024);
   });

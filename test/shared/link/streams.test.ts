@@ -4,12 +4,21 @@ import { SallyportError } from '#shared/error.ts';
 import { encodeCredit, frameType } from '#shared/link/frames.ts';
 import { framePayloadBytesMax, type LaneStream } from '#shared/link/lane-stream.ts';
 import {
+  gatheredFramesMax,
   streamQueuedBytesHigh,
   streamQueuedBytesLow,
   windowBytesStart,
   windowGrowthPerLaneMax,
 } from '#shared/link/limits.ts';
-import { buildLanePair, buildRawPeer, framesIn, readHeader, settle, writeHeader } from './lane-pair.ts';
+import {
+  buildBusyTransport,
+  buildLanePair,
+  buildRawPeer,
+  framesIn,
+  readHeader,
+  settle,
+  writeHeader,
+} from './lane-pair.ts';
 
 const no = new SallyportError('not-allowed', 'No');
 
@@ -36,6 +45,32 @@ async function openAtMain(header = writeHeader) {
   const releases: (() => void)[] = [];
   stream.onData = (_bytes, release) => void releases.push(release);
   return { peer, stream, releases, sent: () => framesIn(peer.received()) };
+}
+
+/** A download on a lane that has more coming at once: what its owner is handed, and in how many goes. */
+async function openBusyDownload() {
+  const transport = buildBusyTransport();
+  const pair = await buildLanePair({ wrapDmz: transport.wrap });
+  const down = pair.dmz.open(readHeader);
+  await settle();
+  const main = pair.opened[0] as LaneStream;
+  const told: (number | string)[] = [];
+  down.onData = (bytes, release) => {
+    told.push(bytes[0] ?? -1);
+    release();
+  };
+  down.onEnd = () => void told.push('end');
+  down.onReset = ({ code }) => void told.push(code);
+  let count = 0;
+  /** Each of its bytes says how many pieces were sent before it. */
+  const send = async (lengthBytes: number): Promise<void> => {
+    main.write(Buffer.alloc(lengthBytes, count));
+    count += 1;
+    await settle();
+    await settle();
+  };
+  const sendFrame = (): Promise<void> => send(framePayloadBytesMax);
+  return { pair, down, main, told, send, sendFrame, quiet: () => transport.quiet() };
 }
 
 const sizesOf = (frames: readonly { type: number; payload: Buffer }[]): readonly number[] =>
@@ -291,5 +326,80 @@ describe('S-09: a window that wants to grow', () => {
     await settle();
     down.reset(no);
     expect(pair.dmz.takeGrowth(1)).toBe(false);
+  });
+});
+
+describe('a download, while more is coming at once,', () => {
+  it('is handed on some frames at a time, and by single frames again when nothing more comes', async () => {
+    const { told, sendFrame, quiet, pair } = await openBusyDownload();
+    for (let frame = 1; frame < gatheredFramesMax; frame += 1) await sendFrame();
+    expect(told).toEqual([]);
+    await sendFrame();
+    expect(told).toEqual([0, 1, 2, 3]);
+    await sendFrame();
+    expect(told).toHaveLength(4);
+    quiet();
+    expect(told).toEqual([0, 1, 2, 3, 4]);
+    await sendFrame();
+    expect(told).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(pair.pools.dmz.lent).toBe(0);
+  });
+
+  it('does not wait with less than a frame, nor what came before it', async () => {
+    const { told, send, sendFrame } = await openBusyDownload();
+    await sendFrame();
+    await send(framePayloadBytesMax - 1);
+    expect(told).toEqual([0, 1]);
+  });
+
+  it('is handed on in full before its end, and before main’s reset', async () => {
+    const ended = await openBusyDownload();
+    await ended.sendFrame();
+    ended.main.end();
+    await settle();
+    expect(ended.told).toEqual([0, 'end']);
+    const refused = await openBusyDownload();
+    await refused.sendFrame();
+    refused.main.reset(no);
+    await settle();
+    expect(refused.told).toEqual([0, 'not-allowed']);
+    expect([ended.pair.pools.dmz.lent, refused.pair.pools.dmz.lent]).toEqual([0, 0]);
+  });
+
+  it('that its owner ends is handed on no further, and every buffer given back', async () => {
+    const waiting = await openBusyDownload();
+    await waiting.sendFrame();
+    expect(waiting.pair.pools.dmz.lent).toBe(1);
+    waiting.down.reset(no);
+    expect(waiting.pair.pools.dmz.lent).toBe(0);
+    waiting.quiet();
+    expect(waiting.told).toEqual([]);
+
+    for (const over of ['a frame', 'the end', 'a reset']) {
+      const { down, main, told, sendFrame, quiet, pair } = await openBusyDownload();
+      const { onData } = down;
+      down.onData = (bytes, release) => {
+        onData(bytes, release);
+        down.reset(no);
+      };
+      await sendFrame();
+      await sendFrame();
+      if (over === 'a frame') quiet();
+      else if (over === 'the end') main.end();
+      else main.reset(no);
+      await settle();
+      expect(told, over).toEqual([0]);
+      expect([pair.pools.dmz.lent, pair.failures], over).toEqual([0, []]);
+    }
+  });
+
+  it('holds nothing of an upload back: its acknowledgement may be waited for', async () => {
+    const transport = buildBusyTransport();
+    const pair = await buildLanePair({ wrapMain: transport.wrap });
+    const up = pair.dmz.open(writeHeader);
+    up.write(Buffer.alloc(framePayloadBytesMax));
+    await settle();
+    await settle();
+    expect(up.acknowledgedBytes).toBe(framePayloadBytesMax);
   });
 });
