@@ -193,7 +193,6 @@ export class Lane implements StreamHost {
 
   forget(stream: Stream): void {
     this.#ring.remove(stream);
-    this.#holding.delete(stream);
     if (!this.#streams.delete(stream.id)) return;
     this.#grownBytes -= stream.grownBytes;
     const left = this.countOf(stream.group) - 1;
