@@ -205,7 +205,7 @@ async function killAgainAndAgain(
   for (let kills = 0; ; kills += 1) {
     const left = start + ms - performance.now();
     const wait = killEveryMs / 2 + random(killEveryMs);
-    await delay(Math.min(left, wait));
+    await delay(Math.max(0, Math.min(left, wait)));
     if (wait >= left) return { kills, warm };
     const isBack = await isServing(site);
     if (isBack && performance.now() - start > Math.min(warmMs, ms / 2)) warm ??= readResident(site);
