@@ -455,3 +455,41 @@ describe('a disk that does not answer', () => {
     await call('DELETE', `/api/files/${name}`);
   });
 });
+
+describe('a quota that is reached in the middle of an upload', () => {
+  async function quotaOf(): Promise<unknown> {
+    return (await web.json('GET', '/api/me')).body['quota'];
+  }
+
+  it('each door says so, the audit once, and what was taken on account of it is given back', async () => {
+    const file = join(product.files.main.users, 'carol.yaml');
+    const unlimited = readFileSync(file, 'utf8');
+    const { used_bytes: usedBytes } = (await quotaOf()) as { readonly used_bytes: number };
+    // Room for some of the file.
+    const limitMiB = Math.floor(usedBytes / 2 ** 20) + 1;
+    await writeFile(file, `${unlimited}quota: ${limitMiB}MiB\n`);
+    const untouched = { used_bytes: usedBytes, limit_bytes: limitMiB * 2 ** 20 };
+    await expect.poll(quotaOf).toEqual(untouched);
+    const { staging } = await settled();
+    const used = '4 Your quota is used up';
+    const failedUpload = { event: 'file.upload', outcome: 'failed' };
+    for (const [door, told, record] of [
+      ['HTTPS PUT', ['507 quota-exceeded'], failedUpload],
+      // It says how long it will be.
+      ['tus', ['507 quota-exceeded'], { event: 'file.refused', outcome: 'refused' }],
+      ['SFTP put', ['ok', used, used], failedUpload],
+    ] as const) {
+      name = `${randomBytes(6).toString('hex')}.bin`;
+      expect(await acts[door]()).toEqual(told);
+      await expect.poll(recordsOfFile).toEqual([expect.objectContaining(record)]);
+      await expectNothingHeld();
+      // The part that may be resumed is there and counts; whoever uploads the name anew drops it.
+      const kept = door === 'SFTP put' ? 2 : 0;
+      expect((await product.held()).staging).toHaveLength(staging.length + kept);
+      expect(kept === 0 ? await quotaOf() : untouched).toEqual(untouched);
+      expect(readdirSync(stored())).toEqual([]);
+    }
+    await writeFile(file, unlimited);
+    await expect.poll(quotaOf).not.toHaveProperty('limit_bytes');
+  });
+});
