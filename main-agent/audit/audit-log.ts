@@ -8,7 +8,7 @@ export function buildAudit(state: Pick<StateStore, 'commit'>): Audit {
     append: async (record, once) => {
       const atMs = Date.parse(record.time);
       const result = await state.commit([
-        ...(once === undefined ? [] : [{ kind: 'note-receipt' as const, of: once, atMs }]),
+        ...(once === undefined ? [] : [{ kind: 'note-receipt' as const, atMs, ...once }]),
         { kind: 'audit', record },
       ]);
       if (!result.ok && result.failed !== 'note-receipt') {

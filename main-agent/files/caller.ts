@@ -8,12 +8,22 @@ interface CallerFacts {
   readonly processGone: AbortSignal;
   /** A file is about to be changed whose content was told with that handle. */
   readonly tellChanging: (handle: number) => void;
+  /** Whether it would hear so: an answer that is given again over the next link can't be taken back over this one. */
+  readonly isThere: () => boolean;
 }
 export type Caller = FullSession & CallerFacts;
 
-export function buildCaller(session: FullSession, link: Pick<NodeLink, 'processGone' | 'send'>): Caller {
+export function buildCaller(
+  session: FullSession,
+  link: Pick<NodeLink, 'processGone' | 'isOpen' | 'send'>,
+): Caller {
   const { processGone } = link;
-  return { ...session, processGone, tellChanging: (handle) => link.send('file.changing', { handle }) };
+  return {
+    ...session,
+    processGone,
+    tellChanging: (handle) => link.send('file.changing', { handle }),
+    isThere: () => link.isOpen,
+  };
 }
 
 /** A change as its session numbered it. */

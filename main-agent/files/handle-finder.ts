@@ -8,7 +8,7 @@ import type { Caller } from './caller.ts';
 import { badHandle, denied } from './storage/file-error.ts';
 import type { Handle } from './handles.ts';
 import type { Located, Mounted, MountTree } from './mounts.ts';
-import { requireAllowed, requireAnyAllowed } from './permissions.ts';
+import { isAllowed, requireAllowed, requireAnyAllowed } from './permissions.ts';
 import { changed, ReadHandle } from './read-handle.ts';
 import type { FileContext } from './service-context.ts';
 import type { OperationJournal, Reader } from './storage/storage.ts';
@@ -58,16 +58,23 @@ export class HandleFinder {
       ...(upload !== undefined && { beside: { upload } }),
     });
     handle.onEnd = () => journal.forgetReader(number);
+    handle.onTold = () => journal.noteTold(number);
   }
 
-  /** What an earlier process had open for reading under this number, if nobody has asked this one for it. */
-  readBefore(session: Caller, number: number): Reader | undefined {
+  /**
+   * What an earlier process had open for reading under this number, if nobody has asked this one for it, and what to do
+   * once its end is told.
+   */
+  readBefore(
+    session: Caller,
+    number: number,
+  ): { readonly reader: Reader; readonly onTold: () => void } | undefined {
     const { handles, mounts } = this.#context;
     if (handles.find(session, number) !== undefined || this.#adopting.has(adoptingKey(session, number)))
       return undefined;
     for (const { journal } of mounts.storages) {
       const reader = journal.recallReader(session.key, number);
-      if (reader !== undefined) return reader;
+      if (reader !== undefined) return { reader, onTold: () => journal.noteTold(number) };
     }
     return undefined;
   }
@@ -190,6 +197,11 @@ export function requireStillReadable(
 ): void {
   const path = handle.kind === 'read' ? handle.located.path.components : handle.upload.record.virtualPath;
   requireAllowed(mounts.locate(user, path), 'read');
+}
+
+export function isReadable(mounts: MountTree, user: EffectiveUser, handle: ReadHandle): boolean {
+  const { mounted } = mounts.locate(user, handle.located.path.components);
+  return mounted !== undefined && isAllowed(mounted, 'read');
 }
 
 /** Of an upload this only ends early what could not be committed any more. */

@@ -13,7 +13,7 @@ import { shown } from './listing.ts';
 import type { Located, Mounted } from './mounts.ts';
 import type { OwnUploads } from './own-uploads.ts';
 import { isAllowed, requireAllowed, requireAnyAllowed, requireFileName } from './permissions.ts';
-import { type HandleFinder, requireSamePlace, uploadIdOf } from './handle-finder.ts';
+import { type HandleFinder, isReadable, requireSamePlace, uploadIdOf } from './handle-finder.ts';
 import { inPlaceDigestBytesMax } from './limits.ts';
 import { judgeReadBefore, ReadHandle, type ReadOutcome, type Taken } from './read-handle.ts';
 import type { FileContext } from './service-context.ts';
@@ -112,11 +112,12 @@ export class Openings {
     // An upload of its own session is read beside the writing; whose speed is limited waits for each turn.
     if (beside !== undefined || session.user().limits.downloadBytesPerSecond !== undefined) return opened;
     const contentNow = await this.#prepareContent(session, handle, contentUpTo);
+    const isStillReadable = (): boolean => isReadable(this.#context.mounts, session.user(), handle);
     return {
       ...opened,
       // Asked when the answer is encoded: what is about to change from then on is told after the answer.
       get content() {
-        return contentNow();
+        return session.isThere() && isStillReadable() ? contentNow() : undefined;
       },
     };
   }
@@ -344,7 +345,7 @@ export class Openings {
     session: Caller,
     { created, record, attributes }: CommittedUpload,
     binned: Binned | undefined,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const isUnlinked = record.unlinked === true;
     return this.#context.receipts.write(session, {
       event: 'file.upload',
@@ -374,27 +375,30 @@ export class Openings {
   }
 
   async #release(session: Caller, number: number, how: Ending, ended: Ended): Promise<void> {
-    const reader = this.#finder.readBefore(session, number);
-    if (reader !== undefined) return this.#tellReadBefore(session, reader, ended);
+    const before = this.#finder.readBefore(session, number);
+    if (before !== undefined) {
+      if (await this.#tellReadBefore(session, before.reader, ended)) before.onTold();
+      return;
+    }
     await this.#finder.find(session, number);
     const handle = this.#context.handles.take(session, number);
     if (handle !== undefined) await this.end(session, handle, how, ended);
   }
 
   /** All was read when main was killed, or its client left: only the node knows, and nothing need be opened to tell it. */
-  async #tellReadBefore(session: Caller, reader: Reader, ended: Ended): Promise<void> {
-    if (ended.taken === undefined) return;
+  async #tellReadBefore(session: Caller, reader: Reader, ended: Ended): Promise<boolean> {
+    if (ended.taken === undefined) return false;
     const how = { isOneVersion: session.protocol === 'https', isCut: ended.cut === true };
-    await this.#tellRead(session, {
+    return this.#tellRead(session, {
       ...reader,
       path: requireComponents(reader.virtualPath),
       read: judgeReadBefore(reader.size ?? ended.taken.end, ended.taken, how),
     });
   }
 
-  async #tellRead(session: FullSession, { handle, path, startedAtMs, read, reason }: Reading): Promise<void> {
+  #tellRead(session: FullSession, { handle, path, startedAtMs, read, reason }: Reading): Promise<boolean> {
     const detail = read.outcome === 'ok' ? undefined : describeEnd(read.outcome, reason);
-    await this.#context.receipts.write(session, {
+    return this.#context.receipts.write(session, {
       event: 'file.download',
       once: `reading ${handle}`,
       path,
@@ -420,7 +424,8 @@ export class Openings {
       if ((!handle.wasRead && ended.taken === undefined) || read === undefined) return;
       const { number, located, startedAtMs, failure } = handle;
       const { path } = located;
-      await this.#tellRead(session, { handle: number, path, startedAtMs, read, reason: reason ?? failure });
+      const told = { handle: number, path, startedAtMs, read, reason: reason ?? failure };
+      if (await this.#tellRead(session, told)) handle.onTold();
       return;
     }
     const { record, size: bytes, atomic } = handle.upload;

@@ -36,6 +36,8 @@ export class ReadHandle {
   #wanted: { readonly bytes: number; readonly end: number } | undefined;
   readonly #isOneVersion: boolean;
   onEnd: () => void = () => undefined;
+  /** How its reading ended is in the audit. */
+  onTold: () => void = () => undefined;
   readonly #file: StoredFile;
   readonly #reading = new Set<Promise<unknown>>();
   #isOver = false;
@@ -114,7 +116,8 @@ export class ReadHandle {
     if (bytes !== size) return () => undefined;
     let content: string | undefined = buffer.toString('base64url', 0, size);
     return () => {
-      if (isChanging) return undefined;
+      // Once it is let go of, its record is written.
+      if (isChanging || this.#isOver) return undefined;
       if (isTold) return content;
       isTold = true;
       this.wasRead = true;

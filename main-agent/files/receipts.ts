@@ -3,10 +3,11 @@
  * and a repeat of it, which a node sends to the main after one that was killed, is told once: so whatever was answered
  * has its record, and has one. When the audit falls far behind, the next operation waits before it begins to end.
  */
+import { hash } from 'node:crypto';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
-import type { Audit, AuditRecord } from '#main-agent/state/audit-record.ts';
+import type { Audit, AuditRecord, ToldOnce } from '#main-agent/state/audit-record.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
 import { receiptsInFlightMax } from './limits.ts';
 
@@ -52,16 +53,18 @@ export class Receipts {
   readonly #log: Log;
   /** How many transfers ended how since the start, by direction and outcome. */
   readonly #ended = new Map<string, TransferCount>();
-  readonly #inFlight = new Set<Promise<void>>();
+  readonly #inFlight = new Set<Promise<unknown>>();
+  readonly #startedAtMs: number;
 
   constructor(audit: Audit, clock: Clock, log: Log) {
     this.#audit = audit;
     this.#clock = clock;
     this.#log = log;
+    this.#startedAtMs = clock.now();
   }
 
-  /** Durable when it resolves; never rejects: what it tells of is done. */
-  write(session: FullSession, receipt: Receipt): Promise<void> {
+  /** Durable when it resolves with true; never rejects: what it tells of is done. */
+  write(session: FullSession, receipt: Receipt): Promise<boolean> {
     const now = this.#clock.now();
     const { path, toPath, startedAtMs, outcome, once, ...facts } = receipt;
     this.#count(receipt);
@@ -78,9 +81,15 @@ export class Receipts {
       ...(toPath !== undefined && { toPath: toPath.toString() }),
       ...(startedAtMs !== undefined && { durationMs: Math.max(0, now - startedAtMs) }),
     };
-    const writing = this.#append(record, once === undefined ? undefined : `${session.key} ${once}`);
+    const writing = this.#append(record, once === undefined ? undefined : this.#toldOnce(record, once));
     this.#inFlight.add(writing);
     return writing.finally(() => this.#inFlight.delete(writing));
+  }
+
+  /** Numbers are the node's to choose: one that it used for something else keeps no record back. */
+  #toldOnce({ sessionKey, event, path, toPath }: AuditRecord, once: string): ToldOnce {
+    const of = hash('sha256', JSON.stringify([sessionKey, once, event, path, toPath]), 'base64url');
+    return { of, sinceMs: this.#startedAtMs };
   }
 
   /** Of what happens to a user's files without a session of theirs. */
@@ -114,11 +123,13 @@ export class Receipts {
     this.#ended.set(key, { ...before, count: before.count + 1, bytes: before.bytes + bytes });
   }
 
-  async #append(record: AuditRecord, once?: string): Promise<void> {
+  async #append(record: AuditRecord, once?: ToldOnce): Promise<boolean> {
     try {
       await this.#audit.append(record, once);
+      return true;
     } catch (error) {
       this.#log.error({ err: error, record }, 'a file receipt could not be written to the audit');
+      return false;
     }
   }
 

@@ -162,7 +162,7 @@ export class Renames {
     return { replaced: moved.replaced };
   }
 
-  #tell({ session, from, to, by }: Move, renamed: Renamed): Promise<void> {
+  #tell({ session, from, to, by }: Move, renamed: Renamed): Promise<boolean> {
     return this.#context.receipts.write(session, {
       event: 'file.rename',
       once: receiptOf({ op: by.operation }),

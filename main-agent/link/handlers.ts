@@ -23,6 +23,8 @@ export interface NodeLink {
   readonly processGone: AbortSignal;
   /** The node's own `validated_logins`, from its hello. */
   readonly validatedLogins: boolean;
+  /** Else what is sent is lost. */
+  readonly isOpen: boolean;
   send<E extends EventName>(event: E, body: EventBody<E>): void;
   close(reason: string): void;
 }

@@ -80,13 +80,18 @@ export interface ChainHead {
   readonly hash: string;
 }
 
+/** What a record tells of, over all processes. What was told since `sinceMs` this process told: that it has done more. */
+export interface ToldOnce {
+  readonly of: string;
+  readonly sinceMs: number;
+}
+
 /** Standalone records; records that belong to a change go into that change's transaction (StateStore.commit). */
 export interface Audit {
   /**
-   * Durable when it resolves. `once`: what the record tells of, over all processes; nothing is written if that was told
-   * in the last `keepReceiptsMs`.
+   * Durable when it resolves. `once`: nothing is written if an earlier process told that in the last `keepReceiptsMs`.
    */
-  append(record: AuditRecord, once?: string): Promise<void>;
+  append(record: AuditRecord, once?: ToldOnce): Promise<void>;
 }
 
 /** What of the audit stands in the store. */
@@ -106,8 +111,11 @@ export interface EdgeCount {
 
 export type AuditChange =
   | { readonly kind: 'audit'; readonly record: AuditRecord }
-  /** Fails if this is noted already. What an audit record in the same commit tells of, so that it is told once. */
-  | { readonly kind: 'note-receipt'; readonly of: string; readonly atMs: number }
+  /**
+   * Fails if this was noted before `sinceMs`. What an audit record in the same commit tells of, so that it is told by one
+   * process.
+   */
+  | ({ readonly kind: 'note-receipt'; readonly atMs: number } & ToldOnce)
   /** Never fails. The head of the audit files, so that they can be compared with it. */
   | { readonly kind: 'note-audit-head'; readonly head: ChainHead }
   /** Never fails. A record that stands in the audit files under this number and in an older store does not. */

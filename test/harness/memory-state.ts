@@ -42,7 +42,7 @@ interface Tables {
   auditPrunedBefore: number;
   edgeCounts: Map<string, EdgeCount>;
   webhooks: Map<string, number>;
-  receipts: Set<string>;
+  receipts: Map<string, number>;
   removedKeys: Map<string, { readonly sinceMs: number; readonly forgotten: boolean }>;
 }
 
@@ -86,7 +86,7 @@ export function buildMemoryState(): MemoryState {
     auditPrunedBefore: 0,
     edgeCounts: new Map(),
     webhooks: new Map(),
-    receipts: new Set(),
+    receipts: new Map(),
     removedKeys: new Map(),
   };
   const listeners = new Set<() => void>();
@@ -236,7 +236,7 @@ function copyTables(tables: Tables): Tables {
     auditPrunedBefore: tables.auditPrunedBefore,
     edgeCounts: new Map(tables.edgeCounts),
     webhooks: new Map(tables.webhooks),
-    receipts: new Set(tables.receipts),
+    receipts: new Map(tables.receipts),
     removedKeys: new Map(tables.removedKeys),
   };
 }
@@ -407,8 +407,8 @@ function apply(tables: Tables, change: Change): boolean {
       tables.audit.push(change.record);
       return true;
     case 'note-receipt':
-      if (tables.receipts.has(change.of)) return false;
-      tables.receipts.add(change.of);
+      if ((tables.receipts.get(change.of) ?? Infinity) < change.sinceMs) return false;
+      tables.receipts.set(change.of, change.atMs);
       return true;
     case 'note-audit-head':
       tables.auditHead = change.head;

@@ -48,7 +48,10 @@ export interface OperationJournal {
   recallReader(session: string, handle: number): Reader | undefined;
   /** Not waited for: a reader that is killed in its first moment begins again. */
   noteReader(reader: Reader): void;
+  /** It is not open any more. */
   forgetReader(handle: number): void;
+  /** Its end is in the audit: no later process opens it again. Not waited for. */
+  noteTold(handle: number): void;
 }
 
 /** Where something is: the folder a mount shows (below the storage's base) and the way from there. Both checked. */

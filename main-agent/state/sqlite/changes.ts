@@ -229,9 +229,10 @@ export class ChangeWriter {
         return true;
       case 'note-receipt':
         return this.#changes(
-          'INSERT INTO receipts ("of", at) VALUES (?, ?) ON CONFLICT DO NOTHING',
+          'INSERT INTO receipts ("of", at) VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at WHERE at >= ?',
           change.of,
           change.atMs,
+          change.sinceMs,
         );
       case 'note-audit-head':
         this.#run(

@@ -29,6 +29,7 @@ function buildLink(processGone: AbortSignal): NodeLink {
     exporter: '',
     processGone,
     validatedLogins: true,
+    isOpen: true,
     send: () => undefined,
     close: () => undefined,
   };
@@ -213,7 +214,7 @@ export class StorageRig {
   readonly records: AuditRecord[] = [];
   /** What is written to the audit is lost, as with a process that is killed before it is durable. */
   losesRecords = false;
-  readonly #told = new Set<string>();
+  readonly #told = new Map<string, number>();
   readonly users = new Map<string, EffectiveUser>();
   readonly formerUntilMs = new Map<string, number>();
   readonly #options: RigOptions;
@@ -254,8 +255,11 @@ export class StorageRig {
       uploads: { keepPartialMs, keepFinishingMs: 10 * 60_000 },
       audit: audit ?? {
         append: async (record, once) => {
-          if (this.losesRecords || (once !== undefined && this.#told.has(once))) return;
-          if (once !== undefined) this.#told.add(once);
+          if (this.losesRecords) throw new Error('killed');
+          if (once !== undefined) {
+            if ((this.#told.get(once.of) ?? Infinity) < once.sinceMs) return;
+            this.#told.set(once.of, Date.parse(record.time));
+          }
           this.records.push(record);
         },
       },

@@ -146,6 +146,34 @@ test('who has let go of it is not told of changes', async () => {
   expect(told).toEqual([]);
 });
 
+test.each([
+  ['its session ended', (client: Client) => client.end()],
+  [
+    'its link was lost',
+    (client: Client) => {
+      client.link = Object.assign(client.link, { isOpen: false });
+    },
+  ],
+  [
+    'the right to read was taken away',
+    (client: Client) => {
+      client.user = userOf('alice', [mountOf([], ['alice'], ['list', 'write'])]);
+    },
+  ],
+])('a content is not told any more when %s before it was sent', async (_what, happens) => {
+  const { client } = await startWith('bytes');
+  const opened = await client.ask('fs.open', mayTell);
+  happens(client);
+  expect(opened.content).toBeUndefined();
+});
+
+test('an open that is sent again after its file was let go of tells nothing that no record would say', async () => {
+  const { rig, client } = await startWith('bytes');
+  const opened = await client.ask('fs.open', mayTell);
+  await client.ask('fs.release', { handle: opened.handle, keepPartial: false });
+  expect([opened.content, rig.records]).toEqual([undefined, []]);
+});
+
 test('a file that somebody is writing comes by streams: a write may be under way', async () => {
   const { rig, client } = await startWith('bytes');
   const writer = rig.client(inPlace);

@@ -154,3 +154,37 @@ test('a change, a commit and the end of a download are answered once their recor
   isDurable.resolve();
   await Promise.all(answers);
 });
+
+test('a number that was used for something else, or once more, keeps no record back', async () => {
+  const rig = await startRig();
+  const client = clientOf(rig);
+  for (const name of ['a', 'b', 'c']) await client.put([name], name);
+  rig.records.length = 0;
+  await client.askAs('fs.remove-file', { path: ['a'] }, 1000);
+  await client.askAs('fs.remove-file', { path: ['b'] }, 1000);
+  await client.put(['a'], 'again');
+  await client.askAs('fs.remove-file', { path: ['a'] }, 1000);
+  await rig.restart();
+  await clientOf(rig).askAs('fs.remove-file', { path: ['c'] }, 1000);
+  const removed = rig.records.filter(({ event }) => event === 'file.delete').map(({ path }) => path);
+  expect(removed).toEqual(['/a', '/b', '/a', '/c']);
+});
+
+test.each([
+  ['told by the main before', false],
+  ['told by this one', true],
+])('nobody reads on through a handle whose end was %s, and was told once', async (_which, isAfterKill) => {
+  const { rig, handle } = await startReading('sftp');
+  const end = { handle, keepPartial: false, taken: { bytes: 1, end: 1 } };
+  if (!isAfterKill) {
+    await clientOf(rig).read(handle, { lengthBytes: 1 });
+    await clientOf(rig).ask('fs.release', end);
+  }
+  await rig.restart();
+  if (isAfterKill) await clientOf(rig).ask('fs.release', end);
+  await expect(clientOf(rig).read(handle)).rejects.toMatchObject({ code: 'bad-handle' });
+  await rig.restart();
+  await expect(clientOf(rig).read(handle)).rejects.toMatchObject({ code: 'bad-handle' });
+  await clientOf(rig).ask('fs.release', end);
+  expect(rig.records).toMatchObject([{ event: 'file.download', outcome: 'partial' }]);
+});

@@ -51,6 +51,7 @@ function buildDispatcher(options: { node?: string; worker?: number; files?: File
     exporter: randomId(),
     processGone: new AbortController().signal,
     validatedLogins: true,
+    isOpen: true,
     send: () => undefined,
     close: () => undefined,
   };

@@ -180,6 +180,7 @@ function playNode(name: string, keys: Map<string, SigningKey>): PlayedNode {
     exporter: randomBytes(32).toString('base64url'),
     processGone: new AbortController().signal,
     validatedLogins: true,
+    isOpen: true,
     send: () => undefined,
     close: () => undefined,
   };

@@ -87,10 +87,14 @@ export function describeStateStore(
     });
 
     it('tells once what is told of, and keeps nothing else of a commit that would tell it again', async () => {
-      const tell = (of: string): Promise<boolean> =>
-        accepted({ kind: 'note-receipt', of, atMs: nowMs }, { kind: 'audit', record: record('x') });
-      expect([await tell('one'), await tell('one'), await tell('two')]).toEqual([true, false, true]);
-      expect(await store.read('audit-extent')).toMatchObject({ first: 1, last: 2 });
+      const tell = (of: string, sinceMs: number): Promise<boolean> =>
+        accepted({ kind: 'note-receipt', of, atMs: nowMs, sinceMs }, { kind: 'audit', record: record('x') });
+      expect([await tell('one', nowMs), await tell('two', nowMs)]).toEqual([true, true]);
+      const next = nowMs + 1;
+      expect([await tell('one', next), await tell('two', next)]).toEqual([false, false]);
+      // A process that says it once more has done it once more.
+      expect(await tell('one', nowMs)).toBe(true);
+      expect(await store.read('audit-extent')).toMatchObject({ first: 1, last: 3 });
     });
 
     it('S-03: uses a code once per user', async () => {

@@ -40,7 +40,13 @@ const readerSchema = z.object({
   startedAtMs: z.number(),
   beside: z.object({ upload: z.string() }).optional(),
 });
-const lineSchema = z.discriminatedUnion('kind', [intentSchema, readerSchema, ...writerLineSchemas]);
+const toldSchema = z.object({ kind: z.literal('told'), handle: z.number() });
+const lineSchema = z.discriminatedUnion('kind', [
+  intentSchema,
+  readerSchema,
+  toldSchema,
+  ...writerLineSchemas,
+]);
 
 /** A line, and whom to tell whether it is on the disk. */
 interface Waiting {
@@ -95,6 +101,7 @@ export class Journal implements OperationJournal {
     try {
       const parsed = lineSchema.parse(JSON.parse(line));
       if (parsed.kind === 'reader') this.#readersBefore.set(parsed.handle, parsed);
+      else if (parsed.kind === 'told') this.#readersBefore.delete(parsed.handle);
       else if (parsed.kind === 'intent') this.#intentsBefore.set(intentKey(parsed), parsed);
       else this.#writersBefore.take(parsed);
     } catch (error) {
@@ -205,6 +212,12 @@ export class Journal implements OperationJournal {
 
   forgetReader(handle: number): void {
     this.#readers.delete(handle);
+    this.#readersBefore.delete(handle);
+  }
+
+  noteTold(handle: number): void {
+    this.forgetReader(handle);
+    void this.#append(JSON.stringify({ kind: 'told', handle }));
   }
 
   /** Lines that come while one is written go together in the next write. False: the disk did not take it. */
