@@ -316,6 +316,7 @@ class File implements RemoteFile {
     this.#content = content;
     const drop = (): void => this.dropContent();
     const forget = this.#link.holdContent(this.handle, drop);
+    if (this.#content === undefined) return;
     const timer = setTimeout(drop, contentLifeMs).unref();
     this.#forgetContent = () => {
       forget();

@@ -115,6 +115,8 @@ export class LinkClient implements MainLink {
   readonly #endListeners = new Set<(key: string, reason: string) => void>();
   /** By handle: whose content was told. */
   readonly #contentHolders = new Map<number, () => void>();
+  /** Came in the same read as the content, before whoever waits for that could take it. */
+  readonly #changingAtOnce = new Set<number>();
 
   constructor(options: LinkClientOptions) {
     this.#options = options;
@@ -201,6 +203,7 @@ export class LinkClient implements MainLink {
 
   holdContent(handle: number, onChanging: () => void): Unsubscribe {
     this.#contentHolders.set(handle, onChanging);
+    if (this.#changingAtOnce.has(handle)) this.#changing(handle);
     return () => void this.#contentHolders.delete(handle);
   }
 
@@ -385,7 +388,12 @@ export class LinkClient implements MainLink {
   #changing(handle: number): void {
     const onChanging = this.#contentHolders.get(handle);
     this.#contentHolders.delete(handle);
-    onChanging?.();
+    if (onChanging !== undefined) {
+      onChanging();
+      return;
+    }
+    if (this.#changingAtOnce.size === 0) setImmediate(() => this.#changingAtOnce.clear());
+    this.#changingAtOnce.add(handle);
   }
 
   #endSession(key: string, reason: string): void {

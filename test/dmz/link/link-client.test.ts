@@ -445,6 +445,21 @@ describe('a content that main told', () => {
     await expect.poll(() => dropped).toEqual(['1', '2', '3']);
     memory.close();
   });
+
+  it('is given up also when main said so in the same read, before anybody held it', async () => {
+    const memory = await buildMemoryLink({ sessions: buildFakeSessions(), onStream: () => undefined });
+    const dropped: string[] = [];
+    const hold = (name: string) => memory.link.holdContent(6, () => void dropped.push(name));
+    memory.link.onPolicy(() => void hold('at once'));
+    memory.connection().send('file.changing', { handle: 6 });
+    memory.connection().sendPolicy();
+    await turn();
+    expect(dropped).toEqual(['at once']);
+    await turn();
+    hold('later');
+    expect(dropped).toEqual(['at once']);
+    memory.close();
+  });
 });
 
 describe('S-09: bounds of the node', () => {
