@@ -1,7 +1,7 @@
 import * as fs from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { breakFiles } from '#test/harness/faulty-files.ts';
-import { type Client, newFile, resume, type Rig, startRig } from './rig.ts';
+import { type Client, exclusive, newFile, resume, type Rig, startRig } from './rig.ts';
 
 /**
  * Does something once for each step that it takes on the disk, and main is killed at that step: nothing of it nor of what
@@ -203,4 +203,23 @@ test('bytes whose record was cut off are removed when main begins, those of a re
   await write('4.json', '{"id":"4","user":"ali');
   await rig.start();
   expect(await rig.staged()).toEqual(['2.json', '2.part']);
+});
+
+test('an upload that was killed when its file had both its names is that file, and nobody writes on into it', async () => {
+  const rig = await startRig();
+  const client = rig.client();
+  const handle = await client.open(['f'], exclusive);
+  await client.write(handle, 'whole');
+  await rig.close();
+  const part =
+    (await fs.readdir(rig.path('.sallyport-staging'))).find((name) => name.endsWith('.part')) ?? '';
+  await fs.link(rig.path('.sallyport-staging', part), rig.path('alice', 'f'));
+  await rig.start();
+  const other = rig.client('alice');
+  await other.ask('fs.rename', { from: ['f'], to: ['g'], overwrite: false });
+  await other.put(['f'], 'other', resume);
+  expect((await other.get(['g'])).toString()).toBe('whole');
+  // Nobody heard the answer of its commit.
+  const late = again(rig, client).ask('fs.commit', { handle });
+  await expect(late).rejects.toMatchObject({ code: 'bad-handle' });
 });

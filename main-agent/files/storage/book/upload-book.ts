@@ -114,7 +114,7 @@ export class UploadBook implements UploadHome {
   async #loadArea(area: StagingArea): Promise<StagingArea> {
     const { uploads, versions, withoutPart } = await area.load((id) => this.#open.has(id));
     for (const { record, size, touchedAtMs } of uploads) {
-      if (record.isCopy === true) await this.#settle(area, record);
+      if (record.isCopy === true || (await this.#hasBothNames(record))) await this.#settle(area, record);
       else await this.keep({ area, record, size, keptAtMs: touchedAtMs });
     }
     for (const record of withoutPart) await this.#settle(area, record);
@@ -131,6 +131,16 @@ export class UploadBook implements UploadHome {
       await area.removePart(record.id);
       await area.markCommitted(record);
     });
+  }
+
+  /** Killed in the middle of its commit, see `Spot.moveTo`: who wrote on into the part would write into the file. */
+  async #hasBothNames(record: StagedRecord): Promise<boolean> {
+    try {
+      return (await this.#findPlaced(record)) !== undefined;
+    } catch (error) {
+      this.log.warn({ err: error, upload: record.id }, 'where a kept upload is to go could not be looked at');
+      return false;
+    }
   }
 
   /** The file that came of an upload, if it has the name that was meant. */
