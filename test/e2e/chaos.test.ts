@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { runStorm } from '#test/chaos/storm.ts';
 
-/** Two short ones of `npm run chaos`, whose own output says what longer ones found (test/chaos/results). */
+/** Two short ones of `npm run chaos`, whose output of ten longer ones is in test/chaos/results.txt. */
 
 describe('while main is killed and its links are cut', () => {
   it.for([1, 2])('nobody loses anything, and nobody is told an error: seed %i', async (seed) => {
