@@ -30,15 +30,16 @@ export function forkWorker(env: NodeJS.ProcessEnv, ...[seat, on]: Parameters<Sta
     else child.send({ type: 'start', seat: hasSocket ? { ...seat, link: { fd: linkDescriptor } } : seat });
   });
   child.on('error', () => undefined);
-  // A process that dies is deaf before its end is told, for milliseconds or as long as it hangs: nobody is given to it.
-  child.once('disconnect', () => child.kill('SIGKILL'));
+  // A process that dies is deaf before its end is told, for milliseconds or as long as it hangs; who is deaf serves nobody.
+  const end = (): void => void child.kill('SIGKILL');
+  child.once('disconnect', end);
   child.once('exit', (code, signal) => on.exit(signal ?? `exit code ${code}`));
   return {
     send: (message, socket) =>
-      void child.send(message, socket, (error) => {
-        // Node closes what a channel loses, but keeps what it refuses to send: its client would wait for ever.
-        if (error !== null) socket?.destroy();
+      void child.send(message, socket, { keepOpen: true }, (error) => {
+        // With a connection on its way, Node tells of no disconnect.
+        if (error !== null) end();
       }),
-    kill: () => void child.kill('SIGKILL'),
+    kill: end,
   };
 }

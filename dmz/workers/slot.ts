@@ -8,7 +8,7 @@ import type { FromWorker, Question, Seat, ToldError, ToWorker } from './messages
 
 /** A worker as the node's process sees it: a process, or what a test plays. */
 export interface WorkerProcess {
-  /** What can't be sent is lost with the process, whose end is told; a connection is closed then. */
+  /** What can't be sent is lost with the process, whose end is told. A connection stays open here, too. */
   send(message: ToWorker, socket?: Socket): void;
   /** At once, whatever it does (SIGKILL). */
   kill(): void;
@@ -50,6 +50,8 @@ const steadyAfterMs = 10_000;
 const aliveEveryMs = 5_000;
 /** A loop that turns answers in milliseconds; full collections of a large heap and a suspended box end sooner. */
 const hungAfterMs = 30_000;
+/** Longer than a loop stands still; one that has no descriptor left never gets it, and the kernel does not say so. */
+const handedMs = 5_000;
 /** SFTP sessions drain for 3 s and have 1.5 s for their goodbyes. */
 const stopMs = 6_000;
 
@@ -63,8 +65,12 @@ export class Slot {
   #first: { readonly resolve: () => void; readonly reject: (error: unknown) => void } | undefined;
   #onGone: (() => void) | undefined;
   #waiting: Waiting[] = [];
-  /** A connection is on its way. The next one goes when it has arrived, so no more than one is lost with a process. */
-  #isHanding = false;
+  /**
+   * On its way, and open here until it has arrived: Node would never close one whose process died before it said so. The
+   * next one goes then, so no more than one is lost with a process.
+   */
+  #handed: Socket | undefined;
+  #handedTimer: NodeJS.Timeout | undefined;
   readonly #asked = new Map<number, PromiseWithResolvers<unknown>>();
   #lastId = 0;
   /** Connections of this process that wait for a code, by user. */
@@ -164,8 +170,7 @@ export class Slot {
         this.#failed(message.error);
         return;
       case 'taken':
-        this.#isHanding = false;
-        this.#handNext();
+        this.#handedOver();
         return;
       case 'answer':
         if (message.error === undefined) this.#asked.get(message.id)?.resolve(message.value);
@@ -229,7 +234,7 @@ export class Slot {
   #ended(why: string): void {
     this.#process = undefined;
     this.#isStarted = false;
-    this.#isHanding = false;
+    this.#letGoOfHanded();
     this.#places.clear();
     this.heldBy = undefined;
     this.#options.onHeld();
@@ -257,11 +262,24 @@ export class Slot {
   }
 
   #handNext(): void {
-    if (!this.#isStarted || this.#isHanding) return;
+    if (!this.#isStarted || this.#handed !== undefined) return;
     const next = this.#waiting.shift();
     if (next === undefined) return;
-    this.#isHanding = true;
+    this.#handed = next.socket;
+    this.#handedTimer = setTimeout(() => this.#handedOver(), handedMs);
     this.#process?.send({ type: 'connection', door: next.door }, next.socket);
+  }
+
+  #handedOver(): void {
+    this.#letGoOfHanded();
+    this.#handNext();
+  }
+
+  /** A worker that has taken it has it open itself. */
+  #letGoOfHanded(): void {
+    clearTimeout(this.#handedTimer);
+    this.#handed?.destroy();
+    this.#handed = undefined;
   }
 
   /** Of the network that has the most here, the one that has waited longest: a flood pushes out itself (D-94). */

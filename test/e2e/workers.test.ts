@@ -68,7 +68,8 @@ function logIn(localAddress: string): Promise<Login> {
     client.on('ready', () =>
       client.sftp((error, sftp) => (error === undefined ? resolve({ client, sftp, closed }) : reject(error))),
     );
-    client.connect({ host, port, username: 'keys', privateKey: readFileSync(keyFile), localAddress });
+    const privateKey = readFileSync(keyFile);
+    client.connect({ host, port, username: 'keys', privateKey, localAddress, readyTimeout: backMs });
   });
 }
 
