@@ -40,7 +40,7 @@ export function buildRemoteFiles(options: {
  */
 const toldNamesMax = 4_096;
 
-/** Times an open folder is opened again for one page: each time a main was killed before it gave that, or is out of its mind. */
+/** Times an open folder is opened again for one page: each time a main was killed before it gave that, or is mistaken. */
 const reopensMax = 8;
 
 /** A client that wants a small file reads it at once; other programs on main's host may change it and nobody says so. */

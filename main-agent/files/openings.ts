@@ -172,8 +172,9 @@ export class Openings {
       handle: number,
       attributes: shown(await handle.stat()),
       created: !handle.upload.record.replaces,
-      // Of what is appended a number says what has landed, which streams count.
-      ...(!mode.append && { writeUpTo: toldContentBytesMax }),
+      // Of what is appended a number says what has landed, which streams count; whose speed is limited waits for each turn.
+      ...(!mode.append &&
+        session.user().limits.uploadBytesPerSecond === undefined && { writeUpTo: toldContentBytesMax }),
     };
   }
 

@@ -164,7 +164,8 @@ class Service implements FileService {
       ),
       'fs.write': this.#guard(async (params, session) => {
         // Who is slowed down waits for each turn, which is for streams to do.
-        if (session.user().limits.uploadBytesPerSecond !== undefined) throw busy();
+        if (session.user().limits.uploadBytesPerSecond !== undefined)
+          throw new SallyportError('busy', 'Too busy, try again in a moment');
         const handle = await finder.requireWrite(session, params.handle);
         await handle.write([Buffer.from(params.content, 'base64url')], params.offset);
         return {};
@@ -334,10 +335,6 @@ class Service implements FileService {
     await this.surveys.close();
     for (const storage of this.#context.mounts.storages) await storage.close();
   }
-}
-
-function busy(): SallyportError {
-  return new SallyportError('busy', 'Too busy, try again in a moment');
 }
 
 /** Drops what the schema leaves `undefined`. */

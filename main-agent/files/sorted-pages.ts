@@ -1,7 +1,7 @@
 /**
  * Sorted listings in pages. The first page takes a snapshot of the folder's names; the cursor names it, so that paging
- * through 100,000 entries reads and sorts them once. A snapshot that is gone is taken again and gone on with after the last entry shown:
- * a cursor never fails because of time.
+ * through 100,000 entries reads and sorts them once. A snapshot that is gone is taken again and gone on with after the
+ * last entry shown: a cursor never fails because of time.
  *
  * Trust: a cursor comes back from outside. All it can do is to choose where in the user's own listing a page begins.
  */

@@ -26,11 +26,7 @@ function usageOf(pids: readonly number[]): Usage {
   let usage = nothing;
   for (const pid of pids) {
     try {
-      // The command name may hold spaces and parentheses: fields are counted from after its end.
-      const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-        .replace(/^.*\) /s, '')
-        .split(' ')
-        .map(Number);
+      const fields = readStat(`/proc/${pid}/stat`);
       const sum = (...places: readonly number[]): number =>
         places.reduce((total, place) => total + (fields[place] ?? 0), 0);
       usage = add(usage, {
@@ -43,6 +39,14 @@ function usageOf(pids: readonly number[]): Usage {
     }
   }
   return usage;
+}
+
+/** The fields after the command's name, which may hold spaces and parentheses itself. */
+function readStat(file: string): number[] {
+  return readFileSync(file, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ')
+    .map(Number);
 }
 
 function switchesOf(pid: number): number {
@@ -70,10 +74,8 @@ export function cpuSeconds(pids: readonly number[]): number {
 
 /** CPU seconds of a process's first thread, which in Node is the one that runs the program. */
 export function threadSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/task/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /s, '')
-    .split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+  const [cpu = 0, kernel = 0] = readStat(`/proc/${pid}/task/${pid}/stat`).slice(11, 13);
+  return (cpu + kernel) / ticksPerSecond;
 }
 
 export function residentBytes(pid: number): number {

@@ -1,10 +1,11 @@
-import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { type Site, startSite } from '#scripts/demonstration/site.ts';
 import { runProgram } from '#test/harness/clients/process.ts';
 import { buildDemoUser } from '#test/harness/demo-user.ts';
 import { HttpsSession } from '#test/harness/https-session.ts';
+import { descendantsOf } from '#test/harness/peer.ts';
 import { median, threadSeconds } from './measure.ts';
 import { megabytesPerSecond, type Report, two } from './report.ts';
 import { Runs, type Side } from './sides.ts';
@@ -133,8 +134,6 @@ async function logIn(site: Site, localAddress: string): Promise<string> {
 }
 
 /** The node's process and its workers. */
-function processesOf({ dmz }: Site): readonly number[] {
-  const pid = dmz.pid ?? 0;
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-  return [pid, ...children.split(' ').filter(Boolean).map(Number)];
+function processesOf({ dmz: { pid = 0 } }: Site): readonly number[] {
+  return [pid, ...descendantsOf(pid)];
 }

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.ts';
 import { buildDemoUser } from '#test/harness/demo-user.ts';
 import { HttpsUser } from '#test/harness/https-user.ts';
+import { descendantsOf } from '#test/harness/peer.ts';
 import { type Product, startProduct, waitUntil } from '#test/harness/product.ts';
 
 /** A node of two processes, and two networks of this machine, one of each worker. */
@@ -99,8 +100,7 @@ const upload = ({ sftp }: Login, name: string, bytes: Buffer): Promise<void> =>
 
 /** Children of the node's process, in the order in which they were started. */
 function workerPids(): number[] {
-  const pid = product.site.dmz.pid ?? 0;
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
+  return descendantsOf(product.site.dmz.pid ?? 0);
 }
 
 async function metric(name: string): Promise<number> {

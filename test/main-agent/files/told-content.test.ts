@@ -210,6 +210,8 @@ test('a write by a request is held to what a stream is held to', async () => {
   await expect(write(handle + 1)).rejects.toMatchObject({ code: 'bad-handle' });
   client.user = { ...user, quotaBytes: undefined, limits: { ...user.limits, uploadBytesPerSecond: 1e6 } };
   await expect(write(handle)).rejects.toMatchObject({ code: 'busy' });
+  const again = await client.ask('fs.open', { path: ['newer'], mode: newFile });
+  expect(again.writeUpTo).toBeUndefined();
   client.user = { ...user, mounts: [mountOf([], ['alice'], ['read'])] };
   await expect(write(handle)).rejects.toMatchObject({ code: 'permission-denied' });
 });
