@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useLayoutEffect, useState } from 'preact/hooks';
 import { Button } from '#dmz/web/components/button.tsx';
 import { copyText, saveText } from '#dmz/web/components/text-out.ts';
 import { useClient, useWords } from '#dmz/web/state/client.ts';
@@ -16,7 +16,8 @@ export function RecoveryCodes({
   const { brand, notices } = useClient();
   const words = useWords();
   const [stored, setStored] = useState(false);
-  useEffect(() => {
+  // Before they can be seen, not after: a reload in between would lose them unasked.
+  useLayoutEffect(() => {
     if (stored) return;
     // Nothing shows them a second time.
     const ask = (event: BeforeUnloadEvent): void => event.preventDefault();
