@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
-// Unit tests share nothing and touch no real client; the others start processes and real programs,
-// and run one file at a time so that two cores are not fought over.
+// Unit tests share nothing and touch no real client: a file for each core. The others start processes and real
+// programs, each file its own; two of them at once, since each waits more than half of its time. The rows of the
+// conformance suite are in one file.
 //
 // The timeouts are for what hangs. A machine under load is slow, in hooks most of all: browsers and processes start
 // there.
@@ -13,6 +14,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          maxWorkers: '100%',
           include: ['test/{shared,dmz,main-agent,repo,scripts}/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 120_000,
@@ -25,7 +27,8 @@ export default defineConfig({
           include: ['test/{integration,attacks,chaos}/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,
-          fileParallelism: false,
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
           expect: { poll },
         },
       },
@@ -35,7 +38,8 @@ export default defineConfig({
           include: ['test/conformance/**/*.test.ts'],
           testTimeout: 300_000,
           hookTimeout: 300_000,
-          fileParallelism: false,
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
           expect: { poll },
           // As many rows at once as there are lanes to tell them in.
           maxConcurrency: 8,
@@ -47,7 +51,8 @@ export default defineConfig({
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 600_000,
           hookTimeout: 600_000,
-          fileParallelism: false,
+          maxWorkers: 2,
+          sequence: { groupOrder: 3 },
           expect: { poll: { timeout: 150_000 } },
         },
       },
