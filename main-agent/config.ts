@@ -209,6 +209,27 @@ export function buildMainAgentSchema(context: PathContext) {
       thenOnePerMs: s.then_one_per,
     }));
 
+  const eventPatterns = z
+    .array(
+      z.string().regex(/^([a-z]+[a-z.-]*)?\*?$/, { error: 'an event such as login.refused, login.* or *' }),
+    )
+    .min(1)
+    .max(64)
+    .default(['*']);
+
+  const syslog = z
+    .strictObject({
+      host: z.string().regex(/^[A-Za-z0-9.:-]{1,253}$/, { error: 'a host name or an address' }),
+      port: z.number().int().min(1).max(65_535).default(6514),
+      ca: file.optional(),
+      certificate: file.optional(),
+      key: file.optional(),
+      events: eventPatterns,
+    })
+    .refine(({ certificate, key }) => (certificate === undefined) === (key === undefined), {
+      error: '`certificate` and `key` together',
+    });
+
   const audit = z
     .strictObject({
       file: file.prefault('audit.jsonl'),
@@ -218,6 +239,7 @@ export function buildMainAgentSchema(context: PathContext) {
         .array(z.union([encryptedUrl, plainTarget, notAnAddress.pipe(file)]))
         .max(8)
         .default([]),
+      syslog: z.array(syslog).max(4).default([]),
     })
     .prefault({})
     .transform((s) => ({
@@ -226,21 +248,14 @@ export function buildMainAgentSchema(context: PathContext) {
       keepMs: s.keep,
       /** Addresses, and files on another disk. */
       checkpointsTo: s.checkpoints_to,
+      syslog: s.syslog,
     }));
 
   const webhook = z
     .strictObject({
       url: httpUrl('https', 'http'),
       allow_plain: allowPlain,
-      events: z
-        .array(
-          z
-            .string()
-            .regex(/^([a-z]+[a-z.-]*)?\*?$/, { error: 'an event such as login.refused, login.* or *' }),
-        )
-        .min(1)
-        .max(64)
-        .default(['*']),
+      events: eventPatterns,
       secret_file: file,
     })
     .superRefine(requireEncrypted)
@@ -384,6 +399,11 @@ function namedFiles(config: MainAgentConfig): NamedFile[] {
     { at: ['admin', 'key'], path: config.admin.key, kind: 'secret' },
     { at: ['smtp', 'password_file'], path: config.smtp?.passwordFile, kind: 'secret' },
     { at: ['sms', 'password_file'], path: config.sms?.passwordFile, kind: 'secret' },
+    ...config.audit.syslog.flatMap(({ ca, certificate, key }, index) => [
+      { at: ['audit', 'syslog', index, 'ca'], path: ca, kind: 'public' } as const,
+      { at: ['audit', 'syslog', index, 'certificate'], path: certificate, kind: 'public' } as const,
+      { at: ['audit', 'syslog', index, 'key'], path: key, kind: 'secret' } as const,
+    ]),
     ...config.events.webhooks.map(
       ({ secretFile }, index) =>
         ({ at: ['events', 'webhooks', index, 'secret_file'], path: secretFile, kind: 'secret' }) as const,

@@ -38,3 +38,10 @@ export const edgeRoomEveryMs = 1000;
 export const edgeEventsPerNodeMax = 2 * edgeEventsMax;
 /** How long `status` shows that events of a node were lost; the audit shows it for ever. */
 export const problemToldForMs = 24 * 3_600_000;
+/** First wait after a failure, doubled up to the last: a receiver that restarts is back in seconds, one that is gone costs little. */
+export const readerRetryMsMin = 1_000;
+export const readerRetryMsMax = 5 * 60_000;
+/** Records looked at together. */
+export const readerPageRecords = 100;
+/** Records that nobody wanted, after which the place among them is noted. */
+export const readerSaveRecords = 1_000;

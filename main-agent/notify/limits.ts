@@ -1,11 +1,14 @@
-/** Bounds of webhooks, each with its reason. */
+/** Bounds of what leaves main, each with its reason. */
 
-/** First wait after a failure, doubled up to the last: a receiver that restarts is back in seconds, one that is gone costs little. */
-export const webhookRetryMsMin = 1_000;
-export const webhookRetryMsMax = 5 * 60_000;
 /** Records that may wait for a webhook: some days of a busy server. They stand in the audit anyway. */
 export const webhookBacklogMax = 100_000;
-/** Records looked at together. */
-export const webhookPageRecords = 100;
-/** Records that nobody wanted, after which the place among them is noted. */
-export const webhookSaveRecords = 1_000;
+/** Records of one load to a collector: a tenth of a second's writing, and few enough to send again. */
+export const syslogLoadRecords = 1_000;
+/** From the first packet to the collector's last; its disk may be busy. */
+export const syslogLoadMs = 30_000;
+/** How long a reset may take to come back: longer than a round trip anywhere, and no load waits for another meanwhile. */
+export const syslogResetMs = 500;
+/** What every receiver should take (RFC 5425 §4.3.1) and rsyslog takes by default, in octets. */
+export const syslogMessageBytesMax = 8_192;
+/** What a text is cut to where the whole message would be longer; half a path of the longest kind says where it was. */
+export const syslogTextCharactersMax = 512;

@@ -1,6 +1,7 @@
 import { readSecretFile } from '#shared/config/file-path.ts';
 import { Secret } from '#shared/secret.ts';
-import { Webhook, type WebhookOptions } from './webhook.ts';
+import type { AuditReader } from '#main-agent/audit/audit-reader.ts';
+import { buildWebhook, type WebhookOptions } from './webhook.ts';
 import { parseWebhookSecret } from './webhook-message.ts';
 
 interface WebhookConfig {
@@ -21,11 +22,11 @@ export async function startWebhooks(
 ): Promise<Webhooks> {
   const { credentials, ...rest } = around;
   // All of them before the first starts: a secret that can't be used leaves none running.
-  const webhooks: Webhook[] = [];
+  const webhooks: AuditReader[] = [];
   for (const { url, events, secretFile } of configured) {
     const content = await readSecretFile(secretFile, credentials);
     const secret = new Secret(parseWebhookSecret(content.expose()));
-    webhooks.push(new Webhook({ ...rest, url: new URL(url), events, secret }));
+    webhooks.push(buildWebhook({ ...rest, url: new URL(url), events, secret }));
   }
   for (const webhook of webhooks) await webhook.start();
   return {

@@ -131,8 +131,8 @@ export type AuditChange =
       readonly worker: number;
       readonly count: EdgeCount;
     }
-  /** Never fails. */
-  | { readonly kind: 'note-webhook'; readonly webhook: string; readonly sequence: number };
+  /** Never fails. Up to where a webhook or collector has certainly been told. */
+  | { readonly kind: 'note-audit-reader'; readonly reader: string; readonly sequence: number };
 
 export interface AuditQueries {
   /** Records after a sequence number, in order. */
@@ -144,6 +144,6 @@ export interface AuditQueries {
   'audit-extent'(): AuditExtent;
   /** The last event of a node's worker that is audited. */
   'edge-position'(of: { readonly node: string; readonly worker: number }): EdgeCount | undefined;
-  /** The last record a webhook was told of; undefined = none ever. */
-  'webhook-position'(of: { readonly webhook: string }): number | undefined;
+  /** The last record a webhook or collector was told of; undefined = none ever. */
+  'audit-reader-position'(of: { readonly reader: string }): number | undefined;
 }

@@ -1,11 +1,12 @@
 import { Checkpoints } from '#main-agent/audit/checkpoints.ts';
+import { startSyslog } from '#main-agent/notify/syslog.ts';
 import { startWebhooks } from '#main-agent/notify/webhooks.ts';
 import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
 import type { Ground } from './ground.ts';
 import type { Nodes } from './nodes.ts';
 import type { Records } from './records.ts';
 
-/** Who is told how far the audit is, and what happens: checkpoints and webhooks. */
+/** Who is told how far the audit is, and what happens: checkpoints, webhooks and syslog. */
 export async function startReaders(ground: Ground, records: Records, { links }: Nodes) {
   const { config, around, part } = ground;
   const { clock, credentials } = around;
@@ -21,6 +22,14 @@ export async function startReaders(ground: Ground, records: Records, { links }: 
     log: part('events'),
   });
   readersClosing.defer(() => webhooks.close());
+  const syslog = await startSyslog(config.audit.syslog, {
+    main: config.name,
+    state,
+    ...(credentials === undefined ? {} : { credentials }),
+    clock,
+    log: part('events'),
+  });
+  readersClosing.defer(async () => void (await Promise.all(syslog.map((reader) => reader.close()))));
   const checkpoints = new Checkpoints({
     main: config.name,
     auditFile: config.audit.file,
@@ -37,7 +46,13 @@ export async function startReaders(ground: Ground, records: Records, { links }: 
   });
   await checkpoints.start();
   readersClosing.defer(() => checkpoints.close());
-  return { problems: () => [...checkpoints.problems(), ...webhooks.problems()] };
+  return {
+    problems: () => [
+      ...checkpoints.problems(),
+      ...webhooks.problems(),
+      ...syslog.flatMap((reader) => reader.problem() ?? []),
+    ],
+  };
 }
 
 export type Readers = Awaited<ReturnType<typeof startReaders>>;

@@ -40,6 +40,9 @@ const programs: readonly Program[] = [
   { path: '/usr/sbin/nft', debianPackage: 'nftables' },
   { path: '/usr/sbin/haproxy', debianPackage: 'haproxy' },
   { path: '/usr/sbin/ip', debianPackage: 'iproute2' },
+  { path: '/usr/sbin/rsyslogd', debianPackage: 'rsyslog' },
+  { path: '/usr/share/doc/rsyslog-gnutls', debianPackage: 'rsyslog-gnutls' },
+  { path: '/usr/bin/promtool', debianPackage: 'prometheus' },
 ];
 
 function missingPrograms(): Program[] {

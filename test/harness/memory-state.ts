@@ -41,7 +41,7 @@ interface Tables {
   auditHead: ChainHead | undefined;
   auditPrunedBefore: number;
   edgeCounts: Map<string, EdgeCount>;
-  webhooks: Map<string, number>;
+  auditReaders: Map<string, number>;
   receipts: Map<string, number>;
   removedKeys: Map<string, { readonly sinceMs: number; readonly forgotten: boolean }>;
 }
@@ -85,7 +85,7 @@ export function buildMemoryState(): MemoryState {
     auditHead: undefined,
     auditPrunedBefore: 0,
     edgeCounts: new Map(),
-    webhooks: new Map(),
+    auditReaders: new Map(),
     receipts: new Map(),
     removedKeys: new Map(),
   };
@@ -171,7 +171,7 @@ export function buildMemoryState(): MemoryState {
       head: tables.auditHead,
     }),
     'edge-position': ({ node, worker }) => tables.edgeCounts.get(pair(node, String(worker))),
-    'webhook-position': ({ webhook }) => tables.webhooks.get(webhook),
+    'audit-reader-position': ({ reader }) => tables.auditReaders.get(reader),
   };
 
   const store: MemoryState = {
@@ -235,7 +235,7 @@ function copyTables(tables: Tables): Tables {
     auditHead: tables.auditHead,
     auditPrunedBefore: tables.auditPrunedBefore,
     edgeCounts: new Map(tables.edgeCounts),
-    webhooks: new Map(tables.webhooks),
+    auditReaders: new Map(tables.auditReaders),
     receipts: new Map(tables.receipts),
     removedKeys: new Map(tables.removedKeys),
   };
@@ -438,8 +438,8 @@ function apply(tables: Tables, change: Change): boolean {
       tables.edgeCounts.set(key, change.count);
       return true;
     }
-    case 'note-webhook':
-      tables.webhooks.set(change.webhook, change.sequence);
+    case 'note-audit-reader':
+      tables.auditReaders.set(change.reader, change.sequence);
       return true;
     case 'forget-removed-keys':
       forgetRemovedKeys(tables, change);

@@ -57,6 +57,14 @@ const webhook = (secretFile: string) => ({
   events: ['*'],
   secretFile,
 });
+const collector = (ca: string) => ({
+  host: '127.0.0.1',
+  port: 6514,
+  ca,
+  certificate: undefined,
+  key: undefined,
+  events: ['*'],
+});
 const listener = () => ({ type: 'tcp' as const, host: '127.0.0.1', port: takenPort });
 
 /** In the order of the starts: what each can't do without. */
@@ -105,6 +113,14 @@ const failures: readonly {
     config: () => ({
       ...good,
       events: { webhooks: [webhook(join(folder, 'good.secret')), webhook(nowhere())] },
+    }),
+  },
+  {
+    of: 'the second collector’s authority',
+    says: /nowhere.file does not exist/,
+    config: () => ({
+      ...good,
+      audit: { ...good.audit, syslog: [collector(files.dmz.certificate), collector(nowhere())] },
     }),
   },
   {

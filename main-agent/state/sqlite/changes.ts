@@ -276,10 +276,10 @@ export class ChangeWriter {
           change.count.boot,
           change.count.sequence,
         );
-      case 'note-webhook':
+      case 'note-audit-reader':
         this.#run(
           'INSERT INTO webhook_positions (webhook, sequence) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET sequence = ?2',
-          change.webhook,
+          change.reader,
           change.sequence,
         );
         return true;

@@ -79,7 +79,7 @@ export function buildQueries(database: DatabaseSync): Queries {
   const edgePosition = database.prepare(
     'SELECT boot, sequence FROM edge_counts WHERE node = ? AND worker = ?',
   );
-  const webhookPosition = database.prepare('SELECT sequence FROM webhook_positions WHERE webhook = ?');
+  const readerPosition = database.prepare('SELECT sequence FROM webhook_positions WHERE webhook = ?');
 
   function listUsed(user: string, ids: readonly string[]): readonly string[] {
     return ids.filter((id) => usedCode.get(user, id) !== undefined);
@@ -190,7 +190,7 @@ export function buildQueries(database: DatabaseSync): Queries {
       const row = edgePosition.get(node, worker);
       return row === undefined ? undefined : { boot: String(row['boot']), sequence: Number(row['sequence']) };
     },
-    'webhook-position': ({ webhook }) => numberOrUndefined(webhookPosition.get(webhook)?.['sequence']),
+    'audit-reader-position': ({ reader }) => numberOrUndefined(readerPosition.get(reader)?.['sequence']),
   };
 }
 

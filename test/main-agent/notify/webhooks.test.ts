@@ -6,8 +6,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { AuditReader } from '#main-agent/audit/audit-reader.ts';
 import { parseWebhookSecret } from '#main-agent/notify/webhook-message.ts';
-import { Webhook } from '#main-agent/notify/webhook.ts';
+import { buildWebhook } from '#main-agent/notify/webhook.ts';
 import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/http-client.ts';
 import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
@@ -18,11 +19,14 @@ import { waitUntil } from '#test/harness/product.ts';
 
 /** Short waits, and a backlog that a test can fill. */
 const bounds = vi.hoisted(() => ({ retryMs: 1, backlog: 100 }));
-vi.mock(import('#main-agent/notify/limits.ts'), async (original) => ({
+vi.mock(import('#main-agent/audit/limits.ts'), async (original) => ({
   ...(await original()),
-  get webhookRetryMsMin() {
+  get readerRetryMsMin() {
     return bounds.retryMs as 1_000;
   },
+}));
+vi.mock(import('#main-agent/notify/limits.ts'), async (original) => ({
+  ...(await original()),
   get webhookBacklogMax() {
     return bounds.backlog as 100_000;
   },
@@ -46,7 +50,7 @@ describe('webhooks', () => {
   let received: Delivery[];
   /** How the receiver answers; default: takes it. */
   let answer: (response: ServerResponse) => void;
-  const hooks: Webhook[] = [];
+  const hooks: AuditReader[] = [];
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'sallyport-webhooks-'));
@@ -80,7 +84,7 @@ describe('webhooks', () => {
     openSqliteState({ file: join(folder, 'state.db'), clock: systemClock, log });
   const port = (): number => (server.address() as AddressInfo).port;
   async function start(changed: { events?: readonly string[] } = {}) {
-    const hook = new Webhook({
+    const hook = buildWebhook({
       url: new URL(`http://127.0.0.1:${port()}/hook?token=never-shown`),
       events: ['*'],
       secret: new Secret(secret),

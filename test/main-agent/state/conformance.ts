@@ -67,7 +67,7 @@ export function describeStateStore(
       }
     });
 
-    it('takes the events of a node’s process once each, and a webhook’s place and the audit head as noted', async () => {
+    it('takes the events of a node’s process once each, and an audit reader’s place and the audit head as noted', async () => {
       const note = (boot: string, sequence: number): Promise<boolean> =>
         accepted({ kind: 'note-edge-event', node: 'dmz1', worker: 0, count: { boot, sequence } });
       expect(await store.read('edge-position', { node: 'dmz1', worker: 0 })).toBeUndefined();
@@ -77,10 +77,10 @@ export function describeStateStore(
         boot: 'b2',
         sequence: 1,
       });
-      expect(await store.read('webhook-position', { webhook: 'w' })).toBeUndefined();
-      await accepted({ kind: 'note-webhook', webhook: 'w', sequence: 3 });
-      await accepted({ kind: 'note-webhook', webhook: 'w', sequence: 8 });
-      expect(await store.read('webhook-position', { webhook: 'w' })).toBe(8);
+      expect(await store.read('audit-reader-position', { reader: 'w' })).toBeUndefined();
+      await accepted({ kind: 'note-audit-reader', reader: 'w', sequence: 3 });
+      await accepted({ kind: 'note-audit-reader', reader: 'w', sequence: 8 });
+      expect(await store.read('audit-reader-position', { reader: 'w' })).toBe(8);
       const head = { sequence: 2, hash: 'h' };
       await accepted({ kind: 'note-audit-head', head });
       expect(await store.read('audit-extent')).toEqual({ first: 0, last: 0, head });

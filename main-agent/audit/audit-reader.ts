@@ -1,0 +1,191 @@
+import { createHash } from 'node:crypto';
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
+import type { StateStore } from '#main-agent/state/state-store.ts';
+import type { Clock } from '#shared/clock.ts';
+import type { Log } from '#shared/log.ts';
+import { fitsEvent } from './audit-query.ts';
+import { readerPageRecords, readerRetryMsMax, readerRetryMsMin, readerSaveRecords } from './limits.ts';
+
+/**
+ * Hands the audit on to somebody outside: records in order, each at least once. The audit in state.db is the queue and a
+ * number in state.db the place in it (D-44), so a restart loses nothing and nothing is written twice. Who can't be
+ * reached is tried again, less and less often, and is told at least what state.db still has; what they miss is a record.
+ */
+
+export interface NumberedRecord {
+  readonly sequence: number;
+  readonly record: AuditRecord;
+}
+
+/** What all readers need of main. */
+export interface ReaderSurroundings {
+  readonly state: Pick<StateStore, 'commit' | 'read' | 'onAudit'>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+interface AuditReaderOptions extends ReaderSurroundings {
+  /** The address as configured; only its hash is stored, as it may hold a token. */
+  readonly address: string;
+  /** For people: `webhook`, `syslog`. */
+  readonly kind: string;
+  /** All of the address that may be shown. */
+  readonly host: string;
+  /** Where it is configured, for the record of what was skipped. */
+  readonly section: string;
+  /** `*`, `login.*`, `file.upload`. */
+  readonly events: readonly string[];
+  /** Records that may wait; beyond them the oldest are skipped. Infinity: as long as they stand in state.db. */
+  readonly backlogMax: number;
+  /** How many are handed over together. */
+  readonly togetherMax: number;
+  /** Resolves when all of them are certainly there. */
+  readonly take: (records: readonly NumberedRecord[], signal: AbortSignal) => Promise<void>;
+}
+
+export class AuditReader {
+  readonly #options: AuditReaderOptions;
+  readonly #name: string;
+  readonly #closing = new AbortController();
+  #position = 0;
+  #saved = 0;
+  #failures = 0;
+  #problem: string | undefined;
+  #running: Promise<void> | undefined;
+  #again = false;
+  #retry: NodeJS.Timeout | undefined;
+  #unsubscribe: (() => void) | undefined;
+
+  constructor(options: AuditReaderOptions) {
+    this.#options = options;
+    this.#name = createHash('sha256').update(options.address).digest('base64url');
+  }
+
+  /** One that is new begins with what happens from now on. */
+  async start(): Promise<void> {
+    const { state } = this.#options;
+    const known = await state.read('audit-reader-position', { reader: this.#name });
+    const { last } = await state.read('audit-extent');
+    this.#position = Math.min(known ?? last, last);
+    if (known !== this.#position) await this.#save();
+    this.#saved = this.#position;
+    this.#unsubscribe = state.onAudit(() => this.#wake());
+    this.#wake();
+  }
+
+  /** Why nothing arrives there, if it does not. Names the host alone. */
+  problem(): string | undefined {
+    const { kind, host } = this.#options;
+    return this.#problem === undefined ? undefined : `${kind} ${host}: ${this.#problem}`;
+  }
+
+  /** The number of the last record that is certainly there, or that it did not ask for. */
+  position(): number {
+    return this.#position;
+  }
+
+  /** What is on its way is given up: it is sent again after the next start. */
+  async close(): Promise<void> {
+    this.#unsubscribe?.();
+    clearTimeout(this.#retry);
+    this.#closing.abort();
+    await this.#running;
+    if (this.#saved !== this.#position) await this.#save().catch(() => undefined);
+  }
+
+  #wake(): void {
+    if (this.#closing.signal.aborted || this.#retry !== undefined) return;
+    this.#again = true;
+    this.#running ??= this.#sendAll();
+  }
+
+  /** Until nothing new came while sending, or it fails. Never rejects. */
+  async #sendAll(): Promise<void> {
+    while (this.#again && !this.#closing.signal.aborted) {
+      this.#again = false;
+      try {
+        await this.#skipTooOld();
+        while (await this.#sendPage());
+      } catch (error) {
+        this.#again = false;
+        this.#waitAfter(error);
+      }
+    }
+    // In the same breath as the last look at `again`: a call in between would be lost.
+    this.#running = undefined;
+  }
+
+  async #sendPage(): Promise<boolean> {
+    const { state, events, togetherMax } = this.#options;
+    const limit = Math.max(readerPageRecords, togetherMax);
+    const rows = await state.read('audit-after', { sequence: this.#position, limit });
+    let together: NumberedRecord[] = [];
+    for (const [index, row] of rows.entries()) {
+      if (events.some((pattern) => fitsEvent(row.record.event, pattern))) together.push(row);
+      const isFull = together.length === togetherMax || index === rows.length - 1;
+      if (together.length > 0 && !isFull) continue;
+      if (this.#closing.signal.aborted) return false;
+      const isWanted = together.length > 0;
+      if (isWanted) await this.#handOver(together);
+      together = [];
+      this.#position = row.sequence;
+      if (isWanted || this.#position - this.#saved >= readerSaveRecords) await this.#save();
+    }
+    return rows.length === limit;
+  }
+
+  async #handOver(records: readonly NumberedRecord[]): Promise<void> {
+    await this.#options.take(records, this.#closing.signal);
+    this.#failures = 0;
+    this.#problem = undefined;
+  }
+
+  async #save(): Promise<void> {
+    const sequence = this.#position;
+    await this.#options.state.commit([{ kind: 'note-audit-reader', reader: this.#name, sequence }]);
+    this.#saved = sequence;
+  }
+
+  /** Too much waits, or it left state.db meanwhile: the rest is told, and not sent. */
+  async #skipTooOld(): Promise<void> {
+    const { state, clock, kind, host, section, backlogMax, log } = this.#options;
+    const { first, last } = await state.read('audit-extent');
+    // A tenth more than needed, so that a full queue does not skip with every record.
+    const isTooFar = last - this.#position > backlogMax;
+    const kept = isTooFar ? last - Math.floor(backlogMax * 0.9) : 0;
+    const oldest = Math.max(first - 1, kept);
+    if (this.#position >= oldest) return;
+    const detail = `records ${this.#position + 1} to ${oldest} were not sent to ${host}`;
+    log.error({ detail }, `a ${kind} was away too long`);
+    await state.commit([
+      {
+        kind: 'audit',
+        record: {
+          time: new Date(clock.now()).toISOString(),
+          event: `${kind}.skipped`,
+          outcome: 'failed',
+          actor: 'system',
+          rule: section,
+          detail,
+        },
+      },
+      { kind: 'note-audit-reader', reader: this.#name, sequence: oldest },
+    ]);
+    this.#position = oldest;
+    this.#saved = oldest;
+  }
+
+  #waitAfter(error: unknown): void {
+    if (this.#closing.signal.aborted) return;
+    const { kind, host, log } = this.#options;
+    const reason = error instanceof Error ? error.message : String(error);
+    if (this.#problem === undefined) log.warn({ host, detail: reason }, `a ${kind} does not take events`);
+    this.#problem = reason;
+    const waitMs = Math.min(readerRetryMsMin * 2 ** Math.min(this.#failures, 20), readerRetryMsMax);
+    this.#failures += 1;
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined;
+      this.#wake();
+    }, waitMs).unref();
+  }
+}
