@@ -3,16 +3,22 @@ import { open } from 'node:fs/promises';
 import { listRotated } from './audit-files.ts';
 import { fitsFilter, type AuditFilter } from './audit-query.ts';
 import { parseLine } from './chain.ts';
+import type { ExportFormat } from './export-formats.ts';
 import { readFirstLine, readLines } from './file-lines.ts';
 
-/** Lines of the audit files that fit, as they stand there. What is not a line of ours is left out; `verify` names it. */
-export async function* exportAudit(file: string, filter: AuditFilter): AsyncGenerator<string> {
+/** Records of the audit files that fit, each with its line end. What is not a line of ours is left out; `verify` names it. */
+export async function* exportAudit(
+  file: string,
+  filter: AuditFilter,
+  { head, format }: ExportFormat,
+): AsyncGenerator<string> {
+  if (head !== '') yield head;
   const rotated = (await listRotated(file)).map(({ path }) => path);
   const files = existsSync(file) ? [...rotated, file] : rotated;
   for (const one of await skipOlder(files, filter.since)) {
     for await (const { text, isWhole } of readLines(one)) {
       const line = isWhole ? parseLine(text) : undefined;
-      if (line !== undefined && fitsFilter(line.record, filter)) yield text;
+      if (line !== undefined && fitsFilter(line.record, filter)) yield format(text, line);
     }
   }
 }

@@ -1,8 +1,9 @@
 import { auditPage, auditRecords } from '#main-agent/admin/audit-answers.ts';
+import { exportFormats } from '#main-agent/audit/export-formats.ts';
 import { exportAudit } from '#main-agent/audit/export.ts';
 import type { AuditFilter } from '#main-agent/audit/audit-query.ts';
 import { loadMainAgentConfig } from '#main-agent/config.ts';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { resolve } from 'node:path';
 import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
@@ -22,6 +23,11 @@ interface FilterOptions {
   readonly reference?: string;
   readonly since?: string;
   readonly until?: string;
+}
+
+interface ExportOptions extends FilterOptions {
+  readonly file?: string;
+  readonly format: keyof typeof exportFormats;
 }
 
 export function addAuditCommands(program: Command, context: CommandContext): void {
@@ -69,14 +75,20 @@ export function addAuditCommands(program: Command, context: CommandContext): voi
     audit
       .command('export')
       .description(
-        'records as JSON lines, with their numbers and hashes, from the files; works while main is down',
+        'records with their numbers, as JSON lines with hashes, as a table or for a collector; from the files, works while main is down',
       ),
   )
     .option('--file <file>', 'a file other than the configured one')
-    .action(async (options: FilterOptions & { readonly file?: string }) => {
+    .addOption(
+      new Option('--format <format>', 'how they are written')
+        .choices(Object.keys(exportFormats))
+        .default('jsonl'),
+    )
+    .action(async (options: ExportOptions) => {
       const file = await findAuditFile(context, options.file);
       const filter = readFilter(options, context.nowMs);
-      for await (const line of exportAudit(file, filter)) context.terminal.out(`${line}\n`);
+      for await (const line of exportAudit(file, filter, exportFormats[options.format]))
+        context.terminal.out(line);
     });
 }
 

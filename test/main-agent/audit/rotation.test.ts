@@ -17,6 +17,7 @@ import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { listRotated } from '#main-agent/audit/audit-files.ts';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
+import { exportFormats } from '#main-agent/audit/export-formats.ts';
 import { exportAudit } from '#main-agent/audit/export.ts';
 import { startAuditFeed, type AuditFeed } from '#main-agent/audit/feed.ts';
 import { auditInStateMs } from '#main-agent/audit/limits.ts';
@@ -72,7 +73,7 @@ describe('audit files that turn over', () => {
   const names = (): string[] => readdirSync(folder).toSorted();
   async function exported(): Promise<unknown[]> {
     const details: unknown[] = [];
-    for await (const line of exportAudit(file, {}))
+    for await (const line of exportAudit(file, {}, exportFormats.jsonl))
       details.push((JSON.parse(line) as { detail: string }).detail);
     return details;
   }

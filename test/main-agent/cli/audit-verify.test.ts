@@ -201,5 +201,22 @@ describe('sallyport audit verify', () => {
     expect((await run('export', '--since', '2026-11-24T08:00:01Z')).out).toBe('');
     expect((await run('export', '--until', '2026-11-25')).out).toBe(all.out);
     expect((await run('export', '--since', 'soon')).code).toBe(2);
+    expect((await run('export', '--format', 'jsonl')).out).toBe(all.out);
+  });
+
+  it('export prints a table or CEF when asked, and says which forms there are', async () => {
+    const table = (await run('export', '--format', 'csv', '--user', 'two')).out.split('\r\n');
+    expect(table).toEqual([
+      expect.stringMatching(/^sequence,time,event,outcome,user,/),
+      expect.stringMatching(/^2,2026-11-24T08:00:00\.000Z,e,ok,two,,/),
+      '',
+    ]);
+    expect((await run('export', '--format', 'cef', '--user', 'two')).out).toMatch(
+      /^CEF:0\|Sallyport\|Sallyport\|[^|]+\|e\|e\|3\|rt=\d+ externalId=2 outcome=ok duser=two\n$/,
+    );
+    expect(await run('export', '--format', 'xml')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('jsonl, csv, cef'),
+    });
   });
 });
