@@ -90,7 +90,7 @@ export function buildDmzSchema(context: PathContext) {
             .default([]),
         })
         .optional(),
-      health: z.strictObject({ listen: z.union([none, listen]).prefault('127.0.0.1:9100') }).prefault({}),
+      health: z.strictObject({ listen: z.union([none, listen]).prefault('127.0.0.1:9464') }).prefault({}),
       log: z.strictObject({ level: logLevel }).prefault({}),
     })
     .transform((s) => ({

@@ -1,6 +1,6 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-import { Gauge, type Registry } from 'prom-client';
+import type { Registry } from 'prom-client';
 import type { DmzConfig } from '#dmz/config.ts';
 import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
 import type { OwnBan } from '#dmz/guard/ban-list.ts';
@@ -12,7 +12,7 @@ import { buildHttpsServer } from '#dmz/https/server.ts';
 import { buildLinkListener, type LinkListenerOptions } from '#dmz/link/listener.ts';
 import type { MainHolder, MainLink } from '#dmz/link/main-link.ts';
 import { LoginConversation } from '#dmz/login/conversation.ts';
-import { buildSftpServer, type SftpServer } from '#dmz/sftp/server.ts';
+import { buildSftpServer } from '#dmz/sftp/server.ts';
 import type { Clock } from '#shared/clock.ts';
 import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
 import { describeReload, findChangedSections, isFrozen } from '#shared/config/reload.ts';
@@ -23,6 +23,7 @@ import type { Protocol } from '#shared/login.ts';
 import { resolveListen, type InheritedSockets, type ListenAt } from '#shared/process/inherited-sockets.ts';
 import { startOrClose, type System } from '#shared/process/node-process.ts';
 import { Secret } from '#shared/secret.ts';
+import { registerEdgeEvents, registerMetrics } from './metrics.ts';
 
 /** The DMZ node, put together. Plain wiring: what each part does is in its folder. */
 interface DmzSurroundings {
@@ -79,6 +80,7 @@ async function startAll(
   const signingKeyPem = await readPem(config.link.signingKey, credentials);
   const identityKeyPem = await readPem(config.link.identityKey, credentials);
   const hostKeys = await Promise.all(config.sftp.hostKeys.map((file) => readSecretFile(file, credentials)));
+  const edgeEvents = registerEdgeEvents(registry);
   const listener = buildLinkListener({
     listen: seat?.link ?? resolveListen(config.link.listen, inherited),
     ...linkPart(seat),
@@ -89,6 +91,7 @@ async function startAll(
     validatedLogins: config.validatedLogins,
     configHash: createHash('sha256').update(JSON.stringify(config)).digest('base64url'),
     parkForMs: config.park.forMs,
+    onReport: edgeEvents,
     clock,
     log: log.child({ part: 'link' }),
   });
@@ -144,7 +147,7 @@ async function startAll(
     clock,
     log: log.child({ part: 'sftp' }),
   });
-  registerMetrics(registry, link, sftp);
+  registerMetrics(registry, { link, sftp, certificatePem: () => certificate.certificatePem });
   const listChecks = () => checks(config, link, certificate.certificatePem, clock);
   const health = buildHealth(config, around, registry, listChecks);
 
@@ -279,31 +282,4 @@ function checks(config: DmzConfig, link: MainLink, certificatePem: string, clock
       ...(left > certificateWarningMs ? {} : { detail: `ends in ${Math.floor(left / 86_400_000)} days` }),
     },
   ];
-}
-
-function registerMetrics(registry: Registry, link: MainLink, sftp: SftpServer): void {
-  registry.registerMetric(
-    new Gauge({
-      name: 'sallyport_link_up',
-      help: '1 when main is connected',
-      aggregator: 'min',
-      registers: [],
-      collect() {
-        this.set(link.isUp ? 1 : 0);
-      },
-    }),
-  );
-  registry.registerMetric(
-    new Gauge({
-      name: 'sallyport_sftp_connections',
-      help: 'Open SSH connections',
-      labelNames: ['state'],
-      registers: [],
-      collect() {
-        const { connections, authenticated } = sftp.counts();
-        this.set({ state: 'authenticated' }, authenticated);
-        this.set({ state: 'unauthenticated' }, connections - authenticated);
-      },
-    }),
-  );
 }

@@ -31,7 +31,7 @@ export function startMainAgent(config: MainAgentConfig, around: MainAgentSurroun
     await logins.nodes.admin.start();
     people.files.surveys.keepFresh();
     const administration = await startAdministration(ground, records, people, logins, readers);
-    await startHealth(ground, records, people, logins);
+    await startHealth(ground, { records, people, logins, readers, administration });
     logins.nodes.links.start();
     log.info({ nodes: config.dmzNodes.length, users: [...people.users.list()].length }, 'started');
     return {

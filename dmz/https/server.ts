@@ -98,10 +98,11 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
       socket.destroy();
       return;
     }
+    const arrivedAtMs = clock.monotonic();
     answering.set(socket, inFlight + 1);
     response.on('close', () => {
       answering.set(socket, (answering.get(socket) ?? 1) - 1);
-      metrics.answered(response.statusCode);
+      metrics.answered(response.statusCode, (clock.monotonic() - arrivedAtMs) / 1000);
     });
     const exchange: Exchange = {
       request,

@@ -62,6 +62,8 @@ interface LinkClientOptions {
   readonly heldElsewhere?: () => MainHolder | undefined;
   /** Told of each change; undefined: the link is down. */
   readonly onHeld?: (by: MainHolder | undefined) => void;
+  /** Told of each report, also of one that is only counted for main. */
+  readonly onReport?: (report: EdgeReport) => void;
   /** How long file operations wait for a link. */
   readonly parkForMs?: number;
   readonly clock: Clock;
@@ -182,6 +184,7 @@ export class LinkClient implements MainLink {
   }
 
   report(report: EdgeReport): void {
+    this.#options.onReport?.(report);
     this.#reports.add(report);
   }
 

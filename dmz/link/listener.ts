@@ -24,6 +24,7 @@ import type { Log } from '#shared/log.ts';
 import type { ListenAt } from '#shared/process/inherited-sockets.ts';
 import type { Secret } from '#shared/secret.ts';
 import { handshakeTimeoutMs, linkConnectionsMax } from './limits.ts';
+import type { EdgeReport } from './edge-reports.ts';
 import { LinkClient } from './link-client.ts';
 import type { MainHolder, MainLink } from './main-link.ts';
 
@@ -45,6 +46,7 @@ export interface LinkListenerOptions {
   /** As `LinkClient` has them. */
   readonly heldElsewhere?: () => MainHolder | undefined;
   readonly onHeld?: (by: MainHolder | undefined) => void;
+  readonly onReport?: (report: EdgeReport) => void;
   /** How long file operations wait for a link that is down; default 60 s. */
   readonly parkForMs?: number;
   readonly clock: Clock;
@@ -95,6 +97,7 @@ class TlsLinkListener implements LinkListener {
       ...(parkForMs !== undefined && { parkForMs }),
       ...(options.heldElsewhere !== undefined && { heldElsewhere: options.heldElsewhere }),
       ...(options.onHeld !== undefined && { onHeld: options.onHeld }),
+      ...(options.onReport !== undefined && { onReport: options.onReport }),
       clock,
       log,
     });

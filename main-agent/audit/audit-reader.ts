@@ -75,8 +75,12 @@ export class AuditReader {
 
   /** Why nothing arrives there, if it does not. Names the host alone. */
   problem(): string | undefined {
-    const { kind, host } = this.#options;
-    return this.#problem === undefined ? undefined : `${kind} ${host}: ${this.#problem}`;
+    return this.#problem === undefined ? undefined : `${this.label}: ${this.#problem}`;
+  }
+
+  /** For people: which one it is; names the host alone. */
+  get label(): string {
+    return `${this.#options.kind} ${this.#options.host}`;
   }
 
   /** The number of the last record that is certainly there, or that it did not ask for. */

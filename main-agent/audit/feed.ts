@@ -3,7 +3,7 @@ import type { StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
-import type { ChainHead } from '#main-agent/state/audit-record.ts';
+import type { AuditRecord, ChainHead } from '#main-agent/state/audit-record.ts';
 import { chainStart } from './chain.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { housekeepingIntervalMs, pageMax, retryMs } from './limits.ts';
@@ -24,6 +24,8 @@ interface AuditFeedOptions {
   readonly rotateBytes: number;
   /** How long a full file is kept. */
   readonly keepMs: number;
+  /** What was written to the file just now. */
+  readonly onWritten?: (records: readonly AuditRecord[]) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -149,6 +151,7 @@ class JsonLinesFeed implements AuditFeed {
     if (rows.length === 0) return false;
     const rotated = await file.append(rows);
     this.#head = file.head;
+    this.#options.onWritten?.(rows.map(({ record }) => record));
     if (rotated && this.#interval !== undefined) void this.keepHouse();
     return rows.length === pageMax;
   }

@@ -5,6 +5,7 @@
  */
 import { hash } from 'node:crypto';
 import type { Clock } from '#shared/clock.ts';
+import type { Protocol } from '#shared/login.ts';
 import type { Log } from '#shared/log.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import type { Audit, AuditRecord, ToldOnce } from '#main-agent/state/audit-record.ts';
@@ -42,6 +43,7 @@ interface Receipt {
 
 export interface TransferCount {
   readonly direction: 'upload' | 'download';
+  readonly protocol: Protocol;
   readonly outcome: AuditRecord['outcome'];
   readonly count: number;
   readonly bytes: number;
@@ -51,7 +53,7 @@ export class Receipts {
   readonly #audit: Audit;
   readonly #clock: Clock;
   readonly #log: Log;
-  /** How many transfers ended how since the start, by direction and outcome. */
+  /** How many transfers ended how since the start, by direction, protocol and outcome. */
   readonly #ended = new Map<string, TransferCount>();
   readonly #inFlight = new Set<Promise<unknown>>();
   readonly #startedAtMs: number;
@@ -67,7 +69,7 @@ export class Receipts {
   write(session: FullSession, receipt: Receipt): Promise<boolean> {
     const now = this.#clock.now();
     const { path, toPath, startedAtMs, outcome, once, ...facts } = receipt;
-    this.#count(receipt);
+    this.#count(session.protocol, receipt);
     const record: AuditRecord = {
       ...facts,
       time: new Date(now).toISOString(),
@@ -115,11 +117,11 @@ export class Receipts {
     return [...this.#ended.values()];
   }
 
-  #count({ event, outcome = 'ok', bytes = 0 }: Receipt): void {
+  #count(protocol: Protocol, { event, outcome = 'ok', bytes = 0 }: Receipt): void {
     if (event !== 'file.upload' && event !== 'file.download') return;
     const direction = event === 'file.upload' ? 'upload' : 'download';
-    const key = `${direction} ${outcome}`;
-    const before = this.#ended.get(key) ?? { direction, outcome, count: 0, bytes: 0 };
+    const key = `${direction} ${protocol} ${outcome}`;
+    const before = this.#ended.get(key) ?? { direction, protocol, outcome, count: 0, bytes: 0 };
     this.#ended.set(key, { ...before, count: before.count + 1, bytes: before.bytes + bytes });
   }
 

@@ -10,16 +10,11 @@ interface WebhookConfig {
   readonly secretFile: string;
 }
 
-interface Webhooks {
-  problems(): readonly string[];
-  close(): Promise<void>;
-}
-
 /** All of the configuration. Rejects `config` when a secret can't be used. */
 export async function startWebhooks(
   configured: readonly WebhookConfig[],
   around: Omit<WebhookOptions, 'url' | 'events' | 'secret'> & { readonly credentials?: string },
-): Promise<Webhooks> {
+): Promise<readonly AuditReader[]> {
   const { credentials, ...rest } = around;
   // All of them before the first starts: a secret that can't be used leaves none running.
   const webhooks: AuditReader[] = [];
@@ -29,8 +24,5 @@ export async function startWebhooks(
     webhooks.push(buildWebhook({ ...rest, url: new URL(url), events, secret }));
   }
   for (const webhook of webhooks) await webhook.start();
-  return {
-    problems: () => webhooks.flatMap((webhook) => webhook.problem() ?? []),
-    close: async () => void (await Promise.all(webhooks.map((webhook) => webhook.close()))),
-  };
+  return webhooks;
 }

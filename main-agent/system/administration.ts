@@ -95,6 +95,9 @@ export async function startAdministration(
   closing.defer(() => ending.abort());
   let served = certificate;
   return {
+    problems: () => listAllProblems(ground, records, people, logins, readers),
+    /** The admin listener's certificate, as it is served. */
+    certificatePem: () => served?.certificatePem,
     /** The certificate as it is on disk now; told is whether it is another, and undefined where none is served. */
     async renewCertificate(now: MainAgentConfig): Promise<boolean | undefined> {
       const renewed = await readAdminCertificate(now, credentials);

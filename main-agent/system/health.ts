@@ -1,25 +1,32 @@
+import { X509Certificate } from 'node:crypto';
 import { findDisagreements } from '#main-agent/doctor/problems.ts';
-import { registerMetrics } from '#main-agent/metrics.ts';
+import { registerMetrics, type Measured } from '#main-agent/metrics.ts';
+import { measureRoom, measureState } from '#main-agent/places.ts';
 import { buildHealthServer, buildMetricsRegistry } from '#shared/health/health-server.ts';
 import { resolveListen } from '#shared/process/inherited-sockets.ts';
 import type { Ground } from './ground.ts';
 import type { Logins } from './logins.ts';
 import type { People } from './people.ts';
+import type { Readers } from './readers.ts';
 import type { Records } from './records.ts';
+import type { startAdministration } from './administration.ts';
+
+interface Parts {
+  readonly records: Records;
+  readonly people: People;
+  readonly logins: Logins;
+  readonly readers: Readers;
+  readonly administration: Awaited<ReturnType<typeof startAdministration>>;
+}
 
 /** What a monitor may ask: checks and metrics. */
-export async function startHealth(ground: Ground, { feed }: Records, people: People, logins: Logins) {
+export async function startHealth(ground: Ground, parts: Parts) {
   const { config, around, part, closing } = ground;
-  const { login, known, nodes } = logins;
+  const { feed } = parts.records;
+  const { known, nodes } = parts.logins;
   const { links } = nodes;
   const registry = buildMetricsRegistry({ main: config.name });
-  registerMetrics(registry, {
-    links,
-    sessions: () => login.sessions.list().length,
-    capacity: () => login.admin.capacity(),
-    deliveries: people.deliveries,
-    transfers: () => people.files.transferCounts(),
-  });
+  registerMetrics(registry, measure(ground, parts));
   if (config.health.listen === undefined) return;
   const health = buildHealthServer({
     listen: resolveListen(config.health.listen, around.inherited),
@@ -41,6 +48,52 @@ export async function startHealth(ground: Ground, { feed }: Records, people: Peo
   });
   closing.defer(() => health.close());
   await health.start();
+}
+
+/** How old the answer may be to who is let in with a password alone: it takes a look at many users. */
+const passwordAloneFreshMs = 5 * 60_000;
+
+function measure({ config, around: { clock } }: Ground, parts: Parts): Measured {
+  const { records, people, logins, readers, administration } = parts;
+  const { login, bans, nodes } = logins;
+  let alone: { readonly atMs: number; readonly count: Promise<number> } | undefined;
+  return {
+    auditCounts: records.auditCounts,
+    links: nodes.links,
+    sessions: () => login.sessions.list().length,
+    capacity: () => login.admin.capacity(),
+    deliveries: people.deliveries,
+    transfers: () => people.files.transferCounts(),
+    audit: async () => ({
+      last: (await records.state.read('audit-extent')).last,
+      file: records.feed.head().sequence,
+      readers: readers.positions(),
+    }),
+    bans: () => [
+      { by: 'main', count: bans.list().length },
+      { by: 'node', count: bans.listEdge().length },
+    ],
+    users: () => {
+      const all = [...people.users.list()];
+      return (['active', 'disabled'] as const).map((status) => ({
+        status,
+        count: all.filter((user) => user.status === status).length,
+      }));
+    },
+    passwordAlone: () => {
+      const nowMs = clock.monotonic();
+      if (alone === undefined || nowMs - alone.atMs > passwordAloneFreshMs)
+        alone = { atMs: nowMs, count: login.admin.passwordAlone().then(({ count }) => count) };
+      return alone.count;
+    },
+    problems: () => administration.problems().length,
+    room: () => measureRoom(config),
+    stateBytes: () => measureState(config),
+    certificateEndsAtMs: () => {
+      const pem = administration.certificatePem();
+      return pem === undefined ? undefined : new X509Certificate(pem).validToDate.getTime();
+    },
+  };
 }
 
 function toCheck(problem: string | undefined): { ok: boolean; detail?: string } {

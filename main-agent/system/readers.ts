@@ -21,7 +21,6 @@ export async function startReaders(ground: Ground, records: Records, { links }: 
     clock,
     log: part('events'),
   });
-  readersClosing.defer(() => webhooks.close());
   const syslog = await startSyslog(config.audit.syslog, {
     main: config.name,
     state,
@@ -29,7 +28,8 @@ export async function startReaders(ground: Ground, records: Records, { links }: 
     clock,
     log: part('events'),
   });
-  readersClosing.defer(async () => void (await Promise.all(syslog.map((reader) => reader.close()))));
+  const readers = [...webhooks, ...syslog];
+  readersClosing.defer(async () => void (await Promise.all(readers.map((reader) => reader.close()))));
   const checkpoints = new Checkpoints({
     main: config.name,
     auditFile: config.audit.file,
@@ -47,11 +47,8 @@ export async function startReaders(ground: Ground, records: Records, { links }: 
   await checkpoints.start();
   readersClosing.defer(() => checkpoints.close());
   return {
-    problems: () => [
-      ...checkpoints.problems(),
-      ...webhooks.problems(),
-      ...syslog.flatMap((reader) => reader.problem() ?? []),
-    ],
+    problems: () => [...checkpoints.problems(), ...readers.flatMap((reader) => reader.problem() ?? [])],
+    positions: () => readers.map((reader) => ({ reader: reader.label, position: reader.position() })),
   };
 }
 

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { AuditCounts } from '#main-agent/audit/audit-counts.ts';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
 import { startAuditFeed } from '#main-agent/audit/feed.ts';
 import { NodeBudget } from '#main-agent/audit/node-budget.ts';
@@ -46,7 +47,14 @@ export async function startRecords({ config, around, part, closing }: Ground) {
     random: randomBytes,
     log: part('state'),
   });
-  const feed = await startAuditFeed({ state, ...config.audit, clock, log: part('audit') });
+  const auditCounts = new AuditCounts();
+  const feed = await startAuditFeed({
+    state,
+    ...config.audit,
+    onWritten: (written) => auditCounts.take(written),
+    clock,
+    log: part('audit'),
+  });
   closing.defer(() => feed.close());
   /** Of those who read the audit (`startReaders`): after all that writes, so that the last checkpoint is of the end. */
   const readersClosing = closing.use(new AsyncDisposableStack());
@@ -58,6 +66,7 @@ export async function startRecords({ config, around, part, closing }: Ground) {
     state,
     audit,
     feed,
+    auditCounts,
     nodeBudget,
     boot,
     starts,

@@ -100,10 +100,13 @@ function send(response: ServerResponse, status: number, type: string, body: stri
   response.end(body);
 }
 
-/** A registry with what every process has: memory, CPU, event loop, garbage collection. */
+/**
+ * A registry with what every process has: memory, CPU, event loop, garbage collection, under the names that boards made
+ * for any program know.
+ */
 export function buildMetricsRegistry(labels: Readonly<Record<string, string>>): Registry {
   const registry = new Registry();
   registry.setDefaultLabels(labels);
-  collectDefaultMetrics({ register: registry, prefix: 'sallyport_' });
+  collectDefaultMetrics({ register: registry });
   return registry;
 }

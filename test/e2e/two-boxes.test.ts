@@ -190,7 +190,7 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
 
   it('from the Internet two ports answer and the link does not', async () => {
     for (const port of [443, 22]) expect(await dial(internet, outside.dmz, port)).toBe('connected');
-    const others = [8444, 9100, 2222].map((port) => dial(internet, outside.dmz, port));
+    const others = [8444, 9464, 2222].map((port) => dial(internet, outside.dmz, port));
     expect(await Promise.all(others)).not.toContain('connected');
     // Whoever routes to the inner address through the outer wire is nobody, either.
     await internet.run('ip', ['route', 'add', inside.dmz, 'via', outside.dmz]);
@@ -251,7 +251,7 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
 
   async function linkIsUp(): Promise<void> {
     await waitUntil(async () => {
-      const asked = ['-s', '-o', '/dev/null', '-w', '%{http_code}', 'http://127.0.0.1:9100/readyz'];
+      const asked = ['-s', '-o', '/dev/null', '-w', '%{http_code}', 'http://127.0.0.1:9464/readyz'];
       const { stdout } = await runProgram('nsenter', ['-t', String(dmz.pid), '-n', 'curl', ...asked]);
       return stdout === '200';
     }, patienceMs);

@@ -30,6 +30,8 @@ export interface WholeProduct {
   password(user: string): string;
   /** Audit records, oldest first. */
   audit(): Promise<readonly Record<string, unknown>[]>;
+  /** What a monitor gets from `/metrics`. */
+  metrics(of: 'dmz' | 'main'): Promise<string>;
   /** What either node holds now for its clients. */
   held(): Promise<Held>;
   close(): Promise<void>;
@@ -94,6 +96,11 @@ export async function startWholeProduct({
     async audit() {
       const lines = (await readFile(files.main.audit, 'utf8')).split('\n');
       return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Record<string, unknown>);
+    },
+    async metrics(of) {
+      const { listen } = { dmz: dmzConfig, main: mainConfig }[of].health;
+      if (listen?.type !== 'tcp') throw new Error(`${of} has no port for monitors`);
+      return (await fetch(`http://127.0.0.1:${listen.port}/metrics`)).text();
     },
     async held() {
       const staging = await readdir(join(files.files, '.sallyport-staging'));

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Registry } from 'prom-client';
+import { AuditCounts } from '#main-agent/audit/audit-counts.ts';
 import { registerMetrics } from '#main-agent/metrics.ts';
 import { Deliveries, describeDeliveryProblem } from '#main-agent/notify/deliveries.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -52,6 +53,15 @@ describe('deliveries of codes', () => {
       capacity: () => idle,
       deliveries,
       transfers: () => [],
+      auditCounts: new AuditCounts(),
+      audit: async () => ({ last: 0, file: 0, readers: [] }),
+      bans: () => [],
+      users: () => [],
+      passwordAlone: async () => 0,
+      problems: () => 0,
+      room: async () => [],
+      stateBytes: async () => 0,
+      certificateEndsAtMs: () => undefined,
     });
     const text = await registry.metrics();
     for (const line of [

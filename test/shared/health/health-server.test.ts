@@ -39,12 +39,12 @@ describe('the health listener', () => {
     expect([(await ask('/healthz')).status, (await ask('/readyz')).status]).toEqual([503, 503]);
   });
 
-  it('shows what every process has', async () => {
+  it('shows what every process has, under the names that every board knows', async () => {
     await open(() => []);
     const { status, body } = await ask('/metrics');
     expect(status).toBe(200);
-    expect(body).toMatch(/^sallyport_process_cpu_seconds_total\{node="dmz1"\} /m);
-    expect(body).toMatch(/^sallyport_nodejs_eventloop_lag_seconds\{node="dmz1"\} /m);
+    expect(body).toMatch(/^process_cpu_seconds_total\{node="dmz1"\} /m);
+    expect(body).toMatch(/^nodejs_eventloop_lag_seconds\{node="dmz1"\} /m);
   });
 
   it('knows three paths, and survives a check that fails', async () => {

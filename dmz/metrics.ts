@@ -1,0 +1,64 @@
+import { X509Certificate } from 'node:crypto';
+import { Counter, Gauge, type Registry } from 'prom-client';
+import type { EdgeReport } from '#dmz/link/edge-reports.ts';
+import type { MainLink } from '#dmz/link/main-link.ts';
+import type { SftpServer } from '#dmz/sftp/server.ts';
+
+/** Figures of the node's `/metrics` that belong to no single door. Labels are ours; nothing a stranger sends becomes one. */
+
+/** Counts what is reported to main, also what main gets as a count alone. */
+export function registerEdgeEvents(registry: Registry): (report: EdgeReport) => void {
+  const events = new Counter({
+    name: 'sallyport_edge_events_total',
+    help: 'What the doors refused, banned and limited',
+    labelNames: ['kind', 'protocol'],
+    registers: [registry],
+  });
+  return ({ kind, protocol }) => events.inc({ kind, protocol: protocol ?? 'none' });
+}
+
+export function registerMetrics(
+  registry: Registry,
+  {
+    link,
+    sftp,
+    certificatePem,
+  }: { readonly link: MainLink; readonly sftp: SftpServer; readonly certificatePem: () => string },
+): void {
+  registry.registerMetric(
+    new Gauge({
+      name: 'sallyport_certificate_end_timestamp_seconds',
+      help: 'When the certificate of a listener ends',
+      labelNames: ['listener'],
+      aggregator: 'min',
+      registers: [],
+      collect() {
+        this.set({ listener: 'https' }, new X509Certificate(certificatePem()).validToDate.getTime() / 1000);
+      },
+    }),
+  );
+  registry.registerMetric(
+    new Gauge({
+      name: 'sallyport_link_up',
+      help: '1 when main is connected',
+      aggregator: 'min',
+      registers: [],
+      collect() {
+        this.set(link.isUp ? 1 : 0);
+      },
+    }),
+  );
+  registry.registerMetric(
+    new Gauge({
+      name: 'sallyport_sftp_connections',
+      help: 'Open SSH connections',
+      labelNames: ['state'],
+      registers: [],
+      collect() {
+        const { connections, authenticated } = sftp.counts();
+        this.set({ state: 'authenticated' }, authenticated);
+        this.set({ state: 'unauthenticated' }, connections - authenticated);
+      },
+    }),
+  );
+}
