@@ -6,6 +6,7 @@ import { countWorkers } from '#dmz/workers/count.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
 import { readInheritedSockets } from '#shared/process/inherited-sockets.ts';
+import { isJournal } from '#shared/process/journal.ts';
 import { runNodeProgram } from '#shared/process/node-process.ts';
 
 const credentials = process.env['CREDENTIALS_DIRECTORY'];
@@ -18,7 +19,7 @@ await runNodeProgram<DmzConfig>({
     const inherited = readInheritedSockets(process.env, process.pid);
     const around = {
       inherited,
-      log: buildLog(config.log.level, { node: config.node }),
+      log: buildLog(config.log.level, { node: config.node }, { toJournal: isJournal(process.env, 1) }),
       reread: () => loadDmzConfig(file, options),
     };
     const workers = countWorkers(config, {

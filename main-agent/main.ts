@@ -5,6 +5,7 @@ import { startMainAgent } from '#main-agent/system.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
 import { readInheritedSockets } from '#shared/process/inherited-sockets.ts';
+import { isJournal } from '#shared/process/journal.ts';
 import { runNodeProgram } from '#shared/process/node-process.ts';
 import { resolve } from 'node:path';
 
@@ -21,7 +22,7 @@ await runNodeProgram<MainAgentConfig>({
       ...(acceptRestored !== undefined && { acceptRestored }),
       configFile: resolve(file),
       clock: systemClock,
-      log: buildLog(config.log.level, { main: config.name }),
+      log: buildLog(config.log.level, { main: config.name }, { toJournal: isJournal(process.env, 1) }),
       inherited: readInheritedSockets(process.env, process.pid),
       reread: () => loadMainAgentConfig(file, options),
       // A supervisor starts it again; until then nobody logs in.

@@ -1,6 +1,7 @@
 /** A worker's process. The node's process starts it (`fork.ts`), tells it what it is, and outlives it. */
 import { Socket } from 'node:net';
 import { z } from 'zod';
+import { foldUncaught, isJournal } from '#shared/process/journal.ts';
 import type { ToWorker } from './messages.ts';
 import { buildWorker } from './worker.ts';
 
@@ -8,8 +9,10 @@ const toWorker = z.custom<ToWorker>(
   (message) => typeof message === 'object' && message !== null && 'type' in message,
 );
 
+foldUncaught('dmz worker');
 const worker = buildWorker((message) => void process.send?.(message, undefined, undefined, () => undefined), {
   credentials: process.env['CREDENTIALS_DIRECTORY'],
+  toJournal: isJournal(process.env, 1),
   exit: (code) => process.exit(code),
 });
 process.on('message', (message, handle) =>

@@ -16,7 +16,15 @@ interface Worker {
 
 export function buildWorker(
   send: (message: FromWorker) => void,
-  { credentials, exit }: { readonly credentials: string | undefined; readonly exit: (code: number) => void },
+  {
+    credentials,
+    toJournal,
+    exit,
+  }: {
+    readonly credentials: string | undefined;
+    readonly toJournal: boolean;
+    readonly exit: (code: number) => void;
+  },
 ): Worker {
   const doors = { https: new Door(), sftp: new Door() };
   const places = new Places(send);
@@ -28,7 +36,7 @@ export function buildWorker(
     system = await startDmz(config, {
       ...options,
       clock: systemClock,
-      log: buildLog(config.log.level, { node: config.node, worker: String(worker) }),
+      log: buildLog(config.log.level, { node: config.node, worker: String(worker) }, { toJournal }),
       inherited: new Map(),
       reread: () => loadDmzConfig(configFile, options),
       seat: {

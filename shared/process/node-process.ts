@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { printProblems, type ConfigProblem } from '#shared/config/problem.ts';
 import { isSallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
+import { complain, foldUncaught } from './journal.ts';
 
 /**
  * The life of a node's process, the same for both: arguments, the Node version, `--check-config`, start, signals,
@@ -52,10 +53,11 @@ const exitUsage = 2;
 
 export async function runNodeProgram<Config>(program: NodeProgram<Config>): Promise<void> {
   requireNode();
+  foldUncaught(program.name);
   const { file, checkOnly, options } = readArguments(program.name, program.options ?? {});
   const checked = await program.check(file);
   if (!checked.ok) {
-    process.stderr.write(`${printProblems(checked.problems)}\n`);
+    complain(printProblems(checked.problems));
     process.exit(exitUsage);
   }
   if (checkOnly) {
@@ -66,7 +68,7 @@ export async function runNodeProgram<Config>(program: NodeProgram<Config>): Prom
   try {
     system = await program.start(checked.config, file, options);
   } catch (error) {
-    process.stderr.write(`${program.name}: ${describeFailure(error)}\n`);
+    complain(`${program.name}: ${describeFailure(error)}`);
     process.exit(isSallyportError(error, 'config') ? exitUsage : exitFailed);
   }
   let closing = false;
@@ -76,7 +78,7 @@ export async function runNodeProgram<Config>(program: NodeProgram<Config>): Prom
     system.close().then(
       () => process.exit(0),
       (error: unknown) => {
-        process.stderr.write(`${program.name}: ${describeFailure(error)}\n`);
+        complain(`${program.name}: ${describeFailure(error)}`);
         process.exit(exitFailed);
       },
     );
@@ -85,7 +87,7 @@ export async function runNodeProgram<Config>(program: NodeProgram<Config>): Prom
   process.on('SIGINT', close);
   process.on('SIGHUP', () => {
     system.reload().catch((error: unknown) => {
-      process.stderr.write(`${program.name}: not reloaded: ${describeFailure(error)}\n`);
+      complain(`${program.name}: not reloaded: ${describeFailure(error)}`);
     });
   });
 }
