@@ -140,6 +140,18 @@ describe('main-agent.yaml', () => {
   const webhook = (url: string, more = '') =>
     `events: { webhooks: [{ url: '${url}', secret_file: link.key${more} }] }\n`;
   const checkpoints = (target: string) => `audit: { checkpoints_to: [${target}] }\n`;
+  const syslog = (collector: string) => `audit: { syslog: [{ ${collector} }] }\n`;
+
+  test('tells a collector everything, at the port of syslog over TLS, unless it says otherwise', async () => {
+    const [collector] = (await load(syslog('host: collector.example.com, ca: ssh.key'))).audit.syslog;
+    expect(collector).toEqual({
+      host: 'collector.example.com',
+      port: 6514,
+      ca: path.join(folder, 'ssh.key'),
+      events: ['*'],
+    });
+    expect((await load(syslog('host: "2001:db8::7", port: 1'))).audit.syslog).toHaveLength(1);
+  });
 
   test.each(['http://127.0.0.1:8080/x', 'http://localhost/x', 'http://[::1]:1/x', 'https://gw.example/x'])(
     'sends codes, events and checkpoints to %s',
@@ -180,6 +192,10 @@ describe('main-agent.yaml', () => {
     ['a code that lives too long', 'two_factor: { delivered: { ttl: 11m } }\n'],
     ['a set-up that stays open', 'two_factor: { enrolment: { qr_ttl: 11m } }\n'],
     ['no attempts', 'two_factor: { attempts: { per_login: 0 } }\n'],
+    ['a certificate for collectors without its key', syslog('host: c, certificate: ssh.key')],
+    ['a collector that is an address of the web', syslog('host: "https://c/"')],
+    ['a collector’s key that is not there', syslog('host: c, certificate: ssh.key, key: nowhere.key')],
+    ['a collector’s authority that is not there', syslog('host: c, ca: nowhere.pem')],
     ['an unknown storage type', 'storages: { s: { type: s3, base: x } }\n'],
     ['a sender that breaks the header', 'smtp: { host: h, from: "a@b\\r\\nBcc: c@d" }\n'],
     ['a text message without its code', 'sms: { url: https://h/, body: hello }\n'],
