@@ -41,7 +41,8 @@ export async function deliverProven(content: Buffer, to: ProvenTls): Promise<voi
     },
   });
   tcp.on('data', (chunk: Buffer) => {
-    if (!between.push(chunk)) tcp.pause();
+    // What comes after TLS ended is for nobody, but has to be read to get to the end.
+    if (!between.destroyed && !between.push(chunk)) tcp.pause();
   });
   tcp.on('error', failed.reject);
   tcp.on('end', () => {

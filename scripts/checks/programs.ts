@@ -42,6 +42,7 @@ const programs: readonly Program[] = [
   { path: '/usr/sbin/ip', debianPackage: 'iproute2' },
   { path: '/usr/sbin/rsyslogd', debianPackage: 'rsyslog' },
   { path: '/usr/share/doc/rsyslog-gnutls', debianPackage: 'rsyslog-gnutls' },
+  { path: '/usr/share/doc/rsyslog-openssl', debianPackage: 'rsyslog-openssl' },
   { path: '/usr/bin/promtool', debianPackage: 'prometheus' },
 ];
 

@@ -24,7 +24,8 @@ interface RsyslogFiles {
   readonly clientFingerprint?: string;
 }
 
-export function buildRsyslog(folder: string, files: RsyslogFiles): Rsyslog {
+/** `driver`: over GnuTLS it answers the end of TLS with the end of TCP alone, over OpenSSL with both. */
+export function buildRsyslog(folder: string, files: RsyslogFiles, driver: 'gtls' | 'ossl' = 'gtls'): Rsyslog {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const port = findFreePort();
   const written = join(folder, 'collected');
@@ -37,13 +38,13 @@ export function buildRsyslog(folder: string, files: RsyslogFiles): Rsyslog {
     configuration,
     [
       'global(',
-      `  workDirectory="${folder}" defaultNetstreamDriver="gtls"`,
+      `  workDirectory="${folder}" defaultNetstreamDriver="${driver}"`,
       `  defaultNetstreamDriverCAFile="${files.ca}" defaultNetstreamDriverCertFile="${files.certificate}"`,
       `  defaultNetstreamDriverKeyFile="${files.key}"`,
       ')',
       // What it has read is in the file, or was not read: it keeps nothing in memory that dies with it.
       'main_queue(queue.type="Direct")',
-      `module(load="imtcp" StreamDriver.Name="gtls" StreamDriver.Mode="1" ${mode})`,
+      `module(load="imtcp" StreamDriver.Name="${driver}" StreamDriver.Mode="1" ${mode})`,
       'template(name="whole" type="string"',
       String.raw`  string="%syslogfacility% %syslogseverity% %timestamp:::date-rfc3339% %hostname% %app-name% %msgid% %structured-data% %msg%\n")`,
       `input(type="imtcp" port="${port}" address="127.0.0.1")`,

@@ -156,9 +156,15 @@ describe('the audit at a collector', () => {
     );
   });
 
-  it.each(['SIGTERM', 'SIGKILL'] as const)(
-    'has no hole and keeps its order when the collector is ended again and again (%s) while records come',
-    async (signal) => {
+  it.each([
+    ['SIGTERM', 'gtls'],
+    ['SIGKILL', 'gtls'],
+    ['SIGTERM', 'ossl'],
+    ['SIGKILL', 'ossl'],
+  ] as const)(
+    'has no hole and keeps its order when the collector is ended again and again (%s, %s) while records come',
+    async (signal, driver) => {
+      rsyslog = buildRsyslog(join(folder, driver), collectorFiles(), driver);
       await rsyslog.start();
       const reader = await start();
       const rounds = 4;
