@@ -12,6 +12,9 @@ export const commitsPerTransactionMax = 512;
 /** Changes in one commit; the largest that occurs (an enrolment) has about ten. */
 export const changesPerCommitMax = 256;
 
+/** Pages of state.db copied at once, a megabyte: the writer waits for so many, and no longer. */
+export const copyPagesAtOnce = 256;
+
 /** Records one audit query may return. */
 export const auditPageMax = 1000;
 

@@ -20,6 +20,15 @@ export interface StateStore {
   close(): Promise<void>;
 }
 
+/** Of an engine whose state is a file of this machine. */
+export interface StateCopies {
+  /**
+   * A whole state of one moment, in a new file of mode 0600, while commits go on. Rejects `exists` where there is a
+   * file, `busy` or `internal` as `commit` does.
+   */
+  copyTo(file: string): Promise<void>;
+}
+
 export type CommitResult = { readonly ok: true } | { readonly ok: false; readonly failed: Change['kind'] };
 
 /** Conditions are part of the change: each says in its comment what makes the whole commit fail. */

@@ -11,6 +11,7 @@ export type WriterRequest =
       readonly name: keyof Queries;
       readonly params: readonly unknown[];
     }
+  | { readonly type: 'copy'; readonly id: number; readonly file: string }
   | { readonly type: 'sweep'; readonly nowMs: number }
   | { readonly type: 'close' };
 

@@ -1,4 +1,4 @@
-import { closeSync, fchmodSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, existsSync, fchmodSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Clock } from '#shared/clock.ts';
@@ -6,7 +6,7 @@ import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { changesPerCommitMax, closeWaitMs, requestsInFlightMax, sweepIntervalMs } from '../limits.ts';
 import type { WriterData, WriterReply, WriterRequest } from './messages.ts';
-import type { Change, CommitResult, Queries, StateStore } from '../state-store.ts';
+import type { Change, CommitResult, Queries, StateCopies, StateStore } from '../state-store.ts';
 
 /**
  * StateStore on SQLite, main's side (D-08): hands requests to the writer thread and waits. Fails closed (S-14): when
@@ -25,7 +25,7 @@ interface SqliteStateOptions {
 }
 
 /** Resolves when the database is open and migrated; rejects `config` when it can't be. */
-export async function openSqliteState(options: SqliteStateOptions): Promise<StateStore> {
+export async function openSqliteState(options: SqliteStateOptions): Promise<StateStore & StateCopies> {
   mkdirSync(dirname(options.file), { recursive: true, mode: 0o700 });
   const descriptor = openSync(options.file, 'a', 0o600);
   // SQLite gives its -wal file the mode of the database.
@@ -48,7 +48,7 @@ interface Waiting {
   reject(error: SallyportError): void;
 }
 
-class SqliteState implements StateStore {
+class SqliteState implements StateStore, StateCopies {
   readonly opened: Promise<void>;
   readonly #worker: Worker;
   readonly #options: SqliteStateOptions;
@@ -100,6 +100,11 @@ class SqliteState implements StateStore {
 
   read<Q extends keyof Queries>(name: Q, ...params: Parameters<Queries[Q]>): Promise<ReturnType<Queries[Q]>> {
     return this.#ask((id) => ({ type: 'query', id, name, params }));
+  }
+
+  async copyTo(file: string): Promise<void> {
+    if (existsSync(file)) throw new SallyportError('exists', 'There is a file already', { detail: file });
+    await this.#ask<undefined>((id) => ({ type: 'copy', id, file }));
   }
 
   onAudit(listener: () => void): () => void {

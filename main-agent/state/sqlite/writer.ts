@@ -1,6 +1,7 @@
-import type { DatabaseSync } from 'node:sqlite';
+import { closeSync, openSync } from 'node:fs';
+import { backup, type DatabaseSync } from 'node:sqlite';
 import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads';
-import { commitsPerTransactionMax } from '../limits.ts';
+import { commitsPerTransactionMax, copyPagesAtOnce } from '../limits.ts';
 import { ChangeWriter } from './changes.ts';
 import type { WriterAnswer, WriterData, WriterReply, WriterRequest } from './messages.ts';
 import { buildQueries, sweep } from './queries.ts';
@@ -49,10 +50,15 @@ function runWriter(port: MessagePort, file: string): void {
     if (commitFailure === undefined) reply({ type: 'answers', answers, wroteAudit });
     else {
       const failed = batch.requests.flatMap((request) =>
-        'id' in request ? [{ id: request.id, error: commitFailure }] : [],
+        'id' in request && request.type !== 'copy' ? [{ id: request.id, error: commitFailure }] : [],
       );
       reply({ type: 'answers', answers: failed, wroteAudit: false });
     }
+    for (const request of batch.requests)
+      if (request.type === 'copy')
+        void copyState(database, request).then((answer) =>
+          reply({ type: 'answers', answers: [answer], wroteAudit: false }),
+        );
     if (batch.close) {
       database.close();
       port.close();
@@ -107,6 +113,21 @@ function commitOne(
     value: { ok: true },
     wroteAudit: request.changes.some((change) => change.kind === 'audit'),
   };
+}
+
+/** SQLite's online backup: a few pages at a time, begun again by SQLite where a commit came in between. */
+async function copyState(
+  database: DatabaseSync,
+  { id, file }: Extract<WriterRequest, { type: 'copy' }>,
+): Promise<WriterAnswer> {
+  try {
+    // SQLite would make it readable for others.
+    closeSync(openSync(file, 'wx', 0o600));
+    await backup(database, file, { rate: copyPagesAtOnce });
+    return { id };
+  } catch (cause) {
+    return { id, error: describe(cause) };
+  }
 }
 
 function describe(cause: unknown): string {

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -54,6 +54,38 @@ describe('the SQLite state', () => {
       failed: 'use-code',
     });
     await after.close();
+  });
+
+  it('is copied whole while it is written, for its owner alone, and sqlite3 finds nothing wrong with it', async () => {
+    const store = await open();
+    const use = (id: number): Promise<unknown> =>
+      store.commit([
+        { kind: 'use-code', user: 'alice', id: `${id}` },
+        { kind: 'use-code', user: 'bob', id: `${id}`.padEnd(2000, '-') },
+      ]);
+    for (let id = 0; id < 2000; id += 100)
+      await Promise.all(Array.from({ length: 100 }, (_, one) => use(id + one)));
+    const copy = `${file}.copy`;
+    let isCopied = false;
+    const copied = store.copyTo(copy).then(() => (isCopied = true));
+    let last = 2000;
+    for (; !isCopied && last < 20_000; last += 1) await use(last);
+    await copied;
+    await store.close();
+    expect(statSync(copy).mode & 0o777).toBe(0o600);
+    const sqlite = (query: string): string =>
+      execFileSync('sqlite3', [copy, query], { encoding: 'utf8' }).trim();
+    expect(sqlite('PRAGMA integrity_check')).toBe('ok');
+    const counts = sqlite('SELECT username, count(*) FROM used_codes GROUP BY username').split('\n');
+    const [alice, bob] = counts.map((line) => Number(line.split('|')[1]));
+    expect(alice, 'a commit is in it with all its changes, or not at all').toBe(bob);
+    expect(alice).toBeGreaterThanOrEqual(2000);
+    expect(alice).toBeLessThanOrEqual(last);
+    await expect(
+      open().then((again) => again.copyTo(copy).finally(() => again.close())),
+    ).rejects.toMatchObject({
+      code: 'exists',
+    });
   });
 
   it('finishes what was asked before it closes, and refuses what comes after', async () => {
