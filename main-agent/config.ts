@@ -2,6 +2,8 @@ import { isPlainElsewhere } from '#main-agent/outbound/plain-http.ts';
 import { foldUsername } from '#main-agent/users/username.ts';
 import path from 'node:path';
 import { filePath, pathContextOf, type NamedFile, type PathContext } from '#shared/config/file-path.ts';
+import { checkYaml } from '#shared/config/check.ts';
+import { configError } from '#shared/config/problem.ts';
 import { checkConfigFile, requireLoaded, type Loaded } from '#shared/config/load.ts';
 import {
   binLife,
@@ -383,6 +385,16 @@ export async function loadMainAgentConfig(file: string, options: LoadOptions = {
   return requireLoaded(await checkMainAgentConfig(file, options));
 }
 
+/**
+ * One that is not on its box yet: the files that it names need not be there, and its credentials lie in `credentials`.
+ */
+export function readMainAgentConfig(text: string, file: string, credentials: string): MainAgentConfig {
+  const schema = buildMainAgentSchema(pathContextOf(file, credentials));
+  const checked = checkYaml(text, file, schema);
+  if (!checked.ok) throw configError(checked.problems);
+  return checked.value;
+}
+
 export function checkMainAgentConfig(
   file: string,
   options: LoadOptions = {},
@@ -391,7 +403,7 @@ export function checkMainAgentConfig(
   return checkConfigFile(file, schema, { namedFiles, ...options });
 }
 
-function namedFiles(config: MainAgentConfig): NamedFile[] {
+export function namedFiles(config: MainAgentConfig): NamedFile[] {
   const maybe: readonly (Omit<NamedFile, 'path'> & { path: string | undefined })[] = [
     { at: ['identity_key'], path: config.identityKey, kind: 'secret' },
     { at: ['vault_key'], path: config.vaultKey, kind: 'secret' },

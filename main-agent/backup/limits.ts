@@ -21,3 +21,5 @@ export const rsaBitsMin = 2048;
 export const nameBytesMax = 512;
 /** What a ustar header can say of a length (11 octal digits). */
 export const memberBytesMax = 8 ** 11 - 1;
+/** Of what is read whole: the manifest and the configuration. */
+export const headBytesMax = 1024 * 1024;

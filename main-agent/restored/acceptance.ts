@@ -51,7 +51,11 @@ export async function acceptRestoredState(
   const { last } = await state.read('audit-extent');
   const happened = new Happened();
   const told = await readBeyond(facts, last, (one) => happened.take(one));
-  if (happened.reasons.has(reason) || restores.list().some(({ accepted }) => accepted?.reason === reason)) {
+  // A mark is used up by its acceptance; a flag may have been left where it was given.
+  const isFlag = restores.suspected()?.restoredBy === undefined;
+  const isOld =
+    happened.reasons.has(reason) || restores.list().some(({ accepted }) => accepted?.reason === reason);
+  if (isFlag && isOld) {
     throw new SallyportError('config', 'This reason was given for another restore', {
       detail,
       hint: `was --${acceptRestoredOption} left in the unit? Give the reason of this restore`,

@@ -13,3 +13,8 @@ export const changesPerCommit = 128;
 /** Records of the audit files that are written into state.db in one commit. */
 export const recordsPerCommit = 200;
 export const reasonCharactersMax = 256;
+/**
+ * Numbers that a restore from a backup leaves out, for records that main wrote after it and nobody here knows of: a
+ * year's of a busy one. No number is given twice, and no audit file here can tell what they said.
+ */
+export const unknownRecordsMax = 100_000_000;

@@ -2,7 +2,8 @@ import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { acceptRestoredState, type AcceptanceParts, type Voided } from './acceptance.ts';
-import { acceptRestoredOption, reasonCharactersMax } from './limits.ts';
+import { acceptRestoredOption } from './limits.ts';
+import { requireReason } from './restores.ts';
 import { findOlderAudit, findOlderState } from './witnesses.ts';
 
 /**
@@ -20,11 +21,13 @@ interface RestoredParts extends AcceptanceParts {
 /** Rejects `config`. Resolves with who lost a part of their second factor by an acceptance. */
 export async function openRestored(parts: RestoredParts): Promise<readonly Voided[]> {
   const { restores, starts, log } = parts;
-  const reason = requireReason(parts.accept);
+  const given =
+    parts.accept === undefined ? undefined : requireReason(parts.accept, `--${acceptRestoredOption}`);
   await restores.start();
+  const reason = restores.suspected()?.restoredBy?.reason ?? given;
   const older = await describeOlderState(parts);
   if (older === undefined) {
-    if (reason !== undefined)
+    if (given !== undefined)
       log.warn(`--${acceptRestoredOption} was given, and nothing is to be accepted: take it out again`);
     const audit = await findOlderAudit(parts.facts);
     await starts.begin();
@@ -57,19 +60,14 @@ async function describeOlderState(
     known.sequence > last
       ? `${own}; ${other}`
       : `${own}, and its record ${known.sequence} is another than the one in ${known.by}`;
-  return { known: Math.max(known.sequence, suspected?.known ?? 0), detail };
+  return {
+    known: Math.max(known.sequence, suspected?.known ?? 0),
+    detail: suspected?.restoredBy === undefined ? detail : suspected.detail,
+  };
 }
 
 function at(one: Pick<AuditRecord, 'time'> | { readonly time: string | undefined } | undefined): string {
   return one?.time === undefined ? '' : ` of ${one.time}`;
-}
-
-function requireReason(text: string | undefined): string | undefined {
-  const reason = text?.trim();
-  if (reason === undefined || (reason !== '' && reason.length <= reasonCharactersMax)) return reason;
-  throw new SallyportError('config', `--${acceptRestoredOption} takes a reason`, {
-    detail: `of 1 to ${reasonCharactersMax} characters`,
-  });
 }
 
 function refusal(detail: string): SallyportError {

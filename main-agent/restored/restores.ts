@@ -4,8 +4,46 @@ import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { SignedHead } from './starts.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
+import { reasonCharactersMax, unknownRecordsMax } from './limits.ts';
 import { randomReference } from '#shared/random-id.ts';
 import type { AdminReason } from '#main-agent/administrator.ts';
+
+/**
+ * Marks a state that came from a backup, before any main runs on it. What was spent since the backup may be known
+ * nowhere on this box, so the next start makes all of it void, by this reason, and the alarm waits for a person.
+ */
+export async function markRestored(
+  state: Pick<StateStore, 'commit' | 'read'>,
+  clock: Clock,
+  { why, detail }: { readonly why: AdminReason; readonly detail: string },
+): Promise<void> {
+  const reason = requireReason(why.reason, '--reason');
+  const { last } = await state.read('audit-extent');
+  const record: StoredRestore = {
+    id: randomReference(),
+    // One that waited already when the backup was made is accepted with it.
+    ...findSuspected(await state.read('kept-restore')),
+    what: 'state',
+    noticedAtMs: clock.now(),
+    detail,
+    known: last + unknownRecordsMax,
+    restoredBy: { actor: why.actor, reason },
+  };
+  await state.commit([{ kind: 'keep-record', list: 'restore', record }]);
+}
+
+function findSuspected(all: readonly StoredRestore[]): StoredRestore | undefined {
+  return all.find(({ what, accepted }) => what === 'state' && accepted === undefined);
+}
+
+/** Throws `config`. */
+export function requireReason(text: string, option: string): string {
+  const reason = text.trim();
+  if (reason !== '' && reason.length <= reasonCharactersMax) return reason;
+  throw new SallyportError('config', `${option} takes a reason`, {
+    detail: `of 1 to ${reasonCharactersMax} characters`,
+  });
+}
 
 /**
  * That state.db or the audit files were put back: an alarm that no passing of time ends, only a person with a reason.
@@ -31,7 +69,7 @@ export class Restores {
 
   /** What a node said while main ran: main does not start again before it is accepted. */
   suspected(): StoredRestore | undefined {
-    return this.#all.find(({ what, accepted }) => what === 'state' && accepted === undefined);
+    return findSuspected(this.#all);
   }
 
   /** Durable when it resolves; a second one changes nothing. */
@@ -70,6 +108,7 @@ export class Restores {
         kind: 'audit',
         record: {
           ...this.#record('state.restored', 'ok', restore),
+          ...(restore.restoredBy !== undefined && { actor: restore.restoredBy.actor }),
           rule: reason,
         },
       },

@@ -95,6 +95,8 @@ export interface StoredRestore {
   readonly known: number;
   /** Number of the start that a node was told of. */
   readonly knownStart?: number;
+  /** Put back by `sallyport restore`, with a reason already: the next start accepts it. */
+  readonly restoredBy?: { readonly actor: string; readonly reason: string };
   /** Of `state`: main does not start before it is accepted. */
   readonly accepted?: { readonly atMs: number; readonly reason: string };
   readonly acknowledged?: { readonly atMs: number; readonly by: string; readonly reason: string };

@@ -1,0 +1,217 @@
+import { execFileSync } from 'node:child_process';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { checkBackup, restoreBackup } from '#main-agent/backup/restore-backup.ts';
+import { writeBackup } from '#main-agent/backup/write-backup.ts';
+import { initMain } from '#main-agent/cli/main-files.ts';
+import { loadMainAgentConfig } from '#main-agent/config.ts';
+import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
+import { systemClock } from '#shared/clock.ts';
+import { buildLog } from '#shared/log.ts';
+import { Secret } from '#shared/secret.ts';
+
+const log = buildLog('silent', {});
+const clock = systemClock;
+const passphrase = new Secret('correct horse battery staple');
+const why = { actor: 'eva', reason: 'the disk died on Sunday' };
+const manifest = {
+  format: 1,
+  version: '0.0.0',
+  made_at: '2026-11-30T00:00:00.000Z',
+  made_by: 'eva',
+  name: 'main1',
+  identity: 'SHA256:x',
+  audit_record: 0,
+} as const;
+
+describe('a backup of main', () => {
+  let folder: string;
+  let from: string;
+  let to: string;
+  let file: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'sallyport-backup-'));
+    [from, to, file] = [join(folder, 'from'), join(folder, 'to'), join(folder, 'main.backup')];
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** A main with a user, and whatever else `change` makes; backed up. */
+  async function backUp(change: () => void = () => undefined) {
+    const configFile = initMain(from, { name: 'main1' });
+    writeFileSync(join(from, 'users', 'alice.yaml'), 'password: x\n');
+    writeFileSync(join(from, 'users', 'groups', 'staff.yaml'), '{}\n');
+    mkdirSync(join(from, 'enrolments'));
+    writeFileSync(join(from, 'enrolments', 'alice.yaml'), 'secret: s\n');
+    writeFileSync(join(from, 'audit.jsonl'), '{"sequence":2}\n');
+    writeFileSync(join(from, 'audit.000000000001.jsonl'), '{"sequence":1}\n');
+    writeFileSync(join(from, 'audit.checkpoints.jsonl'), '');
+    change();
+    const config = await loadMainAgentConfig(configFile);
+    const state = await openSqliteState({ file: config.state.file, clock, log });
+    await state.commit([{ kind: 'use-code', user: 'alice', id: 'h' }]);
+    const copy = join(folder, 'state.copy');
+    await state.copyTo(copy);
+    await state.close();
+    const handle = await open(copy);
+    rmSync(copy);
+    try {
+      return await writeBackup({ config, configFile, state: handle, manifest }, file, [{ passphrase }]);
+    } finally {
+      await handle.close();
+    }
+  }
+  const target = () => ({ file, opener: { passphrase }, configFile: join(to, 'main-agent.yaml') });
+  const restore = () => restoreBackup({ ...target(), why, clock, log });
+  const listAll = (where: string): readonly string[] =>
+    readdirSync(where, { recursive: true, encoding: 'utf8' }).toSorted();
+
+  it('is opened by openssl and tar, and its state by sqlite3', async () => {
+    await backUp();
+    const into = join(folder, 'opened');
+    mkdirSync(into);
+    const key = ['-pwri_password', passphrase.expose()];
+    execFileSync('openssl', [
+      'cms',
+      '-decrypt',
+      '-inform',
+      'DER',
+      '-in',
+      file,
+      '-out',
+      join(folder, 'tgz'),
+      ...key,
+    ]);
+    execFileSync('tar', ['-xzf', join(folder, 'tgz'), '-C', into]);
+    expect(listAll(into).filter((name) => !statSync(join(into, name)).isDirectory())).toEqual([
+      'audit/audit.000000000001.jsonl',
+      'audit/audit.checkpoints.jsonl',
+      'audit/audit.jsonl',
+      'enrolments/alice.yaml',
+      'main-agent.yaml',
+      'manifest.json',
+      'secrets/identity_key',
+      'secrets/vault_key',
+      'state.db',
+      'users/_default.yaml',
+      'users/alice.yaml',
+      'users/groups/staff.yaml',
+    ]);
+    const sqlite = (query: string): string =>
+      execFileSync('sqlite3', [join(into, 'state.db'), query], { encoding: 'utf8' }).trim();
+    expect(sqlite('PRAGMA integrity_check')).toBe('ok');
+    expect(sqlite('SELECT username, id FROM used_codes')).toBe('alice|h');
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+  });
+
+  it('puts everything where the configuration says, for its owner alone', async () => {
+    await backUp();
+    const { movedAside } = await restore();
+    expect(movedAside).toEqual([]);
+    const isOurs = (name: string): boolean => !/^state\.db/.test(name) && !/^(run|files)/.test(name);
+    expect(listAll(to).filter(isOurs)).toEqual(listAll(from).filter(isOurs));
+    for (const name of listAll(to)) {
+      const found = statSync(join(to, name));
+      expect((found.mode & 0o077).toString(8), name).toBe('0');
+      if (found.isFile() && name !== 'state.db')
+        expect(readFileSync(join(to, name)), name).toEqual(readFileSync(join(from, name)));
+    }
+    await expect(loadMainAgentConfig(join(to, 'main-agent.yaml'))).resolves.toBeDefined();
+    const state = await openSqliteState({ file: join(to, 'state.db'), clock, log });
+    expect(await state.read('used-codes', { user: 'alice', ids: ['h'] })).toEqual(['h']);
+    expect(await state.read('kept-restore')).toMatchObject([
+      {
+        what: 'state',
+        restoredBy: why,
+        detail: expect.stringMatching(/^restored from main\.backup, a backup of 2026/),
+      },
+    ]);
+    await state.close();
+  });
+
+  it('is refused where a main is, or its audit, and where it ends too early: nothing is changed', async () => {
+    await backUp();
+    for (const there of ['state.db', 'state.db-wal', 'audit.jsonl', 'audit.000000000007.jsonl']) {
+      mkdirSync(to);
+      writeFileSync(join(to, there), 'x');
+      await expect(restore(), there).rejects.toMatchObject({ code: 'conflict', detail: join(to, there) });
+      expect(listAll(to)).toEqual([there]);
+      rmSync(to, { recursive: true });
+    }
+    const whole = readFileSync(file);
+    const changed = Buffer.from(whole);
+    changed[whole.length - 20] = (changed[whole.length - 20] ?? 0) ^ 1;
+    for (const broken of [whole.subarray(0, -1), whole.subarray(0, whole.length / 2), changed]) {
+      writeFileSync(file, broken);
+      await expect(checkBackup(target())).rejects.toMatchObject({ code: 'io-error' });
+      await expect(restore()).rejects.toMatchObject({ code: 'io-error' });
+      expect(existsSync(to)).toBe(false);
+    }
+  });
+
+  it('is not half there when it fails in the middle: the next try is as the first', async () => {
+    await backUp();
+    mkdirSync(to);
+    // Its place is taken by what can't be a folder.
+    writeFileSync(join(to, 'keys'), 'x');
+    await expect(restore()).rejects.toThrow();
+    expect(listAll(to)).toEqual(['keys']);
+    rmSync(join(to, 'keys'));
+    mkdirSync(join(to, 'users.restoring'), { recursive: true });
+    writeFileSync(join(to, 'users.restoring', 'mallory.yaml'), 'x');
+    await restore();
+    expect(readdirSync(join(to, 'users')).toSorted()).toEqual(['_default.yaml', 'alice.yaml', 'groups']);
+  });
+
+  it('moves aside what a fresh `main init` has made there, and loses none of it', async () => {
+    await backUp();
+    initMain(to, { name: 'main1' });
+    const key = readFileSync(join(to, 'keys', 'vault.key'));
+    const { movedAside } = await restore();
+    expect(readFileSync(join(to, 'keys', 'vault.key'))).toEqual(
+      readFileSync(join(from, 'keys', 'vault.key')),
+    );
+    const aside = movedAside.find((name) => name.includes('vault.key.before-restore-')) ?? '';
+    expect(readFileSync(aside)).toEqual(key);
+    expect(movedAside).toHaveLength(4);
+  });
+
+  it('tells what it leaves out, replaces no file, and leaves none behind when it fails', async () => {
+    const { leftOut } = await backUp(() => {
+      symlinkSync('/etc/passwd', join(from, 'users', 'mallory.yaml'));
+      writeFileSync(join(from, 'users', '.alice.yaml.swp'), 'x');
+    });
+    expect(leftOut.toSorted()).toEqual([
+      join(from, 'users', '.alice.yaml.swp'),
+      join(from, 'users', 'mallory.yaml'),
+    ]);
+    const before = readFileSync(file);
+    rmSync(from, { recursive: true });
+    await expect(backUp()).rejects.toMatchObject({ code: 'exists' });
+    expect(readFileSync(file)).toEqual(before);
+    rmSync(from, { recursive: true });
+    rmSync(file);
+    await expect(
+      backUp(() =>
+        appendFileSync(
+          join(from, 'main-agent.yaml'),
+          `\nsmtp: { host: x, from: a@b.c, password_file: ${from} }\n`,
+        ),
+      ),
+    ).rejects.toThrow();
+    expect(readdirSync(folder).filter((name) => name.startsWith('main.backup'))).toEqual([]);
+  });
+});
