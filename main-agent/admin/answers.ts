@@ -210,3 +210,6 @@ export const nodeChangesPage = z.object({
 });
 export const rotatedNode = z.object({ name: z.string(), identity: z.string() });
 export const config = z.record(z.string(), z.unknown());
+
+/** A file on main's box, for its user and root to read. */
+export const stateCopyAnswer = z.strictObject({ state_copy: z.string() });

@@ -7,6 +7,7 @@ import type { NodeChangeAdmin } from '#main-agent/help-desk/node-changes.ts';
 import type { TwoFactorAdmin } from '#main-agent/help-desk/two-factor-admin.ts';
 import type { DeliveryTester } from '#main-agent/help-desk/delivery-test.ts';
 import { buildAuditRoutes, type AuditPorts } from './audit-routes.ts';
+import { buildBackupRoute } from './backup-route.ts';
 import { buildBanRoutes, type BanPorts } from './ban-routes.ts';
 import { buildBinRoutes, type BinPorts } from './bin-routes.ts';
 import { buildClockRoute } from './clock-route.ts';
@@ -48,6 +49,8 @@ export interface AdminPorts
   readonly plans: UserStorePlans;
   readonly clock: Clock;
   readonly confirmClock: (why: AdminReason) => Promise<void>;
+  /** Resolves with the path of a copy of state.db. */
+  readonly copyState: () => Promise<string>;
 }
 
 /** The whole table. */
@@ -70,5 +73,6 @@ export function buildAdminRoutes(ports: AdminPorts): readonly Route[] {
     ...buildTokenRoutes(ports),
     ...buildDoctorRoutes(ports),
     ...buildNodeChangeRoutes(ports),
+    buildBackupRoute(ports),
   ];
 }

@@ -6,7 +6,7 @@ import { createGunzip } from 'node:zlib';
 import type { AdminReason } from '#main-agent/administrator.ts';
 import { readMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
 import { isErrno, syncFolder } from '#main-agent/durable-file.ts';
-import { markRestored } from '#main-agent/restored/restores.ts';
+import { markRestored, requireReason } from '#main-agent/restored/restores.ts';
 import { requireIntegrity } from '#main-agent/state/sqlite/integrity.ts';
 import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
 import type { Clock } from '#shared/clock.ts';
@@ -89,6 +89,7 @@ export async function restoreBackup(
   what: BackupToRead & { readonly why: AdminReason; readonly clock: Clock; readonly log: Log },
 ): Promise<RestoredBackup> {
   const { file, opener, configFile, why, clock, log } = what;
+  requireReason(why.reason, '--reason');
   const checked = await checkBackup(what);
   const { config, manifest: told } = checked;
   await requireNoMain(config);

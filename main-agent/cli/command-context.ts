@@ -25,6 +25,8 @@ export interface CommandContext {
   readonly terminal: Terminal;
   readonly folder: string;
   readonly nowMs: number;
+  /** The name the caller goes by in the audit. */
+  readonly actor: string;
   /** `--config`, or where one is found, or the one a main behind the socket was started with. */
   configFile(): Promise<string | undefined>;
   /** One call to main; its JSON, shaped by the caller. */
@@ -77,6 +79,7 @@ export function buildCommandContext(options: {
     terminal,
     folder,
     nowMs,
+    actor,
     configFile: async () => {
       const { config, socket } = global();
       // A socket that is named says which main is meant; what lies in this folder may be another's.

@@ -82,6 +82,10 @@ const groups: readonly { readonly names: readonly string[]; readonly load: () =>
     },
   },
   {
+    names: ['backup', 'restore'],
+    load: async () => (await import('./backup-commands.ts')).addBackupCommands,
+  },
+  {
     names: ['main', 'nodes'],
     load: async () => (await import('./setup-commands.ts')).addSetupCommands,
   },

@@ -2,6 +2,7 @@ import { Tokens } from '#main-agent/admin/access/tokens.ts';
 import type { Certificate } from '#main-agent/admin/http/listeners.ts';
 import { startAdminServer } from '#main-agent/admin/http/server.ts';
 import { buildAdminRoutes } from '#main-agent/admin/routes.ts';
+import { StateCopies } from '#main-agent/backup/state-copies.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
 import { buildDoctor } from '#main-agent/doctor/doctor.ts';
 import { listNotices, listOrphans, listProblems } from '#main-agent/doctor/problems.ts';
@@ -40,6 +41,7 @@ export async function startAdministration(
   const certificate = await readAdminCertificate(config, credentials);
   const notices = async () => listNotices(config, await login.admin.passwordAlone());
   const ending = new AbortController();
+  const copies = new StateCopies(state, config.state.file);
   const admin = await startAdminServer({
     socket: config.admin.socket,
     socketTokens: config.admin.socketTokens,
@@ -65,6 +67,7 @@ export async function startAdministration(
       twoFactor: login.admin.twoFactor,
       nodeChanges: login.admin.nodeChanges,
       confirmClock: (why) => login.admin.confirmClock(why),
+      copyState: () => copies.make(),
       acknowledgeRestores: (why) => restores.acknowledge(why),
       explainer: login.admin.explainer,
       deliveryTester: login.deliveryTester,

@@ -61,6 +61,7 @@ const houses: readonly { house: string; floors: readonly (readonly string[])[]; 
       ['account'],
       ['help-desk'],
       ['doctor'],
+      ['backup'],
       ['admin'],
       ['cli', 'system'],
     ],

@@ -122,6 +122,10 @@ export const goodRequests: Readonly<Record<string, GoodRequest>> = {
     body: { reason },
     before: orphanAlice,
   },
+  'POST /v1/backup': {
+    path: '/v1/backup',
+    body: { file: '/mnt/backup/main1', recipients: ['a passphrase'] },
+  },
   'POST /v1/audit/acknowledge': { path: '/v1/audit/acknowledge', body: { reason } },
   'POST /v1/clock/confirm': { path: '/v1/clock/confirm', body: { reason } },
   'POST /v1/test-delivery': { path: '/v1/test-delivery', body: { user: 'alice' } },

@@ -238,6 +238,10 @@ export async function startPlayedMain(
       },
       endAllOf: async (name, { actor, reason }) => void asked.push(`end-leases ${name} ${actor} ${reason}`),
     },
+    copyState: async () => {
+      asked.push('copy-state');
+      return '/var/lib/sallyport/state.db.copy-0123456789ab';
+    },
     acknowledgeRestores: async ({ actor, reason }) => void asked.push(`restore ${actor} ${reason}`),
     confirmClock: async ({ actor, reason }) => void asked.push(`clock ${actor} ${reason}`),
     twoFactor: {

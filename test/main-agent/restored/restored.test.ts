@@ -11,7 +11,7 @@ import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import { verifyAudit } from '#main-agent/audit/verify.ts';
 import type { Voided } from '#main-agent/restored/acceptance.ts';
 import { openRestored } from '#main-agent/restored/restored.ts';
-import { Restores } from '#main-agent/restored/restores.ts';
+import { markRestored, Restores } from '#main-agent/restored/restores.ts';
 import { Starts } from '#main-agent/restored/starts.ts';
 import { findOlderAudit, findOlderState } from '#main-agent/restored/witnesses.ts';
 import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
@@ -277,6 +277,60 @@ describe('a state older than its audit', () => {
       expect(await state.read('used-codes', { user: 'bob', ids: [recoveryId('C')] })).toHaveLength(1);
     }, 'a test');
     expect(await verifyAudit(box.auditFile)).toMatchObject({ ok: true, head: { sequence: 10 } });
+  });
+
+  it('S-03: put in place from a backup, where nobody knows what came after it, all of it is void at the next start', async () => {
+    const id = '01JDEM00000000000000000000';
+    box.enrolments.set('bob', enrolment(id, ['C']));
+    await box.run(async ({ state }) => {
+      await state.commit([
+        { kind: 'set-enrolment', user: 'bob', id, expected: undefined },
+        { kind: 'open-session', session },
+      ]);
+      await append(state, record('one'));
+    });
+    const mark = async (reason: string): Promise<void> => {
+      const state = await openSqliteState({ file: box.stateFile, clock, log });
+      await markRestored(state, clock, { why: { actor: 'eva', reason }, detail: 'from a backup' }).finally(
+        () => state.close(),
+      );
+    };
+    await expect(mark(' ')).rejects.toMatchObject({ code: 'config' });
+    await mark('the disk died');
+    await box.run(async ({ state, restores, voided }) => {
+      expect(voided).toEqual([{ username: 'bob', kind: 'recovery-codes-void' }]);
+      expect(await state.read('sessions')).toEqual([]);
+      expect(restores.problems()).toEqual([expect.stringContaining('from a backup')]);
+      await restores.acknowledge({ actor: 'eva', reason: 'it was me' });
+    });
+    // It is used up: nothing is void twice, and nothing waits.
+    await box.run(async ({ state, restores, voided }) => {
+      expect(voided).toEqual([]);
+      expect(restores.suspected()).toBeUndefined();
+      expect(restores.problems()).toEqual([]);
+      await append(state, record('after'));
+    });
+    // The same words another time are no flag that was left somewhere.
+    await mark('the disk died');
+    await box.run(async ({ restores }) => expect(restores.problems()).toHaveLength(1));
+    expect(await verifyAudit(box.auditFile)).toMatchObject({
+      ok: true,
+      restores: [{ what: 'state', detail: expect.stringContaining('from a backup') }, { what: 'state' }],
+    });
+    const told = readFileSync(box.auditFile, 'utf8')
+      .split('\n')
+      .filter((line) => line.includes('"state.restored"'));
+    for (const line of told)
+      expect(JSON.parse(line)).toMatchObject({ actor: 'eva', rule: 'the disk died' });
+  });
+
+  it('S-03: what a node said before the backup was made is settled with it', async () => {
+    await box.run(({ restores }) => restores.suspect('dmz1 knows audit record 9', { sequence: 9, start: 5 }));
+    const state = await openSqliteState({ file: box.stateFile, clock, log });
+    await markRestored(state, clock, { why: { actor: 'eva', reason: 'a test' }, detail: 'from a backup' });
+    await state.close();
+    for (const _start of [1, 2])
+      await box.run(async ({ restores }) => expect(restores.suspected()).toBeUndefined());
   });
 
   it('S-03: a factor that was reset or replaced since is not the one that counts; a newer file is', async () => {

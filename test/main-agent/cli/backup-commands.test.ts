@@ -1,0 +1,131 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { runCommand } from '#main-agent/cli/run.ts';
+import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
+import { systemClock } from '#shared/clock.ts';
+import { exitCodes } from '#shared/command-line/exit-code.ts';
+import { buildLog } from '#shared/log.ts';
+import { buildPlayedTerminal } from '#test/harness/played-terminal.ts';
+
+const log = buildLog('silent', {});
+const nowMs = Date.UTC(2026, 10, 30, 10);
+const phrase = 'correct horse battery staple';
+
+describe('sallyport backup and restore, while main is down', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'sallyport-backup-'));
+    await run('main', 'init', '--dir', 'from');
+    const state = await openSqliteState({ file: join(folder, 'from', 'state.db'), clock: systemClock, log });
+    await state.commit([{ kind: 'use-code', user: 'alice', id: 'h' }]);
+    await state.close();
+    writeFileSync(join(folder, 'phrase'), `${phrase}\n`, { mode: 0o600 });
+  });
+  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+  async function run(...args: readonly string[]) {
+    return runAs({}, ...args);
+  }
+  async function runAs(played: { readonly answers?: readonly string[] }, ...args: readonly string[]) {
+    const terminal = buildPlayedTerminal(played);
+    const code = await runCommand(args, { terminal, folder, nowMs, actor: 'eva' });
+    return { code, out: terminal.printed(), err: terminal.complained() };
+  }
+  const from = ['--config', 'from/main-agent.yaml'] as const;
+
+  it('makes a file, says what it is, and puts it in place elsewhere', async () => {
+    const made = await run(...from, 'backup', 'main1.backup', '--passphrase-file', 'phrase');
+    expect(made).toMatchObject({ code: exitCodes.ok, err: '' });
+    expect(made.out).toMatch(/Wrote .*main1\.backup, \d+ bytes, up to audit record 1\.\n/);
+    expect(readdirSync(join(folder, 'from')).filter((name) => name.startsWith('state.db'))).toEqual([
+      'state.db',
+    ]);
+
+    const looked = await run('restore', 'main1.backup', '--check', '--passphrase-file', 'phrase', '--json');
+    expect(JSON.parse(looked.out)).toMatchObject({
+      made_at: '2026-11-30T10:00:00.000Z',
+      made_by: 'eva',
+      name: 'main1',
+      audit_record: 1,
+      files: 6,
+    });
+
+    const put = ['restore', 'main1.backup', '--dir', 'to', '--passphrase-file', 'phrase'];
+    expect(await run(...put)).toMatchObject({ code: exitCodes.usage });
+    expect(await run(...put, '--reason', ' ')).toMatchObject({ code: exitCodes.failed });
+    expect(readdirSync(folder)).not.toContain('to');
+    const done = await run(...put, '--reason', 'the disk died');
+    expect(done).toMatchObject({ code: exitCodes.ok });
+    expect(done.out).toContain('main1 of 2026-11-30T10:00:00.000Z is in place');
+    expect(done.err).toContain('audit acknowledge');
+    expect(await run(...put, '--reason', 'once more')).toMatchObject({ code: exitCodes.conflict });
+
+    const state = await openSqliteState({ file: join(folder, 'to', 'state.db'), clock: systemClock, log });
+    expect(await state.read('audit-after', { sequence: 0, limit: 10 })).toMatchObject([
+      {
+        record: {
+          event: 'backup.made',
+          actor: 'local:eva',
+          detail: expect.stringContaining('main1.backup for a passphrase'),
+        },
+      },
+    ]);
+    await state.close();
+  });
+
+  it('asks for the passphrase twice where somebody can be asked, and refuses where nobody can', async () => {
+    const back = [...from, 'backup', 'main1.backup'];
+    expect(await run(...back)).toMatchObject({ code: exitCodes.usage });
+    expect(await runAs({ answers: [phrase, 'another one of them'] }, ...back)).toMatchObject({
+      code: exitCodes.usage,
+    });
+    expect(await runAs({ answers: ['short'] }, ...back)).toMatchObject({ code: exitCodes.usage });
+    expect(await runAs({ answers: [phrase, phrase] }, ...back)).toMatchObject({ code: exitCodes.ok });
+    expect(
+      await runAs({ answers: ['not it, and not at all'] }, 'restore', 'main1.backup', '--check'),
+    ).toMatchObject({
+      code: exitCodes.refused,
+    });
+    expect(await runAs({ answers: [phrase] }, 'restore', 'main1.backup', '--check')).toMatchObject({
+      code: exitCodes.ok,
+    });
+  });
+
+  it('is made for certificates too, and opened with their keys', async () => {
+    const made = [
+      '-keyout',
+      join(folder, 'key.pem'),
+      '-out',
+      join(folder, 'cert.pem'),
+      '-subj',
+      '/CN=vault',
+      '-days',
+      '9',
+    ];
+    execFileSync('openssl', ['req', '-x509', '-nodes', '-newkey', 'rsa:2048', ...made], { stdio: 'pipe' });
+    expect(await run(...from, 'backup', 'b', '--recipient', 'cert.pem')).toMatchObject({
+      code: exitCodes.ok,
+    });
+    expect(await run('restore', 'b', '--check', '--key', 'key.pem')).toMatchObject({ code: exitCodes.ok });
+    expect(await run('restore', 'b', '--check', '--key', 'cert.pem')).not.toMatchObject({
+      code: exitCodes.ok,
+    });
+    expect(readFileSync(join(folder, 'b')).includes('vault_key')).toBe(false);
+  });
+
+  it('refuses where no main is, and where one has its state open without answering', async () => {
+    const state = await openSqliteState({ file: join(folder, 'from', 'state.db'), clock: systemClock, log });
+    const open = await run(...from, 'backup', 'b', '--passphrase-file', 'phrase');
+    expect(open.code).toBe(exitCodes.failed);
+    expect(open.err).toContain('Another main-agent is running on this state');
+    await state.close();
+    rmSync(join(folder, 'from', 'state.db'));
+    expect(await run(...from, 'backup', 'b', '--passphrase-file', 'phrase')).toMatchObject({
+      code: exitCodes.notFound,
+    });
+    expect(readdirSync(folder).toSorted()).toEqual(['from', 'phrase']);
+  });
+});
