@@ -85,7 +85,7 @@ export function parseRecipient(file: Buffer, name: string): X509Certificate {
 
 /** Throws `usage` for one that is too short. */
 export function requirePassphrase(passphrase: Secret): Secret {
-  if ([...passphrase.expose()].length >= passphraseCharactersMin) return passphrase;
+  if (passphrase.expose().length >= passphraseCharactersMin) return passphrase;
   throw new SallyportError('usage', 'The passphrase is too short', {
     detail: `at least ${passphraseCharactersMin} characters: whoever finds the file can try as often as they like`,
     hint: 'openssl rand -base64 24',

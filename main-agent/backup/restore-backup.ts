@@ -36,17 +36,17 @@ import { readTar, type Member } from './tar.ts';
 /**
  * Reads the file of `sallyport backup`, twice: first all of it to nowhere, because only its last bytes say that it is
  * whole and nobody's but whose it says; then into files beside where they belong, which get their names when all are
- * there. state.db comes last, so that a box is a main when it has everything, and a broken restore is begun anew.
+ * there. state.db comes last, so that a box is a main when it has everything, and a broken restore is begun anew (D-120).
  */
 
-export interface BackupToRead {
+interface BackupToRead {
   readonly file: string;
   readonly opener: Opener;
   /** Where main's configuration is to lie. */
   readonly configFile: string;
 }
 
-export interface CheckedBackup {
+interface CheckedBackup {
   readonly manifest: Manifest;
   readonly config: MainAgentConfig;
   readonly files: number;
@@ -79,7 +79,7 @@ export async function checkBackup({ file, opener, configFile }: BackupToRead): P
   return { manifest: told, config, files: names.size, bytes };
 }
 
-export interface RestoredBackup extends CheckedBackup {
+interface RestoredBackup extends CheckedBackup {
   /** What was there before, under its new name. */
   readonly movedAside: readonly string[];
 }
@@ -247,7 +247,8 @@ async function readFiles(
 }
 
 async function discard(content: AsyncIterable<Buffer>): Promise<void> {
-  for await (const _piece of content);
+  const pieces = content[Symbol.asyncIterator]();
+  while ((await pieces.next()).done !== true);
 }
 
 /** Where the unit takes credentials from, and commands find them. */

@@ -24,7 +24,7 @@ import { writeTar, type Member } from './tar.ts';
 
 /** Writes the file of `sallyport backup`: gzip of a tar, encrypted (D-119). No byte of it lies anywhere in the clear. */
 
-export interface BackupSource {
+interface BackupSource {
   readonly config: MainAgentConfig;
   readonly configFile: string;
   /** A copy of state.db of one moment, open for reading. What is read of the audit is read after it was made. */
@@ -32,7 +32,7 @@ export interface BackupSource {
   readonly manifest: Manifest;
 }
 
-export interface WrittenBackup {
+interface WrittenBackup {
   readonly file: string;
   readonly bytes: number;
   /** Names of what lies among main's files and is no plain file, or hidden: not in it. */

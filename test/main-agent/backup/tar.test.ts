@@ -16,8 +16,12 @@ async function write(files: Readonly<Record<string, string>>): Promise<Buffer> {
     for (const [name, text] of Object.entries(files))
       yield { name, bytes: Buffer.byteLength(text), modifiedAtMs, content: [Buffer.from(text)] };
   };
+  return gather(writeTar(members()));
+}
+
+async function gather(all: AsyncIterable<Buffer>): Promise<Buffer> {
   const pieces: Buffer[] = [];
-  for await (const piece of writeTar(members())) pieces.push(piece);
+  for await (const piece of all) pieces.push(piece);
   return Buffer.concat(pieces);
 }
 
@@ -28,9 +32,7 @@ async function* inPieces(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
 async function read(archive: Buffer, size = 700): Promise<Readonly<Record<string, string>>> {
   const files: Record<string, string> = {};
   await readTar(inPieces(archive, size), async ({ name, bytes }, content) => {
-    const pieces: Buffer[] = [];
-    for await (const piece of content) pieces.push(piece);
-    files[name] = Buffer.concat(pieces).toString();
+    files[name] = (await gather(content)).toString();
     expect(bytes).toBe(Buffer.byteLength(files[name]));
   });
   return files;
@@ -81,12 +83,7 @@ describe('the archive in a backup', () => {
       const members = async function* () {
         yield { name: 'audit.jsonl', bytes: 6, modifiedAtMs, content: [Buffer.from(text)] };
       };
-      const all = writeTar(members());
-      await expect(
-        (async () => {
-          for await (const _piece of all);
-        })(),
-      ).rejects.toMatchObject({ code: 'changed' });
+      await expect(gather(writeTar(members()))).rejects.toMatchObject({ code: 'changed' });
     }
   });
 
