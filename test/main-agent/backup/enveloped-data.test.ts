@@ -88,6 +88,26 @@ describe('an encrypted backup', () => {
       );
   });
 
+  it('is written and opened piece by piece: neither is ahead of who takes it', async () => {
+    let given = 0;
+    const endless = async function* () {
+      for (;;) {
+        given += 1;
+        yield randomBytes(pieceBytes);
+      }
+    };
+    const sealed = sealEnvelope(endless(), [rsa.recipient]);
+    const counted = async function* () {
+      for await (const piece of sealed) yield piece;
+    };
+    const opened = openEnvelope(counted(), rsa.opener);
+    for (let taken = 1; taken <= 20; taken += 1) {
+      expect((await opened.next()).value).toHaveLength(pieceBytes);
+      expect(given).toBeLessThanOrEqual(taken + 1);
+    }
+    await opened.return(undefined);
+  });
+
   it('stays shut for another passphrase and another key', async () => {
     const other = makeCertificate('other', '-newkey', 'rsa:2048');
     for (const opener of [{ passphrase: new Secret('correct horse battery stable') }, other.opener])
