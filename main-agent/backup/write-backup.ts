@@ -162,6 +162,12 @@ async function openPlain(file: string, may: 'must be' | 'may go'): Promise<FileH
   } catch (error) {
     // A user was removed, or the oldest audit file, since the folder was read.
     if (may === 'may go' && isErrno(error, 'ENOENT')) return undefined;
+    if (isErrno(error, 'ELOOP'))
+      throw new SallyportError('config', 'A file of main is a link', {
+        detail: file,
+        hint: 'name in main-agent.yaml where it lies',
+        cause: error,
+      });
     throw error;
   }
 }

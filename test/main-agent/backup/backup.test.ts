@@ -1,7 +1,9 @@
 import { execFileSync } from 'node:child_process';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import {
   appendFileSync,
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -14,8 +16,12 @@ import {
 import { open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { sealEnvelope } from '#main-agent/backup/enveloped-data.ts';
 import { checkBackup, restoreBackup } from '#main-agent/backup/restore-backup.ts';
+import { writeTar } from '#main-agent/backup/tar.ts';
 import { writeBackup } from '#main-agent/backup/write-backup.ts';
 import { initMain } from '#main-agent/cli/main-files.ts';
 import { loadMainAgentConfig } from '#main-agent/config.ts';
@@ -189,6 +195,95 @@ describe('a backup of main', () => {
     const aside = movedAside.find((name) => name.includes('vault.key.before-restore-')) ?? '';
     expect(readFileSync(aside)).toEqual(key);
     expect(movedAside).toHaveLength(4);
+  });
+
+  /** An archive of these names, as anybody can make it for a certificate. */
+  async function make(certificate: X509Certificate, ...names: readonly string[]): Promise<void> {
+    const members = async function* () {
+      for (const name of names) {
+        const told: Readonly<Record<string, string | Buffer>> = {
+          'manifest.json': JSON.stringify(manifest),
+          'main-agent.yaml': readFileSync(join(from, 'main-agent.yaml')),
+        };
+        const content = Buffer.from(told[name] ?? 'x');
+        yield { name, bytes: content.length, modifiedAtMs: 0, content: [content] };
+      }
+    };
+    const sealed = async (zipped: AsyncIterable<Buffer>): Promise<void> => {
+      const pieces: Buffer[] = [];
+      for await (const piece of sealEnvelope(zipped, [{ certificate }])) pieces.push(piece);
+      writeFileSync(file, Buffer.concat(pieces));
+    };
+    await pipeline(writeTar(members()), createGzip(), sealed);
+  }
+
+  it('is refused with a name that leads elsewhere, a name twice, a part that is missing', async () => {
+    initMain(from, { name: 'main1' });
+    const [keyFile, certificateFile] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
+    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-keyout', keyFile];
+    execFileSync('openssl', ['req', '-x509', '-nodes', '-subj', '/CN=x', '-out', certificateFile, ...key], {
+      stdio: 'pipe',
+    });
+    const certificate = new X509Certificate(readFileSync(certificateFile));
+    const what = { ...target(), opener: { privateKey: createPrivateKey(readFileSync(keyFile)) } };
+    const needed = [
+      'manifest.json',
+      'main-agent.yaml',
+      'secrets/identity_key',
+      'secrets/vault_key',
+      'state.db',
+    ];
+    await make(certificate, ...needed);
+    await expect(checkBackup(what)).resolves.toMatchObject({ files: needed.length });
+    const elsewhere = [
+      '../x',
+      '/etc/passwd',
+      'users/../x',
+      'users/groups/../x',
+      'users/groups/more/x',
+      'users/.x',
+      'users/',
+      'users/..',
+      'enrolments/groups/x',
+      'audit/state.db',
+      'audit/../state.db',
+      'audit/audit.1.jsonl',
+      'secrets/smtp.password_file',
+      'state.db-wal',
+    ];
+    for (const name of elsewhere) {
+      await make(certificate, ...needed, name);
+      await expect(checkBackup(what), name).rejects.toMatchObject({
+        code: 'io-error',
+        detail: `${name} has no place on a box`,
+      });
+    }
+    for (const name of needed) {
+      await make(certificate, ...needed, name);
+      await expect(checkBackup(what), name).rejects.toMatchObject({ detail: `${name} is in it twice` });
+      await make(certificate, ...needed.filter((one) => one !== name));
+      await expect(checkBackup(what), name).rejects.toMatchObject({ code: 'io-error' });
+    }
+    expect(existsSync(to)).toBe(false);
+  });
+
+  it('has an audit file once that was rotated while it was made, and follows no link', async () => {
+    await backUp(() => linkSync(join(from, 'audit.jsonl'), join(from, 'audit.000000000002.jsonl')));
+    await restore();
+    expect(listAll(to).filter((name) => name.startsWith('audit.'))).toEqual([
+      'audit.000000000001.jsonl',
+      'audit.checkpoints.jsonl',
+      'audit.jsonl',
+    ]);
+    rmSync(file);
+    rmSync(from, { recursive: true });
+    await expect(
+      backUp(() => {
+        rmSync(join(from, 'audit.jsonl'));
+        symlinkSync('/etc/passwd', join(from, 'audit.jsonl'));
+      }),
+    ).rejects.toMatchObject({ code: 'config', detail: join(from, 'audit.jsonl') });
+    expect(readdirSync(folder).filter((name) => name.startsWith('main.backup'))).toEqual([]);
   });
 
   it('tells what it leaves out, replaces no file, and leaves none behind when it fails', async () => {
