@@ -6,7 +6,7 @@ import { SallyportError } from '#shared/error.ts';
 /** The CLI's side of the admin API: one call over the unix socket, problems as SallyportErrors again. */
 
 /** A roll-out report reads every enrolment. */
-const timeoutMs = 30_000;
+const usualTimeoutMs = 30_000;
 
 interface AdminClient {
   /** The answer's JSON; undefined when it had none. */
@@ -19,6 +19,8 @@ export interface CallOptions {
   readonly body?: object;
   /** The ETag that was read, or `*`: what a change is for. */
   readonly ifMatch?: string;
+  /** Where an answer takes longer than others; default 30 s. */
+  readonly timeoutMs?: number;
 }
 
 /** Where main is reached, and as whom. */
@@ -36,7 +38,7 @@ export function buildAdminClient({ target, token, actor }: AdminAddress): AdminC
       : buildOutboundClient(target.ca === undefined ? {} : { ca: target.ca });
   const base = 'socket' in target ? 'http://main-agent' : target.url;
   return {
-    call: async (method, path, { query = {}, body, ifMatch } = {}) => {
+    call: async (method, path, { query = {}, body, ifMatch, timeoutMs = usualTimeoutMs } = {}) => {
       const url = new URL(path, base);
       for (const [name, value] of Object.entries(query)) {
         if (value !== undefined) url.searchParams.set(name, String(value));

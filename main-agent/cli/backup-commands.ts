@@ -1,5 +1,6 @@
 import { stateCopyAnswer } from '#main-agent/admin/answers.ts';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
+import { copyTimeoutMs } from '#main-agent/backup/limits.ts';
 import {
   parseRecipient,
   requirePassphrase,
@@ -163,7 +164,7 @@ async function copyState(
   try {
     const copy = readAnswer(
       stateCopyAnswer,
-      await context.call('POST', '/v1/backup', { body: told }),
+      await context.call('POST', '/v1/backup', { body: told, timeoutMs: copyTimeoutMs }),
     ).state_copy;
     if (path.dirname(copy) === path.dirname(stateFile)) return copy;
     throw new SallyportError('conflict', 'The main that answers is another', {
