@@ -49,7 +49,7 @@ describe('a main that died and came back from its backup', () => {
     await session.password();
     expect(await session.code(await app.next())).toMatchObject({ body: { state: 'signed-in' } });
 
-    const made = await product.sallyport('backup', backup, ...withPhrase());
+    const made = await product.sallyport('--config', config, 'backup', backup, ...withPhrase());
     expect(made).toMatch(/Wrote .*main1\.backup, \d+ bytes/);
     expect(readdirSync(dirname(state)).filter((name) => name.includes('.copy-'))).toEqual([]);
     expect(product.audit().filter(({ rule }) => rule === 'POST /v1/backup')).toMatchObject([
@@ -96,7 +96,7 @@ describe('a main that died and came back from its backup', () => {
     await expect(product.sallyport('status')).rejects.toThrow(/state\.db was put back.*main1\.backup/);
     await product.sallyport('audit', 'acknowledge', '--reason', 'restored by the night shift');
     expect(await product.sallyport('status')).toContain('All is well');
-    expect(await product.sallyport('audit', 'verify')).toMatch(
+    expect(await product.sallyport('--config', config, 'audit', 'verify')).toMatch(
       /unbroken[\s\S]*Put back: state\.db; record \d+ says so: restored from main1\.backup/,
     );
     expect(product.audit().filter(({ event }) => event === 'state.restored')).toMatchObject([
