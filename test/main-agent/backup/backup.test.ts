@@ -19,6 +19,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Manifest } from '#main-agent/backup/contents.ts';
 import { sealEnvelope } from '#main-agent/backup/enveloped-data.ts';
 import { checkBackup, restoreBackup } from '#main-agent/backup/restore-backup.ts';
 import { writeTar } from '#main-agent/backup/tar.ts';
@@ -56,7 +57,7 @@ describe('a backup of main', () => {
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
   /** A main with a user, and whatever else `change` makes; backed up. */
-  async function backUp(change: () => void = () => undefined) {
+  async function backUp(change: () => void = () => undefined, told: Manifest = manifest) {
     const configFile = initMain(from, { name: 'main1' });
     writeFileSync(join(from, 'users', 'alice.yaml'), 'password: x\n');
     writeFileSync(join(from, 'users', 'groups', 'staff.yaml'), '{}\n');
@@ -75,7 +76,7 @@ describe('a backup of main', () => {
     const handle = await open(copy);
     rmSync(copy);
     try {
-      return await writeBackup({ config, configFile, state: handle, manifest }, file, [{ passphrase }]);
+      return await writeBackup({ config, configFile, state: handle, manifest: told }, file, [{ passphrase }]);
     } finally {
       await handle.close();
     }
@@ -148,6 +149,30 @@ describe('a backup of main', () => {
       },
     ]);
     await state.close();
+  });
+
+  it('gives root what root keeps and main’s user the rest, where root restores; others keep all', async () => {
+    const own = process.getuid?.() ?? -1;
+    const isRoot = own === 0;
+    // A user that every box has.
+    const mainUser = isRoot ? Number(execFileSync('id', ['-u', 'daemon'], { encoding: 'utf8' })) : own;
+    await backUp(undefined, { ...manifest, user: 'daemon' });
+    await restore();
+    const roots = ['main-agent.yaml', 'keys', 'keys/link.key', 'keys/vault.key'];
+    for (const name of listAll(to))
+      expect(statSync(join(to, name)).uid, name).toBe(roots.includes(name) ? own : mainUser);
+  });
+
+  it('is refused by root where main’s user is not known, before anything is changed', async () => {
+    await backUp(undefined, { ...manifest, user: 'nobody-of-this-name' });
+    const isRoot = process.getuid?.() === 0;
+    expect(
+      await restore().then(
+        () => 'restored',
+        (error: unknown) => String(error),
+      ),
+    ).toMatch(isRoot ? /user does not exist on this box/ : /^restored$/);
+    expect(existsSync(to)).toBe(!isRoot);
   });
 
   it('is refused where a main is, or its audit, and where it ends too early: nothing is changed', async () => {
