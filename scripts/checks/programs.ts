@@ -20,6 +20,7 @@ const programs: readonly Program[] = [
   { path: '/usr/bin/fusermount3', debianPackage: 'fuse3' },
   { path: '/usr/bin/git', debianPackage: 'git' },
   { path: '/usr/bin/sqlite3', debianPackage: 'sqlite3' },
+  { path: '/usr/bin/openssl', debianPackage: 'openssl' },
   { path: '/usr/lib/python3/dist-packages/asyncssh', debianPackage: 'python3-asyncssh' },
   { path: '/usr/share/perl5/Net/SFTP/Foreign.pm', debianPackage: 'libnet-sftp-foreign-perl' },
   { path: '/usr/bin/go', debianPackage: 'golang-go' },
