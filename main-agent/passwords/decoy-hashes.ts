@@ -1,4 +1,5 @@
 import type { RandomBytes } from '#shared/random-id.ts';
+import { encodeOctets } from '#main-agent/users/argon2-text.ts';
 import { Secret } from '#shared/secret.ts';
 
 /**
@@ -6,6 +7,8 @@ import { Secret } from '#shared/secret.ts';
  * may cost more or less than ours, and a name that always takes our time would then be known not to exist. So a name
  * without a hash is given one of the costs that users have, as often as users have it, and always the same (S-07).
  * Which one is drawn with a key: who could work it out would know that a name which costs otherwise is somebody's.
+ *
+ * A wrapped hash (D-117) costs what the other system's does and ours on top, so its scheme is part of its cost.
  */
 
 /** Kinds of cost told apart; a company's systems used two or three. */
@@ -43,10 +46,10 @@ export class DecoyHashes {
   imitate(hashes: Iterable<Secret>): void {
     const counts = new Map<string, number>();
     for (const hash of hashes) {
-      const cost = hash.expose().split('$')[3] ?? this.#ownCost;
+      const cost = costOf(hash.expose());
       if (counts.size < costsMax || counts.has(cost)) counts.set(cost, (counts.get(cost) ?? 0) + 1);
     }
-    if (counts.size === 0) counts.set(this.#ownCost, 1);
+    if (counts.size === 0) counts.set(`argon2id$v=19$${this.#ownCost}`, 1);
     // In an order of their own: one user more moves few names from one cost to another, not all of them.
     this.#decoys = [...counts]
       .toSorted(([one], [other]) => (one < other ? -1 : 1))
@@ -65,7 +68,15 @@ export class DecoyHashes {
   }
 
   #make(cost: string): Secret {
-    const text = (bytes: number): string => this.#random(bytes).toString('base64').replaceAll('=', '');
-    return new Secret(`$argon2id$v=19$${cost}$${text(saltBytes)}$${text(tagBytes)}`);
+    const text = (bytes: number): string => encodeOctets(this.#random(bytes));
+    const whole = cost.replace(/<(\d+)>/, (_, bytes: string) => text(Number(bytes)));
+    return new Secret(`$${whole}$${text(saltBytes)}$${text(tagBytes)}`);
   }
+}
+
+/** All of a hash but its salts and its tag; of the other system's salt the length, for it is hashed in each round. */
+function costOf(hash: string): string {
+  const parts = hash.split('$').slice(1, -2);
+  if (parts[0] === 'argon2id-over') parts[3] = `<${Buffer.from(parts[3] ?? '', 'base64').length}>`;
+  return parts.join('$');
 }

@@ -1,22 +1,28 @@
 import type { RandomBytes } from '#shared/random-id.ts';
 import { argon2, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
-import { parsePhc, type Phc } from '#main-agent/users/phc.ts';
+import { formatCost } from '#main-agent/users/argon2-text.ts';
+import { readForeignHash } from '#main-agent/users/foreign-hash.ts';
+import { formatPhc, parsePhc, type Phc } from '#main-agent/users/phc.ts';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import { findGuess } from './common-passwords.ts';
 import { DecoyHashes, type NamePlace } from './decoy-hashes.ts';
+import { ForeignTags } from './foreign-tags.ts';
 import { HashQueue, type HashQueueOptions, type Turn } from './hash-queue.ts';
 import { hashesAtOnceMax, passwordBytesMax } from './limits.ts';
 
 /**
  * Passwords: argon2id (RFC 9106) in PHC strings. Every try costs the same work, whether the user exists, has a
- * password or not (S-07).
+ * password or not (S-07). What came from another system is argon2id over that system's hash, until the password is
+ * given for the first time (D-117).
  */
 
 export interface PasswordHasher {
   /** PHC string. Rejects, with a reason for the user, when the password is too weak for this name. */
   hash(password: Secret, username: string): Promise<Secret>;
+  /** What to store of another system's hash. Rejects `config` with what is wrong with it, never its text. */
+  takeOver(foreign: Secret): Promise<Secret>;
 }
 
 /** OWASP's second choice of equal strength: little memory, so that two at once never hurt the file service. */
@@ -31,6 +37,7 @@ export class Passwords {
   readonly #random: RandomBytes;
   readonly #minimumLength: number;
   readonly #decoys: DecoyHashes;
+  readonly #foreign = new ForeignTags();
 
   constructor(
     dependencies: Omit<HashQueueOptions, 'atOnceMax' | 'random'> & {
@@ -43,12 +50,16 @@ export class Passwords {
     this.queue = new HashQueue({ atOnceMax: hashesAtOnceMax, clock, ...(onNoTurn && { onNoTurn }) });
     this.#random = random;
     this.#minimumLength = minimumLength;
-    this.#decoys = new DecoyHashes({ random, placeOf, ownCost: formatCost() });
+    this.#decoys = new DecoyHashes({ random, placeOf, ownCost: formatCost(cost) });
   }
 
   /** The hashes of all users, whenever they change: tries at names without one take as long as theirs. */
   imitate(hashes: Iterable<Secret>): void {
     this.#decoys.imitate(hashes);
+  }
+
+  async close(): Promise<void> {
+    await this.#foreign.close();
   }
 
   /**
@@ -75,9 +86,10 @@ export class Passwords {
     const message = Buffer.from(password.expose(), 'utf8');
     // Too long is wrong, but costs what any wrong one costs.
     const tooLong = message.length > passwordBytesMax;
+    const looked = tooLong ? message.subarray(0, passwordBytesMax) : message;
     const tag = await hash('argon2id', {
       ...phc.cost,
-      message: tooLong ? message.subarray(0, passwordBytesMax) : message,
+      message: phc.over === undefined ? looked : await this.#foreign.compute(phc.over, looked),
       nonce: phc.salt,
       tagLength: phc.tag.length,
     });
@@ -90,16 +102,36 @@ export class Passwords {
    */
   async hash(password: Secret, username: string, turn?: Turn): Promise<Secret> {
     this.requireGood(password, username);
-    const nonce = this.#random(saltBytes);
-    const work = (): Promise<Buffer> =>
-      hash('argon2id', {
-        ...cost,
-        message: Buffer.from(password.expose(), 'utf8'),
-        nonce,
-        tagLength: tagBytes,
-      });
-    const tag = await (turn === undefined ? work() : this.inTurn(turn, work));
-    return new Secret(formatPhc(nonce, tag));
+    return turn === undefined ? this.#hash(password) : this.inTurn(turn, () => this.#hash(password));
+  }
+
+  /**
+   * What a right password is to be stored as from now on; undefined: as it is. Only in a turn. Weak ones are taken, too:
+   * it is the password the user has.
+   */
+  async renew(password: Secret, stored: Secret): Promise<Secret | undefined> {
+    return requirePhc(stored.expose()).over === undefined ? undefined : this.#hash(password);
+  }
+
+  /** argon2id that costs at least what ours does stays as it is; all else is wrapped. */
+  async takeOver(foreign: Secret): Promise<Secret> {
+    const read = readForeignHash(foreign.expose());
+    if ('problem' in read)
+      throw new SallyportError('config', `The password is not taken over: ${read.problem}`);
+    const { scheme, salt, tag } = read.hash;
+    if (scheme.kind === 'argon2id' && isGoodEnough(scheme.cost))
+      return new Secret(formatPhc({ over: undefined, cost: scheme.cost, salt, tag }));
+    return new Secret(await this.#wrap(tag, { scheme, salt }));
+  }
+
+  async #hash(password: Secret): Promise<Secret> {
+    return new Secret(await this.#wrap(Buffer.from(password.expose(), 'utf8'), undefined));
+  }
+
+  async #wrap(message: Buffer, over: Phc['over']): Promise<string> {
+    const salt = this.#random(saltBytes);
+    const tag = await hash('argon2id', { ...cost, message, nonce: salt, tagLength: tagBytes });
+    return formatPhc({ over, cost, salt, tag });
   }
 
   /** Length and a list of common ones; no rules of composition (NIST SP 800-63B §5.1.1.2). */
@@ -135,12 +167,6 @@ function requirePhc(text: string): Phc {
   });
 }
 
-/** https://github.com/P-H-C/phc-string-format: base64 without padding. */
-function formatPhc(salt: Buffer, tag: Buffer): string {
-  const text = (octets: Buffer): string => octets.toString('base64').replaceAll('=', '');
-  return `$argon2id$v=19$${formatCost()}$${text(salt)}$${text(tag)}`;
-}
-
-function formatCost(): string {
-  return `m=${cost.memory},t=${cost.passes},p=${cost.parallelism}`;
+function isGoodEnough({ memory, passes }: Phc['cost']): boolean {
+  return memory >= cost.memory && memory * passes >= cost.memory * cost.passes;
 }

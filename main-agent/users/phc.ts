@@ -1,45 +1,42 @@
+import { encodeOctets, formatCost, parseArgon2, type Argon2Cost } from './argon2-text.ts';
+import { formatScheme, parseScheme, type SaltedScheme } from './foreign-hash.ts';
+
 /**
- * Password hashes as they are written down: argon2id in PHC strings
- * (https://github.com/P-H-C/phc-string-format). One reader for the users' files and for the verifier, so that no file
- * is taken whose password could then not be checked.
+ * Password hashes as users' files hold them: argon2id in PHC strings, over the password or, until its user signs in for
+ * the first time, over the hash another system had of it (D-117). One reader for the files and for the verifier, so that
+ * no file is taken whose password could then not be checked.
+ *
+ *     $argon2id$v=19$m=19456,t=2,p=1$SALT$TAG
+ *     $argon2id-over$bcrypt$r=10$FOREIGN-SALT$v=19$m=19456,t=2,p=1$SALT$TAG
  */
 
-/** Strangers don't write these, but a typo in a file must not ask for a terabyte. */
-export const memoryMaxKiB = 1024 * 1024;
-const passesMax = 16;
-const parallelismMax = 16;
-/** RFC 9106 §3.1 asks for 8 bytes of salt and 4 of tag at least, and the verifier takes no more than this. */
-const saltBytesMin = 8;
-const tagBytesMin = 12;
-
 export interface Phc {
-  /** Memory in KiB, passes, lanes. */
-  readonly cost: { readonly memory: number; readonly passes: number; readonly parallelism: number };
+  /** What is computed of the password first. */
+  readonly over: SaltedScheme | undefined;
+  readonly cost: Argon2Cost;
   readonly salt: Buffer;
   readonly tag: Buffer;
 }
 
 /** Undefined for anything that could not be verified. */
 export function parsePhc(text: string): Phc | undefined {
-  const match =
-    /^\$argon2id\$v=19\$m=(\d{1,8}),t=(\d{1,3}),p=(\d{1,3})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{16,86})$/.exec(
+  const [, kind, parameters, foreignSalt, rest] =
+    /^\$argon2id-over\$([a-z0-9-]{1,16})\$([a-z0-9=,]{1,64})\$([A-Za-z0-9+/]{2,172})(\$v=19\$.*)$/.exec(
       text,
-    );
-  const [, memory, passes, parallelism, salt, tag] = match ?? [];
-  const phc = {
-    cost: { memory: Number(memory), passes: Number(passes), parallelism: Number(parallelism) },
-    salt: Buffer.from(salt ?? '', 'base64'),
-    tag: Buffer.from(tag ?? '', 'base64'),
-  };
-  const isUsable =
-    match !== null &&
-    phc.cost.memory <= memoryMaxKiB &&
-    phc.cost.memory >= 8 * phc.cost.parallelism &&
-    phc.cost.passes >= 1 &&
-    phc.cost.passes <= passesMax &&
-    phc.cost.parallelism >= 1 &&
-    phc.cost.parallelism <= parallelismMax &&
-    phc.salt.length >= saltBytesMin &&
-    phc.tag.length >= tagBytesMin;
-  return isUsable ? phc : undefined;
+    ) ?? [];
+  const argon2 = parseArgon2(rest === undefined ? text : `$argon2id${rest}`);
+  if (argon2?.kind !== 'argon2id') return undefined;
+  const { cost, salt, tag } = argon2;
+  if (kind === undefined || parameters === undefined) return { over: undefined, cost, salt, tag };
+  const scheme = parseScheme(kind, parameters);
+  if (scheme === undefined) return undefined;
+  return { over: { scheme, salt: Buffer.from(foreignSalt ?? '', 'base64') }, cost, salt, tag };
+}
+
+export function formatPhc({ over, cost, salt, tag }: Phc): string {
+  const head =
+    over === undefined
+      ? '$argon2id'
+      : `$argon2id-over$${formatScheme(over.scheme)}$${encodeOctets(over.salt)}`;
+  return `${head}$v=19$${formatCost(cost)}$${encodeOctets(salt)}$${encodeOctets(tag)}`;
 }

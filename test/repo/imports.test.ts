@@ -108,6 +108,7 @@ const packageOwners: Readonly<Record<string, { folders: readonly string[]; becau
   nodemailer: { folders: ['main-agent/notify/'], because: 'mail leaves from one room' },
   otplib: { folders: ['main-agent/two-factor/'], because: 'the exposed host holds no verifying code' },
   qrcode: { folders: ['main-agent/two-factor/'], because: 'the exposed host holds no secret to draw' },
+  bcryptjs: { folders: ['main-agent/passwords/'], because: 'the exposed host holds no verifying code' },
   yaml: {
     folders: ['shared/config/', 'main-agent/users/'],
     because: 'configuration and users are read by two checked readers, nowhere else',

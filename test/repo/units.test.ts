@@ -15,7 +15,7 @@ import { edgeEventsPerNodeMax } from '#main-agent/audit/limits.ts';
 import { handlesMax, removalsAtOnce, snapshotNamesMax, walkDepthMax } from '#main-agent/files/limits.ts';
 import { nodeRequestsMax, operationsMax, workersMax } from '#main-agent/link/limits.ts';
 import { challengesMax } from '#main-agent/login/limits.ts';
-import { memoryMaxKiB } from '#main-agent/users/phc.ts';
+import { memoryMaxKiB } from '#main-agent/users/argon2-text.ts';
 import {
   controlMessageBytesMax,
   lanesPerLinkMax,

@@ -218,6 +218,12 @@ export async function startPlayedMain(
         }
         return new Secret(`hash(${password.expose().length})`);
       },
+      takeOver: async (foreign) => {
+        if (!foreign.expose().startsWith('$')) {
+          throw new SallyportError('config', 'The password is not taken over: it is none that is known');
+        }
+        return new Secret(`over(${foreign.expose().length})`);
+      },
     },
     sessions: {
       list: () => sessions,
