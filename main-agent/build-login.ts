@@ -158,6 +158,7 @@ export function buildLogin(options: LoginOptions): Login {
     close: async () => {
       unsubscribe();
       await overload.close();
+      await passwords.close();
       reminders.close();
       sessions.close();
       guard.close();

@@ -13,7 +13,9 @@ import { findAccountProblem } from '#main-agent/sessions/account-rules.ts';
 import { passwordCredential } from '#main-agent/sessions/credential.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { OwnCredentials } from '#main-agent/users/own-credentials.ts';
 import type { UserSource } from '#main-agent/users/user-source.ts';
+import type { Turn } from '#main-agent/passwords/hash-queue.ts';
 import type { Passwords } from '#main-agent/passwords/password.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
@@ -38,11 +40,26 @@ export interface FirstFactorProven {
 }
 
 type Begin = Params<'login.begin'>;
+
+/** What a password turned out to be. */
+interface Looked {
+  readonly proven: FirstFactorProven | string;
+  readonly renewed?: Renewed;
+}
+
+/** A right password whose hash is to be replaced. */
+interface Renewed {
+  readonly password: Secret;
+  readonly before: Secret;
+  readonly after: Secret;
+}
+
 interface Parts {
   readonly config: Pick<MainAgentConfig, 'bans' | 'twoFactor'>;
   readonly users: UserSource;
   readonly state: StateStore;
   readonly passwords: Passwords;
+  readonly credentials: Pick<OwnCredentials, 'renewPassword'>;
   readonly findBan: (username: string, clientIp: string) => string | undefined;
   readonly clock: Clock;
   readonly log: Log;
@@ -153,28 +170,76 @@ export class FirstFactor {
     const takeBack = await this.#passThrottles(params, name, link, limits, asker);
 
     const stored = user?.passwordHash;
-    const looked = passwords.inTurn({ node: link.node, clientIp: ip, known, asker }, async () => {
+    const turn = { node: link.node, clientIp: ip, known, asker };
+    const looked = passwords.inTurn(turn, async (): Promise<Looked> => {
       const isRight = await passwords.compare(new Secret(text), name, stored);
       const proven = isRight ? provenPassword(user, stored, undefined) : describeWrong(user);
       // Where the account is shut a right password must not be told by an answer that comes sooner.
-      if (isRight && this.#findProblem(user, params) === undefined) return proven;
+      const isShut = this.#findProblem(user, params) !== undefined;
+      if (isRight && !isShut) return this.#renew(proven, new Secret(text), stored);
 
       // `<password><code>`, for clients that can't prompt. Tried for every name, or the time would tell whose it is.
       const { digits } = config.twoFactor.totp;
-      if (params.protocol !== 'sftp' || !endsWithDigits(text, digits)) return proven;
+      if (params.protocol !== 'sftp' || !endsWithDigits(text, digits)) return { proven };
       asker?.requireWaiting();
       const isAllowed = user?.twoFactor.sftpPasswordWithCode === true;
       const start = new Secret(text.slice(0, -digits));
       const isStartRight = await passwords.compare(start, name, isAllowed ? stored : undefined);
-      return isStartRight && !isRight
-        ? provenPassword(user, stored, new Secret(text.slice(-digits)))
-        : proven;
+      if (!isStartRight || isRight) return { proven };
+      const byStart = provenPassword(user, stored, new Secret(text.slice(-digits)));
+      return isShut ? { proven: byStart } : this.#renew(byStart, start, stored);
     });
-    return looked.catch((error: unknown) => {
+    const { proven, renewed } = await looked.catch((error: unknown) => {
       // Nobody looked at it, so it took nobody's turn.
       if (isSallyportError(error, 'busy') || isSallyportError(error, 'deadline')) takeBack();
       throw error;
     });
+    if (renewed === undefined || typeof proven === 'string') return proven;
+    return this.#store(proven, renewed, params, link, turn);
+  }
+
+  /** The hash of another system is replaced by our own as soon as its password is known (D-117). In the try's turn. */
+  async #renew(
+    proven: FirstFactorProven | string,
+    password: Secret,
+    before: Secret | undefined,
+  ): Promise<Looked> {
+    if (typeof proven === 'string' || before === undefined) return { proven };
+    const after = await this.#parts.passwords.renew(password, before);
+    return after === undefined ? { proven } : { proven, renewed: { password, before, after } };
+  }
+
+  /**
+   * Before anything stands on the credential: what was proven by the old hash would end with it. Where it can not be
+   * written the login goes on, and the next one tries again.
+   */
+  async #store(
+    proven: FirstFactorProven,
+    { password, before, after }: Renewed,
+    params: Begin,
+    link: NodeLink,
+    turn: Turn,
+  ): Promise<FirstFactorProven | string> {
+    const { credentials, log, passwords, state, users } = this.#parts;
+    const { username } = proven.user;
+    try {
+      if (await credentials.renewPassword(username, before, after)) {
+        const record = buildRecord(this.#parts, 'account.password-rehashed', 'ok', {
+          ...this.#whoTried(params, link),
+          detail: 'the hash of another system was replaced by argon2id',
+        });
+        await state.commit([{ kind: 'audit', record }]);
+      }
+    } catch (error) {
+      log.warn({ err: error, user: username }, 'the password hash of another system could not be replaced');
+    }
+    const user = users.find(username);
+    const stored = user?.passwordHash;
+    if (stored?.expose() === before.expose()) return proven;
+    // Another login of the same user was quicker, or an admin who set another password.
+    const isRight =
+      stored?.expose() === after.expose() || (await passwords.verify(password, username, stored, turn));
+    return isRight ? provenPassword(user, stored, proven.enclosedCode) : describeWrong(user);
   }
 
   async #verifyKey(

@@ -16,6 +16,8 @@ export interface OwnCredentials {
   etag(username: string): Promise<string | undefined>;
   /** Undefined takes the password away. Rejects `precondition-failed` when the file is not the one of `ifMatch`. */
   setPassword(username: string, hash: Secret | undefined, ifMatch?: string): Promise<void>;
+  /** The same password under another hash. False: the file holds another one than `old` by now, and keeps it. */
+  renewPassword(username: string, old: Secret, next: Secret): Promise<boolean>;
   /** Fingerprints of the keys that stand in the user's own file. */
   ownKeys(username: string): Promise<ReadonlySet<string>>;
   /** Rejects `exists`, `too-many`. */
@@ -40,6 +42,13 @@ export function buildOwnCredentials(
 
     async setPassword(username, hash, ifMatch) {
       await directory.change(username, [{ path: ['password'], value: hash?.expose() ?? null }], ifMatch);
+    },
+
+    async renewPassword(username, old, next) {
+      const own = await directory.readOwn(username);
+      if (own === undefined || rootOf(own.text)['password'] !== old.expose()) return false;
+      await directory.change(username, [{ path: ['password'], value: next.expose() }], own.etag);
+      return true;
     },
 
     async ownKeys(username) {
@@ -81,9 +90,13 @@ export function requireRoom(present: readonly SshPublicKey[], key: SshPublicKey)
 
 /** Undefined: the file says nothing about it. */
 function linesIn(text: string, list: (typeof keyLists)[number]): readonly string[] | undefined {
-  const root: unknown = parse(text);
-  const value: unknown = isRecord(root) ? root[list] : undefined;
+  const value = rootOf(text)[list];
   return Array.isArray(value) ? value.filter((line) => typeof line === 'string') : undefined;
+}
+
+function rootOf(text: string): Readonly<Record<string, unknown>> {
+  const root: unknown = parse(text);
+  return isRecord(root) ? root : {};
 }
 
 /** The file may be one that is broken just now: what is no key is nobody's. */

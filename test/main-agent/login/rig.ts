@@ -418,6 +418,12 @@ function playCredentials(
       await beforeWrite();
       await change(name, { passwordHash: hash });
     },
+    renewPassword: async (name, old, next) => {
+      await beforeWrite();
+      if (users.get(name)?.passwordHash?.expose() !== old.expose()) return false;
+      await change(name, { passwordHash: next });
+      return true;
+    },
     ownKeys: async (name) =>
       new Set(
         keysOf(name)
