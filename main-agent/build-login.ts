@@ -228,6 +228,7 @@ function buildParts(options: LoginOptions) {
     config,
     users,
     departures,
+    enrolments,
     state,
     vault,
     passwords: new Passwords({

@@ -21,3 +21,7 @@ export const namesKeptAtOnceMax = 500;
 export const secretsImportedAtOnceMax = 100;
 /** An otpauth URI with a long label and every parameter. */
 export const secretCharactersMax = 1024;
+/** Users one call may bring: an argon2id of each hash, and their names stand in the call's audit record. */
+export const usersImportedAtOnceMax = 25;
+/** Longer than any hash that is taken over. */
+export const foreignHashCharactersMax = 512;

@@ -66,6 +66,12 @@ export const userRow = z.object({
 });
 export const usersPage = z.object({ users: z.array(userRow), next });
 
+/** In the order they were sent. */
+export const usersImported = z.object({
+  dry_run: z.boolean(),
+  results: z.array(z.object({ user: z.string(), outcome: z.enum(['added', 'refused']), problem: text })),
+});
+
 export const originsAnswer = z.object({
   username: z.string(),
   values: z.array(

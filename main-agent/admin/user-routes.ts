@@ -1,12 +1,13 @@
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
+import { foldUsername } from '#main-agent/users/username.ts';
 import type { UserDirectory } from '#main-agent/users/user-writes.ts';
 import type { SessionAdmin } from '#main-agent/sessions/sessions.ts';
 import type { TwoFactorAdmin } from '#main-agent/help-desk/two-factor-admin.ts';
 import type { PasswordHasher } from '#main-agent/passwords/password.ts';
 import { z } from 'zod';
-import { pageByName, pageQuery } from './http/page.ts';
+import { pageByName, pageParameters } from './http/page.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route, type UncheckedCall } from './http/route.ts';
 import { originsAnswer, userAnswer, usersPage } from './user-answers.ts';
 import { describeChanges, keyChanges, requireChanges } from './values.ts';
@@ -20,11 +21,38 @@ const password = z
   .max(1024)
   .transform((text) => new Secret(text));
 
+/** Keys as in a user's file. */
+export const userFields = z.record(z.string().max(64), z.unknown()).default({});
+
+const userFilter = {
+  group: z.string().max(255).optional(),
+  status: z.enum(['active', 'disabled']).optional(),
+  /** With a second factor that an enrolment file holds, readable or not. */
+  enrolled: z.enum(['yes', 'no']).optional(),
+  /** Somewhere in name, display name, address or number, whatever its case. */
+  search: z.string().trim().max(255).optional(),
+};
+
+function fits(user: EffectiveUser, { group, status, search = '' }: Filter): boolean {
+  const { displayName, email = '', groups, phone = '', username } = user;
+  return (
+    (group === undefined || groups.includes(group)) &&
+    (status === undefined || user.status === status) &&
+    [username, displayName, email, phone].some((text) => foldUsername(text).includes(foldUsername(search)))
+  );
+}
+
+interface Filter {
+  readonly group?: string | undefined;
+  readonly status?: 'active' | 'disabled' | undefined;
+  readonly search?: string | undefined;
+}
+
 export interface UserPorts {
   readonly users: UserDirectory;
   readonly sessions: SessionAdmin;
   readonly passwords: PasswordHasher;
-  readonly twoFactor: Pick<TwoFactorAdmin, 'forget' | 'expectAnother'>;
+  readonly twoFactor: Pick<TwoFactorAdmin, 'forget' | 'expectAnother' | 'listEnrolled'>;
 }
 
 export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserPorts): readonly Route[] {
@@ -41,12 +69,19 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
       method: 'GET',
       pattern: '/v1/users',
       role: 'viewer',
-      summary: 'All users by name, in pages',
-      query: pageQuery(),
+      summary: 'Users by name, in pages: all, or those that every parameter fits',
+      query: z.strictObject({ ...pageParameters(), ...userFilter }),
       body: noBody,
       answer: usersPage,
       handle: async ({ query }) => {
-        const { rows, next } = pageByName(users.list(), query);
+        const found = Iterator.from(users.list()).filter((user) => fits(user, query));
+        if (query.enrolled === undefined) {
+          const { rows, next } = pageByName(found, query);
+          return { body: { users: rows.map(viewUserRow), next } };
+        }
+        const enrolled = await twoFactor.listEnrolled();
+        const wanted = found.filter(({ username }) => enrolled.has(username) === (query.enrolled === 'yes'));
+        const { rows, next } = pageByName(wanted, query);
         return { body: { users: rows.map(viewUserRow), next } };
       },
     }),
@@ -58,7 +93,9 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
       query: noQuery,
       body: z.strictObject({
         username: z.string().min(1).max(255),
-        fields: z.record(z.string().max(64), z.unknown()).default({}),
+        /** Whose file it begins as, but for name, address, password and keys. */
+        template: z.string().min(1).max(255).optional(),
+        fields: userFields,
         password: password.optional(),
       }),
       answer: userAnswer,
@@ -68,10 +105,10 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
         const hash =
           body.password === undefined ? undefined : await passwords.hash(body.password, body.username);
         twoFactor.expectAnother(body.username);
-        const etag = await users.create(body.username, {
-          ...body.fields,
-          ...(hash !== undefined && { password: hash.expose() }),
-        });
+        const { username, template, fields } = body;
+        if (template !== undefined) requireUser(users, template);
+        const own = { ...fields, ...(hash !== undefined && { password: hash.expose() }) };
+        const etag = await users.create(username, own, template);
         return answerUser(body.username, etag);
       },
     }),
@@ -161,7 +198,7 @@ export function requireUser(users: UserDirectory, username: string): EffectiveUs
 }
 
 /** Passwords come in clear over their own route only: a hash that was made elsewhere would be a way around its rules. */
-function requirePlainFields(fields: Readonly<Record<string, unknown>>): void {
+export function requirePlainFields(fields: Readonly<Record<string, unknown>>): void {
   if ('username' in fields || (fields['password'] ?? null) !== null) {
     throw new SallyportError('bad-request', 'This key can not be set so', {
       detail: 'username is given once and for all; password: PUT /v1/users/{user}/password',

@@ -35,7 +35,7 @@ export function addImportCommand(twoFactor: Command, context: CommandContext): v
     .option('--dry-run', 'say what would happen, and change nothing')
     .option('--replace', 'also where a user has a second factor already; ends its sessions')
     .action(async (file: string, options: ImportOptions) => {
-      const lines = readLines(file === '-' ? await context.terminal.readSecretInput() : await readText(file));
+      const lines = readLines(await readSecretFile(context, file));
       if (lines.length === 0) throw new SallyportError('usage', 'There is no secret in it');
       const results = await send(context, lines, options);
       const refused = results.filter(({ outcome }) => outcome === 'refused');
@@ -76,7 +76,9 @@ async function send(
   return results;
 }
 
-async function readText(file: string): Promise<Secret> {
+/** `-` is standard input. */
+export async function readSecretFile({ terminal }: CommandContext, file: string): Promise<Secret> {
+  if (file === '-') return terminal.readSecretInput();
   const octets = await readFile(file).catch((cause: unknown) => {
     throw new SallyportError('not-found', 'The file can not be read', { detail: file, cause });
   });

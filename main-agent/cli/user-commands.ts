@@ -1,16 +1,25 @@
 import { originsAnswer, twoFactorAnswer, userAnswer, usersPage } from '#main-agent/admin/user-answers.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Secret } from '#shared/secret.ts';
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
 import { collect, flatten, nest, parseAssignments } from './assignments.ts';
 import type { CommandContext } from './command-context.ts';
 import { addPlanCommands } from './plan-commands.ts';
+import { addUserImportCommand } from './user-import.ts';
 import { readPages } from './pages.ts';
 import { formatFacts, formatTable } from './table.ts';
 
 /** `sallyport users …`. Passwords come from a prompt or standard input, never from the command line. */
+
+interface ListOptions {
+  readonly group?: string;
+  readonly status?: string;
+  readonly enrolled?: boolean;
+  readonly notEnrolled?: boolean;
+  readonly search?: string;
+}
 
 interface AddOptions {
   readonly displayName?: string;
@@ -23,13 +32,23 @@ interface AddOptions {
 export function addUserCommands(program: Command, context: CommandContext): void {
   const users = program.command('users').description('who may log in, and how');
   addPlanCommands(users, context);
+  addUserImportCommand(users, context);
   const { terminal } = context;
 
   users
     .command('list')
-    .description('all users by name')
-    .action(async () => {
-      const all = await readPages(context, '/v1/users', {}, { key: 'users', schema: usersPage });
+    .description('users by name: all, or those that fit every option')
+    .option('--group <name>', 'in this group, by whatever way')
+    .addOption(
+      new Option('--status <status>', 'by their own file and their groups’').choices(['active', 'disabled']),
+    )
+    .addOption(new Option('--enrolled', 'with a second factor').conflicts('notEnrolled'))
+    .option('--not-enrolled', 'without one')
+    .option('--search <text>', 'somewhere in name, display name, e-mail address or phone number')
+    .action(async ({ group, status, search, ...options }: ListOptions) => {
+      const enrolled = options.enrolled === true ? 'yes' : options.notEnrolled === true ? 'no' : undefined;
+      const filter = { group, status, search, enrolled };
+      const all = await readPages(context, '/v1/users', filter, { key: 'users', schema: usersPage });
       context.print({ users: all }, () =>
         formatTable(
           ['user', 'name', 'status', 'groups', 'protocols', 'code required on'],
@@ -69,31 +88,28 @@ export function addUserCommands(program: Command, context: CommandContext): void
       context.print(json, () => formatFacts(flatten(readAnswer(userAnswer, json))));
     });
 
-  users
-    .command('add')
-    .description('add a user; asks for the password, or reads it from standard input')
+  addOptions(
+    users.command('add').description('add a user; asks for the password, or reads it from standard input'),
+  )
     .argument('<user>')
     .argument('[assignments...]', 'dotted.key=<yaml>, as in `users set`')
-    .option('--display-name <name>')
-    .option('--email <address>', 'where codes and notices go')
-    .option('--phone <number>', 'where text messages go')
-    .option('--group <name>', 'a template to inherit from; may be given again', collect, [])
-    .option('--no-password', 'no password: SSH keys only')
-    .action(async (user: string, assignments: readonly string[], options: AddOptions) => {
-      const fields = {
-        ...(options.displayName !== undefined && { display_name: options.displayName }),
-        ...(options.email !== undefined && { email: options.email }),
-        ...(options.phone !== undefined && { phone: options.phone }),
-        ...(options.group !== undefined && options.group.length > 0 && { groups: options.group }),
-        ...nest(parseAssignments(assignments)),
-      };
-      const password = options.password ? await readNewPassword(context) : undefined;
-      const json = await context.call('POST', '/v1/users', {
-        body: { username: user, fields, ...(password !== undefined && { password: password.expose() }) },
-      });
-      const note = password === undefined ? '' : await describePasswordAlone(context, user);
-      context.print(json, () => `Added ${user}.\n${note}`);
-    });
+    .action(async (user: string, assignments: readonly string[], options: AddOptions) =>
+      addUser(context, { user, assignments }, options),
+    );
+
+  addOptions(
+    users
+      .command('copy')
+      .description(
+        'add a user whose file begins as another’s, but for name, address, password, keys and role',
+      ),
+  )
+    .argument('<template>')
+    .argument('<user>')
+    .argument('[assignments...]', 'dotted.key=<yaml>, as in `users set`')
+    .action(async (template: string, user: string, assignments: readonly string[], options: AddOptions) =>
+      addUser(context, { user, template, assignments }, options),
+    );
 
   users
     .command('set')
@@ -153,6 +169,40 @@ export function addUserCommands(program: Command, context: CommandContext): void
       });
       context.print(json, () => `Changed the password of ${user}.\n`);
     });
+}
+
+function addOptions(command: Command): Command {
+  return command
+    .option('--display-name <name>')
+    .option('--email <address>', 'where codes and notices go')
+    .option('--phone <number>', 'where text messages go')
+    .option('--group <name>', 'a template to inherit from; may be given again', collect, [])
+    .option('--no-password', 'no password: SSH keys only');
+}
+
+async function addUser(
+  context: CommandContext,
+  { user, template, assignments }: { user: string; template?: string; assignments: readonly string[] },
+  options: AddOptions,
+): Promise<void> {
+  const fields = {
+    ...(options.displayName !== undefined && { display_name: options.displayName }),
+    ...(options.email !== undefined && { email: options.email }),
+    ...(options.phone !== undefined && { phone: options.phone }),
+    ...(options.group !== undefined && options.group.length > 0 && { groups: options.group }),
+    ...nest(parseAssignments(assignments)),
+  };
+  const password = options.password ? await readNewPassword(context) : undefined;
+  const json = await context.call('POST', '/v1/users', {
+    body: {
+      username: user,
+      fields,
+      ...(template !== undefined && { template }),
+      ...(password !== undefined && { password: password.expose() }),
+    },
+  });
+  const note = password === undefined ? '' : await describePasswordAlone(context, user);
+  context.print(json, () => `Added ${user}.\n${note}`);
 }
 
 /** Twice at a terminal, once from standard input; undefined: nothing was typed. */

@@ -15,7 +15,7 @@ import type { Secret } from '#shared/secret.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
 import { notifyUser, type AccountNotifier } from '#main-agent/two-factor/code-delivery.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
-import type { UserSource } from '#main-agent/users/user-source.ts';
+import type { EnrolmentSource, UserSource } from '#main-agent/users/user-source.ts';
 import type { Vault } from '#main-agent/vault/vault.ts';
 import type { Challenges } from '#main-agent/login/challenges.ts';
 import type { Sessions } from '#main-agent/sessions/sessions.ts';
@@ -36,6 +36,8 @@ export interface TwoFactorAdmin {
   orphans(): readonly OrphanedName[];
   /** Before a user is added: if the name's user is gone, this is somebody else until an admin says otherwise. */
   expectAnother(username: string): void;
+  /** Whose enrolment there is, readable or not. */
+  listEnrolled(): Promise<ReadonlySet<string>>;
   /** A name that came back is the same person's: what waits counts again. False: it waits for no decision. */
   keep(username: string, why: AdminReason): Promise<boolean>;
   /** Lifts a lock and forgets the failures that led to it. */
@@ -66,6 +68,7 @@ interface Parts {
   readonly config: Pick<MainAgentConfig, 'twoFactor'>;
   readonly users: UserSource;
   readonly departures: Departures;
+  readonly enrolments: Pick<EnrolmentSource, 'list'>;
   readonly state: StateStore;
   readonly vault: Vault;
   readonly challenges: Challenges;
@@ -160,6 +163,8 @@ export function buildTwoFactorAdmin(parts: Parts): TwoFactorAdmin {
     orphans: () => departures.list(),
 
     expectAnother: (username) => departures.endGrace(username),
+
+    listEnrolled: async () => new Set(await parts.enrolments.list()),
 
     keep: (username, why) => departures.keep(username, [audit('two-factor.kept', username, why)]),
 

@@ -18,8 +18,10 @@ export interface Argon2Cost {
   readonly parallelism: number;
 }
 
-export interface Argon2Text {
-  readonly kind: 'argon2i' | 'argon2d' | 'argon2id';
+const argon2Kinds = ['argon2i', 'argon2d', 'argon2id'] as const;
+
+interface Argon2Text {
+  readonly kind: (typeof argon2Kinds)[number];
   readonly cost: Argon2Cost;
   readonly salt: Buffer;
   readonly tag: Buffer;
@@ -31,10 +33,11 @@ export function parseArgon2(text: string): Argon2Text | undefined {
     /^\$(argon2i|argon2d|argon2id)\$v=19\$m=(\d{1,8}),t=(\d{1,3}),p=(\d{1,3})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{16,86})$/.exec(
       text,
     );
-  const [, kind, memory, passes, parallelism, salt, tag] = match ?? [];
+  const [, name, memory, passes, parallelism, salt, tag] = match ?? [];
+  const kind = argon2Kinds.find((one) => one === name);
   if (kind === undefined) return undefined;
   const found = {
-    kind: kind as Argon2Text['kind'],
+    kind,
     cost: { memory: Number(memory), passes: Number(passes), parallelism: Number(parallelism) },
     salt: Buffer.from(salt ?? '', 'base64'),
     tag: Buffer.from(tag ?? '', 'base64'),

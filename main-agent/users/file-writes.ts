@@ -3,7 +3,7 @@ import path from 'node:path';
 import { configError } from '#shared/config/problem.ts';
 import type { Clock } from '#shared/clock.ts';
 import { Serial } from '#main-agent/turns.ts';
-import { SallyportError } from '#shared/error.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
 import { ensureFolder, removeDurably, writeDurably } from '#main-agent/durable-file.ts';
 import { isAdmin, requireAdminLeft } from './last-admin.ts';
 import { hashOctets, type FileId } from './user-file.ts';
@@ -21,6 +21,13 @@ import type { YamlUsers } from './yaml-users.ts';
 const newFileMode = 0o600;
 /** Of `groups/`, when the first group comes. */
 const groupsFolderMode = 0o750;
+
+export interface NewFile {
+  readonly id: FileId;
+  /** What it begins with. */
+  readonly text: string;
+  readonly fields: readonly YamlChange[];
+}
 
 export class FileWrites {
   readonly #users: YamlUsers;
@@ -52,6 +59,39 @@ export class FileWrites {
       await this.#users.refresh();
       return hashOctets(octets);
     });
+  }
+
+  /**
+   * New users' files, read together when all are written. Of each why it was not taken, undefined where it was; the
+   * others are. `isDryRun` writes none.
+   */
+  createUsers(files: readonly NewFile[], isDryRun: boolean): Promise<readonly (string | undefined)[]> {
+    return this.inTurn(async () => {
+      const problems: (string | undefined)[] = [];
+      for (const file of files) problems.push(await this.#createUser(file, isDryRun));
+      if (!isDryRun) await this.#users.refresh();
+      return problems;
+    });
+  }
+
+  /** Nobody who is new can cost the last admin the role. */
+  async #createUser({ id, text, fields }: NewFile, isDryRun: boolean): Promise<string | undefined> {
+    try {
+      const octets = Buffer.from(editYaml(text, fields), 'utf8');
+      const problems = this.#users.judge(octets, id);
+      if (problems.length > 0) return problems.map(({ message }) => message).join('; ');
+      if ((await this.read(id)) !== undefined) return 'there is such a user already';
+      if (isDryRun) return undefined;
+      await writeDurably(this.#users.fileOf(id), octets.toString('utf8'), {
+        mode: newFileMode,
+        exclusive: true,
+      });
+      return undefined;
+    } catch (error) {
+      if (isSallyportError(error, 'exists')) return 'there is such a user already';
+      if (isSallyportError(error, 'config')) return error.detail ?? error.publicMessage;
+      throw error;
+    }
   }
 
   /**

@@ -36,8 +36,9 @@ const shaCryptRounds = { min: 1_000, max: 1_000_000 };
 const shaCryptRoundsDefault = 5_000;
 /** Half a second of SHA-1 or SHA-256; OWASP asks for 1,300,000 and 600,000. */
 const pbkdf2Rounds = { min: 1, max: 2_000_000 };
-const pbkdf2TagBytes = { sha1: 20, sha256: 32, sha512: 64 } as const;
-type Digest = keyof typeof pbkdf2TagBytes;
+/** A whole digest: a longer tag is computed in as many rounds again, and tells nothing more. */
+const pbkdf2TagBytes = { 'pbkdf2-sha1': 20, 'pbkdf2-sha256': 32, 'pbkdf2-sha512': 64 } as const;
+const pbkdf2Kinds = ['pbkdf2-sha1', 'pbkdf2-sha256', 'pbkdf2-sha512'] as const;
 
 const shaCryptTagCharacters = { 'sha256-crypt': 43, 'sha512-crypt': 86 } as const;
 
@@ -128,11 +129,12 @@ function readPbkdf2(text: string): ForeignHash | undefined {
   const django =
     /^pbkdf2_(sha1|sha256|sha512)\$(\d{1,8})\$([!-#%-~]{1,128})\$([+/A-Za-z0-9]{20,172})={0,2}$/.exec(text);
   const [, name = 'sha1', rounds, salt, tag] = passlib ?? django ?? [];
-  if (rounds === undefined || salt === undefined || tag === undefined) return undefined;
+  const kind = pbkdf2Kinds.find((one) => one === `pbkdf2-${name}`);
+  if (kind === undefined || rounds === undefined || salt === undefined || tag === undefined) return undefined;
   const octets = (encoded: string): Buffer => Buffer.from(encoded.replaceAll('.', '+'), 'base64');
   const found = octets(tag);
   return {
-    scheme: { kind: `pbkdf2-${name as Digest}`, rounds: Number(rounds), tagBytes: found.length },
+    scheme: { kind, rounds: Number(rounds), tagBytes: found.length },
     salt: passlib === null ? Buffer.from(salt, 'latin1') : octets(salt),
     tag: found,
   };
@@ -154,15 +156,14 @@ function findExcess(scheme: ForeignScheme): string | undefined {
   }
   const { kind, rounds } = scheme;
   const { min, max } =
-    kind === 'bcrypt' ? bcryptRounds : kind.startsWith('pbkdf2') ? pbkdf2Rounds : shaCryptRounds;
+    'tagBytes' in scheme ? pbkdf2Rounds : kind === 'bcrypt' ? bcryptRounds : shaCryptRounds;
   if (rounds < min || rounds > max)
     return `a ${kind} hash of ${rounds} rounds; ${min} to ${max} are taken over, more would hold up every login`;
   if (!('tagBytes' in scheme)) return undefined;
-  // A longer tag is computed in as many rounds again, and tells nothing that a whole digest does not.
-  const digest = kind.replace('pbkdf2-', '') as Digest;
-  return scheme.tagBytes >= 16 && scheme.tagBytes <= pbkdf2TagBytes[digest]
+  const bytesMax = pbkdf2TagBytes[scheme.kind];
+  return scheme.tagBytes >= 16 && scheme.tagBytes <= bytesMax
     ? undefined
-    : `a ${kind} hash of ${scheme.tagBytes} bytes; 16 to ${pbkdf2TagBytes[digest]} are taken over`;
+    : `a ${kind} hash of ${scheme.tagBytes} bytes; 16 to ${bytesMax} are taken over`;
 }
 
 /** Names by which people know what they have; all else is told without a word of it, for it may be a password. */
@@ -188,5 +189,6 @@ function describeUnread(text: string): string {
 function decodeBcrypt(text: string): Buffer {
   const own = './ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
   const usual = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
-  return Buffer.from([...text].map((one) => usual[own.indexOf(one)]).join(''), 'base64').subarray(0, 16);
+  const same = text.replaceAll(/./g, (one) => usual[own.indexOf(one)] ?? '');
+  return Buffer.from(same, 'base64').subarray(0, 16);
 }

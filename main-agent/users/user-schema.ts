@@ -136,7 +136,7 @@ const mountPath = parsedText('an absolute path such as / or /inbox', /^\//, (tex
   }
 });
 
-const usernamePlaceholder = '{username}';
+export const usernamePlaceholder = '{username}';
 const groupPlaceholder = '{group}';
 
 /** A folder below the storage's base with the placeholders still in it. */

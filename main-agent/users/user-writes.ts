@@ -1,13 +1,24 @@
+import { isDeepStrictEqual } from 'node:util';
+import { parse } from 'yaml';
 import { SallyportError } from '#shared/error.ts';
 import type { EffectiveUser } from './effective-user.ts';
-import { fileNotFound, type FileWrites } from './file-writes.ts';
+import { fileNotFound, type FileWrites, type NewFile } from './file-writes.ts';
 import { findOrigins, type ValueOrigin } from './origins.ts';
 import { hashOctets, userRelative, type FileId } from './user-file.ts';
 import { readIfThere } from './user-folder.ts';
 import type { SourceProblem } from './user-source.ts';
+import { usernamePlaceholder } from './user-schema.ts';
 import { foldUsername, isUsername, usernameExpectation } from './username.ts';
 import type { YamlChange } from './yaml-edit.ts';
 import type { YamlUsers } from './yaml-users.ts';
+
+export interface NewUser {
+  readonly username: string;
+  /** Keys as people write them in the file. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** A user whose file it begins as, but for what is that person's own. */
+  readonly template?: string | undefined;
+}
 
 /** The user store with its writes. */
 export interface UserDirectory {
@@ -18,8 +29,13 @@ export interface UserDirectory {
   etag(username: string): Promise<string | undefined>;
   /** Every effective value with the file and line it came from. */
   origins(username: string): Promise<readonly ValueOrigin[]>;
-  /** Keys as people write them in the file. Resolves with the new etag, when the user is in force. */
-  create(username: string, fields: Readonly<Record<string, unknown>>): Promise<string>;
+  /** As a `NewUser`. Resolves with the new etag, when the user is in force. */
+  create(username: string, fields: NewUser['fields'], template?: string): Promise<string>;
+  /**
+   * All that can be, and of each why it was not, in their order; they are in force when it resolves. `isDryRun` only
+   * looks.
+   */
+  createAll(users: readonly NewUser[], isDryRun: boolean): Promise<readonly (string | undefined)[]>;
   /** Keeps comments and order. Resolves with the new etag, when the change is in force. */
   change(username: string, changes: readonly YamlChange[], ifMatch: string | undefined): Promise<string>;
   remove(username: string, ifMatch: string | undefined): Promise<void>;
@@ -68,25 +84,63 @@ export class YamlUserDirectory {
     return findOrigins(layers);
   }
 
-  /** Keys as people write them. Resolves with the etag when the user is in force. Rejects `exists`, `config`. */
-  async create(username: string, fields: Readonly<Record<string, unknown>>): Promise<string> {
+  /** Resolves with the etag when the user is in force. Rejects `exists`, `config`, `not-found` (the template). */
+  async create(username: string, given: NewUser['fields'], template?: string): Promise<string> {
     if (!isUsername(username)) {
       throw new SallyportError('config', 'That is no user name', {
         detail: `${JSON.stringify(username)}; expected ${usernameExpectation}`,
       });
     }
-    const form = foldUsername(username);
-    for (const { id } of this.#users.files()) {
-      if (id.kind !== 'user' || id.name === username || foldUsername(id.name) !== form) continue;
+    const twin = this.#spellings().get(foldUsername(username)) ?? username;
+    if (twin !== username) {
       throw new SallyportError('exists', 'Another user has that name but for case', {
-        detail: `${id.name} is there`,
+        detail: `${twin} is there`,
         hint: 'names that differ only in case would be one person at the sign-in; choose another',
       });
     }
+    const { id, text, fields } = await this.#draft({ username, fields: given, template });
+    return this.#writes.create(id, text, fields);
+  }
+
+  /** Rejects `not-found` (a template). */
+  async createAll(users: readonly NewUser[], isDryRun: boolean): Promise<readonly (string | undefined)[]> {
+    const spellings = this.#spellings();
+    const drafts: NewFile[] = [];
+    const problems = [];
+    for (const user of users) {
+      const { username } = user;
+      const taken = spellings.get(foldUsername(username));
+      const problem = isUsername(username)
+        ? taken !== undefined && `the name is taken${taken === username ? '' : ` by ${taken}`}`
+        : `expected ${usernameExpectation}`;
+      problems.push(problem === false ? undefined : problem);
+      if (problem !== false) continue;
+      spellings.set(foldUsername(username), username);
+      drafts.push(await this.#draft(user));
+    }
+    const results = (await this.#writes.createUsers(drafts, isDryRun)).values();
+    return problems.map((problem) => problem ?? results.next().value);
+  }
+
+  /** One of each form under which names are looked for. */
+  #spellings(): Map<string, string> {
+    return new Map(
+      Iterator.from(this.#users.files())
+        .filter(({ id }) => id.kind === 'user')
+        .map(({ id }) => [foldUsername(id.name), id.name]),
+    );
+  }
+
+  async #draft({ username, fields, template }: NewUser): Promise<NewFile> {
     const changes = Object.entries(fields)
       .filter(([key]) => key !== 'username')
       .map(([key, value]) => ({ path: [key], value }));
-    return this.#writes.create(idOf(username), `username: ${JSON.stringify(username)}\n`, changes);
+    const id = idOf(username);
+    if (template === undefined)
+      return { id, text: `username: ${JSON.stringify(username)}\n`, fields: changes };
+    const own = await this.readOwn(template);
+    if (own === undefined) throw fileNotFound(idOf(template));
+    return { id, text: own.text, fields: [...impersonal(own.text, template, username), ...changes] };
   }
 
   /** Rejects as `FileWrites.change` does. */
@@ -106,6 +160,45 @@ export class YamlUserDirectory {
   async remove(username: string, ifMatch: string | undefined): Promise<void> {
     return this.#writes.remove(requireId(username), ifMatch);
   }
+}
+
+/** What is one person's and not of those who work like them: it goes, and folders of their name become the new one's. */
+const personal = [
+  'password',
+  'display_name',
+  'email',
+  'phone',
+  'ssh_keys',
+  '+ssh_keys',
+  'admin_role',
+  'status',
+];
+
+function impersonal(text: string, template: string, username: string): YamlChange[] {
+  const fields: unknown = parse(text);
+  const own = (value: unknown): unknown =>
+    typeof value === 'string'
+      ? value
+          .split('/')
+          .map((part) => (part === template ? usernamePlaceholder : part))
+          .join('/')
+      : value;
+  return [
+    { path: ['username'], value: username },
+    ...personal.map((key) => ({ path: [key], value: undefined })),
+    ...['files', '+files'].flatMap((key) => {
+      const mounts: unknown = isRecord(fields) ? fields[key] : undefined;
+      if (!Array.isArray(mounts)) return [];
+      const value = mounts.map((mount: unknown) =>
+        isRecord(mount) && 'root' in mount ? { ...mount, root: own(mount['root']) } : mount,
+      );
+      return isDeepStrictEqual(value, mounts) ? [] : [{ path: [key], value }];
+    }),
+  ];
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
 }
 
 function idOf(username: string): FileId {

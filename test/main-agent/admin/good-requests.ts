@@ -106,6 +106,10 @@ export const goodRequests: Readonly<Record<string, GoodRequest>> = {
     path: '/v1/users/alice/two-factor/bypass-code',
     body: { reason },
   },
+  'POST /v1/users/import': {
+    path: '/v1/users/import',
+    body: { users: [{ username: 'alice' }, { username: 'erin', password_hash: '$2b$' }], reason },
+  },
   'POST /v1/two-factor/import': {
     path: '/v1/two-factor/import',
     body: { secrets: [{ user: 'alice', secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP' }], reason },

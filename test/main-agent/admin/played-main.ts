@@ -183,12 +183,20 @@ export async function startPlayedMain(
       origins: async (name) => [
         { key: 'display_name', value: users.get(name)?.displayName, file: `users/${name}.yaml`, line: 2 },
       ],
-      create: async (name, fields) => {
+      create: async (name, fields, template) => {
         if (users.has(name)) throw new SallyportError('exists', 'There is such a user already');
-        asked.push(`create ${name} ${JSON.stringify(fields)}`);
+        const like = template === undefined ? '' : ` like ${template}`;
+        asked.push(`create ${name} ${JSON.stringify(fields)}${like}`);
         users.set(name, playedUser(name));
         return 'etag2';
       },
+      createAll: async (wanted, isDryRun) =>
+        wanted.map(({ username, fields, template }) => {
+          if (users.has(username)) return 'the name is taken';
+          const like = template === undefined ? '' : ` like ${template}`;
+          asked.push(`${isDryRun ? 'try' : 'create'} ${username} ${JSON.stringify(fields)}${like}`);
+          return undefined;
+        }),
       change: async (name, changes, ifMatch) => {
         requireEtag(ifMatch);
         asked.push(`change ${name} ${changes.map(showChange).join(' ')}`);
@@ -256,6 +264,7 @@ export async function startPlayedMain(
       reset: async (name, { actor, reason }) => void asked.push(`reset ${name} ${actor} ${reason}`),
       forget: async (name, { actor, reason }) => void asked.push(`forget ${name} ${actor} ${reason}`),
       orphans: () => orphans,
+      listEnrolled: async () => new Set(['alice']),
       expectAnother: (name) => {
         if (orphans.some(({ username }) => username === name)) asked.push(`expect-another ${name}`);
       },

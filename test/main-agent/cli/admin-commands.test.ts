@@ -98,6 +98,37 @@ describe('sallyport against a running main', () => {
     expect((await run('users', 'show', 'nobody')).code).toBe(3);
   });
 
+  it('users list says who fits every option: group, status, second factor, a part of a name or address', async () => {
+    main.users.set('bob', { ...main.userOf('bob'), groups: ['partners'], email: 'Robert@example.com' });
+    main.users.set('carol', { ...main.userOf('carol'), groups: ['partners'], status: 'disabled' });
+    const named = async (...options: string[]): Promise<readonly string[]> => {
+      const { out } = await run('users', 'list', ...options);
+      return out
+        .trimEnd()
+        .split('\n')
+        .slice(1)
+        .map((line) => line.split(' ')[0] ?? '');
+    };
+    expect(await named('--group', 'partners')).toEqual(['bob', 'carol']);
+    expect(await named('--group', 'partners', '--status', 'active')).toEqual(['bob']);
+    expect(await named('--status', 'disabled')).toEqual(['carol']);
+    expect(await named('--enrolled')).toEqual(['alice']);
+    expect(await named('--not-enrolled')).toEqual(['bob', 'carol']);
+    expect(await named('--not-enrolled', '--search', 'ROBERT')).toEqual(['bob']);
+    expect(await named('--search', 'the c')).toEqual(['carol']);
+    expect((await run('users', 'list', '--status', 'gone')).code).toBe(2);
+    expect((await run('users', 'list', '--enrolled', '--not-enrolled')).code).toBe(2);
+  });
+
+  it('users copy adds a user whose file begins as another’s', async () => {
+    const terminal = buildPlayedTerminal({ input: 'piped in password' });
+    const { out } = await runAt(terminal, 'users', 'copy', 'alice', 'erin', '--email', 'e@example.com');
+    expect(out).toContain('Added erin.');
+    expect(main.asked).toEqual(['create erin {"email":"e@example.com","password":"hash(17)"} like alice']);
+    expect((await run('users', 'copy', 'ghost', 'fay', '--no-password')).code).toBe(3);
+    expect((await run('users', 'copy', 'alice', 'bob', '--no-password')).code).toBe(5);
+  });
+
   it('users list and groups list: all pages of them', async () => {
     const names = Array.from({ length: 1_001 }, (_, at) => `g${String(at).padStart(4, '0')}`);
     const groups = names.map((name) => ({ name, groups: [], users: 0, isBroken: false }));

@@ -167,7 +167,7 @@ export function withFactor(
   return { ...rest, twoFactor: { ...buildUser('x').twoFactor, ...change } };
 }
 
-function playNode(name: string, keys: Map<string, SigningKey>): PlayedNode {
+export function playNode(name: string, keys: Map<string, SigningKey>): PlayedNode {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   const kid = createHash('sha256')
     .update(publicKey.export({ type: 'spki', format: 'der' }))

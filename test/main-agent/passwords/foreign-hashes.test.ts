@@ -62,7 +62,6 @@ describe('a hash of another system', () => {
   });
 
   it('argon2 is wrapped, too, unless it is argon2id that costs at least what ours does', async () => {
-    // argon2-cffi 21.3: PasswordHasher(type=…, memory_cost=64, time_cost=1, parallelism=1).hash('password')
     const good = (await passwords.hash(new Secret('correct horse battery'), 'bob')).expose();
     expect((await passwords.takeOver(new Secret(good))).expose()).toBe(good);
     const cheap = good.replace('m=19456', 'm=19455');
@@ -187,7 +186,7 @@ describe('what is compared with where there is nothing', () => {
     const schemes = ['first', 'last'].map(
       (name) => parsePhc(decoys.forName(name).expose())?.over?.scheme.kind,
     );
-    expect(schemes.toSorted()).toEqual(['sha512-crypt', undefined]);
+    expect(new Set(schemes)).toEqual(new Set(['sha512-crypt', undefined]));
     const decoy = [decoys.forName('first'), decoys.forName('last')].find((one) =>
       one.expose().includes('over'),
     );
