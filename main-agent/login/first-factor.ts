@@ -198,7 +198,7 @@ export class FirstFactor {
     return this.#store(proven, renewed, params, link, turn);
   }
 
-  /** The hash of another system is replaced by our own as soon as its password is known (D-117). In the try's turn. */
+  /** The hash of another system is replaced by our own as soon as its password is known. In the try's turn. */
   async #renew(
     proven: FirstFactorProven | string,
     password: Secret,

@@ -8,7 +8,7 @@ import { Secret } from '#shared/secret.ts';
  * without a hash is given one of the costs that users have, as often as users have it, and always the same (S-07).
  * Which one is drawn with a key: who could work it out would know that a name which costs otherwise is somebody's.
  *
- * A wrapped hash (D-117) costs what the other system's does and ours on top, so its scheme is part of its cost.
+ * A wrapped hash costs what the other system's does and ours on top, so its scheme is part of its cost.
  */
 
 /** Kinds of cost told apart; a company's systems used two or three. */

@@ -15,7 +15,7 @@ import { hashesAtOnceMax, passwordBytesMax } from './limits.ts';
 /**
  * Passwords: argon2id (RFC 9106) in PHC strings. Every try costs the same work, whether the user exists, has a
  * password or not (S-07). What came from another system is argon2id over that system's hash, until the password is
- * given for the first time (D-117).
+ * given for the first time.
  */
 
 export interface PasswordHasher {

@@ -6,7 +6,7 @@ import { isUsableCost, parseArgon2, type Argon2Cost } from './argon2-text.ts';
  */
 
 /** How a tag is computed from a password and a salt. */
-export type ForeignScheme =
+type ForeignScheme =
   | { readonly kind: 'bcrypt' | 'sha256-crypt' | 'sha512-crypt'; readonly rounds: number }
   | {
       readonly kind: 'pbkdf2-sha1' | 'pbkdf2-sha256' | 'pbkdf2-sha512';
@@ -24,7 +24,7 @@ export interface SaltedScheme {
   readonly salt: Buffer;
 }
 
-export interface ForeignHash extends SaltedScheme {
+interface ForeignHash extends SaltedScheme {
   /** Of the crypts the text, in their own alphabet; else the octets. */
   readonly tag: Buffer;
 }
@@ -43,7 +43,7 @@ const pbkdf2Kinds = ['pbkdf2-sha1', 'pbkdf2-sha256', 'pbkdf2-sha512'] as const;
 const shaCryptTagCharacters = { 'sha256-crypt': 43, 'sha512-crypt': 86 } as const;
 
 /** A hash, or in words for an admin why it is not taken; never its text. */
-export type ReadForeignHash = { readonly hash: ForeignHash } | { readonly problem: string };
+type ReadForeignHash = { readonly hash: ForeignHash } | { readonly problem: string };
 
 export function readForeignHash(untrusted: string): ReadForeignHash {
   // As directories (LDAP, Dovecot) name what follows.

@@ -32,6 +32,10 @@ const passwordHashExpectation =
 const passwordHash = z
   .string()
   .max(512)
+  .regex(
+    /^\$argon2id(-over\$[a-z0-9-]+\$[a-z0-9=,]+\$[A-Za-z0-9+/]+)?\$v=19\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$/,
+    { error: passwordHashExpectation, abort: true },
+  )
   .refine((text) => parsePhc(text) !== undefined, { error: passwordHashExpectation })
   .transform((text) => new Secret(text));
 

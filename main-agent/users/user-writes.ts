@@ -162,7 +162,7 @@ export class YamlUserDirectory {
   }
 }
 
-/** What is one person's and not of those who work like them: it goes, and folders of their name become the new one's. */
+/** What is one person's and not of those who work like them (D-118): it goes, and folders of their name become the new one's. */
 const personal = [
   'password',
   'display_name',

@@ -46,6 +46,17 @@ describe('what users change in their own file', () => {
     });
   });
 
+  test('a hash gives way to another of the same password, and only that very hash does', async () => {
+    const [old, next] = [new Secret(exampleHash), new Secret(exampleHash.replace('c2Fsd', 'dGFzd'))];
+    await using site = await setUp({ 'alice.yaml': `username: alice # she\npassword: ${exampleHash}\n` });
+    expect(await site.credentials.renewPassword('alice', next, old)).toBe(false);
+    expect(await site.credentials.renewPassword('ghost', old, next)).toBe(false);
+    expect(site.directory.find('alice')?.passwordHash?.expose()).toBe(exampleHash);
+    expect(await site.credentials.renewPassword('alice', old, next)).toBe(true);
+    expect(site.directory.find('alice')?.passwordHash?.expose()).toBe(next.expose());
+    expect(await site.read()).toContain('username: alice # she\npassword: ');
+  });
+
   test('keys come beside inherited ones, and only the own ones go', async () => {
     const given = generatePrivateKeyFile('given').publicLine;
     await using site = await setUp({
