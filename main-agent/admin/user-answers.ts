@@ -16,7 +16,8 @@ export const userAnswer = z.object({
   groups: names,
   email: text,
   phone: text,
-  password: z.enum(['set', 'none']),
+  /** `imported`: still over another system's hash, so its user has not signed in with it yet. */
+  password: z.enum(['set', 'imported', 'none']),
   ssh_keys: z.array(z.object({ type: z.string(), fingerprint: z.string(), comment: z.string() })),
   protocols: onProtocols,
   two_factor: z.object({

@@ -1,4 +1,6 @@
 import type { EffectiveUser, LoginHours } from '#main-agent/users/effective-user.ts';
+import { parsePhc } from '#main-agent/users/phc.ts';
+import type { Secret } from '#shared/secret.ts';
 import type { z } from 'zod';
 import type { Given } from './http/route.ts';
 import type { userAnswer, userRow } from './user-answers.ts';
@@ -16,7 +18,7 @@ export function viewUser(user: EffectiveUser): Given<UserAnswer> {
     groups: user.groups,
     email: user.email,
     phone: user.phone,
-    password: user.passwordHash === undefined ? 'none' : 'set',
+    password: viewPassword(user.passwordHash),
     ssh_keys: user.sshKeys.map(({ type, fingerprint, comment }) => ({ type, fingerprint, comment })),
     protocols: user.protocols,
     two_factor: {
@@ -56,6 +58,11 @@ export function viewUserRow(user: EffectiveUser): Given<z.output<typeof userRow>
     protocols: user.protocols,
     required_on: user.twoFactor.requiredOn,
   };
+}
+
+function viewPassword(hash: Secret | undefined): UserAnswer['password'] {
+  if (hash === undefined) return 'none';
+  return parsePhc(hash.expose())?.over === undefined ? 'set' : 'imported';
 }
 
 function viewRequiredFrom(

@@ -91,6 +91,13 @@ async function importUsers(text: string, more: readonly string[] = [], name = 'u
   return { code, out: terminal.printed(), err: terminal.complained() };
 }
 
+async function shown(user: string): Promise<string> {
+  const terminal = buildPlayedTerminal();
+  const args = ['--socket', main.socket, 'users', 'show', user];
+  await runCommand(args, { terminal, folder, nowMs: 0, actor: 'eva' });
+  return terminal.printed();
+}
+
 const fileOf = (user: string): string => readFileSync(path.join(users.directory, `${user}.yaml`), 'utf8');
 
 /** What the other system had: 300 people, their hashes by programs of somebody else. */
@@ -170,7 +177,9 @@ ida,,,partners
     const { out } = await importUsers(JSON.stringify([entry]), [], 'users.json');
     expect(out).toBe('1 added, 0 not taken.\n');
     expect(fileOf('jon')).toContain('required_on');
+    expect(await shown('jon')).toMatch(/^password +imported$/m);
     expect(await verify('jon', 'from json')).toMatchObject({ factor: 'pwd' });
+    expect(await shown('jon')).toMatch(/^password +set$/m);
     const { err } = await importUsers(`[{"username": "kim", "password_hash": ${hash}}]`);
     expect(err).toContain('not JSON');
     expect(err).not.toContain(hash);
