@@ -261,6 +261,13 @@ const setupCodes = {
     sftp: 'failure',
     exit: 'failed',
   },
+  'certificate-refused': {
+    means: 'The certificate authority issued no certificate.',
+    http: 500,
+    adminHttp: 502,
+    sftp: 'failure',
+    exit: 'failed',
+  },
   pairing: {
     means: 'The two nodes are not paired as they should be.',
     http: 500,

@@ -42,6 +42,7 @@ const programs: readonly Program[] = [
   { path: '/usr/bin/expect', debianPackage: 'expect' },
   { path: '/usr/bin/systemd-analyze', debianPackage: 'systemd' },
   { path: '/usr/sbin/nft', debianPackage: 'nftables' },
+  { path: '/usr/bin/pebble', debianPackage: 'pebble' },
   { path: '/usr/sbin/haproxy', debianPackage: 'haproxy' },
   { path: '/usr/sbin/ip', debianPackage: 'iproute2' },
   { path: '/usr/sbin/rsyslogd', debianPackage: 'rsyslog' },

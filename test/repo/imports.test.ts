@@ -55,7 +55,7 @@ const houses: readonly { house: string; floors: readonly (readonly string[])[]; 
       ['users', 'audit', 'two-factor'],
       ['vault', 'passwords', 'notify'],
       ['sessions'],
-      ['bans', 'restored'],
+      ['bans', 'restored', 'acme'],
       ['link'],
       ['login', 'files'],
       ['account'],
@@ -99,7 +99,10 @@ const alone: readonly { room: string; knows: readonly string[]; because: string 
 /** Where a package may be imported. One owner each, so that replacing it is a change in one room. */
 const packageOwners: Readonly<Record<string, { folders: readonly string[]; because: string }>> = {
   ws: { folders: ['shared/link/'], because: 'the link is the only WebSocket there is' },
-  jose: { folders: ['shared/assertion/'], because: 'one place signs and one place verifies' },
+  jose: {
+    folders: ['shared/assertion/', 'main-agent/acme/'],
+    because: 'one place signs assertions and one verifies them; a certificate authority is asked in JWS, too',
+  },
   ssh2: { folders: ['dmz/sftp/'], because: 'the trusted host parses no SSH' },
   undici: {
     folders: ['main-agent/outbound/'],
