@@ -25,13 +25,13 @@ export interface OrderOptions {
 }
 
 /** Whoever answers `/.well-known/acme-challenge/<token>` on port 80 of the names. */
-interface ChallengeAnswers {
+export interface ChallengeAnswers {
   /** Resolves when everybody who may be asked knows it. */
   show(token: string, keyAuthorization: string): Promise<void>;
   hide(token: string): void;
 }
 
-interface IssuedCertificate {
+export interface IssuedCertificate {
   /** The chain, the server's own first. */
   readonly certificatePem: string;
   /** PKCS #8. */

@@ -11,6 +11,7 @@ export interface KeptLists {
   readonly 'node-rotation': StoredRotation;
   readonly start: StoredStart;
   readonly restore: StoredRestore;
+  readonly acme: StoredAcme;
 }
 export type KeptList = keyof KeptLists;
 
@@ -100,6 +101,13 @@ export interface StoredRestore {
   /** Of `state`: main does not start before it is accepted. */
   readonly accepted?: { readonly atMs: number; readonly reason: string };
   readonly acknowledged?: { readonly atMs: number; readonly by: string; readonly reason: string };
+}
+
+/** What belongs to a certificate authority: `certificate`, or `account` and its directory. */
+interface StoredAcme {
+  readonly id: string;
+  /** By the vault key. */
+  readonly sealed: string;
 }
 
 /** Keys that take the place of the configured ones; the ones before are good until `overlapUntilMs`. */

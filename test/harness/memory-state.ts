@@ -80,6 +80,7 @@ export function buildMemoryState(): MemoryState {
       'node-rotation': new Map(),
       start: new Map(),
       restore: new Map(),
+      acme: new Map(),
     },
     audit: [],
     auditHead: undefined,
@@ -149,6 +150,7 @@ export function buildMemoryState(): MemoryState {
     'kept-node-rotation': () => [...tables.kept['node-rotation'].values()],
     'kept-start': () => [...tables.kept.start.values()],
     'kept-restore': () => [...tables.kept.restore.values()],
+    'kept-acme': () => [...tables.kept.acme.values()],
     departures: () => [...tables.departures.values()],
     'remembered-names': ({ nowMs }) => {
       const owners = [...tables.kept.token.values()].flatMap(({ owner, expiresAtMs }) =>
@@ -229,6 +231,7 @@ function copyTables(tables: Tables): Tables {
       'node-rotation': new Map(tables.kept['node-rotation']),
       start: new Map(tables.kept.start),
       restore: new Map(tables.kept.restore),
+      acme: new Map(tables.kept.acme),
     },
     // With its holes: numbers that were skipped.
     audit: tables.audit.slice(),

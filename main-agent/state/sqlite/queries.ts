@@ -169,6 +169,7 @@ export function buildQueries(database: DatabaseSync): Queries {
     'kept-node-rotation': () => readKept('node-rotation'),
     'kept-start': () => readKept('start'),
     'kept-restore': () => readKept('restore'),
+    'kept-acme': () => readKept('acme'),
     'audit-after': ({ sequence, limit }) =>
       auditAfter.all(sequence, Math.min(limit, auditPageMax)).map((row) => ({
         sequence: Number(row['sequence']),

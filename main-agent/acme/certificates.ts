@@ -1,0 +1,197 @@
+import { createPrivateKey, generateKeyPairSync, X509Certificate, type KeyObject } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { OutboundClient } from '#main-agent/outbound/http-client.ts';
+import type { StateStore } from '#main-agent/state/state-store.ts';
+import type { Sealer } from '#main-agent/vault/sealing.ts';
+import type { Clock } from '#shared/clock.ts';
+import { toSallyportError } from '#shared/error.ts';
+import type { Log } from '#shared/log.ts';
+import { Secret } from '#shared/secret.ts';
+import { z } from 'zod';
+import { openAccount } from './account.ts';
+import { orderCertificate, type ChallengeAnswers, type IssuedCertificate } from './order.ts';
+
+/**
+ * The certificate of the HTTPS doors, where an authority issues it: ordered, sealed into the state, renewed in time. A
+ * renewal that fails leaves the one there is, and is told until one goes well.
+ */
+interface CertificatesOptions {
+  readonly directory: URL;
+  readonly email: string;
+  readonly names: readonly string[];
+  readonly http: OutboundClient;
+  readonly challenges: ChallengeAnswers;
+  /** Whether a node is there to be asked; an order without one would only be counted against us. */
+  readonly isReachable: () => boolean;
+  readonly state: Pick<StateStore, 'read' | 'commit'>;
+  readonly sealer: Pick<Sealer, 'seal' | 'open'>;
+  /** There is another certificate. */
+  readonly onCertificate: (certificate: IssuedCertificate) => void;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** How often it is looked whether the time has come. */
+const lookEveryMs = 60_000;
+/** Of its life, after which a certificate is renewed: weeks are left for what goes wrong, or days of a short one. */
+const renewAfter = 2 / 3;
+/** Authorities bear about five failures of a name an hour; each next try waits twice as long. */
+const retryMsMin = 5 * 60_000;
+const retryMsMax = 12 * 60 * 60_000;
+const dayMs = 24 * 60 * 60_000;
+
+const owner = 'acme';
+const certificateId = 'certificate';
+
+const storedSchema = z.strictObject({
+  directory: z.string(),
+  names: z.array(z.string()),
+  certificatePem: z.string(),
+  keyPem: z.string(),
+});
+
+interface Held extends IssuedCertificate {
+  readonly directory: string;
+  readonly names: readonly string[];
+}
+
+export class Certificates {
+  readonly #options: CertificatesOptions;
+  readonly #closing = new AbortController();
+  #timer: NodeJS.Timeout | undefined;
+  #held: Held | undefined;
+  #ordering: Promise<void> | undefined;
+  #failures = 0;
+  #failure: string | undefined;
+  #notBeforeMs = 0;
+
+  constructor(options: CertificatesOptions) {
+    this.#options = options;
+  }
+
+  /** Takes what is stored. Rejects `internal` when it was not sealed with this vault key. */
+  async start(): Promise<void> {
+    const stored = await this.#read(certificateId);
+    if (stored !== undefined) {
+      const { keyPem, ...others } = storedSchema.parse(JSON.parse(stored.expose().toString('utf8')));
+      this.#held = { ...others, keyPem: new Secret(keyPem) };
+    }
+    this.#timer = setInterval(() => void this.look(), lookEveryMs).unref();
+  }
+
+  get current(): IssuedCertificate | undefined {
+    return this.#held;
+  }
+
+  /** What is wrong, for an operator; undefined: nothing. */
+  problem(): string | undefined {
+    if (this.#failure === undefined) return undefined;
+    const { directory, clock } = this.#options;
+    const left =
+      this.#held === undefined
+        ? 'there is none yet'
+        : `the present one ends in ${Math.floor((lifeOf(this.#held).toMs - clock.now()) / dayMs)} days`;
+    return `no new certificate from ${directory.host} (${left}): ${this.#failure}`;
+  }
+
+  /** Orders one when the time has come; resolves when that is over, whatever came of it. */
+  look(): Promise<void> {
+    if (this.#ordering === undefined && this.#isDue()) {
+      this.#ordering = this.#renew().finally(() => {
+        this.#ordering = undefined;
+      });
+    }
+    return this.#ordering ?? Promise.resolve();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#closing.abort();
+    await this.#ordering;
+  }
+
+  #isDue(): boolean {
+    const { clock, isReachable } = this.#options;
+    const nowMs = clock.now();
+    if (this.#closing.signal.aborted || nowMs < this.#notBeforeMs || !isReachable()) return false;
+    if (this.#held === undefined || !this.#isAsConfigured(this.#held)) return true;
+    const { fromMs, toMs } = lifeOf(this.#held);
+    return nowMs >= fromMs + (toMs - fromMs) * renewAfter;
+  }
+
+  #isAsConfigured(held: Held): boolean {
+    const { directory, names } = this.#options;
+    return held.directory === directory.href && held.names.join() === names.join();
+  }
+
+  async #renew(): Promise<void> {
+    const { directory, names, clock, log, state, onCertificate } = this.#options;
+    try {
+      const issued = await this.#order();
+      const held = { directory: directory.href, names, ...issued };
+      const detail = `${names.join(', ')} by ${directory.host}, until ${new Date(lifeOf(held).toMs).toISOString()}`;
+      const stored = JSON.stringify({ ...held, keyPem: issued.keyPem.expose() });
+      await state.commit([
+        this.#keep(certificateId, new Secret(Buffer.from(stored))),
+        this.#audit('certificate.issued', 'ok', detail),
+      ]);
+      this.#held = held;
+      this.#failures = 0;
+      this.#failure = undefined;
+      log.info({ detail }, 'a new certificate');
+      onCertificate(issued);
+    } catch (error) {
+      if (this.#closing.signal.aborted) return;
+      const { detail, publicMessage, data } = toSallyportError(error);
+      this.#failure = detail ?? publicMessage;
+      const waitMs = Math.max(retryMsMin * 2 ** this.#failures, data?.retryAfterMs ?? 0);
+      this.#failures += 1;
+      this.#notBeforeMs = clock.now() + Math.min(waitMs, retryMsMax);
+      log.error({ alarm: 'certificate-renewal', err: error }, 'no new certificate: the old one stays');
+      await state
+        .commit([this.#audit('certificate.failed', 'failed', `${directory.host}: ${this.#failure}`)])
+        .catch((cause: unknown) => log.error({ err: cause }, 'not audited'));
+    }
+  }
+
+  async #order(): Promise<IssuedCertificate> {
+    const { directory, email, names, http, challenges, clock } = this.#options;
+    const { signal } = this.#closing;
+    const key = await this.#accountKey();
+    const account = await openAccount({ directory, key, email, http, clock, signal });
+    const wait = (ms: number): Promise<void> => sleep(ms, undefined, { signal });
+    return orderCertificate({ account, names, challenges, clock, wait });
+  }
+
+  /** One for each authority, stored before it is used: an account whose key is lost can't be closed. */
+  async #accountKey(): Promise<KeyObject> {
+    const id = `account ${this.#options.directory.href}`;
+    const stored = await this.#read(id);
+    if (stored !== undefined) return createPrivateKey(stored.expose());
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    await this.#options.state.commit([this.#keep(id, new Secret(Buffer.from(pem)))]);
+    return privateKey;
+  }
+
+  async #read(id: string): Promise<Secret<Buffer> | undefined> {
+    const { state, sealer } = this.#options;
+    const record = (await state.read('kept-acme')).find((one) => one.id === id);
+    return record === undefined ? undefined : sealer.open(record.sealed, owner, id);
+  }
+
+  #keep(id: string, plain: Secret<Buffer>) {
+    const sealed = this.#options.sealer.seal(plain, owner, id);
+    return { kind: 'keep-record', list: 'acme', record: { id, sealed } } as const;
+  }
+
+  #audit(event: string, outcome: 'ok' | 'failed', detail: string) {
+    const time = new Date(this.#options.clock.now()).toISOString();
+    return { kind: 'audit', record: { time, event, outcome, actor: 'system', detail } } as const;
+  }
+}
+
+function lifeOf({ certificatePem }: IssuedCertificate): { readonly fromMs: number; readonly toMs: number } {
+  const { validFromDate, validToDate } = new X509Certificate(certificatePem);
+  return { fromMs: validFromDate.getTime(), toMs: validToDate.getTime() };
+}

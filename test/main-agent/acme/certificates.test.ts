@@ -1,0 +1,196 @@
+import { randomBytes, X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Certificates } from '#main-agent/acme/certificates.ts';
+import type { IssuedCertificate } from '#main-agent/acme/order.ts';
+import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/http-client.ts';
+import { Sealer } from '#main-agent/vault/sealing.ts';
+import { buildLog } from '#shared/log.ts';
+import { Secret } from '#shared/secret.ts';
+import { buildMemoryState, type MemoryState } from '#test/harness/memory-state.ts';
+import { startPebble, type Pebble } from '#test/harness/pebble.ts';
+
+const minuteMs = 60_000;
+const yearMs = 365 * 24 * 60 * minuteMs;
+
+describe('the certificate of the HTTPS doors', () => {
+  const shown = new Map<string, string>();
+  let port80: Server;
+  let pebble: Pebble;
+  let http: OutboundClient;
+
+  let state: MemoryState;
+  let sealer: Sealer;
+  let nowMs: number;
+  let isReachable: boolean;
+  let told: IssuedCertificate[];
+  let orders: number;
+  const started: Certificates[] = [];
+
+  beforeAll(async () => {
+    port80 = createServer((request, response) => {
+      const answer = shown.get((request.url ?? '').replace('/.well-known/acme-challenge/', ''));
+      response.writeHead(answer === undefined ? 404 : 200).end(answer);
+    });
+    port80.listen(0, '127.0.0.1');
+    await once(port80, 'listening');
+    pebble = await startPebble({ httpPort: (port80.address() as AddressInfo).port, refusedNonces: 20 });
+    http = buildOutboundClient({ ca: pebble.ca });
+  });
+  afterAll(async () => {
+    await http.close();
+    await pebble.close();
+    port80.close();
+  });
+  beforeEach(() => {
+    state = buildMemoryState();
+    sealer = new Sealer(new Secret(randomBytes(32)), randomBytes);
+    nowMs = Date.now();
+    isReachable = true;
+    told = [];
+    orders = 0;
+  });
+  afterEach(async () => {
+    for (const one of started.splice(0)) await one.close();
+  });
+
+  async function start(
+    options: { names?: readonly string[]; isProven?: boolean } = {},
+  ): Promise<Certificates> {
+    const { names = ['localhost'], isProven = true } = options;
+    const certificates = new Certificates({
+      directory: pebble.directory,
+      email: 'admin@example.com',
+      names,
+      http,
+      challenges: {
+        show: async (token, proof) => {
+          orders += 1;
+          if (isProven) shown.set(token, proof);
+        },
+        hide: (token) => shown.delete(token),
+      },
+      isReachable: () => isReachable,
+      state,
+      sealer,
+      onCertificate: (certificate) => told.push(certificate),
+      clock: { now: () => nowMs, monotonic: () => performance.now() },
+      log: buildLog('silent', {}),
+    });
+    started.push(certificates);
+    await certificates.start();
+    return certificates;
+  }
+
+  async function keptIds(): Promise<readonly string[]> {
+    return (await state.read('kept-acme')).map(({ id }) => id);
+  }
+
+  it('is ordered when there is none, told, and there after a restart', async () => {
+    const first = await start();
+    expect(first.current).toBeUndefined();
+    await first.look();
+    expect(first.problem()).toBeUndefined();
+    expect(told).toHaveLength(1);
+    await first.close();
+    const second = await start();
+    expect(second.current?.certificatePem).toBe(told[0]?.certificatePem);
+    expect(second.current?.keyPem.expose()).toBe(told[0]?.keyPem.expose());
+    await second.look();
+    expect(told, 'what is good is not ordered again').toHaveLength(1);
+    expect(await keptIds()).toEqual([`account ${pebble.directory.href}`, 'certificate']);
+  });
+
+  it('lies in the state under the vault key alone', async () => {
+    const certificates = await start();
+    await certificates.look();
+    const stored = JSON.stringify(await state.read('kept-acme'));
+    expect(stored).not.toContain('BEGIN');
+    expect(stored).not.toContain(Buffer.from('PRIVATE KEY').toString('base64url').slice(0, 10));
+    sealer = new Sealer(new Secret(randomBytes(32)), randomBytes);
+    await expect(start()).rejects.toMatchObject({ code: 'internal' });
+  });
+
+  it('is renewed when two thirds of its life are over, and not before', async () => {
+    const certificates = await start();
+    await certificates.look();
+    const { validFromDate, validToDate } = new X509Certificate(told[0]?.certificatePem ?? '');
+    const dueMs = validFromDate.getTime() + ((validToDate.getTime() - validFromDate.getTime()) * 2) / 3;
+    nowMs = Math.floor(dueMs) - 1000;
+    await certificates.look();
+    expect(told).toHaveLength(1);
+    nowMs = Math.ceil(dueMs);
+    await certificates.look();
+    expect(told).toHaveLength(2);
+    expect(told[1]?.keyPem.expose()).not.toBe(told[0]?.keyPem.expose());
+  });
+
+  it('is ordered anew when other names are configured', async () => {
+    await (await start()).look();
+    await (await start({ names: ['localhost', '127.0.0.1'] })).look();
+    expect(new X509Certificate(told[1]?.certificatePem ?? '').subjectAltName).toContain('127.0.0.1');
+  });
+
+  it('stays when its renewal fails, which is told until one goes well', async () => {
+    const before = await start();
+    await before.look();
+    await before.close();
+    nowMs += 10 * yearMs;
+    const failing = await start({ isProven: false });
+    await failing.look();
+    expect(failing.current?.certificatePem).toBe(told[0]?.certificatePem);
+    expect(told).toHaveLength(1);
+    expect(failing.problem()).toMatch(
+      /^no new certificate from localhost:\d+ \(the present one ends in -\d+ days\): localhost: unauthorized/,
+    );
+    expect(state.audit.map(({ event }) => event)).toEqual(['certificate.issued', 'certificate.failed']);
+    await failing.close();
+    const well = await start();
+    await well.look();
+    expect(well.problem()).toBeUndefined();
+    expect(told).toHaveLength(2);
+  });
+
+  it('is tried again after five minutes, then ten, and so on', async () => {
+    const failing = await start({ isProven: false });
+    const waits = [];
+    for (let tries = 1; tries <= 4; tries += 1) {
+      const sinceMs = nowMs;
+      while (orders < tries) {
+        await failing.look();
+        if (orders < tries) nowMs += minuteMs;
+      }
+      waits.push((nowMs - sinceMs) / minuteMs);
+    }
+    expect(waits).toEqual([0, 5, 10, 20]);
+    expect(failing.problem()).toContain('there is none yet');
+  });
+
+  it('is not ordered while no node could be asked', async () => {
+    const certificates = await start();
+    isReachable = false;
+    await certificates.look();
+    expect(orders).toBe(0);
+    expect(certificates.problem()).toBeUndefined();
+    isReachable = true;
+    await certificates.look();
+    expect(told).toHaveLength(1);
+  });
+
+  it('is ordered once, however often it is looked for', async () => {
+    const certificates = await start();
+    await Promise.all([certificates.look(), certificates.look(), certificates.look()]);
+    expect(told).toHaveLength(1);
+  });
+
+  it('lets main end in the midst of an order, which is no failure', async () => {
+    const certificates = await start({ isProven: false });
+    const order = certificates.look();
+    await certificates.close();
+    await order;
+    expect(certificates.problem()).toBeUndefined();
+    expect(state.audit).toEqual([]);
+  });
+});
