@@ -48,6 +48,7 @@ import {
 } from './limits.ts';
 import type { LinkBinding, MainHolder, MainLink } from './main-link.ts';
 import { Parking } from './parking.ts';
+import { TlsFromMain } from './tls-from-main.ts';
 
 interface LinkClientOptions {
   readonly nodeName: string;
@@ -107,6 +108,7 @@ export class LinkClient implements MainLink {
   readonly #joiningLanes = new Set<Lane>();
   #current: JoinedLink | undefined;
   #policy: Policy = strictPolicy;
+  readonly tls = new TlsFromMain();
   readonly #reports: EdgeReports;
   #auditHead: EventBody<'audit.head'> | undefined;
   #closed = false;
@@ -345,11 +347,19 @@ export class LinkClient implements MainLink {
       case 'door.asked':
         this.#answerDoor(link, event.body.id, event.body.question);
         return;
+      case 'acme.challenges':
+        this.tls.takeAnswers(event.body);
+        link.session.sendEvent('acme.shown', { number: event.body.number });
+        return;
+      case 'https.certificate':
+        this.tls.takeCertificate(event.body);
+        return;
       case 'door.standing':
       case 'lane.grant':
       case 'edge.event':
       case 'audit.known':
       case 'main.turned-away':
+      case 'acme.shown':
         // The codec lets none of these through from main.
         return;
     }

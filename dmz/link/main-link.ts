@@ -12,6 +12,7 @@ import type {
 import type { RequestOptions } from '#shared/link/requests.ts';
 
 import type { EdgeReport } from './edge-reports.ts';
+import type { TlsFromMain } from './tls-from-main.ts';
 
 /** Which process of main holds a link, and from where. */
 export interface MainHolder {
@@ -35,6 +36,8 @@ export interface MainLink {
   readonly isUp: boolean;
   /** Latest policy main pushed; the built-in strict one before the first push. */
   readonly policy: Policy;
+  /** Certificate and challenges, where main has them from an authority. */
+  readonly tls: TlsFromMain;
 
   /**
    * Sends a request and resolves with its checked result. Rejects with the SallyportError main answered, or

@@ -58,3 +58,6 @@ export const workersMax = 64;
 /** Questions of admins about the doors of one worker at once, and how long an answer from memory may take. */
 export const doorQuestionsMax = 32;
 export const doorQuestionTimeoutMs = 3_000;
+
+/** A node takes what port 80 answers into its memory: longer than that takes over any link, and it does not hear us. */
+export const challengesShownWithinMs = 10_000;

@@ -56,6 +56,7 @@ export interface MainLinksOptions extends LinkHandlers {
   /** A worker's link is up, and it may be told things. */
   readonly onJoined?: (node: string, worker: number) => void;
   /** The highest audit head a worker was ever told. */
+  readonly onChallengesShown?: (node: string, worker: number, shown: EventBody<'acme.shown'>) => void;
   readonly onAuditKnown?: (node: string, worker: number, head: EventBody<'audit.known'>) => void;
   /** Of what a worker says it was told: is it main's own word, and does the state know of it? */
   readonly judgeHead?: (node: string, head: EventBody<'audit.known'>) => Judgement['kind'];
@@ -285,6 +286,7 @@ class Links implements MainLinks {
             if (isHolder) dialer.waitNext(otherMainRetryMs);
             this.#options.onOtherMain?.(node.name, other, isHolder);
           },
+          onChallengesShown: (shown) => this.#options.onChallengesShown?.(node.name, worker, shown),
           onAuditKnown: (head) => this.#options.onAuditKnown?.(node.name, worker, head),
           onClose: (reason, breach) => {
             if (breach) {

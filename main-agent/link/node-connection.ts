@@ -62,6 +62,7 @@ export interface NodeConnectionOptions {
   readonly onEdgeEvent: (event: EventBody<'edge.event'>) => void;
   /** The node may be told things now. */
   readonly onJoined?: () => void;
+  readonly onChallengesShown?: (shown: EventBody<'acme.shown'>) => void;
   readonly onAuditKnown?: (head: EventBody<'audit.known'>) => void;
   /** What the node was told by main: is it main's own word, and does the state know of it? */
   readonly judgeHead?: (head: EventBody<'audit.known'>) => Judgement['kind'];
@@ -219,6 +220,7 @@ export class NodeConnection implements NodeLink {
     else if (event.name === 'audit.known') {
       if (this.#fits(event.body)) this.#options.onAuditKnown?.(event.body);
     } else if (event.name === 'main.turned-away') this.#options.onOtherMain?.(event.body, false);
+    else if (event.name === 'acme.shown') this.#options.onChallengesShown?.(event.body);
     else if (event.name === 'lane.grant') void this.#joinLane(event.body.token);
   }
 

@@ -81,6 +81,9 @@ const eventSender: Readonly<Record<EventName, LaneSide>> = {
   'door.asked': 'main',
   'door.standing': 'dmz',
   'main.turned-away': 'dmz',
+  'acme.challenges': 'main',
+  'acme.shown': 'dmz',
+  'https.certificate': 'main',
   'edge.taken': 'main',
   'edge.event': 'dmz',
 };

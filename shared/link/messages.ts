@@ -735,6 +735,12 @@ const doorFinding = z.strictObject({
 export type DoorFinding = z.output<typeof doorFinding>;
 export type DoorQuestion = z.output<typeof doorQuestion>;
 
+/** Answers of one order are proven one after the other; main sends a list because it replaces the one before. */
+const challengesMax = 8;
+/** RFC 8555 §8.1: a token, a dot and the thumbprint of a key. */
+const challengeToken = z.string().regex(/^[A-Za-z0-9_-]{22,256}$/);
+const keyAuthorization = z.string().regex(/^[A-Za-z0-9_-]{22,256}\.[A-Za-z0-9_-]{43}$/);
+
 /** Sessions are named by `sessionKey(id)` in events, never by id. */
 export const eventSchemas = {
   /** main → DMZ */
@@ -752,6 +758,15 @@ export const eventSchemas = {
   'door.standing': z.strictObject({ id, findings: z.array(doorFinding).max(128) }),
   /** DMZ → main: the newest head this process was told. */
   'audit.known': auditHead,
+  /** main → DMZ: what port 80 answers a certificate authority, in place of what was told before. */
+  'acme.challenges': z.strictObject({
+    number: count,
+    answers: z.array(z.strictObject({ token: challengeToken, keyAuthorization })).max(challengesMax),
+  }),
+  /** DMZ → main: that list is what it answers now. */
+  'acme.shown': z.strictObject({ number: count }),
+  /** main → DMZ: certificate and key (PKCS #8) of the HTTPS door, in PEM; the node keeps them in memory. */
+  'https.certificate': z.strictObject({ certificatePem: text(64 * 1024), keyPem: text(8 * 1024) }),
   /** main → DMZ: all edge events of that boot up to this one are in the audit. */
   'edge.taken': z.strictObject({ boot: id, sequence: count }),
   /** DMZ → main: another main with this key wanted the link and was turned away. */

@@ -43,6 +43,7 @@ export interface MemoryLinkOptions {
   readonly sessions?: SessionRegistry;
   readonly policy?: () => Policy;
   readonly onEdgeEvent?: (event: EventBody<'edge.event'>) => void;
+  readonly onChallengesShown?: (shown: EventBody<'acme.shown'>) => void;
   readonly onAuditKnown?: (head: EventBody<'audit.known'>) => void;
   readonly node?: string;
   readonly worker?: number;
@@ -123,6 +124,7 @@ export async function buildMemoryLink(options: MemoryLinkOptions = {}): Promise<
       },
       onOpen: () => new AbortController().signal,
       onEdgeEvent: options.onEdgeEvent ?? (() => undefined),
+      onChallengesShown: options.onChallengesShown ?? (() => undefined),
       onAuditKnown: options.onAuditKnown ?? (() => undefined),
       onClose: () => undefined,
       clock,
