@@ -32,11 +32,26 @@ export function buildDmzSchema(context: PathContext) {
         .strictObject({
           listen: listen.prefault('0.0.0.0:443'),
           proxy_protocol: proxyProtocol,
-          certificate: file,
-          key: file,
+          certificate: file.optional(),
+          key: file.optional(),
+          plain_listen: z.union([none, listen]).prefault('none'),
           profile,
         })
-        .transform(({ proxy_protocol, ...s }) => ({ ...s, proxiesFrom: proxy_protocol?.from })),
+        .superRefine(({ certificate, key }, issues) => {
+          if ((certificate === undefined) === (key === undefined)) return;
+          const path = [certificate === undefined ? 'certificate' : 'key'];
+          issues.addIssue({
+            code: 'custom',
+            path,
+            message: 'both, or neither: main gives them then',
+            input: undefined,
+          });
+        })
+        .transform(({ proxy_protocol, plain_listen, ...s }) => ({
+          ...s,
+          proxiesFrom: proxy_protocol?.from,
+          plainListen: plain_listen,
+        })),
       sftp: z
         .strictObject({
           listen: listen.prefault('0.0.0.0:22'),
@@ -128,8 +143,12 @@ export function checkDmzConfig(file: string, options: LoadOptions = {}): Promise
 
 function namedFiles(config: DmzConfig): NamedFile[] {
   return [
-    { at: ['https', 'certificate'], path: config.https.certificate, kind: 'public' },
-    { at: ['https', 'key'], path: config.https.key, kind: 'secret' },
+    ...(config.https.certificate === undefined
+      ? []
+      : [{ at: ['https', 'certificate'], path: config.https.certificate, kind: 'public' } as const]),
+    ...(config.https.key === undefined
+      ? []
+      : [{ at: ['https', 'key'], path: config.https.key, kind: 'secret' } as const]),
     ...config.sftp.hostKeys.map((key, index): NamedFile => ({
       at: ['sftp', 'host_keys', index],
       path: key,

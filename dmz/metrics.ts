@@ -23,7 +23,12 @@ export function registerMetrics(
     link,
     sftp,
     certificatePem,
-  }: { readonly link: MainLink; readonly sftp: SftpServer; readonly certificatePem: () => string },
+  }: {
+    readonly link: MainLink;
+    readonly sftp: SftpServer;
+    /** Undefined: main has not given one yet. */
+    readonly certificatePem: () => string | undefined;
+  },
 ): void {
   registry.registerMetric(
     new Gauge({
@@ -33,7 +38,9 @@ export function registerMetrics(
       aggregator: 'min',
       registers: [],
       collect() {
-        this.set({ listener: 'https' }, new X509Certificate(certificatePem()).validToDate.getTime() / 1000);
+        const pem = certificatePem();
+        if (pem === undefined) return;
+        this.set({ listener: 'https' }, new X509Certificate(pem).validToDate.getTime() / 1000);
       },
     }),
   );

@@ -4,12 +4,14 @@ import type { Registry } from 'prom-client';
 import type { DmzConfig } from '#dmz/config.ts';
 import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
 import type { OwnBan } from '#dmz/guard/ban-list.ts';
-import type { HandedOver } from '#dmz/guard/door-listen.ts';
+import type { DoorName, HandedOver } from '#dmz/guard/door-listen.ts';
 import { defaultGuardLimits, shareOf } from '#dmz/guard/limits.ts';
 import { SourceGuard } from '#dmz/guard/source-guard.ts';
 import type { UserPlaces } from '#dmz/guard/user-places.ts';
+import { buildPlainDoor, type PlainDoor } from '#dmz/https/plain-door.ts';
 import { buildHttpsServer } from '#dmz/https/server.ts';
-import { buildLinkListener, type LinkListenerOptions } from '#dmz/link/listener.ts';
+import type { Certificate } from '#dmz/https/tls.ts';
+import { buildLinkListener, type LinkListener, type LinkListenerOptions } from '#dmz/link/listener.ts';
 import type { MainHolder, MainLink } from '#dmz/link/main-link.ts';
 import { LoginConversation } from '#dmz/login/conversation.ts';
 import { buildSftpServer } from '#dmz/sftp/server.ts';
@@ -19,7 +21,6 @@ import { describeReload, findChangedSections, isFrozen } from '#shared/config/re
 import type { Check } from '#shared/health/check.ts';
 import { buildHealthServer, buildMetricsRegistry, type HealthServer } from '#shared/health/health-server.ts';
 import type { Log } from '#shared/log.ts';
-import type { Protocol } from '#shared/login.ts';
 import { resolveListen, type InheritedSockets, type ListenAt } from '#shared/process/inherited-sockets.ts';
 import { startOrClose, type System } from '#shared/process/node-process.ts';
 import { Secret } from '#shared/secret.ts';
@@ -44,7 +45,7 @@ interface WorkerSeat {
   readonly link: ListenAt;
   /** Of all workers; complete for the first, which starts last. */
   readonly linkPorts: readonly number[];
-  readonly doors: Readonly<Record<Protocol, HandedOver>>;
+  readonly doors: Readonly<Record<DoorName, HandedOver>>;
   readonly userPlaces: UserPlaces;
   readonly bans: readonly OwnBan[];
   readonly onBanned: (ban: OwnBan) => void;
@@ -81,20 +82,7 @@ async function startAll(
   const identityKeyPem = await readPem(config.link.identityKey, credentials);
   const hostKeys = await Promise.all(config.sftp.hostKeys.map((file) => readSecretFile(file, credentials)));
   const edgeEvents = registerEdgeEvents(registry);
-  const listener = buildLinkListener({
-    listen: seat?.link ?? resolveListen(config.link.listen, inherited),
-    ...linkPart(seat),
-    identityKeyPem,
-    signingKeyPem,
-    mainIdentity: config.link.main.identity,
-    nodeName: config.node,
-    validatedLogins: config.validatedLogins,
-    configHash: createHash('sha256').update(JSON.stringify(config)).digest('base64url'),
-    parkForMs: config.park.forMs,
-    onReport: edgeEvents,
-    clock,
-    log: log.child({ part: 'link' }),
-  });
+  const listener = buildListener(config, around, { identityKeyPem, signingKeyPem }, edgeEvents);
   const { link } = listener;
   const guard = new SourceGuard({
     link,
@@ -112,10 +100,11 @@ async function startAll(
     clock,
     log: log.child({ part: 'login' }),
   });
+  const plain = buildPlain(config, around, link);
   const https = buildHttpsServer({
     listen: seat?.doors.https ?? resolveListen(config.https.listen, inherited),
     proxiesFrom: config.https.proxiesFrom,
-    ...certificate,
+    certificate,
     profile: config.https.profile,
     publicUrl: config.publicUrl,
     securityTxt: config.securityTxt,
@@ -147,8 +136,13 @@ async function startAll(
     clock,
     log: log.child({ part: 'sftp' }),
   });
-  registerMetrics(registry, { link, sftp, certificatePem: () => certificate.certificatePem });
-  const listChecks = () => checks(config, link, certificate.certificatePem, clock);
+  registerMetrics(registry, { link, sftp, certificatePem: () => certificate?.certificatePem });
+  const serve = (next: Certificate): void => {
+    https.reload(next);
+    certificate = next;
+  };
+  const isOwn = certificate !== undefined;
+  const listChecks = () => checks(config, link, certificate?.certificatePem, clock);
   const health = buildHealth(config, around, registry, listChecks);
 
   // Closed in reverse: the doors first, because what is under way still needs the link; health is told to the end.
@@ -156,10 +150,12 @@ async function startAll(
   closing.defer(() => listener.close());
   closing.defer(() => guard.close());
   closing.defer(() => login.close());
-  closing.defer(async () => void (await Promise.all([https.close(), sftp.close(drainMs)])));
+  closing.defer(takeFromMain(link, isOwn, serve, log));
+  closing.defer(async () => void (await Promise.all([https.close(), sftp.close(drainMs), plain?.close()])));
   await listener.start();
   await https.start();
   await sftp.start();
+  await plain?.start();
   // Last: who asks whether we are ready must find the doors open.
   await health?.start();
   const doors = seat === undefined ? { https: https.address, sftp: sftp.address() } : {};
@@ -174,9 +170,8 @@ async function startAll(
       const now = await around.reread();
       const renewed = await readCertificate(now, credentials);
       // First: one that does not belong to its key is refused here, and nothing has changed then.
-      https.reload(renewed);
-      const isRenewed = renewed.certificatePem !== certificate.certificatePem;
-      certificate = renewed;
+      const isRenewed = renewed !== undefined && renewed.certificatePem !== certificate?.certificatePem;
+      if (renewed !== undefined) serve(renewed);
       tellReload(config, now, around, isRenewed);
     },
     async close() {
@@ -184,6 +179,27 @@ async function startAll(
       await closing.disposeAsync();
     },
   };
+}
+
+function buildListener(
+  config: DmzConfig,
+  { clock, log, inherited, seat }: DmzSurroundings,
+  keys: Pick<LinkListenerOptions, 'identityKeyPem' | 'signingKeyPem'>,
+  onReport: LinkListenerOptions['onReport'],
+): LinkListener {
+  return buildLinkListener({
+    listen: seat?.link ?? resolveListen(config.link.listen, inherited),
+    ...linkPart(seat),
+    ...keys,
+    mainIdentity: config.link.main.identity,
+    nodeName: config.node,
+    validatedLogins: config.validatedLogins,
+    configHash: createHash('sha256').update(JSON.stringify(config)).digest('base64url'),
+    parkForMs: config.park.forMs,
+    onReport,
+    clock,
+    log: log.child({ part: 'link' }),
+  });
 }
 
 /** Undefined: nobody asks, or the node's process is asked. */
@@ -246,7 +262,12 @@ async function readPem(file: string, credentials: string | undefined): Promise<S
   return new Secret(content.expose().toString('utf8'));
 }
 
-async function readCertificate({ https }: DmzConfig, credentials: string | undefined) {
+/** Undefined: main gives the node its certificate. */
+async function readCertificate(
+  { https }: DmzConfig,
+  credentials: string | undefined,
+): Promise<Certificate | undefined> {
+  if (https.certificate === undefined || https.key === undefined) return undefined;
   return {
     certificatePem: (await readPublicFile(https.certificate)).toString('utf8'),
     keyPem: await readPem(https.key, credentials),
@@ -255,12 +276,65 @@ async function readCertificate({ https }: DmzConfig, credentials: string | undef
 
 /** All that a reload does not take. */
 function restartSections({ log: _level, https, ...others }: DmzConfig): object {
-  const { certificate: _certificate, key: _key, ...door } = https;
-  return { ...others, https: door };
+  const { certificate, key: _key, ...door } = https;
+  return { ...others, https: { ...door, isOwn: certificate !== undefined } };
 }
 
-function checks(config: DmzConfig, link: MainLink, certificatePem: string, clock: Clock): readonly Check[] {
+/** What main gives is served, unless the node has a certificate of its own. Returns what ends that. */
+function takeFromMain(
+  { tls }: Pick<MainLink, 'tls'>,
+  isOwn: boolean,
+  serve: (certificate: Certificate) => void,
+  log: Log,
+): () => void {
+  return tls.onCertificate((certificate) => {
+    if (isOwn)
+      return log.warn('main gives a certificate, and https.certificate names another: that is served');
+    try {
+      serve(certificate);
+      log.info('the certificate main gave is served');
+    } catch (error) {
+      log.error({ err: error }, 'the certificate main gave can not be served: the one before stays');
+    }
+  });
+}
+
+function buildPlain(
+  { https, publicUrl }: DmzConfig,
+  { inherited, seat, clock, log }: DmzSurroundings,
+  { tls }: Pick<MainLink, 'tls'>,
+): PlainDoor | undefined {
+  if (https.plainListen === undefined) return undefined;
+  return buildPlainDoor({
+    listen: seat?.doors.plain ?? resolveListen(https.plainListen, inherited),
+    proxiesFrom: https.proxiesFrom,
+    publicUrl,
+    keyAuthorizationOf: (token) => tls.keyAuthorizationOf(token),
+    clock,
+    log: log.child({ part: 'https' }),
+  });
+}
+
+function checkCertificate(certificatePem: string | undefined, clock: Clock): Check {
+  const name = 'certificate-valid';
+  if (certificatePem === undefined)
+    return { name, affects: 'ready', ok: false, detail: 'main has not given one yet' };
   const left = new X509Certificate(certificatePem).validToDate.getTime() - clock.now();
+  const ok = left > certificateWarningMs;
+  return {
+    name,
+    affects: 'health',
+    ok,
+    ...(!ok && { detail: `ends in ${Math.floor(left / 86_400_000)} days` }),
+  };
+}
+
+function checks(
+  config: DmzConfig,
+  link: MainLink,
+  certificatePem: string | undefined,
+  clock: Clock,
+): readonly Check[] {
   const agree = !link.isUp || link.policy.validatedLogins === config.validatedLogins;
   return [
     {
@@ -275,11 +349,6 @@ function checks(config: DmzConfig, link: MainLink, certificatePem: string, clock
       ok: agree,
       ...(agree ? {} : { detail: `validated_logins is ${config.validatedLogins} here and not on main` }),
     },
-    {
-      name: 'certificate-valid',
-      affects: 'health',
-      ok: left > certificateWarningMs,
-      ...(left > certificateWarningMs ? {} : { detail: `ends in ${Math.floor(left / 86_400_000)} days` }),
-    },
+    checkCertificate(certificatePem, clock),
   ];
 }

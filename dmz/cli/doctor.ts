@@ -38,6 +38,9 @@ export async function examineNode(
     ...examineCertificate(config, around.nowMs),
     examineSwitch(config),
     examinePort('https', config.https.listen, sockets),
+    ...(config.https.plainListen === undefined
+      ? []
+      : [examinePort('port 80', config.https.plainListen, sockets)]),
     examinePort('sftp', config.sftp.listen, sockets),
     examinePort('link', link, sockets),
     examineLink(link, sockets),
@@ -56,6 +59,10 @@ function examineTrust({ link }: DmzConfig): ShownFinding {
 
 function examineCertificate({ https, publicUrl }: DmzConfig, nowMs: number): ShownFinding[] {
   const check = 'certificate';
+  if (https.certificate === undefined)
+    return [
+      { check, state: 'good', detail: 'is given by main: `sallyport status` there says how it stands' },
+    ];
   let certificate: X509Certificate;
   try {
     certificate = new X509Certificate(readFileSync(https.certificate));

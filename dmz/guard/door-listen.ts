@@ -1,5 +1,9 @@
 import type { Socket } from 'node:net';
+import type { Protocol } from '#shared/login.ts';
 import type { ListenAt } from '#shared/process/inherited-sockets.ts';
+
+/** What strangers reach: the doors, and port 80 beside them. */
+export type DoorName = Protocol | 'plain';
 
 /** Connections that another process took from the listening socket and hands over, before a byte of them was read. */
 export interface HandedOver {

@@ -1,11 +1,11 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createListener, type Socket } from 'node:net';
+import { isHandedOver, type DoorListen } from '#dmz/guard/door-listen.ts';
 import { buildRealClients } from '#dmz/guard/real-clients.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import { sourceOf } from '#shared/networks.ts';
-import type { ListenAt } from '#shared/process/inherited-sockets.ts';
 
 /**
  * Port 80: what a certificate authority asks (RFC 8555 §8.3), and the way to HTTPS for everybody else. One answer a
@@ -15,7 +15,7 @@ import type { ListenAt } from '#shared/process/inherited-sockets.ts';
  * is not counted or banned there, for any page can make a visitor's browser ask here.
  */
 interface PlainDoorOptions {
-  readonly listen: ListenAt;
+  readonly listen: DoorListen;
   /** Balancers that say in a PROXY header whose connection it is. */
   readonly proxiesFrom?: readonly string[] | undefined;
   /** Where all else is sent; not where the request says it came to. */
@@ -87,29 +87,30 @@ export function buildPlainDoor(options: PlainDoorOptions): PlainDoor {
       open.delete(socket);
     });
     http.emit('connection', socket);
+    // One that was handed over is paused.
+    socket.resume();
   }
 
   const clients = buildRealClients({ ...options, protocol: 'https' });
-  const listener = createListener((socket) => {
-    clients.accept(socket, ({ ip }) => serve(socket, ip));
-  });
+  const accept = (socket: Socket): void => clients.accept(socket, ({ ip }) => serve(socket, ip));
+  const listener = createListener(accept);
 
   return {
     async start() {
-      listener.listen(options.listen);
-      await once(listener, 'listening');
+      if (isHandedOver(options.listen)) options.listen.onConnection(accept);
+      else await once(listener.listen(options.listen), 'listening');
       // Node begins to watch for slow headers when its server listens.
       http.emit('listening');
       options.log.info({ address: listener.address() }, 'port 80 is open');
     },
 
     async close() {
-      if (!listener.listening) return;
-      const closed = once(listener, 'close');
-      listener.close();
       http.close(() => undefined);
       clients.close();
       for (const socket of open.keys()) socket.destroy();
+      if (!listener.listening) return;
+      const closed = once(listener, 'close');
+      listener.close();
       await closed;
     },
 

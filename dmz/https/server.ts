@@ -37,7 +37,9 @@ import { renderSecurityTxt, type SecurityTxt } from './security-txt.ts';
 import { loadStaticFiles } from './static.ts';
 import { tlsOptions, type Certificate, type TlsProfile } from './tls.ts';
 
-export interface HttpsServerOptions extends Certificate {
+export interface HttpsServerOptions {
+  /** Undefined: none is there yet; `reload` brings it. */
+  readonly certificate: Certificate | undefined;
   readonly listen: DoorListen;
   /** Balancers that say in a PROXY header whose connection it is. */
   readonly proxiesFrom?: readonly string[] | undefined;
@@ -81,7 +83,7 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
   /** Sockets with an answer in progress: raw bytes written there would land in the middle of it. */
   const answering = new WeakMap<object, number>();
 
-  const server = buildServer(tlsOptions(options.profile, options));
+  const server = buildServer(tlsOptions(options.profile, options.certificate));
 
   function handle(request: IncomingMessage, response: ServerResponse, awaitsContinue: boolean): void {
     const { socket } = request;

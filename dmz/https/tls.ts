@@ -15,10 +15,10 @@ const suites13 = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POL
 const suites12 =
   'ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305';
 
-export function tlsOptions(profile: TlsProfile, certificate: Certificate): TlsOptions {
+/** Undefined: main has not given one yet, and every handshake fails. */
+export function tlsOptions(profile: TlsProfile, certificate: Certificate | undefined): TlsOptions {
   return {
-    cert: certificate.certificatePem,
-    key: certificate.keyPem.expose(),
+    ...(certificate !== undefined && { cert: certificate.certificatePem, key: certificate.keyPem.expose() }),
     minVersion: profile === 'strict' ? 'TLSv1.3' : 'TLSv1.2',
     ciphers: profile === 'strict' ? suites13 : `${suites13}:${suites12}`,
     // The hybrid first: what is recorded today stays closed to a quantum computer.

@@ -1,8 +1,8 @@
 import type { DmzConfig } from '#dmz/config.ts';
 import type { OwnBan } from '#dmz/guard/ban-list.ts';
+import type { DoorName } from '#dmz/guard/door-listen.ts';
 import type { MainHolder } from '#dmz/link/main-link.ts';
 import type { ErrorCode } from '#shared/error-codes.ts';
-import type { Protocol } from '#shared/login.ts';
 
 /**
  * What the node's process and its workers say to each other, over the channel that Node gives a child process.
@@ -31,7 +31,7 @@ export type Question = 'alive' | 'checks' | 'metrics' | 'reload';
 export type ToWorker =
   | { readonly type: 'start'; readonly seat: Seat }
   /** With the connection. */
-  | { readonly type: 'connection'; readonly door: Protocol }
+  | { readonly type: 'connection'; readonly door: DoorName }
   | { readonly type: 'ask'; readonly id: number; readonly question: Question }
   | { readonly type: 'entered'; readonly id: number; readonly hasRoom: boolean }
   /** Which main the other workers have. */

@@ -3,11 +3,11 @@ import { createServer, type Server } from 'node:net';
 import { AggregatorRegistry, Counter, type MetricObjectWithValues, type MetricValue } from 'prom-client';
 import { z } from 'zod';
 import type { DmzConfig } from '#dmz/config.ts';
+import type { DoorName } from '#dmz/guard/door-listen.ts';
 import { defaultGuardLimits } from '#dmz/guard/limits.ts';
 import type { Check } from '#shared/health/check.ts';
 import { buildHealthServer, buildMetricsRegistry } from '#shared/health/health-server.ts';
 import type { Log } from '#shared/log.ts';
-import type { Protocol } from '#shared/login.ts';
 import { resolveListen, type InheritedSockets, type ListenAt } from '#shared/process/inherited-sockets.ts';
 import { startOrClose, type System } from '#shared/process/node-process.ts';
 import { linkName } from './count.ts';
@@ -93,8 +93,11 @@ async function startAll(
   closing.defer(async () => health?.close());
   closing.defer(() => pool.stop());
   await pool.start();
-  for (const door of ['https', 'sftp'] as const) {
-    const server = await openDoor(door, resolveListen(config[door].listen, inherited), pool, log);
+  const listens = { https: config.https.listen, sftp: config.sftp.listen, plain: config.https.plainListen };
+  for (const door of ['https', 'sftp', 'plain'] as const) {
+    const listen = listens[door];
+    if (listen === undefined) continue;
+    const server = await openDoor(door, resolveListen(listen, inherited), pool, log);
     // Not awaited: Node would ask the workers, which have a stop of their own.
     closing.defer(() => void server.close());
   }
@@ -120,7 +123,7 @@ function linkOf({ link }: DmzConfig, worker: number, inherited: InheritedSockets
   return resolveListen({ ...listen, name: linkName(listen.name, worker) }, inherited);
 }
 
-async function openDoor(door: Protocol, listen: ListenAt, pool: WorkerPool, log: Log): Promise<Server> {
+async function openDoor(door: DoorName, listen: ListenAt, pool: WorkerPool, log: Log): Promise<Server> {
   const server = createServer({ pauseOnConnect: true }, (socket) => {
     const { remoteAddress: ip } = socket;
     if (ip === undefined) socket.destroy();

@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
+import type { DoorName } from '#dmz/guard/door-listen.ts';
 import type { OwnBan } from '#dmz/guard/ban-list.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Log } from '#shared/log.ts';
-import type { Protocol } from '#shared/login.ts';
 import { networksOf } from '#shared/networks.ts';
 import type { Question, Seat } from './messages.ts';
 import { Slot, type StartProcess } from './slot.ts';
@@ -65,7 +65,7 @@ export class WorkerPool {
   }
 
   /** To the worker that the source belongs to. The socket is paused, and nothing was read of it. */
-  hand(door: Protocol, ip: string, socket: Socket): void {
+  hand(door: DoorName, ip: string, socket: Socket): void {
     const network = widestNetworkOf(ip);
     this.#slots[this.#ownerOf(network)]?.hand({ door, network, socket });
   }

@@ -1,9 +1,9 @@
+import type { DoorName } from '#dmz/guard/door-listen.ts';
 import type { Socket } from 'node:net';
 import type { OwnBan } from '#dmz/guard/ban-list.ts';
 import type { MainHolder } from '#dmz/link/main-link.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
-import type { Protocol } from '#shared/login.ts';
 import type { FromWorker, Question, Seat, ToldError, ToWorker } from './messages.ts';
 
 /** A worker as the node's process sees it: a process, or what a test plays. */
@@ -34,7 +34,7 @@ interface SlotOptions {
 
 /** A connection that waits for its worker. */
 interface Waiting {
-  readonly door: Protocol;
+  readonly door: DoorName;
   /** The widest network that the guard counts by. */
   readonly network: string;
   readonly socket: Socket;

@@ -26,7 +26,7 @@ export function buildWorker(
     readonly exit: (code: number) => void;
   },
 ): Worker {
-  const doors = { https: new Door(), sftp: new Door() };
+  const doors = { https: new Door(), sftp: new Door(), plain: new Door() };
   const places = new Places(send);
   let system: DmzSystem | undefined;
   let elsewhere: MainHolder | undefined;

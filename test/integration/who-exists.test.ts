@@ -130,8 +130,7 @@ async function openHouse(): Promise<House> {
   const certificate = authority.issueServerCertificate(['localhost']);
   const https = buildHttpsServer({
     listen: { host: '127.0.0.1', port: 0 },
-    certificatePem: certificate.certificatePem,
-    keyPem: certificate.privateKeyPem,
+    certificate: { certificatePem: certificate.certificatePem, keyPem: certificate.privateKeyPem },
     profile: 'strict',
     publicUrl: 'https://localhost',
     login,

@@ -32,7 +32,7 @@ describe('sallyport node', () => {
     const config = await loadDmzConfig(join(folder, 'dmz.yaml'));
     expect(config).toMatchObject({ node: 'dmz1', publicUrl: 'https://files.example.com' });
     expect(config.link.listen).toEqual({ type: 'tcp', host: 'fd00::5', port: 8444 });
-    for (const file of [config.link.identityKey, config.link.signingKey, config.https.key]) {
+    for (const file of [config.link.identityKey, config.link.signingKey, config.https.key ?? 'none']) {
       expect(statSync(file).mode & 0o777).toBe(0o600);
     }
     expect(config.sftp.hostKeys.map((file) => statSync(file).mode & 0o777)).toEqual([0o600]);

@@ -51,11 +51,18 @@ export class Door {
     > & {
       readonly inside?: Parameters<typeof buildFakeInside>[0];
       readonly withoutWeb?: boolean;
+      readonly withoutCertificate?: boolean;
       /** Its connections come from another listener, as a worker's do. */
       readonly isHandedOver?: boolean;
     } = {},
   ): Promise<Door> {
-    const { inside: insideOptions, withoutWeb = false, isHandedOver = false, ...rest } = options;
+    const {
+      inside: insideOptions,
+      withoutWeb = false,
+      withoutCertificate = false,
+      isHandedOver = false,
+      ...rest
+    } = options;
     const inside = await buildFakeInside(insideOptions);
     const authority = createThrowAwayAuthority(Date.now());
     const certificate = authority.issueServerCertificate(['localhost', '127.0.0.1']);
@@ -73,8 +80,9 @@ export class Door {
     const listener = createServer({ pauseOnConnect: true });
     const server = buildHttpsServer({
       listen: isHandedOver ? { onConnection: (take) => listener.on('connection', take) } : at,
-      certificatePem: certificate.certificatePem,
-      keyPem: certificate.privateKeyPem,
+      certificate: withoutCertificate
+        ? undefined
+        : { certificatePem: certificate.certificatePem, keyPem: certificate.privateKeyPem },
       profile: 'strict',
       publicUrl,
       login: inside.login,

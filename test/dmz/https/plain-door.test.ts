@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { buildPlainDoor, type PlainDoor } from '#dmz/https/plain-door.ts';
 import { systemClock } from '#shared/clock.ts';
@@ -15,17 +15,22 @@ describe('port 80', () => {
     for (const door of doors.splice(0)) await door.close();
   });
 
-  async function open(proxiesFrom?: readonly string[]): Promise<number> {
+  async function start(options: Partial<Parameters<typeof buildPlainDoor>[0]>): Promise<PlainDoor> {
     const door = buildPlainDoor({
       listen: { host: '127.0.0.1', port: 0 },
-      proxiesFrom,
       publicUrl: origin,
       keyAuthorizationOf: (asked) => (asked === token ? proof : undefined),
       clock: systemClock,
       log: buildLog('silent', {}),
+      ...options,
     });
-    doors.push(door);
     await door.start();
+    return door;
+  }
+
+  async function open(proxiesFrom?: readonly string[]): Promise<number> {
+    const door = await start({ proxiesFrom });
+    doors.push(door);
     return door.address.port;
   }
 
@@ -103,6 +108,15 @@ describe('port 80', () => {
     expect(await say(port, get('/'))).toBe('');
     for (const socket of held) socket.destroy();
     await expect.poll(() => say(port, get('/'))).toMatch(/^HTTP\/1\.1 301 /);
+  });
+
+  it('serves what another process hands over, before a byte of it was read', async () => {
+    const listener = createServer({ pauseOnConnect: true });
+    doors.push(await start({ listen: { onConnection: (take) => listener.on('connection', take) } }));
+    await once(listener.listen(0, '127.0.0.1'), 'listening');
+    const { port } = listener.address() as AddressInfo;
+    expect(await say(port, get('/'))).toMatch(/^HTTP\/1\.1 301 /);
+    listener.close();
   });
 
   it('reads whose connection it is from a listed balancer, and from nobody else', async () => {

@@ -11,10 +11,10 @@ beforeAll(async () => {
 afterAll(() => door.close());
 
 /** The certificate that new connections are shown. */
-async function served(): Promise<string> {
+async function served(of = door): Promise<string> {
   const socket: TLSSocket = connect({
     host: '127.0.0.1',
-    port: door.port,
+    port: of.port,
     servername: 'localhost',
     rejectUnauthorized: false,
   });
@@ -44,4 +44,15 @@ it('a certificate that does not belong to its key is not taken, and the one befo
     door.server.reload({ certificatePem: one.certificatePem, keyPem: other.privateKeyPem }),
   ).toThrow(/key values mismatch/);
   expect(await served()).toBe(before);
+});
+
+it('without a certificate every handshake fails, until one is there', async () => {
+  const waiting = await Door.open({ withoutCertificate: true });
+  await expect(served(waiting)).rejects.toThrow(/handshake failure/);
+  const { certificatePem, privateKeyPem: keyPem } = createThrowAwayAuthority(
+    Date.now(),
+  ).issueServerCertificate();
+  waiting.server.reload({ certificatePem, keyPem });
+  expect(await served(waiting)).toMatch(/^([0-9A-F]{2}:){31}/);
+  await waiting.close();
 });
