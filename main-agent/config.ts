@@ -47,6 +47,19 @@ const plainTarget = z
   .strictObject({ url: httpUrl('https', 'http'), allow_plain: z.literal(true) })
   .transform(({ url }) => url);
 
+/** Each is proven by a call to port 80 at each renewal; one installation has a few. */
+const certificateNamesMax = 16;
+/** http-01 proves single names, no wildcards (RFC 8555 §8.3). */
+const certificateName = z
+  .string()
+  .max(253)
+  .regex(
+    /^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*|[0-9a-f:]*:[0-9a-f:]*)$/,
+    {
+      error: 'a host name such as files.example.com, in lower case and without *, or an IP address',
+    },
+  );
+
 /** What a gateway's answer looks like: statuses, and texts of which one stands somewhere in it. */
 const answerPatterns = z.strictObject({
   status: z.array(z.number().int().min(200).max(599)).max(32).default([]),
@@ -144,6 +157,18 @@ export function buildMainAgentSchema(context: PathContext) {
       passwordFile: s.password_file,
       from: s.from,
     }));
+
+  const acme = z
+    .strictObject({
+      directory: httpUrl('https').transform((text) => new URL(text)),
+      email: z
+        .string()
+        .max(254)
+        .regex(/^[^\s@<>,?]+@[^\s@<>,?]+$/, { error: 'an address such as admin@example.com' }),
+      names: z.array(certificateName).min(1).max(certificateNamesMax),
+      ca: file.optional(),
+    })
+    .optional();
 
   const admin = z
     .strictObject({
@@ -288,6 +313,7 @@ export function buildMainAgentSchema(context: PathContext) {
         two_factor: twoFactorSchema,
         smtp: smtp.optional(),
         sms: sms.optional(),
+        https: z.strictObject({ acme }).prefault({}),
         admin,
         sessions,
         passwords: z
@@ -338,6 +364,7 @@ export function buildMainAgentSchema(context: PathContext) {
         twoFactor: s.two_factor,
         smtp: s.smtp,
         sms: s.sms,
+        https: s.https,
         admin: s.admin,
         sessions: s.sessions,
         passwords: s.passwords,
@@ -407,6 +434,7 @@ export function namedFiles(config: MainAgentConfig): NamedFile[] {
   const maybe: readonly (Omit<NamedFile, 'path'> & { path: string | undefined })[] = [
     { at: ['identity_key'], path: config.identityKey, kind: 'secret' },
     { at: ['vault_key'], path: config.vaultKey, kind: 'secret' },
+    { at: ['https', 'acme', 'ca'], path: config.https.acme?.ca, kind: 'public' },
     { at: ['admin', 'certificate'], path: config.admin.certificate, kind: 'public' },
     { at: ['admin', 'key'], path: config.admin.key, kind: 'secret' },
     { at: ['smtp', 'password_file'], path: config.smtp?.passwordFile, kind: 'secret' },

@@ -2,6 +2,7 @@ import type { MainAgentConfig } from '#main-agent/config.ts';
 import { describeReload, findChangedSections, isFrozen } from '#shared/config/reload.ts';
 import { startOrClose, type System } from '#shared/process/node-process.ts';
 import { startAdministration } from './system/administration.ts';
+import { startCertificate } from './system/certificate.ts';
 import type { Ground, MainAgentSurroundings } from './system/ground.ts';
 import { startHealth } from './system/health.ts';
 import { buildLogins } from './system/logins.ts';
@@ -30,8 +31,9 @@ export function startMainAgent(config: MainAgentConfig, around: MainAgentSurroun
     await logins.login.start();
     await logins.nodes.admin.start();
     people.files.surveys.keepFresh();
-    const administration = await startAdministration(ground, records, people, logins, readers);
-    await startHealth(ground, { records, people, logins, readers, administration });
+    const certificate = await startCertificate(ground, records, logins.nodes);
+    const administration = await startAdministration(ground, records, people, logins, readers, certificate);
+    await startHealth(ground, { records, people, logins, readers, administration, certificate });
     logins.nodes.links.start();
     log.info({ nodes: config.dmzNodes.length, users: [...people.users.list()].length }, 'started');
     return {

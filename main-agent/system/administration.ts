@@ -11,6 +11,7 @@ import { StorePlans } from '#main-agent/users/store-plan.ts';
 import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
 import { resolveListen } from '#shared/process/inherited-sockets.ts';
 import { Secret } from '#shared/secret.ts';
+import type { DoorCertificate } from './certificate.ts';
 import type { Ground } from './ground.ts';
 import type { Logins } from './logins.ts';
 import type { People } from './people.ts';
@@ -24,6 +25,7 @@ export async function startAdministration(
   people: People,
   logins: Logins,
   readers: Readers,
+  doorCertificate: DoorCertificate,
 ) {
   const { config, around, part, closing } = ground;
   const { clock, inherited, credentials } = around;
@@ -84,7 +86,7 @@ export async function startAdministration(
       nodeHeads: () => nodes.nodeHeads.list(),
       closing: ending.signal,
       health: {
-        problems: () => listAllProblems(ground, records, people, logins, readers),
+        problems: () => listAllProblems(ground, records, people, logins, readers, doorCertificate),
         notices: async () => (await notices()).map(({ detail }) => detail),
       },
       clock,
@@ -119,6 +121,7 @@ function listAllProblems(
   { users, departures }: People,
   { login, nodes }: Logins,
   readers: Readers,
+  doorCertificate: DoorCertificate,
 ): readonly string[] {
   return [
     ...listProblems(config, nodes.admin.list(), nodes.links, feed, users.problems().length),
@@ -129,6 +132,7 @@ function listAllProblems(
     ...nodes.otherMains.problems(),
     ...restores.problems(),
     ...login.admin.problems(),
+    ...[doorCertificate?.problem()].filter((problem) => problem !== undefined),
     ...listOrphans(departures.list()),
   ];
 }

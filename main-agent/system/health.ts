@@ -4,6 +4,7 @@ import { registerMetrics, type Measured } from '#main-agent/metrics.ts';
 import { measureRoom, measureState } from '#main-agent/places.ts';
 import { buildHealthServer, buildMetricsRegistry } from '#shared/health/health-server.ts';
 import { resolveListen } from '#shared/process/inherited-sockets.ts';
+import type { DoorCertificate } from './certificate.ts';
 import type { Ground } from './ground.ts';
 import type { Logins } from './logins.ts';
 import type { People } from './people.ts';
@@ -17,11 +18,13 @@ interface Parts {
   readonly logins: Logins;
   readonly readers: Readers;
   readonly administration: Awaited<ReturnType<typeof startAdministration>>;
+  readonly certificate: DoorCertificate;
 }
 
 /** What a monitor may ask: checks and metrics. */
 export async function startHealth(ground: Ground, parts: Parts) {
   const { config, around, part, closing } = ground;
+  const { certificate } = parts;
   const { feed } = parts.records;
   const { known, nodes } = parts.logins;
   const { links } = nodes;
@@ -37,6 +40,9 @@ export async function startHealth(ground: Ground, parts: Parts) {
         affects: 'health',
         ...toCheck(findDisagreements(config, links)[0]),
       },
+      ...(certificate === undefined
+        ? []
+        : [{ name: 'certificate-renewal', affects: 'health' as const, ...toCheck(certificate.problem()) }]),
       ...known.trusted().map(({ name }) => ({
         name: `link-${name}`,
         affects: 'ready' as const,

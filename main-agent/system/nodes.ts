@@ -1,3 +1,4 @@
+import type { IssuedCertificate } from '#main-agent/acme/order.ts';
 import { EdgeEvents } from '#main-agent/audit/edge-events.ts';
 import { NodeHeads } from '#main-agent/audit/node-heads.ts';
 import type { Bans } from '#main-agent/bans/bans.ts';
@@ -7,11 +8,15 @@ import { buildMainLinks, type MainLinks } from '#main-agent/link/links.ts';
 import { buildNodeAdmin } from '#main-agent/link/node-admin.ts';
 import { OtherMains } from '#main-agent/link/other-mains.ts';
 import { buildPolicy } from '#main-agent/link/policy.ts';
+import { ShownChallenges } from '#main-agent/link/shown-challenges.ts';
 import type { SignedHead } from '#main-agent/restored/starts.ts';
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
+import type { EventBody, EventName } from '#shared/link/messages.ts';
 import type { Ground } from './ground.ts';
 import type { People } from './people.ts';
 import type { Records } from './records.ts';
+
+type SendToAll = <E extends EventName>(event: E, body: EventBody<E>) => void;
 
 interface NodeParts {
   readonly known: KnownNodes;
@@ -46,6 +51,15 @@ export function buildNodes(ground: Ground, records: Records, { files }: People, 
     clock,
     log: part('link'),
   });
+  const challenges = new ShownChallenges({
+    joined: () => links.states().flatMap(({ node, worker, up }) => (up ? [`${node} ${worker}`] : [])),
+    send: (body) => sendToAll('acme.challenges', body),
+  });
+  const sendToAll: SendToAll = (event, body) => {
+    for (const { name } of known.trusted()) links.sendToNode(name, event, body);
+  };
+  let certificate: EventBody<'https.certificate'> | undefined;
+  const whenJoined = new Set<() => void>();
   const links: MainLinks = buildMainLinks({
     nodes: known.trusted(),
     identitiesOf: (node) => known.identitiesOf(node),
@@ -67,7 +81,12 @@ export function buildNodes(ground: Ground, records: Records, { files }: People, 
     onJoined: (node) => {
       otherMains.joined(node);
       links.sendToNode(node, 'audit.head', starts.sign(feed.head()));
+      if (config.https.acme === undefined) return;
+      links.sendToNode(node, 'acme.challenges', challenges.present());
+      if (certificate !== undefined) links.sendToNode(node, 'https.certificate', certificate);
+      for (const listener of whenJoined) listener();
     },
+    onChallengesShown: (node, worker, shown) => challenges.take(`${node} ${worker}`, shown),
     onAuditKnown: (node, worker, head) => nodeHeads.take(node, worker, head),
     judgeHead: (node, head) => {
       const judgement = starts.judge(head);
@@ -94,7 +113,17 @@ export function buildNodes(ground: Ground, records: Records, { files }: People, 
     log: part('link'),
   });
   closing.defer(() => admin.close());
-  return { links, admin, edgeEvents, nodeHeads, otherMains };
+  /** Their HTTPS doors, where an authority issues the certificate. */
+  const doors = {
+    challenges,
+    isReachable: () => links.states().some(({ up }) => up),
+    whenJoined: (listener: () => void) => void whenJoined.add(listener),
+    serve({ certificatePem, keyPem }: IssuedCertificate): void {
+      certificate = { certificatePem, keyPem: keyPem.expose() };
+      sendToAll('https.certificate', certificate);
+    },
+  };
+  return { links, admin, edgeEvents, nodeHeads, otherMains, doors };
 }
 
 export type Nodes = ReturnType<typeof buildNodes>;

@@ -1,9 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findFreePort } from '#scripts/demonstration/free-port.ts';
 import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.ts';
 import { stopChild, waitForPort } from './peer.ts';
 
@@ -32,10 +31,10 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
     writeFileSync(join(folder, name), content, { mode: 0o600 });
     return join(folder, name);
   };
-  const port = await findFreePort();
+  const port = findFreePort();
   const config = {
     listenAddress: `127.0.0.1:${port}`,
-    managementListenAddress: `127.0.0.1:${await findFreePort()}`,
+    managementListenAddress: `127.0.0.1:${findFreePort()}`,
     certificate: inFolder('certificate.pem', certificatePem),
     privateKey: inFolder('key.pem', privateKeyPem.expose()),
     httpPort: options.httpPort,
@@ -63,14 +62,4 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
       rmSync(folder, { recursive: true });
     },
   };
-}
-
-/** A port that nobody had a moment ago: these programs can't be told to choose one and say which. */
-async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { loadDmzConfig } from '#dmz/config.ts';
+import { loadDmzConfig, type DmzConfig } from '#dmz/config.ts';
 import { Parking } from '#dmz/link/parking.ts';
 import { startDmz } from '#dmz/system.ts';
 import { loadMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
@@ -58,6 +58,7 @@ export interface WholeProductOptions {
   /** The node's. */
   readonly clock?: Clock;
   readonly changeMain?: (config: MainAgentConfig) => MainAgentConfig;
+  readonly changeDmz?: (config: DmzConfig) => DmzConfig;
 }
 
 /** Starting takes a second or two; a machine under load may need many more. */
@@ -68,6 +69,7 @@ export async function startWholeProduct({
   folder,
   clock = systemClock,
   changeMain = (config) => config,
+  changeDmz = (config) => config,
 }: WholeProductOptions): Promise<WholeProduct> {
   const base = folder ?? (await mkdtemp(join(tmpdir(), 'sallyport-whole-')));
   const files = siteFiles(join(base, 'site'));
@@ -76,7 +78,7 @@ export async function startWholeProduct({
   mkdirSync(dirname(files.main.socket), { recursive: true });
   const tables = watchTables();
   const log = buildLog('silent', {});
-  const dmzConfig = await loadDmzConfig(files.dmz.config);
+  const dmzConfig = changeDmz(await loadDmzConfig(files.dmz.config));
   const mainConfig = changeMain(await loadMainAgentConfig(files.main.config));
   const inherited = new Map();
   const dmz = await startDmz(dmzConfig, { clock, log, inherited, reread: async () => dmzConfig });

@@ -1,0 +1,40 @@
+import { randomBytes } from 'node:crypto';
+import { Certificates } from '#main-agent/acme/certificates.ts';
+import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
+import { Sealer } from '#main-agent/vault/sealing.ts';
+import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
+import type { Ground } from './ground.ts';
+import type { Nodes } from './nodes.ts';
+import type { Records } from './records.ts';
+
+/** The certificate of the nodes' HTTPS doors, where an authority issues it. Undefined: they have their own. */
+export async function startCertificate(
+  { config, around, part, closing }: Ground,
+  { state }: Records,
+  { doors }: Nodes,
+): Promise<Pick<Certificates, 'problem'> | undefined> {
+  const { acme } = config.https;
+  if (acme === undefined) return undefined;
+  const { clock, credentials } = around;
+  const ca = acme.ca === undefined ? {} : { ca: (await readPublicFile(acme.ca)).toString('utf8') };
+  const http = buildOutboundClient(ca);
+  closing.defer(() => http.close());
+  const certificates = new Certificates({
+    ...acme,
+    http,
+    challenges: doors.challenges,
+    isReachable: doors.isReachable,
+    state,
+    sealer: new Sealer(await readSecretFile(config.vaultKey, credentials), randomBytes),
+    onCertificate: doors.serve,
+    clock,
+    log: part('https'),
+  });
+  closing.defer(() => certificates.close());
+  await certificates.start();
+  if (certificates.current !== undefined) doors.serve(certificates.current);
+  doors.whenJoined(() => void certificates.look());
+  return certificates;
+}
+
+export type DoorCertificate = Awaited<ReturnType<typeof startCertificate>>;
