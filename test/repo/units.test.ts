@@ -38,7 +38,7 @@ const exposureMax = [
 /** Names that a unit hands over, and names that the shipped configuration expects. */
 function listNames(unit: string, config: string) {
   return {
-    handedOver: [...readText(`configs/systemd/${unit}`).matchAll(/^LoadCredential=([^:]+):/gm)].map(
+    handedOver: [...readText(`configs/systemd/${unit}`).matchAll(/^LoadCredential=([^:\n]+):/gm)].map(
       ([, name = '']) => name,
     ),
     expected: [...readText(`configs/${config}`).matchAll(/^[^#\n]*\bcredential:([a-z-]+)/gm)].map(
@@ -136,11 +136,19 @@ describe('the systemd units', () => {
     expect(handedOver.toSorted()).toEqual([...expected, config].toSorted());
   });
 
+  it('the drop-in for a certificate from main hands over all but the certificate', () => {
+    const own = ['https-certificate', 'https-key'];
+    const { handedOver } = listNames('dmz.service', 'dmz.yaml');
+    const rest = handedOver.filter((name) => !own.includes(name));
+    expect(listNames('authority.conf', 'dmz.yaml').handedOver).toEqual(rest);
+    expect(readText('configs/systemd/authority.conf')).toMatch(/^LoadCredential=$/m);
+  });
+
   it('the DMZ node has a socket unit for each of its listeners', () => {
     const names = units
       .filter((unit) => unit.endsWith('.socket'))
       .map((unit) => /^FileDescriptorName=(.*)$/m.exec(readText(unit))?.[1] ?? '');
-    expect(names.toSorted()).toEqual(['health', 'https', 'link', 'sftp']);
+    expect(names.toSorted()).toEqual(['health', 'https', 'link', 'plain', 'sftp']);
   });
 
   it.each(['dmz.service', 'main-agent.service'])('%s fixes all thresholds of malloc or none', (unit) => {
