@@ -19,6 +19,7 @@ await runNodeProgram<DmzConfig>({
     const inherited = readInheritedSockets(process.env, process.pid);
     const around = {
       inherited,
+      configFile: file,
       log: buildLog(config.log.level, { node: config.node }, { toJournal: isJournal(process.env, 1) }),
       reread: () => loadDmzConfig(file, options),
     };
@@ -30,6 +31,6 @@ await runNodeProgram<DmzConfig>({
     if (workers === 1) return startDmz(config, { ...around, ...options, clock: systemClock });
     // Not before it is needed: one process is all there is nearly everywhere.
     const { startWorkers } = await import('#dmz/workers/node.ts');
-    return startWorkers(config, { ...around, configFile: file, workers, env: process.env });
+    return startWorkers(config, { ...around, workers, env: process.env });
   },
 });

@@ -33,6 +33,8 @@ interface DmzSurroundings {
   readonly inherited: InheritedSockets;
   /** $CREDENTIALS_DIRECTORY. */
   readonly credentials?: string;
+  /** Where the configuration is. */
+  readonly configFile?: string;
   /** The configuration as it is on disk now, for a reload. */
   readonly reread: () => Promise<DmzConfig>;
   /** What this process is when there are several (D-133); without it, it is the whole node. */
@@ -244,7 +246,7 @@ function describeDoors(doors: Readonly<Record<string, unknown>>, seat: WorkerSea
 function tellReload(
   config: DmzConfig,
   now: DmzConfig,
-  { log, credentials }: DmzSurroundings,
+  { log, credentials, configFile }: DmzSurroundings,
   isRenewed: boolean,
 ): void {
   const isLevelNew = log.level !== now.log.level;
@@ -252,7 +254,10 @@ function tellReload(
   const told = {
     changed: [...(isRenewed ? ['certificate'] : []), ...(isLevelNew ? ['log level'] : [])],
     restart: findChangedSections(restartSections(config), restartSections(now)),
-    isCertificateFrozen: !isRenewed && isFrozen(now.https.certificate, credentials),
+    frozen: [
+      ...(isFrozen(configFile, credentials) ? ['dmz.yaml'] : []),
+      ...(isFrozen(now.https.certificate, credentials) ? ['https.certificate', 'https.key'] : []),
+    ],
   };
   log.info(told, describeReload(told));
 }

@@ -51,7 +51,7 @@ async function reload(
   { users }: Awaited<ReturnType<typeof startPeople>>,
   administration: Awaited<ReturnType<typeof startAdministration>>,
 ): Promise<void> {
-  const { log, credentials } = around;
+  const { log, credentials, configFile } = around;
   const now = await around.reread();
   const isLevelNew = log.level !== now.log.level;
   log.level = now.log.level;
@@ -65,7 +65,10 @@ async function reload(
       ...(isLevelNew ? ['log level'] : []),
     ],
     restart: findChangedSections(restartSections(config), restartSections(now)),
-    isCertificateFrozen: isRenewed === false && isFrozen(now.admin.certificate, credentials),
+    frozen: [
+      ...(isFrozen(configFile, credentials) ? ['main-agent.yaml'] : []),
+      ...(isFrozen(now.admin.certificate, credentials) ? ['admin.certificate', 'admin.key'] : []),
+    ],
   };
   log.info(told, describeReload(told));
 }

@@ -38,6 +38,7 @@ export function buildWorker(
       clock: systemClock,
       log: buildLog(config.log.level, { node: config.node, worker: String(worker) }, { toJournal }),
       inherited: new Map(),
+      configFile,
       reread: () => loadDmzConfig(configFile, options),
       seat: {
         worker,

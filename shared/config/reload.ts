@@ -5,8 +5,8 @@ interface Reload {
   readonly changed: readonly string[];
   /** Sections that were changed and count only after a restart. */
   readonly restart: readonly string[];
-  /** The certificate is the same, and systemd hands a credential over at the start only. */
-  readonly isCertificateFrozen: boolean;
+  /** What systemd handed over at the start, as it does once: what lies at its source by now is not seen. */
+  readonly frozen: readonly string[];
 }
 
 /** Names of the top-level sections, as the file has them, in which two configurations differ. */
@@ -18,13 +18,15 @@ export function findChangedSections(before: object, now: object): string[] {
     .toSorted();
 }
 
-export function describeReload({ changed, restart, isCertificateFrozen }: Reload): string {
+export function describeReload({ changed, restart, frozen }: Reload): string {
   return [
     changed.length === 0 ? 'reloaded: nothing had changed' : `reloaded: ${changed.join(', ')}`,
     ...(restart.length === 0 ? [] : [`changed, but only a restart takes it: ${restart.join(', ')}`]),
-    ...(isCertificateFrozen
-      ? ['the certificate is the one systemd handed over at the start: a new one needs a restart of the unit']
-      : []),
+    ...(frozen.length === 0
+      ? []
+      : [
+          `not looked at, for systemd handed it over at the start and a restart of the unit takes it: ${frozen.join(', ')}`,
+        ]),
   ].join('; ');
 }
 

@@ -151,6 +151,10 @@ describe('the systemd units', () => {
     expect(names.toSorted()).toEqual(['health', 'https', 'link', 'plain', 'sftp']);
   });
 
+  it.each(['dmz.service', 'main-agent.service'])('%s can be reloaded', (unit) => {
+    expect(readText(`configs/systemd/${unit}`)).toMatch(/^ExecReload=\+systemctl kill .*--signal=HUP %n$/m);
+  });
+
   it.each(['dmz.service', 'main-agent.service'])('%s fixes all thresholds of malloc or none', (unit) => {
     const names = ['MALLOC_MMAP_THRESHOLD_', 'MALLOC_TRIM_THRESHOLD_', 'MALLOC_TOP_PAD_'];
     const environment =

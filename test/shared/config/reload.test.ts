@@ -8,16 +8,16 @@ describe('a reload', () => {
     expect(findChangedSections(before, before)).toEqual([]);
     expect(findChangedSections(before, now)).toEqual(['public_url', 'security_txt']);
     expect(findChangedSections(now, before)).toEqual(['public_url', 'security_txt']);
-    expect(describeReload({ changed: ['certificate'], restart: ['sftp'], isCertificateFrozen: false })).toBe(
+    expect(describeReload({ changed: ['certificate'], restart: ['sftp'], frozen: [] })).toBe(
       'reloaded: certificate; changed, but only a restart takes it: sftp',
     );
   });
 
-  it('says so when nothing had changed, and why a renewed certificate is not seen', () => {
+  it('says so when nothing had changed, and what it could not see', () => {
     const nothing = { changed: [], restart: [] };
-    expect(describeReload({ ...nothing, isCertificateFrozen: false })).toBe('reloaded: nothing had changed');
-    expect(describeReload({ ...nothing, isCertificateFrozen: true })).toMatch(
-      /^reloaded: nothing had changed; the certificate is the one systemd handed over at the start/,
+    expect(describeReload({ ...nothing, frozen: [] })).toBe('reloaded: nothing had changed');
+    expect(describeReload({ ...nothing, frozen: ['dmz.yaml', 'https.certificate'] })).toMatch(
+      /^reloaded: nothing had changed; not looked at, .* a restart of the unit takes it: dmz.yaml, https.certificate$/,
     );
   });
 
