@@ -23,10 +23,10 @@ export async function startCertificate(
     ...acme,
     http,
     challenges: doors.challenges,
-    isReachable: doors.isReachable,
+    isReachable: () => doors.isReachable(),
     state,
     sealer: new Sealer(await readSecretFile(config.vaultKey, credentials), randomBytes),
-    onCertificate: doors.serve,
+    onCertificate: (certificate) => doors.serve(certificate),
     clock,
     log: part('https'),
   });

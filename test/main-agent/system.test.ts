@@ -65,6 +65,11 @@ const collector = (ca: string) => ({
   key: undefined,
   events: ['*'],
 });
+const authority = {
+  directory: new URL('https://ca.example.com/directory'),
+  email: 'admin@example.com',
+  names: ['files.example.com'],
+};
 const listener = () => ({ type: 'tcp' as const, host: '127.0.0.1', port: takenPort });
 
 /** In the order of the starts: what each can't do without. */
@@ -122,6 +127,9 @@ const failures: readonly {
       ...good,
       audit: { ...good.audit, syslog: [collector(files.dmz.certificate), collector(nowhere())] },
     }),
+    of: 'what the certificate authority is trusted by',
+    says: /nowhere.file does not exist/,
+    config: () => ({ ...good, https: { acme: { ...authority, ca: nowhere() } } }),
   },
   {
     of: 'the admin certificate',
