@@ -65,6 +65,19 @@ describe('a configuration', () => {
     expect(why).toContain(`hint: chmod 600 ${folder}/open.key`);
   });
 
+  test('names a certificate with its key, or neither, and main gives the node both', async () => {
+    const own = 'https: { certificate: tls.pem, key: tls.key }';
+    expect(
+      (await loadDmzConfig(await writeConfig(dmzYaml.replace(`${own}\n`, 'https: {}\n')))).https,
+    ).toMatchObject({
+      plainListen: undefined,
+    });
+    for (const half of ['https: { certificate: tls.pem }', 'https: { key: tls.key }'])
+      expect(await whyRefused(dmzYaml.replace(own, half))).toMatch(
+        /https\.(key|certificate): .*both, or neither/,
+      );
+  });
+
   test('that does not exist is refused by name', async () => {
     await expect(loadDmzConfig(path.join(folder, 'nowhere.yaml'))).rejects.toMatchObject({ code: 'config' });
   });
@@ -139,6 +152,8 @@ describe('main-agent.yaml', () => {
   const sms = (url: string, more = '') => `sms: { url: '${url}'${more} }\n`;
   const webhook = (url: string, more = '') =>
     `events: { webhooks: [{ url: '${url}', secret_file: link.key${more} }] }\n`;
+  const acme = (names: string, directory = 'https://ca.example/directory') =>
+    `https: { acme: { directory: '${directory}', email: a@example.com, names: [${names}] } }\n`;
   const checkpoints = (target: string) => `audit: { checkpoints_to: [${target}] }\n`;
   const syslog = (collector: string) => `audit: { syslog: [{ ${collector} }] }\n`;
 
@@ -198,9 +213,20 @@ describe('main-agent.yaml', () => {
     ['a collector’s authority that is not there', syslog('host: c, ca: nowhere.pem')],
     ['an unknown storage type', 'storages: { s: { type: s3, base: x } }\n'],
     ['a sender that breaks the header', 'smtp: { host: h, from: "a@b\\r\\nBcc: c@d" }\n'],
+    ['a wildcard, which port 80 can not prove', acme("'*.example.com'")],
+    ['an address for a name', acme("'https://files.example.com'")],
+    ['no name', acme('')],
+    ['an authority without TLS', acme('files.example.com', 'http://ca.example/directory')],
     ['a text message without its code', 'sms: { url: https://h/, body: hello }\n'],
   ])('with %s is refused', async (_name, more) => {
     await expect(load(more)).rejects.toMatchObject({ code: 'config' });
+  });
+
+  test('orders a certificate for names and addresses', async () => {
+    const names = ['files.example.com', '192.0.2.7', '2001:db8::7', 'localhost'];
+    const loaded = await load(acme(names.map((name) => `'${name}'`).join(', ')));
+    expect(loaded.https.acme).toMatchObject({ names, email: 'a@example.com' });
+    expect(loaded.https.acme?.directory.href).toBe('https://ca.example/directory');
   });
 
   test('may switch leases off and device cookies on', async () => {
