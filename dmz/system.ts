@@ -187,7 +187,7 @@ function buildListener(
   config: DmzConfig,
   { clock, log, inherited, seat }: DmzSurroundings,
   keys: Pick<LinkListenerOptions, 'identityKeyPem' | 'signingKeyPem'>,
-  onReport: LinkListenerOptions['onReport'],
+  onReport: NonNullable<LinkListenerOptions['onReport']>,
 ): LinkListener {
   return buildLinkListener({
     listen: seat?.link ?? resolveListen(config.link.listen, inherited),

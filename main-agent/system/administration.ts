@@ -42,6 +42,7 @@ export async function startAdministration(
   await tokens.start();
   const certificate = await readAdminCertificate(config, credentials);
   const notices = async () => listNotices(config, await login.admin.passwordAlone());
+  const problems = () => listAllProblems(ground, records, people, logins, readers, doorCertificate);
   const ending = new AbortController();
   const copies = new StateCopies(state, config.state.file);
   const admin = await startAdminServer({
@@ -86,7 +87,7 @@ export async function startAdministration(
       nodeHeads: () => nodes.nodeHeads.list(),
       closing: ending.signal,
       health: {
-        problems: () => listAllProblems(ground, records, people, logins, readers, doorCertificate),
+        problems,
         notices: async () => (await notices()).map(({ detail }) => detail),
       },
       clock,
@@ -100,7 +101,7 @@ export async function startAdministration(
   closing.defer(() => ending.abort());
   let served = certificate;
   return {
-    problems: () => listAllProblems(ground, records, people, logins, readers),
+    problems,
     /** The admin listener's certificate, as it is served. */
     certificatePem: () => served?.certificatePem,
     /** The certificate as it is on disk now; told is whether it is another, and undefined where none is served. */

@@ -127,6 +127,8 @@ const failures: readonly {
       ...good,
       audit: { ...good.audit, syslog: [collector(files.dmz.certificate), collector(nowhere())] },
     }),
+  },
+  {
     of: 'what the certificate authority is trusted by',
     says: /nowhere.file does not exist/,
     config: () => ({ ...good, https: { acme: { ...authority, ca: nowhere() } } }),
