@@ -1,7 +1,8 @@
 import { X509Certificate } from 'node:crypto';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { EdgeReport } from '#dmz/link/edge-reports.ts';
-import type { MainLink } from '#dmz/link/main-link.ts';
+import type { SourceGuard } from '#dmz/guard/source-guard.ts';
+import type { LinkListener } from '#dmz/link/listener.ts';
 import type { SftpServer } from '#dmz/sftp/server.ts';
 
 /** Figures of the node's `/metrics` that belong to no single door. Labels are ours; nothing a stranger sends becomes one. */
@@ -20,11 +21,13 @@ export function registerEdgeEvents(registry: Registry): (report: EdgeReport) => 
 export function registerMetrics(
   registry: Registry,
   {
-    link,
+    listener,
+    guard,
     sftp,
     certificatePem,
   }: {
-    readonly link: MainLink;
+    readonly listener: Pick<LinkListener, 'link' | 'waiting'>;
+    readonly guard: Pick<SourceGuard, 'banCounts'>;
     readonly sftp: SftpServer;
     /** Undefined: main has not given one yet. */
     readonly certificatePem: () => string | undefined;
@@ -51,7 +54,31 @@ export function registerMetrics(
       aggregator: 'min',
       registers: [],
       collect() {
-        this.set(link.isUp ? 1 : 0);
+        this.set(listener.link.isUp ? 1 : 0);
+      },
+    }),
+  );
+  registry.registerMetric(
+    new Gauge({
+      name: 'sallyport_link_waiting',
+      help: 'What waits: requests for an answer of main or for a link, transfers for a lane, events for main’s audit',
+      labelNames: ['for'],
+      registers: [],
+      collect() {
+        for (const [what, count] of Object.entries(listener.waiting)) this.set({ for: what }, count);
+      },
+    }),
+  );
+  registry.registerMetric(
+    new Gauge({
+      name: 'sallyport_door_bans',
+      help: 'Addresses and networks that the doors shut out now; policy: by order of main',
+      labelNames: ['why'],
+      // Each worker has all of the node's.
+      aggregator: 'max',
+      registers: [],
+      collect() {
+        for (const [why, count] of Object.entries(guard.banCounts())) this.set({ why }, count);
       },
     }),
   );

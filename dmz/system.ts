@@ -138,7 +138,7 @@ async function startAll(
     clock,
     log: log.child({ part: 'sftp' }),
   });
-  registerMetrics(registry, { link, sftp, certificatePem: () => certificate?.certificatePem });
+  registerMetrics(registry, { listener, guard, sftp, certificatePem: () => certificate?.certificatePem });
   const serve = (next: Certificate): void => {
     https.reload(next);
     certificate = next;

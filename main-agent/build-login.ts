@@ -11,6 +11,7 @@ import { buildDeliveryTester, type DeliveryTester } from '#main-agent/help-desk/
 import { buildLoginAdmin, type LoginAdmin } from '#main-agent/help-desk/login-admin.ts';
 import { buildLoginExplainer, type ExplainedFacts } from '#main-agent/help-desk/login-explainer.ts';
 import { buildNodeChangeAdmin } from '#main-agent/help-desk/node-changes.ts';
+import { countFactors } from '#main-agent/help-desk/factor-counts.ts';
 import { findPasswordAlone } from '#main-agent/help-desk/password-alone.ts';
 import { Reminders } from '#main-agent/help-desk/reminders.ts';
 import { buildTwoFactorAdmin } from '#main-agent/help-desk/two-factor-admin.ts';
@@ -144,6 +145,7 @@ export function buildLogin(options: LoginOptions): Login {
       nodeChanges: buildNodeChangeAdmin(parts, twoFactor),
       explainer: buildLoginExplainer(parts, options.explained ?? nothingKnown),
       passwordAlone: () => findPasswordAlone(parts),
+      factorCounts: () => countFactors(parts),
     }),
     deliveryTester: buildDeliveryTester(parts, options.delivery),
     start: async () => {

@@ -24,6 +24,8 @@ export interface Measured {
   readonly users: () => readonly { readonly status: string; readonly count: number }[];
   /** Who is let in with a password alone. */
   readonly passwordAlone: () => Promise<number>;
+  /** How many users are how far with their second factor. */
+  readonly factors: () => Promise<Readonly<Record<string, number>>>;
   /** How many lines `status` has. */
   readonly problems: () => number;
   readonly room: () => Promise<readonly PlaceRoom[]>;
@@ -113,6 +115,13 @@ export function registerMetrics(registry: Registry, measured: Measured): void {
       name: 'sallyport_users_password_alone',
       help: 'Users who are let in with a password alone; looked at every few minutes',
       values: async () => [[{}, await measured.passwordAlone()]],
+    },
+    {
+      name: 'sallyport_users_second_factor',
+      help: 'Active users by how far they are with their second factor; looked at every few minutes',
+      labelNames: ['state'],
+      values: async () =>
+        Object.entries(await measured.factors()).map(([state, count]) => [{ state }, count]),
     },
     {
       name: 'sallyport_problems',

@@ -96,6 +96,13 @@ export class BanList {
     this.#followed = new Set(orders.map(({ id }) => id));
   }
 
+  /** How many sources may not log in now, by why. */
+  counts(nowMs: number): Readonly<Record<BanKind, number>> {
+    const counts = { failures: 0, malformed: 0, policy: this.#pushed.size + this.#pushedRanges.length };
+    for (const { kind, untilMs } of this.#own.values()) if (untilMs > nowMs) counts[kind] += 1;
+    return counts;
+  }
+
   #forget(source: string): void {
     for (const door of [undefined, 'https', 'sftp'] as const) this.#own.delete(keyOf(source, door));
   }

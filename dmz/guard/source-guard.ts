@@ -90,6 +90,11 @@ export class SourceGuard implements Guard {
     for (const end of this.#unsubscribe) end();
   }
 
+  /** For the metrics: how many sources are shut out now, by why. */
+  banCounts(): ReturnType<BanList['counts']> {
+    return this.#bans.counts(this.#clock.now());
+  }
+
   admitConnection(ip: string, protocol: Protocol, onDropped: () => void): Admission | Refusal {
     const exempt = this.#isExempt(ip);
     const nowMs = this.#clock.now();

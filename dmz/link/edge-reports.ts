@@ -59,6 +59,11 @@ export class EdgeReports {
     }
   }
 
+  /** Events that main has not said to have. */
+  get size(): number {
+    return this.#waiting.length;
+  }
+
   /** On a new link: all that main has not said to have. */
   sendAgain(): void {
     for (const event of this.#waiting) this.#options.send(event);

@@ -79,6 +79,9 @@ const strictPolicy: Policy = {
   bans: [],
 };
 
+/** Requests that wait for main's answer or for a link, transfers for a lane, and events of the doors for main's audit. */
+export type LinkWaiting = Readonly<Record<'answer' | 'link' | 'lane' | 'audit', number>>;
+
 type Unsubscribe = () => void;
 type BoundVerb =
   `login.${string}` | `enrol.${string}` | Exclude<Extract<Verb, `account.${string}`>, 'account.view'>;
@@ -145,6 +148,16 @@ export class LinkClient implements MainLink {
   /** Data lanes of the present link. */
   get laneCount(): number {
     return this.#current?.laneCount ?? 0;
+  }
+
+  /** For the metrics: how much waits, and for what. */
+  get waiting(): LinkWaiting {
+    return {
+      answer: this.#current?.session.inFlight ?? 0,
+      link: this.#parking.size,
+      lane: this.#laneParking.size,
+      audit: this.#reports.size,
+    };
   }
 
   get policy(): Policy {

@@ -25,7 +25,7 @@ import type { ListenAt } from '#shared/process/inherited-sockets.ts';
 import type { Secret } from '#shared/secret.ts';
 import { handshakeTimeoutMs, linkConnectionsMax } from './limits.ts';
 import type { EdgeReport } from './edge-reports.ts';
-import { LinkClient } from './link-client.ts';
+import { LinkClient, type LinkWaiting } from './link-client.ts';
 import type { MainHolder, MainLink } from './main-link.ts';
 
 export interface LinkListenerOptions {
@@ -58,6 +58,8 @@ export interface LinkListener {
   readonly link: MainLink;
   /** Bound port; 0 before `start`. */
   readonly port: number;
+  /** How much waits, and for what. */
+  readonly waiting: LinkWaiting;
   start(): Promise<void>;
   /** Ends the link: parked and running requests fail with `link-down`. */
   close(): Promise<void>;
@@ -123,6 +125,10 @@ class TlsLinkListener implements LinkListener {
 
   get link(): MainLink {
     return this.#client;
+  }
+
+  get waiting(): LinkWaiting {
+    return this.#client.waiting;
   }
 
   get port(): number {

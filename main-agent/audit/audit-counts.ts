@@ -1,5 +1,6 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
+import { reasonOf } from './refusal-reasons.ts';
 
 /**
  * What a monitor counts of logins, refusals and transfers, taken from the audit as it is written: so figures and records
@@ -18,6 +19,19 @@ export class AuditCounts {
     labelNames: ['protocol', 'method', 'result'],
     registers: [],
   });
+  readonly #refusals = new Counter({
+    name: 'sallyport_refusals_total',
+    help: 'What was refused, by protocol and reason',
+    labelNames: ['protocol', 'reason'],
+    registers: [],
+  });
+  readonly #loginDurations = new Histogram({
+    name: 'sallyport_login_seconds',
+    help: 'From the first factor to the session, with the time its person took; method: of the second factor',
+    labelNames: ['protocol', 'method'],
+    buckets: loginSeconds,
+    registers: [],
+  });
   readonly #durations = new Histogram({
     name: 'sallyport_transfer_seconds',
     help: 'How long whole transfers took',
@@ -33,6 +47,9 @@ export class AuditCounts {
       this.#records.inc({ event, outcome });
       if (event.startsWith('login.'))
         this.#logins.inc({ protocol, method, result: event.slice('login.'.length) });
+      if (outcome === 'refused') this.#refusals.inc({ protocol, reason: reasonOf(record) });
+      if (event === 'login.admitted' && durationMs !== undefined)
+        this.#loginDurations.observe({ protocol, method }, durationMs / 1000);
       const direction = directions.get(event);
       if (direction !== undefined && outcome === 'ok' && durationMs !== undefined)
         this.#durations.observe({ direction, protocol }, durationMs / 1000);
@@ -42,10 +59,14 @@ export class AuditCounts {
   register(registry: Registry): void {
     registry.registerMetric(this.#records);
     registry.registerMetric(this.#logins);
+    registry.registerMetric(this.#refusals);
+    registry.registerMetric(this.#loginDurations);
     registry.registerMetric(this.#durations);
   }
 }
 
+/** From a program that has its lease to somebody who looks for their phone. */
+const loginSeconds = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 /** From a small file on a near network to what fills a working day. */
 const transferSeconds = [0.01, 0.05, 0.25, 1, 5, 30, 120, 600, 3_600, 28_800];
 const directions: ReadonlyMap<string, string> = new Map([

@@ -92,6 +92,13 @@ export function listNotices(config: MainAgentConfig, alone: PasswordAlone): read
         detail: `goes to ${hostOf(url)} unencrypted (allow_plain)`,
         hint: 'an https:// address, so that nobody on the way reads or changes it',
       })),
+    ...config.audit.syslog
+      .filter(({ ca }) => ca === undefined)
+      .map(({ host, port }) => ({
+        check: 'syslog',
+        detail: `${host}:${port} may show a certificate of any authority this machine trusts`,
+        hint: 'the authority of the collector as `ca` in audit.syslog, so that nobody else can take the audit for it',
+      })),
   ];
 }
 

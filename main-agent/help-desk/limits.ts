@@ -13,5 +13,10 @@ export const reminderLookAgainMs = 24 * 3_600_000;
 /** Users whose second factor `status` looks up: each is a file and two queries, and a monitor asks every minute. */
 export const passwordAloneLooksMax = 1_000;
 
+/** Of how many the figures of `/metrics` tell how far they are with it: two seconds' work of main, every few minutes. */
+export const factorLooksMax = 10_000;
+/** Between two of them sign-ins have their turn. */
+export const factorLooksPerTurn = 20;
+
 /** Named in one line before "and … more". */
 export const passwordAloneNamedMax = 5;

@@ -11,6 +11,7 @@ import type { Challenges } from '#main-agent/login/challenges.ts';
 import type { ClockGuard } from '#main-agent/two-factor/clock-guard.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { NodeChangeAdmin } from './node-changes.ts';
+import type { FactorReadiness } from './factor-counts.ts';
 import type { PasswordAlone } from './password-alone.ts';
 import type { TwoFactorAdmin } from './two-factor-admin.ts';
 
@@ -34,6 +35,8 @@ export interface LoginAdmin {
   capacity(): Capacity;
   /** Whom a password alone lets in. */
   passwordAlone(): Promise<PasswordAlone>;
+  /** How many users are how far with their second factor. */
+  factorCounts(): Promise<Readonly<Record<FactorReadiness, number>>>;
   /** What is wrong with logins as a whole, for `status`. */
   problems(): readonly string[];
 }
@@ -52,7 +55,7 @@ interface Parts {
 
 export function buildLoginAdmin(
   parts: Parts,
-  help: Pick<LoginAdmin, 'twoFactor' | 'nodeChanges' | 'explainer' | 'passwordAlone'>,
+  help: Pick<LoginAdmin, 'twoFactor' | 'nodeChanges' | 'explainer' | 'passwordAlone' | 'factorCounts'>,
 ): LoginAdmin {
   const { challenges, driftWatch, guard, leases, overload, passwords, sessions, state } = parts;
   return {

@@ -135,6 +135,7 @@ export class Admission {
           method,
           rule: passage.rule,
           sessionKey: session.stored.key,
+          durationMs: Math.round(clock.monotonic() - record.beganAtMs),
           assertion: params.assertion,
         }),
       },

@@ -42,6 +42,7 @@ export class LoginStart {
 
   async begin(params: Params<'login.begin'>, link: NodeLink, asker?: Asker): Promise<ChallengeView> {
     const { challenges, clock, config, delivered, vault } = this.#parts;
+    const beganAtMs = clock.monotonic();
     const proven = await this.#firstFactor.verify(params, link, asker);
     const { user } = proven;
     const status = await vault.status(user.username);
@@ -72,6 +73,7 @@ export class LoginStart {
       agent: params.client.agent,
       next,
       enclosedCode: next.kind === 'code' ? proven.enclosedCode : undefined,
+      beganAtMs,
       attemptsLeft: config.twoFactor.attempts.perLogin,
       lifeMs,
     });

@@ -37,6 +37,8 @@ export interface Challenge {
   readonly next: ChallengeNext;
   /** The code that came inside the password (`sftp_password_with_code`). */
   readonly enclosedCode: Secret | undefined;
+  /** When its first factor came; monotonic. */
+  readonly beganAtMs: number;
   expiresAtMs: number;
   readonly startedAtMs: number;
   attemptsLeft: number;

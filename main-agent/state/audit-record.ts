@@ -43,6 +43,7 @@ export interface AuditRecord {
   /** Of such a download: what the client's connection has taken, as the node says. */
   readonly acknowledged?: number;
   readonly sha256?: string;
+  /** Of a transfer; of a sign-in from its first factor on, with the time its person took. */
   readonly durationMs?: number;
   readonly detail?: string;
   /** In `audit.summed`: how many records of each event were counted instead of written. */

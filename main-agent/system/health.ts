@@ -3,6 +3,7 @@ import { findDisagreements } from '#main-agent/doctor/problems.ts';
 import { registerMetrics, type Measured } from '#main-agent/metrics.ts';
 import { measureRoom, measureState } from '#main-agent/places.ts';
 import { buildHealthServer, buildMetricsRegistry } from '#shared/health/health-server.ts';
+import type { Clock } from '#shared/clock.ts';
 import { resolveListen } from '#shared/process/inherited-sockets.ts';
 import type { DoorCertificate } from './certificate.ts';
 import type { Ground } from './ground.ts';
@@ -56,13 +57,12 @@ export async function startHealth(ground: Ground, parts: Parts) {
   await health.start();
 }
 
-/** How old the answer may be to who is let in with a password alone: it takes a look at many users. */
-const passwordAloneFreshMs = 5 * 60_000;
+/** How old an answer may be that takes a look at many users. */
+const usersFreshMs = 5 * 60_000;
 
 function measure({ config, around: { clock } }: Ground, parts: Parts): Measured {
   const { records, people, logins, readers, administration } = parts;
   const { login, bans, nodes } = logins;
-  let alone: { readonly atMs: number; readonly count: Promise<number> } | undefined;
   return {
     auditCounts: records.auditCounts,
     links: nodes.links,
@@ -86,12 +86,8 @@ function measure({ config, around: { clock } }: Ground, parts: Parts): Measured 
         count: all.filter((user) => user.status === status).length,
       }));
     },
-    passwordAlone: () => {
-      const nowMs = clock.monotonic();
-      if (alone === undefined || nowMs - alone.atMs > passwordAloneFreshMs)
-        alone = { atMs: nowMs, count: login.admin.passwordAlone().then(({ count }) => count) };
-      return alone.count;
-    },
+    passwordAlone: keepFresh(clock, async () => (await login.admin.passwordAlone()).count),
+    factors: keepFresh(clock, () => login.admin.factorCounts()),
     problems: () => administration.problems().length,
     room: () => measureRoom(config),
     stateBytes: () => measureState(config),
@@ -99,6 +95,16 @@ function measure({ config, around: { clock } }: Ground, parts: Parts): Measured 
       const pem = administration.certificatePem();
       return pem === undefined ? undefined : new X509Certificate(pem).validToDate.getTime();
     },
+  };
+}
+
+/** Asks again when the last answer is too old. */
+function keepFresh<T>(clock: Clock, ask: () => Promise<T>): () => Promise<T> {
+  let last: { readonly atMs: number; readonly answer: Promise<T> } | undefined;
+  return () => {
+    const nowMs = clock.monotonic();
+    if (last === undefined || nowMs - last.atMs > usersFreshMs) last = { atMs: nowMs, answer: ask() };
+    return last.answer;
   };
 }
 

@@ -101,6 +101,11 @@ export class ControlSession {
     return this.#outgoing.request(verb, params, options);
   }
 
+  /** Requests of ours that are not answered yet. */
+  get inFlight(): number {
+    return this.#outgoing.inFlight;
+  }
+
   sendEvent<E extends EventName>(name: E, body: EventBody<E>): void {
     this.#send(encodeEvent(name, body));
   }

@@ -33,6 +33,18 @@ describe('bans', () => {
     expect(bans.find(ip, minute, 'https')).toEqual({ kind: 'policy', leftMs: 1 });
   });
 
+  it('are counted by why they are, as long as they last', () => {
+    const bans = build();
+    bans.add(ip, 'failures', minute, 0);
+    bans.add(ip, 'malformed', 2 * minute, 0, 'sftp');
+    bans.replacePushed([
+      { address: ip, untilMs: minute },
+      { address: '10.0.0.0/8', untilMs: minute },
+    ]);
+    expect(bans.counts(minute - 1)).toEqual({ failures: 1, malformed: 1, policy: 2 });
+    expect(bans.counts(minute)).toMatchObject({ failures: 0, malformed: 1 });
+  });
+
   it('of main that stay on its list lift nothing of our own', () => {
     const bans = build();
     bans.replacePushed([{ address: ip, untilMs: minute }]);

@@ -260,6 +260,8 @@ describe('lane tokens', () => {
     const waiting = client.waitForLane(session).then(() => {
       has = true;
     });
+    client.report({ kind: 'limit', detail: 'a monitor sees what waits' });
+    expect(client.waiting).toEqual({ answer: 0, link: 0, lane: 1, audit: 1 });
     await vi.advanceTimersByTimeAsync(laneTokenLifeMs / 2);
     expect(has).toBe(false);
     const lane = await dialLane(main.tokens().at(-1) ?? '');

@@ -15,8 +15,8 @@ it('a monitor counts sign-ins, refusals and whole transfers as the audit has the
   const registry = new Registry();
   counts.register(registry);
   const records: readonly AuditRecord[] = [
-    { ...plain, event: 'login.admitted', outcome: 'ok', method: 'totp', rule: 'code: totp' },
-    { ...plain, event: 'login.refused', outcome: 'refused', rule: 'wrong password for zoe' },
+    { ...plain, event: 'login.admitted', outcome: 'ok', method: 'totp', durationMs: 4_000 },
+    { ...plain, event: 'login.refused', outcome: 'refused', rule: 'wrong password' },
     { ...plain, event: 'login.refused', outcome: 'refused', rule: '192.0.2.7 is not in allow_from' },
     { ...plain, event: 'file.upload', outcome: 'ok', durationMs: 2_000, path: '/zoe/x' },
     { ...plain, event: 'file.upload', outcome: 'cut', durationMs: 9_000, path: '/zoe/x' },
@@ -29,6 +29,9 @@ it('a monitor counts sign-ins, refusals and whole transfers as the audit has the
     'sallyport_logins_total{protocol="sftp",method="none",result="refused"} 2',
     'sallyport_audit_records_total{event="file.upload",outcome="cut"} 1',
     'sallyport_audit_records_total{event="audit.retired",outcome="ok"} 1',
+    'sallyport_refusals_total{protocol="sftp",reason="wrong-password"} 1',
+    'sallyport_refusals_total{protocol="sftp",reason="account"} 1',
+    'sallyport_login_seconds_sum{protocol="sftp",method="totp"} 4',
     'sallyport_transfer_seconds_sum{direction="upload",protocol="sftp"} 2',
     'sallyport_transfer_seconds_count{direction="upload",protocol="sftp"} 1',
   ])

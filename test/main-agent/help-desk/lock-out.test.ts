@@ -87,6 +87,13 @@ describe('whom the second factor would stop', () => {
       names: ['enrolled', 'halfway', 'later', 'open'],
       isComplete: true,
     });
+    expect(await rig.login.admin.factorCounts()).toEqual({
+      enrolled: 1,
+      delivered: 1,
+      none: 7,
+      broken: 0,
+      unknown: 0,
+    });
   });
 
   it('of many whom a password alone lets in a few are named, and as many looked at as can be at once', async () => {

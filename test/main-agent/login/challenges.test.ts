@@ -47,6 +47,7 @@ describe('logins under way', () => {
       agent: client.agent,
       next: { kind: 'setup' },
       enclosedCode: undefined,
+      beganAtMs: nowMs,
       attemptsLeft: 5,
       lifeMs,
     });

@@ -58,6 +58,7 @@ describe('deliveries of codes', () => {
       bans: () => [],
       users: () => [],
       passwordAlone: async () => 0,
+      factors: async () => ({}),
       problems: () => 0,
       room: async () => [],
       stateBytes: async () => 0,
