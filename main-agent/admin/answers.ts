@@ -98,6 +98,45 @@ const binRow = z.object({
 export const binPage = z.object({ entries: z.array(binRow), next });
 /** Where it is now. */
 export const restoredAnswer = z.object({ id: z.string(), path: z.string() });
+const dueRow = z.object({
+  storage: z.string(),
+  /** Below the storage's base. */
+  place: z.string(),
+  /** As the first user of the rule sees it. */
+  path: z.string(),
+  /** Whose own folder it is in. */
+  user: z.string().optional(),
+  type: z.enum(['file', 'folder']),
+  bytes: z.number(),
+  changed_at: time,
+  due_at: time,
+  /** Of the run that deletes it. */
+  deleted_at: time,
+});
+export const retentionPage = z.object({
+  /** When the first of these runs begins. */
+  at: time,
+  /** Of all pages. */
+  count: z.number(),
+  bytes: z.number(),
+  /** False: more falls due than one run lists. */
+  complete: z.boolean(),
+  /** Folders that could not be looked into, and entries that no listing shows and that stay. */
+  unlooked: z.number(),
+  unserved: z.number(),
+  entries: z.array(dueRow),
+  next,
+});
+export const retentionAnswer = z.object({
+  deleted: z.number(),
+  bytes: z.number(),
+  left: z.number(),
+  failed: z.number(),
+  /** Due, and on no list before: the next run deletes them. */
+  newly_listed: z.number(),
+  /** False: it goes on by itself, and its record in the audit says how it ended. */
+  complete: z.boolean(),
+});
 export const droppedAnswer = z.object({ dropped: z.number() });
 
 const sessionRow = z.object({

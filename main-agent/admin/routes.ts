@@ -19,6 +19,7 @@ import { buildNodeChangeRoutes } from './node-change-routes.ts';
 import { buildNodeRoutes, type NodePorts } from './node-routes.ts';
 import { buildPlanRoutes } from './plan-routes.ts';
 import type { Route } from './http/route.ts';
+import { buildRetentionRoutes, type RetentionPorts } from './retention-routes.ts';
 import { buildSessionRoutes } from './session-routes.ts';
 import { buildSystemRoutes, type SystemPorts } from './system-routes.ts';
 import { buildTokenRoutes, type TokenPorts } from './token-routes.ts';
@@ -34,6 +35,7 @@ export interface AdminPorts
     TokenPorts,
     BanPorts,
     BinPorts,
+    RetentionPorts,
     NodePorts,
     TransferPorts,
     DoctorPorts,
@@ -70,6 +72,7 @@ export function buildAdminRoutes(ports: AdminPorts): readonly Route[] {
     ...buildLeaseRoutes(ports),
     ...buildTransferRoutes(ports),
     ...buildBinRoutes(ports),
+    ...buildRetentionRoutes(ports),
     ...buildBanRoutes(ports),
     ...buildNodeRoutes(ports),
     ...buildTokenRoutes(ports),

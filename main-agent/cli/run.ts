@@ -48,6 +48,10 @@ const groups: readonly { readonly names: readonly string[]; readonly load: () =>
     load: async () => (await import('./bin-commands.ts')).addBinCommands,
   },
   {
+    names: ['retention'],
+    load: async () => (await import('./retention-commands.ts')).addRetentionCommands,
+  },
+  {
     names: ['bans'],
     load: async () => (await import('./ban-commands.ts')).addBanCommands,
   },

@@ -4,6 +4,8 @@
  * do now.
  */
 import { operationName, receiptOf } from './caller.ts';
+import type { MountRetention } from '#main-agent/users/effective-user.ts';
+import { isAbout } from './retention-rules.ts';
 import { SallyportError, isSallyportError } from '#shared/error.ts';
 import { componentBytesMax, requireComponents } from '#shared/file-service/virtual-path.ts';
 import type { BinEntry, Params, Result } from '#shared/link/messages.ts';
@@ -48,7 +50,13 @@ export function binOrder(session: FullSession, { path, mounted }: Located): BinO
   const bin = mounted?.mount.bin;
   if (bin === undefined || (session.protocol === 'sftp' && !bin.sftp)) return undefined;
   const { keepMs, isCounted } = bin;
-  return { user: session.username, virtualPath: path.components, keepMs, isCounted };
+  const retentionMs = retentionOf(mounted?.mount.retention, path.name);
+  return { user: session.username, virtualPath: path.components, keepMs, isCounted, retentionMs };
+}
+
+/** Undefined: the rule of its mount says nothing of it. */
+function retentionOf(retention: MountRetention | undefined, name: string): number | undefined {
+  return retention !== undefined && isAbout(retention, name) ? retention.afterMs : undefined;
 }
 
 /** For the audit. */

@@ -1,6 +1,7 @@
 import type { FileHandlers, StreamHandler } from '#main-agent/link/handlers.ts';
 import type { AnySession } from '#main-agent/sessions/session.ts';
 import type { TransferCount } from './receipts.ts';
+import type { RetentionAdmin } from './retention.ts';
 import type { Surveys } from './survey.ts';
 import type { TransferAdmin } from './transfers.ts';
 import type { BinAdmin } from './bins.ts';
@@ -20,6 +21,11 @@ export interface FileService {
   readonly bins: BinAdmin & {
     /** Names of all who have something in it. */
     owners(): readonly string[];
+  };
+  /** What the rules of mounts delete, for admins. */
+  readonly retention: RetentionAdmin & {
+    /** Carries them out if that is due; never rejects. */
+    runIfDue(): Promise<void>;
   };
   /** What lies on the storages and is not served, for admins. */
   readonly surveys: Surveys & {

@@ -102,6 +102,24 @@ export const surveyPatienceMs = 3_000;
 export const surveyPlacesMax = 20;
 export const surveyPlacesOfOneMax = 5;
 
+/** From one run of the retention rules to the next: a rule counts in days. */
+export const retentionEveryMs = 24 * 3_600_000;
+/**
+ * So long a file was on a list before it is deleted, whatever made it fall due (D-129): a working day to look. Shorter
+ * than from run to run, which a sweep may begin early or late.
+ */
+export const retentionNoticeMs = 20 * 3_600_000;
+/** A run lists what falls due until the next one, and that may be so late. */
+export const retentionSlackMs = 3_600_000;
+/** Files one run lists, some 500 bytes of memory each; what is beyond it is for the next day. */
+export const retentionListedMax = 200_000;
+/** Removed between two notes of what is being removed: each is one sync of the disk. */
+export const retentionBatchFiles = 256;
+/** Removals and their records under way at the same time; the thread pool and the audit are everybody's. */
+export const retentionAtOnce = 8;
+/** An admin's call waits so long for its run, less than its client does; then the run goes on by itself. */
+export const retentionPatienceMs = 20_000;
+
 /** Files and folders one recursive delete may remove; a larger tree is deleted in several goes. */
 export const removedEntriesMax = 1_000_000;
 /** Folders below each other, when a tree on disk is walked: each holds a descriptor while we are in it. */

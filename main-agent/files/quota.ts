@@ -107,6 +107,10 @@ export class Account {
     this.#shared.set(id, bytes);
   }
 
+  get hasShared(): boolean {
+    return this.#sharedBytes > 0;
+  }
+
   forgetShared(id: string): void {
     this.#sharedBytes -= this.#shared.get(id) ?? 0;
     this.#shared.delete(id);
@@ -162,6 +166,13 @@ export class Quota {
     if (account?.isMeasuredSince(atMs) === true) return;
     if (isOwnFolder(mount, username)) account?.added(-bytes);
     else if (id !== undefined) account?.forgetShared(id);
+  }
+
+  /** Files that are gone, whoever uploaded them to a shared folder. */
+  forgetShared(ids: readonly string[]): void {
+    for (const account of this.#accounts.values()) {
+      if (account.hasShared) for (const id of ids) account.forgetShared(id);
+    }
   }
 
   #account(username: string): Account {

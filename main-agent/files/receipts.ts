@@ -22,7 +22,8 @@ type FileEvent =
   | 'file.attributes'
   | 'file.restore'
   | 'file.purge'
-  | 'file.refused';
+  | 'file.refused'
+  | 'retention.ran';
 
 interface Receipt {
   readonly event: FileEvent;
@@ -96,21 +97,23 @@ export class Receipts {
 
   /** Of what happens to a user's files without a session of theirs. */
   async writeOf(
-    user: string,
-    { path, toPath, event, bytes, detail }: Receipt,
+    user: string | undefined,
+    { path, toPath, event, outcome = 'ok', bytes, rule, detail, once }: Receipt,
     actor = 'system',
   ): Promise<void> {
-    await this.#append({
+    const record: AuditRecord = {
       event,
       time: new Date(this.#clock.now()).toISOString(),
-      outcome: 'ok',
-      user,
+      outcome,
+      ...(user !== undefined && { user }),
       actor,
       path: path.toString(),
       ...(toPath !== undefined && { toPath: toPath.toString() }),
       ...(bytes !== undefined && { bytes }),
+      ...(rule !== undefined && { rule }),
       ...(detail !== undefined && { detail }),
-    });
+    };
+    await this.#append(record, once === undefined ? undefined : this.#toldOnce(record, once));
   }
 
   transferCounts(): readonly TransferCount[] {

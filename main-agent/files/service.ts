@@ -32,6 +32,7 @@ import { OwnUploads } from './own-uploads.ts';
 import { Queries } from './queries.ts';
 import { Quota } from './quota.ts';
 import { Receipts, type TransferCount } from './receipts.ts';
+import { Retention, type RetentionOptions } from './retention.ts';
 import { Renames } from './renames.ts';
 import type { FileContext } from './service-context.ts';
 import { ResumableUploads } from './resumable-uploads.ts';
@@ -52,6 +53,7 @@ interface FileServiceOptions {
     readonly keepFinishingMs: number;
   };
   readonly audit: Audit;
+  readonly retention: RetentionOptions;
   /** The user as the files say now, for `usedBytes`. */
   readonly findUser: (username: string) => EffectiveUser | undefined;
   readonly clock: Clock;
@@ -95,6 +97,7 @@ class Service implements FileService {
   readonly onStream: FileService['onStream'];
   readonly transfers: Transfers;
   readonly bins: Bins;
+  readonly retention: Retention;
   readonly surveys: Survey;
   readonly #context: FileContext;
   readonly #openings: Openings;
@@ -128,6 +131,7 @@ class Service implements FileService {
       this.#watch(caller);
       onStream(header, stream, caller);
     };
+    this.retention = new Retention(context, options.retention, closing.signal);
     this.surveys = new Survey(context.mounts.storages, context.clock, context.log);
     this.#sweeping = setInterval(() => void this.#sweep(), sweepIntervalMs).unref();
   }
@@ -312,6 +316,7 @@ class Service implements FileService {
 
   async #sweep(): Promise<void> {
     this.surveys.keepFresh();
+    void this.retention.runIfDue();
     try {
       await this.bins.sweep();
     } catch (error) {
@@ -331,6 +336,7 @@ class Service implements FileService {
     clearInterval(this.#sweeping);
     this.#closing.abort();
     await Promise.all(this.#context.handles.takeAll().map((handle) => handle.end('abandon')));
+    await this.retention.settled();
     await this.#context.receipts.drain();
     await this.surveys.close();
     for (const storage of this.#context.mounts.storages) await storage.close();

@@ -79,6 +79,7 @@ export async function startAdministration(
       bans,
       transfers: files.transfers,
       bins: files.bins,
+      retention: files.retention,
       surveys: files.surveys,
       doctor: buildDoctorOf(ground, records, people, logins, { notices, certificate }),
       config,
@@ -119,7 +120,7 @@ export async function startAdministration(
 function listAllProblems(
   { config }: Ground,
   { feed, nodeBudget, restores }: Records,
-  { users, departures }: People,
+  { users, departures, files }: People,
   { login, nodes }: Logins,
   readers: Readers,
   doorCertificate: DoorCertificate,
@@ -127,6 +128,7 @@ function listAllProblems(
   return [
     ...listProblems(config, nodes.admin.list(), nodes.links, feed, users.problems().length),
     ...readers.problems(),
+    ...files.retention.problems(),
     ...nodes.edgeEvents.problems(),
     ...nodeBudget.problems(),
     ...nodes.nodeHeads.problems(),

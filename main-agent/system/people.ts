@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { buildFileService } from '#main-agent/files/service.ts';
 import { openStorages } from '#main-agent/files/storages.ts';
 import { Deliveries } from '#main-agent/notify/deliveries.ts';
@@ -7,6 +8,7 @@ import { Departures } from '#main-agent/users/departures.ts';
 import { FileWrites } from '#main-agent/users/file-writes.ts';
 import { startForgettingRemovedKeys } from '#main-agent/users/removed-keys.ts';
 import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
+import type { UserSource } from '#main-agent/users/user-source.ts';
 import { openYamlUsers } from '#main-agent/users/yaml-users.ts';
 import type { Ground } from './ground.ts';
 import type { Records } from './records.ts';
@@ -52,6 +54,11 @@ export async function startPeople({ config, around, part, closing }: Ground, rec
     }),
     uploads: config.uploads,
     audit,
+    retention: {
+      users: () => users.list(),
+      usersProblem: () => describeUsersProblem(users),
+      file: path.join(path.dirname(config.state.file), 'retention.list'),
+    },
     findUser: (username) => users.find(username),
     clock,
     log: part('files'),
@@ -74,6 +81,15 @@ export async function startPeople({ config, around, part, closing }: Ground, rec
     deliveries: new Deliveries(notify.delivery, () => clock.now()),
     files,
   };
+}
+
+/** Why the mounts in force may not be all there are. */
+function describeUsersProblem(users: UserSource): string | undefined {
+  if (!users.isLoaded()) return 'the users could not be read yet';
+  const [first] = users.problems();
+  return first === undefined
+    ? undefined
+    : `a user file is broken: ${first.file}:${first.line} ${first.message}`;
 }
 
 export type People = Awaited<ReturnType<typeof startPeople>>;

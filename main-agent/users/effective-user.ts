@@ -65,6 +65,20 @@ export interface Mount {
   readonly uploads: 'atomic' | 'direct';
   /** Absent: what is deleted is gone. */
   readonly bin?: MountBin | undefined;
+  /** Absent: it says nothing of how long files stay. */
+  readonly retention?: MountRetention | undefined;
+}
+
+/** How long files stay in the mount's folder and below, whoever put them there. */
+export interface MountRetention {
+  /** Since the file changed last; undefined: never deleted, whatever other mounts say. */
+  readonly afterMs: number | undefined;
+  /** Names it is about, with `*` and `?`; undefined: all. */
+  readonly only: readonly string[] | undefined;
+  /** Names it is not about. */
+  readonly except: readonly string[];
+  /** Folders that were empty for as long go, too. */
+  readonly emptyFolders: boolean;
 }
 
 export interface MountBin {

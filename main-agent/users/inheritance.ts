@@ -185,6 +185,7 @@ function buildMount({ fields, group }: PlacedMount, options: BuildOptions): Moun
     ...(keepMs !== undefined && {
       bin: { keepMs, isCounted: fields.bin_quota !== 'free', sftp: fields.bin_sftp ?? false },
     }),
+    ...(fields.retention !== undefined && { retention: fields.retention }),
   };
 }
 

@@ -14,6 +14,7 @@ import { Secret } from '#shared/secret.ts';
 import { parsePublicKeyLine } from '#shared/ssh-key/parse.ts';
 import { z } from 'zod';
 import { sshKeysMax } from './limits.ts';
+import type { MountRetention } from './effective-user.ts';
 import { parsePhc } from './phc.ts';
 import { isUsername, usernameExpectation } from './username.ts';
 
@@ -170,6 +171,30 @@ export function rootComponents(root: string, username: string, group: string): r
   return requireComponents(filled.split('/').filter((part) => part !== '' && part !== '.')).components;
 }
 
+/** Of a file alone, not of a path. */
+const namePattern = z
+  .string()
+  .max(255)
+  .regex(/^[^/]+$/, { error: 'a file name, in which * and ? stand for any characters and for one' });
+const namePatterns = z.array(namePattern).min(1).max(32);
+
+const never = z.literal('never').transform(() => null);
+
+/** A day at least: rules are carried out once a day. */
+const retention = z
+  .strictObject({
+    delete_after: z.union([never, duration('1d', '36500d')]),
+    only: namePatterns.optional(),
+    except: namePatterns.optional(),
+    empty_folders: z.enum(['keep', 'delete']).optional(),
+  })
+  .transform((s): MountRetention => ({
+    afterMs: s.delete_after ?? undefined,
+    only: s.only,
+    except: s.except ?? [],
+    emptyFolders: s.empty_folders === 'delete',
+  }));
+
 function mountList(storages: readonly string[], mayUseGroup: boolean) {
   const storage = plainName.refine((text) => storages.includes(text), {
     error: `a storage of main-agent.yaml: ${storages.join(', ')}`,
@@ -185,6 +210,7 @@ function mountList(storages: readonly string[], mayUseGroup: boolean) {
         bin: binLife.optional(),
         bin_quota: z.enum(['counted', 'free']).optional(),
         bin_sftp: z.boolean().optional(),
+        retention: retention.optional(),
       }),
     )
     .max(64);

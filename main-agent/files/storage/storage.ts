@@ -65,6 +65,8 @@ export interface Stored extends Attributes {
   readonly type: 'file' | 'folder';
   /** Stable while the thing exists, also under another name. */
   readonly id: string;
+  /** When content, name or attributes of it changed last, milliseconds since the epoch. No client can set it. */
+  readonly changedAtMs: number;
 }
 
 export interface FolderItem {
@@ -176,6 +178,8 @@ export interface BinOrder {
   /** Where the user saw it. */
   readonly virtualPath: readonly string[];
   readonly keepMs: number;
+  /** A file may be nowhere any more so long after it changed last, and a folder after it came here. */
+  readonly retentionMs?: number | undefined;
   /** Its bytes count to its user's quota. */
   readonly isCounted: boolean;
 }
@@ -426,6 +430,11 @@ export interface Storage {
   removeFile(place: Place, options: RemoveFileOptions): Promise<Removed>;
   /** Where it went, if it was kept. */
   removeFolder(place: Place, options: RemoveOptions): Promise<Binned | undefined>;
+  /**
+   * Removes for good what was looked at before, a file or an empty folder, unless it is another one by now or has
+   * changed since, or somebody has it open or uploads there.
+   */
+  removeIdle(place: Place, looked: Pick<Stored, 'id' | 'changedAtMs'>): Promise<Idle>;
   rename(from: Place, to: Place, options: RenameOptions): Promise<Renamed>;
   /** With `onlyId` the file of that identity and no other that has the name: rejects `permission-denied`. */
   change(place: Place, change: AttributeChange, onlyId?: string): Promise<void>;
@@ -462,6 +471,8 @@ export interface FinishedResumable {
   /** Since its commit. */
   readonly ageMs: number;
 }
+
+export type Idle = 'removed' | 'in-use' | 'changed';
 
 /** The file that is gone. */
 export interface Removed {

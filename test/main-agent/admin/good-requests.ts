@@ -147,6 +147,8 @@ export const goodRequests: Readonly<Record<string, GoodRequest>> = {
     body: { reason },
   },
   'POST /v1/users/{user}/bin/empty': { path: '/v1/users/alice/bin/empty', body: { reason } },
+  'GET /v1/retention/plan': { path: '/v1/retention/plan' },
+  'POST /v1/retention/run': { path: '/v1/retention/run', body: { reason } },
   'GET /v1/bans': { path: '/v1/bans', before: addBan },
   'POST /v1/bans': { path: '/v1/bans', body: { address: '203.0.113.9', reason, for_seconds: 3600 } },
   'DELETE /v1/bans/{id}': { path: '/v1/bans/{id}', before: addBan },

@@ -18,6 +18,7 @@ import { Secret } from '#shared/secret.ts';
 import { buildMemoryState, type MemoryState } from '#test/harness/memory-state.ts';
 import type { YamlChange } from '#main-agent/users/yaml-edit.ts';
 import type { NodeChange } from '#main-agent/help-desk/node-changes.ts';
+import type { RetentionPlan } from '#main-agent/files/retention.ts';
 import type { StorageSurvey } from '#main-agent/files/survey.ts';
 import type { TwoFactorReport } from '#main-agent/help-desk/two-factor-admin.ts';
 import type { LoginQuestion } from '#main-agent/help-desk/login-explainer.ts';
@@ -51,6 +52,28 @@ export interface PlayedMain {
 export const nowMs = 1_795_500_000_000;
 
 const authority = createThrowAwayAuthority(nowMs - 3_600_000);
+
+const playedRetentionPlan: RetentionPlan = {
+  atMs: nowMs,
+  entries: [
+    {
+      storage: 'local',
+      path: ['alice', 'plan.txt'],
+      virtualPath: ['plan.txt'],
+      user: 'alice',
+      type: 'file',
+      bytes: 8,
+      changedAtMs: nowMs - 30 * 86_400_000,
+      afterMs: 30 * 86_400_000,
+      dueAtMs: nowMs,
+      deletedAtMs: nowMs,
+    },
+  ],
+  isWhole: true,
+  looked: 1,
+  unlooked: 0,
+  unserved: 0,
+};
 
 /** Of the one thing in everybody's bin. */
 export const binId = 'AAAAAAAAAAAAAAAAAAAAAA';
@@ -160,6 +183,16 @@ export async function startPlayedMain(
         asked.push(`empty ${username} ${ids?.join(',') ?? 'all'}`);
         return 1;
       },
+    },
+    retention: {
+      plan: async () => playedRetentionPlan,
+      keep: () => 'kept',
+      page: () => playedRetentionPlan,
+      run: async ({ actor, unlisted }) => {
+        asked.push(`retention ${actor} ${unlisted}`);
+        return { deleted: 1, bytes: 8, left: 0, failed: 0, newlyListed: 0, isOver: true };
+      },
+      problems: () => [],
     },
     transfers: {
       list: () => [playedTransfer('t1', 'alice')],

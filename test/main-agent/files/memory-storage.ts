@@ -58,9 +58,9 @@ abstract class Node {
   }
 
   get stored(): Stored {
-    const { id, type, size, mode, mtimeMs, atimeMs, links } = this;
+    const { id, type, size, mode, mtimeMs, atimeMs, links, changedAtMs } = this;
     const etag = type === 'file' ? { etag: `${id}-${this.changes}`.replaceAll(':', '') } : {};
-    return { id, type, size, mode, mtimeMs, atimeMs, links, ...etag };
+    return { id, type, size, mode, mtimeMs, atimeMs, links, changedAtMs, ...etag };
   }
 }
 

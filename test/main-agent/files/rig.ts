@@ -1,5 +1,7 @@
 /** A file service over a real folder, sessions to ask it with, and streams without a lane. */
 import { createHash, randomBytes } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import type { Audit, AuditRecord } from '#main-agent/state/audit-record.ts';
@@ -216,6 +218,8 @@ export class StorageRig {
   losesRecords = false;
   readonly #told = new Map<string, number>();
   readonly users = new Map<string, EffectiveUser>();
+  usersProblem: string | undefined;
+  readonly retentionFile = join(tmpdir(), `retention-${randomBytes(9).toString('hex')}`);
   readonly formerUntilMs = new Map<string, number>();
   readonly #options: RigOptions;
   readonly clock: Clock;
@@ -262,6 +266,11 @@ export class StorageRig {
           }
           this.records.push(record);
         },
+      },
+      retention: {
+        users: () => this.users.values(),
+        usersProblem: () => this.usersProblem,
+        file: this.retentionFile,
       },
       findUser: (username) => this.users.get(username),
       clock: this.clock,
@@ -320,6 +329,7 @@ export async function startOn<R extends StorageRig>(medium: TestMedium, rig: R):
   await rig.start();
   onTestFinished(async () => {
     await rig.close();
+    await rm(rig.retentionFile, { force: true });
     await medium.dispose();
   }, 60_000);
   return rig;

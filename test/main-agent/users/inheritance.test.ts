@@ -65,6 +65,29 @@ function gather<T>(
 }
 
 describe('inheritance', () => {
+  test('a mount’s retention rule is read with its unit; a day is the least, and an unknown word is refused', () => {
+    const retentionOf = (retention: object) =>
+      schemas.group.parse({ files: [{ path: '/', root: 'x', allow: [], retention }] }).files?.[0]?.retention;
+    const dayMs = 24 * 3_600_000;
+    expect(retentionOf({ delete_after: '30d' })).toEqual({
+      afterMs: 30 * dayMs,
+      only: undefined,
+      except: [],
+      emptyFolders: false,
+    });
+    expect(
+      retentionOf({ delete_after: 'never', only: ['*.pdf'], except: ['x'], empty_folders: 'delete' }),
+    ).toEqual({ afterMs: undefined, only: ['*.pdf'], except: ['x'], emptyFolders: true });
+    for (const wrong of [
+      {},
+      { delete_after: '23h' },
+      { delete_after: 30 },
+      { delete_after: '30d', only: ['a/b'] },
+      { delete_after: '30d', of: 'mtime' },
+    ])
+      expect(() => retentionOf(wrong)).toThrow(/retention/);
+  });
+
   test('a mount’s bin is as its file says, else as the default says; off is off', () => {
     const weekMs = 7 * 86_400_000;
     const binOf = (defaultBinMs: number | undefined, more: object) =>

@@ -48,7 +48,7 @@ interface BinBookOptions {
 interface Keeping {
   readonly place: Place;
   readonly spot: Spot;
-  readonly stored: Pick<Stored, 'type' | 'size' | 'id'>;
+  readonly stored: Pick<Stored, 'type' | 'size' | 'id' | 'changedAtMs'>;
   readonly order: BinOrder;
   readonly by: OperationName;
 }
@@ -187,8 +187,9 @@ export class BinBook implements Bin {
   ): Promise<Entry | undefined> {
     const folder = await this.#folderFor(place, spot);
     if (folder === undefined) return undefined;
-    const { user, virtualPath, keepMs, isCounted } = order;
+    const { user, virtualPath, keepMs, retentionMs = Infinity, isCounted } = order;
     const atMs = this.#options.clock.now();
+    const agedMs = stored.type === 'file' ? Math.max(0, atMs - stored.changedAtMs) : 0;
     const note: BinNote = {
       id: randomBytes(16).toString('base64url'),
       user,
@@ -197,7 +198,7 @@ export class BinBook implements Bin {
       type: stored.type,
       ...(stored.type === 'file' && { bytes: stored.size }),
       atMs,
-      expiresAtMs: atMs + keepMs,
+      expiresAtMs: atMs + Math.max(0, Math.min(keepMs, retentionMs - agedMs)),
       reason,
       isCounted,
       session: by.session,

@@ -16,6 +16,7 @@ import type {
   CommittedUpload,
   FinishedBefore,
   FinishedResumable,
+  Idle,
   JoinUpload,
   KeptUpload,
   OperationJournal,
@@ -210,6 +211,20 @@ export class BookedStorage implements Storage {
     });
     await this.#uploads.dropBelow(place);
     return binned;
+  }
+
+  removeIdle(place: Place, looked: Pick<Stored, 'id' | 'changedAtMs'>): Promise<Idle> {
+    return this.#blobs.at(place, 'not-found', async (spot) =>
+      this.#locks.hold([await keyOfSpot(spot)], async () => {
+        const found = await spot.find();
+        if (found === undefined || found === 'unserved' || found.id !== looked.id) return 'changed';
+        if (found.changedAtMs !== looked.changedAtMs) return 'changed';
+        if (this.#uploads.isInUse(place, found)) return 'in-use';
+        if (found.type === 'file') await spot.removeFile();
+        else await spot.removeEmptyFolder();
+        return 'removed';
+      }),
+    );
   }
 
   async rename(from: Place, to: Place, options: RenameOptions): Promise<Renamed> {

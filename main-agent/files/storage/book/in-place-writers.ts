@@ -154,7 +154,7 @@ export class InPlaceWriters {
     // Of nothing there is nothing to be had back.
     if (order === undefined || size === 0) return undefined;
     const { place, session, operation } = record;
-    const stored = { type: 'file', size, id } as const;
+    const stored = { type: 'file', size, id, changedAtMs: opened.attributes.changedAtMs } as const;
     try {
       return await this.#home.bin.keepCopy(
         { place, spot, stored, order, by: { session, operation } },

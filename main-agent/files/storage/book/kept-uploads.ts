@@ -1,6 +1,6 @@
 /** What waits in the staging folders, in memory: broken uploads to be resumed, old versions to be put back. */
 import { keptUploadsPerUserMax, keptVersionsPerUserMax } from '../../limits.ts';
-import { isBelow, isSamePlace } from '../places.ts';
+import { isBelow, isSamePlace, pathFromBase } from '../places.ts';
 import type { KeptVersion, StagedRecord, StagingArea } from './staging-area.ts';
 import type { Place } from '../storage.ts';
 
@@ -23,6 +23,8 @@ export class KeptUploads {
   readonly #byOperation = new Map<string, KeptEntry>();
   /** By session, what an earlier process had open for it. */
   readonly #openBefore = new Map<string, Set<string>>();
+  /** How many wait for each path. */
+  readonly #atPath = new Map<string, number>();
   readonly #versions = new Map<string, VersionEntry[]>();
 
   /** Returns what has to go: an older broken upload of the same file, and the oldest beyond the bound. */
@@ -35,6 +37,7 @@ export class KeptUploads {
     if (own === undefined) this.#byUser.set(entry.record.user, (own = new Set()));
     own.add(entry);
     this.#byId.set(entry.record.id, entry);
+    this.#count(entry, 1);
     this.#byOperation.set(operationKey(entry.record), entry);
     if (entry.record.left !== true && !isResumable(entry)) this.#addOpen(entry.record);
     for (const old of gone) this.take(old.record.id);
@@ -55,12 +58,25 @@ export class KeptUploads {
     const entry = this.#byId.get(id);
     if (entry === undefined) return undefined;
     this.#byId.delete(id);
+    this.#count(entry, -1);
     this.#byOperation.delete(operationKey(entry.record));
     this.#forgetOpen(entry.record);
     const own = this.#byUser.get(entry.record.user);
     own?.delete(entry);
     if (own?.size === 0) this.#byUser.delete(entry.record.user);
     return entry;
+  }
+
+  #count({ record }: KeptEntry, by: 1 | -1): void {
+    const key = pathFromBase(record.place).join('/');
+    const count = (this.#atPath.get(key) ?? 0) + by;
+    if (count === 0) this.#atPath.delete(key);
+    else this.#atPath.set(key, count);
+  }
+
+  /** Whether anybody’s waits for a path, resumable or not. */
+  isAwaited(place: Place): boolean {
+    return this.#atPath.has(pathFromBase(place).join('/'));
   }
 
   /** All that this user left under a path, whatever folder was there then. Without the resumable ones. */
@@ -76,6 +92,10 @@ export class KeptUploads {
     return [...this.#byId.values()].filter(
       (entry) => !isResumable(entry) && isBelow(entry.record.place, folder),
     );
+  }
+
+  isAnyBelow(folder: Place): boolean {
+    return [...this.#byId.values()].some(({ record }) => isBelow(record.place, folder));
   }
 
   /** Newest first. */

@@ -47,6 +47,11 @@ export class OpenFiles {
     return this.#byId.get(id);
   }
 
+  /** Somebody has it open, to write or to read. */
+  isOpen(id: string): boolean {
+    return this.#byId.has(id) || this.#watchers.has(id);
+  }
+
   /** Of who reads the file with that identity: one for each handle that does. */
   readonly #watchers = new Map<string, Set<Watcher>>();
 

@@ -13,6 +13,8 @@ export class ReadFile implements StoredFile {
     this.attributes = bytes.attributes;
     this.#bytes = bytes;
     this.#files = files;
+    // Told of nothing, and known as open.
+    this.#watches.push(files.watch(bytes.id, 0, () => undefined));
   }
 
   watch(onChanging: () => void, { alsoGrowing }: { readonly alsoGrowing: boolean }): void {

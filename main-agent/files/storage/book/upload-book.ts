@@ -9,7 +9,7 @@ import type { KeyLock } from '#main-agent/turns.ts';
 import { journalRecallMs, keptVersionMs } from '../../limits.ts';
 import type { BlobStorage, HiddenFolder, OpenBytes, Spot } from '../blob-storage.ts';
 import { badHandle, notFound, taken, toFileError } from '../file-error.ts';
-import { isBelow, keyOfSpot, movedPlace, nameKey } from '../places.ts';
+import { isBelow, isSamePlace, keyOfSpot, movedPlace, nameKey } from '../places.ts';
 import { requireFileOrNothing } from '../requirements.ts';
 import type {
   BeginUpload,
@@ -335,6 +335,15 @@ export class UploadBook implements UploadHome {
     }
   }
 
+  /** Somebody has it open, is uploading to it or below it, or may go on with an upload there. */
+  isInUse(place: Place, { id, type }: Pick<Stored, 'id' | 'type'>): boolean {
+    if (this.files.isOpen(id) || this.waiting.isAwaited(place)) return true;
+    const isThere = (at: Place): boolean => isSamePlace(at, place) || isBelow(at, place);
+    if ([...this.#open.values(), ...this.journal.writers].some(({ record }) => isThere(record.place)))
+      return true;
+    return type === 'folder' && this.waiting.isAnyBelow(place);
+  }
+
   /** A folder is gone, or is another one now. */
   async dropBelow(folder: Place): Promise<void> {
     for (const { record } of this.waiting.below(folder)) await this.discardKept(record.id);
@@ -561,7 +570,7 @@ export class UploadBook implements UploadHome {
 /** What is left to tell of a file that vanished with its close. */
 function nameless({ partId, startedAtMs }: StagedRecord): Stored {
   const times = { mtimeMs: startedAtMs, atimeMs: startedAtMs };
-  return { type: 'file', id: partId, size: 0, ...times, mode: 0o600, links: 0 };
+  return { type: 'file', id: partId, size: 0, ...times, mode: 0o600, links: 0, changedAtMs: startedAtMs };
 }
 
 /** Resumable ones are taken up by the path they were created with. */

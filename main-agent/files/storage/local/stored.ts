@@ -43,6 +43,7 @@ export function toStored(stats: BigIntStats): Stored | undefined {
     atimeMs: toMs(stats.atimeNs),
     mode: Number(stats.mode) & 0o7777,
     links: Number(stats.nlink),
+    changedAtMs: toMs(stats.ctimeNs),
     ...(type === 'file' && { etag: etagOf(stats) }),
   };
 }
