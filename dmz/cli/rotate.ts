@@ -29,16 +29,17 @@ export function prepareRotation(name: string, { identityKey, signingKey }: Keys)
   );
 }
 
-/** Rejects `not-found` when none are prepared. */
+/** Rejects `not-found` when none are prepared. Cut off between the two keys, it is finished when asked again. */
 export function finishRotation({ identityKey, signingKey }: Keys): void {
   const files = [identityKey, signingKey];
-  if (!files.every((file) => existsSync(nextOf(file)))) {
+  // The link key goes first and is made first: without it a signing key that waits is the rest of a rotation.
+  if (!existsSync(nextOf(signingKey))) {
     throw new SallyportError('not-found', 'There are no new keys', {
       detail: files.map(nextOf).join(', '),
       hint: 'sallyport node rotate makes them; approve its line on main first',
     });
   }
-  for (const file of files) renameSync(nextOf(file), file);
+  for (const file of files) if (existsSync(nextOf(file))) renameSync(nextOf(file), file);
 }
 
 function nextOf(file: string): string {

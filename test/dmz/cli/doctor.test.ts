@@ -1,4 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync, chmodSync } from 'node:fs';
+import { createPublicKey } from 'node:crypto';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -106,6 +107,17 @@ describe('sallyport node rotate', () => {
     expect(JSON.parse((await run('rotate', '--json')).out)).toEqual(made);
     expect((await run('rotate', '--finish')).code).toBe(0);
     expect(fingerprint()).toBe(line.identity);
+    expect((await run('rotate', '--finish')).code).toBe(3);
+  });
+
+  it('is finished when asked again, where a crash came between its two keys', async () => {
+    const { line } = JSON.parse((await run('rotate', '--json')).out) as { line: string };
+    const { identityKey, signingKey } = nodeFiles(folder);
+    renameSync(`${identityKey}.next`, identityKey);
+    expect((await run('rotate', '--finish')).code).toBe(0);
+    expect(existsSync(`${signingKey}.next`)).toBe(false);
+    const signing = createPublicKey(readFileSync(signingKey));
+    expect(signing.export({ format: 'jwk' }).x).toBe(parseRotationLine(line).signing_key);
     expect((await run('rotate', '--finish')).code).toBe(3);
   });
 
