@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { backupEvent, describeBackup } from '#main-agent/backup/contents.ts';
 import { stateCopyAnswer } from './answers.ts';
 import { defineRoute, noQuery, type Route } from './http/route.ts';
 
@@ -8,6 +9,7 @@ export function buildBackupRoute({ copyState }: { readonly copyState: () => Prom
     method: 'POST',
     pattern: '/v1/backup',
     role: 'admin',
+    event: backupEvent,
     summary: 'A copy of state.db beside it, for `sallyport backup`, which takes it away at once',
     query: noQuery,
     body: z.strictObject({
@@ -18,7 +20,7 @@ export function buildBackupRoute({ copyState }: { readonly copyState: () => Prom
     answer: stateCopyAnswer,
     handle: async ({ body }) => ({
       body: { state_copy: await copyState() },
-      note: `backup ${body.file} for ${body.recipients.join(', ')}`,
+      note: describeBackup(body),
     }),
   });
 }

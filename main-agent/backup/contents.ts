@@ -29,6 +29,21 @@ export const configName = 'main-agent.yaml';
 export const stateName = 'state.db';
 export const auditPrefix = 'audit/';
 const secretPrefix = 'secrets/';
+/** Main's link key. */
+export const identityName = `${secretPrefix}identity_key`;
+
+/** In the audit, whoever writes it. */
+export const backupEvent = 'backup.made';
+
+/** For the audit. */
+export function describeBackup({ file, recipients }: BackupTold): string {
+  return `${file} for ${recipients.join(', ')}`;
+}
+
+export interface BackupTold {
+  readonly file: string;
+  readonly recipients: readonly string[];
+}
 
 export const manifest = z.strictObject({
   format: z.literal(1),

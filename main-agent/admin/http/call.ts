@@ -67,7 +67,7 @@ async function runAudited(
     const user = namedUser({ params, query, body });
     await options.audit.append({
       time: new Date(options.clock.now()).toISOString(),
-      event: 'admin.call',
+      event: route.event ?? 'admin.call',
       outcome,
       actor: caller.actor,
       ...(user !== undefined && { user: user.slice(0, 255) }),

@@ -35,6 +35,8 @@ interface RouteExtras {
   readonly bodyBytesMax?: number;
   /** Of a good answer; default 200, or 204 without a body. */
   readonly status?: 201;
+  /** What a call is in the audit; default `admin.call`. */
+  readonly event?: string;
   /**
    * Whom a call acts on, where that is not the `user` of path, query or body. A helpdesk of some groups may act only
    * where this names a user of them.
