@@ -21,6 +21,8 @@ export const rsaBitsMin = 2048;
 export const nameBytesMax = 512;
 /** What a ustar header can say of a length (11 octal digits). */
 export const memberBytesMax = 8 ** 11 - 1;
+/** Three files for each of 300,000 users; their names are held in memory while a backup is read. */
+export const membersMax = 1_000_000;
 /** A copy of the largest state.db that can be part of one, on a disk that writes 30 MB a second. */
 export const copyTimeoutMs = 5 * 60_000;
 /** Of what is read whole: the manifest and the configuration. */

@@ -1,21 +1,27 @@
 import { createReadStream, existsSync } from 'node:fs';
-import { chown, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import type { AdminReason } from '#main-agent/administrator.ts';
 import { readMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
-import { isErrno, syncFolder } from '#main-agent/durable-file.ts';
+import { isErrno } from '#main-agent/durable-file.ts';
+import { unknownRecordsMax } from '#main-agent/restored/limits.ts';
 import { markRestored, requireReason } from '#main-agent/restored/restores.ts';
+import { readBeyond } from '#main-agent/restored/witnesses.ts';
 import { requireIntegrity } from '#main-agent/state/sqlite/integrity.ts';
 import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
 import type { Clock } from '#shared/clock.ts';
 import { credentialsFolder } from '#shared/config/file-path.ts';
 import { SallyportError } from '#shared/error.ts';
+import { parseIdentityKey } from '#shared/identity/identity-key.ts';
 import type { Log } from '#shared/log.ts';
+import { Secret } from '#shared/secret.ts';
 import { brokenBackup } from './byte-source.ts';
 import {
+  auditPrefix,
   configName,
+  identityName,
   isAuditFile,
   listFolders,
   listSecrets,
@@ -24,19 +30,18 @@ import {
   placeOf,
   stateName,
   type Manifest,
-  type Owner,
-  type Place,
 } from './contents.ts';
 import { openEnvelope } from './enveloped-data.ts';
 import { headBytesMax } from './limits.ts';
 import type { Opener } from './recipients.ts';
-import { requireUser, type SystemUser } from './system-users.ts';
+import { databaseEnds, isCutOff, requireRoom, Staging, type Owners } from './staging.ts';
+import { requireUser } from './system-users.ts';
 import { readTar, type Member } from './tar.ts';
 
 /**
  * Reads the file of `sallyport backup`, twice: first all of it to nowhere, because only its last bytes say that it is
  * whole and nobody's but whose it says; then into files beside where they belong, which get their names when all are
- * there. state.db comes last, so that a box is a main when it has everything, and a broken restore is begun anew (D-120).
+ * there (D-120).
  */
 
 interface BackupToRead {
@@ -44,6 +49,8 @@ interface BackupToRead {
   readonly opener: Opener;
   /** Where main's configuration is to lie. */
   readonly configFile: string;
+  /** Fingerprint of the main that it must be of, where the caller knows it from elsewhere. */
+  readonly identity?: string | undefined;
 }
 
 interface CheckedBackup {
@@ -53,11 +60,17 @@ interface CheckedBackup {
   readonly bytes: number;
 }
 
-/** Changes nothing. Rejects `refused` for another opener, `io-error` where it is not whole. */
-export async function checkBackup({ file, opener, configFile }: BackupToRead): Promise<CheckedBackup> {
+/** Changes nothing. Rejects `refused` for another opener or another main's, `io-error` where it is not whole. */
+export async function checkBackup(what: BackupToRead): Promise<CheckedBackup> {
+  return (await examine(what)).checked;
+}
+
+/** Also the sizes by where the files go. */
+async function examine({ file, opener, configFile, identity }: BackupToRead) {
   let told: Manifest | undefined;
   let config: MainAgentConfig | undefined;
   let bytes = 0;
+  const sizes = new Map<string, number>();
   const names = new Set<string>();
   await readFiles(file, opener, async (member, content) => {
     const { name } = member;
@@ -65,18 +78,45 @@ export async function checkBackup({ file, opener, configFile }: BackupToRead): P
     names.add(name);
     bytes += member.bytes;
     if (name === manifestName) told = parseManifest(await readHead(member, content));
-    else if (name === configName)
+    else if (name === configName) {
       config = readMainAgentConfig(await readHead(member, content), configFile, credentialsOf(configFile));
-    else {
-      if (config === undefined) throw brokenBackup('it does not begin with a configuration');
-      placeOf(name, config);
-      await discard(content);
+      sizes.set(configFile, member.bytes);
+    } else {
+      if (config === undefined || told === undefined)
+        throw brokenBackup('it does not begin with a manifest and a configuration');
+      sizes.set(placeOf(name, config).path, member.bytes);
+      if (name === identityName) requireIdentity(new Secret(await readHead(member, content)), told, identity);
+      else await discard(content);
     }
   });
   if (told === undefined || config === undefined) throw brokenBackup('it is of no main');
   for (const name of [stateName, ...listSecrets(config).map((secret) => secret.name)])
     if (!names.has(name)) throw brokenBackup(`${name} is missing`);
-  return { manifest: told, config, files: names.size, bytes };
+  return { checked: { manifest: told, config, files: names.size, bytes }, sizes };
+}
+
+/** Whoever can write a main's private key into a backup has it. */
+function requireIdentity(key: Secret, told: Manifest, expected: string | undefined): void {
+  let fingerprint: string;
+  try {
+    ({ fingerprint } = parseIdentityKey(key));
+  } catch (cause) {
+    throw brokenBackup('its identity key is none', cause);
+  }
+  if (fingerprint !== told.identity) throw brokenBackup('its manifest is of another main');
+  if (expected === undefined || expected === fingerprint) return;
+  throw new SallyportError('refused', 'This is the backup of another main', {
+    detail: `of ${fingerprint}, named ${told.name}`,
+    hint: 'dmz.yaml of each DMZ node has that of its own, as link.main.identity',
+  });
+}
+
+interface RestoreOptions extends BackupToRead {
+  readonly why: AdminReason;
+  /** The audit files that are here are main's last ones: they stay, and tell what was spent since the backup. */
+  readonly keepAudit: boolean;
+  readonly clock: Clock;
+  readonly log: Log;
 }
 
 interface RestoredBackup extends CheckedBackup {
@@ -84,21 +124,21 @@ interface RestoredBackup extends CheckedBackup {
   readonly movedAside: readonly string[];
 }
 
-/** Rejects `conflict` where a main is already, before anything is changed. */
-export async function restoreBackup(
-  what: BackupToRead & { readonly why: AdminReason; readonly clock: Clock; readonly log: Log },
-): Promise<RestoredBackup> {
-  const { file, opener, configFile, why, clock, log } = what;
+/**
+ * Rejects `conflict` where a main is already, `no-space` where it does not fit. Whatever it rejects with, and wherever it
+ * is killed, there is no main afterwards that was none before, and it can be begun again.
+ */
+export async function restoreBackup(what: RestoreOptions): Promise<RestoredBackup> {
+  const { file, opener, configFile, why, keepAudit, clock, log } = what;
   requireReason(why.reason, '--reason');
-  const checked = await checkBackup(what);
+  const { checked, sizes } = await examine(what);
   const { config, manifest: told } = checked;
-  await requireNoMain(config);
-  const owners = findOwners(told);
-  const folders = listFolders(config);
-  const staged = new Staging(folders, owners, clock.now());
+  const others = await findLeftOvers(what, config);
+  await requireRoom(sizes);
+  const staged = new Staging(configFile, listFolders(config), findOwners(told), clock.now());
   try {
     await readFiles(file, opener, async ({ name }, content) => {
-      if (name === manifestName) await discard(content);
+      if (name === manifestName || (keepAudit && name.startsWith(auditPrefix))) await discard(content);
       else
         await staged.write(
           name === configName ? { path: configFile, owner: 'config' } : placeOf(name, config),
@@ -109,119 +149,69 @@ export async function restoreBackup(
     requireIntegrity(stagedState);
     const state = await openSqliteState({ file: stagedState, clock, log });
     try {
+      const { last } = await state.read('audit-extent');
+      if (last !== told.audit_record) throw brokenBackup('its state is of another moment than its manifest');
+      const known = keepAudit
+        ? await readKeptAudit(config.audit.file, state, last)
+        : last + unknownRecordsMax;
       await markRestored(state, clock, {
         why,
         detail: `restored from ${path.basename(file)}, a backup of ${told.made_at} by ${told.made_by}`,
+        known,
       });
     } finally {
       await state.close();
     }
-    return { ...checked, movedAside: await staged.putInPlace(config.state.file) };
+    return { ...checked, movedAside: await staged.putInPlace(others) };
   } finally {
     await staged.discard();
   }
 }
 
-/** Rejects `conflict`: what is there may be the only witness of what was spent. */
-async function requireNoMain({ state, audit }: MainAgentConfig): Promise<void> {
-  const states = ['', '-wal', '-shm'].map((end) => `${state.file}${end}`).filter((file) => existsSync(file));
+/**
+ * What an earlier restore that was cut off has put in place. Rejects `conflict` where it is not that but a main: what is
+ * there may be the only witness of what was spent.
+ */
+async function findLeftOvers(
+  { configFile, keepAudit }: RestoreOptions,
+  { state, audit }: MainAgentConfig,
+): Promise<readonly string[]> {
+  const states = databaseEnds.map((end) => `${state.file}${end}`).filter((file) => existsSync(file));
   const folder = path.dirname(audit.file);
-  const audits = existsSync(folder) ? await readdir(folder) : [];
-  const found = [
-    ...states,
-    ...audits.filter((name) => isAuditFile(name, audit.file)).map((name) => path.join(folder, name)),
-  ];
-  if (found.length === 0) return;
+  const names = existsSync(folder) ? await readdir(folder) : [];
+  const audits = names.filter((name) => isAuditFile(name, audit.file)).map((name) => path.join(folder, name));
+  // With a state beside them, the audit files are the earlier restore's and witnesses of nothing.
+  if (isCutOff(configFile) && !(keepAudit && states.length > 0))
+    return [...states, ...(keepAudit ? [] : audits)];
+  const found = [...states, ...(keepAudit ? [] : audits)];
+  if (found.length === 0) return [];
   throw new SallyportError('conflict', 'A main is here already', {
     detail: found.join('\n'),
-    hint: 'stop it and move its files away first, if what the backup holds is to take its place',
+    hint:
+      states.length === 0
+        ? '--keep-audit, if these are the last that main wrote; else move them away first'
+        : 'stop it and move its files away first, if what the backup holds is to take its place',
   });
 }
 
-type Owners = Readonly<Record<Owner, SystemUser | undefined>>;
+/** Number of the last record. Rejects `conflict` where the files do not go on from the state. */
+async function readKeptAudit(
+  auditFile: string,
+  state: Parameters<typeof readBeyond>[0]['state'],
+  last: number,
+): Promise<number> {
+  const kept = await readBeyond({ auditFile, state }, last, () => undefined);
+  if (kept.continues) return kept.last;
+  throw new SallyportError('conflict', 'The audit that is here does not go on from the backup', {
+    detail: `${auditFile} has no unbroken record after ${last}, the last of the backup’s state`,
+    hint: 'move its files away, and restore without --keep-audit: then all that could have been spent is void',
+  });
+}
 
 /** Only root can give files away; whoever else restores is main's user already. */
 function findOwners({ user }: Manifest): Owners {
   const isRoot = process.getuid?.() === 0;
   return { config: undefined, state: isRoot && user !== undefined ? requireUser(user) : undefined };
-}
-
-/** Files and folders beside where they belong, and how they get there. */
-class Staging {
-  readonly #folders: readonly Place[];
-  readonly #owners: Owners;
-  readonly #stampOf: string;
-  /** By where it belongs: a file, or a folder as a whole. */
-  readonly #staged = new Map<string, string>();
-
-  constructor(folders: readonly Place[], owners: Owners, nowMs: number) {
-    this.#folders = folders;
-    this.#owners = owners;
-    this.#stampOf = new Date(nowMs).toISOString().replace(/[-:]|\.\d+/g, '');
-  }
-
-  nameOf(file: string): string {
-    const unit = this.#unitOf(file);
-    return `${unit}.restoring${file.slice(unit.length)}`;
-  }
-
-  async write({ path: file, owner }: Place, content: AsyncIterable<Buffer>): Promise<void> {
-    const unit = this.#unitOf(file);
-    if (!this.#staged.has(unit)) {
-      await this.#makeFolder(path.dirname(unit), owner);
-      this.#staged.set(unit, `${unit}.restoring`);
-      // Of a restore that was killed.
-      await rm(`${unit}.restoring`, { recursive: true, force: true });
-    }
-    const staged = this.nameOf(file);
-    await this.#makeFolder(path.dirname(staged), owner);
-    const handle = await open(staged, 'wx', 0o600);
-    try {
-      const user = this.#owners[owner];
-      if (user !== undefined) await handle.chown(user.uid, user.gid);
-      for await (const piece of content) await handle.writeFile(piece);
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-    await syncFolder(path.dirname(staged));
-  }
-
-  /** Resolves with the new names of what was there. */
-  async putInPlace(last: string): Promise<readonly string[]> {
-    const moved: string[] = [];
-    const units = [...this.#staged].toSorted(
-      ([one], [other]) => Number(one === last) - Number(other === last),
-    );
-    for (const [unit, staged] of units) {
-      if (existsSync(unit)) {
-        const aside = `${unit}.before-restore-${this.#stampOf}`;
-        await rename(unit, aside);
-        moved.push(aside);
-      }
-      await rename(staged, unit);
-      await syncFolder(path.dirname(unit));
-      this.#staged.delete(unit);
-    }
-    return moved;
-  }
-
-  /** What has not come to its place. */
-  async discard(): Promise<void> {
-    for (const staged of this.#staged.values()) await rm(staged, { recursive: true, force: true });
-  }
-
-  #unitOf(file: string): string {
-    return this.#folders.find(({ path: folder }) => file.startsWith(folder + path.sep))?.path ?? file;
-  }
-
-  async #makeFolder(folder: string, owner: Owner): Promise<void> {
-    const first = await mkdir(folder, { recursive: true, mode: 0o700 });
-    const user = this.#owners[owner];
-    if (first === undefined || user === undefined) return;
-    for (let made = folder; made.length >= first.length; made = path.dirname(made))
-      await chown(made, user.uid, user.gid);
-  }
 }
 
 async function readFiles(

@@ -1,6 +1,6 @@
 import { SallyportError } from '#shared/error.ts';
 import { brokenBackup, ByteSource } from './byte-source.ts';
-import { memberBytesMax, nameBytesMax } from './limits.ts';
+import { memberBytesMax, membersMax, nameBytesMax } from './limits.ts';
 
 /**
  * tar archives (POSIX.1-2017 `pax`, ustar interchange format), as much of them as a backup needs: regular files, one after the
@@ -39,7 +39,13 @@ const magic = 'ustar\x0000';
 export async function* writeTar(
   files: AsyncIterable<Member & { readonly content: AsyncIterable<Buffer> | Iterable<Buffer> }>,
 ): AsyncGenerator<Buffer> {
+  let members = 0;
   for await (const { content, ...member } of files) {
+    members += 1;
+    if (members > membersMax)
+      throw new SallyportError('unsupported', 'There are too many files for a backup', {
+        detail: `more than ${membersMax}`,
+      });
     yield renderHeader(member);
     let written = 0;
     for await (const piece of content) {
@@ -60,6 +66,7 @@ export async function readTar(
 ): Promise<void> {
   const source = new ByteSource(archive);
   let longName: string | undefined;
+  let members = 0;
   for (;;) {
     const header = await source.take(blockBytes);
     if (header.every((octet) => octet === 0)) break;
@@ -69,6 +76,8 @@ export async function readTar(
       if (member.bytes > nameBytesMax + 16) throw brokenBackup('a name in it is too long');
       longName = parseExtendedHeader(await source.take(member.bytes));
     } else if (type === regularFile) {
+      members += 1;
+      if (members > membersMax) throw brokenBackup('too many files');
       await take({ ...member, name: longName ?? member.name }, source.pass(member.bytes));
       longName = undefined;
     } else {

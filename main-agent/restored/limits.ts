@@ -14,7 +14,7 @@ export const changesPerCommit = 128;
 export const recordsPerCommit = 200;
 export const reasonCharactersMax = 256;
 /**
- * Numbers that a restore from a backup leaves out, for records that main wrote after it and nobody here knows of: a
+ * Numbers that a restore from a backup leaves out, and a main that was moved, for records that main wrote after it and nobody here knows of: a
  * year's of a busy one. No number is given twice, and no audit file here can tell what they said.
  */
 export const unknownRecordsMax = 100_000_000;

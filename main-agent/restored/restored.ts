@@ -38,7 +38,7 @@ export async function openRestored(parts: RestoredParts): Promise<readonly Voide
     }
     return [];
   }
-  if (reason === undefined) throw refusal(older.detail);
+  if (reason === undefined) throw refusal(older.detail, restores.suspected()?.isMoved === true);
   log.error({ alarm: 'state-restored', detail: older.detail, reason }, 'an older state is accepted');
   const voided = await acceptRestoredState(parts, { ...older, reason });
   await restores.start();
@@ -70,9 +70,15 @@ function at(one: Pick<AuditRecord, 'time'> | { readonly time: string | undefined
   return one?.time === undefined ? '' : ` of ${one.time}`;
 }
 
-function refusal(detail: string): SallyportError {
-  return new SallyportError('config', 'The state is older than what is known of it', {
-    detail,
-    hint: `put the newest state.db back, or start main once with --${acceptRestoredOption} "why": then everybody signs in anew, and what could have been used since is void`,
-  });
+function refusal(detail: string, isMoved: boolean): SallyportError {
+  const accepting = `start main once with --${acceptRestoredOption} "why": then everybody signs in anew, and what could have been used since is void`;
+  return isMoved
+    ? new SallyportError('config', 'This main was moved to another box', {
+        detail,
+        hint: `start it there. If it never ran there, or is to come back: stop it there, and here ${accepting}`,
+      })
+    : new SallyportError('config', 'The state is older than what is known of it', {
+        detail,
+        hint: `put the newest state.db back, or ${accepting}`,
+      });
 }

@@ -9,27 +9,57 @@ import { randomReference } from '#shared/random-id.ts';
 import type { AdminReason } from '#main-agent/administrator.ts';
 
 /**
- * Marks a state that came from a backup, before any main runs on it. What was spent since the backup may be known
- * nowhere on this box, so the next start makes all of it void, by this reason, and the alarm waits for a person.
+ * Marks a state that came from a backup, before any main runs on it: the next start accepts it by this reason, and the
+ * alarm waits for a person. `known`: of the newest record that main may have written since; where the audit files do not
+ * reach it, all that could have been spent is void.
  */
 export async function markRestored(
   state: Pick<StateStore, 'commit' | 'read'>,
   clock: Clock,
-  { why, detail }: { readonly why: AdminReason; readonly detail: string },
+  { why, detail, known }: { readonly why: AdminReason; readonly detail: string; readonly known: number },
 ): Promise<void> {
   const reason = requireReason(why.reason, '--reason');
-  const { last } = await state.read('audit-extent');
+  // One that waited already when the backup was made is accepted with it; what was moved is where it was moved to.
+  const { isMoved: _, ...waiting } = findSuspected(await state.read('kept-restore')) ?? makeRestore(clock);
   const record: StoredRestore = {
-    id: randomReference(),
-    // One that waited already when the backup was made is accepted with it.
-    ...findSuspected(await state.read('kept-restore')),
-    what: 'state',
+    ...waiting,
     noticedAtMs: clock.now(),
     detail,
-    known: last + unknownRecordsMax,
+    known: Math.max(known, waiting.known),
     restoredBy: { actor: why.actor, reason },
   };
   await state.commit([{ kind: 'keep-record', list: 'restore', record }]);
+}
+
+/**
+ * Marks a state that goes to another box, so that two mains never have one identity: main does not start on it any more
+ * but as on one that was put back, for which it is by then. Resolves with what takes the mark off.
+ */
+export async function markMoved(
+  state: Pick<StateStore, 'commit' | 'read'>,
+  clock: Clock,
+  detail: string,
+): Promise<() => Promise<void>> {
+  const before = findSuspected(await state.read('kept-restore'));
+  const { last } = await state.read('audit-extent');
+  const record: StoredRestore = {
+    ...(before ?? makeRestore(clock)),
+    detail,
+    known: last + unknownRecordsMax,
+    isMoved: true,
+  };
+  await state.commit([{ kind: 'keep-record', list: 'restore', record }]);
+  return async () => {
+    await state.commit([
+      before === undefined
+        ? { kind: 'drop-record', list: 'restore', id: record.id }
+        : { kind: 'keep-record', list: 'restore', record: before },
+    ]);
+  };
+}
+
+function makeRestore(clock: Clock): StoredRestore {
+  return { id: randomReference(), what: 'state', noticedAtMs: clock.now(), detail: '', known: 0 };
 }
 
 function findSuspected(all: readonly StoredRestore[]): StoredRestore | undefined {

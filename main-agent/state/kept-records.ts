@@ -98,6 +98,8 @@ export interface StoredRestore {
   readonly knownStart?: number;
   /** Put back by `sallyport restore`, with a reason already: the next start accepts it. */
   readonly restoredBy?: { readonly actor: string; readonly reason: string };
+  /** Taken to another box by `sallyport backup --move`. */
+  readonly isMoved?: boolean;
   /** Of `state`: main does not start before it is accepted. */
   readonly accepted?: { readonly atMs: number; readonly reason: string };
   readonly acknowledged?: { readonly atMs: number; readonly by: string; readonly reason: string };

@@ -19,6 +19,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { chainStart, formatLine, hashLine } from '#main-agent/audit/chain.ts';
 import type { Manifest } from '#main-agent/backup/contents.ts';
 import { sealEnvelope } from '#main-agent/backup/enveloped-data.ts';
 import { checkBackup, restoreBackup } from '#main-agent/backup/restore-backup.ts';
@@ -26,14 +27,21 @@ import { writeTar } from '#main-agent/backup/tar.ts';
 import { writeBackup } from '#main-agent/backup/write-backup.ts';
 import { initMain } from '#main-agent/cli/main-files.ts';
 import { loadMainAgentConfig } from '#main-agent/config.ts';
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
 import { systemClock } from '#shared/clock.ts';
+import { parseIdentityKey } from '#shared/identity/identity-key.ts';
+import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.ts';
 import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
+import { breakCalls, breakFiles } from '#test/harness/faulty-files.ts';
 
 const log = buildLog('silent', {});
 const clock = systemClock;
-const passphrase = new Secret('correct horse battery staple');
+/** A passphrase takes half a second each time; `enveloped-data.test.ts` has those. */
+const recipient = createThrowAwayAuthority(Date.now()).issueServerCertificate();
+const certificate = new X509Certificate(recipient.certificatePem);
+const opener = { privateKey: createPrivateKey(recipient.privateKeyPem.expose()) };
 const why = { actor: 'eva', reason: 'the disk died on Sunday' };
 const manifest = {
   format: 1,
@@ -41,9 +49,11 @@ const manifest = {
   made_at: '2026-11-30T00:00:00.000Z',
   made_by: 'eva',
   name: 'main1',
-  identity: 'SHA256:x',
   audit_record: 0,
 } as const;
+
+const identityOf = (main: string): string =>
+  parseIdentityKey(new Secret(readFileSync(join(main, 'keys', 'link.key'), 'utf8'))).fingerprint;
 
 describe('a backup of main', () => {
   let folder: string;
@@ -57,7 +67,12 @@ describe('a backup of main', () => {
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
   /** A main with a user, and whatever else `change` makes; backed up. */
-  async function backUp(change: () => void = () => undefined, told: Manifest = manifest) {
+  async function backUp(
+    change: () => void = () => undefined,
+    told: Partial<Manifest> = {},
+    by: (write: () => Promise<unknown>) => Promise<unknown> = (write) => write(),
+    records: readonly AuditRecord[] = [],
+  ) {
     const configFile = initMain(from, { name: 'main1' });
     writeFileSync(join(from, 'users', 'alice.yaml'), 'password: x\n');
     writeFileSync(join(from, 'users', 'groups', 'staff.yaml'), '{}\n');
@@ -69,39 +84,48 @@ describe('a backup of main', () => {
     change();
     const config = await loadMainAgentConfig(configFile);
     const state = await openSqliteState({ file: config.state.file, clock, log });
-    await state.commit([{ kind: 'use-code', user: 'alice', id: 'h' }]);
+    await state.commit([
+      { kind: 'use-code', user: 'alice', id: 'h' },
+      ...records.map((record) => ({ kind: 'audit', record }) as const),
+    ]);
     const copy = join(folder, 'state.copy');
     await state.copyTo(copy);
     await state.close();
     const handle = await open(copy);
     rmSync(copy);
     try {
-      return await writeBackup({ config, configFile, state: handle, manifest: told }, file, [{ passphrase }]);
+      const whole = { ...manifest, identity: identityOf(from), ...told };
+      let written: Awaited<ReturnType<typeof writeBackup>> | undefined;
+      await by(async () => {
+        const source = { config, configFile, state: handle, manifest: whole };
+        written = await writeBackup(source, file, [{ certificate }]);
+      });
+      return written?.leftOut ?? [];
     } finally {
       await handle.close();
     }
   }
-  const target = () => ({ file, opener: { passphrase }, configFile: join(to, 'main-agent.yaml') });
-  const restore = () => restoreBackup({ ...target(), why, clock, log });
+  const target = () => ({ file, opener, configFile: join(to, 'main-agent.yaml') });
+  const restore = (more: { readonly identity?: string; readonly keepAudit?: boolean } = {}) =>
+    restoreBackup({ ...target(), why, clock, log, keepAudit: false, ...more });
   const listAll = (where: string): readonly string[] =>
     readdirSync(where, { recursive: true, encoding: 'utf8' }).toSorted();
+  const contentsOf = (where: string): Record<string, string> =>
+    Object.fromEntries(
+      listAll(where)
+        .filter((name) => statSync(join(where, name)).isFile())
+        .map((name) => [name, readFileSync(join(where, name), 'latin1')]),
+    );
 
   it('is opened by openssl and tar, and its state by sqlite3', async () => {
     await backUp();
     const into = join(folder, 'opened');
     mkdirSync(into);
-    const key = ['-pwri_password', passphrase.expose()];
-    execFileSync('openssl', [
-      'cms',
-      '-decrypt',
-      '-inform',
-      'DER',
-      '-in',
-      file,
-      '-out',
-      join(folder, 'tgz'),
-      ...key,
-    ]);
+    const [certificateFile, keyFile] = [join(folder, 'certificate.pem'), join(folder, 'key.pem')];
+    writeFileSync(certificateFile, recipient.certificatePem);
+    writeFileSync(keyFile, recipient.privateKeyPem.expose());
+    const how = ['-recip', certificateFile, '-inkey', keyFile, '-in', file, '-out', join(folder, 'tgz')];
+    execFileSync('openssl', ['cms', '-decrypt', '-inform', 'DER', ...how]);
     execFileSync('tar', ['-xzf', join(folder, 'tgz'), '-C', into]);
     expect(listAll(into).filter((name) => !statSync(join(into, name)).isDirectory())).toEqual([
       'audit/audit.000000000001.jsonl',
@@ -156,7 +180,7 @@ describe('a backup of main', () => {
     const isRoot = own === 0;
     // A user that every box has.
     const mainUser = isRoot ? Number(execFileSync('id', ['-u', 'daemon'], { encoding: 'utf8' })) : own;
-    await backUp(undefined, { ...manifest, user: 'daemon' });
+    await backUp(undefined, { user: 'daemon' });
     await restore();
     const roots = ['main-agent.yaml', 'keys', 'keys/link.key', 'keys/vault.key'];
     for (const name of listAll(to))
@@ -164,7 +188,7 @@ describe('a backup of main', () => {
   });
 
   it('is refused by root where main’s user is not known, before anything is changed', async () => {
-    await backUp(undefined, { ...manifest, user: 'nobody-of-this-name' });
+    await backUp(undefined, { user: 'nobody-of-this-name' });
     const isRoot = process.getuid?.() === 0;
     expect(
       await restore().then(
@@ -195,18 +219,47 @@ describe('a backup of main', () => {
     }
   });
 
-  it('is not half there when it fails in the middle: the next try is as the first', async () => {
+  it('is begun anew where the power went off while it was put in place, and an audit of its own is no witness', async () => {
     await backUp();
-    mkdirSync(to);
-    // Its place is taken by what can't be a folder.
-    writeFileSync(join(to, 'keys'), 'x');
-    await expect(restore()).rejects.toThrow(/EEXIST|ENOTDIR/);
-    expect(listAll(to)).toEqual(['keys']);
-    rmSync(join(to, 'keys'));
-    mkdirSync(join(to, 'users.restoring'), { recursive: true });
-    writeFileSync(join(to, 'users.restoring', 'mallory.yaml'), 'x');
-    await restore();
-    expect(readdirSync(join(to, 'users')).toSorted()).toEqual(['_default.yaml', 'alice.yaml', 'groups']);
+    initMain(to, { name: 'main1' });
+    const { configFile } = target();
+    // The very last step: everything has its name but the configuration.
+    const broken = breakCalls({ call: 'rename', on: /main-agent\.yaml\.restoring$/, how: 'EIO' });
+    const noWayBack = breakCalls({ call: 'rename', on: /state\.db$/, how: 'EIO' });
+    await expect(restore()).rejects.toMatchObject({
+      hint: expect.stringContaining('begin the restore again'),
+    });
+    noWayBack.restore();
+    broken.restore();
+    expect([existsSync(configFile), existsSync(join(to, 'state.db'))]).toEqual([false, true]);
+    await expect(restore({ keepAudit: true })).rejects.toMatchObject({ code: 'conflict' });
+    const { movedAside } = await restore();
+    expect(movedAside).toContainEqual(expect.stringMatching(/state\.db\.before-restore-/));
+    expect(contentsOf(to)).toMatchObject({
+      'main-agent.yaml': contentsOf(from)['main-agent.yaml'],
+      'keys/vault.key': contentsOf(from)['keys/vault.key'],
+      'audit.jsonl': contentsOf(from)['audit.jsonl'],
+    });
+    expect(listAll(to).filter((name) => name.includes('.restoring'))).toEqual([]);
+    await expect(restore()).rejects.toMatchObject({ code: 'conflict' });
+  });
+
+  it('has its name when it is whole and durable, wherever the one that makes it is killed or its disk is full', async () => {
+    let made = 0;
+    await backUp(undefined, {}, async (write) => {
+      for (let at = 1; made === 0; at += 1) {
+        const broken = breakFiles({ at, how: 'fails', code: 'ENOSPC' });
+        await write().catch(() => undefined);
+        broken.restore();
+        if (!existsSync(file)) continue;
+        await checkBackup(target());
+        made = at;
+        rmSync(file);
+      }
+      await write();
+    });
+    expect(made).toBeGreaterThan(5);
+    expect(readdirSync(folder).filter((name) => name.startsWith('main.backup'))).toEqual(['main.backup']);
   });
 
   it('moves aside what a fresh `main init` has made there, and loses none of it', async () => {
@@ -223,11 +276,12 @@ describe('a backup of main', () => {
   });
 
   /** An archive of these names, as anybody can make it for a certificate. */
-  async function make(certificate: X509Certificate, ...names: readonly string[]): Promise<void> {
+  async function make(...names: readonly string[]): Promise<void> {
     const members = async function* () {
       for (const name of names) {
         const told: Readonly<Record<string, string | Buffer>> = {
-          'manifest.json': JSON.stringify(manifest),
+          'manifest.json': JSON.stringify({ ...manifest, identity: identityOf(from) }),
+          'secrets/identity_key': readFileSync(join(from, 'keys', 'link.key')),
           'main-agent.yaml': readFileSync(join(from, 'main-agent.yaml')),
         };
         const content = Buffer.from(told[name] ?? 'x');
@@ -244,13 +298,6 @@ describe('a backup of main', () => {
 
   it('is refused with a name that leads elsewhere, a name twice, a part that is missing', async () => {
     initMain(from, { name: 'main1' });
-    const [keyFile, certificateFile] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
-    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-keyout', keyFile];
-    execFileSync('openssl', ['req', '-x509', '-nodes', '-subj', '/CN=x', '-out', certificateFile, ...key], {
-      stdio: 'pipe',
-    });
-    const certificate = new X509Certificate(readFileSync(certificateFile));
-    const what = { ...target(), opener: { privateKey: createPrivateKey(readFileSync(keyFile)) } };
     const needed = [
       'manifest.json',
       'main-agent.yaml',
@@ -258,8 +305,8 @@ describe('a backup of main', () => {
       'secrets/vault_key',
       'state.db',
     ];
-    await make(certificate, ...needed);
-    await expect(checkBackup(what)).resolves.toMatchObject({ files: needed.length });
+    await make(...needed);
+    await expect(checkBackup(target())).resolves.toMatchObject({ files: needed.length });
     const elsewhere = [
       '../x',
       '/etc/passwd',
@@ -277,19 +324,86 @@ describe('a backup of main', () => {
       'state.db-wal',
     ];
     for (const name of elsewhere) {
-      await make(certificate, ...needed, name);
-      await expect(checkBackup(what), name).rejects.toMatchObject({
+      await make(...needed, name);
+      await expect(checkBackup(target()), name).rejects.toMatchObject({
         code: 'io-error',
         detail: `${name} has no place on a box`,
       });
     }
     for (const name of needed) {
-      await make(certificate, ...needed, name);
-      await expect(checkBackup(what), name).rejects.toMatchObject({ detail: `${name} is in it twice` });
-      await make(certificate, ...needed.filter((one) => one !== name));
-      await expect(checkBackup(what), name).rejects.toMatchObject({ code: 'io-error' });
+      await make(...needed, name);
+      await expect(checkBackup(target()), name).rejects.toMatchObject({ detail: `${name} is in it twice` });
+      await make(...needed.filter((one) => one !== name));
+      await expect(checkBackup(target()), name).rejects.toMatchObject({ code: 'io-error' });
     }
     expect(existsSync(to)).toBe(false);
+  });
+
+  it('is refused when it is another main’s, says it is, or its parts are of two backups: nothing is changed', async () => {
+    await backUp();
+    await expect(restore({ identity: 'SHA256:other' })).rejects.toMatchObject({ code: 'refused' });
+    await expect(checkBackup({ ...target(), identity: 'SHA256:other' })).rejects.toMatchObject({
+      code: 'refused',
+    });
+    await expect(checkBackup({ ...target(), identity: identityOf(from) })).resolves.toBeDefined();
+    for (const [told, detail] of [
+      [{ identity: 'SHA256:other' }, 'its manifest is of another main'],
+      [{ audit_record: 7 }, 'its state is of another moment than its manifest'],
+    ] as const) {
+      rmSync(from, { recursive: true });
+      rmSync(file);
+      await backUp(undefined, told);
+      await expect(restore()).rejects.toMatchObject({ code: 'io-error', detail });
+      expect(existsSync(to) ? contentsOf(to) : {}).toEqual({});
+    }
+  });
+
+  it('leaves the audit that is there where it goes on from the backup, and asks nobody else what was spent', async () => {
+    const records = [1, 2, 3].map(
+      (at) => ({ time: new Date(at).toISOString(), event: 'x', outcome: 'ok' }) as const,
+    );
+    const lines: string[] = [];
+    for (const [index, record] of records.entries()) {
+      const previous = lines.at(-1);
+      const head = previous === undefined ? chainStart : { sequence: index, hash: hashLine(previous) };
+      lines.push(formatLine(index + 1, record, head).trimEnd());
+    }
+    const [first = '', second = '', third = ''] = lines;
+    await backUp(
+      () => writeFileSync(join(from, 'audit.jsonl'), `${first}\n${second}\n`),
+      { audit_record: 2 },
+      undefined,
+      records.slice(0, 2),
+    );
+    const there = (...own: readonly string[]): string => {
+      rmSync(to, { recursive: true, force: true });
+      mkdirSync(to);
+      const text = own.map((one) => `${one}\n`).join('');
+      writeFileSync(join(to, 'audit.jsonl'), text);
+      return text;
+    };
+    // Without being told so nothing is taken for the last that main wrote.
+    there(first, second, third);
+    await expect(restore()).rejects.toMatchObject({
+      code: 'conflict',
+      hint: expect.stringContaining('--keep-audit'),
+    });
+    for (const [own, known] of [
+      [[first, second, third], 3],
+      [[first, second], 2],
+    ] as const) {
+      const text = there(...own);
+      await restore({ keepAudit: true });
+      expect(readFileSync(join(to, 'audit.jsonl'), 'utf8')).toBe(text);
+      const state = await openSqliteState({ file: join(to, 'state.db'), clock, log });
+      expect(await state.read('kept-restore')).toMatchObject([{ known }]);
+      await state.close();
+    }
+    for (const own of [[first], [first, third], [third]]) {
+      const text = there(...own);
+      await expect(restore({ keepAudit: true })).rejects.toMatchObject({ code: 'conflict' });
+      expect(contentsOf(to)).toEqual({ 'audit.jsonl': text });
+    }
   });
 
   it('has an audit file once that was rotated while it was made, and follows no link', async () => {
@@ -312,7 +426,7 @@ describe('a backup of main', () => {
   });
 
   it('tells what it leaves out, replaces no file, and leaves none behind when it fails', async () => {
-    const { leftOut } = await backUp(() => {
+    const leftOut = await backUp(() => {
       symlinkSync('/etc/passwd', join(from, 'users', 'mallory.yaml'));
       writeFileSync(join(from, 'users', '.alice.yaml.swp'), 'x');
     });

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -7,11 +7,13 @@ import { runCommand } from '#main-agent/cli/run.ts';
 import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
 import { systemClock } from '#shared/clock.ts';
 import { exitCodes } from '#shared/command-line/exit-code.ts';
+import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.ts';
 import { buildLog } from '#shared/log.ts';
 import { buildPlayedTerminal } from '#test/harness/played-terminal.ts';
 
 const log = buildLog('silent', {});
 const nowMs = Date.UTC(2026, 10, 30, 10);
+const recipient = createThrowAwayAuthority(nowMs).issueServerCertificate();
 const phrase = 'correct horse battery staple';
 
 describe('sallyport backup and restore, while main is down', () => {
@@ -114,7 +116,59 @@ describe('sallyport backup and restore, while main is down', () => {
       code: exitCodes.ok,
     });
     expect(readFileSync(join(folder, 'b')).includes('vault_key')).toBe(false);
+
+    // Whoever has the certificate can make one for it.
+    const put = ['restore', 'b', '--dir', 'to', '--key', 'key.pem', '--reason', 'the disk died'];
+    expect(await run(...put)).toMatchObject({
+      code: exitCodes.usage,
+      err: expect.stringContaining('--identity'),
+    });
+    expect(await run(...put, '--identity', 'SHA256:other')).toMatchObject({ code: exitCodes.refused });
+    expect(readdirSync(folder)).not.toContain('to');
+    const { identity } = JSON.parse(
+      (await run('restore', 'b', '--check', '--key', 'key.pem', '--json')).out,
+    ) as {
+      identity: string;
+    };
+    expect(await run(...put, '--identity', identity)).toMatchObject({ code: exitCodes.ok });
   });
+
+  it('moves a main that is stopped: it starts where the file is restored, and here no more', async () => {
+    const stateFile = join(folder, 'from', 'state.db');
+    const move = [...from, 'backup', 'b', '--move', '--recipient', 'cert.pem'];
+    writeFileSync(join(folder, 'cert.pem'), recipient.certificatePem);
+    writeFileSync(join(folder, 'key.pem'), recipient.privateKeyPem.expose(), { mode: 0o600 });
+    const running = await openSqliteState({ file: stateFile, clock: systemClock, log });
+    expect((await run(...move)).err).toContain('Another main-agent is running on this state');
+    await running.close();
+    // It could not be written, so main stays here.
+    mkdirSync(join(folder, 'b.partial'));
+    expect((await run(...move)).code).not.toBe(exitCodes.ok);
+    expect(await restores('from')).toEqual([]);
+    rmdirSync(join(folder, 'b.partial'));
+
+    expect((await run(...move)).out).toContain('Main does not start here any more');
+    expect(await restores('from')).toMatchObject([
+      { isMoved: true, detail: `moved with ${join(folder, 'b')} by eva at 2026-11-30T10:00:00.000Z` },
+    ]);
+    const identity = JSON.parse((await run('restore', 'b', '--check', '--key', 'key.pem', '--json')).out) as {
+      identity: string;
+    };
+    const how = ['--key', 'key.pem', '--identity', identity.identity, '--reason', 'a new box'];
+    expect(await run('restore', 'b', '--dir', 'to', ...how)).toMatchObject({ code: exitCodes.ok });
+    const [there] = await restores('to');
+    expect(there).toMatchObject({ restoredBy: { reason: 'a new box' } });
+    expect(there).not.toHaveProperty('isMoved');
+  });
+
+  async function restores(main: string) {
+    const state = await openSqliteState({ file: join(folder, main, 'state.db'), clock: systemClock, log });
+    try {
+      return await state.read('kept-restore');
+    } finally {
+      await state.close();
+    }
+  }
 
   it('refuses where no main is, and where one has its state open without answering', async () => {
     const state = await openSqliteState({ file: join(folder, 'from', 'state.db'), clock: systemClock, log });

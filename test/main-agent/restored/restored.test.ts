@@ -11,7 +11,7 @@ import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import { verifyAudit } from '#main-agent/audit/verify.ts';
 import type { Voided } from '#main-agent/restored/acceptance.ts';
 import { openRestored } from '#main-agent/restored/restored.ts';
-import { markRestored, Restores } from '#main-agent/restored/restores.ts';
+import { markMoved, markRestored, Restores } from '#main-agent/restored/restores.ts';
 import { Starts } from '#main-agent/restored/starts.ts';
 import { findOlderAudit, findOlderState } from '#main-agent/restored/witnesses.ts';
 import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
@@ -292,7 +292,11 @@ describe('a state older than its audit', () => {
     const mark = async (reason: string): Promise<void> => {
       const state = await openSqliteState({ file: box.stateFile, clock, log });
       try {
-        await markRestored(state, clock, { why: { actor: 'eva', reason }, detail: 'from a backup' });
+        await markRestored(state, clock, {
+          why: { actor: 'eva', reason },
+          detail: 'from a backup',
+          known: 1e6,
+        });
       } finally {
         await state.close();
       }
@@ -325,10 +329,77 @@ describe('a state older than its audit', () => {
     for (const line of told) expect(JSON.parse(line)).toMatchObject({ actor: 'eva', rule: 'the disk died' });
   });
 
+  it('S-03: put in place beside the audit that main wrote last, what that tells is void and nothing else', async () => {
+    const id = '01JDEM00000000000000000000';
+    for (const user of ['bob', 'carol']) box.enrolments.set(user, enrolment(id, ['A', 'B']));
+    await box.run(async ({ state }) => {
+      for (const user of ['bob', 'carol'])
+        await state.commit([{ kind: 'set-enrolment', user, id, expected: undefined }]);
+      await append(state, record('one'));
+    });
+    const restore = box.backUp();
+    await box.run(({ state }) =>
+      append(state, record('login.admitted', { user: 'bob', method: 'recovery' })),
+    );
+    restore();
+    const state = await openSqliteState({ file: box.stateFile, clock, log });
+    await markRestored(state, clock, {
+      why: { actor: 'eva', reason: 'the disk died' },
+      detail: 'from a backup',
+      known: 2,
+    });
+    await state.close();
+    await box.run(async ({ restores, voided }) => {
+      expect(voided).toEqual([{ username: 'bob', kind: 'recovery-codes-void' }]);
+      expect(restores.problems()).toEqual([expect.stringContaining('from a backup')]);
+    });
+    expect(await verifyAudit(box.auditFile)).toMatchObject({ ok: true, head: { sequence: 3 } });
+  });
+
+  it('S-03: what was moved to another box starts there, and here only as what was put back', async () => {
+    const id = '01JDEM00000000000000000000';
+    box.enrolments.set('bob', enrolment(id, ['C']));
+    await box.run(async ({ state }) => {
+      await state.commit([{ kind: 'set-enrolment', user: 'bob', id, expected: undefined }]);
+      await append(state, record('one'));
+    });
+    const change = async (act: (state: StateStore) => Promise<void>): Promise<void> => {
+      const state = await openSqliteState({ file: box.stateFile, clock, log });
+      await act(state);
+      await state.close();
+    };
+    await change(async (state) => (await markMoved(state, clock, 'moved by eva'))());
+    await box.run(async ({ restores }) => expect(restores.list()).toEqual([]));
+    await change(async (state) => void (await markMoved(state, clock, 'moved by eva')));
+    await expect(box.run(async () => undefined)).rejects.toMatchObject({
+      message: expect.stringMatching(/^This main was moved to another box \(moved by eva\)/),
+    });
+    const here = box.backUp();
+    await change((state) =>
+      markRestored(state, clock, {
+        why: { actor: 'eva', reason: 'a new box' },
+        detail: 'from a backup',
+        known: 1,
+      }),
+    );
+    const started: Act<void> = async ({ restores, voided }) => {
+      expect(voided).toEqual([{ username: 'bob', kind: 'recovery-codes-void' }]);
+      expect(restores.suspected()).toBeUndefined();
+    };
+    await box.run(started);
+    for (const name of ['state.db', 'audit.jsonl']) rmSync(join(box.folder, name));
+    here();
+    await box.run(started, 'it never ran there');
+  });
+
   it('S-03: what a node said before the backup was made is settled with it', async () => {
     await box.run(({ restores }) => restores.suspect('dmz1 knows audit record 9', { sequence: 9, start: 5 }));
     const state = await openSqliteState({ file: box.stateFile, clock, log });
-    await markRestored(state, clock, { why: { actor: 'eva', reason: 'a test' }, detail: 'from a backup' });
+    await markRestored(state, clock, {
+      why: { actor: 'eva', reason: 'a test' },
+      detail: 'from a backup',
+      known: 1e6,
+    });
     await state.close();
     const start = (): Promise<void> =>
       box.run(async ({ restores }) => expect(restores.suspected()).toBeUndefined());
