@@ -55,9 +55,12 @@ interface RestoreOptions {
 const installedFolder = '/etc/sallyport';
 
 export function addBackupCommands(program: Command, context: CommandContext): void {
-  const { terminal, folder } = context;
-  const log = buildLog('silent', {});
+  addBackup(program, context);
+  addRestore(program, context);
+}
 
+function addBackup(program: Command, context: CommandContext): void {
+  const { folder } = context;
   program
     .command('backup')
     .description('all that makes this main, in one encrypted file; not the files of users')
@@ -121,7 +124,11 @@ export function addBackupCommands(program: Command, context: CommandContext): vo
         ].join('\n'),
       );
     });
+}
 
+function addRestore(program: Command, context: CommandContext): void {
+  const { terminal, folder } = context;
+  const log = buildLog('silent', {});
   program
     .command('restore')
     .description('put a backup in place on a box without a main; nothing spent works again')
