@@ -4,7 +4,7 @@ import type { OutboundClient } from '#main-agent/outbound/http-client.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import type { Sealer } from '#main-agent/vault/sealing.ts';
 import type { Clock } from '#shared/clock.ts';
-import { toSallyportError } from '#shared/error.ts';
+import { SallyportError, toSallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { z } from 'zod';
@@ -29,6 +29,17 @@ interface CertificatesOptions {
   readonly onCertificate: (certificate: IssuedCertificate) => void;
   readonly clock: Clock;
   readonly log: Log;
+}
+
+export interface CertificateStanding {
+  readonly directory: URL;
+  readonly names: readonly string[];
+  /** The chain that the nodes serve; undefined: there is none yet. */
+  readonly certificatePem: string | undefined;
+  /** When its renewal begins. */
+  readonly renewFromMs: number | undefined;
+  /** Of the last order; undefined when it went well. */
+  readonly failure: { readonly why: string; readonly nextTryMs: number } | undefined;
 }
 
 /** How often it is looked whether the time has come. */
@@ -60,7 +71,8 @@ export class Certificates {
   readonly #closing = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   #held: Held | undefined;
-  #ordering: Promise<void> | undefined;
+  /** Resolves with why it failed; undefined: it went well. */
+  #ordering: Promise<unknown> | undefined;
   #failures = 0;
   #failure: string | undefined;
   #notBeforeMs = 0;
@@ -83,6 +95,20 @@ export class Certificates {
     return this.#held;
   }
 
+  /** For admins, and whoever judges it. */
+  standing(): CertificateStanding {
+    const { directory, names } = this.#options;
+    const failure =
+      this.#failure === undefined ? undefined : { why: this.#failure, nextTryMs: this.#notBeforeMs };
+    return {
+      directory,
+      names,
+      certificatePem: this.#held?.certificatePem,
+      renewFromMs: this.#held === undefined ? undefined : renewalOf(this.#held),
+      failure,
+    };
+  }
+
   /** What is wrong, for an operator; undefined: nothing. */
   problem(): string | undefined {
     if (this.#failure === undefined) return undefined;
@@ -95,13 +121,27 @@ export class Certificates {
   }
 
   /** Orders one when the time has come; resolves when that is over, whatever came of it. */
-  look(): Promise<void> {
-    if (this.#ordering === undefined && this.#isDue()) {
-      this.#ordering = this.#renew().finally(() => {
-        this.#ordering = undefined;
-      });
-    }
-    return this.#ordering ?? Promise.resolve();
+  async look(): Promise<void> {
+    if (this.#ordering === undefined && this.#isDue()) await this.#begin();
+    else await this.#ordering;
+  }
+
+  /**
+   * Orders one now, due or not, whatever failed before; an order that is going on is it. Rejects as the order does, and
+   * `link-down` while no node could be asked.
+   */
+  async renew(): Promise<void> {
+    if (!this.#options.isReachable())
+      throw new SallyportError('link-down', 'No node is connected that could answer the authority');
+    const failure = await (this.#ordering ?? this.#begin());
+    if (failure !== undefined) throw toSallyportError(failure);
+  }
+
+  #begin(): Promise<unknown> {
+    this.#ordering = this.#renew().finally(() => {
+      this.#ordering = undefined;
+    });
+    return this.#ordering;
   }
 
   async close(): Promise<void> {
@@ -115,8 +155,7 @@ export class Certificates {
     const nowMs = clock.now();
     if (this.#closing.signal.aborted || nowMs < this.#notBeforeMs || !isReachable()) return false;
     if (this.#held === undefined || !this.#isAsConfigured(this.#held)) return true;
-    const { fromMs, toMs } = lifeOf(this.#held);
-    return nowMs >= fromMs + (toMs - fromMs) * renewAfter;
+    return nowMs >= renewalOf(this.#held);
   }
 
   #isAsConfigured(held: Held): boolean {
@@ -124,7 +163,7 @@ export class Certificates {
     return held.directory === directory.href && held.names.join() === names.join();
   }
 
-  async #renew(): Promise<void> {
+  async #renew(): Promise<unknown> {
     const { directory, names, clock, log, state, onCertificate } = this.#options;
     try {
       const issued = await this.#order();
@@ -140,8 +179,9 @@ export class Certificates {
       this.#failure = undefined;
       log.info({ detail }, 'a new certificate');
       onCertificate(issued);
+      return undefined;
     } catch (error) {
-      if (this.#closing.signal.aborted) return;
+      if (this.#closing.signal.aborted) return error;
       const { detail, publicMessage, data } = toSallyportError(error);
       this.#failure = detail ?? publicMessage;
       const waitMs = Math.max(retryMsMin * 2 ** this.#failures, data?.retryAfterMs ?? 0);
@@ -151,6 +191,7 @@ export class Certificates {
       await state
         .commit([this.#audit('certificate.failed', 'failed', `${directory.host}: ${this.#failure}`)])
         .catch((cause: unknown) => log.error({ err: cause }, 'not audited'));
+      return error;
     }
   }
 
@@ -189,6 +230,11 @@ export class Certificates {
     const time = new Date(this.#options.clock.now()).toISOString();
     return { kind: 'audit', record: { time, event, outcome, actor: 'system', detail } } as const;
   }
+}
+
+function renewalOf(certificate: IssuedCertificate): number {
+  const { fromMs, toMs } = lifeOf(certificate);
+  return fromMs + (toMs - fromMs) * renewAfter;
 }
 
 function lifeOf({ certificatePem }: IssuedCertificate): { readonly fromMs: number; readonly toMs: number } {

@@ -24,6 +24,27 @@ export const tokenRow = z.object({
 export const tokensPage = z.object({ tokens: z.array(tokenRow), next });
 export const madeToken = z.object({ token: z.string(), id: z.string(), expires_at: time });
 
+export const certificateAnswer = z.object({
+  /** Directory of the authority. */
+  authority: z.string(),
+  /** As configured. */
+  names,
+  /** Missing: there is none yet. */
+  present: z
+    .object({
+      names: z.string(),
+      issuer: z.string(),
+      serial: z.string(),
+      sha256: z.string(),
+      from: time,
+      until: time,
+    })
+    .optional(),
+  renewed_from: time.optional(),
+  /** Of the last order; the certificate before it stays. */
+  failure: z.object({ why: z.string(), next_try: time }).optional(),
+});
+
 export const banRow = z.object({
   id: z.string(),
   made_by: z.enum(['admin', 'edge']),

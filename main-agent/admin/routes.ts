@@ -10,6 +10,7 @@ import { buildAuditRoutes, type AuditPorts } from './audit-routes.ts';
 import { buildBackupRoute } from './backup-route.ts';
 import { buildBanRoutes, type BanPorts } from './ban-routes.ts';
 import { buildBinRoutes, type BinPorts } from './bin-routes.ts';
+import { buildCertificateRoutes, type CertificatePorts } from './certificate-routes.ts';
 import { buildClockRoute } from './clock-route.ts';
 import { buildDeliveryRoutes } from './delivery-routes.ts';
 import { buildDoctorRoutes, type DoctorPorts } from './doctor-routes.ts';
@@ -39,6 +40,7 @@ export interface AdminPorts
     NodePorts,
     TransferPorts,
     DoctorPorts,
+    CertificatePorts,
     AuditPorts {
   // Both of these ask for less.
   readonly users: UserPorts['users'];
@@ -67,6 +69,7 @@ export function buildAdminRoutes(ports: AdminPorts): readonly Route[] {
     ...buildGroupRoutes(ports),
     ...buildTwoFactorRoutes(ports),
     buildClockRoute(ports),
+    ...buildCertificateRoutes(ports),
     ...buildDeliveryRoutes(ports),
     ...buildSessionRoutes(ports),
     ...buildLeaseRoutes(ports),

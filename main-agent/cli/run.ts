@@ -56,6 +56,10 @@ const groups: readonly { readonly names: readonly string[]; readonly load: () =>
     load: async () => (await import('./ban-commands.ts')).addBanCommands,
   },
   {
+    names: ['certificate'],
+    load: async () => (await import('./certificate-commands.ts')).addCertificateCommands,
+  },
+  {
     names: ['nodes'],
     load: async () => {
       const { addNodeCommands } = await import('./node-commands.ts');

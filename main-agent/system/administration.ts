@@ -74,6 +74,7 @@ export async function startAdministration(
       acknowledgeRestores: (why) => restores.acknowledge(why),
       explainer: login.admin.explainer,
       deliveryTester: login.deliveryTester,
+      doorCertificate,
       nodes: nodes.admin,
       tokens,
       bans,

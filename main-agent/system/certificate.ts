@@ -12,7 +12,7 @@ export async function startCertificate(
   { config, around, part, closing }: Ground,
   { state }: Records,
   { doors }: Nodes,
-): Promise<Pick<Certificates, 'problem'> | undefined> {
+): Promise<Pick<Certificates, 'problem' | 'standing' | 'renew'> | undefined> {
   const { acme } = config.https;
   if (acme === undefined) return undefined;
   const { clock, credentials } = around;

@@ -1,5 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { get } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findFreePort } from '#scripts/demonstration/free-port.ts';
@@ -11,6 +14,8 @@ export interface Pebble {
   readonly directory: URL;
   /** PEM; what its own TLS is trusted by. */
   readonly ca: string;
+  /** PEM; what the certificates that it issues are trusted by. */
+  root(): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -31,10 +36,10 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
     writeFileSync(join(folder, name), content, { mode: 0o600 });
     return join(folder, name);
   };
-  const port = findFreePort();
+  const [port, managementPort] = [findFreePort(), findFreePort()];
   const config = {
     listenAddress: `127.0.0.1:${port}`,
-    managementListenAddress: `127.0.0.1:${findFreePort()}`,
+    managementListenAddress: `127.0.0.1:${managementPort}`,
     certificate: inFolder('certificate.pem', certificatePem),
     privateKey: inFolder('key.pem', privateKeyPem.expose()),
     httpPort: options.httpPort,
@@ -57,9 +62,15 @@ export async function startPebble(options: PebbleOptions): Promise<Pebble> {
   return {
     directory: new URL(`https://localhost:${port}/dir`),
     ca: authority.certificatePem,
+    root: () => fetchText(`https://localhost:${managementPort}/roots/0`, authority.certificatePem),
     async close() {
       await stopChild(child);
-      rmSync(folder, { recursive: true });
+      rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+async function fetchText(url: string, ca: string): Promise<string> {
+  const [response] = (await once(get(url, { ca, agent: false }), 'response')) as [IncomingMessage];
+  return (await response.toArray()).join('');
 }

@@ -5,10 +5,11 @@ import { dirname, join } from 'node:path';
 import { loadDmzConfig, type DmzConfig } from '#dmz/config.ts';
 import { Parking } from '#dmz/link/parking.ts';
 import { startDmz } from '#dmz/system.ts';
+import { startWorkers } from '#dmz/workers/node.ts';
 import { loadMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
 import { HandleTable } from '#main-agent/files/handles.ts';
 import { startMainAgent } from '#main-agent/system.ts';
-import { findFreePort } from '#scripts/demonstration/free-port.ts';
+import { findFreePort, holdPort } from '#scripts/demonstration/free-port.ts';
 import { provisionSite } from '#scripts/demonstration/provision.ts';
 import { type SiteFiles, siteFiles } from '#scripts/demonstration/site-files.ts';
 import type { DemoUser } from '#scripts/demonstration/users.ts';
@@ -20,7 +21,7 @@ import { buildLog } from '#shared/log.ts';
 import { waitUntil } from './product.ts';
 
 /**
- * Both nodes in this process, with real doors, link and disk: for tests that break something below them and count what
+ * Both nodes in this process (workers have their own), with real doors, link and disk: for tests that break something below them and count what
  * is held afterwards. One at a time.
  */
 export interface WholeProduct {
@@ -32,6 +33,8 @@ export interface WholeProduct {
   audit(): Promise<readonly Record<string, unknown>[]>;
   /** What a monitor gets from `/metrics`. */
   metrics(of: 'dmz' | 'main'): Promise<string>;
+  /** And from `/healthz`. */
+  health(of: 'dmz' | 'main'): Promise<string>;
   /** What either node holds now for its clients. */
   held(): Promise<Held>;
   close(): Promise<void>;
@@ -55,8 +58,10 @@ export interface WholeProductOptions {
   readonly users: readonly DemoUser[];
   /** Where everything of it lies; a new folder if absent. */
   readonly folder?: string;
-  /** The node's. */
+  /** The node's, where it is one process. */
   readonly clock?: Clock;
+  /** Processes of the node. */
+  readonly workers?: number;
   readonly changeMain?: (config: MainAgentConfig) => MainAgentConfig;
   readonly changeDmz?: (config: DmzConfig) => DmzConfig;
 }
@@ -68,6 +73,7 @@ export async function startWholeProduct({
   users,
   folder,
   clock = systemClock,
+  workers = 1,
   changeMain = (config) => config,
   changeDmz = (config) => config,
 }: WholeProductOptions): Promise<WholeProduct> {
@@ -78,10 +84,25 @@ export async function startWholeProduct({
   mkdirSync(dirname(files.main.socket), { recursive: true });
   const tables = watchTables();
   const log = buildLog('silent', {});
-  const dmzConfig = changeDmz(await loadDmzConfig(files.dmz.config));
-  const mainConfig = changeMain(await loadMainAgentConfig(files.main.config));
+  const [oneDmz, oneMain] = [
+    await loadDmzConfig(files.dmz.config),
+    await loadMainAgentConfig(files.main.config),
+  ];
+  const linkPort = findPortsInARow(workers);
+  const dmzConfig = changeDmz({
+    ...oneDmz,
+    link: { ...oneDmz.link, listen: { type: 'tcp', host: '127.0.0.1', port: linkPort } },
+  });
+  const mainConfig = changeMain({
+    ...oneMain,
+    dmzNodes: oneMain.dmzNodes.map((node) => ({ ...node, address: { host: '127.0.0.1', port: linkPort } })),
+  });
   const inherited = new Map();
-  const dmz = await startDmz(dmzConfig, { clock, log, inherited, reread: async () => dmzConfig });
+  const around = { configFile: files.dmz.config, log, inherited, reread: async () => dmzConfig };
+  const dmz =
+    workers === 1
+      ? await startDmz(dmzConfig, { ...around, clock })
+      : await startWorkers(dmzConfig, { ...around, workers, env: process.env });
   const main = await startMainAgent(mainConfig, {
     clock: systemClock,
     log,
@@ -89,7 +110,12 @@ export async function startWholeProduct({
     reread: async () => mainConfig,
     onStateFailure: () => undefined,
   });
-  await waitUntil(() => dmz.checks().every(({ affects, ok }) => affects !== 'ready' || ok), upMs);
+  const monitorOf = (of: 'dmz' | 'main'): string => {
+    const { listen } = { dmz: dmzConfig, main: mainConfig }[of].health;
+    if (listen?.type !== 'tcp') throw new Error(`${of} has no port for monitors`);
+    return `http://127.0.0.1:${listen.port}`;
+  };
+  await waitUntil(async () => (await fetch(`${monitorOf('dmz')}/readyz`)).ok, upMs);
   return {
     files,
     https: `https://localhost:${httpsPort}`,
@@ -99,11 +125,8 @@ export async function startWholeProduct({
       const lines = (await readFile(files.main.audit, 'utf8')).split('\n');
       return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Record<string, unknown>);
     },
-    async metrics(of) {
-      const { listen } = { dmz: dmzConfig, main: mainConfig }[of].health;
-      if (listen?.type !== 'tcp') throw new Error(`${of} has no port for monitors`);
-      return (await fetch(`http://127.0.0.1:${listen.port}/metrics`)).text();
-    },
+    metrics: async (of) => (await fetch(`${monitorOf(of)}/metrics`)).text(),
+    health: async (of) => (await fetch(`${monitorOf(of)}/healthz`)).text(),
     async held() {
       const staging = await readdir(join(files.files, '.sallyport-staging'));
       return {
@@ -119,6 +142,20 @@ export async function startWholeProduct({
       if (folder === undefined) await rm(base, { recursive: true, force: true });
     },
   };
+}
+
+/** Each worker's link has the port after the one before it. */
+function findPortsInARow(count: number): number {
+  for (let tries = 0; tries < 32; tries += 1) {
+    const port = findFreePort();
+    try {
+      for (let more = 1; more < count; more += 1) holdPort(port + more, 'a worker');
+      return port;
+    } catch {
+      // Somebody has one of them.
+    }
+  }
+  throw new Error(`no ${count} ports in a row are free`);
 }
 
 /** All tables that are made from here on, by the methods that fill them. */

@@ -143,9 +143,11 @@ describe('the certificate of the HTTPS doors', () => {
       /^no new certificate from localhost:\d+ \(the present one ends in -\d+ days\): localhost: unauthorized/,
     );
     expect(state.audit.map(({ event }) => event)).toEqual(['certificate.issued', 'certificate.failed']);
-    nowMs += 5 * minuteMs;
+    // By hand it is tried again at once.
+    await expect(certificates.renew()).rejects.toMatchObject({ code: 'certificate-refused' });
+    expect(certificates.standing().failure).toMatchObject({ nextTryMs: nowMs + 10 * minuteMs });
     proof.isGiven = true;
-    await certificates.look();
+    await certificates.renew();
     expect(certificates.problem()).toBeUndefined();
     expect(told).toHaveLength(2);
   });
@@ -167,6 +169,7 @@ describe('the certificate of the HTTPS doors', () => {
     const certificates = await start();
     isReachable = false;
     await certificates.look();
+    await expect(certificates.renew()).rejects.toMatchObject({ code: 'link-down' });
     expect(proof.orders).toBe(0);
     expect(certificates.problem()).toBeUndefined();
     isReachable = true;
@@ -176,7 +179,7 @@ describe('the certificate of the HTTPS doors', () => {
 
   it('is ordered once, however often it is looked for', async () => {
     const certificates = await start();
-    await Promise.all([certificates.look(), certificates.look(), certificates.look()]);
+    await Promise.all([certificates.look(), certificates.renew(), certificates.look()]);
     expect(told).toHaveLength(1);
   });
 

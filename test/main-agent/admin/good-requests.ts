@@ -132,6 +132,8 @@ export const goodRequests: Readonly<Record<string, GoodRequest>> = {
   },
   'POST /v1/audit/acknowledge': { path: '/v1/audit/acknowledge', body: { reason } },
   'POST /v1/clock/confirm': { path: '/v1/clock/confirm', body: { reason } },
+  'GET /v1/certificate': { path: '/v1/certificate' },
+  'POST /v1/certificate/renew': { path: '/v1/certificate/renew', body: {} },
   'POST /v1/test-delivery': { path: '/v1/test-delivery', body: { user: 'alice' } },
   'GET /v1/sessions': { path: '/v1/sessions' },
   'DELETE /v1/sessions': { path: '/v1/sessions?user=alice' },

@@ -319,6 +319,16 @@ export async function startPlayedMain(
         return new Secret('BYPASS-CODE');
       },
     },
+    doorCertificate: {
+      standing: () => ({
+        directory: new URL('https://ca.example.com/directory'),
+        names: ['files.example.com'],
+        certificatePem: authority.certificatePem,
+        renewFromMs: clock.now(),
+        failure: { why: 'files.example.com: no answer', nextTryMs: clock.now() },
+      }),
+      renew: async () => void asked.push('renew-certificate'),
+    },
     deliveryTester: {
       test: async (name) => {
         asked.push(`test-delivery ${name}`);

@@ -247,6 +247,20 @@ describe('sallyport against a running main', () => {
     ]);
   });
 
+  it('certificate: how it stands and why there is no newer one; renew orders one; without an authority it says so', async () => {
+    const shown = await run('certificate', 'show');
+    expect(shown.out).toMatch(
+      /names +files\.example\.com\n[\s\S]*until +20\d\d-[\s\S]*last order +FAILED: files\.ex/,
+    );
+    expect((await run('certificate', 'renew', '--reason', 'the key was copied')).code).toBe(0);
+    expect(main.asked).toContain('renew-certificate');
+    await main.close();
+    main = await startPlayedMain({ doorCertificate: undefined });
+    const without = await run('certificate', 'show');
+    expect(without.code).toBe(3);
+    expect(without.err).toContain('hint: https.acme in main-agent.yaml orders one');
+  });
+
   it('two-factor test-delivery: what became of each message; failed when one was', async () => {
     const tested = await run('two-factor', 'test-delivery', 'alice');
     expect(tested.code).toBe(1);
