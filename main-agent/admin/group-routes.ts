@@ -2,12 +2,10 @@ import type { GroupDirectory } from '#main-agent/users/group-writes.ts';
 import { z } from 'zod';
 import { pageBy, pageQuery } from './http/page.ts';
 import { groupAnswer, groupsPage } from './user-answers.ts';
-import { describeChanges, keyChanges, requireChanges } from './values.ts';
+import { describeChanges, keyChanges, keysToSet, requireChanges } from './values.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route, type UncheckedCall } from './http/route.ts';
 
 /** `/v1/groups`: the templates that users inherit from; `_default` is the one that everybody is in. */
-
-const fields = z.record(z.string().max(64), z.unknown());
 
 export function buildGroupRoutes({ groups }: { readonly groups: GroupDirectory }): readonly Route[] {
   const answerGroup = async (name: string) => {
@@ -40,13 +38,13 @@ export function buildGroupRoutes({ groups }: { readonly groups: GroupDirectory }
       method: 'POST',
       pattern: '/v1/groups',
       role: 'admin',
-      summary: 'Add a group; `fields` as they would stand in the file',
+      summary: 'Add a group; `set` as in a change of one that is there',
       query: noQuery,
-      body: z.strictObject({ name: z.string().min(1).max(255), fields: fields.default({}) }),
+      body: z.strictObject({ name: z.string().min(1).max(255), set: keysToSet }),
       answer: groupAnswer,
       status: 201,
       handle: async ({ body }) => {
-        await groups.create(body.name, body.fields);
+        await groups.create(body.name, body.set);
         return { ...(await answerGroup(body.name)), note: body.name };
       },
     }),

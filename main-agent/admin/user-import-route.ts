@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { defineRoute, noQuery, type Route } from './http/route.ts';
 import { foreignHashCharactersMax, usersImportedAtOnceMax } from './limits.ts';
 import { usersImported } from './user-answers.ts';
-import { requirePlainFields, requireUser, userFields, type UserPorts } from './user-routes.ts';
+import { requirePlainFields, requireUser, type UserPorts } from './user-routes.ts';
 import { reason } from './values.ts';
 
 /**
@@ -19,7 +19,7 @@ export function buildUserImportRoute({
   twoFactor,
 }: Pick<UserPorts, 'users' | 'passwords' | 'twoFactor'>): Route {
   const prepare = async (
-    { username, fields, password_hash: hash }: Row,
+    { username, set: fields, password_hash: hash }: Row,
     body: Body,
   ): Promise<NewUser | string> => {
     try {
@@ -70,7 +70,8 @@ const importBody = z.strictObject({
     .array(
       z.strictObject({
         username: z.string().min(1).max(255),
-        fields: userFields,
+        /** As in a change; a key that is none refuses this user alone. */
+        set: z.record(z.string().max(128), z.unknown()).default({}),
         password_hash: z
           .string()
           .min(1)

@@ -10,7 +10,7 @@ import { z } from 'zod';
 import { pageByName, pageParameters } from './http/page.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route, type UncheckedCall } from './http/route.ts';
 import { originsAnswer, userAnswer, usersPage } from './user-answers.ts';
-import { describeChanges, keyChanges, requireChanges } from './values.ts';
+import { describeChanges, keyChanges, keysToSet, requireChanges } from './values.ts';
 import { viewUser, viewUserRow } from './user-view.ts';
 
 /** `/v1/users`: the user files, through the same checks as an editor's save. */
@@ -20,9 +20,6 @@ const password = z
   .min(1)
   .max(1024)
   .transform((text) => new Secret(text));
-
-/** Keys as in a user's file. */
-export const userFields = z.record(z.string().max(64), z.unknown()).default({});
 
 const userFilter = {
   group: z.string().max(255).optional(),
@@ -89,25 +86,25 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
       method: 'POST',
       pattern: '/v1/users',
       role: 'admin',
-      summary: 'Add a user; `fields` as they would stand in the file',
+      summary: 'Add a user; `set` as in a change of one that is there',
       query: noQuery,
       body: z.strictObject({
         username: z.string().min(1).max(255),
         /** Whose file it begins as, but for name, address, password and keys. */
         template: z.string().min(1).max(255).optional(),
-        fields: userFields,
+        set: keysToSet,
         password: password.optional(),
       }),
       answer: userAnswer,
       status: 201,
       handle: async ({ body }) => {
-        requirePlainFields(body.fields);
+        requirePlainFields(body.set);
         const hash =
           body.password === undefined ? undefined : await passwords.hash(body.password, body.username);
         twoFactor.expectAnother(body.username);
-        const { username, template, fields } = body;
+        const { username, template, set } = body;
         if (template !== undefined) requireUser(users, template);
-        const own = { ...fields, ...(hash !== undefined && { password: hash.expose() }) };
+        const own = { ...set, ...(hash !== undefined && { password: hash.expose() }) };
         const etag = await users.create(username, own, template);
         return answerUser(body.username, etag);
       },

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { YamlChange } from '#main-agent/users/yaml-edit.ts';
+import { listChanges, type YamlChange } from '#main-agent/users/yaml-edit.ts';
 import { SallyportError } from '#shared/error.ts';
 import { reasonCharactersMax } from './limits.ts';
 
@@ -13,18 +13,18 @@ const dottedKey = z
   .max(128)
   .regex(/^\+?[a-z_]+(\.\+?[a-z_]+)*$/, { error: 'keys joined by dots, such as two_factor.required_on' });
 
+/** Keys of a user's or a group's file, whether it is there already or not. */
+export const keysToSet = z.record(dottedKey, z.unknown()).default({});
+
 /** A change of a user's or a group's file, key by key. */
 export const keyChanges = z.strictObject({
-  set: z.record(dottedKey, z.unknown()).default({}),
+  set: keysToSet,
   unset: z.array(dottedKey).max(64).default([]),
 });
 
 /** Rejects `bad-request` when nothing is to be changed. */
 export function requireChanges({ set, unset }: z.output<typeof keyChanges>): YamlChange[] {
-  const changes = [
-    ...Object.entries(set).map(([key, value]) => ({ path: key.split('.'), value })),
-    ...unset.map((key) => ({ path: key.split('.'), value: undefined })),
-  ];
+  const changes = [...listChanges(set), ...unset.map((key) => ({ path: key.split('.'), value: undefined }))];
   if (changes.length > 0) return changes;
   throw new SallyportError('bad-request', 'Nothing to change', {
     hint: 'name a key in `set` or `unset`',

@@ -26,29 +26,6 @@ export function parseAssignments(assignments: readonly string[]): [string, unkno
   });
 }
 
-/** Dotted keys as the maps they stand for. */
-export function nest(entries: readonly (readonly [string, unknown])[]): Record<string, unknown> {
-  const result = emptyMap();
-  for (const [dotted, value] of entries) {
-    const path = dotted.split('.');
-    const last = path.pop() ?? '';
-    let map = result;
-    for (const key of path) {
-      const child = map[key];
-      const next = isMap(child) ? child : emptyMap();
-      map[key] = next;
-      map = next;
-    }
-    map[last] = value;
-  }
-  return result;
-}
-
-/** Without a prototype, so that no key is special. */
-function emptyMap(): Record<string, unknown> {
-  return Object.create(null);
-}
-
 /** Maps as dotted keys, for people. */
 export function flatten(value: Readonly<Record<string, unknown>>, prefix = ''): Record<string, unknown> {
   return Object.fromEntries(

@@ -2,7 +2,7 @@ import { groupAnswer, groupsPage } from '#main-agent/admin/user-answers.ts';
 import type { Command } from 'commander';
 import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
-import { collect, flatten, nest, parseAssignments } from './assignments.ts';
+import { collect, flatten, parseAssignments } from './assignments.ts';
 import type { CommandContext } from './command-context.ts';
 import { readPages } from './pages.ts';
 import { formatFacts, formatTable } from './table.ts';
@@ -44,7 +44,7 @@ export function addGroupCommands(program: Command, context: CommandContext): voi
     .argument('[assignments...]', 'dotted.key=<yaml>, as in `users set`')
     .action(async (group: string, assignments: readonly string[]) => {
       const json = await context.call('POST', '/v1/groups', {
-        body: { name: group, fields: nest(parseAssignments(assignments)) },
+        body: { name: group, set: Object.fromEntries(parseAssignments(assignments)) },
       });
       context.print(json, () => `Added group ${group}.\n`);
     });

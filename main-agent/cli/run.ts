@@ -101,6 +101,7 @@ const groups: readonly { readonly names: readonly string[]; readonly load: () =>
 
 /** Only what this line may need, because loading all costs more than most commands do; all of it for help. */
 function loadGroups(args: readonly string[]): Promise<AddGroup[]> {
+  if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) return Promise.resolve([]);
   const named = groups.filter(({ names }) => names.some((name) => args.includes(name)));
   return Promise.all((named.length > 0 ? named : groups).map(({ load }) => load()));
 }

@@ -1,10 +1,12 @@
 import { originsAnswer, twoFactorAnswer, userAnswer, usersPage } from '#main-agent/admin/user-answers.ts';
+import { isExpired } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Secret } from '#shared/secret.ts';
 import { Option, type Command } from 'commander';
+import type { z } from 'zod';
 import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
-import { collect, flatten, nest, parseAssignments } from './assignments.ts';
+import { collect, flatten, parseAssignments } from './assignments.ts';
 import type { CommandContext } from './command-context.ts';
 import { addPlanCommands } from './plan-commands.ts';
 import { addUserImportCommand } from './user-import.ts';
@@ -127,7 +129,10 @@ export function addUserCommands(program: Command, context: CommandContext): void
           body: { set: Object.fromEntries(parseAssignments(assignments)), unset: options.unset },
           ifMatch: '*',
         });
-        context.print(json, () => `Changed ${user}.\n`);
+        context.print(
+          json,
+          () => `Changed ${user}.\n${describeExpired(context, readAnswer(userAnswer, json))}`,
+        );
       },
     );
 
@@ -185,23 +190,25 @@ async function addUser(
   { user, template, assignments }: { user: string; template?: string; assignments: readonly string[] },
   options: AddOptions,
 ): Promise<void> {
-  const fields = {
+  const set = {
     ...(options.displayName !== undefined && { display_name: options.displayName }),
     ...(options.email !== undefined && { email: options.email }),
     ...(options.phone !== undefined && { phone: options.phone }),
     ...(options.group !== undefined && options.group.length > 0 && { groups: options.group }),
-    ...nest(parseAssignments(assignments)),
+    ...Object.fromEntries(parseAssignments(assignments)),
   };
   const password = options.password ? await readNewPassword(context) : undefined;
   const json = await context.call('POST', '/v1/users', {
     body: {
       username: user,
-      fields,
+      set,
       ...(template !== undefined && { template }),
       ...(password !== undefined && { password: password.expose() }),
     },
   });
-  const note = password === undefined ? '' : await describePasswordAlone(context, user);
+  const expired = describeExpired(context, readAnswer(userAnswer, json));
+  const note =
+    expired !== '' || password === undefined ? expired : await describePasswordAlone(context, user);
   context.print(json, () => `Added ${user}.\n${note}`);
 }
 
@@ -216,6 +223,16 @@ async function readNewPassword({ terminal }: CommandContext): Promise<Secret | u
   const second = await terminal.askSecret('Again: ');
   if (first.expose() !== second.expose()) throw new SallyportError('usage', 'The two differ');
   return first;
+}
+
+/** A last day that is over is rarely meant. */
+function describeExpired(
+  { nowMs }: CommandContext,
+  { username, expires }: z.output<typeof userAnswer>,
+): string {
+  return isExpired(expires, nowMs)
+    ? `! ${username} can not sign in: the account expired after ${expires}.\n  hint: sallyport users set ${username} expires=<a later day, or null>\n`
+    : '';
 }
 
 /** A new user who gets in with the password alone is rarely meant; who adds them is told at once. */

@@ -5,7 +5,7 @@ import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import type { Command } from 'commander';
 import { readAnswer } from './answers.ts';
-import { nest, parseAssignments } from './assignments.ts';
+import { parseAssignments } from './assignments.ts';
 import type { CommandContext } from './command-context.ts';
 import { parseCsv } from './csv.ts';
 import { readSecretFile } from './import-commands.ts';
@@ -92,7 +92,7 @@ async function send(
       body: {
         users: some.map(({ username, fields, hash }) => ({
           username,
-          fields,
+          set: fields,
           ...(hash !== undefined && { password_hash: hash.expose() }),
         })),
         ...(template !== undefined && { template }),
@@ -147,7 +147,7 @@ function readCsv(text: string): readonly Row[] {
     return buildRow(
       line,
       filled.get('username') ?? '',
-      nest(fields.map(([name, value]) => [name, readCell(name, value)])),
+      Object.fromEntries(fields.map(([name, value]) => [name, readCell(name, value)])),
       filled.get('password_hash') ?? '',
     );
   });

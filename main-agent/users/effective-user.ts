@@ -53,7 +53,7 @@ export interface LoginHours {
   readonly zone: string;
 }
 
-export type Allow = 'list' | 'read' | 'write' | 'overwrite' | 'delete' | 'rename' | 'mkdir' | 'share';
+export type Allow = 'list' | 'read' | 'write' | 'overwrite' | 'delete' | 'rename' | 'mkdir';
 
 export interface Mount {
   /** Where the user sees it, as components. */

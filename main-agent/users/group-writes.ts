@@ -3,7 +3,7 @@ import { SallyportError } from '#shared/error.ts';
 import { fileNotFound, type FileWrites } from './file-writes.ts';
 import { defaultRelative, groupRelative, hashOctets, listedGroups, type FileId } from './user-file.ts';
 import { isUsername, usernameExpectation } from './username.ts';
-import type { YamlChange } from './yaml-edit.ts';
+import { listChanges, type YamlChange } from './yaml-edit.ts';
 import type { YamlUsers } from './yaml-users.ts';
 
 /** Groups, and `_default` as the one that everybody is in: the templates that users inherit from. */
@@ -82,7 +82,7 @@ export class YamlGroups {
         detail: `${JSON.stringify(name)}; expected ${usernameExpectation}`,
       });
     }
-    const changes = Object.entries(fields).map(([key, value]) => ({ path: [key], value }));
+    const changes = listChanges(fields);
     // A file without a key would count as half written.
     return this.#writes.create(id, changes.length === 0 ? '{}\n' : '', changes);
   }

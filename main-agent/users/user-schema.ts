@@ -130,7 +130,7 @@ const limits = z.strictObject({
   download: z.union([unlimited, rate]).optional(),
 });
 
-const allowVerb = z.enum(['list', 'read', 'write', 'overwrite', 'delete', 'rename', 'mkdir', 'share']);
+const allowVerb = z.enum(['list', 'read', 'write', 'overwrite', 'delete', 'rename', 'mkdir']);
 
 /** Where the user sees a mount, as components. */
 const mountPath = parsedText('an absolute path such as / or /inbox', /^\//, (text) => {

@@ -9,7 +9,7 @@ import { readIfThere } from './user-folder.ts';
 import type { SourceProblem } from './user-source.ts';
 import { usernamePlaceholder } from './user-schema.ts';
 import { foldUsername, isUsername, usernameExpectation } from './username.ts';
-import type { YamlChange } from './yaml-edit.ts';
+import { listChanges, type YamlChange } from './yaml-edit.ts';
 import type { YamlUsers } from './yaml-users.ts';
 
 export interface NewUser {
@@ -132,9 +132,7 @@ export class YamlUserDirectory {
   }
 
   async #draft({ username, fields, template }: NewUser): Promise<NewFile> {
-    const changes = Object.entries(fields)
-      .filter(([key]) => key !== 'username')
-      .map(([key, value]) => ({ path: [key], value }));
+    const changes = listChanges(fields).filter(({ path: [key] }) => key !== 'username');
     const id = idOf(username);
     if (template === undefined)
       return { id, text: `username: ${JSON.stringify(username)}\n`, fields: changes };

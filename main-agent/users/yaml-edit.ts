@@ -27,6 +27,11 @@ export interface YamlChange {
   readonly value: unknown;
 }
 
+/** Values by dotted key. */
+export function listChanges(set: Readonly<Record<string, unknown>>): YamlChange[] {
+  return Object.entries(set).map(([key, value]) => ({ path: key.split('.'), value }));
+}
+
 /** Longer lists are written one entry a line. */
 const inlineCharactersMax = 90;
 

@@ -21,7 +21,7 @@ export function checkValue<T>(yaml: YamlText, schema: z.ZodType<T>): Checked<T> 
   if (parsed.success && yaml.problems.length === 0) return { ok: true, value: parsed.data, yaml };
   // After a syntax error the rest of the text may mean anything; a duplicate key leaves the others readable.
   const readable = yaml.problems.every(({ message }) => !message.startsWith('not '));
-  const found = parsed.success || !readable ? [] : parsed.error.issues;
+  const found = parsed.success || !readable ? [] : withoutConsequences(parsed.error.issues);
   const problems = found.flatMap((issue) => describeIssue(yaml, schema, issue, []));
   return { ok: false, problems: [...yaml.problems, ...problems].toSorted(byPlace), yaml };
 }
@@ -31,6 +31,14 @@ function byPlace(a: ConfigProblem, b: ConfigProblem): number {
 }
 
 type Issue = z.core.$ZodIssue;
+
+/** A text where a list belongs is no list that is too long: the length is asked of whatever has one. */
+function withoutConsequences(issues: readonly Issue[]): readonly Issue[] {
+  const misfits = new Set(
+    issues.filter(({ code }) => code === 'invalid_type').map(({ path }) => path.join('\0')),
+  );
+  return issues.filter(({ code, path }) => code === 'invalid_type' || !misfits.has(path.join('\0')));
+}
 
 function describeIssue(
   yaml: YamlText,

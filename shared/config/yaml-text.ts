@@ -79,11 +79,16 @@ export function parseWhole(text: string, file: string): YamlText {
     keepSourceTokens: false,
     lineCounter: lines,
   });
-  const problems: ConfigProblem[] = [...document.errors, ...document.warnings].map((error) => ({
-    file,
-    ...position(error.pos[0]),
-    message: error.code === 'DUPLICATE_KEY' ? 'this key stands here twice' : `not YAML: ${error.message}`,
-  }));
+  const merge = document.errors.length > 0 ? findMergeConflict(text, file) : undefined;
+  const problems: ConfigProblem[] =
+    merge === undefined
+      ? [...document.errors, ...document.warnings].map((error) => ({
+          file,
+          ...position(error.pos[0]),
+          message:
+            error.code === 'DUPLICATE_KEY' ? 'this key stands here twice' : `not YAML: ${error.message}`,
+        }))
+      : [merge];
   if (tooLong) problems.push({ file, line: 1, column: 1, message: `larger than ${yamlBytesMax} bytes` });
 
   let value: unknown;
@@ -102,6 +107,20 @@ export function parseWhole(text: string, file: string): YamlText {
     problems,
     locate: (path) => locateNode(nearestNode(document, path)),
     locateKey: (path) => locateNode(keyNode(document, path) ?? nearestNode(document, path)),
+  };
+}
+
+/** What git leaves in a file that two people changed; told once, instead of all that YAML thinks of it. */
+function findMergeConflict(text: string, file: string): ConfigProblem | undefined {
+  const lines = text.split(/\r?\n/);
+  const first = lines.findIndex((line) => /^<{7}( |$)/.test(line));
+  if (first === -1 || !lines.some((line) => /^>{7}( |$)/.test(line))) return undefined;
+  return {
+    file,
+    line: first + 1,
+    column: 1,
+    message: 'not YAML: conflict markers, so two versions of this file stand in it',
+    hint: 'keep one, and take out the lines that begin with <<<<<<<, ======= and >>>>>>>',
   };
 }
 

@@ -113,7 +113,7 @@ describe('the admin API', () => {
   });
 
   it('adds a user with a hashed password, once', async () => {
-    const body = { username: 'dora', fields: { email: 'd@example.com' }, password: 'long enough one' };
+    const body = { username: 'dora', set: { email: 'd@example.com' }, password: 'long enough one' };
     expect(await call('POST', '/v1/users', body)).toMatchObject({ status: 201, json: { username: 'dora' } });
     expect(main.asked).toEqual(['create dora {"email":"d@example.com","password":"hash(15)"}']);
     expect((await call('POST', '/v1/users', body)).status).toBe(409);
@@ -122,7 +122,7 @@ describe('the admin API', () => {
       detail: 'The password is too short',
       hint: 'at least 12',
     });
-    const hashed = { username: 'eve', fields: { password: '$argon2id$…' } };
+    const hashed = { username: 'eve', set: { password: '$argon2id$…' } };
     expect((await call('POST', '/v1/users', hashed)).status).toBe(400);
   });
 

@@ -76,7 +76,7 @@ export const goodRequests: Readonly<Record<string, GoodRequest>> = {
   'GET /v1/users': { path: '/v1/users?limit=2' },
   'POST /v1/users': {
     path: '/v1/users',
-    body: { username: 'dora', fields: { email: 'd@example.com' }, password: 'long enough one' },
+    body: { username: 'dora', set: { email: 'd@example.com' }, password: 'long enough one' },
   },
   'GET /v1/users/{user}': {
     path: '/v1/users/alice',

@@ -161,7 +161,7 @@ describe('sallyport against a running main', () => {
       `create dora ${JSON.stringify({
         email: 'd@example.com',
         groups: ['partners'],
-        two_factor: { required_on: ['https', 'sftp'] },
+        'two_factor.required_on': ['https', 'sftp'],
         expires: '2027-01-15',
         password: 'hash(15)',
       })}`,
@@ -196,6 +196,20 @@ describe('sallyport against a running main', () => {
     expect(await add([])).toMatch(/^Added emil\.\n! The password alone lets emil in over https and sftp\.\n/);
     expect(await add(['https'])).toContain('lets emil in over sftp');
     expect(await add(['https', 'sftp'])).toBe('Added emil.\n');
+  });
+
+  it('users add and set say so when the last day is over already', async () => {
+    const { users } = main.ports;
+    await main.close();
+    const find = () => ({ ...playedUser('bob'), expires: '1969-12-30' });
+    main = await startPlayedMain({ users: { ...users, find, create: async () => 'etag2' } });
+    const told =
+      /\n! bob can not sign in: the account expired after 1969-12-30\.\n +hint: sallyport users set bob /;
+    expect(await run('users', 'add', 'bob', 'expires=1969-12-30', '--no-password')).toMatchObject({
+      code: 0,
+      out: expect.stringMatching(told),
+    });
+    expect((await run('users', 'set', 'bob', 'expires=1969-12-30')).out).toMatch(told);
   });
 
   it('status tells what should not be forgotten, and is well all the same', async () => {

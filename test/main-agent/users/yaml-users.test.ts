@@ -140,6 +140,7 @@ describe('problems', () => {
       'bob.yaml': 'username: bob\ngroups: [partnrs]\n',
       'carol.yaml': 'username: carol\nstatus: active\nstatus: active\n',
       'dave.yaml': `username: dave\nssh_keys: [ssh-dss AAAA]\npassword: hunter2hunter2\nfiles: [{ path: /, root: ../.., allow: [] }]\n`,
+      'erin.yaml': 'username: erin\nfiles: [{ path: /, root: erin, allow: [share] }]\n',
       'groups/loop.yaml': 'groups: [pool]\n',
       'groups/pool.yaml': 'groups: [loop]\n',
     });
@@ -155,6 +156,7 @@ describe('problems', () => {
       ),
       expect.stringMatching(/^dave.yaml:3 password: this value does not fit; expected a hash/),
       expect.stringContaining('dave.yaml:4 files[0].root: "../.."; expected a folder below the storage'),
+      expect.stringContaining('erin.yaml:2 files[0].allow[0]: "share"; expected one of `list`, `read`'),
       'loop.yaml:1 groups: groups that contain each other: loop → pool → loop',
       expect.stringContaining('pool.yaml:1 groups: '),
     ]);

@@ -13,7 +13,10 @@ const schema = z.strictObject({
     .strictObject({ for: duration('1s', '10m').prefault('60s'), memory: size.prefault('1MiB') })
     .prefault({}),
   profile: z.enum(['strict', 'compat']).default('strict'),
-  nodes: z.array(z.strictObject({ name: plainName, port: z.number().int().min(1).max(65_535) })).default([]),
+  nodes: z
+    .array(z.strictObject({ name: plainName, port: z.number().int().min(1).max(65_535) }))
+    .max(2)
+    .default([]),
   lease: z.union([z.literal('off'), z.strictObject({ opens: z.number().int() })]).default('off'),
   password_file: z.string().max(8).optional(),
   storages: z.record(plainName, z.strictObject({ base: z.string() })).default({}),
@@ -73,6 +76,14 @@ describe('what is wrong is told with place, value, expectation and hint', () => 
     ],
     ['name: a\nnodes: [{ name: b, port: 0 }]\n', ['x.yaml:2:26: nodes[0].port: 0; expected at least 1']],
     ['name: a\nnodes: { name: b }\n', ['x.yaml:2:8: nodes: a map; expected a list']],
+    ['name: a\nnodes: https\n', ['x.yaml:2:8: nodes: "https"; expected a list']],
+    [
+      'name: a\n<<<<<<< HEAD\nprofile: strict\n=======\nprofile: compat\n>>>>>>> theirs\n',
+      [
+        'x.yaml:2:1: not YAML: conflict markers, so two versions of this file stand in it',
+        '    hint: keep one, and take out the lines that begin with <<<<<<<, ======= and >>>>>>>',
+      ],
+    ],
     ['name: a\nlease: on\n', ['x.yaml:2:8: lease: "on"; expected `off`, or a map (key: value)']],
     [
       'name: a\nlease: { opnes: 1, opens: x }\n',
