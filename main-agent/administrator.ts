@@ -1,14 +1,23 @@
 /** What all of main knows of an administrator: the role, who calls, and why. Who may do what is the admin API's. */
 
-export type AdminRole = 'viewer' | 'helpdesk' | 'admin';
-const ranks: Readonly<Record<AdminRole, number>> = { viewer: 0, helpdesk: 1, admin: 2 };
+export const adminRoles = ['viewer', 'helpdesk', 'group-admin', 'admin'] as const;
+export type AdminRole = (typeof adminRoles)[number];
+/** A group administrator is not above a help desk: the one changes much of few people, the other sees everybody. */
+const covered: Readonly<Record<AdminRole, readonly AdminRole[]>> = {
+  viewer: ['viewer'],
+  helpdesk: ['viewer', 'helpdesk'],
+  'group-admin': ['group-admin'],
+  admin: adminRoles,
+};
 
 export function roleCovers(role: AdminRole, needed: AdminRole): boolean {
-  return ranks[role] >= ranks[needed];
+  return covered[role].includes(needed);
 }
 
-export function lowerRole(one: AdminRole, other: AdminRole): AdminRole {
-  return roleCovers(one, other) ? other : one;
+/** The one that the other covers; undefined where neither does. */
+export function lowerRole(one: AdminRole, other: AdminRole): AdminRole | undefined {
+  if (roleCovers(one, other)) return other;
+  return roleCovers(other, one) ? one : undefined;
 }
 
 /** Who calls: `token:<owner>:<id>`, or `socket:<name>` with a name that the caller only states. */
@@ -17,6 +26,8 @@ export interface Caller {
   readonly role: AdminRole;
   /** Acts only on users of these groups; undefined: on all. */
   readonly groups?: readonly string[];
+  /** Of a group administrator, the user who is one: there are only the users that are theirs. */
+  readonly administrator?: string;
 }
 
 /**

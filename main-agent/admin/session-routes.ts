@@ -1,23 +1,27 @@
 import type { AnySession } from '#main-agent/sessions/session.ts';
 import { SallyportError } from '#shared/error.ts';
 import { protocols } from '#shared/login.ts';
-import type { SessionAdmin } from '#main-agent/sessions/sessions.ts';
 import { z } from 'zod';
 import { ended, sessionsPage } from './answers.ts';
 import { reasonCharactersMax } from './limits.ts';
 import { pageBy, pageParameters, timeKey } from './http/page.ts';
 import { defineRoute, noAnswer, noBody, type Route } from './http/route.ts';
+import { usersOf, type UserPorts } from './user-routes.ts';
 
 /** `/v1/sessions`: who is in now. */
 
 const reason = z.string().max(reasonCharactersMax).default('by an admin');
 
-export function buildSessionRoutes({ sessions }: { readonly sessions: SessionAdmin }): readonly Route[] {
+export function buildSessionRoutes({
+  sessions,
+  ...ports
+}: Pick<UserPorts, 'sessions' | 'users' | 'administered'>): readonly Route[] {
   return [
     defineRoute({
       method: 'GET',
       pattern: '/v1/sessions',
       role: 'viewer',
+      groupAdmin: 'scoped',
       summary: 'Live sessions, the oldest first',
       query: z.strictObject({
         ...pageParameters(),
@@ -27,11 +31,17 @@ export function buildSessionRoutes({ sessions }: { readonly sessions: SessionAdm
       }),
       body: noBody,
       answer: sessionsPage,
-      handle: async ({ query }) => {
+      handle: async ({ query, caller }) => {
+        // Also sessions of a user whose file is gone: to whoever has all users.
+        const theirs =
+          caller.administrator === undefined
+            ? undefined
+            : new Set(Iterator.from(usersOf(ports, caller).list()).map(({ username }) => username));
         const all = sessions
           .list()
           .filter(
             (one) =>
+              theirs?.has(one.username) !== false &&
               (query.user === undefined || one.username === query.user) &&
               (query.node === undefined || one.node === query.node) &&
               (query.protocol === undefined || one.protocol === query.protocol),
@@ -44,6 +54,7 @@ export function buildSessionRoutes({ sessions }: { readonly sessions: SessionAdm
       method: 'DELETE',
       pattern: '/v1/sessions',
       role: 'helpdesk',
+      groupAdmin: 'theirs',
       summary: 'End all sessions of a user now',
       query: z.strictObject({ user: z.string().min(1).max(255), reason }),
       body: noBody,
@@ -56,6 +67,7 @@ export function buildSessionRoutes({ sessions }: { readonly sessions: SessionAdm
       method: 'DELETE',
       pattern: '/v1/sessions/{key}',
       role: 'helpdesk',
+      groupAdmin: 'theirs',
       summary: 'End one session now',
       query: z.strictObject({ reason }),
       body: noBody,

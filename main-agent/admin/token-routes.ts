@@ -2,7 +2,7 @@ import { plainName } from '#shared/config/value-types.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { StoredToken } from '#main-agent/state/kept-records.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
-import { lowerRole } from '#main-agent/administrator.ts';
+import { adminRoles, lowerRole } from '#main-agent/administrator.ts';
 import {
   tokenLifeSecondsMin,
   tokenLifeSecondsMax,
@@ -33,11 +33,12 @@ export function buildTokenRoutes({ tokens, users }: TokenPorts): readonly Route[
       method: 'GET',
       pattern: '/v1/whoami',
       role: 'viewer',
+      groupAdmin: 'scoped',
       summary: 'Who this call comes from, and what that may do',
       query: noQuery,
       body: noBody,
       answer: identityAnswer,
-      handle: async ({ caller }) => ({ body: { ...caller } }),
+      handle: async ({ caller: { actor, role, groups } }) => ({ body: { actor, role, groups } }),
     }),
     defineRoute({
       method: 'GET',
@@ -52,7 +53,7 @@ export function buildTokenRoutes({ tokens, users }: TokenPorts): readonly Route[
         const effectiveRole = (token: StoredToken): string => {
           if (!('user' in token.owner)) return token.role;
           const person = users.find(token.owner.user)?.adminRole;
-          return person === undefined ? 'none' : lowerRole(token.role, person);
+          return (person === undefined ? undefined : lowerRole(token.role, person)) ?? 'none';
         };
         return { body: { tokens: rows.map((token) => viewToken(token, effectiveRole(token))), next } };
       },
@@ -66,7 +67,7 @@ export function buildTokenRoutes({ tokens, users }: TokenPorts): readonly Route[
       body: z
         .strictObject({
           ...owner,
-          role: z.enum(['viewer', 'helpdesk', 'admin']),
+          role: z.enum(adminRoles),
           groups: z.array(plainName).min(1).max(32).optional(),
           note: z.string().max(reasonCharactersMax).default(''),
           life_seconds: z

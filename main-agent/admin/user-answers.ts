@@ -1,4 +1,5 @@
 import { protocols } from '#shared/login.ts';
+import { adminRoles } from '#main-agent/administrator.ts';
 import { z } from 'zod';
 import { names, next, time } from './values.ts';
 
@@ -12,7 +13,9 @@ export const userAnswer = z.object({
   username: z.string(),
   display_name: z.string(),
   status: state,
-  admin_role: z.enum(['viewer', 'helpdesk', 'admin']).optional(),
+  admin_role: z.enum(adminRoles).optional(),
+  /** Of a group administrator, whose users are theirs. */
+  administers: names.optional(),
   groups: names,
   email: text,
   phone: text,

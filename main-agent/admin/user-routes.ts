@@ -1,3 +1,5 @@
+import type { Caller } from '#main-agent/administrator.ts';
+import type { AdministeredUsers } from '#main-agent/users/administered-users.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
@@ -47,12 +49,15 @@ interface Filter {
 
 export interface UserPorts {
   readonly users: UserDirectory;
+  /** The users of a group administrator. */
+  readonly administered: (administrator: string) => AdministeredUsers;
   readonly sessions: SessionAdmin;
   readonly passwords: PasswordHasher;
   readonly twoFactor: Pick<TwoFactorAdmin, 'forget' | 'expectAnother' | 'listEnrolled'>;
 }
 
-export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserPorts): readonly Route[] {
+export function buildUserRoutes(ports: UserPorts): readonly Route[] {
+  const { users, sessions, passwords, twoFactor } = ports;
   const answerUser = (username: string, etag: string | undefined) => ({
     body: viewUser(requireUser(users, username)),
     ...(etag !== undefined && { etag }),
@@ -66,12 +71,13 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
       method: 'GET',
       pattern: '/v1/users',
       role: 'viewer',
+      groupAdmin: 'scoped',
       summary: 'Users by name, in pages: all, or those that every parameter fits',
       query: z.strictObject({ ...pageParameters(), ...userFilter }),
       body: noBody,
       answer: usersPage,
-      handle: async ({ query }) => {
-        const found = Iterator.from(users.list()).filter((user) => fits(user, query));
+      handle: async ({ query, caller }) => {
+        const found = Iterator.from(usersOf(ports, caller).list()).filter((user) => fits(user, query));
         if (query.enrolled === undefined) {
           const { rows, next } = pageByName(found, query);
           return { body: { users: rows.map(viewUserRow), next } };
@@ -86,6 +92,7 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
       method: 'POST',
       pattern: '/v1/users',
       role: 'admin',
+      groupAdmin: 'scoped',
       summary: 'Add a user; `set` as in a change of one that is there',
       query: noQuery,
       body: z.strictObject({
@@ -97,15 +104,16 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
       }),
       answer: userAnswer,
       status: 201,
-      handle: async ({ body }) => {
+      handle: async ({ body, caller }) => {
         requirePlainFields(body.set);
         const hash =
           body.password === undefined ? undefined : await passwords.hash(body.password, body.username);
-        twoFactor.expectAnother(body.username);
+        // What a group administrator may add has no past; a name that has one is not theirs to decide about.
+        if (caller.administrator === undefined) twoFactor.expectAnother(body.username);
         const { username, template, set } = body;
-        if (template !== undefined) requireUser(users, template);
+        if (template !== undefined) requireUser(usersOf(ports, caller), template);
         const own = { ...set, ...(hash !== undefined && { password: hash.expose() }) };
-        const etag = await users.create(username, own, template);
+        const etag = await usersOf(ports, caller).create(username, own, template);
         return answerUser(body.username, etag);
       },
     }),
@@ -113,6 +121,7 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
       method: 'GET',
       pattern: '/v1/users/{user}',
       role: 'viewer',
+      groupAdmin: 'theirs',
       summary: 'One user as in force',
       query: noQuery,
       body: noBody,
@@ -123,16 +132,17 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
       method: 'PATCH',
       pattern: '/v1/users/{user}',
       role: 'admin',
+      groupAdmin: 'judged',
       summary: 'Change the user’s own file, key by dotted key; `unset` lets the inherited value show again',
       etag: etagOf,
       query: noQuery,
       body: keyChanges,
       answer: userAnswer,
-      handle: async ({ param, body, ifMatch }) => {
+      handle: async ({ param, body, caller, ifMatch }) => {
         requireUser(users, param('user'));
         requirePlainFields(body.set);
         const changes = requireChanges(body);
-        const etag = await users.change(param('user'), changes, ifMatch);
+        const etag = await usersOf(ports, caller).change(param('user'), changes, ifMatch);
         return { ...answerUser(param('user'), etag), note: describeChanges(changes) };
       },
     }),
@@ -170,14 +180,16 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
       method: 'PUT',
       pattern: '/v1/users/{user}/password',
       role: 'admin',
+      groupAdmin: 'judged',
       summary: 'Set a new password and end the user’s sessions',
       query: noQuery,
       body: z.strictObject({ password }),
       answer: noAnswer,
-      handle: async ({ param, body, ifMatch }) => {
+      handle: async ({ param, body, caller, ifMatch }) => {
         requireUser(users, param('user'));
         const hash = await passwords.hash(body.password, param('user'));
-        await users.change(param('user'), [{ path: ['password'], value: hash.expose() }], ifMatch);
+        const changes = [{ path: ['password'], value: hash.expose() }];
+        await usersOf(ports, caller).change(param('user'), changes, ifMatch);
         await sessions.endAllOf(param('user'), 'password changed');
         return {};
       },
@@ -185,7 +197,15 @@ export function buildUserRoutes({ users, sessions, passwords, twoFactor }: UserP
   ];
 }
 
-export function requireUser(users: UserDirectory, username: string): EffectiveUser {
+/** The users that there are for a caller. */
+export function usersOf(
+  { users, administered }: Pick<UserPorts, 'users' | 'administered'>,
+  { administrator }: Caller,
+): Pick<UserDirectory, 'find' | 'list' | 'create' | 'change'> {
+  return administrator === undefined ? users : administered(administrator);
+}
+
+export function requireUser(users: Pick<UserDirectory, 'find'>, username: string): EffectiveUser {
   const user = users.find(username);
   if (user !== undefined) return user;
   throw new SallyportError('not-found', 'There is no such user', {

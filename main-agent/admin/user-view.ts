@@ -15,6 +15,7 @@ export function viewUser(user: EffectiveUser): Given<UserAnswer> {
     display_name: user.displayName,
     status: user.status,
     admin_role: user.adminRole,
+    administers: user.administers?.length === 0 ? undefined : user.administers,
     groups: user.groups,
     email: user.email,
     phone: user.phone,

@@ -51,7 +51,7 @@ export function addTokenCommands(program: Command, context: CommandContext): voi
     .description('make a token for a person (a user with an admin_role) or a service; it is printed once')
     .option('--user <name>')
     .option('--service <name>')
-    .requiredOption('--role <role>', 'viewer, helpdesk or admin')
+    .requiredOption('--role <role>', 'viewer, helpdesk, group-admin or admin')
     .option(
       '--group <name>',
       'a helpdesk token for users of this group only; may be given again',

@@ -34,6 +34,8 @@ export interface FileService {
   };
   /** Bytes a user's files take, for quota and the account page. */
   usedBytes(username: string): Promise<number>;
+  /** A folder or file of that name is there, or it can't be told; `root` is below the storage's base. */
+  isOccupied(folder: { readonly storage: string; readonly root: readonly string[] }): Promise<boolean>;
   /** Ends handles and streams of a session; partial uploads stay resumable. */
   endSession(session: AnySession): Promise<void>;
   close(): Promise<void>;

@@ -100,6 +100,7 @@ class Service implements FileService {
   readonly retention: Retention;
   readonly surveys: Survey;
   readonly #context: FileContext;
+  readonly #storages: ReadonlyMap<string, Storage>;
   readonly #openings: Openings;
   readonly #findUser: FileServiceOptions['findUser'];
   readonly #closing: AbortController;
@@ -108,6 +109,7 @@ class Service implements FileService {
 
   constructor(context: FileContext, options: FileServiceOptions, closing: AbortController) {
     this.#context = context;
+    this.#storages = options.storages;
     this.#findUser = options.findUser;
     this.#closing = closing;
     const finder = new HandleFinder(context);
@@ -285,6 +287,15 @@ class Service implements FileService {
   async usedBytes(username: string): Promise<number> {
     const user = this.#findUser(username);
     return user === undefined ? 0 : (await this.#context.quota.measured(user)).usedBytes;
+  }
+
+  async isOccupied({ storage, root }: Parameters<FileService['isOccupied']>[0]): Promise<boolean> {
+    try {
+      await this.#storages.get(storage)?.stat({ root: [], path: root });
+      return true;
+    } catch (error) {
+      return toFileError(error).code !== 'not-found';
+    }
   }
 
   async endSession(session: Parameters<FileService['endSession']>[0]): Promise<void> {

@@ -53,6 +53,7 @@ export async function startAdministration(
       : {}),
     tokens,
     findUser: (name) => users.find(name),
+    administered: people.administered,
     routes: buildAdminRoutes({
       name: config.name,
       startedAtMs: ground.startedAtMs,
@@ -62,6 +63,7 @@ export async function startAdministration(
         autoEnable: config.twoFactor.autoEnable,
       },
       users: people.directory,
+      administered: people.administered,
       groups: new YamlGroups(users, writes),
       plans: new StorePlans(users, writes, clock, part('users')),
       passwords: login.passwords,

@@ -4,6 +4,7 @@ import { openStorages } from '#main-agent/files/storages.ts';
 import { Deliveries } from '#main-agent/notify/deliveries.ts';
 import { openNotify } from '#main-agent/notify/notify.ts';
 import { notifyUser } from '#main-agent/two-factor/code-delivery.ts';
+import { UsersOfGroupAdmin } from '#main-agent/users/administered-users.ts';
 import { Departures } from '#main-agent/users/departures.ts';
 import { FileWrites } from '#main-agent/users/file-writes.ts';
 import { startForgettingRemovedKeys } from '#main-agent/users/removed-keys.ts';
@@ -72,10 +73,23 @@ export async function startPeople({ config, around, part, closing }: Ground, rec
     const user = users.find(username);
     if (user !== undefined) notifyUser({ notifier: notify.notifier, clock }, user, kind);
   }
+  const directory = new YamlUserDirectory(users, writes);
   return {
     users,
     writes,
-    directory: new YamlUserDirectory(users, writes),
+    directory,
+    administered: (administrator: string) =>
+      new UsersOfGroupAdmin(
+        {
+          users,
+          writes,
+          directory,
+          isRemembered: (username) => departures.isNoted(username),
+          isOccupied: (folder) => files.isOccupied(folder),
+          clock,
+        },
+        administrator,
+      ),
     departures,
     notify,
     deliveries: new Deliveries(notify.delivery, () => clock.now()),

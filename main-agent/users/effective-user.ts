@@ -27,6 +27,8 @@ export interface EffectiveUser {
   readonly status: 'active' | 'disabled';
   /** The most that an admin token of this person may do; undefined: tokens of theirs do nothing. */
   readonly adminRole?: AdminRole | undefined;
+  /** Groups whose users are theirs, where they act as `group-admin`. */
+  readonly administers?: readonly string[] | undefined;
   /** RFC 3339 full-date; the last day the account works. */
   readonly expires: string | undefined;
   /** CIDRs; undefined = anywhere, empty = nowhere. */

@@ -22,6 +22,14 @@ const newFileMode = 0o600;
 /** Of `groups/`, when the first group comes. */
 const groupsFolderMode = 0o750;
 
+/** Looks at a write in its turn, when whatever else was written is in force, and throws to refuse it. */
+export interface WriteJudge {
+  /** Before anything is said about what is there. */
+  before(): void;
+  /** `octets`: the file as it would be. Changes nothing. */
+  after(octets: Buffer): void | Promise<void>;
+}
+
 export interface NewFile {
   readonly id: FileId;
   /** What it begins with. */
@@ -45,10 +53,12 @@ export class FileWrites {
   }
 
   /** Resolves with the etag when the file is in force. Rejects `exists`, `config`, `not-allowed` (the last admin). */
-  create(id: FileId, text: string, fields: readonly YamlChange[]): Promise<string> {
+  create(id: FileId, text: string, fields: readonly YamlChange[], judge?: WriteJudge): Promise<string> {
     return this.inTurn(async () => {
+      await this.#begin(judge);
       const octets = Buffer.from(editYaml(text, fields), 'utf8');
       this.#requireGood(octets, id);
+      await judge?.after(octets);
       await this.#requireAdminLeft(id, octets);
       const file = this.#users.fileOf(id);
       if (id.kind === 'group') await ensureFolder(path.dirname(file), groupsFolderMode);
@@ -98,12 +108,19 @@ export class FileWrites {
    * Rejects `not-found`, `precondition-failed` (the file is not the one of `ifMatch`), `conflict`, `config`,
    * `not-allowed` (the last admin).
    */
-  change(id: FileId, changes: readonly YamlChange[], ifMatch: string | undefined): Promise<string> {
+  change(
+    id: FileId,
+    changes: readonly YamlChange[],
+    ifMatch: string | undefined,
+    judge?: WriteJudge,
+  ): Promise<string> {
     return this.inTurn(async () => {
+      await this.#begin(judge);
       const file = this.#users.fileOf(id);
       const old = await this.#readMatching(id, ifMatch);
       const octets = Buffer.from(editYaml(old.toString('utf8'), changes), 'utf8');
       this.#requireGood(octets, id);
+      await judge?.after(octets);
       await this.#requireAdminLeft(id, octets);
       const { mode } = await stat(file);
       await writeDurably(file, octets.toString('utf8'), {
@@ -128,6 +145,20 @@ export class FileWrites {
 
   inTurn<T>(work: () => Promise<T>): Promise<T> {
     return this.#turns.run(work);
+  }
+
+  /** Nothing is written here meanwhile, and what others had written is in force. */
+  inForce<T>(work: () => Promise<T>): Promise<T> {
+    return this.inTurn(async () => {
+      await this.#users.refresh();
+      return work();
+    });
+  }
+
+  async #begin(judge: WriteJudge | undefined): Promise<void> {
+    if (judge === undefined) return;
+    await this.#users.refresh();
+    judge.before();
   }
 
   async #readMatching(id: FileId, ifMatch: string | undefined): Promise<Buffer> {

@@ -1,7 +1,14 @@
 import { parseYaml } from '#shared/config/yaml-text.ts';
 import { SallyportError } from '#shared/error.ts';
 import { fileNotFound, type FileWrites } from './file-writes.ts';
-import { defaultRelative, groupRelative, hashOctets, listedGroups, type FileId } from './user-file.ts';
+import {
+  defaultRelative,
+  groupRelative,
+  hashOctets,
+  listedGroups,
+  type FileFields,
+  type FileId,
+} from './user-file.ts';
 import { isUsername, usernameExpectation } from './username.ts';
 import { listChanges, type YamlChange } from './yaml-edit.ts';
 import type { YamlUsers } from './yaml-users.ts';
@@ -99,14 +106,14 @@ export class YamlGroups {
 
   #requireUnused(name: string): void {
     const files = [...this.#users.files()]
-      .filter(({ fields, id }) => id.name !== name && listedGroups(fields).includes(name))
+      .filter(({ fields, id }) => id.name !== name && namedGroups(fields).includes(name))
       .map(({ id }) => (id.kind === 'user' ? id.name : id.relative));
     const users = name === defaultName ? ['everybody'] : [...new Set([...this.#usersOf(name), ...files])];
     if (users.length === 0) return;
     const more = users.length - namedMax;
     throw new SallyportError('conflict', 'The group is in use', {
       detail: `${name}: ${users.slice(0, namedMax).join(', ')}${more > 0 ? ` and ${more} more` : ''}`,
-      hint: 'take it out of their `groups` first',
+      hint: 'take it out of their `groups` and `administers` first',
     });
   }
 
@@ -116,6 +123,11 @@ export class YamlGroups {
       .map(({ username }) => username)
       .toSorted();
   }
+}
+
+/** In it, or administering it: whoever makes a new group of that name must not find that it has an administrator. */
+function namedGroups(fields: FileFields | undefined): readonly string[] {
+  return [...listedGroups(fields), ...(fields?.administers ?? []), ...(fields?.['+administers'] ?? [])];
 }
 
 function idOf(name: string): FileId | undefined {

@@ -34,6 +34,7 @@ interface Merged {
   readonly protocols: EffectiveUser['protocols'];
   readonly status: EffectiveUser['status'];
   readonly adminRole: EffectiveUser['adminRole'];
+  readonly administers: readonly string[];
   readonly expires: string | undefined;
   readonly allowFrom: readonly string[] | undefined;
   readonly hours: NonNullable<TemplateFields['hours']> | undefined;
@@ -60,6 +61,7 @@ const nothing: Merged = {
   protocols: ['https', 'sftp'],
   status: 'active',
   adminRole: undefined,
+  administers: [],
   expires: undefined,
   allowFrom: undefined,
   hours: undefined,
@@ -81,6 +83,7 @@ function overlay(base: Merged, { fields, group }: Layer): Merged {
     protocols: distinct(list(base.protocols, fields.protocols, fields['+protocols'])),
     status: fields.status ?? base.status,
     adminRole: scalar(base.adminRole, fields.admin_role),
+    administers: distinct(list(base.administers, fields.administers, fields['+administers'])),
     expires: scalar(base.expires, fields.expires),
     allowFrom: overlayPlaces(base.allowFrom, fields),
     hours: fields.hours === null ? undefined : overlaySection(base.hours, fields.hours),

@@ -29,3 +29,5 @@ export const usersInOneGo = 256;
  * deployment swaps is back within seconds or minutes, and no joiner gets a leaver's name so soon.
  */
 export const returnGraceMs = 10 * 60_000;
+/** What a group administrator may fill the store with: as many as the product is measured for. */
+export const usersOfGroupAdminMax = 10_000;

@@ -8,6 +8,7 @@ import {
   rate,
   size,
 } from '#shared/config/value-types.ts';
+import { adminRoles } from '#main-agent/administrator.ts';
 import { isSallyportError } from '#shared/error.ts';
 import { parseVirtualPath, requireComponents } from '#shared/file-service/virtual-path.ts';
 import { Secret } from '#shared/secret.ts';
@@ -142,7 +143,7 @@ const mountPath = parsedText('an absolute path such as / or /inbox', /^\//, (tex
 });
 
 export const usernamePlaceholder = '{username}';
-const groupPlaceholder = '{group}';
+export const groupPlaceholder = '{group}';
 
 /** A folder below the storage's base with the placeholders still in it. */
 function mountRoot(mayUseGroup: boolean) {
@@ -245,7 +246,9 @@ function templateFields(storages: readonly string[], mayUseGroup: boolean) {
     protocols: protocolList.optional(),
     '+protocols': protocolList.optional(),
     status: z.enum(['active', 'disabled']).optional(),
-    admin_role: z.enum(['viewer', 'helpdesk', 'admin']).nullable().optional(),
+    admin_role: z.enum(adminRoles).nullable().optional(),
+    administers: nameList.optional(),
+    '+administers': nameList.optional(),
     expires: fullDate.nullable().optional(),
     allow_from: cidrs.nullable().optional(),
     '+allow_from': cidrs.optional(),

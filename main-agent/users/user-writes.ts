@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'yaml';
 import { SallyportError } from '#shared/error.ts';
 import type { EffectiveUser } from './effective-user.ts';
-import { fileNotFound, type FileWrites, type NewFile } from './file-writes.ts';
+import { fileNotFound, type FileWrites, type NewFile, type WriteJudge } from './file-writes.ts';
 import { findOrigins, type ValueOrigin } from './origins.ts';
 import { hashOctets, userRelative, type FileId } from './user-file.ts';
 import { readIfThere } from './user-folder.ts';
@@ -85,7 +85,12 @@ export class YamlUserDirectory {
   }
 
   /** Resolves with the etag when the user is in force. Rejects `exists`, `config`, `not-found` (the template). */
-  async create(username: string, given: NewUser['fields'], template?: string): Promise<string> {
+  async create(
+    username: string,
+    given: NewUser['fields'],
+    template?: string,
+    judge?: WriteJudge,
+  ): Promise<string> {
     if (!isUsername(username)) {
       throw new SallyportError('config', 'That is no user name', {
         detail: `${JSON.stringify(username)}; expected ${usernameExpectation}`,
@@ -99,7 +104,7 @@ export class YamlUserDirectory {
       });
     }
     const { id, text, fields } = await this.#draft({ username, fields: given, template });
-    return this.#writes.create(id, text, fields);
+    return this.#writes.create(id, text, fields, judge);
   }
 
   /** Rejects `not-found` (a template). */
@@ -146,12 +151,13 @@ export class YamlUserDirectory {
     username: string,
     changes: readonly YamlChange[],
     ifMatch: string | undefined,
+    judge?: WriteJudge,
   ): Promise<string> {
     const id = requireId(username);
     if (changes.some(({ path }) => path.length === 0 || path[0] === 'username')) {
       throw new SallyportError('config', 'A user can not be renamed', { hint: 'create a new one' });
     }
-    return this.#writes.change(id, changes, ifMatch);
+    return this.#writes.change(id, changes, ifMatch, judge);
   }
 
   /** The user is gone when it resolves. Rejects `not-found`, `precondition-failed`, `not-allowed` (the last admin). */
@@ -169,6 +175,8 @@ const personal = [
   'ssh_keys',
   '+ssh_keys',
   'admin_role',
+  'administers',
+  '+administers',
   'status',
 ];
 

@@ -134,6 +134,12 @@ export class UsersInForce {
     return order.ok ? undefined : this.#relationProblem(file, order.why);
   }
 
+  /** Who somebody with these fields would be under this name, as every other file counts now; undefined: nobody. */
+  tryUser(fields: FileFields, username: string): EffectiveUser | undefined {
+    const groups = this.#orderOf(fields);
+    return groups.ok ? this.#build(username, fields, groups.order, false) : undefined;
+  }
+
   /** Names that were given or taken away, and whose effective user changed. */
   async apply(changed: readonly UserFile[], removed: readonly FileId[]): Promise<readonly string[]> {
     this.#before = new Map(this.#inForce);
@@ -266,6 +272,17 @@ export class UsersInForce {
     groups: readonly string[],
     saysDisabled: boolean,
   ): EffectiveUser | undefined {
+    const user = this.#build(id.name, own, groups, saysDisabled);
+    if (user !== undefined) this.#count(id, own);
+    return user;
+  }
+
+  #build(
+    username: string,
+    own: FileFields,
+    groups: readonly string[],
+    saysDisabled: boolean,
+  ): EffectiveUser | undefined {
     const layers: Layer[] = [];
     let forceDisabled = saysDisabled;
     for (const [relative, group] of [
@@ -280,10 +297,9 @@ export class UsersInForce {
       forceDisabled ||= file?.saysDisabled === true && !this.isInForce(file);
     }
     layers.push({ fields: own, group: '' });
-    this.#count(id, own);
     const { defaultUploads, defaultBinMs } = this.#options;
     return buildEffectiveUser({
-      username: id.name,
+      username,
       groups,
       layers,
       defaultUploads,

@@ -181,6 +181,23 @@ export class YamlUsers implements UserSource {
     return trial;
   }
 
+  /** Who this user would be if their file were these octets and everything else as it is now; undefined: nobody. */
+  tryUser(octets: Buffer, id: FileId): EffectiveUser | undefined {
+    const { fields } = parseUserFile(octets, id, this.fileOf(id), this.#schemas);
+    return fields === undefined ? undefined : this.#inForce.tryUser(fields, id.name);
+  }
+
+  /** Who a user would be under another name: `{username}` is then that one. Undefined for nobody. */
+  underName(username: string, name: string): EffectiveUser | undefined {
+    const fields = this.#inForce.fieldsInForce(userRelative(username));
+    return fields === undefined ? undefined : this.#inForce.tryUser(fields, name);
+  }
+
+  /** Who somebody of this name would be of whom no more is said than that they are in this group; undefined: nobody. */
+  ofGroup(group: string, name: string): EffectiveUser | undefined {
+    return this.#inForce.tryUser({ '+groups': [group] }, name);
+  }
+
   /** When every file in force has its copy. */
   copiesKept(): Promise<void> {
     return this.#lastGood.settled();

@@ -98,21 +98,20 @@ export class Tokens {
     if (token === undefined) return { ok: false, why: 'unknown or revoked token' };
     const { id, owner, groups } = token;
     if (this.#clock.now() >= token.expiresAtMs) return { ok: false, why: 'expired token', id };
-    const person = 'user' in owner ? this.#judgePerson(owner.user, token) : token.role;
-    if (typeof person === 'object') return { ok: false, why: person.why, id };
+    const judged = 'user' in owner ? this.#judgePerson(owner.user, token) : { role: token.role };
+    if ('why' in judged) return { ok: false, why: judged.why, id };
     this.#touch(token);
     const name = 'user' in owner ? owner.user : `service.${owner.service}`;
     return {
       ok: true,
-      caller: {
-        actor: `token:${name}:${id}`,
-        role: lowerRole(token.role, person),
-        ...(groups !== undefined && { groups }),
-      },
+      caller: { actor: `token:${name}:${id}`, ...(groups !== undefined && { groups }), ...judged },
     };
   }
 
-  #judgePerson(username: string, { createdAtMs }: StoredToken): AdminRole | { readonly why: string } {
+  #judgePerson(
+    username: string,
+    { createdAtMs, role: asked }: StoredToken,
+  ): Omit<Caller, 'actor'> | { readonly why: string } {
     const user = this.#findUser(username);
     if (user === undefined) return { why: `${username} is gone` };
     const problem = this.#departures.findProblem(username);
@@ -121,7 +120,12 @@ export class Tokens {
       return { why: `${username} is another person now` };
     if (user.status !== 'active') return { why: `${username} is disabled` };
     if (isExpired(user.expires, this.#clock.now())) return { why: `${username} is expired` };
-    return user.adminRole ?? { why: `${username} has no admin_role` };
+    if (user.adminRole === undefined) return { why: `${username} has no admin_role` };
+    const role = lowerRole(asked, user.adminRole);
+    if (role === undefined) return { why: `a ${asked} token, and ${username} is ${user.adminRole}` };
+    return role === 'group-admin'
+      ? { role, groups: user.administers ?? [], administrator: username }
+      : { role };
   }
 
   #requireFits({ owner, role, groups }: NewToken): void {
@@ -133,7 +137,12 @@ export class Tokens {
     }
     if (groups !== undefined && role !== 'helpdesk')
       throw new SallyportError('bad-request', 'Only a helpdesk token can be limited to groups');
-    if (!('user' in owner)) return;
+    if (!('user' in owner)) {
+      if (role !== 'group-admin') return;
+      throw new SallyportError('bad-request', 'Only a person can be a group administrator', {
+        hint: 'what they administer stands in their user file: administers: [<group>]',
+      });
+    }
     const user = this.#findUser(owner.user);
     if (user === undefined)
       throw new SallyportError('not-found', 'There is no such user', { detail: owner.user });

@@ -1,3 +1,4 @@
+import type { AdministeredUsers } from '#main-agent/users/administered-users.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
 import { roleCovers, type Caller } from '#main-agent/administrator.ts';
@@ -6,24 +7,37 @@ import type { Route, UncheckedCall } from './route.ts';
 /**
  * May this caller do this? The role of the route; and for what changes something, on whom: nobody acts on people of a
  * higher admin role (a help desk that resets an admin's factor would soon be that admin), and a helpdesk of some
- * groups acts on users of these only.
+ * groups acts on users of these only. To a group administrator nobody else is there (D-123), also where they only read.
  */
 
 /** Rejects `not-allowed`. */
 export function requireRole(caller: Caller, route: Route): void {
-  if (roleCovers(caller.role, route.role)) return;
+  const isAllowed =
+    caller.administrator === undefined ? roleCovers(caller.role, route.role) : route.groupAdmin !== undefined;
+  if (isAllowed) return;
   throw new SallyportError('not-allowed', 'Your role may not do this', {
     detail: `needs ${route.role}, you are ${caller.role}`,
   });
 }
 
-/** Rejects `not-allowed`. */
+/** Rejects `not-allowed`, and `not-found` for a group administrator. */
 export async function requireSubject(
   caller: Caller,
   route: Route,
   call: UncheckedCall,
-  findUser: (username: string) => EffectiveUser | undefined,
+  {
+    findUser,
+    administered,
+  }: {
+    readonly findUser: (username: string) => EffectiveUser | undefined;
+    readonly administered: (administrator: string) => AdministeredUsers;
+  },
 ): Promise<void> {
+  if (caller.administrator !== undefined) {
+    if (route.groupAdmin === 'scoped') return;
+    administered(caller.administrator).require((await subjectOf(route, call)) ?? '');
+    return;
+  }
   if (route.method === 'GET' || caller.role === 'admin') return;
   const username = await subjectOf(route, call);
   const user = username === undefined ? undefined : findUser(username);
@@ -39,7 +53,8 @@ export async function requireSubject(
   });
 }
 
-async function subjectOf(route: Route, call: UncheckedCall): Promise<string | undefined> {
+/** The user a call acts on, as far as it says. */
+export async function subjectOf(route: Route, call: UncheckedCall): Promise<string | undefined> {
   return route.subject === undefined ? namedUser(call) : route.subject(call);
 }
 

@@ -1,10 +1,11 @@
 import type { IncomingMessage } from 'node:http';
 import type { Audit } from '#main-agent/state/audit-record.ts';
+import type { AdministeredUsers } from '#main-agent/users/administered-users.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { Clock } from '#shared/clock.ts';
-import { SallyportError } from '#shared/error.ts';
+import { SallyportError, toSallyportError } from '#shared/error.ts';
 import type { Authentication, CallSource } from '#main-agent/admin/access/authentication.ts';
-import { namedUser, requireRole, requireSubject } from './authorization.ts';
+import { namedUser, requireRole, requireSubject, subjectOf } from './authorization.ts';
 import { requireIfMatch } from './entity-tag.ts';
 import type { Caller } from '#main-agent/administrator.ts';
 import { toProblem } from './problem.ts';
@@ -19,6 +20,8 @@ export interface CallOptions {
   readonly findRoute: FindRoute;
   readonly authentication: Authentication;
   readonly findUser: (username: string) => EffectiveUser | undefined;
+  /** The users of a group administrator. */
+  readonly administered: (administrator: string) => AdministeredUsers;
   readonly audit: Audit;
   readonly clock: Clock;
 }
@@ -80,16 +83,42 @@ async function runAudited(
     requireRole(caller, route);
     body = await readJson(request, route);
     const call = { params, query, body };
-    await requireSubject(caller, route, call, options.findUser);
+    await requireSubject(caller, route, call, options);
     const ifMatch = await requireIfMatch(route, request.headers['if-match'], call);
-    const result = await route.run({ ...call, caller, ifMatch });
+    const run = () => route.run({ ...call, caller, ifMatch });
+    const result =
+      caller.administrator !== undefined && route.groupAdmin === 'theirs' && route.method !== 'GET'
+        ? await options.administered(caller.administrator).hold((await subjectOf(route, call)) ?? '', run)
+        : await run();
     await record('ok', result.note);
     return { ...result, status: statusOf(route) };
   } catch (error) {
     const problem = toProblem(error);
-    await record(problem.status >= 500 ? 'failed' : 'refused', `${problem.code}: ${problem.detail}`);
-    throw error;
+    // What a group administrator is not told stands here for whoever asks why.
+    const unsaid = caller.administrator === undefined ? undefined : problem.private;
+    await record(
+      problem.status >= 500 ? 'failed' : 'refused',
+      `${problem.code}: ${problem.detail}${unsaid === undefined ? '' : ` (${unsaid})`}`,
+    );
+    throw caller.administrator === undefined ? error : withoutOthers(error);
   }
+}
+
+/**
+ * What a group administrator is told of a refusal: the private half, which may name other users and folders, is in the
+ * audit; what was wrong with what they sent they may read.
+ */
+function withoutOthers(error: unknown): SallyportError {
+  const known = toSallyportError(error);
+  const { code, publicMessage, detail, hint, reference, data } = known;
+  const isAboutRequest = code === 'bad-request' || code === 'config';
+  return new SallyportError(code, publicMessage, {
+    ...(isAboutRequest && detail !== undefined && { detail }),
+    ...(hint !== undefined && { hint }),
+    ...(reference !== undefined && { reference }),
+    ...(data !== undefined && { data }),
+    cause: error,
+  });
 }
 
 function headerText(value: string | string[] | undefined): string | undefined {

@@ -18,6 +18,7 @@ export function describeRoutes(routes: readonly Route[]): object {
       version,
       description:
         'Roles: viewer reads; helpdesk also resets, unlocks, bans and ends sessions, of its groups if it has some; ' +
+        'group-admin has the users of some groups (`x-group-admin` says where: `scoped` to them, or one of them); ' +
         'admin does everything. Errors are problems (RFC 9457). Lists come in pages: `next` is the `cursor` of the next.',
     },
     security: [{ token: [] }],
@@ -42,6 +43,7 @@ function describeRoute(route: Route): object {
     operationId: `${route.method.toLowerCase()}${route.pattern.replace(/[/{}-]+(\w?)/g, (_all, letter: string) => letter.toUpperCase())}`,
     summary: route.summary,
     'x-role': route.role,
+    ...(route.groupAdmin !== undefined && { 'x-group-admin': route.groupAdmin }),
     parameters: [
       ...names.map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } })),
       ...describeQuery(route.query),

@@ -43,6 +43,12 @@ interface RouteExtras {
    */
   subject?(call: UncheckedCall): string | undefined | Promise<string | undefined>;
   /**
+   * What a group administrator gets of it; absent: nothing. `scoped`: the handler lets them see and add their own users
+   * (`usersOf`), or names nobody. `theirs`: it is about one user of theirs, and the user files stand still while it is
+   * done. `judged`: the same, but it writes the user's file, and that write looks again by itself.
+   */
+  readonly groupAdmin?: 'scoped' | 'theirs' | 'judged';
+  /**
    * The present entity tag of what is changed. A route that has it answers 428 without If-Match and 412 to a stale one:
    * whoever replaces or removes what others edit too must have read it, or say `*`.
    */

@@ -29,6 +29,7 @@ interface AdminServerOptions {
   readonly tls?: { readonly listen: ListenAt; readonly certificate: Certificate };
   readonly tokens: Pick<Tokens, 'judge'>;
   readonly findUser: (username: string) => EffectiveUser | undefined;
+  readonly administered: CallOptions['administered'];
   readonly routes: readonly Route[];
   readonly audit: Audit;
   readonly clock: Clock;
@@ -45,11 +46,12 @@ export interface AdminServer {
 
 /** Rejects `config` when a listener can't be opened. */
 export async function startAdminServer(options: AdminServerOptions): Promise<AdminServer> {
-  const { routes, tokens, socketTokens, audit, clock, findUser, log, tls } = options;
+  const { routes, tokens, socketTokens, audit, clock, findUser, administered, log, tls } = options;
   const calls: CallOptions = {
     findRoute: buildRouteTable(routes),
     authentication: new Authentication({ tokens, socketTokens, audit, clock }),
     findUser,
+    administered,
     audit,
     clock,
   };

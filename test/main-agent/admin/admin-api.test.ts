@@ -378,6 +378,7 @@ describe('the admin API', () => {
       socketTokens: 'optional' as const,
       tokens: { judge: () => ({ ok: false as const, why: 'none' }) },
       findUser: () => undefined,
+      administered: main.ports.administered,
       audit: buildAudit(main.state),
       clock: main.ports.clock,
       log: buildLog('silent', {}),

@@ -76,13 +76,17 @@ export const goodRequests: Readonly<Record<string, GoodRequest>> = {
   'GET /v1/users': { path: '/v1/users?limit=2' },
   'POST /v1/users': {
     path: '/v1/users',
-    body: { username: 'dora', set: { email: 'd@example.com' }, password: 'long enough one' },
+    body: {
+      username: 'dora',
+      set: { email: 'd@example.com', groups: ['partners'] },
+      password: 'long enough one',
+    },
   },
   'GET /v1/users/{user}': {
     path: '/v1/users/alice',
     before: fillAlice,
   },
-  'PATCH /v1/users/{user}': { path: '/v1/users/alice', body: { set: { quota: '1GiB' } } },
+  'PATCH /v1/users/{user}': { path: '/v1/users/alice', body: { set: { email: 'a@example.com' } } },
   'DELETE /v1/users/{user}': { path: '/v1/users/alice' },
   'GET /v1/users/{user}/effective': { path: '/v1/users/alice/effective' },
   'PUT /v1/users/{user}/password': {

@@ -9,6 +9,7 @@ import { Bans } from '#main-agent/bans/bans.ts';
 import type { AnySession } from '#main-agent/sessions/session.ts';
 import type { StoredLease } from '#main-agent/state/session-records.ts';
 import type { OrphanedName } from '#main-agent/users/departures.ts';
+import { UsersOfGroupAdmin } from '#main-agent/users/administered-users.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { StorePlan } from '#main-agent/users/store-plan.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -109,7 +110,9 @@ export async function startPlayedMain(
     formerUntilMs: (name: string) => former.get(name),
   };
   const former = new Map<string, number>();
-  const tokens = new Tokens({ state, findUser: (name) => users.get(name), departures, clock, log });
+  // As the ports say, which a test may change.
+  const findUser = (name: string): EffectiveUser | undefined => ports.users.find(name);
+  const tokens = new Tokens({ state, findUser, departures, clock, log });
   const bans = new Bans({
     state,
     neverBan: ['192.0.2.0/24'],
@@ -241,6 +244,28 @@ export async function startPlayedMain(
         users.delete(name);
       },
     },
+    administered: (administrator) =>
+      new UsersOfGroupAdmin(
+        {
+          users: {
+            find: (name) => users.get(name),
+            list: () => users.values(),
+            files: () => [].values(),
+            tryUser: () => undefined,
+            underName: (name, other) => {
+              const user = users.get(name);
+              return user === undefined ? undefined : { ...user, mounts: playedUser(other).mounts };
+            },
+            ofGroup: (group, name) => ({ ...playedUser(name), groups: [group] }),
+          },
+          writes: { inForce: (work) => work() },
+          directory: ports.users,
+          isRemembered: () => false,
+          isOccupied: async () => false,
+          clock,
+        },
+        administrator,
+      ),
     groups: {
       list: () => [{ name: 'partners', groups: [], users: 3, isBroken: false }],
       show: async (name) => ({ name, fields: { quota: '1GiB' }, users: ['alice'], etag: 'etag1' }),
@@ -366,7 +391,8 @@ export async function startPlayedMain(
       certificate: { certificatePem: issued.certificatePem, keyPem: issued.privateKeyPem },
     },
     tokens,
-    findUser: (name) => users.get(name),
+    findUser,
+    administered: ports.administered,
     routes: buildAdminRoutes(ports),
     audit: buildAudit(state),
     clock,
