@@ -24,7 +24,7 @@ export interface AdministeredUsers extends Pick<UserDirectory, 'find' | 'list' |
   hold<T>(username: string, work: () => Promise<T>): Promise<T>;
 }
 
-export interface AdministeredUsersParts {
+interface AdministeredUsersParts {
   readonly users: Pick<YamlUsers, 'find' | 'list' | 'files' | 'tryUser' | 'underName' | 'ofGroup'>;
   readonly writes: Pick<FileWrites, 'inForce'>;
   readonly directory: Pick<YamlUserDirectory, 'create' | 'change'>;
@@ -271,10 +271,20 @@ function folded({ storage, root }: Folder): Folder {
   return { storage, root: root.map((part) => part.toLowerCase()) };
 }
 
-/** All but what is the person's own. */
+/** What of a user gives no rights, or is looked at by itself (`status`), or differs with these (`version`). */
+const personalFields: ReadonlySet<string> = new Set<keyof EffectiveUser>([
+  'displayName',
+  'email',
+  'passwordHash',
+  'phone',
+  'sshKeys',
+  'status',
+  'version',
+]);
+
+/** Also of whatever keys there will be. */
 function rightsOf(user: EffectiveUser): object {
-  const { displayName, email, passwordHash, phone, sshKeys, status, version, ...rights } = user;
-  return rights;
+  return Object.fromEntries(Object.entries(user).filter(([key]) => !personalFields.has(key)));
 }
 
 /** Exactly the rights that are given, or disabled. */

@@ -477,7 +477,6 @@ describe('a group administrator who wants more', () => {
 
   it('no help desk and no other group administrator acts on one', async () => {
     const desk = await main.makeToken({ role: 'helpdesk' });
-    const reason = 'phone lost, seen in person';
     expect((await call('DELETE', '/v1/users/anna/two-factor', { reason }, desk)).code).toBe('not-allowed');
     const gus = await main.makeToken({ owner: { user: 'gus' }, role: 'group-admin' });
     expect((await call('DELETE', '/v1/users/anna/two-factor', { reason }, gus)).code).toBe('not-found');

@@ -149,12 +149,18 @@ async function callForReal(route: Route, role: AdminRole): Promise<string | unde
 }
 
 /** A token of gina, who has the users of `partners`: alice. */
-async function addGroupAdmin({ makeToken, userOf, users }: PlayedMain): Promise<string> {
+async function addGroupAdmin(played: PlayedMain): Promise<string> {
+  const { users } = played;
   const partner = { groups: ['partners'] };
-  const alice = users.get('alice') ?? userOf('alice');
+  const alice = users.get('alice') ?? played.userOf('alice');
   users.set('alice', { ...alice, ...partner, adminRole: undefined });
-  users.set('gina', { ...userOf('gina'), ...partner, adminRole: 'group-admin', administers: ['partners'] });
-  return makeToken({ owner: { user: 'gina' }, role: 'group-admin', lifeMs: 365 * 24 * 3_600_000 });
+  users.set('gina', {
+    ...played.userOf('gina'),
+    ...partner,
+    adminRole: 'group-admin',
+    administers: ['partners'],
+  });
+  return played.makeToken({ owner: { user: 'gina' }, role: 'group-admin', lifeMs: 365 * 24 * 3_600_000 });
 }
 
 /** The schema takes unknown keys away, so what it gives is the body itself only when there are none. */
