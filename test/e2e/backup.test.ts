@@ -45,6 +45,7 @@ describe('a main that died and came back from its backup', () => {
     const [before = '', after = '', unused = ''] = recovery;
     await bob.password();
     expect(await bob.code(before)).toMatchObject({ body: { state: 'signed-in' } });
+    writeFileSync(join(product.site.files.files, 'alice', 'note.json'), '{"kept":true}');
     const session = new HttpsUser(product, 'bob');
     await session.password();
     expect(await session.code(await app.next())).toMatchObject({ body: { state: 'signed-in' } });
@@ -52,8 +53,8 @@ describe('a main that died and came back from its backup', () => {
     const made = await product.sallyport('--config', config, 'backup', backup, ...withPhrase());
     expect(made).toMatch(/Wrote .*main1\.backup, \d+ bytes/);
     expect(readdirSync(dirname(state)).filter((name) => name.includes('.copy-'))).toEqual([]);
-    expect(product.audit().filter(({ rule }) => rule === 'POST /v1/backup')).toMatchObject([
-      { outcome: 'ok', detail: `backup ${backup} for a passphrase` },
+    expect(product.audit().filter(({ event }) => event === 'backup.made')).toMatchObject([
+      { outcome: 'ok', rule: 'POST /v1/backup', detail: `${backup} for a passphrase` },
     ]);
 
     // What the backup knows nothing of.
@@ -92,6 +93,7 @@ describe('a main that died and came back from its backup', () => {
       const { body } = await alice.code(await product.authenticator('alice').next());
       return body['state'] === 'signed-in';
     }, soonMs);
+    expect(await alice.call('GET', '/api/files/note.json')).toMatchObject({ body: { kept: true } });
 
     await expect(product.sallyport('status')).rejects.toThrow(/state\.db was put back.*main1\.backup/);
     await product.sallyport('audit', 'acknowledge', '--reason', 'restored by the night shift');
