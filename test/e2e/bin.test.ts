@@ -82,11 +82,17 @@ describe('the bin, through both nodes', () => {
     const said = await product.sallyport('bin', 'restore', 'frank', id, '--reason', 'frank called');
     expect(said).toBe('Restored /note.txt.\n');
     expect(await readFile(onDisk('note.txt'), 'utf8')).toBe('a note');
+    const replaced = await binned('/api/files/note.txt', ['-X', 'PUT', '--data-binary', 'another']);
+    expect(
+      await product.sallyport('bin', 'restore', 'frank', replaced, '--keep-both', '--reason', 'he asked'),
+    ).toBe('Restored /note (restored).txt.\n');
+    expect(await readFile(onDisk('note (restored).txt'), 'utf8')).toBe('a note');
+    expect(await readFile(onDisk('note.txt'), 'utf8')).toBe('another');
     await binned('/api/files/note.txt', ['-X', 'DELETE']);
     expect(await product.sallyport('bin', 'empty', 'frank', '--reason', 'frank asked')).toContain('1 entry');
     await writeFile(onDisk('secret.txt'), 'x');
     expect(await binned('/api/files/secret.txt?bin=0', ['-X', 'DELETE'])).toBe('not kept');
     expect(await kept()).toEqual([]);
-    expect(product.audit().filter(({ event }) => event === 'file.restore')).toHaveLength(4);
+    expect(product.audit().filter(({ event }) => event === 'file.restore')).toHaveLength(5);
   });
 });
