@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
@@ -65,14 +66,14 @@ export async function checkBackup(what: BackupToRead): Promise<CheckedBackup> {
   return (await examine(what)).checked;
 }
 
-/** Also the sizes by where the files go. */
+/** Also the sizes by where the files go, and the digest of what was read. */
 async function examine({ file, opener, configFile, identity }: BackupToRead) {
   let told: Manifest | undefined;
   let config: MainAgentConfig | undefined;
   let bytes = 0;
   const sizes = new Map<string, number>();
   const names = new Set<string>();
-  await readFiles(file, opener, async (member, content) => {
+  const digest = await readFiles(file, opener, async (member, content) => {
     const { name } = member;
     if (names.has(name)) throw brokenBackup(`${name} is in it twice`);
     names.add(name);
@@ -92,7 +93,7 @@ async function examine({ file, opener, configFile, identity }: BackupToRead) {
   if (told === undefined || config === undefined) throw brokenBackup('it is of no main');
   for (const name of [stateName, ...listSecrets(config).map((secret) => secret.name)])
     if (!names.has(name)) throw brokenBackup(`${name} is missing`);
-  return { checked: { manifest: told, config, files: names.size, bytes }, sizes };
+  return { checked: { manifest: told, config, files: names.size, bytes }, sizes, digest };
 }
 
 /** Whoever can write a main's private key into a backup has it. */
@@ -131,13 +132,13 @@ interface RestoredBackup extends CheckedBackup {
 export async function restoreBackup(what: RestoreOptions): Promise<RestoredBackup> {
   const { file, opener, configFile, why, keepAudit, clock, log } = what;
   requireReason(why.reason, '--reason');
-  const { checked, sizes } = await examine(what);
+  const { checked, sizes, digest } = await examine(what);
   const { config, manifest: told } = checked;
   const others = await findLeftOvers(what, config);
   await requireRoom(sizes);
   const staged = new Staging(configFile, listFolders(config), findOwners(told), clock.now());
   try {
-    await readFiles(file, opener, async ({ name }, content) => {
+    const written = await readFiles(file, opener, async ({ name }, content) => {
       if (name === manifestName || (keepAudit && name.startsWith(auditPrefix))) await discard(content);
       else
         await staged.write(
@@ -145,6 +146,8 @@ export async function restoreBackup(what: RestoreOptions): Promise<RestoredBacku
           content,
         );
     });
+    // Whoever can write where it lies may put another one there, for the same certificate.
+    if (written !== digest) throw brokenBackup('it changed while it was read');
     const stagedState = staged.nameOf(config.state.file);
     requireIntegrity(stagedState);
     const state = await openSqliteState({ file: stagedState, clock, log });
@@ -214,18 +217,27 @@ function findOwners({ user }: Manifest): Owners {
   return { config: undefined, state: isRoot && user !== undefined ? requireUser(user) : undefined };
 }
 
+/** Resolves with the digest of the whole file. */
 async function readFiles(
   file: string,
   opener: Opener,
   take: (member: Member, content: AsyncIterable<Buffer>) => Promise<void>,
-): Promise<void> {
+): Promise<string> {
+  const hash = createHash('sha256');
   try {
     await pipeline(
       createReadStream(file),
+      async function* (sealed: AsyncIterable<Buffer>) {
+        for await (const piece of sealed) {
+          hash.update(piece);
+          yield piece;
+        }
+      },
       (sealed: AsyncIterable<Buffer>) => openEnvelope(sealed, opener),
       createGunzip(),
       (archive: AsyncIterable<Buffer>) => readTar(archive, take),
     );
+    return hash.digest('hex');
   } catch (cause) {
     if (isErrno(cause, 'ENOENT'))
       throw new SallyportError('not-found', 'There is no such backup', { detail: file, cause });

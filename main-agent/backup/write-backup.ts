@@ -1,5 +1,5 @@
 import { constants, type Stats } from 'node:fs';
-import { open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
+import { lstat, open, readdir, rename, rm, type FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
@@ -75,12 +75,12 @@ export async function writeBackup(
   return { file, bytes, leftOut };
 }
 
+/** Also of a link that leads nowhere, and of a FIFO, which would wait for ever if it was opened. */
 async function requireFree(file: string): Promise<void> {
-  const there = await open(file, 'r').catch((error: unknown) => {
+  const there = await lstat(file).catch((error: unknown) => {
     if (isErrno(error, 'ENOENT')) return undefined;
     throw error;
   });
-  await there?.close();
   if (there !== undefined)
     throw new SallyportError('exists', 'There is a file of that name already', { detail: file });
 }

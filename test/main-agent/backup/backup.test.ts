@@ -29,7 +29,7 @@ import { initMain } from '#main-agent/cli/main-files.ts';
 import { loadMainAgentConfig } from '#main-agent/config.ts';
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
-import { systemClock } from '#shared/clock.ts';
+import { systemClock, type Clock } from '#shared/clock.ts';
 import { parseIdentityKey } from '#shared/identity/identity-key.ts';
 import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.ts';
 import { buildLog } from '#shared/log.ts';
@@ -106,8 +106,9 @@ describe('a backup of main', () => {
     }
   }
   const target = () => ({ file, opener, configFile: join(to, 'main-agent.yaml') });
-  const restore = (more: { readonly identity?: string; readonly keepAudit?: boolean } = {}) =>
-    restoreBackup({ ...target(), why, clock, log, keepAudit: false, ...more });
+  const restore = (
+    more: { readonly identity?: string; readonly keepAudit?: boolean; readonly clock?: Clock } = {},
+  ) => restoreBackup({ ...target(), why, clock, log, keepAudit: false, ...more });
   const listAll = (where: string): readonly string[] =>
     readdirSync(where, { recursive: true, encoding: 'utf8' }).toSorted();
   const contentsOf = (where: string): Record<string, string> =>
@@ -358,6 +359,23 @@ describe('a backup of main', () => {
     }
   });
 
+  it('is refused when another takes its place while it is read', async () => {
+    await backUp();
+    const identity = identityOf(from);
+    const whole = readFileSync(file);
+    rmSync(from, { recursive: true });
+    rmSync(file);
+    await backUp();
+    const other = readFileSync(file);
+    writeFileSync(file, whole);
+    // Time is asked for once, when all was checked.
+    const swapping = { ...clock, now: () => (writeFileSync(file, other), clock.now()) };
+    await expect(restore({ identity, clock: swapping })).rejects.toMatchObject({
+      detail: 'it changed while it was read',
+    });
+    expect(contentsOf(to)).toEqual({});
+  });
+
   it('leaves the audit that is there where it goes on from the backup, and asks nobody else what was spent', async () => {
     const records = [1, 2, 3].map(
       (at) => ({ time: new Date(at).toISOString(), event: 'x', outcome: 'ok' }) as const,
@@ -438,6 +456,10 @@ describe('a backup of main', () => {
     rmSync(from, { recursive: true });
     await expect(backUp()).rejects.toMatchObject({ code: 'exists' });
     expect(readFileSync(file)).toEqual(before);
+    rmSync(file);
+    rmSync(from, { recursive: true });
+    execFileSync('mkfifo', [file]);
+    await expect(backUp()).rejects.toMatchObject({ code: 'exists' });
     rmSync(from, { recursive: true });
     rmSync(file);
     await expect(
