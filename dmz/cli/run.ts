@@ -1,6 +1,8 @@
+import { completionShells, renderCompletion } from '#shared/command-line/completion.ts';
 import { exitCodeOf, exitCodes } from '#shared/command-line/exit-code.ts';
 import { loadDmzConfig } from '#dmz/config.ts';
 import { formatFindings } from '#shared/command-line/findings.ts';
+import { renderManualPage } from '#shared/command-line/manual-page.ts';
 import { printError, type Terminal } from '#shared/command-line/terminal.ts';
 import { dialAddress, httpUrl, listen, plainName } from '#shared/config/value-types.ts';
 import { configError } from '#shared/config/problem.ts';
@@ -9,7 +11,7 @@ import { SallyportError } from '#shared/error.ts';
 import { checkWordsOf } from '#shared/pairing/check-words.ts';
 import { parseMainLine, tidyLine } from '#shared/pairing/pairing-line.ts';
 import { version } from '#shared/version.ts';
-import { Command, CommanderError } from 'commander';
+import { Argument, Command, CommanderError } from 'commander';
 import { existsSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
@@ -186,6 +188,16 @@ function buildProgram({
       if (found.some(({ state }) => state === 'bad'))
         throw new SallyportError('internal', 'Something is not as it should be');
     });
+
+  program
+    .command('completion')
+    .description('a script that completes these commands: source it, or put it where the shell looks')
+    .addArgument(new Argument('<shell>').choices(completionShells))
+    .action((shell: (typeof completionShells)[number]) => terminal.out(renderCompletion(program, shell)));
+  program
+    .command('manual')
+    .description('this command’s manual page, for man(1)')
+    .action(() => terminal.out(renderManualPage(program)));
 
   return program;
 }

@@ -1,3 +1,4 @@
+import { completionShells, renderCompletion } from '#shared/command-line/completion.ts';
 import { exitCodeOf, exitCodes } from '#shared/command-line/exit-code.ts';
 import { printError, type Terminal } from '#shared/command-line/terminal.ts';
 import { version } from '#shared/version.ts';
@@ -147,11 +148,17 @@ async function buildProgram(args: readonly string[], surroundings: Surroundings)
   for (const add of await loadGroups(args)) add(program, context, nodes);
   program
     .command('completion')
-    .description('a script that completes these commands: source it, or put it where bash looks')
-    .addArgument(new Argument('<shell>').choices(['bash']))
+    .description('a script that completes these commands: source it, or put it where the shell looks')
+    .addArgument(new Argument('<shell>').choices(completionShells))
+    .action((shell: (typeof completionShells)[number]) => {
+      terminal.out(renderCompletion(program, shell));
+    });
+  program
+    .command('manual')
+    .description('this command’s manual page, for man(1)')
     .action(async () => {
-      const { renderCompletion } = await import('./completion.ts');
-      terminal.out(renderCompletion(program));
+      const { renderManualPage } = await import('#shared/command-line/manual-page.ts');
+      terminal.out(renderManualPage(program));
     });
   return program;
 }

@@ -49,6 +49,11 @@ const programs: readonly Program[] = [
   { path: '/usr/share/doc/rsyslog-gnutls', debianPackage: 'rsyslog-gnutls' },
   { path: '/usr/share/doc/rsyslog-openssl', debianPackage: 'rsyslog-openssl' },
   { path: '/usr/bin/promtool', debianPackage: 'prometheus' },
+  { path: '/usr/bin/lintian', debianPackage: 'lintian' },
+  { path: '/usr/bin/readelf', debianPackage: 'binutils' },
+  { path: '/usr/bin/man', debianPackage: 'man-db' },
+  { path: '/usr/bin/zsh', debianPackage: 'zsh' },
+  { path: '/usr/bin/fish', debianPackage: 'fish' },
 ];
 
 function missingPrograms(): Program[] {

@@ -62,3 +62,52 @@ describe('completion in a real bash', () => {
     expect(await complete('bans', 'add', '--for', '10m', '--ad')).toEqual(['--address']);
   });
 });
+
+describe.each(['zsh', 'fish'] as const)('completion in a real %s', (shell) => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'sallyport-completion-'));
+    const terminal = buildPlayedTerminal();
+    await runCommand(['completion', shell], { terminal, folder, nowMs: 0, actor: 'eva' });
+    writeFileSync(join(folder, '_sallyport'), terminal.printed());
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  /** What the script offers behind these words. zsh has no way to complete without a terminal, so its builtin is heard. */
+  async function complete(...words: readonly string[]): Promise<string[]> {
+    const file = join(folder, '_sallyport');
+    const line = ['sallyport', ...words];
+    const [program, args] =
+      shell === 'fish'
+        ? ['/usr/bin/fish', ['--no-config', '-c', `source ${file}; complete -C "${line.join(' ')}"`]]
+        : [
+            '/usr/bin/zsh',
+            [
+              '-fc',
+              `compadd() { shift; print -l -- "$@"; }; _files() { print files; }
+               words=("\${@:2}"); CURRENT=\${#words}; source "$1"`,
+              'zsh',
+              file,
+              ...line,
+            ],
+          ];
+    const { stdout, stderr } = await runProgram(program, args, { env: { HOME: folder } });
+    expect(stderr).toBe('');
+    return stdout.split('\n').filter((word) => word !== '');
+  }
+
+  it('offers commands, those below one, and options after arguments too', async () => {
+    expect(await complete('')).toEqual(expect.arrayContaining(['users', 'doctor', 'rollback']));
+    expect(await complete('nodes', '')).toEqual(expect.arrayContaining(['enrol', 'revoke']));
+    expect(await complete('two-factor', 'bypass-code', 'alice', '--')).toEqual(
+      expect.arrayContaining(['--reason', '--ttl', '--re-enrol']),
+    );
+  });
+
+  it('leaves the value of an option to its user, and finds the command behind it', async () => {
+    expect(await complete('bans', 'add', '--for', '')).not.toContain('users');
+    expect(await complete('--json', '--config', '/etc/main.yaml', 'bans', '')).toEqual(
+      expect.arrayContaining(['add', 'remove']),
+    );
+  });
+});
