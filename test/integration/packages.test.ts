@@ -1,0 +1,188 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeDebian, makeTar } from '#scripts/packages/archive.ts';
+import { listRelease, unitsOf, type Release } from '#scripts/packages/contents.ts';
+import { libraries, listDebianTree, packageName } from '#scripts/packages/debian.ts';
+import { writePages } from '#scripts/packages/pages.ts';
+
+/** The packages of both nodes, as dpkg, lintian and Node itself see them. */
+
+const epoch = 1_790_000_000;
+const making = { epoch, compression: 'gzip' } as const;
+const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
+const sides = ['dmz', 'main-agent'] as const;
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'sallyport-packages-'));
+  for (const side of sides) {
+    const release = releaseOf(side);
+    makeDebian(debOf(side), listDebianTree(release, writePages(side), epoch), making);
+    execFileSync('dpkg-deb', ['-R', debOf(side), join(folder, side)]);
+  }
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function releaseOf(side: Release['side'], version = '0.9.1'): Release {
+  return { side, version, architecture };
+}
+const debOf = (side: Release['side']): string => join(folder, `${packageName(side)}.deb`);
+/** A file of an unpacked package. */
+const unpacked = (side: Release['side'], ...parts: string[]): string => join(folder, side, ...parts);
+const payload = (side: Release['side'], ...parts: string[]): string =>
+  unpacked(side, 'usr/lib', packageName(side), ...parts);
+
+function hashOf(file: string): string {
+  return createHash('sha256').update(readFileSync(file)).digest('hex');
+}
+
+describe.each(sides)('the package of %s', (side) => {
+  const other = side === 'dmz' ? 'main-agent' : 'dmz';
+
+  it('has no error for lintian', () => {
+    const { stdout, stderr } = spawnSync(
+      'lintian',
+      ['--allow-root', '--fail-on', 'error', '--show-overrides', debOf(side)],
+      { encoding: 'utf8' },
+    );
+    const told = stdout.split('\n');
+    expect(
+      told.filter((line) => line.startsWith('E:')),
+      stderr,
+    ).toEqual([]);
+    const overridden = told.flatMap((line) => /^O: \S+ (\S+)/.exec(line)?.[1] ?? []);
+    expect(overridden, 'each is a decision, with its reason beside it').toEqual([
+      'embedded-library',
+      'unstripped-binary-or-object',
+    ]);
+    expect(stdout, 'it looked').toContain(`W: ${packageName(side)}: hardening-no-pie`);
+  });
+
+  it('is the same bytes whoever makes it', () => {
+    const again = join(folder, `${side}-again`);
+    const umask = process.umask(0o077);
+    try {
+      makeDebian(`${again}.deb`, listDebianTree(releaseOf(side), writePages(side), epoch), making);
+      for (const one of ['one', 'two'])
+        makeTar(`${again}-${one}.tar`, 'top', listRelease(releaseOf(side)).filter(isSmall), making);
+    } finally {
+      process.umask(umask);
+    }
+    expect(hashOf(`${again}.deb`)).toBe(hashOf(debOf(side)));
+    expect(hashOf(`${again}-one.tar`)).toBe(hashOf(`${again}-two.tar`));
+    rmSync(`${again}.deb`);
+  });
+
+  it('holds what its node runs: every module of it loads, with its own Node, from its own folder', () => {
+    const modules = listRelease(releaseOf(side))
+      .map(({ path }) => path)
+      .filter((path) => path.endsWith('.ts') && !/(^|\/)(main|writer|look-thread|watch)\.ts$/.test(path));
+    expect(modules.length).toBeGreaterThan(100);
+    const script = `for (const path of ${JSON.stringify(modules)}) await import('./' + path);
+      console.log(process.execPath);`;
+    const { stdout, stderr } = spawnSync(
+      payload(side, 'node_modules/.bin/node'),
+      ['--input-type=module', '-e', script],
+      { cwd: payload(side), encoding: 'utf8' },
+    );
+    expect(stderr).toBe('');
+    expect(stdout.trim()).toContain(payload(side, 'node_modules'));
+  });
+
+  it('checks its example configuration', () => {
+    const { status, stderr } = spawnSync(
+      payload(side, 'node_modules/.bin/node'),
+      [payload(side, side, 'main.ts'), '--config', payload(side, `configs/${side}.yaml`), '--check-config'],
+      { encoding: 'utf8' },
+    );
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  });
+
+  it('holds nothing of the other node, of the tests, or of the tools', () => {
+    for (const path of [other, 'test', 'node_modules/vite', 'node_modules/typescript', 'dmz/web/main.tsx'])
+      expect(existsSync(payload(side, path)), path).toBe(false);
+    const foreign = side === 'dmz' ? ['otplib', 'qrcode', 'nodemailer', 'undici'] : ['ssh2'];
+    for (const name of foreign) expect(existsSync(payload(side, 'node_modules', name)), name).toBe(false);
+    expect(existsSync(payload(side, 'dmz/web/dist/index.html'))).toBe(side === 'dmz');
+    const native = listRelease(releaseOf(side)).filter(({ path }) => path.endsWith('.node'));
+    expect(native).toEqual([]);
+  });
+
+  it('starts what is current, with its version', () => {
+    for (const unit of unitsOf(side)) {
+      const text = readFileSync(payload(side, 'configs/systemd', unit), 'utf8');
+      expect(text.replaceAll('/opt/sallyport/current/', ''), unit).not.toContain('/opt/sallyport');
+    }
+    expect(readFileSync(payload(side, 'shared/version.ts'), 'utf8')).toContain(`version = '0.9.1'`);
+    const { stdout } = spawnSync(payload(side, 'scripts/release'), ['version'], { encoding: 'utf8' });
+    expect(stdout).toBe('0.9.1\n');
+  });
+
+  it('depends on each library that its Node is linked with, at least as new as its symbols', () => {
+    const node = payload(side, 'node_modules/.bin/node');
+    const read = (option: string): string =>
+      execFileSync('readelf', ['-W', option, node], { encoding: 'utf8', maxBuffer: 2 ** 26 });
+    const linked = [...read('-d').matchAll(/NEEDED.*\[([^\].]+)\.so/g)].map(([, name = '']) => name);
+    expect(linked).toContain('libc');
+    const known = Object.values(libraries).join(' ').split(' ');
+    expect(linked.filter((name) => !known.includes(name))).toEqual([]);
+    const depends = execFileSync('dpkg-deb', ['-f', debOf(side), 'Depends'], { encoding: 'utf8' });
+    for (const one of Object.keys(libraries)) expect(depends).toContain(one);
+    const symbols = [...read('-V').matchAll(/Name: GLIBC_([0-9.]+)/g)].map(([, version = '']) => version);
+    const [newest = ''] = symbols.toSorted((a, b) => b.localeCompare(a, 'en', { numeric: true }));
+    expect(depends).toContain(`libc6 (>= ${newest})`);
+  });
+
+  it('asks before it replaces rules that were edited, and is not on a box with the other', () => {
+    const control = readFileSync(unpacked(side, 'DEBIAN/control'), 'utf8');
+    expect(readFileSync(unpacked(side, 'DEBIAN/conffiles'), 'utf8')).toBe(`/etc/sallyport/${side}.nft\n`);
+    expect(control).toContain(`Conflicts: ${packageName(other)}\n`);
+  });
+
+  it('names the licence of each package in it', () => {
+    const copyright = readFileSync(unpacked(side, `usr/share/doc/${packageName(side)}/copyright`), 'utf8');
+    const packages = new Set(
+      listRelease(releaseOf(side)).flatMap(
+        ({ path }) => /^node_modules\/(?:@[^/]+\/)?[^/.][^/]*/.exec(path) ?? [],
+      ),
+    );
+    expect(packages.size).toBeGreaterThan(10);
+    for (const name of packages) expect(copyright).toContain(`Files: usr/lib/*/${name}/*\n`);
+  });
+
+  it('has a manual page of every command, which man reads without a warning', () => {
+    const page = unpacked(side, 'usr/share/man/man1/sallyport.1.gz');
+    const { stdout, stderr } = spawnSync('man', ['--warnings', '-E', 'UTF-8', '-l', page], {
+      encoding: 'utf8',
+      env: { ...process.env, MANWIDTH: '200', LC_ALL: 'C.UTF-8' },
+    });
+    expect(stderr).toBe('');
+    for (const words of side === 'dmz'
+      ? ['sallyport node init', '--public-url']
+      : ['sallyport users add', '--reason'])
+      expect(stdout).toContain(words);
+    expect(stdout).toContain('sallyport rollback');
+  });
+});
+
+it('two packages of one release differ by a changed byte', () => {
+  const small = join(folder, 'small');
+  mkdirSync(small);
+  for (const [name, bytes] of [
+    ['a', 'x'],
+    ['b', 'x'],
+    ['c', 'y'],
+  ] as const)
+    makeTar(join(small, name), 'top', [{ path: 'file', mode: 0o644, bytes }], making);
+  expect(hashOf(join(small, 'a'))).toBe(hashOf(join(small, 'b')));
+  expect(hashOf(join(small, 'a'))).not.toBe(hashOf(join(small, 'c')));
+});
+
+/** Node, which both archives hold, is the same 120 MB each time. */
+function isSmall({ path }: { readonly path: string }): boolean {
+  return !path.endsWith('/bin/node');
+}

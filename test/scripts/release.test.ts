@@ -1,0 +1,312 @@
+import { createServer, type Server } from 'node:http';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Outcome, runProgram } from '#test/harness/clients/process.ts';
+import { root } from '#test/repo/source-tree.ts';
+
+/**
+ * scripts/release on a box in a folder: small releases, whose code refuses a configuration with a word they name and
+ * whose health is what they name, and a systemctl that writes down what it is told.
+ */
+
+type Health = 'ready' | 'alive' | 'silent';
+
+let box: string;
+let server: Server;
+
+const base = (...parts: string[]): string => join(box, 'opt/sallyport', ...parts);
+const current = (): string => readlinkSync(base('current'));
+const unit = (name: string): string => join(box, 'usr/lib/systemd/system', name);
+const told = (): string[] =>
+  readFileSync(join(box, 'told'), 'utf8')
+    .split('\n')
+    .filter((line) => line !== '');
+
+beforeEach(async () => {
+  box = mkdtempSync(join(tmpdir(), 'sallyport-release-'));
+  write('etc/sallyport/dmz.yaml', 'node: dmz1\n');
+  write('told', '');
+  server = createServer((request, response) => {
+    const health = existsSync(base('current/health'))
+      ? readFileSync(base('current/health'), 'utf8')
+      : 'silent';
+    if (health === 'silent') request.socket.destroy();
+    else response.writeHead(request.url === '/readyz' && health === 'alive' ? 503 : 200).end();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const watch = `{ argv[]=node watch.ts dmz http://127.0.0.1:${port}/healthz ; }`;
+  write(
+    'bin/systemctl',
+    `#!/bin/sh
+echo "$*" >>${box}/told
+case "$*" in
+*is-active*) [ -e ${box}/active ] ;;
+*ExecStart*) echo "${watch}" ;;
+*NRestarts*) cat ${base('current/restarts')} 2>/dev/null || echo 0 ;;
+stop*) rm -f ${box}/active ;;
+start* | restart*) : >${box}/active ;;
+esac
+`,
+  );
+  write('bin/journalctl', '#!/bin/sh\necho "a line of the journal"\n');
+  for (const name of ['systemctl', 'journalctl']) chmodSync(join(box, 'bin', name), 0o755);
+});
+
+afterEach(async () => {
+  server.closeAllConnections();
+  server.close();
+  await once(server, 'close');
+  rmSync(box, { recursive: true, force: true });
+});
+
+function write(path: string, text: string): void {
+  mkdirSync(dirname(join(box, path)), { recursive: true });
+  writeFileSync(join(box, path), text);
+}
+
+/** A tree as a package brings it. */
+function makeTree(
+  version: string,
+  {
+    health = 'ready',
+    refuses = 'nothing',
+    restarts = '0',
+    side = 'dmz',
+  }: {
+    readonly health?: Health;
+    readonly refuses?: string;
+    readonly restarts?: string;
+    readonly side?: 'dmz' | 'main-agent';
+  } = {},
+): string {
+  const tree = `payload-${version}`;
+  const imports = { '#main-agent/*': './main-agent/*' };
+  write(`${tree}/package.json`, JSON.stringify({ type: 'module', version, imports }, null, 2));
+  write(`${tree}/health`, health);
+  write(`${tree}/restarts`, restarts);
+  write(
+    `${tree}/${side}/main.ts`,
+    `import { readFileSync } from 'node:fs';
+     if (!readFileSync(process.argv[3], 'utf8').includes('${refuses}')) process.exit();
+     console.error('line 1: ${refuses} is not known');
+     process.exit(2);`,
+  );
+  write(
+    `${tree}/main-agent-config.ts`,
+    `export const loadMainAgentConfig = async () => ({ state: { file: '${box}/var/state.db' } });`,
+  );
+  if (side === 'main-agent')
+    cpSync(join(box, tree, 'main-agent-config.ts'), join(box, tree, 'main-agent/config.ts'));
+  write(`${tree}/configs/systemd/${side}.service`, `unit of ${version}`);
+  write(`${tree}/configs/systemd/${side}-only-in-${version}.socket`, '');
+  mkdirSync(join(box, tree, 'scripts'), { recursive: true });
+  cpSync(join(root, 'scripts/release'), join(box, tree, 'scripts/release'));
+  mkdirSync(join(box, tree, 'node_modules/.bin'), { recursive: true });
+  symlinkSync(process.execPath, join(box, tree, 'node_modules/.bin/node'));
+  return join(box, tree);
+}
+
+function release(tree: string, ...args: readonly string[]): Promise<Outcome> {
+  return runProgram(join(tree, 'scripts/release'), ['--root', box, '--within', '2', ...args], {
+    env: { PATH: `${box}/bin:${process.env['PATH'] ?? ''}` },
+  });
+}
+
+/** As the package's script does it. */
+async function install(
+  version: string,
+  ...options: Parameters<typeof makeTree> extends [string, ...infer R] ? R : never
+) {
+  const tree = makeTree(version, ...options);
+  expect((await release(tree, 'stage')).stderr).toBe('');
+  return release(base('releases', version), 'switch', version);
+}
+
+describe('a release of a packaged node', () => {
+  it('is put beside the others with its units, and nothing is started that did not run', async () => {
+    const { status, stderr } = await install('1.0.0');
+    expect({ status, stderr }).toEqual({ status: 0, stderr: 'sallyport: 1.0.0 is current\n' });
+    expect(current()).toBe('releases/1.0.0');
+    expect(readFileSync(unit('dmz.service'), 'utf8')).toBe('unit of 1.0.0');
+    expect(readlinkSync(unit('dmz-link.socket.d'))).toBe('/etc/sallyport/dmz-link.socket.d');
+    expect(told().filter((line) => /start/.test(line))).toEqual([]);
+  });
+
+  it('takes the place of the one that runs, and the files of the package may then go', async () => {
+    await install('1.0.0');
+    write('active', '');
+    const { status, stderr } = await install('1.1.0');
+    expect({ status, stderr }).toEqual({ status: 0, stderr: 'sallyport: 1.1.0 is current and ready\n' });
+    expect([current(), readlinkSync(base('previous'))]).toEqual(['releases/1.1.0', 'releases/1.0.0']);
+    expect(told()).toContain('restart dmz');
+    expect(existsSync(unit('dmz-only-in-1.0.0.socket')), 'a unit that is gone').toBe(false);
+    rmSync(join(box, 'payload-1.1.0'), { recursive: true });
+    expect(readFileSync(base('current/health'), 'utf8')).toBe('ready');
+  });
+
+  it('of three the oldest goes', async () => {
+    for (const version of ['1.0.0', '1.1.0', '1.2.0']) await install(version);
+    const { stdout } = await release(base('current'), 'list');
+    expect(stdout).toBe('1.1.0 (previous)\n1.2.0 (current)\n');
+  });
+
+  it('that refuses the configuration is not switched to: nothing is stopped or changed', async () => {
+    await install('1.0.0');
+    write('active', '');
+    const { status, stderr } = await install('1.1.0', { refuses: 'dmz1' });
+    expect(status).toBe(1);
+    expect(stderr).toContain('line 1: dmz1 is not known');
+    expect(stderr).toContain('1.0.0 goes on');
+    expect(current()).toBe('releases/1.0.0');
+    expect(readFileSync(unit('dmz.service'), 'utf8')).toBe('unit of 1.0.0');
+    expect(told().filter((line) => /^(re)?st(art|op)/.test(line))).toEqual([]);
+  });
+
+  it.each(['alive', 'silent'] as const)(
+    'that is only %s after one that was ready is switched back',
+    async (health) => {
+      await install('1.0.0');
+      await install('1.1.0');
+      write('active', '');
+      const { status, stderr } = await install('1.2.0', { health });
+      expect(status).toBe(1);
+      expect(stderr).toContain('a line of the journal');
+      expect(stderr).toContain('1.1.0 is current again and ready');
+      expect([current(), readlinkSync(base('previous'))]).toEqual(['releases/1.1.0', 'releases/1.0.0']);
+      expect(readFileSync(unit('dmz.service'), 'utf8')).toBe('unit of 1.1.0');
+      expect(existsSync(unit('dmz-only-in-1.2.0.socket'))).toBe(false);
+    },
+  );
+
+  it('has to be no better than the one before: while main is away a node is upgraded all the same', async () => {
+    await install('1.0.0', { health: 'alive' });
+    write('active', '');
+    const { status, stderr } = await install('1.1.0', { health: 'alive' });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: 'sallyport: 1.1.0 is current and alive\n' });
+  });
+
+  it.each([
+    ['0', 0],
+    ['3', 1],
+  ])('of a node without a health listener is judged by its restarts: %s', async (restarts, expected) => {
+    await install('1.0.0', { health: 'silent' });
+    write('active', '');
+    expect((await install('1.1.0', { health: 'silent', restarts })).status).toBe(expected);
+  });
+
+  it('goes back on purpose, and forth again', async () => {
+    await install('1.0.0');
+    expect((await release(base('current'), 'rollback')).stderr).toContain('no previous release');
+    await install('1.1.0');
+    write('active', '');
+    expect((await release(base('current'), 'rollback')).status).toBe(0);
+    expect([current(), readlinkSync(base('previous'))]).toEqual(['releases/1.0.0', 'releases/1.1.0']);
+    expect((await release(base('current'), 'rollback')).status).toBe(0);
+    expect(current()).toBe('releases/1.1.0');
+  });
+
+  it('is not switched to where another unit would start instead of its own', async () => {
+    write('etc/systemd/system/dmz.service', 'of a checkout');
+    const { status, stderr } = await install('1.0.0');
+    expect(status).toBe(1);
+    expect(stderr).toContain('etc/systemd/system/dmz.service hides the unit');
+    expect(existsSync(base('current'))).toBe(false);
+  });
+
+  it('waits for nobody: a second installation at the same time is refused', async () => {
+    await install('1.0.0');
+    const { status, stderr } = await runProgram('flock', [
+      base('.lock'),
+      base('current/scripts/release'),
+      '--root',
+      box,
+      'rollback',
+    ]);
+    expect(status).toBe(1);
+    expect(stderr).toContain('another installation or rollback is going on');
+  });
+
+  it('a checkout has no releases', async () => {
+    const { status, stderr } = await runProgram(join(root, 'scripts/sallyport'), ['releases']);
+    expect(status).toBe(1);
+    expect(stderr).toContain('this is a checkout');
+  });
+});
+
+describe('main’s state', () => {
+  const side = 'main-agent';
+  const state = (): string => join(box, 'var/state.db');
+  function setSchema(version: number): void {
+    mkdirSync(join(box, 'var'), { recursive: true });
+    const database = new DatabaseSync(state());
+    database.exec(`PRAGMA user_version = ${version}`);
+    database.close();
+  }
+  beforeEach(() => write('etc/sallyport/main-agent.yaml', 'name: main1\n'));
+
+  it('is copied before another release starts, while nobody writes it', async () => {
+    setSchema(7);
+    await install('1.0.0', { side });
+    write('active', '');
+    expect((await install('1.1.0', { side })).stderr).toContain('1.1.0 is current and ready');
+    const copy = new DatabaseSync(join(box, 'var/before-1.1.0/state.db'), { readOnly: true });
+    expect(copy.prepare('PRAGMA user_version').get()).toEqual({ user_version: 7 });
+    copy.close();
+    const stopped = told().findIndex((line) => line === 'stop main-agent');
+    const started = told().findIndex((line) => line === 'restart main-agent');
+    expect(stopped).toBeGreaterThan(-1);
+    expect(started).toBeGreaterThan(stopped);
+  });
+
+  it('that is still read by the previous release loses nothing by going back', async () => {
+    setSchema(7);
+    await install('1.0.0', { side });
+    write('active', '');
+    await install('1.1.0', { side });
+    const { status, stderr } = await release(base('current'), 'rollback');
+    expect(stderr).toContain('nothing of the state is lost');
+    expect(status).toBe(0);
+    expect(current()).toBe('releases/1.0.0');
+  });
+
+  it('that the previous release can’t read keeps it from coming back, and says since when and where the copy is', async () => {
+    setSchema(7);
+    await install('1.0.0', { side });
+    write('active', '');
+    await install('1.1.0', { side });
+    setSchema(8);
+    const { status, stderr } = await release(base('current'), 'rollback');
+    expect(status).toBe(1);
+    expect(stderr).toContain('loses what was written since');
+    expect(stderr).toContain(join(box, 'var/before-1.1.0/state.db'));
+    expect(current()).toBe('releases/1.1.0');
+  });
+
+  it('copies of releases that are gone go with them', async () => {
+    setSchema(7);
+    await install('1.0.0', { side });
+    write('active', '');
+    for (const version of ['1.1.0', '1.2.0', '1.3.0', '1.4.0']) await install(version, { side });
+    const copies = ['1.1.0', '1.2.0', '1.3.0', '1.4.0'].filter((version) =>
+      existsSync(join(box, `var/before-${version}`)),
+    );
+    expect(copies).toEqual(['1.3.0', '1.4.0']);
+  });
+});
