@@ -40,7 +40,7 @@ export function listRelease({ side, version, architecture }: Release): Entry[] {
     copyOf(`configs/${side}.schema.json`),
     ...(side === 'dmz'
       ? [copyOf('configs/systemd/workers.conf')]
-      : [...listFolder('configs/users'), ...userSchemas].map(copyOf)),
+      : [sysusers, ...listFolder('configs/users'), ...userSchemas].map(copyOf)),
     ...unitsOf(side).map((unit) =>
       text(`configs/systemd/${unit}`, onCurrent(read(`configs/systemd/${unit}`))),
     ),
@@ -70,6 +70,9 @@ export function unitsOf(side: Side): string[] {
     .filter((name) => name.startsWith(`${side}.`) || name.startsWith(`${side}-`))
     .toSorted();
 }
+
+/** The user that main runs as. */
+export const sysusers = 'configs/sysusers/sallyport-main.conf';
 
 const userSchemas = ['user', 'user-default', 'user-group'].map((name) => `configs/${name}.schema.json`);
 

@@ -12,6 +12,7 @@ import {
   type Entry,
   type Release,
   type Side,
+  sysusers,
 } from './contents.ts';
 
 /** A release as a Debian package: where its files lie, what it needs, what happens at installation. */
@@ -65,7 +66,7 @@ export function listDebianTree(release: Release, pages: readonly Entry[], epoch:
     ...inside(payloadFolder(side), listRelease(release)),
     { ...text(`etc/sallyport/${side}.nft`, read(`configs/nftables/${side}.nft`)), mode: 0o600 },
     text('usr/bin/sallyport', '#!/bin/sh\nexec /opt/sallyport/current/scripts/sallyport "$@"\n', 0o755),
-    ...(side === 'main-agent' ? [text('usr/lib/sysusers.d/sallyport-main.conf', sysusers)] : []),
+    ...(side === 'main-agent' ? [text('usr/lib/sysusers.d/sallyport-main.conf', read(sysusers))] : []),
     ...pages,
     ...['README.md', 'SECURITY.md', 'CLIENTS.md', 'ERRORS.md', 'HELPDESK.md'].map((file) =>
       text(`${doc}/${file}`, read(file)),
@@ -76,7 +77,11 @@ export function listDebianTree(release: Release, pages: readonly Entry[], epoch:
     text(`usr/share/lintian/overrides/${name}`, renderOverrides(release)),
   ];
   const script = (action: string): Entry =>
-    text(action, read(`scripts/packages/maintainer/${action}`).replaceAll('@SIDE@', side), 0o755);
+    text(
+      action,
+      read(`scripts/packages/maintainer/${action}`).replaceAll('@SIDE@', side).replaceAll('@PACKAGE@', name),
+      0o755,
+    );
   return {
     files,
     control: [
@@ -86,9 +91,6 @@ export function listDebianTree(release: Release, pages: readonly Entry[], epoch:
     ],
   };
 }
-
-/** The user that main runs as; the DMZ node has one of systemd's while it runs. */
-const sysusers = 'u sallyport - "Sallyport main node" /var/lib/sallyport /usr/sbin/nologin\n';
 
 /**
  * Libraries that Node is linked with, by Debian's packages, and the oldest that have the symbols it asks for (a test

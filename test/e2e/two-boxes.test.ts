@@ -6,86 +6,58 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { readKernelSockets } from '#dmz/cli/kernel-sockets.ts';
 import { canLeaveNetwork } from '#scripts/demonstration/inherited-listeners.ts';
-import { type Box, connect, dial, listenOn, openNetwork, type Place, startBox } from '#test/harness/box.ts';
-import { runProgram } from '#test/harness/clients/process.ts';
-import { waitUntil } from '#test/harness/product.ts';
-import { readText } from '#test/repo/source-tree.ts';
+import { type Box, dial, listenOn, type Place } from '#test/harness/box.ts';
+import {
+  commandsOf,
+  inside,
+  linkIsUp,
+  openTwoBoxes,
+  outside,
+  pairAndStart,
+  patienceMs,
+  writeRules,
+  type TwoBoxes,
+} from '#test/harness/two-boxes.ts';
 
 /**
  * The deployment of the README, command for command, with its systemd units and its firewall rules: a DMZ box between
  * the Internet and a main node that nobody reaches. The one test that takes root, and is skipped without it.
  */
 
-const outside = { dmz: '203.0.113.10', visitor: '203.0.113.99' };
-const inside = { dmz: '10.77.0.5', main: '10.77.0.10' };
 const publicName = 'files.example.com';
 const password = 'correct horse battery staple';
-/** A login, an upload: seconds. Starting two systemds and two nodes on a busy machine: many. */
-const patienceMs = 60_000;
-
-/** The commands of one of the README's blocks, each with the box it is for. */
-function commandsOf(block: number): readonly { readonly on: string; readonly line: string }[] {
-  const section = readText('README.md').split('\n## Two boxes for real\n')[1]?.split('\n## ')[0] ?? '';
-  const blocks = [...section.matchAll(/^```\n(.*?)^```$/gms)].map(([, text = '']) => text);
-  return [...(blocks[block] ?? '').matchAll(/^([DM])# (.*?)(?: {2,}# .*)?$/gm)].map(
-    ([, on = '', line = '']) => ({ on, line }),
-  );
-}
-
-/** A rule file with what its administrator sets at the top. */
-function setAddresses(file: string, values: Readonly<Record<string, string>>): string {
-  return Object.entries(values).reduce((text, [name, value]) => {
-    const changed = text.replace(new RegExp(`^define ${name} = .*$`, 'm'), `define ${name} = ${value}`);
-    if (changed === text)
-      throw new Error(`${file} does not define ${name}, or is for the test's own network`);
-    return changed;
-  }, readText(file));
-}
+const section = 'Two boxes for real';
 
 describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () => {
   let folder: string;
+  let world: TwoBoxes;
   let dmz: Box;
   let main: Box;
   let internet: Place;
-  const places: Place[] = [];
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'sallyport-boxes-'));
-    const keep = async <T extends Place>(place: Promise<T>): Promise<T> => {
-      places.push(await place);
-      return place;
-    };
-    [dmz, main, internet] = await Promise.all([keep(startBox()), keep(startBox()), keep(openNetwork())]);
-    await connect(
-      { place: dmz, name: 'outer', address: `${outside.dmz}/24` },
-      { place: internet, name: 'wire', address: `${outside.visitor}/24` },
-    );
-    await connect(
-      { place: dmz, name: 'inner', address: `${inside.dmz}/24` },
-      { place: main, name: 'lan', address: `${inside.main}/24` },
-    );
+    world = await openTwoBoxes('checkout');
+    ({ dmz, main, internet } = world);
     // This checkout's packages will do; there is no registry in this world to fetch others from.
     for (const box of [dmz, main])
       await box.shell(
         'cd /opt/sallyport && printf %s "$(cksum <package-lock.json)" >node_modules/.installed',
       );
-    // There is a way out: what stays inside must be kept there.
-    await dmz.shell(`ip route add default via ${outside.visitor}`);
-    places.push(await listenOn(internet, 443), await listenOn(main, 8080));
+    world.places.push(await listenOn(internet, 443), await listenOn(main, 8080));
   }, 2 * patienceMs);
 
   afterAll(async () => {
-    // The last first: listeners are in the networks of the others.
-    for (const place of places.toReversed()) await place.close();
+    await world.close();
     rmSync(folder, { recursive: true, force: true });
   });
 
   it('the README has eight commands, and two for the firewalls', () => {
-    expect([0, 1, 2].map((block) => commandsOf(block).length)).toEqual([2, 2, 6]);
+    expect([0, 1, 2].map((block) => commandsOf(section, block).length)).toEqual([2, 2, 6]);
   });
 
   it('both sides are installed', async () => {
-    for (const { on, line } of commandsOf(0)) await boxOf(on).shell(`cd /opt/sallyport && ${line}`);
+    for (const { on, line } of commandsOf(section, 0)) await boxOf(on).shell(`cd /opt/sallyport && ${line}`);
     expect(await dmz.shell('systemctl is-enabled dmz || true')).toBe('disabled\n');
     expect(await main.shell('systemctl is-enabled main-agent || true')).toBe('disabled\n');
   });
@@ -98,32 +70,15 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
   });
 
   it('the firewall rules load with the addresses of this network', async () => {
-    const rules = {
-      D: setAddresses('configs/nftables/dmz.nft', {
-        main_address: inside.main,
-        link_address: inside.dmz,
-        admin_addresses: '{ 10.77.1.0/24 }',
-      }),
-      M: setAddresses('configs/nftables/main-agent.nft', {
-        dmz_networks: `{ ${inside.dmz}, ${outside.dmz} }`,
-        admin_addresses: '{ 10.77.1.0/24 }',
-      }),
-    };
+    const rules = writeRules();
     await dmz.shell('cat >/etc/sallyport/dmz.nft', rules.D);
     await main.shell('cat >/etc/sallyport/main-agent.nft', rules.M);
-    for (const { on, line } of commandsOf(1)) await boxOf(on).shell(line);
+    for (const { on, line } of commandsOf(section, 1)) await boxOf(on).shell(line);
     for (const box of [dmz, main]) expect(await box.shell('nft list tables')).toBe('table inet sallyport\n');
   });
 
   it('the nodes are paired and started', async () => {
-    let printed = '';
-    for (const { on, line } of commandsOf(2)) {
-      const pairing = /^sallyport-(?:node|main)\/1 .*$/m.exec(printed)?.[0] ?? '';
-      const typed = line.replace(/'<.* line>'/, `'${pairing}'`);
-      const isUser = line.startsWith('sallyport users add');
-      printed = await boxOf(on).shell(`cd /opt/sallyport && ${typed}`, isUser ? `${password}\n` : undefined);
-      if (line.endsWith('main-agent')) await linkIsUp();
-    }
+    await pairAndStart(world, commandsOf(section, 2), password);
     expect(await main.shell('sallyport nodes list')).toContain('dmz1');
   });
 
@@ -213,15 +168,15 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
     await dmz.shell('nft delete table inet sallyport');
     const dialled = [...listening].map((port) => dial(dmz, inside.main, port));
     expect(await Promise.all(dialled)).not.toContain('connected');
-    await dmz.shell(commandsOf(1)[0]?.line ?? '');
+    await dmz.shell(commandsOf(section, 1)[0]?.line ?? '');
   });
 
   it('after main restarts the link comes back; while the DMZ node restarts nobody is refused', async () => {
     await main.shell('systemctl restart main-agent');
-    await linkIsUp();
+    await linkIsUp(dmz);
     await dmz.shell('systemctl kill --signal=KILL dmz');
     expect(await dial(internet, outside.dmz, 443)).toBe('connected');
-    await linkIsUp();
+    await linkIsUp(dmz);
   });
 
   function boxOf(on: string): Box {
@@ -245,15 +200,7 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
     expect(await pids()).toEqual(before);
     await onBoth('systemctl kill --signal=STOP UNIT');
     await onBoth('systemctl start UNIT-watch');
-    await linkIsUp();
+    await linkIsUp(dmz);
     for (const [index, pid] of (await pids()).entries()) expect(pid).not.toBe(before[index]);
   });
-
-  async function linkIsUp(): Promise<void> {
-    await waitUntil(async () => {
-      const asked = ['-s', '-o', '/dev/null', '-w', '%{http_code}', 'http://127.0.0.1:9464/readyz'];
-      const { stdout } = await runProgram('nsenter', ['-t', String(dmz.pid), '-n', 'curl', ...asked]);
-      return stdout === '200';
-    }, patienceMs);
-  }
 });
