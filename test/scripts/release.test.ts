@@ -62,7 +62,15 @@ case "$*" in
 *ExecStart*) echo "${watch}" ;;
 *NRestarts*) cat ${base('current/restarts')} 2>/dev/null || echo 0 ;;
 stop*) rm -f ${box}/active ;;
-start* | restart*) : >${box}/active ;;
+start* | restart*)
+  : >${box}/active
+  cp ${box}/run/systemd/system/*/restored.conf ${box}/started-with 2>/dev/null
+  # As a release does that brings a migration.
+  if [ -e ${box}/migrates ]; then
+    rm ${box}/migrates
+    ${process.execPath} -e 'new (require("node:sqlite").DatabaseSync)("${box}/var/state.db").exec("PRAGMA user_version = 8")'
+  fi
+  ;;
 esac
 `,
   );
@@ -115,7 +123,10 @@ function makeTree(
   );
   if (side === 'main-agent')
     cpSync(join(box, tree, 'main-agent-config.ts'), join(box, tree, 'main-agent/config.ts'));
-  write(`${tree}/configs/systemd/${side}.service`, `unit of ${version}`);
+  write(
+    `${tree}/configs/systemd/${side}.service`,
+    `unit of ${version}\nExecStart=/node \\\n  main.ts --config x\nRestart=always\n`,
+  );
   write(`${tree}/configs/systemd/${side}-only-in-${version}.socket`, '');
   mkdirSync(join(box, tree, 'scripts'), { recursive: true });
   cpSync(join(root, 'scripts/release'), join(box, tree, 'scripts/release'));
@@ -148,7 +159,7 @@ describe('a release of a packaged node', () => {
     const { status, stderr } = await install('1.0.0');
     expect({ status, stderr }).toEqual({ status: 0, stderr: 'sallyport: 1.0.0 is current\n' });
     expect(current()).toBe('releases/1.0.0');
-    expect(readFileSync(unit('dmz.service'), 'utf8')).toBe('unit of 1.0.0');
+    expect(readFileSync(unit('dmz.service'), 'utf8')).toContain('unit of 1.0.0\n');
     expect(readlinkSync(unit('dmz-link.socket.d'))).toBe('/etc/sallyport/dmz-link.socket.d');
     expect(told().filter((line) => /start/.test(line))).toEqual([]);
   });
@@ -179,7 +190,7 @@ describe('a release of a packaged node', () => {
     expect(stderr).toContain('line 1: dmz1 is not known');
     expect(stderr).toContain('1.0.0 goes on');
     expect(current()).toBe('releases/1.0.0');
-    expect(readFileSync(unit('dmz.service'), 'utf8')).toBe('unit of 1.0.0');
+    expect(readFileSync(unit('dmz.service'), 'utf8')).toContain('unit of 1.0.0\n');
     expect(told().filter((line) => /^(re)?st(art|op)/.test(line))).toEqual([]);
   });
 
@@ -195,7 +206,7 @@ describe('a release of a packaged node', () => {
       expect(stderr).toContain('a line of the journal');
       expect(stderr).toContain('1.1.0 is current again and ready');
       expect([current(), readlinkSync(base('previous'))]).toEqual(['releases/1.1.0', 'releases/1.0.0']);
-      expect(readFileSync(unit('dmz.service'), 'utf8')).toBe('unit of 1.1.0');
+      expect(readFileSync(unit('dmz.service'), 'utf8')).toContain('unit of 1.1.0\n');
       expect(existsSync(unit('dmz-only-in-1.2.0.socket'))).toBe(false);
     },
   );
@@ -265,6 +276,14 @@ describe('main’s state', () => {
     database.exec(`PRAGMA user_version = ${version}`);
     database.close();
   }
+  function readSchema(file: string): unknown {
+    const database = new DatabaseSync(file, { readOnly: true });
+    try {
+      return database.prepare('PRAGMA user_version').get()?.['user_version'];
+    } finally {
+      database.close();
+    }
+  }
   beforeEach(() => write('etc/sallyport/main-agent.yaml', 'name: main1\n'));
 
   it('is copied before another release starts, while nobody writes it', async () => {
@@ -301,8 +320,42 @@ describe('main’s state', () => {
     const { status, stderr } = await release(base('current'), 'rollback');
     expect(status).toBe(1);
     expect(stderr).toContain('loses what was written since');
-    expect(stderr).toContain(join(box, 'var/before-1.1.0/state.db'));
+    expect(stderr).toContain(join(box, 'var/before-1.1.0'));
     expect(current()).toBe('releases/1.1.0');
+  });
+
+  it('goes back with the release for a reason that main is started with, once', async () => {
+    setSchema(7);
+    await install('1.0.0', { side });
+    write('active', '');
+    await install('1.1.0', { side });
+    setSchema(8);
+    const dangerous = await release(base('current'), 'rollback', '--reason', 'a "quoted" %reason');
+    expect(dangerous.status).toBe(1);
+    const { status, stderr } = await release(base('current'), 'rollback', '--reason', 'the new one is slow');
+    expect({ status, stderr }).toMatchObject({ status: 0 });
+    expect(stderr).toContain('lost is what was written since');
+    expect(stderr).toContain('everybody signs in anew');
+    expect(current()).toBe('releases/1.0.0');
+    expect(readSchema(state())).toBe(7);
+    expect(readSchema(join(box, 'var/before-1.1.0/after/state.db'))).toBe(8);
+    expect(readFileSync(join(box, 'started-with'), 'utf8')).toBe(
+      '[Service]\nExecStart=\nExecStart=/node \\\n  main.ts --config x --accept-restored-state "the new one is slow"\n',
+    );
+    expect(existsSync(join(box, 'run/systemd/system/main-agent.service.d'))).toBe(false);
+  });
+
+  it('that a release has changed before it failed is put back with the one before', async () => {
+    setSchema(7);
+    await install('1.0.0', { side });
+    write('active', '');
+    within = '1';
+    write('migrates', '');
+    const { status, stderr } = await install('1.1.0', { side, health: 'silent' });
+    expect(status).toBe(1);
+    expect(stderr).toContain('1.0.0 is current again and ready');
+    expect(readSchema(state())).toBe(7);
+    expect(readFileSync(join(box, 'started-with'), 'utf8')).toContain('"release 1.1.0 did not come up on ');
   });
 
   it('copies of releases that are gone go with them', async () => {
