@@ -56,7 +56,6 @@ export function makeTar(
 ): void {
   inFolder((folder) => {
     writeTree(join(folder, top), files);
-    setTimes(folder, epoch);
     const order = ['--sort=name', `--mtime=@${epoch}`, '--owner=0', '--group=0', '--numeric-owner'];
     const packing = ['-I', packers[compression]];
     execFileSync('tar', ['-C', folder, '--format=gnu', ...order, ...packing, '-cf', target, top], {
@@ -96,6 +95,7 @@ export function writeTree(folder: string, entries: readonly Entry[]): void {
   chmodSync(folder, folderMode);
 }
 
+/** dpkg-deb itself only brings later times down to it. */
 function setTimes(folder: string, epoch: number): void {
   for (const one of readdirSync(folder, { recursive: true, withFileTypes: true })) {
     const path = join(one.parentPath, one.name);

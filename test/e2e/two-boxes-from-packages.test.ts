@@ -18,6 +18,7 @@ import {
   writeRules,
   type TwoBoxes,
 } from '#test/harness/two-boxes.ts';
+import { readText } from '#test/repo/source-tree.ts';
 
 /**
  * Two boxes that never had a checkout and reach no registry: installed, upgraded and rolled back with dpkg, behind their
@@ -29,6 +30,23 @@ const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
 /** As the README calls it, the one after it, and one that never comes up. */
 const [first, second, broken] = ['0.1.0', '0.1.1', '0.1.2'];
 const sides = ['dmz', 'main-agent'] as const;
+
+/** The DMZ node's fails at once. Main's changes its state first, so that older code can't read it any more. */
+function breakEntry(side: Side, entry: Entry): Entry[] {
+  const { path } = entry;
+  if (path.endsWith('/sqlite/schema.ts')) {
+    const source = readText('main-agent/state/sqlite/schema.ts');
+    const more = source.replace(/^\];\n\nconst schemaVersion/m, "'CREATE TABLE later (x TEXT) STRICT;',\n$&");
+    expect(more).not.toBe(source);
+    return [text(path, more)];
+  }
+  if (!path.endsWith(`/${side}/system.ts`)) return [entry];
+  const failing = `process.stderr.write('broken on purpose\\n'); process.exit(1);\n`;
+  if (side === 'dmz') return [text(path, `export async function startDmz() { ${failing} }`)];
+  const start = `import { startMainAgent as start } from './system-of-before.ts';
+    export async function startMainAgent(...parts) { await start(...parts); ${failing} }`;
+  return [text(path, start), { ...entry, path: path.replace('system.ts', 'system-of-before.ts') }];
+}
 
 describe.skipIf(!canLeaveNetwork())('two boxes from packages', () => {
   let folder: string;
@@ -60,12 +78,7 @@ describe.skipIf(!canLeaveNetwork())('two boxes from packages', () => {
   /** Makes a package and carries it into the box it is for. */
   function bring(side: Side, version: string, pages: readonly Entry[]): void {
     const tree = listDebianTree({ side, version, architecture }, pages, 1_790_000_000);
-    const failing = text('', `throw new Error('broken on purpose');\n`);
-    const files = tree.files.map((entry) =>
-      version === broken && entry.path.endsWith(`/${side}/system.ts`)
-        ? { ...failing, path: entry.path }
-        : entry,
-    );
+    const files = version === broken ? tree.files.flatMap((entry) => breakEntry(side, entry)) : tree.files;
     const file = join(folder, fileOf(side, version));
     makeDebian(file, { ...tree, files }, { epoch: 1_790_000_000, compression: 'gzip' });
     boxOfSide(side).bring(file, `/root/${fileOf(side, version)}`);
@@ -142,6 +155,11 @@ describe.skipIf(!canLeaveNetwork())('two boxes from packages', () => {
       expect(status, printed).not.toBe(0);
       expect(printed).toContain('broken on purpose');
       expect(printed).toContain(`${second} is current again and ready`);
+      if (side === 'main-agent') {
+        expect(printed).toContain('everybody signs in anew');
+        expect(await main.shell('sallyport users list')).toContain('alice');
+        await main.shell('sallyport audit acknowledge --reason "an upgrade failed"');
+      }
       await linkIsUp(dmz);
       expect(await versions()).toEqual([second, second]);
       // Another package mends it, the older one too.
