@@ -76,9 +76,18 @@ export const sysusers = 'configs/sysusers/sallyport-main.conf';
 
 const userSchemas = ['user', 'user-default', 'user-group'].map((name) => `configs/${name}.schema.json`);
 
-/** Units of a checkout start what lies in /opt/sallyport itself; those of a release whatever is current. */
+/**
+ * Units of a checkout start what lies in /opt/sallyport itself; those of a release whatever is current. Where the node
+ * sees only what is bound into its root, that lies there as in a checkout: Node follows a link by itself, to where
+ * `--permission` lets it read nothing.
+ */
 function onCurrent(unit: string): string {
-  return unit.replaceAll('/opt/sallyport/', '/opt/sallyport/current/');
+  const isBound = /^TemporaryFileSystem=\/(:|$)/m.test(unit);
+  const bound = (line: string): string =>
+    line.replaceAll(/\/opt\/sallyport\/(\S+)/g, '/opt/sallyport/current/$1:$&');
+  return isBound
+    ? unit.replaceAll(/^BindReadOnlyPaths=.*$/gm, bound)
+    : unit.replaceAll('/opt/sallyport/', '/opt/sallyport/current/');
 }
 
 function setVersion(source: string, version: string): string {

@@ -67,7 +67,11 @@ export async function startBox(kind: 'checkout' | 'bare' = 'checkout'): Promise<
     await waitUntil(() => childOf(parent) !== undefined, bootMs);
     const pid = childOf(parent) ?? 0;
     const run: Place['run'] = (command, args, options) =>
-      runProgram('nsenter', ['-t', String(pid), '-a', '-r', '-w', command, ...args], options);
+      runProgram('nsenter', ['-t', String(pid), '-a', '-r', '-w', command, ...args], {
+        ...options,
+        // The box's own programs, not those of who runs the test.
+        env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
+      });
     await waitUntil(async () => {
       const { stdout } = await run('/usr/bin/systemctl', ['is-active', 'basic.target']);
       return stdout === 'active\n';

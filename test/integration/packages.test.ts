@@ -116,7 +116,9 @@ describe.each(sides)('the package of %s', (side) => {
   it('starts what is current, with its version', () => {
     for (const unit of unitsOf(side)) {
       const text = readFileSync(payload(side, 'configs/systemd', unit), 'utf8');
-      expect(text.replaceAll('/opt/sallyport/current/', ''), unit).not.toContain('/opt/sallyport');
+      if (unit === 'dmz.service')
+        expect(text).toMatch(/^BindReadOnlyPaths=\/opt\/sallyport\/current\/dmz:\/opt\/sallyport\/dmz /m);
+      else expect(text.replaceAll('/opt/sallyport/current/', ''), unit).not.toContain('/opt/sallyport');
     }
     expect(readFileSync(payload(side, 'shared/version.ts'), 'utf8')).toContain(`version = '0.9.1'`);
     const { stdout } = spawnSync(payload(side, 'scripts/release'), ['version'], { encoding: 'utf8' });
