@@ -161,7 +161,7 @@ describe.skipIf(!canLeaveNetwork())('two boxes from packages', () => {
         await main.shell('sallyport audit acknowledge --reason "an upgrade failed"');
       }
       await linkIsUp(dmz);
-      expect(await versions()).toEqual([second, second]);
+      expect((await versions())[sides.indexOf(side)]).toBe(second);
       // Another package mends it, the older one too.
       const older = await install(side, first);
       expect(older.status, older.printed).toBe(0);
