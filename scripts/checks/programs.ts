@@ -50,6 +50,7 @@ const programs: readonly Program[] = [
   { path: '/usr/share/doc/rsyslog-openssl', debianPackage: 'rsyslog-openssl' },
   { path: '/usr/bin/promtool', debianPackage: 'prometheus' },
   { path: '/usr/bin/lintian', debianPackage: 'lintian' },
+  { path: '/usr/bin/dpkg-scanpackages', debianPackage: 'dpkg-dev' },
   { path: '/usr/bin/readelf', debianPackage: 'binutils' },
   { path: '/usr/bin/man', debianPackage: 'man-db' },
   { path: '/usr/bin/zsh', debianPackage: 'zsh' },

@@ -20,12 +20,16 @@ import type { Entry } from './contents.ts';
 export interface Making {
   /** Seconds; the time of every file. */
   readonly epoch: number;
-  /** `gzip` where nobody keeps the archive, such as in tests: the smallest takes a minute. */
-  readonly compression: 'xz' | 'gzip';
+  /** Others than `xz` where nobody keeps the archive, such as in tests: the smallest takes a minute. */
+  readonly compression: 'xz' | 'gzip' | 'none';
 }
 
-const levels = { xz: '6', gzip: '1' } as const;
-const packers = { xz: `xz -${levels.xz} -T1`, gzip: `gzip -n${levels.gzip}` } as const;
+const levels = { xz: '6', gzip: '1', none: '0' } as const;
+const packing = {
+  xz: ['-I', `xz -${levels.xz} -T1`],
+  gzip: ['-I', `gzip -n${levels.gzip}`],
+  none: [],
+} as const;
 
 /** Packs with one thread, because xz cuts its blocks by the number of them. */
 const env = { ...process.env, LC_ALL: 'C', TZ: 'UTC', DPKG_DEB_THREADS_MAX: '1' };
@@ -57,12 +61,25 @@ export function makeTar(
   inFolder((folder) => {
     writeTree(join(folder, top), files);
     const order = ['--sort=name', `--mtime=@${epoch}`, '--owner=0', '--group=0', '--numeric-owner'];
-    const packing = ['-I', packers[compression]];
-    execFileSync('tar', ['-C', folder, '--format=gnu', ...order, ...packing, '-cf', target, top], {
-      env,
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
+    execFileSync(
+      'tar',
+      ['-C', folder, '--format=gnu', ...order, ...packing[compression], '-cf', target, top],
+      {
+        env,
+        stdio: ['ignore', 'ignore', 'inherit'],
+      },
+    );
   });
+}
+
+/** What apt asks a folder of packages for. Unsigned: whoever offers it to others signs it with a key of theirs. */
+export function writeIndex(folder: string): void {
+  const index = execFileSync('dpkg-scanpackages', ['--multiversion', '.'], {
+    cwd: folder,
+    env,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  writeFileSync(join(folder, 'Packages'), index);
 }
 
 function inFolder(make: (folder: string) => void): void {

@@ -40,7 +40,7 @@ export function listRelease({ side, version, architecture }: Release): Entry[] {
     copyOf(`configs/${side}.schema.json`),
     ...(side === 'dmz'
       ? [copyOf('configs/systemd/workers.conf')]
-      : [sysusers, ...listFolder('configs/users'), ...userSchemas].map(copyOf)),
+      : [sysusers, 'scripts/state.ts', ...listFolder('configs/users'), ...userSchemas].map(copyOf)),
     ...unitsOf(side).map((unit) =>
       text(`configs/systemd/${unit}`, onCurrent(read(`configs/systemd/${unit}`))),
     ),
@@ -85,9 +85,10 @@ function onCurrent(unit: string): string {
   const isBound = /^TemporaryFileSystem=\/(:|$)/m.test(unit);
   const bound = (line: string): string =>
     line.replaceAll(/\/opt\/sallyport\/(\S+)/g, '/opt/sallyport/current/$1:$&');
+  // What begins with a dot belongs to no release.
   return isBound
     ? unit.replaceAll(/^BindReadOnlyPaths=.*$/gm, bound)
-    : unit.replaceAll('/opt/sallyport/', '/opt/sallyport/current/');
+    : unit.replaceAll(/\/opt\/sallyport\/(?!\.)/g, '/opt/sallyport/current/');
 }
 
 function setVersion(source: string, version: string): string {
@@ -171,7 +172,8 @@ function listCode(path: string): string[] {
 
 function listNode(name: string): Entry[] {
   const path = `node_modules/${name}`;
-  if (!existsSync(join(projectRoot, path))) throw new Error(`${path} is not installed on this architecture`);
+  if (!existsSync(join(projectRoot, path)))
+    throw new Error(`${path} is not installed. hint: npm run package -- --architecture … fetches it`);
   return [
     copyOf(`${path}/package.json`),
     { ...copyOf(`${path}/bin/node`), mode: executable },

@@ -1,13 +1,14 @@
 /**
- * `node scripts/packages/main.ts [--out FOLDER] [--version VERSION] [--compression xz|gzip] [SIDE…]`: packages of the
- * nodes, for the architectures whose Node is installed. The time in them is $SOURCE_DATE_EPOCH, or that of the commit.
+ * `node scripts/packages/main.ts [--architecture amd64|arm64] [--out FOLDER] [--version VERSION] [--compression xz|gzip]
+ * [SIDE…]`: packages of the nodes, for this architecture if none is named, in a folder that apt can install from. The
+ * time in them is $SOURCE_DATE_EPOCH, or that of the commit.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { version as ownVersion } from '#shared/version.ts';
-import { makeDebian, makeTar } from './archive.ts';
+import { makeDebian, makeTar, writeIndex } from './archive.ts';
 import { listRelease, nodePackages, projectRoot, type Architecture, type Side } from './contents.ts';
 import { listDebianTree, packageName } from './debian.ts';
 import { writePages } from './pages.ts';
@@ -15,6 +16,7 @@ import { writePages } from './pages.ts';
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    architecture: { type: 'string', default: process.arch === 'arm64' ? 'arm64' : 'amd64' },
     out: { type: 'string', default: join(projectRoot, 'dist') },
     version: { type: 'string', default: ownVersion },
     compression: { type: 'string', default: 'xz' },
@@ -23,24 +25,21 @@ const { values, positionals } = parseArgs({
 const sides: readonly Side[] = (['dmz', 'main-agent'] as const).filter(
   (side) => positionals.length === 0 || positionals.includes(side),
 );
-const architectures = (Object.keys(nodePackages) as Architecture[]).filter((one) =>
-  existsSync(join(projectRoot, 'node_modules', nodePackages[one])),
-);
+const architecture = (Object.keys(nodePackages) as Architecture[]).find((one) => one === values.architecture);
+if (architecture === undefined)
+  throw new Error(`no package for ${values.architecture}. hint: ${Object.keys(nodePackages).join(', ')}`);
 const making = { epoch: readEpoch(), compression: values.compression === 'gzip' ? 'gzip' : 'xz' } as const;
 
 mkdirSync(values.out, { recursive: true });
 for (const side of sides) {
-  const pages = writePages(side);
-  for (const architecture of architectures) {
-    const release = { side, version: values.version, architecture };
-    const top = `${packageName(side)}-${release.version}`;
-    const file = join(values.out, `${packageName(side)}_${release.version}_${architecture}`);
-    makeDebian(`${file}.deb`, listDebianTree(release, pages, making.epoch), making);
-    const tar = `${file}.tar.${making.compression === 'xz' ? 'xz' : 'gz'}`;
-    makeTar(tar, top, listRelease(release), making);
-    process.stdout.write(`${file}.deb\n${tar}\n`);
-  }
+  const release = { side, version: values.version, architecture };
+  const file = join(values.out, `${packageName(side)}_${release.version}_${architecture}`);
+  makeDebian(`${file}.deb`, listDebianTree(release, await writePages(side), making.epoch), making);
+  const tar = `${file}.tar.${making.compression === 'xz' ? 'xz' : 'gz'}`;
+  makeTar(tar, `${packageName(side)}-${release.version}`, listRelease(release), making);
+  process.stdout.write(`${file}.deb\n${tar}\n`);
 }
+writeIndex(values.out);
 
 function readEpoch(): number {
   const given = process.env['SOURCE_DATE_EPOCH'];

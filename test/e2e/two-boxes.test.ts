@@ -6,6 +6,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { readKernelSockets } from '#dmz/cli/kernel-sockets.ts';
 import { canLeaveNetwork } from '#scripts/demonstration/inherited-listeners.ts';
+import { makeDebian, writeIndex } from '#scripts/packages/archive.ts';
+import { text, type Entry, type Side } from '#scripts/packages/contents.ts';
+import { listDebianTree, packageName } from '#scripts/packages/debian.ts';
+import { writePages } from '#scripts/packages/pages.ts';
 import { type Box, dial, listenOn, type Place } from '#test/harness/box.ts';
 import {
   commandsOf,
@@ -18,15 +22,57 @@ import {
   writeRules,
   type TwoBoxes,
 } from '#test/harness/two-boxes.ts';
+import { readText } from '#test/repo/source-tree.ts';
 
 /**
- * The deployment of the README, command for command, with its systemd units and its firewall rules: a DMZ box between
- * the Internet and a main node that nobody reaches. The one test that takes root, and is skipped without it.
+ * The deployment of the README, command for command, from its packages, with its systemd units and its firewall rules: a
+ * DMZ box between the Internet and a main node that nobody reaches, and no registry anywhere. The one test that takes
+ * root, and is skipped without it.
  */
 
 const publicName = 'files.example.com';
+/** Seconds; of the packages. */
+const epoch = 1_790_000_000;
 const password = 'correct horse battery staple';
 const section = 'Two boxes for real';
+const later = 'Packages, upgrade, rollback';
+const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
+/** As the README calls it, the one after it, and one that never comes up. */
+const [first, second, broken] = ['0.1.0', '0.1.1', '0.1.2'];
+const sides = ['dmz', 'main-agent'] as const;
+
+/**
+ * What is other in a version: the newer one has other rules, and a schema of main's state that the first one can't read;
+ * the broken one has one more, and ends itself as soon as it has started.
+ */
+function change(version: string, side: Side, entry: Entry): Entry[] {
+  const { path } = entry;
+  if (version === first) return [entry];
+  if (path === `etc/sallyport/${side}.nft`)
+    return [{ ...text(path, `${readText(`configs/nftables/${side}.nft`)}# ${version}\n`), mode: entry.mode }];
+  if (path.endsWith('/sqlite/schema.ts')) return [text(path, readSchema(version === second ? 1 : 2))];
+  if (version !== broken || !path.endsWith(`/${side}/system.ts`)) return [entry];
+  const failing = `process.stderr.write('broken on purpose\\n'); process.exit(1);\n`;
+  if (side === 'dmz') return [text(path, `export async function startDmz() { ${failing} }`)];
+  const start = `import { startMainAgent as start } from './system-of-before.ts';
+    export async function startMainAgent(...parts) { await start(...parts); ${failing} }`;
+  return [text(path, start), { ...entry, path: path.replace('system.ts', 'system-of-before.ts') }];
+}
+
+function readSchema(more: number): string {
+  const tables = Array.from(
+    { length: more },
+    (_, index) => `'CREATE TABLE later${index} (x TEXT) STRICT;',\n`,
+  );
+  const source = readText('main-agent/state/sqlite/schema.ts');
+  const changed = source.replace(/^\];\n\nexport const schemaVersion/m, `${tables.join('')}$&`);
+  expect(changed).not.toBe(source);
+  return changed;
+}
+
+function fileOf(side: Side, version: string): string {
+  return `${packageName(side)}_${version}_${architecture}.deb`;
+}
 
 describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () => {
   let folder: string;
@@ -37,29 +83,41 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'sallyport-boxes-'));
-    world = await openTwoBoxes('checkout');
+    for (const side of sides) {
+      const pages = await writePages(side);
+      for (const version of [first, second, broken]) {
+        const tree = listDebianTree({ side, version, architecture }, pages, epoch);
+        const files = tree.files.flatMap((entry) => change(version, side, entry));
+        makeDebian(join(folder, fileOf(side, version)), { ...tree, files }, { epoch, compression: 'none' });
+      }
+    }
+    writeIndex(folder);
+    world = await openTwoBoxes(folder);
     ({ dmz, main, internet } = world);
-    // This checkout's packages will do; there is no registry in this world to fetch others from.
-    for (const box of [dmz, main])
-      await box.shell(
-        'cd /opt/sallyport && printf %s "$(cksum <package-lock.json)" >node_modules/.installed',
-      );
     world.places.push(await listenOn(internet, 443), await listenOn(main, 8080));
-  }, 2 * patienceMs);
+  }, 4 * patienceMs);
 
   afterAll(async () => {
     await world.close();
     rmSync(folder, { recursive: true, force: true });
   });
 
+  const boxOf = (on: string): Box => (on === 'D' ? dmz : main);
+  const boxOfSide = (side: Side): Box => (side === 'dmz' ? dmz : main);
+
   it('the README has eight commands, and two for the firewalls', () => {
     expect([0, 1, 2].map((block) => commandsOf(section, block).length)).toEqual([2, 2, 6]);
   });
 
-  it('both sides are installed', async () => {
-    for (const { on, line } of commandsOf(section, 0)) await boxOf(on).shell(`cd /opt/sallyport && ${line}`);
+  it('both sides are installed; nothing runs yet, and dpkg knows each file', async () => {
+    for (const { on, line } of commandsOf(section, 0))
+      await boxOf(on).shell(`cd /mnt/packages && ${line.replace('amd64', architecture)}`);
     expect(await dmz.shell('systemctl is-enabled dmz || true')).toBe('disabled\n');
     expect(await main.shell('systemctl is-enabled main-agent || true')).toBe('disabled\n');
+    expect(await main.shell('systemctl is-active main-agent || true')).toBe('inactive\n');
+    expect(await dmz.shell('stat -c %a /etc/sallyport')).toBe('700\n');
+    for (const side of sides) expect(await boxOfSide(side).shell(`dpkg -V ${packageName(side)}`)).toBe('');
+    expect(await main.shell('man -w sallyport')).toContain('/usr/share/man/man1/sallyport.1');
   });
 
   it('without the firewalls the boxes reach each other and the Internet', async () => {
@@ -97,7 +155,7 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
 
   it('S-06: the DMZ node itself has no network, whatever the firewall says', async () => {
     const pid = Number(await dmz.shell('systemctl show --property=MainPID --value dmz'));
-    const node = '/opt/sallyport/node_modules/.bin/node';
+    const node = '/opt/sallyport/current/node_modules/.bin/node';
     const targets = [`8080,'${inside.main}'`, `443,'${outside.visitor}'`];
     for (const target of targets) {
       const script = `require('node:net').connect(${target})
@@ -179,21 +237,17 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
     await linkIsUp(dmz);
   });
 
-  function boxOf(on: string): Box {
-    return on === 'D' ? dmz : main;
-  }
-
   it('a node that hangs is started anew, one that answers is left alone', async () => {
-    const sides = [
+    const nodes = [
       { box: dmz, unit: 'dmz' },
       { box: main, unit: 'main-agent' },
     ];
     const pids = () =>
       Promise.all(
-        sides.map(({ box, unit }) => box.shell(`systemctl show --property=MainPID --value ${unit}`)),
+        nodes.map(({ box, unit }) => box.shell(`systemctl show --property=MainPID --value ${unit}`)),
       );
     const onBoth = (command: string) =>
-      Promise.all(sides.map(({ box, unit }) => box.shell(command.replace('UNIT', unit))));
+      Promise.all(nodes.map(({ box, unit }) => box.shell(command.replace('UNIT', unit))));
     const before = await pids();
     expect(await onBoth('systemctl is-active UNIT-watch.timer')).toEqual(['active\n', 'active\n']);
     await onBoth('systemctl start UNIT-watch');
@@ -202,5 +256,139 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
     await onBoth('systemctl start UNIT-watch');
     await linkIsUp(dmz);
     for (const [index, pid] of (await pids()).entries()) expect(pid).not.toBe(before[index]);
+  });
+
+  async function install(side: Side, version: string): Promise<{ status: number | null; printed: string }> {
+    const { status, stdout, stderr } = await boxOfSide(side).run('dpkg', [
+      '--force-confold',
+      '-i',
+      `/mnt/packages/${fileOf(side, version)}`,
+    ]);
+    return { status, printed: stdout + stderr };
+  }
+
+  async function versions(): Promise<string[]> {
+    return [
+      (await dmz.shell('sallyport node --version')).trim(),
+      (await main.shell('sallyport --version')).trim(),
+    ];
+  }
+
+  it('are upgraded while they run: link, users, keys and the rules that were edited stay', async () => {
+    for (const side of sides) {
+      const { status, printed } = await install(side, second);
+      expect(status, printed).toBe(0);
+      expect(printed).toContain(`${second} is current and ready`);
+    }
+    await linkIsUp(dmz);
+    expect(await versions()).toEqual([second, second]);
+    expect(await main.shell('sallyport users list')).toContain('alice');
+    expect(await dmz.shell('grep -c 10.77.1.0 /etc/sallyport/dmz.nft')).toBe('1\n');
+    expect(await dmz.shell('tail -n 1 /etc/sallyport/dmz.nft.dpkg-dist')).toBe(`# ${second}\n`);
+    expect(await main.shell('ls /var/lib/sallyport')).toContain(`before-${second}`);
+  });
+
+  it('are rolled back: what that would lose of main’s state takes a reason, and then an acknowledgement', async () => {
+    await main.shell('sallyport users set alice display_name=Alice');
+    const [releases, onDmz, onMain] = commandsOf(later, 0).map(({ line }) => line);
+    expect(await dmz.shell(releases ?? '')).toBe(`${first} (previous)\n${second} (current)\n`);
+    await dmz.shell(onDmz ?? '');
+    await expect(main.shell(onMain ?? '')).rejects.toThrow('loses what was written since');
+    await linkIsUp(dmz);
+    expect(await versions()).toEqual([first, second]);
+    await main.shell(`${onMain} --reason 'the new one is slow'`);
+    await linkIsUp(dmz);
+    expect(await versions()).toEqual([first, first]);
+    expect(await main.shell('sallyport users list')).toContain('alice');
+    await main.shell('sallyport audit acknowledge --reason "went back on purpose"');
+  });
+
+  it('are brought forth again, the DMZ node after a power cut in the middle', async () => {
+    await main.shell('sallyport rollback');
+    await dmz.shell(
+      `printf '%s\\n' ${second} ${first} ${second} ready '' '' '' '' >/opt/sallyport/.switching`,
+    );
+    await dmz.shell('systemctl restart dmz');
+    await dmz.shell('while [ -e /opt/sallyport/.switching ]; do sleep 0.2; done');
+    await linkIsUp(dmz);
+    expect(await versions()).toEqual([second, second]);
+  });
+
+  async function failToUpgrade(side: Side): Promise<string> {
+    const { status, printed } = await install(side, broken);
+    expect(status, printed).not.toBe(0);
+    expect(printed).toContain('broken on purpose');
+    expect(printed).toContain(`${second} is current again and ready`);
+    await linkIsUp(dmz);
+    expect(await versions()).toEqual([second, second]);
+    return printed;
+  }
+
+  it('an upgrade of the DMZ node that does not come up is switched back by itself, and dpkg says so', async () => {
+    await failToUpgrade('dmz');
+    // Another package mends it, the older one too.
+    const only =
+      '-o Dir::Etc::SourceList=/root/here.list -o Dir::Etc::SourceParts=- -o APT::Sandbox::User=root';
+    await dmz.shell(`echo 'deb [trusted=yes] file:/mnt/packages ./' >/root/here.list
+      mkdir -p /var/lib/apt/lists/partial && apt-get ${only} -qq update
+      apt-get ${only} -qq -y --allow-downgrades -o DPkg::Options::=--force-confold install sallyport-dmz=${first}`);
+    await linkIsUp(dmz);
+    expect((await versions())[0]).toBe(first);
+    expect(await dmz.shell(`dpkg -s ${packageName('dmz')}`)).toContain('install ok installed');
+    expect((await install('dmz', second)).status).toBe(0);
+    await linkIsUp(dmz);
+  });
+
+  it('one of main that has changed its state, too, and the state goes back with it', async () => {
+    const printed = await failToUpgrade('main-agent');
+    expect(printed).toContain('state is that of before');
+    expect(await main.shell('sallyport users list')).toContain('alice');
+    await main.shell('sallyport users set alice display_name=Alicia');
+    const older = await install('main-agent', first);
+    expect(older.printed, 'the older package does what a rollback does').toContain(
+      'loses what was written since',
+    );
+    expect((await versions())[1]).toBe(second);
+    await main.shell(`sallyport rollback ${first} --reason 'it failed' && dpkg --configure -a`);
+    await linkIsUp(dmz);
+    expect((await versions())[1]).toBe(first);
+  });
+
+  it('a configuration that the new code refuses stops the upgrade and not the node', async () => {
+    const pid = await dmz.shell('systemctl show --property=MainPID --value dmz');
+    await dmz.shell('cp /etc/sallyport/dmz.yaml /root/ && echo "nonsense: 1" >>/etc/sallyport/dmz.yaml');
+    const { status, printed } = await install('dmz', first);
+    expect(status).not.toBe(0);
+    expect(printed).toContain('nonsense');
+    expect(await dmz.shell('systemctl show --property=MainPID --value dmz')).toBe(pid);
+    await dmz.shell('cp /root/dmz.yaml /etc/sallyport/dmz.yaml && dpkg --configure -a');
+    expect((await versions())[0]).toBe(first);
+    await linkIsUp(dmz);
+  });
+
+  it('are removed, and keys, users and state stay', async () => {
+    for (const side of sides) await boxOfSide(side).shell(`dpkg --purge ${packageName(side)}`);
+    for (const box of [dmz, main]) {
+      expect(await box.shell('ls /opt; ls /usr/lib/systemd/system')).not.toMatch(
+        /sallyport|^(dmz|main-agent)/m,
+      );
+      expect(await box.shell('ls /etc/sallyport/credentials')).toContain('link-key');
+    }
+    expect(await main.shell('ls /var/lib/sallyport')).toContain('state.db');
+    expect(await dial(internet, outside.dmz, 443)).not.toBe('connected');
+  });
+
+  it('a checkout takes their place, with the same keys and configuration', async () => {
+    const overlay = 'lowerdir=/mnt/checkout,upperdir=/run/checkout/upper,workdir=/run/checkout/work';
+    for (const box of [dmz, main]) {
+      await box.shell(`mkdir -p /run/checkout/upper /run/checkout/work /opt/sallyport
+        mount -t overlay overlay -o ${overlay} /opt/sallyport
+        cd /opt/sallyport && cksum <package-lock.json | tr -d '\\n' >node_modules/.installed`);
+    }
+    for (const { on, line } of commandsOf(later, 1)) await boxOf(on).shell(line);
+    await dmz.shell('systemctl enable --now dmz');
+    await main.shell('systemctl enable --now main-agent');
+    await linkIsUp(dmz);
+    expect(await main.shell('sallyport users list')).toContain('alice');
   });
 });

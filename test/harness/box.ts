@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, mkdirSync, readFileSync, rmdirSync, readdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Outcome, runProgram } from './clients/process.ts';
@@ -20,8 +20,6 @@ export interface Place {
 export interface Box extends Place {
   /** A line for the box's own shell, as an administrator types it there; rejects when it fails. */
   shell(line: string, input?: string): Promise<string>;
-  /** Carries a file into it. `path`: absolute, there. */
-  bring(file: string, path: string): void;
 }
 
 const bootScript = fileURLToPath(new URL('./boot-box', import.meta.url));
@@ -42,21 +40,14 @@ export async function openNetwork(): Promise<Place> {
   };
 }
 
-/** `bare`: without this checkout, for what is installed with dpkg. */
-export async function startBox(kind: 'checkout' | 'bare' = 'checkout'): Promise<Box> {
+/** This checkout is at /mnt/checkout there, and `packages`, a folder, at /mnt/packages. */
+export async function startBox(packages: string): Promise<Box> {
   const group = join(controlGroupRoot(), `sallyport-box-${randomBytes(6).toString('hex')}`);
   mkdirSync(group);
   const namespaces = ['--pid', '--mount', '--net', '--uts', '--ipc', '--cgroup'];
   // Its control groups lie below this one: it enters before it looks from inside.
   const enter = `echo $$ >${group}/cgroup.procs && exec "$@"`;
-  const unshare = [
-    'unshare',
-    ...namespaces,
-    '--fork',
-    '--kill-child',
-    bootScript,
-    kind === 'bare' ? '-' : checkout,
-  ];
+  const unshare = ['unshare', ...namespaces, '--fork', '--kill-child', bootScript, checkout, packages];
   const holder = spawnUntilWeEnd(['sh', '-c', enter, 'sh', ...unshare]);
   const close = async (): Promise<void> => {
     await end(holder);
@@ -86,7 +77,6 @@ export async function startBox(kind: 'checkout' | 'bare' = 'checkout'): Promise<
         if (status !== 0) throw new Error(`${line}\nended with ${status}: ${stderr}${stdout}`);
         return stdout;
       },
-      bring: (file, path) => copyFileSync(file, join(`/proc/${pid}/root`, path)),
       close,
     };
   } catch (error) {

@@ -19,7 +19,8 @@ export interface TwoBoxes {
   close(): Promise<void>;
 }
 
-export async function openTwoBoxes(kind: Parameters<typeof startBox>[0]): Promise<TwoBoxes> {
+/** `packages`: the folder that both see at /mnt/packages. */
+export async function openTwoBoxes(packages: string): Promise<TwoBoxes> {
   const places: Place[] = [];
   const keep = async <T extends Place>(place: Promise<T>): Promise<T> => {
     places.push(await place);
@@ -31,8 +32,8 @@ export async function openTwoBoxes(kind: Parameters<typeof startBox>[0]): Promis
   };
   try {
     const [dmz, main, internet] = await Promise.all([
-      keep(startBox(kind)),
-      keep(startBox(kind)),
+      keep(startBox(packages)),
+      keep(startBox(packages)),
       keep(openNetwork()),
     ]);
     await connect(

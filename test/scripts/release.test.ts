@@ -63,6 +63,8 @@ case "$*" in
 *NRestarts*) cat ${base('current/restarts')} 2>/dev/null || echo 0 ;;
 stop*) rm -f ${box}/active ;;
 start* | restart*)
+  # The power goes out.
+  [ ! -e ${box}/cut ] || { rm ${box}/cut; kill -KILL $PPID; exit; }
   : >${box}/active
   cp ${box}/run/systemd/system/*/restored.conf ${box}/started-with 2>/dev/null
   # As a release does that brings a migration.
@@ -98,16 +100,20 @@ function makeTree(
     refuses = 'nothing',
     restarts = '0',
     side = 'dmz',
+    schema = 7,
   }: {
     readonly health?: Health;
     readonly refuses?: string;
     readonly restarts?: string;
     readonly side?: 'dmz' | 'main-agent';
+    /** The newest of main's state that it reads. */
+    readonly schema?: number;
   } = {},
 ): string {
   const tree = `payload-${version}`;
-  const imports = { '#main-agent/*': './main-agent/*' };
-  write(`${tree}/package.json`, JSON.stringify({ type: 'module', version, imports }, null, 2));
+  // As dpkg: new files of the same names.
+  rmSync(join(box, tree), { recursive: true, force: true });
+  write(`${tree}/package.json`, JSON.stringify({ version, type: 'module' }, null, 2));
   write(`${tree}/health`, health);
   write(`${tree}/restarts`, restarts);
   write(
@@ -117,12 +123,7 @@ function makeTree(
      console.error('line 1: ${refuses} is not known');
      process.exit(2);`,
   );
-  write(
-    `${tree}/main-agent-config.ts`,
-    `export const loadMainAgentConfig = async () => ({ state: { file: '${box}/var/state.db' } });`,
-  );
-  if (side === 'main-agent')
-    cpSync(join(box, tree, 'main-agent-config.ts'), join(box, tree, 'main-agent/config.ts'));
+  write(`${tree}/scripts/state.ts`, `console.log('${box}/var/state.db\\n${schema}')`);
   write(
     `${tree}/configs/systemd/${side}.service`,
     `unit of ${version}\nExecStart=/node \\\n  main.ts --config x\nRestart=always\n`,
@@ -260,6 +261,30 @@ describe('a release of a packaged node', () => {
     expect(stderr).toContain('another installation or rollback is going on');
   });
 
+  it('is whole after a power cut in the middle of the switch, which then goes on', async () => {
+    await install('1.0.0');
+    write('active', '');
+    write('cut', '');
+    expect((await install('1.1.0')).status).toBe(null);
+    expect(readFileSync(base('current/health'), 'utf8')).toBe('ready');
+    const { status, stderr } = await release(base('current'), 'settle');
+    expect(stderr).toContain('1.1.0 is current and ready');
+    expect(status).toBe(0);
+    expect([current(), readlinkSync(base('previous'))]).toEqual(['releases/1.1.0', 'releases/1.0.0']);
+  });
+
+  it('that comes again with other bytes can be gone back from, too', async () => {
+    await install('1.0.0');
+    write('active', '');
+    within = '1';
+    expect((await install('1.0.0', { health: 'silent' })).stderr).toContain(
+      '1.0.0.replaced is current again',
+    );
+    expect(readFileSync(base('current/health'), 'utf8')).toBe('ready');
+    within = '60';
+    expect((await install('1.0.0')).stderr).toContain('1.0.0 is current and ready');
+  });
+
   it('a checkout has no releases', async () => {
     const { status, stderr } = await runProgram(join(root, 'scripts/sallyport'), ['releases']);
     expect(status).toBe(1);
@@ -321,7 +346,46 @@ describe('main’s state', () => {
     expect(status).toBe(1);
     expect(stderr).toContain('loses what was written since');
     expect(stderr).toContain(join(box, 'var/before-1.1.0'));
+    expect(stderr).toContain("sallyport rollback 1.0.0 --reason '…'");
     expect(current()).toBe('releases/1.1.0');
+    // A running main lets nobody else read it.
+    expect(
+      told()
+        .filter((line) => line.startsWith('st'))
+        .slice(-2),
+    ).toEqual(['stop main-agent', 'start main-agent']);
+    const olderOne = await install('1.0.0', { side });
+    expect(olderOne.stderr, 'the older package does the same').toContain('loses what was written since');
+    rmSync(join(box, 'var/before-1.1.0'), { recursive: true });
+    const without = await release(base('current'), 'rollback', '--reason', 'all the same');
+    expect(without.stderr).toContain('restore a backup of the time of 1.0.0');
+    expect([readSchema(state()), current()]).toEqual([8, 'releases/1.1.0']);
+  });
+
+  it('that nobody can read stops the switch', async () => {
+    write('var/state.db', 'no database, of more than a page'.repeat(200));
+    await install('1.0.0', { side });
+    const { status, stderr } = await install('1.1.0', { side });
+    expect(status).toBe(1);
+    expect(stderr).toContain('can’t be read'.replace('’', "'"));
+    expect(current()).toBe('releases/1.0.0');
+  });
+
+  it('that a release has changed before the power went out goes back with the one before, once', async () => {
+    setSchema(7);
+    await install('1.0.0', { side });
+    write('active', '');
+    write('cut', '');
+    expect((await install('1.1.0', { side, health: 'silent' })).status).toBe(null);
+    write('migrates', '');
+    within = '1';
+    const { status, stderr } = await release(base('current'), 'settle');
+    expect(status).toBe(1);
+    expect(stderr).toContain('the switch from 1.0.0 to 1.1.0 was cut short; it goes on');
+    expect(stderr).toContain('1.0.0 is current again and ready');
+    expect([readSchema(state()), current()]).toEqual([7, 'releases/1.0.0']);
+    expect(readSchema(join(box, 'var/before-1.1.0/state.db.failed'))).toBe(8);
+    expect(await release(base('current'), 'settle')).toMatchObject({ status: 0, stderr: '' });
   });
 
   it('goes back with the release for a reason that main is started with, once', async () => {
@@ -335,10 +399,10 @@ describe('main’s state', () => {
     const { status, stderr } = await release(base('current'), 'rollback', '--reason', 'the new one is slow');
     expect({ status, stderr }).toMatchObject({ status: 0 });
     expect(stderr).toContain('lost is what was written since');
-    expect(stderr).toContain('everybody signs in anew');
+    expect(stderr).toContain('state is that of before');
     expect(current()).toBe('releases/1.0.0');
     expect(readSchema(state())).toBe(7);
-    expect(readSchema(join(box, 'var/before-1.1.0/after/state.db'))).toBe(8);
+    expect(readSchema(join(box, 'var/before-1.0.0/state.db'))).toBe(8);
     expect(readFileSync(join(box, 'started-with'), 'utf8')).toBe(
       '[Service]\nExecStart=\nExecStart=/node \\\n  main.ts --config x --accept-restored-state "the new one is slow"\n',
     );

@@ -116,7 +116,7 @@ const migrations: readonly string[] = [
   'CREATE TABLE receipts ("of" TEXT PRIMARY KEY, at REAL NOT NULL) STRICT, WITHOUT ROWID;',
 ];
 
-const schemaVersion = migrations.length;
+export const schemaVersion = migrations.length;
 
 /** Brings the database to `schemaVersion`, in one transaction. A newer one is refused: we would misread it. */
 export function migrate(database: DatabaseSync): void {
