@@ -39,7 +39,7 @@ export function listRelease({ side, version, architecture }: Release): Entry[] {
     copyOf(`configs/${side}.yaml`),
     copyOf(`configs/${side}.schema.json`),
     ...(side === 'dmz'
-      ? [copyOf('configs/systemd/workers.conf')]
+      ? dropIns.map(copyOf)
       : [sysusers, 'scripts/state.ts', ...listFolder('configs/users'), ...userSchemas].map(copyOf)),
     ...unitsOf(side).map((unit) =>
       text(`configs/systemd/${unit}`, onCurrent(read(`configs/systemd/${unit}`))),
@@ -70,6 +70,9 @@ export function unitsOf(side: Side): string[] {
     .filter((name) => name.startsWith(`${side}.`) || name.startsWith(`${side}-`))
     .toSorted();
 }
+
+/** For an administrator to copy: what a unit needs for a setting that few have. */
+const dropIns = ['configs/systemd/authority.conf', 'configs/systemd/workers.conf'];
 
 /** The user that main runs as. */
 export const sysusers = 'configs/sysusers/sallyport-main.conf';
