@@ -195,8 +195,9 @@ export class UsersOfGroupAdmin implements AdministeredUsers {
     const reach = this.#requireReach();
     const { users } = this.#parts;
     const form = foldUsername(username);
+    // A group's name as well: its folder is often called so, now or one day.
     for (const { id } of users.files())
-      if (id.kind === 'user' && foldUsername(id.name) === form) throw nameTaken(`${id.name} is there`);
+      if (foldUsername(id.name) === form) throw nameTaken(`${id.relative} is there`);
     const user = users.tryUser(octets, idOf(username));
     const given = reach.groups
       .map((group) => users.ofGroup(group, username))

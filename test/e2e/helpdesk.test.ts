@@ -1,8 +1,10 @@
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Authenticator } from '#scripts/demonstration/codes.ts';
 import type { DemoUser } from '#scripts/demonstration/users.ts';
 import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
+import { runProgram } from '#test/harness/clients/process.ts';
 import { askSallyport } from '#test/harness/clients/sallyport.ts';
 import { Guide } from '#test/harness/guide.ts';
 import { HttpsUser } from '#test/harness/https-user.ts';
@@ -13,6 +15,7 @@ import { patienceMs } from '#test/harness/patience.ts';
 
 /** HELPDESK.md, walked from end to end: each of its commands is run as it stands there, and does what it says. */
 
+const program = join(root, 'scripts', 'sallyport');
 let product: Product;
 let guide: Guide;
 let alice: HttpsUser;
@@ -248,6 +251,57 @@ describe('before a requirement begins', () => {
 
     await guide.run('sallyport users set alice email=', asMia);
     expect(await user.password()).toMatchObject({ body: { challenge: { method: 'email' } } });
+  });
+});
+
+describe('a group administrator', () => {
+  it('adds a user, sets a password and resets a phone in the own group, and is refused everywhere else', async () => {
+    const here = { cwd: product.folder };
+    const { socket } = product.site.files.main;
+    await product.sallyport('groups', 'add', 'sales', 'two_factor.required_on=[https]', 'quota=1GiB');
+    await product.sallyport('users', 'add', 'anna', '--no-password');
+    await guide.run('sallyport users set anna');
+    await guide.run('(umask 077; sallyport tokens add --user anna', {}, here);
+    const asAnna = ['--token-file', join(product.folder, 'anna.token')];
+
+    await guide.run('sallyport --token-file anna.token users add ines', {}, here);
+    const password = 'the first one of ines';
+    await guide.run('sallyport --token-file anna.token users passwd', {}, { ...here, input: password });
+    expect(await guide.run('sallyport --token-file anna.token users list', {}, here)).toMatch(
+      /^USER .*\nines .*\n$/,
+    );
+    const ines = new HttpsUser({ site: product.site, password: () => password }, 'ines');
+    expect(await ines.password()).toMatchObject({ body: { challenge: { method: 'email' } } });
+    expect(await ines.code(product.newestMailedCode())).toMatchObject(signedIn);
+    await guide.run('sallyport --token-file anna.token two-factor reset', {}, here);
+    expect(await ines.call('GET', '/api/me')).toMatchObject({ status: 401 });
+    await guide.run('sallyport --token-file anna.token users disable', {}, here);
+    expect(await ines.password()).toMatchObject({ status: 401 });
+
+    // A folder that somebody left, and one below which others have theirs.
+    await mkdir(join(product.site.files.files, 'leaver'));
+    for (const [code, ...args] of [
+      [3, 'users', 'passwd', 'alice'],
+      [3, 'two-factor', 'reset', 'alice', '--reason', 'called back'],
+      [3, 'users', 'set', 'anna', 'email=anna@example.com'],
+      [4, 'users', 'delete', 'ines'],
+      [4, 'users', 'add', 'ida', '--group', 'sales', 'admin_role=admin'],
+      [4, 'users', 'add', 'ida'],
+      [5, 'users', 'add', 'leaver', '--group', 'sales'],
+      [5, 'users', 'add', 'Alice', '--group', 'sales'],
+      [4, 'audit', 'tail'],
+      [4, 'tokens', 'list'],
+    ] as const) {
+      const words = ['--socket', socket, ...asAnna, ...args];
+      const outcome = await runProgram(program, words, { input: 'a long enough one' });
+      expect(outcome, args.join(' ')).toMatchObject({ status: code });
+    }
+    await product.sallyport('users', 'set', 'anna', 'admin_role=null');
+    expect(await runProgram(program, ['--socket', socket, ...asAnna, 'whoami'])).toMatchObject({ status: 4 });
+    await product.killMain();
+    await product.sallyport('users', 'set', 'anna', 'admin_role=group-admin');
+    const { stdout } = await runProgram(program, ['--socket', socket, ...asAnna, 'whoami']);
+    expect(stdout).toMatch(/group-admin[^]*sales/);
   });
 });
 

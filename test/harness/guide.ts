@@ -21,13 +21,21 @@ export class Guide {
   }
 
   /** The one command that begins so, with what stands for something replaced; rejects when it fails. */
-  async run(beginning: string, replace: Readonly<Record<string, string>> = {}): Promise<string> {
-    const { status, stdout, stderr } = await this.try(beginning, replace);
+  async run(
+    beginning: string,
+    replace: Readonly<Record<string, string>> = {},
+    options: { readonly cwd?: string; readonly input?: string } = {},
+  ): Promise<string> {
+    const { status, stdout, stderr } = await this.try(beginning, replace, options);
     if (status !== 0) throw new Error(`${beginning}: exit ${status}: ${stderr}`);
     return stdout;
   }
 
-  try(beginning: string, replace: Readonly<Record<string, string>> = {}): Promise<Outcome> {
+  try(
+    beginning: string,
+    replace: Readonly<Record<string, string>> = {},
+    options: { readonly cwd?: string; readonly input?: string } = {},
+  ): Promise<Outcome> {
     const exact = this.#commands.filter((one) => one === beginning);
     const found = exact.length > 0 ? exact : this.#commands.filter((one) => one.startsWith(beginning));
     const [command] = found;
@@ -37,6 +45,7 @@ export class Guide {
     const words = Object.entries(replace).reduce((line, [from, to]) => line.replaceAll(from, to), command);
     return runProgram('/bin/sh', ['-c', `sallyport() { "$PROGRAM" --socket "$SOCKET" "$@"; }\n${words}`], {
       env: { PROGRAM: program, SOCKET: this.#socket },
+      ...options,
     });
   }
 

@@ -341,6 +341,7 @@ describe('a group administrator who wants more', () => {
     adding('called as that folder, in capitals', {}, 'exists', 'SHARED'),
     adding('called as a folder that somebody left', {}, 'exists', 'leaver'),
     adding('called as somebody whose factor is left', {}, 'exists', 'ghost'),
+    adding('called as a group, whose folder might be called so', {}, 'exists', 'readers'),
     adding('called as somebody of another group', {}, 'exists', 'carol'),
     adding('called as somebody but for case', {}, 'exists', 'Carol'),
     adding('called as an admin', {}, 'exists', 'rex'),
@@ -472,7 +473,7 @@ describe('a group administrator who wants more', () => {
     expect((await call('GET', '/v1/users?search=carol')).json).toEqual({ users: [] });
     expect((await call('GET', '/v1/users?group=ops')).json).toEqual({ users: [] });
     // The audit says why.
-    expect(main.state.audit.map(({ detail }) => detail).join('\n')).toContain('carol is there');
+    expect(main.state.audit.map(({ detail }) => detail).join('\n')).toContain('carol.yaml is there');
   });
 
   it('no help desk and no other group administrator acts on one', async () => {
