@@ -22,6 +22,7 @@ import {
   logLevel,
 } from '#shared/config/value-types.ts';
 import { z } from 'zod';
+import { eventFilter, eventMail, eventPatterns } from './config-events.ts';
 import { twoFactorSchema } from './config-two-factor.ts';
 
 /** `main-agent.yaml`: the whole policy of the inner node, except the users themselves, who have a folder of their own. */
@@ -236,14 +237,6 @@ export function buildMainAgentSchema(context: PathContext) {
       thenOnePerMs: s.then_one_per,
     }));
 
-  const eventPatterns = z
-    .array(
-      z.string().regex(/^([a-z]+[a-z.-]*)?\*?$/, { error: 'an event such as login.refused, login.* or *' }),
-    )
-    .min(1)
-    .max(64)
-    .default(['*']);
-
   const syslog = z
     .strictObject({
       host: z.string().regex(/^[A-Za-z0-9.:-]{1,253}$/, { error: 'a host name or an address' }),
@@ -283,11 +276,17 @@ export function buildMainAgentSchema(context: PathContext) {
       url: httpUrl('https', 'http'),
       allow_plain: allowPlain,
       events: eventPatterns,
+      ...eventFilter,
       secret_file: file,
     })
     .superRefine(requireEncrypted)
-    .transform((s) => ({ url: s.url, events: s.events, secretFile: s.secret_file }));
-  const events = z.strictObject({ webhooks: z.array(webhook).max(16).default([]) }).prefault({});
+    .transform(({ allow_plain: _allowPlain, secret_file: secretFile, ...s }) => ({ ...s, secretFile }));
+  const events = z
+    .strictObject({
+      webhooks: z.array(webhook).max(16).default([]),
+      mails: z.array(eventMail).max(32).default([]),
+    })
+    .prefault({});
 
   const branding = z
     .strictObject({
@@ -349,6 +348,24 @@ export function buildMainAgentSchema(context: PathContext) {
             input: 'sms',
           });
         }
+        if (s.events.mails.length > 0 && s.smtp === undefined) {
+          issues.addIssue({
+            code: 'custom',
+            path: ['events', 'mails'],
+            message: 'a section `smtp` beside it',
+            input: undefined,
+          });
+        }
+        const mailNames = s.events.mails.map((mail) => mail.name);
+        mailNames.forEach((name, index) => {
+          if (mailNames.indexOf(name) === index) return;
+          issues.addIssue({
+            code: 'custom',
+            path: ['events', 'mails', index, 'name'],
+            message: 'a name that no other mail has',
+            input: name,
+          });
+        });
         for (const { path: at, message } of adminProblems(s.admin))
           issues.addIssue({ code: 'custom', path: ['admin', at], message, input: undefined });
         return s;

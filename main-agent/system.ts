@@ -27,7 +27,7 @@ export function startMainAgent(config: MainAgentConfig, around: MainAgentSurroun
     const records = await startRecords(ground);
     const people = await startPeople(ground, records);
     const logins = await buildLogins(ground, records, people);
-    const readers = await startReaders(ground, records, logins.nodes);
+    const readers = await startReaders(ground, records, people, logins.nodes);
     await logins.login.start();
     await logins.nodes.admin.start();
     people.files.surveys.keepFresh();

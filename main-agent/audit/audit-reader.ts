@@ -3,7 +3,6 @@ import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
-import { fitsEvent } from './audit-query.ts';
 import { readerPageRecords, readerRetryMsMax, readerRetryMsMin, readerSaveRecords } from './limits.ts';
 
 /**
@@ -33,12 +32,13 @@ interface AuditReaderOptions extends ReaderSurroundings {
   readonly host: string;
   /** Where it is configured, for the record of what was skipped. */
   readonly section: string;
-  /** `*`, `login.*`, `file.upload`. */
-  readonly events: readonly string[];
+  readonly wants: (record: AuditRecord) => boolean;
   /** Records that may wait; beyond them the oldest are skipped. Infinity: as long as they stand in state.db. */
   readonly backlogMax: number;
   /** How many are handed over together. */
   readonly togetherMax: number;
+  /** How long after the first of them they are handed over, so that more come together; default at once. */
+  readonly gatherMs?: number;
   /** Resolves when all of them are certainly there. */
   readonly take: (records: readonly NumberedRecord[], signal: AbortSignal) => Promise<void>;
 }
@@ -53,7 +53,9 @@ export class AuditReader {
   #problem: string | undefined;
   #running: Promise<void> | undefined;
   #again = false;
-  #retry: NodeJS.Timeout | undefined;
+  /** Runs while nothing is to be handed over: after a failure, or until more has come. */
+  #pause: NodeJS.Timeout | undefined;
+  #isGathering = false;
   #unsubscribe: (() => void) | undefined;
 
   constructor(options: AuditReaderOptions) {
@@ -88,17 +90,22 @@ export class AuditReader {
     return this.#position;
   }
 
+  /** Nothing is late: what there is waits for more. */
+  isGathering(): boolean {
+    return this.#isGathering;
+  }
+
   /** What is on its way is given up: it is sent again after the next start. */
   async close(): Promise<void> {
     this.#unsubscribe?.();
-    clearTimeout(this.#retry);
+    clearTimeout(this.#pause);
     this.#closing.abort();
     await this.#running;
     if (this.#saved !== this.#position) await this.#save().catch(() => undefined);
   }
 
   #wake(): void {
-    if (this.#closing.signal.aborted || this.#retry !== undefined) return;
+    if (this.#closing.signal.aborted || this.#pause !== undefined) return;
     this.#again = true;
     this.#running ??= this.#sendAll();
   }
@@ -109,7 +116,7 @@ export class AuditReader {
       this.#again = false;
       try {
         await this.#skipTooOld();
-        while (await this.#sendPage());
+        await this.#sendRest();
       } catch (error) {
         this.#again = false;
         this.#waitAfter(error);
@@ -119,29 +126,51 @@ export class AuditReader {
     this.#running = undefined;
   }
 
-  async #sendPage(): Promise<boolean> {
-    const { state, events, togetherMax } = this.#options;
-    const limit = Math.max(readerPageRecords, togetherMax);
-    const rows = await state.read('audit-after', { sequence: this.#position, limit });
+  async #sendRest(): Promise<void> {
+    const { state, wants, togetherMax, gatherMs = 0 } = this.#options;
     let together: NumberedRecord[] = [];
-    for (const [index, row] of rows.entries()) {
-      if (events.some((pattern) => fitsEvent(row.record.event, pattern))) together.push(row);
-      const isFull = together.length === togetherMax || index === rows.length - 1;
-      if (together.length > 0 && !isFull) continue;
-      if (this.#closing.signal.aborted) return false;
-      const isWanted = together.length > 0;
-      if (isWanted) await this.#handOver(together);
-      together = [];
-      this.#position = row.sequence;
-      if (isWanted || this.#position - this.#saved >= readerSaveRecords) await this.#save();
+    for (let seen = this.#position, isEnd = false; !isEnd;) {
+      const rows = await state.read('audit-after', { sequence: seen, limit: readerPageRecords });
+      isEnd = rows.length < readerPageRecords;
+      for (const row of rows) {
+        if (this.#closing.signal.aborted) return;
+        seen = row.sequence;
+        if (wants(row.record)) together.push(row);
+        if (together.length === togetherMax) {
+          await this.#handOver(together, seen);
+          together = [];
+        } else if (together.length === 0) await this.#pass(seen);
+      }
+      if (!isEnd || together.length === 0) continue;
+      if (this.#gathers(together, gatherMs)) return;
+      await this.#handOver(together, seen);
     }
-    return rows.length === limit;
   }
 
-  async #handOver(records: readonly NumberedRecord[]): Promise<void> {
+  /** Whether more may come to them first. */
+  #gathers([first]: readonly NumberedRecord[], gatherMs: number): boolean {
+    const { clock } = this.#options;
+    const ageMs = first === undefined ? gatherMs : clock.now() - Date.parse(first.record.time);
+    // Never longer than that, whatever the clock was when it was written.
+    const leftMs = Math.min(gatherMs - ageMs, gatherMs);
+    if (leftMs <= 0) return false;
+    this.#isGathering = true;
+    this.#pauseFor(leftMs);
+    return true;
+  }
+
+  async #handOver(records: readonly NumberedRecord[], position: number): Promise<void> {
     await this.#options.take(records, this.#closing.signal);
     this.#failures = 0;
     this.#problem = undefined;
+    this.#position = position;
+    await this.#save();
+  }
+
+  /** Nobody wanted those up to there. */
+  async #pass(position: number): Promise<void> {
+    this.#position = position;
+    if (position - this.#saved >= readerSaveRecords) await this.#save();
   }
 
   async #save(): Promise<void> {
@@ -187,8 +216,13 @@ export class AuditReader {
     this.#problem = reason;
     const waitMs = Math.min(readerRetryMsMin * 2 ** Math.min(this.#failures, 20), readerRetryMsMax);
     this.#failures += 1;
-    this.#retry = setTimeout(() => {
-      this.#retry = undefined;
+    this.#pauseFor(waitMs);
+  }
+
+  #pauseFor(waitMs: number): void {
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined;
+      this.#isGathering = false;
       this.#wake();
     }, waitMs).unref();
   }

@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { SallyportError } from '#shared/error.ts';
 import type { Secret } from '#shared/secret.ts';
 import { createTransport } from 'nodemailer';
+import { z } from 'zod';
 
 /** Hands mails to the configured relay: one connection a mail, TLS unless the relay is this machine. */
 
@@ -104,6 +105,25 @@ export function buildMailer(options: SmtpOptions): Mailer {
     close: () => transport.close(),
   };
 }
+
+/**
+ * Whether no later try could do better: the relay said for good that it does not take this mail, or this recipient.
+ * That it does not let us in (RFC 4954 §6) is mended here, and the mail can wait for it.
+ */
+export function isRefusedForGood(error: unknown): boolean {
+  if (!(error instanceof SallyportError) || error.code !== 'delivery-failed') return false;
+  const { code, command, responseCode } = smtpFailure.safeParse(error.cause).data ?? {};
+  if (responseCode === 530 || responseCode === 535) return false;
+  const isOfMail = code === 'EMESSAGE' || (code === 'EENVELOPE' && command !== 'MAIL FROM');
+  return isOfMail && (responseCode === undefined || responseCode >= 500);
+}
+
+/** As nodemailer tells it. */
+const smtpFailure = z.object({
+  code: z.string().optional(),
+  command: z.string().optional(),
+  responseCode: z.number().optional(),
+});
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);

@@ -6,7 +6,7 @@ import type { Log } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import type { EmailTemplate } from './code-mail.ts';
 import { buildCodeDelivery } from './delivery.ts';
-import { buildMailer, type SmtpOptions } from './mail.ts';
+import { buildMailer, type Mailer, type SmtpOptions } from './mail.ts';
 import { buildAccountNotifier } from './notices.ts';
 import { buildSmsGateway, type SmsOptions } from './sms.ts';
 
@@ -28,6 +28,8 @@ interface NotifyOptions {
 interface Notify {
   readonly delivery: CodeDelivery;
   readonly notifier: AccountNotifier;
+  /** Undefined: there is no relay. */
+  readonly mailer: Mailer | undefined;
   /** Why the mail relay can't be used; undefined: it can, or there is none. */
   checkMail(): Promise<string | undefined>;
   close(): Promise<void>;
@@ -50,6 +52,7 @@ export async function openNotify(options: NotifyOptions): Promise<Notify> {
   return {
     delivery: buildCodeDelivery({ mailer, sms, emailTemplate: options.emailTemplate }),
     notifier: buildAccountNotifier({ mailer, serviceName: options.serviceName, log: options.log }),
+    mailer,
     checkMail: async () => mailer?.check(),
     close: async () => {
       mailer?.close();

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import { AuditReader, type ReaderSurroundings } from '#main-agent/audit/audit-reader.ts';
+import { fitsEvent } from '#main-agent/audit/audit-query.ts';
 import { deliverProven } from '#main-agent/outbound/proven-tls.ts';
 import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
 import { syslogLoadMs, syslogLoadRecords, syslogResetMs } from './limits.ts';
@@ -44,7 +45,7 @@ export function buildSyslog(config: SyslogConfig, around: SyslogSurroundings): A
     kind: 'syslog',
     host: `${host}:${port}`,
     section: 'audit.syslog',
-    events,
+    wants: ({ event }) => events.some((pattern) => fitsEvent(event, pattern)),
     // As long as state.db has it: a collector is where the audit is looked at, a hole in it is what it is for to show.
     backlogMax: Number.POSITIVE_INFINITY,
     togetherMax: syslogLoadRecords,

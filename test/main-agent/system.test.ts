@@ -117,7 +117,7 @@ const failures: readonly {
     says: /nowhere.file does not exist/,
     config: () => ({
       ...good,
-      events: { webhooks: [webhook(join(folder, 'good.secret')), webhook(nowhere())] },
+      events: { ...good.events, webhooks: [webhook(join(folder, 'good.secret')), webhook(nowhere())] },
     }),
   },
   {

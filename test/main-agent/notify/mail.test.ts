@@ -1,6 +1,4 @@
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
-import { SMTPServer, type SMTPServerOptions } from 'smtp-server';
+import type { SMTPServerOptions } from 'smtp-server';
 import { afterEach, describe, expect, it } from 'vitest';
 import { twoFactorSchema } from '#main-agent/config-two-factor.ts';
 import { buildCodeDelivery } from '#main-agent/notify/delivery.ts';
@@ -9,14 +7,7 @@ import { buildAccountNotifier, composeNotice } from '#main-agent/notify/notices.
 import type { AccountNotice } from '#main-agent/two-factor/code-delivery.ts';
 import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
-
-interface Received {
-  readonly from: string;
-  readonly to: readonly string[];
-  readonly raw: string;
-  /** What the sender called itself. */
-  readonly greeting: string;
-}
+import { partOf, type Relay, startRelay } from '#test/harness/smtp-relay.ts';
 
 const template = {
   subject: 'Your code, {username}',
@@ -38,32 +29,10 @@ describe('mail through the relay', () => {
     for (const close of closers.splice(0)) close();
   });
 
-  async function relay(options: SMTPServerOptions = {}): Promise<{ port: number; mails: Received[] }> {
-    const mails: Received[] = [];
-    const server = new SMTPServer({
-      authOptional: true,
-      disabledCommands: ['STARTTLS'],
-      onData(stream, session, callback) {
-        const pieces: Buffer[] = [];
-        stream.on('data', (piece: Buffer) => pieces.push(piece));
-        stream.on('end', () => {
-          const { mailFrom, rcptTo } = session.envelope;
-          mails.push({
-            from: mailFrom === false ? '' : mailFrom.address,
-            to: rcptTo.map(({ address }) => address),
-            raw: Buffer.concat(pieces).toString('utf8'),
-            greeting: session.hostNameAppearsAs,
-          });
-          callback();
-        });
-      },
-      ...options,
-    });
-    server.on('error', () => undefined);
-    server.listen(0, '127.0.0.1');
-    await once(server.server, 'listening');
-    closers.push(() => server.close());
-    return { port: (server.server.address() as AddressInfo).port, mails };
+  async function relay(options: SMTPServerOptions = {}): Promise<Relay> {
+    const started = await startRelay(options);
+    closers.push(() => started.close());
+    return started;
   }
   function mailer(port: number, options: Partial<Parameters<typeof buildMailer>[0]> = {}): Mailer {
     const built = buildMailer({
@@ -257,13 +226,3 @@ describe('mail through the relay', () => {
     await expect.poll(() => warned.length).toBe(1);
   });
 });
-
-/** One part of a multipart mail, its quoted-printable undone. */
-function partOf(raw: string, type: string): string {
-  const boundary = /boundary="([^"]+)"/.exec(raw)?.[1] ?? '';
-  const part = raw.split(`--${boundary}`).find((one) => one.includes(`Content-Type: ${type}`)) ?? '';
-  const body = part.slice(part.indexOf('\r\n\r\n') + 4);
-  return body
-    .replace(/=\r\n/g, '')
-    .replace(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-}

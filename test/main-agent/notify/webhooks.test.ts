@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { AuditReader } from '#main-agent/audit/audit-reader.ts';
+import { buildEventFilter, type EventFilter } from '#main-agent/notify/event-filter.ts';
 import { parseWebhookSecret } from '#main-agent/notify/webhook-message.ts';
 import { buildWebhook } from '#main-agent/notify/webhook.ts';
 import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/http-client.ts';
@@ -27,7 +28,7 @@ vi.mock(import('#main-agent/audit/limits.ts'), async (original) => ({
 }));
 vi.mock(import('#main-agent/notify/limits.ts'), async (original) => ({
   ...(await original()),
-  get webhookBacklogMax() {
+  get eventBacklogMax() {
     return bounds.backlog as 100_000;
   },
 }));
@@ -83,17 +84,16 @@ describe('webhooks', () => {
   const openState = (): Promise<StateStore> =>
     openSqliteState({ file: join(folder, 'state.db'), clock: systemClock, log });
   const port = (): number => (server.address() as AddressInfo).port;
-  async function start(changed: { events?: readonly string[] } = {}) {
+  async function start(filter: Partial<EventFilter> = {}) {
     const hook = buildWebhook({
       url: new URL(`http://127.0.0.1:${port()}/hook?token=never-shown`),
-      events: ['*'],
+      wants: buildEventFilter({ events: ['*'], ...filter }, () => undefined),
       secret: new Secret(secret),
       main: 'main1',
       state,
       outbound,
       clock,
       log,
-      ...changed,
     });
     hooks.push(hook);
     await hook.start();

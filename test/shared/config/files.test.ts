@@ -157,6 +157,15 @@ describe('main-agent.yaml', () => {
     `https: { acme: { directory: '${directory}', email: a@example.com, names: [${names}] } }\n`;
   const checkpoints = (target: string) => `audit: { checkpoints_to: [${target}] }\n`;
   const syslog = (collector: string) => `audit: { syslog: [{ ${collector} }] }\n`;
+  const mails = (...entries: readonly string[]) =>
+    `smtp: { host: h, from: a@b }\nevents: { mails: [${entries.map((one) => `{ name: a, events: [file.upload], ${one} }`).join()}] }\n`;
+
+  test('mails what went well, together for two minutes, in words of ours unless it says otherwise', async () => {
+    const [mail] = (await load(mails("to: [a@b, user], folders: [/in], names: ['*.pdf'], users: [Zoë]")))
+      .events.mails;
+    expect(mail).toMatchObject({ outcomes: ['ok'], withinMs: 120_000, to: ['a@b', 'user'], users: ['zoë'] });
+    expect(mail?.template.text).toContain('{events}');
+  });
 
   test('tells a collector everything, at the port of syslog over TLS, unless it says otherwise', async () => {
     const [collector] = (await load(syslog('host: collector.example.com, ca: ssh.key'))).audit.syslog;
@@ -217,6 +226,18 @@ describe('main-agent.yaml', () => {
     ['a collector that is an address of the web', syslog('host: "https://c/"')],
     ['a collector’s key that is not there', syslog('host: c, certificate: ssh.key, key: nowhere.key')],
     ['a collector’s authority that is not there', syslog('host: c, ca: nowhere.pem')],
+    ['a mail without a relay', 'events: { mails: [{ name: a, events: [file.upload], to: [a@b] }] }\n'],
+    ['two mails of one name', mails('to: [a@b]', 'to: [c@d]')],
+    ['a mail to nobody', mails('to: []')],
+    ['a mail to two addresses in one', mails("to: ['a@b, c@d']")],
+    ['a mail to an address that breaks the header', mails('to: ["a@b\\r\\nBcc: c@d"]')],
+    ['a mail with a subject of two lines', mails('to: [a@b], subject: "x\\ny"')],
+    ['a mail without its events', mails('to: [a@b], text: hello')],
+    ['a mail with a part that does not exist', mails('to: [a@b], line: "{password}"')],
+    ['a mail of a folder that is none', mails('to: [a@b], folders: [incoming]')],
+    ['a mail of a folder that nobody can have', mails('to: [a@b], folders: [/con]')],
+    ['a mail of a folder that climbs', mails('to: [a@b], folders: [/a/../b]')],
+    ['a mail that waits for days', mails('to: [a@b], within: 2d')],
     ['an unknown storage type', 'storages: { s: { type: s3, base: x } }\n'],
     ['a sender that breaks the header', 'smtp: { host: h, from: "a@b\\r\\nBcc: c@d" }\n'],
     ['a wildcard, which port 80 can not prove', acme("'*.example.com'")],

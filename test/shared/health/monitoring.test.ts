@@ -1,11 +1,17 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import ssh2 from 'ssh2';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { parse } from 'yaml';
+import { eventMail } from '#main-agent/config-events.ts';
+import { buildDemoUser } from '#test/harness/demo-user.ts';
+import { partOf, type Relay, startRelay } from '#test/harness/smtp-relay.ts';
 import { startWholeProduct, type WholeProduct } from '#test/harness/whole-product.ts';
 
 const folder = fileURLToPath(new URL('../../../configs/monitoring/', import.meta.url));
@@ -70,12 +76,30 @@ function namesIn(expression: string): readonly string[] {
 
 describe('what monitoring is told to look at', () => {
   let product: WholeProduct;
+  let relay: Relay;
+  const notice = eventMail.parse({
+    name: 'incoming',
+    events: ['file.upload'],
+    folders: ['/'],
+    names: ['*.pdf'],
+    to: ['desk@example.com'],
+    within: '1s',
+  });
+  const unset = { name: undefined, user: undefined, passwordFile: undefined };
   /** As both nodes say them, with what a histogram's and a summary's lines are called. */
   let known: ReadonlySet<string>;
   let ours: ReadonlySet<string>;
 
   beforeAll(async () => {
-    product = await startWholeProduct({ users: [] });
+    relay = await startRelay();
+    product = await startWholeProduct({
+      users: [buildDemoUser('dora')],
+      changeMain: (config) => ({
+        ...config,
+        smtp: { ...unset, host: '127.0.0.1', port: relay.port, tls: 'none', from: 'files@example.com' },
+        events: { ...config.events, mails: [notice] },
+      }),
+    });
     const texts = [await product.metrics('dmz'), await product.metrics('main')];
     const typed = texts.flatMap((text) => [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)]);
     ours = new Set(typed.flatMap(([, name = '']) => (name.startsWith('sallyport_') ? [name] : [])));
@@ -85,7 +109,10 @@ describe('what monitoring is told to look at', () => {
       ),
     );
   });
-  afterAll(() => product.close());
+  afterAll(async () => {
+    await product.close();
+    relay.close();
+  });
 
   it('is there: each metric of a rule or a panel is one that a node has', () => {
     const asked = [...alerts, ...queries].flatMap(({ expr }) => namesIn(expr));
@@ -120,6 +147,34 @@ describe('what monitoring is told to look at', () => {
     expect(main).toMatch(/^sallyport_state_bytes\{.*\} [1-9]/m);
     expect(main).toMatch(/^sallyport_audit_head\{.*\} [1-9]/m);
     expect(main).toMatch(/^sallyport_audit_records_total\{event="[a-z.-]+",outcome="ok".*\} [1-9]/m);
+  });
+
+  it('is mailed to whom an upload is of interest, which is in the audit and among the figures', async () => {
+    const client = new ssh2.Client();
+    try {
+      await new Promise<void>((resolve, reject) => {
+        client.once('ready', resolve).once('error', reject);
+        const sock = connect(product.sftpPort, '127.0.0.1');
+        client.connect({ sock, username: 'dora', password: product.password('dora') });
+      });
+      const sftp = await promisify(client.sftp.bind(client))();
+      for (const name of ['/notes.txt', '/plan.pdf'])
+        await promisify<string, string, void>(sftp.writeFile.bind(sftp))(name, 'content');
+    } finally {
+      client.end();
+    }
+    await expect.poll(() => relay.mails.length).toBe(1);
+    expect(relay.mails[0]).toMatchObject({ from: 'files@example.com', to: ['desk@example.com'] });
+    expect(partOf(relay.mails[0]?.raw ?? '', 'text/plain')).toMatch(
+      /dora  file\.upload  \/plan\.pdf  7 bytes/,
+    );
+    const sent = async () => (await product.audit()).filter(({ event }) => event === 'notice.sent');
+    await expect.poll(sent).toMatchObject([{ outcome: 'ok', rule: 'incoming' }]);
+    const counted = /^sallyport_audit_records_total\{event="notice\.sent",outcome="ok".*\} 1$/m;
+    await expect.poll(() => product.metrics('main')).toMatch(counted);
+    expect(await product.metrics('main')).toMatch(
+      /^sallyport_audit_reader_waiting_records\{reader="mail incoming"/m,
+    );
   });
 
   it('is all there is to see: the board shows each figure of ours', () => {

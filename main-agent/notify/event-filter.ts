@@ -1,0 +1,68 @@
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
+import type { UserSource } from '#main-agent/users/user-source.ts';
+import { parseVirtualPath } from '#shared/file-service/virtual-path.ts';
+import { fitsEvent } from '#main-agent/audit/audit-query.ts';
+
+/** What somebody outside wants to be told of. Each that is named must fit; within one, any of its values. */
+export interface EventFilter {
+  /** `*`, `login.*`, `file.upload`. */
+  readonly events: readonly string[];
+  readonly outcomes?: readonly AuditRecord['outcome'][] | undefined;
+  readonly users?: readonly string[] | undefined;
+  /** Groups of the record's user, as the files say now. */
+  readonly groups?: readonly string[] | undefined;
+  /** Folders as the user sees them: a file in or below one, or moved out of or into it. */
+  readonly folders?: readonly string[] | undefined;
+  /** The last part of the path: `*` for any characters, `?` for one; case makes no difference. */
+  readonly names?: readonly string[] | undefined;
+}
+
+export function buildEventFilter(
+  filter: EventFilter,
+  findUser: UserSource['find'],
+): (record: AuditRecord) => boolean {
+  const folders = filter.folders?.map(parseVirtualPath);
+  const names = filter.names?.map((pattern) => pattern.toLowerCase());
+  const { events, outcomes, users, groups } = filter;
+  return (record) => {
+    if (!events.some((pattern) => fitsEvent(record.event, pattern))) return false;
+    if (outcomes !== undefined && !outcomes.includes(record.outcome)) return false;
+    const { user } = record;
+    if (users !== undefined && (user === undefined || !users.includes(user))) return false;
+    if (groups !== undefined) {
+      const own = user === undefined ? [] : (findUser(user)?.groups ?? []);
+      if (!groups.some((group) => own.includes(group))) return false;
+    }
+    if (folders === undefined && names === undefined) return true;
+    const paths = [record.path, record.toPath].flatMap((path) =>
+      path === undefined ? [] : [parseVirtualPath(path)],
+    );
+    return paths.some(
+      (path) =>
+        (folders === undefined || folders.some((folder) => path.isWithin(folder))) &&
+        (names === undefined || names.some((pattern) => fitsName(path.name.toLowerCase(), pattern))),
+    );
+  };
+}
+
+/**
+ * By the last star alone is gone back, so a name costs its length times the pattern's at most; an expression made of the
+ * pattern could take for ever.
+ */
+function fitsName(name: string, pattern: string): boolean {
+  let [at, of] = [0, 0];
+  let star: { readonly of: number; at: number } | undefined;
+  while (at < name.length) {
+    const wanted = pattern[of];
+    if (wanted === '*') {
+      star = { of, at };
+      of += 1;
+    } else if (wanted === '?' || wanted === name[at]) {
+      [at, of] = [at + 1, of + 1];
+    } else if (star !== undefined) {
+      star.at += 1;
+      [at, of] = [star.at, star.of + 1];
+    } else return false;
+  }
+  return /^\**$/.test(pattern.slice(of));
+}
