@@ -17,6 +17,9 @@ import { z } from 'zod';
  * main pushes it over the link and it is kept in memory only.
  */
 
+/** Stands where main's identity will: no key has this fingerprint, so nobody gets past the handshake. */
+export const nobody = `SHA256:${'A'.repeat(43)}`;
+
 /** Each is a process with its own link; main's work for a node is bounded, whatever number of them asks. */
 const workersMax = 8;
 

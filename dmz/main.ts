@@ -1,4 +1,4 @@
-/** The DMZ node's process: `node dmz/main.ts --config FILE [--check-config]`. */
+/** The DMZ node's process: `node dmz/main.ts --config FILE [--check-config] [--watched FOLDER]`. */
 import { availableParallelism } from 'node:os';
 import { checkDmzConfig, loadDmzConfig, type DmzConfig } from '#dmz/config.ts';
 import { startDmz } from '#dmz/system.ts';
@@ -15,11 +15,13 @@ const options = credentials === undefined ? {} : { credentials };
 await runNodeProgram<DmzConfig>({
   name: 'dmz',
   check: (file) => checkDmzConfig(file, options),
-  start: async (config, file) => {
+  options: { watched: 'FOLDER' },
+  start: async (config, file, { watched }) => {
     const inherited = readInheritedSockets(process.env, process.pid);
     const around = {
       inherited,
       configFile: file,
+      ...(watched !== undefined && { watched }),
       log: buildLog(config.log.level, { node: config.node }, { toJournal: isJournal(process.env, 1) }),
       reread: () => loadDmzConfig(file, options),
     };

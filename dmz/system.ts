@@ -1,4 +1,4 @@
-import { createHash, X509Certificate } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import type { Registry } from 'prom-client';
 import type { DmzConfig } from '#dmz/config.ts';
@@ -9,6 +9,7 @@ import { defaultGuardLimits, shareOf } from '#dmz/guard/limits.ts';
 import { SourceGuard } from '#dmz/guard/source-guard.ts';
 import type { UserPlaces } from '#dmz/guard/user-places.ts';
 import { buildPlainDoor, type PlainDoor } from '#dmz/https/plain-door.ts';
+import { examineNode, keepMainTold } from '#dmz/health/node-health.ts';
 import { buildHttpsServer } from '#dmz/https/server.ts';
 import type { Certificate } from '#dmz/https/tls.ts';
 import { buildLinkListener, type LinkListener, type LinkListenerOptions } from '#dmz/link/listener.ts';
@@ -18,7 +19,7 @@ import { buildSftpServer } from '#dmz/sftp/server.ts';
 import type { Clock } from '#shared/clock.ts';
 import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
 import { describeReload, findChangedSections, isFrozen } from '#shared/config/reload.ts';
-import type { Check } from '#shared/health/check.ts';
+import type { Examination } from '#shared/health/check.ts';
 import { buildHealthServer, buildMetricsRegistry, type HealthServer } from '#shared/health/health-server.ts';
 import type { Log } from '#shared/log.ts';
 import { resolveListen, type InheritedSockets, type ListenAt } from '#shared/process/inherited-sockets.ts';
@@ -37,6 +38,8 @@ interface DmzSurroundings {
   readonly configFile?: string;
   /** The configuration as it is on disk now, for a reload. */
   readonly reread: () => Promise<DmzConfig>;
+  /** Where root leaves what it found on the box around the node. */
+  readonly watched?: string;
   /** What this process is when there are several (D-133); without it, it is the whole node. */
   readonly seat?: WorkerSeat;
 }
@@ -57,14 +60,12 @@ interface WorkerSeat {
 
 export interface DmzSystem extends System {
   readonly linkPort: number;
-  checks(): readonly Check[];
+  examine(): Promise<Examination>;
   /** For the process that tells of all workers. */
   metrics(): Promise<unknown>;
 }
 
 const webRoot = fileURLToPath(new URL('./web/dist', import.meta.url));
-/** A certificate that ends sooner is an alarm: renewing takes people, and people have weekends. */
-const certificateWarningMs = 14 * 24 * 60 * 60 * 1000;
 /** How long open SFTP sessions may go on after a stop was asked for. */
 const drainMs = 3_000;
 
@@ -144,8 +145,8 @@ async function startAll(
     certificate = next;
   };
   const isOwn = certificate !== undefined;
-  const listChecks = () => checks(config, link, certificate?.certificatePem, clock);
-  const health = buildHealth(config, around, registry, listChecks);
+  const examine = () => examineNode(config, around, { link, served: () => certificate });
+  const health = buildHealth(config, around, registry, examine);
 
   // Closed in reverse: the doors first, because what is under way still needs the link; health is told to the end.
   closing.defer(async () => health?.close());
@@ -153,6 +154,7 @@ async function startAll(
   closing.defer(() => guard.close());
   closing.defer(() => login.close());
   closing.defer(takeFromMain(link, isOwn, serve, log));
+  closing.defer(keepMainTold({ link, examine, log }));
   closing.defer(async () => void (await Promise.all([https.close(), sftp.close(drainMs), plain?.close()])));
   await listener.start();
   await https.start();
@@ -166,7 +168,7 @@ async function startAll(
 
   return {
     linkPort: listener.port,
-    checks: listChecks,
+    examine,
     metrics: () => registry.getMetricsAsJSON(),
     async reload() {
       const now = await around.reread();
@@ -209,12 +211,12 @@ function buildHealth(
   { health: { listen } }: DmzConfig,
   { inherited, log, seat }: DmzSurroundings,
   registry: Registry,
-  listChecks: () => readonly Check[],
+  examine: () => Promise<Examination>,
 ): HealthServer | undefined {
   if (listen === undefined || seat !== undefined) return undefined;
   return buildHealthServer({
     listen: resolveListen(listen, inherited),
-    checks: listChecks,
+    examine,
     registry,
     log: log.child({ part: 'health' }),
   });
@@ -318,42 +320,4 @@ function buildPlain(
     clock,
     log: log.child({ part: 'https' }),
   });
-}
-
-function checkCertificate(certificatePem: string | undefined, clock: Clock): Check {
-  const name = 'certificate-valid';
-  if (certificatePem === undefined)
-    return { name, affects: 'ready', ok: false, detail: 'main has not given one yet' };
-  const left = new X509Certificate(certificatePem).validToDate.getTime() - clock.now();
-  const ok = left > certificateWarningMs;
-  return {
-    name,
-    affects: 'health',
-    ok,
-    ...(!ok && { detail: `ends in ${Math.floor(left / 86_400_000)} days` }),
-  };
-}
-
-function checks(
-  config: DmzConfig,
-  link: MainLink,
-  certificatePem: string | undefined,
-  clock: Clock,
-): readonly Check[] {
-  const agree = !link.isUp || link.policy.validatedLogins === config.validatedLogins;
-  return [
-    {
-      name: 'main-link',
-      affects: 'ready',
-      ok: link.isUp,
-      ...(link.isUp ? {} : { detail: 'main is not connected' }),
-    },
-    {
-      name: 'validated-logins-agree',
-      affects: 'health',
-      ok: agree,
-      ...(agree ? {} : { detail: `validated_logins is ${config.validatedLogins} here and not on main` }),
-    },
-    checkCertificate(certificatePem, clock),
-  ];
 }

@@ -1,4 +1,4 @@
-/** The main node's process: `node main-agent/main.ts --config FILE [--check-config] [--accept-restored-state REASON]`. */
+/** The main node's process: `node main-agent/main.ts --config FILE [--check-config] [--watched FOLDER] [--accept-restored-state REASON]`. */
 import { checkMainAgentConfig, loadMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
 import { acceptRestoredOption } from '#main-agent/restored/limits.ts';
 import { startMainAgent } from '#main-agent/system.ts';
@@ -15,11 +15,12 @@ const options = credentials === undefined ? {} : { credentials };
 await runNodeProgram<MainAgentConfig>({
   name: 'main-agent',
   check: (file) => checkMainAgentConfig(file, options),
-  options: { [acceptRestoredOption]: 'REASON' },
-  start: (config, file, { [acceptRestoredOption]: acceptRestored }) =>
+  options: { [acceptRestoredOption]: 'REASON', watched: 'FOLDER' },
+  start: (config, file, { [acceptRestoredOption]: acceptRestored, watched }) =>
     startMainAgent(config, {
       ...options,
       ...(acceptRestored !== undefined && { acceptRestored }),
+      ...(watched !== undefined && { watched }),
       configFile: resolve(file),
       clock: systemClock,
       log: buildLog(config.log.level, { main: config.name }, { toJournal: isJournal(process.env, 1) }),

@@ -27,7 +27,7 @@ export interface Measured {
   /** How many users are how far with their second factor. */
   readonly factors: () => Promise<Readonly<Record<string, number>>>;
   /** How many lines `status` has. */
-  readonly problems: () => number;
+  readonly problems: () => Promise<number>;
   readonly room: () => Promise<readonly PlaceRoom[]>;
   /** Of state.db, in bytes. */
   readonly stateBytes: () => Promise<number>;
@@ -126,7 +126,7 @@ export function registerMetrics(registry: Registry, measured: Measured): void {
     {
       name: 'sallyport_problems',
       help: 'Lines that `sallyport status` has to say',
-      values: () => [[{}, measured.problems()]],
+      values: async () => [[{}, await measured.problems()]],
     },
     {
       name: 'sallyport_certificate_end_timestamp_seconds',

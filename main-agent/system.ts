@@ -3,6 +3,7 @@ import { describeReload, findChangedSections, isFrozen } from '#shared/config/re
 import { startOrClose, type System } from '#shared/process/node-process.ts';
 import { startAdministration } from './system/administration.ts';
 import { startCertificate } from './system/certificate.ts';
+import { buildExamination } from './system/examination.ts';
 import type { Ground, MainAgentSurroundings } from './system/ground.ts';
 import { startHealth } from './system/health.ts';
 import { buildLogins } from './system/logins.ts';
@@ -32,8 +33,9 @@ export function startMainAgent(config: MainAgentConfig, around: MainAgentSurroun
     await logins.nodes.admin.start();
     people.files.surveys.keepFresh();
     const certificate = await startCertificate(ground, records, logins.nodes);
-    const administration = await startAdministration(ground, records, people, logins, readers, certificate);
-    await startHealth(ground, { records, people, logins, readers, administration, certificate });
+    const doctor = buildExamination(ground, records, people, logins, readers, certificate);
+    const administration = await startAdministration(ground, records, people, logins, doctor);
+    await startHealth(ground, { records, people, logins, readers, administration, doctor });
     logins.nodes.links.start();
     log.info({ nodes: config.dmzNodes.length, users: [...people.users.list()].length }, 'started');
     return {

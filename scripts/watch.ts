@@ -1,19 +1,46 @@
 /**
- * `node scripts/watch.ts UNIT URL` (D-49): asks a node's health listener once and kills the unit when there is no
- * answer. The listening socket is systemd's or the kernel's, so a node that hangs still takes the question; one that is
- * stopped refuses it, and that is no hang. Which answer comes does not matter: a restart mends no configuration.
+ * `node scripts/watch.ts UNIT URL FOLDER` (D-49, D-104): asks a node's health listener once and kills the unit when there
+ * is no answer. The listening socket is systemd's or the kernel's, so a node that hangs still takes the question; one that
+ * is stopped refuses it, and that is no hang. Which answer comes does not matter: a restart mends no configuration. It is
+ * left in the folder for `sallyport node doctor`, which dials nobody; and every five minutes the unit's `doctor` looks at
+ * the box, as the node's process may not, and leaves there what it found, for the node to tell.
  */
 import { execFileSync } from 'node:child_process';
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { replaceFile } from '#shared/command-line/write-files.ts';
+import { answerFile, reportFile } from '#shared/health/report.ts';
 
 /** No event loop of ours stands still for so long and comes back. */
 const patienceMs = 20_000;
+/** A look takes a third of a second of a processor. */
+const lookEveryMs = 5 * 60_000;
+const lookPatienceMs = 60_000;
 
-const [unit = '', url = ''] = process.argv.slice(2);
+const commands = {
+  dmz: ['dmz/cli/main.ts', 'doctor'],
+  'main-agent': ['main-agent/cli/main.ts', 'doctor'],
+};
+
+const [unit = '', url = '', folder = ''] = process.argv.slice(2);
 try {
-  await fetch(url, { signal: AbortSignal.timeout(patienceMs) });
+  const response = await fetch(url, { signal: AbortSignal.timeout(patienceMs) });
+  const answer: unknown = await response.json();
+  replaceFile(join(folder, answerFile), `${JSON.stringify({ atMs: Date.now(), answer })}\n`, 0o644);
 } catch (error) {
   if (error instanceof Error && error.name === 'TimeoutError') {
     process.stderr.write(`${unit} takes connections and does not answer; it is killed\n`);
     execFileSync('systemctl', ['kill', '--signal=KILL', unit], { stdio: 'inherit' });
   }
+}
+const report = join(folder, reportFile);
+const lookedAtMs = statSync(report, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+if ((unit === 'dmz' || unit === 'main-agent') && Math.abs(Date.now() - lookedAtMs) >= lookEveryMs) {
+  const [program, ...args] = commands[unit];
+  const file = fileURLToPath(new URL(`../${program}`, import.meta.url));
+  execFileSync(process.execPath, [file, ...args, '--report', report], {
+    stdio: 'inherit',
+    timeout: lookPatienceMs,
+  });
 }

@@ -1,7 +1,6 @@
-/** The dmz.yaml that `node init` writes. Every key it leaves out has a safe default; configs/dmz.yaml explains all. */
+import { nobody } from '#dmz/config.ts';
 
-/** Stands where main's identity will: no key has this fingerprint, so nobody gets past the handshake. */
-export const nobody = `SHA256:${'A'.repeat(43)}`;
+/** The dmz.yaml that `node init` writes. Every key it leaves out has a safe default; configs/dmz.yaml explains all. */
 
 export interface DmzYamlValues {
   readonly name: string;

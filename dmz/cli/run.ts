@@ -1,7 +1,10 @@
 import { completionShells, renderCompletion } from '#shared/command-line/completion.ts';
 import { exitCodeOf, exitCodes } from '#shared/command-line/exit-code.ts';
 import { loadDmzConfig } from '#dmz/config.ts';
-import { formatFindings } from '#shared/command-line/findings.ts';
+import { formatExamination } from '#shared/command-line/findings.ts';
+import { hereAround } from '#shared/command-line/look-around.ts';
+import { replaceFile } from '#shared/command-line/write-files.ts';
+import { renderReport } from '#shared/health/report.ts';
 import { renderManualPage } from '#shared/command-line/manual-page.ts';
 import { printError, type Terminal } from '#shared/command-line/terminal.ts';
 import { dialAddress, httpUrl, listen, plainName } from '#shared/config/value-types.ts';
@@ -16,9 +19,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
 import type { z } from 'zod';
-import { examineNode } from './doctor.ts';
+import { examineHere, examineNodeBox } from './doctor.ts';
 import { initNode, nodeFiles, nodeLine } from './init.ts';
-import { readKernelSockets } from './kernel-sockets.ts';
 import { chooseLinkAddress } from './link-address.ts';
 import { readLinkSocket } from './link-socket.ts';
 import { finishRotation, prepareRotation } from './rotate.ts';
@@ -179,13 +181,18 @@ function buildProgram({
     .description('look for what is not as it should be on this box, and say how to mend it')
     .option('--dir <folder>', `where dmz.yaml is (default: here, or ${installedFolder})`)
     .option('--json', 'print JSON')
-    .action(async (options: { readonly dir?: string; readonly json?: boolean }) => {
+    .option('--report <file>', 'write what can be seen of the box into this file, for the node to read')
+    .option('--watched <folder>', 'where dmz-watch.timer leaves what the node says', '/run/dmz-watch')
+    .action(async (options: DoctorOptions) => {
       const file = nodeFiles(findNode(folder, options.dir)).config;
-      const found = await examineNode(file, { nowMs, sockets: () => readKernelSockets() });
-      terminal.out(
-        options.json === true ? `${JSON.stringify({ findings: found })}\n` : formatFindings(found),
-      );
-      if (found.some(({ state }) => state === 'bad'))
+      if (options.report !== undefined) {
+        const here = await examineHere(file, { nowMs, here: hereAround });
+        replaceFile(options.report, renderReport(here, nowMs), 0o644);
+        return;
+      }
+      const found = await examineNodeBox(file, { nowMs, here: hereAround, watched: options.watched });
+      terminal.out(options.json === true ? `${JSON.stringify(found)}\n` : formatExamination(found));
+      if (found.findings.some(({ state }) => state === 'bad'))
         throw new SallyportError('internal', 'Something is not as it should be');
     });
 
@@ -200,6 +207,13 @@ function buildProgram({
     .action(() => terminal.out(renderManualPage(program)));
 
   return program;
+}
+
+interface DoctorOptions {
+  readonly dir?: string;
+  readonly json?: boolean;
+  readonly report?: string;
+  readonly watched: string;
 }
 
 interface InitOptions {

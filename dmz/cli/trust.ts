@@ -4,7 +4,7 @@ import { configError } from '#shared/config/problem.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { MainPairing } from '#shared/pairing/pairing-line.ts';
 import { readFileSync } from 'node:fs';
-import { nobody } from './dmz-yaml.ts';
+import { nobody } from '#dmz/config.ts';
 
 /** Writes main's identity into dmz.yaml: from then on exactly that key gets past the link's handshake. */
 

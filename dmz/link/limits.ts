@@ -25,6 +25,8 @@ export const edgeDetailCharactersMax = 512;
 export const pendingConnectionsMax = 32;
 /** A second main that was told of the first hangs up itself; one that does not is cut off after this. */
 export const turnedAwayMs = 2_000;
+/** `/healthz` says that there is a second main until it has not tried for so long. */
+export const otherMainShownForMs = 150_000;
 /** A second main tries again every few seconds: the log and the first main are told of it once in so long. */
 export const otherMainToldEveryMs = 60_000;
 /** A lost lane is granted anew after this: a peer that drops each lane at once must not spin us. */

@@ -41,6 +41,7 @@ import { EdgeReports, type EdgeReport } from './edge-reports.ts';
 import { JoinedLink } from './joined-link.ts';
 import {
   doorFindingsMax,
+  otherMainShownForMs,
   otherMainToldEveryMs,
   parkForMsDefault,
   pendingConnectionsMax,
@@ -114,6 +115,8 @@ export class LinkClient implements MainLink {
   readonly tls = new TlsFromMain();
   readonly #reports: EdgeReports;
   #auditHead: EventBody<'audit.head'> | undefined;
+  #health: EventBody<'node.health'> | undefined;
+  #otherMain: { readonly from: string; readonly atMs: number } | undefined;
   #closed = false;
   readonly #upListeners = new Set<() => void>();
   readonly #downListeners = new Set<() => void>();
@@ -201,6 +204,18 @@ export class LinkClient implements MainLink {
   report(report: EdgeReport): void {
     this.#options.onReport?.(report);
     this.#reports.add(report);
+  }
+
+  tellHealth(findings: EventBody<'node.health'>['findings']): void {
+    this.#health = { findings };
+    this.#sendEvent('node.health', this.#health);
+  }
+
+  get otherMain(): string | undefined {
+    const seen = this.#otherMain;
+    if (seen === undefined || this.#options.clock.monotonic() - seen.atMs > otherMainShownForMs)
+      return undefined;
+    return seen.from;
   }
 
   onDoorAsked(answer: (question: DoorQuestion) => readonly DoorFinding[]): Unsubscribe {
@@ -326,6 +341,7 @@ export class LinkClient implements MainLink {
     this.#turnedAway.add(link);
     setTimeout(() => link.session.close('another main holds the link'), turnedAwayMs).unref();
     const { clock, log } = this.#options;
+    this.#otherMain = { from: link.from.from, atMs: clock.monotonic() };
     if (clock.monotonic() - this.#toldOfOtherAt >= otherMainToldEveryMs) {
       this.#toldOfOtherAt = clock.monotonic();
       log.error(
@@ -372,6 +388,7 @@ export class LinkClient implements MainLink {
       case 'edge.event':
       case 'audit.known':
       case 'main.turned-away':
+      case 'node.health':
       case 'acme.shown':
         // The codec lets none of these through from main.
         return;
@@ -393,6 +410,7 @@ export class LinkClient implements MainLink {
     this.#parking.resume(link);
     if (link.laneCount > 0) this.#laneParking.resume();
     this.#reports.sendAgain();
+    if (this.#health !== undefined) this.#sendEvent('node.health', this.#health);
     // After what was parked: it came first.
     queueMicrotask(() => this.#notify(this.#upListeners, (listener) => listener()));
   }

@@ -2,6 +2,7 @@ import type { LaneStream } from '#shared/link/lane-stream.ts';
 import type {
   DoorFinding,
   DoorQuestion,
+  EventBody,
   OtherMain,
   Params,
   Policy,
@@ -66,6 +67,11 @@ export interface MainLink {
 
   /** Tells main about something at the edge, now or when it is back. Bounded: what is beyond is counted and told. */
   report(report: EdgeReport): void;
+
+  /** Tells main what of this node is not well, now or when it is back; what was said before counts no more. */
+  tellHealth(findings: EventBody<'node.health'>['findings']): void;
+  /** From where another main with the same key was turned away in the last minutes. */
+  readonly otherMain: string | undefined;
 
   /** What main is told when an admin asks how an address stands; all who answer are asked. Returns its unsubscribe. */
   onDoorAsked(answer: (question: DoorQuestion) => readonly DoorFinding[]): () => void;

@@ -18,6 +18,8 @@ export interface Seat {
   /** As the node's process read it: a worker that is started again is like the others. */
   readonly config: DmzConfig;
   readonly configFile: string;
+  /** Where root leaves what it found on the box. */
+  readonly watched?: string | undefined;
   readonly link: { readonly fd: number } | { readonly host: string; readonly port: number };
   /** Link port of each worker; the first one tells them to main. */
   readonly linkPorts: readonly number[];

@@ -5,7 +5,8 @@ import { z } from 'zod';
 import type { DmzConfig } from '#dmz/config.ts';
 import type { DoorName } from '#dmz/guard/door-listen.ts';
 import { defaultGuardLimits } from '#dmz/guard/limits.ts';
-import type { Check } from '#shared/health/check.ts';
+import { mergeExaminations, nothing, type Examination } from '#shared/health/check.ts';
+import { examinationSchema } from '#shared/health/report.ts';
 import { buildHealthServer, buildMetricsRegistry } from '#shared/health/health-server.ts';
 import type { Log } from '#shared/log.ts';
 import { resolveListen, type InheritedSockets, type ListenAt } from '#shared/process/inherited-sockets.ts';
@@ -16,6 +17,7 @@ import { WorkerPool } from './pool.ts';
 
 interface Surroundings {
   readonly configFile: string;
+  readonly watched?: string;
   readonly workers: number;
   readonly env: NodeJS.ProcessEnv;
   readonly inherited: InheritedSockets;
@@ -28,14 +30,6 @@ const askTimeoutMs = 2_000;
 /** A certificate and a key are read from a disk. */
 const reloadTimeoutMs = 10_000;
 
-const checksOf = z.array(
-  z.object({
-    name: z.string(),
-    ok: z.boolean(),
-    detail: z.string().exactOptional(),
-    affects: z.enum(['health', 'ready']),
-  }),
-);
 const metricsOf = z.custom<MetricObjectWithValues<MetricValue<string>>[]>(Array.isArray);
 
 /**
@@ -48,14 +42,14 @@ export function startWorkers(config: DmzConfig, around: Surroundings): Promise<S
 
 async function startAll(
   config: DmzConfig,
-  { configFile, workers, env, inherited, reread, log }: Surroundings,
+  { configFile, watched, workers, env, inherited, reread, log }: Surroundings,
   closing: AsyncDisposableStack,
 ): Promise<System> {
   const registry = buildMetricsRegistry({ node: config.node });
   const pool = new WorkerPool({
     workers,
     startProcess: (...start) => forkWorker(env, ...start),
-    seat: (worker) => ({ config, configFile, link: linkOf(config, worker, inherited) }),
+    seat: (worker) => ({ config, configFile, watched, link: linkOf(config, worker, inherited) }),
     awaitingCodePerUserMax: defaultGuardLimits.awaitingCodePerUserMax,
     bansMax: defaultGuardLimits.bansMax,
     log: log.child({ part: 'workers' }),
@@ -76,7 +70,7 @@ async function startAll(
       ? undefined
       : buildHealthServer({
           listen: resolveListen(config.health.listen, inherited),
-          checks: async () => mergeChecks(await pool.ask('checks', askTimeoutMs)),
+          examine: async () => mergeWorkers(await pool.ask('checks', askTimeoutMs)),
           registry: {
             contentType: registry.contentType,
             metrics: async () => {
@@ -135,28 +129,40 @@ async function openDoor(door: DoorName, listen: ListenAt, pool: WorkerPool, log:
   return server;
 }
 
-/** Each check once: good when it is good in every worker. */
-function mergeChecks(told: readonly PromiseSettledResult<unknown>[]): Check[] {
+/** What all workers say is the node's; what one says is that one's. */
+function mergeWorkers(told: readonly PromiseSettledResult<unknown>[]): Examination {
   const answered = told.map((one) =>
-    one.status === 'fulfilled' ? checksOf.safeParse(one.value).data : undefined,
+    one.status === 'fulfilled' ? examinationSchema.safeParse(one.value).data : undefined,
   );
-  const silent = answered.flatMap((checks, worker) => (checks === undefined ? [worker] : []));
-  const merged = new Map<string, Check>();
-  for (const [worker, checks = []] of answered.entries()) {
-    for (const check of checks) {
-      const before = merged.get(check.name);
-      if (before !== undefined && (!before.ok || check.ok)) continue;
-      const detail = check.ok ? {} : { detail: `worker ${worker}: ${check.detail ?? 'no'}` };
-      merged.set(check.name, { ...check, ...detail });
-    }
-  }
-  return [
+  const silent = answered.flatMap((one, worker) => (one === undefined ? [worker] : []));
+  const key = ({ check, state, detail }: Examination['findings'][number]): string =>
+    JSON.stringify([check, state, detail]);
+  const said = answered.map((one) => new Set(one?.findings.map(key)));
+  const everywhere = (finding: Examination['findings'][number]): boolean =>
+    said.every((keys, worker) => keys.has(key(finding)) || silent.includes(worker));
+  return mergeExaminations([
     {
-      name: 'workers-answer',
-      affects: 'ready',
-      ok: silent.length === 0,
-      ...(silent.length > 0 && { detail: `silent: ${silent.join(', ')}` }),
+      findings: [
+        silent.length === 0
+          ? { check: 'workers', state: 'good', affects: 'both', detail: 'all answer' }
+          : {
+              check: 'workers',
+              state: 'bad',
+              affects: 'both',
+              detail: `workers do not answer: ${silent.join(', ')}`,
+              hint: 'they are started again by themselves; journalctl -u dmz says why',
+            },
+      ],
+      unlooked: [],
     },
-    ...merged.values(),
-  ];
+    ...answered.map((one, worker): Examination => {
+      if (one === undefined) return nothing;
+      const findings = one.findings.map((finding) =>
+        finding.state === 'good' || everywhere(finding)
+          ? finding
+          : { ...finding, detail: `worker ${worker}: ${finding.detail}` },
+      );
+      return { findings, unlooked: one.unlooked };
+    }),
+  ]);
 }

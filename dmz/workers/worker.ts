@@ -31,7 +31,16 @@ export function buildWorker(
   let system: DmzSystem | undefined;
   let elsewhere: MainHolder | undefined;
 
-  async function start({ config, configFile, worker, workers, link, linkPorts, bans }: Seat): Promise<void> {
+  async function start({
+    config,
+    configFile,
+    watched,
+    worker,
+    workers,
+    link,
+    linkPorts,
+    bans,
+  }: Seat): Promise<void> {
     const options = credentials === undefined ? {} : { credentials };
     system = await startDmz(config, {
       ...options,
@@ -39,6 +48,7 @@ export function buildWorker(
       log: buildLog(config.log.level, { node: config.node, worker: String(worker) }, { toJournal }),
       inherited: new Map(),
       configFile,
+      ...(watched !== undefined && { watched }),
       reread: () => loadDmzConfig(configFile, options),
       seat: {
         worker,
@@ -61,7 +71,7 @@ export function buildWorker(
       case 'alive':
         return true;
       case 'checks':
-        return system?.checks();
+        return system?.examine();
       case 'metrics':
         return system?.metrics();
       case 'reload':

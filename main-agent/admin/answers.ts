@@ -191,8 +191,11 @@ const finding = z.object({
   state: z.enum(['good', 'warning', 'bad']),
   detail: z.string(),
   hint: z.string().optional(),
+  affects: z.enum(['ready', 'health', 'both']),
 });
-export const findings = z.object({ findings: z.array(finding) });
+/** What could not be looked at, and why. */
+const unlooked = z.array(z.object({ check: z.string(), why: z.string() }));
+export const findings = z.object({ findings: z.array(finding), unlooked });
 
 export const identityAnswer = z.object({ actor: z.string(), role: z.string(), groups: names.optional() });
 
@@ -200,8 +203,13 @@ const head = z.object({ sequence: z.number(), hash: z.string() });
 export const statusAnswer = z.object({
   ok: z.boolean(),
   problems: names,
-  /** What is as configured and should not be forgotten: users let in with a password alone, unencrypted addresses. */
+  /** What should be known or mended soon: users let in with a password alone, a certificate that ends in days. */
   notices: names,
+  /** Both of these with their cures; the sentences are those of `/v1/doctor`. */
+  findings: z.array(finding),
+  unlooked,
+  /** How many checks were looked at. */
+  looked: z.number(),
   name: z.string(),
   version: z.string(),
   started_at: time,

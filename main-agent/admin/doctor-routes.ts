@@ -20,7 +20,7 @@ export function buildDoctorRoutes({ doctor, config }: DoctorPorts): readonly Rou
       query: noQuery,
       body: noBody,
       answer: findings,
-      handle: async () => ({ body: { findings: await doctor.examine() } }),
+      handle: async () => ({ body: await doctor.examine('anew') }),
     }),
     defineRoute({
       method: 'GET',

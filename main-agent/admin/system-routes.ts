@@ -3,6 +3,8 @@ import { protocols } from '#shared/login.ts';
 import { version } from '#shared/version.ts';
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import type { Doctor } from '#main-agent/doctor/doctor.ts';
+import { describeFinding, type Examination } from '#shared/health/check.ts';
 import { explanation, statusAnswer } from './answers.ts';
 import { viewNodes } from './node-routes.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -15,13 +17,6 @@ import { defineRoute, noBody, noQuery, type Route } from './http/route.ts';
 
 /** `/v1/status`, `/v1/explain-login`: what an admin asks when somebody asks "why". */
 
-/** What is wrong or switched off; empty = all is well. */
-interface Health {
-  problems(): readonly string[];
-  /** What is as configured and should not be forgotten. */
-  notices(): Promise<readonly string[]>;
-}
-
 export interface SystemPorts {
   readonly name: string;
   readonly startedAtMs: number;
@@ -32,7 +27,7 @@ export interface SystemPorts {
   readonly nodes: NodeAdmin;
   readonly explainer: LoginExplainer;
   readonly auditFeed: Pick<AuditFeed, 'head'>;
-  readonly health: Health;
+  readonly doctor: Doctor;
   readonly surveys: Surveys;
 }
 
@@ -46,7 +41,7 @@ export function buildSystemRoutes(ports: SystemPorts): readonly Route[] {
       query: noQuery,
       body: noBody,
       answer: statusAnswer,
-      handle: async () => ({ body: { ...viewStatus(ports), notices: await ports.health.notices() } }),
+      handle: async () => ({ body: viewStatus(ports, await ports.doctor.examine('kept')) }),
     }),
     defineRoute({
       method: 'GET',
@@ -79,12 +74,16 @@ export function buildSystemRoutes(ports: SystemPorts): readonly Route[] {
   ];
 }
 
-function viewStatus(ports: SystemPorts) {
-  const problems = ports.health.problems();
+function viewStatus(ports: SystemPorts, { findings, unlooked }: Examination) {
+  const problems = findings.filter(({ state }) => state === 'bad').map(describeFinding);
   const sessions = ports.sessions.list();
   return {
     ok: problems.length === 0,
     problems,
+    notices: findings.filter(({ state }) => state === 'warning').map(describeFinding),
+    findings: findings.filter(({ state }) => state !== 'good'),
+    unlooked,
+    looked: new Set(findings.map(({ check }) => check)).size,
     name: ports.name,
     version,
     started_at: new Date(ports.startedAtMs).toISOString(),

@@ -1,15 +1,22 @@
 import { explanation, statusAnswer } from '#main-agent/admin/answers.ts';
 import { checkMainAgentConfig } from '#main-agent/config.ts';
+import { setupChecks } from '#main-agent/doctor/setup-checks.ts';
+import { boxChecks } from '#shared/health/box-checks.ts';
+import { formatExamination, formatFindings, formatVerdict } from '#shared/command-line/findings.ts';
 import { configError } from '#shared/config/problem.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
 import { existsSync } from 'node:fs';
 import type { z } from 'zod';
 import { readAnswer } from './answers.ts';
+import { examineAll } from './examine.ts';
 import type { CommandContext } from './command-context.ts';
 import { formatFacts, formatTable } from './table.ts';
 
 /** `sallyport status`, `explain`, `config check`. */
+
+/** What `config check` fails by; it tells of the others, which another configuration does not mend. */
+const isOfConfiguration: ReadonlySet<string> = new Set([...setupChecks, ...boxChecks].map(({ id }) => id));
 
 export function addSystemCommands(program: Command, context: CommandContext): void {
   program
@@ -65,12 +72,22 @@ export function addSystemCommands(program: Command, context: CommandContext): vo
 
   config
     .command('check')
-    .description('say all that is wrong with main-agent.yaml, with file, line and column')
+    .description(
+      'say all that is wrong with main-agent.yaml, with file, line and column, and with what it leads to',
+    )
     .action(async () => {
       const file = await requireConfigFile(context);
       const checked = await checkMainAgentConfig(file);
       if (!checked.ok) throw configError(checked.problems);
-      context.print({ ok: true, file }, () => `${file} is good.\n`);
+      const { findings, unlooked } = await examineAll(context);
+      const found = findings.filter(({ state }) => state !== 'good');
+      const ok = !found.some(({ state, check }) => state === 'bad' && isOfConfiguration.has(check));
+      context.print(
+        { ok, file, findings: found, unlooked },
+        () =>
+          `${file} ${ok ? 'is good' : 'does not work here'}.\n${formatExamination({ findings: found, unlooked })}`,
+      );
+      if (!ok) throw new SallyportError('internal', 'The configuration does not work here');
     });
 }
 
@@ -95,37 +112,13 @@ function showStatus(json: unknown): string {
     users: status.users.count,
     sessions: status.sessions,
   });
-  const problems = status.problems.map((problem) => `! ${problem}\n`).join('');
-  const files = status.users.problems
-    .map(
-      ({ file, line, column, message, hint }) =>
-        `  ${file}:${line}:${column}: ${message}\n${hint === undefined ? '' : `    hint: ${hint}\n`}`,
-    )
-    .join('');
-  const verdict = status.ok ? `All is well${showUnlooked(status)}.\n` : problems;
-  const notices = status.notices.map((notice) => `- ${notice}\n`).join('');
-  return `${summary}\n${showNodes(status)}\n${showUnserved(status)}${notices}${verdict}${files}`;
+  const found = formatFindings(status.findings, ofOneMax);
+  const verdict = status.ok ? formatVerdict(status.looked, status.unlooked) : '';
+  return `${summary}\n${showNodes(status)}\n${found}${verdict}`;
 }
 
-type Status = z.output<typeof statusAnswer>;
-
-/** What is well is what was looked at. */
-function showUnlooked({ storages }: Pick<Status, 'storages'>): string {
-  const unlooked = storages.filter(({ complete }) => !complete);
-  if (unlooked.length === 0) return '';
-  const names = unlooked.map(({ storage, looked }) => `${storage} (${looked} names so far)`);
-  return `, as far as was looked at; not all names were in storage ${names.join(', ')}`;
-}
-
-function showUnserved({ storages }: Pick<Status, 'storages'>): string {
-  return storages
-    .filter(({ unserved }) => unserved > 0)
-    .map(
-      ({ storage, unserved }) =>
-        `Storage ${storage} holds ${unserved} ${unserved === 1 ? 'entry that is' : 'entries that are'} not served; \`sallyport doctor\` names them.\n`,
-    )
-    .join('');
-}
+/** Of what one check found: a summary has room for so many. */
+const ofOneMax = 5;
 
 function showNodes({ nodes }: Pick<z.output<typeof statusAnswer>, 'nodes'>): string {
   const rows = nodes.flatMap(({ name, address, links }) =>

@@ -45,6 +45,10 @@ export interface RunningFacts {
   readonly overloadProblems: () => readonly string[];
   /** Checkpoints, webhooks, collectors. */
   readonly readerProblems: () => readonly string[];
+  /** Why the authority gives no certificate for the doors. */
+  readonly doorCertificateProblem: () => string | undefined;
+  /** What retention rules could not delete. */
+  readonly retentionProblems: () => readonly string[];
   /** Missing, forged or too many events of nodes. */
   readonly eventProblems: () => readonly string[];
   /** Nodes that know more of the audit than the audit has. */
@@ -175,7 +179,7 @@ export const runningChecks: readonly HealthCheck<RunningFacts>[] = [
       const effect = here ? 'each login that needs a code' : 'every login';
       return [...new Set(differing)].map((node) => ({
         state: 'bad',
-        detail: `validated_logins is ${here ? 'on' : 'OFF'} on main and ${here ? 'OFF' : 'on'} on ${node}: ${effect} through it is refused`,
+        detail: `validated_logins is ${here ? 'on' : 'OFF'} here and ${here ? 'OFF' : 'on'} on ${node}: ${effect} through it is refused`,
         hint: 'two_factor.validated_logins in main-agent.yaml and validated_logins in dmz.yaml: true in both',
       }));
     },
@@ -244,12 +248,40 @@ export const runningChecks: readonly HealthCheck<RunningFacts>[] = [
       ),
   },
   {
+    id: 'retention',
+    looksAt: 'whether retention rules could do what they say',
+    cure: '`sallyport retention preview` says what each rule would do',
+    affects: 'health',
+    look: ({ retentionProblems }) =>
+      tell(
+        retentionProblems(),
+        'bad',
+        'sallyport retention preview says what each rule would do; the sentence, why one could not',
+      ),
+  },
+  {
+    id: 'certificate-renewal',
+    looksAt: 'whether the authority (https.acme) gives the doors a new certificate in time',
+    cure: 'port 80 of each name leads to a node, and main reaches the authority; `journalctl -u main-agent`',
+    affects: 'health',
+    look: ({ doorCertificateProblem }) =>
+      tell(
+        [doorCertificateProblem()],
+        'bad',
+        'port 80 of each name must lead to a node, and main must reach the authority; it is tried again by itself',
+      ),
+  },
+  {
     id: 'edge-events',
     looksAt: 'whether events of nodes are missing, forged or too many',
     cure: '`sallyport audit tail --event edge.*`; a node that was broken into does this',
     affects: 'health',
     look: ({ eventProblems }) =>
-      tell(eventProblems(), 'bad', 'sallyport audit tail --event "edge.*"; a node that was broken into does this'),
+      tell(
+        eventProblems(),
+        'bad',
+        'sallyport audit tail --event "edge.*"; a node that was broken into does this',
+      ),
   },
   {
     id: 'clock',
@@ -341,6 +373,18 @@ export const runningChecks: readonly HealthCheck<RunningFacts>[] = [
     affects: 'health',
     look: async ({ surveys, config }) => (await surveys()).flatMap((survey) => judgeStorage(survey, config)),
   },
+  {
+    id: 'storage-names',
+    looksAt: 'whether all names on the storages were looked at',
+    cure: 'main looks on in the background; `sallyport doctor` makes it hurry',
+    affects: 'health',
+    look: async ({ surveys }) => {
+      const some = (await surveys()).filter(({ isComplete }) => !isComplete);
+      if (some.length === 0) return [{ state: 'good', detail: 'all names were looked at' }];
+      const names = some.map(({ storage, looked }) => `${storage} (${looked} names so far)`);
+      return { unlooked: `main looks on in the background: ${names.join(', ')}` };
+    },
+  },
 ];
 
 function tell(
@@ -351,7 +395,7 @@ function tell(
   return problems.flatMap((detail) => (detail === undefined ? [] : [{ state, detail, hint }]));
 }
 
-type Said = Exclude<Awaited<ReturnType<HealthCheck<RunningFacts>['look']>>, undefined>;
+type Said = Extract<Awaited<ReturnType<HealthCheck<RunningFacts>['look']>>, readonly unknown[]>;
 
 function judgeUserFiles(problems: readonly SourceProblem[]): Said {
   if (problems.length === 0) return [{ state: 'good', detail: 'all can be read' }];
@@ -415,9 +459,7 @@ async function judgeMail({ config, mail, lastMail }: RunningFacts): Promise<Said
   const failed = describeDeliveryProblem(lastMail());
   if (failed !== undefined)
     return [{ state: 'warning', detail: `the relay ${where} answers, and ${failed}`, hint: tryMail }];
-  return [
-    { state: 'good', detail: `${where} answers; this host calls itself ${greetingName(smtp)} to it` },
-  ];
+  return [{ state: 'good', detail: `${where} answers; this host calls itself ${greetingName(smtp)} to it` }];
 }
 
 async function judgeTexts({ config, textGateway, lastText }: RunningFacts): Promise<Said | undefined> {
@@ -454,7 +496,7 @@ function judgeStorage(survey: StorageSurvey, { storages }: MainAgentConfig): Sai
         state: 'good',
         detail: isComplete
           ? `${storage}: every name is served (${extent})`
-          : `${storage}: nothing that is not served (${extent}); main looks on in the background`,
+          : `${storage}: nothing that is not served (${extent})`,
       },
       ...some,
     ];

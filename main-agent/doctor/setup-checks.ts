@@ -6,12 +6,15 @@ import { hostOf, isPlainElsewhere } from '#main-agent/outbound/plain-http.ts';
 import { measureRoom } from '#main-agent/places.ts';
 import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';
 import { openSome } from '#main-agent/vault/opened-secrets.ts';
-import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
-import { buildCertificateChecks, type ServedCertificate } from '#shared/health/certificate-checks.ts';
+import { readSecretFile } from '#shared/config/file-path.ts';
+import {
+  buildCertificateChecks,
+  readServedCertificate,
+  type ServedCertificate,
+} from '#shared/health/certificate-checks.ts';
 import type { HealthCheck } from '#shared/health/check.ts';
 import { buildRoomCheck } from '#shared/health/room-checks.ts';
 import { randomId } from '#shared/random-id.ts';
-import { Secret } from '#shared/secret.ts';
 
 /** What may be wrong with main's configuration and with what lies on its disks, whether main runs or not. */
 
@@ -30,27 +33,14 @@ export async function gatherSetup(
   credentials: string | undefined,
   nowMs: number,
 ): Promise<SetupFacts> {
-  return { config, credentials, nowMs, adminCertificate: await readAdminCertificate(config, credentials) };
+  const { admin } = config;
+  const adminCertificate =
+    admin.listen === undefined ? undefined : await readServedCertificate(admin, credentials);
+  return { config, credentials, nowMs, adminCertificate };
 }
 
-async function readAdminCertificate(
-  { admin }: MainAgentConfig,
-  credentials: string | undefined,
-): Promise<SetupFacts['adminCertificate']> {
-  if (admin.listen === undefined || admin.certificate === undefined || admin.key === undefined)
-    return undefined;
-  try {
-    const key = await readSecretFile(admin.key, credentials);
-    return {
-      certificatePem: (await readPublicFile(admin.certificate)).toString('utf8'),
-      keyPem: new Secret(key.expose().toString('utf8')),
-    };
-  } catch (error) {
-    return { unlooked: error instanceof Error ? error.message : String(error) };
-  }
-}
-
-const renew = 'renew admin.certificate; systemctl restart main-agent (or reload it, where it is no `credential:`)';
+const renew =
+  'renew admin.certificate; systemctl restart main-agent (or reload it, where it is no `credential:`)';
 const restore =
   'put the key back that the secrets were sealed with (a backup has it) and restart main-agent; if it is lost, `sallyport two-factor reset` for each of them';
 
@@ -158,6 +148,20 @@ export const setupChecks: readonly HealthCheck<SetupFacts>[] = [
         detail: `no code is asked from ${cidr} through ${nodes.join(', ')}; the address is the word of the node`,
         hint: 'two_factor.trusted_networks: remove it unless it must be',
       })),
+  },
+  {
+    id: 'collector-authority',
+    looksAt: 'collectors that may show a certificate of any authority',
+    cure: 'the authority of the collector as `ca` in audit.syslog, so that nobody else can take the audit for it',
+    affects: 'health',
+    look: ({ config }) =>
+      config.audit.syslog
+        .filter(({ ca }) => ca === undefined)
+        .map(({ host, port }) => ({
+          state: 'warning',
+          detail: `${host}:${port} may show a certificate of any authority this machine trusts`,
+          hint: 'the authority of the collector as `ca` in audit.syslog, so that nobody else can take the audit for it',
+        })),
   },
   {
     id: 'unencrypted',

@@ -37,8 +37,10 @@ export interface LoginAdmin {
   passwordAlone(): Promise<PasswordAlone>;
   /** How many users are how far with their second factor. */
   factorCounts(): Promise<Readonly<Record<FactorReadiness, number>>>;
-  /** What is wrong with logins as a whole, for `status`. */
-  problems(): readonly string[];
+  /** What phones say of main's clock. */
+  driftProblem(): string | undefined;
+  /** Sign-ins that main has no capacity for. */
+  overloadProblems(): readonly string[];
 }
 
 interface Parts {
@@ -98,18 +100,11 @@ export function buildLoginAdmin(
 
     capacity: () => overload.capacity(passwords.queue),
 
-    problems: () => {
-      const jumpMs = guard.check();
+    driftProblem: () => {
       const suspicion = driftWatch.suspicion();
-      return [
-        ...(jumpMs === undefined
-          ? []
-          : [
-              `the clock jumped by ${Math.round(jumpMs / 1000)} s: codes of authenticator apps wait for \`sallyport two-factor confirm-clock\``,
-            ]),
-        ...overload.problems(passwords.queue),
-        ...(suspicion === undefined ? [] : [`${describeSuspicion(suspicion)}: check it (NTP)`]),
-      ];
+      return suspicion === undefined ? undefined : describeSuspicion(suspicion);
     },
+
+    overloadProblems: () => overload.problems(passwords.queue),
   };
 }

@@ -62,6 +62,8 @@ export interface MainLinksOptions extends LinkHandlers {
   readonly judgeHead?: (node: string, head: EventBody<'audit.known'>) => Judgement['kind'];
   /** Another process with our key is about: `isHolder`: it has the node's link, and we do not. */
   readonly onOtherMain?: (node: string, other: OtherMain, isHolder: boolean) => void;
+  /** What a worker finds wrong with its node. */
+  readonly onHealth?: (node: string, worker: number, health: EventBody<'node.health'>) => void;
   /** A node broke the protocol and its link was closed: for the audit and the admins. */
   readonly onAlarm?: (node: string, worker: number, reason: string) => void;
   /** A worker joined again as another process: what lived in the old one is gone. */
@@ -287,6 +289,7 @@ class Links implements MainLinks {
             this.#options.onOtherMain?.(node.name, other, isHolder);
           },
           onChallengesShown: (shown) => this.#options.onChallengesShown?.(node.name, worker, shown),
+          onHealth: (health) => this.#options.onHealth?.(node.name, worker, health),
           onAuditKnown: (head) => this.#options.onAuditKnown?.(node.name, worker, head),
           onClose: (reason, breach) => {
             if (breach) {

@@ -67,6 +67,8 @@ export interface NodeConnectionOptions {
   /** What the node was told by main: is it main's own word, and does the state know of it? */
   readonly judgeHead?: (head: EventBody<'audit.known'>) => Judgement['kind'];
   /** Another process with our key holds the link, and we are out; or it wanted it, and was turned away. */
+  /** What the node finds wrong with itself. */
+  readonly onHealth?: (health: EventBody<'node.health'>) => void;
   readonly onOtherMain?: (other: OtherMain, isHolder: boolean) => void;
   readonly onClose: (reason: string, breach: boolean) => void;
   readonly clock: Clock;
@@ -216,6 +218,7 @@ export class NodeConnection implements NodeLink {
 
   #receive(event: AnyEvent): void {
     if (event.name === 'edge.event') this.#options.onEdgeEvent(event.body);
+    else if (event.name === 'node.health') this.#options.onHealth?.(event.body);
     else if (event.name === 'door.standing') this.#doors.receive(event.body);
     else if (event.name === 'audit.known') {
       if (this.#fits(event.body)) this.#options.onAuditKnown?.(event.body);

@@ -32,6 +32,8 @@ interface Notify {
   readonly mailer: Mailer | undefined;
   /** Why the mail relay can't be used; undefined: it can, or there is none. */
   checkMail(): Promise<string | undefined>;
+  /** Why the SMS gateway can't be reached; undefined: it can, or there is none. */
+  checkTextGateway(): Promise<string | undefined>;
   close(): Promise<void>;
 }
 
@@ -54,6 +56,7 @@ export async function openNotify(options: NotifyOptions): Promise<Notify> {
     notifier: buildAccountNotifier({ mailer, serviceName: options.serviceName, log: options.log }),
     mailer,
     checkMail: async () => mailer?.check(),
+    checkTextGateway: async () => sms?.check(),
     close: async () => {
       mailer?.close();
       await outbound.close();

@@ -1,4 +1,5 @@
 import type { OutboundClient } from '#main-agent/outbound/http-client.ts';
+import { whyUnreachable } from '#main-agent/outbound/reach.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Secret } from '#shared/secret.ts';
 import {
@@ -40,6 +41,8 @@ interface AnswerPatterns {
 export interface SmsGateway {
   /** Resolves when the gateway's answer is a yes; rejects `delivery-failed`. */
   send(message: { readonly to: string; readonly token: Secret }): Promise<void>;
+  /** Why it can't be reached; undefined: somebody takes connections there. */
+  check(): Promise<string | undefined>;
 }
 
 /** Gateways answer with a receipt, in which the configured texts are looked for; nothing of it is told or kept. */
@@ -75,6 +78,14 @@ export function buildSmsGateway(options: SmsOptions, outbound: OutboundClient): 
   const escapeBody = bodyEscape(options.headers);
 
   return {
+    check: async () => {
+      const { hostname, port } = new URL(origin);
+      const why = await whyUnreachable(
+        hostname.replace(/^\[|\]$/g, ''),
+        Number(port) || (scheme === 'https://' ? 443 : 80),
+      );
+      return why === undefined ? undefined : `${hostname}: ${why}`;
+    },
     send: async ({ to, token }) => {
       const values = {
         otp_to: to,

@@ -4,28 +4,24 @@ import { startAdminServer } from '#main-agent/admin/http/server.ts';
 import { buildAdminRoutes } from '#main-agent/admin/routes.ts';
 import { StateCopies } from '#main-agent/backup/state-copies.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
-import { buildDoctor } from '#main-agent/doctor/doctor.ts';
-import { listNotices, listOrphans, listProblems } from '#main-agent/doctor/problems.ts';
+import type { Doctor } from '#main-agent/doctor/doctor.ts';
 import { YamlGroups } from '#main-agent/users/group-writes.ts';
 import { StorePlans } from '#main-agent/users/store-plan.ts';
 import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
 import { resolveListen } from '#shared/process/inherited-sockets.ts';
 import { Secret } from '#shared/secret.ts';
-import type { DoorCertificate } from './certificate.ts';
 import type { Ground } from './ground.ts';
 import type { Logins } from './logins.ts';
 import type { People } from './people.ts';
-import type { Readers } from './readers.ts';
 import type { Records } from './records.ts';
 
-/** The admin API, and what it tells of main's own health. */
+/** The admin API. */
 export async function startAdministration(
   ground: Ground,
   records: Records,
   people: People,
   logins: Logins,
-  readers: Readers,
-  doorCertificate: DoorCertificate,
+  doctor: Doctor,
 ) {
   const { config, around, part, closing } = ground;
   const { clock, inherited, credentials } = around;
@@ -41,8 +37,6 @@ export async function startAdministration(
   });
   await tokens.start();
   const certificate = await readAdminCertificate(config, credentials);
-  const notices = async () => listNotices(config, await login.admin.passwordAlone());
-  const problems = () => listAllProblems(ground, records, people, logins, readers, doorCertificate);
   const ending = new AbortController();
   const copies = new StateCopies(state, config.state.file);
   const admin = await startAdminServer({
@@ -84,16 +78,12 @@ export async function startAdministration(
       bins: files.bins,
       retention: files.retention,
       surveys: files.surveys,
-      doctor: buildDoctorOf(ground, records, people, logins, { notices, certificate }),
+      doctor,
       config,
       state,
       auditFeed: feed,
       nodeHeads: () => nodes.nodeHeads.list(),
       closing: ending.signal,
-      health: {
-        problems,
-        notices: async () => (await notices()).map(({ detail }) => detail),
-      },
       clock,
     }),
     audit,
@@ -105,7 +95,6 @@ export async function startAdministration(
   closing.defer(() => ending.abort());
   let served = certificate;
   return {
-    problems,
     /** The admin listener's certificate, as it is served. */
     certificatePem: () => served?.certificatePem,
     /** The certificate as it is on disk now; told is whether it is another, and undefined where none is served. */
@@ -118,57 +107,6 @@ export async function startAdministration(
       return isRenewed;
     },
   };
-}
-
-function listAllProblems(
-  { config }: Ground,
-  { feed, nodeBudget, restores }: Records,
-  { users, departures, files }: People,
-  { login, nodes }: Logins,
-  readers: Readers,
-  doorCertificate: DoorCertificate,
-): readonly string[] {
-  return [
-    ...listProblems(config, nodes.admin.list(), nodes.links, feed, users.problems().length),
-    ...readers.problems(),
-    ...files.retention.problems(),
-    ...nodes.edgeEvents.problems(),
-    ...nodeBudget.problems(),
-    ...nodes.nodeHeads.problems(),
-    ...nodes.otherMains.problems(),
-    ...restores.problems(),
-    ...login.admin.problems(),
-    ...[doorCertificate?.problem()].filter((problem) => problem !== undefined),
-    ...listOrphans(departures.list()),
-  ];
-}
-
-function buildDoctorOf(
-  { config, around: { clock } }: Ground,
-  { feed, restores }: Records,
-  { users, departures, notify, deliveries, files }: People,
-  { login, nodes }: Logins,
-  told: {
-    readonly notices: () => Promise<ReturnType<typeof listNotices>>;
-    readonly certificate: Certificate | undefined;
-  },
-) {
-  return buildDoctor({
-    config,
-    nodes: () => nodes.admin.list(),
-    userProblems: () => users.problems(),
-    auditProblem: () => feed.problem(),
-    otherMains: () => nodes.otherMains.problems(),
-    restores: () => restores.problems(),
-    orphans: () => departures.list(),
-    notices: told.notices,
-    lastText: () => deliveries.last('sms'),
-    clockProblem: () => login.admin.clockProblem(),
-    checkMail: () => notify.checkMail(),
-    surveys: files.surveys,
-    certificatePem: told.certificate?.certificatePem,
-    clock,
-  });
 }
 
 /** Undefined: the admin API does not listen on TLS. */

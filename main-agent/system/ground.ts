@@ -10,6 +10,8 @@ export interface MainAgentSurroundings {
   readonly inherited: InheritedSockets;
   /** $CREDENTIALS_DIRECTORY. */
   readonly credentials?: string;
+  /** Where root leaves what it found on the box around main. */
+  readonly watched?: string;
   /** Where the configuration is, absolute; told to admins. */
   readonly configFile?: string;
   /** The configuration as it is on disk now, for a reload. */

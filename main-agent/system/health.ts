@@ -1,11 +1,10 @@
 import { X509Certificate } from 'node:crypto';
-import { findDisagreements } from '#main-agent/doctor/problems.ts';
+import type { Doctor } from '#main-agent/doctor/doctor.ts';
 import { registerMetrics, type Measured } from '#main-agent/metrics.ts';
 import { measureRoom, measureState } from '#main-agent/places.ts';
 import { buildHealthServer, buildMetricsRegistry } from '#shared/health/health-server.ts';
 import type { Clock } from '#shared/clock.ts';
 import { resolveListen } from '#shared/process/inherited-sockets.ts';
-import type { DoorCertificate } from './certificate.ts';
 import type { Ground } from './ground.ts';
 import type { Logins } from './logins.ts';
 import type { People } from './people.ts';
@@ -19,37 +18,18 @@ interface Parts {
   readonly logins: Logins;
   readonly readers: Readers;
   readonly administration: Awaited<ReturnType<typeof startAdministration>>;
-  readonly certificate: DoorCertificate;
+  readonly doctor: Doctor;
 }
 
 /** What a monitor may ask: checks and metrics. */
 export async function startHealth(ground: Ground, parts: Parts) {
   const { config, around, part, closing } = ground;
-  const { certificate } = parts;
-  const { feed } = parts.records;
-  const { known, nodes } = parts.logins;
-  const { links } = nodes;
   const registry = buildMetricsRegistry({ main: config.name });
   registerMetrics(registry, measure(ground, parts));
   if (config.health.listen === undefined) return;
   const health = buildHealthServer({
     listen: resolveListen(config.health.listen, around.inherited),
-    checks: () => [
-      { name: 'audit', affects: 'health', ...toCheck(feed.problem()) },
-      {
-        name: 'validated-logins-agree',
-        affects: 'health',
-        ...toCheck(findDisagreements(config, links)[0]),
-      },
-      ...(certificate === undefined
-        ? []
-        : [{ name: 'certificate-renewal', affects: 'health' as const, ...toCheck(certificate.problem()) }]),
-      ...known.trusted().map(({ name }) => ({
-        name: `link-${name}`,
-        affects: 'ready' as const,
-        ...toCheck(links.states().some((one) => one.node === name && one.up) ? undefined : 'not connected'),
-      })),
-    ],
+    examine: () => parts.doctor.examine('kept'),
     registry,
     log: part('health'),
   });
@@ -61,7 +41,7 @@ export async function startHealth(ground: Ground, parts: Parts) {
 const usersFreshMs = 5 * 60_000;
 
 function measure({ config, around: { clock } }: Ground, parts: Parts): Measured {
-  const { records, people, logins, readers, administration } = parts;
+  const { records, people, logins, readers, administration, doctor } = parts;
   const { login, bans, nodes } = logins;
   return {
     auditCounts: records.auditCounts,
@@ -88,7 +68,8 @@ function measure({ config, around: { clock } }: Ground, parts: Parts): Measured 
     },
     passwordAlone: keepFresh(clock, async () => (await login.admin.passwordAlone()).count),
     factors: keepFresh(clock, () => login.admin.factorCounts()),
-    problems: () => administration.problems().length,
+    problems: async () =>
+      (await doctor.examine('kept')).findings.filter(({ state }) => state === 'bad').length,
     room: () => measureRoom(config),
     stateBytes: () => measureState(config),
     certificateEndsAtMs: () => {
@@ -106,8 +87,4 @@ function keepFresh<T>(clock: Clock, ask: () => Promise<T>): () => Promise<T> {
     if (last === undefined || nowMs - last.atMs > usersFreshMs) last = { atMs: nowMs, answer: ask() };
     return last.answer;
   };
-}
-
-function toCheck(problem: string | undefined): { ok: boolean; detail?: string } {
-  return problem === undefined ? { ok: true } : { ok: false, detail: problem };
 }

@@ -6,6 +6,7 @@ import type { Login } from '#main-agent/build-login.ts';
 import type { KnownNodes } from '#main-agent/link/known-nodes.ts';
 import { buildMainLinks, type MainLinks } from '#main-agent/link/links.ts';
 import { buildNodeAdmin } from '#main-agent/link/node-admin.ts';
+import { NodeHealth } from '#main-agent/link/node-health.ts';
 import { OtherMains } from '#main-agent/link/other-mains.ts';
 import { buildPolicy } from '#main-agent/link/policy.ts';
 import { ShownChallenges } from '#main-agent/link/shown-challenges.ts';
@@ -51,6 +52,9 @@ export function buildNodes(ground: Ground, records: Records, { files }: People, 
     clock,
     log: part('link'),
   });
+  const nodeHealth = new NodeHealth((node, worker) =>
+    links.states().some((one) => one.node === node && one.worker === worker && one.up),
+  );
   const challenges = new ShownChallenges({
     joined: () => links.states().flatMap(({ node, worker, up }) => (up ? [`${node} ${worker}`] : [])),
     send: (body) => sendToAll('acme.challenges', body),
@@ -94,6 +98,7 @@ export function buildNodes(ground: Ground, records: Records, { files }: People, 
       return judgement.kind;
     },
     onOtherMain: (node, other, isHolder) => otherMains.note(node, other, isHolder),
+    onHealth: (node, worker, health) => nodeHealth.take(node, worker, health),
     onAlarm: (node, worker, reason) =>
       keep('link.protocol-violation', { outcome: 'refused', node, detail: `worker ${worker}: ${reason}` }),
     onWorkerRestart: (node, worker) => {
@@ -123,7 +128,7 @@ export function buildNodes(ground: Ground, records: Records, { files }: People, 
       sendToAll('https.certificate', certificate);
     },
   };
-  return { links, admin, edgeEvents, nodeHeads, otherMains, doors };
+  return { links, admin, edgeEvents, nodeHeads, otherMains, nodeHealth, doors };
 }
 
 export type Nodes = ReturnType<typeof buildNodes>;

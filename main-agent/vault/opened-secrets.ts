@@ -4,7 +4,7 @@ import type { Secret } from '#shared/secret.ts';
 import { Sealer } from './sealing.ts';
 
 /** Whether stored secrets open with this vault key: another key in its place is noticed before anybody signs in. */
-export interface OpenedSecrets {
+interface OpenedSecrets {
   readonly tried: number;
   readonly opened: number;
   /** Whose did not open. */

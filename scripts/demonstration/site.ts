@@ -1,6 +1,6 @@
 import { writePrivateFile } from './secrets.ts';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { findFreePort, holdPort } from './free-port.ts';
 import { bindListeners, canLeaveNetwork, type InheritedListeners } from './inherited-listeners.ts';
@@ -121,6 +121,7 @@ export async function startSite(options: SiteOptions): Promise<Site> {
   const command = readServiceCommand('main-agent', {
     ...(options.mainProgram !== undefined && { [mainInstalled]: options.mainProgram }),
     '/opt/sallyport/': root,
+    '/run/main-agent-watch': watchedBeside(files.main.config),
     '%d': dirname(files.main.config),
   });
   const main = supervise({
@@ -174,7 +175,11 @@ function startNode(
   const listeners: InheritedListeners | undefined = how.isDmzCutOff
     ? bindListeners({ https, sftp, link, ...Object.fromEntries(moreLinks), health })
     : undefined;
-  const { args, env } = readServiceCommand('dmz', { '/opt/sallyport/': root, '%d': dirname(files.config) });
+  const { args, env } = readServiceCommand('dmz', {
+    '/opt/sallyport/': root,
+    '/run/dmz-watch': watchedBeside(files.config),
+    '%d': dirname(files.config),
+  });
   const hostKey = readFileSync(`${files.hostKey}.pub`, 'utf8').trim().split(' ').slice(0, 2).join(' ');
   return {
     name,
@@ -192,6 +197,11 @@ function startNode(
       onStart: how.onStart,
     }),
   };
+}
+
+/** Where a watch would leave what it found. */
+function watchedBeside(config: string): string {
+  return join(dirname(config), 'watched');
 }
 
 function healthOf(port: number): string {

@@ -1,21 +1,47 @@
-/** What `doctor` says on either box: worst first, each with what to do about it. */
+import type { Examination, Finding } from '#shared/health/check.ts';
 
-export interface ShownFinding {
-  readonly check: string;
-  readonly state: 'good' | 'warning' | 'bad';
-  readonly detail: string;
-  readonly hint?: string;
-}
+/** What was found wrong, as the command line says it on either box: worst first, each with what to do about it. */
 
 const order = { bad: 0, warning: 1, good: 2 } as const;
 const marks = { bad: 'BAD ', warning: 'warn', good: 'ok  ' } as const;
 
-export function formatFindings(found: readonly ShownFinding[]): string {
-  return found
+type Shown = Pick<Finding, 'check' | 'state' | 'detail' | 'hint'>;
+
+export function formatExamination({
+  findings,
+  unlooked,
+}: {
+  readonly findings: readonly Shown[];
+  readonly unlooked: Examination['unlooked'];
+}): string {
+  return `${formatFindings(findings)}${unlooked
+    .map(({ check, why }) => `--    ${check}: not looked at: ${why}\n`)
+    .join('')}`;
+}
+
+/** @param ofOneMax that many of one check, the others are counted */
+export function formatFindings(found: readonly Shown[], ofOneMax = Number.POSITIVE_INFINITY): string {
+  const counts = new Map<string, number>();
+  const lines = found
     .toSorted((one, other) => order[one.state] - order[other.state])
     .map(({ check, state, detail, hint }) => {
+      const count = (counts.get(check) ?? 0) + 1;
+      counts.set(check, count);
+      if (count > ofOneMax) return '';
       const line = `${marks[state]}  ${check}: ${detail}\n`;
       return hint === undefined || state === 'good' ? line : `${line}      hint: ${hint}\n`;
-    })
-    .join('');
+    });
+  const more = [...counts].flatMap(([check, count]) =>
+    count > ofOneMax ? [`      ${check}: ${count - ofOneMax} more; \`sallyport doctor\` has them all\n`] : [],
+  );
+  return [...lines, ...more].join('');
+}
+
+/** Nothing is said to be well that nobody looked at. */
+export function formatVerdict(looked: number, unlooked: Examination['unlooked']): string {
+  const whys = new Map<string, string[]>();
+  for (const { check, why } of unlooked) whys.set(why, [...(whys.get(why) ?? []), check]);
+  const rest = [...whys].map(([why, checks]) => `Not looked at: ${checks.join(', ')} (${why}).\n`);
+  if (rest.length === 0) return 'All is well.\n';
+  return `All is well, as far as was looked at (${looked} checks).\n${rest.join('')}`;
 }

@@ -69,6 +69,11 @@ export const boxChecks: readonly HealthCheck<BoxCheckFacts>[] = [
             detail: `${unit.id} hands over ${name}, and ${file} is not there: the unit does not start`,
             hint: `put the file there (mode 0600), or take LoadCredential=${name} out of the unit`,
           })),
+          ...unit.newer.map((name) => ({
+            state: 'warning' as const,
+            detail: `${name} was changed after the start of ${unit.id}, which goes on with the old one`,
+            hint: `systemctl restart ${box.side}`,
+          })),
         ];
         return bad.length > 0
           ? bad

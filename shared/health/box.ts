@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 
 /**
  * The box around a node, as its administrator sees it: what systemd hands the unit, which sockets it holds, whether the
@@ -26,6 +26,8 @@ interface UnitState {
   readonly result: string;
   readonly startsAtBoot: boolean;
   readonly needsDaemonReload: boolean;
+  /** 0: it does not run. */
+  readonly startedAtMs: number;
   readonly mainPid: number;
   readonly readWritePaths: readonly string[];
   /** Of a socket unit. */
@@ -38,6 +40,8 @@ export interface UnitFacts extends UnitState {
   readonly credentials: ReadonlyMap<string, string>;
   /** Names that are handed over and not there, with where they should be. */
   readonly missing: ReadonlyMap<string, string>;
+  /** Names whose file was changed after the start: systemd copies it then, once. */
+  readonly newer: readonly string[];
   readonly sockets: readonly UnitState[];
 }
 
@@ -57,26 +61,36 @@ export interface BoxFacts {
   readonly clock: Seen<{ readonly isSynchronized: boolean }>;
 }
 
+/** What systemd tells of times is in whole seconds. */
+const secondMs = 1_000;
+
 const properties =
-  'Id,LoadState,ActiveState,Result,UnitFileState,NeedDaemonReload,MainPID,ReadWritePaths,FileDescriptorName,Listen';
+  'Id,LoadState,ActiveState,ActiveEnterTimestamp,Result,UnitFileState,NeedDaemonReload,MainPID,ReadWritePaths,FileDescriptorName,Listen';
+
+interface Files {
+  readonly read: (file: string) => string | undefined;
+  readonly exists: (file: string) => boolean;
+  readonly changedAtMs: (file: string) => number | undefined;
+}
 
 export function lookAtBox(
   side: 'dmz' | 'main-agent',
   run: Run,
-  read: (file: string) => string | undefined = readText,
-  exists: (file: string) => boolean = existsSync,
+  files: Files = { read: readText, exists: existsSync, changedAtMs },
 ): BoxFacts {
+  const unit = lookAtUnit(side, run, files);
   return {
     side,
-    unit: lookAtUnit(side, run, exists),
-    firewall: lookAtFirewall(side, run, read),
+    unit,
+    // A node that somebody started by hand, to try it, has no box of its own to close.
+    firewall: 'unseen' in unit ? unit : lookAtFirewall(side, run, files),
     clock: lookAtClock(run),
   };
 }
 
-function lookAtUnit(side: string, run: Run, exists: (file: string) => boolean): Seen<UnitFacts> {
+function lookAtUnit(side: string, run: Run, files: Files): Seen<UnitFacts> {
   const unit = `${side}.service`;
-  const shown = run('systemctl', ['show', unit, `--property=${properties}`]);
+  const shown = run('systemctl', ['show', unit, '--timestamp=unix', `--property=${properties}`]);
   if (shown?.status !== 0) return { unseen: 'systemctl can not be asked here' };
   const [state] = parseUnits(shown.stdout);
   if (state === undefined) return { unseen: `${unit} is not installed here` };
@@ -87,7 +101,13 @@ function lookAtUnit(side: string, run: Run, exists: (file: string) => boolean): 
     seen: {
       ...state,
       credentials,
-      missing: new Map([...credentials].filter(([, file]) => file.startsWith('/') && !exists(file))),
+      missing: new Map([...credentials].filter(([, file]) => file.startsWith('/') && !files.exists(file))),
+      newer: [...credentials]
+        .filter(
+          ([, file]) =>
+            state.startedAtMs > 0 && (files.changedAtMs(file) ?? 0) > state.startedAtMs + secondMs,
+        )
+        .map(([name]) => name),
       sockets: parseUnits(sockets?.stdout ?? ''),
     },
   };
@@ -116,6 +136,8 @@ function parseUnits(text: string): UnitState[] {
         result: one('Result'),
         startsAtBoot: one('UnitFileState') !== 'disabled',
         needsDaemonReload: one('NeedDaemonReload') === 'yes',
+        startedAtMs:
+          one('ActiveState') === 'active' ? 1_000 * Number(one('ActiveEnterTimestamp').slice(1)) || 0 : 0,
         mainPid: Number(one('MainPID')) || 0,
         readWritePaths: one('ReadWritePaths')
           .split(' ')
@@ -146,11 +168,7 @@ function parseCredentials(text: string): Map<string, string> {
 
 const rulesFile = '/etc/nftables.conf';
 
-function lookAtFirewall(
-  side: string,
-  run: Run,
-  read: (file: string) => string | undefined,
-): Seen<FirewallFacts> {
+function lookAtFirewall(side: string, run: Run, { read }: Files): Seen<FirewallFacts> {
   const listed = run('nft', ['-j', 'list', 'table', 'inet', 'sallyport']);
   if (listed === undefined) return { unseen: 'there is no nft here' };
   const isLoaded = listed.status === 0;
@@ -179,7 +197,8 @@ function listOpenHooks(json: string): string[] {
     entries.flatMap((entry) => {
       if (typeof entry !== 'object' || entry === null || !('chain' in entry)) return [];
       const { chain } = entry;
-      if (typeof chain !== 'object' || chain === null || !('hook' in chain) || !('policy' in chain)) return [];
+      if (typeof chain !== 'object' || chain === null || !('hook' in chain) || !('policy' in chain))
+        return [];
       return chain.policy === 'drop' ? [chain.hook] : [];
     }),
   );
@@ -190,6 +209,10 @@ function lookAtClock(run: Run): Seen<{ readonly isSynchronized: boolean }> {
   const told = run('timedatectl', ['show', '--property=NTPSynchronized', '--value']);
   if (told?.status !== 0) return { unseen: 'timedatectl can not be asked here' };
   return { seen: { isSynchronized: told.stdout.trim() === 'yes' } };
+}
+
+function changedAtMs(file: string): number | undefined {
+  return statSync(file, { throwIfNoEntry: false })?.mtimeMs;
 }
 
 function readText(file: string): string | undefined {

@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
-import type { Secret } from '#shared/secret.ts';
+import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
+import { Secret } from '#shared/secret.ts';
 import type { HealthCheck } from './check.ts';
 
 /** What may be wrong with a certificate that a door shows: a browser would say it, weeks later. */
@@ -10,6 +11,23 @@ export interface ServedCertificate {
   /** Leaf first. */
   readonly certificatePem: string;
   readonly keyPem: Secret;
+}
+
+/** As the files are now; undefined: none are configured. */
+export async function readServedCertificate(
+  { certificate, key }: { readonly certificate?: string | undefined; readonly key?: string | undefined },
+  credentials: string | undefined,
+): Promise<ServedCertificate | { readonly unlooked: string } | undefined> {
+  if (certificate === undefined || key === undefined) return undefined;
+  try {
+    const secret = await readSecretFile(key, credentials);
+    return {
+      certificatePem: (await readPublicFile(certificate)).toString('utf8'),
+      keyPem: new Secret(secret.expose().toString('utf8')),
+    };
+  } catch (error) {
+    return { unlooked: error instanceof Error ? error.message : String(error) };
+  }
 }
 
 interface CertificateFacts {
@@ -99,7 +117,8 @@ export function buildCertificateChecks<Facts>(
             detail: `is good from ${leaf.validFromDate.toISOString()} only`,
             hint: 'is the clock of this box right?',
           };
-        if (leaf.validToDate.getTime() <= nowMs) return { state: 'bad', detail: 'has ended', hint: how.renew };
+        if (leaf.validToDate.getTime() <= nowMs)
+          return { state: 'bad', detail: 'has ended', hint: how.renew };
         return leaf.validToDate.getTime() - nowMs <= endsSoonMs
           ? { state: 'warning', detail: `ends in ${days} days`, hint: how.renew }
           : { state: 'good', detail: `is good for ${days} days` };

@@ -10,9 +10,9 @@
 export type Affects = 'ready' | 'health' | 'both';
 
 /** `bad`: to be mended now · `warning`: to be known, or mended soon. */
-export type FindingState = 'good' | 'warning' | 'bad';
+type FindingState = 'good' | 'warning' | 'bad';
 
-interface Said {
+export interface Said {
   readonly state: FindingState;
   /** In words for an operator; no secrets, nothing a stranger sent. */
   readonly detail: string;
@@ -26,7 +26,7 @@ export interface Finding extends Said {
   readonly affects: Affects;
 }
 
-export interface Unlooked {
+interface Unlooked {
   readonly check: string;
   /** Why it was not looked at, and by whom it is. */
   readonly why: string;
@@ -37,7 +37,7 @@ export interface Examination {
   readonly unlooked: readonly Unlooked[];
 }
 
-/** What a look comes to; `undefined`: there is nothing of the kind here. */
+/** What a look comes to; empty: nothing is wrong; `undefined`: there is nothing of the kind here. */
 type Looked = readonly Said[] | { readonly unlooked: string } | undefined;
 
 export interface HealthCheck<Facts> {
@@ -61,7 +61,8 @@ export async function examine<Facts>(
         const said = await look(facts);
         if (said === undefined) return nothing;
         if ('unlooked' in said) return { findings: [], unlooked: [{ check: id, why: said.unlooked }] };
-        return { findings: said.map((one) => ({ check: id, affects, ...one })), unlooked: [] };
+        const all: readonly Said[] = said.length > 0 ? said : [{ state: 'good', detail: 'nothing found' }];
+        return { findings: all.map((one) => ({ check: id, affects, ...one })), unlooked: [] };
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
         return { findings: [], unlooked: [{ check: id, why }] };

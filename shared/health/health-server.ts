@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import type { Log } from '#shared/log.ts';
 import type { ListenAt } from '#shared/process/inherited-sockets.ts';
-import type { Check } from './check.ts';
+import type { Examination, Finding } from './check.ts';
 
 /** A monitor asks one thing at a time; more at once is somebody else. */
 const connectionsMax = 32;
@@ -17,14 +17,15 @@ export interface HealthServer {
 }
 
 /**
- * The listener for monitoring, apart from every public one: `/healthz` (is this process well), `/readyz` (can it serve
- * now), `/metrics` (Prometheus text). Plain HTTP, meant for loopback or a management network.
+ * The listener for monitoring, apart from every public one: `/healthz` (is anything wrong here), `/readyz` (can users be
+ * served now), `/metrics` (Prometheus text). Plain HTTP, meant for loopback or a management network.
  *
- * Trust: answers whoever can reach it, so it says nothing about users and takes nothing but three paths.
+ * Trust: answers whoever can reach it, and takes nothing but three paths. What is wrong, in words with names in them, is
+ * told on this box alone; from elsewhere one hears which check it is.
  */
 export function buildHealthServer(options: {
   readonly listen: ListenAt;
-  readonly checks: () => Promise<readonly Check[]> | readonly Check[];
+  readonly examine: () => Promise<Examination>;
   readonly registry: Pick<Registry, 'contentType' | 'metrics'>;
   readonly log: Log;
 }): HealthServer {
@@ -51,9 +52,9 @@ export function buildHealthServer(options: {
     }
     switch (request.url ?? '') {
       case '/healthz':
-        return sendChecks(response, (check) => check.affects === 'health');
+        return sendChecks(request, response, ({ affects }) => affects !== 'ready');
       case '/readyz':
-        return sendChecks(response, () => true);
+        return sendChecks(request, response, ({ affects }) => affects !== 'health');
       case '/metrics':
         send(response, 200, options.registry.contentType, await options.registry.metrics());
         return;
@@ -63,10 +64,28 @@ export function buildHealthServer(options: {
   }
 
   /** Every check is shown; only those that count decide. */
-  async function sendChecks(response: ServerResponse, counts: (check: Check) => boolean): Promise<void> {
-    const checks = await options.checks();
-    const ok = checks.every((check) => check.ok || !counts(check));
-    send(response, ok ? 200 : 503, 'application/json', `${JSON.stringify({ ok, checks })}\n`);
+  async function sendChecks(
+    request: IncomingMessage,
+    response: ServerResponse,
+    counts: (finding: Finding) => boolean,
+  ): Promise<void> {
+    const { findings, unlooked } = await options.examine();
+    const ok = findings.every((one) => one.state !== 'bad' || !counts(one));
+    const isHere = isLoopback(request.socket.remoteAddress);
+    const checks = findings.map(({ check, state, affects, detail, hint }) => ({
+      name: check,
+      ok: state !== 'bad',
+      state,
+      affects,
+      ...(isHere && { detail, ...(hint !== undefined && { hint }) }),
+    }));
+    const others = unlooked.map(({ check, why }) => ({ name: check, ...(isHere && { why }) }));
+    send(
+      response,
+      ok ? 200 : 503,
+      'application/json',
+      `${JSON.stringify({ ok, checks, unlooked: others })}\n`,
+    );
   }
 
   return {
@@ -88,6 +107,10 @@ export function buildHealthServer(options: {
       return { host: address.address, port: address.port };
     },
   };
+}
+
+function isLoopback(address = ''): boolean {
+  return address === '::1' || /^(::ffff:)?127\./.test(address);
 }
 
 function send(response: ServerResponse, status: number, type: string, body: string): void {

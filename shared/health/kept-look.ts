@@ -23,8 +23,7 @@ export class KeptLook<T> {
 
   get(): Promise<T> {
     const seen = this.#seen;
-    const isGood =
-      seen !== undefined && this.#clock.monotonic() - seen.atMs < this.#keepMs(seen.value);
+    const isGood = seen !== undefined && this.#clock.monotonic() - seen.atMs < this.#keepMs(seen.value);
     return isGood ? Promise.resolve(seen.value) : this.refresh();
   }
 

@@ -81,6 +81,7 @@ const eventSender: Readonly<Record<EventName, LaneSide>> = {
   'door.asked': 'main',
   'door.standing': 'dmz',
   'main.turned-away': 'dmz',
+  'node.health': 'dmz',
   'acme.challenges': 'main',
   'acme.shown': 'dmz',
   'https.certificate': 'main',

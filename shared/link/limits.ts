@@ -34,6 +34,11 @@ export const heartbeatTimeoutMs = 7_000;
 /** Edge events a node keeps until main has them (about 1 MiB), and main has under way from one worker. */
 export const edgeEventsMax = 1000;
 
+/** What a node says of its health at once: it has a dozen checks; a message stays far below its largest size. */
+export const healthFindingsMax = 32;
+/** A sentence or its cure, with a path in it. */
+export const healthCharactersMax = 1024;
+
 // — lanes —
 
 /** Data connections of one link: a second one keeps streams moving while the first waits for a lost packet. */

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { healthCharactersMax, healthFindingsMax } from './limits.ts';
 
 /**
  * The control link's vocabulary: every request and every event, with the schema both ends check it against.
@@ -741,6 +742,9 @@ const challengesMax = 8;
 const challengeToken = z.string().regex(/^[A-Za-z0-9_-]{22,256}$/);
 const keyAuthorization = z.string().regex(/^[A-Za-z0-9_-]{22,256}\.[A-Za-z0-9_-]{43}$/);
 
+/** What a node says of itself: sentences for people, cut by who sends them. */
+const said = text(healthCharactersMax).regex(/^\P{C}*$/u);
+
 /** Sessions are named by `sessionKey(id)` in events, never by id. */
 export const eventSchemas = {
   /** main → DMZ */
@@ -771,6 +775,19 @@ export const eventSchemas = {
   'edge.taken': z.strictObject({ boot: id, sequence: count }),
   /** DMZ → main: another main with this key wanted the link and was turned away. */
   'main.turned-away': otherMain,
+  /** DMZ → main: what of itself the node finds wrong, when it changes; empty: nothing. */
+  'node.health': z.strictObject({
+    findings: z
+      .array(
+        z.strictObject({
+          check: text(64).regex(/^[a-z0-9-]+$/),
+          state: z.enum(['warning', 'bad']),
+          detail: said,
+          hint: said.optional(),
+        }),
+      )
+      .max(healthFindingsMax),
+  }),
   /** DMZ → main: refusals at the edge, bans, listener state; numbered per node boot so that a gap shows. */
   'edge.event': z.strictObject({
     boot: id,

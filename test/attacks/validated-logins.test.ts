@@ -71,7 +71,9 @@ describe('validated_logins switched off', () => {
     const statuses = await Promise.all([dmz1.health, dmz2.health, product.site.mainHealth].map(statusOf));
     expect(statuses).toEqual([200, 503, 503]);
     const status = await product.sallyport('status').catch(String);
-    expect(status).toMatch(/! validated_logins is on here and OFF on dmz2: each login that needs a code/);
+    expect(status).toMatch(
+      /BAD {3}validated-logins-agree: validated_logins is on here and OFF on dmz2: each login that needs a code/,
+    );
     expect(status).not.toContain('All is well');
   });
 
@@ -82,9 +84,9 @@ describe('validated_logins switched off', () => {
     expect(await tryDoors('alice', dmz2), 'both off: the switch does what it says').toEqual(admitted);
 
     const statuses = await Promise.all([dmz1.health, dmz2.health, product.site.mainHealth].map(statusOf));
-    expect(statuses).toEqual([503, 200, 503]);
+    expect(statuses, 'a switch that is off is told by whoever has it').toEqual([503, 503, 503]);
     const status = await product.sallyport('status').catch(String);
-    expect(status).toMatch(/! validated_logins is OFF here and on on dmz1: every login/);
+    expect(status).toMatch(/validated_logins is OFF here and on on dmz1: every login/);
     expect(status).toMatch(/validated logins +OFF/);
   });
 
@@ -92,9 +94,9 @@ describe('validated_logins switched off', () => {
     await switchOff(dmz1.files.config, 'node: dmz1', dmz1.process);
     expect(await tryDoors('alice', dmz1)).toEqual(admitted);
     const statuses = await Promise.all([dmz1.health, dmz2.health, product.site.mainHealth].map(statusOf));
-    expect(statuses).toEqual([200, 200, 200]);
+    expect(statuses).toEqual([503, 503, 503]);
     expect(await product.sallyport('status').catch(String)).toContain(
-      '! validated_logins is off: no second factor is ever asked',
+      'BAD   validated-logins: validated_logins is off: no second factor is ever asked',
     );
   });
 });

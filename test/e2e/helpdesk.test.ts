@@ -80,7 +80,7 @@ describe('why can’t she sign in', () => {
     );
     expect(await guide.run('sallyport explain login alice --protocol sftp')).toContain('Outcome: totp');
     expect(await guide.run('sallyport two-factor status alice')).toMatch(/state +enrolled/);
-    expect(await guide.run('sallyport status')).toContain('All is well.');
+    expect(await guide.run('sallyport status')).toContain('All is well');
   });
 });
 
@@ -195,7 +195,7 @@ describe('her name came back', () => {
     expect(await other.signIn()).toMatchObject(refused);
     await guide.run('sallyport two-factor keep --all');
     expect(await other.signIn(await product.authenticator('noa').next())).toMatchObject(signedIn);
-    expect(await guide.run('sallyport status')).toContain('All is well.');
+    expect(await guide.run('sallyport status')).toContain('All is well');
     expect(await records('two-factor.kept', 1)).toMatchObject([
       { detail: 'same person, her file was moved by mistake' },
     ]);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { readKernelSockets } from '#dmz/cli/kernel-sockets.ts';
+import { readKernelSockets } from '#shared/health/kernel-sockets.ts';
 import { canLeaveNetwork } from '#scripts/demonstration/inherited-listeners.ts';
 import { makeDebian, writeIndex } from '#scripts/packages/archive.ts';
 import { text, type Entry, type Side } from '#scripts/packages/contents.ts';

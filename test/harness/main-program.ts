@@ -16,12 +16,13 @@ export function runMainAgent(prepare?: (configFile: string) => void): Promise<vo
   return runNodeProgram<MainAgentConfig>({
     name: 'main-agent',
     check: (file) => checkMainAgentConfig(file),
-    options: { [acceptRestoredOption]: 'REASON' },
-    start: async (config, file, { [acceptRestoredOption]: acceptRestored }) => {
+    options: { [acceptRestoredOption]: 'REASON', watched: 'FOLDER' },
+    start: async (config, file, { [acceptRestoredOption]: acceptRestored, watched }) => {
       while (existsSync(join(dirname(file), holdFileName))) await wait(holdPollMs);
       prepare?.(file);
       return startMainAgent(config, {
         ...(acceptRestored !== undefined && { acceptRestored }),
+        ...(watched !== undefined && { watched }),
         clock: systemClock,
         log: buildLog(config.log.level, { main: config.name }),
         inherited: new Map(),

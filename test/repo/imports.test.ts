@@ -33,7 +33,7 @@ const houses: readonly { house: string; floors: readonly (readonly string[])[]; 
     house: 'dmz',
     floors: [
       ['http-api', 'link'],
-      ['web', 'guard', 'files'],
+      ['web', 'guard', 'files', 'health'],
       ['login'],
       ['https', 'sftp'],
       ['cli', 'workers'],

@@ -1,11 +1,20 @@
 import { createPublicKey } from 'node:crypto';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { examineNode } from '#dmz/cli/doctor.ts';
+import { examineNodeBox } from '#dmz/cli/doctor.ts';
 import { initNode, nodeFiles } from '#dmz/cli/init.ts';
-import { readKernelSockets, type KernelSockets } from '#dmz/cli/kernel-sockets.ts';
+import { readKernelSockets, type KernelSockets } from '#shared/health/kernel-sockets.ts';
 import { runNodeCommand } from '#dmz/cli/run.ts';
 import { parseIdentityKey } from '#shared/identity/identity-key.ts';
 import { parseRotationLine } from '#shared/pairing/rotation-line.ts';
@@ -22,11 +31,15 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const running: KernelSockets = { listening: new Set([8443, 2222, 8444]), connected: new Set([8444]) };
+const running: KernelSockets = { listening: new Set([8443, 2222, 8444, 9464]), connected: new Set([8444]) };
 
 async function bad(sockets: KernelSockets, at = nowMs): Promise<string[]> {
-  const found = await examineNode(nodeFiles(folder).config, { nowMs: at, sockets: () => sockets });
-  const findings = found.filter(({ state }) => state !== 'good');
+  const found = await examineNodeBox(nodeFiles(folder).config, {
+    nowMs: at,
+    here: { run: () => undefined, sockets: () => sockets, ownerOf: () => undefined },
+    watched: join(folder, 'watched'),
+  });
+  const findings = found.findings.filter(({ state }) => state !== 'good');
   for (const { check, hint } of findings) expect(hint, check).toMatch(/\S/);
   return findings.map(({ check, detail }) => `${check}: ${detail}`);
 }
@@ -43,11 +56,11 @@ describe('sallyport node doctor', () => {
   });
 
   it('names what is missing: pairing, listeners, main', async () => {
-    expect(await bad({ listening: new Set([8443]), connected: new Set() })).toEqual([
-      'pairing: no main is trusted yet',
-      'sftp listener: nobody listens on port 2222',
-      'link listener: nobody listens on port 8444',
-      'link to main: nobody is connected to port 8444',
+    expect(await bad({ listening: new Set([8443, 9464]), connected: new Set() })).toEqual([
+      expect.stringMatching(/^pairing: no main is trusted yet/),
+      'listeners: nobody listens on port 2222 (sftp)',
+      'listeners: nobody listens on port 8444 (link)',
+      'main-link: main is not connected',
     ]);
   });
 
@@ -58,7 +71,7 @@ describe('sallyport node doctor', () => {
     edit(/identity: SHA256:A+/, `identity: SHA256:${'B'.repeat(43)}`);
     expect(await bad(running)).toEqual([]);
     expect(await bad({ listening: new Set([8444]), connected: new Set() })).toEqual([
-      'link to main: nobody is connected to port 8444',
+      'main-link: main is not connected',
     ]);
   });
 
@@ -67,11 +80,28 @@ describe('sallyport node doctor', () => {
     edit(/files\.example\.com/, 'other.example.com');
     edit(/$/, '\nvalidated_logins: false\n');
     expect(await bad(running, nowMs + 390 * dayMs)).toEqual([
-      expect.stringMatching(/^certificate: is not for other\.example\.com/),
-      expect.stringMatching(/^certificate: ends in \d days/),
-      'validated logins: off: this node asks nobody for a second factor',
+      'validated-logins: validated_logins is off: this node asks nobody for a second factor',
+      expect.stringMatching(/^certificate-name: is not for other\.example\.com/),
+      expect.stringMatching(/^certificate-end: ends in \d days/),
     ]);
-    expect(await bad(running, nowMs + 400 * dayMs)).toContain('certificate: has ended');
+    expect(await bad(running, nowMs + 400 * dayMs)).toContain('certificate-end: has ended');
+  });
+
+  it('says what the running node said last, and that it was not asked when that is long ago', async () => {
+    edit(/identity: SHA256:A+/, `identity: SHA256:${'B'.repeat(43)}`);
+    mkdirSync(join(folder, 'watched'));
+    const said = {
+      name: 'other-main',
+      ok: false,
+      state: 'bad',
+      affects: 'health',
+      detail: 'a second',
+      hint: 'x',
+    };
+    const answer = { ok: false, checks: [said], unlooked: [] };
+    writeFileSync(join(folder, 'watched', 'healthz.json'), JSON.stringify({ atMs: nowMs, answer }));
+    expect(await bad(running)).toEqual(['other-main: a second']);
+    expect(await bad(running, nowMs + 5 * 60_000)).toEqual([]);
   });
 
   it('tells of keys that others can read', async () => {

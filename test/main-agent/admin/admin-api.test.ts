@@ -363,12 +363,17 @@ describe('the admin API', () => {
     await client.close();
     await main.close();
     main = await startPlayedMain({
-      health: { problems: () => ['the clock jumped'], notices: async () => [] },
+      doctor: {
+        examine: async () => ({
+          findings: [{ check: 'clock', state: 'bad', affects: 'health', detail: 'the clock jumped' }],
+          unlooked: [],
+        }),
+      },
     });
     client = buildOutboundClient({ socketPath: main.socket });
     expect((await call('GET', '/v1/status')).json).toMatchObject({
       ok: false,
-      problems: ['the clock jumped'],
+      problems: ['clock: the clock jumped'],
     });
   });
 

@@ -130,7 +130,6 @@ export async function startPlayedMain(
     configFile: undefined,
     clock,
     switches: { validatedLogins: true, autoEnable: false },
-    health: { problems: () => [], notices: async () => [] },
     surveys: { report: () => [...surveys], refresh: async () => surveys },
     state,
     nodeHeads: () => [{ node: 'dmz1', worker: 0, sequence: 1, hash: 'h' }],
@@ -205,10 +204,19 @@ export async function startPlayedMain(
       },
     },
     doctor: {
-      examine: async () => [
-        { check: 'clock', state: 'good', detail: 'runs evenly' },
-        { check: 'mail', state: 'bad', detail: 'no answer', hint: 'is the relay up?' },
-      ],
+      examine: async () => ({
+        findings: [
+          { check: 'clock', state: 'good', affects: 'health', detail: 'runs evenly' },
+          {
+            check: 'mail',
+            state: 'warning',
+            affects: 'health',
+            detail: 'no answer',
+            hint: 'is the relay up?',
+          },
+        ],
+        unlooked: [{ check: 'firewall', why: 'nobody did' }],
+      }),
     },
     config: { name: 'main1' },
     users: {

@@ -4,7 +4,18 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runCommand } from '#main-agent/cli/run.ts';
 import { binId, playedUser, startPlayedMain, type PlayedMain } from '#test/main-agent/admin/played-main.ts';
+import type { Examination, Finding } from '#shared/health/check.ts';
 import { buildPlayedTerminal, type PlayedTerminal } from '#test/harness/played-terminal.ts';
+
+/** A main that finds this. */
+function whoFinds(
+  findings: readonly Omit<Finding, 'affects'>[],
+  unlooked: Examination['unlooked'] = [],
+): { readonly examine: () => Promise<Examination> } {
+  return {
+    examine: async () => ({ findings: findings.map((one) => ({ ...one, affects: 'health' })), unlooked }),
+  };
+}
 
 describe('sallyport against a running main', () => {
   let main: PlayedMain;
@@ -36,21 +47,21 @@ describe('sallyport against a running main', () => {
     expect(JSON.parse((await run('--json', 'status')).out)).toMatchObject({ ok: true });
   });
 
-  it('status says what is not served, and that all is well only of what was looked at', async () => {
-    const { ports } = main;
-    const survey = { storage: 'local', looked: 7, isComplete: true, unserved: 1, places: [], endedAtMs: 0 };
-    const rerun = async (changed: object): Promise<string> => {
-      await main.close();
-      main = await startPlayedMain({
-        surveys: { ...ports.surveys, report: () => [{ ...survey, ...changed }] },
-      });
-      return (await run('status')).out;
-    };
-    expect(await rerun({})).toMatch(
-      /Storage local holds 1 entry that is not served; `sallyport doctor` names them\.\nAll is well\.\n$/,
-    );
-    expect(await rerun({ isComplete: false, unserved: 0, endedAtMs: undefined })).toMatch(
-      /\nAll is well, as far as was looked at; not all names were in storage local \(7 names so far\)\.\n$/,
+  it('status says that all is well only of what was looked at, and five things of one kind', async () => {
+    const many = Array.from({ length: 7 }, (_, index) => ({
+      check: 'storages',
+      state: 'warning' as const,
+      detail: `name ${index}`,
+    }));
+    await main.close();
+    main = await startPlayedMain({
+      doctor: whoFinds(many, [
+        { check: 'firewall', why: 'nobody looked' },
+        { check: 'unit', why: 'nobody looked' },
+      ]),
+    });
+    expect((await run('status')).out).toMatch(
+      /name 4\n {6}storages: 2 more; `sallyport doctor` has them all\nAll is well, as far as was looked at \(1 checks\)\.\nNot looked at: firewall, unit \(nobody looked\)\.\n$/,
     );
   });
 
@@ -61,7 +72,7 @@ describe('sallyport against a running main', () => {
       const configFile = join(folder, 'main-agent.yaml');
       await main.close();
       main = await startPlayedMain({ configFile });
-      expect((await run('config', 'check')).out).toBe(`${configFile} is good.\n`);
+      expect((await run('config', 'check')).out.split('\n')[0]).toBe(`${configFile} is good.`);
       expect((await run('doctor')).out).toContain(configFile);
       // Main is told to be asked, not believed for more: what is named counts.
       const other = await run('config', 'check', '--config', join(folder, 'none.yaml'));
@@ -215,10 +226,23 @@ describe('sallyport against a running main', () => {
   it('status tells what should not be forgotten, and is well all the same', async () => {
     await main.close();
     main = await startPlayedMain({
-      health: { problems: () => [], notices: async () => ['2 users are let in with a password alone: a, b'] },
+      doctor: whoFinds([
+        { check: 'password-alone', state: 'warning', detail: '2 users: a, b', hint: 'a factor' },
+      ]),
     });
-    const { out } = await run('status');
-    expect(out).toMatch(/\n- 2 users are let in with a password alone: a, b\nAll is well\.\n$/);
+    const { code, out } = await run('status');
+    expect(out).toMatch(/\nwarn {2}password-alone: 2 users: a, b\n {6}hint: a factor\nAll is well\.\n$/);
+    expect(code).toBe(0);
+  });
+
+  it('status is 1 when something is wrong, and says what with its cure', async () => {
+    await main.close();
+    main = await startPlayedMain({
+      doctor: whoFinds([{ check: 'links', state: 'bad', detail: 'dmz1 is away', hint: 'start it' }]),
+    });
+    const { code, out } = await run('status');
+    expect(out).toMatch(/\nBAD {3}links: dmz1 is away\n {6}hint: start it\n$/);
+    expect(code).toBe(1);
   });
 
   it('users set reads values as YAML', async () => {

@@ -5,7 +5,8 @@ import * as fs from 'node:fs/promises';
 import { describe, expect, test, vi } from 'vitest';
 import { surveyAskedEntriesMax } from '#main-agent/files/limits.ts';
 import { FolderHandle } from '#main-agent/files/storage/local/folder-handle.ts';
-import { buildDoctor, type DoctorParts } from '#main-agent/doctor/doctor.ts';
+import { runningChecks, type RunningFacts } from '#main-agent/doctor/running-checks.ts';
+import { examine } from '#shared/health/check.ts';
 import { codesOf, mountOf, type Rig, SettableClock, startRig, userOf } from './rig.ts';
 
 const bidi = '\u202e';
@@ -202,37 +203,21 @@ describe('a survey of a storage', () => {
 
   test('is what doctor tells: where they are, or how much was looked at', async () => {
     const rig = await startRig();
-    const doctor = buildDoctor({
-      config: {
-        twoFactor: { validatedLogins: true, trustedNetworks: [] },
-        admin: {},
-        storages: { local: { type: 'local', base: rig.base } },
-      },
-      nodes: () => [],
-      userProblems: () => [],
-      auditProblem: () => undefined,
-      notices: async () => [],
-      restores: () => [],
-      otherMains: () => [],
-      orphans: () => [],
-      clockProblem: () => undefined,
-      checkMail: async () => undefined,
-      surveys: rig.service.surveys,
-      certificatePem: undefined,
-      clock: new SettableClock(),
-    } as unknown as DoctorParts);
+    const facts = {
+      config: { storages: { local: { type: 'local', base: rig.base } } },
+      surveys: () => rig.service.surveys.refresh(),
+    } as unknown as RunningFacts;
+    const checks = runningChecks.filter(({ id }) => id === 'storages');
     const told = async () =>
-      (await doctor.examine())
-        .filter(({ check }) => check === 'storage local')
-        .map(({ state, detail }) => `${state}: ${detail}`);
-    expect(await told()).toEqual(['good: every name is served (all 0 names)']);
+      (await examine(checks, facts)).findings.map(({ state, detail }) => `${state}: ${detail}`);
+    expect(await told()).toEqual(['good: local: every name is served (all 0 names)']);
     await fs.mkdir(rig.path('alice'));
     await fs.symlink('x', rig.path('alice', 'link'));
     await fs.writeFile(rig.path('alice', 'aux'), '');
     expect((await told()).toSorted()).toEqual([
-      'warning: 2 entries are not served (all 3 names)',
-      `warning: not served: ${rig.base}/alice/aux (a name that clients could not use)`,
-      `warning: not served: ${rig.base}/alice/link (a link)`,
+      'warning: local: 2 entries are not served (all 3 names)',
+      `warning: local: not served: ${rig.base}/alice/aux (a name that clients could not use)`,
+      `warning: local: not served: ${rig.base}/alice/link (a link)`,
     ]);
   });
 });

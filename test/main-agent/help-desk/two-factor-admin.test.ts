@@ -1,3 +1,5 @@
+import { runningChecks, type RunningFacts } from '#main-agent/doctor/running-checks.ts';
+import { examine } from '#shared/health/check.ts';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { StoredAccountChange } from '#main-agent/state/name-records.ts';
 import { passwordCredential } from '#main-agent/sessions/credential.ts';
@@ -164,8 +166,14 @@ describe('what an admin ends', () => {
 
   it('is told in round seconds of a clock that jumped, and confirms it with a record', async () => {
     rig.jump(120_400);
-    expect(rig.login.admin.problems()).toEqual([
-      'the clock jumped by 120 s: codes of authenticator apps wait for `sallyport two-factor confirm-clock`',
+    const facts = { clockProblem: () => rig.login.admin.clockProblem() } as unknown as RunningFacts;
+    const checks = runningChecks.filter(({ id }) => id === 'clock');
+    expect((await examine(checks, facts)).findings).toMatchObject([
+      {
+        state: 'bad',
+        detail: 'the clock jumped by 120 s: codes of authenticator apps wait',
+        hint: expect.stringContaining('sallyport two-factor confirm-clock') as string,
+      },
     ]);
     await rig.login.admin.confirmClock(why);
     expect(rig.login.admin.clockProblem()).toBeUndefined();

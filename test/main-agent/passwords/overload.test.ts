@@ -56,7 +56,7 @@ describe('a login that there is no capacity for', () => {
   it('is in the audit as one number a minute and node, and in status while it goes on', async () => {
     takeAllPlaces();
     for (let time = 0; time < 7; time += 1) await refusal(attempt('frank', password));
-    expect(rig.login.admin.problems().join()).toContain('for want of capacity');
+    expect(rig.login.admin.overloadProblems().join()).toContain('for want of capacity');
     const { chain } = await rig.login.admin.explainer.explain({
       user: 'frank',
       protocol: 'https',
@@ -77,7 +77,7 @@ describe('a login that there is no capacity for', () => {
       }),
     ]);
     rig.advance(60_001);
-    expect(rig.login.admin.problems().join()).not.toContain('capacity');
+    expect(rig.login.admin.overloadProblems().join()).not.toContain('capacity');
   });
 
   it('has taken nobody’s turn at a throttle', async () => {

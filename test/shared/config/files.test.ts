@@ -4,7 +4,8 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { checkDmzConfig, loadDmzConfig } from '#dmz/config.ts';
 import { loadMainAgentConfig } from '#main-agent/config.ts';
-import { listNotices } from '#main-agent/doctor/problems.ts';
+import { setupChecks } from '#main-agent/doctor/setup-checks.ts';
+import { examine } from '#shared/health/check.ts';
 import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
 import { isSallyportError } from '#shared/error.ts';
 
@@ -178,9 +179,13 @@ describe('main-agent.yaml', () => {
     const unnamed = await load(syslog('host: "2001:db8::7", port: 1'));
     expect(unnamed.audit.syslog).toHaveLength(1);
     // Whoever gets a certificate of any authority for that name could take the audit: `status` says so.
-    const nobody = { count: 0, names: [], isComplete: true };
-    const told = listNotices(unnamed, nobody).map(({ check, detail }) => `${check} ${detail}`);
-    expect(told).toEqual([expect.stringMatching(/^syslog 2001:db8::7:1 /)]);
+    const { findings } = await examine(
+      setupChecks.filter(({ id }) => id === 'collector-authority'),
+      { config: unnamed, adminCertificate: undefined, nowMs: 0 },
+    );
+    expect(findings.map(({ state, detail }) => `${state} ${detail}`)).toEqual([
+      expect.stringMatching(/^warning 2001:db8::7:1 may show a certificate of any authority/),
+    ]);
   });
 
   test.each(['http://127.0.0.1:8080/x', 'http://localhost/x', 'http://[::1]:1/x', 'https://gw.example/x'])(

@@ -1,0 +1,67 @@
+import { buildDoctor, type Doctor } from '#main-agent/doctor/doctor.ts';
+import type { RunningFacts } from '#main-agent/doctor/running-checks.ts';
+import { gatherSetup } from '#main-agent/doctor/setup-checks.ts';
+import { boxChecks } from '#shared/health/box-checks.ts';
+import { KeptLook } from '#shared/health/kept-look.ts';
+import { readReport } from '#shared/health/report.ts';
+import type { DoorCertificate } from './certificate.ts';
+import type { Ground } from './ground.ts';
+import type { Logins } from './logins.ts';
+import type { People } from './people.ts';
+import type { Readers } from './readers.ts';
+import type { Records } from './records.ts';
+
+/** Relays don't like to be called by every monitor; what was bad is looked at again at once. */
+const relayGoodMs = 30_000;
+/** A look at many users, for monitors that ask every few seconds. */
+const passwordAloneGoodMs = 60_000;
+
+/** Gathers what main's checks are about. */
+export function buildExamination(
+  { config, around: { clock, credentials, watched } }: Ground,
+  { feed, restores, nodeBudget }: Records,
+  { users, departures, notify, deliveries, files }: People,
+  { login, nodes }: Logins,
+  readers: Readers,
+  doorCertificate: DoorCertificate,
+): Doctor {
+  const keepMs = (problem: string | undefined): number => (problem === undefined ? relayGoodMs : 0);
+  const mail = new KeptLook(() => notify.checkMail(), { clock, keepMs });
+  const textGateway = new KeptLook(() => notify.checkTextGateway(), { clock, keepMs });
+  const alone = new KeptLook(() => login.admin.passwordAlone(), { clock, keepMs: () => passwordAloneGoodMs });
+  const running = (how: 'kept' | 'anew'): RunningFacts => {
+    const ask = <T>(look: KeptLook<T>) => (how === 'anew' ? look.refresh() : look.get());
+    return {
+      config,
+      clock,
+      nodes: () => nodes.admin.list(),
+      links: () => nodes.links.states(),
+      nodesOwn: () => nodes.nodeHealth.list(),
+      userProblems: () => users.problems(),
+      auditProblem: () => feed.problem(),
+      restores: () => restores.problems(),
+      otherMains: () => nodes.otherMains.problems(),
+      orphans: () => departures.list(),
+      passwordAlone: () => ask(alone),
+      lastMail: () => deliveries.last('email'),
+      lastText: () => deliveries.last('sms'),
+      mail: () => ask(mail),
+      textGateway: () => ask(textGateway),
+      clockProblem: () => login.admin.clockProblem(),
+      driftProblem: () => login.admin.driftProblem(),
+      overloadProblems: () => login.admin.overloadProblems(),
+      readerProblems: () => readers.problems(),
+      retentionProblems: () => files.retention.problems(),
+      doorCertificateProblem: () => doorCertificate?.problem(),
+      eventProblems: () => [...nodes.edgeEvents.problems(), ...nodeBudget.problems()],
+      headProblems: () => nodes.nodeHeads.problems(),
+      surveys: async () => (how === 'anew' ? files.surveys.refresh() : files.surveys.report()),
+    };
+  };
+  return buildDoctor({
+    setup: () => gatherSetup(config, credentials, clock.now()),
+    running,
+    box: () =>
+      readReport(watched, { checks: boxChecks, timer: 'main-agent-watch.timer', nowMs: clock.now() }),
+  });
+}
