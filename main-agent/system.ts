@@ -34,7 +34,7 @@ export function startMainAgent(config: MainAgentConfig, around: MainAgentSurroun
     people.files.surveys.keepFresh();
     const certificate = await startCertificate(ground, records, logins.nodes);
     const doctor = buildExamination(ground, records, people, logins, readers, certificate);
-    const administration = await startAdministration(ground, records, people, logins, doctor);
+    const administration = await startAdministration(ground, records, people, logins, certificate, doctor);
     await startHealth(ground, { records, people, logins, readers, administration, doctor });
     logins.nodes.links.start();
     log.info({ nodes: config.dmzNodes.length, users: [...people.users.list()].length }, 'started');

@@ -10,6 +10,7 @@ import { StorePlans } from '#main-agent/users/store-plan.ts';
 import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
 import { resolveListen } from '#shared/process/inherited-sockets.ts';
 import { Secret } from '#shared/secret.ts';
+import type { DoorCertificate } from './certificate.ts';
 import type { Ground } from './ground.ts';
 import type { Logins } from './logins.ts';
 import type { People } from './people.ts';
@@ -21,6 +22,7 @@ export async function startAdministration(
   records: Records,
   people: People,
   logins: Logins,
+  doorCertificate: DoorCertificate,
   doctor: Doctor,
 ) {
   const { config, around, part, closing } = ground;

@@ -30,7 +30,13 @@ it('a port that is taken is an error here, not another port there', async () => 
 
 it('a node is started with the arguments and the environment of its unit file', () => {
   const dmz = readServiceCommand('dmz', { '/opt/sallyport/': '/here/', '%d': '/etc/node' });
-  expect(dmz.args.slice(-3)).toEqual(['/here/dmz/main.ts', '--config', '/etc/node/dmz.yaml']);
+  expect(dmz.args.slice(-5)).toEqual([
+    '/here/dmz/main.ts',
+    '--config',
+    '/etc/node/dmz.yaml',
+    '--watched',
+    '/run/dmz-watch',
+  ]);
   expect(dmz.args).toEqual(
     expect.arrayContaining(['--permission', '--allow-fs-read=/here/shared/', '--allow-fs-read=/etc/node/']),
   );
