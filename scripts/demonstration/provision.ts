@@ -99,7 +99,7 @@ function makeKeys(files: SiteFiles, nodes: readonly NodeFiles[]): void {
       writePrivateFile(`${node.hostKey}.pub`, `${key.publicLine}\n`);
     }
     const server = authority.issueServerCertificate();
-    writePrivateFile(node.certificate, server.certificatePem);
+    writePrivateFile(node.certificate, server.certificatePem + authority.certificatePem);
     writePrivateFile(node.key, server.privateKeyPem.expose());
   }
 }

@@ -1,4 +1,8 @@
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { buildCertificateChecks, type ServedCertificate } from '#shared/health/certificate-checks.ts';
 import { examine } from '#shared/health/check.ts';
@@ -60,7 +64,7 @@ describe('a certificate that a door shows', () => {
     [
       'nothing leads to its authority',
       { certificate: { ...served, certificatePem: issued.certificatePem } },
-      /^bad certificate-chain: the chain is missing: nothing leads to .+ → the certificates between/,
+      /^warning certificate-chain: the chain is missing: nothing leads to .+ → the certificates between/,
     ],
     [
       'what lies below it is somebody else’s',
@@ -92,6 +96,47 @@ describe('a certificate that a door shows', () => {
     const found = await wrong(changed);
     expect(found).toHaveLength(1);
     expect(found[0]).toMatch(sentence);
+  });
+
+  it('is bad when the chain is missing of one that says where its issuer is to be had', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'sallyport-chain-'));
+    try {
+      const run = (...args: string[]) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
+      const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+      run('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=Root', '-days', '30');
+      run('req', ...key, '-keyout', 'key', '-out', 'csr', '-subj', '/CN=files.example.com');
+      writeFileSync(join(folder, 'ext'), 'authorityInfoAccess=caIssuers;URI:http://ca.example/i.der\n');
+      run(
+        'x509',
+        '-req',
+        '-in',
+        'csr',
+        '-CA',
+        'ca.pem',
+        '-CAkey',
+        'ca.key',
+        '-days',
+        '30',
+        '-out',
+        'pem',
+        '-extfile',
+        'ext',
+      );
+      const read = (file: string) => readFileSync(join(folder, file), 'utf8');
+      const chain = async (pem: string) =>
+        (
+          await wrong({
+            certificate: { certificatePem: pem, keyPem: new Secret(read('key')) },
+            atMs: Date.now(),
+          })
+        ).filter((one) => one.includes('certificate-chain'));
+      expect(await chain(read('pem'))).toEqual([
+        expect.stringMatching(/^bad certificate-chain: the chain is missing: nothing leads to CN ?= ?Root/),
+      ]);
+      expect(await chain(read('pem') + read('ca.pem'))).toEqual([]);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   it('counts the last fourteen days', async () => {
