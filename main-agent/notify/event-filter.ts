@@ -1,6 +1,5 @@
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { UserSource } from '#main-agent/users/user-source.ts';
-import { parseVirtualPath } from '#shared/file-service/virtual-path.ts';
 import { fitsEvent } from '#main-agent/audit/audit-query.ts';
 
 /** What somebody outside wants to be told of. Each that is named must fit; within one, any of its values. */
@@ -21,7 +20,7 @@ export function buildEventFilter(
   filter: EventFilter,
   findUser: UserSource['find'],
 ): (record: AuditRecord) => boolean {
-  const folders = filter.folders?.map(parseVirtualPath);
+  const folders = filter.folders?.map((folder) => (folder.endsWith('/') ? folder : `${folder}/`));
   const names = filter.names?.map((pattern) => pattern.toLowerCase());
   const { events, outcomes, users, groups } = filter;
   return (record) => {
@@ -34,14 +33,15 @@ export function buildEventFilter(
       if (!groups.some((group) => own.includes(group))) return false;
     }
     if (folders === undefined && names === undefined) return true;
-    const paths = [record.path, record.toPath].flatMap((path) =>
-      path === undefined ? [] : [parseVirtualPath(path)],
-    );
-    return paths.some(
-      (path) =>
-        (folders === undefined || folders.some((folder) => path.isWithin(folder))) &&
-        (names === undefined || names.some((pattern) => fitsName(path.name.toLowerCase(), pattern))),
-    );
+    // As they stand there: a record whose path is none today must not stop those that come after it.
+    const paths = [record.path, record.toPath].filter((path) => path !== undefined);
+    return paths.some((path) => {
+      const name = path.slice(path.lastIndexOf('/') + 1).toLowerCase();
+      return (
+        (folders === undefined || folders.some((folder) => `${path}/`.startsWith(folder))) &&
+        (names === undefined || names.some((pattern) => fitsName(name, pattern)))
+      );
+    });
   };
 }
 

@@ -66,6 +66,11 @@ describe('who is told of an event', () => {
     expect(fits({ groups: ['partners'] }, { user: 'gone' })).toBe(false);
   });
 
+  it('is told of a path that would be none today', () => {
+    expect(fits({ folders: ['/a'], names: ['con*'] }, { path: '/a/con\u202e. ' })).toBe(true);
+    expect(fits({ folders: ['/a'] }, { path: 'a/../..' })).toBe(false);
+  });
+
   it('is found in a blink, whatever the pattern and the name are', () => {
     const name = `${'a'.repeat(254)}b`;
     expect(fits({ names: [`${'*a'.repeat(120)}c`] }, { path: `/${name}` })).toBe(false);
