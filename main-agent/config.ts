@@ -22,8 +22,10 @@ import {
   logLevel,
 } from '#shared/config/value-types.ts';
 import { z } from 'zod';
+import { buildBrandingSchema } from './config-branding.ts';
 import { eventFilter, eventMail, eventPatterns } from './config-events.ts';
 import { twoFactorSchema } from './config-two-factor.ts';
+import { whyNoLogo } from './logo.ts';
 
 /** `main-agent.yaml`: the whole policy of the inner node, except the users themselves, who have a folder of their own. */
 
@@ -288,12 +290,7 @@ export function buildMainAgentSchema(context: PathContext) {
     })
     .prefault({});
 
-  const branding = z
-    .strictObject({
-      name: z.string().min(1).max(128).default('Sallyport'),
-      banner: z.string().max(4096).optional(),
-    })
-    .prefault({});
+  const branding = buildBrandingSchema(file);
 
   return (
     z
@@ -452,6 +449,7 @@ export function namedFiles(config: MainAgentConfig): NamedFile[] {
     { at: ['identity_key'], path: config.identityKey, kind: 'secret' },
     { at: ['vault_key'], path: config.vaultKey, kind: 'secret' },
     { at: ['https', 'acme', 'ca'], path: config.https.acme?.ca, kind: 'public' },
+    { at: ['branding', 'logo'], path: config.branding.logo, kind: 'public', whyNot: whyNoLogo },
     { at: ['admin', 'certificate'], path: config.admin.certificate, kind: 'public' },
     { at: ['admin', 'key'], path: config.admin.key, kind: 'secret' },
     { at: ['smtp', 'password_file'], path: config.smtp?.passwordFile, kind: 'secret' },

@@ -151,11 +151,7 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
 
   return {
     async start() {
-      const staticFiles = await loadStaticFiles(
-        options.webRoot,
-        () => options.link.policy.branding.name,
-        log,
-      );
+      const staticFiles = await loadStaticFiles(options.webRoot, () => options.link.policy.branding, log);
       const routes = buildRoutes({ ...options, securityTxt: () => securityTxtOf(options) });
       dispatch = buildDispatch({ ...options, routes, staticFiles });
       await open(server, options.listen);

@@ -4,7 +4,7 @@ import { extname, join, relative, sep } from 'node:path';
 import { promisify } from 'node:util';
 import { brotliCompress, constants, gzip } from 'node:zlib';
 import type { Log } from '#shared/log.ts';
-import { buildClientPage } from './client-page.ts';
+import { type Branding, buildClientPage } from './client-page.ts';
 import type { Exchange } from './exchange/exchange.ts';
 import { pageHeaders } from './exchange/headers.ts';
 import { staticBytesMax, staticFilesMax } from './limits.ts';
@@ -48,10 +48,10 @@ export interface StaticFiles {
   send(exchange: Exchange): boolean;
 }
 
-/** `serviceName`: what the client's page calls the service, asked again for every page. */
+/** `branding`: what the client's page says of this place, asked again for every page. */
 export async function loadStaticFiles(
   folder: string,
-  serviceName: () => string,
+  branding: () => Branding,
   log: Log,
 ): Promise<StaticFiles> {
   const files = new Map<string, StaticFile>();
@@ -72,11 +72,17 @@ export async function loadStaticFiles(
     '/none.txt',
     Buffer.from('The web client is not built on this node. Run: npm run web:build\n'),
   );
-  const page =
-    built === undefined ? () => unbuilt : buildClientPage(built.plain.toString('utf8'), serviceName);
+  const branded =
+    built === undefined
+      ? () => ({ page: unbuilt, files: new Map<string, StaticFile>() })
+      : buildClientPage(built.plain.toString('utf8'), branding);
   return {
     send(exchange) {
-      const file = files.get(exchange.path) ?? (clientPage.test(exchange.path) ? page() : undefined);
+      const { path } = exchange;
+      const isPage = clientPage.test(path);
+      const file =
+        files.get(path) ??
+        (isPage ? branded().page : path.startsWith('/branding/') ? branded().files.get(path) : undefined);
       if (file === undefined) return false;
       sendStatic(file, exchange);
       return true;

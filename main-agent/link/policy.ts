@@ -5,10 +5,10 @@ import { controlMessageBytesMax } from '#shared/link/limits.ts';
 import type { Policy } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 
-/** Room for everything but the bans, and for the envelope. */
-const restBytesMax = 64 * 1024;
+/** Room for everything but the bans, and for the envelope: a logo is 43 KiB of it. */
+const restBytesMax = 128 * 1024;
 
-/** Drops the bans that end first when they don't all fit: about 5,000 do. */
+/** Drops the bans that end first when they don't all fit: about 4,000 do. */
 export function fitPolicy(policy: Policy, log: Log): Policy {
   const bansBytesMax = controlMessageBytesMax - restBytesMax;
   if (Buffer.byteLength(JSON.stringify(policy.bans)) <= bansBytesMax) return policy;
@@ -24,11 +24,21 @@ export function fitPolicy(policy: Policy, log: Log): Policy {
   return { ...policy, bans };
 }
 
-export function buildPolicy(config: MainAgentConfig, bans: Pick<Bans, 'forPolicy'>): Policy {
-  const { name, banner } = config.branding;
+export function buildPolicy(
+  config: MainAgentConfig,
+  logo: Policy['branding']['logo'],
+  bans: Pick<Bans, 'forPolicy'>,
+): Policy {
+  const { name, banner, accent, help } = config.branding;
   return {
     validatedLogins: config.twoFactor.validatedLogins,
-    branding: { name, ...(banner !== undefined && { banner }) },
+    branding: {
+      name,
+      ...(banner !== undefined && { banner }),
+      ...(accent !== undefined && { accent }),
+      ...(logo !== undefined && { logo }),
+      ...(help !== undefined && { help }),
+    },
     neverBan: [...config.bans.neverBan],
     ...bans.forPolicy(),
   };

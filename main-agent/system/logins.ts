@@ -1,6 +1,7 @@
 import { Bans, type EdgeBan } from '#main-agent/bans/bans.ts';
 import { buildLogin, type Login } from '#main-agent/build-login.ts';
 import { KnownNodes } from '#main-agent/link/known-nodes.ts';
+import { readLogo } from '#main-agent/logo.ts';
 import { describeDeliveryProblem } from '#main-agent/notify/deliveries.ts';
 import { buildOwnCredentials } from '#main-agent/users/own-credentials.ts';
 import { readSecretFile } from '#shared/config/file-path.ts';
@@ -51,7 +52,12 @@ export async function buildLogins(ground: Ground, records: Records, people: Peop
     log: part('login'),
   });
   closing.defer(() => login.close());
-  const nodes: Nodes = buildNodes(ground, records, people, { known, bans, login });
+  const nodes: Nodes = buildNodes(ground, records, people, {
+    known,
+    bans,
+    login,
+    logo: await readLogo(config.branding.logo),
+  });
   return { known, bans, login, nodes };
 }
 

@@ -13,6 +13,7 @@ import { ShownChallenges } from '#main-agent/link/shown-challenges.ts';
 import type { SignedHead } from '#main-agent/restored/starts.ts';
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { EventBody, EventName } from '#shared/link/messages.ts';
+import type { Policy } from '#shared/link/messages.ts';
 import type { Ground } from './ground.ts';
 import type { People } from './people.ts';
 import type { Records } from './records.ts';
@@ -23,6 +24,7 @@ interface NodeParts {
   readonly known: KnownNodes;
   readonly bans: Bans;
   readonly login: Login;
+  readonly logo: Policy['branding']['logo'];
 }
 
 /** Links to the nodes, not dialled yet, and what is made of what nodes say. */
@@ -77,7 +79,7 @@ export function buildNodes(ground: Ground, records: Records, { files }: People, 
     files: files.handlers,
     onStream: files.onStream,
     sessions: login.sessions,
-    policy: () => buildPolicy(config, bans),
+    policy: () => buildPolicy(config, parts.logo, bans),
     onEdgeEvent: (node, worker, event) => {
       bans.noteEdge(node, event);
       edgeEvents.take(node, worker, event);

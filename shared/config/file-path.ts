@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { open, stat } from 'node:fs/promises';
+import { open, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
@@ -58,13 +58,20 @@ export type NamedFile = {
   readonly path: string;
   /** `secret`: nobody but the owner may read it. */
   readonly kind: 'secret' | 'public';
+  /** What is wrong with what is in it, to be said after its path. */
+  readonly whyNot?: (content: Buffer) => Unusable | undefined;
 };
+
+interface Unusable {
+  readonly message: string;
+  readonly hint: string;
+}
 
 /** Why a named file can't be used, or undefined if it can. */
 export async function whyUnusable(
   file: NamedFile,
   credentials: string | undefined,
-): Promise<{ message: string; hint: string } | undefined> {
+): Promise<Unusable | undefined> {
   if (file.path.startsWith(credentialPrefix)) return undefined;
   try {
     const found = await stat(file.path);
@@ -74,7 +81,11 @@ export async function whyUnusable(
       const mode = (found.mode & 0o777).toString(8).padStart(4, '0');
       return { message: `${file.path} has mode ${mode}; others can read it`, hint: `chmod 600 ${file.path}` };
     }
-    return undefined;
+    if (file.whyNot === undefined) return undefined;
+    if (found.size > fileBytesMax)
+      return { message: `${file.path} has ${found.size} bytes`, hint: 'name a smaller one' };
+    const why = file.whyNot(await readFile(file.path));
+    return why === undefined ? undefined : { ...why, message: `${file.path} ${why.message}` };
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
     return code === 'ENOENT'

@@ -27,6 +27,12 @@ export const mountsToldMax = 256;
  */
 export const toldContentBytesMax = 8 * 1024;
 
+/**
+ * The logo of the sign-in page: main sends it with the policy, and every first visit brings it along. In base64 it is a
+ * twelfth of a message.
+ */
+export const logoBytesMax = 32 * 1024;
+
 const id = z.string().regex(/^[A-Za-z0-9_-]{43}$/); // 256 bit, base64url
 const base64url = (max: number) =>
   z
@@ -680,10 +686,28 @@ export const helloSchema = z.strictObject({
 });
 export type Hello = z.output<typeof helloSchema>;
 
+const colour = z.string().regex(/^#[0-9a-f]{6}$/);
+const logoContent = z
+  .string()
+  .max(Math.ceil(logoBytesMax / 3) * 4)
+  .regex(/^[A-Za-z0-9+/]+={0,2}$/);
+/** It becomes the address of a link: of a page or a mail, and of nothing that runs. */
+const helpLink = z
+  .string()
+  .max(2048)
+  .regex(/^(https:\/\/|mailto:)[^\s"'<>]+$/);
+
 /** What main tells its nodes; kept in memory only. */
 const policySchema = z.strictObject({
   validatedLogins: z.boolean(),
-  branding: z.strictObject({ name: text(128), banner: text(4096).optional() }),
+  branding: z.strictObject({
+    name: text(128),
+    banner: text(4096).optional(),
+    /** For the light and the dark theme. */
+    accent: z.strictObject({ light: colour, dark: colour }).optional(),
+    logo: z.strictObject({ type: z.enum(['svg', 'png']), content: logoContent }).optional(),
+    help: z.strictObject({ text: text(500), link: helpLink.optional() }).optional(),
+  }),
   neverBan: z.array(text(64)).max(256),
   bans: z.array(z.strictObject({ address: text(64), untilMs: milliseconds, reason: text(128) })).max(10_000),
   /** Bans of its own that a node lifts, each once. */

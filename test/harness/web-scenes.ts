@@ -38,8 +38,28 @@ const unserved = { count: 23, names: ['aux.h', 'Rechnung M\\xe4rz.pdf', 'line\\u
 const longName = 'site-plan-2026-final-version-with-all-corrections-by-the-architect.dwg';
 const publicKey = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6k1q3mH2w6v1S9oYxkR0o4n4gq5bq8u1cS2mP9tL7x laptop';
 
+const logo =
+  '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 96 24"><path d="M0 0h96v24H0z" fill="#7a1f5c"/></svg>';
+/** As a company has it: a logo, a legal notice of some length, a colour of its own and whom to call. */
+const branding = {
+  name: 'Example Bank File Exchange',
+  logo: { type: 'svg', content: Buffer.from(logo).toString('base64') },
+  banner: `This system is for authorised users only.\n\n${'Activity is monitored and recorded. '.repeat(12)}`,
+  accent: { light: '#7a1f5c', dark: '#d68bbb' },
+  help: { text: 'No access? Call +1 555 0100', link: 'https://help.example.com/files' },
+} as const;
+
 const signIn = {
   'sign-in': { shows: ['sign-in'] },
+  'sign-in-branded': {
+    shows: ['sign-in'],
+    spoils: true,
+    play: async (stage) => {
+      stage.node.branding = branding;
+      await stage.page.reload();
+      await stage.text(branding.help.text);
+    },
+  },
   'sign-in-missing': {
     shows: ['sign-in'],
     play: async (stage) => {

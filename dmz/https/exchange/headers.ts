@@ -23,6 +23,9 @@ export const filePolicy = [
   'sandbox',
 ].join('; ');
 
+/** The logo, opened by its own address: it draws, and what it says of its own looks counts. */
+const logoPolicy = [filePolicy, "style-src 'unsafe-inline'"].join('; ');
+
 const everywhere: readonly string[] = [
   'Strict-Transport-Security',
   'max-age=31536000',
@@ -43,6 +46,7 @@ const everywhere: readonly string[] = [
 /** Flat name, value, name, value … lists, as `ServerResponse.writeHead` takes them. */
 export const pageHeaders: readonly string[] = [...everywhere, 'Content-Security-Policy', pagePolicy];
 export const apiHeaders: readonly string[] = [...pageHeaders, 'Cache-Control', 'no-store'];
+export const brandHeaders: readonly string[] = [...everywhere, 'Content-Security-Policy', logoPolicy];
 export const fileHeaders: readonly string[] = [
   ...everywhere,
   'Content-Security-Policy',

@@ -1,5 +1,6 @@
 import type { ComponentChildren } from 'preact';
-import { BrandMark, Icon } from '#dmz/web/components/icon.tsx';
+import { BrandMark } from '#dmz/web/components/brand-mark.tsx';
+import { Icon } from '#dmz/web/components/icon.tsx';
 import { Menu, type MenuItem } from '#dmz/web/components/menu.tsx';
 import { PageLink } from '#dmz/web/components/page-link.tsx';
 import { useClient, useWords } from '#dmz/web/state/client.ts';

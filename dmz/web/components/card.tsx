@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
-import { BrandMark } from '#dmz/web/components/icon.tsx';
+import { BrandMark } from '#dmz/web/components/brand-mark.tsx';
 import { useClient } from '#dmz/web/state/client.ts';
 
 /** The card in the middle of an otherwise empty page: everything before and outside of the files. */

@@ -156,21 +156,3 @@ export function Icon({ name, size = 18 }: { name: IconName; size?: number }) {
     </svg>
   );
 }
-
-/** The mark: a gate in a gate. */
-export function BrandMark({ size = 24 }: { size?: number }) {
-  return (
-    <svg
-      class="brand-mark"
-      viewBox="0 0 32 32"
-      width={size}
-      height={size}
-      aria-hidden="true"
-      focusable="false"
-    >
-      <rect class="brand-mark-ground" width="32" height="32" rx="8" />
-      <path class="brand-mark-arch" d="M8 26V14a8 8 0 0 1 16 0v12" />
-      <path class="brand-mark-door" d="M13 26V15a3 3 0 0 1 6 0v11z" />
-    </svg>
-  );
-}

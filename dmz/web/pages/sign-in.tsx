@@ -35,7 +35,7 @@ function describeProblem(problem: ApiProblem, words: Catalogue, formats: Formats
 
 /** First step: user name and password. */
 export function SignInPage({ notice }: { readonly notice: SignedOutNotice | undefined }) {
-  const { session } = useClient();
+  const { session, branding } = useClient();
   const words = useWords();
   const formats = useFormats();
   const [username, setUsername] = useState(session.username);
@@ -81,6 +81,12 @@ export function SignInPage({ notice }: { readonly notice: SignedOutNotice | unde
     <Card view="sign-in" title={words.signIn.title}>
       {failure === undefined && !missing && notice !== undefined && (
         <Message kind={notice === 'signed-out' ? 'ok' : 'warn'}>{describeNotice(notice, words)}</Message>
+      )}
+      {branding.banner !== undefined && (
+        // It may be long: whoever reads it by keyboard has to be able to scroll.
+        <p class="sign-in-banner" tabIndex={0}>
+          {branding.banner.trim()}
+        </p>
       )}
       <form
         method="post"
@@ -138,6 +144,17 @@ export function SignInPage({ notice }: { readonly notice: SignedOutNotice | unde
             </Message>
           ))}
       </form>
+      {branding.help !== undefined && (
+        <p class="sign-in-help">
+          {branding.help.link === undefined ? (
+            branding.help.text
+          ) : (
+            <a href={branding.help.link} rel="noreferrer">
+              {branding.help.text}
+            </a>
+          )}
+        </p>
+      )}
     </Card>
   );
 }

@@ -23,6 +23,8 @@ import { watchUser } from '#dmz/web/state/watch-user.ts';
 interface Client {
   /** Name of this place, as the page's head says. */
   readonly brand: string;
+  /** What else the page's head says of it. */
+  readonly branding: Branding;
   readonly http: Http;
   readonly preferences: Preferences;
   readonly route: Route;
@@ -35,6 +37,19 @@ interface Client {
   readonly uploads: Uploads;
   readonly actions: FileActions;
   readonly bin: Bin;
+}
+
+interface Branding {
+  /** Address of the logo. */
+  readonly logo?: string;
+  readonly banner?: string;
+  readonly help?: { readonly text: string; readonly link?: string };
+}
+
+/** Ours, as the page was served; a page without it has none. */
+function readBranding(browser: Window): Branding {
+  const told = browser.document.querySelector<HTMLMetaElement>('meta[name="sallyport-branding"]');
+  return told === null ? {} : (JSON.parse(told.content) as Branding);
 }
 
 export function buildClient(browser: Window): Client {
@@ -69,6 +84,7 @@ export function buildClient(browser: Window): Client {
   });
   return {
     brand: named?.content || 'Sallyport',
+    branding: readBranding(browser),
     http,
     preferences,
     route,

@@ -2,6 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
+import { type Branding, buildClientPage } from '#dmz/https/client-page.ts';
 import { apiHeaders, pageHeaders } from '#dmz/https/exchange/headers.ts';
 import { encodeBase32 } from '#main-agent/two-factor/base32.ts';
 import { drawQr } from '#main-agent/two-factor/qr.ts';
@@ -49,6 +50,8 @@ interface FakeSession {
   attemptsLeft: number;
   setup?: { readonly secret: string; readonly expiresAtMs: number; confirmed: boolean; attemptsLeft: number };
 }
+
+const plainBranding: Branding = { name: 'Sallyport' };
 
 const verbs = ['list', 'read', 'write', 'overwrite', 'delete', 'rename', 'mkdir'];
 
@@ -112,6 +115,8 @@ export class FakeNode {
   nextChangeRefusal:
     { readonly status: number; readonly reason: string; readonly [member: string]: unknown } | undefined;
   listingGate: Promise<void> | undefined;
+  /** What its page says of this place. */
+  branding: Branding = plainBranding;
   readonly #sessions = new Map<string, FakeSession>();
   readonly #answering = new Set<Promise<void>>();
   readonly #server: Server;
@@ -148,6 +153,7 @@ export class FakeNode {
 
   /** Nothing fails, nothing is held up and nobody is in the middle of anything any more. */
   mend(): void {
+    this.branding = plainBranding;
     this.outageRetryAfter = undefined;
     this.nextListingStatus = undefined;
     this.downloadGate = undefined;
@@ -191,6 +197,13 @@ export class FakeNode {
     const isFile = /^\/(assets\/[\w.-]+|favicon\.svg)$/.test(pathname);
     const file = join(this.#dist, isFile ? pathname : 'index.html');
     const content = await readFile(file);
+    const branded = buildClientPage(content.toString('utf8'), () => this.branding)();
+    const own = pathname.startsWith('/branding/') ? branded.files.get(pathname) : branded.page;
+    if (!isFile && own !== undefined) {
+      response.writeHead(200, [...own.headers]);
+      response.end(own.plain);
+      return;
+    }
     response.writeHead(200, [
       ...pageHeaders,
       'Content-Type',

@@ -18,7 +18,7 @@ const policyWith = (count: number) => ({
 });
 
 /** What the bans may take of one message. */
-const bansBytesMax = controlMessageBytesMax - 64 * 1024;
+const bansBytesMax = controlMessageBytesMax - 128 * 1024;
 const ban = (untilMs: number, reasonBytes: number) => ({
   address: '::',
   untilMs,
@@ -62,19 +62,23 @@ describe('the pushed policy', () => {
     }
   });
 
-  it('is what the configuration and the bans say, with a banner if there is one', () => {
-    const build = (banner?: string) =>
+  it('is what the configuration and the bans say, with what of the branding there is', () => {
+    const logo = { type: 'svg', content: 'PHN2Zy8+' } as const;
+    const accent = { light: '#0b6b5d', dark: '#4cc4ad' };
+    const build = (more: object, shown?: typeof logo) =>
       buildPolicy(
         // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- what a policy is made of
         {
-          branding: { name: 'Test', ...(banner !== undefined && { banner }) },
+          branding: { name: 'Test', ...more },
           twoFactor: { validatedLogins: false },
           bans: { neverBan: ['192.0.2.1'] },
         } as unknown as MainAgentConfig,
+        shown,
         { forPolicy: () => ({ bans: [ban(1, 0)] }) },
       );
     const rest = { validatedLogins: false, neverBan: ['192.0.2.1'], bans: [ban(1, 0)] };
-    expect(build('Hello')).toStrictEqual({ branding: { name: 'Test', banner: 'Hello' }, ...rest });
-    expect(build()).toStrictEqual({ branding: { name: 'Test' }, ...rest });
+    const all = { banner: 'Hello', accent, help: { text: 'Call us' } };
+    expect(build(all, logo)).toStrictEqual({ branding: { name: 'Test', ...all, logo }, ...rest });
+    expect(build({ logo: '/etc/logo.svg' })).toStrictEqual({ branding: { name: 'Test' }, ...rest });
   });
 });
