@@ -11,7 +11,7 @@ import { logoBytesMax, type Policy } from '#shared/link/messages.ts';
 type Logo = NonNullable<Policy['branding']['logo']>;
 type Why = { readonly message: string; readonly hint: string };
 
-/** Drawn 48 pixels high: four times that on the densest screens. */
+/** Drawn 28 pixels high; what is larger is not meant for that. */
 const pngPixelsMax = 1024;
 
 /** Rejects `config` for what is no logo. Undefined: none is named. */

@@ -14,6 +14,8 @@ import { startTestServer, type TestServer } from '#test/dmz/sftp/fakes/test-serv
 /** Several key exchanges at 1 MiB each, and no multiple of anything. */
 const content = randomBytes(7_000_003);
 
+const banner = `For authorised users only.\nNur für Befugte.\n${'All activity is recorded. '.repeat(100)}`;
+
 let running: TestServer;
 let folder: string;
 let target: SftpTarget;
@@ -24,7 +26,11 @@ beforeAll(async () => {
   await writeFile(join(folder, 'up.bin'), content);
   running = await startTestServer(
     { alice: { password: 'correct horse', next: 'code', code: '123456' } },
-    { clock: { now: () => Date.now(), monotonic: () => performance.now() + nowMs } },
+    {
+      clock: { now: () => Date.now(), monotonic: () => performance.now() + nowMs },
+      // All that is below is done under a legal notice (RFC 4252 §5.4): it is for people, and no client's data.
+      banner: () => banner,
+    },
   );
   const [type, blob] = running.hostKeyLine.split(' ');
   target = {
@@ -63,6 +69,8 @@ describe('OpenSSH', () => {
     const result = await runOpenSshSftp(target, commands, options);
     expect(result.status, result.stderr).toBe(0);
     expect(result.stdout).toContain(String(content.length));
+    expect(result.stdout).not.toContain('authorised');
+    expect(result.stderr).toContain('For authorised users only.');
     await expectRoundTrip(remote, 'down.bin');
   });
 

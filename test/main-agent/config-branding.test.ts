@@ -1,8 +1,12 @@
 import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { crc32, deflateSync } from 'node:zlib';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { buildBrandingSchema, darkGrounds, lightGrounds, onDarkAccent } from '#main-agent/config-branding.ts';
-import { whyNoLogo } from '#main-agent/logo.ts';
+import { checkMainAgentConfig } from '#main-agent/config.ts';
+import { readLogo, whyNoLogo } from '#main-agent/logo.ts';
 import { filePath } from '#shared/config/file-path.ts';
 import { logoBytesMax } from '#shared/link/messages.ts';
 
@@ -158,5 +162,24 @@ describe('a logo', () => {
     expect(why(fill(logoBytesMax + 1))).toBe(`has ${logoBytesMax + 1} bytes`);
     expect(why(`<svg ${'a='.repeat(16_000)}`)).toBeDefined();
     expect(why(drawn('<!--'.repeat(8000)))).toBeDefined();
+  });
+
+  it('that is none is named by the check of the configuration, with its line and what to do', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'sallyport-logo-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    await writeFile(join(folder, 'logo.svg'), drawn('<script/>'));
+    const file = join(folder, 'main-agent.yaml');
+    await writeFile(file, 'identity_key: id\nvault_key: vault\nbranding:\n  logo: logo.svg\n');
+    const checked = await checkMainAgentConfig(file);
+    expect(checked.ok ? [] : checked.problems).toContainEqual(
+      expect.objectContaining({
+        line: 4,
+        message: `branding.logo: ${folder}/logo.svg has an element <script>`,
+        hint: expect.stringContaining('PNG'),
+      }),
+    );
+    await expect(readLogo(join(folder, 'logo.svg'))).rejects.toMatchObject({ code: 'config' });
+    await writeFile(join(folder, 'logo.svg'), drawn('<g/>'));
+    expect(await readLogo(join(folder, 'logo.svg'))).toMatchObject({ type: 'svg' });
   });
 });
