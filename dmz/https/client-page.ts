@@ -16,7 +16,7 @@ interface BrandedFile {
   readonly etag: string;
 }
 
-export interface BrandedPages {
+interface BrandedPages {
   readonly page: BrandedFile;
   /** By their paths. */
   readonly files: ReadonlyMap<string, BrandedFile>;

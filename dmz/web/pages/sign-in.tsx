@@ -33,9 +33,39 @@ function describeProblem(problem: ApiProblem, words: Catalogue, formats: Formats
   return words.signIn.failed;
 }
 
+/** The legal notice of this place. */
+function Banner() {
+  const { banner } = useClient().branding;
+  if (banner === undefined) return null;
+  return (
+    // It may be long: whoever reads it by keyboard has to be able to scroll.
+    <p class="sign-in-banner" tabIndex={0}>
+      {banner.trim()}
+    </p>
+  );
+}
+
+/** Whom to ask. */
+function Help() {
+  const { help } = useClient().branding;
+  if (help === undefined) return null;
+  const { text, link } = help;
+  return (
+    <p class="sign-in-help">
+      {link === undefined ? (
+        text
+      ) : (
+        <a href={link} rel="noreferrer">
+          {text}
+        </a>
+      )}
+    </p>
+  );
+}
+
 /** First step: user name and password. */
 export function SignInPage({ notice }: { readonly notice: SignedOutNotice | undefined }) {
-  const { session, branding } = useClient();
+  const { session } = useClient();
   const words = useWords();
   const formats = useFormats();
   const [username, setUsername] = useState(session.username);
@@ -82,12 +112,7 @@ export function SignInPage({ notice }: { readonly notice: SignedOutNotice | unde
       {failure === undefined && !missing && notice !== undefined && (
         <Message kind={notice === 'signed-out' ? 'ok' : 'warn'}>{describeNotice(notice, words)}</Message>
       )}
-      {branding.banner !== undefined && (
-        // It may be long: whoever reads it by keyboard has to be able to scroll.
-        <p class="sign-in-banner" tabIndex={0}>
-          {branding.banner.trim()}
-        </p>
-      )}
+      <Banner />
       <form
         method="post"
         noValidate
@@ -144,17 +169,7 @@ export function SignInPage({ notice }: { readonly notice: SignedOutNotice | unde
             </Message>
           ))}
       </form>
-      {branding.help !== undefined && (
-        <p class="sign-in-help">
-          {branding.help.link === undefined ? (
-            branding.help.text
-          ) : (
-            <a href={branding.help.link} rel="noreferrer">
-              {branding.help.text}
-            </a>
-          )}
-        </p>
-      )}
+      <Help />
     </Card>
   );
 }
