@@ -9,6 +9,7 @@ import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
 import { addAuditVerify } from './audit-verify.ts';
 import type { CommandContext } from './command-context.ts';
+import { addNoticeCommand } from './notice-command.ts';
 import { requireConfigFile } from './system-commands.ts';
 import { formatFacts, formatTable, formatValue } from './table.ts';
 import { readTime } from './time-option.ts';
@@ -61,6 +62,7 @@ export function addAuditCommands(program: Command, context: CommandContext): voi
     });
 
   addAuditVerify(audit, context);
+  addNoticeCommand(audit, context);
 
   audit
     .command('acknowledge')

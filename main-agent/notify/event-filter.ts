@@ -1,5 +1,5 @@
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
-import type { UserSource } from '#main-agent/users/user-source.ts';
+import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { fitsEvent } from '#main-agent/audit/audit-query.ts';
 
 /** What somebody outside wants to be told of. Each that is named must fit; within one, any of its values. */
@@ -16,10 +16,19 @@ export interface EventFilter {
   readonly names?: readonly string[] | undefined;
 }
 
+/** What of a record is looked at. */
+interface Filtered {
+  readonly event: string;
+  readonly outcome: AuditRecord['outcome'];
+  readonly user?: string | undefined;
+  readonly path?: string | undefined;
+  readonly toPath?: string | undefined;
+}
+
 export function buildEventFilter(
   filter: EventFilter,
-  findUser: UserSource['find'],
-): (record: AuditRecord) => boolean {
+  findUser: (username: string) => Pick<EffectiveUser, 'groups'> | undefined,
+): (record: Filtered) => boolean {
   const folders = filter.folders?.map((folder) => (folder.endsWith('/') ? folder : `${folder}/`));
   const names = filter.names?.map((pattern) => pattern.toLowerCase());
   const { events, outcomes, users, groups } = filter;

@@ -1,5 +1,6 @@
-import type { NumberedRecord } from '#main-agent/audit/audit-reader.ts';
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import { showInvisible } from '#shared/visible-text.ts';
+import { buildEventFilter } from './event-filter.ts';
 import { eventMailLinesMax, eventMailTextCharactersMax } from './limits.ts';
 import type { Mail } from './mail.ts';
 import { asHtml, asLine, asPlainText, fillTemplate } from './template.ts';
@@ -18,6 +19,15 @@ interface EventMailTemplate {
   readonly text: string;
 }
 
+/** What of a record is told. */
+export interface MailedRecord {
+  readonly sequence: number;
+  readonly record: Pick<AuditRecord, 'time' | 'event' | 'outcome'> & {
+    readonly [K in 'user' | 'path' | 'toPath' | 'bytes' | 'protocol' | 'clientIp']?:
+      AuditRecord[K] | undefined;
+  };
+}
+
 /** What may stand in each. */
 export const eventMailParts = {
   subject: ['service', 'name', 'summary', 'count'],
@@ -31,9 +41,40 @@ export const eventMailTexts: EventMailTemplate = {
   text: '{events}\n\nThis is the notice "{name}" of {service}.\n',
 };
 
+/** Told of no mails: a notice of notices would go on for ever. */
+const ownEvents = 'notice.';
+
+export function buildMailFilter(
+  ...of: Parameters<typeof buildEventFilter>
+): ReturnType<typeof buildEventFilter> {
+  const fits = buildEventFilter(...of);
+  return (record) => !record.event.startsWith(ownEvents) && fits(record);
+}
+
+/** Who is told what: by address. A user without one is told nothing. */
+export function addressed<T extends MailedRecord>(
+  to: readonly string[],
+  records: readonly T[],
+  findUser: (username: string) => { readonly email?: string | undefined } | undefined,
+): ReadonlyMap<string, readonly T[]> {
+  const all = new Map<string, T[]>();
+  for (const one of records) {
+    const addresses = to.map((address) =>
+      address === 'user' ? findUser(one.record.user ?? '')?.email : address,
+    );
+    for (const address of new Set(addresses)) {
+      if (address === undefined) continue;
+      const own = all.get(address) ?? [];
+      own.push(one);
+      all.set(address, own);
+    }
+  }
+  return all;
+}
+
 export function composeEventMail(
   to: string,
-  records: readonly NumberedRecord[],
+  records: readonly MailedRecord[],
   around: { readonly name: string; readonly service: string; readonly template: EventMailTemplate },
 ): Mail {
   const { name, service, template } = around;
@@ -51,7 +92,7 @@ export function composeEventMail(
 }
 
 /** What a reader of the subject needs first: which file it was, or how many. */
-function summarize(records: readonly NumberedRecord[]): string {
+function summarize(records: readonly MailedRecord[]): string {
   const [first] = records;
   if (first === undefined) return 'nothing';
   const { event, path, user } = first.record;
@@ -61,7 +102,7 @@ function summarize(records: readonly NumberedRecord[]): string {
   return [what, shorten(path?.split('/').at(-1) ?? user ?? '')].filter((part) => part !== '').join(' ');
 }
 
-function describeEvent({ sequence, record }: NumberedRecord, line: string): string {
+function describeEvent({ sequence, record }: MailedRecord, line: string): string {
   const { time, event, outcome, user, path, toPath, bytes, protocol, clientIp } = record;
   const values = {
     time: `${time.slice(0, 19).replace('T', ' ')} UTC`,

@@ -1,11 +1,10 @@
 import { AuditReader, type NumberedRecord, type ReaderSurroundings } from '#main-agent/audit/audit-reader.ts';
-import { buildEventFilter } from './event-filter.ts';
 import type { EventMailConfig } from '#main-agent/config-events.ts';
 import type { Audit } from '#main-agent/state/audit-record.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
 import type { UserSource } from '#main-agent/users/user-source.ts';
 import { toSallyportError } from '#shared/error.ts';
-import { composeEventMail } from './event-mail.ts';
+import { addressed, buildMailFilter, composeEventMail } from './event-mail.ts';
 import { eventBacklogMax, eventMailRecordsMax } from './limits.ts';
 import { isRefusedForGood, type Mailer } from './mail.ts';
 
@@ -32,13 +31,10 @@ export async function startEventMails(
   return readers;
 }
 
-/** Told of no mails: a notice of notices would go on for ever. */
-const ownEvent = 'notice.';
-
 export function buildEventMail(config: EventMailConfig, around: EventMailSurroundings): AuditReader {
   const { mailer, users, audit, service, ...rest } = around;
   const { name, template } = config;
-  const fits = buildEventFilter(config, (username) => users.find(username));
+  const wants = buildMailFilter(config, (username) => users.find(username));
   /** Up to which record each address has been told of a load that could not be told to all. */
   let told = new Map<string, number>();
 
@@ -78,34 +74,14 @@ export function buildEventMail(config: EventMailConfig, around: EventMailSurroun
     kind: 'mail',
     host: name,
     section: 'events.mails',
-    wants: (record) => !record.event.startsWith(ownEvent) && fits(record),
+    wants,
     backlogMax: eventBacklogMax,
     togetherMax: eventMailRecordsMax,
     gatherMs: config.withinMs,
     take: async (records, signal) => {
-      for (const [to, own] of addressed(config.to, records, users)) await tell(to, own, signal);
+      for (const [to, own] of addressed(config.to, records, (username) => users.find(username)))
+        await tell(to, own, signal);
       told = new Map();
     },
   });
-}
-
-/** Who is told what. A user without an address is told nothing. */
-function addressed(
-  to: EventMailConfig['to'],
-  records: readonly NumberedRecord[],
-  users: Pick<UserSource, 'find'>,
-): ReadonlyMap<string, readonly NumberedRecord[]> {
-  const all = new Map<string, NumberedRecord[]>();
-  for (const one of records) {
-    const addresses = to.map((address) =>
-      address === 'user' ? users.find(one.record.user ?? '')?.email : address,
-    );
-    for (const address of new Set(addresses)) {
-      if (address === undefined) continue;
-      const own = all.get(address) ?? [];
-      own.push(one);
-      all.set(address, own);
-    }
-  }
-  return all;
 }

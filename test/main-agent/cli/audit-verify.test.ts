@@ -192,6 +192,46 @@ describe('sallyport audit verify', () => {
     }
   });
 
+  it('notice prints the mails that it would make, and sends nothing', async () => {
+    const configFile = join(folder, 'main-agent.yaml');
+    appendFileSync(
+      configFile,
+      'smtp: { host: 192.0.2.1, from: files@example.com }\n' +
+        "events: { mails: [{ name: gone, events: ['*'], users: [two, four], to: [desk@example.com, user] }] }\n",
+    );
+    const main = await startPlayedMain({ configFile });
+    try {
+      for (const [index, user] of ['two', 'alice', 'four'].entries())
+        await buildAudit(main.state).append({
+          time: `2026-11-24T08:00:0${index}.000Z`,
+          event: 'file.delete',
+          outcome: 'ok',
+          user,
+          path: `/${user}.pdf`,
+        });
+      const told = await run(
+        'notice',
+        'gone',
+        '--since',
+        '2026-11-24',
+        '--socket',
+        main.socket,
+        '--config',
+        configFile,
+      );
+      expect(told.err).toBe('');
+      expect(told.out).toMatch(/^To: desk@example\.com\nSubject: Sallyport: 2 file\.delete\n\n/);
+      expect(told.out).toMatch(
+        /two {2}file\.delete {2}\/two\.pdf\n.*four {2}file\.delete {2}\/four\.pdf\n\n/,
+      );
+      expect(told.out).not.toContain('alice');
+      const unknown = await run('notice', 'x', '--socket', main.socket, '--config', configFile);
+      expect(unknown.err).toContain('there are: gone');
+    } finally {
+      await main.close();
+    }
+  });
+
   it('export prints lines as they stand, filtered, over all files', async () => {
     const all = await run('export');
     expect(all.out).toBe(
