@@ -64,8 +64,9 @@ class Reach {
    * who gives somebody a password can be that person.
    */
   covers(user: EffectiveUser): boolean {
-    const { username, groups, adminRole } = user;
-    if (username === this.administrator.username || adminRole !== undefined) return false;
+    const { groups, adminRole } = user;
+    // So not the administrator either.
+    if (adminRole !== undefined) return false;
     if (!groups.some((group) => this.groups.includes(group))) return false;
     if (!groups.every((group) => this.#within.has(group))) return false;
     return this.#asAdministrator(user)?.mounts.every((mount) => this.#has(mount)) === true;

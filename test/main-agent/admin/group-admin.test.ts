@@ -27,6 +27,9 @@ const files = {
   'groups/partners.yaml': `two_factor: { required_on: [] }\n`,
   'groups/ops.yaml': '+files: [{ path: /ops, root: "shared/{group}", allow: [list, read, write, delete] }]\n',
   'groups/readers.yaml': 'admin_role: viewer\n',
+  'groups/quiet.yaml': 'quota: 1GiB\n',
+  // Nobody is in it yet.
+  'groups/later.yaml': '+files: [{ path: /later, root: "vault/{username}", allow: [list, read] }]\n',
   'groups/rich.yaml': '+files: [{ path: /rich, root: rich, allow: [list, read] }]\n',
   'anna.yaml':
     'username: anna\ngroups: [sales, partners]\nadmin_role: group-admin\nadministers: [sales, partners, readers, rich]\n',
@@ -42,11 +45,25 @@ const files = {
     'username: ewan\ngroups: [sales]\n+files: [{ path: /sales-too, root: shared/sales, allow: [list, read, delete] }]\n',
   'gus.yaml': 'username: gus\ngroups: [sales]\nadmin_role: group-admin\nadministers: [sales]\n',
   'nina.yaml': 'username: nina\n',
+  'quin.yaml': 'username: quin\ngroups: [sales, quiet]\n',
   'rex.yaml': 'username: rex\ngroups: [sales]\nadmin_role: admin\n',
   'vera.yaml': 'username: vera\ngroups: [sales, readers]\n',
 };
 const theirs = ['bob', 'fred', 'hank'];
-const notTheirs = ['anna', 'carol', 'dora', 'erin', 'ewan', 'gus', 'nina', 'rex', 'vera', 'nobody', 'BOB'];
+const notTheirs = [
+  'anna',
+  'carol',
+  'dora',
+  'erin',
+  'ewan',
+  'gus',
+  'nina',
+  'quin',
+  'rex',
+  'vera',
+  'nobody',
+  'BOB',
+];
 
 let folder: UsersFolder;
 let users: YamlUsers;
@@ -190,6 +207,9 @@ describe('a group administrator', () => {
       'expires: 2020-01-01',
       'admin_role: helpdesk',
     ]) {
+      await folder.write('anna.yaml', files['anna.yaml']);
+      await users.refresh();
+      expect((await call('GET', '/v1/users/bob')).status).toBe(200);
       const [key = ''] = change.split(':');
       const kept = files['anna.yaml'].split('\n').filter((line) => !line.startsWith(`${key}:`));
       await folder.write('anna.yaml', `${kept.join('\n')}${change}\n`);
@@ -339,6 +359,7 @@ describe('a group administrator who wants more', () => {
     adding('in a group that is no list', { groups: 'sales' }),
     adding('called as the folder that has all groups', {}, 'exists', 'shared'),
     adding('called as that folder, in capitals', {}, 'exists', 'SHARED'),
+    adding('called as the folder of a group in which nobody is', {}, 'exists', 'vault'),
     adding('called as a folder that somebody left', {}, 'exists', 'leaver'),
     adding('called as somebody whose factor is left', {}, 'exists', 'ghost'),
     adding('called as a group, whose folder might be called so', {}, 'exists', 'readers'),
@@ -445,6 +466,9 @@ describe('a group administrator who wants more', () => {
   it.each(attempts)('%s', async (_what, method, route, body, code) => {
     occupied.add('leaver');
     remembered.add('ghost');
+    // Whose grace is not hers to end.
+    if (main.orphans.length === 0)
+      main.orphans.push({ username: 'ghost', goneAtMs: 0, returnedAtMs: undefined });
     const before = await folderHash();
     const answer = await call(method, route, body);
     expect(answer.code, answer.text).toBe(code);
