@@ -68,7 +68,7 @@ export class UsersInForce {
 
   problems(): readonly SourceProblem[] {
     const own = [...this.#files.values()].flatMap((file) => file.problems);
-    return [...own, ...this.#problems.values(), ...this.#twins()];
+    return [...own, ...this.#problems.values(), ...this.#twins(), ...this.#withoutGroup()];
   }
 
   /** Another user whose name differs from this one only in case. */
@@ -88,6 +88,20 @@ export class UsersInForce {
             hint: 'rename all but one; until then each signs in with exactly its own spelling',
           })),
     );
+  }
+
+  /** Nothing comes of administering a group that is not there, so everything stays in force. */
+  #withoutGroup(): SourceProblem[] {
+    return [...this.#files.values()].flatMap((file) => this.#judgeAdministered(file) ?? []);
+  }
+
+  #judgeAdministered({ file, fields }: UserFile): SourceProblem | undefined {
+    const unknown = [...(fields?.administers ?? []), ...(fields?.['+administers'] ?? [])].find(
+      (group) => !this.#inForce.has(groupRelative(group)),
+    );
+    if (unknown === undefined) return undefined;
+    const message = `administers: unknown group \`${unknown}\``;
+    return { file, line: 1, column: 1, message, hint: this.#hintAt(unknown) };
   }
 
   problemsOf({ id, problems }: UserFile): readonly SourceProblem[] {
@@ -131,7 +145,7 @@ export class UsersInForce {
     const { fields, id } = file;
     if (fields === undefined) return undefined;
     const order = id.kind === 'group' ? this.#order([id.name], file) : this.#orderOf(fields);
-    return order.ok ? undefined : this.#relationProblem(file, order.why);
+    return order.ok ? this.#judgeAdministered(file) : this.#relationProblem(file, order.why);
   }
 
   /** Who somebody with these fields would be under this name, as every other file counts now; undefined: nobody. */
@@ -328,11 +342,14 @@ export class UsersInForce {
   }
 
   #relationProblem(file: UserFile, why: string): SourceProblem {
+    const unknown = listedGroups(file.fields).find((group) => !this.#inForce.has(groupRelative(group)));
+    return { file: file.file, ...file.groupsAt, message: `groups: ${why}`, hint: this.#hintAt(unknown) };
+  }
+
+  #hintAt(unknownGroup: string | undefined): string {
     const groups = [...this.#inForce.keys()].filter((one) => path.dirname(one) === groupsFolder);
     const known = groups.map((one) => path.basename(one, '.yaml'));
-    const unknown = listedGroups(file.fields).find((group) => !known.includes(group));
-    const near = unknown === undefined ? undefined : nearestWord(unknown, known);
-    const hint = near === undefined ? 'groups/<name>.yaml makes a group' : `did you mean \`${near}\`?`;
-    return { file: file.file, ...file.groupsAt, message: `groups: ${why}`, hint };
+    const near = unknownGroup === undefined ? undefined : nearestWord(unknownGroup, known);
+    return near === undefined ? 'groups/<name>.yaml makes a group' : `did you mean \`${near}\`?`;
   }
 }

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { UsersOfGroupAdmin } from '#main-agent/users/administered-users.ts';
-import { FileWrites } from '#main-agent/users/file-writes.ts';
+import { FileWrites, type WriteJudge } from '#main-agent/users/file-writes.ts';
+import { usersOfGroupAdminMax } from '#main-agent/users/limits.ts';
+import { YamlGroups } from '#main-agent/users/group-writes.ts';
 import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
 import type { YamlUsers } from '#main-agent/users/yaml-users.ts';
 import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/http-client.ts';
@@ -13,8 +15,9 @@ import {
   makeUsersFolder,
   type UsersFolder,
 } from '#test/main-agent/users/users-folder.ts';
+import { isSallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
-import { startPlayedMain, type PlayedMain } from './played-main.ts';
+import { playedUser, startPlayedMain, type PlayedMain } from './played-main.ts';
 
 /** Anna has the users of `sales`; what she may, and whatever she could try, against a real users folder. */
 
@@ -141,8 +144,7 @@ async function folderHash(): Promise<string> {
 
 describe('a group administrator', () => {
   beforeEach(start);
-  // Each test has a folder of its own; what it costs is a few small files.
-  const end = async (): Promise<void> => stop();
+  afterEach(stop);
 
   it('sees the users of the group and nobody else, and acts on them', async () => {
     const listed = (await call('GET', '/v1/users')).json['users'] as { username: string }[];
@@ -187,7 +189,6 @@ describe('a group administrator', () => {
     expect(done).toContainEqual(
       expect.objectContaining({ rule: 'PUT /v1/users/{user}/password', user: 'bob', outcome: 'ok' }),
     );
-    await end();
   });
 
   it('has no role any more from the moment it is taken, also inside a call that was let in before', async () => {
@@ -226,7 +227,6 @@ describe('a group administrator', () => {
     }
     expect(users.find('ines')).toBeUndefined();
     expect(main.asked).toEqual([]);
-    await end();
   });
 
   it('loses a user who is moved between the look and the deed, whatever the deed', async () => {
@@ -248,7 +248,6 @@ describe('a group administrator', () => {
       expect(await readFile(path.join(folder.directory, 'bob.yaml'), 'utf8')).toBe(moved);
     }
     expect(main.asked).toEqual([]);
-    await end();
   });
 
   it('mends no file that says more than what is in force', async () => {
@@ -258,7 +257,6 @@ describe('a group administrator', () => {
     const mend = await call('PATCH', '/v1/users/bob', { set: { email: 'bob@example.com' } });
     expect(mend.code).toBe('not-allowed');
     expect(await readFile(path.join(folder.directory, 'bob.yaml'), 'utf8')).toContain('broken');
-    await end();
   });
 
   it('is in the groups that come with the group and with everybody, and in no other', async () => {
@@ -277,18 +275,61 @@ describe('a group administrator', () => {
       groups: ['everybody', 'staff', 'sales'],
       limits: { sessions: 4 },
     });
-    await end();
+  });
+
+  it('a group that is not there is told where it is administered, and what is in force stays', async () => {
+    const wrong = files['anna.yaml'].replace('rich]', 'salse]');
+    await folder.write('anna.yaml', wrong);
+    await users.refresh();
+    const problem = { message: 'administers: unknown group `salse`', hint: 'did you mean `sales`?' };
+    expect(users.problems()).toMatchObject([problem]);
+    expect((await call('GET', '/v1/users/bob')).status).toBe(200);
+    await expect(
+      main.ports.users.change('anna', [{ path: ['administers'], value: ['salse'] }], undefined),
+    ).rejects.toMatchObject({ code: 'config', detail: expect.stringContaining(problem.message) as string });
   });
 
   it('a group is not removed while somebody administers it', async () => {
-    const { YamlGroups } = await import('#main-agent/users/group-writes.ts');
     const groups = new YamlGroups(users, new FileWrites(users, main.ports.clock));
     await expect(groups.remove('rich', undefined)).rejects.toMatchObject({
       code: 'conflict',
       detail: expect.stringContaining('anna') as string,
     });
-    await end();
   });
+});
+
+it.each([
+  [usersOfGroupAdminMax - 1, 'etag'],
+  [usersOfGroupAdminMax, 'too many'],
+])('beside %i users one more is: %s', async (count, answer) => {
+  const inSales = (username: string) => ({ ...playedUser(username), groups: ['sales'] });
+  const anna = { ...inSales('anna'), groups: [], adminRole: 'group-admin' as const, administers: ['sales'] };
+  const present = Array.from({ length: count }, (_one, index) => inSales(`u${index}`));
+  const parts = {
+    users: {
+      find: () => anna,
+      list: () => present.values(),
+      files: () => [].values(),
+      tryUser: () => inSales('ines'),
+      underName: () => undefined,
+      ofGroup: (_group: string, name: string) => inSales(name),
+    },
+    writes: { inForce: <T>(work: () => Promise<T>) => work() },
+    directory: {
+      change: async () => '',
+      create: async (_name: string, _fields: object, _template?: string, judge?: WriteJudge) => {
+        await judge?.after(Buffer.from(''));
+        return 'etag';
+      },
+    },
+    isRemembered: () => false,
+    isOccupied: async () => false,
+    clock: { now: () => 0 },
+  };
+  const adding = new UsersOfGroupAdmin(parts, 'anna').create('ines', { groups: ['sales'] });
+  expect(await adding.catch((error: unknown) => isSallyportError(error, 'too-many') && 'too many')).toBe(
+    answer,
+  );
 });
 
 /** What somebody tries who wants to be admin, or to read what is another group's; each is refused and changes nothing. */
