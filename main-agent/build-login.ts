@@ -4,6 +4,8 @@ import { AccountChanges } from '#main-agent/account/account-changes.ts';
 import { buildAccountHandlers } from '#main-agent/account/account-handlers.ts';
 import { buildEnrolmentHandlers } from '#main-agent/account/enrolment-handlers.ts';
 import { buildSessionHandlers } from '#main-agent/account/session-handlers.ts';
+import { strayLinksBurst, strayLinksPerSecond } from '#main-agent/account/limits.ts';
+import { PasswordLinks } from '#main-agent/account/password-links.ts';
 import { StepUpCheck } from '#main-agent/account/step-up-check.ts';
 import { StepUps } from '#main-agent/account/step-ups.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
@@ -37,7 +39,12 @@ import type { SessionRegistry } from '#main-agent/sessions/session.ts';
 import { Sessions } from '#main-agent/sessions/sessions.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { ClockGuard } from '#main-agent/two-factor/clock-guard.ts';
-import type { AccountNotifier, CodeDelivery, Transport } from '#main-agent/two-factor/code-delivery.ts';
+import type {
+  AccountNotifier,
+  CodeDelivery,
+  SendPasswordLink,
+  Transport,
+} from '#main-agent/two-factor/code-delivery.ts';
 import { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
 import { DriftWatch } from '#main-agent/two-factor/drift-watch.ts';
 import { PendingSetups } from '#main-agent/two-factor/pending-setups.ts';
@@ -58,7 +65,7 @@ import type { Secret } from '#shared/secret.ts';
 /** What of main's configuration decides about logins. */
 export type LoginConfig = Pick<
   MainAgentConfig,
-  'name' | 'twoFactor' | 'sessions' | 'passwords' | 'bans' | 'smtp' | 'sms'
+  'name' | 'publicUrl' | 'twoFactor' | 'sessions' | 'passwords' | 'bans' | 'smtp' | 'sms'
 >;
 
 export interface LoginOptions {
@@ -76,6 +83,8 @@ export interface LoginOptions {
   readonly delivery: CodeDelivery;
   /** Tells users of changes of their account. */
   readonly notifier?: AccountNotifier;
+  /** Undefined: no relay is configured. */
+  readonly sendPasswordLink?: SendPasswordLink | undefined;
   /** A pinned signing key by its `kid`: SHA-256 of its SPKI, base64url. */
   readonly findSigningKey: (kid: string) => SigningKey | undefined;
   /** To every joined worker of that node; a node without a link hears it when it asks. */
@@ -124,6 +133,7 @@ export function buildLogin(options: LoginOptions): Login {
     passages: new Passages(parts, codes),
   });
   const twoFactor = buildTwoFactorAdmin(parts);
+  const passwordLinks = new PasswordLinks(parts);
   const reminders = new Reminders(parts);
   const imitateUsers = (): void =>
     passwords.imitate([...users.list()].flatMap((user) => user.passwordHash ?? []));
@@ -133,7 +143,7 @@ export function buildLogin(options: LoginOptions): Login {
   });
 
   return {
-    loginHandlers: buildLoginHandlers(parts, start, admission),
+    loginHandlers: buildLoginHandlers(parts, start, admission, passwordLinks),
     sessionHandlers: buildSessionHandlers(parts, buildEnrolmentHandlers(parts, stepUp), usedBytes),
     accountHandlers: buildAccountHandlers(parts, new AccountChanges(parts, stepUp)),
     sessions,
@@ -142,6 +152,7 @@ export function buildLogin(options: LoginOptions): Login {
     reminders,
     admin: buildLoginAdmin(parts, {
       twoFactor,
+      passwordLinks,
       nodeChanges: buildNodeChangeAdmin(parts, twoFactor),
       explainer: buildLoginExplainer(parts, options.explained ?? nothingKnown),
       passwordAlone: () => findPasswordAlone(parts),
@@ -155,6 +166,7 @@ export function buildLogin(options: LoginOptions): Login {
       await leases.start();
       await delivered.start();
       await sessions.start();
+      await passwordLinks.start();
       reminders.start();
     },
     close: async () => {
@@ -244,6 +256,13 @@ function buildParts(options: LoginOptions) {
     assertions: new Assertions({ mainName: config.name, findSigningKey: options.findSigningKey, clock }),
     challenges: new Challenges(clock),
     probes: new ProbeBudget(() => clock.monotonic()),
+    strayLinks: new ProbeBudget(() => clock.monotonic(), {
+      what: 'password links that nobody has',
+      burst: strayLinksBurst,
+      perSecond: strayLinksPerSecond,
+    }),
+    sendPasswordLink: options.sendPasswordLink,
+    random,
     sessions,
     leases: new Leases({
       settings: twoFactor.lease,

@@ -296,6 +296,9 @@ export function buildMainAgentSchema(context: PathContext) {
     z
       .strictObject({
         name: plainName.default('main1'),
+        public_url: httpUrl('https')
+          .transform((text) => new URL(text).origin)
+          .optional(),
         dmz_nodes: z.array(dmzNode).max(64).default([]),
         identity_key: file,
         users,
@@ -369,6 +372,8 @@ export function buildMainAgentSchema(context: PathContext) {
       })
       .transform((s) => ({
         name: s.name,
+        /** Where users sign in on the web, for links in mails; undefined: none are sent. */
+        publicUrl: s.public_url,
         dmzNodes: s.dmz_nodes,
         identityKey: s.identity_key,
         users: s.users,

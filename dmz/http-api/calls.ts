@@ -123,6 +123,20 @@ export const calls: readonly Call[] = [
   },
 
   {
+    method: 'POST',
+    path: '/api/password/set',
+    access: 'public',
+    summary: 'Sets a password by a mailed link. It opens no session.',
+    body: signIn.linkedPassword,
+    answers: [{ status: 200, means: 'Set; the link is spent.', body: signIn.passwordSet }],
+    refusals: {
+      401: 'dead-link: one word for every reason.',
+      422: 'weak-password: the link is still good.',
+      429: 'Too many tries.',
+    },
+  },
+
+  {
     method: 'GET',
     path: '/api/me',
     access: 'setup',

@@ -46,6 +46,15 @@ export type CodeEntry = Shown<typeof codeEntry>;
 export const codeAnswer = z.discriminatedUnion('state', [signedIn, setupRequired]);
 export type CodeAnswer = Shown<typeof codeAnswer>;
 
+export const linkedPassword = z.strictObject({
+  token: z.string().max(64).describe('What stands after `#` in the mailed link.'),
+  password: z.string().min(1).max(1024),
+});
+export type LinkedPassword = Shown<typeof linkedPassword>;
+
+export const passwordSet = z.strictObject({ username: z.string() });
+export type PasswordSet = Shown<typeof passwordSet>;
+
 export const setupStart = z.strictObject({
   ticket: z
     .exactOptional(z.string().max(64))

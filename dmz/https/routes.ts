@@ -62,6 +62,8 @@ export function buildRoutes(services: {
     { method: 'POST', pattern: '/api/login/resend', access: 'half', handler: login.postResend },
     { method: 'POST', pattern: '/api/logout', access: 'half', handler: login.postLogout },
 
+    { method: 'POST', pattern: '/api/password/set', access: 'public', handler: login.postLinkedPassword },
+
     { method: 'GET', pattern: '/api/me', access: 'setup', handler: getAccount },
     { method: 'GET', pattern: '/api/two-factor/setup', access: 'setup', handler: getSetup },
     { method: 'POST', pattern: '/api/two-factor/setup', access: 'setup', handler: startSetup },

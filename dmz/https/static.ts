@@ -33,7 +33,7 @@ const compressedFromBytes = 1024;
 const hashedName = /^\/assets\/[^/]+-[A-Za-z0-9_-]{8,}\.[a-z0-9]+$/;
 
 /** Addresses the web client makes itself: reloaded or bookmarked, each is the client again. */
-const clientPage = /^\/(index\.html|files(\/.*)?|bin\/?|options\/?|setup\/?)?$/;
+const clientPage = /^\/(index\.html|files(\/.*)?|bin\/?|options\/?|setup\/?|set-password)?$/;
 
 interface StaticFile {
   readonly plain: Buffer;

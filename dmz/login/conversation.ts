@@ -147,6 +147,26 @@ export class LoginConversation implements LoginService {
     });
   }
 
+  async setPassword(
+    token: string,
+    password: string,
+    client: ClientAddress,
+    gone: AbortSignal,
+  ): Promise<{ readonly username: string }> {
+    this.#requireNotBanned(client, 'https');
+    try {
+      if (!tokenShape.test(token)) throw refuse('not the shape of a link');
+      return await this.#link.request(
+        'login.set-password',
+        { token, password, client },
+        { timeoutMs: loginTimeoutMs, gone },
+      );
+    } catch (error) {
+      if (isSallyportError(error, 'refused')) this.#guard.firstFactorFailed(client.ip, '');
+      throw asRefusal(error);
+    }
+  }
+
   async attach(sessionId: string, client: ClientAddress): Promise<Admitted> {
     let live = this.#sessions.findTrusted(sessionId, client);
     if (live === undefined) {
@@ -190,6 +210,9 @@ export class LoginConversation implements LoginService {
     if (retryAfterMs !== undefined) throw rateLimited(retryAfterMs);
   }
 }
+
+/** 32 bytes as base64url. */
+const tokenShape = /^[A-Za-z0-9_-]{43}$/;
 
 function rateLimited(retryAfterMs: number): SallyportError {
   return new SallyportError('rate-limited', 'Too many tries; wait a little', {

@@ -25,6 +25,16 @@ export interface LoginService {
   begin(attempt: LoginAttempt): Promise<FirstFactorPassed>;
   /** The web's second step, possibly on another worker: `id` is what the half-session cookie holds. */
   resume(id: string, client: ClientAddress, protocol: Protocol, listener: string): Promise<FirstFactorPassed>;
+  /**
+   * By a mailed link; it opens nothing. Resolves with the user's name. Rejects `too-weak`, `conflict`, and `refused`
+   * whatever is wrong with the link.
+   */
+  setPassword(
+    token: string,
+    password: string,
+    client: ClientAddress,
+    gone: AbortSignal,
+  ): Promise<{ readonly username: string }>;
   /** A session a cookie names. Rejects `no-session`. */
   attach(sessionId: string, client: ClientAddress): Promise<Admitted>;
 }

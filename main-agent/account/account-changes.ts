@@ -346,24 +346,27 @@ export class AccountChanges {
   }
 
   /** Into the user's file. The commit says that it happened; if it did not, the audit says so too. */
-  async #write(session: FullSession, work: () => Promise<unknown>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      const { username: user, node, clientIp } = session;
-      const detail = isSallyportError(error) ? (error.detail ?? error.code) : String(error);
-      const record = buildRecord(this.#parts, 'account.not-written', 'failed', {
-        user,
-        node,
-        clientIp,
-        detail,
-      });
-      await this.#parts.state.commit([{ kind: 'audit', record }]);
-      throw new SallyportError('conflict', 'That could not be saved; sign in and try again', {
-        detail,
-        cause: error,
-      });
-    }
+  #write({ username: user, node, clientIp }: FullSession, work: () => Promise<unknown>): Promise<void> {
+    return writeOwnFile(this.#parts, { user, node, clientIp }, work);
+  }
+}
+
+/** What a commit says has happened; where it then has not, the audit says so, too. Rejects `conflict`. */
+export async function writeOwnFile(
+  parts: Pick<Parts, 'state' | 'clock'>,
+  facts: { readonly user: string; readonly node: string; readonly clientIp: string },
+  work: () => Promise<unknown>,
+): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    const detail = isSallyportError(error) ? (error.detail ?? error.code) : String(error);
+    const record = buildRecord(parts, 'account.not-written', 'failed', { ...facts, detail });
+    await parts.state.commit([{ kind: 'audit', record }]);
+    throw new SallyportError('conflict', 'That could not be saved; sign in and try again', {
+      detail,
+      cause: error,
+    });
   }
 }
 

@@ -21,6 +21,10 @@ export const namesKeptAtOnceMax = 500;
 export const secretsImportedAtOnceMax = 100;
 /** An otpauth URI with a long label and every parameter. */
 export const secretCharactersMax = 1024;
+/** A mailed link lives this long unless it is said otherwise: a week with holidays in it. */
+export const passwordLinkSecondsDefault = 7 * 24 * 3_600;
+/** Who has not come in a month has to be asked again: the mail lies about until then. */
+export const passwordLinkSecondsMax = 30 * 24 * 3_600;
 /** Users one call may bring: an argon2id of each hash, and their names stand in the call's audit record. */
 export const usersImportedAtOnceMax = 25;
 /** Longer than any hash that is taken over. */

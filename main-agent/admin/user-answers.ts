@@ -133,6 +133,7 @@ export const importAnswer = z.object({
     z.object({ user: text, outcome: z.enum(['imported', 'replaced', 'refused']), problem: text }),
   ),
 });
+export const passwordLinkAnswer = z.object({ sent_to: z.string(), expires_at: time });
 export const bypassAnswer = z.object({ code: z.string(), expires_at: time });
 export const rollOutRow = twoFactorAnswer.extend({
   protection: z.enum([

@@ -7,12 +7,14 @@ import { foldUsername } from '#main-agent/users/username.ts';
 import type { UserDirectory } from '#main-agent/users/user-writes.ts';
 import type { SessionAdmin } from '#main-agent/sessions/sessions.ts';
 import type { TwoFactorAdmin } from '#main-agent/help-desk/two-factor-admin.ts';
+import type { PasswordLinkAdmin } from '#main-agent/account/password-links.ts';
 import type { PasswordHasher } from '#main-agent/passwords/password.ts';
 import { z } from 'zod';
 import { pageByName, pageParameters } from './http/page.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route, type UncheckedCall } from './http/route.ts';
-import { originsAnswer, userAnswer, usersPage } from './user-answers.ts';
-import { describeChanges, keyChanges, keysToSet, requireChanges } from './values.ts';
+import { passwordLinkSecondsDefault, passwordLinkSecondsMax } from './limits.ts';
+import { originsAnswer, passwordLinkAnswer, userAnswer, usersPage } from './user-answers.ts';
+import { describeChanges, keyChanges, keysToSet, reason, requireChanges } from './values.ts';
 import { viewUser, viewUserRow } from './user-view.ts';
 
 /** `/v1/users`: the user files, through the same checks as an editor's save. */
@@ -53,11 +55,12 @@ export interface UserPorts {
   readonly administered: (administrator: string) => AdministeredUsers;
   readonly sessions: SessionAdmin;
   readonly passwords: PasswordHasher;
+  readonly passwordLinks: PasswordLinkAdmin;
   readonly twoFactor: Pick<TwoFactorAdmin, 'forget' | 'expectAnother' | 'listEnrolled'>;
 }
 
 export function buildUserRoutes(ports: UserPorts): readonly Route[] {
-  const { users, sessions, passwords, twoFactor } = ports;
+  const { users, sessions, passwords, passwordLinks, twoFactor } = ports;
   const answerUser = (username: string, etag: string | undefined) => ({
     body: viewUser(requireUser(users, username)),
     ...(etag !== undefined && { etag }),
@@ -192,6 +195,28 @@ export function buildUserRoutes(ports: UserPorts): readonly Route[] {
         await usersOf(ports, caller).change(param('user'), changes, ifMatch);
         await sessions.endAllOf(param('user'), 'password changed');
         return {};
+      },
+    }),
+    defineRoute({
+      method: 'POST',
+      pattern: '/v1/users/{user}/password-link',
+      role: 'admin',
+      summary: 'Mail the user a link that sets a password, once; it ends an earlier one',
+      query: noQuery,
+      body: z.strictObject({
+        reason,
+        ttl_seconds: z.number().int().min(60).max(passwordLinkSecondsMax).default(passwordLinkSecondsDefault),
+      }),
+      answer: passwordLinkAnswer,
+      status: 201,
+      handle: async ({ param, body, caller }) => {
+        requireUser(users, param('user'));
+        const { address, expiresAtMs } = await passwordLinks.issue(param('user'), {
+          actor: caller.actor,
+          reason: body.reason,
+          ttlMs: body.ttl_seconds * 1000,
+        });
+        return { body: { sent_to: address, expires_at: new Date(expiresAtMs).toISOString() } };
       },
     }),
   ];

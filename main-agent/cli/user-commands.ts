@@ -8,6 +8,7 @@ import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
 import { collect, flatten, parseAssignments } from './assignments.ts';
 import type { CommandContext } from './command-context.ts';
+import { addPasswordLinkCommand, mailPasswordLink } from './password-link.ts';
 import { addPlanCommands } from './plan-commands.ts';
 import { addUserImportCommand } from './user-import.ts';
 import { readPages } from './pages.ts';
@@ -29,6 +30,7 @@ interface AddOptions {
   readonly phone?: string;
   readonly group?: readonly string[];
   readonly password: boolean;
+  readonly welcome?: boolean;
 }
 
 export function addUserCommands(program: Command, context: CommandContext): void {
@@ -174,6 +176,7 @@ export function addUserCommands(program: Command, context: CommandContext): void
       });
       context.print(json, () => `Changed the password of ${user}.\n`);
     });
+  addPasswordLinkCommand(users, context);
 }
 
 function addOptions(command: Command): Command {
@@ -182,7 +185,8 @@ function addOptions(command: Command): Command {
     .option('--email <address>', 'where codes and notices go')
     .option('--phone <number>', 'where text messages go')
     .option('--group <name>', 'a template to inherit from; may be given again', collect, [])
-    .option('--no-password', 'no password: SSH keys only');
+    .option('--no-password', 'no password: SSH keys only')
+    .option('--welcome', 'no password: mail a link by which the user sets one');
 }
 
 async function addUser(
@@ -197,7 +201,8 @@ async function addUser(
     ...(options.group !== undefined && options.group.length > 0 && { groups: options.group }),
     ...Object.fromEntries(parseAssignments(assignments)),
   };
-  const password = options.password ? await readNewPassword(context) : undefined;
+  const isWelcome = options.welcome === true;
+  const password = options.password && !isWelcome ? await readNewPassword(context) : undefined;
   const json = await context.call('POST', '/v1/users', {
     body: {
       username: user,
@@ -208,8 +213,14 @@ async function addUser(
   });
   const expired = describeExpired(context, readAnswer(userAnswer, json));
   const note =
-    expired !== '' || password === undefined ? expired : await describePasswordAlone(context, user);
+    expired !== '' || (password === undefined && !isWelcome)
+      ? expired
+      : await describePasswordAlone(context, user);
   context.print(json, () => `Added ${user}.\n${note}`);
+  if (isWelcome) {
+    const { told, json: mailed } = await mailPasswordLink(context, user, 'welcome');
+    context.print(mailed, () => told);
+  }
 }
 
 /** Twice at a terminal, once from standard input; undefined: nothing was typed. */

@@ -1,7 +1,7 @@
 import { usersImportedAtOnceMax } from '#main-agent/admin/limits.ts';
 import { usersImported } from '#main-agent/admin/user-answers.ts';
 import { foldUsername } from '#main-agent/users/username.ts';
-import { SallyportError } from '#shared/error.ts';
+import { SallyportError, toSallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import type { Command } from 'commander';
 import { readAnswer } from './answers.ts';
@@ -9,6 +9,7 @@ import { parseAssignments } from './assignments.ts';
 import type { CommandContext } from './command-context.ts';
 import { parseCsv } from './csv.ts';
 import { readSecretFile } from './import-commands.ts';
+import { mailPasswordLink } from './password-link.ts';
 import { formatTable } from './table.ts';
 
 /** `sallyport users import`: users of another system, with the hashes it had of their passwords. */
@@ -17,6 +18,7 @@ interface ImportOptions {
   readonly reason: string;
   readonly template?: string;
   readonly dryRun?: boolean;
+  readonly welcome?: boolean;
 }
 
 /** One line of a CSV file, or one entry of a JSON array, both counted from 1. */
@@ -47,6 +49,7 @@ export function addUserImportCommand(users: Command, context: CommandContext): v
     )
     .requiredOption('--reason <text>', 'why; it is audited')
     .option('--template <user>', 'begin each file as this user’s, but for what is that person’s own')
+    .option('--welcome', 'mail whoever comes without a hash a link by which they set a password')
     .option('--dry-run', 'say what would happen, and change nothing')
     .action(async (file: string, options: ImportOptions) => {
       const rows = readRows((await readSecretFile(context, file)).expose());
@@ -56,7 +59,17 @@ export function addUserImportCommand(users: Command, context: CommandContext): v
       const sent = await send(context, good, options);
       const results = [...twins, ...sent].toSorted((one, other) => one.line - other.line);
       const refused = results.filter(({ outcome }) => outcome === 'refused');
-      context.print({ dry_run: isDryRun, results }, () => describe(results, refused, isDryRun));
+      const mailed =
+        options.welcome === true && !isDryRun ? await welcome(context, good, results, options.reason) : [];
+      context.print(
+        { dry_run: isDryRun, results, ...(options.welcome === true && { mailed }) },
+        () => describe(results, refused, isDryRun) + describeMailed(mailed),
+      );
+      const unmailed = mailed.filter(({ problem }) => problem !== undefined).length;
+      if (refused.length === 0 && unmailed > 0)
+        throw new SallyportError('conflict', `${unmailed} of ${mailed.length} links were not mailed`, {
+          hint: 'the users are there: sallyport users password-link <user>',
+        });
       if (refused.length > 0)
         throw new SallyportError('conflict', `${refused.length} of ${results.length} lines were not taken`, {
           hint: 'correct them and import again: who was taken is refused as there already, and stays',
@@ -104,6 +117,47 @@ async function send(
       results.push({ ...result, line: some[index]?.line ?? 0 });
   }
   return results;
+}
+
+interface Mailed {
+  readonly user: string;
+  /** Undefined: the relay has it. */
+  readonly problem?: string;
+}
+
+/** One after the other: a relay that is handed hundreds at once refuses them. */
+async function welcome(
+  context: CommandContext,
+  rows: readonly Row[],
+  results: readonly Result[],
+  reason: string,
+): Promise<readonly Mailed[]> {
+  const added = new Set(results.filter(({ outcome }) => outcome === 'added').map(({ line }) => line));
+  const mailed: Mailed[] = [];
+  for (const { line, username: user, hash } of rows) {
+    if (hash !== undefined || !added.has(line)) continue;
+    try {
+      await mailPasswordLink(context, user, reason);
+      mailed.push({ user });
+    } catch (error) {
+      const { publicMessage, detail } = toSallyportError(error);
+      mailed.push({ user, problem: detail ?? publicMessage });
+    }
+  }
+  return mailed;
+}
+
+function describeMailed(mailed: readonly Mailed[]): string {
+  if (mailed.length === 0) return '';
+  const failed = mailed.filter(({ problem }) => problem !== undefined);
+  const table =
+    failed.length === 0
+      ? ''
+      : formatTable(
+          ['user', 'no link was mailed because'],
+          failed.map(({ user, problem }) => [user, problem]),
+        );
+  return `${table}${mailed.length - failed.length} links mailed, ${failed.length} not.\n`;
 }
 
 function readRows(whole: string): readonly Row[] {

@@ -1,4 +1,5 @@
 import { describeSuspicion, type DriftWatch } from '#main-agent/two-factor/drift-watch.ts';
+import type { PasswordLinkAdmin } from '#main-agent/account/password-links.ts';
 import type { LoginExplainer } from './login-explainer.ts';
 import type { Capacity, Overload } from '#main-agent/passwords/overload.ts';
 import type { AdminReason } from '#main-agent/administrator.ts';
@@ -20,6 +21,7 @@ export interface LoginAdmin {
   readonly sessions: SessionAdmin;
   readonly leases: LeaseAdmin;
   readonly twoFactor: TwoFactorAdmin;
+  readonly passwordLinks: PasswordLinkAdmin;
   readonly nodeChanges: NodeChangeAdmin;
   readonly explainer: LoginExplainer;
   /** After a ban: nothing goes on of those it shuts out. */
@@ -57,7 +59,10 @@ interface Parts {
 
 export function buildLoginAdmin(
   parts: Parts,
-  help: Pick<LoginAdmin, 'twoFactor' | 'nodeChanges' | 'explainer' | 'passwordAlone' | 'factorCounts'>,
+  help: Pick<
+    LoginAdmin,
+    'twoFactor' | 'passwordLinks' | 'nodeChanges' | 'explainer' | 'passwordAlone' | 'factorCounts'
+  >,
 ): LoginAdmin {
   const { challenges, driftWatch, guard, leases, overload, passwords, sessions, state } = parts;
   return {

@@ -48,6 +48,7 @@ const proofs: Readonly<Record<Verb, 'nothing' | 'session' | 'web session' | 'ful
   'login.assert': 'nothing',
   'login.resend': 'nothing',
   'login.cancel': 'nothing',
+  'login.set-password': 'nothing',
   'session.attach': 'session',
   'session.end': 'session',
   'account.view': 'session',

@@ -24,7 +24,12 @@ interface Parts {
 }
 
 /** What main answers a node about logins. */
-export function buildLoginHandlers(parts: Parts, start: LoginStart, admission: Admission): LoginHandlers {
+export function buildLoginHandlers(
+  parts: Parts,
+  start: LoginStart,
+  admission: Admission,
+  passwordLinks: { readonly redeem: LoginHandlers['login.set-password'] },
+): LoginHandlers {
   const { challenges, clock, delivered, findBan, probes, users } = parts;
 
   return {
@@ -58,6 +63,8 @@ export function buildLoginHandlers(parts: Parts, start: LoginStart, admission: A
       );
       return { resendInMs: view.resendInMs };
     },
+
+    'login.set-password': (params, link, asker) => passwordLinks.redeem(params, link, asker),
 
     'login.cancel': async ({ challenge }, link) => {
       // Only the node that began it: an id alone must not end somebody else's login.

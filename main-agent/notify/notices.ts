@@ -1,4 +1,8 @@
-import type { AccountNotice, AccountNotifier } from '#main-agent/two-factor/code-delivery.ts';
+import type {
+  AccountNotice,
+  AccountNotifier,
+  PasswordLinkMessage,
+} from '#main-agent/two-factor/code-delivery.ts';
 import type { Log } from '#shared/log.ts';
 import type { Mail, Mailer } from './mail.ts';
 import { asHtml, hideCodeLike } from './template.ts';
@@ -91,6 +95,27 @@ export function composeNotice(notice: AccountNotice, serviceName: string): Mail 
     subject: `${serviceName}: ${subject}`,
     text: [happened, '', ...facts, '', advice, ''].join('\n'),
     html: `<p>${asHtml(happened)}</p>\n<p>${facts.map(asHtml).join('<br>\n')}</p>\n<p>${asHtml(advice)}</p>\n`,
+  };
+}
+
+/** The one mail with a link: whoever has it may set the password. It says nothing about whether there is one. */
+export function composePasswordLink(
+  { username, address, url, expiresAtMs }: PasswordLinkMessage,
+  serviceName: string,
+): Mail {
+  const until = `${new Date(expiresAtMs).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+  const lead = `You can exchange files over ${serviceName}. Set your password here:`;
+  const rest = [
+    `User name: ${hideCodeLike(username)}`,
+    `The link works once, until ${until}. Do not pass it on: whoever has it can set your password.`,
+    'If you did not expect this mail, tell the administrator.',
+  ];
+  const link = asHtml(url.expose());
+  return {
+    to: address,
+    subject: `${serviceName}: Set your password`,
+    text: [lead, '', url.expose(), '', ...rest, ''].join('\n'),
+    html: `<p>${asHtml(lead)}</p>\n<p><a href="${link}">${link}</a></p>\n<p>${rest.map(asHtml).join('<br>\n')}</p>\n`,
   };
 }
 

@@ -1,13 +1,17 @@
 import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
 import { isPlainElsewhere } from '#main-agent/outbound/plain-http.ts';
-import type { AccountNotifier, CodeDelivery } from '#main-agent/two-factor/code-delivery.ts';
+import type {
+  AccountNotifier,
+  CodeDelivery,
+  SendPasswordLink,
+} from '#main-agent/two-factor/code-delivery.ts';
 import { readSecretFile } from '#shared/config/file-path.ts';
 import type { Log } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import type { EmailTemplate } from './code-mail.ts';
 import { buildCodeDelivery } from './delivery.ts';
 import { buildMailer, type Mailer, type SmtpOptions } from './mail.ts';
-import { buildAccountNotifier } from './notices.ts';
+import { buildAccountNotifier, composePasswordLink } from './notices.ts';
 import { buildSmsGateway, type SmsOptions } from './sms.ts';
 
 /** Puts the parts that send together from main-agent.yaml; reads the password files. */
@@ -30,6 +34,8 @@ interface Notify {
   readonly notifier: AccountNotifier;
   /** Undefined: there is no relay. */
   readonly mailer: Mailer | undefined;
+  /** Undefined: there is no relay. */
+  readonly sendPasswordLink: SendPasswordLink | undefined;
   /** Why the mail relay can't be used; undefined: it can, or there is none. */
   checkMail(): Promise<string | undefined>;
   /** Why the SMS gateway can't be reached; undefined: it can, or there is none. */
@@ -55,6 +61,10 @@ export async function openNotify(options: NotifyOptions): Promise<Notify> {
     delivery: buildCodeDelivery({ mailer, sms, emailTemplate: options.emailTemplate }),
     notifier: buildAccountNotifier({ mailer, serviceName: options.serviceName, log: options.log }),
     mailer,
+    sendPasswordLink:
+      mailer === undefined
+        ? undefined
+        : (message) => mailer.send(composePasswordLink(message, options.serviceName)),
     checkMail: async () => mailer?.check(),
     checkTextGateway: async () => sms?.check(),
     close: async () => {

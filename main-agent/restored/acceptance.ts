@@ -119,6 +119,8 @@ async function voidSharedEvidence(
   isTold: boolean,
 ): Promise<void> {
   const tokens = await state.read('kept-token');
+  // Some may have been used since; whoever waits gets another one.
+  const links = await state.read('kept-password-link');
   const gone = tokens.filter(({ id }) => !isTold || happened.revokedTokens.has(id));
   const revoked = [...happened.revokedNodes].flatMap((id): Change[] => {
     const identity = nodes.get(id);
@@ -132,6 +134,7 @@ async function voidSharedEvidence(
     // A code of a step to come is accepted `skewSteps` early, so it may have been used already.
     { kind: 'void-evidence', step: stepAt(clock.now(), totp) + totp.skewSteps },
     ...gone.map(({ id }): Change => ({ kind: 'drop-record', list: 'token', id })),
+    ...links.map(({ id }): Change => ({ kind: 'drop-record', list: 'password-link', id })),
     ...revoked,
   ]);
 }

@@ -12,6 +12,7 @@ export interface KeptLists {
   readonly start: StoredStart;
   readonly restore: StoredRestore;
   readonly acme: StoredAcme;
+  readonly 'password-link': StoredPasswordLink;
 }
 export type KeptList = keyof KeptLists;
 
@@ -103,6 +104,21 @@ export interface StoredRestore {
   /** Of `state`: main does not start before it is accepted. */
   readonly accepted?: { readonly atMs: number; readonly reason: string };
   readonly acknowledged?: { readonly atMs: number; readonly by: string; readonly reason: string };
+}
+
+/** A mailed link by which its user sets a password. Of its token only the hash is known. */
+export interface StoredPasswordLink {
+  /** The user. */
+  readonly id: string;
+  /** SHA-256 of the token, base64url. */
+  readonly hash: string;
+  /** Where it was mailed to. */
+  readonly address: string;
+  /** The password it was made for (sessions/credential.ts), or `none`. */
+  readonly credential: string;
+  readonly createdBy: string;
+  readonly createdAtMs: number;
+  readonly expiresAtMs: number;
 }
 
 /** What belongs to a certificate authority: `certificate`, or `account` and its directory. */

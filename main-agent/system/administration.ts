@@ -66,6 +66,7 @@ export async function startAdministration(
       sessions: login.admin.sessions,
       leases: login.admin.leases,
       twoFactor: login.admin.twoFactor,
+      passwordLinks: login.admin.passwordLinks,
       nodeChanges: login.admin.nodeChanges,
       confirmClock: (why) => login.admin.confirmClock(why),
       copyState: () => copies.make(),

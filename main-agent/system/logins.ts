@@ -36,6 +36,7 @@ export async function buildLogins(ground: Ground, records: Records, people: Peop
     vaultKey: await readSecretFile(config.vaultKey, credentials),
     delivery: deliveries,
     notifier: notify.notifier,
+    sendPasswordLink: notify.sendPasswordLink,
     findSigningKey: (kid) => known.findSigningKey(kid),
     findBan: (username, clientIp) => bans.find(username, clientIp),
     sendToNode: (node, event, body) => nodes.links.sendToNode(node, event, body),

@@ -33,6 +33,16 @@ export function deliverWithin(delivery: CodeDelivery, message: CodeMessage, limi
   });
 }
 
+export interface PasswordLinkMessage {
+  readonly username: string;
+  readonly address: string;
+  readonly url: Secret;
+  readonly expiresAtMs: number;
+}
+
+/** Resolves when the relay has accepted it; rejects `delivery-failed` when it has not. */
+export type SendPasswordLink = (message: PasswordLinkMessage) => Promise<void>;
+
 /** What a user is told by mail when it happens to their account. Never holds a code or anything like one. */
 export interface AccountNotice {
   readonly username: string;

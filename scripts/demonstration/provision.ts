@@ -248,6 +248,7 @@ smtp: { host: 127.0.0.1, port: ${secrets.ports.mail}, tls: none, from: "Sallypor
 admin: { socket: ${files.main.socket} }
 bans: { never_ban: [127.0.0.0/8, "::1"] }
 audit: { file: ${files.main.audit} }
+public_url: https://localhost:${nodes[0]?.httpsPort}
 branding: { name: Sallyport demo }
 health: { listen: 127.0.0.1:${secrets.ports.mainHealth} }
 `,

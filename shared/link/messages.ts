@@ -359,6 +359,11 @@ export const requestSchemas = {
     result: z.strictObject({ resendInMs: milliseconds }),
   },
   'login.cancel': { params: z.strictObject({ challenge: id }), result: empty },
+  /** A password by a mailed link; it opens nothing. Else error `refused`, whatever is wrong with it, or `too-weak`. */
+  'login.set-password': {
+    params: z.strictObject({ token: base64url(64), password: text(1024), client: clientAddressSchema }),
+    result: z.strictObject({ username: text(255) }),
+  },
 
   // — any session, confined ones included —
   'session.attach': {

@@ -39,3 +39,30 @@ it('who was imported signs in at the door with the old password, and its hash is
     expect((await signIn(`the old one of ${name}`)).status).toBeLessThan(300);
   }
 });
+
+it('who comes without a hash is mailed a link: fetching it spends nothing, a password spends it', async () => {
+  const file = join(product.folder, 'newcomers.csv');
+  writeFileSync(file, 'username,email\nwim,wim@example.com\nxia,\n');
+  const told = await product.sallyport('users', 'import', file, '--reason', 'moved', '--welcome').then(
+    () => '',
+    (error: unknown) => String(error),
+  );
+  expect(told).toContain('1 of 2 links were not mailed');
+  const token = linkIn(product.mails().at(-1) ?? '');
+  const session = new HttpsSession(product.site.https, product.site.files.ca);
+  const set = (password: string) => session.json('POST', '/api/password/set', { token, password });
+  expect(await session.stream('GET', '/set-password', () => undefined)).toBe(200);
+  expect((await set('short')).status).toBe(422);
+  expect(await set('chosen by wim alone')).toMatchObject({ status: 200, body: { username: 'wim' } });
+  expect(await set('chosen by wim alone')).toMatchObject({ status: 401, body: { reason: 'dead-link' } });
+  const entry = { username: 'wim', password: 'chosen by wim alone' };
+  expect((await session.json('POST', '/api/login', entry)).status).toBeLessThan(300);
+});
+
+/** Of the quoted-printable mail that the relay stored. */
+function linkIn(name: string): string {
+  const mail = readFileSync(join(product.site.files.mail, name), 'utf8')
+    .replaceAll('=\n', '')
+    .replaceAll('=\r\n', '');
+  return /\/set-password#([A-Za-z0-9_-]{43})/.exec(mail)?.[1] ?? '';
+}

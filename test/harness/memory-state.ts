@@ -81,6 +81,7 @@ export function buildMemoryState(): MemoryState {
       start: new Map(),
       restore: new Map(),
       acme: new Map(),
+      'password-link': new Map(),
     },
     audit: [],
     auditHead: undefined,
@@ -151,6 +152,7 @@ export function buildMemoryState(): MemoryState {
     'kept-start': () => [...tables.kept.start.values()],
     'kept-restore': () => [...tables.kept.restore.values()],
     'kept-acme': () => [...tables.kept.acme.values()],
+    'kept-password-link': () => [...tables.kept['password-link'].values()],
     departures: () => [...tables.departures.values()],
     'remembered-names': ({ nowMs }) => {
       const owners = [...tables.kept.token.values()].flatMap(({ owner, expiresAtMs }) =>
@@ -232,6 +234,7 @@ function copyTables(tables: Tables): Tables {
       start: new Map(tables.kept.start),
       restore: new Map(tables.kept.restore),
       acme: new Map(tables.kept.acme),
+      'password-link': new Map(tables.kept['password-link']),
     },
     // With its holes: numbers that were skipped.
     audit: tables.audit.slice(),

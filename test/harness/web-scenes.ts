@@ -49,6 +49,12 @@ const branding = {
   help: { text: 'No access? Call +1 555 0100', link: 'https://help.example.com/files' },
 } as const;
 
+async function setPassword(stage: Stage): Promise<void> {
+  for (const label of [stage.words.password.next, stage.words.password.again])
+    await stage.page.getByLabel(label, { exact: true }).fill('a few words in a row');
+  await stage.press(stage.words.setPassword.submit);
+}
+
 const signIn = {
   'sign-in': { shows: ['sign-in'] },
   'sign-in-branded': {
@@ -160,6 +166,23 @@ const signIn = {
       await stage.typeCode('123456');
       await stage.press(stage.words.code.submit);
       await stage.text(stage.words.signIn.startAgain);
+    },
+  },
+  'set-password': { shows: ['set-password'], at: '/set-password#x' },
+  'set-password-dead': {
+    shows: ['set-password'],
+    at: '/set-password#x',
+    play: async (stage) => {
+      await setPassword(stage);
+      await stage.alert();
+    },
+  },
+  'set-password-done': {
+    shows: ['sign-in'],
+    at: '/set-password#good',
+    play: async (stage) => {
+      await setPassword(stage);
+      await stage.text(stage.words.setPassword.done);
     },
   },
   'main-down': {

@@ -270,7 +270,7 @@ export class ScenePlayer {
     const stage = new Stage(page, node, words, this.device === 'phone', this.#props);
     await page.goto(new URL(scene.at ?? '/', baseUrl).href);
     if (isNew && scene.as !== undefined) await stage.signIn(scene.as);
-    if (scene.as === undefined) await stage.see('sign-in');
+    if (scene.as === undefined && scene.at === undefined) await stage.see('sign-in');
     await scene.play?.(stage);
     for (const view of scene.shows) await stage.see(view);
     return page;

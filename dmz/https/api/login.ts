@@ -1,9 +1,11 @@
 import {
   codeEntry,
+  linkedPassword,
   login as loginEntry,
   type Challenge,
   type CodeAnswer,
   type LoginAnswer,
+  type PasswordSet,
   type PendingCode,
 } from '#dmz/http-api/sign-in.ts';
 import { isGivenOnly } from '#dmz/login/code-shape.ts';
@@ -40,6 +42,7 @@ export function buildLoginApi({ login }: { readonly login: LoginService }): {
   readonly postCode: HandlerFor<[Known]>;
   readonly postResend: HandlerFor<[Known]>;
   readonly postLogout: HandlerFor<[Known]>;
+  readonly postLinkedPassword: HandlerFor<[]>;
 } {
   /** What the browser had before is over once it gets a new cookie: nothing may live on that nobody can end. */
   async function endPrevious(exchange: Exchange): Promise<void> {
@@ -128,6 +131,21 @@ export function buildLoginApi({ login }: { readonly login: LoginService }): {
       await requireNoInput(exchange);
       await (await resume(exchange, visitor)).resend();
       await sendEmpty(exchange, 204);
+    },
+
+    /** Whoever is signed in here stays so: the link's user may be another. */
+    async postLinkedPassword(exchange) {
+      const { token, password } = await readJson(exchange, linkedPassword);
+      try {
+        const set = await login.setPassword(token, password, exchange.client, goneOf(exchange));
+        await sendJson<PasswordSet>(exchange, 200, { username: set.username });
+      } catch (error) {
+        if (isSallyportError(error, 'too-weak'))
+          return sendProblem(exchange, error, { reason: 'weak-password' });
+        // Says nothing about a session that this browser has.
+        if (isSallyportError(error, 'refused')) return sendProblem(exchange, error, { reason: 'dead-link' });
+        throw error;
+      }
     },
 
     async postLogout(exchange, visitor) {

@@ -45,7 +45,12 @@ export class ApiProblem extends Error {
   /** What was typed is not right, and nothing else is wrong: the session goes on. */
   get isAnotherTry(): boolean {
     const { reason } = this.details;
-    return this.codeReason !== undefined || reason === 'wrong-password' || reason === 'code-required';
+    return (
+      this.codeReason !== undefined ||
+      reason === 'wrong-password' ||
+      reason === 'code-required' ||
+      reason === 'dead-link'
+    );
   }
 
   /** Nothing to do with the request: the server, or the way to it, is down. */

@@ -1,5 +1,12 @@
 import type { Account } from '#dmz/http-api/account.ts';
-import type { CodeEntry, Login, LoginAnswer, PendingCode } from '#dmz/http-api/sign-in.ts';
+import type {
+  CodeEntry,
+  LinkedPassword,
+  Login,
+  LoginAnswer,
+  PasswordSet,
+  PendingCode,
+} from '#dmz/http-api/sign-in.ts';
 import type { Http } from '#dmz/web/api/http.ts';
 
 /** The sign-in state machine of the server, call by call. */
@@ -28,6 +35,15 @@ export async function postCode(http: Http, code: string, rememberDevice: boolean
 
 export async function postResend(http: Http): Promise<void> {
   await http.call({ method: 'POST', path: '/api/login/resend' });
+}
+
+/** By a mailed link; nobody is signed in by it. */
+export async function postLinkedPassword(http: Http, token: string, password: string): Promise<PasswordSet> {
+  return http.call<PasswordSet>({
+    method: 'POST',
+    path: '/api/password/set',
+    json: { token, password } satisfies LinkedPassword,
+  });
 }
 
 export async function postLogout(http: Http): Promise<void> {

@@ -420,6 +420,15 @@ export const de: Catalogue = {
     },
     done: 'Passwort geändert. Überall sonst wurden Sie abgemeldet.',
   },
+  setPassword: {
+    title: 'Passwort festlegen',
+    submit: 'Passwort festlegen',
+    working: 'Passwort wird festgelegt',
+    done: 'Ihr Passwort ist festgelegt. Melden Sie sich damit an.',
+    gone: 'Dieser Link gilt nicht mehr. Ein Link gilt nur einmal und nur eine Zeit lang; bitten Sie Ihre Administration um einen neuen.',
+    failed: 'Das hat nicht geklappt. Versuchen Sie es gleich noch einmal.',
+    leave: 'Zur Anmeldung',
+  },
   recoveryCodes: {
     title: 'Wiederherstellungscodes',
     renew: 'Neue Codes erzeugen',

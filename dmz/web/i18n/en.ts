@@ -414,6 +414,15 @@ export const en = {
     },
     done: 'Password changed. You were signed out everywhere else.',
   },
+  setPassword: {
+    title: 'Set your password',
+    submit: 'Set password',
+    working: 'Setting password',
+    done: 'Your password is set. Sign in with it.',
+    gone: 'This link does not work any more. A link works once and only for a time; ask your administrator for another one.',
+    failed: 'That didn’t work. Try again in a moment.',
+    leave: 'To the sign-in',
+  },
   recoveryCodes: {
     title: 'Recovery codes',
     renew: 'Make new codes',

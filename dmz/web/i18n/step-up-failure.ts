@@ -32,7 +32,10 @@ export function describeStepUpFailure(
   }
 }
 
-function describeWeakPassword({ details: { weakness, minimum } }: ApiProblem, words: Catalogue): string {
+export function describeWeakPassword(
+  { details: { weakness, minimum } }: ApiProblem,
+  words: Catalogue,
+): string {
   const { weak } = words.password;
   switch (weakness) {
     case 'too-short':

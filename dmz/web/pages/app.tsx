@@ -4,6 +4,7 @@ import { BinPage } from '#dmz/web/pages/bin.tsx';
 import { FilesPage } from '#dmz/web/pages/files.tsx';
 import { OptionsPage } from '#dmz/web/pages/options.tsx';
 import { SecondFactorPage } from '#dmz/web/pages/second-factor.tsx';
+import { SetPasswordPage } from '#dmz/web/pages/set-password.tsx';
 import { SignInPage } from '#dmz/web/pages/sign-in.tsx';
 import { StartingPage } from '#dmz/web/pages/starting.tsx';
 import { TwoFactorSetupPage } from '#dmz/web/pages/two-factor-setup.tsx';
@@ -17,6 +18,8 @@ function CurrentPage() {
   const state = session.state.value;
   const place = route.place.value;
   if (outage !== undefined) return <UnavailablePage outage={outage} />;
+  // Whoever is signed in here: the link may be somebody else's.
+  if (place.name === 'set-password') return <SetPasswordPage />;
   switch (state.name) {
     case 'starting':
       return <StartingPage />;

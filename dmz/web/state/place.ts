@@ -6,11 +6,13 @@ export type Place =
   | { readonly name: 'files'; readonly folder: FolderPath }
   | { readonly name: 'bin' }
   | { readonly name: 'options' }
+  | { readonly name: 'set-password' }
   | { readonly name: 'setup' };
 
 export function parsePlace(pathname: string): Place {
   if (pathname === '/bin') return { name: 'bin' };
   if (pathname === '/options') return { name: 'options' };
+  if (pathname === '/set-password') return { name: 'set-password' };
   if (pathname === '/setup') return { name: 'setup' };
   const inFiles = pathname.startsWith('/files/') ? pathname.slice('/files/'.length) : '';
   return { name: 'files', folder: parsePagePath(inFiles) };

@@ -170,6 +170,7 @@ export function buildQueries(database: DatabaseSync): Queries {
     'kept-start': () => readKept('start'),
     'kept-restore': () => readKept('restore'),
     'kept-acme': () => readKept('acme'),
+    'kept-password-link': () => readKept('password-link'),
     'audit-after': ({ sequence, limit }) =>
       auditAfter.all(sequence, Math.min(limit, auditPageMax)).map((row) => ({
         sequence: Number(row['sequence']),

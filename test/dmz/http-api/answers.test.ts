@@ -5,7 +5,7 @@ import { calls, type Call } from '#dmz/http-api/calls.ts';
 import { buildRoutes } from '#dmz/https/routes.ts';
 import { problemSchema } from '#shared/problem.ts';
 import { type Answer, type Client, Door } from '../https/door.ts';
-import { rightCode, rightPassword } from '../https/fake-inside.ts';
+import { goodLink, rightCode, rightPassword } from '../https/fake-inside.ts';
 
 /**
  * The public HTTP API held against its one schema from the server's end: good calls of a real door, each body compared
@@ -50,6 +50,8 @@ async function good(name: string, sent: Promise<Answer>): Promise<Answer> {
 async function signIn(): Promise<void> {
   const stranger = door.client();
   await good('GET /api/openapi.json', stranger.get('/api/openapi.json'));
+  const linked = { token: goodLink, password: 'a new long one' };
+  await good('POST /api/password/set', stranger.post('/api/password/set', linked));
   for (const username of ['alice', 'bob', 'dave', 'frank', 'gail']) {
     const client = door.client();
     const login = client.post('/api/login', { username, password: rightPassword });

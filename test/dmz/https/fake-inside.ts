@@ -38,6 +38,8 @@ import { Secret } from '#shared/secret.ts';
 import { buildFakeSessions } from '#test/harness/fake-sessions.ts';
 import { buildMemoryLink } from '#test/harness/memory-link.ts';
 
+/** What stands behind `#` in a mailed link. */
+export const goodLink = 'L'.repeat(43);
 export const rightPassword = 'correct horse battery';
 export const rightCode = '123456';
 export const usedCode = '111111';
@@ -245,6 +247,15 @@ export async function buildFakeInside(
         person: enrolled.has(user) ? { next: 'code', method: 'totp' } : person,
       });
       return challengeView(id);
+    },
+    'login.set-password': async ({ token, password }) => {
+      asked.push('login.set-password');
+      if (token !== goodLink) throw new SallyportError('refused', 'no', { reference: 'REFMAIN3' });
+      if (password.length < 12)
+        throw new SallyportError('too-weak', 'A password needs at least 12 characters', {
+          data: { weakness: 'too-short', minimum: 12 },
+        });
+      return { username: 'frank' };
     },
     'login.probe': async () => ({ acceptable: true }),
     'login.resume': async ({ challenge }) => {

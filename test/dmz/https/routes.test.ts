@@ -20,6 +20,7 @@ describe('the table of routes', () => {
       'GET /.well-known/security.txt',
       'GET /api/openapi.json',
       'POST /api/login',
+      'POST /api/password/set',
     ]);
   });
 

@@ -197,6 +197,32 @@ describe('a first factor', () => {
   });
 });
 
+describe('a mailed link', () => {
+  const token = 'T'.repeat(43);
+
+  it('that does not work counts as a failure of its source, also when main is not asked', async () => {
+    const { login, told, verbs } = play({ 'login.set-password': refused({}) });
+    const { signal } = new AbortController();
+    for (const one of [token, 'misspelt'])
+      await expect(login.setPassword(one, 'a new long one', client, signal)).rejects.toMatchObject({
+        code: 'refused',
+        publicMessage: 'Sign-in refused',
+      });
+    expect(told).toEqual([
+      ['failed', client.ip, ''],
+      ['failed', client.ip, ''],
+    ]);
+    expect(verbs()).toEqual(['login.set-password']);
+  });
+
+  it('that works, or whose password is too weak, counts as nothing', async () => {
+    const { login, told } = play({ 'login.set-password': () => ({ username: 'frank' }) });
+    const { signal } = new AbortController();
+    expect(await login.setPassword(token, 'a new long one', client, signal)).toEqual({ username: 'frank' });
+    expect(told).toEqual([]);
+  });
+});
+
 describe('a login that needs no code', () => {
   it('is signed with how main lets in, and remembers no device', async () => {
     const { begin, last } = play({ 'login.begin': () => ({ ...admits, admitAs: 'lease' }) });

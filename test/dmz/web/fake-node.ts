@@ -223,6 +223,11 @@ export class FakeNode {
     const session = this.#sessions.get(id);
     const route = `${request.method} ${url.pathname}`;
     if (route === 'POST /api/login') return this.#login(response, JSON.parse(await readText(request)));
+    if (route === 'POST /api/password/set') {
+      const { token } = JSON.parse(await readText(request));
+      if (token !== 'good') throw new Refusal(401, 'dead-link');
+      return this.#send(response, 200, { username: 'frank' });
+    }
     if (session === undefined) throw new Refusal(401, 'no-session');
     if (route === 'POST /api/logout') {
       this.#sessions.delete(id);

@@ -362,6 +362,14 @@ export async function startPlayedMain(
       }),
       renew: async () => void asked.push('renew-certificate'),
     },
+    passwordLinks: {
+      issue: async (name, { ttlMs, reason }) => {
+        asked.push(`password-link ${name} ${ttlMs} ${reason}`);
+        if (name === 'carol')
+          throw new SallyportError('conflict', 'No link can be mailed', { detail: 'carol has no email' });
+        return { address: `${name}@example.com`, expiresAtMs: nowMs + ttlMs };
+      },
+    },
     deliveryTester: {
       test: async (name) => {
         asked.push(`test-delivery ${name}`);

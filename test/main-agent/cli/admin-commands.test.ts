@@ -223,6 +223,24 @@ describe('sallyport against a running main', () => {
     expect((await run('users', 'set', 'bob', 'expires=1969-12-30')).out).toMatch(told);
   });
 
+  it('users password-link and users add --welcome mail a link, and ask for no password', async () => {
+    const sent = await run('users', 'password-link', 'alice', '--reason', 'forgot it', '--ttl', '12h');
+    expect(sent.out).toMatch(/^A link went to alice@example\.com; it works once, until 20/);
+    const added = await run('users', 'add', 'emil', '--email', 'emil@example.com', '--welcome');
+    expect(added.out).toMatch(/^Added emil\.\n[\s\S]*A link went to emil@example\.com/);
+    expect(main.asked).toEqual([
+      'password-link alice 43200000 forgot it',
+      'create emil {"email":"emil@example.com"}',
+      'password-link emil 604800000 welcome',
+    ]);
+    expect(await run('users', 'password-link', 'carol', '--reason', 'forgot it')).toMatchObject({
+      code: 5,
+      err: expect.stringContaining('carol has no email'),
+    });
+    expect((await run('users', 'password-link', 'alice', '--reason', 'x', '--ttl', '31d')).code).toBe(2);
+    expect((await run('users', 'password-link', 'alice')).code).toBe(2);
+  });
+
   it('status tells what should not be forgotten, and is well all the same', async () => {
     await main.close();
     main = await startPlayedMain({

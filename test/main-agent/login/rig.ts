@@ -2,7 +2,11 @@ import { argon2Sync, createHash, generateKeyPairSync, randomBytes, sign, type Ke
 import { twoFactorSchema } from '#main-agent/config-two-factor.ts';
 import type { NodeLink } from '#main-agent/link/handlers.ts';
 import { buildLogin, type Login, type LoginConfig, type LoginOptions } from '#main-agent/build-login.ts';
-import type { AccountNotice, CodeMessage } from '#main-agent/two-factor/code-delivery.ts';
+import type {
+  AccountNotice,
+  CodeMessage,
+  PasswordLinkMessage,
+} from '#main-agent/two-factor/code-delivery.ts';
 import { defaultTotpSettings, stepAt, totpCodeAt } from '#main-agent/two-factor/totp.ts';
 import { Departures } from '#main-agent/users/departures.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
@@ -67,6 +71,8 @@ export interface Rig {
   readonly enrolments: Map<string, Enrolment>;
   readonly sent: CodeMessage[];
   readonly notices: AccountNotice[];
+  /** Links that were mailed. */
+  readonly links: PasswordLinkMessage[];
   readonly node: PlayedNode;
   readonly otherNode: PlayedNode;
   readonly secrets: Map<string, Secret<Buffer>>;
@@ -74,6 +80,8 @@ export interface Rig {
   readonly given: Set<string>;
   /** Between the commit of a new password and its file. */
   beforeWrite: (() => Promise<void>) | undefined;
+  /** Before a link's mail is taken. */
+  mailLink: (() => Promise<void>) | undefined;
   /** Replaces how codes leave; undefined: they arrive. */
   deliver: ((message: CodeMessage) => Promise<void>) | undefined;
   now(): number;
@@ -192,6 +200,7 @@ const keys = new Map<string, SigningKey>();
 export function buildConfig(options: RigOptions): LoginConfig {
   return {
     name: 'main1',
+    publicUrl: 'https://files.example.com',
     twoFactor: twoFactorSchema.parse(options.twoFactor ?? {}),
     sessions: {
       https: { idleMs: 15 * 60_000, maxMs: 12 * 3_600_000 },
@@ -245,6 +254,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
   const given = new Set<string>();
   const sent: CodeMessage[] = [];
   const notices: AccountNotice[] = [];
+  const links: PasswordLinkMessage[] = [];
   const userSource = buildMemoryUsers(users);
   const enrolmentSource = options.enrolmentSource ?? buildMemoryEnrolments(enrolments);
   const departures = new Departures({
@@ -275,6 +285,10 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       },
     },
     notifier: { notify: (notice) => void notices.push(notice) },
+    sendPasswordLink: async (message) => {
+      await rig.mailLink?.();
+      links.push(message);
+    },
     findSigningKey: (kid) => keys.get(kid),
     sendToNode: (name, event, body) => {
       const played = [node, otherNode].find((one) => one.link.node === name);
@@ -302,11 +316,13 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     enrolments,
     sent,
     notices,
+    links,
     node,
     otherNode,
     secrets,
     given,
     beforeWrite: undefined,
+    mailLink: undefined,
     deliver: undefined,
     now: () => clock.wall,
     advance: (ms) => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Door } from '../door.ts';
-import { driftCode, recoveryCode, rightCode, rightPassword, usedCode } from '../fake-inside.ts';
+import { driftCode, goodLink, recoveryCode, rightCode, rightPassword, usedCode } from '../fake-inside.ts';
 
 let door: Door;
 beforeAll(async () => {
@@ -90,6 +90,30 @@ describe('signing in', () => {
     expect({ ...unknown.json }).toEqual({ ...wrong.json });
     const names = (raw: readonly string[]) => raw.filter((_, index) => index % 2 === 0);
     expect(names(unknown.rawHeaders)).toEqual(names(wrong.rawHeaders));
+  });
+
+  it('S-07: answers every link that does not work with the same words, and opens nothing for one that does', async () => {
+    const client = door.client();
+    const set = (token: string, password = 'a new long one') =>
+      client.post('/api/password/set', { token, password });
+    const dead = await set('D'.repeat(43));
+    expect([dead.status, dead.json['reason'], dead.json['reference']]).toEqual([
+      401,
+      'dead-link',
+      'REFMAIN3',
+    ]);
+    const misspelt = await set('no link');
+    expect({ ...misspelt.json, reference: '' }).toEqual({ ...dead.json, reference: '' });
+    const weak = await set(goodLink, 'short');
+    expect([weak.status, weak.json['reason'], weak.json['weakness']]).toEqual([
+      422,
+      'weak-password',
+      'too-short',
+    ]);
+    const done = await set(goodLink);
+    expect([done.status, done.json]).toEqual([200, { username: 'frank' }]);
+    expect(client.cookie).toBeUndefined();
+    expect((await client.get('/api/me')).status).toBe(401);
   });
 
   it('keeps the half session over wrong codes and says why each was wrong', async () => {

@@ -127,6 +127,7 @@ export function buildFakeLogin(
       return pass(user, spec);
     },
     resume: () => Promise.reject(new Error('not used')),
+    setPassword: () => Promise.reject(new Error('not used')),
     attach: () => Promise.reject(new Error('not used')),
   };
   return service;
