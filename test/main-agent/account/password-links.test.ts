@@ -53,8 +53,8 @@ async function refused(
   expect(error).toMatchObject({ code: 'refused', publicMessage: 'Sign-in refused' });
   const record = state.audit.findLast(({ event }) => event === 'account.password-link');
   expect(record).toMatchObject({ outcome: 'refused', reference: error.reference });
-  expect(record?.rule).toMatch(rule);
   expect(users.get('frank')?.passwordHash).toBe(before);
+  return record?.rule ?? '';
 }
 
 describe('a mailed link', () => {
@@ -67,7 +67,7 @@ describe('a mailed link', () => {
     expect(await redeem(token)).toEqual({ username: 'frank' });
     expect(rig.login.sessions.list()).toHaveLength(0);
     expect(await rig.begin('frank', { password: next })).toMatchObject({ next: 'admit' });
-    await refused(token, /no such link/);
+    expect(await refused(token)).toMatch(/no such link/);
     expect(rig.state.audit.filter(({ event }) => event.startsWith('account.'))).toMatchObject([
       { event: 'account.password-link', actor: 'socket:eva', user: 'frank', outcome: 'ok' },
       { event: 'account.password', user: 'frank', node: 'dmz1', rule: 'a mailed link', outcome: 'ok' },
@@ -93,9 +93,9 @@ describe('a mailed link', () => {
   it('does not work any more when its time is over, or a newer one was mailed', async () => {
     const token = await issue();
     const newer = await issue();
-    await refused(token, /no such link/);
+    expect(await refused(token)).toMatch(/no such link/);
     rig.advance(7 * day);
-    await refused(newer, /too old/);
+    expect(await refused(newer)).toMatch(/too old/);
     const last = await issue();
     rig.advance(7 * day - 1);
     expect(await redeem(last)).toEqual({ username: 'frank' });
@@ -110,16 +110,16 @@ describe('a mailed link', () => {
   ] as const)('does not work when %s', async (_what, change, rule) => {
     const token = await issue();
     await rig.change('frank', change);
-    await refused(token, rule);
+    expect(await refused(token)).toMatch(rule);
   });
 
   it('is not of the next person who has the name', async () => {
     const token = await issue();
     await rig.remove('frank');
-    await refused(token, /gone/);
+    expect(await refused(token)).toMatch(/gone/);
     await rig.login.admin.twoFactor.forget('frank', why);
     await rig.change('frank', newcomer);
-    await refused(token, /had the name before/);
+    expect(await refused(token)).toMatch(/had the name before/);
   });
 
   it('works after a restart and through another node, and is spent for both', async () => {
@@ -127,7 +127,7 @@ describe('a mailed link', () => {
     const again = await rig.restart();
     expect(await redeem(token, { main: again, node: again.otherNode })).toEqual({ username: 'frank' });
     const third = await again.restart();
-    await refused(token, /no such link/, { main: third });
+    expect(await refused(token, { main: third })).toMatch(/no such link/);
     third.close();
     again.close();
   });
@@ -135,7 +135,7 @@ describe('a mailed link', () => {
   it('works only through nodes that may change passwords, and is not mailed where none may', async () => {
     const main = await rig.restart({ twoFactor: { self_service: { password: { nodes: ['dmz2'] } } } });
     const token = await issue(main);
-    await refused(token, /does not allow node dmz1/, { main });
+    expect(await refused(token, { main })).toMatch(/does not allow node dmz1/);
     expect(await redeem(token, { main, node: main.otherNode })).toEqual({ username: 'frank' });
     const off = await main.restart({ twoFactor: { self_service: { password: 'off' } } });
     await expect(issue(off)).rejects.toMatchObject({
