@@ -42,11 +42,7 @@ function redeem(
 }
 
 /** It is refused in the one word, and the audit says why; the password stays. */
-async function refused(
-  token: string,
-  rule: RegExp,
-  changes: Parameters<typeof redeem>[1] = {},
-): Promise<void> {
+async function refused(token: string, changes: Parameters<typeof redeem>[1] = {}): Promise<string> {
   const { users, state } = changes.main ?? rig;
   const before = users.get('frank')?.passwordHash;
   const error = await refusal(redeem(token, changes));
