@@ -167,7 +167,7 @@ describe('the audit at a collector', () => {
       rsyslog = buildRsyslog(join(folder, driver), collectorFiles(), driver);
       await rsyslog.start();
       const reader = await start();
-      const rounds = 4;
+      const rounds = 3;
       const perRound = 1_500;
       const whileAway = 100;
       for (let round = 0; round < rounds; round += 1) {
