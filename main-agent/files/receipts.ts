@@ -95,12 +95,12 @@ export class Receipts {
     return { of, sinceMs: this.#startedAtMs };
   }
 
-  /** Of what happens to a user's files without a session of theirs. */
+  /** Of what happens to a user's files without a session of theirs; durable when it resolves with true. */
   async writeOf(
     user: string | undefined,
     { path, toPath, event, outcome = 'ok', bytes, rule, detail, once }: Receipt,
     actor = 'system',
-  ): Promise<void> {
+  ): Promise<boolean> {
     const record: AuditRecord = {
       event,
       time: new Date(this.#clock.now()).toISOString(),
@@ -113,7 +113,7 @@ export class Receipts {
       ...(rule !== undefined && { rule }),
       ...(detail !== undefined && { detail }),
     };
-    await this.#append(record, once === undefined ? undefined : this.#toldOnce(record, once));
+    return this.#append(record, once === undefined ? undefined : this.#toldOnce(record, once));
   }
 
   transferCounts(): readonly TransferCount[] {

@@ -162,13 +162,22 @@ export class Retention implements RetentionAdmin {
   /** Asked at each sweep; begins in the background. A clock that was set back does not put it off. */
   async runIfDue(): Promise<void> {
     if (this.#running !== undefined || this.#closing.aborted) return;
+    try {
+      if (await this.#isDue()) await this.#begin(byNobody, true);
+    } catch (error) {
+      if (this.#closing.aborted) return;
+      this.#context.log.error({ err: error }, 'a run of the retention rules failed');
+      const { code, detail } = toFileError(error);
+      this.#problems = [`Retention: the last run failed (${detail ?? code}); it is tried again`];
+    }
+  }
+
+  async #isDue(): Promise<boolean> {
     const now = this.#context.clock.now();
     const { ranAtMs } = await this.#readList();
-    if (ranAtMs !== undefined && ranAtMs <= now && now - ranAtMs < retentionEveryMs) return;
-    await this.#begin(byNobody, true).catch((error: unknown) => {
-      if (!this.#closing.aborted)
-        this.#context.log.error({ err: error }, 'a run of the retention rules failed');
-    });
+    // Another one may have begun meanwhile.
+    if (this.#running !== undefined) return false;
+    return ranAtMs === undefined || ranAtMs > now || now - ranAtMs >= retentionEveryMs;
   }
 
   async run(why: AdminReason & { readonly unlisted: boolean }): Promise<RetentionRun> {
@@ -327,9 +336,9 @@ export class Retention implements RetentionAdmin {
     await this.#tellRun(why, failed > 0 ? 'failed' : 'ok', words.join('; '));
   }
 
-  #tellRun({ actor }: AdminReason, outcome: 'ok' | 'failed', detail: string): Promise<void> {
+  async #tellRun({ actor }: AdminReason, outcome: 'ok' | 'failed', detail: string): Promise<void> {
     const { receipts } = this.#context;
-    return receipts.writeOf(
+    await receipts.writeOf(
       undefined,
       { event: 'retention.ran', outcome, path: requireComponents([]), detail },
       actor,
@@ -342,7 +351,11 @@ export class Retention implements RetentionAdmin {
 
   async #walk(look: Look): Promise<void> {
     for (const { storage, root, folder } of findRuledTrees(this.#options.users())) {
-      const opened = this.#context.mounts.requireStorage(storage);
+      const opened = [...this.#context.mounts.storages].find(({ name }) => name === storage);
+      if (opened === undefined) {
+        look.unlooked += 1;
+        continue;
+      }
       // From the base: a mount's folder that nobody used yet is not made by looking at it.
       const waiting: Folder[] = [{ path: root, rules: [], ruled: folder }];
       for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
@@ -422,8 +435,11 @@ export class Retention implements RetentionAdmin {
     const going = batch.map((one) => ({ one, going: toGoing(one) }));
     await this.#files.writeGoing(going.map((each) => each.going));
     const slots = new Slots(retentionAtOnce);
-    await Promise.all(going.map((each) => slots.run(() => this.#removeOne(each.one, each.going, tally))));
+    const settled = await Promise.allSettled(
+      going.map((each) => slots.run(() => this.#removeOne(each.one, each.going, tally))),
+    );
     this.#context.quota.forgetShared(batch.filter(({ key }) => tally.gone.has(key)).map(({ id }) => id));
+    for (const one of settled) if (one.status === 'rejected') throw one.reason;
     await this.#files.forgetGoing();
   }
 
@@ -454,8 +470,9 @@ export class Retention implements RetentionAdmin {
     await this.#tellGone(going);
   }
 
-  #tellGone({ key, user, virtualPath, bytes, detail }: Going): Promise<void> {
-    return this.#context.receipts.writeOf(user, {
+  /** Rejects where the audit does not take it: what was to be told stays noted, and nothing more is deleted. */
+  async #tellGone({ key, user, virtualPath, bytes, detail }: Going): Promise<void> {
+    const isTold = await this.#context.receipts.writeOf(user, {
       event: 'file.delete',
       rule: 'retention',
       path: toVirtualPath(virtualPath),
@@ -463,6 +480,10 @@ export class Retention implements RetentionAdmin {
       detail,
       once: key,
     });
+    if (!isTold)
+      throw new SallyportError('internal', 'Something went wrong on our side', {
+        detail: 'the audit did not take what was deleted',
+      });
   }
 
   /** Of a process that was killed among removals: what is gone has its record, what is there is looked at anew. */

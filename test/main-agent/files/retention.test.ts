@@ -2,7 +2,7 @@ import * as fs from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import type { DueEntry } from '#main-agent/files/retention.ts';
 import { matchesName } from '#main-agent/files/retention-rules.ts';
-import { sweepIntervalMs } from '#main-agent/files/limits.ts';
+import { retentionBatchFiles, sweepIntervalMs } from '#main-agent/files/limits.ts';
 import type { MountRetention } from '#main-agent/users/effective-user.ts';
 import { onEachStorage } from './on-each-storage.ts';
 import {
@@ -275,6 +275,23 @@ test('what was deleted when main was killed has its record, once, and what was n
   await live(rig, clock, 1);
   expect(deletions(rig).map(({ path }) => path)).toEqual(['/gone', '/there']);
   await expect(fs.readFile(`${rig.retentionFile}.going`)).rejects.toMatchObject({ code: 'ENOENT' });
+});
+
+test('where the audit takes no record no more is deleted, and what is gone has its record later', async () => {
+  const { clock, rig } = await startAhead(startRig);
+  const client = rig.client(keeper());
+  for (let index = 0; index < retentionBatchFiles + 1; index += 1)
+    await fs.writeFile(rig.path('alice', `f${index}`), '').catch(() => client.put([`f${index}`], ''));
+  await live(rig, clock, 29);
+  rig.losesRecords = true;
+  await live(rig, clock, 1);
+  expect(await client.names()).toHaveLength(1);
+  expect(rig.service.retention.problems()).toEqual([expect.stringContaining('the audit did not take')]);
+  rig.losesRecords = false;
+  await rig.service.retention.runIfDue();
+  expect(await client.names()).toEqual([]);
+  expect(deletions(rig)).toHaveLength(retentionBatchFiles + 1);
+  expect(rig.service.retention.problems()).toEqual([]);
 });
 
 test('what a user deletes is in the bin no longer than the rule lets the file stay', async () => {
