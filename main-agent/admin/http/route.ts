@@ -45,7 +45,8 @@ interface RouteExtras {
   /**
    * What a group administrator gets of it; absent: nothing. `scoped`: the handler lets them see and add their own users
    * (`usersOf`), or names nobody. `theirs`: it is about one user of theirs, and the user files stand still while it is
-   * done. `judged`: the same, but it writes the user's file, and that write looks again by itself.
+   * done. `judged`: the same, but the handler looks again by itself, in the write of the user's file or before what
+   * takes long.
    */
   readonly groupAdmin?: 'scoped' | 'theirs' | 'judged';
   /**

@@ -179,6 +179,7 @@ describe('a group administrator', () => {
     expect((await call('DELETE', '/v1/users/bob/two-factor', { reason })).status).toBe(204);
     expect((await call('POST', '/v1/users/bob/two-factor/unlock', { reason })).status).toBe(204);
     expect((await call('POST', '/v1/users/bob/two-factor/bypass-code', { reason })).status).toBe(201);
+    expect((await call('POST', '/v1/users/bob/password-link', { reason })).status).toBe(201);
     expect((await call('DELETE', '/v1/sessions?user=bob')).json).toEqual({ ended: 1 });
     expect((await call('PATCH', '/v1/users/bob', { set: { status: 'disabled' } })).status).toBe(200);
     expect(users.find('bob')?.status).toBe('disabled');
@@ -236,6 +237,7 @@ describe('a group administrator', () => {
       ['PATCH', '/v1/users/bob', { set: { email: 'anna@example.com' } }],
       ['DELETE', '/v1/users/bob/two-factor', { reason }],
       ['POST', '/v1/users/bob/two-factor/bypass-code', { reason }],
+      ['POST', '/v1/users/bob/password-link', { reason }],
       ['DELETE', '/v1/sessions?user=bob', undefined],
     ] as const) {
       await folder.write('bob.yaml', files['bob.yaml']);
@@ -499,6 +501,7 @@ describe('a group administrator who wants more', () => {
         { reason },
         'not-found',
       ],
+      [`mails a link for ${user}`, 'POST', `/v1/users/${user}/password-link`, { reason }, 'not-found'],
       [`lifts the lock of ${user}`, 'POST', `/v1/users/${user}/two-factor/unlock`, { reason }, 'not-found'],
       [`ends the sessions of ${user}`, 'DELETE', `/v1/sessions?user=${user}`, undefined, 'not-found'],
     ]),
