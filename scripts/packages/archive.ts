@@ -37,18 +37,23 @@ const env = { ...process.env, LC_ALL: 'C', TZ: 'UTC', DPKG_DEB_THREADS_MAX: '1' 
 export function makeDebian(
   target: string,
   tree: { readonly files: readonly Entry[]; readonly control: readonly Entry[] },
-  { epoch, compression }: Making,
+  making: Making,
 ): void {
   inFolder((folder) => {
     writeTree(folder, tree.files);
     writeTree(join(folder, 'DEBIAN'), tree.control);
-    setTimes(folder, epoch);
-    execFileSync(
-      'dpkg-deb',
-      ['--root-owner-group', `-Z${compression}`, `-z${levels[compression]}`, '--build', folder, target],
-      { env: { ...env, SOURCE_DATE_EPOCH: String(epoch) }, stdio: ['ignore', 'ignore', 'inherit'] },
-    );
+    packDebian(target, folder, making);
   });
+}
+
+/** `folder`: as dpkg-deb wants it. */
+export function packDebian(target: string, folder: string, { epoch, compression }: Making): void {
+  setTimes(folder, epoch);
+  execFileSync(
+    'dpkg-deb',
+    ['--root-owner-group', `-Z${compression}`, `-z${levels[compression]}`, '--build', folder, target],
+    { env: { ...env, SOURCE_DATE_EPOCH: String(epoch) }, stdio: ['ignore', 'ignore', 'inherit'] },
+  );
 }
 
 /** `top`: the one folder in it. */

@@ -28,7 +28,11 @@ interface CommandArgument {
 /** What `scripts/sallyport` answers itself, where the node was installed from a package. */
 export const releaseCommands = [
   { name: 'releases', description: 'the versions that lie on this box, and which one runs' },
-  { name: 'rollback', description: 'go back to the version that ran before this one' },
+  {
+    name: 'rollback',
+    description:
+      'go back to the version that ran before this one, or to the one that is named; with --reason and a text also where main’s state has to go back with it',
+  },
 ] as const;
 
 /** As it is typed: `sallyport node` is two words. */

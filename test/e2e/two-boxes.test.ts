@@ -6,8 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { readKernelSockets } from '#shared/health/kernel-sockets.ts';
 import { canLeaveNetwork } from '#scripts/demonstration/inherited-listeners.ts';
-import { makeDebian, writeIndex } from '#scripts/packages/archive.ts';
-import { text, type Entry, type Side } from '#scripts/packages/contents.ts';
+import { makeTar, packDebian, writeTree } from '#scripts/packages/archive.ts';
+import { listRelease, text, type Entry, type Side } from '#scripts/packages/contents.ts';
 import { listDebianTree, packageName } from '#scripts/packages/debian.ts';
 import { writePages } from '#scripts/packages/pages.ts';
 import { type Box, dial, listenOn, type Place } from '#test/harness/box.ts';
@@ -36,6 +36,7 @@ const epoch = 1_790_000_000;
 const password = 'correct horse battery staple';
 const section = 'Two boxes for real';
 const later = 'Packages, upgrade, rollback';
+const making = { epoch, compression: 'none' } as const;
 const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
 /** As the README calls it, the one after it, and one that never comes up. */
 const [first, second, broken] = ['0.1.0', '0.1.1', '0.1.2'];
@@ -70,6 +71,25 @@ function readSchema(more: number): string {
   return changed;
 }
 
+/** In one tree after another: Node alone is 120 MB in each. */
+function makePackages(folder: string, side: Side, pages: readonly Entry[]): void {
+  const tree = join(folder, side);
+  for (const version of [first, second, broken]) {
+    const { files, control } = listDebianTree({ side, version, architecture }, pages, epoch);
+    const isOther = (entry: Entry): boolean => version === first || 'bytes' in entry;
+    writeTree(
+      tree,
+      files.flatMap((entry) => {
+        const changed = change(version, side, entry);
+        return changed.length > 1 ? changed : changed.filter(isOther);
+      }),
+    );
+    writeTree(join(tree, 'DEBIAN'), control);
+    packDebian(join(folder, fileOf(side, version)), tree, making);
+  }
+  rmSync(tree, { recursive: true });
+}
+
 function fileOf(side: Side, version: string): string {
   return `${packageName(side)}_${version}_${architecture}.deb`;
 }
@@ -83,15 +103,13 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'sallyport-boxes-'));
-    for (const side of sides) {
-      const pages = await writePages(side);
-      for (const version of [first, second, broken]) {
-        const tree = listDebianTree({ side, version, architecture }, pages, epoch);
-        const files = tree.files.flatMap((entry) => change(version, side, entry));
-        makeDebian(join(folder, fileOf(side, version)), { ...tree, files }, { epoch, compression: 'none' });
-      }
-    }
-    writeIndex(folder);
+    for (const side of sides) makePackages(folder, side, await writePages(side));
+    makeTar(
+      join(folder, 'dmz.tar'),
+      'sallyport',
+      listRelease({ side: 'dmz', version: first, architecture }),
+      making,
+    );
     world = await openTwoBoxes(folder);
     ({ dmz, main, internet } = world);
     world.places.push(await listenOn(internet, 443), await listenOn(main, 8080));
@@ -327,11 +345,9 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
   it('an upgrade of the DMZ node that does not come up is switched back by itself, and dpkg says so', async () => {
     await failToUpgrade('dmz');
     // Another package mends it, the older one too.
-    const only =
-      '-o Dir::Etc::SourceList=/root/here.list -o Dir::Etc::SourceParts=- -o APT::Sandbox::User=root';
-    await dmz.shell(`echo 'deb [trusted=yes] file:/mnt/packages ./' >/root/here.list
-      mkdir -p /var/lib/apt/lists/partial && apt-get ${only} -qq update
-      apt-get ${only} -qq -y --allow-downgrades -o DPkg::Options::=--force-confold install sallyport-dmz=${first}`);
+    const options = '-qq -y --allow-downgrades -o APT::Sandbox::User=root -o DPkg::Options::=--force-confold';
+    await dmz.shell(`mkdir -p /var/lib/apt/lists/partial
+      apt-get install ${options} /mnt/packages/${fileOf('dmz', first)}`);
     await linkIsUp(dmz);
     expect((await versions())[0]).toBe(first);
     expect(await dmz.shell(`dpkg -s ${packageName('dmz')}`)).toContain('install ok installed');
@@ -376,6 +392,15 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
     }
     expect(await main.shell('ls /var/lib/sallyport')).toContain('state.db');
     expect(await dial(internet, outside.dmz, 443)).not.toBe('connected');
+  });
+
+  it('where dpkg is not, the same release comes from a tar', async () => {
+    await dmz.shell(`mkdir /root/tar && tar -C /root/tar -xf /mnt/packages/dmz.tar`);
+    await dmz.shell('/root/tar/sallyport/scripts/release install && systemctl enable --now dmz');
+    expect((await dmz.shell('sallyport node --version')).trim()).toBe(first);
+    expect(await dial(internet, outside.dmz, 443)).toBe('connected');
+    await dmz.shell('/opt/sallyport/current/scripts/release remove');
+    expect(await dmz.shell('ls -d /opt/sallyport /usr/local/bin/sallyport 2>/dev/null || true')).toBe('');
   });
 
   it('a checkout takes their place, with the same keys and configuration', async () => {

@@ -1,10 +1,10 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { makeDebian, makeTar, writeTree } from '#scripts/packages/archive.ts';
+import { makeDebian, makeTar, writeIndex, writeTree } from '#scripts/packages/archive.ts';
 import { listRelease, unitsOf, type Release } from '#scripts/packages/contents.ts';
 import { libraries, listDebianTree, packageName } from '#scripts/packages/debian.ts';
 import { writePages } from '#scripts/packages/pages.ts';
@@ -156,15 +156,39 @@ describe.each(sides)('the package of %s', (side) => {
   });
 });
 
-it('no package has an error for lintian', async () => {
-  // It reads a program for 15 s; `npm run package` has it read the real one.
+/** Both packages with a small program instead of Node, in a folder of their own. */
+function makeSmallPackages(): { readonly folder: string; readonly debs: readonly string[] } {
+  const own = join(folder, 'small');
+  mkdirSync(own);
   const debs = sides.map((side) => {
     const { files, control } = treeOf(side);
     const small = files.map((entry) => (isSmall(entry) ? entry : { ...entry, file: '/bin/true' }));
-    const file = join(folder, `${packageName(side)}_0.9.1_${architecture}.deb`);
+    const file = join(own, `${packageName(side)}_0.9.1_${architecture}.deb`);
     makeDebian(file, { files: small, control }, { epoch, compression: 'gzip' });
     return file;
   });
+  return { folder: own, debs };
+}
+
+it('no package has an error for lintian, and their folder is one that apt reads', async () => {
+  // Lintian reads Node for 15 s; `npm run package` has it read that, too.
+  const { folder: own, debs } = makeSmallPackages();
+  writeIndex(own);
+  mkdirSync(join(own, 'apt/lists/partial'), { recursive: true });
+  writeFileSync(join(own, 'here.list'), `deb [trusted=yes] file:${own} ./\n`);
+  writeFileSync(join(own, 'status'), '');
+  const options = [
+    `Dir::Etc::SourceList=${own}/here.list`,
+    'Dir::Etc::SourceParts=-',
+    `Dir::State=${own}/apt`,
+    `Dir::State::Status=${own}/status`,
+    `Dir::Cache=${own}/apt`,
+    'APT::Sandbox::User=root',
+  ].flatMap((one) => ['-o', one]);
+  expect(await runProgram('apt-get', [...options, 'update'])).toMatchObject({ status: 0 });
+  const asked = await runProgram('apt-cache', [...options, 'show', ...sides.map(packageName)]);
+  for (const side of sides) expect(asked.stdout).toContain(`Filename: ./${packageName(side)}_0.9.1_`);
+
   const { stdout, stderr } = await runProgram('lintian', ['--allow-root', '--show-overrides', ...debs]);
   const told = stdout.split('\n');
   expect(
@@ -195,7 +219,7 @@ it('a package is the same bytes whoever makes it, also where the clock is behind
 });
 
 it('two packages of one release differ by a changed byte', () => {
-  const small = join(folder, 'small');
+  const small = join(folder, 'three');
   mkdirSync(small);
   for (const [name, bytes] of [
     ['a', 'x'],

@@ -6,6 +6,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -283,6 +284,17 @@ describe('a release of a packaged node', () => {
     expect(readFileSync(base('current/health'), 'utf8')).toBe('ready');
     within = '60';
     expect((await install('1.0.0')).stderr).toContain('1.0.0 is current and ready');
+  });
+
+  it('takes all with it that a switch made, and nothing else', async () => {
+    await install('1.0.0');
+    write('active', '');
+    await install('1.1.0');
+    expect(await release(base('current'), 'remove')).toMatchObject({ status: 0, stderr: '' });
+    expect(existsSync(base())).toBe(false);
+    expect(readdirSync(join(box, 'usr/lib/systemd/system'))).toEqual([]);
+    expect(existsSync(join(box, 'etc/sallyport/dmz.yaml'))).toBe(true);
+    expect(told().find((line) => line.startsWith('disable --now'))).toContain('dmz.service');
   });
 
   it('a checkout has no releases', async () => {
