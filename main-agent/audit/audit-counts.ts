@@ -42,7 +42,8 @@ export class AuditCounts {
 
   constructor() {
     // A monitor sees a counter rise only when it was there before.
-    this.#records.inc({ event: 'notice.sent', outcome: 'failed' }, 0);
+    for (const event of ['notice.sent', 'webhook.skipped', 'syslog.skipped', 'mail.skipped'])
+      this.#records.inc({ event, outcome: 'failed' }, 0);
   }
 
   /** Records that stand in the audit file now. */
