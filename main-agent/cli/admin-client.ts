@@ -83,11 +83,6 @@ function toUnreachable(cause: unknown): SallyportError {
       });
 }
 
-/** Path segment of a name. */
-export function segment(name: string): string {
-  return encodeURIComponent(name);
-}
-
 function toError(json: unknown, status: number): SallyportError {
   const problem = adminProblemSchema.safeParse(json);
   if (!problem.success) {

@@ -3,9 +3,8 @@ import { parseDuration } from '#shared/config/value-types.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
 import { isIP } from 'node:net';
-import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
-import type { CommandContext } from './command-context.ts';
+import { segment, type CommandContext } from './command-context.ts';
 import { readPages } from './pages.ts';
 import { formatTable } from './table.ts';
 

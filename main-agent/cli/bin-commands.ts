@@ -1,9 +1,8 @@
 import { binPage, droppedAnswer, restoredAnswer } from '#main-agent/admin/answers.ts';
 import type { Command } from 'commander';
 import type { z } from 'zod';
-import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
-import type { CommandContext } from './command-context.ts';
+import { segment, type CommandContext } from './command-context.ts';
 import { readPages } from './pages.ts';
 import { formatTable } from './table.ts';
 

@@ -1,9 +1,8 @@
 import { groupAnswer, groupsPage } from '#main-agent/admin/user-answers.ts';
 import type { Command } from 'commander';
-import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
 import { collect, flatten, parseAssignments } from './assignments.ts';
-import type { CommandContext } from './command-context.ts';
+import { segment, type CommandContext } from './command-context.ts';
 import { readPages } from './pages.ts';
 import { formatFacts, formatTable } from './table.ts';
 

@@ -1,8 +1,7 @@
 import { leasesPage } from '#main-agent/admin/answers.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
-import { segment } from './admin-client.ts';
-import type { CommandContext } from './command-context.ts';
+import { segment, type CommandContext } from './command-context.ts';
 import { readPages } from './pages.ts';
 import { formatTable } from './table.ts';
 

@@ -1,10 +1,9 @@
 import { nodeChangesPage } from '#main-agent/admin/answers.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
-import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
 import { readTime } from './time-option.ts';
-import type { CommandContext } from './command-context.ts';
+import { segment, type CommandContext } from './command-context.ts';
 import { formatTable } from './table.ts';
 
 /** `sallyport nodes changes`: what came through a node that was not ours for a while, and undoing it. */

@@ -11,9 +11,8 @@ import { eventMailRecordsMax } from '#main-agent/notify/limits.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
 import type { z } from 'zod';
-import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
-import type { CommandContext } from './command-context.ts';
+import { segment, type CommandContext } from './command-context.ts';
 import { requireConfigFile } from './system-commands.ts';
 import { readTime } from './time-option.ts';
 

@@ -2,9 +2,8 @@ import { keptAnswer, orphansAnswer } from '#main-agent/admin/user-answers.ts';
 import { namesKeptAtOnceMax } from '#main-agent/admin/limits.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
-import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
-import type { CommandContext } from './command-context.ts';
+import { segment, type CommandContext } from './command-context.ts';
 import { formatTable } from './table.ts';
 
 /** `sallyport two-factor orphans|keep`: whose is the factor that hangs at a name whose user had gone? */

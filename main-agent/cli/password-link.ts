@@ -3,9 +3,8 @@ import { passwordLinkAnswer } from '#main-agent/admin/user-answers.ts';
 import { duration } from '#shared/config/value-types.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
-import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
-import type { CommandContext } from './command-context.ts';
+import { segment, type CommandContext } from './command-context.ts';
 
 /** `sallyport users password-link`, and the same mail for whoever was just added. */
 

@@ -1,7 +1,4 @@
 import { explanation, statusAnswer } from '#main-agent/admin/answers.ts';
-import { checkMainAgentConfig } from '#main-agent/config.ts';
-import { setupChecks } from '#main-agent/doctor/setup-checks.ts';
-import { boxChecks } from '#shared/health/box-checks.ts';
 import { formatExamination, formatFindings, formatVerdict } from '#shared/command-line/findings.ts';
 import { configError } from '#shared/config/problem.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -9,14 +6,10 @@ import type { Command } from 'commander';
 import { existsSync } from 'node:fs';
 import type { z } from 'zod';
 import { readAnswer } from './answers.ts';
-import { examineAll } from './examine.ts';
 import type { CommandContext } from './command-context.ts';
 import { formatFacts, formatTable } from './table.ts';
 
 /** `sallyport status`, `explain`, `config check`. */
-
-/** What `config check` fails by; it tells of the others, which another configuration does not mend. */
-const isOfConfiguration: ReadonlySet<string> = new Set([...setupChecks, ...boxChecks].map(({ id }) => id));
 
 export function addSystemCommands(program: Command, context: CommandContext): void {
   program
@@ -77,10 +70,17 @@ export function addSystemCommands(program: Command, context: CommandContext): vo
     )
     .action(async () => {
       const file = await requireConfigFile(context);
+      // The checks of everything cost more than `status` and `explain`, which need none of them.
+      const { checkMainAgentConfig } = await import('#main-agent/config.ts');
+      const { setupChecks } = await import('#main-agent/doctor/setup-checks.ts');
+      const { boxChecks } = await import('#shared/health/box-checks.ts');
+      const { examineAll } = await import('./examine.ts');
       const checked = await checkMainAgentConfig(file);
       if (!checked.ok) throw configError(checked.problems);
       const { findings, unlooked } = await examineAll(context);
       const found = findings.filter(({ state }) => state !== 'good');
+      // What another configuration does not mend is told, and fails nothing.
+      const isOfConfiguration = new Set([...setupChecks, ...boxChecks].map(({ id }) => id));
       const ok = !found.some(({ state, check }) => state === 'bad' && isOfConfiguration.has(check));
       context.print(
         { ok, file, findings: found, unlooked },

@@ -2,9 +2,8 @@ import { madeToken, tokensPage } from '#main-agent/admin/answers.ts';
 import { parseDuration } from '#shared/config/value-types.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
-import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
-import type { CommandContext } from './command-context.ts';
+import { segment, type CommandContext } from './command-context.ts';
 import { readPages } from './pages.ts';
 import { formatTable } from './table.ts';
 

@@ -1,9 +1,8 @@
 import { auditPage } from '#main-agent/admin/audit-answers.ts';
 import { transfersPage } from '#main-agent/admin/answers.ts';
 import type { Command } from 'commander';
-import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
-import type { CommandContext } from './command-context.ts';
+import { segment, type CommandContext } from './command-context.ts';
 import { readPages } from './pages.ts';
 import { readTime } from './time-option.ts';
 import { formatTable } from './table.ts';

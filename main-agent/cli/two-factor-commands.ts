@@ -2,9 +2,8 @@ import { bypassAnswer, twoFactorAnswer } from '#main-agent/admin/user-answers.ts
 import { duration } from '#shared/config/value-types.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
-import { segment } from './admin-client.ts';
 import { readAnswer } from './answers.ts';
-import type { CommandContext } from './command-context.ts';
+import { segment, type CommandContext } from './command-context.ts';
 import { addDeliveryCommands } from './delivery-commands.ts';
 import { addImportCommand } from './import-commands.ts';
 import { addOrphanCommands } from './orphan-commands.ts';

@@ -31,7 +31,7 @@ interface ForeignHash extends SaltedScheme {
 
 /** Of bcrypt, as a power of two: 14 takes JavaScript two seconds, and 12 is the most that systems set. */
 const bcryptRounds = { min: 4, max: 14 };
-/** As SHA-crypt itself says, and half a second at the most; passlib writes 656,000. */
+/** As SHA-crypt itself says, and a second and a half at the most; passlib writes 656,000. */
 const shaCryptRounds = { min: 1_000, max: 1_000_000 };
 const shaCryptRoundsDefault = 5_000;
 /** Half a second of SHA-1 or SHA-256; OWASP asks for 1,300,000 and 600,000. */

@@ -213,6 +213,15 @@ describe('a state older than its audit', () => {
       createdAtMs: nowMs,
       expiresAtMs: nowMs + 1e9,
     });
+    const link = {
+      id: 'alice',
+      hash: 'h',
+      address: 'alice@example.com',
+      credential: 'none',
+      createdBy: 'x',
+      createdAtMs: nowMs,
+      expiresAtMs: nowMs + 1e9,
+    };
     await box.run(async ({ state }) => {
       for (const user of ['alice', 'bob'])
         await state.commit([
@@ -223,6 +232,7 @@ describe('a state older than its audit', () => {
         { kind: 'open-session', session },
         { kind: 'keep-record', list: 'token', record: token('T1') },
         { kind: 'keep-record', list: 'token', record: token('T2') },
+        { kind: 'keep-record', list: 'password-link', record: link },
       ]);
       await append(state, record('begin'));
     });
@@ -240,6 +250,7 @@ describe('a state older than its audit', () => {
       expect(voided).toEqual([{ username: 'alice', kind: 'recovery-codes-void' }]);
       expect(await state.read('sessions')).toEqual([]);
       expect((await state.read('kept-token')).map(({ id }) => id)).toEqual(['T2']);
+      expect(await state.read('kept-password-link')).toEqual([]);
       expect(await state.read('kept-revoked-node')).toMatchObject([{ id: 'dmz1', identity: 'fp1' }]);
       expect(await state.read('used-codes', { user: 'alice', ids: ['A', 'B'].map(recoveryId) })).toHaveLength(
         2,
