@@ -3,10 +3,11 @@ import { SallyportError } from '#shared/error.ts';
 import type { Command } from 'commander';
 import { readAnswer } from './answers.ts';
 import type { CommandContext } from './command-context.ts';
-import { readPages } from './pages.ts';
 import { formatTable } from './table.ts';
 
 /** `sallyport retention …`: what the rules of mounts delete, before and after they do. */
+
+const rowsPerPage = 1000;
 
 interface RunOptions {
   readonly dryRun?: boolean;
@@ -51,13 +52,25 @@ async function printPlan(
   context: CommandContext,
   query: { readonly at: string; readonly unlisted?: string },
 ): Promise<void> {
-  const entries = await readPages(context, '/v1/retention/plan', query, {
-    key: 'entries',
-    schema: retentionPage,
-  });
-  context.print({ entries }, () => {
-    if (entries.length === 0) return 'Nothing is deleted.\n';
-    const bytes = entries.reduce((sum, one) => sum + one.bytes, 0);
+  const read = async (cursor: string | undefined) => {
+    const page = { ...query, cursor, limit: rowsPerPage };
+    return readAnswer(retentionPage, await context.call('GET', '/v1/retention/plan', { query: page }));
+  };
+  const first = await read(undefined);
+  const entries = [...first.entries];
+  for (let { next } = first; next !== undefined && entries.length < first.count;) {
+    const page = await read(next);
+    entries.push(...page.entries);
+    next = page.next;
+  }
+  const { at, count, bytes, complete, unlooked, unserved } = first;
+  context.print({ at, count, bytes, complete, unlooked, unserved, entries }, () => {
+    const notes = [
+      ...(complete ? [] : ['More falls due than one run lists; the others follow.']),
+      ...(unlooked === 0 ? [] : [`${unlooked} folders could not be looked into.`]),
+      ...(unserved === 0 ? [] : [`${unserved} entries that no listing shows stay.`]),
+    ].map((note) => `${note}\n`);
+    if (entries.length === 0) return ['Nothing is deleted.\n', ...notes].join('');
     const table = formatTable(
       ['deleted', 'storage', 'place', 'path', 'bytes', 'changed', 'due'],
       entries.map((one) => [
@@ -70,6 +83,6 @@ async function printPlan(
         one.due_at,
       ]),
     );
-    return `${table}\n${entries.length} in all, ${bytes} bytes.\n`;
+    return [table, `\n${count} in all, ${bytes} bytes.\n`, ...notes].join('');
   });
 }
