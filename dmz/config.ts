@@ -1,5 +1,12 @@
 import { filePath, pathContextOf, type NamedFile, type PathContext } from '#shared/config/file-path.ts';
-import { checkConfigFile, requireLoaded, type Loaded } from '#shared/config/load.ts';
+import {
+  checkConfigFile,
+  readConfigFile,
+  requireLoaded,
+  type Loaded,
+  type LoadOptions,
+} from '#shared/config/load.ts';
+import { ConfigSource } from '#shared/config/reload.ts';
 import {
   cidr,
   duration,
@@ -129,19 +136,21 @@ export function buildDmzSchema(context: PathContext) {
 
 export type DmzConfig = z.output<ReturnType<typeof buildDmzSchema>>;
 
-interface LoadOptions {
-  /** $CREDENTIALS_DIRECTORY, where systemd set it. */
-  readonly credentials?: string;
-}
-
 /** Rejects with one `config` error whose detail lists every problem. */
 export async function loadDmzConfig(file: string, options: LoadOptions = {}): Promise<DmzConfig> {
   return requireLoaded(await checkDmzConfig(file, options));
 }
 
 export function checkDmzConfig(file: string, options: LoadOptions = {}): Promise<Loaded<DmzConfig>> {
-  const schema = buildDmzSchema(pathContextOf(file, options.credentials));
+  const schema = buildDmzSchema(pathContextOf(file, options));
   return checkConfigFile(file, schema, { namedFiles, ...options });
+}
+
+/** For a process that may be told to read it again. Rejects as `loadDmzConfig`. */
+export function openDmzConfig(file: string, options: LoadOptions = {}): Promise<ConfigSource<DmzConfig>> {
+  return ConfigSource.open(() =>
+    readConfigFile(file, buildDmzSchema(pathContextOf(file, options)), { namedFiles, ...options }),
+  );
 }
 
 function namedFiles(config: DmzConfig): NamedFile[] {

@@ -18,7 +18,8 @@ import { LoginConversation } from '#dmz/login/conversation.ts';
 import { buildSftpServer } from '#dmz/sftp/server.ts';
 import type { Clock } from '#shared/clock.ts';
 import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
-import { describeReload, findChangedSections, isFrozen } from '#shared/config/reload.ts';
+import type { Reread } from '#shared/config/reload.ts';
+import { SallyportError } from '#shared/error.ts';
 import type { Examination } from '#shared/health/check.ts';
 import { buildHealthServer, buildMetricsRegistry, type HealthServer } from '#shared/health/health-server.ts';
 import type { Log } from '#shared/log.ts';
@@ -26,6 +27,7 @@ import { resolveListen, type InheritedSockets, type ListenAt } from '#shared/pro
 import { startOrClose, type System } from '#shared/process/node-process.ts';
 import { Secret } from '#shared/secret.ts';
 import { registerEdgeEvents, registerMetrics } from './metrics.ts';
+import { tellReload } from './reload.ts';
 
 /** The DMZ node, put together. Plain wiring: what each part does is in its folder. */
 interface DmzSurroundings {
@@ -34,10 +36,12 @@ interface DmzSurroundings {
   readonly inherited: InheritedSockets;
   /** $CREDENTIALS_DIRECTORY. */
   readonly credentials?: string;
+  /** $RENEWED_CREDENTIALS_DIRECTORY. */
+  readonly renewed?: string;
   /** Where the configuration is. */
-  readonly configFile?: string;
+  readonly configFile: string;
   /** The configuration as it is on disk now, for a reload. */
-  readonly reread: () => Promise<DmzConfig>;
+  readonly reread: () => Promise<Reread<DmzConfig>>;
   /** Where root leaves what it found on the box around the node. */
   readonly watched?: string;
   /** What this process is when there are several (D-133); without it, it is the whole node. */
@@ -141,7 +145,11 @@ async function startAll(
   });
   registerMetrics(registry, { listener, guard, sftp, certificatePem: () => certificate?.certificatePem });
   const serve = (next: Certificate): void => {
-    https.reload(next);
+    try {
+      https.reload(next);
+    } catch (cause) {
+      throw refuseCertificate(cause);
+    }
     certificate = next;
   };
   const isOwn = certificate !== undefined;
@@ -172,11 +180,12 @@ async function startAll(
     metrics: () => registry.getMetricsAsJSON(),
     async reload() {
       const now = await around.reread();
-      const renewed = await readCertificate(now, credentials);
+      const renewed = await readCertificate(now.config, credentials);
       // First: one that does not belong to its key is refused here, and nothing has changed then.
-      const isRenewed = renewed !== undefined && renewed.certificatePem !== certificate?.certificatePem;
-      if (renewed !== undefined) serve(renewed);
-      tellReload(config, now, around, isRenewed);
+      if (renewed !== undefined && isOwn) serve(renewed);
+      // Of workers the node's process tells.
+      if (seat === undefined) tellReload(now, config, around);
+      else log.level = now.config.log.level;
     },
     async close() {
       log.info('stopping');
@@ -245,28 +254,17 @@ function describeDoors(doors: Readonly<Record<string, unknown>>, seat: WorkerSea
     .join(', ');
 }
 
-function tellReload(
-  config: DmzConfig,
-  now: DmzConfig,
-  { log, credentials, configFile }: DmzSurroundings,
-  isRenewed: boolean,
-): void {
-  const isLevelNew = log.level !== now.log.level;
-  log.level = now.log.level;
-  const told = {
-    changed: [...(isRenewed ? ['certificate'] : []), ...(isLevelNew ? ['log level'] : [])],
-    restart: findChangedSections(restartSections(config), restartSections(now)),
-    frozen: [
-      ...(isFrozen(configFile, credentials) ? ['dmz.yaml'] : []),
-      ...(isFrozen(now.https.certificate, credentials) ? ['https.certificate', 'https.key'] : []),
-    ],
-  };
-  log.info(told, describeReload(told));
-}
-
 async function readPem(file: string, credentials: string | undefined): Promise<Secret> {
   const content = await readSecretFile(file, credentials);
   return new Secret(content.expose().toString('utf8'));
+}
+
+function refuseCertificate(cause: unknown): SallyportError {
+  return new SallyportError('config', 'The certificate can not be served: the one before stays', {
+    detail: cause instanceof Error ? cause.message : String(cause),
+    hint: 'https.certificate and https.key belong together: `sallyport node doctor` looks at both',
+    cause,
+  });
 }
 
 /** Undefined: main gives the node its certificate. */
@@ -279,12 +277,6 @@ async function readCertificate(
     certificatePem: (await readPublicFile(https.certificate)).toString('utf8'),
     keyPem: await readPem(https.key, credentials),
   };
-}
-
-/** All that a reload does not take. */
-function restartSections({ log: _level, https, ...others }: DmzConfig): object {
-  const { certificate, key: _key, ...door } = https;
-  return { ...others, https: { ...door, isOwn: certificate !== undefined } };
 }
 
 /** What main gives is served, unless the node has a certificate of its own. Returns what ends that. */

@@ -4,7 +4,14 @@ import path from 'node:path';
 import { filePath, pathContextOf, type NamedFile, type PathContext } from '#shared/config/file-path.ts';
 import { checkYaml } from '#shared/config/check.ts';
 import { configError } from '#shared/config/problem.ts';
-import { checkConfigFile, requireLoaded, type Loaded } from '#shared/config/load.ts';
+import {
+  checkConfigFile,
+  readConfigFile,
+  requireLoaded,
+  type Loaded,
+  type LoadOptions,
+} from '#shared/config/load.ts';
+import { ConfigSource } from '#shared/config/reload.ts';
 import {
   binLife,
   cidr,
@@ -421,11 +428,6 @@ function adminProblems(admin: {
 
 export type MainAgentConfig = z.output<ReturnType<typeof buildMainAgentSchema>>;
 
-interface LoadOptions {
-  /** $CREDENTIALS_DIRECTORY, where systemd set it. */
-  readonly credentials?: string;
-}
-
 /** Rejects with one `config` error whose detail lists every problem. */
 export async function loadMainAgentConfig(file: string, options: LoadOptions = {}): Promise<MainAgentConfig> {
   return requireLoaded(await checkMainAgentConfig(file, options));
@@ -435,7 +437,7 @@ export async function loadMainAgentConfig(file: string, options: LoadOptions = {
  * One that is not on its box yet: the files that it names need not be there, and its credentials lie in `credentials`.
  */
 export function readMainAgentConfig(text: string, file: string, credentials: string): MainAgentConfig {
-  const schema = buildMainAgentSchema(pathContextOf(file, credentials));
+  const schema = buildMainAgentSchema(pathContextOf(file, { credentials }));
   const checked = checkYaml(text, file, schema);
   if (!checked.ok) throw configError(checked.problems);
   return checked.value;
@@ -445,8 +447,18 @@ export function checkMainAgentConfig(
   file: string,
   options: LoadOptions = {},
 ): Promise<Loaded<MainAgentConfig>> {
-  const schema = buildMainAgentSchema(pathContextOf(file, options.credentials));
+  const schema = buildMainAgentSchema(pathContextOf(file, options));
   return checkConfigFile(file, schema, { namedFiles, ...options });
+}
+
+/** For a process that may be told to read it again. Rejects as `loadMainAgentConfig`. */
+export function openMainAgentConfig(
+  file: string,
+  options: LoadOptions = {},
+): Promise<ConfigSource<MainAgentConfig>> {
+  return ConfigSource.open(() =>
+    readConfigFile(file, buildMainAgentSchema(pathContextOf(file, options)), { namedFiles, ...options }),
+  );
 }
 
 export function namedFiles(config: MainAgentConfig): NamedFile[] {

@@ -1,5 +1,4 @@
 import type { MainAgentConfig } from '#main-agent/config.ts';
-import { describeReload, findChangedSections, isFrozen } from '#shared/config/reload.ts';
 import { startOrClose, type System } from '#shared/process/node-process.ts';
 import { startAdministration } from './system/administration.ts';
 import { startCertificate } from './system/certificate.ts';
@@ -10,6 +9,7 @@ import { buildLogins } from './system/logins.ts';
 import { startPeople } from './system/people.ts';
 import { startReaders } from './system/readers.ts';
 import { startRecords } from './system/records.ts';
+import { reload } from './system/reload.ts';
 
 /**
  * The main node, put together: a table of contents of `system/`, in the order of the starts. A start that fails closes
@@ -19,7 +19,7 @@ export function startMainAgent(config: MainAgentConfig, around: MainAgentSurroun
   const { clock, log } = around;
   return startOrClose(log, async (closing) => {
     const ground: Ground = {
-      config,
+      config: { ...config },
       around,
       startedAtMs: clock.now(),
       part: (name) => log.child({ part: name }),
@@ -39,44 +39,11 @@ export function startMainAgent(config: MainAgentConfig, around: MainAgentSurroun
     logins.nodes.links.start();
     log.info({ nodes: config.dmzNodes.length, users: [...people.users.list()].length }, 'started');
     return {
-      reload: () => reload(ground, people, administration),
+      reload: () => reload(ground, { people, logins, administration }),
       async close() {
         log.info('stopping');
         await closing.disposeAsync();
       },
     };
   });
-}
-
-async function reload(
-  { config, around }: Ground,
-  { users }: Awaited<ReturnType<typeof startPeople>>,
-  administration: Awaited<ReturnType<typeof startAdministration>>,
-): Promise<void> {
-  const { log, credentials, configFile } = around;
-  const now = await around.reread();
-  const isLevelNew = log.level !== now.log.level;
-  log.level = now.log.level;
-  await users.refresh();
-  const isRenewed = await administration.renewCertificate(now);
-  const told = {
-    // The users folder is followed anyway; it was looked at just now.
-    changed: [
-      'users',
-      ...(isRenewed === true ? ['admin certificate'] : []),
-      ...(isLevelNew ? ['log level'] : []),
-    ],
-    restart: findChangedSections(restartSections(config), restartSections(now)),
-    frozen: [
-      ...(isFrozen(configFile, credentials) ? ['main-agent.yaml'] : []),
-      ...(isFrozen(now.admin.certificate, credentials) ? ['admin.certificate', 'admin.key'] : []),
-    ],
-  };
-  log.info(told, describeReload(told));
-}
-
-/** All that a reload does not take. */
-function restartSections({ log: _level, admin, ...others }: MainAgentConfig): object {
-  const { certificate: _certificate, key: _key, ...listener } = admin;
-  return { ...others, admin: listener };
 }

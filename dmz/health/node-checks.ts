@@ -81,8 +81,8 @@ export const nodeSetupChecks: readonly HealthCheck<NodeSetupFacts>[] = [
       nowMs,
     }),
     {
-      renew: 'renew it; then systemctl restart dmz, or reload it where it is no `credential:`',
-      key: 'https.key must be the key of https.certificate (chain, leaf first); then restart the node',
+      renew: 'renew it; then systemctl reload dmz',
+      key: 'https.key must be the key of https.certificate (chain, leaf first); then systemctl reload dmz',
     },
   ),
 ];

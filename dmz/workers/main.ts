@@ -1,6 +1,7 @@
 /** A worker's process. The node's process starts it (`fork.ts`), tells it what it is, and outlives it. */
 import { Socket } from 'node:net';
 import { z } from 'zod';
+import { credentialsOf } from '#shared/config/file-path.ts';
 import { foldUncaught, isJournal } from '#shared/process/journal.ts';
 import type { ToWorker } from './messages.ts';
 import { buildWorker } from './worker.ts';
@@ -11,7 +12,7 @@ const toWorker = z.custom<ToWorker>(
 
 foldUncaught('dmz worker');
 const worker = buildWorker((message) => void process.send?.(message, undefined, undefined, () => undefined), {
-  credentials: process.env['CREDENTIALS_DIRECTORY'],
+  handedOver: credentialsOf(process.env),
   toJournal: isJournal(process.env, 1),
   exit: (code) => process.exit(code),
 });

@@ -8,9 +8,11 @@ import { defaultGuardLimits } from '#dmz/guard/limits.ts';
 import { mergeExaminations, nothing, type Examination } from '#shared/health/check.ts';
 import { examinationSchema } from '#shared/health/report.ts';
 import { buildHealthServer, buildMetricsRegistry } from '#shared/health/health-server.ts';
+import type { Reread } from '#shared/config/reload.ts';
 import type { Log } from '#shared/log.ts';
 import { resolveListen, type InheritedSockets, type ListenAt } from '#shared/process/inherited-sockets.ts';
 import { startOrClose, type System } from '#shared/process/node-process.ts';
+import { tellReload, withReloaded } from '#dmz/reload.ts';
 import { linkName } from './count.ts';
 import { forkWorker } from './fork.ts';
 import { WorkerPool } from './pool.ts';
@@ -21,7 +23,10 @@ interface Surroundings {
   readonly workers: number;
   readonly env: NodeJS.ProcessEnv;
   readonly inherited: InheritedSockets;
-  readonly reread: () => Promise<DmzConfig>;
+  readonly reread: () => Promise<Reread<DmzConfig>>;
+  /** As `DmzSurroundings` has them. */
+  readonly credentials?: string;
+  readonly renewed?: string;
   readonly log: Log;
 }
 
@@ -42,14 +47,16 @@ export function startWorkers(config: DmzConfig, around: Surroundings): Promise<S
 
 async function startAll(
   config: DmzConfig,
-  { configFile, watched, workers, env, inherited, reread, log }: Surroundings,
+  around: Surroundings,
   closing: AsyncDisposableStack,
 ): Promise<System> {
+  const { configFile, watched, workers, env, inherited, reread, log } = around;
+  let present = config;
   const registry = buildMetricsRegistry({ node: config.node });
   const pool = new WorkerPool({
     workers,
     startProcess: (...start) => forkWorker(env, ...start),
-    seat: (worker) => ({ config, configFile, watched, link: linkOf(config, worker, inherited) }),
+    seat: (worker) => ({ config: present, configFile, watched, link: linkOf(config, worker, inherited) }),
     awaitingCodePerUserMax: defaultGuardLimits.awaitingCodePerUserMax,
     bansMax: defaultGuardLimits.bansMax,
     log: log.child({ part: 'workers' }),
@@ -100,9 +107,12 @@ async function startAll(
 
   return {
     async reload() {
-      log.level = (await reread()).log.level;
+      const now = await reread();
       const failed = (await pool.ask('reload', reloadTimeoutMs)).find(({ status }) => status === 'rejected');
       if (failed?.status === 'rejected') throw failed.reason;
+      // A worker that is started again is as the others are now.
+      present = withReloaded(config, now.config);
+      tellReload(now, config, around);
     },
     async close() {
       log.info('stopping');

@@ -1,10 +1,11 @@
 import type { Socket } from 'node:net';
-import { loadDmzConfig } from '#dmz/config.ts';
+import { openDmzConfig } from '#dmz/config.ts';
 import type { HandedOver } from '#dmz/guard/door-listen.ts';
 import type { UserPlaces } from '#dmz/guard/user-places.ts';
 import type { MainHolder } from '#dmz/link/main-link.ts';
 import { startDmz, type DmzSystem } from '#dmz/system.ts';
 import { systemClock } from '#shared/clock.ts';
+import type { LoadOptions } from '#shared/config/load.ts';
 import { toSallyportError } from '#shared/error.ts';
 import { buildLog } from '#shared/log.ts';
 import type { FromWorker, Question, Seat, ToldError, ToWorker } from './messages.ts';
@@ -17,11 +18,12 @@ interface Worker {
 export function buildWorker(
   send: (message: FromWorker) => void,
   {
-    credentials,
+    handedOver,
     toJournal,
     exit,
   }: {
-    readonly credentials: string | undefined;
+    /** By systemd, with what a reload renewed. */
+    readonly handedOver: LoadOptions;
     readonly toJournal: boolean;
     readonly exit: (code: number) => void;
   },
@@ -41,15 +43,15 @@ export function buildWorker(
     linkPorts,
     bans,
   }: Seat): Promise<void> {
-    const options = credentials === undefined ? {} : { credentials };
+    const source = await openDmzConfig(configFile, handedOver);
     system = await startDmz(config, {
-      ...options,
+      ...handedOver,
+      configFile,
       clock: systemClock,
       log: buildLog(config.log.level, { node: config.node, worker: String(worker) }, { toJournal }),
       inherited: new Map(),
-      configFile,
       ...(watched !== undefined && { watched }),
-      reread: () => loadDmzConfig(configFile, options),
+      reread: () => source.reread(),
       seat: {
         worker,
         workers,

@@ -36,7 +36,7 @@ interface BanWish {
 
 interface BansOptions {
   readonly state: Pick<StateStore, 'commit' | 'read'>;
-  readonly neverBan: readonly string[];
+  readonly neverBan: () => readonly string[];
   /** Tells every node the present policy. */
   readonly push: () => void;
   /** Ends what runs of those a new ban shuts out. */
@@ -181,12 +181,12 @@ export class Bans {
   #matches(ban: StoredBan, username: string, clientIp: string): boolean {
     if (ban.user !== undefined && ban.user !== username) return false;
     if (ban.address === undefined) return true;
-    return isInNetworks(clientIp, [ban.address]) && !isInNetworks(clientIp, this.#options.neverBan);
+    return isInNetworks(clientIp, [ban.address]) && !isInNetworks(clientIp, this.#options.neverBan());
   }
 
   #requireMayBan(address: string): void {
     const [base = ''] = address.split('/');
-    if (!isInNetworks(base, this.#options.neverBan)) return;
+    if (!isInNetworks(base, this.#options.neverBan())) return;
     throw new SallyportError('conflict', 'This address is never banned', {
       detail: address,
       hint: 'bans.never_ban in main-agent.yaml says so',

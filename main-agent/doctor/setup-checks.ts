@@ -39,8 +39,7 @@ export async function gatherSetup(
   return { config, credentials, nowMs, adminCertificate };
 }
 
-const renew =
-  'renew admin.certificate; systemctl restart main-agent (or reload it, where it is no `credential:`)';
+const renew = 'renew admin.certificate; systemctl reload main-agent';
 const restore =
   'put the key back that the secrets were sealed with (a backup has it) and restart main-agent; if it is lost, `sallyport two-factor reset` for each of them';
 
@@ -119,7 +118,7 @@ export const setupChecks: readonly HealthCheck<SetupFacts>[] = [
   ...buildCertificateChecks<SetupFacts>(
     'admin-certificate',
     ({ adminCertificate, nowMs }) => ({ certificate: adminCertificate, name: undefined, nowMs }),
-    { renew, key: 'admin.key must be the key of admin.certificate; then restart main-agent' },
+    { renew, key: 'admin.key must be the key of admin.certificate; then systemctl reload main-agent' },
   ),
   {
     id: 'admin-listener',

@@ -1,4 +1,5 @@
 import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { Reread } from '#shared/config/reload.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import type { InheritedSockets } from '#shared/process/inherited-sockets.ts';
@@ -12,10 +13,12 @@ export interface MainAgentSurroundings {
   readonly credentials?: string;
   /** Where root leaves what it found on the box around main. */
   readonly watched?: string;
+  /** $RENEWED_CREDENTIALS_DIRECTORY. */
+  readonly renewed?: string;
   /** Where the configuration is, absolute; told to admins. */
   readonly configFile?: string;
   /** The configuration as it is on disk now, for a reload. */
-  readonly reread: () => Promise<MainAgentConfig>;
+  readonly reread: () => Promise<Reread<MainAgentConfig>>;
   /** A person's reason why an older state is in force now; such a one is refused without. */
   readonly acceptRestored?: string;
   /**
@@ -27,6 +30,7 @@ export interface MainAgentSurroundings {
 
 /** What every start of main stands on. */
 export interface Ground {
+  /** A reload replaces the sections that it takes (`reload.ts`): who needs one reads it when it is needed. */
   readonly config: MainAgentConfig;
   readonly around: MainAgentSurroundings;
   readonly startedAtMs: number;

@@ -20,7 +20,7 @@ export async function buildLogins(ground: Ground, records: Records, people: Peop
   await known.start();
   const bans = new Bans({
     state,
-    neverBan: config.bans.neverBan,
+    neverBan: () => config.bans.neverBan,
     push: () => nodes.links.pushPolicy(),
     endMatching: (matches, reason) => login.admin.endMatching(matches, reason),
     clock,

@@ -48,6 +48,7 @@ export function listRelease({ side, version, architecture }: Release): Entry[] {
     copyOf('scripts/watch.ts'),
     { ...copyOf('scripts/sallyport'), mode: executable },
     { ...copyOf('scripts/release'), mode: executable },
+    { ...copyOf('scripts/renew-credentials'), mode: executable },
     ...[...listPackages(side).keys()].flatMap((path) => listCode(path).map(copyOf)),
     ...listNode(nodePackages[architecture]),
   ];

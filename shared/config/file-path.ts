@@ -22,14 +22,40 @@ export interface PathContext {
   readonly folder: string;
   /** $CREDENTIALS_DIRECTORY, where systemd set it. */
   readonly credentials?: string;
+  /** $RENEWED_CREDENTIALS_DIRECTORY, where the unit set it: those of them that a reload renewed. */
+  readonly renewed?: string;
 }
 
 /** Of one configuration file. Commands run without systemd and find what it will hand over where it takes it from. */
-export function pathContextOf(file: string, credentials: string | undefined): PathContext {
+export function pathContextOf(
+  file: string,
+  { credentials, renewed }: Omit<PathContext, 'folder'>,
+): PathContext {
   const folder = path.dirname(path.resolve(file));
   const kept = path.join(folder, credentialsFolder);
   const found = credentials ?? (existsSync(kept) ? kept : undefined);
-  return { folder, ...(found !== undefined && { credentials: found }) };
+  return {
+    folder,
+    ...(found !== undefined && { credentials: found }),
+    ...(renewed !== undefined && { renewed }),
+  };
+}
+
+/** What a process started by systemd has its configuration and its keys from. */
+export function credentialsOf(env: NodeJS.ProcessEnv): Omit<PathContext, 'folder'> {
+  const { CREDENTIALS_DIRECTORY: credentials, RENEWED_CREDENTIALS_DIRECTORY: renewed } = env;
+  return {
+    ...(credentials !== undefined && { credentials }),
+    ...(renewed !== undefined && { renewed }),
+  };
+}
+
+/** Of a file that systemd handed over, the one that a reload put in its place, if there is one. */
+export function newestOf(file: string, { credentials, renewed }: Omit<PathContext, 'folder'>): string {
+  if (credentials === undefined || renewed === undefined) return file;
+  if (path.dirname(path.resolve(file)) !== credentials) return file;
+  const newest = path.join(renewed, path.basename(file));
+  return existsSync(newest) ? newest : file;
 }
 
 /** Turns the text of the file into an absolute path; a credential without a directory stays as it was written. */
@@ -37,7 +63,7 @@ function resolvePath(text: string, context: PathContext): string {
   if (!text.startsWith(credentialPrefix)) return path.resolve(context.folder, text);
   return context.credentials === undefined
     ? text
-    : path.join(context.credentials, text.slice(credentialPrefix.length));
+    : newestOf(path.join(context.credentials, text.slice(credentialPrefix.length)), context);
 }
 
 export function filePath(context: PathContext) {

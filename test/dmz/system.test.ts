@@ -10,6 +10,7 @@ import { siteFiles } from '#scripts/demonstration/site-files.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
 import { listOpenThings, watchIntervals } from '#test/harness/open-things.ts';
+import { unchanged } from '#test/harness/unchanged.ts';
 
 let folder: string;
 let good: DmzConfig;
@@ -48,7 +49,8 @@ function start(config: DmzConfig) {
     clock: systemClock,
     log: buildLog('silent', {}),
     inherited: new Map(),
-    reread: async () => config,
+    configFile: '/nonexistent/dmz.yaml',
+    reread: async () => unchanged(config),
   });
 }
 

@@ -22,6 +22,7 @@ import type { ChallengeView, Params } from '#shared/link/messages.ts';
 import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { waitUntil } from './product.ts';
+import { unchanged } from './unchanged.ts';
 
 /**
  * Somebody who owns the DMZ box: its real keys, a real joined link to a real main, and no scruples. Signs whatever a
@@ -55,7 +56,7 @@ export async function startEvilDmz(): Promise<EvilDmz> {
     clock: systemClock,
     log,
     inherited: new Map(),
-    reread: async () => config,
+    reread: async () => unchanged(config),
     onStateFailure: () => {
       throw new Error('the state store failed');
     },

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { checkMainAgentConfig, loadMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
+import { checkMainAgentConfig, openMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
 import { acceptRestoredOption } from '#main-agent/restored/limits.ts';
 import { startMainAgent } from '#main-agent/system.ts';
 import { systemClock } from '#shared/clock.ts';
@@ -20,13 +20,14 @@ export function runMainAgent(prepare?: (configFile: string) => void): Promise<vo
     start: async (config, file, { [acceptRestoredOption]: acceptRestored, watched }) => {
       while (existsSync(join(dirname(file), holdFileName))) await wait(holdPollMs);
       prepare?.(file);
+      const source = await openMainAgentConfig(file);
       return startMainAgent(config, {
         ...(acceptRestored !== undefined && { acceptRestored }),
         ...(watched !== undefined && { watched }),
         clock: systemClock,
         log: buildLog(config.log.level, { main: config.name }),
         inherited: new Map(),
-        reread: () => loadMainAgentConfig(file),
+        reread: () => source.reread(),
         onStateFailure: () => process.exit(1),
       });
     },

@@ -19,6 +19,7 @@ import { Lane } from '#shared/link/lane.ts';
 import { IncomingRequests, OutgoingRequests } from '#shared/link/requests.ts';
 import { buildLog } from '#shared/log.ts';
 import { waitUntil } from './product.ts';
+import { unchanged } from './unchanged.ts';
 
 /**
  * Both nodes in this process (workers have their own), with real doors, link and disk: for tests that break something below them and count what
@@ -98,7 +99,7 @@ export async function startWholeProduct({
     dmzNodes: oneMain.dmzNodes.map((node) => ({ ...node, address: { host: '127.0.0.1', port: linkPort } })),
   });
   const inherited = new Map();
-  const around = { configFile: files.dmz.config, log, inherited, reread: async () => dmzConfig };
+  const around = { configFile: files.dmz.config, log, inherited, reread: async () => unchanged(dmzConfig) };
   const dmz =
     workers === 1
       ? await startDmz(dmzConfig, { ...around, clock })
@@ -107,7 +108,7 @@ export async function startWholeProduct({
     clock: systemClock,
     log,
     inherited,
-    reread: async () => mainConfig,
+    reread: async () => unchanged(mainConfig),
     onStateFailure: () => undefined,
   });
   const monitorOf = (of: 'dmz' | 'main'): string => {

@@ -10,6 +10,7 @@ import { siteFiles, type SiteFiles } from '#scripts/demonstration/site-files.ts'
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
 import { listOpenThings, watchIntervals } from '#test/harness/open-things.ts';
+import { unchanged } from '#test/harness/unchanged.ts';
 
 let folder: string;
 let files: SiteFiles;
@@ -24,7 +25,7 @@ function start(config: MainAgentConfig) {
     clock: systemClock,
     log: buildLog('silent', {}),
     inherited: new Map(),
-    reread: async () => config,
+    reread: async () => unchanged(config),
     onStateFailure: () => undefined,
   });
 }

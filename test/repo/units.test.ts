@@ -151,8 +151,26 @@ describe('the systemd units', () => {
     expect(names.toSorted()).toEqual(['health', 'https', 'link', 'plain', 'sftp']);
   });
 
-  it.each(['dmz.service', 'main-agent.service'])('%s can be reloaded', (unit) => {
-    expect(readText(`configs/systemd/${unit}`)).toMatch(/^ExecReload=\+systemctl kill .*--signal=HUP %n$/m);
+  it('a reload renews what systemd handed over, before the process is told', () => {
+    const main = readText('configs/systemd/main-agent.service');
+    expect([...main.matchAll(/^ExecReload=(.*)$/gm)].map(([, command]) => command)).toEqual([
+      '+/opt/sallyport/scripts/renew-credentials main-agent',
+      '+/bin/kill -HUP $MAINPID',
+    ]);
+    // Inside of the node's root there is neither the script nor what it reads.
+    const node = readText('configs/systemd/dmz.service');
+    expect(node).toMatch(/^PropagatesReloadTo=dmz-renew.service\nAfter=dmz-renew.service$/m);
+    expect(node).toMatch(
+      /^ExecReload=\/opt\/sallyport\/node_modules\/.*\\\n.*renewed\/.failed.*\\\n.*SIGHUP/m,
+    );
+    expect(readText('configs/systemd/dmz-renew.service')).toMatch(/^ExecReload=.*renew-credentials dmz$/m);
+  });
+
+  it.each(['dmz', 'main-agent'])('what a reload of %s renewed is read, and written by root alone', (side) => {
+    const unit = readText(`configs/systemd/${side}.service`);
+    expect(unit).toMatch(new RegExp(`^Environment=RENEWED_CREDENTIALS_DIRECTORY=/run/${side}-renewed$`, 'm'));
+    expect(unit).toMatch(new RegExp(`^RuntimeDirectory=(.* )?${side}-renewed$`, 'm'));
+    expect(unit).toMatch(new RegExp(`^(BindReadOnlyPaths|ReadOnlyPaths)=/run/${side}-renewed$`, 'm'));
   });
 
   it.each(['dmz.service', 'main-agent.service'])('%s fixes all thresholds of malloc or none', (unit) => {

@@ -7,7 +7,7 @@ it('S-09: a node that invents bans hides those of no other node, and only its ow
   const clock = { now: () => 0, monotonic: () => 0 };
   const bans = new Bans({
     state: buildMemoryState(),
-    neverBan: [],
+    neverBan: () => [],
     push: () => undefined,
     endMatching: async () => undefined,
     clock,
