@@ -27,7 +27,7 @@ import { resolveListen, type InheritedSockets, type ListenAt } from '#shared/pro
 import { startOrClose, type System } from '#shared/process/node-process.ts';
 import { Secret } from '#shared/secret.ts';
 import { registerEdgeEvents, registerMetrics } from './metrics.ts';
-import { tellReload } from './reload.ts';
+import { tellReload, withReloaded } from './reload.ts';
 
 /** The DMZ node, put together. Plain wiring: what each part does is in its folder. */
 interface DmzSurroundings {
@@ -84,6 +84,8 @@ async function startAll(
 ): Promise<DmzSystem> {
   const { clock, log, inherited, credentials, seat } = around;
   const registry = buildMetricsRegistry({ node: config.node });
+  /** Together with what a reload took. */
+  let present = config;
   let certificate = await readCertificate(config, credentials);
   const signingKeyPem = await readPem(config.link.signingKey, credentials);
   const identityKeyPem = await readPem(config.link.identityKey, credentials);
@@ -153,7 +155,7 @@ async function startAll(
     certificate = next;
   };
   const isOwn = certificate !== undefined;
-  const examine = () => examineNode(config, around, { link, served: () => certificate });
+  const examine = () => examineNode(present, around, { link, served: () => certificate });
   const health = buildHealth(config, around, registry, examine);
 
   // Closed in reverse: the doors first, because what is under way still needs the link; health is told to the end.
@@ -183,6 +185,7 @@ async function startAll(
       const renewed = await readCertificate(now.config, credentials);
       // First: one that does not belong to its key is refused here, and nothing has changed then.
       if (renewed !== undefined && isOwn) serve(renewed);
+      present = withReloaded(config, now.config);
       // Of workers the node's process tells.
       if (seat === undefined) tellReload(now, config, around);
       else log.level = now.config.log.level;

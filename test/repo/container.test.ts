@@ -70,6 +70,8 @@ describe('the Containerfile', () => {
       `--from=unpacked /unpacked/${name}/usr/lib/sallyport-${name} /opt/sallyport`,
     ]);
     const environment = readText(`configs/systemd/${side}.service`).match(/(?<=^Environment=).*/gm) ?? [];
-    expect(wordsOf(side, 'ENV').join(' ')).toBe(environment.join(' '));
+    // In a container there is no systemd that would hand something over again.
+    const own = environment.filter((word) => !word.startsWith('RENEWED_CREDENTIALS_DIRECTORY='));
+    expect(wordsOf(side, 'ENV').join(' ')).toBe(own.join(' '));
   });
 });

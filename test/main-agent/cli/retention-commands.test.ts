@@ -10,6 +10,7 @@ import { provisionSite } from '#scripts/demonstration/provision.ts';
 import { siteFiles } from '#scripts/demonstration/site-files.ts';
 import { buildLog } from '#shared/log.ts';
 import { buildPlayedTerminal } from '#test/harness/played-terminal.ts';
+import { unchanged } from '#test/harness/unchanged.ts';
 
 const monthMs = 31 * 24 * 3_600_000;
 
@@ -33,7 +34,7 @@ it('a rule of a user file deletes what its dry run named, and the audit has both
     clock: { now: () => Date.now() + monthMs, monotonic: () => performance.now() },
     log: buildLog('silent', {}),
     inherited: new Map(),
-    reread: async () => config,
+    reread: async () => unchanged(config),
     onStateFailure: () => undefined,
   });
   let printed = '';
