@@ -261,7 +261,9 @@ export class PasswordLinks implements PasswordLinkAdmin {
     const old = [...this.#links.values()].filter((one) => nowMs >= one.expiresAtMs);
     for (const { id } of old) await this.#drop(id);
     if (this.#links.size >= passwordLinksMax)
-      throw new SallyportError('too-many', `There are ${passwordLinksMax} links that nobody has used yet`);
+      throw new SallyportError('conflict', 'No link can be mailed', {
+        detail: `there are ${passwordLinksMax} that nobody has used yet`,
+      });
   }
 
   async #drop(username: string): Promise<void> {
