@@ -1,10 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
-import { Guide } from '#test/harness/guide.ts';
+import { Guide, shellBeside } from '#test/harness/guide.ts';
 import { HttpsSession } from '#test/harness/https-session.ts';
 import { type Product, startProduct, waitUntil, writeRandomFile } from '#test/harness/product.ts';
 
@@ -80,10 +79,7 @@ describe('a help desk and an admin at work', () => {
   });
 
   it('does all of it with the lines README shows, as they stand there', async () => {
-    const guide = new Guide(
-      fileURLToPath(new URL('../../README.md', import.meta.url)),
-      product.site.files.main.socket,
-    );
+    const guide = new Guide('README.md', shellBeside(product.site.files.main.socket));
     expect(await guide.run('sallyport explain login erin')).toMatch(/^outcome +totp/m);
     expect(await guide.run('sallyport two-factor unlock erin')).toMatch(/erin/);
     expect(await guide.run('sallyport two-factor bypass-code erin')).toMatch(/^[A-Z0-9-]{8,}\n/);

@@ -6,7 +6,7 @@ import type { DemoUser } from '#scripts/demonstration/users.ts';
 import { runOpenSshSftp } from '#test/harness/clients/openssh-sftp.ts';
 import { runProgram } from '#test/harness/clients/process.ts';
 import { askSallyport } from '#test/harness/clients/sallyport.ts';
-import { Guide } from '#test/harness/guide.ts';
+import { Guide, shellBeside } from '#test/harness/guide.ts';
 import { HttpsUser } from '#test/harness/https-user.ts';
 import { comeBackLate, leave } from '#test/harness/leavers.ts';
 import { startProduct, waitUntil, type Product } from '#test/harness/product.ts';
@@ -37,7 +37,7 @@ const noa: DemoUser = { ...mia, name: 'noa', displayName: 'Noa Example', isEnrol
 
 beforeAll(async () => {
   product = await startProduct({ moreUsers: [mia, noa] });
-  guide = new Guide(join(root, 'HELPDESK.md'), product.site.files.main.socket);
+  guide = new Guide('HELPDESK.md', shellBeside(product.site.files.main.socket));
   alice = new HttpsUser(product, 'alice');
 });
 afterAll(() => product.close());

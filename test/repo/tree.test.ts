@@ -157,6 +157,18 @@ describe('documents', () => {
     );
   });
 
+  it('a block in docs/ without a language is of commands, each with the box it is typed on', () => {
+    const others = listFiles()
+      .filter((file) => /^docs\/.*\.md$/.test(file))
+      .flatMap((file) =>
+        [...readText(file).matchAll(/^```(\w*)\n(.*?)^```$/gms)]
+          .flatMap(([, language, block = '']) => (language === '' ? block.split('\n') : []))
+          .filter((line) => line !== '' && !/^[DEM]# /.test(line))
+          .map((line) => `${file}: ${line}`),
+      );
+    expect(others, 'tests run the pages by these prompts; what is no command names its language').toEqual([]);
+  });
+
   it('SECURITY.md places every invariant in code and in tests that name it', () => {
     const text = readText('SECURITY.md');
     const titles = listFiles()
