@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { version } from '#shared/version.ts';
@@ -125,13 +125,13 @@ describe('the package', () => {
 });
 
 describe('documents', () => {
-  it('link only to files that exist', () => {
+  it('link only to files and headings that exist', () => {
     const broken: string[] = [];
     for (const file of listFiles().filter((name) => name.endsWith('.md'))) {
-      for (const [, target] of readText(file).matchAll(/\]\(([^)#:\s]+)(?:#[^)]*)?\)/g)) {
-        const folder = file.includes('/') ? file.slice(0, file.lastIndexOf('/')) : '.';
-        if (target !== undefined && !existsSync(join(root, folder, target)))
-          broken.push(`${file} → ${target}`);
+      for (const [, target = '', heading] of readText(file).matchAll(/\]\(([^)#:\s]*)(?:#([^)]*))?\)/g)) {
+        const path = target === '' ? file : normalize(join(dirname(file), target));
+        if (!existsSync(join(root, path)) || (heading !== undefined && !headingsOf(path).has(heading)))
+          broken.push(`${file} → ${target}#${heading ?? ''}`);
       }
     }
     expect(broken).toEqual([]);
@@ -218,3 +218,9 @@ describe('documents', () => {
     expect(lost, 'a mark leads to the paragraph of that number in ARCHITECTURE.md').toEqual([]);
   });
 });
+
+/** The headings of a document, as links call them. */
+function headingsOf(file: string): Set<string> {
+  const titles = [...readText(file).matchAll(/^#+ (.*)$/gm)].map(([, title = '']) => title.toLowerCase());
+  return new Set(titles.map((title) => title.replaceAll(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-')));
+}
