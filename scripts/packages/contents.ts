@@ -40,7 +40,7 @@ export function listRelease({ side, version, architecture }: Release): Entry[] {
     copyOf(`configs/${side}.schema.json`),
     ...(side === 'dmz'
       ? dropIns.map(copyOf)
-      : [sysusers, 'scripts/state.ts', ...listFolder('configs/users'), ...userSchemas].map(copyOf)),
+      : [sysusers, 'scripts/state.ts', ...mainFolders.flatMap(listFolder), ...userSchemas].map(copyOf)),
     ...unitsOf(side).map((unit) =>
       text(`configs/systemd/${unit}`, onCurrent(read(`configs/systemd/${unit}`))),
     ),
@@ -77,6 +77,9 @@ const dropIns = ['configs/systemd/authority.conf', 'configs/systemd/workers.conf
 
 /** The user that main runs as. */
 export const sysusers = 'configs/sysusers/sallyport-main.conf';
+
+/** Examples of users; alert rules and a board, which are about both nodes. */
+const mainFolders = ['configs/users', 'configs/monitoring'];
 
 const userSchemas = ['user', 'user-default', 'user-group'].map((name) => `configs/${name}.schema.json`);
 

@@ -10,14 +10,14 @@ import { makeTar, packDebian, writeTree } from '#scripts/packages/archive.ts';
 import { listRelease, text, type Entry, type Side } from '#scripts/packages/contents.ts';
 import { listDebianTree, packageName } from '#scripts/packages/debian.ts';
 import { writePages } from '#scripts/packages/pages.ts';
-import { type Box, dial, listenOn, type Place } from '#test/harness/box.ts';
+import { type Box, connect, dial, listenOn, startBox, type Place } from '#test/harness/box.ts';
+import { Guide } from '#test/harness/guide.ts';
 import {
-  commandsOf,
   inside,
   linkIsUp,
   openTwoBoxes,
   outside,
-  pairAndStart,
+  addNode,
   patienceMs,
   writeRules,
   type TwoBoxes,
@@ -25,20 +25,18 @@ import {
 import { readText } from '#test/repo/source-tree.ts';
 
 /**
- * The deployment of the README, command for command, from its packages, with its systemd units and its firewall rules: a
- * DMZ box between the Internet and a main node that nobody reaches, and no registry anywhere. The one test that takes
- * root, and is skipped without it.
+ * The deployment of docs/, command for command, from its packages, with its systemd units and its firewall rules: a DMZ
+ * box between the Internet and a main node that nobody reaches, and no registry anywhere. The one test that takes root,
+ * and is skipped without it.
  */
 
 const publicName = 'files.example.com';
 /** Seconds; of the packages. */
 const epoch = 1_790_000_000;
 const password = 'correct horse battery staple';
-const section = 'Two boxes for real';
-const later = 'Packages, upgrade, rollback';
 const making = { epoch, compression: 'none' } as const;
 const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64';
-/** As the README calls it, the one after it, and one that never comes up. */
+/** As docs/install.md calls it, the one after it, and one that never comes up. */
 const [first, second, broken] = ['0.1.0', '0.1.1', '0.1.2'];
 const sides = ['dmz', 'main-agent'] as const;
 
@@ -94,12 +92,29 @@ function fileOf(side: Side, version: string): string {
   return `${packageName(side)}_${version}_${architecture}.deb`;
 }
 
-describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () => {
+describe.skipIf(!canLeaveNetwork())('two boxes, as docs/ sets them up', () => {
   let folder: string;
   let world: TwoBoxes;
   let dmz: Box;
   let main: Box;
   let internet: Place;
+  let third: Box | undefined;
+  /** The pages are typed on D and M; on E, a second DMZ box; and N, which is M emptied. */
+  const page = (name: string): Guide =>
+    new Guide(`docs/${name}.md`, ({ on, line }, around) =>
+      (on === 'D' ? dmz : on === 'E' ? (third ?? dmz) : main).run('/bin/sh', ['-c', line], around),
+    );
+  const guides = {
+    install: page('install'),
+    upgrade: page('upgrade'),
+    certificates: page('certificates'),
+    monitoring: page('monitoring'),
+    hostSecurity: page('host-security'),
+    secondNode: page('second-node'),
+    backup: page('backup'),
+    fromCrushFtp: page('from-crushftp'),
+    troubleshooting: page('troubleshooting'),
+  };
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'sallyport-boxes-'));
@@ -120,16 +135,13 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const boxOf = (on: string): Box => (on === 'D' ? dmz : main);
   const boxOfSide = (side: Side): Box => (side === 'dmz' ? dmz : main);
 
-  it('the README has eight commands, and two for the firewalls', () => {
-    expect([0, 1, 2].map((block) => commandsOf(section, block).length)).toEqual([2, 2, 6]);
-  });
-
   it('both sides are installed; nothing runs yet, and dpkg knows each file', async () => {
-    for (const { on, line } of commandsOf(section, 0))
-      await boxOf(on).shell(`cd /mnt/packages && ${line.replace('amd64', architecture)}`);
+    await guides.install.runSection('The packages', {
+      'dpkg -i ': 'dpkg -i /mnt/packages/',
+      amd64: architecture,
+    });
     expect(await dmz.shell('systemctl is-enabled dmz || true')).toBe('disabled\n');
     expect(await main.shell('systemctl is-enabled main-agent || true')).toBe('disabled\n');
     expect(await main.shell('systemctl is-active main-agent || true')).toBe('inactive\n');
@@ -149,26 +161,21 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
     const rules = writeRules();
     await dmz.shell('cat >/etc/sallyport/dmz.nft', rules.D);
     await main.shell('cat >/etc/sallyport/main-agent.nft', rules.M);
-    for (const { on, line } of commandsOf(section, 1)) await boxOf(on).shell(line);
+    await guides.install.runSection('The firewalls');
     for (const box of [dmz, main]) expect(await box.shell('nft list tables')).toBe('table inet sallyport\n');
   });
 
   it('the nodes are paired and started', async () => {
-    await pairAndStart(world, commandsOf(section, 2), password);
+    await addNode(guides.install);
+    await guides.install.run('systemctl enable --now main-agent');
+    await linkIsUp(dmz);
+    await guides.install.run('sallyport users add', {}, { input: `${password}\n` });
     expect(await main.shell('sallyport nodes list')).toContain('dmz1');
   });
 
-  it('doctor finds nothing wrong on either box', async () => {
-    const found = z.object({
-      findings: z.array(z.looseObject({ state: z.string() })),
-    });
-    for (const [box, line] of [
-      [dmz, 'sallyport node doctor --json'],
-      [main, 'sallyport --json doctor'],
-    ] as const) {
-      const { findings } = found.parse(JSON.parse(await box.shell(line)));
-      expect(findings.filter(({ state }) => state === 'bad')).toEqual([]);
-    }
+  it('doctor and status find nothing wrong', async () => {
+    await guides.install.runSection('Is all well?');
+    expect(guides.install.left()).toEqual([]);
   });
 
   it('S-06: the DMZ node itself has no network, whatever the firewall says', async () => {
@@ -219,6 +226,75 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
     expect(audit, 'an IPv4 client of a socket for both is written as one').not.toContain('::ffff');
   });
 
+  it('a new certificate is served after a reload, and the process goes on', async () => {
+    const pid = await dmz.shell('systemctl show --property=MainPID --value dmz');
+    await dmz.shell(`cd /etc/sallyport/credentials && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 \\
+      -nodes -days 90 -subj /CN=renewed -addext subjectAltName=DNS:${publicName} \\
+      -keyout https-key -out https-certificate 2>/dev/null`);
+    await guides.certificates.runSection('Your own');
+    const asked = `openssl s_client -connect ${outside.dmz}:443 -servername ${publicName} </dev/null`;
+    const { stdout } = await internet.run('sh', ['-c', asked]);
+    expect(stdout).toContain('CN = renewed');
+    expect(await dmz.shell('systemctl show --property=MainPID --value dmz')).toBe(pid);
+  });
+
+  it('are watched as docs/monitoring.md says', async () => {
+    await guides.monitoring.runSection('One question');
+    const answers = await guides.monitoring.runSection('Health and metrics');
+    expect(answers[2]).toContain('\nprocess_cpu_seconds_total{');
+    expect(answers.at(-1)).toMatch(/SUCCESS: \d+ rules found/);
+    await guides.monitoring.runSection('Logs');
+    const [asTable, asCef] = await guides.monitoring.runSection('The audit to a collector');
+    expect(asTable).toMatch(/^sequence,/);
+    expect(asCef).toContain('CEF:0|Sallyport|');
+    expect(guides.monitoring.left()).toEqual([]);
+    for (const title of ['D, the box in the DMZ', 'M, the box inside'])
+      await guides.hostSecurity.runSection(title);
+    expect(guides.hostSecurity.left()).toEqual([]);
+  });
+
+  it('tell what is wrong as docs/troubleshooting.md says', async () => {
+    for (const command of ['sallyport status', 'sallyport doctor', 'sallyport node doctor'])
+      await guides.troubleshooting.run(command);
+    const { stdout } = await internet.run('curl', [
+      ...['-sk', `https://${outside.dmz}/api/login`, '-H', 'Content-Type: application/json'],
+      ...['-d', JSON.stringify({ username: 'alice', password: 'not hers' })],
+    ]);
+    const { reference } = z.object({ reference: z.string() }).parse(JSON.parse(stdout));
+    expect(await guides.troubleshooting.run('sallyport audit show', { '<reference>': reference })).toContain(
+      reference,
+    );
+    expect(guides.troubleshooting.left()).toEqual([]);
+  });
+
+  it('users come from another system with their passwords and files', async () => {
+    await main.shell('mkdir -p /mnt/old/alice && echo kept >/mnt/old/alice/old.txt');
+    const hash = (await main.shell('openssl passwd -6 "a password of before"')).trim();
+    const users = ['username,display_name,email,password_hash', `ida,Ida Example,ida@example.com,${hash}`];
+    await main.shell('cat >/root/users.csv', users.join('\n'));
+    await guides.fromCrushFtp.runSection('Files');
+    const printed = await guides.fromCrushFtp.runSection('Users', { 'users.csv': '/root/users.csv' });
+    expect(printed.at(-1)).toContain('ida');
+    expect(guides.fromCrushFtp.left()).toEqual([]);
+  });
+
+  it('a second DMZ node joins', async () => {
+    third = await startBox(folder);
+    world.places.push(third);
+    await connect(
+      { place: third, name: 'inner', address: '10.78.0.5/24' },
+      { place: main, name: 'lan2', address: '10.78.0.10/24' },
+    );
+    await third.shell(`dpkg -i /mnt/packages/${fileOf('dmz', first)}`);
+    await addNode(guides.secondNode);
+    await guides.secondNode.run('systemctl reload main-agent');
+    await linkIsUp(third);
+    expect(await guides.secondNode.run('sallyport nodes list')).toMatch(/dmz1[^]*dmz2/);
+    expect(guides.secondNode.left()).toEqual([]);
+    await main.shell('sallyport nodes revoke dmz2 --reason "only for a while"');
+    await third.close();
+  });
+
   it('from the Internet two ports answer and the link does not', async () => {
     for (const port of [443, 22]) expect(await dial(internet, outside.dmz, port)).toBe('connected');
     const others = [8444, 9464, 2222].map((port) => dial(internet, outside.dmz, port));
@@ -244,7 +320,7 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
     await dmz.shell('nft delete table inet sallyport');
     const dialled = [...listening].map((port) => dial(dmz, inside.main, port));
     expect(await Promise.all(dialled)).not.toContain('connected');
-    await dmz.shell(commandsOf(section, 1)[0]?.line ?? '');
+    await guides.install.run('nft -f /etc/sallyport/dmz.nft');
   });
 
   it('after main restarts the link comes back; while the DMZ node restarts nobody is refused', async () => {
@@ -293,10 +369,16 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
   }
 
   it('are upgraded while they run: link, users, keys and the rules that were edited stay', async () => {
-    for (const side of sides) {
-      const { status, printed } = await install(side, second);
-      expect(status, printed).toBe(0);
-      expect(printed).toContain(`${second} is current and ready`);
+    // Asked which rules are to stay, an administrator who edited them says: mine.
+    const replace = {
+      'dpkg -i ': 'dpkg --force-confold -i /mnt/packages/',
+      '0.2.0': second,
+      amd64: architecture,
+    };
+    for (const command of ['D# dpkg -i', 'M# dpkg -i']) {
+      const { status, stdout, stderr } = await guides.upgrade.try(command, replace);
+      expect(status, stdout + stderr).toBe(0);
+      expect(stdout + stderr).toContain(`${second} is current and ready`);
     }
     await linkIsUp(dmz);
     expect(await versions()).toEqual([second, second]);
@@ -308,13 +390,13 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
 
   it('are rolled back: what that would lose of main’s state takes a reason, and then an acknowledgement', async () => {
     await main.shell('sallyport users set alice display_name=Alice');
-    const [releases, onDmz, onMain] = commandsOf(later, 0).map(({ line }) => line);
-    expect(await dmz.shell(releases ?? '')).toBe(`${first} (previous)\n${second} (current)\n`);
-    await dmz.shell(onDmz ?? '');
-    await expect(main.shell(onMain ?? '')).rejects.toThrow('loses what was written since');
+    expect(await guides.upgrade.run('sallyport releases')).toBe(`${first} (previous)\n${second} (current)\n`);
+    await guides.upgrade.run('D# sallyport rollback');
+    const { stderr } = await guides.upgrade.try('M# sallyport rollback');
+    expect(stderr).toContain('loses what was written since');
     await linkIsUp(dmz);
     expect(await versions()).toEqual([first, second]);
-    await main.shell(`${onMain} --reason 'the new one is slow'`);
+    await main.shell(`sallyport rollback --reason 'the new one is slow'`);
     await linkIsUp(dmz);
     expect(await versions()).toEqual([first, first]);
     expect(await main.shell('sallyport users list')).toContain('alice');
@@ -382,6 +464,35 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
     await linkIsUp(dmz);
   });
 
+  it('main is backed up, lost, and restored on an empty box; and moves to another one', async () => {
+    const replace = { '2026-11-30': new Date().toISOString().slice(0, 10) };
+    const empty = async (): Promise<void> => {
+      await main.shell(`systemctl stop main-agent; dpkg --purge ${packageName('main-agent')}
+        rm -rf /etc/sallyport /var/lib/sallyport && dpkg -i /mnt/packages/${fileOf('main-agent', first)}`);
+    };
+    await main.shell('mkdir -p /mnt/backup');
+    await guides.backup.runSection('Make one', replace);
+    const before = await main.shell('sallyport users list');
+    await empty();
+    await guides.backup.run(
+      'sallyport restore /mnt/backup/main1-2026-11-30 --passphrase-file /root/backup-passphrase --reason',
+      replace,
+    );
+    await guides.backup.run('M# systemctl enable --now main-agent');
+    await linkIsUp(dmz);
+    await guides.backup.run('M# sallyport audit acknowledge');
+    expect(await main.shell('sallyport users list')).toBe(before);
+    await guides.backup.run('systemctl disable --now main-agent');
+    await guides.backup.run('sallyport backup /mnt/backup/main1-moves');
+    await empty();
+    await guides.backup.run('sallyport restore /mnt/backup/main1-moves');
+    await guides.backup.run('N# systemctl enable --now main-agent');
+    await linkIsUp(dmz);
+    await guides.backup.run('N# sallyport audit acknowledge');
+    expect(await main.shell('sallyport users list')).toBe(before);
+    expect(guides.backup.left()).toEqual([]);
+  });
+
   it('are removed, and keys, users and state stay', async () => {
     for (const side of sides) await boxOfSide(side).shell(`dpkg --purge ${packageName(side)}`);
     for (const box of [dmz, main]) {
@@ -410,7 +521,8 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as the README sets them up', () 
         mount -t overlay overlay -o ${overlay} /opt/sallyport
         cd /opt/sallyport && cksum <package-lock.json | tr -d '\\n' >node_modules/.installed`);
     }
-    for (const { on, line } of commandsOf(later, 1)) await boxOf(on).shell(line);
+    await guides.upgrade.runSection('From a checkout');
+    expect(guides.upgrade.left()).toEqual([]);
     await dmz.shell('systemctl enable --now dmz');
     await main.shell('systemctl enable --now main-agent');
     await linkIsUp(dmz);

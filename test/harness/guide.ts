@@ -13,8 +13,14 @@ interface GuideCommand {
   readonly section: string;
 }
 
-/** Types one command on the box that it is for; what it reads is on `input`. */
-export type Shell = (command: Pick<GuideCommand, 'on' | 'line'>, input?: string) => Promise<Outcome>;
+/** What is beside a command: the folder it is typed in, and what it reads. */
+interface Around {
+  readonly cwd?: string;
+  readonly input?: string;
+}
+
+/** Types one command on the box that it is for. */
+export type Shell = (command: Pick<GuideCommand, 'on' | 'line'>, around: Around) => Promise<Outcome>;
 
 /**
  * A document whose commands are run as they stand in it. They are in its blocks without a language, each behind the
@@ -32,24 +38,31 @@ export class Guide {
     this.#commands = parseCommands(readText(file));
   }
 
-  /** The one command that begins so, with what stands for something replaced; rejects when it fails. */
+  /** The one command that begins so, with its prompt or without, with what stands for something replaced; rejects when it fails. */
   async run(
     beginning: string,
     replace: Readonly<Record<string, string>> = {},
-    input?: string,
+    around: Around = {},
   ): Promise<string> {
-    const { status, stdout, stderr } = await this.try(beginning, replace, input);
+    const { status, stdout, stderr } = await this.try(beginning, replace, around);
     if (status !== 0) throw new Error(`${beginning}: exit ${status}: ${stderr}`);
     return stdout;
   }
 
-  try(beginning: string, replace: Readonly<Record<string, string>> = {}, input?: string): Promise<Outcome> {
-    const exact = this.#commands.filter(({ line }) => line === beginning);
-    const found = exact.length > 0 ? exact : this.#commands.filter(({ line }) => line.startsWith(beginning));
+  try(
+    beginning: string,
+    replace: Readonly<Record<string, string>> = {},
+    around: Around = {},
+  ): Promise<Outcome> {
+    const asTyped = ({ on, line }: GuideCommand): string =>
+      /^[A-Z]# /.test(beginning) ? `${on}# ${line}` : line;
+    const exact = this.#commands.filter((one) => asTyped(one) === beginning);
+    const found =
+      exact.length > 0 ? exact : this.#commands.filter((one) => asTyped(one).startsWith(beginning));
     const [command] = found;
     if (command === undefined || found.length > 1)
       throw new Error(`the guide has ${found.length} commands that begin with: ${beginning}`);
-    return this.#type(command, replace, input);
+    return this.#type(command, replace, around);
   }
 
   /** All commands of a section, one after the other; what they print. Rejects when one fails. */
@@ -61,7 +74,7 @@ export class Guide {
     if (commands.length === 0) throw new Error(`the guide has no command below ${title}`);
     const printed: string[] = [];
     for (const command of commands) {
-      const { status, stdout, stderr } = await this.#type(command, replace);
+      const { status, stdout, stderr } = await this.#type(command, replace, {});
       if (status !== 0) throw new Error(`${command.line}: exit ${status}: ${stderr}`);
       printed.push(stdout);
     }
@@ -73,13 +86,13 @@ export class Guide {
     return this.#commands.filter((one) => !this.#done.has(one)).map(({ line }) => line);
   }
 
-  #type(command: GuideCommand, replace: Readonly<Record<string, string>>, input?: string): Promise<Outcome> {
+  #type(command: GuideCommand, replace: Readonly<Record<string, string>>, around: Around): Promise<Outcome> {
     this.#done.add(command);
     const line = Object.entries(replace).reduce(
       (text, [from, to]) => text.replaceAll(from, to),
       command.line,
     );
-    return this.#shell({ on: command.on, line }, input);
+    return this.#shell({ on: command.on, line }, around);
   }
 }
 
@@ -100,8 +113,9 @@ function parseCommands(text: string): GuideCommand[] {
 
 /** The shell of a person beside main. */
 export function shellBeside(socket: string): Shell {
-  return ({ line }) =>
+  return ({ line }, around) =>
     runProgram('/bin/sh', ['-c', `sallyport() { "$PROGRAM" --socket "$SOCKET" "$@"; }\n${line}`], {
       env: { PROGRAM: program, SOCKET: socket },
+      ...around,
     });
 }

@@ -1,9 +1,10 @@
 import { runProgram } from './clients/process.ts';
 import { type Box, connect, openNetwork, type Place, startBox } from './box.ts';
+import type { Guide } from './guide.ts';
 import { waitUntil } from './product.ts';
 import { readText } from '#test/repo/source-tree.ts';
 
-/** The world of the README: a DMZ box between the Internet and a main node that nobody reaches. Takes root. */
+/** The world of docs/install.md: a DMZ box between the Internet and a main node that nobody reaches. Takes root. */
 
 export const outside = { dmz: '203.0.113.10', visitor: '203.0.113.99' };
 export const inside = { dmz: '10.77.0.5', main: '10.77.0.10' };
@@ -53,18 +54,6 @@ export async function openTwoBoxes(packages: string): Promise<TwoBoxes> {
   }
 }
 
-/** The commands of one of the blocks of a section of the README, each with the box it is for. */
-export function commandsOf(
-  title: string,
-  block: number,
-): readonly { readonly on: string; readonly line: string }[] {
-  const section = readText('README.md').split(`\n## ${title}\n`)[1]?.split('\n## ')[0] ?? '';
-  const blocks = [...section.matchAll(/^```\n(.*?)^```$/gms)].map(([, text = '']) => text);
-  return [...(blocks[block] ?? '').matchAll(/^([DM])# (.*?)(?: {2,}# .*)?$/gm)].map(
-    ([, on = '', line = '']) => ({ on, line }),
-  );
-}
-
 /** The rule files with the addresses of this network. */
 export function writeRules(): { readonly D: string; readonly M: string } {
   return {
@@ -98,18 +87,11 @@ export async function linkIsUp(dmz: Box): Promise<void> {
   }, patienceMs);
 }
 
-/** The README's lines that pair the nodes and start them, typed with the lines that they print. */
-export async function pairAndStart(
-  { dmz, main }: Pick<TwoBoxes, 'dmz' | 'main'>,
-  commands: ReturnType<typeof commandsOf>,
-  password: string,
-): Promise<void> {
-  let printed = '';
-  for (const { on, line } of commands) {
-    const pairing = /^sallyport-(?:node|main)\/1 .*$/m.exec(printed)?.[0] ?? '';
-    const typed = line.replace(/'<.* line>'/, `'${pairing}'`);
-    const isUser = line.startsWith('sallyport users add');
-    printed = await (on === 'D' ? dmz : main).shell(typed, isUser ? `${password}\n` : undefined);
-    if (line.endsWith('main-agent')) await linkIsUp(dmz);
-  }
+/** The lines that pair a DMZ node with main and start it, typed with the lines that they print. */
+export async function addNode(guide: Guide): Promise<void> {
+  const lineIn = (printed: string): string => `'${/^sallyport-(?:node|main)\/1 .*$/m.exec(printed)?.[0]}'`;
+  const ofNode = await guide.run('sallyport node init');
+  const ofMain = await guide.run('sallyport nodes enrol', { "'<pairing line>'": lineIn(ofNode) });
+  await guide.run('sallyport node trust', { "'<main's line>'": lineIn(ofMain) });
+  await guide.run('systemctl enable --now dmz');
 }

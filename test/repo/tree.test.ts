@@ -163,7 +163,7 @@ describe('documents', () => {
       .flatMap((file) =>
         [...readText(file).matchAll(/^```(\w*)\n(.*?)^```$/gms)]
           .flatMap(([, language, block = '']) => (language === '' ? block.split('\n') : []))
-          .filter((line) => line !== '' && !/^[DEM]# /.test(line))
+          .filter((line) => line !== '' && !/^[DEMN]# /.test(line))
           .map((line) => `${file}: ${line}`),
       );
     expect(others, 'tests run the pages by these prompts; what is no command names its language').toEqual([]);
