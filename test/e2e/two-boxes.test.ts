@@ -256,10 +256,9 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as docs/ sets them up', () => {
   it('tell what is wrong as docs/troubleshooting.md says', async () => {
     for (const command of ['sallyport status', 'sallyport doctor', 'sallyport node doctor'])
       await guides.troubleshooting.run(command);
-    const { stdout } = await internet.run('curl', [
-      ...['-sk', `https://${outside.dmz}/api/login`, '-H', 'Content-Type: application/json'],
-      ...['-d', JSON.stringify({ username: 'alice', password: 'not hers' })],
-    ]);
+    const body = JSON.stringify({ username: 'alice', password: 'not hers' });
+    const asked = `curl -sk https://${outside.dmz}/api/login -H 'Content-Type: application/json' -d '${body}'`;
+    const { stdout } = await internet.run('sh', ['-c', asked]);
     const { reference } = z.object({ reference: z.string() }).parse(JSON.parse(stdout));
     expect(await guides.troubleshooting.run('sallyport audit show', { '<reference>': reference })).toContain(
       reference,
