@@ -47,5 +47,6 @@ it('a node is started with the arguments and the environment of its unit file', 
     MALLOC_MMAP_THRESHOLD_: '4194304',
     MALLOC_TRIM_THRESHOLD_: '134217728',
     MALLOC_TOP_PAD_: '8388608',
+    RENEWED_CREDENTIALS_DIRECTORY: '/run/main-agent-renewed',
   });
 });
