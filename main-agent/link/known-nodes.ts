@@ -32,9 +32,9 @@ interface Keys {
 export class KnownNodes {
   readonly #state: Pick<StateStore, 'commit' | 'read'>;
   readonly #clock: Clock;
-  readonly #configured: ReadonlyMap<string, ConfiguredNode>;
-  readonly #revoked = new Map<string, StoredRevocation>();
-  readonly #rotated = new Map<string, StoredRotation>();
+  #configured: ReadonlyMap<string, ConfiguredNode>;
+  #revoked = new Map<string, StoredRevocation>();
+  #rotated = new Map<string, StoredRotation>();
 
   constructor(dependencies: {
     readonly configured: readonly ConfiguredNode[];
@@ -47,19 +47,29 @@ export class KnownNodes {
   }
 
   async start(): Promise<void> {
-    for (const one of await this.#state.read('kept-node-rotation')) {
+    await this.configure(this.list());
+  }
+
+  /** Those of another configuration, with what was revoked and rotated of them, in force when it resolves. */
+  async configure(nodes: readonly ConfiguredNode[]): Promise<void> {
+    const configured = new Map(nodes.map((node) => [node.name, node]));
+    const rotations = await this.#state.read('kept-node-rotation');
+    const revocations = await this.#state.read('kept-revoked-node');
+    const rotated = new Map<string, StoredRotation>();
+    for (const one of rotations) {
       // The configuration may name the keys of before or, since `nodes rotate` writes them there, the new ones.
-      const configured = this.#configured.get(one.id)?.identity;
-      if (configured !== undefined && lineageOf(one).includes(configured)) this.#rotated.set(one.id, one);
+      const identity = configured.get(one.id)?.identity;
+      if (identity !== undefined && lineageOf(one).includes(identity)) rotated.set(one.id, one);
     }
-    for (const one of await this.#state.read('kept-revoked-node')) {
-      const rotation = this.#rotated.get(one.id);
-      const keys = [
-        this.#configured.get(one.id)?.identity,
-        ...(rotation === undefined ? [] : lineageOf(rotation)),
-      ];
-      if (keys.includes(one.identity)) this.#revoked.set(one.id, one);
+    const revoked = new Map<string, StoredRevocation>();
+    for (const one of revocations) {
+      const rotation = rotated.get(one.id);
+      const keys = [configured.get(one.id)?.identity, ...(rotation === undefined ? [] : lineageOf(rotation))];
+      if (keys.includes(one.identity)) revoked.set(one.id, one);
     }
+    this.#configured = configured;
+    this.#rotated = rotated;
+    this.#revoked = revoked;
   }
 
   list(): readonly ConfiguredNode[] {

@@ -1,3 +1,4 @@
+import type { MainAgentConfig } from '#main-agent/config.ts';
 import { newestOf } from '#shared/config/file-path.ts';
 import { describeReload, isBelow, isFrozen } from '#shared/config/reload.ts';
 import type { startAdministration } from './administration.ts';
@@ -6,7 +7,7 @@ import type { Logins } from './logins.ts';
 import type { People } from './people.ts';
 
 /** What main takes without a restart, by section or key of main-agent.yaml; users are looked at besides. */
-const taken = ['log.level', 'bans', 'admin.certificate', 'admin.key'];
+const taken = ['log.level', 'bans', 'dmz_nodes', 'admin.certificate', 'admin.key'];
 
 interface Parts {
   readonly people: People;
@@ -25,6 +26,8 @@ export async function reload(
   log.level = now.log.level;
   config.log = now.log;
   config.bans = now.bans;
+  if (changed.includes('dmz_nodes')) await takeNodes(logins, now.dmzNodes);
+  config.dmzNodes = now.dmzNodes;
   logins.nodes.links.pushPolicy();
   const changedUsers = await lookAtUsers(people);
   const effective = changed.filter((key) => isBelow(key, taken));
@@ -54,4 +57,19 @@ async function lookAtUsers({ users }: People): Promise<number> {
     stop();
   }
   return found.size;
+}
+
+/** Links of those that stay as they are stay up. */
+async function takeNodes(
+  { known, nodes: { links }, login }: Logins,
+  configured: MainAgentConfig['dmzNodes'],
+): Promise<void> {
+  const before = new Map(known.list().map((node) => [node.name, JSON.stringify(node)]));
+  await known.configure(configured);
+  for (const name of before.keys()) {
+    if (configured.some((node) => node.name === name)) continue;
+    links.closeNode(name, 'not in the configuration any more');
+    await login.admin.endNode(name, 'the node is not in the configuration any more');
+  }
+  for (const node of known.trusted()) if (before.get(node.name) !== JSON.stringify(node)) links.addNode(node);
 }

@@ -126,4 +126,19 @@ describe('nodes that main trusts', () => {
     expect((await open([{ ...node, ...second }])).trusted()).toEqual([]);
     expect((await open([{ ...node, ...makeKeys() }])).trusted()).toHaveLength(1);
   });
+
+  it('are those of another configuration after a reload, and none that is revoked is trusted meanwhile', async () => {
+    const { open } = setUp();
+    const known = await open();
+    await known.revoke('dmz1', why);
+    const other = { ...node, name: 'dmz2', ...second };
+    const reloaded = known.configure([node, other]);
+    expect(known.trusted()).toEqual([]);
+    await reloaded;
+    expect(known.trusted()).toEqual([other]);
+    expect(known.findSigningKey(first.kid)?.status).toBe('revoked');
+    await known.configure([other]);
+    expect(known.list()).toEqual([other]);
+    expect(known.findSigningKey(first.kid)).toBeUndefined();
+  });
 });
