@@ -34,7 +34,7 @@ export function buildRetentionRoutes({ retention }: RetentionPorts): readonly Ro
         if (cursor === undefined) {
           const plan = await retention.plan(at === 'next' ? at : { now: true, unlisted });
           const id = plan.entries.length > limit ? retention.keep(plan) : '';
-          return { body: viewPage(plan, id, 0, limit) };
+          return { body: viewPage(plan, id, 0, limit), note: `${plan.entries.length} to go (${at})` };
         }
         const [, id = '', from = ''] = /^([A-Za-z0-9_-]{43})\.(\d{1,7})$/.exec(cursor) ?? [];
         if (id === '') throw new SallyportError('bad-request', 'That cursor is not ours');

@@ -66,5 +66,11 @@ it('a rule of a user file deletes what its dry run named, and the audit has both
   const deleted = told('file.delete').filter((line) => line.includes('"rule":"retention"'));
   expect(deleted).toHaveLength(1001);
   expect(deleted.join('\n')).toContain('"path":"/in/old.pdf"');
+  const previews = told('GET /v1/retention/plan').map((line) => /(\d+ to go \(\w+\))/.exec(line)?.[1]);
+  expect(previews.filter((one) => one !== undefined)).toEqual([
+    '0 to go (now)',
+    '1001 to go (next)',
+    '1001 to go (now)',
+  ]);
   expect(told('retention.ran').at(-1)).toMatch(/1001 deleted.*asked for/);
 });
