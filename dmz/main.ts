@@ -1,10 +1,12 @@
 /** The DMZ node's process: `node dmz/main.ts --config FILE [--check-config] [--watched FOLDER]`. */
 import { availableParallelism } from 'node:os';
 import { checkDmzConfig, openDmzConfig, type DmzConfig } from '#dmz/config.ts';
+import { gatherNodeSetup, nodeSetupChecks } from '#dmz/health/node-checks.ts';
 import { startDmz } from '#dmz/system.ts';
 import { countWorkers } from '#dmz/workers/count.ts';
 import { credentialsOf } from '#shared/config/file-path.ts';
 import { systemClock } from '#shared/clock.ts';
+import { examine } from '#shared/health/check.ts';
 import { buildLog } from '#shared/log.ts';
 import { readInheritedSockets } from '#shared/process/inherited-sockets.ts';
 import { isJournal } from '#shared/process/journal.ts';
@@ -15,6 +17,7 @@ const options = credentialsOf(process.env);
 await runNodeProgram<DmzConfig>({
   name: 'dmz',
   check: (file) => checkDmzConfig(file, options),
+  examine: async (config) => examine(nodeSetupChecks, await gatherNodeSetup(config, options.credentials, Date.now())),
   options: { watched: 'FOLDER' },
   start: async (config, file, { watched }) => {
     const source = await openDmzConfig(file, options);

@@ -121,6 +121,7 @@ async function startAll(
     guard,
     link,
     webRoot,
+    onFault: (fault) => link.report({ kind: 'fault', protocol: 'https', ...fault }),
     registry,
     clock,
     log: log.child({ part: 'https' }),

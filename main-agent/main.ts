@@ -1,9 +1,11 @@
 /** The main node's process: `node main-agent/main.ts --config FILE [--check-config] [--watched FOLDER] [--accept-restored-state REASON]`. */
 import { checkMainAgentConfig, openMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
+import { gatherSetup, setupChecks } from '#main-agent/doctor/setup-checks.ts';
 import { acceptRestoredOption } from '#main-agent/restored/limits.ts';
 import { startMainAgent } from '#main-agent/system.ts';
 import { credentialsOf } from '#shared/config/file-path.ts';
 import { systemClock } from '#shared/clock.ts';
+import { examine } from '#shared/health/check.ts';
 import { buildLog } from '#shared/log.ts';
 import { readInheritedSockets } from '#shared/process/inherited-sockets.ts';
 import { isJournal } from '#shared/process/journal.ts';
@@ -15,6 +17,7 @@ const options = credentialsOf(process.env);
 await runNodeProgram<MainAgentConfig>({
   name: 'main-agent',
   check: (file) => checkMainAgentConfig(file, options),
+  examine: async (config) => examine(setupChecks, await gatherSetup(config, options.credentials, Date.now())),
   options: { [acceptRestoredOption]: 'REASON', watched: 'FOLDER' },
   start: async (config, file, { [acceptRestoredOption]: acceptRestored, watched }) => {
     const source = await openMainAgentConfig(file, options);

@@ -2,11 +2,11 @@
  * `node scripts/watch.ts UNIT URL FOLDER` (D-49, D-104): asks a node's health listener once and kills the unit when there
  * is no answer. The listening socket is systemd's or the kernel's, so a node that hangs still takes the question; one that
  * is stopped refuses it, and that is no hang. Which answer comes does not matter: a restart mends no configuration. It is
- * left in the folder for `sallyport node doctor`, which dials nobody; and every five minutes the unit's `doctor` looks at
+ * left in the folder for `sallyport node doctor`, which dials nobody; and every five minutes, while all is well, the unit's `doctor` looks at
  * the box, as the node's process may not, and leaves there what it found, for the node to tell.
  */
 import { execFileSync } from 'node:child_process';
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { replaceFile } from '#shared/command-line/write-files.ts';
@@ -35,7 +35,10 @@ try {
   }
 }
 const report = join(folder, reportFile);
-const lookedAtMs = statSync(report, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+const isLooked = statSync(report, { throwIfNoEntry: false }) !== undefined;
+// What is wrong is looked at each time, so that what was mended is soon told as mended.
+const isWell = isLooked && !readFileSync(report, 'utf8').includes('"state":"bad"');
+const lookedAtMs = isWell ? statSync(report).mtimeMs : 0;
 if ((unit === 'dmz' || unit === 'main-agent') && Math.abs(Date.now() - lookedAtMs) >= lookEveryMs) {
   const [program, ...args] = commands[unit];
   const file = fileURLToPath(new URL(`../${program}`, import.meta.url));

@@ -89,3 +89,15 @@ export function toSallyportError(value: unknown): SallyportError {
   const detail = value instanceof Error ? value.message : String(value);
   return new SallyportError('internal', 'Something went wrong on our side', { detail, cause: value });
 }
+
+/** The same under a reference: a fault that is written down, and is looked up by it. */
+export function withReference(thrown: unknown, reference: string): SallyportError {
+  const { code, publicMessage, detail, hint, data } = toSallyportError(thrown);
+  return new SallyportError(code, publicMessage, {
+    reference,
+    cause: thrown,
+    ...(detail !== undefined && { detail }),
+    ...(hint !== undefined && { hint }),
+    ...(data !== undefined && { data }),
+  });
+}

@@ -44,7 +44,7 @@ export async function examineNode(
 }
 
 /** How soon main knows: an administrator who looks after a change has typed a command in between. */
-const lookEveryMs = 10_000;
+const lookEveryMs = 3_000;
 
 /** Tells main of each change. Returns what ends that. */
 export function keepMainTold({

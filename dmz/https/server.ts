@@ -53,6 +53,12 @@ export interface HttpsServerOptions {
   readonly securityTxt?: SecurityTxt | undefined;
   /** Folder of the built web client. */
   readonly webRoot: string;
+  /** A fault of this node's own was answered under that reference. */
+  readonly onFault?: (fault: {
+    readonly clientIp: string;
+    readonly reference: string;
+    readonly detail: string;
+  }) => void;
   readonly clock: Clock;
   readonly log: Log;
   readonly registry?: Registry;
@@ -112,6 +118,7 @@ export function buildHttpsServer(options: HttpsServerOptions): HttpsServer {
       ...targetOf(request),
       client: { ...arrival.client, agent: plainAgent(request.headers['user-agent'] ?? '') },
       onSession: () => arrival.admission.authenticated(),
+      onFault: (reference, detail) => options.onFault?.({ clientIp: arrival.client.ip, reference, detail }),
       awaitsContinue,
       pace,
       log,

@@ -17,6 +17,7 @@ export function buildDoctorRoutes({ doctor, config }: DoctorPorts): readonly Rou
       pattern: '/v1/doctor',
       role: 'viewer',
       summary: 'What is not as it should be, each with a hint',
+      saysWhatIsWrong: true,
       query: noQuery,
       body: noBody,
       answer: findings,

@@ -38,6 +38,7 @@ export function buildSystemRoutes(ports: SystemPorts): readonly Route[] {
       pattern: '/v1/status',
       role: 'viewer',
       summary: 'Is all well? Links, problems in user files, what is switched off',
+      saysWhatIsWrong: true,
       query: noQuery,
       body: noBody,
       answer: statusAnswer,

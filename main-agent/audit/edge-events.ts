@@ -195,13 +195,15 @@ export class EdgeEvents {
         }),
       );
     }
-    const { kind, clientIp, protocol, detail, atMs, signature } = event;
+    const { kind, clientIp, protocol, detail, reference, atMs, signature } = event;
+    const outcome = kind === 'listener' ? 'ok' : kind === 'fault' ? 'failed' : 'refused';
     changes.push(
-      this.#record(`edge.${kind}`, kind === 'listener' ? 'ok' : 'refused', {
+      this.#record(`edge.${kind}`, outcome, {
         node,
         ...(clientIp === undefined ? {} : { clientIp }),
         ...(protocol === undefined ? {} : { protocol }),
         detail,
+        ...(reference === undefined ? {} : { reference }),
         edge: { worker, boot, sequence, atMs, signature },
       }),
     );

@@ -134,7 +134,7 @@ export class NodeBudget {
 }
 
 /** Not refusals, and yet all that a node needs for them are words. */
-const wordEvents: ReadonlySet<string> = new Set(['login.refused', 'audit.contradicted']);
+const wordEvents: ReadonlySet<string> = new Set(['login.refused', 'audit.contradicted', 'fault']);
 
 function isWordAlone({ event, outcome }: AuditRecord): boolean {
   if (event === summaryEvent || event.startsWith('edge.')) return false;

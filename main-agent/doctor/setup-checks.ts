@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -6,6 +7,7 @@ import { hostOf, isPlainElsewhere } from '#main-agent/outbound/plain-http.ts';
 import { measureRoom } from '#main-agent/places.ts';
 import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';
 import { openSome } from '#main-agent/vault/opened-secrets.ts';
+import { Sealer } from '#main-agent/vault/sealing.ts';
 import { readSecretFile } from '#shared/config/file-path.ts';
 import {
   buildCertificateChecks,
@@ -68,7 +70,7 @@ export const setupChecks: readonly HealthCheck<SetupFacts>[] = [
     look: async ({ config, credentials }) => {
       const key = await readSecretFile(config.vaultKey, credentials);
       const enrolments = buildYamlEnrolments({ directory: config.users.enrolmentsDirectory });
-      const { tried, opened, closed } = await openSome(key, enrolments);
+      const { tried, opened, closed } = await openSome(new Sealer(key, randomBytes), enrolments);
       if (tried === 0) return [{ state: 'good', detail: 'nothing is sealed with it yet' }];
       if (opened === 0)
         return [

@@ -22,6 +22,7 @@ import { Rate } from '#shared/rate.ts';
 import { randomId } from '#shared/random-id.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { LinkHandlers } from './dispatch.ts';
+import type { Fault } from './faults.ts';
 import {
   laneDialRate,
   missedEndingsMax,
@@ -62,6 +63,8 @@ export interface MainLinksOptions extends LinkHandlers {
   readonly judgeHead?: (node: string, head: EventBody<'audit.known'>) => Judgement['kind'];
   /** Another process with our key is about: `isHolder`: it has the node's link, and we do not. */
   readonly onOtherMain?: (node: string, other: OtherMain, isHolder: boolean) => void;
+  /** A request failed by a fault of ours; resolves when that is written down, never rejects. */
+  readonly onFault?: (fault: Fault) => Promise<void>;
   /** What a worker finds wrong with its node. */
   readonly onHealth?: (node: string, worker: number, health: EventBody<'node.health'>) => void;
   /** A node broke the protocol and its link was closed: for the audit and the admins. */
@@ -289,6 +292,7 @@ class Links implements MainLinks {
             this.#options.onOtherMain?.(node.name, other, isHolder);
           },
           onChallengesShown: (shown) => this.#options.onChallengesShown?.(node.name, worker, shown),
+          ...(this.#options.onFault !== undefined && { onFault: this.#options.onFault }),
           onHealth: (health) => this.#options.onHealth?.(node.name, worker, health),
           onAuditKnown: (head) => this.#options.onAuditKnown?.(node.name, worker, head),
           onClose: (reason, breach) => {

@@ -31,10 +31,14 @@ import type { Log } from '#shared/log.ts';
 import { version } from '#shared/version.ts';
 import { Dispatcher, type LinkHandlers } from './dispatch.ts';
 import { DoorQuestions } from './door-questions.ts';
+import { noteFault, type Fault } from './faults.ts';
 import type { NodeLink } from './handlers.ts';
 import type { OperationLog } from './operations.ts';
 import { describeHolder } from './other-mains.ts';
 import { fitPolicy } from './policy.ts';
+
+/** Nobody writes it down. */
+const noted = Promise.resolve();
 
 export interface NodeConnectionOptions {
   readonly node: string;
@@ -67,6 +71,8 @@ export interface NodeConnectionOptions {
   /** What the node was told by main: is it main's own word, and does the state know of it? */
   readonly judgeHead?: (head: EventBody<'audit.known'>) => Judgement['kind'];
   /** Another process with our key holds the link, and we are out; or it wanted it, and was turned away. */
+  /** Something of ours failed; resolves when it is written down, never rejects. */
+  readonly onFault?: (fault: Fault) => Promise<void>;
   /** What the node finds wrong with itself. */
   readonly onHealth?: (health: EventBody<'node.health'>) => void;
   readonly onOtherMain?: (other: OtherMain, isHolder: boolean) => void;
@@ -211,6 +217,8 @@ export class NodeConnection implements NodeLink {
     const finish = this.#options.atWork.enter(request);
     try {
       return await this.#dispatcher.answer(request, asker);
+    } catch (error) {
+      throw await noteFault(error, this, request, (fault) => this.#options.onFault?.(fault) ?? noted);
     } finally {
       finish();
     }

@@ -46,11 +46,11 @@ export function buildNodes(ground: Ground, records: Records, { files }: People, 
     head: () => feed.head(),
     onContradiction: (node, detail) => {
       log.error({ alarm: 'audit-cut', node, detail }, 'a node knows more of the audit than the audit has');
-      keep('audit.contradicted', { outcome: 'failed', node, detail });
+      void keep('audit.contradicted', { outcome: 'failed', node, detail });
     },
   });
   const otherMains = new OtherMains({
-    onFirst: (node, detail) => keep('link.other-main', { outcome: 'refused', node, detail }),
+    onFirst: (node, detail) => void keep('link.other-main', { outcome: 'refused', node, detail }),
     clock,
     log: part('link'),
   });
@@ -100,9 +100,14 @@ export function buildNodes(ground: Ground, records: Records, { files }: People, 
       return judgement.kind;
     },
     onOtherMain: (node, other, isHolder) => otherMains.note(node, other, isHolder),
+    onFault: (fault) => keep('fault', fault),
     onHealth: (node, worker, health) => nodeHealth.take(node, worker, health),
     onAlarm: (node, worker, reason) =>
-      keep('link.protocol-violation', { outcome: 'refused', node, detail: `worker ${worker}: ${reason}` }),
+      void keep('link.protocol-violation', {
+        outcome: 'refused',
+        node,
+        detail: `worker ${worker}: ${reason}`,
+      }),
     onWorkerRestart: (node, worker) => {
       login.admin
         .endConnectionsOf(node, worker)
@@ -137,11 +142,10 @@ export type Nodes = ReturnType<typeof buildNodes>;
 
 /** Records that no decision waits for. */
 function buildKeep({ around: { clock, log } }: Ground, { audit }: Records) {
-  return (event: string, facts: Omit<AuditRecord, 'time' | 'event'>): void => {
+  return (event: string, facts: Omit<AuditRecord, 'time' | 'event'>): Promise<void> =>
     audit
       .append({ time: new Date(clock.now()).toISOString(), event, ...facts })
       .catch((error: unknown) => log.error({ err: error, event }, 'not audited'));
-  };
 }
 
 /** A node heard of records that this state never held. Nobody may log in on it before a person has looked. */

@@ -14,11 +14,12 @@ import {
 import type { Departures } from '#main-agent/users/departures.ts';
 import type { EnrolmentSource } from '#main-agent/users/user-source.ts';
 import type { Clock } from '#shared/clock.ts';
-import { SallyportError } from '#shared/error.ts';
+import { SallyportError, toSallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import type { RandomBytes } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
 import { KeyLock } from '#main-agent/turns.ts';
+import { openSome } from './opened-secrets.ts';
 import { Sealer } from './sealing.ts';
 import { recoveryId, StoredFactors, type StoredFactor } from './stored-factors.ts';
 import { makeUlid } from './ulid.ts';
@@ -69,7 +70,9 @@ class LocalVault implements Vault {
   }
 
   async load(username: string): Promise<Factor> {
-    const factor = await this.#turns.run(username, () => this.#stored.load(username));
+    const factor = await this.#turns.run(username, async () =>
+      this.#requireOpen(username, await this.#stored.load(username)),
+    );
     return {
       status: this.#statusOf(factor),
       verify: (code, kinds) => {
@@ -81,6 +84,33 @@ class LocalVault implements Vault {
         return { kind: 'wrong' };
       },
     };
+  }
+
+  /**
+   * A secret that this key does not open is a factor that is broken, for codes of every kind: a recovery code would be
+   * "wrong" and count, an authenticator's would be a fault of ours at each sign-in.
+   */
+  #requireOpen(username: string, factor: StoredFactor): StoredFactor {
+    const { enrolment } = factor;
+    if (enrolment === undefined) return factor;
+    try {
+      this.#sealer.open(enrolment.secret, username, enrolment.id);
+      return factor;
+    } catch (error) {
+      const { detail = '', hint } = toSallyportError(error);
+      this.#options.log.error({ alarm: 'secret-sealed', user: username, hint }, detail);
+      return { state: factor.state, enrolment: undefined, problem: detail };
+    }
+  }
+
+  /** Under another key than the rest nothing is sealed: it would be lost with the day the right one is back. */
+  async #requireFittingKey(): Promise<void> {
+    const { tried, opened } = await openSome(this.#sealer, this.#options.enrolments);
+    if (tried === 0 || opened > 0) return;
+    throw new SallyportError('busy', 'A second factor can not be set up at the moment', {
+      detail: `the vault key opens none of ${tried} stored secrets: it is another key`,
+      hint: '`sallyport doctor` says what to do',
+    });
   }
 
   #statusOf({ state, enrolment, problem }: StoredFactor): FactorStatus {
@@ -130,6 +160,7 @@ class LocalVault implements Vault {
       if (!request.replace && (before.enrolment !== undefined || before.problem !== undefined))
         return { ok: false, reason: 'already-enrolled' };
 
+      await this.#requireFittingKey();
       const id = makeUlid(clock.now(), random, before.state.newestEnrolment);
       const codes = Array.from({ length: request.recoveryCodes }, () => new Secret(makeRecoveryCode(random)));
       await enrolments.prepare(username, {

@@ -1,7 +1,5 @@
-import { randomBytes } from 'node:crypto';
 import type { EnrolmentSource } from '#main-agent/users/user-source.ts';
-import type { Secret } from '#shared/secret.ts';
-import { Sealer } from './sealing.ts';
+import type { Sealer } from './sealing.ts';
 
 /** Whether stored secrets open with this vault key: another key in its place is noticed before anybody signs in. */
 interface OpenedSecrets {
@@ -14,12 +12,10 @@ interface OpenedSecrets {
 /** A file or two that somebody damaged say nothing of the key; one look reads no whole folder of ten thousand. */
 const triedMax = 16;
 
-/** Rejects `config` when the key has another length. */
 export async function openSome(
-  vaultKey: Secret<Buffer>,
+  sealer: Pick<Sealer, 'open'>,
   enrolments: Pick<EnrolmentSource, 'list' | 'read'>,
 ): Promise<OpenedSecrets> {
-  const sealer = new Sealer(vaultKey, randomBytes);
   const closed: string[] = [];
   let tried = 0;
   for (const username of await enrolments.list()) {

@@ -29,7 +29,10 @@ export function isEdgeEventOf(event: EdgeEvent, source: EdgeEventSource, publicK
 
 /** The first line keeps this signature from meaning anything else this key signs. */
 function signedOctets(event: UnsignedEdgeEvent, { node, worker }: EdgeEventSource): Buffer {
-  const { boot, sequence, kind, atMs, clientIp, protocol, detail } = event;
-  const fields = [node, worker, boot, sequence, kind, atMs, clientIp ?? null, protocol ?? null, detail];
+  const { boot, sequence, kind, atMs, clientIp, protocol, detail, reference } = event;
+  const fields = [
+    ...[node, worker, boot, sequence, kind, atMs, clientIp ?? null, protocol ?? null, detail],
+    ...(reference === undefined ? [] : [reference]),
+  ];
   return Buffer.from(`sallyport edge event 1\n${JSON.stringify(fields)}`, 'utf8');
 }

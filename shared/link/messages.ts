@@ -821,11 +821,16 @@ export const eventSchemas = {
   'edge.event': z.strictObject({
     boot: id,
     sequence: count.min(1),
-    kind: z.enum(['refused', 'banned', 'listener', 'protocol-abuse', 'limit']),
+    kind: z.enum(['refused', 'banned', 'listener', 'protocol-abuse', 'limit', 'fault']),
     atMs: milliseconds,
     clientIp: address.optional(),
     protocol: protocol.optional(),
     detail: text(512),
+    /** Of kind `fault`: what a client was shown with a status of 500. */
+    reference: z
+      .string()
+      .regex(/^[2-9A-HJ-NP-Z]{8}$/)
+      .optional(),
     /** Ed25519 by the node's signing key (edge-event.ts). */
     signature: z.string().regex(/^[A-Za-z0-9_-]{86}$/),
     /** Of kind `banned`: the source as the node counts it, an address or a /64. */

@@ -67,6 +67,11 @@ export interface WholeProductOptions {
   readonly changeDmz?: (config: DmzConfig) => DmzConfig;
 }
 
+/** Where a watch would leave what it found. */
+export function watchedBeside(config: string): string {
+  return join(dirname(config), 'watched');
+}
+
 /** Starting takes a second or two; a machine under load may need many more. */
 const upMs = 60_000;
 
@@ -99,7 +104,13 @@ export async function startWholeProduct({
     dmzNodes: oneMain.dmzNodes.map((node) => ({ ...node, address: { host: '127.0.0.1', port: linkPort } })),
   });
   const inherited = new Map();
-  const around = { configFile: files.dmz.config, log, inherited, reread: async () => unchanged(dmzConfig) };
+  const around = {
+    configFile: files.dmz.config,
+    watched: watchedBeside(files.dmz.config),
+    log,
+    inherited,
+    reread: async () => unchanged(dmzConfig),
+  };
   const dmz =
     workers === 1
       ? await startDmz(dmzConfig, { ...around, clock })
@@ -108,6 +119,7 @@ export async function startWholeProduct({
     clock: systemClock,
     log,
     inherited,
+    watched: watchedBeside(files.main.config),
     reread: async () => unchanged(mainConfig),
     onStateFailure: () => undefined,
   });

@@ -37,7 +37,7 @@ One list of checks for each node. \`sallyport status\`, \`sallyport doctor\` and
 
 - \`BAD\` is to be mended now: \`status\` and \`doctor\` end with 1, \`/healthz\` or \`/readyz\` with 503. \`warn\` is to be known or mended soon.
 - All is well only of what was looked at. What could not be looked at is named, with the reason.
-- What only root can see of a box, the timers \`dmz-watch\` and \`main-agent-watch\` look at every five minutes; the node tells what they found. A node that was started by hand has no such timer, and says so.
+- What only root can see of a box, the timers \`dmz-watch\` and \`main-agent-watch\` look at every five minutes, and every half minute while something is wrong; the node tells what they found. A node that was started by hand has no such timer, and says so.
 - \`config check\` fails by what another configuration mends, and tells the rest.
 
 Made from the lists in the code; \`UPDATE_HEALTH=1 npx vitest run --project unit test/repo/health-page.test.ts\` writes it again.

@@ -21,6 +21,8 @@ export interface Exchange {
   readonly client: ClientAddress;
   /** Somebody is signed in on this connection: it is dropped for no newcomer. */
   readonly onSession: () => void;
+  /** A fault of this node's own was answered under that reference. */
+  readonly onFault: (reference: string, detail: string) => void;
   /** The client waits for 100 Continue before it sends the body; until `askForBody`. */
   awaitsContinue: boolean;
   readonly pace: Pace;
@@ -83,6 +85,10 @@ export async function sendProblem(
   if (problem.status >= 500 && !isQuiet)
     exchange.log.error({ ...facts, detail: error.detail, err: error.cause }, 'request failed');
   else exchange.log.debug({ ...facts, detail: error.detail }, 'request refused');
+  // What is main's has a reference already, and stands in its audit.
+  const { reference } = problem.body;
+  if (problem.status === 500 && error.reference === undefined && reference !== undefined)
+    exchange.onFault(reference, `${error.code}: ${error.detail ?? error.publicMessage}`);
   if (exchange.response.headersSent || exchange.response.destroyed) {
     // Half an answer is out: only a cut connection tells the client that it is not whole.
     exchange.request.socket.destroy();

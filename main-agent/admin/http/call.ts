@@ -3,7 +3,8 @@ import type { Audit } from '#main-agent/state/audit-record.ts';
 import type { AdministeredUsers } from '#main-agent/users/administered-users.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { Clock } from '#shared/clock.ts';
-import { SallyportError, toSallyportError } from '#shared/error.ts';
+import { SallyportError, toSallyportError, withReference } from '#shared/error.ts';
+import { randomReference } from '#shared/random-id.ts';
 import type { Authentication, CallSource } from '#main-agent/admin/access/authentication.ts';
 import { namedUser, requireRole, requireSubject, subjectOf } from './authorization.ts';
 import { requireIfMatch } from './entity-tag.ts';
@@ -55,6 +56,8 @@ function parseUrl(text = ''): URL {
   throw new SallyportError('bad-request', 'The address does not fit');
 }
 
+const faultStatus = 500;
+
 /** The record is durable before the caller hears how it went. */
 async function runAudited(
   request: IncomingMessage,
@@ -66,7 +69,11 @@ async function runAudited(
 ): Promise<DoneCall> {
   const query = Object.fromEntries(url.searchParams);
   let body: unknown;
-  const record = async (outcome: 'ok' | 'refused' | 'failed', detail?: string): Promise<void> => {
+  const record = async (
+    outcome: 'ok' | 'refused' | 'failed',
+    detail?: string,
+    reference?: string,
+  ): Promise<void> => {
     const user = namedUser({ params, query, body });
     await options.audit.append({
       time: new Date(options.clock.now()).toISOString(),
@@ -76,6 +83,7 @@ async function runAudited(
       ...(user !== undefined && { user: user.slice(0, 255) }),
       ...(source.kind === 'tls' && { clientIp: source.ip }),
       rule: `${route.method} ${route.pattern}`,
+      ...(reference !== undefined && { reference }),
       ...(detail !== undefined && { detail: detail.slice(0, detailCharactersMax) }),
     });
   };
@@ -90,17 +98,26 @@ async function runAudited(
       caller.administrator !== undefined && route.groupAdmin === 'theirs' && route.method !== 'GET'
         ? await options.administered(caller.administrator).hold((await subjectOf(route, call)) ?? '', run)
         : await run();
-    await record('ok', result.note);
+    await record('ok', result.note).catch((error: unknown) => {
+      // What is wrong is said also while nothing can be written, for that may be what is wrong.
+      if (route.saysWhatIsWrong !== true) throw error;
+    });
     return { ...result, status: statusOf(route) };
   } catch (error) {
     const problem = toProblem(error);
     // What a group administrator is not told stands here for whoever asks why.
     const unsaid = caller.administrator === undefined ? undefined : problem.private;
+    // What the caller is shown of a fault of ours leads to what happened.
+    const isFault = problem.status === faultStatus && problem.reference === undefined;
+    const reference = isFault ? randomReference() : problem.reference;
+    const said = isFault ? problem.private : unsaid;
     await record(
       problem.status >= 500 ? 'failed' : 'refused',
-      `${problem.code}: ${problem.detail}${unsaid === undefined ? '' : ` (${unsaid})`}`,
+      `${problem.code}: ${problem.detail}${said === undefined ? '' : ` (${said})`}`,
+      reference,
     );
-    throw caller.administrator === undefined ? error : withoutOthers(error);
+    const thrown = isFault && reference !== undefined ? withReference(error, reference) : error;
+    throw caller.administrator === undefined ? thrown : withoutOthers(thrown);
   }
 }
 

@@ -37,6 +37,8 @@ interface RouteExtras {
   readonly status?: 201;
   /** What a call is in the audit; default `admin.call`. */
   readonly event?: string;
+  /** Answers also when no record of the call can be written: it changes nothing. */
+  readonly saysWhatIsWrong?: true;
   /**
    * Whom a call acts on, where that is not the `user` of path, query or body. A helpdesk of some groups may act only
    * where this names a user of them.

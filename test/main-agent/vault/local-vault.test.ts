@@ -218,7 +218,9 @@ describe('the vault', () => {
     if (file === undefined) throw new Error('no file');
     files.set('bob', file);
     await state.commit([{ kind: 'set-enrolment', user: 'bob', id: file.id, expected: undefined }]);
-    await expect(verify(vault, 'bob', new Secret('123456'), ['totp'])).rejects.toThrow('can not be opened');
+    const { status, verify: compare } = await vault.load('bob');
+    expect(status).toMatchObject({ state: 'broken', problem: expect.stringContaining('bob') as string });
+    expect(compare(new Secret('123456'), ['totp'])).toEqual({ kind: 'wrong' });
   });
 });
 
@@ -777,3 +779,34 @@ describe('what is stored', () => {
 async function verify(vault: Vault, username: string, code: Secret, kinds: readonly VaultCodeKind[]) {
   return (await vault.load(username)).verify(code, kinds);
 }
+
+describe('another vault key', () => {
+  it('breaks every factor it does not open: codes are not wrong, they are not asked, and a record says why', async () => {
+    const files = new Map<string, Enrolment>();
+    const state = buildMemoryState();
+    const before = open(files, state);
+    const [recovery = new Secret('')] = await before.enrolled();
+    const other = open(files, state, new Map(), { vaultKey: new Secret(randomBytes(32)) });
+    const factor = await other.vault.load('alice');
+    expect(factor.status).toMatchObject({
+      state: 'broken',
+      problem: 'the sealed secret of alice can not be opened',
+    });
+    for (const code of [recovery, before.codeAt(1)])
+      expect(factor.verify(code, ['totp', 'recovery'])).toEqual({ kind: 'wrong' });
+    // With the right one back nothing is lost.
+    expect((await open(files, state).vault.load('alice')).status.state).toBe('enrolled');
+  });
+
+  it('seals nothing as long as it opens nothing', async () => {
+    const files = new Map<string, Enrolment>();
+    const state = buildMemoryState();
+    await open(files, state).enrolled();
+    const other = open(files, state, new Map(), { vaultKey: new Secret(randomBytes(32)) });
+    await expect(other.enrol(false, { username: 'bob' })).rejects.toMatchObject({
+      code: 'busy',
+      detail: 'the vault key opens none of 1 stored secrets: it is another key',
+    });
+    expect([...files.keys()]).toEqual(['alice']);
+  });
+});

@@ -94,11 +94,16 @@ describe('what root found on the box', () => {
   it('is read by who may not look, for a quarter of an hour', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sallyport-report-'));
     const read = (nowMs: number, at: string | undefined = folder) =>
-      readReport(at, { checks: [{ id: 'firewall' }], timer: 'dmz-watch.timer', nowMs });
+      readReport(at, { checks: [{ id: 'link' }], timer: 'dmz-watch.timer', nowMs });
     const why = async (nowMs: number, at?: string) => (await read(nowMs, at)).unlooked[0]?.why;
     try {
       expect(await why(0)).toBe('dmz-watch.timer has not looked at this box');
-      writeFileSync(join(folder, reportFile), renderReport(said('bad', 'open'), 1_000));
+      const other: Examination = {
+        findings: [{ check: 'other', affects: 'both', state: 'bad', detail: 'looked at by who reads this' }],
+        unlooked: [],
+      };
+      const left = mergeExaminations([said('bad', 'open'), other]);
+      writeFileSync(join(folder, reportFile), renderReport(left, 1_000));
       expect(await read(1_000)).toEqual(said('bad', 'open'));
       expect(await read(1_000 + 16 * 60_000)).toEqual(said('bad', 'open'));
       expect(await why(1_001 + 16 * 60_000)).toBe(
