@@ -17,7 +17,8 @@ const options = credentialsOf(process.env);
 await runNodeProgram<DmzConfig>({
   name: 'dmz',
   check: (file) => checkDmzConfig(file, options),
-  examine: async (config) => examine(nodeSetupChecks, await gatherNodeSetup(config, options.credentials, Date.now())),
+  examine: async (config) =>
+    examine(nodeSetupChecks, await gatherNodeSetup(config, options.credentials, Date.now())),
   options: { watched: 'FOLDER' },
   start: async (config, file, { watched }) => {
     const source = await openDmzConfig(file, options);

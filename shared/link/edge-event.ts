@@ -31,7 +31,15 @@ export function isEdgeEventOf(event: EdgeEvent, source: EdgeEventSource, publicK
 function signedOctets(event: UnsignedEdgeEvent, { node, worker }: EdgeEventSource): Buffer {
   const { boot, sequence, kind, atMs, clientIp, protocol, detail, reference } = event;
   const fields = [
-    ...[node, worker, boot, sequence, kind, atMs, clientIp ?? null, protocol ?? null, detail],
+    node,
+    worker,
+    boot,
+    sequence,
+    kind,
+    atMs,
+    clientIp ?? null,
+    protocol ?? null,
+    detail,
     ...(reference === undefined ? [] : [reference]),
   ];
   return Buffer.from(`sallyport edge event 1\n${JSON.stringify(fields)}`, 'utf8');
