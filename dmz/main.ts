@@ -4,6 +4,7 @@ import { checkDmzConfig, openDmzConfig, type DmzConfig } from '#dmz/config.ts';
 import { gatherNodeSetup, nodeSetupChecks } from '#dmz/health/node-checks.ts';
 import { startDmz } from '#dmz/system.ts';
 import { countWorkers } from '#dmz/workers/count.ts';
+import { formatFaults } from '#shared/command-line/findings.ts';
 import { credentialsOf } from '#shared/config/file-path.ts';
 import { systemClock } from '#shared/clock.ts';
 import { examine } from '#shared/health/check.ts';
@@ -18,7 +19,9 @@ await runNodeProgram<DmzConfig>({
   name: 'dmz',
   check: (file) => checkDmzConfig(file, options),
   examine: async (config) =>
-    examine(nodeSetupChecks, await gatherNodeSetup(config, options.credentials, Date.now())),
+    formatFaults(
+      await examine(nodeSetupChecks, await gatherNodeSetup(config, options.credentials, Date.now())),
+    ),
   options: { watched: 'FOLDER' },
   start: async (config, file, { watched }) => {
     const source = await openDmzConfig(file, options);

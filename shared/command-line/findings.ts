@@ -19,6 +19,11 @@ export function formatExamination({
     .join('')}`;
 }
 
+/** What is not well. */
+export function formatFaults({ findings }: Pick<Examination, 'findings'>): string {
+  return formatFindings(findings.filter(({ state }) => state !== 'good'));
+}
+
 /** @param ofOneMax that many of one check, the others are counted */
 export function formatFindings(found: readonly Shown[], ofOneMax = Number.POSITIVE_INFINITY): string {
   const counts = new Map<string, number>();

@@ -1,6 +1,4 @@
 import { parseArgs } from 'node:util';
-import { formatFindings } from '#shared/command-line/findings.ts';
-import type { Examination } from '#shared/health/check.ts';
 import { printProblems, type ConfigProblem } from '#shared/config/problem.ts';
 import { isSallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
@@ -43,7 +41,7 @@ interface NodeProgram<Config> {
     file: string,
   ): Promise<{ ok: true; config: Config } | { ok: false; problems: readonly ConfigProblem[] }>;
   /** What else is looked at when the configuration is checked; told, and no reason to refuse it. */
-  readonly examine?: (config: Config) => Promise<Examination>;
+  readonly examine?: (config: Config) => Promise<string>;
   /** Options of this program alone that take a text: name, and what stands for the text in the usage line. */
   readonly options?: Readonly<Record<string, string>>;
   start(config: Config, file: string, options: Readonly<Record<string, string | undefined>>): Promise<System>;
@@ -66,9 +64,7 @@ export async function runNodeProgram<Config>(program: NodeProgram<Config>): Prom
   }
   if (checkOnly) {
     process.stdout.write(`${file}: ok\n`);
-    const found = await program.examine?.(checked.config);
-    if (found !== undefined)
-      process.stdout.write(formatFindings(found.findings.filter(({ state }) => state !== 'good')));
+    process.stdout.write((await program.examine?.(checked.config)) ?? '');
     return;
   }
   let system: System;
