@@ -377,7 +377,8 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as docs/ sets them up', () => {
     for (const command of ['D# dpkg -i', 'M# dpkg -i']) {
       const { status, stdout, stderr } = await guides.upgrade.try(command, replace);
       expect(status, stdout + stderr).toBe(0);
-      expect(stdout + stderr).toContain(`${second} is current and ready`);
+      // Main is only alive while a node of its configuration is away, before as after.
+      expect(stdout + stderr).toMatch(new RegExp(`${second} is current and (ready|alive)`));
     }
     await linkIsUp(dmz);
     expect(await versions()).toEqual([second, second]);
@@ -417,7 +418,7 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as docs/ sets them up', () => {
     const { status, printed } = await install(side, broken);
     expect(status, printed).not.toBe(0);
     expect(printed).toContain('broken on purpose');
-    expect(printed).toContain(`${second} is current again and ready`);
+    expect(printed).toMatch(new RegExp(`${second} is current again and (ready|alive)`));
     await linkIsUp(dmz);
     expect(await versions()).toEqual([second, second]);
     return printed;
