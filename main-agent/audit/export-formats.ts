@@ -57,8 +57,9 @@ const csv: ExportFormat = {
 function csvCell(value: unknown): string {
   if (value === undefined) return '';
   const text = showInvisible(typeof value === 'string' ? value : JSON.stringify(value));
-  // A spreadsheet would take the rest for a formula, and a stranger may have written it.
-  const harmless = /^[=+@-]/.test(text) ? `'${text}` : text;
+  // A spreadsheet would take the rest for a formula, and a stranger may have written it. Where lists are separated by
+  // semicolons a cell begins after each, and its own quotes are no part of it.
+  const harmless = text.replaceAll(/(^|;)(?="*[=+@-])/g, "$1'");
   return /[",]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
 }
 

@@ -45,6 +45,15 @@ describe('the audit as a table', () => {
     expect(row?.['user']).toBe(`'${user}`);
   });
 
+  it.each([
+    ['x;=1+1', "x;'=1+1"],
+    ['x;"=1+1', `x;'"=1+1`],
+    [';;@SUM(A1);y', ";;'@SUM(A1);y"],
+  ])('holds no formula where semicolons separate: %s', (user, expected) => {
+    const [row] = readTable(csv.head + written(csv, 1, { ...plain, user }));
+    expect(row?.['user']).toBe(expected);
+  });
+
   it('has numbers as they are, and what is more than one thing as JSON', () => {
     const [row] = readTable(
       csv.head + written(csv, 1, { ...plain, bytes: 5, summed: { 'login.refused': 3 } }),
