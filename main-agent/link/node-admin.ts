@@ -52,7 +52,12 @@ export function buildNodeAdmin(parts: {
   readonly endNode: (node: string, reason: string) => Promise<number>;
   readonly clock: Clock;
   readonly log: Log;
-}): NodeAdmin & { start(): Promise<void>; close(): void } {
+}): NodeAdmin & {
+  start(): Promise<void>;
+  /** After another configuration: the overlaps of the nodes that are known now, and of no others. */
+  watchOverlaps(): void;
+  close(): void;
+} {
   const { clock, endNode, known, links, log } = parts;
   const overlaps = new Map<string, NodeJS.Timeout>();
 
@@ -64,9 +69,17 @@ export function buildNodeAdmin(parts: {
     const timer = setTimeout(() => {
       overlaps.delete(name);
       log.warn({ node: name, identity: rotation.oldIdentity }, 'the old key of a node is dead');
-      links.addNode(known.require(name));
+      // It may be revoked or not be configured any more by now.
+      const node = known.trusted().find((one) => one.name === name);
+      if (node !== undefined) links.addNode(node);
     }, rotation.overlapUntilMs - clock.now());
     overlaps.set(name, timer.unref());
+  }
+
+  function watchOverlaps(): void {
+    for (const timer of overlaps.values()) clearTimeout(timer);
+    overlaps.clear();
+    for (const { name } of known.list()) watchOverlap(name);
   }
 
   return {
@@ -91,11 +104,12 @@ export function buildNodeAdmin(parts: {
 
     /** What a crash between a revocation and its ends left behind. */
     async start() {
-      for (const { name } of known.list()) {
+      for (const { name } of known.list())
         if (known.revocationOf(name) !== undefined) await endNode(name, 'the node is revoked');
-        watchOverlap(name);
-      }
+      watchOverlaps();
     },
+
+    watchOverlaps,
 
     close() {
       for (const timer of overlaps.values()) clearTimeout(timer);

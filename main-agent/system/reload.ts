@@ -61,11 +61,12 @@ async function lookAtUsers({ users }: People): Promise<number> {
 
 /** Links of those that stay as they are stay up. */
 async function takeNodes(
-  { known, nodes: { links }, login }: Logins,
+  { known, nodes: { admin, links }, login }: Logins,
   configured: MainAgentConfig['dmzNodes'],
 ): Promise<void> {
   const before = new Map(known.list().map((node) => [node.name, JSON.stringify(node)]));
   await known.configure(configured);
+  admin.watchOverlaps();
   for (const name of before.keys()) {
     if (configured.some((node) => node.name === name)) continue;
     links.closeNode(name, 'not in the configuration any more');

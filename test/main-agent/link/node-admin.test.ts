@@ -52,12 +52,20 @@ const down: LinkState = {
   lastError: 'The node can not be reached',
 };
 
+const configured = ['dmz1', 'dmz2'].map((name, index) => ({
+  name,
+  address: { host: `10.0.1.${index + 5}`, port: 8444 },
+  identity: keys.identity,
+  signingKey: keys.signingKey,
+}));
+
 describe('what admins do to nodes', () => {
   let nowMs: number;
   let states: LinkState[];
   /** What was done to links and sessions, in order. */
   let done: string[];
   let state: ReturnType<typeof buildMemoryState>;
+  let known: KnownNodes;
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     nowMs = 1_000_000;
@@ -75,14 +83,7 @@ describe('what admins do to nodes', () => {
   /** As main has it after a start. */
   async function build() {
     const clock = { now: () => nowMs, monotonic: () => nowMs };
-    const { identity, signingKey } = keys;
-    const configured = ['dmz1', 'dmz2'].map((name, index) => ({
-      name,
-      address: { host: `10.0.1.${index + 5}`, port: 8444 },
-      identity,
-      signingKey,
-    }));
-    const known = new KnownNodes({ configured, state, clock });
+    known = new KnownNodes({ configured, state, clock });
     await known.start();
     return buildNodeAdmin({
       known,
@@ -196,6 +197,29 @@ describe('what admins do to nodes', () => {
     const nodes = await build();
     await nodes.start();
     pass(overlapMs / 2 - 1);
+    expect(done).toEqual([]);
+    pass(1);
+    expect(done).toEqual(['add dmz1']);
+  });
+
+  it('may have a node leave the configuration, or revoke it, before its overlap ends: it is not dialled then', async () => {
+    const nodes = await build();
+    for (const name of ['dmz1', 'dmz2']) await nodes.rotate(lineOf(name), overlapMs, why);
+    await nodes.revoke('dmz2', why);
+    await known.configure(configured.slice(1));
+    done.length = 0;
+    pass(overlapMs);
+    expect(done).toEqual([]);
+  });
+
+  it('may have it come back within the overlap, whose end is as it was', async () => {
+    const nodes = await build();
+    await nodes.rotate(lineOf('dmz1'), overlapMs, why);
+    for (const now of [[], configured]) {
+      await known.configure(now);
+      nodes.watchOverlaps();
+    }
+    pass(overlapMs - 1);
     expect(done).toEqual([]);
     pass(1);
     expect(done).toEqual(['add dmz1']);
