@@ -75,6 +75,7 @@ export class Certificates {
   #ordering: Promise<unknown> | undefined;
   #failures = 0;
   #failure: string | undefined;
+  /** By the monotonic clock, as it is waited for: one that was set back would have it wait for as long. */
   #notBeforeMs = 0;
 
   constructor(options: CertificatesOptions) {
@@ -97,9 +98,9 @@ export class Certificates {
 
   /** For admins, and whoever judges it. */
   standing(): CertificateStanding {
-    const { directory, names } = this.#options;
-    const failure =
-      this.#failure === undefined ? undefined : { why: this.#failure, nextTryMs: this.#notBeforeMs };
+    const { directory, names, clock } = this.#options;
+    const nextTryMs = clock.now() + Math.max(0, this.#notBeforeMs - clock.monotonic());
+    const failure = this.#failure === undefined ? undefined : { why: this.#failure, nextTryMs };
     return {
       directory,
       names,
@@ -152,10 +153,10 @@ export class Certificates {
 
   #isDue(): boolean {
     const { clock, isReachable } = this.#options;
-    const nowMs = clock.now();
-    if (this.#closing.signal.aborted || nowMs < this.#notBeforeMs || !isReachable()) return false;
+    const waits = clock.monotonic() < this.#notBeforeMs;
+    if (this.#closing.signal.aborted || waits || !isReachable()) return false;
     if (this.#held === undefined || !this.#isAsConfigured(this.#held)) return true;
-    return nowMs >= renewalOf(this.#held);
+    return clock.now() >= renewalOf(this.#held);
   }
 
   #isAsConfigured(held: Held): boolean {
@@ -186,7 +187,7 @@ export class Certificates {
       this.#failure = detail ?? publicMessage;
       const waitMs = Math.max(retryMsMin * 2 ** this.#failures, data?.retryAfterMs ?? 0);
       this.#failures += 1;
-      this.#notBeforeMs = clock.now() + Math.min(waitMs, retryMsMax);
+      this.#notBeforeMs = clock.monotonic() + Math.min(waitMs, retryMsMax);
       log.error({ alarm: 'certificate-renewal', err: error }, 'no new certificate: the old one stays');
       await state
         .commit([this.#audit('certificate.failed', 'failed', `${directory.host}: ${this.#failure}`)])
