@@ -1,6 +1,7 @@
 import type { ChallengeAnswers } from '#main-agent/acme/order.ts';
 import type { EventBody } from '#shared/link/messages.ts';
 import { SallyportError } from '#shared/error.ts';
+import type { Log } from '#shared/log.ts';
 import { challengesShownWithinMs } from './limits.ts';
 
 interface ShownChallengesOptions {
@@ -8,11 +9,13 @@ interface ShownChallengesOptions {
   readonly joined: () => readonly string[];
   /** To all of them. */
   readonly send: (body: EventBody<'acme.challenges'>) => void;
+  readonly log: Log;
 }
 
 /**
  * What the nodes' port 80 answers an authority. The nodes are told the whole list each time, numbered, and say which they
- * have, so that the authority is called only when each that it may come to can answer.
+ * have, so that the authority is called only when each that it may come to can answer. A silent one is not waited for
+ * for ever: the authority may come to another, and the order fails by itself when it does not.
  */
 export class ShownChallenges implements ChallengeAnswers {
   readonly #options: ShownChallengesOptions;
@@ -26,7 +29,7 @@ export class ShownChallenges implements ChallengeAnswers {
     this.#options = options;
   }
 
-  /** Rejects `link-down` without a node, and `deadline` when one does not say in time that it has it. */
+  /** Rejects `link-down` without a node, and `deadline` when none says in time that it has it. */
   async show(token: string, keyAuthorization: string): Promise<void> {
     const joined = this.#options.joined();
     if (joined.length === 0)
@@ -38,7 +41,12 @@ export class ShownChallenges implements ChallengeAnswers {
     const shown = Promise.withResolvers<void>();
     this.#onShown = () => shown.resolve();
     const tooLate = setTimeout(() => {
-      const detail = `no word that port 80 answers from ${[...this.#missing].join(', ')}`;
+      const silent = [...this.#missing];
+      const detail = `no word that port 80 answers from ${silent.join(', ')}`;
+      if (silent.length < joined.length) {
+        this.#options.log.warn({ detail }, 'a node did not answer in time: the order goes on without it');
+        return shown.resolve();
+      }
       shown.reject(new SallyportError('deadline', 'A node did not answer in time', { detail }));
     }, challengesShownWithinMs);
     try {

@@ -60,6 +60,7 @@ export function buildNodes(ground: Ground, records: Records, { files }: People, 
   const challenges = new ShownChallenges({
     joined: () => links.states().flatMap(({ node, worker, up }) => (up ? [`${node} ${worker}`] : [])),
     send: (body) => sendToAll('acme.challenges', body),
+    log: part('acme'),
   });
   const sendToAll: SendToAll = (event, body) => {
     for (const { name } of known.trusted()) links.sendToNode(name, event, body);

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { challengesShownWithinMs } from '#main-agent/link/limits.ts';
 import { ShownChallenges } from '#main-agent/link/shown-challenges.ts';
+import { buildLog } from '#shared/log.ts';
 import { buildMemoryLink } from '#test/harness/memory-link.ts';
 import { eventually } from '#test/harness/patience.ts';
 
@@ -12,12 +13,15 @@ describe('challenges that nodes answer', () => {
   afterEach(() => void vi.useRealTimers());
 
   function build(joined: readonly string[]) {
+    const log = buildLog('silent', {});
+    const warn = vi.spyOn(log, 'warn');
     const sent: { readonly number: number; readonly tokens: readonly string[] }[] = [];
     const challenges = new ShownChallenges({
       joined: () => joined,
       send: ({ number, answers }) => sent.push({ number, tokens: answers.map((one) => one.token) }),
+      log,
     });
-    return { challenges, sent };
+    return { challenges, sent, warn };
   }
 
   /** What has become of it after all that can happen at once has. */
@@ -54,14 +58,25 @@ describe('challenges that nodes answer', () => {
     challenges.take('dmz1 0', { number: 2 });
   });
 
-  it('are a failure that names who did not say it, in time', async () => {
-    const { challenges } = build(['dmz1 0', 'dmz2 0']);
+  it('are shown when one has said so and the others were waited for, who are named', async () => {
+    const { challenges, warn } = build(['dmz1 0', 'dmz2 0']);
     const shown = challenges.show(token, proof);
     challenges.take('dmz1 0', { number: 1 });
     vi.advanceTimersByTime(challengesShownWithinMs - 1);
     expect(await stateOf(shown)).toBe('waits');
     vi.advanceTimersByTime(1);
-    expect(await stateOf(shown)).toMatch(/from dmz2 0\)/);
+    expect(await stateOf(shown)).toBe('shown');
+    expect(warn.mock.calls).toEqual([
+      [{ detail: expect.stringMatching(/from dmz2 0$/) }, expect.stringContaining('goes on')],
+    ]);
+  });
+
+  it('are a failure that names them when none has said it in time', async () => {
+    const { challenges, warn } = build(['dmz1 0', 'dmz2 0']);
+    const shown = challenges.show(token, proof);
+    vi.advanceTimersByTime(challengesShownWithinMs);
+    expect(await stateOf(shown)).toMatch(/from dmz1 0, dmz2 0\)/);
+    expect(warn).not.toHaveBeenCalled();
   });
 
   it('are a failure at once where no node is', async () => {
