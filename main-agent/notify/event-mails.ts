@@ -5,12 +5,14 @@ import { buildRecord } from '#main-agent/state/audit-record.ts';
 import type { UserSource } from '#main-agent/users/user-source.ts';
 import { toSallyportError } from '#shared/error.ts';
 import { addressed, buildMailFilter, composeEventMail } from './event-mail.ts';
-import { eventBacklogMax, eventMailRecordsMax } from './limits.ts';
-import { isRefusedForGood, type Mailer } from './mail.ts';
+import { eventBacklogMax, eventMailPatienceMs, eventMailRecordsMax } from './limits.ts';
+import { type Mailer, refusalOf } from './mail.ts';
 
 /**
  * Mails that tell what happened: readers of the audit, each with its place. What happens within a short time is one mail.
  * Each mail is a record of its own, also one that the relay will never take: the others must not wait for it.
+ * An address that is refused for now is tried again together with what happened since, for `eventMailPatienceMs`; the
+ * others are told of that at each try.
  */
 interface EventMailSurroundings extends ReaderSurroundings {
   readonly mailer: Mailer;
@@ -37,6 +39,8 @@ export function buildEventMail(config: EventMailConfig, around: EventMailSurroun
   const wants = buildMailFilter(config, (username) => users.find(username));
   /** Up to which record each address has been told of a load that could not be told to all. */
   let told = new Map<string, number>();
+  /** Since when each address has been refused for now. */
+  const refusedSinceMs = new Map<string, number>();
 
   async function tell(to: string, records: readonly NumberedRecord[], signal: AbortSignal): Promise<void> {
     const news = records.filter(({ sequence }) => sequence > (told.get(to) ?? 0));
@@ -51,21 +55,48 @@ export function buildEventMail(config: EventMailConfig, around: EventMailSurroun
     told.set(to, last.sequence);
   }
 
-  /** Why the relay will never take it; rejects when it may take it later. */
+  /** Why the relay never takes it, or did not for too long; rejects when it may take it later. */
   async function send(mail: Parameters<Mailer['send']>[0], signal: AbortSignal): Promise<string | undefined> {
     const aborted = Promise.withResolvers<never>();
     const giveUp = (): void => aborted.reject(signal.reason);
     signal.addEventListener('abort', giveUp, { once: true });
+    const { to } = mail;
     try {
       await Promise.race([mailer.send(mail), aborted.promise]);
+      refusedSinceMs.delete(to);
       return undefined;
     } catch (error) {
-      if (!isRefusedForGood(error)) throw error;
+      const refusal = refusalOf(error);
+      if (refusal === undefined || (refusal === 'for-now' && !isPatienceOver(to))) throw error;
+      refusedSinceMs.delete(to);
       const { detail, publicMessage } = toSallyportError(error);
-      return detail ?? publicMessage;
+      const patience = refusal === 'for-now' ? `given up after ${eventMailPatienceMs / 3_600_000} h: ` : '';
+      return `${patience}${detail ?? publicMessage}`;
     } finally {
       signal.removeEventListener('abort', giveUp);
     }
+  }
+
+  function isPatienceOver(to: string): boolean {
+    const now = around.clock.monotonic();
+    const sinceMs = refusedSinceMs.get(to) ?? now;
+    refusedSinceMs.set(to, sinceMs);
+    return now - sinceMs >= eventMailPatienceMs;
+  }
+
+  /** Rejects with why the first of those who have to wait does, after all others were told. */
+  async function tellAll(records: readonly NumberedRecord[], signal: AbortSignal): Promise<void> {
+    const refusals: unknown[] = [];
+    for (const [to, own] of addressed(config.to, records, (username) => users.find(username))) {
+      try {
+        await tell(to, own, signal);
+      } catch (error) {
+        if (refusalOf(error) === undefined) throw error;
+        refusals.push(error);
+      }
+    }
+    if (refusals.length > 0) throw refusals[0];
+    told = new Map();
   }
 
   return new AuditReader({
@@ -78,10 +109,6 @@ export function buildEventMail(config: EventMailConfig, around: EventMailSurroun
     backlogMax: eventBacklogMax,
     togetherMax: eventMailRecordsMax,
     gatherMs: config.withinMs,
-    take: async (records, signal) => {
-      for (const [to, own] of addressed(config.to, records, (username) => users.find(username)))
-        await tell(to, own, signal);
-      told = new Map();
-    },
+    take: tellAll,
   });
 }

@@ -18,3 +18,5 @@ export const eventMailRecordsMax = 10_000;
 export const eventMailLinesMax = 200;
 /** Of one value in a line: what identifies a file stands in it, and the mail stays under a MiB. */
 export const eventMailTextCharactersMax = 1_000;
+/** How long one address may be refused for now: who delays first mails takes them within the hour, and a full mailbox of days holds the others' mails no longer than this. */
+export const eventMailPatienceMs = 4 * 3_600_000;

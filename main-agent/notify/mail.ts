@@ -107,15 +107,17 @@ export function buildMailer(options: SmtpOptions): Mailer {
 }
 
 /**
- * Whether no later try could do better: the relay said for good that it does not take this mail, or this recipient.
- * That it does not let us in (RFC 4954 §6) is mended here, and the mail can wait for it.
+ * What the relay said of this mail or its recipient, while others may pass: never, or not now. Undefined: nobody's mail
+ * passes. That it does not let us in (RFC 4954 §6) is mended here, and the mail can wait for it.
  */
-export function isRefusedForGood(error: unknown): boolean {
-  if (!(error instanceof SallyportError) || error.code !== 'delivery-failed') return false;
+export function refusalOf(error: unknown): 'for-good' | 'for-now' | undefined {
+  if (!(error instanceof SallyportError) || error.code !== 'delivery-failed') return undefined;
   const { code, command, responseCode } = smtpFailure.safeParse(error.cause).data ?? {};
-  if (responseCode === 530 || responseCode === 535) return false;
+  // 421: it closes, whomever the mail is for (RFC 5321 §3.8).
+  if (responseCode === 421 || responseCode === 530 || responseCode === 535) return undefined;
   const isOfMail = code === 'EMESSAGE' || (code === 'EENVELOPE' && command !== 'MAIL FROM');
-  return isOfMail && (responseCode === undefined || responseCode >= 500);
+  if (!isOfMail) return undefined;
+  return responseCode === undefined || responseCode >= 500 ? 'for-good' : 'for-now';
 }
 
 /** As nodemailer tells it. */

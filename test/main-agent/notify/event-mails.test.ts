@@ -5,7 +5,7 @@ import type { AuditReader } from '#main-agent/audit/audit-reader.ts';
 import { eventMail } from '#main-agent/config-events.ts';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
 import { buildEventMail } from '#main-agent/notify/event-mails.ts';
-import { eventMailLinesMax } from '#main-agent/notify/limits.ts';
+import { eventMailLinesMax, eventMailPatienceMs } from '#main-agent/notify/limits.ts';
 import { buildMailer, type Mailer } from '#main-agent/notify/mail.ts';
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import { buildLog } from '#shared/log.ts';
@@ -224,6 +224,56 @@ describe('mails that tell what happens', () => {
     await until(async () => (await notices()).length === 2);
     expect(refusals).toBe(3);
     expect(relay.mails.map(({ to }) => to[0])).toEqual([desk, 'boss@example.com']);
+  });
+
+  it('go on to the others, each once, while one address is refused for now, which is given up after hours', async () => {
+    relay.close();
+    const late = 'late@example.com';
+    let isOpen = false;
+    await useRelay({
+      onRcptTo: ({ address }, _session, callback) =>
+        callback(
+          address === late && !isOpen ? Object.assign(new Error('full'), { responseCode: 452 }) : null,
+        ),
+    });
+    const reader = await start({ to: [late, desk] });
+    await happen({ path: '/1' });
+    await until(() => texts().join('').includes('/1 '));
+    await until(() => reader.problem() !== undefined);
+    await happen({ path: '/2' });
+    await until(() => texts().join('').includes('/2 '));
+    nowMs += eventMailPatienceMs - 1;
+    await happen({ path: '/3' });
+    await until(() => texts().join('').includes('/3 '));
+    expect((await notices()).every(({ outcome }) => outcome === 'ok')).toBe(true);
+    nowMs += 1;
+    await until(async () => (await notices()).some(({ outcome }) => outcome === 'failed'));
+    expect((await notices()).find(({ outcome }) => outcome === 'failed')?.detail).toMatch(
+      new RegExp(`^\\d records to \\d+, to ${late}: given up after 4 h: .*full`),
+    );
+    await until(() => reader.problem() === undefined && reader.position() > 1);
+    expect(
+      texts()
+        .join('')
+        .match(/\/\d(?= )/g),
+    ).toEqual(['/1', '/2', '/3']);
+    isOpen = true;
+    await happen({ path: '/4' });
+    await until(() => relay.mails.length === 5);
+    expect(relay.mails.slice(3).map(({ to }) => to[0])).toEqual([late, desk]);
+  });
+
+  it('are tried at one address alone where it is the relay that does not answer', async () => {
+    relay.close();
+    const send = vi.spyOn(mailer, 'send');
+    const reader = await start({ to: [desk, 'boss@example.com'] });
+    await happen({});
+    await until(() => reader.problem() !== undefined);
+    nowMs += 10 * eventMailPatienceMs;
+    const tries = send.mock.calls.length;
+    await until(() => send.mock.calls.length > tries + 2);
+    expect(new Set(send.mock.calls.map(([{ to }]) => to))).toEqual(new Set([desk]));
+    expect(await notices(), 'it waits for as long as the audit has it').toEqual([]);
   });
 
   it('of many are one with the first of them by name', async () => {
