@@ -79,6 +79,28 @@ export function decidingRule(
   return longest;
 }
 
+/** As `decidingRule`, for one place by its whole path, as a walk comes to it. */
+export function findDecidingRule(
+  trees: readonly RuledTree[],
+  storage: string,
+  path: readonly string[],
+  type: 'file' | 'folder',
+): ReturnType<typeof decidingRule> {
+  const tree = trees.find(
+    (one) => one.storage === storage && one.root.every((name, at) => name === path[at]),
+  );
+  if (tree === undefined) return undefined;
+  const rules: RetentionRule[] = [];
+  let folder: RuledFolder | undefined = tree.folder;
+  for (const name of path.slice(tree.root.length)) {
+    rules.push(...(folder?.rules.values() ?? []));
+    folder = folder?.below.get(name);
+  }
+  // A folder that has rules, or leads to some, stays.
+  if (type === 'folder' && folder !== undefined) return undefined;
+  return decidingRule(rules, path.at(-1) ?? '', type);
+}
+
 /** Whether a rule is about files of that name. */
 export function isAbout({ only, except }: MountRetention, name: string): boolean {
   const isOneOf = (patterns: readonly string[]): boolean => patterns.some((one) => matchesName(one, name));

@@ -26,7 +26,13 @@ import {
   walkDepthMax,
 } from './limits.ts';
 import { type Going, RetentionFiles, type RetentionList } from './retention-list.ts';
-import { decidingRule, findRuledTrees, type RetentionRule, type RuledFolder } from './retention-rules.ts';
+import {
+  decidingRule,
+  findDecidingRule,
+  findRuledTrees,
+  type RetentionRule,
+  type RuledFolder,
+} from './retention-rules.ts';
 import type { FileContext } from './service-context.ts';
 import { toFileError } from './storage/file-error.ts';
 import type { Storage, Stored, StoredFolder } from './storage/storage.ts';
@@ -64,7 +70,7 @@ export interface RetentionPlan {
 interface RetentionRun {
   readonly deleted: number;
   readonly bytes: number;
-  /** Open, changed meanwhile, or with an upload on its way. */
+  /** Open, changed meanwhile, with an upload on its way, or under a rule that changed meanwhile. */
   readonly left: number;
   readonly failed: number;
   /** Due, and on no list before: the next run deletes them. */
@@ -133,6 +139,8 @@ interface Tally {
   newlyListed: number;
   isOver: boolean;
   firstFailure: string | undefined;
+  /** Why the rest of the run deletes nothing: users that can't be trusted to be all there are. */
+  heldBy: string | undefined;
   readonly gone: Set<string>;
 }
 
@@ -261,6 +269,7 @@ export class Retention implements RetentionAdmin {
       newlyListed: 0,
       isOver: false,
       firstFailure: undefined,
+      heldBy: undefined,
       gone: new Set(),
     };
     await this.#tellInterrupted();
@@ -277,8 +286,10 @@ export class Retention implements RetentionAdmin {
     const look = this.#look({ atMs, untilMs, list, unlisted: why.unlisted, isPatient });
     await this.#walk(look);
     const going = look.found.filter(({ deletedAtMs }) => deletedAtMs <= atMs);
-    for (let from = 0; from < going.length; from += retentionBatchFiles)
-      await this.#removeBatch(going.slice(from, from + retentionBatchFiles), tally);
+    for (let from = 0; from < going.length; from += retentionBatchFiles) {
+      const batch = this.#stillGoing(going.slice(from, from + retentionBatchFiles), atMs, tally);
+      await this.#removeBatch(batch, tally);
+    }
     const left = look.found.filter(({ key }) => !tally.gone.has(key));
     const sudden = left.filter(({ listedAtMs, dueAtMs }) => listedAtMs === undefined && dueAtMs <= atMs);
     tally.newlyListed = sudden.length;
@@ -301,12 +312,13 @@ export class Retention implements RetentionAdmin {
   async #tell(
     why: AdminReason & { readonly unlisted: boolean },
     { found, looked, unlooked, unserved }: Look,
-    { deleted, bytes, left, failed, newlyListed, firstFailure }: Tally,
+    { deleted, bytes, left, failed, newlyListed, firstFailure, heldBy }: Tally,
     nextMs: number,
   ): Promise<void> {
     const next = new Date(nextMs).toISOString();
     const isFull = found.length >= retentionListedMax;
     const problems = [
+      ...(heldBy !== undefined ? [`Retention deletes nothing: ${heldBy}`] : []),
       ...(newlyListed > 0
         ? [
             `Retention: ${newlyListed} files fall due that no list named before (a new rule, a moved folder, a main that was off, a clock that leapt?); they are deleted from ${next} on. See \`sallyport retention preview\``,
@@ -328,12 +340,12 @@ export class Retention implements RetentionAdmin {
     if (isQuiet) return;
     const words = [
       `${deleted} deleted, ${bytes} bytes, of ${looked} looked at`,
-      ...(left > 0 ? [`${left} left: open, changed or uploaded to`] : []),
+      ...(left > 0 ? [`${left} left: open, changed, uploaded to, or under another rule by now`] : []),
       ...(unserved > 0 ? [`${unserved} left that no listing shows`] : []),
       ...problems,
       ...(why === byNobody ? [] : [why.reason]),
     ];
-    await this.#tellRun(why, failed > 0 ? 'failed' : 'ok', words.join('; '));
+    await this.#tellRun(why, failed > 0 || heldBy !== undefined ? 'failed' : 'ok', words.join('; '));
   }
 
   async #tellRun({ actor }: AdminReason, outcome: 'ok' | 'failed', detail: string): Promise<void> {
@@ -429,9 +441,22 @@ export class Retention implements RetentionAdmin {
     if (rule !== undefined) note(storage, at.path, folder.attributes, rule, look);
   }
 
+  /** The walk took long, and the rules, or what is known of the users, may be others since. */
+  #stillGoing(batch: readonly Found[], atMs: number, tally: Tally): readonly Found[] {
+    tally.heldBy ??= this.#options.usersProblem();
+    const trees = tally.heldBy === undefined ? findRuledTrees(this.#options.users()) : [];
+    const still = batch.filter(({ storage, path, type, changedAtMs }) => {
+      const rule = findDecidingRule(trees, storage, path, type);
+      return rule !== undefined && changedAtMs + rule.afterMs <= atMs;
+    });
+    tally.left += batch.length - still.length;
+    return still;
+  }
+
   /** What each is about to lose is written down first: whatever comes next, it has its record. */
   async #removeBatch(batch: readonly Found[], tally: Tally): Promise<void> {
     this.#closing.throwIfAborted();
+    if (batch.length === 0) return;
     const going = batch.map((one) => ({ one, going: toGoing(one) }));
     await this.#files.writeGoing(going.map((each) => each.going));
     const slots = new Slots(retentionAtOnce);

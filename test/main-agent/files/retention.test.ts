@@ -1,9 +1,9 @@
 import * as fs from 'node:fs/promises';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { DueEntry } from '#main-agent/files/retention.ts';
 import { matchesName } from '#main-agent/files/retention-rules.ts';
 import { retentionBatchFiles, sweepIntervalMs } from '#main-agent/files/limits.ts';
-import type { MountRetention } from '#main-agent/users/effective-user.ts';
+import type { Mount, MountRetention } from '#main-agent/users/effective-user.ts';
 import { onEachStorage } from './on-each-storage.ts';
 import {
   allVerbs,
@@ -252,6 +252,45 @@ test('nothing is deleted while a user file is broken, since the rule that keeps 
   rig.usersProblem = undefined;
   await live(rig, clock, 1);
   expect(await client.names()).toEqual([]);
+});
+
+test('what changed after a run looked around holds: rules, and that a user file can not be read', async () => {
+  const { clock, rig } = await startAhead(startRig);
+  const inside = (retention: Partial<MountRetention>, more: readonly Mount[] = []) =>
+    userOf('alice', [
+      mountOf([], ['alice'], allVerbs, { retention: { ...month, emptyFolders: true, ...retention } }),
+      ...more,
+    ]);
+  const before = inside({});
+  const client = rig.client(before);
+  for (const name of ['empty', 'd']) await client.ask('fs.make-folder', { path: [name] });
+  for (const path of [['a.txt'], ['b.log'], ['d', 'c.log']]) await client.put(path, 'x');
+  await live(rig, clock, 29);
+  const runAs = async (change: () => void) => {
+    // The walk has the old ones, all after it the new ones.
+    vi.spyOn(rig.users, 'values').mockImplementationOnce(() => {
+      change();
+      return [before].values();
+    });
+    await live(rig, clock, 1);
+    rig.users.set('alice', before);
+    rig.usersProblem = undefined;
+    return [...(await client.names()), ...(await client.names(['d']))];
+  };
+  const all = ['a.txt', 'b.log', 'd', 'empty', 'c.log'];
+  for (const user of [userOf('alice', []), inside({ afterMs: 90 * dayMs }), inside({ afterMs: undefined })])
+    expect(await runAs(() => rig.users.set('alice', user))).toEqual(all);
+  await runAs(() => (rig.usersProblem = 'a user file is broken'));
+  expect(await client.names()).toHaveLength(4);
+  expect(rig.service.retention.problems()).toEqual(['Retention deletes nothing: a user file is broken']);
+  const shown = [
+    mountOf(['d'], ['alice', 'd'], allVerbs, { retention: { ...month, afterMs: undefined } }),
+    mountOf(['e'], ['alice', 'empty'], allVerbs, { retention: month }),
+  ];
+  const left = await runAs(() => rig.users.set('alice', inside({ except: ['*.txt'] }, shown)));
+  expect(left).toEqual(['a.txt', 'd', 'empty', 'c.log']);
+  await live(rig, clock, 1);
+  expect(await client.names(), 'what stayed goes when the rule is back').toEqual(['d']);
 });
 
 test('what was deleted when main was killed has its record, once, and what was not is looked at anew', async () => {
