@@ -165,3 +165,11 @@ const orphanRow = z.object({ user: z.string(), gone_at: time, returned_at: time.
 export const orphansAnswer = z.object({ orphans: z.array(orphanRow) });
 /** `not_waiting`: nobody has the name, or it is decided already. */
 export const keptAnswer = z.object({ kept: names, not_waiting: names });
+
+export const userRenamed = z.strictObject({
+  username: z.string(),
+  /** Folders that were called after the user, below the base of their storage. */
+  moved: z.array(z.strictObject({ storage: z.string(), from: z.string(), to: z.string() })),
+  /** Of the admin API. */
+  tokens_ended: z.number().int(),
+});

@@ -4,6 +4,7 @@ import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import { foldUsername } from '#main-agent/users/username.ts';
+import type { UserRenameAdmin } from '#main-agent/users/user-renames.ts';
 import type { UserDirectory } from '#main-agent/users/user-writes.ts';
 import type { SessionAdmin } from '#main-agent/sessions/sessions.ts';
 import type { TwoFactorAdmin } from '#main-agent/help-desk/two-factor-admin.ts';
@@ -13,7 +14,7 @@ import { z } from 'zod';
 import { pageByName, pageParameters } from './http/page.ts';
 import { defineRoute, noAnswer, noBody, noQuery, type Route, type UncheckedCall } from './http/route.ts';
 import { passwordLinkSecondsDefault, passwordLinkSecondsMax } from './limits.ts';
-import { originsAnswer, passwordLinkAnswer, userAnswer, usersPage } from './user-answers.ts';
+import { originsAnswer, passwordLinkAnswer, userAnswer, userRenamed, usersPage } from './user-answers.ts';
 import { describeChanges, keyChanges, keysToSet, reason, requireChanges } from './values.ts';
 import { viewUser, viewUserRow } from './user-view.ts';
 
@@ -53,6 +54,7 @@ export interface UserPorts {
   readonly users: UserDirectory;
   /** The users of a group administrator. */
   readonly administered: (administrator: string) => AdministeredUsers;
+  readonly renames: UserRenameAdmin;
   readonly sessions: SessionAdmin;
   readonly passwords: PasswordHasher;
   readonly passwordLinks: PasswordLinkAdmin;
@@ -60,7 +62,7 @@ export interface UserPorts {
 }
 
 export function buildUserRoutes(ports: UserPorts): readonly Route[] {
-  const { users, administered, sessions, passwords, passwordLinks, twoFactor } = ports;
+  const { users, administered, renames, sessions, passwords, passwordLinks, twoFactor } = ports;
   const answerUser = (username: string, etag: string | undefined) => ({
     body: viewUser(requireUser(users, username)),
     ...(etag !== undefined && { etag }),
@@ -195,6 +197,32 @@ export function buildUserRoutes(ports: UserPorts): readonly Route[] {
         await usersOf(ports, caller).change(param('user'), changes, ifMatch);
         await sessions.endAllOf(param('user'), 'password changed');
         return {};
+      },
+    }),
+    defineRoute({
+      method: 'POST',
+      pattern: '/v1/users/{user}/rename',
+      role: 'admin',
+      summary:
+        'Give a user another name: what the person has follows, folders of theirs too; sessions and tokens end',
+      query: noQuery,
+      body: z.strictObject({ username: z.string().min(1).max(255), reason }),
+      answer: userRenamed,
+      handle: async ({ param, body, caller }) => {
+        const why = { actor: caller.actor, reason: body.reason };
+        const { moves, tokensEnded } = await renames.rename(param('user'), body.username, why);
+        return {
+          body: {
+            username: body.username,
+            moved: moves.map(({ storage, from, to }) => ({
+              storage,
+              from: from.join('/'),
+              to: to.join('/'),
+            })),
+            tokens_ended: tokensEnded,
+          },
+          note: `to ${body.username}`,
+        };
       },
     }),
     defineRoute({

@@ -1,4 +1,4 @@
-import { originsAnswer, twoFactorAnswer, userAnswer, usersPage } from '#main-agent/admin/user-answers.ts';
+import { originsAnswer, twoFactorAnswer, userAnswer, userRenamed, usersPage } from '#main-agent/admin/user-answers.ts';
 import { isExpired } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Secret } from '#shared/secret.ts';
@@ -148,6 +148,22 @@ export function addUserCommands(program: Command, context: CommandContext): void
       });
       await context.call('DELETE', '/v1/sessions', { query: { user, reason: 'user disabled' } });
       context.print(json, () => `Disabled ${user}.\n`);
+    });
+
+  users
+    .command('rename')
+    .description('give the user another name; their sessions and admin tokens end, everything else follows')
+    .argument('<user>')
+    .argument('<name>')
+    .requiredOption('--reason <text>', 'why; it is audited')
+    .action(async (user: string, name: string, { reason }: { readonly reason: string }) => {
+      const json = await context.call('POST', `/v1/users/${segment(user)}/rename`, {
+        body: { username: name, reason },
+      });
+      const { moved, tokens_ended: tokens } = readAnswer(userRenamed, json);
+      const folders = moved.map(({ storage, from, to }) => `Moved ${from} to ${to} on ${storage}.\n`);
+      const ended = tokens === 0 ? '' : `! ${tokens} of their admin tokens ended: sallyport tokens create\n`;
+      context.print(json, () => `Renamed ${user} to ${name}; their sessions ended.\n${folders.join('')}${ended}`);
     });
 
   users

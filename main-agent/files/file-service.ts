@@ -1,5 +1,6 @@
 import type { FileHandlers, StreamHandler } from '#main-agent/link/handlers.ts';
 import type { AnySession } from '#main-agent/sessions/session.ts';
+import type { StoredMove } from '#main-agent/state/kept-records.ts';
 import type { TransferCount } from './receipts.ts';
 import type { RetentionAdmin } from './retention.ts';
 import type { Surveys } from './survey.ts';
@@ -36,6 +37,13 @@ export interface FileService {
   usedBytes(username: string): Promise<number>;
   /** A folder or file of that name is there, or it can't be told; `root` is below the storage's base. */
   isOccupied(folder: { readonly storage: string; readonly root: readonly string[] }): Promise<boolean>;
+  /**
+   * A folder that is called after a user gets another name; nothing where it is not there. Rejects `exists`. `operation`
+   * names it, for a process that was killed in it.
+   */
+  moveFolder(move: StoredMove, operation: string): Promise<void>;
+  /** What is in a user's bin is another name's, and goes back to where `moves` took its folder. Resolves with how much. */
+  giveBin(username: string, to: string, moves: readonly StoredMove[]): Promise<number>;
   /** Ends handles and streams of a session; partial uploads stay resumable. */
   endSession(session: AnySession): Promise<void>;
   close(): Promise<void>;

@@ -12,6 +12,7 @@ import type { Params } from '#shared/link/messages.ts';
 import type { Audit } from '#main-agent/state/audit-record.ts';
 import type { FileHandlers, NodeLink } from '#main-agent/link/handlers.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
+import type { StoredMove } from '#main-agent/state/kept-records.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { buildCaller, type Caller } from './caller.ts';
 import { Bandwidth } from './bandwidth.ts';
@@ -37,7 +38,7 @@ import { Renames } from './renames.ts';
 import type { FileContext } from './service-context.ts';
 import { ResumableUploads } from './resumable-uploads.ts';
 import { SortedPages } from './sorted-pages.ts';
-import type { Storage } from './storage/storage.ts';
+import type { Place, Storage } from './storage/storage.ts';
 import { Slots } from '#main-agent/turns.ts';
 import { buildStreamHandler } from './streams.ts';
 import { Survey } from './survey.ts';
@@ -298,6 +299,26 @@ class Service implements FileService {
     }
   }
 
+  async moveFolder({ storage, from, to }: StoredMove, operation: string): Promise<void> {
+    if (!(await this.isOccupied({ storage, root: from }))) return;
+    await this.#context.mounts
+      .requireStorage(storage)
+      .rename(
+        { root: [], path: from },
+        { root: [], path: to },
+        { overwrite: false, by: { session: operation, operation: 0 } },
+      );
+  }
+
+  async giveBin(username: string, to: string, moves: readonly StoredMove[]): Promise<number> {
+    let entries = 0;
+    for (const storage of this.#context.mounts.storages) {
+      const own = moves.filter((move) => move.storage === storage.name);
+      entries += await storage.bin.giveTo(username, to, (place) => moved(place, own));
+    }
+    return entries;
+  }
+
   async endSession(session: Parameters<FileService['endSession']>[0]): Promise<void> {
     const { handles, sortedPages, finishing } = this.#context;
     sortedPages.forget(session.key);
@@ -352,6 +373,16 @@ class Service implements FileService {
     await this.surveys.close();
     for (const storage of this.#context.mounts.storages) await storage.close();
   }
+}
+
+/** Where a place is after the folders above it moved. */
+function moved({ root, path }: Place, moves: readonly StoredMove[]): Place {
+  const whole = moves.reduce<readonly string[]>(
+    (at, { from, to }) =>
+      from.every((part, index) => at[index] === part) ? [...to, ...at.slice(from.length)] : at,
+    [...root, ...path],
+  );
+  return { root: whole.slice(0, root.length), path: whole.slice(root.length) };
 }
 
 /** Drops what the schema leaves `undefined`. */

@@ -32,6 +32,8 @@ export interface TwoFactorAdmin {
   reset(username: string, why: AdminReason): Promise<void>;
   /** After the user was removed: nothing of theirs is there for a new user of that name. */
   forget(username: string, why: AdminReason): Promise<void>;
+  /** Ends what a name has open: logins under way, waivers, set-ups, sessions. */
+  endLogins(username: string, reason: string): Promise<void>;
   /** Names whose user is gone while a second factor or a token is left, and those that came back undecided. */
   orphans(): readonly OrphanedName[];
   /** Before a user is added: if the name's user is gone, this is somebody else until an admin says otherwise. */
@@ -159,6 +161,8 @@ export function buildTwoFactorAdmin(parts: Parts): TwoFactorAdmin {
       await giveToAnother(username, audit('user.forgotten', username, why));
       await end(username, 'the user was removed');
     },
+
+    endLogins: end,
 
     orphans: () => departures.list(),
 

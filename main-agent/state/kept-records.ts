@@ -13,6 +13,7 @@ export interface KeptLists {
   readonly restore: StoredRestore;
   readonly acme: StoredAcme;
   readonly 'password-link': StoredPasswordLink;
+  readonly 'user-rename': StoredRename;
 }
 export type KeptList = keyof KeptLists;
 
@@ -119,6 +120,29 @@ export interface StoredPasswordLink {
   readonly createdBy: string;
   readonly createdAtMs: number;
   readonly expiresAtMs: number;
+}
+
+/** A user who is getting another name: it is finished from what stands here, whatever a kill leaves. */
+export interface StoredRename {
+  /** The name that goes. */
+  readonly id: string;
+  readonly to: string;
+  /** How far it is. `committed`: what the state has hangs at the new name already. */
+  readonly stage: 'begun' | 'committed';
+  /** Of the authenticator, which is prepared under the new name; undefined: there is none. */
+  readonly enrolment?: string;
+  /** Folders that are called after the user, below the base of their storage, in the order in which they move. */
+  readonly moves: readonly StoredMove[];
+  readonly actor: string;
+  readonly reason: string;
+  readonly startedAtMs: number;
+}
+
+export interface StoredMove {
+  readonly storage: string;
+  readonly from: readonly string[];
+  /** As long as `from`. */
+  readonly to: readonly string[];
 }
 
 /** What belongs to a certificate authority: `certificate`, or `account` and its directory. */

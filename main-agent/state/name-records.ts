@@ -46,6 +46,17 @@ export type NameChange =
   | { readonly kind: 'note-account-change'; readonly change: StoredAccountChange }
   /** Never fails. A new user of that name starts as a stranger: first and good logins, changes are forgotten. */
   | { readonly kind: 'forget-user'; readonly user: string }
+  /**
+   * What hangs at a name hangs at another: authenticator, spent codes, logins. What was opened under it ends: sessions,
+   * leases, devices, bypass codes, tokens, password links. Fails if `enrolment` is not the present one, or `to` has one.
+   * The newest enrolment of the old name stays known, as through a reset.
+   */
+  | {
+      readonly kind: 'rename-user';
+      readonly user: string;
+      readonly to: string;
+      readonly enrolment: string | undefined;
+    }
   /** Never fails. The name's user is gone; a time noted before stands, so that coming and going stretches nothing. */
   | { readonly kind: 'note-departure'; readonly user: string; readonly atMs: number }
   /** Never fails. Somebody has the name again, and it must be decided who that is. */

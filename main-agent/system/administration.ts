@@ -62,6 +62,12 @@ export async function startAdministration(
       administered: people.administered,
       groups: new YamlGroups(users, writes),
       plans: new StorePlans(users, writes, clock, part('users')),
+      renames: people.renames.with({
+        prepareFactor: (username, to) => login.vault.prepareRename(username, to),
+        endLogins: (username, why) => login.admin.twoFactor.endLogins(username, why),
+        forgetTokens: (username) => tokens.forgetOf(username),
+        bannedNames: () => bans.list().flatMap(({ user }) => user ?? []),
+      }),
       passwords: login.passwords,
       sessions: login.admin.sessions,
       leases: login.admin.leases,

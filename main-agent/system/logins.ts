@@ -15,7 +15,7 @@ export async function buildLogins(ground: Ground, records: Records, people: Peop
   const { config, around, part, closing } = ground;
   const { clock, credentials } = around;
   const { state, enrolments } = records;
-  const { users, directory, departures, notify, deliveries, files } = people;
+  const { users, directory, departures, notify, deliveries, files, renames } = people;
   const known = new KnownNodes({ configured: config.dmzNodes, state, clock });
   await known.start();
   const bans = new Bans({
@@ -38,7 +38,7 @@ export async function buildLogins(ground: Ground, records: Records, people: Peop
     notifier: notify.notifier,
     sendPasswordLink: notify.sendPasswordLink,
     findSigningKey: (kid) => known.findSigningKey(kid),
-    findBan: (username, clientIp) => bans.find(username, clientIp),
+    findBan: (username, clientIp) => renames.findHold(username) ?? bans.find(username, clientIp),
     sendToNode: (node, event, body) => nodes.links.sendToNode(node, event, body),
     usedBytes: (username) => files.usedBytes(username),
     explained: {

@@ -8,6 +8,7 @@ import { UsersOfGroupAdmin } from '#main-agent/users/administered-users.ts';
 import { Departures } from '#main-agent/users/departures.ts';
 import { FileWrites } from '#main-agent/users/file-writes.ts';
 import { startForgettingRemovedKeys } from '#main-agent/users/removed-keys.ts';
+import { UserRenames } from '#main-agent/users/user-renames.ts';
 import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
 import type { UserSource } from '#main-agent/users/user-source.ts';
 import { openYamlUsers } from '#main-agent/users/yaml-users.ts';
@@ -66,6 +67,18 @@ export async function startPeople({ config, around, part, closing }: Ground, rec
   });
   closing.defer(() => files.close());
   closing.defer(() => departures.close());
+  const renames = new UserRenames({
+    users,
+    writes,
+    departures,
+    enrolments,
+    state,
+    files,
+    clock,
+    log: part('users'),
+  });
+  // Before it is looked whose users are gone: a name in the middle of a rename is nobody's.
+  await renames.start();
   await departures.start();
   const removedKeys = startForgettingRemovedKeys({ state, users, clock, log: part('state') });
   closing.defer(() => removedKeys.close());
@@ -91,6 +104,7 @@ export async function startPeople({ config, around, part, closing }: Ground, rec
         administrator,
       ),
     departures,
+    renames,
     notify,
     deliveries: new Deliveries(notify.delivery, () => clock.now()),
     files,

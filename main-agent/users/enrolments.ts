@@ -26,6 +26,7 @@ const enrolmentSchema = z
     confirmed_at: z.iso.datetime(),
     via: z.strictObject({ node: z.string().max(64), session: z.string().max(128) }),
     recovery_codes: z.array(z.string().regex(/^[A-Za-z0-9_-]{22,128}$/, { error: 'an HMAC' })).max(32),
+    codes_for: z.string().refine(isUsername, { error: 'a user name' }).optional(),
   })
   .transform((s): Enrolment => ({
     id: s.id,
@@ -34,6 +35,7 @@ const enrolmentSchema = z
     confirmedAt: s.confirmed_at,
     via: s.via,
     recoveryCodes: s.recovery_codes,
+    ...(s.codes_for !== undefined && { codesFor: s.codes_for }),
   }));
 
 export function buildYamlEnrolments(options: { readonly directory: string }): EnrolmentSource {
@@ -71,6 +73,7 @@ export function buildYamlEnrolments(options: { readonly directory: string }): En
         confirmed_at: enrolment.confirmedAt,
         via: enrolment.via,
         recovery_codes: enrolment.recoveryCodes,
+        ...(enrolment.codesFor !== undefined && { codes_for: enrolment.codesFor }),
       };
       const text = stringify(fields, { lineWidth: 0 });
       // What can't be read back must not become the only copy of a factor.

@@ -30,7 +30,7 @@ export interface SourceProblem {
 export interface Enrolment {
   /** Grows with time (ULID); the newest per user is also in state.db, so that a restored older file is noticed. */
   readonly id: string;
-  /** AES-256-GCM under the vault key, AAD = username and id; `sealed:v1:…`. */
+  /** AES-256-GCM under the vault key, AAD = username and id (and `codesFor`); `sealed:v1:…`. */
   readonly secret: string;
   /** What `auto_enable` switched on. */
   readonly requiredOn: readonly ('https' | 'sftp')[];
@@ -38,6 +38,8 @@ export interface Enrolment {
   readonly via: { readonly node: string; readonly session: string };
   /** HMACs under the vault key, base64url; which are used stands in state.db. */
   readonly recoveryCodes: readonly string[];
+  /** The name that the recovery codes are bound to, where its user was renamed since; sealed with the secret. */
+  readonly codesFor?: string;
 }
 
 export interface EnrolmentSource {

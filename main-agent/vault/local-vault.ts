@@ -12,7 +12,7 @@ import {
   makeRecoveryCode,
 } from '#main-agent/two-factor/typed-codes.ts';
 import type { Departures } from '#main-agent/users/departures.ts';
-import type { EnrolmentSource } from '#main-agent/users/user-source.ts';
+import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError, toSallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
@@ -196,10 +196,12 @@ class LocalVault implements Vault {
       const codes = Array.from({ length: recoveryCodes }, () => new Secret(makeRecoveryCode(random)));
       const used = evidence.find((change) => change.kind === 'use-time-step')?.step ?? state.lastStep;
       const spent = await this.#carrySpentSteps(username, enrolment.id, id, used);
+      // New codes are bound to the name of now.
+      const { codesFor: _codesFor, ...kept } = enrolment;
       await enrolments.prepare(username, {
-        ...enrolment,
+        ...kept,
         id,
-        secret: this.#sealer.seal(this.#sealer.open(enrolment.secret, username, enrolment.id), username, id),
+        secret: this.#sealer.seal(this.#open(enrolment, username), username, id),
         recoveryCodes: codes.map((code) => this.#sealer.fingerprint(code, 'recovery', username, id)),
       });
       const result = await store.commit([
@@ -259,6 +261,29 @@ class LocalVault implements Vault {
     });
   }
 
+  prepareRename(username: string, to: string): Promise<string | undefined> {
+    return this.#turns.run(username, async () => {
+      const { enrolment, problem } = await this.#stored.load(username);
+      if (problem !== undefined) {
+        throw new SallyportError('conflict', 'The second factor is broken, and can not follow', {
+          detail: problem,
+          hint: `sallyport two-factor reset ${username}`,
+        });
+      }
+      if (enrolment === undefined) return undefined;
+      // Codes are known by an HMAC with the name in it: they can be kept, and not made anew.
+      const codesFor = enrolment.codesFor ?? username;
+      const renamed = { ...enrolment, codesFor };
+      const secret = this.#sealer.seal(this.#open(enrolment, username), to, boundTo(renamed));
+      await this.#options.enrolments.prepare(to, { ...renamed, secret });
+      return enrolment.id;
+    });
+  }
+
+  #open(enrolment: Enrolment, username: string): Secret<Buffer> {
+    return this.#sealer.open(enrolment.secret, username, boundTo(enrolment));
+  }
+
   async makeBypassCode(
     username: string,
     { ttlMs, reEnrol }: { readonly ttlMs: number; readonly reEnrol: boolean },
@@ -278,7 +303,7 @@ class LocalVault implements Vault {
     if (enrolment === undefined || problem !== undefined || !/^[0-9]+$/.test(code.expose()))
       return { kind: 'wrong' };
     this.#requireClock();
-    const secret = this.#sealer.open(enrolment.secret, username, enrolment.id);
+    const secret = this.#open(enrolment, username);
     const now = clock.now();
     const current = stepAt(now, totp);
     const steps = matchingSteps(secret, code, now, driftReachSteps, totp);
@@ -311,7 +336,10 @@ class LocalVault implements Vault {
     const { enrolment, problem, state } = factor;
     if (enrolment === undefined || problem !== undefined || !isRecoveryShaped(code.expose()))
       return { kind: 'wrong' };
-    const fingerprint = this.#sealer.fingerprint(code, 'recovery', username, enrolment.id);
+    // Only the seal says that these codes may be compared under another name.
+    if (enrolment.codesFor !== undefined) this.#open(enrolment, username);
+    const owner = enrolment.codesFor ?? username;
+    const fingerprint = this.#sealer.fingerprint(code, 'recovery', owner, enrolment.id);
     if (!enrolment.recoveryCodes.includes(fingerprint)) return { kind: 'wrong' };
     const id = recoveryId(fingerprint);
     if (state.usedCodes.includes(id)) return { kind: 'used' };
@@ -361,6 +389,11 @@ class LocalVault implements Vault {
       hint: 'Check the clock, then confirm it with `sallyport two-factor confirm-clock`. Recovery and bypass codes work meanwhile.',
     });
   }
+}
+
+/** What a secret is sealed for, beside its user's name. */
+function boundTo({ id, codesFor }: Pick<Enrolment, 'id' | 'codesFor'>): string {
+  return codesFor === undefined ? id : `${id} ${codesFor}`;
 }
 
 /** Stored without, shown with dashes. */

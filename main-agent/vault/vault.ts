@@ -25,6 +25,12 @@ export interface Vault {
    * code back. In the order of `enrol`.
    */
   renewRecoveryCodes(request: RenewalRequest): Promise<RenewalResult>;
+  /**
+   * Lays the factor ready under another name of the same user, with its recovery codes; it is in force there when the
+   * state has it (`rename-user`) and the file was promoted. Resolves with the enrolment's id, undefined where there is no
+   * factor. Rejects `conflict` for a broken one.
+   */
+  prepareRename(username: string, to: string): Promise<string | undefined>;
   /** Makes a bypass code; the changes put it in force. */
   makeBypassCode(
     username: string,

@@ -82,6 +82,7 @@ export function buildMemoryState(): MemoryState {
       restore: new Map(),
       acme: new Map(),
       'password-link': new Map(),
+      'user-rename': new Map(),
     },
     audit: [],
     auditHead: undefined,
@@ -153,6 +154,7 @@ export function buildMemoryState(): MemoryState {
     'kept-restore': () => [...tables.kept.restore.values()],
     'kept-acme': () => [...tables.kept.acme.values()],
     'kept-password-link': () => [...tables.kept['password-link'].values()],
+    'kept-user-rename': () => [...tables.kept['user-rename'].values()],
     departures: () => [...tables.departures.values()],
     'remembered-names': ({ nowMs }) => {
       const owners = [...tables.kept.token.values()].flatMap(({ owner, expiresAtMs }) =>
@@ -235,6 +237,7 @@ function copyTables(tables: Tables): Tables {
       restore: new Map(tables.kept.restore),
       acme: new Map(tables.kept.acme),
       'password-link': new Map(tables.kept['password-link']),
+      'user-rename': new Map(tables.kept['user-rename']),
     },
     // With its holes: numbers that were skipped.
     audit: tables.audit.slice(),
@@ -376,6 +379,8 @@ function apply(tables: Tables, change: Change): boolean {
         if (key.startsWith(pair(change.user, ''))) tables.goodLogins.delete(key);
       tables.accountChanges = tables.accountChanges.filter(({ username }) => username !== change.user);
       return true;
+    case 'rename-user':
+      return renameUser(tables, change);
     case 'note-departure': {
       const before = tables.departures.get(change.user);
       tables.departures.set(change.user, {
@@ -498,4 +503,40 @@ function countFailure(tables: Tables, change: Extract<Change, { kind: 'count-fai
     locks: locking ? locks + 1 : locks,
     lockedUntilMs: locking ? change.atMs + lockMs : row?.lockedUntilMs,
   });
+}
+
+function renameUser(
+  tables: Tables,
+  { user, to, enrolment }: Extract<Change, { kind: 'rename-user' }>,
+): boolean {
+  if (tables.enrolments.get(user) !== enrolment || tables.enrolments.has(to)) return false;
+  const newest = tables.newestEnrolments.get(user);
+  if (enrolment !== undefined) tables.enrolments.set(to, enrolment);
+  if (newest !== undefined && newest > (tables.newestEnrolments.get(to) ?? ''))
+    tables.newestEnrolments.set(to, newest);
+  tables.enrolments.delete(user);
+  const renamed = (key: string): string | undefined => {
+    const [name, rest] = key.split('\0');
+    if (name === to) return undefined;
+    return name === user ? (rest === undefined ? to : pair(to, rest)) : key;
+  };
+  for (const map of [tables.steps, tables.firstLogins, tables.goodLogins, tables.reminders]) {
+    const rows = [...map];
+    map.clear();
+    for (const [key, value] of rows) {
+      const under = renamed(key);
+      if (under !== undefined) map.set(under, value);
+    }
+  }
+  tables.usedCodes = new Set([...tables.usedCodes].flatMap((key) => renamed(key) ?? []));
+  tables.accountChanges = tables.accountChanges
+    .filter(({ username }) => username !== to)
+    .map((one) => (one.username === user ? { ...one, username: to } : one));
+  for (const map of [tables.sessions, tables.leases, tables.devices])
+    for (const [key, { username }] of map) if (username === user) map.delete(key);
+  tables.bypassCodes.delete(user);
+  for (const { id, owner } of tables.kept.token.values())
+    if ('user' in owner && owner.user === user) tables.kept.token.delete(id);
+  tables.kept['password-link'].delete(user);
+  return true;
 }

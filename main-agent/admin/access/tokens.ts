@@ -92,6 +92,12 @@ export class Tokens {
     return true;
   }
 
+  /** The person's tokens ended in the state: none is accepted from now on. */
+  forgetOf(username: string): void {
+    for (const { hash, owner } of this.list())
+      if ('user' in owner && owner.user === username) this.#byHash.delete(hash);
+  }
+
   /** Who calls with this token, as of now. */
   judge(text: string): TokenVerdict {
     const token = this.#byHash.get(hashToken(text));

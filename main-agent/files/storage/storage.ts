@@ -208,6 +208,8 @@ export interface Bin {
   everything(user: string): readonly Binned[];
   /** Names of all who have something in it. */
   owners(): Iterable<string>;
+  /** The present holder's entries are of another name from now on; `move`: where they would be put back to. */
+  giveTo(user: string, to: string, move: (place: Place) => Place): Promise<number>;
   /** What a session removed or replaced by that operation, if it was kept. */
   keptBy(name: OperationName): Binned | undefined;
   /**

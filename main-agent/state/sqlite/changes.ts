@@ -186,6 +186,8 @@ export class ChangeWriter {
         this.#run('DELETE FROM good_logins WHERE username = ?', change.user);
         this.#run('DELETE FROM account_changes WHERE username = ?', change.user);
         return true;
+      case 'rename-user':
+        return this.#renameUser(change);
       case 'note-departure':
         this.#run(
           `INSERT INTO departures (username, gone_at) VALUES (?1, ?2)
@@ -347,6 +349,40 @@ export class ChangeWriter {
         id,
       );
     }
+    return true;
+  }
+
+  #renameUser({ user, to, enrolment }: Extract<Change, { kind: 'rename-user' }>): boolean {
+    if (this.#presentEnrolment(user) !== enrolment || this.#presentEnrolment(to) !== undefined) return false;
+    this.#run(
+      `INSERT INTO enrolments (username, present, newest) SELECT ?2, present, newest FROM enrolments WHERE username = ?1
+       ON CONFLICT DO UPDATE SET present = excluded.present, newest = max(newest, excluded.newest)`,
+      user,
+      to,
+    );
+    this.#run('UPDATE enrolments SET present = NULL WHERE username = ?', user);
+    for (const table of [
+      'time_steps',
+      'used_codes',
+      'first_logins',
+      'good_logins',
+      'reminders',
+      'account_changes',
+    ]) {
+      this.#run(`DELETE FROM ${table} WHERE username = ?`, to);
+      this.#run(`UPDATE ${table} SET username = ?2 WHERE username = ?1`, user, to);
+    }
+    this.#run(
+      `UPDATE account_changes SET data = json_set(data, '$.username', username) WHERE username = ?`,
+      to,
+    );
+    for (const table of ['sessions', 'leases', 'devices', 'bypass_codes'])
+      this.#run(`DELETE FROM ${table} WHERE username = ?`, user);
+    this.#run(
+      `DELETE FROM kept_records WHERE list = 'token' AND json_extract(data, '$.owner.user') = ?`,
+      user,
+    );
+    this.#run(`DELETE FROM kept_records WHERE list = 'password-link' AND id = ?`, user);
     return true;
   }
 

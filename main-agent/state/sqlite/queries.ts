@@ -171,6 +171,7 @@ export function buildQueries(database: DatabaseSync): Queries {
     'kept-restore': () => readKept('restore'),
     'kept-acme': () => readKept('acme'),
     'kept-password-link': () => readKept('password-link'),
+    'kept-user-rename': () => readKept('user-rename'),
     'audit-after': ({ sequence, limit }) =>
       auditAfter.all(sequence, Math.min(limit, auditPageMax)).map((row) => ({
         sequence: Number(row['sequence']),

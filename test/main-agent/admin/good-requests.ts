@@ -93,6 +93,7 @@ export const goodRequests: Readonly<Record<string, GoodRequest>> = {
     path: '/v1/users/alice/password',
     body: { password: 'long enough one' },
   },
+  'POST /v1/users/{user}/rename': { path: '/v1/users/alice/rename', body: { username: 'alina', reason } },
   'POST /v1/users/{user}/password-link': { path: '/v1/users/alice/password-link', body: { reason } },
   'POST /v1/users/plan': { path: '/v1/users/plan', body: { files: {} } },
   'POST /v1/users/apply': { path: '/v1/users/apply', body: { files: {}, etag: 'etag1' } },

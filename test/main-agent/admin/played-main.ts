@@ -252,6 +252,12 @@ export async function startPlayedMain(
         users.delete(name);
       },
     },
+    renames: {
+      rename: async (name, to, { actor, reason }) => {
+        asked.push(`rename ${name} ${to} ${actor} ${reason}`);
+        return { moves: [{ storage: 'local', from: [name], to: [to] }], tokensEnded: 1 };
+      },
+    },
     administered: (administrator) =>
       new UsersOfGroupAdmin(
         {
@@ -328,6 +334,7 @@ export async function startPlayedMain(
       status: async (name) => playedReport(name),
       warnings: () => ['no code is asked from 10.0.0.0/8'],
       reset: async (name, { actor, reason }) => void asked.push(`reset ${name} ${actor} ${reason}`),
+      endLogins: async () => undefined,
       forget: async (name, { actor, reason }) => void asked.push(`forget ${name} ${actor} ${reason}`),
       orphans: () => orphans,
       listEnrolled: async () => new Set(['alice']),

@@ -35,6 +35,44 @@ export function describeStateStore(
       expect(await use(100, 'e1', 'bob')).toBe(true);
     });
 
+    it('S-16: a renamed user keeps authenticator, spent codes and logins; the old name keeps nothing', async () => {
+      const user = 'alice';
+      await accepted(
+        { kind: 'set-enrolment', user, id: 'e1', expected: undefined },
+        { kind: 'use-time-step', user, enrolment: 'e1', step: 7 },
+        { kind: 'use-code', user, id: 'c1' },
+        { kind: 'note-login', user, clientIp: '192.0.2.1', atMs: nowMs },
+        { kind: 'set-bypass-code', user, code: { id: 'b', expiresAtMs: nowMs + 9, reEnrol: false } },
+      );
+      const rename = (enrolment: string | undefined): Promise<boolean> =>
+        accepted({ kind: 'rename-user', user, to: 'alina', enrolment });
+      expect(await rename('e0')).toBe(false);
+      expect(await rename(undefined)).toBe(false);
+      expect(await rename('e1')).toBe(true);
+      expect(await store.read('two-factor-state', { user: 'alina', codes: ['c1'] })).toMatchObject({
+        enrolment: 'e1',
+        newestEnrolment: 'e1',
+        lastStep: 7,
+        usedCodes: ['c1'],
+        firstLoginAtMs: nowMs,
+        bypassCode: undefined,
+      });
+      expect(
+        await store.read('last-good-login', { user: 'alina', clientIp: '192.0.2.1', nowMs: nowMs + 1 }),
+      ).toBe(nowMs);
+      expect(await store.read('two-factor-state', { user, codes: ['c1'] })).toMatchObject({
+        enrolment: undefined,
+        // A file of before that is put back is not taken for a factor nobody has heard of.
+        newestEnrolment: 'e1',
+        lastStep: undefined,
+        usedCodes: [],
+        firstLoginAtMs: undefined,
+        bypassCode: undefined,
+      });
+      await accepted({ kind: 'set-enrolment', user: 'bob', id: 'e2', expected: undefined });
+      expect(await accepted({ kind: 'rename-user', user: 'bob', to: 'alina', enrolment: 'e2' })).toBe(false);
+    });
+
     it('S-03: of fifty parallel uses of one step exactly one succeeds', async () => {
       const results = await Promise.all(
         Array.from({ length: 50 }, () =>

@@ -311,6 +311,23 @@ export class BinBook implements Bin {
     return Array.from(this.#byUser.get(user)?.entries ?? [], ({ note }) => toBinned(note));
   }
 
+  async giveTo(user: string, to: string, move: (place: Place) => Place): Promise<number> {
+    const ids = this.of(user).map(({ id }) => id);
+    for (const id of ids) {
+      const entry = this.#byId.get(id);
+      if (entry === undefined) continue;
+      const { root, path } = move(entry.note.place);
+      const note = { ...entry.note, user: to, place: { root: [...root], path: [...path] } };
+      await writeNote(entry.folder, note);
+      const isGrowing = this.#growing.has(entry);
+      this.#remove(entry);
+      entry.note = note;
+      this.#add(entry);
+      if (isGrowing) this.#growing.add(entry);
+    }
+    return ids.length;
+  }
+
   owners(): Iterable<string> {
     return this.#byUser.keys();
   }
