@@ -275,7 +275,7 @@ export function requireUser(users: Pick<UserDirectory, 'find'>, username: string
 export function requirePlainFields(fields: Readonly<Record<string, unknown>>): void {
   if ('username' in fields || (fields['password'] ?? null) !== null) {
     throw new SallyportError('bad-request', 'This key can not be set so', {
-      detail: 'username is given once and for all; password: PUT /v1/users/{user}/password',
+      detail: 'username: POST /v1/users/{user}/rename; password: PUT /v1/users/{user}/password',
       hint: 'sallyport users passwd <user>',
     });
   }

@@ -1,4 +1,10 @@
-import { originsAnswer, twoFactorAnswer, userAnswer, userRenamed, usersPage } from '#main-agent/admin/user-answers.ts';
+import {
+  originsAnswer,
+  twoFactorAnswer,
+  userAnswer,
+  userRenamed,
+  usersPage,
+} from '#main-agent/admin/user-answers.ts';
 import { isExpired } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Secret } from '#shared/secret.ts';
@@ -162,8 +168,11 @@ export function addUserCommands(program: Command, context: CommandContext): void
       });
       const { moved, tokens_ended: tokens } = readAnswer(userRenamed, json);
       const folders = moved.map(({ storage, from, to }) => `Moved ${from} to ${to} on ${storage}.\n`);
-      const ended = tokens === 0 ? '' : `! ${tokens} of their admin tokens ended: sallyport tokens create\n`;
-      context.print(json, () => `Renamed ${user} to ${name}; their sessions ended.\n${folders.join('')}${ended}`);
+      const ended = tokens === 0 ? '' : `! ${tokens} of their admin tokens ended: sallyport tokens add\n`;
+      context.print(
+        json,
+        () => `Renamed ${user} to ${name}; their sessions ended.\n${folders.join('')}${ended}`,
+      );
     });
 
   users

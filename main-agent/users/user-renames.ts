@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { AdminReason } from '#main-agent/administrator.ts';
 import { buildRecord } from '#main-agent/state/audit-record.ts';
 import type { StoredMove, StoredRename } from '#main-agent/state/kept-records.ts';
-import type { Change, StateStore } from '#main-agent/state/state-store.ts';
+import type { StateStore } from '#main-agent/state/state-store.ts';
 import type { Clock } from '#shared/clock.ts';
 import { configError } from '#shared/config/problem.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -88,7 +88,7 @@ export class UserRenames {
       try {
         await writes.inForce(() => this.#goOn(rename));
       } catch (error) {
-        const hint = `nobody signs in as ${user} meanwhile; put right what it says, then: sallyport users rename ${user} ${to}`;
+        const hint = `nobody signs in as ${user} meanwhile; put right what it says, then: sallyport users rename ${user} ${to} --reason …`;
         log.error({ alarm: 'rename-unfinished', err: error, user, to, hint }, 'a user is renamed by half');
       }
     }
@@ -266,9 +266,11 @@ export class UserRenames {
     const formerUntilMs = departures.formerUntilMs(to);
     if (formerUntilMs !== undefined)
       throw notFree(`${to} was another person until ${new Date(formerUntilMs).toISOString()}`);
-    if ((await enrolments.list()).includes(to)) throw notFree(`there is an enrolment file of an earlier ${to}`);
+    if ((await enrolments.list()).includes(to))
+      throw notFree(`there is an enrolment file of an earlier ${to}`);
     const names = await state.read('remembered-names', { nowMs: clock.now() });
-    if (names.some(({ username }) => username === to)) throw notFree(`something is stored of an earlier ${to}`);
+    if (names.some(({ username }) => username === to))
+      throw notFree(`something is stored of an earlier ${to}`);
   }
 
   /** Folders that are called after the user, the outer ones first. Rejects where others would lose or get one. */
@@ -331,7 +333,7 @@ function notFree(why: string): SallyportError {
 function isUnderWay({ id, to }: StoredRename): SallyportError {
   return new SallyportError('conflict', 'A rename of this name is not over', {
     detail: `${id} to ${to}`,
-    hint: `finish it: sallyport users rename ${id} ${to}`,
+    hint: `finish it: sallyport users rename ${id} ${to} --reason …`,
   });
 }
 
@@ -339,7 +341,7 @@ function unfinished({ id, to }: StoredRename, cause: unknown): SallyportError {
   const why = cause instanceof Error ? cause.message : String(cause);
   return new SallyportError('conflict', 'The user is renamed by half', {
     detail: cause instanceof SallyportError ? `${why}: ${cause.detail ?? ''}` : why,
-    hint: `nobody signs in as ${id} meanwhile; put right what it says and go on: sallyport users rename ${id} ${to}`,
+    hint: `nobody signs in as ${id} meanwhile; put right what it says and go on: sallyport users rename ${id} ${to} --reason …`,
     cause,
   });
 }

@@ -155,7 +155,9 @@ export class YamlUserDirectory {
   ): Promise<string> {
     const id = requireId(username);
     if (changes.some(({ path }) => path.length === 0 || path[0] === 'username')) {
-      throw new SallyportError('config', 'A user can not be renamed', { hint: 'create a new one' });
+      throw new SallyportError('config', 'A user is not renamed so', {
+        hint: `sallyport users rename ${username} <name> --reason …`,
+      });
     }
     return this.#writes.change(id, changes, ifMatch, judge);
   }

@@ -465,6 +465,13 @@ describe('a group administrator who wants more', () => {
       { reason },
       'not-allowed',
     ],
+    [
+      'renames a user into another folder',
+      'POST',
+      '/v1/users/bob/rename',
+      { username: 'rex2', reason },
+      'not-allowed',
+    ],
     ['deletes a user, to have the name', 'DELETE', '/v1/users/bob', undefined, 'not-allowed'],
     changing('another mount', { set: { files: mounted } }),
     changing('a mount more', { set: { '+files': mounted } }),

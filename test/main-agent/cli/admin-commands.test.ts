@@ -241,6 +241,15 @@ describe('sallyport against a running main', () => {
     expect((await run('users', 'password-link', 'alice')).code).toBe(2);
   });
 
+  it('users rename gives another name with a reason, and tells what moved and what ended', async () => {
+    expect(await run('users', 'rename', 'alice', 'alina', '--reason', 'married')).toMatchObject({
+      code: 0,
+      out: 'Renamed alice to alina; their sessions ended.\nMoved alice to alina on local.\n! 1 of their admin tokens ended: sallyport tokens add\n',
+    });
+    expect(main.asked).toEqual([expect.stringMatching(/^rename alice alina .+ married$/)]);
+    expect((await run('users', 'rename', 'alice', 'alina')).code).toBe(2);
+  });
+
   it('status tells what should not be forgotten, and is well all the same', async () => {
     await main.close();
     main = await startPlayedMain({
