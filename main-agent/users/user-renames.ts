@@ -63,7 +63,8 @@ export interface UserRenamed {
 export interface UserRenameAdmin {
   /**
    * Also finishes one of the same names that failed in the middle. Rejects `not-found`, `exists` for a new name that is
-   * not free whyever, `conflict`, `config`; then nothing was changed. What fails later says how it goes on.
+   * not free whyever, `conflict`, `config`; then nothing but
+   * sessions may have ended. What fails later says how it goes on.
    */
   rename(username: string, to: string, why: AdminReason): Promise<UserRenamed>;
 }
@@ -113,64 +114,67 @@ export class UserRenames {
     { actor, reason }: AdminReason,
     around: RenameSurroundings,
   ): Promise<UserRenamed> {
-    const { clock, state } = this.#parts;
+    const { state } = this.#parts;
     const tokens = await state.read('kept-token');
     const own = tokens.filter(({ owner }) => 'user' in owner && owner.user === username);
-    let rename = this.#underWay.get(username);
-    if (rename !== undefined && rename.to !== to) throw isUnderWay(rename);
-    if (rename === undefined) {
-      const user = this.#requireUser(username);
-      this.#requireFree(to, username);
-      await this.#requireUnknown(to);
-      const banned = around.bannedNames().find((name) => name === username || name === to);
-      if (banned !== undefined) {
-        throw new SallyportError('conflict', 'A ban names this user, and would not follow', {
-          detail: banned,
-          hint: 'lift it first: sallyport bans list',
-        });
-      }
-      const moves = await this.#planMoves(user, to);
-      await this.#draft(username, to);
-      const enrolment = await around.prepareFactor(username, to);
-      rename = {
-        id: username,
-        to,
-        stage: 'begun',
-        ...(enrolment !== undefined && { enrolment }),
-        moves,
-        actor,
-        reason,
-        startedAtMs: clock.now(),
-      };
-      // First: who signs in while it is written down would be there when the folders move.
-      this.#underWay.set(username, rename);
-      try {
-        await state.commit([{ kind: 'keep-record', list: 'user-rename', record: rename }]);
-      } catch (error) {
-        this.#underWay.delete(username);
-        throw error;
-      }
-    }
+    const noted = (await state.read('kept-user-rename')).find(({ id }) => id === username);
+    if (noted !== undefined && noted.to !== to) throw isUnderWay(noted);
+    let rename = noted ?? (await this.#plan(username, to, { actor, reason }, around));
+    let isNoted = noted !== undefined;
+    // From here on nobody signs in under that name, and so nobody is there when the factor and the folders move.
+    this.#underWay.set(username, rename);
     try {
       await around.endLogins(username, 'the user was renamed');
+      if (rename.stage === 'begun') {
+        // Anew where it goes on: somebody may have reset it meanwhile.
+        const { enrolment: _enrolment, ...kept } = rename;
+        const enrolment = await around.prepareFactor(username, to);
+        rename = enrolment === undefined ? kept : { ...kept, enrolment };
+        await state.commit([{ kind: 'keep-record', list: 'user-rename', record: rename }]);
+        isNoted = true;
+      }
       await this.#goOn(rename);
     } catch (cause) {
-      throw unfinished(rename, cause);
+      if (isNoted) throw unfinished(rename, cause);
+      this.#underWay.delete(username);
+      throw cause;
     }
     around.forgetTokens(username);
     return { moves: rename.moves, tokensEnded: own.length };
   }
 
+  /** Looks at all that could be in its way; changes nothing. */
+  async #plan(
+    username: string,
+    to: string,
+    { actor, reason }: AdminReason,
+    around: RenameSurroundings,
+  ): Promise<StoredRename> {
+    const user = this.#requireUser(username);
+    this.#requireFree(to, username);
+    await this.#requireUnknown(to);
+    const banned = around.bannedNames().find((name) => name === username || name === to);
+    if (banned !== undefined) {
+      throw new SallyportError('conflict', 'A ban names this user, and would not follow', {
+        detail: banned,
+        hint: 'lift it first: sallyport bans list',
+      });
+    }
+    const moves = await this.#planMoves(user, to);
+    await this.#draft(username, to);
+    const startedAtMs = this.#parts.clock.now();
+    return { id: username, to, stage: 'begun', moves, actor, reason, startedAtMs };
+  }
+
   /** Every step may have been done before. */
   async #goOn(rename: StoredRename): Promise<void> {
     const { enrolments, files, state } = this.#parts;
-    const { id: user, to, enrolment, moves, startedAtMs } = rename;
-    const present = (await state.read('kept-user-rename')).find(({ id }) => id === user) ?? rename;
-    if (present.stage === 'begun') {
+    const { id: user, to, enrolment, moves, stage, startedAtMs } = rename;
+    if (stage === 'begun') {
       for (const [index, move] of moves.entries())
         await files.moveFolder(move, `rename ${user} ${startedAtMs} ${index}`);
       await files.giveBin(user, to, moves);
-      await this.#commit(present);
+      await this.#commit(rename);
     }
     if (enrolment !== undefined) await enrolments.promote(to, enrolment);
     await enrolments.remove(user);
@@ -202,10 +206,8 @@ export class UserRenames {
   async #changeFiles(user: string, to: string): Promise<void> {
     const { log, users } = this.#parts;
     const old = await readIfThere(users.fileOf(idOf(user)));
-    if (old === undefined) {
-      if ((await readIfThere(users.fileOf(idOf(to)))) !== undefined) return;
-      throw fileNotFound(idOf(user));
-    }
+    // Done before, or the user was removed since.
+    if (old === undefined) return;
     const octets = renamed(old, to);
     await users.changeTogether((directory) =>
       applyFiles(

@@ -12,14 +12,14 @@ import {
   makeRecoveryCode,
 } from '#main-agent/two-factor/typed-codes.ts';
 import type { Departures } from '#main-agent/users/departures.ts';
-import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
+import type { EnrolmentSource } from '#main-agent/users/user-source.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError, toSallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import type { RandomBytes } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
 import { KeyLock } from '#main-agent/turns.ts';
-import { openSome } from './opened-secrets.ts';
+import { boundTo, openEnrolment, openSome } from './opened-secrets.ts';
 import { Sealer } from './sealing.ts';
 import { recoveryId, StoredFactors, type StoredFactor } from './stored-factors.ts';
 import { makeUlid } from './ulid.ts';
@@ -94,7 +94,7 @@ class LocalVault implements Vault {
     const { enrolment } = factor;
     if (enrolment === undefined) return factor;
     try {
-      this.#sealer.open(enrolment.secret, username, enrolment.id);
+      openEnrolment(this.#sealer, username, enrolment);
       return factor;
     } catch (error) {
       const { detail = '', hint } = toSallyportError(error);
@@ -201,7 +201,7 @@ class LocalVault implements Vault {
       await enrolments.prepare(username, {
         ...kept,
         id,
-        secret: this.#sealer.seal(this.#open(enrolment, username), username, id),
+        secret: this.#sealer.seal(openEnrolment(this.#sealer, username, enrolment), username, id),
         recoveryCodes: codes.map((code) => this.#sealer.fingerprint(code, 'recovery', username, id)),
       });
       const result = await store.commit([
@@ -274,14 +274,14 @@ class LocalVault implements Vault {
       // Codes are known by an HMAC with the name in it: they can be kept, and not made anew.
       const codesFor = enrolment.codesFor ?? username;
       const renamed = { ...enrolment, codesFor };
-      const secret = this.#sealer.seal(this.#open(enrolment, username), to, boundTo(renamed));
+      const secret = this.#sealer.seal(
+        openEnrolment(this.#sealer, username, enrolment),
+        to,
+        boundTo(renamed),
+      );
       await this.#options.enrolments.prepare(to, { ...renamed, secret });
       return enrolment.id;
     });
-  }
-
-  #open(enrolment: Enrolment, username: string): Secret<Buffer> {
-    return this.#sealer.open(enrolment.secret, username, boundTo(enrolment));
   }
 
   async makeBypassCode(
@@ -303,7 +303,7 @@ class LocalVault implements Vault {
     if (enrolment === undefined || problem !== undefined || !/^[0-9]+$/.test(code.expose()))
       return { kind: 'wrong' };
     this.#requireClock();
-    const secret = this.#open(enrolment, username);
+    const secret = openEnrolment(this.#sealer, username, enrolment);
     const now = clock.now();
     const current = stepAt(now, totp);
     const steps = matchingSteps(secret, code, now, driftReachSteps, totp);
@@ -336,8 +336,7 @@ class LocalVault implements Vault {
     const { enrolment, problem, state } = factor;
     if (enrolment === undefined || problem !== undefined || !isRecoveryShaped(code.expose()))
       return { kind: 'wrong' };
-    // Only the seal says that these codes may be compared under another name.
-    if (enrolment.codesFor !== undefined) this.#open(enrolment, username);
+    // The look opened the seal, which says that these codes may be compared under another name.
     const owner = enrolment.codesFor ?? username;
     const fingerprint = this.#sealer.fingerprint(code, 'recovery', owner, enrolment.id);
     if (!enrolment.recoveryCodes.includes(fingerprint)) return { kind: 'wrong' };
@@ -389,11 +388,6 @@ class LocalVault implements Vault {
       hint: 'Check the clock, then confirm it with `sallyport two-factor confirm-clock`. Recovery and bypass codes work meanwhile.',
     });
   }
-}
-
-/** What a secret is sealed for, beside its user's name. */
-function boundTo({ id, codesFor }: Pick<Enrolment, 'id' | 'codesFor'>): string {
-  return codesFor === undefined ? id : `${id} ${codesFor}`;
 }
 
 /** Stored without, shown with dashes. */

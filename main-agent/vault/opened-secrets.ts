@@ -1,4 +1,5 @@
-import type { EnrolmentSource } from '#main-agent/users/user-source.ts';
+import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
+import type { Secret } from '#shared/secret.ts';
 import type { Sealer } from './sealing.ts';
 
 /** Whether stored secrets open with this vault key: another key in its place is noticed before anybody signs in. */
@@ -25,10 +26,24 @@ export async function openSome(
     if (enrolment === undefined) continue;
     tried += 1;
     try {
-      sealer.open(enrolment.secret, username, enrolment.id);
+      openEnrolment(sealer, username, enrolment);
     } catch {
       closed.push(username);
     }
   }
   return { tried, opened: tried - closed.length, closed };
+}
+
+/** Rejects as `Sealer.open` does, also where somebody made the file say that its codes are another name's. */
+export function openEnrolment(
+  sealer: Pick<Sealer, 'open'>,
+  username: string,
+  enrolment: Enrolment,
+): Secret<Buffer> {
+  return sealer.open(enrolment.secret, username, boundTo(enrolment));
+}
+
+/** What a secret is sealed for, beside its user's name. */
+export function boundTo({ id, codesFor }: Pick<Enrolment, 'id' | 'codesFor'>): string {
+  return codesFor === undefined ? id : `${id} ${codesFor}`;
 }

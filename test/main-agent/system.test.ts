@@ -1,9 +1,11 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { buildAdminClient } from '#main-agent/cli/admin-client.ts';
 import { loadMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
+import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
 import { startMainAgent } from '#main-agent/system.ts';
 import { provisionSite } from '#scripts/demonstration/provision.ts';
 import { siteFiles, type SiteFiles } from '#scripts/demonstration/site-files.ts';
@@ -182,5 +184,41 @@ describe('a start of main', () => {
       await main.close();
       await expect.poll(listOpen).toEqual(before);
     }
+  });
+
+  it('finishes a rename that a kill left, gives names over the socket, and has one record of each', async () => {
+    const userFile = (name: string) => join(files.main.users, `${name}.yaml`);
+    await writeFile(userFile('alice'), 'username: alice\n');
+    const clock = systemClock;
+    const open = () => openSqliteState({ file: good.state.file, clock, log: buildLog('silent', {}) });
+    const left = await open();
+    const rename = {
+      id: 'alice',
+      to: 'alina',
+      stage: 'begun',
+      moves: [],
+      actor: 'admin',
+      reason: 'married',
+      startedAtMs: clock.now(),
+    } as const;
+    await left.commit([{ kind: 'keep-record', list: 'user-rename', record: rename }]);
+    await left.close();
+    const main = await start(good);
+    const admin = buildAdminClient({
+      target: { socket: good.admin.socket },
+      token: undefined,
+      actor: 'root',
+    });
+    const body = { username: 'alma', reason: 'again' };
+    await admin.call('POST', '/v1/users/alina/rename', { body });
+    expect(await admin.call('GET', '/v1/users/alma')).toMatchObject({ username: 'alma' });
+    await main.close();
+    expect(await readdir(files.main.users)).toContain('alma.yaml');
+    expect(await readdir(files.main.users)).not.toContain('alice.yaml');
+    const state = await open();
+    const records = await state.read('audit-after', { sequence: 0, limit: 1_000 });
+    await state.close();
+    const told = records.flatMap(({ record }) => (record.event === 'user.renamed' ? record.detail : []));
+    expect(told).toEqual(['alice is alina from now on: married', 'alina is alma from now on: again']);
   });
 });
