@@ -54,7 +54,7 @@ export interface RenameSurroundings {
   bannedNames(): readonly string[];
 }
 
-export interface UserRenamed {
+interface UserRenamed {
   readonly moves: readonly StoredMove[];
   /** Of the admin API. */
   readonly tokensEnded: number;
