@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { filePath } from '#shared/config/file-path.ts';
 import { httpUrl } from '#shared/config/value-types.ts';
+import { banner, brandName, helpLink, helpText } from '#shared/link/branding.ts';
 
 /**
  * `branding` of main-agent.yaml: what people see of whom they are with, before and after they sign in. A colour that
@@ -77,34 +78,23 @@ const colour = z
   .regex(/^#[0-9a-fA-F]{6}$/, { error: 'a colour such as "#0b6b5d", in quotes' })
   .transform((text) => text.toLowerCase());
 
-/** Read by people, on a page and in a terminal: lines of text, and nothing that a terminal would obey. */
-function plainText(charactersMax: number) {
-  return z
-    .string()
-    .min(1)
-    .max(charactersMax)
-    .regex(/^(?:[^\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u202A-\u202E\u2066-\u2069]|[\n\t])*$/u, {
-      error: 'text without control characters and changes of direction',
-    });
-}
-
-const helpLink = z.union([
-  httpUrl('https'),
-  z
-    .string()
-    .max(320)
-    .regex(/^mailto:[^\s@<>"?]+@[^\s@<>"?]+$/, { error: 'https://… or mailto:…' }),
-]);
+const configuredHelpLink = helpLink.refine(
+  (text) =>
+    /^mailto:[^\s@<>"?]+@[^\s@<>"?]+$/.test(text)
+      ? text.length <= 320
+      : httpUrl('https').safeParse(text).success,
+  { error: 'https://… or mailto:…' },
+);
 
 export function buildBrandingSchema(file: ReturnType<typeof filePath>) {
   return z
     .strictObject({
-      name: z.string().min(1).max(128).default('Sallyport'),
-      banner: plainText(4096).optional(),
+      name: brandName.default('Sallyport'),
+      banner: banner.optional(),
       logo: file.optional(),
       accent: colour.optional(),
       accent_dark: colour.optional(),
-      help: z.strictObject({ text: plainText(500), link: helpLink.optional() }).optional(),
+      help: z.strictObject({ text: helpText, link: configuredHelpLink.optional() }).optional(),
     })
     .prefault({})
     .transform((s, issues) => {
@@ -139,3 +129,5 @@ export function buildBrandingSchema(file: ReturnType<typeof filePath>) {
       return { ...rest, accent: { light: accent, dark: dark ?? showColour(readable(light, 'dark')) } };
     });
 }
+
+export type Branding = z.output<ReturnType<typeof buildBrandingSchema>>;

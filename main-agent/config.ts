@@ -32,6 +32,7 @@ import { z } from 'zod';
 import { buildBrandingSchema } from './config-branding.ts';
 import { eventFilter, eventMail, eventPatterns } from './config-events.ts';
 import { twoFactorSchema } from './config-two-factor.ts';
+import { whyNotTold } from './link/policy.ts';
 import { whyNoLogo } from './logo.ts';
 
 /** `main-agent.yaml`: the whole policy of the inner node, except the users themselves, who have a folder of their own. */
@@ -404,6 +405,11 @@ export function buildMainAgentSchema(context: PathContext) {
         log: s.log,
         health: s.health,
       }))
+      .transform((config, issues) => {
+        for (const { path: at, message } of whyNotTold(config))
+          issues.addIssue({ code: 'custom', path: at, message, input: undefined });
+        return config;
+      })
   );
 }
 

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { banner, brandName, helpLink, helpText } from './branding.ts';
 import { healthCharactersMax, healthFindingsMax } from './limits.ts';
 
 /**
@@ -696,22 +697,17 @@ const logoContent = z
   .string()
   .max(Math.ceil(logoBytesMax / 3) * 4)
   .regex(/^[A-Za-z0-9+/]+={0,2}$/);
-/** It becomes the address of a link: of a page or a mail, and of nothing that runs. */
-const helpLink = z
-  .string()
-  .max(2048)
-  .regex(/^(https:\/\/|mailto:)[^\s"'<>]+$/);
 
 /** What main tells its nodes; kept in memory only. */
 const policySchema = z.strictObject({
   validatedLogins: z.boolean(),
   branding: z.strictObject({
-    name: text(128),
-    banner: text(4096).optional(),
+    name: brandName,
+    banner: banner.optional(),
     /** For the light and the dark theme. */
     accent: z.strictObject({ light: colour, dark: colour }).optional(),
     logo: z.strictObject({ type: z.enum(['svg', 'png']), content: logoContent }).optional(),
-    help: z.strictObject({ text: text(500), link: helpLink.optional() }).optional(),
+    help: z.strictObject({ text: helpText, link: helpLink.optional() }).optional(),
   }),
   neverBan: z.array(text(64)).max(256),
   bans: z.array(z.strictObject({ address: text(64), untilMs: milliseconds, reason: text(128) })).max(10_000),

@@ -61,12 +61,20 @@ describe('texts', () => {
     expect(
       problemsOf({
         banner: 'One\nZwei: für Befugte\n',
-        help: { text: 'Call us', link: 'mailto:a@example.com' },
+        help: { text: 'Call us', link: 'mailto:o%27brien@example.com' },
       }),
     ).toEqual([]);
     for (const banner of ['\u001b[2J', 'a\rb', '\u202eabc', ''])
       expect(problemsOf({ banner })).toHaveLength(1);
-    for (const link of ['javascript:alert(1)', 'http://example.com', 'data:text/html,x', '//example.com'])
+    for (const link of [
+      'javascript:alert(1)',
+      'http://example.com',
+      'data:text/html,x',
+      '//example.com',
+      "mailto:o'brien@example.com",
+      "https://example.com/o'brien",
+      `https://example.com/${'x'.repeat(2048)}`,
+    ])
       expect(problemsOf({ help: { text: 'x', link } })).toHaveLength(1);
   });
 });

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { MainAgentConfig } from '#main-agent/config.ts';
-import { buildPolicy, fitPolicy } from '#main-agent/link/policy.ts';
+import { buildMainAgentSchema } from '#main-agent/config.ts';
+import { buildPolicy, fitPolicy, whyNotTold } from '#main-agent/link/policy.ts';
 import { encodeEvent } from '#shared/link/codec.ts';
+import { eventSchemas } from '#shared/link/messages.ts';
 import { controlMessageBytesMax } from '#shared/link/limits.ts';
 import { buildLog } from '#shared/log.ts';
 
@@ -80,5 +82,76 @@ describe('the pushed policy', () => {
     const all = { banner: 'Hello', accent, help: { text: 'Call us' } };
     expect(build(all, logo)).toStrictEqual({ branding: { name: 'Test', ...all, logo }, ...rest });
     expect(build({ logo: '/etc/logo.svg' })).toStrictEqual({ branding: { name: 'Test' }, ...rest });
+  });
+
+  it('can be told whatever the configuration takes, and what it can not be told the configuration refuses', () => {
+    const schema = buildMainAgentSchema({ folder: '/etc/sallyport' });
+    const texts = [
+      "o'brien",
+      'a"b',
+      'a<b',
+      'a>b',
+      'a b',
+      'a\nb',
+      'a\u0007b',
+      '\u202ea',
+      '\ud800',
+      'ü',
+      '%27',
+      '',
+      ...[128, 129, 320, 321, 500, 501, 2048, 2049, 4096, 4097].map((length) => 'x'.repeat(length)),
+    ];
+    const links = texts.flatMap((text) => [
+      `mailto:${text}@example.com`,
+      `https://example.com/${text}`,
+      `https://example.com/${text}`.slice(0, text.length),
+    ]);
+    const colours = ['#0B6B5D', '#0b6b5d', '#000000', '#ffffff', 'red'];
+    const networks = [
+      '192.0.2.1',
+      'fe80::1%eth0',
+      `2001:db8${':ffff'.repeat(6)}/128`,
+      `::ffff:192.0.2.1`,
+      'x',
+    ];
+    /** By where the policy has it; none of them decides by another what is taken. */
+    const settings: Record<string, readonly object[]> = {
+      validatedLogins: [true, false].map((on) => ({ two_factor: { validated_logins: on } })),
+      neverBan: [...networks.map((one) => [one]), Array.from({ length: 257 }, () => '192.0.2.1')].map(
+        (list) => ({ bans: { never_ban: list } }),
+      ),
+      name: texts.map((name) => ({ branding: { name } })),
+      banner: texts.map((banner) => ({ branding: { banner } })),
+      accent: colours.map((accent) => ({ branding: { accent } })),
+      help: [...texts.map((text) => ({ text })), ...links.map((link) => ({ text: 'x', link }))].map(
+        (help) => ({
+          branding: { help },
+        }),
+      ),
+    };
+    // A logo is a file, looked at by itself; bans are no settings.
+    const { branding, ...others } = eventSchemas.policy.shape;
+    expect(Object.keys(settings).toSorted()).toEqual(
+      [...Object.keys(others), ...Object.keys(branding.shape)]
+        .filter((part) => !['bans', 'lifted', 'logo'].includes(part))
+        .toSorted(),
+    );
+    for (const [part, tried] of Object.entries(settings)) {
+      const taken = tried.flatMap(
+        (one) => schema.safeParse({ identity_key: 'id', vault_key: 'vault', ...one }).data ?? [],
+      );
+      expect([part, taken.length > 0]).toEqual([part, true]);
+      for (const config of taken)
+        encodeEvent('policy', buildPolicy(config, undefined, { forPolicy: () => ({ bans: [] }) }));
+    }
+    const settingsOf = (name: string, network: string) => ({
+      twoFactor: { validatedLogins: true },
+      bans: { neverBan: [network] },
+      branding: { name, banner: undefined, accent: undefined, help: undefined },
+    });
+    expect(whyNotTold(settingsOf('x', '::'))).toEqual([]);
+    expect(whyNotTold(settingsOf('x'.repeat(129), 'x'.repeat(65))).map(({ path }) => path.join('.'))).toEqual(
+      ['branding.name', 'bans.never_ban.0'],
+    );
   });
 });
