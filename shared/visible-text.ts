@@ -28,5 +28,10 @@ const agentCharactersMax = 255;
 
 /** What a client calls itself, for people to read: no character that a terminal, a log or a mail would act on. */
 export function plainAgent(untrusted: string): string {
-  return untrusted.slice(0, agentCharactersMax).replaceAll(/\p{C}/gu, '?');
+  return cutPlain(untrusted, agentCharactersMax, '?');
+}
+
+/** At most `max` units of UTF-16, none of them to be obeyed. Cut first: half of a character is no text. */
+export function cutPlain(untrusted: string, max: number, instead = ' '): string {
+  return untrusted.slice(0, max).replaceAll(/\p{C}/gu, instead);
 }

@@ -3,6 +3,7 @@ import { checkDmzConfig, type DmzConfig } from '#dmz/config.ts';
 import {
   gatherNodeSetup,
   judgeMainLink,
+  nodeChecks,
   nodeRunningChecks,
   nodeSetupChecks,
 } from '#dmz/health/node-checks.ts';
@@ -31,7 +32,12 @@ export async function examineNodeBox(
 ): Promise<Examination> {
   const found = await examineHere(configFile, around);
   const { watched, nowMs } = around;
-  const said = await readAnswer(watched, { checks: nodeRunningChecks, timer: 'dmz-watch.timer', nowMs });
+  const said = await readAnswer(watched, {
+    checks: nodeRunningChecks,
+    known: [...nodeChecks, ...kernelChecks],
+    timer: 'dmz-watch.timer',
+    nowMs,
+  });
   return mergeExaminations([found, said]);
 }
 

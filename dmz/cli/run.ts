@@ -14,6 +14,7 @@ import { SallyportError } from '#shared/error.ts';
 import { checkWordsOf } from '#shared/pairing/check-words.ts';
 import { parseMainLine, tidyLine } from '#shared/pairing/pairing-line.ts';
 import { version } from '#shared/version.ts';
+import { showInvisible } from '#shared/visible-text.ts';
 import { Argument, Command, CommanderError } from 'commander';
 import { existsSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
@@ -191,7 +192,9 @@ function buildProgram({
         return;
       }
       const found = await examineNodeBox(file, { nowMs, here: hereAround, watched: options.watched });
-      terminal.out(options.json === true ? `${JSON.stringify(found)}\n` : formatExamination(found));
+      terminal.out(
+        options.json === true ? `${showInvisible(JSON.stringify(found))}\n` : formatExamination(found),
+      );
       if (found.findings.some(({ state }) => state === 'bad'))
         throw new SallyportError('internal', 'Something is not as it should be');
     });

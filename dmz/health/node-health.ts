@@ -7,6 +7,7 @@ import { examine, mergeExaminations, type Examination } from '#shared/health/che
 import { readReport } from '#shared/health/report.ts';
 import { healthCharactersMax, healthFindingsMax } from '#shared/link/limits.ts';
 import type { Log } from '#shared/log.ts';
+import { cutPlain } from '#shared/visible-text.ts';
 import { gatherNodeSetup, nodeRunningChecks, nodeSetupChecks } from './node-checks.ts';
 
 /** What the running node finds wrong with itself, and that main hears of it. */
@@ -71,14 +72,13 @@ export function keepMainTold({
   return () => clearInterval(timer);
 }
 
-/** Not of the link: main sees for itself whether that is there. */
-function selectTold({ findings }: Examination) {
-  const cut = (text: string): string => text.replaceAll(/\p{C}/gu, ' ').slice(0, healthCharactersMax);
+/** Not of the link: main sees for itself whether that is there. Not the cures: main has its own. */
+export function selectTold({ findings }: Examination) {
   return findings
-    .flatMap(({ check, state, detail, hint }) =>
+    .flatMap(({ check, state, detail }) =>
       state === 'good' || check === 'main-link'
         ? []
-        : [{ check, state, detail: cut(detail), ...(hint !== undefined && { hint: cut(hint) }) }],
+        : [{ check, state, detail: cutPlain(detail, healthCharactersMax) }],
     )
     .slice(0, healthFindingsMax);
 }

@@ -8,6 +8,7 @@ import { greetingName } from '#main-agent/notify/mail.ts';
 import type { OrphanedName } from '#main-agent/users/departures.ts';
 import type { SourceProblem } from '#main-agent/users/user-source.ts';
 import type { Clock } from '#shared/clock.ts';
+import { boxChecks } from '#shared/health/box-checks.ts';
 import type { Finding, HealthCheck } from '#shared/health/check.ts';
 import { version } from '#shared/version.ts';
 
@@ -19,7 +20,7 @@ export interface RunningFacts {
   readonly nodes: () => readonly NodeReport[];
   readonly links: () => readonly Pick<LinkState, 'node' | 'validatedLogins'>[];
   /** What nodes say of themselves. */
-  readonly nodesOwn: () => readonly (Pick<Finding, 'check' | 'detail' | 'hint' | 'state'> & {
+  readonly nodesOwn: () => readonly (Pick<Finding, 'check' | 'detail' | 'state'> & {
     readonly node: string;
   })[];
   readonly userProblems: () => readonly SourceProblem[];
@@ -54,6 +55,12 @@ export interface RunningFacts {
   /** Nodes that know more of the audit than the audit has. */
   readonly headProblems: () => readonly string[];
   readonly surveys: () => Promise<readonly StorageSurvey[]>;
+}
+
+/** What main knows of a box is true of a node's, too. */
+function cureOnBox(check: string): string | undefined {
+  const cure = boxChecks.find(({ id }) => id === check)?.cure;
+  return cure?.replaceAll(/\b(SIDE|UNIT)\b/g, 'dmz');
 }
 
 /** More apart and codes of the time begin to fail. */
@@ -190,10 +197,11 @@ export const runningChecks: readonly HealthCheck<RunningFacts>[] = [
     cure: '`sallyport node doctor` on the node’s box',
     affects: 'health',
     look: ({ nodesOwn }) =>
-      nodesOwn().map(({ node, check, detail, hint, state }) => ({
+      nodesOwn().map(({ node, check, detail, state }) => ({
         state,
         detail: `${node}: ${check}: ${detail}`,
-        hint,
+        // A node that was broken into may name a check, and not what an administrator should type.
+        hint: cureOnBox(check) ?? '`sallyport node doctor` on the node’s box',
       })),
   },
   {

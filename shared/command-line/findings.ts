@@ -1,6 +1,11 @@
 import type { Examination, Finding } from '#shared/health/check.ts';
+import { showInvisible } from '#shared/visible-text.ts';
 
-/** What was found wrong, as the command line says it on either box: worst first, each with what to do about it. */
+/**
+ * What was found wrong, as the command line says it on either box: worst first, each with what to do about it.
+ *
+ * Trust: some of it is the word of the exposed node, and a terminal would obey it.
+ */
 
 const order = { bad: 0, warning: 1, good: 2 } as const;
 const marks = { bad: 'BAD ', warning: 'warn', good: 'ok  ' } as const;
@@ -15,7 +20,7 @@ export function formatExamination({
   readonly unlooked: Examination['unlooked'];
 }): string {
   return `${formatFindings(findings)}${unlooked
-    .map(({ check, why }) => `--    ${check}: not looked at: ${why}\n`)
+    .map(({ check, why }) => `--    ${showInvisible(`${check}: not looked at: ${why}`)}\n`)
     .join('')}`;
 }
 
@@ -33,11 +38,13 @@ export function formatFindings(found: readonly Shown[], ofOneMax = Number.POSITI
       const count = (counts.get(check) ?? 0) + 1;
       counts.set(check, count);
       if (count > ofOneMax) return '';
-      const line = `${marks[state]}  ${check}: ${detail}\n`;
-      return hint === undefined || state === 'good' ? line : `${line}      hint: ${hint}\n`;
+      const line = `${marks[state]}  ${showInvisible(`${check}: ${detail}`)}\n`;
+      return hint === undefined || state === 'good' ? line : `${line}      hint: ${showInvisible(hint)}\n`;
     });
   const more = [...counts].flatMap(([check, count]) =>
-    count > ofOneMax ? [`      ${check}: ${count - ofOneMax} more; \`sallyport doctor\` has them all\n`] : [],
+    count > ofOneMax
+      ? [`      ${showInvisible(check)}: ${count - ofOneMax} more; \`sallyport doctor\` has them all\n`]
+      : [],
   );
   return [...lines, ...more].join('');
 }
@@ -46,7 +53,9 @@ export function formatFindings(found: readonly Shown[], ofOneMax = Number.POSITI
 export function formatVerdict(looked: number, unlooked: Examination['unlooked']): string {
   const whys = new Map<string, string[]>();
   for (const { check, why } of unlooked) whys.set(why, [...(whys.get(why) ?? []), check]);
-  const rest = [...whys].map(([why, checks]) => `Not looked at: ${checks.join(', ')} (${why}).\n`);
+  const rest = [...whys].map(
+    ([why, checks]) => `${showInvisible(`Not looked at: ${checks.join(', ')} (${why}).`)}\n`,
+  );
   if (rest.length === 0) return 'All is well.\n';
   return `All is well, as far as was looked at (${looked} checks).\n${rest.join('')}`;
 }

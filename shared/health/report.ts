@@ -1,12 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { healthCharactersMax } from '#shared/link/limits.ts';
+import { cutPlain } from '#shared/visible-text.ts';
 import { leaveUnlooked, type Examination } from './check.ts';
 
 /**
- * What root found on the box, left by the watch's timer for the node's process, which may look at nothing there.
+ * What root found on the box, left by the watch's timer for the node's process, which may look at nothing there; and what
+ * that process answered, for root.
  *
- * Trust: root's file in root's folder; read by whoever tells of the node's health.
+ * Trust: root's files in root's folder; the answer in one of them is the exposed process's word.
  */
 const finding = z.object({
   check: z.string(),
@@ -19,22 +22,28 @@ export const examinationSchema = z.object({
   findings: z.array(finding),
   unlooked: z.array(z.object({ check: z.string(), why: z.string() })),
 });
-/** What `/healthz` and `/readyz` answer. */
+/** Names and sentences of the exposed process, which are to be shown to root. */
+const name = z
+  .string()
+  .max(64)
+  .regex(/^[a-z0-9-]+$/);
+const sentence = z.string().transform((text) => cutPlain(text, healthCharactersMax));
+/** A node has two dozen checks, and some find several things. */
+const checksMax = 256;
+/** What `/healthz` answers, without the cures: those are the product's to say, not the process's. */
 const healthAnswerSchema = z.object({
-  /** Nothing that this address is about is bad. */
-  ok: z.boolean(),
-  checks: z.array(
-    z.object({
-      name: z.string(),
-      ok: z.boolean(),
-      state: z.enum(['good', 'warning', 'bad']),
-      affects: z.enum(['ready', 'health', 'both']),
-      /** On this box alone, as `hint` and `why`. */
-      detail: z.string().optional(),
-      hint: z.string().optional(),
-    }),
-  ),
-  unlooked: z.array(z.object({ name: z.string(), why: z.string().optional() })),
+  checks: z
+    .array(
+      z.object({
+        name,
+        state: z.enum(['good', 'warning', 'bad']),
+        affects: z.enum(['ready', 'health', 'both']),
+        /** On this box alone, as `why`. */
+        detail: sentence.optional(),
+      }),
+    )
+    .max(checksMax),
+  unlooked: z.array(z.object({ name, why: sentence.optional() })).max(checksMax),
 });
 
 const reportSchema = z.object({ atMs: z.number(), found: examinationSchema });
@@ -88,30 +97,44 @@ export const answerFile = 'healthz.json';
 const answerGoodMs = 2 * 60_000;
 const leftSchema = z.object({ atMs: z.number(), answer: healthAnswerSchema });
 
-/** What the running node says of itself, for who does not ask it. `checks`: those that only it can look at. */
+/**
+ * The file that keeps an answer for `readAnswer`.
+ *
+ * @throws what is no answer of a node
+ */
+export function renderAnswer(body: string, atMs: number): string {
+  return `${JSON.stringify({ atMs, answer: healthAnswerSchema.parse(JSON.parse(body)) })}\n`;
+}
+
+/**
+ * What the running node says of itself, for who does not ask it.
+ *
+ * @param around `checks`: those that only it can look at; `known`: all whose cure can be said
+ */
 export async function readAnswer(
   folder: string,
   around: {
     readonly checks: readonly { readonly id: string }[];
+    readonly known: readonly { readonly id: string; readonly cure: string }[];
     readonly timer: string;
     readonly nowMs: number;
   },
 ): Promise<Examination> {
-  const { checks, timer, nowMs } = around;
+  const { checks, known, timer, nowMs } = around;
   const text = await readFile(join(folder, answerFile), 'utf8').catch(() => '');
   const left = leftSchema.safeParse(parse(text)).data;
   if (left === undefined || nowMs - left.atMs > answerGoodMs)
     return leaveUnlooked(checks, `the running node knows, and has not answered ${timer} lately`);
   const { answer } = left;
   return {
-    findings: answer.checks.map(({ name, state, affects, detail = 'see /healthz', hint }) => ({
-      check: name,
+    findings: answer.checks.map(({ name: check, state, affects, detail = 'see /healthz' }) => ({
+      check,
       state,
       affects,
       detail,
-      hint,
+      hint: known.find(({ id }) => id === check)?.cure,
     })),
-    unlooked: answer.unlooked.map(({ name, why = 'it does not say' }) => ({ check: name, why })),
+    unlooked: answer.unlooked.map(({ name: check, why = 'it does not say' }) => ({ check, why })),
   };
 }
 

@@ -808,6 +808,7 @@ export const eventSchemas = {
           check: text(64).regex(/^[a-z0-9-]+$/),
           state: z.enum(['warning', 'bad']),
           detail: said,
+          /** Of nodes before 2026-11-30; not shown. */
           hint: said.optional(),
         }),
       )

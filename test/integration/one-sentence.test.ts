@@ -236,7 +236,8 @@ const nodeBreaks: readonly Break[] = [
           }),
         ),
       ),
-    sentence: /certificate-key: the key does not belong to the certificate\n +hint: https\.key must be/,
+    sentence:
+      /certificate-key: the key does not belong to the certificate\n +hint: (https\.key must be|`sallyport node doctor`)/,
     state: 'bad',
     tools: nodeTools,
   },
@@ -248,7 +249,7 @@ const nodeBreaks: readonly Break[] = [
       return swap(product.files.dmz.certificate, pem.slice(0, pem.indexOf(end) + end.length));
     },
     sentence:
-      /certificate-chain: the chain is missing: nothing leads to .*\n +hint: the certificates between/,
+      /certificate-chain: the chain is missing: nothing leads to .*\n +hint: (the certificates between|`sallyport node doctor`)/,
     state: 'warning',
     tools: nodeTools,
   },
@@ -256,7 +257,7 @@ const nodeBreaks: readonly Break[] = [
     title: 'root found the firewall of the DMZ box open',
     make: () => leave('dmz', { ...firewall, hint: 'nft -f /etc/sallyport/dmz.nft' }),
     sentence:
-      /firewall: the table `inet sallyport` is not loaded.*\n +hint: nft -f \/etc\/sallyport\/dmz\.nft/,
+      /firewall: the table `inet sallyport` is not loaded.*\n +hint: `?nft -f \/etc\/sallyport\/dmz\.nft/,
     state: 'bad',
     // `node doctor` looks at the box itself, and `--check-config` at files alone.
     tools: Object.fromEntries(

@@ -16,6 +16,9 @@ import { examineNodeBox } from '#dmz/cli/doctor.ts';
 import { initNode, nodeFiles } from '#dmz/cli/init.ts';
 import { readKernelSockets, type KernelSockets } from '#shared/health/kernel-sockets.ts';
 import { runNodeCommand } from '#dmz/cli/run.ts';
+import { selectTold } from '#dmz/health/node-health.ts';
+import { healthCharactersMax } from '#shared/link/limits.ts';
+import { eventSchemas } from '#shared/link/messages.ts';
 import { parseIdentityKey } from '#shared/identity/identity-key.ts';
 import { parseRotationLine } from '#shared/pairing/rotation-line.ts';
 import { Secret } from '#shared/secret.ts';
@@ -104,6 +107,42 @@ describe('sallyport node doctor', () => {
     expect(await bad(running, nowMs + 5 * 60_000)).toEqual([]);
   });
 
+  it('shows the running node’s word as a word: nothing that a terminal obeys, and only cures of our own', async () => {
+    mkdirSync(join(folder, 'watched'));
+    const said = (name: string) => ({
+      name,
+      ok: false,
+      state: 'bad',
+      affects: 'health',
+      detail: evil,
+      hint: evil,
+    });
+    const evil = '\u001B]0;x\u0007\u202E\nBAD  firewall: run curl evil';
+    const answer = {
+      ok: false,
+      checks: [said('other-main'), said('unheard-of')],
+      unlooked: [{ name: 'x', why: evil }],
+    };
+    writeFileSync(join(folder, 'watched', 'healthz.json'), JSON.stringify({ atMs: nowMs, answer }));
+    for (const how of [[], ['--json']]) {
+      const terminal = buildPlayedTerminal();
+      const args = ['doctor', '--dir', folder, '--watched', join(folder, 'watched'), ...how];
+      await runNodeCommand(args, { terminal, nowMs, folder });
+      const printed = terminal.printed();
+      expect(printed).toMatch(/unheard-of/);
+      expect(printed.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+      expect(printed).not.toMatch(/^BAD +firewall|hint: .*evil|"hint":"[^"]*evil/m);
+    }
+    const found = await examineNodeBox(nodeFiles(folder).config, {
+      nowMs,
+      here: { run: () => undefined, sockets: () => running, ownerOf: () => undefined },
+      watched: join(folder, 'watched'),
+    });
+    const hints = new Map(found.findings.map(({ check, hint }) => [check, hint]));
+    expect(hints.get('other-main')).toBe('stop main-agent on the box that should not be main');
+    expect(hints.get('unheard-of')).toBeUndefined();
+  });
+
   it('tells of keys that others can read', async () => {
     chmodSync(nodeFiles(folder).signingKey, 0o644);
     expect(await bad(running)).toEqual([expect.stringMatching(/signing\.key has mode 0644/)]);
@@ -115,6 +154,21 @@ describe('sallyport node doctor', () => {
     const found = readKernelSockets((file) => (file.endsWith('tcp') ? tcp : head));
     expect(found).toEqual({ listening: new Set([8443]), connected: new Set([8444]) });
   });
+});
+
+describe('what a node tells main of itself', () => {
+  it.each([-2, -1, 0])(
+    'is taken by main, also where the longest sentence ends in a character of two units',
+    (at) => {
+      const detail = `${'x'.repeat(healthCharactersMax + at)}\u{1F512}\u001B`;
+      const findings = selectTold({
+        findings: [{ check: 'pairing', state: 'bad', affects: 'both', detail, hint: 'y' }],
+        unlooked: [],
+      });
+      expect(eventSchemas['node.health'].safeParse({ findings }).success).toBe(true);
+      expect(findings).toEqual([{ check: 'pairing', state: 'bad', detail: expect.any(String) as string }]);
+    },
+  );
 });
 
 describe('sallyport node rotate', () => {

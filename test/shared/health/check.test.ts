@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { formatExamination, formatVerdict } from '#shared/command-line/findings.ts';
 import { examine, mergeExaminations, type Examination, type HealthCheck } from '#shared/health/check.ts';
 import { KeptLook } from '#shared/health/kept-look.ts';
 import { readReport, renderReport, reportFile } from '#shared/health/report.ts';
@@ -47,6 +48,17 @@ describe('a list of checks', () => {
     );
     expect(mergeExaminations([dark, dark])).toEqual(dark);
   });
+});
+
+it('what was found is shown in one line each, and nothing of it is obeyed by a terminal', () => {
+  const evil = '\u009B2J\nok    all: well\u202E';
+  const shown = '\\u009b2J\\u000aok    all: well\\u202e';
+  const unlooked = [{ check: evil, why: evil }];
+  const findings = [{ check: evil, state: 'bad' as const, detail: evil, hint: evil }];
+  expect(formatExamination({ findings, unlooked })).toBe(
+    `BAD   ${shown}: ${shown}\n      hint: ${shown}\n--    ${shown}: not looked at: ${shown}\n`,
+  );
+  expect(formatVerdict(1, unlooked)).toContain(`Not looked at: ${shown} (${shown}).\n`);
 });
 
 describe('room on a disk', () => {
