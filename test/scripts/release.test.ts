@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
 import {
   chmodSync,
+  chownSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -10,6 +11,8 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  type Stats,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -58,14 +61,21 @@ beforeEach(async () => {
     'bin/systemctl',
     `#!/bin/sh
 echo "$*" >>${box}/told
+# The power goes out, in the middle of a switch.
+if [ -e ${base('.switching')} ] && [ "$(cat ${box}/cut 2>/dev/null)" = "$1" ]; then
+  rm ${box}/cut
+  kill -KILL $PPID
+  exit
+fi
 case "$*" in
 *is-active*) [ -e ${box}/active ] ;;
 *ExecStart*) echo "${watch}" ;;
 *NRestarts*) cat ${base('current/restarts')} 2>/dev/null || echo 0 ;;
-stop*) rm -f ${box}/active ;;
+stop*)
+  rm -f ${box}/active
+  cp ${box}/var/state.db ${box}/stopped-with 2>/dev/null
+  ;;
 start* | restart*)
-  # The power goes out.
-  [ ! -e ${box}/cut ] || { rm ${box}/cut; kill -KILL $PPID; exit; }
   : >${box}/active
   cp ${box}/run/systemd/system/*/restored.conf ${box}/started-with 2>/dev/null
   # As a release does that brings a migration.
@@ -178,6 +188,23 @@ describe('a release of a packaged node', () => {
     expect(readFileSync(base('current/health'), 'utf8')).toBe('ready');
   });
 
+  it.each([
+    // Only root can unpack as somebody else.
+    ['that others may change', process.getuid?.() === 0 ? 0o644 : 0o666],
+    ['that others may not read', 0o600],
+  ])('from a tar %s is copied and is then nobody else’s', async (_, mode) => {
+    const tree = makeTree('1.0.0');
+    chmodSync(join(tree, 'dmz/main.ts'), mode);
+    if (mode === 0o644) chownSync(join(tree, 'dmz/main.ts'), 4321, 4321);
+    expect(await release(tree, 'stage')).toMatchObject({ status: 0, stderr: '' });
+    const look = (path: string): Stats => statSync(base('releases/1.0.0', path));
+    expect(look('dmz/main.ts').mode & 0o777).toBe(0o644);
+    expect(look('dmz/main.ts').ino).not.toBe(statSync(join(tree, 'dmz/main.ts')).ino);
+    const { uid, gid } = look('dmz/main.ts');
+    expect([uid, gid]).toEqual([process.getuid?.(), process.getgid?.()]);
+    expect(readdirSync(base('releases'))).toEqual(['1.0.0']);
+  });
+
   it('of three the oldest goes', async () => {
     for (const version of ['1.0.0', '1.1.0', '1.2.0']) await install(version);
     const { stdout } = await release(base('current'), 'list');
@@ -265,7 +292,7 @@ describe('a release of a packaged node', () => {
   it('is whole after a power cut in the middle of the switch, which then goes on', async () => {
     await install('1.0.0');
     write('active', '');
-    write('cut', '');
+    write('cut', 'restart');
     expect((await install('1.1.0')).status).toBe(null);
     expect(readFileSync(base('current/health'), 'utf8')).toBe('ready');
     const { status, stderr } = await release(base('current'), 'settle');
@@ -387,7 +414,7 @@ describe('main’s state', () => {
     setSchema(7);
     await install('1.0.0', { side });
     write('active', '');
-    write('cut', '');
+    write('cut', 'restart');
     expect((await install('1.1.0', { side, health: 'silent' })).status).toBe(null);
     write('migrates', '');
     within = '1';
@@ -419,6 +446,47 @@ describe('main’s state', () => {
       '[Service]\nExecStart=\nExecStart=/node \\\n  main.ts --config x --accept-restored-state "the new one is slow"\n',
     );
     expect(existsSync(join(box, 'run/systemd/system/main-agent.service.d'))).toBe(false);
+  });
+
+  it.each([
+    ['before it is written down that it is placed', 'daemon-reload', 7, 9],
+    ['after that', 'restart', 9, false],
+  ])(
+    'is placed below a main that is stopped, and once: a power cut %s',
+    async (_, cut, expected, stoppedWith) => {
+      setSchema(7);
+      await install('1.0.0', { side, schema: 9 });
+      await install('1.1.0', { side, schema: 9 });
+      write('active', '');
+      writeFileSync(base('releases/1.0.0/scripts/state.ts'), `console.log('${state()}\\n7')`);
+      setSchema(8);
+      write('cut', cut);
+      expect((await release(base('current'), 'rollback', '--reason', 'it is slow')).status).toBe(null);
+      expect(readSchema(state())).toBe(7);
+      // The box has started, and main has written.
+      write('active', '');
+      setSchema(9);
+      rmSync(join(box, 'stopped-with'));
+      const { status, stderr } = await release(base('current'), 'settle');
+      expect(stderr).toContain('1.0.0 is current and ready');
+      expect(status).toBe(0);
+      expect(readSchema(state())).toBe(expected);
+      const stopped = join(box, 'stopped-with');
+      expect(existsSync(stopped) && readSchema(stopped)).toBe(stoppedWith);
+      expect(readFileSync(join(box, 'started-with'), 'utf8')).toContain('"it is slow"');
+    },
+  );
+
+  it('is read with the Node of the release, since its owner may not go where a tar lies', async () => {
+    setSchema(7);
+    await install('1.0.0', { side });
+    const tree = makeTree('1.1.0', { side });
+    await release(tree, 'stage');
+    rmSync(join(tree, 'node_modules/.bin/node'));
+    expect(await release(tree, 'switch', '1.1.0')).toMatchObject({
+      status: 0,
+      stderr: 'sallyport: 1.1.0 is current\n',
+    });
   });
 
   it('that a release has changed before it failed is put back with the one before', async () => {
