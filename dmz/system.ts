@@ -164,7 +164,7 @@ async function startAll(
   closing.defer(() => listener.close());
   closing.defer(() => guard.close());
   closing.defer(() => login.close());
-  closing.defer(takeFromMain(link, isOwn, serve, log));
+  if (!isOwn) closing.defer(takeFromMain(link, serve, log));
   closing.defer(keepMainTold({ link, examine, log }));
   closing.defer(async () => void (await Promise.all([https.close(), sftp.close(drainMs), plain?.close()])));
   await listener.start();
@@ -212,6 +212,7 @@ function buildListener(
     nodeName: config.node,
     validatedLogins: config.validatedLogins,
     configHash: createHash('sha256').update(JSON.stringify(config)).digest('base64url'),
+    wantsCertificate: !hasOwnCertificate(config),
     parkForMs: config.park.forMs,
     onReport,
     clock,
@@ -271,7 +272,12 @@ function refuseCertificate(cause: unknown): SallyportError {
   });
 }
 
-/** Undefined: main gives the node its certificate. */
+/** Otherwise main gives the node its certificate. */
+function hasOwnCertificate({ https }: DmzConfig): boolean {
+  return https.certificate !== undefined && https.key !== undefined;
+}
+
+/** Undefined: the node has none of its own. */
 async function readCertificate(
   { https }: DmzConfig,
   credentials: string | undefined,
@@ -283,16 +289,13 @@ async function readCertificate(
   };
 }
 
-/** What main gives is served, unless the node has a certificate of its own. Returns what ends that. */
+/** What main gives is served. Returns what ends that. */
 function takeFromMain(
   { tls }: Pick<MainLink, 'tls'>,
-  isOwn: boolean,
   serve: (certificate: Certificate) => void,
   log: Log,
 ): () => void {
   return tls.onCertificate((certificate) => {
-    if (isOwn)
-      return log.warn('main gives a certificate, and https.certificate names another: that is served');
     try {
       serve(certificate);
       log.info('the certificate main gave is served');

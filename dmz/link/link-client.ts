@@ -60,6 +60,8 @@ interface LinkClientOptions {
   /** Signs what this node reports. */
   readonly signingKey: KeyObject;
   readonly configHash?: string;
+  /** It has none of its own for its HTTPS door. Default false: main keeps its own to itself. */
+  readonly wantsCertificate?: boolean;
   /** Which main another worker of this node has; it is the only one for this one, too. */
   readonly heldElsewhere?: () => MainHolder | undefined;
   /** Told of each change; undefined: the link is down. */
@@ -252,7 +254,8 @@ export class LinkClient implements MainLink {
       transport.close('too many connections');
       return;
     }
-    const { nodeName, worker, workerPorts, validatedLogins, configHash, clock, log } = this.#options;
+    const { nodeName, worker, workerPorts, validatedLogins, configHash, wantsCertificate, clock, log } =
+      this.#options;
     const from = { from: address, sinceMs: clock.now() };
     const link: JoinedLink = new JoinedLink(exporter, from, {
       side: 'dmz',
@@ -269,6 +272,7 @@ export class LinkClient implements MainLink {
           workerPorts: [...workerPorts()],
           validatedLogins,
           ...(configHash !== undefined && { configHash }),
+          ...(wantsCertificate !== undefined && { wantsCertificate }),
           ...(otherMain !== undefined && { otherMain }),
           ...(this.#auditHead !== undefined && { auditHead: this.#auditHead }),
         };

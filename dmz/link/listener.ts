@@ -39,6 +39,8 @@ export interface LinkListenerOptions {
   readonly validatedLogins: boolean;
   /** SHA-256 of the configuration, for main's list of nodes. */
   readonly configHash?: string;
+  /** It has none of its own for its HTTPS door. Default false: main keeps its own to itself. */
+  readonly wantsCertificate?: boolean;
   /** Which worker this is; default 0. */
   readonly worker?: number;
   /** Link port of each worker, given this listener's own; default that alone. */
@@ -96,6 +98,7 @@ class TlsLinkListener implements LinkListener {
       validatedLogins,
       signingKey: parseIdentityKey(options.signingKeyPem).privateKey,
       ...(configHash !== undefined && { configHash }),
+      ...(options.wantsCertificate !== undefined && { wantsCertificate: options.wantsCertificate }),
       ...(parkForMs !== undefined && { parkForMs }),
       ...(options.heldElsewhere !== undefined && { heldElsewhere: options.heldElsewhere }),
       ...(options.onHeld !== undefined && { onHeld: options.onHeld }),

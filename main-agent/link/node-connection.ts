@@ -175,6 +175,8 @@ export class NodeConnection implements NodeLink {
 
   send<E extends EventName>(event: E, body: EventBody<E>): void {
     if (!this.isOpen) return;
+    // A private key goes nowhere where it is not served.
+    if (event === 'https.certificate' && this.#session.peer?.wantsCertificate !== true) return;
     if (event === 'session.ended') this.#dispatcher.allowStrays();
     this.#session.sendEvent(event, body);
   }

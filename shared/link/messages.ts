@@ -685,6 +685,8 @@ export const helloSchema = z.strictObject({
   validatedLogins: z.boolean(),
   /** DMZ only: SHA-256 of its configuration, so that two nodes can be compared. */
   configHash: text(64).optional(),
+  /** DMZ only: it has no certificate of its own for its HTTPS door. Absent: it is not sent main's, nor the key of that. */
+  wantsCertificate: z.boolean().optional(),
   /** DMZ only: another main with this key holds the link; the one that is told this is turned away. */
   otherMain: otherMain.optional(),
   /** DMZ only: the newest head that its process was ever told. */

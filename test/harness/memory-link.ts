@@ -80,6 +80,7 @@ export async function buildMemoryLink(options: MemoryLinkOptions = {}): Promise<
     worker,
     workerPorts: () => [8444],
     validatedLogins: true,
+    wantsCertificate: true,
     signingKey: memorySigningKey.privateKey,
     ...(options.parkForMs !== undefined && { parkForMs: options.parkForMs }),
     clock,

@@ -219,6 +219,20 @@ describe('a hello', () => {
     });
   });
 
+  it('says whether the node wants a certificate; else it is not sent that, nor the key of it', async () => {
+    const certificate = { certificatePem: 'chain', keyPem: 'key' };
+    for (const [hello, sent] of [
+      [{ wantsCertificate: true }, ['https.certificate']],
+      [{ wantsCertificate: false }, []],
+      [{}, []],
+    ] as const) {
+      const { told, connection } = await buildMainEnd().join(0, { hello });
+      connection.send('https.certificate', certificate);
+      await settle();
+      expect(told).toEqual(['policy', ...sent]);
+    }
+  });
+
   it('is waited for: until then nothing is told or asked, and second factors are demanded', async () => {
     const { told, connection } = await buildMainEnd().join(0, {
       beforeHello: async (early) => {
