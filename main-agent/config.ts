@@ -1,5 +1,6 @@
 import { isPlainElsewhere } from '#main-agent/outbound/plain-http.ts';
 import { foldUsername } from '#main-agent/users/username.ts';
+import { realpathSync } from 'node:fs';
 import path from 'node:path';
 import { filePath, pathContextOf, type NamedFile, type PathContext } from '#shared/config/file-path.ts';
 import { checkYaml } from '#shared/config/check.ts';
@@ -374,6 +375,14 @@ export function buildMainAgentSchema(context: PathContext) {
             input: name,
           });
         });
+        for (const { name, base, other } of overlaps(s.storages)) {
+          issues.addIssue({
+            code: 'custom',
+            path: ['storages', name, 'base'],
+            message: `a folder that lies neither in that of storage ${other} nor around it`,
+            input: base,
+          });
+        }
         for (const { path: at, message } of adminProblems(s.admin))
           issues.addIssue({ code: 'custom', path: ['admin', at], message, input: undefined });
         return s;
@@ -411,6 +420,31 @@ export function buildMainAgentSchema(context: PathContext) {
         return config;
       })
   );
+}
+
+/** Storages of which each would see the other's files, and its records of them: a limit or rule of one is none. */
+function overlaps(storages: Readonly<Record<string, { readonly base: string }>>) {
+  const real = Object.entries(storages).map(([name, { base }]) => ({ name, base, folder: realFolder(base) }));
+  return real.flatMap(({ name, base, folder }, index) => {
+    const other = real
+      .slice(0, index)
+      .find((one) => liesIn(folder, one.folder) || liesIn(one.folder, folder));
+    return other === undefined ? [] : [{ name, base, other: other.name }];
+  });
+}
+
+function liesIn(inner: string, outer: string): boolean {
+  return inner === outer || inner.startsWith(outer.endsWith(path.sep) ? outer : outer + path.sep);
+}
+
+/** Without links, as far as it is there. */
+function realFolder(folder: string): string {
+  try {
+    return realpathSync(folder);
+  } catch {
+    const above = path.dirname(folder);
+    return above === folder ? folder : path.join(realFolder(above), path.basename(folder));
+  }
 }
 
 /** The admin API leaves this machine only with a certificate, and to every network only when somebody says so. */

@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -252,6 +252,30 @@ describe('main-agent.yaml', () => {
     ['a text message without its code', 'sms: { url: https://h/, body: hello }\n'],
   ])('with %s is refused', async (_name, more) => {
     await expect(load(more)).rejects.toMatchObject({ code: 'config' });
+  });
+
+  test.each([
+    ['equal', 'files', 'files/.'],
+    ['nested', 'files', 'files/a/b'],
+    ['nested the other way round', 'files/a/b', 'files'],
+    ['equal by a link', 'files', 'link'],
+    ['nested below a link, in a folder that is not there yet', 'files', 'link/new/one'],
+    ['in the root', '/', 'files'],
+  ])('with storages that are %s is refused, and both are named', async (_how, first, second) => {
+    await mkdir(path.join(folder, 'files'));
+    await symlink(path.join(folder, 'files'), path.join(folder, 'link'));
+    const why = await load(`storages:\n  one: { base: ${first} }\n  two: { base: ${second} }\n`).catch(
+      (error: unknown) => (isSallyportError(error, 'config') ? error.detail : undefined),
+    );
+    expect(why).toMatch(/storages\.two\.base: ".*"; expected .* storage one/);
+  });
+
+  test('has storages side by side, whatever their names begin with', async () => {
+    await mkdir(path.join(folder, 'files'));
+    const loaded = await load(
+      'storages: { a: { base: files }, b: { base: files2 }, c: { base: ..files } }\n',
+    );
+    expect(Object.keys(loaded.storages)).toEqual(['a', 'b', 'c']);
   });
 
   test('orders a certificate for names and addresses', async () => {
