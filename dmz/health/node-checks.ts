@@ -82,6 +82,7 @@ export const nodeSetupChecks: readonly HealthCheck<NodeSetupFacts>[] = [
     }),
     {
       renew: 'renew it; then systemctl reload dmz',
+      name: 'a certificate for that name, or public_url as the certificate has it',
       key: 'https.key must be the key of https.certificate (chain, leaf first); then systemctl reload dmz',
     },
   ),

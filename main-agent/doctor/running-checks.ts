@@ -20,8 +20,9 @@ export interface RunningFacts {
   readonly nodes: () => readonly NodeReport[];
   readonly links: () => readonly Pick<LinkState, 'node' | 'validatedLogins'>[];
   /** What nodes say of themselves. */
-  readonly nodesOwn: () => readonly (Pick<Finding, 'check' | 'detail' | 'state'> & {
+  readonly nodesOwn: () => readonly (Pick<Finding, 'check' | 'detail'> & {
     readonly node: string;
+    readonly state: 'warning' | 'bad';
   })[];
   readonly userProblems: () => readonly SourceProblem[];
   /** Why audit.jsonl is not being written. */
@@ -73,6 +74,7 @@ const problemsShownMax = 10;
 const orphansNamedMax = 5;
 
 const enrol = "sallyport nodes enrol '<pairing line>'";
+const correctFile = 'correct the file; the last good version is in force until then';
 const stopOther =
   'systemctl stop main-agent on the box that should not be main; it then has no key to show. If nobody of yours started it, main’s key was copied';
 
@@ -326,7 +328,7 @@ export const runningChecks: readonly HealthCheck<RunningFacts>[] = [
   {
     id: 'user-files',
     looksAt: 'whether all user files can be read',
-    cure: 'correct the file; the last good version is in force until then',
+    cure: correctFile,
     affects: 'health',
     look: ({ userProblems }) => judgeUserFiles(userProblems()),
   },
@@ -412,9 +414,11 @@ function judgeUserFiles(problems: readonly SourceProblem[]): Said {
     ...problems.slice(0, problemsShownMax).map(({ file, line, column, message, hint }) => ({
       state: 'bad' as const,
       detail: `${file}:${line}:${column}: ${message}`,
-      hint: hint ?? 'correct the file; the last good version is in force until then',
+      hint: hint ?? correctFile,
     })),
-    ...(more > 0 ? [{ state: 'bad' as const, detail: `${more} more problems in user files` }] : []),
+    ...(more > 0
+      ? [{ state: 'bad' as const, detail: `${more} more problems in user files`, hint: correctFile }]
+      : []),
   ];
 }
 
@@ -489,6 +493,7 @@ const whyUnserved = {
   special: 'a special file',
   unlooked: 'a folder that main may not read, or too deep',
 } as const;
+const letMainLook = 'let the user `sallyport` list that folder, or move what lies too deep further up';
 
 function judgeStorage(survey: StorageSurvey, { storages }: MainAgentConfig): Said {
   const { storage, looked, isComplete, unserved, places } = survey;
@@ -497,6 +502,7 @@ function judgeStorage(survey: StorageSurvey, { storages }: MainAgentConfig): Sai
   const some = places.map(({ path, kind }) => ({
     state: 'warning' as const,
     detail: `${storage}: ${kind === 'unlooked' ? 'not looked at' : 'not served'}: ${base}/${path} (${whyUnserved[kind]})`,
+    hint: kind === 'unlooked' ? letMainLook : 'rename or remove it on the storage',
   }));
   if (unserved === 0)
     return [

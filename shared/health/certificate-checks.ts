@@ -46,7 +46,12 @@ const endsSoonMs = 14 * dayMs;
 export function buildCertificateChecks<Facts>(
   prefix: string,
   of: (facts: Facts) => CertificateFacts,
-  how: { readonly renew: string; readonly key: string },
+  how: {
+    readonly renew: string;
+    readonly key: string;
+    /** Absent: nobody knows which name clients use, and no certificate can be for another. */
+    readonly name?: string;
+  },
 ): readonly HealthCheck<Facts>[] {
   const check = (
     id: string,
@@ -69,6 +74,25 @@ export function buildCertificateChecks<Facts>(
       return judge(readChain(seen.certificate.certificatePem), seen.certificate, seen);
     },
   });
+  const checkName = (cure: string) =>
+    check(
+      'name',
+      'whether the certificate is for the name that clients use',
+      cure,
+      'health',
+      ([leaf], _served, { name }) => {
+        if (leaf === undefined || name === undefined) return undefined;
+        const named = isIP(name) === 0 ? leaf.checkHost(name) : leaf.checkIP(name);
+        if (named !== undefined) return [{ state: 'good', detail: `is for ${name}` }];
+        return [
+          {
+            state: 'bad',
+            detail: `is not for ${name}: ${leaf.subjectAltName ?? 'it names nobody'}`,
+            hint: cure,
+          },
+        ];
+      },
+    );
   return [
     check('key', 'whether certificate and key belong together', how.key, 'both', ([leaf], { keyPem }) => {
       if (leaf === undefined)
@@ -90,24 +114,7 @@ export function buildCertificateChecks<Facts>(
       'health',
       (chain) => judgeChain(chain),
     ),
-    check(
-      'name',
-      'whether the certificate is for the name that clients use',
-      'a certificate for that name, or public_url as the certificate has it',
-      'health',
-      ([leaf], _served, { name }) => {
-        if (leaf === undefined || name === undefined) return undefined;
-        const named = isIP(name) === 0 ? leaf.checkHost(name) : leaf.checkIP(name);
-        if (named !== undefined) return [{ state: 'good', detail: `is for ${name}` }];
-        return [
-          {
-            state: 'bad',
-            detail: `is not for ${name}: ${leaf.subjectAltName ?? 'it names nobody'}`,
-            hint: 'a certificate for that name, or public_url as the certificate has it',
-          },
-        ];
-      },
-    ),
+    ...(how.name === undefined ? [] : [checkName(how.name)]),
     check('end', 'how long the certificate is good', how.renew, 'health', (chain, _served, { nowMs }) =>
       chain.slice(0, 1).map((leaf) => {
         const days = Math.floor((leaf.validToDate.getTime() - nowMs) / dayMs);

@@ -12,15 +12,21 @@ export type Affects = 'ready' | 'health' | 'both';
 /** `bad`: to be mended now · `warning`: to be known, or mended soon. */
 type FindingState = 'good' | 'warning' | 'bad';
 
-export interface Said {
-  readonly state: FindingState;
+/** What a look says of one thing. */
+export type Said = (
+  | { readonly state: 'good' }
+  // Who is told that something is wrong is told what to do about it.
+  | { readonly state: 'warning' | 'bad'; readonly hint: string }
+) & {
   /** In words for an operator; no secrets, nothing a stranger sent. */
+  readonly detail: string;
+};
+
+export interface Finding {
+  readonly state: FindingState;
   readonly detail: string;
   /** What to do about it. */
   readonly hint?: string | undefined;
-}
-
-export interface Finding extends Said {
   /** The check that found it: short, stable, kebab-case; monitoring matches on it. */
   readonly check: string;
   readonly affects: Affects;

@@ -20,6 +20,7 @@ const served: ServedCertificate = {
 const checks = buildCertificateChecks<Parameters<typeof of>[0]>('certificate', of, {
   renew: 'renew it',
   key: 'the right key',
+  name: 'the right name',
 });
 
 function of(changed: {
