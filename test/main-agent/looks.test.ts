@@ -5,6 +5,7 @@ import { expect, it, onTestFinished, vi } from 'vitest';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
 import { Passwords } from '#main-agent/passwords/password.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
+import { KeyLock } from '#main-agent/turns.ts';
 import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';
 import * as check from '#shared/config/check.ts';
 import type { Protocol } from '#shared/login.ts';
@@ -138,13 +139,30 @@ it('S-13: a lock that an earlier answer brings about holds for the one that wait
   for (const view of others)
     for (const code of ['000001', '000002', '000003'])
       await rig.answer(view, { code }).catch(() => undefined);
-  const [first, second] = await Promise.allSettled([
-    rig.answer(last, { code: '000004' }),
-    rig.answer(waiting, { code: rig.code('alice') }),
-  ]);
-  expect(first).toMatchObject({ status: 'fulfilled', value: { outcome: 'again' } });
-  expect(second, 'looked at before its turn the factor was not locked').toMatchObject({
-    status: 'rejected',
-    reason: { code: 'rate-limited' },
+  const { state } = rig;
+  const commit = state.commit.bind(state);
+  const waits = Promise.withResolvers<void>();
+  const held = new Set<KeyLock>();
+  const turns = vi.spyOn(KeyLock.prototype, 'run').mockImplementation(async function (
+    this: KeyLock,
+    key,
+    act,
+  ) {
+    if (key !== 'alice') return this.hold([key], act);
+    if (held.has(this)) waits.resolve();
+    held.add(this);
+    return this.hold([key], act).finally(() => held.delete(this));
+  });
+  onTestFinished(() => turns.mockRestore());
+  let waited: Promise<unknown> | undefined;
+  // In the turn of the first, which has counted nothing yet, the second comes as far as to wait for its own.
+  vi.spyOn(state, 'commit').mockImplementationOnce(async (changes) => {
+    waited = rig.answer(waiting, { code: rig.code('alice') }).catch((error: unknown) => error);
+    await waits.promise;
+    return commit(changes);
+  });
+  expect(await rig.answer(last, { code: '000004' })).toMatchObject({ outcome: 'again' });
+  expect(await waited, 'looked at before its turn the factor was not locked').toMatchObject({
+    code: 'rate-limited',
   });
 });
