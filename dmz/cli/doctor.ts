@@ -3,13 +3,12 @@ import { checkDmzConfig, type DmzConfig } from '#dmz/config.ts';
 import {
   gatherNodeSetup,
   judgeMainLink,
-  nodeChecks,
   nodeRunningChecks,
   nodeSetupChecks,
 } from '#dmz/health/node-checks.ts';
 import { examineBox, type Surroundings } from '#shared/command-line/look-around.ts';
 import { listen, type Listen } from '#shared/config/value-types.ts';
-import { boxChecks } from '#shared/health/box-checks.ts';
+import { boxChecks, curesOfBox } from '#shared/health/box-checks.ts';
 import {
   examine,
   leaveUnlooked,
@@ -34,7 +33,7 @@ export async function examineNodeBox(
   const { watched, nowMs } = around;
   const said = await readAnswer(watched, {
     checks: nodeRunningChecks,
-    known: [...nodeChecks, ...kernelChecks],
+    known: [...curesOfBox('dmz'), ...nodeSetupChecks, ...nodeRunningChecks, ...kernelChecks],
     timer: 'dmz-watch.timer',
     nowMs,
   });

@@ -8,7 +8,7 @@ import { greetingName } from '#main-agent/notify/mail.ts';
 import type { OrphanedName } from '#main-agent/users/departures.ts';
 import type { SourceProblem } from '#main-agent/users/user-source.ts';
 import type { Clock } from '#shared/clock.ts';
-import { boxChecks } from '#shared/health/box-checks.ts';
+import { curesOfBox } from '#shared/health/box-checks.ts';
 import type { Finding, HealthCheck } from '#shared/health/check.ts';
 import { version } from '#shared/version.ts';
 
@@ -60,8 +60,7 @@ export interface RunningFacts {
 
 /** What main knows of a box is true of a node's, too. */
 function cureOnBox(check: string): string | undefined {
-  const cure = boxChecks.find(({ id }) => id === check)?.cure;
-  return cure?.replaceAll(/\b(SIDE|UNIT)\b/g, 'dmz');
+  return curesOfBox('dmz').find(({ id }) => id === check)?.cure;
 }
 
 /** More apart and codes of the time begin to fail. */

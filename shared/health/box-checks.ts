@@ -160,6 +160,13 @@ export const boxChecks: readonly HealthCheck<BoxCheckFacts>[] = [
   },
 ];
 
+/** Their cures as one types them on a box of that side. */
+export function curesOfBox(
+  side: 'dmz' | 'main-agent',
+): readonly { readonly id: string; readonly cure: string }[] {
+  return boxChecks.map(({ id, cure }) => ({ id, cure: cure.replaceAll(/\b(SIDE|UNIT)\b/g, side) }));
+}
+
 function withSeen<T>(
   facts: Seen<T>,
   judge: (seen: T) => ReturnType<HealthCheck<never>['look']>,

@@ -9,6 +9,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -17,15 +18,27 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { nobody } from '#dmz/config.ts';
+import { kernelChecks } from '#dmz/cli/doctor.ts';
 import { runNodeCommand } from '#dmz/cli/run.ts';
+import { nodeChecks, nodeRunningChecks, nodeSetupChecks } from '#dmz/health/node-checks.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
 import { runCommand } from '#main-agent/cli/run.ts';
+import { mainChecks } from '#main-agent/doctor/doctor.ts';
+import { runningChecks, type RunningFacts } from '#main-agent/doctor/running-checks.ts';
+import { setupChecks } from '#main-agent/doctor/setup-checks.ts';
 import { type MailSink, startMailSink } from '#scripts/demonstration/mail-sink.ts';
-import type { Examination, Finding } from '#shared/health/check.ts';
-import { renderReport, reportFile } from '#shared/health/report.ts';
+import { boxChecks, type BoxCheckFacts } from '#shared/health/box-checks.ts';
+import { examine, type HealthCheck } from '#shared/health/check.ts';
+import { answerFile, renderAnswer, renderReport, reportFile } from '#shared/health/report.ts';
+import type { DemoUser } from '#scripts/demonstration/users.ts';
 import { buildDemoUser } from '#test/harness/demo-user.ts';
 import { HttpsSession } from '#test/harness/https-session.ts';
 import { buildPlayedTerminal } from '#test/harness/played-terminal.ts';
 import { waitUntil } from '#test/harness/product.ts';
+import { provisionSite } from '#scripts/demonstration/provision.ts';
+import { findFreePort } from '#scripts/demonstration/free-port.ts';
+import { siteFiles } from '#scripts/demonstration/site-files.ts';
 import { startWholeProduct, watchedBeside, type WholeProduct } from '#test/harness/whole-product.ts';
 
 /** One running installation. Something is broken, every tool says the same sentence with its cure; mended, all are well. */
@@ -36,6 +49,7 @@ const toldMs = 30_000;
 let folder: string;
 let disk: string;
 let product: WholeProduct;
+let admin: { readonly certificate: string; readonly key: string };
 let mail: MailSink;
 let mailPort: number;
 
@@ -45,8 +59,10 @@ beforeAll(async () => {
   mkdirSync(disk);
   // Takes root: a small disk of its own.
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${diskMiB}m,mode=700`, 'tmpfs', disk]);
+  const users = [buildDemoUser('alice', { isEnrolled: true, requiredOn: ['https', 'sftp'] })];
+  await serveAdministrators(users);
   product = await startWholeProduct({
-    users: [buildDemoUser('alice', { isEnrolled: true, requiredOn: ['https', 'sftp'] })],
+    users,
     folder,
     changeMain: (config) => {
       const file = join(disk, 'state.db');
@@ -67,6 +83,18 @@ beforeAll(async () => {
   });
   mail = await startMailSink(product.files.mail, mailPort);
 });
+/** Main’s admin API by TLS, with a certificate of its own. */
+async function serveAdministrators(users: readonly DemoUser[]): Promise<void> {
+  const files = siteFiles(join(folder, 'site'));
+  await provisionSite(files, { httpsPort: findFreePort(), sftpPort: findFreePort(), users });
+  admin = { certificate: join(folder, 'admin.pem'), key: join(folder, 'admin.key') };
+  copyFileSync(files.dmz.certificate, admin.certificate);
+  copyFileSync(files.dmz.key, admin.key);
+  const more = `, listen: "127.0.0.1:${findFreePort()}", certificate: ${admin.certificate}, key: ${admin.key} }`;
+  const yaml = readFileSync(files.main.config, 'utf8');
+  writeFileSync(files.main.config, yaml.replace(/(admin: \{ socket: \S+) \}/, `$1${more}`));
+}
+
 afterAll(async () => {
   await product.close();
   await mail.close();
@@ -90,7 +118,11 @@ async function sallyport(...args: string[]): Promise<Tool> {
 async function node(...args: string[]): Promise<Tool> {
   const terminal = buildPlayedTerminal();
   const { config } = product.files.dmz;
-  const all = [...args, '--dir', dirname(config), '--watched', watchedBeside(config)];
+  const watched = watchedBeside(config);
+  // As the watch does it every half minute.
+  mkdirSync(watched, { recursive: true });
+  writeFileSync(join(watched, answerFile), renderAnswer(await product.health('dmz'), Date.now()));
+  const all = [...args, '--dir', dirname(config), '--watched', watched];
   const code = await runNodeCommand(all, { terminal, folder: '/nonexistent', nowMs: Date.now() });
   return { said: terminal.printed(), code };
 }
@@ -109,11 +141,13 @@ async function healthz(of: 'dmz' | 'main'): Promise<Tool> {
   const answer = JSON.parse(await product.health(of)) as {
     ok: boolean;
     checks: { name: string; detail: string; hint?: string }[];
+    unlooked: { name: string; why: string }[];
   };
   const lines = answer.checks.map(
     ({ name, detail, hint }) => `${name}: ${detail}\n      hint: ${hint ?? ''}\n`,
   );
-  return { said: lines.join(''), code: answer.ok ? 0 : 1 };
+  const others = answer.unlooked.map(({ name, why }) => `${name}: not looked at: ${why}\n`);
+  return { said: [...lines, ...others].join(''), code: answer.ok ? 0 : 1 };
 }
 
 const mainTools: Readonly<Record<string, () => Promise<Tool> | Tool>> = {
@@ -134,7 +168,8 @@ interface Break {
   readonly title: string;
   /** Returns what mends it. */
   readonly make: () => (() => void | Promise<void>) | Promise<() => void | Promise<void>>;
-  readonly sentence: RegExp;
+  /** Each begins with the name of its check. */
+  readonly sentences: readonly RegExp[];
   readonly state: 'bad' | 'warning';
   readonly tools?: typeof mainTools;
 }
@@ -145,28 +180,137 @@ function swap(file: string, content: string | Buffer): () => void {
   return () => writeFileSync(file, before);
 }
 
-function leave(of: 'dmz' | 'main', finding: Omit<Finding, 'affects'>): () => void {
-  const watched = watchedBeside(product.files[of].config);
-  mkdirSync(watched, { recursive: true });
-  const found: Examination = { findings: [{ ...finding, affects: 'health' }], unlooked: [] };
-  writeFileSync(join(watched, reportFile), renderReport(found, Date.now()));
-  return () =>
-    writeFileSync(join(watched, reportFile), renderReport({ findings: [], unlooked: [] }, Date.now()));
+function makeKeyPem(): string {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return String(privateKey.export({ type: 'pkcs8', format: 'pem' }));
 }
 
-const firewall = {
-  check: 'firewall',
-  state: 'bad',
-  detail: 'the table `inet sallyport` is not loaded: nothing keeps this box closed',
-  hint: 'nft -f /etc/sallyport/main-agent.nft',
-} as const;
+function leafOf(pem: string): string {
+  const end = '-----END CERTIFICATE-----\n';
+  return pem.slice(0, pem.indexOf(end) + end.length);
+}
+
+/** What root would find there is left as the watch leaves it. */
+async function leave(of: 'dmz' | 'main', ids: readonly string[]): Promise<() => void> {
+  const watched = watchedBeside(product.files[of].config);
+  mkdirSync(watched, { recursive: true });
+  const side = of === 'dmz' ? 'dmz' : 'main-agent';
+  const checks = boxChecks.filter(({ id }) => ids.includes(id));
+  const found = await examine(checks, describeBrokenBox(side));
+  writeFileSync(join(watched, reportFile), renderReport(found, Date.now()));
+  return () => rmSync(join(watched, reportFile));
+}
+
+function describeBrokenBox(side: string): BoxCheckFacts {
+  const unit = {
+    id: `${side}.service`,
+    active: 'failed',
+    result: 'exit-code',
+    startsAtBoot: true,
+    needsDaemonReload: false,
+    startedAtMs: 0,
+    mainPid: 0,
+    readWritePaths: [],
+    socketName: '',
+    listens: [],
+    credentials: new Map(),
+    missing: new Map(),
+    newer: [],
+    sockets: [],
+  };
+  return {
+    box: {
+      side,
+      unit: { seen: unit },
+      firewall: { seen: { isLoaded: false, open: [], isPersistent: true } },
+      clock: { seen: { isSynchronized: false } },
+    },
+    credentials: ['key'],
+    sockets: ['https'],
+    ports: [],
+    written: [{ what: 'state.db', folder: '/elsewhere' }],
+    listening: new Set(),
+    ownerOf: () => undefined,
+  };
+}
+
+const box: Readonly<Record<string, RegExp>> = {
+  unit: /unit: \S+\.service is failed \(exit-code\)\n +hint: `?journalctl -u/,
+  credentials:
+    /credentials: `credential:key` is in the configuration, and .* does not hand it over\n +hint: (systemctl edit|a drop-in)/,
+  sockets:
+    /sockets: `systemd:https` is in the configuration, and no socket unit .*\n +hint: (FileDescriptorName=https|`systemctl status)/,
+  writable:
+    /writable: state\.db lies in \/elsewhere, where .* may not write\n +hint: (systemctl edit|a drop-in)/,
+  firewall:
+    /firewall: the table `inet sallyport` is not loaded.*\n +hint: `?nft -f \/etc\/sallyport\/(dmz|main-agent)\.nft/,
+  'clock-sync': /clock-sync: the clock of this box follows no time server\n +hint: `?timedatectl/,
+};
+
+/** `node doctor` reads what the watch heard from the node; `--check-config` looks at files alone. */
+const runningNodeTools = Object.fromEntries(
+  Object.entries(nodeTools).filter(([name]) => name !== '--check-config'),
+);
+
+function breakBox(of: 'dmz' | 'main', ids: readonly string[]): Break {
+  return {
+    title: `root found of ${of}’s box: ${ids.join(', ')}`,
+    make: () => leave(of, ids),
+    sentences: ids.flatMap((id) => box[id] ?? []),
+    state: 'bad',
+    tools: of === 'dmz' ? runningNodeTools : mainTools,
+  };
+}
+
+/**
+ * The running system’s own check is told other facts: what it looks at can not be broken here within a second. All that
+ * says what it found is the product’s.
+ */
+function inject<Facts extends object>(
+  checks: readonly HealthCheck<Facts>[],
+  {
+    sentence,
+    facts: change,
+    ...row
+  }: Pick<Break, 'state' | 'tools'> & {
+    readonly sentence: RegExp;
+    readonly facts: (facts: Facts) => Partial<Facts>;
+  },
+): Break {
+  const id = idOf(sentence);
+  return {
+    ...row,
+    title: `${id} (injected)`,
+    make: () => {
+      const check = checks.find((one) => one.id === id);
+      if (check === undefined) throw new Error(`there is no check ${id}`);
+      const { look } = check;
+      Reflect.set(check, 'look', (facts: Facts) => look({ ...facts, ...change(facts) }));
+      return () => void Reflect.set(check, 'look', look);
+    },
+    sentences: [sentence],
+  };
+}
+
+function idOf({ source }: RegExp): string {
+  return /^[a-z-]+/.exec(source)?.[0] ?? '';
+}
+
+type NodeLink = ReturnType<RunningFacts['nodes']>[number]['links'][number];
+
+function changeLinks({ nodes }: RunningFacts, change: (link: NodeLink) => readonly NodeLink[]) {
+  return { nodes: () => nodes().map((one) => ({ ...one, links: one.links.flatMap(change) })) };
+}
+
+const later = 50 * 365 * 86_400_000;
 
 const breaks: readonly Break[] = [
   {
     title: 'another vault key lies in its place',
     make: () => swap(product.files.main.vaultKey, randomBytes(32)),
-    sentence:
+    sentences: [
       /vault-key: the vault key opens none of \d+ stored secrets: it is another key\n +hint: put the key back/,
+    ],
     state: 'bad',
   },
   {
@@ -180,7 +324,10 @@ const breaks: readonly Break[] = [
       closeSync(file);
       return () => rmSync(ballast);
     },
-    sentence: /disk-room: state: 0 % of the disk is free\n +hint: make room/,
+    sentences: [
+      /disk-room: state: 0 % of the disk is free\n +hint: make room/,
+      /state-writable: where state\.db lies nothing can be written: ENOSPC\n +hint: room on that disk/,
+    ],
     state: 'bad',
   },
   {
@@ -191,7 +338,9 @@ const breaks: readonly Break[] = [
         mail = await startMailSink(product.files.mail, mailPort);
       };
     },
-    sentence: /mail: the relay 127\.0\.0\.1:\d+ can not be used: .*ECONNREFUSED.*\n +hint: host, port, tls/,
+    sentences: [
+      /mail: the relay 127\.0\.0\.1:\d+ can not be used: .*ECONNREFUSED.*\n +hint: host, port, tls/,
+    ],
     state: 'bad',
   },
   {
@@ -201,7 +350,7 @@ const breaks: readonly Break[] = [
       writeFileSync(file, 'username: [\n');
       return () => rmSync(file);
     },
-    sentence: /user-files: .*broken\.yaml:\d+:\d+: .*\n +hint: \S/,
+    sentences: [/user-files: .*broken\.yaml:\d+:\d+: .*\n +hint: \S/],
     state: 'bad',
   },
   {
@@ -210,60 +359,309 @@ const breaks: readonly Break[] = [
       const file = join(product.files.main.users, 'alice.yaml');
       return swap(file, readFileSync(file, 'utf8').replace(/required_on: \[.*?\]/, 'required_on: []'));
     },
-    sentence:
+    sentences: [
       /password-alone: 1 user is let in with a password alone: alice\n +hint: two_factor\.required_on/,
+    ],
     state: 'warning',
   },
   {
-    title: 'root found the firewall of main’s box open',
-    make: () => leave('main', firewall),
-    sentence: /firewall: the table `inet sallyport` is not loaded.*\n +hint: nft -f/,
-    state: 'bad',
+    title: 'a link lies on a storage',
+    make: () => {
+      const file = join(product.files.files, 'alice', 'link');
+      symlinkSync('/nowhere', file);
+      return () => rmSync(file);
+    },
+    sentences: [
+      /storages: local: 1 entry is not served .*\n +hint: other programs put them there/,
+      /storages: local: not served: .*\/alice\/link \(a link\)\n +hint: rename or remove/,
+    ],
+    state: 'warning',
   },
+  breakBox('main', Object.keys(box)),
 ];
 
 /** Made and mended together: main looks at what a node says every few seconds. */
 const nodeBreaks: readonly Break[] = [
   {
     title: 'the node’s certificate has another key',
-    make: () =>
-      swap(
-        product.files.dmz.key,
-        String(
-          generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({
-            type: 'pkcs8',
-            format: 'pem',
-          }),
-        ),
-      ),
-    sentence:
+    make: () => swap(product.files.dmz.key, makeKeyPem()),
+    sentences: [
       /certificate-key: the key does not belong to the certificate\n +hint: (https\.key must be|`sallyport node doctor`)/,
+    ],
     state: 'bad',
     tools: nodeTools,
   },
   {
     title: 'the chain of the node’s certificate is missing',
     make: () => {
-      const pem = readFileSync(product.files.dmz.certificate, 'utf8');
-      const end = '-----END CERTIFICATE-----\n';
-      return swap(product.files.dmz.certificate, pem.slice(0, pem.indexOf(end) + end.length));
+      const file = product.files.dmz.certificate;
+      return swap(file, leafOf(readFileSync(file, 'utf8')));
     },
-    sentence:
+    sentences: [
       /certificate-chain: the chain is missing: nothing leads to .*\n +hint: (the certificates between|`sallyport node doctor`)/,
+    ],
     state: 'warning',
     tools: nodeTools,
   },
-  {
-    title: 'root found the firewall of the DMZ box open',
-    make: () => leave('dmz', { ...firewall, hint: 'nft -f /etc/sallyport/dmz.nft' }),
-    sentence:
-      /firewall: the table `inet sallyport` is not loaded.*\n +hint: `?nft -f \/etc\/sallyport\/dmz\.nft/,
-    state: 'bad',
-    // `node doctor` looks at the box itself, and `--check-config` at files alone.
-    tools: Object.fromEntries(
-      Object.entries(nodeTools).filter(([name]) => !/^(node doctor|--check-config)$/.test(name)),
-    ),
+  breakBox('dmz', ['unit', 'firewall', 'clock-sync']),
+];
+
+const nodeFiles: Break = {
+  title: 'a door of dmz.yaml that nobody listens on',
+  make: () => {
+    const { config } = product.files.dmz;
+    const yaml = readFileSync(config, 'utf8');
+    const other = (): string => `$1${findFreePort()}`;
+    return swap(
+      config,
+      yaml
+        .replace(/(link:\n\s+listen: "?127\.0\.0\.1:)\d+/, other())
+        .replace(/(health: { listen: "127\.0\.0\.1:)\d+/, other()),
+    );
   },
+  sentences: [
+    /listeners: nobody listens on port \d+ \(health\)\n +hint: is the node running\? journalctl/,
+    /main-link: main is not connected\n +hint: does main run/,
+  ],
+  // Of the kernel's table, at which `node doctor` alone looks.
+  tools: { 'node doctor': nodeTools['node doctor'] ?? (() => node('doctor')) },
+  state: 'warning',
+};
+
+const nodeSetup = (sentence: RegExp, facts: Parameters<typeof inject<NodeSetup>>[1]['facts']): Break =>
+  inject(nodeSetupChecks, { sentence, facts, state: 'bad', tools: runningNodeTools });
+const nodeRunning = (sentence: RegExp, facts: Parameters<typeof inject<NodeRunning>>[1]['facts']): Break =>
+  inject(nodeRunningChecks, { sentence, facts, state: 'bad', tools: runningNodeTools });
+type NodeSetup = Parameters<(typeof nodeSetupChecks)[number]['look']>[0];
+type NodeRunning = Parameters<(typeof nodeRunningChecks)[number]['look']>[0];
+type MainSetup = Parameters<(typeof setupChecks)[number]['look']>[0];
+
+/** Main's status shows five of what nodes say. */
+const injectedOfNode: readonly Break[] = [
+  nodeSetup(
+    /pairing: no main is trusted yet\n +hint: (sallyport nodes enrol|`sallyport node doctor`)/,
+    ({ config }) => ({
+      config: { ...config, link: { ...config.link, main: { ...config.link.main, identity: nobody } } },
+    }),
+  ),
+  nodeSetup(
+    /validated-logins: validated_logins is off.*\n +hint: (two_factor\.validated|`sallyport node doctor`)/,
+    ({ config }) => ({
+      config: { ...config, validatedLogins: false },
+    }),
+  ),
+  nodeSetup(
+    /certificate-name: is not for other\.example\.com: .*\n +hint: (a certificate for that name|`sallyport node doctor`)/,
+    ({ config }) => ({ config: { ...config, publicUrl: 'https://other.example.com' } }),
+  ),
+  nodeSetup(/certificate-end: has ended\n +hint: (renew it|`sallyport node doctor`)/, ({ nowMs }) => ({
+    nowMs: nowMs + later,
+  })),
+  nodeRunning(
+    /certificate-given: main has not given a certificate yet.*\n +hint: (https\.acme|`sallyport node doctor`)/,
+    () => ({
+      waitsForCertificate: true,
+    }),
+  ),
+];
+const moreOfNode: readonly Break[] = [
+  nodeRunning(
+    /validated-logins-agree: validated_logins is true here and not on main\n +hint: (two_factor|`sallyport node doctor`)/,
+    ({ config }) => ({ config: { ...config, validatedLogins: true }, mainValidatedLogins: false }),
+  ),
+  nodeRunning(
+    /other-main: another main with main's key wanted the link, from 192\.0\.2\.9:1, .*\n +hint: (systemctl stop|stop main-agent|`sallyport node doctor`)/,
+    () => ({ otherMain: '192.0.2.9:1' }),
+  ),
+  breakBox('dmz', ['credentials', 'sockets', 'writable']),
+  nodeFiles,
+];
+
+const running = (
+  sentence: RegExp,
+  facts: (facts: RunningFacts) => Partial<RunningFacts>,
+  state: 'bad' | 'warning' = 'bad',
+): Break => inject(runningChecks, { sentence, facts, state });
+const setup = (
+  sentence: RegExp,
+  facts: (facts: MainSetup) => Partial<MainSetup>,
+  state: 'bad' | 'warning' = 'bad',
+): Break => inject(setupChecks, { sentence, facts, state });
+
+const injectedOfMain: readonly Break[] = [
+  setup(/validated-logins: validated_logins is off.*\n +hint: two_factor/, ({ config }) => ({
+    config: { ...config, twoFactor: { ...config.twoFactor, validatedLogins: false } },
+  })),
+  setup(/admin-certificate-end: has ended\n +hint: renew admin\.certificate/, ({ nowMs }) => ({
+    nowMs: nowMs + later,
+  })),
+  running(/links: dmz1 is not connected: the node shows another key\n +hint: is it running/, ({ nodes }) => ({
+    nodes: () =>
+      nodes().map((one) => ({
+        ...one,
+        state: 'down',
+        links: [{ worker: 0, up: false, epoch: 1, problem: 'the node shows another key' }],
+      })),
+  })),
+  running(/workers: worker 1 of dmz1 has no link: refused\n +hint: are the link ports/, (facts) =>
+    changeLinks(facts, (link) => [link, { worker: 1, up: false, epoch: 0, problem: 'refused' }]),
+  ),
+  running(/lanes: the link to dmz1 \(worker 0\) has no data lane.*\n +hint: what is between/, (facts) =>
+    changeLinks(facts, (link) => [{ ...link, lanes: 0, sinceMs: 0 }]),
+  ),
+  running(/clock-skew: the clock of dmz1 is 61 s from ours\n +hint: let both follow/, (facts) =>
+    changeLinks(facts, (link) => [{ ...link, clockSkewMs: -61_000 }]),
+  ),
+  running(
+    /validated-logins-agree: validated_logins is on here and OFF on dmz1: .*\n +hint: two_factor/,
+    ({ config }) => ({
+      config: { ...config, twoFactor: { ...config.twoFactor, validatedLogins: true } },
+      links: () => [{ node: 'dmz1', validatedLogins: false }],
+    }),
+  ),
+  running(/nodes: dmz1: listeners: a door is shut\n +hint: `sallyport node doctor`/, () => ({
+    nodesOwn: () => [{ node: 'dmz1', check: 'listeners', state: 'bad', detail: 'a door is shut' }],
+  })),
+  running(/other-main: dmz1: another main\n +hint: systemctl stop main-agent/, () => ({
+    otherMains: () => ['dmz1: another main'],
+  })),
+  running(/restored: state\.db was put back\n +hint: sallyport audit acknowledge/, () => ({
+    restores: () => ['state.db was put back'],
+  })),
+  running(/audit: the audit file is not written: EROFS\n +hint: is there room/, () => ({
+    auditProblem: () => 'EROFS',
+  })),
+  running(/audit-witnesses: dmz1 knows more\n +hint: sallyport audit verify/, () => ({
+    headProblems: () => ['dmz1 knows more'],
+  })),
+  running(/collectors: it refuses\n +hint: is it up/, () => ({ readerProblems: () => ['it refuses'] })),
+  running(/retention: a rule could not\n +hint: sallyport retention preview/, () => ({
+    retentionProblems: () => ['a rule could not'],
+  })),
+  running(/certificate-renewal: the order failed\n +hint: port 80/, () => ({
+    doorCertificateProblem: () => 'the order failed',
+  })),
+  running(/edge-events: some are missing\n +hint: sallyport audit tail/, () => ({
+    eventProblems: () => ['some are missing'],
+  })),
+  running(/clock: the clock jumped by 90 s: .*\n +hint: look at the clock/, () => ({
+    clockProblem: () => 90_000,
+  })),
+  running(/phone-clocks: phones differ\n +hint: check this box/, () => ({
+    driftProblem: () => 'phones differ',
+  })),
+  running(/capacity: some are refused\n +hint: more processors/, () => ({
+    overloadProblems: () => ['some are refused'],
+  })),
+  running(
+    /given-names: came back .*: bob: .*`two-factor reset <user>`.*\n +hint: sallyport two-factor/,
+    () => ({
+      orphans: () => [{ username: 'bob', goneAtMs: 1, returnedAtMs: 2 }],
+    }),
+  ),
+  running(
+    /text-messages: the SMS gateway can not be reached: refused\n +hint: section sms/,
+    ({ config }) => ({
+      config: { ...config, sms: {} as NonNullable<MainAgentConfig['sms']> },
+      textGateway: async () => 'refused',
+    }),
+  ),
+];
+
+const warningsOfMain: readonly Break[] = [
+  setup(
+    /admin-listener: listens on 0\.0\.0\.0:8443, which may be every network\n +hint: admin\.listen/,
+    ({ config }) => ({
+      config: {
+        ...config,
+        admin: { ...config.admin, anyInterface: true, listen: { type: 'tcp', host: '0.0.0.0', port: 8443 } },
+      },
+    }),
+    'warning',
+  ),
+  setup(
+    /trusted-networks: no code is asked from 192\.0\.2\.0\/24 through dmz1; .*\n +hint: two_factor\.trusted/,
+    ({ config }) => ({
+      config: {
+        ...config,
+        twoFactor: { ...config.twoFactor, trustedNetworks: [{ cidr: '192.0.2.0/24', nodes: ['dmz1'] }] },
+      },
+    }),
+    'warning',
+  ),
+  setup(
+    /collector-authority: logs\.example\.com:6514 may show a certificate of any authority.*\n +hint: the authority/,
+    ({ config }) => ({
+      config: {
+        ...config,
+        audit: {
+          ...config.audit,
+          syslog: [
+            {
+              host: 'logs.example.com',
+              port: 6514,
+              events: [],
+              ca: undefined,
+              certificate: undefined,
+              key: undefined,
+            },
+          ],
+        },
+      },
+    }),
+    'warning',
+  ),
+  setup(
+    /unencrypted: checkpoints: goes to other\.example\.com unencrypted \(allow_plain\)\n +hint: an https/,
+    ({ config }) => ({
+      config: { ...config, audit: { ...config.audit, checkpointsTo: ['http://other.example.com/'] } },
+    }),
+    'warning',
+  ),
+  running(
+    /versions: dmz1 runs sallyport 0\.0\.1, main .*\n +hint: install the same version/,
+    (facts) => changeLinks(facts, (link) => [{ ...link, software: 'sallyport 0.0.1' }]),
+    'warning',
+  ),
+];
+
+/** Nobody looked at all: no fault, and never said to be well. */
+const unlooked: Break = {
+  ...running(
+    /storage-names\W/,
+    ({ surveys }) => ({
+      surveys: async () => (await surveys()).map((one) => ({ ...one, isComplete: false })),
+    }),
+    'warning',
+  ),
+  sentences: [/storage-names.*main looks on in the background: local \(\d+ names so far\)/],
+};
+
+const adminCertificate: Break = {
+  title: 'another key and no chain beside the certificate of main’s admin listener',
+  make: () => {
+    const mendKey = swap(admin.key, makeKeyPem());
+    const mendChain = swap(admin.certificate, leafOf(readFileSync(admin.certificate, 'utf8')));
+    return () => {
+      mendKey();
+      mendChain();
+    };
+  },
+  sentences: [
+    /admin-certificate-key: the key does not belong to the certificate\n +hint: admin\.key must be/,
+    /admin-certificate-chain: the chain is missing: nothing leads to .*\n +hint: the certificates between/,
+  ],
+  state: 'bad',
+};
+
+/** Each made and mended together: a question costs as much for one as for all. */
+const together: readonly (readonly Break[])[] = [
+  nodeBreaks,
+  injectedOfNode,
+  moreOfNode,
+  [adminCertificate],
+  injectedOfMain,
+  [...warningsOfMain, unlooked],
 ];
 
 describe('one truth', () => {
@@ -276,33 +674,56 @@ describe('one truth', () => {
       expect(await tool(), name).toMatchObject({ code: 0 });
   });
 
-  const isSaid = async ({ sentence, tools = mainTools }: Break, wanted: boolean): Promise<void> => {
-    for (const [name, tool] of Object.entries(tools)) {
-      const agrees = async (): Promise<boolean> => sentence.test((await tool()).said) === wanted;
-      await waitUntil(agrees, toldMs).catch(async () => {
-        expect((await tool()).said, `${name}: ${String(sentence)} is ${wanted ? 'said' : 'over'}`).toBe('');
+  const isSaid = async (rows: readonly Break[], wanted: boolean): Promise<void> => {
+    for (const [name, tool] of Object.entries({ ...mainTools, ...nodeTools })) {
+      const sentences = rows.flatMap((one) => ((one.tools ?? mainTools)[name] === tool ? one.sentences : []));
+      if (sentences.length === 0) continue;
+      const listOthers = async (): Promise<readonly RegExp[]> => {
+        const { said } = await tool();
+        return sentences.filter((one) => one.test(said) !== wanted);
+      };
+      await waitUntil(async () => (await listOthers()).length === 0, toldMs).catch(async () => {
+        expect(
+          await listOthers(),
+          `${name} (${wanted ? 'not said' : 'not over'}): ${(await tool()).said}`,
+        ).toEqual([]);
       });
     }
   };
 
-  it.each([...breaks.map((one) => [one]), nodeBreaks])(
-    'when $title every tool says so with its cure; mended, all are well',
-    async (...broken) => {
-      const mends: (() => void | Promise<void>)[] = [];
-      const isBad = broken.some(({ state }) => state === 'bad');
-      try {
-        for (const { make } of broken) mends.push(await make());
-        for (const one of broken) await isSaid(one, true);
-        expect((await sallyport('status')).code).toBe(isBad ? 1 : 0);
-        expect((await sallyport('doctor')).code).toBe(isBad ? 1 : 0);
-      } finally {
-        for (const mend of mends) await mend();
-      }
-      for (const one of broken) await isSaid(one, false);
-      await waitUntil(async () => (await sallyport('status')).code === 0, toldMs);
-      expect((await sallyport('doctor')).code).toBe(0);
-    },
-  );
+  it.each(
+    [...breaks.map((one) => [one]), ...together].map(
+      (rows) => [rows.map(({ title }) => title).join(' · '), rows] as const,
+    ),
+  )('%s: every tool says so with its cure; mended, all are well', async (_title, rows) => {
+    const mends: (() => void | Promise<void>)[] = [];
+    const isBad = rows.some(({ state }) => state === 'bad');
+    try {
+      for (const { make } of rows) mends.push(await make());
+      await isSaid(rows, true);
+      expect((await sallyport('status')).code).toBe(isBad ? 1 : 0);
+      expect((await sallyport('doctor')).code).toBe(isBad ? 1 : 0);
+    } finally {
+      for (const mend of mends) await mend();
+    }
+    await isSaid(rows, false);
+    await waitUntil(async () => (await sallyport('status')).code === 0, toldMs);
+    expect((await sallyport('doctor')).code).toBe(0);
+  });
+
+  it('has a row for each check of both nodes', () => {
+    const idsOf = (rows: readonly Break[]) => new Set(rows.flatMap(({ sentences }) => sentences.map(idOf)));
+    const rows = [...breaks, ...together.flat()];
+    const isOfNode = ({ tools }: Break): boolean => tools !== undefined && tools !== mainTools;
+    const missing = [
+      ...mainChecks.filter(({ id }) => !idsOf(rows.filter((row) => !isOfNode(row))).has(id)),
+      ...[...nodeChecks, ...kernelChecks].filter(({ id }) => !idsOf(rows.filter(isOfNode)).has(id)),
+    ].map(({ id }) => id);
+    expect(
+      missing,
+      'nobody has seen these checks break, be said alike everywhere, and be well again: give each a row',
+    ).toEqual([]);
+  });
 });
 
 describe('a fault of ours', () => {
