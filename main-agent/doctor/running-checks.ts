@@ -87,13 +87,15 @@ export const runningChecks: readonly HealthCheck<RunningFacts>[] = [
       const all = nodes();
       if (config.dmzNodes.length === 0 || all.length === 0)
         return [{ state: 'bad', detail: 'no DMZ node is enrolled', hint: enrol }];
+      const isOneTrusted = all.some(({ state }) => state !== 'revoked');
       return all.map(({ name, address, state, links }) => {
         if (state === 'up') return { state: 'good', detail: `${name} is connected` };
         if (state === 'revoked')
           return {
-            state: 'bad',
+            // Somebody's decision, and not a fault for as long as users have another way in.
+            state: isOneTrusted ? 'warning' : 'bad',
             detail: `${name} is revoked`,
-            hint: `pair it anew, or sallyport nodes unrevoke ${name}`,
+            hint: `take it out of dmz_nodes, pair it anew, or sallyport nodes unrevoke ${name}`,
           };
         return {
           state: 'bad',
