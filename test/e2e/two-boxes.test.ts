@@ -22,6 +22,7 @@ import {
   writeRules,
   type TwoBoxes,
 } from '#test/harness/two-boxes.ts';
+import { waitUntil } from '#test/harness/product.ts';
 import { readText } from '#test/repo/source-tree.ts';
 
 /**
@@ -322,6 +323,29 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as docs/ sets them up', () => {
     const dialled = [...listening].map((port) => dial(dmz, inside.main, port));
     expect(await Promise.all(dialled)).not.toContain('connected');
     await guides.install.run('nft -f /etc/sallyport/dmz.nft');
+  });
+
+  it('rules that are gone are told in one sentence everywhere, and no more when they are back', async () => {
+    const tools = [
+      { box: dmz, line: 'sallyport node doctor' },
+      { box: dmz, line: 'curl -s http://127.0.0.1:9464/healthz' },
+      { box: main, line: 'sallyport status' },
+      { box: main, line: 'sallyport doctor' },
+    ];
+    const told = (): Promise<boolean[]> =>
+      Promise.all(
+        tools.map(async ({ box, line }) => {
+          const { stdout } = await box.run('/bin/sh', ['-c', line]);
+          return stdout.includes('the table `inet sallyport` is not loaded: nothing keeps this box closed');
+        }),
+      );
+    expect(await told()).toEqual(tools.map(() => false));
+    // The timer's next look is minutes away.
+    await dmz.shell('nft delete table inet sallyport && rm /run/dmz-watch/* && systemctl start dmz-watch');
+    await waitUntil(async () => !(await told()).includes(false), patienceMs);
+    await dmz.shell('nft -f /etc/sallyport/dmz.nft && systemctl start dmz-watch');
+    await waitUntil(async () => !(await told()).includes(true), patienceMs);
+    await main.shell('sallyport status');
   });
 
   it('after main restarts the link comes back; while the DMZ node restarts nobody is refused', async () => {
