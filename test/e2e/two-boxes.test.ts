@@ -289,12 +289,14 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as docs/ sets them up', () => {
       { place: main, name: 'lan2', address: '10.78.0.10/24' },
     );
     await third.shell(`dpkg -i /mnt/packages/${fileOf('dmz', first)}`);
+    await main.shell('cp /etc/sallyport/main-agent.yaml /root/');
     await addNode(guides.secondNode);
     await guides.secondNode.run('systemctl reload main-agent');
     await linkIsUp(third);
     expect(await guides.secondNode.run('sallyport nodes list')).toMatch(/dmz1[^]*dmz2/);
     expect(guides.secondNode.left()).toEqual([]);
     await main.shell('sallyport nodes revoke dmz2 --reason "only for a while" && sallyport status');
+    await main.shell('cp /root/main-agent.yaml /etc/sallyport/ && systemctl reload main-agent');
   });
 
   it('from the Internet two ports answer and the link does not', async () => {
