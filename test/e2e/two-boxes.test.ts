@@ -22,7 +22,6 @@ import {
   writeRules,
   type TwoBoxes,
 } from '#test/harness/two-boxes.ts';
-import { waitUntil } from '#test/harness/product.ts';
 import { readText } from '#test/repo/source-tree.ts';
 
 /**
@@ -343,10 +342,12 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as docs/ sets them up', () => {
       );
     expect(await told()).toEqual(tools.map(() => false));
     // The timer's next look is minutes away.
-    await dmz.shell('nft delete table inet sallyport && rm /run/dmz-watch/* && systemctl start dmz-watch');
-    await waitUntil(async () => !(await told()).includes(false), patienceMs);
+    await dmz.shell('nft delete table inet sallyport && rm -f /run/dmz-watch/* && systemctl start dmz-watch');
+    // Each look starts four programs.
+    const poll = { interval: 2_000, timeout: 2 * patienceMs };
+    await expect.poll(told, poll).toEqual(tools.map(() => true));
     await dmz.shell('nft -f /etc/sallyport/dmz.nft && systemctl start dmz-watch');
-    await waitUntil(async () => !(await told()).includes(true), patienceMs);
+    await expect.poll(told, poll).toEqual(tools.map(() => false));
     await main.shell('sallyport status');
   });
 
