@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import {
   closeSync,
   copyFileSync,
@@ -14,6 +15,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,7 +25,6 @@ import { nobody } from '#dmz/config.ts';
 import { kernelChecks } from '#dmz/cli/doctor.ts';
 import { runNodeCommand } from '#dmz/cli/run.ts';
 import { nodeChecks, nodeRunningChecks, nodeSetupChecks } from '#dmz/health/node-checks.ts';
-import type { MainAgentConfig } from '#main-agent/config.ts';
 import { runCommand } from '#main-agent/cli/run.ts';
 import { mainChecks } from '#main-agent/doctor/doctor.ts';
 import { runningChecks, type RunningFacts } from '#main-agent/doctor/running-checks.ts';
@@ -50,6 +52,7 @@ let folder: string;
 let disk: string;
 let product: WholeProduct;
 let admin: { readonly certificate: string; readonly key: string };
+let gateway: Gateway;
 let mail: MailSink;
 let mailPort: number;
 
@@ -60,7 +63,8 @@ beforeAll(async () => {
   // Takes root: a small disk of its own.
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${diskMiB}m,mode=700`, 'tmpfs', disk]);
   const users = [buildDemoUser('alice', { isEnrolled: true, requiredOn: ['https', 'sftp'] })];
-  await serveAdministrators(users);
+  gateway = await startGateway(0);
+  await configureMain(users);
   product = await startWholeProduct({
     users,
     folder,
@@ -83,8 +87,9 @@ beforeAll(async () => {
   });
   mail = await startMailSink(product.files.mail, mailPort);
 });
-/** Main’s admin API by TLS, with a certificate of its own. */
-async function serveAdministrators(users: readonly DemoUser[]): Promise<void> {
+
+/** An SMS gateway, and the admin API by TLS with a certificate of its own. */
+async function configureMain(users: readonly DemoUser[]): Promise<void> {
   const files = siteFiles(join(folder, 'site'));
   await provisionSite(files, { httpsPort: findFreePort(), sftpPort: findFreePort(), users });
   admin = { certificate: join(folder, 'admin.pem'), key: join(folder, 'admin.key') };
@@ -92,12 +97,34 @@ async function serveAdministrators(users: readonly DemoUser[]): Promise<void> {
   copyFileSync(files.dmz.key, admin.key);
   const more = `, listen: "127.0.0.1:${findFreePort()}", certificate: ${admin.certificate}, key: ${admin.key} }`;
   const yaml = readFileSync(files.main.config, 'utf8');
-  writeFileSync(files.main.config, yaml.replace(/(admin: \{ socket: \S+) \}/, `$1${more}`));
+  const sms = `sms: { url: "http://127.0.0.1:${gateway.port}/", body: "{otp_token}" }\n`;
+  writeFileSync(files.main.config, sms + yaml.replace(/(admin: \{ socket: \S+) \}/, `$1${more}`));
+}
+
+/** Takes what comes. */
+async function startGateway(port: number): Promise<Gateway> {
+  const server = createServer((_request, response) => response.end()).listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: async () => {
+      const closed = once(server, 'close');
+      server.close();
+      server.closeAllConnections();
+      await closed;
+    },
+  };
+}
+
+interface Gateway {
+  readonly port: number;
+  close(): Promise<void>;
 }
 
 afterAll(async () => {
   await product.close();
   await mail.close();
+  await gateway.close();
   execFileSync('umount', [disk]);
   await rm(folder, { recursive: true, force: true });
 });
@@ -331,15 +358,18 @@ const breaks: readonly Break[] = [
     state: 'bad',
   },
   {
-    title: 'the mail relay is down',
+    title: 'the mail relay and the SMS gateway are down',
     make: async () => {
       await mail.close();
+      await gateway.close();
       return async () => {
         mail = await startMailSink(product.files.mail, mailPort);
+        gateway = await startGateway(gateway.port);
       };
     },
     sentences: [
       /mail: the relay 127\.0\.0\.1:\d+ can not be used: .*ECONNREFUSED.*\n +hint: host, port, tls/,
+      /text-messages: the SMS gateway can not be reached: .*ECONNREFUSED.*\n +hint: section sms/,
     ],
     state: 'bad',
   },
@@ -557,13 +587,6 @@ const injectedOfMain: readonly Break[] = [
     /given-names: came back .*: bob: .*`two-factor reset <user>`.*\n +hint: sallyport two-factor/,
     () => ({
       orphans: () => [{ username: 'bob', goneAtMs: 1, returnedAtMs: 2 }],
-    }),
-  ),
-  running(
-    /text-messages: the SMS gateway can not be reached: refused\n +hint: section sms/,
-    ({ config }) => ({
-      config: { ...config, sms: {} as NonNullable<MainAgentConfig['sms']> },
-      textGateway: async () => 'refused',
     }),
   ),
 ];
