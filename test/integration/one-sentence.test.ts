@@ -26,18 +26,24 @@ import { kernelChecks } from '#dmz/cli/doctor.ts';
 import { runNodeCommand } from '#dmz/cli/run.ts';
 import { nodeChecks, nodeRunningChecks, nodeSetupChecks } from '#dmz/health/node-checks.ts';
 import { runCommand } from '#main-agent/cli/run.ts';
+import { loadMainAgentConfig } from '#main-agent/config.ts';
 import { mainChecks } from '#main-agent/doctor/doctor.ts';
 import { runningChecks, type RunningFacts } from '#main-agent/doctor/running-checks.ts';
 import { setupChecks } from '#main-agent/doctor/setup-checks.ts';
+import { startMainAgent } from '#main-agent/system.ts';
 import { type MailSink, startMailSink } from '#scripts/demonstration/mail-sink.ts';
 import { boxChecks, type BoxCheckFacts } from '#shared/health/box-checks.ts';
 import { examine, type HealthCheck } from '#shared/health/check.ts';
+import { systemClock } from '#shared/clock.ts';
+import { generateIdentityKey } from '#shared/identity/identity-key.ts';
+import { buildLog } from '#shared/log.ts';
 import { answerFile, renderAnswer, renderReport, reportFile } from '#shared/health/report.ts';
 import type { DemoUser } from '#scripts/demonstration/users.ts';
 import { buildDemoUser } from '#test/harness/demo-user.ts';
 import { HttpsSession } from '#test/harness/https-session.ts';
 import { buildPlayedTerminal } from '#test/harness/played-terminal.ts';
 import { waitUntil } from '#test/harness/product.ts';
+import { unchanged } from '#test/harness/unchanged.ts';
 import { provisionSite } from '#scripts/demonstration/provision.ts';
 import { findFreePort } from '#scripts/demonstration/free-port.ts';
 import { siteFiles } from '#scripts/demonstration/site-files.ts';
@@ -55,6 +61,7 @@ let admin: { readonly certificate: string; readonly key: string };
 let gateway: Gateway;
 let mail: MailSink;
 let mailPort: number;
+let linkPort: number;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'sallyport-truth-'));
@@ -76,6 +83,7 @@ beforeAll(async () => {
     },
     changeDmz: (config) => {
       const { listen } = config.link;
+      linkPort = listen.type === 'tcp' ? listen.port : 0;
       const yaml = join(folder, 'site', 'dmz', 'dmz.yaml');
       if (listen.type === 'tcp')
         writeFileSync(
@@ -135,9 +143,13 @@ interface Tool {
 }
 
 async function sallyport(...args: string[]): Promise<Tool> {
+  return askMain(product.files.main.socket, ...args);
+}
+
+async function askMain(socket: string, ...args: string[]): Promise<Tool> {
   const terminal = buildPlayedTerminal();
   const { main } = product.files;
-  const all = ['--socket', main.socket, '--config', main.config, ...args];
+  const all = ['--socket', socket, '--config', main.config, ...args];
   const code = await runCommand(all, { terminal, folder: '/nonexistent', nowMs: Date.now(), actor: 'eva' });
   return { said: terminal.printed(), code };
 }
@@ -779,6 +791,73 @@ describe('a fault of ours', () => {
       expect(readdirSync(file)).toEqual([]);
       rmSync(file, { recursive: true });
       renameSync(`${file}.away`, file);
+    }
+  });
+});
+
+/** Nothing of it is the first one’s but keys and users. */
+async function startSecondMain(name: string, identity?: string) {
+  const base = join(folder, name);
+  const config = await loadMainAgentConfig(product.files.main.config);
+  const storage = join(base, 'files');
+  mkdirSync(storage, { recursive: true });
+  const socket = join(base, 'admin.sock');
+  const main = await startMainAgent(
+    {
+      ...config,
+      dmzNodes: config.dmzNodes.map((one) => ({
+        ...one,
+        ...(identity !== undefined && { identity }),
+        address: { host: '127.0.0.1', port: linkPort },
+      })),
+      state: { ...config.state, file: join(base, 'state.db') },
+      audit: { ...config.audit, file: join(base, 'audit.jsonl') },
+      storages: Object.fromEntries(
+        Object.entries(config.storages).map(([key, one]) => [key, { ...one, base: storage }]),
+      ),
+      admin: { ...config.admin, socket, listen: undefined },
+      health: { listen: undefined },
+    },
+    {
+      clock: systemClock,
+      log: buildLog('silent', {}),
+      inherited: new Map(),
+      reread: async () => unchanged(config),
+      onStateFailure: () => undefined,
+    },
+  );
+  const says = (sentence: RegExp) =>
+    waitUntil(async () => {
+      const tools = [await askMain(socket, 'status'), await askMain(socket, 'doctor')];
+      return tools.every(({ said, code }) => sentence.test(said) && code === 1);
+    }, toldMs);
+  return { says, close: () => main.close() };
+}
+
+/** At the end: what another main did is told for some minutes. */
+describe('a second main', () => {
+  it('that knows another key of the node is told so, with what mends it', async () => {
+    const second = await startSecondMain('unrotated', generateIdentityKey().fingerprint);
+    try {
+      await second.says(/links: dmz1 is not connected: .*sallyport node show.*\n +hint: is it running/);
+    } finally {
+      await second.close();
+    }
+    expect((await sallyport('status')).code).toBe(0);
+  });
+
+  it('with the same key is told who has the link; the first keeps it, and each of its tools says so', async () => {
+    const second = await startSecondMain('copy');
+    try {
+      await second.says(/links: dmz1 is not connected: another main with this main's key is connected since/);
+      const told =
+        /other-main: dmz1: .* wanted the link, from .*, and was turned away.*\n +hint: systemctl stop/;
+      for (const [name, tool] of Object.entries(mainTools)) {
+        await waitUntil(async () => told.test((await tool()).said), toldMs);
+        expect((await tool()).said, name).not.toMatch(/links: dmz1 is not connected/);
+      }
+    } finally {
+      await second.close();
     }
   });
 });
