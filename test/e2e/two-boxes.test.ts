@@ -10,6 +10,7 @@ import { makeTar, packDebian, writeTree } from '#scripts/packages/archive.ts';
 import { listRelease, text, type Entry, type Side } from '#scripts/packages/contents.ts';
 import { listDebianTree, packageName } from '#scripts/packages/debian.ts';
 import { writePages } from '#scripts/packages/pages.ts';
+import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.ts';
 import { type Box, connect, dial, listenOn, startBox, type Place } from '#test/harness/box.ts';
 import { Guide } from '#test/harness/guide.ts';
 import {
@@ -298,9 +299,58 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as docs/ sets them up', () => {
     await main.shell('cp /root/main-agent.yaml /etc/sallyport/ && systemctl reload main-agent');
   });
 
+  it('the node has its certificate from an authority that main calls, and port 80 sends to HTTPS', async () => {
+    const own = createThrowAwayAuthority(Date.now());
+    const { certificatePem, privateKeyPem } = own.issueServerCertificate();
+    const pebble = {
+      ...{
+        listenAddress: '127.0.0.1:14000',
+        managementListenAddress: '127.0.0.1:15000',
+        tlsPort: 1,
+        httpPort: 80,
+      },
+      ...{ certificate: '/root/certificate.pem', privateKey: '/root/key.pem' },
+    };
+    await main.shell('cat >/root/pebble.json', JSON.stringify({ pebble }));
+    await main.shell('cat >/root/certificate.pem', certificatePem);
+    await main.shell('cat >/root/key.pem', privateKeyPem.expose());
+    await main.shell('cat >/var/lib/sallyport/authority.pem', own.certificatePem);
+    await main.shell('chmod 644 /var/lib/sallyport/authority.pem');
+    // It takes each name as proven: no way leads from it to the node.
+    await main.shell(`systemd-run --unit=pebble --setenv=PEBBLE_VA_ALWAYS_VALID=1 --setenv=PEBBLE_VA_NOSLEEP=1 \\
+      pebble -config /root/pebble.json`);
+    const acme = `\nhttps:\n  acme:\n    directory: https://localhost:14000/dir\n    email: admin@example.com
+    names: [${publicName}]\n    ca: /var/lib/sallyport/authority.pem\n`;
+    await main.shell(
+      'cp /etc/sallyport/main-agent.yaml /root/ && cat >>/etc/sallyport/main-agent.yaml',
+      acme,
+    );
+    await dmz.shell(`cp /etc/sallyport/dmz.yaml /etc/sallyport/dmz.nft /root/
+      sed -i 's/{ 443, 22 }/{ 443, 22, 80 }/' /etc/sallyport/dmz.nft && nft -f /etc/sallyport/dmz.nft
+      sed -i '/^  certificate:/d;/^  key:/d;s/^https:/&\\n  plain_listen: systemd:plain/' /etc/sallyport/dmz.yaml`);
+    const printed = await guides.certificates.runSection('From an authority');
+    expect(printed.join('')).toContain(publicName);
+    expect(guides.certificates.left()).toEqual([]);
+    const asked = `openssl s_client -connect ${outside.dmz}:443 -servername ${publicName} </dev/null 2>&1
+      curl -si http://${outside.dmz}/files`;
+    await expect
+      .poll(async () => (await internet.run('sh', ['-c', asked])).stdout, {
+        interval: 1_000,
+        timeout: patienceMs,
+      })
+      .toMatch(/issuer=CN = Pebble[^]*HTTP\/1.1 301 [^]*location: https:\/\/files.example.com\/files/i);
+    await main.shell(
+      'cp /root/main-agent.yaml /etc/sallyport/ && systemctl stop pebble && systemctl restart main-agent',
+    );
+    await dmz.shell(`cp /root/dmz.yaml /root/dmz.nft /etc/sallyport/ && nft -f /etc/sallyport/dmz.nft
+      rm -r /etc/systemd/system/dmz.service.d && systemctl daemon-reload
+      systemctl disable --now dmz-plain.socket; systemctl restart dmz`);
+    await linkIsUp(dmz);
+  });
+
   it('from the Internet two ports answer and the link does not', async () => {
     for (const port of [443, 22]) expect(await dial(internet, outside.dmz, port)).toBe('connected');
-    const others = [8444, 9464, 2222].map((port) => dial(internet, outside.dmz, port));
+    const others = [80, 8444, 9464, 2222].map((port) => dial(internet, outside.dmz, port));
     expect(await Promise.all(others)).not.toContain('connected');
     // Whoever routes to the inner address through the outer wire is nobody, either.
     await internet.run('ip', ['route', 'add', inside.dmz, 'via', outside.dmz]);

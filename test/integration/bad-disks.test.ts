@@ -37,14 +37,18 @@ function ask<T>(act: (done: (error: Error | null | undefined, result: T) => void
   });
 }
 
+/** What users can read out of what they were told, in the test that runs. */
+const references: string[] = [];
+
 async function toldBy(act: () => Promise<unknown>): Promise<string> {
   try {
     await act();
     return 'ok';
   } catch (error) {
-    return error instanceof Error && 'code' in error
-      ? `${String(error.code)} ${error.message}`
-      : String(error);
+    if (!(error instanceof Error && 'code' in error)) return String(error);
+    const [, text = '', reference] = /^(.*?)(?: \(reference (\w{8})\))?$/s.exec(error.message) ?? [];
+    if (reference !== undefined) references.push(reference);
+    return `${String(error.code)} ${text}`;
   }
 }
 
@@ -341,9 +345,13 @@ describe('a disk that', () => {
     const isThereBefore = door.endsWith('get') || door.endsWith('GET');
     if (isThereBefore) await writeFile(stored(name), content);
     const { staging } = await settled();
+    references.length = 0;
     broken = breakCalls(fault);
     expect(await acts[door]()).toEqual(told);
     broken.restore();
+    await expect
+      .poll(async () => (await product.audit()).map(({ reference }) => reference))
+      .toEqual(expect.arrayContaining(references));
     const [event, outcome, detail] = record;
     await expect
       .poll(recordsOfFile)
