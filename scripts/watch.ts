@@ -13,7 +13,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { replaceFile } from '#shared/command-line/write-files.ts';
-import { answerFile, renderAnswer, reportFile } from '#shared/health/report.ts';
+import { answerFile, isUnlooked, renderAnswer, reportFile } from '#shared/health/report.ts';
 
 /** No event loop of ours stands still for so long and comes back. */
 const patienceMs = 20_000;
@@ -30,9 +30,13 @@ const commands = {
 };
 
 const [unit = '', url = '', folder = ''] = process.argv.slice(2);
+/** The node was started since the last look, and knows nothing of its box. */
+let isNew = false;
 try {
   const response = await fetch(url, { signal: AbortSignal.timeout(patienceMs), redirect: 'error' });
-  replaceFile(join(folder, answerFile), renderAnswer(await readBody(response), Date.now()), 0o644);
+  const answer = renderAnswer(await readBody(response), Date.now());
+  replaceFile(join(folder, answerFile), answer, 0o644);
+  isNew = isUnlooked(answer, 'unit');
 } catch (error) {
   if (error instanceof Error && error.name === 'TimeoutError') {
     process.stderr.write(`${unit} takes connections and does not answer; it is killed\n`);
@@ -42,7 +46,7 @@ try {
 const report = join(folder, reportFile);
 const isLooked = statSync(report, { throwIfNoEntry: false }) !== undefined;
 // What is wrong is looked at each time, so that what was mended is soon told as mended.
-const isWell = isLooked && !readFileSync(report, 'utf8').includes('"state":"bad"');
+const isWell = isLooked && !isNew && !readFileSync(report, 'utf8').includes('"state":"bad"');
 const lookedAtMs = isWell ? statSync(report).mtimeMs : 0;
 if ((unit === 'dmz' || unit === 'main-agent') && Math.abs(Date.now() - lookedAtMs) >= lookEveryMs) {
   const [program, ...args] = commands[unit];

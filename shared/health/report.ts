@@ -61,6 +61,7 @@ export function renderReport(found: Examination, atMs: number): string {
  * What was left in `folder` about these checks; undefined: nobody leaves anything.
  *
  * @param timer who should have looked
+ * @param bornAtMs when this process began: what was found before is of another, such as that the unit does not run
  */
 export async function readReport(
   folder: string | undefined,
@@ -68,9 +69,10 @@ export async function readReport(
     readonly checks: readonly { readonly id: string }[];
     readonly timer: string;
     readonly nowMs: number;
+    readonly bornAtMs?: number;
   },
 ): Promise<Examination> {
-  const { checks, timer, nowMs } = around;
+  const { checks, timer, nowMs, bornAtMs = performance.timeOrigin } = around;
   if (folder === undefined) return leaveUnlooked(checks, 'only root can look at the box: run `doctor` there');
   let text: string;
   try {
@@ -80,6 +82,8 @@ export async function readReport(
   }
   const report = reportSchema.safeParse(parse(text)).data;
   if (report === undefined) return leaveUnlooked(checks, `what ${timer} left can not be read`);
+  if (report.atMs < bornAtMs)
+    return leaveUnlooked(checks, `${timer} has not looked at this box since the node was started`);
   if (nowMs - report.atMs > reportGoodMs)
     return leaveUnlooked(
       checks,
@@ -104,6 +108,11 @@ const leftSchema = z.object({ atMs: z.number(), answer: healthAnswerSchema });
  */
 export function renderAnswer(body: string, atMs: number): string {
   return `${JSON.stringify({ atMs, answer: healthAnswerSchema.parse(JSON.parse(body)) })}\n`;
+}
+
+/** Whether such a file says that this check was not looked at. */
+export function isUnlooked(rendered: string, check: string): boolean {
+  return leftSchema.parse(JSON.parse(rendered)).answer.unlooked.some(({ name: one }) => one === check);
 }
 
 /**

@@ -300,6 +300,16 @@ describe('a group administrator', () => {
   });
 });
 
+describe('a user whose name changes', () => {
+  it('signs in under the new one, with what was asked for under the old', async () => {
+    await guide.run('sallyport users rename alice alina', { 'alice alina': 'mia mira' });
+    expect(await new HttpsUser(product, 'mia').password()).toMatchObject({ status: 401 });
+    const mira = new HttpsUser({ site: product.site, password: () => product.password('mia') }, 'mira');
+    expect(await mira.password()).toMatchObject({ body: { challenge: { method: 'email' } } });
+    expect(await mira.code(product.newestMailedCode())).toMatchObject(signedIn);
+  });
+});
+
 it('runs every command of the guide', () => {
   expect(guide.left()).toEqual([]);
 });

@@ -106,7 +106,7 @@ describe('what root found on the box', () => {
   it('is read by who may not look, for a quarter of an hour', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'sallyport-report-'));
     const read = (nowMs: number, at: string | undefined = folder) =>
-      readReport(at, { checks: [{ id: 'link' }], timer: 'dmz-watch.timer', nowMs });
+      readReport(at, { checks: [{ id: 'link' }], timer: 'dmz-watch.timer', nowMs, bornAtMs: 900 });
     const why = async (nowMs: number, at?: string) => (await read(nowMs, at)).unlooked[0]?.why;
     try {
       expect(await why(0)).toBe('dmz-watch.timer has not looked at this box');
@@ -117,6 +117,10 @@ describe('what root found on the box', () => {
       const left = mergeExaminations([said('bad', 'open'), other]);
       writeFileSync(join(folder, reportFile), renderReport(left, 1_000));
       expect(await read(1_000)).toEqual(said('bad', 'open'));
+      // A look while it was being started finds a unit that does not run.
+      writeFileSync(join(folder, reportFile), renderReport(left, 899));
+      expect(await why(1_000)).toBe('dmz-watch.timer has not looked at this box since the node was started');
+      writeFileSync(join(folder, reportFile), renderReport(left, 1_000));
       expect(await read(1_000 + 16 * 60_000)).toEqual(said('bad', 'open'));
       expect(await why(1_001 + 16 * 60_000)).toBe(
         'dmz-watch.timer has not looked at this box since 1970-01-01T00:00:01.000Z',
