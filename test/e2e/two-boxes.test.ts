@@ -303,13 +303,12 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as docs/ sets them up', () => {
     const own = createThrowAwayAuthority(Date.now());
     const { certificatePem, privateKeyPem } = own.issueServerCertificate();
     const pebble = {
-      ...{
-        listenAddress: '127.0.0.1:14000',
-        managementListenAddress: '127.0.0.1:15000',
-        tlsPort: 1,
-        httpPort: 80,
-      },
-      ...{ certificate: '/root/certificate.pem', privateKey: '/root/key.pem' },
+      listenAddress: '127.0.0.1:14000',
+      managementListenAddress: '127.0.0.1:15000',
+      tlsPort: 1,
+      httpPort: 80,
+      certificate: '/root/certificate.pem',
+      privateKey: '/root/key.pem',
     };
     await main.shell('cat >/root/pebble.json', JSON.stringify({ pebble }));
     await main.shell('cat >/root/certificate.pem', certificatePem);
