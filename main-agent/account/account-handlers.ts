@@ -6,7 +6,7 @@ import { SallyportError } from '#shared/error.ts';
 import type { AccountChanges } from './account-changes.ts';
 import { publicId, viewOwnDevice, viewOwnKey, viewOwnLease, viewOwnSession } from './own-views.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
-import { buildRecord } from '#main-agent/state/audit-record.ts';
+import { type AuditEvent, buildRecord } from '#main-agent/state/audit-record.ts';
 import type { Sessions } from '#main-agent/sessions/sessions.ts';
 import type { Leases } from '#main-agent/sessions/leases.ts';
 import type { OwnCredentials } from '#main-agent/users/own-credentials.ts';
@@ -28,7 +28,7 @@ export function buildAccountHandlers(parts: Parts, changes: AccountChanges): Acc
     (await state.read('devices', { user: username })).filter((one) => one.expiresAtMs > clock.now());
   const leasesOf = ({ username }: FullSession) => leases.list().filter((one) => one.username === username);
 
-  function audit(event: string, session: FullSession): Change {
+  function audit(event: AuditEvent, session: FullSession): Change {
     const { username: user, node, protocol, clientIp, key } = session;
     const facts = { user, node, protocol, clientIp, sessionKey: key, detail: 'by the user' };
     return { kind: 'audit', record: buildRecord(parts, event, 'ok', facts) };

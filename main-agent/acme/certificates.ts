@@ -1,3 +1,4 @@
+import type { AuditEvent } from '#main-agent/state/audit-record.ts';
 import { createPrivateKey, generateKeyPairSync, X509Certificate, type KeyObject } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { OutboundClient } from '#main-agent/outbound/http-client.ts';
@@ -227,7 +228,7 @@ export class Certificates {
     return { kind: 'keep-record', list: 'acme', record: { id, sealed } } as const;
   }
 
-  #audit(event: string, outcome: 'ok' | 'failed', detail: string) {
+  #audit(event: AuditEvent, outcome: 'ok' | 'failed', detail: string) {
     const time = new Date(this.#options.clock.now()).toISOString();
     return { kind: 'audit', record: { time, event, outcome, actor: 'system', detail } } as const;
   }

@@ -27,7 +27,7 @@ interface AuditReaderOptions extends ReaderSurroundings {
   /** The address as configured; only its hash is stored, as it may hold a token. */
   readonly address: string;
   /** For people: `webhook`, `syslog`. */
-  readonly kind: string;
+  readonly kind: 'webhook' | 'syslog' | 'mail';
   /** All of the address that may be shown. */
   readonly host: string;
   /** Where it is configured, for the record of what was skipped. */

@@ -12,7 +12,7 @@ import {
   problemToldForMs,
   retryMs,
 } from './limits.ts';
-import type { AuditRecord, EdgeCount } from '#main-agent/state/audit-record.ts';
+import type { AuditEvent, AuditRecord, EdgeCount } from '#main-agent/state/audit-record.ts';
 
 /**
  * What DMZ nodes tell of their edge, into the audit (D-43): each event once, in the node's own order, with the node's
@@ -229,7 +229,7 @@ export class EdgeEvents {
   }
 
   #record(
-    event: string,
+    event: AuditEvent,
     outcome: AuditRecord['outcome'],
     facts: Omit<AuditRecord, 'time' | 'event' | 'outcome'>,
   ): Change {

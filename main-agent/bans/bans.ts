@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { isInNetworks } from '#shared/networks.ts';
-import type { AuditRecord } from '#main-agent/state/audit-record.ts';
+import type { AuditEvent, AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { StoredBan } from '#main-agent/state/kept-records.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
@@ -227,7 +227,7 @@ export class Bans {
   }
 
   #record(
-    event: string,
+    event: AuditEvent,
     ban: Pick<StoredBan, 'address' | 'user'> & { readonly untilMs?: number },
     actor: string,
     reason: string,

@@ -6,7 +6,7 @@ import { isSallyportError } from '#shared/error.ts';
 import { isCredentialOf } from '#main-agent/sessions/credential.ts';
 import { publicId } from '#main-agent/account/own-views.ts';
 import type { AdminReason } from '#main-agent/administrator.ts';
-import { buildRecord } from '#main-agent/state/audit-record.ts';
+import { type AuditEvent, buildRecord } from '#main-agent/state/audit-record.ts';
 import { notifyUser, type AccountNotifier } from '#main-agent/two-factor/code-delivery.ts';
 import type { UserSource } from '#main-agent/users/user-source.ts';
 import type { Vault } from '#main-agent/vault/vault.ts';
@@ -144,7 +144,7 @@ export function buildNodeChangeAdmin(
 
 function audit(
   parts: Pick<Parts, 'clock'>,
-  event: string,
+  event: AuditEvent,
   user: string,
   { actor, reason }: AdminReason,
   detail: string,

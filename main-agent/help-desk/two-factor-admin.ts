@@ -12,7 +12,7 @@ import type { AdminReason } from '#main-agent/administrator.ts';
 import type { OrphanedName, Departures } from '#main-agent/users/departures.ts';
 import type { Protocol } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
-import { buildRecord } from '#main-agent/state/audit-record.ts';
+import { type AuditEvent, buildRecord } from '#main-agent/state/audit-record.ts';
 import { notifyUser, type AccountNotifier } from '#main-agent/two-factor/code-delivery.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
 import type { EnrolmentSource, UserSource } from '#main-agent/users/user-source.ts';
@@ -92,7 +92,7 @@ export function buildTwoFactorAdmin(parts: Parts): TwoFactorAdmin {
     return user;
   }
 
-  function audit(event: string, user: string, { actor, reason }: AdminReason): Change {
+  function audit(event: AuditEvent, user: string, { actor, reason }: AdminReason): Change {
     return { kind: 'audit', record: buildRecord(parts, event, 'ok', { user, actor, detail: reason }) };
   }
 

@@ -1,3 +1,4 @@
+import type { AuditEvent } from '#main-agent/state/audit-record.ts';
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import type { StoredRevocation, StoredRotation } from '#main-agent/state/kept-records.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
@@ -204,7 +205,7 @@ export class KnownNodes {
     });
   }
 
-  #audit(event: string, node: string, { actor, reason }: Why, rule?: string): Change {
+  #audit(event: AuditEvent, node: string, { actor, reason }: Why, rule?: string): Change {
     const time = new Date(this.#clock.now()).toISOString();
     return {
       kind: 'audit',

@@ -22,7 +22,10 @@ interface EventMailTemplate {
 /** What of a record is told. */
 export interface MailedRecord {
   readonly sequence: number;
-  readonly record: Pick<AuditRecord, 'time' | 'event' | 'outcome'> & {
+  readonly record: Pick<AuditRecord, 'time' | 'outcome'> & {
+    /** Where a command asks another version of main there may be others. */
+    readonly event: string;
+  } & {
     readonly [K in 'user' | 'path' | 'toPath' | 'bytes' | 'protocol' | 'clientIp']?:
       AuditRecord[K] | undefined;
   };

@@ -1,4 +1,4 @@
-import type { AuditRecord } from '#main-agent/state/audit-record.ts';
+import type { AuditEvent, AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { StoredRestore } from '#main-agent/state/kept-records.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { SignedHead } from './starts.ts';
@@ -178,7 +178,7 @@ export class Restores {
     return { id: randomReference(), what, noticedAtMs: this.#clock.now(), detail, known };
   }
 
-  #record(event: string, outcome: AuditRecord['outcome'], { id, detail }: StoredRestore): AuditRecord {
+  #record(event: AuditEvent, outcome: AuditRecord['outcome'], { id, detail }: StoredRestore): AuditRecord {
     const time = new Date(this.#clock.now()).toISOString();
     return { time, event, outcome, actor: 'system', reference: id, detail };
   }

@@ -8,6 +8,90 @@ import type { Clock } from '#shared/clock.ts';
 export const auditOutcomes = ['ok', 'refused', 'failed', 'cut', 'partial'] as const;
 type AuditOutcome = (typeof auditOutcomes)[number];
 
+/** What a record tells of. Records of an earlier version may have others. */
+export type AuditEvent =
+  | 'account.enrolled'
+  | 'account.recovery-codes'
+  | 'account.password'
+  | 'account.ssh-key-added'
+  | 'account.ssh-key-removed'
+  | 'account.password-link'
+  | 'account.password-revoked'
+  | 'account.ssh-key-revoked'
+  | 'account.password-rehashed'
+  | 'account.not-written'
+  | 'account.step-up-refused'
+  | 'admin.call'
+  | 'admin.refused'
+  | 'audit.contradicted'
+  | 'audit.restore-acknowledged'
+  | 'audit.restored'
+  | 'audit.retired'
+  | 'audit.summed'
+  | 'backup.made'
+  | 'ban.added'
+  | 'ban.removed'
+  | 'certificate.issued'
+  | 'certificate.failed'
+  | 'clock.confirmed'
+  | 'clock.suspect'
+  | 'device.ended'
+  | 'device.revoked'
+  | 'edge.banned'
+  | 'edge.fault'
+  | 'edge.forged'
+  | 'edge.gap'
+  | 'edge.limit'
+  | 'edge.listener'
+  | 'edge.protocol-abuse'
+  | 'edge.refused'
+  | 'fault'
+  | 'file.upload'
+  | 'file.download'
+  | 'file.delete'
+  | 'file.rename'
+  | 'file.copy'
+  | 'file.mkdir'
+  | 'file.attributes'
+  | 'file.restore'
+  | 'file.purge'
+  | 'file.refused'
+  | 'lease.ended'
+  | 'link.other-main'
+  | 'link.protocol-violation'
+  | 'login.admitted'
+  | 'login.refused'
+  | 'login.code-refused'
+  | 'login.throttled'
+  | 'login.overloaded'
+  | 'mail.skipped'
+  | 'syslog.skipped'
+  | 'webhook.skipped'
+  | 'main.turned-away'
+  | 'node.revoked'
+  | 'node.unrevoked'
+  | 'node.rotated'
+  | 'notice.sent'
+  | 'retention.ran'
+  | 'session.ended'
+  | 'state.contradicted'
+  | 'state.restore-acknowledged'
+  | 'state.restored'
+  | 'two-factor.adopted'
+  | 'two-factor.bypass-code'
+  | 'two-factor.enrolled'
+  | 'two-factor.imported'
+  | 'two-factor.kept'
+  | 'two-factor.orphan-back'
+  | 'two-factor.orphaned'
+  | 'two-factor.proof-refused'
+  | 'two-factor.reminded'
+  | 'two-factor.reset'
+  | 'two-factor.returned'
+  | 'two-factor.unlocked'
+  | 'user.forgotten'
+  | 'user.renamed';
+
 /**
  * One security decision or file event: who, what, from where, through which node, by which rule, how it ended.
  * Never a secret. Written in the same transaction as what it records; `audit.jsonl` is fed from there in order.
@@ -15,8 +99,7 @@ type AuditOutcome = (typeof auditOutcomes)[number];
 export interface AuditRecord {
   /** RFC 3339 UTC with milliseconds. */
   readonly time: string;
-  /** e.g. `login.admitted`, `login.refused`, `file.upload`, `session.ended`, `two-factor.enrolled`, `edge.gap`. */
-  readonly event: string;
+  readonly event: AuditEvent;
   readonly outcome: AuditOutcome;
   /** Who is acted on. */
   readonly user?: string;
@@ -67,7 +150,7 @@ interface EdgePosition {
 /** An audit record of now. */
 export function buildRecord(
   { clock }: { readonly clock: Clock },
-  event: string,
+  event: AuditEvent,
   outcome: AuditRecord['outcome'],
   facts: Omit<AuditRecord, 'time' | 'event' | 'outcome'>,
 ): AuditRecord {

@@ -11,7 +11,7 @@ import { OtherMains } from '#main-agent/link/other-mains.ts';
 import { buildPolicy } from '#main-agent/link/policy.ts';
 import { ShownChallenges } from '#main-agent/link/shown-challenges.ts';
 import type { SignedHead } from '#main-agent/restored/starts.ts';
-import type { AuditRecord } from '#main-agent/state/audit-record.ts';
+import type { AuditEvent, AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { EventBody, EventName } from '#shared/link/messages.ts';
 import type { Policy } from '#shared/link/messages.ts';
 import type { Ground } from './ground.ts';
@@ -143,7 +143,7 @@ export type Nodes = ReturnType<typeof buildNodes>;
 
 /** Records that no decision waits for. */
 function buildKeep({ around: { clock, log } }: Ground, { audit }: Records) {
-  return (event: string, facts: Omit<AuditRecord, 'time' | 'event'>): Promise<void> =>
+  return (event: AuditEvent, facts: Omit<AuditRecord, 'time' | 'event'>): Promise<void> =>
     audit
       .append({ time: new Date(clock.now()).toISOString(), event, ...facts })
       .catch((error: unknown) => log.error({ err: error, event }, 'not audited'));

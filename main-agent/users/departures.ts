@@ -1,3 +1,4 @@
+import type { AuditEvent } from '#main-agent/state/audit-record.ts';
 import { Serial } from '#main-agent/turns.ts';
 import { inParts } from '#main-agent/state/in-parts.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
@@ -291,7 +292,7 @@ export class Departures {
     return Math.max(goneMs, clock.monotonic() - sinceMs) > returnGraceMs;
   }
 
-  #record(event: string, user: string, detail: string): Change {
+  #record(event: AuditEvent, user: string, detail: string): Change {
     const time = new Date(this.#options.clock.now()).toISOString();
     return { kind: 'audit', record: { time, event, outcome: 'ok', user, actor: 'system', detail } };
   }

@@ -1,3 +1,4 @@
+import type { AuditEvent } from '#main-agent/state/audit-record.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { AdminRole, Caller } from '#main-agent/administrator.ts';
 import { z } from 'zod';
@@ -36,7 +37,7 @@ interface RouteExtras {
   /** Of a good answer; default 200, or 204 without a body. */
   readonly status?: 201;
   /** What a call is in the audit; default `admin.call`. */
-  readonly event?: string;
+  readonly event?: AuditEvent;
   /** Answers also when no record of the call can be written: it changes nothing. */
   readonly saysWhatIsWrong?: true;
   /**

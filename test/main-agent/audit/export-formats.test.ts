@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { formatLine, parseLine } from '#main-agent/audit/chain.ts';
 import { chainStart } from '#main-agent/audit/chain.ts';
 import { exportFormats, type ExportFormat } from '#main-agent/audit/export-formats.ts';
-import type { AuditRecord } from '#main-agent/state/audit-record.ts';
+import type { AuditEvent, AuditRecord } from '#main-agent/state/audit-record.ts';
 import { version } from '#shared/version.ts';
 
 const plain: AuditRecord = { time: '2026-11-24T08:00:00.000Z', event: 'login.refused', outcome: 'refused' };
@@ -93,7 +93,7 @@ describe('the audit as CEF', () => {
   });
 
   it('lets no text end its field or line', () => {
-    const text = written(cef, 1, { ...plain, event: 'a|b\\', user: 'x=y\nCEF:0|z\\' });
+    const text = written(cef, 1, { ...plain, event: 'a|b\\' as AuditEvent, user: 'x=y\nCEF:0|z\\' });
     expect(text.split('\n')).toHaveLength(2);
     expect(text).toContain(String.raw`|a\|b\\|a\|b\\|6|`);
     expect(text).toContain(String.raw`duser=x\=y\u000aCEF:0|z\\`);

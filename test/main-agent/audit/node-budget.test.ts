@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
 import { refusalRate, summedEveryMs } from '#main-agent/audit/limits.ts';
 import { NodeBudget } from '#main-agent/audit/node-budget.ts';
-import type { Audit, AuditRecord } from '#main-agent/state/audit-record.ts';
+import type { AuditEvent, Audit, AuditRecord } from '#main-agent/state/audit-record.ts';
 import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import { buildLog } from '#shared/log.ts';
@@ -42,7 +42,7 @@ describe('what a node’s word alone may write into the audit', () => {
 
   const record = (node: string | undefined, event: string, more: Partial<AuditRecord> = {}): AuditRecord => ({
     time: new Date(nowMs).toISOString(),
-    event,
+    event: event as AuditEvent,
     outcome: 'refused',
     ...(node !== undefined && { node }),
     ...more,

@@ -13,6 +13,6 @@ const audit = buildAudit(state);
 
 // The parent kills long before that.
 for (let n = 0; n < 5000; n += 1) {
-  await audit.append({ time: new Date().toISOString(), event: 'e', outcome: 'ok', detail: `${n}` });
+  await audit.append({ time: new Date().toISOString(), event: 'admin.call', outcome: 'ok', detail: `${n}` });
   process.stdout.write(`${n}\n`);
 }

@@ -378,7 +378,7 @@ describe('a backup of main', () => {
 
   it('leaves the audit that is there where it goes on from the backup, and asks nobody else what was spent', async () => {
     const records = [1, 2, 3].map(
-      (at) => ({ time: new Date(at).toISOString(), event: 'x', outcome: 'ok' }) as const,
+      (at) => ({ time: new Date(at).toISOString(), event: 'admin.call', outcome: 'ok' }) as const,
     );
     const lines: string[] = [];
     for (const [index, record] of records.entries()) {

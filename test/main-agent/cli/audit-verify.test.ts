@@ -53,7 +53,7 @@ describe('sallyport audit verify', () => {
     for (const detail of ['one', 'two', 'three', 'four']) {
       await buildAudit(state).append({
         time: '2026-11-24T08:00:00.000Z',
-        event: 'e',
+        event: 'admin.call',
         outcome: 'ok',
         user: detail,
       });
@@ -116,7 +116,12 @@ describe('sallyport audit verify', () => {
     for (const name of ['audit.000000000001.jsonl', 'audit.jsonl']) rmSync(join(folder, name));
     const state = await openSqliteState({ file: join(folder, 'other.db'), clock: systemClock, log });
     for (const user of ['one', 'TWO', 'three', 'four'])
-      await buildAudit(state).append({ time: '2026-11-24T08:00:00.000Z', event: 'e', outcome: 'ok', user });
+      await buildAudit(state).append({
+        time: '2026-11-24T08:00:00.000Z',
+        event: 'admin.call',
+        outcome: 'ok',
+        user,
+      });
     const feed = await startAuditFeed({
       state,
       file,

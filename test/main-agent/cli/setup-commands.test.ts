@@ -184,7 +184,7 @@ describe('setting up two boxes', () => {
       log: buildLog('silent', {}),
     });
     for (const detail of ['one', 'two']) {
-      await buildAudit(state).append({ time: 't', event: 'e', outcome: 'ok', detail });
+      await buildAudit(state).append({ time: 't', event: 'admin.call', outcome: 'ok', detail });
     }
     await feed.close();
     const { code, out } = await main(quiet(), 'audit', 'verify');

@@ -1,3 +1,4 @@
+import type { AuditEvent } from '#main-agent/state/audit-record.ts';
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -101,7 +102,7 @@ describe('webhooks', () => {
   }
   async function happen(...details: string[]): Promise<void> {
     for (const detail of details) {
-      const [event = '', ...rest] = detail.split(' ');
+      const [event, ...rest] = detail.split(' ') as [AuditEvent, ...string[]];
       const record = { time: '2026-11-24T07:59:59.000Z', event, outcome: 'ok', user: 'alice' } as const;
       await state.commit([{ kind: 'audit', record: { ...record, detail: rest.join(' ') } }]);
     }

@@ -7,7 +7,7 @@ import { buildAudit } from '#main-agent/audit/audit-log.ts';
 import { checkpointFileOf, appendCheckpoint } from '#main-agent/audit/checkpoint-file.ts';
 import { signCheckpoint } from '#main-agent/audit/checkpoint.ts';
 import { startAuditFeed } from '#main-agent/audit/feed.ts';
-import type { AuditRecord } from '#main-agent/state/audit-record.ts';
+import type { AuditEvent, AuditRecord } from '#main-agent/state/audit-record.ts';
 import { verifyAudit } from '#main-agent/audit/verify.ts';
 import type { Voided } from '#main-agent/restored/acceptance.ts';
 import { openRestored } from '#main-agent/restored/restored.ts';
@@ -107,7 +107,7 @@ class Box {
 
 const record = (event: string, facts: Partial<AuditRecord> = {}): AuditRecord => ({
   time: new Date(nowMs).toISOString(),
-  event,
+  event: event as AuditEvent,
   outcome: 'ok',
   ...facts,
 });
