@@ -253,7 +253,7 @@ describe('sallyport audit verify', () => {
     const table = (await run('export', '--format', 'csv', '--user', 'two')).out.split('\r\n');
     expect(table).toEqual([
       expect.stringMatching(/^sequence,time,event,outcome,user,/),
-      expect.stringMatching(/^2,2026-11-24T08:00:00\.000Z,e,ok,two,,/),
+      expect.stringMatching(/^2,2026-11-24T08:00:00\.000Z,admin\.call,ok,two,,/),
       '',
     ]);
     expect((await run('export', '--format', 'cef', '--user', 'two')).out).toMatch(
