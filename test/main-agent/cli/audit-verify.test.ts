@@ -257,7 +257,7 @@ describe('sallyport audit verify', () => {
       '',
     ]);
     expect((await run('export', '--format', 'cef', '--user', 'two')).out).toMatch(
-      /^CEF:0\|Sallyport\|Sallyport\|[^|]+\|e\|e\|3\|rt=\d+ externalId=2 outcome=ok duser=two\n$/,
+      /^CEF:0\|Sallyport\|Sallyport\|[^|]+\|admin\.call\|admin\.call\|3\|rt=\d+ externalId=2 outcome=ok duser=two\n$/,
     );
     expect(await run('export', '--format', 'xml')).toMatchObject({
       code: 2,
