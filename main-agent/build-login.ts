@@ -69,7 +69,7 @@ export type LoginConfig = Pick<
 >;
 
 export interface LoginOptions {
-  /** All of main's configuration; reads only what concerns logins. */
+  /** All of main's configuration, in which a reload replaces sections; reads only what concerns logins. */
   readonly config: LoginConfig;
   readonly users: UserSource;
   /** Started. */
@@ -83,8 +83,7 @@ export interface LoginOptions {
   readonly delivery: CodeDelivery;
   /** Tells users of changes of their account. */
   readonly notifier?: AccountNotifier;
-  /** Undefined: no relay is configured. */
-  readonly sendPasswordLink?: SendPasswordLink | undefined;
+  readonly sendPasswordLink?: SendPasswordLink;
   /** A pinned signing key by its `kid`: SHA-256 of its SPKI, base64url. */
   readonly findSigningKey: (kid: string) => SigningKey | undefined;
   /** To every joined worker of that node; a node without a link hears it when it asks. */
@@ -209,7 +208,13 @@ function buildParts(options: LoginOptions) {
     random,
   });
   const delivered = new DeliveredCodes({
-    settings: { ...twoFactor.delivered, transports: transportsOf(config) },
+    settings: {
+      ...twoFactor.delivered,
+      /** At each question: a reload may bring a relay or a gateway, or take it. */
+      get transports() {
+        return transportsOf(config);
+      },
+    },
     delivery: options.delivery,
     state,
     fingerprint: (code, username, id) => sealer.fingerprint(code, 'delivered', username, id),

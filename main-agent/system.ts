@@ -9,7 +9,7 @@ import { buildLogins } from './system/logins.ts';
 import { startPeople } from './system/people.ts';
 import { startReaders } from './system/readers.ts';
 import { startRecords } from './system/records.ts';
-import { reload } from './system/reload.ts';
+import { Reloads } from './system/reload.ts';
 
 /**
  * The main node, put together: a table of contents of `system/`, in the order of the starts. A start that fails closes
@@ -18,13 +18,16 @@ import { reload } from './system/reload.ts';
 export function startMainAgent(config: MainAgentConfig, around: MainAgentSurroundings): Promise<System> {
   const { clock, log } = around;
   return startOrClose(log, async (closing) => {
+    const inForce = { ...config };
     const ground: Ground = {
-      config: { ...config },
+      config: inForce,
       around,
       startedAtMs: clock.now(),
       part: (name) => log.child({ part: name }),
       closing,
+      reloads: new Reloads(inForce, around),
     };
+    ground.reloads.on(['log.level'], (next) => () => void (log.level = next.log.level));
     const records = await startRecords(ground);
     const people = await startPeople(ground, records);
     const logins = await buildLogins(ground, records, people);
@@ -39,9 +42,10 @@ export function startMainAgent(config: MainAgentConfig, around: MainAgentSurroun
     logins.nodes.links.start();
     log.info({ nodes: config.dmzNodes.length, users: [...people.users.list()].length }, 'started');
     return {
-      reload: () => reload(ground, { people, logins, administration }),
+      reload: () => ground.reloads.run(),
       async close() {
         log.info('stopping');
+        await ground.reloads.close();
         await closing.disposeAsync();
       },
     };

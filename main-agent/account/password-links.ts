@@ -53,7 +53,7 @@ export interface PasswordLinkAdmin {
 }
 
 interface Parts {
-  readonly config: Pick<MainAgentConfig, 'twoFactor' | 'publicUrl'>;
+  readonly config: Pick<MainAgentConfig, 'twoFactor' | 'publicUrl' | 'smtp'>;
   readonly users: UserSource;
   readonly departures: Pick<Departures, 'findProblem' | 'formerUntilMs'>;
   readonly state: StateStore;
@@ -64,7 +64,6 @@ interface Parts {
   readonly credentials: OwnCredentials;
   readonly findBan: (username: string, clientIp: string) => string | undefined;
   readonly notifier: AccountNotifier | undefined;
-  /** Undefined: no relay is configured. */
   readonly sendPasswordLink: SendPasswordLink | undefined;
   /** Tries of tokens that are nobody's, by node: each is a record in the audit. */
   readonly strayLinks: ProbeBudget;
@@ -94,7 +93,8 @@ export class PasswordLinks implements PasswordLinkAdmin {
     const { clock, config, random, sendPasswordLink: send, state } = this.#parts;
     const user = this.#requireReachable(username);
     const { email: address } = user;
-    if (config.publicUrl === undefined || send === undefined || address === undefined) {
+    const isConfigured = config.publicUrl !== undefined && config.smtp !== undefined;
+    if (!isConfigured || send === undefined || address === undefined) {
       throw new SallyportError('conflict', 'No link can be mailed', {
         detail:
           address === undefined ? `${username} has no email` : 'main-agent.yaml lacks public_url or smtp',

@@ -23,7 +23,9 @@ export interface ReaderSurroundings {
   readonly log: Log;
 }
 
-interface AuditReaderOptions extends ReaderSurroundings {
+/** `S`: what a reload may change while it runs. */
+interface AuditReaderOptions<S> extends ReaderSurroundings {
+  readonly settings: S;
   /** The address as configured; only its hash is stored, as it may hold a token. */
   readonly address: string;
   /** For people: `webhook`, `syslog`. */
@@ -32,21 +34,23 @@ interface AuditReaderOptions extends ReaderSurroundings {
   readonly host: string;
   /** Where it is configured, for the record of what was skipped. */
   readonly section: string;
-  readonly wants: (record: AuditRecord) => boolean;
+  wants(record: AuditRecord, settings: S): boolean;
   /** Records that may wait; beyond them the oldest are skipped. Infinity: as long as they stand in state.db. */
   readonly backlogMax: number;
   /** How many are handed over together. */
   readonly togetherMax: number;
   /** How long after the first of them they are handed over, so that more come together; default at once. */
-  readonly gatherMs?: number;
+  gatherMs?(settings: S): number;
   /** Resolves when all of them are certainly there. */
-  readonly take: (records: readonly NumberedRecord[], signal: AbortSignal) => Promise<void>;
+  take(records: readonly NumberedRecord[], signal: AbortSignal, settings: S): Promise<void>;
 }
 
-export class AuditReader {
-  readonly #options: AuditReaderOptions;
+export class AuditReader<S = unknown> {
+  readonly #options: AuditReaderOptions<S>;
   readonly #name: string;
   readonly #closing = new AbortController();
+  #settings: S;
+  #isEnding = false;
   #position = 0;
   #saved = 0;
   #failures = 0;
@@ -58,8 +62,9 @@ export class AuditReader {
   #isGathering = false;
   #unsubscribe: (() => void) | undefined;
 
-  constructor(options: AuditReaderOptions) {
+  constructor(options: AuditReaderOptions<S>) {
     this.#options = options;
+    this.#settings = options.settings;
     this.#name = createHash('sha256').update(options.address).digest('base64url');
   }
 
@@ -71,8 +76,7 @@ export class AuditReader {
     this.#position = Math.min(known ?? last, last);
     if (known !== this.#position) await this.#save();
     this.#saved = this.#position;
-    this.#unsubscribe = state.onAudit(() => this.#wake());
-    this.#wake();
+    this.#listen();
   }
 
   /** Why nothing arrives there, if it does not. Names the host alone. */
@@ -95,24 +99,47 @@ export class AuditReader {
     return this.#isGathering;
   }
 
-  /** What is on its way is given up: it is sent again after the next start. */
-  async close(): Promise<void> {
-    this.#unsubscribe?.();
+  /** For what is not on its way yet; that ends as it began, and is not sent again. One that ends goes on. */
+  use(settings: S): void {
+    this.#settings = settings;
+    this.#isEnding = false;
+    this.#failures = 0;
     clearTimeout(this.#pause);
-    this.#closing.abort();
+    this.#pause = undefined;
+    this.#isGathering = false;
+    this.#listen();
+  }
+
+  /** What is on its way arrives; nothing else is begun. Its place stays, for one that comes later. */
+  async end(): Promise<void> {
+    this.#isEnding = true;
+    this.#unsubscribe?.();
+    this.#unsubscribe = undefined;
+    clearTimeout(this.#pause);
     await this.#running;
     if (this.#saved !== this.#position) await this.#save().catch(() => undefined);
   }
 
+  /** What is on its way is given up: it is sent again after the next start. */
+  close(): Promise<void> {
+    this.#closing.abort();
+    return this.end();
+  }
+
+  #listen(): void {
+    this.#unsubscribe ??= this.#options.state.onAudit(() => this.#wake());
+    this.#wake();
+  }
+
   #wake(): void {
-    if (this.#closing.signal.aborted || this.#pause !== undefined) return;
+    if (this.#isEnding || this.#pause !== undefined) return;
     this.#again = true;
     this.#running ??= this.#sendAll();
   }
 
   /** Until nothing new came while sending, or it fails. Never rejects. */
   async #sendAll(): Promise<void> {
-    while (this.#again && !this.#closing.signal.aborted) {
+    while (this.#again && !this.#isEnding) {
       this.#again = false;
       try {
         await this.#skipTooOld();
@@ -127,22 +154,25 @@ export class AuditReader {
   }
 
   async #sendRest(): Promise<void> {
-    const { state, wants, togetherMax, gatherMs = 0 } = this.#options;
+    const { state, togetherMax } = this.#options;
+    const settings = this.#settings;
     let together: NumberedRecord[] = [];
     for (let seen = this.#position, isEnd = false; !isEnd;) {
       const rows = await state.read('audit-after', { sequence: seen, limit: readerPageRecords });
       isEnd = rows.length < readerPageRecords;
       for (const row of rows) {
-        if (this.#closing.signal.aborted) return;
+        // By others from here on: `use` has asked for another round.
+        if (this.#isEnding || this.#settings !== settings) return;
         seen = row.sequence;
-        if (wants(row.record)) together.push(row);
+        if (this.#options.wants(row.record, settings)) together.push(row);
         if (together.length === togetherMax) {
           await this.#handOver(together, seen);
           together = [];
         } else if (together.length === 0) await this.#pass(seen);
       }
       if (!isEnd || together.length === 0) continue;
-      if (this.#gathers(together, gatherMs)) return;
+      if (this.#isEnding || this.#settings !== settings) return;
+      if (this.#gathers(together, this.#options.gatherMs?.(settings) ?? 0)) return;
       await this.#handOver(together, seen);
     }
   }
@@ -160,7 +190,7 @@ export class AuditReader {
   }
 
   async #handOver(records: readonly NumberedRecord[], position: number): Promise<void> {
-    await this.#options.take(records, this.#closing.signal);
+    await this.#options.take(records, this.#closing.signal, this.#settings);
     this.#failures = 0;
     this.#problem = undefined;
     this.#position = position;
@@ -209,7 +239,7 @@ export class AuditReader {
   }
 
   #waitAfter(error: unknown): void {
-    if (this.#closing.signal.aborted) return;
+    if (this.#isEnding) return;
     const { kind, host, log } = this.#options;
     const reason = error instanceof Error ? error.message : String(error);
     if (this.#problem === undefined) log.warn({ host, detail: reason }, `a ${kind} does not take events`);

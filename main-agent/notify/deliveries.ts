@@ -43,6 +43,11 @@ export class Deliveries implements CodeDelivery {
     return this.#last.get(transport);
   }
 
+  /** How the last ones went says nothing of another relay or gateway. */
+  forgetLast(): void {
+    this.#last.clear();
+  }
+
   counts(): Iterable<DeliveryCount> {
     return this.#counts.values();
   }

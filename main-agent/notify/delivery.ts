@@ -25,8 +25,8 @@ export function buildCodeDelivery(options: {
   };
 }
 
-function notConfigured(section: string): SallyportError {
-  return new SallyportError('delivery-failed', 'The code could not be sent', {
+export function notConfigured(section: 'smtp' | 'sms'): SallyportError {
+  return new SallyportError('delivery-failed', 'It could not be sent', {
     detail: `main-agent.yaml has no section ${section}`,
     hint: `add it, or take it out of two_factor.delivered.transport`,
   });

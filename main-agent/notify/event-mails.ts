@@ -15,38 +15,51 @@ import { type Mailer, refusalOf } from './mail.ts';
  * others are told of that at each try.
  */
 interface EventMailSurroundings extends ReaderSurroundings {
-  readonly mailer: Mailer;
+  readonly mailer: Pick<Mailer, 'send'>;
   readonly users: Pick<UserSource, 'find'>;
   readonly audit: Audit;
-  readonly service: string;
+  /** How it calls itself now. */
+  readonly service: () => string;
 }
 
-/** All of the configuration, which has a relay where it has mails. */
-export async function startEventMails(
+interface EventMailSettings {
+  readonly config: EventMailConfig;
+  readonly wants: ReturnType<typeof buildMailFilter>;
+}
+
+/** Those of the configuration. */
+export function readEventMails(
   configured: readonly EventMailConfig[],
-  mailer: Mailer | undefined,
-  around: Omit<EventMailSurroundings, 'mailer'>,
-): Promise<readonly AuditReader[]> {
-  if (mailer === undefined) return [];
-  const readers = configured.map((one) => buildEventMail(one, { ...around, mailer }));
-  for (const reader of readers) await reader.start();
-  return readers;
+  users: Pick<UserSource, 'find'>,
+): { readonly address: string; readonly settings: EventMailSettings }[] {
+  return configured.map((config) => ({
+    address: `mail:${config.name}`,
+    settings: { config, wants: buildMailFilter(config, (username) => users.find(username)) },
+  }));
 }
 
-export function buildEventMail(config: EventMailConfig, around: EventMailSurroundings): AuditReader {
+export function buildEventMail(
+  address: string,
+  settings: EventMailSettings,
+  around: EventMailSurroundings,
+): AuditReader<EventMailSettings> {
   const { mailer, users, audit, service, ...rest } = around;
-  const { name, template } = config;
-  const wants = buildMailFilter(config, (username) => users.find(username));
+  const { name } = settings.config;
   /** Up to which record each address has been told of a load that could not be told to all. */
   let told = new Map<string, number>();
   /** Since when each address has been refused for now. */
   const refusedSinceMs = new Map<string, number>();
 
-  async function tell(to: string, records: readonly NumberedRecord[], signal: AbortSignal): Promise<void> {
+  async function tell(
+    to: string,
+    records: readonly NumberedRecord[],
+    { template }: EventMailConfig,
+    signal: AbortSignal,
+  ): Promise<void> {
     const news = records.filter(({ sequence }) => sequence > (told.get(to) ?? 0));
     const last = news.at(-1);
     if (last === undefined) return;
-    const problem = await send(composeEventMail(to, news, { name, service, template }), signal);
+    const problem = await send(composeEventMail(to, news, { name, service: service(), template }), signal);
     const outcome = problem === undefined ? 'ok' : 'failed';
     const numbers =
       news.length === 1 ? `record ${last.sequence}` : `${news.length} records to ${last.sequence}`;
@@ -85,11 +98,15 @@ export function buildEventMail(config: EventMailConfig, around: EventMailSurroun
   }
 
   /** Rejects with why the first of those who have to wait does, after all others were told. */
-  async function tellAll(records: readonly NumberedRecord[], signal: AbortSignal): Promise<void> {
+  async function tellAll(
+    records: readonly NumberedRecord[],
+    signal: AbortSignal,
+    { config }: EventMailSettings,
+  ): Promise<void> {
     const refusals: unknown[] = [];
     for (const [to, own] of addressed(config.to, records, (username) => users.find(username))) {
       try {
-        await tell(to, own, signal);
+        await tell(to, own, config, signal);
       } catch (error) {
         if (refusalOf(error) === undefined) throw error;
         refusals.push(error);
@@ -101,14 +118,15 @@ export function buildEventMail(config: EventMailConfig, around: EventMailSurroun
 
   return new AuditReader({
     ...rest,
-    address: `mail:${name}`,
+    settings,
+    address,
     kind: 'mail',
     host: name,
     section: 'events.mails',
-    wants,
+    wants: (record, { wants }) => wants(record),
     backlogMax: eventBacklogMax,
     togetherMax: eventMailRecordsMax,
-    gatherMs: config.withinMs,
+    gatherMs: ({ config }) => config.withinMs,
     take: tellAll,
   });
 }

@@ -21,35 +21,38 @@ interface SyslogConfig {
 
 interface SyslogSurroundings extends ReaderSurroundings {
   readonly main: string;
-  readonly credentials?: string;
+  readonly credentials: string | undefined;
 }
 
-/** Rejects `config` when a named file can't be used. */
-export async function startSyslog(
+/** Those of the configuration. Rejects `config` when a named file can't be used. */
+export async function readSyslog(
   configured: readonly SyslogConfig[],
-  around: SyslogSurroundings,
-): Promise<readonly AuditReader[]> {
-  for (const one of configured) await readFiles(one, around.credentials);
-  const readers = configured.map((one) => buildSyslog(one, around));
-  for (const reader of readers) await reader.start();
-  return readers;
+  credentials: string | undefined,
+): Promise<{ readonly address: string; readonly settings: SyslogConfig }[]> {
+  for (const one of configured) await readFiles(one, credentials);
+  return configured.map((one) => ({ address: `syslog://${one.host}:${one.port}`, settings: one }));
 }
 
-export function buildSyslog(config: SyslogConfig, around: SyslogSurroundings): AuditReader {
-  const { host, port, events } = config;
+export function buildSyslog(
+  address: string,
+  settings: SyslogConfig,
+  around: SyslogSurroundings,
+): AuditReader<SyslogConfig> {
+  const { host, port } = settings;
   const { main, credentials, ...rest } = around;
   const origin = { main, hostname: hostname() };
   return new AuditReader({
     ...rest,
-    address: `syslog://${host}:${port}`,
+    settings,
+    address,
     kind: 'syslog',
     host: `${host}:${port}`,
     section: 'audit.syslog',
-    wants: ({ event }) => events.some((pattern) => fitsEvent(event, pattern)),
+    wants: ({ event }, { events }) => events.some((pattern) => fitsEvent(event, pattern)),
     // As long as state.db has it: a collector is where the audit is looked at, a hole in it is what it is for to show.
     backlogMax: Number.POSITIVE_INFINITY,
     togetherMax: syslogLoadRecords,
-    take: async (records, closing) => {
+    take: async (records, closing, config) => {
       const load = records.map((one) => frameSyslogMessage(formatSyslogMessage(origin, one))).join('');
       await deliverProven(Buffer.from(load, 'ascii'), {
         host,

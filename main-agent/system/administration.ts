@@ -25,7 +25,7 @@ export async function startAdministration(
   doorCertificate: DoorCertificate,
   doctor: Doctor,
 ) {
-  const { config, around, part, closing } = ground;
+  const { config, around, part, closing, reloads } = ground;
   const { clock, inherited, credentials } = around;
   const { state, audit, feed, restores } = records;
   const { users, writes, departures, files } = people;
@@ -103,18 +103,18 @@ export async function startAdministration(
   // First: a call that waits for the next record would hold the server up.
   closing.defer(() => ending.abort());
   let served = certificate;
+  reloads.on(['admin.certificate', 'admin.key'], async (next) => {
+    const renewed = await readAdminCertificate(next, credentials);
+    if (renewed === undefined) return () => undefined;
+    const serve = admin.prepareCertificate(renewed);
+    return () => {
+      serve();
+      served = renewed;
+    };
+  });
   return {
     /** The admin listener's certificate, as it is served. */
     certificatePem: () => served?.certificatePem,
-    /** The certificate as it is on disk now; told is whether it is another, and undefined where none is served. */
-    async renewCertificate(now: MainAgentConfig): Promise<boolean | undefined> {
-      const renewed = await readAdminCertificate(now, credentials);
-      if (renewed === undefined) return undefined;
-      admin.useCertificate(renewed);
-      const isRenewed = renewed.certificatePem !== served?.certificatePem;
-      served = renewed;
-      return isRenewed;
-    },
   };
 }
 

@@ -18,7 +18,7 @@ const passwordAloneGoodMs = 60_000;
 
 /** Gathers what main's checks are about. */
 export function buildExamination(
-  { config, around: { clock, credentials, watched } }: Ground,
+  { config, around: { clock, credentials, watched }, reloads }: Ground,
   { feed, restores, nodeBudget }: Records,
   { users, departures, notify, deliveries, files }: People,
   { login, nodes }: Logins,
@@ -26,8 +26,13 @@ export function buildExamination(
   doorCertificate: DoorCertificate,
 ): Doctor {
   const keepMs = (problem: string | undefined): number => (problem === undefined ? relayGoodMs : 0);
-  const mail = new KeptLook(() => notify.checkMail(), { clock, keepMs });
-  const textGateway = new KeptLook(() => notify.checkTextGateway(), { clock, keepMs });
+  const lookAnew = () => ({
+    mail: new KeptLook(() => notify.checkMail(), { clock, keepMs }),
+    textGateway: new KeptLook(() => notify.checkTextGateway(), { clock, keepMs }),
+  });
+  let relays = lookAnew();
+  // What was seen was seen of another.
+  reloads.on(['smtp', 'sms'], () => () => void (relays = lookAnew()));
   const alone = new KeptLook(() => login.admin.passwordAlone(), { clock, keepMs: () => passwordAloneGoodMs });
   const running = (how: 'kept' | 'anew'): RunningFacts => {
     const ask = <T>(look: KeptLook<T>) => (how === 'anew' ? look.refresh() : look.get());
@@ -45,8 +50,8 @@ export function buildExamination(
       passwordAlone: () => ask(alone),
       lastMail: () => deliveries.last('email'),
       lastText: () => deliveries.last('sms'),
-      mail: () => ask(mail),
-      textGateway: () => ask(textGateway),
+      mail: () => ask(relays.mail),
+      textGateway: () => ask(relays.textGateway),
       clockProblem: () => login.admin.clockProblem(),
       driftProblem: () => login.admin.driftProblem(),
       overloadProblems: () => login.admin.overloadProblems(),

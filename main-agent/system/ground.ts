@@ -3,6 +3,7 @@ import type { Reread } from '#shared/config/reload.ts';
 import type { Clock } from '#shared/clock.ts';
 import type { Log } from '#shared/log.ts';
 import type { InheritedSockets } from '#shared/process/inherited-sockets.ts';
+import type { Reloads } from './reload.ts';
 
 /** What main is given by the process it runs in. */
 export interface MainAgentSurroundings {
@@ -30,7 +31,7 @@ export interface MainAgentSurroundings {
 
 /** What every start of main stands on. */
 export interface Ground {
-  /** A reload replaces the sections that it takes (`reload.ts`): who needs one reads it when it is needed. */
+  /** A reload replaces what it takes: who needs that reads it when it is needed, or is told (`reloads`). */
   readonly config: MainAgentConfig;
   readonly around: MainAgentSurroundings;
   readonly startedAtMs: number;
@@ -38,4 +39,6 @@ export interface Ground {
   readonly part: (name: string) => Log;
   /** What was started puts its closing here. It is run from the last to the first, also when a later start fails. */
   readonly closing: AsyncDisposableStack;
+  /** What can take another configuration while it runs says so here. */
+  readonly reloads: Reloads;
 }

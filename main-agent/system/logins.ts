@@ -1,5 +1,6 @@
 import { Bans, type EdgeBan } from '#main-agent/bans/bans.ts';
 import { buildLogin, type Login } from '#main-agent/build-login.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
 import { KnownNodes } from '#main-agent/link/known-nodes.ts';
 import { readLogo } from '#main-agent/logo.ts';
 import { describeDeliveryProblem } from '#main-agent/notify/deliveries.ts';
@@ -12,7 +13,7 @@ import type { Records } from './records.ts';
 
 /** Logins, bans and nodes, which know each other: a ban ends sessions, an ended session is told to its node. */
 export async function buildLogins(ground: Ground, records: Records, people: People) {
-  const { config, around, part, closing } = ground;
+  const { config, around, part, closing, reloads } = ground;
   const { clock, credentials } = around;
   const { state, enrolments } = records;
   const { users, directory, departures, notify, deliveries, files, renames } = people;
@@ -53,13 +54,35 @@ export async function buildLogins(ground: Ground, records: Records, people: Peop
     log: part('login'),
   });
   closing.defer(() => login.close());
-  const nodes: Nodes = buildNodes(ground, records, people, {
-    known,
-    bans,
-    login,
-    logo: await readLogo(config.branding.logo),
+  let logo = await readLogo(config.branding.logo);
+  const nodes: Nodes = buildNodes(ground, records, people, { known, bans, login, logo: () => logo });
+  const parts = { known, bans, login, nodes };
+  reloads.on(['dmz_nodes'], (next) => () => takeNodes(parts, next.dmzNodes));
+  reloads.on(['bans'], () => () => nodes.links.pushPolicy());
+  reloads.on(['branding'], async (next) => {
+    const read = await readLogo(next.branding.logo);
+    return () => {
+      logo = read;
+      nodes.links.pushPolicy();
+    };
   });
-  return { known, bans, login, nodes };
+  return parts;
+}
+
+/** Links of those that stay as they are stay up. */
+async function takeNodes(
+  { known, nodes: { admin, links }, login }: Pick<Logins, 'known' | 'nodes' | 'login'>,
+  configured: MainAgentConfig['dmzNodes'],
+): Promise<void> {
+  const before = new Map(known.list().map((node) => [node.name, JSON.stringify(node)]));
+  await known.configure(configured);
+  admin.watchOverlaps();
+  for (const name of before.keys()) {
+    if (configured.some((node) => node.name === name)) continue;
+    links.closeNode(name, 'not in the configuration any more');
+    await login.admin.endNode(name, 'the node is not in the configuration any more');
+  }
+  for (const node of known.trusted()) if (before.get(node.name) !== JSON.stringify(node)) links.addNode(node);
 }
 
 export type Logins = Awaited<ReturnType<typeof buildLogins>>;

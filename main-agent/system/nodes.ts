@@ -24,7 +24,7 @@ interface NodeParts {
   readonly known: KnownNodes;
   readonly bans: Bans;
   readonly login: Login;
-  readonly logo: Policy['branding']['logo'];
+  readonly logo: () => Policy['branding']['logo'];
 }
 
 /** Links to the nodes, not dialled yet, and what is made of what nodes say. */
@@ -80,7 +80,7 @@ export function buildNodes(ground: Ground, records: Records, { files }: People, 
     files: files.handlers,
     onStream: files.onStream,
     sessions: login.sessions,
-    policy: () => buildPolicy(config, parts.logo, bans),
+    policy: () => buildPolicy(config, parts.logo(), bans),
     onEdgeEvent: (node, worker, event) => {
       bans.noteEdge(node, event);
       edgeEvents.take(node, worker, event);

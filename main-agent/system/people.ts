@@ -16,7 +16,8 @@ import type { Ground } from './ground.ts';
 import type { Records } from './records.ts';
 
 /** Users and who they were before, how they are told something, and their files. */
-export async function startPeople({ config, around, part, closing }: Ground, records: Records) {
+export async function startPeople(ground: Ground, records: Records) {
+  const { config, around, part, closing, reloads } = ground;
   const { clock, credentials } = around;
   const { state, audit, enrolments, voided } = records;
   const users = await openYamlUsers({
@@ -29,6 +30,7 @@ export async function startPeople({ config, around, part, closing }: Ground, rec
     log: part('users'),
   });
   closing.defer(() => users.close());
+  reloads.alsoLookAt('users', () => lookAtUsers(users));
   const departures = new Departures({
     state,
     users,
@@ -38,15 +40,19 @@ export async function startPeople({ config, around, part, closing }: Ground, rec
     log: part('users'),
   });
   const writes = new FileWrites(users, clock);
-  const notify = await openNotify({
-    smtp: config.smtp,
-    sms: config.sms,
-    emailTemplate: config.twoFactor.delivered.emailTemplate,
-    serviceName: config.branding.name,
+  const notify = await openNotify(config, {
     ...(credentials === undefined ? {} : { credentials }),
     log: part('notify'),
   });
   closing.defer(() => notify.close());
+  const deliveries = new Deliveries(notify.delivery, () => clock.now());
+  reloads.on(['smtp', 'sms', 'branding.name'], async (next) => {
+    const send = await notify.prepare(next);
+    return () => {
+      send();
+      deliveries.forgetLast();
+    };
+  });
   const files = buildFileService({
     storages: await openStorages(config.storages, {
       ...config.uploads,
@@ -106,9 +112,23 @@ export async function startPeople({ config, around, part, closing }: Ground, rec
     departures,
     renames,
     notify,
-    deliveries: new Deliveries(notify.delivery, () => clock.now()),
+    deliveries,
     files,
   };
+}
+
+/** Their folder is followed anyway; whether there are some that were not in force before. */
+async function lookAtUsers(users: UserSource & { refresh(): Promise<unknown> }): Promise<boolean> {
+  let isAnother = false;
+  const stop = users.onChange((names) => {
+    isAnother ||= [...names].length > 0;
+  });
+  try {
+    await users.refresh();
+  } finally {
+    stop();
+  }
+  return isAnother;
 }
 
 /** Why the mounts in force may not be all there are. */

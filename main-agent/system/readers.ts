@@ -1,7 +1,9 @@
+import { AuditReaders } from '#main-agent/audit/audit-readers.ts';
 import { Checkpoints } from '#main-agent/audit/checkpoints.ts';
-import { startEventMails } from '#main-agent/notify/event-mails.ts';
-import { startSyslog } from '#main-agent/notify/syslog.ts';
-import { startWebhooks } from '#main-agent/notify/webhooks.ts';
+import type { MainAgentConfig } from '#main-agent/config.ts';
+import { buildEventMail, readEventMails } from '#main-agent/notify/event-mails.ts';
+import { buildSyslog, readSyslog } from '#main-agent/notify/syslog.ts';
+import { buildWebhook, readWebhooks } from '#main-agent/notify/webhook.ts';
 import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
 import type { Ground } from './ground.ts';
 import type { Nodes } from './nodes.ts';
@@ -10,37 +12,40 @@ import type { Records } from './records.ts';
 
 /** Who is told how far the audit is, and what happens: checkpoints, webhooks, mails and syslog. */
 export async function startReaders(ground: Ground, records: Records, people: People, { links }: Nodes) {
-  const { config, around, part } = ground;
+  const { config, around, part, reloads } = ground;
   const { clock, credentials } = around;
   const { state, audit, feed, privateKey, starts, readersClosing } = records;
+  const { users, notify } = people;
   const outbound = buildOutboundClient();
   readersClosing.defer(() => outbound.close());
-  const webhooks = await startWebhooks(config.events.webhooks, {
-    main: config.name,
-    state,
-    users: people.users,
-    outbound,
-    ...(credentials === undefined ? {} : { credentials }),
-    clock,
-    log: part('events'),
+  const rest = { main: config.name, state, clock, log: part('events') };
+  const webhooks = new AuditReaders({
+    read: ({ events }: MainAgentConfig) => readWebhooks(events.webhooks, users, credentials),
+    build: (...of) => buildWebhook(...of, { ...rest, outbound }),
   });
-  const syslog = await startSyslog(config.audit.syslog, {
-    main: config.name,
-    state,
-    ...(credentials === undefined ? {} : { credentials }),
-    clock,
-    log: part('events'),
+  const syslog = new AuditReaders({
+    read: (next: MainAgentConfig) => readSyslog(next.audit.syslog, credentials),
+    build: (...of) => buildSyslog(...of, { ...rest, credentials }),
   });
-  const mails = await startEventMails(config.events.mails, people.notify.mailer, {
-    state,
-    audit,
-    users: people.users,
-    service: config.branding.name,
-    clock,
-    log: part('events'),
+  const service = () => config.branding.name;
+  const mails = new AuditReaders({
+    read: ({ events }: MainAgentConfig) => readEventMails(events.mails, users),
+    build: (...of) => buildEventMail(...of, { ...rest, audit, users, mailer: notify.mailer, service }),
   });
-  const readers = [...webhooks, ...syslog, ...mails];
-  readersClosing.defer(async () => void (await Promise.all(readers.map((reader) => reader.close()))));
+  const all = [webhooks, syslog, mails];
+  readersClosing.defer(async () => void (await Promise.all(all.map((one) => one.close()))));
+  // All of them are read before the first starts: a secret that can't be used leaves none running.
+  for (const take of [
+    await webhooks.prepare(config),
+    await syslog.prepare(config),
+    await mails.prepare(config),
+  ])
+    await take();
+  reloads.on(['events.webhooks'], (next) => webhooks.prepare(next));
+  reloads.on(['audit.syslog'], (next) => syslog.prepare(next));
+  // What waits for a relay that did not take it need not wait longer for another.
+  reloads.on(['events.mails', 'smtp'], (next) => mails.prepare(next));
+  const list = () => all.flatMap((one) => [...one.list()]);
   const checkpoints = new Checkpoints({
     main: config.name,
     auditFile: config.audit.file,
@@ -58,9 +63,9 @@ export async function startReaders(ground: Ground, records: Records, people: Peo
   await checkpoints.start();
   readersClosing.defer(() => checkpoints.close());
   return {
-    problems: () => [...checkpoints.problems(), ...readers.flatMap((reader) => reader.problem() ?? [])],
+    problems: () => [...checkpoints.problems(), ...list().flatMap((reader) => reader.problem() ?? [])],
     positions: () =>
-      readers.map((reader) => ({
+      list().map((reader) => ({
         reader: reader.label,
         position: reader.isGathering() ? Number.POSITIVE_INFINITY : reader.position(),
       })),

@@ -1,76 +1,88 @@
-import type { MainAgentConfig } from '#main-agent/config.ts';
-import { newestOf } from '#shared/config/file-path.ts';
-import { describeReload, isBelow, isFrozen } from '#shared/config/reload.ts';
-import type { startAdministration } from './administration.ts';
-import type { Ground } from './ground.ts';
-import type { Logins } from './logins.ts';
-import type { People } from './people.ts';
+import { namedFiles, type MainAgentConfig } from '#main-agent/config.ts';
+import { Serial } from '#main-agent/turns.ts';
+import { newestOf, type PathContext } from '#shared/config/file-path.ts';
+import { describeReload, frozenKeys, isBelow, isFrozen, type Reread } from '#shared/config/reload.ts';
+import type { Log } from '#shared/log.ts';
 
-/** What main takes without a restart, by section or key of main-agent.yaml; users are looked at besides. */
-const taken = ['log.level', 'bans', 'dmz_nodes', 'admin.certificate', 'admin.key'];
-
-interface Parts {
-  readonly people: People;
-  readonly logins: Logins;
-  readonly administration: Awaited<ReturnType<typeof startAdministration>>;
+interface ReloadSurroundings extends Omit<PathContext, 'folder'> {
+  readonly configFile?: string;
+  readonly reread: () => Promise<Reread<MainAgentConfig>>;
+  readonly log: Log;
 }
 
-/** Rejects when something of it can't be taken; what could is in force then, and is told by the next one. */
-export async function reload(
-  { config, around }: Ground,
-  { people, logins, administration }: Parts,
-): Promise<void> {
-  const { log, configFile, credentials } = around;
-  const { config: now, changed, take } = await around.reread();
-  await administration.renewCertificate(now);
-  log.level = now.log.level;
-  config.log = now.log;
-  config.bans = now.bans;
-  if (changed.includes('dmz_nodes')) await takeNodes(logins, now.dmzNodes);
-  config.dmzNodes = now.dmzNodes;
-  logins.nodes.links.pushPolicy();
-  const changedUsers = await lookAtUsers(people);
-  const effective = changed.filter((key) => isBelow(key, taken));
-  take(effective);
-  const told = {
-    changed: [...(changedUsers > 0 ? ['users'] : []), ...effective],
-    restart: changed.filter((key) => !effective.includes(key)),
-    frozen: [
-      ...(configFile !== undefined && isFrozen(newestOf(configFile, around), credentials)
-        ? ['main-agent.yaml']
-        : []),
-      ...(isFrozen(now.admin.certificate, credentials) ? ['admin.certificate', 'admin.key'] : []),
-    ],
-  };
-  log.info(told, describeReload(told));
-}
+/** Puts in force what was prepared. */
+type Take = () => Promise<void> | void;
 
-/** Their folder is followed anyway; how many were not in force before. */
-async function lookAtUsers({ users }: People): Promise<number> {
-  const found = new Set<string>();
-  const stop = users.onChange((names) => {
-    for (const name of names) found.add(name);
-  });
-  try {
-    await users.refresh();
-  } finally {
-    stop();
+/**
+ * Makes of the next configuration whatever can fail, and changes nothing yet: rejects `config`, and then nothing of the
+ * reload is taken, by nobody.
+ */
+type Prepare = (next: MainAgentConfig) => Promise<Take> | Take;
+
+/**
+ * What main takes without a restart (D-177). Whoever is started says beside it which keys it takes and how, as it says
+ * how it is closed; a key that nobody names takes a restart.
+ */
+export class Reloads {
+  readonly #parts: { readonly keys: readonly string[]; readonly prepare: Prepare }[] = [];
+  readonly #looks: { readonly at: string; readonly isAnother: () => Promise<boolean> }[] = [];
+  readonly #turns = new Serial();
+  readonly #config: MainAgentConfig;
+  readonly #around: ReloadSurroundings;
+  #isClosed = false;
+
+  /** Replaces the sections of `config` that are taken. */
+  constructor(config: MainAgentConfig, around: ReloadSurroundings) {
+    this.#config = config;
+    this.#around = around;
   }
-  return found.size;
-}
 
-/** Links of those that stay as they are stay up. */
-async function takeNodes(
-  { known, nodes: { admin, links }, login }: Logins,
-  configured: MainAgentConfig['dmzNodes'],
-): Promise<void> {
-  const before = new Map(known.list().map((node) => [node.name, JSON.stringify(node)]));
-  await known.configure(configured);
-  admin.watchOverlaps();
-  for (const name of before.keys()) {
-    if (configured.some((node) => node.name === name)) continue;
-    links.closeNode(name, 'not in the configuration any more');
-    await login.admin.endNode(name, 'the node is not in the configuration any more');
+  /** `keys`: keys or sections of main-agent.yaml. Asked when one of them changed. */
+  on(keys: readonly string[], prepare: Prepare): void {
+    this.#parts.push({ keys, prepare });
   }
-  for (const node of known.trusted()) if (before.get(node.name) !== JSON.stringify(node)) links.addNode(node);
+
+  /** What lies beside the configuration, and is looked at with each reload. Tells whether it is another now. */
+  alsoLookAt(at: string, isAnother: () => Promise<boolean>): void {
+    this.#looks.push({ at, isAnother });
+  }
+
+  /** One after the other. Rejects when it was refused; nothing is another then. */
+  run(): Promise<void> {
+    return this.#turns.run(async () => {
+      if (!this.#isClosed) await this.#reload();
+    });
+  }
+
+  /** Resolves when what one of them starts has been started; none begins any more. */
+  close(): Promise<void> {
+    this.#isClosed = true;
+    return this.#turns.settled();
+  }
+
+  async #reload(): Promise<void> {
+    const { log, configFile, credentials, reread } = this.#around;
+    const { config: written, changed, choose, take } = await reread();
+    const sections = this.#parts.flatMap(({ keys }) => keys);
+    const next = choose(sections);
+    const takes: Take[] = [];
+    for (const { keys, prepare } of this.#parts)
+      if (next.keys.some((key) => isBelow(key, keys))) takes.push(await prepare(next.config));
+    Object.assign(this.#config, next.config);
+    for (const one of takes) await one();
+    take(next.keys);
+    const others: string[] = [];
+    for (const { at, isAnother } of this.#looks) if (await isAnother()) others.push(at);
+    const told = {
+      changed: [...others, ...next.keys],
+      restart: changed.filter((key) => !next.keys.includes(key)),
+      frozen: [
+        ...(configFile !== undefined && isFrozen(newestOf(configFile, this.#around), credentials)
+          ? ['main-agent.yaml']
+          : []),
+        ...frozenKeys(namedFiles(written), sections, credentials),
+      ],
+    };
+    log.info(told, describeReload(told));
+  }
 }

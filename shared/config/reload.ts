@@ -19,6 +19,11 @@ export interface Reread<T> {
   readonly config: T;
   /** Keys as the file has them, such as `https.listen`, whose value or file differs from what this process goes by. */
   readonly changed: readonly string[];
+  /**
+   * What it would go by with those of `sections` that changed, and which keys those are. A section that stands only with
+   * something that stays as it was (a transport without its gateway) is left out.
+   */
+  readonly choose: (sections: readonly string[]) => Chosen<T>;
   /** From now on it goes by these. */
   readonly take: (keys: readonly string[]) => void;
 }
@@ -40,14 +45,42 @@ export class ConfigSource<T> {
   /** Rejects `config` when it is wrong; nothing has changed then. */
   async reread(): Promise<Reread<T>> {
     const now = await this.#read();
+    const changed = findChangedKeys(this.#inForce, now);
     return {
       config: now.config,
-      changed: findChangedKeys(this.#inForce, now),
+      changed,
+      choose: (sections) => this.#choose(now, changed, sections),
       take: (keys) => {
         this.#inForce = merge(this.#inForce, now, keys);
       },
     };
   }
+
+  #choose(now: ReadConfig<T>, changed: readonly string[], sections: readonly string[]): Chosen<T> {
+    const tryKeys = (keys: readonly string[]): Chosen<T> | undefined => {
+      const config = now.parse(merge(this.#inForce, now, keys).document);
+      return config === undefined ? undefined : { config, keys };
+    };
+    const all = changed.filter((key) => isBelow(key, sections));
+    const whole = tryKeys(all);
+    if (whole !== undefined) return whole;
+    let chosen: Chosen<T> = { config: this.#inForce.config, keys: [] };
+    // One section may need another that comes later in the list: again, until none is added any more.
+    for (let rest = sections, before = -1; rest.length !== before;) {
+      before = rest.length;
+      rest = rest.filter((section) => {
+        const more = tryKeys(all.filter((key) => chosen.keys.includes(key) || isBelow(key, [section])));
+        chosen = more ?? chosen;
+        return more === undefined;
+      });
+    }
+    return chosen;
+  }
+}
+
+interface Chosen<T> {
+  readonly config: T;
+  readonly keys: readonly string[];
 }
 
 /** Undefined where the key is not there. Lists are taken whole. */
@@ -83,7 +116,7 @@ function merge<T>(before: ReadConfig<T>, now: ReadConfig<T>, keys: readonly stri
     if (digest === undefined) digests.delete(key);
     else digests.set(key, digest);
   }
-  return { ...before, document, digests };
+  return { ...before, config: before.parse(document) ?? before.config, document, digests };
 }
 
 /** `document` with one key as `other` has it. */
@@ -97,12 +130,17 @@ function withKey(document: unknown, other: unknown, key: string): unknown {
   return Object.fromEntries(Object.entries(own).filter(([one]) => one !== first));
 }
 
+/** Lists are one key. */
+function keyOf(at: readonly PropertyKey[]): string {
+  const list = at.findIndex((part) => typeof part === 'number');
+  return at.slice(0, list === -1 ? at.length : list).join('.');
+}
+
 /** Of several files that one key names, all together. Files that can't be read count as empty: they are told elsewhere. */
 export async function digestFiles(files: readonly NamedFile[]): Promise<Map<string, string>> {
   const hashes = new Map<string, ReturnType<typeof createHash>>();
   for (const { at, path } of files) {
-    const list = at.findIndex((part) => typeof part === 'number');
-    const key = at.slice(0, list === -1 ? at.length : list).join('.');
+    const key = keyOf(at);
     const hash = hashes.get(key) ?? createHash('sha256');
     hashes.set(key, hash);
     const content = await readFile(path).catch(() => Buffer.alloc(0));
@@ -135,6 +173,16 @@ export function describeReload({ changed, restart, frozen }: Reload): string {
           `not looked at, for systemd handed it over at the start and a restart of the unit takes it: ${frozen.join(', ')}`,
         ]),
   ].join('; ');
+}
+
+/** Those of `sections` whose files systemd copied when it started the unit, and no reload renewed. */
+export function frozenKeys(
+  files: readonly NamedFile[],
+  sections: readonly string[],
+  credentials: string | undefined,
+): readonly string[] {
+  const keys = files.flatMap(({ at, path }) => (isFrozen(path, credentials) ? [keyOf(at)] : []));
+  return [...new Set(keys)].filter((key) => isBelow(key, sections));
 }
 
 /** A file that systemd copied when it started the unit, and no reload renewed; what lies at its source is not seen. */

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createSecureContext } from 'node:tls';
 import type { Audit } from '#main-agent/state/audit-record.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { Clock } from '#shared/clock.ts';
@@ -39,8 +40,8 @@ interface AdminServerOptions {
 export interface AdminServer {
   /** Of the TLS listener. */
   readonly port: number | undefined;
-  /** A renewed certificate, for the next connections. */
-  useCertificate(certificate: Certificate): void;
+  /** Throws for one that does not belong to its key. What it returns serves it, to the next connections. */
+  prepareCertificate(certificate: Certificate): () => void;
   close(): Promise<void>;
 }
 
@@ -84,8 +85,11 @@ export async function startAdminServer(options: AdminServerOptions): Promise<Adm
         });
   return {
     port: onTls === undefined ? undefined : portOf(onTls),
-    useCertificate: ({ certificatePem, keyPem }) =>
-      onTls?.setSecureContext({ minVersion: 'TLSv1.3', cert: certificatePem, key: keyPem.expose() }),
+    prepareCertificate: ({ certificatePem, keyPem }) => {
+      const context = { minVersion: 'TLSv1.3', cert: certificatePem, key: keyPem.expose() } as const;
+      createSecureContext(context);
+      return () => onTls?.setSecureContext(context);
+    },
     close: async () => {
       await Promise.all([onSocket, ...(onTls === undefined ? [] : [onTls])].map(closeServer));
     },

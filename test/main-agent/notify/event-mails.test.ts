@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import type { AuditReader } from '#main-agent/audit/audit-reader.ts';
 import { eventMail } from '#main-agent/config-events.ts';
 import { buildAudit } from '#main-agent/audit/audit-log.ts';
+import { buildMailFilter } from '#main-agent/notify/event-mail.ts';
 import { buildEventMail } from '#main-agent/notify/event-mails.ts';
 import { eventMailLinesMax, eventMailPatienceMs } from '#main-agent/notify/limits.ts';
 import { buildMailer, type Mailer } from '#main-agent/notify/mail.ts';
@@ -67,11 +68,13 @@ describe('mails that tell what happens', () => {
       within: `${withinMs}ms`,
       ...changed,
     });
-    const reader = buildEventMail(config, {
-      mailer: { ...mailer, send: (mail) => mailer.send(mail) },
-      users: { find: (name) => users.get(name) },
+    const find = (name: string) => users.get(name);
+    const settings = { config, wants: buildMailFilter(config, find) };
+    const reader = buildEventMail(`mail:${config.name}`, settings, {
+      mailer: { send: (mail) => mailer.send(mail) },
+      users: { find },
       audit: buildAudit(state),
-      service: 'Files',
+      service: () => 'Files',
       state,
       clock: { now: () => nowMs, monotonic: () => nowMs },
       log,

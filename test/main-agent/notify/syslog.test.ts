@@ -121,9 +121,16 @@ describe('the audit at a collector', () => {
     };
   }
 
-  async function start(changed: Partial<Parameters<typeof buildSyslog>[0]> = {}): Promise<AuditReader> {
+  async function start(changed: Partial<Parameters<typeof buildSyslog>[1]> = {}): Promise<AuditReader> {
     const where = { host: '127.0.0.1', port: rsyslog.port, ca: join(folder, 'ca.pem'), events: ['*'] };
-    const reader = buildSyslog({ ...where, ...changed }, { main: 'main1', state, clock: systemClock, log });
+    const settings = { ...where, ...changed };
+    const reader = buildSyslog(`syslog://127.0.0.1:${settings.port}`, settings, {
+      main: 'main1',
+      state,
+      credentials: undefined,
+      clock: systemClock,
+      log,
+    });
     readers.push(reader);
     await reader.start();
     return reader;

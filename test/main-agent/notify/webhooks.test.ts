@@ -86,16 +86,10 @@ describe('webhooks', () => {
     openSqliteState({ file: join(folder, 'state.db'), clock: systemClock, log });
   const port = (): number => (server.address() as AddressInfo).port;
   async function start(filter: Partial<EventFilter> = {}) {
-    const hook = buildWebhook({
-      url: new URL(`http://127.0.0.1:${port()}/hook?token=never-shown`),
-      wants: buildEventFilter({ events: ['*'], ...filter }, () => undefined),
-      secret: new Secret(secret),
-      main: 'main1',
-      state,
-      outbound,
-      clock,
-      log,
-    });
+    const url = new URL(`http://127.0.0.1:${port()}/hook?token=never-shown`);
+    const wants = buildEventFilter({ events: ['*'], ...filter }, () => undefined);
+    const settings = { url, wants, secret: new Secret(secret) };
+    const hook = buildWebhook(url.href, settings, { main: 'main1', state, outbound, clock, log });
     hooks.push(hook);
     await hook.start();
     return hook;
