@@ -1,56 +1,105 @@
-import { createPrivateKey, createPublicKey } from 'node:crypto';
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildLinkListener } from '#dmz/link/listener.ts';
 import type { LinkBinding, MainLink } from '#dmz/link/main-link.ts';
+import { buildAdminClient } from '#main-agent/cli/admin-client.ts';
 import { loadMainAgentConfig } from '#main-agent/config.ts';
 import { startMainAgent } from '#main-agent/system.ts';
 import { Authenticator } from '#scripts/demonstration/codes.ts';
 import { startMailSink } from '#scripts/demonstration/mail-sink.ts';
-import { provisionSite } from '#scripts/demonstration/provision.ts';
+import { listNodes, provisionSite } from '#scripts/demonstration/provision.ts';
 import type { SiteSecrets } from '#scripts/demonstration/secrets.ts';
 import { siteFiles, type SiteFiles } from '#scripts/demonstration/site-files.ts';
-import { demoUsers } from '#scripts/demonstration/users.ts';
+import { demoUsers, type DemoUser } from '#scripts/demonstration/users.ts';
 import type { AssertionClaims } from '#shared/assertion/claims.ts';
 import { commitToCode } from '#shared/assertion/code-commitment.ts';
 import { signAssertion } from '#shared/assertion/sign.ts';
 import { systemClock } from '#shared/clock.ts';
 import { fingerprintOf } from '#shared/identity/fingerprint.ts';
-import type { ChallengeView, Params } from '#shared/link/messages.ts';
+import { generateIdentityKey } from '#shared/identity/identity-key.ts';
+import type { ChallengeView, Params, Result, Verb } from '#shared/link/messages.ts';
 import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
+import { buildPlayedNode, type PlayedLink, type PlayedNode } from './played-node.ts';
 import { waitUntil } from './product.ts';
 import { unchanged } from './unchanged.ts';
 
+/** One node of them, or one link of it, that says what it likes. */
+export interface EvilNode {
+  readonly name: string;
+  readonly signingKey: KeyObject;
+  /** What main takes assertions of this link for. */
+  binding(): Promise<LinkBinding>;
+  request<V extends Verb>(verb: V, params: Params<V>): Promise<Result<V>>;
+}
+
+/** A link on which anything can be said, whole messages and bytes that are none. */
+export interface EvilLink extends EvilNode {
+  readonly played: PlayedLink;
+}
+
 /**
- * Somebody who owns the DMZ box: its real keys, a real joined link to a real main, and no scruples. Signs whatever a
- * test wants signed.
+ * Somebody who owns the DMZ boxes: their real keys, real joined links to a real main, and no scruples. Signs whatever
+ * is wanted signed. What is without a node named goes by the first one, `dmz1`.
  */
-export interface EvilDmz {
+export interface EvilDmz extends EvilNode {
   readonly link: MainLink;
   readonly users: SiteSecrets['users'];
   readonly files: SiteFiles;
   authenticator(user: string): Authenticator;
-  begin(user: string, changes?: Partial<Params<'login.begin'>>): Promise<ChallengeView>;
+  /** One whom no other try has met: with an authenticator that gives codes at once. */
+  person(): string;
+  begin(user: string, changes?: Partial<Params<'login.begin'>>, node?: EvilNode): Promise<ChallengeView>;
   /** An honest login assertion for that challenge, with `changes` put in before it is signed with the real key. */
   assert(
     challenge: ChallengeView,
-    options: { code?: string; changes?: Partial<AssertionClaims>; signedAtMs?: number },
+    options: {
+      code?: string;
+      changes?: Partial<AssertionClaims>;
+      signedAtMs?: number;
+      node?: EvilNode;
+      /** Instead of the node's own. */
+      signingKey?: KeyObject;
+    },
   ): Promise<Params<'login.assert'>>;
+  /** Another link of the second node, `dmz2`, on which nothing was said yet: it may be lost. */
+  freshLink(): Promise<EvilLink>;
+  /** A worker of the second node that shows a key which main does not know: how often main said a word to it. */
+  readonly impostor: PlayedNode;
+  /** What an administrator of main does meanwhile. */
+  admin(method: string, path: string, body?: object): Promise<unknown>;
   close(): Promise<void>;
 }
 
 export const evilClient = { ip: '127.0.0.1', port: 4711, agent: 'evil/1' };
-const readyMs = 20_000;
+const readyMs = 60_000;
+const requestMs = 20_000;
+/** What there is for tries to use up: people nobody has met, and links of the second node. */
+interface Supplies {
+  readonly people: number;
+  readonly links: number;
+}
 
-export async function startEvilDmz(): Promise<EvilDmz> {
+export async function startEvilDmz(supplies: Supplies): Promise<EvilDmz> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-evil-'));
   const files = siteFiles(folder);
-  const secrets = await provisionSite(files, { httpsPort: 1, sftpPort: 1, users: demoUsers });
+  const doors = { httpsPort: 1, sftpPort: 1 };
+  const people = namePeople(supplies.people);
+  const provision = { ...doors, second: doors, users: [...demoUsers, ...people] };
+  const secrets = await provisionSite(files, provision);
   const mail = await startMailSink(files.mail, secrets.ports.mail);
   const log = buildLog('silent', {});
+  const [, second] = listNodes(files, secrets, provision);
+  if (second === undefined) throw new Error('two nodes');
+  const others = await startOtherNode(
+    second.name,
+    readFileSync(files.secondDmz.identityKey, 'utf8'),
+    second.link,
+    supplies.links,
+  );
   const config = await loadMainAgentConfig(files.main.config);
   const main = await startMainAgent(config, {
     clock: systemClock,
@@ -61,12 +110,11 @@ export async function startEvilDmz(): Promise<EvilDmz> {
       throw new Error('the state store failed');
     },
   });
-  const mainIdentity = fingerprintOf(createPrivateKey(readFileSync(files.main.identityKey)));
   const listener = buildLinkListener({
     listen: { host: '127.0.0.1', port: secrets.ports.link },
     identityKeyPem: new Secret(readFileSync(files.dmz.identityKey, 'utf8')),
     signingKeyPem: new Secret(readFileSync(files.dmz.signingKey, 'utf8')),
-    mainIdentity,
+    mainIdentity: fingerprintOf(createPrivateKey(readFileSync(files.main.identityKey))),
     nodeName: 'dmz1',
     validatedLogins: true,
     clock: systemClock,
@@ -74,22 +122,43 @@ export async function startEvilDmz(): Promise<EvilDmz> {
   });
   await listener.start();
   const { link } = listener;
+  const first: EvilNode = {
+    name: 'dmz1',
+    signingKey: createPrivateKey(readFileSync(files.dmz.signingKey)),
+    binding: () => bindingOf(link),
+    request: (verb, params) => link.request(verb, params),
+  };
+  const secondKey = createPrivateKey(readFileSync(files.secondDmz.signingKey));
+  const admin = buildAdminClient({
+    target: { socket: files.main.socket },
+    token: undefined,
+    actor: 'drill',
+  });
   await waitUntil(() => link.isUp, readyMs);
-  const privateKey = createPrivateKey(readFileSync(files.dmz.signingKey));
-  const kid = fingerprintOf(createPublicKey(privateKey));
+  const { mainName } = await first.binding();
   const authenticators = new Map<string, Authenticator>();
+  let taken = 0;
+  let met = 0;
 
   return {
+    ...first,
     link,
     users: secrets.users,
     files,
+    impostor: others.impostor,
     authenticator(user) {
       const known = authenticators.get(user) ?? new Authenticator(secrets.users[user]?.totpSecret ?? '');
       authenticators.set(user, known);
       return known;
     },
-    begin: (user, changes = {}) =>
-      link.request('login.begin', {
+    person() {
+      const name = people[met]?.name;
+      if (name === undefined) throw new Error('more people than there are');
+      met += 1;
+      return name;
+    },
+    begin: (user, changes = {}, node = first) =>
+      node.request('login.begin', {
         user,
         protocol: 'https',
         listener: 'https',
@@ -97,11 +166,13 @@ export async function startEvilDmz(): Promise<EvilDmz> {
         factor: { type: 'password', password: secrets.users[user]?.password ?? '' },
         ...changes,
       }),
-    async assert(challenge, { code, changes = {}, signedAtMs = systemClock.now() }) {
+    async assert(challenge, options) {
+      const { code, changes = {}, signedAtMs = systemClock.now(), node = first } = options;
+      const { signingKey = node.signingKey } = options;
       const commitment = code === undefined ? undefined : commitToCode(new Secret(code));
-      const binding = await bindingOf(link);
+      const binding = await node.binding();
       const claims = {
-        iss: 'dmz1',
+        iss: node.name,
         aud: binding.mainName,
         sub: challenge.username,
         challenge: challenge.challenge,
@@ -119,18 +190,65 @@ export async function startEvilDmz(): Promise<EvilDmz> {
         ...changes,
       };
       const assertion = await signAssertion(claims as Parameters<typeof signAssertion>[0], {
-        kid,
-        privateKey,
+        kid: fingerprintOf(createPublicKey(signingKey)),
+        privateKey: signingKey,
         nowMs: signedAtMs,
       });
       const beside = commitment === undefined || code === undefined ? {} : { code, salt: commitment.salt };
       return { challenge: challenge.challenge, assertion, ...beside };
     },
+    async freshLink() {
+      const node = others.workers[taken];
+      if (node === undefined) throw new Error('more links than there are');
+      taken += 1;
+      await waitUntil(() => node.links[0]?.session.isOpen === true, readyMs);
+      const played = node.links[0];
+      if (played === undefined) throw new Error('no link');
+      return {
+        name: second.name,
+        signingKey: secondKey,
+        binding: async () => ({ exporter: played.exporter, mainName }),
+        request: (verb, params) => played.session.request(verb, params, { timeoutMs: requestMs }),
+        played,
+      };
+    },
+    admin: (method, path, body) =>
+      admin.call(method, path, { ...(body !== undefined && { body, ifMatch: '*' }) }),
     async close() {
+      await admin.close();
       await listener.close();
+      others.close();
       await main.close();
       await mail.close();
       await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Each with an authenticator, and a code to give with it. */
+function namePeople(count: number): readonly DemoUser[] {
+  const alice = demoUsers.filter(({ name }) => name === 'alice');
+  return Array.from({ length: count }, (_, at) => `person${at}`).flatMap((name) =>
+    alice.map((one) => ({ ...one, name })),
+  );
+}
+
+/** The second node: a worker for each link that a try may lose, and one more that is somebody else. */
+async function startOtherNode(name: string, identityKeyPem: string, port: number, links: number) {
+  const workers: PlayedNode[] = [];
+  for (let worker = 0; worker < links; worker += 1)
+    workers.push(
+      await buildPlayedNode({ name, worker }, new Secret(identityKeyPem), worker === 0 ? port : 0),
+    );
+  const impostor = await buildPlayedNode({ name, worker: links }, generateIdentityKey().privateKeyPem);
+  const [zeroth] = workers;
+  if (zeroth === undefined) throw new Error('no worker');
+  zeroth.hello = { ...zeroth.hello, workerPorts: [...workers, impostor].map((one) => one.port) };
+  return {
+    workers,
+    impostor,
+    close: () => {
+      for (const one of [...workers, impostor]) one.close();
     },
   };
 }

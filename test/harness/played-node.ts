@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type TLSSocket } from 'node:tls';
 import { systemClock } from '#shared/clock.ts';
 import type { AnyEvent } from '#shared/link/codec.ts';
-import { acceptOptions, buildLinkIdentity, controlProtocol } from '#shared/link/link-tls.ts';
+import { acceptOptions, buildLinkIdentity, controlProtocol, exporterOf } from '#shared/link/link-tls.ts';
 import { wireVersions } from '#shared/link/limits.ts';
 import type { Hello } from '#shared/link/messages.ts';
 import type { MessageTransport } from '#shared/link/message-transport.ts';
@@ -16,6 +16,8 @@ import { nodeKey } from './tls-link.ts';
 export interface PlayedLink {
   readonly session: ControlSession;
   readonly transport: MessageTransport;
+  /** What an assertion sent over it is bound to. */
+  readonly exporter: string;
   /** What main told. */
   readonly told: AnyEvent[];
   /** It was closed, by whichever end. */
@@ -38,12 +40,13 @@ export interface PlayedNode {
 export async function buildPlayedNode(
   hello: Partial<Hello> = {},
   privateKeyPem = nodeKey.privateKeyPem,
+  port = 0,
 ): Promise<PlayedNode> {
   const boot = randomId();
   const links: PlayedLink[] = [];
   const lanes: TLSSocket[] = [];
   const sockets = new Set<TLSSocket>();
-  const control = new ControlAcceptor((transport) => {
+  const control = new ControlAcceptor((transport, socket) => {
     const told: AnyEvent[] = [];
     const session = new ControlSession({
       side: 'dmz',
@@ -66,7 +69,8 @@ export async function buildPlayedNode(
       },
       onFailure: () => undefined,
     });
-    const link: PlayedLink = { session, transport, told, isClosed: false, closeReason: undefined };
+    const exporter = exporterOf(socket);
+    const link: PlayedLink = { session, transport, exporter, told, isClosed: false, closeReason: undefined };
     links.push(link);
     session.start();
   });
@@ -76,7 +80,7 @@ export async function buildPlayedNode(
     if (socket.alpnProtocol === controlProtocol) control.accept(socket);
     else lanes.push(socket);
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
   const node: PlayedNode = {
