@@ -1,5 +1,5 @@
 import type { RandomBytes } from '#shared/random-id.ts';
-import { randomBytes } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import { AccountChanges } from '#main-agent/account/account-changes.ts';
 import { buildAccountHandlers } from '#main-agent/account/account-handlers.ts';
 import { buildEnrolmentHandlers } from '#main-agent/account/enrolment-handlers.ts';
@@ -51,16 +51,14 @@ import { PendingSetups } from '#main-agent/two-factor/pending-setups.ts';
 import type { Departures } from '#main-agent/users/departures.ts';
 import type { OwnCredentials } from '#main-agent/users/own-credentials.ts';
 import type { EnrolmentSource, UserSource } from '#main-agent/users/user-source.ts';
-import { foldUsername } from '#main-agent/users/username.ts';
 import { buildVault } from '#main-agent/vault/local-vault.ts';
-import { Sealer } from '#main-agent/vault/sealing.ts';
+import type { VaultAccess } from '#main-agent/vault/calls.ts';
 import type { Vault } from '#main-agent/vault/vault.ts';
 import type { SigningKey } from '#shared/assertion/verify.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { EventBody, EventName } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
-import type { Secret } from '#shared/secret.ts';
 
 /** What of main's configuration decides about logins. */
 export type LoginConfig = Pick<
@@ -78,8 +76,8 @@ export interface LoginOptions {
   /** Writes what users change themselves into their files. */
   readonly credentials: OwnCredentials;
   readonly state: StateStore;
-  /** 32 bytes. */
-  readonly vaultKey: Secret<Buffer>;
+  /** Open. */
+  readonly vault: VaultAccess;
   readonly delivery: CodeDelivery;
   /** Tells users of changes of their account. */
   readonly notifier?: AccountNotifier;
@@ -134,10 +132,14 @@ export function buildLogin(options: LoginOptions): Login {
   const twoFactor = buildTwoFactorAdmin(parts);
   const passwordLinks = new PasswordLinks(parts);
   const reminders = new Reminders(parts);
-  const imitateUsers = (): void =>
+  const imitateUsers = (): Promise<void> =>
     passwords.imitate([...users.list()].flatMap((user) => user.passwordHash ?? []));
+  options.vault.onOpened(imitateUsers);
   const unsubscribe = users.onChange((names) => {
-    imitateUsers();
+    // One that is away is told when it is back.
+    imitateUsers().catch((error: unknown) =>
+      options.log.warn({ err: error }, 'costs of hashes are not told'),
+    );
     void endLeasesOfShut(parts, names);
   });
 
@@ -159,7 +161,7 @@ export function buildLogin(options: LoginOptions): Login {
     }),
     deliveryTester: buildDeliveryTester(parts, options.delivery),
     start: async () => {
-      imitateUsers();
+      await imitateUsers();
       requireClosedDoors(parts);
       warnOfOpenSwitches(options);
       await leases.start();
@@ -171,7 +173,6 @@ export function buildLogin(options: LoginOptions): Login {
     close: async () => {
       unsubscribe();
       await overload.close();
-      await passwords.close();
       reminders.close();
       sessions.close();
       guard.close();
@@ -193,11 +194,10 @@ function buildParts(options: LoginOptions) {
   const random = options.random ?? randomBytes;
   const { twoFactor } = config;
   const { totp } = twoFactor;
-  // Before anything that has a timer: a key of the wrong length is refused here.
-  const sealer = new Sealer(options.vaultKey, random);
+  const { ask, deliveredKey } = options.vault;
   const guard = new ClockGuard({ clock, log });
   const vault = buildVault({
-    vaultKey: options.vaultKey,
+    ask,
     enrolments,
     departures,
     state,
@@ -217,7 +217,10 @@ function buildParts(options: LoginOptions) {
     },
     delivery: options.delivery,
     state,
-    fingerprint: (code, username, id) => sealer.fingerprint(code, 'delivered', username, id),
+    fingerprint: (code, username, id) =>
+      createHmac('sha256', deliveredKey.expose())
+        .update(JSON.stringify([username, id, code.expose()]))
+        .digest('base64url'),
     clock,
     log,
     random,
@@ -251,9 +254,8 @@ function buildParts(options: LoginOptions) {
     state,
     vault,
     passwords: new Passwords({
-      random,
+      ask,
       minimumLength: config.passwords.minimumLength,
-      placeOf: (name) => sealer.placeOf(foldUsername(name)),
       clock,
       onNoTurn: (turn, why) => overload.note(turn, why),
     }),
@@ -279,7 +281,7 @@ function buildParts(options: LoginOptions) {
     delivered,
     setups: new PendingSetups({
       clock,
-      random,
+      begin: () => vault.beginSetup(),
       qrTtlMs: twoFactor.enrolment.qrTtlMs,
       proveTtlMs: twoFactor.enrolment.proveTtlMs,
     }),

@@ -504,7 +504,7 @@ export function openMainAgentConfig(
 export function namedFiles(config: MainAgentConfig): NamedFile[] {
   const maybe: readonly (Omit<NamedFile, 'path'> & { path: string | undefined })[] = [
     { at: ['identity_key'], path: config.identityKey, kind: 'secret' },
-    { at: ['vault_key'], path: config.vaultKey, kind: 'secret' },
+    { at: ['vault_key'], path: config.vaultKey, kind: 'secret', isForeign: true },
     { at: ['https', 'acme', 'ca'], path: config.https.acme?.ca, kind: 'public' },
     { at: ['branding', 'logo'], path: config.branding.logo, kind: 'public', whyNot: whyNoLogo },
     { at: ['admin', 'certificate'], path: config.admin.certificate, kind: 'public' },

@@ -3,6 +3,7 @@ import { checkMainAgentConfig, openMainAgentConfig, type MainAgentConfig } from 
 import { gatherSetup, setupChecks } from '#main-agent/doctor/setup-checks.ts';
 import { acceptRestoredOption } from '#main-agent/restored/limits.ts';
 import { startMainAgent } from '#main-agent/system.ts';
+import { askKeyFile } from '#main-agent/vault/process/keeper.ts';
 import { formatFaults } from '#shared/command-line/findings.ts';
 import { credentialsOf } from '#shared/config/file-path.ts';
 import { systemClock } from '#shared/clock.ts';
@@ -19,7 +20,17 @@ await runNodeProgram<MainAgentConfig>({
   name: 'main-agent',
   check: (file) => checkMainAgentConfig(file, options),
   examine: async (config) =>
-    formatFaults(await examine(setupChecks, await gatherSetup(config, options.credentials, Date.now()))),
+    formatFaults(
+      await examine(
+        setupChecks,
+        await gatherSetup(
+          config,
+          options.credentials,
+          Date.now(),
+          askKeyFile(config.vaultKey, options.credentials),
+        ),
+      ),
+    ),
   options: { [acceptRestoredOption]: 'REASON', watched: 'FOLDER' },
   start: async (config, file, { [acceptRestoredOption]: acceptRestored, watched }) => {
     const source = await openMainAgentConfig(file, options);

@@ -1,4 +1,5 @@
 import type { MainAgentConfig } from '#main-agent/config.ts';
+import { startVaultProcess } from '#main-agent/vault/vault-process.ts';
 import { startOrClose, type System } from '#shared/process/node-process.ts';
 import { startAdministration } from './system/administration.ts';
 import { startCertificate } from './system/certificate.ts';
@@ -28,15 +29,24 @@ export function startMainAgent(config: MainAgentConfig, around: MainAgentSurroun
       reloads: new Reloads(inForce, around),
     };
     ground.reloads.on(['log.level'], (next) => () => void (log.level = next.log.level));
+    // Begun first, as it takes a while; closed last, as everybody asks it.
+    const vault = startVaultProcess({
+      keyFile: config.vaultKey,
+      credentials: around.credentials,
+      log: ground.part('vault'),
+    });
+    closing.defer(() => vault.close());
+    ground.reloads.unless('vault_key', () => vault.isSameFile());
     const records = await startRecords(ground);
+    await vault.opened();
     const people = await startPeople(ground, records);
-    const logins = await buildLogins(ground, records, people);
+    const logins = await buildLogins(ground, records, people, vault);
     const readers = await startReaders(ground, records, people, logins.nodes);
     await logins.login.start();
     await logins.nodes.admin.start();
     people.files.surveys.keepFresh();
-    const certificate = await startCertificate(ground, records, logins.nodes);
-    const doctor = buildExamination(ground, records, people, logins, readers, certificate);
+    const certificate = await startCertificate(ground, records, logins.nodes, vault);
+    const doctor = buildExamination(ground, records, people, logins, readers, certificate, vault);
     const administration = await startAdministration(ground, records, people, logins, certificate, doctor);
     await startHealth(ground, { records, people, logins, readers, administration, doctor });
     logins.nodes.links.start();

@@ -66,11 +66,11 @@ export function buildEnrolmentHandlers(parts: Parts, stepUp: StepUpCheck): Enrol
       const status = await requireAllowed(parts, session);
       const spends = needsTicket(parts, session, status) ? await requireTicket(ticket, session) : [];
       const { totp } = config.twoFactor;
-      const { setup, expiresInMs } = setups.start(session.username, session.key, spends);
+      const { secret, expiresInMs } = await setups.start(session.username, session.key, spends);
       const account = totp.label.replaceAll('{username}', session.username);
-      const otpauthUri = buildOtpauthUri(setup.secret, { issuer: totp.issuer, account }, totp);
+      const otpauthUri = buildOtpauthUri(secret, { issuer: totp.issuer, account }, totp);
       return {
-        secret: encodeBase32(setup.secret.expose()),
+        secret: encodeBase32(secret.expose()),
         otpauthUri,
         qr: await drawQr(otpauthUri),
         expiresInMs,
@@ -149,7 +149,9 @@ class SetupProof {
         );
         throw error;
       });
-    const step = code === undefined ? undefined : await vault.prove(setup.secret, code);
+    const step = code === undefined ? undefined : await vault.prove(setup.setup, code);
+    // Still: a reset, or another picture, may have ended it meanwhile.
+    setups.requireSame(username, key, setup);
     if (step === undefined) return this.#wrong(session, setup);
     return this.#save(session, setup, step, link);
   }
@@ -192,7 +194,7 @@ class SetupProof {
     const result = await vault
       .enrol({
         username,
-        secret: setup.secret,
+        secret: { setup: setup.setup },
         step,
         requiredOn,
         recoveryCodes: twoFactor.enrolment.recoveryCodes,

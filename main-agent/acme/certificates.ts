@@ -3,7 +3,7 @@ import { createPrivateKey, generateKeyPairSync, X509Certificate, type KeyObject 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { OutboundClient } from '#main-agent/outbound/http-client.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
-import type { Sealer } from '#main-agent/vault/sealing.ts';
+import type { AskVault } from '#main-agent/vault/calls.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError, toSallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
@@ -25,11 +25,24 @@ interface CertificatesOptions {
   /** Whether a node is there to be asked; an order without one would only be counted against us. */
   readonly isReachable: () => boolean;
   readonly state: Pick<StateStore, 'read' | 'commit'>;
-  readonly sealer: Pick<Sealer, 'seal' | 'open'>;
+  readonly sealer: OwnSealer;
   /** There is another certificate. */
   readonly onCertificate: (certificate: IssuedCertificate) => void;
   readonly clock: Clock;
   readonly log: Log;
+}
+
+/** The vault, which seals what is main's own. Rejects `busy` while it is away, `internal` for what is not its seal. */
+export interface OwnSealer {
+  seal(id: string, plain: Secret): Promise<string>;
+  open(id: string, sealed: string): Promise<Secret>;
+}
+
+export function sealOwn(ask: AskVault): OwnSealer {
+  return {
+    seal: async (id, plain) => (await ask('seal-own', { id, plain: plain.expose() })).sealed,
+    open: async (id, sealed) => new Secret((await ask('open-own', { id, sealed })).plain),
+  };
 }
 
 export interface CertificateStanding {
@@ -52,7 +65,6 @@ const retryMsMin = 5 * 60_000;
 const retryMsMax = 12 * 60 * 60_000;
 const dayMs = 24 * 60 * 60_000;
 
-const owner = 'acme';
 const certificateId = 'certificate';
 
 const storedSchema = z.strictObject({
@@ -87,7 +99,7 @@ export class Certificates {
   async start(): Promise<void> {
     const stored = await this.#read(certificateId);
     if (stored !== undefined) {
-      const { keyPem, ...others } = storedSchema.parse(JSON.parse(stored.expose().toString('utf8')));
+      const { keyPem, ...others } = storedSchema.parse(JSON.parse(stored.expose()));
       this.#held = { ...others, keyPem: new Secret(keyPem) };
     }
     this.#timer = setInterval(() => void this.look(), lookEveryMs).unref();
@@ -173,7 +185,7 @@ export class Certificates {
       const detail = `${names.join(', ')} by ${directory.host}, until ${new Date(lifeOf(held).toMs).toISOString()}`;
       const stored = JSON.stringify({ ...held, keyPem: issued.keyPem.expose() });
       await state.commit([
-        this.#keep(certificateId, new Secret(Buffer.from(stored))),
+        await this.#keep(certificateId, new Secret(stored)),
         this.#audit('certificate.issued', 'ok', detail),
       ]);
       this.#held = held;
@@ -213,18 +225,18 @@ export class Certificates {
     if (stored !== undefined) return createPrivateKey(stored.expose());
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
-    await this.#options.state.commit([this.#keep(id, new Secret(Buffer.from(pem)))]);
+    await this.#options.state.commit([await this.#keep(id, new Secret(pem))]);
     return privateKey;
   }
 
-  async #read(id: string): Promise<Secret<Buffer> | undefined> {
+  async #read(id: string): Promise<Secret | undefined> {
     const { state, sealer } = this.#options;
     const record = (await state.read('kept-acme')).find((one) => one.id === id);
-    return record === undefined ? undefined : sealer.open(record.sealed, owner, id);
+    return record === undefined ? undefined : sealer.open(id, record.sealed);
   }
 
-  #keep(id: string, plain: Secret<Buffer>) {
-    const sealed = this.#options.sealer.seal(plain, owner, id);
+  async #keep(id: string, plain: Secret) {
+    const sealed = await this.#options.sealer.seal(id, plain);
     return { kind: 'keep-record', list: 'acme', record: { id, sealed } } as const;
   }
 

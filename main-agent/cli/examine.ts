@@ -2,6 +2,7 @@ import { findings } from '#main-agent/admin/answers.ts';
 import { checkMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
 import { runningChecks } from '#main-agent/doctor/running-checks.ts';
 import { gatherSetup, setupChecks } from '#main-agent/doctor/setup-checks.ts';
+import { askKeyFile } from '#main-agent/vault/process/keeper.ts';
 import { examineBox, hereAround } from '#shared/command-line/look-around.ts';
 import { toSallyportError } from '#shared/error.ts';
 import { boxChecks } from '#shared/health/box-checks.ts';
@@ -45,7 +46,10 @@ export async function examineHere(context: CommandContext): Promise<Examination>
   const detail = `${file}, with its key files`;
   return mergeExaminations([
     { findings: [{ check: 'configuration', state: 'good', affects: 'both', detail }], unlooked: [] },
-    await examine(setupChecks, await gatherSetup(config, undefined, context.nowMs)),
+    await examine(
+      setupChecks,
+      await gatherSetup(config, undefined, context.nowMs, askKeyFile(config.vaultKey)),
+    ),
     await examineBox('main-agent', file, describeForBox(config), hereAround),
   ]);
 }

@@ -40,6 +40,8 @@ export interface RunningFacts {
   /** Why relay and gateway can't be reached; undefined: they can. */
   readonly mail: () => Promise<string | undefined>;
   readonly textGateway: () => Promise<string | undefined>;
+  /** Why the vault is away. */
+  readonly vaultProblem: () => string | undefined;
   /** By how much the clock jumped. */
   readonly clockProblem: () => number | undefined;
   /** What phones say of main's clock. */
@@ -141,6 +143,17 @@ export const runningChecks: readonly HealthCheck<RunningFacts>[] = [
             hint: 'what is between the boxes must let several connections to the link’s port through',
           })),
       ),
+  },
+  {
+    id: 'vault',
+    looksAt: "whether the vault's process is there, without which nobody can sign in",
+    cure: 'journalctl -u main-agent says why it ends; who is signed in stays signed in',
+    affects: 'both',
+    look: ({ vaultProblem }) => {
+      const why = vaultProblem();
+      const problems = why === undefined ? [] : [`the vault is away, nobody can sign in: ${why}`];
+      return tell(problems, 'bad', 'journalctl -u main-agent says why it ends');
+    },
   },
   {
     id: 'clock-skew',

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -6,9 +5,8 @@ import type { MainAgentConfig } from '#main-agent/config.ts';
 import { hostOf, isPlainElsewhere } from '#main-agent/outbound/plain-http.ts';
 import { measureRoom } from '#main-agent/places.ts';
 import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';
-import { openSome } from '#main-agent/vault/opened-secrets.ts';
-import { Sealer } from '#main-agent/vault/sealing.ts';
-import { readSecretFile } from '#shared/config/file-path.ts';
+import type { AskVault } from '#main-agent/vault/calls.ts';
+import { openSome, type SealedSample } from '#main-agent/vault/opened-secrets.ts';
 import {
   buildCertificateChecks,
   readServedCertificate,
@@ -22,8 +20,8 @@ import { randomId } from '#shared/random-id.ts';
 
 export interface SetupFacts {
   readonly config: MainAgentConfig;
-  /** $CREDENTIALS_DIRECTORY, for who has it. */
-  readonly credentials?: string | undefined;
+  /** The vault, which reads the key as it is in its file now. */
+  readonly ask: AskVault;
   /** Of the admin listener, as it lies on disk. */
   readonly adminCertificate: ServedCertificate | { readonly unlooked: string } | undefined;
   readonly nowMs: number;
@@ -34,11 +32,12 @@ export async function gatherSetup(
   config: MainAgentConfig,
   credentials: string | undefined,
   nowMs: number,
+  ask: AskVault,
 ): Promise<SetupFacts> {
   const { admin } = config;
   const adminCertificate =
     admin.listen === undefined ? undefined : await readServedCertificate(admin, credentials);
-  return { config, credentials, nowMs, adminCertificate };
+  return { config, ask, nowMs, adminCertificate };
 }
 
 const renew = 'renew admin.certificate; systemctl reload main-agent';
@@ -67,10 +66,10 @@ export const setupChecks: readonly HealthCheck<SetupFacts>[] = [
     looksAt: 'whether stored secrets open with the vault key that is there',
     cure: restore,
     affects: 'both',
-    look: async ({ config, credentials }) => {
-      const key = await readSecretFile(config.vaultKey, credentials);
+    look: async ({ config, ask }) => {
       const enrolments = buildYamlEnrolments({ directory: config.users.enrolmentsDirectory });
-      const { tried, opened, closed } = await openSome(new Sealer(key, randomBytes), enrolments);
+      const open = async (samples: SealedSample[]) => (await ask('examine-file', { samples })).opened;
+      const { tried, opened, closed } = await openSome(open, enrolments);
       if (tried === 0) return [{ state: 'good', detail: 'nothing is sealed with it yet' }];
       if (opened === 0)
         return [

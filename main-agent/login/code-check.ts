@@ -104,13 +104,11 @@ export class CodeCheck {
       const lockedMs = lockedUntilMs - clock.now();
       const isDisabled = inARow >= disableAfterInARow;
       if (lockedMs > 0 || isDisabled) {
-        const verdict = factor.verify(
-          code,
-          kinds.filter((kind) => kind === 'bypass'),
-        );
+        const bypass = kinds.filter((kind) => kind === 'bypass');
+        const verdict = await factor.verify(code, bypass);
         return this.#checkLocked(attempt, verdict, isDisabled ? 'disabled' : lockedMs);
       }
-      return (await checkDelivered()) ?? this.#judge(attempt, code, factor.verify(code, kinds));
+      return (await checkDelivered()) ?? this.#judge(attempt, code, await factor.verify(code, kinds));
     });
   }
 

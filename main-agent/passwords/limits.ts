@@ -27,6 +27,3 @@ export const overloadToldEveryMs = 60_000;
 
 /** … with the number of addresses it came from, as far as they are counted. */
 export const overloadSourcesMax = 1_000;
-
-/** Bytes of a password as UTF-8; argon2 takes more, but a stranger should not make us hash a megabyte. */
-export const passwordBytesMax = 1024;

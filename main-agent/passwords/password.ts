@@ -1,21 +1,16 @@
-import type { RandomBytes } from '#shared/random-id.ts';
-import { argon2, timingSafeEqual } from 'node:crypto';
-import { promisify } from 'node:util';
-import { formatCost } from '#main-agent/users/argon2-text.ts';
-import { readForeignHash } from '#main-agent/users/foreign-hash.ts';
-import { formatPhc, parsePhc, type Phc } from '#main-agent/users/phc.ts';
+import { foldUsername } from '#main-agent/users/username.ts';
+import type { AskVault } from '#main-agent/vault/calls.ts';
+import { passwordBytesMax } from '#main-agent/vault/limits.ts';
+import { countCosts } from '#main-agent/vault/process/decoy-hashes.ts';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import { findGuess } from './common-passwords.ts';
-import { DecoyHashes, type NamePlace } from './decoy-hashes.ts';
-import { ForeignTags } from './foreign-tags.ts';
 import { HashQueue, type HashQueueOptions, type Turn } from './hash-queue.ts';
-import { hashesAtOnceMax, passwordBytesMax } from './limits.ts';
+import { hashesAtOnceMax } from './limits.ts';
 
 /**
- * Passwords: argon2id (RFC 9106) in PHC strings. Every try costs the same work, whether the user exists, has a
- * password or not (S-07). What came from another system is argon2id over that system's hash, until the password is
- * given for the first time.
+ * Passwords: whose turn it is, and what makes a good one. They are hashed and compared in the vault's process, where
+ * every try costs the same work, whether the user exists, has a password or not (S-07).
  */
 
 export interface PasswordHasher {
@@ -25,41 +20,29 @@ export interface PasswordHasher {
   takeOver(foreign: Secret): Promise<Secret>;
 }
 
-/** OWASP's second choice of equal strength: little memory, so that two at once never hurt the file service. */
-const cost = { memory: 19_456, passes: 2, parallelism: 1 } as const;
-const tagBytes = 32;
-const saltBytes = 16;
-
-const hash = promisify(argon2);
-
 export class Passwords {
   readonly queue: HashQueue;
-  readonly #random: RandomBytes;
+  readonly #ask: AskVault;
   readonly #minimumLength: number;
-  readonly #decoys: DecoyHashes;
-  readonly #foreign = new ForeignTags();
 
   constructor(
     dependencies: Omit<HashQueueOptions, 'atOnceMax' | 'random'> & {
-      readonly random: RandomBytes;
+      readonly ask: AskVault;
       readonly minimumLength: number;
-      readonly placeOf: NamePlace;
     },
   ) {
-    const { clock, minimumLength, onNoTurn, placeOf, random } = dependencies;
+    const { ask, clock, minimumLength, onNoTurn } = dependencies;
     this.queue = new HashQueue({ atOnceMax: hashesAtOnceMax, clock, ...(onNoTurn && { onNoTurn }) });
-    this.#random = random;
+    this.#ask = ask;
     this.#minimumLength = minimumLength;
-    this.#decoys = new DecoyHashes({ random, placeOf, ownCost: formatCost(cost) });
   }
 
-  /** The hashes of all users, whenever they change: tries at names without one take as long as theirs. */
-  imitate(hashes: Iterable<Secret>): void {
-    this.#decoys.imitate(hashes);
-  }
-
-  async close(): Promise<void> {
-    await this.#foreign.close();
+  /**
+   * The hashes of all users, whenever they change, and whenever the vault begins anew: tries at names without one take
+   * as long as theirs.
+   */
+  async imitate(hashes: Iterable<Secret>): Promise<void> {
+    await this.#ask('imitate-costs', { costs: countCosts(hashes) });
   }
 
   /**
@@ -80,20 +63,13 @@ export class Passwords {
    * Rejects `internal` for a hash nobody could have made.
    */
   async compare(password: Secret, username: string, stored: Secret | undefined): Promise<boolean> {
-    // Looked up for every name, so that the looking tells nothing.
-    const decoy = this.#decoys.forName(username);
-    const phc = requirePhc((stored ?? decoy).expose());
-    const message = Buffer.from(password.expose(), 'utf8');
-    // Too long is wrong, but costs what any wrong one costs.
-    const tooLong = message.length > passwordBytesMax;
-    const looked = tooLong ? message.subarray(0, passwordBytesMax) : message;
-    const tag = await hash('argon2id', {
-      ...phc.cost,
-      message: phc.over === undefined ? looked : await this.#foreign.compute(phc.over, looked),
-      nonce: phc.salt,
-      tagLength: phc.tag.length,
+    const { isRight } = await this.#ask('compare-password', {
+      // Too long is wrong, and stays too long.
+      password: password.expose().slice(0, passwordBytesMax + 1),
+      name: foldUsername(username),
+      stored: stored?.expose() ?? null,
     });
-    return timingSafeEqual(tag, phc.tag) && stored !== undefined && !tooLong;
+    return isRight;
   }
 
   /**
@@ -110,28 +86,22 @@ export class Passwords {
    * it is the password the user has.
    */
   async renew(password: Secret, stored: Secret): Promise<Secret | undefined> {
-    return requirePhc(stored.expose()).over === undefined ? undefined : this.#hash(password);
+    const renewed = await this.#ask('renew-password', {
+      password: password.expose(),
+      stored: stored.expose(),
+    });
+    return renewed.stored === null ? undefined : new Secret(renewed.stored);
   }
 
   /** argon2id that costs at least what ours does stays as it is; all else is wrapped. */
   async takeOver(foreign: Secret): Promise<Secret> {
-    const read = readForeignHash(foreign.expose());
-    if ('problem' in read)
-      throw new SallyportError('config', `The password is not taken over: ${read.problem}`);
-    const { scheme, salt, tag } = read.hash;
-    if (scheme.kind === 'argon2id' && isGoodEnough(scheme.cost))
-      return new Secret(formatPhc({ over: undefined, cost: scheme.cost, salt, tag }));
-    return new Secret(await this.#wrap(tag, { scheme, salt }));
+    const { stored } = await this.#ask('take-over-hash', { foreign: foreign.expose() });
+    return new Secret(stored);
   }
 
   async #hash(password: Secret): Promise<Secret> {
-    return new Secret(await this.#wrap(Buffer.from(password.expose(), 'utf8'), undefined));
-  }
-
-  async #wrap(message: Buffer, over: Phc['over']): Promise<string> {
-    const salt = this.#random(saltBytes);
-    const tag = await hash('argon2id', { ...cost, message, nonce: salt, tagLength: tagBytes });
-    return formatPhc({ over, cost, salt, tag });
+    const { stored } = await this.#ask('hash-password', { password: password.expose() });
+    return new Secret(stored);
   }
 
   /** Length and a list of common ones; no rules of composition (NIST SP 800-63B §5.1.1.2). */
@@ -155,18 +125,4 @@ export class Passwords {
       });
     }
   }
-}
-
-/** The schema lets no other pass; a hash that is given without it is our mistake. */
-function requirePhc(text: string): Phc {
-  const phc = parsePhc(text);
-  if (phc !== undefined) return phc;
-  throw new SallyportError('internal', 'Something went wrong on our side', {
-    detail: 'a password hash is not an argon2id PHC string',
-    hint: 'Set the password again with `sallyport users passwd`.',
-  });
-}
-
-function isGoodEnough({ memory, passes }: Phc['cost']): boolean {
-  return memory >= cost.memory && memory * passes >= cost.memory * cost.passes;
 }

@@ -1,8 +1,7 @@
-import { randomBytes } from 'node:crypto';
-import { Certificates } from '#main-agent/acme/certificates.ts';
+import { Certificates, sealOwn } from '#main-agent/acme/certificates.ts';
 import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
-import { Sealer } from '#main-agent/vault/sealing.ts';
-import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
+import type { VaultAccess } from '#main-agent/vault/calls.ts';
+import { readPublicFile } from '#shared/config/file-path.ts';
 import type { Ground } from './ground.ts';
 import type { Nodes } from './nodes.ts';
 import type { Records } from './records.ts';
@@ -12,10 +11,11 @@ export async function startCertificate(
   { config, around, part, closing }: Ground,
   { state }: Records,
   { doors }: Nodes,
+  { ask }: Pick<VaultAccess, 'ask'>,
 ): Promise<Pick<Certificates, 'problem' | 'standing' | 'renew'> | undefined> {
   const { acme } = config.https;
   if (acme === undefined) return undefined;
-  const { clock, credentials } = around;
+  const { clock } = around;
   const ca = acme.ca === undefined ? {} : { ca: (await readPublicFile(acme.ca)).toString('utf8') };
   const http = buildOutboundClient(ca);
   closing.defer(() => http.close());
@@ -25,7 +25,7 @@ export async function startCertificate(
     challenges: doors.challenges,
     isReachable: () => doors.isReachable(),
     state,
-    sealer: new Sealer(await readSecretFile(config.vaultKey, credentials), randomBytes),
+    sealer: sealOwn(ask),
     onCertificate: (certificate) => doors.serve(certificate),
     clock,
     log: part('https'),

@@ -4,6 +4,7 @@ import { gatherSetup } from '#main-agent/doctor/setup-checks.ts';
 import { boxChecks } from '#shared/health/box-checks.ts';
 import { KeptLook } from '#shared/health/kept-look.ts';
 import { readReport } from '#shared/health/report.ts';
+import type { VaultProcess } from '#main-agent/vault/vault-process.ts';
 import type { DoorCertificate } from './certificate.ts';
 import type { Ground } from './ground.ts';
 import type { Logins } from './logins.ts';
@@ -24,6 +25,7 @@ export function buildExamination(
   { login, nodes }: Logins,
   readers: Readers,
   doorCertificate: DoorCertificate,
+  vault: VaultProcess,
 ): Doctor {
   const keepMs = (problem: string | undefined): number => (problem === undefined ? relayGoodMs : 0);
   const lookAnew = () => ({
@@ -52,6 +54,7 @@ export function buildExamination(
       lastText: () => deliveries.last('sms'),
       mail: () => ask(relays.mail),
       textGateway: () => ask(relays.textGateway),
+      vaultProblem: () => vault.problem(),
       clockProblem: () => login.admin.clockProblem(),
       driftProblem: () => login.admin.driftProblem(),
       overloadProblems: () => login.admin.overloadProblems(),
@@ -64,7 +67,7 @@ export function buildExamination(
     };
   };
   return buildDoctor({
-    setup: () => gatherSetup(config, credentials, clock.now()),
+    setup: () => gatherSetup(config, credentials, clock.now(), vault.ask),
     running,
     box: () =>
       readReport(watched, { checks: boxChecks, timer: 'main-agent-watch.timer', nowMs: clock.now() }),

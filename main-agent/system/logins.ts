@@ -5,16 +5,16 @@ import { KnownNodes } from '#main-agent/link/known-nodes.ts';
 import { readLogo } from '#main-agent/logo.ts';
 import { describeDeliveryProblem } from '#main-agent/notify/deliveries.ts';
 import { buildOwnCredentials } from '#main-agent/users/own-credentials.ts';
-import { readSecretFile } from '#shared/config/file-path.ts';
+import type { VaultAccess } from '#main-agent/vault/calls.ts';
 import type { Ground } from './ground.ts';
 import { buildNodes, type Nodes } from './nodes.ts';
 import type { People } from './people.ts';
 import type { Records } from './records.ts';
 
 /** Logins, bans and nodes, which know each other: a ban ends sessions, an ended session is told to its node. */
-export async function buildLogins(ground: Ground, records: Records, people: People) {
+export async function buildLogins(ground: Ground, records: Records, people: People, vault: VaultAccess) {
   const { config, around, part, closing, reloads } = ground;
-  const { clock, credentials } = around;
+  const { clock } = around;
   const { state, enrolments } = records;
   const { users, directory, departures, notify, deliveries, files, renames } = people;
   const known = new KnownNodes({ configured: config.dmzNodes, state, clock });
@@ -34,7 +34,7 @@ export async function buildLogins(ground: Ground, records: Records, people: Peop
     enrolments,
     credentials: buildOwnCredentials(directory),
     state,
-    vaultKey: await readSecretFile(config.vaultKey, credentials),
+    vault,
     delivery: deliveries,
     notifier: notify.notifier,
     sendPasswordLink: notify.sendPasswordLink,

@@ -26,6 +26,7 @@ type Prepare = (next: MainAgentConfig) => Promise<Take> | Take;
 export class Reloads {
   readonly #parts: { readonly keys: readonly string[]; readonly prepare: Prepare }[] = [];
   readonly #looks: { readonly at: string; readonly isAnother: () => Promise<boolean> }[] = [];
+  readonly #unread: { readonly key: string; readonly isSame: () => Promise<boolean> }[] = [];
   readonly #turns = new Serial();
   readonly #config: MainAgentConfig;
   readonly #around: ReloadSurroundings;
@@ -47,6 +48,11 @@ export class Reloads {
     this.#looks.push({ at, isAnother });
   }
 
+  /** A file that main does not read: it sees that it was written, and who reads it whether it says something else. */
+  unless(key: string, isSame: () => Promise<boolean>): void {
+    this.#unread.push({ key, isSame });
+  }
+
   /** One after the other. Rejects when it was refused; nothing is another then. */
   run(): Promise<void> {
     return this.#turns.run(async () => {
@@ -62,7 +68,8 @@ export class Reloads {
 
   async #reload(): Promise<void> {
     const { log, configFile, credentials, reread } = this.#around;
-    const { config: written, changed, choose, take } = await reread();
+    const { config: written, changed: seen, choose, take } = await reread();
+    const changed = await this.#withoutSame(seen);
     const sections = this.#parts.flatMap(({ keys }) => keys);
     const next = choose(sections);
     const takes: Take[] = [];
@@ -84,5 +91,11 @@ export class Reloads {
       ],
     };
     log.info(told, describeReload(told));
+  }
+
+  async #withoutSame(seen: readonly string[]): Promise<readonly string[]> {
+    const same = new Set<string>();
+    for (const { key, isSame } of this.#unread) if (seen.includes(key) && (await isSame())) same.add(key);
+    return seen.filter((key) => !same.has(key));
   }
 }

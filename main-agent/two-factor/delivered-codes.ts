@@ -91,7 +91,7 @@ export class DeliveredCodes {
     readonly settings: DeliveredSettings;
     readonly delivery: CodeDelivery;
     readonly state: Pick<StateStore, 'commit' | 'read'>;
-    /** HMAC of a canonical code under the vault key. */
+    /** HMAC of a canonical code under a key that the vault derived. */
     readonly fingerprint: (code: Secret, username: string, id: string) => string;
     readonly clock: Clock;
     readonly log: Log;

@@ -2,19 +2,20 @@ import type { Change } from '#main-agent/state/state-store.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
-import { randomId, type RandomBytes } from '#shared/random-id.ts';
-import { Secret } from '#shared/secret.ts';
-import { pendingSetupsMax, proveTriesMax, totpSecretBytes } from './limits.ts';
+import { randomId } from '#shared/random-id.ts';
+import type { Secret } from '#shared/secret.ts';
+import { pendingSetupsMax, proveTriesMax } from './limits.ts';
 
 /**
  * Set-ups that are shown but not saved yet: show → confirm within `qrTtlMs` → prove within `proveTtlMs`. One per user,
  * the newest only, and only for the session that started it. Secrets are made here, never taken from outside, and
- * live in memory until they are proven.
+ * live in the vault's memory until they are proven.
  */
 
 export interface PendingSetup {
   readonly sessionKey: string;
-  readonly secret: Secret<Buffer>;
+  /** Under which the vault keeps its secret. */
+  readonly setup: string;
   readonly shownAtMs: number;
   /** For the assertion that proves it. */
   readonly challenge: string;
@@ -25,43 +26,50 @@ export interface PendingSetup {
   triesLeft: number;
 }
 
+/** A set-up of the vault's, whose secret is shown once. */
+interface BegunSetup {
+  readonly setup: string;
+  readonly secret: Secret<Buffer>;
+}
+
 export class PendingSetups {
   readonly #clock: Clock;
-  readonly #random: RandomBytes;
+  readonly #begin: () => Promise<BegunSetup>;
   readonly #qrTtlMs: number;
   readonly #proveTtlMs: number;
   readonly #pending = new BoundedMap<PendingSetup>(pendingSetupsMax);
 
   constructor(dependencies: {
     readonly clock: Clock;
-    readonly random: RandomBytes;
+    readonly begin: () => Promise<BegunSetup>;
     readonly qrTtlMs: number;
     readonly proveTtlMs: number;
   }) {
     this.#clock = dependencies.clock;
-    this.#random = dependencies.random;
+    this.#begin = dependencies.begin;
     this.#qrTtlMs = dependencies.qrTtlMs;
     this.#proveTtlMs = dependencies.proveTtlMs;
   }
 
   /** A fresh secret; whatever was pending for this user is void. */
-  start(
+  async start(
     username: string,
     sessionKey: string,
     spends: readonly Change[] = [],
-  ): { readonly setup: PendingSetup; readonly expiresInMs: number } {
-    const setup: PendingSetup = {
+  ): Promise<{ readonly secret: Secret<Buffer>; readonly expiresInMs: number }> {
+    this.#pending.delete(username);
+    const { setup, secret } = await this.#begin();
+    this.#pending.set(username, {
       sessionKey,
-      secret: new Secret(this.#random(totpSecretBytes)),
+      setup,
       shownAtMs: this.#clock.monotonic(),
       challenge: randomId(),
       nonce: randomId(),
       spends,
       confirmedAtMs: undefined,
       triesLeft: proveTriesMax,
-    };
-    this.#pending.set(username, setup);
-    return { setup, expiresInMs: this.#qrTtlMs };
+    });
+    return { secret, expiresInMs: this.#qrTtlMs };
   }
 
   /** Once confirmed, confirming again says the same: an answer may be lost. Rejects `setup-expired`. */
@@ -78,6 +86,11 @@ export class PendingSetups {
       throw new SallyportError('setup-not-confirmed', 'Confirm that the picture was scanned first');
     }
     return { setup, leftMs: setup.confirmedAtMs + this.#proveTtlMs - this.#clock.monotonic() };
+  }
+
+  /** Rejects `setup-expired` where it is not this one any more. */
+  requireSame(username: string, sessionKey: string, setup: PendingSetup): void {
+    if (this.#require(username, sessionKey) !== setup) throw expired();
   }
 
   /** One wrong proof. Returns the tries left; at none the set-up is void. */

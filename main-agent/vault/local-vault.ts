@@ -2,25 +2,20 @@ import type { TwoFactorState } from '#main-agent/state/factor-records.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { ClockGuard } from '#main-agent/two-factor/clock-guard.ts';
 import { driftReachSteps } from '#main-agent/two-factor/limits.ts';
-import { matchingSteps, stepAt, type TotpSettings } from '#main-agent/two-factor/totp.ts';
-import {
-  canonicalCode,
-  groupByFour,
-  isBypassShaped,
-  isRecoveryShaped,
-  makeBypassCode,
-  makeRecoveryCode,
-} from '#main-agent/two-factor/typed-codes.ts';
+import { stepAt, type TotpSettings } from '#main-agent/two-factor/totp.ts';
+import { canonicalCode, isBypassShaped, isRecoveryShaped } from '#main-agent/two-factor/typed-codes.ts';
 import type { Departures } from '#main-agent/users/departures.ts';
-import type { EnrolmentSource } from '#main-agent/users/user-source.ts';
+import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
+import { BoundedMap } from '#shared/bounded-map.ts';
 import type { Clock } from '#shared/clock.ts';
-import { SallyportError, toSallyportError } from '#shared/error.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import type { RandomBytes } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
 import { KeyLock } from '#main-agent/turns.ts';
-import { boundTo, openEnrolment, openSome } from './opened-secrets.ts';
-import { Sealer } from './sealing.ts';
+import type { AnswerOf, AskVault, RequestOf } from './calls.ts';
+import { knownToOpenMax } from './limits.ts';
+import { openSome, sealedOf } from './opened-secrets.ts';
 import { recoveryId, StoredFactors, type StoredFactor } from './stored-factors.ts';
 import { makeUlid } from './ulid.ts';
 import type {
@@ -36,7 +31,7 @@ import type {
 } from './vault.ts';
 
 export interface VaultOptions {
-  readonly vaultKey: Secret<Buffer>;
+  readonly ask: AskVault;
   readonly enrolments: EnrolmentSource;
   readonly departures: Pick<Departures, 'findProblem'>;
   readonly state: StateStore;
@@ -51,17 +46,17 @@ export function buildVault(options: VaultOptions): Vault {
   return new LocalVault(options);
 }
 
-/** The vault inside main's own process. */
+/** Main's side: what is stored, what is spent, and whose turn it is. Secrets are the vault process's. */
 class LocalVault implements Vault {
   readonly #options: VaultOptions;
-  readonly #sealer: Sealer;
   readonly #stored: StoredFactors;
+  /** What the key opens it opens for as long as main runs: another key is taken by a restart alone. */
+  readonly #knownToOpen = new BoundedMap<true>(knownToOpenMax);
   /** Reading and changing one user's factor take turns, so that nobody sees a file without its commit. */
   readonly #turns = new KeyLock();
 
   constructor(options: VaultOptions) {
     this.#options = options;
-    this.#sealer = new Sealer(options.vaultKey, options.random);
     this.#stored = new StoredFactors(options);
   }
 
@@ -75,37 +70,45 @@ class LocalVault implements Vault {
     );
     return {
       status: this.#statusOf(factor),
-      verify: (code, kinds) => {
-        const canonical = new Secret(canonicalCode(code.expose()));
-        for (const kind of kinds) {
-          const verdict = this.#compare(kind, username, factor, canonical);
-          if (verdict.kind !== 'wrong') return verdict;
-        }
-        return { kind: 'wrong' };
-      },
+      verify: (code, kinds) =>
+        this.#verify(username, factor, new Secret(canonicalCode(code.expose())), kinds),
     };
   }
 
   /**
    * A secret that this key does not open is a factor that is broken, for codes of every kind: a recovery code would be
-   * "wrong" and count, an authenticator's would be a fault of ours at each sign-in.
+   * "wrong" and count, an authenticator's would be a fault of ours at each sign-in. While the vault is away it is not
+   * known to be broken; no code is right before somebody has looked.
    */
-  #requireOpen(username: string, factor: StoredFactor): StoredFactor {
+  async #requireOpen(username: string, factor: StoredFactor): Promise<StoredFactor> {
     const { enrolment } = factor;
     if (enrolment === undefined) return factor;
-    try {
-      openEnrolment(this.#sealer, username, enrolment);
+    const known = JSON.stringify([username, sealedOf(enrolment)]);
+    if (this.#knownToOpen.has(known)) return factor;
+    const { ask, log } = this.#options;
+    const samples = [{ owner: username, enrolment: sealedOf(enrolment) }];
+    const answered = await ask('opens', { samples }).catch((error: unknown) => {
+      if (isSallyportError(error, 'busy')) return undefined;
+      throw error;
+    });
+    if (answered === undefined) return factor;
+    if (answered.opened[0] === true) {
+      this.#knownToOpen.set(known, true);
       return factor;
-    } catch (error) {
-      const { detail = '', hint } = toSallyportError(error);
-      this.#options.log.error({ alarm: 'secret-sealed', user: username, hint }, detail);
-      return { state: factor.state, enrolment: undefined, problem: detail };
     }
+    const detail = `the sealed secret of ${username} can not be opened`;
+    const hint = 'Is this the vault key it was sealed with? Was the file edited or copied from another user?';
+    log.error({ alarm: 'secret-sealed', user: username, hint }, detail);
+    return { state: factor.state, enrolment: undefined, problem: detail };
   }
 
   /** Under another key than the rest nothing is sealed: it would be lost with the day the right one is back. */
   async #requireFittingKey(): Promise<void> {
-    const { tried, opened } = await openSome(this.#sealer, this.#options.enrolments);
+    const { ask, enrolments } = this.#options;
+    const { tried, opened } = await openSome(
+      async (samples) => (await ask('opens', { samples })).opened,
+      enrolments,
+    );
     if (tried === 0 || opened > 0) return;
     throw new SallyportError('busy', 'A second factor can not be set up at the moment', {
       detail: `the vault key opens none of ${tried} stored secrets: it is another key`,
@@ -134,22 +137,91 @@ class LocalVault implements Vault {
     };
   }
 
-  #compare(kind: VaultCodeKind, username: string, factor: StoredFactor, code: Secret): CodeVerdict {
-    switch (kind) {
-      case 'totp':
-        return this.#verifyTotp(username, factor, code);
-      case 'recovery':
-        return this.#verifyRecovery(username, factor, code);
-      case 'bypass':
-        return this.#verifyBypass(username, factor.state, code);
+  async #verify(
+    username: string,
+    factor: StoredFactor,
+    code: Secret,
+    kinds: readonly VaultCodeKind[],
+  ): Promise<CodeVerdict> {
+    const nowMs = this.#options.clock.now();
+    const asked = kinds.filter((kind) => this.#mayBe(kind, username, factor, code));
+    if (asked.length === 0) return { kind: 'wrong' };
+    if (asked.includes('totp')) this.#requireClock();
+    const found = await this.#options.ask('verify', this.#questionOf(asked, username, factor, code, nowMs));
+    for (const kind of asked) {
+      // After the wait: the name may have become another person's, and the clock another one.
+      if (!this.#mayBe(kind, username, factor, code)) continue;
+      if (kind === 'totp') this.#requireClock();
+      const verdict = this.#judge(kind, username, factor, found, nowMs);
+      if (verdict.kind !== 'wrong') return verdict;
     }
+    return { kind: 'wrong' };
   }
 
-  async prove(secret: Secret<Buffer>, code: Secret): Promise<number | undefined> {
+  /** Whether a code can be of this kind at all. */
+  #mayBe(kind: VaultCodeKind, username: string, factor: StoredFactor, code: Secret): boolean {
+    const { enrolment, problem, state } = factor;
+    const { clock, departures } = this.#options;
+    if (kind === 'bypass') {
+      if (departures.findProblem(username) !== undefined || !isBypassShaped(code.expose())) return false;
+      return state.bypassCode !== undefined && state.bypassCode.expiresAtMs > clock.now();
+    }
+    if (enrolment === undefined || problem !== undefined) return false;
+    return kind === 'totp' ? /^[0-9]{1,16}$/.test(code.expose()) : isRecoveryShaped(code.expose());
+  }
+
+  #questionOf(
+    kinds: readonly VaultCodeKind[],
+    username: string,
+    { enrolment: stored, state }: StoredFactor,
+    code: Secret,
+    nowMs: number,
+  ): RequestOf<'verify'> {
+    const { totp } = this.#options;
+    const enrolment = stored === undefined ? undefined : sealedOf(stored);
+    const question: RequestOf<'verify'> = { owner: username, code: code.expose() };
+    if (stored !== undefined && enrolment !== undefined && kinds.includes('totp'))
+      question.totp = { enrolment, nowMs, reachSteps: driftReachSteps, settings: settingsOf(totp) };
+    if (stored !== undefined && enrolment !== undefined && kinds.includes('recovery'))
+      question.recovery = { enrolment, recoveryCodes: [...stored.recoveryCodes] };
+    if (kinds.includes('bypass') && state.bypassCode !== undefined) question.bypass = state.bypassCode.id;
+    return question;
+  }
+
+  #judge(
+    kind: VaultCodeKind,
+    username: string,
+    factor: StoredFactor,
+    found: AnswerOf<'verify'>,
+    nowMs: number,
+  ): CodeVerdict {
+    const { enrolment, state } = factor;
+    if (kind === 'bypass') return found.bypass ? this.#judgeBypass(username, state) : { kind: 'wrong' };
+    if (enrolment === undefined) return { kind: 'wrong' };
+    return kind === 'totp'
+      ? this.#judgeSteps(username, enrolment, state, found.steps, nowMs)
+      : judgeRecovery(username, enrolment, state, found.recovery);
+  }
+
+  async beginSetup(): Promise<{ readonly setup: string; readonly secret: Secret<Buffer> }> {
+    const { setup, secret } = await this.#options.ask('begin-setup', {});
+    return { setup, secret: new Secret(Buffer.from(secret, 'base64url')) };
+  }
+
+  async prove(setup: string, code: Secret): Promise<number | undefined> {
     this.#requireClock();
-    const { clock, totp } = this.#options;
-    const canonical = new Secret(canonicalCode(code.expose()));
-    return matchingSteps(secret, canonical, clock.now(), totp.skewSteps, totp)[0];
+    const { ask, clock, totp } = this.#options;
+    const canonical = canonicalCode(code.expose());
+    if (!/^[0-9]{1,16}$/.test(canonical)) return undefined;
+    const settings = settingsOf(totp);
+    const { step, isKnown } = await ask('prove', { setup, code: canonical, nowMs: clock.now(), settings });
+    if (!isKnown)
+      throw new SallyportError('setup-expired', 'This set-up is over; start again', {
+        detail: 'the vault does not know this set-up: it began anew meanwhile',
+      });
+    // After the wait: a clock that jumped meanwhile proves nothing.
+    this.#requireClock();
+    return step ?? undefined;
   }
 
   enrol(request: EnrolRequest): Promise<EnrolResult> {
@@ -162,14 +234,14 @@ class LocalVault implements Vault {
 
       await this.#requireFittingKey();
       const id = makeUlid(clock.now(), random, before.state.newestEnrolment);
-      const codes = Array.from({ length: request.recoveryCodes }, () => new Secret(makeRecoveryCode(random)));
+      const made = await this.#sealNew(request, id);
       await enrolments.prepare(username, {
         id,
-        secret: this.#sealer.seal(request.secret, username, id),
+        secret: made.secret,
         requiredOn: request.requiredOn,
         confirmedAt: new Date(clock.now()).toISOString(),
         via: request.via,
-        recoveryCodes: codes.map((code) => this.#sealer.fingerprint(code, 'recovery', username, id)),
+        recoveryCodes: made.recoveryCodes,
       });
       const result = await store.commit([
         { kind: 'set-enrolment', user: username, id, expected: before.state.enrolment },
@@ -178,8 +250,21 @@ class LocalVault implements Vault {
       ]);
       if (!result.ok) return { ok: false, reason: 'refused' };
       await enrolments.promote(username, id);
-      return { ok: true, recoveryCodes: codes.map(asShown) };
+      return { ok: true, recoveryCodes: made.shown.map((code) => new Secret(code)) };
     });
+  }
+
+  async #sealNew({ username, secret, recoveryCodes }: EnrolRequest, id: string): Promise<AnswerOf<'enrol'>> {
+    const from =
+      secret instanceof Secret
+        ? { imported: secret.expose().toString('base64url') }
+        : { setup: secret.setup };
+    try {
+      return await this.#options.ask('enrol', { owner: username, id, recoveryCodes, from });
+    } catch (error) {
+      if (!isSallyportError(error, 'not-found')) throw error;
+      throw new SallyportError('setup-expired', error.publicMessage, { cause: error });
+    }
   }
 
   renewRecoveryCodes({
@@ -189,21 +274,17 @@ class LocalVault implements Vault {
     alongside,
   }: RenewalRequest): Promise<RenewalResult> {
     return this.#turns.run(username, async () => {
-      const { clock, enrolments, random, state: store } = this.#options;
+      const { ask, clock, enrolments, random, state: store } = this.#options;
       const { enrolment, state, problem } = await this.#stored.load(username);
       if (enrolment === undefined || problem !== undefined) return { ok: false, failed: undefined };
       const id = makeUlid(clock.now(), random, state.newestEnrolment);
-      const codes = Array.from({ length: recoveryCodes }, () => new Secret(makeRecoveryCode(random)));
       const used = evidence.find((change) => change.kind === 'use-time-step')?.step ?? state.lastStep;
       const spent = await this.#carrySpentSteps(username, enrolment.id, id, used);
       // New codes are bound to the name of now.
       const { codesFor: _codesFor, ...kept } = enrolment;
-      await enrolments.prepare(username, {
-        ...kept,
-        id,
-        secret: this.#sealer.seal(openEnrolment(this.#sealer, username, enrolment), username, id),
-        recoveryCodes: codes.map((code) => this.#sealer.fingerprint(code, 'recovery', username, id)),
-      });
+      const made = await ask('renew', { owner: username, enrolment: sealedOf(enrolment), id, recoveryCodes });
+      const { secret, recoveryCodes: fingerprints, shown } = made;
+      await enrolments.prepare(username, { ...kept, id, secret, recoveryCodes: fingerprints });
       const result = await store.commit([
         // First: it is about the enrolment under its old id.
         ...evidence,
@@ -213,7 +294,7 @@ class LocalVault implements Vault {
       ]);
       if (!result.ok) return result;
       await enrolments.promote(username, id);
-      return { ok: true, recoveryCodes: codes.map(asShown) };
+      return { ok: true, recoveryCodes: shown.map((code) => new Secret(code)) };
     });
   }
 
@@ -271,15 +352,9 @@ class LocalVault implements Vault {
         });
       }
       if (enrolment === undefined) return undefined;
-      // Codes are known by an HMAC with the name in it: they can be kept, and not made anew.
-      const codesFor = enrolment.codesFor ?? username;
-      const renamed = { ...enrolment, codesFor };
-      const secret = this.#sealer.seal(
-        openEnrolment(this.#sealer, username, enrolment),
-        to,
-        boundTo(renamed),
-      );
-      await this.#options.enrolments.prepare(to, { ...renamed, secret });
+      const { ask, enrolments } = this.#options;
+      const renamed = await ask('rename', { owner: username, to, enrolment: sealedOf(enrolment) });
+      await enrolments.prepare(to, { ...enrolment, ...renamed });
       return enrolment.id;
     });
   }
@@ -288,25 +363,23 @@ class LocalVault implements Vault {
     username: string,
     { ttlMs, reEnrol }: { readonly ttlMs: number; readonly reEnrol: boolean },
   ): Promise<{ readonly code: Secret; readonly changes: readonly Change[] }> {
-    const code = new Secret(makeBypassCode(this.#options.random));
-    const id = this.#sealer.fingerprint(code, 'bypass', username, '');
+    const { code, id } = await this.#options.ask('make-bypass', { owner: username });
     const expiresAtMs = this.#options.clock.now() + ttlMs;
     return {
-      code: asShown(code),
+      code: new Secret(code),
       changes: [{ kind: 'set-bypass-code', user: username, code: { id, expiresAtMs, reEnrol } }],
     };
   }
 
-  #verifyTotp(username: string, factor: StoredFactor, code: Secret): CodeVerdict {
-    const { enrolment, state, problem } = factor;
-    const { clock, totp } = this.#options;
-    if (enrolment === undefined || problem !== undefined || !/^[0-9]+$/.test(code.expose()))
-      return { kind: 'wrong' };
-    this.#requireClock();
-    const secret = openEnrolment(this.#sealer, username, enrolment);
-    const now = clock.now();
-    const current = stepAt(now, totp);
-    const steps = matchingSteps(secret, code, now, driftReachSteps, totp);
+  #judgeSteps(
+    username: string,
+    enrolment: Enrolment,
+    state: TwoFactorState,
+    steps: readonly number[],
+    nowMs: number,
+  ): CodeVerdict {
+    const { totp } = this.#options;
+    const current = stepAt(nowMs, totp);
     const near = steps.filter((step) => Math.abs(step - current) <= totp.skewSteps);
     const fresh = near.find((step) => step > (state.lastStep ?? -1));
     if (fresh !== undefined) {
@@ -332,40 +405,14 @@ class LocalVault implements Vault {
     };
   }
 
-  #verifyRecovery(username: string, factor: StoredFactor, code: Secret): CodeVerdict {
-    const { enrolment, problem, state } = factor;
-    if (enrolment === undefined || problem !== undefined || !isRecoveryShaped(code.expose()))
-      return { kind: 'wrong' };
-    // The look opened the seal, which says that these codes may be compared under another name.
-    const owner = enrolment.codesFor ?? username;
-    const fingerprint = this.#sealer.fingerprint(code, 'recovery', owner, enrolment.id);
-    if (!enrolment.recoveryCodes.includes(fingerprint)) return { kind: 'wrong' };
-    const id = recoveryId(fingerprint);
-    if (state.usedCodes.includes(id)) return { kind: 'used' };
-    return {
-      kind: 'right',
-      method: 'recovery',
-      reEnrol: false,
-      evidence: [
-        { kind: 'require-enrolment', user: username, id: enrolment.id },
-        { kind: 'use-code', user: username, id },
-      ],
-    };
-  }
-
-  #verifyBypass(username: string, state: TwoFactorState, code: Secret): CodeVerdict {
-    const outstanding = state.bypassCode;
-    const nowMs = this.#options.clock.now();
-    if (this.#options.departures.findProblem(username) !== undefined) return { kind: 'wrong' };
-    if (outstanding === undefined || outstanding.expiresAtMs <= nowMs) return { kind: 'wrong' };
-    if (!isBypassShaped(code.expose())) return { kind: 'wrong' };
-    const id = this.#sealer.fingerprint(code, 'bypass', username, '');
-    if (id !== outstanding.id) return { kind: 'wrong' };
+  #judgeBypass(username: string, { bypassCode }: TwoFactorState): CodeVerdict {
+    if (bypassCode === undefined) return { kind: 'wrong' };
+    const { id, reEnrol } = bypassCode;
     return {
       kind: 'right',
       method: 'bypass',
-      reEnrol: outstanding.reEnrol,
-      evidence: [{ kind: 'use-bypass-code', user: username, id, nowMs }],
+      reEnrol,
+      evidence: [{ kind: 'use-bypass-code', user: username, id, nowMs: this.#options.clock.now() }],
     };
   }
 
@@ -390,9 +437,28 @@ class LocalVault implements Vault {
   }
 }
 
-/** Stored without, shown with dashes. */
-function asShown(code: Secret): Secret {
-  return new Secret(groupByFour(code.expose()));
+function judgeRecovery(
+  username: string,
+  enrolment: Enrolment,
+  state: TwoFactorState,
+  fingerprint: string | null,
+): CodeVerdict {
+  if (fingerprint === null || !enrolment.recoveryCodes.includes(fingerprint)) return { kind: 'wrong' };
+  const id = recoveryId(fingerprint);
+  if (state.usedCodes.includes(id)) return { kind: 'used' };
+  return {
+    kind: 'right',
+    method: 'recovery',
+    reEnrol: false,
+    evidence: [
+      { kind: 'require-enrolment', user: username, id: enrolment.id },
+      { kind: 'use-code', user: username, id },
+    ],
+  };
+}
+
+function settingsOf({ digits, periodSeconds, skewSteps, algorithm }: TotpSettings): TotpSettings {
+  return { digits, periodSeconds, skewSteps, algorithm };
 }
 
 function stepId(enrolment: string, step: number): string {

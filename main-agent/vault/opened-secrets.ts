@@ -1,6 +1,5 @@
 import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
-import type { Secret } from '#shared/secret.ts';
-import type { Sealer } from './sealing.ts';
+import type { RequestOf } from './calls.ts';
 
 /** Whether stored secrets open with this vault key: another key in its place is noticed before anybody signs in. */
 interface OpenedSecrets {
@@ -13,37 +12,26 @@ interface OpenedSecrets {
 /** A file or two that somebody damaged say nothing of the key; one look reads no whole folder of ten thousand. */
 const triedMax = 16;
 
+export type SealedSample = RequestOf<'opens'>['samples'][number];
+
+/** `open` says of each, in order, whether the key opens it. */
 export async function openSome(
-  sealer: Pick<Sealer, 'open'>,
+  open: (samples: SealedSample[]) => Promise<readonly boolean[]>,
   enrolments: Pick<EnrolmentSource, 'list' | 'read'>,
 ): Promise<OpenedSecrets> {
-  const closed: string[] = [];
-  let tried = 0;
-  for (const username of await enrolments.list()) {
-    if (tried === triedMax) break;
+  const samples: SealedSample[] = [];
+  for (const owner of await enrolments.list()) {
+    if (samples.length === triedMax) break;
     // A file that can't be read says nothing of the key; who signs in with it is told.
-    const enrolment = await enrolments.read(username).catch(() => undefined);
-    if (enrolment === undefined) continue;
-    tried += 1;
-    try {
-      openEnrolment(sealer, username, enrolment);
-    } catch {
-      closed.push(username);
-    }
+    const enrolment = await enrolments.read(owner).catch(() => undefined);
+    if (enrolment !== undefined) samples.push({ owner, enrolment: sealedOf(enrolment) });
   }
-  return { tried, opened: tried - closed.length, closed };
+  const opened = await open(samples);
+  const closed = samples.flatMap(({ owner }, index) => (opened[index] === true ? [] : [owner]));
+  return { tried: samples.length, opened: samples.length - closed.length, closed };
 }
 
-/** Rejects as `Sealer.open` does, also where somebody made the file say that its codes are another name's. */
-export function openEnrolment(
-  sealer: Pick<Sealer, 'open'>,
-  username: string,
-  enrolment: Enrolment,
-): Secret<Buffer> {
-  return sealer.open(enrolment.secret, username, boundTo(enrolment));
-}
-
-/** What a secret is sealed for, beside its user's name. */
-export function boundTo({ id, codesFor }: Pick<Enrolment, 'id' | 'codesFor'>): string {
-  return codesFor === undefined ? id : `${id} ${codesFor}`;
+/** What of a stored factor the vault has to know. */
+export function sealedOf({ id, secret, codesFor }: Enrolment): SealedSample['enrolment'] {
+  return { id, secret, ...(codesFor !== undefined && { codesFor }) };
 }

@@ -4,8 +4,8 @@ import type { Protocol } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
 
 /**
- * The only door to stored second factors. Asynchronous and narrow, so that everything behind it can move into a
- * process of its own without network: secrets go in and never come out, answers are yes or no.
+ * The only door to stored second factors. Secrets are in a process of their own (`process/`): they go in and never come
+ * out, answers are yes or no.
  *
  * Evidence is not spent here but in the caller's transaction: `verify` hands out the changes that spend it, and a
  * session is opened in the same commit or not at all (S-03).
@@ -14,8 +14,13 @@ export interface Vault {
   status(username: string): Promise<FactorStatus>;
   /** What is stored at this moment. Not to be kept over a wait: a rule that says *still* looks again (D-113). */
   load(username: string): Promise<Factor>;
-  /** Compares a code with a secret that is not stored yet. The step it is right at, or undefined. */
-  prove(secret: Secret<Buffer>, code: Secret): Promise<number | undefined>;
+  /** A fresh secret, to be shown once; the vault keeps it under the name of the set-up, and main does not. */
+  beginSetup(): Promise<{ readonly setup: string; readonly secret: Secret<Buffer> }>;
+  /**
+   * Compares a code with the secret of a set-up. The step it is right at, or undefined. Rejects `setup-expired` when
+   * the vault has begun anew meanwhile.
+   */
+  prove(setup: string, code: Secret): Promise<number | undefined>;
   /** Saves a proven secret: prepared as a file, then one commit together with `alongside`, then the file is in force. */
   enrol(request: EnrolRequest): Promise<EnrolResult>;
   /** The one way a factor goes away. One commit together with `alongside`, then the file. */
@@ -44,10 +49,11 @@ export type VaultCodeKind = 'totp' | 'recovery' | 'bypass';
 export interface Factor {
   readonly status: FactorStatus;
   /**
-   * Compares a code with what was stored at the look, in the kinds that are offered. Changes nothing. Throws `busy` for
-   * a TOTP code while the clock can't be trusted.
+   * Compares a code with what was stored at the look, in the kinds that are offered. Changes nothing. Rejects `busy` for
+   * a TOTP code while the clock can't be trusted, and while the vault is away: then nobody has looked at the code.
+   * What was stored may be another by the time it answers: the evidence holds only as far as its commit says (D-113).
    */
-  verify(code: Secret, kinds: readonly VaultCodeKind[]): CodeVerdict;
+  verify(code: Secret, kinds: readonly VaultCodeKind[]): Promise<CodeVerdict>;
 }
 
 /** After a right code, or by an admin: no wrong one counts any more, and a lock is lifted. */
@@ -90,7 +96,8 @@ export type CodeVerdict =
 
 export interface EnrolRequest {
   readonly username: string;
-  readonly secret: Secret<Buffer>;
+  /** Of a set-up that was proven, or what was brought from another system. */
+  readonly secret: Secret<Buffer> | { readonly setup: string };
   /** The step of the proving code; spent with it. */
   readonly step: number;
   readonly requiredOn: readonly Protocol[];

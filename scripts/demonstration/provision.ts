@@ -6,6 +6,7 @@ import { encodeBase32 } from '#main-agent/two-factor/base32.ts';
 import { defaultTotpSettings } from '#main-agent/two-factor/totp.ts';
 import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';
 import { buildVault } from '#main-agent/vault/local-vault.ts';
+import { askKeyFile } from '#main-agent/vault/process/keeper.ts';
 import { systemClock } from '#shared/clock.ts';
 import { generateIdentityKey, parseIdentityKey } from '#shared/identity/identity-key.ts';
 import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.ts';
@@ -109,17 +110,18 @@ function makeIdentityKey(file: string): void {
 }
 
 async function makeUsers(files: SiteFiles, users: readonly DemoUser[]): Promise<SiteSecrets['users']> {
+  const ask = askKeyFile(files.main.vaultKey);
+  await ask('open', {});
   const passwords = new Passwords({
-    random: randomBytes,
+    ask,
     clock: systemClock,
     minimumLength: 12,
-    placeOf: () => 0,
   });
   const log = buildLog('silent', {});
   const state = await openSqliteState({ file: files.main.state, clock: systemClock, log });
   try {
     const vault = buildVault({
-      vaultKey: new Secret(readFileSync(files.main.vaultKey)),
+      ask,
       enrolments: buildYamlEnrolments({ directory: files.main.enrolments }),
       departures: { findProblem: () => undefined },
       state,

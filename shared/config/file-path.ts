@@ -84,6 +84,8 @@ export type NamedFile = {
   readonly path: string;
   /** `secret`: nobody but the owner may read it. */
   readonly kind: 'secret' | 'public';
+  /** Another process reads it: this one never does, and knows it by its inode, size and times. */
+  readonly isForeign?: boolean;
   /** What is wrong with what is in it, to be said after its path. */
   readonly whyNot?: (content: Buffer) => Unusable | undefined;
 };

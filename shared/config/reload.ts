@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import type { NamedFile } from './file-path.ts';
 
 /** What a reload came to, told as it is: nothing is said to be reloaded that did not change. */
@@ -139,14 +139,21 @@ function keyOf(at: readonly PropertyKey[]): string {
 /** Of several files that one key names, all together. Files that can't be read count as empty: they are told elsewhere. */
 export async function digestFiles(files: readonly NamedFile[]): Promise<Map<string, string>> {
   const hashes = new Map<string, ReturnType<typeof createHash>>();
-  for (const { at, path } of files) {
+  for (const { at, path, isForeign } of files) {
     const key = keyOf(at);
     const hash = hashes.get(key) ?? createHash('sha256');
     hashes.set(key, hash);
-    const content = await readFile(path).catch(() => Buffer.alloc(0));
+    const content = await (isForeign === true ? describeFile(path) : readFile(path)).catch(() =>
+      Buffer.alloc(0),
+    );
     hash.update(`${content.length} `).update(content);
   }
   return new Map([...hashes].map(([key, hash]) => [key, hash.digest('base64url')]));
+}
+
+async function describeFile(path: string): Promise<Buffer> {
+  const { ino, size, ctimeNs } = await stat(path, { bigint: true });
+  return Buffer.from(`${ino} ${size} ${ctimeNs}`);
 }
 
 interface Reload {

@@ -537,6 +537,9 @@ const injectedOfMain: readonly Break[] = [
   setup(/admin-certificate-end: has ended\n +hint: renew admin\.certificate/, ({ nowMs }) => ({
     nowMs: nowMs + later,
   })),
+  running(/vault: the vault is away, nobody can sign in: it ended\n +hint: journalctl -u/, () => ({
+    vaultProblem: () => 'it ended',
+  })),
   running(/links: dmz1 is not connected: the node shows another key\n +hint: is it running/, ({ nodes }) => ({
     nodes: () =>
       nodes().map((one) => ({

@@ -53,7 +53,8 @@ const houses: readonly { house: string; floors: readonly (readonly string[])[]; 
       ['outbound'],
       ['state'],
       ['users', 'audit', 'two-factor'],
-      ['vault', 'passwords', 'notify'],
+      ['vault', 'notify'],
+      ['passwords'],
       ['sessions'],
       ['bans', 'restored', 'acme'],
       ['link'],
@@ -111,7 +112,7 @@ const packageOwners: Readonly<Record<string, { folders: readonly string[]; becau
   nodemailer: { folders: ['main-agent/notify/'], because: 'mail leaves from one room' },
   otplib: { folders: ['main-agent/two-factor/'], because: 'the exposed host holds no verifying code' },
   qrcode: { folders: ['main-agent/two-factor/'], because: 'the exposed host holds no secret to draw' },
-  bcryptjs: { folders: ['main-agent/passwords/'], because: 'the exposed host holds no verifying code' },
+  bcryptjs: { folders: ['main-agent/vault/'], because: 'the exposed host holds no verifying code' },
   yaml: {
     folders: ['shared/config/', 'main-agent/users/'],
     because: 'configuration and users are read by two checked readers, nowhere else',

@@ -214,7 +214,7 @@ describe('the systemd units', () => {
       2 * handlesMax + removalsAtOnce * walkDepthMax + workersMax * (1 + lanesPerLinkMax),
     );
     expect(read('TasksMax')).toBeGreaterThanOrEqual(32);
-    expect(read('TasksMax')).toBeLessThanOrEqual(64);
+    expect(read('TasksMax')).toBeLessThanOrEqual(96);
   });
 
   it('S-06: dmz.service has no network and may not make a socket', () => {

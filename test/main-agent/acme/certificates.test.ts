@@ -1,14 +1,13 @@
-import { randomBytes, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { Certificates } from '#main-agent/acme/certificates.ts';
+import { Certificates, sealOwn, type OwnSealer } from '#main-agent/acme/certificates.ts';
 import type { IssuedCertificate } from '#main-agent/acme/order.ts';
 import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/http-client.ts';
-import { Sealer } from '#main-agent/vault/sealing.ts';
 import { buildLog } from '#shared/log.ts';
-import { Secret } from '#shared/secret.ts';
+import { playVault } from '#test/harness/played-vault.ts';
 import { buildMemoryState, type MemoryState } from '#test/harness/memory-state.ts';
 import { startPebble, type Pebble } from '#test/harness/pebble.ts';
 
@@ -22,7 +21,7 @@ describe('the certificate of the HTTPS doors', () => {
   let http: OutboundClient;
 
   let state: MemoryState;
-  let sealer: Sealer;
+  let sealer: OwnSealer;
   let nowMs: number;
   /** By the monotonic clock. */
   let upMs: number;
@@ -49,7 +48,7 @@ describe('the certificate of the HTTPS doors', () => {
   });
   beforeEach(() => {
     state = buildMemoryState();
-    sealer = new Sealer(new Secret(randomBytes(32)), randomBytes);
+    sealer = sealOwn(playVault().ask);
     nowMs = Date.now();
     upMs = 0;
     isReachable = true;
@@ -110,7 +109,7 @@ describe('the certificate of the HTTPS doors', () => {
     const stored = JSON.stringify(await state.read('kept-acme'));
     expect(stored).not.toContain('BEGIN');
     expect(stored).not.toContain(Buffer.from('PRIVATE KEY').toString('base64url').slice(0, 10));
-    sealer = new Sealer(new Secret(randomBytes(32)), randomBytes);
+    sealer = sealOwn(playVault().ask);
     await expect(start()).rejects.toMatchObject({ code: 'internal' });
   });
 

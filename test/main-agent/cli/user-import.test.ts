@@ -1,5 +1,4 @@
 import { execFileSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -15,6 +14,7 @@ import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
 import type { Secret } from '#shared/secret.ts';
+import { playVault } from '#test/harness/played-vault.ts';
 import { buildMemoryState } from '#test/harness/memory-state.ts';
 import { buildPlayedTerminal } from '#test/harness/played-terminal.ts';
 import { startPlayedMain, type PlayedMain } from '#test/main-agent/admin/played-main.ts';
@@ -45,10 +45,9 @@ beforeEach(async () => {
   const source = await users.open();
   const directory = new YamlUserDirectory(source, new FileWrites(source, systemClock));
   passwords = new Passwords({
-    random: randomBytes,
+    ask: playVault().ask,
     minimumLength: 12,
     clock: systemClock,
-    placeOf: () => 0,
   });
   main = await startPlayedMain({ users: directory, passwords: onceEach(passwords) });
   const firstFactor = new FirstFactor({
@@ -76,7 +75,6 @@ beforeEach(async () => {
 afterEach(async () => {
   rmSync(folder, { recursive: true });
   await main.close();
-  await passwords.close();
   await users[Symbol.asyncDispose]();
 });
 

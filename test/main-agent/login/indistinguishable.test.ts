@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { randomBytes } from 'node:crypto';
-import { DecoyHashes } from '#main-agent/passwords/decoy-hashes.ts';
 import { HashQueue } from '#main-agent/passwords/hash-queue.ts';
 import { Passwords } from '#main-agent/passwords/password.ts';
-import { Sealer } from '#main-agent/vault/sealing.ts';
+import { countCosts, DecoyHashes } from '#main-agent/vault/process/decoy-hashes.ts';
+import { Sealer } from '#main-agent/vault/process/sealing.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { Protocol } from '#shared/login.ts';
 import { Secret } from '#shared/secret.ts';
@@ -151,7 +151,7 @@ describe('hashes that are compared with where there are none', () => {
   it('S-07: cost as users’ do, as often as theirs, and always the same for a name', () => {
     const decoys = new DecoyHashes({ random: randomBytes, placeOf, ownCost: 'm=19456,t=2,p=1' });
     const [own, imported] = ['m=19456,t=2,p=1', 'm=65536,t=3,p=4'];
-    decoys.imitate([hashWith(own), hashWith(own), hashWith(own), hashWith(imported)]);
+    decoys.imitate(countCosts([hashWith(own), hashWith(own), hashWith(own), hashWith(imported)]));
     const names = Array.from({ length: 1_000 }, (_, index) => `nobody${index}`);
     const costs = names.map((name) => costOf(decoys.forName(name)));
     expect(new Set(costs)).toEqual(new Set([own, imported]));
@@ -169,7 +169,7 @@ describe('hashes that are compared with where there are none', () => {
         placeOf: (name) => places.placeOf(name),
         ownCost: 'm=8,t=1,p=1',
       });
-      decoys.imitate([hashWith('m=8,t=1,p=1'), hashWith('m=16,t=1,p=1')]);
+      decoys.imitate(countCosts([hashWith('m=8,t=1,p=1'), hashWith('m=16,t=1,p=1')]));
       return Array.from({ length: 200 }, (_, index) => costOf(decoys.forName(`nobody${index}`)));
     };
     const key = new Secret(randomBytes(32));
@@ -187,9 +187,9 @@ describe('hashes that are compared with where there are none', () => {
     );
     const costs = (): string[] =>
       Array.from({ length: 1_000 }, (_, index) => costOf(decoys.forName(`nobody${index}`)));
-    decoys.imitate(hashes);
+    decoys.imitate(countCosts(hashes));
     const before = costs();
-    decoys.imitate(hashes.toReversed().slice(1));
+    decoys.imitate(countCosts(hashes.toReversed().slice(1)));
     const changed = costs().filter((cost, index) => cost !== before[index]);
     expect(changed.length).toBeLessThan(50);
   });
@@ -197,15 +197,15 @@ describe('hashes that are compared with where there are none', () => {
   it('cost what ours do while no user has a password', () => {
     const decoys = new DecoyHashes({ random: randomBytes, placeOf, ownCost: 'm=19456,t=2,p=1' });
     expect(costOf(decoys.forName('nobody'))).toBe('m=19456,t=2,p=1');
-    decoys.imitate([hashWith('m=8,t=1,p=1')]);
+    decoys.imitate(countCosts([hashWith('m=8,t=1,p=1')]));
     expect(costOf(decoys.forName('nobody'))).toBe('m=8,t=1,p=1');
-    decoys.imitate([]);
+    decoys.imitate(countCosts([]));
     expect(costOf(decoys.forName('nobody'))).toBe('m=19456,t=2,p=1');
   });
 
   it('sixteen kinds of cost are told apart, and a seventeenth is left out', () => {
     const decoys = new DecoyHashes({ random: randomBytes, placeOf, ownCost: 'm=19456,t=2,p=1' });
-    decoys.imitate(Array.from({ length: 17 }, (_, index) => hashWith(`m=${8 + index},t=1,p=1`)));
+    decoys.imitate(countCosts(Array.from({ length: 17 }, (_, index) => hashWith(`m=${8 + index},t=1,p=1`))));
     const costs = new Set(
       Array.from({ length: 2_000 }, (_, index) => costOf(decoys.forName(`nobody${index}`))),
     );

@@ -26,6 +26,7 @@ import { Secret } from '#shared/secret.ts';
 import { parsePublicKeyBlob } from '#shared/ssh-key/parse.ts';
 import { buildMemoryState, type MemoryState } from '#test/harness/memory-state.ts';
 import { buildMemoryEnrolments } from '#test/harness/memory-enrolments.ts';
+import { playVault } from '#test/harness/played-vault.ts';
 import { buildMemoryUsers } from '#test/harness/memory-users.ts';
 
 /** Main's login with everything around it in memory, and a node that signs as a real one would, or not. */
@@ -277,7 +278,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       async () => rig.beforeWrite?.(),
     ),
     state,
-    vaultKey,
+    vault: playVault(vaultKey),
     delivery: {
       deliver: async (message) => {
         await rig.deliver?.(message);

@@ -2,14 +2,13 @@ import { createServer, type Socket } from 'node:net';
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { randomBytes } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import { afterEach, describe, expect, it } from 'vitest';
 import { buildCodeDelivery } from '#main-agent/notify/delivery.ts';
 import type { Mail } from '#main-agent/notify/mail.ts';
 import { buildSmsGateway } from '#main-agent/notify/sms.ts';
 import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
 import { DeliveredCodes, type Recipient } from '#main-agent/two-factor/delivered-codes.ts';
-import { Sealer } from '#main-agent/vault/sealing.ts';
 import { Secret } from '#shared/secret.ts';
 import { buildMemoryState } from '#test/harness/memory-state.ts';
 import { startLoopbackGateway } from './loopback-gateway.ts';
@@ -26,8 +25,13 @@ const recipient: Recipient = {
   protocol: 'https',
   clientIp: '203.0.113.9',
 };
-const sealer = new Sealer(new Secret(randomBytes(32)), randomBytes);
 const password = 's3cret-of-the-gateway';
+
+const key = randomBytes(32);
+const fingerprintOf = (...parts: readonly [Secret, string, string]): string =>
+  createHmac('sha256', key)
+    .update(JSON.stringify(parts.map((one) => (one instanceof Secret ? one.expose() : one))))
+    .digest('base64url');
 
 describe('an SMS gateway that does not take the code', () => {
   const opened: { close(): Promise<void> }[] = [];
@@ -69,7 +73,7 @@ describe('an SMS gateway that does not take the code', () => {
         emailTemplate: { subject: 'Code', text: '{auth_token}', html: '{auth_token}' },
       }),
       state: buildMemoryState(),
-      fingerprint: (code, username, id) => sealer.fingerprint(code, 'delivered', username, id),
+      fingerprint: (code, username, id) => fingerprintOf(code, username, id),
       clock: { now: () => 0, monotonic: () => 0 },
       log,
       random: randomBytes,

@@ -1,23 +1,22 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { afterAll, describe, expect, it } from 'vitest';
-import { DecoyHashes } from '#main-agent/passwords/decoy-hashes.ts';
+import { describe, expect, it } from 'vitest';
 import { Passwords } from '#main-agent/passwords/password.ts';
-import { shaCrypt } from '#main-agent/passwords/sha-crypt.ts';
+import { countCosts, DecoyHashes } from '#main-agent/vault/process/decoy-hashes.ts';
+import { shaCrypt } from '#main-agent/vault/process/sha-crypt.ts';
 import { formatPhc, parsePhc } from '#main-agent/users/phc.ts';
 import { readForeignHash } from '#main-agent/users/foreign-hash.ts';
 import { systemClock } from '#shared/clock.ts';
 import { Secret } from '#shared/secret.ts';
+import { playVault } from '#test/harness/played-vault.ts';
 import { refusal } from '../login/rig.ts';
 
 const source = { node: 'dmz1', clientIp: '203.0.113.9', known: false };
 const passwords = new Passwords({
-  random: randomBytes,
+  ask: playVault().ask,
   minimumLength: 12,
   clock: systemClock,
-  placeOf: () => 0,
 });
-afterAll(() => passwords.close());
 
 const run = (program: string, options: readonly string[], input = ''): string =>
   execFileSync(program, options, { encoding: 'utf8', input }).trim();
@@ -182,7 +181,7 @@ describe('what is compared with where there is nothing', () => {
       new Secret(run('/usr/bin/mkpasswd', ['-m', 'sha512crypt', old])),
     );
     const plain = await passwords.hash(new Secret('correct horse battery'), 'bob');
-    decoys.imitate([plain, wrapped]);
+    decoys.imitate(countCosts([plain, wrapped]));
     const schemes = ['first', 'last'].map(
       (name) => parsePhc(decoys.forName(name).expose())?.over?.scheme.kind,
     );

@@ -1,18 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it, vi } from 'vitest';
 import { findGuess } from '#main-agent/passwords/common-passwords.ts';
-import { DecoyHashes } from '#main-agent/passwords/decoy-hashes.ts';
 import { Passwords } from '#main-agent/passwords/password.ts';
+import { countCosts, DecoyHashes } from '#main-agent/vault/process/decoy-hashes.ts';
 import { systemClock } from '#shared/clock.ts';
 import { Secret } from '#shared/secret.ts';
+import { playVault } from '#test/harness/played-vault.ts';
 import { cheapHash, refusal } from '../login/rig.ts';
 
 const source = { node: 'dmz1', clientIp: '203.0.113.9', known: false };
 const passwords = new Passwords({
-  random: randomBytes,
+  ask: playVault().ask,
   minimumLength: 12,
   clock: systemClock,
-  placeOf: () => 0,
 });
 
 describe('passwords', () => {
@@ -97,10 +97,10 @@ describe('what is compared with where there is nothing', () => {
       ownCost: 'm=19456,t=2,p=1',
     });
     const costs = ['m=8,t=1,p=1', 'm=8,t=1,p=1', 'm=16,t=1,p=1', 'm=8,t=1,p=1'];
-    decoys.imitate(costs.map((cost) => new Secret(`$argon2id$v=19$${cost}$c2FsdA$dGFn`)));
+    decoys.imitate(countCosts(costs.map((cost) => new Secret(`$argon2id$v=19$${cost}$c2FsdA$dGFn`))));
     const costOf = (name: string): string => decoys.forName(name).expose().split('$')[3] ?? '';
     expect(Object.keys(places).map(costOf)).toEqual(['m=16,t=1,p=1', 'm=16,t=1,p=1', costs[0], costs[0]]);
-    decoys.imitate([new Secret(`$argon2id$v=19$m=8,t=1,p=1$c2FsdA$dGFn`)]);
+    decoys.imitate(countCosts([new Secret(`$argon2id$v=19$m=8,t=1,p=1$c2FsdA$dGFn`)]));
     expect(costOf('first')).toBe('m=8,t=1,p=1');
     expect(decoys.forName('first').expose()).toMatch(/\$[\w+/]{22}\$[\w+/]{43}$/);
   });

@@ -1,13 +1,10 @@
-import { randomBytes } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { CodeMessage, Transport } from '#main-agent/two-factor/code-delivery.ts';
 import { DeliveredCodes, maskAddress, type Recipient } from '#main-agent/two-factor/delivered-codes.ts';
-import { Sealer } from '#main-agent/vault/sealing.ts';
 import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { buildMemoryState } from '#test/harness/memory-state.ts';
-
-const sealer = new Sealer(new Secret(randomBytes(32)), randomBytes);
 
 const recipient: Recipient = {
   username: 'bob',
@@ -30,7 +27,7 @@ function build(accept: (message: CodeMessage) => Promise<void>, transports: read
       },
     },
     state: buildMemoryState(),
-    fingerprint: (code, username, id) => sealer.fingerprint(code, 'delivered', username, id),
+    fingerprint: (code, username, id) => fingerprintOf(code, username, id),
     clock: { now: () => 0, monotonic: () => 0 },
     log: buildLog('silent', {}),
     random: randomBytes,
@@ -38,6 +35,12 @@ function build(accept: (message: CodeMessage) => Promise<void>, transports: read
   });
   return { codes, tried };
 }
+
+const key = randomBytes(32);
+const fingerprintOf = (...parts: readonly [Secret, string, string]): string =>
+  createHmac('sha256', key)
+    .update(JSON.stringify(parts.map((one) => (one instanceof Secret ? one.expose() : one))))
+    .digest('base64url');
 
 describe('delivered codes', () => {
   for (const [name, failing] of [

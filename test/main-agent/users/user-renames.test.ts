@@ -13,6 +13,7 @@ import { UserRenames, type RenameSurroundings } from '#main-agent/users/user-ren
 import { buildVault } from '#main-agent/vault/local-vault.ts';
 import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
+import { playVault } from '#test/harness/played-vault.ts';
 import { exampleHash, makeUsersFolder } from './users-folder.ts';
 
 /** Users who get another name, over a real state, real folders and a real vault; killed between any two steps. */
@@ -61,7 +62,7 @@ async function buildWorld() {
   });
   const storage = storages.get('local');
   const vault = buildVault({
-    vaultKey: new Secret(randomBytes(32)),
+    ask: playVault().ask,
     enrolments,
     departures: { findProblem: () => undefined },
     state,
@@ -128,7 +129,7 @@ async function buildWorld() {
       if (!enrolled.ok) throw new Error(enrolled.reason);
       const [spent] = enrolled.recoveryCodes;
       if (spent !== undefined) {
-        const verdict = (await vault.load(name)).verify(spent, ['recovery']);
+        const verdict = await (await vault.load(name)).verify(spent, ['recovery']);
         if (verdict.kind === 'right') await state.commit(verdict.evidence);
       }
       return enrolled.recoveryCodes;
@@ -228,8 +229,8 @@ describe('another name for a user', () => {
       /^# alice's\nusername: alina\n/,
     );
     const factor = await world.vault.load('alina');
-    expect(factor.verify(spent, ['recovery']).kind).toBe('used');
-    expect(factor.verify(left, ['recovery']).kind).toBe('right');
+    expect((await factor.verify(spent, ['recovery'])).kind).toBe('used');
+    expect((await factor.verify(left, ['recovery'])).kind).toBe('right');
     const { id = '' } = world.files.bins.list('alina')[0] ?? {};
     await world.files.bins.restore('alina', id, { ...why, keepBoth: false });
     expect(await readdir(path.join(world.base, 'alina'))).toEqual(['deleted.txt', 'kept.txt']);
@@ -252,7 +253,9 @@ describe('another name for a user', () => {
     await world.departures().settled();
     expect(world.departures().isNoted('bob')).toBe(false);
     expect(await world.holds('bob')).toEqual(nothing);
-    expect((await world.vault.load('bob')).verify(code ?? new Secret(''), ['recovery']).kind).toBe('wrong');
+    expect((await (await world.vault.load('bob')).verify(code ?? new Secret(''), ['recovery'])).kind).toBe(
+      'wrong',
+    );
     expect(await world.holds('robert')).toEqual(everything);
   });
 
@@ -260,16 +263,16 @@ describe('another name for a user', () => {
     const [, code] = await world.addUser('carol');
     await world.rename('carol', 'carola');
     await world.rename('carola', 'caroline');
-    expect((await world.vault.load('caroline')).verify(code ?? new Secret(''), ['recovery']).kind).toBe(
-      'right',
-    );
+    expect(
+      (await (await world.vault.load('caroline')).verify(code ?? new Secret(''), ['recovery'])).kind,
+    ).toBe('right');
     const file = path.join(world.folder.base, 'enrolments', 'caroline.yaml');
     const text = await readFile(file, 'utf8');
     expect(text).toContain('codes_for: carol\n');
     await writeFile(file, text.replace('codes_for: carol\n', 'codes_for: alice\n'));
     const forged = await world.vault.load('caroline');
     expect(forged.status.state).toBe('broken');
-    expect(forged.verify(code ?? new Secret(''), ['recovery']).kind).toBe('wrong');
+    expect((await forged.verify(code ?? new Secret(''), ['recovery'])).kind).toBe('wrong');
     await writeFile(file, text);
     const renewed = await world.vault.renewRecoveryCodes({
       username: 'caroline',
@@ -280,8 +283,8 @@ describe('another name for a user', () => {
     if (!renewed.ok) throw new Error(renewed.failed);
     const [fresh = new Secret('')] = renewed.recoveryCodes;
     const now = await world.vault.load('caroline');
-    expect(now.verify(fresh, ['recovery']).kind).toBe('right');
-    expect(now.verify(code ?? new Secret(''), ['recovery']).kind).toBe('wrong');
+    expect((await now.verify(fresh, ['recovery'])).kind).toBe('right');
+    expect((await now.verify(code ?? new Secret(''), ['recovery'])).kind).toBe('wrong');
   });
 
   test.each([

@@ -16,6 +16,7 @@ import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { buildMemoryEnrolments } from '#test/harness/memory-enrolments.ts';
 import { buildMemoryState } from '#test/harness/memory-state.ts';
+import { playVault } from '#test/harness/played-vault.ts';
 
 const nowMs = Date.UTC(2026, 10, 24, 12);
 const vaultKey = new Secret(randomBytes(32));
@@ -31,7 +32,7 @@ function open(
 ) {
   const time = { ms: nowMs };
   const vault = buildVault({
-    vaultKey,
+    ask: playVault(vaultKey).ask,
     departures: { findProblem: () => undefined },
     enrolments: buildMemoryEnrolments(files, prepared),
     state,
@@ -57,7 +58,7 @@ function open(
   /** Enrols and gives the recovery codes back. */
   const enrolled = async (replace = false, of: Partial<EnrolRequest> = {}) =>
     codesOf(await enrol(replace, of));
-  const codeAt = (steps: number, of = secret) =>
+  const codeAt = (steps: number, of: Secret<Buffer> = secret) =>
     new Secret(totpCodeAt(of, stepAt(time.ms, defaultTotpSettings) + steps, defaultTotpSettings));
   const verdictOn = async (code: Secret, ...kinds: VaultCodeKind[]) =>
     (await verify(vault, 'alice', code, kinds.length > 0 ? kinds : everyKind)).kind;
@@ -223,7 +224,7 @@ describe('the vault', () => {
       state: 'broken',
       problem: expect.stringContaining('bob') as string,
     });
-    expect(factor.verify(new Secret('123456'), ['totp'])).toEqual({ kind: 'wrong' });
+    expect(await factor.verify(new Secret('123456'), ['totp'])).toEqual({ kind: 'wrong' });
   });
 });
 
@@ -321,18 +322,21 @@ describe('an authenticator’s code', () => {
     await state.commit(bypass.changes);
     jumpedMs = 90_000;
     await expect(verify(vault, 'alice', codeAt(0), everyKind)).rejects.toMatchObject({ code: 'busy' });
-    await expect(vault.prove(secret, codeAt(0))).rejects.toMatchObject({ code: 'busy' });
+    const { setup } = await vault.beginSetup();
+    await expect(vault.prove(setup, codeAt(0))).rejects.toMatchObject({ code: 'busy' });
     expect(await verdictOn(recovery)).toBe('right');
     expect(await verdictOn(bypass.code)).toBe('right');
   });
 
   it('proves a secret that is not stored yet within the accepted skew, and says at which step', async () => {
-    const { vault, codeAt } = open();
-    for (const steps of [-1, 0, 1]) expect(await vault.prove(secret, codeAt(steps))).toBe(current + steps);
-    for (const steps of [-2, 2]) expect(await vault.prove(secret, codeAt(steps))).toBeUndefined();
+    const { vault, codeAt: codeOf } = open();
+    const { setup, secret: fresh } = await vault.beginSetup();
+    const codeAt = (steps: number): Secret => codeOf(steps, fresh);
+    for (const steps of [-1, 0, 1]) expect(await vault.prove(setup, codeAt(steps))).toBe(current + steps);
+    for (const steps of [-2, 2]) expect(await vault.prove(setup, codeAt(steps))).toBeUndefined();
     const code = codeAt(0).expose();
-    expect(await vault.prove(secret, new Secret(`${code.slice(0, 3)} ${code.slice(3)}`))).toBe(current);
-    expect(await vault.prove(otherSecret, new Secret('no code'))).toBeUndefined();
+    expect(await vault.prove(setup, new Secret(`${code.slice(0, 3)} ${code.slice(3)}`))).toBe(current);
+    expect(await vault.prove(setup, new Secret('no code'))).toBeUndefined();
   });
 });
 
@@ -789,14 +793,14 @@ describe('another vault key', () => {
     const state = buildMemoryState();
     const before = open(files, state);
     const recovery = await before.enrolled();
-    const other = open(files, state, new Map(), { vaultKey: new Secret(randomBytes(32)) });
+    const other = open(files, state, new Map(), { ask: playVault().ask });
     const factor = await other.vault.load('alice');
     expect(factor.status).toMatchObject({
       state: 'broken',
       problem: 'the sealed secret of alice can not be opened',
     });
     for (const code of [...recovery, before.codeAt(1)])
-      expect(factor.verify(code, ['totp', 'recovery'])).toEqual({ kind: 'wrong' });
+      expect(await factor.verify(code, ['totp', 'recovery'])).toEqual({ kind: 'wrong' });
     // With the right one back nothing is lost.
     expect((await open(files, state).vault.load('alice')).status.state).toBe('enrolled');
   });
@@ -805,7 +809,7 @@ describe('another vault key', () => {
     const files = new Map<string, Enrolment>();
     const state = buildMemoryState();
     await open(files, state).enrolled();
-    const other = open(files, state, new Map(), { vaultKey: new Secret(randomBytes(32)) });
+    const other = open(files, state, new Map(), { ask: playVault().ask });
     await expect(other.enrol(false, { username: 'bob' })).rejects.toMatchObject({
       code: 'busy',
       detail: 'the vault key opens none of 1 stored secrets: it is another key',

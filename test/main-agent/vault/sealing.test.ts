@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { Sealer } from '#main-agent/vault/sealing.ts';
+import { Sealer } from '#main-agent/vault/process/sealing.ts';
 import { makeUlid, timeOf } from '#main-agent/vault/ulid.ts';
 import { Secret } from '#shared/secret.ts';
 

@@ -8,6 +8,7 @@ import { setupChecks } from '#main-agent/doctor/setup-checks.ts';
 import { examine } from '#shared/health/check.ts';
 import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
 import { isSallyportError } from '#shared/error.ts';
+import { playVault } from '#test/harness/played-vault.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -181,7 +182,7 @@ describe('main-agent.yaml', () => {
     // Whoever gets a certificate of any authority for that name could take the audit: `status` says so.
     const { findings } = await examine(
       setupChecks.filter(({ id }) => id === 'collector-authority'),
-      { config: unnamed, adminCertificate: undefined, nowMs: 0 },
+      { config: unnamed, ask: playVault().ask, adminCertificate: undefined, nowMs: 0 },
     );
     expect(findings.map(({ state, detail }) => `${state} ${detail}`)).toEqual([
       expect.stringMatching(/^warning 2001:db8::7:1 may show a certificate of any authority/),

@@ -17,6 +17,10 @@ export class Sealer {
   readonly #sealKey: Buffer;
   readonly #codeKey: Buffer;
   readonly #nameKey: Buffer;
+  /** Names the key, and says nothing of it: 128 bits, base64url. */
+  readonly id: string;
+  /** What main fingerprints codes with that it makes and mails itself; 256 bits. */
+  readonly deliveredKey: Secret<Buffer>;
   readonly #random: RandomBytes;
 
   /** Rejects a key of another length: a truncated file must not become a weak key. */
@@ -31,6 +35,9 @@ export class Sealer {
     this.#sealKey = Buffer.from(hkdfSync('sha256', key, '', 'sallyport seal v1', keyBytes));
     this.#codeKey = Buffer.from(hkdfSync('sha256', key, '', 'sallyport code v1', keyBytes));
     this.#nameKey = Buffer.from(hkdfSync('sha256', key, '', 'sallyport name v1', keyBytes));
+    this.id = Buffer.from(hkdfSync('sha256', key, '', 'sallyport id v1', 16)).toString('base64url');
+    const delivered = hkdfSync('sha256', key, '', 'sallyport delivered v1', keyBytes);
+    this.deliveredKey = new Secret(Buffer.from(delivered));
     this.#random = random;
   }
 
@@ -67,7 +74,7 @@ export class Sealer {
   }
 
   /** A code's name at rest, base64url; different for each owner, id and use. */
-  fingerprint(code: Secret, use: 'recovery' | 'bypass' | 'delivered', owner: string, id: string): string {
+  fingerprint(code: Secret, use: 'recovery' | 'bypass', owner: string, id: string): string {
     return createHmac('sha256', this.#codeKey)
       .update(JSON.stringify([use, owner, id, code.expose()]))
       .digest('base64url');

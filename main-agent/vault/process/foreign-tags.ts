@@ -16,7 +16,6 @@ const computePbkdf2 = promisify(pbkdf2);
 
 export class ForeignTags {
   readonly #idle: CryptThread[] = [];
-  #isClosed = false;
 
   /** As `ForeignHash.tag` has it. Rejects `internal` when it could not be computed. */
   async compute({ scheme, salt }: SaltedScheme, password: Buffer): Promise<Buffer> {
@@ -44,16 +43,10 @@ export class ForeignTags {
     }
   }
 
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    await Promise.all(this.#idle.splice(0).map((thread) => thread.end()));
-  }
-
   async #ask(request: CryptRequest): Promise<CryptReply> {
     const thread = this.#idle.pop() ?? new CryptThread();
     const reply = await thread.ask(request);
-    if (this.#isClosed) await thread.end();
-    else this.#idle.push(thread);
+    this.#idle.push(thread);
     return reply;
   }
 }
@@ -82,10 +75,6 @@ class CryptThread {
       this.#answer = undefined;
       this.#worker.unref();
     }
-  }
-
-  async end(): Promise<void> {
-    await this.#worker.terminate();
   }
 }
 

@@ -16,6 +16,9 @@ const costsMax = 16;
 const saltBytes = 16;
 const tagBytes = 32;
 
+/** All of a hash but its salts and its tag, and how many users have one like it. */
+type HashCost = readonly [cost: string, users: number];
+
 interface Decoy {
   readonly hash: Secret;
   readonly users: number;
@@ -42,16 +45,11 @@ export class DecoyHashes {
     this.imitate([]);
   }
 
-  /** All users' hashes, whenever they change. */
-  imitate(hashes: Iterable<Secret>): void {
-    const counts = new Map<string, number>();
-    for (const hash of hashes) {
-      const cost = costOf(hash.expose());
-      if (counts.size < costsMax || counts.has(cost)) counts.set(cost, (counts.get(cost) ?? 0) + 1);
-    }
-    if (counts.size === 0) counts.set(`argon2id$v=19$${this.#ownCost}`, 1);
+  /** Those of all users (`countCosts`), whenever they change. */
+  imitate(costs: readonly HashCost[]): void {
+    const counts: readonly HashCost[] = costs.length === 0 ? [[`argon2id$v=19$${this.#ownCost}`, 1]] : costs;
     // In an order of their own: one user more moves few names from one cost to another, not all of them.
-    this.#decoys = [...counts]
+    this.#decoys = counts
       .toSorted(([one], [other]) => (one < other ? -1 : 1))
       .map(([cost, users]) => ({ hash: this.#make(cost), users }));
     this.#users = this.#decoys.reduce((sum, one) => sum + one.users, 0);
@@ -72,6 +70,15 @@ export class DecoyHashes {
     const whole = cost.replace(/<(\d+)>/, (_, bytes: string) => text(Number(bytes)));
     return new Secret(`$${whole}$${text(saltBytes)}$${text(tagBytes)}`);
   }
+}
+
+export function countCosts(hashes: Iterable<Secret>): [cost: string, users: number][] {
+  const counts = new Map<string, number>();
+  for (const hash of hashes) {
+    const cost = costOf(hash.expose());
+    if (counts.size < costsMax || counts.has(cost)) counts.set(cost, (counts.get(cost) ?? 0) + 1);
+  }
+  return [...counts];
 }
 
 /** All of a hash but its salts and its tag; of the other system's salt the length, for it is hashed in each round. */

@@ -1,0 +1,181 @@
+import type { Secret } from '#shared/secret.ts';
+import { z } from 'zod';
+import { recoveryCodesMax, typedCodeMax } from './limits.ts';
+
+/**
+ * What main may ask of the vault's process (D-155). A table: what is not in it can't be asked, and no row answers with
+ * a confirmed secret. Both ends hold each message against it.
+ *
+ * Trust: neither end trusts the other's bytes; the process knows no user, no session and no clock, main no key.
+ */
+
+const owner = z.string().min(1).max(256);
+const ulid = z.string().regex(/^[0-9A-HJKMNP-TV-Z]{26}$/);
+const sealed = z.string().max(2048);
+const fingerprint = z.string().max(128);
+const typed = z.string().max(typedCodeMax);
+const secretText = z.string().max(512);
+const phc = z.string().max(1024);
+/** One octet more than is looked at, so that what is too long still is. */
+const password = z.string().max(1025);
+const setup = z.string().length(43);
+const nowMs = z.number().int().nonnegative();
+const recoveryCodes = z.number().int().min(0).max(recoveryCodesMax);
+
+const totp = z.strictObject({
+  digits: z.union([z.literal(6), z.literal(8)]),
+  periodSeconds: z.number().int().min(1).max(3600),
+  skewSteps: z.number().int().min(0).max(20),
+  algorithm: z.enum(['SHA1', 'SHA256', 'SHA512']),
+});
+
+/** Of a stored factor, what opens it. The id can only be an enrolment's: what else is sealed has other names. */
+const enrolment = z.strictObject({
+  id: ulid,
+  secret: sealed,
+  codesFor: owner.optional(),
+});
+
+const sample = z.strictObject({ owner, enrolment });
+
+/** A stored factor as it is to be written, with its new codes as they are shown. */
+const made = z.strictObject({
+  secret: sealed,
+  recoveryCodes: z.array(fingerprint).max(recoveryCodesMax),
+  shown: z.array(z.string().max(64)).max(recoveryCodesMax),
+});
+
+/** Secrets sealed for main itself: its certificate and its accounts with authorities. No enrolment has such an id. */
+const ownId = z
+  .string()
+  .max(2048)
+  .regex(/^(certificate$|account )/);
+const plain = z.string().max(128 * 1024);
+
+function call<Request extends z.ZodType, Answer extends z.ZodType>(request: Request, answer: Answer) {
+  return { request, answer };
+}
+
+const table = {
+  /**
+   * First in each life: reads the key. `expected` is what it said before, as a key that was changed meanwhile is taken by
+   * a restart of main alone.
+   */
+  open: call(
+    z.strictObject({ expected: z.string().length(22).optional() }),
+    z.strictObject({ keyId: z.string().length(22), deliveredKey: z.string().length(43) }),
+  ),
+  /** Does the key open them? */
+  opens: call(
+    z.strictObject({ samples: z.array(sample).max(16) }),
+    z.strictObject({ opened: z.array(z.boolean()).max(16) }),
+  ),
+  /** The same of the key that lies in the file now, and whether that is the one that is held. */
+  'examine-file': call(
+    z.strictObject({ samples: z.array(sample).max(16) }),
+    z.strictObject({ opened: z.array(z.boolean()).max(16), isHeld: z.boolean() }),
+  ),
+  /** At which steps near `nowMs`, as which recovery code of `recoveryCodes`, or as the bypass code, this code is right. */
+  verify: call(
+    z.strictObject({
+      owner,
+      code: typed,
+      totp: z
+        .strictObject({ enrolment, nowMs, reachSteps: z.number().int().min(0).max(20), settings: totp })
+        .optional(),
+      recovery: z
+        .strictObject({ enrolment, recoveryCodes: z.array(fingerprint).max(recoveryCodesMax) })
+        .optional(),
+      bypass: fingerprint.optional(),
+    }),
+    z.strictObject({
+      steps: z.array(z.number().int()).max(64),
+      recovery: fingerprint.nullable(),
+      bypass: z.boolean(),
+    }),
+  ),
+  /** A fresh secret, said once, to be shown. Nothing is sealed of it before a code has proven it. */
+  'begin-setup': call(z.strictObject({}), z.strictObject({ setup, secret: secretText })),
+  /** The step at which the code of a set-up is right. */
+  prove: call(
+    z.strictObject({ setup, code: typed, nowMs, settings: totp }),
+    z.strictObject({ step: z.number().int().nullable(), isKnown: z.boolean() }),
+  ),
+  /** Seals what was proven, or what an administrator brought from another system. */
+  enrol: call(
+    z.strictObject({
+      owner,
+      id: ulid,
+      recoveryCodes,
+      from: z.union([z.strictObject({ setup }), z.strictObject({ imported: secretText })]),
+    }),
+    made,
+  ),
+  /** The same secret under another id, with new codes. */
+  renew: call(z.strictObject({ owner, enrolment, id: ulid, recoveryCodes }), made),
+  /** The same secret under another name. Codes are known by an HMAC with the name in it: they are kept. */
+  rename: call(
+    z.strictObject({ owner, to: owner, enrolment }),
+    z.strictObject({ secret: sealed, codesFor: owner }),
+  ),
+  'make-bypass': call(
+    z.strictObject({ owner }),
+    z.strictObject({ code: z.string().max(64), id: fingerprint }),
+  ),
+  'seal-own': call(
+    z.strictObject({ id: ownId, plain }),
+    z.strictObject({ sealed: z.string().max(200 * 1024) }),
+  ),
+  'open-own': call(
+    z.strictObject({ id: ownId, sealed: z.string().max(200 * 1024) }),
+    z.strictObject({ plain }),
+  ),
+  /** `stored: null`: the work of another user's hash, and false. */
+  'compare-password': call(
+    z.strictObject({ password, name: z.string().max(1024), stored: phc.nullable() }),
+    z.strictObject({ isRight: z.boolean() }),
+  ),
+  'hash-password': call(z.strictObject({ password }), z.strictObject({ stored: phc })),
+  /** What a right password is to be stored as from now on; null: as it is. */
+  'renew-password': call(
+    z.strictObject({ password, stored: phc }),
+    z.strictObject({ stored: phc.nullable() }),
+  ),
+  /** What to store of another system's hash. */
+  'take-over-hash': call(z.strictObject({ foreign: z.string().max(4096) }), z.strictObject({ stored: phc })),
+  /** The costs of the users' hashes, and how many users have each. */
+  'imitate-costs': call(
+    z.strictObject({ costs: z.array(z.tuple([z.string().max(512), z.number().int().positive()])).max(16) }),
+    z.strictObject({}),
+  ),
+} as const;
+
+type VaultCalls = typeof table;
+export type VaultVerb = keyof VaultCalls;
+export type RequestOf<V extends VaultVerb> = z.output<VaultCalls[V]['request']>;
+export type AnswerOf<V extends VaultVerb> = z.output<VaultCalls[V]['answer']>;
+
+/** The table, so that a row's schemas are its own verb's. */
+export const vaultCalls: {
+  readonly [V in VaultVerb]: {
+    readonly request: z.ZodType<RequestOf<V>>;
+    readonly answer: z.ZodType<AnswerOf<V>>;
+  };
+} = table;
+
+/** Rejects `busy` while the process is away: what was asked then was not looked at. */
+export type AskVault = <V extends VaultVerb>(verb: V, request: RequestOf<V>) => Promise<AnswerOf<V>>;
+
+/** What main's parts are given of an open vault. */
+export interface VaultAccess {
+  readonly ask: AskVault;
+  /** HMAC key of the codes that main makes and sends itself; it opens nothing and names no other code. */
+  readonly deliveredKey: Secret<Buffer>;
+  /** Called each time it has begun anew, before anybody else is served: says again what it has to know. */
+  onOpened(listener: () => Promise<void>): void;
+}
+
+/** The process, as it is put together. Handlers reject with a `SallyportError`; anything else is `internal`. */
+export type VaultHandlers = {
+  readonly [V in VaultVerb]: (request: RequestOf<V>) => Promise<AnswerOf<V>>;
+};

@@ -1,0 +1,18 @@
+import { randomBytes } from 'node:crypto';
+import type { AskVault, VaultAccess } from '#main-agent/vault/calls.ts';
+import { askLocally } from '#main-agent/vault/channel.ts';
+import { buildKeeper } from '#main-agent/vault/process/keeper.ts';
+import { Sealer } from '#main-agent/vault/process/sealing.ts';
+import { Secret } from '#shared/secret.ts';
+
+/** What the vault's process does, without the process; every message is held against its schema all the same. */
+export function playVault(vaultKey: Secret<Buffer> = new Secret(randomBytes(32))): VaultAccess {
+  const askPlayed = askLocally(buildKeeper({ readKey: async () => vaultKey, random: randomBytes }));
+  let opened: Promise<unknown> | undefined;
+  const ask: AskVault = async (verb, request) => {
+    await (opened ??= askPlayed('open', {}));
+    return askPlayed(verb, request);
+  };
+  const { deliveredKey } = new Sealer(vaultKey, randomBytes);
+  return { ask, deliveredKey, onOpened: () => undefined };
+}
