@@ -15,6 +15,7 @@ import { buildClockRoute } from './clock-route.ts';
 import { buildDeliveryRoutes } from './delivery-routes.ts';
 import { buildDoctorRoutes, type DoctorPorts } from './doctor-routes.ts';
 import { buildGroupRoutes } from './group-routes.ts';
+import { buildIncidentRoutes, type IncidentPorts } from './incident-routes.ts';
 import { buildLeaseRoutes } from './lease-routes.ts';
 import { buildNodeChangeRoutes } from './node-change-routes.ts';
 import { buildNodeRoutes, type NodePorts } from './node-routes.ts';
@@ -38,6 +39,7 @@ export interface AdminPorts
     BinPorts,
     RetentionPorts,
     NodePorts,
+    IncidentPorts,
     TransferPorts,
     DoctorPorts,
     CertificatePorts,
@@ -81,6 +83,7 @@ export function buildAdminRoutes(ports: AdminPorts): readonly Route[] {
     ...buildTokenRoutes(ports),
     ...buildDoctorRoutes(ports),
     ...buildNodeChangeRoutes(ports),
+    ...buildIncidentRoutes(ports),
     buildBackupRoute(ports),
   ];
 }

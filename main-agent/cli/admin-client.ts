@@ -21,6 +21,8 @@ export interface CallOptions {
   readonly ifMatch?: string;
   /** Where an answer takes longer than others; default 30 s. */
   readonly timeoutMs?: number;
+  /** Where an answer is longer than others; default 8 MiB. */
+  readonly answerBytesMax?: number;
 }
 
 /** Where main is reached, and as whom. */
@@ -38,7 +40,11 @@ export function buildAdminClient({ target, token, actor }: AdminAddress): AdminC
       : buildOutboundClient(target.ca === undefined ? {} : { ca: target.ca });
   const base = 'socket' in target ? 'http://main-agent' : target.url;
   return {
-    call: async (method, path, { query = {}, body, ifMatch, timeoutMs = usualTimeoutMs } = {}) => {
+    call: async (
+      method,
+      path,
+      { query = {}, body, ifMatch, timeoutMs = usualTimeoutMs, answerBytesMax } = {},
+    ) => {
       const url = new URL(path, base);
       for (const [name, value] of Object.entries(query)) {
         if (value !== undefined) url.searchParams.set(name, String(value));
@@ -55,6 +61,7 @@ export function buildAdminClient({ target, token, actor }: AdminAddress): AdminC
           },
           ...(body !== undefined && { body: JSON.stringify(body) }),
           timeoutMs,
+          ...(answerBytesMax !== undefined && { answerBytesMax }),
         })
         .catch((cause: unknown) => {
           throw toUnreachable(cause);

@@ -87,7 +87,11 @@ const groups: readonly { readonly names: readonly string[]; readonly load: () =>
     names: ['nodes'],
     load: async () => {
       const { addNodeChangeCommands } = await import('./node-change-commands.ts');
-      return (_program, context, nodes) => addNodeChangeCommands(nodes, context);
+      const { addIncidentCommand } = await import('./incident-command.ts');
+      return (_program, context, nodes) => {
+        addNodeChangeCommands(nodes, context);
+        addIncidentCommand(nodes, context);
+      };
     },
   },
   {

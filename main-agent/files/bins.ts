@@ -5,6 +5,7 @@
  */
 import { operationName, receiptOf } from './caller.ts';
 import type { MountRetention } from '#main-agent/users/effective-user.ts';
+import { isUsername } from '#main-agent/users/username.ts';
 import { isAbout } from './retention-rules.ts';
 import { SallyportError, isSallyportError } from '#shared/error.ts';
 import { componentBytesMax, requireComponents } from '#shared/file-service/virtual-path.ts';
@@ -62,6 +63,12 @@ function retentionOf(retention: MountRetention | undefined, name: string): numbe
 /** For the audit. */
 export function describeBinned({ expiresAtMs }: Binned): string {
   return `kept in the bin until ${new Date(expiresAtMs).toISOString()}`;
+}
+
+/** What came of an upload or a copy, for the audit; `deedOf` (incident/findings.ts) reads it. */
+export function describeReplaced(created: boolean, binned: Binned | undefined): string {
+  if (created) return 'new file';
+  return binned === undefined ? 'replaced a file' : `replaced a file, ${describeBinned(binned)}`;
 }
 
 /** An entry, and the storage that has it. */
@@ -172,17 +179,7 @@ export class Bins implements BinAdmin {
     by: OperationName,
     mayMakeFolders: boolean,
   ): Promise<void> {
-    try {
-      return await storage.bin.restore(id, place, by);
-    } catch (error) {
-      const failure = toFileError(error);
-      if (failure.code !== 'parent-missing') throw failure;
-      if (!mayMakeFolders) throw denied('mkdir is not allowed on this mount, and the folder is gone');
-    }
-    for (let depth = 1; depth < place.path.length; depth += 1) {
-      await makeFolderIfMissing(storage, { root: place.root, path: place.path.slice(0, depth) }, by);
-    }
-    await storage.bin.restore(id, place, by);
+    await withItsFolders(storage, place, by, mayMakeFolders, () => storage.bin.restore(id, place, by));
   }
 
   async emptyOwn(session: FullSession, params: Params<'fs.empty-bin'>): Promise<Result<'fs.empty-bin'>> {
@@ -334,7 +331,9 @@ export class Bins implements BinAdmin {
   }
 
   owners(): readonly string[] {
-    return [...new Set([...this.#context.mounts.storages].flatMap(({ bin }) => [...bin.owners()]))];
+    const all = [...this.#context.mounts.storages].flatMap(({ bin }) => [...bin.owners()]);
+    // What was taken back of a node's doings is no user's (taking-back.ts).
+    return [...new Set(all.filter(isUsername))];
   }
 
   #everything(username: string): Kept[] {
@@ -348,6 +347,28 @@ export class Bins implements BinAdmin {
       storage.bin.of(username).map((binned) => ({ storage, binned })),
     );
   }
+}
+
+/** Puts something to a place; where the folders above it are gone, they are made first if they may be. */
+export async function withItsFolders(
+  storage: Storage,
+  place: Place,
+  by: OperationName,
+  mayMakeFolders: boolean,
+  put: () => Promise<unknown>,
+): Promise<void> {
+  try {
+    await put();
+    return;
+  } catch (error) {
+    const failure = toFileError(error);
+    if (failure.code !== 'parent-missing') throw failure;
+    if (!mayMakeFolders) throw denied('mkdir is not allowed on this mount, and the folder is gone');
+  }
+  for (let depth = 1; depth < place.path.length; depth += 1) {
+    await makeFolderIfMissing(storage, { root: place.root, path: place.path.slice(0, depth) }, by);
+  }
+  await put();
 }
 
 function gone(): SallyportError {

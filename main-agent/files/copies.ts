@@ -3,7 +3,7 @@ import type { Asker } from '#shared/link/asker.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import { SallyportError } from '#shared/error.ts';
 import { type Caller, operationName, receiptOf } from './caller.ts';
-import { binOrder, type Bins, describeBinned } from './bins.ts';
+import { binOrder, type Bins, describeReplaced } from './bins.ts';
 import { badHandle, denied, taken } from './storage/file-error.ts';
 import {
   type HandleFinder,
@@ -52,9 +52,7 @@ export class Copies {
       toPath: to.path,
       bytes: committed.attributes.size,
       startedAtMs,
-      ...(committed.binned !== undefined && {
-        detail: `what was there is ${describeBinned(committed.binned)}`,
-      }),
+      detail: describeReplaced(committed.created, committed.binned),
     });
     await this.#bins.took(session, target, committed.binned);
     await told;

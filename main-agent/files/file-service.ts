@@ -6,6 +6,7 @@ import type { RetentionAdmin } from './retention.ts';
 import type { Surveys } from './survey.ts';
 import type { TransferAdmin } from './transfers.ts';
 import type { BinAdmin } from './bins.ts';
+import type { TakingBack } from './taking-back.ts';
 
 /**
  * The file service as main's link sees it: a handler per verb and one for byte streams. The rules of mounts, jail,
@@ -33,6 +34,8 @@ export interface FileService {
     /** Begins what is due, in the background. */
     keepFresh(): void;
   };
+  /** Undoes what was done through a node; a rehearsal changes nothing. */
+  takeBack(node: string, isRehearsal: boolean): Pick<TakingBack, 'keyOf' | 'undo'>;
   /** Bytes a user's files take, for quota and the account page. */
   usedBytes(username: string): Promise<number>;
   /** A folder or file of that name is there, or it can't be told; `root` is below the storage's base. */
@@ -46,5 +49,7 @@ export interface FileService {
   giveBin(username: string, to: string, moves: readonly StoredMove[]): Promise<number>;
   /** Ends handles and streams of a session; partial uploads stay resumable. */
   endSession(session: AnySession): Promise<void>;
+  /** When the files of sessions that have ended by now are closed, and their records durable. */
+  settled(): Promise<void>;
   close(): Promise<void>;
 }

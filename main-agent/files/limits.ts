@@ -151,3 +151,7 @@ export const receiptsInFlightMax = 4096;
  * long there. What is left out shows once others are finished; each can be taken up by its name all the while.
  */
 export const uploadListOctetsMax = 448 * 1024;
+/** How long what was taken back of a node's doings is kept: an investigation takes weeks, and its papers longer. */
+export const takenBackMs = 90 * 24 * 3_600_000;
+/** By how much a file system's clock may be ahead of main's, for a file to be as a record of main's left it. */
+export const fileClockSlackMs = 1_000;

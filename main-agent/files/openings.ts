@@ -6,7 +6,7 @@ import { type Result, toldContentBytesMax } from '#shared/link/messages.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import type { Caller } from './caller.ts';
-import { binOrder, type Bins, describeBinned } from './bins.ts';
+import { binOrder, type Bins, describeReplaced } from './bins.ts';
 import { badHandle, denied, notFound, taken, toFileError } from './storage/file-error.ts';
 import type { Handle } from './handles.ts';
 import { shown } from './listing.ts';
@@ -489,11 +489,6 @@ function describeUpload({ upload, writtenBytes }: WriteHandle, { created, binned
   if (created || binned !== undefined || upload.atomic || upload.freedBytes > 0)
     return describeReplaced(created, binned);
   return `edited in place, ${writtenBytes} bytes written`;
-}
-
-function describeReplaced(created: boolean, binned: Binned | undefined): string {
-  if (created) return 'new file';
-  return binned === undefined ? 'replaced a file' : `replaced a file, ${describeBinned(binned)}`;
 }
 
 /** That an upload became a file; it does so once. */

@@ -42,6 +42,7 @@ import type { Place, Storage } from './storage/storage.ts';
 import { Slots } from '#main-agent/turns.ts';
 import { buildStreamHandler } from './streams.ts';
 import { Survey } from './survey.ts';
+import { TakingBack } from './taking-back.ts';
 import { Transfers } from './transfers.ts';
 
 interface FileServiceOptions {
@@ -106,6 +107,8 @@ class Service implements FileService {
   readonly #findUser: FileServiceOptions['findUser'];
   readonly #closing: AbortController;
   readonly #watched = new WeakSet<AbortSignal>();
+  /** Of sessions and processes that are over, while their files are being closed. */
+  readonly #endings = new Set<Promise<void>>();
   readonly #sweeping: NodeJS.Timeout;
 
   constructor(context: FileContext, options: FileServiceOptions, closing: AbortController) {
@@ -331,7 +334,13 @@ class Service implements FileService {
   }
 
   /** Many together, since each waits for its receipt. */
-  async #endAll<T>(all: readonly T[], end: (one: T) => Promise<void>): Promise<void> {
+  #endAll<T>(all: readonly T[], end: (one: T) => Promise<void>): Promise<void> {
+    const ending = this.#endEach(all, end);
+    this.#endings.add(ending);
+    return ending.finally(() => this.#endings.delete(ending));
+  }
+
+  async #endEach<T>(all: readonly T[], end: (one: T) => Promise<void>): Promise<void> {
     const ending = new Slots(endingsAtOnce);
     for (const settled of await Promise.allSettled(all.map((one) => ending.run(() => end(one)))))
       if (settled.status === 'rejected')
@@ -344,6 +353,15 @@ class Service implements FileService {
     await this.#endAll(this.#context.handles.takeAllThrough(gone), ({ session, handle }) =>
       this.#openings.end(session, handle, 'keep', { reason }),
     );
+  }
+
+  takeBack(node: string, isRehearsal: boolean): TakingBack {
+    return new TakingBack(this.#context, { node, isRehearsal, findUser: this.#findUser });
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all(this.#endings);
+    await this.#context.receipts.drain();
   }
 
   async #sweep(): Promise<void> {

@@ -5,6 +5,7 @@ import { buildAdminRoutes } from '#main-agent/admin/routes.ts';
 import { StateCopies } from '#main-agent/backup/state-copies.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
 import type { Doctor } from '#main-agent/doctor/doctor.ts';
+import { buildIncidentAdmin } from '#main-agent/incident/incident.ts';
 import { YamlGroups } from '#main-agent/users/group-writes.ts';
 import { StorePlans } from '#main-agent/users/store-plan.ts';
 import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
@@ -74,6 +75,14 @@ export async function startAdministration(
       twoFactor: login.admin.twoFactor,
       passwordLinks: login.admin.passwordLinks,
       nodeChanges: login.admin.nodeChanges,
+      incidents: buildIncidentAdmin({
+        nodes: nodes.admin,
+        nodeChanges: login.admin.nodeChanges,
+        files,
+        history: { state, file: config.audit.file },
+        audit,
+        clock,
+      }),
       confirmClock: (why) => login.admin.confirmClock(why),
       copyState: () => copies.make(),
       acknowledgeRestores: (why) => restores.acknowledge(why),

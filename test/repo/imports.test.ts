@@ -61,7 +61,7 @@ const houses: readonly { house: string; floors: readonly (readonly string[])[]; 
       ['login', 'files'],
       ['account'],
       ['help-desk'],
-      ['doctor'],
+      ['doctor', 'incident'],
       ['backup'],
       ['admin'],
       ['cli', 'system'],

@@ -198,6 +198,8 @@ export interface Binned {
   readonly expiresAtMs: number;
   readonly reason: 'deleted' | 'replaced';
   readonly isCounted: boolean;
+  /** Key of the session whose operation put it here. */
+  readonly session: string;
 }
 
 /** What was removed and is kept. Nothing in it can be reached by a path. */
@@ -370,6 +372,8 @@ export interface RemoveFileOptions {
   readonly by: OperationName;
   readonly precondition?: Precondition | undefined;
   readonly bin?: BinOrder | undefined;
+  /** Rejects `unsupported`, and nothing is removed, where there is no bin to keep it. */
+  readonly mustBeKept?: true;
 }
 
 export interface Storage {
@@ -423,6 +427,10 @@ export interface Storage {
   finishedResumables(): Promise<readonly FinishedResumable[]>;
   /** A file that this session made was renamed: the note of it says so from now on. */
   finishedMoved(uploadId: string, session: string, to: Place): Promise<void>;
+  /** Longer files that shorter ones of this user replaced, as long as they are kept; in no order. */
+  formerVersions(user: string): readonly FormerVersion[];
+  /** As `Bin.restore`. */
+  restoreVersion(user: string, id: string, to: Place, by: OperationName): Promise<void>;
   /** Bytes all kept uploads of a user take, and all in the bin that counts. */
   keptBytes(user: string): number;
 
@@ -448,6 +456,17 @@ export interface Storage {
   /** Removes what has expired. */
   sweep(): Promise<void>;
   close(): Promise<void>;
+}
+
+/** A longer file that a shorter one replaced. */
+export interface FormerVersion {
+  readonly id: string;
+  /** Key of the session whose upload replaced it, as far as it is known. */
+  readonly session?: string | undefined;
+  /** Where its user saw it. */
+  readonly virtualPath: readonly string[];
+  readonly bytes: number;
+  readonly atMs: number;
 }
 
 export interface CommittedUpload {

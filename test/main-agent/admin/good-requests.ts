@@ -171,6 +171,8 @@ export const goodRequests: Readonly<Record<string, GoodRequest>> = {
   'DELETE /v1/tokens/{id}': { path: '/v1/tokens/{id}', before: addToken },
   'GET /v1/doctor': { path: '/v1/doctor' },
   'GET /v1/config': { path: '/v1/config' },
+  'GET /v1/nodes/{node}/incident': { path: `/v1/nodes/dmz1/incident?since=${since}` },
+  'POST /v1/nodes/{node}/incident': { path: '/v1/nodes/dmz1/incident', body: { since, undo: true, reason } },
   'GET /v1/nodes/{node}/changes': { path: `/v1/nodes/dmz1/changes?since=${since}` },
   'POST /v1/nodes/{node}/changes/revoke': {
     path: '/v1/nodes/dmz1/changes/revoke',

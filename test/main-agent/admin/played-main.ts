@@ -19,6 +19,7 @@ import { Secret } from '#shared/secret.ts';
 import { buildMemoryState, type MemoryState } from '#test/harness/memory-state.ts';
 import type { YamlChange } from '#main-agent/users/yaml-edit.ts';
 import type { NodeChange } from '#main-agent/help-desk/node-changes.ts';
+import type { IncidentReport } from '#main-agent/incident/report.ts';
 import type { RetentionPlan } from '#main-agent/files/retention.ts';
 import type { StorageSurvey } from '#main-agent/files/survey.ts';
 import type { TwoFactorReport } from '#main-agent/help-desk/two-factor-admin.ts';
@@ -396,6 +397,12 @@ export async function startPlayedMain(
         return { changes: [playedChange('revoked')], isCut: false };
       },
     },
+    incidents: {
+      report: async ({ node, fromMs, mode }, { actor, reason }) => {
+        asked.push(`incident ${node} ${fromMs} ${mode} ${actor} ${reason}`);
+        return playedIncident(mode);
+      },
+    },
     explainer: {
       explain: async (question) => explain(question),
       explainAddress: async ({ ip }) => ({
@@ -489,6 +496,77 @@ export function playedUser(username: string): EffectiveUser {
 
 function playedChange(state: NodeChange['state']): NodeChange {
   return { kind: 'ssh-key-added', user: 'alice', atMs: nowMs, subject: 'SHA256:x', state };
+}
+
+/** With every member that there can be. */
+function playedIncident(mode: IncidentReport['mode']): IncidentReport {
+  const at = new Date(nowMs).toISOString();
+  const by = { user: 'alice', session: 'k-alice', client_ip: '203.0.113.9' };
+  return {
+    node: 'dmz1',
+    since: at,
+    until: at,
+    mode,
+    node_state: { state: 'revoked now', sessions_ended: 1 },
+    known: {
+      records: 12,
+      gaps: [{ from: at, to: at, why: 'the records before number 7 are gone' }],
+      never: ['which folders were listed'],
+      compared_since: at,
+    },
+    people: [
+      {
+        user: 'alice',
+        signed_in: 1,
+        factors: ['pwd totp'],
+        refused: { 'wrong-password': 2 },
+        password_seen: true,
+        addresses: [{ value: '203.0.113.9', new: true }],
+        agents: [{ value: 'evil/1', new: true }],
+        first: at,
+        last: at,
+      },
+    ],
+    sessions: [{ ...by, protocol: 'https', at, ended: at }],
+    changes: [{ ...by, kind: 'ssh-key-added', at, subject: 'SHA256:x', state: 'in force', note: 'a note' }],
+    files: [
+      {
+        ...by,
+        record: 9,
+        at,
+        what: 'renamed',
+        path: '/plan.txt',
+        to_path: '/gone.txt',
+        outcome: 'ok',
+        bytes: 12,
+        sha256: 'ab12',
+        undo: { state: mode === 'undone' ? 'undone' : 'would be', note: 'it has its former name' },
+      },
+    ],
+    other: [
+      {
+        record: 10,
+        at,
+        event: 'edge.limit',
+        what: 'a limit of the node was reached',
+        outcome: 'refused',
+        user: 'alice',
+        client_ip: '203.0.113.9',
+        detail: 'too many connections',
+        undo: 'nothing was changed inside',
+      },
+    ],
+    counts: { people: 1, sessions: 1, changes: 1, files: 1, other: 1 },
+    more: true,
+    steps: [
+      {
+        title: 'Tell the partners',
+        why: 'they have a right to know',
+        users: ['alice'],
+        commands: ['sallyport status'],
+      },
+    ],
+  };
 }
 
 const playedPlan: StorePlan = {

@@ -52,6 +52,6 @@ export function parseNote(id: string, text: string, log: Log): BinNote | undefin
 }
 
 export function toBinned(note: BinNote): Binned {
-  const { session: _session, operation: _operation, restoringTo: _restoringTo, ...binned } = note;
+  const { operation: _operation, restoringTo: _restoringTo, ...binned } = note;
   return { ...binned, bytes: note.bytes };
 }

@@ -16,6 +16,7 @@ import type {
   CommittedUpload,
   FinishedBefore,
   FinishedResumable,
+  FormerVersion,
   Idle,
   JoinUpload,
   KeptUpload,
@@ -152,6 +153,23 @@ export class BookedStorage implements Storage {
     return this.#uploads.finishedMoved(uploadId, session, to);
   }
 
+  formerVersions(user: string): readonly FormerVersion[] {
+    return this.#uploads.waiting.versionsOf(user).map(({ version }) => version);
+  }
+
+  restoreVersion(user: string, id: string, to: Place, by: OperationName): Promise<void> {
+    const { waiting } = this.#uploads;
+    return this.#blobs.at(to, 'parent-missing', async (target) =>
+      this.#locks.hold([await keyOfSpot(target)], async () => {
+        const entry = waiting.versionsOf(user).find(({ version }) => version.id === id);
+        if (entry === undefined) throw notFound('not kept any more');
+        await renameSpot(entry.area.version(id), target, { overwrite: false, by }, this.journal);
+        waiting.takeVersion(user, id);
+        await entry.area.removeVersion(id);
+      }),
+    );
+  }
+
   keptBytes(user: string): number {
     return this.#uploads.keptBytes(user) + this.#uploads.bin.countedBytes(user);
   }
@@ -174,7 +192,10 @@ export class BookedStorage implements Storage {
     );
   }
 
-  removeFile(place: Place, { by, precondition, bin: order }: RemoveFileOptions): Promise<Removed> {
+  removeFile(
+    place: Place,
+    { by, precondition, bin: order, mustBeKept }: RemoveFileOptions,
+  ): Promise<Removed> {
     const { bin } = this.#uploads;
     return this.#blobs.at(place, 'not-found', async (spot) =>
       this.#locks.hold([await keyOfSpot(spot)], async () => {
@@ -186,6 +207,8 @@ export class BookedStorage implements Storage {
         requirePrecondition(precondition, stored.etag);
         await this.journal.note({ ...by, id: stored.id, replaced: false });
         const binned = order === undefined ? undefined : await bin.take({ place, spot, stored, order, by });
+        if (binned === undefined && mustBeKept === true)
+          throw new SallyportError('unsupported', 'There is no bin for that place');
         if (binned === undefined) await spot.removeFile();
         return { id: stored.id, bytes: stored.size, binned };
       }),

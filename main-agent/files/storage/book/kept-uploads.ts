@@ -140,6 +140,11 @@ export class KeptUploads {
     return own.splice(0, Math.max(0, own.length - keptVersionsPerUserMax));
   }
 
+  /** In the order in which they were kept. */
+  versionsOf(user: string): readonly VersionEntry[] {
+    return this.#versions.get(user) ?? [];
+  }
+
   takeVersion(user: string, id: string): VersionEntry | undefined {
     const own = this.#versions.get(user) ?? [];
     const at = own.findIndex(({ version }) => version.id === id);

@@ -38,9 +38,9 @@ export class KeptVersions {
     make: (version: KeptVersion) => Promise<boolean>,
   ): Promise<boolean> {
     const { waiting, keepReplaced, clock, log } = this.#options;
-    const { user, virtualPath, id } = record;
+    const { user, session, virtualPath, id } = record;
     if (!keepReplaced || waiting.versionBytes(user) + bytes > bytesMax) return false;
-    const version = { id, user, virtualPath: [...virtualPath], bytes, atMs: clock.now() };
+    const version = { id, user, session, virtualPath: [...virtualPath], bytes, atMs: clock.now() };
     if (!(await make(version))) return false;
     log.info({ user, path: virtualPath, version: id }, 'a file that gets shorter is kept as it was');
     for (const gone of waiting.addVersion({ area, version })) {

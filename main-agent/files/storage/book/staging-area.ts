@@ -75,6 +75,8 @@ interface StagedUpload {
 const versionSchema = z.object({
   id: z.string().regex(/^[a-z0-9]{1,16}$/),
   user: z.string(),
+  /** Whose upload replaced it; absent in a note from before it was noted. */
+  session: z.string().optional(),
   virtualPath: components,
   bytes: z.number(),
   atMs: z.number(),
@@ -208,6 +210,10 @@ export class StagingArea {
       await this.folder.remove(old);
       return false;
     }
+  }
+
+  version(id: string): Spot {
+    return this.folder.at(`${id}.old`);
   }
 
   async removeVersion(id: string): Promise<void> {

@@ -1,0 +1,376 @@
+/**
+ * What the audit has of what came through a node in a window, gathered in one pass; and in a second what others did
+ * since to the files it is about. Both read record by record and keep what is listed, and no more of it than fits.
+ */
+import { readHistory, type HistoryGap, type HistorySource } from '#main-agent/audit/history.ts';
+import { reasonOf } from '#main-agent/audit/refusal-reasons.ts';
+import type { FileDeed, Since } from '#main-agent/files/taking-back.ts';
+import type { AuditRecord } from '#main-agent/state/audit-record.ts';
+import { kindOf } from './kinds.ts';
+import { comparedMax, comparedMs, listedMax } from './limits.ts';
+import type { IncidentReport } from './report.ts';
+
+export interface Window {
+  readonly node: string;
+  readonly fromMs: number;
+  /** Not any more. */
+  readonly toMs: number;
+}
+
+export interface Numbered {
+  readonly sequence: number;
+  readonly record: AuditRecord;
+}
+
+interface Person {
+  signedIn: number;
+  readonly factors: Set<string>;
+  readonly refused: Map<string, number>;
+  isPasswordSeen: boolean;
+  /** Whether they are new. */
+  readonly addresses: Map<string, boolean>;
+  readonly agents: Map<string, boolean>;
+  readonly first: string;
+  last: string;
+}
+
+type Session = IncidentReport['sessions'][number];
+
+export interface Findings {
+  readonly records: number;
+  readonly gaps: readonly HistoryGap[];
+  readonly people: ReadonlyMap<string, Person>;
+  readonly sessions: ReadonlyMap<string, Session>;
+  /** Of accounts. */
+  readonly changes: readonly Numbered[];
+  readonly files: readonly Numbered[];
+  readonly other: readonly Numbered[];
+  readonly counts: Readonly<Record<string, number>>;
+  readonly isCut: boolean;
+  /** Numbers of records whose deed was undone before. */
+  readonly undone: ReadonlySet<number>;
+  /** The records that say so. */
+  readonly undoings: readonly AuditRecord[];
+}
+
+/** Rejects when the audit files can't be read. */
+export async function findAll(source: HistorySource, window: Window): Promise<Findings> {
+  const gathering = new Gathering(window);
+  for await (const one of readHistory(source, window.fromMs - comparedMs)) {
+    if ('record' in one) gathering.take(one);
+    else gathering.miss(one);
+  }
+  return gathering.done();
+}
+
+class Gathering {
+  readonly #window: Window;
+  readonly #before = new Set<string>();
+  readonly #people = new Map<string, Person>();
+  readonly #sessions = new Map<string, Session>();
+  readonly #lists = { changes: new Newest(), files: new Newest(), other: new Newest() };
+  readonly #gaps: HistoryGap[] = [];
+  readonly #undone = new Set<number>();
+  readonly #undoings: AuditRecord[] = [];
+  #records = 0;
+  #isCut = false;
+
+  constructor(window: Window) {
+    this.#window = window;
+  }
+
+  miss(gap: HistoryGap): void {
+    const { fromMs, toMs } = this.#window;
+    if ((gap.toMs ?? Infinity) >= fromMs && (gap.fromMs ?? -Infinity) < toMs) this.#addGap(gap);
+  }
+
+  #addGap(gap: HistoryGap): void {
+    if (this.#gaps.length < listedMax) this.#gaps.push(gap);
+    else this.#isCut = true;
+  }
+
+  take({ sequence, record }: Numbered): void {
+    const { node, fromMs, toMs } = this.#window;
+    const atMs = Date.parse(record.time);
+    if (record.event === 'incident.undone' && record.node === node) this.#noteUndone(record);
+    if (atMs < fromMs) this.#compare(record);
+    if (atMs < fromMs || atMs >= toMs) return;
+    this.#records += 1;
+    const { listed, what } = kindOf(record.event);
+    if (listed === 'unknown' && (record.node === undefined || record.node === node))
+      this.#addGap({
+        fromMs: atMs,
+        toMs: atMs,
+        why: `${what}${record.detail === undefined ? '' : `: ${record.detail}`}`,
+      });
+    if (record.node !== node) return;
+    if (record.sessionKey !== undefined && listed !== 'inside') this.#noteSession(record);
+    switch (listed) {
+      case 'sign-in':
+      case 'try':
+        this.#notePerson(record, listed);
+        break;
+      case 'change':
+        this.#notePerson(record, listed);
+        this.#lists.changes.add({ sequence, record });
+        break;
+      case 'file':
+        this.#lists.files.add({ sequence, record });
+        break;
+      case 'other':
+        this.#lists.other.add({ sequence, record });
+        break;
+      case 'session':
+      case 'unknown':
+      case 'inside':
+    }
+  }
+
+  #noteUndone(record: AuditRecord): void {
+    const number = Number(/^record (\d+)$/.exec(record.rule ?? '')?.[1]);
+    if (record.outcome !== 'ok' || this.#undone.size >= comparedMax) return;
+    this.#undone.add(number);
+    this.#undoings.push(record);
+  }
+
+  /** What users came from and with before the window. */
+  #compare({ event, user, clientIp, agent }: AuditRecord): void {
+    if (event !== 'login.admitted' || user === undefined || this.#before.size >= comparedMax) return;
+    this.#before.add(`${user} ip ${clientIp}`).add(`${user} agent ${agent}`);
+  }
+
+  #notePerson(record: AuditRecord, listed: 'sign-in' | 'try' | 'change'): void {
+    const { user, time, clientIp, agent, outcome } = record;
+    if (user === undefined) return;
+    const known = this.#people.get(user);
+    if (known === undefined && this.#people.size >= listedMax) {
+      this.#isCut = true;
+      return;
+    }
+    const person: Person = known ?? {
+      signedIn: 0,
+      factors: new Set(),
+      refused: new Map(),
+      isPasswordSeen: false,
+      addresses: new Map(),
+      agents: new Map(),
+      first: time,
+      last: time,
+    };
+    this.#people.set(user, person);
+    person.last = time;
+    if (clientIp !== undefined) this.#noteSeen(person.addresses, `${user} ip`, clientIp);
+    if (agent !== undefined) this.#noteSeen(person.agents, `${user} agent`, agent);
+    const first = firstFactorOf(record);
+    if (listed === 'sign-in') {
+      person.signedIn += 1;
+      if (record.event === 'login.admitted')
+        person.factors.add(`${first ?? 'unknown'} ${record.method ?? 'none'}`);
+    }
+    const reason = outcome === 'ok' ? undefined : reasonOf(record);
+    if (reason !== undefined) person.refused.set(reason, (person.refused.get(reason) ?? 0) + 1);
+    // Who changes an account, or sets a password by a mailed link, types it.
+    person.isPasswordSeen ||= listed === 'sign-in' ? first !== 'key' : reason !== 'wrong-key';
+  }
+
+  #noteSeen(all: Map<string, boolean>, of: string, value: string): void {
+    if (all.size < seenMax) all.set(value, !this.#before.has(`${of} ${value}`));
+    else this.#isCut = true;
+  }
+
+  #noteSession({ sessionKey = '', event, user = '', protocol, clientIp, time }: AuditRecord): void {
+    const known = this.#sessions.get(sessionKey);
+    if (known === undefined && this.#sessions.size >= listedMax) {
+      this.#isCut = true;
+      return;
+    }
+    this.#sessions.set(sessionKey, {
+      ...(known ?? { session: sessionKey, user, protocol, client_ip: clientIp }),
+      ...(event === 'login.admitted' && { at: time }),
+      ...(event === 'session.ended' && { ended: time }),
+    });
+  }
+
+  done(): Findings {
+    const { changes, files, other } = this.#lists;
+    return {
+      records: this.#records,
+      gaps: this.#gaps,
+      people: this.#people,
+      sessions: this.#sessions,
+      changes: changes.list(),
+      files: files.list(),
+      other: other.list(),
+      counts: { files: files.count, changes: changes.count, other: other.count },
+      isCut: this.#isCut || [changes, files, other].some((one) => one.count > listedMax),
+      undone: this.#undone,
+      undoings: this.#undoings,
+    };
+  }
+}
+
+/** Addresses and agents of one user. */
+const seenMax = 1000;
+
+/** The newest of many. */
+class Newest {
+  #all: Numbered[] = [];
+  count = 0;
+
+  add(one: Numbered): void {
+    this.count += 1;
+    this.#all.push(one);
+    if (this.#all.length >= 2 * listedMax) this.#all = this.#all.slice(-listedMax);
+  }
+
+  /** Oldest first. */
+  list(): readonly Numbered[] {
+    return this.#all.slice(-listedMax);
+  }
+}
+
+/** Which first factor the node says it saw; main compared it with what it had verified. */
+function firstFactorOf({ assertion }: AuditRecord): string | undefined {
+  const [, payload] = assertion?.split('.') ?? [];
+  if (payload === undefined) return undefined;
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'));
+    if (typeof claims !== 'object' || claims === null || !('amr' in claims) || !Array.isArray(claims.amr))
+      return undefined;
+    return String(claims.amr[0]);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Undefined: what cannot be undone. */
+export function deedOf({ sequence, record }: Numbered): FileDeed | undefined {
+  const { event, outcome, user, path, sha256, sessionKey, time } = record;
+  if (user === undefined || path === undefined || sessionKey === undefined) return undefined;
+  // A file whose folder could not be synced is there all the same.
+  const isDone = outcome === 'ok' || sha256 !== undefined;
+  const deed = isDone ? deeds[event]?.(record) : event === 'file.upload' ? unfinished(record) : undefined;
+  if (deed === undefined) return undefined;
+  return {
+    record: sequence,
+    user,
+    session: sessionKey,
+    path,
+    atMs: Date.parse(time),
+    replaced: false,
+    ...deed,
+  };
+}
+
+type Told = Pick<FileDeed, 'kind'> & Partial<FileDeed>;
+
+/** By what was done; `detail` is written by main-agent/files. */
+const deeds: Readonly<Partial<Record<string, (record: AuditRecord) => Told | undefined>>> = {
+  'file.upload': ({ bytes, sha256, detail }) => ({
+    kind: 'written',
+    bytes,
+    sha256,
+    replaced: hasReplaced(detail),
+  }),
+  'file.copy': ({ toPath, bytes, detail }) =>
+    toPath === undefined ? undefined : { kind: 'copied', path: toPath, bytes, replaced: hasReplaced(detail) },
+  'file.restore': ({ path = '', toPath = path, bytes }) => ({ kind: 'restored', path: toPath, bytes }),
+  'file.delete': () => ({ kind: 'deleted' }),
+  'file.rename': ({ toPath, bytes, detail = '' }) => ({
+    kind: 'renamed',
+    toPath,
+    bytes,
+    replaced: detail.includes('replaced what was there'),
+  }),
+  'file.mkdir': () => ({ kind: 'folder-made' }),
+};
+
+/** What was cut off says how much was written, and not how long the file is. */
+function unfinished({ detail = '' }: AuditRecord): Told {
+  return detail.includes('edited in place') ? { kind: 'written', replaced: true } : { kind: 'begun' };
+}
+
+/** Where no record says so, it may have. */
+function hasReplaced(detail = ''): boolean {
+  return !detail.startsWith('new file');
+}
+
+/** A change of files, by whomever; an upload that was cut off may have changed one in its place. */
+const changing: ReadonlySet<string> = new Set([
+  'file.upload',
+  'file.copy',
+  'file.delete',
+  'file.rename',
+  'file.mkdir',
+  'file.attributes',
+  'file.restore',
+]);
+
+type KeyOf = (user: string, path: string) => string | undefined;
+
+/**
+ * What was done since to the places that the deeds are about, or in them, or to what they are in: by users through other
+ * nodes, by admins and rules, and through this node outside the window.
+ */
+export async function findSince(
+  source: HistorySource,
+  { fromMs }: Window,
+  { files, undone, undoings }: Pick<Findings, 'files' | 'undone' | 'undoings'>,
+  keyOf: KeyOf,
+): Promise<Since> {
+  const ownMs = new Map<string, number>();
+  const note = (record: AuditRecord): void => {
+    for (const key of keysOf(record, keyOf))
+      ownMs.set(key, Math.max(ownMs.get(key) ?? 0, Date.parse(record.time)));
+  };
+  const own = new Set<number>(undone);
+  for (const { sequence, record } of files) {
+    if (!changing.has(record.event)) continue;
+    own.add(sequence);
+    note(record);
+  }
+  const above = new Set([...ownMs.keys()].flatMap(foldersOf));
+  for (const record of undoings) note(record);
+
+  const changed = new Map<string, Foreign>();
+  const changedInside = new Map<string, Foreign>();
+  const isPlaceOf: ReadonlySet<string> = new Set(['file.delete', 'file.rename']);
+  for await (const one of readHistory(source, fromMs)) {
+    if (!('record' in one)) continue;
+    const { sequence, record } = one;
+    if (!changing.has(record.event) || own.has(sequence) || record.outcome === 'refused') continue;
+    const foreign = { sequence, note: describe(record) };
+    for (const key of keysOf(record, keyOf)) {
+      if (ownMs.has(key) || (above.has(key) && isPlaceOf.has(record.event))) changed.set(key, foreign);
+      for (const folder of foldersOf(key)) if (ownMs.has(folder)) changedInside.set(folder, foreign);
+    }
+  }
+  return {
+    lastOwnMs: (key) => ownMs.get(key) ?? 0,
+    findForeign: (key, record) =>
+      [changedInside.get(key), changed.get(key), ...foldersOf(key).map((folder) => changed.get(folder))].find(
+        (one) => one !== undefined && one.sequence > record,
+      )?.note,
+  };
+}
+
+interface Foreign {
+  readonly sequence: number;
+  readonly note: string;
+}
+
+function keysOf({ user, path, toPath }: AuditRecord, keyOf: KeyOf): readonly string[] {
+  if (user === undefined) return [];
+  return [path, toPath].flatMap((one) => (one === undefined ? [] : (keyOf(user, one) ?? [])));
+}
+
+/** `s/a/b` → `s/a`, `s` */
+function foldersOf(key: string): readonly string[] {
+  const parts = key.split('/');
+  return parts.slice(1).map((_, index) => parts.slice(0, parts.length - 1 - index).join('/'));
+}
+
+function describe({ event, user, actor, node, time }: AuditRecord): string {
+  const by = actor ?? user ?? 'somebody';
+  return `since then ${kindOf(event).what} by ${by}${node === undefined ? '' : ` through ${node}`} at ${time}`;
+}

@@ -1,0 +1,81 @@
+import type { IncidentReport } from './report.ts';
+
+/**
+ * What people do on the day a DMZ box was broken into, in this order. The first steps keep more from happening, the next
+ * make worth nothing what was seen, the last tell others.
+ */
+export function stepsOf(report: Omit<IncidentReport, 'steps'>): IncidentReport['steps'] {
+  const { node, since, mode, people, files, changes } = report;
+  const seen = people.filter(({ password_seen: isSeen }) => isSeen).map(({ user }) => user);
+  const withRecovery = people.filter(({ factors }) => factors.some((one) => one.endsWith(' recovery')));
+  const reset = changes.filter(({ kind }) => kind === 'enrolled' || kind === 'recovery-codes');
+  const left = files.filter(({ undo }) => undo.state === 'left');
+  const owners = [...new Set(files.filter(({ outcome }) => outcome !== 'refused').map(({ user }) => user))];
+  const run = `sallyport nodes incident ${node} --since ${since}`;
+  return [
+    {
+      title: 'Take the box off the network, and keep it as it is',
+      why: 'its memory and disk are the evidence; a restart loses half of it',
+    },
+    ...(mode === 'rehearsed'
+      ? [{ title: 'Revoke the node', why: 'this was a rehearsal: nothing was changed', commands: [run] }]
+      : []),
+    ...(mode === 'undone'
+      ? []
+      : [
+          {
+            title: 'Undo what came through it',
+            why: 'what can be undone is; what is left is told with its reason',
+            commands: [`${run} --rehearse`, `${run} --undo`],
+          },
+        ]),
+    ...(left.length === 0
+      ? []
+      : [
+          {
+            title: `Look at the ${left.length} files that were left`,
+            why: 'each says why',
+            users: usersOf(left),
+          },
+        ]),
+    {
+      title: 'Give the users who typed a password there new ones',
+      why: 'a password is seen by whoever owns the box, right or wrong, and so is the code beside it, which is spent',
+      users: seen,
+      commands: seen.map((user) => `sallyport users passwd ${user}`),
+    },
+    {
+      title: 'Reset second factors that were set up there, and recovery codes that were used or shown there',
+      why: 'a secret that is being set up passes through the node once; of others none ever does',
+      users: [...new Set([...reset.map(({ user }) => user), ...withRecovery.map(({ user }) => user)])],
+    },
+    {
+      title: 'Replace the SSH host keys that lay on the box',
+      why: 'whoever has them can be this server for every client that trusts them; tell partners the new fingerprints',
+    },
+    {
+      title: 'Revoke the door’s TLS certificate and get a new one with a new key',
+      why: 'its key was in the node’s memory',
+      commands: ['sallyport certificate renew'],
+    },
+    {
+      title: 'Set up a new box and pair it under new keys',
+      why: 'the old keys stay revoked; nothing of the old box is copied to the new one',
+      commands: ['sallyport node init', 'sallyport main enrol'],
+    },
+    {
+      title: 'Tell the partners whose files were read or written',
+      why: 'with the list of files above; what was read can’t be undone',
+      users: owners,
+    },
+    {
+      title: 'Keep the records',
+      why: 'with the hash chain they prove what is listed here',
+      commands: [`sallyport audit export --since ${since} --node ${node}`, 'sallyport audit verify'],
+    },
+  ];
+}
+
+function usersOf(files: IncidentReport['files']): string[] {
+  return [...new Set(files.map(({ user }) => user))];
+}
