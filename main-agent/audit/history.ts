@@ -13,7 +13,7 @@ import { chainStart, hashLine, parseLine } from './chain.ts';
 import { readFirstLine, readLines } from './file-lines.ts';
 import { pageMax } from './limits.ts';
 
-export interface HistoryRecord {
+interface HistoryRecord {
   readonly sequence: number;
   /** Of an earlier version there may be other events and members. */
   readonly record: AuditRecord;

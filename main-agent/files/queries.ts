@@ -24,7 +24,10 @@ export async function findKept(session: Caller, mounted: Mounted): Promise<KeptU
   return storage.keptUpload(session.username, place);
 }
 
-export async function findStored({ storage, place }: Mounted): Promise<Stored | undefined> {
+export async function findStored({
+  storage,
+  place,
+}: Pick<Mounted, 'storage' | 'place'>): Promise<Stored | undefined> {
   try {
     return await storage.stat(place);
   } catch (error) {

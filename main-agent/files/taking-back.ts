@@ -12,10 +12,11 @@ import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { withItsFolders } from './bins.ts';
 import { binEntriesPerUserMax, fileClockSlackMs, takenBackMs } from './limits.ts';
 import type { Mounted } from './mounts.ts';
+import { findStored } from './queries.ts';
 import type { FileContext } from './service-context.ts';
 import { toFileError } from './storage/file-error.ts';
 import { isSamePlace, pathFromBase } from './storage/places.ts';
-import type { OperationName, Place, Storage, Stored } from './storage/storage.ts';
+import type { OperationName, Place, Stored } from './storage/storage.ts';
 import { hashBytes } from './upload-digest.ts';
 
 /** Something that was done to a file or folder, as its audit record tells it. */
@@ -46,7 +47,7 @@ export interface Since {
   findForeign(key: string, record: number): string | undefined;
 }
 
-export interface Verdict {
+interface Verdict {
   /** `nothing`: there is nothing to undo any more. `left`: it was not done, and somebody should look. */
   readonly state: 'undone' | 'nothing' | 'left';
   readonly note: string;
@@ -157,7 +158,8 @@ export class TakingBack {
     const { type, size, changedAtMs } = there.stored;
     if (type === 'folder') return undefined;
     if (bytes !== undefined && size !== bytes) return changed;
-    if (there.at === undefined) return sha256 === undefined ? undefined : changed;
+    // A rehearsal took it from a bin in its thoughts: it is what the deed after this one put there.
+    if (there.at === undefined) return undefined;
     const isUntouched = changedAtMs <= since.lastOwnMs(keyOf(mounted)) + fileClockSlackMs;
     const file = await mounted.storage.openFile(there.at);
     try {
@@ -361,13 +363,13 @@ export class TakingBack {
         // In a folder that only a bin has nothing of this was done.
         if (moved.at === undefined) return undefined;
         const at = { root: [], path: [...pathFromBase(moved.at), ...whole.slice(depth)] };
-        const stored = await find(storage, at);
+        const stored = await findStored({ storage, place: at });
         return stored === undefined ? undefined : { stored, at, isMoved: isItself };
       }
       if (this.#options.isRehearsal) return moved === 'gone' ? undefined : moved;
       break;
     }
-    const stored = await find(storage, place);
+    const stored = await findStored({ storage, place });
     return stored === undefined ? undefined : { stored, at: place, isMoved: false };
   }
 
@@ -394,16 +396,6 @@ export function takenBackFrom(node: string): string {
 
 function keyOf({ storage, place }: Pick<Mounted, 'storage' | 'place'>): string {
   return `${storage.name}/${pathFromBase(place).join('/')}`;
-}
-
-async function find(storage: Storage, place: Place): Promise<Stored | undefined> {
-  try {
-    return await storage.stat(place);
-  } catch (error) {
-    const failure = toFileError(error);
-    if (failure.code === 'not-found' || failure.code === 'not-a-folder') return undefined;
-    throw failure;
-  }
 }
 
 function undone(note: string): Verdict {

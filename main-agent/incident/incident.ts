@@ -25,7 +25,7 @@ export interface IncidentAdmin {
   report(asked: IncidentAsked, why: AdminReason): Promise<IncidentReport>;
 }
 
-export interface IncidentAsked {
+interface IncidentAsked {
   readonly node: string;
   readonly fromMs: number;
   /** Not any more; undefined: up to now. */

@@ -12,7 +12,7 @@ import type { AuditEvent } from '#main-agent/state/audit-record.ts';
  */
 type Listed = 'sign-in' | 'try' | 'session' | 'change' | 'file' | 'other' | 'unknown' | 'inside';
 
-export interface Kind {
+interface Kind {
   readonly listed: Listed;
   /** For people; of a file, what was done to it. */
   readonly what: string;

@@ -1,3 +1,4 @@
+import { takenBackFrom } from '#main-agent/files/taking-back.ts';
 import type { IncidentReport } from './report.ts';
 
 /**
@@ -68,6 +69,15 @@ export function stepsOf(report: Omit<IncidentReport, 'steps'>): IncidentReport['
       why: 'with the list of files above; what was read can’t be undone',
       users: owners,
     },
+    ...(files.some(({ undo }) => ['undone', 'before'].includes(undo.state))
+      ? [
+          {
+            title: 'Save what was written through it and put aside',
+            why: 'it is evidence, and kept for 90 days',
+            commands: [`sallyport bin list "${takenBackFrom(node)}"`],
+          },
+        ]
+      : []),
     {
       title: 'Keep the records',
       why: 'with the hash chain they prove what is listed here',

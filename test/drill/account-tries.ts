@@ -20,7 +20,7 @@ interface Who {
 }
 
 /** A change with everything that goes with it; `signed` is what the assertion is about. */
-async function prepare(
+export async function prepare(
   evil: EvilDmz,
   { user, session, code }: Who,
   change: AccountChange,

@@ -1,5 +1,5 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -83,7 +83,11 @@ interface Supplies {
   readonly links: number;
 }
 
-export async function startEvilDmz(supplies: Supplies): Promise<EvilDmz> {
+/** `configure`: what main's configuration is made into. */
+export async function startEvilDmz(
+  supplies: Supplies,
+  configure: (yaml: string) => string = (yaml) => yaml,
+): Promise<EvilDmz> {
   const folder = await mkdtemp(join(tmpdir(), 'sallyport-evil-'));
   const files = siteFiles(folder);
   const doors = { httpsPort: 1, sftpPort: 1 };
@@ -100,6 +104,7 @@ export async function startEvilDmz(supplies: Supplies): Promise<EvilDmz> {
     second.link,
     supplies.links,
   );
+  writeFileSync(files.main.config, configure(readFileSync(files.main.config, 'utf8')));
   const config = await loadMainAgentConfig(files.main.config);
   const main = await startMainAgent(config, {
     clock: systemClock,
