@@ -180,6 +180,7 @@ describe('S-15: the day on which a node was broken into', () => {
     await write(good, frank, ['both.txt'], 'the same words');
     // What she writes now is hers, whatever came there before.
     put(ann, 'shared.txt', 'the third, by herself');
+    expect(list('frank')).toEqual(['both.txt', 'frank.txt', 'long.txt']);
   });
 
   it('a rehearsal lists exactly what was done through the node, and changes nothing', async () => {
@@ -246,7 +247,7 @@ describe('S-15: the day on which a node was broken into', () => {
     expect(evil.link.isUp).toBe(true);
   });
 
-  it('it is revoked, and what can be undone is', async () => {
+  it('the node is revoked, and what can be undone is', async () => {
     const report = await ask('--undo', '--reason', 'found a shell on it');
     expect(report.node_state.state).toBe('revoked now');
     expect(told(report).filter((one) => one.endsWith(': left'))).toEqual([
