@@ -29,7 +29,7 @@ const other = (what: string, undo: string): Kind => ({ listed: 'other', what, un
 
 const edge = 'the word of the node alone; nothing was changed inside';
 
-export const kinds: Readonly<Record<AuditEvent, Kind>> = {
+const kinds: Readonly<Record<AuditEvent, Kind>> = {
   'login.admitted': { listed: 'sign-in', what: 'signed in', undo: 'the session ends with the revocation' },
   'login.refused': tried('was refused'),
   'login.code-refused': tried('showed a code that was refused'),
