@@ -21,8 +21,8 @@ const lineSchema = z.strictObject({
   name,
   identity,
   signing_key,
-  /** The old link key as SubjectPublicKeyInfo, base64url. */
-  by: z.string().regex(/^[A-Za-z0-9_-]{59}$/, { error: 'an Ed25519 public key' }),
+  /** The old link key as SubjectPublicKeyInfo, base64url: Ed25519's twelve octets (RFC 8410 §4), then the key. */
+  by: z.string().regex(/^MCowBQYDK2VwAyEA[A-Za-z0-9_-]{43}$/, { error: 'an Ed25519 public key' }),
   signature: z.string().regex(/^[A-Za-z0-9_-]{86}$/, { error: 'an Ed25519 signature' }),
 });
 

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { checkWordsOf } from '#shared/pairing/check-words.ts';
+import { generateKeyPairSync } from 'node:crypto';
+import { generateIdentityKey, parseIdentityKey } from '#shared/identity/identity-key.ts';
 import {
   formatMainLine,
   formatNodeLine,
@@ -7,6 +9,7 @@ import {
   parseNodeLine,
   tidyLine,
 } from '#shared/pairing/pairing-line.ts';
+import { formatRotationLine, parseRotationLine } from '#shared/pairing/rotation-line.ts';
 
 const node = {
   name: 'dmz1',
@@ -55,5 +58,29 @@ describe('check words', () => {
     expect(words).toMatch(/^([bdfghjklmnprstvz][aiou]){2}[bdfghjklmnprstvz]( [a-z]{5}){5}$/);
     expect(checkWordsOf(formatNodeLine(node))).toBe(words);
     expect(checkWordsOf(formatNodeLine({ ...node, name: 'dmz2' }))).not.toBe(words);
+  });
+});
+
+describe('a rotation line', () => {
+  const { name, identity, signing_key } = node;
+  const line = formatRotationLine(
+    { name, identity, signing_key },
+    parseIdentityKey(generateIdentityKey().privateKeyPem),
+  );
+  const withKey = (by: string): string => line.replace(/ by=\S+/, ` by=${by}`);
+
+  it('says who signed it', () => {
+    expect(parseRotationLine(line)).toMatchObject({ name, identity, signing_key });
+  });
+
+  it.each([
+    ['no key at all', 'A'.repeat(59)],
+    [
+      'a key that signs nothing',
+      generateKeyPairSync('x25519').publicKey.export({ type: 'spki', format: 'der' }).toString('base64url'),
+    ],
+    ['another Ed25519 key', `MCowBQYDK2VwAyEA${'A'.repeat(43)}`],
+  ])('with %s is no line, in the words of all lines', (_what, by) => {
+    expect(() => parseRotationLine(withKey(by))).toThrow(expect.objectContaining({ code: 'pairing' }));
   });
 });
