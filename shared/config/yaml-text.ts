@@ -76,6 +76,8 @@ export function parseWhole(text: string, file: string): YamlText {
     uniqueKeys: true,
     stringKeys: true,
     prettyErrors: false,
+    // Its warnings would quote the file on the standard error; they are in `problems`.
+    logLevel: 'error',
     keepSourceTokens: false,
     lineCounter: lines,
   });

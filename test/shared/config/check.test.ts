@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
 import { checkYaml } from '#shared/config/check.ts';
 import { nearestWord } from '#shared/config/nearest-word.ts';
@@ -126,6 +126,20 @@ describe('what is wrong is told with place, value, expectation and hint', () => 
 });
 
 describe('hostile text', () => {
+  test('is quoted in no warning of the process, whatever its keys are', () => {
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+    const hash = '$argon2id$v=19$secret';
+    for (const text of [
+      `? [${hash}]\n: a\n`,
+      `{ [${hash}]: a }\n`,
+      `? { password: ${hash} }\n`,
+      `!odd ${hash}\n`,
+    ])
+      expect(checkYaml(text, 'f.yaml', z.strictObject({})).ok).toBe(false);
+    expect(warned).not.toHaveBeenCalled();
+    warned.mockRestore();
+  });
+
   test('is refused when larger than the limit, and read at the limit', () => {
     const filler = (bytes: number) => `name: a\n#${'x'.repeat(bytes - 'name: a\n#'.length)}`;
     expect(complain(filler(yamlBytesMax))).toEqual([]);
