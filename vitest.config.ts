@@ -49,7 +49,7 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
-          include: ['test/e2e/**/*.test.ts'],
+          include: ['test/{e2e,fuzz}/**/*.test.ts'],
           exclude: ['test/e2e/rush.test.ts'],
           testTimeout: 600_000,
           hookTimeout: 600_000,
