@@ -21,6 +21,8 @@ import type { AccountHandlers, LoginHandlers, SessionHandlers } from '#main-agen
 import { Admission } from '#main-agent/login/admission.ts';
 import { Assertions } from '#main-agent/login/assertions.ts';
 import { assess } from '#main-agent/login/assessment.ts';
+import { DueStep } from '#main-agent/login/due-step.ts';
+import { SealedStart } from '#main-agent/login/sealed-start.ts';
 import { LoginStart } from '#main-agent/login/begin.ts';
 import { ChallengeCheck } from '#main-agent/login/challenge-check.ts';
 import { Challenges } from '#main-agent/login/challenges.ts';
@@ -123,7 +125,10 @@ export function buildLogin(options: LoginOptions): Login {
   // One for all: a user's answers take turns wherever they are given.
   const codes = new CodeCheck(parts);
   const stepUp = new StepUpCheck(parts, codes);
-  const start = new LoginStart(parts, new FirstFactor(parts), new Waivers(parts));
+  const firstFactor = new FirstFactor(parts);
+  const due = new DueStep(parts, new Waivers(parts));
+  const Start = options.config.twoFactor.isSealed ? SealedStart : LoginStart;
+  const start = new Start(parts, firstFactor, due);
   const admission = new Admission(parts, {
     checks: new ChallengeCheck(parts),
     codes,

@@ -153,7 +153,7 @@ const attempts = z
 
 export const twoFactorSchema = z
   .strictObject({
-    validated_logins: z.boolean().default(true),
+    validated_logins: z.union([z.boolean(), z.literal('sealed')]).default(true),
     auto_enable: z.boolean().default(false),
     auto_enable_protocols: protocols.default(bothProtocols),
     delivered,
@@ -172,7 +172,9 @@ export const twoFactorSchema = z
   })
   .prefault({})
   .transform((s) => ({
-    validatedLogins: s.validated_logins,
+    validatedLogins: s.validated_logins !== false,
+    /** Both factors are asked of everybody, and one answer is given at the end. */
+    isSealed: s.validated_logins === 'sealed',
     autoEnable: s.auto_enable,
     autoEnableProtocols: s.auto_enable_protocols,
     delivered: s.delivered,

@@ -6,6 +6,8 @@ export const protocols: readonly Protocol[] = ['https', 'sftp'];
 /** How a session came past the second factor. `none`: none was due. */
 export type Method =
   'totp' | 'email' | 'sms' | 'recovery' | 'bypass' | 'none' | 'lease' | 'device' | 'trusted-network';
+/** What a node may call it: `sealed` where only main knows. */
+export type ClaimedMethod = Method | 'sealed';
 export type CodeMethod = 'totp' | 'email' | 'sms' | 'recovery' | 'bypass';
 
 /** What an assertion is good for. A login assertion admits; every other purpose proves one named change. */

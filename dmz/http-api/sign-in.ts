@@ -10,6 +10,9 @@ export const challenge = z.strictObject({
   method: z.enum(['totp', 'email', 'sms']),
   hint: z.string().describe('Where the code was sent, masked; empty where none was.'),
   recovery: z.boolean().describe('A recovery code is accepted.'),
+  sealed: z
+    .exactOptional(z.literal(true))
+    .describe('Asked of everybody: whether password and code were right is answered together, once.'),
   given: z.exactOptional(z.literal(true)).describe('Only a code that the administrator gave is accepted.'),
   remember_device: z
     .exactOptional(z.literal(true))
@@ -38,7 +41,11 @@ export const pendingCode = codeRequired.extend({ username: z.string() });
 export type PendingCode = Shown<typeof pendingCode>;
 
 export const codeEntry = z.strictObject({
-  code: z.string().describe('Of an authenticator app, sent, given by the administrator, or a recovery code.'),
+  code: z
+    .string()
+    .describe(
+      'Of an authenticator app, sent, given by the administrator, or a recovery code; may be empty where `sealed`.',
+    ),
   remember_device: z.exactOptional(z.boolean()),
 });
 export type CodeEntry = Shown<typeof codeEntry>;

@@ -5,7 +5,7 @@ import { signAssertion } from '#shared/assertion/sign.ts';
 import type { Clock } from '#shared/clock.ts';
 import { parseIdentityKey } from '#shared/identity/identity-key.ts';
 import type { ClientAddress } from '#shared/link/messages.ts';
-import type { Method, Protocol, Purpose } from '#shared/login.ts';
+import type { ClaimedMethod, Protocol, Purpose } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
 
 /** What is known of a login where it happens; every assertion of it says the same. */
@@ -20,7 +20,7 @@ export interface LoginFacts {
 /** What one assertion proves. */
 export interface Proof {
   readonly purpose: Purpose;
-  readonly method: Method;
+  readonly method: ClaimedMethod;
   readonly challenge: string;
   readonly nonce: string;
   readonly code?: Secret;

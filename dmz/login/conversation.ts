@@ -7,7 +7,7 @@ import { isSallyportError, SallyportError, toSallyportError } from '#shared/erro
 import type { ClientAddress, SessionView } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 import type { Secret } from '#shared/secret.ts';
-import { buildAdmitted, type SessionSurroundings } from './admitted-session.ts';
+import { buildAdmitted } from './admitted-session.ts';
 import { buildAssertionWriter, type LoginFacts } from './assertion-writer.ts';
 import { buildFirstFactorPassed } from './first-factor-passed.ts';
 import {
@@ -20,7 +20,8 @@ import {
 import { LiveSessions } from './live-sessions.ts';
 import type { Protocol } from '#shared/login.ts';
 import type { Admitted, FirstFactorPassed, LoginAttempt, LoginService } from './login-service.ts';
-import { asRefusal, refuse } from './refusal.ts';
+import { asRefusal, rateLimited, refuse } from './refusal.ts';
+import { Unanswered } from './unanswered.ts';
 
 interface LoginServiceOptions {
   readonly link: MainLink;
@@ -45,7 +46,7 @@ export class LoginConversation implements LoginService {
   readonly #log: Log;
   readonly #validatedLogins: boolean;
   readonly #sessions: LiveSessions;
-  readonly #around: SessionSurroundings & { readonly guard: Guard };
+  readonly #around: Parameters<typeof buildFirstFactorPassed>[0];
   readonly #unsubscribe: readonly (() => void)[];
   /** An invented cookie costs a stranger nothing: one source may keep main, or the waiting line for it, only so busy. */
   readonly #asking = new Map<string, number>();
@@ -58,7 +59,9 @@ export class LoginConversation implements LoginService {
     this.#log = log;
     this.#validatedLogins = validatedLogins;
     this.#sessions = sessions;
-    this.#around = { link, guard, sessions, writeAssertion: buildAssertionWriter(options), buildFiles };
+    const unanswered = new Unanswered(guard, clock);
+    const writeAssertion = buildAssertionWriter(options);
+    this.#around = { link, guard, sessions, unanswered, writeAssertion, buildFiles };
     this.#unsubscribe = [
       link.onSessionEnded((key, reason) => sessions.end(key, reason)),
       link.onDown(() => sessions.distrustAll()),
@@ -118,7 +121,10 @@ export class LoginConversation implements LoginService {
           this.#guard.turnedAway(client.ip, user, throttled, retryAfterMs);
         throw asRefusal(error);
       });
-    const waitMs = this.#guard.firstFactorRight(client.ip, user);
+    const isSealed = view.asked?.sealed === true;
+    if (isSealed)
+      this.#around.unanswered.add(view.challenge, { ip: client.ip, user, lifeMs: view.expiresInMs });
+    const waitMs = isSealed ? undefined : this.#guard.firstFactorRight(client.ip, user);
     const passed = buildFirstFactorPassed(this.#around, view, { ...facts, user: view.username });
     if (waitMs === undefined && gone?.aborted !== true) return passed;
     await passed.cancel();
@@ -213,9 +219,3 @@ export class LoginConversation implements LoginService {
 
 /** 32 bytes as base64url. */
 const tokenShape = /^[A-Za-z0-9_-]{43}$/;
-
-function rateLimited(retryAfterMs: number): SallyportError {
-  return new SallyportError('rate-limited', 'Too many tries; wait a little', {
-    data: { retryAfterMs: Math.max(1, Math.ceil(retryAfterMs)) },
-  });
-}

@@ -1,25 +1,29 @@
 import type { Guard } from '#dmz/guard/guard.ts';
 import type { ChallengeView } from '#shared/link/messages.ts';
 import type { Method } from '#shared/login.ts';
-import type { Secret } from '#shared/secret.ts';
+import { isSallyportError } from '#shared/error.ts';
+import { Secret } from '#shared/secret.ts';
 import { buildAdmitted, type SessionSurroundings } from './admitted-session.ts';
 import { toAgain } from './again.ts';
 import type { LoginFacts, Proof } from './assertion-writer.ts';
-import { recogniseCode } from './code-shape.ts';
+import { recogniseCode, recogniseShape } from './code-shape.ts';
 import { loginTimeoutMs } from './limits.ts';
 import type { Admitted, Again, FirstFactorPassed } from './login-service.ts';
-import { asRefusal, refuse } from './refusal.ts';
+import { asRefusal, isBait, rateLimited, refuse } from './refusal.ts';
+import type { Unanswered } from './unanswered.ts';
+
+type Asked = NonNullable<ChallengeView['asked']>;
 
 /**
  * Between the factors. What may come next was decided on main and is in the view; a step main did not offer is
  * refused here, and would be refused there too.
  */
 export function buildFirstFactorPassed(
-  around: SessionSurroundings & { readonly guard: Guard },
+  around: SessionSurroundings & { readonly guard: Guard; readonly unanswered: Unanswered },
   view: ChallengeView,
   facts: LoginFacts,
 ): FirstFactorPassed {
-  const { link, guard } = around;
+  const { link, guard, unanswered } = around;
   let attemptsLeft = view.asked?.attemptsLeft ?? 0;
 
   async function assert(
@@ -49,6 +53,24 @@ export function buildFirstFactorPassed(
     }
   }
 
+  /** Both factors at once: what main says of them is what the guard hears of the first. */
+  async function assertSealed(untrustedCode: Secret, asked: Asked, remember: boolean): Promise<Admitted> {
+    // What has no code's shape is no answer; but whether one is due only main knows.
+    const code = recogniseShape(untrustedCode, asked.shapes, asked.deliveredLength)?.code ?? new Secret('');
+    unanswered.answered(view.challenge);
+    const { ip } = facts.client;
+    const result = await assert({ method: 'sealed', code }, remember).catch((error: unknown) => {
+      if (isSallyportError(error, 'refused'))
+        guard.firstFactorFailed(ip, facts.user, { isBait: isBait(error) });
+      throw error;
+    });
+    if (result.outcome === 'again') throw refuse('main asked again where one answer is given');
+    const waitMs = guard.firstFactorRight(ip, facts.user);
+    if (waitMs === undefined) return result;
+    await result.end();
+    throw rateLimited(waitMs);
+  }
+
   const passed: FirstFactorPassed = {
     id: view.challenge,
     view,
@@ -63,6 +85,7 @@ export function buildFirstFactorPassed(
 
     async answer(code: Secret, options = {}) {
       if (view.next !== 'code' || view.asked === undefined) throw refuse(`code given, next is ${view.next}`);
+      if (view.asked.sealed === true) return assertSealed(code, view.asked, options.rememberDevice === true);
       const recognised = recogniseCode(code, view.asked);
       if (recognised === undefined) {
         guard.firstFactorFailed(facts.client.ip, facts.user);
@@ -81,6 +104,7 @@ export function buildFirstFactorPassed(
     },
 
     async cancel() {
+      unanswered.giveUp(view.challenge);
       await link.request('login.cancel', { challenge: view.challenge }).catch(() => undefined);
     },
   };

@@ -22,3 +22,8 @@ export const sessionTimeoutMs = 10_000;
  * 30 s; an office behind one address fits several times.
  */
 export const attachesPerSourceMax = 64;
+
+/** Sealed logins of one source that wait for an answer: an office that signs in at nine. More are failed tries. */
+export const unansweredPerSourceMax = 32;
+/** In all, of one worker: 200 bytes each. */
+export const unansweredMax = 5_000;

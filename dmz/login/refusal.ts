@@ -17,3 +17,15 @@ export function asRefusal(error: unknown): unknown {
     cause: error,
   });
 }
+
+/** What main said to this node alone: attackers try this name first, and nobody signs in from there. */
+export function isBait(refusal: SallyportError): boolean {
+  const { cause } = refusal;
+  return isSallyportError(cause, 'refused') && cause.data?.bait === true;
+}
+
+export function rateLimited(retryAfterMs: number): SallyportError {
+  return new SallyportError('rate-limited', 'Too many tries; wait a little', {
+    data: { retryAfterMs: Math.max(1, Math.ceil(retryAfterMs)) },
+  });
+}

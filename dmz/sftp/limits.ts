@@ -17,6 +17,8 @@ export const firstKeyExchangeMs = 15_000;
 export const identificationBytesMax = 255;
 /** A challenge lives as long as main says, but no connection waits longer for a code: the longest delivered code is 10 min. */
 export const authenticationDeadlineMaxMs = 600_000;
+/** A sealed login is asked of whoever comes: time for a mailed code to arrive, and no more. */
+export const sealedAnswerMs = 120_000;
 /** Tries (a refused password, key signature or prompt round) until the connection ends. */
 export const triesMax = 4;
 /** Keys a client may ask about; an agent holds a dozen. */

@@ -105,7 +105,7 @@ export class StepUpCheck {
     const wrong = await this.#checkPassword(params.current, session, asker);
     if (wrong !== undefined) return wrong;
     const clear: Change = { kind: 'clear-failures', scope: stepUpScope(session) };
-    if (code === undefined) return { outcome: 'proven', method, evidence: [clear] };
+    if (code === undefined) return { outcome: 'proven', method: 'none', evidence: [clear] };
     const right = await this.checkCode(session, kinds, code);
     if (right.outcome === 'again') return right;
     if (right.method !== method) {

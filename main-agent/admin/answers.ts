@@ -215,7 +215,12 @@ export const statusAnswer = z.object({
   started_at: time,
   /** The file it was started with, on its machine. */
   config_file: z.string().optional(),
-  two_factor: z.object({ validated_logins: z.boolean(), auto_enable: z.boolean() }),
+  two_factor: z.object({
+    validated_logins: z.boolean(),
+    /** Asked of everybody, and answered once. */
+    sealed: z.boolean(),
+    auto_enable: z.boolean(),
+  }),
   users: z.object({
     count: z.number(),
     /** Of user files. */

@@ -21,7 +21,11 @@ export interface SystemPorts {
   readonly name: string;
   readonly startedAtMs: number;
   readonly configFile: string | undefined;
-  readonly switches: { readonly validatedLogins: boolean; readonly autoEnable: boolean };
+  readonly switches: {
+    readonly validatedLogins: boolean;
+    readonly isSealed: boolean;
+    readonly autoEnable: boolean;
+  };
   readonly users: UserDirectory;
   readonly sessions: SessionAdmin;
   readonly nodes: NodeAdmin;
@@ -91,6 +95,7 @@ function viewStatus(ports: SystemPorts, { findings, unlooked }: Examination) {
     ...(ports.configFile !== undefined && { config_file: ports.configFile }),
     two_factor: {
       validated_logins: ports.switches.validatedLogins,
+      sealed: ports.switches.isSealed,
       auto_enable: ports.switches.autoEnable,
     },
     users: { count: [...ports.users.list()].length, problems: ports.users.problems() },

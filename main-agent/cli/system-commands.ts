@@ -107,7 +107,7 @@ function showStatus(json: unknown): string {
     name: status.name,
     version: status.version,
     since: status.started_at,
-    'validated logins': switches.validated_logins ? 'on' : 'OFF',
+    'validated logins': switches.sealed ? 'on, sealed' : switches.validated_logins ? 'on' : 'OFF',
     'auto enable': switches.auto_enable ? 'on' : 'off',
     users: status.users.count,
     sessions: status.sessions,

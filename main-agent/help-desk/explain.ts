@@ -52,6 +52,8 @@ interface Question {
   readonly isKnownPlace: boolean;
   /** How busy main is with logins. */
   readonly load: readonly ExplainStep[];
+  /** A code is asked of everybody, whatever is due. */
+  readonly isSealed: boolean;
   /** A submitted password at this name is taken for an attack. */
   readonly isBaitName: boolean;
   readonly isNeverBanned: boolean;
@@ -255,8 +257,7 @@ function factorSteps(facts: KnownUserFacts): ExplainStep[] {
   const steps: ExplainStep[] = [
     {
       rule: 'validated_logins',
-      value: onOff(input.validatedLogins),
-      effect: input.validatedLogins ? 'factors are asked where required' : 'no factor is asked at all',
+      ...sealedOrNot(facts.isSealed, input.validatedLogins),
     },
     {
       rule: 'node validated_logins',
@@ -359,6 +360,20 @@ function has(protocols: readonly Protocol[], protocol: Protocol): string {
 
 function yesNo(value: boolean): string {
   return value ? 'yes' : 'no';
+}
+
+function sealedOrNot(isSealed: boolean, isOn: boolean): Pick<ExplainStep, 'value' | 'effect'> {
+  if (!isSealed)
+    return {
+      value: onOff(isOn),
+      effect: isOn ? 'factors are asked where required' : 'no factor is asked at all',
+    };
+  return {
+    value: 'sealed',
+    effect:
+      'everybody is asked for a code and hears one answer at the end; what stands below is what main makes of it: ' +
+      'where no code is due, any answer will do',
+  };
 }
 
 function onOff(value: boolean): string {

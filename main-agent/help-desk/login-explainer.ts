@@ -120,6 +120,7 @@ export function buildLoginExplainer(parts: Parts, facts: ExplainedFacts): LoginE
         protocol: question.protocol,
         node: question.node,
         nowMs,
+        isSealed: config.twoFactor.isSealed,
         isBaitName: config.bans.baitNames.includes(foldUsername(question.user)),
         isKnownPlace,
         passwordThrottles: await listThrottles(parts, { ...question, user: name }, isKnownPlace),

@@ -6,10 +6,13 @@ import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { Asker } from '#shared/link/asker.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import type { Method } from '#shared/login.ts';
+import type { Secret } from '#shared/secret.ts';
 import { randomReference } from '#shared/random-id.ts';
 import type { ChallengeCheck } from './challenge-check.ts';
-import type { Challenge, Challenges } from './challenges.ts';
+import type { Challenge, Challenges, SealedVerdict } from './challenges.ts';
 import { type CodeCheck } from './code-check.ts';
+import { withBait } from './first-factor.ts';
+import { untilEven } from './sealed-start.ts';
 import { bypassSessionMaxMs } from './limits.ts';
 import { endGone, type Passage, type Passages } from './passage.ts';
 import { buildRefusal } from './refusal.ts';
@@ -28,6 +31,9 @@ import type { Clock } from '#shared/clock.ts';
  */
 
 type Asserted = Result<'login.assert'>;
+
+/** Errors that say what was wrong with who signs in, not with us. */
+const verdicts: ReadonlySet<string> = new Set(['refused', 'challenge-gone', 'rate-limited']);
 
 const spendingCodes: ReadonlySet<Change['kind']> = new Set(['use-time-step', 'use-code', 'use-bypass-code']);
 
@@ -66,6 +72,7 @@ export class Admission {
       asker?.requireWaiting();
       const record = challenges.require(params.challenge, link.node);
       const { code, method } = await this.#checks.requireAssertion(record, params, link);
+      if (record.next.kind === 'sealed') return this.#unseal(record, record.next.verdict, code, params, link);
       const user = await this.#checks.requireStillTrue(record, link);
       const passage = await this.#passages.find(record, code);
       if ('outcome' in passage) return passage;
@@ -74,6 +81,53 @@ export class Admission {
         await this.#checks.requireNamed(record, method, passage.method, link);
       return this.#admit(record, user, passage, params, link);
     });
+  }
+
+  /** One answer to both factors (D-171): admitted, or the one refusal whatever was wrong, and no second try. */
+  async #unseal(
+    sealed: Challenge,
+    found: Promise<SealedVerdict>,
+    code: Secret | undefined,
+    params: Params<'login.assert'>,
+    link: NodeLink,
+  ): Promise<Asserted> {
+    const { challenges, clock } = this.#parts;
+    const sinceMs = clock.monotonic();
+    const verdict = await found;
+    challenges.end(sealed.id);
+    let refused: { readonly rule: string; readonly reference: string };
+    const record: Challenge = verdict.kind === 'passed' ? { ...sealed, ...verdict } : sealed;
+    if (verdict.kind === 'refused') refused = verdict;
+    else if (record.next.kind === 'code' && record.enclosedCode === undefined && code?.expose() === '') {
+      // Nothing was typed that could be one, so nothing counts against the user's factor.
+      const rule = 'no code, where one is due';
+      refused = { rule, reference: await this.#note(record, rule) };
+    } else {
+      try {
+        const user = await this.#checks.requireStillTrue(record, link);
+        const passage = await this.#passages.find(record, code);
+        const result =
+          'outcome' in passage ? passage : await this.#admit(record, user, passage, params, link);
+        if (result.outcome === 'admitted') return result;
+        refused = {
+          rule: result.reason,
+          reference: result.reference ?? (await this.#note(record, result.reason)),
+        };
+      } catch (error) {
+        if (!(error instanceof SallyportError) || !verdicts.has(error.code)) throw error;
+        const rule = error.detail ?? error.code;
+        refused = { rule, reference: error.reference ?? (await this.#note(record, rule)) };
+      }
+    }
+    await untilEven(clock, sinceMs);
+    const { error } = buildRefusal(refused.rule, undefined, refused.reference);
+    throw verdict.isBait ? withBait(error) : error;
+  }
+
+  async #note(record: Challenge, rule: string): Promise<string> {
+    const reference = randomReference();
+    await this.#parts.state.commit([this.#checks.refused(record, rule, reference)]);
+    return reference;
   }
 
   async #admit(
@@ -119,6 +173,7 @@ export class Admission {
     }
     const changes: Change[] = [
       ...passage.evidence,
+      ...record.takeBack,
       session.change,
       { kind: 'note-login', user: username, clientIp, atMs: clock.now() },
       ...(isVerifiedCode(method) || method === 'recovery' ? [forgetWrongCodes(username)] : []),
@@ -167,9 +222,7 @@ export class Admission {
   /** Nothing was spent, and nothing was wrong with what was shown. */
   async #noRoom(record: Challenge, error: unknown): Promise<unknown> {
     if (!isSallyportError(error, 'too-many-sessions')) return error;
-    const reference = randomReference();
-    const rule = `too many sessions: ${error.detail ?? ''}`;
-    await this.#parts.state.commit([this.#checks.refused(record, rule, reference)]);
+    const reference = await this.#note(record, `too many sessions: ${error.detail ?? ''}`);
     const { code, publicMessage, detail, hint } = error;
     return new SallyportError(code, publicMessage, {
       reference,

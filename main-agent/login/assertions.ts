@@ -6,7 +6,7 @@ import { verifyAssertion, type SigningKey } from '#shared/assertion/verify.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { AccountChange } from '#shared/link/messages.ts';
-import type { Method, Protocol, Purpose } from '#shared/login.ts';
+import type { ClaimedMethod, Protocol, Purpose } from '#shared/login.ts';
 import { Secret } from '#shared/secret.ts';
 import { assertionIdKeptMs, assertionIdsMax } from './limits.ts';
 
@@ -68,7 +68,7 @@ export class Assertions {
     evidence: SignedEvidence,
     expected: ExpectedClaims,
     link: Pick<NodeLink, 'node' | 'exporter'>,
-  ): Promise<{ readonly code: Secret | undefined; readonly method: Method }> {
+  ): Promise<{ readonly code: Secret | undefined; readonly method: ClaimedMethod }> {
     const claims = await verifyAssertion(evidence.assertion, {
       audience: this.#audience,
       node: link.node,

@@ -3,7 +3,7 @@ import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Params } from '#shared/link/messages.ts';
-import type { Method } from '#shared/login.ts';
+import type { ClaimedMethod, Method } from '#shared/login.ts';
 import type { Secret } from '#shared/secret.ts';
 import { findAccountProblem } from '#main-agent/sessions/account-rules.ts';
 import { assess } from './assessment.ts';
@@ -47,10 +47,10 @@ export class ChallengeCheck {
     record: Challenge,
     params: Params<'login.assert'>,
     link: NodeLink,
-  ): Promise<{ readonly code: Secret | undefined; readonly method: Method }> {
+  ): Promise<{ readonly code: Secret | undefined; readonly method: ClaimedMethod }> {
     const { assertions } = this.#parts;
     const { next } = record;
-    const withCode = next.kind === 'code' && record.enclosedCode === undefined;
+    const withCode = next.kind === 'sealed' || (next.kind === 'code' && record.enclosedCode === undefined);
     // A code that came inside the password has no name of its own.
     const methods = record.enclosedCode === undefined ? acceptedMethods(next) : enclosedMethods;
     try {
@@ -62,7 +62,7 @@ export class ChallengeCheck {
           purpose: 'login',
           challenge: record.id,
           nonce: record.nonce,
-          username: record.username,
+          username: record.shownName,
           protocol: record.protocol,
           methods,
           withCode,
@@ -79,7 +79,12 @@ export class ChallengeCheck {
    * The assertion must name what the code turned out to be. E-mailed and texted are one (a resend may fall back), and a
    * delivered code may have the shape of a bypass code.
    */
-  async requireNamed(record: Challenge, claimed: Method, found: Method, link: NodeLink): Promise<void> {
+  async requireNamed(
+    record: Challenge,
+    claimed: ClaimedMethod,
+    found: Method,
+    link: NodeLink,
+  ): Promise<void> {
     if (claimed === found) return;
     if (isDelivered(found) && (isDelivered(claimed) || claimed === 'bypass')) return;
     const detail = `claim method ${claimed} is not what the code is: ${found}`;
@@ -152,7 +157,7 @@ export class ChallengeCheck {
 
 const enclosedMethods: ReadonlySet<string> = new Set(['none']);
 
-function isDelivered(method: Method): boolean {
+function isDelivered(method: ClaimedMethod): boolean {
   return method === 'email' || method === 'sms';
 }
 
@@ -164,6 +169,8 @@ function isSameDecision(decision: Decision, next: Challenge['next']): boolean {
       return decision.outcome === 'setup';
     case 'instruct':
       return decision.outcome === 'instruct';
+    case 'sealed':
+      return false;
     case 'code':
       if (decision.outcome === 'ask') return decision.ask === next.ask && decision.leadsTo === next.leadsTo;
       // The outstanding bypass code was used or ran out: it is for the code check to say so.

@@ -1,5 +1,6 @@
 import type { ChallengeView } from '#shared/link/messages.ts';
 import type { MainAgentConfig } from '#main-agent/config.ts';
+import type { Clock } from '#shared/clock.ts';
 import type { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
 import { waiverName, type Challenge, type ChallengeNext, type Challenges } from './challenges.ts';
 
@@ -9,6 +10,7 @@ interface Parts {
   readonly config: Pick<MainAgentConfig, 'twoFactor'>;
   readonly challenges: Challenges;
   readonly delivered: DeliveredCodes;
+  readonly clock: Clock;
 }
 
 /** A challenge as the node may see it. */
@@ -18,7 +20,7 @@ export function viewChallenge(parts: Parts, record: Challenge): ChallengeView {
     challenge: record.id,
     nonce: record.nonce,
     expiresInMs: parts.challenges.leftMs(record),
-    username: record.username,
+    username: record.shownName,
   };
   switch (next.kind) {
     case 'admit':
@@ -42,7 +44,45 @@ export function viewChallenge(parts: Parts, record: Challenge): ChallengeView {
       return { ...view, next: 'setup' };
     case 'instruct':
       return { ...view, next: 'instruct' };
+    case 'sealed':
+      return { ...view, next: 'code', asked: viewSealed(parts, record, next) };
   }
+}
+
+/** The same for everybody: whatever may be an answer to anybody. */
+function viewSealed(
+  { config, clock, delivered }: Parts,
+  { attemptsLeft, protocol }: Challenge,
+  { resendAtMs }: Extract<ChallengeNext, { kind: 'sealed' }>,
+): Asked {
+  const { totp, delivered: settings, rememberDeviceMs } = config.twoFactor;
+  const shapes: Asked['shapes'] = [totpShape(totp)];
+  if (delivered.isConfigured) shapes.push(deliveredShape(settings));
+  return {
+    sealed: true,
+    method: 'totp',
+    hint: '',
+    recovery: true,
+    attemptsLeft,
+    shapes: [...new Set([...shapes, 'recovery', 'bypass'] as const)],
+    ...(delivered.isConfigured && {
+      resendInMs: Math.max(0, resendAtMs - clock.monotonic()),
+      deliveredLength: settings.length,
+    }),
+    ...(rememberDeviceMs !== undefined && protocol === 'https' && { rememberDevice: true as const }),
+  };
+}
+
+function totpShape({ digits }: { readonly digits: number }): 'digits6' | 'digits8' {
+  return digits === 6 ? 'digits6' : 'digits8';
+}
+
+function deliveredShape({
+  charset,
+  length,
+}: Pick<MainAgentConfig['twoFactor']['delivered'], 'charset' | 'length'>): Asked['shapes'][number] {
+  if (charset === 'digits' && length === 6) return 'digits6';
+  return charset === 'digits' && length === 8 ? 'digits8' : 'alphanumeric';
 }
 
 function mayBeRemembered(
@@ -71,13 +111,11 @@ function viewAsked(
     return { method: 'totp', hint: '', recovery: false, attemptsLeft, shapes: [bypass] };
   }
   if (next.recipient === undefined) {
-    const digits = totp.digits === 6 ? ('digits6' as const) : ('digits8' as const);
+    const digits = totpShape(totp);
     const shapes: Asked['shapes'] = next.recovery ? [digits, 'recovery', bypass] : [digits, bypass];
     return { method: 'totp', hint: '', recovery: next.recovery, attemptsLeft, shapes };
   }
   const view = delivered.view(next.recipient);
-  const { length } = settings;
-  const digits = settings.charset === 'digits' && (length === 6 || length === 8);
   return {
     method: view.method,
     hint: view.hint,
@@ -85,7 +123,7 @@ function viewAsked(
     attemptsLeft,
     resendInMs: view.resendInMs,
     ...(view.sentAgoMs !== undefined && { sentAgoMs: view.sentAgoMs }),
-    shapes: [digits ? (length === 6 ? 'digits6' : 'digits8') : 'alphanumeric', bypass],
-    deliveredLength: length,
+    shapes: [deliveredShape(settings), bypass],
+    deliveredLength: settings.length,
   };
 }

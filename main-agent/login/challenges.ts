@@ -6,7 +6,8 @@ import type { ClientAddress } from '#shared/link/messages.ts';
 import type { Protocol } from '#shared/login.ts';
 import { randomId } from '#shared/random-id.ts';
 import type { Secret } from '#shared/secret.ts';
-import { challengePortsMax, challengesMax, challengesPerUserMax } from './limits.ts';
+import { challengePortsMax, challengesMax, challengesPerUserMax, sealedPerNodeMax } from './limits.ts';
+import type { Change } from '#main-agent/state/state-store.ts';
 import type { Ask, Waiver } from './policy.ts';
 
 /** Who answers, and how often they still may: a login's challenge, or a step-up. */
@@ -25,6 +26,8 @@ export interface Challenge {
   /** The pinned identity that began it; no other node may use it. */
   readonly node: string;
   readonly username: string;
+  /** What the node calls its user: as typed, where it may not know yet whether that is anybody. */
+  readonly shownName: string;
   readonly factor: 'pwd' | 'key';
   /** Key fingerprint, or `password:<version>`. */
   readonly credential: string;
@@ -37,6 +40,8 @@ export interface Challenge {
   readonly next: ChallengeNext;
   /** The code that came inside the password (`sftp_password_with_code`). */
   readonly enclosedCode: Secret | undefined;
+  /** Undoes what its begin counted as a failure: part of its admission. */
+  readonly takeBack: readonly Change[];
   /** When its first factor came; monotonic. */
   readonly beganAtMs: number;
   expiresAtMs: number;
@@ -46,7 +51,8 @@ export interface Challenge {
   drift: { readonly steps: number; readonly code: Secret } | undefined;
 }
 
-export type ChallengeNext =
+/** What is due, once that is known. */
+export type DueNext =
   | { readonly kind: 'admit'; readonly waiver: WaiverUse | undefined }
   | {
       readonly kind: 'code';
@@ -58,6 +64,25 @@ export type ChallengeNext =
     }
   | { readonly kind: 'setup' }
   | { readonly kind: 'instruct' };
+
+export type ChallengeNext =
+  | DueNext
+  /** A code is asked of everybody; what this login really is, the node learns with its end. */
+  | {
+      readonly kind: 'sealed';
+      readonly verdict: Promise<SealedVerdict>;
+      /** When another code may be asked for, by whoever it is; monotonic. */
+      resendAtMs: number;
+    };
+
+/** What main found behind a sealed login's first factor. */
+export type SealedVerdict = { readonly isBait: boolean } & (
+  | { readonly kind: 'refused'; readonly rule: string; readonly reference: string }
+  | ({ readonly kind: 'passed'; readonly next: DueNext } & Pick<
+      Challenge,
+      'username' | 'credential' | 'enclosedCode'
+    >)
+);
 
 export type WaiverUse =
   | { readonly kind: 'trusted-network'; readonly cidr: string }
@@ -83,7 +108,8 @@ export class Challenges {
       readonly clientPort: number;
     },
   ): Challenge {
-    this.#makeRoom(facts.username);
+    if (facts.next.kind === 'sealed') this.#makeSealedRoom(facts);
+    else this.#makeRoom(this.#ownOf(facts.username));
     const { lifeMs, clientPort, ...rest } = facts;
     const startedAtMs = this.#clock.monotonic();
     const record: Challenge = {
@@ -153,10 +179,21 @@ export class Challenges {
     for (const record of this.#records.values()) if (matches(record)) this.#records.delete(record.id);
   }
 
+  /**
+   * Whoever opens a sealed one has proven nothing: tries from elsewhere may not push out a user's own, nor one node's
+   * those of another.
+   */
+  #makeSealedRoom({ username, clientIp, node }: Pick<Challenge, 'username' | 'clientIp' | 'node'>): void {
+    const sealed = [...this.#records.values()].filter((one) => one.next.kind === 'sealed');
+    const ofNode = sealed.filter((one) => one.node === node);
+    if (ofNode.length >= sealedPerNodeMax) this.#records.delete(ofNode[0]?.id ?? '');
+    this.#makeRoom(ofNode.filter((one) => one.username === username && one.clientIp === clientIp));
+  }
+
   /** The user's own oldest goes first: nobody pushes somebody else out before the whole is full. */
-  #makeRoom(username: string): void {
+  #makeRoom(ownOnes: Iterable<Challenge>): void {
+    const own = [...ownOnes];
     if (this.#records.size >= challengesMax) this.#dropExpired();
-    const own = [...this.#ownOf(username)];
     if (own.length >= challengesPerUserMax) this.#records.delete(own[0]?.id ?? '');
     if (this.#records.size < challengesMax) return;
     throw new SallyportError('busy', 'Too many sign-ins at the moment; try again', {

@@ -41,18 +41,22 @@ export interface FirstFactorProven {
 
 type Begin = Params<'login.begin'>;
 
-/** What a password turned out to be. */
+/** What a password turned out to be, before anything is written down. */
 interface Looked {
   readonly proven: FirstFactorProven | string;
-  readonly renewed?: Renewed;
+  /** A right password whose hash may have to be replaced. */
+  readonly right?: Right;
 }
 
-/** A right password whose hash is to be replaced. */
-interface Renewed {
+interface Right {
   readonly password: Secret;
   readonly before: Secret;
-  readonly after: Secret;
+  /** What it is to be replaced by; absent: not asked yet. */
+  readonly after?: Secret | undefined;
 }
+
+/** A look that was taken; what came of it is `settle`'s to say. */
+export type FirstFactorLook = () => Promise<FirstFactorProven | string>;
 
 interface Parts {
   readonly config: Pick<MainAgentConfig, 'bans' | 'twoFactor'>;
@@ -80,57 +84,81 @@ export class FirstFactor {
 
   /** Rejects `refused`, `rate-limited` or `busy`. Failures are counted durably before it rejects (S-13). */
   async verify(params: Begin, link: NodeLink, asker?: Asker): Promise<FirstFactorProven> {
-    const user = this.#parts.users.resolve(params.user);
-    const name = user?.username ?? foldUsername(params.user);
-    const proven =
-      params.factor.type === 'password'
-        ? await this.#verifyPassword(params, params.factor.password, user, name, link, asker)
-        : await this.#verifyKey(params, params.factor, user, link);
+    const settle = await this.look(params, link, asker, { isEven: false });
+    const proven = await settle();
     if (typeof proven === 'string') throw await this.refuse(params, link, proven);
-    const problem = this.#findProblem(proven.user, params);
-    if (problem !== undefined) throw await this.refuse(params, link, problem);
     return proven;
+  }
+
+  /**
+   * The throttles, and the hash of a password; a key costs nothing that would need a turn. Rejects `rate-limited`,
+   * `busy` or `deadline`, whoever it is. `isEven`: takes as long for a right password as for a wrong one (S-07).
+   */
+  async look(
+    params: Begin,
+    link: NodeLink,
+    asker: Asker | undefined,
+    { isEven }: { readonly isEven: boolean },
+  ): Promise<FirstFactorLook> {
+    const user = this.#parts.users.resolve(params.user);
+    const { factor } = params;
+    const settle =
+      factor.type === 'password'
+        ? await this.#lookAtPassword(params, factor.password, user, link, asker, isEven)
+        : () => this.#verifyKey(params, factor, user, link);
+    return async () => {
+      const proven = await settle();
+      return typeof proven === 'string' ? proven : (this.#findProblem(proven.user, params) ?? proven);
+    };
   }
 
   /** Writes the refusal down and makes the error. A right password of a shut account counts like a wrong one. */
   async refuse(params: Begin, link: NodeLink, rule: string): Promise<SallyportError> {
     const { reference, error } = buildRefusal(rule);
-    const { clock, config, state, users } = this.#parts;
-    const changes: Change[] = [
-      {
-        kind: 'audit',
-        record: buildRecord(this.#parts, 'login.refused', 'refused', {
-          ...this.#whoTried(params, link),
-          rule,
-          reference,
-        }),
-      },
+    const failures = await this.failures(params, link);
+    await this.#parts.state.commit([...failures, this.refused(params, link, rule, reference)]);
+    return (await this.isBait(params)) ? withBait(error) : error;
+  }
+
+  /** For the audit: why a first factor was refused. */
+  refused(params: Begin, link: NodeLink, rule: string, reference: string): Change {
+    return {
+      kind: 'audit',
+      record: buildRecord(this.#parts, 'login.refused', 'refused', {
+        ...this.#whoTried(params, link),
+        rule,
+        reference,
+      }),
+    };
+  }
+
+  /** What a wrong password counts, wherever it is counted; nothing for a key. */
+  async failures(
+    { factor, user, client: { ip } }: Begin,
+    { node }: NodeLink,
+  ): Promise<readonly Extract<Change, { kind: 'count-failure' }>[]> {
+    if (factor.type !== 'password') return [];
+    const { clock, config, users } = this.#parts;
+    const name = users.resolve(user)?.username ?? foldUsername(user);
+    const isKnown = await this.#isKnownPlace(name, ip);
+    const failure = wrongPassword(config, clock.now());
+    const everywhere = [
+      { ...failure, scope: passwordScope(name) },
+      { ...failure, scope: nodeScope(node), limit: wrongPasswordsPerNodeMax },
     ];
-    if (params.factor.type === 'password') {
-      const name = users.resolve(params.user)?.username ?? foldUsername(params.user);
-      const { ip } = params.client;
-      const isKnown = await this.#isKnownPlace(name, ip);
-      const failure = wrongPassword(config, clock.now());
-      const { node } = link;
-      changes.unshift(
-        { ...failure, scope: passwordScope(name) },
-        { ...failure, scope: nodeScope(node), limit: wrongPasswordsPerNodeMax },
-      );
-      if (isKnown)
-        changes.unshift(
-          { ...failure, scope: knownPlaceScope(name, ip), limit: wrongPasswordsOfKnownPlaceMax },
-          { ...failure, scope: knownPlacesScope(node), limit: wrongPasswordsPerNodeMax },
-        );
-    }
-    await state.commit(changes);
-    return (await this.#isBait(params)) ? withBait(error) : error;
+    if (!isKnown) return everywhere;
+    return [
+      { ...failure, scope: knownPlaceScope(name, ip), limit: wrongPasswordsOfKnownPlaceMax },
+      { ...failure, scope: knownPlacesScope(node), limit: wrongPasswordsPerNodeMax },
+      ...everywhere,
+    ];
   }
 
   /**
    * A password for a name that attackers try first, from an address nobody signs in from. Whether it is somebody's
    * makes no difference: an address that is shut out later for one name than for another would tell (S-07).
    */
-  async #isBait({ user, factor, client }: Begin): Promise<boolean> {
+  async isBait({ user, factor, client }: Begin): Promise<boolean> {
     const { config } = this.#parts;
     if (factor.type !== 'password' || !config.bans.baitNames.includes(foldUsername(user))) return false;
     return !(await this.#isKnownAddress(client.ip));
@@ -155,16 +183,17 @@ export class FirstFactor {
     return findBan(user.username, client.ip) ?? findAccountProblem(user, where);
   }
 
-  async #verifyPassword(
+  async #lookAtPassword(
     params: Begin,
     text: string,
     user: EffectiveUser | undefined,
-    name: string,
     link: NodeLink,
     asker: Asker | undefined,
-  ): Promise<FirstFactorProven | string> {
+    isEven: boolean,
+  ): Promise<FirstFactorLook> {
     const { config, passwords } = this.#parts;
     const { ip } = params.client;
+    const name = user?.username ?? foldUsername(params.user);
     const known = await this.#isKnownPlace(name, ip);
     const limits = await this.#findLimits(throttleScopes(name, ip, link.node, known));
     const takeBack = await this.#passThrottles(params, name, link, limits, asker);
@@ -176,37 +205,45 @@ export class FirstFactor {
       const proven = isRight ? provenPassword(user, stored, undefined) : describeWrong(user);
       // Where the account is shut a right password must not be told by an answer that comes sooner.
       const isShut = this.#findProblem(user, params) !== undefined;
-      if (isRight && !isShut) return this.#renew(proven, new Secret(text), stored);
+      const whole = isRight && !isShut ? rightPassword(proven, new Secret(text), stored) : { proven };
+      if (isRight && !isShut && !isEven) return this.#renew(whole);
 
       // `<password><code>`, for clients that can't prompt. Tried for every name, or the time would tell whose it is.
       const { digits } = config.twoFactor.totp;
-      if (params.protocol !== 'sftp' || !endsWithDigits(text, digits)) return { proven };
+      if (params.protocol !== 'sftp' || !endsWithDigits(text, digits)) return whole;
       asker?.requireWaiting();
       const isAllowed = user?.twoFactor.sftpPasswordWithCode === true;
       const start = new Secret(text.slice(0, -digits));
       const isStartRight = await passwords.compare(start, name, isAllowed ? stored : undefined);
-      if (!isStartRight || isRight) return { proven };
+      if (!isStartRight || isRight) return whole;
       const byStart = provenPassword(user, stored, new Secret(text.slice(-digits)));
-      return isShut ? { proven: byStart } : this.#renew(byStart, start, stored);
+      if (isShut) return { proven: byStart };
+      const startRight = rightPassword(byStart, start, stored);
+      return isEven ? startRight : this.#renew(startRight);
     });
-    const { proven, renewed } = await looked.catch((error: unknown) => {
+    const { proven, right } = await looked.catch((error: unknown) => {
       // Nobody looked at it, so it took nobody's turn.
       if (isSallyportError(error, 'busy') || isSallyportError(error, 'deadline')) takeBack();
       throw error;
     });
-    if (renewed === undefined || typeof proven === 'string') return proven;
-    return this.#store(proven, renewed, params, link, turn);
+    return async () => {
+      if (right === undefined || typeof proven === 'string') return proven;
+      // Whoever asked has its answer by then; in a turn of its own, or with the next login.
+      const late = { ...turn, asker: undefined };
+      const renewed = isEven
+        ? await passwords.inTurn(late, () => this.#renew({ proven, right })).catch(() => ({ right }))
+        : { right };
+      if (renewed.right?.after === undefined) return proven;
+      const { after } = renewed.right;
+      return this.#store(proven, { ...right, after }, params, link, isEven ? late : turn);
+    };
   }
 
   /** The hash of another system is replaced by our own as soon as its password is known. In the try's turn. */
-  async #renew(
-    proven: FirstFactorProven | string,
-    password: Secret,
-    before: Secret | undefined,
-  ): Promise<Looked> {
-    if (typeof proven === 'string' || before === undefined) return { proven };
-    const after = await this.#parts.passwords.renew(password, before);
-    return after === undefined ? { proven } : { proven, renewed: { password, before, after } };
+  async #renew({ proven, right }: Looked): Promise<Looked> {
+    if (right === undefined) return { proven };
+    const after = await this.#parts.passwords.renew(right.password, right.before);
+    return { proven, right: { ...right, after } };
   }
 
   /**
@@ -215,7 +252,7 @@ export class FirstFactor {
    */
   async #store(
     proven: FirstFactorProven,
-    { password, before, after }: Renewed,
+    { password, before, after }: Right & { readonly after: Secret },
     params: Begin,
     link: NodeLink,
     turn: Turn,
@@ -367,8 +404,18 @@ export class FirstFactor {
   }
 }
 
+function rightPassword(
+  proven: FirstFactorProven | string,
+  password: Secret,
+  before: Secret | undefined,
+): Looked {
+  return typeof proven === 'string' || before === undefined
+    ? { proven }
+    : { proven, right: { password, before } };
+}
+
 /** For the node alone, which counts it against the address. */
-function withBait({ code, publicMessage, reference, detail, cause }: SallyportError): SallyportError {
+export function withBait({ code, publicMessage, reference, detail, cause }: SallyportError): SallyportError {
   return new SallyportError(code, publicMessage, {
     data: { bait: true },
     ...(reference !== undefined && { reference }),

@@ -12,6 +12,18 @@ export const challengeLifeMs = 120_000;
 /** A delivered code's challenge is prolonged by a resend, but never beyond this. */
 export const challengeLifeMaxMs = 30 * 60_000;
 
+/**
+ * Sealed logins of one node: anybody opens one, without any proof. A quarter of all, so that a node that was broken into
+ * leaves room for the others; ten times what people who sign in within the life of one make.
+ */
+export const sealedPerNodeMax = 5_000;
+
+/**
+ * Where a sealed login's answer may not tell by its time what was found, it is given at the next multiple of this: well
+ * above what a look at the vault and a commit take, and below what a person notices.
+ */
+export const sealedAnswerStepMs = 100;
+
 /** Client ports one challenge was seen from: a browser opens several connections. */
 export const challengePortsMax = 16;
 

@@ -1,6 +1,6 @@
 import type { Recipient } from '#main-agent/two-factor/delivered-codes.ts';
 import type { CodeMethod } from '#shared/login.ts';
-import type { ChallengeNext } from './challenges.ts';
+import type { ChallengeNext, DueNext } from './challenges.ts';
 import type { Decision } from './policy.ts';
 
 /** From a decision to what a challenge offers, and what an assertion about it may call itself. */
@@ -9,7 +9,7 @@ import type { Decision } from './policy.ts';
 export function nextOf(
   decision: Exclude<Decision, { outcome: 'refuse' }>,
   { recovery, recipient }: { readonly recovery: boolean; readonly recipient: Recipient | undefined },
-): ChallengeNext {
+): DueNext {
   switch (decision.outcome) {
     case 'admit':
       return { kind: 'admit', waiver: undefined };
@@ -41,6 +41,8 @@ export function acceptedMethods(next: ChallengeNext): ReadonlySet<string> {
       return new Set();
     case 'code':
       return methodsOf(next);
+    case 'sealed':
+      return new Set(['sealed']);
   }
 }
 

@@ -45,8 +45,10 @@ export class Passages {
         return noFactorDue('setup-required');
       case 'instruct':
         throw buildRefusal('set-up is forced and not done').error;
+      case 'sealed':
+        throw buildRefusal('still sealed').error;
       case 'code': {
-        const answer = code ?? record.enclosedCode;
+        const answer = record.enclosedCode ?? code;
         if (answer === undefined) throw buildRefusal('no code').error;
         const right = await this.#codes.check(record, next, answer);
         if (right.outcome === 'right') return rightCode(right, next.leadsTo);

@@ -5,8 +5,8 @@ import { randomReference } from '#shared/random-id.ts';
 export function buildRefusal(
   rule: string,
   cause?: unknown,
+  reference = randomReference(),
 ): { readonly reference: string; readonly error: SallyportError } {
-  const reference = randomReference();
   return {
     reference,
     error: new SallyportError('refused', 'Sign-in refused', { detail: rule, reference, cause }),

@@ -110,6 +110,8 @@ export type FactorChange =
       /** Nothing is asked of it but its window and its lock, and it is forgotten with them: names that strangers type. */
       readonly isBrief?: true;
     }
+  /** Never fails. Takes back one `count-failure` of that time; a lock that it brought stays. */
+  | { readonly kind: 'take-back-failure'; readonly scope: string; readonly atMs: number }
   /** `withParts`: and every scope whose name begins with this one and a blank. */
   | { readonly kind: 'clear-failures'; readonly scope: string; readonly withParts?: true }
   /**

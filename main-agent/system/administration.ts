@@ -57,6 +57,7 @@ export async function startAdministration(
       configFile: around.configFile,
       switches: {
         validatedLogins: config.twoFactor.validatedLogins,
+        isSealed: config.twoFactor.isSealed,
         autoEnable: config.twoFactor.autoEnable,
       },
       users: people.directory,

@@ -137,6 +137,11 @@ export class DeliveredCodes {
     }
   }
 
+  /** Whether a code could be delivered to anybody. */
+  get isConfigured(): boolean {
+    return this.#settings.transports.length > 0;
+  }
+
   /** The transports this user could be reached by, in order. Empty: no code can be delivered. */
   transportsFor(recipient: { readonly email: string | undefined; readonly phone: string | undefined }): {
     readonly transport: Transport;

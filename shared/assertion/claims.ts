@@ -57,6 +57,8 @@ export const claimsSchema = z.strictObject({
     'lease',
     'device',
     'trusted-network',
+    // Of a login whose node may not know what was asked for.
+    'sealed',
   ]),
   /** `commitToCode` of the code beside the assertion; absent where none was asked. */
   code_commit: id.optional(),

@@ -168,11 +168,16 @@ const asked = z.strictObject({
   shapes: z.array(codeShape).max(8),
   /** Length of a delivered code, where one may be the answer. */
   deliveredLength: count.optional(),
+  /**
+   * Asked of everybody alike: whether the first factor was right is told with the end. The answer travels whatever it
+   * is, empty where it has none of the shapes, and the assertion's method is `sealed`.
+   */
+  sealed: z.literal(true).optional(),
   /** The client may ask to be remembered with its answer. */
   rememberDevice: z.literal(true).optional(),
 });
 
-/** The state of one login after a right first factor. */
+/** The state of one login after a right first factor, or after any if it is sealed. */
 const challenge = z.strictObject({
   challenge: id,
   nonce: id,

@@ -365,6 +365,13 @@ function apply(tables: Tables, change: Change): boolean {
     case 'count-failure':
       countFailure(tables, change);
       return true;
+    case 'take-back-failure': {
+      const row = tables.failures.get(change.scope);
+      const index = row?.at.indexOf(change.atMs) ?? -1;
+      if (row !== undefined && index >= 0)
+        tables.failures.set(change.scope, { ...row, at: row.at.toSpliced(index, 1) });
+      return true;
+    }
     case 'clear-failures':
       tables.failures.delete(change.scope);
       for (const scope of tables.failures.keys())

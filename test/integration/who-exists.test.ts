@@ -1,20 +1,9 @@
-import { once } from 'node:events';
-import { Agent, request as httpsRequest } from 'node:https';
-import type { IncomingMessage } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest';
-import { buildRemoteFiles } from '#dmz/files/remote-files.ts';
-import { SourceGuard } from '#dmz/guard/source-guard.ts';
-import { buildHttpsServer } from '#dmz/https/server.ts';
-import { LoginConversation } from '#dmz/login/conversation.ts';
 import { HashQueue } from '#main-agent/passwords/hash-queue.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
-import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.ts';
-import { generateIdentityKey } from '#shared/identity/identity-key.ts';
-import { buildLog } from '#shared/log.ts';
 import { RawClient } from '#test/dmz/sftp/fakes/raw-client.ts';
-import { startTestServer, type TestServer } from '#test/dmz/sftp/fakes/test-server.ts';
-import { buildMemoryLink } from '#test/harness/memory-link.ts';
-import { buildRig, buildUser, refusal, withFactor, type Rig } from '#test/main-agent/login/rig.ts';
+import { freshAddress, openDoors, postJson, type DoorsBeforeMain } from '#test/harness/doors-before-main.ts';
+import { refusal, withFactor } from '#test/main-agent/login/rig.ts';
 import { hashesAtOnceMax, hashesWaitingMax } from '#main-agent/passwords/limits.ts';
 import { codeScope } from '#main-agent/state/factor-records.ts';
 
@@ -62,25 +51,16 @@ const users: Readonly<Record<string, Partial<EffectiveUser>>> = {
 
 const thenOnePerMs = 120_000;
 
-interface House {
-  rig: Rig;
-  readonly httpsPort: number;
-  readonly ca: string;
-  readonly sftp: TestServer;
-  /** What main sent over the link since it was asked last: messages and bytes. */
-  takeSent(): { readonly messages: number; readonly bytes: number };
-  restartMain(): Promise<void>;
-  close(): Promise<void>;
-}
-
-async function openHouse(): Promise<House> {
-  let rig = await buildRig({
-    // Longer than a door waits: who is throttled is told so, and nobody waits in a line.
-    thenOnePerMs,
-    findBan: (username) => (username === 'banned' ? 'banned by an admin' : undefined),
-  });
-  for (const [name, change] of Object.entries(users))
-    await rig.change(name, { ...buildUser(name), ...change });
+async function openHouse(): Promise<DoorsBeforeMain> {
+  const doors = await openDoors(
+    {
+      // Longer than a door waits: who is throttled is told so, and nobody waits in a line.
+      thenOnePerMs,
+      findBan: (username) => (username === 'banned' ? 'banned by an admin' : undefined),
+    },
+    users,
+  );
+  const { rig } = doors;
   await rig.enrol('totp');
   await rig.enrol('locked');
   const { perUser, lockMs } = { perUser: 10, lockMs: 24 * 3_600_000 };
@@ -97,78 +77,10 @@ async function openHouse(): Promise<House> {
       },
     ]);
   await rig.remove('departed');
-  const sent = { messages: 0, bytes: 0 };
-  const memory = await buildMemoryLink({
-    login: {
-      'login.begin': (...asked) => rig.login.loginHandlers['login.begin'](...asked),
-      'login.probe': (...asked) => rig.login.loginHandlers['login.probe'](...asked),
-    },
-    tap: (_kind, bytes) => {
-      const text = Buffer.from(bytes).toString('latin1');
-      // Heartbeats come when they come.
-      if (/"kind":"(?:ping|pong)"/.test(text)) return;
-      sent.messages += 1;
-      // The number of a request grows, for everybody, and waits are compared where they are told.
-      sent.bytes += text.replaceAll(/"(?:id|retryAfterMs)":[0-9.]+/g, '').length;
-    },
-  });
-  const clock = { now: () => rig.now(), monotonic: () => rig.now() };
-  const log = buildLog('silent', {});
-  const { link } = memory;
-  const guard = new SourceGuard({ link, clock, log });
-  const login = new LoginConversation({
-    link,
-    node: 'dmz1',
-    signingKeyPem: generateIdentityKey().privateKeyPem,
-    validatedLogins: true,
-    buildFiles: (session) => buildRemoteFiles({ link, session }),
-    guard,
-    clock,
-    log,
-  });
-  const authority = createThrowAwayAuthority(Date.now());
-  const certificate = authority.issueServerCertificate(['localhost']);
-  const https = buildHttpsServer({
-    listen: { host: '127.0.0.1', port: 0 },
-    certificate: { certificatePem: certificate.certificatePem, keyPem: certificate.privateKeyPem },
-    profile: 'strict',
-    publicUrl: 'https://localhost',
-    login,
-    guard,
-    link,
-    webRoot: '/nowhere',
-    clock,
-    log,
-  });
-  await https.start();
-  const sftp = await startTestServer({}, { login, guard, clock });
-  return {
-    get rig() {
-      return rig;
-    },
-    httpsPort: https.address.port,
-    ca: authority.certificatePem,
-    sftp,
-    takeSent() {
-      const taken = { ...sent };
-      sent.messages = 0;
-      sent.bytes = 0;
-      return taken;
-    },
-    async restartMain() {
-      rig = await rig.restart();
-    },
-    async close() {
-      await Promise.all([https.close(), sftp.close()]);
-      login.close();
-      guard.close();
-      memory.close();
-      rig.close();
-    },
-  };
+  return doors;
 }
 
-let house: House;
+let house: DoorsBeforeMain;
 /** Every turn at the hash, whoever takes it. */
 let turns: MockInstance<HashQueue['run']>;
 
@@ -181,13 +93,6 @@ afterEach(async () => {
   await house.close();
 });
 
-/** Addresses of this machine, one for each use: what the doors count by address is nobody else's. */
-let lastAddress = 0;
-function freshAddress(): string {
-  lastAddress += 1;
-  return `127.${1 + (lastAddress >> 16)}.${(lastAddress >> 8) & 255}.${lastAddress & 255}`;
-}
-
 /** What a stranger is told, and what it costs. */
 interface Told {
   readonly status?: number;
@@ -196,37 +101,19 @@ interface Told {
   readonly sent?: object;
 }
 
-/** All of an answer, without what is different each time for everybody: date and reference. */
 async function tryHttps(username: string, from: string): Promise<Told> {
   house.takeSent();
   turns.mockClear();
-  const body = JSON.stringify({ username, password: 'not the password' });
-  const request = httpsRequest({
-    host: '127.0.0.1',
-    port: house.httpsPort,
-    servername: 'localhost',
-    ca: house.ca,
-    localAddress: from,
-    agent: new Agent({ keepAlive: false }),
-    method: 'POST',
-    path: '/api/login',
-    headers: { 'Content-Type': 'application/json', 'Content-Length': String(Buffer.byteLength(body)) },
+  const { status, told } = await postJson(house, from, '/api/login', {
+    username,
+    password: 'not the password',
   });
-  request.end(body);
-  const [response] = (await once(request, 'response')) as [IncomingMessage];
-  const chunks: Buffer[] = [];
-  for await (const chunk of response) chunks.push(chunk as Buffer);
-  // For want of capacity everybody is sent away for a time that is drawn anew.
-  const drawn = response.statusCode === 503 ? ['Date', 'Retry-After'] : ['Date'];
-  const headers = response.rawHeaders.map((one, index, all) =>
-    drawn.includes(all[index - 1] ?? '') ? '…' : one,
-  );
-  const status = response.statusCode ?? 0;
-  const text = Buffer.concat(chunks)
-    .toString()
-    .replace(/"reference":"\w{8}"/, '"reference":"…"')
-    .replace(status === 503 ? /"retry_after":\d+/ : /^$/, '"retry_after":…');
-  return { status, told: { headers, text }, hashes: turns.mock.calls.length, sent: house.takeSent() };
+  return { status, told, hashes: turns.mock.calls.length, sent: countsSent() };
+}
+
+function countsSent(): object {
+  const { bytes, messages } = house.takeSent();
+  return { bytes, messages };
 }
 
 /** A whole connection: each method in turn, until the door hangs up. Every message, byte for byte. */
@@ -238,7 +125,7 @@ async function trySftp(user: string, from: string): Promise<Told[]> {
   const tellOf = (answer: { readonly payload: Buffer } | undefined) => ({
     told: answer?.payload.toString('latin1').replace(/\(in \d+ s\)/, '(in … s)'),
     hashes: turns.mock.calls.length,
-    sent: house.takeSent(),
+    sent: countsSent(),
   });
   if (!client.isClosed) await client.startAuthentication();
   const attempts = [

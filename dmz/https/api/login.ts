@@ -191,6 +191,7 @@ function describeChallenge(passed: FirstFactorPassed): Challenge {
     method: asked.method,
     hint: asked.hint,
     recovery: asked.recovery,
+    ...(asked.sealed === true ? { sealed: true } : {}),
     ...(isGivenOnly(asked) ? { given: true } : {}),
     attempts_left: asked.attemptsLeft,
     expires_in: Math.floor(expiresInMs / 1000),

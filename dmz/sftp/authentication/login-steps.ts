@@ -13,6 +13,7 @@ import {
   tooManyWaitingText,
   turnedAwayText,
 } from '#dmz/sftp/authentication/prompts.ts';
+import { sealedAnswerMs } from '#dmz/sftp/limits.ts';
 import { isSignatureRight } from '#dmz/sftp/authentication/signature.ts';
 import { isSallyportError, toSallyportError } from '#shared/error.ts';
 import type { ClientAddress, FirstFactorEvidence } from '#shared/link/messages.ts';
@@ -171,6 +172,11 @@ export class LoginSteps {
     const { admission, publicUrl } = this.#options;
     if (passed.view.next === 'admit') return 'admit';
     if (passed.view.next === 'code' && passed.view.asked !== undefined) {
+      // Nothing is proven by then: it stays among those that have to hurry, and takes no place of its user's.
+      if (passed.view.asked.sealed === true) {
+        this.#lifeMs = Math.min(this.#lifeMs, sealedAnswerMs);
+        return 'code';
+      }
       if (await admission.awaitCode(passed.view.username)) return 'code';
       this.#notice = tooManyWaitingText;
     } else {

@@ -12,7 +12,14 @@ export const codePrompt = { text: 'Verification code: ', echo: true } as const;
 
 type Asked = NonNullable<ChallengeView['asked']>;
 
+/** The same for everybody: what is not to be known before the end is not said either. */
+function sealedInstruction({ resendInMs }: Asked): string {
+  const sent = resendInMs === undefined ? '' : ' or the one that is being sent to you';
+  return `Enter the code from your authenticator app${sent}, or a recovery code. If you use none, just go on.`;
+}
+
 export function codeInstruction(asked: Asked): string {
+  if (asked.sealed === true) return sealedInstruction(asked);
   const recovery = asked.recovery ? ' A recovery code is accepted too.' : '';
   return `${whereFrom(asked)}${recovery}`;
 }

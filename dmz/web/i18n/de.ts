@@ -34,6 +34,8 @@ export const de: Catalogue = {
     expired:
       'Sie wurden abgemeldet, weil die Sitzung zu Ende war. Melden Sie sich an, dann geht es an derselben Stelle weiter.',
     elsewhere: 'Sie haben sich in einem anderen Fenster abgemeldet.',
+    refusedTogether:
+      'Benutzername, Passwort und Code passen nicht zusammen. Prüfen Sie alle drei und melden Sie sich erneut an; warten Sie zuvor auf einen neuen Code.',
     startAgain:
       'Diese Anmeldung ist beendet: Es waren zu viele falsche Codes, oder die Zeit war um. Melden Sie sich erneut an.',
   },
@@ -43,6 +45,8 @@ export const de: Catalogue = {
     fromApp: 'Aus Ihrer Authenticator-App',
     byEmail: (hint) =>
       hint === '' ? 'Wir haben ihn an Ihre E-Mail-Adresse gesendet' : `Wir haben ihn an ${hint} gesendet`,
+    sealed:
+      'Aus Ihrer Authenticator-App, oder der Ihnen gesendete, wenn Sie Codes so bekommen. Wenn Sie keinen Code verwenden, lassen Sie das Feld leer und gehen Sie weiter.',
     notSent: 'Der letzte Code wurde eben erst gesendet. Warten Sie kurz und fordern Sie dann einen neuen an.',
     bySms: (hint) =>
       hint === '' ? 'Wir haben ihn Ihnen als SMS gesendet' : `Wir haben ihn als SMS an ${hint} gesendet`,
@@ -51,6 +55,7 @@ export const de: Catalogue = {
     working: 'Wird geprüft',
     resend: 'Neuen Code senden',
     resendIn: (wait) => `Neuen Code senden (in ${wait})`,
+    resentSealed: 'Wenn Sie Codes so bekommen, ist ein neuer unterwegs.',
     resent: 'Ein neuer Code ist unterwegs. Der alte gilt nicht mehr.',
     resendFailed:
       'Gerade kann kein neuer Code gesendet werden. Warten Sie etwas und versuchen Sie es erneut.',

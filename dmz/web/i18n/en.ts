@@ -36,6 +36,8 @@ export const en = {
     signedOut: 'You are signed out.',
     expired: 'You were signed out because the session ended. Sign in to go on where you were.',
     elsewhere: 'You signed out in another window.',
+    refusedTogether:
+      'User name, password and code don’t match. Check all three and sign in again; wait for a new code first.',
     startAgain: 'That sign-in is over: too many wrong codes, or too much time. Sign in again.',
   },
   code: {
@@ -43,6 +45,8 @@ export const en = {
     back: 'Back',
     fromApp: 'From your authenticator app',
     byEmail: (hint: string) => (hint === '' ? 'We sent it to your e-mail address' : `We sent it to ${hint}`),
+    sealed:
+      'From your authenticator app, or the one sent to you if you get codes that way. If you use no code, leave this empty and continue.',
     notSent: 'The last code was sent only a moment ago. Wait a little, then send a new one.',
     bySms: (hint: string) =>
       hint === '' ? 'We sent it to your phone by text message' : `We texted it to ${hint}`,
@@ -51,6 +55,7 @@ export const en = {
     working: 'Checking',
     resend: 'Send a new code',
     resendIn: (wait: string) => `Send a new code (in ${wait})`,
+    resentSealed: 'If you get codes that way, a new one is on its way.',
     resent: 'A new code is on its way. The old one no longer works.',
     resendFailed: 'A new code can’t be sent just now. Wait a little and try again.',
     remember: 'Don’t ask for a code in this browser for a while',

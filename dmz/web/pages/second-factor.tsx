@@ -15,6 +15,7 @@ import { useClient, useFormats, useWords } from '#dmz/web/state/client.ts';
 const resendSeconds = 30;
 
 function describeSource(challenge: Challenge, sent: boolean, words: Catalogue): string {
+  if (challenge.sealed === true) return words.code.sealed;
   if (!sent) return words.code.notSent;
   switch (challenge.method) {
     case 'totp':
@@ -79,6 +80,7 @@ export function SecondFactorPage({
   const { letters, failure, ...answer } = useAnswer(challenge, expiresAtMs);
   const sent = challenge.method === 'totp' || challenge.sent_ago !== undefined || answer.sentAgain;
   const text = describeAnswer(challenge, letters, sent, words);
+  const isSealed = challenge.sealed === true;
 
   return (
     <Card
@@ -130,13 +132,15 @@ export function SecondFactorPage({
             <span>{words.code.remember}</span>
           </label>
         )}
-        {answer.sentAgain && failure === undefined && <Message kind="ok">{words.code.resent}</Message>}
+        {answer.sentAgain && failure === undefined && (
+          <Message kind="ok">{isSealed ? words.code.resentSealed : words.code.resent}</Message>
+        )}
         <Button kind="primary" type="submit" wide busy={answer.busy}>
           {answer.busy ? words.code.working : words.code.submit}
         </Button>
         <div class="card-foot">
           <div class="card-links">
-            {challenge.method !== 'totp' && !letters && (
+            {(isSealed ? challenge.resend_in !== undefined : challenge.method !== 'totp') && !letters && (
               <Resend challenge={challenge} onResend={answer.resend} />
             )}
             {challenge.given !== true && (
@@ -151,7 +155,7 @@ export function SecondFactorPage({
               </Button>
             )}
           </div>
-          <span class="muted">{words.code.attemptsLeft(answer.attemptsLeft)}</span>
+          {!isSealed && <span class="muted">{words.code.attemptsLeft(answer.attemptsLeft)}</span>}
         </div>
       </form>
     </Card>
@@ -184,7 +188,8 @@ function useAnswer(challenge: Challenge, expiresAtMs: number) {
     if (busy) return;
     const typed = cleanCode(field.current?.value ?? code);
     field.current?.focus();
-    if (typed === '') {
+    // Who uses no code is asked like everybody.
+    if (typed === '' && challenge.sealed !== true) {
       setFailure({ text: words.code.missing });
       return;
     }
@@ -196,7 +201,7 @@ function useAnswer(challenge: Challenge, expiresAtMs: number) {
       const left = problem.details.attemptsLeft;
       // The half session is over: nothing typed here can work any more.
       if (problem.status === 401 && (problem.codeReason === undefined || left === 0)) {
-        session.startAgain();
+        session.startAgain(challenge.sealed === true ? 'refused' : 'start-again');
         return;
       }
       if (left !== undefined) setAttemptsLeft(left);

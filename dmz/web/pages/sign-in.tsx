@@ -22,6 +22,8 @@ function describeNotice(notice: SignedOutNotice, words: Catalogue): string {
       return words.signIn.elsewhere;
     case 'start-again':
       return words.signIn.startAgain;
+    case 'refused':
+      return words.signIn.refusedTogether;
   }
 }
 

@@ -12,7 +12,7 @@ import { outageRetryMs, outageRetryMsMax, sessionUseTellMs } from '#dmz/web/limi
  * that the right page is shown.
  */
 
-export type SignedOutNotice = 'signed-out' | 'expired' | 'elsewhere' | 'start-again';
+export type SignedOutNotice = 'signed-out' | 'expired' | 'elsewhere' | 'start-again' | 'refused';
 
 type SessionState =
   | { readonly name: 'starting' }
@@ -127,9 +127,9 @@ export class Session {
     await postResend(this.#http);
   }
 
-  /** Out of attempts or time: back to the first step. */
-  startAgain(): void {
-    this.#end('start-again');
+  /** Out of attempts or time, or refused as a whole: back to the first step. */
+  startAgain(why: 'start-again' | 'refused' = 'start-again'): void {
+    this.#end(why);
   }
 
   /** Leaves the second step by choice. */

@@ -160,6 +160,13 @@ export class ChangeWriter {
       case 'count-failure':
         this.#countFailure(change);
         return true;
+      case 'take-back-failure':
+        this.#run(
+          'DELETE FROM failures WHERE rowid = (SELECT min(rowid) FROM failures WHERE scope = ? AND at = ?)',
+          change.scope,
+          change.atMs,
+        );
+        return true;
       case 'clear-failures':
         for (const table of ['failures', 'failure_scopes']) {
           this.#run(`DELETE FROM ${table} WHERE scope = ?`, change.scope);

@@ -301,7 +301,7 @@ export async function buildFakeInside(
         view: openSession(
           found.user,
           found.person.next === 'setup' ? 'setup-required' : 'signed-in',
-          claim.method,
+          claim.method === 'sealed' ? 'none' : claim.method,
           claim.protocol,
         ),
       };

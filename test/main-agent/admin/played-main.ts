@@ -130,7 +130,7 @@ export async function startPlayedMain(
     startedAtMs: nowMs - 60_000,
     configFile: undefined,
     clock,
-    switches: { validatedLogins: true, autoEnable: false },
+    switches: { validatedLogins: true, isSealed: false, autoEnable: false },
     surveys: { report: () => [...surveys], refresh: async () => surveys },
     state,
     nodeHeads: () => [{ node: 'dmz1', worker: 0, sequence: 1, hash: 'h' }],

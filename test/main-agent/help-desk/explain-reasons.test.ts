@@ -31,7 +31,7 @@ const explainedBy: Readonly<Record<string, string>> = {
   'dmz/guard too-many': 'door-full',
   'dmz/guard banned': 'banned-failures',
   'dmz/login/conversation.ts busy Too many requests at once; try again': 'session-questions',
-  'dmz/login/conversation.ts rate-limited Too many tries; wait a little': 'login-pace',
+  'dmz/login/refusal.ts rate-limited Too many tries; wait a little': 'login-pace',
   'dmz/login/refusal.ts refused Sign-in refused': 'outcome',
   'main-agent/login/assertions.ts busy Too many sign-ins; try again': 'assertions',
   'main-agent/login/assertions.ts refused Sign-in refused': 'outcome',
@@ -53,6 +53,7 @@ const explainedBy: Readonly<Record<string, string>> = {
     'limits.sessions',
   'main-agent/account/step-up-check.ts refused Refused': 'outcome',
   'main-agent/login/throttle-lines.ts rate-limited Too many tries; wait a little': 'wrong passwords',
+  'main-agent/login/login-handlers.ts rate-limited A code was sent just now': 'code sent',
   'main-agent/two-factor/delivered-codes.ts rate-limited A code was sent just now': 'code sent',
 };
 

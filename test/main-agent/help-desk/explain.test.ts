@@ -198,6 +198,7 @@ describe('the words of `explain login`', () => {
     isKnownPlace: false,
     load: [],
     isBaitName: false,
+    isSealed: false,
     isNeverBanned: false,
     username: 'frank',
     protocol: 'https',

@@ -38,6 +38,7 @@ describe('logins under way', () => {
     challenges.open({
       node: 'dmz1',
       username,
+      shownName: username,
       factor: 'pwd',
       credential: 'password:x',
       protocol: 'https',
@@ -47,6 +48,7 @@ describe('logins under way', () => {
       agent: client.agent,
       next: { kind: 'setup' },
       enclosedCode: undefined,
+      takeBack: [],
       beganAtMs: nowMs,
       attemptsLeft: 5,
       lifeMs,

@@ -20,7 +20,7 @@ import { SallyportError } from '#shared/error.ts';
 import { Asker } from '#shared/link/asker.ts';
 import type { ChallengeView, ClientAddress, EventBody, Params, Result } from '#shared/link/messages.ts';
 import { buildLog, type Log } from '#shared/log.ts';
-import type { Method, Protocol } from '#shared/login.ts';
+import type { ClaimedMethod, Protocol } from '#shared/login.ts';
 import { randomId } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
 import { parsePublicKeyBlob } from '#shared/ssh-key/parse.ts';
@@ -54,7 +54,7 @@ export interface Attempt {
 
 export interface Answer {
   readonly code?: string;
-  readonly method?: Method;
+  readonly method?: ClaimedMethod;
   readonly node?: PlayedNode;
   readonly claims?: Partial<AssertionClaims>;
   readonly exporter?: string;
@@ -178,9 +178,9 @@ export function withFactor(
 
 export function playNode(name: string, keys: Map<string, SigningKey>): PlayedNode {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
-  const kid = createHash('sha256')
-    .update(publicKey.export({ type: 'spki', format: 'der' }))
-    .digest('base64url');
+  // As a real node names its key.
+  const spki = publicKey.export({ type: 'spki', format: 'der' });
+  const kid = `SHA256:${createHash('sha256').update(spki).digest('base64url')}`;
   keys.set(kid, { node: name, publicKey, status: 'active' });
   const link: NodeLink = {
     node: name,
@@ -470,8 +470,9 @@ export async function signAnswer(
   const commitment =
     answer.code === undefined ? undefined : commitToCode(new Secret(answer.committed ?? answer.code));
   const protocol = answer.protocol ?? 'https';
-  const method: Method =
-    answer.method ?? (view.next === 'code' ? (view.asked?.method ?? 'totp') : (view.admitAs ?? 'none'));
+  const askedMethod = view.asked?.sealed === true ? 'sealed' : (view.asked?.method ?? 'totp');
+  const method: ClaimedMethod =
+    answer.method ?? (view.next === 'code' ? askedMethod : (view.admitAs ?? 'none'));
   const assertion = await signAssertion(
     {
       iss: played.link.node,

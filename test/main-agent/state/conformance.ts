@@ -526,6 +526,24 @@ export function describeStateStore(
       });
     });
 
+    it('takes back one failure of a time, and neither another one nor a lock', async () => {
+      const recent = async () => (await store.read('failures', { scope: 'password:a', nowMs })).recent;
+      const fail = (atMs: number) => accepted({ kind: 'count-failure', ...counter('password:a', atMs) });
+      await fail(nowMs - 1);
+      await fail(nowMs);
+      await accepted({ kind: 'take-back-failure', scope: 'password:a', atMs: nowMs - 1 });
+      expect(await recent()).toBe(1);
+      await accepted({ kind: 'take-back-failure', scope: 'password:a', atMs: nowMs - 1 });
+      await accepted({ kind: 'take-back-failure', scope: 'password:b', atMs: nowMs });
+      expect(await recent()).toBe(1);
+      await fail(nowMs);
+      await accepted({ kind: 'take-back-failure', scope: 'password:a', atMs: nowMs });
+      expect(await recent()).toBe(1);
+      for (let tries = 0; tries < 2; tries += 1) await fail(nowMs);
+      await accepted({ kind: 'take-back-failure', scope: 'password:a', atMs: nowMs });
+      expect(await store.read('locks', { scopes: ['password:a'] })).toEqual([nowMs + 500]);
+    });
+
     it('tells what wrong codes made of a factor, and of many scopes until when each is locked', async () => {
       const untouched = await store.read('two-factor-state', { user: 'alice' });
       expect(untouched.wrongCodes).toEqual({ inARow: 0, lockedUntilMs: undefined });
