@@ -52,7 +52,7 @@ async function signIn(): Promise<void> {
   await good('GET /api/openapi.json', stranger.get('/api/openapi.json'));
   const linked = { token: goodLink, password: 'a new long one' };
   await good('POST /api/password/set', stranger.post('/api/password/set', linked));
-  for (const username of ['alice', 'bob', 'dave', 'frank', 'gail']) {
+  for (const username of ['alice', 'bob', 'dave', 'frank', 'gail', 'hugo']) {
     const client = door.client();
     const login = client.post('/api/login', { username, password: rightPassword });
     const { json } = await good('POST /api/login', login);

@@ -52,12 +52,15 @@ type Person = {
   readonly method: 'totp' | 'email';
   /** Only the administrator's code is accepted. */
   readonly given?: true;
+  /** Of a main that asks everybody, and answers once. */
+  readonly sealed?: true;
 };
 const people: Readonly<Record<string, Person>> = {
   alice: { next: 'code', method: 'totp' },
   bob: { next: 'code', method: 'email' },
   dave: { next: 'setup', method: 'totp' },
   frank: { next: 'admit', method: 'totp' },
+  hugo: { next: 'code', method: 'totp', sealed: true },
   gail: { next: 'code', method: 'totp', given: true },
 };
 
@@ -171,6 +174,7 @@ export async function buildFakeInside(
       ...(person.next === 'code'
         ? {
             asked: {
+              ...(person.sealed === true ? { sealed: true as const } : {}),
               method: person.method,
               hint: person.method === 'email' ? 'b…@example.com' : '',
               recovery: person.method === 'totp',
