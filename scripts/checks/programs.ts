@@ -52,6 +52,8 @@ const programs: readonly Program[] = [
   { path: '/usr/bin/lintian', debianPackage: 'lintian' },
   { path: '/usr/bin/dpkg-scanpackages', debianPackage: 'dpkg-dev' },
   { path: '/usr/bin/readelf', debianPackage: 'binutils' },
+  { path: '/usr/bin/hydra', debianPackage: 'hydra' },
+  { path: '/usr/bin/nmap', debianPackage: 'nmap' },
   { path: '/usr/bin/man', debianPackage: 'man-db' },
   { path: '/usr/bin/zsh', debianPackage: 'zsh' },
   { path: '/usr/bin/fish', debianPackage: 'fish' },
