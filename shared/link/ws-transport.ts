@@ -76,23 +76,31 @@ class WsTransport implements MessageTransport {
 /** Main's side: upgrades a checked TLS socket. Rejects when the node does not answer the upgrade in time and form. */
 export function connectControl(socket: TLSSocket): Promise<MessageTransport> {
   return new Promise((resolve, reject) => {
+    // A clock of our own: the client's begins anew with each byte, and not at all on a connection that it was given.
+    const timer = setTimeout(() => fail(new Error('no upgrade in time')), upgradeTimeoutMs);
+    const fail = (error: Error): void => {
+      clearTimeout(timer);
+      socket.destroy();
+      reject(error);
+    };
     const webSocket = new WebSocket(`ws://sallyport${controlPath}`, {
       ...receiverLimits,
       createConnection: () => socket,
       followRedirects: false,
-      handshakeTimeout: upgradeTimeoutMs,
       maxHeaderSize: headBytesMax,
+      finishRequest: (request) => {
+        // 100 to 199 but the upgrade: HTTP lets a server send them without end, and ours sends none.
+        request.once('information', () => fail(new Error('an interim answer to the upgrade')));
+        request.end();
+      },
       // Masking protects proxies that read plain HTTP; inside TLS it only costs.
       generateMask: (mask) => void mask.fill(0),
     });
-    const fail = (error: Error): void => {
-      socket.destroy();
-      reject(error);
-    };
     webSocket.once('error', fail);
     // Made at once: a message may come in the same read as the answer to the upgrade.
     const transport = new WsTransport(webSocket);
     webSocket.once('open', () => {
+      clearTimeout(timer);
       webSocket.off('error', fail);
       resolve(transport);
     });

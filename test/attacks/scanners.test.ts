@@ -81,12 +81,10 @@ describe('nmap', () => {
     const banner = ['--script', 'banner', '--script-args', 'banner.timeout=1'];
     const { stdout } = await runProgram('nmap', ['-n', '-Pn', '-sT', '-p', ports, ...banner, '127.0.0.1']);
     const lines = stdout.split('\n').filter((line) => /^\d+\/tcp|^\|/.test(line));
-    expect(lines.map((line) => line.trim().replaceAll(/ +/g, ' ')).toSorted()).toEqual(
-      [
-        `${https.port}/tcp open unknown`,
-        `${sftp.port}/tcp open unknown`,
-        '|_banner: SSH-2.0-Sallyport',
-      ].toSorted(),
+    // What it calls a port is from a list of its own.
+    const seen = lines.map((line) => line.trim().replace(/ +open .*$/, ' open'));
+    expect(seen.toSorted()).toEqual(
+      [`${https.port}/tcp open`, `${sftp.port}/tcp open`, '|_banner: SSH-2.0-Sallyport'].toSorted(),
     );
   });
 });

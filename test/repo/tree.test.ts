@@ -197,6 +197,31 @@ describe('documents', () => {
     expect(problems).toEqual([]);
   });
 
+  it('the table of attacks has a row for each, whose tests are there', () => {
+    const index = 'test/attacks/README.md';
+    const text = readText(index);
+    const rows = [...text.matchAll(/^\| (G-\d{2}) \| (.+) \| (.+) \|$/gm)];
+    expect(
+      rows.map(([, id]) => id),
+      'a number stays, and none is left out',
+    ).toEqual(rows.map((_, at) => `G-${String(at + 1).padStart(2, '0')}`));
+    expect(rows.length).toBeGreaterThanOrEqual(64);
+    const problems = rows.flatMap(([, id = '', , shown = '']) => {
+      const tests = [...shown.matchAll(/`([^`]+)` “([^”]+)”/g)];
+      if (tests.length !== shown.split(' · ').length || tests.length === 0) return [`${id}: ${shown}`];
+      return tests
+        .filter(
+          ([, file = '', title = '']) => !existsSync(join(root, file)) || !readText(file).includes(title),
+        )
+        .map(([entry]) => `${id}: ${entry}`);
+    });
+    expect(problems, 'an attack nobody tries is one nobody withstands').toEqual([]);
+    const unnamed = listFiles().filter(
+      (file) => /^test\/(attacks\/.*\.test|drill\/.*-tries)\.ts$/.test(file) && !text.includes(`\`${file}\``),
+    );
+    expect(unnamed, `a test that ${index} does not name`).toEqual([]);
+  });
+
   it('each mark of a decision leads to one decision, which says what was not taken', () => {
     const decided = [...readText('ARCHITECTURE.md').matchAll(/^(D-\d+) \*\*[^*]+\*\*(.*)$/gm)];
     const ids = decided.map(([, id]) => id);

@@ -173,6 +173,8 @@ describe('main, whom the node answers with no upgrade', () => {
     ['a redirect, which it does not follow', 'HTTP/1.1 302 Found\r\nLocation: /link\r\n\r\n', /302/u],
     ['a refusal', 'HTTP/1.1 403 Forbidden\r\n\r\n', /403/u],
     ['junk', 'junk\r\n\r\n', /Parse Error/u],
+    ['a head that is too long', `HTTP/1.1 101 x\r\nX: ${'a'.repeat(5000)}\r\n\r\n`, /Header overflow/u],
+    ['answers that say to wait, as many as it likes', 'HTTP/1.1 103 Wait\r\n\r\n'.repeat(1000), /interim/u],
   ])('gives up on %s, and hangs up', async (_name, answer, reason) => {
     let asked = 0;
     const port = await listen((socket) => {
@@ -184,6 +186,21 @@ describe('main, whom the node answers with no upgrade', () => {
     const socket = await dial(port);
     await expect(connectControl(socket)).rejects.toThrow(reason);
     expect([socket.destroyed, asked]).toEqual([true, 1]);
+  });
+
+  it('S-09: waits ten seconds for it and no longer, whatever drips in', async () => {
+    const ends: Socket[] = [];
+    const port = await listen((socket) => void ends.push(socket));
+    const socket = await dial(port);
+    const asked = connectControl(socket).catch((error: unknown) => String(error));
+    vi.advanceTimersByTime(9_999);
+    await eventually(() => expect(ends.length).toBe(1));
+    ends[0]?.write('HTTP/1.1 101 ');
+    await turns();
+    expect(socket.destroyed).toBe(false);
+    vi.advanceTimersByTime(1);
+    expect(await asked).toMatch(/in time/u);
+    expect(socket.destroyed).toBe(true);
   });
 });
 
