@@ -105,13 +105,21 @@ function readLines(text: Secret): Line[] {
 function describe(results: readonly Result[], isDryRun: boolean): string {
   const refused = results.filter(({ outcome }) => outcome === 'refused');
   const count = (wanted: string): number => results.filter(({ outcome }) => outcome === wanted).length;
-  const table =
-    refused.length === 0
-      ? ''
-      : formatTable(
-          ['line', 'user', 'not taken because'],
-          refused.map(({ line, user, problem }) => [line, user, problem]),
-        );
   const would = isDryRun ? 'would be ' : '';
-  return `${table}${count('imported')} ${would}imported, ${count('replaced')} ${would}replaced, ${refused.length} not taken.\n`;
+  return `${formatRefused(refused)}${count('imported')} ${would}imported, ${count('replaced')} ${would}replaced, ${refused.length} not taken.\n`;
+}
+
+/** Nothing where all were taken. */
+export function formatRefused(
+  refused: readonly {
+    readonly line: number;
+    readonly user?: string | undefined;
+    readonly problem?: string | undefined;
+  }[],
+): string {
+  if (refused.length === 0) return '';
+  return formatTable(
+    ['line', 'user', 'not taken because'],
+    refused.map(({ line, user, problem }) => [line, user, problem]),
+  );
 }

@@ -8,7 +8,7 @@ import { readAnswer } from './answers.ts';
 import { parseAssignments } from './assignments.ts';
 import type { CommandContext } from './command-context.ts';
 import { parseCsv } from './csv.ts';
-import { readSecretFile } from './import-commands.ts';
+import { formatRefused, readSecretFile } from './import-commands.ts';
 import { mailPasswordLink } from './password-link.ts';
 import { formatTable } from './table.ts';
 
@@ -219,12 +219,5 @@ function buildRow(line: number, username: string, fields: Row['fields'], hash: s
 }
 
 function describe(results: readonly Result[], refused: readonly Result[], isDryRun: boolean): string {
-  const table =
-    refused.length === 0
-      ? ''
-      : formatTable(
-          ['line', 'user', 'not taken because'],
-          refused.map(({ line, user, problem }) => [line, user, problem]),
-        );
-  return `${table}${results.length - refused.length} ${isDryRun ? 'would be ' : ''}added, ${refused.length} not taken.\n`;
+  return `${formatRefused(refused)}${results.length - refused.length} ${isDryRun ? 'would be ' : ''}added, ${refused.length} not taken.\n`;
 }
