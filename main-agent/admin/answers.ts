@@ -1,3 +1,4 @@
+import { examinationSchema } from '#shared/health/report.ts';
 import { protocols } from '#shared/login.ts';
 import { z } from 'zod';
 import { names, next, time } from './values.ts';
@@ -186,16 +187,7 @@ const leaseRow = z.object({
 });
 export const leasesPage = z.object({ leases: z.array(leaseRow), next });
 
-const finding = z.object({
-  check: z.string(),
-  state: z.enum(['good', 'warning', 'bad']),
-  detail: z.string(),
-  hint: z.string().optional(),
-  affects: z.enum(['ready', 'health', 'both']),
-});
-/** What could not be looked at, and why. */
-const unlooked = z.array(z.object({ check: z.string(), why: z.string() }));
-export const findings = z.object({ findings: z.array(finding), unlooked });
+const { findings: findingList, unlooked } = examinationSchema.shape;
 
 export const identityAnswer = z.object({ actor: z.string(), role: z.string(), groups: names.optional() });
 
@@ -206,7 +198,8 @@ export const statusAnswer = z.object({
   /** What should be known or mended soon: users let in with a password alone, a certificate that ends in days. */
   notices: names,
   /** Both of these with their cures; the sentences are those of `/v1/doctor`. */
-  findings: z.array(finding),
+  findings: findingList,
+  /** What could not be looked at, and why. */
   unlooked,
   /** How many checks were looked at. */
   looked: z.number(),

@@ -1,5 +1,6 @@
 import type { Doctor } from '#main-agent/doctor/doctor.ts';
-import { config as configAnswer, findings } from './answers.ts';
+import { examinationSchema } from '#shared/health/report.ts';
+import { config as configAnswer } from './answers.ts';
 import { defineRoute, noBody, noQuery, type Route } from './http/route.ts';
 
 /** `/v1/doctor` and `/v1/config`: what is wrong with this installation, and how it is set up. */
@@ -20,7 +21,7 @@ export function buildDoctorRoutes({ doctor, config }: DoctorPorts): readonly Rou
       saysWhatIsWrong: true,
       query: noQuery,
       body: noBody,
-      answer: findings,
+      answer: examinationSchema,
       handle: async () => ({ body: await doctor.examine('anew') }),
     }),
     defineRoute({

@@ -1,4 +1,4 @@
-import { findings } from '#main-agent/admin/answers.ts';
+import { examinationSchema } from '#shared/health/report.ts';
 import { checkMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
 import { runningChecks } from '#main-agent/doctor/running-checks.ts';
 import { gatherSetup, setupChecks } from '#main-agent/doctor/setup-checks.ts';
@@ -70,7 +70,8 @@ function describeForBox({ health, admin, state, audit, storages }: MainAgentConf
 
 async function askRunning(context: CommandContext): Promise<Examination> {
   try {
-    const { findings: found, unlooked } = readAnswer(findings, await context.call('GET', '/v1/doctor'));
+    const answer = await context.call('GET', '/v1/doctor');
+    const { findings: found, unlooked } = readAnswer(examinationSchema, answer);
     return { findings: found, unlooked };
   } catch (error) {
     const { publicMessage, detail, hint } = toSallyportError(error);
