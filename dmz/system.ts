@@ -9,7 +9,7 @@ import { defaultGuardLimits, shareOf } from '#dmz/guard/limits.ts';
 import { SourceGuard } from '#dmz/guard/source-guard.ts';
 import type { UserPlaces } from '#dmz/guard/user-places.ts';
 import { buildPlainDoor, type PlainDoor } from '#dmz/https/plain-door.ts';
-import { examineNode, keepMainTold } from '#dmz/health/node-health.ts';
+import { buildNodeExamination, keepMainTold } from '#dmz/health/node-health.ts';
 import { buildHttpsServer } from '#dmz/https/server.ts';
 import type { Certificate } from '#dmz/https/tls.ts';
 import { buildLinkListener, type LinkListener, type LinkListenerOptions } from '#dmz/link/listener.ts';
@@ -156,7 +156,7 @@ async function startAll(
     certificate = next;
   };
   const isOwn = certificate !== undefined;
-  const examine = () => examineNode(present, around, { link, served: () => certificate });
+  const examine = buildNodeExamination(() => present, around, { link, served: () => certificate });
   const health = buildHealth(config, around, registry, examine);
 
   // Closed in reverse: the doors first, because what is under way still needs the link; health is told to the end.

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import type { DmzConfig } from '#dmz/config.ts';
 import type { MainLink } from '#dmz/link/main-link.ts';
 import type { Clock } from '#shared/clock.ts';
@@ -12,36 +13,71 @@ import { gatherNodeSetup, nodeRunningChecks, nodeSetupChecks } from './node-chec
 
 /** What the running node finds wrong with itself, and that main hears of it. */
 
-export async function examineNode(
-  config: DmzConfig,
-  around: {
-    readonly clock: Clock;
-    readonly credentials?: string;
-    readonly watched?: string;
-  },
-  {
-    link,
-    served,
-  }: {
-    readonly link: Pick<MainLink, 'isUp' | 'policy' | 'otherMain'>;
-    readonly served: () => ServedCertificate | undefined;
-  },
-): Promise<Examination> {
-  const { clock, credentials, watched } = around;
-  const setup = await gatherNodeSetup(config, credentials, clock.now());
-  return mergeExaminations(
-    await Promise.all([
-      examine(nodeSetupChecks, { ...setup, certificate: setup.certificate ?? served() }),
-      examine(nodeRunningChecks, {
-        config,
-        isUp: link.isUp,
-        otherMain: link.otherMain,
-        mainValidatedLogins: link.isUp ? link.policy.validatedLogins : undefined,
-        waitsForCertificate: served() === undefined,
-      }),
-      readReport(watched, { checks: boxChecks, timer: 'dmz-watch.timer', nowMs: clock.now() }),
-    ]),
-  );
+interface NodeSurroundings {
+  readonly clock: Clock;
+  readonly credentials?: string;
+  readonly watched?: string;
+}
+
+interface Examined {
+  readonly link: Pick<MainLink, 'isUp' | 'policy' | 'otherMain'>;
+  readonly served: () => ServedCertificate | undefined;
+}
+
+/** Looks at the node as it is whenever it is called. `present`: the configuration it goes by. */
+export function buildNodeExamination(
+  present: () => DmzConfig,
+  around: NodeSurroundings,
+  { link, served }: Examined,
+): () => Promise<Examination> {
+  const { clock, watched } = around;
+  const lookAtSetup = keepSetup(around);
+  return async () => {
+    const config = present();
+    const certificate = served();
+    return mergeExaminations(
+      await Promise.all([
+        lookAtSetup(config, certificate),
+        examine(nodeRunningChecks, {
+          config,
+          isUp: link.isUp,
+          otherMain: link.otherMain,
+          mainValidatedLogins: link.isUp ? link.policy.validatedLogins : undefined,
+          waitsForCertificate: certificate === undefined,
+        }),
+        readReport(watched, { checks: boxChecks, timer: 'dmz-watch.timer', nowMs: clock.now() }),
+      ]),
+    );
+  };
+}
+
+/** Days are what a certificate that did not change has fewer of. */
+const minuteMs = 60_000;
+
+/** Reads and parses the files when they are others, which a look at each tells, or a minute has passed. */
+function keepSetup({ clock, credentials }: NodeSurroundings) {
+  let kept: { readonly of: readonly unknown[]; readonly found: Examination } | undefined;
+  return async (config: DmzConfig, served: ServedCertificate | undefined): Promise<Examination> => {
+    const { certificate, key } = config.https;
+    const minute = Math.floor(clock.now() / minuteMs);
+    const of = [config, served, minute, await stampOf(certificate), await stampOf(key)];
+    if (kept?.of.every((one, index) => one === of[index]) === true) return kept.found;
+    const setup = await gatherNodeSetup(config, credentials, clock.now());
+    const found = await examine(nodeSetupChecks, { ...setup, certificate: setup.certificate ?? served });
+    kept = { of, found };
+    return found;
+  };
+}
+
+/** Another for another file of that name, another content or other rights. */
+async function stampOf(file: string | undefined): Promise<string> {
+  if (file === undefined) return '';
+  try {
+    const { ino, size, mtimeNs, ctimeNs } = await stat(file, { bigint: true });
+    return [ino, size, mtimeNs, ctimeNs].join(' ');
+  } catch (error) {
+    return error instanceof Error && 'code' in error ? String(error.code) : String(error);
+  }
 }
 
 /** How soon main knows: an administrator who looks after a change has typed a command in between. */
