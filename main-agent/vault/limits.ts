@@ -21,9 +21,9 @@ export const answerMs = 30_000;
 /** Reading the program and the key takes a fifth of a second; a machine that is just starting is slow. */
 export const startMs = 20_000;
 
-/** One that had begun to work is there again at once; a fault that kills each costs half a core then. */
+/** One that had begun to work is there again at once; a fault that kills each costs most of a core then. */
 export const restartMsMin = 50;
-export const restartMsMax = 200;
+export const restartMsMax = 100;
 
 /** One that can't begin (its key is gone, no memory) is tried less and less often. */
 export const failedRestartMsMax = 10_000;

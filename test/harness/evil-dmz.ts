@@ -81,6 +81,8 @@ const requestMs = 20_000;
 interface Supplies {
   readonly people: number;
   readonly links: number;
+  /** Before main starts. */
+  readonly prepare?: (files: SiteFiles, users: SiteSecrets['users']) => void;
 }
 
 /** `configure`: what main's configuration is made into. */
@@ -94,6 +96,7 @@ export async function startEvilDmz(
   const people = namePeople(supplies.people);
   const provision = { ...doors, second: doors, users: [...demoUsers, ...people] };
   const secrets = await provisionSite(files, provision);
+  supplies.prepare?.(files, secrets.users);
   const mail = await startMailSink(files.mail, secrets.ports.mail);
   const log = buildLog('silent', {});
   const [, second] = listNodes(files, secrets, provision);
