@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Authenticator } from '#scripts/demonstration/codes.ts';
 import { commitToChange, purposeOf } from '#shared/assertion/account-change.ts';
 import type { AssertionClaims } from '#shared/assertion/claims.ts';
 import { isSallyportError } from '#shared/error.ts';
 import type { AccountChange, ChallengeView } from '#shared/link/messages.ts';
 import type { EvilDmz } from '#test/harness/evil-dmz.ts';
-import { signIn } from './login-tries.ts';
+import { send as sendLogin, signIn } from './login-tries.ts';
 import { GotThrough, requireOneOf, requireRefusal, summarize, type Try } from './try.ts';
 
 /** What the user of a session wants of their account, and what somebody who owns the node makes of it. */
@@ -61,6 +62,19 @@ async function withoutChange(
   const refusal = await work();
   if (read().some((text, at) => text !== before[at])) throw new GotThrough('a user’s file was changed');
   return refusal;
+}
+
+/** Sets up an authenticator in a session of whoever may, as its user would; a recovery code that came with it. */
+async function enrol(evil: EvilDmz, user: string): Promise<string> {
+  const session = await signIn(evil, user);
+  const { secret } = await evil.request('enrol.start', { session });
+  const { challenge, nonce } = await evil.request('enrol.confirm', { session });
+  const view = { challenge, nonce, username: user, expiresInMs: 0, next: 'code' } as const;
+  const code = new Authenticator(secret).now();
+  const { assertion, salt = '' } = await evil.assert(view, { code, changes: { purpose: 'enrol' } });
+  const proven = await evil.request('enrol.prove', { session, assertion, code, salt });
+  if (proven.outcome !== 'enrolled') throw new Error(`the set-up of ${user} came to ${proven.reason}`);
+  return proven.recoveryCodes[0] ?? '';
 }
 
 export const accountTries: readonly Try[] = [
@@ -210,6 +224,19 @@ export const accountTries: readonly Try[] = [
       if (changed > 1) throw new GotThrough(`${changed} changes by one proof`);
       if (changed === 0) throw new Error('the honest change must work');
       return summarize(outcomes.filter((one) => one !== 'changed'));
+    },
+  },
+  {
+    id: 'recovery-code-again',
+    attack: 'shows a recovery code again that signed its user in',
+    wall: 'S-03-once',
+    run: async (evil) => {
+      const user = 'carol';
+      const code = await enrol(evil, user);
+      const use = async (): Promise<string> =>
+        sendLogin(evil, await evil.assert(await evil.begin(user), { code, changes: { method: 'recovery' } }));
+      if ((await use()) !== 'admitted') throw new Error('the recovery code must be good once');
+      return requireOneOf('the second time', await use(), ['used-code']);
     },
   },
 ];

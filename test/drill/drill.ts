@@ -32,7 +32,7 @@ export async function runDrill(only: string, tell: (tried: Tried) => void): Prom
 
 /** No try uses more, and starting is most of a short drill. */
 export function suppliesFor(chosen: readonly Try[]): Parameters<typeof startEvilDmz>[0] {
-  return { people: Math.min(30, 1 + 2 * chosen.length), links: Math.min(40, 6 * chosen.length) };
+  return { people: Math.min(30, 1 + 2 * chosen.length), links: Math.min(48, 6 * chosen.length) };
 }
 
 async function runTry(one: Try, evil: EvilDmz): Promise<Tried> {

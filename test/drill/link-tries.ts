@@ -14,6 +14,24 @@ const closedMs = 20_000;
 const request = (verb: string, params: unknown): string =>
   JSON.stringify({ kind: 'request', id: 1, verb, params, patienceMs: 1000 });
 
+/** As they lie on the wire: type, flags and reserve, stream, length of what follows. */
+function frame(type: number, stream: number, length: number, flags = 0): Buffer {
+  const bytes = Buffer.alloc(12);
+  bytes.writeUInt8(type, 0);
+  bytes.writeUInt8(flags, 1);
+  bytes.writeUInt32LE(stream, 4);
+  bytes.writeUInt32LE(length, 8);
+  return bytes;
+}
+
+const brokenFrames: readonly (readonly [what: string, bytes: Buffer])[] = [
+  ['an unknown type', frame(99, 1, 0)],
+  ['a length of 4 GiB', frame(3, 1, 0xffff_ffff)],
+  ['flags that mean nothing', Buffer.concat([frame(3, 1, 1, 1), Buffer.alloc(1)])],
+  ['data of a stream that is not', Buffer.concat([frame(3, 77, 1), Buffer.alloc(1)])],
+  ['junk', Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n')],
+];
+
 /** Main ends the link; a question after it is answered by nobody. */
 async function requireClosed(link: EvilLink, what: string, message: string): Promise<string> {
   link.played.transport.send(message);
@@ -91,6 +109,28 @@ export const linkTries: readonly Try[] = [
         ],
         ['a second hello', JSON.stringify({ kind: 'hello', hello: { versions: [1, 1], name: 'main1' } })],
       ]),
+  },
+  {
+    id: 'broken-frames',
+    attack:
+      'sends on a data connection what is no frame: unknown, too large, of a stream that was never opened',
+    wall: 'S-05-table',
+    run: async (evil) => {
+      const closed: string[] = [];
+      for (const [what, bytes] of brokenFrames) {
+        const link = await evil.freshLink();
+        link.played.session.sendEvent('lane.grant', { token: randomId() });
+        const before = link.lanes.length;
+        await waitUntil(() => link.lanes.length > before, closedMs);
+        link.lanes.at(-1)?.write(bytes);
+        // Nothing on the other connection says when main has read this one.
+        await waitUntil(() => link.played.isClosed, closedMs).catch(() => {
+          throw new GotThrough(`${what}: the link is open`);
+        });
+        closed.push('link closed');
+      }
+      return `${closed.length} × ${summarize(closed)}`;
+    },
   },
   {
     id: 'audit-head-made-up',

@@ -182,12 +182,44 @@ const factors: readonly Try[] = [
       const before = mailsOf(evil).length;
       await evil.begin('bob');
       await waitUntil(() => mailsOf(evil).length > before, mailMs);
-      const mail = readFileSync(join(evil.files.mail, mailsOf(evil).at(-1) ?? ''), 'utf8');
-      const code = /\b\d{6}\b/.exec(mail.slice(mail.indexOf('text/plain')))?.[0] ?? '';
+      const code = mailedCode(evil);
       const node = await evil.freshLink();
       const challenge = await evil.begin('bob', {}, node);
       const params = await evil.assert(challenge, { code, changes: { method: 'email' }, node });
       return requireOneOf('the code of dmz1 at dmz2', await send(node, params), ['wrong-code']);
+    },
+  },
+  {
+    id: 'lease-elsewhere',
+    attack: 'rides a lease that a user earned, at another node, by another client or from another address',
+    wall: 'S-01-lease',
+    run: async (evil) => {
+      const user = evil.person();
+      const sftp = { protocol: 'sftp', listener: 'sftp' } as const;
+      await signIn(evil, user, sftp);
+      const again = await evil.begin(user, sftp);
+      if (again.admitAs !== 'lease') throw new Error('its own client must ride it');
+      const others = [
+        ['another node', sftp, await evil.freshLink()],
+        ['another client', { ...sftp, client: { ...evilClient, agent: 'evil/2' } }, evil],
+        ['another address', { ...sftp, client: { ...evilClient, ip: '198.51.100.9' } }, evil],
+        ['the web', {}, evil],
+      ] as const;
+      const refusals: string[] = [];
+      for (const [what, changes, node] of others) {
+        const challenge = await evil.begin(user, changes, node);
+        if (challenge.next !== 'code')
+          throw new GotThrough(`${what}: ${challenge.admitAs ?? challenge.next}`);
+        const claims = { protocol: 'https', listener: 'https', ...changes, method: 'lease' } as const;
+        const client = 'client' in changes ? changes.client : evilClient;
+        const { protocol, listener, method } = claims;
+        const params = await evil.assert(challenge, {
+          changes: { protocol, listener, method, client_ip: client.ip, agent: client.agent },
+          node,
+        });
+        refusals.push(requireOneOf(what, await send(node, params), ['refused']));
+      }
+      return `asked for a code, then ${summarize(refusals)}`;
     },
   },
   {
@@ -468,6 +500,12 @@ const setups: readonly Try[] = [
     },
   },
 ];
+
+/** The only six digits of the last mail. */
+function mailedCode(evil: EvilDmz): string {
+  const mail = readFileSync(join(evil.files.mail, mailsOf(evil).at(-1) ?? ''), 'utf8');
+  return /\b\d{6}\b/.exec(mail.slice(mail.indexOf('text/plain')))?.[0] ?? '';
+}
 
 /** Each makes another assertion of it that a lax reader might take. */
 const spoilers: readonly ((assertion: string) => string)[] = [

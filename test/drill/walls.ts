@@ -79,6 +79,7 @@ export const walls = {
     ],
   },
   'S-01-setup': { keeps: 'a second factor is set up by who may, with a secret of main’s, once it is proven' },
+  'S-01-lease': { keeps: 'a lease carries the client that earned it, at its node, and nobody beside it' },
   'S-03-once': {
     keeps: 'a code opens one session, however and wherever it is shown',
     removal: [

@@ -39,6 +39,8 @@ export interface EvilNode {
 /** A link on which anything can be said, whole messages and bytes that are none. */
 export interface EvilLink extends EvilNode {
   readonly played: PlayedLink;
+  /** Data connections that main dialled for it. */
+  readonly lanes: PlayedNode['lanes'];
 }
 
 /**
@@ -218,6 +220,7 @@ export async function startEvilDmz(
         binding: async () => ({ exporter: played.exporter, mainName }),
         request: (verb, params) => played.session.request(verb, params, { timeoutMs: requestMs }),
         played,
+        lanes: node.lanes,
       };
     },
     admin: (method, path, body) =>
