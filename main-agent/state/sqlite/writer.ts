@@ -2,9 +2,10 @@ import { closeSync, openSync } from 'node:fs';
 import { backup, type DatabaseSync } from 'node:sqlite';
 import { parentPort, receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads';
 import { commitsPerTransactionMax, copyPagesAtOnce } from '../limits.ts';
+import { describeFailure, serveBatch } from './batch.ts';
 import { ChangeWriter } from './changes.ts';
 import type { WriterAnswer, WriterData, WriterReply, WriterRequest } from './messages.ts';
-import { buildQueries, sweep } from './queries.ts';
+import { buildQueries } from './queries.ts';
 import { openDatabase } from './schema.ts';
 
 /**
@@ -21,39 +22,7 @@ function runWriter(port: MessagePort, file: string): void {
 
   const serve = (first: WriterRequest): void => {
     const batch = drain(port, first);
-    let wroteAudit = false;
-    let commitFailure: string | undefined;
-    const answers: WriterAnswer[] = [];
-
-    database.exec('BEGIN IMMEDIATE');
-    try {
-      for (const request of batch.requests) {
-        if (request.type === 'commit') {
-          const answer = commitOne(database, changes, request);
-          wroteAudit ||= answer.wroteAudit;
-          answers.push(answer);
-        } else if (request.type === 'query') {
-          answers.push({
-            id: request.id,
-            value: Reflect.apply(queries[request.name], undefined, request.params),
-          });
-        } else if (request.type === 'sweep') {
-          sweep(database, request.nowMs);
-        }
-      }
-      database.exec('COMMIT');
-    } catch (cause) {
-      // A full or failing disk: SQLite may have rolled back already. None of this batch happened.
-      commitFailure = describe(cause);
-      if (database.isTransaction) database.exec('ROLLBACK');
-    }
-    if (commitFailure === undefined) reply({ type: 'answers', answers, wroteAudit });
-    else {
-      const failed = batch.requests.flatMap((request) =>
-        'id' in request && request.type !== 'copy' ? [{ id: request.id, error: commitFailure }] : [],
-      );
-      reply({ type: 'answers', answers: failed, wroteAudit: false });
-    }
+    reply(serveBatch({ database, changes, queries }, batch.requests));
     for (const request of batch.requests)
       if (request.type === 'copy')
         void copyState(database, request).then((answer) =>
@@ -85,36 +54,6 @@ function drain(
   return { requests, close: false };
 }
 
-function commitOne(
-  database: DatabaseSync,
-  changes: ChangeWriter,
-  request: Extract<WriterRequest, { type: 'commit' }>,
-): WriterAnswer & { readonly wroteAudit: boolean } {
-  const undo = (): void => {
-    database.exec('ROLLBACK TO one');
-    database.exec('RELEASE one');
-  };
-  database.exec('SAVEPOINT one');
-  try {
-    for (const change of request.changes) {
-      if (changes.apply(change)) continue;
-      undo();
-      return { id: request.id, value: { ok: false, failed: change.kind }, wroteAudit: false };
-    }
-  } catch (cause) {
-    // The disk's errors end the transaction: they are the whole batch's. Anything else is this commit's alone.
-    if (!database.isTransaction) throw cause;
-    undo();
-    return { id: request.id, error: describe(cause), wroteAudit: false };
-  }
-  database.exec('RELEASE one');
-  return {
-    id: request.id,
-    value: { ok: true },
-    wroteAudit: request.changes.some((change) => change.kind === 'audit'),
-  };
-}
-
 /** SQLite's online backup: a few pages at a time, begun again by SQLite where a commit came in between. */
 async function copyState(
   database: DatabaseSync,
@@ -126,12 +65,8 @@ async function copyState(
     await backup(database, file, { rate: copyPagesAtOnce });
     return { id };
   } catch (cause) {
-    return { id, error: describe(cause) };
+    return { id, error: describeFailure(cause) };
   }
-}
-
-function describe(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }
 
 const { file }: WriterData = workerData;
