@@ -95,11 +95,12 @@ export class DmzNode {
     });
   }
 
-  /** What somebody at its door asks; rejects `link-down` when the node dies before it has answered. */
-  ask<T>(act: () => Promise<T>): Promise<T> {
-    const { process } = this;
+  /** What somebody at its door asks; rejects `link-down` when that life of the node ends before it has answered. */
+  ask<T>(act: () => Promise<T>, process = this.process): Promise<T> {
+    const died = (): SallyportError => new SallyportError('link-down', 'The node died');
+    if (!process.isAlive) return Promise.reject(died());
     return new Promise<T>((resolve, reject) => {
-      const forget = process.onDeath(() => reject(new SallyportError('link-down', 'The node died')));
+      const forget = process.onDeath(() => reject(died()));
       process.run(act).then(resolve, reject).finally(forget);
     });
   }

@@ -3,7 +3,6 @@ import type { RemoteFile } from '#dmz/files/file-client.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
 import type { OpenMode } from '#shared/file-service/attributes.ts';
 import { requireComponents } from '#shared/file-service/virtual-path.ts';
-import type { DmzNode } from './dmz-node.ts';
 import type { Held, Person } from './oracle.ts';
 import { refusalOf } from './visits.ts';
 import type { World } from './world.ts';
@@ -13,6 +12,11 @@ const reading: OpenMode = { read: true, write: false, create: 'never', truncate:
 
 /** Nothing was done, for sure. Not `no-session`: a change that is asked about again may have been made before that ended. */
 const untouched = new Set(['quota-exceeded', 'not-found', 'permission-denied', 'setup-required', 'exists']);
+
+/** Through the process that the session is used by. */
+function ask<T>({ node, process }: Held, act: () => Promise<T>): Promise<T> {
+  return node.ask(act, process);
+}
 
 type Slot = Person['files'] extends Map<string, infer V> ? V : never;
 
@@ -36,7 +40,7 @@ export async function work(world: World, held: Held): Promise<void> {
   const { person } = held;
   const name = `file${machine.random(8)}`;
   const slot = slotOf(person, name);
-  if (slot.isBusy) return;
+  if (slot.isBusy || held.unsure.has(name)) return;
   slot.isBusy = true;
   try {
     const isSure = slot.may.length === 1;
@@ -52,43 +56,49 @@ type Act = (world: World, held: Held, name: string, slot: Slot) => Promise<void>
 
 const upload: Act = async (world, held, name, slot) => {
   const { oracle } = world;
-  const { node, person } = held;
+  const { person } = held;
   const content = invent(world, person);
+  world.machine.tell(`${person.name}'s ${name}: upload of ${show(content)} in session ${held.number}`);
   const why = oracle.whyDead(held);
   const before = world.disk.records.length;
+  let file: RemoteFile | undefined;
   try {
-    const file = await node.ask(() => held.admitted.files.open(requireComponents([name]), writing));
-    await send(world, node, file, Buffer.from(content));
+    const opened = await ask(held, () => held.admitted.files.open(requireComponents([name]), writing));
+    file = opened;
+    await send(world, held, opened, Buffer.from(content));
     slot.may.push(content);
-    await node.ask(() => file.commit());
+    await ask(held, () => opened.commit());
   } catch (error) {
     const code = refusalOf(world, error, 'an upload');
     if (untouched.has(code)) slot.may = slot.may.filter((one) => one !== content);
-    world.met(`upload: ${code}`);
+    tellEnd(world, held, name, `upload: ${code}`);
+    // A session sees what it is uploading.
+    held.unsure.add(name);
+    await ask(held, async () => file?.release()).catch(() => undefined);
     return;
   }
   slot.may = [content];
   oracle.succeeded(held, why, 'an upload');
   requireRecord(world, held, 'file.upload', name, before);
-  world.met('upload: done');
+  tellEnd(world, held, name, 'upload: done');
 };
 
 /** Small ones as a request, others by a stream, taken up again when the link was lost. */
-async function send(world: World, node: DmzNode, file: RemoteFile, bytes: Buffer): Promise<void> {
+async function send(world: World, held: Held, file: RemoteFile, bytes: Buffer): Promise<void> {
   if (bytes.length <= file.writeUpTo && bytes.length > 0) {
-    await node.ask(() => file.write(0, [bytes]));
+    await ask(held, () => file.write(0, [bytes]));
     world.met('written by a request');
     return;
   }
   let offset = 0;
   for (let tries = 0; tries < 6; tries += 1) {
     try {
-      await node.ask(() => stream(file, bytes, offset));
+      await ask(held, () => stream(file, bytes, offset));
       world.met('written by a stream');
       return;
     } catch (error) {
       if (!isSallyportError(error, 'link-down')) throw error;
-      const { size } = await node.ask(() => file.resume());
+      const { size } = await ask(held, () => file.resume());
       offset = Math.min(size, bytes.length);
       world.met('a stream was taken up again');
     }
@@ -108,28 +118,34 @@ function stream(file: RemoteFile, bytes: Buffer, offset: number): Promise<void> 
 
 const download: Act = async (world, held, name, slot) => {
   const { oracle } = world;
-  const { node, person } = held;
+  const { person } = held;
   const why = oracle.whyDead(held);
   const before = [...slot.may];
   let content: string | undefined;
+  world.machine.tell(`${person.name}'s ${name}: download in session ${held.number}`);
   try {
-    const file = await node.ask(() => held.admitted.files.open(requireComponents([name]), reading, undefined, 8_192));
-    const bytes = file.content ?? (await node.ask(() => receive(file)));
+    const file = await ask(held, () => held.admitted.files.open(requireComponents([name]), reading, undefined, 8_192));
+    const bytes = file.content ?? (await ask(held, () => receive(file)));
     content = bytes.toString();
     file.noteTaken(bytes.length, bytes.length);
-    await node.ask(() => file.release());
+    await ask(held, () => file.release());
   } catch (error) {
     const code = refusalOf(world, error, 'a download');
-    world.met(`download: ${code}`);
+    tellEnd(world, held, name, `download: ${code}`);
     if (code !== 'not-found') return;
   }
   oracle.succeeded(held, content === undefined ? undefined : why, 'a download');
-  world.met('download: done');
+  tellEnd(world, held, name, 'download: done');
   if (content !== undefined && !content.includes(` of ${person.name};`) && content !== '')
     oracle.violated('S-04', `${person.name} read ${content.slice(0, 60)}`);
   if (!before.includes(content))
     oracle.violated('files', `${person.name}'s ${name} is ${show(content)}, and may be ${before.map(show).join(' or ')}`);
 };
+
+function tellEnd(world: World, { person, number }: Held, name: string, what: string): void {
+  world.met(what);
+  world.machine.tell(`${person.name}'s ${name}: ${what} in session ${number}`);
+}
 
 function show(content: string | undefined): string {
   return content === undefined ? 'not there' : `${content.slice(0, 40).trim()} (${content.length})`;
@@ -153,12 +169,13 @@ const remove: Act = async (world, held, name, slot) => {
   const why = oracle.whyDead(held);
   const before = world.disk.records.length;
   const [had] = slot.may;
+  world.machine.tell(`${held.person.name}'s ${name}: remove in session ${held.number}`);
   try {
     if (had !== undefined) slot.may.push(undefined);
-    await held.node.ask(() => held.admitted.files.removeFile(requireComponents([name])));
+    await ask(held, () => held.admitted.files.removeFile(requireComponents([name])));
   } catch (error) {
     const code = refusalOf(world, error, 'a removal');
-    world.met(`remove: ${code}`);
+    tellEnd(world, held, name, `remove: ${code}`);
     if (untouched.has(code)) {
       if (code === 'not-found' && had !== undefined)
         oracle.violated('files', `${held.person.name}'s ${name} is gone, and was ${show(had)}`);
@@ -169,7 +186,7 @@ const remove: Act = async (world, held, name, slot) => {
   slot.may = [undefined];
   oracle.succeeded(held, why, 'a removal');
   requireRecord(world, held, 'file.delete', name, before);
-  world.met('remove: done');
+  tellEnd(world, held, name, 'remove: done');
 };
 
 const rename: Act = async (world, held, name, slot) => {
@@ -181,20 +198,21 @@ const rename: Act = async (world, held, name, slot) => {
   const why = oracle.whyDead(held);
   const before = world.disk.records.length;
   const [moved, replaced] = [slot.may[0], target.may[0]];
+  machine.tell(`${held.person.name}'s ${name}: rename to ${other} in session ${held.number}`);
   try {
     slot.may.push(undefined);
     target.may.push(moved);
-    await held.node.ask(() =>
+    await ask(held, () =>
       held.admitted.files.rename(requireComponents([name]), requireComponents([other]), { overwrite: true }),
     );
     slot.may = [undefined];
     target.may = [moved];
     oracle.succeeded(held, why, 'a rename');
     requireRecord(world, held, 'file.rename', name, before);
-    world.met('rename: done');
+    tellEnd(world, held, name, 'rename: done');
   } catch (error) {
     const code = refusalOf(world, error, 'a rename');
-    world.met(`rename: ${code}`);
+    tellEnd(world, held, name, `rename: ${code}`);
     if (untouched.has(code)) {
       slot.may = [moved];
       target.may = [replaced];
@@ -208,7 +226,7 @@ const list: Act = async (world, held) => {
   const { oracle } = world;
   const why = oracle.whyDead(held);
   try {
-    const { entries } = await held.node.ask(() =>
+    const { entries } = await ask(held, () =>
       held.admitted.files.list(requireComponents([]), { limit: 100, sort: 'name' }),
     );
     oracle.succeeded(held, why, 'a listing');

@@ -226,6 +226,7 @@ export class Machine {
     this.turns += 1;
     this.steadyMs += turnMs;
     this.#hash.update(`${turn.process.name} ${turn.label}\n`);
+    if (process.env['SIM_TURNS'] !== undefined) this.#onTold?.(`  ${turn.process.name} ${turn.label}`);
     processes.run(turn.process, turn.run);
     return true;
   }

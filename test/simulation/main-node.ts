@@ -275,7 +275,7 @@ export class MainNode {
     const { clock } = this.process;
     const { log, tap, lies } = this.#world;
     const registered = this.#register(node.name);
-    const wires: Wire[] = [];
+    const wires: Wire[] = (this.#world.wires.get(node) ?? []).filter((wire) => wire.isOpen);
     const ends = [this.process, peer] as const;
     const [mainEnd, nodeEnd, control] = buildMessageWire(ends, tap);
     wires.push(control);
@@ -325,7 +325,6 @@ export class MainNode {
         if (breach) this.#world.breaches.push(`${node.label}: ${reason}`);
         this.connections.delete(node);
         registered.processes.lose(node.worker);
-        this.#world.wires.delete(node);
         this.#redial(node);
       },
       clock,

@@ -56,9 +56,12 @@ export interface Person {
   readonly usedRequests: ReturnType<ReturnType<typeof playSshKey>['signRequest']>[];
   /** Codes that opened something. */
   readonly usedCodes: string[];
-  /** Wrong codes that were sent since the last right one for sure, and those that main has answered as wrong since. */
-  wrongSent: number;
+  /** Codes that may be counted as wrong: not answered before a later right one was sent. */
+  mayCount: Typed[];
+  /** Answered as wrong since anything that may have cleared them. */
   wrongAnswered: number;
+  /** What is under way and may clear them. */
+  clearing: number;
   /** By name: what it may hold; undefined is no file. */
   readonly files: Map<string, { may: (string | undefined)[]; isBusy: boolean }>;
   limitBytes: number | undefined;
@@ -68,9 +71,9 @@ export interface Person {
 export interface Held {
   readonly number: number;
   readonly person: Person;
-  readonly node: DmzNode;
-  /** The process of the node through which it was opened. */
-  readonly process: Process;
+  node: DmzNode;
+  /** The process of the node that `admitted` is of. */
+  process: Process;
   readonly protocol: 'https' | 'sftp';
   admitted: Admitted;
   readonly credential: string;
@@ -78,6 +81,8 @@ export interface Held {
   deadSinceMs: number | undefined;
   why: string;
   isBusy: boolean;
+  /** Files of which it may still have an upload open. */
+  readonly unsure: Set<string>;
 }
 
 export interface Typed {
@@ -86,6 +91,8 @@ export interface Typed {
   readonly sentAtTurn: number;
   /** Main's clock when it was sent. */
   readonly sentAtMs: number;
+  /** Undefined: main may still be about it. */
+  answeredAtTurn: number | undefined;
 }
 
 export class Oracle {
@@ -131,8 +138,10 @@ export class Oracle {
       else this.spend(mailed(person, unspent), where);
     } else this.violated('S-01', `a code was accepted as ${method} ${where}`);
     person.usedCodes.push(code);
-    person.wrongSent = 0;
-    person.wrongAnswered = 0;
+    if (method !== 'bypass')
+      person.mayCount = person.mayCount.filter(
+        ({ answeredAtTurn }) => answeredAtTurn === undefined || answeredAtTurn > typed.sentAtTurn,
+      );
     this.#world.met(`accepted: ${method}`);
   }
 
@@ -200,15 +209,36 @@ export class Oracle {
     this.violated('S-14', `${what} of ${held.person.name}, session ${held.number}, succeeded after: ${whyDead}`);
   }
 
+  /** A code goes to main; whatever it is not answered as, it may be counted as wrong. */
+  send(person: Person, code: string): Typed {
+    const { machine } = this.#world;
+    const typed = { person, code, sentAtTurn: machine.turns, sentAtMs: this.#world.mainNow(), answeredAtTurn: undefined };
+    person.mayCount.push(typed);
+    person.clearing += 1;
+    return typed;
+  }
+
+  /** Main has said what it is; undefined: it has not. */
+  answer(typed: Typed, answer: 'right' | 'wrong' | 'used' | undefined): void {
+    const { person } = typed;
+    person.clearing -= 1;
+    if (answer !== undefined) typed.answeredAtTurn = this.#world.machine.turns;
+    if (answer === 'used') person.mayCount = person.mayCount.filter((one) => one !== typed);
+    if (answer === 'wrong') person.wrongAnswered += 1;
+    else if (answer !== 'used') person.wrongAnswered = 0;
+    if (answer === 'wrong' || answer === 'used') this.checkFailures(person);
+  }
+
   /** S-13, right after main has answered a code of this person as wrong. */
   checkFailures(person: Person): void {
     const { inARow } = this.#world.disk.queries.failures({
       scope: `code:${person.name}`,
       nowMs: this.#world.mainNow(),
     });
-    if (inARow > person.wrongSent)
-      this.violated('S-13', `${inARow} wrong codes are counted of ${person.name}, who sent ${person.wrongSent}`);
-    if (inARow < person.wrongAnswered)
+    const { length } = person.mayCount;
+    if (inARow > length)
+      this.violated('S-13', `${inARow} wrong codes are counted of ${person.name}, who sent ${length}`);
+    if (inARow < person.wrongAnswered && person.clearing === 0)
       this.violated('S-13', `${inARow} wrong codes are counted of ${person.name}, of ${person.wrongAnswered} answered`);
   }
 

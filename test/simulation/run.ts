@@ -5,7 +5,7 @@ import { lanesPerLink } from '#shared/link/limits.ts';
 import { steal, work } from './files.ts';
 import { Machine } from './machine.ts';
 import type { Held } from './oracle.ts';
-import { changeAccount, enrol, raceCode, refusalOf, signIn, signOut } from './visits.ts';
+import { attach, changeAccount, enrol, raceCode, refusalOf, signIn, signOut } from './visits.ts';
 import { calm, stills, weather } from './weather.ts';
 import { World, type Lies } from './world.ts';
 
@@ -69,7 +69,7 @@ async function takeStep(world: World): Promise<void> {
     const [, name, event] = pickWeighted(world, weather);
     machine.tell(`weather: ${name}`);
     begin(world, name, async () => event(world));
-  } else if (world.active < activeMax) {
+  } else if (world.scripts.size < activeMax) {
     const [, name, act] = pickWeighted(world, acts);
     begin(world, name, async () => act(world));
   }
@@ -87,14 +87,15 @@ function pickWeighted<T extends readonly [number, ...unknown[]]>({ machine }: Wo
 
 /** A script of its own, beside the others. */
 function begin(world: World, name: string, script: () => Promise<unknown>): void {
-  world.active += 1;
+  const under = { name };
+  world.scripts.add(under);
   script()
     .catch((error: unknown) => {
       const code = refusalOf(world, error, name);
       world.machine.tell(`${name}: ${code}`);
       world.met(`${name}: ${code}`);
     })
-    .finally(() => (world.active -= 1));
+    .finally(() => world.scripts.delete(under));
 }
 
 /** Somebody signs in, and sets up what is to be set up. */
@@ -117,6 +118,8 @@ async function withSession(world: World, use: (world: World, held: Held) => Prom
   const held = machine.pick(from);
   held.isBusy = true;
   try {
+    if (held.process !== held.node.process || (held.protocol === 'https' && machine.chance(1, 3)))
+      await attach(world, held);
     await use(world, held);
   } finally {
     held.isBusy = false;
@@ -149,8 +152,8 @@ async function changeIfFull(world: World, held: Held): Promise<void> {
 async function finish(world: World): Promise<void> {
   const { machine, oracle } = world;
   await calm(world);
-  if (!(await machine.until(() => world.active === 0, 10 * 60_000)))
-    oracle.violated('answers', `${world.active} are still waiting for an answer`);
+  if (!(await machine.until(() => world.scripts.size === 0, 10 * 60_000)))
+    oracle.violated('answers', `still waiting for an answer: ${[...world.scripts].map(({ name }) => name).join(', ')}`);
   await machine.pass(3_000);
   await checkFiles(world);
   await checkAudit(world);

@@ -25,10 +25,6 @@ export function refusalOf(world: World, error: unknown, during: string): string 
   return 'unknown';
 }
 
-function typed(world: World, person: Person, code: string): Typed {
-  return { person, code, sentAtTurn: world.machine.turns, sentAtMs: world.mainNow() };
-}
-
 /** What a phone shows: phones know the time. */
 function phoneStep(world: World): number {
   return stepAt(world.machine.startMs + world.machine.steadyMs);
@@ -130,6 +126,7 @@ export async function signIn(world: World, person: Person, place: Place, isAsked
       deadSinceMs: undefined,
       why: '',
       isBusy: false,
+      unsure: new Set(),
     };
     oracle.admitted(held, admitted.view.method, begunAtTurn, begunAtMs);
     machine.tell(`${what}: admitted by ${admitted.view.method}`);
@@ -170,19 +167,23 @@ async function answerCodes(
     const plan = planCode(world);
     const code = codeFor(world, person, plan);
     if (code === undefined) continue;
-    const sent = typed(world, person, code);
     world.met(`code sent: ${plan}`);
-    // Whatever is not the phone's code of now may count as wrong; and that one, if it comes too late.
-    person.wrongSent += 1;
-    const answer = await node.ask(() => passed.answer(new Secret(code)));
+    const sent = oracle.send(person, code);
+    const answer = await node
+      .ask(() => passed.answer(new Secret(code)))
+      .catch((error: unknown) => {
+        oracle.answer(sent, undefined);
+        throw error;
+      });
     if (answer.outcome === 'admitted') {
+      oracle.answer(sent, 'right');
       oracle.acceptCode(sent, answer.view.method, what);
       return answer;
     }
     machine.tell(`${what}: a ${plan} code: ${answer.reason}`);
-    if (answer.reference === undefined) continue;
-    if (answer.reason !== 'used-code') person.wrongAnswered += 1;
-    oracle.checkFailures(person);
+    // What has not the shape of a code never leaves the node.
+    const isUncounted = answer.reference === undefined || answer.reason === 'used-code';
+    oracle.answer(sent, isUncounted ? 'used' : 'wrong');
     world.met(`code refused: ${answer.reason}`);
   }
   await node.ask(() => passed.cancel());
@@ -206,16 +207,23 @@ export async function enrol(world: World, held: Held): Promise<void> {
   const what = `set-up of ${person.name} on ${node.label}`;
   const why = oracle.whyDead(held);
   const { enrolment } = held.admitted;
-  const started = await node.ask(() => enrolment.start());
+  const started = await node.ask(() => enrolment.start(), held.process);
   const secret = decodeBase32(started.secret);
-  await node.ask(() => enrolment.confirm());
+  await node.ask(() => enrolment.confirm(), held.process);
   for (let tries = 0; tries < 2; tries += 1) {
     const isWrong = machine.chance(1, 5);
     const code = isWrong ? '000000' : codeOf(secret, phoneStep(world));
     const made: Authenticator = { secret, isSure: false, deadAtTurn: undefined, recovery: new Set() };
     person.authenticators.push(made);
-    const sent = typed(world, person, code);
-    const answer = await node.ask(() => enrolment.prove(new Secret(code)));
+    // Wrong proofs of a set-up are counted with the set-up.
+    const sent: Typed = {
+      person,
+      code,
+      sentAtTurn: machine.turns,
+      sentAtMs: world.mainNow(),
+      answeredAtTurn: undefined,
+    };
+    const answer = await node.ask(() => enrolment.prove(new Secret(code)), held.process);
     if (answer.outcome === 'again') {
       person.authenticators = person.authenticators.filter((one) => one !== made);
       continue;
@@ -250,19 +258,25 @@ export async function changeAccount(world: World, held: Held): Promise<void> {
     person.passwords.push(next);
     oracle.canaries.add(next);
   }
-  const sent = code === undefined ? undefined : typed(world, person, code);
-  if (sent !== undefined) person.wrongSent += 1;
+  const sent = code === undefined ? undefined : oracle.send(person, code);
   const unset = (): void => {
     if (isPassword) person.passwords = person.passwords.filter((one) => one !== next);
   };
   const proof = { current: new Secret(current), code: code === undefined ? undefined : new Secret(code) };
-  const answer = await node.ask(() => held.admitted.selfService.change(change, proof));
+  const answer = await node
+    .ask(() => held.admitted.selfService.change(change, proof), held.process)
+    .catch((error: unknown) => {
+      if (sent !== undefined) oracle.answer(sent, undefined);
+      throw error;
+    });
   if (answer.outcome === 'again') {
     machine.tell(`${person.name} changes: ${answer.reason}`);
-    if (answer.reason === 'wrong-code' || answer.reason === 'clock-drift') person.wrongAnswered += 1;
+    const isCounted = answer.reason === 'wrong-code' || answer.reason === 'clock-drift';
+    if (sent !== undefined) oracle.answer(sent, isCounted ? 'wrong' : 'used');
     unset();
     return;
   }
+  if (sent !== undefined) oracle.answer(sent, 'right');
   oracle.succeeded(held, why, 'a change of the account');
   if (current === 'not the password') oracle.violated('S-01', `${person.name} changed an account with a wrong password`);
   if (sent !== undefined) {
@@ -282,8 +296,21 @@ export async function changeAccount(world: World, held: Held): Promise<void> {
 
 /** Signs out: dead before it is answered. */
 export async function signOut(world: World, held: Held): Promise<void> {
-  await held.node.ask(() => held.admitted.end());
+  await held.node.ask(() => held.admitted.end(), held.process);
   held.deadSinceMs = world.machine.steadyMs;
   held.why = 'signed out';
   world.met('signed out');
+}
+
+/** A page that is asked of any worker of its node, whose memory may be younger than the session. */
+export async function attach(world: World, held: Held): Promise<void> {
+  const { machine, oracle } = world;
+  const node = machine.pick(world.nodes.filter(({ name }) => name === held.node.name));
+  const why = oracle.whyDead(held);
+  const client = { ip: '203.0.113.9', port: 50_000, agent: 'simulated client' };
+  const { process } = node;
+  const admitted = await node.ask(() => node.doors.attach(held.admitted.view.session, client));
+  oracle.succeeded(held, why, 'an attach');
+  Object.assign(held, { node, process, admitted });
+  world.met('a session was attached');
 }

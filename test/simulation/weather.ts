@@ -117,7 +117,9 @@ async function administer<T>(world: World, what: string, act: (admin: Admin) => 
       .then(
         (value) => resolve({ value }),
         (error: unknown) => {
-          world.machine.tell(`admin: ${what}: ${refusalOf(world, error, what)}`);
+          // The admin API says `internal` where a disk failed.
+          const isDisk = error instanceof Error && 'code' in error && world.faults.size > 0;
+          world.machine.tell(`admin: ${what}: ${isDisk ? String(error.code) : refusalOf(world, error, what)}`);
           resolve(undefined);
         },
       )
@@ -179,24 +181,34 @@ const killAll: Event = async (world) => {
   world.met('all sessions of a user were killed');
 };
 
+/** What an admin does that forgets wrong codes, whether it is known to be done or not. */
+async function clearing<T>(person: Person, act: () => Promise<T>): Promise<T> {
+  person.clearing += 1;
+  const done = await act();
+  person.clearing -= 1;
+  person.wrongAnswered = 0;
+  return done;
+}
+
 const reset: Event = async (world) => {
   const person = world.machine.pick(world.people);
   const before = [...person.authenticators];
-  const done = await administer(world, 'reset', (admin) => admin.twoFactor.reset(person.name, why));
+  const done = await clearing(person, () =>
+    administer(world, 'reset', (admin) => admin.twoFactor.reset(person.name, why)),
+  );
   if (done === undefined) return;
   for (const one of before) one.deadAtTurn ??= world.machine.turns;
   person.bypass = undefined;
-  person.wrongAnswered = 0;
   world.met('a factor was reset');
   world.machine.tell(`the factor of ${person.name} was reset`);
 };
 
 const unlock: Event = async (world) => {
   const person = world.machine.pick(world.people);
-  person.wrongAnswered = 0;
-  if ((await administer(world, 'unlock', (admin) => admin.twoFactor.unlock(person.name, why))) === undefined) return;
-  person.wrongAnswered = 0;
-  world.met('a factor was unlocked');
+  const done = await clearing(person, () =>
+    administer(world, 'unlock', (admin) => admin.twoFactor.unlock(person.name, why)),
+  );
+  if (done !== undefined) world.met('a factor was unlocked');
 };
 
 const bypass: Event = async (world) => {
@@ -283,10 +295,12 @@ const depart: Event = async (world) => {
   if (person.given === 'undecided') {
     const isSame = machine.chance(1, 2);
     const before = [...person.authenticators];
-    const done = await administer(world, 'decide', async (admin) => {
-      if (isSame) await admin.twoFactor.keep(person.name, why);
-      else await admin.twoFactor.reset(person.name, why);
-    });
+    const done = await clearing(person, () =>
+      administer(world, 'decide', async (admin) => {
+        if (isSame) await admin.twoFactor.keep(person.name, why);
+        else await admin.twoFactor.reset(person.name, why);
+      }),
+    );
     if (done === undefined) return;
     if (!isSame) for (const one of before) one.deadAtTurn ??= machine.turns;
     if (!isSame) person.bypass = undefined;

@@ -25,6 +25,8 @@ class Direction {
   receiver: Receiver | undefined;
   /** The sender is done, or the connection is lost: after what is under way comes this. */
   ending: string | undefined;
+  /** The receiver ended it itself, and is told however silent the wire is. */
+  isEndedHere = false;
   isOver = false;
 
   constructor(from: Process, to: Process) {
@@ -81,6 +83,7 @@ class Connection implements Wire {
   /** By one end: what it sent still arrives, what it did not get never does. */
   close(own: Direction, theirs: Direction, reason: string): void {
     this.#drop(theirs, 0);
+    theirs.isEndedHere = true;
     for (const direction of [own, theirs]) {
       direction.ending ??= reason;
       this.#wake(direction);
@@ -88,6 +91,7 @@ class Connection implements Wire {
   }
 
   cut(reason: string): void {
+    this.resume();
     for (const direction of this.#directions) {
       if (direction.isOver) continue;
       const kept = this.#machine.random(direction.items.length + 1);
@@ -128,7 +132,8 @@ class Connection implements Wire {
 
   #deliver(direction: Direction): void {
     const { receiver } = direction;
-    if (receiver === undefined || direction.isOver || this.#isHeld) return;
+    if (receiver === undefined || direction.isOver) return;
+    if (this.#isHeld && !direction.isEndedHere) return;
     const item = direction.items.shift();
     if (item === undefined) {
       if (direction.ending === undefined) return;

@@ -60,8 +60,8 @@ export class World {
   readonly oracle: Oracle;
   epochs = 0;
   main: MainNode | undefined;
-  /** Scripts of people that are not over. */
-  active = 0;
+  /** What people and admins are about, and what they wait for. */
+  readonly scripts = new Set<{ readonly name: string }>();
   #mainWall: Process['wall'] | undefined;
   readonly #unreachable = new Set<DmzNode>();
 
@@ -109,8 +109,9 @@ export class World {
       givenSinceMs: 0,
       usedRequests: [],
       usedCodes: [],
-      wrongSent: 0,
+      mayCount: [],
       wrongAnswered: 0,
+      clearing: 0,
       files: new Map(),
       limitBytes: kind === 'plain' ? 60_000 : undefined,
     };
