@@ -145,6 +145,8 @@ export const copiesAtOnce = 2;
 export const endingsAtOnce = 64;
 /** Receipts on their way to the audit; beyond it the next commit waits, no running transfer does. */
 export const receiptsInFlightMax = 4096;
+/** How soon one that the state's disk did not take is tried again: soon enough for who waits for the answer, no storm. */
+export const receiptRetryMs = 1_000;
 
 /**
  * A list of unfinished uploads as it goes over the link, whose messages end at 512 KiB: names full of quotes are twice as

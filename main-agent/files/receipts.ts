@@ -1,7 +1,9 @@
 /**
  * File events for the audit. A receipt never holds running bytes up. An operation is answered once its receipt is durable,
  * and a repeat of it, which a node sends to the main after one that was killed, is told once: so whatever was answered
- * has its record, and has one. When the audit falls far behind, the next operation waits before it begins to end.
+ * has its record, and has one. Where the state's disk takes no record, its operation is not answered until it does (S-14),
+ * and the record is tried again for as long as this process lives. When the audit falls far behind, the next operation
+ * waits before it begins to end.
  */
 import { hash } from 'node:crypto';
 import type { Clock } from '#shared/clock.ts';
@@ -10,7 +12,8 @@ import type { Log } from '#shared/log.ts';
 import type { VirtualPath } from '#shared/file-service/virtual-path.ts';
 import type { Audit, AuditRecord, ToldOnce } from '#main-agent/state/audit-record.ts';
 import type { FullSession } from '#main-agent/sessions/session.ts';
-import { receiptsInFlightMax } from './limits.ts';
+import { receiptRetryMs, receiptsInFlightMax } from './limits.ts';
+import { wait } from './wait.ts';
 
 type FileEvent =
   | 'file.upload'
@@ -58,6 +61,7 @@ export class Receipts {
   readonly #ended = new Map<string, TransferCount>();
   readonly #inFlight = new Set<Promise<unknown>>();
   readonly #startedAtMs: number;
+  readonly #closing = new AbortController();
 
   constructor(audit: Audit, clock: Clock, log: Log) {
     this.#audit = audit;
@@ -66,7 +70,7 @@ export class Receipts {
     this.#startedAtMs = clock.now();
   }
 
-  /** Durable when it resolves with true; never rejects: what it tells of is done. */
+  /** Durable when it resolves with true, false only when this process ends; never rejects: what it tells of is done. */
   write(session: FullSession, receipt: Receipt): Promise<boolean> {
     const now = this.#clock.now();
     const { path, toPath, startedAtMs, outcome, once, ...facts } = receipt;
@@ -84,7 +88,7 @@ export class Receipts {
       ...(toPath !== undefined && { toPath: toPath.toString() }),
       ...(startedAtMs !== undefined && { durationMs: Math.max(0, now - startedAtMs) }),
     };
-    const writing = this.#append(record, once === undefined ? undefined : this.#toldOnce(record, once));
+    const writing = this.#appendAtLast(record, once === undefined ? undefined : this.#toldOnce(record, once));
     this.#inFlight.add(writing);
     return writing.finally(() => this.#inFlight.delete(writing));
   }
@@ -95,7 +99,7 @@ export class Receipts {
     return { of, sinceMs: this.#startedAtMs };
   }
 
-  /** Of what happens to a user's files without a session of theirs; durable when it resolves with true. */
+  /** Of what happens to a user's files without a session of theirs: tried once, durable when it resolves with true. */
   async writeOf(
     user: string | undefined,
     { path, toPath, event, outcome = 'ok', bytes, rule, detail, once }: Receipt,
@@ -128,6 +132,14 @@ export class Receipts {
     this.#ended.set(key, { ...before, count: before.count + 1, bytes: before.bytes + bytes });
   }
 
+  async #appendAtLast(record: AuditRecord, once: ToldOnce | undefined): Promise<boolean> {
+    for (;;) {
+      if (await this.#append(record, once)) return true;
+      if (this.#closing.signal.aborted) return false;
+      await wait(receiptRetryMs, this.#closing.signal);
+    }
+  }
+
   async #append(record: AuditRecord, once?: ToldOnce): Promise<boolean> {
     try {
       await this.#audit.append(record, once);
@@ -143,7 +155,9 @@ export class Receipts {
     while (this.#inFlight.size >= receiptsInFlightMax) await Promise.race(this.#inFlight);
   }
 
+  /** What the disk does not take now is lost with this process. */
   async drain(): Promise<void> {
+    this.#closing.abort();
     await Promise.all(this.#inFlight);
   }
 }

@@ -271,7 +271,8 @@ export async function changeAccount(world: World, held: Held): Promise<void> {
     });
   if (answer.outcome === 'again') {
     machine.tell(`${person.name} changes: ${answer.reason}`);
-    const isCounted = answer.reason === 'wrong-code' || answer.reason === 'clock-drift';
+    // What has not the shape of a code that may be shown never leaves the node.
+    const isCounted = answer.reason !== 'used-code' && /^\d{6}$/.test(sent?.code ?? '');
     if (sent !== undefined) oracle.answer(sent, isCounted ? 'wrong' : 'used');
     unset();
     return;

@@ -214,8 +214,9 @@ export interface RigOptions {
 export class StorageRig {
   readonly medium: TestMedium;
   readonly records: AuditRecord[] = [];
-  /** What is written to the audit is lost, as with a process that is killed before it is durable. */
+  /** No record becomes durable: the disk is full, or the process is about to be killed. */
   losesRecords = false;
+  #onLost: () => void = () => undefined;
   readonly #told = new Map<string, number>();
   readonly users = new Map<string, EffectiveUser>();
   usersProblem: string | undefined;
@@ -259,7 +260,10 @@ export class StorageRig {
       uploads: { keepPartialMs, keepFinishingMs: 10 * 60_000 },
       audit: audit ?? {
         append: async (record, once) => {
-          if (this.losesRecords) throw new Error('killed');
+          if (this.losesRecords) {
+            this.#onLost();
+            throw new Error('the disk is full');
+          }
           if (once !== undefined) {
             if ((this.#told.get(once.of) ?? Infinity) < once.sinceMs) return;
             this.#told.set(once.of, Date.parse(record.time));
@@ -287,6 +291,14 @@ export class StorageRig {
   async close(): Promise<void> {
     await this.#service?.close();
     this.#service = undefined;
+  }
+
+  /** Done, and its record is lost: what is left of it when its process is killed before the record is durable. */
+  async doneUntold(act: () => Promise<unknown>): Promise<void> {
+    const { promise: lost, resolve } = Promise.withResolvers<void>();
+    this.#onLost = resolve;
+    // Nobody is there any more to hear its answer.
+    await Promise.race([lost, act().catch(() => undefined)]);
   }
 
   client(user: EffectiveUser | string = 'alice', protocol: Protocol = 'sftp', key?: string): Client {

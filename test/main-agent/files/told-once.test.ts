@@ -42,7 +42,10 @@ for (const [when, isLost] of [
       ];
       rig.records.length = 0;
       rig.losesRecords = isLost;
-      for (const [index, change] of changes.entries()) await change(before, 1000 + index);
+      for (const [index, change] of changes.entries())
+        await (isLost
+          ? rig.doneUntold(() => change(before, 1000 + index))
+          : change(before, 1000 + index));
       await rig.restart();
       rig.losesRecords = false;
       const after = clientOf(rig);
@@ -69,7 +72,8 @@ for (const [when, isLost] of [
       const params = { handle, keepPartial: false, taken, ...(protocol === 'https' && { cut: false }) };
       rig.losesRecords = isLost;
       await clientOf(rig, protocol).read(handle);
-      await clientOf(rig, protocol).ask('fs.release', params);
+      const release = (): Promise<unknown> => clientOf(rig, protocol).ask('fs.release', params);
+      await (isLost ? rig.doneUntold(release) : release());
       await rig.restart();
       rig.losesRecords = false;
       // Nobody needs the file any more to tell that it was read.
@@ -188,3 +192,22 @@ test.each([
   await clientOf(rig).ask('fs.release', end);
   expect(rig.records).toMatchObject([{ event: 'file.download', outcome: 'partial' }]);
 });
+
+onEachStorage(
+  'S-14: a change whose record the state takes only later is answered then, and not before',
+  async (start) => {
+    const rig = await start();
+    const client = clientOf(rig);
+    rig.losesRecords = true;
+    let answered = false;
+    const change = (): Promise<unknown> =>
+      client.ask('fs.make-folder', { path: ['new'] }).then(() => (answered = true));
+    const doing = change();
+    await rig.doneUntold(() => doing);
+    expect(await client.names()).toEqual(['new']);
+    expect(answered).toBe(false);
+    rig.losesRecords = false;
+    await doing;
+    expect(toldBy(rig)).toEqual(['file.mkdir /new']);
+  },
+);
