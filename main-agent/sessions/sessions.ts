@@ -211,10 +211,10 @@ export class Sessions implements SessionRegistry {
 
   async end(key: string, reason: string): Promise<boolean> {
     const entry = this.#drop(key, reason, 'now');
-    if (entry === undefined) return false;
-    this.#ends.add(entry.stored, reason);
+    if (entry !== undefined) this.#ends.add(entry.stored, reason);
+    // Also where there is none any more: its end may be on its way to the disk, and a crash would bring it back.
     await this.#ends.write();
-    return true;
+    return entry !== undefined;
   }
 
   async endAllOf(username: string, reason: string, except?: string): Promise<number> {

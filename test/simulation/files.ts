@@ -26,12 +26,10 @@ function slotOf(person: Person, name: string): Slot {
   return slot;
 }
 
-let contents = 0;
-
 function invent(world: World, person: Person): string {
   const { machine } = world;
   const bytes = machine.chance(1, 6) ? 20_000 + machine.random(150_000) : machine.random(12_000);
-  return `content ${(contents += 1)} of ${person.name};`.padEnd(bytes, `${contents} `);
+  return `content ${(world.contents += 1)} of ${person.name};`.padEnd(bytes, `${world.contents} `);
 }
 
 /** One thing with one file. */

@@ -72,8 +72,6 @@ function codeFor(world: World, person: Person, plan: Plan): string | undefined {
   }
 }
 
-let numbers = 0;
-
 /** From the first factor to a session, or not. */
 export async function signIn(world: World, person: Person, place: Place, isAsked?: (passed: FirstFactorPassed) => Promise<void>): Promise<Held | undefined> {
   const { machine, oracle } = world;
@@ -116,7 +114,7 @@ export async function signIn(world: World, person: Person, place: Place, isAsked
   const hold = (admitted: Admitted): Held => {
     if (request === undefined) person.passwords = person.passwords.filter((one) => one === password || candidates.length === 1);
     const held: Held = {
-      number: (numbers += 1),
+      number: world.held.length + 1,
       person,
       node,
       process: node.process,
@@ -272,7 +270,8 @@ export async function changeAccount(world: World, held: Held): Promise<void> {
   if (answer.outcome === 'again') {
     machine.tell(`${person.name} changes: ${answer.reason}`);
     // What has not the shape of a code that may be shown never leaves the node.
-    const isCounted = answer.reason !== 'used-code' && /^\d{6}$/.test(sent?.code ?? '');
+    const isWrong = answer.reason === 'wrong-code' || answer.reason === 'clock-drift';
+    const isCounted = isWrong && /^\d{6}$/.test(sent?.code ?? '');
     if (sent !== undefined) oracle.answer(sent, isCounted ? 'wrong' : 'used');
     unset();
     return;

@@ -59,6 +59,7 @@ export class World {
   readonly counts = new Map<string, number>();
   readonly oracle: Oracle;
   epochs = 0;
+  contents = 0;
   main: MainNode | undefined;
   /** What people and admins are about, and what they wait for. */
   readonly scripts = new Set<{ readonly name: string }>();

@@ -54,6 +54,20 @@ describe('sessions', () => {
     expect(JSON.stringify([stored, rig.state.audit])).not.toContain(id);
   });
 
+  it('S-14: whoever ends a session that is being ended hears of it when that is durable', async () => {
+    const key = sessionKey(await signIn());
+    const { promise: disk, resolve: letGo } = Promise.withResolvers<void>();
+    rig.state.beforeCommit = () => disk;
+    let isSecondAnswered = false;
+    const first = rig.login.sessions.end(key, 'killed');
+    const second = rig.login.sessions.end(key, 'killed').finally(() => (isSecondAnswered = true));
+    await settle();
+    expect(isSecondAnswered).toBe(false);
+    letGo();
+    expect(await Promise.all([first, second])).toEqual([true, false]);
+    expect(await rig.state.read('sessions')).toEqual([]);
+  });
+
   it('S-04: a web session is any worker’s of its node, an SFTP session only its own worker’s', async () => {
     const web = await signIn();
     const sftp = await signIn({ protocol: 'sftp' });
