@@ -15,7 +15,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           maxWorkers: '100%',
-          include: ['test/{shared,dmz,main-agent,repo,scripts}/**/*.test.ts'],
+          include: ['test/{shared,dmz,main-agent,repo,scripts,simulation}/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 120_000,
           expect: { poll },

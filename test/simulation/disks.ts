@@ -5,11 +5,12 @@ import { syncBuiltinESMExports } from 'node:module';
 import qrcode from 'qrcode';
 import type { BlobStorage } from '#main-agent/files/storage/blob-storage.ts';
 import { toFileError } from '#main-agent/files/storage/file-error.ts';
-import type { EnrolmentSource } from '#main-agent/users/user-source.ts';
+import type { Enrolment, EnrolmentSource } from '#main-agent/users/user-source.ts';
 import { findProcess, type Process } from './machine.ts';
 
 /** Calls that change nothing: no full disk refuses them. */
-const asking = /^(stat|read|find|folderId|isBeside|changed|readMany|findMany|requireNoTwin|measure|usage|survey|next|describe|stagings|stagingFor|stagingNear|at|list|close|readdir|open|names|openFolder|openAgain)$/;
+const asking =
+  /^(stat|read|find|folderId|isBeside|changed|readMany|findMany|requireNoTwin|measure|usage|survey|next|describe|stagings|stagingFor|stagingNear|at|list|close|readdir|open|names|openFolder|openAgain)$/;
 
 /** How a test has the storage lie. */
 export interface StorageLies {
@@ -17,8 +18,16 @@ export interface StorageLies {
   readonly movesLater?: boolean;
 }
 
+/** Long enough to be answered, and to be killed. */
+const laterMs = 2_000;
+
 /** A medium, or any object of it, of which each call is begun at one turn and known to be done at another. */
-export function gateMedium(medium: BlobStorage, process: Process, lies: StorageLies, onMet: (what: string) => void): BlobStorage {
+export function gateMedium(
+  medium: BlobStorage,
+  process: Process,
+  lies: StorageLies,
+  onMet: (what: string) => void,
+): BlobStorage {
   const originals = new WeakMap<object, object>();
   // The book asks for the same folder twice and wants the same object.
   const proxies = new WeakMap<object, object>();
@@ -27,7 +36,8 @@ export function gateMedium(medium: BlobStorage, process: Process, lies: StorageL
 
   const wrap = <T>(value: T): T => {
     if (Array.isArray(value)) return value.map((one: unknown) => wrap(one)) as T;
-    if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) === Object.prototype) return value;
+    if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) === Object.prototype)
+      return value;
     if (value instanceof Uint8Array || value instanceof Date) return value;
     const known = proxies.get(value);
     if (known !== undefined) return known as T;
@@ -71,7 +81,7 @@ export function gateMedium(medium: BlobStorage, process: Process, lies: StorageL
           }
         : undefined;
     if (lies.movesLater === true && name === 'moveTo') {
-      void process.machine.gate(process, name, perform);
+      setTimeout(() => void perform().catch(() => undefined), laterMs);
       return Promise.resolve();
     }
     return process.machine.gate(process, name, perform, { half });
@@ -80,7 +90,11 @@ export function gateMedium(medium: BlobStorage, process: Process, lies: StorageL
 }
 
 /** The enrolments' files: each call fails or is lost as a file's would. */
-export function gateEnrolments(source: EnrolmentSource, process: Process, onMet: (what: string) => void): EnrolmentSource {
+export function gateEnrolments(
+  source: EnrolmentSource,
+  process: Process,
+  onMet: (what: string) => void,
+): EnrolmentSource {
   const gate = <A extends unknown[], R>(name: string, act: (...args: A) => Promise<R>) => {
     return (...args: A): Promise<R> =>
       process.machine.gate(process, name, () => {
@@ -91,11 +105,11 @@ export function gateEnrolments(source: EnrolmentSource, process: Process, onMet:
       });
   };
   return {
-    list: gate('list', source.list),
-    read: gate('read', source.read),
-    prepare: gate('prepare', source.prepare),
-    promote: gate('promote', source.promote),
-    remove: gate('remove', source.remove),
+    list: gate('list', () => source.list()),
+    read: gate('read', (name: string) => source.read(name)),
+    prepare: gate('prepare', (name: string, enrolment: Enrolment) => source.prepare(name, enrolment)),
+    promote: gate('promote', (name: string, id: string) => source.promote(name, id)),
+    remove: gate('remove', (name: string) => source.remove(name)),
   };
 }
 
@@ -137,7 +151,7 @@ function gateHandle(handle: fs.FileHandle, process: Process): fs.FileHandle {
             throw error;
           }
           if (name === 'close') own.delete(target);
-          return (await Reflect.apply(member as (...all: unknown[]) => unknown, target, args)) as unknown;
+          return Reflect.apply(member, target, args);
         };
         return process.machine.gate(process, `audit ${name}`, perform, { half, isReal: true });
       };
@@ -145,8 +159,19 @@ function gateHandle(handle: fs.FileHandle, process: Process): fs.FileHandle {
   });
 }
 
-function standIn(): void {
-  for (const name of ['open', 'rename', 'readdir', 'unlink', 'rm', 'mkdir', 'link', 'readFile', 'stat'] as const) {
+/** Once, before main is begun. */
+export function standInForDisks(): void {
+  for (const name of [
+    'open',
+    'rename',
+    'readdir',
+    'unlink',
+    'rm',
+    'mkdir',
+    'link',
+    'readFile',
+    'stat',
+  ] as const) {
     const original = fs[name] as (...args: unknown[]) => Promise<unknown>;
     Object.assign(fs, {
       [name]: (...args: unknown[]) => {
@@ -167,9 +192,7 @@ function standIn(): void {
   }
   syncBuiltinESMExports();
   // The picture is packed by a thread, and nobody here looks at it.
-  const draw = qrcode.toDataURL;
+  const draw = qrcode.toDataURL.bind(qrcode);
   qrcode.toDataURL = (text, options) =>
     findProcess() === undefined ? draw(text, options) : Promise.resolve('data:image/png;base64,');
 }
-
-standIn();

@@ -122,7 +122,9 @@ const download: Act = async (world, held, name, slot) => {
   let content: string | undefined;
   world.machine.tell(`${person.name}'s ${name}: download in session ${held.number}`);
   try {
-    const file = await ask(held, () => held.admitted.files.open(requireComponents([name]), reading, undefined, 8_192));
+    const file = await ask(held, () =>
+      held.admitted.files.open(requireComponents([name]), reading, undefined, 8_192),
+    );
     const bytes = file.content ?? (await ask(held, () => receive(file)));
     content = bytes.toString();
     file.noteTaken(bytes.length, bytes.length);
@@ -137,7 +139,10 @@ const download: Act = async (world, held, name, slot) => {
   if (content !== undefined && !content.includes(` of ${person.name};`) && content !== '')
     oracle.violated('S-04', `${person.name} read ${content.slice(0, 60)}`);
   if (!before.includes(content))
-    oracle.violated('files', `${person.name}'s ${name} is ${show(content)}, and may be ${before.map(show).join(' or ')}`);
+    oracle.violated(
+      'files',
+      `${person.name}'s ${name} is ${show(content)}, and may be ${before.map(show).join(' or ')}`,
+    );
 };
 
 function tellEnd(world: World, { person, number }: Held, name: string, what: string): void {
@@ -229,7 +234,8 @@ const list: Act = async (world, held) => {
     );
     oracle.succeeded(held, why, 'a listing');
     const strange = entries.filter(({ name }) => !held.person.files.has(name));
-    if (strange.length > 0) oracle.violated('S-04', `${held.person.name} sees ${strange.map(({ name }) => name).join()}`);
+    if (strange.length > 0)
+      oracle.violated('S-04', `${held.person.name} sees ${strange.map(({ name }) => name).join()}`);
     world.met('list: done');
   } catch (error) {
     world.met(`list: ${refusalOf(world, error, 'a listing')}`);
@@ -240,8 +246,12 @@ const list: Act = async (world, held) => {
 function requireRecord(world: World, held: Held, event: string, name: string, from: number): void {
   const isThere = world.disk.records
     .slice(from)
-    .some((record) => record.event === event && record.user === held.person.name && record.path?.endsWith(name) === true);
-  if (!isThere) world.oracle.violated('S-14', `${event} of ${held.person.name}'s ${name} was answered and has no record`);
+    .some(
+      (record) =>
+        record.event === event && record.user === held.person.name && record.path?.endsWith(name) === true,
+    );
+  if (!isThere)
+    world.oracle.violated('S-14', `${event} of ${held.person.name}'s ${name} was answered and has no record`);
 }
 
 /** S-04, S-05: somebody has the id of a session, and uses it where it is not of. */
@@ -249,7 +259,8 @@ export async function steal(world: World, held: Held): Promise<void> {
   const { machine, oracle } = world;
   const node = machine.pick(world.nodes);
   const { session } = held.admitted.view;
-  const isOwn = node.name === held.node.name && (held.protocol === 'https' || node.worker === held.node.worker);
+  const isOwn =
+    node.name === held.node.name && (held.protocol === 'https' || node.worker === held.node.worker);
   const isFull = held.admitted.view.state === 'signed-in';
   const why = oracle.whyDead(held);
   const client = { ip: '203.0.113.66', port: 4711, agent: 'thief' };
@@ -265,7 +276,8 @@ export async function steal(world: World, held: Held): Promise<void> {
     return;
   }
   if (!isOwn) oracle.violated('S-04', `session ${held.number} of ${held.node.label} works on ${node.label}`);
-  if (isList && !isFull) oracle.violated('S-05', `session ${held.number} is confined to set-up and lists files`);
+  if (isList && !isFull)
+    oracle.violated('S-05', `session ${held.number} is confined to set-up and lists files`);
   oracle.succeeded(held, why, 'what a thief asked');
   world.met('own session at another worker');
 }

@@ -1,7 +1,7 @@
 /**
  * A world in which nothing happens by itself: every timer, message, disk call and hash of the processes in it waits in a
  * line until the seed says that it is its turn, so the same seed is the same run, and a process can die between any two
- * turns, which is at every await. Import it before anything that it has to stand in for.
+ * turns, which is at every await. `standInForMachine` comes before everything else.
  *
  * Whose code runs is known by AsyncLocalStorage; what runs outside of every process has the real timers, disks and dice.
  */
@@ -104,13 +104,14 @@ export class Machine {
   readonly #hash = crypto.createHash('sha256');
   readonly told: string[] = [];
   readonly #onTold: ((line: string) => void) | undefined;
-  /** What was thrown where nobody catches it. */
-  readonly uncaught: unknown[] = [];
+  readonly #isEveryTurnTold: boolean;
 
-  constructor(seed: number, onTold?: (line: string) => void) {
+  /** `isEveryTurnTold`: not only what people and weather do. */
+  constructor(seed: number, onTold?: (line: string) => void, isEveryTurnTold = false) {
     this.random = buildRandom(seed);
     this.#bytes = buildRandom(seed ^ 0x5eed);
     this.#onTold = onTold;
+    this.#isEveryTurnTold = isEveryTurnTold;
   }
 
   /** True `of` times in `among`. */
@@ -141,7 +142,7 @@ export class Machine {
     return this.#hash.copy().digest('hex');
   }
 
-  post(process: Process, line: Line, label: string, run: () => void, half?: (() => void) | undefined): void {
+  post(process: Process, line: Line, label: string, run: () => void, half?: () => void): void {
     if (!process.isAlive) return;
     line.turns.push({ process, label, run, half });
     if (line.turns.length === 1) this.#ready.push(line);
@@ -170,7 +171,7 @@ export class Machine {
           const value = await perform();
           this.post(process, line, `${label} done`, () => resolve(value));
         } catch (error) {
-          this.post(process, line, `${label} failed`, () => reject(error as Error));
+          this.post(process, line, `${label} failed`, () => reject(error));
         } finally {
           if (more.isReal === true) this.#outside -= 1;
         }
@@ -226,7 +227,7 @@ export class Machine {
     this.turns += 1;
     this.steadyMs += turnMs;
     this.#hash.update(`${turn.process.name} ${turn.label}\n`);
-    if (process.env['SIM_TURNS'] !== undefined) this.#onTold?.(`  ${turn.process.name} ${turn.label}`);
+    if (this.#isEveryTurnTold) this.#onTold?.(`  ${turn.process.name} ${turn.label}`);
     processes.run(turn.process, turn.run);
     return true;
   }
@@ -337,7 +338,12 @@ function virtualClear(real: (handle: never) => void) {
 function abortable<T>(signal: AbortSignal | undefined, begin: (resolve: (value: T) => void) => void) {
   return new Promise<T>((resolve, reject) => {
     const abort = (): void =>
-      reject(Object.assign(new Error('aborted', { cause: signal?.reason }), { name: 'AbortError', code: 'ABORT_ERR' }));
+      reject(
+        Object.assign(new Error('aborted', { cause: signal?.reason }), {
+          name: 'AbortError',
+          code: 'ABORT_ERR',
+        }),
+      );
     if (signal?.aborted === true) return abort();
     signal?.addEventListener('abort', abort, { once: true });
     return begin((value) => {
@@ -347,7 +353,8 @@ function abortable<T>(signal: AbortSignal | undefined, begin: (resolve: (value: 
   });
 }
 
-function standIn(): void {
+/** Once, before anything is loaded that takes hold of what it stands in for. */
+export function standInForMachine(): void {
   const real = {
     setTimeout: globalThis.setTimeout,
     setInterval: globalThis.setInterval,
@@ -405,7 +412,8 @@ function standIn(): void {
     },
     randomBytes: (size: number, done?: Callback) => {
       const machine = findProcess()?.machine;
-      if (machine === undefined || done !== undefined) return Reflect.apply(real.randomBytes, crypto, [size, done]);
+      if (machine === undefined || done !== undefined)
+        return Reflect.apply(real.randomBytes, crypto, [size, done]);
       return machine.randomBytes(size);
     },
     randomInt: (...args: [number, number?]) => {
@@ -429,5 +437,3 @@ function standIn(): void {
   }
   syncBuiltinESMExports();
 }
-
-standIn();

@@ -31,7 +31,7 @@ import { buildMemoryUsers, type MemoryUsers } from '#test/harness/memory-users.t
 import { buildConfig } from '#test/main-agent/login/rig.ts';
 import { closeFilesOf, gateEnrolments, gateMedium } from './disks.ts';
 import type { DmzNode } from './dmz-node.ts';
-import { Line, Process } from './machine.ts';
+import { Line, type Process } from './machine.ts';
 import { openState } from './state-disk.ts';
 import { buildByteWire, buildMessageWire, type Wire } from './wires.ts';
 import type { World } from './world.ts';

@@ -23,7 +23,8 @@ export function codeOf(secret: Buffer, step: number): string {
 export function decodeBase32(text: string): Buffer {
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
   let bits = '';
-  for (const letter of text.replaceAll('=', '')) bits += alphabet.indexOf(letter).toString(2).padStart(5, '0');
+  for (const letter of text.replaceAll('=', ''))
+    bits += alphabet.indexOf(letter).toString(2).padStart(5, '0');
   return Buffer.from((bits.match(/.{8}/g) ?? []).map((octet) => Number.parseInt(octet, 2)));
 }
 
@@ -54,8 +55,9 @@ export interface Person {
   given: 'held' | 'gone' | 'undecided';
   givenSinceMs: number;
   readonly usedRequests: ReturnType<ReturnType<typeof playSshKey>['signRequest']>[];
-  /** Codes that opened something. */
+  /** Codes that opened something, and when the last of them did. */
   readonly usedCodes: string[];
+  usedAtMs: number;
   /** Codes that may be counted as wrong: not answered before a later right one was sent. */
   mayCount: Typed[];
   /** Answered as wrong since anything that may have cleared them. */
@@ -100,7 +102,6 @@ export class Oracle {
   readonly violations: string[] = [];
   readonly #spent = new Set<string>();
   readonly canaries = new Set<string>();
-  readonly logCanaries = new Set<string>();
 
   constructor(world: World) {
     this.#world = world;
@@ -125,19 +126,23 @@ export class Oracle {
       this.#acceptTotp(typed, where);
     } else if (method === 'recovery') {
       const owner = person.authenticators.find((one) => isGood(one, typed) && one.recovery.has(code));
-      if (owner === undefined) this.violated('S-01', `${person.name} got in ${where} by a recovery code that is none`);
+      if (owner === undefined)
+        this.violated('S-01', `${person.name} got in ${where} by a recovery code that is none`);
       this.spend(`recovery code ${code} of ${person.name}`, where);
     } else if (method === 'bypass') {
-      if (person.bypass !== code) this.violated('S-01', `${person.name} got in ${where} by a bypass code that is none`);
+      if (person.bypass !== code)
+        this.violated('S-01', `${person.name} got in ${where} by a bypass code that is none`);
       this.spend(`bypass code ${code} of ${person.name}`, where);
     } else if (method === 'email') {
       const letters = this.#world.mailbox.get(person.email) ?? [];
       const unspent = letters.findIndex((one, at) => one === code && !this.#spent.has(mailed(person, at)));
-      if (!letters.includes(code)) this.violated('S-01', `${person.name} got in ${where} by a code nobody mailed`);
+      if (!letters.includes(code))
+        this.violated('S-01', `${person.name} got in ${where} by a code nobody mailed`);
       else if (unspent < 0) this.spend(mailed(person, letters.indexOf(code)), where);
       else this.spend(mailed(person, unspent), where);
     } else this.violated('S-01', `a code was accepted as ${method} ${where}`);
     person.usedCodes.push(code);
+    person.usedAtMs = this.#world.machine.steadyMs;
     if (method !== 'bypass')
       person.mayCount = person.mayCount.filter(
         ({ answeredAtTurn }) => answeredAtTurn === undefined || answeredAtTurn > typed.sentAtTurn,
@@ -174,11 +179,16 @@ export class Oracle {
     const { person, admitted, node } = held;
     const { view } = admitted;
     const where = `on ${node.label} over ${held.protocol}`;
-    if (view.username !== person.name) this.violated('S-04', `${person.name} became ${view.username} ${where}`);
+    if (view.username !== person.name)
+      this.violated('S-04', `${person.name} became ${view.username} ${where}`);
     const isFull = view.state === 'signed-in';
     if (method === 'none' && isFull && person.kind !== 'plain')
       this.violated('S-01', `${person.name} got in ${where} without a second factor`);
-    if (person.shutSinceTurn !== undefined && begunAtTurn > person.shutSinceTurn && person.given !== 'undecided')
+    if (
+      person.shutSinceTurn !== undefined &&
+      begunAtTurn > person.shutSinceTurn &&
+      person.given !== 'undecided'
+    )
       this.violated('S-14', `${person.name} got in ${where} while shut out`);
     const revoked = this.#world.revoked.get(node.name);
     if (revoked !== undefined && begunAtMs > revoked)
@@ -188,7 +198,8 @@ export class Oracle {
       ({ event, sessionKey }) =>
         (event === 'login.admitted' || event === 'two-factor.enrolled') && sessionKey === key,
     );
-    if (!isWritten) this.violated('S-14', `${person.name} was told to be in ${where}, and no durable record says so`);
+    if (!isWritten)
+      this.violated('S-14', `${person.name} was told to be in ${where}, and no durable record says so`);
     this.#world.met(`admitted: ${method}${isFull ? '' : ', to set up'}`);
   }
 
@@ -198,7 +209,8 @@ export class Oracle {
     const { person, node } = held;
     if (held.deadSinceMs !== undefined) return held.why;
     // A change of the user files reaches live sessions within a second.
-    if (person.shutSinceMs !== undefined && steadyMs > person.shutSinceMs + 1_000) return 'its user is shut out';
+    if (person.shutSinceMs !== undefined && steadyMs > person.shutSinceMs + 1_000)
+      return 'its user is shut out';
     if (this.#world.revoked.has(node.name)) return 'its node is revoked';
     return undefined;
   }
@@ -206,13 +218,22 @@ export class Oracle {
   /** S-04, S-14: something succeeded that began when `whyDead` said this. */
   succeeded(held: Held, whyDead: string | undefined, what: string): void {
     if (whyDead === undefined) return;
-    this.violated('S-14', `${what} of ${held.person.name}, session ${held.number}, succeeded after: ${whyDead}`);
+    this.violated(
+      'S-14',
+      `${what} of ${held.person.name}, session ${held.number}, succeeded after: ${whyDead}`,
+    );
   }
 
   /** A code goes to main; whatever it is not answered as, it may be counted as wrong. */
   send(person: Person, code: string): Typed {
     const { machine } = this.#world;
-    const typed = { person, code, sentAtTurn: machine.turns, sentAtMs: this.#world.mainNow(), answeredAtTurn: undefined };
+    const typed = {
+      person,
+      code,
+      sentAtTurn: machine.turns,
+      sentAtMs: this.#world.mainNow(),
+      answeredAtTurn: undefined,
+    };
     person.mayCount.push(typed);
     person.clearing += 1;
     return typed;
@@ -239,7 +260,10 @@ export class Oracle {
     if (inARow > length)
       this.violated('S-13', `${inARow} wrong codes are counted of ${person.name}, who sent ${length}`);
     if (inARow < person.wrongAnswered && person.clearing === 0)
-      this.violated('S-13', `${inARow} wrong codes are counted of ${person.name}, of ${person.wrongAnswered} answered`);
+      this.violated(
+        'S-13',
+        `${inARow} wrong codes are counted of ${person.name}, of ${person.wrongAnswered} answered`,
+      );
   }
 
   /** S-02: what main sends. */
@@ -251,9 +275,8 @@ export class Oracle {
 
   /** S-11. */
   seeText(text: string, where: string): void {
-    for (const canaries of [this.canaries, this.logCanaries])
-      for (const canary of canaries)
-        if (text.includes(canary)) this.violated('S-11', `a secret stands in ${where}: ${text.slice(0, 200)}`);
+    for (const canary of this.canaries)
+      if (text.includes(canary)) this.violated('S-11', `a secret stands in ${where}: ${text.slice(0, 200)}`);
   }
 }
 

@@ -2,10 +2,11 @@
 import { join } from 'node:path';
 import { verifyAudit } from '#main-agent/audit/verify.ts';
 import { lanesPerLink } from '#shared/link/limits.ts';
+import { standInForDisks } from './disks.ts';
 import { steal, work } from './files.ts';
 import { Machine } from './machine.ts';
 import type { Held } from './oracle.ts';
-import { attach, changeAccount, enrol, raceCode, refusalOf, signIn, signOut } from './visits.ts';
+import { attach, changeAccount, enrol, raceCode, refusalOf, replay, signIn, signOut } from './visits.ts';
 import { calm, stills, weather } from './weather.ts';
 import { World, type Lies } from './world.ts';
 
@@ -25,7 +26,10 @@ export interface Options {
   readonly steps: number;
   readonly lies?: Lies;
   readonly onTold?: (line: string) => void;
+  readonly isEveryTurnTold?: boolean;
 }
+
+standInForDisks();
 
 /** People at the doors at once. */
 const activeMax = 8;
@@ -33,11 +37,15 @@ const activeMax = 8;
 /** A process at rest has a few that repeat, and one for each thing that is kept for a while. */
 const timersMax = 100;
 
-export async function simulate({ seed, steps, lies = {}, onTold }: Options): Promise<Verdict> {
-  const machine = new Machine(seed, onTold);
+export async function simulate(options: Options): Promise<Verdict> {
+  const { seed, steps, lies = {} } = options;
+  const machine = new Machine(seed, options.onTold, options.isEveryTurnTold);
   const world = new World(machine, lies);
   const noteUncaught = (error: unknown): void =>
-    world.oracle.violated('faults', `nobody caught ${error instanceof Error ? error.stack ?? '' : String(error)}`);
+    world.oracle.violated(
+      'faults',
+      `nobody caught ${error instanceof Error ? (error.stack ?? '') : String(error)}`,
+    );
   process.on('unhandledRejection', noteUncaught);
   try {
     await world.startMain();
@@ -54,12 +62,24 @@ export async function simulate({ seed, steps, lies = {}, onTold }: Options): Pro
     world.close();
   }
   const { violations } = world.oracle;
-  return { seed, violations, told: machine.told, hash: machine.hash(), turns: machine.turns, counts: world.counts };
+  return {
+    seed,
+    violations,
+    told: machine.told,
+    hash: machine.hash(),
+    turns: machine.turns,
+    counts: world.counts,
+  };
 }
 
 async function takeStep(world: World): Promise<void> {
   const { machine } = world;
-  if (world.main?.isServing !== true && machine.chance(2, 3) && !(await world.startMain()) && machine.chance(1, 3))
+  if (
+    world.main?.isServing !== true &&
+    machine.chance(2, 3) &&
+    !(await world.startMain()) &&
+    machine.chance(1, 3)
+  )
     world.faults.clear();
   if (machine.chance(1, 12)) {
     const [, name, event] = pickWeighted(world, stills);
@@ -131,6 +151,7 @@ type Act = (world: World) => Promise<void>;
 /** Each as often as its number, among all. */
 const acts: readonly (readonly [weight: number, name: string, act: Act])[] = [
   [16, 'a visit', (world) => visit(world)],
+  [5, 'a replay', replay],
   [2, 'a race', (world) => raceCode(world, world.machine.pick(world.people))],
   [28, 'work', (world) => withSession(world, workAWhile)],
   [5, 'a theft', (world) => withSession(world, steal)],
@@ -153,7 +174,10 @@ async function finish(world: World): Promise<void> {
   const { machine, oracle } = world;
   await calm(world);
   if (!(await machine.until(() => world.scripts.size === 0, 10 * 60_000)))
-    oracle.violated('answers', `still waiting for an answer: ${[...world.scripts].map(({ name }) => name).join(', ')}`);
+    oracle.violated(
+      'answers',
+      `still waiting for an answer: ${[...world.scripts].map(({ name }) => name).join(', ')}`,
+    );
   await machine.pass(3_000);
   await checkFiles(world);
   await checkAudit(world);
@@ -170,10 +194,16 @@ async function checkFiles(world: World): Promise<void> {
       );
       bytes += found?.length ?? 0;
       if (!may.includes(found))
-        world.oracle.violated('files', `${person.name}'s ${name} has ${found?.slice(0, 40) ?? 'nothing'} at the end`);
+        world.oracle.violated(
+          'files',
+          `${person.name}'s ${name} has ${found?.slice(0, 40) ?? 'nothing'} at the end`,
+        );
     }
     if (bytes > (person.limitBytes ?? Infinity))
-      world.oracle.violated('S-09', `${person.name} has ${bytes} bytes, and may have ${person.limitBytes ?? 0}`);
+      world.oracle.violated(
+        'S-09',
+        `${person.name} has ${bytes} bytes, and may have ${person.limitBytes ?? 0}`,
+      );
   }
 }
 
@@ -186,7 +216,8 @@ async function checkAudit(world: World): Promise<void> {
   void main.process.run(() => feed.flush()).then(() => (isFlushed = true));
   await machine.until(() => isFlushed, 60_000);
   const verdict = await verifyAudit(join(world.folder, 'audit.jsonl'));
-  if (!verdict.ok) oracle.violated('S-14', `the audit is broken: ${verdict.file}:${verdict.line} ${verdict.reason}`);
+  if (!verdict.ok)
+    oracle.violated('S-14', `the audit is broken: ${verdict.file}:${verdict.line} ${verdict.reason}`);
   else if (verdict.head.sequence < disk.records.length)
     oracle.violated('S-14', `the audit ends at ${verdict.head.sequence} of ${disk.records.length} records`);
 }

@@ -61,8 +61,13 @@ export class StateDisk {
     if (this.lies.forgets !== undefined) this.#database.exec(this.lies.forgets);
   }
 
-  serve(requests: readonly WriterRequest[], fault: { readonly error: Error; readonly at: number } | undefined): WriterReply {
-    const written = requests.map((request) => (request.type === 'commit' ? this.#leaveOut(request, fault) : request));
+  serve(
+    requests: readonly WriterRequest[],
+    fault: { readonly error: Error; readonly at: number } | undefined,
+  ): WriterReply {
+    const written = requests.map((request) =>
+      request.type === 'commit' ? this.#leaveOut(request, fault) : request,
+    );
     const failing = this.lies.drops?.onlyWhenFull === true ? undefined : fault;
     let statements = 0;
     const database = failing === undefined ? this.#database : failAtEnd(this.#database, failing.error);
@@ -120,12 +125,16 @@ function failAtEnd(database: DatabaseSync, error: Error): DatabaseSync {
 }
 
 /** Main's side of it, for one life of main. */
-export function openState(disk: StateDisk, process: Process, admit: (changes: readonly Change[]) => readonly Change[]): StateStore {
+export function openState(
+  disk: StateDisk,
+  process: Process,
+  admit: (changes: readonly Change[]) => readonly Change[],
+): StateStore {
   const { machine } = process;
   const line = new Line();
   const listeners = new Set<() => void>();
   let waiting: Waiting[] = [];
-  let ids = 0;
+  let lastId = 0;
 
   const settle = (reply: WriterReply, asked: readonly Waiting[]): void => {
     if (reply.type !== 'answers') return;
@@ -142,7 +151,13 @@ export function openState(disk: StateDisk, process: Process, admit: (changes: re
     const fault = error === undefined ? undefined : { error, at: machine.random(8) };
     if (error !== undefined) disk.onMet(`state: ${error.code ?? ''}`);
     if (disk.lies.answersFirst === true) {
-      settle(disk.serve(requests.filter(({ type }) => type !== 'commit'), undefined), asked);
+      settle(
+        disk.serve(
+          requests.filter(({ type }) => type !== 'commit'),
+          undefined,
+        ),
+        asked,
+      );
       const ids = commits.flatMap((one) => ('id' in one ? [{ id: one.id, value: { ok: true } }] : []));
       settle({ type: 'answers', answers: ids, wroteAudit: false }, asked);
       machine.post(process, line, 'state written', () => void disk.serve(commits, fault));
@@ -153,7 +168,7 @@ export function openState(disk: StateDisk, process: Process, admit: (changes: re
   };
   const ask = <R>(build: (id: number) => WriterRequest): Promise<R> =>
     new Promise<R>((resolve, reject) => {
-      const request = build((ids += 1));
+      const request = build((lastId += 1));
       const answer: Waiting['settle'] = ({ value, error }) => {
         if (error === undefined) resolve(value as R);
         else

@@ -3,7 +3,15 @@ import type { Admitted, FirstFactorPassed } from '#dmz/login/login-service.ts';
 import { isSallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import type { DmzNode } from './dmz-node.ts';
-import { codeOf, decodeBase32, stepAt, type Authenticator, type Held, type Person, type Typed } from './oracle.ts';
+import {
+  codeOf,
+  decodeBase32,
+  stepAt,
+  type Authenticator,
+  type Held,
+  type Person,
+  type Typed,
+} from './oracle.ts';
 import type { World } from './world.ts';
 
 type Protocol = 'https' | 'sftp';
@@ -17,11 +25,17 @@ interface Place {
 /** Says what somebody was refused with; anything that is no answer of the product is a fault of it. */
 export function refusalOf(world: World, error: unknown, during: string): string {
   if (isSallyportError(error)) {
-    world.oracle.seeText(JSON.stringify([error.publicMessage, error.detail, error.hint]), `an error of ${during}`);
+    world.oracle.seeText(
+      JSON.stringify([error.publicMessage, error.detail, error.hint]),
+      `an error of ${during}`,
+    );
     if (error.code === 'internal') world.met('answered: internal');
     return error.code;
   }
-  world.oracle.violated('answers', `${during} ended with ${error instanceof Error ? error.stack ?? '' : String(error)}`);
+  world.oracle.violated(
+    'answers',
+    `${during} ended with ${error instanceof Error ? (error.stack ?? '') : String(error)}`,
+  );
   return 'unknown';
 }
 
@@ -39,7 +53,18 @@ type Plan = 'right' | 'wrong' | 'used' | 'early' | 'recovery' | 'bypass' | 'fore
 function planCode(world: World): Plan {
   const { machine } = world;
   if (machine.chance(5, 8)) return 'right';
-  return machine.pick(['wrong', 'used', 'used', 'early', 'recovery', 'recovery', 'bypass', 'foreign', 'dead']);
+  return machine.pick([
+    'wrong',
+    'used',
+    'early',
+    'recovery',
+    'recovery',
+    'bypass',
+    'bypass',
+    'bypass',
+    'foreign',
+    'dead',
+  ]);
 }
 
 /** Undefined: there is none of that kind. */
@@ -48,13 +73,11 @@ function codeFor(world: World, person: Person, plan: Plan): string | undefined {
   const own = authenticatorOf(person);
   switch (plan) {
     case 'right':
-      return own === undefined
-        ? mailbox.get(person.email)?.at(-1)
-        : codeOf(own.secret, phoneStep(world));
+      return own === undefined ? mailbox.get(person.email)?.at(-1) : codeOf(own.secret, phoneStep(world));
     case 'wrong':
       return String(machine.random(1_000_000)).padStart(6, '0');
     case 'used':
-      return person.usedCodes.length === 0 ? undefined : machine.pick(person.usedCodes.slice(-3));
+      return person.usedCodes.length === 0 ? undefined : machine.pick(person.usedCodes.slice(-2));
     case 'early':
       return own === undefined ? undefined : codeOf(own.secret, phoneStep(world) + 2);
     case 'recovery':
@@ -73,7 +96,12 @@ function codeFor(world: World, person: Person, plan: Plan): string | undefined {
 }
 
 /** From the first factor to a session, or not. */
-export async function signIn(world: World, person: Person, place: Place, isAsked?: (passed: FirstFactorPassed) => Promise<void>): Promise<Held | undefined> {
+export async function signIn(
+  world: World,
+  person: Person,
+  place: Place,
+  firstPlan?: Plan,
+): Promise<Held | undefined> {
   const { machine, oracle } = world;
   const { node, protocol } = place;
   const what = `${person.name} on ${node.label} over ${protocol}`;
@@ -81,8 +109,13 @@ export async function signIn(world: World, person: Person, place: Place, isAsked
   const begunAtMs = machine.steadyMs;
   const withKey = person.kind === 'keyed' && protocol === 'sftp' && machine.chance(1, 2);
   const isWrong = machine.chance(1, 10);
-  const isReplay = withKey && !isWrong && person.usedRequests.length > 0 && machine.chance(1, 3);
-  const request = withKey ? (isReplay ? machine.pick(person.usedRequests) : person.key.signRequest(person.name)) : undefined;
+  const isReplay = withKey && !isWrong && person.usedRequests.length > 0 && machine.chance(1, 2);
+  if (isReplay) world.met('a signature was replayed');
+  const request = withKey
+    ? isReplay
+      ? machine.pick(person.usedRequests)
+      : person.key.signRequest(person.name)
+    : undefined;
   const candidates = [...person.passwords];
   const password = isWrong ? `wrong password ${machine.random(100)}` : machine.pick(candidates);
   let passed: FirstFactorPassed;
@@ -104,15 +137,16 @@ export async function signIn(world: World, person: Person, place: Place, isAsked
   }
   if (isWrong && request === undefined) oracle.violated('S-01', `${what} passed with a wrong password`);
   if (request !== undefined) {
+    world.met('a key was accepted');
     oracle.spend(`signature ${request.signature.slice(-16)} of ${person.name}`, what);
     person.usedRequests.push(request);
   }
   const { view } = passed;
   machine.tell(`${what}: first factor passed, next ${view.next}`);
-  await isAsked?.(passed);
   const credential = request === undefined ? password : 'key';
   const hold = (admitted: Admitted): Held => {
-    if (request === undefined) person.passwords = person.passwords.filter((one) => one === password || candidates.length === 1);
+    if (request === undefined)
+      person.passwords = person.passwords.filter((one) => one === password || candidates.length === 1);
     const held: Held = {
       number: world.held.length + 1,
       person,
@@ -133,14 +167,15 @@ export async function signIn(world: World, person: Person, place: Place, isAsked
   };
   try {
     if (view.next === 'admit' || view.next === 'setup') {
-      if (view.next === 'admit' && person.kind !== 'plain') oracle.violated('S-01', `${what} is asked for no code`);
+      if (view.next === 'admit' && person.kind !== 'plain')
+        oracle.violated('S-01', `${what} is asked for no code`);
       return hold(await node.ask(() => passed.admit()));
     }
     if (view.next === 'instruct') {
       await node.ask(() => passed.cancel());
       return undefined;
     }
-    const admitted = await answerCodes(world, person, node, passed, what);
+    const admitted = await answerCodes(world, person, node, passed, what, firstPlan);
     return admitted === undefined ? undefined : hold(admitted);
   } catch (error) {
     const code = refusalOf(world, error, `a login of ${what}`);
@@ -157,12 +192,13 @@ async function answerCodes(
   node: DmzNode,
   passed: FirstFactorPassed,
   what: string,
+  firstPlan: Plan | undefined,
 ): Promise<Admitted | undefined> {
   const { machine, oracle } = world;
   if (passed.view.asked?.method === 'email' && machine.chance(1, 8))
     await node.ask(() => passed.resend()).catch((error: unknown) => refusalOf(world, error, 'a resend'));
   for (let tries = 0; tries < 3; tries += 1) {
-    const plan = planCode(world);
+    const plan = tries === 0 && firstPlan !== undefined ? firstPlan : planCode(world);
     const code = codeFor(world, person, plan);
     if (code === undefined) continue;
     world.met(`code sent: ${plan}`);
@@ -196,6 +232,16 @@ export async function raceCode(world: World, person: Person): Promise<void> {
     signIn(world, person, { node: one, protocol: 'https' }),
     signIn(world, person, { node: other, protocol: 'sftp' }),
   ]);
+}
+
+/** Who has just got in, or does not know it, shows the same once more. */
+export async function replay(world: World): Promise<void> {
+  const { machine } = world;
+  const able = world.people.filter(({ usedAtMs }) => usedAtMs > machine.steadyMs - 60_000);
+  if (able.length === 0) return;
+  world.met('a code was replayed');
+  const place = { node: machine.pick(world.nodes), protocol: machine.pick(['https', 'sftp'] as const) };
+  await signIn(world, machine.pick(able), place, 'used');
 }
 
 /** Sets an authenticator up, where the session may. */
@@ -247,11 +293,14 @@ export async function changeAccount(world: World, held: Held): Promise<void> {
   const { person, node } = held;
   const own = authenticatorOf(person);
   const current = machine.chance(1, 6) ? 'not the password' : machine.pick(person.passwords);
-  const code = own === undefined ? undefined : codeFor(world, person, machine.chance(3, 4) ? 'right' : 'used');
+  const code =
+    own === undefined ? undefined : codeFor(world, person, machine.chance(3, 4) ? 'right' : 'used');
   const isPassword = own === undefined || machine.chance(1, 2);
   const next = `right password ${machine.random(1_000_000)} of ${person.name}`;
   const why = oracle.whyDead(held);
-  const change = isPassword ? ({ kind: 'password', value: next } as const) : ({ kind: 'recovery-codes' } as const);
+  const change = isPassword
+    ? ({ kind: 'password', value: next } as const)
+    : ({ kind: 'recovery-codes' } as const);
   if (isPassword) {
     person.passwords.push(next);
     oracle.canaries.add(next);
@@ -278,7 +327,8 @@ export async function changeAccount(world: World, held: Held): Promise<void> {
   }
   if (sent !== undefined) oracle.answer(sent, 'right');
   oracle.succeeded(held, why, 'a change of the account');
-  if (current === 'not the password') oracle.violated('S-01', `${person.name} changed an account with a wrong password`);
+  if (current === 'not the password')
+    oracle.violated('S-01', `${person.name} changed an account with a wrong password`);
   if (sent !== undefined) {
     const isRecovery = own?.recovery.has(sent.code) === true;
     oracle.acceptCode(sent, isRecovery ? 'recovery' : 'totp', `changing on ${node.label}`);

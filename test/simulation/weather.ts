@@ -34,7 +34,8 @@ const cutNode: Event = (world) => {
 };
 
 const hold: Event = (world) => {
-  const node = world.machine.pick(world.nodes);
+  const silent = world.nodes.filter((one) => world.isUnreachable(one));
+  const node = world.machine.pick(silent.length > 0 && world.machine.chance(3, 4) ? silent : world.nodes);
   const isHeld = world.isUnreachable(node);
   world.setReachable(node, isHeld);
   for (const wire of world.wires.get(node) ?? []) {
@@ -106,7 +107,11 @@ const why = { actor: 'socket:simulation', reason: 'because' };
 type Admin = NonNullable<MainNode['login']>['admin'];
 
 /** Resolves `undefined` where it failed or main died: then nobody knows. */
-async function administer<T>(world: World, what: string, act: (admin: Admin) => Promise<T>): Promise<{ readonly value: T } | undefined> {
+async function administer<T>(
+  world: World,
+  what: string,
+  act: (admin: Admin) => Promise<T>,
+): Promise<{ readonly value: T } | undefined> {
   const { main } = world;
   const login = main?.login;
   if (main === undefined || login === undefined || !main.isServing) return undefined;
@@ -119,7 +124,9 @@ async function administer<T>(world: World, what: string, act: (admin: Admin) => 
         (error: unknown) => {
           // The admin API says `internal` where a disk failed.
           const isDisk = error instanceof Error && 'code' in error && world.faults.size > 0;
-          world.machine.tell(`admin: ${what}: ${isDisk ? String(error.code) : refusalOf(world, error, what)}`);
+          world.machine.tell(
+            `admin: ${what}: ${isDisk ? String(error.code) : refusalOf(world, error, what)}`,
+          );
           resolve(undefined);
         },
       )
@@ -138,8 +145,10 @@ function change(world: World, person: Person, edit: Parameters<typeof Object.ass
 
 const shutOut: Event = (world) => {
   const { machine } = world;
-  const person = machine.pick(world.people);
-  if (person.given !== 'held') return;
+  const able = world.people.filter(({ given }) => given === 'held');
+  const shut = able.filter(({ shutSinceMs }) => shutSinceMs !== undefined);
+  if (able.length === 0) return;
+  const person = machine.pick(shut.length > 0 && machine.chance(2, 3) ? shut : able);
   const isShut = person.shutSinceMs !== undefined;
   change(world, person, { status: isShut ? 'active' : 'disabled' });
   person.shutSinceMs = isShut ? undefined : machine.steadyMs;
@@ -172,12 +181,15 @@ const kill: Event = async (world) => {
 
 const killAll: Event = async (world) => {
   const person = world.machine.pick(world.people);
-  const open = world.held.filter((held) => held.person === person).map((held) => [held, held.admitted] as const);
+  const open = world.held
+    .filter((held) => held.person === person)
+    .map((held) => [held, held.admitted] as const);
   const done = await administer(world, 'end all sessions', (admin) =>
     admin.sessions.endAllOf(person.name, 'all of them'),
   );
   if (done === undefined) return;
-  for (const [held, admitted] of open) if (held.admitted === admitted) bury(world, (one) => one === held, 'all were killed');
+  for (const [held, admitted] of open)
+    if (held.admitted === admitted) bury(world, (one) => one === held, 'all were killed');
   world.met('all sessions of a user were killed');
 };
 
@@ -216,7 +228,11 @@ const bypass: Event = async (world) => {
   // Until it is known whether it took the place of the one before, neither is counted on.
   person.bypass = undefined;
   const made = await administer(world, 'make a bypass code', (admin) =>
-    admin.twoFactor.makeBypassCode(person.name, { ...why, ttlMs: 600_000, reEnrol: world.machine.chance(1, 3) }),
+    admin.twoFactor.makeBypassCode(person.name, {
+      ...why,
+      ttlMs: 600_000,
+      reEnrol: world.machine.chance(1, 3),
+    }),
   );
   if (made === undefined) return;
   person.bypass = made.value.expose();
@@ -235,13 +251,18 @@ const newPassword: Event = (world) => {
   world.oracle.canaries.add(next);
   world.noteHash(person.name);
   if (passwords.length === 1)
-    bury(world, (held) => held.person === person && held.credential !== 'key', 'its password was changed', 1_000);
+    bury(
+      world,
+      (held) => held.person === person && held.credential !== 'key',
+      'its password was changed',
+      1_000,
+    );
   world.met('an admin set a password');
 };
 
 const revoke: Event = async (world) => {
   const { machine, main } = world;
-  const name = machine.pick(['dmz1', 'dmz2']);
+  const name = machine.pick(world.revoked.size > 0 ? [...world.revoked.keys(), 'dmz1'] : ['dmz1', 'dmz2']);
   if (main?.isServing !== true) return;
   if (world.revoked.has(name)) {
     const done = await administer(world, 'unrevoke', () => main.unrevoke(name));
@@ -250,7 +271,10 @@ const revoke: Event = async (world) => {
     world.met('a node was paired anew');
     return;
   }
-  const done = await administer(world, 'revoke', () => main.revoke(name));
+  const done = await administer(world, 'revoke', async () => {
+    if (world.lies.revokesNothing === true) await main.known.revoke(name, why);
+    else await main.revoke(name);
+  });
   if (done === undefined) {
     world.unsure.add(name);
     return;
@@ -265,15 +289,26 @@ const revoke: Event = async (world) => {
 /** A user goes; sometimes the name is given again, in time or too late, and then an admin says whose it is. */
 const depart: Event = async (world) => {
   const { machine, main } = world;
-  const person = machine.pick(world.people.filter(({ kind }) => kind === 'totp' || kind === 'keyed'));
+  const able = world.people.filter(({ kind }) => kind === 'totp' || kind === 'keyed');
+  const away = able.filter(({ given }) => given !== 'held');
+  const person = machine.pick(away.length > 0 && machine.chance(3, 4) ? away : able);
   if (main?.isServing !== true) return;
   if (person.given === 'held') {
-    if (person.shutSinceMs !== undefined || !person.authenticators.some(({ isSure, deadAtTurn }) => isSure && deadAtTurn === undefined)) return;
+    if (
+      person.shutSinceMs !== undefined ||
+      !person.authenticators.some(({ isSure, deadAtTurn }) => isSure && deadAtTurn === undefined)
+    )
+      return;
     const user = world.users.get(person.name);
     if (user === undefined) return;
     world.gone.set(person.name, user);
     main.process.run(() => main.users.remove(person.name));
-    Object.assign(person, { given: 'gone', givenSinceMs: machine.steadyMs, shutSinceMs: machine.steadyMs, shutSinceTurn: machine.turns });
+    Object.assign(person, {
+      given: 'gone',
+      givenSinceMs: machine.steadyMs,
+      shutSinceMs: machine.steadyMs,
+      shutSinceTurn: machine.turns,
+    });
     bury(world, (held) => held.person === person, 'its user is gone', 1_000);
     world.met('a user went');
     return;
@@ -284,11 +319,17 @@ const depart: Event = async (world) => {
     const isEarly = machine.steadyMs < person.givenSinceMs + graceMs - 60_000;
     if (!isLate && !isEarly) return;
     // A note that main could not write before it died begins anew with the next main's look.
-    if (isLate && (await administer(world, 'look', async () => main.departures.settled())) === undefined) return;
+    if (isLate && (await administer(world, 'look', async () => main.departures.settled())) === undefined)
+      return;
     main.process.run(() => main.users.put({ ...user, version: randomId() }));
     const isUndecided = isLate && main.departures.findProblem(person.name) !== undefined;
     if (isLate && !isUndecided) world.met('a name came back late to a main that was younger');
-    Object.assign(person, isUndecided ? { given: 'undecided', shutSinceTurn: machine.turns, shutSinceMs: undefined } : { given: 'held', shutSinceMs: undefined, shutSinceTurn: undefined });
+    Object.assign(
+      person,
+      isUndecided
+        ? { given: 'undecided', shutSinceTurn: machine.turns, shutSinceMs: undefined }
+        : { given: 'held', shutSinceMs: undefined, shutSinceTurn: undefined },
+    );
     world.met(isUndecided ? 'a name was given again too late' : 'a user was back in time');
     return;
   }
@@ -312,7 +353,9 @@ const depart: Event = async (world) => {
 const later: Event = async (world) => {
   const { machine } = world;
   const isLong = machine.chance(1, 8);
-  await machine.pass(isLong ? machine.pick([5 * 60_000, 12 * 60_000]) : machine.pick([2_000, 10_000, 31_000, 31_000, 60_000]));
+  await machine.pass(
+    isLong ? machine.pick([5 * 60_000, 13 * 60_000]) : machine.pick([2_000, 10_000, 31_000, 31_000, 60_000]),
+  );
   world.met('time passed');
 };
 
@@ -341,7 +384,7 @@ export const weather: readonly (readonly [weight: number, name: string, event: E
   [3, 'bypass', bypass],
   [2, 'new password', newPassword],
   [2, 'revoke', revoke],
-  [3, 'depart', depart],
+  [4, 'depart', depart],
 ];
 
 /** Everything works again, and everybody is served. */

@@ -51,7 +51,11 @@ class Connection implements Wire {
   readonly #tap: (bytes: Buffer, from: Process) => void;
   #isHeld = false;
 
-  constructor(ends: readonly [Process, Process], isStream: boolean, tap: (bytes: Buffer, from: Process) => void) {
+  constructor(
+    ends: readonly [Process, Process],
+    isStream: boolean,
+    tap: (bytes: Buffer, from: Process) => void,
+  ) {
     const [one, other] = ends;
     this.#machine = one.machine;
     this.#directions = [new Direction(one, other), new Direction(other, one)];
@@ -76,8 +80,7 @@ class Connection implements Wire {
 
   start(direction: Direction, receiver: Receiver): void {
     direction.receiver = receiver;
-    for (const _item of direction.items) this.#wake(direction);
-    if (direction.ending !== undefined) this.#wake(direction);
+    this.#wakeAll(direction);
   }
 
   /** By one end: what it sent still arrives, what it did not get never does. */
@@ -103,8 +106,7 @@ class Connection implements Wire {
           sent: undefined,
         });
       direction.ending ??= reason;
-      for (const _item of direction.items) this.#wake(direction);
-      this.#wake(direction);
+      this.#wakeAll(direction);
     }
   }
 
@@ -115,14 +117,18 @@ class Connection implements Wire {
   resume(): void {
     this.#isHeld = false;
     for (const direction of this.#directions) {
-      for (const _item of direction.items) this.#wake(direction);
-      if (direction.ending !== undefined) this.#wake(direction);
+      this.#wakeAll(direction);
     }
   }
 
   #drop(direction: Direction, kept: number): void {
     for (const { sent } of direction.items.splice(kept))
       if (sent !== undefined) this.#machine.post(direction.from, new Line(), 'lost', sent);
+  }
+
+  /** A turn for each item, and one for the ending. */
+  #wakeAll(direction: Direction): void {
+    for (let left = direction.items.length; left >= 0; left -= 1) this.#wake(direction);
   }
 
   #wake(direction: Direction): void {
@@ -167,19 +173,20 @@ class Connection implements Wire {
 
 type Tap = (bytes: Buffer, from: Process) => void;
 
-export function buildByteWire(ends: readonly [Process, Process], tap: Tap): [ByteTransport, ByteTransport, Wire] {
+export function buildByteWire(
+  ends: readonly [Process, Process],
+  tap: Tap,
+): [ByteTransport, ByteTransport, Wire] {
   const wire = new Connection(ends, true, tap);
-  const [one, other] = wire.ends.map(
-    (end): ByteTransport => ({
-      start: (receiver) =>
-        wire.start(end.in, {
-          deliver: (bytes) => receiver.onBytes(bytes, bytes.length),
-          onClose: (reason) => receiver.onClose(reason),
-        }),
-      write: (bytes, done) => wire.send(end.out, Buffer.from(bytes), done),
-      close: (reason) => wire.close(end.out, end.in, reason),
-    }),
-  );
+  const [one, other] = wire.ends.map((end): ByteTransport => ({
+    start: (receiver) =>
+      wire.start(end.in, {
+        deliver: (bytes) => receiver.onBytes(bytes, bytes.length),
+        onClose: (reason) => receiver.onClose(reason),
+      }),
+    write: (bytes, done) => wire.send(end.out, Buffer.from(bytes), done),
+    close: (reason) => wire.close(end.out, end.in, reason),
+  }));
   if (one === undefined || other === undefined) throw new Error('a wire has two ends');
   return [one, other, wire];
 }
@@ -189,18 +196,16 @@ export function buildMessageWire(
   tap: Tap,
 ): [MessageTransport, MessageTransport, Wire] {
   const wire = new Connection(ends, false, tap);
-  const [one, other] = wire.ends.map(
-    (end): MessageTransport => ({
-      start: (receiver) =>
-        wire.start(end.in, {
-          deliver: (bytes) => receiver.onMessage(bytes),
-          onClose: (reason) => receiver.onClose(reason),
-        }),
-      send: (message) => wire.send(end.out, Buffer.from(message)),
-      close: (reason) => wire.close(end.out, end.in, reason),
-      queuedBytes: 0,
-    }),
-  );
+  const [one, other] = wire.ends.map((end): MessageTransport => ({
+    start: (receiver) =>
+      wire.start(end.in, {
+        deliver: (bytes) => receiver.onMessage(bytes),
+        onClose: (reason) => receiver.onClose(reason),
+      }),
+    send: (message) => wire.send(end.out, Buffer.from(message)),
+    close: (reason) => wire.close(end.out, end.in, reason),
+    queuedBytes: 0,
+  }));
   if (one === undefined || other === undefined) throw new Error('a wire has two ends');
   return [one, other, wire];
 }

@@ -9,6 +9,7 @@ import type { SessionRegistry } from '#main-agent/sessions/session.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { Enrolment } from '#main-agent/users/user-source.ts';
 import { fingerprintOf } from '#shared/identity/fingerprint.ts';
+import { isSallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { buildMemoryEnrolments } from '#test/harness/memory-enrolments.ts';
@@ -71,7 +72,10 @@ export class World {
     this.lies = lies;
     this.oracle = new Oracle(this);
     this.folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'sallyport-simulation-'));
-    this.log = pino({ level: 'info', base: null, timestamp: false }, { write: (line) => this.oracle.seeText(line, 'a log') });
+    this.log = pino(
+      { level: 'info', base: null, timestamp: false },
+      { write: (line) => this.oracle.seeText(line, 'a log') },
+    );
     this.disk = new StateDisk(lies.disk ?? {}, this.met);
     watchOwnDisk(this.met);
     const keys = new Map([
@@ -81,7 +85,12 @@ export class World {
     this.configured = [...keys].map(([name, pem]) => {
       const publicKey = createPublicKey(createPrivateKey(pem));
       const { x = '' } = publicKey.export({ format: 'jwk' });
-      return { name, address: { host: '127.0.0.1', port: 1 }, identity: fingerprintOf(publicKey), signingKey: x };
+      return {
+        name,
+        address: { host: '127.0.0.1', port: 1 },
+        identity: fingerprintOf(publicKey),
+        signingKey: x,
+      };
     });
     this.nodes = [
       new DmzNode(this, 'dmz1', 0, keys.get('dmz1') ?? ''),
@@ -90,7 +99,8 @@ export class World {
     ];
     this.people = kinds.map((kind, at) => this.#invent(kind, `${kind}${at}`));
     const vaultKey = Buffer.alloc(32, 9);
-    for (const text of [vaultKey.toString('hex'), vaultKey.toString('base64url')]) this.oracle.canaries.add(text);
+    for (const text of [vaultKey.toString('hex'), vaultKey.toString('base64url')])
+      this.oracle.canaries.add(text);
   }
 
   #invent(kind: Kind, name: string): Person {
@@ -110,6 +120,7 @@ export class World {
       givenSinceMs: 0,
       usedRequests: [],
       usedCodes: [],
+      usedAtMs: -Infinity,
       mayCount: [],
       wrongAnswered: 0,
       clearing: 0,
@@ -175,7 +186,8 @@ export class World {
     started.catch((error: unknown) => (failed = error));
     await this.machine.until(() => main.isServing || failed !== undefined || !process.isAlive, 60_000);
     if (failed !== undefined) {
-      this.machine.tell(`main did not start: ${failed instanceof Error ? failed.message : 'something'}`);
+      const code = isSallyportError(failed) ? failed.code : 'a disk';
+      this.machine.tell(`main did not start: ${code}`);
       this.met('main did not start');
       await this.killMain();
       return false;
@@ -208,7 +220,10 @@ export class World {
 
 /** An Ed25519 key that is the same in every run (RFC 8410). */
 function keyPemOf(number: number): string {
-  const der = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), Buffer.alloc(32, number)]);
+  const der = Buffer.concat([
+    Buffer.from('302e020100300506032b657004220420', 'hex'),
+    Buffer.alloc(32, number),
+  ]);
   return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
     .export({ type: 'pkcs8', format: 'pem' })
     .toString();

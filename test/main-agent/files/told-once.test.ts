@@ -43,9 +43,7 @@ for (const [when, isLost] of [
       rig.records.length = 0;
       rig.losesRecords = isLost;
       for (const [index, change] of changes.entries())
-        await (isLost
-          ? rig.doneUntold(() => change(before, 1000 + index))
-          : change(before, 1000 + index));
+        await (isLost ? rig.doneUntold(() => change(before, 1000 + index)) : change(before, 1000 + index));
       await rig.restart();
       rig.losesRecords = false;
       const after = clientOf(rig);
