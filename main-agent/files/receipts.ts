@@ -1,7 +1,7 @@
 /**
  * File events for the audit. A receipt never holds running bytes up. An operation is answered once its receipt is durable,
  * and a repeat of it, which a node sends to the main after one that was killed, is told once: so whatever was answered
- * has its record, and has one. Where the state's disk takes no record, its operation is not answered until it does (S-14),
+ * has its record, and has one. Where the state's disk takes no record, its operation is not answered until it does (D-175),
  * and the record is tried again for as long as this process lives. When the audit falls far behind, the next operation
  * waits before it begins to end.
  */

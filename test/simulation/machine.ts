@@ -1,5 +1,5 @@
 /**
- * A world in which nothing happens by itself: every timer, message, disk call and hash of the processes in it waits in a
+ * A world in which nothing happens by itself (D-176): every timer, message, disk call and hash of the processes in it waits in a
  * line until the seed says that it is its turn, so the same seed is the same run, and a process can die between any two
  * turns, which is at every await. `standInForMachine` comes before everything else.
  *
@@ -59,7 +59,8 @@ export class Process {
     this.name = name;
     this.wall = wall;
     this.clock = {
-      now: () => this.wall.offsetMs + (machine.steadyMs - this.wall.sinceMs) * this.wall.rate,
+      // Whole milliseconds, as of a real one.
+      now: () => Math.floor(this.wall.offsetMs + (machine.steadyMs - this.wall.sinceMs) * this.wall.rate),
       monotonic: () => machine.steadyMs,
     };
   }

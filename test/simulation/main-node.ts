@@ -33,6 +33,7 @@ import { closeFilesOf, gateEnrolments, gateMedium } from './disks.ts';
 import type { DmzNode } from './dmz-node.ts';
 import { Line, type Process } from './machine.ts';
 import { openState } from './state-disk.ts';
+import { VaultBox } from './vault-box.ts';
 import { buildByteWire, buildMessageWire, type Wire } from './wires.ts';
 import type { World } from './world.ts';
 
@@ -54,6 +55,7 @@ export class MainNode {
   readonly state: StateStore;
   readonly departures: Departures;
   readonly known: KnownNodes;
+  readonly vault: VaultBox;
   login: Login | undefined;
   files: FileService | undefined;
   feed: AuditFeed | undefined;
@@ -83,6 +85,7 @@ export class MainNode {
       clock,
       log: world.log,
     });
+    this.vault = new VaultBox(process, new Secret(Buffer.alloc(32, 9)));
     this.known = new KnownNodes({ configured: world.configured, state: this.state, clock });
   }
 
@@ -135,6 +138,7 @@ export class MainNode {
       log,
     });
     this.files = files;
+    await this.vault.begin();
     await departures.start();
     await this.known.start();
     const login = buildLogin({
@@ -147,7 +151,7 @@ export class MainNode {
       enrolments: this.#enrolments(),
       credentials: this.#credentials(),
       state,
-      vaultKey: new Secret(Buffer.alloc(32, 9)),
+      vault: this.vault,
       delivery: { deliver: (message) => this.#deliver(message.address, message.code.expose()) },
       findSigningKey: (kid) => this.known.findSigningKey(kid),
       sendToNode: (node, event, body) => this.#tell(node, event, body),
@@ -177,7 +181,10 @@ export class MainNode {
     const change = (name: string, edit: () => Partial<NonNullable<ReturnType<typeof users.get>>>) =>
       this.process.machine.gate(this.process, 'user file', () => {
         const error = this.process.diskFault('users');
-        if (error !== undefined) throw error;
+        if (error !== undefined) {
+          this.#world.met(`users: ${error.code ?? ''}`);
+          throw error;
+        }
         const user = users.get(name);
         if (user !== undefined) this.users.put({ ...user, ...edit(), version: randomId() });
       });

@@ -207,7 +207,7 @@ export class Oracle {
   whyDead(held: Held): string | undefined {
     const { steadyMs } = this.#world.machine;
     const { person, node } = held;
-    if (held.deadSinceMs !== undefined) return held.why;
+    if (steadyMs >= (held.deadSinceMs ?? Infinity)) return held.why;
     // A change of the user files reaches live sessions within a second.
     if (person.shutSinceMs !== undefined && steadyMs > person.shutSinceMs + 1_000)
       return 'its user is shut out';

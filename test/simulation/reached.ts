@@ -34,6 +34,7 @@ export const everything: readonly string[] = [
   'stolen session: no-session',
   'main was killed',
   'main did not start',
+  'the vault was killed',
   'a transaction that failed was there after the crash',
   'a line of the audit was half written',
   'a write was half done',

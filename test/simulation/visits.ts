@@ -64,6 +64,8 @@ function planCode(world: World): Plan {
     'bypass',
     'foreign',
     'dead',
+    'dead',
+    'dead',
   ]);
 }
 

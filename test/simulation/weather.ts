@@ -365,12 +365,17 @@ export const stills: readonly (readonly [weight: number, name: string, event: Ev
   [10, 'later', later],
 ];
 
+const killVault: Event = (world) => {
+  if (world.main?.isServing === true && world.main.vault.kill()) world.met('the vault was killed');
+};
+
 /** Each as often as its number, among all. */
 export const weather: readonly (readonly [weight: number, name: string, event: Event])[] = [
   [8, 'cut', cut],
   [3, 'cut node', cutNode],
   [3, 'hold', hold],
   [2, 'restart node', restartNode],
+  [4, 'kill vault', killVault],
   [4, 'break disk', breakDisk],
   [8, 'mend disks', mendDisks],
   [2, 'jump', jump],
