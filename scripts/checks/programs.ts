@@ -57,6 +57,9 @@ const programs: readonly Program[] = [
   { path: '/usr/bin/man', debianPackage: 'man-db' },
   { path: '/usr/bin/zsh', debianPackage: 'zsh' },
   { path: '/usr/bin/fish', debianPackage: 'fish' },
+  { path: '/usr/bin/ssh-audit', debianPackage: 'ssh-audit' },
+  { path: '/usr/bin/sslscan', debianPackage: 'sslscan' },
+  { path: '/usr/bin/testssl', debianPackage: 'testssl.sh' },
 ];
 
 function missingPrograms(): Program[] {

@@ -59,6 +59,14 @@ export function listPackages(side: Side): ReadonlyMap<string, Manifest> {
   return closePackages(importedPackages(listSources(side)));
 }
 
+/** npm packages that the bundler has put into the web client. */
+export function listBundledPackages(): ReadonlyMap<string, Manifest> {
+  const sources = listFolder('dmz/web').filter(
+    (path) => /\.tsx?$/.test(path) && !path.startsWith('dmz/web/dist/') && path !== 'dmz/web/vite.config.ts',
+  );
+  return closePackages(importedPackages(sources, 'devDependencies'));
+}
+
 /** Of the web client only what the bundler made of it is served. */
 function listSources(side: Side): string[] {
   return [...listFolder(side), ...listFolder('shared')].filter(
@@ -112,13 +120,17 @@ const manifest = z.looseObject({
   version: z.string(),
   license: z.string().optional(),
   dependencies: z.record(z.string(), z.string()).default({}),
+  devDependencies: z.record(z.string(), z.string()).default({}),
 });
-type Manifest = z.output<typeof manifest>;
+export type Manifest = z.output<typeof manifest>;
 
 const importPattern =
   /(?:\bfrom|\bimport\(|\brequire\w*(?:\.resolve)?\(|\bimport)\s*['"]([^'"#./][^'"]*)['"]/g;
 
-function importedPackages(sources: readonly string[]): Set<string> {
+function importedPackages(
+  sources: readonly string[],
+  kind: 'dependencies' | 'devDependencies' = 'dependencies',
+): Set<string> {
   const names = sources.flatMap((path) =>
     // Types are stripped before anything runs.
     [
@@ -132,11 +144,11 @@ function importedPackages(sources: readonly string[]): Set<string> {
         .join('/'),
     ),
   );
-  return new Set(names.filter((name) => !name.startsWith('node:') && isDependency(name)));
+  return new Set(names.filter((name) => !name.startsWith('node:') && isDependency(name, kind)));
 }
 
-function isDependency(name: string): boolean {
-  return Object.hasOwn(manifest.parse(JSON.parse(read('package.json'))).dependencies, name);
+function isDependency(name: string, kind: 'dependencies' | 'devDependencies'): boolean {
+  return Object.hasOwn(manifest.parse(JSON.parse(read('package.json')))[kind], name);
 }
 
 /**

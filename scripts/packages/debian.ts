@@ -14,6 +14,7 @@ import {
   type Side,
   sysusers,
 } from './contents.ts';
+import { buildSbom } from './sbom.ts';
 
 /** A release as a Debian package: where its files lie, what it needs, what happens at installation. */
 
@@ -72,6 +73,7 @@ export function listDebianTree(release: Release, pages: readonly Entry[], epoch:
       text(`${doc}/${file}`, read(file)),
     ),
     zipped(`${doc}/CHANGELOG.md.gz`, read('CHANGELOG.md')),
+    text(`${doc}/sbom.cdx.json`, buildSbom(name, release)),
     zipped(`${doc}/changelog.gz`, renderChangelog(name, version, epoch)),
     text(`${doc}/copyright`, renderCopyright(release)),
     text(`usr/share/lintian/overrides/${name}`, renderOverrides(release)),

@@ -9,9 +9,10 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { version as ownVersion } from '#shared/version.ts';
 import { makeDebian, makeTar, writeIndex } from './archive.ts';
-import { listRelease, nodePackages, projectRoot, type Architecture, type Side } from './contents.ts';
+import { listRelease, nodePackages, projectRoot, text, type Architecture, type Side } from './contents.ts';
 import { listDebianTree, packageName } from './debian.ts';
 import { writePages } from './pages.ts';
+import { buildSbom } from './sbom.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -36,16 +37,21 @@ for (const side of sides) {
   const file = join(values.out, `${packageName(side)}_${release.version}_${architecture}`);
   makeDebian(`${file}.deb`, listDebianTree(release, await writePages(side), making.epoch), making);
   const tar = `${file}.tar.${making.compression === 'xz' ? 'xz' : 'gz'}`;
-  makeTar(tar, `${packageName(side)}-${release.version}`, listRelease(release), making);
+  makeTar(
+    tar,
+    `${packageName(side)}-${release.version}`,
+    [...listRelease(release), text('sbom.cdx.json', buildSbom(packageName(side), release))],
+    making,
+  );
   process.stdout.write(`${file}.deb\n${tar}\n`);
 }
 writeIndex(values.out);
 
 function readEpoch(): number {
   const given = process.env['SOURCE_DATE_EPOCH'];
-  const text =
+  const seconds =
     given ??
     execFileSync('git', ['log', '-1', '--format=%ct'], { cwd: projectRoot, encoding: 'utf8' }).trim();
-  if (!/^\d{1,10}$/.test(text)) throw new Error(`SOURCE_DATE_EPOCH is no number of seconds: ${text}`);
-  return Number(text);
+  if (!/^\d{1,10}$/.test(seconds)) throw new Error(`SOURCE_DATE_EPOCH is no number of seconds: ${seconds}`);
+  return Number(seconds);
 }

@@ -4,10 +4,12 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { makeDebian, makeTar, writeIndex, writeTree } from '#scripts/packages/archive.ts';
 import { listRelease, unitsOf, type Release } from '#scripts/packages/contents.ts';
 import { libraries, listDebianTree, packageName } from '#scripts/packages/debian.ts';
 import { writePages } from '#scripts/packages/pages.ts';
+import { buildSbom } from '#scripts/packages/sbom.ts';
 import { runProgram } from '#test/harness/clients/process.ts';
 
 /** The packages of both nodes, as dpkg, lintian and Node itself see them. */
@@ -141,6 +143,44 @@ describe.each(sides)('the package of %s', (side) => {
     for (const name of packages) expect(copyright).toContain(`Files: usr/lib/*/${name}/*\n`);
   });
 
+  it('lists as a CycloneDX bill of materials what others wrote of it, in the versions that are in it, and nothing else', () => {
+    const text = readFileSync(unpacked(side, 'usr/share/doc', packageName(side), 'sbom.cdx.json'), 'utf8');
+    const bom = sbomSchema.parse(JSON.parse(text));
+    expect(bom.metadata.component).toMatchObject({ name: packageName(side), version: '0.9.1' });
+    const { commit, lock } = {
+      commit: bom.metadata.properties.find(({ name }) => name === 'sallyport:commit')?.value,
+      lock: bom.metadata.properties.find(({ name }) => name === 'sallyport:package-lock-sha256')?.value,
+    };
+    expect(commit).toMatch(/^([0-9a-f]{40}(-dirty)?|unknown)$/);
+    expect(lock).toBe(hashOf('package-lock.json'));
+
+    const packed = listRelease(releaseOf(side))
+      .map(({ path }) => path)
+      .filter((path) => /(^|\/)node_modules\/(@[^/]+\/)?[^/]+\/package\.json$/.test(path))
+      .map((path) =>
+        z
+          .object({ name: z.string(), version: z.string() })
+          .parse(JSON.parse(readFileSync(payload(side, path), 'utf8'))),
+      )
+      .map(({ name, version }) => `${name}@${version}`);
+    const bundled = bom.components.filter(({ properties }) => properties[0]?.value === 'dmz/web/dist');
+    expect(bundled.map(({ name }) => name)).toEqual(
+      side === 'dmz' ? ['@preact/signals', '@preact/signals-core', 'preact'] : [],
+    );
+    const listed = bom.components.filter((one) => !bundled.includes(one)).map((one) => one['bom-ref']);
+    expect(listed.toSorted()).toEqual([...new Set(packed)].toSorted());
+    const node = bom.components.find(({ type }) => type === 'platform');
+    expect(node?.cpe).toBe(`cpe:2.3:a:nodejs:node.js:${process.versions.node}:*:*:*:*:*:*:*`);
+
+    const refs = [bom.metadata.component['bom-ref'], ...bom.components.map((one) => one['bom-ref'])];
+    expect(new Set(refs).size).toBe(refs.length);
+    expect(bom.dependencies.map(({ ref }) => ref)).toEqual(refs);
+    expect(
+      bom.dependencies.flatMap(({ dependsOn }) => dependsOn).filter((ref) => !refs.includes(ref)),
+    ).toEqual([]);
+    expect(text).toBe(buildSbom(packageName(side), releaseOf(side)));
+  });
+
   it('has a manual page of every command, which man reads without a warning', () => {
     const page = unpacked(side, 'usr/share/man/man1/sallyport.1.gz');
     const { stdout, stderr } = spawnSync('man', ['--warnings', '-E', 'UTF-8', '-l', page], {
@@ -229,6 +269,46 @@ it('two packages of one release differ by a changed byte', () => {
     makeTar(join(small, name), 'top', [{ path: 'file', mode: 0o644, bytes }], making);
   expect(hashOf(join(small, 'a'))).toBe(hashOf(join(small, 'b')));
   expect(hashOf(join(small, 'a'))).not.toBe(hashOf(join(small, 'c')));
+});
+
+/** What the schema of CycloneDX 1.6 demands of the parts that are used, and no others. */
+const bomRef = z.string().min(1);
+const property = z.strictObject({ name: z.string(), value: z.string() });
+const sbomSchema = z.strictObject({
+  $schema: z.literal('http://cyclonedx.org/schema/bom-1.6.schema.json'),
+  bomFormat: z.literal('CycloneDX'),
+  specVersion: z.literal('1.6'),
+  version: z.literal(1),
+  metadata: z.strictObject({
+    component: z.strictObject({
+      'bom-ref': bomRef,
+      type: z.literal('application'),
+      name: z.string(),
+      version: z.string(),
+      licenses: z.array(z.strictObject({ license: z.strictObject({ id: z.string() }) })),
+    }),
+    properties: z.array(property),
+  }),
+  components: z.array(
+    z.strictObject({
+      'bom-ref': bomRef,
+      type: z.enum(['library', 'platform']),
+      name: z.string(),
+      version: z.string().regex(/^\d+\.\d+\.\d+/),
+      scope: z.literal('required'),
+      hashes: z
+        .array(z.strictObject({ alg: z.literal('SHA-512'), content: z.string().regex(/^[0-9a-f]{128}$/) }))
+        .length(1),
+      licenses: z
+        .array(z.strictObject({ expression: z.string() }))
+        .max(1)
+        .optional(),
+      purl: z.string().regex(/^pkg:npm\/(%40[^/@]+\/)?[^/@]+@[^/@]+$/),
+      cpe: z.string().optional(),
+      properties: z.array(property),
+    }),
+  ),
+  dependencies: z.array(z.strictObject({ ref: bomRef, dependsOn: z.array(bomRef) })),
 });
 
 /** Node is one file like the others, of 120 MB. */
