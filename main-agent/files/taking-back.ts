@@ -127,7 +127,10 @@ export class TakingBack {
     const former = deed.replaced ? this.#findFormer(deed, mounted, 'replaced') : undefined;
     const wasPutAside = mounted.storage.bin.keptBy(this.#by(deed, 'put-aside')) !== undefined;
     const there = await this.#look(mounted);
-    if (there !== undefined && !wasPutAside) {
+    const putAside = `what was written is in the bin of “${takenBackFrom(this.#options.node)}”`;
+    // By a run that was killed before it could say so; what was there before is the one that is back.
+    if (there !== undefined && wasPutAside) return undone(putAside);
+    if (there !== undefined) {
       const other = await this.#findDifference(deed, mounted, there, since);
       if (other !== undefined) return left(other);
       if (there.stored.type === 'folder') return left('a folder that was put back; it is still there');
@@ -136,7 +139,6 @@ export class TakingBack {
       const problem = await this.#putAsideFile(deed, mounted, there);
       if (problem !== undefined) return left(problem);
     }
-    const putAside = `what was written is in the bin of “${takenBackFrom(this.#options.node)}”`;
     if (former !== undefined) {
       await this.#restore(deed, mounted, former);
       return undone(
@@ -194,16 +196,22 @@ export class TakingBack {
     const former = deed.replaced ? this.#findFormer(deed, target, 'replaced') : undefined;
     const there = await this.#look(target);
     const before = await this.#look(source);
-    if (there !== undefined && before !== undefined) return left('something else has its former name now');
+    if (there !== undefined && before !== undefined) {
+      // As a run leaves it that was killed before it could say so.
+      if (deed.replaced && former === undefined && before.stored.size === (deed.bytes ?? before.stored.size))
+        return nothing('it has its former name, and something has the other one');
+      return left('something else has its former name now');
+    }
     if (there !== undefined) {
       const other = await this.#findDifference(deed, target, there, since);
       if (other !== undefined) return left(other);
       await this.#move(deed, target, source, there);
-    } else if (before === undefined) return nothing('it is not there any more');
+    }
     if (former !== undefined) {
       await this.#restore(deed, target, former);
       return undone('it has its former name, and what it replaced is back');
     }
+    if (there === undefined && before === undefined) return nothing('it is not there any more');
     if (deed.replaced) return left('it has its former name; what it replaced was not kept');
     return there === undefined ? nothing('it has its former name') : undone('it has its former name');
   }
@@ -288,7 +296,7 @@ export class TakingBack {
         restore: (to, by) => storage.restoreVersion(user, id, to, by),
       }));
     return [...binned, ...versions]
-      .filter((one) => one.atMs <= atMs && !this.#usedFormer.has(one.id))
+      .filter((one) => Math.floor(one.atMs) <= atMs && !this.#usedFormer.has(one.id))
       .toSorted((one, other) => other.atMs - one.atMs)[0];
   }
 
@@ -338,7 +346,7 @@ export class TakingBack {
   async #move(deed: FileDeed, from: Mounted, to: Mounted, there: There): Promise<void> {
     const { storage } = from;
     if (!this.#options.isRehearsal) {
-      const by = this.#by(deed, 'put-back');
+      const by = this.#by(deed, 'move-back');
       await withItsFolders(storage, to.place, by, true, () =>
         storage.rename(from.place, to.place, { overwrite: false, by }),
       );
@@ -384,7 +392,7 @@ export class TakingBack {
     }
   }
 
-  #by({ record }: FileDeed, step: 'put-aside' | 'put-back'): OperationName {
+  #by({ record }: FileDeed, step: 'put-aside' | 'put-back' | 'move-back'): OperationName {
     return { session: `undo ${this.#options.node} ${step}`, operation: record };
   }
 }

@@ -120,6 +120,9 @@ const kinds: Readonly<Record<AuditEvent, Kind>> = {
 
 /** An event of another version of main is told as it is. */
 export function kindOf(event: string): Kind {
-  const known: Readonly<Partial<Record<string, Kind>>> = kinds;
-  return known[event] ?? other(event, 'this version of main does not know it');
+  return isKnown(event) ? kinds[event] : other(event, 'this version of main does not know it');
+}
+
+function isKnown(event: string): event is AuditEvent {
+  return Object.hasOwn(kinds, event);
 }
