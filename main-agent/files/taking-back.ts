@@ -1,6 +1,6 @@
 /**
  * What was done to files through a node that was not ours, taken back one by one (S-15): what was written goes to a bin
- * of the node's, never away; what was replaced or deleted comes back from where it was kept; what was renamed gets its
+ * of the node's, never away (D-165); what was replaced or deleted comes back from where it was kept; what was renamed gets its
  * name back. Only where everything is as the deed left it: what anybody else did since stays theirs.
  *
  * Each step is named by the record of its deed, so that one which a killed process made is recognised and not made again.

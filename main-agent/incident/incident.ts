@@ -14,7 +14,7 @@ import type { IncidentReport } from './report.ts';
 import { stepsOf } from './steps.ts';
 
 /**
- * The day on which a DMZ box was broken into (S-15): the node is revoked, what came through it since is told, and undone
+ * The day on which a DMZ box was broken into (S-15, D-164): the node is revoked, what came through it since is told, and undone
  * where it can be. Everything is read from the audit and the state, by main's own clock; nothing is asked of the node.
  *
  * An undoing that is cut off goes on when it is asked for again: what it did is in the audit or seen where it was done.

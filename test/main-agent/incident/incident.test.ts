@@ -53,10 +53,10 @@ async function start() {
     report,
     /** Of all that is somebody's: name and content. */
     tree: () => treeOf(rig),
-    killAfter(undoings: number): void {
+    killAfter: (undoings: number): void => {
       undoingsLeft = undoings;
     },
-    goodClient(username = 'alice'): Client {
+    goodClient: (username = 'alice'): Client => {
       const client = rig.client(keeper(username));
       Object.assign(client.session, { node: 'dmz2' });
       return client;
@@ -145,9 +145,9 @@ describe('what was done to files through a node', () => {
       await expect(one.report('undone')).rejects.toThrow('killed');
       one.killAfter(Infinity);
       await one.rig.restart();
-      const report = await one.report('undone');
+      const second = await one.report('undone');
       expect(
-        report.files.filter(({ undo }) => undo.state === 'left'),
+        second.files.filter(({ undo }) => undo.state === 'left'),
         `killed at ${killedAt}`,
       ).toEqual([]);
       expect(await one.tree(), `killed at ${killedAt}`).toEqual(asItWas);
