@@ -116,7 +116,7 @@ const asItWas = {
 const states = ({ files }: IncidentReport): string[] =>
   files.map(({ what, path, to_path, undo }) => `${what} ${to_path ?? path}: ${undo.state}`);
 
-describe('what was done to files through a node', () => {
+describe('S-15: what was done to files through a node', () => {
   afterEach(() => vi.restoreAllMocks());
 
   it('is undone as the rehearsal said, newest first, and once', async () => {
