@@ -1,5 +1,5 @@
 /**
- * Small changes of valid input, as an attacker makes them who knows the format: nothing here looks at the code that is
+ * Small changes of valid input, as an attacker makes them who knows the format (D-178): nothing here looks at the code that is
  * tested, and a seed and a number name every case.
  */
 
