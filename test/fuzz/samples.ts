@@ -8,6 +8,8 @@ const texts = [
   'x', 'alice', 'login.begin', id, 'B'.repeat(22), 'C'.repeat(86), '0123456789abcdef'.repeat(4), '127.0.0.1', '2001:db8::7',
   'AB23CDEF', '#0a0b0c', 'node-identity', `${'D'.repeat(22)}.${'E'.repeat(43)}`, 'https://files.example.com/help', 'AAAA', '/',
   'mailto:help@example.com', 'SHA256:' + 'F'.repeat(43), '2026-11-30T12:00:00.000Z', 'curve25519-sha256', '',
+  'certificate',
+  '01'.repeat(13),
 ]; // prettier-ignore
 const numbers = [1, 0, 7, 443, 1000, 65_535, 1_700_000_000_000];
 /** Of `z.custom`: codes of errors. */
@@ -64,6 +66,8 @@ function draw(schema: z.core.$ZodType, random: Random): unknown {
       return draw(pick(def.options, random), random);
     case 'optional':
       return random(2) === 0 ? undefined : draw(def.innerType, random);
+    case 'nullable':
+      return random(2) === 0 ? null : draw(def.innerType, random);
     case 'custom':
       return fitting(schema, customs, random);
     case 'record':

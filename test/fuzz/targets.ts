@@ -7,7 +7,9 @@ import { buildAssertions, buildPairingLines, buildSshKeys } from './targets/sign
 import { buildSshAuthentication, buildSshRecords, buildSshTransport } from './targets/ssh.ts';
 import { buildArchives, buildHeaders, buildJsonBodies, buildPaths, buildUserFiles } from './targets/texts.ts';
 
-/** Every parser that strangers, nodes or servers outside reach. */
+import { buildVaultAnswers, buildVaultRequests } from './targets/vault.ts';
+
+/** Every parser that strangers, nodes or servers outside reach, and the channel to the vault, which outlives a main that was broken into. */
 export const targets: Readonly<Record<string, TargetBuilder>> = {
   'control-to-main': buildControlToMain,
   'control-to-node': buildControlToNode,
@@ -29,4 +31,6 @@ export const targets: Readonly<Record<string, TargetBuilder>> = {
   'pairing-lines': buildPairingLines,
   'acme-answers': buildAcmeAnswers,
   'sms-answers': buildSmsAnswers,
+  'vault-requests': buildVaultRequests,
+  'vault-answers': buildVaultAnswers,
 };
