@@ -96,10 +96,12 @@ export class VaultChannel {
       try {
         if (!this.#isOver) read(octets);
       } catch (error) {
-        over(`it said what it must not: ${error instanceof Error ? error.message : String(error)}`);
+        // Not the error's text: it quotes what was said.
+        over(`it said what it must not (${error instanceof Error ? error.name : 'unknown'})`);
       }
     });
     stream.on('error', (error) => over(`its channel: ${error.message}`));
+    stream.on('end', () => over('its channel is closed'));
     stream.on('close', () => over('its channel is closed'));
     this.#timer = setInterval(() => {
       const [oldest] = this.#asked.values();
