@@ -155,7 +155,7 @@ const acts: readonly (readonly [weight: number, name: string, act: Act])[] = [
   [2, 'a race', (world) => raceCode(world, world.machine.pick(world.people))],
   [28, 'work', (world) => withSession(world, workAWhile)],
   [5, 'a theft', (world) => withSession(world, steal)],
-  [4, 'a change', (world) => withSession(world, changeIfFull)],
+  [7, 'a change', (world) => withSession(world, changeIfFull)],
   [2, 'a sign-out', (world) => withSession(world, signOut)],
 ];
 

@@ -50,8 +50,10 @@ function authenticatorOf(person: Person): Authenticator | undefined {
 
 type Plan = 'right' | 'wrong' | 'used' | 'early' | 'recovery' | 'bypass' | 'foreign' | 'dead';
 
-function planCode(world: World): Plan {
+function planCode(world: World, person: Person): Plan {
   const { machine } = world;
+  if (person.authenticators.some((one) => one.deadAtTurn !== undefined) && machine.chance(1, 4))
+    return 'dead';
   if (machine.chance(5, 8)) return 'right';
   return machine.pick([
     'wrong',
@@ -63,9 +65,6 @@ function planCode(world: World): Plan {
     'bypass',
     'bypass',
     'foreign',
-    'dead',
-    'dead',
-    'dead',
   ]);
 }
 
@@ -147,8 +146,7 @@ export async function signIn(
   machine.tell(`${what}: first factor passed, next ${view.next}`);
   const credential = request === undefined ? password : 'key';
   const hold = (admitted: Admitted): Held => {
-    if (request === undefined)
-      person.passwords = person.passwords.filter((one) => one === password || candidates.length === 1);
+    if (person.passwords.includes(password) && request === undefined) person.passwords = [password];
     const held: Held = {
       number: world.held.length + 1,
       person,
@@ -200,7 +198,7 @@ async function answerCodes(
   if (passed.view.asked?.method === 'email' && machine.chance(1, 8))
     await node.ask(() => passed.resend()).catch((error: unknown) => refusalOf(world, error, 'a resend'));
   for (let tries = 0; tries < 3; tries += 1) {
-    const plan = tries === 0 && firstPlan !== undefined ? firstPlan : planCode(world);
+    const plan = tries === 0 && firstPlan !== undefined ? firstPlan : planCode(world, person);
     const code = codeFor(world, person, plan);
     if (code === undefined) continue;
     world.met(`code sent: ${plan}`);
