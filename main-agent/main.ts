@@ -27,7 +27,7 @@ await runNodeProgram<MainAgentConfig>({
           config,
           options.credentials,
           Date.now(),
-          askKeyFile(config.vaultKey, options.credentials),
+          askKeyFile(config.vaultKey, { credentials: options.credentials }),
         ),
       ),
     ),

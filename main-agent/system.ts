@@ -33,13 +33,14 @@ export function startMainAgent(config: MainAgentConfig, around: MainAgentSurroun
     const vault = startVaultProcess({
       keyFile: config.vaultKey,
       credentials: around.credentials,
+      users: config.users,
       log: ground.part('vault'),
     });
     closing.defer(() => vault.close());
     ground.reloads.unless('vault_key', () => vault.isSameFile());
     const records = await startRecords(ground);
     await vault.opened();
-    const people = await startPeople(ground, records);
+    const people = await startPeople(ground, records, vault);
     const logins = await buildLogins(ground, records, people, vault);
     const readers = await startReaders(ground, records, people, logins.nodes);
     await logins.login.start();

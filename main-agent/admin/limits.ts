@@ -27,5 +27,5 @@ export const passwordLinkSecondsDefault = 7 * 24 * 3_600;
 export const passwordLinkSecondsMax = 30 * 24 * 3_600;
 /** Users one call may bring: an argon2id of each hash, and their names stand in the call's audit record. */
 export const usersImportedAtOnceMax = 25;
-/** Longer than any hash that is taken over. */
-export const foreignHashCharactersMax = 512;
+/** Longer than any hash that is taken over, sealed. */
+export const foreignHashCharactersMax = 1_024;

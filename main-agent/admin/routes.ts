@@ -27,7 +27,7 @@ import { buildSystemRoutes, type SystemPorts } from './system-routes.ts';
 import { buildTokenRoutes, type TokenPorts } from './token-routes.ts';
 import { buildTransferRoutes, type TransferPorts } from './transfer-routes.ts';
 import { buildTwoFactorRoutes } from './two-factor-routes.ts';
-import { buildUserImportRoute } from './user-import-route.ts';
+import { buildUserImportRoutes } from './user-import-route.ts';
 import { buildUserRoutes, type UserPorts } from './user-routes.ts';
 
 export interface AdminPorts
@@ -66,7 +66,7 @@ export function buildAdminRoutes(ports: AdminPorts): readonly Route[] {
     ...buildSystemRoutes(ports),
     ...buildAuditRoutes(ports),
     ...buildUserRoutes(ports),
-    buildUserImportRoute(ports),
+    ...buildUserImportRoutes(ports),
     ...buildPlanRoutes(ports),
     ...buildGroupRoutes(ports),
     ...buildTwoFactorRoutes(ports),

@@ -166,6 +166,8 @@ export const orphansAnswer = z.object({ orphans: z.array(orphanRow) });
 /** `not_waiting`: nobody has the name, or it is decided already. */
 export const keptAnswer = z.object({ kept: names, not_waiting: names });
 
+export const hashKeyAnswer = z.strictObject({ key: z.string() });
+
 export const userRenamed = z.strictObject({
   username: z.string(),
   /** Folders that were called after the user, below the base of their storage. */

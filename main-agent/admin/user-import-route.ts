@@ -1,23 +1,22 @@
-import { readForeignHash } from '#main-agent/users/foreign-hash.ts';
 import type { NewUser } from '#main-agent/users/user-writes.ts';
 import { isSallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
 import { z } from 'zod';
-import { defineRoute, noQuery, type Route } from './http/route.ts';
+import { defineRoute, noBody, noQuery, type Route } from './http/route.ts';
 import { foreignHashCharactersMax, usersImportedAtOnceMax } from './limits.ts';
-import { usersImported } from './user-answers.ts';
+import { hashKeyAnswer, usersImported } from './user-answers.ts';
 import { requirePlainFields, requireUser, type UserPorts } from './user-routes.ts';
 import { reason } from './values.ts';
 
 /**
- * `/v1/users/import`: users of another system with the hashes it had of their passwords. The one way in for a hash that
+ * `/v1/users/import` and `/v1/hash-key`: users of another system with the hashes it had of their passwords. The one way in for a hash that
  * was made elsewhere: the rules for new passwords do not see it, so it is wrapped and replaced at the first sign-in.
  */
-export function buildUserImportRoute({
+export function buildUserImportRoutes({
   users,
   passwords,
   twoFactor,
-}: Pick<UserPorts, 'users' | 'passwords' | 'twoFactor'>): Route {
+}: Pick<UserPorts, 'users' | 'passwords' | 'twoFactor'>): readonly Route[] {
   const prepare = async (
     { username, set: fields, password_hash: hash }: Row,
     body: Body,
@@ -26,10 +25,8 @@ export function buildUserImportRoute({
       requirePlainFields(fields);
       const user = { username, template: body.template, fields };
       if (hash === undefined) return user;
-      if (!body.dry_run)
-        return { ...user, fields: { ...fields, password: (await passwords.takeOver(hash)).expose() } };
-      const read = readForeignHash(hash.expose());
-      return 'problem' in read ? read.problem : user;
+      if (body.dry_run) return (await passwords.findProblem(hash)) ?? user;
+      return { ...user, fields: { ...fields, password: (await passwords.takeOver(hash)).expose() } };
     } catch (error) {
       if (isSallyportError(error, 'config') || isSallyportError(error, 'bad-request'))
         return [error.publicMessage, error.detail].filter((part) => part !== undefined).join(': ');
@@ -37,7 +34,7 @@ export function buildUserImportRoute({
     }
   };
 
-  return defineRoute({
+  const importUsers = defineRoute({
     method: 'POST',
     pattern: '/v1/users/import',
     role: 'admin',
@@ -63,6 +60,17 @@ export function buildUserImportRoute({
       return { body: { dry_run: body.dry_run, results }, note };
     },
   });
+  const hashKey = defineRoute({
+    method: 'GET',
+    pattern: '/v1/hash-key',
+    role: 'admin',
+    summary: 'The key (X25519) under which hashes of an import or an apply may be sealed for the vault',
+    query: noQuery,
+    body: noBody,
+    answer: hashKeyAnswer,
+    handle: async () => ({ body: { key: await passwords.boxKey() } }),
+  });
+  return [importUsers, hashKey];
 }
 
 const importBody = z.strictObject({

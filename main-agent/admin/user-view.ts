@@ -1,5 +1,5 @@
 import type { EffectiveUser, LoginHours } from '#main-agent/users/effective-user.ts';
-import { parsePhc } from '#main-agent/users/phc.ts';
+import { schemeUnder } from '#main-agent/users/hash-book.ts';
 import type { Secret } from '#shared/secret.ts';
 import type { z } from 'zod';
 import type { Given } from './http/route.ts';
@@ -63,7 +63,7 @@ export function viewUserRow(user: EffectiveUser): Given<z.output<typeof userRow>
 
 function viewPassword(hash: Secret | undefined): UserAnswer['password'] {
   if (hash === undefined) return 'none';
-  return parsePhc(hash.expose())?.over === undefined ? 'set' : 'imported';
+  return schemeUnder(hash.expose()) === undefined ? 'set' : 'imported';
 }
 
 function viewRequiredFrom(

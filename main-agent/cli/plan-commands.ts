@@ -5,7 +5,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { z } from 'zod';
 import { readAnswer } from './answers.ts';
-import type { CommandContext } from './command-context.ts';
+import { askHashSealer, type CommandContext } from './command-context.ts';
 import { formatValue } from './table.ts';
 
 /** `sallyport users plan|apply <folder>`: a folder of user files against the live store. */
@@ -26,7 +26,7 @@ export function addPlanCommands(users: Command, context: CommandContext): void {
     .description('show what `apply` would change; changes nothing')
     .argument(...argument)
     .action(async (folder: string) => {
-      const files = await readStore(resolve(context.folder, folder));
+      const files = await sealHashes(context, await readStore(resolve(context.folder, folder)));
       const json = await context.call('POST', '/v1/users/plan', { body: { files } });
       context.print(json, () => {
         const plan = readAnswer(storePlan, json);
@@ -40,13 +40,22 @@ export function addPlanCommands(users: Command, context: CommandContext): void {
     .argument(...argument)
     .option('--expect <store>', 'refuse unless the live store is still the one that `plan` printed')
     .action(async (folder: string, options: { readonly expect?: string }) => {
-      const files = await readStore(resolve(context.folder, folder));
+      const files = await sealHashes(context, await readStore(resolve(context.folder, folder)));
       const etag =
         options.expect ??
         readAnswer(storePlan, await context.call('POST', '/v1/users/plan', { body: { files } })).etag;
       const json = await context.call('POST', '/v1/users/apply', { body: { files, etag } });
       context.print(json, () => showPlan(readAnswer(storePlan, json)));
     });
+}
+
+/** Main hands the texts on, and need not see the hashes in them. */
+async function sealHashes(
+  context: CommandContext,
+  files: Readonly<Record<string, string>>,
+): Promise<Readonly<Record<string, string>>> {
+  const sealer = await askHashSealer(context);
+  return Object.fromEntries(Object.entries(files).map(([name, text]) => [name, sealer.sealAll(text)]));
 }
 
 /** What lies there by the names of a user store; anything else, such as a README, is not sent. */

@@ -6,7 +6,7 @@ import { Secret } from '#shared/secret.ts';
 import type { Command } from 'commander';
 import { readAnswer } from './answers.ts';
 import { parseAssignments } from './assignments.ts';
-import type { CommandContext } from './command-context.ts';
+import { askHashSealer, type CommandContext } from './command-context.ts';
 import { parseCsv } from './csv.ts';
 import { formatRefused, readSecretFile } from './import-commands.ts';
 import { mailPasswordLink } from './password-link.ts';
@@ -98,6 +98,7 @@ async function send(
   rows: readonly Row[],
   { reason, template, dryRun = false }: ImportOptions,
 ): Promise<readonly Result[]> {
+  const sealer = await askHashSealer(context);
   const results: Result[] = [];
   for (let start = 0; start < rows.length; start += usersImportedAtOnceMax) {
     const some = rows.slice(start, start + usersImportedAtOnceMax);
@@ -106,7 +107,7 @@ async function send(
         users: some.map(({ username, fields, hash }) => ({
           username,
           set: fields,
-          ...(hash !== undefined && { password_hash: hash.expose() }),
+          ...(hash !== undefined && { password_hash: sealer.seal(hash.expose()) }),
         })),
         ...(template !== undefined && { template }),
         dry_run: dryRun,

@@ -1,3 +1,4 @@
+import { schemeUnder } from '#main-agent/users/hash-book.ts';
 import { foldUsername } from '#main-agent/users/username.ts';
 import type { AskVault } from '#main-agent/vault/calls.ts';
 import { passwordBytesMax } from '#main-agent/vault/limits.ts';
@@ -14,10 +15,14 @@ import { hashesAtOnceMax } from './limits.ts';
  */
 
 export interface PasswordHasher {
-  /** PHC string. Rejects, with a reason for the user, when the password is too weak for this name. */
+  /** The name of its hash. Rejects, with a reason for the user, when the password is too weak for this name. */
   hash(password: Secret, username: string): Promise<Secret>;
   /** What to store of another system's hash. Rejects `config` with what is wrong with it, never its text. */
   takeOver(foreign: Secret): Promise<Secret>;
+  /** Why it would not be taken over. */
+  findProblem(foreign: Secret): Promise<string | undefined>;
+  /** Under which hashes may be sealed that are given to be taken over (`hash-box.ts`). */
+  boxKey(): Promise<string>;
 }
 
 export class Passwords {
@@ -73,7 +78,7 @@ export class Passwords {
   }
 
   /**
-   * A new password as a PHC string; whoever asks through a node takes turns with the logins. Rejects `too-weak` when
+   * A new password's hash, by its name; whoever asks through a node takes turns with the logins. Rejects `too-weak` when
    * it is too short, too long or a common one, `busy` when too many wait.
    */
   async hash(password: Secret, username: string, turn?: Turn): Promise<Secret> {
@@ -86,17 +91,22 @@ export class Passwords {
    * it is the password the user has.
    */
   async renew(password: Secret, stored: Secret): Promise<Secret | undefined> {
-    const renewed = await this.#ask('renew-password', {
-      password: password.expose(),
-      stored: stored.expose(),
-    });
-    return renewed.stored === null ? undefined : new Secret(renewed.stored);
+    return schemeUnder(stored.expose()) === undefined ? undefined : this.#hash(password);
   }
 
   /** argon2id that costs at least what ours does stays as it is; all else is wrapped. */
   async takeOver(foreign: Secret): Promise<Secret> {
     const { stored } = await this.#ask('take-over-hash', { foreign: foreign.expose() });
     return new Secret(stored);
+  }
+
+  async findProblem(foreign: Secret): Promise<string | undefined> {
+    const { problem } = await this.#ask('examine-hash', { foreign: foreign.expose() });
+    return problem ?? undefined;
+  }
+
+  async boxKey(): Promise<string> {
+    return (await this.#ask('box-key', {})).key;
   }
 
   async #hash(password: Secret): Promise<Secret> {

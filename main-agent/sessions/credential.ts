@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
+import { digestOfNamed } from '#main-agent/users/hash-book.ts';
 
 /** Names the first factor a session or lease stands on; changes with the password, without saying anything about it. */
-export function passwordCredential(phc: string): string {
-  return `password:${createHash('sha256').update(phc).digest('base64url').slice(0, 22)}`;
+export function passwordCredential(hashName: string): string {
+  return `password:${digestOfNamed(hashName).slice(0, 22)}`;
 }
 
 /** Does the user still have this password or key? */

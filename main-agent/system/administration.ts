@@ -63,7 +63,7 @@ export async function startAdministration(
       users: people.directory,
       administered: people.administered,
       groups: new YamlGroups(users, writes),
-      plans: new StorePlans(users, writes, clock, part('users')),
+      plans: new StorePlans(users, writes, clock),
       renames: people.renames.with({
         prepareFactor: (username, to) => login.vault.prepareRename(username, to),
         endLogins: (username, why) => login.admin.twoFactor.endLogins(username, why),

@@ -12,17 +12,21 @@ import { UserRenames } from '#main-agent/users/user-renames.ts';
 import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
 import type { UserSource } from '#main-agent/users/user-source.ts';
 import { openYamlUsers } from '#main-agent/users/yaml-users.ts';
+import { askForUserFiles } from '#main-agent/vault/asked-user-files.ts';
+import type { VaultAccess } from '#main-agent/vault/calls.ts';
 import type { Ground } from './ground.ts';
 import type { Records } from './records.ts';
 
 /** Users and who they were before, how they are told something, and their files. */
-export async function startPeople(ground: Ground, records: Records) {
+export async function startPeople(ground: Ground, records: Records, vault: VaultAccess) {
   const { config, around, part, closing, reloads } = ground;
   const { clock, credentials } = around;
   const { state, audit, enrolments, voided } = records;
+  const { directory: usersFolder, lastGoodDirectory } = config.users;
   const users = await openYamlUsers({
-    directory: config.users.directory,
-    lastGoodDirectory: config.users.lastGoodDirectory,
+    directory: usersFolder,
+    lastGoodDirectory,
+    files: askForUserFiles(vault.ask),
     storages: Object.keys(config.storages),
     defaultUploads: config.uploads.default,
     defaultBinMs: config.binMs,
@@ -31,6 +35,8 @@ export async function startPeople(ground: Ground, records: Records) {
   });
   closing.defer(() => users.close());
   reloads.alsoLookAt('users', () => lookAtUsers(users));
+  // What was not seen while it was away.
+  vault.onOpened(async () => void users.refresh());
   const departures = new Departures({
     state,
     users,

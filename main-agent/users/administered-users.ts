@@ -141,7 +141,7 @@ export class UsersOfGroupAdmin implements AdministeredUsers {
           this.#requireReach();
           if (template !== undefined) this.require(template);
         },
-        after: (octets) => this.#requireMayAdd(username, octets),
+        after: (text) => this.#requireMayAdd(username, text),
       });
     } catch (error) {
       if (isSallyportError(error, 'exists')) throw nameTaken(error.detail ?? error.publicMessage);
@@ -162,8 +162,8 @@ export class UsersOfGroupAdmin implements AdministeredUsers {
       before: () => {
         present = this.require(username);
       },
-      after: (octets) => {
-        const changed = this.#parts.users.tryUser(octets, idOf(username));
+      after: (text) => {
+        const changed = this.#parts.users.tryUser(text, idOf(username));
         // Also where the change mends a broken file, of which the last good version was in force.
         if (present === undefined || changed === undefined || !isWithin(changed, present))
           throw moreThanGiven(`${username} would have other rights than now`);
@@ -192,14 +192,14 @@ export class UsersOfGroupAdmin implements AdministeredUsers {
     throw moreThanGiven(`groups: ${JSON.stringify(listed)?.slice(0, 200)}; theirs are ${groups.join(', ')}`);
   }
 
-  async #requireMayAdd(username: string, octets: Buffer): Promise<void> {
+  async #requireMayAdd(username: string, text: string): Promise<void> {
     const reach = this.#requireReach();
     const { users } = this.#parts;
     const form = foldUsername(username);
     // A group's name as well: its folder is often called so, now or one day.
     for (const { id } of users.files())
       if (foldUsername(id.name) === form) throw nameTaken(`${id.relative} is there`);
-    const user = users.tryUser(octets, idOf(username));
+    const user = users.tryUser(text, idOf(username));
     const given = reach.groups
       .map((group) => users.ofGroup(group, username))
       .find((one) => one !== undefined && user !== undefined && isWithin(user, one));

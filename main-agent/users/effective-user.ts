@@ -11,6 +11,7 @@ export interface EffectiveUser {
   readonly phone: string | undefined;
   readonly groups: readonly string[];
   /** PHC string; undefined = no password login. */
+  /** The name of the hash (`hash-book.ts`); the hash itself is the vault's. */
   readonly passwordHash: Secret | undefined;
   readonly sshKeys: readonly SshPublicKey[];
   readonly twoFactor: {

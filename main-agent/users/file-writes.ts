@@ -4,10 +4,10 @@ import { configError } from '#shared/config/problem.ts';
 import type { Clock } from '#shared/clock.ts';
 import { Serial } from '#main-agent/turns.ts';
 import { isSallyportError, SallyportError } from '#shared/error.ts';
-import { ensureFolder, removeDurably, writeDurably } from '#main-agent/durable-file.ts';
+import { ensureFolder, removeDurably } from '#main-agent/durable-file.ts';
 import { isAdmin, requireAdminLeft } from './last-admin.ts';
-import { hashOctets, type FileId } from './user-file.ts';
-import { readIfThere } from './user-folder.ts';
+import type { ShownText } from './shown-text.ts';
+import type { FileId } from './user-file.ts';
 import { editYaml, type YamlChange } from './yaml-edit.ts';
 import type { YamlUsers } from './yaml-users.ts';
 
@@ -26,8 +26,8 @@ const groupsFolderMode = 0o750;
 export interface WriteJudge {
   /** Before anything is said about what is there. */
   before(): void;
-  /** `octets`: the file as it would be. Changes nothing. */
-  after(octets: Buffer): void | Promise<void>;
+  /** `text`: the file as it would be. Changes nothing. */
+  after(text: string): void | Promise<void>;
 }
 
 export interface NewFile {
@@ -48,26 +48,23 @@ export class FileWrites {
   }
 
   /** Undefined: there is none. */
-  read(id: FileId): Promise<Buffer | undefined> {
-    return readIfThere(this.#users.fileOf(id));
+  read(id: FileId): Promise<ShownText | undefined> {
+    return this.#users.read(id);
   }
 
   /** Resolves with the etag when the file is in force. Rejects `exists`, `config`, `not-allowed` (the last admin). */
   create(id: FileId, text: string, fields: readonly YamlChange[], judge?: WriteJudge): Promise<string> {
     return this.inTurn(async () => {
       await this.#begin(judge);
-      const octets = Buffer.from(editYaml(text, fields), 'utf8');
-      this.#requireGood(octets, id);
-      await judge?.after(octets);
-      await this.#requireAdminLeft(id, octets);
+      const whole = editYaml(text, fields);
+      this.#requireGood(whole, id);
+      await judge?.after(whole);
+      await this.#requireAdminLeft(id, whole);
       const file = this.#users.fileOf(id);
       if (id.kind === 'group') await ensureFolder(path.dirname(file), groupsFolderMode);
-      await writeDurably(file, octets.toString('utf8'), {
-        mode: newFileMode,
-        exclusive: true,
-      });
+      const hash = await this.#users.texts.write(file, whole, { mode: newFileMode, exclusive: true });
       await this.#users.refresh();
-      return hashOctets(octets);
+      return hash;
     });
   }
 
@@ -87,15 +84,12 @@ export class FileWrites {
   /** Nobody who is new can cost the last admin the role. */
   async #createUser({ id, text, fields }: NewFile, isDryRun: boolean): Promise<string | undefined> {
     try {
-      const octets = Buffer.from(editYaml(text, fields), 'utf8');
-      const problems = this.#users.judge(octets, id);
+      const whole = editYaml(text, fields);
+      const problems = this.#users.judge(whole, id);
       if (problems.length > 0) return problems.map(({ message }) => message).join('; ');
       if ((await this.read(id)) !== undefined) return 'there is such a user already';
       if (isDryRun) return undefined;
-      await writeDurably(this.#users.fileOf(id), octets.toString('utf8'), {
-        mode: newFileMode,
-        exclusive: true,
-      });
+      await this.#users.texts.write(this.#users.fileOf(id), whole, { mode: newFileMode, exclusive: true });
       return undefined;
     } catch (error) {
       if (isSallyportError(error, 'exists')) return 'there is such a user already';
@@ -118,17 +112,15 @@ export class FileWrites {
       await this.#begin(judge);
       const file = this.#users.fileOf(id);
       const old = await this.#readMatching(id, ifMatch);
-      const octets = Buffer.from(editYaml(old.toString('utf8'), changes), 'utf8');
-      this.#requireGood(octets, id);
-      await judge?.after(octets);
-      await this.#requireAdminLeft(id, octets);
+      const text = editYaml(requireText(old, file), changes);
+      this.#requireGood(text, id);
+      await judge?.after(text);
+      await this.#requireAdminLeft(id, text);
       const { mode } = await stat(file);
-      await writeDurably(file, octets.toString('utf8'), {
-        mode: mode & 0o777,
-        beforeRename: () => this.#requireSame(id, old),
-      });
+      // An editor that saves within the few microseconds before the rename still loses or wins whole.
+      const hash = await this.#users.texts.write(file, text, { mode: mode & 0o777, replaces: old.hash });
       await this.#users.refresh();
-      return hashOctets(octets);
+      return hash;
     });
   }
 
@@ -161,42 +153,39 @@ export class FileWrites {
     judge.before();
   }
 
-  async #readMatching(id: FileId, ifMatch: string | undefined): Promise<Buffer> {
-    const octets = await this.read(id);
-    if (octets === undefined) throw fileNotFound(id);
-    if (ifMatch !== undefined && ifMatch !== hashOctets(octets)) {
+  async #readMatching(id: FileId, ifMatch: string | undefined): Promise<ShownText> {
+    const shown = await this.read(id);
+    if (shown === undefined) throw fileNotFound(id);
+    if (ifMatch !== undefined && ifMatch !== shown.hash) {
       throw new SallyportError('precondition-failed', `The ${nounOf(id)} was changed meanwhile`, {
-        detail: `${id.name}: etag ${hashOctets(octets)}, asked for ${ifMatch}`,
+        detail: `${id.name}: etag ${shown.hash}, asked for ${ifMatch}`,
         hint: 'read it again',
       });
     }
-    return octets;
-  }
-
-  /** Just before the rename; an editor that saves within the same few microseconds still loses or wins whole. */
-  async #requireSame(id: FileId, old: Buffer): Promise<void> {
-    const now = await this.read(id);
-    if (now?.equals(old) === true) return;
-    throw new SallyportError('conflict', 'The file was changed at the same moment', {
-      detail: this.#users.fileOf(id),
-      hint: 'try again',
-    });
+    return shown;
   }
 
   /** Everybody is put together anew only where the one file could cost the last admin the role. */
-  async #requireAdminLeft(id: FileId, octets: Buffer | undefined): Promise<void> {
+  async #requireAdminLeft(id: FileId, text: string | undefined): Promise<void> {
     const nowMs = this.#clock.now();
     const admins = [...this.#users.list()].filter((user) => isAdmin(user, nowMs));
     const isOfOthers = id.kind === 'user' && admins.some(({ username }) => username !== id.name);
     if (admins.length === 0 || isOfOthers) return;
-    const trial = await this.#users.tryChange(id, octets);
+    const trial = await this.#users.tryChange(id, text);
     requireAdminLeft(admins, trial.list(), nowMs);
   }
 
-  #requireGood(octets: Buffer, id: FileId): void {
-    const problems = this.#users.judge(octets, id);
+  #requireGood(text: string, id: FileId): void {
+    const problems = this.#users.judge(text, id);
     if (problems.length > 0) throw configError(problems);
   }
+}
+
+/** Rejects `config` where a file may hold a hash that can't be hidden. */
+export function requireText(shown: ShownText, file: string): string {
+  if (shown.text !== undefined) return shown.text;
+  const { problem: message, hint } = shown;
+  throw configError([{ file, line: 1, column: 1, message, hint }]);
 }
 
 export function fileNotFound(id: FileId): SallyportError {

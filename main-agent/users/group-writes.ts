@@ -1,14 +1,7 @@
 import { parseYaml } from '#shared/config/yaml-text.ts';
 import { SallyportError } from '#shared/error.ts';
-import { fileNotFound, type FileWrites } from './file-writes.ts';
-import {
-  defaultRelative,
-  groupRelative,
-  hashOctets,
-  listedGroups,
-  type FileFields,
-  type FileId,
-} from './user-file.ts';
+import { fileNotFound, requireText, type FileWrites } from './file-writes.ts';
+import { defaultRelative, groupRelative, listedGroups, type FileFields, type FileId } from './user-file.ts';
 import { isUsername, usernameExpectation } from './username.ts';
 import { listChanges, type YamlChange } from './yaml-edit.ts';
 import type { YamlUsers } from './yaml-users.ts';
@@ -74,11 +67,11 @@ export class YamlGroups {
   /** Rejects `not-found`. */
   async show(name: string): Promise<GroupView> {
     const id = requireId(name);
-    const octets = await this.#writes.read(id);
-    if (octets === undefined) throw fileNotFound(id);
-    const { value } = parseYaml(octets.toString('utf8'), id.relative);
+    const shown = await this.#writes.read(id);
+    if (shown === undefined) throw fileNotFound(id);
+    const { value } = parseYaml(requireText(shown, id.relative), id.relative);
     const fields = typeof value === 'object' && value !== null ? { ...value } : {};
-    return { name, fields, users: this.#usersOf(name), etag: hashOctets(octets) };
+    return { name, fields, users: this.#usersOf(name), etag: shown.hash };
   }
 
   /** Resolves with the etag when the group is in force. Rejects `exists`, `config`. */

@@ -1,9 +1,10 @@
-import { readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Log } from '#shared/log.ts';
 import { ensureFolder, isErrno } from '#main-agent/durable-file.ts';
-import { groupsFolder, hashOctets } from './user-file.ts';
-import { readIfThere } from './user-folder.ts';
+import type { ShownText } from './shown-text.ts';
+import { groupsFolder } from './user-file.ts';
+import { readOne, type UserFiles } from './user-files.ts';
 
 interface GoodFile {
   readonly relative: string;
@@ -19,12 +20,18 @@ interface GoodFile {
  */
 export class LastGoodCopies {
   readonly #directory: string;
+  readonly #files: Pick<UserFiles, 'copy' | 'read'>;
   readonly #log: Log;
   #work: Promise<void> = Promise.resolve();
   #isStopped = false;
 
-  constructor(options: { readonly directory: string; readonly log: Log }) {
+  constructor(options: {
+    readonly directory: string;
+    readonly files: Pick<UserFiles, 'copy' | 'read'>;
+    readonly log: Log;
+  }) {
     this.#directory = options.directory;
+    this.#files = options.files;
     this.#log = options.log;
   }
 
@@ -32,9 +39,9 @@ export class LastGoodCopies {
     return path.join(this.#directory, relative);
   }
 
-  async read(relative: string): Promise<Buffer | undefined> {
+  async read(relative: string): Promise<ShownText | undefined> {
     await this.#work;
-    return readIfThere(this.fileOf(relative));
+    return readOne(this.#files, this.fileOf(relative));
   }
 
   /** In the background. The copy's time is the original's, which is how an unchanged one is known. */
@@ -84,12 +91,7 @@ export class LastGoodCopies {
     );
     if (original === undefined) return;
     if (present?.size === original.size && present.mtime.getTime() === original.mtime.getTime()) return;
-    const octets = await readIfThere(source);
-    // Changed meanwhile: the next refresh will judge it.
-    if (octets === undefined || hashOctets(octets) !== hash) return;
-    await writeFile(`${copy}.tmp`, octets, { mode: 0o600 });
-    await utimes(`${copy}.tmp`, original.mtime, original.mtime);
-    await rename(`${copy}.tmp`, copy);
+    await this.#files.copy({ file: source, hash, modifiedMs: original.mtimeMs }, copy);
   }
 
   async #list(folder: string): Promise<string[]> {

@@ -6,12 +6,16 @@ export const userFileBytesMax = 256 * 1024;
 export const filesMax = 100_000;
 /** SSH keys of one user, inherited ones included in what they may add. */
 export const sshKeysMax = 64;
+/** Names and hashes of as many files as there may be, all changed at once. */
+export const applyJournalBytesMax = 512 * filesMax;
 /** Groups of groups: deeper nesting is a mistake nobody could follow. */
 export const groupDepthMax = 16;
 /** All groups of one user together. */
 export const groupsMax = 64;
 /** Files read at once: enough to hide the disk's latency, far from the limit of open files. */
 export const readsAtOnce = 64;
+/** Files that one question to the vault names: a few milliseconds of its time, and some hundred KiB of answer. */
+export const filesReadTogetherMax = 256;
 /** An editor writes a file in several steps; half of them must not be taken for a broken file. */
 export const settleMs = 100;
 /** Steady changes are applied at least this often, so that each takes effect within 2 s. */

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { chmod, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { SallyportError } from '#shared/error.ts';
-import type { Log } from '#shared/log.ts';
 import { z } from 'zod';
 import { ensureFolder, isErrno, removeDurably, syncFolder, writeDurably } from '#main-agent/durable-file.ts';
-import { groupsFolder, hashOctets, identifyFile } from './user-file.ts';
+import { applyJournalBytesMax } from './limits.ts';
+import { hashOctets } from './shown-text.ts';
+import { groupsFolder, identifyFile } from './user-file.ts';
 import { readIfThere } from './user-folder.ts';
 
 /**
@@ -39,8 +40,14 @@ type Journal = z.output<typeof journalSchema>;
 
 const newFileMode = 0o600;
 
-/** Rejects `conflict` and changes nothing when a file is not the version that it should replace. */
-export async function applyFiles(directory: string, changes: readonly FileChange[], log: Log): Promise<void> {
+/**
+ * Rejects `precondition-failed` and changes nothing when a file is not the version that it should replace. Resolves as
+ * `finishApply` does.
+ */
+export async function applyFiles(
+  directory: string,
+  changes: readonly FileChange[],
+): Promise<readonly string[]> {
   const id = randomBytes(6).toString('hex');
   const journal: Journal = {
     id,
@@ -62,32 +69,37 @@ export async function applyFiles(directory: string, changes: readonly FileChange
     await writeDurably(path.join(directory, journalName), JSON.stringify(journal), { mode: newFileMode });
   } catch (error) {
     // The journal may stand there although its folder was not synced: then it counts, now and after a crash.
-    if ((await readIfThere(path.join(directory, journalName))) === undefined) {
+    if ((await readJournal(directory)) === undefined) {
       for (const { relative } of changes) await rm(newFileOf(directory, relative, id), { force: true });
       throw error;
     }
   }
-  await finishApply(directory, log);
+  return finishApply(directory);
 }
 
-/** Before the folder is read: ends what was begun, and takes away what never came to count. */
-export async function finishApply(directory: string, log: Log): Promise<void> {
+/**
+ * Before the folder is read: ends what was begun, and takes away what never came to count. Resolves with the files that
+ * somebody else changed meanwhile: their version stays.
+ */
+export async function finishApply(directory: string): Promise<readonly string[]> {
   const file = path.join(directory, journalName);
-  const octets = await readIfThere(file);
-  if (octets === undefined) return;
-  const { id, files } = parseJournal(octets, file);
+  const found = await readJournal(directory);
+  if (found === undefined) return [];
+  const overtaken: string[] = [];
+  const { id, files } = parseJournal(found.octets, file);
   for (const { relative, oldHash, newHash } of files) {
     const target = path.join(directory, relative);
     const present = await hashOf(target);
     if (present === newHash) continue;
     if (present !== oldHash) {
-      log.warn({ file: target }, 'changed by somebody while a whole store was applied; their version stays');
+      overtaken.push(target);
       await rm(newFileOf(directory, relative, id), { force: true });
     } else if (newHash === null) await rm(target, { force: true });
     else await rename(newFileOf(directory, relative, id), target);
   }
   await syncFolders(directory);
   await removeDurably(file);
+  return overtaken;
 }
 
 /** What a crash left of versions that never came to count: they hold password hashes. Nothing may be being written. */
@@ -106,8 +118,8 @@ function newFileOf(directory: string, relative: string, id: string): string {
 async function writeNew(file: string, octets: Buffer, mode: number): Promise<void> {
   const handle = await open(file, 'wx', mode);
   try {
-    // The mode of a replaced file stays whatever the umask is.
-    await handle.chmod(mode);
+    // The mode of a replaced file stays whatever the umask is. By its name: Node's permission model has no fchmod.
+    await chmod(file, mode);
     await handle.writeFile(octets);
     await handle.sync();
   } finally {
@@ -124,9 +136,14 @@ async function requireVersion(directory: string, relative: string, hash: string 
   });
 }
 
+/** One that can't be read would stop every later look at the folder. */
+function readJournal(directory: string) {
+  return readIfThere(path.join(directory, journalName), applyJournalBytesMax);
+}
+
 async function hashOf(file: string): Promise<string | null> {
-  const octets = await readIfThere(file);
-  return octets === undefined ? null : hashOctets(octets);
+  const found = await readIfThere(file);
+  return found === undefined ? null : hashOctets(found.octets);
 }
 
 async function modeOf(file: string): Promise<number | undefined> {

@@ -4,13 +4,12 @@ import { parseYaml } from '#shared/config/yaml-text.ts';
 import { configError } from '#shared/config/problem.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
-import type { Log } from '#shared/log.ts';
 import type { FileWrites } from './file-writes.ts';
 import { requireAdminLeft } from './last-admin.ts';
 import { isSection } from './origins.ts';
-import { applyFiles, type FileChange } from './store-apply.ts';
-import { hashOctets, identifyFile } from './user-file.ts';
-import { readIfThere } from './user-folder.ts';
+import type { ShownText } from './shown-text.ts';
+import { identifyFile } from './user-file.ts';
+import type { TextChange } from './user-files.ts';
 import type { YamlUsers } from './yaml-users.ts';
 
 /**
@@ -52,20 +51,18 @@ export type StoreFiles = Readonly<Record<string, string>>;
 
 interface Worked {
   readonly plan: StorePlan;
-  readonly changes: readonly FileChange[];
+  readonly changes: readonly TextChange[];
 }
 
 export class StorePlans {
   readonly #users: YamlUsers;
   readonly #writes: FileWrites;
   readonly #clock: Pick<Clock, 'now'>;
-  readonly #log: Log;
 
-  constructor(users: YamlUsers, writes: FileWrites, clock: Pick<Clock, 'now'>, log: Log) {
+  constructor(users: YamlUsers, writes: FileWrites, clock: Pick<Clock, 'now'>) {
     this.#users = users;
     this.#writes = writes;
     this.#clock = clock;
-    this.#log = log;
   }
 
   /** Rejects `config` with all that is wrong in these files, `not-allowed` when no admin would be left. */
@@ -84,7 +81,7 @@ export class StorePlans {
         });
       }
       if (changes.length > 0) {
-        await this.#users.changeTogether((directory) => applyFiles(directory, changes, this.#log));
+        await this.#users.changeTogether(changes);
       }
       return plan;
     });
@@ -92,28 +89,33 @@ export class StorePlans {
 
   async #work(wanted: StoreFiles): Promise<Worked> {
     await this.#users.refresh();
-    const octets = new Map(Object.entries(wanted).map(([name, text]) => [name, Buffer.from(text, 'utf8')]));
-    await this.#requireGood(octets);
+    const texts = await this.#users.texts.show(Object.values(wanted));
+    const shown = new Map<string, ShownText>();
+    for (const [index, name] of Object.keys(wanted).entries()) {
+      const text = texts[index];
+      if (text !== undefined) shown.set(name, text);
+    }
+    await this.#requireGood(shown);
     const files: PlannedFile[] = [];
-    const changes: FileChange[] = [];
+    const changes: TextChange[] = [];
     const live = new Map([...this.#users.files()].map((file) => [file.id.relative, file]));
-    for (const relative of [...new Set([...octets.keys(), ...live.keys()])].toSorted()) {
+    for (const relative of [...new Set([...shown.keys(), ...live.keys()])].toSorted()) {
       const present = live.get(relative);
-      const next = octets.get(relative);
-      if (next !== undefined && present?.hash === hashOctets(next)) continue;
-      const before = present === undefined ? undefined : await readIfThere(present.file);
+      const next = shown.get(relative);
+      if (next !== undefined && present?.hash === next.hash) continue;
+      const before = present === undefined ? undefined : await this.#users.read(present.id);
       files.push({
         file: relative,
         action: next === undefined ? 'remove' : present === undefined ? 'add' : 'change',
-        keys: next === undefined ? [] : compareKeys(before, next),
+        keys: next === undefined ? [] : compareKeys(before?.text, next.text),
       });
-      changes.push({ relative, octets: next, oldHash: present?.hash });
+      changes.push({ relative, text: next?.text, oldHash: present?.hash });
     }
     const etag = hashStore([...live.values()].map(({ id, hash }) => [id.relative, hash]));
-    return { plan: { etag, files, unchanged: octets.size - files.filter(isWritten).length }, changes };
+    return { plan: { etag, files, unchanged: shown.size - files.filter(isWritten).length }, changes };
   }
 
-  async #requireGood(wanted: ReadonlyMap<string, Buffer>): Promise<void> {
+  async #requireGood(wanted: ReadonlyMap<string, ShownText>): Promise<void> {
     for (const name of wanted.keys()) {
       if (typeof identifyFile(name) === 'object') continue;
       throw new SallyportError('config', 'That is no file of a user store', {
@@ -137,7 +139,7 @@ function hashStore(files: readonly (readonly [string, string])[]): string {
   return createHash('sha256').update(lines.join('')).digest('base64url');
 }
 
-function compareKeys(before: Buffer | undefined, after: Buffer): readonly PlannedKey[] {
+function compareKeys(before: string | undefined, after: string | undefined): readonly PlannedKey[] {
   const old = flatten(before);
   const next = flatten(after);
   return [...new Set([...old.keys(), ...next.keys()])]
@@ -146,7 +148,7 @@ function compareKeys(before: Buffer | undefined, after: Buffer): readonly Planne
 }
 
 /** Dotted keys, as in origins: sections key by key, everything else whole. */
-function flatten(octets: Buffer | undefined): ReadonlyMap<string, unknown> {
+function flatten(text: string | undefined): ReadonlyMap<string, unknown> {
   const flat = new Map<string, unknown>();
   const visit = (value: unknown, prefix: string): void => {
     if (typeof value !== 'object' || value === null) return;
@@ -156,7 +158,7 @@ function flatten(octets: Buffer | undefined): ReadonlyMap<string, unknown> {
       else flat.set(key, child);
     }
   };
-  if (octets !== undefined) visit(parseYaml(octets.toString('utf8'), '').value, '');
+  if (text !== undefined) visit(parseYaml(text, '').value, '');
   return flat;
 }
 

@@ -1,9 +1,7 @@
-import { isUtf8 } from 'node:buffer';
-import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { checkValue } from '#shared/config/check.ts';
 import { parseYaml } from '#shared/config/yaml-text.ts';
-import { userFileBytesMax } from './limits.ts';
+import { readsDisabled, type ShownText } from './shown-text.ts';
 import type { TemplateFields, UserFields, UserSchemas } from './user-schema.ts';
 import type { SourceProblem } from './user-source.ts';
 import { isUsername, usernameExpectation } from './username.ts';
@@ -20,7 +18,7 @@ export interface UserFile {
   readonly id: FileId;
   /** Absolute. */
   readonly file: string;
-  /** SHA-256 of the octets, base64url: the etag of writes. */
+  /** As `ShownText` has it; empty where nothing could be read. */
   readonly hash: string;
   /** Undefined: broken. */
   readonly fields: FileFields | undefined;
@@ -55,22 +53,15 @@ export function describeMisnamed(file: string): SourceProblem {
   return { file, line: 1, column: 1, message, hint: `<name> is ${usernameExpectation}` };
 }
 
-export function hashOctets(octets: Buffer): string {
-  return createHash('sha256').update(octets).digest('base64url');
-}
-
-/** Never throws: whatever the octets are, the result says what is wrong with them. */
-export function parseUserFile(octets: Buffer, id: FileId, file: string, schemas: UserSchemas): UserFile {
-  const text = octets.toString('utf8');
-  const broken = (message: string, hint: string): UserFile => ({
-    ...unreadableUserFile(id, file, message, hint),
-    hash: hashOctets(octets),
-  });
-  if (octets.length > userFileBytesMax) {
-    return broken(`larger than ${userFileBytesMax} bytes`, 'split it, or name another folder');
+/** Never throws: whatever the text is, the result says what is wrong with it. */
+export function parseUserFile(shown: ShownText, id: FileId, file: string, schemas: UserSchemas): UserFile {
+  const { hash, text } = shown;
+  if (text === undefined) {
+    const { problem, hint, saysDisabled } = shown;
+    return { ...unreadableUserFile(id, file, problem, hint), hash, saysDisabled };
   }
-  if (!isUtf8(octets)) return broken('not UTF-8', 'save it as UTF-8');
-  if (text.trim() === '') return broken('the file is empty', 'write it again, or delete it');
+  if (text.trim() === '')
+    return { ...unreadableUserFile(id, file, 'the file is empty', 'write it again, or delete it'), hash };
 
   const yaml = parseYaml(text, file);
   const schema = { user: schemas.user, default: schemas.default, group: schemas.group }[id.kind];
@@ -84,10 +75,10 @@ export function parseUserFile(octets: Buffer, id: FileId, file: string, schemas:
   return {
     id,
     file,
-    hash: hashOctets(octets),
+    hash,
     fields: isGood ? checked.value : undefined,
     problems,
-    saysDisabled: readsDisabled(yaml.value, isGood ? '' : text),
+    saysDisabled: isDisabled(yaml.value) || (!isGood && readsDisabled(text)),
     groupsAt:
       isGood && checked.value.groups === undefined ? { line: 1, column: 1 } : yaml.locateKey(['groups']),
   };
@@ -104,9 +95,6 @@ export function listedGroups(fields: FileFields | undefined): readonly string[] 
   return [...(fields?.groups ?? []), ...(fields?.['+groups'] ?? [])];
 }
 
-function readsDisabled(value: unknown, text: string): boolean {
-  if (typeof value === 'object' && value !== null && 'status' in value && value.status === 'disabled') {
-    return true;
-  }
-  return /^status[ \t]*:[ \t]*["']?disabled["']?[ \t]*(#.*)?$/m.test(text);
+function isDisabled(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'status' in value && value.status === 'disabled';
 }

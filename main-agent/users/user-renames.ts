@@ -9,10 +9,8 @@ import { SallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import type { Departures } from './departures.ts';
 import type { EffectiveUser, Mount } from './effective-user.ts';
-import { fileNotFound, type FileWrites } from './file-writes.ts';
-import { applyFiles } from './store-apply.ts';
-import { hashOctets, userRelative, type FileId } from './user-file.ts';
-import { readIfThere } from './user-folder.ts';
+import { fileNotFound, requireText, type FileWrites } from './file-writes.ts';
+import { userRelative, type FileId } from './user-file.ts';
 import type { EnrolmentSource } from './user-source.ts';
 import { foldUsername, isUsername, usernameExpectation } from './username.ts';
 import { editYaml } from './yaml-edit.ts';
@@ -29,7 +27,7 @@ import type { YamlUsers } from './yaml-users.ts';
 interface RenameParts {
   readonly users: Pick<
     YamlUsers,
-    'find' | 'list' | 'files' | 'fileOf' | 'isGiven' | 'judge' | 'underName' | 'changeTogether'
+    'find' | 'list' | 'files' | 'read' | 'isGiven' | 'judge' | 'underName' | 'changeTogether'
   >;
   readonly writes: Pick<FileWrites, 'inForce'>;
   readonly departures: Pick<Departures, 'end' | 'findProblem' | 'formerUntilMs' | 'isNoted'>;
@@ -204,29 +202,22 @@ export class UserRenames {
 
   /** Both files at once, also over a crash. */
   async #changeFiles(user: string, to: string): Promise<void> {
-    const { log, users } = this.#parts;
-    const old = await readIfThere(users.fileOf(idOf(user)));
+    const { users } = this.#parts;
+    const old = await users.read(idOf(user));
     // Done before, or the user was removed since.
     if (old === undefined) return;
-    const octets = renamed(old, to);
-    await users.changeTogether((directory) =>
-      applyFiles(
-        directory,
-        [
-          { relative: userRelative(to), octets, oldHash: undefined },
-          { relative: userRelative(user), octets: undefined, oldHash: hashOctets(old) },
-        ],
-        log,
-      ),
-    );
+    await users.changeTogether([
+      { relative: userRelative(to), text: renamed(requireText(old, userRelative(user)), to) },
+      { relative: userRelative(user), oldHash: old.hash },
+    ]);
   }
 
   /** Rejects `config` where the file would be none under that name. */
   async #draft(username: string, to: string): Promise<void> {
     const { users } = this.#parts;
-    const old = await readIfThere(users.fileOf(idOf(username)));
+    const old = await users.read(idOf(username));
     if (old === undefined) throw fileNotFound(idOf(username));
-    const problems = users.judge(renamed(old, to), idOf(to));
+    const problems = users.judge(renamed(requireText(old, userRelative(username)), to), idOf(to));
     if (problems.length > 0) throw configError(problems);
   }
 
@@ -313,8 +304,8 @@ export class UserRenames {
   }
 }
 
-function renamed(octets: Buffer, to: string): Buffer {
-  return Buffer.from(editYaml(octets.toString('utf8'), [{ path: ['username'], value: to }]), 'utf8');
+function renamed(text: string, to: string): string {
+  return editYaml(text, [{ path: ['username'], value: to }]);
 }
 
 /** `inner` is that folder or below it; on some media names that differ only in case are one. */

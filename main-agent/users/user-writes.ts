@@ -2,10 +2,10 @@ import { isDeepStrictEqual } from 'node:util';
 import { parse } from 'yaml';
 import { SallyportError } from '#shared/error.ts';
 import type { EffectiveUser } from './effective-user.ts';
-import { fileNotFound, type FileWrites, type NewFile, type WriteJudge } from './file-writes.ts';
+import { fileNotFound, requireText, type FileWrites, type NewFile, type WriteJudge } from './file-writes.ts';
 import { findOrigins, type ValueOrigin } from './origins.ts';
-import { hashOctets, userRelative, type FileId } from './user-file.ts';
-import { readIfThere } from './user-folder.ts';
+import { userRelative, type FileId } from './user-file.ts';
+import { readOne } from './user-files.ts';
 import type { SourceProblem } from './user-source.ts';
 import { usernamePlaceholder } from './user-schema.ts';
 import { foldUsername, isUsername, usernameExpectation } from './username.ts';
@@ -65,13 +65,14 @@ export class YamlUserDirectory {
 
   /** Hash of the user's own file; undefined: there is none. */
   async etag(username: string): Promise<string | undefined> {
-    return (await this.readOwn(username))?.etag;
+    return isUsername(username) ? (await this.#writes.read(idOf(username)))?.hash : undefined;
   }
 
-  /** The user's own file as it is now. */
+  /** The user's own file as it is now. Rejects `config` where it can't be shown. */
   async readOwn(username: string): Promise<{ readonly text: string; readonly etag: string } | undefined> {
-    const octets = isUsername(username) ? await this.#writes.read(idOf(username)) : undefined;
-    return octets === undefined ? undefined : { text: octets.toString('utf8'), etag: hashOctets(octets) };
+    const id = idOf(username);
+    const shown = isUsername(username) ? await this.#writes.read(id) : undefined;
+    return shown === undefined ? undefined : { text: requireText(shown, id.relative), etag: shown.hash };
   }
 
   /** Every value that counts, with the file and line it came from. Rejects `not-found`. */
@@ -79,7 +80,7 @@ export class YamlUserDirectory {
     const files = this.#users.filesInForce(username);
     if (files === undefined) throw fileNotFound(idOf(username));
     const layers = await Promise.all(
-      files.map(async (file) => ({ file, text: (await readIfThere(file))?.toString('utf8') ?? '' })),
+      files.map(async (file) => ({ file, text: (await readOne(this.#users.texts, file))?.text ?? '' })),
     );
     return findOrigins(layers);
   }

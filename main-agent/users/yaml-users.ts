@@ -3,13 +3,13 @@ import { setImmediate } from 'node:timers/promises';
 import type { Log } from '#shared/log.ts';
 import type { EffectiveUser, Mount } from './effective-user.ts';
 import { LastGoodCopies } from './last-good.ts';
-import { loggedProblemsMax, usersInOneGo } from './limits.ts';
-import { finishApply, removeLeftovers } from './store-apply.ts';
+import { filesReadTogetherMax, loggedProblemsMax, usersInOneGo } from './limits.ts';
+import type { ShownText } from './shown-text.ts';
+import { journalName, removeLeftovers } from './store-apply.ts';
 import {
   defaultRelative,
   describeMisnamed,
   groupRelative,
-  hashOctets,
   identifyFile,
   parseUserFile,
   unreadableUserFile,
@@ -18,7 +18,8 @@ import {
   type FileId,
   type UserFile,
 } from './user-file.ts';
-import { listFolder, mapBounded, readAtStart, readIfThere, stampFile, watchFolder } from './user-folder.ts';
+import { readOne, type ReadFile, type TextChange, type UserFiles } from './user-files.ts';
+import { listFolder, mapBounded, stampFile, watchFolder } from './user-folder.ts';
 import { buildUserSchemas, type UserSchemas } from './user-schema.ts';
 import type { SourceProblem, UserSource } from './user-source.ts';
 import { UsersInForce } from './users-in-force.ts';
@@ -33,6 +34,8 @@ export interface YamlUsersOptions {
   readonly directory: string;
   /** Where copies of the last good versions are kept; the agent's own. */
   readonly lastGoodDirectory: string;
+  /** Who reads and writes in both. */
+  readonly files: UserFiles;
   /** Names of main-agent.yaml's storages. */
   readonly storages: readonly string[];
   readonly defaultUploads: Mount['uploads'];
@@ -56,6 +59,8 @@ interface Seen {
 }
 
 export class YamlUsers implements UserSource {
+  /** Who reads and writes the texts of user files. */
+  readonly texts: UserFiles;
   readonly #options: YamlUsersOptions;
   readonly #schemas: UserSchemas;
   readonly #lastGood: LastGoodCopies;
@@ -72,8 +77,13 @@ export class YamlUsers implements UserSource {
 
   constructor(options: YamlUsersOptions) {
     this.#options = options;
+    this.texts = options.files;
     this.#schemas = buildUserSchemas(options.storages);
-    this.#lastGood = new LastGoodCopies({ directory: options.lastGoodDirectory, log: options.log });
+    this.#lastGood = new LastGoodCopies({
+      directory: options.lastGoodDirectory,
+      files: options.files,
+      log: options.log,
+    });
     this.#inForce = new UsersInForce({ ...options, recall: (id) => this.#recall(id) });
   }
 
@@ -126,11 +136,11 @@ export class YamlUsers implements UserSource {
   }
 
   /**
-   * `work` writes several files: nothing is read between them, and all are in force when it resolves. If it rejects,
-   * what it left is.
+   * Several files at once or none, also over a crash: nothing is read between them, and all are in force when it
+   * resolves. If it rejects, what it left is. Rejects `precondition-failed`.
    */
-  async changeTogether(work: (directory: string) => Promise<void>): Promise<void> {
-    const done = this.#turn.then(() => work(this.#options.directory));
+  async changeTogether(changes: readonly TextChange[]): Promise<void> {
+    const done = this.#turn.then(async () => this.#reportOvertaken(await this.texts.apply(changes)));
     this.#turn = done.catch(() => undefined);
     try {
       await done;
@@ -145,14 +155,14 @@ export class YamlUsers implements UserSource {
   }
 
   /** What would come of a folder with exactly these files and no past. */
-  async tryOut(wanted: ReadonlyMap<string, Buffer>): Promise<Pick<UsersInForce, 'list' | 'problems'>> {
+  async tryOut(wanted: ReadonlyMap<string, ShownText>): Promise<Pick<UsersInForce, 'list' | 'problems'>> {
     const files: UserFile[] = [];
-    for (const [relative, octets] of wanted) {
+    for (const [relative, shown] of wanted) {
       const id = identifyFile(relative);
       if (typeof id !== 'object') continue;
       const present = this.#inForce.fileOf(relative);
-      const isSame = present?.hash === hashOctets(octets) && present.problems.length === 0;
-      files.push(isSame ? present : parseUserFile(octets, id, relative, this.#schemas));
+      const isSame = present?.hash === shown.hash && present.problems.length === 0;
+      files.push(isSame ? present : parseUserFile(shown, id, relative, this.#schemas));
       if (files.length % usersInOneGo === 0) await setImmediate();
     }
     const { defaultUploads, defaultBinMs } = this.#options;
@@ -166,10 +176,10 @@ export class YamlUsers implements UserSource {
     return trial;
   }
 
-  /** Who would be in force if this file were these octets, or gone, and everything else as it is now. */
-  async tryChange(id: FileId, octets: Buffer | undefined): Promise<Pick<UsersInForce, 'list'>> {
+  /** Who would be in force if this file were this text, or gone, and everything else as it is now. */
+  async tryChange(id: FileId, text: string | undefined): Promise<Pick<UsersInForce, 'list'>> {
     const others = [...this.#inForce.files()].filter((file) => file.id.relative !== id.relative);
-    const changed = octets === undefined ? [] : [parseUserFile(octets, id, this.fileOf(id), this.#schemas)];
+    const changed = text === undefined ? [] : [this.#parseDraft(text, id)];
     const { brokenUserFile, defaultUploads, defaultBinMs } = this.#options;
     const trial = new UsersInForce({
       defaultUploads,
@@ -181,9 +191,9 @@ export class YamlUsers implements UserSource {
     return trial;
   }
 
-  /** Who this user would be if their file were these octets and everything else as it is now; undefined: nobody. */
-  tryUser(octets: Buffer, id: FileId): EffectiveUser | undefined {
-    const { fields } = parseUserFile(octets, id, this.fileOf(id), this.#schemas);
+  /** Who this user would be if their file were this text and everything else as it is now; undefined: nobody. */
+  tryUser(text: string, id: FileId): EffectiveUser | undefined {
+    const { fields } = this.#parseDraft(text, id);
     return fields === undefined ? undefined : this.#inForce.tryUser(fields, id.name);
   }
 
@@ -203,9 +213,9 @@ export class YamlUsers implements UserSource {
     return this.#lastGood.settled();
   }
 
-  /** What would be wrong if these octets were that file, with everything else as it is now; asked before a write. */
-  judge(octets: Buffer, id: FileId): readonly SourceProblem[] {
-    const file = parseUserFile(octets, id, this.fileOf(id), this.#schemas);
+  /** What would be wrong if this text were that file, with everything else as it is now; asked before a write. */
+  judge(text: string, id: FileId): readonly SourceProblem[] {
+    const file = this.#parseDraft(text, id);
     const groups = this.#inForce.judgeGroups(file);
     return groups === undefined ? file.problems : [groups];
   }
@@ -229,11 +239,24 @@ export class YamlUsers implements UserSource {
     return path.join(this.#options.directory, relative);
   }
 
+  /** Undefined: it is not there. Rejects where it can't be read. */
+  read(id: FileId): Promise<ShownText | undefined> {
+    return readOne(this.texts, this.fileOf(id));
+  }
+
+  /** A text that is no file, and has no hash. */
+  #parseDraft(text: string, id: FileId): UserFile {
+    return parseUserFile({ hash: '', text }, id, this.fileOf(id), this.#schemas);
+  }
+
   async #refresh(): Promise<void> {
-    const { directory, log } = this.#options;
-    await finishApply(directory, log);
+    const { directory } = this.#options;
+    let names = await listFolder(directory);
+    if (names.includes(journalName)) {
+      this.#reportOvertaken(await this.texts.finishApply());
+      names = await listFolder(directory);
+    }
     if (this.#isFirst) await removeLeftovers(directory);
-    const names = await listFolder(directory);
     const ids: FileId[] = [];
     const misnamed: SourceProblem[] = [];
     for (const name of names) {
@@ -243,12 +266,16 @@ export class YamlUsers implements UserSource {
     }
     const gone = new Map(this.#seen);
     const changed: UserFile[] = [];
-    await mapBounded(ids, async (id) => {
-      const found = await this.#readIfChanged(id);
-      if (found === 'gone') return;
-      gone.delete(id.relative);
-      if (found !== 'same') changed.push(found);
-    });
+    const touched = this.#isFirst ? ids : await this.#findTouched(ids, gone);
+    for (let start = 0; start < touched.length; start += filesReadTogetherMax) {
+      const some = touched.slice(start, start + filesReadTogetherMax);
+      const found = await this.texts.read(some.map((id) => this.fileOf(id)));
+      for (const [index, id] of some.entries()) {
+        const file = this.#see(id, found[index] ?? { gone: true });
+        if (file !== 'gone') gone.delete(id.relative);
+        if (typeof file === 'object') changed.push(file);
+      }
+    }
     this.#folderProblem = undefined;
     this.#misnamed = misnamed;
     const removed = [...gone.values()].map(({ id }) => id);
@@ -280,6 +307,14 @@ export class YamlUsers implements UserSource {
     if (more > 0) log.error({ more }, 'more user files are broken; `sallyport status` lists them');
   }
 
+  #reportOvertaken(files: readonly string[]): void {
+    for (const file of files)
+      this.#options.log.warn(
+        { file },
+        'changed by somebody while a whole store was applied; their version stays',
+      );
+  }
+
   #tell(usernames: readonly string[]): void {
     for (const listener of this.#listeners) {
       try {
@@ -290,28 +325,29 @@ export class YamlUsers implements UserSource {
     }
   }
 
-  async #readIfChanged(id: FileId): Promise<'gone' | 'same' | UserFile> {
+  /** Those that may have another content than when they were read; the others are no more among the `gone`. */
+  async #findTouched(ids: readonly FileId[], gone: Map<string, Seen>): Promise<readonly FileId[]> {
+    const touched: FileId[] = [];
+    await mapBounded(ids, async (id) => {
+      // What can't be looked at can't be read either, which says why.
+      const stamp = await stampFile(this.fileOf(id)).catch(() => undefined);
+      if (stamp !== undefined && this.#seen.get(id.relative)?.stamp === stamp) gone.delete(id.relative);
+      else touched.push(id);
+    });
+    return touched;
+  }
+
+  #see(id: FileId, found: ReadFile): 'gone' | 'same' | UserFile {
     const file = this.fileOf(id);
-    let stamp: string | undefined;
-    try {
-      let octets: Buffer | undefined;
-      if (this.#isFirst) {
-        ({ stamp, octets } = readAtStart(file));
-      } else {
-        stamp = await stampFile(file);
-        if (stamp !== undefined && this.#seen.get(id.relative)?.stamp === stamp) return 'same';
-        octets = await readIfThere(file);
-      }
-      if (stamp === undefined || octets === undefined) return 'gone';
-      this.#seen.set(id.relative, { stamp, id });
-      return parseUserFile(octets, id, file, this.#schemas);
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      const unreadable = `${stamp ?? ''} ${why}`;
-      if (this.#seen.get(id.relative)?.stamp === unreadable) return 'same';
-      this.#seen.set(id.relative, { stamp: unreadable, id });
-      return unreadableUserFile(id, file, why);
+    if ('hash' in found) {
+      this.#seen.set(id.relative, { stamp: found.stamp, id });
+      return parseUserFile(found, id, file, this.#schemas);
     }
+    if (found.gone) return 'gone';
+    const unreadable = `${found.stamp} ${found.why}`;
+    if (this.#seen.get(id.relative)?.stamp === unreadable) return 'same';
+    this.#seen.set(id.relative, { stamp: unreadable, id });
+    return unreadableUserFile(id, file, found.why);
   }
 
   async #recall(id: FileId): Promise<FileFields | undefined> {

@@ -1,5 +1,6 @@
 import type { Secret } from '#shared/secret.ts';
 import { z } from 'zod';
+import { filesReadTogetherMax } from '#main-agent/users/limits.ts';
 import { recoveryCodesMax, typedCodeMax } from './limits.ts';
 
 /**
@@ -15,7 +16,8 @@ const sealed = z.string().max(2048);
 const fingerprint = z.string().max(128);
 const typed = z.string().max(typedCodeMax);
 const secretText = z.string().max(512);
-const phc = z.string().max(1024);
+/** The name of a hash; the hash itself does not leave the process. */
+const hashName = z.string().max(1024);
 /** One octet more than is looked at, so that what is too long still is. */
 const password = z.string().max(1025);
 const setup = z.string().length(43);
@@ -51,6 +53,25 @@ const ownId = z
   .max(2048)
   .regex(/^(certificate$|account )/);
 const plain = z.string().max(128 * 1024);
+
+/** Absolute, or a name in the users folder. */
+const file = z.string().min(1).max(4096);
+/** SHA-256, base64url; empty of what could not be read. */
+const octetsHash = z.string().max(43);
+const unshown = {
+  hash: octetsHash,
+  problem: z.string(),
+  hint: z.string(),
+  saysDisabled: z.boolean(),
+};
+const stamp = z.string().max(256);
+const shownText = z.union([z.strictObject({ hash: octetsHash, text: z.string() }), z.strictObject(unshown)]);
+const readFile = z.union([
+  z.strictObject({ hash: octetsHash, text: z.string(), stamp }),
+  z.strictObject({ ...unshown, stamp }),
+  z.strictObject({ gone: z.literal(true) }),
+  z.strictObject({ gone: z.literal(false), why: z.string(), stamp }),
+]);
 
 function call<Request extends z.ZodType, Answer extends z.ZodType>(request: Request, answer: Answer) {
   return { request, answer };
@@ -132,17 +153,61 @@ const table = {
   ),
   /** `stored: null`: the work of another user's hash, and false. */
   'compare-password': call(
-    z.strictObject({ password, name: z.string().max(1024), stored: phc.nullable() }),
+    z.strictObject({ password, name: z.string().max(1024), stored: hashName.nullable() }),
     z.strictObject({ isRight: z.boolean() }),
   ),
-  'hash-password': call(z.strictObject({ password }), z.strictObject({ stored: phc })),
-  /** What a right password is to be stored as from now on; null: as it is. */
-  'renew-password': call(
-    z.strictObject({ password, stored: phc }),
-    z.strictObject({ stored: phc.nullable() }),
+  'hash-password': call(z.strictObject({ password }), z.strictObject({ stored: hashName })),
+  /** What to store of another system's hash, which may be sealed for the vault. */
+  'take-over-hash': call(
+    z.strictObject({ foreign: z.string().max(4096) }),
+    z.strictObject({ stored: hashName }),
   ),
-  /** What to store of another system's hash. */
-  'take-over-hash': call(z.strictObject({ foreign: z.string().max(4096) }), z.strictObject({ stored: phc })),
+  /** Why it would not be taken over. */
+  'examine-hash': call(
+    z.strictObject({ foreign: z.string().max(4096) }),
+    z.strictObject({ problem: z.string().max(1024).nullable() }),
+  ),
+  /** Under which key hashes may be sealed that are on their way here. */
+  'box-key': call(z.strictObject({}), z.strictObject({ key: z.string().length(43) })),
+  /** As `UserFiles`, of which these are the calls. */
+  'read-user-files': call(
+    z.strictObject({ files: z.array(file).max(filesReadTogetherMax) }),
+    z.strictObject({ files: z.array(readFile).max(filesReadTogetherMax) }),
+  ),
+  'show-user-texts': call(
+    z.strictObject({ texts: z.array(z.string()) }),
+    z.strictObject({ texts: z.array(shownText) }),
+  ),
+  'write-user-file': call(
+    z.strictObject({
+      file,
+      text: z.string(),
+      mode: z.number().int().min(0).max(0o777),
+      exclusive: z.boolean().optional(),
+      replaces: octetsHash.optional(),
+    }),
+    z.strictObject({ hash: octetsHash }),
+  ),
+  'apply-user-files': call(
+    z.strictObject({
+      changes: z.array(
+        z.strictObject({
+          relative: file,
+          text: z.string().optional(),
+          oldHash: octetsHash.optional(),
+        }),
+      ),
+    }),
+    z.strictObject({ overtaken: z.array(file) }),
+  ),
+  'finish-apply': call(z.strictObject({}), z.strictObject({ overtaken: z.array(file) })),
+  'copy-user-file': call(
+    z.strictObject({
+      original: z.strictObject({ file, hash: octetsHash, modifiedMs: z.number() }),
+      copy: file,
+    }),
+    z.strictObject({}),
+  ),
   /** The costs of the users' hashes, and how many users have each. */
   'imitate-costs': call(
     z.strictObject({ costs: z.array(z.tuple([z.string().max(512), z.number().int().positive()])).max(16) }),
@@ -152,6 +217,10 @@ const table = {
 
 type VaultCalls = typeof table;
 export type VaultVerb = keyof VaultCalls;
+
+/** Which take as long as a disk takes for thousands of files; all else is answered within `answerMs`. */
+export const slowVerbs: ReadonlySet<VaultVerb> = new Set<VaultVerb>(['apply-user-files', 'finish-apply']);
+
 export type RequestOf<V extends VaultVerb> = z.output<VaultCalls[V]['request']>;
 export type AnswerOf<V extends VaultVerb> = z.output<VaultCalls[V]['answer']>;
 

@@ -31,6 +31,8 @@ interface VaultProcessOptions {
   readonly keyFile: string;
   /** $CREDENTIALS_DIRECTORY. */
   readonly credentials: string | undefined;
+  /** What it reads and writes for main: the users, and the copies of their last good files. */
+  readonly users: Readonly<Record<'directory' | 'lastGoodDirectory', string>>;
   readonly log: Log;
   readonly spawnProcess?: SpawnVault;
 }
@@ -127,8 +129,8 @@ class SupervisedVault implements VaultProcess {
   }
 
   #spawn(): void {
-    const { keyFile, credentials, spawnProcess = spawnVault } = this.#options;
-    const life = spawnProcess(argumentsOf(keyFile, credentials), environment);
+    const { spawnProcess = spawnVault } = this.#options;
+    const life = spawnProcess(argumentsOf(this.#options), environment);
     this.#life = life;
     this.#hasBegun = false;
     const channel = new VaultChannel(life.channel, (why) => {
@@ -204,16 +206,18 @@ const program = fileURLToPath(new URL('./process/main.ts', import.meta.url));
 const root = path.resolve(path.dirname(program), '../../..');
 
 /**
- * What it may touch: the program and the key file. `--permission` is Node's word, not the kernel's; it holds for code of
+ * What it may touch: the program, the key file, and what users' files are. `--permission` is Node's word, not the kernel's; it holds for code of
  * ours that was tricked. No program, no native code, no inspector; threads for hashes of other systems.
  */
-function argumentsOf(keyFile: string, credentials: string | undefined): readonly string[] {
+function argumentsOf({ keyFile, credentials, users }: VaultProcessOptions): readonly string[] {
+  const { directory, lastGoodDirectory } = users;
   const folders = ['main-agent', 'shared', 'node_modules', 'package.json'].map((one) =>
     realpathSync(path.join(root, one)),
   );
   return [
     '--permission',
     ...[...folders, keyFile].map((one) => `--allow-fs-read=${one}`),
+    ...[directory, lastGoodDirectory].flatMap((one) => [`--allow-fs-read=${one}`, `--allow-fs-write=${one}`]),
     '--allow-worker',
     '--disable-warning=PERM0006',
     '--disable-sigusr1',
@@ -221,6 +225,8 @@ function argumentsOf(keyFile: string, credentials: string | undefined): readonly
     '--disallow-code-generation-from-strings',
     '--max-semi-space-size=1',
     program,
+    directory,
+    lastGoodDirectory,
     keyFile,
     ...(credentials === undefined ? [] : [credentials]),
   ];

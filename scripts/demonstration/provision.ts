@@ -6,6 +6,7 @@ import { encodeBase32 } from '#main-agent/two-factor/base32.ts';
 import { defaultTotpSettings } from '#main-agent/two-factor/totp.ts';
 import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';
 import { buildVault } from '#main-agent/vault/local-vault.ts';
+import { HashBook } from '#main-agent/users/hash-book.ts';
 import { askKeyFile } from '#main-agent/vault/process/keeper.ts';
 import { systemClock } from '#shared/clock.ts';
 import { generateIdentityKey, parseIdentityKey } from '#shared/identity/identity-key.ts';
@@ -110,7 +111,8 @@ function makeIdentityKey(file: string): void {
 }
 
 async function makeUsers(files: SiteFiles, users: readonly DemoUser[]): Promise<SiteSecrets['users']> {
-  const ask = askKeyFile(files.main.vaultKey);
+  const book = new HashBook();
+  const ask = askKeyFile(files.main.vaultKey, { book });
   await ask('open', {});
   const passwords = new Passwords({
     ask,
@@ -135,7 +137,9 @@ async function makeUsers(files: SiteFiles, users: readonly DemoUser[]): Promise<
     for (const user of users) {
       const password = user.hasPassword ? randomBytes(passwordBytes).toString('base64url') : undefined;
       const hash =
-        password === undefined ? undefined : (await passwords.hash(new Secret(password), user.name)).expose();
+        password === undefined
+          ? undefined
+          : book.find((await passwords.hash(new Secret(password), user.name)).expose());
       const key = user.hasKey ? generatePrivateKeyFile(`${user.name}@demo`) : undefined;
       const keyFile = user.name === 'erin' ? files.erinKey : `${files.dir}/${user.name}_ed25519`;
       if (key !== undefined) writePrivateFile(keyFile, key.file.expose());

@@ -1,5 +1,6 @@
 import type { RandomBytes } from '#shared/random-id.ts';
 import { encodeOctets } from '#main-agent/users/argon2-text.ts';
+import { costOfNamed } from '#main-agent/users/hash-book.ts';
 import { Secret } from '#shared/secret.ts';
 
 /**
@@ -67,23 +68,18 @@ export class DecoyHashes {
 
   #make(cost: string): Secret {
     const text = (bytes: number): string => encodeOctets(this.#random(bytes));
-    const whole = cost.replace(/<(\d+)>/, (_, bytes: string) => text(Number(bytes)));
+    const whole = cost.replace(/\$s(\d+)\$/, (_, bytes: string) => `$${text(Number(bytes))}$`);
     return new Secret(`$${whole}$${text(saltBytes)}$${text(tagBytes)}`);
   }
 }
 
-export function countCosts(hashes: Iterable<Secret>): [cost: string, users: number][] {
+/** By the names of hashes. */
+export function countCosts(names: Iterable<Secret>): [cost: string, users: number][] {
   const counts = new Map<string, number>();
-  for (const hash of hashes) {
-    const cost = costOf(hash.expose());
+  for (const name of names) {
+    const cost = costOfNamed(name.expose());
+    if (cost === undefined) continue;
     if (counts.size < costsMax || counts.has(cost)) counts.set(cost, (counts.get(cost) ?? 0) + 1);
   }
   return [...counts];
-}
-
-/** All of a hash but its salts and its tag; of the other system's salt the length, for it is hashed in each round. */
-function costOf(hash: string): string {
-  const parts = hash.split('$').slice(1, -2);
-  if (parts[0] === 'argon2id-over') parts[3] = `<${Buffer.from(parts[3] ?? '', 'base64').length}>`;
-  return parts.join('$');
 }

@@ -2,6 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { matchingSteps } from '#main-agent/two-factor/totp.ts';
 import { groupByFour, makeBypassCode, makeRecoveryCode } from '#main-agent/two-factor/typed-codes.ts';
 import { totpSecretBytes } from '#main-agent/two-factor/limits.ts';
+import { HashBook } from '#main-agent/users/hash-book.ts';
+import { HashBox } from '#main-agent/users/hash-box.ts';
+import { LocalUserFiles } from '#main-agent/users/user-files.ts';
 import type { AskVault, RequestOf, VaultHandlers } from '#main-agent/vault/calls.ts';
 import { askLocally } from '#main-agent/vault/channel.ts';
 import { keptSetupsMax } from '#main-agent/vault/limits.ts';
@@ -12,6 +15,7 @@ import { randomId, type RandomBytes } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
 import { buildPasswordHashes } from './password-hashes.ts';
 import { Sealer } from './sealing.ts';
+import { buildUserFileHandlers } from './user-file-handlers.ts';
 
 /**
  * What the vault's process does for main. It holds the key and what is not stored yet, and no more: what is in force
@@ -30,15 +34,18 @@ interface KeptSetup {
 /** What is sealed for main itself belongs to no user: a user's name has no such form. */
 const ownOwner = 'acme';
 
-export function buildKeeper({
-  readKey,
-  random,
-}: {
+interface KeeperOptions {
   /** As it is in its file now. Rejects `config`. */
   readonly readKey: () => Promise<Secret<Buffer>>;
   readonly random: RandomBytes;
-}): VaultHandlers {
+  readonly book: HashBook;
+  /** Where users are, and the copies of their last good files. */
+  readonly users: Readonly<Record<'directory' | 'lastGoodDirectory', string>>;
+}
+
+export function buildKeeper({ readKey, random, book, users }: KeeperOptions): VaultHandlers {
   let held: Sealer | undefined;
+  let box: HashBox | undefined;
   const setups = new BoundedMap<KeptSetup>(keptSetupsMax);
   const key = (): Sealer => {
     if (held !== undefined) return held;
@@ -46,6 +53,10 @@ export function buildKeeper({
       detail: 'the vault is not open',
     });
   };
+
+  const boxOf = (): HashBox => (box ??= new HashBox(key().boxSeed.expose()));
+  const openBox = (text: string): string => boxOf().open(text);
+  const files = new LocalUserFiles({ ...users, book, box: { open: openBox } });
 
   /** A fresh set of recovery codes and the secret, for one enrolment. */
   function make(secret: Secret<Buffer>, owner: string, id: string, count: number) {
@@ -67,7 +78,15 @@ export function buildKeeper({
   }
 
   return {
-    ...buildPasswordHashes({ random, placeOf: (name) => key().placeOf(name) }),
+    ...buildPasswordHashes({
+      random,
+      placeOf: (name) => key().placeOf(name),
+      note: (hash) => book.note(hash),
+      find: (name) => files.find(name),
+      openBox,
+    }),
+    ...buildUserFileHandlers(files),
+    'box-key': async () => ({ key: boxOf().publicKey }),
 
     open: async ({ expected }) => {
       const sealer = new Sealer(await readKey(), random);
@@ -148,9 +167,16 @@ export function buildKeeper({
 }
 
 /** Without a process: for a program that ends soon, and is not main. */
-export function askKeyFile(keyFile: string, credentials?: string): AskVault {
+export function askKeyFile(
+  keyFile: string,
+  {
+    credentials,
+    book = new HashBook(),
+  }: { readonly credentials?: string | undefined; readonly book?: HashBook } = {},
+): AskVault {
   const readKey = (): Promise<Secret<Buffer>> => readSecretFile(keyFile, credentials);
-  return askLocally(buildKeeper({ readKey, random: randomBytes }));
+  const nowhere = { directory: '/nonexistent', lastGoodDirectory: '/nonexistent' };
+  return askLocally(buildKeeper({ readKey, random: randomBytes, book, users: nowhere }));
 }
 
 function isOpened(sealer: Sealer, { owner, enrolment }: RequestOf<'opens'>['samples'][number]): boolean {

@@ -3,6 +3,7 @@ import { argon2, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 import { formatCost } from '#main-agent/users/argon2-text.ts';
 import { readForeignHash } from '#main-agent/users/foreign-hash.ts';
+import { isHashName } from '#main-agent/users/hash-book.ts';
 import { formatPhc, parsePhc, type Phc } from '#main-agent/users/phc.ts';
 import type { VaultHandlers } from '#main-agent/vault/calls.ts';
 import { passwordBytesMax } from '#main-agent/vault/limits.ts';
@@ -13,7 +14,7 @@ import { ForeignTags } from './foreign-tags.ts';
 /**
  * Passwords: argon2id (RFC 9106) in PHC strings. Every try costs the same work, whether the user exists, has a
  * password or not (S-07). What came from another system is argon2id over that system's hash, until the password is
- * given for the first time.
+ * given for the first time. Main says and is told names of hashes (`hash-book.ts`).
  */
 
 /** OWASP's second choice of equal strength: little memory, so that two at once never hurt the file service. */
@@ -25,15 +26,23 @@ const hash = promisify(argon2);
 
 type PasswordHandlers = Pick<
   VaultHandlers,
-  'compare-password' | 'hash-password' | 'renew-password' | 'take-over-hash' | 'imitate-costs'
+  'compare-password' | 'hash-password' | 'take-over-hash' | 'examine-hash' | 'imitate-costs'
 >;
 
 export function buildPasswordHashes({
   random,
   placeOf,
+  note,
+  find,
+  openBox,
 }: {
   readonly random: RandomBytes;
   readonly placeOf: NamePlace;
+  /** Gives a hash its name. */
+  readonly note: (hash: string) => string;
+  /** The hash of a name; undefined: nowhere to be found. */
+  readonly find: (name: string) => Promise<string | undefined>;
+  readonly openBox: (text: string) => string;
 }): PasswordHandlers {
   const decoys = new DecoyHashes({ random, placeOf, ownCost: formatCost(cost) });
   const foreign = new ForeignTags();
@@ -41,7 +50,15 @@ export function buildPasswordHashes({
   async function wrap(message: Buffer, over: Phc['over']): Promise<string> {
     const salt = random(saltBytes);
     const tag = await hash('argon2id', { ...cost, message, nonce: salt, tagLength: tagBytes });
-    return formatPhc({ over, cost, salt, tag });
+    return note(formatPhc({ over, cost, salt, tag }));
+  }
+  async function findHash(name: string): Promise<string> {
+    const hash = isHashName(name) ? await find(name) : '';
+    if (hash !== undefined) return hash;
+    throw new SallyportError('busy', 'The password can not be checked at the moment', {
+      detail: 'the file that this password stood in is another one by now, and is being read again',
+      hint: 'try again',
+    });
   }
   const make = (password: string): Promise<string> => wrap(Buffer.from(password, 'utf8'), undefined);
 
@@ -49,7 +66,7 @@ export function buildPasswordHashes({
     'compare-password': async ({ password, name, stored }) => {
       // Looked up for every name, so that the looking tells nothing.
       const decoy = decoys.forName(name);
-      const phc = requirePhc(stored ?? decoy.expose());
+      const phc = requirePhc(stored === null ? decoy.expose() : await findHash(stored));
       const message = Buffer.from(password, 'utf8');
       // Too long is wrong, but costs what any wrong one costs.
       const tooLong = message.length > passwordBytesMax;
@@ -65,18 +82,19 @@ export function buildPasswordHashes({
 
     'hash-password': async ({ password }) => ({ stored: await make(password) }),
 
-    'renew-password': async ({ password, stored }) => ({
-      stored: requirePhc(stored).over === undefined ? null : await make(password),
-    }),
-
     'take-over-hash': async ({ foreign: text }) => {
-      const read = readForeignHash(text);
+      const read = readForeignHash(openBox(text));
       if ('problem' in read)
         throw new SallyportError('config', `The password is not taken over: ${read.problem}`);
       const { scheme, salt, tag } = read.hash;
       if (scheme.kind === 'argon2id' && isGoodEnough(scheme.cost))
-        return { stored: formatPhc({ over: undefined, cost: scheme.cost, salt, tag }) };
+        return { stored: note(formatPhc({ over: undefined, cost: scheme.cost, salt, tag })) };
       return { stored: await wrap(tag, { scheme, salt }) };
+    },
+
+    'examine-hash': async ({ foreign: text }) => {
+      const read = readForeignHash(openBox(text));
+      return { problem: 'problem' in read ? read.problem : null };
     },
 
     'imitate-costs': async ({ costs }) => {
@@ -86,7 +104,7 @@ export function buildPasswordHashes({
   };
 }
 
-/** The schema of user files lets no other pass; a hash that is given without it is our mistake. */
+/** The schema of user files lets no other pass; what is given without it is our mistake. */
 function requirePhc(text: string): Phc {
   const phc = parsePhc(text);
   if (phc !== undefined) return phc;

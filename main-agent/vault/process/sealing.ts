@@ -21,6 +21,8 @@ export class Sealer {
   readonly id: string;
   /** What main fingerprints codes with that it makes and mails itself; 256 bits. */
   readonly deliveredKey: Secret<Buffer>;
+  /** Of the box in which hashes may be sent to the vault; 32 octets. */
+  readonly boxSeed: Secret<Buffer>;
   readonly #random: RandomBytes;
 
   /** Rejects a key of another length: a truncated file must not become a weak key. */
@@ -38,6 +40,7 @@ export class Sealer {
     this.id = Buffer.from(hkdfSync('sha256', key, '', 'sallyport id v1', 16)).toString('base64url');
     const delivered = hkdfSync('sha256', key, '', 'sallyport delivered v1', keyBytes);
     this.deliveredKey = new Secret(Buffer.from(delivered));
+    this.boxSeed = new Secret(Buffer.from(hkdfSync('sha256', key, '', 'sallyport box v1', keyBytes)));
     this.#random = random;
   }
 

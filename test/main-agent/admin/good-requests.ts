@@ -116,6 +116,7 @@ export const goodRequests: Readonly<Record<string, GoodRequest>> = {
     path: '/v1/users/import',
     body: { users: [{ username: 'alice' }, { username: 'erin', password_hash: '$2b$' }], reason },
   },
+  'GET /v1/hash-key': { path: '/v1/hash-key' },
   'POST /v1/two-factor/import': {
     path: '/v1/two-factor/import',
     body: { secrets: [{ user: 'alice', secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP' }], reason },

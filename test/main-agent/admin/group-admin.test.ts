@@ -93,7 +93,12 @@ async function start(): Promise<void> {
   main = await startPlayedMain(
     {
       users: directory,
-      passwords: { hash: async () => new Secret(exampleHash), takeOver: async () => new Secret(exampleHash) },
+      passwords: {
+        hash: async () => new Secret(folder.book.note(exampleHash)),
+        takeOver: async () => new Secret(folder.book.note(exampleHash)),
+        findProblem: async () => undefined,
+        boxKey: async () => folder.box.publicKey,
+      },
       administered: (administrator) => new UsersOfGroupAdmin(parts, administrator),
     },
     { socketTokens: 'required' },
@@ -320,7 +325,7 @@ it.each([
     directory: {
       change: async () => '',
       create: async (_name: string, _fields: object, _template?: string, judge?: WriteJudge) => {
-        await judge?.after(Buffer.from(''));
+        await judge?.after('');
         return 'etag';
       },
     },

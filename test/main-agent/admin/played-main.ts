@@ -1,3 +1,4 @@
+import { playedBox } from '#test/harness/played-vault.ts';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -305,6 +306,8 @@ export async function startPlayedMain(
         }
         return new Secret(`over(${foreign.expose().length})`);
       },
+      findProblem: async () => undefined,
+      boxKey: async () => playedBox.publicKey,
     },
     sessions: {
       list: () => sessions,

@@ -7,7 +7,6 @@ import { YamlGroups } from '#main-agent/users/group-writes.ts';
 import { StorePlans } from '#main-agent/users/store-plan.ts';
 import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
 import { systemClock } from '#shared/clock.ts';
-import { buildLog } from '#shared/log.ts';
 import { buildPlayedTerminal } from '#test/harness/played-terminal.ts';
 import { startPlayedMain, type PlayedMain } from '#test/main-agent/admin/played-main.ts';
 import { exampleHash, makeUsersFolder, type UsersFolder } from '#test/main-agent/users/users-folder.ts';
@@ -28,7 +27,7 @@ describe('sallyport on a user store', () => {
     main = await startPlayedMain({
       users: new YamlUserDirectory(users, writes),
       groups: new YamlGroups(users, writes),
-      plans: new StorePlans(users, writes, systemClock, buildLog('silent', {})),
+      plans: new StorePlans(users, writes, systemClock),
     });
   });
   afterEach(async () => {

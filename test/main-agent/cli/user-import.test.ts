@@ -13,8 +13,8 @@ import { buildOwnCredentials } from '#main-agent/users/own-credentials.ts';
 import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
 import { systemClock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
-import type { Secret } from '#shared/secret.ts';
-import { playVault } from '#test/harness/played-vault.ts';
+import { Secret } from '#shared/secret.ts';
+import { playedBox, playVault } from '#test/harness/played-vault.ts';
 import { buildMemoryState } from '#test/harness/memory-state.ts';
 import { buildPlayedTerminal } from '#test/harness/played-terminal.ts';
 import { startPlayedMain, type PlayedMain } from '#test/main-agent/admin/played-main.ts';
@@ -105,10 +105,13 @@ function onceEach(real: Passwords): PasswordHasher {
   return {
     hash: (password, username) => real.hash(password, username),
     takeOver: (foreign) => {
-      const before = taken.get(foreign.expose()) ?? real.takeOver(foreign);
-      taken.set(foreign.expose(), before);
+      const text = playedBox.open(foreign.expose());
+      const before = taken.get(text) ?? real.takeOver(new Secret(text));
+      taken.set(text, before);
       return before;
     },
+    findProblem: (foreign) => real.findProblem(new Secret(playedBox.open(foreign.expose()))),
+    boxKey: async () => playedBox.publicKey,
   };
 }
 

@@ -26,7 +26,7 @@ import { Secret } from '#shared/secret.ts';
 import { parsePublicKeyBlob } from '#shared/ssh-key/parse.ts';
 import { buildMemoryState, type MemoryState } from '#test/harness/memory-state.ts';
 import { buildMemoryEnrolments } from '#test/harness/memory-enrolments.ts';
-import { playVault } from '#test/harness/played-vault.ts';
+import { playedBook, playVault } from '#test/harness/played-vault.ts';
 import { buildMemoryUsers } from '#test/harness/memory-users.ts';
 
 /** Main's login with everything around it in memory, and a node that signs as a real one would, or not. */
@@ -125,6 +125,7 @@ export const password = 'correct horse battery';
 /** As cheap as the format allows: what the password costs is tested elsewhere. */
 export const passwordHash = new Secret(cheapHash(password));
 
+/** By its name. */
 export function cheapHash(text: string): string {
   const nonce = Buffer.alloc(16, 7);
   const tag = argon2Sync('argon2id', {
@@ -136,7 +137,7 @@ export function cheapHash(text: string): string {
     tagLength: 32,
   });
   const plain = (octets: Buffer): string => octets.toString('base64').replaceAll('=', '');
-  return `$argon2id$v=19$m=8,t=1,p=1$${plain(nonce)}$${plain(tag)}`;
+  return playedBook.note(`$argon2id$v=19$m=8,t=1,p=1$${plain(nonce)}$${plain(tag)}`);
 }
 
 export function buildUser(username: string, change: Partial<EffectiveUser> = {}): EffectiveUser {

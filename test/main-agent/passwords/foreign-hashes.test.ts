@@ -8,7 +8,7 @@ import { formatPhc, parsePhc } from '#main-agent/users/phc.ts';
 import { readForeignHash } from '#main-agent/users/foreign-hash.ts';
 import { systemClock } from '#shared/clock.ts';
 import { Secret } from '#shared/secret.ts';
-import { playVault } from '#test/harness/played-vault.ts';
+import { playedBook, playVault } from '#test/harness/played-vault.ts';
 import { refusal } from '../login/rig.ts';
 
 const source = { node: 'dmz1', clientIp: '203.0.113.9', known: false };
@@ -46,28 +46,32 @@ const made: Readonly<Record<string, () => string>> = {
   'PBKDF2 of Django': () => passlib('django_pbkdf2_sha256', old, 'rounds=30'),
 };
 
+/** What a file would have in it. */
+const hashOf = (name: Secret | undefined): string => playedBook.find(name?.expose() ?? '') ?? '';
+
 describe('a hash of another system', () => {
   it.each(Object.entries(made))('%s is wrapped in argon2id, and its password is right', async (_, make) => {
     const foreign = make();
+    expect(await passwords.findProblem(new Secret(foreign))).toBeUndefined();
     const stored = await passwords.takeOver(new Secret(foreign));
-    expect(stored.expose()).toMatch(/^\$argon2id-over\$.*\$v=19\$m=19456,t=2,p=1\$/);
+    expect(hashOf(stored)).toMatch(/^\$argon2id-over\$.*\$v=19\$m=19456,t=2,p=1\$/);
     const tag = foreign.split('$').at(-1)?.replaceAll('.', '+') ?? '';
-    expect(stored.expose(), 'who reads the file can not go on with the old tag').not.toContain(tag);
+    expect(hashOf(stored), 'who reads the file can not go on with the old tag').not.toContain(tag);
     expect(await passwords.verify(new Secret(old), 'alice', stored, source)).toBe(true);
     expect(await passwords.verify(new Secret(`${old}8`), 'alice', stored, source)).toBe(false);
     const renewed = await passwords.renew(new Secret(old), stored);
-    expect(renewed?.expose()).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
+    expect(hashOf(renewed)).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
     expect(await passwords.verify(new Secret(old), 'alice', renewed, source)).toBe(true);
   });
 
   it('argon2 is wrapped, too, unless it is argon2id that costs at least what ours does', async () => {
-    const good = (await passwords.hash(new Secret('correct horse battery'), 'bob')).expose();
-    expect((await passwords.takeOver(new Secret(good))).expose()).toBe(good);
+    const good = hashOf(await passwords.hash(new Secret('correct horse battery'), 'bob'));
+    expect(hashOf(await passwords.takeOver(new Secret(good)))).toBe(good);
     const cheap = good.replace('m=19456', 'm=19455');
-    expect((await passwords.takeOver(new Secret(cheap))).expose()).toMatch(
+    expect(hashOf(await passwords.takeOver(new Secret(cheap)))).toMatch(
       /^\$argon2id-over\$argon2id\$m=19455,t=2,p=1,l=32\$/,
     );
-    expect((await passwords.takeOver(new Secret(good.replace('argon2id', 'argon2i')))).expose()).toMatch(
+    expect(hashOf(await passwords.takeOver(new Secret(good.replace('argon2id', 'argon2i'))))).toMatch(
       /^\$argon2id-over\$argon2i\$/,
     );
   });
@@ -90,6 +94,7 @@ describe('a hash of another system', () => {
     const { publicMessage, detail = '' } = await refusal(passwords.takeOver(new Secret(text)));
     expect(publicMessage).toContain(why);
     expect(publicMessage + detail).not.toContain(text.length > 1 ? text : '!!');
+    expect(await passwords.findProblem(new Secret(text))).toContain(why);
   });
 
   it('is read at the most rounds that are taken', () => {
@@ -189,7 +194,7 @@ describe('what is compared with where there is nothing', () => {
     const decoy = [decoys.forName('first'), decoys.forName('last')].find((one) =>
       one.expose().includes('over'),
     );
-    const [ours, theirs] = [decoy, wrapped].map((one) => parsePhc(one?.expose() ?? '')?.over?.salt);
+    const [ours, theirs] = [decoy?.expose(), hashOf(wrapped)].map((one) => parsePhc(one ?? '')?.over?.salt);
     expect(ours).toHaveLength(16);
     expect(ours, 'two users with hashes of one kind are one cost').not.toEqual(theirs);
   });

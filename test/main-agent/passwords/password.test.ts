@@ -2,10 +2,11 @@ import { randomBytes } from 'node:crypto';
 import { describe, expect, it, vi } from 'vitest';
 import { findGuess } from '#main-agent/passwords/common-passwords.ts';
 import { Passwords } from '#main-agent/passwords/password.ts';
+import { HashBook } from '#main-agent/users/hash-book.ts';
 import { countCosts, DecoyHashes } from '#main-agent/vault/process/decoy-hashes.ts';
 import { systemClock } from '#shared/clock.ts';
 import { Secret } from '#shared/secret.ts';
-import { playVault } from '#test/harness/played-vault.ts';
+import { playedBook, playVault } from '#test/harness/played-vault.ts';
 import { cheapHash, refusal } from '../login/rig.ts';
 
 const source = { node: 'dmz1', clientIp: '203.0.113.9', known: false };
@@ -20,7 +21,7 @@ describe('passwords', () => {
     const password = new Secret('correct horse battery');
     const first = await passwords.hash(password, 'alice');
     const second = await passwords.hash(password, 'alice');
-    expect(first.expose()).toMatch(
+    expect(playedBook.find(first.expose())).toMatch(
       /^\$argon2id\$v=19\$m=19456,t=2,p=1\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/,
     );
     expect(first.expose()).not.toBe(second.expose());
@@ -39,6 +40,13 @@ describe('passwords', () => {
     );
     const stored = new Secret(cheapHash(longest));
     expect(await passwords.verify(new Secret(`${longest}x`), 'alice', stored, source)).toBe(false);
+  });
+
+  it('a hash that no file has any more is none that a password is wrong for', async () => {
+    const gone = new HashBook().note(playedBook.find(cheapHash('gone'))?.replace('Bw', 'Cw') ?? '');
+    expect((await refusal(passwords.verify(new Secret('x'), 'alice', new Secret(gone), source))).code).toBe(
+      'busy',
+    );
   });
 
   it('a hash that is no argon2id PHC string is our mistake and says so', async () => {
@@ -88,6 +96,9 @@ describe('a new password', () => {
   });
 });
 
+const nameOf = (cost: string): Secret =>
+  new Secret(playedBook.note(`$argon2id$v=19$${cost}$${'A'.repeat(22)}$${'A'.repeat(43)}`));
+
 describe('what is compared with where there is nothing', () => {
   it('S-07: is the cost at the name’s place, the costs in their order, each as wide as its users', () => {
     const places: Record<string, number> = { first: 0, 'end of first': 0.249, second: 0.25, last: 0.999 };
@@ -97,10 +108,10 @@ describe('what is compared with where there is nothing', () => {
       ownCost: 'm=19456,t=2,p=1',
     });
     const costs = ['m=8,t=1,p=1', 'm=8,t=1,p=1', 'm=16,t=1,p=1', 'm=8,t=1,p=1'];
-    decoys.imitate(countCosts(costs.map((cost) => new Secret(`$argon2id$v=19$${cost}$c2FsdA$dGFn`))));
+    decoys.imitate(countCosts(costs.map((cost) => nameOf(cost))));
     const costOf = (name: string): string => decoys.forName(name).expose().split('$')[3] ?? '';
     expect(Object.keys(places).map(costOf)).toEqual(['m=16,t=1,p=1', 'm=16,t=1,p=1', costs[0], costs[0]]);
-    decoys.imitate(countCosts([new Secret(`$argon2id$v=19$m=8,t=1,p=1$c2FsdA$dGFn`)]));
+    decoys.imitate(countCosts([nameOf('m=8,t=1,p=1')]));
     expect(costOf('first')).toBe('m=8,t=1,p=1');
     expect(decoys.forName('first').expose()).toMatch(/\$[\w+/]{22}\$[\w+/]{43}$/);
   });

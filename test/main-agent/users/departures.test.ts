@@ -1,4 +1,4 @@
-import { rename, rm } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { Departures } from '#main-agent/users/departures.ts';
 import { returnGraceMs } from '#main-agent/users/limits.ts';
@@ -6,6 +6,7 @@ import type { YamlUsersOptions } from '#main-agent/users/yaml-users.ts';
 import type { Clock } from '#shared/clock.ts';
 import { buildLog } from '#shared/log.ts';
 import { buildMemoryState } from '#test/harness/memory-state.ts';
+import type { FileId } from '#main-agent/users/user-file.ts';
 import { exampleHash, makeUsersFolder } from './users-folder.ts';
 
 /** What a real users folder does to the notes of who is gone. */
@@ -16,6 +17,8 @@ const files = {
   'bob.yaml': 'username: bob\n',
   'new.yaml': 'username: new\n',
 };
+
+const alice: FileId = { kind: 'user', name: 'alice', relative: 'alice.yaml' };
 
 async function setUp(change: Partial<YamlUsersOptions> = {}, before?: (directory: string) => Promise<void>) {
   let nowMs = 1_000_000_000;
@@ -74,7 +77,9 @@ describe('who is gone from the users folder', () => {
     await site.folder.remove('bob.yaml');
     await site.look();
     expect(site.names()).toEqual(['bob']);
-    await site.users.changeTogether((directory) => rm(`${directory}/alice.yaml`));
+    await site.users.changeTogether([
+      { relative: 'alice.yaml', oldHash: (await site.users.read(alice))?.hash },
+    ]);
     await site.departures.settled();
     expect(site.names()).toEqual(['alice', 'bob']);
     expect(await site.state.read('departures')).toHaveLength(2);

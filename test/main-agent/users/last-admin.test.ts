@@ -4,7 +4,6 @@ import { YamlGroups } from '#main-agent/users/group-writes.ts';
 import { isAdmin, requireAdminLeft } from '#main-agent/users/last-admin.ts';
 import { StorePlans, type StoreFiles } from '#main-agent/users/store-plan.ts';
 import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
-import { buildLog } from '#shared/log.ts';
 import { playedUser } from '#test/main-agent/admin/played-main.ts';
 import { makeUsersFolder } from './users-folder.ts';
 
@@ -22,7 +21,7 @@ async function setUp(files: StoreFiles) {
     passedMs: 0,
     directory: new YamlUserDirectory(users, writes),
     groups: new YamlGroups(users, writes),
-    plans: new StorePlans(users, writes, clock, buildLog('silent', {})),
+    plans: new StorePlans(users, writes, clock),
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };
   return site;

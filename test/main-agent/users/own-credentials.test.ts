@@ -8,8 +8,9 @@ import { systemClock } from '#shared/clock.ts';
 import { Secret } from '#shared/secret.ts';
 import { generatePrivateKeyFile } from '#shared/ssh-key/private-key-file.ts';
 import { parsePublicKeyLine } from '#shared/ssh-key/parse.ts';
-import { exampleHash, makeUsersFolder } from './users-folder.ts';
+import { exampleHash, exampleHashName, makeUsersFolder } from './users-folder.ts';
 
+const otherHash = exampleHash.replace('c2Fsd', 'dGFzd');
 const newKey = (comment: string) => parsePublicKeyLine(generatePrivateKeyFile(comment).publicLine);
 
 async function setUp(files: Readonly<Record<string, string>>) {
@@ -19,6 +20,7 @@ async function setUp(files: Readonly<Record<string, string>>) {
   return {
     directory,
     credentials: buildOwnCredentials(directory),
+    note: (hash: string) => new Secret(folder.book.note(hash)),
     read: () => readFile(path.join(folder.directory, 'alice.yaml'), 'utf8'),
     keys: () => directory.find('alice')?.sshKeys.map(({ comment }) => comment),
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
@@ -28,8 +30,8 @@ async function setUp(files: Readonly<Record<string, string>>) {
 describe('what users change in their own file', () => {
   test('a password is in force when it resolves; everything else stays as people wrote it', async () => {
     await using site = await setUp({ 'alice.yaml': '# Alice\nusername: alice # she\nquota: 1GiB\n' });
-    await site.credentials.setPassword('alice', new Secret(exampleHash));
-    expect(site.directory.find('alice')?.passwordHash?.expose()).toBe(exampleHash);
+    await site.credentials.setPassword('alice', site.note(exampleHash));
+    expect(site.directory.find('alice')?.passwordHash?.expose()).toBe(exampleHashName);
     expect(await site.read()).toBe(
       `# Alice\nusername: alice # she\nquota: 1GiB\npassword: ${JSON.stringify(exampleHash)}\n`,
     );
@@ -41,20 +43,22 @@ describe('what users change in their own file', () => {
     await using site = await setUp({ 'alice.yaml': 'username: alice\n' });
     const etag = await site.credentials.etag('alice');
     await site.directory.change('alice', [{ path: ['quota'], value: '1GiB' }], undefined);
-    await expect(site.credentials.setPassword('alice', new Secret(exampleHash), etag)).rejects.toMatchObject({
+    await expect(
+      site.credentials.setPassword('alice', new Secret(exampleHashName), etag),
+    ).rejects.toMatchObject({
       code: 'precondition-failed',
     });
   });
 
   test('a hash gives way to another of the same password, and only that very hash does', async () => {
-    const [old, next] = [new Secret(exampleHash), new Secret(exampleHash.replace('c2Fsd', 'dGFzd'))];
     await using site = await setUp({ 'alice.yaml': `username: alice # she\npassword: ${exampleHash}\n` });
+    const [old, next] = [site.note(exampleHash), site.note(otherHash)];
     expect(await site.credentials.renewPassword('alice', next, old)).toBe(false);
     expect(await site.credentials.renewPassword('ghost', old, next)).toBe(false);
-    expect(site.directory.find('alice')?.passwordHash?.expose()).toBe(exampleHash);
+    expect(site.directory.find('alice')?.passwordHash?.expose()).toBe(old.expose());
     expect(await site.credentials.renewPassword('alice', old, next)).toBe(true);
     expect(site.directory.find('alice')?.passwordHash?.expose()).toBe(next.expose());
-    expect(await site.read()).toContain('username: alice # she\npassword: ');
+    expect(await site.read()).toBe(`username: alice # she\npassword: ${JSON.stringify(otherHash)}\n`);
   });
 
   test('keys come beside inherited ones, and only the own ones go', async () => {

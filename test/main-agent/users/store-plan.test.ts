@@ -2,12 +2,10 @@ import { mkdir, readdir, readFile, stat, writeFile, chmod } from 'node:fs/promis
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { FileWrites } from '#main-agent/users/file-writes.ts';
-import { buildRecordedLog } from '#test/main-agent/notify/recorded-log.ts';
 import { finishApply, journalName } from '#main-agent/users/store-apply.ts';
-import { hashOctets } from '#main-agent/users/user-file.ts';
+import { hashOctets } from '#main-agent/users/shown-text.ts';
 import { StorePlans, type StoreFiles } from '#main-agent/users/store-plan.ts';
 import { systemClock } from '#shared/clock.ts';
-import { buildLog } from '#shared/log.ts';
 import { breakFiles } from '#test/harness/faulty-files.ts';
 import { exampleHash, makeUsersFolder, type UsersFolder } from './users-folder.ts';
 
@@ -34,7 +32,7 @@ async function setUp(files: StoreFiles = before) {
   return {
     folder,
     users,
-    plans: new StorePlans(users, new FileWrites(users, systemClock), systemClock, buildLog('silent', {})),
+    plans: new StorePlans(users, new FileWrites(users, systemClock), systemClock),
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };
 }
@@ -247,10 +245,22 @@ describe('a plan applied', () => {
     const hashOf = (octets: string): string => hashOctets(Buffer.from(octets));
     const files = [{ relative: 'carol.yaml', oldHash: hashOf('the one before'), newHash: hashOf(text) }];
     await site.folder.write(journalName, JSON.stringify({ id: '0123456789ab', files }));
-    const { log, lines } = buildRecordedLog();
-    await finishApply(site.folder.directory, log);
-    expect(lines).toEqual([]);
+    expect(await finishApply(site.folder.directory)).toEqual([]);
     expect((await contentOf(site.folder))['carol.yaml']).toBe(text);
+    expect(Object.keys(await contentOf(site.folder))).not.toContain(journalName);
+  });
+
+  test('is ended however many files it is about', async () => {
+    await using site = await setUp();
+    const oldHash = hashOctets(Buffer.from('gone'));
+    const files = Array.from({ length: 10_000 }, (_, index) => ({
+      relative: `user${index}.yaml`,
+      oldHash,
+      newHash: null,
+    }));
+    await site.folder.write(journalName, JSON.stringify({ id: '0123456789ab', files }));
+    await site.users.refresh();
+    expect(site.users.problems()).toEqual([]);
     expect(Object.keys(await contentOf(site.folder))).not.toContain(journalName);
   });
 

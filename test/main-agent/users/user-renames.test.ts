@@ -14,7 +14,7 @@ import { buildVault } from '#main-agent/vault/local-vault.ts';
 import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { playVault } from '#test/harness/played-vault.ts';
-import { exampleHash, makeUsersFolder } from './users-folder.ts';
+import { exampleHash, exampleHashName, makeUsersFolder } from './users-folder.ts';
 
 /** Users who get another name, over a real state, real folders and a real vault; killed between any two steps. */
 
@@ -197,7 +197,7 @@ async function buildWorld() {
 }
 
 const everything = {
-  password: exampleHash,
+  password: exampleHashName,
   factor: 'enrolled',
   recoveryCodesLeft: 1,
   files: [true, true, true],

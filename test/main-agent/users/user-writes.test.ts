@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { FileWrites } from '#main-agent/users/file-writes.ts';
 import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
 import { systemClock } from '#shared/clock.ts';
-import { exampleHash, makeUsersFolder } from './users-folder.ts';
+import { exampleHash, exampleHashName, makeUsersFolder } from './users-folder.ts';
 
 const alice = '# Alice\nusername: alice\nquota: 1GiB # small\n';
 
@@ -108,8 +108,12 @@ describe('a change', () => {
 describe('a new user', () => {
   test('exists when it resolves, in a file that only the owner can read', async () => {
     await using site = await setUp({});
-    const etag = await site.directory.create('bob', { password: exampleHash, groups: [], username: 'eve' });
-    expect(site.directory.find('bob')?.passwordHash?.expose()).toBe(exampleHash);
+    const etag = await site.directory.create('bob', {
+      password: site.folder.book.note(exampleHash),
+      groups: [],
+      username: 'eve',
+    });
+    expect(site.directory.find('bob')?.passwordHash?.expose()).toBe(exampleHashName);
     expect(await site.directory.etag('bob')).toBe(etag);
     expect((await stat(path.join(site.folder.directory, 'bob.yaml'))).mode & 0o777).toBe(0o600);
   });

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openYamlUsers, type YamlUsers } from '#main-agent/users/yaml-users.ts';
 import { buildLog } from '#shared/log.ts';
-import { exampleHash, exampleKey, makeUsersFolder } from './users-folder.ts';
+import { exampleHash, exampleHashName, exampleKey, makeUsersFolder } from './users-folder.ts';
 
 const messages = (users: YamlUsers) =>
   users.problems().map(({ file, line, message }) => `${path.basename(file)}:${line} ${message}`);
@@ -66,7 +66,7 @@ describe('a user', () => {
         { path: ['inbox'], storage: 'local', root: ['shared', 'inbox'], uploads: 'direct' },
       ],
     });
-    expect(user?.passwordHash?.expose()).toBe(exampleHash);
+    expect(user?.passwordHash?.expose()).toBe(exampleHashName);
     expect(user?.sshKeys.map(({ comment }) => comment)).toEqual(['alice@laptop']);
     expect(user?.mounts[0]?.allow).toEqual(new Set(['list', 'read', 'write']));
     expect(JSON.stringify(user)).not.toContain('argon2id');
@@ -374,6 +374,7 @@ describe('a change', () => {
     const users = await openYamlUsers({
       directory: folder.directory,
       lastGoodDirectory: path.join(folder.base, 'last-good'),
+      files: folder.files(),
       storages: ['local'],
       defaultUploads: 'atomic',
       defaultBinMs: undefined,

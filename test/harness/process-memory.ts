@@ -1,0 +1,111 @@
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+import type { Canary } from './canaries.ts';
+
+/**
+ * What a process holds in its memory: all that it may write to, freed or not, as root or a parent process reads it. It
+ * runs on meanwhile, so what moves just then may be missed; what stays is found.
+ */
+
+/** Read at once; what lies over the edge of two is found by reading some octets twice. */
+const pieceBytes = 16 * 1024 * 1024;
+
+interface Region {
+  readonly start: number;
+  readonly end: number;
+}
+
+interface Needle {
+  readonly name: string;
+  readonly octets: Buffer;
+}
+
+/** Names of those that are there, as octets, and as two-byte strings of JavaScript where they are text. */
+export function findInMemory(pid: number, canaries: readonly Canary[]): string[] {
+  const needles = canaries.flatMap(([name, text]): Needle[] => {
+    const octets = Buffer.from(text, 'latin1');
+    if (octets.length < 8)
+      throw new Error(`${name} has ${octets.length} octets, and would be found by chance`);
+    const isText = /^[\x20-\x7e]+$/.test(text);
+    return [{ name, octets }, ...(isText ? [{ name, octets: Buffer.from(text, 'utf16le') }] : [])];
+  });
+  const byStart = new Map<number, Needle[]>();
+  /** Where each needle's first two octets are: nearly every place in the memory is left by one look at this. */
+  const starts = new Uint8Array(65_536);
+  for (const needle of needles) {
+    const start = needle.octets.readUInt16BE();
+    starts[start] = 1;
+    byStart.set(start, [...(byStart.get(start) ?? []), needle]);
+  }
+  const found = new Set<string>();
+  const overlap = Math.max(...needles.map(({ octets }) => octets.length));
+  for (const piece of readMemory(pid, overlap)) {
+    let window = piece[0] ?? 0;
+    for (let at = 1; at < piece.length; at += 1) {
+      window = ((window << 8) | (piece[at] ?? 0)) & 0xffff;
+      if (starts[window] === 0) continue;
+      for (const { name, octets } of byStart.get(window) ?? [])
+        if (
+          piece.compare(octets, 0, octets.length, at - 1, Math.min(at - 1 + octets.length, piece.length)) ===
+          0
+        )
+          found.add(name);
+    }
+  }
+  return [...found];
+}
+
+/** Each piece is valid until the next is asked for. */
+function* readMemory(pid: number, overlap: number): Generator<Buffer> {
+  const memory = openSync(`/proc/${pid}/mem`, 'r');
+  const buffer = Buffer.allocUnsafe(pieceBytes);
+  try {
+    for (const { start, end } of listRegions(pid)) {
+      for (let at = start; at < end; at += pieceBytes - overlap) {
+        const read = tryRead(memory, buffer, at, Math.min(pieceBytes, end - at));
+        if (read > 0) yield buffer.subarray(0, read);
+      }
+    }
+  } finally {
+    closeSync(memory);
+  }
+}
+
+/** Those that can be written to and of which anything is there. */
+function listRegions(pid: number): readonly Region[] {
+  const regions: Region[] = [];
+  let region: Region | undefined;
+  for (const line of readFileSync(`/proc/${pid}/smaps`, 'latin1').split('\n')) {
+    const [, start, end, rights] = /^([0-9a-f]+)-([0-9a-f]+) (\S+) /.exec(line) ?? [];
+    if (start !== undefined && end !== undefined)
+      region =
+        rights?.startsWith('rw') === true
+          ? { start: parseInt(start, 16), end: parseInt(end, 16) }
+          : undefined;
+    // Of what was given to the system, or to the swap, nothing is read.
+    else if (region !== undefined && /^Rss: +[1-9]/.test(line)) regions.push(region);
+  }
+  if (regions.length === 0) throw new Error(`process ${pid} is not there, or shows nothing of itself`);
+  return regions;
+}
+
+/** A region may be given back while we read. */
+function tryRead(memory: number, buffer: Buffer, at: number, length: number): number {
+  try {
+    return readSync(memory, buffer, 0, length, at);
+  } catch {
+    return 0;
+  }
+}
+
+/** The vault's process of a main. */
+export function findVault(mainPid: number): number {
+  const children = readFileSync(`/proc/${mainPid}/task/${mainPid}/children`, 'latin1')
+    .trim()
+    .split(' ')
+    .map(Number);
+  const vault = children.find(
+    (pid) => pid > 0 && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes('vault/process/main.ts'),
+  );
+  if (vault === undefined) throw new Error(`process ${mainPid} has no vault`);
+  return vault;
+}
