@@ -15,7 +15,7 @@ import { readIfThere } from './user-folder.ts';
  * from the journal on everything will have, if not now then before the folder is read again.
  */
 
-export interface FileChange {
+interface FileChange {
   readonly relative: string;
   /** Undefined: the file goes. */
   readonly octets: Buffer | undefined;

@@ -90,18 +90,18 @@ export class StorePlans {
   async #work(wanted: StoreFiles): Promise<Worked> {
     await this.#users.refresh();
     const texts = await this.#users.texts.show(Object.values(wanted));
-    const shown = new Map<string, ShownText>();
+    const given = new Map<string, ShownText>();
     for (const [index, name] of Object.keys(wanted).entries()) {
       const text = texts[index];
-      if (text !== undefined) shown.set(name, text);
+      if (text !== undefined) given.set(name, text);
     }
-    await this.#requireGood(shown);
+    await this.#requireGood(given);
     const files: PlannedFile[] = [];
     const changes: TextChange[] = [];
     const live = new Map([...this.#users.files()].map((file) => [file.id.relative, file]));
-    for (const relative of [...new Set([...shown.keys(), ...live.keys()])].toSorted()) {
+    for (const relative of [...new Set([...given.keys(), ...live.keys()])].toSorted()) {
       const present = live.get(relative);
-      const next = shown.get(relative);
+      const next = given.get(relative);
       if (next !== undefined && present?.hash === next.hash) continue;
       const before = present === undefined ? undefined : await this.#users.read(present.id);
       files.push({
@@ -112,7 +112,7 @@ export class StorePlans {
       changes.push({ relative, text: next?.text, oldHash: present?.hash });
     }
     const etag = hashStore([...live.values()].map(({ id, hash }) => [id.relative, hash]));
-    return { plan: { etag, files, unchanged: shown.size - files.filter(isWritten).length }, changes };
+    return { plan: { etag, files, unchanged: given.size - files.filter(isWritten).length }, changes };
   }
 
   async #requireGood(wanted: ReadonlyMap<string, ShownText>): Promise<void> {

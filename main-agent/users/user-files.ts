@@ -41,7 +41,7 @@ export type ReadFile =
   | { readonly gone: true }
   | { readonly gone: false; readonly why: string; readonly stamp: string };
 
-export interface WriteUserFile {
+interface WriteUserFile {
   /** Permission bits. */
   readonly mode: number;
   readonly exclusive?: boolean;

@@ -217,7 +217,10 @@ function argumentsOf({ keyFile, credentials, users }: VaultProcessOptions): read
   return [
     '--permission',
     ...[...folders, keyFile].map((one) => `--allow-fs-read=${one}`),
-    ...[directory, lastGoodDirectory].flatMap((one) => [`--allow-fs-read=${one}`, `--allow-fs-write=${one}`]),
+    // Each also by the names in it: one that is not there yet is no folder to Node.
+    ...[directory, lastGoodDirectory]
+      .flatMap((one) => [one, path.join(one, '*')])
+      .flatMap((one) => [`--allow-fs-read=${one}`, `--allow-fs-write=${one}`]),
     '--allow-worker',
     '--disable-warning=PERM0006',
     '--disable-sigusr1',

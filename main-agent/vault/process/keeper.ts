@@ -3,19 +3,16 @@ import { matchingSteps } from '#main-agent/two-factor/totp.ts';
 import { groupByFour, makeBypassCode, makeRecoveryCode } from '#main-agent/two-factor/typed-codes.ts';
 import { totpSecretBytes } from '#main-agent/two-factor/limits.ts';
 import { HashBook } from '#main-agent/users/hash-book.ts';
-import { HashBox } from '#main-agent/users/hash-box.ts';
-import { LocalUserFiles } from '#main-agent/users/user-files.ts';
 import type { AskVault, RequestOf, VaultHandlers } from '#main-agent/vault/calls.ts';
 import { askLocally } from '#main-agent/vault/channel.ts';
 import { keptSetupsMax } from '#main-agent/vault/limits.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import { readSecretFile } from '#shared/config/file-path.ts';
 import { SallyportError } from '#shared/error.ts';
-import { randomId, type RandomBytes } from '#shared/random-id.ts';
+import { randomId } from '#shared/random-id.ts';
 import { Secret } from '#shared/secret.ts';
-import { buildPasswordHashes } from './password-hashes.ts';
 import { Sealer } from './sealing.ts';
-import { buildUserFileHandlers } from './user-file-handlers.ts';
+import { buildHashHandlers, type HashOptions } from './hash-handlers.ts';
 
 /**
  * What the vault's process does for main. It holds the key and what is not stored yet, and no more: what is in force
@@ -34,18 +31,14 @@ interface KeptSetup {
 /** What is sealed for main itself belongs to no user: a user's name has no such form. */
 const ownOwner = 'acme';
 
-interface KeeperOptions {
+interface KeeperOptions extends HashOptions {
   /** As it is in its file now. Rejects `config`. */
   readonly readKey: () => Promise<Secret<Buffer>>;
-  readonly random: RandomBytes;
-  readonly book: HashBook;
-  /** Where users are, and the copies of their last good files. */
-  readonly users: Readonly<Record<'directory' | 'lastGoodDirectory', string>>;
 }
 
-export function buildKeeper({ readKey, random, book, users }: KeeperOptions): VaultHandlers {
+export function buildKeeper({ readKey, ...hashOptions }: KeeperOptions): VaultHandlers {
+  const { random } = hashOptions;
   let held: Sealer | undefined;
-  let box: HashBox | undefined;
   const setups = new BoundedMap<KeptSetup>(keptSetupsMax);
   const key = (): Sealer => {
     if (held !== undefined) return held;
@@ -53,10 +46,6 @@ export function buildKeeper({ readKey, random, book, users }: KeeperOptions): Va
       detail: 'the vault is not open',
     });
   };
-
-  const boxOf = (): HashBox => (box ??= new HashBox(key().boxSeed.expose()));
-  const openBox = (text: string): string => boxOf().open(text);
-  const files = new LocalUserFiles({ ...users, book, box: { open: openBox } });
 
   /** A fresh set of recovery codes and the secret, for one enrolment. */
   function make(secret: Secret<Buffer>, owner: string, id: string, count: number) {
@@ -78,15 +67,7 @@ export function buildKeeper({ readKey, random, book, users }: KeeperOptions): Va
   }
 
   return {
-    ...buildPasswordHashes({
-      random,
-      placeOf: (name) => key().placeOf(name),
-      note: (hash) => book.note(hash),
-      find: (name) => files.find(name),
-      openBox,
-    }),
-    ...buildUserFileHandlers(files),
-    'box-key': async () => ({ key: boxOf().publicKey }),
+    ...buildHashHandlers(hashOptions, key),
 
     open: async ({ expected }) => {
       const sealer = new Sealer(await readKey(), random);

@@ -39,7 +39,7 @@ export function buildPasswordHashes({
   readonly random: RandomBytes;
   readonly placeOf: NamePlace;
   /** Gives a hash its name. */
-  readonly note: (hash: string) => string;
+  readonly note: (phc: string) => string;
   /** The hash of a name; undefined: nowhere to be found. */
   readonly find: (name: string) => Promise<string | undefined>;
   readonly openBox: (text: string) => string;
@@ -53,8 +53,8 @@ export function buildPasswordHashes({
     return note(formatPhc({ over, cost, salt, tag }));
   }
   async function findHash(name: string): Promise<string> {
-    const hash = isHashName(name) ? await find(name) : '';
-    if (hash !== undefined) return hash;
+    const found = isHashName(name) ? await find(name) : '';
+    if (found !== undefined) return found;
     throw new SallyportError('busy', 'The password can not be checked at the moment', {
       detail: 'the file that this password stood in is another one by now, and is being read again',
       hint: 'try again',

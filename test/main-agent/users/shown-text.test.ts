@@ -72,7 +72,7 @@ describe('a file as main is shown it', () => {
       kind,
       `username: a\npassword: "${hash}"\n`,
     ]),
-  ])('has the name of the hash: %s', (_, text) => {
+  ])('S-02: has the name of the hash: %s', (_, text) => {
     const { shown, book } = show(text);
     expect(shown.text).toBeDefined();
     for (const piece of [tag.slice(0, 30), salt, ...Object.values(foreign).flatMap(piecesOf)])
