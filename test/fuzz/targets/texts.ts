@@ -14,6 +14,8 @@ import { formatFilePath, parseFilePath, parseJsonPath } from '#dmz/https/files/f
 import { judgeRange } from '#dmz/https/files/range.ts';
 import { parseByteCount, parseChecksum, parseUploadMetadata } from '#dmz/https/files/tus.ts';
 import { formatCentralRecord, formatEnd, formatLocalHeader } from '#dmz/https/files/zip.ts';
+import { HashBook } from '#main-agent/users/hash-book.ts';
+import { showText } from '#main-agent/users/shown-text.ts';
 import { buildUserSchemas } from '#main-agent/users/user-schema.ts';
 import { identifyFile, parseUserFile } from '#main-agent/users/user-file.ts';
 import { isSallyportError } from '#shared/error.ts';
@@ -295,7 +297,9 @@ export function buildUserFiles(): Target {
       const relative = places[kind] ?? '';
       const id = identifyFile(relative);
       if (id === undefined || id === 'misnamed') throw new Error(`no file ${relative}`);
-      const parsed = parseUserFile(input, id, relative, schemas);
+      const shown = showText(input, new HashBook());
+      if (/\$argon2id?\$v=19\$/.test(shown.text ?? '')) throw new Error('a hash that is shown');
+      const parsed = parseUserFile(shown, id, relative, schemas);
       if ((parsed.fields === undefined) !== parsed.problems.length > 0)
         throw new Error('fields and problems');
       for (const { line, column, message } of parsed.problems)

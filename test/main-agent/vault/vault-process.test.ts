@@ -9,10 +9,10 @@ import { PassThrough, Duplex } from 'node:stream';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { serveVault } from '#main-agent/vault/channel.ts';
 import { failedRestartMsMax, restartMsMax } from '#main-agent/vault/limits.ts';
-import { buildKeeper } from '#main-agent/vault/process/keeper.ts';
 import { startVaultProcess, type VaultProcess } from '#main-agent/vault/vault-process.ts';
 import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
+import { noUsers, playKeeper } from '#test/harness/played-vault.ts';
 
 const log = buildLog('silent', {});
 
@@ -39,8 +39,10 @@ class PlayedLives {
     this.#ends.push(end);
     if (this.isStillborn) end('SIGSEGV');
     else
-      serveVault(theirs, buildKeeper({ readKey: async () => this.key, random: randomBytes }), () =>
-        end('exit code 0'),
+      serveVault(
+        theirs,
+        playKeeper(async () => this.key),
+        () => end('exit code 0'),
       );
     return {
       channel: mine,
@@ -65,6 +67,7 @@ describe('a vault that dies', () => {
     vault = startVaultProcess({
       keyFile: '/nowhere',
       credentials: undefined,
+      users: noUsers,
       log,
       spawnProcess: lives.spawn,
     });
@@ -138,7 +141,8 @@ const supervisor = fileURLToPath(new URL('../../../main-agent/vault/vault-proces
 const orphaning = `
   import { startVaultProcess } from ${JSON.stringify(supervisor)};
   const nothing = () => undefined;
-  await startVaultProcess({ keyFile: process.argv[1], log: { error: nothing } }).opened();
+  const users = { directory: '/nonexistent', lastGoodDirectory: '/nonexistent' };
+  await startVaultProcess({ keyFile: process.argv[1], users, log: { error: nothing } }).opened();
   console.log('opened');
 `;
 
@@ -150,7 +154,7 @@ describe('the process', () => {
     folder = mkdtempSync(path.join(tmpdir(), 'sallyport-vault-'));
     const keyFile = path.join(folder, 'vault.key');
     writeFileSync(keyFile, randomBytes(32), { mode: 0o600 });
-    vault = startVaultProcess({ keyFile, credentials: undefined, log });
+    vault = startVaultProcess({ keyFile, credentials: undefined, users: noUsers, log });
     await vault.opened();
     pid = Number(execFileSync('pgrep', ['-f', keyFile], { encoding: 'utf8' }).trim());
   });
@@ -199,14 +203,19 @@ describe('the process', () => {
     writeFileSync(keyFile, randomBytes(32), { mode: 0o600 });
     const main = execFile(process.execPath, ['--input-type=module', '-e', orphaning, keyFile]);
     const [told] = (await once(main.stdout ?? main, 'data')) as [string];
-    const orphan = Number(execFileSync('pgrep', ['-f', `main.ts ${keyFile}`], { encoding: 'utf8' }).trim());
+    const orphan = Number(execFileSync('pgrep', ['-f', `main.ts .*${keyFile}`], { encoding: 'utf8' }).trim());
     expect(told).toBe('opened\n');
     main.kill('SIGKILL');
     await vi.waitFor(() => expect(() => process.kill(orphan, 0)).toThrow('ESRCH'), { timeout: 20_000 });
   });
 
   it('that can not read its key keeps main from starting, and says why', async () => {
-    const missing = startVaultProcess({ keyFile: path.join(folder, 'none'), credentials: undefined, log });
+    const missing = startVaultProcess({
+      keyFile: path.join(folder, 'none'),
+      credentials: undefined,
+      users: noUsers,
+      log,
+    });
     await expect(missing.opened()).rejects.toMatchObject({
       code: 'config',
       detail: expect.stringContaining('does not exist') as unknown,

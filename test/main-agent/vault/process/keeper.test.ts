@@ -3,8 +3,8 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { defaultTotpSettings, stepAt, totpCodeAt } from '#main-agent/two-factor/totp.ts';
 import type { AskVault } from '#main-agent/vault/calls.ts';
 import { askLocally } from '#main-agent/vault/channel.ts';
-import { buildKeeper } from '#main-agent/vault/process/keeper.ts';
 import { Secret } from '#shared/secret.ts';
+import { playKeeper } from '#test/harness/played-vault.ts';
 
 const id = '01ARZ3NDEKTSV4RRFFQ69G5FAV';
 const otherId = '01ARZ3NDEKTSV4RRFFQ69G5FAW';
@@ -21,7 +21,7 @@ beforeEach(async () => {
 });
 
 function open(): AskVault {
-  return askLocally(buildKeeper({ readKey: async () => new Secret(key), random: randomBytes }));
+  return askLocally(playKeeper(async () => new Secret(key)));
 }
 
 const codeOf = (of: Buffer, steps = 0): string =>
