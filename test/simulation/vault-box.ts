@@ -7,6 +7,7 @@ import { buildKeeper } from '#main-agent/vault/process/keeper.ts';
 import { Sealer } from '#main-agent/vault/process/sealing.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { Secret } from '#shared/secret.ts';
+import { noUsers, playedBook } from '#test/harness/played-vault.ts';
 import { Line, Process } from './machine.ts';
 
 interface Life {
@@ -36,7 +37,12 @@ export class VaultBox implements VaultAccess {
   async begin(): Promise<void> {
     const process = new Process(this.#main.machine, 'vault', this.#main.wall);
     const keeper = process.run(() =>
-      buildKeeper({ readKey: async () => this.#key, random: (size) => randomBytes(size) }),
+      buildKeeper({
+        readKey: async () => this.#key,
+        random: (size) => randomBytes(size),
+        book: playedBook,
+        users: noUsers,
+      }),
     );
     const life: Life = { process, ask: this.#askThrough(process, askLocally(keeper)) };
     await life.ask('open', {});

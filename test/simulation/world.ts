@@ -15,6 +15,7 @@ import { Secret } from '#shared/secret.ts';
 import { buildMemoryEnrolments } from '#test/harness/memory-enrolments.ts';
 import { mountOf } from '#test/main-agent/files/rig.ts';
 import { MemoryMedium } from '#test/main-agent/files/media.ts';
+import { playedBook } from '#test/harness/played-vault.ts';
 import { buildUser, cheapHash, playSshKey, withFactor } from '#test/main-agent/login/rig.ts';
 import { watchOwnDisk, type StorageLies } from './disks.ts';
 import { DmzNode } from './dmz-node.ts';
@@ -147,7 +148,8 @@ export class World {
 
   /** A password hash is nobody's to see. */
   noteHash(name: string): void {
-    const hash = this.users.get(name)?.passwordHash?.expose().split('$').at(-1);
+    const stored = this.users.get(name)?.passwordHash?.expose() ?? '';
+    const hash = playedBook.find(stored)?.split('$').at(-1);
     if (hash !== undefined) this.oracle.canaries.add(hash);
   }
 
