@@ -8,6 +8,9 @@ import type { Canary } from './canaries.ts';
 
 /** Read at once; what lies over the edge of two is found by reading some octets twice. */
 const pieceBytes = 16 * 1024 * 1024;
+const wordBytes = 4;
+/** Shorter ones would be found by chance. */
+const needleBytesMin = 8;
 
 interface Region {
   readonly start: number;
@@ -19,45 +22,59 @@ interface Needle {
   readonly octets: Buffer;
 }
 
+/** A needle by one of the words that it has wherever it begins. */
+interface Anchor extends Needle {
+  /** Of the word in it. */
+  readonly offset: number;
+}
+
 /** Names of those that are there, as octets, and as two-byte strings of JavaScript where they are text. */
 export function findInMemory(pid: number, canaries: readonly Canary[]): string[] {
   const needles = canaries.flatMap(([name, text]): Needle[] => {
     const octets = Buffer.from(text, 'latin1');
-    if (octets.length < 8)
-      throw new Error(`${name} has ${octets.length} octets, and would be found by chance`);
+    if (octets.length < needleBytesMin) throw new Error(`${name} has no more than ${octets.length} octets`);
     const isText = /^[\x20-\x7e]+$/.test(text);
     return [{ name, octets }, ...(isText ? [{ name, octets: Buffer.from(text, 'utf16le') }] : [])];
   });
-  const byStart = new Map<number, Needle[]>();
-  /** Where each needle's first two octets are: nearly every place in the memory is left by one look at this. */
-  const starts = new Uint8Array(65_536);
-  for (const needle of needles) {
-    const start = needle.octets.readUInt16BE();
-    starts[start] = 1;
-    byStart.set(start, [...(byStart.get(start) ?? []), needle]);
-  }
+  const { anchors, marks } = buildAnchors(needles);
   const found = new Set<string>();
-  const overlap = Math.max(...needles.map(({ octets }) => octets.length));
+  const overlap = Math.max(...needles.map(({ octets }) => octets.length)) + wordBytes;
   for (const piece of readMemory(pid, overlap)) {
-    let window = piece[0] ?? 0;
-    for (let at = 1; at < piece.length; at += 1) {
-      window = ((window << 8) | (piece[at] ?? 0)) & 0xffff;
-      if (starts[window] === 0) continue;
-      for (const { name, octets } of byStart.get(window) ?? [])
-        if (
-          piece.compare(octets, 0, octets.length, at - 1, Math.min(at - 1 + octets.length, piece.length)) ===
-          0
-        )
-          found.add(name);
+    const words = new Int32Array(piece.buffer, piece.byteOffset, Math.floor(piece.length / wordBytes));
+    for (let index = 0; index < words.length; index += 1) {
+      const word = words[index] ?? 0;
+      if (word === 0 || marks[markOf(word)] === 0) continue;
+      for (const { name, octets, offset } of anchors.get(word) ?? []) {
+        const start = index * wordBytes - offset;
+        if (start >= 0 && piece.subarray(start, start + octets.length).equals(octets)) found.add(name);
+      }
     }
   }
   return [...found];
 }
 
+/** One look at one word in four octets leaves nearly every place behind. */
+function buildAnchors(needles: readonly Needle[]) {
+  const anchors = new Map<number, Anchor[]>();
+  const marks = new Uint8Array(65_536);
+  for (const needle of needles) {
+    for (let offset = 0; offset < wordBytes; offset += 1) {
+      const word = needle.octets.readInt32LE(offset);
+      marks[markOf(word)] = 1;
+      anchors.set(word, [...(anchors.get(word) ?? []), { ...needle, offset }]);
+    }
+  }
+  return { anchors, marks };
+}
+
+function markOf(word: number): number {
+  return (word ^ (word >>> 16)) & 0xffff;
+}
+
 /** Each piece is valid until the next is asked for. */
 function* readMemory(pid: number, overlap: number): Generator<Buffer> {
   const memory = openSync(`/proc/${pid}/mem`, 'r');
-  const buffer = Buffer.allocUnsafe(pieceBytes);
+  const buffer = Buffer.alloc(pieceBytes);
   try {
     for (const { start, end } of listRegions(pid)) {
       for (let at = start; at < end; at += pieceBytes - overlap) {

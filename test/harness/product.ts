@@ -7,14 +7,17 @@ import { fileURLToPath } from 'node:url';
 import { Authenticator } from '#scripts/demonstration/codes.ts';
 import { type Site, type SiteNode, startSite } from '#scripts/demonstration/site.ts';
 import type { DemoUser } from '#scripts/demonstration/users.ts';
-import { findLeaks } from './canaries.ts';
+import { type Canary, findLeaks } from './canaries.ts';
 import { runProgram } from './clients/process.ts';
 import { holdFileName } from './hold-file.ts';
+import { listPlanted } from './planted-secrets.ts';
+import { findInMemory } from './process-memory.ts';
 import type { SftpTarget } from './clients/sftp-target.ts';
 
 /**
  * The whole product as processes, with the demo's users, in a folder of its own. Main runs as `recorded-main.ts`, which
- * is main-agent/main.ts with every byte it sends over the link written to a file; closing checks that file for secrets.
+ * is main-agent/main.ts with every byte it sends over the link written to a file; closing checks that file for secrets,
+ * and main's memory.
  */
 export interface Product {
   readonly site: Site;
@@ -72,6 +75,7 @@ export async function startProduct(
     ...(options.workers !== undefined && { workers: options.workers }),
     ...(options.sftpProfile !== undefined && { sftpProfile: options.sftpProfile }),
   });
+  const planted = listPlanted(site);
   await mkdir(join(folder, 'local'));
   const authenticators = new Map<string, Authenticator>();
   const password = (user: string): string => site.users[user]?.password ?? '';
@@ -142,12 +146,24 @@ export async function startProduct(
         .map((line) => JSON.parse(line) as Record<string, unknown>);
     },
     async close() {
+      const held = site.main.pid === undefined ? [] : tryFindInMemory(site.main.pid, planted);
       await site.stop();
       const leaks = options.mainProgram === undefined ? findLeaks(site) : [];
       await rm(folder, { recursive: true, force: true });
+      if (held.length > 0) throw new Error(`S-02: main’s memory has ${held.join(', ')} in it`);
       if (leaks.length > 0) throw new Error(`S-02: main sent ${leaks.join(', ')} over the link`);
     },
   };
+}
+
+/** Nothing of a main that is just down. */
+function tryFindInMemory(pid: number, canaries: readonly Canary[]): readonly string[] {
+  try {
+    return findInMemory(pid, canaries);
+  } catch (error) {
+    if (existsSync(`/proc/${pid}/maps`)) throw error;
+    return [];
+  }
 }
 
 /** Changes main's `auto_enable`, with the restart that it takes. */
