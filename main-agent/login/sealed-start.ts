@@ -1,4 +1,4 @@
-import { setTimeout as wait } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promises';
 import type { NodeLink } from '#main-agent/link/handlers.ts';
 import type { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
 import { sendIntervalMs } from '#main-agent/two-factor/limits.ts';
@@ -55,8 +55,8 @@ export class SealedStart {
     if (failures.length > 0) await state.commit(failures);
     const lookedAtMs = clock.monotonic();
     const takeBack = failures.map(({ scope, atMs }) => ({ kind: 'take-back-failure', scope, atMs }) as const);
-    // From here on the answer waits for nothing that depends on who it is.
-    const verdict = this.#judge(params, link, settle);
+    // From here on the answer waits for nothing that depends on who it is: what does is begun after it has gone.
+    const verdict = nextTurn().then(() => this.#judge(params, link, settle));
     verdict.catch((error: unknown) => this.#parts.log.error({ err: error }, 'a sealed login was not judged'));
     const { client, factor, listener, protocol, user } = params;
     const ttlMs = delivered.isConfigured ? config.twoFactor.delivered.ttlMs : 0;

@@ -8,7 +8,17 @@ import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import type { Protocol } from '#shared/login.ts';
 import { Secret } from '#shared/secret.ts';
 import { playedBook } from '#test/harness/played-vault.ts';
-import { buildRig, buildUser, cheapHash, playSshKey, refusal, withFactor, type Rig } from './rig.ts';
+import {
+  buildRig,
+  buildUser,
+  cheapHash,
+  password as rightPassword,
+  playSshKey,
+  refusal,
+  settle,
+  withFactor,
+  type Rig,
+} from './rig.ts';
 
 /** Before the first factor is right nobody learns whether a name exists, nor what stands against it. */
 
@@ -126,6 +136,29 @@ describe('before the first factor is right', () => {
     }
     expect(tries).toHaveLength(2 * rounds * perRound);
     expect(bestGuess(tries)).toBeLessThan(0.6);
+  }, 60_000);
+
+  it('S-07: of a sealed login who looks at the time of its first answer alone can not tell a right password either', async () => {
+    const sealed = await buildRig({ twoFactor: { validated_logins: 'sealed' } });
+    try {
+      const factor = withFactor({ requiredOn: ['https'] });
+      await sealed.change('known', { ...buildUser('known'), ...factor });
+      await sealed.enrol('known');
+      const tries: { readonly known: boolean; readonly ms: number }[] = [];
+      for (let pairs = 0; pairs < 600; pairs += 1) {
+        for (const known of pairs % 2 === 0 ? [true, false] : [false, true]) {
+          const startMs = performance.now();
+          await sealed.begin('known', { password: known ? rightPassword : wrong });
+          tries.push({ known, ms: performance.now() - startMs });
+          // What main does after its answer is over before the next one.
+          for (let turns = 0; turns < 5; turns += 1) await settle();
+        }
+        sealed.advance(15 * 60_000);
+      }
+      expect(bestGuess(tries)).toBeLessThan(0.6);
+    } finally {
+      sealed.close();
+    }
   }, 60_000);
 
   /** Learns the best threshold on every other pair, and says how often it is right on the rest. */
