@@ -93,9 +93,11 @@ export function parseWhole(text: string, file: string): YamlText {
       : [merge];
   if (tooLong) problems.push({ file, line: 1, column: 1, message: `larger than ${yamlBytesMax} bytes` });
 
+  // A key that is a map would be written out as text, with all keys in it, again and again: for minutes.
+  const hasMapAsKey = document.errors.some(({ code }) => code === 'NON_STRING_KEY');
   let value: unknown;
   try {
-    value = tooLong ? undefined : document.toJS({ maxAliasCount: aliasesMax });
+    value = tooLong || hasMapAsKey ? undefined : document.toJS({ maxAliasCount: aliasesMax });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     problems.push({ file, line: 1, column: 1, message: `not usable YAML: ${why}` });

@@ -9,7 +9,7 @@ import { targets } from './targets.ts';
 /** Of each parser, on a clock; `npm run fuzz` has it longer. */
 const secondsEach = 30;
 /** So many run beside each other: a case that waits for a socket leaves the processor to the others. */
-const processes = 5;
+const processes = 6;
 /** The slowest makes dozens a second where it has the machine for itself. */
 const casesMin = 100;
 
@@ -29,7 +29,8 @@ async function run(names: readonly string[], seed: number): Promise<{ output: st
       ['--seed', String(seed), '--json', json],
       names.flatMap((name) => ['--target', name]),
     ),
-    { stdio: ['ignore', 'pipe', 'pipe'] },
+    // A case that never ends is a fault, too: its process is ended.
+    { stdio: ['ignore', 'pipe', 'pipe'], timeout: secondsEach * 1000 * 10, killSignal: 'SIGKILL' },
   );
   let output = '';
   for (const stream of [child.stdout, child.stderr])
