@@ -62,8 +62,9 @@ export interface Person {
   mayCount: Typed[];
   /** Answered as wrong since anything that may have cleared them. */
   wrongAnswered: number;
-  /** What is under way and may clear them. */
+  /** What is under way and may clear them, and until when main may be about what it never answered. */
   clearing: number;
+  unclearUntilMs: number;
   /** By name: what it may hold; undefined is no file. */
   readonly files: Map<string, { may: (string | undefined)[]; isBusy: boolean }>;
   limitBytes: number | undefined;
@@ -245,7 +246,9 @@ export class Oracle {
     person.clearing -= 1;
     if (answer !== undefined) typed.answeredAtTurn = this.#world.machine.turns;
     if (answer === 'used') person.mayCount = person.mayCount.filter((one) => one !== typed);
-    if (answer === 'wrong') person.wrongAnswered += 1;
+    const { steadyMs } = this.#world.machine;
+    if (answer === undefined) person.unclearUntilMs = steadyMs + unansweredMs;
+    if (answer === 'wrong' && steadyMs > person.unclearUntilMs) person.wrongAnswered += 1;
     else if (answer !== 'used') person.wrongAnswered = 0;
     if (answer === 'wrong' || answer === 'used') this.checkFailures(person);
   }
@@ -279,6 +282,9 @@ export class Oracle {
       if (text.includes(canary)) this.violated('S-11', `a secret stands in ${where}: ${text.slice(0, 200)}`);
   }
 }
+
+/** For as long main may be about a code whose asker has heard nothing of it. */
+const unansweredMs = 30_000;
 
 function isGood(one: Authenticator, typed: Typed): boolean {
   return one.deadAtTurn === undefined || one.deadAtTurn > typed.sentAtTurn;

@@ -74,13 +74,13 @@ export async function simulate(options: Options): Promise<Verdict> {
 
 async function takeStep(world: World): Promise<void> {
   const { machine } = world;
-  if (
-    world.main?.isServing !== true &&
-    machine.chance(2, 3) &&
-    !(await world.startMain()) &&
-    machine.chance(1, 3)
-  )
-    world.faults.clear();
+  if (world.main?.isServing !== true && machine.chance(2, 3)) {
+    // Whoever was about to get in when main died tries the same again.
+    if (await world.startMain()) {
+      await machine.until(() => world.nodes.some(({ client }) => client.isUp), 2_000);
+      begin(world, 'a replay', async () => replay(world));
+    } else if (machine.chance(1, 3)) world.faults.clear();
+  }
   if (machine.chance(1, 12)) {
     const [, name, event] = pickWeighted(world, stills);
     machine.tell(`weather: ${name}`);

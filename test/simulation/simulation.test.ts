@@ -13,7 +13,7 @@ beforeAll(async () => {
 
 const steps = 250;
 /** A part that lies is found by one of these. */
-const seedsOfLies = 12;
+const seedsOfLies = 25;
 
 test('S-01, S-03, S-04, S-05, S-09, S-11, S-13, S-14, S-16 hold in five seeds of crashes, cut wires, bad disks and wrong clocks', async () => {
   const counts = new Map<string, number>();

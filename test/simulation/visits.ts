@@ -52,7 +52,7 @@ type Plan = 'right' | 'wrong' | 'used' | 'early' | 'recovery' | 'bypass' | 'fore
 
 function planCode(world: World, person: Person): Plan {
   const { machine } = world;
-  if (person.authenticators.some((one) => one.deadAtTurn !== undefined) && machine.chance(1, 4))
+  if (person.authenticators.some((one) => one.deadAtTurn !== undefined) && machine.chance(1, 2))
     return 'dead';
   if (machine.chance(5, 8)) return 'right';
   return machine.pick([
@@ -238,10 +238,12 @@ export async function raceCode(world: World, person: Person): Promise<void> {
 export async function replay(world: World): Promise<void> {
   const { machine } = world;
   const able = world.people.filter(({ usedAtMs }) => usedAtMs > machine.steadyMs - 60_000);
-  if (able.length === 0) return;
+  const joined = world.nodes.filter(({ client }) => client.isUp);
+  const [latest] = able.toSorted((one, other) => other.usedAtMs - one.usedAtMs);
+  if (latest === undefined || joined.length === 0) return;
   world.met('a code was replayed');
-  const place = { node: machine.pick(world.nodes), protocol: machine.pick(['https', 'sftp'] as const) };
-  await signIn(world, machine.pick(able), place, 'used');
+  const place = { node: machine.pick(joined), protocol: machine.pick(['https', 'sftp'] as const) };
+  await signIn(world, machine.chance(2, 3) ? latest : machine.pick(able), place, 'used');
 }
 
 /** Sets an authenticator up, where the session may. */

@@ -125,6 +125,7 @@ export class World {
       mayCount: [],
       wrongAnswered: 0,
       clearing: 0,
+      unclearUntilMs: 0,
       files: new Map(),
       limitBytes: kind === 'plain' ? 60_000 : undefined,
     };
