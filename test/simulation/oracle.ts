@@ -65,6 +65,8 @@ export interface Person {
   /** What is under way and may clear them, and until when main may be about what it never answered. */
   clearing: number;
   unclearUntilMs: number;
+  /** When they were cleared last: what was sent before may have been counted before. */
+  clearedAtTurn: number;
   /** By name: what it may hold; undefined is no file. */
   readonly files: Map<string, { may: (string | undefined)[]; isBusy: boolean }>;
   limitBytes: number | undefined;
@@ -248,8 +250,13 @@ export class Oracle {
     if (answer === 'used') person.mayCount = person.mayCount.filter((one) => one !== typed);
     const { steadyMs } = this.#world.machine;
     if (answer === undefined) person.unclearUntilMs = steadyMs + unansweredMs;
-    if (answer === 'wrong' && steadyMs > person.unclearUntilMs) person.wrongAnswered += 1;
-    else if (answer !== 'used') person.wrongAnswered = 0;
+    if (answer === 'wrong') {
+      const isSure = steadyMs > person.unclearUntilMs && typed.sentAtTurn > person.clearedAtTurn;
+      if (isSure) person.wrongAnswered += 1;
+    } else if (answer !== 'used') {
+      person.wrongAnswered = 0;
+      person.clearedAtTurn = this.#world.machine.turns;
+    }
     if (answer === 'wrong' || answer === 'used') this.checkFailures(person);
   }
 

@@ -1,4 +1,4 @@
-/** What a simulation has to have met, or its silence says little: each of these in 200 seeds five times at least. */
+/** What a simulation has to have met, or its silence says little: each of these in 200 seeds three times at least. */
 
 const disks = ['state', 'files', 'audit', 'enrolments', 'users'] as const;
 const codes = ['EIO', 'ENOSPC'] as const;

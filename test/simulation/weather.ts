@@ -197,18 +197,19 @@ const killAll: Event = async (world) => {
 };
 
 /** What an admin does that forgets wrong codes, whether it is known to be done or not. */
-async function clearing<T>(person: Person, act: () => Promise<T>): Promise<T> {
+async function clearing<T>({ machine }: World, person: Person, act: () => Promise<T>): Promise<T> {
   person.clearing += 1;
   const done = await act();
   person.clearing -= 1;
   person.wrongAnswered = 0;
+  person.clearedAtTurn = machine.turns;
   return done;
 }
 
 const reset: Event = async (world) => {
   const person = world.machine.pick(world.people);
   const before = [...person.authenticators];
-  const done = await clearing(person, () =>
+  const done = await clearing(world, person, () =>
     administer(world, 'reset', (admin) => admin.twoFactor.reset(person.name, why)),
   );
   if (done === undefined) return;
@@ -220,7 +221,7 @@ const reset: Event = async (world) => {
 
 const unlock: Event = async (world) => {
   const person = world.machine.pick(world.people);
-  const done = await clearing(person, () =>
+  const done = await clearing(world, person, () =>
     administer(world, 'unlock', (admin) => admin.twoFactor.unlock(person.name, why)),
   );
   if (done !== undefined) world.met('a factor was unlocked');
@@ -339,7 +340,7 @@ const depart: Event = async (world) => {
   if (person.given === 'undecided') {
     const isSame = machine.chance(1, 2);
     const before = [...person.authenticators];
-    const done = await clearing(person, () =>
+    const done = await clearing(world, person, () =>
       administer(world, 'decide', async (admin) => {
         if (isSame) await admin.twoFactor.keep(person.name, why);
         else await admin.twoFactor.reset(person.name, why);

@@ -126,6 +126,7 @@ export class World {
       wrongAnswered: 0,
       clearing: 0,
       unclearUntilMs: 0,
+      clearedAtTurn: 0,
       files: new Map(),
       limitBytes: kind === 'plain' ? 60_000 : undefined,
     };
