@@ -66,12 +66,22 @@ export function buildDmzSchema(context: PathContext) {
         .strictObject({
           listen: listen.prefault('0.0.0.0:22'),
           proxy_protocol: proxyProtocol,
-          host_keys: z.array(file).min(1).max(4),
+          host_key: z.enum(['main', 'local']).default('local'),
+          host_keys: z.array(file).max(4).default([]),
           profile,
+        })
+        .superRefine(({ host_key, host_keys }, issues) => {
+          if ((host_key === 'main') === (host_keys.length === 0)) return;
+          const message =
+            host_key === 'main'
+              ? 'none, where host_key is main: `sallyport hostkeys import` on main takes what is here'
+              : 'at least one, or host_key: main';
+          issues.addIssue({ code: 'custom', path: ['host_keys'], message, input: undefined });
         })
         .transform((s) => ({
           listen: s.listen,
           proxiesFrom: s.proxy_protocol?.from,
+          hostKey: s.host_key,
           hostKeys: s.host_keys,
           profile: s.profile,
         })),

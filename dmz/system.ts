@@ -15,6 +15,7 @@ import type { Certificate } from '#dmz/https/tls.ts';
 import { buildLinkListener, type LinkListener, type LinkListenerOptions } from '#dmz/link/listener.ts';
 import type { MainHolder, MainLink } from '#dmz/link/main-link.ts';
 import { LoginConversation } from '#dmz/login/conversation.ts';
+import { HostKeysOfMain } from '#dmz/sftp/host-keys.ts';
 import { buildSftpServer } from '#dmz/sftp/server.ts';
 import type { Clock } from '#shared/clock.ts';
 import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
@@ -130,7 +131,10 @@ async function startAll(
     listen: seat?.doors.sftp ?? resolveListen(config.sftp.listen, inherited),
     proxiesFrom: config.sftp.proxiesFrom,
     registry,
-    hostKeysPem: hostKeys.map((key) => key.expose()),
+    hostKeys:
+      config.sftp.hostKey === 'main'
+        ? new HostKeysOfMain(link)
+        : { pem: hostKeys.map((key) => key.expose()) },
     login,
     guard,
     publicUrl: config.publicUrl,
@@ -213,6 +217,7 @@ function buildListener(
     validatedLogins: config.validatedLogins,
     configHash: createHash('sha256').update(JSON.stringify(config)).digest('base64url'),
     wantsCertificate: !hasOwnCertificate(config),
+    wantsHostKeys: config.sftp.hostKey === 'main',
     parkForMs: config.park.forMs,
     onReport,
     clock,

@@ -17,7 +17,7 @@ import { countFactors } from '#main-agent/help-desk/factor-counts.ts';
 import { findPasswordAlone } from '#main-agent/help-desk/password-alone.ts';
 import { Reminders } from '#main-agent/help-desk/reminders.ts';
 import { buildTwoFactorAdmin } from '#main-agent/help-desk/two-factor-admin.ts';
-import type { AccountHandlers, LoginHandlers, SessionHandlers } from '#main-agent/link/handlers.ts';
+import type { AccountHandlers, LoginHandlers, NodeLink, SessionHandlers } from '#main-agent/link/handlers.ts';
 import { Admission } from '#main-agent/login/admission.ts';
 import { Assertions } from '#main-agent/login/assertions.ts';
 import { assess } from '#main-agent/login/assessment.ts';
@@ -88,6 +88,8 @@ export interface LoginOptions {
   readonly findSigningKey: (kid: string) => SigningKey | undefined;
   /** To every joined worker of that node; a node without a link hears it when it asks. */
   readonly sendToNode: <E extends EventName>(node: string, event: E, body: EventBody<E>) => void;
+  /** Whether a key may sign a user in in this SSH session (D-151); by default in any. */
+  readonly isSessionOf?: (link: NodeLink, sessionId: Buffer) => boolean;
   /** The rule by which an admin shut out this user or address, if one did. */
   readonly findBan?: (username: string, clientIp: string) => string | undefined;
   /** What this user's files take. */
@@ -295,6 +297,7 @@ function buildParts(options: LoginOptions) {
     guard,
     driftWatch: new DriftWatch(clock, totp),
     findBan: options.findBan ?? (() => undefined),
+    isSessionOf: options.isSessionOf ?? (() => true),
     notifier,
     clock,
     log,

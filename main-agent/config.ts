@@ -82,12 +82,20 @@ export function buildMainAgentSchema(context: PathContext) {
   const file = filePath(context);
 
   const dmzNode = z
-    .strictObject({ name: plainName, address: dialAddress, identity: keyText, signing_key: keyText })
+    .strictObject({
+      name: plainName,
+      address: dialAddress,
+      identity: keyText,
+      signing_key: keyText,
+      /** Where its SSH host keys are. */
+      host_key: z.enum(['main', 'local']).default('local'),
+    })
     .transform((s) => ({
       name: s.name,
       address: s.address,
       identity: s.identity,
       signingKey: s.signing_key,
+      hostKey: s.host_key,
     }));
 
   const users = z

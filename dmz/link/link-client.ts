@@ -62,6 +62,8 @@ interface LinkClientOptions {
   readonly configHash?: string;
   /** It has none of its own for its HTTPS door. Default false: main keeps its own to itself. */
   readonly wantsCertificate?: boolean;
+  /** It has no SSH host keys of its own. */
+  readonly wantsHostKeys?: boolean;
   /** Which main another worker of this node has; it is the only one for this one, too. */
   readonly heldElsewhere?: () => MainHolder | undefined;
   /** Told of each change; undefined: the link is down. */
@@ -115,6 +117,7 @@ export class LinkClient implements MainLink {
   #current: JoinedLink | undefined;
   #policy: Policy = strictPolicy;
   readonly tls = new TlsFromMain();
+  #hostKeys: EventBody<'hostkeys'>['keys'] = [];
   readonly #reports: EdgeReports;
   #auditHead: EventBody<'audit.head'> | undefined;
   #health: EventBody<'node.health'> | undefined;
@@ -167,6 +170,10 @@ export class LinkClient implements MainLink {
 
   get policy(): Policy {
     return this.#policy;
+  }
+
+  get hostKeys(): EventBody<'hostkeys'>['keys'] {
+    return this.#hostKeys;
   }
 
   async request<V extends Verb>(
@@ -254,8 +261,8 @@ export class LinkClient implements MainLink {
       transport.close('too many connections');
       return;
     }
-    const { nodeName, worker, workerPorts, validatedLogins, configHash, wantsCertificate, clock, log } =
-      this.#options;
+    const { nodeName, worker, workerPorts, validatedLogins, configHash, clock, log } = this.#options;
+    const { wantsCertificate, wantsHostKeys } = this.#options;
     const from = { from: address, sinceMs: clock.now() };
     const link: JoinedLink = new JoinedLink(exporter, from, {
       side: 'dmz',
@@ -273,6 +280,7 @@ export class LinkClient implements MainLink {
           validatedLogins,
           ...(configHash !== undefined && { configHash }),
           ...(wantsCertificate !== undefined && { wantsCertificate }),
+          ...(wantsHostKeys !== undefined && { wantsHostKeys }),
           ...(otherMain !== undefined && { otherMain }),
           ...(this.#auditHead !== undefined && { auditHead: this.#auditHead }),
         };
@@ -386,6 +394,9 @@ export class LinkClient implements MainLink {
         return;
       case 'https.certificate':
         this.tls.takeCertificate(event.body);
+        return;
+      case 'hostkeys':
+        this.#hostKeys = event.body.keys;
         return;
       case 'door.standing':
       case 'lane.grant':

@@ -41,6 +41,8 @@ export interface LinkListenerOptions {
   readonly configHash?: string;
   /** It has none of its own for its HTTPS door. Default false: main keeps its own to itself. */
   readonly wantsCertificate?: boolean;
+  /** It has no SSH host keys of its own. */
+  readonly wantsHostKeys?: boolean;
   /** Which worker this is; default 0. */
   readonly worker?: number;
   /** Link port of each worker, given this listener's own; default that alone. */
@@ -99,6 +101,7 @@ class TlsLinkListener implements LinkListener {
       signingKey: parseIdentityKey(options.signingKeyPem).privateKey,
       ...(configHash !== undefined && { configHash }),
       ...(options.wantsCertificate !== undefined && { wantsCertificate: options.wantsCertificate }),
+      ...(options.wantsHostKeys !== undefined && { wantsHostKeys: options.wantsHostKeys }),
       ...(parkForMs !== undefined && { parkForMs }),
       ...(options.heldElsewhere !== undefined && { heldElsewhere: options.heldElsewhere }),
       ...(options.onHeld !== undefined && { onHeld: options.onHeld }),

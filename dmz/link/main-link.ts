@@ -39,6 +39,8 @@ export interface MainLink {
   readonly policy: Policy;
   /** Certificate and challenges, where main has them from an authority. */
   readonly tls: TlsFromMain;
+  /** Public halves of the SSH host keys that main has for this node; none before it told. */
+  readonly hostKeys: EventBody<'hostkeys'>['keys'];
 
   /**
    * Sends a request and resolves with its checked result. Rejects with the SallyportError main answered, or

@@ -136,6 +136,7 @@ export class Connection {
       carrier: this.#transport,
       clock,
       onRefused: (what) => this.#options.onRefused(what, this.client),
+      prove: (keys) => this.#transport.proveHostKeys(keys),
       onSftp: (channel) => {
         const onMalformed = (what: string) => this.#options.guard.malformed(this.#ip, 'sftp', what);
         const { files } = admitted;
@@ -144,6 +145,8 @@ export class Connection {
         void finished.then(() => this.#sessions.delete(finished));
       },
     });
+    const announced = this.#transport.announcedHostKeys();
+    if (announced.length > 1) this.#channels.announce(announced);
     const onEnded = () => this.disconnect(endText(admitted.ended.reason));
     if (admitted.ended.aborted) onEnded();
     else admitted.ended.addEventListener('abort', onEnded, { once: true });

@@ -54,6 +54,12 @@ export const rekeyTrafficBytes = 64 * KiB;
 export const clientKexInitMs = 1_500;
 /** A later key exchange that has begun must end: nothing may be sent meanwhile, so a stall here holds everything. */
 export const keyExchangeMs = 30_000;
+/** Main signs no more at once: asked again so often, for as long as the connection lives. */
+export const signatureRetryMs = 250;
+/** A host key in its wire form: RSA 16384 is 2 KiB. */
+export const hostKeyBytesMax = 3 * KiB;
+/** Requests of a client to prove host keys: it sends one, and each costs a signature a key. */
+export const proofsMax = 4;
 /** What a connection brings before everybody else has their turn: one read of its socket. There may be many of them. */
 export const receiveTurnBytes = 64 * KiB;
 /** Queued in the socket before channels wait. Large enough that the kernel never runs dry between two ticks. */

@@ -8,9 +8,9 @@ import type { LoginService } from '#dmz/login/login-service.ts';
 import { Connection } from '#dmz/sftp/connection.ts';
 import { sweepMs } from '#dmz/sftp/limits.ts';
 import type { AlgorithmProfile } from '#dmz/sftp/transport/algorithms.ts';
-import { buildTransportSetup, type TransportSetup } from '#dmz/sftp/transport/setup.ts';
+import { buildTransportSetup, type HostKeySource, type TransportSetup } from '#dmz/sftp/transport/setup.ts';
 import type { Clock } from '#shared/clock.ts';
-import type { ClientAddress } from '#shared/link/messages.ts';
+import { sshServerVersion, type ClientAddress } from '#shared/link/messages.ts';
 import type { Log } from '#shared/log.ts';
 
 /**
@@ -22,8 +22,7 @@ export interface SftpServerOptions {
   readonly listen: DoorListen;
   /** Balancers that say in a PROXY header whose connection it is. */
   readonly proxiesFrom?: readonly string[] | undefined;
-  /** PEM or OpenSSH private keys, without passphrase; the first of each type counts. */
-  readonly hostKeysPem: readonly Buffer[];
+  readonly hostKeys: HostKeySource;
   readonly login: LoginService;
   readonly guard: Pick<Guard, 'admitConnection' | 'malformed'>;
   /** Where users set up two-factor authentication. */
@@ -50,8 +49,7 @@ export interface SftpServer {
   counts(): { readonly connections: number; readonly authenticated: number };
 }
 
-/** No version: it helps only who looks for a known hole. */
-const ident = 'Sallyport';
+const ident = sshServerVersion.slice('SSH-2.0-'.length);
 /** A socket that says nothing for this long is asked by the kernel whether it still is there. */
 const keepAliveMs = 60_000;
 
@@ -95,7 +93,7 @@ export function buildSftpServer(options: SftpServerOptions): SftpServer {
 
   return {
     async start() {
-      const setup = await buildTransportSetup(options.hostKeysPem, options.profile ?? 'strict');
+      const setup = await buildTransportSetup(options.hostKeys, options.profile ?? 'strict');
       const clients = buildRealClients({ ...options, protocol: 'sftp' });
       const arrive = (socket: Socket): void =>
         clients.accept(socket, (client) => accept(socket, client, setup));

@@ -5,6 +5,7 @@
 /** Negotiated algorithms of one key exchange; cs = from the client. */
 export interface Negotiated {
   readonly kex: string;
+  readonly serverHostKey: string;
   readonly cs: { readonly cipher: string };
   readonly sc: { readonly cipher: string };
 }
@@ -70,7 +71,7 @@ export interface Ssh2Protocol {
   cleanup(): void;
   rekey(): void;
   _offer: unknown;
-  _kex: { sessionID?: Buffer; negotiated: Negotiated; remoteExtInfoEnabled: boolean } | undefined;
+  _kex: Ssh2Exchange | undefined;
   _kexinit: Buffer | undefined;
   _strictMode: boolean | undefined;
   _skipNextInboundPacket: boolean;
@@ -101,8 +102,42 @@ export interface Ssh2ProtocolConfig {
   readonly messageHandlers: Readonly<Record<string, (...args: never[]) => void>>;
 }
 
-export interface Ssh2HostKey {
+/** One key exchange. */
+export interface Ssh2Exchange {
+  sessionID?: Buffer;
+  negotiated: Negotiated;
+  remoteExtInfoEnabled: boolean;
+  /** Sends the reply, once there is a signature for it. */
+  finish(): unknown;
+}
+
+/** What is hashed in a key exchange (RFC 4253 §8, RFC 5656 §4), in its order, each as the content of a string. */
+export interface HashedExchange {
+  readonly clientVersion: Buffer;
+  readonly serverVersion: Buffer;
+  readonly clientKexInit: Buffer;
+  readonly serverKexInit: Buffer;
+  readonly hostKey: Buffer;
+  readonly clientShare: Buffer;
+  readonly serverShare: Buffer;
+  readonly secret: Buffer;
+}
+
+/** What patch 5 hands over. */
+export interface SigningContext {
+  readonly protocol: Ssh2Protocol;
+  readonly exchange: Ssh2Exchange;
+  readonly hashed: HashedExchange;
+}
+
+/** What ssh2 asks of a host key. Undefined: the signature comes later, and `finish` is called then. */
+export interface Ssh2Signer {
+  /** Of ECDSA keys ssh2 turns what `sign` gives from DER into SSH's form. */
   readonly type: string;
   getPublicSSH(): Buffer;
+  sign(hash: Buffer, digest: string | undefined, context: SigningContext): Buffer | Error | undefined;
+}
+
+export interface Ssh2HostKey extends Ssh2Signer {
   getPrivatePEM(): string | null;
 }

@@ -3,7 +3,7 @@ import { createPrivateKey, generateKeyPairSync, X509Certificate, type KeyObject 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { OutboundClient } from '#main-agent/outbound/http-client.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
-import type { AskVault } from '#main-agent/vault/calls.ts';
+import type { OwnSealer } from '#main-agent/vault/calls.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError, toSallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
@@ -30,19 +30,6 @@ interface CertificatesOptions {
   readonly onCertificate: (certificate: IssuedCertificate) => void;
   readonly clock: Clock;
   readonly log: Log;
-}
-
-/** The vault, which seals what is main's own. Rejects `busy` while it is away, `internal` for what is not its seal. */
-export interface OwnSealer {
-  seal(id: string, plain: Secret): Promise<string>;
-  open(id: string, sealed: string): Promise<Secret>;
-}
-
-export function sealOwn(ask: AskVault): OwnSealer {
-  return {
-    seal: async (id, plain) => (await ask('seal-own', { id, plain: plain.expose() })).sealed,
-    open: async (id, sealed) => new Secret((await ask('open-own', { id, sealed })).plain),
-  };
 }
 
 export interface CertificateStanding {

@@ -1,5 +1,6 @@
 /**
- * Main's table of requests: which verb needs what proof, and who then answers it (S-05). Login verbs need none; session
+ * Main's table of requests: which verb needs what proof, and who then answers it (S-05). Login verbs need none, nor do
+ * those about the node's own host keys, which are bound to the node by its link; session
  * verbs a live session of this very node; file verbs and streams one that is past its second factor; verbs about the
  * user's own account such a one of the web. The handler gets the proof as a value, so that none can forget to ask.
  *
@@ -20,6 +21,8 @@ import type {
   AccountVerb,
   FileHandlers,
   FileVerb,
+  HostKeyHandlers,
+  HostKeyVerb,
   LoginHandlers,
   LoginVerb,
   NodeLink,
@@ -32,6 +35,7 @@ import type { OperationLog } from './operations.ts';
 
 /** Everything main answers. */
 export interface LinkHandlers {
+  readonly hostKeys: HostKeyHandlers;
   readonly login: LoginHandlers;
   readonly session: SessionHandlers;
   readonly account: AccountHandlers;
@@ -41,7 +45,9 @@ export interface LinkHandlers {
 }
 
 /** The table. A Record over all verbs: a new verb without a row does not compile. */
-const proofs: Readonly<Record<Verb, 'nothing' | 'session' | 'web session' | 'full session'>> = {
+const proofs: Readonly<Record<Verb, 'node' | 'nothing' | 'session' | 'web session' | 'full session'>> = {
+  'hostkey.sign': 'node',
+  'hostkey.prove': 'node',
   'login.probe': 'nothing',
   'login.begin': 'nothing',
   'login.resume': 'nothing',
@@ -97,6 +103,10 @@ const proofs: Readonly<Record<Verb, 'nothing' | 'session' | 'web session' | 'ful
 
 type RequestOf<V extends Verb> = Extract<AnyRequest, { readonly verb: V }>;
 
+function isHostKeyRequest(request: AnyRequest): request is RequestOf<HostKeyVerb> {
+  return proofs[request.verb] === 'node';
+}
+
 function isLoginRequest(request: AnyRequest): request is RequestOf<LoginVerb> {
   return proofs[request.verb] === 'nothing';
 }
@@ -141,6 +151,7 @@ export class Dispatcher {
   /** `asker`: who waits for it; a handler asks it before each piece of work that stood in a queue. */
   async answer(request: AnyRequest, asker: Asker): Promise<unknown> {
     const around = [this.#link, asker];
+    if (isHostKeyRequest(request)) return this.#call(this.#handlers.hostKeys, request, around);
     if (isLoginRequest(request)) return this.#call(this.#handlers.login, request, around);
     if (isSessionRequest(request)) {
       const session = this.#requireSession(request.params.session, request.verb);
@@ -170,7 +181,7 @@ export class Dispatcher {
 
   /** The handler of exactly this verb, its params, then the proof. One place for what the compiler can't pair up. */
   async #call(
-    table: LoginHandlers | SessionHandlers | AccountHandlers | FileHandlers,
+    table: HostKeyHandlers | LoginHandlers | SessionHandlers | AccountHandlers | FileHandlers,
     request: AnyRequest,
     proof: readonly unknown[],
   ): Promise<unknown> {

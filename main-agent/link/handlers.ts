@@ -29,6 +29,12 @@ export interface NodeLink {
   close(reason: string): void;
 }
 
+/** Of the node itself: its link says which one. */
+export type HostKeyVerb = VerbIn<'hostkey'>;
+export type HostKeyHandlers = {
+  readonly [V in HostKeyVerb]: (params: Params<V>, link: NodeLink, asker?: Asker) => Promise<Result<V>>;
+};
+
 type VerbIn<Prefix extends string> = Extract<Verb, `${Prefix}.${string}`>;
 export type LoginVerb = VerbIn<'login'>;
 export type SessionVerb = VerbIn<'session'> | 'account.view' | VerbIn<'enrol'>;

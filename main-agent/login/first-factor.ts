@@ -65,6 +65,8 @@ interface Parts {
   readonly passwords: Passwords;
   readonly credentials: Pick<OwnCredentials, 'renewPassword'>;
   readonly findBan: (username: string, clientIp: string) => string | undefined;
+  /** Whether a signature made in this SSH session can be one for this node. */
+  readonly isSessionOf: (link: NodeLink, sessionId: Buffer) => boolean;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -297,6 +299,15 @@ export class FirstFactor {
     }
     if (!isSigned) return 'wrong signature';
     if (request.user !== params.user) return 'the signed user name is another';
+    // What a user signed for another server names that one's session (D-151).
+    if (!this.#parts.isSessionOf(link, request.sessionId)) {
+      const { clock, log } = this.#parts;
+      log.error(
+        { alarm: 'foreign-signature', node: link.node, atMs: clock.now() },
+        'an SSH signature of another session',
+      );
+      return 'the signature is of an SSH session that main did not sign for this node';
+    }
     const stored = user?.sshKeys.find((key) => key.blob.equals(request.key.blob));
     if (user === undefined) return `no such user; offered key ${request.key.fingerprint}`;
     if (stored === undefined) return `key ${request.key.fingerprint} is not the user's`;

@@ -12,6 +12,7 @@ export interface KeptLists {
   readonly start: StoredStart;
   readonly restore: StoredRestore;
   readonly acme: StoredAcme;
+  readonly 'host-key': StoredHostKey;
   readonly 'password-link': StoredPasswordLink;
   readonly 'user-rename': StoredRename;
 }
@@ -149,6 +150,21 @@ export interface StoredMove {
 interface StoredAcme {
   readonly id: string;
   /** By the vault key. */
+  readonly sealed: string;
+}
+
+/** An SSH host key of nodes whose `host_key` is main. */
+export interface StoredHostKey {
+  /** As `ssh-keygen -l` prints it. */
+  readonly id: string;
+  /** Which nodes' it is: of several where they are one server to their clients. */
+  readonly nodes: readonly string[];
+  /** Type and blob in base64, as in a `.pub` file. */
+  readonly publicLine: string;
+  /** `next`: announced, so that clients know it when it takes its turn. `retired`: for connections that know it. */
+  readonly standing: 'signs' | 'next' | 'retired';
+  readonly sinceMs: number;
+  /** PKCS #8 in PEM, by the vault key. */
   readonly sealed: string;
 }
 

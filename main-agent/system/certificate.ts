@@ -1,6 +1,6 @@
-import { Certificates, sealOwn } from '#main-agent/acme/certificates.ts';
+import { Certificates } from '#main-agent/acme/certificates.ts';
 import { buildOutboundClient } from '#main-agent/outbound/http-client.ts';
-import type { VaultAccess } from '#main-agent/vault/calls.ts';
+import { sealOwn, type VaultAccess } from '#main-agent/vault/calls.ts';
 import { readPublicFile } from '#shared/config/file-path.ts';
 import type { Ground } from './ground.ts';
 import type { Nodes } from './nodes.ts';

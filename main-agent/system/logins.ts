@@ -7,6 +7,7 @@ import { describeDeliveryProblem } from '#main-agent/notify/deliveries.ts';
 import { buildOwnCredentials } from '#main-agent/users/own-credentials.ts';
 import type { VaultAccess } from '#main-agent/vault/calls.ts';
 import type { Ground } from './ground.ts';
+import { startHostKeys } from './host-keys.ts';
 import { buildNodes, type Nodes } from './nodes.ts';
 import type { People } from './people.ts';
 import type { Records } from './records.ts';
@@ -27,6 +28,11 @@ export async function buildLogins(ground: Ground, records: Records, people: Peop
     clock,
   });
   await bans.start();
+  const hostKeys = await startHostKeys(ground, records, {
+    known,
+    ask: vault.ask,
+    tell: (node) => nodes.tellHostKeys(node),
+  });
   const login: Login = buildLogin({
     config,
     users,
@@ -35,6 +41,7 @@ export async function buildLogins(ground: Ground, records: Records, people: Peop
     credentials: buildOwnCredentials(directory),
     state,
     vault,
+    isSessionOf: (link, sessionId) => hostKeys.signatures.isSessionOf(link, sessionId),
     delivery: deliveries,
     notifier: notify.notifier,
     sendPasswordLink: notify.sendPasswordLink,
@@ -55,8 +62,14 @@ export async function buildLogins(ground: Ground, records: Records, people: Peop
   });
   closing.defer(() => login.close());
   let logo = await readLogo(config.branding.logo);
-  const nodes: Nodes = buildNodes(ground, records, people, { known, bans, login, logo: () => logo });
-  const parts = { known, bans, login, nodes };
+  const nodes: Nodes = buildNodes(ground, records, people, {
+    known,
+    bans,
+    login,
+    hostKeys,
+    logo: () => logo,
+  });
+  const parts = { known, bans, login, nodes, hostKeys: hostKeys.keys };
   reloads.on(['dmz_nodes'], (next) => () => takeNodes(parts, next.dmzNodes));
   reloads.on(['bans'], () => () => nodes.links.pushPolicy());
   reloads.on(['branding'], async (next) => {
@@ -71,11 +84,12 @@ export async function buildLogins(ground: Ground, records: Records, people: Peop
 
 /** Links of those that stay as they are stay up. */
 async function takeNodes(
-  { known, nodes: { admin, links }, login }: Pick<Logins, 'known' | 'nodes' | 'login'>,
+  { known, hostKeys, nodes: { admin, links }, login }: Pick<Logins, 'known' | 'hostKeys' | 'nodes' | 'login'>,
   configured: MainAgentConfig['dmzNodes'],
 ): Promise<void> {
   const before = new Map(known.list().map((node) => [node.name, JSON.stringify(node)]));
   await known.configure(configured);
+  await hostKeys.configure(configured);
   admin.watchOverlaps();
   for (const name of before.keys()) {
     if (configured.some((node) => node.name === name)) continue;

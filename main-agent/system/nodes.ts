@@ -15,6 +15,7 @@ import type { AuditEvent, AuditRecord } from '#main-agent/state/audit-record.ts'
 import type { EventBody, EventName } from '#shared/link/messages.ts';
 import type { Policy } from '#shared/link/messages.ts';
 import type { Ground } from './ground.ts';
+import type { HostKeyParts } from './host-keys.ts';
 import type { People } from './people.ts';
 import type { Records } from './records.ts';
 
@@ -24,6 +25,7 @@ interface NodeParts {
   readonly known: KnownNodes;
   readonly bans: Bans;
   readonly login: Login;
+  readonly hostKeys: HostKeyParts;
   readonly logo: () => Policy['branding']['logo'];
 }
 
@@ -32,7 +34,7 @@ export function buildNodes(ground: Ground, records: Records, { files }: People, 
   const { config, around, part, closing } = ground;
   const { clock, log } = around;
   const { state, feed, starts, boot, identityKeyPem } = records;
-  const { known, bans, login } = parts;
+  const { known, bans, login, hostKeys } = parts;
   const keep = buildKeep(ground, records);
   const edgeEvents = new EdgeEvents({
     state,
@@ -65,6 +67,16 @@ export function buildNodes(ground: Ground, records: Records, { files }: People, 
   const sendToAll: SendToAll = (event, body) => {
     for (const { name } of known.trusted()) links.sendToNode(name, event, body);
   };
+  function tellHostKeys(node: string): void {
+    if (!hostKeys.keys.isOfMain(node)) return;
+    const shown = hostKeys.keys.list(node).filter(({ standing }) => standing !== 'retired');
+    const keys = shown.map(({ publicKey: { type, blob }, standing }) => ({
+      type,
+      blob: blob.toString('base64url'),
+      signs: standing === 'signs',
+    }));
+    links.sendToNode(node, 'hostkeys', { keys });
+  }
   let certificate: EventBody<'https.certificate'> | undefined;
   const whenJoined = new Set<() => void>();
   const links: MainLinks = buildMainLinks({
@@ -74,6 +86,10 @@ export function buildNodes(ground: Ground, records: Records, { files }: People, 
     mainName: config.name,
     boot,
     validatedLogins: config.twoFactor.validatedLogins,
+    hostKeys: {
+      'hostkey.sign': (params, link) => hostKeys.signatures.sign(params, link),
+      'hostkey.prove': (params, link) => hostKeys.signatures.prove(params, link),
+    },
     login: login.loginHandlers,
     session: login.sessionHandlers,
     account: login.accountHandlers,
@@ -87,6 +103,7 @@ export function buildNodes(ground: Ground, records: Records, { files }: People, 
     },
     onJoined: (node) => {
       otherMains.joined(node);
+      tellHostKeys(node);
       links.sendToNode(node, 'audit.head', starts.sign(feed.head()));
       if (config.https.acme === undefined) return;
       links.sendToNode(node, 'acme.challenges', challenges.present());
@@ -136,7 +153,7 @@ export function buildNodes(ground: Ground, records: Records, { files }: People, 
       sendToAll('https.certificate', certificate);
     },
   };
-  return { links, admin, edgeEvents, nodeHeads, otherMains, nodeHealth, doors };
+  return { links, admin, edgeEvents, nodeHeads, otherMains, nodeHealth, doors, tellHostKeys };
 }
 
 export type Nodes = ReturnType<typeof buildNodes>;

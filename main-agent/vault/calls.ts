@@ -1,4 +1,4 @@
-import type { Secret } from '#shared/secret.ts';
+import { Secret } from '#shared/secret.ts';
 import { z } from 'zod';
 import { filesReadTogetherMax } from '#main-agent/users/limits.ts';
 import { recoveryCodesMax, typedCodeMax } from './limits.ts';
@@ -47,11 +47,11 @@ const made = z.strictObject({
   shown: z.array(z.string().max(64)).max(recoveryCodesMax),
 });
 
-/** Secrets sealed for main itself: its certificate and its accounts with authorities. No enrolment has such an id. */
+/** Secrets sealed for main itself: its certificate, its accounts with authorities, host keys of nodes. No enrolment has such an id. */
 const ownId = z
   .string()
   .max(2048)
-  .regex(/^(certificate$|account )/);
+  .regex(/^(certificate$|account |host-key )/);
 const plain = z.string().max(128 * 1024);
 
 /** Absolute, or a name in the users folder. */
@@ -234,6 +234,19 @@ export const vaultCalls: {
 
 /** Rejects `busy` while the process is away: what was asked then was not looked at. */
 export type AskVault = <V extends VaultVerb>(verb: V, request: RequestOf<V>) => Promise<AnswerOf<V>>;
+
+/** The vault, which seals what is main's own. Rejects `busy` while it is away, `internal` for what is not its seal. */
+export interface OwnSealer {
+  seal(id: string, plain: Secret): Promise<string>;
+  open(id: string, sealed: string): Promise<Secret>;
+}
+
+export function sealOwn(ask: AskVault): OwnSealer {
+  return {
+    seal: async (id, plain) => (await ask('seal-own', { id, plain: plain.expose() })).sealed,
+    open: async (id, sealed) => new Secret((await ask('open-own', { id, sealed })).plain),
+  };
+}
 
 /** What main's parts are given of an open vault. */
 export interface VaultAccess {

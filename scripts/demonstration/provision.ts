@@ -1,10 +1,12 @@
 import { createPublicKey, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { Passwords } from '#main-agent/passwords/password.ts';
+import { HostKeys } from '#main-agent/host-keys/host-keys.ts';
 import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
 import { encodeBase32 } from '#main-agent/two-factor/base32.ts';
 import { defaultTotpSettings } from '#main-agent/two-factor/totp.ts';
 import { buildYamlEnrolments } from '#main-agent/users/enrolments.ts';
+import { sealOwn } from '#main-agent/vault/calls.ts';
 import { buildVault } from '#main-agent/vault/local-vault.ts';
 import { HashBook } from '#main-agent/users/hash-book.ts';
 import { askKeyFile } from '#main-agent/vault/process/keeper.ts';
@@ -13,6 +15,7 @@ import { generateIdentityKey, parseIdentityKey } from '#shared/identity/identity
 import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.ts';
 import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
+import { formatPublicKeyLine } from '#shared/ssh-key/parse.ts';
 import { generatePrivateKeyFile } from '#shared/ssh-key/private-key-file.ts';
 import { findFreePort } from './free-port.ts';
 import { readSecrets, type SiteSecrets, writeSecrets, writePrivateFile } from './secrets.ts';
@@ -38,6 +41,8 @@ interface ProvisionOptions extends DoorPorts {
   readonly workers?: number;
   /** Which algorithms SFTP clients are offered. */
   readonly sftpProfile?: 'strict' | 'compat';
+  /** Where the SSH host keys are; default on the nodes. */
+  readonly hostKey?: 'main' | 'local';
 }
 
 /** 120 bits that a person can still type. */
@@ -74,7 +79,7 @@ async function makeSite(files: SiteFiles, options: ProvisionOptions): Promise<Si
   for (const folder of [files.dir, files.files, files.mail, files.main.enrolments])
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   const hasSecond = options.second !== undefined;
-  makeKeys(files, hasSecond ? [files.dmz, files.secondDmz] : [files.dmz]);
+  makeKeys(files, hasSecond ? [files.dmz, files.secondDmz] : [files.dmz], options);
   const [link = 0, mail = 0, dmzHealth = 0, mainHealth = 0, link2 = 0, health2 = 0] = Array.from(
     { length: hasSecond ? 6 : 4 },
     findFreePort,
@@ -82,12 +87,18 @@ async function makeSite(files: SiteFiles, options: ProvisionOptions): Promise<Si
   const users = await makeUsers(files, options.users);
   const second = hasSecond ? { second: { link: link2, health: health2 } } : {};
   const secrets = { users, ports: { link, mail, dmzHealth, mainHealth, ...second } };
-  writeMainConfig(files, secrets, listNodes(files, secrets, options));
+  const nodes = listNodes(files, secrets, options);
+  if (options.hostKey === 'main') await makeHostKeys(files, nodes);
+  writeMainConfig(files, secrets, nodes, options);
   writeSecrets(files, secrets);
   return secrets;
 }
 
-function makeKeys(files: SiteFiles, nodes: readonly NodeFiles[]): void {
+function makeKeys(
+  files: SiteFiles,
+  nodes: readonly NodeFiles[],
+  { hostKey }: Pick<ProvisionOptions, 'hostKey'>,
+): void {
   if (!existsSync(files.main.vaultKey)) writePrivateFile(files.main.vaultKey, randomBytes(32));
   makeIdentityKey(files.main.identityKey);
   const authority = createThrowAwayAuthority(systemClock.now());
@@ -95,7 +106,7 @@ function makeKeys(files: SiteFiles, nodes: readonly NodeFiles[]): void {
   for (const node of nodes) {
     makeIdentityKey(node.identityKey);
     makeIdentityKey(node.signingKey);
-    if (!existsSync(node.hostKey)) {
+    if (hostKey !== 'main' && !existsSync(node.hostKey)) {
       const key = generatePrivateKeyFile('sallyport demo host key');
       writePrivateFile(node.hostKey, key.file.expose());
       writePrivateFile(`${node.hostKey}.pub`, `${key.publicLine}\n`);
@@ -103,6 +114,29 @@ function makeKeys(files: SiteFiles, nodes: readonly NodeFiles[]): void {
     const server = authority.issueServerCertificate();
     writePrivateFile(node.certificate, server.certificatePem + authority.certificatePem);
     writePrivateFile(node.key, server.privateKeyPem.expose());
+  }
+}
+
+/** At main; on the nodes is only how clients know them. */
+async function makeHostKeys(files: SiteFiles, nodes: readonly ProvisionedNode[]): Promise<void> {
+  const log = buildLog('silent', {});
+  const state = await openSqliteState({ file: files.main.state, clock: systemClock, log });
+  try {
+    const ofMain = nodes.map(({ name }) => ({ name, hostKey: 'main' as const }));
+    const keys = new HostKeys(ofMain, {
+      state,
+      sealer: sealOwn(askKeyFile(files.main.vaultKey)),
+      onChange: () => undefined,
+      clock: systemClock,
+    });
+    await keys.start();
+    for (const node of nodes) {
+      const [first] = keys.list(node.name);
+      if (first === undefined) throw new Error(`no host key of ${node.name}`);
+      writePrivateFile(`${node.files.hostKey}.pub`, `${formatPublicKeyLine(first.publicKey)}\n`);
+    }
+  } finally {
+    await state.close();
   }
 }
 
@@ -199,7 +233,7 @@ function readKeyPem(file: string): Secret {
 function writeDmzConfig(
   site: SiteFiles,
   node: ProvisionedNode,
-  { inheritsListeners = false, sftpProfile = 'strict', workers = 1 }: ProvisionOptions,
+  { inheritsListeners = false, sftpProfile = 'strict', workers = 1, hostKey = 'local' }: ProvisionOptions,
 ): void {
   const main = parseIdentityKey(readKeyPem(site.main.identityKey)).fingerprint;
   const { files } = node;
@@ -215,7 +249,7 @@ https:
   key: ${files.key}
 sftp:
   listen: ${at('sftp', node.sftpPort)}
-  host_keys: [${files.hostKey}]
+  ${hostKey === 'main' ? 'host_key: main' : `host_keys: [${files.hostKey}]`}
   profile: ${sftpProfile}
 link:
   listen: ${at('link', node.link)}
@@ -229,19 +263,24 @@ health: { listen: "${at('health', node.health)}" }
 }
 
 /** One line of main's `dmz_nodes`. */
-function pinNode({ name, files, link }: ProvisionedNode): string {
+function pinNode({ name, files, link }: ProvisionedNode, hostKey: 'main' | 'local'): string {
   const identity = parseIdentityKey(readKeyPem(files.identityKey)).fingerprint;
   const signing = createPublicKey(parseIdentityKey(readKeyPem(files.signingKey)).privateKey);
   const { x = '' } = signing.export({ format: 'jwk' });
-  return `  - { name: ${name}, address: 127.0.0.1:${link}, identity: ${identity}, signing_key: ${x} }`;
+  return `  - { name: ${name}, address: 127.0.0.1:${link}, identity: ${identity}, signing_key: ${x}, host_key: ${hostKey} }`;
 }
 
-function writeMainConfig(files: SiteFiles, secrets: SiteSecrets, nodes: readonly ProvisionedNode[]): void {
+function writeMainConfig(
+  files: SiteFiles,
+  secrets: SiteSecrets,
+  nodes: readonly ProvisionedNode[],
+  { hostKey = 'local' }: Pick<ProvisionOptions, 'hostKey'>,
+): void {
   writePrivateFile(
     files.main.config,
     `name: main1
 dmz_nodes:
-${nodes.map(pinNode).join('\n')}
+${nodes.map((node) => pinNode(node, hostKey)).join('\n')}
 identity_key: ${files.main.identityKey}
 vault_key: ${files.main.vaultKey}
 users: { source: yaml, directory: ${files.main.users} }

@@ -50,6 +50,8 @@ interface SiteOptions {
   readonly withSecondNode?: boolean;
   readonly moreUsers?: readonly DemoUser[];
   readonly sftpProfile?: 'strict' | 'compat';
+  /** Where the SSH host keys are; default on the nodes. */
+  readonly hostKey?: 'main' | 'local';
   /** Processes of each DMZ node; default SALLYPORT_WORKERS, or one. */
   readonly workers?: number;
   /** Another program than main-agent/main.ts, for tests that look inside. */
@@ -84,6 +86,7 @@ export async function startSite(options: SiteOptions): Promise<Site> {
     inheritsListeners: isDmzCutOff,
     workers,
     ...(options.sftpProfile !== undefined && { sftpProfile: options.sftpProfile }),
+    ...(options.hostKey !== undefined && { hostKey: options.hostKey }),
   };
   const secrets = await provisionSite(files, provision);
   // Chosen when the folder was made: by now they may be somebody else's.

@@ -85,6 +85,7 @@ const eventSender: Readonly<Record<EventName, LaneSide>> = {
   'acme.challenges': 'main',
   'acme.shown': 'dmz',
   'https.certificate': 'main',
+  hostkeys: 'main',
   'edge.taken': 'main',
   'edge.event': 'dmz',
 };

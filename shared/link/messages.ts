@@ -321,8 +321,73 @@ const ownDevice = z.strictObject({
 
 const usage = z.strictObject({ freeBytes: count, totalBytes: count, freeFiles: count, totalFiles: count });
 
+/** How keys of an SSH connection are exchanged, and what a host key may sign that with. */
+export const exchangeMethods = [
+  'mlkem768x25519-sha256',
+  'curve25519-sha256',
+  'curve25519-sha256@libssh.org',
+  'ecdh-sha2-nistp256',
+  'ecdh-sha2-nistp384',
+  'ecdh-sha2-nistp521',
+] as const;
+export const hostKeyAlgorithms = [
+  'ssh-ed25519',
+  'ecdsa-sha2-nistp256',
+  'ecdsa-sha2-nistp384',
+  'ecdsa-sha2-nistp521',
+  'rsa-sha2-512',
+  'rsa-sha2-256',
+] as const;
+/** Octets in base64url, at most so many. */
+const octets = (max: number) => base64url(Math.ceil((max * 4) / 3));
+/** An RSA key of 16,384 bits takes 2 KiB, its signature the same. */
+const hostKeyBlob = octets(4 * 1024);
+const hostKeySignature = octets(4 * 1024);
+/** Of a node's SFTP at once: those that sign, the next one, and some that are going. */
+export const hostKeysMax = 8;
+/**
+ * All that is hashed in a key exchange (RFC 4253 §8), so that main hashes it itself: what it signs is an exchange of this
+ * server and nothing else. RFC 4253 §4.2, §6.1: a version line has 255 characters, a packet 35,000 bytes; an ML-KEM share
+ * has 1,216.
+ */
+const sshExchange = z.strictObject({
+  method: z.enum(exchangeMethods),
+  clientVersion: octets(255),
+  serverVersion: octets(255),
+  clientKexInit: octets(35_000),
+  serverKexInit: octets(35_000),
+  hostKey: hostKeyBlob,
+  clientShare: octets(2048),
+  serverShare: octets(2048),
+  secret: octets(128),
+});
+export type SshExchange = z.output<typeof sshExchange>;
+/** What the SFTP door calls itself. No version: it helps only who looks for a known hole. */
+export const sshServerVersion = 'SSH-2.0-Sallyport';
+
 /** Requests the DMZ may send, in groups by what they need. */
 export const requestSchemas = {
+  // — of the node itself —
+  /** Sign this SSH key exchange with a host key that main has for this node. */
+  'hostkey.sign': {
+    params: z.strictObject({
+      algorithm: z.enum(hostKeyAlgorithms),
+      /** The connection's first, whose hash is its session id; else new keys for one that has some. */
+      isFirst: z.boolean(),
+      exchange: sshExchange,
+    }),
+    /** string algorithm, string value */
+    result: z.strictObject({ signature: hostKeySignature }),
+  },
+  /** Prove to a client that main has these keys (OpenSSH PROTOCOL §2.5). */
+  'hostkey.prove': {
+    params: z.strictObject({
+      sessionId: octets(64),
+      keys: z.array(hostKeyBlob).min(1).max(hostKeysMax),
+      rsaAlgorithm: z.enum(['rsa-sha2-512', 'rsa-sha2-256']),
+    }),
+    result: z.strictObject({ signatures: z.array(hostKeySignature).max(hostKeysMax) }),
+  },
   // — no session —
   /** Would this key be looked at? Same work for every name; never a failed login. */
   'login.probe': {
@@ -690,6 +755,8 @@ export const helloSchema = z.strictObject({
   validatedLogins: z.boolean(),
   /** DMZ only: SHA-256 of its configuration, so that two nodes can be compared. */
   configHash: text(64).optional(),
+  /** DMZ only: it has no SSH host keys of its own. Absent: it has, or says nothing of it. */
+  wantsHostKeys: z.boolean().optional(),
   /** DMZ only: it has no certificate of its own for its HTTPS door. Absent: it is not sent main's, nor the key of that. */
   wantsCertificate: z.boolean().optional(),
   /** DMZ only: another main with this key holds the link; the one that is told this is turned away. */
@@ -803,6 +870,10 @@ export const eventSchemas = {
   'acme.shown': z.strictObject({ number: count }),
   /** main → DMZ: certificate and key (PKCS #8) of the HTTPS door, in PEM; the node keeps them in memory. */
   'https.certificate': z.strictObject({ certificatePem: text(64 * 1024), keyPem: text(8 * 1024) }),
+  /** main → DMZ: the SSH host keys that main has for it, public halves, the preferred first; in place of those before. */
+  hostkeys: z.strictObject({
+    keys: z.array(z.strictObject({ type: text(32), blob: hostKeyBlob, signs: z.boolean() })).max(hostKeysMax),
+  }),
   /** main → DMZ: all edge events of that boot up to this one are in the audit. */
   'edge.taken': z.strictObject({ boot: id, sequence: count }),
   /** DMZ → main: another main with this key wanted the link and was turned away. */

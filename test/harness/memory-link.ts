@@ -104,6 +104,7 @@ export async function buildMemoryLink(options: MemoryLinkOptions = {}): Promise<
       boot,
       validatedLogins: true,
       handlers: {
+        hostKeys: withDefaults({}),
         login: withDefaults(options.login),
         session: withDefaults(options.session),
         account: withDefaults(options.account),

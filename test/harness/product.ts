@@ -58,6 +58,8 @@ export async function startProduct(
     readonly moreUsers?: readonly DemoUser[];
     readonly mainProgram?: string;
     readonly sftpProfile?: 'strict' | 'compat';
+    /** Where the SSH host keys are; default on the nodes. */
+    readonly hostKey?: 'main' | 'local';
     /** Processes of each DMZ node. */
     readonly workers?: number;
     /** DMZ nodes on the one main, one or two: `site.nodes`. */
@@ -74,6 +76,7 @@ export async function startProduct(
     ...(options.moreUsers !== undefined && { moreUsers: options.moreUsers }),
     ...(options.workers !== undefined && { workers: options.workers }),
     ...(options.sftpProfile !== undefined && { sftpProfile: options.sftpProfile }),
+    ...(options.hostKey !== undefined && { hostKey: options.hostKey }),
   });
   const planted = listPlanted(site);
   await mkdir(join(folder, 'local'));

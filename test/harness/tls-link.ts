@@ -57,6 +57,7 @@ export async function buildTlsLink(options: TlsLinkOptions = {}): Promise<TlsLin
     }),
     onEdgeEvent: () => undefined,
     onAlarm: (_node, _worker, reason) => alarms.push(reason),
+    hostKeys: unsupportedHandlers(),
     login: unsupportedHandlers(),
     session: unsupportedHandlers(),
     account: unsupportedHandlers(),

@@ -4,11 +4,14 @@ import {
   channelsMax,
   channelWindowBytes,
   connectionRequestRate,
+  hostKeyBytesMax,
   peerPacketBytesMin,
+  proofsMax,
 } from '#dmz/sftp/limits.ts';
 import { message } from '#dmz/sftp/transport/messages.ts';
 import { MalformedMessage, WireReader, WireWriter } from '#dmz/sftp/wire.ts';
 import type { Clock } from '#shared/clock.ts';
+import { hostKeysMax } from '#shared/link/messages.ts';
 import { Rate } from '#shared/rate.ts';
 
 /**
@@ -24,6 +27,8 @@ interface ChannelsOptions {
   readonly onSftp: (channel: Channel) => void;
   /** Something was asked for that no ordinary client of files asks for: told once of each kind, for the audit. */
   readonly onRefused: (what: RefusedKind) => void;
+  /** The client wants it shown that these host keys are ours: signatures, one for each. Rejects: they are not. */
+  readonly prove: (keys: readonly Buffer[]) => Promise<readonly Buffer[]>;
   readonly clock: Clock;
 }
 
@@ -46,6 +51,9 @@ type RefusedKind = (typeof refusedKinds)[number];
 const sftpOnly = 'This server speaks SFTP only: use sftp, or scp without -O.';
 
 const openFailure = { prohibited: 1, unknownType: 3, shortage: 4 } as const;
+/** OpenSSH PROTOCOL §2.5 */
+const announcement = 'hostkeys-00@openssh.com';
+const proofRequest = 'hostkeys-prove-00@openssh.com';
 /** Names a client sends are shown in logs no longer than this. */
 const nameBytesMax = 256;
 
@@ -61,6 +69,9 @@ export class Channels {
   readonly #channels = new Map<number, Entry>();
   #nextId = 0;
   readonly #requests: Rate;
+  #proofs = 0;
+  /** Global requests are answered in their order (RFC 4254 §4): what came after one that takes time waits. */
+  #answering: Promise<void> | undefined;
   readonly #told = new Set<RefusedKind>();
 
   constructor(options: ChannelsOptions) {
@@ -214,12 +225,47 @@ export class Channels {
     }
   }
 
+  /** Which host keys the server has, once the client is in: it may learn the next one before it is used. */
+  announce(keys: readonly Buffer[]): void {
+    const request = new WireWriter().byte(message.globalRequest).string(announcement).boolean(false);
+    for (const key of keys) request.string(key);
+    this.#options.carrier.send(request.finish());
+  }
+
   /** Keep-alives, under whatever name, ask for a reply, and any will do. */
   #onGlobalRequest(reader: WireReader): void {
     this.#count();
     const name = reader.string(nameBytesMax).toString('latin1');
     const wantsReply = reader.boolean();
     this.#tell(`global request ${name}`);
-    if (wantsReply) this.#options.carrier.send(new WireWriter().byte(message.requestFailure).finish());
+    if (!wantsReply) return;
+    const proof = name === proofRequest ? this.#prove(reader) : undefined;
+    const refuse = (): void =>
+      this.#options.carrier.send(new WireWriter().byte(message.requestFailure).finish());
+    if (proof === undefined && this.#answering === undefined) {
+      refuse();
+      return;
+    }
+    const answer = (this.#answering ?? Promise.resolve())
+      .then(() => proof)
+      .then((reply) => (reply === undefined ? refuse() : this.#options.carrier.send(reply)));
+    this.#answering = answer;
+    void answer.then(() => {
+      if (this.#answering === answer) this.#answering = undefined;
+    });
+  }
+
+  /** The reply; undefined: none. */
+  async #prove(reader: WireReader): Promise<Buffer | undefined> {
+    const keys: Buffer[] = [];
+    while (reader.left > 0 && keys.length < hostKeysMax) keys.push(reader.string(hostKeyBytesMax));
+    reader.requireEnd();
+    this.#proofs += 1;
+    if (keys.length === 0 || this.#proofs > proofsMax) return undefined;
+    const signatures = await this.#options.prove(keys).catch(() => undefined);
+    if (signatures === undefined) return undefined;
+    const reply = new WireWriter().byte(message.requestSuccess);
+    for (const signature of signatures) reply.string(signature);
+    return reply.finish();
   }
 }

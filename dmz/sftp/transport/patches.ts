@@ -84,4 +84,36 @@ export const textPatches: readonly TextPatch[] = [
     replacement: 'self._decipher._onPayload = module.exports.onKEXPayload.bind(',
     reason: 'what export patch 6 says of messages in a key exchange holds in later exchanges too',
   },
+  {
+    number: 4,
+    file: 'protocol/kex.js',
+    anchor: 'let secret = this.computeSecret(this._dhData);',
+    replacement: 'let secret = (this._sharedSecret ??= this.computeSecret(this._dhData));',
+    reason: 'patch 5 goes through this twice, and an ML-KEM ciphertext is made once',
+  },
+  {
+    number: 5,
+    file: 'protocol/kex.js',
+    anchor: 'let signature = this._hostKey.sign(exchangeHash, hashAlgo);',
+    replacement: `let signature = this._hostKey.sign(exchangeHash, hashAlgo, {
+          protocol: this._protocol,
+          exchange: this,
+          hashed: {
+            clientVersion: this._remoteIdentRaw,
+            serverVersion: this._identRaw,
+            clientKexInit: this._remoteKexinit,
+            serverKexInit: this._kexinit,
+            hostKey: serverPublicHostKey,
+            clientShare: pubKey,
+            serverShare: serverPublicKey,
+            secret,
+          },
+        });
+        if (signature === undefined) {
+          this._finished = false;
+          return;
+        }
+        this._sharedSecret = undefined;`,
+    reason: 'a host key may be elsewhere: its signature comes later, and finish() is called again then',
+  },
 ];

@@ -36,6 +36,8 @@ interface Ssh2Replacements {
   readonly onClientKexInit: (protocol: Ssh2Protocol, payload: Buffer) => void;
   /** True: the exchange under way is not the first. */
   readonly hasKeys: (protocol: Ssh2Protocol) => boolean;
+  /** True: the client waits for our reply, which waits for its signature. */
+  readonly isSigning: (protocol: Ssh2Protocol) => boolean;
 }
 
 export interface Ssh2Modules {
@@ -146,6 +148,9 @@ function patchKex(kex: KexModule, replacements: Ssh2Replacements): (protocol: Ss
     if (type === undefined) throw new Error('empty message in a key exchange');
     const isIdle = type === message.ignore || type === message.unimplemented || type === message.debug;
     if (isIdle && (replacements.hasKeys(this) || this._strictMode !== true)) return undefined;
+    // ssh2 would take the client's NEWKEYS before it has sent ours.
+    if (replacements.isSigning(this) && type !== message.disconnect)
+      throw new Error(`message ${type} before the reply of the key exchange`);
     // RFC 4253 §7: a wrong guess of the client's, dropped unseen. Nothing else may be.
     if (this._skipNextInboundPacket && (type < firstMethodMessage || type > lastMethodMessage))
       throw new Error(`message ${type} in place of a guessed one`);

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { plainAgent } from '#shared/visible-text.ts';
+import { unreachableText } from '#dmz/sftp/authentication/prompts.ts';
 import {
   clientKexInitMs,
   firstKeyExchangeMs,
@@ -22,8 +23,8 @@ import { disconnectReason, message } from '#dmz/sftp/transport/messages.ts';
 import { PacketProtocol } from '#dmz/sftp/transport/packet-protocol.ts';
 import { TurnShare } from '#shared/turn-share.ts';
 import { SocketOutput } from '#dmz/sftp/transport/socket-output.ts';
-import type { FirstExchange, TransportSetup } from '#dmz/sftp/transport/setup.ts';
-import type { Negotiated } from '#dmz/sftp/ssh2-shapes.ts';
+import type { ConnectionKeys, ExchangeOwner, TransportSetup } from '#dmz/sftp/transport/setup.ts';
+import type { AlgorithmOffer, Negotiated } from '#dmz/sftp/ssh2-shapes.ts';
 import { WireWriter } from '#dmz/sftp/wire.ts';
 import type { Clock } from '#shared/clock.ts';
 
@@ -49,6 +50,9 @@ interface TransportHandlers {
   onMalformed(what: string): void;
 }
 
+/** Of a server without host keys; nobody gets as far as to see it. */
+const noOffer: AlgorithmOffer = { kex: [], serverHostKey: [], cipher: [], mac: [] };
+
 /** ssh2 queues what is sent while keys are exchanged; more than this is a client that makes us talk. */
 const exchangeQueueMax = 1024;
 
@@ -70,6 +74,10 @@ export class SshTransport {
   readonly #startedAt: number;
   #exchangeSince: number | undefined;
   readonly #keys: KeyAge;
+  /** Undefined: there were none when it came, and it is told so. */
+  readonly #hostKeys: ConnectionKeys | undefined;
+  #isSigning = false;
+  readonly #gone = new AbortController();
   #diesAt: number | undefined;
 
   constructor(options: {
@@ -93,10 +101,11 @@ export class SshTransport {
       },
     });
     this.#keys = new KeyAge(this.#clock.monotonic());
+    this.#hostKeys = setup.connectionKeys();
     this.#protocol = new PacketProtocol(setup.modules, {
-      hostKeys: setup.hostKeys,
+      hostKeys: this.#hostKeys?.signers ?? {},
       ident: options.ident,
-      offer: setup.modules.buildOffer(blindOffer(setup.offer)),
+      offer: setup.modules.buildOffer(blindOffer(this.#hostKeys?.offer ?? noOffer)),
       handlers: {
         onWrite: (bytes) => {
           this.#keys.count(bytes.length);
@@ -115,10 +124,12 @@ export class SshTransport {
         firstMessage: extInfo,
       },
     });
-    const exchange: FirstExchange = {
+    const exchange: ExchangeOwner = {
       holdsKexInit: () => this.#protocol.hasNoExchange,
       onClientKexInit: (payload) => this.#onClientKexInit(payload),
       isOver: () => this.#isReady,
+      isSigning: () => this.#isSigning,
+      waitForSignature: (ask, finish) => void this.#waitForSignature(ask, finish),
     };
     setup.exchanges.set(this.#protocol.raw, exchange);
     socket.on('data', (chunk) => this.#receive(chunk));
@@ -127,6 +138,7 @@ export class SshTransport {
     socket.on('end', () => this.#die());
     socket.on('close', () => {
       this.#isDead = true;
+      this.#gone.abort();
       this.#protocol.cleanUp();
       this.#handlers.onClosed();
     });
@@ -148,6 +160,19 @@ export class SshTransport {
 
   get negotiated(): Negotiated | undefined {
     return this.#protocol.negotiated;
+  }
+
+  /** All that are shown or will be, by which a client may know the server from now on. */
+  announcedHostKeys(): readonly Buffer[] {
+    return this.#setup.hostKeys.present().map(({ blob }) => blob);
+  }
+
+  /** Signatures that the server has these, in their order. Rejects where it has not. */
+  proveHostKeys(keys: readonly Buffer[]): Promise<readonly Buffer[]> {
+    // OpenSSH takes the RSA algorithm of the key exchange, where that had one.
+    const isBySha256 = this.negotiated?.serverHostKey === 'rsa-sha2-256';
+    const rsaAlgorithm = isBySha256 ? 'rsa-sha2-256' : 'rsa-sha2-512';
+    return this.#setup.hostKeys.prove(this.sessionId, keys, rsaAlgorithm);
   }
 
   get isDead(): boolean {
@@ -180,6 +205,7 @@ export class SshTransport {
   /** Closes without a word. */
   destroy(): void {
     this.#isDead = true;
+    this.#gone.abort();
     this.#socket.destroy();
   }
 
@@ -190,6 +216,8 @@ export class SshTransport {
     if (this.#isDead) return;
     const exchanging = this.#exchangeSince === undefined ? 0 : now - this.#exchangeSince;
     if (!this.#isIdentified && now - this.#startedAt >= identificationMs) this.destroy();
+    // It is not the client who takes its time; what is asked has a deadline of its own.
+    else if (this.#isSigning) return;
     else if (exchanging >= (this.#isReady ? keyExchangeMs : firstKeyExchangeMs))
       this.#break('key exchange takes too long');
     else if (!this.#isReady && exchanging >= clientKexInitMs && this.#isHolding())
@@ -203,15 +231,38 @@ export class SshTransport {
   #onClientKexInit(payload: Buffer): void {
     if (!this.#isHolding()) return;
     const client = readClientLists(payload);
-    if (sharesOnlyUnsafe(this.#setup.offer, client)) {
+    const offer = this.#hostKeys?.offer ?? noOffer;
+    if (sharesOnlyUnsafe(offer, client)) {
       this.disconnect(
         disconnectReason.keyExchangeFailed,
         'chacha20-poly1305 is used with strict key exchange only (CVE-2023-48795)',
       );
       throw new Error('chacha20-poly1305 without strict key exchange');
     }
-    this.#protocol.setOffer(this.#setup.modules.buildOffer(fitOffer(this.#setup.offer, client)));
+    this.#protocol.setOffer(this.#setup.modules.buildOffer(fitOffer(offer, client)));
     this.#protocol.sendKexInit();
+  }
+
+  /** What is asked of main waits with everything else while the link is away; a transfer goes on afterwards. */
+  async #waitForSignature(
+    ask: Parameters<ExchangeOwner['waitForSignature']>[0],
+    finish: () => void,
+  ): Promise<void> {
+    this.#isSigning = true;
+    try {
+      await ask({ isFirst: !this.#isReady, gone: this.#gone.signal });
+    } catch {
+      this.disconnect(disconnectReason.serviceNotAvailable, unreachableText);
+      return;
+    }
+    if (this.#isDead) return;
+    this.#isSigning = false;
+    this.#exchangeSince = this.#clock.monotonic();
+    try {
+      finish();
+    } catch (error) {
+      this.#break(error instanceof Error ? error.message : String(error));
+    }
   }
 
   #isHolding(): boolean {
@@ -241,6 +292,8 @@ export class SshTransport {
 
   #rekeyWhenDue(now: number): void {
     if (this.#isDead || !this.#mayRenew || this.#protocol.isExchanging || !this.#keys.isDue(now)) return;
+    // It can wait for who signs it; meanwhile nothing could be sent.
+    if (!this.#setup.hostKeys.isReady) return;
     this.#exchangeSince = now;
     this.#protocol.rekey();
   }
@@ -269,6 +322,10 @@ export class SshTransport {
     this.agent = plainAgent(found.text);
     this.#exchangeSince = this.#clock.monotonic();
     this.#handlers.onIdentified();
+    if (this.#hostKeys === undefined) {
+      this.disconnect(disconnectReason.serviceNotAvailable, unreachableText);
+      return;
+    }
     this.#protocol.parse(found.line);
     if (found.rest.length > 0) this.#protocol.parse(found.rest);
   }

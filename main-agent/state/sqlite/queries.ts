@@ -170,6 +170,7 @@ export function buildQueries(database: DatabaseSync): Queries {
     'kept-start': () => readKept('start'),
     'kept-restore': () => readKept('restore'),
     'kept-acme': () => readKept('acme'),
+    'kept-host-key': () => readKept('host-key'),
     'kept-password-link': () => readKept('password-link'),
     'kept-user-rename': () => readKept('user-rename'),
     'audit-after': ({ sequence, limit }) =>

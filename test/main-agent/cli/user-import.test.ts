@@ -57,6 +57,7 @@ beforeEach(async () => {
     passwords,
     credentials: buildOwnCredentials(directory),
     findBan: () => undefined,
+    isSessionOf: () => true,
     clock: systemClock,
     log: buildLog('silent', {}),
   });

@@ -15,8 +15,9 @@ const verbs = Object.keys(requestSchemas) as Verb[];
 const loginVerbs = verbs.filter((verb) => verb.startsWith('login.'));
 const fileVerbs = verbs.filter((verb) => verb.startsWith('fs.'));
 const accountVerbs = verbs.filter((verb) => verb.startsWith('account.') && verb !== 'account.view');
+const hostKeyVerbs = verbs.filter((verb) => verb.startsWith('hostkey.'));
 const sessionVerbs = verbs.filter(
-  (verb) => ![...loginVerbs, ...fileVerbs, ...accountVerbs].some((one) => one === verb),
+  (verb) => ![...loginVerbs, ...fileVerbs, ...accountVerbs, ...hostKeyVerbs].some((one) => one === verb),
 );
 const provenVerbs = [...sessionVerbs, ...accountVerbs, ...fileVerbs];
 
@@ -37,6 +38,7 @@ function buildDispatcher(options: { node?: string; worker?: number; files?: File
   const sessions = buildFakeSessions();
   const streams: string[] = [];
   const handlers: LinkHandlers = {
+    hostKeys: table(),
     login: table(),
     session: table(),
     account: table(),

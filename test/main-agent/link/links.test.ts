@@ -67,6 +67,7 @@ function buildLinks(
     onOtherMain: (...other) => void heard.push(['other', ...other]),
     onAlarm: (...alarm) => void heard.push(['alarm', ...alarm]),
     onWorkerRestart: (node, worker) => void heard.push(['restart', node, worker]),
+    hostKeys: none,
     login: none,
     session: none,
     account: none,

@@ -86,6 +86,7 @@ function buildMainEnd() {
       boot: randomId(),
       validatedLogins: true,
       handlers: {
+        hostKeys: handlers,
         login: handlers,
         session: handlers,
         account: handlers,

@@ -17,6 +17,7 @@ function start() {
     },
     onSftp: () => (sftps += 1),
     onRefused: (what) => void refused.push(what),
+    prove: async (keys) => keys,
     clock: { now: () => nowMs, monotonic: () => nowMs },
   });
   const receive = (writer: WireWriter) => {

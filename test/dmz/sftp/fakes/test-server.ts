@@ -71,7 +71,7 @@ export async function startTestServer(
   const refused: string[] = [];
   const server = buildSftpServer({
     listen: { host: '127.0.0.1', port: 0 },
-    hostKeysPem: [Buffer.from(hostKey.privateText)],
+    hostKeys: { pem: [Buffer.from(hostKey.privateText)] },
     login,
     guard,
     publicUrl: 'https://files.example.com',

@@ -21,6 +21,7 @@ describe('patches of ssh2', () => {
       holdsKexInit: () => false,
       onClientKexInit: () => undefined,
       hasKeys: () => false,
+      isSigning: () => false,
     };
     const before: unknown = (await import('ssh2')).default;
     const [first, second] = [await loadSsh2(replacements), await loadSsh2(replacements)];
@@ -33,6 +34,7 @@ describe('patches of ssh2', () => {
       holdsKexInit: () => false,
       onClientKexInit: () => undefined,
       hasKeys: () => false,
+      isSigning: () => false,
     });
     for (const text of ['', 'junk', 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAA x']) {
       let thrown: unknown;

@@ -1,0 +1,37 @@
+import { HostKeys } from '#main-agent/host-keys/host-keys.ts';
+import { HostKeySignatures } from '#main-agent/host-keys/signatures.ts';
+import type { KnownNodes } from '#main-agent/link/known-nodes.ts';
+import { sealOwn, type AskVault } from '#main-agent/vault/calls.ts';
+import type { Ground } from './ground.ts';
+import type { Records } from './records.ts';
+
+/** SSH host keys of the nodes that have none themselves, and what is signed with them. */
+export async function startHostKeys(
+  { config, around: { clock }, part, closing }: Ground,
+  { state, audit }: Records,
+  parts: {
+    readonly known: KnownNodes;
+    readonly ask: AskVault;
+    /** Its clients are shown another one. */
+    readonly tell: (node: string) => void;
+  },
+) {
+  const { known, ask, tell } = parts;
+  let isStarted = false;
+  const keys = new HostKeys(config.dmzNodes, {
+    state,
+    sealer: sealOwn(ask),
+    onChange: (node) => {
+      if (isStarted) tell(node);
+    },
+    clock,
+  });
+  await keys.start();
+  isStarted = true;
+  const isRevoked = (node: string): boolean => known.revocationOf(node) !== undefined;
+  const signatures = new HostKeySignatures({ keys, isRevoked, audit, clock, log: part('host-keys') });
+  closing.defer(() => signatures.close());
+  return { keys, signatures };
+}
+
+export type HostKeyParts = Awaited<ReturnType<typeof startHostKeys>>;

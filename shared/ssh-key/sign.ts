@@ -1,0 +1,43 @@
+import { constants, sign, type KeyObject } from 'node:crypto';
+import { wireString } from './wire.ts';
+
+/** Signatures of host keys (RFC 4253 §6.6, RFC 5656 §3.1.2, RFC 8332 §3, RFC 8709 §6), and what they are made over. */
+
+const digests: Readonly<Record<string, string | null>> = {
+  'ssh-ed25519': null,
+  'ecdsa-sha2-nistp256': 'sha256',
+  'ecdsa-sha2-nistp384': 'sha384',
+  'ecdsa-sha2-nistp521': 'sha512',
+  'rsa-sha2-256': 'sha256',
+  'rsa-sha2-512': 'sha512',
+};
+
+/** string algorithm, string value. The key must be one that signs by the algorithm. */
+export function signForSsh(algorithm: string, key: KeyObject, octets: Buffer): Buffer {
+  return Buffer.concat([wireString(algorithm), wireString(signatureValue(algorithm, key, octets))]);
+}
+
+/** The value alone. */
+function signatureValue(algorithm: string, key: KeyObject, octets: Buffer): Buffer {
+  const digest = digests[algorithm];
+  if (digest === undefined) throw new Error(`no signature algorithm ${algorithm}`);
+  if (algorithm.startsWith('rsa')) return sign(digest, octets, { key, padding: constants.RSA_PKCS1_PADDING });
+  if (digest === null) return sign(null, octets, key);
+  const fixed = sign(digest, octets, { key, dsaEncoding: 'ieee-p1363' });
+  const half = fixed.length / 2;
+  return Buffer.concat([wireInteger(fixed.subarray(0, half)), wireInteger(fixed.subarray(half))]);
+}
+
+/** RFC 4251 §5: a positive mpint in its shortest form. */
+function wireInteger(octets: Buffer): Buffer {
+  const start = octets.findIndex((octet) => octet !== 0);
+  const shortest = octets.subarray(start);
+  return wireString((shortest[0] ?? 0) < 0x80 ? shortest : Buffer.concat([Buffer.alloc(1), shortest]));
+}
+
+const proofRequest = 'hostkeys-prove-00@openssh.com';
+
+/** What a key signs to prove that the server has it (OpenSSH PROTOCOL §2.5). */
+export function hostKeyProof(sessionId: Buffer, key: Buffer): Buffer {
+  return Buffer.concat([wireString(proofRequest), wireString(sessionId), wireString(key)]);
+}
