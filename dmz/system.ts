@@ -17,6 +17,7 @@ import type { MainHolder, MainLink } from '#dmz/link/main-link.ts';
 import { LoginConversation } from '#dmz/login/conversation.ts';
 import { HostKeysOfMain } from '#dmz/sftp/host-keys.ts';
 import { buildSftpServer } from '#dmz/sftp/server.ts';
+import type { HostKeySource } from '#dmz/sftp/transport/setup.ts';
 import type { Clock } from '#shared/clock.ts';
 import { readPublicFile, readSecretFile } from '#shared/config/file-path.ts';
 import type { Reread } from '#shared/config/reload.ts';
@@ -90,7 +91,6 @@ async function startAll(
   let certificate = await readCertificate(config, credentials);
   const signingKeyPem = await readPem(config.link.signingKey, credentials);
   const identityKeyPem = await readPem(config.link.identityKey, credentials);
-  const hostKeys = await Promise.all(config.sftp.hostKeys.map((file) => readSecretFile(file, credentials)));
   const edgeEvents = registerEdgeEvents(registry);
   const listener = buildListener(config, around, { identityKeyPem, signingKeyPem }, edgeEvents);
   const { link } = listener;
@@ -131,10 +131,7 @@ async function startAll(
     listen: seat?.doors.sftp ?? resolveListen(config.sftp.listen, inherited),
     proxiesFrom: config.sftp.proxiesFrom,
     registry,
-    hostKeys:
-      config.sftp.hostKey === 'main'
-        ? new HostKeysOfMain(link)
-        : { pem: hostKeys.map((key) => key.expose()) },
+    hostKeys: await findHostKeys(config, credentials, link),
     login,
     guard,
     publicUrl: config.publicUrl,
@@ -267,6 +264,16 @@ function describeDoors(doors: Readonly<Record<string, unknown>>, seat: WorkerSea
 async function readPem(file: string, credentials: string | undefined): Promise<Secret> {
   const content = await readSecretFile(file, credentials);
   return new Secret(content.expose().toString('utf8'));
+}
+
+async function findHostKeys(
+  { sftp }: DmzConfig,
+  credentials: string | undefined,
+  link: MainLink,
+): Promise<HostKeySource> {
+  if (sftp.hostKey === 'main') return new HostKeysOfMain(link);
+  const files = await Promise.all(sftp.hostKeys.map((file) => readSecretFile(file, credentials)));
+  return { pem: files.map((file) => file.expose()) };
 }
 
 function refuseCertificate(cause: unknown): SallyportError {

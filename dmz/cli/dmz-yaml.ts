@@ -8,6 +8,7 @@ export interface DmzYamlValues {
   readonly httpsListen: string;
   readonly sftpListen: string;
   readonly linkListen: string;
+  readonly hostKey: 'main' | 'local';
 }
 
 /** `forSystemd`: sockets and keys are handed over, by the names of configs/systemd. */
@@ -29,7 +30,11 @@ https:
 
 sftp:
   listen: "${listen('sftp', values.sftpListen)}"
-  host_keys: [${file('ssh-host-key', 'ssh/ed25519')}]
+  ${
+    values.hostKey === 'main'
+      ? '# Main has the SSH host keys and signs with them: nothing on this box can play the server without it.\n  host_key: main'
+      : `host_keys: [${file('ssh-host-key', 'ssh/ed25519')}]`
+  }
 
 link:
   # Where main dials in: the inner interface, never the outer one. Worker number i uses this port + i.

@@ -13,7 +13,7 @@ import { renderDmzYaml, type DmzYamlValues } from './dmz-yaml.ts';
 import { writeLinkSocket } from './link-socket.ts';
 
 /**
- * Makes a DMZ node: its two keys, SSH host key, a self-signed certificate and dmz.yaml. The private keys never leave
+ * Makes a DMZ node: its two keys, an SSH host key if main is not to have it, a self-signed certificate and dmz.yaml. The private keys never leave
  * this machine; what main must know is one line without secrets. Keys that are there already are kept.
  */
 
@@ -53,7 +53,7 @@ export function initNode(folder: string, values: DmzYamlValues, nowMs: number, f
   for (const file of [files.identityKey, files.signingKey]) {
     makePrivateFile(file, () => generateIdentityKey().privateKeyPem.expose());
   }
-  if (!existsSync(files.hostKey)) {
+  if (values.hostKey === 'local' && !existsSync(files.hostKey)) {
     const key = generatePrivateKeyFile(values.name);
     replaceFile(files.hostKey, key.file.expose(), 0o600);
     replaceFile(`${files.hostKey}.pub`, `${key.publicLine}\n`, 0o644);
@@ -69,24 +69,23 @@ export function initNode(folder: string, values: DmzYamlValues, nowMs: number, f
   if (forSystemd) writeLinkSocket(folder, values.linkListen);
   // Last: without it the folder is half made, and init may run again.
   replaceFile(files.config, renderDmzYaml(values, forSystemd), 0o600);
-  return nodeLine(folder, { name: values.name, address: values.linkListen });
+  return nodeLine(folder, { name: values.name, address: values.linkListen, hostKey: values.hostKey });
 }
 
 /** The pairing line of the keys in this folder. */
 export function nodeLine(
   folder: string,
-  { name, address }: { readonly name: string; readonly address: string },
+  { name, address, hostKey }: Pick<DmzYamlValues, 'name' | 'hostKey'> & { readonly address: string },
 ): string {
   const files = nodeFiles(folder);
   const identity = parseIdentityKey(readKey(files.identityKey));
   const signing = createPublicKey(parseIdentityKey(readKey(files.signingKey)).privateKey);
-  const { publicKey } = parsePrivateKeyFile(readKey(files.hostKey));
   return formatNodeLine({
     name,
     address,
     identity: identity.fingerprint,
     signing_key: signing.export({ format: 'jwk' }).x ?? '',
-    host_key: publicKey.fingerprint,
+    host_key: hostKey === 'main' ? 'main' : parsePrivateKeyFile(readKey(files.hostKey)).publicKey.fingerprint,
   });
 }
 

@@ -15,7 +15,7 @@ import { checkWordsOf } from '#shared/pairing/check-words.ts';
 import { parseMainLine, tidyLine } from '#shared/pairing/pairing-line.ts';
 import { version } from '#shared/version.ts';
 import { showInvisible } from '#shared/visible-text.ts';
-import { Argument, Command, CommanderError } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import { existsSync, readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
@@ -76,7 +76,7 @@ function buildProgram({
 
   program
     .command('init')
-    .description('make keys, SSH host key, a self-signed certificate and dmz.yaml; print the pairing line')
+    .description('make keys, a self-signed certificate and dmz.yaml; print the pairing line')
     .requiredOption('--public-url <url>', 'address at which browsers reach it, https://…')
     .option('--dir <folder>', `where to write (default: here; with --systemd ${installedFolder})`)
     .option('--name <name>', 'name of this node', 'dmz1')
@@ -86,6 +86,11 @@ function buildProgram({
     .option(
       '--systemd',
       'for the units of configs/systemd: they open the HTTPS and SFTP ports and hand over the keys',
+    )
+    .addOption(
+      new Option('--host-key <where>', 'where the SSH host keys are: at main, which signs, or on this box')
+        .choices(['main', 'local'])
+        .default('main'),
     )
     .option('--json', 'print JSON')
     .action((options: InitOptions) => {
@@ -102,10 +107,12 @@ function buildProgram({
         httpsListen: options.httpsListen,
         sftpListen: options.sftpListen,
         linkListen,
+        hostKey: options.hostKey,
       };
       const target = resolve(folder, options.dir ?? (options.systemd === true ? installedFolder : '.'));
       const line = initNode(target, values, nowMs, options.systemd);
-      terminal.err(`Made ${nodeFiles(target).config}, keys, SSH host key and a self-signed certificate.\n\n`);
+      const made = options.hostKey === 'local' ? 'keys, SSH host key' : 'keys';
+      terminal.err(`Made ${nodeFiles(target).config}, ${made} and a self-signed certificate.\n\n`);
       printPairing(line, options.json);
     });
 
@@ -227,6 +234,7 @@ interface InitOptions {
   readonly httpsListen: string;
   readonly sftpListen: string;
   readonly systemd?: boolean;
+  readonly hostKey: 'main' | 'local';
   readonly json?: boolean;
 }
 
@@ -244,7 +252,7 @@ function findNode(folder: string, named: string | undefined): string {
   return [folder, installedFolder].find((one) => existsSync(nodeFiles(one).config)) ?? folder;
 }
 
-function readNames(node: string): { readonly name: string; readonly address: string } {
+function readNames(node: string): Parameters<typeof nodeLine>[1] {
   const { config: configFile } = nodeFiles(node);
   if (!existsSync(configFile)) {
     throw new SallyportError('not-found', 'There is no node here', { detail: configFile });
@@ -252,5 +260,6 @@ function readNames(node: string): { readonly name: string; readonly address: str
   const { document, problems } = parseYaml(readFileSync(configFile, 'utf8'), configFile);
   if (problems.length > 0) throw configError(problems);
   const listens = String(document.getIn(['link', 'listen']));
-  return { name: String(document.getIn(['node'])), address: readLinkSocket(node) ?? listens };
+  const hostKey = document.getIn(['sftp', 'host_key']) === 'main' ? 'main' : 'local';
+  return { name: String(document.getIn(['node'])), address: readLinkSocket(node) ?? listens, hostKey };
 }

@@ -3,6 +3,7 @@ import type { Admission, Guard } from '#dmz/guard/guard.ts';
 import type { Endpoint } from '#dmz/guard/proxy-header.ts';
 import type { Admitted, LoginService } from '#dmz/login/login-service.ts';
 import { Authentication } from '#dmz/sftp/authenticate.ts';
+import { unreachableText } from '#dmz/sftp/authentication/prompts.ts';
 import { Channels } from '#dmz/sftp/channels/channels.ts';
 import { StreamSlots } from '#dmz/sftp/files/stream-slots.ts';
 import { SftpSession } from '#dmz/sftp/session.ts';
@@ -58,6 +59,7 @@ export class Connection {
       socket,
       setup: options.setup,
       ident: options.ident,
+      unreachableText,
       clock,
       handlers: {
         onIdentified: () => options.admission.reached('hello'),

@@ -12,7 +12,7 @@ import { WireReader } from '#shared/ssh-key/wire.ts';
  * The keys by which clients know this server: on this box, or at main, which signs each key exchange then, so that
  * whoever takes the box has nothing to play the server with once main no longer answers (D-150).
  */
-export type HostKeyAlgorithm = (typeof hostKeyAlgorithms)[number];
+type HostKeyAlgorithm = (typeof hostKeyAlgorithms)[number];
 
 /** One that connections may get. */
 export interface PresentHostKey {
@@ -27,7 +27,7 @@ export interface PresentHostKey {
 }
 
 /** What is to be signed: a key exchange, with what goes into its hash. */
-export interface ExchangeToSign {
+interface ExchangeToSign {
   readonly algorithm: string;
   readonly method: string;
   /** The connection has no keys yet. */

@@ -124,7 +124,7 @@ export interface HashedExchange {
 }
 
 /** What patch 5 hands over. */
-export interface SigningContext {
+interface SigningContext {
   readonly protocol: Ssh2Protocol;
   readonly exchange: Ssh2Exchange;
   readonly hashed: HashedExchange;

@@ -46,6 +46,30 @@ export const certificateAnswer = z.object({
   failure: z.object({ why: z.string(), next_try: time }).optional(),
 });
 
+export const nodeHostKeys = z.object({
+  node: z.string(),
+  /** Where they are; of local ones main knows nothing. */
+  host_key: z.enum(['main', 'local']),
+  keys: z.array(
+    z.object({
+      type: z.string(),
+      /** As `ssh-keygen -l` prints it. */
+      fingerprint: z.string(),
+      /** As in a `.pub` file. */
+      line: z.string(),
+      standing: z.enum(['signs', 'next', 'retired']),
+      since: time,
+      /** When a retired one goes. */
+      until: time.optional(),
+      /** Whose it is; of several nodes where they share. */
+      nodes: names,
+    }),
+  ),
+});
+export const hostKeysAnswer = z.object({ nodes: z.array(nodeHostKeys) });
+/** Private keys, each as a file. */
+export const privateHostKeys = z.object({ files: z.array(z.string()) });
+
 export const banRow = z.object({
   id: z.string(),
   made_by: z.enum(['admin', 'edge']),

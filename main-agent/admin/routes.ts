@@ -16,6 +16,7 @@ import { buildDeliveryRoutes } from './delivery-routes.ts';
 import { buildDoctorRoutes, type DoctorPorts } from './doctor-routes.ts';
 import { buildGroupRoutes } from './group-routes.ts';
 import { buildIncidentRoutes, type IncidentPorts } from './incident-routes.ts';
+import { buildHostKeyRoutes, type HostKeyPorts } from './host-key-routes.ts';
 import { buildLeaseRoutes } from './lease-routes.ts';
 import { buildNodeChangeRoutes } from './node-change-routes.ts';
 import { buildNodeRoutes, type NodePorts } from './node-routes.ts';
@@ -43,6 +44,7 @@ export interface AdminPorts
     TransferPorts,
     DoctorPorts,
     CertificatePorts,
+    HostKeyPorts,
     AuditPorts {
   // Both of these ask for less.
   readonly users: UserPorts['users'];
@@ -72,6 +74,7 @@ export function buildAdminRoutes(ports: AdminPorts): readonly Route[] {
     ...buildTwoFactorRoutes(ports),
     buildClockRoute(ports),
     ...buildCertificateRoutes(ports),
+    ...buildHostKeyRoutes(ports),
     ...buildDeliveryRoutes(ports),
     ...buildSessionRoutes(ports),
     ...buildLeaseRoutes(ports),

@@ -22,12 +22,15 @@ export function enrolNode(
     address: pairing.address,
     identity: pairing.identity,
     signing_key: pairing.signing_key,
+    host_key: pairing.host_key === 'main' ? 'main' : 'local',
   };
   const nodes = readNodes(yaml.value);
   const index = nodes.findIndex(({ name }) => name === pairing.name);
   const present = nodes[index];
   if (present !== undefined) {
-    const same = Object.entries(entry).every(([key, value]) => present[key] === value);
+    // One that was enrolled before there was the choice has its keys itself.
+    const before: Readonly<Record<string, unknown>> = { host_key: 'local', ...present };
+    const same = Object.entries(entry).every(([key, value]) => before[key] === value);
     if (same) return 'same';
     if (!replace) {
       throw new SallyportError('conflict', 'A node of this name is enrolled with other keys', {

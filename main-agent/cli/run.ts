@@ -61,6 +61,10 @@ const groups: readonly { readonly names: readonly string[]; readonly load: () =>
     load: async () => (await import('./certificate-commands.ts')).addCertificateCommands,
   },
   {
+    names: ['hostkeys'],
+    load: async () => (await import('./host-key-commands.ts')).addHostKeyCommands,
+  },
+  {
     names: ['nodes'],
     load: async () => {
       const { addNodeCommands } = await import('./node-commands.ts');

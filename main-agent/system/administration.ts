@@ -90,6 +90,7 @@ export async function startAdministration(
       explainer: login.admin.explainer,
       deliveryTester: login.deliveryTester,
       doorCertificate,
+      hostKeys: logins.hostKeys,
       nodes: nodes.admin,
       tokens,
       bans,

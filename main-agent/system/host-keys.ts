@@ -1,7 +1,9 @@
 import { HostKeys } from '#main-agent/host-keys/host-keys.ts';
 import { HostKeySignatures } from '#main-agent/host-keys/signatures.ts';
+import type { HostKeyHandlers } from '#main-agent/link/handlers.ts';
 import type { KnownNodes } from '#main-agent/link/known-nodes.ts';
 import { sealOwn, type AskVault } from '#main-agent/vault/calls.ts';
+import type { EventBody } from '#shared/link/messages.ts';
 import type { Ground } from './ground.ts';
 import type { Records } from './records.ts';
 
@@ -31,7 +33,24 @@ export async function startHostKeys(
   const isRevoked = (node: string): boolean => known.revocationOf(node) !== undefined;
   const signatures = new HostKeySignatures({ keys, isRevoked, audit, clock, log: part('host-keys') });
   closing.defer(() => signatures.close());
-  return { keys, signatures };
+  const handlers: HostKeyHandlers = {
+    'hostkey.sign': (params, link) => signatures.sign(params, link),
+    'hostkey.prove': (params, link) => signatures.prove(params, link),
+  };
+  return { keys, signatures, handlers, told: (node: string) => describe(keys, node) };
+}
+
+/** What a node is told of its keys; undefined: it has its own. */
+function describe(keys: HostKeys, node: string): EventBody<'hostkeys'> | undefined {
+  if (!keys.isOfMain(node)) return undefined;
+  const shown = keys.list(node).filter(({ standing }) => standing !== 'retired');
+  return {
+    keys: shown.map(({ publicKey: { type, blob }, standing }) => ({
+      type,
+      blob: blob.toString('base64url'),
+      signs: standing === 'signs',
+    })),
+  };
 }
 
 export type HostKeyParts = Awaited<ReturnType<typeof startHostKeys>>;

@@ -67,16 +67,10 @@ export function buildNodes(ground: Ground, records: Records, { files }: People, 
   const sendToAll: SendToAll = (event, body) => {
     for (const { name } of known.trusted()) links.sendToNode(name, event, body);
   };
-  function tellHostKeys(node: string): void {
-    if (!hostKeys.keys.isOfMain(node)) return;
-    const shown = hostKeys.keys.list(node).filter(({ standing }) => standing !== 'retired');
-    const keys = shown.map(({ publicKey: { type, blob }, standing }) => ({
-      type,
-      blob: blob.toString('base64url'),
-      signs: standing === 'signs',
-    }));
-    links.sendToNode(node, 'hostkeys', { keys });
-  }
+  const tellHostKeys = (node: string): void => {
+    const body = hostKeys.told(node);
+    if (body !== undefined) links.sendToNode(node, 'hostkeys', body);
+  };
   let certificate: EventBody<'https.certificate'> | undefined;
   const whenJoined = new Set<() => void>();
   const links: MainLinks = buildMainLinks({
@@ -86,10 +80,7 @@ export function buildNodes(ground: Ground, records: Records, { files }: People, 
     mainName: config.name,
     boot,
     validatedLogins: config.twoFactor.validatedLogins,
-    hostKeys: {
-      'hostkey.sign': (params, link) => hostKeys.signatures.sign(params, link),
-      'hostkey.prove': (params, link) => hostKeys.signatures.prove(params, link),
-    },
+    hostKeys: hostKeys.handlers,
     login: login.loginHandlers,
     session: login.sessionHandlers,
     account: login.accountHandlers,

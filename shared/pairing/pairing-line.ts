@@ -25,8 +25,10 @@ export const nodeSchema = z.strictObject({
   identity: fingerprint,
   /** The Ed25519 public key itself (RFC 8032), base64url: main verifies assertions with it. */
   signing_key: z.string().regex(/^[A-Za-z0-9_-]{43}$/, { error: 'an Ed25519 public key' }),
-  /** SSH host key, as `ssh-keygen -l` prints it; for users to compare. */
-  host_key: z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}$/, { error: 'an SSH key fingerprint' }),
+  /** SSH host key, as `ssh-keygen -l` prints it; for users to compare. `main`: it has none, and main is to sign. */
+  host_key: z
+    .string()
+    .regex(/^(SHA256:[A-Za-z0-9+/]{43}|main)$/, { error: 'an SSH key fingerprint, or main' }),
 });
 const mainSchema = z.strictObject({ name: plainName, identity: fingerprint });
 

@@ -200,7 +200,8 @@ describe.skipIf(!canLeaveNetwork())('two boxes, as docs/ sets them up', () => {
     writeFileSync(ca, chain.slice(chain.lastIndexOf('-----BEGIN')));
     const hosts = join(folder, 'hosts');
     writeFileSync(hosts, `127.0.0.1 localhost\n${outside.dmz} ${publicName}\n`);
-    const hostKey = await dmz.shell('cut -d" " -f1,2 /etc/sallyport/credentials/ssh-host-key.pub');
+    const [hostKey = ''] =
+      (await main.shell('sallyport --json hostkeys list')).match(/ssh-ed25519 [^" ]+/) ?? [];
     const visit = {
       origin: `https://${publicName}`,
       ca,

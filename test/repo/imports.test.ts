@@ -56,7 +56,7 @@ const houses: readonly { house: string; floors: readonly (readonly string[])[]; 
       ['vault', 'notify'],
       ['passwords'],
       ['sessions'],
-      ['bans', 'restored', 'acme'],
+      ['bans', 'restored', 'acme', 'host-keys'],
       ['link'],
       ['login', 'files'],
       ['account'],

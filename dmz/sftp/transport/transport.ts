@@ -1,6 +1,5 @@
 import type { Socket } from 'node:net';
 import { plainAgent } from '#shared/visible-text.ts';
-import { unreachableText } from '#dmz/sftp/authentication/prompts.ts';
 import {
   clientKexInitMs,
   firstKeyExchangeMs,
@@ -76,6 +75,7 @@ export class SshTransport {
   readonly #keys: KeyAge;
   /** Undefined: there were none when it came, and it is told so. */
   readonly #hostKeys: ConnectionKeys | undefined;
+  readonly #unreachableText: string;
   #isSigning = false;
   readonly #gone = new AbortController();
   #diesAt: number | undefined;
@@ -84,12 +84,15 @@ export class SshTransport {
     readonly socket: Socket;
     readonly setup: TransportSetup;
     readonly ident: string;
+    /** For a client that comes while nothing can be signed. */
+    readonly unreachableText: string;
     readonly clock: Clock;
     readonly handlers: TransportHandlers;
   }) {
     const { socket, setup } = options;
     this.#socket = socket;
     this.#setup = setup;
+    this.#unreachableText = options.unreachableText;
     this.#clock = options.clock;
     this.#startedAt = this.#clock.monotonic();
     this.#handlers = options.handlers;
@@ -252,7 +255,7 @@ export class SshTransport {
     try {
       await ask({ isFirst: !this.#isReady, gone: this.#gone.signal });
     } catch {
-      this.disconnect(disconnectReason.serviceNotAvailable, unreachableText);
+      this.disconnect(disconnectReason.serviceNotAvailable, this.#unreachableText);
       return;
     }
     if (this.#isDead) return;
@@ -323,7 +326,7 @@ export class SshTransport {
     this.#exchangeSince = this.#clock.monotonic();
     this.#handlers.onIdentified();
     if (this.#hostKeys === undefined) {
-      this.disconnect(disconnectReason.serviceNotAvailable, unreachableText);
+      this.disconnect(disconnectReason.serviceNotAvailable, this.#unreachableText);
       return;
     }
     this.#protocol.parse(found.line);

@@ -29,7 +29,12 @@ const dayMs = 86_400_000;
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'sallyport-doctor-'));
-  const listens = { httpsListen: '0.0.0.0:8443', sftpListen: '0.0.0.0:2222', linkListen: '127.0.0.1:8444' };
+  const listens = {
+    httpsListen: '0.0.0.0:8443',
+    sftpListen: '0.0.0.0:2222',
+    linkListen: '127.0.0.1:8444',
+    hostKey: 'local',
+  } as const;
   initNode(folder, { name: 'dmz1', publicUrl: 'https://files.example.com', ...listens }, nowMs);
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
@@ -69,7 +74,12 @@ describe('sallyport node doctor', () => {
 
   it('sees main’s connection to a socket of systemd', async () => {
     folder = join(folder, 'installed');
-    const listens = { httpsListen: '', sftpListen: '', linkListen: '[fd00::5]:8444' };
+    const listens = {
+      httpsListen: '',
+      sftpListen: '',
+      linkListen: '[fd00::5]:8444',
+      hostKey: 'main',
+    } as const;
     initNode(folder, { name: 'dmz1', publicUrl: 'https://files.example.com', ...listens }, nowMs, true);
     edit(/identity: SHA256:A+/, `identity: SHA256:${'B'.repeat(43)}`);
     expect(await bad(running)).toEqual([]);

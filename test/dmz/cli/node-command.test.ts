@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import type { NetworkInterfaceInfo } from 'node:os';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import { runNodeCommand } from '#dmz/cli/run.ts';
 import { loadDmzConfig } from '#dmz/config.ts';
 import { checkWordsOf } from '#shared/pairing/check-words.ts';
 import { formatMainLine, parseNodeLine } from '#shared/pairing/pairing-line.ts';
+import { parsePublicKeyLine } from '#shared/ssh-key/parse.ts';
 import { buildPlayedTerminal } from '#test/harness/played-terminal.ts';
 
 const main = { name: 'main1', identity: `SHA256:${'d'.repeat(43)}` };
@@ -35,7 +36,20 @@ describe('sallyport node', () => {
     for (const file of [config.link.identityKey, config.link.signingKey, config.https.key ?? 'none']) {
       expect(statSync(file).mode & 0o777).toBe(0o600);
     }
-    expect(config.sftp.hostKeys.map((file) => statSync(file).mode & 0o777)).toEqual([0o600]);
+    expect(config.sftp).toMatchObject({ hostKey: 'main', hostKeys: [] });
+    expect(existsSync(join(folder, 'ssh'))).toBe(false);
+    expect(parseNodeLine(JSON.parse((await run('show', '--json')).out).line)).toMatchObject({
+      host_key: 'main',
+    });
+  });
+
+  it('init makes an SSH host key where the node is to have it itself', async () => {
+    const { line } = JSON.parse((await init('--host-key', 'local', '--json')).out) as { line: string };
+    const { sftp } = await loadDmzConfig(join(folder, 'dmz.yaml'));
+    expect(sftp.hostKey).toBe('local');
+    expect(sftp.hostKeys.map((file) => statSync(file).mode & 0o777)).toEqual([0o600]);
+    const [type = '', blob = ''] = readFileSync(join(folder, 'ssh', 'ed25519.pub'), 'utf8').split(' ');
+    expect(parseNodeLine(line).host_key).toBe(parsePublicKeyLine(`${type} ${blob}`).fingerprint);
   });
 
   it('init --systemd makes a node of handed-over sockets and keys, which the commands find all the same', async () => {

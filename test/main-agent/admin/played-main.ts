@@ -17,6 +17,8 @@ import { SallyportError } from '#shared/error.ts';
 import { createThrowAwayAuthority } from '#shared/identity/throw-away-authority.ts';
 import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
+import { parsePublicKeyLine } from '#shared/ssh-key/parse.ts';
+import { generatePrivateKeyFile } from '#shared/ssh-key/private-key-file.ts';
 import { buildMemoryState, type MemoryState } from '#test/harness/memory-state.ts';
 import type { YamlChange } from '#main-agent/users/yaml-edit.ts';
 import type { NodeChange } from '#main-agent/help-desk/node-changes.ts';
@@ -372,6 +374,28 @@ export async function startPlayedMain(
         failure: { why: 'files.example.com: no answer', nextTryMs: clock.now() },
       }),
       renew: async () => void asked.push('renew-certificate'),
+    },
+    hostKeys: {
+      list: () => [
+        {
+          publicKey: parsePublicKeyLine(generatePrivateKeyFile('dmz1').publicLine),
+          standing: 'retired',
+          sinceMs: nowMs,
+          nodes: ['dmz1'],
+          untilMs: nowMs + 1_000,
+        },
+      ],
+      isOfMain: (node) => node === 'dmz1',
+      rotate: async (node, { actor, reason }) =>
+        void asked.push(`rotate-host-key ${node} ${actor} ${reason}`),
+      import: async (node, files, { actor, reason }) =>
+        void asked.push(`import-host-key ${node} ${files.length} ${actor} ${reason}`),
+      share: async (node, other, { actor, reason }) =>
+        void asked.push(`share-host-key ${node} ${other} ${actor} ${reason}`),
+      export: async (node, { actor, reason }) => {
+        asked.push(`export-host-key ${node} ${actor} ${reason}`);
+        return [new Secret('a private key\n')];
+      },
     },
     passwordLinks: {
       issue: async (name, { ttlMs, reason }) => {

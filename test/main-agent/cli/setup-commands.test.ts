@@ -77,6 +77,7 @@ describe('setting up two boxes', () => {
     expect(mainConfig.dmzNodes).toEqual([
       {
         name: 'dmz1',
+        hostKey: 'main',
         address: { host: '10.0.1.5', port: 8444 },
         identity: keyOf(nodeConfig.link.identityKey).fingerprint,
         signingKey: keyOf(nodeConfig.link.signingKey).privateKey.export({ format: 'jwk' }).x,
