@@ -96,7 +96,9 @@ export async function startEvilDmz(
   const files = siteFiles(folder);
   const doors = { httpsPort: 1, sftpPort: 1 };
   const people = namePeople(supplies.people);
-  const provision = { ...doors, second: doors, users: [...demoUsers, ...people] };
+  // As a new node is set up.
+  const hostKey = 'main' as const;
+  const provision = { ...doors, second: doors, users: [...demoUsers, ...people], hostKey };
   const secrets = await provisionSite(files, provision);
   supplies.prepare?.(files, secrets.users);
   const mail = await startMailSink(files.mail, secrets.ports.mail);
