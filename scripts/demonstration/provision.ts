@@ -122,10 +122,12 @@ async function makeHostKeys(files: SiteFiles, nodes: readonly ProvisionedNode[])
   const log = buildLog('silent', {});
   const state = await openSqliteState({ file: files.main.state, clock: systemClock, log });
   try {
+    const ask = askKeyFile(files.main.vaultKey);
+    await ask('open', {});
     const ofMain = nodes.map(({ name }) => ({ name, hostKey: 'main' as const }));
     const keys = new HostKeys(ofMain, {
       state,
-      sealer: sealOwn(askKeyFile(files.main.vaultKey)),
+      sealer: sealOwn(ask),
       onChange: () => undefined,
       clock: systemClock,
     });

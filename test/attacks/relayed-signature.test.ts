@@ -26,7 +26,7 @@ const patienceMs = 20_000;
 describe('a signature that a user made in an SSH session', () => {
   let evil: EvilDmz;
   beforeAll(async () => {
-    evil = await startEvilDmz({ people: 0, links: 0 });
+    evil = await startEvilDmz({ people: 0, links: 1 });
   });
   afterAll(() => evil.close());
 

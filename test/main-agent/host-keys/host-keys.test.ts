@@ -1,4 +1,4 @@
-import { createPrivateKey, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { type createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { HostKeys } from '#main-agent/host-keys/host-keys.ts';
 import { retiredForMs } from '#main-agent/host-keys/limits.ts';

@@ -9,7 +9,6 @@ import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import { sealOwn } from '#main-agent/vault/calls.ts';
 import { sshServerVersion, type SshExchange } from '#shared/link/messages.ts';
 import { buildLog } from '#shared/log.ts';
-import { Secret } from '#shared/secret.ts';
 import { hostKeyProof } from '#shared/ssh-key/sign.ts';
 import { WireReader } from '#shared/ssh-key/wire.ts';
 import { playVault } from '#test/harness/played-vault.ts';
