@@ -52,7 +52,9 @@ export function stepsOf(report: Omit<IncidentReport, 'steps'>): IncidentReport['
     },
     {
       title: 'Replace the SSH host keys that lay on the box',
-      why: 'whoever has them can be this server for every client that trusts them; tell partners the new fingerprints',
+      why:
+        'whoever has them can be this server for every client that trusts them; tell partners the new fingerprints. ' +
+        'With host_key: main none did, and clients know the new box as before',
     },
     {
       title: 'Revoke the door’s TLS certificate and get a new one with a new key',
