@@ -243,8 +243,8 @@ export interface OwnSealer {
 
 export function sealOwn(ask: AskVault): OwnSealer {
   return {
-    seal: async (id, plain) => (await ask('seal-own', { id, plain: plain.expose() })).sealed,
-    open: async (id, sealed) => new Secret((await ask('open-own', { id, sealed })).plain),
+    seal: async (id, secret) => (await ask('seal-own', { id, plain: secret.expose() })).sealed,
+    open: async (id, text) => new Secret((await ask('open-own', { id, sealed: text })).plain),
   };
 }
 
