@@ -30,7 +30,13 @@ describe('what a node finds wrong with itself', () => {
     nowMs = startMs;
     reads.count = 0;
     const listens = { httpsListen: '0.0.0.0:8443', sftpListen: '0.0.0.0:2222', linkListen: '127.0.0.1:8444' };
-    initNode(folder, { name: 'dmz1', publicUrl: 'https://files.example.com', ...listens }, startMs);
+    const values = {
+      name: 'dmz1',
+      publicUrl: 'https://files.example.com',
+      hostKey: 'local' as const,
+      ...listens,
+    };
+    initNode(folder, values, startMs);
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
