@@ -30,6 +30,8 @@ interface NodeRunningFacts {
   readonly mainValidatedLogins: boolean | undefined;
   /** The certificate that is served is main's, and main has given none yet. */
   readonly waitsForCertificate: boolean;
+  /** Main is connected, is to have the SSH host keys, and has told none. */
+  readonly waitsForHostKeys: boolean;
 }
 
 /** Reads what the configuration names as it is now. */
@@ -43,6 +45,8 @@ export async function gatherNodeSetup(
 
 const trust =
   "sallyport nodes enrol '<pairing line>' on main, then here: sallyport node trust '<main's line>', and restart the node";
+const hostKeysAtMain =
+  'host_key: main at this node in main-agent.yaml, then systemctl reload main-agent; or host_keys of its own';
 const switchOn =
   'two_factor.validated_logins in main-agent.yaml and validated_logins in dmz.yaml: true in both';
 
@@ -140,6 +144,22 @@ export const nodeRunningChecks: readonly HealthCheck<NodeRunningFacts>[] = [
               state: 'bad',
               detail: 'main has not given a certificate yet: the HTTPS door is shut',
               hint: 'https.acme in main-agent.yaml; sallyport status on main says why there is none',
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'host-keys-given',
+    looksAt: 'whether main has told the SSH host keys, where the node has none of its own',
+    cure: hostKeysAtMain,
+    affects: 'both',
+    look: ({ waitsForHostKeys }) =>
+      waitsForHostKeys
+        ? [
+            {
+              state: 'bad',
+              detail: 'main has no SSH host keys for this node: the SFTP door is shut',
+              hint: hostKeysAtMain,
             },
           ]
         : [],

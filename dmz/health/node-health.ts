@@ -20,7 +20,7 @@ interface NodeSurroundings {
 }
 
 interface Examined {
-  readonly link: Pick<MainLink, 'isUp' | 'policy' | 'otherMain'>;
+  readonly link: Pick<MainLink, 'isUp' | 'policy' | 'otherMain' | 'hostKeys'>;
   readonly served: () => ServedCertificate | undefined;
 }
 
@@ -44,6 +44,7 @@ export function buildNodeExamination(
           otherMain: link.otherMain,
           mainValidatedLogins: link.isUp ? link.policy.validatedLogins : undefined,
           waitsForCertificate: certificate === undefined,
+          waitsForHostKeys: config.sftp.hostKey === 'main' && link.isUp && link.hostKeys.length === 0,
         }),
         readReport(watched, { checks: boxChecks, timer: 'dmz-watch.timer', nowMs: clock.now() }),
       ]),

@@ -18,7 +18,7 @@ export interface RunningFacts {
   readonly config: MainAgentConfig;
   readonly clock: Clock;
   readonly nodes: () => readonly NodeReport[];
-  readonly links: () => readonly Pick<LinkState, 'node' | 'validatedLogins'>[];
+  readonly links: () => readonly Pick<LinkState, 'node' | 'validatedLogins' | 'wantsHostKeys'>[];
   /** What nodes say of themselves. */
   readonly nodesOwn: () => readonly (Pick<Finding, 'check' | 'detail'> & {
     readonly node: string;
@@ -78,6 +78,9 @@ const enrol = "sallyport nodes enrol '<pairing line>'";
 const correctFile = 'correct the file; the last good version is in force until then';
 const stopOther =
   'systemctl stop main-agent on the box that should not be main; it then has no key to show. If nobody of yours started it, main’s key was copied';
+
+const hostKeysAtMain =
+  'host_key: main in its dmz.yaml, without host_keys, and restart it; or host_key: local here, and reload main';
 
 export const runningChecks: readonly HealthCheck<RunningFacts>[] = [
   {
@@ -204,6 +207,24 @@ export const runningChecks: readonly HealthCheck<RunningFacts>[] = [
         state: 'bad',
         detail: `validated_logins is ${here ? 'on' : 'OFF'} here and ${here ? 'OFF' : 'on'} on ${node}: ${effect} through it is refused`,
         hint: 'two_factor.validated_logins in main-agent.yaml and validated_logins in dmz.yaml: true in both',
+      }));
+    },
+  },
+  {
+    id: 'host-keys-agree',
+    looksAt: 'whether main and its nodes agree on where the SSH host keys are',
+    cure: hostKeysAtMain,
+    affects: 'both',
+    look: ({ config, links }) => {
+      const isOfMain = (node: string): boolean =>
+        config.dmzNodes.some(({ name, hostKey }) => name === node && hostKey === 'main');
+      const differing = links()
+        .filter(({ node, wantsHostKeys }) => wantsHostKeys === false && isOfMain(node))
+        .map(({ node }) => node);
+      return [...new Set(differing)].map((node) => ({
+        state: 'bad',
+        detail: `host_key is main here and local on ${node}: key logins over SFTP through it are refused`,
+        hint: hostKeysAtMain,
       }));
     },
   },

@@ -5,7 +5,7 @@ import type { RateLimit } from '#shared/rate.ts';
 /**
  * Signatures for one node. All that its SFTP door lets stand before their first factor at once (256 strangers and as many
  * from known sources) may come back together after a link was away; then as many a second as a core of a node can exchange
- * keys for. A node that asks for as many as it gets costs main a fiftieth of a core.
+ * keys for. A node that asks for as many as it gets costs main a tenth of a core.
  */
 export const signatureRate: RateLimit = { burst: 512, perSecond: 100 };
 

@@ -90,6 +90,8 @@ export interface LinkState {
   readonly software: string | undefined;
   /** The node's own switch, as its hello said; undefined while the link is down. */
   readonly validatedLogins: boolean | undefined;
+  /** It has no SSH host keys of its own; undefined while the link is down. */
+  readonly wantsHostKeys: boolean | undefined;
   /** Of the node's configuration. */
   readonly configHash: string | undefined;
   /** Why it is down. */
@@ -189,6 +191,7 @@ class Links implements MainLinks {
         rttMs: dialer.connection?.rttMs,
         software: dialer.connection?.software,
         validatedLogins: dialer.connection?.validatedLogins,
+        wantsHostKeys: dialer.connection?.wantsHostKeys,
         configHash: dialer.connection?.configHash,
         lastError: dialer.lastError,
       })),

@@ -148,6 +148,10 @@ export class NodeConnection implements NodeLink {
     return this.#session.peer?.validatedLogins ?? true;
   }
 
+  get wantsHostKeys(): boolean {
+    return this.#session.peer?.wantsHostKeys ?? false;
+  }
+
   get processGone(): AbortSignal {
     // Before its hello a node can ask for nothing that would live longer than the link.
     return this.#processGone ?? this.#gone.signal;

@@ -512,6 +512,10 @@ const moreOfNode: readonly Break[] = [
     ({ config }) => ({ config: { ...config, validatedLogins: true }, mainValidatedLogins: false }),
   ),
   nodeRunning(
+    /host-keys-given: main has no SSH host keys for this node: .*\n +hint: (host_key: main|`sallyport node doctor`)/,
+    () => ({ waitsForHostKeys: true }),
+  ),
+  nodeRunning(
     /other-main: another main with main's key wanted the link, from 192\.0\.2\.9:1, .*\n +hint: (systemctl stop|stop main-agent|`sallyport node doctor`)/,
     () => ({ otherMain: '192.0.2.9:1' }),
   ),
@@ -561,7 +565,14 @@ const injectedOfMain: readonly Break[] = [
     /validated-logins-agree: validated_logins is on here and OFF on dmz1: .*\n +hint: two_factor/,
     ({ config }) => ({
       config: { ...config, twoFactor: { ...config.twoFactor, validatedLogins: true } },
-      links: () => [{ node: 'dmz1', validatedLogins: false }],
+      links: () => [{ node: 'dmz1', validatedLogins: false, wantsHostKeys: true }],
+    }),
+  ),
+  running(
+    /host-keys-agree: host_key is main here and local on dmz1: .*\n +hint: host_key: main in its dmz\.yaml/,
+    ({ config }) => ({
+      config: { ...config, dmzNodes: config.dmzNodes.map((node) => ({ ...node, hostKey: 'main' })) },
+      links: () => [{ node: 'dmz1', validatedLogins: true, wantsHostKeys: false }],
     }),
   ),
   running(/nodes: dmz1: listeners: a door is shut\n +hint: `sallyport node doctor`/, () => ({

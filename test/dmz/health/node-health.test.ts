@@ -46,6 +46,7 @@ describe('what a node finds wrong with itself', () => {
       isUp: false,
       otherMain: undefined,
       policy: { validatedLogins: true, branding: { name: 'x' }, neverBan: [], bans: [] },
+      hostKeys: [],
     };
     const look = buildNodeExamination(
       () => config,

@@ -18,7 +18,7 @@ export async function runOpenSshSftp(
     await writeFile(batch, commands.map((command) => `${command}\n`).join(''));
     const outcome = await runProgram(
       '/usr/bin/sftp',
-      [...options, ...extraOptions, '-P', String(target.port), '-b', batch, `${target.user}@${target.host}`],
+      [...extraOptions, ...options, '-P', String(target.port), '-b', batch, `${target.user}@${target.host}`],
       { env, ...(timeoutMs !== undefined && { timeoutMs }) },
     );
     const prompts = (await readFile(promptsFile, 'utf8')).split('\n').filter((line) => line !== '');

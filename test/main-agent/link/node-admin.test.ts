@@ -37,6 +37,7 @@ const up: LinkState = {
   rttMs: 6,
   software: 'sallyport 1',
   validatedLogins: true,
+  wantsHostKeys: true,
   configHash: 'abc',
   lastError: undefined,
 };
