@@ -299,6 +299,7 @@ export class MainNode {
       boot: this.#boot,
       validatedLogins: true,
       handlers: {
+        hostKeys: noHostKeys,
         login: login.loginHandlers,
         session: login.sessionHandlers,
         account: login.accountHandlers,
@@ -350,3 +351,9 @@ export class MainNode {
     await closeFilesOf(this.process);
   }
 }
+
+/** Its nodes have host keys of their own. */
+const refuseHostKeys = async (): Promise<never> => {
+  throw new SallyportError('not-allowed', 'Main has no host keys for this node');
+};
+const noHostKeys = { 'hostkey.sign': refuseHostKeys, 'hostkey.prove': refuseHostKeys };
