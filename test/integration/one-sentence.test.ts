@@ -512,15 +512,17 @@ const moreOfNode: readonly Break[] = [
     ({ config }) => ({ config: { ...config, validatedLogins: true }, mainValidatedLogins: false }),
   ),
   nodeRunning(
-    /host-keys-given: main has no SSH host keys for this node: .*\n +hint: (host_key: main|`sallyport node doctor`)/,
-    () => ({ waitsForHostKeys: true }),
-  ),
-  nodeRunning(
     /other-main: another main with main's key wanted the link, from 192\.0\.2\.9:1, .*\n +hint: (systemctl stop|stop main-agent|`sallyport node doctor`)/,
     () => ({ otherMain: '192.0.2.9:1' }),
   ),
   breakBox('dmz', ['credentials', 'sockets', 'writable']),
   nodeFiles,
+];
+const restOfNode: readonly Break[] = [
+  nodeRunning(
+    /host-keys-given: main has no SSH host keys for this node: .*\n +hint: (host_key: main|`sallyport node doctor`)/,
+    () => ({ waitsForHostKeys: true }),
+  ),
 ];
 
 const running = (
@@ -571,7 +573,7 @@ const injectedOfMain: readonly Break[] = [
   running(
     /host-keys-agree: host_key is main here and local on dmz1: .*\n +hint: host_key: main in its dmz\.yaml/,
     ({ config }) => ({
-      config: { ...config, dmzNodes: config.dmzNodes.map((node) => ({ ...node, hostKey: 'main' })) },
+      config: { ...config, dmzNodes: config.dmzNodes.map((one) => ({ ...one, hostKey: 'main' })) },
       links: () => [{ node: 'dmz1', validatedLogins: true, wantsHostKeys: false }],
     }),
   ),
@@ -708,6 +710,7 @@ const together: readonly (readonly Break[])[] = [
   nodeBreaks,
   injectedOfNode,
   moreOfNode,
+  restOfNode,
   [adminCertificate],
   injectedOfMain,
   [...warningsOfMain, unlooked],

@@ -78,11 +78,14 @@ const requestOf = (verb: Verb, session?: string): AnyRequest =>
   ({ verb, params: session === undefined ? {} : { session } }) as never;
 
 describe('the dispatcher', () => {
-  it.each(loginVerbs)('S-05: %s needs no session and gets the link as its only proof', async (verb) => {
-    const { dispatcher, calls, link } = buildDispatcher();
-    await answer(dispatcher, requestOf(verb));
-    expect(calls).toEqual([{ verb, proof: [link, asker] }]);
-  });
+  it.each([...loginVerbs, ...hostKeyVerbs])(
+    'S-05: %s needs no session and gets the link as its only proof',
+    async (verb) => {
+      const { dispatcher, calls, link } = buildDispatcher();
+      await answer(dispatcher, requestOf(verb));
+      expect(calls).toEqual([{ verb, proof: [link, asker] }]);
+    },
+  );
 
   it.each(provenVerbs)('S-05: %s without a live session is no-session', async (verb) => {
     const { dispatcher, calls } = buildDispatcher();
