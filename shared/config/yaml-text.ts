@@ -69,18 +69,28 @@ export function parseWhole(text: string, file: string): YamlText {
     return { line: Math.max(1, line), column: Math.max(1, col) };
   };
   const tooLong = Buffer.byteLength(text) > yamlBytesMax;
-  const document = parseDocument(tooLong ? '' : text, {
-    version: '1.2',
-    schema: 'core',
-    strict: true,
-    uniqueKeys: true,
-    stringKeys: true,
-    prettyErrors: false,
-    // Its warnings would quote the file on the standard error; they are in `problems`.
-    logLevel: 'error',
-    keepSourceTokens: false,
-    lineCounter: lines,
-  });
+  const read = (content: string) =>
+    parseDocument(content, {
+      version: '1.2',
+      schema: 'core',
+      strict: true,
+      uniqueKeys: true,
+      stringKeys: true,
+      prettyErrors: false,
+      // Its warnings would quote the file on the standard error; they are in `problems`.
+      logLevel: 'error',
+      keepSourceTokens: false,
+      lineCounter: lines,
+    });
+  let document: Document;
+  let tooDeep = false;
+  try {
+    document = read(tooLong ? '' : text);
+  } catch {
+    // The parser calls itself for each level; it throws for nothing else.
+    tooDeep = true;
+    document = read('');
+  }
   const merge = document.errors.length > 0 ? findMergeConflict(text, file) : undefined;
   const problems: ConfigProblem[] =
     merge === undefined
@@ -92,12 +102,13 @@ export function parseWhole(text: string, file: string): YamlText {
         }))
       : [merge];
   if (tooLong) problems.push({ file, line: 1, column: 1, message: `larger than ${yamlBytesMax} bytes` });
+  if (tooDeep) problems.push({ file, line: 1, column: 1, message: 'not YAML: nested too deeply' });
 
   // A key that is a map would be written out as text, with all keys in it, again and again: for minutes.
   const hasMapAsKey = document.errors.some(({ code }) => code === 'NON_STRING_KEY');
   let value: unknown;
   try {
-    value = tooLong || hasMapAsKey ? undefined : document.toJS({ maxAliasCount: aliasesMax });
+    value = tooLong || tooDeep || hasMapAsKey ? undefined : document.toJS({ maxAliasCount: aliasesMax });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     problems.push({ file, line: 1, column: 1, message: `not usable YAML: ${why}` });

@@ -126,6 +126,12 @@ describe('what is wrong is told with place, value, expectation and hint', () => 
 });
 
 describe('hostile text', () => {
+  test('with more levels than anybody has is a problem, not an exception', () => {
+    expect(complain(`name: a\nother:\n  ${': '.repeat(32_000)}x\nmore: 1\n`)).toEqual([
+      expect.stringContaining('nested too deeply'),
+    ]);
+  });
+
   test('with maps as keys of maps, however deep, is refused as soon as it is read', () => {
     // Not by a clock: what writes such a key out as text does not come back for minutes.
     const open = '  - { path: /, storage: local, root: ali: &f\n';
