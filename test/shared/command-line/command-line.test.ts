@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -5,6 +6,7 @@ import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { exitCodeOf } from '#shared/command-line/exit-code.ts';
 import { buildProcessTerminal } from '#shared/command-line/process-terminal.ts';
+import { shellCommand } from '#shared/command-line/shell-words.ts';
 import { printError } from '#shared/command-line/terminal.ts';
 import { makePrivateFile, replaceFile } from '#shared/command-line/write-files.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -89,5 +91,31 @@ describe('files that a command writes', () => {
     expect(readFileSync(file, 'utf8')).toBe('three');
     expect(statSync(file).mode & 0o777).toBe(0o600);
     rmSync(folder, { recursive: true });
+  });
+});
+
+describe('a command to be pasted', () => {
+  it('is to a shell the words it was made of, and plain where they are', () => {
+    const words = [
+      'x; id #',
+      '$(id)',
+      '`id`',
+      "it's",
+      '"',
+      '\\',
+      'a\nb',
+      '',
+      '~',
+      '*',
+      '!!',
+      'a b',
+      '\u001b[2J',
+      'plain',
+    ];
+    const printed = execFileSync('sh', ['-c', shellCommand('printf', String.raw`%s\0`, ...words)]);
+    expect(printed.toString().split('\0').slice(0, -1)).toEqual(words);
+    expect(shellCommand('sallyport', 'users', 'passwd', 'ann+b@example.com')).toBe(
+      'sallyport users passwd ann+b@example.com',
+    );
   });
 });
