@@ -4,7 +4,7 @@ import type { Log } from '#shared/log.ts';
 import { ensureFolder, isErrno } from '#main-agent/durable-file.ts';
 import type { ShownText } from './shown-text.ts';
 import { groupsFolder } from './user-file.ts';
-import { readOne, type UserFiles } from './user-files.ts';
+import type { UserFiles } from './user-files.ts';
 
 interface GoodFile {
   readonly relative: string;
@@ -39,9 +39,14 @@ export class LastGoodCopies {
     return path.join(this.#directory, relative);
   }
 
+  /** Undefined: there is none, or none that can be read. Rejects while nobody can read. */
   async read(relative: string): Promise<ShownText | undefined> {
     await this.#work;
-    return readOne(this.#files, this.fileOf(relative));
+    const file = this.fileOf(relative);
+    const [found] = await this.#files.read([file]);
+    if (found === undefined || 'hash' in found) return found;
+    if (!found.gone) this.#log.error({ file, why: found.why }, 'a last good copy can not be read');
+    return undefined;
   }
 
   /** In the background. The copy's time is the original's, which is how an unchanged one is known. */

@@ -44,8 +44,13 @@ export class UsersInForce {
   readonly #users = new Map<string, EffectiveUser>();
   /** Names of users by the form they are looked for under. */
   readonly #spellings = new Map<string, Set<string>>();
-  /** At the first time groups may be named whose file vanished before the start. */
-  #isFirst = true;
+  /**
+   * All users are to be settled: at the first time, as groups may be named whose file vanished before the start, and after
+   * a change that broke off.
+   */
+  #isUnsettled = true;
+  /** Of a change that broke off: who is different by now, and nobody was told. */
+  #untold = new Set<string>();
 
   constructor(options: InForceOptions) {
     this.#options = options;
@@ -154,10 +159,13 @@ export class UsersInForce {
     return groups.ok ? this.#build(username, fields, groups.order, false) : undefined;
   }
 
-  /** Names that were given or taken away, and whose effective user changed. */
+  /**
+   * Names that were given or taken away, and whose effective user changed. Rejects as `recall` does; with the next
+   * change what is left of this one is in force too, and told.
+   */
   async apply(changed: readonly UserFile[], removed: readonly FileId[]): Promise<readonly string[]> {
     this.#before = new Map(this.#inForce);
-    const different = new Set<string>();
+    const different = this.#untold;
     for (const { kind, name, relative } of changed.map(({ id }) => id))
       if (kind === 'user' && !this.#files.has(relative)) different.add(name);
     for (const { kind, name } of removed) if (kind === 'user') different.add(name);
@@ -167,8 +175,22 @@ export class UsersInForce {
       this.#problems.delete(relative);
     }
     const touched = [...changed.map(({ id }) => id), ...removed];
-    const everybody = this.#isFirst || this.#vanished.size > 0 || touched.some(({ kind }) => kind !== 'user');
-    this.#isFirst = false;
+    const everybody =
+      this.#isUnsettled || this.#vanished.size > 0 || touched.some(({ kind }) => kind !== 'user');
+    this.#isUnsettled = true;
+    try {
+      await this.#settle(touched, everybody, different);
+    } catch (error) {
+      // What was not looked at any more counts as it did.
+      this.#inForce = new Map([...this.#before, ...this.#inForce]);
+      throw error;
+    }
+    this.#isUnsettled = false;
+    this.#untold = new Set();
+    return [...different];
+  }
+
+  async #settle(touched: readonly FileId[], everybody: boolean, different: Set<string>): Promise<void> {
     if (everybody) await this.#settleTemplates();
     const usernames = everybody
       ? new Set([...this.#users.keys(), ...this.#ownFiles().map(({ id }) => id.name)])
@@ -179,7 +201,6 @@ export class UsersInForce {
       settled += 1;
       if (settled % usersInOneGo === 0) await setImmediate();
     }
-    return [...different];
   }
 
   /** Decides which version of `_default` and of each group counts. */

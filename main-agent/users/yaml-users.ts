@@ -58,6 +58,9 @@ interface Seen {
   readonly id: FileId;
 }
 
+/** The stamp of no file: what lies there is not in force yet, or no more. */
+const unsettled = '';
+
 export class YamlUsers implements UserSource {
   /** Who reads and writes the texts of user files. */
   readonly texts: UserFiles;
@@ -266,21 +269,30 @@ export class YamlUsers implements UserSource {
     }
     const gone = new Map(this.#seen);
     const changed: UserFile[] = [];
+    /** What is known of them is new when it is in force, as a refresh that breaks off must find it again. */
+    const fresh: Seen[] = [];
     const touched = this.#isFirst ? ids : await this.#findTouched(ids, gone);
     for (let start = 0; start < touched.length; start += filesReadTogetherMax) {
       const some = touched.slice(start, start + filesReadTogetherMax);
       const found = await this.texts.read(some.map((id) => this.fileOf(id)));
       for (const [index, id] of some.entries()) {
-        const file = this.#see(id, found[index] ?? { gone: true });
-        if (file !== 'gone') gone.delete(id.relative);
-        if (typeof file === 'object') changed.push(file);
+        const present = found[index];
+        if (present === undefined || ('gone' in present && present.gone)) continue;
+        gone.delete(id.relative);
+        const stamp = 'hash' in present ? present.stamp : `${present.stamp} ${present.why}`;
+        if (this.#seen.get(id.relative)?.stamp === stamp && !('hash' in present)) continue;
+        fresh.push({ id, stamp });
+        changed.push(this.#parse(id, present));
       }
     }
     this.#folderProblem = undefined;
     this.#misnamed = misnamed;
     const removed = [...gone.values()].map(({ id }) => id);
-    for (const { relative } of removed) this.#seen.delete(relative);
+    for (const id of [...fresh.map((one) => one.id), ...removed])
+      this.#seen.set(id.relative, { id, stamp: unsettled });
     if (changed.length > 0 || removed.length > 0) await this.#apply(changed, removed);
+    for (const one of fresh) this.#seen.set(one.id.relative, one);
+    for (const { relative } of removed) this.#seen.delete(relative);
     if (this.#isFirst) this.#lastGood.keepOnly(this.#inForce.relatives());
     this.#isFirst = false;
     this.#isLoaded = true;
@@ -337,17 +349,11 @@ export class YamlUsers implements UserSource {
     return touched;
   }
 
-  #see(id: FileId, found: ReadFile): 'gone' | 'same' | UserFile {
+  #parse(id: FileId, found: Exclude<ReadFile, { readonly gone: true }>): UserFile {
     const file = this.fileOf(id);
-    if ('hash' in found) {
-      this.#seen.set(id.relative, { stamp: found.stamp, id });
-      return parseUserFile(found, id, file, this.#schemas);
-    }
-    if (found.gone) return 'gone';
-    const unreadable = `${found.stamp} ${found.why}`;
-    if (this.#seen.get(id.relative)?.stamp === unreadable) return 'same';
-    this.#seen.set(id.relative, { stamp: unreadable, id });
-    return unreadableUserFile(id, file, found.why);
+    return 'hash' in found
+      ? parseUserFile(found, id, file, this.#schemas)
+      : unreadableUserFile(id, file, found.why);
   }
 
   async #recall(id: FileId): Promise<FileFields | undefined> {

@@ -2,7 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { chmod, readdir, rename, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
+import type { UserFiles } from '#main-agent/users/user-files.ts';
 import { openYamlUsers, type YamlUsers } from '#main-agent/users/yaml-users.ts';
+import { SallyportError } from '#shared/error.ts';
 import { buildLog } from '#shared/log.ts';
 import { exampleHash, exampleHashName, exampleKey, makeUsersFolder } from './users-folder.ts';
 
@@ -389,6 +391,94 @@ describe('a change', () => {
     } finally {
       await users.close();
     }
+  });
+});
+
+describe('a refresh that breaks off, as the vault ended meanwhile,', () => {
+  /** `files`, whose reads reject while `isAway` says so of what is asked. */
+  function breakable(files: UserFiles) {
+    const state = { isAway: (_files: readonly string[]): boolean => false };
+    const read = async (asked: readonly string[]) => {
+      if (state.isAway(asked)) throw new SallyportError('busy', 'away');
+      return files.read(asked);
+    };
+    const proxy: UserFiles = {
+      read,
+      show: (texts) => files.show(texts),
+      write: (file, text, options) => files.write(file, text, options),
+      apply: (changes) => files.apply(changes),
+      finishApply: () => files.finishApply(),
+      copy: (original, copy) => files.copy(original, copy),
+    };
+    return { state, files: proxy };
+  }
+  const names = Array.from({ length: 300 }, (_, index) => `user${String(index).padStart(3, '0')}`);
+
+  test('loses no change and no removal, whatever batch it broke off at', async () => {
+    await using folder = await makeUsersFolder(
+      Object.fromEntries([...names, 'leaver'].map((name) => [`${name}.yaml`, `username: ${name}\n`])),
+    );
+    const { state, files } = breakable(folder.files());
+    const users = await folder.open({ files });
+    const told = new Set<string>();
+    users.onChange((changed) => changed.forEach((name) => told.add(name)));
+    for (const name of names) await folder.write(`${name}.yaml`, `username: ${name}\nstatus: disabled\n`);
+    await folder.remove('leaver.yaml');
+    let reads = 0;
+    state.isAway = () => (reads += 1) === 2;
+    await users.refresh();
+    expect(users.problems()[0]?.message).toContain('can not be read');
+    expect(told.size).toBe(0);
+    await users.refresh();
+    expect(users.problems()).toEqual([]);
+    expect([...users.list()].filter(({ status }) => status === 'active')).toEqual([]);
+    expect(users.find('leaver')).toBeUndefined();
+    expect(told.size).toBe(names.length + 1);
+  });
+
+  test('as it asked for a last good copy, tells of everybody the next time, and keeps what counted', async () => {
+    await using folder = await makeUsersFolder({
+      'groups/staff.yaml': 'quota: 1GiB\n',
+      'alice.yaml': 'username: alice\ngroups: [staff]\n',
+      'bob.yaml': 'username: bob\n',
+      'leaver.yaml': 'username: leaver\n',
+    });
+    await folder.open();
+    await folder.write('bob.yaml', 'username: bob\nadmin: true\n');
+    const { state, files } = breakable(folder.files());
+    state.isAway = (asked) => asked.some((file) => file.includes('last-good'));
+    const users = await folder.open({ files });
+    expect(users.problems()[0]?.message).toContain('can not be read');
+    state.isAway = () => false;
+    await users.refresh();
+    expect(users.find('bob')?.status).toBe('active');
+    const told = new Set<string>();
+    users.onChange((changed) => changed.forEach((name) => told.add(name)));
+    // Somebody new whose file is broken is who a copy is asked for.
+    await folder.write('carol.yaml', 'username: carol\nadmin: true\n');
+    await folder.write('groups/staff.yaml', 'status: disabled\n');
+    await folder.remove('leaver.yaml');
+    state.isAway = (asked) => asked.some((file) => file.includes('last-good'));
+    await users.refresh();
+    expect(users.filesInForce('bob')).toHaveLength(1);
+    await folder.remove('carol.yaml');
+    state.isAway = () => false;
+    await users.refresh();
+    expect(users.problems().map(({ file }) => path.basename(file))).toEqual(['bob.yaml']);
+    expect(users.find('alice')?.status).toBe('disabled');
+    expect([...told].toSorted()).toEqual(['alice', 'carol', 'leaver']);
+    expect(users.find('carol')).toBeUndefined();
+  });
+
+  test('a copy that can not be read stands in nobody’s way', async () => {
+    await using folder = await makeUsersFolder({ 'alice.yaml': 'username: alice\n' });
+    const users = await folder.open();
+    await symlink('/etc/hostname', path.join(folder.base, 'last-good', 'bob.yaml'));
+    await folder.write('bob.yaml', 'username: bob\nadmin: true\n');
+    await folder.write('alice.yaml', 'username: alice\nstatus: disabled\n');
+    await users.refresh();
+    expect(users.find('alice')?.status).toBe('disabled');
+    expect(users.find('bob')).toBeUndefined();
   });
 });
 
