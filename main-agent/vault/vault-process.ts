@@ -46,6 +46,7 @@ interface VaultLife {
   kill(): void;
 }
 
+/** Throws where no process can be had. */
 type SpawnVault = (arguments_: readonly string[], environment: Readonly<Record<string, string>>) => VaultLife;
 
 /** How long a process may take to end when its channel is closed. */
@@ -130,9 +131,16 @@ class SupervisedVault implements VaultProcess {
 
   #spawn(): void {
     const { spawnProcess = spawnVault } = this.#options;
-    const life = spawnProcess(argumentsOf(this.#options), environment);
-    this.#life = life;
     this.#hasBegun = false;
+    let life: VaultLife;
+    try {
+      life = spawnProcess(argumentsOf(this.#options), environment);
+    } catch (error) {
+      // No memory or no descriptors for another process: a life like any other that did not begin.
+      this.#ended(error instanceof Error ? error.message : String(error));
+      return;
+    }
+    this.#life = life;
     const channel = new VaultChannel(life.channel, (why) => {
       this.#why = why;
       this.#isServing = false;
@@ -253,8 +261,14 @@ function spawnVault(arguments_: readonly string[], env: Readonly<Record<string, 
     env,
     cwd: '/',
   });
-  const channel = child.stdio[channelDescriptor];
-  if (!(channel instanceof Socket)) throw new Error('a child without a channel');
+  // Also of a child that is not even put together, and after its end: nobody listening would end main.
+  child.on('error', () => undefined);
+  // Without descriptors for its pipes a child has no `stdio` at all, whatever its type says.
+  const channel = (child.stdio as ChildProcess['stdio'] | undefined)?.[channelDescriptor];
+  if (!(channel instanceof Socket)) {
+    child.kill('SIGKILL');
+    throw new Error('the process could not be started: a child without a channel');
+  }
   return {
     channel,
     pid: child.pid,

@@ -217,6 +217,10 @@ describe('the systemd units', () => {
     expect(read('TasksMax')).toBeLessThanOrEqual(96);
   });
 
+  it('main-agent.service goes on where the kernel ends the vault alone, as main begins it anew', () => {
+    expect(readText('configs/systemd/main-agent.service')).toMatch(/^OOMPolicy=continue$/m);
+  });
+
   it('S-06: dmz.service has no network and may not make a socket', () => {
     const text = readText('configs/systemd/dmz.service');
     expect(text).toMatch(/^PrivateNetwork=yes$/m);

@@ -21,11 +21,14 @@ class PlayedLives {
   key = new Secret(randomBytes(32));
   /** Ends as soon as it is begun. */
   isStillborn = false;
+  /** The system has no memory for another process. */
+  isUnspawnable = false;
   count = 0;
   readonly #ends: ((why: string) => void)[] = [];
 
   readonly spawn = () => {
     this.count += 1;
+    if (this.isUnspawnable) throw new Error('spawn ENOMEM');
     const [there, back] = [new PassThrough(), new PassThrough()];
     const mine = Duplex.from({ readable: back, writable: there });
     const theirs = Duplex.from({ readable: there, writable: back });
@@ -122,6 +125,19 @@ describe('a vault that dies', () => {
     await isBack();
   });
 
+  it('and can not be forked again is away like any other, and back when it can', async () => {
+    lives.isUnspawnable = true;
+    lives.kill();
+    await isAway();
+    for (let times = 0; times < 3; times += 1) await vi.advanceTimersByTimeAsync(failedRestartMsMax);
+    expect(lives.count).toBeGreaterThan(3);
+    await expect(ask()).rejects.toMatchObject({ code: 'busy' });
+    lives.isUnspawnable = false;
+    await vi.advanceTimersByTimeAsync(failedRestartMsMax);
+    await isBack();
+    await expect(ask()).resolves.toBeDefined();
+  });
+
   it('does not come back with another key', async () => {
     const key = lives.key;
     lives.key = new Secret(randomBytes(32));
@@ -144,6 +160,28 @@ const orphaning = `
   const users = { directory: '/nonexistent', lastGoodDirectory: '/nonexistent' };
   await startVaultProcess({ keyFile: process.argv[1], users, log: { error: nothing } }).opened();
   console.log('opened');
+`;
+
+/** One that has no descriptor left when its vault is killed, and some a moment later. */
+const exhausted = `
+  import { closeSync, openSync } from 'node:fs';
+  import { startVaultProcess } from ${JSON.stringify(supervisor)};
+  const ends = [];
+  const users = { directory: '/nonexistent', lastGoodDirectory: '/nonexistent' };
+  let open = [];
+  const log = { error: ({ why }) => {
+    ends.push(why);
+    if (ends.length < 3) return;
+    for (const one of open.splice(0)) closeSync(one);
+  } };
+  const vault = startVaultProcess({ keyFile: process.argv[1], users, log });
+  await vault.opened();
+  try { for (;;) open.push(openSync('/dev/null')); } catch {}
+  await vault.ask('show-user-texts', { texts: [] });
+  process.stdout.write('full\\n');
+  while (ends.length < 3 || vault.problem() !== undefined) await new Promise((resolve) => setTimeout(resolve, 20));
+  await vault.close();
+  console.log(ends.slice(1, 3).join(' '));
 `;
 
 describe('the process', () => {
@@ -207,6 +245,29 @@ describe('the process', () => {
     expect(told).toBe('opened\n');
     main.kill('SIGKILL');
     await vi.waitFor(() => expect(() => process.kill(orphan, 0)).toThrow('ESRCH'), { timeout: 20_000 });
+  });
+
+  it('that can not be started for want of descriptors does not end main, and is there again when there are some', async () => {
+    const keyFile = path.join(folder, 'exhausted.key');
+    writeFileSync(keyFile, randomBytes(32), { mode: 0o600 });
+    const main = execFile('sh', [
+      '-c',
+      'ulimit -n 128; exec "$@"',
+      'sh',
+      process.execPath,
+      '--input-type=module',
+      '-e',
+      exhausted,
+      keyFile,
+    ]);
+    const ended = once(main, 'exit');
+    const [told] = (await once(main.stdout ?? main, 'data')) as [string];
+    expect(told).toBe('full\n');
+    const pidOf = execFileSync('pgrep', ['-f', `main.ts .*${keyFile}`], { encoding: 'utf8' }).trim();
+    const last = once(main.stdout ?? main, 'data');
+    process.kill(Number(pidOf), 'SIGKILL');
+    expect((await Promise.race([last, ended]))[0]).toContain('could not be started');
+    expect(await ended).toEqual([0, null]);
   });
 
   it('that can not read its key keeps main from starting, and says why', async () => {
