@@ -75,13 +75,19 @@ export class HostKeys {
         privateKey: createPrivateKey((await sealer.open(sealedAs(stored.id), stored.sealed)).expose()),
       })),
     );
-    await this.configure(this.#nodes);
+    await this.prepare(this.#nodes);
   }
 
-  /** Nodes of another configuration. */
-  async configure(nodes: readonly NodeHostKeys[]): Promise<void> {
-    this.#nodes = nodes;
-    for (const { name } of nodes) if (this.isOfMain(name)) await this.#change(() => this.#fill(name));
+  /**
+   * Makes what nodes of another configuration are missing; whose keys are where stays as it is until what it resolves with
+   * is called, which can not fail. What was made is there for the next time when it never is. Rejects `busy` while the vault
+   * is away.
+   */
+  async prepare(nodes: readonly NodeHostKeys[]): Promise<() => void> {
+    for (const { name, hostKey } of nodes) if (hostKey === 'main') await this.#change(() => this.#fill(name));
+    return () => {
+      this.#nodes = nodes;
+    };
   }
 
   /** Whether main signs for this node. */

@@ -34,8 +34,12 @@ export class KnownNodes {
   readonly #state: Pick<StateStore, 'commit' | 'read'>;
   readonly #clock: Clock;
   #configured: ReadonlyMap<string, ConfiguredNode>;
-  #revoked = new Map<string, StoredRevocation>();
-  #rotated = new Map<string, StoredRotation>();
+  /** As they are stored, by node, whatever the configuration says of it. */
+  readonly #revocations = new Map<string, StoredRevocation>();
+  readonly #rotations = new Map<string, StoredRotation>();
+  /** Of those, what holds for the keys that are configured. */
+  #revoked: ReadonlyMap<string, StoredRevocation> = new Map();
+  #rotated: ReadonlyMap<string, StoredRotation> = new Map();
 
   constructor(dependencies: {
     readonly configured: readonly ConfiguredNode[];
@@ -48,22 +52,22 @@ export class KnownNodes {
   }
 
   async start(): Promise<void> {
-    await this.configure(this.list());
+    for (const one of await this.#state.read('kept-node-rotation')) this.#rotations.set(one.id, one);
+    for (const one of await this.#state.read('kept-revoked-node')) this.#revocations.set(one.id, one);
+    this.configure(this.list());
   }
 
-  /** Those of another configuration, with what was revoked and rotated of them, in force when it resolves. */
-  async configure(nodes: readonly ConfiguredNode[]): Promise<void> {
+  /** Those of another configuration, with what was revoked and rotated of them. */
+  configure(nodes: readonly ConfiguredNode[]): void {
     const configured = new Map(nodes.map((node) => [node.name, node]));
-    const rotations = await this.#state.read('kept-node-rotation');
-    const revocations = await this.#state.read('kept-revoked-node');
     const rotated = new Map<string, StoredRotation>();
-    for (const one of rotations) {
+    for (const one of this.#rotations.values()) {
       // The configuration may name the keys of before or, since `nodes rotate` writes them there, the new ones.
       const identity = configured.get(one.id)?.identity;
       if (identity !== undefined && lineageOf(one).includes(identity)) rotated.set(one.id, one);
     }
     const revoked = new Map<string, StoredRevocation>();
-    for (const one of revocations) {
+    for (const one of this.#revocations.values()) {
       const rotation = rotated.get(one.id);
       const keys = [configured.get(one.id)?.identity, ...(rotation === undefined ? [] : lineageOf(rotation))];
       if (keys.includes(one.identity)) revoked.set(one.id, one);
@@ -149,7 +153,8 @@ export class KnownNodes {
       { kind: 'keep-record', list: 'revoked-node', record },
       this.#audit('node.revoked', name, why),
     ]);
-    this.#revoked.set(name, record);
+    this.#revocations.set(name, record);
+    this.configure(this.list());
   }
 
   /** Rejects `not-found`, `conflict` (it is not revoked). */
@@ -161,7 +166,8 @@ export class KnownNodes {
       { kind: 'drop-record', list: 'revoked-node', id: name },
       this.#audit('node.unrevoked', name, why),
     ]);
-    this.#revoked.delete(name);
+    this.#revocations.delete(name);
+    this.configure(this.list());
     return node;
   }
 
@@ -192,7 +198,8 @@ export class KnownNodes {
       { kind: 'keep-record', list: 'node-rotation', record },
       this.#audit('node.rotated', name, why, `${keys.identity} -> ${line.identity}`),
     ]);
-    this.#rotated.set(name, record);
+    this.#rotations.set(name, record);
+    this.configure(this.list());
     return record;
   }
 

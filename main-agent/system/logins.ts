@@ -6,6 +6,7 @@ import { readLogo } from '#main-agent/logo.ts';
 import { describeDeliveryProblem } from '#main-agent/notify/deliveries.ts';
 import { buildOwnCredentials } from '#main-agent/users/own-credentials.ts';
 import type { VaultAccess } from '#main-agent/vault/calls.ts';
+import type { Log } from '#shared/log.ts';
 import type { Ground } from './ground.ts';
 import { startHostKeys } from './host-keys.ts';
 import { buildNodes, type Nodes } from './nodes.ts';
@@ -70,7 +71,13 @@ export async function buildLogins(ground: Ground, records: Records, people: Peop
     logo: () => logo,
   });
   const parts = { known, bans, login, nodes, hostKeys: hostKeys.keys };
-  reloads.on(['dmz_nodes'], (next) => () => takeNodes(parts, next.dmzNodes));
+  reloads.on(['dmz_nodes'], async (next) => {
+    const takeHostKeys = await hostKeys.keys.prepare(next.dmzNodes);
+    return async () => {
+      takeHostKeys();
+      await takeNodes(parts, next.dmzNodes, part('login'));
+    };
+  });
   reloads.on(['bans'], () => () => nodes.links.pushPolicy());
   reloads.on(['branding'], async (next) => {
     const read = await readLogo(next.branding.logo);
@@ -82,21 +89,25 @@ export async function buildLogins(ground: Ground, records: Records, people: Peop
   return parts;
 }
 
-/** Links of those that stay as they are stay up. */
+/**
+ * Links of those that stay as they are stay up. Can not fail: all links are what they are to be before anything is waited
+ * for, and the sessions of nodes that are gone can't be used without them.
+ */
 async function takeNodes(
-  { known, hostKeys, nodes: { admin, links }, login }: Pick<Logins, 'known' | 'hostKeys' | 'nodes' | 'login'>,
+  { known, nodes: { admin, links }, login }: Pick<Logins, 'known' | 'nodes' | 'login'>,
   configured: MainAgentConfig['dmzNodes'],
+  log: Log,
 ): Promise<void> {
   const before = new Map(known.list().map((node) => [node.name, JSON.stringify(node)]));
-  await known.configure(configured);
-  await hostKeys.configure(configured);
-  admin.watchOverlaps();
-  for (const name of before.keys()) {
-    if (configured.some((node) => node.name === name)) continue;
-    links.closeNode(name, 'not in the configuration any more');
-    await login.admin.endNode(name, 'the node is not in the configuration any more');
-  }
+  known.configure(configured);
+  const gone = [...before.keys()].filter((name) => !configured.some((node) => node.name === name));
+  for (const name of gone) links.closeNode(name, 'not in the configuration any more');
   for (const node of known.trusted()) if (before.get(node.name) !== JSON.stringify(node)) links.addNode(node);
+  admin.watchOverlaps();
+  for (const name of gone)
+    await login.admin
+      .endNode(name, 'the node is not in the configuration any more')
+      .catch((error: unknown) => log.error({ err: error, node: name }, 'sessions not ended'));
 }
 
 export type Logins = Awaited<ReturnType<typeof buildLogins>>;

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createHmac, createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -284,7 +285,35 @@ describe('a reload of main', () => {
       results: [{ transport: 'email', accepted: true }, { transport: 'sms' }],
     });
   });
+
+  it('S-04: takes nodes whole or not at all: nothing while a new one’s host keys can’t be sealed, and then one that is gone has no link', async () => {
+    const dmz1 = /^ {2}- \{ name: dmz1, .*$/m;
+    const [line = ''] = dmz1.exec(plain) ?? [];
+    const dmz2 = line.replace('dmz1', 'dmz2').replace('host_key: local', 'host_key: main');
+    plain = plain.replace(dmz1, dmz2);
+    process.kill(findVault(), 'SIGKILL');
+    await expect(reload(`${smtp(1)}${sms('127.0.0.1:1')}`)).rejects.toMatchObject({ code: 'busy' });
+    await testDelivery();
+    expect(node.link.isUp).toBe(true);
+    const hostKeys = async () =>
+      ((await admin.call('GET', '/v1/hostkeys')) as { nodes: { node: string; keys: unknown[] }[] }).nodes;
+    expect((await hostKeys()).map((one) => one.node)).toEqual(['dmz1']);
+    await until(() =>
+      main.reload().then(
+        () => true,
+        () => false,
+      ),
+    );
+    await until(() => !node.link.isUp);
+    expect((await hostKeys()).map((one) => [one.node, one.keys.length])).toEqual([['dmz2', 2]]);
+  });
 });
+
+/** Main runs in this process, and its vault beside it. */
+function findVault(): number {
+  const parts = ['-P', String(process.pid), '-f', 'main-agent/vault/process/main.ts'];
+  return Number(execFileSync('pgrep', parts, { encoding: 'utf8' }));
+}
 
 /** As standardwebhooks.com has it. */
 function signatureOf({ headers, body }: LoopbackGateway['requests'][number], secret: string): string {

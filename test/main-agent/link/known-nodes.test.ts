@@ -132,13 +132,18 @@ describe('nodes that main trusts', () => {
     const known = await open();
     await known.revoke('dmz1', why);
     const other = { ...node, name: 'dmz2', ...second };
-    const reloaded = known.configure([node, other]);
-    expect(known.trusted()).toEqual([]);
-    await reloaded;
+    known.configure([node, other]);
     expect(known.trusted()).toEqual([other]);
     expect(known.findSigningKey(first.kid)?.status).toBe('revoked');
-    await known.configure([other]);
+    known.configure([other]);
     expect(known.list()).toEqual([other]);
     expect(known.findSigningKey(first.kid)).toBeUndefined();
+    // Gone and come back, it is what it was.
+    known.configure([node, other]);
+    expect(known.trusted()).toEqual([other]);
+    await known.unrevoke('dmz1', why);
+    known.configure([other]);
+    known.configure([node]);
+    expect(known.trusted()).toEqual([node]);
   });
 });
