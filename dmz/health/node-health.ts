@@ -52,21 +52,26 @@ export function buildNodeExamination(
   };
 }
 
-/** Days are what a certificate that did not change has fewer of. */
+/** For what a look at the names does not tell: one of them may be a credential. */
 const minuteMs = 60_000;
 
-/** Reads and parses the files when they are others, which a look at each tells, or a minute has passed. */
+/**
+ * Reads and parses the files when they are others, which a look at each tells, or a minute has passed. What they are worth
+ * is judged at each look: that costs nothing, and depends on more than the files, the time to begin with.
+ */
 function keepSetup({ clock, credentials }: NodeSurroundings) {
-  let kept: { readonly of: readonly unknown[]; readonly found: Examination } | undefined;
+  let kept:
+    | { readonly of: readonly unknown[]; readonly setup: Awaited<ReturnType<typeof gatherNodeSetup>> }
+    | undefined;
   return async (config: DmzConfig, served: ServedCertificate | undefined): Promise<Examination> => {
     const { certificate, key } = config.https;
-    const minute = Math.floor(clock.now() / minuteMs);
-    const of = [config, served, minute, await stampOf(certificate), await stampOf(key)];
-    if (kept?.of.every((one, index) => one === of[index]) === true) return kept.found;
-    const setup = await gatherNodeSetup(config, credentials, clock.now());
-    const found = await examine(nodeSetupChecks, { ...setup, certificate: setup.certificate ?? served });
-    kept = { of, found };
-    return found;
+    const nowMs = clock.now();
+    const minute = Math.floor(nowMs / minuteMs);
+    const of = [config, minute, await stampOf(certificate), await stampOf(key)];
+    if (kept?.of.every((one, index) => one === of[index]) !== true)
+      kept = { of, setup: await gatherNodeSetup(config, credentials, nowMs) };
+    const { setup } = kept;
+    return examine(nodeSetupChecks, { ...setup, nowMs, certificate: setup.certificate ?? served });
   };
 }
 

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -69,5 +70,16 @@ describe('what a node finds wrong with itself', () => {
     nowMs += 4_000 * dayMs;
     expect(await wrong()).toContain('certificate-end');
     expect(reads.count).toBe(3);
+    const [last] = createThrowAwayAuthority(startMs + 30_000)
+      .issueServerCertificate(['files.example.com'])
+      .certificatePem.split(/(?<=END CERTIFICATE-----\n)/);
+    writeFileSync(config.https.certificate ?? '', last ?? '');
+    const endsMs = new X509Certificate(last ?? '').validToDate.getTime();
+    const details = async () => (await look()).findings.map(({ detail }) => detail);
+    nowMs = endsMs - 1000;
+    expect(await details()).not.toContain('has ended');
+    nowMs = endsMs + 1000;
+    expect(await details(), 'in the same minute').toContain('has ended');
+    expect(reads.count).toBe(4);
   });
 });
