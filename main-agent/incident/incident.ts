@@ -60,6 +60,8 @@ async function report(
 ): Promise<IncidentReport> {
   const { clock, history, isUser } = parts;
   const nodeState = await revoke(parts, node, mode, why);
+  // Whoever revoked it, a moment ago perhaps: what its sessions did last may still be on its way to the audit.
+  await parts.files.settled();
   const window: Window = { node, fromMs, toMs: toMs ?? clock.now() + 1 };
   const findings = await findAll(history, window);
   const changes = await changesOf(parts, window, mode, why, findings);
@@ -104,7 +106,7 @@ const neverRecorded = [
 ] as const;
 
 async function revoke(
-  { nodes, files }: IncidentParts,
+  { nodes }: Pick<IncidentParts, 'nodes'>,
   node: string,
   mode: IncidentReport['mode'],
   why: AdminReason,
@@ -114,9 +116,7 @@ async function revoke(
   if (known === undefined) return { state: 'not configured' };
   if (known.state === 'revoked') return { state: 'revoked before' };
   if (mode === 'rehearsed') return { state: 'trusted' };
-  const ended = await nodes.revoke(node, why);
-  await files.settled();
-  return { state: 'revoked now', sessions_ended: ended };
+  return { state: 'revoked now', sessions_ended: await nodes.revoke(node, why) };
 }
 
 async function changesOf(

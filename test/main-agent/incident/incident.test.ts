@@ -8,6 +8,7 @@ import { kindOf } from '#main-agent/incident/kinds.ts';
 import { listedMax } from '#main-agent/incident/limits.ts';
 import type { IncidentReport } from '#main-agent/incident/report.ts';
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
+import type { Change } from '#main-agent/state/state-store.ts';
 import { buildMemoryState } from '#test/harness/memory-state.ts';
 import { allVerbs, type Client, mountOf, type Rig, startRig, userOf } from '#test/main-agent/files/rig.ts';
 
@@ -26,9 +27,14 @@ async function start() {
     },
   });
   const rig = await startRig({ audit });
+  /** What is still on its way to the audit. */
+  const late: Change[] = [];
   const files: Pick<FileService, 'takeBack' | 'settled'> = {
     takeBack: (node, isRehearsal) => rig.service.takeBack(node, isRehearsal),
-    settled: () => rig.service.settled(),
+    settled: async () => {
+      await rig.service.settled();
+      await state.commit(late.splice(0));
+    },
   };
   const incidents = buildIncidentAdmin({
     nodes: { list: () => [], revoke: async () => 0 },
@@ -52,6 +58,7 @@ async function start() {
     state,
     audit,
     report,
+    late,
     /** Of all that is somebody's: name and content. */
     tree: () => treeOf(rig),
     killAfter: (undoings: number): void => {
@@ -259,6 +266,15 @@ describe('a report of what came through a node', () => {
     outcome: 'ok',
     node: 'dmz1',
     ...more,
+  });
+
+  it('has what was on its way to the audit when it was asked for, whoever revoked the node before', async () => {
+    const { late, report } = await start();
+    for (const mode of ['rehearsed', 'listed', 'undone'] as const) {
+      const detail = `of ${mode}`;
+      late.push({ kind: 'audit', record: record('edge.limit', { detail }) });
+      expect((await report(mode)).other[0]).toMatchObject({ detail });
+    }
   });
 
   it('has no word of a stranger in a command that an admin pastes', async () => {
