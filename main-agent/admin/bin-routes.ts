@@ -1,8 +1,11 @@
 import { binIdsMax } from '#shared/link/messages.ts';
+import { shellCommand } from '#shared/command-line/shell-words.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { BinAdmin, KeptEntry } from '#main-agent/files/bins.ts';
+import { isUsername } from '#main-agent/users/username.ts';
 import { z } from 'zod';
 import { binPage, droppedAnswer, restoredAnswer } from './answers.ts';
+import { requireRole } from './http/authorization.ts';
 import { pageBy, pageQuery, timeKey } from './http/page.ts';
 import { reason } from './values.ts';
 import { defineRoute, noBody, noQuery, type Route } from './http/route.ts';
@@ -37,7 +40,8 @@ export function buildBinRoutes({ bins }: BinPorts): readonly Route[] {
       method: 'POST',
       pattern: '/v1/users/{user}/bin/{id}/restore',
       role: 'helpdesk',
-      summary: 'Put one entry back to where it was; folders that are gone are made again',
+      summary:
+        'Put one entry back to where it was; folders that are gone are made again. What a node’s bin has, an admin does',
       query: noQuery,
       body: z.strictObject({
         reason,
@@ -48,10 +52,12 @@ export function buildBinRoutes({ bins }: BinPorts): readonly Route[] {
       }),
       answer: restoredAnswer,
       handle: async ({ param, body, caller }) => {
+        // What was taken back from a node: to put it back is to undo what an admin did.
+        if (!isUsername(param('user'))) requireRole(caller, { role: 'admin' });
         const entry = bins.list(param('user')).find((one) => one.id === param('id'));
         if (entry === undefined)
           throw new SallyportError('not-found', 'That is not in the bin of this user', {
-            hint: `sallyport bin list ${param('user')}`,
+            hint: shellCommand('sallyport', 'bin', 'list', param('user')),
           });
         if (entry.isFormer && !body.earlier_holder)
           throw new SallyportError('conflict', 'An earlier holder of the name deleted that', {

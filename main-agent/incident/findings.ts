@@ -4,8 +4,9 @@
  */
 import { readHistory, type HistoryGap, type HistorySource } from '#main-agent/audit/history.ts';
 import { reasonOf } from '#main-agent/audit/refusal-reasons.ts';
-import type { FileDeed, Since } from '#main-agent/files/taking-back.ts';
+import { type FileDeed, type Since, takenBackFrom } from '#main-agent/files/taking-back.ts';
 import type { AuditRecord } from '#main-agent/state/audit-record.ts';
+import { isUsername } from '#main-agent/users/username.ts';
 import { kindOf } from './kinds.ts';
 import { comparedMax, comparedMs, listedMax } from './limits.ts';
 import type { IncidentReport } from './report.ts';
@@ -47,8 +48,8 @@ export interface Findings {
   readonly other: readonly Numbered[];
   readonly counts: Readonly<Record<string, number>>;
   readonly isCut: boolean;
-  /** Numbers of records whose deed was undone before. */
-  readonly undone: ReadonlySet<number>;
+  /** By the number of the record whose deed was undone before: the place as the bin of what was taken back has it. */
+  readonly undone: ReadonlyMap<number, string>;
   /** The records that say so. */
   readonly undoings: readonly AuditRecord[];
 }
@@ -70,7 +71,7 @@ class Gathering {
   readonly #sessions = new Map<string, Session>();
   readonly #lists = { changes: new Newest(), files: new Newest(), other: new Newest() };
   readonly #gaps: HistoryGap[] = [];
-  readonly #undone = new Set<number>();
+  readonly #undone = new Map<number, string>();
   readonly #undoings: AuditRecord[] = [];
   #records = 0;
   #isCut = false;
@@ -93,6 +94,7 @@ class Gathering {
     const { node, fromMs, toMs } = this.#window;
     const atMs = Date.parse(record.time);
     if (record.event === 'incident.undone' && record.node === node) this.#noteUndone(record);
+    if (record.event === 'file.restore' && record.user === takenBackFrom(node)) this.#notePutBack(record);
     if (atMs < fromMs) this.#compare(record);
     if (atMs < fromMs || atMs >= toMs) return;
     this.#records += 1;
@@ -129,8 +131,13 @@ class Gathering {
   #noteUndone(record: AuditRecord): void {
     const number = Number(/^record (\d+)$/.exec(record.rule ?? '')?.[1]);
     if (record.outcome !== 'ok' || this.#undone.size >= comparedMax) return;
-    this.#undone.add(number);
+    this.#undone.set(number, `/${record.user}${record.toPath ?? record.path}`);
     this.#undoings.push(record);
+  }
+
+  /** An admin had it back from the bin: whatever was undone there is to be looked at again. */
+  #notePutBack({ path }: AuditRecord): void {
+    for (const [number, place] of this.#undone) if (place === path) this.#undone.delete(number);
   }
 
   /** What users came from and with before the window. */
@@ -323,7 +330,7 @@ export async function findSince(
     for (const key of keysOf(record, keyOf))
       ownMs.set(key, Math.max(ownMs.get(key) ?? 0, Date.parse(record.time)));
   };
-  const own = new Set<number>(undone);
+  const own = new Set<number>(undone.keys());
   for (const { sequence, record } of files) {
     if (!changing.has(record.event)) continue;
     own.add(sequence);
@@ -361,7 +368,16 @@ interface Foreign {
 
 function keysOf({ user, path, toPath }: AuditRecord, keyOf: KeyOf): readonly string[] {
   if (user === undefined) return [];
-  return [path, toPath].flatMap((one) => (one === undefined ? [] : (keyOf(user, one) ?? [])));
+  return [path, toPath].flatMap((one) => {
+    if (one === undefined) return [];
+    const [owner = '', inner = ''] = isUsername(user) ? [user, one] : splitOwner(one);
+    return keyOf(owner, inner) ?? [];
+  });
+}
+
+/** In the bin of what was taken back from a node, `/alice/a/b` → `alice`, `/a/b`. */
+function splitOwner(path: string): readonly string[] {
+  return /^\/([^/]+)(\/.*)$/s.exec(path)?.slice(1) ?? [];
 }
 
 /** `s/a/b` → `s/a`, `s` */

@@ -11,7 +11,7 @@ import type { Route, UncheckedCall } from './route.ts';
  */
 
 /** Rejects `not-allowed`. */
-export function requireRole(caller: Caller, route: Route): void {
+export function requireRole(caller: Caller, route: Pick<Route, 'role' | 'groupAdmin'>): void {
   const isAllowed =
     caller.administrator === undefined ? roleCovers(caller.role, route.role) : route.groupAdmin !== undefined;
   if (isAllowed) return;

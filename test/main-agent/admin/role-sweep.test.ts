@@ -8,7 +8,7 @@ import { noAnswer, statusOf, type Route } from '#main-agent/admin/http/route.ts'
 import { buildAdminRoutes } from '#main-agent/admin/routes.ts';
 import { roleCovers } from '#main-agent/administrator.ts';
 import { goodRequests } from './good-requests.ts';
-import { startPlayedMain, type PlayedMain } from './played-main.ts';
+import { binId, startPlayedMain, type PlayedMain } from './played-main.ts';
 
 /** Every route of `/openapi.json` against everybody who may not, over the socket and over TLS, on a started server. */
 
@@ -241,6 +241,26 @@ describe('the role sweep', () => {
       operation.role === 'viewer' ? status !== 403 : status === 403,
     );
     expect(wrong).toEqual([]);
+  });
+
+  it('what was taken back from a node only an admin puts back', async () => {
+    const [door] = doors;
+    if (door === undefined) throw new Error('no door');
+    const putBack = async (user: string, token: string): Promise<number> => {
+      const { status } = await door.client.send({
+        url: new URL(`/v1/users/${encodeURIComponent(user)}/bin/${binId}/restore`, door.base),
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ reason: 'a test' }),
+      });
+      return status;
+    };
+    const helpdesk = await main.makeToken({ ...life, role: 'helpdesk' });
+    const statuses = ['alice', 'node dmz1', 'node dmz1 ', '../node dmz1'].map((user) =>
+      putBack(user, helpdesk),
+    );
+    expect(await Promise.all(statuses)).toEqual([200, 403, 403, 403]);
+    expect(await putBack('node dmz1', await main.makeToken(life))).toBe(200);
   });
 
   it('a helpdesk of another group changes nothing, and reads', async () => {

@@ -244,6 +244,27 @@ describe('S-15: what was done to files through a node', () => {
     expect(await rig.staged()).not.toContainEqual(expect.stringMatching(/\.part$/));
   });
 
+  it('is looked at again when an admin had it back from the bin, and stays as theirs', async () => {
+    const { rig, report, tree } = await start();
+    const evil = rig.client(keeper());
+    for (const name of ['one', 'two']) await evil.put([name], 'planted');
+    await report('undone');
+    expect(await tree()).toEqual({});
+    const { bins } = rig.service;
+    const { id = '' } = bins.list('node dmz1').find(({ path }) => path === '/alice/one') ?? {};
+    await bins.restore('node dmz1', id, { actor: 'token:eva', reason: 'it is hers', keepBoth: false });
+    for (const mode of ['rehearsed', 'undone'] as const) {
+      const { files } = await report(mode);
+      expect(
+        files.map(({ path, undo: { state, note } }) => [path, state, note.replace(/ at .*/, '')]),
+      ).toEqual([
+        ['/two', 'before', 'an earlier run undid it'],
+        ['/one', 'left', 'since then put back from the bin by token:eva'],
+      ]);
+      expect(await tree()).toEqual({ 'alice/one': 'planted' });
+    }
+  });
+
   it('leaves out what lies outside the window, and what another node or an admin did', async () => {
     const { rig, report, goodClient } = await start();
     const evil = rig.client(keeper());
