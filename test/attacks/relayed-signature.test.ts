@@ -1,21 +1,11 @@
 import { readFileSync } from 'node:fs';
-import ssh2 from 'ssh2';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { LoginService } from '#dmz/login/login-service.ts';
-import { HostKeysOfMain, type HostKeys } from '#dmz/sftp/host-keys.ts';
-import { buildSftpServer } from '#dmz/sftp/server.ts';
-import type { HashedExchange } from '#dmz/sftp/ssh2-shapes.ts';
-import { hashExchange } from '#main-agent/host-keys/exchange.ts';
-import { systemClock } from '#shared/clock.ts';
+import { HostKeysOfMain } from '#dmz/sftp/host-keys.ts';
 import { SallyportError } from '#shared/error.ts';
 import type { FirstFactorEvidence, Params, SshExchange } from '#shared/link/messages.ts';
-import { buildLog } from '#shared/log.ts';
-import { signForSsh } from '#shared/ssh-key/sign.ts';
-import { generatePrivateKeyFile, parsePrivateKeyFile } from '#shared/ssh-key/private-key-file.ts';
-import { WireReader } from '#shared/ssh-key/wire.ts';
-import { buildFakeGuard } from '#test/dmz/sftp/fakes/fake-guard.ts';
 import { waitUntil } from '#test/harness/product.ts';
 import { evilClient, type EvilDmz, startEvilDmz } from '#test/harness/evil-dmz.ts';
+import { erinSignsFor, erinSignsForAnother } from '#test/harness/signing-user.ts';
 
 const patienceMs = 20_000;
 
@@ -29,45 +19,6 @@ describe('a signature that a user made in an SSH session', () => {
     evil = await startEvilDmz({ people: 0, links: 1 });
   });
   afterAll(() => evil.close());
-
-  /** A server with these keys, which signs nobody in: what erin's client signed for it. */
-  async function erinSignsFor(
-    hostKeys: HostKeys,
-  ): Promise<Extract<FirstFactorEvidence, { type: 'publickey' }>> {
-    const seen: FirstFactorEvidence[] = [];
-    const login = {
-      probe: async () => true,
-      begin: async ({ factor }: Parameters<LoginService['begin']>[0]) => {
-        seen.push(factor);
-        throw new SallyportError('refused', 'Sign-in refused');
-      },
-    } as unknown as LoginService;
-    const server = buildSftpServer({
-      listen: { host: '127.0.0.1', port: 0 },
-      hostKeys,
-      login,
-      guard: buildFakeGuard(),
-      publicUrl: 'https://files.example.com',
-      clock: systemClock,
-      log: buildLog('silent', {}),
-    });
-    await server.start();
-    const client = new ssh2.Client();
-    const ended = new Promise((resolve) => client.once('error', resolve));
-    const { port } = server.address();
-    client.connect({
-      host: '127.0.0.1',
-      port,
-      username: 'erin',
-      privateKey: readFileSync(evil.files.erinKey),
-    });
-    await ended;
-    client.destroy();
-    await server.close();
-    const [factor] = seen;
-    if (factor?.type !== 'publickey') throw new Error('erin offered no key');
-    return factor;
-  }
 
   const begin = (factor: FirstFactorEvidence) =>
     evil.link.request('login.begin', {
@@ -84,30 +35,16 @@ describe('a signature that a user made in an SSH session', () => {
       .map((line) => (JSON.parse(line) as { rule?: unknown }).rule);
 
   it('S-01: of this node, whose key exchange main signed, signs its user in', async () => {
-    const factor = await erinSignsFor(new HostKeysOfMain(evil.link));
+    const factor = await erinSignsFor(evil.files.erinKey, new HostKeysOfMain(evil.link));
     expect(await begin(factor)).toMatchObject({ username: 'erin', next: 'code' });
   });
 
   it('S-01: of another server is refused, also when main is asked to sign that exchange afterwards', async () => {
-    const own = parsePrivateKeyFile(generatePrivateKeyFile('another').file);
-    const exchanges: SshExchange[] = [];
-    const factor = await erinSignsFor({
-      present: () => [{ type: own.publicKey.type, blob: own.publicKey.blob, signs: true }],
-      isReady: true,
-      prove: () => Promise.reject(new Error('not asked')),
-      async sign({ method, hashed }) {
-        const exchange = describeExchange(method, hashed);
-        exchanges.push(exchange);
-        const reader = new WireReader(signForSsh('ssh-ed25519', own.privateKey, hashExchange(exchange)));
-        reader.string();
-        return reader.string();
-      },
-    });
+    const { factor, exchange } = await erinSignsForAnother(evil.files.erinKey);
     await expect(begin(factor)).rejects.toMatchObject({ code: 'refused' });
 
-    const [exchange] = exchanges;
     const [hostKey] = evil.link.hostKeys;
-    if (exchange === undefined || hostKey === undefined) throw new Error('no exchange, or no key of main');
+    if (hostKey === undefined) throw new Error('no key of main');
     const sign = (changed: Partial<SshExchange>): Promise<unknown> => {
       const params: Params<'hostkey.sign'> = {
         algorithm: 'ssh-ed25519',
@@ -164,10 +101,4 @@ describe('a signature that a user made in an SSH session', () => {
 
 function text(octets: string): string {
   return Buffer.from(octets, 'latin1').toString('base64url');
-}
-
-function describeExchange(method: string, hashed: HashedExchange): SshExchange {
-  const parts = Object.entries(hashed) as [keyof HashedExchange, Buffer][];
-  const described = Object.fromEntries(parts.map(([name, octets]) => [name, octets.toString('base64url')]));
-  return { method, ...described } as unknown as SshExchange;
 }
