@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { requireHonestLogin, suppliesFor } from '#test/drill/drill.ts';
+import { requireHonestLogin, startDrill } from '#test/drill/drill.ts';
 import { tries } from '#test/drill/tries.ts';
 import { removalOf, walls, isWall } from '#test/drill/walls.ts';
-import { type EvilDmz, startEvilDmz } from '#test/harness/evil-dmz.ts';
+import type { EvilDmz } from '#test/harness/evil-dmz.ts';
 
 /** S-01, S-03, S-04, S-05, S-07, S-08, S-09, S-10, S-13, S-14: the tries of the drill, in their order, on one main. */
 describe('a DMZ node that was broken into, with its real keys', () => {
   let evil: EvilDmz;
   beforeAll(async () => {
-    evil = await startEvilDmz(suppliesFor(tries));
+    evil = await startDrill(tries);
   });
   afterAll(() => evil.close());
 

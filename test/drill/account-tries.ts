@@ -6,7 +6,7 @@ import type { AssertionClaims } from '#shared/assertion/claims.ts';
 import { isSallyportError } from '#shared/error.ts';
 import type { AccountChange, ChallengeView } from '#shared/link/messages.ts';
 import type { EvilDmz } from '#test/harness/evil-dmz.ts';
-import { send as sendLogin, signIn } from './login-tries.ts';
+import { proveSetup, send as sendLogin, signIn } from './login-tries.ts';
 import { GotThrough, requireOneOf, requireRefusal, summarize, type Try } from './try.ts';
 
 /** What the user of a session wants of their account, and what somebody who owns the node makes of it. */
@@ -65,16 +65,20 @@ async function withoutChange(
 }
 
 /** Sets up an authenticator in a session of whoever may, as its user would; a recovery code that came with it. */
-async function enrol(evil: EvilDmz, user: string): Promise<string> {
+export async function enrol(evil: EvilDmz, user: string): Promise<string> {
   const session = await signIn(evil, user);
   const { secret } = await evil.request('enrol.start', { session });
-  const { challenge, nonce } = await evil.request('enrol.confirm', { session });
-  const view = { challenge, nonce, username: user, expiresInMs: 0, next: 'code' } as const;
+  const begun = await evil.request('enrol.confirm', { session });
   const code = new Authenticator(secret).now();
-  const { assertion, salt = '' } = await evil.assert(view, { code, changes: { purpose: 'enrol' } });
-  const proven = await evil.request('enrol.prove', { session, assertion, code, salt });
+  const proven = await evil.request('enrol.prove', await proveSetup(evil, session, user, begun, code));
   if (proven.outcome !== 'enrolled') throw new Error(`the set-up of ${user} came to ${proven.reason}`);
   return proven.recoveryCodes[0] ?? '';
+}
+
+/** What signing in with a recovery code comes to. */
+export async function showRecoveryCode(evil: EvilDmz, user: string, code: string): Promise<string> {
+  const challenge = await evil.begin(user);
+  return sendLogin(evil, await evil.assert(challenge, { code, changes: { method: 'recovery' } }));
 }
 
 export const accountTries: readonly Try[] = [
@@ -233,10 +237,9 @@ export const accountTries: readonly Try[] = [
     run: async (evil) => {
       const user = 'carol';
       const code = await enrol(evil, user);
-      const use = async (): Promise<string> =>
-        sendLogin(evil, await evil.assert(await evil.begin(user), { code, changes: { method: 'recovery' } }));
-      if ((await use()) !== 'admitted') throw new Error('the recovery code must be good once');
-      return requireOneOf('the second time', await use(), ['used-code']);
+      if ((await showRecoveryCode(evil, user, code)) !== 'admitted')
+        throw new Error('the recovery code must be good once');
+      return requireOneOf('the second time', await showRecoveryCode(evil, user, code), ['used-code']);
     },
   },
 ];

@@ -15,7 +15,7 @@ export interface Tried {
 export async function runDrill(only: string, tell: (tried: Tried) => void): Promise<readonly Tried[]> {
   const chosen = tries.filter(({ id, wall }) => id.includes(only) || wall.includes(only));
   if (chosen.length === 0) throw new Error(`no try and no wall is called ${only}`);
-  const evil = await startEvilDmz(suppliesFor(chosen));
+  const evil = await startDrill(chosen);
   const done: Tried[] = [];
   try {
     await requireHonestLogin(evil);
@@ -30,9 +30,12 @@ export async function runDrill(only: string, tell: (tried: Tried) => void): Prom
   }
 }
 
-/** No try uses more, and starting is most of a short drill. */
-export function suppliesFor(chosen: readonly Try[]): Parameters<typeof startEvilDmz>[0] {
-  return { people: Math.min(30, 1 + 2 * chosen.length), links: Math.min(48, 6 * chosen.length) };
+/** No try uses more people and links, and starting them is most of a short drill. Browsers may be remembered. */
+export function startDrill(chosen: readonly Try[]): Promise<EvilDmz> {
+  return startEvilDmz(
+    { people: Math.min(30, 1 + 2 * chosen.length), links: Math.min(48, 6 * chosen.length) },
+    (yaml) => yaml.replace('two_factor:\n', 'two_factor:\n  remember_device: 30d\n'),
+  );
 }
 
 async function runTry(one: Try, evil: EvilDmz): Promise<Tried> {

@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { Authenticator } from '#scripts/demonstration/codes.ts';
 import type { AssertionClaims } from '#shared/assertion/claims.ts';
 import { isSallyportError } from '#shared/error.ts';
-import type { Params } from '#shared/link/messages.ts';
+import type { ChallengeView, Params } from '#shared/link/messages.ts';
 import { randomId } from '#shared/random-id.ts';
 import { type EvilDmz, evilClient, type EvilNode } from '#test/harness/evil-dmz.ts';
 import { waitUntil } from '#test/harness/product.ts';
+import { erinSignsForAnother } from '#test/harness/signing-user.ts';
 import { GotThrough, requireOneOf, requireRefusal, summarize, type Try } from './try.ts';
 
 /** Tries to sign somebody in: without a code, with one that was used, with an assertion that says something else. */
@@ -225,6 +227,57 @@ const factors: readonly Try[] = [
     },
   },
   {
+    id: 'stolen-device',
+    attack:
+      'shows the cookie of a remembered browser at another node and for another user, and again after it was replaced',
+    wall: 'S-01-device',
+    run: async (evil) => {
+      const user = evil.person();
+      const code = await evil.authenticator(user).next();
+      const asked = await evil.assert(await evil.begin(user), { code });
+      const remembered = await evil.request('login.assert', { ...asked, rememberDevice: true });
+      const stolen = remembered.outcome === 'admitted' ? (remembered.device?.value ?? '') : '';
+      const second = await useDevice(evil, user, stolen);
+      const present = await useDevice(evil, user, second);
+      const refusals: string[] = [];
+      for (const [what, who, device, node] of [
+        ['another node', user, present, await evil.freshLink()],
+        ['another user', evil.person(), present, evil],
+        ['the replaced one', user, stolen, evil],
+        ['both holders afterwards', user, present, evil],
+      ] as const) {
+        const challenge = await evil.begin(who, { device }, node);
+        if (challenge.next !== 'code')
+          throw new GotThrough(`${what}: ${challenge.admitAs ?? challenge.next}`);
+        const params = await evil.assert(challenge, { changes: { method: 'device' }, node });
+        refusals.push(requireOneOf(what, await send(node, params), ['refused']));
+      }
+      return `asked for a code, then ${summarize(refusals)}`;
+    },
+  },
+  {
+    id: 'signature-of-another-server',
+    attack:
+      'shows an SSH signature that a user made on a server of its own, and has main sign that key exchange afterwards',
+    wall: 'S-01-signature',
+    run: async (evil) => {
+      const { factor, exchange } = await erinSignsForAnother(evil.files.erinKey);
+      const [hostKey] = evil.link.hostKeys;
+      if (hostKey === undefined) throw new Error('main told no host key');
+      const show = (): Promise<unknown> => evil.begin('erin', { protocol: 'sftp', listener: 'sftp', factor });
+      const sign = (one: typeof exchange): Promise<unknown> =>
+        evil.request('hostkey.sign', { algorithm: 'ssh-ed25519', isFirst: true, exchange: one });
+      const refusals = [
+        await requireRefusal('the signature', show(), 'refused'),
+        await requireRefusal('that exchange signed', sign(exchange), 'not-found'),
+      ];
+      // With main's key in it, it is another exchange.
+      await sign({ ...exchange, hostKey: hostKey.blob });
+      refusals.push(await requireRefusal('the signature afterwards', show(), 'refused'));
+      return summarize(refusals);
+    },
+  },
+  {
     id: 'codes-until-locked',
     attack: 'guesses codes after a password that it has seen, spread over nodes, doors and addresses',
     wall: 'S-13-lock',
@@ -357,6 +410,19 @@ const assertions: readonly Try[] = [
     },
   },
   {
+    id: 'retired-key',
+    attack: 'signs with a key of its own that was rotated out, whose overlap is over',
+    wall: 'S-01-retired-key',
+    run: async (evil) => {
+      const user = evil.person();
+      const params = await evil.assert(await evil.begin(user), {
+        code: await evil.authenticator(user).next(),
+        signingKey: evil.retiredKey,
+      });
+      return requireOneOf('the key of before', await send(evil, params), ['refused']);
+    },
+  },
+  {
     id: 'crossed-users',
     attack: 'finishes as one user what it began as another, or over another protocol',
     wall: 'S-01-claims',
@@ -485,22 +551,62 @@ const setups: readonly Try[] = [
           'setup-not-confirmed',
         ),
       );
-      const { challenge, nonce } = await evil.request('enrol.confirm', { session });
-      const view = { challenge, nonce, username: 'dave', expiresInMs: 0, next: 'code' } as const;
+      const begun = await evil.request('enrol.confirm', { session });
       // Of an authenticator that is not the one that main made.
       const code = evil.authenticator('alice').now();
-      const { assertion, salt } = await evil.assert(view, { code, changes: { purpose: 'enrol' } });
-      const proven = await evil.request('enrol.prove', {
-        session,
-        assertion,
-        code,
-        ...(salt !== undefined && { salt }),
-      });
+      const proven = await evil.request('enrol.prove', await proveSetup(evil, session, 'dave', begun, code));
       if (proven.outcome === 'enrolled') throw new GotThrough('enrolled with another secret');
       return summarize([...refusals, proven.reason]);
     },
   },
+  {
+    id: 'setup-of-another-session',
+    attack: 'confirms and proves in one session the set-up that another session of the same user began',
+    wall: 'S-01-setup',
+    run: async (evil) => {
+      const [own, other] = [await signIn(evil, 'dave'), await signIn(evil, 'dave')];
+      const { secret } = await evil.request('enrol.start', { session: own });
+      const refusals = [
+        await requireRefusal(
+          'not confirmed',
+          evil.request('enrol.confirm', { session: other }),
+          'setup-expired',
+        ),
+      ];
+      const begun = await evil.request('enrol.confirm', { session: own });
+      const proof = await proveSetup(evil, other, 'dave', begun, new Authenticator(secret).now());
+      refusals.push(
+        await requireRefusal('confirmed', evil.request('enrol.resume', { session: other }), 'setup-expired'),
+        await requireRefusal('proven', evil.request('enrol.prove', proof), 'setup-expired'),
+      );
+      return summarize(refusals);
+    },
+  },
 ];
+
+/** Asks with the cookie of a remembered browser, as its owner: the one that replaces it. */
+async function useDevice(evil: EvilDmz, user: string, device: string): Promise<string> {
+  const challenge = await evil.begin(user, { device });
+  if (challenge.admitAs !== 'device') throw new Error('its own browser must be known');
+  const params = await evil.assert(challenge, { changes: { method: 'device' } });
+  const result = await evil.request('login.assert', params);
+  const next = result.outcome === 'admitted' ? result.device?.value : undefined;
+  if (next === undefined) throw new Error('its cookie must be replaced');
+  return next;
+}
+
+/** What proves a confirmed set-up by this code. */
+export async function proveSetup(
+  evil: EvilDmz,
+  session: string,
+  username: string,
+  { challenge, nonce }: Pick<ChallengeView, 'challenge' | 'nonce'>,
+  code: string,
+): Promise<Params<'enrol.prove'>> {
+  const view = { challenge, nonce, username, expiresInMs: 0, next: 'code' } as const;
+  const { assertion, salt = '' } = await evil.assert(view, { code, changes: { purpose: 'enrol' } });
+  return { session, assertion, code, salt };
+}
 
 /** The only six digits of the last mail. */
 function mailedCode(evil: EvilDmz): string {

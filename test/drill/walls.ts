@@ -67,6 +67,16 @@ export const walls = {
       },
     ],
   },
+  'S-01-retired-key': {
+    keeps: 'a key of a node that was rotated out signs nothing once its overlap is over',
+    removal: [
+      {
+        file: 'shared/assertion/verify.ts',
+        find: "if (key.status !== 'active') throw",
+        replace: "if (key.status === 'revoked') throw",
+      },
+    ],
+  },
   'S-01-form': { keeps: 'an assertion has one spelling, one algorithm and a life of seconds' },
   'S-01-change': {
     keeps: 'a proof for one change of an account makes no other',
@@ -78,8 +88,37 @@ export const walls = {
       },
     ],
   },
-  'S-01-setup': { keeps: 'a second factor is set up by who may, with a secret of main’s, once it is proven' },
+  'S-01-setup': {
+    keeps: 'a second factor is set up by who may, in one session, with a secret of main’s, once it is proven',
+    removal: [
+      {
+        file: 'main-agent/two-factor/pending-setups.ts',
+        find: 'if (setup === undefined || setup.sessionKey !== sessionKey) throw expired();',
+        replace: 'if (setup === undefined) throw expired();',
+      },
+    ],
+  },
   'S-01-lease': { keeps: 'a lease carries the client that earned it, at its node, and nobody beside it' },
+  'S-01-device': {
+    keeps: 'a remembered browser is known at its node and to its user, and a copy of its cookie ends both',
+    removal: [
+      {
+        file: 'main-agent/sessions/devices.ts',
+        find: 'if (device.node !== facts.node || device.credential !== facts.credential)',
+        replace: 'if (device.credential !== facts.credential)',
+      },
+    ],
+  },
+  'S-01-signature': {
+    keeps: 'an SSH signature is good in a session whose key exchange main signed for that node',
+    removal: [
+      {
+        file: 'main-agent/login/first-factor.ts',
+        find: 'if (!this.#parts.isSessionOf(link, request.sessionId)) {',
+        replace: 'if (request.sessionId.length === 0) {',
+      },
+    ],
+  },
   'S-03-once': {
     keeps: 'a code opens one session, however and wherever it is shown',
     removal: [
@@ -97,6 +136,21 @@ export const walls = {
         file: 'main-agent/state/sqlite/queries.ts',
         find: "lastStep: present === undefined ? undefined : numberOrUndefined(step.get(user, present)?.['step'])",
         replace: 'lastStep: undefined',
+      },
+    ],
+  },
+  'S-03-restored': {
+    keeps: 'what was used stays used when an older state is put back',
+    removal: [
+      {
+        file: 'main-agent/restored/restored.ts',
+        find: 'const known = await findOlderState(facts);',
+        replace: 'const known = undefined;',
+      },
+      {
+        file: 'main-agent/restored/starts.ts',
+        find: "if (start < this.#settledBefore) return { kind: 'fits' };",
+        replace: "return { kind: 'fits' };",
       },
     ],
   },

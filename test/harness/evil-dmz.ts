@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { buildLinkListener } from '#dmz/link/listener.ts';
 import type { LinkBinding, MainLink } from '#dmz/link/main-link.ts';
 import { buildAdminClient } from '#main-agent/cli/admin-client.ts';
-import { loadMainAgentConfig } from '#main-agent/config.ts';
+import { loadMainAgentConfig, type MainAgentConfig } from '#main-agent/config.ts';
+import { KnownNodes } from '#main-agent/link/known-nodes.ts';
+import { openSqliteState } from '#main-agent/state/sqlite/store.ts';
 import { startMainAgent } from '#main-agent/system.ts';
 import { Authenticator } from '#scripts/demonstration/codes.ts';
 import { startMailSink } from '#scripts/demonstration/mail-sink.ts';
@@ -22,6 +24,7 @@ import { fingerprintOf } from '#shared/identity/fingerprint.ts';
 import { generateIdentityKey } from '#shared/identity/identity-key.ts';
 import type { ChallengeView, Params, Result, Verb } from '#shared/link/messages.ts';
 import { buildLog } from '#shared/log.ts';
+import type { System } from '#shared/process/node-process.ts';
 import { Secret } from '#shared/secret.ts';
 import { buildPlayedNode, type PlayedLink, type PlayedNode } from './played-node.ts';
 import { waitUntil } from './product.ts';
@@ -51,6 +54,8 @@ export interface EvilDmz extends EvilNode {
   readonly link: MainLink;
   readonly users: SiteSecrets['users'];
   readonly files: SiteFiles;
+  /** A signing key of the first node that was rotated out; its overlap is over. */
+  readonly retiredKey: KeyObject;
   authenticator(user: string): Authenticator;
   /** One whom no other try has met: with an authenticator that gives codes at once. */
   person(): string;
@@ -73,12 +78,19 @@ export interface EvilDmz extends EvilNode {
   readonly impostor: PlayedNode;
   /** What an administrator of main does meanwhile. */
   admin(method: string, path: string, body?: object): Promise<unknown>;
+  /**
+   * Stops main, and starts it again after `meanwhile`; resolves when the first node has a link again. Rejects as main's
+   * start does, and then there is none. `acceptRestored`: a person's reason to start on an older state.
+   */
+  restartMain(options?: { readonly meanwhile?: () => void; readonly acceptRestored?: string }): Promise<void>;
   close(): Promise<void>;
 }
 
 export const evilClient = { ip: '127.0.0.1', port: 4711, agent: 'evil/1' };
 const readyMs = 60_000;
 const requestMs = 20_000;
+const hourMs = 3_600_000;
+
 /** What there is for tries to use up: people nobody has met, and links of the second node. */
 interface Supplies {
   readonly people: number;
@@ -113,15 +125,19 @@ export async function startEvilDmz(
   );
   writeFileSync(files.main.config, configure(readFileSync(files.main.config, 'utf8')));
   const config = await loadMainAgentConfig(files.main.config);
-  const main = await startMainAgent(config, {
-    clock: systemClock,
-    log,
-    inherited: new Map(),
-    reread: async () => unchanged(config),
-    onStateFailure: () => {
-      throw new Error('the state store failed');
-    },
-  });
+  const retiredKey = await retireSigningKey(config, 'dmz1');
+  const startMain = (acceptRestored?: string): Promise<System> =>
+    startMainAgent(config, {
+      clock: systemClock,
+      log,
+      inherited: new Map(),
+      reread: async () => unchanged(config),
+      onStateFailure: () => {
+        throw new Error('the state store failed');
+      },
+      ...(acceptRestored !== undefined && { acceptRestored }),
+    });
+  let main: System | undefined = await startMain();
   const listener = buildLinkListener({
     listen: { host: '127.0.0.1', port: secrets.ports.link },
     identityKeyPem: new Secret(readFileSync(files.dmz.identityKey, 'utf8')),
@@ -158,6 +174,7 @@ export async function startEvilDmz(
     users: secrets.users,
     files,
     impostor: others.impostor,
+    retiredKey,
     authenticator(user) {
       const known = authenticators.get(user) ?? new Authenticator(secrets.users[user]?.totpSecret ?? '');
       authenticators.set(user, known);
@@ -227,11 +244,19 @@ export async function startEvilDmz(
     },
     admin: (method, path, body) =>
       admin.call(method, path, { ...(body !== undefined && { body, ifMatch: '*' }) }),
+    async restartMain({ meanwhile, acceptRestored } = {}) {
+      await main?.close();
+      main = undefined;
+      await waitUntil(() => !link.isUp, readyMs);
+      meanwhile?.();
+      main = await startMain(acceptRestored);
+      await waitUntil(() => link.isUp, readyMs);
+    },
     async close() {
       await admin.close();
       await listener.close();
       others.close();
-      await main.close();
+      await main?.close();
       await mail.close();
       await rm(folder, { recursive: true, force: true });
     },
@@ -244,6 +269,29 @@ function namePeople(count: number): readonly DemoUser[] {
   return Array.from({ length: count }, (_, at) => `person${at}`).flatMap((name) =>
     alice.map((one) => ({ ...one, name })),
   );
+}
+
+/** Before main starts, leaves in its state that this node had another signing key, until an hour ago; that key. */
+async function retireSigningKey(
+  { dmzNodes, state: { file } }: Pick<MainAgentConfig, 'dmzNodes' | 'state'>,
+  name: string,
+): Promise<KeyObject> {
+  const node = dmzNodes.find((one) => one.name === name);
+  if (node === undefined) throw new Error(`${name} is not configured`);
+  const { identity, signingKey } = node;
+  const old = generateKeyPairSync('ed25519');
+  const { x = '' } = old.publicKey.export({ format: 'jwk' });
+  const atThatTime = { ...systemClock, now: () => systemClock.now() - 2 * hourMs };
+  const state = await openSqliteState({ file, clock: atThatTime, log: buildLog('silent', {}) });
+  try {
+    const known = new KnownNodes({ configured: [{ ...node, signingKey: x }], state, clock: atThatTime });
+    await known.start();
+    const line = { name, identity, signing_key: signingKey, signedBy: identity };
+    await known.rotate(line, hourMs, { actor: 'drill', reason: 'rotated' });
+  } finally {
+    await state.close();
+  }
+  return old.privateKey;
 }
 
 /** The second node: a worker for each link that a try may lose, and one more that is somebody else. */
