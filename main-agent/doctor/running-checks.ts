@@ -42,6 +42,8 @@ export interface RunningFacts {
   readonly textGateway: () => Promise<string | undefined>;
   /** Why the vault is away. */
   readonly vaultProblem: () => string | undefined;
+  /** SSH host keys that the vault does not open. */
+  readonly hostKeyProblems: () => readonly string[];
   /** By how much the clock jumped. */
   readonly clockProblem: () => number | undefined;
   /** What phones say of main's clock. */
@@ -81,6 +83,8 @@ const stopOther =
 
 const hostKeysAtMain =
   'host_key: main in its dmz.yaml, without host_keys, and restart it; or host_key: local here, and reload main';
+const replaceHostKeys =
+  'put the vault key or state.db back from the backup; or `sallyport hostkeys rotate NODE`: its announced key takes their place, which clients that looked know, and else a new one';
 
 export const runningChecks: readonly HealthCheck<RunningFacts>[] = [
   {
@@ -227,6 +231,13 @@ export const runningChecks: readonly HealthCheck<RunningFacts>[] = [
         hint: hostKeysAtMain,
       }));
     },
+  },
+  {
+    id: 'host-keys',
+    looksAt: 'whether the vault key opens the SSH host keys that main has',
+    cure: replaceHostKeys,
+    affects: 'health',
+    look: ({ hostKeyProblems }) => tell(hostKeyProblems(), 'bad', replaceHostKeys),
   },
   {
     id: 'nodes',

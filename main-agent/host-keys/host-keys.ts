@@ -5,8 +5,9 @@ import type { StoredHostKey } from '#main-agent/state/kept-records.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { OwnSealer } from '#main-agent/vault/calls.ts';
 import type { Clock } from '#shared/clock.ts';
-import { SallyportError } from '#shared/error.ts';
+import { isSallyportError, SallyportError } from '#shared/error.ts';
 import { hostKeysMax } from '#shared/link/messages.ts';
+import type { Log } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { formatPublicKeyLine, parsePublicKeyLine } from '#shared/ssh-key/parse.ts';
 import type { SshPublicKey } from '#shared/ssh-key/public-key.ts';
@@ -25,6 +26,7 @@ interface HostKeysOptions {
   /** What a node's clients are shown is another now. */
   readonly onChange: (node: string) => void;
   readonly clock: Clock;
+  readonly log: Log;
 }
 
 type HostKeyEvent = Extract<AuditEvent, `hostkeys.${string}`>;
@@ -57,6 +59,11 @@ export class HostKeys {
   readonly #options: HostKeysOptions;
   #nodes: readonly NodeHostKeys[];
   #keys: readonly HeldKey[] = [];
+  /**
+   * What the vault does not open. It stands in its place, so that clients are not shown another key by themselves, until
+   * somebody says so.
+   */
+  #lost: readonly StoredHostKey[] = [];
   /** One change at a time: each begins from what the one before left. */
   #changing: Promise<unknown> = Promise.resolve();
 
@@ -65,17 +72,44 @@ export class HostKeys {
     this.#options = options;
   }
 
-  /** Takes what is stored, and makes what is missing. Rejects `internal` when it was not sealed with this vault key. */
+  /**
+   * Takes what is stored, and makes what is missing. What this vault key does not open is told (`problems`), and holds up
+   * nothing else. Rejects `busy` while the vault is away.
+   */
   async start(): Promise<void> {
-    const { state, sealer } = this.#options;
-    this.#keys = await Promise.all(
-      (await state.read('kept-host-key')).map(async (stored) => ({
-        stored,
-        publicKey: parsePublicKeyLine(stored.publicLine),
-        privateKey: createPrivateKey((await sealer.open(sealedAs(stored.id), stored.sealed)).expose()),
-      })),
-    );
+    const { clock, log, state } = this.#options;
+    const stored = await state.read('kept-host-key');
+    const opened = await Promise.all(stored.map((one) => this.#open(one)));
+    this.#keys = opened.filter((one) => one !== undefined);
+    this.#lost = stored.filter((one, index) => opened[index] === undefined && !isGone(one, clock.now()));
+    for (const problem of this.problems())
+      log.error({ alarm: 'host-key-lost', problem }, 'a host key is not used');
     await this.prepare(this.#nodes);
+  }
+
+  async #open(stored: StoredHostKey): Promise<HeldKey | undefined> {
+    try {
+      const file = await this.#options.sealer.open(sealedAs(stored.id), stored.sealed);
+      const publicKey = parsePublicKeyLine(stored.publicLine);
+      return { stored, publicKey, privateKey: createPrivateKey(file.expose()) };
+    } catch (error) {
+      if (isSallyportError(error, 'busy')) throw error;
+      this.#options.log.error({ err: error, key: stored.id }, 'a host key can not be opened');
+      return undefined;
+    }
+  }
+
+  /** Keys that the vault does not open, for people. */
+  problems(): readonly string[] {
+    const what = {
+      signs: 'the host key that signs',
+      next: 'the announced host key',
+      retired: 'a retired host key',
+    };
+    return this.#lost.map(
+      ({ id, nodes, standing }) =>
+        `${nodes.join(', ')}: ${what[standing]} (${id}) can not be opened with this vault key, and is not used`,
+    );
   }
 
   /**
@@ -112,22 +146,31 @@ export class HostKeys {
     return found === undefined ? undefined : { ...found, standing: found.stored.standing };
   }
 
-  /** The announced key takes its turn, and another one is announced. The one before signs for open connections only. */
+  /**
+   * The announced key takes its turn, and another one is announced. The one before signs for open connections only. Keys
+   * that can't be opened are dropped; when the announced one is among them another is announced, and signs only if none does.
+   */
   rotate(node: string, why: AdminReason): Promise<void> {
     return this.#change(async () => {
       const own = this.#of(node);
+      const lost = this.#lostOf(node);
       const next = own.find(({ stored }) => stored.standing === 'next');
-      if (next === undefined) throw noKeys(node);
-      const gone = own.filter(
-        ({ stored, publicKey }) => stored.standing === 'signs' && publicKey.type === next.publicKey.type,
-      );
-      const { nodes } = next.stored;
+      if (next === undefined && lost.length === 0) throw noKeys(node);
+      const signing = own.filter(({ stored }) => stored.standing === 'signs');
+      const gone = signing.filter(({ publicKey }) => publicKey.type === next?.publicKey.type);
+      const nodes = this.#group(node);
+      const isNone = next === undefined && signing.length === 0;
+      const signs = next === undefined ? [] : [this.#as(next, 'signs')];
+      const first = isNone ? await this.#make(nodes, 'signs') : undefined;
+      if (first !== undefined) signs.push(first);
       await this.#keep(
-        [this.#as(next, 'signs'), ...gone.map((key) => this.#as(key, 'retired')), await this.#make(nodes)],
+        [...signs, ...gone.map((key) => this.#as(key, 'retired')), await this.#make(nodes)],
         this.#audit('hostkeys.rotated', node, why, [
-          `signs: ${next.stored.id}`,
+          ...signs.map(({ stored }) => `signs: ${stored.id}`),
           ...gone.map(({ stored }) => `retired: ${stored.id}`),
+          ...lost.map(({ id }) => `dropped: ${id}`),
         ]),
+        lost,
       );
     });
   }
@@ -161,6 +204,9 @@ export class HostKeys {
           node,
           why,
           keys.map(({ stored }) => stored.id),
+        ),
+        this.#lostOf(node).filter(({ publicLine }) =>
+          [...types].some((type) => publicLine.startsWith(`${type} `)),
         ),
       );
       await this.#fill(node);
@@ -208,7 +254,11 @@ export class HostKeys {
 
   /** The nodes that have this one's keys with it. */
   #group(node: string): readonly string[] {
-    return this.#of(node)[0]?.stored.nodes ?? [node];
+    return (this.#of(node)[0]?.stored ?? this.#lostOf(node)[0])?.nodes ?? [node];
+  }
+
+  #lostOf(node: string): readonly StoredHostKey[] {
+    return this.#lost.filter(({ nodes }) => nodes.includes(node));
   }
 
   #require(node: string): void {
@@ -222,7 +272,8 @@ export class HostKeys {
   async #fill(node: string): Promise<void> {
     const own = this.#of(node);
     const missing = (['signs', 'next'] as const).filter(
-      (standing) => !own.some(({ stored }) => stored.standing === standing),
+      (standing) =>
+        ![...own.map(({ stored }) => stored), ...this.#lostOf(node)].some((one) => one.standing === standing),
     );
     if (missing.length === 0) return;
     const nodes = this.#group(node);
@@ -271,8 +322,12 @@ export class HostKeys {
     return changed;
   }
 
-  /** In place of those of the same ids. What is nobody's, long retired or too much goes with it. */
-  async #keep(changed: readonly HeldKey[], audit: Change): Promise<void> {
+  /** In place of those of the same ids. What is nobody's, long retired or too much goes with it, and what is `lost`. */
+  async #keep(
+    changed: readonly HeldKey[],
+    audit: Change,
+    lost: readonly StoredHostKey[] = [],
+  ): Promise<void> {
     const { clock, state, onChange } = this.#options;
     const all = [...this.#keys.filter((one) => !changed.some((key) => isSame(key, one))), ...changed];
     const oldest = all
@@ -298,9 +353,13 @@ export class HostKeys {
       ...all
         .filter((key) => !kept.includes(key) && isStored(key))
         .map(({ stored }) => ({ kind: 'drop-record', list: 'host-key', id: stored.id }) as const),
+      ...lost
+        .filter(({ id }) => !kept.some(({ stored }) => stored.id === id))
+        .map(({ id }) => ({ kind: 'drop-record', list: 'host-key', id }) as const),
       audit,
     ]);
     this.#keys = kept;
+    this.#lost = this.#lost.filter((one) => !lost.includes(one));
     for (const node of new Set(changed.flatMap(({ stored }) => stored.nodes))) onChange(node);
   }
 

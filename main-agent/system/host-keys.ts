@@ -27,6 +27,7 @@ export async function startHostKeys(
       if (isStarted) tell(node);
     },
     clock,
+    log: part('host-keys'),
   });
   await keys.start();
   isStarted = true;

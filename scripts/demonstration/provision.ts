@@ -130,6 +130,7 @@ async function makeHostKeys(files: SiteFiles, nodes: readonly ProvisionedNode[])
       sealer: sealOwn(ask),
       onChange: () => undefined,
       clock: systemClock,
+      log,
     });
     await keys.start();
     for (const node of nodes) {

@@ -577,6 +577,9 @@ const injectedOfMain: readonly Break[] = [
       links: () => [{ node: 'dmz1', validatedLogins: true, wantsHostKeys: false }],
     }),
   ),
+  running(/host-keys: dmz1: the host key that signs .*\n +hint: put the vault key or state\.db back/, () => ({
+    hostKeyProblems: () => ['dmz1: the host key that signs (SHA256:x) can not be opened with this vault key'],
+  })),
   running(/nodes: dmz1: listeners: a door is shut\n +hint: `sallyport node doctor`/, () => ({
     nodesOwn: () => [{ node: 'dmz1', check: 'listeners', state: 'bad', detail: 'a door is shut' }],
   })),

@@ -4,9 +4,12 @@ import { HostKeys } from '#main-agent/host-keys/host-keys.ts';
 import { retiredForMs } from '#main-agent/host-keys/limits.ts';
 import { sealOwn } from '#main-agent/vault/calls.ts';
 import { hostKeysMax } from '#shared/link/messages.ts';
+import type { Log } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { generatePrivateKeyFile, parsePrivateKeyFile } from '#shared/ssh-key/private-key-file.ts';
 import { playVault } from '#test/harness/played-vault.ts';
+import { buildRecordedLog } from '#test/main-agent/notify/recorded-log.ts';
+import { SallyportError } from '#shared/error.ts';
 import { buildMemoryState, type MemoryState } from '#test/harness/memory-state.ts';
 
 const why = { actor: 'root', reason: 'as a test' };
@@ -16,24 +19,41 @@ describe('host keys at main', () => {
   let nowMs: number;
   let changed: string[];
   const sealer = sealOwn(playVault().ask);
+  let log: Log;
+  let lines: readonly string[];
   beforeEach(() => {
     state = buildMemoryState();
     nowMs = 1_795_500_000_000;
     changed = [];
+    ({ log, lines } = buildRecordedLog());
   });
 
   async function open(
     nodes: Readonly<Record<string, 'main' | 'local'>> = { dmz1: 'main' },
+    by = sealer,
   ): Promise<HostKeys> {
     const named = Object.entries(nodes).map(([name, hostKey]) => ({ name, hostKey }));
     const keys = new HostKeys(named, {
       state,
-      sealer,
+      sealer: by,
       onChange: (node) => void changed.push(node),
       clock: { now: () => nowMs, monotonic: () => nowMs },
+      log,
     });
     await keys.start();
     return keys;
+  }
+  /** Damages what is stored of those. */
+  async function spoil(...standings: string[]): Promise<void> {
+    for (const record of await state.read('kept-host-key'))
+      if (standings.includes(record.standing))
+        await state.commit([
+          {
+            kind: 'keep-record',
+            list: 'host-key',
+            record: { ...record, sealed: `${record.sealed.slice(0, -8)}AAAAAAAA` },
+          },
+        ]);
   }
   const look = (keys: HostKeys, node = 'dmz1') =>
     keys.list(node).map(({ standing, publicKey }) => [standing, publicKey.fingerprint]);
@@ -49,15 +69,57 @@ describe('host keys at main', () => {
     expect(stored).not.toContain('PRIVATE KEY');
   });
 
-  it('are not opened with another vault key', async () => {
+  it('that the vault key does not open hold up nothing: they are told, and no client is shown another one by itself', async () => {
+    const nodes = { dmz1: 'main', dmz2: 'main' } as const;
+    const before = await open(nodes);
+    const other = await open(nodes, sealOwn(playVault().ask));
+    expect([standings(other), standings(other, 'dmz2')]).toEqual([[], []]);
+    expect(other.problems()).toHaveLength(4);
+    expect(lines.filter((line) => line.includes('host-key-lost'))).toHaveLength(4);
+    const again = await open(nodes);
+    expect(again.problems()).toEqual([]);
+    expect(look(again)).toEqual(look(before));
+  });
+
+  it.each([
+    ['signs', 'the announced one takes its place', ['next']],
+    ['next', 'another one is announced', ['signs']],
+  ] as const)(
+    'of which the one that is “%s” is damaged: %s when an admin says so',
+    async (standing, _what, kept) => {
+      const before = await open({ dmz1: 'main', dmz2: 'main' });
+      await before.share('dmz2', 'dmz1', why);
+      const left = look(before).find(([one]) => one === kept[0]);
+      await spoil(standing);
+      const keys = await open({ dmz1: 'main', dmz2: 'main' });
+      expect([standings(keys), keys.problems().length]).toEqual([kept, 1]);
+      await keys.rotate('dmz1', why);
+      expect([standings(keys), keys.problems()]).toEqual([['signs', 'next'], []]);
+      expect(look(keys)[0]).toEqual(['signs', left?.[1]]);
+      const after = await open({ dmz1: 'main', dmz2: 'main' });
+      expect([look(after, 'dmz2'), after.problems()]).toEqual([look(keys), []]);
+      expect(await state.read('kept-host-key')).toHaveLength(2);
+    },
+  );
+
+  it('that are all damaged are replaced by new ones, or by what is imported', async () => {
     await open();
-    const other = new HostKeys([{ name: 'dmz1', hostKey: 'main' }], {
-      state,
-      sealer: sealOwn(playVault().ask),
-      onChange: () => undefined,
-      clock: { now: () => nowMs, monotonic: () => nowMs },
-    });
-    await expect(other.start()).rejects.toMatchObject({ code: 'internal' });
+    await spoil('signs', 'next');
+    const keys = await open({ dmz1: 'local' });
+    await keys.rotate('dmz1', why);
+    expect([standings(keys), keys.problems()]).toEqual([['signs', 'next'], []]);
+    await spoil('signs', 'next');
+    const again = await open();
+    await again.import('dmz1', [generatePrivateKeyFile('x').file], why);
+    expect([standings(again), again.problems()]).toEqual([['signs', 'next'], []]);
+    expect(look(await open())).toEqual(look(again));
+  });
+
+  it('are waited for while the vault is away', async () => {
+    await open();
+    const busy = new SallyportError('busy', 'Away');
+    const away = { seal: () => Promise.reject(busy), open: () => Promise.reject(busy) };
+    await expect(open({ dmz1: 'main' }, away)).rejects.toBe(busy);
   });
 
   it('rotated: the announced one signs, a third is announced, the first stays as long as a session may live', async () => {
@@ -112,13 +174,15 @@ describe('host keys at main', () => {
     expect(standings(keys)).toEqual(['signs', 'signs', 'signs', 'next', 'retired']);
   });
 
-  it('that are none, are too weak, come twice or are another node’s are refused', async () => {
+  it('that are none, are too weak or too large, come twice or are another node’s are refused', async () => {
     const keys = await open({ dmz1: 'main', dmz2: 'main' });
     const file = generatePrivateKeyFile('x').file;
     const weak = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
+    const large = generateKeyPairSync('rsa', { modulusLength: 4104 }).privateKey;
     const tries: [string, Secret[], string][] = [
       ['dmz1', [new Secret('no key')], 'bad-request'],
       ['dmz1', [new Secret(weak.export({ type: 'pkcs8', format: 'pem' }).toString())], 'bad-request'],
+      ['dmz1', [new Secret(large.export({ type: 'pkcs8', format: 'pem' }).toString())], 'bad-request'],
       ['dmz1', [file, generatePrivateKeyFile('y').file], 'bad-request'],
       ['dmz3', [file], 'not-found'],
     ];
