@@ -63,13 +63,14 @@ export function localHostKeys(keys: readonly Ssh2HostKey[]): HostKeys {
     present: () => present,
     isReady: true,
     async prove(sessionId, blobs, rsaAlgorithm) {
-      return blobs.map((blob) => {
+      const signed = blobs.map(async (blob) => {
         const key = keys.find((one) => one.getPublicSSH().equals(blob));
         if (key === undefined) throw notOurs();
         const privateKey = createPrivateKey(key.getPrivatePEM() ?? '');
         const algorithm = key.type === 'ssh-rsa' ? rsaAlgorithm : requireAlgorithm(key.type);
         return signForSsh(algorithm, privateKey, hostKeyProof(sessionId, blob));
       });
+      return Promise.all(signed);
     },
   };
 }

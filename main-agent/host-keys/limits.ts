@@ -5,9 +5,13 @@ import type { RateLimit } from '#shared/rate.ts';
 /**
  * Signatures for one node. All that its SFTP door lets stand before their first factor at once (256 strangers and as many
  * from known sources) may come back together after a link was away; then as many a second as a core of a node can exchange
- * keys for. A node that asks for as many as it gets costs main a tenth of a core.
+ * keys for. A node that asks for as many as it gets costs main a tenth of a core; where an RSA key was imported, half a one,
+ * off the event loop (`rsaBitsMax`).
  */
 export const signatureRate: RateLimit = { burst: 512, perSecond: 100 };
+
+/** Of an imported key; one of 4096 bits costs 5 ms a signature, one of 8192 30. Strangers choose by what they offer. */
+export const rsaBitsMax = 4096;
 
 /**
  * How long the hash of a first key exchange is good as the session id of a login: longer than any connection may take

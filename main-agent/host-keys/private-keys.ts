@@ -5,6 +5,7 @@ import { parsePublicKeyBlob } from '#shared/ssh-key/parse.ts';
 import { formatPrivateKeyFile, parsePrivateKeyFile } from '#shared/ssh-key/private-key-file.ts';
 import type { SshPublicKey } from '#shared/ssh-key/public-key.ts';
 import { wireString } from '#shared/ssh-key/wire.ts';
+import { rsaBitsMax } from './limits.ts';
 
 /** Private host keys as an admin brings them, and takes them back. */
 
@@ -44,8 +45,18 @@ function positive(octets: Buffer): Buffer {
   return (octets[0] ?? 0) < 0x80 ? octets : Buffer.concat([Buffer.alloc(1), octets]);
 }
 
-/** Ed25519 as ssh-keygen writes it; others in PEM. Throws `bad-request`. */
+/** Ed25519 as ssh-keygen writes it; others in PEM. Throws `bad-request`, also for RSA that costs more than others. */
 export function readPrivateKey(file: Secret): KeyObject {
+  const key = parsePrivateKey(file);
+  const { modulusLength = 0 } = key.asymmetricKeyDetails ?? {};
+  if (modulusLength <= rsaBitsMax) return key;
+  throw new SallyportError('bad-request', `An RSA host key of more than ${rsaBitsMax} bits is not taken`, {
+    detail: `it has ${modulusLength} bits; each signature of it would take main as long as many others`,
+    hint: `ssh-keygen -t ed25519, or RSA of 3072 to ${rsaBitsMax} bits`,
+  });
+}
+
+function parsePrivateKey(file: Secret): KeyObject {
   const text = file.expose();
   try {
     if (!text.includes('BEGIN OPENSSH PRIVATE KEY')) return createPrivateKey(text);

@@ -70,7 +70,7 @@ export class HostKeySignatures {
     { algorithm, exchange, isFirst }: Params<'hostkey.sign'>,
     asker: Asker,
   ): Promise<Result<'hostkey.sign'>> {
-    return this.#counted(asker, (count) => {
+    return this.#counted(asker, async (count) => {
       const key = this.#keys.find(asker.node, Buffer.from(exchange.hostKey, 'base64url'));
       // Nobody is shown the next one before its turn, and the one before by open connections alone.
       if (key === undefined || !(key.standing === 'signs' || (key.standing === 'retired' && !isFirst)))
@@ -80,7 +80,7 @@ export class HostKeySignatures {
         throw new SallyportError('bad-request', 'Not an algorithm of this key');
       const hash = hashExchange(exchange);
       this.#take(count);
-      const signature = signForSsh(algorithm, key.privateKey, hash);
+      const signature = await signForSsh(algorithm, key.privateKey, hash);
       if (isFirst) this.#sessions.add(asker.processGone, hash);
       if (isFirst) count.connections += 1;
       else count.renewals += 1;
@@ -93,20 +93,24 @@ export class HostKeySignatures {
     { keys, rsaAlgorithm, sessionId }: Params<'hostkey.prove'>,
     asker: Asker,
   ): Promise<Result<'hostkey.prove'>> {
-    return this.#counted(asker, (count) => {
+    return this.#counted(asker, async (count) => {
       const session = Buffer.from(sessionId, 'base64url');
       // Else a client of another server would learn our keys as that one's.
       if (!this.#sessions.has(asker.processGone, session))
         throw new SallyportError('not-found', 'No such session');
-      const signatures = keys.map((text) => {
+      const found = keys.map((text) => {
         const key = this.#keys.find(asker.node, Buffer.from(text, 'base64url'));
         if (key === undefined || key.standing === 'retired')
           throw new SallyportError('not-found', 'No such host key');
         this.#take(count);
-        const { blob, type } = key.publicKey;
-        const algorithm = type === 'ssh-rsa' ? rsaAlgorithm : type;
-        return signForSsh(algorithm, key.privateKey, hostKeyProof(session, blob)).toString('base64url');
+        return key;
       });
+      const signing = found.map(async ({ privateKey, publicKey: { blob, type } }) => {
+        const algorithm = type === 'ssh-rsa' ? rsaAlgorithm : type;
+        const signature = await signForSsh(algorithm, privateKey, hostKeyProof(session, blob));
+        return signature.toString('base64url');
+      });
+      const signatures = await Promise.all(signing);
       count.proofs += signatures.length;
       return { signatures };
     });
@@ -130,20 +134,27 @@ export class HostKeySignatures {
     await this.tell();
   }
 
-  #counted<T>({ node }: Asker, answer: (count: Count) => T): T {
+  async #counted<T>({ node }: Asker, answer: (count: Count) => Promise<T>): Promise<T> {
     const count = this.#countOf(node);
     try {
-      // Its link is closed already; what was on its way is not answered.
-      if (this.#isRevoked(node)) throw new SallyportError('not-allowed', 'This node is revoked');
-      if (!this.#keys.isOfMain(node))
-        throw new SallyportError('not-allowed', 'Main has no host keys for this node', {
-          detail: `${node}: host_key is not main in main-agent.yaml`,
-        });
-      return answer(count);
+      this.#require(node);
+      const answered = await answer(count);
+      this.#require(node);
+      return answered;
     } catch (error) {
       count.refused += 1;
       throw error;
     }
+  }
+
+  /** Still, too, when it was signed. */
+  #require(node: string): void {
+    // Its link is closed already; what was on its way is not answered.
+    if (this.#isRevoked(node)) throw new SallyportError('not-allowed', 'This node is revoked');
+    if (!this.#keys.isOfMain(node))
+      throw new SallyportError('not-allowed', 'Main has no host keys for this node', {
+        detail: `${node}: host_key is not main in main-agent.yaml`,
+      });
   }
 
   #countOf(node: string): Count {

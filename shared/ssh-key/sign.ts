@@ -1,4 +1,5 @@
 import { constants, sign, type KeyObject } from 'node:crypto';
+import { promisify } from 'node:util';
 import { wireString } from './wire.ts';
 
 /** Signatures of host keys (RFC 4253 §6.6, RFC 5656 §3.1.2, RFC 8332 §3, RFC 8709 §6), and what they are made over. */
@@ -12,16 +13,20 @@ const digests: Readonly<Record<string, string | null>> = {
   'rsa-sha2-512': 'sha512',
 };
 
+/** With a callback Node signs in its thread pool. */
+const signInPool = promisify<string, Buffer, Parameters<typeof sign>[2], Buffer>(sign);
+
 /** string algorithm, string value. The key must be one that signs by the algorithm. */
-export function signForSsh(algorithm: string, key: KeyObject, octets: Buffer): Buffer {
-  return Buffer.concat([wireString(algorithm), wireString(signatureValue(algorithm, key, octets))]);
+export async function signForSsh(algorithm: string, key: KeyObject, octets: Buffer): Promise<Buffer> {
+  return Buffer.concat([wireString(algorithm), wireString(await signatureValue(algorithm, key, octets))]);
 }
 
-/** The value alone. */
-function signatureValue(algorithm: string, key: KeyObject, octets: Buffer): Buffer {
+/** The value alone. RSA takes milliseconds, as many as a stranger likes who asks for nothing else: off the event loop. */
+async function signatureValue(algorithm: string, key: KeyObject, octets: Buffer): Promise<Buffer> {
   const digest = digests[algorithm];
   if (digest === undefined) throw new Error(`no signature algorithm ${algorithm}`);
-  if (algorithm.startsWith('rsa')) return sign(digest, octets, { key, padding: constants.RSA_PKCS1_PADDING });
+  if (algorithm.startsWith('rsa') && digest !== null)
+    return signInPool(digest, octets, { key, padding: constants.RSA_PKCS1_PADDING });
   if (digest === null) return sign(null, octets, key);
   const fixed = sign(digest, octets, { key, dsaEncoding: 'ieee-p1363' });
   const half = fixed.length / 2;

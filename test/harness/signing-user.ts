@@ -62,7 +62,7 @@ export async function erinSignsForAnother(
     async sign({ method, hashed }) {
       const exchange = describeExchange(method, hashed);
       exchanges.push(exchange);
-      const reader = new WireReader(signForSsh('ssh-ed25519', own.privateKey, hashExchange(exchange)));
+      const reader = new WireReader(await signForSsh('ssh-ed25519', own.privateKey, hashExchange(exchange)));
       reader.string();
       return reader.string();
     },

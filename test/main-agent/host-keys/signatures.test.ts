@@ -1,4 +1,4 @@
-import { randomBytes, verify } from 'node:crypto';
+import { generateKeyPairSync, randomBytes, verify } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { hashExchange } from '#main-agent/host-keys/exchange.ts';
 import { HostKeys } from '#main-agent/host-keys/host-keys.ts';
@@ -9,6 +9,7 @@ import type { AuditRecord } from '#main-agent/state/audit-record.ts';
 import { sealOwn } from '#main-agent/vault/calls.ts';
 import { sshServerVersion, type SshExchange } from '#shared/link/messages.ts';
 import { buildLog } from '#shared/log.ts';
+import { Secret } from '#shared/secret.ts';
 import { hostKeyProof } from '#shared/ssh-key/sign.ts';
 import { WireReader } from '#shared/ssh-key/wire.ts';
 import { playVault } from '#test/harness/played-vault.ts';
@@ -36,6 +37,7 @@ describe('signatures of host keys', () => {
         sealer: sealOwn(playVault().ask),
         onChange: () => undefined,
         clock,
+        log: buildLog('silent', {}),
       },
     );
     await keys.start();
@@ -118,6 +120,32 @@ describe('signatures of host keys', () => {
     nowMs += 1000;
     for (let count = 0; count < signatureRate.perSecond; count += 1) await sign(exchangeOf('dmz1'), asker);
     expect(await code(sign(exchangeOf('dmz1'), asker))).toBe('rate-limited');
+  });
+
+  it('S-09: of RSA keys are made off the event loop, and not answered to a node that is revoked meanwhile', async () => {
+    const rsa = generateKeyPairSync('rsa', { modulusLength: 4096 }).privateKey;
+    const file = new Secret(rsa.export({ type: 'pkcs8', format: 'pem' }).toString());
+    await keys.import('dmz1', [file], { actor: 'root', reason: 'as a test' });
+    const blob =
+      keys.list('dmz1').find(({ publicKey }) => publicKey.type === 'ssh-rsa')?.publicKey.blob ?? '';
+    const asked = () =>
+      signatures.sign(
+        {
+          algorithm: 'rsa-sha2-512',
+          isFirst: true,
+          exchange: { ...exchangeOf('dmz1'), hostKey: text(blob) },
+        },
+        who(),
+      );
+    let isSigned = false;
+    const signing = asked().then(() => (isSigned = true));
+    // What is done on the event loop is there before it turns.
+    for (let times = 0; times < 100; times += 1) await Promise.resolve();
+    expect(isSigned).toBe(false);
+    await signing;
+    const other = asked();
+    revoked.push('dmz1');
+    expect(await code(other)).toBe('not-allowed');
   });
 
   it('of the announced key prove it, in a session of this process alone', async () => {
