@@ -18,8 +18,8 @@ export const rsaBitsMax = 4096;
  * for its first factor, and for the proof of the keys right after the second one.
  */
 export const sessionIdLifeMs = 11 * 60_000;
-/** Of one process of a node; at the full rate for longer than a first factor may take. The oldest goes first. */
-export const sessionIdsMax = 16_384;
+/** Of one process of a node: all that it gets within that time, in ten MB. The oldest goes first. */
+export const sessionIdsMax = signatureRate.burst + (signatureRate.perSecond * sessionIdLifeMs) / 1000;
 
 /** A key that was rotated out still signs new keys of connections that know it: as long as an SFTP session may live. */
 export const retiredForMs = 12 * 60 * 60_000;

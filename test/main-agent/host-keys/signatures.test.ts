@@ -11,6 +11,7 @@ import { sshServerVersion, type SshExchange } from '#shared/link/messages.ts';
 import { buildLog } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { hostKeyProof } from '#shared/ssh-key/sign.ts';
+import { Rate } from '#shared/rate.ts';
 import { WireReader } from '#shared/ssh-key/wire.ts';
 import { playVault } from '#test/harness/played-vault.ts';
 import { buildMemoryState } from '#test/harness/memory-state.ts';
@@ -181,6 +182,22 @@ describe('signatures of host keys', () => {
 });
 
 describe('the sessions that main signed', () => {
+  it('are known for as long as they are good, also of a process that gets as many as it can', () => {
+    let nowMs = 0;
+    const sessions = new SignedSessions({ now: () => nowMs, monotonic: () => nowMs });
+    const { processGone } = who();
+    const first = Buffer.from('first');
+    sessions.add(processGone, first);
+    const rate = new Rate(signatureRate, nowMs);
+    for (; nowMs < sessionIdLifeMs; nowMs += 1000)
+      for (let count = 0; rate.take(nowMs); count += 1)
+        sessions.add(processGone, Buffer.from(`session ${nowMs} ${count}`));
+    nowMs = sessionIdLifeMs - 1;
+    expect(sessions.has(processGone, first)).toBe(true);
+    nowMs += 1;
+    expect(sessions.has(processGone, first)).toBe(false);
+  });
+
   it('S-09: are so many of a process, the oldest going first', () => {
     const sessions = new SignedSessions({ now: () => 0, monotonic: () => 0 });
     const { processGone } = who();
