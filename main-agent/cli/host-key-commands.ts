@@ -15,18 +15,16 @@ export function addHostKeyCommands(program: Command, context: CommandContext): v
   const hostKeys = program
     .command('hostkeys')
     .description('SSH host keys that main has for nodes which have none themselves (host_key: main)');
-  /** Of a node; prints what there is then. */
-  const change = async (node: string, what: string, body: object): Promise<void> => {
-    const json = await context.call('POST', `/v1/hostkeys/${segment(node)}/${what}`, { body });
-    context.print(json, () => show(json));
-  };
+  const print = (json: unknown): void => context.print(json, () => show(json));
 
   hostKeys
     .command('rotate')
     .description('use the announced key from now on, and announce another; no known_hosts has to be edited')
     .argument('<node>')
     .option('--reason <text>', 'why; it is audited')
-    .action((node: string, why: Why) => change(node, 'rotate', why));
+    .action(async (node: string, body: Why) =>
+      print(await context.call('POST', `/v1/hostkeys/${segment(node)}/rotate`, { body })),
+    );
 
   hostKeys
     .command('import')
@@ -39,7 +37,8 @@ export function addHostKeyCommands(program: Command, context: CommandContext): v
     .option('--reason <text>', 'why; it is audited')
     .action(async (node: string, files: readonly string[], why: Why) => {
       const read = await Promise.all(files.map((file) => readSecretFile(resolve(context.folder, file))));
-      await change(node, 'import', { files: read.map((file) => file.expose().toString('utf8')), ...why });
+      const body = { files: read.map((file) => file.expose().toString('utf8')), ...why };
+      print(await context.call('POST', `/v1/hostkeys/${segment(node)}/import`, { body }));
       context.terminal.err(
         `Next: host_key: main for ${node} in main-agent.yaml, and reload main; host_key: main and no host_keys in ` +
           'its dmz.yaml, and restart it; then delete its private key file.\n',
@@ -52,7 +51,9 @@ export function addHostKeyCommands(program: Command, context: CommandContext): v
     .argument('<node>')
     .requiredOption('--with <node>', 'whose keys')
     .option('--reason <text>', 'why; it is audited')
-    .action((node: string, body: Why & { readonly with: string }) => change(node, 'share', body));
+    .action(async (node: string, body: Why & { readonly with: string }) =>
+      print(await context.call('POST', `/v1/hostkeys/${segment(node)}/share`, { body })),
+    );
 
   hostKeys
     .command('export')
@@ -75,10 +76,7 @@ export function addHostKeyCommands(program: Command, context: CommandContext): v
   hostKeys
     .command('list')
     .description('which key signs, which is announced as the next one, which is going')
-    .action(async () => {
-      const json = await context.call('GET', '/v1/hostkeys');
-      context.print(json, () => show(json));
-    });
+    .action(async () => print(await context.call('GET', '/v1/hostkeys')));
 }
 
 interface Why {

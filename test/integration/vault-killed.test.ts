@@ -5,7 +5,7 @@ import { defaultTotpSettings, stepAt } from '#main-agent/two-factor/totp.ts';
 import { isSallyportError } from '#shared/error.ts';
 import { type EvilDmz, startEvilDmz } from '#test/harness/evil-dmz.ts';
 import { waitUntil } from '#test/harness/product.ts';
-import { cheapHash } from '../main-agent/login/rig.ts';
+import { formatCheapHash } from '../main-agent/login/rig.ts';
 
 /** The vault's process dies again and again while people sign in through a node. */
 
@@ -27,7 +27,7 @@ beforeAll(async () => {
         const file = join(main.users, `${name}.yaml`);
         const cheap = readFileSync(file, 'utf8').replace(
           /^password: .*$/m,
-          () => `password: ${cheapHash(password)}`,
+          () => `password: ${formatCheapHash(password)}`,
         );
         writeFileSync(file, cheap);
       }

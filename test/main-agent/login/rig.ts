@@ -127,6 +127,11 @@ export const passwordHash = new Secret(cheapHash(password));
 
 /** By its name. */
 export function cheapHash(text: string): string {
+  return playedBook.note(formatCheapHash(text));
+}
+
+/** As it stands in a user file. */
+export function formatCheapHash(text: string): string {
   const nonce = Buffer.alloc(16, 7);
   const tag = argon2Sync('argon2id', {
     message: text,
@@ -137,7 +142,7 @@ export function cheapHash(text: string): string {
     tagLength: 32,
   });
   const plain = (octets: Buffer): string => octets.toString('base64').replaceAll('=', '');
-  return playedBook.note(`$argon2id$v=19$m=8,t=1,p=1$${plain(nonce)}$${plain(tag)}`);
+  return `$argon2id$v=19$m=8,t=1,p=1$${plain(nonce)}$${plain(tag)}`;
 }
 
 export function buildUser(username: string, change: Partial<EffectiveUser> = {}): EffectiveUser {
