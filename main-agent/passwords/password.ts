@@ -1,7 +1,7 @@
 import { schemeUnder } from '#main-agent/users/hash-book.ts';
 import { foldUsername } from '#main-agent/users/username.ts';
 import type { AskVault } from '#main-agent/vault/calls.ts';
-import { passwordBytesMax } from '#main-agent/vault/limits.ts';
+import { comparedNameMax, passwordBytesMax } from '#main-agent/vault/limits.ts';
 import { countCosts } from '#main-agent/vault/process/decoy-hashes.ts';
 import { SallyportError } from '#shared/error.ts';
 import { Secret } from '#shared/secret.ts';
@@ -71,7 +71,8 @@ export class Passwords {
     const { isRight } = await this.#ask('compare-password', {
       // Too long is wrong, and stays too long.
       password: password.expose().slice(0, passwordBytesMax + 1),
-      name: foldUsername(username),
+      // What NFKC makes long is nobody's name, and one more try at a name that nobody has.
+      name: foldUsername(username).slice(0, comparedNameMax),
       stored: stored?.expose() ?? null,
     });
     return isRight;

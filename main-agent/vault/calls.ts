@@ -1,7 +1,7 @@
 import { Secret } from '#shared/secret.ts';
 import { z } from 'zod';
 import { filesReadTogetherMax } from '#main-agent/users/limits.ts';
-import { recoveryCodesMax, typedCodeMax } from './limits.ts';
+import { comparedNameMax, recoveryCodesMax, typedCodeMax } from './limits.ts';
 
 /**
  * What main may ask of the vault's process (D-155). A table: what is not in it can't be asked, and no row answers with
@@ -153,7 +153,7 @@ const table = {
   ),
   /** `stored: null`: the work of another user's hash, and false. */
   'compare-password': call(
-    z.strictObject({ password, name: z.string().max(1024), stored: hashName.nullable() }),
+    z.strictObject({ password, name: z.string().max(comparedNameMax), stored: hashName.nullable() }),
     z.strictObject({ isRight: z.boolean() }),
   ),
   'hash-password': call(z.strictObject({ password }), z.strictObject({ stored: hashName })),

@@ -40,5 +40,8 @@ export const knownToOpenMax = 10_000;
 /** Set-ups that wait for their code: as many as main keeps. */
 export const keptSetupsMax = 5_000;
 
+/** Of a name as it was typed, folded: a user's has 64 characters, and what folding makes of 255 is up to 18 times that. */
+export const comparedNameMax = 1024;
+
 /** Bytes of a password as UTF-8; argon2 takes more, but a stranger should not make us hash a megabyte. */
 export const passwordBytesMax = 1024;

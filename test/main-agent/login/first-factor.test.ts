@@ -52,6 +52,16 @@ describe('the first factor', () => {
     });
   }
 
+  it('S-07: a name that folding makes longer than any is refused like one that nobody has, and counted', async () => {
+    // 18 characters each under NFKC.
+    const name = '\uFDFA'.repeat(255);
+    const failure = await refusal(rig.begin(name));
+    expect([failure.code, failure.publicMessage]).toEqual(['refused', 'Sign-in refused']);
+    // As many as count, and the one that a throttle lets through.
+    for (let tries = 1; tries < 21; tries += 1) await refusal(rig.begin(name));
+    expect((await refusal(rig.begin(name, { patienceMs: 1 }))).code).toBe('rate-limited');
+  });
+
   it('the last day of an account still works, and an address inside allow_from', async () => {
     setUser({ expires: '2026-11-24', allowFrom: ['203.0.113.0/24'] });
     expect(await rig.begin('frank')).toMatchObject({ next: 'admit' });

@@ -129,6 +129,12 @@ describe('a sealed login', () => {
       expect(one).toEqual({ code: 'refused', words: 'Sign-in refused', data: undefined });
   });
 
+  it('S-07: is asked, and ends, alike under a name that folding makes longer than any', async () => {
+    const view = await rig.begin('\uFDFA'.repeat(255), { password: wrong });
+    expect(shape({ ...view, username: '' })).toEqual(shape({ ...(await rig.begin('nobody')), username: '' }));
+    expect((await refusal(rig.answer(view, { code: '000000' }))).code).toBe('refused');
+  });
+
   it('S-07: ends at a whole step of time, whatever there was to do before', async () => {
     for (const [name, typed] of [
       ['nobody', wrong],
