@@ -2,6 +2,7 @@ import { KeyLock } from '#main-agent/turns.ts';
 import type { Recipient } from '#main-agent/two-factor/delivered-codes.ts';
 import type { Clock } from '#shared/clock.ts';
 import { SallyportError } from '#shared/error.ts';
+import { householdOf } from '#shared/networks.ts';
 import type { ClientAddress } from '#shared/link/messages.ts';
 import type { Protocol } from '#shared/login.ts';
 import { randomId } from '#shared/random-id.ts';
@@ -9,6 +10,7 @@ import type { Secret } from '#shared/secret.ts';
 import { challengePortsMax, challengesMax, challengesPerUserMax, sealedPerNodeMax } from './limits.ts';
 import type { Change } from '#main-agent/state/state-store.ts';
 import type { Ask, Waiver } from './policy.ts';
+import { SealedRoom } from './sealed-room.ts';
 
 /** Who answers, and how often they still may: a login's challenge, or a step-up. */
 export type CodeAttempt = Pick<
@@ -34,6 +36,8 @@ export interface Challenge {
   readonly protocol: Protocol;
   readonly listener: string;
   readonly clientIp: string;
+  /** The source that its address is one of. */
+  readonly household: string;
   readonly agent: string;
   /** A browser's second step may come over another of its connections. */
   readonly clientPorts: Set<number>;
@@ -96,6 +100,7 @@ export function waiverName(use: WaiverUse): Waiver {
 export class Challenges {
   readonly #clock: Clock;
   readonly #records = new Map<string, Challenge>();
+  readonly #sealed = new SealedRoom<Challenge>();
   readonly #turns = new KeyLock();
 
   constructor(clock: Clock) {
@@ -103,7 +108,10 @@ export class Challenges {
   }
 
   open(
-    facts: Omit<Challenge, 'id' | 'nonce' | 'startedAtMs' | 'expiresAtMs' | 'clientPorts' | 'drift'> & {
+    facts: Omit<
+      Challenge,
+      'id' | 'nonce' | 'startedAtMs' | 'expiresAtMs' | 'clientPorts' | 'drift' | 'household'
+    > & {
       readonly lifeMs: number;
       readonly clientPort: number;
     },
@@ -116,12 +124,14 @@ export class Challenges {
       ...rest,
       id: randomId(),
       nonce: randomId(),
+      household: householdOf(rest.clientIp),
       clientPorts: new Set([clientPort]),
       startedAtMs,
       expiresAtMs: startedAtMs + lifeMs,
       drift: undefined,
     };
     this.#records.set(record.id, record);
+    if (record.next.kind === 'sealed') this.#sealed.add(record);
     return record;
   }
 
@@ -130,7 +140,7 @@ export class Challenges {
     const record = this.#records.get(id);
     if (record !== undefined && record.node === node) {
       if (this.#clock.monotonic() < record.expiresAtMs) return record;
-      this.#records.delete(id);
+      this.#delete(record);
     }
     throw new SallyportError('challenge-gone', 'This sign-in is over; start again');
   }
@@ -167,34 +177,32 @@ export class Challenges {
   }
 
   end(id: string): void {
-    this.#records.delete(id);
+    this.#delete(this.#records.get(id));
   }
 
   endAllOf(username: string): void {
-    for (const record of this.#records.values())
-      if (record.username === username) this.#records.delete(record.id);
+    for (const record of this.#records.values()) if (record.username === username) this.#delete(record);
   }
 
   endWhere(matches: (record: Challenge) => boolean): void {
-    for (const record of this.#records.values()) if (matches(record)) this.#records.delete(record.id);
+    for (const record of this.#records.values()) if (matches(record)) this.#delete(record);
   }
 
   /**
    * Whoever opens a sealed one has proven nothing: tries from elsewhere may not push out a user's own, nor one node's
    * those of another.
    */
-  #makeSealedRoom({ username, clientIp, node }: Pick<Challenge, 'username' | 'clientIp' | 'node'>): void {
-    const sealed = [...this.#records.values()].filter((one) => one.next.kind === 'sealed');
-    const ofNode = sealed.filter((one) => one.node === node);
-    if (ofNode.length >= sealedPerNodeMax) this.#records.delete(ofNode[0]?.id ?? '');
-    this.#makeRoom(ofNode.filter((one) => one.username === username && one.clientIp === clientIp));
+  #makeSealedRoom({ clientIp, node, username }: Pick<Challenge, 'username' | 'clientIp' | 'node'>): void {
+    if (this.#sealed.countOf(node) >= sealedPerNodeMax) this.#delete(this.#sealed.oldestOfLargest(node));
+    const fromThere = this.#sealed.from({ node, household: householdOf(clientIp) });
+    this.#makeRoom(fromThere.filter((one) => one.username === username && one.clientIp === clientIp));
   }
 
   /** The user's own oldest goes first: nobody pushes somebody else out before the whole is full. */
   #makeRoom(ownOnes: Iterable<Challenge>): void {
     const own = [...ownOnes];
     if (this.#records.size >= challengesMax) this.#dropExpired();
-    if (own.length >= challengesPerUserMax) this.#records.delete(own[0]?.id ?? '');
+    if (own.length >= challengesPerUserMax) this.#delete(own[0]);
     if (this.#records.size < challengesMax) return;
     throw new SallyportError('busy', 'Too many sign-ins at the moment; try again', {
       data: { retryAfterMs: 5_000 },
@@ -207,7 +215,12 @@ export class Challenges {
 
   #dropExpired(): void {
     const now = this.#clock.monotonic();
-    for (const record of this.#records.values())
-      if (record.expiresAtMs <= now) this.#records.delete(record.id);
+    for (const record of this.#records.values()) if (record.expiresAtMs <= now) this.#delete(record);
+  }
+
+  #delete(record: Challenge | undefined): void {
+    if (record === undefined) return;
+    this.#records.delete(record.id);
+    this.#sealed.delete(record);
   }
 }

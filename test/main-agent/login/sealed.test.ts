@@ -405,15 +405,19 @@ describe('a sealed login', () => {
     ]);
   });
 
-  it('S-14: pushes out no one’s login but those begun from the same address, and no other node’s', () => {
+  it('S-14: pushes out no one’s login but those begun from the source that has most, and no other node’s', () => {
     const clock = { now: () => 0, monotonic: () => 0 };
     const challenges = new Challenges(clock);
-    const open = (username: string, clientIp: string, node = 'dmz1') =>
+    const open = (
+      username: string,
+      clientIp: string,
+      { node = 'dmz1', factor = 'pwd' as 'pwd' | 'key' } = {},
+    ) =>
       challenges.open({
         node,
         username,
         shownName: username,
-        factor: 'pwd',
+        factor,
         credential: '',
         protocol: 'https',
         listener: 'https',
@@ -431,10 +435,20 @@ describe('a sealed login', () => {
     for (let tries = 0; tries < 2 * challengesPerUserMax; tries += 1) open('alice', '192.0.2.1');
     expect(challenges.require(own, 'dmz1').id).toBe(own);
     expect(challenges.size).toBe(1 + challengesPerUserMax);
-    const elsewhere = open('bob', '203.0.113.9', 'dmz2');
-    for (let tries = 0; tries < sealedPerNodeMax; tries += 1) open(`name${tries}`, '192.0.2.1');
+    const elsewhere = open('bob', '203.0.113.9', { node: 'dmz2' });
+    const keyed = open('carol', '203.0.113.9', { factor: 'key' });
+    // Any key opens one: from one household under many addresses, and from more sources than there is room for.
+    for (let tries = 0; tries < sealedPerNodeMax; tries += 1)
+      open(`name${tries}`, `2001:db8:0:${(tries % 256).toString(16)}::1`, { factor: 'key' });
+    expect(challenges.size).toBe(1 + sealedPerNodeMax);
+    expect(challenges.require(keyed, 'dmz1').id).toBe(keyed);
+    for (let tries = 0; tries < sealedPerNodeMax; tries += 1)
+      open(`name${tries}`, `10.0.${tries >> 8}.${tries % 256}`, { factor: 'key' });
+    // Passwords from one address.
+    for (let tries = 0; tries < sealedPerNodeMax; tries += 1) open(`name${tries}`, '192.0.2.2');
     expect(challenges.size).toBe(1 + sealedPerNodeMax);
     expect(challenges.require(elsewhere, 'dmz2').id).toBe(elsewhere);
-    expect(() => challenges.require(own, 'dmz1')).toThrow('over');
+    expect(challenges.require(own, 'dmz1').id).toBe(own);
+    expect(() => challenges.require(keyed, 'dmz1')).toThrow('over');
   });
 });
