@@ -2,7 +2,9 @@ import { forgetWrongCodes } from '#main-agent/vault/vault.ts';
 import type { NodeLink } from '#main-agent/link/handlers.ts';
 import type { Change, StateStore } from '#main-agent/state/state-store.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
-import { isSallyportError, SallyportError } from '#shared/error.ts';
+import { foldUsername } from '#main-agent/users/username.ts';
+import { BoundedMap } from '#shared/bounded-map.ts';
+import { isSallyportError, SallyportError, toSallyportError } from '#shared/error.ts';
 import type { Asker } from '#shared/link/asker.ts';
 import type { Params, Result } from '#shared/link/messages.ts';
 import type { Method } from '#shared/login.ts';
@@ -13,7 +15,8 @@ import type { Challenge, Challenges, SealedVerdict } from './challenges.ts';
 import { type CodeCheck } from './code-check.ts';
 import { withBait } from './first-factor.ts';
 import { untilEven } from './sealed-start.ts';
-import { bypassSessionMaxMs } from './limits.ts';
+import { SealedTurns } from './sealed-turns.ts';
+import { bypassSessionMaxMs, owedChangesMax, owedPlacesMax } from './limits.ts';
 import { endGone, type Passage, type Passages } from './passage.ts';
 import { buildRefusal } from './refusal.ts';
 import type { PreparedSession, Sessions } from '#main-agent/sessions/sessions.ts';
@@ -24,6 +27,7 @@ import type { Vault } from '#main-agent/vault/vault.ts';
 import type { Leases } from '#main-agent/sessions/leases.ts';
 import type { Devices } from '#main-agent/sessions/devices.ts';
 import type { Clock } from '#shared/clock.ts';
+import type { Log } from '#shared/log.ts';
 
 /**
  * `login.assert`: the end of every login. One transaction holds what is spent, the session and the audit record; the
@@ -46,6 +50,14 @@ interface Parts {
   readonly devices: Devices;
   readonly notifier: AccountNotifier | undefined;
   readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** A sealed login's end that is told in one word. */
+interface Refused {
+  readonly outcome: 'refused';
+  readonly rule: string;
+  readonly reference: string;
 }
 
 export class Admission {
@@ -53,6 +65,9 @@ export class Admission {
   readonly #checks: ChallengeCheck;
   readonly #codes: CodeCheck;
   readonly #passages: Passages;
+  readonly #sealedTurns: SealedTurns;
+  /** What was counted of users at places before a fault of ours refused them, until they sign in there. */
+  readonly #owed = new BoundedMap<readonly Change[]>(owedPlacesMax);
 
   constructor(
     parts: Parts,
@@ -62,6 +77,7 @@ export class Admission {
     this.#checks = steps.checks;
     this.#codes = steps.codes;
     this.#passages = steps.passages;
+    this.#sealedTurns = new SealedTurns(parts.clock);
   }
 
   async assert(params: Params<'login.assert'>, link: NodeLink, asker?: Asker): Promise<Asserted> {
@@ -72,7 +88,8 @@ export class Admission {
       asker?.requireWaiting();
       const record = challenges.require(params.challenge, link.node);
       const { code, method } = await this.#checks.requireAssertion(record, params, link);
-      if (record.next.kind === 'sealed') return this.#unseal(record, record.next.verdict, code, params, link);
+      if (record.next.kind === 'sealed')
+        return this.#unseal(record, record.next.verdict, code, params, link, asker);
       const user = await this.#checks.requireStillTrue(record, link);
       const passage = await this.#passages.find(record, code);
       if ('outcome' in passage) return passage;
@@ -83,49 +100,97 @@ export class Admission {
     });
   }
 
-  /** One answer to both factors (D-171): admitted, or the one refusal whatever was wrong, and no second try. */
+  /** One answer to both factors (D-171), in the turn of its name. */
   async #unseal(
     sealed: Challenge,
     found: Promise<SealedVerdict>,
     code: Secret | undefined,
     params: Params<'login.assert'>,
     link: NodeLink,
+    asker: Asker | undefined,
   ): Promise<Asserted> {
-    const { challenges, clock } = this.#parts;
-    const sinceMs = clock.monotonic();
-    const verdict = await found;
-    challenges.end(sealed.id);
-    let refused: { readonly rule: string; readonly reference: string };
-    const record: Challenge = verdict.kind === 'passed' ? { ...sealed, ...verdict } : sealed;
-    if (verdict.kind === 'refused') refused = verdict;
-    else if (record.next.kind === 'code' && record.enclosedCode === undefined && code?.expose() === '') {
-      // Nothing was typed that could be one, so nothing counts against the user's factor.
-      const rule = 'no code, where one is due';
-      refused = { rule, reference: await this.#note(record, rule) };
-    } else {
+    const { challenges, clock, state, vault } = this.#parts;
+    const { username: user, clientIp, node } = sealed;
+    const seen = await state.read('last-good-login', { user, clientIp, nowMs: clock.now() });
+    const turn = { node, clientIp, known: seen !== undefined, asker };
+    return this.#sealedTurns.run(foldUsername(user), turn, async () => {
+      const sinceMs = clock.monotonic();
+      challenges.require(sealed.id, node);
       try {
-        const user = await this.#checks.requireStillTrue(record, link);
-        const passage = await this.#passages.find(record, code);
-        const result =
-          'outcome' in passage ? passage : await this.#admit(record, user, passage, params, link);
-        if (result.outcome === 'admitted') return result;
-        refused = {
-          rule: result.reason,
-          reference: result.reference ?? (await this.#note(record, result.reason)),
-        };
+        // Before the verdict is looked at: what is out of order is told to everybody, and counts against nobody.
+        await vault.requireReady(code);
       } catch (error) {
-        if (!(error instanceof SallyportError) || !verdicts.has(error.code)) throw error;
-        const rule = error.detail ?? error.code;
-        refused = { rule, reference: error.reference ?? (await this.#note(record, rule)) };
+        challenges.end(sealed.id);
+        if (sealed.takeBack.length > 0) await state.commit(sealed.takeBack);
+        throw error;
       }
-    }
-    await untilEven(clock, sinceMs);
-    const { error } = buildRefusal(refused.rule, undefined, refused.reference);
-    throw verdict.isBait ? withBait(error) : error;
+      const verdict = await found;
+      challenges.end(sealed.id);
+      const end = await this.#answer(sealed, verdict, code, params, link);
+      if (end.outcome === 'admitted') return end;
+      await untilEven(clock, sinceMs);
+      const { error } = buildRefusal(end.rule, undefined, end.reference);
+      throw verdict.isBait ? withBait(error) : error;
+    });
   }
 
-  async #note(record: Challenge, rule: string): Promise<string> {
+  /** Admitted, or the one refusal whatever was wrong: with what was shown, or with us. No second try. */
+  async #answer(
+    sealed: Challenge,
+    verdict: SealedVerdict,
+    code: Secret | undefined,
+    params: Params<'login.assert'>,
+    link: NodeLink,
+  ): Promise<Extract<Asserted, { outcome: 'admitted' }> | Refused> {
+    if (verdict.kind === 'refused') {
+      if (verdict.isFault) this.#owe(sealed);
+      return { outcome: 'refused', ...verdict };
+    }
+    const record: Challenge = { ...sealed, ...verdict };
+    // Nothing was typed that could be one, so nothing counts against the user's factor.
+    if (record.next.kind === 'code' && record.enclosedCode === undefined && code?.expose() === '')
+      return this.#refuse(record, 'no code, where one is due');
+    try {
+      const user = await this.#checks.requireStillTrue(record, link);
+      const passage = await this.#passages.find(record, code);
+      const result = 'outcome' in passage ? passage : await this.#admit(record, user, passage, params, link);
+      if (result.outcome === 'admitted') return result;
+      return await this.#refuse(record, result.reason, result.reference);
+    } catch (error) {
+      // It comes after both factors.
+      if (isSallyportError(error, 'too-many-sessions')) throw error;
+      const { code: kind, detail, reference } = toSallyportError(error);
+      if (verdicts.has(kind)) return this.#refuse(record, detail ?? kind, reference);
+      this.#owe(sealed);
+      const refused = await this.#refuse(record, `a fault of ours: ${detail ?? kind}`, reference);
+      this.#parts.log.error(
+        { err: error, reference: refused.reference },
+        'a sealed login was refused for a fault of ours',
+      );
+      return refused;
+    }
+  }
+
+  /**
+   * A refusal that was not the user's fault is not to count against them, and who tries passwords may not see that it
+   * does not. So it is taken back when they sign in from there, which tells no more than that.
+   */
+  #owe({ username, clientIp, takeBack }: Challenge): void {
+    const place = placeOf({ username, clientIp });
+    this.#owed.set(place, [...(this.#owed.get(place) ?? []), ...takeBack].slice(-owedChangesMax));
+  }
+
+  /** Under the reference that it has, or as one that is written down now, as far as it can be. */
+  async #refuse(record: Challenge, rule: string, known?: string): Promise<Refused> {
+    if (known !== undefined) return { outcome: 'refused', rule, reference: known };
     const reference = randomReference();
+    await this.#note(record, rule, reference).catch((error: unknown) =>
+      this.#parts.log.error({ err: error, reference, rule }, 'a refusal was not written down'),
+    );
+    return { outcome: 'refused', rule, reference };
+  }
+
+  async #note(record: Challenge, rule: string, reference = randomReference()): Promise<string> {
     await this.#parts.state.commit([this.#checks.refused(record, rule, reference)]);
     return reference;
   }
@@ -174,6 +239,7 @@ export class Admission {
     const changes: Change[] = [
       ...passage.evidence,
       ...record.takeBack,
+      ...(this.#owed.get(placeOf(record)) ?? []),
       session.change,
       { kind: 'note-login', user: username, clientIp, atMs: clock.now() },
       ...(isVerifiedCode(method) || method === 'recovery' ? [forgetWrongCodes(username)] : []),
@@ -204,6 +270,7 @@ export class Admission {
       return this.#lostRace(record, result.failed, user, params, link);
     }
     challenges.end(record.id);
+    this.#owed.delete(placeOf(record));
     const live = session.open();
     passage.spent();
     offered?.keep();
@@ -257,6 +324,10 @@ export class Admission {
       detail: `the login's commit failed at ${failed}`,
     });
   }
+}
+
+function placeOf({ username, clientIp }: Pick<Challenge, 'username' | 'clientIp'>): string {
+  return JSON.stringify([username, clientIp]);
 }
 
 /** A code that the user's own device or mailbox showed just now. */

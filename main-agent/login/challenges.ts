@@ -74,6 +74,7 @@ export type ChallengeNext =
   /** A code is asked of everybody; what this login really is, the node learns with its end. */
   | {
       readonly kind: 'sealed';
+      /** Never rejects: what went wrong is a verdict, too. */
       readonly verdict: Promise<SealedVerdict>;
       /** When another code may be asked for, by whoever it is; monotonic. */
       resendAtMs: number;
@@ -81,7 +82,13 @@ export type ChallengeNext =
 
 /** What main found behind a sealed login's first factor. */
 export type SealedVerdict = { readonly isBait: boolean } & (
-  | { readonly kind: 'refused'; readonly rule: string; readonly reference: string }
+  | {
+      readonly kind: 'refused';
+      readonly rule: string;
+      readonly reference: string;
+      /** It was not looked at to the end, for a reason that is ours. */
+      readonly isFault: boolean;
+    }
   | ({ readonly kind: 'passed'; readonly next: DueNext } & Pick<
       Challenge,
       'username' | 'credential' | 'enclosedCode'

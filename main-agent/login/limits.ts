@@ -24,6 +24,13 @@ export const sealedPerNodeMax = 5_000;
  */
 export const sealedAnswerStepMs = 100;
 
+/**
+ * Users at places who were refused for a fault of ours, and what is taken back of each: what counts there before a
+ * throttle holds them, in each of its counts. Forgetting one leaves them a count that runs out by itself.
+ */
+export const owedPlacesMax = 10_000;
+export const owedChangesMax = 100;
+
 /** Client ports one challenge was seen from: a browser opens several connections. */
 export const challengePortsMax = 16;
 

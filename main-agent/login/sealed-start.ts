@@ -2,6 +2,8 @@ import { setImmediate as nextTurn, setTimeout as wait } from 'node:timers/promis
 import type { NodeLink } from '#main-agent/link/handlers.ts';
 import type { DeliveredCodes } from '#main-agent/two-factor/delivered-codes.ts';
 import { sendIntervalMs } from '#main-agent/two-factor/limits.ts';
+import type { Vault } from '#main-agent/vault/vault.ts';
+import { toSallyportError } from '#shared/error.ts';
 import { foldUsername } from '#main-agent/users/username.ts';
 import type { UserSource } from '#main-agent/users/user-source.ts';
 import { isInNetworks } from '#shared/networks.ts';
@@ -22,6 +24,7 @@ interface Parts {
   readonly config: Pick<MainAgentConfig, 'twoFactor'>;
   readonly users: UserSource;
   readonly state: StateStore;
+  readonly vault: Pick<Vault, 'requireReady'>;
   readonly challenges: Challenges;
   readonly delivered: DeliveredCodes;
   readonly clock: Clock;
@@ -48,6 +51,9 @@ export class SealedStart {
   async begin(params: Params<'login.begin'>, link: NodeLink, asker?: Asker): Promise<ChallengeView> {
     const { challenges, clock, config, delivered, state, users } = this.#parts;
     const beganAtMs = clock.monotonic();
+    const mayEndAtOnce = this.#mayEndAtOnce(params, link);
+    // Or only who has shown what is right would be told.
+    if (mayEndAtOnce) await this.#parts.vault.requireReady(undefined);
     const settle = await this.#firstFactor.look(params, link, asker, { isEven: true });
     // Every password counts as a wrong one until its login is good: a count that came with the refusal would be told by
     // the throttle of the name, also to who never answers.
@@ -56,8 +62,7 @@ export class SealedStart {
     const lookedAtMs = clock.monotonic();
     const takeBack = failures.map(({ scope, atMs }) => ({ kind: 'take-back-failure', scope, atMs }) as const);
     // From here on the answer waits for nothing that depends on who it is: what does is begun after it has gone.
-    const verdict = nextTurn().then(() => this.#judge(params, link, settle));
-    verdict.catch((error: unknown) => this.#parts.log.error({ err: error }, 'a sealed login was not judged'));
+    const verdict = nextTurn().then(() => this.#findVerdict(params, link, settle));
     const { client, factor, listener, protocol, user } = params;
     const ttlMs = delivered.isConfigured ? config.twoFactor.delivered.ttlMs : 0;
     const facts = {
@@ -77,7 +82,7 @@ export class SealedStart {
       attemptsLeft: 1,
       lifeMs: Math.max(challengeLifeMs, ttlMs),
     };
-    if (this.#mayEndAtOnce(params, link)) {
+    if (mayEndAtOnce) {
       const found = await verdict;
       await untilEven(clock, lookedAtMs);
       if (found.kind === 'passed' && found.next.kind === 'admit') {
@@ -104,18 +109,43 @@ export class SealedStart {
     );
   }
 
-  async #judge(
+  /** Never rejects: a fault that only some could meet is told like what is wrong with anybody. */
+  async #findVerdict(
     params: Params<'login.begin'>,
     link: NodeLink,
     settle: FirstFactorLook,
   ): Promise<SealedVerdict> {
     const { log, state } = this.#parts;
+    let isBait = false;
+    try {
+      isBait = await this.#firstFactor.isBait(params);
+      return await this.#judge(params, link, settle, isBait);
+    } catch (error) {
+      const { code, detail } = toSallyportError(error);
+      const reference = randomReference();
+      const rule = `a fault of ours: ${detail ?? code}`;
+      log.error({ err: error, reference }, 'a sealed login was not judged');
+      await state
+        .commit([this.#firstFactor.refused(params, link, rule, reference)])
+        .catch((failure: unknown) =>
+          log.error({ err: failure, reference, rule }, 'a refusal was not written down'),
+        );
+      return { kind: 'refused', isBait, isFault: true, rule, reference };
+    }
+  }
+
+  async #judge(
+    params: Params<'login.begin'>,
+    link: NodeLink,
+    settle: FirstFactorLook,
+    isBait: boolean,
+  ): Promise<SealedVerdict> {
+    const { log, state } = this.#parts;
     const proven = await settle();
-    const isBait = await this.#firstFactor.isBait(params);
     const refuse = async (rule: string): Promise<SealedVerdict> => {
       const reference = randomReference();
       await state.commit([this.#firstFactor.refused(params, link, rule, reference)]);
-      return { kind: 'refused', isBait, rule, reference };
+      return { kind: 'refused', isBait, isFault: false, rule, reference };
     };
     if (typeof proven === 'string') return refuse(proven);
     const due = await this.#due.find(params, link, proven);

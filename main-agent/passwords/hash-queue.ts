@@ -12,7 +12,7 @@ import {
 } from './limits.ts';
 
 /**
- * Turns at the hash (D-88): bounded, and fair by node, then by source, so that a flood from one address or through one
+ * Turns at the hash (D-88), and at what else is done for few at a time: bounded, and fair by node, then by source, so that a flood from one address or through one
  * node delays itself and nobody else. Whoever logged in from there before goes first, but for a share of the turns.
  *
  * More than can be hashed must not end in everybody's waiting too long: nobody is taken in who would wait too long,

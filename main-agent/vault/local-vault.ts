@@ -60,6 +60,13 @@ class LocalVault implements Vault {
     this.#stored = new StoredFactors(options);
   }
 
+  async requireReady(code: Secret | undefined): Promise<void> {
+    const { ask, totp } = this.#options;
+    const canonical = canonicalCode(code?.expose() ?? '');
+    if (canonical.length === totp.digits && /^[0-9]+$/.test(canonical)) this.#requireClock();
+    await ask('opens', { samples: [] });
+  }
+
   async status(username: string): Promise<FactorStatus> {
     return (await this.load(username)).status;
   }

@@ -11,6 +11,11 @@ import type { Secret } from '#shared/secret.ts';
  * session is opened in the same commit or not at all (S-03).
  */
 export interface Vault {
+  /**
+   * Whether codes could be looked at now, whosever they are: rejects `busy` where `load` and `verify` would, for a vault
+   * that is away, and for a code of an authenticator's shape while the clock can't be trusted.
+   */
+  requireReady(code: Secret | undefined): Promise<void>;
   status(username: string): Promise<FactorStatus>;
   /** What is stored at this moment. Not to be kept over a wait: a rule that says *still* looks again (D-113). */
   load(username: string): Promise<Factor>;

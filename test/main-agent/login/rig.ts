@@ -8,6 +8,7 @@ import type {
   PasswordLinkMessage,
 } from '#main-agent/two-factor/code-delivery.ts';
 import { defaultTotpSettings, stepAt, totpCodeAt } from '#main-agent/two-factor/totp.ts';
+import type { VaultVerb } from '#main-agent/vault/calls.ts';
 import { Departures } from '#main-agent/users/departures.ts';
 import type { EffectiveUser } from '#main-agent/users/effective-user.ts';
 import { requireRoom, type OwnCredentials } from '#main-agent/users/own-credentials.ts';
@@ -81,6 +82,8 @@ export interface Rig {
   readonly given: Set<string>;
   /** Between the commit of a new password and its file. */
   beforeWrite: (() => Promise<void>) | undefined;
+  /** Before the vault is asked. */
+  beforeAsk: ((verb: VaultVerb) => Promise<void>) | undefined;
   /** Before a link's mail is taken. */
   mailLink: (() => Promise<void>) | undefined;
   /** Replaces how codes leave; undefined: they arrive. */
@@ -259,6 +262,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
   const otherNode = options.around?.otherNode ?? playNode('dmz2', keys);
   const vaultKey = options.around?.vaultKey ?? new Secret(randomBytes(32));
   const given = new Set<string>();
+  const vault = playVault(vaultKey);
   const sent: CodeMessage[] = [];
   const notices: AccountNotice[] = [];
   const links: PasswordLinkMessage[] = [];
@@ -284,7 +288,13 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
       async () => rig.beforeWrite?.(),
     ),
     state,
-    vault: playVault(vaultKey),
+    vault: {
+      ...vault,
+      ask: async (verb, request) => {
+        await rig.beforeAsk?.(verb);
+        return vault.ask(verb, request);
+      },
+    },
     delivery: {
       deliver: async (message) => {
         await rig.deliver?.(message);
@@ -329,6 +339,7 @@ export async function buildRig(options: RigOptions = {}): Promise<Rig> {
     secrets,
     given,
     beforeWrite: undefined,
+    beforeAsk: undefined,
     mailLink: undefined,
     deliver: undefined,
     now: () => clock.wall,

@@ -6,6 +6,7 @@ import { codeScope } from '#main-agent/state/factor-records.ts';
 import { Passwords } from '#main-agent/passwords/password.ts';
 import { sendIntervalMs } from '#main-agent/two-factor/limits.ts';
 import type { ChallengeView } from '#shared/link/messages.ts';
+import { SallyportError } from '#shared/error.ts';
 import type { Protocol } from '#shared/login.ts';
 import {
   buildRig,
@@ -20,10 +21,16 @@ import {
 } from './rig.ts';
 
 /** How long answers were held back; nobody waits here. */
-const { waits } = vi.hoisted(() => ({ waits: [] as number[] }));
+const { hooks, waits } = vi.hoisted(() => ({
+  hooks: { onWait: undefined as ((ms: number) => Promise<void>) | undefined },
+  waits: [] as number[],
+}));
 vi.mock('node:timers/promises', async (importOriginal) => ({
   ...(await importOriginal<object>()),
-  setTimeout: async (ms: number) => void waits.push(ms),
+  setTimeout: async (ms: number) => {
+    waits.push(ms);
+    await hooks.onWait?.(ms);
+  },
 }));
 
 /** `validated_logins: sealed`: both factors are asked of everybody, and one answer is given at the end. */
@@ -70,6 +77,7 @@ beforeEach(async () => {
 });
 afterEach(() => {
   vi.restoreAllMocks();
+  hooks.onWait = undefined;
   rig.close();
 });
 
@@ -155,6 +163,153 @@ describe('a sealed login', () => {
       expect(waits).toHaveLength(1);
       expect((rig.now() - before + (waits[0] ?? 0)) % sealedAnswerStepMs).toBe(0);
     }
+  });
+
+  it('S-07: answers to many logins of a name at once, one after the other at whole steps, however many had the right password', async () => {
+    const many = 18;
+    for (const [name, right] of [
+      ['nobody', 0],
+      ['totp', 0],
+      ['totp', 1],
+      ['totp', many],
+      ['mailed', many],
+      ['free', 0],
+    ] as const) {
+      const views: ChallengeView[] = [];
+      for (let one = 0; one < many; one += 1)
+        views.push(await rig.begin(name, { password: one < right ? password : wrong }));
+      await settle();
+      await settle();
+      let work = 0;
+      waits.length = 0;
+      // What the commit of a wrong code takes, by nobody's clock but ours.
+      rig.state.beforeCommit = (changes) => {
+        if (!changes.some(({ kind }) => kind === 'count-failure')) return;
+        work += 1;
+        rig.advance(7);
+      };
+      const before = rig.now();
+      const due: { readonly atMs: number; readonly go: () => void }[] = [];
+      hooks.onWait = (ms) => new Promise((resolve) => due.push({ atMs: rig.now() + ms, go: resolve }));
+      const endedAtMs: number[] = [];
+      const answers = views.map((view) => refusal(rig.answer(view, { code: '000000' })));
+      while (endedAtMs.length < many) {
+        await vi.waitFor(() => expect(due).not.toHaveLength(0), { interval: 1, timeout: 10_000 });
+        const [next] = due.sort((one, other) => one.atMs - other.atMs).splice(0, 1);
+        if (next === undefined) break;
+        endedAtMs.push(next.atMs - before);
+        rig.advance(Math.max(0, next.atMs - rig.now()));
+        next.go();
+      }
+      await Promise.all(answers);
+      hooks.onWait = undefined;
+      rig.state.beforeCommit = undefined;
+      expect(work > 0).toBe(right > 0);
+      const steps = Array.from({ length: many }, (_, index) => (index + 1) * sealedAnswerStepMs);
+      expect({ name, right, endedAtMs }).toEqual({ name, right, endedAtMs: steps });
+      rig.advance(20 * 60_000);
+      await rig.login.admin.confirmClock({ actor: 'test', reason: 'played' });
+    }
+  }, 20_000);
+
+  /** What each kind of try is told at its end, and what it does to the count that its begin made. */
+  async function endings(code: string, between: (view: ChallengeView) => void): Promise<object[]> {
+    const told: object[] = [];
+    for (const [name, typed] of [
+      ['nobody', wrong],
+      ['totp', wrong],
+      ['totp', password],
+      ['mailed', password],
+      ['disabled', password],
+    ] as const) {
+      const view = await rig.begin(name, { password: typed });
+      await settle();
+      await settle();
+      between(view);
+      const taken: string[] = [];
+      rig.state.beforeCommit = (changes) =>
+        void taken.push(...changes.map(({ kind }) => kind).filter((kind) => kind === 'take-back-failure'));
+      const { code: kind, publicMessage, data } = await refusal(rig.answer(view, { code }));
+      rig.state.beforeCommit = undefined;
+      rig.beforeAsk = undefined;
+      vi.restoreAllMocks();
+      told.push({ kind, publicMessage, data, taken });
+      expect((await refusal(rig.answer(view, { code }))).code).toBe('challenge-gone');
+    }
+    return told;
+  }
+
+  it('S-07: while main’s clock is suspect takes codes of an authenticator’s shape from nobody, and counts for nobody', async () => {
+    rig.jump(3_600_000);
+    const told = await endings(' 000 000', () => undefined);
+    expect(told[0]).toMatchObject({ kind: 'busy', taken: ['take-back-failure', 'take-back-failure'] });
+    for (const one of told) expect(one).toEqual(told[0]);
+    const others = await endings('', () => undefined);
+    expect(others[0]).toMatchObject({ kind: 'refused', taken: [] });
+    for (const one of others) expect(one).toEqual(others[0]);
+    expect((await rig.answer(await rig.begin('free'), { code: '' })).outcome).toBe('admitted');
+  });
+
+  it('S-07: while the vault is away says so to everybody, and counts for nobody', async () => {
+    const away = new SallyportError('busy', 'Nobody can be signed in at the moment; try again in a moment');
+    const told = await endings('000000', () => {
+      rig.beforeAsk = async () => {
+        rig.beforeAsk = undefined;
+        throw away;
+      };
+    });
+    expect(told[0]).toMatchObject({ kind: 'busy', taken: ['take-back-failure', 'take-back-failure'] });
+    for (const one of told) expect(one).toEqual(told[0]);
+
+    // With a key, which may be the end, before it is looked at.
+    const own = playSshKey();
+    await rig.change('free', { sshKeys: [own.publicKey] });
+    for (const key of [own, playSshKey()]) {
+      rig.beforeAsk = async () => Promise.reject(away);
+      const begun = rig.begin('free', { protocol: 'sftp', factor: key.signRequest('free') });
+      expect((await refusal(begun)).code).toBe('busy');
+    }
+  });
+
+  it('S-07: a fault of ours that only a right password meets is the one refusal, and S-13: is taken back when its user signs in', async () => {
+    const faults: [string, () => void][] = [
+      ['vault', () => (rig.beforeAsk = async (verb) => (verb === 'verify' ? fail() : undefined))],
+      ['state', () => vi.spyOn(rig.state, 'commit').mockRejectedValueOnce(new Error('disk'))],
+      ['status', () => vi.spyOn(rig.login.vault, 'status').mockRejectedValueOnce(new Error('no'))],
+    ];
+    const fail = (): never => {
+      throw new SallyportError('internal', 'Something went wrong on our side', { detail: 'verify failed' });
+    };
+    for (const [fault, begin] of faults) {
+      waits.length = 0;
+      const told = await endings('000000', begin);
+      expect({ fault, ...told[0] }).toMatchObject({ fault, kind: 'refused', taken: [] });
+      for (const one of told) expect(one).toEqual(told[0]);
+      expect(waits).toHaveLength(told.length);
+    }
+    expect(rig.state.audit.map(({ rule }) => rule)).toContain('a fault of ours: verify failed');
+
+    const taken: string[] = [];
+    rig.state.beforeCommit = (changes) => void taken.push(...changes.map(({ kind }) => kind));
+    await rig.answer(await rig.begin('totp'), { code: rig.code('totp') });
+    const backOf = (all: readonly string[]) => all.filter((kind) => kind === 'take-back-failure').length;
+    // Two counts of each: of the two that failed before its code was looked at, and its own.
+    expect(backOf(taken)).toBeGreaterThan(2 * 2);
+    taken.length = 0;
+    rig.advance(60_000);
+    await rig.answer(await rig.begin('totp'), { code: rig.code('totp') });
+    expect(backOf(taken)).toBeLessThan(2 * 3);
+  });
+
+  it('S-07: a login that could not be judged ends like any, and is nobody’s fault', async () => {
+    vi.spyOn(rig.login.vault, 'status').mockRejectedValueOnce(new Error('no'));
+    const view = await rig.begin('totp');
+    await settle();
+    await settle();
+    vi.restoreAllMocks();
+    const { code, publicMessage, reference } = await refusal(rig.answer(view, { code: rig.code('totp') }));
+    expect([code, publicMessage]).toEqual(['refused', 'Sign-in refused']);
+    expect(rig.state.audit.find((one) => one.reference === reference)?.rule).toBe('a fault of ours: no');
   });
 
   it('S-07: says of a name that attackers try first that it is a bait, also where only the code was wrong', async () => {
@@ -411,7 +566,7 @@ describe('a sealed login', () => {
     const open = (
       username: string,
       clientIp: string,
-      { node = 'dmz1', factor = 'pwd' as 'pwd' | 'key' } = {},
+      { node = 'dmz1', factor = 'pwd' }: { readonly node?: string; readonly factor?: 'pwd' | 'key' } = {},
     ) =>
       challenges.open({
         node,
@@ -444,8 +599,9 @@ describe('a sealed login', () => {
     expect(challenges.require(keyed, 'dmz1').id).toBe(keyed);
     for (let tries = 0; tries < sealedPerNodeMax; tries += 1)
       open(`name${tries}`, `10.0.${tries >> 8}.${tries % 256}`, { factor: 'key' });
-    // Passwords from one address.
-    for (let tries = 0; tries < sealedPerNodeMax; tries += 1) open(`name${tries}`, '192.0.2.2');
+    // Passwords, two from each source.
+    for (let tries = 0; tries < sealedPerNodeMax; tries += 1)
+      open(`name${tries}`, `10.1.${tries >> 9}.${(tries >> 1) % 256}`);
     expect(challenges.size).toBe(1 + sealedPerNodeMax);
     expect(challenges.require(elsewhere, 'dmz2').id).toBe(elsewhere);
     expect(challenges.require(own, 'dmz1').id).toBe(own);
