@@ -61,8 +61,8 @@ function endOf(until: string | undefined): number | undefined {
   return until === undefined ? undefined : Date.parse(until);
 }
 
-function describe({ node, since, mode, files, changes }: IncidentReport): string {
-  const count = (state: string): number => files.filter(({ undo }) => undo.state === state).length;
+function describe({ node, since, mode, counts, changes }: IncidentReport): string {
+  const count = (state: string): number => counts[state] ?? 0;
   const done =
     mode === 'undone'
       ? `undone ${count('undone')} files, left ${count('left')}, revoked ${changes.filter(({ state }) => state === 'revoked').length} changes`

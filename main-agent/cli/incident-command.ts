@@ -138,11 +138,10 @@ function showHead({
   until,
   mode,
   node_state: { state, sessions_ended: ended },
-  files,
+  counts,
   changes,
 }: IncidentReport): string {
-  const countOf = (...states: readonly string[]): number =>
-    files.filter(({ undo }) => states.includes(undo.state)).length;
+  const countOf = (what: string): number => counts[what] ?? 0;
   const done = countOf('undone') + changes.filter((one) => one.state === 'revoked').length;
   const summary = {
     listed: undefined,
@@ -178,13 +177,19 @@ function showSeen({ value, new: isNew }: { readonly value: string; readonly new:
 function showKnown({
   known: { records, gaps, never, compared_since: since },
   more,
-  files,
+  more_until: until,
+  counts: { strangers = 0 },
 }: IncidentReport): string {
   const lines = [
     `Looked at ${records} audit records of the window; what is new was compared since ${since}.`,
     ...gaps.map(({ from, to, why }) => `Not known: ${why} (${from ?? '…'} to ${to ?? '…'}).`),
+    ...(strangers > 0 ? [`Not listed: ${strangers} tries under names that are no user’s.`] : []),
     ...(more
-      ? [`There is more: ask again with --until ${files.at(-1)?.at ?? 'an earlier time'}, or once more.`]
+      ? [
+          until === undefined
+            ? 'There is more than is listed: ask for less, with --since and --until.'
+            : `There is more: ask again with --until ${until}.`,
+        ]
       : []),
     ...never.map((what) => `No record is made of: ${what}.`),
   ];

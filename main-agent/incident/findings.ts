@@ -24,6 +24,8 @@ export interface Numbered {
 }
 
 interface Person {
+  /** Not gone meanwhile. */
+  readonly isUser: boolean;
   signedIn: number;
   readonly factors: Set<string>;
   readonly refused: Map<string, number>;
@@ -34,6 +36,8 @@ interface Person {
   readonly first: string;
   last: string;
 }
+
+type IsUser = (name: string) => boolean;
 
 type Session = IncidentReport['sessions'][number];
 
@@ -50,13 +54,13 @@ export interface Findings {
   readonly isCut: boolean;
   /** By the number of the record whose deed was undone before: the place as the bin of what was taken back has it. */
   readonly undone: ReadonlyMap<number, string>;
-  /** The records that say so. */
-  readonly undoings: readonly AuditRecord[];
+  /** From which time the newest of each list is listed. Undefined: from the beginning of the window. */
+  readonly listedFromMs: number | undefined;
 }
 
 /** Rejects when the audit files can't be read. */
-export async function findAll(source: HistorySource, window: Window): Promise<Findings> {
-  const gathering = new Gathering(window);
+export async function findAll(source: HistorySource, window: Window, isUser: IsUser): Promise<Findings> {
+  const gathering = new Gathering(window, isUser);
   for await (const one of readHistory(source, window.fromMs - comparedMs)) {
     if ('record' in one) gathering.take(one);
     else gathering.miss(one);
@@ -72,12 +76,18 @@ class Gathering {
   readonly #lists = { changes: new Newest(), files: new Newest(), other: new Newest() };
   readonly #gaps: HistoryGap[] = [];
   readonly #undone = new Map<number, string>();
-  readonly #undoings: AuditRecord[] = [];
+  readonly #isUser: IsUser;
   #records = 0;
+  #sessionCount = 0;
+  /** Refused under a name that is no user's: any stranger may make as many as they like. */
+  #strangers = 0;
+  /** Addresses and agents of all. */
+  #seen = 0;
   #isCut = false;
 
-  constructor(window: Window) {
+  constructor(window: Window, isUser: IsUser) {
     this.#window = window;
+    this.#isUser = isUser;
   }
 
   miss(gap: HistoryGap): void {
@@ -132,7 +142,6 @@ class Gathering {
     const number = Number(/^record (\d+)$/.exec(record.rule ?? '')?.[1]);
     if (record.outcome !== 'ok' || this.#undone.size >= comparedMax) return;
     this.#undone.set(number, `/${record.user}${record.toPath ?? record.path}`);
-    this.#undoings.push(record);
   }
 
   /** An admin had it back from the bin: whatever was undone there is to be looked at again. */
@@ -150,11 +159,13 @@ class Gathering {
     const { user, time, clientIp, agent, outcome } = record;
     if (user === undefined) return;
     const known = this.#people.get(user);
-    if (known === undefined && this.#people.size >= listedMax) {
-      this.#isCut = true;
+    const isUser = known?.isUser ?? this.#isUser(user);
+    if (known === undefined && !isUser && listed === 'try') {
+      this.#strangers += 1;
       return;
     }
     const person: Person = known ?? {
+      isUser,
       signedIn: 0,
       factors: new Set(),
       refused: new Map(),
@@ -164,6 +175,7 @@ class Gathering {
       first: time,
       last: time,
     };
+    this.#people.delete(user);
     this.#people.set(user, person);
     person.last = time;
     if (clientIp !== undefined) this.#noteSeen(person.addresses, `${user} ip`, clientIp);
@@ -181,15 +193,20 @@ class Gathering {
   }
 
   #noteSeen(all: Map<string, boolean>, of: string, value: string): void {
-    if (all.size < seenMax) all.set(value, !this.#before.has(`${of} ${value}`));
+    if (all.has(value)) return;
+    this.#seen += 1;
+    if (all.size < seenMax && this.#seen <= comparedMax) all.set(value, !this.#before.has(`${of} ${value}`));
     else this.#isCut = true;
   }
 
   #noteSession({ sessionKey = '', event, user = '', protocol, clientIp, time }: AuditRecord): void {
     const known = this.#sessions.get(sessionKey);
-    if (known === undefined && this.#sessions.size >= listedMax) {
+    if (known === undefined) this.#sessionCount += 1;
+    this.#sessions.delete(sessionKey);
+    const [oldest] = this.#sessions.keys();
+    if (oldest !== undefined && this.#sessions.size >= listedMax) {
+      this.#sessions.delete(oldest);
       this.#isCut = true;
-      return;
     }
     this.#sessions.set(sessionKey, {
       ...(known ?? { session: sessionKey, user, protocol, client_ip: clientIp }),
@@ -198,20 +215,40 @@ class Gathering {
     });
   }
 
+  /** Users before those who are gone, whoever signed in before who only tried, and the newest of each. */
+  #listPeople(): ReadonlyMap<string, Person> {
+    const rank = ({ isUser, signedIn }: Person): number => (isUser ? 0 : 2) + (signedIn > 0 ? 0 : 1);
+    const all = [...this.#people].toReversed().toSorted(([, one], [, other]) => rank(one) - rank(other));
+    return new Map(all.slice(0, listedMax));
+  }
+
   done(): Findings {
     const { changes, files, other } = this.#lists;
+    const cut = [changes, files, other].filter((one) => one.count > listedMax);
     return {
       records: this.#records,
       gaps: this.#gaps,
-      people: this.#people,
+      people: this.#listPeople(),
       sessions: this.#sessions,
       changes: changes.list(),
       files: files.list(),
       other: other.list(),
-      counts: { files: files.count, changes: changes.count, other: other.count },
-      isCut: this.#isCut || [changes, files, other].some((one) => one.count > listedMax),
+      counts: {
+        people: this.#people.size,
+        strangers: this.#strangers,
+        sessions: this.#sessionCount,
+        changes: changes.count,
+        files: files.count,
+        other: other.count,
+      },
+      isCut: this.#isCut || cut.length > 0 || this.#people.size > listedMax,
+      listedFromMs:
+        cut.length === 0
+          ? undefined
+          : Math.max(
+              ...cut.flatMap((one) => one.list().slice(0, 1)).map(({ record }) => Date.parse(record.time)),
+            ),
       undone: this.#undone,
-      undoings: this.#undoings,
     };
   }
 }
@@ -250,13 +287,37 @@ function firstFactorOf({ assertion }: AuditRecord): string | undefined {
   }
 }
 
+/**
+ * All deeds of the window that are not undone yet, in pages of bounded length, the newest page first; within a page the
+ * oldest is the first. Pages end by the number of a record: what has the same time is in one of them, and once.
+ */
+export async function* readDeeds(
+  source: HistorySource,
+  { node, fromMs, toMs }: Window,
+  undone: Findings['undone'],
+): AsyncGenerator<readonly Numbered[]> {
+  for (let before = Infinity; ;) {
+    const newest = new Newest();
+    for await (const one of readHistory(source, fromMs)) {
+      if (!('record' in one) || one.record.node !== node || undone.has(one.sequence)) continue;
+      if (one.sequence >= before) break;
+      const atMs = Date.parse(one.record.time);
+      if (atMs >= fromMs && atMs < toMs && deedOf(one) !== undefined) newest.add(one);
+    }
+    const page = newest.list();
+    if (page.length > 0) yield page;
+    if (newest.count <= page.length) return;
+    before = page[0]?.sequence ?? 0;
+  }
+}
+
 /** Undefined: what cannot be undone. */
 export function deedOf({ sequence, record }: Numbered): FileDeed | undefined {
   const { event, outcome, user, path, sha256, sessionKey, time } = record;
   if (user === undefined || path === undefined || sessionKey === undefined) return undefined;
   // A file whose folder could not be synced is there all the same.
   const isDone = outcome === 'ok' || sha256 !== undefined;
-  const deed = isDone ? deeds[event]?.(record) : event === 'file.upload' ? unfinished(record) : undefined;
+  const deed = isDone ? tellings[event]?.(record) : event === 'file.upload' ? unfinished(record) : undefined;
   if (deed === undefined) return undefined;
   return {
     record: sequence,
@@ -272,7 +333,7 @@ export function deedOf({ sequence, record }: Numbered): FileDeed | undefined {
 type Told = Pick<FileDeed, 'kind'> & Partial<FileDeed>;
 
 /** By what was done; `detail` is written by main-agent/files. */
-const deeds: Readonly<Partial<Record<string, (record: AuditRecord) => Told | undefined>>> = {
+const tellings: Readonly<Partial<Record<string, (record: AuditRecord) => Told | undefined>>> = {
   'file.upload': ({ bytes, sha256, detail }) => ({
     kind: 'written',
     bytes,
@@ -316,36 +377,33 @@ const changing: ReadonlySet<string> = new Set([
 type KeyOf = (user: string, path: string) => string | undefined;
 
 /**
- * What was done since to the places that the deeds are about, or in them, or to what they are in: by users through other
- * nodes, by admins and rules, and through this node outside the window.
+ * What was done since to the places that these deeds are about, or in them, or to what they are in: by users through other
+ * nodes, and by admins and rules. Whatever came through this node is its own, also outside the window: else it could
+ * make a deed of its own look like somebody's by another one later.
  */
 export async function findSince(
   source: HistorySource,
-  { fromMs }: Window,
-  { files, undone, undoings }: Pick<Findings, 'files' | 'undone' | 'undoings'>,
+  { node, fromMs }: Window,
+  deeds: readonly Numbered[],
   keyOf: KeyOf,
 ): Promise<Since> {
-  const ownMs = new Map<string, number>();
-  const note = (record: AuditRecord): void => {
-    for (const key of keysOf(record, keyOf))
-      ownMs.set(key, Math.max(ownMs.get(key) ?? 0, Date.parse(record.time)));
-  };
-  const own = new Set<number>(undone.keys());
-  for (const { sequence, record } of files) {
-    if (!changing.has(record.event)) continue;
-    own.add(sequence);
-    note(record);
-  }
+  const ownMs = new Map(deeds.flatMap(({ record }) => keysOf(record, keyOf)).map((key) => [key, 0]));
   const above = new Set([...ownMs.keys()].flatMap(foldersOf));
-  for (const record of undoings) note(record);
-
   const changed = new Map<string, Foreign>();
   const changedInside = new Map<string, Foreign>();
   const isPlaceOf: ReadonlySet<string> = new Set(['file.delete', 'file.rename']);
   for await (const one of readHistory(source, fromMs)) {
     if (!('record' in one)) continue;
     const { sequence, record } = one;
-    if (!changing.has(record.event) || own.has(sequence) || record.outcome === 'refused') continue;
+    if (record.node === node) {
+      if (!changing.has(record.event) && record.event !== 'incident.undone') continue;
+      for (const key of keysOf(record, keyOf)) {
+        const lastMs = ownMs.get(key);
+        if (lastMs !== undefined) ownMs.set(key, Math.max(lastMs, Date.parse(record.time)));
+      }
+      continue;
+    }
+    if (!changing.has(record.event) || record.outcome === 'refused') continue;
     const foreign = { sequence, note: describe(record) };
     for (const key of keysOf(record, keyOf)) {
       if (ownMs.has(key) || (above.has(key) && isPlaceOf.has(record.event))) changed.set(key, foreign);

@@ -7,7 +7,15 @@ import type { NodeAdmin } from '#main-agent/link/node-admin.ts';
 import { type Audit, buildRecord } from '#main-agent/state/audit-record.ts';
 import { Serial } from '#main-agent/turns.ts';
 import type { Clock } from '#shared/clock.ts';
-import { deedOf, findAll, type Findings, findSince, type Numbered, type Window } from './findings.ts';
+import {
+  deedOf,
+  findAll,
+  type Findings,
+  findSince,
+  type Numbered,
+  readDeeds,
+  type Window,
+} from './findings.ts';
 import { kindOf } from './kinds.ts';
 import { comparedMs, undoMs } from './limits.ts';
 import type { IncidentReport } from './report.ts';
@@ -46,6 +54,7 @@ interface IncidentParts {
 
 type Back = Pick<TakingBack, 'keyOf' | 'undo'>;
 type ReportedFile = IncidentReport['files'][number];
+type Undo = ReportedFile['undo'];
 
 export function buildIncidentAdmin(parts: IncidentParts): IncidentAdmin {
   // Two at once would undo each other's doings.
@@ -63,14 +72,10 @@ async function report(
   // Whoever revoked it, a moment ago perhaps: what its sessions did last may still be on its way to the audit.
   await parts.files.settled();
   const window: Window = { node, fromMs, toMs: toMs ?? clock.now() + 1 };
-  const findings = await findAll(history, window);
+  const findings = await findAll(history, window, isUser);
   const changes = await changesOf(parts, window, mode, why, findings);
-  const back = parts.files.takeBack(node, mode !== 'undone');
-  const since =
-    mode === 'listed'
-      ? undefined
-      : await findSince(history, window, findings, (user, path) => back.keyOf(user, path));
-  const { files, isLate } = await judgeAll(parts, { node, mode, back, since, findings }, why);
+  const judged = await judgeAll(parts, { window, mode, findings }, why);
+  const goOnMs = Math.max(judged.lateMs ?? 0, findings.listedFromMs ?? 0);
   const told: Omit<IncidentReport, 'steps'> = {
     node,
     since: iso(fromMs),
@@ -90,10 +95,15 @@ async function report(
     people: viewPeople(findings),
     sessions: [...findings.sessions.values()],
     changes: changes.map(viewChange),
-    files,
+    files: findings.files.toReversed().map((one) => ({
+      ...viewFile(one),
+      undo: judged.verdicts.get(one.sequence) ?? viewUndo(one, findings),
+    })),
     other: findings.other.toReversed().map(viewOther),
-    counts: { ...findings.counts, people: findings.people.size, sessions: findings.sessions.size },
-    more: findings.isCut || isLate,
+    counts: { ...findings.counts, ...judged.counts },
+    more: findings.isCut || judged.lateMs !== undefined,
+    // One millisecond is told twice rather than in part never.
+    ...(goOnMs > 0 && { more_until: iso(goOnMs + 1) }),
   };
   return { ...told, steps: stepsOf(told, isUser) };
 }
@@ -176,48 +186,80 @@ const changeKinds: Readonly<Partial<Record<string, NodeChange['kind']>>> = {
   'account.ssh-key-removed': 'ssh-key-removed',
 };
 
-/** Newest first: what was done last hides what was done before. */
-async function judgeAll(
-  parts: IncidentParts,
-  judging: Judging,
-  why: AdminReason,
-): Promise<{ readonly files: ReportedFile[]; readonly isLate: boolean }> {
-  const { clock } = parts;
-  const endMs = clock.monotonic() + undoMs;
-  const files: ReportedFile[] = [];
-  let isLate = false;
-  for (const one of judging.findings.files.toReversed()) {
-    isLate ||= clock.monotonic() > endMs;
-    const since = isLate ? undefined : judging.since;
-    files.push({ ...viewFile(one), undo: await judge(parts, one, { ...judging, since }, why) });
-  }
-  return { files, isLate };
+interface Judging {
+  readonly window: Window;
+  readonly mode: IncidentReport['mode'];
+  readonly findings: Findings;
 }
 
-interface Judging {
-  readonly node: string;
-  readonly mode: IncidentReport['mode'];
-  readonly back: Back;
-  readonly since: Since | undefined;
-  readonly findings: Findings;
+interface Judged {
+  /** By number, of what is listed. */
+  readonly verdicts: ReadonlyMap<number, Undo>;
+  /** How many became what, listed or not. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** When what was judged last was done, where there was no time for the rest. */
+  readonly lateMs?: number;
+}
+
+/**
+ * Newest first: what was done last hides what was done before. All of the window: what is listed is bounded, and a node
+ * could push its deeds out of there with others that cost it nothing.
+ */
+async function judgeAll(
+  parts: IncidentParts,
+  { window, mode, findings }: Judging,
+  why: AdminReason,
+): Promise<Judged> {
+  const { clock, files, history } = parts;
+  const verdicts = new Map<number, Undo>();
+  const counts: Record<string, number> = {};
+  if (mode === 'listed') return { verdicts, counts };
+  const listed = new Set(findings.files.map(({ sequence }) => sequence));
+  const back = files.takeBack(window.node, mode !== 'undone');
+  const endMs = clock.monotonic() + undoMs;
+  let lastMs = window.toMs;
+  for await (const page of readDeeds(history, window, findings.undone)) {
+    const since = await findSince(history, window, page, (user, path) => back.keyOf(user, path));
+    for (const one of page.toReversed()) {
+      if (clock.monotonic() > endMs) return { verdicts, counts, lateMs: lastMs };
+      const undo = await judge(parts, one, { node: window.node, mode, back, since }, why);
+      counts[undo.state] = (counts[undo.state] ?? 0) + 1;
+      if (listed.has(one.sequence)) verdicts.set(one.sequence, undo);
+      lastMs = Date.parse(one.record.time);
+    }
+  }
+  return { verdicts, counts };
 }
 
 async function judge(
   parts: IncidentParts,
   one: Numbered,
-  { node, mode, back, since, findings }: Judging,
+  {
+    node,
+    mode,
+    back,
+    since,
+  }: {
+    readonly node: string;
+    readonly mode: IncidentReport['mode'];
+    readonly back: Back;
+    readonly since: Since;
+  },
   why: AdminReason,
-): Promise<ReportedFile['undo']> {
+): Promise<Undo> {
   const deed = deedOf(one);
-  const { undo } = kindOf(one.record.event);
-  if (findings.undone.has(one.sequence)) return { state: 'before', note: 'an earlier run undid it' };
-  if (deed === undefined) return { state: 'none', note: undo };
-  if (since === undefined) return { state: 'can be', note: undo };
+  if (deed === undefined) return { state: 'none', note: kindOf(one.record.event).undo };
   const { state, note } = await back.undo(deed, since);
   if (state !== 'undone') return { state, note };
   if (mode === 'rehearsed') return { state: 'would be', note };
   await writeDown(parts, node, one, note, why);
   return { state: 'undone', note };
+}
+
+/** Of what was not judged in this run. */
+function viewUndo(one: Numbered, { undone }: Findings): Undo {
+  if (undone.has(one.sequence)) return { state: 'before', note: 'an earlier run undid it' };
+  return { state: deedOf(one) === undefined ? 'none' : 'can be', note: kindOf(one.record.event).undo };
 }
 
 /** Durable before the next is undone: whoever runs it again does not begin anew. */
@@ -242,6 +284,7 @@ async function writeDown(
 }
 
 function viewPeople({ people }: Findings): IncidentReport['people'] {
+  const order = (user: string): string => `${people.get(user)?.isUser === true ? 0 : 1}${user}`;
   const view = (all: ReadonlyMap<string, boolean>) =>
     Array.from(all, ([value, isNew]) => ({ value, new: isNew }));
   return Array.from(people, ([user, one]) => ({
@@ -254,7 +297,7 @@ function viewPeople({ people }: Findings): IncidentReport['people'] {
     agents: view(one.agents),
     first: one.first,
     last: one.last,
-  })).toSorted((one, other) => (one.user < other.user ? -1 : 1));
+  })).toSorted((one, other) => (order(one.user) < order(other.user) ? -1 : 1));
 }
 
 function viewChange({

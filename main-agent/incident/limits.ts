@@ -1,6 +1,9 @@
 /** Bounds of a report, each with its reason. */
 
-/** Of each list, the newest: together some 8 MiB of JSON, in memory once. More is asked for by `until`. */
+/**
+ * Of each list, the newest: together some 8 MiB of JSON, in memory once. More is asked for by `until`. Undoing goes through
+ * all there is, as many at a time.
+ */
 export const listedMax = 10_000;
 /** What the command takes of it. */
 export const reportBytesMax = 32 * 1024 * 1024;

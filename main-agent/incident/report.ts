@@ -115,10 +115,15 @@ export const incidentReport = z.object({
   changes: z.array(change),
   files: z.array(file),
   other: z.array(otherRecord),
-  /** How many there are; a list has the newest. */
+  /**
+   * How many there are; a list has the newest. `strangers`: tries under names that are no user's, which are not listed.
+   * And what became of files, listed or not, by the states of `undo`.
+   */
   counts: z.record(z.string(), z.number()),
   /** There are more than one answer holds. */
   more: z.boolean(),
+  /** Until when to ask for the next, where it is older records. */
+  more_until: time.optional(),
   steps: z.array(step),
 });
 

@@ -14,13 +14,14 @@ export function stepsOf(
   report: Omit<IncidentReport, 'steps'>,
   isUser: (name: string) => boolean,
 ): IncidentReport['steps'] {
-  const { node, since, mode, people, files, changes } = report;
+  const { node, since, mode, people, files, changes, counts } = report;
   const seen = people
     .filter(({ user, password_seen: isSeen }) => isSeen && isUser(user))
     .map(({ user }) => user);
   const withRecovery = people.filter(({ factors }) => factors.some((one) => one.endsWith(' recovery')));
   const reset = changes.filter(({ kind }) => kind === 'enrolled' || kind === 'recovery-codes');
   const left = files.filter(({ undo }) => undo.state === 'left');
+  const leftCount = counts['left'] ?? 0;
   const owners = namesOf(files.filter(({ outcome }) => outcome !== 'refused'));
   const run = ['sallyport', 'nodes', 'incident', node, '--since', since] as const;
   return [
@@ -46,11 +47,11 @@ export function stepsOf(
             commands: [shellCommand(...run, '--rehearse'), shellCommand(...run, '--undo')],
           },
         ]),
-    ...(left.length === 0
+    ...(leftCount === 0
       ? []
       : [
           {
-            title: `Look at the ${left.length} files that were left`,
+            title: `Look at the ${leftCount} files that were left`,
             why: 'each says why',
             users: namesOf(left),
           },

@@ -583,8 +583,17 @@ function playedIncident(mode: IncidentReport['mode']): IncidentReport {
         undo: 'nothing was changed inside',
       },
     ],
-    counts: { people: 1, sessions: 1, changes: 1, files: 1, other: 1 },
+    counts: {
+      people: 1,
+      strangers: 3,
+      sessions: 1,
+      changes: 1,
+      files: 1,
+      other: 1,
+      [mode === 'undone' ? 'undone' : 'would be']: 1,
+    },
     more: true,
+    more_until: at,
     steps: [
       {
         title: 'Tell the partners',

@@ -278,6 +278,17 @@ describe('S-15: what was done to files through a node', () => {
     await goodClient().put(['good'], 'x');
     expect(states(await report('rehearsed', { fromMs, toMs }))).toEqual(['written /within: would be']);
   });
+
+  it('is undone where the node did something to it again after the window', async () => {
+    const { rig, report, tree } = await start();
+    const evil = rig.client(keeper());
+    await evil.put(['planted'], 'x');
+    const toMs = rig.clock.now() + 1;
+    await vi.waitUntil(() => rig.clock.now() > toMs);
+    await evil.ask('fs.change', { path: ['planted'], change: { mode: 0o640 }, followLinks: false });
+    expect(states(await report('undone', { toMs }))).toEqual(['written /planted: undone']);
+    expect(await tree()).toEqual({});
+  });
 });
 
 describe('a report of what came through a node', () => {
@@ -344,6 +355,44 @@ describe('a report of what came through a node', () => {
       'events of the node never came: told of dmz1',
       'the state was put back from a copy: told of undefined',
     ]);
+  });
+
+  it('undoes what others pushed out of its list, deeds of the same millisecond among them', async () => {
+    const { rig, state, report, tree } = await start();
+    await rig.client(keeper()).put(['planted'], 'x');
+    const time = new Date(rig.clock.now()).toISOString();
+    const many = { time, user: 'bob', path: '/made', sessionKey: 's' };
+    for (const event of ['file.mkdir', 'file.attributes'])
+      for (let count = 0; count <= listedMax; count += 1_000)
+        await state.commit(
+          Array.from({ length: 1_000 }, () => ({ kind: 'audit' as const, record: record(event, many) })),
+        );
+    expect((await report('rehearsed')).counts).toMatchObject({ 'would be': 1 });
+    const { files, counts, more, more_until: until, steps } = await report('undone');
+    expect(files).toHaveLength(listedMax);
+    expect(counts).toMatchObject({ undone: 1, left: 11_000 });
+    expect({ more, until }).toEqual({ more: true, until: new Date(Date.parse(time) + 1).toISOString() });
+    expect(steps.map(({ title }) => title)).toContain('Look at the 11000 files that were left');
+    expect(await tree()).toEqual({});
+  });
+
+  it('keeps its users in the list however many names are made up, and the newest sessions', async () => {
+    const { state, report } = await start();
+    const commit = (all: readonly AuditRecord[]) =>
+      state.commit(all.map((one) => ({ kind: 'audit' as const, record: one })));
+    for (let from = 0; from <= listedMax; from += 1_000)
+      await commit(
+        Array.from({ length: 1_000 }, (_, index) => {
+          const user = `nobody${from + index}`;
+          return record('login.refused', { outcome: 'refused', user, sessionKey: user });
+        }),
+      );
+    await commit([record('login.refused', { outcome: 'refused', user: 'alice', sessionKey: 'hers' })]);
+    const { people, sessions, counts } = await report('rehearsed');
+    expect(people).toMatchObject([{ user: 'alice', password_seen: true }]);
+    expect(sessions).toHaveLength(listedMax);
+    expect(sessions.at(-1)).toMatchObject({ session: 'hers', user: 'alice' });
+    expect(counts).toMatchObject({ people: 1, strangers: 11_000, sessions: 11_001 });
   });
 
   it('has the newest of more than it lists, and says that there are more', async () => {
