@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { SallyportError } from '#shared/error.ts';
 import { filesMax } from './limits.ts';
 import { parsePhc } from './phc.ts';
 
@@ -43,9 +44,22 @@ export function digestOfNamed(name: string): string {
   return name.slice(name.lastIndexOf('$') + 1);
 }
 
-/** What is no name in a text. */
-export function stripNames(text: string): string {
-  return text.replaceAll(named, '');
+/** Of hashes and of what is none alike. */
+export function namesIn(text: string): readonly string[] {
+  return text.match(named) ?? [];
+}
+
+/** Of a name where no hash is meant to be. */
+export function nameElsewhere(): SallyportError {
+  return new SallyportError('config', 'That is the name of a password hash', {
+    detail: '`$vault$…` stands only for the hash that a file has',
+    hint: 'leave it out; a password is set with: sallyport users passwd <user>',
+  });
+}
+
+/** The text without these names, or without any. */
+export function stripNames(text: string, names?: ReadonlySet<string>): string {
+  return text.replaceAll(named, (name) => (names === undefined || names.has(name) ? '' : name));
 }
 
 export class HashBook {

@@ -62,6 +62,8 @@ export function replaceHashes(text: string, replace: (hash: string) => string): 
   return text.replaceAll(hashes, replace);
 }
 
+type NameHash = (hash: string) => string;
+
 export function showText(octets: Buffer, book: HashBook): ShownText {
   const hash = hashOctets(octets);
   const hide = (problem: string, hint: string): ShownText => ({
@@ -73,8 +75,14 @@ export function showText(octets: Buffer, book: HashBook): ShownText {
   if (octets.length > userFileBytesMax)
     return hide(`larger than ${userFileBytesMax} bytes`, 'split it, or name another folder');
   if (!isUtf8(octets)) return hide('not UTF-8', 'save it as UTF-8');
-  const text = replaceHashes(octets.toString('utf8'), (one) => book.note(one));
-  const shown = isObvious(text) ? text : lookInto(text, book);
+  const given = new Set<string>();
+  const name: NameHash = (one) => {
+    const named = book.note(one);
+    given.add(named);
+    return named;
+  };
+  const text = replaceHashes(octets.toString('utf8'), name);
+  const shown = isObvious(text) ? text : lookInto(text, name, given);
   if (shown !== undefined) return { hash, text: shown };
   return hide(
     'password: written in a way that does not show what it is',
@@ -91,15 +99,18 @@ function countOf(text: string, pattern: RegExp): number {
   return text.match(pattern)?.length ?? 0;
 }
 
-/** Undefined: it may hold what can't be hidden. Ten times as slow, and few files are written so. */
-function lookInto(text: string, book: HashBook): string | undefined {
+/**
+ * Undefined: it may hold what can't be hidden, or a name that is not of those `given` here but was written with escapes,
+ * and would be somebody's hash. Ten times as slow, and few files are written so.
+ */
+function lookInto(text: string, name: NameHash, given: ReadonlySet<string>): string | undefined {
   // Whatever was written there in a simple way, a bare password too.
   const covered = text.replaceAll(passwordLine, (line, key: string, value: string, comment = '') =>
-    isCoverable(value) ? `${key}${book.note(value)}${String(comment)}` : line,
+    isCoverable(value) ? `${key}${name(value)}${String(comment)}` : line,
   );
   const { value, problems } = parseWhole(covered, '');
   if (problems.length > 0 || value === undefined) return isBrokenTextOpen(covered) ? covered : undefined;
-  return isOpen(value, true) ? covered : undefined;
+  return isOpen(value, true, given) ? covered : undefined;
 }
 
 /** One word without quotes, or one quoted one without escapes, and no indicator of YAML's. */
@@ -113,15 +124,17 @@ function isBrokenTextOpen(text: string): boolean {
   return !text.includes('\\') && !/password["']?[ \t]*:[ \t]*(?:[|>&*!].*)?(?:\n|$)/.test(text);
 }
 
-function isOpen(value: unknown, isTop: boolean): boolean {
-  if (typeof value === 'string') return stripNames(value).search(hashes) === -1;
-  if (Array.isArray(value)) return value.every((one) => isOpen(one, false));
+function isOpen(value: unknown, isTop: boolean, given: ReadonlySet<string>): boolean {
+  if (typeof value === 'string') return stripNames(value, given).search(hashes) === -1;
+  if (Array.isArray(value)) return value.every((one) => isOpen(one, false, given));
   if (typeof value !== 'object' || value === null) return true;
   return Object.entries(value).every(([key, child]: [string, unknown]) =>
-    isTop && key === 'password' ? isPasswordOpen(child) : isOpen(key, false) && isOpen(child, false),
+    isTop && key === 'password'
+      ? isPasswordOpen(child, given)
+      : isOpen(key, false, given) && isOpen(child, false, given),
   );
 }
 
-function isPasswordOpen(value: unknown): boolean {
-  return value === undefined || value === null || (typeof value === 'string' && stripNames(value) === '');
+function isPasswordOpen(value: unknown, given: ReadonlySet<string>): boolean {
+  return (value ?? '') === '' || (typeof value === 'string' && given.has(value));
 }

@@ -3,7 +3,8 @@ import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { SallyportError } from '#shared/error.ts';
 import { writeDurably } from '#main-agent/durable-file.ts';
-import type { HashBook } from './hash-book.ts';
+import { parseYaml } from '#shared/config/yaml-text.ts';
+import { nameElsewhere, namesIn, type HashBook } from './hash-book.ts';
 import type { HashBox } from './hash-box.ts';
 import { filesReadTogetherMax } from './limits.ts';
 import { hashOctets, showText, type ShownText } from './shown-text.ts';
@@ -24,10 +25,11 @@ export interface UserFiles {
   show(texts: readonly string[]): Promise<readonly ShownText[]>;
   /**
    * Whole or not at all, also over a power cut. Resolves with the hash of what lies there now. Rejects `exists`
-   * (exclusive), `conflict` (it is another one than `replaces`), `config` (a name that is no hash's).
+   * (exclusive), `conflict` (it is another one than `replaces`), `config` (a name that is no hash's, or that stands where
+   * none stood: at no `password`, and not in the text that is replaced).
    */
   write(file: string, text: string, options: WriteUserFile): Promise<string>;
-  /** Files of the users folder, all or none, as `applyFiles` does it. */
+  /** Files of the users folder, all or none, as `applyFiles` does it; texts as `show` or `read` gave them. */
   apply(changes: readonly TextChange[]): Promise<readonly string[]>;
   /** Of the users folder, as `finishApply` does it. */
   finishApply(): Promise<readonly string[]>;
@@ -106,6 +108,7 @@ export class LocalUserFiles implements UserFiles {
   }
 
   async write(file: string, text: string, { mode, exclusive, replaces }: WriteUserFile): Promise<string> {
+    await this.#requireOwnNames(file, text);
     const filled = await this.#fillIn(text);
     const requireReplaced = async (): Promise<void> => {
       const now = await readIfThere(file);
@@ -155,6 +158,20 @@ export class LocalUserFiles implements UserFiles {
     return book.find(name);
   }
 
+  /**
+   * A name that somebody typed elsewhere would put another person's hash where it is read as no secret. Nothing is looked
+   * for on its account.
+   */
+  async #requireOwnNames(file: string, text: string): Promise<void> {
+    const names = new Set(namesIn(text));
+    if (names.size === 0) return;
+    const old = await readIfThere(file).catch(() => undefined);
+    const shown = old === undefined ? undefined : showText(old.octets, this.#options.book);
+    for (const name of namesIn(shown?.text ?? '')) names.delete(name);
+    if (names.size > 0) names.delete(passwordOf(text));
+    if (names.size > 0) throw nameElsewhere();
+  }
+
   async #fillIn(text: string): Promise<string> {
     const { book } = this.#options;
     const filled = book.fillIn(text);
@@ -191,6 +208,11 @@ export class LocalUserFiles implements UserFiles {
       }
     }
   }
+}
+
+function passwordOf(text: string): string {
+  const { value } = parseYaml(text, '');
+  return typeof value === 'object' && value !== null && 'password' in value ? String(value.password) : '';
 }
 
 async function describeFailure(file: string, read: () => Promise<ReadFile>): Promise<ReadFile> {

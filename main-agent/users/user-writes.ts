@@ -3,6 +3,7 @@ import { parse } from 'yaml';
 import { SallyportError } from '#shared/error.ts';
 import type { EffectiveUser } from './effective-user.ts';
 import { fileNotFound, requireText, type FileWrites, type NewFile, type WriteJudge } from './file-writes.ts';
+import { stripNames } from './hash-book.ts';
 import { findOrigins, type ValueOrigin } from './origins.ts';
 import { userRelative, type FileId } from './user-file.ts';
 import { readOne } from './user-files.ts';
@@ -144,7 +145,9 @@ export class YamlUserDirectory {
       return { id, text: `username: ${JSON.stringify(username)}\n`, fields: changes };
     const own = await this.readOwn(template);
     if (own === undefined) throw fileNotFound(idOf(template));
-    return { id, text: own.text, fields: [...impersonal(own.text, template, username), ...changes] };
+    // One person's hashes, in comments too, are not another's.
+    const text = stripNames(own.text);
+    return { id, text, fields: [...impersonal(text, template, username), ...changes] };
   }
 
   /** Rejects as `FileWrites.change` does. */

@@ -13,6 +13,7 @@ import {
 } from 'yaml';
 import { readPlainYaml } from '#shared/config/plain-yaml.ts';
 import { SallyportError } from '#shared/error.ts';
+import { nameElsewhere, namesIn } from './hash-book.ts';
 
 /**
  * Changes single values in a YAML text and leaves every other octet as people wrote it: comments, order, quotes,
@@ -35,8 +36,16 @@ export function listChanges(set: Readonly<Record<string, unknown>>): YamlChange[
 /** Longer lists are written one entry a line. */
 const inlineCharactersMax = 90;
 
+/** Rejects `config` for what can't be done, and for the name of a hash that is no password and does not stand there yet. */
 export function editYaml(text: string, changes: readonly YamlChange[]): string {
+  for (const { path, value } of changes) requireKnownNames(text, path, value);
   return changes.reduce(editOne, text);
+}
+
+/** Whoever typed one elsewhere would read the hash in the file, which may be another person's. */
+function requireKnownNames(text: string, path: readonly string[], value: unknown): void {
+  if (path.length === 1 && path[0] === 'password') return;
+  if (namesIn(JSON.stringify([path, value])).some((name) => !text.includes(name))) throw nameElsewhere();
 }
 
 function editOne(text: string, change: YamlChange): string {

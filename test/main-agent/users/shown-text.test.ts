@@ -123,6 +123,13 @@ describe('a file as main is shown it', () => {
       `username: a\npassword: "\\u0024argon2id$v=19$m=19456,t=2,p=1$${salt}$${tag}"\nquota: [\n`,
     ],
     ['folds in a file that is broken', `username: a\npassword: >-\n  ${salt}\n  ${tag}\nquota: [\n`],
+    [
+      'a name with an escape',
+      `username: a\npassword: "\\u0024${exampleHashName.slice(1)}" # ${salt}${tag}\n`,
+    ],
+    ['a name with all escaped', `username: a\npassword: "${exampleHashName.replaceAll('$', '\\x24')}"\n`],
+    ['a name elsewhere', `username: a\ndisplay_name: "${exampleHashName.replaceAll('$', '\\x24')}"\n`],
+    ['a name in a key', `username: a\n? "${exampleHashName.replaceAll('$', '\\x24')}"\n: 1\n`],
     ['a list', `username: a\npassword: [${salt}, ${tag}]\n`],
   ])('is not shown where looking does not tell what the password is: %s', (_, text) => {
     const { shown } = show(`status: disabled\n${text}`);
@@ -175,7 +182,9 @@ describe('the user store', () => {
     const files = folder.files();
     const file = path.join(folder.directory, 'alice.yaml');
     const text = `username: alice\npassword: ${folder.book.note(exampleHash)} # ${folder.book.note(wrapped)}\n`;
-    const hash = await files.write(file, text, { mode: 0o600, exclusive: true });
+    await folder.write('alice.yaml', `password: ${wrapped}\n`);
+    const replaces = hashOctets(Buffer.from(`password: ${wrapped}\n`));
+    const hash = await files.write(file, text, { mode: 0o600, replaces });
     expect(await readFile(file, 'utf8')).toBe(`username: alice\npassword: ${exampleHash} # ${wrapped}\n`);
     expect(await readOne(files, file)).toMatchObject({ hash, text });
     await expect(files.write(file, 'x', { mode: 0o600, replaces: 'another' })).rejects.toMatchObject({
@@ -184,6 +193,22 @@ describe('the user store', () => {
     await expect(files.write(file, 'x', { mode: 0o600, exclusive: true })).rejects.toMatchObject({
       code: 'exists',
     });
+  });
+
+  test('S-02: writes no hash where its name does not stand as a password and stood in no text before', async () => {
+    await using folder = await makeUsersFolder({
+      'alice.yaml': `username: alice\npassword: ${exampleHash}\n`,
+    });
+    const files = folder.files();
+    const name = folder.book.note(exampleHash);
+    for (const text of [
+      `username: bob\ndisplay_name: ${name}\n`,
+      `username: bob\n# password: ${name}\n`,
+      `username: bob\ndisplay_name: "password: ${new HashBook().note('nowhere')}"\npassword: ${name}\n`,
+    ])
+      await expect(
+        files.write(path.join(folder.directory, 'bob.yaml'), text, { mode: 0o600, exclusive: true }),
+      ).rejects.toMatchObject({ code: 'config', publicMessage: 'That is the name of a password hash' });
   });
 
   test('writes no name that no file has', async () => {

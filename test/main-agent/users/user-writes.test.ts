@@ -4,7 +4,8 @@ import { describe, expect, test } from 'vitest';
 import { FileWrites } from '#main-agent/users/file-writes.ts';
 import { YamlUserDirectory } from '#main-agent/users/user-writes.ts';
 import { systemClock } from '#shared/clock.ts';
-import { exampleHash, exampleHashName, makeUsersFolder } from './users-folder.ts';
+import { HashBook } from '#main-agent/users/hash-book.ts';
+import { exampleHash, exampleHashName, exampleKey, makeUsersFolder } from './users-folder.ts';
 
 const alice = '# Alice\nusername: alice\nquota: 1GiB # small\n';
 
@@ -71,6 +72,34 @@ describe('a change', () => {
     expect(await readdir(site.folder.directory)).toEqual(['alice.yaml', 'groups']);
   });
 
+  test('S-02: brings nobody’s hash to where somebody typed its name', async () => {
+    const key = exampleKey.replace(/ [^ ]*$/, '');
+    const own = `username: bob\ndisplay_name: "${exampleHash}X"\n`;
+    await using site = await setUp({
+      'alice.yaml': `username: alice\npassword: ${exampleHash}\n`,
+      'bob.yaml': own,
+    });
+    for (const [key_, value] of [
+      ['display_name', exampleHashName],
+      ['display_name', `x ${exampleHashName} y`],
+      ['ssh_keys', [`${key} ${exampleHashName}`]],
+      ['email', `${new HashBook().note('nowhere to be found')}@example.org`],
+    ] as const)
+      for (const act of [
+        () => site.directory.change('bob', [{ path: [key_], value }], undefined),
+        () => site.directory.create('carol', { [key_]: value }),
+      ])
+        await expect(act()).rejects.toMatchObject({
+          code: 'config',
+          publicMessage: 'That is the name of a password hash',
+        });
+    expect(await site.read('bob.yaml')).toBe(own);
+    // What stood there is as it was, and may be said again.
+    const there = new HashBook().note(`${exampleHash}X`);
+    await site.directory.change('bob', [{ path: ['display_name'], value: `Bob ${there}` }], undefined);
+    expect(await site.read('bob.yaml')).toBe(`username: bob\ndisplay_name: "Bob ${exampleHash}X"\n`);
+  });
+
   test('of many at once loses none', async () => {
     await using site = await setUp();
     await Promise.all(
@@ -135,6 +164,15 @@ describe('a new user', () => {
       expect(await readdir(site.folder.directory)).toEqual(['groups']);
     },
   );
+});
+
+test('S-02: who begins as somebody else has no hash of theirs, in a comment neither', async () => {
+  await using site = await setUp({
+    'alice.yaml': `username: alice\n# before: ${exampleHash}X\npassword: ${exampleHash}\nquota: 1GiB\n`,
+  });
+  await site.directory.create('bob', {}, 'alice');
+  expect(await site.read('bob.yaml')).not.toContain('$');
+  expect(site.directory.find('bob')).toMatchObject({ quotaBytes: 2 ** 30, passwordHash: undefined });
 });
 
 test('a removed user is gone when it resolves', async () => {
