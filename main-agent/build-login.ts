@@ -288,7 +288,8 @@ function buildParts(options: LoginOptions) {
     delivered,
     setups: new PendingSetups({
       clock,
-      begin: () => vault.beginSetup(),
+      begin: (username) => vault.beginSetup(username),
+      end: (setup) => void vault.endSetup(setup),
       qrTtlMs: twoFactor.enrolment.qrTtlMs,
       proveTtlMs: twoFactor.enrolment.proveTtlMs,
     }),

@@ -34,19 +34,23 @@ interface BegunSetup {
 
 export class PendingSetups {
   readonly #clock: Clock;
-  readonly #begin: () => Promise<BegunSetup>;
+  readonly #begin: (username: string) => Promise<BegunSetup>;
+  readonly #end: (setup: string) => void;
   readonly #qrTtlMs: number;
   readonly #proveTtlMs: number;
   readonly #pending = new BoundedMap<PendingSetup>(pendingSetupsMax);
 
   constructor(dependencies: {
     readonly clock: Clock;
-    readonly begin: () => Promise<BegunSetup>;
+    readonly begin: (username: string) => Promise<BegunSetup>;
+    /** The vault may forget its secret. */
+    readonly end: (setup: string) => void;
     readonly qrTtlMs: number;
     readonly proveTtlMs: number;
   }) {
     this.#clock = dependencies.clock;
     this.#begin = dependencies.begin;
+    this.#end = dependencies.end;
     this.#qrTtlMs = dependencies.qrTtlMs;
     this.#proveTtlMs = dependencies.proveTtlMs;
   }
@@ -57,8 +61,8 @@ export class PendingSetups {
     sessionKey: string,
     spends: readonly Change[] = [],
   ): Promise<{ readonly secret: Secret<Buffer>; readonly expiresInMs: number }> {
-    this.#pending.delete(username);
-    const { setup, secret } = await this.#begin();
+    this.end(username);
+    const { setup, secret } = await this.#begin(username);
     this.#pending.set(username, {
       sessionKey,
       setup,
@@ -96,13 +100,16 @@ export class PendingSetups {
   /** One wrong proof. Returns the tries left; at none the set-up is void. */
   countWrong(username: string, setup: PendingSetup): number {
     setup.triesLeft -= 1;
-    if (setup.triesLeft <= 0 && this.#pending.get(username) === setup) this.#pending.delete(username);
+    if (setup.triesLeft <= 0 && this.#pending.get(username) === setup) this.end(username);
     return Math.max(0, setup.triesLeft);
   }
 
   /** It is saved, or the user is not to have it any more. */
   end(username: string): void {
+    const pending = this.#pending.get(username);
+    if (pending === undefined) return;
     this.#pending.delete(username);
+    this.#end(pending.setup);
   }
 
   #require(username: string, sessionKey: string): PendingSetup {
@@ -113,7 +120,7 @@ export class PendingSetups {
         ? [setup.shownAtMs, this.#qrTtlMs]
         : [setup.confirmedAtMs, this.#proveTtlMs];
     if (this.#clock.monotonic() < sinceMs + lifeMs) return setup;
-    this.#pending.delete(username);
+    this.end(username);
     throw expired();
   }
 }

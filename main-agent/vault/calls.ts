@@ -115,8 +115,13 @@ const table = {
       bypass: z.boolean(),
     }),
   ),
-  /** A fresh secret, said once, to be shown. Nothing is sealed of it before a code has proven it. */
-  'begin-setup': call(z.strictObject({}), z.strictObject({ setup, secret: secretText })),
+  /**
+   * A fresh secret, said once, to be shown. Nothing is sealed of it before a code has proven it, and then for its owner
+   * alone; an earlier one of the same owner is over.
+   */
+  'begin-setup': call(z.strictObject({ owner }), z.strictObject({ setup, secret: secretText })),
+  /** It is saved, or main has no such set-up any more. */
+  'end-setup': call(z.strictObject({ setup }), z.strictObject({})),
   /** The step at which the code of a set-up is right. */
   prove: call(
     z.strictObject({ setup, code: typed, nowMs, settings: totp }),

@@ -37,7 +37,7 @@ export const awayRetryMs = 1_000;
 /** Whose secret is known to open, by what is sealed: a line of 200 octets for each. */
 export const knownToOpenMax = 10_000;
 
-/** Set-ups that wait for their code: as many as main keeps. */
+/** Set-ups that wait for their code, one a user: as many as main keeps. */
 export const keptSetupsMax = 5_000;
 
 /** Of a name as it was typed, folded: a user's has 64 characters, and what folding makes of 255 is up to 18 times that. */

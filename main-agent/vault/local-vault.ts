@@ -210,9 +210,13 @@ class LocalVault implements Vault {
       : judgeRecovery(username, enrolment, state, found.recovery);
   }
 
-  async beginSetup(): Promise<{ readonly setup: string; readonly secret: Secret<Buffer> }> {
-    const { setup, secret } = await this.#options.ask('begin-setup', {});
+  async beginSetup(username: string): Promise<{ readonly setup: string; readonly secret: Secret<Buffer> }> {
+    const { setup, secret } = await this.#options.ask('begin-setup', { owner: username });
     return { setup, secret: new Secret(Buffer.from(secret, 'base64url')) };
+  }
+
+  async endSetup(setup: string): Promise<void> {
+    await this.#options.ask('end-setup', { setup }).catch(() => undefined);
   }
 
   async prove(setup: string, code: Secret): Promise<number | undefined> {

@@ -20,7 +20,9 @@ export interface Vault {
   /** What is stored at this moment. Not to be kept over a wait: a rule that says *still* looks again (D-113). */
   load(username: string): Promise<Factor>;
   /** A fresh secret, to be shown once; the vault keeps it under the name of the set-up, and main does not. */
-  beginSetup(): Promise<{ readonly setup: string; readonly secret: Secret<Buffer> }>;
+  beginSetup(username: string): Promise<{ readonly setup: string; readonly secret: Secret<Buffer> }>;
+  /** Never rejects: a vault that is away has forgotten it. */
+  endSetup(setup: string): Promise<void>;
   /**
    * Compares a code with the secret of a set-up. The step it is right at, or undefined. Rejects `setup-expired` when
    * the vault has begun anew meanwhile.

@@ -24,6 +24,7 @@ import { buildHashHandlers, type HashOptions } from './hash-handlers.ts';
 type SealedEnrolment = RequestOf<'renew'>['enrolment'];
 
 interface KeptSetup {
+  readonly owner: string;
   readonly secret: Secret<Buffer>;
   isProven: boolean;
 }
@@ -39,7 +40,9 @@ interface KeeperOptions extends HashOptions {
 export function buildKeeper({ readKey, ...hashOptions }: KeeperOptions): VaultHandlers {
   const { random } = hashOptions;
   let held: Sealer | undefined;
-  const setups = new BoundedMap<KeptSetup>(keptSetupsMax);
+  const setups = new Map<string, KeptSetup>();
+  /** Who begins again and again loses their own, and nobody else's. */
+  const setupOfOwner = new BoundedMap<string>(keptSetupsMax, (setup) => void setups.delete(setup));
   const key = (): Sealer => {
     if (held !== undefined) return held;
     throw new SallyportError('busy', 'Nobody can be signed in at the moment', {
@@ -57,10 +60,10 @@ export function buildKeeper({ readKey, ...hashOptions }: KeeperOptions): VaultHa
     };
   }
 
-  function takeSecret(from: RequestOf<'enrol'>['from']): Secret<Buffer> {
+  function takeSecret({ from, owner }: RequestOf<'enrol'>): Secret<Buffer> {
     if ('imported' in from) return new Secret(Buffer.from(from.imported, 'base64url'));
     const setup = setups.get(from.setup);
-    if (setup?.isProven === true) return setup.secret;
+    if (setup?.isProven === true && setup.owner === owner) return setup.secret;
     throw new SallyportError('not-found', 'This set-up is over; start again', {
       detail: 'a set-up that is not known to the vault, or not proven',
     });
@@ -106,11 +109,20 @@ export function buildKeeper({ readKey, ...hashOptions }: KeeperOptions): VaultHa
       };
     },
 
-    'begin-setup': async () => {
+    'begin-setup': async ({ owner }) => {
       const setup = randomId();
       const secret = random(totpSecretBytes);
-      setups.set(setup, { secret: new Secret(secret), isProven: false });
+      setups.delete(setupOfOwner.get(owner) ?? '');
+      setupOfOwner.set(owner, setup);
+      setups.set(setup, { owner, secret: new Secret(secret), isProven: false });
       return { setup, secret: secret.toString('base64url') };
+    },
+
+    'end-setup': async ({ setup }) => {
+      const owner = setups.get(setup)?.owner;
+      setups.delete(setup);
+      if (owner !== undefined) setupOfOwner.delete(owner);
+      return {};
     },
 
     prove: async ({ setup, code, nowMs, settings }) => {
@@ -121,7 +133,10 @@ export function buildKeeper({ readKey, ...hashOptions }: KeeperOptions): VaultHa
       return { step: step ?? null, isKnown: true };
     },
 
-    enrol: async ({ owner, id, recoveryCodes, from }) => make(takeSecret(from), owner, id, recoveryCodes),
+    enrol: async (request) => {
+      const { owner, id, recoveryCodes } = request;
+      return make(takeSecret(request), owner, id, recoveryCodes);
+    },
 
     renew: async ({ owner, enrolment, id, recoveryCodes }) =>
       make(openEnrolment(key(), owner, enrolment), owner, id, recoveryCodes),

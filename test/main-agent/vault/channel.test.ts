@@ -90,7 +90,10 @@ describe('main asks its vault', () => {
     );
     const channel = new VaultChannel(mine, () => undefined);
     const slow = channel.ask('opens', nothingOpened);
-    expect(await channel.ask('begin-setup', {})).toEqual({ setup: 's'.repeat(43), secret: 'x' });
+    expect(await channel.ask('begin-setup', { owner: 'alice' })).toEqual({
+      setup: 's'.repeat(43),
+      secret: 'x',
+    });
     waiting[0]?.();
     expect(await slow).toEqual({ opened: [] });
     channel.end();
@@ -117,7 +120,9 @@ describe('main asks its vault', () => {
       detail: '31 bytes',
       hint: 'restore it',
     });
-    const error: unknown = await channel.ask('begin-setup', {}).catch((thrown: unknown) => thrown);
+    const error: unknown = await channel
+      .ask('begin-setup', { owner: 'alice' })
+      .catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'internal', detail: 'begin-setup failed' });
     expect(JSON.stringify(error)).not.toContain('JBSWY3DP');
     channel.end();

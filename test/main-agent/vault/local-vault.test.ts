@@ -322,7 +322,7 @@ describe('an authenticator’s code', () => {
     await state.commit(bypass.changes);
     jumpedMs = 90_000;
     await expect(verify(vault, 'alice', codeAt(0), everyKind)).rejects.toMatchObject({ code: 'busy' });
-    const { setup } = await vault.beginSetup();
+    const { setup } = await vault.beginSetup('alice');
     await expect(vault.prove(setup, codeAt(0))).rejects.toMatchObject({ code: 'busy' });
     expect(await verdictOn(recovery)).toBe('right');
     expect(await verdictOn(bypass.code)).toBe('right');
@@ -330,7 +330,7 @@ describe('an authenticator’s code', () => {
 
   it('proves a secret that is not stored yet within the accepted skew, and says at which step', async () => {
     const { vault, codeAt: codeOf } = open();
-    const { setup, secret: fresh } = await vault.beginSetup();
+    const { setup, secret: fresh } = await vault.beginSetup('alice');
     const codeAt = (steps: number): Secret => codeOf(steps, fresh);
     for (const steps of [-1, 0, 1]) expect(await vault.prove(setup, codeAt(steps))).toBe(current + steps);
     for (const steps of [-2, 2]) expect(await vault.prove(setup, codeAt(steps))).toBeUndefined();

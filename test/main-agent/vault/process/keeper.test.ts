@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { defaultTotpSettings, stepAt, totpCodeAt } from '#main-agent/two-factor/totp.ts';
 import type { AskVault } from '#main-agent/vault/calls.ts';
 import { askLocally } from '#main-agent/vault/channel.ts';
+import { keptSetupsMax } from '#main-agent/vault/limits.ts';
 import { Secret } from '#shared/secret.ts';
 import { playKeeper } from '#test/harness/played-vault.ts';
 
@@ -99,8 +100,25 @@ describe('the keeper of secrets', () => {
       });
   });
 
+  it('who begins set-ups without end costs nobody theirs, and has but the newest', async () => {
+    const isKnown = async (setup: string) =>
+      (await ask('prove', { setup, code: '000000', nowMs, settings })).isKnown;
+    const alices = await ask('begin-setup', { owner: 'alice' });
+    let before = await ask('begin-setup', { owner: 'mallory' });
+    for (let times = 0; times < keptSetupsMax + 1; times += 1) {
+      const next = await ask('begin-setup', { owner: 'mallory' });
+      if (times === 0) expect(await isKnown(before.setup)).toBe(false);
+      before = next;
+    }
+    expect(await isKnown(before.setup)).toBe(true);
+    expect(await isKnown(alices.setup)).toBe(true);
+    await ask('end-setup', { setup: alices.setup });
+    expect(await isKnown(alices.setup)).toBe(false);
+    await ask('end-setup', { setup: alices.setup });
+  });
+
   it('S-01: seals nothing of a set-up that no code has proven', async () => {
-    const { setup, secret: shown } = await ask('begin-setup', {});
+    const { setup, secret: shown } = await ask('begin-setup', { owner: 'alice' });
     const from = { setup };
     const request = { owner: 'alice', id, recoveryCodes: 1, from };
     await expect(ask('enrol', request)).rejects.toMatchObject({ code: 'not-found' });
@@ -112,6 +130,7 @@ describe('the keeper of secrets', () => {
       expect(await ask('prove', { setup, code, nowMs, settings })).toEqual({ step: null, isKnown: true });
     await expect(ask('enrol', request)).rejects.toMatchObject({ code: 'not-found' });
     expect(await ask('prove', { setup, code: right, nowMs, settings })).toMatchObject({ isKnown: true });
+    await expect(ask('enrol', { ...request, owner: 'bob' })).rejects.toMatchObject({ code: 'not-found' });
     const { secret: sealed } = await ask('enrol', request);
     const verified = await ask('verify', {
       owner: 'alice',
