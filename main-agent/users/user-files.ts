@@ -149,12 +149,15 @@ export class LocalUserFiles implements UserFiles {
     await rename(`${copy}.tmp`, copy);
   }
 
-  /** The hash of a name, also where this process began after main had read it; undefined: no file has it. */
+  /**
+   * The hash of a name; undefined: no file that was read has it. Looks into no file, as the time would tell whose name is
+   * somebody's.
+   */
   async find(name: string): Promise<string | undefined> {
     const { book } = this.#options;
     const known = book.find(name);
-    if (known !== undefined) return known;
-    await this.#searchFolders();
+    if (known !== undefined || this.#search === undefined) return known;
+    await this.#search;
     return book.find(name);
   }
 
@@ -176,7 +179,7 @@ export class LocalUserFiles implements UserFiles {
     const { book } = this.#options;
     const filled = book.fillIn(text);
     if (filled !== undefined) return filled;
-    await this.#searchFolders();
+    await this.readFolders();
     const found = book.fillIn(text);
     if (found !== undefined) return found;
     throw new SallyportError('config', 'A password hash of this file is not there any more', {
@@ -185,9 +188,9 @@ export class LocalUserFiles implements UserFiles {
     });
   }
 
-  /** Reads all that there is; those who ask meanwhile wait for the same search. */
-  async #searchFolders(): Promise<void> {
-    const search = (this.#search ??= this.#readFolders());
+  /** Reads all that there is, so that its hashes are known; those who ask meanwhile wait for the same. Never rejects. */
+  async readFolders(): Promise<void> {
+    const search = (this.#search ??= this.#readBoth());
     try {
       await search;
     } finally {
@@ -195,7 +198,7 @@ export class LocalUserFiles implements UserFiles {
     }
   }
 
-  async #readFolders(): Promise<void> {
+  async #readBoth(): Promise<void> {
     const { directory, lastGoodDirectory } = this.#options;
     for (const folder of [directory, lastGoodDirectory]) {
       // One that is not there, or can't be read, has no hash; main says so when it reads it.

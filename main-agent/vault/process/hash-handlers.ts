@@ -20,7 +20,7 @@ export function buildHashHandlers({ random, book, users }: HashOptions, key: () 
   const boxOf = (): HashBox => (box ??= new HashBox(key().boxSeed.expose()));
   const openBox = (text: string): string => boxOf().open(text);
   const files = new LocalUserFiles({ ...users, book, box: { open: openBox } });
-  return {
+  const handlers = {
     ...buildPasswordHashes({
       random,
       placeOf: (name) => key().placeOf(name),
@@ -31,6 +31,7 @@ export function buildHashHandlers({ random, book, users }: HashOptions, key: () 
     ...buildUserFileHandlers(files),
     'box-key': async () => ({ key: boxOf().publicKey }),
   };
+  return { handlers, readUsers: () => files.readFolders() };
 }
 
 function buildUserFileHandlers(

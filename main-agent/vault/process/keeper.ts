@@ -5,7 +5,7 @@ import { totpSecretBytes } from '#main-agent/two-factor/limits.ts';
 import { HashBook } from '#main-agent/users/hash-book.ts';
 import type { AskVault, RequestOf, VaultHandlers } from '#main-agent/vault/calls.ts';
 import { askLocally } from '#main-agent/vault/channel.ts';
-import { keptSetupsMax } from '#main-agent/vault/limits.ts';
+import { keptSetupsMax, readUsersMs } from '#main-agent/vault/limits.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
 import { readSecretFile } from '#shared/config/file-path.ts';
 import { SallyportError } from '#shared/error.ts';
@@ -39,6 +39,7 @@ interface KeeperOptions extends HashOptions {
 
 export function buildKeeper({ readKey, ...hashOptions }: KeeperOptions): VaultHandlers {
   const { random } = hashOptions;
+  const hashes = buildHashHandlers(hashOptions, () => key());
   let held: Sealer | undefined;
   const setups = new Map<string, KeptSetup>();
   /** Who begins again and again loses their own, and nobody else's. */
@@ -70,7 +71,7 @@ export function buildKeeper({ readKey, ...hashOptions }: KeeperOptions): VaultHa
   }
 
   return {
-    ...buildHashHandlers(hashOptions, key),
+    ...hashes.handlers,
 
     open: async ({ expected }) => {
       const sealer = new Sealer(await readKey(), random);
@@ -80,6 +81,8 @@ export function buildKeeper({ readKey, ...hashOptions }: KeeperOptions): VaultHa
           hint: 'Put the key back, or restart main-agent to take the new one.',
         });
       held = sealer;
+      // Main reads no file again that is as it was. Looked for at a login, a hash would tell by the time whose name is one.
+      if (expected !== undefined) await atMost(hashes.readUsers(), readUsersMs);
       return { keyId: sealer.id, deliveredKey: sealer.deliveredKey.expose().toString('base64url') };
     },
 
@@ -160,6 +163,13 @@ export function buildKeeper({ readKey, ...hashOptions }: KeeperOptions): VaultHa
       plain: key().open(sealed, ownOwner, id).expose().toString('utf8'),
     }),
   };
+}
+
+/** It goes on where it takes longer. */
+async function atMost(work: Promise<void>, ms: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  await Promise.race([work, promise]).finally(() => clearTimeout(timer));
 }
 
 /** Without a process: for a program that ends soon, and is not main. */

@@ -52,13 +52,9 @@ export function buildPasswordHashes({
     const tag = await hash('argon2id', { ...cost, message, nonce: salt, tagLength: tagBytes });
     return note(formatPhc({ over, cost, salt, tag }));
   }
-  async function findHash(name: string): Promise<string> {
-    const found = isHashName(name) ? await find(name) : '';
-    if (found !== undefined) return found;
-    throw new SallyportError('busy', 'The password can not be checked at the moment', {
-      detail: 'the file that this password stood in is another one by now, and is being read again',
-      hint: 'try again',
-    });
+  /** Undefined: its file is another one by now, and main will know; until then nobody has that password. */
+  async function findHash(name: string): Promise<string | undefined> {
+    return isHashName(name) ? find(name) : '';
   }
   const make = (password: string): Promise<string> => wrap(Buffer.from(password, 'utf8'), undefined);
 
@@ -66,7 +62,8 @@ export function buildPasswordHashes({
     'compare-password': async ({ password, name, stored }) => {
       // Looked up for every name, so that the looking tells nothing.
       const decoy = decoys.forName(name);
-      const phc = requirePhc(stored === null ? decoy.expose() : await findHash(stored));
+      const found = stored === null ? undefined : await findHash(stored);
+      const phc = requirePhc(found ?? decoy.expose());
       const message = Buffer.from(password, 'utf8');
       // Too long is wrong, but costs what any wrong one costs.
       const tooLong = message.length > passwordBytesMax;
@@ -77,7 +74,7 @@ export function buildPasswordHashes({
         nonce: phc.salt,
         tagLength: phc.tag.length,
       });
-      return { isRight: timingSafeEqual(tag, phc.tag) && stored !== null && !tooLong };
+      return { isRight: timingSafeEqual(tag, phc.tag) && found !== undefined && !tooLong };
     },
 
     'hash-password': async ({ password }) => ({ stored: await make(password) }),

@@ -239,7 +239,10 @@ describe('the user store', () => {
       directory: folder.directory,
       lastGoodDirectory: lastGood,
     });
+    expect(await begun.find(names[0] ?? ''), 'no file is read on a login’s account').toBeUndefined();
+    const reading = begun.readFolders();
     expect(await Promise.all(names.map((name) => begun.find(name)))).toEqual([exampleHash, wrapped]);
+    await reading;
     expect(await begun.find(new HashBook().note('another'))).toBeUndefined();
   });
 
