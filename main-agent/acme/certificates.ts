@@ -5,7 +5,7 @@ import type { OutboundClient } from '#main-agent/outbound/http-client.ts';
 import type { StateStore } from '#main-agent/state/state-store.ts';
 import type { OwnSealer } from '#main-agent/vault/calls.ts';
 import type { Clock } from '#shared/clock.ts';
-import { SallyportError, toSallyportError } from '#shared/error.ts';
+import { isSallyportError, SallyportError, toSallyportError } from '#shared/error.ts';
 import type { Log } from '#shared/log.ts';
 import { Secret } from '#shared/secret.ts';
 import { z } from 'zod';
@@ -47,6 +47,13 @@ export interface CertificateStanding {
 const lookEveryMs = 60_000;
 /** Of its life, after which a certificate is renewed: weeks are left for what goes wrong, or days of a short one. */
 const renewAfter = 2 / 3;
+/**
+ * The vault, where it is away, is back in a tenth of a second, or within ten. An order that is thrown away for its sake
+ * counts with the authority, which issues few a week for a name.
+ */
+const sealTriesMax = 240;
+const sealRetryMs = 250;
+
 /** Authorities bear about five failures of a name an hour; each next try waits twice as long. */
 const retryMsMin = 5 * 60_000;
 const retryMsMax = 12 * 60 * 60_000;
@@ -223,8 +230,20 @@ export class Certificates {
   }
 
   async #keep(id: string, plain: Secret) {
-    const sealed = await this.#options.sealer.seal(id, plain);
+    const sealed = await this.#seal(id, plain);
     return { kind: 'keep-record', list: 'acme', record: { id, sealed } } as const;
+  }
+
+  /** Waits for a vault that is away, for a minute. */
+  async #seal(id: string, plain: Secret): Promise<string> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.#options.sealer.seal(id, plain);
+      } catch (error) {
+        if (!isSallyportError(error, 'busy') || tries >= sealTriesMax) throw error;
+        await sleep(sealRetryMs, undefined, { signal: this.#closing.signal });
+      }
+    }
   }
 
   #audit(event: AuditEvent, outcome: 'ok' | 'failed', detail: string) {

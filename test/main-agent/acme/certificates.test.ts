@@ -7,6 +7,7 @@ import { Certificates } from '#main-agent/acme/certificates.ts';
 import type { IssuedCertificate } from '#main-agent/acme/order.ts';
 import { buildOutboundClient, type OutboundClient } from '#main-agent/outbound/http-client.ts';
 import { sealOwn, type OwnSealer } from '#main-agent/vault/calls.ts';
+import { SallyportError } from '#shared/error.ts';
 import { buildLog } from '#shared/log.ts';
 import { playVault } from '#test/harness/played-vault.ts';
 import { buildMemoryState, type MemoryState } from '#test/harness/memory-state.ts';
@@ -112,6 +113,24 @@ describe('the certificate of the HTTPS doors', () => {
     expect(stored).not.toContain(Buffer.from('PRIVATE KEY').toString('base64url').slice(0, 10));
     sealer = sealOwn(playVault().ask);
     await expect(start()).rejects.toMatchObject({ code: 'internal' });
+  });
+
+  it('that was issued while the vault is away for a moment is kept, and not ordered again', async () => {
+    const vault = sealer;
+    let isAway = true;
+    sealer = {
+      open: (id, sealed) => vault.open(id, sealed),
+      seal: async (id, plain) => {
+        if (id !== 'certificate' || !isAway) return vault.seal(id, plain);
+        isAway = false;
+        throw new SallyportError('busy', 'away');
+      },
+    };
+    const certificates = await start();
+    await certificates.look();
+    expect(certificates.problem()).toBeUndefined();
+    expect(told).toHaveLength(1);
+    expect(await keptIds()).toContain('certificate');
   });
 
   it('is renewed when two thirds of its life are over, and not before', async () => {
