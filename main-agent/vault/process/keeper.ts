@@ -3,7 +3,7 @@ import { matchingSteps } from '#main-agent/two-factor/totp.ts';
 import { groupByFour, makeBypassCode, makeRecoveryCode } from '#main-agent/two-factor/typed-codes.ts';
 import { totpSecretBytes } from '#main-agent/two-factor/limits.ts';
 import { HashBook } from '#main-agent/users/hash-book.ts';
-import type { AskVault, RequestOf, VaultHandlers } from '#main-agent/vault/calls.ts';
+import type { AnswerOf, AskVault, RequestOf, VaultHandlers } from '#main-agent/vault/calls.ts';
 import { askLocally } from '#main-agent/vault/channel.ts';
 import { keptSetupsMax, readUsersMs } from '#main-agent/vault/limits.ts';
 import { BoundedMap } from '#shared/bounded-map.ts';
@@ -29,6 +29,43 @@ interface KeptSetup {
   isProven: boolean;
 }
 
+/** Secrets that are shown and not stored. Who begins again and again loses their own, and nobody else's. */
+class KeptSetups {
+  readonly #kept = new Map<string, KeptSetup>();
+  readonly #ofOwner = new BoundedMap<string>(keptSetupsMax, (setup) => void this.#kept.delete(setup));
+
+  begin(owner: string, secret: Secret<Buffer>): string {
+    const setup = randomId();
+    this.#kept.delete(this.#ofOwner.get(owner) ?? '');
+    this.#ofOwner.set(owner, setup);
+    this.#kept.set(setup, { owner, secret, isProven: false });
+    return setup;
+  }
+
+  end(setup: string): void {
+    const owner = this.#kept.get(setup)?.owner;
+    this.#kept.delete(setup);
+    if (owner !== undefined) this.#ofOwner.delete(owner);
+  }
+
+  prove({ setup, code, nowMs, settings }: RequestOf<'prove'>): AnswerOf<'prove'> {
+    const kept = this.#kept.get(setup);
+    if (kept === undefined) return { step: null, isKnown: false };
+    const [step] = matchingSteps(kept.secret, new Secret(code), nowMs, settings.skewSteps, settings);
+    if (step !== undefined) kept.isProven = true;
+    return { step: step ?? null, isKnown: true };
+  }
+
+  /** Rejects `not-found` for what is not proven, or somebody else's. */
+  take(setup: string, owner: string): Secret<Buffer> {
+    const kept = this.#kept.get(setup);
+    if (kept?.isProven === true && kept.owner === owner) return kept.secret;
+    throw new SallyportError('not-found', 'This set-up is over; start again', {
+      detail: 'a set-up that is not known to the vault, or not proven',
+    });
+  }
+}
+
 /** What is sealed for main itself belongs to no user: a user's name has no such form. */
 const ownOwner = 'acme';
 
@@ -41,9 +78,7 @@ export function buildKeeper({ readKey, ...hashOptions }: KeeperOptions): VaultHa
   const { random } = hashOptions;
   const hashes = buildHashHandlers(hashOptions, () => key());
   let held: Sealer | undefined;
-  const setups = new Map<string, KeptSetup>();
-  /** Who begins again and again loses their own, and nobody else's. */
-  const setupOfOwner = new BoundedMap<string>(keptSetupsMax, (setup) => void setups.delete(setup));
+  const setups = new KeptSetups();
   const key = (): Sealer => {
     if (held !== undefined) return held;
     throw new SallyportError('busy', 'Nobody can be signed in at the moment', {
@@ -59,15 +94,6 @@ export function buildKeeper({ readKey, ...hashOptions }: KeeperOptions): VaultHa
       recoveryCodes: codes.map((code) => key().fingerprint(new Secret(code), 'recovery', owner, id)),
       shown: codes.map(groupByFour),
     };
-  }
-
-  function takeSecret({ from, owner }: RequestOf<'enrol'>): Secret<Buffer> {
-    if ('imported' in from) return new Secret(Buffer.from(from.imported, 'base64url'));
-    const setup = setups.get(from.setup);
-    if (setup?.isProven === true && setup.owner === owner) return setup.secret;
-    throw new SallyportError('not-found', 'This set-up is over; start again', {
-      detail: 'a set-up that is not known to the vault, or not proven',
-    });
   }
 
   return {
@@ -113,32 +139,23 @@ export function buildKeeper({ readKey, ...hashOptions }: KeeperOptions): VaultHa
     },
 
     'begin-setup': async ({ owner }) => {
-      const setup = randomId();
       const secret = random(totpSecretBytes);
-      setups.delete(setupOfOwner.get(owner) ?? '');
-      setupOfOwner.set(owner, setup);
-      setups.set(setup, { owner, secret: new Secret(secret), isProven: false });
-      return { setup, secret: secret.toString('base64url') };
+      return { setup: setups.begin(owner, new Secret(secret)), secret: secret.toString('base64url') };
     },
 
     'end-setup': async ({ setup }) => {
-      const owner = setups.get(setup)?.owner;
-      setups.delete(setup);
-      if (owner !== undefined) setupOfOwner.delete(owner);
+      setups.end(setup);
       return {};
     },
 
-    prove: async ({ setup, code, nowMs, settings }) => {
-      const kept = setups.get(setup);
-      if (kept === undefined) return { step: null, isKnown: false };
-      const [step] = matchingSteps(kept.secret, new Secret(code), nowMs, settings.skewSteps, settings);
-      if (step !== undefined) kept.isProven = true;
-      return { step: step ?? null, isKnown: true };
-    },
+    prove: async (request) => setups.prove(request),
 
-    enrol: async (request) => {
-      const { owner, id, recoveryCodes } = request;
-      return make(takeSecret(request), owner, id, recoveryCodes);
+    enrol: async ({ owner, id, recoveryCodes, from }) => {
+      const secret =
+        'imported' in from
+          ? new Secret(Buffer.from(from.imported, 'base64url'))
+          : setups.take(from.setup, owner);
+      return make(secret, owner, id, recoveryCodes);
     },
 
     renew: async ({ owner, enrolment, id, recoveryCodes }) =>
