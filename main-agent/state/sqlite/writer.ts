@@ -19,50 +19,88 @@ function runWriter(port: MessagePort, file: string): void {
   const changes = new ChangeWriter(database);
   const queries = buildQueries(database);
   const reply = (message: WriterReply): void => port.postMessage(message);
+  const copies: CopyRequest[] = [];
+  /** What came while pages were being copied. */
+  const waiting: WriterRequest[] = [];
+  let isCopying = false;
+  let isClosing = false;
 
-  const serve = (first: WriterRequest): void => {
-    const batch = drain(port, first);
-    reply(serveBatch({ database, changes, queries }, batch.requests));
-    for (const request of batch.requests)
-      if (request.type === 'copy')
-        void copyState(database, request).then((answer) =>
-          reply({ type: 'answers', answers: [answer], wroteAudit: false }),
-        );
-    if (batch.close) {
-      database.close();
-      port.close();
+  const take = (): WriterRequest | undefined => waiting.shift() ?? receiveMessageOnPort(port)?.message;
+
+  const serveWaiting = (): void => {
+    while (waiting.length > 0 && !isClosing) {
+      const batch = drain(take);
+      reply(serveBatch({ database, changes, queries }, batch.requests));
+      copies.push(...batch.requests.filter((request) => request.type === 'copy'));
+      isClosing = batch.close;
     }
   };
 
-  port.on('message', serve);
+  /**
+   * SQLite's copy is made in another thread, on this connection, and Node gives it up where it meets a transaction. So
+   * requests are served between two pieces of it, and copies are made one after the other.
+   */
+  const copyAll = async (): Promise<void> => {
+    isCopying = true;
+    for (let next = copies.shift(); next !== undefined; next = copies.shift()) {
+      const answer = await copyState(database, next, () => {
+        try {
+          serveWaiting();
+        } catch (error) {
+          // Thrown from here it would be the copy's failure alone.
+          queueMicrotask(() => {
+            throw error;
+          });
+        }
+      });
+      reply({ type: 'answers', answers: [answer], wroteAudit: false });
+      serveWaiting();
+    }
+    isCopying = false;
+  };
+
+  const work = async (): Promise<void> => {
+    serveWaiting();
+    if (copies.length > 0) await copyAll();
+    if (!isClosing) return;
+    database.close();
+    port.close();
+  };
+
+  port.on('message', (request: WriterRequest) => {
+    waiting.push(request);
+    if (!isCopying) void work();
+  });
   reply({ type: 'ready' });
 }
 
+type CopyRequest = Extract<WriterRequest, { type: 'copy' }>;
+
 /** All that waits, up to the bound. */
-function drain(
-  port: MessagePort,
-  first: WriterRequest,
-): { readonly requests: readonly WriterRequest[]; readonly close: boolean } {
+function drain(take: () => WriterRequest | undefined): {
+  readonly requests: readonly WriterRequest[];
+  readonly close: boolean;
+} {
   const requests: WriterRequest[] = [];
-  let next: { readonly message: WriterRequest } | undefined = { message: first };
-  while (next !== undefined) {
-    if (next.message.type === 'close') return { requests, close: true };
-    requests.push(next.message);
-    if (requests.length >= commitsPerTransactionMax) break;
-    next = receiveMessageOnPort(port);
+  while (requests.length < commitsPerTransactionMax) {
+    const next = take();
+    if (next === undefined) break;
+    if (next.type === 'close') return { requests, close: true };
+    requests.push(next);
   }
   return { requests, close: false };
 }
 
-/** SQLite's online backup: a few pages at a time, begun again by SQLite where a commit came in between. */
+/** SQLite's online backup, a few pages at a time; what is committed between two pieces is in it. */
 async function copyState(
   database: DatabaseSync,
-  { id, file }: Extract<WriterRequest, { type: 'copy' }>,
+  { id, file }: CopyRequest,
+  betweenPieces: () => void,
 ): Promise<WriterAnswer> {
   try {
     // SQLite would make it readable for others.
     closeSync(openSync(file, 'wx', 0o600));
-    await backup(database, file, { rate: copyPagesAtOnce });
+    await backup(database, file, { rate: copyPagesAtOnce, progress: betweenPieces });
     return { id };
   } catch (cause) {
     return { id, error: describeFailure(cause) };

@@ -83,6 +83,29 @@ describe('the SQLite state', () => {
     await store.close();
   });
 
+  it('is copied again and again, several times at once, while others write without a pause, and no copy fails', async () => {
+    const store = await open();
+    const use = (user: string, id: number): Promise<unknown> =>
+      store.commit([{ kind: 'use-code', user, id: `${id}`.padEnd(2000, '-') }]);
+    const copies = Array.from({ length: 100 }, (_, number) => `${file}.copy${number}`);
+    const copied = new AbortController();
+    const write = async (user: string): Promise<number> => {
+      let id = 0;
+      for (; !copied.signal.aborted; id += 1) expect(await use(user, id)).toEqual({ ok: true });
+      return id;
+    };
+    const writing = Promise.all(['alice', 'bob', 'carol'].map(write));
+    for (let next = 0; next < copies.length; next += 4)
+      await Promise.all(copies.slice(next, next + 4).map((copy) => store.copyTo(copy)));
+    copied.abort();
+    expect(Math.min(...(await writing))).toBeGreaterThan(0);
+    await store.close();
+    for (const copy of copies.slice(-4))
+      expect(execFileSync('sqlite3', [copy, 'PRAGMA integrity_check'], { encoding: 'utf8' }).trim()).toBe(
+        'ok',
+      );
+  });
+
   it('finishes what was asked before it closes, and refuses what comes after', async () => {
     const store = await open();
     const commits = Array.from({ length: 100 }, (_, n) =>
