@@ -1,4 +1,4 @@
-import { schemeUnder } from '#main-agent/users/hash-book.ts';
+import { nameOfNoHash, schemeUnder } from '#main-agent/users/hash-book.ts';
 import { foldUsername } from '#main-agent/users/username.ts';
 import type { AskVault } from '#main-agent/vault/calls.ts';
 import { comparedNameMax, passwordBytesMax } from '#main-agent/vault/limits.ts';
@@ -73,7 +73,7 @@ export class Passwords {
       password: password.expose().slice(0, passwordBytesMax + 1),
       // What NFKC makes long is nobody's name, and one more try at a name that nobody has.
       name: foldUsername(username).slice(0, comparedNameMax),
-      stored: stored?.expose() ?? null,
+      stored: stored?.expose() ?? nameOfNoHash,
     });
     return isRight;
   }

@@ -21,6 +21,9 @@ const named = /\$vault\$[a-z0-9$=,-]+\$([\w-]{43})(?![\w-])/g;
 /** Stands for what was written where a hash should be, and can't be verified. */
 const unusable = 'unusable';
 
+/** Asked for where there is no hash, so that looking takes as long (S-07). */
+export const nameOfNoHash = `$vault$argon2id$v=19$m=19456,t=2,p=1$${'-'.repeat(43)}`;
+
 /** Both folders of user files, and what was made and is not written yet. */
 const hashesMax = 3 * filesMax;
 

@@ -158,7 +158,7 @@ const table = {
   ),
   /** `stored: null`: the work of another user's hash, and false. */
   'compare-password': call(
-    z.strictObject({ password, name: z.string().max(comparedNameMax), stored: hashName.nullable() }),
+    z.strictObject({ password, name: z.string().max(comparedNameMax), stored: hashName }),
     z.strictObject({ isRight: z.boolean() }),
   ),
   'hash-password': call(z.strictObject({ password }), z.strictObject({ stored: hashName })),

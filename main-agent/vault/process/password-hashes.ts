@@ -62,7 +62,7 @@ export function buildPasswordHashes({
     'compare-password': async ({ password, name, stored }) => {
       // Looked up for every name, so that the looking tells nothing.
       const decoy = decoys.forName(name);
-      const found = stored === null ? undefined : await findHash(stored);
+      const found = await findHash(stored);
       const phc = requirePhc(found ?? decoy.expose());
       const message = Buffer.from(password, 'utf8');
       // Too long is wrong, but costs what any wrong one costs.
