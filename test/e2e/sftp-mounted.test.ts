@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Outcome, runProgram } from '#test/harness/clients/process.ts';
 import { type Mounted, mountSshfs } from '#test/harness/clients/sshfs.ts';
+import { waitUntil } from '#test/harness/product.ts';
 import { type SftpDoor, startSftpDoor } from '#test/harness/sftp-door.ts';
 import { differences, readTree } from '#test/harness/tree.ts';
 
@@ -181,7 +182,10 @@ describe.runIf(existsSync('/dev/fuse'))('a folder mounted with sshfs', () => {
       } finally {
         await mounted.unmount();
       }
-      expect(await readTree(door.stored('atomic'))).toHaveProperty('by-password');
+      // sshfs waits for no answer to its last CLOSE.
+      const stored = (): Promise<object> => readTree(door.stored('atomic'));
+      await waitUntil(async () => 'by-password' in (await stored()), 30_000);
+      expect(await stored()).toHaveProperty('by-password');
     },
   );
 });

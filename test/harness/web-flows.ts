@@ -180,10 +180,14 @@ export class WebFlows {
     name: string,
     action: 'Open' | 'Download' | 'Rename' | 'Move' | 'Copy' | 'Delete',
   ): Promise<void> {
-    await this.row(name)
+    await this.openActions(name);
+    await this.page.getByRole('menuitem', { name: action, exact: true }).click();
+  }
+
+  openActions(name: string): Promise<void> {
+    return this.row(name)
       .getByRole('button', { name: `Actions for ${name}` })
       .click();
-    await this.page.getByRole('menuitem', { name: action, exact: true }).click();
   }
 
   async rename(from: string, to: string): Promise<void> {
