@@ -155,9 +155,14 @@ export class Receipts {
     while (this.#inFlight.size >= receiptsInFlightMax) await Promise.race(this.#inFlight);
   }
 
-  /** What the disk does not take now is lost with this process. */
-  async drain(): Promise<void> {
-    this.#closing.abort();
+  /** When those that are on their way by now are durable. */
+  async settled(): Promise<void> {
     await Promise.all(this.#inFlight);
+  }
+
+  /** What the disk does not take now is lost with this process. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.settled();
   }
 }

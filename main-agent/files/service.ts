@@ -361,7 +361,7 @@ class Service implements FileService {
 
   async settled(): Promise<void> {
     await Promise.all(this.#endings);
-    await this.#context.receipts.drain();
+    await this.#context.receipts.settled();
   }
 
   async #sweep(): Promise<void> {
@@ -387,7 +387,7 @@ class Service implements FileService {
     this.#closing.abort();
     await Promise.all(this.#context.handles.takeAll().map((handle) => handle.end('abandon')));
     await this.retention.settled();
-    await this.#context.receipts.drain();
+    await this.#context.receipts.close();
     await this.surveys.close();
     for (const storage of this.#context.mounts.storages) await storage.close();
   }

@@ -209,3 +209,19 @@ onEachStorage(
     expect(toldBy(rig)).toEqual(['file.mkdir /new']);
   },
 );
+
+test('S-14: whoever waits for the records that are on their way has them tried again like any, then and later', async () => {
+  const rig = await startRig();
+  await rig.service.settled();
+  rig.losesRecords = true;
+  const doing = clientOf(rig).ask('fs.make-folder', { path: ['new'] });
+  await rig.doneUntold(() => doing);
+  let isSettled = false;
+  const settling = rig.service.settled().then(() => (isSettled = true));
+  // Another try that the disk does not take.
+  await rig.doneUntold(() => doing);
+  expect(isSettled).toBe(false);
+  rig.losesRecords = false;
+  await Promise.all([doing, settling]);
+  expect(toldBy(rig)).toEqual(['file.mkdir /new']);
+});
